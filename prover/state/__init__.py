@@ -1,0 +1,1 @@
+"""The authenticated state: tree, witness and the stores under them."""

@@ -1,0 +1,1 @@
+"""The venue: order book, engine, batcher, journal, poster, API, wallet and node."""
