@@ -1,0 +1,82 @@
+"""The Store on disk, over LevelDB; no other module of the prover or the sequencer imports plyvel."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import plyvel
+
+from prover.state.store import StoreUnavailable
+
+# About one false positive in a hundred look-ups, for ten bits a key.
+BLOOM_FILTER_BITS = 10
+
+
+class LevelDbStore:
+    """A Store in one directory, held by one process at a time; safe to write from a worker thread."""
+
+    def __init__(self, path: Path | str) -> None:
+        """Open or create the directory; StoreUnavailable if it is in use, damaged or not writable."""
+        self._path = Path(path)
+        try:
+            self._path.mkdir(parents=True, exist_ok=True)
+            # No paranoid checks: after a power cut the torn end of the log is expected, and dropped by whole batches.
+            self._database: Any = plyvel.DB(
+                str(self._path), create_if_missing=True, bloom_filter_bits=BLOOM_FILTER_BITS
+            )
+        except (plyvel.Error, OSError) as error:
+            raise StoreUnavailable(self._why_not_opened(error)) from error
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value under `key`, or None; StoreUnavailable if the block on disk fails its checksum."""
+        assert not self._database.closed, "the store is closed"
+        try:
+            value: bytes | None = self._database.get(key, verify_checksums=True)
+        except plyvel.Error as error:
+            raise StoreUnavailable(f"The store at {self._path} cannot be read: {_text(error)}.") from error
+        return value
+
+    def write(self, puts: Mapping[bytes, bytes | None], sync: bool) -> None:
+        """Apply all of `puts` (None deletes) in one log record; StoreUnavailable if the disk refuses it."""
+        assert not self._database.closed, "the store is closed"
+        batch = self._database.write_batch(sync=sync)
+        for key, value in puts.items():
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        try:
+            batch.write()
+        except plyvel.Error as error:
+            raise StoreUnavailable(f"The store at {self._path} cannot be written: {_text(error)}.") from error
+
+    def iterate(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Entries whose key begins with `prefix`, sorted, as they stood at the call."""
+        assert not self._database.closed, "the store is closed"
+        # Opened here and not in the generator: a generator would take its snapshot at the first step.
+        return self._entries(self._database.iterator(prefix=prefix, verify_checksums=True))
+
+    def close(self) -> None:
+        """Release the directory for another process."""
+        self._database.close()
+
+    def _entries(self, iterator: Any) -> Iterator[tuple[bytes, bytes]]:
+        try:
+            with iterator:
+                yield from iterator
+        except plyvel.Error as error:
+            raise StoreUnavailable(f"The store at {self._path} cannot be read: {_text(error)}.") from error
+
+    def _why_not_opened(self, error: Exception) -> str:
+        text = _text(error)
+        if text.startswith("IO error: lock "):
+            return f"The store at {self._path} is in use by another process."
+        if isinstance(error, plyvel.CorruptionError):
+            return f"The store at {self._path} is damaged and must be rebuilt from L1 or a snapshot: {text}."
+        return f"The store at {self._path} cannot be opened: {text}."
+
+
+def _text(error: Exception) -> str:
+    # plyvel hands LevelDB's status over as bytes.
+    reason = error.args[0] if error.args else ""
+    return reason.decode(errors="replace") if isinstance(reason, bytes) else str(error)

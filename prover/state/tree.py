@@ -1,0 +1,195 @@
+"""The authenticated tree over accounts and their order slots: depth 32, one keccak per touched inner node.
+
+    level 32                      root                      parent(l, r) = keccak(l ++ r), parent(0, 0) = 0,
+    level 20..32   top            2^12 pages                so an empty subtree is 32 zero bytes on every level
+    level  8..20   page           2^12 accounts each
+    level  0..8    account        2^8 slots: slot 0 the account, 1..255 its order slots
+
+    leaf index (u32) = account (24 bits) << 8 | slot (8 bits)
+
+A page and the top are heaps of 2^13 nodes: root at 1, children of k at 2k and 2k + 1. Slots 0..15 are kept as bare
+leaf hashes and folded anew at every touch (at most 15 keccaks); of the higher slots every non-empty node is kept. So
+an account with low slots only is cheap to hold, and one with many pays 8 keccaks a touched slot, not 255 an update.
+"""
+
+from collections.abc import Iterable, Mapping
+from itertools import groupby, islice, pairwise
+from typing import Final
+
+from l1_bridge.hashing import ZERO_HASH, keccak
+
+ACCOUNT_BITS: Final = 24
+SLOT_BITS: Final = 8
+DEPTH: Final = ACCOUNT_BITS + SLOT_BITS
+
+_HASH_BYTES: Final = 32
+_ZERO_PAIR: Final = bytes(2 * _HASH_BYTES)
+_PAGE_BITS: Final = 12
+_PAGE_SIZE: Final = 1 << _PAGE_BITS
+_PAGE_MASK: Final = _PAGE_SIZE - 1
+_PAGE_LEVEL: Final = SLOT_BITS + _PAGE_BITS
+_SLOTS: Final = 1 << SLOT_BITS
+_SLOT_MASK: Final = _SLOTS - 1
+_LOW_BITS: Final = 4
+_LOW_SLOTS: Final = 1 << _LOW_BITS
+# Bounds what sorting and grouping hold besides the tree itself while it is filled from a store.
+_BULK_LEAVES: Final = 1 << 16
+
+
+class _Page:
+    """2^12 accounts: inner nodes, and a row each: leaf hashes of slots 0..15, packed up to the last non-empty one."""
+
+    __slots__ = ("nodes", "rows")
+
+    def __init__(self) -> None:
+        self.nodes: list[bytes] = [ZERO_HASH] * (2 * _PAGE_SIZE)
+        self.rows: list[bytes] = [b""] * _PAGE_SIZE
+
+
+class StateTree:
+    """Leaf hashes in, root out; leaves themselves live in the store. Not safe for use from two threads."""
+
+    def __init__(self, leaves: Iterable[tuple[int, bytes]] = ()) -> None:
+        """Fill from (leaf index, leaf hash); ascending order, as a store yields it, is the fastest."""
+        self._pages: dict[int, _Page] = {}
+        self._top: list[bytes] = [ZERO_HASH] * (2 * _PAGE_SIZE)
+        # account -> (256 >> level) + index within the account -> node, non-empty nodes over slots 16..255 only.
+        self._high: dict[int, dict[int, bytes]] = {}
+        rest = iter(leaves)
+        while bulk := dict(islice(rest, _BULK_LEAVES)):
+            self.update(bulk)
+
+    @property
+    def root(self) -> bytes:
+        """32 bytes; zero for a tree without leaves."""
+        return self._top[1]
+
+    def update(self, leaves: Mapping[int, bytes]) -> bytes:
+        """Set leaf hashes (32 zero bytes empty a leaf) and return the new root; meant to be called once a chunk."""
+        for leaf_index, leaf_hash in leaves.items():
+            assert 0 <= leaf_index < 1 << DEPTH, leaf_index
+            assert len(leaf_hash) == _HASH_BYTES, leaf_hash
+        changed: list[tuple[int, bytes]] = []
+        for account, entries in groupby(sorted(leaves.items()), lambda entry: entry[0] >> SLOT_BITS):
+            slots = [(leaf_index & _SLOT_MASK, leaf_hash) for leaf_index, leaf_hash in entries]
+            changed.append((account, self._set_slots(account, slots)))
+        # Each account climbs to where the next one's path joins, so whoever climbs on finds both children fresh.
+        for (account, node), (following, _) in pairwise(changed):
+            self._climb_account(account, node, (account ^ following).bit_length() - 1)
+        if changed:
+            self._climb_account(*changed[-1], ACCOUNT_BITS)
+        return self.root
+
+    def leaf(self, leaf_index: int) -> bytes:
+        """Leaf hash at `leaf_index`, zero if empty."""
+        return self.node(0, leaf_index)
+
+    def node(self, level: int, node_index: int) -> bytes:
+        """Hash over the 2^level leaves from node_index << level on (level 0 = leaves, 32 = root), zero if empty."""
+        assert 0 <= level <= DEPTH, level
+        assert 0 <= node_index < 1 << (DEPTH - level), node_index
+        if level >= _PAGE_LEVEL:
+            return self._top[(_PAGE_SIZE >> (level - _PAGE_LEVEL)) + node_index]
+        page = self._pages.get(node_index >> (_PAGE_LEVEL - level))
+        if page is None:
+            return ZERO_HASH
+        if level >= SLOT_BITS:
+            width = _PAGE_SIZE >> (level - SLOT_BITS)
+            return page.nodes[width + (node_index & (width - 1))]
+        account = node_index >> (SLOT_BITS - level)
+        width = _SLOTS >> level
+        return self._slot_node(page.rows[account & _PAGE_MASK], account, level, node_index & (width - 1))
+
+    def sibling(self, level: int, node_index: int) -> bytes:
+        """The node that shares its parent with (level, node_index)."""
+        return self.node(level, node_index ^ 1)
+
+    def path(self, leaf_index: int) -> list[bytes]:
+        """The 32 siblings from the leaf up to below the root."""
+        return [self.sibling(level, leaf_index >> level) for level in range(DEPTH)]
+
+    def _set_slots(self, account: int, slots: list[tuple[int, bytes]]) -> bytes:
+        page = self._pages.get(account >> _PAGE_BITS)
+        if page is None:
+            page = self._pages[account >> _PAGE_BITS] = _Page()
+        row = page.rows[account & _PAGE_MASK]
+        for position, (slot, leaf) in enumerate(slots):
+            if slot >= _LOW_SLOTS:
+                self._set_high_slots(account, slots[position:])
+                break
+            start = slot * _HASH_BYTES
+            row = leaf if start == 0 and len(row) <= _HASH_BYTES else _replace(row, start, leaf)
+        while row.endswith(ZERO_HASH):
+            row = row[:-_HASH_BYTES]
+        page.rows[account & _PAGE_MASK] = row
+        return self._slot_node(row, account, SLOT_BITS, 0)
+
+    def _set_high_slots(self, account: int, slots: list[tuple[int, bytes]]) -> None:
+        nodes = self._high.setdefault(account, {})
+        for position, (slot, node) in enumerate(slots):
+            # Up to the node of index 1 on its level: its sibling is on the path of slot 0 and depends on the low slots.
+            stop = slot.bit_length() - 1
+            if position + 1 < len(slots):
+                stop = min(stop, (slot ^ slots[position + 1][0]).bit_length() - 1)
+            k = _SLOTS + slot
+            _put(nodes, k, node)
+            for _ in range(stop):
+                other = nodes.get(k ^ 1, ZERO_HASH)
+                pair = other + node if k & 1 else node + other
+                node = keccak(pair) if pair != _ZERO_PAIR else ZERO_HASH
+                k >>= 1
+                _put(nodes, k, node)
+        if not nodes:
+            del self._high[account]
+
+    def _slot_node(self, row: bytes, account: int, level: int, index: int) -> bytes:
+        high = self._high.get(account, {})
+        if index != 0 and index >= _LOW_SLOTS >> level:
+            return high.get((_SLOTS >> level) + index, ZERO_HASH)
+        low_level = min(level, _LOW_BITS)
+        node = _fold(row, low_level)[index * _HASH_BYTES : (index + 1) * _HASH_BYTES] or ZERO_HASH
+        for climbed in range(low_level, level):
+            pair = node + high.get((_SLOTS >> climbed) + 1, ZERO_HASH)
+            node = keccak(pair) if pair != _ZERO_PAIR else ZERO_HASH
+        return node
+
+    def _climb_account(self, account: int, node: bytes, stop: int) -> None:
+        page_index = account >> _PAGE_BITS
+        node = _climb(self._pages[page_index].nodes, account & _PAGE_MASK, node, min(stop, _PAGE_BITS))
+        if stop >= _PAGE_BITS:
+            _climb(self._top, page_index, node, stop - _PAGE_BITS)
+
+
+def _climb(nodes: list[bytes], index: int, node: bytes, stop: int) -> bytes:
+    k = _PAGE_SIZE + index
+    nodes[k] = node
+    for _ in range(stop):
+        pair = nodes[k - 1] + node if k & 1 else node + nodes[k + 1]
+        node = keccak(pair) if pair != _ZERO_PAIR else ZERO_HASH
+        k >>= 1
+        nodes[k] = node
+    return node
+
+
+def _fold(row: bytes, levels: int) -> bytes:
+    """Packed nodes `levels` above a packed row of leaves."""
+    for _ in range(levels):
+        if len(row) & _HASH_BYTES:
+            row += ZERO_HASH
+        if len(row) == len(_ZERO_PAIR):
+            row = keccak(row) if row != _ZERO_PAIR else ZERO_HASH
+        else:
+            pairs = [row[start : start + 64] for start in range(0, len(row), 64)]
+            row = b"".join([keccak(pair) if pair != _ZERO_PAIR else ZERO_HASH for pair in pairs])
+    return row
+
+
+def _replace(row: bytes, start: int, leaf: bytes) -> bytes:
+    return row[:start].ljust(start, b"\0") + leaf + row[start + _HASH_BYTES :]
+
+
+def _put(nodes: dict[int, bytes], k: int, node: bytes) -> None:
+    if node == ZERO_HASH:
+        nodes.pop(k, None)
+    else:
+        nodes[k] = node
