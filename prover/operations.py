@@ -1,0 +1,213 @@
+"""Operations as wallets sign them and batches carry them: canonical bytes, EIP-712 typed data, signatures."""
+
+from typing import Any, Final
+
+from coincurve import PrivateKey
+
+from l1_bridge.hashing import keccak
+from prover.stf import constants, containers, signatures
+from prover.stf.words import abi_encode
+
+DOMAIN_NAME: Final = "Catenary"
+DOMAIN_VERSION: Final = "1"
+
+_DOMAIN_TYPE: Final = keccak(b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
+_DOMAIN_FIELDS: Final = [
+    {"name": "name", "type": "string"},
+    {"name": "version", "type": "string"},
+    {"name": "chainId", "type": "uint256"},
+    {"name": "verifyingContract", "type": "address"},
+]
+
+# Name of the signed struct, then (container field, signed name, signed type) in signing order.
+_Fields = list[tuple[str, str, str]]
+_HEAD: Final[_Fields] = [
+    ("account", "account", "uint24"),
+    ("slot", "slot", "uint8"),
+    ("sequence", "sequence", "uint48"),
+]
+_TIMES: Final[_Fields] = [("created_at", "created_at_ms", "uint48"), ("expires_at", "expires_at_ms", "uint48")]
+SIGNED: Final[dict[int, tuple[str, _Fields]]] = {
+    constants.ORDER: (
+        "Order",
+        [
+            ("account", "account", "uint24"),
+            ("market", "market", "uint8"),
+            ("side", "side", "uint8"),
+            ("size", "size_lots", "uint56"),
+            ("limit_price", "limit_price_ticks", "uint48"),
+            ("slot", "slot", "uint8"),
+            ("sequence", "sequence", "uint48"),
+            *_TIMES,
+            ("time_in_force", "time_in_force", "uint8"),
+            ("post_only", "post_only", "bool"),
+            ("reduce_only", "reduce_only", "bool"),
+            ("trigger", "trigger", "uint8"),
+            ("trigger_price", "trigger_price_ticks", "uint48"),
+            ("max_fee_ppm", "max_fee_ppm", "uint16"),
+            ("max_posting_fee", "max_posting_fee_micros", "uint24"),
+        ],
+    ),
+    constants.WITHDRAW: (
+        "Withdraw",
+        [*_HEAD, *_TIMES, ("amount", "amount_micros", "uint64"), ("recipient", "recipient", "address")],
+    ),
+    constants.TRANSFER: (
+        "Transfer",
+        [*_HEAD, *_TIMES, ("amount", "amount_micros", "uint64"), ("other", "to_account", "uint24")],
+    ),
+    constants.CANCEL: ("Cancel", [*_HEAD, *_TIMES]),
+    constants.CANCEL_ALL: ("CancelAll", [_HEAD[0], _HEAD[2], *_TIMES]),
+}
+
+
+def domain_separator(chain_id: int, bridge: bytes) -> bytes:
+    """EIP-712 domain separator of one deployment: chain id and bridge address, fixed for ever."""
+    name = keccak(DOMAIN_NAME.encode())
+    version = keccak(DOMAIN_VERSION.encode())
+    return keccak(abi_encode(_DOMAIN_TYPE, name, version, chain_id, bridge))
+
+
+def typed_data(
+    tag: int, message: containers.Order | containers.Request, chain_id: int, bridge: bytes
+) -> dict[str, Any]:
+    """What eth_signTypedData_v4 signs for an operation: an object ready for any wallet."""
+    name, fields = SIGNED[tag]
+    values: dict[str, Any] = {}
+    for field, signed_name, kind in fields:
+        value = getattr(message, field)
+        values[signed_name] = "0x" + value.hex() if kind == "address" else bool(value) if kind == "bool" else value
+    return {
+        "types": {
+            "EIP712Domain": _DOMAIN_FIELDS,
+            name: [{"name": signed_name, "type": kind} for _, signed_name, kind in fields],
+        },
+        "primaryType": name,
+        "domain": {
+            "name": DOMAIN_NAME,
+            "version": DOMAIN_VERSION,
+            "chainId": chain_id,
+            "verifyingContract": "0x" + bridge.hex(),
+        },
+        "message": values,
+    }
+
+
+def order_digest(domain: bytes, order: containers.Order) -> bytes:
+    """The 32 bytes that an order's owner signs."""
+    return signatures.digest(domain, signatures.order_hash(order))
+
+
+def request_digest(domain: bytes, tag: int, request: containers.Request) -> bytes:
+    """The 32 bytes that an account's owner signs for a withdrawal, transfer or cancel."""
+    return signatures.digest(domain, signatures.request_hash(tag, request))
+
+
+def tick_digest(domain: bytes, time: int, prices: list[int], premiums: list[int]) -> bytes:
+    """The 32 bytes that an oracle signer signs; both lists have sixteen entries, zero where there is no market."""
+    return signatures.digest(domain, signatures.tick_hash(time, prices, premiums))
+
+
+def sign(private_key: bytes, digest: bytes) -> bytes:
+    """64-byte compact signature (EIP-2098), low s."""
+    return compact(PrivateKey(private_key).sign_recoverable(digest, hasher=None))
+
+
+def compact(signature: bytes) -> bytes:
+    """r, s, v (65 bytes, v in {0, 1, 27, 28}) or an already compact signature -> 64 bytes; ValueError on others.
+
+    A high s cannot be written compactly, so it is refused here with the same words as by the law.
+    """
+    if len(signature) == 64:
+        return signature
+    if len(signature) != 65 or signature[64] not in (0, 1, 27, 28):
+        raise ValueError("a signature is 64 bytes (EIP-2098) or 65 bytes with v in {0, 1, 27, 28}")
+    s = int.from_bytes(signature[32:64], "big")
+    if s > signatures.HALF_ORDER:
+        raise ValueError("s is above half of the curve's order: the malleable twin of a signature")
+    parity = signature[64] % 27 if signature[64] >= 27 else signature[64]
+    return signature[:32] + (s | parity << 255).to_bytes(32, "big")
+
+
+def address_of(private_key: bytes) -> bytes:
+    """The 20-byte address of a private key."""
+    return keccak(PrivateKey(private_key).public_key.format(compressed=False)[1:])[12:]
+
+
+def order_bytes(order: containers.Order, signature: bytes) -> bytes:
+    """113 bytes: tag, order word (48), compact signature."""
+    flags = (
+        order.side
+        | order.time_in_force << 1
+        | order.post_only << 3
+        | order.reduce_only << 4
+        | order.trigger << 5
+        | order.unused << 7
+    )
+    return b"".join(
+        [
+            bytes([constants.ORDER]),
+            order.account.to_bytes(3, "big"),
+            bytes([order.market, flags, order.slot]),
+            order.size.to_bytes(7, "big"),
+            order.limit_price.to_bytes(6, "big"),
+            order.sequence.to_bytes(6, "big"),
+            order.created_at.to_bytes(6, "big"),
+            order.expires_at.to_bytes(6, "big"),
+            order.trigger_price.to_bytes(6, "big"),
+            order.max_fee_ppm.to_bytes(2, "big"),
+            order.max_posting_fee.to_bytes(3, "big"),
+            signature,
+        ]
+    )
+
+
+def request_bytes(tag: int, request: containers.Request, signature: bytes) -> bytes:
+    """Withdraw (115 bytes), transfer (98), cancel (87) or cancel-all (87): tag, fields, compact signature."""
+    tail = b""
+    if tag == constants.WITHDRAW:
+        tail = request.amount.to_bytes(8, "big") + request.recipient
+    elif tag == constants.TRANSFER:
+        tail = request.amount.to_bytes(8, "big") + request.other.to_bytes(3, "big")
+    return b"".join(
+        [
+            bytes([tag]),
+            request.account.to_bytes(3, "big"),
+            bytes([request.slot]),
+            request.sequence.to_bytes(6, "big"),
+            request.created_at.to_bytes(6, "big"),
+            request.expires_at.to_bytes(6, "big"),
+            tail,
+            signature,
+        ]
+    )
+
+
+def deposit_bytes(deposit: containers.Deposit) -> bytes:
+    """52 bytes: tag, depositor, owner, account, amount; the same bytes stand in the L1 queue."""
+    return b"".join(
+        [
+            bytes([constants.DEPOSIT]),
+            deposit.depositor,
+            deposit.owner,
+            deposit.account.to_bytes(3, "big"),
+            deposit.amount.to_bytes(8, "big"),
+        ]
+    )
+
+
+def fill_bytes(maker: int, taker: int, size: int) -> bytes:
+    """10 bytes: tag, the two orders' places in the chunk, lots."""
+    return bytes([constants.FILL, maker, taker]) + size.to_bytes(7, "big")
+
+
+def tick_bytes(time: int, market_count: int, reports: list[tuple[int, list[int], list[int], bytes]]) -> bytes:
+    """A tick from (signer index, prices, premiums, compact signature), signers strictly increasing."""
+    parts = [bytes([constants.TICK]), time.to_bytes(6, "big"), bytes([len(reports), market_count])]
+    for index, prices, premiums, signature in reports:
+        parts.append(bytes([index]))
+        for market in range(market_count):
+            parts.append(prices[market].to_bytes(6, "big"))
+            parts.append((premiums[market] + (1 << 23)).to_bytes(3, "big"))
+        parts.append(signature)
+    return b"".join(parts)

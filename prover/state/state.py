@@ -1,0 +1,162 @@
+"""The state of the rollup: tree, leaves, globals and commitment over a store; one atomic write a sealed chunk."""
+
+from typing import Final, TypeVar
+
+from l1_bridge.hashing import keccak
+from prover.state.store import Store
+from prover.state.tree import StateTree
+from prover.stf import constants, containers, encoding, merkle
+from prover.stf.replay import Chunk
+from prover.stf.words import Recover
+
+_LEAF: Final = b"l"
+_COMMITMENT: Final = b"commitment"
+_GLOBALS: Final = b"globals"
+_DECODED_LIMIT: Final = 65_536
+
+_Row = TypeVar("_Row")
+
+
+class StateError(Exception):
+    """What the store holds is not the state that it says it is."""
+
+
+class State:
+    """The current state. `store` keys: b"l" + tree address -> leaf payload, b"commitment", b"globals", b"m" + name."""
+
+    def __init__(self, store: Store, domain: bytes) -> None:
+        """Opens the state in `store`; StateError when it holds none or its root is not the one it commits to."""
+        self.store = store
+        self.domain = domain
+        commitment = store.get(_COMMITMENT)
+        globals_data = store.get(_GLOBALS)
+        if commitment is None or globals_data is None:
+            raise StateError("the store holds no state")
+        self.commitment = encoding.commitment_from_bytes(commitment)
+        self.globals = encoding.globals_from_bytes(globals_data)
+        self._accounts: dict[int, containers.Account] = {}
+        self._slots: dict[int, containers.Slot] = {}
+        self.tree = StateTree(
+            (int.from_bytes(key[1:], "big"), _leaf_hash(int.from_bytes(key[1:], "big"), payload))
+            for key, payload in store.iterate(_LEAF)
+        )
+        if self.tree.root != self.commitment.tree_root:
+            raise StateError("the leaves in the store do not hash to the committed tree root")
+
+    @property
+    def root(self) -> bytes:
+        """The state root."""
+        return encoding.state_root(self.commitment)
+
+    def account(self, index: int) -> containers.Account:
+        """The account at an index; the empty account where nobody opened one."""
+        account = self._accounts.get(index)
+        if account is None:
+            payload = self.store.get(_leaf_key(index << constants.SLOT_BITS))
+            account = encoding.no_account() if payload is None else encoding.account_from_payload(payload)
+            _bound(self._accounts)
+            self._accounts[index] = account
+        return account
+
+    def slot(self, leaf_index: int) -> containers.Slot:
+        """The order slot at a tree address; the empty slot where none was used."""
+        slot = self._slots.get(leaf_index)
+        if slot is None:
+            payload = self.store.get(_leaf_key(leaf_index))
+            slot = encoding.no_slot() if payload is None else encoding.slot_from_payload(payload)
+            _bound(self._slots)
+            self._slots[leaf_index] = slot
+        return slot
+
+    def chunk(self, ecrecover: Recover) -> Chunk:
+        """A new chunk on top of this state; nothing of it is in the state before `seal`."""
+        return Chunk(self.domain, self.commitment, self.globals, self, ecrecover)
+
+    def seal(self, chunk: Chunk, extra: dict[bytes, bytes | None] | None = None, sync: bool = False) -> bytes:
+        """Makes a chunk the new state in one atomic write; returns the post-root.
+
+        `extra` goes into the same write (batch contents, cursors), under keys of the caller's that start with b"m".
+        """
+        assert chunk.pre_commitment is self.commitment, "a chunk is sealed on the state that it was begun on"
+        hashes: dict[int, bytes] = {}
+        writes: dict[bytes, bytes | None] = {}
+        for index, account in chunk.accounts.items():
+            if account is not chunk.loaded_accounts[index]:
+                leaf = index << constants.SLOT_BITS
+                hashes[leaf] = encoding.account_hash(account)
+                writes[_leaf_key(leaf)] = encoding.account_payload(account)
+        for leaf, slot in chunk.slots.items():
+            if slot is not chunk.loaded_slots[leaf]:
+                hashes[leaf] = encoding.slot_hash(slot)
+                writes[_leaf_key(leaf)] = encoding.slot_payload(slot)
+        commitment = chunk.commitment
+        commitment.tree_root = self.tree.update(hashes)
+        commitment.withdrawals_root = merkle.frontier_root(chunk.globals.frontier, chunk.globals.withdrawal_count)
+        globals_data = encoding.globals_bytes(chunk.globals)
+        commitment.globals_hash = keccak(globals_data)
+        writes[_COMMITMENT] = encoding.commitment_bytes(commitment)
+        writes[_GLOBALS] = globals_data
+        if extra:
+            writes.update(extra)
+        self.store.write(writes, sync=sync)
+        self.commitment = commitment
+        self.globals = chunk.globals
+        self._accounts.update(chunk.accounts)
+        self._slots.update(chunk.slots)
+        return self.root
+
+
+def _bound(cache: dict[int, _Row]) -> None:
+    # The oldest half goes at once: cheaper than an order kept on each read.
+    if len(cache) >= _DECODED_LIMIT:
+        for key in list(cache)[: _DECODED_LIMIT // 2]:
+            del cache[key]
+
+
+def _leaf_key(leaf_index: int) -> bytes:
+    return _LEAF + leaf_index.to_bytes(4, "big")
+
+
+def _leaf_hash(leaf_index: int, payload: bytes) -> bytes:
+    if leaf_index & 255 == 0:
+        return encoding.account_hash(encoding.account_from_payload(payload))
+    return encoding.slot_hash(encoding.slot_from_payload(payload))
+
+
+def create(store: Store, domain: bytes, genesis: bytes) -> State:
+    """Writes the genesis state into an empty store and opens it.
+
+    `genesis` is the canonical bytes of globals; the tree holds the fee account alone, owned by the operator.
+    """
+    if store.get(_COMMITMENT) is not None:
+        raise StateError("the store already holds a state")
+    commitment, leaves = genesis_commitment(genesis)
+    store.write(
+        {
+            **{_leaf_key(leaf): payload for leaf, payload in leaves},
+            _GLOBALS: genesis,
+            _COMMITMENT: encoding.commitment_bytes(commitment),
+        },
+        sync=True,
+    )
+    return State(store, domain)
+
+
+def genesis_commitment(genesis: bytes) -> tuple[containers.Commitment, list[tuple[int, bytes]]]:
+    """Commitment and leaf payloads of the state that the canonical bytes of globals stand for."""
+    globals = encoding.globals_from_bytes(genesis)
+    fees = encoding.no_account()
+    fees = containers.Account(owner=globals.operator, floor=0, collateral=0, positions=fees.positions)
+    tree = StateTree([(constants.FEE_ACCOUNT << constants.SLOT_BITS, encoding.account_hash(fees))])
+    commitment = containers.Commitment(
+        law_version=constants.LAW_VERSION,
+        tree_root=tree.root,
+        withdrawals_root=containers.NO_HASH,
+        withdrawn_total=0,
+        queue_count=0,
+        queue_hash=containers.NO_HASH,
+        queue_work=0,
+        timestamp=0,
+        globals_hash=keccak(genesis),
+    )
+    return commitment, [(constants.FEE_ACCOUNT << constants.SLOT_BITS, encoding.account_payload(fees))]

@@ -1,0 +1,94 @@
+"""What an operation came to: OK or the one rule that it broke; the same numbers in both twins, on L1 and in the API."""
+
+from typing import Final
+
+OK: Final = 0
+FULL: Final = 1
+MALFORMED: Final = 2
+NOT_CANONICAL: Final = 3
+NO_ACCOUNT: Final = 4
+RESERVED: Final = 5
+BAD_SIGNATURE: Final = 6
+NOT_YET: Final = 7
+EXPIRED: Final = 8
+LIFETIME: Final = 9
+SEQUENCE_AHEAD: Final = 10
+CANCELLED: Final = 11
+USED: Final = 12
+NO_MARKET: Final = 13
+TOO_SMALL: Final = 14
+NO_ORDER: Final = 15
+SAME_ACCOUNT: Final = 16
+MISMATCHED: Final = 17
+NOT_CROSSED: Final = 18
+POST_ONLY: Final = 19
+OVERFILLED: Final = 20
+ALL_OR_NOTHING: Final = 21
+NOT_TRIGGERED: Final = 22
+REDUCE_ONLY: Final = 23
+FEE_ABOVE_MAXIMUM: Final = 24
+STALE: Final = 25
+PRICE_BAND: Final = 26
+OUT_OF_BOUNDS: Final = 27
+MAKER_MARGIN: Final = 28
+TAKER_MARGIN: Final = 29
+MARGIN: Final = 30
+COLLATERAL: Final = 31
+ZERO_AMOUNT: Final = 32
+NO_RECIPIENT: Final = 33
+NOT_OWNER: Final = 34
+OFF_GRID: Final = 35
+OLD_TICK: Final = 36
+QUORUM: Final = 37
+BAD_SIGNERS: Final = 38
+ZERO_PRICE: Final = 39
+REFUNDED: Final = 40
+WITHDRAWALS_FULL: Final = 41
+
+SENTENCE: Final[dict[int, tuple[str, str]]] = {
+    OK: ("OK", "The operation was applied."),
+    FULL: ("FULL", "The chunk has no room left for this operation's weight or leaves; a later chunk may take it."),
+    MALFORMED: ("MALFORMED", "The tag is unknown or the bytes are cut off; the chunk ends here."),
+    NOT_CANONICAL: (
+        "NOT_CANONICAL",
+        "A field holds a value that no wallet may sign (unused bits, zero slot, size or price).",
+    ),
+    NO_ACCOUNT: ("NO_ACCOUNT", "The account does not exist."),
+    RESERVED: ("RESERVED", "The fee account and the insurance accounts do not trade."),
+    BAD_SIGNATURE: ("BAD_SIGNATURE", "The signature does not recover to the account's owner."),
+    NOT_YET: ("NOT_YET", "created_at_ms lies further ahead of the chunk's clock than the tolerance."),
+    EXPIRED: ("EXPIRED", "expires_at_ms has passed."),
+    LIFETIME: ("LIFETIME", "expires_at_ms is further from created_at_ms than this operation allows."),
+    SEQUENCE_AHEAD: ("SEQUENCE_AHEAD", "The sequence is larger than created_at_ms."),
+    CANCELLED: ("CANCELLED", "The sequence is below the account's floor: a cancel-all covers it."),
+    USED: ("USED", "The slot has moved past this sequence: cancelled, replaced or already executed."),
+    NO_MARKET: ("NO_MARKET", "The market does not exist, is not open or has no price."),
+    TOO_SMALL: ("TOO_SMALL", "The order's notional is below the market's minimum."),
+    NO_ORDER: ("NO_ORDER", "The fill names an order that the chunk does not hold."),
+    SAME_ACCOUNT: ("SAME_ACCOUNT", "Both sides are the same account."),
+    MISMATCHED: ("MISMATCHED", "The two orders are of different markets or of the same side."),
+    NOT_CROSSED: ("NOT_CROSSED", "The maker's price is beyond the taker's limit."),
+    POST_ONLY: ("POST_ONLY", "A post-only order may not take, an immediate one may not make."),
+    OVERFILLED: ("OVERFILLED", "The size is zero or more than an order has left."),
+    ALL_OR_NOTHING: ("ALL_OR_NOTHING", "A fill-or-kill order must be filled whole by one fill."),
+    NOT_TRIGGERED: ("NOT_TRIGGERED", "The oracle price has not reached the order's trigger."),
+    REDUCE_ONLY: ("REDUCE_ONLY", "A reduce-only order would open, grow or turn a position."),
+    FEE_ABOVE_MAXIMUM: ("FEE_ABOVE_MAXIMUM", "The fee is above what the order's signature allows."),
+    STALE: ("STALE", "The oracle price is too old for an operation that moves risk or money out."),
+    PRICE_BAND: ("PRICE_BAND", "The fill price is further from the oracle price than the market's band."),
+    OUT_OF_BOUNDS: ("OUT_OF_BOUNDS", "A size, cost or collateral would pass the law's bounds."),
+    MAKER_MARGIN: ("MAKER_MARGIN", "The maker would be neither healthy nor only reduced."),
+    TAKER_MARGIN: ("TAKER_MARGIN", "The taker would be neither healthy nor only reduced."),
+    MARGIN: ("MARGIN", "What stays would not cover the initial requirement and the floor on open notional."),
+    COLLATERAL: ("COLLATERAL", "The amount is more than the account's collateral."),
+    ZERO_AMOUNT: ("ZERO_AMOUNT", "The amount is zero."),
+    NO_RECIPIENT: ("NO_RECIPIENT", "The recipient is the zero address."),
+    NOT_OWNER: ("NOT_OWNER", "The other account belongs to somebody else."),
+    OFF_GRID: ("OFF_GRID", "The tick's time is not on the grid or lies ahead of the chunk's clock."),
+    OLD_TICK: ("OLD_TICK", "The tick is not newer than the last one."),
+    QUORUM: ("QUORUM", "The tick does not carry exactly the quorum of signatures or all markets."),
+    BAD_SIGNERS: ("BAD_SIGNERS", "The tick's signers are unknown, unsorted or did not sign it."),
+    ZERO_PRICE: ("ZERO_PRICE", "A signer reported a price of zero."),
+    REFUNDED: ("REFUNDED", "The deposit could not be booked and became a withdrawal to its depositor."),
+    WITHDRAWALS_FULL: ("WITHDRAWALS_FULL", "The withdrawal tree has no leaf left."),
+}

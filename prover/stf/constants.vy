@@ -1,0 +1,101 @@
+# pragma version 0.4.3
+"""
+@title Constants of the law
+@license MIT
+@notice Every bound, weight and tag; a change of any of them is another law version.
+"""
+
+LAW_VERSION: constant(int256) = 1
+
+# State
+ACCOUNT_BITS: constant(int256) = 24
+SLOT_BITS: constant(int256) = 8
+MARKETS: constant(int256) = 16
+FEE_ACCOUNT: constant(int256) = 0
+# Account 0 takes the fees, accounts 1 to 16 are the insurance account of one market each.
+RESERVED_ACCOUNTS: constant(int256) = 17
+# A queue entry that names this index asks for the next free one; it is therefore no account.
+NEW_ACCOUNT: constant(int256) = 16_777_215
+SIGNERS: constant(int256) = 7
+WITHDRAWAL_LEVELS: constant(int256) = 32
+WITHDRAWAL_TAG: constant(int256) = 1
+MAX_WITHDRAWALS: constant(int256) = 2**32
+
+# Bounds (PROTOCOL.md, table of bounds)
+SIZE_BOUND: constant(int256) = 2**56
+COST_BOUND: constant(int256) = 2**110
+COLLATERAL_BOUND: constant(int256) = 2**96
+FUNDING_BOUND: constant(int256) = 2**79
+
+# Fractions
+PPM: constant(int256) = 1_000_000
+# One funding index unit is 10^-9 micro-dollar a lot.
+FUNDING_SCALE: constant(int256) = 1_000_000_000
+# ppm an hour * price_ticks * ms / (3.6 * 10^6 ms an hour) / 10^6 * FUNDING_SCALE = ppm * price_ticks * ms / 3_600.
+FUNDING_DIVISOR: constant(int256) = 3_600
+WITHDRAWAL_FLOOR_PPM: constant(int256) = 100_000
+
+# Time, milliseconds
+CLOCK_TOLERANCE: constant(int256) = 10_000
+ORDER_LIFETIME: constant(int256) = 86_400_000
+IMMEDIATE_LIFETIME: constant(int256) = 10_000
+REQUEST_LIFETIME: constant(int256) = 600_000
+TICK_STEP: constant(int256) = 5_000
+MAX_PRICE_AGE: constant(int256) = 20_000
+MAX_FUNDING_GAP: constant(int256) = 60_000
+
+# Orders
+BUY: constant(int256) = 0
+SELL: constant(int256) = 1
+GOOD_TILL_TIME: constant(int256) = 0
+IMMEDIATE_OR_CANCEL: constant(int256) = 1
+FILL_OR_KILL: constant(int256) = 2
+NO_TRIGGER: constant(int256) = 0
+TRIGGER_AT_OR_ABOVE: constant(int256) = 1
+TRIGGER_AT_OR_BELOW: constant(int256) = 2
+
+# Market status
+MARKET_CLOSED: constant(int256) = 0
+MARKET_OPEN: constant(int256) = 1
+
+# Operations: tag, length in bytes, weight in kilogas
+DEPOSIT: constant(int256) = 1
+WITHDRAW: constant(int256) = 2
+TRANSFER: constant(int256) = 3
+CANCEL: constant(int256) = 4
+CANCEL_ALL: constant(int256) = 5
+TICK: constant(int256) = 6
+ORDER: constant(int256) = 7
+FILL: constant(int256) = 8
+
+DEPOSIT_LENGTH: constant(int256) = 52
+WITHDRAW_LENGTH: constant(int256) = 115
+TRANSFER_LENGTH: constant(int256) = 98
+CANCEL_LENGTH: constant(int256) = 87
+CANCEL_ALL_LENGTH: constant(int256) = 87
+TICK_HEAD_LENGTH: constant(int256) = 9
+TICK_SIGNER_LENGTH: constant(int256) = 65
+TICK_MARKET_LENGTH: constant(int256) = 9
+ORDER_LENGTH: constant(int256) = 113
+FILL_LENGTH: constant(int256) = 10
+
+DEPOSIT_WEIGHT: constant(int256) = 80
+WITHDRAW_WEIGHT: constant(int256) = 140
+TRANSFER_WEIGHT: constant(int256) = 170
+CANCEL_WEIGHT: constant(int256) = 80
+CANCEL_ALL_WEIGHT: constant(int256) = 70
+TICK_WEIGHT: constant(int256) = 160
+ORDER_WEIGHT: constant(int256) = 70
+FILL_WEIGHT: constant(int256) = 40
+
+# Chunk
+TIMESTAMP_LENGTH: constant(int256) = 6
+MAX_CHUNK_BYTES: constant(int256) = 8_192
+MAX_OPERATIONS: constant(int256) = 820
+MAX_WEIGHT: constant(int256) = 9_000
+MAX_ORDERS: constant(int256) = 48
+MAX_ACCOUNT_REFERENCES: constant(int256) = 48
+MAX_SLOT_REFERENCES: constant(int256) = 48
+# The fee account is in every chunk.
+MAX_ACCOUNT_ROWS: constant(int256) = 49
+MAX_LEAVES: constant(int256) = 97

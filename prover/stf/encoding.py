@@ -1,0 +1,309 @@
+"""Bytes to containers and containers to hashes; layouts in PROTOCOL.md.
+
+Fields are cut from whole words, so that reading them costs a shift and a mask and no length runs past the operation.
+"""
+
+from typing import Final
+
+from prover.stf import constants, containers
+from prover.stf.words import address, address_word, bytes32, int256, keccak256, uint256, word
+
+SIZE_BIAS: Final = 2**63
+COST_BIAS: Final = 2**111
+FUNDING_BIAS: Final = 2**79
+PREMIUM_BIAS: Final = 2**23
+COLLATERAL_BIAS: Final = 2**127
+COMMITMENT_BYTES: Final = 288
+GLOBALS_BYTES: Final = 8_704
+ACCOUNT_PAYLOAD_BYTES: Final = 45
+
+# keccak256 of the 19 zero words of an account that does not exist.
+EMPTY_ACCOUNT: Final = bytes.fromhex("9c45367004e79fc45d442aa8c68ee8b6ca5b4c4ecc8accb2eaf8b993379455ff")
+
+
+def bits(packed: uint256, low: uint256, width: uint256) -> int256:
+    return (packed >> low) & ((1 << width) - 1)
+
+
+def to_address(packed: uint256) -> address:
+    return (packed >> 96).to_bytes(20, "big")
+
+
+def unpack(position: containers.Position) -> containers.Position:
+    return position
+
+
+def pack(size: int256, cost: int256, funding: int256) -> containers.Position:
+    if size == 0:
+        return containers.EMPTY
+    return containers.Position(size=size, cost=cost, funding=funding)
+
+
+def order(head: uint256, tail: uint256) -> containers.Order:
+    return containers.Order(
+        account=bits(head, 232, 24),
+        market=bits(head, 224, 8),
+        side=bits(head, 216, 1),
+        size=bits(head, 152, 56),
+        limit_price=bits(head, 104, 48),
+        slot=bits(head, 208, 8),
+        sequence=bits(head, 56, 48),
+        created_at=bits(head, 8, 48),
+        expires_at=bits(tail, 208, 48),
+        time_in_force=bits(head, 217, 2),
+        post_only=bits(head, 219, 1),
+        reduce_only=bits(head, 220, 1),
+        trigger=bits(head, 221, 2),
+        trigger_price=bits(tail, 160, 48),
+        max_fee_ppm=bits(tail, 144, 16),
+        max_posting_fee=bits(tail, 120, 24),
+        unused=bits(head, 223, 1),
+    )
+
+
+def request(tag: int256, head: uint256, tail: uint256) -> containers.Request:
+    amount: int256 = 0
+    other: int256 = 0
+    recipient: address = containers.NOBODY
+    if tag == constants.WITHDRAW:
+        amount = bits(head, 16, 64)
+        recipient = to_address(tail)
+    if tag == constants.TRANSFER:
+        amount = bits(head, 16, 64)
+        other = bits(tail, 232, 24)
+    return containers.Request(
+        account=bits(head, 232, 24),
+        slot=bits(head, 224, 8),
+        sequence=bits(head, 176, 48),
+        created_at=bits(head, 128, 48),
+        expires_at=bits(head, 80, 48),
+        amount=amount,
+        other=other,
+        recipient=recipient,
+    )
+
+
+def deposit(head: uint256, tail: uint256) -> containers.Deposit:
+    return containers.Deposit(
+        depositor=to_address(head),
+        owner=to_address(tail),
+        account=bits(tail, 72, 24),
+        amount=bits(tail, 8, 64),
+    )
+
+
+def premium(packed: uint256) -> int256:
+    return bits(packed, 184, 24) - PREMIUM_BIAS
+
+
+def position_word(position: containers.Position) -> bytes:
+    """The packed word of a position: size, cost and funding index, each biased; no position is zero."""
+    if position.size == 0:
+        return containers.NO_HASH
+    return (
+        ((position.size + SIZE_BIAS) << 192) | ((position.cost + COST_BIAS) << 80) | (position.funding + FUNDING_BIAS)
+    ).to_bytes(32, "big")
+
+
+def position_from_word(encoded: bytes) -> containers.Position:
+    """The inverse of `position_word`."""
+    value: int = int.from_bytes(encoded, "big")
+    if value == 0:
+        return containers.EMPTY
+    return containers.Position(
+        size=bits(value, 192, 64) - SIZE_BIAS,
+        cost=bits(value, 80, 112) - COST_BIAS,
+        funding=bits(value, 0, 80) - FUNDING_BIAS,
+    )
+
+
+def account_hash(account: containers.Account) -> bytes32:
+    # Invariant: emptiness is decided by the whole hash, never by one zero field.
+    digest: bytes32 = keccak256(
+        address_word(account.owner)
+        + word(account.floor)
+        + word(account.collateral)
+        + b"".join([position_word(position) for position in account.positions])
+    )
+    if digest == EMPTY_ACCOUNT:
+        return containers.NO_HASH
+    return digest
+
+
+def slot_hash(slot: containers.Slot) -> bytes32:
+    if slot.sequence == 0 and slot.filled == 0:
+        return containers.NO_HASH
+    return keccak256(word((slot.sequence << 64) | slot.filled))
+
+
+def withdrawal_hash(index: int256, recipient: address, amount: int256) -> bytes32:
+    return keccak256(word(constants.WITHDRAWAL_TAG) + word(index) + address_word(recipient) + word(amount))
+
+
+def globals_bytes(globals: containers.Globals) -> bytes:
+    """The canonical bytes of globals: 272 ABI words in field order, 8,704 bytes."""
+    risk: containers.Risk = globals.risk
+    words: list[bytes] = [
+        word(globals.next_account),
+        word(globals.market_count),
+        word(globals.quorum),
+        word(globals.tick_time),
+        word(globals.posting_fee),
+        word(globals.deposited_total),
+        word(globals.funding_dust),
+        word(globals.withdrawal_count),
+        address_word(globals.operator),
+    ]
+    words += [address_word(signer) for signer in globals.signers]
+    words += globals.frontier
+    for column in (risk.price, risk.funding_index, risk.initial_ppm, risk.maintenance_ppm):
+        words += [word(value) for value in column]
+    for market in globals.markets:
+        words += [
+            market.label,
+            word(market.status),
+            word(market.maker_fee_ppm),
+            word(market.taker_fee_ppm),
+            word(market.band_ppm),
+            word(market.funding_cap_ppm),
+            word(market.minimum_notional),
+            word(market.previous_price),
+            word(market.premium_ppm),
+            word(market.open_interest),
+        ]
+    return b"".join(words)
+
+
+def globals_hash(globals: containers.Globals) -> bytes32:
+    return keccak256(globals_bytes(globals))
+
+
+def commitment_bytes(commitment: containers.Commitment) -> bytes:
+    """The nine words whose hash is the state root, 288 bytes."""
+    return (
+        word(commitment.law_version)
+        + commitment.tree_root
+        + commitment.withdrawals_root
+        + word(commitment.withdrawn_total)
+        + word(commitment.queue_count)
+        + commitment.queue_hash
+        + word(commitment.queue_work)
+        + word(commitment.timestamp)
+        + commitment.globals_hash
+    )
+
+
+def state_root(commitment: containers.Commitment) -> bytes32:
+    return keccak256(commitment_bytes(commitment))
+
+
+def _signed(data: bytes, offset: int) -> int:
+    return int.from_bytes(data[offset : offset + 32], "big", signed=True)
+
+
+def globals_from_bytes(data: bytes) -> containers.Globals:
+    """The inverse of `globals_bytes`; ValueError on any other length or on bytes that are not canonical."""
+    if len(data) != GLOBALS_BYTES:
+        raise ValueError(f"globals are {GLOBALS_BYTES} bytes, not {len(data)}")
+    head: list[int] = [_signed(data, 32 * i) for i in range(8)]
+    cut: list[bytes] = [data[32 * i : 32 * i + 32] for i in range(GLOBALS_BYTES // 32)]
+    columns: list[list[int]] = [[_signed(data, 32 * (48 + 16 * c + m)) for m in range(16)] for c in range(4)]
+    rows: list[containers.Market] = [
+        containers.Market(cut[112 + 10 * m], *[_signed(data, 32 * (112 + 10 * m + f)) for f in range(1, 10)])
+        for m in range(16)
+    ]
+    decoded = containers.Globals(
+        next_account=head[0],
+        market_count=head[1],
+        quorum=head[2],
+        tick_time=head[3],
+        posting_fee=head[4],
+        deposited_total=head[5],
+        funding_dust=head[6],
+        withdrawal_count=head[7],
+        operator=cut[8][12:],
+        signers=[cut[9 + i][12:] for i in range(7)],
+        frontier=cut[16:48],
+        risk=containers.Risk(*columns),
+        markets=rows,
+    )
+    if globals_bytes(decoded) != data:
+        raise ValueError("globals are not canonical")
+    return decoded
+
+
+def commitment_from_bytes(data: bytes) -> containers.Commitment:
+    """The inverse of `commitment_bytes`; ValueError on any other length."""
+    if len(data) != COMMITMENT_BYTES:
+        raise ValueError(f"a commitment is {COMMITMENT_BYTES} bytes, not {len(data)}")
+    return containers.Commitment(
+        law_version=_signed(data, 0),
+        tree_root=data[32:64],
+        withdrawals_root=data[64:96],
+        withdrawn_total=_signed(data, 96),
+        queue_count=_signed(data, 128),
+        queue_hash=data[160:192],
+        queue_work=_signed(data, 192),
+        timestamp=_signed(data, 224),
+        globals_hash=data[256:288],
+    )
+
+
+def account_payload(account: containers.Account) -> bytes:
+    """An account in a witness or a store: owner 20, floor 7, collateral 16 (biased), bitmap 2, 32 a position."""
+    held: int = 0
+    words: list[bytes] = []
+    for market, position in enumerate(account.positions):
+        if position is not containers.EMPTY:
+            held |= 1 << market
+            words.append(position_word(position))
+    return b"".join(
+        [
+            account.owner,
+            account.floor.to_bytes(7, "big"),
+            (account.collateral + COLLATERAL_BIAS).to_bytes(16, "big"),
+            held.to_bytes(2, "big"),
+            *words,
+        ]
+    )
+
+
+def account_from_payload(data: bytes) -> containers.Account:
+    """The inverse of `account_payload`; ValueError where the length does not fit the bitmap."""
+    held: int = int.from_bytes(data[43:45], "big")
+    if len(data) != ACCOUNT_PAYLOAD_BYTES + 32 * held.bit_count():
+        raise ValueError("account payload of a wrong length")
+    positions: list[containers.Position] = [containers.EMPTY] * constants.MARKETS
+    offset: int = ACCOUNT_PAYLOAD_BYTES
+    for market in range(constants.MARKETS):
+        if (held >> market) & 1 == 1:
+            positions[market] = position_from_word(data[offset : offset + 32])
+            offset += 32
+    return containers.Account(
+        owner=data[:20],
+        floor=int.from_bytes(data[20:27], "big"),
+        collateral=int.from_bytes(data[27:43], "big") - COLLATERAL_BIAS,
+        positions=positions,
+    )
+
+
+def slot_payload(slot: containers.Slot) -> bytes:
+    """An order slot as a witness and a store carry it: sequence 7, filled 8."""
+    return slot.sequence.to_bytes(7, "big") + slot.filled.to_bytes(8, "big")
+
+
+def slot_from_payload(data: bytes) -> containers.Slot:
+    """The inverse of `slot_payload`."""
+    return containers.Slot(sequence=int.from_bytes(data[:7], "big"), filled=int.from_bytes(data[7:15], "big"))
+
+
+def no_account() -> containers.Account:
+    """The account that stands at an index nobody opened."""
+    return containers.Account(
+        owner=containers.NOBODY, floor=0, collateral=0, positions=[containers.EMPTY] * constants.MARKETS
+    )
+
+
+def no_slot() -> containers.Slot:
+    """The slot that no order has used."""
+    return containers.Slot(sequence=0, filled=0)

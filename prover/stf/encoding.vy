@@ -1,0 +1,155 @@
+# pragma version 0.4.3
+"""
+@title Encoding
+@license MIT
+@notice Bytes to containers and containers to hashes; layouts in PROTOCOL.md. Fields are cut from whole words,
+        so that reading them costs a shift and a mask and no length can run past the operation.
+"""
+
+from prover.stf import constants
+from prover.stf import containers
+
+SIZE_BIAS: constant(int256) = 2**63
+COST_BIAS: constant(int256) = 2**111
+FUNDING_BIAS: constant(int256) = 2**79
+PREMIUM_BIAS: constant(int256) = 2**23
+
+# keccak256 of the 19 zero words of an account that does not exist.
+EMPTY_ACCOUNT: constant(bytes32) = 0x9c45367004e79fc45d442aa8c68ee8b6ca5b4c4ecc8accb2eaf8b993379455ff
+
+
+@internal
+@pure
+def bits(packed: uint256, low: uint256, width: uint256) -> int256:
+    return convert((packed >> low) & ((1 << width) - 1), int256)
+
+
+@internal
+@pure
+def to_address(packed: uint256) -> address:
+    return convert(convert(packed >> 96, uint160), address)
+
+
+@internal
+@pure
+def unpack(word: uint256) -> containers.Position:
+    if word == containers.EMPTY:
+        return containers.Position(size=0, cost=0, funding=0)
+    return containers.Position(
+        size=self.bits(word, 192, 64) - SIZE_BIAS,
+        cost=self.bits(word, 80, 112) - COST_BIAS,
+        funding=self.bits(word, 0, 80) - FUNDING_BIAS,
+    )
+
+
+@internal
+@pure
+def pack(size: int256, cost: int256, funding: int256) -> uint256:
+    if size == 0:
+        return containers.EMPTY
+    return (
+        (convert(size + SIZE_BIAS, uint256) << 192)
+        | (convert(cost + COST_BIAS, uint256) << 80)
+        | convert(funding + FUNDING_BIAS, uint256)
+    )
+
+
+@internal
+@pure
+def order(head: uint256, tail: uint256) -> containers.Order:
+    return containers.Order(
+        account=self.bits(head, 232, 24),
+        market=self.bits(head, 224, 8),
+        side=self.bits(head, 216, 1),
+        size=self.bits(head, 152, 56),
+        limit_price=self.bits(head, 104, 48),
+        slot=self.bits(head, 208, 8),
+        sequence=self.bits(head, 56, 48),
+        created_at=self.bits(head, 8, 48),
+        expires_at=self.bits(tail, 208, 48),
+        time_in_force=self.bits(head, 217, 2),
+        post_only=self.bits(head, 219, 1),
+        reduce_only=self.bits(head, 220, 1),
+        trigger=self.bits(head, 221, 2),
+        trigger_price=self.bits(tail, 160, 48),
+        max_fee_ppm=self.bits(tail, 144, 16),
+        max_posting_fee=self.bits(tail, 120, 24),
+        unused=self.bits(head, 223, 1),
+    )
+
+
+@internal
+@pure
+def request(tag: int256, head: uint256, tail: uint256) -> containers.Request:
+    amount: int256 = 0
+    other: int256 = 0
+    recipient: address = containers.NOBODY
+    if tag == constants.WITHDRAW:
+        amount = self.bits(head, 16, 64)
+        recipient = self.to_address(tail)
+    if tag == constants.TRANSFER:
+        amount = self.bits(head, 16, 64)
+        other = self.bits(tail, 232, 24)
+    return containers.Request(
+        account=self.bits(head, 232, 24),
+        slot=self.bits(head, 224, 8),
+        sequence=self.bits(head, 176, 48),
+        created_at=self.bits(head, 128, 48),
+        expires_at=self.bits(head, 80, 48),
+        amount=amount,
+        other=other,
+        recipient=recipient,
+    )
+
+
+@internal
+@pure
+def deposit(head: uint256, tail: uint256) -> containers.Deposit:
+    return containers.Deposit(
+        depositor=self.to_address(head),
+        owner=self.to_address(tail),
+        account=self.bits(tail, 72, 24),
+        amount=self.bits(tail, 8, 64),
+    )
+
+
+@internal
+@pure
+def premium(packed: uint256) -> int256:
+    return self.bits(packed, 184, 24) - PREMIUM_BIAS
+
+
+@internal
+@pure
+def account_hash(account: containers.Account) -> bytes32:
+    # Invariant: emptiness is decided by the whole hash, never by one zero field.
+    digest: bytes32 = keccak256(abi_encode(account))
+    if digest == EMPTY_ACCOUNT:
+        return containers.NO_HASH
+    return digest
+
+
+@internal
+@pure
+def slot_hash(slot: containers.Slot) -> bytes32:
+    if slot.sequence == 0 and slot.filled == 0:
+        return containers.NO_HASH
+    return keccak256(abi_encode((convert(slot.sequence, uint256) << 64) | convert(slot.filled, uint256)))
+
+
+@internal
+@pure
+def withdrawal_hash(index: int256, recipient: address, amount: int256) -> bytes32:
+    return keccak256(abi_encode(constants.WITHDRAWAL_TAG, index, recipient, amount))
+
+
+@internal
+@pure
+def globals_hash(globals: containers.Globals) -> bytes32:
+    return keccak256(abi_encode(globals))
+
+
+@internal
+@pure
+def state_root(commitment: containers.Commitment) -> bytes32:
+    return keccak256(abi_encode(commitment))

@@ -1,0 +1,306 @@
+"""The state transition of one chunk, operation by operation: total over every chunk body.
+
+Beside replay.vy this text differs by its calls and its rows: here rows are dictionaries over tree addresses, filled
+from outside on first touch; there they are arrays authenticated by a witness. The order of look-ups is the same in
+both, because a witness carries one hint a look-up.
+"""
+
+from typing import Final, Protocol
+
+import msgspec
+
+from prover.stf import codes, constants, containers, custody, encoding, markets, merkle, signatures, trading
+from prover.stf.words import Recover, bytes32, int256, keccak256, uint256, word_at
+
+
+class Rows(Protocol):
+    """Where a chunk finds accounts and slots that it has not touched yet; an absent one is the empty container."""
+
+    def account(self, index: int) -> containers.Account:
+        """The account at an index of 24 bits."""
+        ...
+
+    def slot(self, leaf_index: int) -> containers.Slot:
+        """The order slot at a tree address (account << 8 | slot)."""
+        ...
+
+
+class Kind(msgspec.Struct, frozen=True, gc=False):
+    """What an operation takes of a chunk's room."""
+
+    length: int
+    weight: int
+    accounts: int
+    slots: int
+
+
+KINDS: Final[dict[int, Kind]] = {
+    constants.FILL: Kind(constants.FILL_LENGTH, constants.FILL_WEIGHT, 0, 0),
+    constants.ORDER: Kind(constants.ORDER_LENGTH, constants.ORDER_WEIGHT, 1, 1),
+    constants.TICK: Kind(constants.TICK_HEAD_LENGTH, constants.TICK_WEIGHT, 0, 0),
+    constants.DEPOSIT: Kind(constants.DEPOSIT_LENGTH, constants.DEPOSIT_WEIGHT, 1, 0),
+    constants.WITHDRAW: Kind(constants.WITHDRAW_LENGTH, constants.WITHDRAW_WEIGHT, 1, 1),
+    constants.TRANSFER: Kind(constants.TRANSFER_LENGTH, constants.TRANSFER_WEIGHT, 2, 1),
+    constants.CANCEL: Kind(constants.CANCEL_LENGTH, constants.CANCEL_WEIGHT, 1, 1),
+    constants.CANCEL_ALL: Kind(constants.CANCEL_ALL_LENGTH, constants.CANCEL_ALL_WEIGHT, 1, 0),
+}
+
+
+def operation_length(body: bytes, at: int) -> int:
+    """Bytes of the operation that starts at `at`; 0 when its tag is unknown or it is cut off."""
+    kind = KINDS.get(body[at])
+    if kind is None:
+        return 0
+    size = kind.length
+    left = len(body) - at
+    if body[at] == constants.TICK and left >= size:
+        size += body[at + 7] * (constants.TICK_SIGNER_LENGTH + constants.TICK_MARKET_LENGTH * body[at + 8])
+    return size if size <= left else 0
+
+
+class Chunk:
+    """One chunk being replayed or built.
+
+    `accounts` and `slots` hold the rows as they stand now, `loaded_accounts` and `loaded_slots` as they stood before
+    the chunk; `lookups` the tree addresses in the order in which the law asked for them; `operation_codes` one code an
+    operation.
+    """
+
+    def __init__(
+        self,
+        domain: bytes32,
+        commitment: containers.Commitment,
+        globals: containers.Globals,
+        rows: Rows,
+        ecrecover: Recover,
+    ) -> None:
+        self.domain = domain
+        self.pre_commitment = commitment
+        self.pre_globals = globals
+        self.commitment = msgspec.structs.replace(commitment)
+        self.globals = copy_globals(globals)
+        self.rows = rows
+        self.ecrecover = ecrecover
+        fee_account = rows.account(constants.FEE_ACCOUNT)
+        self.accounts: dict[int, containers.Account] = {constants.FEE_ACCOUNT: fee_account}
+        self.loaded_accounts: dict[int, containers.Account] = {constants.FEE_ACCOUNT: fee_account}
+        self.slots: dict[int, containers.Slot] = {}
+        self.loaded_slots: dict[int, containers.Slot] = {}
+        self.lookups: list[int] = []
+        self.orders: list[containers.Order] = []
+        self.order_index: dict[tuple[int, int, int], int] = {}
+        self.operation_codes: list[int] = []
+        self.weight = 0
+        self.account_references = 0
+        self.slot_references = 0
+
+    def open(self, timestamp: int) -> None:
+        """Sets the chunk's clock in milliseconds: never behind the state's."""
+        self.commitment.timestamp = max(self.commitment.timestamp, timestamp)
+
+    def run(self, body: bytes) -> None:
+        """Replays a whole chunk body; never raises, whatever the bytes."""
+        at = constants.TIMESTAMP_LENGTH
+        if len(body) >= at:
+            self.open(int.from_bytes(body[:at], "big"))
+        while at < len(body):
+            size = operation_length(body, at)
+            if size == 0:
+                self.operation_codes.append(codes.MALFORMED)
+                break
+            self.apply(body[at : at + size])
+            at += size
+
+    def has_room(self, tag: int) -> bool:
+        """Whether an operation of this tag would not be FULL."""
+        taken = KINDS[tag]
+        return (
+            self.weight + taken.weight <= constants.MAX_WEIGHT
+            and self.account_references + taken.accounts <= constants.MAX_ACCOUNT_REFERENCES
+            and self.slot_references + taken.slots <= constants.MAX_SLOT_REFERENCES
+        )
+
+    def apply(self, operation: bytes) -> int:
+        """Applies one whole operation of a known tag; returns its code."""
+        tag: int256 = operation[0]
+        if not self.has_room(tag):
+            self.operation_codes.append(codes.FULL)
+            return codes.FULL
+        taken = KINDS[tag]
+        self.weight += taken.weight
+        self.account_references += taken.accounts
+        self.slot_references += taken.slots
+        if tag == constants.FILL:
+            code = self._fill(operation)
+        elif tag == constants.TICK:
+            code = self._tick(operation)
+        elif tag == constants.DEPOSIT:
+            code = self._deposit(operation, taken.weight)
+        elif tag == constants.ORDER:
+            code = self._order(operation)
+        else:
+            code = self._request(tag, operation, taken.slots)
+        self.operation_codes.append(code)
+        return code
+
+    def fresh(self) -> bool:
+        """Whether the oracle price is young enough for what moves risk or money out."""
+        return self.commitment.timestamp - self.globals.tick_time <= constants.MAX_PRICE_AGE
+
+    def _account(self, index: int) -> containers.Account:
+        self.lookups.append(index << constants.SLOT_BITS)
+        account = self.accounts.get(index)
+        if account is None:
+            account = self.accounts[index] = self.loaded_accounts[index] = self.rows.account(index)
+        return account
+
+    def _slot(self, leaf_index: int) -> containers.Slot:
+        # Slot 0 is the account itself: no such slot, and the law refuses it before it looks.
+        if leaf_index & 255 == 0:
+            return encoding.no_slot()
+        self.lookups.append(leaf_index)
+        slot = self.slots.get(leaf_index)
+        if slot is None:
+            slot = self.slots[leaf_index] = self.loaded_slots[leaf_index] = self.rows.slot(leaf_index)
+        return slot
+
+    def _fill(self, operation: bytes) -> int:
+        maker_index: int256 = operation[1]
+        taker_index: int256 = operation[2]
+        if maker_index >= len(self.orders) or taker_index >= len(self.orders):
+            return codes.NO_ORDER
+        globals = self.globals
+        maker = self.orders[maker_index]
+        taker = self.orders[taker_index]
+        maker_slot = (maker.account << 8) | maker.slot
+        taker_slot = (taker.account << 8) | taker.slot
+        market = globals.markets[maker.market]
+        filled = trading.fill(
+            globals.risk,
+            self.fresh(),
+            market,
+            globals.posting_fee,
+            maker,
+            taker,
+            self.accounts[maker.account],
+            self.accounts[taker.account],
+            self.slots[maker_slot],
+            self.slots[taker_slot],
+            int.from_bytes(operation[3:10], "big"),
+        )
+        if filled.code == codes.OK:
+            self.accounts[maker.account] = filled.maker
+            self.accounts[taker.account] = filled.taker
+            self.slots[maker_slot] = filled.maker_slot
+            self.slots[taker_slot] = filled.taker_slot
+            self._credit_fees(filled.fee)
+            market.open_interest += filled.growth
+            globals.funding_dust += filled.dust
+        return filled.code
+
+    def _credit_fees(self, amount: int) -> None:
+        fees = self.accounts[constants.FEE_ACCOUNT]
+        self.accounts[constants.FEE_ACCOUNT] = custody.credited(fees, amount)
+
+    def _tick(self, operation: bytes) -> int:
+        globals = self.globals
+        ticked = markets.tick(self.domain, globals, self.commitment.timestamp, operation, self.ecrecover)
+        if ticked.code == codes.OK:
+            for market in range(constants.MARKETS):
+                globals.markets[market].previous_price = globals.risk.price[market]
+                globals.markets[market].premium_ppm = ticked.premium_ppm[market]
+            globals.risk = containers.Risk(
+                price=ticked.price,
+                funding_index=ticked.funding_index,
+                initial_ppm=globals.risk.initial_ppm,
+                maintenance_ppm=globals.risk.maintenance_ppm,
+            )
+            globals.tick_time = ticked.time
+        return ticked.code
+
+    def _deposit(self, operation: bytes, weight: int) -> int:
+        globals = self.globals
+        commitment = self.commitment
+        entry = encoding.deposit(word_at(operation, 1), word_at(operation, 21))
+        index: int256 = entry.account
+        if entry.account == constants.NEW_ACCOUNT:
+            index = globals.next_account
+        code, self.accounts[index] = custody.deposit(entry, index, self._account(index))
+        commitment.queue_count += 1
+        commitment.queue_hash = keccak256(commitment.queue_hash + keccak256(operation))
+        commitment.queue_work += weight
+        globals.deposited_total += entry.amount
+        if code == codes.OK and entry.account == constants.NEW_ACCOUNT:
+            globals.next_account += 1
+        if code == codes.REFUNDED:
+            if globals.withdrawal_count < constants.MAX_WITHDRAWALS:
+                self._append_withdrawal(entry.depositor, entry.amount)
+            else:
+                code = codes.WITHDRAWALS_FULL
+                self._credit_fees(entry.amount)
+        return code
+
+    def _append_withdrawal(self, recipient: bytes, amount: int) -> None:
+        globals = self.globals
+        leaf = encoding.withdrawal_hash(globals.withdrawal_count, recipient, amount)
+        globals.frontier = merkle.append(globals.frontier, globals.withdrawal_count, leaf)
+        globals.withdrawal_count += 1
+        self.commitment.withdrawn_total += amount
+
+    def _signer(self, operation: bytes, struct_hash: bytes32) -> bytes:
+        size = len(operation)
+        return signatures.recover(
+            signatures.digest(self.domain, struct_hash),
+            word_at(operation, size - 64),
+            word_at(operation, size - 32),
+            self.ecrecover,
+        )
+
+    def _order(self, operation: bytes) -> int:
+        order = encoding.order(word_at(operation, 1), word_at(operation, 32))
+        account = self._account(order.account)
+        self._slot((order.account << 8) | order.slot)
+        signer = self._signer(operation, signatures.order_hash(order))
+        globals = self.globals
+        code = trading.check_order(
+            order, account, signer, globals.markets, globals.market_count, self.commitment.timestamp
+        )
+        if code == codes.OK:
+            self.order_index[(order.account, order.slot, order.sequence)] = len(self.orders)
+            self.orders.append(order)
+        return code
+
+    def _request(self, tag: int, operation: bytes, slots: int) -> int:
+        globals = self.globals
+        now = self.commitment.timestamp
+        request = encoding.request(tag, word_at(operation, 1), word_at(operation, 31))
+        slot_index: uint256 = (request.account << 8) | request.slot
+        account = self._account(request.account)
+        slot = self._slot(slot_index) if slots == 1 else encoding.no_slot()
+        signer = self._signer(operation, signatures.request_hash(tag, request))
+        if tag == constants.CANCEL_ALL:
+            booked = trading.cancel_all(request, account, signer, now)
+        elif tag == constants.CANCEL:
+            booked = trading.cancel(request, account, slot, signer, now)
+        elif tag == constants.WITHDRAW:
+            booked = custody.withdraw(
+                globals.risk, self.fresh(), globals.withdrawal_count, request, account, slot, signer, now
+            )
+        else:
+            other = self._account(request.other)
+            booked = custody.transfer(globals.risk, self.fresh(), request, account, other, slot, signer, now)
+            if booked.code == codes.OK:
+                self.accounts[request.other] = booked.other
+        if booked.code == codes.OK:
+            self.accounts[request.account] = booked.account
+            if tag != constants.CANCEL_ALL:
+                self.slots[slot_index] = booked.slot
+            globals.funding_dust += booked.dust
+            if tag == constants.WITHDRAW:
+                self._append_withdrawal(request.recipient, request.amount)
+        return booked.code
+
+
+def copy_globals(globals: containers.Globals) -> containers.Globals:
+    """A copy that shares nothing a chunk writes in place."""
+    return msgspec.structs.replace(globals, markets=[msgspec.structs.replace(market) for market in globals.markets])

@@ -1,0 +1,112 @@
+# pragma version 0.4.3
+"""
+@title Signatures
+@license MIT
+@notice EIP-712 digests of what wallets and oracle signers sign, and who may act on an account when.
+"""
+
+from prover.stf import codes
+from prover.stf import constants
+from prover.stf import containers
+
+ORDER_TYPE: constant(bytes32) = keccak256("Order(uint24 account,uint8 market,uint8 side,uint56 size_lots,uint48 limit_price_ticks,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms,uint8 time_in_force,bool post_only,bool reduce_only,uint8 trigger,uint48 trigger_price_ticks,uint16 max_fee_ppm,uint24 max_posting_fee_micros)")
+WITHDRAW_TYPE: constant(bytes32) = keccak256("Withdraw(uint24 account,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms,uint64 amount_micros,address recipient)")
+TRANSFER_TYPE: constant(bytes32) = keccak256("Transfer(uint24 account,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms,uint64 amount_micros,uint24 to_account)")
+CANCEL_TYPE: constant(bytes32) = keccak256("Cancel(uint24 account,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms)")
+CANCEL_ALL_TYPE: constant(bytes32) = keccak256("CancelAll(uint24 account,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms)")
+TICK_TYPE: constant(bytes32) = keccak256("Tick(uint48 time_ms,uint48[16] prices_ticks,int24[16] premiums_ppm)")
+
+# Half of the order of secp256k1: a larger s is the malleable twin of a signature.
+HALF_ORDER: constant(uint256) = 57896044618658097711785492504343953926418782139537452191302581570759080747168
+
+
+@internal
+@pure
+def digest(domain: bytes32, struct_hash: bytes32) -> bytes32:
+    return keccak256(concat(b"\x19\x01", domain, struct_hash))
+
+
+@internal
+@pure
+def order_hash(order: containers.Order) -> bytes32:
+    return keccak256(abi_encode(
+        ORDER_TYPE, order.account, order.market, order.side, order.size, order.limit_price, order.slot, order.sequence,
+        order.created_at, order.expires_at, order.time_in_force, order.post_only, order.reduce_only,
+        order.trigger, order.trigger_price, order.max_fee_ppm, order.max_posting_fee,
+    ))
+
+
+@internal
+@pure
+def request_hash(tag: int256, request: containers.Request) -> bytes32:
+    if tag == constants.WITHDRAW:
+        return keccak256(abi_encode(
+            WITHDRAW_TYPE, request.account, request.slot, request.sequence, request.created_at, request.expires_at,
+            request.amount, request.recipient,
+        ))
+    if tag == constants.TRANSFER:
+        return keccak256(abi_encode(
+            TRANSFER_TYPE, request.account, request.slot, request.sequence, request.created_at, request.expires_at,
+            request.amount, request.other,
+        ))
+    if tag == constants.CANCEL:
+        return keccak256(abi_encode(
+            CANCEL_TYPE, request.account, request.slot, request.sequence, request.created_at, request.expires_at,
+        ))
+    return keccak256(abi_encode(
+        CANCEL_ALL_TYPE, request.account, request.sequence, request.created_at, request.expires_at,
+    ))
+
+
+@internal
+@pure
+def tick_hash(time: int256, prices: int256[16], premiums: int256[16]) -> bytes32:
+    return keccak256(abi_encode(TICK_TYPE, time, keccak256(abi_encode(prices)), keccak256(abi_encode(premiums))))
+
+
+@internal
+@pure
+def recover(digest: bytes32, r: uint256, parity_and_s: uint256) -> address:
+    # EIP-2098: the parity of y stands in the highest bit of s, so v is 27 or 28 by construction.
+    s: uint256 = parity_and_s & (2**255 - 1)
+    if s > HALF_ORDER:
+        return containers.NOBODY
+    return ecrecover(digest, 27 + (parity_and_s >> 255), r, s)
+
+
+@internal
+@pure
+def timely(sequence: int256, created_at: int256, expires_at: int256, lifetime: int256, now: int256) -> int256:
+    if created_at > now + constants.CLOCK_TOLERANCE:
+        return codes.NOT_YET
+    if expires_at < now:
+        return codes.EXPIRED
+    if expires_at > created_at + lifetime:
+        return codes.LIFETIME
+    # Invariant: nobody can sign a sequence so high that a slot is used up for ever.
+    if sequence > created_at:
+        return codes.SEQUENCE_AHEAD
+    return codes.OK
+
+
+@internal
+@pure
+def unused(sequence: int256, lowest: int256, next_sequence: int256) -> int256:
+    if sequence < lowest:
+        return codes.CANCELLED
+    if sequence < next_sequence:
+        return codes.USED
+    return codes.OK
+
+
+@internal
+@pure
+def permitted(request: containers.Request, account: containers.Account, slot: containers.Slot, signer: address, now: int256) -> int256:
+    if account.owner == containers.NOBODY:
+        return codes.NO_ACCOUNT
+    if signer != account.owner:
+        return codes.BAD_SIGNATURE
+    code: int256 = self.timely(request.sequence, request.created_at, request.expires_at, constants.REQUEST_LIFETIME, now)
+    if code != codes.OK:
+        return code
+    return self.unused(request.sequence, account.floor, slot.sequence)
