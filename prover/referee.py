@@ -1,7 +1,7 @@
 """The shipped referee in a local EVM: what L1 would answer, asked before anything is sent there."""
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pyrevm
 
@@ -46,13 +46,15 @@ class LocalReferee:
         root, operation_codes = self._call("trace", domain, pre_root, body, witness, gas)
         return root, operation_codes
 
-    def _call(self, name: str, domain: bytes, pre_root: bytes, body: bytes, witness: bytes, gas: int):  # type: ignore[no-untyped-def]
+    def _call(self, name: str, domain: bytes, pre_root: bytes, body: bytes, witness: bytes, gas: int) -> Any:
         calldata = self._referee.encode_call(name, domain, pre_root, body, witness)
         try:
             output = self._evm.message_call(_DEPLOYER, self._address, calldata=calldata, gas=gas)
         except RuntimeError as error:
             raise RefereeRefused(str(error)[:200]) from None
-        self.gas_used = self._evm.result.gas_used
+        result = self._evm.result
+        assert result is not None
+        self.gas_used = result.gas_used
         return self._referee.decode_result(name, bytes(output))
 
 

@@ -78,6 +78,7 @@ class State:
         `extra` goes into the same write (batch contents, cursors), under keys of the caller's that start with b"m".
         """
         assert chunk.pre_commitment is self.commitment, "a chunk is sealed on the state that it was begun on"
+        _assert_conserved(chunk)
         hashes: dict[int, bytes] = {}
         writes: dict[bytes, bytes | None] = {}
         for index, account in chunk.accounts.items():
@@ -104,6 +105,35 @@ class State:
         self._accounts.update(chunk.accounts)
         self._slots.update(chunk.slots)
         return self.root
+
+
+def _assert_conserved(chunk: Chunk) -> None:
+    """Invariant: money comes in by deposits and leaves by withdrawals, to the last fraction of a micro-dollar.
+
+    In units of micro-dollar / FUNDING_SCALE. Sizes of a market sum to zero over all accounts, so what is pending there
+    is minus the sum of size * (index at the last settlement): rows that the chunk did not touch cancel out.
+    """
+    money = 0
+    sizes = [0] * constants.MARKETS
+    longs = [0] * constants.MARKETS
+    for index, account in chunk.accounts.items():
+        before = chunk.loaded_accounts[index]
+        if account is before:
+            continue
+        for sign, row in ((1, account), (-1, before)):
+            money += sign * row.collateral * constants.FUNDING_SCALE
+            for market, position in enumerate(row.positions):
+                money += sign * (position.size * position.funding - position.cost * constants.FUNDING_SCALE)
+                sizes[market] += sign * position.size
+                longs[market] += sign * max(position.size, 0)
+    globals, pre_globals = chunk.globals, chunk.pre_globals
+    money += globals.funding_dust - pre_globals.funding_dust
+    deposited = globals.deposited_total - pre_globals.deposited_total
+    withdrawn = chunk.commitment.withdrawn_total - chunk.pre_commitment.withdrawn_total
+    assert money == (deposited - withdrawn) * constants.FUNDING_SCALE, "conservation"
+    for market in range(constants.MARKETS):
+        growth = globals.markets[market].open_interest - pre_globals.markets[market].open_interest
+        assert sizes[market] == 0 and longs[market] == growth, "open interest"
 
 
 def _bound(cache: dict[int, _Row]) -> None:

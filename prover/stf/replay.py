@@ -127,9 +127,7 @@ class Chunk:
             self.operation_codes.append(codes.FULL)
             return codes.FULL
         taken = KINDS[tag]
-        self.weight += taken.weight
-        self.account_references += taken.accounts
-        self.slot_references += taken.slots
+        self._count(taken)
         if tag == constants.FILL:
             code = self._fill(operation)
         elif tag == constants.TICK:
@@ -164,39 +162,65 @@ class Chunk:
             slot = self.slots[leaf_index] = self.loaded_slots[leaf_index] = self.rows.slot(leaf_index)
         return slot
 
+    def peek_account(self, index: int) -> containers.Account:
+        """An account as it stands now, without touching it: what is only looked at needs no witness."""
+        account = self.accounts.get(index)
+        return self.rows.account(index) if account is None else account
+
+    def peek_slot(self, leaf_index: int) -> containers.Slot:
+        """An order slot as it stands now, without touching it."""
+        slot = self.slots.get(leaf_index)
+        return self.rows.slot(leaf_index) if slot is None else slot
+
+    def decide_fill(self, maker: containers.Order, taker: containers.Order, size: int) -> containers.Filled:
+        """What the law says of a fill between two orders, admitted to this chunk or not; nothing changes."""
+        globals = self.globals
+        return trading.fill(
+            globals.risk,
+            self.fresh(),
+            globals.markets[maker.market],
+            globals.posting_fee,
+            maker,
+            taker,
+            self.peek_account(maker.account),
+            self.peek_account(taker.account),
+            self.peek_slot((maker.account << 8) | maker.slot),
+            self.peek_slot((taker.account << 8) | taker.slot),
+            size,
+        )
+
+    def book_fill(self, maker: containers.Order, taker: containers.Order, filled: containers.Filled) -> None:
+        """Books a fill decided on the rows as they stand now, between two admitted orders; there must be room."""
+        assert filled.code == codes.OK, filled.code
+        self._count(KINDS[constants.FILL])
+        self._book(maker, taker, filled)
+        self.operation_codes.append(codes.OK)
+
+    def _count(self, taken: Kind) -> None:
+        self.weight += taken.weight
+        self.account_references += taken.accounts
+        self.slot_references += taken.slots
+
     def _fill(self, operation: bytes) -> int:
         maker_index: int256 = operation[1]
         taker_index: int256 = operation[2]
         if maker_index >= len(self.orders) or taker_index >= len(self.orders):
             return codes.NO_ORDER
-        globals = self.globals
         maker = self.orders[maker_index]
         taker = self.orders[taker_index]
-        maker_slot = (maker.account << 8) | maker.slot
-        taker_slot = (taker.account << 8) | taker.slot
-        market = globals.markets[maker.market]
-        filled = trading.fill(
-            globals.risk,
-            self.fresh(),
-            market,
-            globals.posting_fee,
-            maker,
-            taker,
-            self.accounts[maker.account],
-            self.accounts[taker.account],
-            self.slots[maker_slot],
-            self.slots[taker_slot],
-            int.from_bytes(operation[3:10], "big"),
-        )
+        filled = self.decide_fill(maker, taker, int.from_bytes(operation[3:10], "big"))
         if filled.code == codes.OK:
-            self.accounts[maker.account] = filled.maker
-            self.accounts[taker.account] = filled.taker
-            self.slots[maker_slot] = filled.maker_slot
-            self.slots[taker_slot] = filled.taker_slot
-            self._credit_fees(filled.fee)
-            market.open_interest += filled.growth
-            globals.funding_dust += filled.dust
+            self._book(maker, taker, filled)
         return filled.code
+
+    def _book(self, maker: containers.Order, taker: containers.Order, filled: containers.Filled) -> None:
+        self.accounts[maker.account] = filled.maker
+        self.accounts[taker.account] = filled.taker
+        self.slots[(maker.account << 8) | maker.slot] = filled.maker_slot
+        self.slots[(taker.account << 8) | taker.slot] = filled.taker_slot
+        self._credit_fees(filled.fee)
+        self.globals.markets[maker.market].open_interest += filled.growth
+        self.globals.funding_dust += filled.dust
 
     def _credit_fees(self, amount: int) -> None:
         fees = self.accounts[constants.FEE_ACCOUNT]
@@ -299,6 +323,25 @@ class Chunk:
             if tag == constants.WITHDRAW:
                 self._append_withdrawal(request.recipient, request.amount)
         return booked.code
+
+
+class _Overlay(msgspec.Struct):
+    """Rows of a chunk as it stands now, for another chunk on top of it."""
+
+    chunk: Chunk
+
+    def account(self, index: int) -> containers.Account:
+        return self.chunk.peek_account(index)
+
+    def slot(self, leaf_index: int) -> containers.Slot:
+        return self.chunk.peek_slot(leaf_index)
+
+
+def preview(chunk: Chunk, operation: bytes) -> Chunk:
+    """A throw-away chunk in which one operation was applied on top of `chunk`, which stays as it is."""
+    trial = Chunk(chunk.domain, chunk.commitment, chunk.globals, _Overlay(chunk), chunk.ecrecover)
+    trial.apply(operation)
+    return trial
 
 
 def copy_globals(globals: containers.Globals) -> containers.Globals:
