@@ -19,9 +19,14 @@ MAX_WITNESS_BYTES = 98_304
 NEW_ACCOUNT = 0xFFFFFF
 WITHDRAWALS_DEPTH = 32
 ZERO_ADDRESS = bytes(20)
+# 24 bodies with offset and length each, their roots, and the words around them
+MAX_LOG_BYTES = MAX_CHUNKS * (MAX_CHUNK_BYTES + 3 * 32) + 17 * 32
 
 _DOMAIN_TYPE_HASH = keccak(b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
 _WITHDRAWAL_TAG = 1
+# a batch log begins with 4 words, the 9 of the commitment, and the offsets of bodies and post-roots
+_BODIES_HEAD = 13 * 32
+_BODIES_AT = 15 * 32
 
 
 class LogError(ValueError):
@@ -525,6 +530,10 @@ def decode_log(bridge: BridgeId, log: Log) -> BridgeEvent:
         raise LogError("UNKNOWN_EVENT", "the first topic is no event of the bridge")
     if len(log.topics) != 1 + len(event.indexed):
         raise LogError("TOPIC_COUNT", f"{event.name} has {1 + len(event.indexed)} topics, this has {len(log.topics)}")
+    if len(log.data) > MAX_LOG_BYTES:
+        raise LogError("TOO_LARGE", f"a log of the bridge has at most {MAX_LOG_BYTES} bytes, this has {len(log.data)}")
+    if event.name == "BatchCommitted":
+        _check_chunk_count(log.data)
     fields: dict[str, Any] = {}
     try:
         for (name, kind), topic in zip(event.indexed, log.topics[1:], strict=True):
@@ -546,6 +555,14 @@ def decode_log(bridge: BridgeId, log: Log) -> BridgeEvent:
         if genesis_hash(bridge, fields["genesis_bytes"], fields["root"]) != fields["batch_hash"]:
             raise LogError("INCONSISTENT", "the genesis bytes and root do not give the genesis hash")
     return _PLAIN_EVENTS[event.name](**fields)
+
+
+def _check_chunk_count(data: bytes) -> None:
+    # before decoding: many bodies that point to the same bytes would unfold to gigabytes
+    head = int.from_bytes(data[_BODIES_HEAD : _BODIES_HEAD + 32], "big")
+    count = int.from_bytes(data[_BODIES_AT : _BODIES_AT + 32], "big")
+    if head != _BODIES_AT or count > MAX_CHUNKS:
+        raise LogError("MALFORMED", f"a batch has at most {MAX_CHUNKS} chunks right behind the head, this has {count}")
 
 
 def _batch_committed(bridge: BridgeId, fields: dict[str, Any]) -> BatchCommitted:

@@ -32,29 +32,29 @@ class CompileError(Exception):
     """A contract that does not compile, or is too large to be deployed."""
 
 
-def compile_contract(path: Path) -> dict[str, Any]:
-    """What the artifact file of one contract holds, ready for JSON."""
+def compile_contract(path: Path, root: Path = ROOT) -> dict[str, Any]:
+    """What the artifact file of one contract holds, ready for JSON; modules are found from the repository's root."""
     # the real path of a source must not leak into what is compared
-    source = FileInput(source_id=0, path=path.relative_to(ROOT), resolved_path=path, contents=path.read_text())
+    source = FileInput(source_id=0, path=path.relative_to(root), resolved_path=path, contents=path.read_text())
     settings = Settings(evm_version=EVM_VERSION, optimize=OptimizationLevel.from_string(OPTIMIZE))
-    data = CompilerData(source, FilesystemInputBundle([ROOT]), settings=settings, no_bytecode_metadata=True)
+    data = CompilerData(source, FilesystemInputBundle([root]), settings=settings, no_bytecode_metadata=True)
     try:
         outputs = outputs_from_compiler_data(data, ["abi", "bytecode", "bytecode_runtime"])
         with anchor_settings(data.settings):
             immutable_bytes = data.global_ctx.immutable_section_bytes
     except VyperException as error:
-        raise CompileError(f"{path.relative_to(ROOT)}: {error}") from error
+        raise CompileError(f"{path.relative_to(root)}: {error}") from error
     size = (len(outputs["bytecode_runtime"]) - 2) // 2 + immutable_bytes
     if size > CODE_SIZE_LIMIT:
-        raise CompileError(f"{path.relative_to(ROOT)}: {size} bytes of code, the limit is {CODE_SIZE_LIMIT}")
+        raise CompileError(f"{path.relative_to(root)}: {size} bytes of code, the limit is {CODE_SIZE_LIMIT}")
     sources = {path, *(Path(each.resolved_path) for each in data.resolved_imports.compiler_inputs)}
     return {
         "name": path.stem,
         "compiler": {"vyper": __long_version__, "evm_version": EVM_VERSION, "optimize": OPTIMIZE},
         "sources": {
-            each.relative_to(ROOT).as_posix(): hashlib.sha256(each.read_bytes()).hexdigest()
+            each.relative_to(root).as_posix(): hashlib.sha256(each.read_bytes()).hexdigest()
             for each in sorted(sources)
-            if each.is_relative_to(ROOT) and each.suffix in (".vy", ".vyi") and ".venv" not in each.parts
+            if each.is_relative_to(root) and each.suffix in (".vy", ".vyi") and ".venv" not in each.parts
         },
         "abi": outputs["abi"],
         "bytecode": outputs["bytecode"],
@@ -63,9 +63,9 @@ def compile_contract(path: Path) -> dict[str, Any]:
     }
 
 
-def compile_to_artifact(path: Path) -> Artifact:
+def compile_to_artifact(path: Path, root: Path = ROOT) -> Artifact:
     """Compiles without writing a file: for contracts that only tests deploy."""
-    content = compile_contract(path)
+    content = compile_contract(path, root)
     return Artifact(
         name=content["name"],
         abi=content["abi"],
@@ -77,14 +77,14 @@ def compile_to_artifact(path: Path) -> Artifact:
     )
 
 
-def deployable_contracts(root: Path = ROOT) -> Iterator[tuple[Path, Path]]:
+def deployable_contracts(root: Path) -> Iterator[tuple[Path, Path]]:
     """(source, artifact) of every contract that stands directly in a room; what lies deeper is a module."""
     for room in ROOMS:
         for source in sorted((root / room).glob("*.vy")):
             yield source, root / room / "artifacts" / f"{source.stem}.json"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     """Exit code 0 if all is written (or, with --check, up to date), 1 otherwise."""
     parser = argparse.ArgumentParser(prog="python -m l1_bridge.compile", description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare with the committed artifacts, write nothing")
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not __long_version__.startswith(COMPILER):
         print(f"vyper {COMPILER} is required, this is {__long_version__}", file=sys.stderr)
         return 1
-    contracts = list(deployable_contracts())
+    contracts = list(deployable_contracts(root))
     unknown = set(options.names) - {source.stem for source, _ in contracts}
     if unknown:
         print(f"no such contract: {', '.join(sorted(unknown))}", file=sys.stderr)
@@ -103,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.names and source.stem not in options.names:
             continue
         try:
-            text = json.dumps(compile_contract(source), indent=1, sort_keys=True) + "\n"
+            text = json.dumps(compile_contract(source, root), indent=1, sort_keys=True) + "\n"
         except CompileError as error:
             print(error, file=sys.stderr)
             stale = True
@@ -113,15 +113,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             artifact.write_text(text)
             compiled = load_artifact(artifact)
             size = len(compiled.runtime_bytecode) + compiled.immutable_bytes
-            print(f"{source.relative_to(ROOT)}: {size} bytes of {CODE_SIZE_LIMIT}")
+            print(f"{source.relative_to(root)}: {size} bytes of {CODE_SIZE_LIMIT}")
         elif not artifact.exists() or artifact.read_text() != text:
-            print(f"{source.relative_to(ROOT)}: stale artifact, run python -m l1_bridge.compile", file=sys.stderr)
+            print(f"{source.relative_to(root)}: stale artifact, run python -m l1_bridge.compile", file=sys.stderr)
             stale = True
     if options.check and not options.names:
         expected = {artifact for _, artifact in contracts}
-        for orphan in sorted(path for room in ROOMS for path in (ROOT / room / "artifacts").glob("*.json")):
+        for orphan in sorted(path for room in ROOMS for path in (root / room / "artifacts").glob("*.json")):
             if orphan not in expected:
-                print(f"{orphan.relative_to(ROOT)}: an artifact without a contract", file=sys.stderr)
+                print(f"{orphan.relative_to(root)}: an artifact without a contract", file=sys.stderr)
                 stale = True
     return 1 if stale else 0
 

@@ -56,6 +56,8 @@ def _move(sender: address, receiver: address, amount: uint256) -> bool:
         return False
     assert self.habit != REVERTS, "REFUSED"
     if self.habit == CALLS_BACK:
+        # once: a second round would fail of its own and hide a missing lock
+        self.habit = NO_HABIT
         success: bool = False
         answer: Bytes[128] = b""
         success, answer = raw_call(self.target, self.payload, max_outsize=128, revert_on_failure=False)

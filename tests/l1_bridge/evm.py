@@ -1,6 +1,7 @@
 """A fast EVM for contract tests: deploy, call as somebody at some time, logs, gas, typed reverts."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,7 @@ class Evm:
             env=pyrevm.Env(cfg=pyrevm.CfgEnv(chain_id=chain_id)), gas_limit=GAS_LIMIT, spec_id="CANCUN"
         )
         self._number = 0
+        self.deployment_logs: tuple[Log, ...] = ()
         self.now = now
 
     @property
@@ -88,12 +90,17 @@ class Evm:
 
     def deploy(self, artifact: Artifact, *arguments: Any, sender: bytes = account(0)) -> Contract:
         """Deploys with constructor arguments; Reverted if the constructor refuses."""
+        return Contract(self, artifact, self.deploy_code(artifact.creation_code(*arguments), sender=sender))
+
+    def deploy_code(self, creation_code: bytes, *, sender: bytes = account(0)) -> bytes:
+        """Deploys and gives the address; the constructor's logs stay in `deployment_logs`."""
         self._fund(sender)
         try:
-            address = self._revm.deploy(_hex(sender), artifact.creation_code(*arguments))
+            address = self._revm.deploy(_hex(sender), creation_code)
         except RuntimeError as error:
             raise _reverted(error) from None
-        return Contract(self, artifact, bytes.fromhex(address[2:]))
+        self.deployment_logs = self._logs()
+        return bytes.fromhex(address[2:])
 
     def send(
         self, sender: bytes, to: bytes, calldata: bytes = b"", *, value_wei: int = 0, gas: int = GAS_LIMIT
@@ -106,15 +113,7 @@ class Evm:
             raise _reverted(error) from None
         result = self._revm.result
         assert result is not None
-        logs = tuple(
-            Log(
-                bytes.fromhex(log.address[2:]),
-                tuple(bytes.fromhex(topic[2:]) for topic in log.topics),
-                bytes(log.data[1]) if isinstance(log.data, tuple) else bytes(log.data),
-            )
-            for log in result.logs
-        )
-        return Receipt(bytes(output), logs, result.gas_used)
+        return Receipt(bytes(output), self._logs(), result.gas_used)
 
     def call(self, sender: bytes, to: bytes, calldata: bytes) -> bytes:
         """The output of a call whose changes are dropped."""
@@ -148,6 +147,18 @@ class Evm:
             if self._now != now:
                 self.now = now
 
+    def _logs(self) -> tuple[Log, ...]:
+        result = self._revm.result
+        assert result is not None
+        return tuple(
+            Log(
+                bytes.fromhex(log.address[2:]),
+                tuple(bytes.fromhex(topic[2:]) for topic in log.topics),
+                bytes(log.data[1]) if isinstance(log.data, tuple) else bytes(log.data),
+            )
+            for log in result.logs
+        )
+
     def _fund(self, address: bytes) -> None:
         if self._revm.get_balance(_hex(address)) < RICH_WEI // 2:
             self._revm.set_balance(_hex(address), RICH_WEI)
@@ -160,6 +171,20 @@ def compile_stub(name: str) -> Artifact:
     return compile_to_artifact(Path(__file__).parent / f"{name}.vy")
 
 
+def compile_without(rules: Mapping[str, str], root: Path) -> Artifact:
+    """The bridge with some of its lines replaced, compiled under an empty directory: what the rules are good for."""
+    from l1_bridge.compile import ROOT, compile_to_artifact
+
+    shutil.copytree(ROOT / "l1_bridge" / "interfaces", root / "l1_bridge" / "interfaces")
+    text = (ROOT / "l1_bridge" / "RollupBridge.vy").read_text()
+    for rule, instead in rules.items():
+        assert text.count(rule) == 1, f"not one line reads {rule!r}"
+        text = text.replace(rule, instead)
+    source = root / "l1_bridge" / "RollupBridge.vy"
+    source.write_text(text)
+    return compile_to_artifact(source, root)
+
+
 def _hex(address: bytes) -> str:
     return "0x" + address.hex()
 
@@ -169,9 +194,9 @@ def _reverted(error: RuntimeError) -> Reverted:
     head, _, rest = text.partition("{")
     if not head.startswith(("Revert", "Halt")):
         return Reverted(text, 0, b"")
-    gas_used = int(rest.partition("gas_used:")[2].partition(",")[0])
+    gas_used = int(rest.partition("gas_used:")[2].partition(",")[0].strip(" }"))
     if head.startswith("Halt"):
-        return Reverted(rest.partition("reason:")[2].strip(" }"), gas_used, b"")
+        return Reverted(rest.partition("reason:")[2].partition(",")[0].strip(), gas_used, b"")
     output = bytes.fromhex(rest.partition("output: 0x")[2].strip(" }"))
     reason = ""
     if output[:4] == bytes.fromhex("08c379a0"):  # Error(string)

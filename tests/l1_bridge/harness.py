@@ -74,6 +74,7 @@ class Harness:
         referee_artifact: Artifact,
         token_artifact: Artifact | None = None,
         parameters: Parameters = PARAMETERS,
+        bridge_artifact: Artifact | None = None,
     ) -> None:
         self.evm = evm
         self.parameters = parameters
@@ -81,7 +82,7 @@ class Harness:
         self.token = evm.deploy(token_artifact or load_artifact("MockDollar"))
         genesis = genesis_commitment(evm.now)
         self.bridge: Contract = evm.deploy(
-            load_artifact("RollupBridge"),
+            bridge_artifact or load_artifact("RollupBridge"),
             self.token.address,
             self.referee.address,
             parameters.words(),
@@ -158,7 +159,7 @@ class Harness:
     def commit_lie(self, *, sender: bytes = SEQUENCER, **theft: Any) -> int:
         """Commits a batch whose second chunk claims a state that the law does not give; its number."""
         honest = self.next_commitment()
-        stolen = self.next_commitment(**(theft or {"tree_root": keccak(b"stolen")}))
+        stolen = self.next_commitment(**(theft or {"tree_root": keccak(honest.tree_root)}))
         chunks = [honest_chunk(honest), Chunk(honest_chunk(honest).body + b"!", stolen.root())]
         self.commit(stolen, chunks, sender=sender)
         return self.tip

@@ -1,0 +1,219 @@
+"""Attacks on the bridge, each against the bridge without the rule (the loss) and with it."""
+
+import pytest
+
+from l1_bridge.artifact import Artifact
+from l1_bridge.batch import Withdrawal, WithdrawalTree
+from l1_bridge.hashing import ZERO_HASH, keccak
+from tests.l1_bridge.evm import Evm, Reverted, account, compile_without
+from tests.l1_bridge.harness import (
+    CHALLENGER,
+    DOLLAR,
+    PARAMETERS,
+    SEQUENCER,
+    STRANGER,
+    TRADER,
+    Harness,
+)
+
+BOND = PARAMETERS.bond_wei
+HOUR = 3_600
+TAKES_A_FEE = 1
+
+# one bridge without all of them: every attack below needs only its own
+RULES = {
+    # C1
+    '    assert commitment.timestamp_ms <= block.timestamp * 1000, "TIMESTAMP_AHEAD"\n': "",
+    '    assert commitment.timestamp_ms + PARAMETERS.max_lag_seconds * 1000 >= block.timestamp * 1000, "TIMESTAMP_BEHIND"\n': "",  # noqa: E501
+    # C2
+    '        assert block.timestamp < self._due_at(entry_index) + PARAMETERS.inclusion_seconds, "WORK_OWED"\n': "        pass\n",  # noqa: E501
+    # H4
+    "    bond.release_at = self._final_at(number - 1)\n": "    bond.release_at = 0\n",
+    # H5
+    '    assert not self._is_provable_at(bond.last_batch_at), "BOND_LOCKED"\n': "",
+    # H8
+    '        assert late_at * 1000 > commitment.timestamp_ms or served_kilogas >= DRAIN_KILOGAS, "INCLUSION"\n': "        pass\n",  # noqa: E501
+    # H10
+    "    replayed_root: bytes32 = staticcall IReferee(REFEREE).replay(DOMAIN_SEPARATOR, pre_root, body, witness)\n": """
+    replayed_root: bytes32 = empty(bytes32)
+    answered: bool = False
+    answer: Bytes[32] = b""
+    answered, answer = raw_call(
+        REFEREE,
+        abi_encode(
+            DOMAIN_SEPARATOR,
+            pre_root,
+            body,
+            witness,
+            method_id=method_id("replay(bytes32,bytes32,bytes,bytes)"),
+        ),
+        max_outsize=32,
+        is_static_call=True,
+        revert_on_failure=False,
+    )
+    if answered:
+        replayed_root = convert(answer, bytes32)
+""",
+    # H11
+    "    received_micros: uint256 = (staticcall IERC20(TOKEN).balanceOf(self)) - before\n": "    received_micros: uint256 = amount_micros\n",  # noqa: E501
+    # M14
+    '    assert word & bit == 0, "ALREADY_CLAIMED"\n': "",
+    '    assert self.claimed_total_micros <= self._record(self.tip).withdrawn_total_micros, "WITHDRAWN_TOTAL"\n': "",
+}
+
+
+@pytest.fixture(scope="session")
+def unruly(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """The bridge without the rules."""
+    return compile_without(RULES, tmp_path_factory.mktemp("unruly"))
+
+
+@pytest.fixture(params=["without the rule", "with the rule"])
+def ruled(request: pytest.FixtureRequest) -> bool:
+    """Whether the attacked bridge has its rules."""
+    return bool(request.param == "with the rule")
+
+
+@pytest.fixture
+def bridge_artifact(ruled: bool, unruly: Artifact) -> Artifact | None:
+    """The bridge that is attacked; None is the shipped one."""
+    return None if ruled else unruly
+
+
+@pytest.fixture
+def attacked(stub_referee: Artifact, bridge_artifact: Artifact | None) -> Harness:
+    """A seated bridge to be attacked."""
+    venue = Harness(Evm(), stub_referee, bridge_artifact=bridge_artifact)
+    venue.take_seat()
+    return venue
+
+
+def succeeds(attempt: object) -> bool:
+    """Whether a call goes through."""
+    try:
+        attempt()  # type: ignore[operator]
+    except Reverted:
+        return False
+    return True
+
+
+def test_c1_fill_knowing_the_future(attacked: Harness, ruled: bool) -> None:
+    attacked.evm.now += HOUR
+    for shift in (+HOUR, -HOUR):
+        moment = attacked.next_commitment(timestamp_ms=(attacked.evm.now + shift) * 1000)
+        assert succeeds(lambda moment=moment: attacked.commit(moment)) is not ruled
+    # with the time that is true both bridges go on
+    attacked.commit()
+
+
+def test_c2_two_friends_pass_an_idle_seat_to_and_fro(attacked: Harness, ruled: bool) -> None:
+    attacked.deposit()
+    friends = (SEQUENCER, account(50))
+    burned_before = attacked.burned_wei
+    for turn in range(6):
+        attacked.evm.now += PARAMETERS.unseat_seconds - 1
+        holder, friend = friends[turn % 2], friends[(turn + 1) % 2]
+        attempt = ("resign", attacked.evm.now)
+        if succeeds(lambda attempt=attempt, holder=holder: attacked.bridge.send(*attempt, sender=holder)):
+            attacked.take_seat(friend)
+            continue
+        attacked.evm.now += 1
+        attacked.bridge.send("unseat", sender=STRANGER)
+        attacked.take_seat(friend)
+    lost_wei = attacked.burned_wei - burned_before
+    assert lost_wei == (6 * (BOND // 4) if ruled else 0)
+
+
+def test_h4_prove_a_decoy_of_ones_own_and_keep_the_reward(attacked: Harness, ruled: bool) -> None:
+    theft = attacked.commit_lie()
+    decoy = attacked.commit_lie()
+    attacked.prove(decoy, sender=SEQUENCER)
+    kept = succeeds(lambda: attacked.bridge.send("collect_reward", 1, sender=SEQUENCER))
+    assert kept is not ruled
+    attacked.prove(theft, sender=CHALLENGER)
+    before = attacked.evm.balance_wei(CHALLENGER)
+    rewarded = succeeds(lambda: attacked.bridge.send("collect_reward", 1, sender=CHALLENGER))
+    assert rewarded is ruled
+    assert attacked.evm.balance_wei(CHALLENGER) - before == (BOND // 2 if ruled else 0)
+
+
+def test_h5_take_the_bond_home_before_the_lie_is_found(attacked: Harness, ruled: bool) -> None:
+    lie = attacked.commit_lie()
+    attacked.bridge.send("resign", attacked.evm.now, sender=SEQUENCER)
+    escaped = succeeds(lambda: attacked.bridge.send("withdraw_bond", 1, sender=SEQUENCER))
+    assert escaped is not ruled
+    # a proof never depends on a bond being left
+    attacked.prove(lie)
+    assert attacked.tip == 0
+    assert attacked.bond(1).reward_wei == (BOND // 2 if ruled else 0)
+
+
+def test_h8_leave_a_deposit_waiting_for_ever(attacked: Harness, ruled: bool) -> None:
+    attacked.deposit()
+    for _ in range(5):
+        attacked.evm.now += PARAMETERS.unseat_seconds // 6
+        blind = attacked.next_commitment(queue_count=0, queue_hash=ZERO_HASH, queue_work_kilogas=0)
+        censored = succeeds(lambda blind=blind: attacked.commit(blind))
+    assert censored is not ruled
+
+
+def test_h10_slash_an_honest_batch_by_making_its_referee_fail(attacked: Harness, ruled: bool) -> None:
+    attacked.commit()
+    slashed = succeeds(lambda: attacked.prove(1, 0, witness=b"revert"))
+    assert slashed is not ruled
+    assert attacked.bond(1).amount_wei == (BOND if ruled else 0)
+    assert attacked.tip == (1 if ruled else 0)
+
+
+def test_h11_book_more_than_arrives(
+    stub_referee: Artifact, stub_token: Artifact, bridge_artifact: Artifact | None, ruled: bool
+) -> None:
+    venue = Harness(Evm(), stub_referee, stub_token, bridge_artifact=bridge_artifact)
+    venue.take_seat()
+    venue.token.send("set_habit", TAKES_A_FEE, STRANGER, b"", sender=STRANGER)
+    venue.deposit(10 * DOLLAR)
+    booked, held = venue.bridge.call("vault_micros"), venue.token.call("balanceOf", venue.bridge.address)
+    assert (booked == held) is ruled
+    venue.token.send("set_habit", 0, STRANGER, b"", sender=STRANGER)
+    # the law pays out what was booked
+    payee = Withdrawal(0, TRADER, booked)
+    tree = venue.commit_withdrawals([payee])
+    venue.evm.now += PARAMETERS.window_seconds
+    assert succeeds(lambda: venue.claim(1, payee, tree.proof(0))) is ruled
+
+
+def test_m14_claim_one_withdrawal_until_the_vault_is_empty(attacked: Harness, ruled: bool) -> None:
+    attacked.deposit(10 * DOLLAR)
+    payee = Withdrawal(0, STRANGER, DOLLAR)
+    tree = attacked.commit_withdrawals([payee])
+    attacked.evm.now += PARAMETERS.window_seconds
+    paid = sum(succeeds(lambda: attacked.claim(1, payee, tree.proof(0))) for _ in range(12))
+    assert paid == (1 if ruled else 10)
+
+
+def test_m14_claim_what_a_theft_granted_after_it_is_undone(attacked: Harness) -> None:
+    attacked.deposit(10 * DOLLAR)
+    loot = Withdrawal(0, STRANGER, 10 * DOLLAR)
+    tree = WithdrawalTree([loot.leaf()])
+    lie = attacked.commit_lie(withdrawals_root=tree.root, withdrawn_total_micros=loot.amount_micros)
+    with attacked.evm.rolled_back():
+        # nobody proves it: after the window the money is gone, on any bridge
+        attacked.evm.now += PARAMETERS.window_seconds
+        attacked.claim(lie, loot, tree.proof(0))
+        assert attacked.bridge.call("vault_micros") == 0
+    attacked.prove(lie)
+    attacked.evm.now += PARAMETERS.window_seconds
+    assert not succeeds(lambda: attacked.claim(lie, loot, tree.proof(0)))
+    assert attacked.bridge.call("vault_micros") == 10 * DOLLAR
+
+
+def test_c8_bury_a_lie_under_many_batches(attacked: Harness) -> None:
+    gas = []
+    for followers in (0, 1, 40):
+        with attacked.evm.rolled_back():
+            lie = attacked.commit_lie(tree_root=keccak(b"theft"))
+            for _ in range(followers):
+                attacked.commit()
+            gas.append(attacked.prove(lie).gas_used)
+            assert attacked.tip == lie - 1
+    assert len(set(gas)) == 1
