@@ -1,0 +1,433 @@
+"""Price-time priority in one market: who is next, never whether a fill is lawful.
+
+The book proposes, the law decides, the engine tells the book what came of it. Units: prices in ticks, sizes in lots,
+times in milliseconds. Everything here is a function of the calls made, so a replayed journal rebuilds the same book.
+"""
+
+from bisect import bisect_left, insort
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from heapq import heapify, heappop, heappush
+from typing import Final
+
+import msgspec
+
+from prover.stf import constants
+from prover.stf.containers import Order
+
+# Left-overs of removed orders that a heap may hold beside its living ones before it is rebuilt.
+HEAP_SLACK: Final = 64
+
+ORDER_ID_DIGITS: Final = (constants.ACCOUNT_BITS + constants.SLOT_BITS + 48) // 4
+
+Depth = list[tuple[int, int]]
+
+
+class BookFull(Exception):  # noqa: N818 - named for what the trader is told
+    """No room for one more order; nothing has changed."""
+
+    code: Final = "BOOK_FULL"
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """How many orders a book holds, in all and of one account."""
+
+    orders: int
+    orders_of_account: int
+
+
+class Stop(StrEnum):
+    """Why a match has no further proposal."""
+
+    FILLED = "FILLED"
+    UNCROSSED = "UNCROSSED"
+    SELF_TRADE = "SELF_TRADE"
+    ALL_OR_NOTHING = "ALL_OR_NOTHING"
+
+
+class Resting(msgspec.Struct, gc=False, eq=False):
+    """An order in a book and the lots it has left; `arrival` counts the orders of that book."""
+
+    order: Order
+    remaining: int
+    arrival: int
+    live: bool
+
+
+def order_id(order: Order) -> str:
+    """The order's name in feeds and receipts: 0x and 20 hexadecimal digits of account, slot and sequence."""
+    return f"0x{order.account << 56 | order.slot << 48 | order.sequence:0{ORDER_ID_DIGITS}x}"
+
+
+def parse_order_id(text: str) -> tuple[int, int, int] | None:
+    """Account, slot and sequence of what `order_id` wrote; None for any other text."""
+    digits = text[2:]
+    if text[:2] != "0x" or len(digits) != ORDER_ID_DIGITS or not set(digits) <= set("0123456789abcdef"):
+        return None
+    key = int(digits, 16)
+    return key >> 56, key >> 48 & 0xFF, key & 0xFFFF_FFFF_FFFF
+
+
+class _Agenda:
+    """Orders due at a rank, lowest first, then by arrival; removed ones are dropped when met or when they pile up."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int, Resting]] = []
+
+    def push(self, rank: int, entry: Resting, living: int) -> None:
+        """`living` is how many orders the book holds: it bounds what the heap keeps."""
+        if len(self._heap) > 2 * living + HEAP_SLACK:
+            self._heap = [item for item in self._heap if item[2].live]
+            heapify(self._heap)
+        heappush(self._heap, (rank, entry.arrival, entry))
+
+    def pop_through(self, rank: int) -> list[Resting]:
+        """The living orders due at or before `rank`."""
+        due: list[Resting] = []
+        while self._heap and self._heap[0][0] <= rank:
+            entry = heappop(self._heap)[2]
+            if entry.live:
+                due.append(entry)
+        return due
+
+
+class _Roster:
+    """The orders of one book by account and slot, their number kept within limits, their expiry kept in order."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.count = 0
+        self._limits = limits
+        self._arrivals = 0
+        self._accounts: dict[int, dict[int, Resting]] = {}
+        self._expiries = _Agenda()
+
+    def check_room(self, account: int) -> None:
+        """BookFull if the book or the account's share of it is full."""
+        if self.count >= self._limits.orders:
+            raise BookFull(f"The book holds {self._limits.orders} orders, which is its limit.")
+        held = self._accounts.get(account)
+        if held is not None and len(held) >= self._limits.orders_of_account:
+            raise BookFull(f"The account has {self._limits.orders_of_account} orders in this book, which is its limit.")
+
+    def get(self, account: int, slot: int) -> Resting | None:
+        held = self._accounts.get(account)
+        return None if held is None else held.get(slot)
+
+    def of_account(self, account: int) -> list[Resting]:
+        """In order of arrival."""
+        return list(self._accounts.get(account, {}).values())
+
+    def every(self) -> list[Resting]:
+        """In order of arrival."""
+        entries = [entry for held in self._accounts.values() for entry in held.values()]
+        entries.sort(key=_arrival)
+        return entries
+
+    def enter(self, order: Order, remaining: int) -> Resting:
+        self.check_room(order.account)
+        held = self._accounts.setdefault(order.account, {})
+        assert order.slot not in held, "an order is removed before another takes its slot"
+        self._arrivals += 1
+        entry = Resting(order, remaining, self._arrivals, True)
+        self._expiries.push(order.expires_at, entry, self.count)
+        held[order.slot] = entry
+        self.count += 1
+        return entry
+
+    def leave(self, entry: Resting) -> None:
+        entry.live = False
+        held = self._accounts[entry.order.account]
+        del held[entry.order.slot]
+        if not held:
+            del self._accounts[entry.order.account]
+        self.count -= 1
+
+    def expired(self, now_ms: int) -> list[Resting]:
+        # The law refuses an order whose expires_at lies before the clock: at expires_at itself it is still good.
+        return self._expiries.pop_through(now_ms - 1)
+
+
+class _Level:
+    """The orders at one price, first come first; OrderedDict, because a dict's front grows slow when it is eaten."""
+
+    __slots__ = ("orders", "size")
+
+    def __init__(self) -> None:
+        self.orders: OrderedDict[int, Resting] = OrderedDict()
+        self.size = 0
+
+
+class _Side:
+    """One side's levels. A key is the price times `sign`, so that the best is the last of `keys` on both sides."""
+
+    def __init__(self, sign: int) -> None:
+        self.sign = sign
+        self.keys: list[int] = []
+        self.levels: dict[int, _Level] = {}
+
+    def add(self, entry: Resting) -> None:
+        key = self.sign * entry.order.limit_price
+        level = self.levels.get(key)
+        if level is None:
+            level = self.levels[key] = _Level()
+            insort(self.keys, key)
+        level.orders[entry.arrival] = entry
+        level.size += entry.remaining
+
+    def shrink(self, entry: Resting, size: int) -> None:
+        self.levels[self.sign * entry.order.limit_price].size -= size
+
+    def remove(self, entry: Resting) -> None:
+        key = self.sign * entry.order.limit_price
+        level = self.levels[key]
+        del level.orders[entry.arrival]
+        level.size -= entry.remaining
+        if not level.orders:
+            del self.levels[key]
+            del self.keys[bisect_left(self.keys, key)]
+
+    def best(self) -> int | None:
+        return self.sign * self.keys[-1] if self.keys else None
+
+    def crossed_by(self, limit_price: int) -> bool:
+        return bool(self.keys) and self.keys[-1] >= self.sign * limit_price
+
+    def first(self) -> Resting:
+        """The order with priority over all others of a side that is not empty."""
+        return next(iter(self.levels[self.keys[-1]].orders.values()))
+
+    def depth(self, levels: int) -> Depth:
+        nearest = self.keys[-1 : -levels - 1 : -1]
+        return [(self.sign * key, self.levels[key].size) for key in nearest]
+
+
+class Matching:
+    """The proposals for one taker, each made when the fate of the last is known to the book.
+
+    Iterate once. For every (maker, size) tell the book `filled` (size or less), `remove` the maker, or stop iterating.
+    `stop` is None until the proposals have run out.
+    """
+
+    def __init__(self, side: _Side, taker: Order, remaining: int, is_own: Callable[[int], bool] | None) -> None:
+        self.stop: Stop | None = None
+        self._side = side
+        self._taker = taker
+        self._remaining = remaining
+        self._is_own = is_own
+        self._offered: Resting | None = None
+        self._offered_lots = 0
+
+    @property
+    def remaining(self) -> int:
+        """Lots of the taker that are not filled."""
+        if self._offered is None:
+            return self._remaining
+        return self._remaining - self._offered_lots + self._offered.remaining
+
+    def __iter__(self) -> Iterator[tuple[Order, int]]:
+        side = self._side
+        taker = self._taker
+        key_limit = side.sign * taker.limit_price
+        all_or_nothing = taker.time_in_force == constants.FILL_OR_KILL
+        is_own = self._is_own
+        while self._remaining > 0:
+            if not side.keys or side.keys[-1] < key_limit:
+                self.stop = Stop.UNCROSSED
+                return
+            entry = side.first()
+            maker = entry.order
+            if maker.account == taker.account or (is_own is not None and is_own(maker.account)):
+                self.stop = Stop.SELF_TRADE
+                return
+            lots = entry.remaining
+            if all_or_nothing and lots < self._remaining:
+                self.stop = Stop.ALL_OR_NOTHING
+                return
+            self._offered = entry
+            self._offered_lots = lots
+            yield maker, min(lots, self._remaining)
+            assert entry.remaining < lots or not entry.live, "a proposal is either filled or its maker removed"
+            self._remaining -= lots - entry.remaining
+            self._offered = None
+        self.stop = Stop.FILLED
+
+
+class OrderBook:
+    """The resting orders of one market.
+
+    Invariant: the best bid is below the best ask after every call.
+
+    Self-trade: where the order next in priority belongs to the taker's own account (or its owner, by the caller's
+    predicate) the match stops and the caller expires what is left of the taker. The resting order keeps its place.
+    Passing it over would leave the book crossed; removing it would let a match cancel an order that broke no rule.
+
+    Fill-or-kill: the law wants one fill of the whole size, and the book passes nobody over, so such an order is filled
+    by the maker that is next in priority or not at all.
+    """
+
+    def __init__(self, market: int, limits: Limits) -> None:
+        self._market = market
+        self._roster = _Roster(limits)
+        self._bids = _Side(1)
+        self._asks = _Side(-1)
+
+    def __len__(self) -> int:
+        return self._roster.count
+
+    def check_room(self, account: int) -> None:
+        """BookFull if an order of this account could not rest now: ask before the match, not after it."""
+        self._roster.check_room(account)
+
+    def add(self, order: Order, remaining: int) -> None:
+        """Let an order rest behind its price level; BookFull if there is no room."""
+        assert order.market == self._market
+        assert 0 < remaining <= order.size
+        assert order.time_in_force == constants.GOOD_TILL_TIME, "an immediate order never rests"
+        assert not self.would_cross(order), "an order is matched, and its rest expired if need be, before it rests"
+        self._side_of(order).add(self._roster.enter(order, remaining))
+
+    def get(self, account: int, slot: int) -> Order | None:
+        """The order resting in that slot."""
+        entry = self._roster.get(account, slot)
+        return None if entry is None else entry.order
+
+    def remaining(self, account: int, slot: int) -> int:
+        """Lots left of the order resting in that slot, 0 if there is none."""
+        entry = self._roster.get(account, slot)
+        return 0 if entry is None else entry.remaining
+
+    def orders_of(self, account: int) -> list[Order]:
+        """The account's resting orders by arrival."""
+        return [entry.order for entry in self._roster.of_account(account)]
+
+    def resting(self) -> list[tuple[Order, int]]:
+        """Every order and its lots left by arrival: added in this sequence they make the same book."""
+        return [(entry.order, entry.remaining) for entry in self._roster.every()]
+
+    def remove(self, account: int, slot: int) -> Order | None:
+        """Take the order in that slot out of the book."""
+        entry = self._roster.get(account, slot)
+        if entry is None:
+            return None
+        self._drop(entry)
+        return entry.order
+
+    def filled(self, maker: Order, size: int) -> None:
+        """Book a fill that the law accepted; a maker with nothing left leaves the book."""
+        entry = self._roster.get(maker.account, maker.slot)
+        assert entry is not None, "the maker of a fill rests in the book"
+        assert entry.order.sequence == maker.sequence
+        assert 0 < size <= entry.remaining
+        side = self._side_of(maker)
+        entry.remaining -= size
+        side.shrink(entry, size)
+        if entry.remaining == 0:
+            self._drop(entry)
+
+    def match(self, taker: Order, remaining: int, is_own: Callable[[int], bool] | None = None) -> Matching:
+        """Proposals for a taker; `is_own` tells of an account index whether its owner is the taker's."""
+        assert taker.market == self._market
+        assert 0 < remaining <= taker.size
+        return Matching(self._against(taker), taker, remaining, is_own)
+
+    def would_cross(self, order: Order) -> bool:
+        """Whether the order's limit meets the other side: then a post-only order is refused."""
+        return self._against(order).crossed_by(order.limit_price)
+
+    def best_bid(self) -> int | None:
+        """Highest price somebody buys at, in ticks."""
+        return self._bids.best()
+
+    def best_ask(self) -> int | None:
+        """Lowest price somebody sells at, in ticks."""
+        return self._asks.best()
+
+    def depth(self, levels: int) -> tuple[Depth, Depth]:
+        """Bids and asks as (price_ticks, size_lots), the best first, at most `levels` of each."""
+        return self._bids.depth(levels), self._asks.depth(levels)
+
+    def expire(self, now_ms: int) -> list[Order]:
+        """Remove the orders whose time has passed at `now_ms`, the earliest first."""
+        entries = self._roster.expired(now_ms)
+        for entry in entries:
+            self._drop(entry)
+        return [entry.order for entry in entries]
+
+    def _side_of(self, order: Order) -> _Side:
+        return self._bids if order.side == constants.BUY else self._asks
+
+    def _against(self, order: Order) -> _Side:
+        return self._asks if order.side == constants.BUY else self._bids
+
+    def _drop(self, entry: Resting) -> None:
+        self._side_of(entry.order).remove(entry)
+        self._roster.leave(entry)
+
+
+class TriggerBook:
+    """The orders of one market that wait for the oracle price; nobody sees them and nothing meets them until then."""
+
+    def __init__(self, market: int, limits: Limits) -> None:
+        self._market = market
+        self._roster = _Roster(limits)
+        self._above = _Agenda()
+        self._below = _Agenda()
+
+    def __len__(self) -> int:
+        return self._roster.count
+
+    def check_room(self, account: int) -> None:
+        """BookFull if an order of this account could not be armed now."""
+        self._roster.check_room(account)
+
+    def arm(self, order: Order) -> None:
+        """Let an order wait for its trigger; BookFull if there is no room."""
+        assert order.market == self._market
+        assert order.trigger != constants.NO_TRIGGER
+        living = self._roster.count
+        entry = self._roster.enter(order, order.size)
+        if order.trigger == constants.TRIGGER_AT_OR_ABOVE:
+            self._above.push(order.trigger_price, entry, living)
+        else:
+            self._below.push(-order.trigger_price, entry, living)
+
+    def get(self, account: int, slot: int) -> Order | None:
+        """The order waiting in that slot."""
+        entry = self._roster.get(account, slot)
+        return None if entry is None else entry.order
+
+    def orders_of(self, account: int) -> list[Order]:
+        """The account's waiting orders by arrival."""
+        return [entry.order for entry in self._roster.of_account(account)]
+
+    def waiting(self) -> list[Order]:
+        """Every order by arrival: armed in this sequence they make the same book."""
+        return [entry.order for entry in self._roster.every()]
+
+    def remove(self, account: int, slot: int) -> Order | None:
+        """Disarm the order in that slot."""
+        entry = self._roster.get(account, slot)
+        if entry is None:
+            return None
+        self._roster.leave(entry)
+        return entry.order
+
+    def fired(self, oracle_price_ticks: int) -> list[Order]:
+        """Remove the orders whose trigger this price reaches, the first armed first whatever their trigger prices."""
+        entries = self._above.pop_through(oracle_price_ticks) + self._below.pop_through(-oracle_price_ticks)
+        entries.sort(key=_arrival)
+        return self._leave(entries)
+
+    def expire(self, now_ms: int) -> list[Order]:
+        """Remove the orders whose time has passed at `now_ms`, the earliest first."""
+        return self._leave(self._roster.expired(now_ms))
+
+    def _leave(self, entries: list[Resting]) -> list[Order]:
+        for entry in entries:
+            self._roster.leave(entry)
+        return [entry.order for entry in entries]
+
+
+def _arrival(entry: Resting) -> int:
+    return entry.arrival
