@@ -111,13 +111,18 @@ class Chunk:
             self.apply(body[at : at + size])
             at += size
 
-    def has_room(self, tag: int) -> bool:
-        """Whether an operation of this tag would not be FULL."""
-        taken = KINDS[tag]
+    def has_room(self, *tags: int) -> bool:
+        """Whether operations of these tags, one after the other, would none of them be FULL."""
+        weight, accounts, slots = self.weight, self.account_references, self.slot_references
+        for tag in tags:
+            taken = KINDS[tag]
+            weight += taken.weight
+            accounts += taken.accounts
+            slots += taken.slots
         return (
-            self.weight + taken.weight <= constants.MAX_WEIGHT
-            and self.account_references + taken.accounts <= constants.MAX_ACCOUNT_REFERENCES
-            and self.slot_references + taken.slots <= constants.MAX_SLOT_REFERENCES
+            weight <= constants.MAX_WEIGHT
+            and accounts <= constants.MAX_ACCOUNT_REFERENCES
+            and slots <= constants.MAX_SLOT_REFERENCES
         )
 
     def apply(self, operation: bytes) -> int:

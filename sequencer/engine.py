@@ -1,0 +1,644 @@
+"""The venue, sans-I/O: inputs in, outcomes and sealed chunks out. It matches, the law decides, the chunk records.
+
+A pure function of the state it was opened on and of its inputs, each with its own time: the journal replays to the same
+root. Nothing reaches the store before `flush`, which the edge calls once the inputs are durable in the journal.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import msgspec
+
+from prover.recover import recover_fast
+from prover.state import witness
+from prover.state.state import State
+from prover.state.store import Store
+from prover.stf import codes, constants, containers, encoding, signatures, trading
+from prover.stf.replay import Chunk, preview
+from prover.stf.words import word_at
+from sequencer.order_book import BookFull, Limits, OrderBook, Stop, TriggerBook, order_id
+
+_CURSOR: Final = b"mcursor"
+_CHUNK: Final = b"mchunk"
+_OPEN_ORDER: Final = b"morder"
+_ROOT: Final = b"mroot"
+_WITHDRAWAL: Final = b"mwithdrawal"
+_REMEMBERED_FILLS: Final = 10_000
+
+
+class Input(msgspec.Struct, frozen=True, array_like=True):
+    """One thing that happened to the venue, as the journal keeps it.
+
+    operation: the bytes as a chunk carries them, empty for "seal now". now: the node's clock in milliseconds.
+    signer: whom the signature recovers to; empty where there is none or many.
+    """
+
+    now: int
+    operation: bytes
+    signer: bytes = b""
+
+
+class Fill(msgspec.Struct, frozen=True):
+    """One fill as feeds and receipts tell it."""
+
+    market: int
+    price: int
+    size: int
+    maker: int
+    taker: int
+    maker_order: str
+    taker_order: str
+    maker_side: int
+    fee: int
+    time: int
+    chunk: int
+    operation: int
+
+
+class Outcome(msgspec.Struct):
+    """What an input came to. code: of the law; status: of an order; changed: whether anything has to be durable."""
+
+    code: int
+    status: str = ""
+    refusal: str = ""
+    order: str = ""
+    filled: int = 0
+    remaining: int = 0
+    fills: list[Fill] = []
+    chunk: int = 0
+    operation: int = 0
+    withdrawal: int | None = None
+    account: int | None = None
+    changed: bool = False
+    accounts: set[int] = set()
+    markets: set[int] = set()
+
+
+class SealedChunk(msgspec.Struct, array_like=True):
+    """A chunk as it is kept until its batch is final. leaves: tree address and payload of every row that it wrote."""
+
+    number: int
+    body: bytes
+    pre_root: bytes
+    post_root: bytes
+    commitment: bytes
+    witness: bytes
+    operations: int
+    withdrawal_count: int
+    leaves: list[tuple[int, bytes]]
+
+
+class WithdrawalRecord(msgspec.Struct, array_like=True):
+    """A withdrawal as its leaf has it, and the chunk that booked it."""
+
+    index: int
+    recipient: bytes
+    amount: int
+    chunk: int
+
+
+class _Signed(msgspec.Struct, array_like=True):
+    """An open order: its whole signed operation, who signed it, when it came, and whether it waits for its trigger."""
+
+    arrival: int
+    armed: bool
+    remaining: int
+    operation: bytes
+    signer: bytes
+
+
+class BufferedStore:
+    """A store whose writes wait for `flush`, so that several chunks reach the disk in one atomic write."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._pending: dict[bytes, bytes | None] = {}
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value under `key`, pending writes included."""
+        if key in self._pending:
+            return self._pending[key]
+        return self._store.get(key)
+
+    def write(self, puts: Mapping[bytes, bytes | None], sync: bool) -> None:
+        """Keeps the writes for the next flush."""
+        self._pending.update(puts)
+
+    def iterate(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Entries in the store; only asked before anything is pending."""
+        assert not self._pending, "iterate is for opening"
+        return self._store.iterate(prefix)
+
+    def flush(self) -> None:
+        """One atomic, synced write of everything pending."""
+        if self._pending:
+            self._store.write(self._pending, sync=True)
+            self._pending = {}
+
+    def close(self) -> None:
+        """Closes the store below."""
+        self._store.close()
+
+
+class EngineLimits(msgspec.Struct, frozen=True):
+    """What the venue holds at most."""
+
+    book: Limits = Limits(orders=100_000, orders_of_account=255)
+    # A chunk is closed to new inputs at this many bytes, so that most inputs find a chunk with room.
+    chunk_bytes: int = 7_000
+
+
+class Engine:
+    """Books, the open chunk, and the state under them."""
+
+    def __init__(self, store: Store, domain: bytes, limits: EngineLimits | None = None) -> None:
+        """Opens on the state in `store`; StateError when it holds none. `cursor` is the last input that it contains."""
+        self.limits = limits or EngineLimits()
+        self.store = BufferedStore(store)
+        self.domain = domain
+        self.state = State(self.store, domain)
+        cursor = store.get(_CURSOR)
+        counts = (0, 0, 0) if cursor is None else msgspec.msgpack.decode(cursor, type=tuple[int, int, int])
+        self.cursor, self.chunk_count, self._arrivals = counts
+        markets = range(constants.MARKETS)
+        self.books = [OrderBook(market, self.limits.book) for market in markets]
+        self.triggers = [TriggerBook(market, self.limits.book) for market in markets]
+        self._signed: dict[tuple[int, int], _Signed] = {}
+        self._dirty: set[tuple[int, int]] = set()
+        self._accounts_of: defaultdict[bytes, list[int]] = defaultdict(list)
+        self.recent_fills: deque[Fill] = deque(maxlen=_REMEMBERED_FILLS)
+        self.withdrawals: list[WithdrawalRecord] = [
+            msgspec.msgpack.decode(value, type=WithdrawalRecord) for _, value in store.iterate(_WITHDRAWAL)
+        ]
+        for key, value in store.iterate(b"l"):
+            if key[-1] == 0:
+                account = encoding.account_from_payload(value)
+                self._accounts_of[account.owner].append(int.from_bytes(key[1:4], "big"))
+        self._load_orders(store)
+        self._signer: bytes = b""
+        self._chunk: Chunk | None = None
+        self._body: list[bytes] = []
+        self._body_size = 0
+        self.sealed: list[SealedChunk] = []
+        self._sealed_within = False
+
+    # What is seen from outside.
+
+    @property
+    def view(self) -> Chunk:
+        """The state as it stands with the open chunk; on an empty chunk nothing but the state."""
+        return self._chunk or self.state.chunk(self._recover)
+
+    def account(self, index: int) -> containers.Account:
+        """An account with everything sequenced so far."""
+        return self.state.account(index) if self._chunk is None else self._chunk.peek_account(index)
+
+    def slot(self, leaf_index: int) -> containers.Slot:
+        """An order slot with everything sequenced so far."""
+        return self.state.slot(leaf_index) if self._chunk is None else self._chunk.peek_slot(leaf_index)
+
+    @property
+    def globals(self) -> containers.Globals:
+        """The globals with everything sequenced so far."""
+        return self.state.globals if self._chunk is None else self._chunk.globals
+
+    @property
+    def open_operations(self) -> int:
+        """Operations in the open chunk."""
+        return 0 if self._chunk is None else len(self._chunk.operation_codes)
+
+    def accounts_of(self, owner: bytes) -> list[int]:
+        """Indices of an owner's accounts, ascending."""
+        return sorted(self._accounts_of.get(owner, ()))
+
+    def open_orders(self, account: int) -> list[tuple[containers.Order, int, bool]]:
+        """Open orders of an account as (order, lots left, waits for its trigger)."""
+        found: list[tuple[containers.Order, int, bool]] = []
+        for book, triggers in zip(self.books, self.triggers, strict=True):
+            found += [(order, book.remaining(order.account, order.slot), False) for order in book.orders_of(account)]
+            found += [(order, order.size, True) for order in triggers.orders_of(account)]
+        return found
+
+    def recover_signer(self, operation: bytes) -> bytes:
+        """Whom the signature of an operation with one signer recovers to; twenty zero bytes where it does not."""
+        if operation[0] == constants.ORDER:
+            struct_hash = signatures.order_hash(encoding.order(word_at(operation, 1), word_at(operation, 32)))
+        else:
+            request = encoding.request(operation[0], word_at(operation, 1), word_at(operation, 31))
+            struct_hash = signatures.request_hash(operation[0], request)
+        size = len(operation)
+        return signatures.recover(
+            signatures.digest(self.domain, struct_hash),
+            word_at(operation, size - 64),
+            word_at(operation, size - 32),
+            recover_fast,
+        )
+
+    # Inputs.
+
+    def process(self, given: Input) -> Outcome:
+        """Applies one input. A refused one leaves nothing behind and says so by `changed`."""
+        self._signer = given.signer
+        self._sealed_within = False
+        if given.operation == b"":
+            outcome = Outcome(code=codes.OK, changed=self._chunk is not None)
+        elif given.operation[0] == constants.ORDER:
+            outcome = self._order(given)
+        else:
+            outcome = self._plain(given)
+        if given.operation == b"" or self._sealed_within or self._body_size >= self.limits.chunk_bytes:
+            # Invariant: what is flushed ends at an input, so that the journal goes on right behind it.
+            self._seal()
+        return outcome
+
+    def flush(self, cursor: int) -> list[SealedChunk]:
+        """Writes the chunks sealed since the last flush; `cursor` counts the inputs that they contain."""
+        sealed, self.sealed = self.sealed, []
+        if sealed:
+            assert self._chunk is None, "an input is processed whole before its chunks are written"
+            writes: dict[bytes, bytes | None] = {}
+            for key in self._dirty:
+                signed = self._signed.get(key)
+                place = _OPEN_ORDER + (key[0] << 8 | key[1]).to_bytes(4, "big")
+                writes[place] = None if signed is None else msgspec.msgpack.encode(signed)
+            self._dirty.clear()
+            for chunk in sealed:
+                writes[_CHUNK + chunk.number.to_bytes(8, "big")] = msgspec.msgpack.encode(chunk)
+                writes[_ROOT + chunk.post_root] = chunk.number.to_bytes(8, "big")
+            self.cursor = cursor
+            writes[_CURSOR] = msgspec.msgpack.encode((cursor, self.chunk_count, self._arrivals))
+            self.store.write(writes, sync=True)
+            self.store.flush()
+        return sealed
+
+    def chunk_record(self, number: int) -> SealedChunk | None:
+        """A sealed and flushed chunk, from 1 on."""
+        value = self.store.get(_CHUNK + number.to_bytes(8, "big"))
+        return None if value is None else msgspec.msgpack.decode(value, type=SealedChunk)
+
+    def chunk_with_root(self, root: bytes) -> int | None:
+        """The number of the chunk that ended at a root."""
+        value = self.store.get(_ROOT + root)
+        return None if value is None else int.from_bytes(value, "big")
+
+    # The open chunk.
+
+    def _open(self, now: int) -> Chunk:
+        if self._chunk is None:
+            self._chunk = self.state.chunk(self._recover)
+        if not self._chunk.operation_codes:
+            # The clock of a chunk is that of its first operation, not of an input that was refused before it.
+            self._chunk.open(now)
+            self._body = [self._chunk.commitment.timestamp.to_bytes(6, "big")]
+            self._body_size = constants.TIMESTAMP_LENGTH
+        return self._chunk
+
+    def _recover(self, digest: bytes, v: int, r: int, s: int) -> bytes:
+        # The edge has recovered the one signer of this input already; a tick has many.
+        return self._signer or recover_fast(digest, v, r, s)
+
+    def _append(self, operation: bytes) -> None:
+        self._body.append(operation)
+        self._body_size += len(operation)
+
+    def _seal(self) -> None:
+        chunk = self._chunk
+        if chunk is None:
+            return
+        if not chunk.operation_codes:
+            self._chunk = None
+            self._body_size = 0
+            return
+        assert self._body_size <= constants.MAX_CHUNK_BYTES, "the chunk fits"
+        proof = witness.build(self.state.tree, chunk)
+        pre_root = self.state.root
+        post_root = self.state.seal(chunk)
+        self.chunk_count += 1
+        leaves = [
+            (index << constants.SLOT_BITS, encoding.account_payload(account))
+            for index, account in chunk.accounts.items()
+            if account is not chunk.loaded_accounts[index]
+        ]
+        leaves += [
+            (leaf, encoding.slot_payload(slot))
+            for leaf, slot in chunk.slots.items()
+            if slot is not chunk.loaded_slots[leaf]
+        ]
+        self.sealed.append(
+            SealedChunk(
+                number=self.chunk_count,
+                body=b"".join(self._body),
+                pre_root=pre_root,
+                post_root=post_root,
+                commitment=encoding.commitment_bytes(self.state.commitment),
+                witness=proof,
+                operations=len(chunk.operation_codes),
+                withdrawal_count=self.state.globals.withdrawal_count,
+                leaves=leaves,
+            )
+        )
+        self._chunk = None
+        self._body = []
+        self._body_size = 0
+        self._sealed_within = True
+
+    def _room_for(self, now: int, operations: list[bytes]) -> Chunk:
+        """The open chunk, if these operations fit into it together, or a new one."""
+        chunk = self._open(now)
+        size = self._body_size + sum(len(operation) for operation in operations)
+        if size > constants.MAX_CHUNK_BYTES or not chunk.has_room(*(operation[0] for operation in operations)):
+            self._seal()
+            chunk = self._open(now)
+        return chunk
+
+    # Operations that are no orders.
+
+    def _plain(self, given: Input) -> Outcome:
+        operation = given.operation
+        tag = operation[0]
+        chunk = self._room_for(given.now, [operation])
+        trial = preview(chunk, operation)
+        code = trial.operation_codes[0]
+        from_queue = tag == constants.DEPOSIT
+        if code != codes.OK and not from_queue:
+            return Outcome(code=code, changed=self._sealed_within)
+        next_account = self.globals.next_account
+        assert chunk.apply(operation) == code, "a preview is the law's own word"
+        self._append(operation)
+        outcome = Outcome(code=code, changed=True, chunk=self.chunk_count + 1, operation=len(chunk.operation_codes) - 1)
+        outcome.accounts = {index for index in trial.accounts if index != constants.FEE_ACCOUNT}
+        if tag == constants.TICK:
+            outcome.markets = set(range(self.globals.market_count))
+            outcome.fills = self._after_tick(given.now)
+        elif tag == constants.DEPOSIT:
+            entry = encoding.deposit(word_at(operation, 1), word_at(operation, 21))
+            outcome.account = entry.account
+            if entry.account == constants.NEW_ACCOUNT:
+                outcome.account = next_account
+            if self.globals.next_account > next_account:
+                self._accounts_of[entry.owner].append(next_account)
+            if code == codes.REFUNDED:
+                outcome.withdrawal = self._note_withdrawal(entry.depositor, entry.amount)
+        else:
+            request = encoding.request(tag, word_at(operation, 1), word_at(operation, 31))
+            outcome.account = request.account
+            self._drop_cancelled(tag, request, outcome)
+            if tag == constants.WITHDRAW:
+                outcome.withdrawal = self._note_withdrawal(request.recipient, request.amount)
+        return outcome
+
+    def _note_withdrawal(self, recipient: bytes, amount: int) -> int:
+        record = WithdrawalRecord(
+            index=len(self.withdrawals), recipient=recipient, amount=amount, chunk=self.chunk_count + 1
+        )
+        assert record.index == self.globals.withdrawal_count - 1, "the list is the tree's"
+        self.withdrawals.append(record)
+        self.store.write({_WITHDRAWAL + record.index.to_bytes(8, "big"): msgspec.msgpack.encode(record)}, sync=False)
+        return record.index
+
+    def _drop_cancelled(self, tag: int, request: containers.Request, outcome: Outcome) -> None:
+        for order, _, _ in self.open_orders(request.account):
+            of_slot = tag != constants.CANCEL_ALL and order.slot == request.slot
+            if (of_slot or tag == constants.CANCEL_ALL) and order.sequence <= request.sequence:
+                self._leave(order)
+                outcome.markets.add(order.market)
+
+    def _after_tick(self, now: int) -> list[Fill]:
+        fills: list[Fill] = []
+        for market in range(self.globals.market_count):
+            for order in self.books[market].expire(now) + self.triggers[market].expire(now):
+                self._forget(order)
+        for market in range(self.globals.market_count):
+            for order in self.triggers[market].fired(self.globals.risk.price[market]):
+                signed = self._signed[(order.account, order.slot)]
+                self._forget(order)
+                self._signer = signed.signer
+                fills += self._place(order, signed.operation, signed.signer, now).fills
+        return fills
+
+    # Orders.
+
+    def _order(self, given: Input) -> Outcome:
+        order = encoding.order(word_at(given.operation, 1), word_at(given.operation, 32))
+        place = (order.account, order.slot)
+        known = self._signed.get(place)
+        if known is not None and known.operation[:49] == given.operation[:49]:
+            # The same order again: the same answer, nothing twice.
+            return Outcome(
+                code=codes.OK,
+                status="armed" if known.armed else "resting",
+                order=order_id(order),
+                filled=order.size - known.remaining,
+                remaining=known.remaining,
+            )
+        chunk = self._open(given.now)
+        globals = chunk.globals
+        account = chunk.peek_account(order.account)
+        code = trading.check_order(
+            order, account, given.signer, globals.markets, globals.market_count, chunk.commitment.timestamp
+        )
+        if code != codes.OK:
+            return Outcome(code=code)
+        if known is not None:
+            held = encoding.order(word_at(known.operation, 1), word_at(known.operation, 32))
+            if held.sequence >= order.sequence:
+                return Outcome(code=codes.USED)
+        slot = chunk.peek_slot(order.account << 8 | order.slot)
+        left = order.size - trading.filled_before(order, slot)
+        price = globals.risk.price[order.market]
+        if globals.markets[order.market].status != constants.MARKET_OPEN or price == 0:
+            return Outcome(code=codes.NO_MARKET)
+        if not chunk.fresh():
+            return Outcome(code=codes.STALE)
+        size = self._reducible(order, account, left)
+        code = trading.check_order_now(order, account, slot, price, size)
+        if code not in (codes.OK, codes.NOT_TRIGGERED):
+            return Outcome(code=code)
+        market = globals.markets[order.market]
+        if order.max_fee_ppm < max(market.maker_fee_ppm, market.taker_fee_ppm):
+            return Outcome(code=codes.FEE_ABOVE_MAXIMUM)
+        if order.max_posting_fee < globals.posting_fee and order.post_only == 0:
+            return Outcome(code=codes.FEE_ABOVE_MAXIMUM)
+        signed_size = trading.signed_size(order, size)
+        fee = -(-size * order.limit_price * market.taker_fee_ppm // constants.PPM) + globals.posting_fee
+        if code == codes.OK and order.reduce_only == 0:
+            # Covered on its own today: the law asks again at each fill.
+            trial = trading.trade(globals.risk, account, order.market, signed_size, order.limit_price, fee)
+            if trial.code != codes.OK:
+                return Outcome(code=codes.TAKER_MARGIN if trial.code == codes.MARGIN else trial.code)
+        if order.post_only == 1 and code == codes.OK and self.books[order.market].would_cross(order):
+            return Outcome(code=codes.POST_ONLY)
+        try:
+            book = self.triggers if code == codes.NOT_TRIGGERED else self.books
+            book[order.market].check_room(order.account)
+        except BookFull as full:
+            return Outcome(code=codes.FULL, refusal=str(full))
+        if known is not None:
+            self._leave(held)
+        if code == codes.NOT_TRIGGERED:
+            self.triggers[order.market].arm(order)
+            self._remember(order, given.operation, given.signer, order.size, armed=True)
+            return Outcome(
+                code=codes.OK,
+                status="armed",
+                order=order_id(order),
+                remaining=order.size,
+                changed=True,
+                account=order.account,
+                accounts={order.account},
+            )
+        return self._place(order, given.operation, given.signer, given.now)
+
+    def _reducible(self, order: containers.Order, account: containers.Account, left: int) -> int:
+        """Lots that may be filled now: a reduce-only order never more than the position."""
+        if order.reduce_only == 0:
+            return left
+        held = encoding.unpack(account.positions[order.market]).size
+        return min(left, abs(held)) if (held > 0) != (order.side == constants.BUY) else left
+
+    def _place(self, order: containers.Order, operation: bytes, signer: bytes, now: int) -> Outcome:
+        """Matches an order that the law admits, and lets the rest of it rest."""
+        book = self.books[order.market]
+        slot = self.slot(order.account << 8 | order.slot)
+        left = order.size - trading.filled_before(order, slot)
+        size = self._reducible(order, self.account(order.account), left)
+        outcome = Outcome(code=codes.OK, order=order_id(order), account=order.account, changed=True)
+        outcome.accounts = {order.account}
+        outcome.markets = {order.market}
+        if size <= 0:
+            outcome.status = "expired"
+            return outcome
+        owner = self.account(order.account).owner
+        matching = book.match(order, size, lambda account: self.account(account).owner == owner)
+        halt = codes.OK
+        for maker, lots in matching:
+            maker_signed = self._signed[(maker.account, maker.slot)]
+            halt, culprit, fill = self._fill(maker, maker_signed, order, operation, signer, lots, now)
+            if fill is not None:
+                book.filled(maker, lots)
+                self._shrink(maker, lots)
+                outcome.fills.append(fill)
+                outcome.filled += lots
+                outcome.accounts.add(maker.account)
+            elif culprit is maker:
+                self._leave(maker)
+                halt = codes.OK
+            else:
+                break
+        self.recent_fills.extend(outcome.fills)
+        outcome.remaining = left - outcome.filled
+        resting = order.time_in_force == constants.GOOD_TILL_TIME and halt == codes.OK
+        if outcome.remaining == 0:
+            outcome.status = "filled"
+        elif resting and matching.stop is Stop.UNCROSSED:
+            self._remember(order, operation, signer, outcome.remaining, armed=False)
+            book.add(order, outcome.remaining)
+            outcome.status = "partially_filled" if outcome.filled else "resting"
+        else:
+            outcome.status = "expired"
+            outcome.refusal = codes.SENTENCE[halt][0] if halt != codes.OK else str(matching.stop or "")
+        return outcome
+
+    def _fill(
+        self,
+        maker: containers.Order,
+        maker_signed: _Signed,
+        taker: containers.Order,
+        operation: bytes,
+        signer: bytes,
+        size: int,
+        now: int,
+    ) -> tuple[int, containers.Order, Fill | None]:
+        """One fill as the law has it: (code, the order at fault, the fill if there was one)."""
+        chunk = self._open(now)
+        missing = self._missing(chunk, maker, maker_signed, taker, operation)
+        chunk = self._room_for(now, [entry for _, entry, _ in missing] + [bytes([constants.FILL]) + bytes(9)])
+        missing = self._missing(chunk, maker, maker_signed, taker, operation)
+        clock = chunk.commitment.timestamp
+        for order, _, _ in missing:
+            if order.expires_at < clock or order.created_at > clock + constants.CLOCK_TOLERANCE:
+                return codes.EXPIRED, order, None
+        filled = chunk.decide_fill(maker, taker, size)
+        if filled.code != codes.OK:
+            price = chunk.globals.risk.price[maker.market]
+            rows = chunk.peek_account(maker.account), chunk.peek_slot(maker.account << 8 | maker.slot)
+            at_fault = (
+                filled.code == codes.MAKER_MARGIN
+                or trading.check_order_now(maker, *rows, price, size) != codes.OK
+                or maker.max_fee_ppm < chunk.globals.markets[maker.market].maker_fee_ppm
+            )
+            return filled.code, maker if at_fault else taker, None
+        for _, entry, owner in missing:
+            self._signer = owner
+            code = chunk.apply(entry)
+            assert code == codes.OK, f"an order checked at its arrival is admitted: {code}"
+            self._append(entry)
+        maker_index = chunk.order_index[(maker.account, maker.slot, maker.sequence)]
+        taker_index = chunk.order_index[(taker.account, taker.slot, taker.sequence)]
+        chunk.book_fill(maker, taker, filled)
+        self._append(bytes([constants.FILL, maker_index, taker_index]) + size.to_bytes(7, "big"))
+        fill = Fill(
+            market=maker.market,
+            price=maker.limit_price,
+            size=size,
+            maker=maker.account,
+            taker=taker.account,
+            maker_order=order_id(maker),
+            taker_order=order_id(taker),
+            maker_side=maker.side,
+            fee=filled.fee,
+            time=clock,
+            chunk=self.chunk_count + 1,
+            operation=len(chunk.operation_codes) - 1,
+        )
+        return codes.OK, maker, fill
+
+    def _missing(
+        self, chunk: Chunk, maker: containers.Order, maker_signed: _Signed, taker: containers.Order, operation: bytes
+    ) -> list[tuple[containers.Order, bytes, bytes]]:
+        """Which of the two orders the chunk does not hold yet."""
+        missing: list[tuple[containers.Order, bytes, bytes]] = []
+        if (maker.account, maker.slot, maker.sequence) not in chunk.order_index:
+            missing.append((maker, maker_signed.operation, maker_signed.signer))
+        if (taker.account, taker.slot, taker.sequence) not in chunk.order_index:
+            missing.append((taker, operation, self.account(taker.account).owner))
+        return missing
+
+    # Open orders and their signed bytes.
+
+    def _remember(self, order: containers.Order, operation: bytes, signer: bytes, remaining: int, armed: bool) -> None:
+        place = (order.account, order.slot)
+        self._arrivals += 1
+        self._signed[place] = _Signed(self._arrivals, armed, remaining, operation, signer)
+        self._dirty.add(place)
+
+    def _shrink(self, order: containers.Order, size: int) -> None:
+        place = (order.account, order.slot)
+        signed = self._signed[place]
+        signed.remaining -= size
+        self._dirty.add(place)
+        if signed.remaining == 0:
+            del self._signed[place]
+
+    def _forget(self, order: containers.Order) -> None:
+        place = (order.account, order.slot)
+        del self._signed[place]
+        self._dirty.add(place)
+
+    def _leave(self, order: containers.Order) -> None:
+        removed = self.books[order.market].remove(order.account, order.slot)
+        if removed is None:
+            removed = self.triggers[order.market].remove(order.account, order.slot)
+        assert removed is not None, "an open order stands in one book"
+        self._forget(order)
+
+    def _load_orders(self, store: Store) -> None:
+        entries = [msgspec.msgpack.decode(value, type=_Signed) for _, value in store.iterate(_OPEN_ORDER)]
+        for signed in sorted(entries, key=lambda entry: entry.arrival):
+            order = encoding.order(word_at(signed.operation, 1), word_at(signed.operation, 32))
+            self._signed[(order.account, order.slot)] = signed
+            if signed.armed:
+                self.triggers[order.market].arm(order)
+            else:
+                self.books[order.market].add(order, signed.remaining)
