@@ -54,7 +54,8 @@ def compile_contract(path: Path, root: Path = ROOT) -> dict[str, Any]:
         "sources": {
             each.relative_to(root).as_posix(): hashlib.sha256(each.read_bytes()).hexdigest()
             for each in sorted(sources)
-            if each.is_relative_to(root) and each.suffix in (".vy", ".vyi") and ".venv" not in each.parts
+            # the compiler's own interfaces may lie below the root too, in a virtual environment
+            if each.is_relative_to(root) and "site-packages" not in each.relative_to(root).parts
         },
         "abi": outputs["abi"],
         "bytecode": outputs["bytecode"],

@@ -215,8 +215,7 @@ def test_a_served_entry_does_not_freeze(seated: Harness) -> None:
 def test_frozen_means_no_commits_deposits_or_seats_while_proofs_and_bonds_go_on(seated: Harness) -> None:
     seated.deposit()
     seated.evm.now += PARAMETERS.window_seconds + PARAMETERS.freeze_grace_seconds
-    waiting = {"queue_count": 0, "queue_hash": ZERO_HASH, "queue_work_kilogas": 256 * 60}
-    lie = seated.commit_lie(**waiting, tree_root=b"\x07" * 32)
+    lie = seated.commit_lie(queue_count=0, queue_hash=ZERO_HASH, queue_work_kilogas=256 * 60, tree_root=ZERO_HASH)
     seated.bridge.send("freeze", sender=STRANGER)
     for attempt in (seated.commit, seated.deposit, seated.take_seat):
         with pytest.raises(Reverted, match="FROZEN"):
