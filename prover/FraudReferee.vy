@@ -41,7 +41,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: Bytes[8_192], witness: Byte
 
 @external
 @view
-def trace(domain: bytes32, pre_root: bytes32, body: Bytes[8_192], witness: Bytes[MAX_WITNESS_BYTES]) -> (bytes32, DynArray[int256, 820]):
+def trace(domain: bytes32, pre_root: bytes32, body: Bytes[8_192], witness: Bytes[MAX_WITNESS_BYTES]) -> (bytes32, DynArray[int256, 910]):
     """
     @notice The post-root of a chunk and the code of each operation, for differential tests and for humans.
     @param domain EIP-712 domain separator of the rollup.
@@ -55,7 +55,7 @@ def trace(domain: bytes32, pre_root: bytes32, body: Bytes[8_192], witness: Bytes
 
 @internal
 @view
-def _replay(domain: bytes32, pre_root: bytes32) -> (bytes32, DynArray[int256, 820]):
+def _replay(domain: bytes32, pre_root: bytes32) -> (bytes32, DynArray[int256, 910]):
     body: uint256 = 4 + merkle.at(68)
     witness: uint256 = 4 + merkle.at(100)
     return law.replay(domain, pre_root, body + 32, merkle.at(body), witness + 32)

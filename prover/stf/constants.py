@@ -16,7 +16,8 @@ NEW_ACCOUNT: Final = 16_777_215
 SIGNERS: Final = 7
 WITHDRAWAL_LEVELS: Final = 32
 WITHDRAWAL_TAG: Final = 1
-MAX_WITHDRAWALS: Final = 2**32
+# One less than there are leaves: a frontier says nothing any more once the last leaf is taken.
+MAX_WITHDRAWALS: Final = 2**32 - 1
 
 # Bounds (PROTOCOL.md, table of bounds)
 SIZE_BOUND: Final = 2**56
@@ -88,7 +89,8 @@ FILL_WEIGHT: Final = 40
 # Chunk
 TIMESTAMP_LENGTH: Final = 6
 MAX_CHUNK_BYTES: Final = 8_192
-MAX_OPERATIONS: Final = 820
+# The shortest operation is a tick of no signer, 9 bytes: (8_192 - 6) // 9 whole ones, and one that is cut off.
+MAX_OPERATIONS: Final = 910
 MAX_WEIGHT: Final = 9_000
 MAX_ORDERS: Final = 48
 MAX_ACCOUNT_REFERENCES: Final = 48

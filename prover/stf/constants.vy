@@ -19,7 +19,8 @@ NEW_ACCOUNT: constant(int256) = 16_777_215
 SIGNERS: constant(int256) = 7
 WITHDRAWAL_LEVELS: constant(int256) = 32
 WITHDRAWAL_TAG: constant(int256) = 1
-MAX_WITHDRAWALS: constant(int256) = 2**32
+# One less than there are leaves: a frontier says nothing any more once the last leaf is taken.
+MAX_WITHDRAWALS: constant(int256) = 2**32 - 1
 
 # Bounds (PROTOCOL.md, table of bounds)
 SIZE_BOUND: constant(int256) = 2**56
@@ -91,7 +92,8 @@ FILL_WEIGHT: constant(int256) = 40
 # Chunk
 TIMESTAMP_LENGTH: constant(int256) = 6
 MAX_CHUNK_BYTES: constant(int256) = 8_192
-MAX_OPERATIONS: constant(int256) = 820
+# The shortest operation is a tick of no signer, 9 bytes: (8_192 - 6) // 9 whole ones, and one that is cut off.
+MAX_OPERATIONS: constant(int256) = 910
 MAX_WEIGHT: constant(int256) = 9_000
 MAX_ORDERS: constant(int256) = 48
 MAX_ACCOUNT_REFERENCES: constant(int256) = 48

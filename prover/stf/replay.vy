@@ -82,7 +82,7 @@ def kind(tag: int256) -> Kind:
 
 @internal
 @view
-def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint256, witness: uint256) -> (bytes32, DynArray[int256, 820]):
+def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint256, witness: uint256) -> (bytes32, DynArray[int256, 910]):
     """
     @param body Where the chunk body starts in the call data; `body_length` its bytes.
     @param witness Where the witness starts in the call data.
@@ -144,7 +144,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
             slot_count += 1
     assert account_count > 0 and account_at[0] == 0, "fee account"
 
-    operation_codes: DynArray[int256, 820] = []
+    operation_codes: DynArray[int256, 910] = []
     orders: containers.Order[48] = empty(containers.Order[48])
     order_account: uint256[48] = empty(uint256[48])
     order_slot: uint256[48] = empty(uint256[48])

@@ -121,7 +121,8 @@ def trade(
     collateral: int256 = settled.collateral - fee
     if new_size == 0:
         collateral = collateral - new_cost
-    growing: bool = abs(new_size) > abs(old.size)
+    # A position that turns is a new one, however small: else turn after turn would take its cost past the bound.
+    growing: bool = abs(new_size) > abs(old.size) or new_size * old.size < 0
     if (
         abs(new_size) >= constants.SIZE_BOUND
         or (growing and abs(new_cost) >= constants.COST_BOUND)

@@ -125,7 +125,8 @@ def trade(risk: containers.Risk, account: containers.Account, market: int256, si
     collateral: int256 = settled.collateral - fee
     if new_size == 0:
         collateral = collateral - new_cost
-    growing: bool = abs(new_size) > abs(old.size)
+    # A position that turns is a new one, however small: else turn after turn would take its cost past the bound.
+    growing: bool = abs(new_size) > abs(old.size) or new_size * old.size < 0
     if abs(new_size) >= constants.SIZE_BOUND or (growing and abs(new_cost) >= constants.COST_BOUND) or abs(collateral) >= constants.COLLATERAL_BOUND:
         return containers.Traded(code=codes.OUT_OF_BOUNDS, account=account, growth=0, dust=0)
     oracle: int256 = risk.price[market]

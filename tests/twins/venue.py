@@ -1,0 +1,281 @@
+"""A venue for the law's tests: keys, states built directly, signed operations, and both twins run on one chunk."""
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any, Final
+
+from coincurve import PrivateKey
+
+from l1_bridge.hashing import keccak
+from prover import operations
+from prover.genesis import DEVNET_MARKETS, MarketListing, genesis_bytes
+from prover.recover import recover_fast
+from prover.referee import LocalReferee
+from prover.state import witness
+from prover.state.state import State, genesis_commitment
+from prover.state.store import MemoryStore
+from prover.state.tree import StateTree
+from prover.stf import constants, containers, encoding, merkle
+from prover.stf.replay import Chunk, operation_length
+
+CHAIN_ID: Final = 31_337
+BRIDGE: Final = b"\x11" * 20
+DOMAIN: Final = operations.domain_separator(CHAIN_ID, BRIDGE)
+# On the tick grid.
+NOW: Final = 1_800_000_000_000
+DOLLAR: Final = 1_000_000
+KEYS: Final = [keccak(b"catenary test key %d" % i) for i in range(32)]
+OWNERS: Final = [operations.address_of(key) for key in KEYS]
+KEY_OF: Final = dict(zip(OWNERS, KEYS, strict=True))
+SIGNER_KEYS: Final = [keccak(b"catenary test signer %d" % i) for i in range(constants.SIGNERS)]
+SIGNERS: Final = [operations.address_of(key) for key in SIGNER_KEYS]
+OPERATOR_KEY: Final = KEYS[0]
+OPERATOR: Final = OWNERS[0]
+DEPOSITOR: Final = b"\x55" * 20
+RECIPIENT: Final = b"\x66" * 20
+FIRST: Final = constants.RESERVED_ACCOUNTS
+
+NAMES: Final[dict[int, str]] = {
+    constants.DEPOSIT: "deposit",
+    constants.WITHDRAW: "withdraw",
+    constants.TRANSFER: "transfer",
+    constants.CANCEL: "cancel",
+    constants.CANCEL_ALL: "cancel_all",
+    constants.TICK: "tick",
+    constants.ORDER: "order",
+    constants.FILL: "fill",
+}
+
+_private_keys: Final = {key: PrivateKey(key) for key in [*KEYS, *SIGNER_KEYS]}
+
+
+def sign(key: bytes, digest: bytes) -> bytes:
+    """A compact signature; keys of this module are parsed once."""
+    return operations.compact(_private_keys[key].sign_recoverable(digest, hasher=None))
+
+
+@cache
+def referee() -> LocalReferee:
+    """The shipped referee, deployed once a process."""
+    return LocalReferee()
+
+
+def position(size: int, cost: int, funding: int = 0) -> containers.Position:
+    """A position; none where the size is zero."""
+    return encoding.pack(size, cost, funding)
+
+
+def account(
+    owner: bytes = OWNERS[1],
+    collateral: int = 1_000 * DOLLAR,
+    positions: Mapping[int, containers.Position] | None = None,
+    floor: int = 0,
+) -> containers.Account:
+    """An account that holds the given positions."""
+    held = [containers.EMPTY] * constants.MARKETS
+    for market, row in (positions or {}).items():
+        held[market] = row
+    return containers.Account(owner=owner, floor=floor, collateral=collateral, positions=held)
+
+
+def globals_of(
+    listings: tuple[MarketListing, ...] = DEVNET_MARKETS,
+    quorum: int = 5,
+    signer_count: int = 7,
+    prices: Iterable[int] = (600_000, 300_000, 1_500_000),
+    **changes: Any,
+) -> containers.Globals:
+    """Globals of a venue that has ticked at NOW; changes by field name."""
+    globals = encoding.globals_from_bytes(genesis_bytes(OPERATOR, SIGNERS[:signer_count], quorum, listings))
+    globals.tick_time = NOW
+    for market, price in enumerate(prices):
+        globals.risk.price[market] = price
+        globals.markets[market].previous_price = price
+    for name, value in changes.items():
+        setattr(globals, name, value)
+    return globals
+
+
+def build_state(
+    globals: containers.Globals | None = None,
+    accounts: Mapping[int, containers.Account] | None = None,
+    slots: Mapping[int, containers.Slot] | None = None,
+    timestamp: int = NOW,
+    queue_work: int = 0,
+) -> State:
+    """A state made directly: whatever these leaves and globals are, without a history that leads there."""
+    globals = globals or globals_of()
+    rows = {constants.FEE_ACCOUNT: account(OPERATOR, 0), **(accounts or {})}
+    leaves: dict[int, tuple[bytes, bytes]] = {}
+    for index, row in rows.items():
+        leaves[index << constants.SLOT_BITS] = (encoding.account_payload(row), encoding.account_hash(row))
+    for index, slot in (slots or {}).items():
+        leaves[index] = (encoding.slot_payload(slot), encoding.slot_hash(slot))
+    if all(index + 1 < constants.NEW_ACCOUNT for index in rows):
+        globals.next_account = max(globals.next_account, *(index + 1 for index in rows))
+    tree = StateTree([(index, digest) for index, (_, digest) in leaves.items()])
+    data = encoding.globals_bytes(globals)
+    commitment = containers.Commitment(
+        law_version=constants.LAW_VERSION,
+        tree_root=tree.root,
+        withdrawals_root=merkle.frontier_root(globals.frontier, globals.withdrawal_count),
+        withdrawn_total=0,
+        queue_count=0,
+        queue_hash=containers.NO_HASH,
+        queue_work=queue_work,
+        timestamp=timestamp,
+        globals_hash=keccak(data),
+    )
+    store = MemoryStore()
+    store.write(
+        {
+            **{b"l" + index.to_bytes(4, "big"): payload for index, (payload, _) in leaves.items()},
+            b"globals": data,
+            b"commitment": encoding.commitment_bytes(commitment),
+        },
+        sync=False,
+    )
+    return State(store, DOMAIN)
+
+
+def genesis_state() -> State:
+    """The state that the devnet's genesis bytes stand for."""
+    data = genesis_bytes(OPERATOR, SIGNERS, 5)
+    commitment, leaves = genesis_commitment(data)
+    store = MemoryStore()
+    store.write(
+        {
+            **{b"l" + index.to_bytes(4, "big"): payload for index, payload in leaves},
+            b"globals": data,
+            b"commitment": encoding.commitment_bytes(commitment),
+        },
+        sync=False,
+    )
+    return State(store, DOMAIN)
+
+
+# Signed operations
+
+
+def order(account_index: int, **fields: Any) -> containers.Order:
+    """A good buy order of 100,000 lots of market 0 at its price, signed fields by name."""
+    values: dict[str, Any] = {
+        "account": account_index,
+        "market": 0,
+        "side": constants.BUY,
+        "size": 100_000,
+        "limit_price": 600_000,
+        "slot": 1,
+        "sequence": 1,
+        "created_at": NOW,
+        "expires_at": NOW + 10_000,
+        "time_in_force": constants.GOOD_TILL_TIME,
+        "post_only": 0,
+        "reduce_only": 0,
+        "trigger": constants.NO_TRIGGER,
+        "trigger_price": 0,
+        "max_fee_ppm": 1_000,
+        "max_posting_fee": 1_000,
+        "unused": 0,
+    }
+    return containers.Order(**(values | fields))
+
+
+def signed_order(message: containers.Order, key: bytes) -> bytes:
+    """The bytes of an order signed by a key."""
+    return operations.order_bytes(message, sign(key, operations.order_digest(DOMAIN, message)))
+
+
+def request(account_index: int, **fields: Any) -> containers.Request:
+    """A request with every field that no operation needs at zero."""
+    values: dict[str, Any] = {
+        "account": account_index,
+        "slot": 1,
+        "sequence": 1,
+        "created_at": NOW,
+        "expires_at": NOW + 10_000,
+        "amount": 0,
+        "other": 0,
+        "recipient": containers.NOBODY,
+    }
+    return containers.Request(**(values | fields))
+
+
+def signed_request(tag: int, message: containers.Request, key: bytes) -> bytes:
+    """The bytes of a withdrawal, transfer, cancel or cancel-all signed by a key."""
+    return operations.request_bytes(tag, message, sign(key, operations.request_digest(DOMAIN, tag, message)))
+
+
+def deposit(
+    owner: bytes, amount: int, account_index: int = constants.NEW_ACCOUNT, depositor: bytes = DEPOSITOR
+) -> bytes:
+    """The bytes of a deposit."""
+    return operations.deposit_bytes(containers.Deposit(depositor, owner, account_index, amount))
+
+
+def tick(
+    time: int,
+    prices: list[int],
+    premiums: list[int] | None = None,
+    signers: Iterable[int] = range(5),
+    market_count: int = 3,
+) -> bytes:
+    """The bytes of a tick in which every signer says the same."""
+    prices = prices + [0] * (constants.MARKETS - len(prices))
+    premiums = (premiums or []) + [0] * (constants.MARKETS - len(premiums or []))
+    digest = operations.tick_digest(DOMAIN, time, prices, premiums)
+    return operations.tick_bytes(
+        time, market_count, [(i, prices, premiums, sign(SIGNER_KEYS[i], digest)) for i in signers]
+    )
+
+
+def body_of(operations_: Iterable[bytes], timestamp: int = NOW) -> bytes:
+    """A chunk body."""
+    return timestamp.to_bytes(constants.TIMESTAMP_LENGTH, "big") + b"".join(operations_)
+
+
+def tags_of(body: bytes) -> list[int]:
+    """The tag of every operation of a body; 0 for what ends it as malformed because nobody knows the tag."""
+    tags: list[int] = []
+    at = constants.TIMESTAMP_LENGTH
+    while at < len(body):
+        size = operation_length(body, at)
+        tags.append(body[at] if body[at] in NAMES else 0)
+        if size == 0:
+            break
+        at += size
+    return tags
+
+
+class Outcome:
+    """One chunk by both twins."""
+
+    def __init__(self, state: State, body: bytes, recover: Any = recover_fast) -> None:
+        self.body = body
+        self.state = state
+        self.pre_root = state.root
+        self.chunk: Chunk = state.chunk(recover)
+        self.chunk.run(body)
+        self.codes = tuple(self.chunk.operation_codes)
+        self.witness = witness.build(state.tree, self.chunk)
+        self.post_root = state.seal(self.chunk)
+        self.vyper_root, self.vyper_codes = referee().trace(DOMAIN, self.pre_root, body, self.witness)
+        self.gas_used = referee().gas_used
+
+    @property
+    def same(self) -> bool:
+        """Whether both twins came to the same root and the same codes."""
+        return self.post_root == self.vyper_root and self.codes == self.vyper_codes
+
+
+def run(state: State, *operations_: bytes, timestamp: int = NOW) -> Outcome:
+    """Runs operations as one chunk through both twins, which must agree, and makes it the new state."""
+    return run_body(state, body_of(operations_, timestamp))
+
+
+def run_body(state: State, body: bytes) -> Outcome:
+    """Runs any bytes as a chunk through both twins, which must agree."""
+    outcome = Outcome(state, body)
+    assert outcome.codes == outcome.vyper_codes, (outcome.codes, outcome.vyper_codes)
+    assert outcome.post_root == outcome.vyper_root
+    return outcome
