@@ -10,6 +10,7 @@ from prover.stf import merkle
 from prover.stf import replay as law
 
 initializes: law
+exports: (law.TRADING, law.CUSTODY, law.MARKETS)
 
 MAX_WITNESS_BYTES: constant(uint256) = 98_304
 

@@ -38,9 +38,9 @@ GLOBALS_BYTES: constant(uint256) = 8_704
 # The longest tick, 9 + 7 * (65 + 16 * 9) = 1_472, and a word to read past its end.
 MAX_TICK_BYTES: constant(uint256) = 1_504
 
-TRADING: immutable(address)
-CUSTODY: immutable(address)
-MARKETS: immutable(address)
+TRADING: public(immutable(address))
+CUSTODY: public(immutable(address))
+MARKETS: public(immutable(address))
 
 
 @deploy

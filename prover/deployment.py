@@ -1,0 +1,111 @@
+"""The rollup on L1: deploying its contracts, and reading one back only if it runs the shipped code."""
+
+from typing import Any, Final
+
+import msgspec
+
+from l1_bridge import batch
+from l1_bridge.artifact import Artifact, load_artifact
+from l1_bridge.l1_client import L1Client, Signer
+from prover import referee
+from prover.state.state import genesis_commitment
+from prover.stf import encoding
+
+# 24,576 bytes at 200 gas each, creation code at up to 16 gas a byte, and the genesis is logged.
+_DEPLOY_GAS: Final = 12_000_000
+
+DEVNET_PARAMETERS: Final = batch.Parameters(
+    window_seconds=30,
+    inclusion_seconds=3_600,
+    max_lag_seconds=21_600,
+    unseat_seconds=86_400,
+    unseat_floor_seconds=7_200,
+    freeze_grace_seconds=604_800,
+    spacing_seconds=1,
+    bond_wei=20 * 10**18,
+    minimum_deposit_micros=1_000_000,
+    proof_gas_floor=9_000_000,
+)
+
+
+class WrongContracts(Exception):  # noqa: N818 - named for what the user is told
+    """What stands on L1 is not the shipped code; nobody should sign anything for it."""
+
+
+class Deployment(msgspec.Struct, frozen=True):
+    """One rollup: addresses are 20 bytes, `block` is the L1 block of the bridge's creation where it is known."""
+
+    chain_id: int
+    bridge: bytes
+    referee: bytes
+    token: bytes
+    block: int = 0
+
+    @property
+    def identity(self) -> batch.BridgeId:
+        """Which bridge on which chain."""
+        return batch.BridgeId(self.chain_id, self.bridge)
+
+    @property
+    def domain(self) -> bytes:
+        """EIP-712 domain separator of everything signed for this rollup."""
+        return self.identity.domain_separator()
+
+
+async def deploy(
+    client: L1Client,
+    signer: Signer,
+    genesis: bytes,
+    parameters: batch.Parameters = DEVNET_PARAMETERS,
+    token: bytes | None = None,
+) -> Deployment:
+    """Deploys the law's contracts, the referee over them and the bridge; without `token` a test dollar first."""
+    if token is None:
+        token, _ = await client.deploy(signer, load_artifact("MockDollar").creation_code(), gas=_DEPLOY_GAS)
+    families = []
+    for name in referee.FAMILIES:
+        address, _ = await client.deploy(signer, referee.artifact(name).bytecode, gas=_DEPLOY_GAS)
+        families.append(address)
+    creation = referee.artifact("FraudReferee").creation_code(*families)
+    referee_address, _ = await client.deploy(signer, creation, gas=_DEPLOY_GAS)
+    commitment, _ = genesis_commitment(genesis)
+    opened = batch.Commitment.decode(encoding.commitment_bytes(commitment))
+    code = batch.encode_creation(token, referee_address, parameters, opened, genesis)
+    bridge, receipt = await client.deploy(signer, code, gas=_DEPLOY_GAS)
+    return Deployment(await client.chain_id(), bridge, referee_address, token, receipt.block_number)
+
+
+async def read(client: L1Client, bridge: bytes) -> Deployment:
+    """The rollup behind a bridge address; WrongContracts unless every contract is the shipped code."""
+    await _require_shipped(client, batch.bridge_artifact(), bridge)
+    referee_address = await _address(client, batch.bridge_artifact(), bridge, "REFEREE")
+    token = await _address(client, batch.bridge_artifact(), bridge, "TOKEN")
+    shipped = referee.artifact("FraudReferee")
+    await _require_shipped(client, shipped, referee_address)
+    for name in referee.FAMILIES:
+        family = await _address(client, shipped, referee_address, name.upper())
+        await _require_shipped(client, referee.artifact(name), family)
+    chain_id = await client.chain_id()
+    deployment = Deployment(chain_id, bridge, referee_address, token)
+    domain = await view(client, batch.bridge_artifact(), bridge, "DOMAIN_SEPARATOR")
+    if domain != deployment.domain:
+        raise WrongContracts("the bridge was deployed for another chain: its EIP-712 domain is not this chain's")
+    return deployment
+
+
+async def view(client: L1Client, artifact: Artifact, address: bytes, name: str, *arguments: Any) -> Any:
+    """What a view of a contract answers now."""
+    return artifact.decode_result(name, await client.eth_call(address, artifact.encode_call(name, *arguments)))
+
+
+async def _address(client: L1Client, artifact: Artifact, contract: bytes, name: str) -> bytes:
+    answer: str = await view(client, artifact, contract, name)
+    return bytes.fromhex(answer.removeprefix("0x"))
+
+
+async def _require_shipped(client: L1Client, artifact: Artifact, address: bytes) -> None:
+    code = await client.code(address)
+    if not code:
+        raise WrongContracts(f"there is no contract at 0x{address.hex()} where {artifact.name} should be")
+    if not artifact.matches_runtime(code):
+        raise WrongContracts(f"the code at 0x{address.hex()} is not the shipped {artifact.name}")
