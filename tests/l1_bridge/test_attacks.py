@@ -3,9 +3,9 @@
 import pytest
 
 from l1_bridge.artifact import Artifact
-from l1_bridge.batch import Withdrawal, WithdrawalTree
+from l1_bridge.batch import BatchCommitted, Withdrawal, WithdrawalTree, encode_prove_fraud
 from l1_bridge.hashing import ZERO_HASH, keccak
-from tests.l1_bridge.evm import Evm, Reverted, account, compile_without
+from tests.l1_bridge.evm import Evm, Reverted, account, compile_stub, compile_without
 from tests.l1_bridge.harness import (
     CHALLENGER,
     DOLLAR,
@@ -217,3 +217,28 @@ def test_c8_bury_a_lie_under_many_batches(attacked: Harness) -> None:
             gas.append(attacked.prove(lie).gas_used)
             assert attacked.tip == lie - 1
     assert len(set(gas)) == 1
+
+
+def test_c8_hide_the_bytes_behind_a_contract_and_odd_offsets(venue: Harness) -> None:
+    forwarder = venue.evm.deploy(compile_stub("StubForwarder"))
+    artifact, bridge = venue.bridge.artifact, venue.bridge.address
+    seat = artifact.encode_call("take_seat", "")
+    forwarder.send("forward", bridge, seat, sender=STRANGER, value_wei=BOND)
+    stolen = venue.next_commitment(tree_root=keccak(b"theft"))
+    head, body = venue.head, stolen.encode()[:40]
+    roots = [keccak(b"between"), stolen.root()]
+    calldata = artifact.encode_call("commit", head.number, head.batch_hash, [body, body], roots, stolen.words())
+    # both bodies become one: a reader of calldata that insists on the usual layout is blind here
+    second = int.from_bytes(calldata[4 + 32 * 15 :][:32], "big")
+    first = int.from_bytes(calldata[4 + 32 * 14 :][:32], "big")
+    assert (first, second) == (64, 160)
+    odd = calldata[: 4 + 32 * 15] + first.to_bytes(32, "big") + calldata[4 + 32 * 16 :]
+    receipt = forwarder.send("forward", bridge, odd, sender=STRANGER)
+
+    # the log alone gives all that a proof needs
+    event = venue.event(receipt)
+    assert isinstance(event, BatchCommitted)
+    assert [chunk.body for chunk in event.batch.chunks] == [body, body]
+    assert event.batch.header.committer == forwarder.address
+    venue.evm.send(CHALLENGER, bridge, encode_prove_fraud(event.batch, 1, b""))
+    assert venue.tip == 0
