@@ -1,0 +1,59 @@
+"""Every bound of the API in one place, and the token bucket."""
+
+from collections.abc import Callable
+
+import msgspec
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Sizes in bytes, times in seconds, rates in calls a second. Past a bound: an error with a code, or a close."""
+
+    connections: int = 256
+    head_bytes: int = 16_384
+    body_bytes: int = 1_000_000
+    answer_bytes: int = 8_000_000
+    batch_calls: int = 100
+    calls_in_flight: int = 64
+    connection_rate: float = 2_000
+    connection_burst: int = 4_000
+    node_rate: float = 20_000
+    node_burst: int = 40_000
+    connection_subscriptions: int = 64
+    node_subscriptions: int = 4_096
+    node_channels: int = 4_096
+    ring_messages: int = 1_024
+    ring_bytes: int = 1_000_000
+    queue_messages: int = 1_024
+    queue_bytes: int = 4_000_000
+    socket_send_bytes: int = 262_144
+    idle_seconds: float = 60
+    request_seconds: float = 10
+    call_seconds: float = 30
+    send_seconds: float = 10
+    linger_seconds: float = 1
+    drain_seconds: float = 10
+
+
+class TokenBucket:
+    """`burst` calls at once, `rate` calls a second after that; `clock` gives seconds and never goes back."""
+
+    def __init__(self, rate: float, burst: int, clock: Callable[[], float]) -> None:
+        assert rate > 0
+        assert burst > 0
+        self._rate = rate
+        self._burst = burst
+        self._clock = clock
+        self._tokens = float(burst)
+        self._counted_at = clock()
+
+    def wait_seconds(self) -> float:
+        """0 if a token is there, else how long until one is."""
+        now = self._clock()
+        self._tokens = min(self._burst, self._tokens + (now - self._counted_at) * self._rate)
+        self._counted_at = now
+        return max(0.0, (1 - self._tokens) / self._rate)
+
+    def take(self) -> None:
+        """Spends one token; only after `wait_seconds` said 0."""
+        assert self._tokens >= 1
+        self._tokens -= 1
