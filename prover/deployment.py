@@ -24,7 +24,7 @@ DEVNET_PARAMETERS: Final = batch.Parameters(
     spacing_seconds=1,
     bond_wei=20 * 10**18,
     minimum_deposit_micros=1_000_000,
-    proof_gas_floor=9_000_000,
+    proof_gas_floor=2_000_000,
 )
 
 

@@ -1,0 +1,51 @@
+"""Signed prices: the seven signers of a devnet, and a simulated price path for them to sign."""
+
+import random
+from typing import Final
+
+from l1_bridge.hashing import keccak
+from prover import operations
+from prover.stf import constants
+
+# Public knowledge, for devnets only: the keys keccak("catenary devnet oracle signer" + index).
+DEVNET_QUORUM: Final = 5
+_START_DOLLARS: Final = {"BTC": 60_000.0, "ETH": 3_000.0, "SOL": 150.0}
+# One standard deviation of a step of five seconds, about 60% a year.
+_STEP_DEVIATION: Final = 0.00024
+
+
+def devnet_signer_keys() -> list[bytes]:
+    """The private keys of the seven devnet signers."""
+    return [keccak(b"catenary devnet oracle signer" + bytes([index])) for index in range(constants.SIGNERS)]
+
+
+def signed_tick(
+    domain: bytes, keys: list[bytes], time: int, prices: list[int], premiums: list[int], market_count: int
+) -> bytes:
+    """A tick that signers 0, 1, ... sign alike. time in ms on the grid, prices in ticks, premiums in ppm an hour."""
+    full_prices = prices + [0] * (constants.MARKETS - len(prices))
+    full_premiums = premiums + [0] * (constants.MARKETS - len(premiums))
+    digest = operations.tick_digest(domain, time, full_prices, full_premiums)
+    reports = [(index, full_prices, full_premiums, operations.sign(key, digest)) for index, key in enumerate(keys)]
+    return operations.tick_bytes(time, market_count, reports)
+
+
+class SimulatedPrices:
+    """A seeded random walk per market; the same seed and steps give the same prices."""
+
+    def __init__(self, seed: int, names: list[str], size_decimals: list[int], start: list[int] | None = None) -> None:
+        """`start` continues from prices in ticks."""
+        self._random = random.Random(seed)
+        self.prices = [
+            start[index] if start and start[index] else round(_START_DOLLARS.get(name, 100.0) * 10 ** (6 - decimals))
+            for index, (name, decimals) in enumerate(zip(names, size_decimals, strict=True))
+        ]
+        self.premiums = [0] * len(names)
+
+    def step(self, drift_ppm: int = 0) -> tuple[list[int], list[int]]:
+        """The next prices in ticks and premiums in ppm an hour."""
+        for index, price in enumerate(self.prices):
+            move = self._random.gauss(drift_ppm / 1_000_000, _STEP_DEVIATION)
+            self.prices[index] = max(1, round(price * (1 + move)))
+            self.premiums[index] = max(-400, min(400, round(self.premiums[index] * 0.95 + self._random.gauss(0, 20))))
+        return list(self.prices), list(self.premiums)

@@ -1,0 +1,142 @@
+"""Sealed chunks to L1: pre-flight on the shipped bytecode, one batch at a time on the canonical head, no other."""
+
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+import trio
+
+from l1_bridge import batch
+from l1_bridge.l1_client import L1Client, L1Error, Signer
+from prover.deployment import Deployment
+from prover.referee import LocalReferee, RefereeRefused
+from sequencer.engine import Engine, SealedChunk
+
+# A batch stays below the 131,072 bytes that the public mempool takes.
+MAX_BATCH_BYTES: Final = 96_000
+# Per byte: 16 of calldata or the floor of 40, 8 in the log, hashing and memory; fixed: checks, record, a cold start.
+_GAS_PER_BYTE: Final = 64
+_GAS_FIXED: Final = 1_000_000
+_SEAT_GAS: Final = 600_000
+_ENDPOINT_LIMIT: Final = 200
+
+
+class PreflightFailed(Exception):  # noqa: N818 - named for what the operator is told
+    """The shipped bytecode gives another root than this node: it must not commit, and must not go on."""
+
+
+class SeatTaken(Exception):  # noqa: N818 - named for what the operator is told
+    """Somebody else holds the committer's seat."""
+
+
+class Poster:
+    """Commits what the engine sealed. `posted_chunks`: how many chunks the canonical head of the bridge contains."""
+
+    def __init__(
+        self,
+        client: L1Client,
+        signer: Signer,
+        deployment: Deployment,
+        engine: Engine,
+        *,
+        post_seconds: float = 5.0,
+        posted: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._client = client
+        self._signer = signer
+        self._deployment = deployment
+        self._engine = engine
+        self._post_seconds = post_seconds
+        self._posted = posted
+        self._referee = LocalReferee()
+        self._checked = 0
+        self.batches_posted = 0
+        self.trouble = ""
+        self._log = structlog.get_logger("poster")
+
+    async def take_seat(self, endpoint_url: str) -> None:
+        """Takes the committer's seat with the bond, unless this key holds it already; SeatTaken otherwise."""
+        bridge = self._deployment.bridge
+        seat = batch.decode_record(batch.Seat, await self._client.eth_call(bridge, batch.encode_call("seat")))
+        if seat.holder == self._signer.address:
+            return
+        if seat.bond_id:
+            raise SeatTaken(f"the committer's seat is held by 0x{seat.holder.hex()}")
+        answer = await self._client.eth_call(bridge, batch.encode_call("parameters"))
+        parameters = batch.decode_record(batch.Parameters, answer)
+        data = batch.encode_call("take_seat", endpoint_url[:_ENDPOINT_LIMIT])
+        await self._client.send(self._signer, bridge, data, value=parameters.bond_wei, gas=_SEAT_GAS)
+        self._log.info("seat.taken", holder="0x" + self._signer.address.hex(), bond_wei=parameters.bond_wei)
+
+    async def run(self) -> None:
+        """Posts until cancelled. PreflightFailed ends the node; trouble with L1 is waited out."""
+        while True:
+            try:
+                posted = await self.post_once()
+                self.trouble = ""
+            except L1Error as error:
+                posted = False
+                self.trouble = str(error)
+                self._log.warning("post.failed", error=str(error))
+            if not posted:
+                await trio.sleep(self._post_seconds)
+
+    async def head(self) -> tuple[batch.BatchRecord, int]:
+        """The batch that the next commit builds on, and how many of our chunks it contains. Raises ForeignHead."""
+        data = await self._client.eth_call(self._deployment.bridge, batch.encode_call("head"))
+        record = batch.decode_record(batch.BatchRecord, data)
+        number = self._engine.chunk_with_root(record.last_root)
+        if number is None:
+            if record.number == 0:
+                return record, 0
+            raise ForeignHead(f"batch {record.number} on L1 ends in a root that this node never had")
+        return record, number
+
+    async def post_once(self) -> bool:
+        """Commits one batch if anything is sealed beyond the head; whether it did."""
+        record, first = await self.head()
+        self._posted(first)
+        chunks: list[SealedChunk] = []
+        size = 0
+        number = first + 1
+        while number <= self._engine.chunk_count and len(chunks) < batch.MAX_CHUNKS:
+            chunk = self._engine.chunk_record(number)
+            if chunk is None or size + len(chunk.body) > MAX_BATCH_BYTES:
+                break
+            chunks.append(chunk)
+            size += len(chunk.body)
+            number += 1
+        if not chunks:
+            return False
+        await trio.to_thread.run_sync(self._preflight, chunks)
+        data = batch.encode_commit(
+            record.number,
+            record.batch_hash,
+            [batch.Chunk(chunk.body, chunk.post_root) for chunk in chunks],
+            batch.Commitment.decode(chunks[-1].commitment),
+        )
+        receipt = await self._client.send(
+            self._signer, self._deployment.bridge, data, gas=_GAS_FIXED + _GAS_PER_BYTE * len(data)
+        )
+        self.batches_posted += 1
+        self._log.info("batch.posted", number=record.number + 1, chunks=len(chunks), bytes=size, gas=receipt.gas_used)
+        self._posted(chunks[-1].number)
+        return True
+
+    def _preflight(self, chunks: list[SealedChunk]) -> None:
+        for chunk in chunks:
+            if chunk.number <= self._checked:
+                continue
+            try:
+                root = self._referee.replay(self._deployment.domain, chunk.pre_root, chunk.body, chunk.witness)
+            except RefereeRefused as error:
+                raise PreflightFailed(f"the referee refuses the witness of chunk {chunk.number}: {error}") from None
+            if root != chunk.post_root:
+                raise PreflightFailed(
+                    f"chunk {chunk.number}: this node says 0x{chunk.post_root.hex()}, the referee 0x{root.hex()}"
+                )
+            self._checked = chunk.number
+
+
+class ForeignHead(L1Error):  # noqa: N818 - named for what the operator is told
+    """The bridge's head is not built from this node's chunks; it must not build on it."""
