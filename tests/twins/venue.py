@@ -16,7 +16,7 @@ from prover.state.state import State, genesis_commitment
 from prover.state.store import MemoryStore
 from prover.state.tree import StateTree
 from prover.stf import constants, containers, encoding, merkle
-from prover.stf.replay import Chunk, operation_length
+from prover.stf.replay import KINDS, Chunk, operation_length
 
 CHAIN_ID: Final = 31_337
 BRIDGE: Final = b"\x11" * 20
@@ -34,17 +34,6 @@ OPERATOR: Final = OWNERS[0]
 DEPOSITOR: Final = b"\x55" * 20
 RECIPIENT: Final = b"\x66" * 20
 FIRST: Final = constants.RESERVED_ACCOUNTS
-
-NAMES: Final[dict[int, str]] = {
-    constants.DEPOSIT: "deposit",
-    constants.WITHDRAW: "withdraw",
-    constants.TRANSFER: "transfer",
-    constants.CANCEL: "cancel",
-    constants.CANCEL_ALL: "cancel_all",
-    constants.TICK: "tick",
-    constants.ORDER: "order",
-    constants.FILL: "fill",
-}
 
 _private_keys: Final = {key: PrivateKey(key) for key in [*KEYS, *SIGNER_KEYS]}
 
@@ -240,7 +229,7 @@ def tags_of(body: bytes) -> list[int]:
     at = constants.TIMESTAMP_LENGTH
     while at < len(body):
         size = operation_length(body, at)
-        tags.append(body[at] if body[at] in NAMES else 0)
+        tags.append(body[at] if body[at] in KINDS else 0)
         if size == 0:
             break
         at += size

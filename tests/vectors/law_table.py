@@ -1,0 +1,151 @@
+"""The law's table, in one place: which codes an operation can come to, what it then takes of a chunk's room and queue.
+
+PROTOCOL.md prints it, `python -m tests.vectors` writes it to law_table.json, and the twins campaign hits every row.
+"""
+
+from typing import Any, Final
+
+from prover.stf import codes as c
+from prover.stf import constants
+from prover.stf.replay import KINDS
+
+# A tag that the law does not know; it takes no room.
+UNKNOWN: Final = 0
+
+NAMES: Final[dict[int, str]] = {
+    UNKNOWN: "unknown",
+    constants.DEPOSIT: "deposit",
+    constants.WITHDRAW: "withdraw",
+    constants.TRANSFER: "transfer",
+    constants.CANCEL: "cancel",
+    constants.CANCEL_ALL: "cancel_all",
+    constants.TICK: "tick",
+    constants.ORDER: "order",
+    constants.FILL: "fill",
+}
+
+# What `signatures.permitted` answers, in its order.
+_PERMITTED: Final = (
+    c.NO_ACCOUNT,
+    c.BAD_SIGNATURE,
+    c.NOT_YET,
+    c.EXPIRED,
+    c.LIFETIME,
+    c.SEQUENCE_AHEAD,
+    c.CANCELLED,
+    c.USED,
+)
+
+# Codes in the order in which the law asks. Not here, hence unreachable: CANCEL_ALL with USED (it has no slot).
+REACHABLE: Final[dict[int, tuple[int, ...]]] = {
+    UNKNOWN: (c.MALFORMED,),
+    constants.DEPOSIT: (c.MALFORMED, c.FULL, c.ZERO_AMOUNT, c.REFUNDED, c.WITHDRAWALS_FULL, c.OK),
+    constants.WITHDRAW: (
+        c.MALFORMED,
+        c.FULL,
+        c.NOT_CANONICAL,
+        *_PERMITTED,
+        c.NO_RECIPIENT,
+        c.WITHDRAWALS_FULL,
+        c.ZERO_AMOUNT,
+        c.STALE,
+        c.COLLATERAL,
+        c.MARGIN,
+        c.OK,
+    ),
+    constants.TRANSFER: (
+        c.MALFORMED,
+        c.FULL,
+        c.NOT_CANONICAL,
+        c.SAME_ACCOUNT,
+        *_PERMITTED,
+        c.NOT_OWNER,
+        c.ZERO_AMOUNT,
+        c.STALE,
+        c.COLLATERAL,
+        c.MARGIN,
+        c.OUT_OF_BOUNDS,
+        c.OK,
+    ),
+    constants.CANCEL: (c.MALFORMED, c.FULL, c.NOT_CANONICAL, *_PERMITTED, c.OK),
+    constants.CANCEL_ALL: (
+        c.MALFORMED,
+        c.FULL,
+        c.NOT_CANONICAL,
+        *[code for code in _PERMITTED if code != c.USED],
+        c.OK,
+    ),
+    constants.TICK: (
+        c.MALFORMED,
+        c.FULL,
+        c.OFF_GRID,
+        c.OLD_TICK,
+        c.QUORUM,
+        c.BAD_SIGNERS,
+        c.ZERO_PRICE,
+        c.OK,
+    ),
+    constants.ORDER: (
+        c.MALFORMED,
+        c.FULL,
+        c.RESERVED,
+        c.NO_ACCOUNT,
+        c.BAD_SIGNATURE,
+        c.NOT_CANONICAL,
+        c.NOT_YET,
+        c.EXPIRED,
+        c.LIFETIME,
+        c.SEQUENCE_AHEAD,
+        c.NO_MARKET,
+        c.TOO_SMALL,
+        c.OK,
+    ),
+    constants.FILL: (
+        c.MALFORMED,
+        c.FULL,
+        c.NO_ORDER,
+        c.SAME_ACCOUNT,
+        c.MISMATCHED,
+        c.NO_MARKET,
+        c.STALE,
+        c.POST_ONLY,
+        c.ALL_OR_NOTHING,
+        c.NOT_CROSSED,
+        c.PRICE_BAND,
+        c.FEE_ABOVE_MAXIMUM,
+        c.CANCELLED,
+        c.USED,
+        c.OVERFILLED,
+        c.NOT_TRIGGERED,
+        c.REDUCE_ONLY,
+        c.OUT_OF_BOUNDS,
+        c.MAKER_MARGIN,
+        c.TAKER_MARGIN,
+        c.OK,
+    ),
+}
+
+PAIRS: Final = frozenset((tag, code) for tag, of_tag in REACHABLE.items() for code in of_tag)
+
+
+def rows() -> list[dict[str, Any]]:
+    """operation, tag, code, name; whether an L1 queue entry is consumed (null where none can be); leaves, weight."""
+    table: list[dict[str, Any]] = []
+    for tag, of_tag in REACHABLE.items():
+        for code in of_tag:
+            counted = code not in (c.FULL, c.MALFORMED)
+            kind = KINDS.get(tag)
+            table.append(
+                {
+                    "operation": NAMES[tag],
+                    "tag": tag if kind else None,
+                    "code": code,
+                    "name": c.SENTENCE[code][0],
+                    "consumed": counted if tag == constants.DEPOSIT else None,
+                    "accounts": kind.accounts if kind and counted else 0,
+                    "slots": kind.slots if kind and counted else 0,
+                    "weight_kilogas": kind.weight if kind and counted else 0,
+                    "ends_chunk": code == c.MALFORMED,
+                }
+            )
+    return table
