@@ -2,6 +2,7 @@
 
 import pytest
 
+from prover.stf import constants, margin
 from tests.soak import twins
 from tests.vectors.law_table import PAIRS
 
@@ -30,3 +31,19 @@ def test_a_campaign_repeats_itself_from_its_seed() -> None:
     first["seconds"] = again["seconds"] = 0
 
     assert first == again
+
+
+def test_a_drift_of_one_unit_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = margin.ceil_div
+    monkeypatch.setattr(margin, "ceil_div", lambda numerator, denominator: exact(numerator, denominator) + 1)
+    summary, violations = twins.run(300, 4)
+
+    assert summary["mismatches"] > 0
+    assert violations != []
+
+
+def test_a_bound_that_is_off_by_one_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "CLOCK_TOLERANCE", constants.CLOCK_TOLERANCE + 1)
+    summary, _ = twins.run(1_000, 4)
+
+    assert summary["mismatches"] > 0
