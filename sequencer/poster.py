@@ -1,6 +1,5 @@
 """Sealed chunks to L1: pre-flight on the shipped bytecode, one batch at a time on the canonical head, no other."""
 
-from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -30,7 +29,7 @@ class SeatTaken(Exception):  # noqa: N818 - named for what the operator is told
 
 
 class Poster:
-    """Commits what the engine sealed. `posted_chunks`: how many chunks the canonical head of the bridge contains."""
+    """Commits what the engine sealed."""
 
     def __init__(
         self,
@@ -40,14 +39,12 @@ class Poster:
         engine: Engine,
         *,
         post_seconds: float = 5.0,
-        posted: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._client = client
         self._signer = signer
         self._deployment = deployment
         self._engine = engine
         self._post_seconds = post_seconds
-        self._posted = posted
         self._referee = LocalReferee()
         self._checked = 0
         self.batches_posted = 0
@@ -95,7 +92,6 @@ class Poster:
     async def post_once(self) -> bool:
         """Commits one batch if anything is sealed beyond the head; whether it did."""
         record, first = await self.head()
-        self._posted(first)
         chunks: list[SealedChunk] = []
         size = 0
         number = first + 1
@@ -120,7 +116,6 @@ class Poster:
         )
         self.batches_posted += 1
         self._log.info("batch.posted", number=record.number + 1, chunks=len(chunks), bytes=size, gas=receipt.gas_used)
-        self._posted(chunks[-1].number)
         return True
 
     def _preflight(self, chunks: list[SealedChunk]) -> None:

@@ -1,0 +1,127 @@
+"""What the bridge has said so far, from its logs: batches, what they contain, and the state that L1 holds."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from l1_bridge import batch
+from l1_bridge.l1_client import Applied, Reverted
+from prover.state.state import genesis_commitment
+from prover.state.tree import StateTree
+from prover.stf import encoding
+from sequencer.engine import Engine
+
+
+class PostedBatch(msgspec.Struct, frozen=True):
+    """A batch on the canonical chain of the bridge; `chunks` is how many of our chunks end with it."""
+
+    number: int
+    batch_hash: bytes
+    committer: bytes
+    last_root: bytes
+    commitment: batch.Commitment
+    chunk_count: int
+    operations_bytes: int
+    committed_at: int
+    block: int
+    chunks: int | None
+
+
+class Mirror:
+    """The bridge's canonical chain, kept true across L1 reorgs by replaying the logs of the blocks that are left."""
+
+    def __init__(self, identity: batch.BridgeId, engine: Engine, genesis: bytes) -> None:
+        self._identity = identity
+        self._engine = engine
+        self._genesis = genesis
+        self._events: list[tuple[int, batch.BridgeEvent]] = []
+        self.batches: list[PostedBatch] = []
+        self.rolled_back = 0
+        self.block = 0
+        self._posted = PostedState(genesis)
+
+    def apply(self, event: Applied | Reverted) -> None:
+        """Takes one step of the L1 chain."""
+        if isinstance(event, Reverted):
+            self._events = [(number, kept) for number, kept in self._events if number < event.block.number]
+            self.batches, self.rolled_back = [], 0
+            self._posted = PostedState(self._genesis)
+            for number, kept in self._events:
+                self._take(number, kept)
+            self.block = event.block.number - 1
+            return
+        self.block = event.block.number
+        for log in event.logs:
+            decoded = batch.decode_log(self._identity, batch.Log(log.address, log.topics, log.data))
+            if isinstance(decoded, batch.BatchCommitted | batch.RolledBack):
+                self._events.append((event.block.number, decoded))
+                self._take(event.block.number, decoded)
+
+    def _take(self, block: int, event: batch.BridgeEvent) -> None:
+        if isinstance(event, batch.RolledBack):
+            self.batches = [posted for posted in self.batches if posted.number < event.number]
+            self.rolled_back += 1
+        elif isinstance(event, batch.BatchCommitted):
+            header = event.batch.header
+            self.batches = [posted for posted in self.batches if posted.number < header.number]
+            last_root = event.batch.chunks[-1].post_root
+            self.batches.append(
+                PostedBatch(
+                    number=header.number,
+                    batch_hash=event.batch_hash,
+                    committer=header.committer,
+                    last_root=last_root,
+                    commitment=event.batch.commitment,
+                    chunk_count=len(event.batch.chunks),
+                    operations_bytes=sum(len(chunk.body) for chunk in event.batch.chunks),
+                    committed_at=event.committed_at,
+                    block=block,
+                    chunks=self._engine.chunk_with_root(last_root),
+                )
+            )
+
+    @property
+    def posted_chunks(self) -> int:
+        """How many of our chunks the newest batch contains."""
+        return (self.batches[-1].chunks or 0) if self.batches else 0
+
+    def batch_of_chunk(self, number: int) -> PostedBatch | None:
+        """The batch that contains one of our chunks."""
+        return next((posted for posted in self.batches if (posted.chunks or 0) >= number), None)
+
+    def posted_state(self) -> "PostedState":
+        """Tree and leaves at the newest posted root."""
+        target = self.posted_chunks
+        if target < self._posted.chunks:
+            self._posted = PostedState(self._genesis)
+        while self._posted.chunks < target:
+            record = self._engine.chunk_record(self._posted.chunks + 1)
+            assert record is not None, "a posted chunk is kept"
+            self._posted.advance(record.leaves)
+        return self._posted
+
+
+class PostedState:
+    """The tree at a posted root, so that membership is shown against what L1 holds and not what the node says."""
+
+    def __init__(self, genesis: bytes) -> None:
+        _, leaves = genesis_commitment(genesis)
+        self.tree = StateTree()
+        self.payloads: dict[int, bytes] = {}
+        self.chunks = 0
+        self._put(leaves)
+
+    def advance(self, leaves: Iterable[tuple[int, bytes]]) -> None:
+        """Applies the rows that one chunk wrote."""
+        self._put(leaves)
+        self.chunks += 1
+
+    def _put(self, leaves: Iterable[tuple[int, bytes]]) -> None:
+        hashes: dict[int, bytes] = {}
+        for leaf, payload in leaves:
+            self.payloads[leaf] = payload
+            if leaf & 255 == 0:
+                hashes[leaf] = encoding.account_hash(encoding.account_from_payload(payload))
+            else:
+                hashes[leaf] = encoding.slot_hash(encoding.slot_from_payload(payload))
+        self.tree.update(hashes)

@@ -1,0 +1,418 @@
+"""The node: one nursery around venue, L1, poster, prices and API; everything that lasts is in its datadir."""
+
+import json
+import os
+import secrets
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from subprocess import PIPE
+from typing import Any, Final
+
+import msgspec
+import structlog
+import trio
+from prometheus_client import CollectorRegistry, Gauge
+
+from l1_bridge import batch
+from l1_bridge.artifact import ArtifactError
+from l1_bridge.l1_client import Applied, L1Client, L1Error, Reverted, Signer, development_key
+from prover.deployment import DEVNET_PARAMETERS, Deployment, WrongContracts, deploy, read
+from prover.genesis import genesis_bytes, name_and_decimals
+from prover.operations import address_of
+from prover.state import state as prover_state
+from prover.state.leveldb_store import LevelDbStore
+from prover.state.store import StoreUnavailable
+from prover.stf import codes, constants
+from sequencer.api.jsonrpc import Registry
+from sequencer.api.server import ApiConfig, Server
+from sequencer.engine import Engine
+from sequencer.journal import Journal, JournalError
+from sequencer.journal import Limits as JournalLimits
+from sequencer.methods import Methods
+from sequencer.mirror import Mirror
+from sequencer.oracle import DEVNET_QUORUM, SimulatedPrices, devnet_signer_keys, signed_tick
+from sequencer.poster import Poster, SeatTaken
+from sequencer.venue import Venue
+
+DEVNET_CHAIN_ID: Final = 31_337
+_STARTUP_SECONDS: Final = 60.0
+
+
+class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What the operator chose. `l1_rpc_url` empty: an embedded L1 starts in the datadir."""
+
+    datadir: Path
+    port: int = 9545
+    l1_rpc_url: str = ""
+    l1_port: int = 8545
+    rollup_address: bytes = b""
+    is_deploy_allowed: bool = False
+    operator: Signer | None = None
+    is_oracle_simulated: bool = True
+    oracle_seed: int = 0
+    seal_seconds: float = 1.0
+    post_seconds: float = 5.0
+    window_seconds: int = 30
+    is_posting: bool = True
+
+
+class CannotStart(Exception):  # noqa: N818 - named for what the operator is told
+    """One sentence for the operator, and a non-zero exit."""
+
+
+class Running(msgspec.Struct):
+    """A node that is up."""
+
+    url: str
+    l1_url: str
+    deployment: Deployment
+    engine: Engine
+    venue: Venue
+    mirror: Mirror
+    poster: Poster | None
+
+
+def wall_clock_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+async def run(config: NodeConfig, *, task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED) -> None:
+    """Runs a node until cancelled; CannotStart where it cannot come up, PreflightFailed where it must not go on."""
+    log = structlog.get_logger("node")
+    config.datadir.mkdir(parents=True, exist_ok=True)
+    async with _l1(config) as l1_url, _connected(l1_url) as client:
+        is_embedded = not config.l1_rpc_url
+        chain_id = await client.chain_id()
+        operator = config.operator
+        if operator is None:
+            if chain_id != DEVNET_CHAIN_ID:
+                raise CannotStart(f"On chain {chain_id} the node needs --keystore: it has no development keys there.")
+            operator = development_key(0)
+        deployment = await _deployment(config, client, operator, chain_id, is_embedded)
+        engine = _open_engine(config, deployment)
+        genesis = _recorded(config.datadir)["genesis"]
+        try:
+            journal = Journal(config.datadir / "journal", JournalLimits(segment_bytes=64 << 20, pending_bytes=64 << 20))
+            venue = Venue(engine, journal, wall_clock_ms, seal_seconds=config.seal_seconds)
+        except JournalError as error:
+            raise CannotStart(str(error)) from None
+        mirror = Mirror(deployment.identity, engine, bytes.fromhex(genesis))
+        methods = Methods(venue, mirror, client, deployment, operator, wall_clock_ms)
+        venue.listeners.append(methods)
+        registry = Registry()
+        methods.register(registry)
+        collectors = CollectorRegistry()
+        _register_gauges(collectors, venue, mirror)
+        server = Server(
+            ApiConfig(port=config.port),
+            registry,
+            metrics=collectors,
+            epoch=secrets.token_hex(4),
+            why_not_ready=lambda: None if methods.is_ready else "The node is catching up with L1.",
+        )
+        methods.open_feeds(server.feeds)
+        poster = Poster(client, operator, deployment, engine, post_seconds=config.post_seconds)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(venue.run)
+            port = await nursery.start(server.serve)
+            url = f"http://127.0.0.1:{port}"
+            tasks = _L1Tasks(client, deployment, venue, mirror, methods, log)
+            await tasks.catch_up()
+            nursery.start_soon(tasks.follow_latest)
+            nursery.start_soon(tasks.follow_finalized)
+            if config.is_posting:
+                try:
+                    await poster.take_seat(url)
+                except SeatTaken as error:
+                    raise CannotStart(f"This node cannot post: {error}.") from None
+                nursery.start_soon(poster.run)
+            if config.is_oracle_simulated and chain_id == DEVNET_CHAIN_ID:
+                await nursery.start(simulate_oracle, venue, deployment.domain, config.oracle_seed)
+            methods.is_ready = True
+            log.info("node.ready", url=url, l1=l1_url, rollup="0x" + deployment.bridge.hex())
+            task_status.started(Running(url, l1_url, deployment, engine, venue, mirror, poster))
+            try:
+                await trio.sleep_forever()
+            finally:
+                methods.is_ready = False
+                server.stop()
+    engine.store.close()
+    journal.close()
+
+
+# L1.
+
+
+@asynccontextmanager
+async def _l1(config: NodeConfig) -> AsyncIterator[str]:
+    """The URL of the L1: the operator's, or an embedded one that lives as long as the node."""
+    if config.l1_rpc_url:
+        yield config.l1_rpc_url
+        return
+    async with embedded_l1(config.datadir / "l1", config.l1_port) as url:
+        yield url
+
+
+@asynccontextmanager
+async def embedded_l1(datadir: Path, port: int) -> AsyncIterator[str]:
+    """An embedded L1 as a process of its own; gives its URL. CannotStart where it does not come up."""
+    command = [sys.executable, "-m", "l1_bridge.devnet", "--datadir", str(datadir), "--port", str(port)]
+    # A group of its own: the terminal's Ctrl-C reaches the node first, which then ends its L1.
+    process = await trio.lowlevel.open_process(command, stdout=PIPE, stderr=PIPE, start_new_session=True)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        line = b""
+        with trio.move_on_after(_STARTUP_SECONDS):
+            while not line.endswith(b"\n"):
+                piece = await process.stdout.receive_some(4096)
+                if not piece:
+                    break
+                line += piece
+        if not line.endswith(b"\n"):
+            said = await process.stderr.receive_some(4096)
+            raise CannotStart(f"The embedded L1 did not start: {said.decode(errors='replace').strip() or 'no answer'}")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_drain, process.stdout)
+            nursery.start_soon(_drain, process.stderr)
+            yield str(json.loads(line)["url"])
+            nursery.cancel_scope.cancel()
+    finally:
+        with trio.CancelScope(shield=True):
+            process.terminate()
+            with trio.move_on_after(10):
+                await process.wait()
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+            await process.stdout.aclose()
+            await process.stderr.aclose()
+
+
+async def _drain(stream: trio.abc.ReceiveStream) -> None:
+    async for _ in stream:
+        pass
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[L1Client]:
+    client = L1Client(url, poll_seconds=0.5)
+    try:
+        await client.chain_id()
+    except L1Error as error:
+        await client.close()
+        raise CannotStart(f"The L1 cannot be used: {error}") from None
+    try:
+        yield client
+    finally:
+        with trio.CancelScope(shield=True):
+            await client.close()
+
+
+def _recorded(datadir: Path) -> dict[str, Any]:
+    """What the datadir says it belongs to; empty for a new one."""
+    path = datadir / "deployment.json"
+    if not path.exists():
+        return {}
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+async def _deployment(
+    config: NodeConfig, client: L1Client, operator: Signer, chain_id: int, is_embedded: bool
+) -> Deployment:
+    """The rollup that this datadir belongs to: recorded, named by the operator, or deployed now."""
+    recorded = _recorded(config.datadir)
+    named = config.rollup_address
+    if recorded:
+        address = bytes.fromhex(recorded["rollup_address"])
+        if recorded["chain_id"] != chain_id:
+            raise CannotStart(
+                f"The datadir {config.datadir} belongs to chain {recorded['chain_id']}, this L1 is chain {chain_id}."
+            )
+        if named and named != address:
+            raise CannotStart(f"The datadir {config.datadir} belongs to the rollup 0x{address.hex()}.")
+        return await _checked(client, address)
+    if named:
+        deployment = await _checked(client, named)
+        genesis = await _genesis_of(client, deployment)
+    elif is_embedded or config.is_deploy_allowed:
+        genesis = genesis_bytes(operator.address, [address_of(key) for key in devnet_signer_keys()], DEVNET_QUORUM)
+        parameters = _parameters(config)
+        try:
+            deployment = await deploy(client, operator, genesis, parameters)
+        except L1Error as error:
+            raise CannotStart(f"The contracts could not be deployed: {error}") from None
+    else:
+        raise CannotStart("Say which rollup with --rollup-address, or deploy a new one with --deploy.")
+    record = {
+        "chain_id": chain_id,
+        "rollup_address": deployment.bridge.hex(),
+        "referee_address": deployment.referee.hex(),
+        "token_address": deployment.token.hex(),
+        "genesis": genesis.hex(),
+    }
+    temporary = config.datadir / "deployment.tmp"
+    with temporary.open("w") as file:
+        json.dump(record, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(config.datadir / "deployment.json")
+    return deployment
+
+
+def _parameters(config: NodeConfig) -> batch.Parameters:
+    return msgspec.structs.replace(DEVNET_PARAMETERS, window_seconds=config.window_seconds)
+
+
+async def _checked(client: L1Client, address: bytes) -> Deployment:
+    try:
+        return await read(client, address)
+    except WrongContracts as error:
+        raise CannotStart(str(error)) from None
+
+
+async def _genesis_of(client: L1Client, deployment: Deployment) -> bytes:
+    head = await client.block("latest")
+    assert head is not None
+    topics = [topic for topic, event in batch.bridge_artifact().events.items() if event.name == "Genesis"]
+    for log in await client.logs(deployment.bridge, [topics], 0, head.number):
+        event = batch.decode_log(deployment.identity, batch.Log(log.address, log.topics, log.data))
+        if isinstance(event, batch.Genesis):
+            return event.genesis_bytes
+    raise CannotStart("The L1 node does not give the bridge's genesis log.")
+
+
+def _open_engine(config: NodeConfig, deployment: Deployment) -> Engine:
+    try:
+        store = LevelDbStore(config.datadir / "state")
+        genesis = bytes.fromhex(_recorded(config.datadir)["genesis"])
+        if store.get(b"commitment") is None:
+            prover_state.create(store, deployment.domain, genesis)
+        return Engine(store, deployment.domain)
+    except (StoreUnavailable, prover_state.StateError) as error:
+        raise CannotStart(f"The datadir {config.datadir} cannot be used: {error}") from None
+
+
+class _L1Tasks:
+    """Follows the bridge twice: at the head for what is posted, behind finality for what may be consumed."""
+
+    def __init__(
+        self,
+        client: L1Client,
+        deployment: Deployment,
+        venue: Venue,
+        mirror: Mirror,
+        methods: Methods,
+        log: structlog.typing.FilteringBoundLogger,
+    ) -> None:
+        self._client = client
+        self._deployment = deployment
+        self._venue = venue
+        self._mirror = mirror
+        self._methods = methods
+        self._log = log
+        address = deployment.bridge
+        self._latest = client.follow(address, 0)
+        self._finalized = client.follow(address, 0, depth="finalized")
+
+    async def catch_up(self) -> None:
+        """Reads everything that L1 already has, before the node says that it is ready."""
+        try:
+            while events := await self._latest.poll():
+                for event in events:
+                    await self._apply_latest(event)
+            while events := await self._finalized.poll():
+                for event in events:
+                    await self._apply_finalized(event)
+            await self._refresh_final()
+        except L1Error as error:
+            raise CannotStart(f"The L1 cannot be followed: {error}") from None
+
+    async def follow_latest(self) -> None:
+        """Keeps the mirror true."""
+        await self._latest.run(self._apply_latest)
+
+    async def follow_finalized(self) -> None:
+        """Consumes the queue."""
+        await self._finalized.run(self._apply_finalized)
+
+    async def _apply_latest(self, event: Applied | Reverted) -> None:
+        count = len(self._mirror.batches)
+        self._mirror.apply(event)
+        self._venue.posted_chunks = self._mirror.posted_chunks
+        if len(self._mirror.batches) != count:
+            self._methods.posted()
+        if self._methods.is_ready:
+            try:
+                await self._refresh_final()
+            except L1Error as error:
+                self._log.warning("l1.final_unknown", error=str(error))
+
+    async def _refresh_final(self) -> None:
+        answer = await self._client.eth_call(self._deployment.bridge, batch.encode_call("final_number"))
+        self._methods.final_batch = batch.bridge_artifact().decode_result("final_number", answer)
+
+    async def _apply_finalized(self, event: Applied | Reverted) -> None:
+        if isinstance(event, Reverted):
+            self._log.error("l1.finalized_block_reverted", block=event.block.number)
+            return
+        for log in event.logs:
+            try:
+                decoded = batch.decode_log(self._deployment.identity, batch.Log(log.address, log.topics, log.data))
+            except (batch.LogError, ArtifactError) as error:
+                self._log.error("l1.odd_log", error=str(error))
+                continue
+            if isinstance(decoded, batch.Enqueued):
+                # Invariant: entries are consumed in the order of the queue, each once.
+                if decoded.index < self._venue.engine.view.commitment.queue_count:
+                    continue
+                outcome = await self._venue.submit(decoded.operation)
+                self._log.info(
+                    "queue.consumed", index=decoded.index, code=codes.SENTENCE[outcome.code][0], account=outcome.account
+                )
+
+
+# Prices.
+
+
+async def simulate_oracle(
+    venue: Venue, domain: bytes, seed: int, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Devnets only: seven well-known keys sign a simulated price at every grid time."""
+    globals = venue.engine.globals
+    labels = [name_and_decimals(globals.markets[index]) for index in range(globals.market_count)]
+    prices = SimulatedPrices(seed, [name for name, _ in labels], [size for _, size in labels], globals.risk.price)
+    keys = devnet_signer_keys()[: globals.quorum]
+    is_started = False
+    while True:
+        now = venue.now_ms()
+        step = now - now % constants.TICK_STEP
+        if step > venue.engine.globals.tick_time:
+            current, premiums = prices.step()
+            tick = signed_tick(domain, keys, step, current, premiums, globals.market_count)
+            outcome = await venue.submit(tick)
+            if outcome.code != codes.OK:
+                structlog.get_logger("oracle").warning("tick.refused", code=codes.SENTENCE[outcome.code][0])
+        if not is_started:
+            is_started = True
+            task_status.started()
+        await trio.sleep((constants.TICK_STEP - (venue.now_ms() % constants.TICK_STEP) + 20) / 1_000)
+
+
+def _register_gauges(collectors: CollectorRegistry, venue: Venue, mirror: Mirror) -> None:
+    def gauge(name: str, sentence: str, read: Any) -> None:
+        Gauge(f"catenary_{name}", sentence, registry=collectors).set_function(read)
+
+    engine = venue.engine
+    gauge("chunks_sealed", "Chunks sealed since genesis.", lambda: engine.chunk_count)
+    gauge("chunks_posted", "Chunks that the newest batch on L1 contains.", lambda: mirror.posted_chunks)
+    gauge("backlog_chunks", "Sealed chunks that L1 does not hold yet.", lambda: venue.backlog)
+    gauge("l1_block", "Newest L1 block that was read.", lambda: mirror.block)
+    gauge("batches_rolled_back", "Batches that a proof removed.", lambda: mirror.rolled_back)
+    gauge("accounts", "Accounts that were ever opened.", lambda: engine.globals.next_account)
+    gauge("tick_time_ms", "Grid time of the newest price.", lambda: engine.globals.tick_time)
