@@ -27,6 +27,7 @@ from sequencer.api.jsonrpc import JSON, MSGPACK, Session, failure
 from sequencer.api.limits import Limits
 
 RECEIVE_BYTES: Final = 65_536
+HEAD_TOO_LARGE: Final = 431
 LINGER_BYTES: Final = 4_000_000
 LOCAL_NAMES: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 JSON_TYPE: Final = "application/json"
@@ -177,7 +178,10 @@ class HttpConnection:
                         body = await self._body(request)
                 except CallError as error:
                     refusal = error
-                except (h11.RemoteProtocolError, wsproto.utilities.RemoteProtocolError) as error:
+                except h11.RemoteProtocolError as error:
+                    is_too_large = error.error_status_hint == HEAD_TOO_LARGE
+                    refusal = CallError(TOO_LARGE if is_too_large else BAD_HTTP, str(error)[:200])
+                except wsproto.utilities.RemoteProtocolError as error:
                     refusal = CallError(BAD_HTTP, str(error)[:200])
             if scope.cancelled_caught:
                 refusal = CallError(TOO_SLOW)

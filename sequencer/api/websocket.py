@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
-from functools import partial
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -11,7 +11,7 @@ from wsproto.connection import ConnectionState
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 
 from sequencer.api.dispatch import Dispatcher
-from sequencer.api.http import Upgrade, linger, receive, send
+from sequencer.api.http import Upgrade, receive, send
 from sequencer.api.jsonrpc import JSON, MSGPACK, Codec, Push, Session
 from sequencer.api.limits import Limits
 
@@ -113,11 +113,15 @@ class WebSocketConnection:
         self._session = Session(dispatcher.new_bucket(), self)
         self._outbox = Outbox(limits.queue_messages, limits.queue_bytes)
         self._in_flight = trio.Semaphore(limits.calls_in_flight)
+        self._waiting: deque[tuple[bytes, Codec]] = deque()
+        self._waiting_bytes = 0
+        self._waiting_changed = trio.Event()
         self._reading = trio.CancelScope()
         self._calls = trio.CancelScope()
         self._code: int | None = None
         self._heard_at = trio.current_time()
         self._is_receiving = False
+        self._is_reading = True
         self._message = bytearray()
 
     def drain(self) -> None:
@@ -149,14 +153,16 @@ class WebSocketConnection:
                 nursery.start_soon(self._watch)
                 with self._calls:
                     async with trio.open_nursery() as calls:
+                        calls.start_soon(self._start_calls, calls)
                         with self._reading:
-                            await self._read(calls)
+                            await self._read()
+                        self._give_up_waiting()
                         if self._code is None:
                             calls.cancel_scope.cancel()
                 self._session.close()
                 self._say_goodbye()
                 await written.wait()
-                await linger(self._stream, self._limits.linger_seconds)
+                await self._await_goodbye()
                 nursery.cancel_scope.cancel()
         finally:
             self._session.close()
@@ -177,6 +183,14 @@ class WebSocketConnection:
             last = self._protocol.send(CloseConnection(code=code, reason=REASONS[code] or None))
         self._outbox.finish(last, drop=code == TOO_SLOW_A_READER)
 
+    async def _await_goodbye(self) -> None:
+        """Waits for the peer's close frame: closing over unread bytes would reset away what we last sent."""
+        with trio.move_on_after(self._limits.linger_seconds), suppress(wsproto.utilities.ProtocolError):
+            while self._protocol.state is ConnectionState.LOCAL_CLOSING and (data := await receive(self._stream)):
+                self._protocol.receive_data(data)
+                for _ in self._protocol.events():
+                    pass
+
     async def _write(self, written: trio.Event) -> None:
         while (piece := await self._outbox.take()) is not None:
             await send(self._stream, piece, self._limits.send_seconds)
@@ -194,14 +208,14 @@ class WebSocketConnection:
             if self._is_open():
                 self._outbox.offer(self._protocol.send(Ping()))
 
-    async def _read(self, calls: trio.Nursery) -> None:
+    async def _read(self) -> None:
         data = self._upgrade.rest
         while True:
             if data:
                 try:
                     self._protocol.receive_data(data)
                     for event in self._protocol.events():
-                        if not await self._take(event, calls):
+                        if not await self._take(event):
                             return
                 except wsproto.utilities.RemoteProtocolError as error:
                     hint = error.event_hint
@@ -215,7 +229,7 @@ class WebSocketConnection:
             if not data:
                 return
 
-    async def _take(self, event: wsproto.events.Event, calls: trio.Nursery) -> bool:
+    async def _take(self, event: wsproto.events.Event) -> bool:
         """One event of the peer; False ends the connection."""
         if isinstance(event, TextMessage | BytesMessage):
             self._message += event.data.encode() if isinstance(event, TextMessage) else event.data
@@ -225,7 +239,7 @@ class WebSocketConnection:
             if event.message_finished:
                 body = bytes(self._message)
                 self._message.clear()
-                await self._start(body, JSON if isinstance(event, TextMessage) else MSGPACK, calls)
+                await self._add_waiting(body, JSON if isinstance(event, TextMessage) else MSGPACK)
         elif isinstance(event, Ping):
             await self._outbox.put(self._protocol.send(event.response()))
         elif isinstance(event, CloseConnection):
@@ -233,12 +247,40 @@ class WebSocketConnection:
             return False
         return True
 
-    async def _start(self, body: bytes, codec: Codec, calls: trio.Nursery) -> None:
-        """Starts one message; returns when the next may start. Past the bound on calls in flight we stop reading."""
+    async def _add_waiting(self, body: bytes, codec: Codec) -> None:
+        """Lets a message wait for its turn. Reading goes on meanwhile, for pings and the peer's end, but not for ever:
+        past the bounds on calls in flight and on waiting bytes it stops, and TCP holds the peer back.
+        """
         await self._in_flight.acquire()
-        turn = trio.Event()
-        calls.start_soon(partial(self._serve, body, codec, turn))
-        await turn.wait()
+        while self._waiting and self._waiting_bytes + len(body) > self._limits.body_bytes:
+            await self._waiting_changed.wait()
+        self._waiting.append((body, codec))
+        self._waiting_bytes += len(body)
+        self._note_waiting_changed()
+
+    def _give_up_waiting(self) -> None:
+        """What has not started when reading ends never starts; no answer was promised for it."""
+        self._waiting.clear()
+        self._is_reading = False
+        self._note_waiting_changed()
+
+    def _note_waiting_changed(self) -> None:
+        self._waiting_changed.set()
+        self._waiting_changed = trio.Event()
+
+    async def _start_calls(self, calls: trio.Nursery) -> None:
+        """Starts the messages in their order, each once the one before has its place."""
+        while True:
+            while not self._waiting:
+                if not self._is_reading:
+                    return
+                await self._waiting_changed.wait()
+            body, codec = self._waiting.popleft()
+            self._waiting_bytes -= len(body)
+            self._note_waiting_changed()
+            turn = trio.Event()
+            calls.start_soon(self._serve, body, codec, turn)
+            await turn.wait()
 
     async def _serve(self, body: bytes, codec: Codec, turn: trio.Event) -> None:
         try:
