@@ -314,7 +314,7 @@ class Journal:
                     sequence += 1
                     offset += FRAME_LENGTH + len(payload)
             except _BadFrameError as bad:
-                if unborn is not None or _was_synced(file, segment, bad):
+                if _was_synced(file, segment, bad):
                     raise JournalCorrupt(segment.path, bad.offset, bad.reason) from bad
                 size = os.fstat(file.fileno()).st_size
                 self.cut = Cut(segment=segment.path, offset=offset, length=size - offset)

@@ -9,6 +9,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 import trio
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from sequencer.journal import (
     FRAME_LENGTH,
+    HEADER,
     HEADER_LENGTH,
     MAX_RECORD_BYTES,
     Cut,
@@ -130,7 +132,9 @@ def test_commit_of_nothing_is_no_write(directory: Path) -> None:
 
 
 def test_a_group_goes_on_in_the_next_segment(directory: Path) -> None:
+    files_before = os.listdir("/proc/self/fd")
     write(directory, [[record(i) for i in range(1, 8)]], TIGHT)
+    assert os.listdir("/proc/self/fd") == files_before
     assert [int(path.stem) for path in segments(directory)] == [1, 3, 5, 7]
     assert read(directory, 4) == [record(i) for i in range(4, 8)]
 
@@ -277,6 +281,12 @@ def test_damage_before_a_later_group_is_no_torn_end(directory: Path) -> None:
     assert read(directory) == [record(1), record(2), record(3)]
 
 
+def test_no_length_beyond_the_limit_is_read(directory: Path) -> None:
+    write(directory, [[record(1)], [record(2)]])
+    flip(segments(directory)[0], HEADER_LENGTH + FRAME_LENGTH - 8)
+    assert corruption(directory).reason == "no record begins here"
+
+
 def test_records_taken_out_of_the_middle_are_missed(directory: Path) -> None:
     write(directory, [[record(1)], [record(2)], [record(3)]])
     path = segments(directory)[0]
@@ -299,7 +309,12 @@ def test_damage_anywhere_in_an_older_segment_is_found(directory: Path) -> None:
         path.write_bytes(whole)
     for length in range(HEADER_LENGTH, len(whole)):
         path.write_bytes(whole[:length])
-        assert corruption(directory).segment == path
+        found = corruption(directory)
+        into_record = (length - HEADER_LENGTH) % (FRAME_LENGTH + 10)
+        expected = "it ends before record 4"
+        if into_record:
+            expected = "a record is cut off" if into_record >= FRAME_LENGTH else "a record's head is cut off"
+        assert (found.segment, found.reason) == (path, expected)
     path.write_bytes(whole)
     assert len(read(directory)) == 5
 
@@ -343,6 +358,14 @@ def test_a_segment_renamed_is_found(directory: Path) -> None:
     write(directory, [[record(1)]])
     segments(directory)[0].rename(directory / f"{2:020d}.journal")
     assert corruption(directory).offset == 0
+
+
+def test_another_version_is_not_read(directory: Path) -> None:
+    write(directory, [[record(1)]])
+    path = segments(directory)[0]
+    header = b"CATJRNL\x02" + path.read_bytes()[8 : HEADER.size]
+    path.write_bytes(header + crc32(header).to_bytes(4, "big") + path.read_bytes()[HEADER_LENGTH:])
+    assert corruption(directory).reason == "it is of another version"
 
 
 # Disks that refuse, power that fails.
@@ -462,7 +485,7 @@ class VolatileDisk(Disk):
                 if end > sure:
                     at = rng.randrange(sure, end)
                     data[at : at + 20] = bytes(len(data[at : at + 20]))
-            if sure == 0 and path.name not in self.names and rng.random() < 0.5:
+            if path.name not in self.names and rng.random() < 0.5:
                 path.unlink()
             else:
                 path.write_bytes(data[:end])
@@ -491,6 +514,50 @@ def test_power_may_fail_at_any_call(calls: int, group_size: int, seed: int) -> N
         assert acknowledged <= len(found) <= appended
         assert found == [record(i) for i in range(1, len(found) + 1)]
         assert_cut_and_goes_on(directory, found, None)
+
+
+@given(st.integers(0, 40), st.booleans(), st.integers(0, 2**32))
+@settings(max_examples=100, deadline=None)
+def test_what_a_killed_writer_left_is_synced_before_it_is_called_durable(calls: int, more: bool, seed: int) -> None:
+    """The process dies between write and sync, the next one opens the journal, and then the power fails."""
+    with tempfile.TemporaryDirectory() as temporary:
+        directory = Path(temporary)
+        disk = VolatileDisk(directory, calls)
+        journal: Journal | None = None
+        try:
+            journal = Journal(directory, TIGHT, disk)
+            while True:
+                journal.append([record(journal.durable_sequence + i) for i in (1, 2, 3)])
+                journal.commit()
+        except PowerCut:
+            pass
+        finally:
+            if journal is not None:
+                journal.close()
+        disk.calls = -1
+        journal = Journal(directory, TIGHT, disk)
+        durable = journal.durable_sequence
+        if more:
+            durable = journal.append([record(durable + 1)])
+            journal.commit()
+        journal.close()
+        disk.lose(random.Random(seed))
+        assert read(directory) == [record(i) for i in range(1, durable + 1)]
+
+
+def test_segments_go_one_at_a_time_the_oldest_first(directory: Path) -> None:
+    left: list[list[int]] = []
+
+    class Watched(Disk):
+        def sync_directory(self, directory_file: int) -> None:
+            left.append([int(path.stem) for path in segments(directory)])
+
+    write(directory, [[record(i)] for i in range(1, 8)], TIGHT)
+    journal = Journal(directory, TIGHT, Watched())
+    left.clear()
+    journal.truncate_before(8)
+    journal.close()
+    assert left == [[3, 5, 7], [5, 7], [7]]
 
 
 WRITER = """
