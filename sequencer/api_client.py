@@ -1,0 +1,361 @@
+"""The trio edge to a node's JSON-RPC over HTTP: typed answers, refusals as exceptions; used by wallet and demo."""
+
+import itertools
+import ssl
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+import httpx
+import msgspec
+import trio
+
+from sequencer.wallet_errors import NodeUnreachable, Rejected
+
+_ANSWER_LIMIT_BYTES: Final = 16 << 20
+# JavaScript readers lose digits above this, so larger numbers travel as text.
+_MAX_NUMBER: Final = 2**53
+
+Fields = Mapping[str, Any]
+
+
+class Sequenced(msgspec.Struct, frozen=True):
+    """How far the node itself has come; `queue_count` is how many L1 queue entries it has applied."""
+
+    chunk: int
+    operations: int
+    timestamp_ms: int
+    queue_count: int = 0
+
+
+class Posted(msgspec.Struct, frozen=True):
+    """How far L1 has come, by the node's word only."""
+
+    batch: int
+    chunks: int = 0
+    root: str = ""
+
+
+class Final_(msgspec.Struct, frozen=True):  # noqa: N801 - `Final` is typing's
+    """The newest batch past its window, by the node's word only."""
+
+    batch: int
+
+
+class Status(msgspec.Struct, frozen=True):
+    """catenary_status."""
+
+    chain_id: int
+    rollup_address: str
+    referee_address: str
+    token_address: str
+    law_version: int
+    state_root: str
+    sequenced: Sequenced
+    posted: Posted
+    final: Final_
+    now_ms: int
+    ready: bool
+    l1_block: int = 0
+
+
+class MarketView(msgspec.Struct, frozen=True):
+    """One entry of catenary_markets."""
+
+    index: int
+    name: str
+    size_decimals: int
+    price_decimals: int
+    price_ticks: int
+    maker_fee_ppm: int
+    taker_fee_ppm: int
+    premium_ppm: int = 0
+    open_interest_lots: int = 0
+    tick_time_ms: int = 0
+
+
+class PositionView(msgspec.Struct, frozen=True):
+    """One position of catenary_account; micro-dollars."""
+
+    market: int | str
+    size_lots: int
+    cost_micros: int
+    value_micros: int = 0
+    pending_funding_micros: int = 0
+    unrealised_micros: int = 0
+
+
+class SlotHint(msgspec.Struct, frozen=True):
+    """The slot that the node would take next, and the smallest sequence that is still valid there."""
+
+    slot: int
+    sequence: int
+
+
+class OpenOrder(msgspec.Struct, frozen=True):
+    """An order that the node holds."""
+
+    market: int | str
+    side: int | str
+    size_lots: int
+    limit_price_ticks: int
+    slot: int
+    sequence: int
+    filled_lots: int = 0
+    reduce_only: bool = False
+    expires_at_ms: int = 0
+
+
+class AccountView(msgspec.Struct, frozen=True):
+    """catenary_account; micro-dollars, all by the node's word."""
+
+    account: int
+    owner: str
+    collateral_micros: int
+    equity_micros: int
+    initial_micros: int
+    maintenance_micros: int
+    free_collateral_micros: int
+    withdrawable_micros: int
+    positions: list[PositionView]
+    floor: int = 0
+    slots_hint: SlotHint | None = None
+    open_orders: list[OpenOrder] = []
+    finality: str = "sequenced"
+
+
+class Fill(msgspec.Struct, frozen=True):
+    """One fill of an order that was just submitted."""
+
+    price_ticks: int
+    size_lots: int
+    fee_micros: int = 0
+
+
+class OrderResult(msgspec.Struct, frozen=True):
+    """catenary_order."""
+
+    status: str
+    filled_lots: int = 0
+    fills: list[Fill] = []
+    order_id: int | str = ""
+    receipt: Any = None
+
+
+class RequestResult(msgspec.Struct, frozen=True):
+    """catenary_cancel, cancelAll, withdraw and transfer."""
+
+    receipt: Any = None
+    withdrawal_index: int | None = None
+
+
+class TypedData(msgspec.Struct, frozen=True):
+    """catenary_typedData."""
+
+    typed_data: dict[str, Any]
+    digest: str
+    operation: dict[str, Any]
+
+
+class AccountProof(msgspec.Struct, frozen=True):
+    """catenary_proof: bytes as 0x text; `commitment` is nine words in the order of the state root."""
+
+    batch: int
+    leaf: str
+    path: list[str]
+    commitment: list[str]
+
+
+class WithdrawalView(msgspec.Struct, frozen=True):
+    """One entry of catenary_withdrawals, by the node's word."""
+
+    index: int
+    recipient: str
+    amount_micros: int
+    batch: int | None = None
+    finality: str = "sequenced"
+
+
+class WithdrawalProof(msgspec.Struct, frozen=True):
+    """catenary_withdrawalProof."""
+
+    batch: int
+    commitment: list[str]
+    proof: list[str]
+    recipient: str
+    amount_micros: int
+
+
+_Answer = TypeVar("_Answer")
+
+
+def wire(value: Any) -> Any:
+    """A value as it travels in JSON: bytes as 0x text, numbers above 2^53 as decimal text."""
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _MAX_NUMBER:
+        return str(value)
+    if isinstance(value, Mapping):
+        return {name: wire(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [wire(item) for item in value]
+    return value
+
+
+class NodeClient:
+    """JSON-RPC to one node. NodeUnreachable when there is no answer, Rejected when the answer is no.
+
+    Nothing is sent twice by itself: whether an unanswered operation was applied must be asked, not guessed.
+    """
+
+    def __init__(self, url: str, *, timeout_seconds: float = 30.0) -> None:
+        self.url = url
+        self._timeout_seconds = timeout_seconds
+        self._request_ids = itertools.count(1)
+        # Plain HTTP needs no certificate store, which is slow to load; proxies of the environment are not for the node.
+        verify: bool | ssl.SSLContext = url.startswith("https:")
+        self._http = httpx.AsyncClient(trust_env=False, verify=verify)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def call(self, method: str, **params: Any) -> Any:
+        """The plain result of one call by its full name; params by name."""
+        request = {"jsonrpc": "2.0", "id": next(self._request_ids), "method": method, "params": wire(params)}
+        answer = await self._post(request)
+        if not isinstance(answer, dict) or ("result" not in answer and not isinstance(answer.get("error"), dict)):
+            raise NodeUnreachable(f"what answers at {self.url} is not a Catenary node")
+        error = answer.get("error")
+        if error is None:
+            return answer["result"]
+        raise rejection(error)
+
+    async def _post(self, request: Any) -> Any:
+        try:
+            with trio.fail_after(self._timeout_seconds):
+                return await self._post_once(msgspec.json.encode(request))
+        except trio.TooSlowError:
+            raise NodeUnreachable(f"the node at {self.url} gave no answer in {self._timeout_seconds:g} s") from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            reason = str(error) or type(error).__name__
+            raise NodeUnreachable(f"the node at {self.url} cannot be reached: {reason}") from None
+
+    async def _post_once(self, content: bytes) -> Any:
+        headers = {"Content-Type": "application/json"}
+        async with self._http.stream("POST", self.url, content=content, headers=headers, timeout=None) as response:
+            body = bytearray()
+            async for piece in response.aiter_bytes():
+                body += piece
+                if len(body) > _ANSWER_LIMIT_BYTES:
+                    raise NodeUnreachable(f"the answer of {self.url} is larger than {_ANSWER_LIMIT_BYTES} bytes")
+        try:
+            return msgspec.json.decode(body)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            raise NodeUnreachable(
+                f"what answers at {self.url} is not a Catenary node (HTTP status {response.status_code})"
+            ) from None
+
+    async def _typed(self, kind: type[_Answer], method: str, **params: Any) -> _Answer:
+        answer: _Answer = self._convert(await self.call(method, **params), kind, method)
+        return answer
+
+    def _convert(self, value: Any, kind: Any, method: str) -> Any:
+        try:
+            return msgspec.convert(value, kind, strict=False)
+        except msgspec.ValidationError as error:
+            raise NodeUnreachable(f"the node's answer to {method} does not fit: {error}") from None
+
+    async def status(self) -> Status:
+        """Where the node stands."""
+        return await self._typed(Status, "catenary_status")
+
+    async def markets(self) -> list[MarketView]:
+        """All markets with their prices."""
+        return await self._typed(list[MarketView], "catenary_markets")
+
+    async def accounts(self, owner: bytes) -> list[int]:
+        """Indexes of the owner's accounts, ascending."""
+        return sorted(await self._typed(list[int], "catenary_accounts", owner=owner))
+
+    async def account(self, account: int) -> AccountView:
+        """One account as it stands."""
+        return await self._typed(AccountView, "catenary_account", account=account)
+
+    async def open_orders(self, account: int) -> list[OpenOrder]:
+        """The orders that the node holds for an account."""
+        return await self._typed(list[OpenOrder], "catenary_openOrders", account=account)
+
+    async def book(self, market: str | int, levels: int = 10) -> dict[str, Any]:
+        """Price levels of one market."""
+        return await self._typed(dict[str, Any], "catenary_book", market=market, levels=levels)
+
+    async def fills(self, account: int, limit: int = 50) -> list[dict[str, Any]]:
+        """The account's newest fills."""
+        return await self._typed(list[dict[str, Any]], "catenary_fills", account=account, limit=limit)
+
+    async def batches(self, limit: int = 20) -> list[dict[str, Any]]:
+        """The newest batches by the node's word."""
+        return await self._typed(list[dict[str, Any]], "catenary_batches", limit=limit)
+
+    async def typed_data(self, operation: Fields) -> TypedData:
+        """What the node says is to be signed; never sign it without building it yourself."""
+        return await self._typed(TypedData, "catenary_typedData", operation=operation)
+
+    async def order(self, order: Fields, signature: bytes) -> OrderResult:
+        """Submit one signed order."""
+        return await self._typed(OrderResult, "catenary_order", order=order, signature=signature)
+
+    async def orders(self, signed: Sequence[tuple[Fields, bytes]]) -> list[OrderResult | Rejected]:
+        """Submit many; an order's refusal stands in its place and harms no other."""
+        items = [{"order": order, "signature": signature} for order, signature in signed]
+        answers = await self._typed(list[dict[str, Any]], "catenary_orders", orders=items)
+        if len(answers) != len(signed):
+            raise NodeUnreachable("the node answered another number of orders than were sent")
+        return [self._order_or_rejection(answer) for answer in answers]
+
+    def _order_or_rejection(self, answer: dict[str, Any]) -> OrderResult | Rejected:
+        error = answer.get("error")
+        if isinstance(error, dict):
+            return rejection(error)
+        result: OrderResult = self._convert(answer.get("result", answer), OrderResult, "catenary_orders")
+        return result
+
+    async def request(self, kind: str, request: Fields, signature: bytes) -> RequestResult:
+        """Submit a signed "withdraw", "transfer", "cancel" or "cancel_all"."""
+        method = {"cancel_all": "catenary_cancelAll"}.get(kind, f"catenary_{kind}")
+        return await self._typed(RequestResult, method, request=request, signature=signature)
+
+    async def withdrawals(self, *, account: int | None = None, recipient: bytes | None = None) -> list[WithdrawalView]:
+        """Withdrawals of an account or to a recipient."""
+        chosen: dict[str, Any] = {"account": account} if recipient is None else {"recipient": recipient}
+        return await self._typed(list[WithdrawalView], "catenary_withdrawals", **chosen)
+
+    async def withdrawal_proof(self, index: int) -> WithdrawalProof:
+        """What a claim on L1 needs, once a posted batch holds the withdrawal."""
+        return await self._typed(WithdrawalProof, "catenary_withdrawalProof", index=index)
+
+    async def proof(self, account: int) -> AccountProof:
+        """The account's membership in the last posted root."""
+        return await self._typed(AccountProof, "catenary_proof", account=account)
+
+    async def faucet(self, address: bytes) -> Any:
+        """Play dollars and a little ether; devnets only."""
+        return await self.call("catenary_faucet", address=address)
+
+
+def rejection(error: Mapping[str, Any]) -> Rejected:
+    """A JSON-RPC error object as the exception that it means."""
+    code = error.get("code")
+    found = error.get("data")
+    data: dict[str, Any] = dict(found) if isinstance(found, dict) else {}
+    sentence = str(error.get("message", "the node gave no reason"))
+    return Rejected(code if isinstance(code, int) else -32603, str(data.pop("name", "ERROR")), sentence, data)

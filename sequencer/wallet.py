@@ -1,0 +1,439 @@
+"""A trader's side of the venue: builds every operation itself, signs it only for a genuine rollup, believes only L1."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import trio
+
+from l1_bridge import batch
+from l1_bridge.artifact import load_artifact
+from l1_bridge.l1_client import L1Client, L1Error, L1Rejected, Receipt, Signer
+from prover.stf import constants, containers
+from sequencer.api_client import AccountView, NodeClient, OrderResult, RequestResult, Status, wire
+from sequencer.wallet_drafts import Draft, OrderTerms, draft, with_recovery_id
+from sequencer.wallet_errors import (
+    BadInput,
+    InsufficientFunds,
+    L1Refused,
+    L1Unreachable,
+    NotYet,
+    Rejected,
+    WalletError,
+)
+from sequencer.wallet_keys import Key
+from sequencer.wallet_record import Signed, SignedRecord, last_sequence, next_slot
+from sequencer.wallet_trust import (
+    ProvenAccount,
+    ProvenWithdrawal,
+    Venue,
+    VerdictCache,
+    check_markets,
+    examine,
+    prove_account,
+    prove_withdrawal,
+)
+from sequencer.wallet_units import checksum_address, milliseconds, money_text, units_text
+
+MAX_CLOCK_SKEW_MS: Final = 5_000
+REQUEST_LIFETIME_MS: Final = 60_000
+# Measured on the shipped contracts (approve 46k, deposit 150k, claim 120k) and doubled: a real token costs more.
+APPROVE_GAS: Final = 100_000
+DEPOSIT_GAS: Final = 350_000
+CLAIM_GAS: Final = 350_000
+
+
+class Deposited(msgspec.Struct, frozen=True):
+    """A deposit that the node has booked."""
+
+    account: int
+    amount_micros: int
+    queue_index: int
+    transaction_hash: str
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """A withdrawal that L1 has paid."""
+
+    index: int
+    recipient: str
+    amount_micros: int
+    batch: int
+    transaction_hash: str
+    gas_used: int
+
+
+class Wallet:
+    """One address at one node and one L1. Without a key it can look, draft and prove, but not sign."""
+
+    def __init__(
+        self,
+        node: NodeClient,
+        l1: L1Client,
+        address: bytes,
+        directory: Path,
+        *,
+        key: Key | None = None,
+        expected_rollup: bytes | None = None,
+        warn: Callable[[str], None] = lambda sentence: None,
+        clock_ms: Callable[[], int] = milliseconds,
+        poll_seconds: float = 1.0,
+    ) -> None:
+        assert key is None or key.address == address, "the key is the address's own"
+        self.node = node
+        self.l1 = l1
+        self.address = address
+        self.record = SignedRecord(directory / f"{checksum_address(address)}.signed.jsonl")
+        self._cache = VerdictCache(directory / "verified.json")
+        self._key = key
+        self._expected_rollup = expected_rollup
+        self._warn = warn
+        self._clock_ms = clock_ms
+        self._poll_seconds = poll_seconds
+        self._venue: Venue | None = None
+        self._bridge = batch.bridge_artifact()
+        self._token = load_artifact("MockDollar")
+
+    # Whom this wallet deals with.
+
+    async def venue(self, status: Status | None = None) -> Venue:
+        """The venue behind the node, once it was found genuine on L1; asked once a wallet."""
+        if self._venue is None:
+            status = status or await self.node.status()
+            skew = status.now_ms - self._clock_ms()
+            if abs(skew) > MAX_CLOCK_SKEW_MS:
+                where = "ahead of" if skew > 0 else "behind"
+                self._warn(f"the node's clock is {abs(skew) / 1000:.1f} s {where} this one: orders may be refused")
+            venue = await examine(self.l1, status, self._cache, self._expected_rollup)
+            check_markets(venue, await self.node.markets())
+            self._venue = venue
+        return self._venue
+
+    async def own_account(self, account: int | None) -> int:
+        """The account to act on: the given one, or the only one that the address owns."""
+        if account is not None:
+            if not constants.RESERVED_ACCOUNTS <= account < constants.NEW_ACCOUNT:
+                raise BadInput(f"{account} is no trader's account")
+            return account
+        owned = await self.node.accounts(self.address)
+        if not owned:
+            raise BadInput(f"{checksum_address(self.address)} has no account yet: `catenary wallet deposit` opens one")
+        if len(owned) > 1:
+            raise BadInput(f"this address owns the accounts {', '.join(map(str, owned))}: name one with --account")
+        return owned[0]
+
+    # Building. Nothing here is taken from the node but which slots it holds busy.
+
+    async def draft_order(self, terms: OrderTerms, account: int) -> Draft:
+        """An order as it would be signed now."""
+        venue = await self.venue()
+        view = await self.node.account(account)
+        with self.record.locked() as entries:
+            return self._order(venue, terms, account, view, entries)
+
+    def _order(
+        self, venue: Venue, terms: OrderTerms, account: int, view: AccountView, entries: dict[str, Signed]
+    ) -> Draft:
+        market = venue.market(terms.market)
+        immediate = terms.time_in_force != constants.GOOD_TILL_TIME
+        longest = constants.IMMEDIATE_LIFETIME if immediate else constants.ORDER_LIFETIME
+        lifetime = longest if terms.lifetime_ms is None else terms.lifetime_ms
+        if lifetime > longest:
+            raise BadInput(f"this order may live {longest // 1000} s at most, not {lifetime / 1000:g} s")
+        if terms.size >= constants.SIZE_BOUND or max(terms.limit_price, terms.trigger_price) >= 2**48:
+            raise BadInput("size or price is larger than the law can hold")
+        if terms.post_only and immediate:
+            raise BadInput("a post-only order rests in the book: it cannot be ioc or fok")
+        fee = max(market.maker_fee_ppm, market.taker_fee_ppm) if terms.max_fee_ppm is None else terms.max_fee_ppm
+        slot = self._slot(venue, account, view, entries, terms.slot)
+        created_at = self._created_at(venue, account, slot, view, entries)
+        order = containers.Order(
+            account=account,
+            market=market.index,
+            side=terms.side,
+            size=terms.size,
+            limit_price=terms.limit_price,
+            slot=slot,
+            sequence=created_at,
+            created_at=created_at,
+            expires_at=created_at + lifetime,
+            time_in_force=terms.time_in_force,
+            post_only=int(terms.post_only),
+            reduce_only=int(terms.reduce_only),
+            trigger=terms.trigger,
+            trigger_price=terms.trigger_price,
+            max_fee_ppm=fee,
+            max_posting_fee=venue.posting_fee_micros,
+            unused=0,
+        )
+        size = units_text(order.size, market.size_decimals)
+        price = units_text(order.limit_price, market.price_decimals)
+        side = "buy" if order.side == constants.BUY else "sell"
+        return draft(venue, "order", order, order.size * order.limit_price, f"{side} {size} {market.name} at {price}")
+
+    async def draft_request(
+        self, kind: str, account: int, *, amount: int = 0, recipient: bytes = b"", other: int = 0, slot: int = 0
+    ) -> Draft:
+        """A withdrawal, transfer, cancel or cancel-all as it would be signed now. Slot 0: the wallet chooses."""
+        venue = await self.venue()
+        view = await self.node.account(account)
+        with self.record.locked() as entries:
+            return self._request(venue, kind, account, view, entries, amount, recipient, other, slot)
+
+    def _request(
+        self,
+        venue: Venue,
+        kind: str,
+        account: int,
+        view: AccountView,
+        entries: dict[str, Signed],
+        amount: int,
+        recipient: bytes,
+        other: int,
+        slot: int,
+    ) -> Draft:
+        if kind == "cancel_all":
+            slot = 0
+        elif kind != "cancel":
+            slot = self._slot(venue, account, view, entries, slot or None)
+        created_at = self._created_at(venue, account, slot, view, entries)
+        request = containers.Request(
+            account=account,
+            slot=slot,
+            sequence=created_at,
+            created_at=created_at,
+            expires_at=created_at + REQUEST_LIFETIME_MS,
+            amount=amount,
+            other=other,
+            recipient=recipient or containers.NOBODY,
+        )
+        text = {
+            "withdraw": f"withdraw {money_text(amount)} to {checksum_address(request.recipient)}",
+            "transfer": f"transfer {money_text(amount)} to account {other}",
+            "cancel": f"cancel slot {slot}",
+            "cancel_all": "cancel all orders",
+        }[kind]
+        return draft(venue, kind, request, amount, text)
+
+    def _slot(
+        self, venue: Venue, account: int, view: AccountView, entries: dict[str, Signed], wanted: int | None
+    ) -> int:
+        if wanted is not None:
+            return wanted
+        held = {order.slot for order in view.open_orders}
+        hinted = None if view.slots_hint is None else view.slots_hint.slot
+        rollup = checksum_address(venue.rollup)
+        return next_slot(entries.values(), account, self._clock_ms(), held, hinted, rollup)
+
+    def _created_at(self, venue: Venue, account: int, slot: int, view: AccountView, entries: dict[str, Signed]) -> int:
+        """The local time, at least one above everything that was signed for the slot; it is the sequence as well."""
+        now = self._clock_ms()
+        lowest = max(last_sequence(entries.values(), account, slot, checksum_address(venue.rollup)) + 1, view.floor)
+        if view.slots_hint is not None and view.slots_hint.slot == slot:
+            lowest = max(lowest, view.slots_hint.sequence)
+        # Invariant: no node can talk this wallet into signing a time that is not this computer's own.
+        if lowest > now + MAX_CLOCK_SKEW_MS:
+            raise BadInput(f"slot {slot} of account {account} has a sequence ahead of this clock: set the clock")
+        return max(now, lowest)
+
+    # Signing and sending.
+
+    async def order(self, terms: OrderTerms, account: int) -> tuple[Draft, OrderResult]:
+        """Signs and submits an order; Rejected with the law's code where it is refused."""
+        venue = await self.venue()
+        view = await self.node.account(account)
+        with self.record.locked() as entries:
+            drafted = self._order(venue, terms, account, view, entries)
+            signature = self._sign(venue, drafted)
+        try:
+            result = await self.node.order(wire(drafted.fields), signature)
+        except Rejected:
+            self._note(drafted, "refused")
+            raise
+        self._note(drafted, result.status)
+        return drafted, result
+
+    async def request(
+        self, kind: str, account: int, *, amount: int = 0, recipient: bytes = b"", other: int = 0, slot: int = 0
+    ) -> tuple[Draft, RequestResult]:
+        """Signs and submits a withdrawal, transfer, cancel or cancel-all; Rejected where it is refused."""
+        venue = await self.venue()
+        view = await self.node.account(account)
+        with self.record.locked() as entries:
+            drafted = self._request(venue, kind, account, view, entries, amount, recipient, other, slot)
+            signature = self._sign(venue, drafted)
+            covered = {
+                digest
+                for digest, entry in entries.items()
+                if kind in ("cancel", "cancel_all")
+                and (entry.account, entry.kind, entry.rollup) == (account, "order", checksum_address(venue.rollup))
+                and (kind == "cancel_all" or entry.slot == slot)
+                and not entry.is_done
+            }
+        try:
+            result = await self.node.request(kind, wire(drafted.fields), signature)
+        except Rejected:
+            self._note(drafted, "refused")
+            raise
+        self._note(drafted, "applied")
+        self.record.mark(covered, "cancelled")
+        return drafted, result
+
+    def _sign(self, venue: Venue, drafted: Draft) -> bytes:
+        """The 65-byte signature; recorded before it exists anywhere else. Only while the record is locked."""
+        if self._key is None:
+            raise WalletError("this wallet was opened without its key")
+        compact = self._key.sign(drafted.digest)
+        message = drafted.message
+        entry = Signed(
+            digest="0x" + drafted.digest.hex(),
+            kind=drafted.kind,
+            chain_id=venue.chain_id,
+            rollup=checksum_address(venue.rollup),
+            account=message.account,
+            slot=message.slot,
+            sequence=message.sequence,
+            expires_at_ms=message.expires_at,
+            value_micros=drafted.value_micros,
+            text=drafted.text,
+        )
+        self.record.append([entry])
+        return with_recovery_id(compact)
+
+    def _note(self, drafted: Draft, status: str) -> None:
+        self.record.mark({"0x" + drafted.digest.hex()}, status)
+        self.record.compact(self._clock_ms())
+
+    # L1.
+
+    async def deposit(self, amount_micros: int, account: int | None, timeout_seconds: float) -> Deposited:
+        """Approves and deposits dollars on L1, then waits until the node has booked them; None opens an account."""
+        venue = await self.venue()
+        if amount_micros < venue.minimum_deposit_micros:
+            raise BadInput(f"the bridge takes {money_text(venue.minimum_deposit_micros)} at least")
+        held = await self.token_balance()
+        if held < amount_micros:
+            needed = f"{money_text(amount_micros)} are needed on L1, {checksum_address(self.address)} has"
+            raise InsufficientFunds(f"{needed} {money_text(held)}")
+        await self._require_ether(APPROVE_GAS + DEPOSIT_GAS)
+        before = set(await self.node.accounts(self.address))
+        if await self._ask(self._token, venue.token, "allowance", self.address, venue.rollup) < amount_micros:
+            approval = self._token.encode_call("approve", venue.rollup, amount_micros)
+            await self._send(venue.token, approval, APPROVE_GAS)
+        index = constants.NEW_ACCOUNT if account is None else account
+        receipt = await self._send(venue.rollup, batch.encode_deposit(self.address, index, amount_micros), DEPOSIT_GAS)
+        entry = self._queue_entry(venue, receipt)
+        with trio.move_on_after(timeout_seconds):
+            while (await self.node.status()).sequenced.queue_count <= entry:
+                await trio.sleep(self._poll_seconds)
+            if account is None:
+                opened = set(await self.node.accounts(self.address)) - before
+                if not opened:
+                    raise Rejected(0, "REFUNDED", f"deposit {entry} opened no account and became a withdrawal")
+                account = min(opened)
+            return Deposited(account, amount_micros, entry, "0x" + receipt.transaction_hash.hex())
+        raise NotYet(
+            f"deposit {entry} is on L1 (0x{receipt.transaction_hash.hex()}), but the node has not booked it within "
+            f"{timeout_seconds:g} s; it will, or the sequencer loses its seat"
+        )
+
+    def _queue_entry(self, venue: Venue, receipt: Receipt) -> int:
+        identity = batch.BridgeId(venue.chain_id, venue.rollup)
+        for log in receipt.logs:
+            if log.address == venue.rollup:
+                event = batch.decode_log(identity, batch.Log(log.address, log.topics, log.data))
+                if isinstance(event, batch.Enqueued):
+                    return event.index
+        raise L1Unreachable("the L1 node's receipt of the deposit holds no log of the bridge")
+
+    async def prove(self, account: int) -> ProvenAccount:
+        """The account as the last posted batch holds it, by a proof against L1; NotYet, or BadProof for a lie."""
+        venue = await self.venue()
+        try:
+            proof = await self.node.proof(account)
+        except Rejected as error:
+            raise NotYet(f"the node has no proof of account {account} in a posted batch ({error})") from None
+        return await prove_account(self.l1, venue, account, proof)
+
+    async def prove_withdrawal(self, index: int) -> ProvenWithdrawal:
+        """A withdrawal as a posted batch holds it, by a proof against L1; NotYet, or BadProof for a lie."""
+        venue = await self.venue()
+        try:
+            proof = await self.node.withdrawal_proof(index)
+        except Rejected as error:
+            raise NotYet(f"withdrawal {index} is in no posted batch by the node's word ({error})") from None
+        return await prove_withdrawal(self.l1, venue, index, proof)
+
+    async def claim(self, index: int, wait: bool, timeout_seconds: float) -> Claimed:
+        """Has L1 pay a withdrawal once its batch is final; NotYet before that; `wait` waits as long as the time-out."""
+        venue = await self.venue()
+        if await self._ask(self._bridge, venue.rollup, "is_claimed", index):
+            raise L1Refused(f"withdrawal {index} has been paid already")
+        deadline = trio.current_time() + (timeout_seconds if wait else 0)
+        while True:
+            try:
+                proven = await self._final_withdrawal(venue, index)
+                break
+            except NotYet:
+                if trio.current_time() >= deadline:
+                    raise
+            await trio.sleep(self._poll_seconds)
+        await self._require_ether(CLAIM_GAS)
+        calldata = batch.encode_claim(proven.batch_number, proven.commitment, proven.withdrawal, proven.proof)
+        receipt = await self._send(venue.rollup, calldata, CLAIM_GAS)
+        return Claimed(
+            index=index,
+            recipient=checksum_address(proven.withdrawal.recipient),
+            amount_micros=proven.withdrawal.amount_micros,
+            batch=proven.batch_number,
+            transaction_hash="0x" + receipt.transaction_hash.hex(),
+            gas_used=receipt.gas_used,
+        )
+
+    async def _final_withdrawal(self, venue: Venue, index: int) -> ProvenWithdrawal:
+        proven = await self.prove_withdrawal(index)
+        final_at = await self._ask(self._bridge, venue.rollup, "final_at", proven.batch_number)
+        head = await self._guarded(self.l1.block("latest"))
+        left = final_at - (0 if head is None else head.timestamp)
+        if left > 0:
+            raise NotYet(f"withdrawal {index} is posted in batch {proven.batch_number}, which is final in {left} s")
+        return proven
+
+    async def token_balance(self) -> int:
+        """Micro-dollars of the address on L1."""
+        venue = await self.venue()
+        balance: int = await self._ask(self._token, venue.token, "balanceOf", self.address)
+        return balance
+
+    async def ether_balance(self) -> int:
+        """Wei of the address on L1."""
+        balance: int = await self._guarded(self.l1.balance(self.address))
+        return balance
+
+    async def _require_ether(self, gas: int) -> None:
+        fee, _ = await self._guarded(self.l1.fees())
+        held = await self.ether_balance()
+        if held < gas * fee:
+            raise InsufficientFunds(
+                f"the L1 transactions may cost {gas * fee / 10**18:.6f} ether, {checksum_address(self.address)} has "
+                f"{held / 10**18:.6f}"
+            )
+
+    async def _ask(self, artifact: Any, address: bytes, function: str, *arguments: Any) -> Any:
+        data = await self._guarded(self.l1.eth_call(address, artifact.encode_call(function, *arguments)))
+        return artifact.decode_result(function, data)
+
+    async def _send(self, to: bytes, data: bytes, gas: int) -> Receipt:
+        if self._key is None:
+            raise WalletError("this wallet was opened without its key")
+        receipt: Receipt = await self._guarded(self.l1.send(Signer(self._key.expose()), to, data, gas=gas))
+        return receipt
+
+    async def _guarded(self, awaitable: Any) -> Any:
+        try:
+            return await awaitable
+        except L1Rejected as error:
+            raise L1Refused(f"L1 refused: {error.reason}") from None
+        except L1Error as error:
+            raise L1Unreachable(str(error)) from None

@@ -1,0 +1,417 @@
+"""`catenary wallet`: keys, money and orders of one trader, from the shell."""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+import click
+import msgspec
+import trio
+
+from prover.stf import constants
+from sequencer.api_client import AccountView, RequestResult, wire
+from sequencer.wallet import Wallet
+from sequencer.wallet_drafts import SIDES, TIMES_IN_FORCE, Draft, OrderTerms, compare_with_node
+from sequencer.wallet_errors import BadInput, L1Unreachable, NodeUnreachable, NotYet, WrongChain
+from sequencer.wallet_keys import SCRYPT_LIGHT, SCRYPT_STANDARD, create_keystore, keystore_address
+from sequencer.wallet_record import SignedRecord, exposure
+from sequencer.wallet_session import Report, Settings, command, run_action, show, variable, warn
+from sequencer.wallet_trust import ListedMarket, ProvenAccount
+from sequencer.wallet_units import (
+    checksum_address,
+    milliseconds,
+    money_text,
+    parse_address,
+    parse_duration,
+    parse_money,
+    parse_units,
+    units_text,
+)
+
+DEVNET_CHAINS: Final = (31337, 1337)
+_PROOF_EVERY_SECONDS: Final = 10.0
+
+
+_account_option = click.option(
+    "--account", type=int, envvar=variable("ACCOUNT"), help="Account index; needed if you own several."
+)
+_dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Show what would be signed, compare it with the node's typed data, sign nothing."
+)
+
+
+@click.group()
+def wallet() -> None:
+    """Keys, money and orders of one trader."""
+
+
+@wallet.command()
+@click.option("--light-kdf", is_flag=True, help="Derive the file's key faster and weaker: for play money.")
+@command
+def new(settings: Settings, light_kdf: bool) -> None:
+    """Make a key in a new keystore."""
+    if settings.path.exists():
+        create_keystore(settings.path, "")
+    key = create_keystore(
+        settings.path, settings.password(confirm=True), SCRYPT_LIGHT if light_kdf else SCRYPT_STANDARD
+    )
+    address = checksum_address(key.address)
+    show(
+        settings,
+        Report(
+            {"address": address, "keystore": str(settings.path)},
+            [f"address  {address}", f"keystore {settings.path}", "Whoever loses file or password loses the money."],
+        ),
+    )
+
+
+@wallet.command()
+@command
+def address(settings: Settings) -> None:
+    """Show the keystore's address."""
+    shown = checksum_address(keystore_address(settings.path))
+    show(settings, Report({"address": shown, "keystore": str(settings.path)}, [shown]))
+
+
+@wallet.command()
+@command
+def faucet(settings: Settings) -> None:
+    """Take play dollars and a little ether; devnets only."""
+
+    async def action(wallet: Wallet) -> Report:
+        status = await wallet.node.status()
+        if status.chain_id not in DEVNET_CHAINS:
+            raise WrongChain(f"the faucet gives play money on devnets only, this is chain {status.chain_id}")
+        await wallet.node.faucet(wallet.address)
+        dollars, ether = await wallet.token_balance(), await wallet.ether_balance()
+        return Report(
+            {"address": checksum_address(wallet.address), "balance_micros": str(dollars), "balance_wei": str(ether)},
+            [f"{checksum_address(wallet.address)} has {money_text(dollars)} and {ether / 10**18:g} ether on L1"],
+        )
+
+    run_action(settings, action, signing=False)
+
+
+@wallet.command()
+@click.option("--amount", required=True, help="Dollars.")
+@click.option("--timeout", type=float, default=300.0, show_default=True, help="Seconds to wait for the booking.")
+@click.option("--account", type=int, help="Add to this account instead of opening a new one.")
+@command
+def deposit(settings: Settings, amount: str, timeout: float, account: int | None) -> None:
+    """Move dollars from L1 into a new account, or into one that you own."""
+    micros = parse_money(amount)
+
+    async def action(wallet: Wallet) -> Report:
+        done = await wallet.deposit(micros, account, timeout)
+        return Report(
+            {**msgspec.to_builtins(done), "amount_micros": str(micros)},
+            [f"{money_text(micros)} booked: account {done.account} (queue entry {done.queue_index})"],
+        )
+
+    run_action(settings, action, signing=True)
+
+
+@wallet.command()
+@click.option("--market", required=True, help="Name or index, such as BTC.")
+@click.option("--side", required=True, type=click.Choice(sorted(SIDES)))
+@click.option("--size", required=True, help="In units of the market, such as 0.25.")
+@click.option("--price", required=True, help="Limit in dollars, such as 60000.5.")
+@click.option("--time-in-force", type=click.Choice(sorted(TIMES_IN_FORCE)), default="gtt", show_default=True)
+@click.option("--post-only", is_flag=True, help="Never take: refused if it would.")
+@click.option("--reduce-only", is_flag=True, help="Only shrink a position.")
+@click.option("--trigger-above", help="Wait until the oracle price is at or above this.")
+@click.option("--trigger-below", help="Wait until the oracle price is at or below this.")
+@click.option("--expires", help="Lifetime such as 30s, 10m or 24h; the longest by default.")
+@click.option("--max-fee-ppm", type=click.IntRange(0, 65_535), help="Fee limit; what L1 lists by default.")
+@click.option("--slot", type=click.IntRange(1, 255), help="Order slot; the lowest free one by default.")
+@_account_option
+@_dry_run_option
+@command
+def order(settings: Settings, account: int | None, dry_run: bool, **given: Any) -> None:
+    """Sign an order and submit it."""
+
+    async def action(wallet: Wallet) -> Report:
+        market = (await wallet.venue()).market(given["market"])
+        terms = _terms(market, given)
+        index = await wallet.own_account(account)
+        if dry_run:
+            return await _drafted(wallet, await wallet.draft_order(terms, index))
+        drafted, result = await wallet.order(terms, index)
+        fills = [
+            {
+                "price": units_text(fill.price_ticks, market.price_decimals),
+                "size": units_text(fill.size_lots, market.size_decimals),
+                "fee_micros": str(fill.fee_micros),
+            }
+            for fill in result.fills
+        ]
+        fields = {
+            "account": index,
+            "slot": drafted.message.slot,
+            "sequence": drafted.message.sequence,
+            "digest": "0x" + drafted.digest.hex(),
+            "order_id": result.order_id,
+            "status": result.status,
+            "filled_lots": str(result.filled_lots),
+            "filled": units_text(result.filled_lots, market.size_decimals),
+            "fills": fills,
+            "finality": "sequenced",
+        }
+        shown = [f"{drafted.text}: {result.status} in slot {drafted.message.slot}, sequenced (the node's word)"]
+        shown += [f"  filled {fill['size']} at {fill['price']}" for fill in fills]
+        return Report(fields, shown)
+
+    run_action(settings, action, signing=not dry_run)
+
+
+def _terms(market: ListedMarket, given: dict[str, Any]) -> OrderTerms:
+    """Lots and ticks of the decimals; BadInput with the grid's step where one is off it."""
+
+    def ticks(text: str, what: str) -> int:
+        return parse_units(text.removeprefix("$"), market.price_decimals, what, "dollars")
+
+    if given["trigger_above"] is not None and given["trigger_below"] is not None:
+        raise BadInput("an order has one trigger: --trigger-above or --trigger-below")
+    trigger, trigger_price = constants.NO_TRIGGER, 0
+    if given["trigger_above"] is not None:
+        trigger, trigger_price = constants.TRIGGER_AT_OR_ABOVE, ticks(given["trigger_above"], "trigger price")
+    elif given["trigger_below"] is not None:
+        trigger, trigger_price = constants.TRIGGER_AT_OR_BELOW, ticks(given["trigger_below"], "trigger price")
+    return OrderTerms(
+        market=market.index,
+        side=SIDES[given["side"]],
+        size=parse_units(given["size"], market.size_decimals, "size", market.name),
+        limit_price=ticks(given["price"], "price"),
+        time_in_force=TIMES_IN_FORCE[given["time_in_force"]],
+        post_only=given["post_only"],
+        reduce_only=given["reduce_only"],
+        trigger=trigger,
+        trigger_price=trigger_price,
+        lifetime_ms=None if given["expires"] is None else parse_duration(given["expires"]),
+        max_fee_ppm=given["max_fee_ppm"],
+        slot=given["slot"],
+    )
+
+
+async def _drafted(wallet: Wallet, drafted: Draft) -> Report:
+    """A draft, compared with what the node would have signed."""
+    compare_with_node(drafted, await wallet.node.typed_data({"kind": drafted.kind, **drafted.fields}))
+    digest = "0x" + drafted.digest.hex()
+    return Report(
+        {"dry_run": True, "digest": digest, "typed_data": wire(drafted.typed_data)},
+        [f"{drafted.text}: not signed", f"digest {digest}, the node computes the same"]
+        + [f"  {name} {value}" for name, value in drafted.fields.items()],
+    )
+
+
+def _request(
+    settings: Settings,
+    kind: str,
+    account: int | None,
+    dry_run: bool,
+    told: Callable[[RequestResult], str],
+    **fields: Any,
+) -> None:
+    async def action(wallet: Wallet) -> Report:
+        index = await wallet.own_account(account)
+        if dry_run:
+            return await _drafted(wallet, await wallet.draft_request(kind, index, **fields))
+        drafted, result = await wallet.request(kind, index, **fields)
+        summary = {
+            "account": index,
+            "kind": kind,
+            "slot": drafted.message.slot,
+            "sequence": drafted.message.sequence,
+            "digest": "0x" + drafted.digest.hex(),
+            "finality": "sequenced",
+        }
+        if kind == "withdraw":
+            summary["withdrawal_index"] = result.withdrawal_index
+        return Report(summary, [f"{drafted.text}: sequenced (the node's word)", told(result)])
+
+    run_action(settings, action, signing=not dry_run)
+
+
+@wallet.command()
+@click.option("--slot", type=click.IntRange(1, 255), help="The order's slot.")
+@click.option("--all", "every", is_flag=True, help="All orders of the account, seen or unseen.")
+@_account_option
+@_dry_run_option
+@command
+def cancel(settings: Settings, slot: int | None, every: bool, account: int | None, dry_run: bool) -> None:
+    """Cancel the order in a slot, or all orders signed so far."""
+    if (slot is None) is not every:
+        raise BadInput("say which: --slot N or --all")
+    told = "The law refuses the order from here on; L1 holds that with the next posted batch."
+    _request(settings, "cancel_all" if every else "cancel", account, dry_run, lambda _: told, slot=slot or 0)
+
+
+@wallet.command()
+@click.option("--amount", required=True, help="Dollars.")
+@click.option("--recipient", help="Who may have the money on L1; your own address by default.")
+@_account_option
+@_dry_run_option
+@command
+def withdraw(settings: Settings, amount: str, recipient: str | None, account: int | None, dry_run: bool) -> None:
+    """Take dollars out of an account, to be claimed on L1 once final."""
+    to = keystore_address(settings.path) if recipient is None else parse_address(recipient)
+
+    def told(result: RequestResult) -> str:
+        index = result.withdrawal_index
+        return f"withdrawal {index}; once its batch is final: catenary wallet claim {index} --wait"
+
+    _request(settings, "withdraw", account, dry_run, told, amount=parse_money(amount), recipient=to)
+
+
+@wallet.command()
+@click.option("--amount", required=True, help="Dollars.")
+@click.option("--to-account", type=int, required=True, help="Another account of the same owner.")
+@_account_option
+@_dry_run_option
+@command
+def transfer(settings: Settings, amount: str, to_account: int, account: int | None, dry_run: bool) -> None:
+    """Move dollars between two accounts of your own."""
+    if not constants.RESERVED_ACCOUNTS <= to_account < constants.NEW_ACCOUNT:
+        raise BadInput(f"{to_account} is no trader's account")
+    _request(
+        settings,
+        "transfer",
+        account,
+        dry_run,
+        lambda _: f"account {to_account} has the money now",
+        amount=parse_money(amount),
+        other=to_account,
+    )
+
+
+@wallet.command()
+@click.argument("index", type=click.IntRange(0, 2**32 - 1))
+@click.option("--wait", is_flag=True, help="Wait until the withdrawal's batch is posted and final.")
+@click.option("--timeout", type=float, default=900.0, show_default=True, help="Seconds that --wait waits.")
+@command
+def claim(settings: Settings, index: int, wait: bool, timeout: float) -> None:
+    """Have L1 pay withdrawal INDEX; anybody may, the recipient gets the money."""
+
+    async def action(wallet: Wallet) -> Report:
+        done = await wallet.claim(index, wait, timeout)
+        return Report(
+            {**msgspec.to_builtins(done), "amount_micros": str(done.amount_micros)},
+            [f"L1 paid {money_text(done.amount_micros)} to {done.recipient} in {done.transaction_hash}"],
+        )
+
+    run_action(settings, action, signing=True)
+
+
+@wallet.command()
+@command
+def orders(settings: Settings) -> None:
+    """Show what this wallet has signed that has not expired, and what it could cost."""
+    from sequencer.wallet_views import exposure_text, signed_table
+
+    now = milliseconds()
+    shown = checksum_address(keystore_address(settings.path))
+    record = SignedRecord(settings.directory / f"{shown}.signed.jsonl")
+    living = [entry for entry in record.read() if entry.expires_at_ms >= now]
+    total = exposure(living, now)
+    fields = {
+        "address": shown,
+        "exposure_micros": str(total.value_micros),
+        "open_exposure_micros": str(total.open_value_micros),
+        "signatures": [{**msgspec.to_builtins(entry), "value_micros": str(entry.value_micros)} for entry in living],
+    }
+    show(settings, Report(fields, [*([signed_table(living, now)] if living else []), exposure_text(total)]))
+
+
+@wallet.command()
+@_account_option
+@command
+def positions(settings: Settings, account: int | None) -> None:
+    """Show an account: what the node says now, and what L1 proves."""
+
+    async def action(wallet: Wallet) -> Report:
+        from sequencer.wallet_views import account_fields, account_table, posted_text
+
+        grid = await _grid(wallet)
+        owned = await wallet.node.accounts(wallet.address) if account is None else [account]
+        if not owned:
+            await wallet.own_account(None)
+        accounts, shown = [], []
+        for index in owned:
+            view = await wallet.node.account(index)
+            proven = await _proof(wallet, index, tell=True)
+            accounts.append(account_fields(view, proven, grid))
+            shown += [account_table(view, grid), "posted: not proven" if proven is None else posted_text(proven, grid)]
+        return Report({"address": checksum_address(wallet.address), "accounts": accounts}, shown)
+
+    run_action(settings, action, signing=False)
+
+
+async def _grid(wallet: Wallet) -> Any:
+    """What lots and ticks mean: from L1; from the node with a warning where L1 cannot be asked."""
+    from sequencer.wallet_views import Grid, listed
+
+    try:
+        return Grid(list((await wallet.venue()).markets))
+    except L1Unreachable as error:
+        warn(f"nothing here is checked against L1: {error}")
+        return Grid(listed(await wallet.node.markets()))
+
+
+async def _proof(wallet: Wallet, account: int, tell: bool) -> ProvenAccount | None:
+    """The posted account; None where there is no proof yet. A proof that contradicts L1 is an error."""
+    try:
+        return await wallet.prove(account)
+    except (NotYet, L1Unreachable) as error:
+        if tell:
+            warn(f"not posted by proof: {error}")
+        return None
+
+
+@wallet.command()
+@_account_option
+@click.option("--updates", type=click.IntRange(0), default=0, help="Stop after so many; 0 for never.")
+@command
+def watch(settings: Settings, account: int | None, updates: int) -> None:
+    """Follow an account live until interrupted."""
+
+    async def action(wallet: Wallet) -> Report:
+        from rich.console import Console, Group
+        from rich.live import Live
+        from rich.text import Text
+
+        from sequencer.wallet_views import account_fields, account_table, posted_text, prices_table, status_text
+
+        grid = await _grid(wallet)
+        index = await wallet.own_account(account)
+        proven = await _proof(wallet, index, tell=False)
+        asked_at = trio.current_time()
+        count = 0
+        view: AccountView | None = None
+        console = Console(quiet=settings.as_json)
+        with Live(console=console, auto_refresh=False) as live:
+            while True:
+                try:
+                    view = await wallet.node.account(index)
+                    status, markets = await wallet.node.status(), await wallet.node.markets()
+                    if trio.current_time() - asked_at >= _PROOF_EVERY_SECONDS:
+                        proven, asked_at = await _proof(wallet, index, tell=False), trio.current_time()
+                except NodeUnreachable as error:
+                    live.update(
+                        Group(*([] if view is None else [account_table(view, grid)]), f"error: {error}"), refresh=True
+                    )
+                else:
+                    if settings.as_json:
+                        click.echo(json.dumps({"now_ms": status.now_ms, **account_fields(view, proven, grid)}))
+                    posted = "posted: not proven yet" if proven is None else posted_text(proven, grid)
+                    foot = [Text(status_text(status)), Text(posted)]
+                    live.update(Group(account_table(view, grid), prices_table(markets, grid), *foot), refresh=True)
+                count += 1
+                if count == updates:
+                    return Report({"account": index, "updates": count})
+                await trio.sleep(settings.poll_interval)
+
+    try:
+        run_action(settings, action, signing=False)
+    except KeyboardInterrupt:
+        sys.exit(0)

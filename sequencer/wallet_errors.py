@@ -1,0 +1,110 @@
+"""What can go wrong in a wallet: one class, one stable exit status, one line each."""
+
+from typing import Any, ClassVar
+
+
+class WalletError(Exception):
+    """The base: `status` is the process's exit status, `name` what programs read, `data` what they may need."""
+
+    status: ClassVar[int] = 1
+    name: ClassVar[str] = "FAILED"
+
+    def __init__(self, sentence: str, data: dict[str, Any] | None = None) -> None:
+        super().__init__(sentence)
+        self.data = data or {}
+
+
+class BadInput(WalletError):  # noqa: N818
+    """A number off the grid, an address with a typing error, an option that contradicts another."""
+
+    status = 2
+    name = "BAD_INPUT"
+
+
+class NodeUnreachable(WalletError):  # noqa: N818
+    """No answer from the node, or one that is no answer; whether a submitted operation was applied is then unknown."""
+
+    status = 10
+    name = "NODE_UNREACHABLE"
+
+
+class L1Unreachable(WalletError):  # noqa: N818
+    """No answer from the L1 node."""
+
+    status = 11
+    name = "L1_UNREACHABLE"
+
+
+class WrongChain(WalletError):  # noqa: N818
+    """Node and L1 are of different chains, or the rollup is not the one that was asked for."""
+
+    status = 12
+    name = "WRONG_CHAIN"
+
+
+class NotGenuine(WalletError):  # noqa: N818
+    """What stands on L1 is not the shipped code, or the node says something else than L1."""
+
+    status = 13
+    name = "NOT_GENUINE"
+
+
+class Rejected(WalletError):  # noqa: N818
+    """The node or the law refused; `code` and `rejection` are theirs."""
+
+    status = 14
+    name = "REJECTED"
+
+    def __init__(self, code: int, rejection: str, sentence: str, data: dict[str, Any] | None = None) -> None:
+        super().__init__(f"{rejection}: {sentence}", {**(data or {}), "code": code, "rejection": rejection})
+        self.code = code
+        self.rejection = rejection
+
+
+class L1Refused(WalletError):  # noqa: N818
+    """A contract or the L1 node said no to a transaction."""
+
+    status = 15
+    name = "L1_REFUSED"
+
+
+class InsufficientFunds(WalletError):  # noqa: N818
+    """Too few dollars or too little ether on L1."""
+
+    status = 16
+    name = "INSUFFICIENT_FUNDS"
+
+
+class WrongPassword(WalletError):  # noqa: N818
+    """The password does not open the keystore, or none was given."""
+
+    status = 17
+    name = "WRONG_PASSWORD"
+
+
+class KeystoreMissing(WalletError):  # noqa: N818
+    """There is no keystore at that place, or it is not one."""
+
+    status = 18
+    name = "KEYSTORE_MISSING"
+
+
+class KeystoreExists(WalletError):  # noqa: N818
+    """A new key would overwrite another one."""
+
+    status = 19
+    name = "KEYSTORE_EXISTS"
+
+
+class NotYet(WalletError):  # noqa: N818
+    """What was waited for has not happened: a booking, a post, finality. Asking again later may help."""
+
+    status = 20
+    name = "NOT_YET"
+
+
+class BadProof(WalletError):  # noqa: N818
+    """A proof does not lead to the root that the bridge keeps: the node's word and L1 contradict each other."""
+
+    status = 21
+    name = "BAD_PROOF"

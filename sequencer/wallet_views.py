@@ -1,0 +1,191 @@
+"""How a wallet shows an account: one dictionary for programs, tables for people; who says it stands beside it."""
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from prover.stf import containers, encoding
+from sequencer.api_client import AccountView, MarketView, OpenOrder, Status
+from sequencer.wallet_record import Exposure, Signed
+from sequencer.wallet_trust import ListedMarket, ProvenAccount
+from sequencer.wallet_units import money_text, units_text
+
+SEQUENCED = "sequenced (the node's word)"
+
+
+class Grid:
+    """Markets by name or index, with what their lots and ticks mean."""
+
+    def __init__(self, markets: list[ListedMarket]) -> None:
+        self._markets = {key: market for market in markets for key in (market.index, market.name, str(market.index))}
+
+    def name(self, market: int | str) -> str:
+        """The market's name, or what the node called it."""
+        found = self._markets.get(market)
+        return str(market) if found is None else found.name
+
+    def size(self, market: int | str, lots: int) -> str:
+        """Lots as a decimal."""
+        found = self._markets.get(market)
+        return f"{lots} lots" if found is None else units_text(lots, found.size_decimals)
+
+    def price(self, market: int | str, ticks: int) -> str:
+        """Ticks as a decimal."""
+        found = self._markets.get(market)
+        return f"{ticks} ticks" if found is None else units_text(ticks, found.price_decimals)
+
+
+def listed(markets: list[MarketView]) -> list[ListedMarket]:
+    """The node's own list, for display where L1 cannot be asked."""
+    return [
+        ListedMarket(market.index, market.name, market.size_decimals, market.maker_fee_ppm, market.taker_fee_ppm)
+        for market in markets
+    ]
+
+
+def margin_usage(view: AccountView) -> str:
+    """Initial requirement over equity, in percent."""
+    if view.equity_micros <= 0:
+        return "-" if view.initial_micros == 0 else "over 100%"
+    return f"{100 * view.initial_micros / view.equity_micros:.1f}%"
+
+
+def account_fields(view: AccountView, proven: ProvenAccount | None, grid: Grid) -> dict[str, Any]:
+    """The account for programs: exact integers as decimal strings, decimals beside them."""
+    return {
+        "account": view.account,
+        "finality": view.finality,
+        "collateral_micros": str(view.collateral_micros),
+        "equity_micros": str(view.equity_micros),
+        "initial_micros": str(view.initial_micros),
+        "maintenance_micros": str(view.maintenance_micros),
+        "free_collateral_micros": str(view.free_collateral_micros),
+        "withdrawable_micros": str(view.withdrawable_micros),
+        "positions": [
+            {
+                "market": grid.name(position.market),
+                "size_lots": str(position.size_lots),
+                "size": grid.size(position.market, position.size_lots),
+                "value_micros": str(position.value_micros),
+                "unrealised_micros": str(position.unrealised_micros),
+                "pending_funding_micros": str(position.pending_funding_micros),
+            }
+            for position in view.positions
+        ],
+        "open_orders": [_order_fields(order, grid) for order in view.open_orders],
+        "posted": None if proven is None else posted_fields(proven, grid),
+    }
+
+
+def posted_fields(proven: ProvenAccount, grid: Grid) -> dict[str, Any]:
+    """What a posted batch says, by proof."""
+    return {
+        "batch": proven.batch_number,
+        "timestamp_ms": proven.timestamp_ms,
+        "collateral_micros": str(proven.account.collateral),
+        "positions": [
+            {"market": grid.name(market), "size_lots": str(size), "size": grid.size(market, size)}
+            for market, size in _held(proven.account)
+        ],
+    }
+
+
+def _held(account: containers.Account) -> list[tuple[int, int]]:
+    held = [(market, encoding.unpack(position).size) for market, position in enumerate(account.positions)]
+    return [(market, size) for market, size in held if size != 0]
+
+
+def _order_fields(order: OpenOrder, grid: Grid) -> dict[str, Any]:
+    return {
+        "slot": order.slot,
+        "market": grid.name(order.market),
+        "side": side_text(order.side),
+        "size": grid.size(order.market, order.size_lots),
+        "filled": grid.size(order.market, order.filled_lots),
+        "price": grid.price(order.market, order.limit_price_ticks),
+    }
+
+
+def side_text(side: int | str) -> str:
+    """buy or sell."""
+    return {0: "buy", 1: "sell"}.get(side, str(side)) if isinstance(side, int) else side
+
+
+def account_table(view: AccountView, grid: Grid) -> RenderableType:
+    """Pool, positions and open orders of an account, by the node's word."""
+    pool = Table(title=f"account {view.account}, {SEQUENCED}", title_justify="left", show_header=False)
+    for label, value in (
+        ("equity", money_text(view.equity_micros)),
+        ("collateral", money_text(view.collateral_micros)),
+        ("initial requirement", f"{money_text(view.initial_micros)}  (usage {margin_usage(view)})"),
+        ("maintenance requirement", money_text(view.maintenance_micros)),
+        ("free collateral", money_text(view.free_collateral_micros)),
+        ("withdrawable", money_text(view.withdrawable_micros)),
+    ):
+        pool.add_row(label, Text(value, justify="right"))
+    parts: list[RenderableType] = [pool]
+    if view.positions:
+        table = Table("market", "size", "value", "unrealised", "funding due", title="positions", title_justify="left")
+        for position in view.positions:
+            table.add_row(
+                grid.name(position.market),
+                grid.size(position.market, position.size_lots),
+                money_text(position.value_micros),
+                Text(
+                    money_text(position.unrealised_micros), style="green" if position.unrealised_micros >= 0 else "red"
+                ),
+                money_text(position.pending_funding_micros),
+            )
+        parts.append(table)
+    if view.open_orders:
+        table = Table("slot", "market", "side", "size", "filled", "price", title="open orders", title_justify="left")
+        for order in view.open_orders:
+            table.add_row(*(str(value) for value in _order_fields(order, grid).values()))
+        parts.append(table)
+    return Group(*parts)
+
+
+def posted_text(proven: ProvenAccount, grid: Grid) -> str:
+    """One line on what L1 holds."""
+    held = ", ".join(f"{grid.size(market, size)} {grid.name(market)}" for market, size in _held(proven.account))
+    return (
+        f"posted (proven against L1): batch {proven.batch_number} holds {money_text(proven.account.collateral)} "
+        f"of collateral, {held or 'no position'}"
+    )
+
+
+def status_text(status: Status) -> str:
+    """One line on the node."""
+    return (
+        f"node: chunk {status.sequenced.chunk}, {status.sequenced.operations} operations; "
+        f"says posted up to batch {status.posted.batch}, final up to batch {status.final.batch}"
+    )
+
+
+def prices_table(markets: list[MarketView], grid: Grid) -> Table:
+    """Oracle prices by the node's word."""
+    table = Table("market", "oracle price", "premium", title="prices", title_justify="left")
+    for market in markets:
+        table.add_row(market.name, grid.price(market.index, market.price_ticks), f"{market.premium_ppm} ppm")
+    return table
+
+
+def signed_table(entries: list[Signed], now_ms: int) -> Table:
+    """Signatures that have not expired."""
+    table = Table("account", "slot", "what", "can move", "expires in", "the node says", title_justify="left")
+    for entry in entries:
+        slot = "all" if entry.kind == "cancel_all" else str(entry.slot)
+        left = f"{max(0, entry.expires_at_ms - now_ms) // 1000} s"
+        table.add_row(str(entry.account), slot, entry.text, money_text(entry.value_micros), left, entry.status)
+    return table
+
+
+def exposure_text(exposure: Exposure) -> str:
+    """One line on what could still be used."""
+    return (
+        f"{exposure.signatures} signatures have not expired: {money_text(exposure.value_micros)} at most; "
+        f"{exposure.open_signatures} of them wait "
+        f"({money_text(exposure.open_value_micros)}), the others are done by the node's word"
+    )
