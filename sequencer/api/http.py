@@ -181,7 +181,7 @@ class HttpConnection:
                 except h11.RemoteProtocolError as error:
                     is_too_large = error.error_status_hint == HEAD_TOO_LARGE
                     refusal = CallError(TOO_LARGE if is_too_large else BAD_HTTP, str(error)[:200])
-                except wsproto.utilities.RemoteProtocolError as error:
+                except (wsproto.utilities.ProtocolError, UnicodeError) as error:
                     refusal = CallError(BAD_HTTP, str(error)[:200])
             if scope.cancelled_caught:
                 refusal = CallError(TOO_SLOW)

@@ -237,6 +237,18 @@ async def test_pages_health_readiness_metrics(start: Start) -> None:
     await node.assert_alive()
 
 
+async def test_head_preflight_and_expect(start: Start) -> None:
+    node: Running = await start()
+    head = await exchange(node.port, b"HEAD /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert b"content-length: 16" in head
+    assert head.endswith(b"\r\n\r\n")
+    preflight = b"OPTIONS / HTTP/1.1\r\nHost: localhost\r\nOrigin: %s\r\n\r\n"
+    assert b"allow-methods: POST" in await exchange(node.port, preflight % b"http://localhost:3000")
+    assert b"FORBIDDEN_ORIGIN" in await exchange(node.port, preflight % b"https://evil.example")
+    patient = await exchange(node.port, request_bytes(call_bytes("echo", [1]), "Expect: 100-continue"))
+    assert b"HTTP/1.1 200" in patient
+
+
 async def test_two_hundred_garbage_bodies_change_nothing(start: Start) -> None:
     node: Running = await start()
     seeded = random.Random(20_261_122)

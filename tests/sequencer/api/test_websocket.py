@@ -241,6 +241,25 @@ async def test_foreign_pages_and_names_get_no_websocket(start: Start) -> None:
     assert node.sample("catenary_api_refused_total", reason="FORBIDDEN_ORIGIN") == 3
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"Sec-WebSocket-Protocol: \xff",
+        b"Sec-WebSocket-Extensions: \xff",
+        b"Content-Length: 3",
+        b"Sec-WebSocket-Version: 12",
+        b"Connection: close",
+    ],
+)
+async def test_an_odd_handshake_is_no_incident(start: Start, header: bytes) -> None:
+    node: Running = await start(Limits(linger_seconds=0.05))
+    async with await trio.open_tcp_stream("127.0.0.1", node.port) as stream:
+        await stream.send_all(HANDSHAKE[:-2] + header + b"\r\n\r\nabcdef")
+        assert (await stream.receive_some()).startswith((b"HTTP/1.1 400", b"HTTP/1.1 101"))
+    await node.assert_alive()
+    assert node.sample("catenary_api_incidents_total") == 0
+
+
 async def test_compression_is_never_agreed(start: Start) -> None:
     node: Running = await start()
     async with await trio.open_tcp_stream("127.0.0.1", node.port) as stream:
