@@ -114,6 +114,9 @@ class DevnetRpc:
             result = self._dispatch(request)
         except RpcError as error:
             answer = _error(identity, error)
+            if error.code == -32600:
+                # No valid request, so no notification either: it has an answer in any case.
+                return answer
         except Exception as error:
             # Whatever a request provokes ends that request only.
             print(f"internal error: {type(error).__name__}: {error}", file=sys.stderr, flush=True)

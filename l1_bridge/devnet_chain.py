@@ -28,7 +28,7 @@ from eth_typing import Address
 from eth_utils.exceptions import ValidationError
 
 from l1_bridge.chain_db import ChainDatabase, DatadirError, LogRow
-from l1_bridge.l1_client import DEVELOPMENT_KEYS, revert_reason
+from l1_bridge.l1_client import DEVELOPMENT_KEYS, floor_gas, revert_reason
 
 # py-evm's abstract types lack what the newer forks added (base fee, type 4 fields, requests hash).
 Header = Any
@@ -45,8 +45,6 @@ IDLE_AFTER_SECONDS = 300
 IDLE_PERIOD_SECONDS = 12
 BLOB_TRANSACTION_TYPE = 3
 _SCHEMA = b"1"
-# EIP-7623: 21000 gas and ten for each token, a zero byte being one token and any other four.
-_FLOOR_BASE_GAS, _FLOOR_TOKEN_GAS, _NONZERO_TOKENS = 21_000, 10, 4
 
 
 class RefusedError(Exception):
@@ -337,7 +335,7 @@ class DevnetChain:
         return int(self._chain.get_vm(header).state.get_storage(address, slot))
 
     def execute(self, header: Header, call: Call) -> CallResult:
-        """Run a call on the state after a block, free of charge; RefusedError when `gas` does not cover the intrinsic."""
+        """Run a call on the state after a block, free of charge; RefusedError when `gas` is below the intrinsic."""
         state = self._chain.get_vm(header).state
         executor = state.get_transaction_executor()
         unsigned = self._chain.get_transaction_builder().new_unsigned_dynamic_fee_transaction(
@@ -384,15 +382,18 @@ class DevnetChain:
         result = self.execute(header, call)
         if result.error is not None:
             raise revert_error(result)
-        low, high = result.gas_used_before_refund - 1, call.gas
-        # What EIP-150 holds back from inner calls is missing from the gas used: first try the bound that covers it.
-        probe = min(high, (result.gas_used_before_refund + 2300) * 64 // 63)
+        low, high, probe = result.gas_used_before_refund - 1, call.gas, result.gas_used_before_refund
         while low + 1 < high and (high - low) * 1000 > high * 15:
             trial = self.execute(header, msgspec.structs.replace(call, gas=probe))
             if trial.error is None:
                 high = probe
             else:
+                # What EIP-150 holds back from inner calls is missing from the gas used: next the bound that covers it.
+                first = low < result.gas_used_before_refund
                 low = probe
+                if first:
+                    probe = min(high, (probe + 2300) * 64 // 63)
+                    continue
             probe = min((low + high) // 2, low * 2)
         return high
 
@@ -404,12 +405,6 @@ def revert_error(result: CallResult) -> RefusedError:
         return RefusedError(3, f"execution reverted: {reason}" if reason else "execution reverted", result.output)
     name = type(result.error).__name__
     return RefusedError(-32000, "out of gas" if name == "OutOfGas" else f"{name}: {result.error}")
-
-
-def floor_gas(data: bytes) -> int:
-    """Least gas of a transaction with this calldata (EIP-7623)."""
-    zeros = data.count(0)
-    return _FLOOR_BASE_GAS + _FLOOR_TOKEN_GAS * (zeros + _NONZERO_TOKENS * (len(data) - zeros))
 
 
 def render_transaction(transaction: Transaction, header: Header | None, index: int | None) -> dict[str, Any]:

@@ -41,6 +41,8 @@ _POLL_FIRST_SECONDS = 0.02
 # geth and anvil replace a waiting transaction only for 10% more of both fees; an eighth more is safely above.
 _BUMP_NUMERATOR, _BUMP_DENOMINATOR = 9, 8
 _SEND_TIMEOUT_SECONDS = 120.0
+# EIP-7623: 21000 gas and ten for each token, a zero byte being one token and any other four.
+_FLOOR_BASE_GAS, _FLOOR_TOKEN_GAS, _NONZERO_TOKENS = 21_000, 10, 4
 _TOO_MANY = -32005
 
 
@@ -196,6 +198,12 @@ def revert_reason(data: bytes) -> str:
     return ""
 
 
+def floor_gas(data: bytes) -> int:
+    """Least gas of a transaction with this calldata, whatever it executes (EIP-7623)."""
+    zeros = data.count(0)
+    return _FLOOR_BASE_GAS + _FLOOR_TOKEN_GAS * (zeros + _NONZERO_TOKENS * (len(data) - zeros))
+
+
 class L1Client:
     """JSON-RPC to one L1 node. Addresses, hashes and data are bytes; amounts are wei.
 
@@ -214,6 +222,7 @@ class L1Client:
         resubmit_seconds: float = 48.0,
         max_fee_wei: int = 500 * 10**9,
         poll_seconds: float = 1.0,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """With `chain_id` given, entering the client checks it. `max_fee_wei` per gas is never exceeded."""
         self.url = url
@@ -230,7 +239,9 @@ class L1Client:
         self._senders: dict[bytes, trio.Lock] = {}
         # Proxies of the environment are not for the L1; plain HTTP needs no certificate store, which is slow to load.
         verify: bool | ssl.SSLContext = url.startswith("https:")
-        self._http = httpx.AsyncClient(trust_env=False, verify=verify, limits=httpx.Limits(max_connections=16))
+        self._http = httpx.AsyncClient(
+            trust_env=False, verify=verify, limits=httpx.Limits(max_connections=16), transport=transport
+        )
 
     async def __aenter__(self) -> Self:
         try:
@@ -286,7 +297,7 @@ class L1Client:
             try:
                 with trio.fail_after(limit):
                     return await self._post_once(content)
-            except (httpx.HTTPError, httpx.InvalidURL, trio.TooSlowError, _BadAnswerError) as error:
+            except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, trio.TooSlowError, _BadAnswerError) as error:
                 if attempt == self._attempts or isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
                     text = f"no answer in {limit:g} s" if isinstance(error, trio.TooSlowError) else str(error)
                     raise L1Unavailable(f"the L1 node at {self.url}: {text or type(error).__name__}") from error
@@ -297,12 +308,23 @@ class L1Client:
     async def _post_once(self, content: bytes) -> Any:
         headers = {"Content-Type": "application/json"}
         # trio's deadline around this covers all of it, so httpx needs no timeouts of its own.
-        async with self._http.stream("POST", self.url, content=content, headers=headers, timeout=None) as response:
-            body = bytearray()
+        request = self._http.build_request("POST", self.url, content=content, headers=headers, timeout=None)
+        request.stream = _Body(content)
+        response = await self._http.send(request, stream=True)
+        body = bytearray()
+        try:
             async for piece in response.aiter_bytes():
                 body += piece
                 if len(body) > _ANSWER_LIMIT_BYTES:
-                    raise _BadAnswerError(f"answer of more than {_ANSWER_LIMIT_BYTES} bytes")
+                    # Not raised from here: the next read fails then, and unwinds httpx's nested generators in order.
+                    await response.aclose()
+        except (httpx.HTTPError, httpx.StreamError):
+            if len(body) > _ANSWER_LIMIT_BYTES:
+                raise _BadAnswerError(f"an answer of more than {_ANSWER_LIMIT_BYTES} bytes") from None
+            raise
+        finally:
+            with trio.CancelScope(shield=True):
+                await response.aclose()
         try:
             answer = msgspec.json.decode(body)
         except (msgspec.DecodeError, RecursionError):
@@ -428,6 +450,9 @@ class L1Client:
         One transaction of a signer is in flight at a time. Fees are raised when it stays unmined, up to
         `max_fee_wei`. Raises L1Rejected when it is refused or reverts, L1Timeout when it stays unconfirmed.
         """
+        if gas < floor_gas(data):
+            # anvil takes such a transaction and drops it without a word, so the node cannot be left to say it.
+            raise L1Rejected(-32000, f"gas {gas} is below the calldata floor of {floor_gas(data)}")
         chain_id = await self.chain_id()
         async with self._senders.setdefault(signer.address, trio.Lock()):
             pending = _Pending(self, signer, to, data, value, gas, chain_id)
@@ -614,6 +639,24 @@ class Follower:
             return []
         self._recent.extend(blocks)
         return [Applied(block, tuple(logs[block.hash])) for block in blocks]
+
+
+class _Body(httpx.AsyncByteStream):
+    """A request body in one piece. httpx's own is an async generator, which a broken connection leaves unfinished."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._given = False
+
+    def __aiter__(self) -> "_Body":
+        self._given = False
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._given:
+            raise StopAsyncIteration
+        self._given = True
+        return self._content
 
 
 class _BadAnswerError(Exception):

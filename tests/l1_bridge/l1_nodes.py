@@ -1,0 +1,134 @@
+"""Real L1 nodes as processes of their own for tests: the embedded one and anvil."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ANVIL = ROOT / "node_modules" / ".bin" / "anvil"
+STOP_SECONDS = 20
+
+PROBE_SOURCE = """
+event Counted:
+    sender: indexed(address)
+    parity: indexed(uint256)
+    count: uint256
+
+count: public(uint256)
+words: uint256[64]
+
+@external
+def increase():
+    self.count += 1
+    log Counted(sender=msg.sender, parity=self.count % 2, count=self.count)
+
+@external
+@view
+def copied(text: Bytes[4096]) -> Bytes[4128]:
+    return concat(text, empty(bytes32))
+
+@external
+@view
+def now() -> uint256:
+    return block.timestamp
+
+@external
+def fail(reason: String[64]):
+    self.count += 1
+    raise reason
+
+@external
+def fill(start: uint256):
+    for index: uint256 in range(64):
+        self.words[index] = start
+"""
+
+
+@cache
+def probe_initcode() -> bytes:
+    """Deployment code of a contract that counts, logs, copies and fails on request; one compilation a process."""
+    from vyper import compile_code
+
+    compiled = compile_code(PROBE_SOURCE, output_formats=["bytecode"])
+    return bytes.fromhex(compiled["bytecode"].removeprefix("0x"))
+
+
+class L1Node:
+    """A running node: `url` is its JSON-RPC, `process` its process."""
+
+    def __init__(self, url: str, process: subprocess.Popen[str]) -> None:
+        self.url = url
+        self.process = process
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self._wait()
+
+    def kill(self) -> int:
+        """SIGKILL, as a power cut to the process; the exit code."""
+        self.process.kill()
+        return self._wait()
+
+    def _wait(self) -> int:
+        code = self.process.wait(STOP_SECONDS)
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
+        return code
+
+
+@contextmanager
+def embedded_l1(datadir: Path, *options: str) -> Iterator[L1Node]:
+    """The embedded L1 over `datadir` on a free port; stopped at the end unless the test did it."""
+    command = [sys.executable, "-m", "l1_bridge.devnet", "--datadir", str(datadir), "--port", "0", *options]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    ready = process.stdout.readline()
+    if not ready:
+        process.stdout.close()
+        raise AssertionError(f"the embedded L1 ended with code {process.wait(STOP_SECONDS)}")
+    node = L1Node(json.loads(ready)["url"], process)
+    try:
+        yield node
+    finally:
+        if process.poll() is None:
+            node.stop()
+
+
+def refused_devnet(*options: str) -> subprocess.CompletedProcess[str]:
+    """Run the embedded L1 with options it must refuse."""
+    command = [sys.executable, "-m", "l1_bridge.devnet", *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=STOP_SECONDS, check=False)
+
+
+@contextmanager
+def anvil(*options: str) -> Iterator[L1Node]:
+    """anvil on a free port, two blocks to finality; skips the test where it is not installed."""
+    binary = str(ANVIL) if ANVIL.exists() else shutil.which("anvil")
+    if binary is None:
+        pytest.skip("anvil is not installed: npm install --no-save")
+    command = [binary, "--port", "0", "--slots-in-an-epoch", "1", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        found = re.search(r"Listening on (\S+)", line)
+        if found:
+            break
+    else:
+        raise AssertionError(f"anvil ended with code {process.wait(STOP_SECONDS)}")
+    node = L1Node(f"http://{found[1]}", process)
+    try:
+        yield node
+    finally:
+        if process.poll() is None:
+            node.stop()
