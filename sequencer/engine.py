@@ -452,6 +452,8 @@ class Engine:
         if not chunk.fresh():
             return Outcome(code=codes.STALE)
         size = self._reducible(order, account, left)
+        if left > 0 and size == 0:
+            return Outcome(code=codes.REDUCE_ONLY)
         code = trading.check_order_now(order, account, slot, price, size)
         if code not in (codes.OK, codes.NOT_TRIGGERED):
             return Outcome(code=code)
@@ -495,7 +497,7 @@ class Engine:
         if order.reduce_only == 0:
             return left
         held = encoding.unpack(account.positions[order.market]).size
-        return min(left, abs(held)) if (held > 0) != (order.side == constants.BUY) else left
+        return min(left, abs(held)) if (held > 0) != (order.side == constants.BUY) else 0
 
     def _place(self, order: containers.Order, operation: bytes, signer: bytes, now: int) -> Outcome:
         """Matches an order that the law admits, and lets the rest of it rest."""
@@ -514,7 +516,11 @@ class Engine:
         halt = codes.OK
         for maker, lots in matching:
             maker_signed = self._signed[(maker.account, maker.slot)]
-            halt, culprit, fill = self._fill(maker, maker_signed, order, operation, signer, lots, now)
+            lots = self._reducible(maker, self.account(maker.account), lots)
+            if lots == 0:
+                self._leave(maker)
+                continue
+            halt, culprit, fill = self._fill(maker, maker_signed, order, operation, lots, now)
             if fill is not None:
                 book.filled(maker, lots)
                 self._shrink(maker, lots)
@@ -531,7 +537,7 @@ class Engine:
         resting = order.time_in_force == constants.GOOD_TILL_TIME and halt == codes.OK
         if outcome.remaining == 0:
             outcome.status = "filled"
-        elif resting and matching.stop is Stop.UNCROSSED:
+        elif resting and matching.stop is Stop.UNCROSSED and book.has_room(order.account):
             self._remember(order, operation, signer, outcome.remaining, armed=False)
             book.add(order, outcome.remaining)
             outcome.status = "partially_filled" if outcome.filled else "resting"
@@ -546,7 +552,6 @@ class Engine:
         maker_signed: _Signed,
         taker: containers.Order,
         operation: bytes,
-        signer: bytes,
         size: int,
         now: int,
     ) -> tuple[int, containers.Order, Fill | None]:
@@ -567,6 +572,7 @@ class Engine:
                 filled.code == codes.MAKER_MARGIN
                 or trading.check_order_now(maker, *rows, price, size) != codes.OK
                 or maker.max_fee_ppm < chunk.globals.markets[maker.market].maker_fee_ppm
+                or (filled.code == codes.PRICE_BAND and _is_stale_quote(maker, price))
             )
             return filled.code, maker if at_fault else taker, None
         for _, entry, owner in missing:
@@ -642,3 +648,8 @@ class Engine:
                 self.triggers[order.market].arm(order)
             else:
                 self.books[order.market].add(order, signed.remaining)
+
+
+def _is_stale_quote(maker: containers.Order, oracle: int) -> bool:
+    """Whether a maker's price left the band on the side that harms the maker: it only blocks the book."""
+    return maker.limit_price > oracle if maker.side == constants.BUY else maker.limit_price < oracle

@@ -110,6 +110,11 @@ class _Roster:
         if held is not None and len(held) >= self._limits.orders_of_account:
             raise BookFull(f"The account has {self._limits.orders_of_account} orders in this book, which is its limit.")
 
+    def has_room(self, account: int) -> bool:
+        """Whether `check_room` would pass."""
+        own = len(self._accounts.get(account, ()))
+        return self.count < self._limits.orders and own < self._limits.orders_of_account
+
     def get(self, account: int, slot: int) -> Resting | None:
         held = self._accounts.get(account)
         return None if held is None else held.get(slot)
@@ -278,6 +283,10 @@ class OrderBook:
     def check_room(self, account: int) -> None:
         """BookFull if an order of this account could not rest now: ask before the match, not after it."""
         self._roster.check_room(account)
+
+    def has_room(self, account: int) -> bool:
+        """Whether an order of this account could rest now."""
+        return self._roster.has_room(account)
 
     def add(self, order: Order, remaining: int) -> None:
         """Let an order rest behind its price level; BookFull if there is no room."""

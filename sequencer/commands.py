@@ -1,0 +1,151 @@
+"""The venue's commands, imported when one of them is asked for."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import trio
+
+from l1_bridge.l1_client import Signer
+from prover.settings import (
+    EXIT_DATADIR,
+    EXIT_L1,
+    EXIT_USAGE,
+    AddressType,
+    CommandFailed,
+    Output,
+    config_option,
+    configure_logging,
+    key_options,
+    load_signer,
+    output_options,
+    run,
+    until_signal,
+)
+from sequencer import wallet_commands
+
+if TYPE_CHECKING:
+    from sequencer.node import NodeConfig
+
+DEFAULT_DATADIR = Path("~/.catenary/node")
+
+
+def register(group: click.Group) -> None:
+    """Adds the venue's commands to the command `catenary`."""
+    for command in (node, wallet_commands.wallet):
+        group.add_command(command)
+
+
+@click.command()
+@click.option(
+    "--datadir",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_DATADIR,
+    show_default=True,
+    help="Journal, state, deployment and the embedded L1's chain.",
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=9545, show_default=True, help="API port, 0: any.")
+@click.option("--l1-rpc-url", default="", help="JSON-RPC of an L1 node; without one an embedded L1 starts.")
+@click.option("--l1-port", type=click.IntRange(0, 65535), default=8545, show_default=True, help="Embedded L1's port.")
+@click.option("--rollup-address", type=AddressType(), help="Bridge of an existing rollup.")
+@click.option("--deploy", is_flag=True, help="Deploy a new rollup to --l1-rpc-url (implied by the embedded L1).")
+@click.option("--window", "window_seconds", type=click.IntRange(1), default=30, show_default=True, help="Seconds.")
+@click.option("--seal-seconds", type=click.FloatRange(0.05, 600), default=1.0, show_default=True, help="Chunk age.")
+@click.option("--poll-interval", type=click.FloatRange(0.05, 600), default=5.0, show_default=True, help="Post every.")
+@click.option("--oracle-seed", type=int, default=0, show_default=True, help="Seed of the simulated devnet prices.")
+@click.option("--no-oracle", is_flag=True, help="Simulate no prices: signed ticks come from elsewhere.")
+@key_options
+@output_options
+@config_option
+def node(
+    datadir: Path,
+    port: int,
+    l1_rpc_url: str,
+    l1_port: int,
+    rollup_address: bytes | None,
+    deploy: bool,
+    window_seconds: int,
+    seal_seconds: float,
+    poll_interval: float,
+    oracle_seed: int,
+    no_oracle: bool,
+    keystore: Path | None,
+    password_file: Path | None,
+    development_key: int,
+    json: bool,
+    log_level: str,
+) -> None:
+    """Run the venue: match, sequence, keep, post. Without --l1-rpc-url it brings an L1 of its own."""
+    from sequencer import node as node_module
+
+    configure_logging(log_level, json)
+    output = Output(json)
+    operator: Signer | None = None
+    if keystore is not None:
+        # The chain is not known yet; a keystore is good on any.
+        operator = load_signer(0, keystore, password_file, development_key)
+    config = node_module.NodeConfig(
+        datadir=datadir.expanduser(),
+        port=port,
+        l1_rpc_url=l1_rpc_url,
+        l1_port=l1_port,
+        rollup_address=rollup_address or b"",
+        is_deploy_allowed=deploy,
+        operator=operator,
+        is_oracle_simulated=not no_oracle,
+        oracle_seed=oracle_seed,
+        seal_seconds=seal_seconds,
+        post_seconds=poll_interval,
+        window_seconds=window_seconds,
+    )
+    run(output, lambda: serve(config, output))
+
+
+async def serve(config: "NodeConfig", output: Output) -> bool:
+    """Runs a node until a signal; CommandFailed for what comes from outside."""
+    from sequencer import node as node_module
+    from sequencer.api.server import CannotListenError
+    from sequencer.poster import PreflightFailed
+
+    async with until_signal():
+        try:
+            async with trio.open_nursery() as nursery:
+                running: node_module.Running = await nursery.start(node_module.run, config)
+                rollup = "0x" + running.deployment.bridge.hex()
+                flags = f"--node-url {running.url}" if config.port != 9545 else ""
+                lines = "\n".join(
+                    [
+                        f"Catenary is up: API {running.url}, L1 {running.l1_url}, rollup {rollup}",
+                        "",
+                        "Three lines to your first trade (in another terminal):",
+                        f"  .venv/bin/catenary wallet new {flags}".rstrip(),
+                        f"  .venv/bin/catenary wallet deposit --amount 5000 --faucet {flags}".rstrip(),
+                        "  .venv/bin/catenary wallet order --market BTC --side buy --size 0.01 --price 70000 "
+                        f"--time-in-force ioc {flags}".rstrip(),
+                        "",
+                        "Ctrl-C stops the node; the same command continues this venue.",
+                    ]
+                )
+                output.event(
+                    "ready",
+                    lines,
+                    url=running.url,
+                    l1_rpc_url=running.l1_url,
+                    rollup_address=running.deployment.bridge,
+                    chain_id=running.deployment.chain_id,
+                )
+        except* node_module.CannotStart as errors:
+            raise CommandFailed(_first(errors), EXIT_L1 if "L1" in _first(errors) else EXIT_DATADIR) from None
+        except* CannotListenError as errors:
+            raise CommandFailed(_first(errors), EXIT_USAGE) from None
+        except* PreflightFailed as errors:
+            raise CommandFailed(f"STOPPED before a wrong commit: {_first(errors)}") from None
+    output.event("stopped", "Stopped; everything acknowledged is in the datadir.")
+    return True
+
+
+def _first(errors: BaseExceptionGroup[Exception]) -> str:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error)
