@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import rlp  # type: ignore[import-untyped]
 from eth._utils.address import generate_contract_address
-from eth.exceptions import HeaderNotFound, Revert
+from eth.exceptions import HeaderNotFound, InsufficientFunds, Revert, VMError
 from eth.vm.message import Message
 from eth.vm.spoof import SpoofTransaction
 from eth_keys.datatypes import PrivateKey
@@ -44,6 +44,8 @@ PRIORITY_FEE_WEI = 10**9
 IDLE_AFTER_SECONDS = 300
 IDLE_PERIOD_SECONDS = 12
 BLOB_TRANSACTION_TYPE = 3
+# EIP-3860: twice the largest runtime code.
+INITCODE_LIMIT_BYTES = 49_152
 _SCHEMA = b"1"
 
 
@@ -140,7 +142,7 @@ class DevnetChain:
             self._chain.header = self._open_header or self._next_header()
             try:
                 block, receipt, _ = self._chain.apply_transaction(transaction)
-            except ValidationError as error:
+            except (ValidationError, VMError) as error:
                 raise RefusedError(-32000, str(error)) from None
             self._open_transactions[transaction_hash] = transaction
             self._open_receipts.append(receipt)
@@ -265,6 +267,7 @@ class DevnetChain:
             raise RefusedError(
                 -32000, f"transaction gas limit too high (cap: {TRANSACTION_GAS_LIMIT}, tx: {transaction.gas})"
             )
+        _check_initcode(transaction.to, transaction.data)
         floor = floor_gas(transaction.data)
         if transaction.gas < max(floor, transaction.intrinsic_gas):
             raise RefusedError(
@@ -336,6 +339,7 @@ class DevnetChain:
 
     def execute(self, header: Header, call: Call) -> CallResult:
         """Run a call on the state after a block, free of charge; RefusedError when `gas` is below the intrinsic."""
+        _check_initcode(call.to, call.data)
         state = self._chain.get_vm(header).state
         executor = state.get_transaction_executor()
         unsigned = self._chain.get_transaction_builder().new_unsigned_dynamic_fee_transaction(
@@ -367,7 +371,10 @@ class DevnetChain:
             is_delegation=delegate is not None,
         )
         state.increment_nonce(call.sender)
-        computation = executor.build_computation(message, transaction)
+        try:
+            computation = executor.build_computation(message, transaction)
+        except InsufficientFunds:
+            raise RefusedError(-32000, f"insufficient funds for transfer: value {call.value}") from None
         before_refund = call.gas - computation.get_gas_remaining()
         refund = executor.calculate_gas_refund(computation, before_refund)
         return CallResult(
@@ -405,6 +412,12 @@ def revert_error(result: CallResult) -> RefusedError:
         return RefusedError(3, f"execution reverted: {reason}" if reason else "execution reverted", result.output)
     name = type(result.error).__name__
     return RefusedError(-32000, "out of gas" if name == "OutOfGas" else f"{name}: {result.error}")
+
+
+def _check_initcode(to: bytes, data: bytes) -> None:
+    # py-evm raises for this outside of any computation, where nothing turns it into a refusal.
+    if not to and len(data) > INITCODE_LIMIT_BYTES:
+        raise RefusedError(-32000, f"max initcode size exceeded: code size {len(data)}, limit {INITCODE_LIMIT_BYTES}")
 
 
 def render_transaction(transaction: Transaction, header: Header | None, index: int | None) -> dict[str, Any]:
