@@ -35,7 +35,7 @@ class LocalReferee:
         self.gas_used = 0
 
     def replay(self, domain: bytes, pre_root: bytes, body: bytes, witness: bytes, gas: int = GAS_LIMIT) -> bytes:
-        """The post-root; `gas_used` is then the execution gas of the call, without calldata and intrinsic gas."""
+        """The post-root; `gas_used` is then the gas of execution alone. `gas` limits a transaction of this calldata."""
         root: bytes = self._call("replay", domain, pre_root, body, witness, gas)
         return root
 
@@ -54,12 +54,21 @@ class LocalReferee:
             raise RefereeRefused(str(error)[:200]) from None
         result = self._evm.result
         assert result is not None
-        self.gas_used = result.gas_used
+        # The EVM runs a whole transaction and counts its 21,000 and its calldata too.
+        self.gas_used = result.gas_used - intrinsic_gas(calldata)
         return self._referee.decode_result(name, bytes(output))
+
+
+def intrinsic_gas(calldata: bytes) -> int:
+    """Gas that a transaction with this calldata pays before anything runs."""
+    return 21_000 + 4 * _tokens(calldata)
 
 
 def transaction_gas(execution_gas: int, calldata: bytes) -> int:
     """Gas of a transaction with this calldata: the larger of its parts and the floor of EIP-7623."""
+    return max(intrinsic_gas(calldata) + execution_gas, 21_000 + 10 * _tokens(calldata))
+
+
+def _tokens(calldata: bytes) -> int:
     zeros = calldata.count(0)
-    tokens = zeros + 4 * (len(calldata) - zeros)
-    return max(21_000 + 4 * tokens + execution_gas, 21_000 + 10 * tokens)
+    return zeros + 4 * (len(calldata) - zeros)

@@ -13,6 +13,8 @@ SIZE_BIAS: constant(int256) = 2**63
 COST_BIAS: constant(int256) = 2**111
 FUNDING_BIAS: constant(int256) = 2**79
 PREMIUM_BIAS: constant(int256) = 2**23
+COST_MASK: constant(uint256) = 2**112 - 1
+FUNDING_MASK: constant(uint256) = 2**80 - 1
 
 # keccak256 of the 19 zero words of an account that does not exist.
 EMPTY_ACCOUNT: constant(bytes32) = 0x9c45367004e79fc45d442aa8c68ee8b6ca5b4c4ecc8accb2eaf8b993379455ff
@@ -21,7 +23,7 @@ EMPTY_ACCOUNT: constant(bytes32) = 0x9c45367004e79fc45d442aa8c68ee8b6ca5b4c4ecc8
 @internal
 @pure
 def bits(packed: uint256, low: uint256, width: uint256) -> int256:
-    return convert((packed >> low) & ((1 << width) - 1), int256)
+    return convert((packed >> low) & ~(max_value(uint256) << width), int256)
 
 
 @internal
@@ -36,9 +38,9 @@ def unpack(word: uint256) -> containers.Position:
     if word == containers.EMPTY:
         return containers.Position(size=0, cost=0, funding=0)
     return containers.Position(
-        size=self.bits(word, 192, 64) - SIZE_BIAS,
-        cost=self.bits(word, 80, 112) - COST_BIAS,
-        funding=self.bits(word, 0, 80) - FUNDING_BIAS,
+        size=unsafe_sub(convert(word >> 192, int256), SIZE_BIAS),
+        cost=unsafe_sub(convert((word >> 80) & COST_MASK, int256), COST_BIAS),
+        funding=unsafe_sub(convert(word & FUNDING_MASK, int256), FUNDING_BIAS),
     )
 
 

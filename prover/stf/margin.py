@@ -18,7 +18,7 @@ def ceil_div(numerator: int256, denominator: int256) -> int256:
 
 
 def requirement(price: int256, size: int256, ppm: int256) -> int256:
-    return (abs(size) * price * ppm + constants.PPM - 1) // constants.PPM
+    return (abs(size) * price * ppm + (constants.PPM - 1)) // constants.PPM
 
 
 def settle(risk: containers.Risk, account: containers.Account) -> tuple[containers.Account, int256]:

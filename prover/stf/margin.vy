@@ -28,7 +28,7 @@ def ceil_div(numerator: int256, denominator: int256) -> int256:
 @internal
 @pure
 def requirement(price: int256, size: int256, ppm: int256) -> int256:
-    return (abs(size) * price * ppm + constants.PPM - 1) // constants.PPM
+    return unsafe_div(unsafe_add(unsafe_mul(unsafe_mul(abs(size), price), ppm), constants.PPM - 1), constants.PPM)
 
 
 @internal
@@ -44,7 +44,7 @@ def settle(risk: containers.Risk, account: containers.Account) -> (containers.Ac
         funding_index: int256 = risk.funding_index[market]
         if position.funding != funding_index:
             due = True
-            owed = owed + position.size * (funding_index - position.funding)
+            owed = unsafe_add(owed, unsafe_mul(position.size, unsafe_sub(funding_index, position.funding)))
             positions[market] = encoding.pack(position.size, position.cost, funding_index)
     if not due:
         return account, 0
@@ -71,10 +71,10 @@ def sums(risk: containers.Risk, account: containers.Account, left_out: int256) -
             continue
         position: containers.Position = encoding.unpack(account.positions[market])
         price: int256 = risk.price[market]
-        value = value + position.size * price - position.cost
-        notional = notional + abs(position.size) * price
-        initial = initial + self.requirement(price, position.size, risk.initial_ppm[market])
-        maintenance = maintenance + self.requirement(price, position.size, risk.maintenance_ppm[market])
+        value = unsafe_sub(unsafe_add(value, unsafe_mul(position.size, price)), position.cost)
+        notional = unsafe_add(notional, unsafe_mul(abs(position.size), price))
+        initial = unsafe_add(initial, self.requirement(price, position.size, risk.initial_ppm[market]))
+        maintenance = unsafe_add(maintenance, self.requirement(price, position.size, risk.maintenance_ppm[market]))
     return containers.Sums(value=value, notional=notional, initial=initial, maintenance=maintenance)
 
 

@@ -1,13 +1,13 @@
 """Nodes, and the append-only tree of withdrawals kept as its frontier. An empty subtree is zero on every level."""
 
 from prover.stf import constants, containers
-from prover.stf.words import bytes32, concat, int256, keccak256
+from prover.stf.words import abi_encode, bytes32, int256, keccak256
 
 
 def parent(left: bytes32, right: bytes32) -> bytes32:
     if left == containers.NO_HASH and right == containers.NO_HASH:
         return containers.NO_HASH
-    return keccak256(concat(left, right))
+    return keccak256(abi_encode(left, right))
 
 
 def append(frontier: list[bytes32], count: int256, leaf: bytes32) -> list[bytes32]:

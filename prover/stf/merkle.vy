@@ -14,7 +14,7 @@ from prover.stf import containers
 def parent(left: bytes32, right: bytes32) -> bytes32:
     if left == containers.NO_HASH and right == containers.NO_HASH:
         return containers.NO_HASH
-    return keccak256(concat(left, right))
+    return keccak256(abi_encode(left, right))
 
 
 @internal
@@ -62,6 +62,8 @@ def roots(count: uint256, leaves: uint256[97], old: bytes32[97], new: bytes32[97
     """
     offset: uint256 = proof
     depth: uint256 = 0
+    # The level that the stack's top waits at; 33 where the stack is empty.
+    top: uint256 = 33
     stack_level: uint256[33] = empty(uint256[33])
     stack_old: bytes32[33] = empty(bytes32[33])
     stack_new: bytes32[33] = empty(bytes32[33])
@@ -84,39 +86,39 @@ def roots(count: uint256, leaves: uint256[97], old: bytes32[97], new: bytes32[97
                 break
             left_old: bytes32 = node_old
             left_new: bytes32 = node_new
-            right_old: bytes32 = containers.NO_HASH
-            right_new: bytes32 = containers.NO_HASH
-            if depth > 0 and stack_level[depth - 1] == level:
-                depth -= 1
-                right_old = node_old
-                right_new = node_new
+            right_old: bytes32 = node_old
+            right_new: bytes32 = node_new
+            if level == top:
+                depth = unsafe_sub(depth, 1)
                 left_old = stack_old[depth]
                 left_new = stack_new[depth]
+                top = 33
+                if depth > 0:
+                    top = stack_level[unsafe_sub(depth, 1)]
             else:
                 sibling: bytes32 = containers.NO_HASH
                 if (mask >> level) & 1 == 1:
                     mask = mask ^ (1 << level)
                     sibling = convert(self.at(offset), bytes32)
-                    offset += 32
+                    offset = unsafe_add(offset, 32)
                     # A zero sibling would make keccak(0, 0) of what must stay an empty subtree.
                     assert sibling != empty(bytes32), "sibling"
                 if (index >> level) & 1 == 1:
-                    right_old = node_old
-                    right_new = node_new
                     left_old = sibling
                     left_new = sibling
                 else:
                     right_old = sibling
                     right_new = sibling
+            same: bool = left_old == left_new and right_old == right_new
             node_old = self.parent(left_old, right_old)
-            if left_old == left_new and right_old == right_new:
-                node_new = node_old
-            else:
+            node_new = node_old
+            if not same:
                 node_new = self.parent(left_new, right_new)
         assert mask == 0, "mask"
         stack_level[depth] = stop
         stack_old[depth] = node_old
         stack_new[depth] = node_new
+        top = stop
         depth += 1
     assert depth == 1, "stack"
     return node_old, node_new

@@ -161,12 +161,12 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
         if at >= length:
             break
         start: uint256 = body + convert(at, uint256)
-        head: uint256 = merkle.at(start + 1)
-        tag: int256 = encoding.bits(merkle.at(start), 248, 8)
+        first: uint256 = merkle.at(start)
+        tag: int256 = convert(first >> 248, int256)
         taken: Kind = self.kind(tag)
         size: int256 = taken.length
         if tag == constants.TICK and length - at >= constants.TICK_HEAD_LENGTH:
-            size = size + encoding.bits(head, 200, 8) * (constants.TICK_SIGNER_LENGTH + constants.TICK_MARKET_LENGTH * encoding.bits(head, 192, 8))
+            size = size + encoding.bits(first, 192, 8) * (constants.TICK_SIGNER_LENGTH + constants.TICK_MARKET_LENGTH * encoding.bits(first, 184, 8))
         if size == 0 or size > length - at:
             operation_codes.append(codes.MALFORMED)
             break
@@ -177,6 +177,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
         weight = weight + taken.weight
         account_references = account_references + taken.accounts
         slot_references = slot_references + taken.slots
+        head: uint256 = merkle.at(start + 1)
         fresh: bool = now - globals.tick_time <= constants.MAX_PRICE_AGE
         code: int256 = codes.OK
 

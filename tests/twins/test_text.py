@@ -26,6 +26,7 @@ NORMALISED: Final = {
     "self.": "Vyper's way to name a function of the same file",
     "staticcall Interface(ADDRESS).": "the size limit of a contract splits the families",
     "convert(x, T)": "Vyper has no implicit conversion",
+    "unsafe_add(a, b) and a + b, and so on": "the bounds of PROTOCOL.md hold there; checks would double a fill's gas",
     "loop variable annotations, range(n, bound=k)": "Vyper wants a type and a static bound",
     "T[n] and list[T]": "one kind of array",
     "empty(T[n]) and [0] * n": "a fresh array",
@@ -69,11 +70,16 @@ def normal_vyper(text: str) -> str:
     return re.sub(r"^struct (\w+):", r"class \1:", text, flags=re.M)
 
 
+UNSAFE: Final = {"unsafe_add": ast.Add, "unsafe_sub": ast.Sub, "unsafe_mul": ast.Mult, "unsafe_div": ast.FloorDiv}
+
+
 class Normal(ast.NodeTransformer):
     """Brings both trees to one form."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
+        if isinstance(node.func, ast.Name) and node.func.id in UNSAFE:
+            return ast.BinOp(node.args[0], UNSAFE[node.func.id](), node.args[1])
         if isinstance(node.func, ast.Name) and node.func.id == "convert":
             return node.args[0]
         if isinstance(node.func, ast.Name) and node.func.id == "empty":
@@ -256,7 +262,7 @@ def test_signed_types_are_equal() -> None:
 
 def test_the_comparison_sees_a_changed_operator() -> None:
     source = (STF / "margin.vy").read_text()
-    changed = source.replace("owed = owed + position.size", "owed = owed - position.size")
+    changed = source.replace("owed = unsafe_add(owed", "owed = unsafe_sub(owed")
     assert changed != source
     python = functions_of((STF / "margin.py").read_text())["settle"]
     vyper = functions_of(normal_vyper(changed))["settle"]
