@@ -25,7 +25,7 @@ class Sequenced(msgspec.Struct, frozen=True):
     chunk: int
     operations: int
     timestamp_ms: int
-    queue_count: int = 0
+    queue_count: int
 
 
 class Posted(msgspec.Struct, frozen=True):
@@ -138,14 +138,15 @@ class OrderResult(msgspec.Struct, frozen=True):
     status: str
     filled_lots: int = 0
     fills: list[Fill] = []
-    order_id: int | str = ""
-    receipt: Any = None
+    order_id: str = ""
+    reason: str = ""
 
 
 class RequestResult(msgspec.Struct, frozen=True):
     """catenary_cancel, cancelAll, withdraw and transfer."""
 
-    receipt: Any = None
+    chunk: int
+    operation_index: int
     withdrawal_index: int | None = None
 
 

@@ -21,6 +21,7 @@ from sequencer.wallet_errors import (
     NotYet,
     Rejected,
     WalletError,
+    WrongChain,
 )
 from sequencer.wallet_keys import Key
 from sequencer.wallet_record import Signed, SignedRecord, last_sequence, next_slot
@@ -37,6 +38,7 @@ from sequencer.wallet_trust import (
 from sequencer.wallet_units import checksum_address, milliseconds, money_text, units_text
 
 MAX_CLOCK_SKEW_MS: Final = 5_000
+DEVNET_CHAINS: Final = (31_337, 1_337)
 REQUEST_LIFETIME_MS: Final = 60_000
 # Measured on the shipped contracts (approve 46k, deposit 150k, claim 120k) and doubled: a real token costs more.
 APPROVE_GAS: Final = 100_000
@@ -307,6 +309,13 @@ class Wallet:
 
     # L1.
 
+    async def take_play_money(self) -> None:
+        """Play dollars and a little ether from the node's faucet; WrongChain where there is no play money."""
+        status = await self.node.status()
+        if status.chain_id not in DEVNET_CHAINS:
+            raise WrongChain(f"the faucet gives play money on devnets only, this is chain {status.chain_id}")
+        await self.node.faucet(self.address)
+
     async def deposit(self, amount_micros: int, account: int | None, timeout_seconds: float) -> Deposited:
         """Approves and deposits dollars on L1, then waits until the node has booked them; None opens an account."""
         venue = await self.venue()
@@ -353,6 +362,8 @@ class Wallet:
         try:
             proof = await self.node.proof(account)
         except Rejected as error:
+            if error.rejection != "NOT_READY":
+                raise
             raise NotYet(f"the node has no proof of account {account} in a posted batch ({error})") from None
         return await prove_account(self.l1, venue, account, proof)
 
@@ -362,7 +373,9 @@ class Wallet:
         try:
             proof = await self.node.withdrawal_proof(index)
         except Rejected as error:
-            raise NotYet(f"withdrawal {index} is in no posted batch by the node's word ({error})") from None
+            if error.rejection != "NOT_READY":
+                raise
+            raise NotYet(f"withdrawal {index} is in no posted batch by the node's word") from None
         return await prove_withdrawal(self.l1, venue, index, proof)
 
     async def claim(self, index: int, wait: bool, timeout_seconds: float) -> Claimed:

@@ -13,7 +13,7 @@ from prover.stf import constants
 from sequencer.api_client import AccountView, RequestResult, wire
 from sequencer.wallet import Wallet
 from sequencer.wallet_drafts import SIDES, TIMES_IN_FORCE, Draft, OrderTerms, compare_with_node
-from sequencer.wallet_errors import BadInput, L1Unreachable, NodeUnreachable, NotYet, WrongChain
+from sequencer.wallet_errors import BadInput, L1Unreachable, NodeUnreachable, NotYet
 from sequencer.wallet_keys import SCRYPT_LIGHT, SCRYPT_STANDARD, create_keystore, keystore_address
 from sequencer.wallet_record import SignedRecord, exposure
 from sequencer.wallet_session import Report, Settings, command, run_action, show, variable, warn
@@ -29,7 +29,6 @@ from sequencer.wallet_units import (
     units_text,
 )
 
-DEVNET_CHAINS: Final = (31337, 1337)
 _PROOF_EVERY_SECONDS: Final = 10.0
 
 
@@ -80,10 +79,7 @@ def faucet(settings: Settings) -> None:
     """Take play dollars and a little ether; devnets only."""
 
     async def action(wallet: Wallet) -> Report:
-        status = await wallet.node.status()
-        if status.chain_id not in DEVNET_CHAINS:
-            raise WrongChain(f"the faucet gives play money on devnets only, this is chain {status.chain_id}")
-        await wallet.node.faucet(wallet.address)
+        await wallet.take_play_money()
         dollars, ether = await wallet.token_balance(), await wallet.ether_balance()
         return Report(
             {"address": checksum_address(wallet.address), "balance_micros": str(dollars), "balance_wei": str(ether)},
@@ -97,12 +93,15 @@ def faucet(settings: Settings) -> None:
 @click.option("--amount", required=True, help="Dollars.")
 @click.option("--timeout", type=float, default=300.0, show_default=True, help="Seconds to wait for the booking.")
 @click.option("--account", type=int, help="Add to this account instead of opening a new one.")
+@click.option("--faucet", "from_faucet", is_flag=True, help="Take play money first; devnets only.")
 @command
-def deposit(settings: Settings, amount: str, timeout: float, account: int | None) -> None:
+def deposit(settings: Settings, amount: str, timeout: float, account: int | None, from_faucet: bool) -> None:
     """Move dollars from L1 into a new account, or into one that you own."""
     micros = parse_money(amount)
 
     async def action(wallet: Wallet) -> Report:
+        if from_faucet:
+            await wallet.take_play_money()
         done = await wallet.deposit(micros, account, timeout)
         return Report(
             {**msgspec.to_builtins(done), "amount_micros": str(micros)},
@@ -153,12 +152,14 @@ def order(settings: Settings, account: int | None, dry_run: bool, **given: Any) 
             "digest": "0x" + drafted.digest.hex(),
             "order_id": result.order_id,
             "status": result.status,
+            "reason": result.reason,
             "filled_lots": str(result.filled_lots),
             "filled": units_text(result.filled_lots, market.size_decimals),
             "fills": fills,
             "finality": "sequenced",
         }
-        shown = [f"{drafted.text}: {result.status} in slot {drafted.message.slot}, sequenced (the node's word)"]
+        status = f"{result.status} ({result.reason})" if result.reason else result.status
+        shown = [f"{drafted.text}: {status} in slot {drafted.message.slot}, sequenced (the node's word)"]
         shown += [f"  filled {fill['size']} at {fill['price']}" for fill in fills]
         return Report(fields, shown)
 

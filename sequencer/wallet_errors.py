@@ -1,4 +1,4 @@
-"""What can go wrong in a wallet: one class, one stable exit status, one line each."""
+"""What can go wrong in a wallet: one line, one name, one stable exit status (3: missing or wrong L1, as elsewhere)."""
 
 from typing import Any, ClassVar
 
@@ -31,21 +31,21 @@ class NodeUnreachable(WalletError):  # noqa: N818
 class L1Unreachable(WalletError):  # noqa: N818
     """No answer from the L1 node."""
 
-    status = 11
+    status = 3
     name = "L1_UNREACHABLE"
 
 
 class WrongChain(WalletError):  # noqa: N818
     """Node and L1 are of different chains, or the rollup is not the one that was asked for."""
 
-    status = 12
+    status = 3
     name = "WRONG_CHAIN"
 
 
 class NotGenuine(WalletError):  # noqa: N818
     """What stands on L1 is not the shipped code, or the node says something else than L1."""
 
-    status = 13
+    status = 3
     name = "NOT_GENUINE"
 
 

@@ -13,6 +13,7 @@ import msgspec
 import trio
 
 from l1_bridge.l1_client import L1Client
+from prover.settings import config_option
 from sequencer.api_client import NodeClient
 from sequencer.wallet import Wallet
 from sequencer.wallet_errors import WalletError, WrongPassword
@@ -152,7 +153,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         except WalletError as error:
             _fail(settings, error)
 
-    decorated: Callable[..., None] = run
+    decorated: Callable[..., None] = config_option(run)
     for option in reversed(_COMMON):
         decorated = option(decorated)
     return decorated

@@ -3,15 +3,15 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from l1_bridge import batch
-from l1_bridge.artifact import Artifact, ArtifactError
+from l1_bridge.artifact import ArtifactError
 from l1_bridge.hashing import keccak
 from l1_bridge.l1_client import L1Client, L1Error, L1Rejected
-from prover import operations
+from prover import deployment, operations
 from prover.genesis import name_and_decimals
 from prover.referee import FAMILIES, artifact
 from prover.stf import constants, containers, encoding
@@ -162,30 +162,19 @@ async def _examine(l1: L1Client, status: Status, cache: VerdictCache | None, exp
 
 
 async def _verify(l1: L1Client, location: Location) -> Venue:
-    bridge = batch.bridge_artifact()
-    rollup = location.rollup
-
-    async def ask(function: str) -> Any:
-        return bridge.decode_result(function, await l1.eth_call(rollup, bridge.encode_call(function)))
-
-    await _require_code(l1, rollup, bridge)
-    if await ask("DOMAIN_SEPARATOR") != operations.domain_separator(location.chain_id, rollup):
-        raise NotGenuine("the bridge's signing domain is not that of its own chain and address")
-    referee = bytes.fromhex((await ask("REFEREE"))[2:])
-    token = bytes.fromhex((await ask("TOKEN"))[2:])
-    # The family addresses are the referee's only immutables: a word each behind its code, in constructor order.
-    words = (await _require_code(l1, referee, artifact("FraudReferee")))[-32 * len(FAMILIES) :]
-    for index, family in enumerate(FAMILIES):
-        await _require_code(l1, words[32 * index + 12 : 32 * index + 32], artifact(family))
-    if not await l1.code(token):
-        raise NotGenuine(f"there is no token at {checksum_address(token)}")
-    answer = await l1.eth_call(rollup, bridge.encode_call("parameters"))
+    try:
+        found = await deployment.read(l1, location.rollup)
+    except deployment.WrongContracts as error:
+        raise NotGenuine(f"{error}; nothing is signed for it") from None
+    if not await l1.code(found.token):
+        raise NotGenuine(f"there is no token at {checksum_address(found.token)}")
+    answer = await l1.eth_call(location.rollup, batch.bridge_artifact().encode_call("parameters"))
     parameters = batch.decode_record(batch.Parameters, answer)
     globals = await _genesis_globals(l1, location)
     return Venue(
         location=location,
-        referee=referee,
-        token=token,
+        referee=found.referee,
+        token=found.token,
         window_seconds=parameters.window_seconds,
         minimum_deposit_micros=parameters.minimum_deposit_micros,
         posting_fee_micros=globals.posting_fee,
@@ -194,17 +183,6 @@ async def _verify(l1: L1Client, location: Location) -> Venue:
             for index, market in enumerate(globals.markets[: globals.market_count])
         ),
     )
-
-
-async def _require_code(l1: L1Client, address: bytes, shipped: Artifact) -> bytes:
-    code = await l1.code(address)
-    if not shipped.matches_runtime(code):
-        found = "other code" if code else "nothing"
-        raise NotGenuine(
-            f"at {checksum_address(address)} stands {found}, not the {shipped.name} that this wallet ships; "
-            "nothing is signed for it"
-        )
-    return code
 
 
 async def _genesis_globals(l1: L1Client, location: Location) -> containers.Globals:

@@ -1,0 +1,252 @@
+"""The whole life of a trader on the command line, against a real node and a real L1; and everything that can fail."""
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.sequencer.wallet_node import RunningNode, Shell, mode, running_node
+
+DOLLAR = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
+    """One venue for all tests of this file."""
+    with running_node(tmp_path_factory.mktemp("node")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def trader(node: RunningNode, tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """A wallet with play money and one account."""
+    shell = Shell(node, tmp_path_factory.mktemp("trader"))
+    shell.json("new", "--light-kdf")
+    shell.environment["CATENARY_WALLET_ACCOUNT"] = str(shell.json("deposit", "--amount", "5000", "--faucet")["account"])
+    return shell
+
+
+@pytest.fixture(scope="module")
+def other(node: RunningNode, tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """Somebody else's wallet with play money and one account."""
+    shell = Shell(node, tmp_path_factory.mktemp("other"))
+    shell.json("new", "--light-kdf")
+    shell.json("faucet")
+    shell.environment["CATENARY_WALLET_ACCOUNT"] = str(shell.json("deposit", "--amount", "5000")["account"])
+    return shell
+
+
+def own_account(shell: Shell) -> dict[str, Any]:
+    """The only account of a wallet as `positions` shows it."""
+    account: dict[str, Any] = shell.json("positions")["accounts"][0]
+    return account
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def oracle_price(shell: Shell, tenths: int = 1000) -> str:
+    """A price a few tenths of a percent from BTC's oracle price, on the grid."""
+    lines = shell.run("watch", "--updates", "1").stdout
+    text = next(line for line in lines.splitlines() if " BTC " in line and "ppm" in line)
+    price = float(text.split("│")[2])
+    return str(round(price * tenths / 1000))
+
+
+def test_the_life_of_an_order(trader: Shell, other: Shell) -> None:
+    fair = oracle_price(trader)
+    rested = trader.json("order", "--market", "btc", "--side", "buy", "--size", "0.01", "--price", fair, "--post-only")
+    assert (rested["status"], rested["filled_lots"], rested["finality"]) == ("resting", "0", "sequenced")
+    second = trader.json("order", "--market", "BTC", "--side", "buy", "--size", "0.02", "--price", oracle_price(trader, 990))
+    assert second["slot"] == rested["slot"] + 1
+    signed = trader.json("orders")
+    assert [entry["status"] for entry in signed["signatures"][-2:]] == ["resting", "resting"]
+    assert int(signed["open_exposure_micros"]) == sum(
+        int(entry["value_micros"]) for entry in signed["signatures"] if entry["status"] == "resting"
+    )
+    sold = other.json(
+        "order", "--market", "0", "--side", "sell", "--size", "0.010", "--price", fair, "--time-in-force", "ioc"
+    )
+    assert (sold["status"], sold["filled"], sold["fills"][0]["price"]) == ("filled", "0.01", fair)
+    assert [position["size"] for position in own_account(trader)["positions"]] == ["0.01"]
+    assert [position["size"] for position in own_account(other)["positions"]] == ["-0.01"]
+    trader.json("cancel", "--slot", str(second["slot"]))
+    assert own_account(trader)["open_orders"] == []
+    statuses = {entry["digest"]: entry["status"] for entry in trader.json("orders")["signatures"]}
+    assert statuses[second["digest"]] == "cancelled"
+
+
+def test_cancel_all_reaches_every_order(other: Shell) -> None:
+    low = oracle_price(other, 970)
+    for _ in range(2):
+        other.json("order", "--market", "BTC", "--side", "buy", "--size", "0.001", "--price", low)
+    assert len(own_account(other)["open_orders"]) == 2
+    other.json("cancel", "--all")
+    assert own_account(other)["open_orders"] == []
+    # The floor that it leaves behind does not stop the next order of the same millisecond.
+    again = other.json("order", "--market", "BTC", "--side", "buy", "--size", "0.001", "--price", low, "--expires", "1m")
+    assert again["status"] == "resting"
+    other.json("cancel", "--all")
+
+
+def test_a_trigger_waits_and_a_dry_run_signs_nothing(trader: Shell) -> None:
+    base = ["order", "--market", "ETH", "--side", "buy", "--size", "0.1", "--price", "3000"]
+    before = len(trader.json("orders")["signatures"])
+    dry = trader.json(*base, "--dry-run", password="wrong")
+    assert dry["typed_data"]["message"]["size_lots"] == 1_000
+    assert dry["typed_data"]["message"]["limit_price_ticks"] == 300_000
+    assert len(trader.json("orders")["signatures"]) == before
+    armed = trader.json(*base, "--trigger-below", "1000.25", "--slot", "200")
+    assert (armed["status"], armed["slot"]) == ("armed", 200)
+    trader.json("cancel", "--slot", "200")
+    line, _ = trader.fails(14, *base, "--reduce-only")
+    assert "REDUCE_ONLY" in line
+
+
+def test_money_goes_home(trader: Shell, node: RunningNode) -> None:
+    first = int(trader.environment["CATENARY_WALLET_ACCOUNT"] or 0)
+    isolated = trader.json("deposit", "--amount", "10")["account"]
+    trader.json("transfer", "--amount", "25.5", "--to-account", str(isolated))
+    assert trader.json("positions", account=str(isolated))["accounts"][0]["collateral_micros"] == str(35_500_000)
+    topped = trader.json("deposit", "--amount", "4.5", "--account", str(isolated))
+    assert topped["account"] == isolated
+    line, _ = trader.fails(2, "withdraw", "--amount", "1", account=None)
+    assert f"accounts {first}, {isolated}: name one" in line
+
+    recipient = "0x" + "ab" * 20
+    withdrawn = trader.json("withdraw", "--amount", "40", "--recipient", recipient, account=str(isolated))
+    index = str(withdrawn["withdrawal_index"])
+    line, _ = trader.fails(20, "claim", index)
+    paid = trader.json("claim", index, "--wait", "--timeout", "60")
+    assert (paid["recipient"].lower(), paid["amount_micros"]) == (recipient, str(40 * DOLLAR))
+    assert paid["gas_used"] < 175_000
+    line, summary = trader.fails(15, "claim", index)
+    assert "has been paid already" in line
+    assert summary["error"] == "L1_REFUSED"
+
+    posted = trader.json("positions", account=str(isolated))["accounts"][0]["posted"]
+    assert posted["collateral_micros"] == "0"
+    assert posted["batch"] >= paid["batch"]
+
+
+def test_watch_follows_in_both_fashions(trader: Shell) -> None:
+    result = trader.run("watch", "--updates", "2", "--json")
+    assert result.exit_code == 0
+    updates = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [update.get("finality") for update in updates] == ["sequenced", "sequenced", None]
+    shown = trader.run("watch", "--updates", "1")
+    assert "margin" not in shown.stderr
+    assert "equity" in shown.stdout
+    assert "(the node's word)" in shown.stdout
+
+
+def test_a_keystore_is_private_and_never_overwritten(node: RunningNode, tmp_path: Path) -> None:
+    shell = Shell(node, tmp_path / "wallets")
+    made = shell.json("new", "--light-kdf", "--keystore", "second")
+    path = Path(made["keystore"])
+    assert path == tmp_path / "wallets" / "second.json"
+    assert mode(path) == 0o600
+    content = path.read_bytes()
+    assert json.loads(content)["version"] == 3
+    assert json.loads(content)["crypto"]["kdf"] == "scrypt"
+    _, summary = shell.fails(19, "new", "--light-kdf", "--keystore", str(path))
+    assert summary["error"] == "KEYSTORE_EXISTS"
+    assert path.read_bytes() == content
+    assert shell.json("address", keystore="second", password=None)["address"] == made["address"]
+
+
+def test_passwords_come_from_file_or_prompt(node: RunningNode, tmp_path: Path) -> None:
+    shell = Shell(node, tmp_path)
+    password_file = tmp_path / "password"
+    password_file.write_text("from a file\nsecond line\n")
+    result = shell.run("new", "--light-kdf", typed="typed\ntyped\n", password=None)
+    assert result.exit_code == 0, result.stderr
+    mistyped = shell.run("new", "--light-kdf", "--keystore", "other", typed="typed\ntipped\n", password=None)
+    assert mistyped.exit_code == 17
+    assert not (tmp_path / "other.json").exists()
+    shell.json("new", "--light-kdf", "--keystore", "third", "--password-file", str(password_file))
+    deposit = ("deposit", "--amount", "5")
+    # Right passwords get as far as the lack of money, wrong ones do not.
+    shell.fails(16, *deposit, password="typed")
+    shell.fails(17, *deposit, password="Typed")
+    shell.fails(17, *deposit, password="")
+    shell.fails(16, *deposit, keystore="third", password_file=str(password_file))
+    shell.fails(17, *deposit, keystore="third", password_file=str(tmp_path / "missing"))
+    _, summary = shell.fails(18, *deposit, keystore="fourth")
+    assert summary["error"] == "KEYSTORE_MISSING"
+    (tmp_path / "broken.json").write_text('{"version": 3}')
+    shell.fails(18, *deposit, keystore="broken")
+
+
+def test_what_cannot_be_reached_is_said_in_one_line(trader: Shell) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    order = ("order", "--market", "BTC", "--side", "buy", "--size", "0.01", "--price", "1000")
+    line, summary = trader.fails(10, *order, node_url=nowhere)
+    assert nowhere in line
+    assert summary["error"] == "NODE_UNREACHABLE"
+    line, summary = trader.fails(3, *order, l1_rpc_url=nowhere)
+    assert nowhere in line
+    assert summary["error"] == "L1_UNREACHABLE"
+    # The L1 is no node, and the node is no L1.
+    trader.fails(14, *order, node_url=trader.environment["CATENARY_WALLET_L1_RPC_URL"])
+    trader.fails(3, *order, l1_rpc_url=trader.environment["CATENARY_WALLET_NODE_URL"])
+    line, summary = trader.fails(3, *order, rollup_address="0x" + "77" * 20)
+    assert summary["error"] == "WRONG_CHAIN"
+    # Looking needs no L1, but says so.
+    result = trader.run("positions", l1_rpc_url=nowhere)
+    assert result.exit_code == 0
+    assert "warning: nothing here is checked against L1" in result.stderr
+    assert "posted: not proven" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"--size": "0.000001"}, "the smallest step is 0.00001 BTC"),
+        ({"--price": "60000.25"}, "the smallest step is 0.1 dollars"),
+        ({"--size": "0"}, "is zero"),
+        ({"--size": "-1"}, "is not a decimal number"),
+        ({"--price": "6e4"}, "is not a decimal number"),
+        ({"--market": "DOGE"}, "there are BTC, ETH, SOL"),
+        ({"--expires": "25h"}, "may live 86400 s at most"),
+        ({"--expires": "11s", "--time-in-force": "ioc"}, "may live 10 s at most"),
+        ({"--expires": "soon"}, "is not a duration"),
+        ({"--trigger-above": "1", "--trigger-below": "2"}, "one trigger"),
+    ],
+)
+def test_bad_input_names_what_is_wrong(trader: Shell, changes: dict[str, str], sentence: str) -> None:
+    given = {"--market": "BTC", "--side": "buy", "--size": "0.01", "--price": "60000", **changes}
+    line, summary = trader.fails(2, "order", *(part for option in given.items() for part in option))
+    assert sentence in line
+    assert summary["error"] == "BAD_INPUT"
+
+
+def test_rejections_carry_the_laws_name(trader: Shell, other: Shell) -> None:
+    line, summary = trader.fails(14, "withdraw", "--amount", "9999999")
+    assert "COLLATERAL: The amount is more than the account's collateral." in line
+    assert summary["code"] == -33_031
+    line, summary = trader.fails(14, "withdraw", "--amount", "1", account=other.environment["CATENARY_WALLET_ACCOUNT"])
+    assert "BAD_SIGNATURE" in line
+    assert summary["recovered"] == trader.json("address")["address"].lower()
+    assert summary["expected_owner"] == other.json("address")["address"].lower()
+    assert summary["digest"] in line
+    statuses = [entry["status"] for entry in trader.json("orders")["signatures"]]
+    assert statuses[-2:] == ["refused", "refused"]
+    line, _ = trader.fails(14, "order", "--market", "BTC", "--side", "buy", "--size", "0.00001", "--price", "60000")
+    assert "TOO_SMALL" in line
+
+
+def test_deposits_need_money_and_a_minimum(trader: Shell) -> None:
+    line, summary = trader.fails(16, "deposit", "--amount", "100000000")
+    assert summary["error"] == "INSUFFICIENT_FUNDS"
+    assert "$100,000,000.00 are needed on L1" in line
+    line, _ = trader.fails(2, "deposit", "--amount", "0.5")
+    assert "$1.00 at least" in line

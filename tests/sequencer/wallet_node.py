@@ -1,0 +1,89 @@
+"""A real node with its own L1 as a process, and the command line of a wallet against it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from prover.cli import cli
+
+ROOT = Path(__file__).parents[2]
+WINDOW_SECONDS = 3
+STOP_SECONDS = 20
+
+
+class RunningNode:
+    """Where the node, its L1 and its rollup are."""
+
+    def __init__(self, ready: dict[str, Any]) -> None:
+        self.url: str = ready["url"]
+        self.l1_url: str = ready["l1_rpc_url"]
+        self.rollup: str = ready["rollup_address"]
+
+
+@contextmanager
+def running_node(datadir: Path) -> Iterator[RunningNode]:
+    """`catenary node` with an embedded L1 on free ports, stopped at the end."""
+    options = ["--datadir", str(datadir), "--port", "0", "--l1-port", "0", "--window", str(WINDOW_SECONDS)]
+    options += ["--seal-seconds", "0.2", "--poll-interval", "0.5", "--json", "--log-level", "error"]
+    command = [sys.executable, "-c", "from prover.cli import main; main()", "node", *options]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        ready = process.stdout.readline()
+        assert ready, f"the node ended with {process.wait(STOP_SECONDS)}"
+        yield RunningNode(json.loads(ready))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(STOP_SECONDS)
+        process.stdout.close()
+
+
+class Shell:
+    """One trader's command line: `catenary wallet` with the environment of that trader."""
+
+    def __init__(self, node: RunningNode, directory: Path, password: str = "correct horse") -> None:
+        self.directory = directory
+        self.environment: dict[str, str | None] = {
+            "CATENARY_WALLET_NODE_URL": node.url,
+            "CATENARY_WALLET_L1_RPC_URL": node.l1_url,
+            "CATENARY_WALLET_DIR": str(directory),
+            "CATENARY_WALLET_PASSWORD": password,
+            "CATENARY_WALLET_POLL_INTERVAL": "0.1",
+        }
+
+    def run(self, *arguments: str, typed: str | None = None, **environment: str | None) -> Result:
+        """One command; `environment` by the last part of its name, None to unset."""
+        changed = {f"CATENARY_WALLET_{name.upper()}": value for name, value in environment.items()}
+        return CliRunner().invoke(cli, ["wallet", *arguments], input=typed, env={**self.environment, **changed})
+
+    def json(self, *arguments: str, **environment: str | None) -> dict[str, Any]:
+        """The summary of a command that succeeds."""
+        result = self.run(*arguments, "--json", **environment)
+        assert result.exit_code == 0, (arguments, result.stderr)
+        summary: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+        assert summary["ok"] is True
+        return summary
+
+    def fails(self, status: int, *arguments: str, **environment: str | None) -> tuple[str, dict[str, Any]]:
+        """The one line on stderr and the summary of a command that fails with a status."""
+        result = self.run(*arguments, "--json", **environment)
+        assert result.exit_code == status, (arguments, result.exit_code, result.stderr, result.exception)
+        lines = [line for line in result.stderr.splitlines() if not line.startswith("warning: ")]
+        assert len(lines) == 1, result.stderr
+        assert lines[0].startswith("error: ")
+        summary: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+        assert summary["ok"] is False
+        return lines[0], summary
+
+
+def mode(path: Path) -> int:
+    """The permission bits of a file."""
+    return os.stat(path).st_mode & 0o777
