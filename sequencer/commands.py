@@ -1,9 +1,11 @@
 """The venue's commands, imported when one of them is asked for."""
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 import trio
 
 from l1_bridge.l1_client import Signer
@@ -32,7 +34,7 @@ DEFAULT_DATADIR = Path("~/.catenary/node")
 
 def register(group: click.Group) -> None:
     """Adds the venue's commands to the command `catenary`."""
-    for command in (node, wallet_commands.wallet):
+    for command in (node, wallet_commands.wallet, demo):
         group.add_command(command)
 
 
@@ -54,6 +56,7 @@ def register(group: click.Group) -> None:
 @click.option("--poll-interval", type=click.FloatRange(0.05, 600), default=5.0, show_default=True, help="Post every.")
 @click.option("--oracle-seed", type=int, default=0, show_default=True, help="Seed of the simulated devnet prices.")
 @click.option("--no-oracle", is_flag=True, help="Simulate no prices: signed ticks come from elsewhere.")
+@click.option("--no-maker", is_flag=True, help="No devnet market maker: the book is empty until somebody quotes.")
 @key_options
 @output_options
 @config_option
@@ -69,6 +72,7 @@ def node(
     poll_interval: float,
     oracle_seed: int,
     no_oracle: bool,
+    no_maker: bool,
     keystore: Path | None,
     password_file: Path | None,
     development_key: int,
@@ -97,8 +101,50 @@ def node(
         seal_seconds=seal_seconds,
         post_seconds=poll_interval,
         window_seconds=window_seconds,
+        development_key=development_key if _is_given("development_key") else 0,
+        is_maker_running=not no_maker,
     )
     run(output, lambda: serve(config, output))
+
+
+def _is_given(name: str) -> bool:
+    source = click.get_current_context().get_parameter_source(name)
+    return source is not click.core.ParameterSource.DEFAULT
+
+
+@click.command()
+@click.option(
+    "--datadir", type=click.Path(path_type=Path), help="Where it keeps everything; a temporary one if not given."
+)
+@click.option("--l1-rpc-url", default="", help="Play on this devnet L1, such as anvil, and not on an embedded one.")
+@click.option("--keep", is_flag=True, help="Leave L1 and node up at the end.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of traders and prices.")
+@click.option("--window", "window_seconds", type=click.IntRange(10), default=20, show_default=True, help="Seconds.")
+@output_options
+@config_option
+def demo(
+    datadir: Path | None, l1_rpc_url: str, keep: bool, seed: int, window_seconds: int, json: bool, log_level: str
+) -> None:
+    """Play the whole story: trade, a lying sequencer, the proof, a new sequencer, the claim, rebuilt from L1."""
+    from sequencer import demo as demo_module
+
+    configure_logging(log_level, json)
+    output = Output(json)
+
+    async def story(directory: Path) -> bool:
+        config = demo_module.DemoConfig(directory, l1_rpc_url, keep, seed, window_seconds)
+        async with until_signal():
+            summary = await demo_module.play(config, output)
+            title = "Nobody lost a cent" if summary.held else "The promise did NOT hold"
+            output.summary(title, msgspec.structs.asdict(summary), good=summary.held)
+            return summary.held
+        raise CommandFailed("Stopped before the end.")
+
+    if datadir is not None:
+        run(output, lambda: story(datadir.expanduser()))
+        return
+    with tempfile.TemporaryDirectory(prefix="catenary-demo-") as temporary:
+        run(output, lambda: story(Path(temporary)))
 
 
 async def serve(config: "NodeConfig", output: Output) -> bool:
@@ -119,7 +165,8 @@ async def serve(config: "NodeConfig", output: Output) -> bool:
                         "",
                         "Three lines to your first trade (in another terminal):",
                         f"  .venv/bin/catenary wallet new {flags}".rstrip(),
-                        f"  .venv/bin/catenary wallet deposit --amount 5000 --faucet {flags}".rstrip(),
+                        f"  .venv/bin/catenary wallet faucet {flags} && .venv/bin/catenary wallet deposit "
+                        f"--amount 5000 {flags}".rstrip(),
                         "  .venv/bin/catenary wallet order --market BTC --side buy --size 0.01 --price 70000 "
                         f"--time-in-force ioc {flags}".rstrip(),
                         "",

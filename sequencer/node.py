@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from l1_bridge import batch
 from l1_bridge.artifact import ArtifactError
+from l1_bridge.hashing import keccak
 from l1_bridge.l1_client import Applied, L1Client, L1Error, Reverted, Signer, development_key
 from prover.deployment import DEVNET_PARAMETERS, Deployment, WrongContracts, deploy, read
 from prover.genesis import genesis_bytes, name_and_decimals
@@ -28,6 +29,7 @@ from prover.state.store import StoreUnavailable
 from prover.stf import codes, constants
 from sequencer.api.jsonrpc import Registry
 from sequencer.api.server import ApiConfig, Server
+from sequencer.api_client import NodeClient
 from sequencer.engine import Engine
 from sequencer.journal import Journal, JournalError
 from sequencer.journal import Limits as JournalLimits
@@ -35,10 +37,14 @@ from sequencer.methods import Methods
 from sequencer.mirror import Mirror
 from sequencer.oracle import DEVNET_QUORUM, SimulatedPrices, devnet_signer_keys, signed_tick
 from sequencer.poster import Poster, SeatTaken
+from sequencer.trader import Trader, fund, make_markets
 from sequencer.venue import Venue
+from sequencer.wallet_errors import WalletError
 
 DEVNET_CHAIN_ID: Final = 31_337
 _STARTUP_SECONDS: Final = 60.0
+_MAKER_KEY: Final = 9
+_MAKER_DEPOSIT_MICROS: Final = 1_000_000 * 10**6
 
 
 class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +57,8 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     rollup_address: bytes = b""
     is_deploy_allowed: bool = False
     operator: Signer | None = None
+    development_key: int = 0
+    is_maker_running: bool = True
     is_oracle_simulated: bool = True
     oracle_seed: int = 0
     seal_seconds: float = 1.0
@@ -91,7 +99,7 @@ async def run(config: NodeConfig, *, task_status: trio.TaskStatus[Running] = tri
         if operator is None:
             if chain_id != DEVNET_CHAIN_ID:
                 raise CannotStart(f"On chain {chain_id} the node needs --keystore: it has no development keys there.")
-            operator = development_key(0)
+            operator = development_key(config.development_key)
         deployment = await _deployment(config, client, operator, chain_id, is_embedded)
         engine = _open_engine(config, deployment)
         genesis = _recorded(config.datadir)["genesis"]
@@ -133,6 +141,8 @@ async def run(config: NodeConfig, *, task_status: trio.TaskStatus[Running] = tri
             if config.is_oracle_simulated and chain_id == DEVNET_CHAIN_ID:
                 await nursery.start(simulate_oracle, venue, deployment.domain, config.oracle_seed)
             methods.is_ready = True
+            if config.is_maker_running and chain_id == DEVNET_CHAIN_ID:
+                nursery.start_soon(run_maker, client, deployment, url)
             log.info("node.ready", url=url, l1=l1_url, rollup="0x" + deployment.bridge.hex())
             task_status.started(Running(url, l1_url, deployment, engine, venue, mirror, poster))
             try:
@@ -402,6 +412,26 @@ async def simulate_oracle(
             is_started = True
             task_status.started()
         await trio.sleep((constants.TICK_STEP - (venue.now_ms() % constants.TICK_STEP) + 20) / 1_000)
+
+
+async def run_maker(client: L1Client, deployment: Deployment, url: str) -> None:
+    """Devnets only: somebody to trade with. Its account is opened by the first run and used by all."""
+    log = structlog.get_logger("maker")
+    trader = Trader(keccak(b"catenary devnet market maker"), deployment.domain, wall_clock_ms)
+    async with NodeClient(url) as api:
+        try:
+            accounts = await api.accounts(trader.address)
+            if not accounts:
+                payer = development_key(_MAKER_KEY)
+                deposits = [(trader.address, _MAKER_DEPOSIT_MICROS)]
+                await fund(client, payer, deployment.token, deployment.bridge, deposits)
+                while not (accounts := await api.accounts(trader.address)):
+                    await trio.sleep(0.5)
+        except (WalletError, L1Error) as error:
+            log.warning("maker.gave_up", error=str(error))
+            return
+        trader.account = accounts[0]
+        await make_markets(trader, api)
 
 
 def _register_gauges(collectors: CollectorRegistry, venue: Venue, mirror: Mirror) -> None:
