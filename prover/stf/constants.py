@@ -77,21 +77,23 @@ TICK_MARKET_LENGTH: Final = 9
 ORDER_LENGTH: Final = 113
 FILL_LENGTH: Final = 10
 
+# Measured worst cases (python -m tests.soak worst), with the leaves that the operation brings and all their siblings.
 DEPOSIT_WEIGHT: Final = 80
 WITHDRAW_WEIGHT: Final = 140
-TRANSFER_WEIGHT: Final = 170
-CANCEL_WEIGHT: Final = 80
-CANCEL_ALL_WEIGHT: Final = 70
-TICK_WEIGHT: Final = 160
-ORDER_WEIGHT: Final = 70
-FILL_WEIGHT: Final = 40
+TRANSFER_WEIGHT: Final = 190
+CANCEL_WEIGHT: Final = 90
+CANCEL_ALL_WEIGHT: Final = 80
+TICK_WEIGHT: Final = 600
+ORDER_WEIGHT: Final = 100
+FILL_WEIGHT: Final = 95
 
 # Chunk
 TIMESTAMP_LENGTH: Final = 6
 MAX_CHUNK_BYTES: Final = 8_192
 # The shortest operation is a tick of no signer, 9 bytes: (8_192 - 6) // 9 whole ones, and one that is cut off.
 MAX_OPERATIONS: Final = 910
-MAX_WEIGHT: Final = 9_000
+# 10,000,000 gas of a proof, less 700,000 for an empty chunk and 1,300,000 for operations that are FULL.
+MAX_WEIGHT: Final = 8_000
 MAX_ORDERS: Final = 48
 MAX_ACCOUNT_REFERENCES: Final = 48
 MAX_SLOT_REFERENCES: Final = 48

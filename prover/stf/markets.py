@@ -23,7 +23,7 @@ def median(reports: list[int256], count: int256) -> int256:
             break
         value: int256 = ranked[i]
         place: int256 = i
-        for j in range(constants.SIGNERS):
+        for j in range(constants.SIGNERS):  # noqa: B007  (Vyper's loop)
             if place == 0 or ranked[place - 1] <= value:
                 break
             ranked[place] = ranked[place - 1]

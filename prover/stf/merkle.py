@@ -27,7 +27,7 @@ def frontier_root(frontier: list[bytes32], count: int256) -> bytes32:
     node: bytes32 = containers.NO_HASH
     rest: int256 = count
     for level in range(constants.WITHDRAWAL_LEVELS):
-        if rest % 2 == 1:
+        if rest % 2 == 1:  # noqa: SIM108  (Vyper's text)
             node = parent(frontier[level], node)
         else:
             node = parent(node, containers.NO_HASH)
