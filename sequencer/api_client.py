@@ -3,6 +3,7 @@
 import itertools
 import ssl
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -209,13 +210,15 @@ class NodeClient:
     Nothing is sent twice by itself: whether an unanswered operation was applied must be asked, not guessed.
     """
 
-    def __init__(self, url: str, *, timeout_seconds: float = 30.0) -> None:
+    def __init__(
+        self, url: str, *, timeout_seconds: float = 30.0, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
         self.url = url
         self._timeout_seconds = timeout_seconds
         self._request_ids = itertools.count(1)
         # Plain HTTP needs no certificate store, which is slow to load; proxies of the environment are not for the node.
         verify: bool | ssl.SSLContext = url.startswith("https:")
-        self._http = httpx.AsyncClient(trust_env=False, verify=verify)
+        self._http = httpx.AsyncClient(trust_env=False, verify=verify, transport=transport)
 
     async def __aenter__(self) -> Self:
         return self
@@ -252,9 +255,12 @@ class NodeClient:
 
     async def _post_once(self, content: bytes) -> Any:
         headers = {"Content-Type": "application/json"}
-        async with self._http.stream("POST", self.url, content=content, headers=headers, timeout=None) as response:
-            body = bytearray()
-            async for piece in response.aiter_bytes():
+        body = bytearray()
+        async with (
+            self._http.stream("POST", self.url, content=content, headers=headers, timeout=None) as response,
+            aclosing(response.aiter_bytes()) as pieces,
+        ):
+            async for piece in pieces:
                 body += piece
                 if len(body) > _ANSWER_LIMIT_BYTES:
                     raise NodeUnreachable(f"the answer of {self.url} is larger than {_ANSWER_LIMIT_BYTES} bytes")

@@ -1,21 +1,25 @@
-"""A real node with its own L1 as a process, and the command line of a wallet against it."""
+"""A real node on a real L1 as processes, and the command line of a wallet against them."""
 
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import IO, Any
 
 from click.testing import CliRunner, Result
 
 from prover.cli import cli
+from tests.l1_bridge.l1_nodes import ANVIL, anvil
 
 ROOT = Path(__file__).parents[2]
 WINDOW_SECONDS = 3
+BLOCK_SECONDS = 0.2
 STOP_SECONDS = 20
 
 
@@ -28,22 +32,35 @@ class RunningNode:
         self.rollup: str = ready["rollup_address"]
 
 
+def _drain(stream: IO[str]) -> None:
+    """Reads on, so that a talkative L1 never waits for a full pipe."""
+    with suppress(ValueError):
+        deque(stream, maxlen=0)
+
+
 @contextmanager
 def running_node(datadir: Path) -> Iterator[RunningNode]:
-    """`catenary node` with an embedded L1 on free ports, stopped at the end."""
-    options = ["--datadir", str(datadir), "--port", "0", "--l1-port", "0", "--window", str(WINDOW_SECONDS)]
-    options += ["--seal-seconds", "0.2", "--poll-interval", "0.5", "--json", "--log-level", "error"]
-    command = [sys.executable, "-c", "from prover.cli import main; main()", "node", *options]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        ready = process.stdout.readline()
-        assert ready, f"the node ended with {process.wait(STOP_SECONDS)}"
-        yield RunningNode(json.loads(ready))
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(STOP_SECONDS)
-        process.stdout.close()
+    """`catenary node` on free ports, stopped at the end; on anvil with fast blocks, else on the embedded L1."""
+    with ExitStack() as stack:
+        options = ["--datadir", str(datadir), "--port", "0", "--window", str(WINDOW_SECONDS), "--json"]
+        options += ["--seal-seconds", "0.2", "--poll-interval", "0.3", "--log-level", "error"]
+        if ANVIL.exists():
+            l1 = stack.enter_context(anvil("--block-time", str(BLOCK_SECONDS)))
+            Thread(target=_drain, args=(l1.process.stdout,), daemon=True).start()
+            options += ["--l1-rpc-url", l1.url, "--deploy"]
+        else:
+            options += ["--l1-port", "0"]
+        command = [sys.executable, "-c", "from prover.cli import main; main()", "node", *options]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        try:
+            ready = process.stdout.readline()
+            assert ready, f"the node ended with {process.wait(STOP_SECONDS)}"
+            yield RunningNode(json.loads(ready))
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(STOP_SECONDS)
+            process.stdout.close()
 
 
 class Shell:
