@@ -72,12 +72,10 @@ def prove(tree: StateTree, leaf_indices: Sequence[int]) -> bytes:
     for height, index in zip(_heights(leaf_indices), leaf_indices, strict=True):
         mask = 0
         siblings: list[bytes] = []
-        for level in range(height - 1):
+        for level, sibling in enumerate(tree.siblings(index, height - 1)):
             if stack and stack[-1] == level:
                 stack.pop()
-                continue
-            sibling = tree.sibling(level, index >> level)
-            if sibling != ZERO_HASH:
+            elif sibling != ZERO_HASH:
                 mask |= 1 << level
                 siblings.append(sibling)
         stack.append(height - 1)

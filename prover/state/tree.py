@@ -32,6 +32,8 @@ _SLOTS: Final = 1 << SLOT_BITS
 _SLOT_MASK: Final = _SLOTS - 1
 _LOW_BITS: Final = 4
 _LOW_SLOTS: Final = 1 << _LOW_BITS
+# Accounts whose folded slots are remembered, about 500 bytes each: a proof reads what the last update hashed.
+_FOLDED_LIMIT: Final = 1 << 14
 # Bounds what sorting and grouping hold besides the tree itself while it is filled from a store.
 _BULK_LEAVES: Final = 1 << 16
 
@@ -55,6 +57,8 @@ class StateTree:
         self._top: list[bytes] = [ZERO_HASH] * (2 * _PAGE_SIZE)
         # account -> (256 >> level) + index within the account -> node, non-empty nodes over slots 16..255 only.
         self._high: dict[int, dict[int, bytes]] = {}
+        # account -> packed nodes over slots 0..15 on levels 0 (its row) to 4.
+        self._folded: dict[int, list[bytes]] = {}
         rest = iter(leaves)
         while bulk := dict(islice(rest, _BULK_LEAVES)):
             self.update(bulk)
@@ -106,7 +110,35 @@ class StateTree:
 
     def path(self, leaf_index: int) -> list[bytes]:
         """The 32 siblings from the leaf up to below the root."""
-        return [self.sibling(level, leaf_index >> level) for level in range(DEPTH)]
+        return self.siblings(leaf_index, DEPTH)
+
+    def siblings(self, leaf_index: int, stop: int) -> list[bytes]:
+        """The siblings beside the path of a leaf on the levels 0 to stop - 1."""
+        account, slot = leaf_index >> SLOT_BITS, leaf_index & _SLOT_MASK
+        page = self._pages.get(account >> _PAGE_BITS)
+        if page is None:
+            return [self.sibling(level, leaf_index >> level) for level in range(stop)]
+        row = page.rows[account & _PAGE_MASK]
+        folded = self._fold_row(account, row)
+        high = self._high.get(account, {})
+        found: list[bytes] = []
+        for level in range(min(stop, SLOT_BITS)):
+            index = slot >> level ^ 1
+            if index < _LOW_SLOTS >> level:
+                found.append(folded[level][index * _HASH_BYTES : (index + 1) * _HASH_BYTES] or ZERO_HASH)
+            elif index != 0:
+                found.append(high.get((_SLOTS >> level) + index, ZERO_HASH))
+            else:
+                found.append(self._slot_node(row, account, level, index))
+        for nodes, index, first, last in (
+            (page.nodes, account & _PAGE_MASK, SLOT_BITS, _PAGE_LEVEL),
+            (self._top, account >> _PAGE_BITS, _PAGE_LEVEL, DEPTH),
+        ):
+            k = _PAGE_SIZE + index
+            for _ in range(first, min(stop, last)):
+                found.append(nodes[k ^ 1])
+                k >>= 1
+        return found
 
     def _set_slots(self, account: int, slots: list[tuple[int, bytes]]) -> bytes:
         page = self._pages.get(account >> _PAGE_BITS)
@@ -147,11 +179,20 @@ class StateTree:
         if index != 0 and index >= _LOW_SLOTS >> level:
             return high.get((_SLOTS >> level) + index, ZERO_HASH)
         low_level = min(level, _LOW_BITS)
-        node = _fold(row, low_level)[index * _HASH_BYTES : (index + 1) * _HASH_BYTES] or ZERO_HASH
+        packed = self._fold_row(account, row)[low_level]
+        node = packed[index * _HASH_BYTES : (index + 1) * _HASH_BYTES] or ZERO_HASH
         for climbed in range(low_level, level):
             pair = node + high.get((_SLOTS >> climbed) + 1, ZERO_HASH)
             node = keccak(pair) if pair != _ZERO_PAIR else ZERO_HASH
         return node
+
+    def _fold_row(self, account: int, row: bytes) -> list[bytes]:
+        folded = self._folded.get(account)
+        if folded is None or folded[0] is not row:
+            if len(self._folded) >= _FOLDED_LIMIT:
+                self._folded.clear()
+            folded = self._folded[account] = _fold(row)
+        return folded
 
     def _climb_account(self, account: int, node: bytes, stop: int) -> None:
         page_index = account >> _PAGE_BITS
@@ -171,17 +212,16 @@ def _climb(nodes: list[bytes], index: int, node: bytes, stop: int) -> bytes:
     return node
 
 
-def _fold(row: bytes, levels: int) -> bytes:
-    """Packed nodes `levels` above a packed row of leaves."""
-    for _ in range(levels):
+def _fold(row: bytes) -> list[bytes]:
+    """Packed nodes over a packed row of leaves, on the levels 0 to 4."""
+    folded = [row]
+    for _ in range(_LOW_BITS):
         if len(row) & _HASH_BYTES:
             row += ZERO_HASH
-        if len(row) == len(_ZERO_PAIR):
-            row = keccak(row) if row != _ZERO_PAIR else ZERO_HASH
-        else:
-            pairs = [row[start : start + 64] for start in range(0, len(row), 64)]
-            row = b"".join([keccak(pair) if pair != _ZERO_PAIR else ZERO_HASH for pair in pairs])
-    return row
+        pairs = [row[start : start + 64] for start in range(0, len(row), 64)]
+        row = b"".join([keccak(pair) if pair != _ZERO_PAIR else ZERO_HASH for pair in pairs])
+        folded.append(row)
+    return folded
 
 
 def _replace(row: bytes, start: int, leaf: bytes) -> bytes:
