@@ -35,6 +35,7 @@ class Campaign:
         self.chunks = 0
         self.mismatches = 0
         self.unexpected: set[tuple[int, int]] = set()
+        self.last: venue.Outcome
         self.recovered: dict[tuple[bytes, int, int, int], bytes] = {}
 
     def recover(self, digest: bytes, v: int, r: int, s: int) -> bytes:
@@ -137,7 +138,7 @@ class Campaign:
         return whole[: rng.choice([1, len(whole) - 1, rng.randrange(1, len(whole))])]
 
     def compare(self, world: World, body: bytes) -> None:
-        outcome = venue.Outcome(world.state, body, self.recover)
+        outcome = self.last = venue.Outcome(world.state, body, self.recover)
         self.chunks += 1
         tags = venue.tags_of(body)
         assert len(tags) == len(outcome.codes)

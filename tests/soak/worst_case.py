@@ -274,7 +274,9 @@ def kinds() -> dict[int, dict[str, int]]:
 
 def flood(body_bytes: int) -> list[bytes]:
     """What fills the rest of a body at no weight: the shortest operation, FULL or not."""
-    return [operations.tick_bytes(0x1111_1111_1111, 0xEE, [])] * ((constants.MAX_CHUNK_BYTES - body_bytes) // constants.TICK_HEAD_LENGTH)
+    return [operations.tick_bytes(0x1111_1111_1111, 0xEE, [])] * (
+        (constants.MAX_CHUNK_BYTES - body_bytes) // constants.TICK_HEAD_LENGTH
+    )
 
 
 def full(dense: Dense, first: list[bytes], then: list[bytes]) -> list[bytes]:

@@ -1,0 +1,32 @@
+"""Writes the golden vectors, or checks them: python -m tests.vectors [--check] [--to DIR]."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from tests.vectors.generate import FILES
+
+HERE = Path(__file__).parent
+
+
+def main() -> int:
+    """Exit code 1 when --check finds a file that differs."""
+    parser = argparse.ArgumentParser(prog="python -m tests.vectors", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare, write nothing")
+    parser.add_argument("--to", type=Path, default=HERE, help="another directory")
+    options = parser.parse_args()
+    stale = False
+    for name, make in FILES.items():
+        text = json.dumps(make(), indent=1) + "\n"
+        path = options.to / name
+        if not options.check:
+            path.write_text(text)
+        elif not path.exists() or path.read_text() != text:
+            print(f"{name}: not what the law gives, run python -m tests.vectors", file=sys.stderr)
+            stale = True
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

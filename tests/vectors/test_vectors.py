@@ -1,0 +1,256 @@
+"""The golden vectors against both twins, each read from the files alone."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import pytest
+
+from prover import operations
+from prover.recover import recover_fast, recover_slow
+from prover.state import multiproof
+from prover.stf import constants, containers, encoding, margin, markets, merkle, signatures
+from prover.stf.replay import Chunk
+from tests.twins import venue
+from tests.vectors import law_table
+from tests.vectors.generate import pairs_of
+from tests.vectors.probe import Probe, plain, probe
+
+HERE: Final = Path(__file__).parent
+
+
+def load(name: str) -> Any:
+    return json.loads((HERE / f"{name}.json").read_text())
+
+
+LAW: Final = load("law")
+SIGNED: Final = load("signatures")
+ENCODINGS: Final = load("encodings")
+TICKS: Final = load("ticks")
+MARGIN: Final = load("margin")
+
+
+@pytest.fixture(scope="module")
+def bytecode() -> Probe:
+    return probe()
+
+
+class Witness:
+    """The rows of a witness, read by its layout; it is all that this reading of a chunk knows of the state."""
+
+    def __init__(self, data: bytes) -> None:
+        self.commitment = encoding.commitment_from_bytes(data[:288])
+        self.globals = encoding.globals_from_bytes(data[288:8_992])
+        count, hints = data[8_992], int.from_bytes(data[8_993:8_995], "big")
+        self.hints = data[8_995 : 8_995 + hints]
+        at = 8_995 + hints
+        self.rows: dict[int, containers.Account | containers.Slot] = {}
+        for _ in range(count):
+            leaf = int.from_bytes(data[at : at + 4], "big")
+            at += 4
+            if leaf & 255 == 0:
+                size = 45 + 32 * int.from_bytes(data[at + 43 : at + 45], "big").bit_count()
+                self.rows[leaf] = encoding.account_from_payload(data[at : at + size])
+            else:
+                size = 15
+                self.rows[leaf] = encoding.slot_from_payload(data[at : at + size])
+            at += size
+        self.proof = data[at:-64]
+
+    def account(self, index: int) -> containers.Account:
+        row = self.rows[index << 8]
+        assert isinstance(row, containers.Account)
+        return row
+
+    def slot(self, leaf_index: int) -> containers.Slot:
+        row = self.rows[leaf_index]
+        assert isinstance(row, containers.Slot)
+        return row
+
+
+def leaf_hash(row: containers.Account | containers.Slot) -> bytes:
+    return encoding.account_hash(row) if isinstance(row, containers.Account) else encoding.slot_hash(row)
+
+
+@pytest.mark.parametrize("case", LAW["cases"], ids=[case["name"] for case in LAW["cases"]])
+def test_a_chunk_comes_to_its_codes_and_root_in_both_twins(case: dict[str, Any]) -> None:
+    domain, body = bytes.fromhex(LAW["domain"]), bytes.fromhex(case["body"])
+    pre_root, data = bytes.fromhex(case["pre_root"]), bytes.fromhex(case["witness"])
+    witness = Witness(data)
+    assert encoding.state_root(witness.commitment) == pre_root
+    assert encoding.globals_hash(witness.globals) == witness.commitment.globals_hash
+
+    chunk = Chunk(domain, witness.commitment, witness.globals, witness, recover_fast)
+    chunk.run(body)
+    after = {leaf: chunk.accounts.get(leaf >> 8) if leaf & 255 == 0 else chunk.slots[leaf] for leaf in witness.rows}
+    leaves = [
+        (leaf, leaf_hash(row), leaf_hash(after[leaf] or witness.rows[leaf])) for leaf, row in witness.rows.items()
+    ]
+    before_root, after_root = multiproof.verify(leaves, witness.proof)
+    commitment = chunk.commitment
+    commitment.tree_root = after_root
+    commitment.withdrawals_root = merkle.frontier_root(chunk.globals.frontier, chunk.globals.withdrawal_count)
+    commitment.globals_hash = encoding.globals_hash(chunk.globals)
+
+    assert before_root == witness.commitment.tree_root
+    assert chunk.operation_codes == case["codes"]
+    assert encoding.commitment_bytes(commitment).hex() == case["post_commitment"]
+    assert encoding.state_root(commitment).hex() == case["post_root"]
+    root, codes = venue.referee().trace(domain, pre_root, body, data)
+    assert list(codes) == case["codes"]
+    assert root.hex() == case["post_root"]
+
+
+def test_the_law_cases_show_every_pair_of_the_table() -> None:
+    shown = set().union(*(pairs_of(case) for case in LAW["cases"]))
+
+    assert shown == law_table.PAIRS
+    assert load("law_table")["rows"] == law_table.rows()
+
+
+@pytest.mark.parametrize("row", SIGNED["operations"], ids=[row["operation"] for row in SIGNED["operations"]])
+def test_signed_operations(row: dict[str, Any], bytecode: Probe) -> None:
+    tag = {name: tag for tag, name in law_table.NAMES.items()}[row["operation"]]
+    fields = {name: int(v) if name != "recipient" else bytes.fromhex(v) for name, v in row["fields"].items()}
+    digest, signature = bytes.fromhex(row["digest"]), bytes.fromhex(row["signature"])
+    domain = operations.domain_separator(SIGNED["chain_id"], bytes.fromhex(SIGNED["bridge"]))
+    assert domain.hex() == SIGNED["domain"]
+    if tag == constants.ORDER:
+        message: Any = containers.Order(**fields)
+        struct_hash, theirs = signatures.order_hash(message), bytecode.call("order_hash", message)
+        encoded = operations.order_bytes(message, signature)
+    else:
+        message = containers.Request(**fields)
+        struct_hash = signatures.request_hash(tag, message)
+        theirs = bytecode.call("request_hash", tag, message)
+        encoded = operations.request_bytes(tag, message, signature)
+
+    assert struct_hash.hex() == theirs.hex() == row["struct_hash"]
+    assert signatures.digest(domain, struct_hash) == digest
+    assert operations.sign(bytes.fromhex(SIGNED["private_key"]), digest) == signature
+    assert encoded.hex() == row["bytes"]
+
+
+def test_the_signed_tick(bytecode: Probe) -> None:
+    tick = SIGNED["tick"]
+    prices, premiums = [int(p) for p in tick["prices"]], [int(p) for p in tick["premiums"]]
+
+    assert signatures.tick_hash(tick["time"], prices, premiums).hex() == tick["struct_hash"]
+    assert bytecode.call("tick_hash", tick["time"], prices, premiums).hex() == tick["struct_hash"]
+    assert (
+        operations.tick_digest(bytes.fromhex(SIGNED["domain"]), tick["time"], prices, premiums).hex() == tick["digest"]
+    )
+
+
+@pytest.mark.parametrize("row", SIGNED["recover"], ids=[row["name"] for row in SIGNED["recover"]])
+def test_recover(row: dict[str, str], bytecode: Probe) -> None:
+    digest, signature = bytes.fromhex(row["digest"]), bytes.fromhex(row["signature"])
+    r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
+
+    assert signatures.recover(digest, r, s, recover_fast).hex() == row["address"]
+    assert signatures.recover(digest, r, s, recover_slow).hex() == row["address"]
+    assert bytecode.call("recover", digest, r, s) == "0x" + row["address"]
+
+
+@pytest.mark.parametrize("row", ENCODINGS["accounts"])
+def test_accounts(row: dict[str, Any], bytecode: Probe) -> None:
+    account = encoding.account_from_payload(bytes.fromhex(row["payload"]))
+
+    assert encoding.account_payload(account).hex() == row["payload"]
+    assert encoding.account_hash(account).hex() == row["leaf_hash"]
+    assert bytecode.call("account_hash", account).hex() == row["leaf_hash"]
+    assert account.collateral == int(row["account"]["collateral"])
+    for position, word in zip(account.positions, row["position_words"], strict=True):
+        packed = int(word, 16)
+        assert encoding.position_word(encoding.position_from_word(bytes.fromhex(word))).hex() == word
+        assert tuple(bytecode.call("unpack", packed)) == (position.size, position.cost, position.funding)
+        assert bytecode.call("pack", position.size, position.cost, position.funding) == packed
+
+
+def test_slots_withdrawals_globals_and_queue(bytecode: Probe) -> None:
+    for row in ENCODINGS["slots"]:
+        slot = encoding.slot_from_payload(bytes.fromhex(row["payload"]))
+        assert slot == containers.Slot(int(row["slot"]["sequence"]), int(row["slot"]["filled"]))
+        assert encoding.slot_hash(slot).hex() == bytecode.call("slot_hash", slot).hex() == row["leaf_hash"]
+    frontier = [containers.NO_HASH] * constants.WITHDRAWAL_LEVELS
+    for row in ENCODINGS["withdrawals"]:
+        leaf = encoding.withdrawal_hash(row["index"], bytes.fromhex(row["recipient"]), int(row["amount"]))
+        theirs = bytecode.call("withdrawal_hash", row["index"], bytes.fromhex(row["recipient"]), int(row["amount"]))
+        assert leaf.hex() == theirs.hex() == row["leaf"]
+        on_bytecode = bytecode.call("append", frontier, row["index"], leaf)
+        frontier = merkle.append(frontier, row["index"], leaf)
+        assert list(on_bytecode) == frontier
+        assert merkle.frontier_root(frontier, row["index"] + 1).hex() == row["root"]
+        assert bytecode.call("frontier_root", frontier, row["index"] + 1).hex() == row["root"]
+    data = bytes.fromhex(ENCODINGS["globals"]["bytes"])
+    globals = encoding.globals_from_bytes(data)
+    assert encoding.globals_hash(globals).hex() == ENCODINGS["globals"]["hash"]
+    assert bytecode.call("globals_hash", globals).hex() == ENCODINGS["globals"]["hash"]
+
+
+@pytest.mark.parametrize("row", TICKS["medians"])
+def test_medians(row: dict[str, Any], bytecode: Probe) -> None:
+    reports = [int(report) for report in row["reports"]]
+    padded = reports + [0] * (constants.SIGNERS - len(reports))
+
+    assert sorted(reports)[len(reports) // 2] == int(row["median"])
+    assert markets.median(padded, len(reports)) == int(row["median"])
+    assert bytecode.call("median", padded, len(reports)) == int(row["median"])
+
+
+@pytest.mark.parametrize("row", TICKS["accrued"])
+def test_funding_accrued(row: dict[str, Any], bytecode: Probe) -> None:
+    arguments = [int(row[name]) for name in ("funding_index", "premium_ppm", "cap_ppm", "price", "elapsed")]
+
+    assert markets.accrued(*arguments) == int(row["result"])
+    assert bytecode.call("accrued", *arguments) == int(row["result"])
+
+
+def test_margin(bytecode: Probe) -> None:
+    risk = containers.Risk(**{name: [int(v) for v in column] for name, column in MARGIN["risk"].items()})
+    for row in MARGIN["accounts"]:
+        account = encoding.account_from_payload(bytes.fromhex(row["payload"]))
+        settled, dust = margin.settle(risk, account)
+        on_bytecode, dust_on_bytecode = bytecode.call("settle", risk, account)
+        assert encoding.account_payload(settled).hex() == row["settled_payload"]
+        assert on_bytecode == tuple(tuple(x) if isinstance(x, list) else x for x in plain(settled))
+        assert dust == dust_on_bytecode == int(row["dust"])
+        for name, left_out in (("sums", constants.MARKETS), ("sums_without_market_0", 0)):
+            expected = tuple(int(value) for value in row[name].values())
+            assert msgspec.structs.astuple(margin.sums(risk, settled, left_out)) == expected
+            assert tuple(bytecode.call("sums", risk, settled, left_out)) == expected
+        assert margin.spendable(risk, settled) == int(row["spendable"])
+        assert bytecode.call("spendable", risk, settled) == int(row["spendable"])
+    for row in MARGIN["only_reduced"]:
+        arguments = [value for name, value in row.items() if name != "result"]
+        assert margin.only_reduced(*arguments) is row["result"]
+        assert bytecode.call("only_reduced", *arguments) is row["result"]
+    for row in MARGIN["divisions"]:
+        numerator, denominator = int(row["numerator"]), row["denominator"]
+        assert numerator // denominator == int(row["floor"])
+        assert -(-numerator // denominator) == int(row["ceil"])
+        assert margin.floor_div(numerator, denominator) == int(row["floor"])
+        assert margin.ceil_div(numerator, denominator) == int(row["ceil"])
+        assert bytecode.call("floor_div", numerator, denominator) == int(row["floor"])
+        assert bytecode.call("ceil_div", numerator, denominator) == int(row["ceil"])
+    for row in MARGIN["requirements"]:
+        arguments = [int(row[name]) for name in ("price", "size", "ppm")]
+        assert margin.requirement(*arguments) == bytecode.call("requirement", *arguments) == int(row["result"])
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "4242"])
+def test_vectors_are_what_the_law_gives_whatever_the_hash_seed(hash_seed: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.vectors", "--check"],
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        cwd=HERE.parent.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
