@@ -43,6 +43,7 @@ from sequencer.wallet_errors import WalletError
 
 DEVNET_CHAIN_ID: Final = 31_337
 _STARTUP_SECONDS: Final = 60.0
+_DEVNET_FINALITY_BLOCKS: Final = 2
 _MAKER_KEY: Final = 9
 _MAKER_DEPOSIT_MICROS: Final = 1_000_000 * 10**6
 
@@ -328,7 +329,9 @@ class _L1Tasks:
         self._log = log
         address = deployment.bridge
         self._latest = client.follow(address, 0)
-        self._finalized = client.follow(address, 0, depth="finalized")
+        # A devnet without block times never finalizes by itself; nobody reorganises it but its owner.
+        depth = _DEVNET_FINALITY_BLOCKS if deployment.chain_id == DEVNET_CHAIN_ID else "finalized"
+        self._finalized = client.follow(address, 0, depth=depth)
 
     async def catch_up(self) -> None:
         """Reads everything that L1 already has, before the node says that it is ready."""
