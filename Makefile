@@ -1,0 +1,49 @@
+# Every target does its own set-up; two stamps say which set-up stands.
+SHELL := /bin/bash
+PYTHON ?= $(shell for name in python3.11 python3.12 python3; do \
+	$$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$name && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_STAMP := $(VENV)/.run-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
+TEST_STAMP := $(VENV)/.test-$(shell cat pyproject.toml constraints.txt package.json | cksum | cut -d' ' -f1)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: setup run demo test check bench clean
+
+setup: $(TEST_STAMP)
+
+$(RUN_STAMP):
+	@test -n "$(PYTHON)" || { echo "Catenary needs Python 3.11 or 3.12: none was found." >&2; exit 1; }
+	@test -x $(BIN)/python || { echo "making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing what the node needs"
+	@$(PIP) install --constraint constraints.txt --editable .
+	@touch $@
+
+$(TEST_STAMP): $(RUN_STAMP)
+	@echo "installing what the tests need"
+	@$(PIP) install --constraint constraints.txt --editable '.[development]'
+	@if command -v npm >/dev/null; then npm install --no-save --no-audit --no-fund --silent; \
+	else echo "no npm: the tests on anvil and with viem and ethers will be skipped" >&2; fi
+	@touch $@
+
+run: $(RUN_STAMP)
+	@exec $(BIN)/catenary node
+
+demo: $(RUN_STAMP)
+	@exec $(BIN)/catenary demo
+
+check: $(TEST_STAMP)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m l1_bridge.compile --check
+
+test: check
+	$(BIN)/pytest
+
+bench: $(RUN_STAMP)
+	@exec $(BIN)/catenary bench
+
+clean:
+	rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
