@@ -11,7 +11,6 @@ from typing import Final
 import msgspec
 
 from prover.recover import recover_fast
-from prover.state import witness
 from prover.state.state import State
 from prover.state.store import Store
 from prover.stf import codes, constants, containers, encoding, signatures, trading
@@ -311,20 +310,10 @@ class Engine:
             self._body_size = 0
             return
         assert self._body_size <= constants.MAX_CHUNK_BYTES, "the chunk fits"
-        proof = witness.build(self.state.tree, chunk)
+        proof = self.state.witness(chunk)
         pre_root = self.state.root
         post_root = self.state.seal(chunk)
         self.chunk_count += 1
-        leaves = [
-            (index << constants.SLOT_BITS, encoding.account_payload(account))
-            for index, account in chunk.accounts.items()
-            if account is not chunk.loaded_accounts[index]
-        ]
-        leaves += [
-            (leaf, encoding.slot_payload(slot))
-            for leaf, slot in chunk.slots.items()
-            if slot is not chunk.loaded_slots[leaf]
-        ]
         self.sealed.append(
             SealedChunk(
                 number=self.chunk_count,
@@ -335,7 +324,7 @@ class Engine:
                 witness=proof,
                 operations=len(chunk.operation_codes),
                 withdrawal_count=self.state.globals.withdrawal_count,
-                leaves=leaves,
+                leaves=self.state.sealed_leaves,
             )
         )
         self._chunk = None

@@ -2,19 +2,33 @@
 
 from typing import Final, TypeVar
 
+import msgspec
+
 from l1_bridge.hashing import keccak
+from prover.state import witness
 from prover.state.store import Store
 from prover.state.tree import StateTree
 from prover.stf import constants, containers, encoding, merkle
 from prover.stf.replay import Chunk
-from prover.stf.words import Recover
+from prover.stf.words import Recover, word
 
 _LEAF: Final = b"l"
 _COMMITMENT: Final = b"commitment"
 _GLOBALS: Final = b"globals"
 _DECODED_LIMIT: Final = 65_536
+# About a kilobyte each.
+_IMAGE_LIMIT: Final = 16_384
+_PAD: Final = bytes(12)
 
 _Row = TypeVar("_Row")
+
+
+class _Image(msgspec.Struct, frozen=True):
+    """An account as it was encoded last: its positions, their words, and its payload."""
+
+    positions: list[containers.Position]
+    words: list[bytes]
+    payload: bytes
 
 
 class StateError(Exception):
@@ -22,7 +36,10 @@ class StateError(Exception):
 
 
 class State:
-    """The current state. `store` keys: b"l" + tree address -> leaf payload, b"commitment", b"globals", b"m" + name."""
+    """The current state. `store` keys: b"l" + tree address -> leaf payload, b"commitment", b"globals", b"m" + name.
+
+    `sealed_leaves`: tree address and payload of every row that the last seal wrote.
+    """
 
     def __init__(self, store: Store, domain: bytes) -> None:
         """Opens the state in `store`; StateError when it holds none or its root is not the one it commits to."""
@@ -34,6 +51,9 @@ class State:
             raise StateError("the store holds no state")
         self.commitment = encoding.commitment_from_bytes(commitment)
         self.globals = encoding.globals_from_bytes(globals_data)
+        self.sealed_leaves: list[tuple[int, bytes]] = []
+        self._globals_data = globals_data
+        self._images: dict[int, _Image] = {}
         self._accounts: dict[int, containers.Account] = {}
         self._slots: dict[int, containers.Slot] = {}
         self.tree = StateTree(
@@ -54,7 +74,7 @@ class State:
         if account is None:
             payload = self.store.get(_leaf_key(index << constants.SLOT_BITS))
             account = encoding.no_account() if payload is None else encoding.account_from_payload(payload)
-            _bound(self._accounts)
+            _bound(self._accounts, _DECODED_LIMIT)
             self._accounts[index] = account
         return account
 
@@ -64,13 +84,19 @@ class State:
         if slot is None:
             payload = self.store.get(_leaf_key(leaf_index))
             slot = encoding.no_slot() if payload is None else encoding.slot_from_payload(payload)
-            _bound(self._slots)
+            _bound(self._slots, _DECODED_LIMIT)
             self._slots[leaf_index] = slot
         return slot
 
     def chunk(self, ecrecover: Recover) -> Chunk:
         """A new chunk on top of this state; nothing of it is in the state before `seal`."""
         return Chunk(self.domain, self.commitment, self.globals, self, ecrecover)
+
+    def witness(self, chunk: Chunk) -> bytes:
+        """The witness of a chunk that is about to be sealed on this state."""
+        assert chunk.pre_commitment is self.commitment, "the tree stands at the chunk's pre-root"
+        payloads = {index: self._images[index].payload for index in chunk.loaded_accounts if index in self._images}
+        return witness.build(self.tree, chunk, payloads, self._globals_data)
 
     def seal(self, chunk: Chunk, extra: dict[bytes, bytes | None] | None = None, sync: bool = False) -> bytes:
         """Makes a chunk the new state in one atomic write; returns the post-root.
@@ -80,21 +106,23 @@ class State:
         assert chunk.pre_commitment is self.commitment, "a chunk is sealed on the state that it was begun on"
         _assert_conserved(chunk)
         hashes: dict[int, bytes] = {}
-        writes: dict[bytes, bytes | None] = {}
+        leaves: list[tuple[int, bytes]] = []
+        _bound(self._images, _IMAGE_LIMIT)
         for index, account in chunk.accounts.items():
             if account is not chunk.loaded_accounts[index]:
                 leaf = index << constants.SLOT_BITS
-                hashes[leaf] = encoding.account_hash(account)
-                writes[_leaf_key(leaf)] = encoding.account_payload(account)
+                hashes[leaf], payload = self._encoded(index, account)
+                leaves.append((leaf, payload))
         for leaf, slot in chunk.slots.items():
             if slot is not chunk.loaded_slots[leaf]:
                 hashes[leaf] = encoding.slot_hash(slot)
-                writes[_leaf_key(leaf)] = encoding.slot_payload(slot)
+                leaves.append((leaf, encoding.slot_payload(slot)))
         commitment = chunk.commitment
         commitment.tree_root = self.tree.update(hashes)
         commitment.withdrawals_root = merkle.frontier_root(chunk.globals.frontier, chunk.globals.withdrawal_count)
         globals_data = encoding.globals_bytes(chunk.globals)
         commitment.globals_hash = keccak(globals_data)
+        writes: dict[bytes, bytes | None] = {_leaf_key(leaf): payload for leaf, payload in leaves}
         writes[_COMMITMENT] = encoding.commitment_bytes(commitment)
         writes[_GLOBALS] = globals_data
         if extra:
@@ -102,9 +130,35 @@ class State:
         self.store.write(writes, sync=sync)
         self.commitment = commitment
         self.globals = chunk.globals
+        self.sealed_leaves = leaves
+        self._globals_data = globals_data
         self._accounts.update(chunk.accounts)
         self._slots.update(chunk.slots)
         return self.root
+
+    def _encoded(self, index: int, account: containers.Account) -> tuple[bytes, bytes]:
+        """`encoding.account_hash` and `account_payload` at once; only positions that changed are packed anew."""
+        image = self._images.get(index)
+        packed = encoding.no_account().positions if image is None else image.positions
+        words = [containers.NO_HASH] * constants.MARKETS if image is None else image.words.copy()
+        held = 0
+        for market, position in enumerate(account.positions):
+            if position is not packed[market]:
+                words[market] = encoding.position_word(position)
+            if position is not containers.EMPTY:
+                held |= 1 << market
+        digest = keccak(b"".join([_PAD, account.owner, word(account.floor), word(account.collateral), *words]))
+        payload = b"".join(
+            [
+                account.owner,
+                account.floor.to_bytes(7, "big"),
+                (account.collateral + encoding.COLLATERAL_BIAS).to_bytes(16, "big"),
+                held.to_bytes(2, "big"),
+                *[words[market] for market in range(constants.MARKETS) if held >> market & 1],
+            ]
+        )
+        self._images[index] = _Image(account.positions, words, payload)
+        return containers.NO_HASH if digest == encoding.EMPTY_ACCOUNT else digest, payload
 
 
 def _assert_conserved(chunk: Chunk) -> None:
@@ -123,6 +177,9 @@ def _assert_conserved(chunk: Chunk) -> None:
         for sign, row in ((1, account), (-1, before)):
             money += sign * row.collateral * constants.FUNDING_SCALE
             for market, position in enumerate(row.positions):
+                # Most positions stay the same object: they add nothing here and nothing below.
+                if position is before.positions[market] and position is account.positions[market]:
+                    continue
                 money += sign * (position.size * position.funding - position.cost * constants.FUNDING_SCALE)
                 sizes[market] += sign * position.size
                 longs[market] += sign * max(position.size, 0)
@@ -136,10 +193,10 @@ def _assert_conserved(chunk: Chunk) -> None:
         assert sizes[market] == 0 and longs[market] == growth, "open interest"
 
 
-def _bound(cache: dict[int, _Row]) -> None:
+def _bound(cache: dict[int, _Row], limit: int) -> None:
     # The oldest half goes at once: cheaper than an order kept on each read.
-    if len(cache) >= _DECODED_LIMIT:
-        for key in list(cache)[: _DECODED_LIMIT // 2]:
+    if len(cache) >= limit:
+        for key in list(cache)[: limit // 2]:
             del cache[key]
 
 

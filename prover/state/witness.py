@@ -1,5 +1,6 @@
 """The witness of one chunk: what the referee needs beside the chunk's bytes to replay it from its pre-root."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from prover.state import multiproof
@@ -10,18 +11,24 @@ from prover.stf.replay import Chunk
 MAX_WITNESS_BYTES: Final = 98_304
 
 
-def build(tree: StateTree, chunk: Chunk) -> bytes:
+def build(
+    tree: StateTree, chunk: Chunk, payloads: Mapping[int, bytes] | None = None, globals_data: bytes | None = None
+) -> bytes:
     """Witness of a replayed chunk; `tree` must still stand at the chunk's pre-root.
+
+    What the caller has encoded already need not be again: payloads of accounts as they were loaded, and pre-globals.
 
     Commitment 288 | globals 8,704 | leaf count 1 | hint count 2 | hints 1 each | leaves | proof (PROTOCOL.md, Witness).
     """
     leaf_indices = sorted([index << constants.SLOT_BITS for index in chunk.loaded_accounts] + list(chunk.loaded_slots))
+    known = {} if payloads is None else payloads
     rows: dict[int, int] = {}
     account_count = slot_count = 0
     leaves: list[bytes] = []
     for leaf in leaf_indices:
         if leaf & 255 == 0:
-            payload = encoding.account_payload(chunk.loaded_accounts[leaf >> constants.SLOT_BITS])
+            index = leaf >> constants.SLOT_BITS
+            payload = known.get(index) or encoding.account_payload(chunk.loaded_accounts[index])
             rows[leaf] = account_count
             account_count += 1
         else:
@@ -33,7 +40,7 @@ def build(tree: StateTree, chunk: Chunk) -> bytes:
     witness = b"".join(
         [
             encoding.commitment_bytes(chunk.pre_commitment),
-            encoding.globals_bytes(chunk.pre_globals),
+            globals_data or encoding.globals_bytes(chunk.pre_globals),
             bytes([len(leaf_indices)]),
             len(hints).to_bytes(2, "big"),
             hints,

@@ -1,0 +1,81 @@
+"""What the state remembers of its rows is what encoding them anew would give."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prover.recover import recover_fast
+from prover.state import state, witness
+from prover.state.state import State
+from prover.stf import constants, containers, encoding
+from tests.twins import venue
+
+SIZES = st.integers(-constants.SIZE_BOUND + 1, constants.SIZE_BOUND - 1)
+COSTS = st.integers(-constants.COST_BOUND + 1, constants.COST_BOUND - 1)
+FUNDINGS = st.integers(-constants.FUNDING_BOUND + 1, constants.FUNDING_BOUND - 1)
+POSITIONS = st.builds(encoding.pack, SIZES, COSTS, FUNDINGS)
+COLLATERAL = st.integers(-constants.COLLATERAL_BOUND, constants.COLLATERAL_BOUND)
+CHANGES = st.dictionaries(
+    st.integers(0, constants.MARKETS - 1), st.one_of(st.just(containers.EMPTY), POSITIONS), max_size=4
+)
+
+
+def fresh() -> State:
+    return venue.genesis_state()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 2), CHANGES, COLLATERAL, st.integers(0, 2**48), st.sampled_from([bytes(20), b"\xee" * 20])
+        ),
+        max_size=8,
+    )
+)
+def test_an_account_encoded_from_its_last_image_is_encoded_as_by_the_law(
+    changes: list[tuple[int, dict[int, containers.Position], int, int, bytes]],
+) -> None:
+    opened = fresh()
+    accounts = [encoding.no_account() for _ in range(3)]
+    for index, changed, collateral, floor, owner in changes:
+        positions = accounts[index].positions.copy()
+        for market, position in changed.items():
+            positions[market] = position
+        accounts[index] = containers.Account(owner=owner, floor=floor, collateral=collateral, positions=positions)
+        digest, payload = opened._encoded(index, accounts[index])
+        assert digest == encoding.account_hash(accounts[index])
+        assert payload == encoding.account_payload(accounts[index])
+
+
+def test_an_account_that_is_empty_again_has_no_hash() -> None:
+    opened = fresh()
+    opened._encoded(17, venue.account(positions={3: venue.position(5, -7)}))
+    assert opened._encoded(17, encoding.no_account())[0] == containers.NO_HASH
+
+
+def test_a_witness_of_remembered_rows_is_the_one_of_rows_encoded_anew() -> None:
+    opened = fresh()
+    for amount in (10**9, 5, 10**12):
+        chunk = opened.chunk(recover_fast)
+        chunk.open(venue.NOW)
+        for account in (constants.NEW_ACCOUNT, constants.RESERVED_ACCOUNTS):
+            chunk.apply(venue.deposit(venue.OWNERS[1], amount, account))
+        proof = opened.witness(chunk)
+        assert proof == witness.build(opened.tree, chunk)
+        opened.seal(chunk)
+        assert opened.sealed_leaves == [
+            (index << constants.SLOT_BITS, encoding.account_payload(row))
+            for index, row in chunk.accounts.items()
+            if row is not chunk.loaded_accounts[index]
+        ]
+        assert all(
+            opened.store.get(b"l" + leaf.to_bytes(4, "big")) == payload for leaf, payload in opened.sealed_leaves
+        )
+
+
+def test_old_images_go_when_they_pile_up() -> None:
+    cache = dict.fromkeys(range(10), b"")
+    state._bound(cache, 11)
+    assert len(cache) == 10
+    state._bound(cache, 10)
+    assert sorted(cache) == list(range(5, 10))
