@@ -23,6 +23,7 @@ _CHUNK: Final = b"mchunk"
 _OPEN_ORDER: Final = b"morder"
 _ROOT: Final = b"mroot"
 _WITHDRAWAL: Final = b"mwithdrawal"
+_TAKEN: Final = b"mtaken"
 _REMEMBERED_FILLS: Final = 10_000
 
 
@@ -165,6 +166,11 @@ class Engine:
         self.triggers = [TriggerBook(market, self.limits.book) for market in markets]
         self._signed: dict[tuple[int, int], _Signed] = {}
         self._dirty: set[tuple[int, int]] = set()
+        self._taken: dict[tuple[int, int], tuple[int, int]] = {
+            (int.from_bytes(key[-4:-1], "big"), key[-1]): msgspec.msgpack.decode(value, type=tuple[int, int])
+            for key, value in store.iterate(_TAKEN)
+        }
+        self._dirty_taken: set[tuple[int, int]] = set()
         self._accounts_of: defaultdict[bytes, list[int]] = defaultdict(list)
         self.recent_fills: deque[Fill] = deque(maxlen=_REMEMBERED_FILLS)
         self.withdrawals: list[WithdrawalRecord] = [
@@ -241,7 +247,7 @@ class Engine:
         self._signer = given.signer
         self._sealed_within = False
         if given.operation == b"":
-            outcome = Outcome(code=codes.OK, changed=self._chunk is not None)
+            outcome = Outcome(code=codes.OK, changed=self.open_operations > 0)
         elif given.operation[0] == constants.ORDER:
             outcome = self._order(given)
         else:
@@ -262,6 +268,9 @@ class Engine:
                 place = _OPEN_ORDER + (key[0] << 8 | key[1]).to_bytes(4, "big")
                 writes[place] = None if signed is None else msgspec.msgpack.encode(signed)
             self._dirty.clear()
+            for key in self._dirty_taken:
+                writes[_TAKEN + (key[0] << 8 | key[1]).to_bytes(4, "big")] = msgspec.msgpack.encode(self._taken[key])
+            self._dirty_taken.clear()
             for chunk in sealed:
                 writes[_CHUNK + chunk.number.to_bytes(8, "big")] = msgspec.msgpack.encode(chunk)
                 writes[_ROOT + chunk.post_root] = chunk.number.to_bytes(8, "big")
@@ -287,7 +296,9 @@ class Engine:
         if self._chunk is None:
             self._chunk = self.state.chunk(self._recover)
         if not self._chunk.operation_codes:
-            # The clock of a chunk is that of its first operation, not of an input that was refused before it.
+            # The clock of a chunk is that of its first operation, not of an input that was refused before it: refused
+            # inputs are in no journal, and the node's clock may have been set back since.
+            self._chunk.commitment.timestamp = self._chunk.pre_commitment.timestamp
             self._chunk.open(now)
             self._body = [self._chunk.commitment.timestamp.to_bytes(6, "big")]
             self._body_size = constants.TIMESTAMP_LENGTH
@@ -359,7 +370,7 @@ class Engine:
         outcome.accounts = {index for index in trial.accounts if index != constants.FEE_ACCOUNT}
         if tag == constants.TICK:
             outcome.markets = set(range(self.globals.market_count))
-            outcome.fills = self._after_tick(given.now)
+            self._after_tick(given.now, outcome)
         elif tag == constants.DEPOSIT:
             entry = encoding.deposit(word_at(operation, 1), word_at(operation, 21))
             outcome.account = entry.account
@@ -393,18 +404,19 @@ class Engine:
                 self._leave(order)
                 outcome.markets.add(order.market)
 
-    def _after_tick(self, now: int) -> list[Fill]:
-        fills: list[Fill] = []
+    def _after_tick(self, now: int, outcome: Outcome) -> None:
         for market in range(self.globals.market_count):
             for order in self.books[market].expire(now) + self.triggers[market].expire(now):
                 self._forget(order)
+                outcome.accounts.add(order.account)
         for market in range(self.globals.market_count):
             for order in self.triggers[market].fired(self.globals.risk.price[market]):
                 signed = self._signed[(order.account, order.slot)]
                 self._forget(order)
                 self._signer = signed.signer
-                fills += self._place(order, signed.operation, signed.signer, now).fills
-        return fills
+                placed = self._place(order, signed.operation, signed.signer, now)
+                outcome.fills += placed.fills
+                outcome.accounts |= placed.accounts
 
     # Orders.
 
@@ -412,6 +424,14 @@ class Engine:
         order = encoding.order(word_at(given.operation, 1), word_at(given.operation, 32))
         place = (order.account, order.slot)
         known = self._signed.get(place)
+        chunk = self._open(given.now)
+        globals = chunk.globals
+        account = chunk.peek_account(order.account)
+        code = trading.check_order(
+            order, account, given.signer, globals.markets, globals.market_count, chunk.commitment.timestamp
+        )
+        if code != codes.OK:
+            return Outcome(code=code)
         if known is not None and known.operation[:49] == given.operation[:49]:
             # The same order again: the same answer, nothing twice.
             return Outcome(
@@ -421,18 +441,11 @@ class Engine:
                 filled=order.size - known.remaining,
                 remaining=known.remaining,
             )
-        chunk = self._open(given.now)
-        globals = chunk.globals
-        account = chunk.peek_account(order.account)
-        code = trading.check_order(
-            order, account, given.signer, globals.markets, globals.market_count, chunk.commitment.timestamp
-        )
-        if code != codes.OK:
-            return Outcome(code=code)
-        if known is not None:
-            held = encoding.order(word_at(known.operation, 1), word_at(known.operation, 32))
-            if held.sequence >= order.sequence:
-                return Outcome(code=codes.USED)
+        taken_sequence, taken_until = self._taken.get(place, (-1, -1))
+        if order.sequence <= taken_sequence and chunk.commitment.timestamp <= taken_until:
+            # The law lets an order be filled until it expires; the venue takes each one once.
+            return Outcome(code=codes.USED)
+        held = None if known is None else encoding.order(word_at(known.operation, 1), word_at(known.operation, 32))
         slot = chunk.peek_slot(order.account << 8 | order.slot)
         left = order.size - trading.filled_before(order, slot)
         price = globals.risk.price[order.market]
@@ -460,13 +473,13 @@ class Engine:
                 return Outcome(code=codes.TAKER_MARGIN if trial.code == codes.MARGIN else trial.code)
         if order.post_only == 1 and code == codes.OK and self.books[order.market].would_cross(order):
             return Outcome(code=codes.POST_ONLY)
-        try:
-            book = self.triggers if code == codes.NOT_TRIGGERED else self.books
-            book[order.market].check_room(order.account)
-        except BookFull as full:
-            return Outcome(code=codes.FULL, refusal=str(full))
-        if known is not None:
+        refusal = self._no_room(order, held, is_armed=code == codes.NOT_TRIGGERED)
+        if refusal:
+            return Outcome(code=codes.FULL, refusal=refusal)
+        if held is not None:
             self._leave(held)
+        self._taken[place] = (order.sequence, max(order.expires_at, taken_until))
+        self._dirty_taken.add(place)
         if code == codes.NOT_TRIGGERED:
             self.triggers[order.market].arm(order)
             self._remember(order, given.operation, given.signer, order.size, armed=True)
@@ -480,6 +493,21 @@ class Engine:
                 accounts={order.account},
             )
         return self._place(order, given.operation, given.signer, given.now)
+
+    def _no_room(self, order: containers.Order, held: containers.Order | None, is_armed: bool) -> str:
+        """Why an order could not rest; empty where it could, need not, or takes the place of the one it replaces."""
+        books = self.triggers if is_armed else self.books
+        book = books[order.market]
+        need_not = not is_armed and (
+            order.time_in_force != constants.GOOD_TILL_TIME or self.books[order.market].would_cross(order)
+        )
+        replaces = held is not None and held.market == order.market and book.get(held.account, held.slot) is not None
+        if not need_not and not replaces:
+            try:
+                book.check_room(order.account)
+            except BookFull as full:
+                return str(full)
+        return ""
 
     def _reducible(self, order: containers.Order, account: containers.Account, left: int) -> int:
         """Lots that may be filled now: a reduce-only order never more than the position."""

@@ -1,0 +1,275 @@
+"""A venue to test with: keys, signed operations with sensible defaults, and what must hold of every engine."""
+
+from copy import deepcopy
+from functools import cache
+from typing import Any, Final
+
+from l1_bridge.hashing import keccak
+from prover import operations
+from prover.genesis import DEVNET_MARKETS, genesis_bytes
+from prover.referee import LocalReferee
+from prover.state import state as prover_state
+from prover.state.store import MemoryStore
+from prover.stf import constants, containers, encoding
+from sequencer.engine import Engine, EngineLimits, Input, Outcome, SealedChunk
+from sequencer.oracle import DEVNET_QUORUM, devnet_signer_keys, signed_tick
+
+CHAIN_ID: Final = 31_337
+BRIDGE: Final = b"\x11" * 20
+DOMAIN: Final = operations.domain_separator(CHAIN_ID, BRIDGE)
+# On the tick grid.
+START: Final = 1_800_000_000_000
+DOLLAR: Final = 1_000_000
+FIRST: Final = constants.RESERVED_ACCOUNTS
+DEPOSITOR: Final = b"\x55" * 20
+RECIPIENT: Final = b"\x66" * 20
+PRICES: Final = (600_000, 300_000, 1_500_000)
+BTC, ETH, SOL = range(3)
+BUY, SELL = constants.BUY, constants.SELL
+GTC, IOC, FOK = constants.GOOD_TILL_TIME, constants.IMMEDIATE_OR_CANCEL, constants.FILL_OR_KILL
+# 600 dollars of BTC at the first tick.
+LOTS: Final = 1_000
+
+
+@cache
+def key(index: int) -> bytes:
+    """The private key of a trader."""
+    return keccak(b"catenary venue test key %d" % index)
+
+
+@cache
+def owner(index: int) -> bytes:
+    """The address of a trader."""
+    return operations.address_of(key(index))
+
+
+@cache
+def genesis() -> bytes:
+    """The devnet's genesis with the devnet's oracle."""
+    signers = [operations.address_of(signer) for signer in devnet_signer_keys()]
+    return genesis_bytes(owner(99), signers, DEVNET_QUORUM)
+
+
+@cache
+def referee() -> LocalReferee:
+    """The shipped bytecode, deployed once a process."""
+    return LocalReferee()
+
+
+def genesis_store() -> MemoryStore:
+    """A store that holds the genesis state."""
+    store = MemoryStore()
+    prover_state.create(store, DOMAIN, genesis())
+    return store
+
+
+def tick(time: int, prices: tuple[int, ...] = PRICES, premiums: tuple[int, ...] = (0, 0, 0)) -> bytes:
+    """A tick that the quorum signed."""
+    keys = devnet_signer_keys()[:DEVNET_QUORUM]
+    return signed_tick(DOMAIN, keys, time, list(prices), list(premiums), len(DEVNET_MARKETS))
+
+
+def deposit(owner_address: bytes, amount: int, account: int = constants.NEW_ACCOUNT) -> bytes:
+    """A deposit as the queue has it."""
+    return operations.deposit_bytes(containers.Deposit(DEPOSITOR, owner_address, account, amount))
+
+
+def order(now: int, account: int, side: int, price: int, size: int = LOTS, **changes: Any) -> containers.Order:
+    """A good BTC order of slot 1; changes by field name."""
+    immediate = changes.get("time_in_force", GTC) != GTC
+    created = changes.pop("created_at", now)
+    fields: dict[str, Any] = {
+        "account": account,
+        "market": BTC,
+        "side": side,
+        "size": size,
+        "limit_price": price,
+        "slot": 1,
+        "sequence": created,
+        "created_at": created,
+        "expires_at": created + (constants.IMMEDIATE_LIFETIME if immediate else 60_000),
+        "time_in_force": GTC,
+        "post_only": 0,
+        "reduce_only": 0,
+        "trigger": constants.NO_TRIGGER,
+        "trigger_price": 0,
+        "max_fee_ppm": 1_000,
+        "max_posting_fee": 1_000,
+        "unused": 0,
+    }
+    return containers.Order(**{**fields, **changes})
+
+
+def signed_order(given: containers.Order, private_key: bytes, domain: bytes = DOMAIN) -> bytes:
+    """The operation bytes of an order."""
+    return operations.order_bytes(given, operations.sign(private_key, operations.order_digest(domain, given)))
+
+
+def request(now: int, account: int, **changes: Any) -> containers.Request:
+    """A request of slot 200; changes by field name."""
+    created = changes.pop("created_at", now)
+    fields: dict[str, Any] = {
+        "account": account,
+        "slot": 200,
+        "sequence": created,
+        "created_at": created,
+        "expires_at": created + 60_000,
+        "amount": 0,
+        "other": 0,
+        "recipient": containers.NOBODY,
+    }
+    return containers.Request(**{**fields, **changes})
+
+
+def signed_request(tag: int, given: containers.Request, private_key: bytes, domain: bytes = DOMAIN) -> bytes:
+    """The operation bytes of a request."""
+    digest = operations.request_digest(domain, tag, given)
+    return operations.request_bytes(tag, given, operations.sign(private_key, digest))
+
+
+class World:
+    """An engine over a memory store, a clock moved by hand, and the journal that an edge would have kept."""
+
+    def __init__(self, traders: int = 0, limits: EngineLimits | None = None, dollars: int = 100_000) -> None:
+        """With `traders`, that many funded accounts FIRST, FIRST + 1, ... and a first tick."""
+        self.limits = limits
+        self.store = genesis_store()
+        self.engine = Engine(self.store, DOMAIN, limits)
+        self.now = START
+        self.journal: list[Input] = []
+        self.sealed: list[SealedChunk] = []
+        if traders:
+            for index in range(traders):
+                self.process(deposit(owner(index), dollars * DOLLAR))
+            self.process(tick(self.now))
+
+    # What the edge does.
+
+    def process(self, operation: bytes) -> Outcome:
+        """One input, journaled if it changed something."""
+        signed = operation[:1] not in (b"", bytes([constants.TICK]), bytes([constants.DEPOSIT]))
+        signer = self.engine.recover_signer(operation) if signed else b""
+        given = Input(self.now, operation, signer)
+        outcome = self.engine.process(given)
+        if outcome.changed:
+            self.journal.append(given)
+            self.sealed += self.engine.flush(len(self.journal))
+        else:
+            assert not self.engine.sealed, "what sealed a chunk has changed something"
+        return outcome
+
+    def seal(self) -> None:
+        """Seals and writes the open chunk."""
+        self.process(b"")
+
+    def tick(self, prices: tuple[int, ...] = PRICES, premiums: tuple[int, ...] = (0, 0, 0)) -> Outcome:
+        """The next tick on the grid, with the clock moved there."""
+        self.now += constants.TICK_STEP - self.now % constants.TICK_STEP
+        return self.process(tick(self.now, prices, premiums))
+
+    # What traders do. A trader is the index of a key, its account FIRST + that.
+
+    def order(self, trader: int, side: int, price: int, size: int = LOTS, **changes: Any) -> Outcome:
+        """One signed order."""
+        given = order(self.now, FIRST + trader, side, price, size, **changes)
+        return self.process(signed_order(given, key(trader)))
+
+    def request(self, tag: int, trader: int, **changes: Any) -> Outcome:
+        """One signed request."""
+        return self.process(signed_request(tag, request(self.now, FIRST + trader, **changes), key(trader)))
+
+    # What is seen.
+
+    def resting(self, market: int = BTC) -> list[tuple[int, int, int]]:
+        """(trader, slot, lots left) of the book's orders by arrival."""
+        return [(given.account - FIRST, given.slot, left) for given, left in self.engine.books[market].resting()]
+
+    def waiting(self, market: int = BTC) -> list[tuple[int, int]]:
+        """(trader, slot) of the armed orders by arrival."""
+        return [(given.account - FIRST, given.slot) for given in self.engine.triggers[market].waiting()]
+
+    def position(self, trader: int, market: int = BTC) -> int:
+        """Lots held."""
+        return encoding.unpack(self.engine.account(FIRST + trader).positions[market]).size
+
+    # What must hold.
+
+    def check(self, flush_every: int = 7) -> None:
+        """Seals, then: bytecode, journal and store all say the same root, and the same books."""
+        self.seal()
+        check_chunks(self.store, self.engine)
+        check_conservation(self.engine)
+        for interval in (0, flush_every):
+            assert picture(replayed(self.journal, interval, self.limits)) == picture(self.engine)
+        reopened = Engine(deepcopy(self.store), DOMAIN, self.limits)
+        for given in self.journal[reopened.cursor :]:
+            assert reopened.process(given).changed
+        assert picture(reopened) == picture(self.engine)
+
+
+def replayed(journal: list[Input], flush_every: int, limits: EngineLimits | None = None) -> Engine:
+    """An engine that a journal alone made; it is thrown away and reopened at every `flush_every`th flush."""
+    store = genesis_store()
+    engine = Engine(store, DOMAIN, limits)
+    flushes = 0
+    for count, given in enumerate(journal, start=1):
+        assert engine.process(given).changed
+        if engine.sealed:
+            engine.flush(count)
+            flushes += 1
+            if flush_every and flushes % flush_every == 0:
+                engine = Engine(store, DOMAIN, limits)
+                assert engine.cursor == count
+    return engine
+
+
+def picture(engine: Engine) -> dict[str, Any]:
+    """Everything of an engine that a restart has to bring back."""
+    return {
+        "root": engine.state.root,
+        "chunks": engine.chunk_count,
+        "cursor": engine.cursor,
+        "books": [[(order.account, order.slot, order.sequence, left) for order, left in book.resting()]
+                  for book in engine.books],
+        "depth": [book.depth(1_000) for book in engine.books],
+        "armed": [[(order.account, order.slot, order.sequence) for order in book.waiting()]
+                  for book in engine.triggers],
+        "withdrawals": engine.withdrawals,
+        "accounts": {owner(index): engine.accounts_of(owner(index)) for index in range(100)},
+    }  # fmt: skip
+
+
+def check_chunks(store: MemoryStore, engine: Engine) -> None:
+    """Every chunk replays on the shipped bytecode, from the root before it to its own."""
+    root = prover_state.create(MemoryStore(), DOMAIN, genesis()).root
+    for number in range(1, engine.chunk_count + 1):
+        chunk = engine.chunk_record(number)
+        assert chunk is not None
+        assert chunk.number == number
+        assert chunk.pre_root == root
+        assert len(chunk.body) <= constants.MAX_CHUNK_BYTES
+        root = referee().replay(DOMAIN, chunk.pre_root, chunk.body, chunk.witness)
+        assert chunk.post_root == root, f"chunk {number}"
+        assert engine.chunk_with_root(root) == number
+    assert engine.state.root == root
+
+
+def check_conservation(engine: Engine) -> None:
+    """The equation of the blueprint's numbers, over every account that exists."""
+    globals = engine.globals
+    money = globals.funding_dust
+    sizes = [0] * constants.MARKETS
+    longs = [0] * constants.MARKETS
+    for index in range(globals.next_account):
+        account = engine.account(index)
+        money += account.collateral * constants.FUNDING_SCALE
+        for market in range(constants.MARKETS):
+            held = encoding.unpack(account.positions[market])
+            owed = held.size * (globals.risk.funding_index[market] - held.funding)
+            money -= held.cost * constants.FUNDING_SCALE + owed
+            sizes[market] += held.size
+            longs[market] += max(0, held.size)
+    paid_in = globals.deposited_total - engine.view.commitment.withdrawn_total
+    assert money == paid_in * constants.FUNDING_SCALE
+    assert sizes == [0] * constants.MARKETS
+    assert longs == [market.open_interest for market in globals.markets]
