@@ -2,10 +2,10 @@
 
 import itertools
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar, cast
 
 import httpx
 import msgspec
@@ -37,7 +37,7 @@ class Posted(msgspec.Struct, frozen=True):
     root: str = ""
 
 
-class Final_(msgspec.Struct, frozen=True):  # noqa: N801 - `Final` is typing's
+class FinalBatch(msgspec.Struct, frozen=True):
     """The newest batch past its window, by the node's word only."""
 
     batch: int
@@ -54,7 +54,7 @@ class Status(msgspec.Struct, frozen=True):
     state_root: str
     sequenced: Sequenced
     posted: Posted
-    final: Final_
+    final: FinalBatch
     now_ms: int
     ready: bool
     l1_block: int = 0
@@ -258,7 +258,7 @@ class NodeClient:
         body = bytearray()
         async with (
             self._http.stream("POST", self.url, content=content, headers=headers, timeout=None) as response,
-            aclosing(response.aiter_bytes()) as pieces,
+            aclosing(cast(AsyncGenerator[bytes, None], response.aiter_bytes())) as pieces,
         ):
             async for piece in pieces:
                 body += piece

@@ -42,7 +42,12 @@ _dry_run_option = click.option(
 
 @click.group()
 def wallet() -> None:
-    """Keys, money and orders of one trader."""
+    """Keys, money and orders of one trader.
+
+    Nothing is signed unless the contracts on L1 are the shipped ones. Exit codes: 0 done, 2 bad input, 3 missing or
+    wrong L1, 10 no node, 14 rejected, 15 refused by L1, 16 too little money, 17 wrong password, 18 no keystore, 19 it
+    exists already, 20 not yet, 21 a proof contradicts L1.
+    """
 
 
 @wallet.command()
@@ -256,7 +261,7 @@ def cancel(settings: Settings, slot: int | None, every: bool, account: int | Non
 @command
 def withdraw(settings: Settings, amount: str, recipient: str | None, account: int | None, dry_run: bool) -> None:
     """Take dollars out of an account, to be claimed on L1 once final."""
-    to = keystore_address(settings.path) if recipient is None else parse_address(recipient)
+    to = b"" if recipient is None else parse_address(recipient)
 
     def told(result: RequestResult) -> str:
         index = result.withdrawal_index

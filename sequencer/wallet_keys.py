@@ -91,7 +91,11 @@ def open_keystore(path: Path, password: str) -> Key:
         raise KeystoreMissing(f"{path} is no keystore of version 3: {error}") from None
     except (KeyError, TypeError, NotImplementedError, AttributeError):
         raise KeystoreMissing(f"{path} is no keystore of version 3") from None
-    return Key(private_key)
+    key = Key(private_key)
+    # The address in the file is not covered by the password: whoever changed it wants something sent there.
+    if "address" in content and keystore_address(path) != key.address:
+        raise KeystoreMissing(f"{path} names another address than that of its key, {checksum_address(key.address)}")
+    return key
 
 
 def _read(path: Path) -> dict[str, Any]:

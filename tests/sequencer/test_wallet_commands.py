@@ -6,8 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+import trio
 
+from l1_bridge.l1_client import L1Client
+from sequencer.api_client import NodeClient, WithdrawalProof
+from sequencer.wallet import Wallet
+from sequencer.wallet_errors import BadProof, NotYet
+from sequencer.wallet_units import parse_address
 from tests.sequencer.wallet_node import RunningNode, Shell, mode, running_node
 
 DOLLAR = 1_000_000
@@ -65,7 +72,9 @@ def test_the_life_of_an_order(trader: Shell, other: Shell) -> None:
     fair = oracle_price(trader)
     rested = trader.json("order", "--market", "btc", "--side", "buy", "--size", "0.01", "--price", fair, "--post-only")
     assert (rested["status"], rested["filled_lots"], rested["finality"]) == ("resting", "0", "sequenced")
-    second = trader.json("order", "--market", "BTC", "--side", "buy", "--size", "0.02", "--price", oracle_price(trader, 990))
+    second = trader.json(
+        "order", "--market", "BTC", "--side", "buy", "--size", "0.02", "--price", oracle_price(trader, 990)
+    )
     assert second["slot"] == rested["slot"] + 1
     signed = trader.json("orders")
     assert [entry["status"] for entry in signed["signatures"][-2:]] == ["resting", "resting"]
@@ -92,7 +101,9 @@ def test_cancel_all_reaches_every_order(other: Shell) -> None:
     other.json("cancel", "--all")
     assert own_account(other)["open_orders"] == []
     # The floor that it leaves behind does not stop the next order of the same millisecond.
-    again = other.json("order", "--market", "BTC", "--side", "buy", "--size", "0.001", "--price", low, "--expires", "1m")
+    again = other.json(
+        "order", "--market", "BTC", "--side", "buy", "--size", "0.001", "--price", low, "--expires", "1m"
+    )
     assert again["status"] == "resting"
     other.json("cancel", "--all")
 
@@ -186,6 +197,20 @@ def test_passwords_come_from_file_or_prompt(node: RunningNode, tmp_path: Path) -
     shell.fails(18, *deposit, keystore="broken")
 
 
+def test_an_address_that_is_not_the_keys_is_not_believed(node: RunningNode, tmp_path: Path) -> None:
+    shell = Shell(node, tmp_path)
+    made = shell.json("new", "--light-kdf")
+    path = Path(made["keystore"])
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "address": "13" * 20}))
+    line, _ = shell.fails(18, "withdraw", "--amount", "1", "--account", "17")
+    assert f"names another address than that of its key, {made['address']}" in line
+    # A keystore need not name its address.
+    path.write_text(json.dumps({name: value for name, value in content.items() if name != "address"}))
+    shell.fails(16, "deposit", "--amount", "5")
+    shell.fails(18, "address")
+
+
 def test_what_cannot_be_reached_is_said_in_one_line(trader: Shell) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
     order = ("order", "--market", "BTC", "--side", "buy", "--size", "0.01", "--price", "1000")
@@ -244,9 +269,60 @@ def test_rejections_carry_the_laws_name(trader: Shell, other: Shell) -> None:
     assert "TOO_SMALL" in line
 
 
-def test_deposits_need_money_and_a_minimum(trader: Shell) -> None:
+def test_deposits_need_money_a_minimum_and_an_account_of_ones_own(trader: Shell, other: Shell) -> None:
+    line, _ = trader.fails(
+        2, "deposit", "--amount", "5", "--account", other.environment["CATENARY_WALLET_ACCOUNT"] or ""
+    )
+    assert "is somebody else's" in line
+    line, _ = trader.fails(14, "deposit", "--amount", "5", "--account", "1000")
+    assert "NO_ACCOUNT" in line
     line, summary = trader.fails(16, "deposit", "--amount", "100000000")
     assert summary["error"] == "INSUFFICIENT_FUNDS"
     assert "$100,000,000.00 are needed on L1" in line
     line, _ = trader.fails(2, "deposit", "--amount", "0.5")
     assert "$1.00 at least" in line
+
+
+def test_options_come_from_flag_environment_and_file(trader: Shell, tmp_path: Path) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    config = tmp_path / "wallet.toml"
+    config.write_text(f'[common]\nl1-rpc-url = "{nowhere}"\n[wallet.order]\nmarket = "ETH"\nside = "sell"\n')
+    order = ("order", "--size", "0.1", "--price", "3000", "--dry-run", "--config", str(config))
+    # The environment wins over the file, a flag over both.
+    assert trader.json(*order)["typed_data"]["message"]["market"] == 1
+    assert trader.json(*order, order_market="SOL", order_side="buy")["typed_data"]["message"]["market"] == 2
+    assert trader.json(*order, "--market", "BTC", order_market="SOL")["typed_data"]["message"]["market"] == 0
+    line, _ = trader.fails(3, *order, l1_rpc_url=None)
+    assert nowhere in line
+
+
+def test_a_node_that_lies_about_a_withdrawal_gets_no_claim(trader: Shell, node: RunningNode, tmp_path: Path) -> None:
+    index = trader.json("withdraw", "--amount", "3")["withdrawal_index"]
+
+    class LyingNode(NodeClient):
+        """Claims that the withdrawal goes to somebody else."""
+
+        async def withdrawal_proof(self, index: int) -> WithdrawalProof:
+            honest = await super().withdrawal_proof(index)
+            return msgspec.structs.replace(honest, recipient="0x" + "13" * 20)
+
+    async def main() -> None:
+        address = parse_address(trader.json("address")["address"])
+        async with NodeClient(node.url) as honest, LyingNode(node.url) as lying, L1Client(node.l1_url) as l1:
+            believer = Wallet(honest, l1, address, tmp_path, poll_seconds=0.1)
+            with pytest.raises(NotYet, match="is final in"):
+                await posted(believer)
+            with pytest.raises(BadProof, match="does not lead from the withdrawal"):
+                await Wallet(lying, l1, address, tmp_path).claim(index, wait=True, timeout_seconds=10)
+
+    async def posted(believer: Wallet) -> None:
+        with trio.fail_after(20):
+            while True:
+                try:
+                    await believer.prove_withdrawal(index)
+                except NotYet:
+                    await trio.sleep(0.1)
+                else:
+                    await believer.claim(index, wait=False, timeout_seconds=0)
+
+    trio.run(main)
