@@ -496,8 +496,13 @@ async def _tick_forever(chain: "DevnetChain") -> None:
         await trio.sleep(TICK_SECONDS)
 
 
-async def serve(chain: "DevnetChain", listener: socket.socket, announce: Callable[[], None]) -> None:
-    """Serve until SIGTERM or SIGINT; a call still executing after `SHUTDOWN_SECONDS` is abandoned with the process."""
+async def serve(
+    chain: "DevnetChain", listener: socket.socket, announce: Callable[[], None], exit_with_stdin: bool = False
+) -> None:
+    """Serve until SIGTERM or SIGINT, or the end of stdin where that is asked for.
+
+    A call still executing `SHUTDOWN_SECONDS` later is abandoned with the process.
+    """
     import signal
 
     from hypercorn.config import Config
@@ -514,19 +519,32 @@ async def serve(chain: "DevnetChain", listener: socket.socket, announce: Callabl
     config.backlog = 256
     stopping = trio.Event()
 
+    def stop() -> None:
+        stopping.set()
+        # The chain is whole at every moment, so leaving an execution behind loses nothing that was answered.
+        abandon = threading.Timer(SHUTDOWN_SECONDS, os._exit, (0,))
+        abandon.daemon = True
+        abandon.start()
+
     async def wait_for_signal() -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async for _ in signals:
                 if stopping.is_set():
                     os._exit(1)
-                stopping.set()
-                # The chain is whole at every moment, so leaving an execution behind loses nothing that was answered.
-                abandon = threading.Timer(SHUTDOWN_SECONDS, os._exit, (0,))
-                abandon.daemon = True
-                abandon.start()
+                stop()
+
+    async def wait_for_stdin() -> None:
+        # Whoever started this process holds the other end, and cannot take it along into a sudden death.
+        async with trio.lowlevel.FdStream(os.dup(sys.stdin.fileno())) as stream:
+            while await stream.receive_some(4_096):
+                pass
+        if not stopping.is_set():
+            stop()
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(wait_for_signal)
+        if exit_with_stdin:
+            nursery.start_soon(wait_for_stdin)
         nursery.start_soon(_tick_forever, chain)
         app: Any = DevnetServer(DevnetRpc(chain))
         await nursery.start(partial(_started, announce, hypercorn_serve, app, config, stopping))
@@ -565,8 +583,16 @@ def _listen(host: str, port: int) -> socket.socket:
 @click.option("--block-period", type=click.FloatRange(0), default=1.0, help="Seconds between empty blocks, 0: none.")
 @click.option("--finality-depth", type=click.IntRange(0), default=2, help="Blocks that finalized lies behind latest.")
 @click.option("--max-ahead", type=click.IntRange(0), default=15, help="Seconds a block may lie ahead of the clock.")
+@click.option("--exit-with-stdin", is_flag=True, help="End when standard input ends, as it does with a killed parent.")
 def main(
-    datadir: Path, host: str, port: int, chain_id: int, block_period: float, finality_depth: int, max_ahead: int
+    datadir: Path,
+    host: str,
+    port: int,
+    chain_id: int,
+    block_period: float,
+    finality_depth: int,
+    max_ahead: int,
+    exit_with_stdin: bool,
 ) -> None:
     """Serve the embedded L1; print one JSON line with the bound port when it is ready."""
     # Before the engine is imported: eth-hash's automatic choice is five to ten times slower than this one.
@@ -610,7 +636,7 @@ def main(
 
     # EVM calls nest deeper than the default stack of a thread allows.
     threading.stack_size(64 << 20)
-    trio.run(serve, chain, listener, announce)
+    trio.run(serve, chain, listener, announce, exit_with_stdin)
     chain.close()
     ready_file.unlink(missing_ok=True)
 

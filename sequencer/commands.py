@@ -181,8 +181,12 @@ async def serve(config: "NodeConfig", output: Output) -> bool:
                     rollup_address=running.deployment.bridge,
                     chain_id=running.deployment.chain_id,
                 )
+        except* node_module.L1Unusable as errors:
+            raise CommandFailed(_first(errors), EXIT_L1) from None
+        except* node_module.DatadirUnusable as errors:
+            raise CommandFailed(_first(errors), EXIT_DATADIR) from None
         except* node_module.CannotStart as errors:
-            raise CommandFailed(_first(errors), EXIT_L1 if "L1" in _first(errors) else EXIT_DATADIR) from None
+            raise CommandFailed(_first(errors), EXIT_USAGE) from None
         except* CannotListenError as errors:
             raise CommandFailed(_first(errors), EXIT_USAGE) from None
         except* PreflightFailed as errors:

@@ -1,12 +1,13 @@
 """The node: one nursery around venue, L1, poster, prices and API; everything that lasts is in its datadir."""
 
+import fcntl
 import json
 import os
 import secrets
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any, Final
@@ -43,6 +44,7 @@ from sequencer.wallet_errors import WalletError
 
 DEVNET_CHAIN_ID: Final = 31_337
 _STARTUP_SECONDS: Final = 60.0
+_PREDECESSOR_SECONDS: Final = 10.0
 _DEVNET_FINALITY_BLOCKS: Final = 2
 _MAKER_KEY: Final = 9
 _MAKER_DEPOSIT_MICROS: Final = 1_000_000 * 10**6
@@ -69,7 +71,15 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CannotStart(Exception):  # noqa: N818 - named for what the operator is told
-    """One sentence for the operator, and a non-zero exit."""
+    """One sentence for the operator, and a non-zero exit: what was asked for does not go together."""
+
+
+class L1Unusable(CannotStart):
+    """There is no L1, or not the right one, or not the right contracts on it."""
+
+
+class DatadirUnusable(CannotStart):
+    """The datadir is in use, damaged, or belongs to another rollup."""
 
 
 class Running(msgspec.Struct):
@@ -92,67 +102,90 @@ def wall_clock_ms() -> int:
 async def run(config: NodeConfig, *, task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED) -> None:
     """Runs a node until cancelled; CannotStart where it cannot come up, PreflightFailed where it must not go on."""
     log = structlog.get_logger("node")
-    config.datadir.mkdir(parents=True, exist_ok=True)
-    async with _l1(config) as l1_url, _connected(l1_url) as client:
-        is_embedded = not config.l1_rpc_url
-        chain_id = await client.chain_id()
-        operator = config.operator
-        if operator is None:
-            if chain_id != DEVNET_CHAIN_ID:
-                raise CannotStart(f"On chain {chain_id} the node needs --keystore: it has no development keys there.")
-            operator = development_key(config.development_key)
-        deployment = await _deployment(config, client, operator, chain_id, is_embedded)
-        engine = _open_engine(config, deployment)
-        genesis = _recorded(config.datadir)["genesis"]
-        try:
-            journal = Journal(config.datadir / "journal", JournalLimits(segment_bytes=64 << 20, pending_bytes=64 << 20))
-            venue = Venue(engine, journal, wall_clock_ms, seal_seconds=config.seal_seconds)
-        except JournalError as error:
-            raise CannotStart(str(error)) from None
-        mirror = Mirror(deployment.identity, engine, bytes.fromhex(genesis))
-        methods = Methods(venue, mirror, client, deployment, operator, wall_clock_ms)
-        venue.listeners.append(methods)
-        registry = Registry()
-        methods.register(registry)
-        collectors = CollectorRegistry()
-        _register_gauges(collectors, venue, mirror)
-        server = Server(
-            ApiConfig(port=config.port),
-            registry,
-            metrics=collectors,
-            epoch=secrets.token_hex(4),
-            why_not_ready=lambda: None if methods.is_ready else "The node is catching up with L1.",
-        )
-        methods.open_feeds(server.feeds)
-        poster = Poster(client, operator, deployment, engine, post_seconds=config.post_seconds)
-        async with trio.open_nursery() as nursery:
-            await nursery.start(venue.run)
-            port = await nursery.start(server.serve)
-            url = f"http://127.0.0.1:{port}"
-            tasks = _L1Tasks(client, deployment, venue, mirror, methods, log)
-            await tasks.catch_up()
-            nursery.start_soon(tasks.follow_latest)
-            nursery.start_soon(tasks.follow_finalized)
-            if config.is_posting:
-                try:
-                    await poster.take_seat(url)
-                except SeatTaken as error:
-                    raise CannotStart(f"This node cannot post: {error}.") from None
-                nursery.start_soon(poster.run)
-            if config.is_oracle_simulated and chain_id == DEVNET_CHAIN_ID:
-                await nursery.start(simulate_oracle, venue, deployment.domain, config.oracle_seed)
-            methods.is_ready = True
-            if config.is_maker_running and chain_id == DEVNET_CHAIN_ID:
-                nursery.start_soon(run_maker, client, deployment, url)
-            log.info("node.ready", url=url, l1=l1_url, rollup="0x" + deployment.bridge.hex())
-            task_status.started(Running(url, l1_url, deployment, engine, venue, mirror, poster))
+    with _held(config.datadir), ExitStack() as opened:
+        async with _l1(config) as l1_url, _connected(l1_url) as client:
+            is_embedded = not config.l1_rpc_url
+            chain_id = await client.chain_id()
+            operator = config.operator
+            if operator is None:
+                if chain_id != DEVNET_CHAIN_ID:
+                    raise CannotStart(
+                        f"On chain {chain_id} the node needs --keystore: it has no development keys there."
+                    )
+                operator = development_key(config.development_key)
+            deployment = await _deployment(config, client, operator, chain_id, is_embedded)
+            engine = _open_engine(config, deployment)
+            opened.callback(engine.store.close)
+            genesis = _recorded(config.datadir)["genesis"]
             try:
-                await trio.sleep_forever()
-            finally:
-                methods.is_ready = False
-                server.stop()
-    engine.store.close()
-    journal.close()
+                journal = Journal(
+                    config.datadir / "journal", JournalLimits(segment_bytes=64 << 20, pending_bytes=64 << 20)
+                )
+                opened.callback(journal.close)
+                venue = Venue(engine, journal, wall_clock_ms, seal_seconds=config.seal_seconds)
+            except JournalError as error:
+                raise DatadirUnusable(str(error)) from None
+            mirror = Mirror(deployment.identity, engine, bytes.fromhex(genesis))
+            methods = Methods(venue, mirror, client, deployment, operator, wall_clock_ms)
+            venue.listeners.append(methods)
+            registry = Registry()
+            methods.register(registry)
+            collectors = CollectorRegistry()
+            _register_gauges(collectors, venue, mirror)
+            server = Server(
+                ApiConfig(port=config.port),
+                registry,
+                metrics=collectors,
+                epoch=secrets.token_hex(4),
+                why_not_ready=lambda: None if methods.is_ready else "The node is catching up with L1.",
+            )
+            methods.open_feeds(server.feeds)
+            poster = Poster(client, operator, deployment, engine, post_seconds=config.post_seconds)
+            async with trio.open_nursery() as nursery:
+                await nursery.start(venue.run)
+                port = await nursery.start(server.serve)
+                url = f"http://127.0.0.1:{port}"
+                tasks = _L1Tasks(client, deployment, venue, mirror, methods, log)
+                await tasks.catch_up()
+                nursery.start_soon(tasks.follow_latest)
+                nursery.start_soon(tasks.follow_finalized)
+                if config.is_posting:
+                    try:
+                        await poster.take_seat(url)
+                    except SeatTaken as error:
+                        raise L1Unusable(f"This node cannot post: {error}.") from None
+                    nursery.start_soon(poster.run)
+                if config.is_oracle_simulated and chain_id == DEVNET_CHAIN_ID:
+                    await nursery.start(simulate_oracle, venue, deployment.domain, config.oracle_seed)
+                methods.is_ready = True
+                if config.is_maker_running and chain_id == DEVNET_CHAIN_ID:
+                    nursery.start_soon(run_maker, client, deployment, url)
+                log.info("node.ready", url=url, l1=l1_url, rollup="0x" + deployment.bridge.hex())
+                task_status.started(Running(url, l1_url, deployment, engine, venue, mirror, poster))
+                try:
+                    await trio.sleep_forever()
+                finally:
+                    methods.is_ready = False
+                    server.stop()
+
+
+@contextmanager
+def _held(datadir: Path) -> Iterator[None]:
+    """Holds the datadir for this process. DatadirUnusable where another one does, or where it cannot be made."""
+    try:
+        datadir.mkdir(parents=True, exist_ok=True)
+        lock = os.open(datadir / "LOCK", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise DatadirUnusable(f"The datadir {datadir} cannot be used: {error.strerror}.") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise DatadirUnusable(f"The datadir {datadir} is in use by another node.") from None
+    try:
+        yield
+    finally:
+        os.close(lock)
 
 
 # L1.
@@ -171,9 +204,13 @@ async def _l1(config: NodeConfig) -> AsyncIterator[str]:
 @asynccontextmanager
 async def embedded_l1(datadir: Path, port: int) -> AsyncIterator[str]:
     """An embedded L1 as a process of its own; gives its URL. CannotStart where it does not come up."""
+    await _predecessor_gone(datadir)
     command = [sys.executable, "-m", "l1_bridge.devnet", "--datadir", str(datadir), "--port", str(port)]
-    # A group of its own: the terminal's Ctrl-C reaches the node first, which then ends its L1.
-    process = await trio.lowlevel.open_process(command, stdout=PIPE, stderr=PIPE, start_new_session=True)
+    command.append("--exit-with-stdin")
+    # A group of its own: the terminal's Ctrl-C reaches the node first, which then ends its L1. The pipe to its stdin is
+    # never written to: it closes with the node, however the node ends.
+    process = await trio.lowlevel.open_process(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True)
+    assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
     try:
@@ -186,7 +223,7 @@ async def embedded_l1(datadir: Path, port: int) -> AsyncIterator[str]:
                 line += piece
         if not line.endswith(b"\n"):
             said = await process.stderr.receive_some(4096)
-            raise CannotStart(f"The embedded L1 did not start: {said.decode(errors='replace').strip() or 'no answer'}")
+            raise L1Unusable(f"The embedded L1 did not start: {said.decode(errors='replace').strip() or 'no answer'}")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_drain, process.stdout)
             nursery.start_soon(_drain, process.stderr)
@@ -200,8 +237,33 @@ async def embedded_l1(datadir: Path, port: int) -> AsyncIterator[str]:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+            await process.stdin.aclose()
             await process.stdout.aclose()
             await process.stderr.aclose()
+
+
+async def _predecessor_gone(datadir: Path) -> None:
+    """Waits for the embedded L1 of a node that was killed: it ends by itself, but not before its last call."""
+    try:
+        left_behind = int(json.loads((datadir / "devnet.json").read_text())["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    with trio.move_on_after(_PREDECESSOR_SECONDS):
+        while _is_running(left_behind):
+            await trio.sleep(0.05)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        # No such file system here: then the signal has told.
+        return True
+    except OSError:
+        return False
+    # Where nobody reaps orphans, a dead one stays as a name without locks or sockets.
+    return state != "Z"
 
 
 async def _drain(stream: trio.abc.ReceiveStream) -> None:
@@ -216,7 +278,7 @@ async def _connected(url: str) -> AsyncIterator[L1Client]:
         await client.chain_id()
     except L1Error as error:
         await client.close()
-        raise CannotStart(f"The L1 cannot be used: {error}") from None
+        raise L1Unusable(f"The L1 cannot be used: {error}") from None
     try:
         yield client
     finally:
@@ -229,7 +291,12 @@ def _recorded(datadir: Path) -> dict[str, Any]:
     path = datadir / "deployment.json"
     if not path.exists():
         return {}
-    found: dict[str, Any] = json.loads(path.read_text())
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+        bytes.fromhex(found["rollup_address"] + found["genesis"])
+        int(found["chain_id"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DatadirUnusable(f"{path} is damaged: {type(error).__name__}: {error}.") from None
     return found
 
 
@@ -242,11 +309,11 @@ async def _deployment(
     if recorded:
         address = bytes.fromhex(recorded["rollup_address"])
         if recorded["chain_id"] != chain_id:
-            raise CannotStart(
+            raise DatadirUnusable(
                 f"The datadir {config.datadir} belongs to chain {recorded['chain_id']}, this L1 is chain {chain_id}."
             )
         if named and named != address:
-            raise CannotStart(f"The datadir {config.datadir} belongs to the rollup 0x{address.hex()}.")
+            raise DatadirUnusable(f"The datadir {config.datadir} belongs to the rollup 0x{address.hex()}.")
         return await _checked(client, address)
     if named:
         deployment = await _checked(client, named)
@@ -257,7 +324,7 @@ async def _deployment(
         try:
             deployment = await deploy(client, operator, genesis, parameters)
         except L1Error as error:
-            raise CannotStart(f"The contracts could not be deployed: {error}") from None
+            raise L1Unusable(f"The contracts could not be deployed: {error}") from None
     else:
         raise CannotStart("Say which rollup with --rollup-address, or deploy a new one with --deploy.")
     record = {
@@ -284,7 +351,7 @@ async def _checked(client: L1Client, address: bytes) -> Deployment:
     try:
         return await read(client, address)
     except WrongContracts as error:
-        raise CannotStart(str(error)) from None
+        raise L1Unusable(f"These are not the shipped contracts: {error}.") from None
 
 
 async def _genesis_of(client: L1Client, deployment: Deployment) -> bytes:
@@ -295,7 +362,7 @@ async def _genesis_of(client: L1Client, deployment: Deployment) -> bytes:
         event = batch.decode_log(deployment.identity, batch.Log(log.address, log.topics, log.data))
         if isinstance(event, batch.Genesis):
             return event.genesis_bytes
-    raise CannotStart("The L1 node does not give the bridge's genesis log.")
+    raise L1Unusable("The L1 node does not give the bridge's genesis log.")
 
 
 def _open_engine(config: NodeConfig, deployment: Deployment) -> Engine:
@@ -306,7 +373,7 @@ def _open_engine(config: NodeConfig, deployment: Deployment) -> Engine:
             prover_state.create(store, deployment.domain, genesis)
         return Engine(store, deployment.domain)
     except (StoreUnavailable, prover_state.StateError) as error:
-        raise CannotStart(f"The datadir {config.datadir} cannot be used: {error}") from None
+        raise DatadirUnusable(f"The datadir {config.datadir} cannot be used: {error}") from None
 
 
 class _L1Tasks:
@@ -344,7 +411,7 @@ class _L1Tasks:
                     await self._apply_finalized(event)
             await self._refresh_final()
         except L1Error as error:
-            raise CannotStart(f"The L1 cannot be followed: {error}") from None
+            raise L1Unusable(f"The L1 cannot be followed: {error}") from None
 
     async def follow_latest(self) -> None:
         """Keeps the mirror true."""

@@ -1,0 +1,183 @@
+"""`catenary node` as a process of its own, and a plain client: what an operator and a stranger have in hand."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx
+
+from l1_bridge.l1_client import L1Client, development_key
+from prover.deployment import Deployment
+from prover.operations import domain_separator
+from sequencer.trader import Trader, fund
+
+ROOT: Final = Path(__file__).parents[2]
+STOP_SECONDS: Final = 20
+FAST: Final = ("--no-maker", "--seal-seconds", "0.1", "--poll-interval", "0.2", "--log-level", "warning")
+
+
+class NodeProcess:
+    """A node that said that it is ready."""
+
+    def __init__(self, process: subprocess.Popen[str], ready: dict[str, Any]) -> None:
+        self.process = process
+        self.url: str = ready["url"]
+        self.l1_url: str = ready["l1_rpc_url"]
+        self.rollup = bytes.fromhex(ready["rollup_address"].removeprefix("0x"))
+        self.chain_id: int = ready["chain_id"]
+        self.domain = domain_separator(self.chain_id, self.rollup)
+        self.client = Client(self.url)
+
+    @property
+    def l1_process(self) -> int:
+        """The embedded L1's process id."""
+        # Any thread may have started it.
+        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        children = [child for task in tasks for child in task.read_text().split()]
+        for child in children:
+            if b"l1_bridge.devnet" in Path(f"/proc/{child}/cmdline").read_bytes():
+                return int(child)
+        raise AssertionError(f"no L1 among {children}")
+
+    def kill(self) -> None:
+        """kill -9 of the node alone."""
+        self.process.kill()
+        self._ended()
+
+    def kill_with_l1(self) -> None:
+        """kill -9 of the node and of its L1 at one moment."""
+        l1_process = self.l1_process
+        # Stopped first, so that neither sees the other's end.
+        os.kill(self.process.pid, signal.SIGSTOP)
+        os.kill(l1_process, signal.SIGKILL)
+        self.process.kill()
+        self._ended()
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self._ended()
+
+    def _ended(self) -> int:
+        code = self.process.wait(STOP_SECONDS)
+        self.client.close()
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
+        return code
+
+
+class Client:
+    """JSON-RPC by HTTP, with nothing done for the caller."""
+
+    def __init__(self, url: str) -> None:
+        self._http = httpx.Client(base_url=url, trust_env=False, timeout=30)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._http.close()
+
+    def post(self, body: bytes) -> Any:
+        """What the node answers to these bytes."""
+        return self._http.post("/", content=body).json()
+
+    def answer(self, method: str, **params: Any) -> dict[str, Any]:
+        """The whole answer to a call."""
+        answer: dict[str, Any] = self.post(
+            json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+        )
+        return answer
+
+    def call(self, method: str, **params: Any) -> Any:
+        """The result of a call that succeeds."""
+        answer = self.answer(method, **params)
+        assert "result" in answer, answer
+        return answer["result"]
+
+    def refused(self, method: str, **params: Any) -> tuple[int, str, dict[str, Any]]:
+        """(code, name, data) of a call that fails."""
+        answer = self.answer(method, **params)
+        assert "error" in answer, answer
+        error = answer["error"]
+        assert isinstance(error["message"], str)
+        assert error["message"]
+        data = dict(error["data"])
+        return error["code"], data.pop("name"), data
+
+    def status(self) -> dict[str, Any]:
+        """catenary_status."""
+        status: dict[str, Any] = self.call("catenary_status")
+        return status
+
+
+def command(*options: str) -> list[str]:
+    """The command line of a node."""
+    return [sys.executable, "-c", "from prover.cli import main; main()", "node", "--json", *options]
+
+
+@contextmanager
+def running(datadir: Path, *options: str, own_l1: bool = True) -> Iterator[NodeProcess]:
+    """A node over `datadir` on free ports, with an embedded L1 unless told otherwise; stopped unless the test did."""
+    ports = ["--port", "0", *(["--l1-port", "0"] if own_l1 else [])]
+    process = subprocess.Popen(
+        command("--datadir", str(datadir), *ports, *FAST, *options), cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    ready = process.stdout.readline()
+    if '"ready"' not in ready:
+        process.stdout.close()
+        raise AssertionError(f"the node ended with code {process.wait(STOP_SECONDS)}: {ready}")
+    node = NodeProcess(process, json.loads(ready))
+    try:
+        yield node
+    finally:
+        if process.poll() is None:
+            node.stop()
+
+
+def refused_node(*options: str) -> subprocess.CompletedProcess[str]:
+    """A node that must not come up."""
+    return subprocess.run(
+        command(*FAST, *options), cwd=ROOT, capture_output=True, text=True, timeout=STOP_SECONDS, check=False
+    )
+
+
+async def funded(node: NodeProcess, traders: list[Trader], micros: int) -> None:
+    """Deposits for each trader on L1, and waits until the node has opened their accounts."""
+    import trio
+
+    async with L1Client(node.l1_url, poll_seconds=0.1) as l1:
+        status = node.client.status()
+        token = bytes.fromhex(status["token_address"][2:])
+        await fund(l1, development_key(8), token, node.rollup, [(trader.address, micros) for trader in traders])
+    with trio.fail_after(30):
+        for trader in traders:
+            while not (accounts := node.client.call("catenary_accounts", owner="0x" + trader.address.hex())):
+                await trio.sleep(0.05)
+            trader.account = accounts[0]
+
+
+def deployment_of(node: NodeProcess) -> Deployment:
+    """The contracts as the node names them."""
+    status = node.client.status()
+    return Deployment(
+        node.chain_id,
+        node.rollup,
+        bytes.fromhex(status["referee_address"][2:]),
+        bytes.fromhex(status["token_address"][2:]),
+    )
