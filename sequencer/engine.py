@@ -108,32 +108,80 @@ class _Signed(msgspec.Struct, array_like=True):
     signer: bytes
 
 
+class Staged(msgspec.Struct, frozen=True):
+    """Writes of `batches` stages, joined: they may reach the store once the journal is durable up to `cursor`."""
+
+    cursor: int
+    batches: int
+    writes: dict[bytes, bytes | None]
+
+
 class BufferedStore:
-    """A store whose writes wait for `flush`, so that several chunks reach the disk in one atomic write."""
+    """A store whose writes wait for `flush`, so that several chunks reach the disk in one atomic write.
+
+    An edge that goes on sequencing meanwhile closes batches by `stage`, takes them by `staged`, writes them in a thread
+    by `persist`, and says so by `persisted`; reads see every write from the beginning.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._pending: dict[bytes, bytes | None] = {}
+        self._staged: list[tuple[int, dict[bytes, bytes | None]]] = []
 
     def get(self, key: bytes) -> bytes | None:
-        """The value under `key`, pending writes included."""
+        """The value under `key`, writes that wait included."""
         if key in self._pending:
             return self._pending[key]
+        for _, batch in reversed(self._staged):
+            if key in batch:
+                return batch[key]
         return self._store.get(key)
 
     def write(self, puts: Mapping[bytes, bytes | None], sync: bool) -> None:
-        """Keeps the writes for the next flush."""
+        """Keeps the writes for the next flush or stage."""
         self._pending.update(puts)
 
     def iterate(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Entries in the store; only asked before anything is pending."""
         assert not self._pending, "iterate is for opening"
+        assert not self._staged, "iterate is for opening"
         return self._store.iterate(prefix)
 
-    def flush(self) -> None:
-        """One atomic, synced write of everything pending."""
+    def stage(self, cursor: int) -> None:
+        """Closes everything pending as a batch that `cursor` allows to be written."""
         if self._pending:
-            self._store.write(self._pending, sync=True)
+            self._staged.append((cursor, self._pending))
+            self._pending = {}
+
+    def staged(self, durable: int) -> Staged | None:
+        """The batches that a journal durable up to `durable` allows, joined; None where there is none."""
+        writes: dict[bytes, bytes | None] = {}
+        count = reached = 0
+        for cursor, batch in self._staged:
+            if cursor > durable:
+                break
+            writes.update(batch)
+            count += 1
+            reached = cursor
+        return Staged(reached, count, writes) if count else None
+
+    def persist(self, staged: Staged) -> None:
+        """One atomic, synced write; the only call that may come from another thread."""
+        self._store.write(staged.writes, sync=True)
+
+    def persisted(self, staged: Staged) -> None:
+        """Lets go of what `persist` has written."""
+        del self._staged[: staged.batches]
+
+    def flush(self) -> None:
+        """One atomic, synced write of everything that waits."""
+        writes: dict[bytes, bytes | None] = {}
+        for _, batch in self._staged:
+            writes.update(batch)
+        writes.update(self._pending)
+        if writes:
+            self._store.write(writes, sync=True)
+            self._staged = []
             self._pending = {}
 
     def close(self) -> None:
@@ -259,6 +307,13 @@ class Engine:
 
     def flush(self, cursor: int) -> list[SealedChunk]:
         """Writes the chunks sealed since the last flush; `cursor` counts the inputs that they contain."""
+        sealed = self.stage(cursor)
+        if sealed:
+            self.store.flush()
+        return sealed
+
+    def stage(self, cursor: int) -> list[SealedChunk]:
+        """As `flush`, but leaves the writing to the caller, who has `store.staged` once the journal is durable."""
         sealed, self.sealed = self.sealed, []
         if sealed:
             assert self._chunk is None, "an input is processed whole before its chunks are written"
@@ -277,7 +332,7 @@ class Engine:
             self.cursor = cursor
             writes[_CURSOR] = msgspec.msgpack.encode((cursor, self.chunk_count, self._arrivals))
             self.store.write(writes, sync=True)
-            self.store.flush()
+            self.store.stage(cursor)
         return sealed
 
     def chunk_record(self, number: int) -> SealedChunk | None:
