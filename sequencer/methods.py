@@ -8,7 +8,7 @@ import trio
 
 from l1_bridge import batch
 from l1_bridge.artifact import load_artifact
-from l1_bridge.l1_client import L1Client, Signer
+from l1_bridge.l1_client import L1Client, L1Error, Signer
 from prover import operations
 from prover.deployment import Deployment
 from prover.genesis import name_and_decimals
@@ -383,8 +383,8 @@ class Methods:
 
     async def proof(self, params: OfAccount, call: Call) -> Json:
         """catenary_proof."""
-        if not self._mirror.batches:
-            raise CallError(NOT_READY, "No batch is posted yet.")
+        if not self._mirror.batches or self._mirror.batches[-1].chunks is None:
+            raise CallError(NOT_READY, "No batch of this node is the newest on L1.")
         state = self._mirror.posted_state()
         leaf = params.account << constants.SLOT_BITS
         newest = self._mirror.batches[-1]
@@ -403,7 +403,7 @@ class Methods:
         """catenary_typedData."""
         fields = dict(params.operation)
         kind = fields.pop("kind", None)
-        if kind not in _KIND_TAGS:
+        if not isinstance(kind, str) or kind not in _KIND_TAGS:
             raise CallError(INVALID_PARAMS, f"kind is one of {', '.join(_KIND_TAGS)}.")
         tag = _KIND_TAGS[kind]
         self._fill_in(tag, fields)
@@ -446,9 +446,9 @@ class Methods:
 
     async def order(self, params: SignedOrder, call: Call) -> Json:
         """catenary_order."""
-        order = _order(params.order)
-        operation = operations.order_bytes(_sized(order), self._compact(params.signature))
+        order = _sized(_order(params.order))
         digest = operations.order_digest(self._deployment.domain, order)
+        operation = operations.order_bytes(order, self._compact(params.signature, order.account, digest))
         outcome = await self._submit(operation, order.account, digest)
         return {
             "order_id": outcome.order or order_id(order),
@@ -476,9 +476,9 @@ class Methods:
 
     def _request_handler(self, tag: int) -> Any:
         async def handle(params: SignedRequest, call: Call) -> Json:
-            request = _request(params.request)
-            operation = operations.request_bytes(tag, _sized_request(request), self._compact(params.signature))
+            request = _sized_request(_request(params.request))
             digest = operations.request_digest(self._deployment.domain, tag, request)
+            operation = operations.request_bytes(tag, request, self._compact(params.signature, request.account, digest))
             outcome = await self._submit(operation, request.account, digest)
             return {
                 "code": outcome.code,
@@ -496,8 +496,11 @@ class Methods:
             raise CallError(NOT_READY, "There is a faucet on devnets only.")
         token = load_artifact("MockDollar")
         data = token.encode_call("mint", bytes(params.address), _FAUCET_MICROS)
-        receipt = await self._client.send(self._signer, self._deployment.token, data, gas=_FAUCET_GAS)
-        await self._client.send(self._signer, bytes(params.address), value=_FAUCET_WEI, gas=21_000)
+        try:
+            receipt = await self._client.send(self._signer, self._deployment.token, data, gas=_FAUCET_GAS)
+            await self._client.send(self._signer, bytes(params.address), value=_FAUCET_WEI, gas=21_000)
+        except L1Error as error:
+            raise CallError(NOT_READY, f"The L1 does not pay: {error}") from None
         return {
             "amount_micros": str(_FAUCET_MICROS),
             "wei": str(_FAUCET_WEI),
@@ -515,19 +518,24 @@ class Methods:
         if outcome.code != codes.OK:
             data: Json = {}
             if outcome.code == codes.BAD_SIGNATURE:
-                data = {
-                    "recovered": _hex(self._engine.recover_signer(operation)),
-                    "expected_owner": _hex(self._engine.account(account).owner),
-                    "digest": _hex(digest),
-                }
+                data = self._signature_data(self._engine.recover_signer(operation), account, digest)
             raise CallError(law_error(outcome.code), outcome.refusal, data=data)
         return outcome
 
-    def _compact(self, signature: bytes) -> bytes:
+    def _compact(self, signature: bytes, account: int, digest: bytes) -> bytes:
         try:
             return operations.compact(bytes(signature))
         except ValueError as error:
-            raise CallError(law_error(codes.BAD_SIGNATURE), str(error)) from None
+            data = self._signature_data(containers.NOBODY, account, digest)
+            sentence = f"{str(error)[:1].upper()}{str(error)[1:]}."
+            raise CallError(law_error(codes.BAD_SIGNATURE), sentence, data=data) from None
+
+    def _signature_data(self, recovered: bytes, account: int, digest: bytes) -> Json:
+        return {
+            "recovered": _hex(recovered),
+            "expected_owner": _hex(self._engine.account(account).owner),
+            "digest": _hex(digest),
+        }
 
     # Views.
 
