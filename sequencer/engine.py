@@ -25,6 +25,9 @@ _ROOT: Final = b"mroot"
 _WITHDRAWAL: Final = b"mwithdrawal"
 _TAKEN: Final = b"mtaken"
 _REMEMBERED_FILLS: Final = 10_000
+# Where an order's bytes name its market.
+_MARKET_AT: Final = 4
+_ANY_FILL: Final = bytes([constants.FILL]) + bytes(constants.FILL_LENGTH - 1)
 
 
 class Input(msgspec.Struct, frozen=True, array_like=True):
@@ -500,7 +503,7 @@ class Engine:
         if order.sequence <= taken_sequence and chunk.commitment.timestamp <= taken_until:
             # The law lets an order be filled until it expires; the venue takes each one once.
             return Outcome(code=codes.USED)
-        held = None if known is None else encoding.order(word_at(known.operation, 1), word_at(known.operation, 32))
+        held = None if known is None else self._open_order(known, place)
         slot = chunk.peek_slot(order.account << 8 | order.slot)
         left = order.size - trading.filled_before(order, slot)
         price = globals.risk.price[order.market]
@@ -548,6 +551,12 @@ class Engine:
                 accounts={order.account},
             )
         return self._place(order, given.operation, given.signer, given.now)
+
+    def _open_order(self, signed: _Signed, place: tuple[int, int]) -> containers.Order:
+        market = signed.operation[_MARKET_AT]
+        order = self.triggers[market].get(*place) if signed.armed else self.books[market].get(*place)
+        assert order is not None, "an open order stands in one book"
+        return order
 
     def _no_room(self, order: containers.Order, held: containers.Order | None, is_armed: bool) -> str:
         """Why an order could not rest; empty where it could, need not, or takes the place of the one it replaces."""
@@ -630,8 +639,10 @@ class Engine:
         """One fill as the law has it: (code, the order at fault, the fill if there was one)."""
         chunk = self._open(now)
         missing = self._missing(chunk, maker, maker_signed, taker, operation)
-        chunk = self._room_for(now, [entry for _, entry, _ in missing] + [bytes([constants.FILL]) + bytes(9)])
-        missing = self._missing(chunk, maker, maker_signed, taker, operation)
+        roomy = self._room_for(now, [entry for _, entry, _ in missing] + [_ANY_FILL])
+        if roomy is not chunk:
+            chunk = roomy
+            missing = self._missing(chunk, maker, maker_signed, taker, operation)
         clock = chunk.commitment.timestamp
         for order, _, _ in missing:
             if order.expires_at < clock or order.created_at > clock + constants.CLOCK_TOLERANCE:

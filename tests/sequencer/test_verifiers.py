@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from l1_bridge.hashing import keccak
 from prover import operations
 from prover.recover import ORDER, recover_fast
-from prover.stf import constants, containers, signatures
+from prover.stf import constants, containers, encoding, signatures
 from prover.stf.words import word_at
 from sequencer import verifier_worker
 from sequencer.engine import Engine
@@ -158,6 +158,14 @@ def test_a_row_of_an_operation_is_what_its_owner_signed() -> None:
         engine = Engine.__new__(Engine)
         engine.domain = domain
         assert RECOVERER.recover(signed_row(domain, operation)) == engine.recover_signer(operation)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(min_size=constants.ORDER_LENGTH - 1, max_size=constants.ORDER_LENGTH - 1))
+def test_a_row_of_any_order_bytes_has_the_digest_of_the_law(tail: bytes) -> None:
+    operation = bytes([constants.ORDER]) + tail
+    order = encoding.order(word_at(operation, 1), word_at(operation, 32))
+    assert signed_row(bytes(32), operation) == operations.order_digest(bytes(32), order) + operation[-64:]
 
 
 @pytest.mark.trio
