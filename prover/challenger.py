@@ -252,9 +252,8 @@ class Challenger:
         number = dispute.batch.header.number
         if key in self._unfit or not self._due(("prove", key), peek=True):
             return False
-        parameters = self._replay.cursor.parameters
-        assert parameters is not None, "a dispute comes after genesis"
-        if last.timestamp >= dispute.committed_at + parameters.window_seconds:
+        cursor = self._replay.cursor
+        if last.timestamp >= dispute.committed_at + cursor.window_seconds:
             return self._give_up(key, "FINAL_FRAUD", f"batch {number} is a fraud, and its window has passed")
         if not await self._referee_agrees(dispute):
             return False
@@ -263,7 +262,9 @@ class Challenger:
             self._unfit.add(key)
             return False
         if not await self._stands(self._client, dispute):
-            return False
+            # Rolled back or reorganised in a block that is still to be read, or else the node contradicts itself.
+            head = await self._client.block("latest")
+            return head is not None and head.hash != last.hash
         if self._second is not None and not await self._ask_second(partial(self._stands, dispute=dispute)):
             self._alarm("L1_DISAGREES", f"the second L1 node does not hold batch {number}", once_for=key)
             self._disagreeing = True
@@ -271,7 +272,7 @@ class Challenger:
         if await self._in_pool(self._signer, dispute):
             return False
         calldata = encode_prove_fraud(dispute.batch, dispute.chunk_index, dispute.witness)
-        gas = proof_gas(dispute.weight_kilogas, calldata, parameters.proof_gas_floor)
+        gas = proof_gas(dispute.weight_kilogas, calldata, cursor.proof_gas_floor)
         if not await self._simulated(self._signer, dispute, calldata, gas):
             return False
         return await self._prove(self._signer, dispute, calldata, gas)
@@ -366,13 +367,13 @@ class Challenger:
         except (L1Rejected, L1Timeout) as error:
             if not await self._stands(self._client, dispute):
                 self._lost(number)
-                return False
+                return True
             self._postpone(("prove", key))
             self._alarm("PROOF_FAILED", f"batch {number}: {error}", once_for=key)
             return False
         if receipt is None:
             self._lost(number)
-            return False
+            return True
         self.summary.proof_gas += receipt.gas_used
         self._output.event(
             "proof_mined",

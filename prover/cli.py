@@ -197,8 +197,8 @@ def verify(
     output = Output(json)
 
     async def compare(directory: Path) -> bool:
-        held = False
-        async with until_signal() as scope, L1Client(l1_rpc_url, chain_id=chain_id) as client:
+        held: bool | None = None
+        async with until_signal(), L1Client(l1_rpc_url, chain_id=chain_id) as client:
             found = await deployment.read(client, rollup_address)
             async with _opened(client, found, directory, from_block) as replay:
                 report = await verification.verify(
@@ -207,7 +207,7 @@ def verify(
             held = report.held
             title = "L1 and replay agree, and the money adds up" if held else "L1 and replay do NOT agree"
             output.summary(title, msgspec.structs.asdict(report), good=held)
-        if scope.cancelled_caught and not held:
+        if held is None:
             raise CommandFailed("Stopped before the comparison was complete.")
         return held
 

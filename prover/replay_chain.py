@@ -23,11 +23,13 @@ from l1_bridge.batch import (
     BatchCommitted,
     BridgeEvent,
     BridgeId,
+    Chunk,
+    Commitment,
     Enqueued,
     Genesis,
+    Header,
     Log,
     LogError,
-    Parameters,
     RewardCollected,
     RolledBack,
     decode_log,
@@ -153,9 +155,11 @@ Notice = Judgement | Undone | Collected | Reorganised | Alarm
 
 
 class Dispute(msgspec.Struct, frozen=True):
-    """All that a proof against the earliest fraudulent batch needs."""
+    """All that a proof against the earliest fraudulent batch needs; `commitment` is the liar's, 288 bytes."""
 
-    batch: Batch
+    header: Header
+    chunks: tuple[Chunk, ...]
+    commitment: bytes
     batch_hash: bytes
     bond_id: int
     committed_at: int
@@ -165,14 +169,25 @@ class Dispute(msgspec.Struct, frozen=True):
     witness: bytes
     weight_kilogas: int
 
+    @property
+    def batch(self) -> Batch:
+        """The batch as it was logged."""
+        # Kept in bytes, for a liar's words are larger than what msgpack calls an integer.
+        return Batch(self.header, self.chunks, Commitment.decode(self.commitment))
+
 
 class Reward(msgspec.Struct, frozen=True):
     """What the bridge owes the prover of a bond's newest proof."""
 
     bond_id: int
     prover: bytes
-    amount_wei: int
+    amount: bytes
     release_at: int
+
+    @property
+    def amount_wei(self) -> int:
+        """A bond in wei does not fit into 64 bits."""
+        return int.from_bytes(self.amount, "big")
 
 
 class Intent(msgspec.Struct, frozen=True):
@@ -194,7 +209,8 @@ class Cursor(msgspec.Struct, frozen=True):
     genesis_root: bytes = b""
     referee: bytes = b""
     token: bytes = b""
-    parameters: Parameters | None = None
+    window_seconds: int = 0
+    proof_gas_floor: int = 0
     tip: int = 0
     valid: int = 0
     pruned: int = 0
@@ -366,6 +382,9 @@ class ChainReplay:
 
     def _apply(self, event: Applied) -> None:
         for log in event.logs:
+            # A follower may watch other contracts beside the bridge.
+            if log.address != self.bridge.address:
+                continue
             self._take(event.block, Log(log.address, log.topics, log.data))
         self._prune(event.block.timestamp)
         self._put(_CURSOR, self._cursor)
@@ -398,19 +417,18 @@ class ChainReplay:
                 return
         except LogError as error:
             self._lose(f"block {block.number}: {error}")
-            self._notices.append(Alarm(Reason.HISTORY, self._cursor.incomplete))
             return
         except _IncompleteError as error:
             self._overlay.restore(before)
             self._state = None
             self._lose(f"block {block.number}: {error}")
-            self._notices.append(Alarm(Reason.HISTORY, self._cursor.incomplete))
         if isinstance(event, BatchCommitted):
             self._notices.append(_judged(block, event, Verdict.UNKNOWN, Reason.HISTORY, None))
 
     def _lose(self, detail: str) -> None:
         if not self._cursor.incomplete:
             self._change(incomplete=detail)
+            self._notices.append(Alarm(Reason.HISTORY, detail))
 
     def _dispatch(self, block: Block, event: BridgeEvent) -> None:
         if isinstance(event, Genesis):
@@ -440,7 +458,8 @@ class ChainReplay:
             genesis_root=event.root,
             referee=event.referee,
             token=event.token,
-            parameters=event.parameters,
+            window_seconds=event.parameters.window_seconds,
+            proof_gas_floor=event.parameters.proof_gas_floor,
         )
 
     def _enqueued(self, event: Enqueued) -> None:
@@ -530,7 +549,9 @@ class ChainReplay:
             detail = f"chunk {index}: 0x{root.hex()} and 0x{second_root.hex()}, claimed 0x{chunk.post_root.hex()}"
             return _judged(block, event, Verdict.UNKNOWN, Reason.LIBRARIES, parent, detail=detail)
         dispute = Dispute(
-            batch=event.batch,
+            header=event.batch.header,
+            chunks=event.batch.chunks,
+            commitment=event.batch.commitment.encode(),
             batch_hash=event.batch_hash,
             bond_id=event.bond_id,
             committed_at=event.committed_at,
@@ -564,7 +585,7 @@ class ChainReplay:
             valid=min(self._cursor.valid, event.number - 1),
             rollback_counter=event.rollback_counter,
         )
-        reward = Reward(event.bond_id, event.prover, event.reward_wei, event.release_at)
+        reward = Reward(event.bond_id, event.prover, event.reward_wei.to_bytes(32, "big"), event.release_at)
         self._put(_key(_REWARD, event.bond_id), reward)
         self._notices.append(Undone(event, tip - event.number + 1, judged.verdict))
         if judged.verdict == Verdict.VALID:
@@ -572,13 +593,10 @@ class ChainReplay:
             self._notices.append(Alarm(Reason.LAW_DRIFT, detail))
 
     def _prune(self, now: int) -> None:
-        parameters = self._cursor.parameters
-        if parameters is None:
-            return
         pruned, queue_pruned = self._cursor.pruned, self._cursor.queue_pruned
         while pruned < self._cursor.valid:
             judged = self.judgement(pruned + 1)
-            if judged is None or judged.committed_at + parameters.window_seconds > now:
+            if judged is None or judged.committed_at + self._cursor.window_seconds > now:
                 break
             pruned += 1
             self._overlay.write({_key(_UNDO, pruned): None}, sync=False)

@@ -1,0 +1,93 @@
+"""L1 nodes that lie, stall or cut off: a transport that changes answers, and a proxy that holds requests."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import httpx
+import msgspec
+import trio
+
+Tamper = Callable[[str, list[Any], Any], Any]
+
+
+class Tampering(httpx.AsyncBaseTransport):
+    """Asks the real node and hands its results through a function of (method, params, result)."""
+
+    def __init__(self, tamper: Tamper) -> None:
+        self.tamper = tamper
+        self._honest = httpx.AsyncHTTPTransport()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """One HTTP request."""
+        asked = msgspec.json.decode(request.content)
+        answer = await self._honest.handle_async_request(request)
+        results = msgspec.json.decode(await answer.aread())
+        if isinstance(asked, list):
+            for item, result in zip(asked, results, strict=True):
+                self._change(item, result)
+        else:
+            self._change(asked, results)
+        return httpx.Response(200, content=msgspec.json.encode(results))
+
+    def _change(self, asked: Any, answer: Any) -> None:
+        if "result" in answer:
+            answer["result"] = self.tamper(asked["method"], asked["params"], answer["result"])
+
+    async def aclose(self) -> None:
+        """Closes the real connection."""
+        await self._honest.aclose()
+
+
+class Proxy:
+    """Forwards to a node, and holds every request of one method: before it arrives there, or its answer after."""
+
+    def __init__(self, url: str, method: str, *, after: bool) -> None:
+        self._target = url
+        self._method = method
+        self._after = after
+        self.url = ""
+        self.held = trio.Event()
+
+    async def _serve(self, client: httpx.AsyncClient, stream: trio.SocketStream) -> None:
+        buffer = bytearray()
+        try:
+            while True:
+                while b"\r\n\r\n" not in buffer:
+                    received = await stream.receive_some()
+                    if not received:
+                        return
+                    buffer += received
+                head, _, rest = bytes(buffer).partition(b"\r\n\r\n")
+                length = next(
+                    int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-len")
+                )
+                while len(rest) < length:
+                    rest += await stream.receive_some()
+                body, buffer = rest[:length], bytearray(rest[length:])
+                holding = self._method.encode() in body
+                if holding and not self._after:
+                    await self._hold()
+                answer = await client.post(self._target, content=body, headers={"Content-Type": "application/json"})
+                if holding:
+                    await self._hold()
+                header = f"HTTP/1.1 200 OK\r\ncontent-length: {len(answer.content)}\r\n\r\n"
+                await stream.send_all(header.encode() + answer.content)
+        except trio.BrokenResourceError:
+            return
+
+    async def _hold(self) -> None:
+        self.held.set()
+        await trio.sleep_forever()
+
+
+@asynccontextmanager
+async def proxy(url: str, method: str, *, after: bool = False) -> AsyncIterator[Proxy]:
+    """A proxy on a free port of this machine."""
+    made = Proxy(url, method, after=after)
+    async with httpx.AsyncClient(trust_env=False, timeout=None) as client, trio.open_nursery() as nursery:
+        listeners = await nursery.start(partial(trio.serve_tcp, partial(made._serve, client), 0, host="127.0.0.1"))
+        made.url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+        yield made
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,577 @@
+"""The challenger on real L1 nodes: it proves every theft once, and never anything that it does not know."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trio
+
+from l1_bridge.batch import bridge_artifact
+from l1_bridge.hashing import keccak
+from l1_bridge.l1_client import L1Client, L1Unavailable, development_key
+from prover.challenger import Challenger, Summary, proof_gas
+from prover.recover import recover_fast
+from prover.referee import GAS_LIMIT
+from prover.replay_chain import ChainReplay
+from prover.settings import Output
+from prover.state.leveldb_store import LevelDbStore
+from prover.state.store import MemoryStore
+from prover.stf.words import Recover
+from tests.l1_bridge.l1_nodes import L1Node, embedded_l1
+from tests.prover.conftest import POLL_SECONDS
+from tests.prover.l1_faults import Tamper, Tampering, proxy
+from tests.prover.world import CHALLENGER, PARAMETERS, RIVAL, Lie, NodeChain, World, false_tree
+
+pytestmark = pytest.mark.trio
+
+ROOT = Path(__file__).parents[2]
+
+
+class Recorder(Output):
+    """Keeps what was said."""
+
+    def __init__(self) -> None:
+        super().__init__(as_json=True)
+        self.said: list[dict[str, Any]] = []
+        self.heard = trio.Event()
+
+    def event(self, name: str, text: str | None = None, /, *, colour: str | None = None, **fields: Any) -> None:
+        """Kept."""
+        self.said.append({"event": name, **fields})
+        self.heard.set()
+        self.heard = trio.Event()
+
+    def names(self, *wanted: str) -> list[dict[str, Any]]:
+        """Events of these names."""
+        return [said for said in self.said if said["event"] in wanted]
+
+    async def until(self, name: str) -> None:
+        """Returns once an event of this name was said."""
+        while not self.names(name):
+            await self.heard.wait()
+
+
+class Guard:
+    """One challenger with a store that survives it."""
+
+    def __init__(self, world: World, url: str) -> None:
+        self.world, self.url = world, url
+        self.store = MemoryStore()
+        self.said = Recorder()
+
+    async def once(self, **options: Any) -> Summary:
+        """Up to the head."""
+        return await self.run(once=True, **options)
+
+    async def run(
+        self,
+        *,
+        once: bool,
+        role: int | None = CHALLENGER,
+        tamper: Tamper | None = None,
+        second: Tamper | None = None,
+        recover: Recover = recover_fast,
+        **options: Any,
+    ) -> Summary:
+        """A run of a new process, so to say."""
+        transport = None if tamper is None else Tampering(tamper)
+        async with L1Client(self.url, poll_seconds=POLL_SECONDS, attempts=1, transport=transport) as client:
+            if second is not None:
+                options["second_client"] = L1Client(self.url, attempts=1, transport=Tampering(second))
+            replay_options = {name: options.pop(name) for name in ("second_recover",) if name in options}
+            replay = ChainReplay(self.store, self.world.bridge, recover=recover, **replay_options)
+            guard = Challenger(
+                client,
+                replay,
+                self.said,
+                signer=None if role is None else development_key(role),
+                poll_seconds=POLL_SECONDS,
+                **options,
+            )
+            try:
+                await guard.run(once)
+            finally:
+                if second is not None:
+                    await options["second_client"].close()
+                self.summary = guard.finish()
+            return self.summary
+
+    @property
+    def alarms(self) -> list[str]:
+        """Codes of the alarms so far."""
+        return [said["code"] for said in self.said.names("alarm")]
+
+
+@pytest.fixture
+def world(node_world: World) -> World:
+    return node_world
+
+
+@pytest.fixture
+def guard(world: World, node: L1Node) -> Guard:
+    return Guard(world, node.url)
+
+
+async def sent_by(client: L1Client, role: int) -> int:
+    return await client.nonce(development_key(role).address)
+
+
+async def mine(client: L1Client, seconds: int = 1) -> None:
+    await client.call("evm_increaseTime", [seconds])
+    await client.call("evm_mine")
+
+
+# What it is for.
+
+
+async def test_a_theft_is_proven_in_one_transaction_and_rolled_back(
+    guard: Guard, world: World, client: L1Client
+) -> None:
+    before = await sent_by(client, CHALLENGER)
+    good = await world.open_accounts()
+    stolen = await world.steal()
+    summary = await guard.once()
+
+    assert summary.held
+    assert (summary.valid, summary.fraud, summary.proofs_sent, summary.proofs_won, summary.rolled_back) == (1,) * 5
+    assert await sent_by(client, CHALLENGER) == before + 1
+    assert (await world.head()).batch_hash == good.batch_hash
+    assert summary.root == good.batch.chunks[-1].post_root
+    (fraud,) = [said for said in guard.said.names("batch") if said["verdict"] == "fraud"]
+    assert (fraud["batch_hash"], fraud["chunk_index"]) == (stolen.batch_hash, 1)
+    (mined,) = guard.said.names("proof_mined")
+    assert mined["gas_used"] < 1_500_000
+    assert mined["calldata_bytes"] < 20_000
+    assert guard.alarms == []
+
+
+async def test_honest_batches_are_never_challenged(guard: Guard, world: World, client: L1Client) -> None:
+    before = await sent_by(client, CHALLENGER)
+    await world.open_accounts()
+    now = await world.now_ms()
+    odd = now.to_bytes(6, "big") + b"\xff" * 8_186
+    await world.commit([world.venue.trade(now), odd, b"", b"\x00\x01"])
+    summary = await guard.once()
+    assert (summary.held, summary.valid, summary.fraud) == (True, 2, 0)
+    assert await sent_by(client, CHALLENGER) == before
+
+
+async def test_followed_live_a_theft_is_answered_while_it_runs(guard: Guard, world: World) -> None:
+    await world.open_accounts()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: guard.run(once=False))
+        await guard.said.until("batch")
+        await world.steal()
+        await guard.said.until("rolled_back")
+        nursery.cancel_scope.cancel()
+    assert guard.summary.held
+    assert guard.summary.proofs_sent == 1
+
+
+async def test_two_challengers_at_once_and_the_slower_ends_quietly(
+    world: World, node: L1Node, client: L1Client
+) -> None:
+    await world.open_accounts()
+    await world.steal()
+    first, second = Guard(world, node.url), Guard(world, node.url)
+    # Nothing is mined before both have sent.
+    await client.call("evm_setAutomine", [False])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: first.once(role=CHALLENGER))
+        nursery.start_soon(lambda: second.once(role=RIVAL))
+        await first.said.until("proof_sent")
+        await second.said.until("proof_sent")
+        while await client.nonce(development_key(RIVAL).address, "pending") == await sent_by(client, RIVAL) or (
+            await client.nonce(development_key(CHALLENGER).address, "pending") == await sent_by(client, CHALLENGER)
+        ):
+            await trio.sleep(POLL_SECONDS)
+        await client.call("evm_mine")
+        await client.call("evm_setAutomine", [True])
+    won = [guard.summary.proofs_won for guard in (first, second)]
+    assert sorted(won) == [0, 1]
+    assert [guard.summary.held for guard in (first, second)] == [True, True]
+    assert first.alarms == second.alarms == []
+    loser = (first, second)[won.index(0)]
+    assert loser.said.names("proof_superseded")
+
+
+async def test_the_reward_is_collected_when_it_is_due(node: L1Node, client: L1Client) -> None:
+    world = await World.make(NodeChain(client))
+    guard = Guard(world, node.url)
+    await world.open_accounts()
+    await world.steal()
+    summary = await guard.once()
+    assert (summary.proofs_won, summary.rewards_wei) == (1, 0)
+    # Not before the parent is past its window.
+    await mine(client, PARAMETERS.window_seconds - 60)
+    assert (await guard.once()).rewards_wei == 0
+    await mine(client, 61)
+    assert (await guard.once(collect=False)).rewards_wei == 0
+    assert (await guard.once()).rewards_wei == PARAMETERS.bond_wei // 2
+    assert (await guard.once()).rewards_wei == 0
+    (collected,) = guard.said.names("reward_collected")
+    assert collected["prover"] == development_key(CHALLENGER).address
+
+
+async def test_after_the_window_a_fraud_is_an_alarm_and_no_transaction(
+    guard: Guard, world: World, client: L1Client
+) -> None:
+    await world.commit([[]], [Lie(0, claim=false_tree)])
+    await mine(client, PARAMETERS.window_seconds)
+    before = await sent_by(client, CHALLENGER)
+    summary = await guard.once()
+    assert not summary.held
+    assert guard.alarms == ["FINAL_FRAUD"]
+    assert await sent_by(client, CHALLENGER) == before
+
+
+async def test_watching_sends_nothing_and_says_that_the_promise_does_not_hold(
+    guard: Guard, world: World, client: L1Client
+) -> None:
+    await world.commit([[]], [Lie(0, claim=false_tree)])
+    before = await sent_by(client, CHALLENGER)
+    assert not (await guard.once(role=None)).held
+    assert guard.said.names("would_prove")
+    assert await sent_by(client, CHALLENGER) == before
+
+
+# What it must not act on.
+
+
+def lying_call(name: str, answer: Callable[[str], str]) -> Tamper:
+    """A node that answers one view of the bridge its own way."""
+    selector = "0x" + bridge_artifact().functions[name].selector.hex()
+
+    def tamper(method: str, params: list[Any], result: Any) -> Any:
+        return answer(result) if method == "eth_call" and params[0]["data"].startswith(selector) else result
+
+    return tamper
+
+
+def lying_blocks(method: str, params: list[Any], result: Any) -> Any:
+    """A node on another branch."""
+    return (
+        result | {"hash": "0x" + keccak(result["hash"].encode()).hex()} if method.startswith("eth_getBlock") else result
+    )
+
+
+def honest(method: str, params: list[Any], result: Any) -> Any:
+    """The node's own answer."""
+    return result
+
+
+TOPIC = next("0x" + topic.hex() for topic, event in bridge_artifact().events.items() if event.name == "BatchCommitted")
+
+
+def changed_logs(change: Callable[[str], str | None]) -> Tamper:
+    """A node that changes the data of committed batches, or leaves the log out."""
+
+    def tamper(method: str, params: list[Any], result: Any) -> Any:
+        if method != "eth_getLogs":
+            return result
+        told = []
+        for log in result:
+            data = change(log["data"]) if log["topics"][0] == TOPIC else log["data"]
+            if data is not None:
+                told.append(log | {"data": data})
+        return told
+
+    return tamper
+
+
+@pytest.mark.parametrize(
+    ("second", "alarm"),
+    [
+        (lying_call("is_canonical", lambda _: "0x" + "00" * 32), "L1_DISAGREES"),
+        (lying_call("record", lambda result: "0x" + "11" * 256), "L1_DISAGREES"),
+        (lying_call("record", lambda result: "0x11"), "L1_DISAGREES"),
+        (lying_blocks, "L1_DISAGREES"),
+        (lying_call("is_canonical", lambda _: "0x"), "L1_DISAGREES"),
+        (lambda method, params, result: None if method == "eth_getBlockByNumber" else result, None),
+    ],
+    ids=["no such batch", "another parent", "no parent", "another branch", "no answer", "still behind"],
+)
+async def test_two_l1_nodes_that_disagree_send_nothing(
+    guard: Guard, world: World, client: L1Client, second: Tamper, alarm: str | None
+) -> None:
+    await world.commit([[]], [Lie(0, claim=false_tree)])
+    before = await sent_by(client, CHALLENGER)
+    assert not (await guard.once(second=second)).held
+    assert guard.alarms == ([] if alarm is None else [alarm])
+    assert guard.said.names("proof_sent") == []
+    assert await sent_by(client, CHALLENGER) == before
+    # The verdict was right all the time: with two nodes that agree it is acted upon.
+    assert (await guard.once(second=honest)).proofs_won == 1
+
+
+async def test_a_second_l1_node_that_agrees_lets_the_proof_pass(guard: Guard, world: World) -> None:
+    await world.commit([[]], [Lie(0, claim=false_tree)])
+    summary = await guard.once(second=honest)
+    assert (summary.held, summary.proofs_won) == (True, 1)
+
+
+async def test_a_second_l1_node_that_does_not_answer_sends_nothing(
+    guard: Guard, world: World, client: L1Client
+) -> None:
+    await world.commit([[]], [Lie(0, claim=false_tree)])
+    before = await sent_by(client, CHALLENGER)
+
+    def down(method: str, params: list[Any], result: Any) -> Any:
+        raise L1Unavailable("down") from None
+
+    assert not (await guard.once(second=down)).held
+    assert guard.alarms == ["SECOND_L1_UNAVAILABLE"]
+    assert await sent_by(client, CHALLENGER) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda data: data[:-64], lambda data: data[:-200] + "ee" + data[-198:], lambda data: "0x", lambda data: None],
+    ids=["cut", "other bytes", "no bytes", "no log"],
+)
+async def test_missing_bytes_send_nothing_until_a_node_has_them(
+    guard: Guard, world: World, client: L1Client, change: Callable[[str], str | None]
+) -> None:
+    await world.open_accounts()
+    await world.steal()
+    before = await sent_by(client, CHALLENGER)
+    summary = await guard.once(tamper=changed_logs(change))
+    assert not summary.held
+    assert set(guard.alarms) == {"HISTORY"}
+    assert await sent_by(client, CHALLENGER) == before
+    # The next run asks again from genesis on.
+    summary = await guard.once()
+    assert (summary.held, summary.proofs_won) == (True, 1)
+
+
+async def test_libraries_that_disagree_send_nothing(guard: Guard, world: World, client: L1Client) -> None:
+    await world.commit([[world.venue.tick(await world.now_ms())]], [Lie(0, claim=false_tree)])
+    before = await sent_by(client, CHALLENGER)
+    summary = await guard.once(second_recover=lambda *_: bytes(20))
+    assert (summary.held, summary.unknown) == (False, 1)
+    assert guard.alarms == ["LIBRARIES"]
+    assert await sent_by(client, CHALLENGER) == before
+
+
+async def test_a_law_that_differs_from_the_referee_sends_nothing(guard: Guard, world: World, client: L1Client) -> None:
+    await world.commit([[world.venue.tick(await world.now_ms())]])
+    before = await sent_by(client, CHALLENGER)
+
+    def nobody(digest: bytes, v: int, r: int, s: int) -> bytes:
+        return bytes(20)
+
+    summary = await guard.once(recover=nobody, second_recover=nobody)
+    assert (summary.held, summary.fraud) == (False, 1)
+    assert guard.alarms == ["REFEREE"]
+    assert await sent_by(client, CHALLENGER) == before
+
+
+# Reorganisations, outages and crashes.
+
+
+async def test_an_outage_of_the_l1_is_waited_out(guard: Guard, world: World) -> None:
+    await world.commit([[]], [Lie(0, claim=false_tree)])
+    failures = 40
+
+    def flaky(method: str, params: list[Any], result: Any) -> Any:
+        nonlocal failures
+        failures -= 1
+        if failures > 0 and method != "eth_chainId":
+            raise httpx.ConnectError("down")
+        return result
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: guard.run(once=False, tamper=flaky))
+        with trio.fail_after(20):
+            await guard.said.until("rolled_back")
+        nursery.cancel_scope.cancel()
+    assert (guard.summary.held, guard.summary.proofs_sent, guard.alarms) == (True, 1, [])
+
+
+async def test_a_reorganisation_that_drops_the_bad_batch_leaves_nothing_to_prove(
+    guard: Guard, world: World, client: L1Client
+) -> None:
+    await world.open_accounts()
+    snapshot = await client.call("evm_snapshot")
+    await world.steal()
+    assert (await guard.once(role=None)).fraud == 1
+    await client.call("evm_revert", [snapshot])
+    world.venue.go_back(1)
+    await mine(client, 7)
+    await world.commit([world.venue.trade(await world.now_ms())])
+    before = await sent_by(client, CHALLENGER)
+    summary = await guard.once()
+    assert (summary.held, summary.valid, summary.fraud, summary.reorganisations) == (True, 1, 0, 1)
+    assert await sent_by(client, CHALLENGER) == before
+
+
+async def test_a_reorganisation_that_drops_the_proof_sends_it_again(
+    guard: Guard, world: World, client: L1Client
+) -> None:
+    await world.open_accounts()
+    await world.steal()
+    snapshot = await client.call("evm_snapshot")
+    assert (await guard.once()).proofs_won == 1
+    await client.call("evm_revert", [snapshot])
+    await mine(client, 7)
+    assert (await world.head()).number == 2
+    summary = await guard.once()
+    assert (summary.held, summary.proofs_sent, summary.proofs_won) == (True, 1, 1)
+    assert (await world.head()).number == 1
+
+
+async def test_a_reorganisation_deeper_than_the_memory_begins_again(
+    guard: Guard, world: World, client: L1Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prover.challenger.MEMORY_BLOCKS", 2)
+    await world.open_accounts()
+    snapshot = await client.call("evm_snapshot")
+    for _ in range(3):
+        await world.commit()
+    assert (await guard.once()).tip == 4
+    await client.call("evm_revert", [snapshot])
+    world.venue.go_back(1)
+    for _ in range(4):
+        await mine(client, 7)
+    await world.commit([[]], [Lie(0, claim=false_tree)])
+    summary = await guard.once()
+    assert guard.alarms == ["REORG_TOO_DEEP"]
+    assert (summary.held, summary.proofs_won, summary.tip) == (True, 1, 1)
+
+
+def command(world: World, url: str, datadir: Path, *options: str) -> list[str]:
+    """The installed command as a process of its own."""
+    bridge = "0x" + world.bridge.address.hex()
+    arguments = ["challenger", "--l1-rpc-url", url, "--rollup-address", bridge, "--datadir", str(datadir), "--json"]
+    return [sys.executable, "-m", "prover.cli", *arguments, "--poll-interval", "0.05", *options]
+
+
+class Running:
+    """A command that runs and says what happens."""
+
+    def __init__(self, process: trio.Process) -> None:
+        self.process = process
+        self.said: list[dict[str, Any]] = []
+        self._buffer = b""
+
+    async def until(self, name: str) -> dict[str, Any]:
+        """The first event of this name."""
+        while not (found := [said for said in self.said if said["event"] == name]):
+            await self._read()
+        return found[0]
+
+    async def stopped(self) -> dict[str, Any]:
+        """The last line after SIGTERM; the exit code is 0."""
+        self.process.send_signal(signal.SIGTERM)
+        while await self._read():
+            pass
+        assert await self.process.wait() == 0
+        return self.said[-1]
+
+    async def _read(self) -> bool:
+        assert self.process.stdout is not None
+        received = await self.process.stdout.receive_some()
+        *lines, self._buffer = (self._buffer + received).split(b"\n")
+        self.said += [json.loads(line) for line in lines]
+        return bool(received)
+
+
+@asynccontextmanager
+async def running(arguments: list[str]) -> AsyncIterator[Running]:
+    """The command; killed as by a power cut if it is still there at the end."""
+    process = await trio.lowlevel.open_process(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        with trio.fail_after(30):
+            yield Running(process)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        with trio.CancelScope(shield=True):
+            await process.wait()
+            assert process.stdout is not None
+            await process.stdout.aclose()
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before it is sent", "after it is sent"])
+async def test_killed_in_the_middle_of_a_dispute_it_sends_one_proof_in_all(
+    world: World, node: L1Node, client: L1Client, tmp_path: Path, after: bool
+) -> None:
+    await world.open_accounts()
+    await world.steal()
+    before = await sent_by(client, CHALLENGER)
+    await client.call("evm_setAutomine", [False])
+    try:
+        async with (
+            proxy(node.url, "eth_sendRawTransaction", after=after) as between,
+            running(command(world, between.url, tmp_path)),
+        ):
+            await between.held.wait()
+        pending = await client.nonce(development_key(CHALLENGER).address, "pending")
+        assert pending == before + after
+        async with running(command(world, node.url, tmp_path)) as again:
+            await again.until("proof_waiting" if after else "proof_sent")
+            while await client.nonce(development_key(CHALLENGER).address, "pending") == before:
+                await trio.sleep(POLL_SECONDS)
+            await client.call("evm_mine")
+            await again.until("rolled_back")
+            summary = await again.stopped()
+        assert (summary["event"], summary["held"], summary["proofs_won"]) == ("summary", True, 1)
+        assert summary["proofs_sent"] == (0 if after else 1)
+    finally:
+        await client.call("evm_setAutomine", [True])
+    assert await sent_by(client, CHALLENGER) == before + 1
+    assert (await world.head()).number == 1
+
+
+async def test_a_proof_in_a_process_of_its_own_never_imports_the_venue(
+    world: World, node: L1Node, client: L1Client, tmp_path: Path
+) -> None:
+    await world.open_accounts()
+    await world.steal()
+    arguments = command(world, node.url, tmp_path, "--once")[3:]
+    program = (
+        "import sys\n"
+        "from prover.cli import cli\n"
+        "try:\n"
+        f"    cli({arguments!r})\n"
+        "except SystemExit as end:\n"
+        "    assert not [name for name in sys.modules if name.split('.')[0] == 'sequencer'], sys.modules\n"
+        "    assert 'prover.challenger' in sys.modules\n"
+        "    raise\n"
+    )
+    ended = await trio.run_process([sys.executable, "-c", program], cwd=ROOT, capture_stdout=True)
+    summary = json.loads(ended.stdout.splitlines()[-1])
+    assert (summary["held"], summary["proofs_won"], summary["tip"]) == (True, 1, 1)
+
+
+async def test_on_the_embedded_l1_a_theft_is_proven_and_rolled_back(tmp_path: Path) -> None:
+    with embedded_l1(tmp_path / "l1") as running:
+        async with L1Client(running.url, poll_seconds=POLL_SECONDS) as client:
+            world = await World.make(NodeChain(client))
+            await world.open_accounts()
+            await world.steal()
+            store = LevelDbStore(tmp_path / "replay")
+            guard = Guard(world, running.url)
+            guard.store = store  # type: ignore[assignment]
+            summary = await guard.once()
+            store.close()
+            assert (summary.held, summary.proofs_won, summary.alarms) == (True, 1, 0)
+            assert (await world.head()).number == 1
+
+
+# Gas.
+
+
+async def test_the_gas_limit_follows_the_weight_and_stays_within_a_transaction() -> None:
+    assert proof_gas(1_000, bytes(1_000), 0) - proof_gas(0, bytes(1_000), 0) > 1_000_000
+    assert proof_gas(9_000, b"\x01" * 100_000, 0) <= GAS_LIMIT
+    assert proof_gas(10**6, b"", 0) == GAS_LIMIT
+    # The bridge refuses to begin below its floor.
+    assert proof_gas(0, b"", 10_000_000) > 10_000_000
