@@ -40,6 +40,50 @@ def name_and_decimals(market: containers.Market) -> tuple[str, int]:
     return market.label[:31].rstrip(b"\x00").decode("ascii", "replace"), market.label[31]
 
 
+def legal_globals(genesis: bytes) -> containers.Globals:
+    """The globals that genesis bytes stand for; ValueError unless they are canonical and a state the law can work on.
+
+    The bridge cannot look into them. A deployer with genuine contracts could else open a venue whose chunks make the
+    referee revert, so that no fraud in them could be proven.
+    """
+    globals = encoding.globals_from_bytes(genesis)
+    _require(globals.next_account == constants.RESERVED_ACCOUNTS, "the first free account is 17")
+    _require(0 < globals.market_count <= constants.MARKETS, "a venue has one to sixteen markets")
+    _require(0 <= globals.posting_fee < 2**24, "the posting fee fits what orders can sign")
+    counters = (globals.tick_time, globals.deposited_total, globals.funding_dust, globals.withdrawal_count)
+    _require(not any(counters), "nothing has happened before genesis")
+    _require(not any(any(node) for node in globals.frontier), "there are no withdrawals before genesis")
+    signers = [signer for signer in globals.signers if signer != containers.NOBODY]
+    _require(globals.signers[: len(signers)] == signers, "oracle signers stand without gaps")
+    _require(len(set(signers)) == len(signers), "oracle signers are distinct")
+    faults = (len(signers) - 1) // 3
+    is_quorum = globals.quorum % 2 == 1 and 2 * faults < globals.quorum <= len(signers)
+    _require(is_quorum, "the oracle has an odd quorum above two thirds of its signers")
+    risk = globals.risk
+    for market in range(constants.MARKETS):
+        row = globals.markets[market]
+        moving = (risk.price[market], risk.funding_index[market], row.previous_price, row.premium_ppm)
+        _require(not any(moving) and row.open_interest == 0, "no market has a history before genesis")
+        fixed = (row.maker_fee_ppm, row.taker_fee_ppm, row.band_ppm, row.funding_cap_ppm, row.minimum_notional)
+        if market >= globals.market_count:
+            margins = (risk.initial_ppm[market], risk.maintenance_ppm[market], row.status, *fixed)
+            _require(not any(margins) and row.label == containers.NO_HASH, "absent markets are zero")
+            continue
+        is_margin = 0 < risk.maintenance_ppm[market] <= risk.initial_ppm[market] <= constants.PPM
+        _require(is_margin, "0 < maintenance <= initial <= 1")
+        _require(row.status in (constants.MARKET_CLOSED, constants.MARKET_OPEN), "a market is open or closed")
+        _require(0 <= row.maker_fee_ppm < 2**16 and 0 <= row.taker_fee_ppm < 2**16, "fees fit what orders can sign")
+        _require(0 <= row.band_ppm <= constants.PPM, "the price band is a fraction")
+        _require(0 <= row.funding_cap_ppm < 2**23, "the funding cap fits a premium")
+        _require(0 <= row.minimum_notional < 2**104, "the minimum notional can be reached")
+    return globals
+
+
+def _require(is_legal: bool, sentence: str) -> None:
+    if not is_legal:
+        raise ValueError(f"no legal genesis: {sentence}")
+
+
 def genesis_bytes(
     operator: bytes,
     signers: list[bytes],
@@ -48,16 +92,8 @@ def genesis_bytes(
     posting_fee_micros: int = DEVNET_POSTING_FEE_MICROS,
 ) -> bytes:
     """Canonical globals of a new venue; ValueError for an oracle or a market that the law could not work with."""
-    faults = (len(signers) - 1) // 3
-    if len(signers) > constants.SIGNERS or quorum % 2 == 0 or not 2 * faults < quorum <= len(signers):
-        raise ValueError("the oracle needs an odd quorum above two thirds of at most seven signers")
-    if len(set(signers)) != len(signers) or containers.NOBODY in signers:
-        raise ValueError("oracle signers must be distinct addresses")
-    if not 0 < len(listings) <= constants.MARKETS:
-        raise ValueError("a venue has one to sixteen markets")
-    for listing in listings:
-        if not 0 < listing.maintenance_ppm <= listing.initial_ppm <= constants.PPM:
-            raise ValueError(f"{listing.name}: 0 < maintenance <= initial <= 1 does not hold")
+    if len(signers) > constants.SIGNERS or len(listings) > constants.MARKETS:
+        raise ValueError("a venue has at most seven oracle signers and sixteen markets")
     absent = containers.Market(containers.NO_HASH, constants.MARKET_CLOSED, 0, 0, 0, 0, 0, 0, 0, 0)
     markets = [
         containers.Market(
@@ -95,4 +131,6 @@ def genesis_bytes(
         ),
         markets=markets + [absent] * len(none),
     )
-    return encoding.globals_bytes(globals)
+    genesis = encoding.globals_bytes(globals)
+    legal_globals(genesis)
+    return genesis

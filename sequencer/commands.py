@@ -165,8 +165,7 @@ async def serve(config: "NodeConfig", output: Output) -> bool:
                         "",
                         "Three lines to your first trade (in another terminal):",
                         f"  .venv/bin/catenary wallet new {flags}".rstrip(),
-                        f"  .venv/bin/catenary wallet faucet {flags} && .venv/bin/catenary wallet deposit "
-                        f"--amount 5000 {flags}".rstrip(),
+                        f"  .venv/bin/catenary wallet deposit --faucet --amount 5000 {flags}".rstrip(),
                         "  .venv/bin/catenary wallet order --market BTC --side buy --size 0.01 --price 70000 "
                         f"--time-in-force ioc {flags}".rstrip(),
                         "",
@@ -191,6 +190,8 @@ async def serve(config: "NodeConfig", output: Output) -> bool:
             raise CommandFailed(_first(errors), EXIT_USAGE) from None
         except* PreflightFailed as errors:
             raise CommandFailed(f"STOPPED before a wrong commit: {_first(errors)}") from None
+        except* node_module.QueueUnreadable as errors:
+            raise CommandFailed(f"STOPPED before an unlawful batch: {_first(errors)}", EXIT_L1) from None
     output.event("stopped", "Stopped; everything acknowledged is in the datadir.")
     return True
 

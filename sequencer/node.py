@@ -82,6 +82,10 @@ class DatadirUnusable(CannotStart):
     """The datadir is in use, damaged, or belongs to another rollup."""
 
 
+class QueueUnreadable(Exception):  # noqa: N818 - named for what the operator is told
+    """L1's logs do not give the queue whole: going on would make every later batch unlawful."""
+
+
 class Running(msgspec.Struct):
     """A node that is up."""
 
@@ -445,12 +449,14 @@ class _L1Tasks:
             try:
                 decoded = batch.decode_log(self._deployment.identity, batch.Log(log.address, log.topics, log.data))
             except (batch.LogError, ArtifactError) as error:
-                self._log.error("l1.odd_log", error=str(error))
-                continue
+                raise QueueUnreadable(f"a log of the bridge cannot be read: {error}") from None
             if isinstance(decoded, batch.Enqueued):
-                # Invariant: entries are consumed in the order of the queue, each once.
-                if decoded.index < self._venue.engine.view.commitment.queue_count:
+                # Invariant: entries are consumed in the order of the queue, each once; past a gap no batch is lawful.
+                consumed = self._venue.engine.view.commitment.queue_count
+                if decoded.index < consumed:
                     continue
+                if decoded.index > consumed:
+                    raise QueueUnreadable(f"the L1 node gives queue entry {decoded.index}, the next is {consumed}")
                 outcome = await self._venue.submit(decoded.operation)
                 self._log.info(
                     "queue.consumed", index=decoded.index, code=codes.SENTENCE[outcome.code][0], account=outcome.account

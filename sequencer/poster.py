@@ -17,7 +17,8 @@ MAX_BATCH_BYTES: Final = 96_000
 _GAS_PER_BYTE: Final = 64
 _GAS_FIXED: Final = 1_000_000
 _SEAT_GAS: Final = 600_000
-_ENDPOINT_LIMIT: Final = 200
+# The bridge keeps so many bytes of it.
+_ENDPOINT_LIMIT: Final = 128
 
 
 class PreflightFailed(Exception):  # noqa: N818 - named for what the operator is told
@@ -84,7 +85,9 @@ class Poster:
         record = batch.decode_record(batch.BatchRecord, data)
         number = self._engine.chunk_with_root(record.last_root)
         if number is None:
-            if record.number == 0:
+            first = self._engine.chunk_record(1)
+            genesis_root = self._engine.state.root if first is None else first.pre_root
+            if record.number == 0 and record.last_root == genesis_root:
                 return record, 0
             raise ForeignHead(f"batch {record.number} on L1 ends in a root that this node never had")
         return record, number

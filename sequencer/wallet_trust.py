@@ -12,7 +12,7 @@ from l1_bridge.artifact import ArtifactError
 from l1_bridge.hashing import keccak
 from l1_bridge.l1_client import L1Client, L1Error, L1Rejected
 from prover import deployment, operations
-from prover.genesis import name_and_decimals
+from prover.genesis import legal_globals, name_and_decimals
 from prover.referee import FAMILIES, artifact
 from prover.stf import constants, containers, encoding
 from sequencer.api_client import AccountProof, MarketView, Status, WithdrawalProof
@@ -197,9 +197,9 @@ async def _genesis_globals(l1: L1Client, location: Location) -> containers.Globa
                 batch.BridgeId(location.chain_id, location.rollup), batch.Log(log.address, log.topics, log.data)
             )
             if isinstance(event, batch.Genesis):
-                return encoding.globals_from_bytes(event.genesis_bytes)
+                return legal_globals(event.genesis_bytes)
         except ValueError as error:
-            raise NotGenuine(f"the bridge's genesis log cannot be read: {error}") from None
+            raise NotGenuine(f"the bridge's genesis cannot be used: {error}") from None
     raise NotGenuine("the L1 node does not give the bridge's genesis log: what lots and ticks mean is unknown")
 
 

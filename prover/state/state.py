@@ -5,6 +5,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from l1_bridge.hashing import keccak
+from prover.genesis import legal_globals
 from prover.state import witness
 from prover.state.store import Store
 from prover.state.tree import StateTree
@@ -190,7 +191,8 @@ def _assert_conserved(chunk: Chunk) -> None:
     assert money == (deposited - withdrawn) * constants.FUNDING_SCALE, "conservation"
     for market in range(constants.MARKETS):
         growth = globals.markets[market].open_interest - pre_globals.markets[market].open_interest
-        assert sizes[market] == 0 and longs[market] == growth, "open interest"
+        assert sizes[market] == 0, "sizes sum to zero"
+        assert longs[market] == growth, "open interest is the sum of the longs"
 
 
 def _bound(cache: dict[int, _Row], limit: int) -> None:
@@ -230,8 +232,8 @@ def create(store: Store, domain: bytes, genesis: bytes) -> State:
 
 
 def genesis_commitment(genesis: bytes) -> tuple[containers.Commitment, list[tuple[int, bytes]]]:
-    """Commitment and leaf payloads of the state that the canonical bytes of globals stand for."""
-    globals = encoding.globals_from_bytes(genesis)
+    """Commitment and leaf payloads of the first state; ValueError unless the genesis bytes are legal."""
+    globals = legal_globals(genesis)
     fees = encoding.no_account()
     fees = containers.Account(owner=globals.operator, floor=0, collateral=0, positions=fees.positions)
     tree = StateTree([(constants.FEE_ACCOUNT << constants.SLOT_BITS, encoding.account_hash(fees))])

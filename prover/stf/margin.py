@@ -1,6 +1,6 @@
 """Funding due, equity, requirements, and the one rule of every change: healthy, or only reduced.
 
-Formulas: ARCHITECTURE.md, margin law. Sums leave one market out, so that before and after differ in one leg.
+Formulas: PROTOCOL.md, margin law. Sums leave one market out, so that before and after differ in one leg.
 """
 
 from prover.stf import constants, containers, encoding

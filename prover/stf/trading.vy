@@ -174,7 +174,10 @@ def fill(risk: containers.Risk, fresh: bool, market: containers.Market, posting_
     # Invariant: the fill price is the maker's own limit; a notional is exact, only the fees round, against the payer.
     price: int256 = maker.limit_price
     maker_fee: int256 = margin.ceil_div(size * price * market.maker_fee_ppm, constants.PPM)
-    taker_fee: int256 = margin.ceil_div(size * price * market.taker_fee_ppm, constants.PPM) + posting_fee
+    taker_fee: int256 = margin.ceil_div(size * price * market.taker_fee_ppm, constants.PPM)
+    # Once an order, however many fills it is cut into: the signed maximum is a total.
+    if self.filled_before(taker, taker_slot) == 0:
+        taker_fee = taker_fee + posting_fee
     made: containers.Traded = self.trade(risk, maker_account, maker.market, self.signed_size(maker, size), price, maker_fee)
     if made.code != codes.OK:
         refused.code = made.code

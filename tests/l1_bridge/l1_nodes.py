@@ -6,6 +6,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -126,9 +128,13 @@ def anvil(*options: str) -> Iterator[L1Node]:
             break
     else:
         raise AssertionError(f"anvil ended with code {process.wait(STOP_SECONDS)}")
+    # It logs every call: a pipe that nobody reads fills up and stops it.
+    reader = threading.Thread(target=lambda: deque(process.stdout or (), maxlen=0), daemon=True)
+    reader.start()
     node = L1Node(f"http://{found[1]}", process)
     try:
         yield node
     finally:
         if process.poll() is None:
             node.stop()
+        reader.join(STOP_SECONDS)

@@ -1,0 +1,48 @@
+"""Two libraries, one answer: what L1's ecrecover says of any signature."""
+
+import subprocess
+import sys
+
+import pytest
+
+from prover import operations
+from prover.recover import ORDER, recover_fast, recover_slow
+from prover.stf.containers import NOBODY
+
+KEY = b"\x07" * 32
+DIGEST = bytes(range(32))
+
+
+def parts(signature: bytes) -> tuple[int, int, int]:
+    r = int.from_bytes(signature[:32], "big")
+    packed = int.from_bytes(signature[32:], "big")
+    return 27 + (packed >> 255), r, packed & (2**255 - 1)
+
+
+@pytest.mark.parametrize("recover", [recover_fast, recover_slow])
+def test_the_signer_is_found(recover: object) -> None:
+    v, r, s = parts(operations.sign(KEY, DIGEST))
+    assert recover(DIGEST, v, r, s) == operations.address_of(KEY)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("v", "r", "s"),
+    [(26, 1, 1), (29, 1, 1), (27, 0, 1), (27, 1, 0), (27, ORDER, 1), (27, 1, ORDER), (27, 5, 1), (28, ORDER - 1, 7)],
+)
+def test_what_is_no_signature_has_the_same_signer_in_both(v: int, r: int, s: int) -> None:
+    assert recover_fast(DIGEST, v, r, s) == recover_slow(DIGEST, v, r, s)
+    if v not in (27, 28) or not (0 < r < ORDER and 0 < s < ORDER):
+        assert recover_fast(DIGEST, v, r, s) == NOBODY
+
+
+def test_a_deeply_nested_message_does_not_overflow_the_stack() -> None:
+    # Importing py-ecc raises the recursion limit; a parser of strangers' bytes relies on it.
+    program = (
+        "import sys; before = sys.getrecursionlimit()\n"
+        "import prover.recover, msgspec\n"
+        "assert sys.getrecursionlimit() == before\n"
+        "try: msgspec.json.decode(b'[' * 100_000)\n"
+        "except (RecursionError, msgspec.DecodeError): print('refused')\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout == "refused\n"
