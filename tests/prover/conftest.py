@@ -1,7 +1,5 @@
 """Fixtures of the prover's tests against real L1 nodes."""
 
-import collections
-import threading
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -17,14 +15,7 @@ POLL_SECONDS = 0.02
 def node() -> Iterator[L1Node]:
     """anvil, one for a module; every test deploys contracts of its own."""
     with anvil() as started:
-        # It logs every request: a pipe that nobody reads would stop it.
-        assert started.process.stdout is not None
-        reader = threading.Thread(target=collections.deque, args=(started.process.stdout, 0), daemon=True)
-        reader.start()
         yield started
-        started.process.terminate()
-        reader.join()
-        started.stop()
 
 
 @pytest.fixture

@@ -16,18 +16,21 @@ import trio
 from l1_bridge.batch import bridge_artifact
 from l1_bridge.hashing import keccak
 from l1_bridge.l1_client import L1Client, L1Unavailable, development_key
+from prover import operations
 from prover.challenger import Challenger, Summary, proof_gas
 from prover.recover import recover_fast
-from prover.referee import GAS_LIMIT
+from prover.referee import GAS_LIMIT, LocalReferee, transaction_gas
 from prover.replay_chain import ChainReplay
 from prover.settings import Output
+from prover.state import witness
 from prover.state.leveldb_store import LevelDbStore
 from prover.state.store import MemoryStore
+from prover.stf import constants, containers
 from prover.stf.words import Recover
 from tests.l1_bridge.l1_nodes import L1Node, embedded_l1
 from tests.prover.conftest import POLL_SECONDS
 from tests.prover.l1_faults import Tamper, Tampering, proxy
-from tests.prover.world import CHALLENGER, PARAMETERS, RIVAL, Lie, NodeChain, World, false_tree
+from tests.prover.world import CHALLENGER, PARAMETERS, RIVAL, TRADERS, Lie, NodeChain, Venue, World, false_tree
 
 pytestmark = pytest.mark.trio
 
@@ -567,6 +570,37 @@ async def test_on_the_embedded_l1_a_theft_is_proven_and_rolled_back(tmp_path: Pa
 
 
 # Gas.
+
+
+def bodies_of_no_use(venue: Venue, now_ms: int) -> dict[str, bytes]:
+    """Full chunks of what costs the referee most for what the law counts: refusals, and fills between many orders."""
+    time = now_ms.to_bytes(6, "big")
+    orders = b"".join(venue.order(i % 4, 17 + i, now_ms, side=i % 2) for i in range(40))
+    return {
+        "empty": b"",
+        "fills of nothing": time + operations.fill_bytes(0, 0, 1) * 818,
+        "ticks of nothing": time + (b"\x06" + bytes(8)) * 909,
+        "unsigned withdrawals": time + (b"\x02" + bytes(114)) * 71,
+        "orders and fills": time
+        + orders
+        + b"".join(operations.fill_bytes(i % 40, (i + 1) % 40, 99) for i in range(340)),
+    }
+
+
+async def test_the_gas_limit_is_enough_for_every_body(world: World) -> None:
+    venue = Venue(world.bridge)
+    now_ms = await world.now_ms()
+    entry = [containers.Deposit(b"\x55" * 20, TRADERS[i % 4], constants.NEW_ACCOUNT, 10**10) for i in range(40)]
+    venue.batch([[operations.deposit_bytes(one) for one in entry], [venue.tick(now_ms)]], now_ms)
+    referee = LocalReferee()
+    for name, body in bodies_of_no_use(venue, now_ms).items():
+        chunk = venue.state.chunk(recover_fast)
+        chunk.run(body)
+        proof = witness.build(venue.state.tree, chunk)
+        referee.replay(venue.domain, venue.state.root, body, proof)
+        calldata = bytes([1]) * (len(body) + len(proof))
+        limit = proof_gas(chunk.weight, calldata, 0)
+        assert transaction_gas(referee.gas_used * 64 // 63 + 300_000, calldata) < limit < GAS_LIMIT, name
 
 
 async def test_the_gas_limit_follows_the_weight_and_stays_within_a_transaction() -> None:
