@@ -1,0 +1,278 @@
+"""The sequencing task: durable before acknowledged, one after the other, shed when too much waits to be posted."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+import trio.testing
+
+from prover.stf import codes, constants
+from sequencer.engine import Engine, Input, Outcome, SealedChunk
+from sequencer.journal import REAL_DISK, Disk, Journal, JournalFailed, Limits
+from sequencer.venue import Backlogged, Venue
+from tests.sequencer.node_world import (
+    BUY,
+    DOLLAR,
+    DOMAIN,
+    FIRST,
+    PRICES,
+    SELL,
+    START,
+    deposit,
+    genesis_store,
+    key,
+    order,
+    owner,
+    picture,
+    replayed,
+    request,
+    signed_order,
+    signed_request,
+    tick,
+)
+
+pytestmark = pytest.mark.trio
+LIMITS = Limits(segment_bytes=1 << 20, pending_bytes=1 << 20)
+PRICE = PRICES[0]
+
+
+class Clock:
+    """Milliseconds that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> int:
+        return self.now
+
+
+class Ear:
+    """A listener that keeps what it heard."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[Outcome] = []
+        self.chunks: list[SealedChunk] = []
+
+    def sequenced(self, outcome: Outcome) -> None:
+        """One input was applied."""
+        self.outcomes.append(outcome)
+
+    def sealed(self, chunks: list[SealedChunk]) -> None:
+        """Chunks were written."""
+        self.chunks += chunks
+
+
+def opened(directory: Path, store: Any = None, disk: Disk = REAL_DISK, **options: Any) -> tuple[Venue, Clock, Ear]:
+    """A venue over a journal in `directory`."""
+    clock, ear = Clock(), Ear()
+    engine = Engine(store or genesis_store(), DOMAIN)
+    return Venue(engine, Journal(directory, LIMITS, disk), clock, listeners=[ear], **options), clock, ear
+
+
+async def fund(venue: Venue, traders: int = 2) -> None:
+    """Accounts and a price."""
+    for index in range(traders):
+        await venue.submit(deposit(owner(index), 100_000 * DOLLAR))
+    await venue.submit(tick(START))
+
+
+def records(venue: Venue) -> list[Input]:
+    """What the journal holds."""
+    return [msgspec.msgpack.decode(record, type=Input) for _, record in venue.journal.replay(1)]
+
+
+async def test_everything_answered_is_in_the_journal(tmp_path: Path, nursery: trio.Nursery) -> None:
+    venue, clock, ear = opened(tmp_path)
+    await nursery.start(venue.run)
+    await fund(venue)
+    resting = await venue.submit(signed_order(order(clock.now, FIRST, SELL, PRICE), key(0)))
+    filled = await venue.submit(signed_order(order(clock.now, FIRST + 1, BUY, PRICE), key(1)))
+    refused = await venue.submit(signed_order(order(clock.now, FIRST + 1, BUY, PRICE, slot=0), key(1)))
+    assert (resting.status, filled.status, refused.code) == ("resting", "filled", codes.NOT_CANONICAL)
+    assert [given.operation[:1] for given in records(venue)] == [b"\x01", b"\x01", b"\x06", b"\x07", b"\x07"]
+    assert venue.journal.durable_sequence == 5
+    # Listeners hear of what changed something, in order.
+    assert [outcome.code for outcome in ear.outcomes] == [codes.OK] * 5
+    await venue.submit(b"")
+    assert [chunk.number for chunk in ear.chunks] == [1]
+    assert picture(replayed(records(venue), 0)) == picture(venue.engine)
+    nursery.cancel_scope.cancel()
+
+
+class SlowDisk(Disk):
+    """A disk whose sync waits for the test."""
+
+    def __init__(self) -> None:
+        self.is_slow = False
+        self.reached = trio.Event()
+        self.gate = trio.Event()
+
+    def sync(self, file: int) -> None:
+        """Waits in its thread until the gate is open."""
+        if self.is_slow:
+            trio.from_thread.run_sync(self.reached.set)
+            trio.from_thread.run(self.gate.wait)
+        super().sync(file)
+
+
+async def test_nothing_is_answered_before_the_disk_has_it(tmp_path: Path, nursery: trio.Nursery) -> None:
+    disk = SlowDisk()
+    venue, clock, ear = opened(tmp_path, disk=disk)
+    await nursery.start(venue.run)
+    await fund(venue)
+    disk.is_slow = True
+    answers: list[Outcome] = []
+    heard = len(ear.outcomes)
+
+    async def send() -> None:
+        answers.append(await venue.submit(signed_order(order(clock.now, FIRST, SELL, PRICE), key(0))))
+
+    nursery.start_soon(send)
+    await disk.reached.wait()
+    await trio.testing.wait_all_tasks_blocked()
+    assert (answers, len(ear.outcomes)) == ([], heard)
+    disk.gate.set()
+    with trio.fail_after(10):
+        while not answers:
+            await trio.sleep(0)
+    assert answers[0].status == "resting"
+    nursery.cancel_scope.cancel()
+
+
+class DeadDisk(Disk):
+    """A disk that dies on command."""
+
+    def __init__(self) -> None:
+        self.is_dead = False
+
+    def write(self, file: int, data: memoryview) -> int:
+        """OSError once dead."""
+        if self.is_dead:
+            raise OSError("no space left on device")
+        return super().write(file, data)
+
+
+async def test_a_dead_disk_ends_the_venue_and_answers_nobody(tmp_path: Path) -> None:
+    disk = DeadDisk()
+    venue, clock, _ = opened(tmp_path, disk=disk)
+    answered: list[Outcome] = []
+
+    async def send() -> None:
+        answered.append(await venue.submit(signed_order(order(clock.now, FIRST, SELL, PRICE), key(0))))
+
+    with pytest.RaisesGroup(pytest.RaisesExc(JournalFailed), allow_unwrapped=True, flatten_subgroups=True):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(venue.run)
+            await fund(venue)
+            disk.is_dead = True
+            nursery.start_soon(send)
+    assert answered == []
+
+
+async def test_a_restart_goes_on_where_the_journal_ends(tmp_path: Path) -> None:
+    store = genesis_store()
+    venue, clock, _ = opened(tmp_path, store)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(venue.run)
+        await fund(venue)
+        await venue.submit(b"")
+        await venue.submit(signed_order(order(clock.now, FIRST, SELL, PRICE), key(0)))
+        await venue.submit(signed_order(order(clock.now, FIRST + 1, BUY, PRICE, 300), key(1)))
+        nursery.cancel_scope.cancel()
+    venue.journal.close()
+    again, _, _ = opened(tmp_path, store)
+    assert again.replayed == 2
+    assert picture(again.engine) == picture(venue.engine)
+    assert again.engine.open_operations == venue.engine.open_operations
+
+
+async def test_chunks_are_sealed_by_time(
+    tmp_path: Path, nursery: trio.Nursery, mock_clock: trio.testing.MockClock
+) -> None:
+    venue, _, ear = opened(tmp_path, seal_seconds=1.0)
+    await nursery.start(venue.run)
+    await fund(venue)
+    mock_clock.jump(0.9)
+    await trio.testing.wait_all_tasks_blocked()
+    assert ear.chunks == []
+    mock_clock.jump(0.1)
+    while not ear.chunks:
+        await trio.sleep(0)
+    assert [(chunk.number, chunk.operations) for chunk in ear.chunks] == [(1, 3)]
+    mock_clock.jump(10)
+    await trio.testing.wait_all_tasks_blocked()
+    assert (len(ear.chunks), len(records(venue))) == (1, 4)
+    nursery.cancel_scope.cancel()
+
+
+async def test_near_the_bound_only_what_lowers_risk_is_taken(tmp_path: Path, nursery: trio.Nursery) -> None:
+    venue, clock, _ = opened(tmp_path, backlog_chunks=2)
+    await nursery.start(venue.run)
+    await fund(venue, 3)
+    sell = signed_order(order(clock.now, FIRST, SELL, PRICE), key(0))
+    await venue.submit(sell)
+    await venue.submit(signed_order(order(clock.now, FIRST + 1, BUY, PRICE, 400), key(1)))
+    await venue.submit(signed_order(order(clock.now, FIRST + 2, BUY, PRICE - 100, 400), key(2)))
+    await venue.submit(b"")
+    assert venue.backlog == 1
+    clock.now += 5_000
+    await venue.submit(tick(clock.now))
+    await venue.submit(b"")
+    assert venue.backlog == 2
+    for enlarging in (
+        signed_order(order(clock.now, FIRST + 1, BUY, PRICE, slot=2), key(1)),
+        signed_request(constants.WITHDRAW, request(clock.now, FIRST, amount=DOLLAR, recipient=b"\x01" * 20), key(0)),
+        signed_request(constants.TRANSFER, request(clock.now, FIRST, amount=DOLLAR, other=FIRST + 1), key(0)),
+    ):
+        with pytest.raises(Backlogged):
+            await venue.submit(enlarging)
+    before = len(records(venue))
+    reducing = signed_order(order(clock.now, FIRST + 1, SELL, PRICE - 100, 400, slot=3, reduce_only=1), key(1))
+    assert (await venue.submit(reducing)).status == "filled"
+    for lowering in (
+        signed_request(constants.CANCEL, request(clock.now, FIRST, slot=1), key(0)),
+        signed_request(constants.CANCEL_ALL, request(clock.now, FIRST + 2, slot=0), key(2)),
+        deposit(owner(0), DOLLAR, FIRST),
+        tick(clock.now + 5_000),
+    ):
+        assert (await venue.submit(lowering)).code == codes.OK
+    assert len(records(venue)) == before + 5
+    venue.posted_chunks = venue.engine.chunk_count
+    clock.now += 1
+    assert (await venue.submit(signed_order(order(clock.now, FIRST, SELL, PRICE, slot=4), key(0)))).code == codes.OK
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_caller_who_gives_up_takes_nothing_from_the_others(tmp_path: Path, nursery: trio.Nursery) -> None:
+    venue, clock, _ = opened(tmp_path)
+    await nursery.start(venue.run)
+    await fund(venue)
+    operation = signed_order(order(clock.now, FIRST, SELL, PRICE), key(0))
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await venue.submit(operation)
+    other = await venue.submit(signed_order(order(clock.now, FIRST + 1, BUY, PRICE - 1), key(1)))
+    assert other.status == "resting"
+    assert (await venue.submit(operation)).status == "resting"
+    nursery.cancel_scope.cancel()
+
+
+async def test_concurrent_callers_are_answered_each_for_himself(tmp_path: Path, nursery: trio.Nursery) -> None:
+    venue, clock, ear = opened(tmp_path)
+    await nursery.start(venue.run)
+    await fund(venue, 40)
+    answers: dict[int, Outcome] = {}
+
+    async def send(index: int) -> None:
+        side, price = (SELL, PRICE + index) if index % 2 else (BUY, PRICE + 40)
+        answers[index] = await venue.submit(signed_order(order(clock.now, FIRST + index, side, price), key(index)))
+
+    async with trio.open_nursery() as crowd:
+        for index in range(40):
+            crowd.start_soon(send, index)
+    assert all(answers[index].account == FIRST + index for index in range(40))
+    assert len(ear.outcomes) == 41 + 40
+    assert picture(replayed(records(venue), 3))["books"] == picture(venue.engine)["books"]
+    nursery.cancel_scope.cancel()
