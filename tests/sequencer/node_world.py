@@ -56,17 +56,19 @@ def referee() -> LocalReferee:
     return LocalReferee()
 
 
-def genesis_store() -> MemoryStore:
+def genesis_store(domain: bytes = DOMAIN) -> MemoryStore:
     """A store that holds the genesis state."""
     store = MemoryStore()
-    prover_state.create(store, DOMAIN, genesis())
+    prover_state.create(store, domain, genesis())
     return store
 
 
-def tick(time: int, prices: tuple[int, ...] = PRICES, premiums: tuple[int, ...] = (0, 0, 0)) -> bytes:
+def tick(
+    time: int, prices: tuple[int, ...] = PRICES, premiums: tuple[int, ...] = (0, 0, 0), domain: bytes = DOMAIN
+) -> bytes:
     """A tick that the quorum signed."""
     keys = devnet_signer_keys()[:DEVNET_QUORUM]
-    return signed_tick(DOMAIN, keys, time, list(prices), list(premiums), len(DEVNET_MARKETS))
+    return signed_tick(domain, keys, time, list(prices), list(premiums), len(DEVNET_MARKETS))
 
 
 def deposit(owner_address: bytes, amount: int, account: int = constants.NEW_ACCOUNT) -> bytes:
@@ -130,18 +132,26 @@ def signed_request(tag: int, given: containers.Request, private_key: bytes, doma
 class World:
     """An engine over a memory store, a clock moved by hand, and the journal that an edge would have kept."""
 
-    def __init__(self, traders: int = 0, limits: EngineLimits | None = None, dollars: int = 100_000) -> None:
-        """With `traders`, that many funded accounts FIRST, FIRST + 1, ... and a first tick."""
+    def __init__(
+        self,
+        traders: int = 0,
+        limits: EngineLimits | None = None,
+        dollars: int = 100_000,
+        domain: bytes = DOMAIN,
+        start: int = START,
+    ) -> None:
+        """With `traders`, that many funded accounts FIRST, FIRST + 1, ... and a first tick. `start` is on the grid."""
         self.limits = limits
-        self.store = genesis_store()
-        self.engine = Engine(self.store, DOMAIN, limits)
-        self.now = START
+        self.domain = domain
+        self.store = genesis_store(domain)
+        self.engine = Engine(self.store, domain, limits)
+        self.now = start
         self.journal: list[Input] = []
         self.sealed: list[SealedChunk] = []
         if traders:
             for index in range(traders):
                 self.process(deposit(owner(index), dollars * DOLLAR))
-            self.process(tick(self.now))
+            self.process(tick(self.now, domain=domain))
 
     # What the edge does.
 
@@ -165,18 +175,18 @@ class World:
     def tick(self, prices: tuple[int, ...] = PRICES, premiums: tuple[int, ...] = (0, 0, 0)) -> Outcome:
         """The next tick on the grid, with the clock moved there."""
         self.now += constants.TICK_STEP - self.now % constants.TICK_STEP
-        return self.process(tick(self.now, prices, premiums))
+        return self.process(tick(self.now, prices, premiums, self.domain))
 
     # What traders do. A trader is the index of a key, its account FIRST + that.
 
     def order(self, trader: int, side: int, price: int, size: int = LOTS, **changes: Any) -> Outcome:
         """One signed order."""
         given = order(self.now, FIRST + trader, side, price, size, **changes)
-        return self.process(signed_order(given, key(trader)))
+        return self.process(signed_order(given, key(trader), self.domain))
 
     def request(self, tag: int, trader: int, **changes: Any) -> Outcome:
         """One signed request."""
-        return self.process(signed_request(tag, request(self.now, FIRST + trader, **changes), key(trader)))
+        return self.process(signed_request(tag, request(self.now, FIRST + trader, **changes), key(trader), self.domain))
 
     # What is seen.
 
