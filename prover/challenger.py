@@ -135,7 +135,7 @@ class Challenger:
                     self._logger.warning("l1_unavailable", error=str(error))
                 unreachable, busy = True, False
             if not busy:
-                if once:
+                if once and await self._at_head():
                     return
                 await trio.sleep(self._poll_seconds)
 
@@ -158,6 +158,11 @@ class Challenger:
             memory_blocks=MEMORY_BLOCKS,
             resume=self._replay.remembered,
         )
+
+    async def _at_head(self) -> bool:
+        # An empty poll may also mean that the chain moved while it was read.
+        head = await self._client.block("latest")
+        return head is not None and head.number < self._follower.next_block
 
     def _begin_again(self) -> None:
         self._logger.warning("replaying_from_genesis", reason=self._replay.cursor.incomplete)

@@ -85,7 +85,7 @@ class Guard:
     ) -> Summary:
         """A run of a new process, so to say."""
         transport = None if tamper is None else Tampering(tamper)
-        async with L1Client(self.url, poll_seconds=POLL_SECONDS, attempts=1, transport=transport) as client:
+        async with L1Client(self.url, poll_seconds=POLL_SECONDS, attempts=2, transport=transport) as client:
             if second is not None:
                 options["second_client"] = L1Client(self.url, attempts=1, transport=Tampering(second))
             replay_options = {name: options.pop(name) for name in ("second_recover",) if name in options}
