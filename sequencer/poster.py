@@ -47,6 +47,10 @@ class Poster:
         self._engine = engine
         self._post_seconds = post_seconds
         self._referee = LocalReferee()
+        # Asked once, before anything is sequenced: later a chunk may be sealed and not yet be in the store.
+        first = engine.chunk_record(1)
+        assert (first is None) == (engine.chunk_count == 0), "what is sealed is flushed"
+        self._genesis_root = engine.state.root if first is None else first.pre_root
         self._checked = 0
         self.batches_posted = 0
         self.trouble = ""
@@ -85,9 +89,7 @@ class Poster:
         record = batch.decode_record(batch.BatchRecord, data)
         number = self._engine.chunk_with_root(record.last_root)
         if number is None:
-            first = self._engine.chunk_record(1)
-            genesis_root = self._engine.state.root if first is None else first.pre_root
-            if record.number == 0 and record.last_root == genesis_root:
+            if record.number == 0 and record.last_root == self._genesis_root:
                 return record, 0
             raise ForeignHead(f"batch {record.number} on L1 ends in a root that this node never had")
         return record, number
