@@ -1,0 +1,33 @@
+"""Seeded venues that die and come back; long campaigns of the same: `python -m tests.soak venue`."""
+
+from collections import Counter
+
+import pytest
+
+from tests.simulation.venue import POINTS, simulate
+
+SEEDS = 8
+STEPS = 400
+
+
+def test_a_venue_that_dies_again_and_again_is_the_one_that_never_did() -> None:
+    crashes: Counter[str] = Counter()
+    acknowledged = 0
+    for seed in range(SEEDS):
+        print(f"seed {seed}")
+        summary = simulate(seed, STEPS)
+        crashes.update(summary["crashes"])
+        acknowledged += summary["acknowledged"]
+    assert acknowledged > SEEDS * STEPS // 3
+    assert set(crashes) == set(POINTS)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_disk_that_lies_is_found_out(seed: int) -> None:
+    print(f"seed {seed}")
+    with pytest.raises(AssertionError, match="acknowledged"):
+        simulate(seed, 5 * STEPS, is_disk_lying=True)
+
+
+def test_an_even_seed_is_the_same_run_every_time() -> None:
+    assert simulate(4, 150) == simulate(4, 150)
