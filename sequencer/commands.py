@@ -52,7 +52,8 @@ def register(group: click.Group) -> None:
 @click.option("--rollup-address", type=AddressType(), help="Bridge of an existing rollup.")
 @click.option("--deploy", is_flag=True, help="Deploy a new rollup to --l1-rpc-url (implied by the embedded L1).")
 @click.option("--window", "window_seconds", type=click.IntRange(1), default=30, show_default=True, help="Seconds.")
-@click.option("--seal-seconds", type=click.FloatRange(0.05, 600), default=1.0, show_default=True, help="Chunk age.")
+# A chunk has one clock: past half of the law's tolerance, what is signed now would soon be too new for an open chunk.
+@click.option("--seal-seconds", type=click.FloatRange(0.05, 5), default=1.0, show_default=True, help="Chunk age.")
 @click.option("--poll-interval", type=click.FloatRange(0.05, 600), default=5.0, show_default=True, help="Post every.")
 @click.option("--oracle-seed", type=int, default=0, show_default=True, help="Seed of the simulated devnet prices.")
 @click.option("--no-oracle", is_flag=True, help="Simulate no prices: signed ticks come from elsewhere.")

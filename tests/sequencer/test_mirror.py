@@ -1,0 +1,88 @@
+"""What the node says of L1: batches as the bridge's logs tell them, gone when the bridge or the chain undoes them."""
+
+import pytest
+import trio
+
+from l1_bridge import batch
+from l1_bridge.l1_client import L1Rejected, development_key
+from sequencer.poster import ForeignHead
+from tests.sequencer.test_poster import OPERATOR, Site, site
+
+pytestmark = pytest.mark.trio
+GAS = 16_000_000
+
+
+async def lie(here: Site) -> batch.Batch:
+    """Commits the first chunk of the world with another root than it has."""
+    chunk = here.world.sealed[0]
+    honest = batch.Commitment.decode(chunk.commitment)
+    words = list(honest.words())
+    words[3] += 1
+    false = type(honest)(*words)
+    record, _ = await here.poster.head()
+    chunks = [batch.Chunk(chunk.body, false.root())]
+    data = batch.encode_commit(record.number, record.batch_hash, chunks, false)
+    receipt = await here.client.send(OPERATOR, here.deployment.bridge, data, gas=2_000_000)
+    events = [
+        batch.decode_log(here.deployment.identity, batch.Log(log.address, log.topics, log.data)) for log in receipt.logs
+    ]
+    (committed,) = (event for event in events if isinstance(event, batch.BatchCommitted))
+    return committed.batch
+
+
+async def test_a_batch_that_was_proven_wrong_is_gone() -> None:
+    async with site() as here:
+        here.seal(1)
+        false = await lie(here)
+        await here.follow()
+        assert [(posted.number, posted.chunks) for posted in here.mirror.batches] == [(1, None)]
+        assert (here.mirror.posted_chunks, here.mirror.batch_of_chunk(1)) == (0, None)
+        with pytest.raises(ForeignHead):
+            await here.poster.post_once()
+        proof = batch.encode_prove_fraud(false, 0, here.world.sealed[0].witness)
+        await here.client.send(development_key(4), here.deployment.bridge, proof, gas=GAS)
+        await here.follow()
+        assert (here.mirror.batches, here.mirror.rolled_back, here.mirror.posted_chunks) == ([], 1, 0)
+        # The liar has lost the seat: posting is refused by L1, and said, until somebody takes it.
+        with pytest.raises(L1Rejected):
+            await here.poster.post_once()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(here.poster.run)
+            with trio.fail_after(10):
+                while not here.poster.trouble:
+                    await trio.sleep(0.01)
+            nursery.cancel_scope.cancel()
+        await here.poster.take_seat("again")
+        assert await here.poster.post_once()
+        await here.follow()
+        assert (here.mirror.posted_chunks, here.mirror.rolled_back) == (1, 1)
+
+
+async def test_a_reorganisation_takes_the_roll_back_along() -> None:
+    async with site() as here:
+        here.seal(1)
+        false = await lie(here)
+        await here.follow()
+        proof = batch.encode_prove_fraud(false, 0, here.world.sealed[0].witness)
+        await here.client.send(development_key(4), here.deployment.bridge, proof, gas=GAS)
+        await here.follow()
+        assert here.mirror.batches == []
+        await here.client.call("anvil_reorg", [1, []])
+        await here.follow()
+        assert [posted.number for posted in here.mirror.batches] == [1]
+        assert here.mirror.rolled_back == 0
+
+
+async def test_which_batch_holds_a_chunk() -> None:
+    async with site() as here:
+        here.seal(3)
+        await here.poster.post_once()
+        here.seal(2)
+        await here.poster.post_once()
+        here.seal(1)
+        await here.follow()
+        found = [here.mirror.batch_of_chunk(number) for number in range(1, 7)]
+        assert [posted.number if posted else None for posted in found] == [1, 1, 1, 2, 2, None]
+        state = here.mirror.posted_state()
+        assert state.chunks == 5
+        assert state.tree.root == here.mirror.batches[-1].commitment.tree_root
