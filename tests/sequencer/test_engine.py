@@ -1,13 +1,14 @@
 """The engine case by case: what an input comes to, and that chunk, journal and store say the same afterwards."""
 
 from prover.stf import codes, constants, containers
-from sequencer.engine import EngineLimits, Input
+from sequencer.engine import Engine, EngineLimits, Input
 from sequencer.order_book import Limits
 from tests.sequencer.node_world import (
     BTC,
     BUY,
     DEPOSITOR,
     DOLLAR,
+    DOMAIN,
     ETH,
     FIRST,
     FOK,
@@ -121,6 +122,9 @@ def test_what_the_venue_expired_does_not_come_back_by_repetition() -> None:
         world.tick()
     assert world.process(operation).code == codes.USED
     assert world.resting() == []
+    world.seal()
+    reopened = Engine(world.store, DOMAIN)
+    assert reopened.process(Input(world.now, operation, owner(0))).code == codes.USED
     world.check(flush_every=1)
 
 
