@@ -24,7 +24,7 @@ from prover.settings import (
     run,
     until_signal,
 )
-from sequencer import wallet_commands
+from sequencer import bench, wallet_commands
 
 if TYPE_CHECKING:
     from sequencer.node import NodeConfig
@@ -34,7 +34,7 @@ DEFAULT_DATADIR = Path("~/.catenary/node")
 
 def register(group: click.Group) -> None:
     """Adds the venue's commands to the command `catenary`."""
-    for command in (node, wallet_commands.wallet, demo):
+    for command in (node, wallet_commands.wallet, demo, bench.command()):
         group.add_command(command)
 
 
