@@ -5,7 +5,7 @@ Addresses are 20 bytes, roots and hashes 32 bytes, times on L1 in seconds. Nothi
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -37,12 +37,23 @@ class LogError(ValueError):
         self.code = code
 
 
-class Log(msgspec.Struct, frozen=True):
-    """What an L1 node says of one log: emitting address, topics, data."""
+class LogLike(Protocol):
+    """One log, whoever tells of it: an L1 node's answer, a receipt, an EVM in memory."""
 
-    address: bytes
-    topics: tuple[bytes, ...]
-    data: bytes
+    @property
+    def address(self) -> bytes:
+        """The contract that wrote it."""
+        ...
+
+    @property
+    def topics(self) -> tuple[bytes, ...]:
+        """At most four words of 32 bytes."""
+        ...
+
+    @property
+    def data(self) -> bytes:
+        """The fields that are no topics."""
+        ...
 
 
 class BridgeId(msgspec.Struct, frozen=True):
@@ -521,7 +532,7 @@ _VIEW_OF: Mapping[type[Any], str] = {
 }
 
 
-def decode_log(bridge: BridgeId, log: Log) -> BridgeEvent:
+def decode_log(bridge: BridgeId, log: LogLike) -> BridgeEvent:
     """The event in a log of this bridge; LogError rather than wrong data for any log that it cannot have written."""
     if log.address != bridge.address:
         raise LogError("FOREIGN_ADDRESS", f"the log is of {log.address.hex()}, the bridge is {bridge.address.hex()}")

@@ -28,8 +28,8 @@ from l1_bridge.batch import (
     Enqueued,
     Genesis,
     Header,
-    Log,
     LogError,
+    LogLike,
     RewardCollected,
     RolledBack,
     decode_log,
@@ -385,7 +385,7 @@ class ChainReplay:
             # A follower may watch other contracts beside the bridge.
             if log.address != self.bridge.address:
                 continue
-            self._take(event.block, Log(log.address, log.topics, log.data))
+            self._take(event.block, log)
         self._prune(event.block.timestamp)
         self._put(_CURSOR, self._cursor)
         # Blocks are not part of the way back: they would nest for ever.
@@ -408,7 +408,7 @@ class ChainReplay:
         if len(entry.undo) > 1 or tip != self._cursor.tip:
             self._notices.append(Reorganised(block, self._cursor.tip))
 
-    def _take(self, block: Block, log: Log) -> None:
+    def _take(self, block: Block, log: LogLike) -> None:
         before = self._overlay.mark()
         try:
             event = decode_log(self.bridge, log)

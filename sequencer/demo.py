@@ -438,7 +438,7 @@ class Demo:
         rolled: list[tuple[batch.RolledBack, bytes]] = []
         summary = self.summary
         for log in await client.logs(found.bridge, [], 0, head.number):
-            event = batch.decode_log(found.identity, batch.Log(log.address, log.topics, log.data))
+            event = batch.decode_log(found.identity, log)
             if isinstance(event, batch.BatchCommitted):
                 batches[event.batch_hash] = event
                 summary.batches_posted += 1

@@ -52,7 +52,7 @@ class Mirror:
             return
         self.block = event.block.number
         for log in event.logs:
-            decoded = batch.decode_log(self._identity, batch.Log(log.address, log.topics, log.data))
+            decoded = batch.decode_log(self._identity, log)
             if isinstance(decoded, batch.BatchCommitted | batch.RolledBack):
                 self._events.append((event.block.number, decoded))
                 self._take(event.block.number, decoded)

@@ -363,7 +363,7 @@ async def _genesis_of(client: L1Client, deployment: Deployment) -> bytes:
     assert head is not None
     topics = [topic for topic, event in batch.bridge_artifact().events.items() if event.name == "Genesis"]
     for log in await client.logs(deployment.bridge, [topics], 0, head.number):
-        event = batch.decode_log(deployment.identity, batch.Log(log.address, log.topics, log.data))
+        event = batch.decode_log(deployment.identity, log)
         if isinstance(event, batch.Genesis):
             return event.genesis_bytes
     raise L1Unusable("The L1 node does not give the bridge's genesis log.")
@@ -447,7 +447,7 @@ class _L1Tasks:
             return
         for log in event.logs:
             try:
-                decoded = batch.decode_log(self._deployment.identity, batch.Log(log.address, log.topics, log.data))
+                decoded = batch.decode_log(self._deployment.identity, log)
             except (batch.LogError, ArtifactError) as error:
                 raise QueueUnreadable(f"a log of the bridge cannot be read: {error}") from None
             if isinstance(decoded, batch.Enqueued):

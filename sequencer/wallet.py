@@ -354,7 +354,7 @@ class Wallet:
         identity = batch.BridgeId(venue.chain_id, venue.rollup)
         for log in receipt.logs:
             if log.address == venue.rollup:
-                event = batch.decode_log(identity, batch.Log(log.address, log.topics, log.data))
+                event = batch.decode_log(identity, log)
                 if isinstance(event, batch.Enqueued):
                     return event.index
         raise L1Unreachable("the L1 node's receipt of the deposit holds no log of the bridge")

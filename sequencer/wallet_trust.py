@@ -193,9 +193,7 @@ async def _genesis_globals(l1: L1Client, location: Location) -> containers.Globa
     logs = await l1.logs(location.rollup, [topic], 0, 0 if head is None else head.number)
     for log in logs:
         try:
-            event = batch.decode_log(
-                batch.BridgeId(location.chain_id, location.rollup), batch.Log(log.address, log.topics, log.data)
-            )
+            event = batch.decode_log(batch.BridgeId(location.chain_id, location.rollup), log)
             if isinstance(event, batch.Genesis):
                 return legal_globals(event.genesis_bytes)
         except ValueError as error:

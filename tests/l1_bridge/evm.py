@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyrevm
 from eth_abi.abi import decode
 
 from l1_bridge.artifact import Artifact
-from l1_bridge.batch import Log
 
 DEVNET_CHAIN_ID = 31_337
 GAS_LIMIT = 30_000_000
@@ -27,6 +27,14 @@ class Reverted(Exception):  # noqa: N818  (an outcome, not an error)
         self.reason = reason
         self.gas_used = gas_used
         self.output = output
+
+
+class Log(msgspec.Struct, frozen=True):
+    """What a call logged, before any block holds it."""
+
+    address: bytes
+    topics: tuple[bytes, ...]
+    data: bytes
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from l1_bridge.batch import (
     Chunk,
     Commitment,
     Header,
-    Log,
     LogError,
     SeatTaken,
     Withdrawal,
@@ -34,7 +33,7 @@ from l1_bridge.batch import (
     merkle_root,
 )
 from l1_bridge.hashing import ZERO_HASH, keccak
-from tests.l1_bridge.evm import account
+from tests.l1_bridge.evm import Log, account
 from tests.l1_bridge.harness import (
     CHALLENGER,
     DEPOSITOR,

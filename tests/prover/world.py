@@ -64,7 +64,7 @@ class Chain(Protocol):
     async def deploy(self, code: bytes) -> bytes:
         """Address of a new contract."""
 
-    async def send(self, role: int, to: bytes, data: bytes, value: int = 0) -> Sequence[batch.Log]:
+    async def send(self, role: int, to: bytes, data: bytes, value: int = 0) -> Sequence[batch.LogLike]:
         """Logs of a transaction that succeeds."""
 
     async def call(self, to: bytes, data: bytes) -> bytes:
@@ -94,7 +94,7 @@ class EvmChain:
         self._seal(self.evm.deployment_logs)
         return address
 
-    async def send(self, role: int, to: bytes, data: bytes, value: int = 0) -> Sequence[batch.Log]:
+    async def send(self, role: int, to: bytes, data: bytes, value: int = 0) -> Sequence[batch.LogLike]:
         """One transaction, one block."""
         receipt: Receipt = self.evm.send(self.address(role), to, data, value_wei=value)
         self._seal(receipt.logs)
@@ -109,7 +109,7 @@ class EvmChain:
         self.evm.now += seconds
         self._seal(())
 
-    def _seal(self, logs: Sequence[batch.Log]) -> None:
+    def _seal(self, logs: Sequence[batch.LogLike]) -> None:
         number = len(self.blocks)
         parent = self.blocks[-1].block.hash if self.blocks else bytes(32)
         block_hash = keccak(self.branch + number.to_bytes(8, "big") + parent)
@@ -143,10 +143,10 @@ class NodeChain:
         address, _ = await self.client.deploy(development_key(SEQUENCER), code, gas=_GAS)
         return address
 
-    async def send(self, role: int, to: bytes, data: bytes, value: int = 0) -> Sequence[batch.Log]:
+    async def send(self, role: int, to: bytes, data: bytes, value: int = 0) -> Sequence[batch.LogLike]:
         """One transaction, mined."""
         receipt = await self.client.send(development_key(role), to, data, value, gas=_GAS)
-        return [batch.Log(log.address, log.topics, log.data) for log in receipt.logs]
+        return receipt.logs
 
     async def call(self, to: bytes, data: bytes) -> bytes:
         """A view at the head."""

@@ -23,9 +23,7 @@ async def lie(here: Site) -> batch.Batch:
     chunks = [batch.Chunk(chunk.body, false.root())]
     data = batch.encode_commit(record.number, record.batch_hash, chunks, false)
     receipt = await here.client.send(OPERATOR, here.deployment.bridge, data, gas=2_000_000)
-    events = [
-        batch.decode_log(here.deployment.identity, batch.Log(log.address, log.topics, log.data)) for log in receipt.logs
-    ]
+    events = [batch.decode_log(here.deployment.identity, log) for log in receipt.logs]
     (committed,) = (event for event in events if isinstance(event, batch.BatchCommitted))
     return committed.batch
 

@@ -98,7 +98,7 @@ class Site:
         assert block is not None
         found: list[tuple[bytes, bytes]] = []
         for log in await self.client.logs(self.deployment.bridge, [], 0, block.number):
-            event = batch.decode_log(self.deployment.identity, batch.Log(log.address, log.topics, log.data))
+            event = batch.decode_log(self.deployment.identity, log)
             if isinstance(event, batch.BatchCommitted):
                 found += [(chunk.body, chunk.post_root) for chunk in event.batch.chunks]
         return found
