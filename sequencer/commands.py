@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from sequencer.node import NodeConfig
 
 DEFAULT_DATADIR = Path("~/.catenary/node")
+_DEFAULT_URL = "http://127.0.0.1:9545"
+_DEFAULT_L1_URL = "http://127.0.0.1:8545"
 
 
 def register(group: click.Group) -> None:
@@ -159,16 +161,12 @@ async def serve(config: "NodeConfig", output: Output) -> bool:
             async with trio.open_nursery() as nursery:
                 running: node_module.Running = await nursery.start(node_module.run, config)
                 rollup = "0x" + running.deployment.bridge.hex()
-                flags = f"--node-url {running.url}" if config.port != 9545 else ""
                 lines = "\n".join(
                     [
                         f"Catenary is up: API {running.url}, L1 {running.l1_url}, rollup {rollup}",
                         "",
-                        "Three lines to your first trade (in another terminal):",
-                        f"  .venv/bin/catenary wallet new {flags}".rstrip(),
-                        f"  .venv/bin/catenary wallet deposit --faucet --amount 5000 {flags}".rstrip(),
-                        "  .venv/bin/catenary wallet order --market BTC --side buy --size 0.01 --price 70000 "
-                        f"--time-in-force ioc {flags}".rstrip(),
+                        "Three lines to your first trade (in another terminal; the password is for play money):",
+                        *(f"  {line}" for line in first_trade(running.url, running.l1_url)),
                         "",
                         "Ctrl-C stops the node; the same command continues this venue.",
                     ]
@@ -195,6 +193,18 @@ async def serve(config: "NodeConfig", output: Output) -> bool:
             raise CommandFailed(f"STOPPED before an unlawful batch: {_first(errors)}", EXIT_L1) from None
     output.event("stopped", "Stopped; everything acknowledged is in the datadir.")
     return True
+
+
+def first_trade(url: str, l1_url: str) -> list[str]:
+    """What a new trader pastes: a key, play money, a trade. Flags only where the defaults would not find the node."""
+    wallet = "CATENARY_WALLET_PASSWORD=play .venv/bin/catenary wallet"
+    flags = "" if url == _DEFAULT_URL else f" --node-url {url}"
+    l1_flags = flags if l1_url == _DEFAULT_L1_URL else f"{flags} --l1-rpc-url {l1_url}"
+    return [
+        f"{wallet} new",
+        f"{wallet} deposit --faucet --amount 5000{l1_flags}",
+        f"{wallet} order --market BTC --side buy --size 0.01 --price 70000 --time-in-force ioc{l1_flags}",
+    ]
 
 
 def _first(errors: BaseExceptionGroup[Exception]) -> str:
