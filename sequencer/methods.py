@@ -388,11 +388,13 @@ class Methods:
         state = self._mirror.posted_state()
         leaf = params.account << constants.SLOT_BITS
         newest = self._mirror.batches[-1]
+        last = self._engine.chunk_record(self._mirror.posted_chunks)
+        assert last is not None, "a posted chunk is kept"
         return {
             "batch": newest.number,
             "leaf": _hex(state.payloads.get(leaf, b"")),
             "path": [_hex(sibling) for sibling in state.tree.path(leaf)],
-            "commitment": _words(newest.commitment.encode()),
+            "commitment": _words(last.commitment),
         }
 
     async def batches(self, params: Newest, call: Call) -> list[Json]:

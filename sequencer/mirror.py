@@ -5,21 +5,20 @@ from collections.abc import Iterable
 import msgspec
 
 from l1_bridge import batch
-from l1_bridge.l1_client import Applied, Reverted
+from l1_bridge.l1_client import Applied, Block, Reverted
 from prover.state.state import genesis_commitment
 from prover.state.tree import StateTree
 from prover.stf import encoding
 from sequencer.engine import Engine
 
 
-class PostedBatch(msgspec.Struct, frozen=True):
+class PostedBatch(msgspec.Struct, frozen=True, array_like=True):
     """A batch on the canonical chain of the bridge; `chunks` is how many of our chunks end with it."""
 
     number: int
     batch_hash: bytes
     committer: bytes
     last_root: bytes
-    commitment: batch.Commitment
     chunk_count: int
     operations_bytes: int
     committed_at: int
@@ -27,24 +26,36 @@ class PostedBatch(msgspec.Struct, frozen=True):
     chunks: int | None
 
 
+class Checkpoint(msgspec.Struct, frozen=True, array_like=True):
+    """What the logs up to a final block came to: a node that starts reads on from there and not from the beginning."""
+
+    block: int
+    block_hash: bytes
+    rolled_back: int
+    batches: list[PostedBatch]
+
+
 class Mirror:
     """The bridge's canonical chain, kept true across L1 reorgs by replaying the logs of the blocks that are left."""
 
-    def __init__(self, identity: batch.BridgeId, engine: Engine, genesis: bytes) -> None:
+    def __init__(
+        self, identity: batch.BridgeId, engine: Engine, genesis: bytes, checkpoint: Checkpoint | None = None
+    ) -> None:
         self._identity = identity
         self._engine = engine
         self._genesis = genesis
+        self._base = checkpoint or Checkpoint(-1, b"", 0, [])
         self._events: list[tuple[int, batch.BridgeEvent]] = []
-        self.batches: list[PostedBatch] = []
-        self.rolled_back = 0
-        self.block = 0
+        self.batches = list(self._base.batches)
+        self.rolled_back = self._base.rolled_back
+        self.block = self._base.block
         self._posted = PostedState(genesis)
 
     def apply(self, event: Applied | Reverted) -> None:
         """Takes one step of the L1 chain."""
         if isinstance(event, Reverted):
             self._events = [(number, kept) for number, kept in self._events if number < event.block.number]
-            self.batches, self.rolled_back = [], 0
+            self.batches, self.rolled_back = list(self._base.batches), self._base.rolled_back
             self._posted = PostedState(self._genesis)
             for number, kept in self._events:
                 self._take(number, kept)
@@ -52,10 +63,25 @@ class Mirror:
             return
         self.block = event.block.number
         for log in event.logs:
-            decoded = batch.decode_log(self._identity, log)
-            if isinstance(decoded, batch.BatchCommitted | batch.RolledBack):
-                self._events.append((event.block.number, decoded))
-                self._take(event.block.number, decoded)
+            self.take(event.block.number, batch.decode_log(self._identity, log))
+
+    def take(self, block: int, event: batch.BridgeEvent) -> None:
+        """Takes one event of the bridge; blocks never decrease."""
+        if isinstance(event, batch.BatchCommitted | batch.RolledBack):
+            self._events.append((block, event))
+            self._take(block, event)
+
+    def settle(self, block: Block) -> Checkpoint:
+        """Forgets how the state at a final block came about; the checkpoint is what is left of it."""
+        later = [(number, event) for number, event in self._events if number > block.number]
+        batches, rolled_back = self.batches, self.rolled_back
+        self.batches, self.rolled_back = list(self._base.batches), self._base.rolled_back
+        for number, event in self._events:
+            if number <= block.number:
+                self._take(number, event)
+        self._base = Checkpoint(block.number, block.hash, self.rolled_back, self.batches)
+        self.batches, self.rolled_back, self._events = batches, rolled_back, later
+        return self._base
 
     def _take(self, block: int, event: batch.BridgeEvent) -> None:
         if isinstance(event, batch.RolledBack):
@@ -63,7 +89,8 @@ class Mirror:
             self.rolled_back += 1
         elif isinstance(event, batch.BatchCommitted):
             header = event.batch.header
-            self.batches = [posted for posted in self.batches if posted.number < header.number]
+            if self.batches and self.batches[-1].number >= header.number:
+                self.batches = [posted for posted in self.batches if posted.number < header.number]
             last_root = event.batch.chunks[-1].post_root
             self.batches.append(
                 PostedBatch(
@@ -71,7 +98,6 @@ class Mirror:
                     batch_hash=event.batch_hash,
                     committer=header.committer,
                     last_root=last_root,
-                    commitment=event.batch.commitment,
                     chunk_count=len(event.batch.chunks),
                     operations_bytes=sum(len(chunk.body) for chunk in event.batch.chunks),
                     committed_at=event.committed_at,

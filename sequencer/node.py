@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from l1_bridge import batch
 from l1_bridge.artifact import ArtifactError
 from l1_bridge.hashing import keccak
-from l1_bridge.l1_client import Applied, L1Client, L1Error, Reverted, Signer, development_key
+from l1_bridge.l1_client import Applied, L1Client, L1Error, Log, Reverted, Signer, development_key
 from prover.deployment import DEVNET_PARAMETERS, Deployment, WrongContracts, deploy, read
 from prover.genesis import genesis_bytes, name_and_decimals
 from prover.operations import address_of
@@ -35,7 +35,7 @@ from sequencer.engine import Engine
 from sequencer.journal import Journal, JournalError
 from sequencer.journal import Limits as JournalLimits
 from sequencer.methods import Methods
-from sequencer.mirror import Mirror
+from sequencer.mirror import Checkpoint, Mirror
 from sequencer.oracle import DEVNET_QUORUM, SimulatedPrices, devnet_signer_keys, signed_tick
 from sequencer.poster import Poster, SeatTaken
 from sequencer.trader import Trader, fund, make_markets
@@ -46,6 +46,9 @@ DEVNET_CHAIN_ID: Final = 31_337
 _STARTUP_SECONDS: Final = 60.0
 _PREDECESSOR_SECONDS: Final = 10.0
 _DEVNET_FINALITY_BLOCKS: Final = 2
+_CHECKPOINT: Final = "mirror.msgpack"
+_CHECKPOINT_BLOCKS: Final = 600
+_LOG_PAGE_BLOCKS: Final = 1_000
 _MAKER_KEY: Final = 9
 _MAKER_DEPOSIT_MICROS: Final = 1_000_000 * 10**6
 
@@ -129,7 +132,8 @@ async def run(config: NodeConfig, *, task_status: trio.TaskStatus[Running] = tri
                 venue = Venue(engine, journal, wall_clock_ms, seal_seconds=config.seal_seconds)
             except JournalError as error:
                 raise DatadirUnusable(str(error)) from None
-            mirror = Mirror(deployment.identity, engine, bytes.fromhex(genesis))
+            checkpoint = await _checkpoint(config, client)
+            mirror = Mirror(deployment.identity, engine, bytes.fromhex(genesis), checkpoint)
             methods = Methods(venue, mirror, client, deployment, operator, wall_clock_ms)
             venue.listeners.append(methods)
             registry = Registry()
@@ -149,7 +153,7 @@ async def run(config: NodeConfig, *, task_status: trio.TaskStatus[Running] = tri
                 await nursery.start(venue.run)
                 port = await nursery.start(server.serve)
                 url = f"http://127.0.0.1:{port}"
-                tasks = _L1Tasks(client, deployment, venue, mirror, methods, log)
+                tasks = _L1Tasks(client, deployment, venue, mirror, methods, log, config.datadir / _CHECKPOINT)
                 await tasks.catch_up()
                 nursery.start_soon(tasks.follow_latest)
                 nursery.start_soon(tasks.follow_finalized)
@@ -391,6 +395,7 @@ class _L1Tasks:
         mirror: Mirror,
         methods: Methods,
         log: structlog.typing.FilteringBoundLogger,
+        checkpoint: Path,
     ) -> None:
         self._client = client
         self._deployment = deployment
@@ -398,15 +403,17 @@ class _L1Tasks:
         self._mirror = mirror
         self._methods = methods
         self._log = log
-        address = deployment.bridge
-        self._latest = client.follow(address, 0)
+        self._checkpoint = checkpoint
+        self._checkpoint_block = mirror.block
         # A devnet without block times never finalizes by itself; nobody reorganises it but its owner.
-        depth = _DEVNET_FINALITY_BLOCKS if deployment.chain_id == DEVNET_CHAIN_ID else "finalized"
-        self._finalized = client.follow(address, 0, depth=depth)
+        self._depth = _DEVNET_FINALITY_BLOCKS if deployment.chain_id == DEVNET_CHAIN_ID else "finalized"
+        self._latest = client.follow(deployment.bridge, 0)
+        self._finalized = client.follow(deployment.bridge, 0, depth=self._depth)
 
     async def catch_up(self) -> None:
         """Reads everything that L1 already has, before the node says that it is ready."""
         try:
+            await self._read_final_logs()
             while events := await self._latest.poll():
                 for event in events:
                     await self._apply_latest(event)
@@ -416,6 +423,34 @@ class _L1Tasks:
             await self._refresh_final()
         except L1Error as error:
             raise L1Unusable(f"The L1 cannot be followed: {error}") from None
+
+    async def _read_final_logs(self) -> None:
+        """What is final is read by its logs alone, page by page: headers matter only where the chain may still turn."""
+        tag = "finalized" if self._depth == "finalized" else "latest"
+        target = await self._client.block(tag)
+        if target is not None and isinstance(self._depth, int):
+            target = await self._client.block(max(0, target.number - self._depth))
+        if target is None or target.number <= self._mirror.block:
+            return
+        first = self._mirror.block + 1
+        while first <= target.number:
+            last = min(first + _LOG_PAGE_BLOCKS - 1, target.number)
+            for log in await self._client.logs(self._deployment.bridge, [], first, last):
+                event = self._decode(log)
+                self._mirror.take(log.block_number, event)
+                await self._consume(event)
+            first = last + 1
+        self._save(self._mirror.settle(target))
+        self._mirror.block = target.number
+        self._venue.posted_chunks = self._mirror.posted_chunks
+        self._latest = self._client.follow(self._deployment.bridge, target.number + 1)
+        self._finalized = self._client.follow(self._deployment.bridge, target.number + 1, depth=self._depth)
+
+    def _save(self, checkpoint: Checkpoint) -> None:
+        temporary = self._checkpoint.with_suffix(".tmp")
+        temporary.write_bytes(msgspec.msgpack.encode(checkpoint))
+        temporary.replace(self._checkpoint)
+        self._checkpoint_block = checkpoint.block
 
     async def follow_latest(self) -> None:
         """Keeps the mirror true."""
@@ -446,21 +481,40 @@ class _L1Tasks:
             self._log.error("l1.finalized_block_reverted", block=event.block.number)
             return
         for log in event.logs:
-            try:
-                decoded = batch.decode_log(self._deployment.identity, log)
-            except (batch.LogError, ArtifactError) as error:
-                raise QueueUnreadable(f"a log of the bridge cannot be read: {error}") from None
-            if isinstance(decoded, batch.Enqueued):
-                # Invariant: entries are consumed in the order of the queue, each once; past a gap no batch is lawful.
-                consumed = self._venue.engine.view.commitment.queue_count
-                if decoded.index < consumed:
-                    continue
-                if decoded.index > consumed:
-                    raise QueueUnreadable(f"the L1 node gives queue entry {decoded.index}, the next is {consumed}")
-                outcome = await self._venue.submit(decoded.operation)
-                self._log.info(
-                    "queue.consumed", index=decoded.index, code=codes.SENTENCE[outcome.code][0], account=outcome.account
-                )
+            await self._consume(self._decode(log))
+        if event.block.number - self._checkpoint_block >= _CHECKPOINT_BLOCKS:
+            self._save(self._mirror.settle(event.block))
+
+    def _decode(self, log: Log) -> batch.BridgeEvent:
+        try:
+            return batch.decode_log(self._deployment.identity, log)
+        except (batch.LogError, ArtifactError) as error:
+            raise QueueUnreadable(f"a log of the bridge cannot be read: {error}") from None
+
+    async def _consume(self, event: batch.BridgeEvent) -> None:
+        if not isinstance(event, batch.Enqueued):
+            return
+        # Invariant: entries are consumed in the order of the queue, each once; past a gap no batch is lawful.
+        consumed = self._venue.engine.view.commitment.queue_count
+        if event.index < consumed:
+            return
+        if event.index > consumed:
+            raise QueueUnreadable(f"the L1 node gives queue entry {event.index}, the next is {consumed}")
+        outcome = await self._venue.submit(event.operation)
+        self._log.info(
+            "queue.consumed", index=event.index, code=codes.SENTENCE[outcome.code][0], account=outcome.account
+        )
+
+
+async def _checkpoint(config: NodeConfig, client: L1Client) -> Checkpoint | None:
+    """Where the last run had read to, if L1 still has that block; None reads from the beginning."""
+    path = config.datadir / _CHECKPOINT
+    try:
+        found = msgspec.msgpack.decode(path.read_bytes(), type=Checkpoint)
+    except (OSError, msgspec.DecodeError):
+        return None
+    block = await client.block(found.block)
+    return found if block is not None and block.hash == found.block_hash else None
 
 
 # Prices.

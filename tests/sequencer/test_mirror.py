@@ -83,4 +83,5 @@ async def test_which_batch_holds_a_chunk() -> None:
         assert [posted.number if posted else None for posted in found] == [1, 1, 1, 2, 2, None]
         state = here.mirror.posted_state()
         assert state.chunks == 5
-        assert state.tree.root == here.mirror.batches[-1].commitment.tree_root
+        assert state.tree.root == batch.Commitment.decode(here.world.sealed[4].commitment).tree_root
+
