@@ -6,7 +6,7 @@ import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
 import msgspec
@@ -31,10 +31,14 @@ DEVELOPMENT_KEYS = tuple(
 )
 
 Tag = str | int
+_Item = TypeVar("_Item")
 _ERROR_STRING = bytes.fromhex("08c379a0")
 _PANIC = bytes.fromhex("4e487b71")
 _BATCH_LIMIT = 100
+# A full batch is 0.4 MB of hex: 64 MiB are 160 of them, and decoded they still fit a small machine.
 _ANSWER_LIMIT_BYTES = 64 << 20
+# A refusal costs one answer, a timeout the whole wait: that one shrinks a page faster.
+_REFUSED_DIVISOR, _TIMED_OUT_DIVISOR = 2, 8
 _BACKOFF_FIRST_SECONDS = 0.1
 _BACKOFF_MAX_SECONDS = 3.0
 _POLL_FIRST_SECONDS = 0.02
@@ -43,7 +47,6 @@ _BUMP_NUMERATOR, _BUMP_DENOMINATOR = 9, 8
 _SEND_TIMEOUT_SECONDS = 120.0
 # EIP-7623: 21000 gas and ten for each token, a zero byte being one token and any other four.
 _FLOOR_BASE_GAS, _FLOOR_TOKEN_GAS, _NONZERO_TOKENS = 21_000, 10, 4
-_TOO_MANY = -32005
 
 
 class L1Error(Exception):
@@ -52,6 +55,14 @@ class L1Error(Exception):
 
 class L1Unavailable(L1Error):  # noqa: N818
     """The node could not be reached or answered nonsense, after all retries: try again later."""
+
+
+class L1TooLarge(L1Unavailable):
+    """The answer passes this client's limit: asking the same again is useless, asking for less may help."""
+
+
+class L1NoAnswer(L1Unavailable):
+    """The node took the request and gave no answer in time."""
 
 
 class L1Rejected(L1Error):  # noqa: N818
@@ -207,7 +218,8 @@ def floor_gas(data: bytes) -> int:
 class L1Client:
     """JSON-RPC to one L1 node. Addresses, hashes and data are bytes; amounts are wei.
 
-    Transport failures are retried with growing pauses, then raise L1Unavailable. Every method can be cancelled.
+    Transport failures are retried with growing pauses, then raise L1Unavailable. Every method can be cancelled. Ranges
+    of blocks are asked for in pages that shrink to what the node can answer, down to one block.
     """
 
     def __init__(
@@ -222,6 +234,7 @@ class L1Client:
         resubmit_seconds: float = 48.0,
         max_fee_wei: int = 500 * 10**9,
         poll_seconds: float = 1.0,
+        answer_limit_bytes: int = _ANSWER_LIMIT_BYTES,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """With `chain_id` given, entering the client checks it. `max_fee_wei` per gas is never exceeded."""
@@ -235,6 +248,9 @@ class L1Client:
         self._resubmit_seconds = resubmit_seconds
         self._max_fee_wei = max_fee_wei
         self._poll_seconds = poll_seconds
+        self._answer_limit_bytes = answer_limit_bytes
+        self._log_pages = _Pages(page_blocks)
+        self._header_pages = _Pages(_BATCH_LIMIT)
         self._request_ids = itertools.count(1)
         self._senders: dict[bytes, trio.Lock] = {}
         # Proxies of the environment are not for the L1; plain HTTP needs no certificate store, which is slow to load.
@@ -263,13 +279,15 @@ class L1Client:
 
     # JSON-RPC.
 
-    async def call(self, method: str, params: Sequence[Any] = (), *, timeout_seconds: float | None = None) -> Any:
-        """One request; the decoded result. Raises L1Rejected or L1Unavailable."""
+    async def call(
+        self, method: str, params: Sequence[Any] = (), *, timeout_seconds: float | None = None, hasty: bool = False
+    ) -> Any:
+        """One request; the decoded result. Raises L1Rejected or L1Unavailable; `hasty`: at the first timeout."""
         request = {"jsonrpc": "2.0", "id": next(self._request_ids), "method": method, "params": list(params)}
-        return _result(await self._post(request, timeout_seconds))
+        return _result(await self._post(request, timeout_seconds, hasty))
 
     async def batch(
-        self, calls: Sequence[tuple[str, Sequence[Any]]], *, timeout_seconds: float | None = None
+        self, calls: Sequence[tuple[str, Sequence[Any]]], *, timeout_seconds: float | None = None, hasty: bool = False
     ) -> list[Any]:
         """Results in the order of the calls, a hundred to a request; the first error is raised."""
         results: list[Any] = []
@@ -278,7 +296,7 @@ class L1Client:
                 {"jsonrpc": "2.0", "id": next(self._request_ids), "method": method, "params": list(params)}
                 for method, params in calls[start : start + _BATCH_LIMIT]
             ]
-            answers = await self._post(requests, timeout_seconds)
+            answers = await self._post(requests, timeout_seconds, hasty)
             if not isinstance(answers, list):
                 _result(answers)
                 raise L1Unavailable("the L1 node answered a batch with a single result")
@@ -289,7 +307,7 @@ class L1Client:
                 results.append(_result(by_id[request["id"]]))
         return results
 
-    async def _post(self, request: Any, timeout_seconds: float | None) -> Any:
+    async def _post(self, request: Any, timeout_seconds: float | None, hasty: bool) -> Any:
         content = msgspec.json.encode(request)
         limit = self._timeout_seconds if timeout_seconds is None else timeout_seconds
         pause = _BACKOFF_FIRST_SECONDS
@@ -297,10 +315,14 @@ class L1Client:
             try:
                 with trio.fail_after(limit):
                     return await self._post_once(content)
-            except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, trio.TooSlowError, _BadAnswerError) as error:
+            except (trio.TooSlowError, _GatewayTimeoutError) as error:
+                if hasty or attempt == self._attempts:
+                    raise L1NoAnswer(
+                        f"the L1 node at {self.url}: {str(error) or f'no answer in {limit:g} s'}"
+                    ) from error
+            except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, _BadAnswerError) as error:
                 if attempt == self._attempts or isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
-                    text = f"no answer in {limit:g} s" if isinstance(error, trio.TooSlowError) else str(error)
-                    raise L1Unavailable(f"the L1 node at {self.url}: {text or type(error).__name__}") from error
+                    raise L1Unavailable(f"the L1 node at {self.url}: {str(error) or type(error).__name__}") from error
             await trio.sleep(pause)
             pause = min(2 * pause, _BACKOFF_MAX_SECONDS)
         raise AssertionError("attempts is at least one")
@@ -311,27 +333,45 @@ class L1Client:
         request = self._http.build_request("POST", self.url, content=content, headers=headers, timeout=None)
         request.stream = _Body(content)
         response = await self._http.send(request, stream=True)
-        body = bytearray()
         try:
-            async for piece in response.aiter_bytes():
-                body += piece
-                if len(body) > _ANSWER_LIMIT_BYTES:
-                    # Not raised from here: the next read fails then, and unwinds httpx's nested generators in order.
-                    await response.aclose()
-        except (httpx.HTTPError, httpx.StreamError):
-            if len(body) > _ANSWER_LIMIT_BYTES:
-                raise _BadAnswerError(f"an answer of more than {_ANSWER_LIMIT_BYTES} bytes") from None
-            raise
+            body = await self._body_of(response)
         finally:
             with trio.CancelScope(shield=True):
                 await response.aclose()
         try:
             answer = msgspec.json.decode(body)
-        except (msgspec.DecodeError, RecursionError):
-            raise _BadAnswerError(f"HTTP status {response.status_code} without JSON") from None
-        if response.status_code in (429, 502, 503, 504) or not isinstance(answer, dict | list):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            answer = None
+        if response.status_code == 504:
+            raise _GatewayTimeoutError("HTTP status 504")
+        if response.status_code in (429, 502, 503):
             raise _BadAnswerError(f"HTTP status {response.status_code}")
+        if response.status_code == 413 and not isinstance(answer, dict | list):
+            raise L1TooLarge(f"the L1 node at {self.url}: HTTP status 413")
+        if not isinstance(answer, dict | list):
+            raise _BadAnswerError(f"HTTP status {response.status_code} without JSON-RPC")
         return answer
+
+    async def _body_of(self, response: httpx.Response) -> bytes:
+        limit = self._answer_limit_bytes
+        too_large = L1TooLarge(f"the L1 node at {self.url}: an answer of more than {limit} bytes")
+        # Its word for its own answer, before a byte of that is read; h11 lets only digits through.
+        if int(response.headers.get("Content-Length", 0)) > limit:
+            raise too_large
+        body = bytearray()
+        try:
+            async for piece in response.aiter_bytes():
+                body += piece
+                if len(body) > limit:
+                    # Raised from here, or with contextlib.aclosing around the outermost, httpx's nested generators
+                    # would be left to the garbage collector: closed first, the next read fails and unwinds them all.
+                    await response.aclose()
+        except (httpx.HTTPError, httpx.StreamError):
+            if len(body) <= limit:
+                raise
+        if len(body) > limit:
+            raise too_large
+        return bytes(body)
 
     # Reading.
 
@@ -357,9 +397,13 @@ class L1Client:
         return _block(await self.call("eth_getBlockByHash", [_hex(block_hash), False]))
 
     async def blocks(self, first: int, last: int) -> list[Block | None]:
-        """Headers first..last inclusive, in one batch."""
-        calls = [("eth_getBlockByNumber", [hex(number), False]) for number in range(first, last + 1)]
-        return [_block(item) for item in await self.batch(calls)]
+        """Headers first..last inclusive, in batches; L1TooLarge or L1NoAnswer when even one is too much."""
+
+        async def ask(start: int, stop: int) -> list[Block | None]:
+            calls = [("eth_getBlockByNumber", [hex(number), False]) for number in range(start, stop + 1)]
+            return [_block(item) for item in await self.batch(calls, hasty=start < stop)]
+
+        return await self._header_pages.collect(first, last, ask)
 
     async def code(self, address: bytes, block: Tag = "latest") -> bytes:
         """Runtime code; empty for an account without."""
@@ -411,26 +455,20 @@ class L1Client:
         first_block: int,
         last_block: int,
     ) -> list[Log]:
-        """Logs of the blocks first..last inclusive; a position of `topics` is one topic, alternatives, or None."""
+        """Logs of the blocks first..last inclusive; a position of `topics` is one topic, alternatives, or None.
+
+        L1Rejected, L1TooLarge or L1NoAnswer when the node cannot give the logs even of one block.
+        """
         query: dict[str, Any] = {"topics": [_topic(item) for item in topics]}
         if address is not None:
             query["address"] = _hex(address) if isinstance(address, bytes) else [_hex(item) for item in address]
-        found: list[Log] = []
-        start, page = first_block, self._page_blocks
-        while start <= last_block:
-            stop = min(start + page - 1, last_block)
-            try:
-                answer = await self.call("eth_getLogs", [query | {"fromBlock": hex(start), "toBlock": hex(stop)}])
-            except L1Rejected as error:
-                # Nodes limit the size of an answer, each with words of its own: ask for half until one block fails.
-                if stop == start or error.code == -32602:
-                    raise
-                page = (stop - start + 1) // 2
-                continue
-            found.extend(_log(item) for item in _list(answer))
-            start = stop + 1
-            page = min(2 * page, self._page_blocks)
-        return found
+
+        async def ask(start: int, stop: int) -> list[Log]:
+            page = query | {"fromBlock": hex(start), "toBlock": hex(stop)}
+            answer = await self.call("eth_getLogs", [page], hasty=start < stop)
+            return [_log(item) for item in _list(answer)]
+
+        return await self._log_pages.collect(first_block, last_block, ask)
 
     # Sending.
 
@@ -519,6 +557,36 @@ class L1Client:
         return Follower(self, address, topics, from_block, depth, memory_blocks, self._poll_seconds, resume)
 
 
+class _Pages:
+    """How many blocks are asked for at once; kept between calls, since the next page is likely as full as this one."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = limit
+
+    async def collect(self, first: int, last: int, ask: Callable[[int, int], Awaitable[list[_Item]]]) -> list[_Item]:
+        """All of first..last inclusive; what one block alone cannot give is raised."""
+        found: list[_Item] = []
+        start = first
+        while start <= last:
+            stop = min(start + self._size - 1, last)
+            count = stop - start + 1
+            try:
+                found.extend(await ask(start, stop))
+            except (L1Rejected, L1TooLarge, L1NoAnswer) as error:
+                # Nodes limit the size of an answer, each with codes and words of its own, or fail at it without any.
+                if count == 1:
+                    raise
+                divisor = _TIMED_OUT_DIVISOR if isinstance(error, L1NoAnswer) else _REFUSED_DIVISOR
+                self._size = max(1, count // divisor)
+                continue
+            start = stop + 1
+            if count == self._size:
+                # In small steps: past the limit again, the same blocks are asked for twice.
+                self._size = min(self._size + self._size // 4 + 1, self._limit)
+        return found
+
+
 class Follower:
     """Turns a chain that may reorganise into Applied and Reverted events; holds at most `memory_blocks` headers.
 
@@ -578,10 +646,12 @@ class Follower:
                 await trio.sleep(self._poll_seconds)
 
     async def run(self, handle: Callable[[Applied | Reverted], Awaitable[None]]) -> None:
-        """Hand every event to `handle`, for ever; waits out an unreachable node."""
+        """Hand every event to `handle`, for ever; waits out an unreachable node, not one that answers too much."""
         while True:
             try:
                 found = await self.poll()
+            except L1TooLarge:
+                raise
             except L1Unavailable:
                 found = []
             for event in found:
@@ -661,6 +731,10 @@ class _Body(httpx.AsyncByteStream):
 
 class _BadAnswerError(Exception):
     """What came back is not JSON-RPC."""
+
+
+class _GatewayTimeoutError(Exception):
+    """Something before the node waited for it in vain."""
 
 
 class _Pending:
