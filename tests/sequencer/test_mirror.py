@@ -1,11 +1,14 @@
 """What the node says of L1: batches as the bridge's logs tell them, gone when the bridge or the chain undoes them."""
 
+import msgspec
 import pytest
 import trio
 
 from l1_bridge import batch
 from l1_bridge.l1_client import L1Rejected, development_key
+from sequencer.mirror import Checkpoint, Mirror
 from sequencer.poster import ForeignHead
+from tests.sequencer.node_world import genesis
 from tests.sequencer.test_poster import OPERATOR, Site, site
 
 pytestmark = pytest.mark.trio
@@ -85,3 +88,42 @@ async def test_which_batch_holds_a_chunk() -> None:
         assert state.chunks == 5
         assert state.tree.root == batch.Commitment.decode(here.world.sealed[4].commitment).tree_root
 
+
+
+async def test_a_checkpoint_reads_on_and_comes_to_the_same() -> None:
+    async with site() as here:
+        here.seal(2)
+        await here.poster.post_once()
+        await here.follow()
+        settled_at = await here.client.block("latest")
+        assert settled_at is not None
+        written = msgspec.msgpack.encode(here.mirror.settle(settled_at))
+        here.seal(1)
+        await here.poster.post_once()
+        await here.follow()
+        checkpoint = msgspec.msgpack.decode(written, type=Checkpoint)
+        assert [posted.number for posted in checkpoint.batches] == [1]
+        again = Mirror(here.deployment.identity, here.world.engine, genesis(), checkpoint)
+        assert (again.posted_chunks, again.block) == (2, settled_at.number)
+        follower = here.client.follow(here.deployment.bridge, settled_at.number + 1)
+        while events := await follower.poll():
+            for event in events:
+                again.apply(event)
+        assert (again.batches, again.posted_chunks) == (here.mirror.batches, 3)
+
+
+async def test_what_is_settled_survives_a_reorganisation_of_what_is_not() -> None:
+    async with site() as here:
+        here.seal(1)
+        await here.poster.post_once()
+        await here.follow()
+        settled_at = await here.client.block("latest")
+        assert settled_at is not None
+        here.mirror.settle(settled_at)
+        here.seal(1)
+        await here.poster.post_once()
+        await here.follow()
+        assert [posted.number for posted in here.mirror.batches] == [1, 2]
+        await here.client.call("anvil_reorg", [1, []])
+        await here.follow()
+        assert [posted.number for posted in here.mirror.batches] == [1]
