@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any, Final
@@ -23,11 +24,12 @@ from l1_bridge.hashing import keccak
 from l1_bridge.l1_client import Applied, L1Client, L1Error, Log, Reverted, Signer, development_key
 from prover.deployment import DEVNET_PARAMETERS, Deployment, WrongContracts, deploy, read
 from prover.genesis import genesis_bytes, name_and_decimals
-from prover.operations import address_of
+from prover.operations import address_of, sign
 from prover.state import state as prover_state
 from prover.state.leveldb_store import LevelDbStore
 from prover.state.store import StoreUnavailable
 from prover.stf import codes, constants
+from sequencer.api.errors import CallError
 from sequencer.api.jsonrpc import Registry
 from sequencer.api.server import ApiConfig, Server
 from sequencer.api_client import NodeClient
@@ -36,8 +38,10 @@ from sequencer.journal import Journal, JournalError
 from sequencer.journal import Limits as JournalLimits
 from sequencer.methods import Methods
 from sequencer.mirror import Checkpoint, Mirror
-from sequencer.oracle import DEVNET_QUORUM, SimulatedPrices, devnet_signer_keys, signed_tick
+from sequencer.oracle import DEVNET_QUORUM, SimulatedPrices, devnet_signer_keys
 from sequencer.poster import Poster, SeatTaken
+from sequencer.report_methods import ReportMethods
+from sequencer.reports import TICK, signed_report
 from sequencer.trader import Trader, fund, make_markets
 from sequencer.venue import Venue
 from sequencer.wallet_errors import WalletError
@@ -138,6 +142,9 @@ async def run(config: NodeConfig, *, task_status: trio.TaskStatus[Running] = tri
             venue.listeners.append(methods)
             registry = Registry()
             methods.register(registry)
+            is_oracle_simulated = config.is_oracle_simulated and chain_id == DEVNET_CHAIN_ID
+            reports = ReportMethods(venue, deployment.domain, wall_clock_ms, is_taking=not is_oracle_simulated)
+            reports.register(registry)
             collectors = CollectorRegistry()
             _register_gauges(collectors, venue, mirror)
             server = Server(
@@ -163,8 +170,10 @@ async def run(config: NodeConfig, *, task_status: trio.TaskStatus[Running] = tri
                     except SeatTaken as error:
                         raise L1Unusable(f"This node cannot post: {error}.") from None
                     nursery.start_soon(poster.run)
-                if config.is_oracle_simulated and chain_id == DEVNET_CHAIN_ID:
-                    await nursery.start(simulate_oracle, venue, deployment.domain, config.oracle_seed)
+                if is_oracle_simulated:
+                    await nursery.start(simulate_oracle, venue, reports, deployment.domain, config.oracle_seed)
+                else:
+                    nursery.start_soon(reports.run)
                 methods.is_ready = True
                 if config.is_maker_running and chain_id == DEVNET_CHAIN_ID:
                     nursery.start_soon(run_maker, client, deployment, url)
@@ -521,23 +530,34 @@ async def _checkpoint(config: NodeConfig, client: L1Client) -> Checkpoint | None
 
 
 async def simulate_oracle(
-    venue: Venue, domain: bytes, seed: int, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    venue: Venue,
+    reports: ReportMethods,
+    domain: bytes,
+    seed: int,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Devnets only: seven well-known keys sign a simulated price at every grid time."""
     globals = venue.engine.globals
     labels = [name_and_decimals(globals.markets[index]) for index in range(globals.market_count)]
     prices = SimulatedPrices(seed, [name for name, _ in labels], [size for _, size in labels], globals.risk.price)
-    keys = devnet_signer_keys()[: globals.quorum]
+    keys = devnet_signer_keys()
     is_started = False
     while True:
         now = venue.now_ms()
         step = now - now % constants.TICK_STEP
         if step > venue.engine.globals.tick_time:
             current, premiums = prices.step()
-            tick = signed_tick(domain, keys, step, current, premiums, globals.market_count)
-            outcome = await venue.submit(tick)
-            if outcome.code != codes.OK:
-                structlog.get_logger("oracle").warning("tick.refused", code=codes.SENTENCE[outcome.code][0])
+            for index, key in enumerate(keys):
+                report = signed_report(domain, partial(sign, key), step, index, current, premiums)
+                try:
+                    taken = reports.desk.take(report, now)
+                except CallError as error:
+                    # A rollup of somebody else on a devnet may have other signers; its node still serves.
+                    structlog.get_logger("oracle").warning("report.refused", code=error.error.name, signer=index)
+                    continue
+                if taken.status == TICK:
+                    await reports.submit(step, taken.tick)
         if not is_started:
             is_started = True
             task_status.started()

@@ -49,6 +49,13 @@ WRONG_METHOD: Final = ApiError(-32015, "WRONG_METHOD", "This path does not take 
 TOO_MANY_CONNECTIONS: Final = ApiError(-32016, "TOO_MANY_CONNECTIONS", "The node has no room for another connection.")
 TOO_SLOW: Final = ApiError(-32017, "TOO_SLOW", "The request did not arrive whole in time.")
 BAD_HTTP: Final = ApiError(-32018, "BAD_HTTP", "The bytes are not an HTTP/1.1 request or not a WebSocket handshake.")
+LATE_REPORT: Final = ApiError(-32019, "LATE_REPORT", "The report's time has passed: it was dropped.")
+REPEATED_REPORT: Final = ApiError(
+    -32020, "REPEATED_REPORT", "This signer has reported for this time already; the first report stands."
+)
+NO_REPORTS: Final = ApiError(
+    -32021, "NO_REPORTS", "This node signs its own devnet prices; started with --no-oracle it takes reports."
+)
 
 STANDARD_ERRORS: Final = (PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL)
 TRANSPORT_ERRORS: Final = (
@@ -71,6 +78,9 @@ TRANSPORT_ERRORS: Final = (
     TOO_MANY_CONNECTIONS,
     TOO_SLOW,
     BAD_HTTP,
+    LATE_REPORT,
+    REPEATED_REPORT,
+    NO_REPORTS,
 )
 
 
