@@ -78,6 +78,13 @@ class Outcome(msgspec.Struct):
     markets: set[int] = set()
 
 
+class Admitted(msgspec.Struct, frozen=True):
+    """An order that the venue takes. replaced: the order whose slot it takes; is_armed: it waits for its trigger."""
+
+    replaced: containers.Order | None
+    is_armed: bool
+
+
 class SealedChunk(msgspec.Struct, array_like=True):
     """A chunk as it is kept until its batch is final. leaves: tree address and payload of every row that it wrote."""
 
@@ -481,16 +488,40 @@ class Engine:
     def _order(self, given: Input) -> Outcome:
         order = encoding.order(word_at(given.operation, 1), word_at(given.operation, 32))
         place = (order.account, order.slot)
+        admitted = self.judge(self._open(given.now), order, given.operation, given.signer)
+        if isinstance(admitted, Outcome):
+            return admitted
+        if admitted.replaced is not None:
+            self._leave(admitted.replaced)
+        _, taken_until = self._taken.get(place, (-1, -1))
+        self._taken[place] = (order.sequence, max(order.expires_at, taken_until))
+        self._dirty_taken.add(place)
+        if admitted.is_armed:
+            self.triggers[order.market].arm(order)
+            self._remember(order, given.operation, given.signer, order.size, armed=True)
+            return Outcome(
+                code=codes.OK,
+                status="armed",
+                order=order_id(order),
+                remaining=order.size,
+                changed=True,
+                account=order.account,
+                accounts={order.account},
+            )
+        return self._place(order, given.operation, given.signer, given.now)
+
+    def judge(self, chunk: Chunk, order: containers.Order, operation: bytes, signer: bytes) -> "Admitted | Outcome":
+        """What the venue says of an order at its arrival, on top of `chunk`; nothing changes."""
+        place = (order.account, order.slot)
         known = self._signed.get(place)
-        chunk = self._open(given.now)
         globals = chunk.globals
         account = chunk.peek_account(order.account)
         code = trading.check_order(
-            order, account, given.signer, globals.markets, globals.market_count, chunk.commitment.timestamp
+            order, account, signer, globals.markets, globals.market_count, chunk.commitment.timestamp
         )
         if code != codes.OK:
             return Outcome(code=code)
-        if known is not None and known.operation[:49] == given.operation[:49]:
+        if known is not None and known.operation[:49] == operation[:49]:
             # The same order again: the same answer, nothing twice.
             return Outcome(
                 code=codes.OK,
@@ -511,7 +542,7 @@ class Engine:
             return Outcome(code=codes.NO_MARKET)
         if not chunk.fresh():
             return Outcome(code=codes.STALE)
-        size = self._reducible(order, account, left)
+        size = self.reducible(order, account, left)
         if left > 0 and size == 0:
             return Outcome(code=codes.REDUCE_ONLY)
         code = trading.check_order_now(order, account, slot, price, size)
@@ -534,23 +565,7 @@ class Engine:
         refusal = self._no_room(order, held, is_armed=code == codes.NOT_TRIGGERED)
         if refusal:
             return Outcome(code=codes.FULL, refusal=refusal)
-        if held is not None:
-            self._leave(held)
-        self._taken[place] = (order.sequence, max(order.expires_at, taken_until))
-        self._dirty_taken.add(place)
-        if code == codes.NOT_TRIGGERED:
-            self.triggers[order.market].arm(order)
-            self._remember(order, given.operation, given.signer, order.size, armed=True)
-            return Outcome(
-                code=codes.OK,
-                status="armed",
-                order=order_id(order),
-                remaining=order.size,
-                changed=True,
-                account=order.account,
-                accounts={order.account},
-            )
-        return self._place(order, given.operation, given.signer, given.now)
+        return Admitted(replaced=held, is_armed=code == codes.NOT_TRIGGERED)
 
     def _open_order(self, signed: _Signed, place: tuple[int, int]) -> containers.Order:
         market = signed.operation[_MARKET_AT]
@@ -573,7 +588,8 @@ class Engine:
                 return str(full)
         return ""
 
-    def _reducible(self, order: containers.Order, account: containers.Account, left: int) -> int:
+    @staticmethod
+    def reducible(order: containers.Order, account: containers.Account, left: int) -> int:
         """Lots that may be filled now: a reduce-only order never more than the position."""
         if order.reduce_only == 0:
             return left
@@ -585,7 +601,7 @@ class Engine:
         book = self.books[order.market]
         slot = self.slot(order.account << 8 | order.slot)
         left = order.size - trading.filled_before(order, slot)
-        size = self._reducible(order, self.account(order.account), left)
+        size = self.reducible(order, self.account(order.account), left)
         outcome = Outcome(code=codes.OK, order=order_id(order), account=order.account, changed=True)
         outcome.accounts = {order.account}
         outcome.markets = {order.market}
@@ -597,7 +613,7 @@ class Engine:
         halt = codes.OK
         for maker, lots in matching:
             maker_signed = self._signed[(maker.account, maker.slot)]
-            lots = self._reducible(maker, self.account(maker.account), lots)
+            lots = self.reducible(maker, self.account(maker.account), lots)
             if lots == 0:
                 self._leave(maker)
                 continue
@@ -649,15 +665,7 @@ class Engine:
                 return codes.EXPIRED, order, None
         filled = chunk.decide_fill(maker, taker, size)
         if filled.code != codes.OK:
-            price = chunk.globals.risk.price[maker.market]
-            rows = chunk.peek_account(maker.account), chunk.peek_slot(maker.account << 8 | maker.slot)
-            at_fault = (
-                filled.code == codes.MAKER_MARGIN
-                or trading.check_order_now(maker, *rows, price, size) != codes.OK
-                or maker.max_fee_ppm < chunk.globals.markets[maker.market].maker_fee_ppm
-                or (filled.code == codes.PRICE_BAND and _is_stale_quote(maker, price))
-            )
-            return filled.code, maker if at_fault else taker, None
+            return filled.code, maker if is_maker_at_fault(chunk, maker, size, filled.code) else taker, None
         for _, entry, owner in missing:
             self._signer = owner
             code = chunk.apply(entry)
@@ -731,6 +739,18 @@ class Engine:
                 self.triggers[order.market].arm(order)
             else:
                 self.books[order.market].add(order, signed.remaining)
+
+
+def is_maker_at_fault(chunk: Chunk, maker: containers.Order, size: int, code: int) -> bool:
+    """Of a fill of `size` lots that the law refused with `code`: whether the resting order leaves, not the taker."""
+    price = chunk.globals.risk.price[maker.market]
+    rows = chunk.peek_account(maker.account), chunk.peek_slot(maker.account << 8 | maker.slot)
+    return (
+        code == codes.MAKER_MARGIN
+        or trading.check_order_now(maker, *rows, price, size) != codes.OK
+        or maker.max_fee_ppm < chunk.globals.markets[maker.market].maker_fee_ppm
+        or (code == codes.PRICE_BAND and _is_stale_quote(maker, price))
+    )
 
 
 def _is_stale_quote(maker: containers.Order, oracle: int) -> bool:

@@ -344,6 +344,15 @@ class OrderBook:
         """Whether the order's limit meets the other side: then a post-only order is refused."""
         return self._against(order).crossed_by(order.limit_price)
 
+    def facing(self, taker: Order) -> Iterator[tuple[Order, int]]:
+        """Orders that cross a taker and their lots left, by priority; good until the next call that changes a side."""
+        side = self._against(taker)
+        for key in reversed(side.keys):
+            if key < side.sign * taker.limit_price:
+                return
+            for entry in side.levels[key].orders.values():
+                yield entry.order, entry.remaining
+
     def best_bid(self) -> int | None:
         """Highest price somebody buys at, in ticks."""
         return self._bids.best()

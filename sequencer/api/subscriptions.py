@@ -144,6 +144,10 @@ class Feeds:
         """Channels `prefix` + key that open when first asked for; `find(key)` gives None where there is none."""
         self._families[prefix] = find
 
+    def is_open(self, channel: str) -> bool:
+        """Whether anybody has asked for a channel: for a closed one no message has to be made."""
+        return channel in self._feeds
+
     def publish(self, channel: str, data: object) -> None:
         """Publishes to a channel if it is open; a member of a family that nobody has asked for costs nothing."""
         feed = self._feeds.get(channel)
