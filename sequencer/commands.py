@@ -154,7 +154,7 @@ async def serve(config: "NodeConfig", output: Output) -> bool:
     """Runs a node until a signal; CommandFailed for what comes from outside."""
     from sequencer import node as node_module
     from sequencer.api.server import CannotListenError
-    from sequencer.poster import PreflightFailed
+    from sequencer.poster import Overdue, PreflightFailed
 
     async with until_signal():
         try:
@@ -189,6 +189,8 @@ async def serve(config: "NodeConfig", output: Output) -> bool:
             raise CommandFailed(_first(errors), EXIT_USAGE) from None
         except* PreflightFailed as errors:
             raise CommandFailed(f"STOPPED before a wrong commit: {_first(errors)}") from None
+        except* Overdue as errors:
+            raise CommandFailed(f"STOPPED: {_first(errors)}.") from None
         except* node_module.QueueUnreadable as errors:
             raise CommandFailed(f"STOPPED before an unlawful batch: {_first(errors)}", EXIT_L1) from None
     output.event("stopped", "Stopped; everything acknowledged is in the datadir.")

@@ -18,12 +18,12 @@ from prover.stf.replay import Chunk, preview
 from prover.stf.words import word_at
 from sequencer.order_book import BookFull, Limits, OrderBook, Stop, TriggerBook, order_id
 
-_CURSOR: Final = b"mcursor"
-_CHUNK: Final = b"mchunk"
+CURSOR_KEY: Final = b"mcursor"
+CHUNK_KEY: Final = b"mchunk"
 _OPEN_ORDER: Final = b"morder"
-_ROOT: Final = b"mroot"
-_WITHDRAWAL: Final = b"mwithdrawal"
-_TAKEN: Final = b"mtaken"
+ROOT_KEY: Final = b"mroot"
+WITHDRAWAL_KEY: Final = b"mwithdrawal"
+TAKEN_KEY: Final = b"mtaken"
 _REMEMBERED_FILLS: Final = 10_000
 # Where an order's bytes name its market.
 _MARKET_AT: Final = 4
@@ -216,7 +216,7 @@ class Engine:
         self.store = BufferedStore(store)
         self.domain = domain
         self.state = State(self.store, domain)
-        cursor = store.get(_CURSOR)
+        cursor = store.get(CURSOR_KEY)
         counts = (0, 0, 0) if cursor is None else msgspec.msgpack.decode(cursor, type=tuple[int, int, int])
         self.cursor, self.chunk_count, self._arrivals = counts
         markets = range(constants.MARKETS)
@@ -226,13 +226,13 @@ class Engine:
         self._dirty: set[tuple[int, int]] = set()
         self._taken: dict[tuple[int, int], tuple[int, int]] = {
             (int.from_bytes(key[-4:-1], "big"), key[-1]): msgspec.msgpack.decode(value, type=tuple[int, int])
-            for key, value in store.iterate(_TAKEN)
+            for key, value in store.iterate(TAKEN_KEY)
         }
         self._dirty_taken: set[tuple[int, int]] = set()
         self._accounts_of: defaultdict[bytes, list[int]] = defaultdict(list)
         self.recent_fills: deque[Fill] = deque(maxlen=_REMEMBERED_FILLS)
         self.withdrawals: list[WithdrawalRecord] = [
-            msgspec.msgpack.decode(value, type=WithdrawalRecord) for _, value in store.iterate(_WITHDRAWAL)
+            msgspec.msgpack.decode(value, type=WithdrawalRecord) for _, value in store.iterate(WITHDRAWAL_KEY)
         ]
         for key, value in store.iterate(b"l"):
             if key[-1] == 0:
@@ -334,25 +334,25 @@ class Engine:
                 writes[place] = None if signed is None else msgspec.msgpack.encode(signed)
             self._dirty.clear()
             for key in self._dirty_taken:
-                writes[_TAKEN + (key[0] << 8 | key[1]).to_bytes(4, "big")] = msgspec.msgpack.encode(self._taken[key])
+                writes[TAKEN_KEY + (key[0] << 8 | key[1]).to_bytes(4, "big")] = msgspec.msgpack.encode(self._taken[key])
             self._dirty_taken.clear()
             for chunk in sealed:
-                writes[_CHUNK + chunk.number.to_bytes(8, "big")] = msgspec.msgpack.encode(chunk)
-                writes[_ROOT + chunk.post_root] = chunk.number.to_bytes(8, "big")
+                writes[CHUNK_KEY + chunk.number.to_bytes(8, "big")] = msgspec.msgpack.encode(chunk)
+                writes[ROOT_KEY + chunk.post_root] = chunk.number.to_bytes(8, "big")
             self.cursor = cursor
-            writes[_CURSOR] = msgspec.msgpack.encode((cursor, self.chunk_count, self._arrivals))
+            writes[CURSOR_KEY] = msgspec.msgpack.encode((cursor, self.chunk_count, self._arrivals))
             self.store.write(writes, sync=True)
             self.store.stage(cursor)
         return sealed
 
     def chunk_record(self, number: int) -> SealedChunk | None:
         """A sealed and flushed chunk, from 1 on."""
-        value = self.store.get(_CHUNK + number.to_bytes(8, "big"))
+        value = self.store.get(CHUNK_KEY + number.to_bytes(8, "big"))
         return None if value is None else msgspec.msgpack.decode(value, type=SealedChunk)
 
     def chunk_with_root(self, root: bytes) -> int | None:
         """The number of the chunk that ended at a root."""
-        value = self.store.get(_ROOT + root)
+        value = self.store.get(ROOT_KEY + root)
         return None if value is None else int.from_bytes(value, "big")
 
     # The open chunk.
@@ -459,7 +459,7 @@ class Engine:
         )
         assert record.index == self.globals.withdrawal_count - 1, "the list is the tree's"
         self.withdrawals.append(record)
-        self.store.write({_WITHDRAWAL + record.index.to_bytes(8, "big"): msgspec.msgpack.encode(record)}, sync=False)
+        self.store.write({WITHDRAWAL_KEY + record.index.to_bytes(8, "big"): msgspec.msgpack.encode(record)}, sync=False)
         return record.index
 
     def _drop_cancelled(self, tag: int, request: containers.Request, outcome: Outcome) -> None:

@@ -6,7 +6,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -29,11 +29,12 @@ from prover.state import state as prover_state
 from prover.state.leveldb_store import LevelDbStore
 from prover.state.store import StoreUnavailable
 from prover.stf import codes, constants
+from sequencer import resequence
 from sequencer.api.errors import CallError
 from sequencer.api.jsonrpc import Registry
 from sequencer.api.server import ApiConfig, Server
 from sequencer.api_client import NodeClient
-from sequencer.engine import Engine
+from sequencer.engine import Engine, Input
 from sequencer.journal import Journal, JournalError
 from sequencer.journal import Limits as JournalLimits
 from sequencer.methods import Methods
@@ -110,8 +111,16 @@ def wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-async def run(config: NodeConfig, *, task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED) -> None:
-    """Runs a node until cancelled; CannotStart where it cannot come up, PreflightFailed where it must not go on."""
+async def run(
+    config: NodeConfig,
+    now_ms: Callable[[], int] = wall_clock_ms,
+    *,
+    task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Runs a node until cancelled; CannotStart where it cannot come up.
+
+    PreflightFailed and Overdue where it must not go on: after the latter it re-sequences at the next start.
+    """
     log = structlog.get_logger("node")
     with _held(config.datadir), ExitStack() as opened:
         async with _l1(config) as l1_url, _connected(l1_url) as client:
@@ -125,25 +134,25 @@ async def run(config: NodeConfig, *, task_status: trio.TaskStatus[Running] = tri
                     )
                 operator = development_key(config.development_key)
             deployment = await _deployment(config, client, operator, chain_id, is_embedded)
-            engine = _open_engine(config, deployment)
-            opened.callback(engine.store.close)
             genesis = _recorded(config.datadir)["genesis"]
             try:
                 journal = Journal(
                     config.datadir / "journal", JournalLimits(segment_bytes=64 << 20, pending_bytes=64 << 20)
                 )
                 opened.callback(journal.close)
-                venue = Venue(engine, journal, wall_clock_ms, seal_seconds=config.seal_seconds)
+                engine = await _open_engine(config, deployment, client, operator, journal)
+                opened.callback(engine.store.close)
+                venue = Venue(engine, journal, now_ms, seal_seconds=config.seal_seconds)
             except JournalError as error:
                 raise DatadirUnusable(str(error)) from None
             checkpoint = await _checkpoint(config, client)
             mirror = Mirror(deployment.identity, engine, bytes.fromhex(genesis), checkpoint)
-            methods = Methods(venue, mirror, client, deployment, operator, wall_clock_ms)
+            methods = Methods(venue, mirror, client, deployment, operator, now_ms)
             venue.listeners.append(methods)
             registry = Registry()
             methods.register(registry)
             is_oracle_simulated = config.is_oracle_simulated and chain_id == DEVNET_CHAIN_ID
-            reports = ReportMethods(venue, deployment.domain, wall_clock_ms, is_taking=not is_oracle_simulated)
+            reports = ReportMethods(venue, deployment.domain, now_ms, is_taking=not is_oracle_simulated)
             reports.register(registry)
             collectors = CollectorRegistry()
             _register_gauges(collectors, venue, mirror)
@@ -382,10 +391,43 @@ async def _genesis_of(client: L1Client, deployment: Deployment) -> bytes:
     raise L1Unusable("The L1 node does not give the bridge's genesis log.")
 
 
-def _open_engine(config: NodeConfig, deployment: Deployment) -> Engine:
+async def _open_engine(
+    config: NodeConfig, deployment: Deployment, client: L1Client, operator: Signer, journal: Journal
+) -> Engine:
+    """The engine on the datadir's state; at the last posted chunk where L1 will never take what comes behind it."""
+    genesis = bytes.fromhex(_recorded(config.datadir)["genesis"])
+    resequence.settle(config.datadir)
+    engine = _engine_on(config, deployment, genesis)
+    if not config.is_posting:
+        return engine
+    final_block: str | int = "latest" if deployment.chain_id == DEVNET_CHAIN_ID else "finalized"
     try:
-        store = LevelDbStore(config.datadir / "state")
-        genesis = bytes.fromhex(_recorded(config.datadir)["genesis"])
+        kept = await Poster(client, operator, deployment, engine).overdue_behind(final_block)
+    except L1Error as error:
+        engine.store.close()
+        raise L1Unusable(f"The L1 does not say what it holds: {error}") from None
+    if kept is None:
+        return engine
+    # The checkpoint would leave out the queue's entries that are to be consumed again.
+    (config.datadir / _CHECKPOINT).unlink(missing_ok=True)
+    journaled = (msgspec.msgpack.decode(record, type=Input) for _, record in journal.replay(engine.cursor + 1))
+    try:
+        voided = resequence.resequence(
+            config.datadir, engine.store, deployment.domain, genesis, kept, journaled, journal.durable_sequence
+        )
+    except (StoreUnavailable, OSError) as error:
+        raise DatadirUnusable(f"The venue cannot be re-sequenced in {config.datadir}: {error}") from None
+    structlog.get_logger("node").error(
+        f"RE-SEQUENCED: {voided.operation_count} acknowledged operations were not posted in time and are VOID",
+        **msgspec.structs.asdict(voided),
+        open_orders="all dropped",
+    )
+    return _engine_on(config, deployment, genesis)
+
+
+def _engine_on(config: NodeConfig, deployment: Deployment, genesis: bytes) -> Engine:
+    try:
+        store = LevelDbStore(config.datadir / resequence.STATE)
         if store.get(b"commitment") is None:
             prover_state.create(store, deployment.domain, genesis)
         return Engine(store, deployment.domain)

@@ -6,7 +6,7 @@ import structlog
 import trio
 
 from l1_bridge import batch
-from l1_bridge.l1_client import L1Client, L1Error, Signer
+from l1_bridge.l1_client import L1Client, L1Error, L1Unavailable, Signer
 from prover.deployment import Deployment
 from prover.referee import LocalReferee, RefereeRefused
 from sequencer.engine import Engine, SealedChunk
@@ -23,6 +23,10 @@ _ENDPOINT_LIMIT: Final = 128
 
 class PreflightFailed(Exception):  # noqa: N818 - named for what the operator is told
     """The shipped bytecode gives another root than this node: it must not commit, and must not go on."""
+
+
+class Overdue(Exception):  # noqa: N818 - named for what the operator is told
+    """A full batch lies further behind L1's clock than the bridge takes: what waits can never be posted."""
 
 
 class SeatTaken(Exception):  # noqa: N818 - named for what the operator is told
@@ -52,6 +56,7 @@ class Poster:
         assert (first is None) == (engine.chunk_count == 0), "what is sealed is flushed"
         self._genesis_root = engine.state.root if first is None else first.pre_root
         self._checked = 0
+        self._max_lag_seconds: int | None = None
         self.batches_posted = 0
         self.trouble = ""
         self._log = structlog.get_logger("poster")
@@ -71,7 +76,7 @@ class Poster:
         self._log.info("seat.taken", holder="0x" + self._signer.address.hex(), bond_wei=parameters.bond_wei)
 
     async def run(self) -> None:
-        """Posts until cancelled. PreflightFailed ends the node; trouble with L1 is waited out."""
+        """Posts until cancelled. PreflightFailed and Overdue end the node; trouble with L1 is waited out."""
         while True:
             try:
                 posted = await self.post_once()
@@ -83,9 +88,9 @@ class Poster:
             if not posted:
                 await trio.sleep(self._post_seconds)
 
-    async def head(self) -> tuple[batch.BatchRecord, int]:
+    async def head(self, block: str | int = "latest") -> tuple[batch.BatchRecord, int]:
         """The batch that the next commit builds on, and how many of our chunks it contains. Raises ForeignHead."""
-        data = await self._client.eth_call(self._deployment.bridge, batch.encode_call("head"))
+        data = await self._client.eth_call(self._deployment.bridge, batch.encode_call("head"), block)
         record = batch.decode_record(batch.BatchRecord, data)
         number = self._engine.chunk_with_root(record.last_root)
         if number is None:
@@ -94,20 +99,63 @@ class Poster:
             raise ForeignHead(f"batch {record.number} on L1 ends in a root that this node never had")
         return record, number
 
-    async def post_once(self) -> bool:
-        """Commits one batch if anything is sealed beyond the head; whether it did."""
-        record, first = await self.head()
+    def _next(self, first: int) -> tuple[list[SealedChunk], int, bool]:
+        """The chunks behind chunk `first` that go into one batch, their bytes, and whether no later one could too."""
         chunks: list[SealedChunk] = []
         size = 0
         number = first + 1
-        while number <= self._engine.chunk_count and len(chunks) < batch.MAX_CHUNKS:
+        while number <= self._engine.chunk_count:
             chunk = self._engine.chunk_record(number)
-            if chunk is None or size + len(chunk.body) > MAX_BATCH_BYTES:
+            if chunk is None:
                 break
+            if len(chunks) == batch.MAX_CHUNKS or size + len(chunk.body) > MAX_BATCH_BYTES:
+                return chunks, size, True
             chunks.append(chunk)
             size += len(chunk.body)
             number += 1
+        return chunks, size, len(chunks) == batch.MAX_CHUNKS
+
+    async def _lateness_ms(self, chunks: list[SealedChunk]) -> int:
+        """By how much the last of these chunks is older than L1 takes now; 0 or less where it is not."""
+        newest = await self._client.block("latest")
+        if newest is None:
+            raise L1Unavailable("the L1 node has no latest block")
+        if self._max_lag_seconds is None:
+            answer = await self._client.eth_call(self._deployment.bridge, batch.encode_call("parameters"))
+            self._max_lag_seconds = batch.decode_record(batch.Parameters, answer).max_lag_seconds
+        last_ms = batch.Commitment.decode(chunks[-1].commitment).timestamp_ms
+        return (newest.timestamp - self._max_lag_seconds) * 1_000 - last_ms
+
+    async def overdue_behind(self, final_block: str | int) -> int | None:
+        """The chunk behind which nothing can ever be posted, None where it can. Raises L1Error.
+
+        What follows from it cannot be undone: L1 has to have said so in its final part too.
+        """
+        try:
+            record, first = await self.head()
+        except ForeignHead:
+            return None
+        chunks, _, is_full = self._next(first)
+        if not is_full or await self._lateness_ms(chunks) <= 0:
+            return None
+        final, _ = await self.head(final_block)
+        if final.batch_hash != record.batch_hash:
+            raise L1Unavailable(f"batch {record.number} is not final yet; start again when it is")
+        return first
+
+    async def post_once(self) -> bool:
+        """Commits one batch if anything is sealed beyond the head; whether it did. Raises Overdue."""
+        record, first = await self.head()
+        chunks, size, is_full = self._next(first)
         if not chunks:
+            return False
+        if await self._lateness_ms(chunks) > 0:
+            if is_full:
+                raise Overdue(
+                    f"the chunks behind chunk {first} were not posted in time and L1 will never take them; "
+                    "restart to re-sequence"
+                )
+            self._log.warning("post.waits", reason="what is sealed is too old; the next chunk brings it into time")
             return False
         await trio.to_thread.run_sync(self._preflight, chunks)
         data = batch.encode_commit(

@@ -1,5 +1,6 @@
 """The state of the rollup: tree, leaves, globals and commitment over a store; one atomic write a sealed chunk."""
 
+from collections.abc import Iterable
 from typing import Final, TypeVar
 
 import msgspec
@@ -220,15 +221,17 @@ def create(store: Store, domain: bytes, genesis: bytes) -> State:
     if store.get(_COMMITMENT) is not None:
         raise StateError("the store already holds a state")
     commitment, leaves = genesis_commitment(genesis)
-    store.write(
-        {
-            **{_leaf_key(leaf): payload for leaf, payload in leaves},
-            _GLOBALS: genesis,
-            _COMMITMENT: encoding.commitment_bytes(commitment),
-        },
-        sync=True,
-    )
+    store.write(state_writes(encoding.commitment_bytes(commitment), genesis, leaves), sync=True)
     return State(store, domain)
+
+
+def state_writes(commitment: bytes, globals_data: bytes, leaves: Iterable[tuple[int, bytes]]) -> dict[bytes, bytes]:
+    """What a store holds of a state whose canonical bytes and leaf payloads are these; `State` checks the root."""
+    return {
+        **{_leaf_key(leaf): payload for leaf, payload in leaves},
+        _GLOBALS: globals_data,
+        _COMMITMENT: commitment,
+    }
 
 
 def genesis_commitment(genesis: bytes) -> tuple[containers.Commitment, list[tuple[int, bytes]]]:

@@ -132,7 +132,7 @@ async def test_every_sealed_chunk_is_posted_once_and_in_order() -> None:
         assert here.mirror.batches[-1].last_root == here.world.engine.state.root
         # What is proven of an account is proven against the root on L1.
         state = here.mirror.posted_state()
-        commitment = here.mirror.batches[-1].commitment
+        commitment = batch.Commitment.decode(here.world.sealed[-1].commitment)
         assert state.tree.root == commitment.tree_root
         assert encoding.account_from_payload(state.payloads[0]).owner == owner(99)
 
@@ -225,5 +225,6 @@ async def test_a_batch_that_a_reorganisation_dropped_is_posted_again() -> None:
             pass
         await here.follow()
         assert here.mirror.posted_chunks == 3
-        assert here.mirror.posted_state().tree.root == here.mirror.batches[-1].commitment.tree_root
+        commitment = batch.Commitment.decode(here.world.sealed[-1].commitment)
+        assert here.mirror.posted_state().tree.root == commitment.tree_root
         assert await here.posted() == [(chunk.body, chunk.post_root) for chunk in here.world.sealed]
