@@ -71,8 +71,8 @@ class RequestFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     created_at_ms: Uint64
     expires_at_ms: Uint64
     slot: Annotated[int, msgspec.Meta(ge=0, lt=2**8)] = 0
-    amount_micros: Uint64 = Uint64(0)
-    recipient: Bytes20 = Bytes20(20)
+    amount_micros: Uint64 = msgspec.field(default_factory=lambda: Uint64(0))
+    recipient: Bytes20 = msgspec.field(default_factory=lambda: Bytes20(20))
     to_account: Account = 0
 
 

@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterator
 from typing import Any, Final
 
+import httpx
 import pytest
 import trio
 
@@ -422,3 +423,12 @@ def test_what_is_not_posted_yet(venue: Venue) -> None:
 def test_sells_are_no_better(venue: Venue) -> None:
     given = order(wall_clock_ms(), venue.accounts[0], SELL, venue.price, size=10**9)
     assert venue.client.refused("catenary_order", **venue.signed(given))[:2] == law(codes.TAKER_MARGIN)
+
+
+def test_the_node_describes_every_method(venue: Venue) -> None:
+    answer = httpx.get(f"{venue.node.url}/openrpc.json", trust_env=False)
+    assert answer.status_code == 200
+    document = answer.json()
+    names = {method["name"] for method in document["methods"]}
+    assert {"catenary_order", "catenary_typedData", "catenary_withdraw", "catenary_subscribe"} <= names
+    assert venue.client.call("rpc.discover") == document
