@@ -9,13 +9,17 @@ from typing import Any
 
 import msgspec
 import pyrevm
+from eth.exceptions import OutOfGas
 from eth_abi.abi import decode
 
 from l1_bridge.artifact import Artifact
+from l1_bridge.devnet_chain import TRANSACTION_GAS_LIMIT
+from l1_bridge.hashing import keccak
 
 DEVNET_CHAIN_ID = 31_337
 GAS_LIMIT = 30_000_000
 RICH_WEI = 10**24
+_VARIABLES = 48
 GENESIS_TIME = 1_800_000_000
 
 
@@ -143,6 +147,66 @@ class Evm:
     def put_code(self, address: bytes, code: bytes) -> None:
         """Places code without a constructor, as on the other side of a chain split."""
         self._revm.insert_account_info(_hex(address), pyrevm.AccountInfo(code=code))
+
+    def split(self, chain_id: int, *addresses: bytes) -> "Evm":
+        """The other side of a chain split, with these contracts as they stand: code, ether and storage."""
+        other = Evm(chain_id, self.now)
+        for address in addresses:
+            other.put_code(address, self.code(address))
+            other._revm.set_balance(_hex(address), self.balance_wei(address))
+            for slot, value in self._storage(address).items():
+                other._revm.insert_account_storage(_hex(address), slot, value)
+        return other
+
+    def gas_in_a_block(self, sender: bytes, to: bytes, calldata: bytes, *others: bytes, keys: int) -> int | None:
+        """Gas that a transaction must bring, refunds not counted, on py-evm over these contracts as they stand.
+
+        There storage is cold and counts as old, as it is in a block of its own; here every call goes on from the last
+        one. None if the most that a transaction may bring is too little.
+        """
+        from eth_tester.backends.pyevm import PyEVMBackend
+
+        state = {
+            address: {
+                "balance": self.balance_wei(address),
+                "nonce": 0,
+                "code": self.code(address),
+                "storage": self._storage(address, keys),
+            }
+            for address in (to, *others)
+        }
+        parameters = PyEVMBackend.generate_genesis_params({"timestamp": self.now, "gas_limit": GAS_LIMIT})
+        chain = PyEVMBackend(genesis_parameters=parameters, genesis_state=state).chain
+        type(chain).chain_id = self.chain_id
+        intrinsic = 21_000 + sum(16 if byte else 4 for byte in calldata)
+        computation = chain.get_vm(chain.get_canonical_block_header_by_number(0)).execute_bytecode(
+            origin=sender,
+            gas_price=0,
+            gas=TRANSACTION_GAS_LIMIT - intrinsic,
+            to=to,
+            sender=sender,
+            value=0,
+            data=calldata,
+            code=state[to]["code"],
+        )
+        if computation.is_error:
+            if isinstance(computation.error, OutOfGas):
+                return None
+            raise Reverted(str(computation.error), computation.get_gas_used(), computation.output)
+        return intrinsic + int(computation.get_gas_used())
+
+    def _storage(self, address: bytes, keys: int = 8) -> dict[int, int]:
+        """Plain variables and maps from numbers below `keys` as Vyper keeps them; of structs only those below 8."""
+        found = {}
+        for variable in range(_VARIABLES):
+            slots = [variable]
+            for key in range(keys):
+                first = int.from_bytes(keccak(variable.to_bytes(32, "big") + key.to_bytes(32, "big")), "big")
+                slots.extend(range(first, first + (8 if key < 8 else 1)))
+            for slot in slots:
+                if value := self._revm.storage(_hex(address), slot):
+                    found[slot] = value
+        return found
 
     @contextmanager
     def rolled_back(self) -> Iterator[None]:
