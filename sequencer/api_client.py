@@ -188,6 +188,14 @@ class WithdrawalProof(msgspec.Struct, frozen=True):
     amount_micros: int
 
 
+class ReportAnswer(msgspec.Struct, frozen=True):
+    """catenary_report: "counted", "tick" (it completed the quorum) or "spare" (the tick stands already)."""
+
+    status: str
+    received: int
+    quorum: int
+
+
 _Answer = TypeVar("_Answer")
 
 
@@ -353,6 +361,14 @@ class NodeClient:
     async def proof(self, account: int) -> AccountProof:
         """The account's membership in the last posted root."""
         return await self._typed(AccountProof, "catenary_proof", account=account)
+
+    async def report(self, report: Fields) -> ReportAnswer:
+        """Submit an oracle signer's report."""
+        return await self._typed(ReportAnswer, "catenary_report", **report)
+
+    async def reports(self, limit: int = 10) -> list[dict[str, Any]]:
+        """What the oracle's signers reported of the newest grid times."""
+        return await self._typed(list[dict[str, Any]], "catenary_reports", limit=limit)
 
     async def faucet(self, address: bytes) -> Any:
         """Play dollars and a little ether; devnets only."""

@@ -24,7 +24,7 @@ from prover.settings import (
     run,
     until_signal,
 )
-from sequencer import bench, wallet_commands
+from sequencer import bench, oracle_commands, wallet_commands
 
 if TYPE_CHECKING:
     from sequencer.node import NodeConfig
@@ -36,7 +36,7 @@ _DEFAULT_L1_URL = "http://127.0.0.1:8545"
 
 def register(group: click.Group) -> None:
     """Adds the venue's commands to the command `catenary`."""
-    for command in (node, wallet_commands.wallet, demo, bench.command()):
+    for command in (node, wallet_commands.wallet, oracle_commands.oracle, demo, bench.command()):
         group.add_command(command)
 
 

@@ -9,7 +9,7 @@ from prover.stf import constants
 
 # Public knowledge, for devnets only: the keys keccak("catenary devnet oracle signer" + index).
 DEVNET_QUORUM: Final = 5
-_START_DOLLARS: Final = {"BTC": 60_000.0, "ETH": 3_000.0, "SOL": 150.0}
+START_DOLLARS: Final = {"BTC": 60_000.0, "ETH": 3_000.0, "SOL": 150.0}
 # One standard deviation of a step of five seconds, about 60% a year.
 _STEP_DEVIATION: Final = 0.00024
 
@@ -37,7 +37,7 @@ class SimulatedPrices:
         """`start` continues from prices in ticks."""
         self._random = random.Random(seed)
         self.prices = [
-            start[index] if start and start[index] else round(_START_DOLLARS.get(name, 100.0) * 10 ** (6 - decimals))
+            start[index] if start and start[index] else round(START_DOLLARS.get(name, 100.0) * 10 ** (6 - decimals))
             for index, (name, decimals) in enumerate(zip(names, size_decimals, strict=True))
         ]
         self.premiums = [0] * len(names)

@@ -70,6 +70,13 @@ class Trader:
 
     def withdrawal(self, amount_micros: int, recipient: bytes, slot: int) -> SignedOrder:
         """Signed fields of a withdrawal, and its signature."""
+        return self._request(constants.WITHDRAW, slot, amount_micros, recipient)
+
+    def cancel(self, slot: int) -> SignedOrder:
+        """Signed fields of a cancel of whatever stands in a slot, and its signature."""
+        return self._request(constants.CANCEL, slot, 0, containers.NOBODY)
+
+    def _request(self, tag: int, slot: int, amount_micros: int, recipient: bytes) -> SignedOrder:
         now = self._now_ms()
         request = containers.Request(
             account=self.account,
@@ -81,8 +88,8 @@ class Trader:
             other=0,
             recipient=recipient,
         )
-        digest = operations.request_digest(self._domain, constants.WITHDRAW, request)
-        return signed_fields(constants.WITHDRAW, request), operations.sign(self._private_key, digest)
+        digest = operations.request_digest(self._domain, tag, request)
+        return signed_fields(tag, request), operations.sign(self._private_key, digest)
 
 
 def signed_fields(tag: int, message: containers.Order | containers.Request) -> dict[str, Any]:

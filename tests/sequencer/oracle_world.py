@@ -1,0 +1,119 @@
+"""A node's API without sockets or an L1, for the oracle's signers: the real venue, methods and dispatcher."""
+
+from pathlib import Path
+from typing import cast
+
+import httpx
+import structlog
+import trio
+from prometheus_client import CollectorRegistry
+
+from l1_bridge import batch
+from l1_bridge.l1_client import L1Client
+from prover import operations
+from prover.deployment import Deployment
+from sequencer.api.dispatch import Dispatcher
+from sequencer.api.jsonrpc import JSON, Registry, Session
+from sequencer.api.limits import Limits
+from sequencer.api.metrics import ApiMetrics
+from sequencer.api_client import NodeClient
+from sequencer.engine import Engine
+from sequencer.journal import Journal
+from sequencer.methods import Methods
+from sequencer.mirror import Mirror
+from sequencer.oracle import devnet_signer_keys
+from sequencer.oracle_signer import OracleSigner, Terms
+from sequencer.price_sources import Guard, Market, PriceSource, Quote
+from sequencer.report_methods import ReportMethods
+from sequencer.venue import Venue
+from tests.sequencer.node_world import BRIDGE, CHAIN_ID, DOMAIN, START, genesis, genesis_store
+from tests.sequencer.test_venue import LIMITS
+
+MARKETS = (Market("BTC", 1), Market("ETH", 2), Market("SOL", 4))
+DOLLARS = (60_000.0, 3_000.0, 150.0)
+TERMS = Terms(DOMAIN, MARKETS)
+
+
+def trio_clock_ms() -> int:
+    """Wall time by trio's clock, which tests own: START at its first moment."""
+    return START + round(trio.current_time() * 1_000)
+
+
+class Transport(httpx.AsyncBaseTransport):
+    """Hands a client's requests to a dispatcher; away where the test says so."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+        self._session = Session(dispatcher.new_bucket())
+        self.is_away = False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """One call."""
+        if self.is_away:
+            raise httpx.ConnectError("nobody listens")
+        reply = await self._dispatcher.handle(await request.aread(), JSON, self._session)
+        return httpx.Response(200, content=reply.body)
+
+
+class OracleWorld:
+    """A venue with the API of a node that waits for reports, on trio's clock."""
+
+    def __init__(self, directory: Path, *, is_taking: bool = True) -> None:
+        engine = Engine(genesis_store(), DOMAIN)
+        self.venue = Venue(engine, Journal(directory, LIMITS), trio_clock_ms)
+        mirror = Mirror(batch.BridgeId(CHAIN_ID, BRIDGE), engine, genesis())
+        deployment = Deployment(CHAIN_ID, BRIDGE, b"\x12" * 20, b"\x13" * 20)
+        methods = Methods(self.venue, mirror, cast(L1Client, None), deployment, None, trio_clock_ms)
+        methods.is_ready = True
+        self.reports = ReportMethods(self.venue, DOMAIN, trio_clock_ms, is_taking=is_taking)
+        registry = Registry()
+        methods.register(registry)
+        self.reports.register(registry)
+        log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[])
+        dispatcher = Dispatcher(
+            registry, Limits(), ApiMetrics(CollectorRegistry()), log, trio.current_time, lambda: "incident"
+        )
+        self.transport = Transport(dispatcher)
+
+    async def start(self, nursery: trio.Nursery) -> None:
+        """Starts the venue and the task that submits ticks."""
+        await nursery.start(self.venue.run)
+        nursery.start_soon(self.reports.run)
+
+    def client(self, url: str = "http://node") -> NodeClient:
+        """A client of its own; trio's clock bounds its calls."""
+        return NodeClient(url, transport=self.transport)
+
+    @property
+    def tick_time(self) -> int:
+        """Of the last tick, ms."""
+        return int(self.venue.engine.globals.tick_time)
+
+
+class Says:
+    """A source that says what a test sets, fresh."""
+
+    def __init__(self, dollars: tuple[float | None, ...] = DOLLARS) -> None:
+        self.dollars = dollars
+
+    async def quotes(self, time_ms: int) -> list[Quote | None]:
+        """The set prices as of now."""
+        return [None if dollars is None else Quote(dollars, time_ms) for dollars in self.dollars]
+
+
+def signer(
+    index: int, nodes: list[NodeClient], source: PriceSource | None = None, key_index: int | None = None
+) -> OracleSigner:
+    """A devnet signer, with another one's key where `key_index` says so."""
+    key = devnet_signer_keys()[index if key_index is None else key_index]
+    return OracleSigner(
+        index,
+        lambda digest: operations.sign(key, digest),
+        TERMS,
+        source or Says(),
+        Guard(MARKETS, 15_000, 50_000, 3),
+        nodes,
+        trio_clock_ms,
+        impact_micros=1_000 * 10**6,
+        premium_cap_ppm=500,
+    )
