@@ -1,23 +1,68 @@
-"""What an account is worth and may do: the functions that decide, asked without deciding."""
+"""What an account is worth and may do: the functions that decide, asked without deciding.
+
+No formula of the margin law stands here: equity and requirements are sums of `margin.settle` and `margin.sums`, prices
+at which something happens are searched for, by asking those at other prices. Every answer is after all funding that is
+due. Fractions are ppm, rounded against the account.
+"""
+
+from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
-from prover.stf import constants, containers, encoding, margin
+from prover.stf import codes, constants, containers, encoding, margin, trading
+
+# Field of 6 bytes (PROTOCOL.md, table of bounds).
+HIGHEST_PRICE: Final = 2**48 - 1
+BASIS_POINTS: Final = 10_000
+# All prices at zero are no prices any more; a rise to eleven times is where nobody looks further.
+DEEPEST_FALL_BP: Final = BASIS_POINTS - 1
+HIGHEST_RISE_BP: Final = 10 * BASIS_POINTS
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """A settled account at the oracle prices; micro-dollars."""
+
+    equity: int
+    initial: int
+    maintenance: int
+    notional: int
+
+    @property
+    def room(self) -> int:
+        """What may be lost before the account is below maintenance; negative where it is."""
+        return self.equity - self.maintenance
 
 
 class PositionView(msgspec.Struct, frozen=True):
-    """One position; money in micro-dollars."""
+    """One position; money in micro-dollars.
+
+    liquidation_price_ticks: the first price on the way against the position at which equity is below the maintenance
+    requirement, all other prices and positions as they are; None where there is none. `pending_funding_micros` is
+    rounded up for this position alone, the account's is rounded once.
+    """
 
     market: int
     size_lots: int
     cost_micros: int
+    price_ticks: int
     value_micros: int
+    notional_micros: int
     pending_funding_micros: int
     unrealised_micros: int
+    initial_micros: int
+    maintenance_micros: int
+    liquidation_price_ticks: int | None
 
 
 class AccountView(msgspec.Struct, frozen=True):
-    """An account after all funding that is due; money in micro-dollars."""
+    """An account after all funding that is due; money in micro-dollars.
+
+    margin_usage_ppm = initial / equity, margin_ratio_ppm = maintenance / equity, leverage_ppm = notional / equity; None
+    where equity is gone. Exactly where margin_ratio_ppm is None or above 10^6 the account is below maintenance.
+    fall_bp and rise_bp: the smallest move of all prices together, in basis points, at which it is; None where there is
+    none down to a ten-thousandth of the prices or up to eleven times.
+    """
 
     owner: bytes
     floor: int
@@ -25,41 +70,217 @@ class AccountView(msgspec.Struct, frozen=True):
     equity_micros: int
     initial_micros: int
     maintenance_micros: int
+    notional_micros: int
     free_collateral_micros: int
     withdrawable_micros: int
+    margin_usage_ppm: int | None
+    margin_ratio_ppm: int | None
+    leverage_ppm: int | None
+    fall_bp: int | None
+    rise_bp: int | None
     positions: list[PositionView]
 
 
-def view(risk: containers.Risk, account: containers.Account) -> AccountView:
-    """Equity, requirements and positions of an account at the oracle price (blueprint, margin law)."""
-    settled, _ = margin.settle(risk, account)
+class BuyingPower(msgspec.Struct, frozen=True):
+    """The largest fill in one market, in lots at the oracle price and with the taker's fees, that the law takes."""
+
+    buy_lots: int
+    sell_lots: int
+
+
+def standing(risk: containers.Risk, settled: containers.Account) -> Standing:
+    """Equity and requirements of an account that owes no funding."""
     every = margin.sums(risk, settled, constants.MARKETS)
+    return Standing(settled.collateral + every.value, every.initial, every.maintenance, every.notional)
+
+
+def ratio_ppm(part: int, whole: int) -> int | None:
+    """part / whole in ppm, rounded up; 0 of nothing is 0, and of a debt, or of nothing something, there is no ratio."""
+    if part == 0 == whole:
+        return 0
+    return margin.ceil_div(part * constants.PPM, whole) if whole > 0 else None
+
+
+def positions_of(account: containers.Account) -> list[tuple[int, containers.Position]]:
+    """Market and position, by market."""
+    held = [(market, encoding.unpack(packed)) for market, packed in enumerate(account.positions)]
+    return [(market, position) for market, position in held if position.size != 0]
+
+
+def only(account: containers.Account, market: int) -> containers.Account:
+    """The account with the position of one market and no collateral: what the others do not touch."""
+    positions = [packed if index == market else containers.EMPTY for index, packed in enumerate(account.positions)]
+    return msgspec.structs.replace(account, collateral=0, positions=positions)
+
+
+def view(risk: containers.Risk, account: containers.Account) -> AccountView:
+    """An account at the oracle prices."""
+    settled, _ = margin.settle(risk, account)
+    now = standing(risk, settled)
     positions: list[PositionView] = []
-    for market in range(constants.MARKETS):
-        held = encoding.unpack(account.positions[market])
-        if held.size == 0:
-            continue
-        value = held.size * risk.price[market]
+    for market, held in positions_of(account):
+        leg = standing(risk, only(settled, market))
         owed = held.size * (risk.funding_index[market] - held.funding)
         positions.append(
             PositionView(
                 market=market,
                 size_lots=held.size,
                 cost_micros=held.cost,
-                value_micros=value,
+                price_ticks=risk.price[market],
+                value_micros=held.size * risk.price[market],
+                notional_micros=leg.notional,
                 pending_funding_micros=margin.ceil_div(owed, constants.FUNDING_SCALE),
-                unrealised_micros=value - held.cost,
+                unrealised_micros=leg.equity,
+                initial_micros=leg.initial,
+                maintenance_micros=leg.maintenance,
+                liquidation_price_ticks=liquidation_price(risk, settled, market),
             )
         )
-    equity = settled.collateral + every.value
     return AccountView(
         owner=account.owner,
         floor=account.floor,
         collateral_micros=settled.collateral,
-        equity_micros=equity,
-        initial_micros=every.initial,
-        maintenance_micros=every.maintenance,
-        free_collateral_micros=max(0, equity - every.initial),
+        equity_micros=now.equity,
+        initial_micros=now.initial,
+        maintenance_micros=now.maintenance,
+        notional_micros=now.notional,
+        free_collateral_micros=max(0, now.equity - now.initial),
         withdrawable_micros=max(0, min(settled.collateral, margin.spendable(risk, settled))),
+        margin_usage_ppm=ratio_ppm(now.initial, now.equity),
+        margin_ratio_ppm=ratio_ppm(now.maintenance, now.equity),
+        leverage_ppm=ratio_ppm(now.notional, now.equity),
+        fall_bp=uniform_shock(risk, settled, -1, DEEPEST_FALL_BP),
+        rise_bp=uniform_shock(risk, settled, 1, HIGHEST_RISE_BP),
         positions=positions,
     )
+
+
+def room_of_price(risk: containers.Risk, settled: containers.Account, market: int) -> Callable[[int], int]:
+    """The room of a settled account as a function of one market's price, all others as they are."""
+    others = margin.sums(risk, settled, market)
+    spare = settled.collateral + others.value - others.maintenance
+    alone = only(settled, market)
+    moved = msgspec.structs.replace(risk, price=risk.price.copy())
+
+    def room(price: int) -> int:
+        moved.price[market] = price
+        return spare + standing(moved, alone).room
+
+    return room
+
+
+def room_of_shock(risk: containers.Risk, settled: containers.Account, direction: int) -> Callable[[int], int]:
+    """The room of a settled account, in ten-thousandths of a micro-dollar, when all prices move by some basis points.
+
+    Moved prices are not rounded to ticks: everything is scaled instead. direction: 1 up, -1 down.
+    """
+    scaled = msgspec.structs.replace(
+        settled,
+        collateral=settled.collateral * BASIS_POINTS,
+        positions=[
+            encoding.pack(held.size, held.cost * BASIS_POINTS, held.funding)
+            for held in map(encoding.unpack, settled.positions)
+        ],
+    )
+
+    def room(shock_bp: int) -> int:
+        factor = BASIS_POINTS + direction * shock_bp
+        return standing(msgspec.structs.replace(risk, price=[price * factor for price in risk.price]), scaled).room
+
+    return room
+
+
+def liquidation_price(risk: containers.Risk, settled: containers.Account, market: int) -> int | None:
+    """The first tick price, on the way against the position of a settled account, at which it is below maintenance.
+
+    One tick before it the account is not. Where it is below at every price of this market, the price as it stands.
+    """
+    size = encoding.unpack(settled.positions[market]).size
+    assert size != 0, "only a position has a liquidation price"
+    room = room_of_price(risk, settled, market)
+    # Invariant: maintenance grows by at most one micro-dollar a lot and tick, so room never rises on this way.
+    safe, unsafe = (HIGHEST_PRICE, 1) if size > 0 else (1, HIGHEST_PRICE)
+    if room(safe) < 0:
+        return risk.price[market]
+    return _first_below(room, safe, unsafe)
+
+
+def uniform_shock(risk: containers.Risk, settled: containers.Account, direction: int, most_bp: int) -> int | None:
+    """The smallest move of all prices in basis points at which a settled account is below maintenance."""
+    count = len(positions_of(settled))
+    room = room_of_shock(risk, settled, direction)
+    # Room is a straight line of the shock, less under one for each requirement that is rounded up. So where room is
+    # `count` or more, nothing before it on the way down is below zero; only from there to the crossing one has to look.
+    near = 0
+    while (here := room(near)) < count:
+        if here < 0:
+            return near
+        if near == most_bp:
+            return None
+        near += 1
+    found = _first_below(room, near, most_bp)
+    at = most_bp if found is None else found
+    while (here := room(at)) < count:
+        if here < 0:
+            found = at
+        at -= 1
+    return found
+
+
+def _first_below(room: Callable[[int], int], safe: int, unsafe: int) -> int | None:
+    """The first place from `safe` to `unsafe` where room is below zero, None where it is not at `unsafe`.
+
+    Room is not below zero at `safe` and never rises on the way, nearly on a straight line: guessed by it, and halved
+    where the guess did not help.
+    """
+    room_safe, room_unsafe = room(safe), room(unsafe)
+    assert room_safe >= 0, "the search starts where there is room"
+    if room_unsafe >= 0:
+        return None
+    way = 1 if unsafe > safe else -1
+    guesses = 0
+    while abs(unsafe - safe) > 1:
+        distance = abs(unsafe - safe)
+        step = distance // 2 if guesses % 4 == 3 else distance * room_safe // (room_safe - room_unsafe)
+        guesses += 1
+        place = safe + way * min(max(step, 1), distance - 1)
+        here = room(place)
+        if here < 0:
+            unsafe, room_unsafe = place, here
+        else:
+            safe, room_safe = place, here
+    return unsafe
+
+
+def buying_power(globals: containers.Globals, account: containers.Account, market: int) -> BuyingPower:
+    """How much of a market an account could buy and sell now at the oracle price, fees paid; stale prices aside."""
+    return BuyingPower(
+        buy_lots=_most_lots(globals, account, market, 1), sell_lots=_most_lots(globals, account, market, -1)
+    )
+
+
+def _most_lots(globals: containers.Globals, account: containers.Account, market: int, direction: int) -> int:
+    risk, listed = globals.risk, globals.markets[market]
+    price = risk.price[market]
+    if price == 0 or listed.status != constants.MARKET_OPEN:
+        return 0
+
+    def is_taken(lots: int) -> bool:
+        fee = margin.ceil_div(lots * price * listed.taker_fee_ppm, constants.PPM) + globals.posting_fee
+        return trading.trade(risk, account, market, direction * lots, price, fee).code == codes.OK
+
+    # What closes a position is taken in a healthy account and in one that is only reduced; past it, more lots need
+    # more and pay more, so that one bound parts what is taken from what is not.
+    held = encoding.unpack(account.positions[market]).size
+    taken = abs(held) if held * direction < 0 else 0
+    if taken > 0 and not is_taken(taken):
+        return 0
+    step = 1
+    while is_taken(taken + step):
+        taken += step
+        step *= 2
+    while step > 1:
+        step //= 2
+        if is_taken(taken + step):
+            taken += step
+    return taken

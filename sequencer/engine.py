@@ -230,6 +230,8 @@ class Engine:
         }
         self._dirty_taken: set[tuple[int, int]] = set()
         self._accounts_of: defaultdict[bytes, list[int]] = defaultdict(list)
+        # Accounts that may hold a position; whoever looks at one that does not may discard it.
+        self.holders: set[int] = set()
         self.recent_fills: deque[Fill] = deque(maxlen=_REMEMBERED_FILLS)
         self.withdrawals: list[WithdrawalRecord] = [
             msgspec.msgpack.decode(value, type=WithdrawalRecord) for _, value in store.iterate(WITHDRAWAL_KEY)
@@ -237,7 +239,10 @@ class Engine:
         for key, value in store.iterate(b"l"):
             if key[-1] == 0:
                 account = encoding.account_from_payload(value)
-                self._accounts_of[account.owner].append(int.from_bytes(key[1:4], "big"))
+                index = int.from_bytes(key[1:4], "big")
+                self._accounts_of[account.owner].append(index)
+                if any(encoding.unpack(position).size for position in account.positions):
+                    self.holders.add(index)
         self._load_orders(store)
         self._signer: bytes = b""
         self._chunk: Chunk | None = None
@@ -310,6 +315,7 @@ class Engine:
             outcome = self._order(given)
         else:
             outcome = self._plain(given)
+        self.holders |= outcome.accounts
         if given.operation == b"" or self._sealed_within or self._body_size >= self.limits.chunk_bytes:
             # Invariant: what is flushed ends at an input, so that the journal goes on right behind it.
             self._seal()

@@ -17,8 +17,9 @@ from sequencer.api.errors import CallError
 from sequencer.api.jsonrpc import Call, NoParams
 from sequencer.api.subscriptions import Feeds
 from sequencer.api.values import Bytes20
-from sequencer.methods import FillsOf, Methods, OfAccount, OfMarket, ToAddress, TypedDataOf, WithdrawalsOf
+from sequencer.methods import FillsOf, Methods, OfAccount, OfMarket, WithdrawalsOf
 from sequencer.mirror import Mirror
+from sequencer.submitting import ToAddress, TypedDataOf
 from tests.sequencer.node_world import (
     BRIDGE,
     BUY,
@@ -63,6 +64,10 @@ class Channels:
     def family(self, prefix: str, find: Callable[[str], Callable[[], object] | None]) -> None:
         """Channels of one kind."""
         self.families[prefix] = find
+
+    def is_open(self, channel: str) -> bool:
+        """Everybody listens to everything."""
+        return True
 
     def publish(self, channel: str, message: Any) -> None:
         """One message."""
@@ -191,14 +196,14 @@ async def test_without_a_posted_batch_nothing_is_called_posted(desk: Desk) -> No
 
 async def test_the_faucet_says_when_l1_does_not_pay(desk: Desk) -> None:
     with pytest.raises(CallError, match="no answer") as refused:
-        await desk.methods.faucet(ToAddress(address=Bytes20(RECIPIENT)), CALL)
+        await desk.methods.submitting.faucet(ToAddress(address=Bytes20(RECIPIENT)), CALL)
     assert refused.value.error.name == "NOT_READY"
 
 
 async def test_typed_data_fills_in_what_is_missing(desk: Desk) -> None:
     await desk.order(0, SELL, PRICE, slot=1)
     fields = {"kind": "order", "account": FIRST, "market": 0, "side": 0, "size_lots": 400, "limit_price_ticks": PRICE}
-    found = await desk.methods.typed_data(TypedDataOf(operation=fields), CALL)
+    found = await desk.methods.submitting.typed_data(TypedDataOf(operation=fields), CALL)
     made = order(desk.clock.now, FIRST, BUY, PRICE, 400, slot=2)
     expected = msgspec.structs.replace(
         made, max_posting_fee=1_000_000, expires_at=desk.clock.now + constants.ORDER_LIFETIME
@@ -212,6 +217,6 @@ async def test_a_node_that_is_not_ready_takes_nothing(desk: Desk) -> None:
     desk.methods.is_ready = False
     given = order(desk.clock.now, FIRST, SELL, PRICE)
     with pytest.raises(CallError) as refused:
-        await desk.methods._submit(signed_order(given, key(0)), FIRST, bytes(32))
+        await desk.methods.submitting._submit(signed_order(given, key(0)), FIRST, bytes(32))
     assert refused.value.error.name == "NOT_READY"
     assert desk.channels.names() == set()

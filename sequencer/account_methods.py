@@ -1,0 +1,136 @@
+"""What a trader asks about an account: previews, explanations, contributions; and the margin calls that it is told."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from prover.stf import constants, containers
+from sequencer.account_explain import contribution, explain
+from sequencer.account_preview import Preview, preview_order, preview_request
+from sequencer.account_view import BASIS_POINTS, HIGHEST_RISE_BP
+from sequencer.api.errors import INVALID_PARAMS, CallError
+from sequencer.api.jsonrpc import Call, Registry
+from sequencer.api.subscriptions import Feeds
+from sequencer.engine import Engine
+from sequencer.margin_calls import MarginCall, MarginCalls
+from sequencer.submitting import Account, Submitting
+from sequencer.words import Json, Words
+
+_LISTED_CALLS: Final = 200
+_DEFAULT_SHOCK_BP: Final = -1_000
+
+
+class OperationOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An order, transfer or withdrawal without signature: kind and any of its signed fields; the rest is filled in."""
+
+    operation: dict[str, Any]
+
+
+class ExplanationOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One account."""
+
+    account: Account
+
+
+class ContributionOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One account, and a shock in basis points, of all markets or of one by name or index."""
+
+    account: Account
+    shock_bp: Annotated[int, msgspec.Meta(gt=-BASIS_POINTS, le=HIGHEST_RISE_BP)] = _DEFAULT_SHOCK_BP
+    market: str | int | None = None
+
+
+class AccountMethods:
+    """The handlers, and the look at every account with positions after each tick."""
+
+    def __init__(self, engine: Engine, words: Words, submitting: Submitting, now_ms: Callable[[], int]) -> None:
+        self._engine = engine
+        self._words = words
+        self._submitting = submitting
+        self._now_ms = now_ms
+        self._calls = MarginCalls(engine.holders)
+        self._looked_at_ms = engine.globals.tick_time
+
+    def register(self, registry: Registry) -> None:
+        """Adds every method."""
+        sentence = "An account before and after an order, transfer or withdrawal that is not sent."
+        add = registry.add
+        add("catenary_preview", self.preview, params=OperationOf, description=sentence, result=Json)
+        sentence = "Every number of an account with its formula and inputs."
+        add("catenary_explain", self.explain, params=ExplanationOf, description=sentence, result=Json)
+        sentence = "What each position adds and takes, what a shock would liquidate, what sharing one pool saves."
+        registry.add(
+            "catenary_contribution", self.contribution, params=ContributionOf, description=sentence, result=Json
+        )
+
+    def open_feeds(self, feeds: Feeds) -> None:
+        """Opens the channel of all margin calls."""
+        feeds.open("margin_calls", lambda: [self._call(call) for call in self._calls.standing(_LISTED_CALLS)])
+
+    def account(self, index: int) -> Json:
+        """An account as catenary_account answers it."""
+        return {**self._words.account(index), "margin_call_percent": self._calls.level(index)}
+
+    def ticked(self, feeds: Feeds) -> None:
+        """Looks at the accounts once a tick, and tells the changed calls on `margin_calls` and `account:N`."""
+        globals = self._engine.globals
+        if globals.tick_time == self._looked_at_ms:
+            return
+        self._looked_at_ms = globals.tick_time
+        for call in self._calls.look(globals.risk, globals.tick_time, self._engine.account):
+            told = self._call(call)
+            feeds.publish("margin_calls", told)
+            channel = f"account:{call.account}"
+            if feeds.is_open(channel):
+                feeds.publish(channel, {**self.account(call.account), "margin_call": told})
+
+    def _call(self, call: MarginCall) -> Json:
+        told: Json = self._words.plain(call)
+        return told
+
+    async def preview(self, params: OperationOf, call: Call) -> Json:
+        """catenary_preview. A refusal is an answer here: the numbers before it are still good."""
+        drafted = self._submitting.draft(params.operation)
+        message = drafted.message
+        self._words.require_account(message.account)
+        if isinstance(message, containers.Order):
+            seen = preview_order(self._engine, message, self._now_ms())
+        elif drafted.tag in (constants.TRANSFER, constants.WITHDRAW):
+            seen = preview_request(self._engine, drafted.tag, message, self._now_ms())
+        else:
+            raise CallError(INVALID_PARAMS, "An order, a transfer or a withdrawal can be previewed.")
+        return {**self._preview(seen), "operation": drafted.operation, "finality": "preview"}
+
+    def _preview(self, seen: Preview) -> Json:
+        told: Json = self._words.plain(seen)
+        return told
+
+    async def explain(self, params: ExplanationOf, call: Call) -> Json:
+        """catenary_explain. Numbers are decimal strings: they are for recomputing."""
+        account = self._words.require_account(params.account)
+        return {
+            "account": params.account,
+            "numbers": [
+                {
+                    "name": number.name,
+                    "value": None if number.value is None else str(number.value),
+                    "unit": number.unit,
+                    "formula": number.formula,
+                    "inputs": {name: _digits(value) for name, value in number.inputs.items()},
+                }
+                for number in explain(self._engine.globals.risk, account, self._words.name)
+            ],
+            "finality": "sequenced",
+        }
+
+    async def contribution(self, params: ContributionOf, call: Call) -> Json:
+        """catenary_contribution."""
+        account = self._words.require_account(params.account)
+        market = None if params.market is None else self._words.market(params.market)
+        seen = contribution(self._engine.globals.risk, account, params.shock_bp, market)
+        return {"account": params.account, **self._words.plain(seen), "finality": "sequenced"}
+
+
+def _digits(value: int | list[int]) -> str | list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else str(value)
