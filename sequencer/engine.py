@@ -6,6 +6,7 @@ root. Nothing reaches the store before `flush`, which the edge calls once the in
 
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
+from heapq import heapify, heappop, heappush, heapreplace
 from typing import Final
 
 import msgspec
@@ -229,6 +230,9 @@ class Engine:
             for key, value in store.iterate(TAKEN_KEY)
         }
         self._dirty_taken: set[tuple[int, int]] = set()
+        # One entry for each taken place: no later than its end, and put back where the end has moved.
+        self._taken_ends = [(until, place) for place, (_, until) in self._taken.items()]
+        heapify(self._taken_ends)
         self._accounts_of: defaultdict[bytes, list[int]] = defaultdict(list)
         # Accounts that may hold a position; whoever looks at one that does not may discard it.
         self.holders: set[int] = set()
@@ -339,8 +343,11 @@ class Engine:
                 place = _OPEN_ORDER + (key[0] << 8 | key[1]).to_bytes(4, "big")
                 writes[place] = None if signed is None else msgspec.msgpack.encode(signed)
             self._dirty.clear()
+            self._prune_taken()
             for key in self._dirty_taken:
-                writes[TAKEN_KEY + (key[0] << 8 | key[1]).to_bytes(4, "big")] = msgspec.msgpack.encode(self._taken[key])
+                taken = self._taken.get(key)
+                place = TAKEN_KEY + (key[0] << 8 | key[1]).to_bytes(4, "big")
+                writes[place] = None if taken is None else msgspec.msgpack.encode(taken)
             self._dirty_taken.clear()
             for chunk in sealed:
                 writes[CHUNK_KEY + chunk.number.to_bytes(8, "big")] = msgspec.msgpack.encode(chunk)
@@ -499,9 +506,7 @@ class Engine:
             return admitted
         if admitted.replaced is not None:
             self._leave(admitted.replaced)
-        _, taken_until = self._taken.get(place, (-1, -1))
-        self._taken[place] = (order.sequence, max(order.expires_at, taken_until))
-        self._dirty_taken.add(place)
+        self._take(place, order)
         if admitted.is_armed:
             self.triggers[order.market].arm(order)
             self._remember(order, given.operation, given.signer, order.size, armed=True)
@@ -715,6 +720,30 @@ class Engine:
         self._arrivals += 1
         self._signed[place] = _Signed(self._arrivals, armed, remaining, operation, signer)
         self._dirty.add(place)
+
+    def _take(self, place: tuple[int, int], order: containers.Order) -> None:
+        known = self._taken.get(place)
+        until = order.expires_at if known is None else max(order.expires_at, known[1])
+        if known is None:
+            heappush(self._taken_ends, (until, place))
+        self._taken[place] = (order.sequence, until)
+        self._dirty_taken.add(place)
+
+    def _prune_taken(self) -> None:
+        """Forgets what has expired: the law executes none of it again, and the clock of chunks never goes back.
+
+        What a cancel or a floor has made impossible stays until then: it would be possible again after a re-sequencing.
+        """
+        clock = self.state.commitment.timestamp
+        while self._taken_ends and self._taken_ends[0][0] < clock:
+            place = self._taken_ends[0][1]
+            until = self._taken[place][1]
+            if until < clock:
+                heappop(self._taken_ends)
+                del self._taken[place]
+                self._dirty_taken.add(place)
+            else:
+                heapreplace(self._taken_ends, (until, place))
 
     def _shrink(self, order: containers.Order, size: int) -> None:
         place = (order.account, order.slot)

@@ -220,13 +220,17 @@ class Journal:
             raise JournalCorrupt(segments[0].path, 0, f"record {from_sequence} and its like are gone")
         return self._replay(segments, from_sequence, durable)
 
+    def can_truncate_before(self, sequence: int) -> bool:
+        """Whether a whole segment holds only records below `sequence`; asks no disk."""
+        return len(self._segments) > 1 and self._segments[1].first <= sequence
+
     def truncate_before(self, sequence: int) -> None:
         """Delete the segments that hold only records below `sequence`; JournalFailed."""
         assert sequence <= self._durable + 1
         with self._disk_lock:
             self._check_usable()
             try:
-                while len(self._segments) > 1 and self._segments[1].first <= sequence:
+                while self.can_truncate_before(sequence):
                     self._segments[0].path.unlink()
                     # One at a time: whatever a crash leaves has no hole.
                     self._disk.sync_directory(self._directory_file)

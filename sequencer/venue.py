@@ -10,7 +10,7 @@ import trio
 from prover.stf import codes, constants, encoding
 from prover.stf.words import word_at
 from sequencer.engine import Engine, Input, Outcome, SealedChunk
-from sequencer.journal import Journal
+from sequencer.journal import Journal, JournalError
 
 _GROUP_LIMIT: Final = 256
 _QUEUE_LIMIT: Final = 4_096
@@ -67,6 +67,9 @@ class Venue:
         self.replayed = self._replay()
 
     def _replay(self) -> int:
+        cursor, durable = self.engine.cursor, self.journal.durable_sequence
+        if cursor > durable:
+            raise JournalError(f"The journal ends at record {durable}, before record {cursor} that the state contains.")
         count = 0
         for sequence, record in self.journal.replay(self.engine.cursor + 1):
             outcome = self.engine.process(msgspec.msgpack.decode(record, type=Input))
@@ -74,6 +77,7 @@ class Venue:
             if self.engine.sealed:
                 self.engine.flush(sequence)
             count += 1
+        self.journal.truncate_before(self.engine.cursor + 1)
         return count
 
     @property
@@ -134,6 +138,9 @@ class Venue:
                 self.journal.append(records)
                 await trio.to_thread.run_sync(self.journal.commit)
             sealed = self.engine.flush(self.journal.durable_sequence)
+            if self.journal.can_truncate_before(self.engine.cursor + 1):
+                # The store holds what these records came to, and was synced.
+                await trio.to_thread.run_sync(self.journal.truncate_before, self.engine.cursor + 1)
         for waiting in group[start:stop]:
             assert waiting.outcome is not None
             waiting.done.set()

@@ -1,7 +1,7 @@
 """The engine case by case: what an input comes to, and that chunk, journal and store say the same afterwards."""
 
 from prover.stf import codes, constants, containers
-from sequencer.engine import Engine, EngineLimits, Input
+from sequencer.engine import TAKEN_KEY, Engine, EngineLimits, Input
 from sequencer.order_book import Limits
 from tests.sequencer.node_world import (
     BTC,
@@ -554,3 +554,32 @@ def test_an_order_of_nobody_s_account() -> None:
     assert world.process(signed_order(given, key(0))).code == codes.RESERVED
     assert world.engine.account(FIRST + 70).owner == containers.NOBODY
     check_chunks(world.store, world.engine)
+
+
+def test_what_was_taken_is_forgotten_when_it_has_expired_and_not_before() -> None:
+    def taken() -> set[tuple[int, int]]:
+        kept = [int.from_bytes(key[-4:], "big") for key, _ in world.store.iterate(TAKEN_KEY)]
+        return {(place >> 8, place & 255) for place in kept}
+
+    world = World(2)
+    short = signed_order(order(START, FIRST, SELL, PRICE, slot=1, expires_at=START + 5_000), key(0))
+    long = signed_order(order(START, FIRST + 1, SELL, PRICE, slot=1, expires_at=START + 20_000), key(1))
+    world.process(short)
+    world.process(long)
+    # Replaced by one that ends sooner: the first one could still be executed.
+    world.now += 1
+    world.order(1, SELL, PRICE + 1, slot=1, expires_at=START + 10_000)
+    world.tick()
+    world.seal()
+    assert taken() == {(FIRST, 1), (FIRST + 1, 1)}
+    assert world.process(short).status == "resting"
+    for expected in ({(FIRST + 1, 1)}, {(FIRST + 1, 1)}, {(FIRST + 1, 1)}, set()):
+        world.tick()
+        world.seal()
+        assert taken() == expected
+        assert world.process(short).code == codes.EXPIRED
+        assert world.process(long).code == (codes.USED if expected else codes.EXPIRED)
+    world.order(0, SELL, PRICE, slot=1)
+    world.tick()
+    world.check()
+    assert taken() == {(FIRST, 1)}

@@ -10,7 +10,7 @@ import trio.testing
 
 from prover.stf import codes, constants
 from sequencer.engine import Engine, Input, Outcome, SealedChunk
-from sequencer.journal import REAL_DISK, Disk, Journal, JournalFailed, Limits
+from sequencer.journal import REAL_DISK, Disk, Journal, JournalError, JournalFailed, Limits
 from sequencer.venue import Backlogged, Venue
 from tests.sequencer.node_world import (
     BUY,
@@ -186,6 +186,37 @@ async def test_a_restart_goes_on_where_the_journal_ends(tmp_path: Path) -> None:
     assert again.replayed == 2
     assert picture(again.engine) == picture(venue.engine)
     assert again.engine.open_operations == venue.engine.open_operations
+
+
+async def test_records_that_the_store_contains_leave_the_journal(tmp_path: Path) -> None:
+    store = genesis_store()
+    engine = Engine(store, DOMAIN)
+    limits = Limits(segment_bytes=600, pending_bytes=1 << 20)
+    clock = Clock()
+    venue = Venue(engine, Journal(tmp_path, limits), clock)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(venue.run)
+        for index in range(20):
+            await venue.submit(deposit(owner(index), DOLLAR))
+        # Nothing is in the store yet, so nothing may go.
+        assert venue.journal.first_sequence == 1
+        assert len(list(tmp_path.glob("*.journal"))) > 2
+        await venue.submit(b"")
+        assert venue.engine.cursor == 21
+        assert 10 < venue.journal.first_sequence <= 21
+        assert len(list(tmp_path.glob("*.journal"))) == 1
+        await venue.submit(deposit(owner(20), DOLLAR))
+        nursery.cancel_scope.cancel()
+    venue.journal.close()
+    again = Venue(Engine(store, DOMAIN), Journal(tmp_path, limits), clock)
+    assert again.replayed == 1
+    assert picture(again.engine) == picture(venue.engine)
+    again.journal.close()
+    # A journal that lost what the store contains would number new records as old ones.
+    for path in tmp_path.glob("*.journal"):
+        path.unlink()
+    with pytest.raises(JournalError, match="ends at record 0, before record 21"):
+        Venue(Engine(store, DOMAIN), Journal(tmp_path, limits), clock)
 
 
 async def test_chunks_are_sealed_by_time(

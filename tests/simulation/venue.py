@@ -33,6 +33,7 @@ POINTS: Final = (
     "journal: written, not synced, lost",
     "journal: written, not synced, kept",
     "journal: synced",
+    "journal: names changed",
     "store: nothing written",
     "store: written",
 )
@@ -54,7 +55,8 @@ class Fate:
     def draw(self) -> None:
         """Chooses the next crash."""
         self.point = self._random.choice(POINTS)
-        self._left = self._random.randrange(1, 5 if self.point.startswith("store") else 20)
+        is_rare = self.point.startswith("store") or self.point == "journal: names changed"
+        self._left = self._random.randrange(1, 5 if is_rare else 20)
 
     def strikes(self, *points: str) -> bool:
         """Whether the process ends at one of these points, now that it is reached once more."""
@@ -106,6 +108,33 @@ class FailingDisk(Disk):
         if self._fate.strikes("journal: synced"):
             self._fate.crash()
 
+    def sync_directory(self, directory: int) -> None:
+        """The names on the disk, or a crash before that."""
+        if self._fate.strikes("journal: names changed"):
+            self._fate.crash()
+        super().sync_directory(directory)
+
+
+class RememberingJournal(Journal):
+    """A journal whose truncated records are kept for the checks."""
+
+    def __init__(self, gone: dict[int, bytes], *options: Any) -> None:
+        self._gone = gone
+        super().__init__(*options)
+
+    def truncate_before(self, sequence: int) -> None:
+        """Keeps what is about to go."""
+        if self.can_truncate_before(sequence):
+            self._gone.update((at, record) for at, record in self.replay(self.first_sequence) if at < sequence)
+        super().truncate_before(sequence)
+
+    def everything(self) -> list[bytes]:
+        """All records since the first."""
+        still = list(self.replay(self.first_sequence))
+        return [self._gone[at] for at in range(1, still[0][0] if still else self.first_sequence)] + [
+            record for _, record in still
+        ]
+
 
 class FailingStore:
     """A store whose atomic writes happen or do not happen before a crash."""
@@ -147,6 +176,7 @@ class Simulation:
         self.steps = steps
         self.directory = directory
         self.store = genesis_store()
+        self.gone: dict[int, bytes] = {}
         self.restarts = 0
         self.replayed = 0
         self.acknowledged: list[tuple[Input, Outcome]] = []
@@ -166,7 +196,7 @@ class Simulation:
         sent = 0
         disk = FailingDisk(self.fate, self.random, self.is_disk_lying)
         try:
-            journal = Journal(self.directory, LIMITS, disk, self.random.randbytes)
+            journal = RememberingJournal(self.gone, self.directory, LIMITS, disk, self.random.randbytes)
         except Crash:
             return 0
         try:
@@ -205,9 +235,9 @@ class Simulation:
         if outcome.changed:
             self.acknowledged.append((Input(now, operation), outcome))
 
-    def _check(self, engine: Engine, journal: Journal) -> None:
+    def _check(self, engine: Engine, journal: RememberingJournal) -> None:
         """After a start: nothing acknowledged is missing, and no crash has left a trace."""
-        records = [msgspec.msgpack.decode(record, type=Input) for _, record in journal.replay(1)]
+        records = [msgspec.msgpack.decode(record, type=Input) for record in journal.everything()]
         assert len(records) >= len(self.acknowledged), "everything acknowledged is in the journal"
         kept = Counter(given.operation for given in records)
         for given, _ in self.acknowledged:
@@ -221,7 +251,7 @@ class Simulation:
 
     def finish(self) -> dict[str, Any]:
         """Checks of the whole, and what happened."""
-        journal = Journal(self.directory, LIMITS)
+        journal = RememberingJournal(self.gone, self.directory, LIMITS)
         engine = Engine(self.store, DOMAIN)
         Venue(engine, journal, lambda: self.crowd.now)
         self._check(engine, journal)
@@ -233,6 +263,7 @@ class Simulation:
             "replayed": self.replayed,
             "acknowledged": len(self.acknowledged),
             "chunks": engine.chunk_count,
+            "truncated": len(self.gone),
             "crashes": dict(self.fate.crashed),
             "by_code": dict(self.seen),
         }
