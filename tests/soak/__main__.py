@@ -1,36 +1,48 @@
 """The one home of long campaigns: a subcommand each, seed printed, non-zero exit on a violation, JSON summary last."""
 
 import argparse
+import importlib
 import json
 import random
 import sys
+import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final, NamedTuple
+
+
+class Campaign(NamedTuple):
+    """A module with `run(size, seed) -> (summary, violations)`, imported only when it is asked for."""
+
+    module: str
+    promise: str
+    size: str
+    default: int
+
+
+CAMPAIGNS: Final = {
+    "twins": Campaign("twins", "the Python law against the deployed bytecode", "cases", 20_000),
+    "worst": Campaign("worst_case", "the dearest chunks: gas and calldata of a fraud proof", "rounds", 40),
+    "venue": Campaign("venue", "crowds, and venues that die at every point of their writing", "cases", 20_000),
+    "rollback": Campaign("rollback", "a roll-back costs the same whatever follows the lie", "followers", 100_000),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 only when the campaign's promise held."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    twins = commands.add_parser("twins", help="the Python law against the deployed bytecode")
-    twins.add_argument("--cases", type=int, default=20_000)
-    worst = commands.add_parser("worst", help="the dearest chunks: gas and calldata of a fraud proof")
-    worst.add_argument("--rounds", type=int, default=40)
-    for command in (twins, worst):
+    for name, campaign in CAMPAIGNS.items():
+        command = commands.add_parser(name, help=campaign.promise)
+        command.add_argument(f"--{campaign.size}", dest="size", type=int, default=campaign.default)
         command.add_argument("--seed", type=int, default=None)
         command.add_argument("--json", action="store_true", help="the summary as one line of JSON")
     options = parser.parse_args(arguments)
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**32)
     print(f"seed {seed}", file=sys.stderr)
+    started = time.monotonic()
     summary: dict[str, Any]
-    if options.command == "twins":
-        from tests.soak import twins as campaign
-
-        summary, broken = campaign.run(options.cases, seed)
-    else:
-        from tests.soak import worst_case
-
-        summary, broken = worst_case.run(options.rounds, seed)
+    summary, broken = importlib.import_module(f"tests.soak.{CAMPAIGNS[options.command].module}").run(options.size, seed)
+    summary |= {"seed": seed, "seconds": round(time.monotonic() - started, 1)}
     for line in broken:
         print(f"VIOLATION: {line}", file=sys.stderr)
     print(json.dumps(summary) if options.json else json.dumps(summary, indent=1))

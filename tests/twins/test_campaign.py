@@ -28,7 +28,6 @@ def test_every_reachable_pair_of_the_table_is_reached_and_no_other() -> None:
 def test_a_campaign_repeats_itself_from_its_seed() -> None:
     first, _ = twins.run(300, 9)
     again, _ = twins.run(300, 9)
-    first["seconds"] = again["seconds"] = 0
 
     assert first == again
 

@@ -14,8 +14,8 @@ from prover import operations
 from prover.recover import ORDER as CURVE_ORDER
 from prover.recover import recover_fast
 from prover.stf import codes, constants, containers, encoding, margin, markets, merkle, signatures
-from tests.soak.generator import WORLDS, World
 from tests.soak.twins import CHUNKS_A_WORLD, Campaign
+from tests.soak.world import WORLDS, World
 from tests.twins import venue
 from tests.vectors import law_table
 

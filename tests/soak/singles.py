@@ -1,0 +1,380 @@
+"""Single operations for the twins campaign: each is valid by construction or has one aimed fault."""
+
+from typing import Any, Final
+
+from prover import operations
+from prover.recover import ORDER as CURVE_ORDER
+from prover.stf import codes as c
+from prover.stf import constants, containers, margin
+from tests.soak.world import MAX_PREMIUM, MAX_PRICE, MAX_SIZE, Draft
+from tests.twins import venue
+
+MAX_AMOUNT: Final = 2**64 - 1
+MAX_TIME: Final = 2**48 - 1
+
+
+class Singles:
+    """Operations for one draft that need no other one; None where the world cannot give what is aimed at."""
+
+    def __init__(self, draft: Draft) -> None:
+        self.draft = draft
+        self.world = draft.world
+        self.rng = draft.rng
+        self.globals = draft.chunk.globals
+
+    # Times and sequences
+
+    def times(self, lifetime: int) -> dict[str, int]:
+        """Times that are valid now, at the edges of what is valid every third time."""
+        now = self.draft.now
+        edge = self.rng.randrange(6)
+        created = now - self.rng.randrange(0, min(lifetime, 5_000))
+        expires = min(created + lifetime, now + 1_000 + self.rng.randrange(1_000))
+        if edge == 0:
+            created = now + constants.CLOCK_TOLERANCE
+            expires = created + lifetime
+        elif edge == 1:
+            created, expires = now - lifetime, now
+        return {"created_at": created, "expires_at": min(expires, MAX_TIME)}
+
+    def fault_of_time(self, code: int, lifetime: int) -> dict[str, int]:
+        """One fault in otherwise valid times."""
+        now = self.draft.now
+        late = self.rng.choice([1, 1, 2, 10**6])
+        if code == c.NOT_YET:
+            created = now + constants.CLOCK_TOLERANCE + late
+            return {"created_at": created, "expires_at": created + 1}
+        if code == c.EXPIRED:
+            return {"created_at": now - late, "expires_at": now - late}
+        if code == c.LIFETIME:
+            return {"created_at": now, "expires_at": now + lifetime + late}
+        return {"created_at": now, "expires_at": now, "sequence": now + late}
+
+    def free_slot(self, account: int) -> tuple[int, int]:
+        """A slot and a sequence that is valid in it."""
+        slot = self.rng.choice([1, 255, self.rng.randrange(1, 256)])
+        for known in self.rng.sample(self.world.slots, min(3, len(self.world.slots))):
+            if known >> 8 == account and self.rng.random() < 0.5:
+                slot = known & 255
+        lowest = max(self.draft.account(account).floor, self.draft.slot(account, slot).sequence)
+        return slot, lowest + self.rng.choice([0, 0, 1, 7])
+
+    def any_account(self) -> int:
+        return self.rng.choice(self.world.accounts)
+
+    def nobody(self) -> int:
+        """An index that is no account, reserved ones only where an operation does not mind."""
+        globals = self.globals
+        return self.rng.choice(
+            [
+                constants.NEW_ACCOUNT,
+                16_000_000 + self.rng.randrange(1_000),
+                min(globals.next_account + 1, constants.NEW_ACCOUNT),
+            ]
+        )
+
+    def spoiled(self, key: bytes, digest: bytes) -> bytes:
+        """A signature that does not recover to the key's address."""
+        good = venue.sign(key, digest)
+        r, s = int.from_bytes(good[:32], "big"), int.from_bytes(good[32:], "big") & (2**255 - 1)
+        parity = good[32] >> 7
+        choice = self.rng.randrange(9)
+        if choice == 0:
+            return venue.sign(venue.KEYS[30], digest)
+        if choice == 1:
+            # The malleable twin: s' = n - s with the other parity recovers to the same address.
+            return r.to_bytes(32, "big") + ((CURVE_ORDER - s) & (2**255 - 1) | (1 - parity) << 255).to_bytes(32, "big")
+        if choice == 2:
+            return bytes(32) + good[32:]
+        if choice == 3:
+            return good[:32] + bytes(32)
+        if choice == 4:
+            return CURVE_ORDER.to_bytes(32, "big") + good[32:]
+        if choice == 5:
+            return b"\xff" * 64
+        if choice == 6:
+            return good[:32] + (s | (1 - parity) << 255).to_bytes(32, "big")
+        if choice == 7:
+            return self.rng.randbytes(64)
+        return venue.sign(key, bytes(32))
+
+    # Requests
+
+    def request(self, tag: int, code: int) -> bytes | None:
+        """A request that is valid (code OK) or has one fault; None where the world cannot give that."""
+        rng, draft = self.rng, self.draft
+        fields: dict[str, Any] = self.times(constants.REQUEST_LIFETIME)
+        index = self.any_account()
+        if tag == constants.TRANSFER:
+            pair = self.two_of_one_owner(index, near_bound=code == c.OUT_OF_BOUNDS)
+            if pair is None:
+                return None
+            index, fields["other"] = pair
+        slot, sequence = self.free_slot(index)
+        fields |= {"slot": slot, "sequence": sequence}
+        if tag == constants.WITHDRAW:
+            fields["recipient"] = rng.choice([venue.RECIPIENT, b"\xff" * 20, rng.randbytes(20)])
+        if tag == constants.CANCEL_ALL:
+            fields |= {"slot": 0, "sequence": draft.account(index).floor + rng.choice([0, 0, 0, 1])}
+        key = draft.key(index)
+        spoil = False
+        if tag in (constants.WITHDRAW, constants.TRANSFER):
+            amount = self.amount(index, code)
+            if amount is None and code in (c.OK, c.COLLATERAL, c.MARGIN, c.OUT_OF_BOUNDS):
+                return None
+            fields["amount"] = amount or 1
+        if code == c.NOT_CANONICAL:
+            fields["slot"] = 0 if tag != constants.CANCEL_ALL else rng.choice([1, 255])
+        elif code == c.SAME_ACCOUNT:
+            fields["other"] = index
+        elif code == c.NO_ACCOUNT:
+            index = rng.choice([self.nobody(), rng.randrange(1, 17)])
+        elif code == c.BAD_SIGNATURE:
+            spoil = True
+        elif code in (c.NOT_YET, c.EXPIRED, c.LIFETIME, c.SEQUENCE_AHEAD):
+            fields |= self.fault_of_time(code, constants.REQUEST_LIFETIME)
+        elif code == c.CANCELLED:
+            if draft.account(index).floor == 0:
+                return None
+            fields["sequence"] = draft.account(index).floor - 1
+        elif code == c.USED:
+            known = self.used_slot(index if tag == constants.TRANSFER else None)
+            if known is None:
+                return None
+            index, fields["slot"], fields["sequence"] = known
+            key = draft.key(index)
+        elif code == c.NO_RECIPIENT:
+            fields["recipient"] = containers.NOBODY
+        elif code == c.ZERO_AMOUNT:
+            fields["amount"] = 0
+        elif code == c.NOT_OWNER:
+            stranger = self.any_account()
+            fields["other"] = rng.choice([self.nobody(), 5, stranger])
+            if draft.account(stranger).owner == draft.account(index).owner:
+                fields["other"] = self.nobody()
+        message = venue.request(index, **fields)
+        digest = operations.request_digest(venue.DOMAIN, tag, message)
+        return operations.request_bytes(tag, message, self.spoiled(key, digest) if spoil else venue.sign(key, digest))
+
+    def two_of_one_owner(self, index: int, near_bound: bool) -> tuple[int, int] | None:
+        owner = self.draft.account(index).owner
+        if near_bound:
+            near = [
+                i
+                for i in self.world.accounts
+                if constants.COLLATERAL_BOUND - 2**21 < self.draft.account(i).collateral < constants.COLLATERAL_BOUND
+            ]
+            if not near:
+                return None
+            other = self.rng.choice(near)
+            owner = self.draft.account(other).owner
+            payers = [i for i in self.world.accounts if i != other and self.draft.account(i).owner == owner]
+            return (self.rng.choice(payers), other) if payers else None
+        others = [i for i in self.world.accounts if i != index and self.draft.account(i).owner == owner]
+        return (index, self.rng.choice(others)) if others else None
+
+    def used_slot(self, index: int | None) -> tuple[int, int, int] | None:
+        """A slot that has moved past a sequence which the account's floor still allows."""
+        candidates = [
+            leaf
+            for leaf in {*self.world.slots, *self.draft.chunk.slots}
+            if (index is None or leaf >> 8 == index)
+            and self.draft.chunk.peek_slot(leaf).sequence > self.draft.account(leaf >> 8).floor
+            and self.draft.account(leaf >> 8).owner in venue.KEY_OF
+        ]
+        if not candidates:
+            return None
+        leaf = self.rng.choice(sorted(candidates))
+        return leaf >> 8, leaf & 255, self.draft.chunk.peek_slot(leaf).sequence - 1
+
+    def amount(self, index: int, code: int) -> int | None:
+        """An amount that this account may pay, or that is refused with COLLATERAL, MARGIN or OUT_OF_BOUNDS."""
+        settled, _ = margin.settle(self.globals.risk, self.draft.account(index))
+        spendable = min(settled.collateral, margin.spendable(self.globals.risk, settled), MAX_AMOUNT)
+        if code == c.COLLATERAL:
+            over = max(settled.collateral, 0) + self.rng.choice([1, 1, 1_000])
+            return over if over <= MAX_AMOUNT else None
+        if code == c.MARGIN:
+            if not max(spendable, 0) < min(settled.collateral, MAX_AMOUNT):
+                return None
+            return self.rng.choice([max(spendable, 0) + 1, min(settled.collateral, MAX_AMOUNT)])
+        if spendable < 1:
+            return None
+        if code == c.OUT_OF_BOUNDS:
+            return min(spendable, 2**62)
+        if code == c.OK and self.rng.random() < 0.1:
+            return spendable
+        return self.rng.randrange(1, max(2, spendable // 50))
+
+    # Deposits and ticks
+
+    def deposit(self, code: int) -> bytes | None:
+        rng = self.rng
+        index = self.any_account()
+        row = self.draft.account(index)
+        amount = rng.choice([1, rng.randrange(1, 10**10), rng.randrange(1, 10**10), MAX_AMOUNT])
+        if code == c.ZERO_AMOUNT:
+            return venue.deposit(row.owner, 0, rng.choice([index, constants.NEW_ACCOUNT]))
+        if code == c.WITHDRAWALS_FULL and self.globals.withdrawal_count < constants.MAX_WITHDRAWALS:
+            return None
+        if code in (c.REFUNDED, c.WITHDRAWALS_FULL):
+            if code == c.REFUNDED and self.globals.withdrawal_count >= constants.MAX_WITHDRAWALS:
+                return None
+            choice = rng.randrange(5)
+            if choice == 0:
+                return venue.deposit(containers.NOBODY, amount)
+            if choice == 1:
+                return venue.deposit(containers.NOBODY, amount, 16_000_000)
+            if choice == 2 and self.globals.next_account >= constants.NEW_ACCOUNT:
+                return venue.deposit(row.owner, amount)
+            if choice == 3 and row.collateral + MAX_AMOUNT >= constants.COLLATERAL_BOUND:
+                return venue.deposit(row.owner, MAX_AMOUNT, index)
+            return venue.deposit(venue.OWNERS[30], amount, index, rng.randbytes(20))
+        if rng.random() < 0.4 and self.globals.next_account < constants.NEW_ACCOUNT:
+            return venue.deposit(venue.OWNERS[1 + rng.randrange(10)], amount)
+        if row.collateral + amount >= constants.COLLATERAL_BOUND:
+            return None
+        return venue.deposit(row.owner, amount, index)
+
+    def tick(self, code: int) -> bytes | None:
+        """Five signers that differ a little; one fault among the tick's own."""
+        rng, world, globals = self.rng, self.world, self.globals
+        first = max(globals.tick_time // constants.TICK_STEP + 1, (self.draft.now - 15_000) // constants.TICK_STEP)
+        last = (self.draft.now + constants.CLOCK_TOLERANCE) // constants.TICK_STEP
+        # The earliest leaves room for a later one in the same chunk.
+        moment = rng.choice([first, first, last]) * constants.TICK_STEP
+        if code == c.OK and first > last:
+            return None
+        indices = sorted(rng.sample(range(world.signer_count), world.quorum))
+        count = world.market_count
+        if code == c.OFF_GRID:
+            moment = rng.choice([moment + 1, moment - 1, (last + 1) * constants.TICK_STEP])
+        elif code == c.OLD_TICK:
+            moment = globals.tick_time - rng.choice([0, 0, constants.TICK_STEP])
+            if moment < 0:
+                return None
+        elif first > last:
+            return None
+        elif code == c.QUORUM:
+            choice = rng.randrange(5)
+            if choice == 0:
+                return operations.tick_bytes(moment, count, [])
+            if choice == 1:
+                count = count - 1
+            elif choice == 2 and count < constants.MARKETS:
+                count = count + 1
+            elif choice == 3:
+                indices = indices[1:]
+            else:
+                indices = [*indices, indices[-1]]
+        elif code == c.BAD_SIGNERS:
+            choice = rng.randrange(4)
+            if choice == 0:
+                indices = [*indices[:-1], rng.choice([7, 200, 255])]
+            elif choice == 1 and len(indices) > 1:
+                indices = [indices[1], indices[0], *indices[2:]]
+            elif choice == 2 and len(indices) > 1:
+                indices = [indices[0], indices[0], *indices[2:]]
+        reports: list[tuple[int, list[int], list[int], bytes]] = []
+        nothing = [0] * (constants.MARKETS - count)
+        for number, index in enumerate(indices):
+            prices = [self.next_price(market) for market in range(count)]
+            premiums = [rng.choice([rng.randrange(-900, 900), MAX_PREMIUM, -(2**23)]) for _ in range(count)]
+            if code == c.ZERO_PRICE and number == len(indices) // 2:
+                prices[rng.randrange(count)] = 0
+            digest = operations.tick_digest(venue.DOMAIN, moment, prices + nothing, premiums + nothing)
+            key = venue.SIGNER_KEYS[index % constants.SIGNERS]
+            signature = venue.sign(key, digest)
+            if code == c.BAD_SIGNERS and number == 0 and indices == sorted(set(indices)) and indices[-1] < 7:
+                signature = self.spoiled(key, digest)
+            reports.append((index, prices, premiums, signature))
+        return operations.tick_bytes(moment, count, reports)
+
+    def next_price(self, market: int) -> int:
+        rng = self.rng
+        price = self.globals.risk.price[market % constants.MARKETS] or 500_000
+        if self.world.kind == "bounds" and market >= 8 and rng.random() < 0.2:
+            return rng.choice([1, MAX_PRICE, MAX_PRICE // 2])
+        return max(1, min(MAX_PRICE, price + rng.randrange(-price // 200 - 1, price // 200 + 1)))
+
+    # Orders
+
+    def order_fields(self, account: int, **fixed: Any) -> dict[str, Any]:
+        rng = self.rng
+        slot, sequence = self.free_slot(account)
+        market = fixed.get("market", rng.randrange(self.world.market_count))
+        price = self.globals.risk.price[market] or 500_000
+        minimum = self.globals.markets[market].minimum_notional
+        kind = fixed.get("time_in_force", rng.choice([0, 0, 0, 1, 2]))
+        lifetime = constants.ORDER_LIFETIME if kind == constants.GOOD_TILL_TIME else constants.IMMEDIATE_LIFETIME
+        return {
+            "market": market,
+            "side": rng.randrange(2),
+            "size": min(MAX_SIZE, -(-minimum // price) + rng.choice([0, 5, rng.randrange(10_000)])),
+            "limit_price": price,
+            "slot": slot,
+            "sequence": sequence,
+            **self.times(lifetime),
+            "time_in_force": kind,
+            "max_fee_ppm": rng.choice([450, 1_000, 65_535]),
+            "max_posting_fee": rng.choice([self.world.posting_fee, 2**24 - 1]),
+        } | fixed
+
+    def order(self, code: int) -> bytes | None:
+        """One order alone, valid or with one fault."""
+        rng = self.rng
+        index = self.any_account()
+        fields = self.order_fields(index)
+        lifetime = (
+            constants.ORDER_LIFETIME
+            if fields["time_in_force"] == constants.GOOD_TILL_TIME
+            else constants.IMMEDIATE_LIFETIME
+        )
+        key = self.draft.key(index)
+        spoil = False
+        if code == c.OK:
+            fields |= rng.choice(
+                [
+                    {"time_in_force": 0, "post_only": 1},
+                    {"trigger": 1, "trigger_price": MAX_PRICE},
+                    {"trigger": 2, "trigger_price": 1},
+                    {"size": MAX_SIZE, "limit_price": MAX_PRICE},
+                    {"reduce_only": 1, "size": 1, "limit_price": 1},
+                    {},
+                ]
+            )
+        elif code == c.RESERVED:
+            index = rng.choice([0, 1, 16])
+            key = venue.OPERATOR_KEY
+        elif code == c.NO_ACCOUNT:
+            index = self.nobody()
+        elif code == c.BAD_SIGNATURE:
+            spoil = True
+        elif code == c.NOT_CANONICAL:
+            fields |= rng.choice(
+                [
+                    {"unused": 1},
+                    {"slot": 0},
+                    {"size": 0},
+                    {"limit_price": 0},
+                    {"time_in_force": 3},
+                    {"trigger": 3, "trigger_price": 1},
+                    {"time_in_force": 1, "post_only": 1},
+                    {"time_in_force": 2, "post_only": 1},
+                    {"trigger": 0, "trigger_price": 1},
+                    {"trigger": 1, "trigger_price": 0},
+                    {"trigger": 2, "trigger_price": 0},
+                ]
+            )
+        elif code in (c.NOT_YET, c.EXPIRED, c.LIFETIME, c.SEQUENCE_AHEAD):
+            fields |= self.fault_of_time(code, lifetime)
+        elif code == c.NO_MARKET:
+            if self.world.market_count == constants.MARKETS:
+                fields["market"] = rng.choice([16, 255])
+            else:
+                fields["market"] = rng.choice([self.world.market_count, 16, 255])
+        elif code == c.TOO_SMALL:
+            fields |= {"size": 1, "limit_price": self.globals.markets[0].minimum_notional - 1, "market": 0}
+        message = venue.order(index, **fields)
+        digest = operations.order_digest(venue.DOMAIN, message)
+        return operations.order_bytes(message, self.spoiled(key, digest) if spoil else venue.sign(key, digest))
