@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from l1_bridge.artifact import Artifact
-from l1_bridge.batch import Chunk, Seat, Withdrawal, WithdrawalTree, decode_record
+from l1_bridge.batch import Chunk, Seat, Withdrawal, WithdrawalTree, decode_record, encode_prove_fraud
 from l1_bridge.hashing import keccak
 from tests.l1_bridge.evm import Evm, Reverted, account
 from tests.l1_bridge.harness import CHALLENGER, DOLLAR, PARAMETERS, Harness, honest_chunk
@@ -274,12 +274,27 @@ class Simulation:
 
 
 def rollback_gas(followers: int, referee: Artifact) -> int:
-    """Gas of the proof of a lie that so many batches follow."""
+    """Gas of the proof of a lie that so many batches follow, in one breath with them: their storage is still warm."""
+    venue, lie = _followed_lie(followers, referee)
+    gas_used = venue.prove(lie).gas_used
+    assert venue.tip == lie - 1
+    return gas_used
+
+
+def rollback_gas_in_a_block(followers: int, referee: Artifact) -> int:
+    """The same proof in a block of its own, on py-evm, refunds not counted."""
+    venue, lie = _followed_lie(followers, referee)
+    proof = encode_prove_fraud(venue.batches[lie], 1, b"")
+    contracts = (venue.bridge.address, proof, venue.referee.address)
+    needed = venue.evm.gas_in_a_block(CHALLENGER, *contracts, keys=lie + followers + 1)
+    assert needed is not None
+    return needed
+
+
+def _followed_lie(followers: int, referee: Artifact) -> tuple[Harness, int]:
     venue = Harness(Evm(), referee)
     venue.take_seat()
     lie = venue.commit_lie()
     for _ in range(followers):
         venue.commit()
-    gas_used = venue.prove(lie).gas_used
-    assert venue.tip == lie - 1
-    return gas_used
+    return venue, lie

@@ -5,7 +5,7 @@ from random import Random
 from typing import Any, Final
 
 from tests.l1_bridge.evm import compile_stub
-from tests.l1_bridge.simulation import rollback_gas
+from tests.l1_bridge.simulation import rollback_gas, rollback_gas_in_a_block
 
 FEW: Final = (0, 1, 300)
 
@@ -23,6 +23,13 @@ def run(followers: int, seed: int) -> tuple[dict[str, Any], list[str]]:
     referee = compile_stub("StubReferee")
     counts = sorted({*FEW, Random(seed).randrange(followers + 1), followers})
     gas = {count: rollback_gas(count, referee) for count in counts}
-    broken = violations(gas)
-    summary = {"followers": followers, "gas": gas[0], "gas_by_followers": gas, "violations": len(broken)}
+    in_a_block = {count: rollback_gas_in_a_block(count, referee) for count in FEW}
+    broken = violations(gas) + violations(in_a_block)
+    summary = {
+        "followers": followers,
+        "gas": gas[0],
+        "gas_by_followers": gas,
+        "gas_in_a_block": in_a_block[0],
+        "violations": len(broken),
+    }
     return summary, broken
