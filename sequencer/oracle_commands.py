@@ -187,6 +187,10 @@ def oracle(
     configure_logging(log_level, json)
     output = Output(json)
     options = _options(given)
+    needed = {"recorded": ("--series", options.series), "http": ("--http-price", options.http_price)}
+    option, has_any = needed.get(options.source, ("", True))
+    if not has_any:
+        raise CommandFailed(f"The source {options.source} needs {option} MARKET=….", EXIT_USAGE)
     expected = Expected(chain_id, rollup_address, tuple(Market(name, decimals) for name, decimals in market) or None)
     if is_drill:
         if keystore is not None or signer_index is not None:
@@ -257,6 +261,7 @@ async def _sign(
             time_ms=step.time_ms,
             prices_ticks=step.report.prices_ticks,
             premiums_ppm=step.report.premiums_ppm,
+            signature=step.report.signature,
             answers=step.answers,
         )
 
@@ -361,8 +366,6 @@ async def _http(options: Options, markets: Sequence[Market]) -> AsyncIterator[Pr
 
 
 def _recordings(options: Options, markets: Sequence[Market]) -> list[Series]:
-    if not options.series:
-        raise SourceError("recorded prices need --series MARKET=file")
     read = {name: read_series(path.expanduser()) for name, path in options.series.items()}
     base = next(iter(read.values()))
     found: list[Series] = []

@@ -13,7 +13,7 @@ from sequencer.trader import Trader
 from sequencer.wallet_errors import Rejected
 
 _POLL_SECONDS: Final = 0.5
-_PATIENCE_SECONDS: Final = 60.0
+PATIENCE_SECONDS: Final = 60.0
 _PROBE_MICROS: Final = 20 * 10**6
 _WITHDRAWAL_MICROS: Final = 10**6
 _QUOTE_SLOT: Final = 1
@@ -89,18 +89,21 @@ class Desk(msgspec.Struct, frozen=True):
         return OK
 
     async def _deposited(self) -> str:
-        with trio.move_on_after(_PATIENCE_SECONDS):
+        with trio.move_on_after(PATIENCE_SECONDS):
             await self.deposit()
             return OK
         return "NOT_BOOKED"
 
 
 async def drill(
-    signers: Sequence[OracleSigner], desk: Desk, told: Callable[[Finding], None] = lambda finding: None
+    signers: Sequence[OracleSigner],
+    desk: Desk,
+    told: Callable[[Finding], None] = lambda finding: None,
+    patience_seconds: float = PATIENCE_SECONDS,
 ) -> list[Finding]:
-    """All speak, two fall silent, three fall silent until prices are stale, all come back. Needs 5 of 7 signers.
+    """All speak, two fall silent, three fall silent until prices are stale, all come back. For 5 of 7 signers.
 
-    NoTick where ticks fail to come although a quorum speaks.
+    NoTick where no tick comes within `patience_seconds` although a quorum speaks.
     """
     going = Probes(OK, OK, OK, OK)
     stale = Probes(STALE, STALE, OK, OK)
@@ -110,7 +113,7 @@ async def drill(
         async with trio.open_nursery() as nursery:
             for signer in signers[len(signers) - speaking :]:
                 nursery.start_soon(signer.run)
-            ticks = await (_ticks(desk, 2) if wanted == going else _silence(desk))
+            ticks = await (_ticks(desk, 2, patience_seconds) if wanted == going else _silence(desk))
             probes = await desk.probes()
             nursery.cancel_scope.cancel()
         is_held = probes == wanted and ticks == (2 if wanted == going else 0)
@@ -124,17 +127,17 @@ async def _tick_time(desk: Desk) -> int:
     return (await desk.node.markets())[0].tick_time_ms
 
 
-async def _ticks(desk: Desk, wanted: int) -> int:
+async def _ticks(desk: Desk, wanted: int, patience_seconds: float) -> int:
     """Waits for ticks; how many came."""
     last = await _tick_time(desk)
     seen = 0
-    with trio.move_on_after(_PATIENCE_SECONDS):
+    with trio.move_on_after(patience_seconds):
         while seen < wanted:
             await trio.sleep(_POLL_SECONDS)
             if (time := await _tick_time(desk)) > last:
                 seen, last = seen + 1, time
     if not seen:
-        raise NoTick(f"no tick in {_PATIENCE_SECONDS:g} s although a quorum of signers speaks")
+        raise NoTick(f"no tick in {patience_seconds:g} s although a quorum of signers speaks")
     return seen
 
 

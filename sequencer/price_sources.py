@@ -5,12 +5,14 @@ import gzip
 import io
 import math
 import random
+import re
 import statistics
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import httpx
 import msgspec
@@ -21,6 +23,9 @@ from prover.stf import constants
 _MAX_SERIES_BYTES: Final = 256 << 20
 _MAX_ANSWER_BYTES: Final = 1 << 20
 _HTTP_SECONDS: Final = 3.0
+_MAX_DEPTH: Final = 32
+# Strings, so that brackets in them do not count, and brackets.
+_BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
 _MINUTE_MS: Final = 60_000
 _HOUR_STEPS: Final = 3_600_000 // constants.TICK_STEP
 # One standard deviation of a step of five seconds, about 60% a year.
@@ -282,17 +287,33 @@ class HttpPrices:
 
     async def _answer(self, url: str) -> Any:
         body = bytearray()
-        async with self._client.stream("GET", url, headers={"Accept": "application/json"}) as response:
+        async with (
+            self._client.stream("GET", url, headers={"Accept": "application/json"}) as response,
+            aclosing(cast(AsyncGenerator[bytes, None], response.aiter_bytes())) as pieces,
+        ):
             if response.status_code != 200:
                 raise ValueError(f"HTTP status {response.status_code}")
-            async for piece in response.aiter_bytes():
+            async for piece in pieces:
                 body += piece
                 if len(body) > _MAX_ANSWER_BYTES:
                     raise ValueError(f"the answer is larger than {_MAX_ANSWER_BYTES} bytes")
+        if _is_deep(body):
+            raise ValueError(f"the answer is nested deeper than {_MAX_DEPTH}")
         try:
             return msgspec.json.decode(body)
-        except (msgspec.DecodeError, RecursionError):
+        except msgspec.DecodeError:
             raise ValueError("the answer is not JSON") from None
+
+
+def _is_deep(body: bytes | bytearray) -> bool:
+    # The parser recurses in C, and libraries that raise the interpreter's limit would let it run out of stack.
+    depth = 0
+    for found in _BRACKETS.finditer(body):
+        mark = found.group()[:1]
+        depth += 1 if mark in b"[{" else -1 if mark in b"]}" else 0
+        if depth > _MAX_DEPTH:
+            return True
+    return False
 
 
 def _at(value: Any, path: Sequence[str]) -> Any:

@@ -50,6 +50,8 @@ async def _drill(directory: Path, signer_count: int) -> list[Finding]:
         world = OracleWorld(directory)
         await world.start(nursery)
         desk = await opened_desk(world)
-        findings = await drill([signer(index, [world.client()]) for index in range(signer_count)], desk)
+        findings = await drill(
+            [signer(index, [world.client()]) for index in range(signer_count)], desk, patience_seconds=15
+        )
         nursery.cancel_scope.cancel()
     return findings
