@@ -176,7 +176,8 @@ def _matched(engine: Engine, trial: Chunk, order: containers.Order, replaced: co
     reach()
     fills: list[PreviewFill] = []
     halt = codes.OK
-    room_made = int(replaced is not None and book.get(replaced.account, replaced.slot) is not None)
+    own_gone = int(replaced is not None and book.get(replaced.account, replaced.slot) is not None)
+    makers_gone = 0
     owner = trial.peek_account(order.account).owner
     matching = reached.match(order, size, lambda index: engine.account(index).owner == owner)
     for maker, offered in matching:
@@ -194,13 +195,13 @@ def _matched(engine: Engine, trial: Chunk, order: containers.Order, replaced: co
         else:
             break
         if len(reached) == 0:
-            room_made += 1
+            makers_gone += 1
             reach()
     remaining = left - sum(fill.size_lots for fill in fills)
     may_rest = order.time_in_force == constants.GOOD_TILL_TIME and halt == codes.OK
     if remaining == 0:
         return _Matched(fills, 0, "filled")
-    if may_rest and matching.stop is Stop.UNCROSSED and (room_made > 0 or book.has_room(order.account)):
+    if may_rest and matching.stop is Stop.UNCROSSED and book.has_room(order.account, makers_gone, own_gone):
         return _Matched(fills, remaining, "partially_filled" if fills else "resting")
     return _Matched(
         fills, remaining, "expired", codes.SENTENCE[halt][0] if halt != codes.OK else str(matching.stop or "")

@@ -110,10 +110,10 @@ class _Roster:
         if held is not None and len(held) >= self._limits.orders_of_account:
             raise BookFull(f"The account has {self._limits.orders_of_account} orders in this book, which is its limit.")
 
-    def has_room(self, account: int) -> bool:
-        """Whether `check_room` would pass."""
-        own = len(self._accounts.get(account, ()))
-        return self.count < self._limits.orders and own < self._limits.orders_of_account
+    def has_room(self, account: int, gone: int = 0, own_gone: int = 0) -> bool:
+        """Whether `check_room` would pass once `gone` orders have left, `own_gone` of them the account's."""
+        own = len(self._accounts.get(account, ())) - own_gone
+        return self.count - gone < self._limits.orders and own < self._limits.orders_of_account
 
     def get(self, account: int, slot: int) -> Resting | None:
         held = self._accounts.get(account)
@@ -284,9 +284,9 @@ class OrderBook:
         """BookFull if an order of this account could not rest now: ask before the match, not after it."""
         self._roster.check_room(account)
 
-    def has_room(self, account: int) -> bool:
-        """Whether an order of this account could rest now."""
-        return self._roster.has_room(account)
+    def has_room(self, account: int, gone: int = 0, own_gone: int = 0) -> bool:
+        """Whether an order of this account could rest, once `gone` others and `own_gone` of its own have left."""
+        return self._roster.has_room(account, gone + own_gone, own_gone)
 
     def add(self, order: Order, remaining: int) -> None:
         """Let an order rest behind its price level; BookFull if there is no room."""

@@ -1,0 +1,213 @@
+"""A preview is what then happens in a real engine, and changes nothing."""
+
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+
+from prover.stf import codes, constants, containers
+from sequencer.account_preview import Preview, preview_order, preview_request
+from sequencer.account_view import view
+from sequencer.engine import EngineLimits
+from sequencer.order_book import Limits
+from tests.sequencer.node_world import (
+    BTC,
+    BUY,
+    DOLLAR,
+    FIRST,
+    FOK,
+    GTC,
+    IOC,
+    LOTS,
+    PRICES,
+    RECIPIENT,
+    SELL,
+    World,
+    deposit,
+    key,
+    order,
+    owner,
+    request,
+    signed_order,
+    signed_request,
+)
+
+PRICE = PRICES[BTC]
+
+
+def snapshot(world: World) -> list[Any]:
+    """Everything that an input could change."""
+    engine = world.engine
+    chunk = engine.view
+    books = [(book.resting(), triggers.waiting()) for book, triggers in zip(engine.books, engine.triggers, strict=True)]
+    accounts = [engine.account(index) for index in range(engine.globals.next_account)]
+    return [
+        engine.state.root,
+        msgspec.structs.asdict(engine.globals),
+        msgspec.structs.asdict(chunk.commitment),
+        list(chunk.operation_codes),
+        list(chunk.lookups),
+        books,
+        accounts,
+        dict(engine._signed),
+        dict(engine._taken),
+        engine.chunk_count,
+        list(engine.recent_fills),
+    ]
+
+
+def previewed(world: World, given: containers.Order) -> Preview:
+    """The preview of an order, which leaves no trace."""
+    before = snapshot(world)
+    seen = preview_order(world.engine, given, world.now)
+    assert snapshot(world) == before
+    return seen
+
+
+def compare(world: World, trader: int, given: containers.Order) -> Preview:
+    """The preview, equal to what then happens."""
+    engine = world.engine
+    before = view(engine.globals.risk, engine.account(given.account))
+    seen = previewed(world, given)
+    outcome = world.process(signed_order(given, key(trader)))
+    assert seen.before == before
+    assert seen.code == outcome.code, (seen, outcome)
+    after = view(engine.globals.risk, engine.account(given.account))
+    assert seen.after == after
+    if outcome.code != codes.OK:
+        assert (seen.status, seen.after) == ("refused", before)
+        return seen
+    assert (seen.status, seen.filled_lots, seen.remaining_lots) == (outcome.status, outcome.filled, outcome.remaining)
+    assert seen.refusal == outcome.refusal
+    fills = [(fill.maker, fill.price_ticks, fill.size_lots, fill.fee_micros) for fill in seen.fills]
+    assert fills == [(fill.maker, fill.price, fill.size, fill.fee) for fill in outcome.fills]
+    return seen
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_was_previewed_happens(seed: int) -> None:
+    random = Random(seed)
+    # Poor traders meet the margin rule, a small book its bound, small chunks their end between two orders.
+    limits = EngineLimits(book=Limits(orders=6, orders_of_account=3), chunk_bytes=3_000)
+    world = World(5, limits=limits, dollars=120)
+    world.process(deposit(owner(0), 120 * DOLLAR))
+    owned = [FIRST, FIRST + 1, FIRST + 2, FIRST + 3, FIRST + 4, FIRST + 5]
+    seen: set[str] = set()
+    for _ in range(250):
+        world.now += random.randrange(0, 900)
+        if random.random() < 0.3:
+            world.seal()
+        trader = random.randrange(6)
+        roll = random.random()
+        if roll < 0.12:
+            prices = tuple(price * random.randrange(992, 1_009) // 1_000 for price in PRICES)
+            world.tick(prices, (random.randrange(-400, 400), 0, 0))
+        elif roll < 0.22:
+            seen.add(money(world, random, trader % 5, owned))
+        else:
+            seen.add(trade(world, random, trader))
+    assert {"resting", "filled", "expired", "refused", "applied"} <= seen, seen
+
+
+def trade(world: World, random: Random, trader: int) -> str:
+    """A random order of a trader; number 5 is a second account of trader 0."""
+    in_force = random.choice((GTC, GTC, GTC, IOC, FOK))
+    trigger = random.choice((0, 0, 0, 0, constants.TRIGGER_AT_OR_ABOVE, constants.TRIGGER_AT_OR_BELOW))
+    given = order(
+        world.now,
+        FIRST + trader,
+        random.choice((BUY, SELL)),
+        PRICE * random.randrange(994, 1_007) // 1_000,
+        random.choice((20, 300, LOTS, 4 * LOTS, 20 * LOTS)),
+        slot=random.randrange(1, 5),
+        time_in_force=in_force,
+        post_only=int(in_force == GTC and random.random() < 0.2),
+        reduce_only=int(random.random() < 0.15),
+        trigger=trigger,
+        trigger_price=PRICE * random.randrange(995, 1_006) // 1_000 if trigger else 0,
+        max_fee_ppm=400 if random.random() < 0.03 else 1_000,
+        expires_at=world.now + (9_000 if in_force != GTC else random.choice((3_000, 9_000, 60_000))),
+    )
+    return compare(world, trader if trader < 5 else 0, given).status
+
+
+def money(world: World, random: Random, trader: int, owned: list[int]) -> str:
+    """A random transfer or withdrawal."""
+    tag = random.choice((constants.WITHDRAW, constants.TRANSFER))
+    changes = {"recipient": RECIPIENT} if tag == constants.WITHDRAW else {"other": random.choice(owned)}
+    given = request(world.now, FIRST + trader, amount=random.choice((1, 10, 300)) * DOLLAR, **changes)
+    before = snapshot(world)
+    seen = preview_request(world.engine, tag, given, world.now)
+    assert snapshot(world) == before
+    outcome = world.process(signed_request(tag, given, key(trader)))
+    assert (seen.code, seen.status) == (outcome.code, "applied" if outcome.code == codes.OK else "refused")
+    risk = world.engine.globals.risk
+    assert seen.after == view(risk, world.engine.account(given.account))
+    if tag == constants.TRANSFER:
+        assert seen.other_after == view(risk, world.engine.account(given.other))
+    else:
+        assert seen.other_after is None
+    return seen.status
+
+
+def test_a_walk_through_the_book_and_what_rests_of_it() -> None:
+    world = World(3)
+    world.order(0, SELL, PRICE, 300)
+    world.order(0, SELL, PRICE + 10, 400, slot=2)
+    seen = compare(world, 1, order(world.now, FIRST + 1, BUY, PRICE + 10, 1_000))
+    assert [(fill.price_ticks, fill.size_lots) for fill in seen.fills] == [(PRICE, 300), (PRICE + 10, 400)]
+    assert (seen.status, seen.remaining_lots) == ("partially_filled", 300)
+    # What the account pays itself: the taker's fees and the posting fee, once.
+    taker = [-(-fill.price_ticks * fill.size_lots * 450 // 10**6) for fill in seen.fills]
+    assert seen.fees_micros == sum(taker) + world.engine.globals.posting_fee
+    assert seen.if_filled is not None
+    assert [leg.size_lots for leg in seen.if_filled.positions] == [1_000]
+    # The rest is then filled by another at its limit: the account is as foreseen.
+    world.order(2, SELL, PRICE + 10, 300)
+    assert view(world.engine.globals.risk, world.engine.account(FIRST + 1)) == seen.if_filled
+
+
+def test_an_order_that_takes_the_slot_of_one_on_the_other_side_does_not_meet_it() -> None:
+    world = World(2)
+    world.order(1, SELL, PRICE, 500)
+    world.now += 1
+    seen = compare(world, 1, order(world.now, FIRST + 1, BUY, PRICE, 500))
+    assert (seen.status, seen.refusal) == ("resting", "")
+    world.now += 1
+    again = order(world.now, FIRST + 1, SELL, PRICE, 500, slot=2)
+    assert compare(world, 1, again).refusal == "SELF_TRADE"
+
+
+def test_the_same_order_again_is_answered_as_it_stands() -> None:
+    world = World(2)
+    given = order(world.now, FIRST, SELL, PRICE, 500)
+    assert compare(world, 0, given).status == "resting"
+    seen = compare(world, 0, given)
+    assert (seen.status, seen.remaining_lots, seen.before) == ("resting", 500, seen.after)
+
+
+def test_stale_prices_and_strangers_are_said_and_not_raised() -> None:
+    world = World(1)
+    stranger = order(world.now, FIRST + 7, SELL, PRICE)
+    assert previewed(world, stranger).refusal == "NO_ACCOUNT"
+    world.seal()
+    world.now += constants.MAX_PRICE_AGE + 1
+    seen = previewed(world, order(world.now, FIRST, SELL, PRICE))
+    assert (seen.code, seen.refusal, seen.if_filled) == (codes.STALE, "STALE", None)
+    nothing = preview_request(
+        world.engine, constants.WITHDRAW, request(world.now, FIRST, recipient=RECIPIENT), world.now
+    )
+    assert nothing.refusal == "ZERO_AMOUNT"
+
+
+def test_a_rest_that_the_law_would_not_take_promises_nothing() -> None:
+    world = World(2, dollars=100)
+    # 100 dollars stand for 5,000 dollars of BTC at most; half of them are gone by the fill.
+    world.order(1, SELL, PRICE, 4_000)
+    given = order(world.now, FIRST, BUY, PRICE, 8_000)
+    seen = compare(world, 0, given)
+    assert seen.status == "partially_filled"
+    assert seen.if_filled is not None
+    later = previewed(world, order(world.now, FIRST, SELL, PRICE + 500, 13_000, slot=2))
+    assert (later.status, later.refusal) == ("refused", "TAKER_MARGIN")
