@@ -58,7 +58,7 @@ def register(group: click.Group) -> None:
 @click.option("--seal-seconds", type=click.FloatRange(0.05, 5), default=1.0, show_default=True, help="Chunk age.")
 @click.option("--poll-interval", type=click.FloatRange(0.05, 600), default=5.0, show_default=True, help="Post every.")
 @click.option("--oracle-seed", type=int, default=0, show_default=True, help="Seed of the simulated devnet prices.")
-@click.option("--no-oracle", is_flag=True, help="Simulate no prices: signed ticks come from elsewhere.")
+@click.option("--no-oracle", is_flag=True, help="Simulate no prices: wait for the reports of `catenary oracle`.")
 @click.option("--no-maker", is_flag=True, help="No devnet market maker: the book is empty until somebody quotes.")
 @key_options
 @output_options
