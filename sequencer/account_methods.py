@@ -14,7 +14,7 @@ from sequencer.api.jsonrpc import Call, Registry
 from sequencer.api.subscriptions import Feeds
 from sequencer.engine import Engine
 from sequencer.margin_calls import MarginCall, MarginCalls
-from sequencer.submitting import Account, Submitting
+from sequencer.submitting import Account, Submitting, sized, sized_request
 from sequencer.words import Json, Words
 
 _LISTED_CALLS: Final = 200
@@ -95,9 +95,9 @@ class AccountMethods:
         message = drafted.message
         self._words.require_account(message.account)
         if isinstance(message, containers.Order):
-            seen = preview_order(self._engine, message, self._now_ms())
+            seen = preview_order(self._engine, sized(message), self._now_ms())
         elif drafted.tag in (constants.TRANSFER, constants.WITHDRAW):
-            seen = preview_request(self._engine, drafted.tag, message, self._now_ms())
+            seen = preview_request(self._engine, drafted.tag, sized_request(message), self._now_ms())
         else:
             raise CallError(INVALID_PARAMS, "An order, a transfer or a withdrawal can be previewed.")
         return {**self._preview(seen), "operation": drafted.operation, "finality": "preview"}
