@@ -646,13 +646,14 @@ class Follower:
                 await trio.sleep(self._poll_seconds)
 
     async def run(self, handle: Callable[[Applied | Reverted], Awaitable[None]]) -> None:
-        """Hand every event to `handle`, for ever; waits out an unreachable node, not one that answers too much."""
+        """Hand every event to `handle`, for ever; waits out an unreachable or refusing node, not too large answers."""
         while True:
             try:
                 found = await self.poll()
             except L1TooLarge:
                 raise
-            except L1Unavailable:
+            except (L1Unavailable, L1Rejected):
+                # A rate limit or a header that a node behind a balancer lacks is a refusal in form only.
                 found = []
             for event in found:
                 await handle(event)

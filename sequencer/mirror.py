@@ -72,7 +72,11 @@ class Mirror:
             self._take(block, event)
 
     def settle(self, block: Block) -> Checkpoint:
-        """Forgets how the state at a final block came about; the checkpoint is what is left of it."""
+        """Forgets how the state at a final block came about; the checkpoint is what is left of it.
+
+        The block has to be one that was applied: what the mirror has not read it cannot vouch for.
+        """
+        assert block.number <= self.block, "only what was read is settled"
         later = [(number, event) for number, event in self._events if number > block.number]
         batches, rolled_back = self.batches, self.rolled_back
         self.batches, self.rolled_back = list(self._base.batches), self._base.rolled_back

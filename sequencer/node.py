@@ -491,8 +491,8 @@ class _L1Tasks:
                 self._mirror.take(log.block_number, event)
                 await self._consume(event)
             first = last + 1
-        self._save(self._mirror.settle(target))
         self._mirror.block = target.number
+        self._save(self._mirror.settle(target))
         self._venue.posted_chunks = self._mirror.posted_chunks
         self._latest = self._client.follow(self._deployment.bridge, target.number + 1)
         self._finalized = self._client.follow(self._deployment.bridge, target.number + 1, depth=self._depth)
@@ -533,7 +533,9 @@ class _L1Tasks:
             return
         for log in event.logs:
             await self._consume(self._decode(log))
-        if event.block.number - self._checkpoint_block >= _CHECKPOINT_BLOCKS:
+        # The mirror is fed by the other follower and may be behind this one.
+        is_due = event.block.number - self._checkpoint_block >= _CHECKPOINT_BLOCKS
+        if is_due and event.block.number <= self._mirror.block:
             self._save(self._mirror.settle(event.block))
 
     def _decode(self, log: Log) -> batch.BridgeEvent:

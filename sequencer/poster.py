@@ -6,7 +6,7 @@ import structlog
 import trio
 
 from l1_bridge import batch
-from l1_bridge.l1_client import L1Client, L1Error, L1Unavailable, Signer
+from l1_bridge.l1_client import L1Client, L1Error, L1Rejected, L1Unavailable, Signer
 from prover.deployment import Deployment
 from prover.referee import LocalReferee, RefereeRefused
 from sequencer.engine import Engine, SealedChunk
@@ -19,6 +19,9 @@ _GAS_FIXED: Final = 1_000_000
 _SEAT_GAS: Final = 600_000
 # The bridge keeps so many bytes of it.
 _ENDPOINT_LIMIT: Final = 128
+_LONGEST_PAUSE_SECONDS: Final = 60.0
+# The bridge's word where a waiting queue entry should have been in the batch.
+_NEVER_INCLUDED: Final = "INCLUSION"
 
 
 class PreflightFailed(Exception):  # noqa: N818 - named for what the operator is told
@@ -76,17 +79,23 @@ class Poster:
         self._log.info("seat.taken", holder="0x" + self._signer.address.hex(), bond_wei=parameters.bond_wei)
 
     async def run(self) -> None:
-        """Posts until cancelled. PreflightFailed and Overdue end the node; trouble with L1 is waited out."""
+        """Posts until cancelled. PreflightFailed and Overdue end the node; trouble with L1 is waited out.
+
+        `trouble` says what L1 answered last, empty when it took a batch or there was none to post.
+        """
+        pause = self._post_seconds
         while True:
             try:
                 posted = await self.post_once()
                 self.trouble = ""
+                pause = self._post_seconds
             except L1Error as error:
                 posted = False
                 self.trouble = str(error)
-                self._log.warning("post.failed", error=str(error))
+                pause = min(2 * pause, max(_LONGEST_PAUSE_SECONDS, self._post_seconds))
+                self._log.warning("post.failed", error=str(error), next_in_seconds=pause)
             if not posted:
-                await trio.sleep(self._post_seconds)
+                await trio.sleep(pause)
 
     async def head(self, block: str | int = "latest") -> tuple[batch.BatchRecord, int]:
         """The batch that the next commit builds on, and how many of our chunks it contains. Raises ForeignHead."""
@@ -115,16 +124,19 @@ class Poster:
             number += 1
         return chunks, size, len(chunks) == batch.MAX_CHUNKS
 
-    async def _lateness_ms(self, chunks: list[SealedChunk]) -> int:
-        """By how much the last of these chunks is older than L1 takes now; 0 or less where it is not."""
-        newest = await self._client.block("latest")
+    async def _next_block_seconds(self) -> int:
+        """Timestamp of the block that a transaction sent now would stand in, as far as L1 says."""
+        newest = await self._client.block("pending") or await self._client.block("latest")
         if newest is None:
             raise L1Unavailable("the L1 node has no latest block")
+        return newest.timestamp
+
+    async def _lateness_ms(self, chunks: list[SealedChunk], now_seconds: int) -> int:
+        """By how much the last of these chunks is older than L1 takes then; 0 or less where it is not."""
         if self._max_lag_seconds is None:
             answer = await self._client.eth_call(self._deployment.bridge, batch.encode_call("parameters"))
             self._max_lag_seconds = batch.decode_record(batch.Parameters, answer).max_lag_seconds
-        last_ms = batch.Commitment.decode(chunks[-1].commitment).timestamp_ms
-        return (newest.timestamp - self._max_lag_seconds) * 1_000 - last_ms
+        return (now_seconds - self._max_lag_seconds) * 1_000 - _timestamp_ms(chunks[-1])
 
     async def overdue_behind(self, final_block: str | int) -> int | None:
         """The chunk behind which nothing can ever be posted, None where it can. Raises L1Error.
@@ -136,8 +148,12 @@ class Poster:
         except ForeignHead:
             return None
         chunks, _, is_full = self._next(first)
-        if not is_full or await self._lateness_ms(chunks) <= 0:
+        if not is_full:
             return None
+        if await self._lateness_ms(chunks, await self._next_block_seconds()) <= 0:
+            data = self._encode(record, chunks)
+            if await self._refusal(data) != _NEVER_INCLUDED:
+                return None
         final, _ = await self.head(final_block)
         if final.batch_hash != record.batch_hash:
             raise L1Unavailable(f"batch {record.number} is not final yet; start again when it is")
@@ -146,30 +162,52 @@ class Poster:
     async def post_once(self) -> bool:
         """Commits one batch if anything is sealed beyond the head; whether it did. Raises Overdue."""
         record, first = await self.head()
-        chunks, size, is_full = self._next(first)
+        chunks, _, is_full = self._next(first)
         if not chunks:
             return False
-        if await self._lateness_ms(chunks) > 0:
+        now_seconds = await self._next_block_seconds()
+        if await self._lateness_ms(chunks, now_seconds) > 0:
             if is_full:
-                raise Overdue(
-                    f"the chunks behind chunk {first} were not posted in time and L1 will never take them; "
-                    "restart to re-sequence"
-                )
+                raise Overdue(_overdue(first))
             self._log.warning("post.waits", reason="what is sealed is too old; the next chunk brings it into time")
             return False
+        # L1 takes nothing from ahead of its own clock: what this node sealed in L1's future waits for it.
+        while chunks and _timestamp_ms(chunks[-1]) > now_seconds * 1_000:
+            chunks.pop()
+            is_full = False
+        if not chunks:
+            return False
         await trio.to_thread.run_sync(self._preflight, chunks)
-        data = batch.encode_commit(
+        data = self._encode(record, chunks)
+        # Asked before it is paid for: a refusal costs nothing, and says why.
+        refused = await self._refusal(data)
+        if refused:
+            if refused == _NEVER_INCLUDED and is_full:
+                raise Overdue(_overdue(first))
+            raise L1Rejected(3, refused)
+        receipt = await self._client.send(self._signer, self._deployment.bridge, data, gas=_commit_gas(data))
+        self.batches_posted += 1
+        size = sum(len(chunk.body) for chunk in chunks)
+        self._log.info("batch.posted", number=record.number + 1, chunks=len(chunks), bytes=size, gas=receipt.gas_used)
+        return True
+
+    def _encode(self, record: batch.BatchRecord, chunks: list[SealedChunk]) -> bytes:
+        return batch.encode_commit(
             record.number,
             record.batch_hash,
             [batch.Chunk(chunk.body, chunk.post_root) for chunk in chunks],
             batch.Commitment.decode(chunks[-1].commitment),
         )
-        receipt = await self._client.send(
-            self._signer, self._deployment.bridge, data, gas=_GAS_FIXED + _GAS_PER_BYTE * len(data)
-        )
-        self.batches_posted += 1
-        self._log.info("batch.posted", number=record.number + 1, chunks=len(chunks), bytes=size, gas=receipt.gas_used)
-        return True
+
+    async def _refusal(self, data: bytes) -> str:
+        """Why the bridge would not take this commit now; empty where it would."""
+        try:
+            await self._client.eth_call(
+                self._deployment.bridge, data, "pending", sender=self._signer.address, gas=_commit_gas(data)
+            )
+        except L1Rejected as error:
+            return error.reason or "the bridge refuses the batch without a reason"
+        return ""
 
     def _preflight(self, chunks: list[SealedChunk]) -> None:
         for chunk in chunks:
@@ -188,3 +226,17 @@ class Poster:
 
 class ForeignHead(L1Error):  # noqa: N818 - named for what the operator is told
     """The bridge's head is not built from this node's chunks; it must not build on it."""
+
+
+def _commit_gas(data: bytes) -> int:
+    return _GAS_FIXED + _GAS_PER_BYTE * len(data)
+
+
+def _timestamp_ms(chunk: SealedChunk) -> int:
+    return batch.Commitment.decode(chunk.commitment).timestamp_ms
+
+
+def _overdue(first: int) -> str:
+    return (
+        f"the chunks behind chunk {first} were not posted in time and L1 will never take them; restart to re-sequence"
+    )

@@ -7,6 +7,7 @@ other prices, and what is left of them followed from void fills. That each was t
 because the cancels of the void chunks are void too: else who kept an order's bytes could execute it after its cancel.
 """
 
+import itertools
 import os
 import shutil
 from collections import Counter
@@ -171,7 +172,10 @@ def settle(datadir: Path) -> None:
         _sync(datadir)
     if state.exists():
         shutil.rmtree(rebuilt, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
+        if replaced.exists():
+            # Kept: what L1 made void may still matter to somebody, and an L1 that lied can be found out later.
+            number = next(n for n in itertools.count(1) if not (datadir / f"{_REPLACED}.{n}").exists())
+            replaced.rename(datadir / f"{_REPLACED}.{number}")
 
 
 def resequence(
