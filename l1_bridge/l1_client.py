@@ -12,6 +12,8 @@ import httpx
 import msgspec
 import trio
 
+from l1_bridge.recursion import recursion_limit_kept
+
 # The first ten accounts of "test test test test test test test test test test test junk": known to everyone, for
 # devnets only.
 DEVELOPMENT_KEYS = tuple(
@@ -163,7 +165,8 @@ class Signer:
     @classmethod
     def from_keystore(cls, keystore: str | bytes, password: str) -> Self:
         """From Keystore V3 JSON; takes about a second of CPU; ValueError for a wrong password or file."""
-        from eth_account import Account
+        with recursion_limit_kept():
+            from eth_account import Account
 
         try:
             content = msgspec.json.decode(keystore, type=dict[str, Any])
@@ -178,7 +181,8 @@ class Signer:
 
     def sign_transaction(self, transaction: dict[str, Any]) -> tuple[bytes, bytes]:
         """(raw bytes, hash) of an EIP-1559 transaction given by its JSON-RPC field names."""
-        from eth_account import Account
+        with recursion_limit_kept():
+            from eth_account import Account
 
         signed = Account.sign_transaction(transaction, self._private_key)
         return bytes(signed.raw_transaction), bytes(signed.hash)

@@ -1,19 +1,15 @@
 """Signature -> address by two independent libraries; both answer what L1's ecrecover answers, on every input."""
 
-import sys
 from typing import Final
 
 from coincurve import PublicKey
 
 from l1_bridge.hashing import keccak
+from l1_bridge.recursion import recursion_limit_kept
 from prover.stf.containers import NOBODY
 
-# py-ecc raises the interpreter's recursion limit for its pairings. Nothing here recurses, and a process that parses
-# what strangers send must run into that limit before it runs out of stack.
-_recursion_limit = sys.getrecursionlimit()
-from py_ecc.secp256k1.secp256k1 import ecdsa_raw_recover  # noqa: E402
-
-sys.setrecursionlimit(_recursion_limit)
+with recursion_limit_kept():
+    from py_ecc.secp256k1.secp256k1 import ecdsa_raw_recover
 
 ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from l1_bridge.recursion import recursion_limit_kept
 from prover import operations
 from sequencer.wallet_errors import KeystoreExists, KeystoreMissing, WalletError, WrongPassword
 from sequencer.wallet_units import checksum_address
@@ -45,7 +46,8 @@ def keystore_path(directory: Path, keystore: str) -> Path:
 
 def create_keystore(path: Path, password: str, scrypt_n: int = SCRYPT_STANDARD) -> Key:
     """A new random key in a new file of mode 0600; KeystoreExists rather than overwrite anything."""
-    from eth_account import Account
+    with recursion_limit_kept():
+        from eth_account import Account
 
     if os.path.lexists(path):
         raise KeystoreExists(f"{path} exists already; a keystore is never overwritten: choose another name")
@@ -80,7 +82,8 @@ def keystore_address(path: Path) -> bytes:
 
 def open_keystore(path: Path, password: str) -> Key:
     """The key in a keystore; takes a second of CPU. WrongPassword or KeystoreMissing where there is none to have."""
-    from eth_account import Account
+    with recursion_limit_kept():
+        from eth_account import Account
 
     content = _read(path)
     try:
