@@ -33,7 +33,7 @@ def fill(risk: containers.Risk, fresh: bool, market: containers.Market, posting_
     @param risk Prices, funding indices and fractions of all markets.
     @param fresh Whether the oracle price is young enough.
     @param market The market of both orders.
-    @param posting_fee Flat fee of a fill, paid by the taker.
+    @param posting_fee Flat fee of an order, paid by the taker at its first fill.
     @param maker The resting order.
     @param taker The incoming order.
     @param maker_account The maker's account.

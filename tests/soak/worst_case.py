@@ -22,7 +22,7 @@ from tests.vectors.law_table import NAMES
 GAS_LIMIT: Final = 10_000_000
 CALLDATA_LIMIT: Final = 100_000
 # What prove_fraud takes beside the referee, with a body and a witness of the largest size.
-BRIDGE_GAS: Final = 260_000
+BRIDGE_GAS: Final = 340_000
 PRICE: Final = 600_000
 # Sixteen positions that all funding is pending on.
 PENDING: Final = 10**9 + 7
