@@ -11,7 +11,7 @@ import structlog
 import trio
 
 from l1_bridge import batch
-from l1_bridge.l1_client import Applied, Follower, L1Client, L1Unavailable, Reverted, development_key
+from l1_bridge.l1_client import Applied, Follower, L1Client, L1Rejected, L1Unavailable, Reverted, development_key
 from prover.deployment import Deployment, deploy
 from prover.stf import constants, encoding
 from sequencer.mirror import Mirror
@@ -228,3 +228,50 @@ async def test_a_batch_that_a_reorganisation_dropped_is_posted_again() -> None:
         commitment = batch.Commitment.decode(here.world.sealed[-1].commitment)
         assert here.mirror.posted_state().tree.root == commitment.tree_root
         assert await here.posted() == [(chunk.body, chunk.post_root) for chunk in here.world.sealed]
+
+
+async def test_a_node_ahead_of_its_l1_posts_what_l1_has_reached_and_pays_for_nothing_else() -> None:
+    async with site() as here:
+        here.seal(1)
+        # Half a minute ahead of L1: what is sealed now lies in L1's future.
+        here.world.now = wall_clock_ms() + 30_000
+        here.seal(2)
+        nonce = await here.client.nonce(OPERATOR.address)
+        assert await here.poster.post_once()
+        await here.follow()
+        assert here.mirror.posted_chunks == 1
+        for _ in range(3):
+            assert not await here.poster.post_once()
+        assert await here.client.nonce(OPERATOR.address) == nonce + 1
+        await here.client.call("evm_increaseTime", [60])
+        await here.client.call("evm_mine")
+        assert await here.poster.post_once()
+        await here.follow()
+        assert here.mirror.posted_chunks == 3
+
+
+async def test_a_refusal_is_known_before_it_is_paid() -> None:
+    async with site() as here:
+        here.seal(1)
+        # Another key gives the seat up and takes it: this one is refused for good.
+        await here.client.send(
+            OPERATOR,
+            here.deployment.bridge,
+            batch.encode_call("resign", int(wall_clock_ms() / 1_000)),
+            gas=300_000,
+        )
+        await here.client.call("evm_increaseTime", [2])
+        await here.client.call("evm_mine")
+        successor = Poster(here.client, development_key(1), here.deployment, here.world.engine)
+        await successor.take_seat("http://127.0.0.1:2")
+        nonce = await here.client.nonce(OPERATOR.address)
+        with pytest.raises(L1Rejected, match="NOT_SEAT_HOLDER"):
+            await here.poster.post_once()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(here.poster.run)
+            with trio.fail_after(10):
+                while not here.poster.trouble:
+                    await trio.sleep(0.01)
+            nursery.cancel_scope.cancel()
+        assert here.poster.trouble == "NOT_SEAT_HOLDER"
+        assert await here.client.nonce(OPERATOR.address) == nonce
