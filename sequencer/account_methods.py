@@ -7,7 +7,7 @@ import msgspec
 
 from prover.stf import constants, containers
 from sequencer.account_explain import contribution, explain
-from sequencer.account_preview import Preview, preview_order, preview_request
+from sequencer.account_preview import preview_order, preview_request
 from sequencer.account_view import BASIS_POINTS, HIGHEST_RISE_BP
 from sequencer.api.errors import INVALID_PARAMS, CallError
 from sequencer.api.jsonrpc import Call, Registry
@@ -94,17 +94,19 @@ class AccountMethods:
         drafted = self._submitting.draft(params.operation)
         message = drafted.message
         self._words.require_account(message.account)
+        other = 0
         if isinstance(message, containers.Order):
             seen = preview_order(self._engine, sized(message), self._now_ms())
         elif drafted.tag in (constants.TRANSFER, constants.WITHDRAW):
+            other = message.other
             seen = preview_request(self._engine, drafted.tag, sized_request(message), self._now_ms())
         else:
             raise CallError(INVALID_PARAMS, "An order, a transfer or a withdrawal can be previewed.")
-        return {**self._preview(seen), "operation": drafted.operation, "finality": "preview"}
-
-    def _preview(self, seen: Preview) -> Json:
         told: Json = self._words.plain(seen)
-        return told
+        for name in ("before", "after", "if_filled", "other_before", "other_after"):
+            if told[name] is not None:
+                told[name]["account"] = other if name.startswith("other") else message.account
+        return {**told, "operation": drafted.operation, "finality": "preview"}
 
     async def explain(self, params: ExplanationOf, call: Call) -> Json:
         """catenary_explain. Numbers are decimal strings: they are for recomputing."""

@@ -84,6 +84,18 @@ class PositionView(msgspec.Struct, frozen=True):
     value_micros: int = 0
     pending_funding_micros: int = 0
     unrealised_micros: int = 0
+    price_ticks: int = 0
+    initial_micros: int = 0
+    maintenance_micros: int = 0
+    liquidation_price_ticks: int | None = None
+
+
+class BuyingPower(msgspec.Struct, frozen=True):
+    """What could be bought and sold now in one market, at the oracle price."""
+
+    market: int | str
+    buy_lots: int
+    sell_lots: int
 
 
 class SlotHint(msgspec.Struct, frozen=True):
@@ -123,6 +135,13 @@ class AccountView(msgspec.Struct, frozen=True):
     slots_hint: SlotHint | None = None
     open_orders: list[OpenOrder] = []
     finality: str = "sequenced"
+    margin_usage_ppm: int | None = None
+    margin_ratio_ppm: int | None = None
+    leverage_ppm: int | None = None
+    fall_bp: int | None = None
+    rise_bp: int | None = None
+    margin_call_percent: int = 0
+    buying_power: list[BuyingPower] = []
 
 
 class Fill(msgspec.Struct, frozen=True):
@@ -141,6 +160,90 @@ class OrderResult(msgspec.Struct, frozen=True):
     fills: list[Fill] = []
     order_id: str = ""
     reason: str = ""
+
+
+class Preview(msgspec.Struct, frozen=True):
+    """catenary_preview: an account before and after what was not sent; `code` and `refusal` are the law's."""
+
+    code: int
+    refusal: str
+    status: str
+    filled_lots: int
+    remaining_lots: int
+    fees_micros: int
+    before: AccountView
+    after: AccountView
+    fills: list[Fill] = []
+    if_filled: AccountView | None = None
+    other_before: AccountView | None = None
+    other_after: AccountView | None = None
+
+
+class Explained(msgspec.Struct, frozen=True):
+    """One number of an account: value = formula over inputs."""
+
+    name: str
+    value: int | None
+    unit: str
+    formula: str
+    inputs: dict[str, int | list[int]]
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """catenary_explain."""
+
+    account: int
+    numbers: list[Explained]
+
+
+class Leg(msgspec.Struct, frozen=True):
+    """What one position adds to the pool and takes from it."""
+
+    market: int | str
+    size_lots: int
+    to_equity_micros: int
+    maintenance_micros: int
+    to_free_micros: int
+    to_room_micros: int
+    share_ppm: int | None
+    margin_ratio_without_ppm: int | None
+
+
+class Reduced(msgspec.Struct, frozen=True):
+    """A position that a shock would have reduced by this many lots at least."""
+
+    market: int | str
+    lots: int
+    lost_micros: int
+
+
+class Shocked(msgspec.Struct, frozen=True):
+    """An account after a shock."""
+
+    shock_bp: int
+    market: int | str | None
+    equity_micros: int
+    margin_ratio_ppm: int | None
+    liquidated: list[Reduced]
+    deficit_micros: int
+
+
+class Saved(msgspec.Struct, frozen=True):
+    """Collateral needed together, and by the same positions in accounts of their own."""
+
+    together_micros: int
+    isolated_micros: int
+    saved_micros: int
+
+
+class Contribution(msgspec.Struct, frozen=True):
+    """catenary_contribution."""
+
+    account: int
+    equity_micros: int
+    legs: list[Leg]
+    saved: Saved
+    shocked: Shocked
 
 
 class RequestResult(msgspec.Struct, frozen=True):
@@ -324,6 +427,20 @@ class NodeClient:
     async def typed_data(self, operation: Fields) -> TypedData:
         """What the node says is to be signed; never sign it without building it yourself."""
         return await self._typed(TypedData, "catenary_typedData", operation=operation)
+
+    async def preview(self, operation: Fields) -> Preview:
+        """What an order, transfer or withdrawal would come to; nothing is sent."""
+        return await self._typed(Preview, "catenary_preview", operation=operation)
+
+    async def explain(self, account: int) -> Explanation:
+        """Every number of an account with its formula and inputs."""
+        return await self._typed(Explanation, "catenary_explain", account=account)
+
+    async def contribution(self, account: int, shock_bp: int, market: int | None) -> Contribution:
+        """What each position does to the pool, and what a shock of all markets or of one would liquidate."""
+        return await self._typed(
+            Contribution, "catenary_contribution", account=account, shock_bp=shock_bp, market=market
+        )
 
     async def order(self, order: Fields, signature: bytes) -> OrderResult:
         """Submit one signed order."""

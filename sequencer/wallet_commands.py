@@ -12,32 +12,24 @@ import trio
 from prover.stf import constants
 from sequencer.api_client import AccountView, RequestResult, wire
 from sequencer.wallet import Wallet
-from sequencer.wallet_drafts import SIDES, TIMES_IN_FORCE, Draft, OrderTerms, compare_with_node
+from sequencer.wallet_drafts import Draft, compare_with_node
 from sequencer.wallet_errors import BadInput, L1Unreachable, NodeUnreachable, NotYet
+from sequencer.wallet_insight import contribution, explain, preview
 from sequencer.wallet_keys import SCRYPT_LIGHT, SCRYPT_STANDARD, create_keystore, keystore_address
+from sequencer.wallet_options import account_option, dry_run_option, market_grid, order_options, order_terms
 from sequencer.wallet_record import SignedRecord, exposure
-from sequencer.wallet_session import Report, Settings, command, run_action, show, variable, warn
-from sequencer.wallet_trust import ListedMarket, ProvenAccount
+from sequencer.wallet_session import Report, Settings, command, run_action, show, warn
+from sequencer.wallet_trust import ProvenAccount
 from sequencer.wallet_units import (
     checksum_address,
     milliseconds,
     money_text,
     parse_address,
-    parse_duration,
     parse_money,
-    parse_units,
     units_text,
 )
 
 _PROOF_EVERY_SECONDS: Final = 10.0
-
-
-_account_option = click.option(
-    "--account", type=int, envvar=variable("ACCOUNT"), help="Account index; needed if you own several."
-)
-_dry_run_option = click.option(
-    "--dry-run", is_flag=True, help="Show what would be signed, compare it with the node's typed data, sign nothing."
-)
 
 
 @click.group()
@@ -48,6 +40,11 @@ def wallet() -> None:
     wrong L1, 10 no node, 14 rejected, 15 refused by L1, 16 too little money, 17 wrong password, 18 no keystore, 19 it
     exists already, 20 not yet, 21 a proof contradicts L1.
     """
+
+
+wallet.add_command(preview)
+wallet.add_command(explain)
+wallet.add_command(contribution)
 
 
 @wallet.command()
@@ -117,27 +114,16 @@ def deposit(settings: Settings, amount: str, timeout: float, account: int | None
 
 
 @wallet.command()
-@click.option("--market", required=True, help="Name or index, such as BTC.")
-@click.option("--side", required=True, type=click.Choice(sorted(SIDES)))
-@click.option("--size", required=True, help="In units of the market, such as 0.25.")
-@click.option("--price", required=True, help="Limit in dollars, such as 60000.5.")
-@click.option("--time-in-force", type=click.Choice(sorted(TIMES_IN_FORCE)), default="gtt", show_default=True)
-@click.option("--post-only", is_flag=True, help="Never take: refused if it would.")
-@click.option("--reduce-only", is_flag=True, help="Only shrink a position.")
-@click.option("--trigger-above", help="Wait until the oracle price is at or above this.")
-@click.option("--trigger-below", help="Wait until the oracle price is at or below this.")
-@click.option("--expires", help="Lifetime such as 30s, 10m or 24h; the longest by default.")
-@click.option("--max-fee-ppm", type=click.IntRange(0, 65_535), help="Fee limit; what L1 lists by default.")
-@click.option("--slot", type=click.IntRange(1, 255), help="Order slot; the lowest free one by default.")
-@_account_option
-@_dry_run_option
+@order_options
+@account_option
+@dry_run_option
 @command
 def order(settings: Settings, account: int | None, dry_run: bool, **given: Any) -> None:
     """Sign an order and submit it."""
 
     async def action(wallet: Wallet) -> Report:
         market = (await wallet.venue()).market(given["market"])
-        terms = _terms(market, given)
+        terms = order_terms(market, given)
         index = await wallet.own_account(account)
         if dry_run:
             return await _drafted(wallet, await wallet.draft_order(terms, index))
@@ -169,35 +155,6 @@ def order(settings: Settings, account: int | None, dry_run: bool, **given: Any) 
         return Report(fields, shown)
 
     run_action(settings, action, signing=not dry_run)
-
-
-def _terms(market: ListedMarket, given: dict[str, Any]) -> OrderTerms:
-    """Lots and ticks of the decimals; BadInput with the grid's step where one is off it."""
-
-    def ticks(text: str, what: str) -> int:
-        return parse_units(text.removeprefix("$"), market.price_decimals, what, "dollars")
-
-    if given["trigger_above"] is not None and given["trigger_below"] is not None:
-        raise BadInput("an order has one trigger: --trigger-above or --trigger-below")
-    trigger, trigger_price = constants.NO_TRIGGER, 0
-    if given["trigger_above"] is not None:
-        trigger, trigger_price = constants.TRIGGER_AT_OR_ABOVE, ticks(given["trigger_above"], "trigger price")
-    elif given["trigger_below"] is not None:
-        trigger, trigger_price = constants.TRIGGER_AT_OR_BELOW, ticks(given["trigger_below"], "trigger price")
-    return OrderTerms(
-        market=market.index,
-        side=SIDES[given["side"]],
-        size=parse_units(given["size"], market.size_decimals, "size", market.name),
-        limit_price=ticks(given["price"], "price"),
-        time_in_force=TIMES_IN_FORCE[given["time_in_force"]],
-        post_only=given["post_only"],
-        reduce_only=given["reduce_only"],
-        trigger=trigger,
-        trigger_price=trigger_price,
-        lifetime_ms=None if given["expires"] is None else parse_duration(given["expires"]),
-        max_fee_ppm=given["max_fee_ppm"],
-        slot=given["slot"],
-    )
 
 
 async def _drafted(wallet: Wallet, drafted: Draft) -> Report:
@@ -242,8 +199,8 @@ def _request(
 @wallet.command()
 @click.option("--slot", type=click.IntRange(1, 255), help="The order's slot.")
 @click.option("--all", "every", is_flag=True, help="All orders of the account, seen or unseen.")
-@_account_option
-@_dry_run_option
+@account_option
+@dry_run_option
 @command
 def cancel(settings: Settings, slot: int | None, every: bool, account: int | None, dry_run: bool) -> None:
     """Cancel the order in a slot, or all orders signed so far."""
@@ -256,8 +213,8 @@ def cancel(settings: Settings, slot: int | None, every: bool, account: int | Non
 @wallet.command()
 @click.option("--amount", required=True, help="Dollars.")
 @click.option("--recipient", help="Who may have the money on L1; your own address by default.")
-@_account_option
-@_dry_run_option
+@account_option
+@dry_run_option
 @command
 def withdraw(settings: Settings, amount: str, recipient: str | None, account: int | None, dry_run: bool) -> None:
     """Take dollars out of an account, to be claimed on L1 once final."""
@@ -273,8 +230,8 @@ def withdraw(settings: Settings, amount: str, recipient: str | None, account: in
 @wallet.command()
 @click.option("--amount", required=True, help="Dollars.")
 @click.option("--to-account", type=int, required=True, help="Another account of the same owner.")
-@_account_option
-@_dry_run_option
+@account_option
+@dry_run_option
 @command
 def transfer(settings: Settings, amount: str, to_account: int, account: int | None, dry_run: bool) -> None:
     """Move dollars between two accounts of your own."""
@@ -330,7 +287,7 @@ def orders(settings: Settings) -> None:
 
 
 @wallet.command()
-@_account_option
+@account_option
 @command
 def positions(settings: Settings, account: int | None) -> None:
     """Show an account: what the node says now, and what L1 proves."""
@@ -338,7 +295,7 @@ def positions(settings: Settings, account: int | None) -> None:
     async def action(wallet: Wallet) -> Report:
         from sequencer.wallet_views import account_fields, account_table, posted_text
 
-        grid = await _grid(wallet)
+        grid = await market_grid(wallet)
         owned = await wallet.node.accounts(wallet.address) if account is None else [account]
         if not owned:
             await wallet.own_account(None)
@@ -353,17 +310,6 @@ def positions(settings: Settings, account: int | None) -> None:
     run_action(settings, action, signing=False)
 
 
-async def _grid(wallet: Wallet) -> Any:
-    """What lots and ticks mean: from L1; from the node with a warning where L1 cannot be asked."""
-    from sequencer.wallet_views import Grid, listed
-
-    try:
-        return Grid(list((await wallet.venue()).markets))
-    except L1Unreachable as error:
-        warn(f"nothing here is checked against L1: {error}")
-        return Grid(listed(await wallet.node.markets()))
-
-
 async def _proof(wallet: Wallet, account: int, tell: bool) -> ProvenAccount | None:
     """The posted account; None where there is no proof yet. A proof that contradicts L1 is an error."""
     try:
@@ -375,7 +321,7 @@ async def _proof(wallet: Wallet, account: int, tell: bool) -> ProvenAccount | No
 
 
 @wallet.command()
-@_account_option
+@account_option
 @click.option("--updates", type=click.IntRange(0), default=0, help="Stop after so many; 0 for never.")
 @command
 def watch(settings: Settings, account: int | None, updates: int) -> None:
@@ -388,7 +334,7 @@ def watch(settings: Settings, account: int | None, updates: int) -> None:
 
         from sequencer.wallet_views import account_fields, account_table, posted_text, prices_table, status_text
 
-        grid = await _grid(wallet)
+        grid = await market_grid(wallet)
         index = await wallet.own_account(account)
         proven = await _proof(wallet, index, tell=False)
         asked_at = trio.current_time()

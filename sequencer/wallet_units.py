@@ -57,6 +57,25 @@ def money_text(micros: int) -> str:
     return f"{'-' if micros < 0 else ''}${whole:,}.{cents}"
 
 
+def percent_text(ppm: int | None) -> str:
+    """A fraction in percent, hundredths rounded up; no number where there is no equity to compare with."""
+    return "no equity" if ppm is None else f"{_hundredths(-(-ppm // 100))}%"
+
+
+def times_text(ppm: int | None) -> str:
+    """A fraction as a multiple, hundredths rounded up."""
+    return "no equity" if ppm is None else f"{_hundredths(-(-ppm // 10_000))}x"
+
+
+def move_text(basis_points: int | None, direction: int) -> str:
+    """A move of all prices in percent, up (1) or down (-1)."""
+    return "never" if basis_points is None else f"{'-' if direction < 0 else '+'}{_hundredths(basis_points)}%"
+
+
+def _hundredths(value: int) -> str:
+    return f"{value // 100}.{value % 100:02}"
+
+
 def checksum_address(address: bytes) -> str:
     """EIP-55: 0x and forty hexadecimal digits whose case carries a checksum."""
     plain = address.hex()

@@ -7,10 +7,11 @@ from rich.table import Table
 from rich.text import Text
 
 from prover.stf import containers, encoding
-from sequencer.api_client import AccountView, MarketView, OpenOrder, Status
+from sequencer.api_client import AccountView, MarketView, OpenOrder, PositionView, Preview, Status
+from sequencer.wallet_errors import BadInput
 from sequencer.wallet_record import Exposure, Signed
 from sequencer.wallet_trust import ListedMarket, ProvenAccount
-from sequencer.wallet_units import money_text, units_text
+from sequencer.wallet_units import money_text, move_text, percent_text, times_text, units_text
 
 SEQUENCED = "sequenced (the node's word)"
 
@@ -20,6 +21,14 @@ class Grid:
 
     def __init__(self, markets: list[ListedMarket]) -> None:
         self._markets = {key: market for market in markets for key in (market.index, market.name, str(market.index))}
+
+    def listed(self, name: str) -> ListedMarket:
+        """A market by its name, in any case, or by its index; BadInput where there is none."""
+        for market in self._markets.values():
+            if name.upper() in (market.name.upper(), str(market.index)):
+                return market
+        names = ", ".join(dict.fromkeys(market.name for market in self._markets.values()))
+        raise BadInput(f"there is no market {name}; there are {names}")
 
     def name(self, market: int | str) -> str:
         """The market's name, or what the node called it."""
@@ -45,13 +54,6 @@ def listed(markets: list[MarketView]) -> list[ListedMarket]:
     ]
 
 
-def margin_usage(view: AccountView) -> str:
-    """Initial requirement over equity, in percent."""
-    if view.equity_micros <= 0:
-        return "-" if view.initial_micros == 0 else "over 100%"
-    return f"{100 * view.initial_micros / view.equity_micros:.1f}%"
-
-
 def account_fields(view: AccountView, proven: ProvenAccount | None, grid: Grid) -> dict[str, Any]:
     """The account for programs: exact integers as decimal strings, decimals beside them."""
     return {
@@ -63,6 +65,20 @@ def account_fields(view: AccountView, proven: ProvenAccount | None, grid: Grid) 
         "maintenance_micros": str(view.maintenance_micros),
         "free_collateral_micros": str(view.free_collateral_micros),
         "withdrawable_micros": str(view.withdrawable_micros),
+        "margin_usage_ppm": view.margin_usage_ppm,
+        "margin_ratio_ppm": view.margin_ratio_ppm,
+        "leverage_ppm": view.leverage_ppm,
+        "fall_bp": view.fall_bp,
+        "rise_bp": view.rise_bp,
+        "margin_call_percent": view.margin_call_percent,
+        "buying_power": [
+            {
+                "market": grid.name(power.market),
+                "buy": grid.size(power.market, power.buy_lots),
+                "sell": grid.size(power.market, power.sell_lots),
+            }
+            for power in view.buying_power
+        ],
         "positions": [
             {
                 "market": grid.name(position.market),
@@ -71,6 +87,9 @@ def account_fields(view: AccountView, proven: ProvenAccount | None, grid: Grid) 
                 "value_micros": str(position.value_micros),
                 "unrealised_micros": str(position.unrealised_micros),
                 "pending_funding_micros": str(position.pending_funding_micros),
+                "initial_micros": str(position.initial_micros),
+                "maintenance_micros": str(position.maintenance_micros),
+                "liquidation_price": _liquidation_price(position, grid),
             }
             for position in view.positions
         ],
@@ -113,21 +132,41 @@ def side_text(side: int | str) -> str:
     return {0: "buy", 1: "sell"}.get(side, str(side)) if isinstance(side, int) else side
 
 
-def account_table(view: AccountView, grid: Grid) -> RenderableType:
-    """Pool, positions and open orders of an account, by the node's word."""
-    pool = Table(title=f"account {view.account}, {SEQUENCED}", title_justify="left", show_header=False)
-    for label, value in (
+def _liquidation_price(position: PositionView, grid: Grid) -> str | None:
+    ticks = position.liquidation_price_ticks
+    return None if ticks is None else grid.price(position.market, ticks)
+
+
+def _pool_rows(view: AccountView) -> list[tuple[str, str]]:
+    """The pool's numbers, the first to look at first."""
+    call = f"  MARGIN CALL at {view.margin_call_percent}%" if view.margin_call_percent else ""
+    moves = f"{move_text(view.fall_bp, -1)} or {move_text(view.rise_bp, 1)}"
+    return [
         ("equity", money_text(view.equity_micros)),
+        ("margin ratio", percent_text(view.margin_ratio_ppm) + call),
+        ("liquidated if all move", moves if view.positions else "-"),
+        ("account leverage", times_text(view.leverage_ppm)),
+        ("margin usage", percent_text(view.margin_usage_ppm)),
         ("collateral", money_text(view.collateral_micros)),
-        ("initial requirement", f"{money_text(view.initial_micros)}  (usage {margin_usage(view)})"),
+        ("initial requirement", money_text(view.initial_micros)),
         ("maintenance requirement", money_text(view.maintenance_micros)),
         ("free collateral", money_text(view.free_collateral_micros)),
         ("withdrawable", money_text(view.withdrawable_micros)),
-    ):
-        pool.add_row(label, Text(value, justify="right"))
+    ]
+
+
+def account_table(view: AccountView, grid: Grid) -> RenderableType:
+    """Pool, positions, buying power and open orders of an account, by the node's word."""
+    pool = Table(title=f"account {view.account}, {SEQUENCED}", title_justify="left", show_header=False)
+    for label, value in _pool_rows(view):
+        is_called = label == "margin ratio" and view.margin_call_percent
+        pool.add_row(label, Text(value, justify="right", style="bold red" if is_called else ""))
     parts: list[RenderableType] = [pool]
     if view.positions:
-        table = Table("market", "size", "value", "unrealised", "funding due", title="positions", title_justify="left")
+        table = Table(
+            "market", "size", "value", "unrealised", "funding due", "needs to stay", "liquidation price",
+            title="positions (a liquidation price holds while other prices stand still)", title_justify="left",
+        )  # fmt: skip
         for position in view.positions:
             table.add_row(
                 grid.name(position.market),
@@ -137,6 +176,17 @@ def account_table(view: AccountView, grid: Grid) -> RenderableType:
                     money_text(position.unrealised_micros), style="green" if position.unrealised_micros >= 0 else "red"
                 ),
                 money_text(position.pending_funding_micros),
+                money_text(position.maintenance_micros),
+                _liquidation_price(position, grid) or "none",
+            )
+        parts.append(table)
+    if view.buying_power:
+        table = Table("market", "could buy", "could sell", title="buying power", title_justify="left")
+        for power in view.buying_power:
+            table.add_row(
+                grid.name(power.market),
+                grid.size(power.market, power.buy_lots),
+                grid.size(power.market, power.sell_lots),
             )
         parts.append(table)
     if view.open_orders:
@@ -145,6 +195,24 @@ def account_table(view: AccountView, grid: Grid) -> RenderableType:
             table.add_row(*(str(value) for value in _order_fields(order, grid).values()))
         parts.append(table)
     return Group(*parts)
+
+
+def change_table(seen: Preview, grid: Grid) -> Table:
+    """An account before, after, and once the rest is filled."""
+    states = [("before", seen.before), ("after", seen.after)]
+    if seen.if_filled is not None:
+        states.append(("if filled", seen.if_filled))
+    table = Table("", *(name for name, _ in states))
+    for rows in zip(*(_pool_rows(view) for _, view in states), strict=True):
+        table.add_row(rows[0][0], *(value for _, value in rows))
+    markets = dict.fromkeys(position.market for _, view in states for position in view.positions)
+    for market in markets:
+        held = [next((p for p in view.positions if p.market == market), None) for _, view in states]
+        name = grid.name(market)
+        table.add_row(f"{name} size", *("0" if p is None else grid.size(market, p.size_lots) for p in held))
+        prices = ("-" if p is None else _liquidation_price(p, grid) or "none" for p in held)
+        table.add_row(f"{name} liquidation price", *prices)
+    return table
 
 
 def posted_text(proven: ProvenAccount, grid: Grid) -> str:

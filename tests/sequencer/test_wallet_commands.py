@@ -93,6 +93,64 @@ def test_the_life_of_an_order(trader: Shell, other: Shell) -> None:
     assert statuses[second["digest"]] == "cancelled"
 
 
+def test_a_preview_is_what_then_happens_and_every_number_is_explained(trader: Shell, other: Shell) -> None:
+    fair = oracle_price(trader)
+    trader.json("order", "--market", "BTC", "--side", "buy", "--size", "0.02", "--price", fair, "--slot", "90")
+    sell = ("order", "--market", "BTC", "--side", "sell", "--size", "0.03", "--price", fair)
+    signatures = len(other.json("orders")["signatures"])
+    seen = other.json("preview", *sell, password="wrong")
+    assert (seen["status"], seen["code"], seen["refusal"]) == ("partially_filled", 0, "")
+    assert len(other.json("orders")["signatures"]) == signatures
+    assert own_account(other)["positions"] == seen["before"]["positions"]
+    other.json(*sell, "--slot", "91")
+    after = own_account(other)
+    assert [(leg["market"], leg["size"]) for leg in after["positions"]] == [
+        (leg["market"], leg["size"]) for leg in seen["after"]["positions"]
+    ]
+    assert after["positions"][0]["liquidation_price"] is not None
+    assert {power["market"] for power in after["buying_power"]} == {"BTC", "ETH", "SOL"}
+    other.json("cancel", "--all")
+
+    explained = {number["name"]: number for number in other.json("explain")["numbers"]}
+    assert explained["equity"]["formula"] == "collateral + sum(unrealised)"
+    equity = int(explained["equity"]["inputs"]["collateral"]) + sum(
+        map(int, explained["equity"]["inputs"]["unrealised"])
+    )
+    assert int(explained["equity"]["value"]) == equity
+    only = other.json("explain", "--only", "btc.")["numbers"]
+    assert {number["name"].partition(".")[0] for number in only} == {"BTC"}
+    line, _ = other.fails(2, "explain", "--only", "nothing")
+    assert "margin_ratio" in line
+
+    shown = other.run("contribution", "--shock", "25.5", "--market", "btc")
+    assert shown.exit_code == 0, shown.stderr
+    assert "the price of BTC +25.50%" in shown.stdout
+    found = other.json("contribution", "--shock", "-99")
+    assert [leg["market"] for leg in found["legs"]] == ["BTC"]
+    assert found["shock_bp"] == -9_900
+    line, _ = other.fails(2, "contribution", "--shock", "-100")
+    assert "by more than -100%" in line
+
+
+def test_previews_of_money_and_of_what_is_refused(trader: Shell, other: Shell) -> None:
+    account = trader.environment["CATENARY_WALLET_ACCOUNT"] or ""
+    taken = trader.json("preview", "withdraw", "--amount", "10")
+    assert taken["status"] == "applied"
+    assert int(taken["before"]["equity_micros"]) - int(taken["after"]["equity_micros"]) == 10 * DOLLAR
+    refused = trader.json("preview", "withdraw", "--amount", "9999999")
+    assert (refused["status"], refused["refusal"], refused["code"]) == ("refused", "COLLATERAL", 31)
+    foreign = other.json("preview", "transfer", "--amount", "1", "--to-account", account)
+    assert foreign["refusal"] == "NOT_OWNER"
+    assert foreign["other_before"] == foreign["other_after"]
+    shown = trader.run("preview", "order", "--market", "ETH", "--side", "buy", "--size", "0.1", "--price", "2000")
+    assert "would be resting" in shown.stdout
+    assert "if filled" in shown.stdout
+    line, _ = trader.fails(2, "preview", "order", "--market", "DOGE", "--side", "buy", "--size", "1", "--price", "1")
+    assert "there are BTC, ETH, SOL" in line
+    line, _ = trader.fails(2, "preview", "transfer", "--amount", "1", "--to-account", "3")
+    assert "no trader's account" in line
+
+
 def test_cancel_all_reaches_every_order(other: Shell) -> None:
     low = oracle_price(other, 970)
     for _ in range(2):

@@ -1,0 +1,288 @@
+"""`catenary wallet preview | explain | contribution`: an account looked through; nothing signed, the node's word."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from prover.stf import constants
+from sequencer.api_client import Contribution, Explained, Preview, wire
+from sequencer.wallet import Wallet
+from sequencer.wallet_drafts import OrderTerms
+from sequencer.wallet_errors import BadInput
+from sequencer.wallet_options import account_option, market_grid, order_options, order_terms
+from sequencer.wallet_session import Report, Settings, command, run_action
+from sequencer.wallet_units import (
+    milliseconds,
+    money_text,
+    move_text,
+    parse_address,
+    parse_money,
+    percent_text,
+)
+
+if TYPE_CHECKING:
+    from sequencer.wallet_views import Grid
+
+_WORD = "the node's word, nothing was signed or sent"
+
+
+@click.group()
+def preview() -> None:
+    """Show an account before and after an order, transfer or withdrawal that is not sent."""
+
+
+@preview.command("order")
+@order_options
+@account_option
+@command
+def preview_order(settings: Settings, account: int | None, **given: Any) -> None:
+    """What an order would fill now, and what the account would be."""
+
+    def operation(grid: "Grid", index: int, wallet: Wallet) -> dict[str, Any]:
+        return _order_fields(order_terms(grid.listed(given["market"]), given), index)
+
+    _preview(settings, account, operation)
+
+
+@preview.command("withdraw")
+@click.option("--amount", required=True, help="Dollars.")
+@click.option("--recipient", help="Your own address by default.")
+@account_option
+@command
+def preview_withdraw(settings: Settings, amount: str, recipient: str | None, account: int | None) -> None:
+    """What a withdrawal would leave."""
+    micros = parse_money(amount)
+    to = None if recipient is None else parse_address(recipient)
+
+    def operation(grid: "Grid", index: int, wallet: Wallet) -> dict[str, Any]:
+        return {"kind": "withdraw", "account": index, "amount_micros": micros, "recipient": to or wallet.address}
+
+    _preview(settings, account, operation)
+
+
+@preview.command("transfer")
+@click.option("--amount", required=True, help="Dollars.")
+@click.option("--to-account", type=int, required=True, help="Another account of the same owner.")
+@account_option
+@command
+def preview_transfer(settings: Settings, amount: str, to_account: int, account: int | None) -> None:
+    """What a transfer would leave here and make there."""
+    micros = parse_money(amount)
+    if not constants.RESERVED_ACCOUNTS <= to_account < constants.NEW_ACCOUNT:
+        raise BadInput(f"{to_account} is no trader's account")
+
+    def operation(grid: "Grid", index: int, wallet: Wallet) -> dict[str, Any]:
+        return {"kind": "transfer", "account": index, "amount_micros": micros, "to_account": to_account}
+
+    _preview(settings, account, operation)
+
+
+def _order_fields(terms: OrderTerms, account: int) -> dict[str, Any]:
+    """The signed fields that the terms decide; the node fills in slot and times."""
+    fields: dict[str, Any] = {
+        "kind": "order",
+        "account": account,
+        "market": terms.market,
+        "side": terms.side,
+        "size_lots": terms.size,
+        "limit_price_ticks": terms.limit_price,
+        "time_in_force": terms.time_in_force,
+        "post_only": terms.post_only,
+        "reduce_only": terms.reduce_only,
+        "trigger": terms.trigger,
+        "trigger_price_ticks": terms.trigger_price,
+    }
+    if terms.slot is not None:
+        fields["slot"] = terms.slot
+    if terms.max_fee_ppm is not None:
+        fields["max_fee_ppm"] = terms.max_fee_ppm
+    if terms.lifetime_ms is not None:
+        now = milliseconds()
+        fields |= {"created_at_ms": now, "expires_at_ms": now + terms.lifetime_ms}
+    return fields
+
+
+def _preview(
+    settings: Settings, account: int | None, operation: Callable[["Grid", int, Wallet], dict[str, Any]]
+) -> None:
+    async def action(wallet: Wallet) -> Report:
+        from sequencer.wallet_views import account_fields, change_table
+
+        grid = await market_grid(wallet)
+        index = await wallet.own_account(account)
+        seen = await wallet.node.preview(operation(grid, index, wallet))
+        states = {
+            name: None if view is None else account_fields(view, None, grid)
+            for name in ("before", "after", "if_filled", "other_before", "other_after")
+            for view in [getattr(seen, name)]
+        }
+        fields = {
+            "account": index,
+            "code": seen.code,
+            "refusal": seen.refusal,
+            "status": seen.status,
+            "filled_lots": str(seen.filled_lots),
+            "remaining_lots": str(seen.remaining_lots),
+            "fees_micros": str(seen.fees_micros),
+            "fills": [{"price_ticks": fill.price_ticks, "size_lots": str(fill.size_lots)} for fill in seen.fills],
+            **states,
+        }
+        shown: list[Any] = [_preview_text(seen), change_table(seen, grid)]
+        if seen.other_before is not None and seen.other_after is not None:
+            equity = f"{money_text(seen.other_before.equity_micros)} -> {money_text(seen.other_after.equity_micros)}"
+            shown.append(f"account {seen.other_after.account}: equity {equity}")
+        return Report(fields, shown)
+
+    run_action(settings, action, signing=False)
+
+
+def _preview_text(seen: Preview) -> str:
+    why = f" ({seen.refusal})" if seen.refusal else ""
+    fees = f", fees {money_text(seen.fees_micros)}" if seen.fills else ""
+    fills = f", {len(seen.fills)} fill{'s' if len(seen.fills) > 1 else ''}" if seen.fills else ""
+    return f"would be {seen.status}{why}{fills}{fees}: {_WORD}"
+
+
+@click.command()
+@account_option
+@click.option("--only", help="Only numbers whose name contains this, such as BTC or margin_ratio.")
+@command
+def explain(settings: Settings, account: int | None, only: str | None) -> None:
+    """Show every number of an account with its formula and inputs, for recomputing."""
+
+    async def action(wallet: Wallet) -> Report:
+        index = await wallet.own_account(account)
+        found = await wallet.node.explain(index)
+        chosen = [number for number in found.numbers if only is None or only.lower() in number.name.lower()]
+        if only is not None and not chosen:
+            raise BadInput(f"no number's name contains {only!r}; there are {', '.join(n.name for n in found.numbers)}")
+        fields = {
+            "account": index,
+            "numbers": [
+                {
+                    "name": number.name,
+                    "value": None if number.value is None else str(number.value),
+                    "unit": number.unit,
+                    "formula": number.formula,
+                    "inputs": wire({name: _digits(value) for name, value in number.inputs.items()}),
+                }
+                for number in chosen
+            ],
+        }
+        return Report(fields, [f"account {index}: {_WORD}", *(_explained_text(number) for number in chosen)])
+
+    run_action(settings, action, signing=False)
+
+
+def _digits(value: int | list[int]) -> str | list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else str(value)
+
+
+def _explained_text(number: Explained) -> str:
+    value = "none" if number.value is None else f"{number.value:,} {number.unit}"
+    inputs = ", ".join(f"{name} = {given}" for name, given in number.inputs.items())
+    return f"{number.name} = {value}\n    = {number.formula}" + (f"\n    {inputs}" if inputs else "")
+
+
+@click.command()
+@click.option("--shock", default="-10", show_default=True, help="Percent that prices move, such as -10 or 25.5.")
+@click.option("--market", help="Only this market's price moves; all of them by default.")
+@account_option
+@command
+def contribution(settings: Settings, shock: str, market: str | None, account: int | None) -> None:
+    """Show what each position adds to or takes from the pool, and what a shock would liquidate first."""
+    basis_points = _basis_points(shock)
+
+    async def action(wallet: Wallet) -> Report:
+        grid = await market_grid(wallet)
+        index = await wallet.own_account(account)
+        chosen = None if market is None else grid.listed(market).index
+        found = await wallet.node.contribution(index, basis_points, chosen)
+        return Report(_contribution_fields(found, grid), _contribution_shown(found, grid))
+
+    run_action(settings, action, signing=False)
+
+
+def _basis_points(text: str) -> int:
+    """Hundredths of a percent; BadInput for what is no percentage with two decimals."""
+    sign = -1 if text.strip().startswith("-") else 1
+    whole, _, fraction = text.strip().lstrip("+-").removesuffix("%").partition(".")
+    if not (whole.isascii() and whole.isdigit() and len(whole) <= 4) or not (fraction or "0").isascii():
+        raise BadInput(f"{text!r} is no percentage such as -10 or 25.5")
+    if fraction and not (fraction.isdigit() and len(fraction) <= 2):
+        raise BadInput(f"{text!r} is no percentage with at most two decimals")
+    value = sign * (int(whole) * 100 + int((fraction or "0").ljust(2, "0")))
+    if not -10_000 < value <= 100_000:
+        raise BadInput("prices move by more than -100% and by 1000% at most")
+    return value
+
+
+def _contribution_fields(found: Contribution, grid: "Grid") -> dict[str, Any]:
+    return {
+        "account": found.account,
+        "equity_micros": str(found.equity_micros),
+        "legs": [
+            {
+                "market": grid.name(leg.market),
+                "size": grid.size(leg.market, leg.size_lots),
+                "to_equity_micros": str(leg.to_equity_micros),
+                "maintenance_micros": str(leg.maintenance_micros),
+                "to_free_micros": str(leg.to_free_micros),
+                "to_room_micros": str(leg.to_room_micros),
+                "share_ppm": leg.share_ppm,
+                "margin_ratio_without_ppm": leg.margin_ratio_without_ppm,
+            }
+            for leg in found.legs
+        ],
+        "saved_micros": str(found.saved.saved_micros),
+        "together_micros": str(found.saved.together_micros),
+        "isolated_micros": str(found.saved.isolated_micros),
+        "shock_bp": found.shocked.shock_bp,
+        "shocked_equity_micros": str(found.shocked.equity_micros),
+        "shocked_margin_ratio_ppm": found.shocked.margin_ratio_ppm,
+        "deficit_micros": str(found.shocked.deficit_micros),
+        "liquidated": [
+            {
+                "market": grid.name(entry.market),
+                "size": grid.size(entry.market, entry.lots),
+                "lost_micros": str(entry.lost_micros),
+            }
+            for entry in found.shocked.liquidated
+        ],
+    }
+
+
+def _contribution_shown(found: Contribution, grid: "Grid") -> list[Any]:
+    from rich.table import Table
+
+    table = Table(
+        "market", "size", "adds to equity", "needs to stay", "of all needs", "ratio without it",
+        title=f"account {found.account}, {_WORD}", title_justify="left",
+    )  # fmt: skip
+    for leg in found.legs:
+        table.add_row(
+            grid.name(leg.market),
+            grid.size(leg.market, leg.size_lots),
+            money_text(leg.to_equity_micros),
+            money_text(leg.maintenance_micros),
+            percent_text(leg.share_ppm),
+            percent_text(leg.margin_ratio_without_ppm),
+        )
+    saved, shocked = found.saved, found.shocked
+    of = "all prices" if shocked.market is None else f"the price of {grid.name(shocked.market)}"
+    move = move_text(abs(shocked.shock_bp), -1 if shocked.shock_bp < 0 else 1)
+    after = f"equity {money_text(shocked.equity_micros)}, margin ratio {percent_text(shocked.margin_ratio_ppm)}"
+    lines = [
+        f"one pool needs {money_text(saved.together_micros)}, isolated positions {money_text(saved.isolated_micros)}: "
+        f"{money_text(saved.saved_micros)} saved",
+        f"{of} {move}: {after}",
+    ]
+    if not shocked.liquidated:
+        lines.append("  nothing would be liquidated")
+    for place, entry in enumerate(shocked.liquidated, 1):
+        lost = f"after losing {money_text(entry.lost_micros)}" if entry.lost_micros > 0 else "which had lost nothing"
+        lines.append(f"  {place}. at least {grid.size(entry.market, entry.lots)} {grid.name(entry.market)}, {lost}")
+    if shocked.deficit_micros:
+        lines.append(f"  {money_text(shocked.deficit_micros)} would be missing")
+    return [*([table] if found.legs else []), *lines]

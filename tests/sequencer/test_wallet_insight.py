@@ -1,0 +1,89 @@
+"""How shocks are read and an account's risk is shown."""
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from sequencer.api_client import AccountView, BuyingPower, PositionView, Preview
+from sequencer.wallet_errors import BadInput
+from sequencer.wallet_insight import _basis_points
+from sequencer.wallet_trust import ListedMarket
+from sequencer.wallet_units import move_text, percent_text, times_text
+from sequencer.wallet_views import Grid, account_fields, account_table, change_table
+
+GRID = Grid([ListedMarket(0, "BTC", 5, 100, 450)])
+
+
+@pytest.mark.parametrize(
+    ("text", "basis_points"),
+    [("-10", -1_000), ("25.5", 2_550), ("+0.01%", 1), ("-99.99", -9_999), ("1000", 100_000), (" 3 ", 300)],
+)
+def test_a_shock_is_read_in_percent(text: str, basis_points: int) -> None:
+    assert _basis_points(text) == basis_points
+
+
+@pytest.mark.parametrize("text", ["", "-", "x", "1.234", "1e2", "-100", "1000.01", "१", "1.२", "0x5", "5-"])
+def test_a_shock_that_is_none_is_bad_input(text: str) -> None:
+    with pytest.raises(BadInput):
+        _basis_points(text)
+
+
+def test_fractions_are_shown_rounded_up_and_never_as_nothing() -> None:
+    assert [percent_text(ppm) for ppm in (0, 1, 999_999, 1_000_000, 1_000_001, None)] == [
+        "0.00%", "0.01%", "100.00%", "100.00%", "100.01%", "no equity",
+    ]  # fmt: skip
+    assert [times_text(ppm) for ppm in (0, 1, 12_345_678, None)] == ["0.00x", "0.01x", "12.35x", "no equity"]
+    assert [move_text(*move) for move in ((0, -1), (483, -1), (12_000, 1), (None, 1))] == [
+        "-0.00%", "-4.83%", "+120.00%", "never",
+    ]  # fmt: skip
+
+
+def account(size: int = 300, call: int = 0, liquidation: int | None = 571_000) -> AccountView:
+    """An account of one BTC position."""
+    held = PositionView("BTC", size, 0, liquidation_price_ticks=liquidation)
+    return AccountView(
+        account=17,
+        owner="",
+        collateral_micros=5,
+        equity_micros=5,
+        initial_micros=2,
+        maintenance_micros=1,
+        free_collateral_micros=3,
+        withdrawable_micros=0,
+        positions=[held] if size else [],
+        margin_ratio_ppm=912_800,
+        leverage_ppm=16_745_155,
+        fall_bp=483,
+        margin_call_percent=call,
+        buying_power=[BuyingPower("BTC", 12, 100_000)],
+    )
+
+
+def shown(renderable: object) -> str:
+    """What a wide terminal shows."""
+    console = Console(width=200, file=StringIO())
+    console.print(renderable)
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def test_the_pool_is_shown_with_its_call_and_its_liquidation() -> None:
+    text = shown(account_table(account(call=90), GRID))
+    for part in ("91.28%  MARGIN CALL at 90%", "-4.83% or never", "16.75x", "57100", "0.00012", "1 "):
+        assert part in text
+    assert "MARGIN CALL" not in shown(account_table(account(), GRID))
+    assert "none" in shown(account_table(account(liquidation=None), GRID))
+
+
+def test_a_change_has_a_column_for_each_state() -> None:
+    seen = Preview(0, "", "partially_filled", 300, 200, 7, account(0), account(300), if_filled=account(500))
+    lines = [line for line in shown(change_table(seen, GRID)).splitlines() if "BTC size" in line]
+    assert [cell.strip() for cell in lines[0].split("│")[2:5]] == ["0", "0.003", "0.005"]
+
+
+def test_programs_get_exact_numbers() -> None:
+    fields = account_fields(account(), None, GRID)
+    assert fields["margin_ratio_ppm"] == 912_800
+    assert fields["positions"][0]["liquidation_price"] == "57100"
+    assert fields["buying_power"] == [{"market": "BTC", "buy": "0.00012", "sell": "1"}]
