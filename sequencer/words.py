@@ -91,7 +91,7 @@ class Words:
             "account": index,
             **self.plain(view(engine.globals.risk, account)),
             "buying_power": [
-                {"market": self.name(market), **msgspec.structs.asdict(buying_power(engine.globals, account, market))}
+                {"market": self.name(market), **self.plain(buying_power(engine.globals, account, market))}
                 for market in range(engine.globals.market_count)
             ],
             "slots_hint": {"slot": slot, "sequence": sequence},
