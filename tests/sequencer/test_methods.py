@@ -16,10 +16,10 @@ from prover.stf import constants
 from sequencer.api.errors import CallError
 from sequencer.api.jsonrpc import Call, NoParams
 from sequencer.api.subscriptions import Feeds
-from sequencer.api.values import Bytes20
+from sequencer.api.values import Bytes20, HexBytes, decode_value
 from sequencer.methods import FillsOf, Methods, OfAccount, OfMarket, WithdrawalsOf
 from sequencer.mirror import Mirror
-from sequencer.submitting import ToAddress, TypedDataOf
+from sequencer.submitting import OrderFields, SignedOrder, ToAddress, TypedDataOf
 from tests.sequencer.node_world import (
     BRIDGE,
     BUY,
@@ -216,7 +216,10 @@ async def test_typed_data_fills_in_what_is_missing(desk: Desk) -> None:
 async def test_a_node_that_is_not_ready_takes_nothing(desk: Desk) -> None:
     desk.methods.is_ready = False
     given = order(desk.clock.now, FIRST, SELL, PRICE)
+    message = operations.typed_data(constants.ORDER, given, CHAIN_ID, BRIDGE)["message"]
+    fields = msgspec.convert(message, OrderFields, dec_hook=decode_value)
+    signed = SignedOrder(fields, HexBytes(signed_order(given, key(0))[-64:]))
     with pytest.raises(CallError) as refused:
-        await desk.methods.submitting._submit(signed_order(given, key(0)), FIRST, bytes(32))
+        await desk.methods.submitting.order(signed, CALL)
     assert refused.value.error.name == "NOT_READY"
     assert desk.channels.names() == set()
