@@ -396,6 +396,17 @@ class L1Client:
         """Header by number or tag (latest, safe, finalized, pending); None when the node has no such block."""
         return _block(await self.call("eth_getBlockByNumber", [_tag(tag), False]))
 
+    async def next_timestamp(self) -> int:
+        """Seconds that a block made now would carry, as far as the node says; the newest block's where it does not."""
+        # A pending block has no hash on most nodes, so it is no Block.
+        pending = await self.call("eth_getBlockByNumber", ["pending", False])
+        if isinstance(pending, dict) and pending.get("timestamp") is not None:
+            return _integer(pending["timestamp"])
+        newest = await self.block("latest")
+        if newest is None:
+            raise L1Unavailable("the L1 node has no latest block")
+        return newest.timestamp
+
     async def block_by_hash(self, block_hash: bytes) -> Block | None:
         """Header by hash; None when the node has no such block."""
         return _block(await self.call("eth_getBlockByHash", [_hex(block_hash), False]))

@@ -124,13 +124,6 @@ class Poster:
             number += 1
         return chunks, size, len(chunks) == batch.MAX_CHUNKS
 
-    async def _next_block_seconds(self) -> int:
-        """Timestamp of the block that a transaction sent now would stand in, as far as L1 says."""
-        newest = await self._client.block("pending") or await self._client.block("latest")
-        if newest is None:
-            raise L1Unavailable("the L1 node has no latest block")
-        return newest.timestamp
-
     async def _lateness_ms(self, chunks: list[SealedChunk], now_seconds: int) -> int:
         """By how much the last of these chunks is older than L1 takes then; 0 or less where it is not."""
         if self._max_lag_seconds is None:
@@ -150,7 +143,7 @@ class Poster:
         chunks, _, is_full = self._next(first)
         if not is_full:
             return None
-        if await self._lateness_ms(chunks, await self._next_block_seconds()) <= 0:
+        if await self._lateness_ms(chunks, await self._client.next_timestamp()) <= 0:
             data = self._encode(record, chunks)
             if await self._refusal(data) != _NEVER_INCLUDED:
                 return None
@@ -165,7 +158,7 @@ class Poster:
         chunks, _, is_full = self._next(first)
         if not chunks:
             return False
-        now_seconds = await self._next_block_seconds()
+        now_seconds = await self._client.next_timestamp()
         if await self._lateness_ms(chunks, now_seconds) > 0:
             if is_full:
                 raise Overdue(_overdue(first))
