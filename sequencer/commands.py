@@ -1,5 +1,6 @@
 """The venue's commands, imported when one of them is asked for."""
 
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,6 +61,13 @@ def register(group: click.Group) -> None:
 @click.option("--oracle-seed", type=int, default=0, show_default=True, help="Seed of the simulated devnet prices.")
 @click.option("--no-oracle", is_flag=True, help="Simulate no prices: wait for the reports of `catenary oracle`.")
 @click.option("--no-maker", is_flag=True, help="No devnet market maker: the book is empty until somebody quotes.")
+@click.option(
+    "--verifiers",
+    type=click.IntRange(0, 256),
+    default=lambda: max(1, len(os.sched_getaffinity(0)) - 1),
+    show_default="cores - 1, at least 1",
+    help="Signature worker processes, 0: none.",
+)
 @key_options
 @output_options
 @config_option
@@ -76,6 +84,7 @@ def node(
     oracle_seed: int,
     no_oracle: bool,
     no_maker: bool,
+    verifiers: int,
     keystore: Path | None,
     password_file: Path | None,
     development_key: int,
@@ -106,6 +115,7 @@ def node(
         window_seconds=window_seconds,
         development_key=development_key if _is_given("development_key") else 0,
         is_maker_running=not no_maker,
+        verifiers=verifiers,
     )
     run(output, lambda: serve(config, output))
 
@@ -155,6 +165,7 @@ async def serve(config: "NodeConfig", output: Output) -> bool:
     from sequencer import node as node_module
     from sequencer.api.server import CannotListenError
     from sequencer.poster import Overdue, PreflightFailed
+    from sequencer.verifiers import VerifierError
 
     async with until_signal():
         try:
@@ -190,6 +201,8 @@ async def serve(config: "NodeConfig", output: Output) -> bool:
         except* PreflightFailed as errors:
             raise CommandFailed(f"STOPPED before a wrong commit: {_first(errors)}") from None
         except* Overdue as errors:
+            raise CommandFailed(f"STOPPED: {_first(errors)}.") from None
+        except* VerifierError as errors:
             raise CommandFailed(f"STOPPED: {_first(errors)}.") from None
         except* node_module.QueueUnreadable as errors:
             raise CommandFailed(f"STOPPED before an unlawful batch: {_first(errors)}", EXIT_L1) from None

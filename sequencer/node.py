@@ -45,6 +45,7 @@ from sequencer.report_methods import ReportMethods
 from sequencer.reports import TICK, signed_report
 from sequencer.trader import Trader, fund, make_markets
 from sequencer.venue import Venue
+from sequencer.verifiers import Verifiers
 from sequencer.wallet_errors import WalletError
 
 DEVNET_CHAIN_ID: Final = 31_337
@@ -76,6 +77,8 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     post_seconds: float = 5.0
     window_seconds: int = 30
     is_posting: bool = True
+    # Signature workers; 0 checks signatures in the node's own process.
+    verifiers: int = 0
 
 
 class CannotStart(Exception):  # noqa: N818 - named for what the operator is told
@@ -142,7 +145,8 @@ async def run(
                 opened.callback(journal.close)
                 engine = await _open_engine(config, deployment, client, operator, journal)
                 opened.callback(engine.store.close)
-                venue = Venue(engine, journal, now_ms, seal_seconds=config.seal_seconds)
+                verifiers = Verifiers(config.verifiers) if config.verifiers else None
+                venue = Venue(engine, journal, now_ms, seal_seconds=config.seal_seconds, recoverer=verifiers)
             except JournalError as error:
                 raise DatadirUnusable(str(error)) from None
             checkpoint = await _checkpoint(config, client)
@@ -166,6 +170,8 @@ async def run(
             methods.open_feeds(server.feeds)
             poster = Poster(client, operator, deployment, engine, post_seconds=config.post_seconds)
             async with trio.open_nursery() as nursery:
+                if verifiers is not None:
+                    await nursery.start(verifiers.run)
                 await nursery.start(venue.run)
                 port = await nursery.start(server.serve)
                 url = f"http://127.0.0.1:{port}"

@@ -16,7 +16,7 @@ from sequencer.api.jsonrpc import Call, Registry
 from sequencer.api.values import Bytes20, HexBytes, Uint64, decode_value
 from sequencer.engine import Outcome
 from sequencer.order_book import order_id
-from sequencer.venue import Backlogged, Venue
+from sequencer.venue import Venue
 from sequencer.words import Json, Words, as_hex
 
 _FAUCET_MICROS: Final = 100_000 * 10**6
@@ -108,6 +108,14 @@ class Drafted(msgspec.Struct, frozen=True):
     tag: int
     message: containers.Order | containers.Request
     operation: Json
+
+
+class _Signed(msgspec.Struct, frozen=True):
+    """An operation as the venue takes it, and what its signature is over."""
+
+    operation: bytes
+    message: containers.Order | containers.Request
+    digest: bytes
 
 
 class Submitting:
@@ -212,12 +220,41 @@ class Submitting:
 
     async def order(self, params: SignedOrder, call: Call) -> Json:
         """catenary_order."""
+        signed = self._signed_order(params)
+        (outcome,) = await self._submit([signed], call)
+        return self._ordered(signed, outcome)
+
+    async def orders(self, params: SignedOrders, call: Call) -> list[Json]:
+        """catenary_orders: one behind the other in their order, and durable together."""
+        read: list[_Signed | CallError] = []
+        for given in params.orders:
+            try:
+                read.append(self._signed_order(given))
+            except CallError as error:
+                read.append(error)
+        outcomes = iter(await self._submit([signed for signed in read if isinstance(signed, _Signed)], call))
+        answers: list[Json] = []
+        for signed in read:
+            try:
+                if isinstance(signed, CallError):
+                    raise signed
+                answers.append({"result": self._ordered(signed, next(outcomes))})
+            except CallError as error:
+                answers.append({"error": error.body()})
+        return answers
+
+    def _signed_order(self, params: SignedOrder) -> _Signed:
         order = sized(_order(params.order))
         digest = operations.order_digest(self._deployment.domain, order)
         operation = operations.order_bytes(order, self._compact(params.signature, order.account, digest))
-        outcome = await self._submit(operation, order.account, digest)
+        return _Signed(operation, order, digest)
+
+    def _ordered(self, signed: _Signed, outcome: Outcome | None) -> Json:
+        """What is answered to an order; CallError where it was refused."""
+        outcome = self._applied(signed, outcome)
+        assert isinstance(signed.message, containers.Order)
         return {
-            "order_id": outcome.order or order_id(order),
+            "order_id": outcome.order or order_id(signed.message),
             "status": outcome.status,
             "reason": outcome.refusal,
             "filled_lots": outcome.filled,
@@ -226,26 +263,14 @@ class Submitting:
             "finality": "sequenced",
         }
 
-    async def orders(self, params: SignedOrders, call: Call) -> list[Json]:
-        """catenary_orders."""
-        answers: list[Json] = [{} for _ in params.orders]
-
-        async def one(place: int, signed: SignedOrder) -> None:
-            try:
-                answers[place] = {"result": await self.order(signed, call)}
-            except CallError as error:
-                answers[place] = {"error": error.body()}
-
-        for place, signed in enumerate(params.orders):
-            await one(place, signed)
-        return answers
-
     def _request_handler(self, tag: int) -> Any:
         async def handle(params: SignedRequest, call: Call) -> Json:
             request = sized_request(_request(params.request))
             digest = operations.request_digest(self._deployment.domain, tag, request)
             operation = operations.request_bytes(tag, request, self._compact(params.signature, request.account, digest))
-            outcome = await self._submit(operation, request.account, digest)
+            signed = _Signed(operation, request, digest)
+            (sequenced,) = await self._submit([signed], call)
+            outcome = self._applied(signed, sequenced)
             return {
                 "code": outcome.code,
                 "chunk": outcome.chunk,
@@ -273,18 +298,21 @@ class Submitting:
             "transaction_hash": as_hex(receipt.transaction_hash),
         }
 
-    async def _submit(self, operation: bytes, account: int, digest: bytes) -> Outcome:
+    async def _submit(self, signed: list[_Signed], call: Call) -> list[Outcome | None]:
         if not self._is_ready():
             raise CallError(NOT_READY)
-        assert operation_length(operation, 0) == len(operation)
-        try:
-            outcome = await self._venue.submit(operation)
-        except Backlogged:
-            raise CallError(BACKLOG) from None
+        assert all(operation_length(one.operation, 0) == len(one.operation) for one in signed)
+        return await self._venue.submit_all([one.operation for one in signed], call.release)
+
+    def _applied(self, signed: _Signed, outcome: Outcome | None) -> Outcome:
+        """The outcome of what was applied; CallError where it was refused."""
+        if outcome is None:
+            raise CallError(BACKLOG)
         if outcome.code != codes.OK:
             data: Json = {}
             if outcome.code == codes.BAD_SIGNATURE:
-                data = self._signature_data(self._engine.recover_signer(operation), account, digest)
+                recovered = self._engine.recover_signer(signed.operation)
+                data = self._signature_data(recovered, signed.message.account, signed.digest)
             raise CallError(law_error(outcome.code), outcome.refusal, data=data)
         return outcome
 

@@ -1,6 +1,6 @@
 """The sequencing task: one at a time, durable before it is acknowledged, told to everybody after it is durable."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -11,8 +11,10 @@ from prover.stf import codes, constants, encoding
 from prover.stf.words import word_at
 from sequencer.engine import Engine, Input, Outcome, SealedChunk
 from sequencer.journal import Journal, JournalError
+from sequencer.verifiers import VerifierError, signed_row
 
 _GROUP_LIMIT: Final = 256
+# In calls.
 _QUEUE_LIMIT: Final = 4_096
 
 # What lowers risk or brings money in is taken however long the backlog is.
@@ -35,10 +37,27 @@ class Listener(Protocol):
         ...
 
 
-class _Waiting(msgspec.Struct):
-    given: Input
-    done: trio.Event
-    outcome: Outcome | None = None
+class Recoverer(Protocol):
+    """Whoever finds the signers of rows, as `verifiers.Verifiers` does."""
+
+    async def recover(self, rows: Sequence[bytes]) -> list[bytes]:
+        """The address behind each row; VerifierError."""
+        ...
+
+
+class _Waiting:
+    """An operation at its place in the order of arrival. Its signer may still be looked for."""
+
+    __slots__ = ("done", "is_given_up", "known", "now", "operation", "outcome", "signer")
+
+    def __init__(self, now: int, operation: bytes, signer: bytes | None) -> None:
+        self.now = now
+        self.operation = operation
+        self.signer = signer
+        self.is_given_up = False
+        self.known = trio.Event()
+        self.done = trio.Event()
+        self.outcome: Outcome | None = None
 
 
 class Venue:
@@ -53,8 +72,12 @@ class Venue:
         seal_seconds: float = 1.0,
         backlog_chunks: int = 256,
         listeners: Iterable[Listener] = (),
+        recoverer: Recoverer | None = None,
     ) -> None:
-        """Replays what the journal holds beyond the engine's store; JournalError when it is damaged."""
+        """Replays what the journal holds beyond the engine's store; JournalError when it is damaged.
+
+        Without a `recoverer` signatures are checked here and now, at the cost of everybody who waits.
+        """
         self.engine = engine
         self.journal = journal
         self.now_ms = now_ms
@@ -62,8 +85,9 @@ class Venue:
         self.backlog_chunks = backlog_chunks
         self.posted_chunks = 0
         self.listeners = list(listeners)
+        self._recoverer = recoverer
         self._log = structlog.get_logger("venue")
-        self._send, self._receive = trio.open_memory_channel[_Waiting](_QUEUE_LIMIT)
+        self._send, self._receive = trio.open_memory_channel[list[_Waiting]](_QUEUE_LIMIT)
         self.replayed = self._replay()
 
     def _replay(self) -> int:
@@ -85,18 +109,63 @@ class Venue:
         """Sealed chunks that L1 does not hold yet."""
         return self.engine.chunk_count - self.posted_chunks
 
-    async def submit(self, operation: bytes) -> Outcome:
-        """Sequences one operation; returns once it is durable. Raises Backlogged."""
-        tag = operation[0] if operation else 0
-        if self.backlog >= self.backlog_chunks and not self._always_taken(operation):
+    async def submit(self, operation: bytes, taken: Callable[[], None] = lambda: None) -> Outcome:
+        """Sequences one operation; returns once it is durable. Raises Backlogged.
+
+        `taken` is called once it has its place in the order of arrival.
+        """
+        (outcome,) = await self.submit_all([operation], taken)
+        if outcome is None:
             raise Backlogged
-        signed = tag not in (0, constants.TICK, constants.DEPOSIT)
-        signer = self.engine.recover_signer(operation) if signed else b""
-        waiting = _Waiting(Input(self.now_ms(), operation, signer), trio.Event())
-        await self._send.send(waiting)
-        await waiting.done.wait()
-        assert waiting.outcome is not None
-        return waiting.outcome
+        return outcome
+
+    async def submit_all(
+        self, operations: Sequence[bytes], taken: Callable[[], None] = lambda: None
+    ) -> list[Outcome | None]:
+        """Sequences operations one behind the other; returns once all are durable, None for the backlogged ones.
+
+        A caller who gives up takes along what has no signer yet; what has one is sequenced all the same.
+        """
+        waiting: list[_Waiting | None] = []
+        for operation in operations:
+            if self.backlog >= self.backlog_chunks and not self._always_taken(operation):
+                waiting.append(None)
+            else:
+                waiting.append(_Waiting(self.now_ms(), operation, self._signer(operation)))
+        sent = [one for one in waiting if one is not None]
+        searched = [one for one in sent if one.signer is None]
+        if sent:
+            # All or none: whoever is in the queue has somebody who looks for its signer.
+            await self._send.send(sent)
+        try:
+            taken()
+            if searched:
+                await self._find_signers(searched)
+        finally:
+            for one in searched:
+                one.is_given_up = one.signer is None
+                one.known.set()
+        for one in sent:
+            await one.done.wait()
+        return [None if one is None else one.outcome for one in waiting]
+
+    def _signer(self, operation: bytes) -> bytes | None:
+        """The signer where it needs no search, empty where there is none or many; None where it has to be found."""
+        if not operation or operation[0] in (constants.TICK, constants.DEPOSIT):
+            return b""
+        return self.engine.recover_signer(operation) if self._recoverer is None else None
+
+    async def _find_signers(self, searched: list[_Waiting]) -> None:
+        assert self._recoverer is not None
+        try:
+            rows = [signed_row(self.engine.domain, one.operation) for one in searched]
+            signers = await self._recoverer.recover(rows)
+        except VerifierError as error:
+            # Slower, and right: nobody is refused because a worker died.
+            self._log.warning("verifiers.failed", error=str(error))
+            signers = [self.engine.recover_signer(one.operation) for one in searched]
+        for one, signer in zip(searched, signers, strict=True):
+            one.signer = signer
 
     def _always_taken(self, operation: bytes) -> bool:
         if not operation or operation[0] in _ALWAYS_TAKEN:
@@ -110,10 +179,10 @@ class Venue:
             nursery.start_soon(self._seal_by_time)
             task_status.started()
             async for first in self._receive:
-                group = [first]
+                group = list(first)
                 while len(group) < _GROUP_LIMIT:
                     try:
-                        group.append(self._receive.receive_nowait())
+                        group += self._receive.receive_nowait()
                     except trio.WouldBlock:
                         break
                 start = 0
@@ -126,10 +195,19 @@ class Venue:
         stop = start
         while stop < len(group):
             waiting = group[stop]
-            waiting.outcome = self.engine.process(waiting.given)
+            if waiting.signer is None and not waiting.known.is_set():
+                if stop > start:
+                    # Those before it do not wait for its signer.
+                    break
+                await waiting.known.wait()
             stop += 1
+            if waiting.is_given_up:
+                continue
+            assert waiting.signer is not None
+            given = Input(waiting.now, waiting.operation, waiting.signer)
+            waiting.outcome = self.engine.process(given)
             if waiting.outcome.changed:
-                records.append(msgspec.msgpack.encode(waiting.given))
+                records.append(msgspec.msgpack.encode(given))
             if self.engine.sealed:
                 break
         with trio.CancelScope(shield=True):
@@ -142,7 +220,8 @@ class Venue:
                 # The store holds what these records came to, and was synced.
                 await trio.to_thread.run_sync(self.journal.truncate_before, self.engine.cursor + 1)
         for waiting in group[start:stop]:
-            assert waiting.outcome is not None
+            if waiting.outcome is None:
+                continue
             waiting.done.set()
             if waiting.outcome.changed:
                 for listener in self.listeners:

@@ -12,6 +12,8 @@ from prover.stf import codes, constants
 from sequencer.engine import Engine, Input, Outcome, SealedChunk
 from sequencer.journal import REAL_DISK, Disk, Journal, JournalError, JournalFailed, Limits
 from sequencer.venue import Backlogged, Venue
+from sequencer.verifier_worker import Recoverer
+from sequencer.verifiers import VerifierDied
 from tests.sequencer.node_world import (
     BUY,
     DOLLAR,
@@ -46,6 +48,18 @@ class Clock:
 
     def __call__(self) -> int:
         return self.now
+
+
+class CountingDisk(Disk):
+    """A disk that counts."""
+
+    def __init__(self) -> None:
+        self.syncs = 0
+
+    def sync(self, file: int) -> None:
+        """One more."""
+        self.syncs += 1
+        super().sync(file)
 
 
 class Ear:
@@ -306,4 +320,101 @@ async def test_concurrent_callers_are_answered_each_for_himself(tmp_path: Path, 
     assert all(answers[index].account == FIRST + index for index in range(40))
     assert len(ear.outcomes) == 41 + 40
     assert picture(replayed(records(venue), 3))["books"] == picture(venue.engine)["books"]
+    nursery.cancel_scope.cancel()
+
+
+class Slow:
+    """Finds signers when it is told to, or fails."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[bytes]] = []
+        self.turns: list[trio.Event] = []
+        self.is_failing = False
+
+    async def recover(self, rows: Any) -> list[bytes]:
+        """The traders' addresses by their digests."""
+        turn = trio.Event()
+        self.asked.append(list(rows))
+        self.turns.append(turn)
+        await turn.wait()
+        if self.is_failing:
+            raise VerifierDied("it died")
+        return [Recoverer().recover(row) for row in rows]
+
+
+async def test_the_order_of_arrival_is_not_that_of_the_signers(tmp_path: Path, nursery: trio.Nursery) -> None:
+    slow = Slow()
+    venue, clock, ear = opened(tmp_path, recoverer=slow)
+    await nursery.start(venue.run)
+    await fund(venue, 3)
+    done: list[int] = []
+
+    async def send(index: int) -> None:
+        await venue.submit(signed_order(order(clock.now, FIRST + index, SELL, PRICE), key(index)))
+        done.append(index)
+
+    for index in range(3):
+        nursery.start_soon(send, index)
+        await trio.testing.wait_all_tasks_blocked()
+    for turn in (2, 1):
+        slow.turns[turn].set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert done == []
+    # Who needs no signer, and came later, waits as well.
+    nursery.start_soon(venue.submit, tick(START + constants.TICK_STEP))
+    await trio.testing.wait_all_tasks_blocked()
+    assert len(ear.outcomes) == 4
+    slow.turns[0].set()
+    while len(ear.outcomes) < 8:
+        await trio.sleep(0)
+    assert [outcome.account for outcome in ear.outcomes[4:7]] == [FIRST, FIRST + 1, FIRST + 2]
+    assert [len(rows) for rows in slow.asked] == [1, 1, 1]
+    nursery.cancel_scope.cancel()
+
+
+async def test_who_gives_up_before_his_signer_is_known_holds_nobody_up(tmp_path: Path, nursery: trio.Nursery) -> None:
+    slow = Slow()
+    venue, clock, ear = opened(tmp_path, recoverer=slow)
+    await nursery.start(venue.run)
+    await fund(venue)
+    async with trio.open_nursery() as callers:
+        callers.start_soon(venue.submit, signed_order(order(clock.now, FIRST, SELL, PRICE), key(0)))
+        await trio.testing.wait_all_tasks_blocked()
+        callers.cancel_scope.cancel()
+    slow.is_failing = True
+    await trio.testing.wait_all_tasks_blocked()
+    async with trio.open_nursery() as callers:
+        callers.start_soon(venue.submit, signed_order(order(clock.now, FIRST + 1, BUY, PRICE), key(1)))
+        await trio.testing.wait_all_tasks_blocked()
+        # A worker that dies refuses nobody: the venue looks for itself.
+        slow.turns[-1].set()
+    assert [(outcome.account, outcome.status) for outcome in ear.outcomes[3:]] == [(FIRST + 1, "resting")]
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_call_is_sequenced_whole_and_synced_once(tmp_path: Path, nursery: trio.Nursery) -> None:
+    disk = CountingDisk()
+    venue, clock, _ = opened(tmp_path, disk=disk, backlog_chunks=1)
+    await nursery.start(venue.run)
+    await fund(venue)
+    syncs = disk.syncs
+    given = [
+        signed_order(order(clock.now, FIRST + place % 2, (SELL, BUY)[place % 2], PRICE, slot=1 + place), key(place % 2))
+        for place in range(20)
+    ]
+    given[7] = given[7][:-1] + bytes([given[7][-1] ^ 1])
+    taken: list[int] = []
+    outcomes = await venue.submit_all(given, lambda: taken.append(disk.syncs))
+    assert (disk.syncs, taken) == (syncs + 1, [syncs])
+    statuses = [outcome.status for outcome in outcomes if outcome is not None]
+    assert statuses == ["resting", "filled"] * 3 + ["resting", ""] + ["resting", "filled"] * 6
+    assert outcomes[7] is not None
+    assert outcomes[7].code == codes.BAD_SIGNATURE
+    await venue.submit(b"")
+    # What is backlogged is told apart, each for itself.
+    cancel = signed_request(constants.CANCEL, request(clock.now, FIRST, slot=7), key(0))
+    late = signed_order(order(clock.now, FIRST, SELL, PRICE, slot=40), key(0))
+    answers = await venue.submit_all([late, cancel, late])
+    assert [None if answer is None else answer.code for answer in answers] == [None, codes.OK, None]
+    assert await venue.submit_all([]) == []
     nursery.cancel_scope.cancel()
