@@ -535,8 +535,7 @@ class _L1Tasks:
 
     async def _apply_finalized(self, event: Applied | Reverted) -> None:
         if isinstance(event, Reverted):
-            self._log.error("l1.finalized_block_reverted", block=event.block.number)
-            return
+            raise QueueUnreadable(f"block {event.block.number} was final and is gone: what it brought is consumed")
         for log in event.logs:
             await self._consume(self._decode(log))
         # The mirror is fed by the other follower and may be behind this one.
@@ -559,6 +558,9 @@ class _L1Tasks:
             return
         if event.index > consumed:
             raise QueueUnreadable(f"the L1 node gives queue entry {event.index}, the next is {consumed}")
+        queue_hash = self._venue.engine.view.commitment.queue_hash
+        if batch.extend_queue_hash(queue_hash, event.operation) != event.chain_hash:
+            raise QueueUnreadable(f"queue entry {event.index} does not follow from those that were consumed")
         outcome = await self._venue.submit(event.operation)
         self._log.info(
             "queue.consumed", index=event.index, code=codes.SENTENCE[outcome.code][0], account=outcome.account
