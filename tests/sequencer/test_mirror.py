@@ -89,7 +89,6 @@ async def test_which_batch_holds_a_chunk() -> None:
         assert state.tree.root == batch.Commitment.decode(here.world.sealed[4].commitment).tree_root
 
 
-
 async def test_a_checkpoint_reads_on_and_comes_to_the_same() -> None:
     async with site() as here:
         here.seal(2)
