@@ -200,12 +200,19 @@ class BufferedStore:
         self._store.close()
 
 
+# What a wallet sends and no fee is paid for.
+_FREE: Final = (constants.CANCEL, constants.CANCEL_ALL, constants.WITHDRAW, constants.TRANSFER)
+
+
 class EngineLimits(msgspec.Struct, frozen=True):
     """What the venue holds at most."""
 
     book: Limits = Limits(orders=100_000, orders_of_account=255)
     # A chunk is closed to new inputs at this many bytes, so that most inputs find a chunk with room.
     chunk_bytes: int = 7_000
+    # Cancels, withdrawals and transfers pay nothing and cost L1 bytes: so many at once, then one every so often.
+    free_operations: int = 64
+    free_refill_ms: int = 2_000
 
 
 class Engine:
@@ -221,6 +228,7 @@ class Engine:
         counts = (0, 0, 0) if cursor is None else msgspec.msgpack.decode(cursor, type=tuple[int, int, int])
         self.cursor, self.chunk_count, self._arrivals = counts
         markets = range(constants.MARKETS)
+        self._budgets: dict[int, tuple[int, int]] = {}
         self.books = [OrderBook(market, self.limits.book) for market in markets]
         self.triggers = [TriggerBook(market, self.limits.book) for market in markets]
         self._signed: dict[tuple[int, int], _Signed] = {}
@@ -317,13 +325,24 @@ class Engine:
             outcome = Outcome(code=codes.OK, changed=self.open_operations > 0)
         elif given.operation[0] == constants.ORDER:
             outcome = self._order(given)
+        elif given.operation[0] in _FREE and self._spent(given) >= self.limits.free_operations:
+            wait_ms = self.limits.free_refill_ms
+            sentence = f"This account has used up its operations without a fee; one more every {wait_ms} ms."
+            outcome = Outcome(code=codes.FULL, refusal=sentence)
         else:
             outcome = self._plain(given)
+            if outcome.changed and given.operation[0] in _FREE:
+                self._budgets[_account_of(given)] = (self._spent(given) + 1, given.now)
         self.holders |= outcome.accounts
         if given.operation == b"" or self._sealed_within or self._body_size >= self.limits.chunk_bytes:
             # Invariant: what is flushed ends at an input, so that the journal goes on right behind it.
             self._seal()
         return outcome
+
+    def _spent(self, given: Input) -> int:
+        """Operations without a fee that the account still has to wait for; a restart forgets, which refuses nothing."""
+        spent, at = self._budgets.get(_account_of(given), (0, given.now))
+        return max(0, spent - max(0, given.now - at) // self.limits.free_refill_ms)
 
     def flush(self, cursor: int) -> list[SealedChunk]:
         """Writes the chunks sealed since the last flush; `cursor` counts the inputs that they contain."""
@@ -791,3 +810,7 @@ def is_maker_at_fault(chunk: Chunk, maker: containers.Order, size: int, code: in
 def _is_stale_quote(maker: containers.Order, oracle: int) -> bool:
     """Whether a maker's price left the band on the side that harms the maker: it only blocks the book."""
     return maker.limit_price > oracle if maker.side == constants.BUY else maker.limit_price < oracle
+
+
+def _account_of(given: Input) -> int:
+    return int.from_bytes(given.operation[1:4], "big")
