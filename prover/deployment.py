@@ -14,6 +14,8 @@ from prover.stf import encoding
 # 24,576 bytes at 200 gas each, creation code at up to 16 gas a byte, and the genesis is logged.
 _DEPLOY_GAS: Final = 12_000_000
 
+# Where the bridge takes short windows, and money is play money.
+DEVNET_CHAINS: Final = (31_337, 1_337)
 DEVNET_PARAMETERS: Final = batch.Parameters(
     window_seconds=30,
     inclusion_seconds=3_600,
@@ -91,6 +93,17 @@ async def read(client: L1Client, bridge: bytes) -> Deployment:
     if domain != deployment.domain:
         raise WrongContracts("the bridge was deployed for another chain: its EIP-712 domain is not this chain's")
     return deployment
+
+
+async def logged_genesis(client: L1Client, identity: batch.BridgeId) -> bytes | None:
+    """The genesis bytes in the one log that the bridge's constructor wrote; None where the node has no such log."""
+    topic = next(topic for topic, event in batch.bridge_artifact().events.items() if event.name == "Genesis")
+    head = await client.block("latest")
+    for log in await client.logs(identity.address, [topic], 0, 0 if head is None else head.number):
+        event = batch.decode_log(identity, log)
+        if isinstance(event, batch.Genesis):
+            return event.genesis_bytes
+    return None
 
 
 async def view(client: L1Client, artifact: Artifact, address: bytes, name: str, *arguments: Any) -> Any:

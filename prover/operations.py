@@ -1,17 +1,18 @@
 """Operations as wallets sign them and batches carry them: canonical bytes, EIP-712 typed data, signatures."""
 
+from struct import Struct
 from typing import Any, Final
 
 from coincurve import PrivateKey
 
+from l1_bridge.batch import BridgeId
 from l1_bridge.hashing import keccak
-from prover.stf import constants, containers, signatures
-from prover.stf.words import abi_encode
+from prover.stf import constants, containers, encoding, signatures
+from prover.stf.words import word_at
 
 DOMAIN_NAME: Final = "Catenary"
 DOMAIN_VERSION: Final = "1"
 
-_DOMAIN_TYPE: Final = keccak(b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
 _DOMAIN_FIELDS: Final = [
     {"name": "name", "type": "string"},
     {"name": "version", "type": "string"},
@@ -27,6 +28,14 @@ _HEAD: Final[_Fields] = [
     ("sequence", "sequence", "uint48"),
 ]
 _TIMES: Final[_Fields] = [("created_at", "created_at_ms", "uint48"), ("expires_at", "expires_at_ms", "uint48")]
+# What the API and the wallet call the signed operations.
+TAG_OF_KIND: Final = {
+    "order": constants.ORDER,
+    "withdraw": constants.WITHDRAW,
+    "transfer": constants.TRANSFER,
+    "cancel": constants.CANCEL,
+    "cancel_all": constants.CANCEL_ALL,
+}
 SIGNED: Final[dict[int, tuple[str, _Fields]]] = {
     constants.ORDER: (
         "Order",
@@ -62,10 +71,17 @@ SIGNED: Final[dict[int, tuple[str, _Fields]]] = {
 
 
 def domain_separator(chain_id: int, bridge: bytes) -> bytes:
-    """EIP-712 domain separator of one deployment: chain id and bridge address, fixed for ever."""
-    name = keccak(DOMAIN_NAME.encode())
-    version = keccak(DOMAIN_VERSION.encode())
-    return keccak(abi_encode(_DOMAIN_TYPE, name, version, chain_id, bridge))
+    """EIP-712 domain separator of one deployment, as its bridge fixed it for ever."""
+    return BridgeId(chain_id, bridge).domain_separator()
+
+
+def signed_fields(tag: int, message: containers.Order | containers.Request) -> dict[str, Any]:
+    """The fields of an operation under their signed names; addresses are bytes."""
+    fields: dict[str, Any] = {}
+    for field, name, kind in SIGNED[tag][1]:
+        value = getattr(message, field)
+        fields[name] = bool(value) if kind == "bool" else value
+    return fields
 
 
 def typed_data(
@@ -73,10 +89,10 @@ def typed_data(
 ) -> dict[str, Any]:
     """What eth_signTypedData_v4 signs for an operation: an object ready for any wallet."""
     name, fields = SIGNED[tag]
-    values: dict[str, Any] = {}
-    for field, signed_name, kind in fields:
-        value = getattr(message, field)
-        values[signed_name] = "0x" + value.hex() if kind == "address" else bool(value) if kind == "bool" else value
+    values = {
+        signed_name: "0x" + value.hex() if isinstance(value, bytes) else value
+        for signed_name, value in signed_fields(tag, message).items()
+    }
     return {
         "types": {
             "EIP712Domain": _DOMAIN_FIELDS,
@@ -101,6 +117,50 @@ def order_digest(domain: bytes, order: containers.Order) -> bytes:
 def request_digest(domain: bytes, tag: int, request: containers.Request) -> bytes:
     """The 32 bytes that an account's owner signs for a withdrawal, transfer or cancel."""
     return signatures.digest(domain, signatures.request_hash(tag, request))
+
+
+# An order's fields as they stand in its bytes, and as seventeen words of what is signed: nothing is decoded between.
+_ORDER_BYTES: Final = Struct(">x3sBBB7s6s6s6s6s6s2s3s")
+_ORDER_WORDS: Final = Struct(">32s29x3s31xB31xB25x7s26x6s31xB26x6s26x6s26x6s31xB31xB31xB31xB26x6s30x2s29x3s")
+
+
+def _order_struct_hash(operation: bytes) -> bytes:
+    """`signatures.order_hash` of an order in its bytes."""
+    account, market, flags, slot, size, price, sequence, created, expires, trigger_price, fee, posting = (
+        _ORDER_BYTES.unpack_from(operation)
+    )
+    return keccak(
+        _ORDER_WORDS.pack(
+            signatures.ORDER_TYPE,
+            account,
+            market,
+            flags & 1,
+            size,
+            price,
+            slot,
+            sequence,
+            created,
+            expires,
+            flags >> 1 & 3,
+            flags >> 3 & 1,
+            flags >> 4 & 1,
+            flags >> 5 & 3,
+            trigger_price,
+            fee,
+            posting,
+        )
+    )
+
+
+def signed_digest(domain: bytes, operation: bytes) -> bytes:
+    """The 32 bytes that were signed for a whole operation with one signer, from its bytes."""
+    tag = operation[0]
+    if tag == constants.ORDER:
+        struct_hash = _order_struct_hash(operation)
+    else:
+        request = encoding.request(tag, word_at(operation, 1), word_at(operation, 31))
+        struct_hash = signatures.request_hash(tag, request)
+    return signatures.digest(domain, struct_hash)
 
 
 def tick_digest(domain: bytes, time: int, prices: list[int], premiums: list[int]) -> bytes:

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from prover import operations
 from prover.recover import recover_fast
 from prover.state.state import State
 from prover.state.store import Store
@@ -302,14 +303,9 @@ class Engine:
 
     def recover_signer(self, operation: bytes) -> bytes:
         """Whom the signature of an operation with one signer recovers to; twenty zero bytes where it does not."""
-        if operation[0] == constants.ORDER:
-            struct_hash = signatures.order_hash(encoding.order(word_at(operation, 1), word_at(operation, 32)))
-        else:
-            request = encoding.request(operation[0], word_at(operation, 1), word_at(operation, 31))
-            struct_hash = signatures.request_hash(operation[0], request)
         size = len(operation)
         return signatures.recover(
-            signatures.digest(self.domain, struct_hash),
+            operations.signed_digest(self.domain, operation),
             word_at(operation, size - 64),
             word_at(operation, size - 32),
             recover_fast,
@@ -704,7 +700,7 @@ class Engine:
         maker_index = chunk.order_index[(maker.account, maker.slot, maker.sequence)]
         taker_index = chunk.order_index[(taker.account, taker.slot, taker.sequence)]
         chunk.book_fill(maker, taker, filled)
-        self._append(bytes([constants.FILL, maker_index, taker_index]) + size.to_bytes(7, "big"))
+        self._append(operations.fill_bytes(maker_index, taker_index, size))
         fill = Fill(
             market=maker.market,
             price=maker.limit_price,

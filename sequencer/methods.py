@@ -7,7 +7,7 @@ import msgspec
 import trio
 
 from l1_bridge import batch
-from l1_bridge.l1_client import L1Client, Signer
+from l1_bridge.l1_client import L1Client
 from prover.deployment import Deployment
 from prover.stf import constants, encoding
 from sequencer.account_methods import AccountMethods
@@ -81,7 +81,6 @@ class Methods:
         mirror: Mirror,
         client: L1Client,
         deployment: Deployment,
-        signer: Signer | None,
         now_ms: Callable[[], int],
     ) -> None:
         self._engine: Engine = venue.engine
@@ -90,7 +89,7 @@ class Methods:
         self._now_ms = now_ms
         self._feeds: Feeds | None = None
         self._words = Words(self._engine)
-        self.submitting = Submitting(venue, self._words, client, deployment, signer, now_ms, lambda: self.is_ready)
+        self.submitting = Submitting(venue, self._words, client, deployment, now_ms, lambda: self.is_ready)
         self.insight = AccountMethods(self._engine, self._words, self.submitting, now_ms)
         self.final_batch = 0
         self.is_ready = False

@@ -21,10 +21,11 @@ from prometheus_client import CollectorRegistry, Gauge
 from l1_bridge import batch
 from l1_bridge.artifact import ArtifactError
 from l1_bridge.hashing import keccak
-from l1_bridge.l1_client import Applied, L1Client, L1Error, Log, Reverted, Signer, development_key
-from prover.deployment import DEVNET_PARAMETERS, Deployment, WrongContracts, deploy, read
+from l1_bridge.l1_client import Applied, Follower, L1Client, L1Error, Log, Reverted, Signer, development_key
+from prover.deployment import DEVNET_PARAMETERS, Deployment, WrongContracts, deploy, logged_genesis, read
 from prover.genesis import genesis_bytes, name_and_decimals
 from prover.operations import address_of, sign
+from prover.settings import DEVELOPMENT_CHAIN_ID
 from prover.state import state as prover_state
 from prover.state.leveldb_store import LevelDbStore
 from prover.state.store import StoreUnavailable
@@ -48,7 +49,6 @@ from sequencer.venue import Venue
 from sequencer.verifiers import Verifiers
 from sequencer.wallet_errors import WalletError
 
-DEVNET_CHAIN_ID: Final = 31_337
 _STARTUP_SECONDS: Final = 60.0
 _PREDECESSOR_SECONDS: Final = 10.0
 _DEVNET_FINALITY_BLOCKS: Final = 2
@@ -131,7 +131,7 @@ async def run(
             chain_id = await client.chain_id()
             operator = config.operator
             if operator is None:
-                if chain_id != DEVNET_CHAIN_ID:
+                if chain_id != DEVELOPMENT_CHAIN_ID:
                     raise CannotStart(
                         f"On chain {chain_id} the node needs --keystore: it has no development keys there."
                     )
@@ -151,11 +151,11 @@ async def run(
                 raise DatadirUnusable(str(error)) from None
             checkpoint = await _checkpoint(config, client)
             mirror = Mirror(deployment.identity, engine, bytes.fromhex(genesis), checkpoint)
-            methods = Methods(venue, mirror, client, deployment, operator, now_ms)
+            methods = Methods(venue, mirror, client, deployment, now_ms)
             venue.listeners.append(methods)
             registry = Registry()
             methods.register(registry)
-            is_oracle_simulated = config.is_oracle_simulated and chain_id == DEVNET_CHAIN_ID
+            is_oracle_simulated = config.is_oracle_simulated and chain_id == DEVELOPMENT_CHAIN_ID
             reports = ReportMethods(venue, deployment.domain, now_ms, is_taking=not is_oracle_simulated)
             reports.register(registry)
             collectors = CollectorRegistry()
@@ -190,7 +190,7 @@ async def run(
                 else:
                     nursery.start_soon(reports.run)
                 methods.is_ready = True
-                if config.is_maker_running and chain_id == DEVNET_CHAIN_ID:
+                if config.is_maker_running and chain_id == DEVELOPMENT_CHAIN_ID:
                     nursery.start_soon(run_maker, client, deployment, url)
                 log.info("node.ready", url=url, l1=l1_url, rollup="0x" + deployment.bridge.hex())
                 task_status.started(Running(url, l1_url, deployment, engine, venue, mirror, poster))
@@ -349,7 +349,10 @@ async def _deployment(
         return await _checked(client, address)
     if named:
         deployment = await _checked(client, named)
-        genesis = await _genesis_of(client, deployment)
+        logged = await logged_genesis(client, deployment.identity)
+        if logged is None:
+            raise L1Unusable("The L1 node does not give the bridge's genesis log.")
+        genesis = logged
     elif is_embedded or config.is_deploy_allowed:
         genesis = genesis_bytes(operator.address, [address_of(key) for key in devnet_signer_keys()], DEVNET_QUORUM)
         parameters = _parameters(config)
@@ -386,17 +389,6 @@ async def _checked(client: L1Client, address: bytes) -> Deployment:
         raise L1Unusable(f"These are not the shipped contracts: {error}.") from None
 
 
-async def _genesis_of(client: L1Client, deployment: Deployment) -> bytes:
-    head = await client.block("latest")
-    assert head is not None
-    topics = [topic for topic, event in batch.bridge_artifact().events.items() if event.name == "Genesis"]
-    for log in await client.logs(deployment.bridge, [topics], 0, head.number):
-        event = batch.decode_log(deployment.identity, log)
-        if isinstance(event, batch.Genesis):
-            return event.genesis_bytes
-    raise L1Unusable("The L1 node does not give the bridge's genesis log.")
-
-
 async def _open_engine(
     config: NodeConfig, deployment: Deployment, client: L1Client, operator: Signer, journal: Journal
 ) -> Engine:
@@ -406,7 +398,7 @@ async def _open_engine(
     engine = _engine_on(config, deployment, genesis)
     if not config.is_posting:
         return engine
-    final_block: str | int = "latest" if deployment.chain_id == DEVNET_CHAIN_ID else "finalized"
+    final_block: str | int = "latest" if deployment.chain_id == DEVELOPMENT_CHAIN_ID else "finalized"
     try:
         kept = await Poster(client, operator, deployment, engine).overdue_behind(final_block)
     except L1Error as error:
@@ -463,14 +455,15 @@ class _L1Tasks:
         self._checkpoint = checkpoint
         self._checkpoint_block = mirror.block
         # A devnet without block times never finalizes by itself; nobody reorganises it but its owner.
-        self._depth = _DEVNET_FINALITY_BLOCKS if deployment.chain_id == DEVNET_CHAIN_ID else "finalized"
-        self._latest = client.follow(deployment.bridge, 0)
-        self._finalized = client.follow(deployment.bridge, 0, depth=self._depth)
+        self._depth = _DEVNET_FINALITY_BLOCKS if deployment.chain_id == DEVELOPMENT_CHAIN_ID else "finalized"
+        self._latest, self._finalized = self._behind_mirror()
 
     async def catch_up(self) -> None:
         """Reads everything that L1 already has, before the node says that it is ready."""
         try:
             await self._read_final_logs()
+            self._venue.posted_chunks = self._mirror.posted_chunks
+            self._latest, self._finalized = self._behind_mirror()
             while events := await self._latest.poll():
                 for event in events:
                     await self._apply_latest(event)
@@ -499,9 +492,12 @@ class _L1Tasks:
             first = last + 1
         self._mirror.block = target.number
         self._save(self._mirror.settle(target))
-        self._venue.posted_chunks = self._mirror.posted_chunks
-        self._latest = self._client.follow(self._deployment.bridge, target.number + 1)
-        self._finalized = self._client.follow(self._deployment.bridge, target.number + 1, depth=self._depth)
+
+    def _behind_mirror(self) -> tuple[Follower, Follower]:
+        """Followers of what the mirror has not read: at the head, and behind finality."""
+        first = self._mirror.block + 1
+        bridge = self._deployment.bridge
+        return self._client.follow(bridge, first), self._client.follow(bridge, first, depth=self._depth)
 
     def _save(self, checkpoint: Checkpoint) -> None:
         temporary = self._checkpoint.with_suffix(".tmp")

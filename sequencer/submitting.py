@@ -6,9 +6,9 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from l1_bridge.artifact import load_artifact
-from l1_bridge.l1_client import L1Client, L1Error, Signer, development_key
+from l1_bridge.l1_client import L1Client, L1Error, development_key
 from prover import operations
-from prover.deployment import Deployment
+from prover.deployment import DEVNET_CHAINS, Deployment
 from prover.stf import codes, constants, containers
 from prover.stf.replay import operation_length
 from sequencer.api.errors import BACKLOG, INVALID_PARAMS, LAW_ERRORS, NOT_READY, CallError, law_error
@@ -23,7 +23,6 @@ _FAUCET_MICROS: Final = 100_000 * 10**6
 _FAUCET_WEI: Final = 10**18
 _FAUCET_GAS: Final = 200_000
 _FAUCET_KEY: Final = 7
-_DEVNETS: Final = (31_337, 1_337)
 
 Account = Annotated[int, msgspec.Meta(ge=0, lt=2**24)]
 
@@ -94,15 +93,6 @@ class TypedDataOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     operation: dict[str, Any]
 
 
-_KIND_TAGS: Final = {
-    "order": constants.ORDER,
-    "withdraw": constants.WITHDRAW,
-    "transfer": constants.TRANSFER,
-    "cancel": constants.CANCEL,
-    "cancel_all": constants.CANCEL_ALL,
-}
-
-
 class Drafted(msgspec.Struct, frozen=True):
     """An operation before it is signed; `operation` is what was asked for with all fields."""
 
@@ -128,7 +118,6 @@ class Submitting:
         words: Words,
         client: L1Client,
         deployment: Deployment,
-        signer: Signer | None,
         now_ms: Callable[[], int],
         is_ready: Callable[[], bool],
     ) -> None:
@@ -137,7 +126,6 @@ class Submitting:
         self._words = words
         self._client = client
         self._deployment = deployment
-        self._signer = signer
         self._now_ms = now_ms
         self._is_ready = is_ready
 
@@ -182,9 +170,9 @@ class Submitting:
         """An operation with everything that was left out filled in; CallError for fields that do not fit."""
         fields = dict(operation)
         kind = fields.pop("kind", None)
-        if not isinstance(kind, str) or kind not in _KIND_TAGS:
-            raise CallError(INVALID_PARAMS, f"kind is one of {', '.join(_KIND_TAGS)}.")
-        tag = _KIND_TAGS[kind]
+        if not isinstance(kind, str) or kind not in operations.TAG_OF_KIND:
+            raise CallError(INVALID_PARAMS, f"kind is one of {', '.join(operations.TAG_OF_KIND)}.")
+        tag = operations.TAG_OF_KIND[kind]
         self._fill_in(tag, fields)
         message: containers.Order | containers.Request
         try:
@@ -284,7 +272,7 @@ class Submitting:
 
     async def faucet(self, params: ToAddress, call: Call) -> Json:
         """catenary_faucet."""
-        if self._deployment.chain_id not in _DEVNETS or self._signer is None:
+        if self._deployment.chain_id not in DEVNET_CHAINS:
             raise CallError(NOT_READY, "There is a faucet on devnets only.")
         token = load_artifact("MockDollar")
         data = token.encode_call("mint", bytes(params.address), _FAUCET_MICROS)

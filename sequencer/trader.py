@@ -66,7 +66,7 @@ class Trader:
             unused=0,
         )
         signature = operations.sign(self._private_key, operations.order_digest(self._domain, order))
-        return signed_fields(constants.ORDER, order), signature
+        return operations.signed_fields(constants.ORDER, order), signature
 
     def withdrawal(self, amount_micros: int, recipient: bytes, slot: int) -> SignedOrder:
         """Signed fields of a withdrawal, and its signature."""
@@ -89,16 +89,7 @@ class Trader:
             recipient=recipient,
         )
         digest = operations.request_digest(self._domain, tag, request)
-        return signed_fields(tag, request), operations.sign(self._private_key, digest)
-
-
-def signed_fields(tag: int, message: containers.Order | containers.Request) -> dict[str, Any]:
-    """The fields of an operation under their signed names, as the API takes them."""
-    fields: dict[str, Any] = {}
-    for field, name, kind in operations.SIGNED[tag][1]:
-        value = getattr(message, field)
-        fields[name] = bool(value) if kind == "bool" else value
-    return fields
+        return operations.signed_fields(tag, request), operations.sign(self._private_key, digest)
 
 
 def ladder(trader: Trader, market: MarketView, levels: int, value_dollars: int, step_ppm: int) -> list[SignedOrder]:

@@ -11,15 +11,12 @@ import sys
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from struct import Struct
 from typing import Final
 
 import structlog
 import trio
 
-from l1_bridge.hashing import keccak
-from prover.stf import constants, encoding, signatures
-from prover.stf.words import word_at
+from prover import operations
 from sequencer.verifier_worker import ADDRESS_LENGTH, COUNT_LENGTH, ROW_LENGTH
 
 PIECE_ROWS: Final = 32
@@ -75,48 +72,9 @@ class _Job:
             self.done.set()
 
 
-# An order's fields as they stand in its bytes, and as seventeen words of what is signed: nothing is decoded between.
-_ORDER_BYTES: Final = Struct(">x3sBBB7s6s6s6s6s6s2s3s")
-_ORDER_WORDS: Final = Struct(">32s29x3s31xB31xB25x7s26x6s31xB26x6s26x6s26x6s31xB31xB31xB31xB26x6s30x2s29x3s")
-
-
-def _order_struct_hash(operation: bytes) -> bytes:
-    """`signatures.order_hash` of an order in its bytes."""
-    account, market, flags, slot, size, price, sequence, created, expires, trigger_price, fee, posting = (
-        _ORDER_BYTES.unpack_from(operation)
-    )
-    return keccak(
-        _ORDER_WORDS.pack(
-            signatures.ORDER_TYPE,
-            account,
-            market,
-            flags & 1,
-            size,
-            price,
-            slot,
-            sequence,
-            created,
-            expires,
-            flags >> 1 & 3,
-            flags >> 3 & 1,
-            flags >> 4 & 1,
-            flags >> 5 & 3,
-            trigger_price,
-            fee,
-            posting,
-        )
-    )
-
-
 def signed_row(domain: bytes, operation: bytes) -> bytes:
     """What a worker takes of an operation with one signer, whole and of a known tag: digest, compact signature."""
-    tag = operation[0]
-    if tag == constants.ORDER:
-        struct_hash = _order_struct_hash(operation)
-    else:
-        request = encoding.request(tag, word_at(operation, 1), word_at(operation, 31))
-        struct_hash = signatures.request_hash(tag, request)
-    return signatures.digest(domain, struct_hash) + operation[-64:]
+    return operations.signed_digest(domain, operation) + operation[-64:]
 
 
 def default_worker_count() -> int:

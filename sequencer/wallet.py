@@ -10,6 +10,7 @@ import trio
 from l1_bridge import batch
 from l1_bridge.artifact import load_artifact
 from l1_bridge.l1_client import L1Client, L1Error, L1Rejected, Receipt, Signer
+from prover.deployment import DEVNET_CHAINS
 from prover.stf import constants, containers
 from sequencer.api_client import AccountView, NodeClient, OrderResult, RequestResult, Status, wire
 from sequencer.wallet_drafts import Draft, OrderTerms, draft, with_recovery_id
@@ -38,7 +39,6 @@ from sequencer.wallet_trust import (
 from sequencer.wallet_units import checksum_address, milliseconds, money_text, units_text
 
 MAX_CLOCK_SKEW_MS: Final = 5_000
-DEVNET_CHAINS: Final = (31_337, 1_337)
 REQUEST_LIFETIME_MS: Final = 60_000
 # Measured on the shipped contracts (approve 46k, deposit 105k to 153k, claim 119k) and doubled: real tokens cost more.
 APPROVE_GAS: Final = 100_000

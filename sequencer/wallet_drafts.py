@@ -16,13 +16,6 @@ TIMES_IN_FORCE: Final = {
     "ioc": constants.IMMEDIATE_OR_CANCEL,
     "fok": constants.FILL_OR_KILL,
 }
-TAGS: Final = {
-    "order": constants.ORDER,
-    "withdraw": constants.WITHDRAW,
-    "transfer": constants.TRANSFER,
-    "cancel": constants.CANCEL,
-    "cancel_all": constants.CANCEL_ALL,
-}
 
 
 class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +54,7 @@ class Draft(msgspec.Struct, frozen=True):
 
 def draft(venue: Venue, kind: str, message: containers.Order | containers.Request, value: int, text: str) -> Draft:
     """The typed data and the digest of an operation for one venue."""
-    tag = TAGS[kind]
+    tag = operations.TAG_OF_KIND[kind]
     if isinstance(message, containers.Order):
         digest = operations.order_digest(venue.domain, message)
     else:

@@ -187,17 +187,12 @@ async def _verify(l1: L1Client, location: Location) -> Venue:
 
 async def _genesis_globals(l1: L1Client, location: Location) -> containers.Globals:
     """The first globals, from the one log that the bridge's constructor wrote."""
-    bridge = batch.bridge_artifact()
-    topic = next(topic for topic, event in bridge.events.items() if event.name == "Genesis")
-    head = await l1.block("latest")
-    logs = await l1.logs(location.rollup, [topic], 0, 0 if head is None else head.number)
-    for log in logs:
-        try:
-            event = batch.decode_log(batch.BridgeId(location.chain_id, location.rollup), log)
-            if isinstance(event, batch.Genesis):
-                return legal_globals(event.genesis_bytes)
-        except ValueError as error:
-            raise NotGenuine(f"the bridge's genesis cannot be used: {error}") from None
+    try:
+        genesis = await deployment.logged_genesis(l1, batch.BridgeId(location.chain_id, location.rollup))
+        if genesis is not None:
+            return legal_globals(genesis)
+    except ValueError as error:
+        raise NotGenuine(f"the bridge's genesis cannot be used: {error}") from None
     raise NotGenuine("the L1 node does not give the bridge's genesis log: what lots and ticks mean is unknown")
 
 

@@ -17,9 +17,8 @@ from itertools import groupby, islice, pairwise
 from typing import Final
 
 from l1_bridge.hashing import ZERO_HASH, keccak
+from prover.stf.constants import ACCOUNT_BITS, SLOT_BITS
 
-ACCOUNT_BITS: Final = 24
-SLOT_BITS: Final = 8
 DEPTH: Final = ACCOUNT_BITS + SLOT_BITS
 
 _HASH_BYTES: Final = 32

@@ -49,18 +49,6 @@ class Bytes20(HexBytes):
     SIZE = 20
 
 
-class Bytes32(HexBytes):
-    """A hash or a root."""
-
-    SIZE = 32
-
-
-class Bytes65(HexBytes):
-    """A recoverable signature: r, s, v."""
-
-    SIZE = 65
-
-
 def decode_value(kind: type, value: Any) -> Any:
     """msgspec's `dec_hook`; raises ValueError with a sentence for the caller."""
     if issubclass(kind, WideInteger):

@@ -63,7 +63,7 @@ class OracleWorld:
         self.venue = Venue(engine, Journal(directory, LIMITS), trio_clock_ms)
         mirror = Mirror(batch.BridgeId(CHAIN_ID, BRIDGE), engine, genesis())
         deployment = Deployment(CHAIN_ID, BRIDGE, b"\x12" * 20, b"\x13" * 20)
-        methods = Methods(self.venue, mirror, cast(L1Client, None), deployment, None, trio_clock_ms)
+        methods = Methods(self.venue, mirror, cast(L1Client, None), deployment, trio_clock_ms)
         methods.is_ready = True
         self.reports = ReportMethods(self.venue, DOMAIN, trio_clock_ms, is_taking=is_taking)
         registry = Registry()

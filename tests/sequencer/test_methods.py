@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from l1_bridge import batch
-from l1_bridge.l1_client import L1Client, L1Unavailable, development_key
+from l1_bridge.l1_client import L1Client, L1Unavailable
 from prover import operations
 from prover.deployment import Deployment
 from prover.stf import constants
@@ -96,7 +96,7 @@ class Desk:
         self.mirror = Mirror(batch.BridgeId(CHAIN_ID, BRIDGE), self.venue.engine, genesis())
         deployment = Deployment(CHAIN_ID, BRIDGE, b"\x12" * 20, b"\x13" * 20)
         client = cast(L1Client, NoL1())
-        self.methods = Methods(self.venue, self.mirror, client, deployment, development_key(0), self.clock)
+        self.methods = Methods(self.venue, self.mirror, client, deployment, self.clock)
         self.methods.is_ready = True
         self.channels = Channels()
         self.methods.open_feeds(cast(Feeds, self.channels))

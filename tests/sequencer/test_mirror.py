@@ -1,13 +1,21 @@
 """What the node says of L1: batches as the bridge's logs tell them, gone when the bridge or the chain undoes them."""
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
 import msgspec
 import pytest
+import structlog
 import trio
 
 from l1_bridge import batch
 from l1_bridge.l1_client import L1Rejected, development_key
+from sequencer.methods import Methods
 from sequencer.mirror import Checkpoint, Mirror
+from sequencer.node import _L1Tasks
 from sequencer.poster import ForeignHead
+from sequencer.venue import Venue
 from tests.sequencer.node_world import genesis
 from tests.sequencer.test_poster import OPERATOR, Site, site
 
@@ -126,3 +134,24 @@ async def test_what_is_settled_survives_a_reorganisation_of_what_is_not() -> Non
         await here.client.call("anvil_reorg", [1, []])
         await here.follow()
         assert [posted.number for posted in here.mirror.batches] == [1]
+
+
+async def test_a_node_follows_from_behind_its_checkpoint_and_not_from_the_beginning(tmp_path: Path) -> None:
+    async with site() as here:
+        here.seal(1)
+        await here.poster.post_once()
+        await here.client.call("anvil_mine", ["0x3"])
+        await here.follow()
+        newest = await here.client.block("latest")
+        assert newest is not None
+        settled_at = await here.client.block(newest.number - 2)
+        assert settled_at is not None
+        again = Mirror(here.deployment.identity, here.world.engine, genesis(), here.mirror.settle(settled_at))
+        venue = cast(Venue, SimpleNamespace(engine=here.world.engine, posted_chunks=0))
+        methods = cast(Methods, SimpleNamespace(is_ready=False, posted=lambda: None, final_batch=0))
+        tasks = _L1Tasks(here.client, here.deployment, venue, again, methods, structlog.get_logger(), tmp_path / "c")
+        assert {follower.next_block for follower in tasks._behind_mirror()} == {settled_at.number + 1}
+        await tasks.catch_up()
+        assert (again.batches, again.block) == (here.mirror.batches, newest.number)
+        # What is posted is known although no event told of it.
+        assert venue.posted_chunks == 1

@@ -12,7 +12,7 @@ import trio
 from prover import operations
 from prover.stf import codes, constants, containers, signatures
 from sequencer.node import wall_clock_ms
-from sequencer.trader import Trader, signed_fields
+from sequencer.trader import Trader
 from tests.sequencer.node_process import Client, NodeProcess, funded, running
 from tests.sequencer.node_world import BUY, DOLLAR, IOC, SELL, key, order, request
 
@@ -40,14 +40,14 @@ class Venue:
     def signed(self, given: containers.Order, trader: int = 0, domain: bytes | None = None) -> dict[str, Any]:
         digest = operations.order_digest(domain or self.node.domain, given)
         signature = operations.sign(key(trader), digest)
-        return {"order": signed_fields(constants.ORDER, given), "signature": "0x" + signature.hex()}
+        return {"order": operations.signed_fields(constants.ORDER, given), "signature": "0x" + signature.hex()}
 
     def request(self, tag: int, trader: int = 0, domain: bytes | None = None, **changes: Any) -> dict[str, Any]:
         given = request(wall_clock_ms(), self.accounts[trader], **changes)
         signature = operations.sign(key(trader), operations.request_digest(domain or self.node.domain, tag, given))
         fields = {
             name: "0x" + value.hex() if isinstance(value, bytes) else value
-            for name, value in signed_fields(tag, given).items()
+            for name, value in operations.signed_fields(tag, given).items()
         }
         return {"request": fields, "signature": "0x" + signature.hex()}
 

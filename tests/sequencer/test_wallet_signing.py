@@ -26,7 +26,7 @@ from sequencer.api_client import (
     Status,
 )
 from sequencer.wallet import Wallet
-from sequencer.wallet_drafts import TAGS, OrderTerms, draft
+from sequencer.wallet_drafts import OrderTerms, draft
 from sequencer.wallet_errors import BadInput, NodeUnreachable, Rejected, WalletError
 from sequencer.wallet_keys import Key
 from sequencer.wallet_record import Signed
@@ -88,10 +88,11 @@ class LawNode(NodeClient):
 
     async def request(self, kind: str, request: Fields, signature: bytes) -> RequestResult:
         fields: dict[str, Any] = {"slot": 0, "amount": 0, "other": 0, "recipient": containers.NOBODY}
-        for own, name, of_type in operations.SIGNED[TAGS[kind]][1]:
+        tag = operations.TAG_OF_KIND[kind]
+        for own, name, of_type in operations.SIGNED[tag][1]:
             fields[own] = bytes.fromhex(request[name][2:]) if of_type == "address" else int(request[name])
         message = containers.Request(**fields)
-        self.judge(operations.request_bytes(TAGS[kind], message, operations.compact(signature)), request)
+        self.judge(operations.request_bytes(tag, message, operations.compact(signature)), request)
         return RequestResult(0, 0)
 
 

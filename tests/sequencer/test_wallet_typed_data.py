@@ -14,7 +14,7 @@ from prover import operations
 from prover.recover import ORDER, recover_fast
 from prover.stf import constants, containers, signatures
 from sequencer.api_client import TypedData, wire
-from sequencer.wallet_drafts import TAGS, Draft, compare_with_node, draft, with_recovery_id
+from sequencer.wallet_drafts import Draft, compare_with_node, draft, with_recovery_id
 from sequencer.wallet_errors import NotGenuine
 from sequencer.wallet_trust import ListedMarket, Location, Venue
 
@@ -172,7 +172,7 @@ def test_the_high_s_twin_is_refused() -> None:
 
 
 def test_every_signed_struct_is_covered() -> None:
-    assert {TAGS[drafted.kind] for drafted in drafts()} == set(operations.SIGNED)
+    assert {operations.TAG_OF_KIND[drafted.kind] for drafted in drafts()} == set(operations.SIGNED)
     assert constants.CANCEL_ALL in operations.SIGNED
 
 
