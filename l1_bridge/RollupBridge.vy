@@ -160,7 +160,7 @@ event Frozen:
     tip: uint256
     last_root: bytes32
 
-LAW_VERSION: public(constant(uint256)) = 1
+LAW_VERSION: public(constant(uint256)) = 2
 MAX_CHUNKS: public(constant(uint256)) = 24
 MAX_CHUNK_BYTES: public(constant(uint256)) = 8192
 MAX_WITNESS_BYTES: public(constant(uint256)) = 98304

@@ -12,7 +12,7 @@ import msgspec
 from l1_bridge.artifact import Artifact, ArtifactError, decode_exactly, load_artifact
 from l1_bridge.hashing import ZERO_HASH, keccak
 
-LAW_VERSION = 1
+LAW_VERSION = 2
 MAX_CHUNKS = 24
 MAX_CHUNK_BYTES = 8_192
 MAX_WITNESS_BYTES = 98_304

@@ -7,6 +7,8 @@
 
 from prover.stf import containers
 from prover.stf import custody as law
+from prover.stf import encoding
+from prover.stf import signatures
 
 
 @external
@@ -24,33 +26,19 @@ def deposit(entry: containers.Deposit, index: int256, account: containers.Accoun
 
 @external
 @pure
-def withdraw(risk: containers.Risk, fresh: bool, withdrawal_count: int256, request: containers.Request, account: containers.Account, slot: containers.Slot, signer: address, now: int256) -> containers.Booked:
+def book(signed: containers.Signed, risk: containers.Risk, clock: containers.Clock, withdrawal_count: int256, index: int256, account: containers.Account, other: containers.Account, slot: containers.Slot) -> containers.Booked:
     """
-    @notice Decides a withdrawal.
+    @notice Decides a withdrawal, or a transfer between two accounts of one owner.
+    @param signed The operation as it stands in the chunk.
     @param risk Prices, funding indices and fractions of all markets.
-    @param fresh Whether the oracle price is young enough.
+    @param clock The chunk's time and what it allows.
     @param withdrawal_count Withdrawals booked before.
-    @param request The signed request.
-    @param account The account, `slot` its order slot.
-    @param signer Whom the signature recovers to.
-    @param now The chunk's clock.
-    @return The decision and what it leads to.
-    """
-    return law.withdraw(risk, fresh, withdrawal_count, request, account, slot, signer, now)
-
-
-@external
-@pure
-def transfer(risk: containers.Risk, fresh: bool, request: containers.Request, account: containers.Account, other: containers.Account, slot: containers.Slot, signer: address, now: int256) -> containers.Booked:
-    """
-    @notice Decides a transfer between two accounts of one owner.
-    @param risk Prices, funding indices and fractions of all markets.
-    @param fresh Whether the oracle price is young enough.
-    @param request The signed request.
+    @param index The receiving account's index: the next free one where a new account is asked for.
     @param account The paying account, `slot` its order slot.
     @param other The receiving account.
-    @param signer Whom the signature recovers to.
-    @param now The chunk's clock.
     @return The decision and what it leads to.
     """
-    return law.transfer(risk, fresh, request, account, other, slot, signer, now)
+    request: containers.Request = encoding.request(signed.tag, signed.head, signed.tail)
+    digest: bytes32 = signatures.digest(signed.domain, signatures.request_hash(signed.tag, request))
+    signer: address = signatures.recover(digest, signed.r, signed.parity_and_s)
+    return law.book(signed.tag, risk, clock, withdrawal_count, request, index, account, other, slot, signer)

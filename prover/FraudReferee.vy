@@ -10,20 +10,21 @@ from prover.stf import merkle
 from prover.stf import replay as law
 
 initializes: law
-exports: (law.TRADING, law.CUSTODY, law.MARKETS)
+exports: (law.TRADING, law.CUSTODY, law.MARKETS, law.RESCUE)
 
 MAX_WITNESS_BYTES: constant(uint256) = 98_304
 
 
 @deploy
-def __init__(trading: address, custody: address, markets: address):
+def __init__(trading: address, custody: address, markets: address, rescue: address):
     """
     @notice Fixes the family contracts for ever.
     @param trading The law's Trading contract.
     @param custody The law's Custody contract.
     @param markets The law's Markets contract.
+    @param rescue The law's Rescue contract.
     """
-    law.__init__(trading, custody, markets)
+    law.__init__(trading, custody, markets, rescue)
 
 
 @external

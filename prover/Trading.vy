@@ -6,32 +6,36 @@
 """
 
 from prover.stf import containers
+from prover.stf import encoding
+from prover.stf import signatures
 from prover.stf import trading as law
 
 
 @external
 @pure
-def check_order(order: containers.Order, account: containers.Account, signer: address, markets: containers.Market[16], market_count: int256, now: int256) -> int256:
+def check_order(signed: containers.Signed, account: containers.Account, markets: containers.Market[16], market_count: int256, now: int256) -> (int256, containers.Order):
     """
     @notice Admits an order to the chunk.
-    @param order The signed order.
+    @param signed The operation as it stands in the chunk.
     @param account The account.
-    @param signer Whom the signature recovers to.
     @param markets All markets.
     @param market_count How many of them exist.
     @param now The chunk's clock.
-    @return The code.
+    @return The code, and the order.
     """
-    return law.check_order(order, account, signer, markets, market_count, now)
+    order: containers.Order = encoding.order(signed.head, signed.tail)
+    digest: bytes32 = signatures.digest(signed.domain, signatures.order_hash(order))
+    signer: address = signatures.recover(digest, signed.r, signed.parity_and_s)
+    return law.check_order(order, account, signer, markets, market_count, now), order
 
 
 @external
 @pure
-def fill(risk: containers.Risk, fresh: bool, market: containers.Market, posting_fee: int256, maker: containers.Order, taker: containers.Order, maker_account: containers.Account, taker_account: containers.Account, maker_slot: containers.Slot, taker_slot: containers.Slot, size: int256) -> containers.Filled:
+def fill(risk: containers.Risk, clock: containers.Clock, market: containers.Market, posting_fee: int256, maker: containers.Order, taker: containers.Order, maker_account: containers.Account, taker_account: containers.Account, maker_slot: containers.Slot, taker_slot: containers.Slot, size: int256) -> containers.Filled:
     """
     @notice Decides a fill.
     @param risk Prices, funding indices and fractions of all markets.
-    @param fresh Whether the oracle price is young enough.
+    @param clock The chunk's time and what it allows.
     @param market The market of both orders.
     @param posting_fee Flat fee of an order, paid by the taker at its first fill.
     @param maker The resting order.
@@ -43,33 +47,21 @@ def fill(risk: containers.Risk, fresh: bool, market: containers.Market, posting_
     @param size Lots.
     @return The decision and what it leads to.
     """
-    return law.fill(risk, fresh, market, posting_fee, maker, taker, maker_account, taker_account, maker_slot, taker_slot, size)
+    return law.fill(risk, clock, market, posting_fee, maker, taker, maker_account, taker_account, maker_slot, taker_slot, size)
 
 
 @external
 @pure
-def cancel(request: containers.Request, account: containers.Account, slot: containers.Slot, signer: address, now: int256) -> containers.Booked:
+def book(signed: containers.Signed, account: containers.Account, slot: containers.Slot, now: int256) -> containers.Booked:
     """
-    @notice Decides a cancel of one order slot.
-    @param request The signed request.
+    @notice Decides a cancel, a cancel of every order, the grant to an agent or an owner's own bound of leverage.
+    @param signed The operation as it stands in the chunk.
     @param account The account.
-    @param slot The order slot.
-    @param signer Whom the signature recovers to.
+    @param slot The order slot that it uses.
     @param now The chunk's clock.
     @return The decision and what it leads to.
     """
-    return law.cancel(request, account, slot, signer, now)
-
-
-@external
-@pure
-def cancel_all(request: containers.Request, account: containers.Account, signer: address, now: int256) -> containers.Booked:
-    """
-    @notice Decides a cancel of every order up to a sequence.
-    @param request The signed request.
-    @param account The account.
-    @param signer Whom the signature recovers to.
-    @param now The chunk's clock.
-    @return The decision and what it leads to.
-    """
-    return law.cancel_all(request, account, signer, now)
+    request: containers.Request = encoding.request(signed.tag, signed.head, signed.tail)
+    digest: bytes32 = signatures.digest(signed.domain, signatures.request_hash(signed.tag, request))
+    signer: address = signatures.recover(digest, signed.r, signed.parity_and_s)
+    return law.book(signed.tag, request, account, slot, signer, now)

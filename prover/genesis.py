@@ -19,15 +19,69 @@ class MarketListing(msgspec.Struct, frozen=True, kw_only=True):
     band_ppm: int = 50_000
     funding_cap_ppm: int = 500
     minimum_notional_micros: int = 10_000_000
+    interest_lower_micros: int = 0
+    interest_upper_micros: int = 0
 
 
-# Initial and maintenance fractions: dYdX v4 genesis tiers, Large-Cap 2% and 60% of it, Mid-Cap 5% and 60%.
+class Tier(msgspec.Struct, frozen=True, kw_only=True):
+    """What markets of like liquidity share; interest bounds in micro-dollars of notional, zero for none."""
+
+    initial_ppm: int
+    maintenance_ppm: int
+    interest_lower_micros: int = 0
+    interest_upper_micros: int = 0
+    band_ppm: int = 50_000
+    funding_cap_ppm: int = 500
+
+    def listing(self, name: str, size_decimals: int) -> MarketListing:
+        """A market of this tier."""
+        return MarketListing(name=name, size_decimals=size_decimals, **msgspec.structs.asdict(self))
+
+
+_MILLION: Final = 10**12
+# Initial fraction, share of it that is maintenance, open-interest bounds: dYdX v4 genesis liquidity tiers. Bands and
+# funding caps are our own: what trades less may stray further.
+TIERS: Final = {
+    "large": Tier(initial_ppm=20_000, maintenance_ppm=12_000),
+    "mid": Tier(
+        initial_ppm=50_000,
+        maintenance_ppm=30_000,
+        interest_lower_micros=40 * _MILLION,
+        interest_upper_micros=100 * _MILLION,
+    ),
+    "small": Tier(
+        initial_ppm=100_000,
+        maintenance_ppm=50_000,
+        interest_lower_micros=20 * _MILLION,
+        interest_upper_micros=50 * _MILLION,
+        band_ppm=100_000,
+        funding_cap_ppm=1_000,
+    ),
+    "long-tail": Tier(
+        initial_ppm=200_000,
+        maintenance_ppm=100_000,
+        interest_lower_micros=5 * _MILLION,
+        interest_upper_micros=10 * _MILLION,
+        band_ppm=200_000,
+        funding_cap_ppm=2_000,
+    ),
+    "isolated": Tier(
+        initial_ppm=50_000,
+        maintenance_ppm=30_000,
+        interest_lower_micros=_MILLION // 2,
+        interest_upper_micros=_MILLION,
+        band_ppm=200_000,
+        funding_cap_ppm=2_000,
+    ),
+}
+# A devnet begins with empty insurance accounts, under which open-interest scaling would ask for the whole notional.
 DEVNET_MARKETS: Final = (
-    MarketListing(name="BTC", size_decimals=5, initial_ppm=20_000, maintenance_ppm=12_000),
-    MarketListing(name="ETH", size_decimals=4, initial_ppm=20_000, maintenance_ppm=12_000),
-    MarketListing(name="SOL", size_decimals=2, initial_ppm=50_000, maintenance_ppm=30_000),
+    TIERS["large"].listing("BTC", 5),
+    TIERS["large"].listing("ETH", 4),
+    msgspec.structs.replace(TIERS["mid"].listing("SOL", 2), interest_lower_micros=0, interest_upper_micros=0),
 )
 DEVNET_POSTING_FEE_MICROS: Final = 500
+DEVNET_GRACE_MS: Final = 10_000
 
 
 def label(listing: MarketListing) -> bytes:
@@ -50,8 +104,16 @@ def legal_globals(genesis: bytes) -> containers.Globals:
     _require(globals.next_account == constants.RESERVED_ACCOUNTS, "the first free account is 17")
     _require(0 < globals.market_count <= constants.MARKETS, "a venue has one to sixteen markets")
     _require(0 <= globals.posting_fee < 2**24, "the posting fee fits what orders can sign")
-    counters = (globals.tick_time, globals.deposited_total, globals.funding_dust, globals.withdrawal_count)
+    counters = (
+        globals.tick_time,
+        globals.grace_until,
+        globals.streak,
+        globals.deposited_total,
+        globals.funding_dust,
+        globals.withdrawal_count,
+    )
     _require(not any(counters), "nothing has happened before genesis")
+    _require(0 <= globals.grace_period <= constants.MAX_GRACE, "a grace lasts at most an hour")
     _require(not any(any(node) for node in globals.frontier), "there are no withdrawals before genesis")
     signers = [signer for signer in globals.signers if signer != containers.NOBODY]
     _require(globals.signers[: len(signers)] == signers, "oracle signers stand without gaps")
@@ -63,8 +125,17 @@ def legal_globals(genesis: bytes) -> containers.Globals:
     for market in range(constants.MARKETS):
         row = globals.markets[market]
         moving = (risk.price[market], risk.funding_index[market], row.previous_price, row.premium_ppm)
-        _require(not any(moving) and row.open_interest == 0, "no market has a history before genesis")
-        fixed = (row.maker_fee_ppm, row.taker_fee_ppm, row.band_ppm, row.funding_cap_ppm, row.minimum_notional)
+        counted = (row.open_interest, row.fund, row.turned_over, row.paid_out)
+        _require(not any((*moving, *counted)), "no market has a history before genesis")
+        interest = (row.interest_lower, row.interest_upper)
+        fixed = (
+            row.maker_fee_ppm,
+            row.taker_fee_ppm,
+            row.band_ppm,
+            row.funding_cap_ppm,
+            row.minimum_notional,
+            *interest,
+        )
         if market >= globals.market_count:
             margins = (risk.initial_ppm[market], risk.maintenance_ppm[market], row.status, *fixed)
             _require(not any(margins) and row.label == containers.NO_HASH, "absent markets are zero")
@@ -76,6 +147,8 @@ def legal_globals(genesis: bytes) -> containers.Globals:
         _require(0 <= row.band_ppm <= constants.PPM, "the price band is a fraction")
         _require(0 <= row.funding_cap_ppm < 2**23, "the funding cap fits a premium")
         _require(0 <= row.minimum_notional < 2**104, "the minimum notional can be reached")
+        is_interest = interest == (0, 0) or 0 <= interest[0] < interest[1] < 2**104
+        _require(is_interest, "open-interest scaling runs from a lower to an upper bound")
     return globals
 
 
@@ -90,11 +163,12 @@ def genesis_bytes(
     quorum: int,
     listings: tuple[MarketListing, ...] = DEVNET_MARKETS,
     posting_fee_micros: int = DEVNET_POSTING_FEE_MICROS,
+    grace_period_ms: int = DEVNET_GRACE_MS,
 ) -> bytes:
     """Canonical globals of a new venue; ValueError for an oracle or a market that the law could not work with."""
     if len(signers) > constants.SIGNERS or len(listings) > constants.MARKETS:
         raise ValueError("a venue has at most seven oracle signers and sixteen markets")
-    absent = containers.Market(containers.NO_HASH, constants.MARKET_CLOSED, 0, 0, 0, 0, 0, 0, 0, 0)
+    absent = containers.Market(containers.NO_HASH, constants.MARKET_CLOSED, *[0] * 13)
     markets = [
         containers.Market(
             label=label(listing),
@@ -107,6 +181,11 @@ def genesis_bytes(
             previous_price=0,
             premium_ppm=0,
             open_interest=0,
+            interest_lower=listing.interest_lower_micros,
+            interest_upper=listing.interest_upper_micros,
+            fund=0,
+            turned_over=0,
+            paid_out=0,
         )
         for listing in listings
     ]
@@ -120,6 +199,9 @@ def genesis_bytes(
         deposited_total=0,
         funding_dust=0,
         withdrawal_count=0,
+        grace_period=grace_period_ms,
+        grace_until=0,
+        streak=0,
         operator=operator,
         signers=signers + [containers.NOBODY] * (constants.SIGNERS - len(signers)),
         frontier=[containers.NO_HASH] * constants.WITHDRAWAL_LEVELS,

@@ -35,6 +35,8 @@ TAG_OF_KIND: Final = {
     "transfer": constants.TRANSFER,
     "cancel": constants.CANCEL,
     "cancel_all": constants.CANCEL_ALL,
+    "set_agent": constants.SET_AGENT,
+    "set_leverage": constants.SET_LEVERAGE,
 }
 SIGNED: Final[dict[int, tuple[str, _Fields]]] = {
     constants.ORDER: (
@@ -67,6 +69,19 @@ SIGNED: Final[dict[int, tuple[str, _Fields]]] = {
     ),
     constants.CANCEL: ("Cancel", [*_HEAD, *_TIMES]),
     constants.CANCEL_ALL: ("CancelAll", [_HEAD[0], _HEAD[2], *_TIMES]),
+    constants.SET_AGENT: (
+        "SetAgent",
+        [
+            *_HEAD,
+            *_TIMES,
+            ("other", "agent_index", "uint8"),
+            ("recipient", "agent", "address"),
+            ("amount", "agent_expires_at_ms", "uint48"),
+            ("first_slot", "first_slot", "uint8"),
+            ("last_slot", "last_slot", "uint8"),
+        ],
+    ),
+    constants.SET_LEVERAGE: ("SetLeverage", [*_HEAD, *_TIMES, ("amount", "initial_ppm", "uint24")]),
 }
 
 
@@ -115,7 +130,7 @@ def order_digest(domain: bytes, order: containers.Order) -> bytes:
 
 
 def request_digest(domain: bytes, tag: int, request: containers.Request) -> bytes:
-    """The 32 bytes that an account's owner signs for a withdrawal, transfer or cancel."""
+    """The 32 bytes that an account's owner signs for a request."""
     return signatures.digest(domain, signatures.request_hash(tag, request))
 
 
@@ -223,12 +238,23 @@ def order_bytes(order: containers.Order, signature: bytes) -> bytes:
 
 
 def request_bytes(tag: int, request: containers.Request, signature: bytes) -> bytes:
-    """Withdraw (115 bytes), transfer (98), cancel (87) or cancel-all (87): tag, fields, compact signature."""
+    """A request's bytes: tag, fields, compact signature; their lengths are constants of the law."""
     tail = b""
     if tag == constants.WITHDRAW:
         tail = request.amount.to_bytes(8, "big") + request.recipient
     elif tag == constants.TRANSFER:
         tail = request.amount.to_bytes(8, "big") + request.other.to_bytes(3, "big")
+    elif tag == constants.SET_AGENT:
+        tail = b"".join(
+            [
+                request.amount.to_bytes(6, "big"),
+                bytes([request.first_slot, request.last_slot]),
+                request.recipient,
+                bytes([request.other]),
+            ]
+        )
+    elif tag == constants.SET_LEVERAGE:
+        tail = request.amount.to_bytes(3, "big")
     return b"".join(
         [
             bytes([tag]),
@@ -259,6 +285,16 @@ def deposit_bytes(deposit: containers.Deposit) -> bytes:
 def fill_bytes(maker: int, taker: int, size: int) -> bytes:
     """10 bytes: tag, the two orders' places in the chunk, lots."""
     return bytes([constants.FILL, maker, taker]) + size.to_bytes(7, "big")
+
+
+def rescue_bytes(tag: int, move: containers.Rescue) -> bytes:
+    """A liquidation or take-over (12 bytes), deleveraging (15) or unwinding (9), as the operator writes it."""
+    lots = move.lots.to_bytes(7, "big")
+    first = move.maker if tag in (constants.LIQUIDATE, constants.UNWIND) else move.market
+    if tag == constants.UNWIND:
+        return bytes([tag, first]) + lots
+    other = move.other.to_bytes(3, "big") if tag == constants.DELEVERAGE else b""
+    return bytes([tag, first]) + move.account.to_bytes(3, "big") + lots + other
 
 
 def tick_bytes(time: int, market_count: int, reports: list[tuple[int, list[int], list[int], bytes]]) -> bytes:

@@ -8,7 +8,7 @@ import pyrevm
 from l1_bridge.artifact import Artifact, load_artifact
 
 ARTIFACTS: Final = Path(__file__).parent / "artifacts"
-FAMILIES: Final = ("Trading", "Custody", "Markets")
+FAMILIES: Final = ("Trading", "Custody", "Markets", "Rescue")
 # EIP-7825: no transaction may have more.
 GAS_LIMIT: Final = 16_777_216
 _DEPLOYER: Final = "0x" + "ee" * 20

@@ -9,7 +9,8 @@ from typing import Final
 
 import msgspec
 
-from prover.stf import codes, constants, containers, encoding, margin, trading
+from prover.stf import codes, constants, containers, encoding, margin
+from prover.stf.replay import one_side
 from sequencer.account_view import (
     BASIS_POINTS,
     DEEPEST_FALL_BP,
@@ -102,10 +103,15 @@ class Contribution(msgspec.Struct, frozen=True):
 
 
 def contribution(
-    risk: containers.Risk, account: containers.Account, shock_bp: int, shocked_market: int | None
+    globals: containers.Globals,
+    clock: containers.Clock,
+    account: containers.Account,
+    shock_bp: int,
+    shocked_market: int | None,
 ) -> Contribution:
     """What each position adds and takes, and what a shock (-9,999 bp or more) of all or of one market's prices does."""
-    settled, _ = margin.settle(risk, account)
+    risk = globals.risk
+    settled, _ = margin.settle(risk, account, clock.now)
     now = standing(risk, settled)
     legs: list[Leg] = []
     for market, held in positions_of(settled):
@@ -124,7 +130,9 @@ def contribution(
             )
         )
     legs.sort(key=lambda leg: (-leg.maintenance_micros, leg.market))
-    return Contribution(now.equity, legs, saved(risk, settled), shocked(risk, settled, shock_bp, shocked_market))
+    return Contribution(
+        now.equity, legs, saved(risk, settled), shocked(globals, clock, settled, shock_bp, shocked_market)
+    )
 
 
 def saved(risk: containers.Risk, settled: containers.Account) -> Saved:
@@ -135,8 +143,15 @@ def saved(risk: containers.Risk, settled: containers.Account) -> Saved:
     return Saved(together, isolated, isolated - together)
 
 
-def shocked(risk: containers.Risk, settled: containers.Account, shock_bp: int, market: int | None) -> Shocked:
+def shocked(
+    globals: containers.Globals,
+    clock: containers.Clock,
+    settled: containers.Account,
+    shock_bp: int,
+    market: int | None,
+) -> Shocked:
     """A settled account after a shock, and what would be liquidated in which order."""
+    risk = globals.risk
     moved = msgspec.structs.replace(
         risk,
         price=[
@@ -145,7 +160,8 @@ def shocked(risk: containers.Risk, settled: containers.Account, shock_bp: int, m
         ],
     )
     after = standing(moved, settled)
-    liquidated = _liquidated(risk, moved, settled) if after.room < 0 else []
+    there = msgspec.structs.replace(globals, risk=moved)
+    liquidated = _liquidated(globals, there, clock, settled) if after.room < 0 else []
     return Shocked(
         shock_bp=shock_bp,
         market=market,
@@ -158,7 +174,10 @@ def shocked(risk: containers.Risk, settled: containers.Account, shock_bp: int, m
     )
 
 
-def _liquidated(risk: containers.Risk, moved: containers.Risk, settled: containers.Account) -> list[Reduced]:
+def _liquidated(
+    here: containers.Globals, there: containers.Globals, clock: containers.Clock, settled: containers.Account
+) -> list[Reduced]:
+    risk, moved = here.risk, there.risk
     found: list[Reduced] = []
     left = settled
     largest_first = sorted(
@@ -167,26 +186,34 @@ def _liquidated(risk: containers.Risk, moved: containers.Risk, settled: containe
     for market, held in largest_first:
         if standing(moved, left).equity >= standing(moved, left).initial:
             break
-        lots = _fewest_lots(moved, left, market, held.size)
+        lots = _fewest_lots(there, clock, left, market, held.size)
         lost = held.size * (risk.price[market] - moved.price[market])
         found.append(Reduced(market, lots, lost))
-        left = _closed(moved, left, market, held.size, lots)
+        left = _closed(there, clock, left, market, held.size, lots)
     return found
 
 
 def _closed(
-    risk: containers.Risk, account: containers.Account, market: int, size: int, lots: int
+    globals: containers.Globals,
+    clock: containers.Clock,
+    account: containers.Account,
+    market: int,
+    size: int,
+    lots: int,
 ) -> containers.Account:
     """The account with so many lots closed at the oracle price; as it is where the law does not take that."""
-    traded = trading.trade(risk, account, market, -lots if size > 0 else lots, risk.price[market], 0)
+    change = -lots if size > 0 else lots
+    traded = one_side(globals, clock, account, market, change, globals.risk.price[market], 0)
     return traded.account if traded.code == codes.OK else account
 
 
-def _fewest_lots(risk: containers.Risk, account: containers.Account, market: int, size: int) -> int:
+def _fewest_lots(
+    globals: containers.Globals, clock: containers.Clock, account: containers.Account, market: int, size: int
+) -> int:
     """The fewest lots whose closing brings the account to its initial requirement; all where none do."""
 
     def is_enough(lots: int) -> bool:
-        after = standing(risk, _closed(risk, account, market, size, lots))
+        after = standing(globals.risk, _closed(globals, clock, account, market, size, lots))
         return after.equity >= after.initial
 
     low, high = 0, abs(size)
@@ -209,15 +236,18 @@ class _Sheet:
         self.found.append(Explained(name, value, unit, formula, inputs))
 
 
-def explain(risk: containers.Risk, account: containers.Account, name_of: Callable[[int], str]) -> list[Explained]:
+def explain(
+    risk: containers.Risk, account: containers.Account, now_ms: int, name_of: Callable[[int], str]
+) -> list[Explained]:
     """Every number of the account's view, each over the state or over numbers that stand before it."""
-    seen = view(risk, account)
-    settled, _ = margin.settle(risk, account)
+    seen = view(risk, account, now_ms)
+    matured = margin.matured(account, now_ms)
+    settled, _ = margin.settle(risk, account, now_ms)
     sheet = _Sheet()
     owed = [_explain_position(sheet, name_of(position.market), position, risk, account) for position in seen.positions]
-    payment = account.collateral - settled.collateral
+    payment = margin.collateral(account) - margin.collateral(settled)
     sheet.add("funding_payment", payment, "micros", f"ceil_div(sum(owed), {constants.FUNDING_SCALE})", owed=owed)
-    _explain_pool(sheet, seen, account.collateral, payment)
+    _explain_pool(sheet, seen, matured, payment)
     for position in seen.positions:
         _explain_liquidation(sheet, name_of(position.market), position, risk, settled)
     for name, found, direction in (("fall", seen.fall_bp, -1), ("rise", seen.rise_bp, 1)):
@@ -240,7 +270,7 @@ def _explain_position(
     sheet.add(f"{name}.unrealised", position.unrealised_micros, "micros", "size * price - cost", **at, cost=held.cost)
     sheet.add(f"{name}.notional", position.notional_micros, "micros", "abs(size) * price", **at)
     for level, value, ppm in (
-        ("initial", position.initial_micros, risk.initial_ppm[position.market]),
+        ("initial", position.initial_micros, max(risk.initial_ppm[position.market], account.initial_ppm)),
         ("maintenance", position.maintenance_micros, risk.maintenance_ppm[position.market]),
     ):
         formula = f"ceil_div(abs(size) * price * {level}_ppm, {constants.PPM})"
@@ -248,12 +278,17 @@ def _explain_position(
     return owed
 
 
-def _explain_pool(sheet: _Sheet, seen: AccountView, before: int, payment: int) -> None:
-    """Adds the account's own numbers; `before` is the collateral before funding."""
+def _explain_pool(sheet: _Sheet, seen: AccountView, matured: containers.Account, payment: int) -> None:
+    """Adds the account's own numbers; `matured` is the account before funding."""
+    before = margin.collateral(matured)
     legs = seen.positions
     collateral, equity, initial = seen.collateral_micros, seen.equity_micros, seen.initial_micros
     formula = "collateral_before - funding_payment"
     sheet.add("collateral", collateral, "micros", formula, collateral_before=before, funding_payment=payment)
+    money = {"settled": matured.settled, "older": matured.older, "fresh": matured.fresh}
+    # Profit is fresh; a loss eats fresh, older and settled money in turn.
+    formula = "settled + min(0, older + min(0, fresh - funding_payment))"
+    sheet.add("settled", seen.settled_micros, "micros", formula, **money, funding_payment=payment)
     unrealised = [leg.unrealised_micros for leg in legs]
     formula = "collateral + sum(unrealised)"
     sheet.add("equity", equity, "micros", formula, collateral=collateral, unrealised=unrealised)
@@ -270,8 +305,8 @@ def _explain_pool(sheet: _Sheet, seen: AccountView, before: int, payment: int) -
         "withdrawable",
         seen.withdrawable_micros,
         "micros",
-        f"max(0, min(collateral, equity - max(initial, {tenth})))",
-        collateral=collateral,
+        f"max(0, min(settled, equity - max(initial, {tenth})))",
+        settled=seen.settled_micros,
         equity=equity,
         initial=initial,
         notional=seen.notional_micros,
@@ -297,7 +332,7 @@ def _explain_liquidation(
         return
     room = room_of_price(risk, settled, market)
     inputs = {
-        "others": settled.collateral + others.value,
+        "others": margin.collateral(settled) + others.value,
         "others_maintenance": others.maintenance,
         "size": held.size,
         "cost": held.cost,

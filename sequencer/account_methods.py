@@ -19,10 +19,11 @@ from sequencer.words import Json, Words
 
 _LISTED_CALLS: Final = 200
 _DEFAULT_SHOCK_BP: Final = -1_000
+_PREVIEWED: Final = (constants.TRANSFER, constants.WITHDRAW, constants.SET_LEVERAGE)
 
 
 class OperationOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An order, transfer or withdrawal without signature: kind and any of its signed fields; the rest is filled in."""
+    """An operation without signature: kind and any of its signed fields; the rest is filled in."""
 
     operation: dict[str, Any]
 
@@ -44,17 +45,26 @@ class ContributionOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class AccountMethods:
     """The handlers, and the look at every account with positions after each tick."""
 
-    def __init__(self, engine: Engine, words: Words, submitting: Submitting, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        words: Words,
+        submitting: Submitting,
+        now_ms: Callable[[], int],
+        ranks_of: Callable[[int], dict[int, int]],
+    ) -> None:
+        """`ranks_of`: the places of an account's positions in the deleveraging rankings, by market."""
         self._engine = engine
         self._words = words
         self._submitting = submitting
         self._now_ms = now_ms
+        self._ranks_of = ranks_of
         self._calls = MarginCalls(engine.holders)
         self._looked_at_ms = engine.globals.tick_time
 
     def register(self, registry: Registry) -> None:
         """Adds every method."""
-        sentence = "An account before and after an order, transfer or withdrawal that is not sent."
+        sentence = "An account before and after an order, transfer, withdrawal or bound of leverage that is not sent."
         add = registry.add
         add("catenary_preview", self.preview, params=OperationOf, description=sentence, result=Json)
         sentence = "Every number of an account with its formula and inputs."
@@ -70,7 +80,11 @@ class AccountMethods:
 
     def account(self, index: int) -> Json:
         """An account as catenary_account answers it."""
-        return {**self._words.account(index), "margin_call_percent": self._calls.level(index)}
+        told = self._words.account(index)
+        ranks = {self._words.name(market): rank for market, rank in self._ranks_of(index).items()}
+        for position in told["positions"]:
+            position["deleveraging_rank"] = ranks.get(position["market"])
+        return {**told, "margin_call_percent": self._calls.level(index)}
 
     def ticked(self, feeds: Feeds) -> None:
         """Looks at the accounts once a tick, and tells the changed calls on `margin_calls` and `account:N`."""
@@ -78,7 +92,8 @@ class AccountMethods:
         if globals.tick_time == self._looked_at_ms:
             return
         self._looked_at_ms = globals.tick_time
-        for call in self._calls.look(globals.risk, globals.tick_time, self._engine.account):
+        now_ms = self._engine.view.commitment.timestamp
+        for call in self._calls.look(globals.risk, globals.tick_time, now_ms, self._engine.account):
             told = self._call(call)
             feeds.publish("margin_calls", told)
             channel = f"account:{call.account}"
@@ -94,18 +109,19 @@ class AccountMethods:
         drafted = self._submitting.draft(params.operation)
         message = drafted.message
         self._words.require_account(message.account)
-        other = 0
         if isinstance(message, containers.Order):
             seen = preview_order(self._engine, sized(message), self._now_ms())
-        elif drafted.tag in (constants.TRANSFER, constants.WITHDRAW):
-            other = message.other
-            seen = preview_request(self._engine, drafted.tag, sized_request(message), self._now_ms())
+        elif drafted.tag in _PREVIEWED:
+            given = sized_request(drafted.tag, message)
+            seen = preview_request(self._engine, drafted.tag, given, self._now_ms())
         else:
-            raise CallError(INVALID_PARAMS, "An order, a transfer or a withdrawal can be previewed.")
+            raise CallError(
+                INVALID_PARAMS, "An order, a transfer, a withdrawal or a bound of leverage can be previewed."
+            )
         told: Json = self._words.plain(seen)
         for name in ("before", "after", "if_filled", "other_before", "other_after"):
             if told[name] is not None:
-                told[name]["account"] = other if name.startswith("other") else message.account
+                told[name]["account"] = seen.other if name.startswith("other") else message.account
         return {**told, "operation": drafted.operation, "finality": "preview"}
 
     async def explain(self, params: ExplanationOf, call: Call) -> Json:
@@ -121,7 +137,9 @@ class AccountMethods:
                     "formula": number.formula,
                     "inputs": {name: _digits(value) for name, value in number.inputs.items()},
                 }
-                for number in explain(self._engine.globals.risk, account, self._words.name)
+                for number in explain(
+                    self._engine.globals.risk, account, self._engine.view.commitment.timestamp, self._words.name
+                )
             ],
             "finality": "sequenced",
         }
@@ -130,7 +148,7 @@ class AccountMethods:
         """catenary_contribution."""
         account = self._words.require_account(params.account)
         market = None if params.market is None else self._words.market(params.market)
-        seen = contribution(self._engine.globals.risk, account, params.shock_bp, market)
+        seen = contribution(self._engine.globals, self._engine.view.clock(), account, params.shock_bp, market)
         return {"account": params.account, **self._words.plain(seen), "finality": "sequenced"}
 
 

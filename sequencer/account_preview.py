@@ -1,4 +1,4 @@
-"""What an order, a transfer or a withdrawal would come to, by the rules that will decide it; nothing changes."""
+"""What an order or a request would come to, by the rules that will decide it; nothing changes."""
 
 from collections.abc import Iterator
 
@@ -6,9 +6,9 @@ import msgspec
 
 from prover import operations
 from prover.stf import codes, constants, containers, margin, trading
-from prover.stf.replay import Chunk, preview
+from prover.stf.replay import Chunk, one_side, preview
 from sequencer.account_view import AccountView, view
-from sequencer.engine import Admitted, Engine, is_maker_at_fault
+from sequencer.engine import Admitted, Engine, is_maker_at_fault, still_entitled
 from sequencer.order_book import Limits, OrderBook, Stop
 
 # r and s of a signature that nobody made: the trial's recovery answers with the owner whatever it is asked.
@@ -28,8 +28,8 @@ class Preview(msgspec.Struct, frozen=True):
     """What would come of an operation. code: of the law; refusal: why it, or its rest, would not go on.
 
     fees_micros: what the account itself would pay. if_filled: the account once the rest that would rest or wait is
-    filled at its limit; None where there is no rest or where the law would not take that fill today. other_before and
-    other_after: the account that receives a transfer.
+    filled at its limit; None where there is no rest or where the law would not take that fill today. other: the account
+    that receives a transfer; where the transfer opens it, there is none before it nor after a refusal.
     """
 
     code: int
@@ -42,25 +42,39 @@ class Preview(msgspec.Struct, frozen=True):
     fills: list[PreviewFill] = []
     fees_micros: int = 0
     if_filled: AccountView | None = None
+    other: int | None = None
     other_before: AccountView | None = None
     other_after: AccountView | None = None
 
 
 def preview_request(engine: Engine, tag: int, request: containers.Request, now_ms: int) -> Preview:
-    """A transfer or withdrawal, as if its owner had signed it."""
+    """A transfer, a withdrawal or a bound of leverage, as if its owner had signed it."""
     trial = _trial(engine, now_ms, engine.account(request.account).owner)
     applied = preview(trial, operations.request_bytes(tag, request, _NO_SIGNATURE))
     code = applied.operation_codes[0]
     risk = engine.globals.risk
-    is_transfer = tag == constants.TRANSFER
+    now = applied.commitment.timestamp
+    other = other_before = other_after = None
+    fees = 0
+    if tag == constants.TRANSFER:
+        is_opening = request.other == constants.NEW_ACCOUNT
+        other = engine.globals.next_account if is_opening else request.other
+        other_before = None if is_opening else view(risk, engine.account(other), now)
+        if code == codes.OK:
+            other_after = view(risk, applied.peek_account(other), now)
+            fees = constants.CREATION_FEE if is_opening else 0
+        else:
+            other_after = other_before
     return Preview(
         code=code,
         refusal="" if code == codes.OK else codes.SENTENCE[code][0],
         status="applied" if code == codes.OK else "refused",
-        before=view(risk, engine.account(request.account)),
-        after=view(risk, applied.peek_account(request.account)),
-        other_before=view(risk, engine.account(request.other)) if is_transfer else None,
-        other_after=view(risk, applied.peek_account(request.other)) if is_transfer else None,
+        before=view(risk, engine.account(request.account), now),
+        after=view(risk, applied.peek_account(request.account), now),
+        fees_micros=fees,
+        other=other,
+        other_before=other_before,
+        other_after=other_after,
     )
 
 
@@ -72,7 +86,7 @@ def preview_order(engine: Engine, order: containers.Order, now_ms: int) -> Previ
     trial = _trial(engine, now_ms, engine.account(order.account).owner)
     risk = trial.globals.risk
     account = trial.peek_account(order.account)
-    before = view(risk, account)
+    before = view(risk, account, trial.commitment.timestamp)
     judged = engine.judge(trial, order, operations.order_bytes(order, _NO_SIGNATURE), account.owner)
     if not isinstance(judged, Admitted):
         name = "" if judged.code == codes.OK else codes.SENTENCE[judged.code][0]
@@ -97,7 +111,7 @@ def preview_order(engine: Engine, order: containers.Order, now_ms: int) -> Previ
             if_filled=waiting,
         )
     matched = _matched(engine, trial, order, judged.replaced)
-    after = view(risk, trial.peek_account(order.account))
+    after = view(risk, trial.peek_account(order.account), trial.commitment.timestamp)
     better = sum(
         trading.signed_size(order, fill.size_lots) * (risk.price[order.market] - fill.price_ticks)
         for fill in matched.fills
@@ -146,8 +160,8 @@ def _if_filled(trial: Chunk, order: containers.Order, left: int, *, is_maker: bo
     fee_ppm, once = (market.maker_fee_ppm, 0) if is_maker else (market.taker_fee_ppm, trial.globals.posting_fee)
     fee = margin.ceil_div(lots * order.limit_price * fee_ppm, constants.PPM) + once
     size = trading.signed_size(order, lots)
-    traded = trading.trade(risk, account, order.market, size, order.limit_price, fee)
-    return view(risk, traded.account) if lots > 0 and traded.code == codes.OK else None
+    traded = one_side(trial.globals, trial.clock(), account, order.market, size, order.limit_price, fee)
+    return view(risk, traded.account, trial.commitment.timestamp) if lots > 0 and traded.code == codes.OK else None
 
 
 class _Matched(msgspec.Struct):
@@ -218,10 +232,10 @@ def _fill(
     engine: Engine, trial: Chunk, maker: containers.Order, taker: containers.Order, lots: int
 ) -> tuple[int, bool, PreviewFill | None]:
     """The law's code, whether it is the maker that leaves, and the fill if there was one."""
-    clock = trial.commitment.timestamp
     is_carried = (maker.account, maker.slot, maker.sequence) in engine.view.order_index
-    if not is_carried and (maker.expires_at < clock or maker.created_at > clock + constants.CLOCK_TOLERANCE):
-        return codes.EXPIRED, True, None
+    code = codes.OK if is_carried else still_entitled(trial, maker, engine.signer_of(maker))
+    if code != codes.OK:
+        return code, True, None
     filled = trial.decide_fill(maker, taker, lots)
     if filled.code != codes.OK:
         return filled.code, is_maker_at_fault(trial, maker, lots, filled.code), None

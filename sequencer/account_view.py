@@ -10,7 +10,8 @@ from typing import Final
 
 import msgspec
 
-from prover.stf import codes, constants, containers, encoding, margin, trading
+from prover.stf import codes, constants, containers, encoding, margin
+from prover.stf.replay import one_side
 
 # Field of 6 bytes (PROTOCOL.md, table of bounds).
 HIGHEST_PRICE: Final = 2**48 - 1
@@ -55,8 +56,27 @@ class PositionView(msgspec.Struct, frozen=True):
     liquidation_price_ticks: int | None
 
 
+class Maturing(msgspec.Struct, frozen=True):
+    """Profit that cannot leave yet; micro-dollars."""
+
+    amount_micros: int
+    settles_at_ms: int
+
+
+class Agent(msgspec.Struct, frozen=True):
+    """Who else may sign orders and cancels in these slots; a range from 0 covers cancel-all."""
+
+    address: bytes
+    expires_at_ms: int
+    first_slot: int
+    last_slot: int
+
+
 class AccountView(msgspec.Struct, frozen=True):
     """An account after all funding that is due; money in micro-dollars.
+
+    Collateral is settled money, which alone may leave, and what is maturing. initial_ppm: the owner's own bound of
+    leverage, 0 for none.
 
     margin_usage_ppm = initial / equity, margin_ratio_ppm = maintenance / equity, leverage_ppm = notional / equity; None
     where equity is gone. Exactly where margin_ratio_ppm is None or above 10^6 the account is below maintenance.
@@ -67,6 +87,10 @@ class AccountView(msgspec.Struct, frozen=True):
     owner: bytes
     floor: int
     collateral_micros: int
+    settled_micros: int
+    maturing: list[Maturing]
+    initial_ppm: int
+    agents: list[Agent | None]
     equity_micros: int
     initial_micros: int
     maintenance_micros: int
@@ -91,7 +115,7 @@ class BuyingPower(msgspec.Struct, frozen=True):
 def standing(risk: containers.Risk, settled: containers.Account) -> Standing:
     """Equity and requirements of an account that owes no funding."""
     every = margin.sums(risk, settled, constants.MARKETS)
-    return Standing(settled.collateral + every.value, every.initial, every.maintenance, every.notional)
+    return Standing(margin.collateral(settled) + every.value, every.initial, every.maintenance, every.notional)
 
 
 def ratio_ppm(part: int, whole: int) -> int | None:
@@ -110,12 +134,12 @@ def positions_of(account: containers.Account) -> list[tuple[int, containers.Posi
 def only(account: containers.Account, market: int) -> containers.Account:
     """The account with the position of one market and no collateral: what the others do not touch."""
     positions = [packed if index == market else containers.EMPTY for index, packed in enumerate(account.positions)]
-    return msgspec.structs.replace(account, collateral=0, positions=positions)
+    return msgspec.structs.replace(account, settled=0, older=0, fresh=0, positions=positions)
 
 
-def view(risk: containers.Risk, account: containers.Account) -> AccountView:
-    """An account at the oracle prices."""
-    settled, _ = margin.settle(risk, account)
+def view(risk: containers.Risk, account: containers.Account, now_ms: int) -> AccountView:
+    """An account at the oracle prices, its profit matured up to `now_ms`."""
+    settled, _ = margin.settle(risk, account, now_ms)
     now = standing(risk, settled)
     positions: list[PositionView] = []
     for market, held in positions_of(account):
@@ -139,13 +163,17 @@ def view(risk: containers.Risk, account: containers.Account) -> AccountView:
     return AccountView(
         owner=account.owner,
         floor=account.floor,
-        collateral_micros=settled.collateral,
+        collateral_micros=margin.collateral(settled),
+        settled_micros=settled.settled,
+        maturing=_maturing(settled),
+        initial_ppm=settled.initial_ppm,
+        agents=[_agent(packed) for packed in settled.agents],
         equity_micros=now.equity,
         initial_micros=now.initial,
         maintenance_micros=now.maintenance,
         notional_micros=now.notional,
         free_collateral_micros=max(0, now.equity - now.initial),
-        withdrawable_micros=max(0, min(settled.collateral, margin.spendable(risk, settled))),
+        withdrawable_micros=max(0, min(settled.settled, margin.spendable(risk, settled))),
         margin_usage_ppm=ratio_ppm(now.initial, now.equity),
         margin_ratio_ppm=ratio_ppm(now.maintenance, now.equity),
         leverage_ppm=ratio_ppm(now.notional, now.equity),
@@ -155,10 +183,28 @@ def view(risk: containers.Risk, account: containers.Account) -> AccountView:
     )
 
 
+def _maturing(settled: containers.Account) -> list[Maturing]:
+    """Older money settles when the epoch ends, fresh money one epoch later."""
+    ends = (settled.epoch + 1) * constants.EPOCH
+    steps = ((settled.older, ends), (settled.fresh, ends + constants.EPOCH))
+    return [Maturing(amount, at) for amount, at in steps if amount]
+
+
+def _agent(packed: int) -> Agent | None:
+    if packed == 0:
+        return None
+    return Agent(
+        encoding.agent_address(packed),
+        encoding.bits(packed, 16, 48),
+        encoding.bits(packed, 8, 8),
+        encoding.bits(packed, 0, 8),
+    )
+
+
 def room_of_price(risk: containers.Risk, settled: containers.Account, market: int) -> Callable[[int], int]:
     """The room of a settled account as a function of one market's price, all others as they are."""
     others = margin.sums(risk, settled, market)
-    spare = settled.collateral + others.value - others.maintenance
+    spare = margin.collateral(settled) + others.value - others.maintenance
     alone = only(settled, market)
     moved = msgspec.structs.replace(risk, price=risk.price.copy())
 
@@ -176,7 +222,9 @@ def room_of_shock(risk: containers.Risk, settled: containers.Account, direction:
     """
     scaled = msgspec.structs.replace(
         settled,
-        collateral=settled.collateral * BASIS_POINTS,
+        settled=margin.collateral(settled) * BASIS_POINTS,
+        older=0,
+        fresh=0,
         positions=[
             encoding.pack(held.size, held.cost * BASIS_POINTS, held.funding)
             for held in map(encoding.unpack, settled.positions)
@@ -252,14 +300,19 @@ def _first_below(room: Callable[[int], int], safe: int, unsafe: int) -> int | No
     return unsafe
 
 
-def buying_power(globals: containers.Globals, account: containers.Account, market: int) -> BuyingPower:
+def buying_power(
+    globals: containers.Globals, clock: containers.Clock, account: containers.Account, market: int
+) -> BuyingPower:
     """How much of a market an account could buy and sell now at the oracle price, fees paid; stale prices aside."""
     return BuyingPower(
-        buy_lots=_most_lots(globals, account, market, 1), sell_lots=_most_lots(globals, account, market, -1)
+        buy_lots=_most_lots(globals, clock, account, market, 1),
+        sell_lots=_most_lots(globals, clock, account, market, -1),
     )
 
 
-def _most_lots(globals: containers.Globals, account: containers.Account, market: int, direction: int) -> int:
+def _most_lots(
+    globals: containers.Globals, clock: containers.Clock, account: containers.Account, market: int, direction: int
+) -> int:
     risk, listed = globals.risk, globals.markets[market]
     price = risk.price[market]
     if price == 0 or listed.status != constants.MARKET_OPEN:
@@ -267,7 +320,7 @@ def _most_lots(globals: containers.Globals, account: containers.Account, market:
 
     def is_taken(lots: int) -> bool:
         fee = margin.ceil_div(lots * price * listed.taker_fee_ppm, constants.PPM) + globals.posting_fee
-        return trading.trade(risk, account, market, direction * lots, price, fee).code == codes.OK
+        return one_side(globals, clock, account, market, direction * lots, price, fee).code == codes.OK
 
     # What closes a position is taken in a healthy account and in one that is only reduced; past it, more lots need
     # more and pay more, so that one bound parts what is taken from what is not.

@@ -16,6 +16,11 @@ from sequencer.wallet_errors import NodeUnreachable, Rejected
 _ANSWER_LIMIT_BYTES: Final = 16 << 20
 # JavaScript readers lose digits above this, so larger numbers travel as text.
 _MAX_NUMBER: Final = 2**53
+_METHOD_OF_KIND: Final = {
+    "cancel_all": "catenary_cancelAll",
+    "set_agent": "catenary_setAgent",
+    "set_leverage": "catenary_setLeverage",
+}
 
 Fields = Mapping[str, Any]
 
@@ -58,6 +63,7 @@ class Status(msgspec.Struct, frozen=True):
     now_ms: int
     ready: bool
     l1_block: int = 0
+    grace_until_ms: int = 0
 
 
 class MarketView(msgspec.Struct, frozen=True):
@@ -73,6 +79,7 @@ class MarketView(msgspec.Struct, frozen=True):
     premium_ppm: int = 0
     open_interest_lots: int = 0
     tick_time_ms: int = 0
+    band_ppm: int = 0
 
 
 class PositionView(msgspec.Struct, frozen=True):
@@ -119,8 +126,24 @@ class OpenOrder(msgspec.Struct, frozen=True):
     expires_at_ms: int = 0
 
 
+class Maturing(msgspec.Struct, frozen=True):
+    """Profit that may not leave before a time."""
+
+    amount_micros: int
+    settles_at_ms: int
+
+
+class AgentView(msgspec.Struct, frozen=True):
+    """Who else may sign orders and cancels, in which slots, until when; a range from slot 0 covers cancel-all."""
+
+    address: str
+    expires_at_ms: int
+    first_slot: int
+    last_slot: int
+
+
 class AccountView(msgspec.Struct, frozen=True):
-    """catenary_account; micro-dollars, all by the node's word."""
+    """catenary_account; micro-dollars, all by the node's word. initial_ppm: the owner's own bound, 0 for none."""
 
     account: int
     owner: str
@@ -142,6 +165,10 @@ class AccountView(msgspec.Struct, frozen=True):
     rise_bp: int | None = None
     margin_call_percent: int = 0
     buying_power: list[BuyingPower] = []
+    settled_micros: int = 0
+    maturing: list[Maturing] = []
+    initial_ppm: int = 0
+    agents: list[AgentView | None] = []
 
 
 class Fill(msgspec.Struct, frozen=True):
@@ -247,11 +274,12 @@ class Contribution(msgspec.Struct, frozen=True):
 
 
 class RequestResult(msgspec.Struct, frozen=True):
-    """catenary_cancel, cancelAll, withdraw and transfer."""
+    """catenary_cancel, cancelAll, withdraw, transfer, setAgent and setLeverage."""
 
     chunk: int
     operation_index: int
     withdrawal_index: int | None = None
+    account_opened: int | None = None
 
 
 class TypedData(msgspec.Struct, frozen=True):
@@ -462,8 +490,8 @@ class NodeClient:
         return result
 
     async def request(self, kind: str, request: Fields, signature: bytes) -> RequestResult:
-        """Submit a signed "withdraw", "transfer", "cancel" or "cancel_all"."""
-        method = {"cancel_all": "catenary_cancelAll"}.get(kind, f"catenary_{kind}")
+        """Submit a signed request of any kind that is no order."""
+        method = _METHOD_OF_KIND.get(kind, f"catenary_{kind}")
         return await self._typed(RequestResult, method, request=request, signature=signature)
 
     async def withdrawals(self, *, account: int | None = None, recipient: bytes | None = None) -> list[WithdrawalView]:

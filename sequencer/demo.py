@@ -28,6 +28,7 @@ from prover.settings import CommandFailed, Output
 from prover.stf import constants
 from prover.stf.replay import operation_length
 from sequencer.api_client import MarketView, NodeClient
+from sequencer.demo_margin import PlayedOracle, liquidate_gently
 from sequencer.trader import Trader, fund, ladder
 from sequencer.wallet_errors import Rejected
 
@@ -51,6 +52,10 @@ class Summary(msgspec.Struct):
     deposits: int = 0
     orders: int = 0
     fills: int = 0
+    margin_calls: list[int] = []
+    liquidations: int = 0
+    liquidation_closed_ppm: int = 0
+    liquidation_equity_kept_ppm: int = 0
     batches_posted: int = 0
     fraud_proof_transactions: int = 0
     fraud_proof_gas: int = 0
@@ -69,6 +74,9 @@ class Summary(msgspec.Struct):
         """Whether everything that the demo is there to show has happened on L1."""
         return (
             self.fills >= 200
+            and bool(self.margin_calls)
+            and self.liquidations > 0
+            and 0 < self.liquidation_closed_ppm < 900_000
             and self.fraud_proof_transactions == 1
             and self.rolled_back_batches == 1
             and self.stolen_micros_prevented > 0
@@ -214,11 +222,19 @@ class Demo:
         stage.step("a challenger follows L1, knowing nothing but its logs; it needs no bond")
         api = await self._stack.enter_async_context(_node_client(venue["url"]))
 
+        oracle = PlayedOracle(found.domain, await api.markets(), self.config.seed)
+        oracle.node = api
+        self._nursery.start_soon(oracle.run)
+
         stage.act("Deposits")
-        makers, takers = await self._fund(client, api, found)
+        makers, takers, hero = await self._fund(client, api, found)
 
         stage.act("Three markets, makers, takers, a moving price")
+        await oracle.next_tick()
         await self._trade(api, makers, takers)
+
+        stage.act("A margin call, a gentle liquidation")
+        await self._liquidate(api, oracle, hero, makers)
 
         stage.act("A withdrawal, batches on L1")
         withdrawal = await self._withdraw(api, takers[0])
@@ -227,6 +243,7 @@ class Demo:
 
         stage.act("The sequencer turns into a thief")
         await self._everything_posted(api)
+        oracle.node = None
         await node.stop()
         stage.step("the honest node stops; the same key now runs a liar")
         liar = await self._spawn("liar", [sys.executable, "-m", "sequencer.liar", *_l1(l1_url, rollup)])
@@ -244,6 +261,7 @@ class Demo:
         stage.act("A new sequencer takes the seat")
         node, venue = await self._node(l1_url, _SUCCESSOR, venue["rollup_address"])
         api = await self._stack.enter_async_context(_node_client(venue["url"]))
+        oracle.node = api
         stage.step("another key puts up a bond and goes on from the last true root")
         await self._trade(api, makers, takers, rounds=2)
         await self._everything_posted(api)
@@ -254,6 +272,7 @@ class Demo:
         stage.act("Verify, from L1 alone")
         await self._everything_posted(api)
         # Nothing may move while L1 is read and compared.
+        oracle.node = None
         await node.stop()
         verify = await self._spawn("verify", [*_catenary("verify"), *_l1(l1_url, rollup), "--json"])
         report = await verify.said("summary")
@@ -306,7 +325,7 @@ class Demo:
     async def _node(self, l1_url: str, key: int, rollup: str) -> tuple[Child, dict[str, Any]]:
         command = [*_catenary("node"), "--l1-rpc-url", l1_url, "--datadir", str(self.config.datadir / "node")]
         command += ["--port", "0", "--development-key", str(key), "--json", "--poll-interval", "2"]
-        command += ["--oracle-seed", str(self.config.seed), "--no-maker"]
+        command += ["--no-oracle", "--no-maker"]
         command += ["--rollup-address", rollup] if rollup else ["--deploy", "--window", str(self.config.window_seconds)]
         child = await self._spawn("the node", command)
         return child, await child.said("ready")
@@ -330,14 +349,14 @@ class Demo:
 
     async def _fund(
         self, client: L1Client, api: NodeClient, found: deployment.Deployment
-    ) -> tuple[list[Trader], list[Trader]]:
+    ) -> tuple[list[Trader], list[Trader], Trader]:
         traders = [
             Trader(self._random.randbytes(32), found.domain, lambda: time.time_ns() // 1_000_000)
-            for _ in range(_MAKERS + _TAKERS)
+            for _ in range(_MAKERS + _TAKERS + 1)
         ]
-        makers, takers = traders[:_MAKERS], traders[_MAKERS:]
+        makers, takers, hero = traders[:_MAKERS], traders[_MAKERS:-1], traders[-1]
         deposits = [(trader.address, _MAKER_DEPOSIT) for trader in makers]
-        deposits += [(trader.address, _TAKER_DEPOSIT) for trader in takers]
+        deposits += [(trader.address, _TAKER_DEPOSIT) for trader in (*takers, hero)]
         with self.stage.bar() as bar:
             task = bar.add_task("deposits booked", total=len(traders), note="")
             async with trio.open_nursery() as nursery:
@@ -350,7 +369,7 @@ class Demo:
                     bar.advance(task)
         total = sum(amount for _, amount in deposits) // 10**6
         self.stage.step(f"{len(deposits)} traders, ${total:,} in the bridge, booked from finalized L1 blocks")
-        return makers, takers
+        return makers, takers, hero
 
     async def _trade(self, api: NodeClient, makers: list[Trader], takers: list[Trader], rounds: int = _ROUNDS) -> None:
         fills = orders = refused = 0
@@ -380,6 +399,31 @@ class Demo:
         limit = market.price_ticks + (reach if side == constants.BUY else -reach)
         size = max(1, self._random.randrange(300, 2_500) * 10**6 // market.price_ticks)
         return taker.order(market.index, side, size, limit, 200 + market.index, constants.IMMEDIATE_OR_CANCEL)
+
+    async def _liquidate(self, api: NodeClient, oracle: PlayedOracle, hero: Trader, makers: list[Trader]) -> None:
+        story = await liquidate_gently(api, oracle, hero, makers[0], makers[1], self.stage.step)
+        self.summary.margin_calls = story.calls
+        if not story.post_mortems:
+            raise CommandFailed("nobody was liquidated although the price fell by a hundredth")
+        told = story.largest
+        self.summary.liquidations = len(story.post_mortems)
+        self.summary.liquidation_closed_ppm = story.closed_ppm
+        self.summary.liquidation_equity_kept_ppm = story.equity_kept_ppm
+        money = {name: int(value) / 10**6 for name, value in told.items() if name.endswith("_micros") and value}
+        self.stage.step(
+            f"liquidated gently: {story.closed_ppm / 10_000:.1f}% of the position closed, "
+            f"{story.equity_kept_ppm / 10_000:.1f}% of the equity kept"
+        )
+        self.stage.step(
+            f"post-mortem: equity ${money['equity_before_micros']:,.0f} was below the maintenance requirement "
+            f"${money['maintenance_before_micros']:,.0f} at {told['judged_price_ticks']} ticks, signed by oracle "
+            f"signers {told['signers']}"
+        )
+        self.stage.step(
+            f"account {told['counterparty']} took {told['lots']} lots at {told['price_ticks']} ticks, zero price "
+            f"{told['zero_price_ticks']}; with one lot less, equity ${money['one_lot_less_equity_micros']:,.2f} would "
+            f"have stayed below the initial requirement ${money['one_lot_less_initial_micros']:,.2f}"
+        )
 
     async def _withdraw(self, api: NodeClient, trader: Trader) -> int:
         fields, signature = trader.withdrawal(_WITHDRAWAL, trader.address, slot=250)

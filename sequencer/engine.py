@@ -16,8 +16,9 @@ from prover.recover import recover_fast
 from prover.state.state import State
 from prover.state.store import Store
 from prover.stf import codes, constants, containers, encoding, signatures, trading
-from prover.stf.replay import Chunk, preview
+from prover.stf.replay import Chunk, one_side, preview
 from prover.stf.words import word_at
+from sequencer.liquidator import Liquidator, PostMortem
 from sequencer.order_book import BookFull, Limits, OrderBook, Stop, TriggerBook, order_id
 
 CURSOR_KEY: Final = b"mcursor"
@@ -26,9 +27,13 @@ _OPEN_ORDER: Final = b"morder"
 ROOT_KEY: Final = b"mroot"
 WITHDRAWAL_KEY: Final = b"mwithdrawal"
 TAKEN_KEY: Final = b"mtaken"
+RESCUE_KEY: Final = b"mrescue"
 _REMEMBERED_FILLS: Final = 10_000
+_REMEMBERED_RESCUES: Final = 10_000
 # Where an order's bytes name its market.
 _MARKET_AT: Final = 4
+_NO_ORDER: Final = encoding.order(0, 0)
+_HIGHEST_PRICE: Final = 2**48 - 1
 _ANY_FILL: Final = bytes([constants.FILL]) + bytes(constants.FILL_LENGTH - 1)
 
 
@@ -62,7 +67,10 @@ class Fill(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct):
-    """What an input came to. code: of the law; status: of an order; changed: whether anything has to be durable."""
+    """What an input came to. code: of the law; status: of an order; changed: whether anything has to be durable.
+
+    account: whose input it was; opened: the account that came to be with it.
+    """
 
     code: int
     status: str = ""
@@ -71,10 +79,12 @@ class Outcome(msgspec.Struct):
     filled: int = 0
     remaining: int = 0
     fills: list[Fill] = []
+    rescues: list[PostMortem] = []
     chunk: int = 0
     operation: int = 0
     withdrawal: int | None = None
     account: int | None = None
+    opened: int | None = None
     changed: bool = False
     accounts: set[int] = set()
     markets: set[int] = set()
@@ -202,7 +212,14 @@ class BufferedStore:
 
 
 # What a wallet sends and no fee is paid for.
-_FREE: Final = (constants.CANCEL, constants.CANCEL_ALL, constants.WITHDRAW, constants.TRANSFER)
+_FREE: Final = (
+    constants.CANCEL,
+    constants.CANCEL_ALL,
+    constants.WITHDRAW,
+    constants.TRANSFER,
+    constants.SET_AGENT,
+    constants.SET_LEVERAGE,
+)
 
 
 class EngineLimits(msgspec.Struct, frozen=True):
@@ -211,7 +228,7 @@ class EngineLimits(msgspec.Struct, frozen=True):
     book: Limits = Limits(orders=100_000, orders_of_account=255)
     # A chunk is closed to new inputs at this many bytes, so that most inputs find a chunk with room.
     chunk_bytes: int = 7_000
-    # Cancels, withdrawals and transfers pay nothing and cost L1 bytes: so many at once, then one every so often.
+    # Cancels, payments, grants and bounds pay nothing and cost L1 bytes: so many at once, then one every so often.
     free_operations: int = 64
     free_refill_ms: int = 2_000
 
@@ -249,11 +266,18 @@ class Engine:
         self.withdrawals: list[WithdrawalRecord] = [
             msgspec.msgpack.decode(value, type=WithdrawalRecord) for _, value in store.iterate(WITHDRAWAL_KEY)
         ]
+        self.rescues: deque[PostMortem] = deque(
+            (msgspec.msgpack.decode(value, type=PostMortem) for _, value in store.iterate(RESCUE_KEY)),
+            maxlen=_REMEMBERED_RESCUES,
+        )
+        # Who signed the last tick; known wherever it decides something, because a rescue follows its tick at once.
+        self.tick_signers: list[int] = []
         for key, value in store.iterate(b"l"):
             if key[-1] == 0:
                 account = encoding.account_from_payload(value)
                 index = int.from_bytes(key[1:4], "big")
-                self._accounts_of[account.owner].append(index)
+                if account.owner != containers.NOBODY:
+                    self._accounts_of[account.owner].append(index)
                 if any(encoding.unpack(position).size for position in account.positions):
                     self.holders.add(index)
         self._load_orders(store)
@@ -300,6 +324,10 @@ class Engine:
             found += [(order, book.remaining(order.account, order.slot), False) for order in book.orders_of(account)]
             found += [(order, order.size, True) for order in triggers.orders_of(account)]
         return found
+
+    def signer_of(self, order: containers.Order) -> bytes:
+        """Who signed an open order: the account's owner or an agent."""
+        return self._signed[(order.account, order.slot)].signer
 
     def recover_signer(self, operation: bytes) -> bytes:
         """Whom the signature of an operation with one signer recovers to; twenty zero bytes where it does not."""
@@ -461,22 +489,26 @@ class Engine:
         self._append(operation)
         outcome = Outcome(code=code, changed=True, chunk=self.chunk_count + 1, operation=len(chunk.operation_codes) - 1)
         outcome.accounts = {index for index in trial.accounts if index != constants.FEE_ACCOUNT}
+        if self.globals.next_account > next_account:
+            outcome.opened = next_account
+            self._accounts_of[self.account(next_account).owner].append(next_account)
         if tag == constants.TICK:
             outcome.markets = set(range(self.globals.market_count))
+            self.tick_signers = _signers_of(operation)
             self._after_tick(given.now, outcome)
         elif tag == constants.DEPOSIT:
             entry = encoding.deposit(word_at(operation, 1), word_at(operation, 21))
             outcome.account = entry.account
             if entry.account == constants.NEW_ACCOUNT:
                 outcome.account = next_account
-            if self.globals.next_account > next_account:
-                self._accounts_of[entry.owner].append(next_account)
             if code == codes.REFUNDED:
                 outcome.withdrawal = self._note_withdrawal(entry.depositor, entry.amount)
         else:
             request = encoding.request(tag, word_at(operation, 1), word_at(operation, 31))
             outcome.account = request.account
             self._drop_cancelled(tag, request, outcome)
+            if tag == constants.SET_AGENT:
+                self._drop_dismissed(request.account, outcome)
             if tag == constants.WITHDRAW:
                 outcome.withdrawal = self._note_withdrawal(request.recipient, request.amount)
         return outcome
@@ -497,12 +529,21 @@ class Engine:
                 self._leave(order)
                 outcome.markets.add(order.market)
 
+    def _drop_dismissed(self, account: int, outcome: Outcome) -> None:
+        """Takes out what no longer has a signer: the law would still fill what the open chunk holds already."""
+        for order, _, _ in self.open_orders(account):
+            if still_entitled(self.view, order, self.signer_of(order)) != codes.OK:
+                self._leave(order)
+                outcome.markets.add(order.market)
+
     def _after_tick(self, now: int, outcome: Outcome) -> None:
         for market in range(self.globals.market_count):
             for order in self.books[market].expire(now) + self.triggers[market].expire(now):
                 self._forget(order)
                 outcome.accounts.add(order.account)
-        for market in range(self.globals.market_count):
+        # Within a grace the law fills nothing that grows, and most makers would: triggers wait for the end of it.
+        firing = 0 if self.view.clock().grace else self.globals.market_count
+        for market in range(firing):
             for order in self.triggers[market].fired(self.globals.risk.price[market]):
                 signed = self._signed[(order.account, order.slot)]
                 self._forget(order)
@@ -510,6 +551,89 @@ class Engine:
                 placed = self._place(order, signed.operation, signed.signer, now)
                 outcome.fills += placed.fills
                 outcome.accounts |= placed.accounts
+        Liquidator(self, now, outcome).run()
+
+    # Rescues, as the liquidator asks for them.
+
+    def resting_against(self, market: int, size: int) -> list[tuple[containers.Order, int]]:
+        """Resting orders that a position of so many signed lots could be closed against, the best first."""
+        side = constants.SELL if size > 0 else constants.BUY
+        limit = 1 if size > 0 else _HIGHEST_PRICE
+        closing = msgspec.structs.replace(_NO_ORDER, market=market, side=side, limit_price=limit)
+        return list(self.books[market].facing(closing))
+
+    def decide_rescue(self, tag: int, move: containers.Rescue, maker: containers.Order | None, now: int) -> int:
+        """The law's code for a rescue on top of everything sequenced; nothing changes."""
+        return self._open(now).decide_rescue(tag, move, maker or _NO_ORDER).code
+
+    def carry_out(
+        self, tag: int, move: containers.Rescue, maker: containers.Order | None, now: int, outcome: Outcome
+    ) -> tuple[int, Fill | None]:
+        """A rescue as the law has it, booked where the law takes it; `outcome` is told who it touched."""
+        chunk = self._open(now)
+        any_rescue = operations.rescue_bytes(tag, move)
+        missing = self._missing_maker(chunk, maker)
+        roomy = self._room_for(now, [*(entry for _, entry, _ in missing), any_rescue])
+        if roomy is not chunk:
+            chunk = roomy
+            missing = self._missing_maker(chunk, maker)
+        for order, _, signer in missing:
+            code = still_entitled(chunk, order, signer)
+            if code != codes.OK:
+                return code, None
+        rescued = chunk.decide_rescue(tag, move, maker or _NO_ORDER)
+        if rescued.code != codes.OK:
+            return rescued.code, None
+        fill = None
+        self._admit(chunk, missing)
+        if maker is not None:
+            place = chunk.order_index[(maker.account, maker.slot, maker.sequence)]
+            move = msgspec.structs.replace(move, maker=place)
+        operation = operations.rescue_bytes(tag, move)
+        code = chunk.apply(operation)
+        assert code == codes.OK, f"decided just before: {code}"
+        self._append(operation)
+        insurance = move.market + 1
+        rescued_account = insurance if tag == constants.UNWIND else move.account
+        outcome.accounts |= {rescued_account, insurance} | ({move.other} if tag == constants.DELEVERAGE else set())
+        outcome.markets.add(move.market)
+        if maker is not None:
+            self.books[maker.market].filled(maker, move.lots)
+            self._shrink(maker, move.lots)
+            outcome.accounts.add(maker.account)
+            fill = Fill(
+                market=maker.market,
+                price=maker.limit_price,
+                size=move.lots,
+                maker=maker.account,
+                taker=rescued_account,
+                maker_order=order_id(maker),
+                taker_order="",
+                maker_side=maker.side,
+                fee=rescued.fee,
+                time=chunk.commitment.timestamp,
+                chunk=self.chunk_count + 1,
+                operation=len(chunk.operation_codes) - 1,
+            )
+            outcome.fills.append(fill)
+            self.recent_fills.append(fill)
+        return codes.OK, fill
+
+    def drop_if_at_fault(self, maker: containers.Order, lots: int, code: int, outcome: Outcome) -> None:
+        """Takes a resting order out of the book where it was what the law refused a rescue for."""
+        chunk = self.view
+        gone = (codes.EXPIRED, codes.NOT_YET, codes.AGENT_LIMITS, codes.BAD_SIGNATURE)
+        if code in gone or is_maker_at_fault(chunk, maker, lots, code):
+            self._leave(maker)
+            outcome.accounts.add(maker.account)
+
+    def note_rescue(self, record: PostMortem, outcome: Outcome) -> None:
+        """Keeps a post-mortem, numbered from 0."""
+        number = self.rescues[-1].number + 1 if self.rescues else 0
+        record = msgspec.structs.replace(record, number=number)
+        self.rescues.append(record)
+        outcome.rescues.append(record)
+        self.store.write({RESCUE_KEY + number.to_bytes(8, "big"): msgspec.msgpack.encode(record)}, sync=False)
 
     # Orders.
 
@@ -566,7 +690,7 @@ class Engine:
         price = globals.risk.price[order.market]
         if globals.markets[order.market].status != constants.MARKET_OPEN or price == 0:
             return Outcome(code=codes.NO_MARKET)
-        if not chunk.fresh():
+        if not chunk.clock().priced:
             return Outcome(code=codes.STALE)
         size = self.reducible(order, account, left)
         if left > 0 and size == 0:
@@ -583,7 +707,7 @@ class Engine:
         fee = -(-size * order.limit_price * market.taker_fee_ppm // constants.PPM) + globals.posting_fee
         if code == codes.OK and order.reduce_only == 0:
             # Covered on its own today: the law asks again at each fill.
-            trial = trading.trade(globals.risk, account, order.market, signed_size, order.limit_price, fee)
+            trial = one_side(globals, chunk.clock(), account, order.market, signed_size, order.limit_price, fee)
             if trial.code != codes.OK:
                 return Outcome(code=codes.TAKER_MARGIN if trial.code == codes.MARGIN else trial.code)
         if order.post_only == 1 and code == codes.OK and self.books[order.market].would_cross(order):
@@ -643,7 +767,7 @@ class Engine:
             if lots == 0:
                 self._leave(maker)
                 continue
-            halt, culprit, fill = self._fill(maker, maker_signed, order, operation, lots, now)
+            halt, culprit, fill = self._fill(maker, maker_signed, order, operation, signer, lots, now)
             if fill is not None:
                 book.filled(maker, lots)
                 self._shrink(maker, lots)
@@ -675,28 +799,26 @@ class Engine:
         maker_signed: _Signed,
         taker: containers.Order,
         operation: bytes,
+        signer: bytes,
         size: int,
         now: int,
     ) -> tuple[int, containers.Order, Fill | None]:
         """One fill as the law has it: (code, the order at fault, the fill if there was one)."""
         chunk = self._open(now)
-        missing = self._missing(chunk, maker, maker_signed, taker, operation)
+        missing = self._missing(chunk, maker, maker_signed, taker, operation, signer)
         roomy = self._room_for(now, [entry for _, entry, _ in missing] + [_ANY_FILL])
         if roomy is not chunk:
             chunk = roomy
-            missing = self._missing(chunk, maker, maker_signed, taker, operation)
+            missing = self._missing(chunk, maker, maker_signed, taker, operation, signer)
         clock = chunk.commitment.timestamp
-        for order, _, _ in missing:
-            if order.expires_at < clock or order.created_at > clock + constants.CLOCK_TOLERANCE:
-                return codes.EXPIRED, order, None
+        for order, _, signed_by in missing:
+            code = still_entitled(chunk, order, signed_by)
+            if code != codes.OK:
+                return code, order, None
         filled = chunk.decide_fill(maker, taker, size)
         if filled.code != codes.OK:
             return filled.code, maker if is_maker_at_fault(chunk, maker, size, filled.code) else taker, None
-        for _, entry, owner in missing:
-            self._signer = owner
-            code = chunk.apply(entry)
-            assert code == codes.OK, f"an order checked at its arrival is admitted: {code}"
-            self._append(entry)
+        self._admit(chunk, missing)
         maker_index = chunk.order_index[(maker.account, maker.slot, maker.sequence)]
         taker_index = chunk.order_index[(taker.account, taker.slot, taker.sequence)]
         chunk.book_fill(maker, taker, filled)
@@ -717,15 +839,37 @@ class Engine:
         )
         return codes.OK, maker, fill
 
+    def _admit(self, chunk: Chunk, missing: list[tuple[containers.Order, bytes, bytes]]) -> None:
+        for _, entry, signed_by in missing:
+            self._signer = signed_by
+            code = chunk.apply(entry)
+            assert code == codes.OK, f"an order checked at its arrival is admitted: {code}"
+            self._append(entry)
+
+    def _missing_maker(
+        self, chunk: Chunk, maker: containers.Order | None
+    ) -> list[tuple[containers.Order, bytes, bytes]]:
+        """The maker of a rescue where the chunk does not hold it yet."""
+        if maker is None or (maker.account, maker.slot, maker.sequence) in chunk.order_index:
+            return []
+        signed = self._signed[(maker.account, maker.slot)]
+        return [(maker, signed.operation, signed.signer)]
+
     def _missing(
-        self, chunk: Chunk, maker: containers.Order, maker_signed: _Signed, taker: containers.Order, operation: bytes
+        self,
+        chunk: Chunk,
+        maker: containers.Order,
+        maker_signed: _Signed,
+        taker: containers.Order,
+        operation: bytes,
+        signer: bytes,
     ) -> list[tuple[containers.Order, bytes, bytes]]:
         """Which of the two orders the chunk does not hold yet."""
         missing: list[tuple[containers.Order, bytes, bytes]] = []
         if (maker.account, maker.slot, maker.sequence) not in chunk.order_index:
             missing.append((maker, maker_signed.operation, maker_signed.signer))
         if (taker.account, taker.slot, taker.sequence) not in chunk.order_index:
-            missing.append((taker, operation, self.account(taker.account).owner))
+            missing.append((taker, operation, signer))
         return missing
 
     # Open orders and their signed bytes.
@@ -789,6 +933,20 @@ class Engine:
                 self.triggers[order.market].arm(order)
             else:
                 self.books[order.market].add(order, signed.remaining)
+
+
+def still_entitled(chunk: Chunk, order: containers.Order, signer: bytes) -> int:
+    """Whether an order taken earlier would still be admitted to this chunk: the law's code."""
+    clock = chunk.commitment.timestamp
+    if order.expires_at < clock or order.created_at > clock + constants.CLOCK_TOLERANCE:
+        return codes.EXPIRED
+    # The owner may have dismissed the agent since, or the grant may have run out.
+    return signatures.entrusted(chunk.peek_account(order.account), signer, order.slot, clock)
+
+
+def _signers_of(tick: bytes) -> list[int]:
+    size = constants.TICK_SIGNER_LENGTH + constants.TICK_MARKET_LENGTH * tick[8]
+    return [tick[constants.TICK_HEAD_LENGTH + size * place] for place in range(tick[7])]
 
 
 def is_maker_at_fault(chunk: Chunk, maker: containers.Order, size: int, code: int) -> bool:

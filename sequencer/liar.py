@@ -29,8 +29,8 @@ def forge(state: State, thief: bytes) -> tuple[Chunk, bytes, int, int]:
     risk = state.globals.risk
     rich = 0, 0
     for index in range(constants.RESERVED_ACCOUNTS, state.globals.next_account):
-        settled, _ = margin.settle(risk, state.account(index))
-        rich = max(rich, (min(settled.collateral, margin.spendable(risk, settled)), index))
+        settled, _ = margin.settle(risk, state.account(index), state.commitment.timestamp)
+        rich = max(rich, (min(settled.settled, margin.spendable(risk, settled)), index))
     amount, victim = rich
     now = state.commitment.timestamp
     request = containers.Request(

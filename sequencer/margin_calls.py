@@ -63,7 +63,11 @@ class MarginCalls:
         return sorted(self._standing.values(), key=lambda call: (-call.level_percent, call.account))[:limit]
 
     def look(
-        self, risk: containers.Risk, tick_time_ms: int, account_of: Callable[[int], containers.Account]
+        self,
+        risk: containers.Risk,
+        tick_time_ms: int,
+        now_ms: int,
+        account_of: Callable[[int], containers.Account],
     ) -> list[MarginCall]:
         """The changes at new prices, by account."""
         changes: list[MarginCall] = []
@@ -71,7 +75,7 @@ class MarginCalls:
             account = account_of(index)
             if not positions_of(account):
                 self._watched.discard(index)
-            settled, _ = margin.settle(risk, account)
+            settled, _ = margin.settle(risk, account, now_ms)
             now = standing(risk, settled)
             before = self.level(index)
             level = next_level(before, now)

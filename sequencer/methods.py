@@ -17,6 +17,7 @@ from sequencer.api.subscriptions import Feeds
 from sequencer.api.values import Bytes20
 from sequencer.engine import Engine, Outcome, SealedChunk
 from sequencer.mirror import Mirror
+from sequencer.rescue_methods import RescueMethods
 from sequencer.submitting import Account, Submitting
 from sequencer.venue import Venue
 from sequencer.words import Json, Words, as_hex
@@ -90,7 +91,9 @@ class Methods:
         self._feeds: Feeds | None = None
         self._words = Words(self._engine)
         self.submitting = Submitting(venue, self._words, client, deployment, now_ms, lambda: self.is_ready)
-        self.insight = AccountMethods(self._engine, self._words, self.submitting, now_ms)
+        self._rescues = RescueMethods(self._engine, self._words)
+        ranks_of = self._rescues.rankings.ranks
+        self.insight = AccountMethods(self._engine, self._words, self.submitting, now_ms, ranks_of)
         self.final_batch = 0
         self.is_ready = False
 
@@ -126,6 +129,7 @@ class Methods:
         )
         self.submitting.register(registry)
         self.insight.register(registry)
+        self._rescues.register(registry)
 
     def open_feeds(self, feeds: Feeds) -> None:
         """Opens the channels."""
@@ -144,6 +148,7 @@ class Methods:
 
         feeds.family("account:", account_feed)
         self.insight.open_feeds(feeds)
+        self._rescues.open_feeds(feeds)
 
     def sequenced(self, outcome: Outcome) -> None:
         """Tells the feeds about a durable input."""
@@ -159,6 +164,7 @@ class Methods:
                 self._feeds.publish(f"account:{account}", self.insight.account(account))
         if len(outcome.markets) == self._engine.globals.market_count:
             self._feeds.publish("prices", self._words.prices())
+        self._rescues.sequenced(outcome, self._feeds)
         self.insight.ticked(self._feeds)
 
     def sealed(self, chunks: list[SealedChunk]) -> None:
@@ -196,6 +202,7 @@ class Methods:
             },
             "final": {"batch": self.final_batch},
             "now_ms": self._now_ms(),
+            "grace_until_ms": engine.globals.grace_until,
             "ready": self.is_ready,
         }
 

@@ -27,6 +27,7 @@ from prover.stf.words import word_at
 from sequencer.engine import (
     CHUNK_KEY,
     CURSOR_KEY,
+    RESCUE_KEY,
     ROOT_KEY,
     TAKEN_KEY,
     WITHDRAWAL_KEY,
@@ -34,6 +35,7 @@ from sequencer.engine import (
     SealedChunk,
     WithdrawalRecord,
 )
+from sequencer.liquidator import KINDS, PostMortem
 
 STATE: Final = "state"
 _REBUILT: Final = "state.rebuilt"
@@ -46,7 +48,10 @@ _NAMES: Final = {
     constants.TRANSFER: "transfer",
     constants.CANCEL: "cancel",
     constants.CANCEL_ALL: "cancel_all",
+    constants.SET_AGENT: "set_agent",
+    constants.SET_LEVERAGE: "set_leverage",
     constants.TICK: "tick",
+    **KINDS,
 }
 
 
@@ -104,6 +109,9 @@ def rebuild(
             pending.put(key, value)
             found += 1
     assert found == withdrawal_count, "the kept withdrawals are the tree's"
+    for key, value in old.iterate(RESCUE_KEY):
+        if msgspec.msgpack.decode(value, type=PostMortem).chunk <= kept:
+            pending.put(key, value)
     pending.flush()
     # The commitment comes last: a store without it holds no state.
     place = {CURSOR_KEY: msgspec.msgpack.encode((cursor, kept, arrivals))}

@@ -49,7 +49,10 @@ class OrderFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RequestFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The signed fields of a withdrawal, transfer, cancel or cancel-all; those that it lacks are left out."""
+    """The signed fields of a request that is no order; those that it lacks are left out.
+
+    to_account 16,777,215 opens an account for the same owner; agent_index: 0 or 1; an agent left out is dismissed.
+    """
 
     account: Account
     sequence: Uint64
@@ -59,6 +62,12 @@ class RequestFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     amount_micros: Uint64 = msgspec.field(default_factory=lambda: Uint64(0))
     recipient: Bytes20 = msgspec.field(default_factory=lambda: Bytes20(20))
     to_account: Account = 0
+    agent_index: Annotated[int, msgspec.Meta(ge=0, lt=2**8)] = 0
+    agent: Bytes20 = msgspec.field(default_factory=lambda: Bytes20(20))
+    agent_expires_at_ms: Uint64 = msgspec.field(default_factory=lambda: Uint64(0))
+    first_slot: Annotated[int, msgspec.Meta(ge=0, lt=2**8)] = 0
+    last_slot: Annotated[int, msgspec.Meta(ge=0, lt=2**8)] = 0
+    initial_ppm: Annotated[int, msgspec.Meta(ge=0, lt=2**24)] = 0
 
 
 class SignedOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -147,6 +156,8 @@ class Submitting:
             ("catenary_transfer", constants.TRANSFER),
             ("catenary_cancel", constants.CANCEL),
             ("catenary_cancelAll", constants.CANCEL_ALL),
+            ("catenary_setAgent", constants.SET_AGENT),
+            ("catenary_setLeverage", constants.SET_LEVERAGE),
         ):
             sentence = f"Submits a {operations.SIGNED[tag][0]} request."
             add(name, self._request_handler(tag), params=SignedRequest, description=sentence, errors=law, result=Json)
@@ -179,7 +190,7 @@ class Submitting:
             if tag == constants.ORDER:
                 message = _order(msgspec.convert(fields, OrderFields, **_HOOK))
             else:
-                message = _request(msgspec.convert(fields, RequestFields, **_HOOK))
+                message = _request(tag, msgspec.convert(fields, RequestFields, **_HOOK))
         except msgspec.ValidationError as error:
             raise CallError(INVALID_PARAMS, str(error)) from None
         return Drafted(tag, message, {"kind": kind, **fields})
@@ -254,7 +265,7 @@ class Submitting:
 
     def _request_handler(self, tag: int) -> Any:
         async def handle(params: SignedRequest, call: Call) -> Json:
-            request = sized_request(_request(params.request))
+            request = sized_request(tag, _request(tag, params.request))
             digest = operations.request_digest(self._deployment.domain, tag, request)
             operation = operations.request_bytes(tag, request, self._compact(params.signature, request.account, digest))
             signed = _Signed(operation, request, digest)
@@ -265,6 +276,7 @@ class Submitting:
                 "chunk": outcome.chunk,
                 "operation_index": outcome.operation,
                 "withdrawal_index": outcome.withdrawal,
+                "account_opened": outcome.opened,
                 "finality": "sequenced",
             }
 
@@ -356,22 +368,30 @@ def sized(order: containers.Order) -> containers.Order:
     return order
 
 
-def _request(fields: RequestFields) -> containers.Request:
+def _request(tag: int, fields: RequestFields) -> containers.Request:
+    amount, other, recipient = int(fields.amount_micros), fields.to_account, fields.recipient
+    if tag == constants.SET_AGENT:
+        amount, other, recipient = int(fields.agent_expires_at_ms), fields.agent_index, fields.agent
+    elif tag == constants.SET_LEVERAGE:
+        amount = fields.initial_ppm
     return containers.Request(
         account=fields.account,
         slot=fields.slot,
         sequence=int(fields.sequence),
         created_at=int(fields.created_at_ms),
         expires_at=int(fields.expires_at_ms),
-        amount=int(fields.amount_micros),
-        other=fields.to_account,
-        recipient=bytes(fields.recipient),
+        amount=amount,
+        other=other,
+        recipient=bytes(recipient),
+        first_slot=fields.first_slot,
+        last_slot=fields.last_slot,
     )
 
 
-def sized_request(request: containers.Request) -> containers.Request:
+def sized_request(tag: int, request: containers.Request) -> containers.Request:
     """The request, if every field fits its signed type; CallError if not."""
-    if request.sequence >> 48 or request.created_at >> 48 or request.expires_at >> 48:
+    wide = request.amount >> 48 if tag == constants.SET_AGENT else 0
+    if wide or request.sequence >> 48 or request.created_at >> 48 or request.expires_at >> 48:
         raise CallError(INVALID_PARAMS, "A field is wider than its signed type.")
     return request
 

@@ -7,7 +7,7 @@ import msgspec
 import structlog
 import trio
 
-from prover.stf import codes, constants, encoding
+from prover.stf import codes, constants, containers, encoding
 from prover.stf.words import word_at
 from sequencer.engine import Engine, Input, Outcome, SealedChunk
 from sequencer.journal import Journal, JournalError
@@ -170,6 +170,10 @@ class Venue:
     def _always_taken(self, operation: bytes) -> bool:
         if not operation or operation[0] in _ALWAYS_TAKEN:
             return True
+        if operation[0] == constants.SET_AGENT:
+            # A grant can wait, a dismissal cannot.
+            request = encoding.request(constants.SET_AGENT, word_at(operation, 1), word_at(operation, 31))
+            return request.recipient == containers.NOBODY
         is_order = operation[0] == constants.ORDER
         return is_order and encoding.order(word_at(operation, 1), word_at(operation, 32)).reduce_only == 1
 

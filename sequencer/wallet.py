@@ -13,7 +13,15 @@ from l1_bridge.l1_client import L1Client, L1Error, L1Rejected, Receipt, Signer
 from prover.deployment import DEVNET_CHAINS
 from prover.stf import constants, containers
 from sequencer.api_client import AccountView, NodeClient, OrderResult, RequestResult, Status, wire
-from sequencer.wallet_drafts import Draft, OrderTerms, draft, with_recovery_id
+from sequencer.wallet_drafts import (
+    Draft,
+    OrderTerms,
+    RequestTerms,
+    draft,
+    permitted_slots,
+    request_text,
+    with_recovery_id,
+)
 from sequencer.wallet_errors import (
     BadInput,
     InsufficientFunds,
@@ -25,7 +33,8 @@ from sequencer.wallet_errors import (
     WrongChain,
 )
 from sequencer.wallet_keys import Key
-from sequencer.wallet_record import Signed, SignedRecord, last_sequence, next_slot
+from sequencer.wallet_pin import RollupPin, introduction
+from sequencer.wallet_record import CANCEL_ALL_SLOT, Signed, SignedRecord, last_sequence, next_slot
 from sequencer.wallet_trust import (
     ProvenAccount,
     ProvenWithdrawal,
@@ -79,6 +88,7 @@ class Wallet:
         key: Key | None = None,
         expected_rollup: bytes | None = None,
         warn: Callable[[str], None] = lambda sentence: None,
+        tell: Callable[[str], None] = lambda sentence: None,
         clock_ms: Callable[[], int] = milliseconds,
         poll_seconds: float = 1.0,
     ) -> None:
@@ -88,9 +98,11 @@ class Wallet:
         self.address = address
         self.record = SignedRecord(directory / f"{checksum_address(address)}.signed.jsonl")
         self._cache = VerdictCache(directory / "verified.json")
+        self._pin = RollupPin(directory / "rollup.json")
         self._key = key
         self._expected_rollup = expected_rollup
         self._warn = warn
+        self._tell = tell
         self._clock_ms = clock_ms
         self._poll_seconds = poll_seconds
         self._venue: Venue | None = None
@@ -109,6 +121,9 @@ class Wallet:
                 self._warn(f"the node's clock is {abs(skew) / 1000:.1f} s {where} this one: orders may be refused")
             venue = await examine(self.l1, status, self._cache, self._expected_rollup)
             check_markets(venue, await self.node.markets())
+            if self._pin.admit(venue, is_named=self._expected_rollup is not None):
+                for sentence in introduction(venue, self._pin):
+                    self._tell(sentence)
             self._venue = venue
         return self._venue
 
@@ -120,7 +135,10 @@ class Wallet:
             return account
         owned = await self.node.accounts(self.address)
         if not owned:
-            raise BadInput(f"{checksum_address(self.address)} has no account yet: `catenary wallet deposit` opens one")
+            raise BadInput(
+                f"{checksum_address(self.address)} has no account yet: `catenary wallet deposit` opens one; an agent "
+                "names its owner's account with --account"
+            )
         if len(owned) > 1:
             raise BadInput(f"this address owns the accounts {', '.join(map(str, owned))}: name one with --account")
         return owned[0]
@@ -174,31 +192,20 @@ class Wallet:
         side = "buy" if order.side == constants.BUY else "sell"
         return draft(venue, "order", order, order.size * order.limit_price, f"{side} {size} {market.name} at {price}")
 
-    async def draft_request(
-        self, kind: str, account: int, *, amount: int = 0, recipient: bytes = b"", other: int = 0, slot: int = 0
-    ) -> Draft:
-        """A withdrawal, transfer, cancel or cancel-all as it would be signed now. Slot 0: the wallet chooses."""
+    async def draft_request(self, terms: RequestTerms, account: int) -> Draft:
+        """A withdrawal, transfer, cancel, grant or bound as it would be signed now."""
         venue = await self.venue()
         view = await self.node.account(account)
         with self.record.locked() as entries:
-            return self._request(venue, kind, account, view, entries, amount, recipient, other, slot)
+            return self._request(venue, terms, account, view, entries)
 
     def _request(
-        self,
-        venue: Venue,
-        kind: str,
-        account: int,
-        view: AccountView,
-        entries: dict[str, Signed],
-        amount: int,
-        recipient: bytes,
-        other: int,
-        slot: int,
+        self, venue: Venue, terms: RequestTerms, account: int, view: AccountView, entries: dict[str, Signed]
     ) -> Draft:
-        if kind == "cancel_all":
-            slot = 0
-        elif kind != "cancel":
-            slot = self._slot(venue, account, view, entries, slot or None)
+        kind = terms.kind
+        assert kind != "cancel" or terms.slot != CANCEL_ALL_SLOT, "a cancel names its slot"
+        wanted = CANCEL_ALL_SLOT if kind == "cancel_all" else terms.slot or None
+        slot = self._slot(venue, account, view, entries, wanted)
         created_at = self._created_at(venue, account, slot, view, entries)
         request = containers.Request(
             account=account,
@@ -206,28 +213,29 @@ class Wallet:
             sequence=created_at,
             created_at=created_at,
             expires_at=created_at + REQUEST_LIFETIME_MS,
-            amount=amount,
-            other=other,
+            amount=terms.amount,
+            other=terms.other,
             # Invariant: money goes to the address of the key that signs, unless somebody else is named.
-            recipient=recipient or (self.address if kind == "withdraw" else containers.NOBODY),
+            recipient=self.address if kind == "withdraw" and terms.recipient == containers.NOBODY else terms.recipient,
+            first_slot=terms.first_slot,
+            last_slot=terms.last_slot,
         )
-        text = {
-            "withdraw": f"withdraw {money_text(amount)} to {checksum_address(request.recipient)}",
-            "transfer": f"transfer {money_text(amount)} to account {other}",
-            "cancel": f"cancel slot {slot}",
-            "cancel_all": "cancel all orders",
-        }[kind]
-        return draft(venue, kind, request, amount, text)
+        value = terms.amount if kind in ("withdraw", "transfer") else 0
+        return draft(venue, kind, request, value, request_text(kind, request))
 
     def _slot(
         self, venue: Venue, account: int, view: AccountView, entries: dict[str, Signed], wanted: int | None
     ) -> int:
+        permitted = permitted_slots(view, self.address, self._clock_ms())
         if wanted is not None:
+            if wanted not in permitted:
+                what = "every slot" if wanted == CANCEL_ALL_SLOT else f"slot {wanted}"
+                raise BadInput(f"this key is an agent of account {account}, and its grant does not cover {what}")
             return wanted
         held = {order.slot for order in view.open_orders}
         hinted = None if view.slots_hint is None else view.slots_hint.slot
         rollup = checksum_address(venue.rollup)
-        return next_slot(entries.values(), account, self._clock_ms(), held, hinted, rollup)
+        return next_slot(entries.values(), account, self._clock_ms(), held, hinted, rollup, permitted)
 
     def _created_at(self, venue: Venue, account: int, slot: int, view: AccountView, entries: dict[str, Signed]) -> int:
         """The local time, at least one above everything that was signed for the slot; it is the sequence as well."""
@@ -257,21 +265,20 @@ class Wallet:
         self._note(drafted, result.status)
         return drafted, result
 
-    async def request(
-        self, kind: str, account: int, *, amount: int = 0, recipient: bytes = b"", other: int = 0, slot: int = 0
-    ) -> tuple[Draft, RequestResult]:
-        """Signs and submits a withdrawal, transfer, cancel or cancel-all; Rejected where it is refused."""
+    async def request(self, terms: RequestTerms, account: int) -> tuple[Draft, RequestResult]:
+        """Signs and submits a withdrawal, transfer, cancel, grant or bound; Rejected where it is refused."""
+        kind = terms.kind
         venue = await self.venue()
         view = await self.node.account(account)
         with self.record.locked() as entries:
-            drafted = self._request(venue, kind, account, view, entries, amount, recipient, other, slot)
+            drafted = self._request(venue, terms, account, view, entries)
             signature = self._sign(venue, drafted)
             covered = {
                 digest
                 for digest, entry in entries.items()
                 if kind in ("cancel", "cancel_all")
                 and (entry.account, entry.kind, entry.rollup) == (account, "order", checksum_address(venue.rollup))
-                and (kind == "cancel_all" or entry.slot == slot)
+                and (kind == "cancel_all" or entry.slot == terms.slot)
                 and not entry.is_done
             }
         try:

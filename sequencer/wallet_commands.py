@@ -2,22 +2,24 @@
 
 import json
 import sys
-from collections.abc import Callable
 from typing import Any, Final
 
 import click
 import msgspec
 import trio
 
-from prover.stf import constants
-from sequencer.api_client import AccountView, RequestResult, wire
+from prover.stf import constants, containers
+from sequencer.api_client import AccountView, RequestResult
 from sequencer.wallet import Wallet
-from sequencer.wallet_drafts import Draft, compare_with_node
+from sequencer.wallet_drafts import RequestTerms
 from sequencer.wallet_errors import BadInput, L1Unreachable, NodeUnreachable, NotYet
+from sequencer.wallet_grants import agent, leverage
 from sequencer.wallet_insight import contribution, explain, preview
+from sequencer.wallet_isolated import isolated
 from sequencer.wallet_keys import SCRYPT_LIGHT, SCRYPT_STANDARD, create_keystore, keystore_address
 from sequencer.wallet_options import account_option, dry_run_option, market_grid, order_options, order_terms
 from sequencer.wallet_record import SignedRecord, exposure
+from sequencer.wallet_requests import drafted_report, order_report, request_command
 from sequencer.wallet_session import Report, Settings, command, run_action, show, warn
 from sequencer.wallet_trust import ProvenAccount
 from sequencer.wallet_units import (
@@ -26,7 +28,6 @@ from sequencer.wallet_units import (
     money_text,
     parse_address,
     parse_money,
-    units_text,
 )
 
 _PROOF_EVERY_SECONDS: Final = 10.0
@@ -37,14 +38,17 @@ def wallet() -> None:
     """Keys, money and orders of one trader.
 
     Nothing is signed unless the contracts on L1 are the shipped ones. Exit codes: 0 done, 2 bad input, 3 missing or
-    wrong L1, 10 no node, 14 rejected, 15 refused by L1, 16 too little money, 17 wrong password, 18 no keystore, 19 it
-    exists already, 20 not yet, 21 a proof contradicts L1.
+    wrong L1 or rollup, 10 no node, 14 rejected, 15 refused by L1, 16 too little money, 17 wrong password, 18 no
+    keystore, 19 it exists already, 20 not yet, 21 a proof contradicts L1.
     """
 
 
 wallet.add_command(preview)
 wallet.add_command(explain)
 wallet.add_command(contribution)
+wallet.add_command(isolated)
+wallet.add_command(agent)
+wallet.add_command(leverage)
 
 
 @wallet.command()
@@ -126,72 +130,9 @@ def order(settings: Settings, account: int | None, dry_run: bool, **given: Any) 
         terms = order_terms(market, given)
         index = await wallet.own_account(account)
         if dry_run:
-            return await _drafted(wallet, await wallet.draft_order(terms, index))
+            return await drafted_report(wallet, await wallet.draft_order(terms, index))
         drafted, result = await wallet.order(terms, index)
-        fills = [
-            {
-                "price": units_text(fill.price_ticks, market.price_decimals),
-                "size": units_text(fill.size_lots, market.size_decimals),
-                "fee_micros": str(fill.fee_micros),
-            }
-            for fill in result.fills
-        ]
-        fields = {
-            "account": index,
-            "slot": drafted.message.slot,
-            "sequence": drafted.message.sequence,
-            "digest": "0x" + drafted.digest.hex(),
-            "order_id": result.order_id,
-            "status": result.status,
-            "reason": result.reason,
-            "filled_lots": str(result.filled_lots),
-            "filled": units_text(result.filled_lots, market.size_decimals),
-            "fills": fills,
-            "finality": "sequenced",
-        }
-        status = f"{result.status} ({result.reason})" if result.reason else result.status
-        shown = [f"{drafted.text}: {status} in slot {drafted.message.slot}, sequenced (the node's word)"]
-        shown += [f"  filled {fill['size']} at {fill['price']}" for fill in fills]
-        return Report(fields, shown)
-
-    run_action(settings, action, signing=not dry_run)
-
-
-async def _drafted(wallet: Wallet, drafted: Draft) -> Report:
-    """A draft, compared with what the node would have signed."""
-    compare_with_node(drafted, await wallet.node.typed_data({"kind": drafted.kind, **drafted.fields}))
-    digest = "0x" + drafted.digest.hex()
-    return Report(
-        {"dry_run": True, "digest": digest, "typed_data": wire(drafted.typed_data)},
-        [f"{drafted.text}: not signed", f"digest {digest}, the node computes the same"]
-        + [f"  {name} {value}" for name, value in drafted.fields.items()],
-    )
-
-
-def _request(
-    settings: Settings,
-    kind: str,
-    account: int | None,
-    dry_run: bool,
-    told: Callable[[RequestResult], str],
-    **fields: Any,
-) -> None:
-    async def action(wallet: Wallet) -> Report:
-        index = await wallet.own_account(account)
-        if dry_run:
-            return await _drafted(wallet, await wallet.draft_request(kind, index, **fields))
-        drafted, result = await wallet.request(kind, index, **fields)
-        summary = {
-            "account": index,
-            "kind": kind,
-            "slot": drafted.message.slot,
-            "sequence": drafted.message.sequence,
-            "digest": "0x" + drafted.digest.hex(),
-            "finality": "sequenced",
-        }
-        if kind == "withdraw":
-            summary["withdrawal_index"] = result.withdrawal_index
-        return Report(summary, [f"{drafted.text}: sequenced (the node's word)", told(result)])
+        return order_report(drafted, result, market)
 
     run_action(settings, action, signing=not dry_run)
 
@@ -207,7 +148,8 @@ def cancel(settings: Settings, slot: int | None, every: bool, account: int | Non
     if (slot is None) is not every:
         raise BadInput("say which: --slot N or --all")
     told = "The law refuses the order from here on; L1 holds that with the next posted batch."
-    _request(settings, "cancel_all" if every else "cancel", account, dry_run, lambda _: told, slot=slot or 0)
+    terms = RequestTerms(kind="cancel_all") if slot is None else RequestTerms(kind="cancel", slot=slot)
+    request_command(settings, terms, account, dry_run, lambda _: told)
 
 
 @wallet.command()
@@ -218,13 +160,14 @@ def cancel(settings: Settings, slot: int | None, every: bool, account: int | Non
 @command
 def withdraw(settings: Settings, amount: str, recipient: str | None, account: int | None, dry_run: bool) -> None:
     """Take dollars out of an account, to be claimed on L1 once final."""
-    to = b"" if recipient is None else parse_address(recipient)
+    to = containers.NOBODY if recipient is None else parse_address(recipient)
 
     def told(result: RequestResult) -> str:
         index = result.withdrawal_index
         return f"withdrawal {index}; once its batch is final: catenary wallet claim {index} --wait"
 
-    _request(settings, "withdraw", account, dry_run, told, amount=parse_money(amount), recipient=to)
+    terms = RequestTerms(kind="withdraw", amount=parse_money(amount), recipient=to)
+    request_command(settings, terms, account, dry_run, told)
 
 
 @wallet.command()
@@ -237,15 +180,8 @@ def transfer(settings: Settings, amount: str, to_account: int, account: int | No
     """Move dollars between two accounts of your own."""
     if not constants.RESERVED_ACCOUNTS <= to_account < constants.NEW_ACCOUNT:
         raise BadInput(f"{to_account} is no trader's account")
-    _request(
-        settings,
-        "transfer",
-        account,
-        dry_run,
-        lambda _: f"account {to_account} has the money now",
-        amount=parse_money(amount),
-        other=to_account,
-    )
+    terms = RequestTerms(kind="transfer", amount=parse_money(amount), other=to_account)
+    request_command(settings, terms, account, dry_run, lambda _: f"account {to_account} has the money now")
 
 
 @wallet.command()
@@ -354,7 +290,8 @@ def watch(settings: Settings, account: int | None, updates: int) -> None:
                     )
                 else:
                     if settings.as_json:
-                        click.echo(json.dumps({"now_ms": status.now_ms, **account_fields(view, proven, grid)}))
+                        times = {"now_ms": status.now_ms, "grace_until_ms": status.grace_until_ms}
+                        click.echo(json.dumps({**times, **account_fields(view, proven, grid)}))
                     posted = "posted: not proven yet" if proven is None else posted_text(proven, grid)
                     foot = [Text(status_text(status)), Text(posted)]
                     live.update(Group(account_table(view, grid), prices_table(markets, grid), *foot), refresh=True)

@@ -1,14 +1,17 @@
 """Operations as this wallet builds them: typed data and digest computed here, compared with a node's, never taken."""
 
+from collections.abc import Collection
 from typing import Any, Final
 
 import msgspec
 
 from prover import operations
 from prover.stf import constants, containers, signatures
-from sequencer.api_client import TypedData
-from sequencer.wallet_errors import NotGenuine
+from sequencer.api_client import AccountView, TypedData
+from sequencer.wallet_errors import BadInput, NotGenuine
+from sequencer.wallet_record import CANCEL_ALL_SLOT, SLOTS
 from sequencer.wallet_trust import Venue
+from sequencer.wallet_units import checksum_address, leverage_text, money_text, time_text
 
 SIDES: Final = {"buy": constants.BUY, "sell": constants.SELL}
 TIMES_IN_FORCE: Final = {
@@ -35,6 +38,18 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
     slot: int | None = None
 
 
+class RequestTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """What an owner wants that is no order, under the law's field names. Slot 0: the wallet chooses."""
+
+    kind: str
+    amount: int = 0
+    recipient: bytes = containers.NOBODY
+    other: int = 0
+    slot: int = 0
+    first_slot: int = 0
+    last_slot: int = 0
+
+
 class Draft(msgspec.Struct, frozen=True):
     """An operation before it is signed, with the digest that this wallet computed itself."""
 
@@ -50,6 +65,44 @@ class Draft(msgspec.Struct, frozen=True):
         """The signed fields under their signed names."""
         fields: dict[str, Any] = self.typed_data["message"]
         return fields
+
+
+def request_text(kind: str, request: containers.Request) -> str:
+    """What a request would do, in a few words."""
+    amount = money_text(request.amount)
+    if kind == "transfer" and request.other == constants.NEW_ACCOUNT:
+        return f"transfer {amount} to a new account, {money_text(constants.CREATION_FEE)} of it as fee"
+    if kind == "set_agent":
+        if request.recipient == containers.NOBODY:
+            return f"dismiss agent {request.other}"
+        return (
+            f"let {checksum_address(request.recipient)} trade as agent {request.other} in slots {request.first_slot} "
+            f"to {request.last_slot} until {time_text(request.amount)}"
+        )
+    return {
+        "withdraw": f"withdraw {amount} to {checksum_address(request.recipient)}",
+        "transfer": f"transfer {amount} to account {request.other}",
+        "cancel": f"cancel slot {request.slot}",
+        "cancel_all": "cancel all orders",
+        "set_leverage": f"set the own bound of leverage: {leverage_text(request.amount)}",
+    }[kind]
+
+
+def permitted_slots(view: AccountView, address: bytes, now_ms: int) -> Collection[int]:
+    """The slots that an address may sign for, 0 standing for all at once; BadInput for an agent whose time is over.
+
+    By the node's word: a lie costs no more than a refusal by the law. A stranger gets them all, for the law's refusal
+    says whose account it is.
+    """
+    shown = "0x" + address.hex()
+    grants = [agent for agent in view.agents if agent is not None and agent.address.lower() == shown]
+    if view.owner.lower() == shown or not grants:
+        return range(CANCEL_ALL_SLOT, SLOTS.stop)
+    living = [grant for grant in grants if grant.expires_at_ms >= now_ms]
+    if not living:
+        ended = time_text(max(grant.expires_at_ms for grant in grants))
+        raise BadInput(f"this key's grant for account {view.account} ended at {ended}")
+    return {slot for grant in living for slot in range(grant.first_slot, grant.last_slot + 1)}
 
 
 def draft(venue: Venue, kind: str, message: containers.Order | containers.Request, value: int, text: str) -> Draft:

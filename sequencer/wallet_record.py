@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Container, Iterable, Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -148,9 +148,15 @@ class SignedRecord:
 
 
 def next_slot(
-    entries: Iterable[Signed], account: int, now_ms: int, node_busy: Set[int], hinted: int | None, rollup: str
+    entries: Iterable[Signed],
+    account: int,
+    now_ms: int,
+    node_busy: Set[int],
+    hinted: int | None,
+    rollup: str,
+    permitted: Container[int] = SLOTS,
 ) -> int:
-    """The lowest slot in which neither the node holds an order nor an open signature of ours waits.
+    """The lowest permitted slot in which neither the node holds an order nor an open signature of ours waits.
 
     Taking a slot with an order in it would replace that order. The node's hint is taken only where it is free here too.
     """
@@ -160,13 +166,17 @@ def next_slot(
         if entry.account == account and entry.rollup == rollup and entry.expires_at_ms >= now_ms and not entry.is_done
     }
     busy = waiting | node_busy
-    if hinted is not None and hinted in SLOTS and hinted not in busy:
+    slots = [slot for slot in SLOTS if slot in permitted]
+    if hinted in slots and hinted not in busy:
         return hinted
-    for candidates in (busy, node_busy):
-        for slot in SLOTS:
-            if slot not in candidates:
+    for taken in (busy, node_busy):
+        for slot in slots:
+            if slot not in taken:
                 return slot
-    raise BadInput(f"all 255 order slots of account {account} hold an order: cancel one, or name one with --slot")
+    raise BadInput(
+        f"all {len(slots)} order slots of account {account} that this key may use hold an order: cancel one, or name "
+        "one with --slot"
+    )
 
 
 def last_sequence(entries: Iterable[Signed], account: int, slot: int, rollup: str) -> int:

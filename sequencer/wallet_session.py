@@ -106,7 +106,9 @@ _COMMON: Final = (
         help="An L1 node that you trust.",
     ),
     click.option(
-        "--rollup-address", envvar=variable("ROLLUP_ADDRESS"), help="Refuse a node of any other rollup than this."
+        "--rollup-address",
+        envvar=variable("ROLLUP_ADDRESS"),
+        help="Refuse any other rollup; by default, any but the first.",
     ),
     click.option(
         "--keystore",
@@ -187,6 +189,10 @@ def warn(sentence: str) -> None:
     click.echo(f"warning: {sentence}", err=True)
 
 
+def tell(sentence: str) -> None:
+    click.echo(f"notice: {sentence}", err=True)
+
+
 def run_action(settings: Settings, action: Action, *, signing: bool) -> None:
     """Opens the wallet, runs an action on it, shows the report; the password is asked for where something is signed."""
     key = settings.key() if signing else None
@@ -208,6 +214,7 @@ async def _with_wallet(settings: Settings, address: bytes, key: Key | None, acti
                 key=key,
                 expected_rollup=expected,
                 warn=warn,
+                tell=tell,
                 poll_seconds=settings.poll_interval,
             )
             return await action(wallet)

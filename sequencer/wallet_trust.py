@@ -23,13 +23,14 @@ _CACHE_LIMIT: Final = 64
 
 
 class ListedMarket(msgspec.Struct, frozen=True):
-    """A market as the genesis on L1 lists it: what its lots and ticks mean, and what it may charge."""
+    """A market as the genesis on L1 lists it: what its lots and ticks mean, what it may charge, how far it strays."""
 
     index: int
     name: str
     size_decimals: int
     maker_fee_ppm: int
     taker_fee_ppm: int
+    band_ppm: int
 
     @property
     def price_decimals(self) -> int:
@@ -59,6 +60,9 @@ class Venue(msgspec.Struct, frozen=True):
     window_seconds: int
     minimum_deposit_micros: int
     posting_fee_micros: int
+    operator: bytes
+    oracle_signers: tuple[bytes, ...]
+    oracle_quorum: int
     markets: tuple[ListedMarket, ...]
 
     @property
@@ -178,8 +182,11 @@ async def _verify(l1: L1Client, location: Location) -> Venue:
         window_seconds=parameters.window_seconds,
         minimum_deposit_micros=parameters.minimum_deposit_micros,
         posting_fee_micros=globals.posting_fee,
+        operator=globals.operator,
+        oracle_signers=tuple(signer for signer in globals.signers if signer != containers.NOBODY),
+        oracle_quorum=globals.quorum,
         markets=tuple(
-            ListedMarket(index, *name_and_decimals(market), market.maker_fee_ppm, market.taker_fee_ppm)
+            ListedMarket(index, *name_and_decimals(market), market.maker_fee_ppm, market.taker_fee_ppm, market.band_ppm)
             for index, market in enumerate(globals.markets[: globals.market_count])
         ),
     )

@@ -2,6 +2,7 @@
 
 import re
 import time
+from datetime import UTC, datetime
 from typing import Final
 
 from l1_bridge.hashing import keccak
@@ -10,8 +11,9 @@ from sequencer.wallet_errors import BadInput
 MONEY_DECIMALS: Final = 6
 # ASCII digits only: no exponent, no sign, no digit of another script that looks like one.
 _DECIMAL: Final = re.compile(r"([0-9]{1,30})(?:\.([0-9]{1,30}))?", re.ASCII)
-_DURATION: Final = re.compile(r"([0-9]{1,9})(ms|s|m|h)", re.ASCII)
-_MILLISECONDS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
+_DURATION: Final = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)", re.ASCII)
+_MILLISECONDS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_PPM: Final = 1_000_000
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
 
 
@@ -35,11 +37,21 @@ def parse_money(text: str, what: str = "amount") -> int:
 
 
 def parse_duration(text: str) -> int:
-    """Milliseconds of "500ms", "30s", "10m" or "24h"; BadInput for others."""
+    """Milliseconds of "500ms", "30s", "10m", "24h" or "7d"; BadInput for others."""
     match = _DURATION.fullmatch(text.strip())
     if match is None or int(match.group(1)) == 0:
         raise BadInput(f"{text!r} is not a duration such as 30s, 10m or 24h")
     return int(match.group(1)) * _MILLISECONDS[match.group(2)]
+
+
+def parse_leverage(text: str) -> int:
+    """The initial fraction in ppm that bounds leverage to a multiple such as 2.5, rounded up; 0 for "none"."""
+    if text.strip().lower() == "none":
+        return 0
+    multiple = parse_units(text.strip().lower().removesuffix("x"), 6, "leverage", "times")
+    if multiple < _PPM:
+        raise BadInput(f"leverage {text} is below 1: no position could be opened with less than its whole value")
+    return -(-_PPM * _PPM // multiple)
 
 
 def units_text(value: int, decimals: int) -> str:
@@ -65,6 +77,19 @@ def percent_text(ppm: int | None) -> str:
 def times_text(ppm: int | None) -> str:
     """A fraction as a multiple, hundredths rounded up."""
     return "no equity" if ppm is None else f"{_hundredths(-(-ppm // 10_000))}x"
+
+
+def leverage_text(initial_ppm: int) -> str:
+    """An owner's own bound of leverage."""
+    return "none" if initial_ppm == 0 else f"at most {times_text(-(-_PPM * _PPM // initial_ppm))}"
+
+
+def time_text(milliseconds: int) -> str:
+    """A time in UTC, to the second."""
+    try:
+        return datetime.fromtimestamp(milliseconds // 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (OverflowError, ValueError, OSError):
+        return f"{milliseconds} ms"
 
 
 def move_text(basis_points: int | None, direction: int) -> str:

@@ -2,16 +2,26 @@
 
 from typing import Any
 
+import msgspec
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from prover.stf import containers, encoding
+from prover.stf import containers, encoding, margin
 from sequencer.api_client import AccountView, MarketView, OpenOrder, PositionView, Preview, Status
 from sequencer.wallet_errors import BadInput
 from sequencer.wallet_record import Exposure, Signed
 from sequencer.wallet_trust import ListedMarket, ProvenAccount
-from sequencer.wallet_units import money_text, move_text, percent_text, times_text, units_text
+from sequencer.wallet_units import (
+    checksum_address,
+    leverage_text,
+    money_text,
+    move_text,
+    percent_text,
+    time_text,
+    times_text,
+    units_text,
+)
 
 SEQUENCED = "sequenced (the node's word)"
 
@@ -49,7 +59,14 @@ class Grid:
 def listed(markets: list[MarketView]) -> list[ListedMarket]:
     """The node's own list, for display where L1 cannot be asked."""
     return [
-        ListedMarket(market.index, market.name, market.size_decimals, market.maker_fee_ppm, market.taker_fee_ppm)
+        ListedMarket(
+            market.index,
+            market.name,
+            market.size_decimals,
+            market.maker_fee_ppm,
+            market.taker_fee_ppm,
+            market.band_ppm,
+        )
         for market in markets
     ]
 
@@ -60,6 +77,10 @@ def account_fields(view: AccountView, proven: ProvenAccount | None, grid: Grid) 
         "account": view.account,
         "finality": view.finality,
         "collateral_micros": str(view.collateral_micros),
+        "settled_micros": str(view.settled_micros),
+        "maturing": maturing_fields(view),
+        "own_initial_ppm": view.initial_ppm,
+        "agents": [None if agent is None else msgspec.to_builtins(agent) for agent in view.agents],
         "equity_micros": str(view.equity_micros),
         "initial_micros": str(view.initial_micros),
         "maintenance_micros": str(view.maintenance_micros),
@@ -98,17 +119,34 @@ def account_fields(view: AccountView, proven: ProvenAccount | None, grid: Grid) 
     }
 
 
+def maturing_fields(view: AccountView) -> list[dict[str, Any]]:
+    """Profit that may not leave yet, the earliest first."""
+    return [{"amount_micros": str(step.amount_micros), "settles_at_ms": step.settles_at_ms} for step in view.maturing]
+
+
+def maturing_text(view: AccountView) -> str:
+    """Profit that may not leave yet, and from when on it may."""
+    return "; ".join(f"{money_text(step.amount_micros)} at {time_text(step.settles_at_ms)}" for step in view.maturing)
+
+
 def posted_fields(proven: ProvenAccount, grid: Grid) -> dict[str, Any]:
     """What a posted batch says, by proof."""
     return {
         "batch": proven.batch_number,
         "timestamp_ms": proven.timestamp_ms,
-        "collateral_micros": str(proven.account.collateral),
+        "collateral_micros": str(margin.collateral(proven.account)),
+        "settled_micros": str(margin.matured(proven.account, proven.timestamp_ms).settled),
+        "own_initial_ppm": proven.account.initial_ppm,
+        "agents": [checksum_address(agent) for agent in _posted_agents(proven)],
         "positions": [
             {"market": grid.name(market), "size_lots": str(size), "size": grid.size(market, size)}
             for market, size in _held(proven.account)
         ],
     }
+
+
+def _posted_agents(proven: ProvenAccount) -> list[bytes]:
+    return [encoding.agent_address(packed) for packed in proven.account.agents if packed]
 
 
 def _held(account: containers.Account) -> list[tuple[int, int]]:
@@ -147,7 +185,10 @@ def _pool_rows(view: AccountView) -> list[tuple[str, str]]:
         ("liquidated if all move", moves if view.positions else "-"),
         ("account leverage", times_text(view.leverage_ppm)),
         ("margin usage", percent_text(view.margin_usage_ppm)),
+        ("own bound of leverage", leverage_text(view.initial_ppm)),
         ("collateral", money_text(view.collateral_micros)),
+        ("settled", money_text(view.settled_micros)),
+        ("maturing profit", maturing_text(view) or "none"),
         ("initial requirement", money_text(view.initial_micros)),
         ("maintenance requirement", money_text(view.maintenance_micros)),
         ("free collateral", money_text(view.free_collateral_micros)),
@@ -189,6 +230,13 @@ def account_table(view: AccountView, grid: Grid) -> RenderableType:
                 grid.size(power.market, power.sell_lots),
             )
         parts.append(table)
+    if any(view.agents):
+        table = Table("agent", "address", "slots", "until", title="who else may trade", title_justify="left")
+        for index, agent in enumerate(view.agents):
+            if agent is not None:
+                slots = f"{agent.first_slot} to {agent.last_slot}"
+                table.add_row(str(index), agent.address, slots, time_text(agent.expires_at_ms))
+        parts.append(table)
     if view.open_orders:
         table = Table("slot", "market", "side", "size", "filled", "price", title="open orders", title_justify="left")
         for order in view.open_orders:
@@ -218,17 +266,21 @@ def change_table(seen: Preview, grid: Grid) -> Table:
 def posted_text(proven: ProvenAccount, grid: Grid) -> str:
     """One line on what L1 holds."""
     held = ", ".join(f"{grid.size(market, size)} {grid.name(market)}" for market, size in _held(proven.account))
+    pool = money_text(margin.collateral(proven.account))
     return (
-        f"posted (proven against L1): batch {proven.batch_number} holds {money_text(proven.account.collateral)} "
-        f"of collateral, {held or 'no position'}"
+        f"posted (proven against L1): batch {proven.batch_number} holds {pool} of collateral, {held or 'no position'}, "
+        f"agents: {', '.join(map(checksum_address, _posted_agents(proven))) or 'none'}"
     )
 
 
 def status_text(status: Status) -> str:
     """One line on the node."""
+    grace = ""
+    if status.grace_until_ms > status.now_ms:
+        grace = f"; GRACE: no risk grows and no money leaves until {time_text(status.grace_until_ms)}"
     return (
         f"node: chunk {status.sequenced.chunk}, {status.sequenced.operations} operations; "
-        f"says posted up to batch {status.posted.batch}, final up to batch {status.final.batch}"
+        f"says posted up to batch {status.posted.batch}, final up to batch {status.final.batch}{grace}"
     )
 
 

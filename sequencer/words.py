@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from prover.genesis import name_and_decimals
-from prover.stf import codes, constants, containers
+from prover.stf import codes, constants, containers, margin
 from sequencer.account_view import buying_power, view
 from sequencer.api.errors import CallError, law_error
 from sequencer.engine import Engine, Fill
@@ -24,9 +24,10 @@ class Words:
         self._engine = engine
 
     def require_account(self, index: int) -> containers.Account:
-        """An account that exists; CallError NO_ACCOUNT."""
+        """An account that exists, insurance accounts of listed markets too; CallError NO_ACCOUNT."""
         account = self._engine.account(index)
-        if account.owner == containers.NOBODY:
+        is_insurance = constants.FEE_ACCOUNT < index <= self._engine.globals.market_count
+        if account.owner == containers.NOBODY and not is_insurance:
             raise CallError(law_error(codes.NO_ACCOUNT), data={"account": index})
         return account
 
@@ -42,12 +43,16 @@ class Words:
         raise CallError(law_error(codes.NO_MARKET), data={"market": market})
 
     def prices(self) -> list[Json]:
-        """All markets: prices, requirements, fees."""
+        """All markets: prices, requirements, fees.
+
+        growing_initial_ppm: what a leg that grows stands under at today's open interest; a fill adds its own size.
+        """
         globals = self._engine.globals
         found: list[Json] = []
         for index in range(globals.market_count):
             market = globals.markets[index]
             name, decimals = name_and_decimals(market)
+            price, initial_ppm = globals.risk.price[index], globals.risk.initial_ppm[index]
             found.append(
                 {
                     "index": index,
@@ -55,15 +60,19 @@ class Words:
                     "size_decimals": decimals,
                     "price_decimals": 6 - decimals,
                     "status": "open" if market.status == constants.MARKET_OPEN else "closed",
-                    "price_ticks": globals.risk.price[index],
+                    "price_ticks": price,
                     "previous_price_ticks": market.previous_price,
                     "premium_ppm": market.premium_ppm,
                     "open_interest_lots": market.open_interest,
-                    "initial_ppm": globals.risk.initial_ppm[index],
+                    "initial_ppm": initial_ppm,
+                    "growing_initial_ppm": margin.scaled_ppm(market, price, market.open_interest, initial_ppm),
                     "maintenance_ppm": globals.risk.maintenance_ppm[index],
                     "maker_fee_ppm": market.maker_fee_ppm,
                     "taker_fee_ppm": market.taker_fee_ppm,
                     "band_ppm": market.band_ppm,
+                    "interest_lower_micros": str(market.interest_lower),
+                    "interest_upper_micros": str(market.interest_upper),
+                    "fund_micros": str(market.fund),
                     "minimum_notional_micros": str(market.minimum_notional),
                     "posting_fee_micros": globals.posting_fee,
                     "tick_time_ms": globals.tick_time,
@@ -89,9 +98,12 @@ class Words:
         sequence = max(engine.slot(index << constants.SLOT_BITS | slot).sequence, account.floor)
         return {
             "account": index,
-            **self.plain(view(engine.globals.risk, account)),
+            **self.plain(view(engine.globals.risk, account, engine.view.commitment.timestamp)),
             "buying_power": [
-                {"market": self.name(market), **self.plain(buying_power(engine.globals, account, market))}
+                {
+                    "market": self.name(market),
+                    **self.plain(buying_power(engine.globals, engine.view.clock(), account, market)),
+                }
                 for market in range(engine.globals.market_count)
             ],
             "slots_hint": {"slot": slot, "sequence": sequence},

@@ -27,7 +27,12 @@ def test_demo(l1_options: list[str], tmp_path: Path) -> None:
     assert ended.returncode == 0, (lines[-3:], ended.stderr.decode()[-2_000:])
     summary = lines[-1]
     assert summary["event"] == "summary"
-    assert summary["deposits"] == 12
+    assert summary["deposits"] == 13
+    assert summary["margin_calls"][0] >= 50
+    assert summary["margin_calls"] == sorted(set(summary["margin_calls"]))
+    assert summary["liquidations"] >= 1
+    assert 0 < summary["liquidation_closed_ppm"] < 900_000
+    assert summary["liquidation_equity_kept_ppm"] > 800_000
     assert summary["fills"] >= 200
     assert summary["orders"] >= summary["fills"]
     assert summary["batches_posted"] >= 3

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from prover.state.state import State
-from prover.stf import constants, containers, encoding
+from prover.stf import constants, containers, encoding, margin
 
 _LEAF: Final = b"l"
 
@@ -55,7 +55,7 @@ def conservation(state: State) -> Audit:
         account = encoding.account_from_payload(payload)
         if leaf >> constants.SLOT_BITS >= constants.RESERVED_ACCOUNTS:
             accounts += account.owner != containers.NOBODY
-        collateral += account.collateral
+        collateral += margin.collateral(account)
         for market, position in enumerate(account.positions):
             if position is containers.EMPTY:
                 continue

@@ -10,9 +10,9 @@ from prover.genesis import legal_globals
 from prover.state import witness
 from prover.state.store import Store
 from prover.state.tree import StateTree
-from prover.stf import constants, containers, encoding, merkle
+from prover.stf import constants, containers, encoding, margin, merkle
 from prover.stf.replay import Chunk
-from prover.stf.words import Recover, word
+from prover.stf.words import Recover
 
 _LEAF: Final = b"l"
 _COMMITMENT: Final = b"commitment"
@@ -20,7 +20,6 @@ _GLOBALS: Final = b"globals"
 _DECODED_LIMIT: Final = 65_536
 # About a kilobyte each.
 _IMAGE_LIMIT: Final = 16_384
-_PAD: Final = bytes(12)
 
 _Row = TypeVar("_Row")
 
@@ -149,12 +148,10 @@ class State:
                 words[market] = encoding.position_word(position)
             if position is not containers.EMPTY:
                 held |= 1 << market
-        digest = keccak(b"".join([_PAD, account.owner, word(account.floor), word(account.collateral), *words]))
+        digest = keccak(encoding.account_head(account) + b"".join(words))
         payload = b"".join(
             [
-                account.owner,
-                account.floor.to_bytes(7, "big"),
-                (account.collateral + encoding.COLLATERAL_BIAS).to_bytes(16, "big"),
+                encoding.account_payload_head(account),
                 held.to_bytes(2, "big"),
                 *[words[market] for market in range(constants.MARKETS) if held >> market & 1],
             ]
@@ -177,7 +174,7 @@ def _assert_conserved(chunk: Chunk) -> None:
         if account is before:
             continue
         for sign, row in ((1, account), (-1, before)):
-            money += sign * row.collateral * constants.FUNDING_SCALE
+            money += sign * margin.collateral(row) * constants.FUNDING_SCALE
             for market, position in enumerate(row.positions):
                 # Most positions stay the same object: they add nothing here and nothing below.
                 if position is before.positions[market] and position is account.positions[market]:
@@ -238,7 +235,7 @@ def genesis_commitment(genesis: bytes) -> tuple[containers.Commitment, list[tupl
     """Commitment and leaf payloads of the first state; ValueError unless the genesis bytes are legal."""
     globals = legal_globals(genesis)
     fees = encoding.no_account()
-    fees = containers.Account(owner=globals.operator, floor=0, collateral=0, positions=fees.positions)
+    fees = msgspec.structs.replace(encoding.no_account(), owner=globals.operator)
     tree = StateTree([(constants.FEE_ACCOUNT << constants.SLOT_BITS, encoding.account_hash(fees))])
     commitment = containers.Commitment(
         law_version=constants.LAW_VERSION,

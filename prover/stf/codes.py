@@ -44,6 +44,18 @@ BAD_SIGNERS: Final = 38
 ZERO_PRICE: Final = 39
 REFUNDED: Final = 40
 WITHDRAWALS_FULL: Final = 41
+GRACE: Final = 42
+AGENT_LIMITS: Final = 43
+ACCOUNTS_FULL: Final = 44
+HEALTHY: Final = 45
+INSOLVENT: Final = 46
+NOT_LARGEST: Final = 47
+TOO_MANY_LOTS: Final = 48
+LIQUIDATION_PRICE: Final = 49
+UNSTEADY: Final = 50
+FUND_LIMIT: Final = 51
+NOT_IN_PROFIT: Final = 52
+NO_OPPOSITE: Final = 53
 
 SENTENCE: Final[dict[int, tuple[str, str]]] = {
     OK: ("OK", "The operation was applied."),
@@ -55,7 +67,10 @@ SENTENCE: Final[dict[int, tuple[str, str]]] = {
     ),
     NO_ACCOUNT: ("NO_ACCOUNT", "The account does not exist."),
     RESERVED: ("RESERVED", "The fee account and the insurance accounts do not trade."),
-    BAD_SIGNATURE: ("BAD_SIGNATURE", "The signature does not recover to the account's owner."),
+    BAD_SIGNATURE: (
+        "BAD_SIGNATURE",
+        "The signature recovers neither to the account's owner nor to an agent that may sign this.",
+    ),
     NOT_YET: ("NOT_YET", "created_at_ms lies further ahead of the chunk's clock than the tolerance."),
     EXPIRED: ("EXPIRED", "expires_at_ms has passed."),
     LIFETIME: ("LIFETIME", "expires_at_ms is further from created_at_ms than this operation allows."),
@@ -63,7 +78,10 @@ SENTENCE: Final[dict[int, tuple[str, str]]] = {
     CANCELLED: ("CANCELLED", "The sequence is below the account's floor: a cancel-all covers it."),
     USED: ("USED", "The slot has moved past this sequence: cancelled, replaced or already executed."),
     NO_MARKET: ("NO_MARKET", "The market does not exist, is not open or has no price."),
-    TOO_SMALL: ("TOO_SMALL", "The order's notional is below the market's minimum."),
+    TOO_SMALL: (
+        "TOO_SMALL",
+        "The order's notional is below the market's minimum, or the amount below the creation fee.",
+    ),
     NO_ORDER: ("NO_ORDER", "The fill names an order that the chunk does not hold."),
     SAME_ACCOUNT: ("SAME_ACCOUNT", "Both sides are the same account."),
     MISMATCHED: ("MISMATCHED", "The two orders are of different markets or of the same side."),
@@ -80,7 +98,7 @@ SENTENCE: Final[dict[int, tuple[str, str]]] = {
     MAKER_MARGIN: ("MAKER_MARGIN", "The maker would be neither healthy nor only reduced."),
     TAKER_MARGIN: ("TAKER_MARGIN", "The taker would be neither healthy nor only reduced."),
     MARGIN: ("MARGIN", "What stays would not cover the initial requirement and the floor on open notional."),
-    COLLATERAL: ("COLLATERAL", "The amount is more than the account's collateral."),
+    COLLATERAL: ("COLLATERAL", "The amount is more than the account's settled collateral."),
     ZERO_AMOUNT: ("ZERO_AMOUNT", "The amount is zero."),
     NO_RECIPIENT: ("NO_RECIPIENT", "The recipient is the zero address."),
     NOT_OWNER: ("NOT_OWNER", "The other account belongs to somebody else."),
@@ -91,4 +109,19 @@ SENTENCE: Final[dict[int, tuple[str, str]]] = {
     ZERO_PRICE: ("ZERO_PRICE", "A signer reported a price of zero."),
     REFUNDED: ("REFUNDED", "The deposit could not be booked and became a withdrawal to its depositor."),
     WITHDRAWALS_FULL: ("WITHDRAWALS_FULL", "The withdrawal tree has no leaf left."),
+    GRACE: ("GRACE", "Ticks were missing: until the grace ends nothing may grow risk or take money out."),
+    AGENT_LIMITS: ("AGENT_LIMITS", "The signer is an agent whose grant has expired or does not cover this slot."),
+    ACCOUNTS_FULL: ("ACCOUNTS_FULL", "No account index is left."),
+    HEALTHY: ("HEALTHY", "The account is not below the requirement at which this operation may touch it."),
+    INSOLVENT: ("INSOLVENT", "Equity is below zero: only a take-over or deleveraging may touch the account."),
+    NOT_LARGEST: ("NOT_LARGEST", "Another position of the account has a larger maintenance requirement."),
+    TOO_MANY_LOTS: ("TOO_MANY_LOTS", "One lot less would bring the account back to its initial requirement."),
+    LIQUIDATION_PRICE: (
+        "LIQUIDATION_PRICE",
+        "The price is worse for the account than the zero price or the fillable price.",
+    ),
+    UNSTEADY: ("UNSTEADY", "There were not three ticks in a row, each one step after the last."),
+    FUND_LIMIT: ("FUND_LIMIT", "The insurance account would pass its limits."),
+    NOT_IN_PROFIT: ("NOT_IN_PROFIT", "The counterparty's lots are not in profit by what they would bear."),
+    NO_OPPOSITE: ("NO_OPPOSITE", "The other account does not hold the opposite position, or not so many lots of it."),
 }

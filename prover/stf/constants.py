@@ -2,7 +2,7 @@
 
 from typing import Final
 
-LAW_VERSION: Final = 1
+LAW_VERSION: Final = 2
 
 # State
 ACCOUNT_BITS: Final = 24
@@ -11,9 +11,10 @@ MARKETS: Final = 16
 FEE_ACCOUNT: Final = 0
 # Account 0 takes the fees, accounts 1 to 16 are the insurance account of one market each.
 RESERVED_ACCOUNTS: Final = 17
-# A queue entry that names this index asks for the next free one; it is therefore no account.
+# A queue entry or a transfer that names this index asks for the next free one; it is therefore no account.
 NEW_ACCOUNT: Final = 16_777_215
 SIGNERS: Final = 7
+AGENTS: Final = 2
 WITHDRAWAL_LEVELS: Final = 32
 WITHDRAWAL_TAG: Final = 1
 # One less than there are leaves: a frontier says nothing any more once the last leaf is taken.
@@ -32,6 +33,12 @@ FUNDING_SCALE: Final = 1_000_000_000
 # ppm an hour * price_ticks * ms / (3.6 * 10^6 ms an hour) / 10^6 * FUNDING_SCALE = ppm * price_ticks * ms / 3_600.
 FUNDING_DIVISOR: Final = 3_600
 WITHDRAWAL_FLOOR_PPM: Final = 100_000
+# Open-interest scaling begins at 25 times the market's fund, and is whole at 50 times, unless a parameter is lower.
+FUND_MULTIPLE_LOWER: Final = 25
+FUND_MULTIPLE_UPPER: Final = 50
+
+# Micro-dollars for an account that a transfer opens: indices are never reused.
+CREATION_FEE: Final = 1_000_000
 
 # Time, milliseconds
 CLOCK_TOLERANCE: Final = 10_000
@@ -40,7 +47,22 @@ IMMEDIATE_LIFETIME: Final = 10_000
 REQUEST_LIFETIME: Final = 600_000
 TICK_STEP: Final = 5_000
 MAX_PRICE_AGE: Final = 20_000
-MAX_FUNDING_GAP: Final = 60_000
+# Ticks further apart than this are a gap: funding does not accrue over it and a grace begins after it.
+TICK_GAP: Final = 60_000
+# Profit matures in two steps of an epoch: fresh, older, settled.
+EPOCH: Final = 14_400_000
+MAX_GRACE: Final = 3_600_000
+HOUR: Final = 3_600_000
+# So many ticks in a row, each one step after the last, before anybody is liquidated.
+STEADY_TICKS: Final = 3
+
+# Rescue
+# Of the closed lots' maintenance requirement, and never more than what the price is better than the zero price.
+LIQUIDATION_FEE_PPM: Final = 100_000
+# An insurance account turns over at most ten times its money an hour, and pays out at most a quarter of it.
+TURNOVER_MULTIPLE: Final = 10
+PAYOUT_PPM: Final = 250_000
+UNWIND_BAND_PPM: Final = 1_000
 
 # Orders
 BUY: Final = 0
@@ -65,6 +87,12 @@ CANCEL_ALL: Final = 5
 TICK: Final = 6
 ORDER: Final = 7
 FILL: Final = 8
+SET_AGENT: Final = 9
+SET_LEVERAGE: Final = 10
+LIQUIDATE: Final = 11
+TAKE_OVER: Final = 12
+DELEVERAGE: Final = 13
+UNWIND: Final = 14
 
 DEPOSIT_LENGTH: Final = 52
 WITHDRAW_LENGTH: Final = 115
@@ -76,16 +104,28 @@ TICK_SIGNER_LENGTH: Final = 65
 TICK_MARKET_LENGTH: Final = 9
 ORDER_LENGTH: Final = 113
 FILL_LENGTH: Final = 10
+SET_AGENT_LENGTH: Final = 116
+SET_LEVERAGE_LENGTH: Final = 90
+LIQUIDATE_LENGTH: Final = 12
+TAKE_OVER_LENGTH: Final = 12
+DELEVERAGE_LENGTH: Final = 15
+UNWIND_LENGTH: Final = 9
 
 # Measured worst cases (python -m tests.soak worst), with the leaves that the operation brings and all their siblings.
 DEPOSIT_WEIGHT: Final = 80
-WITHDRAW_WEIGHT: Final = 140
-TRANSFER_WEIGHT: Final = 190
-CANCEL_WEIGHT: Final = 90
-CANCEL_ALL_WEIGHT: Final = 80
+WITHDRAW_WEIGHT: Final = 145
+TRANSFER_WEIGHT: Final = 205
+CANCEL_WEIGHT: Final = 95
+CANCEL_ALL_WEIGHT: Final = 85
 TICK_WEIGHT: Final = 600
-ORDER_WEIGHT: Final = 100
-FILL_WEIGHT: Final = 95
+ORDER_WEIGHT: Final = 105
+FILL_WEIGHT: Final = 108
+SET_AGENT_WEIGHT: Final = 100
+SET_LEVERAGE_WEIGHT: Final = 100
+LIQUIDATE_WEIGHT: Final = 240
+TAKE_OVER_WEIGHT: Final = 210
+DELEVERAGE_WEIGHT: Final = 300
+UNWIND_WEIGHT: Final = 120
 
 # Chunk
 TIMESTAMP_LENGTH: Final = 6
@@ -94,9 +134,9 @@ MAX_CHUNK_BYTES: Final = 8_192
 MAX_OPERATIONS: Final = 910
 # 10,000,000 gas of a proof, less 700,000 for an empty chunk and 1,300,000 for operations that are FULL.
 MAX_WEIGHT: Final = 8_000
-MAX_ORDERS: Final = 48
-MAX_ACCOUNT_REFERENCES: Final = 48
-MAX_SLOT_REFERENCES: Final = 48
+MAX_ORDERS: Final = 44
+MAX_ACCOUNT_REFERENCES: Final = 44
+MAX_SLOT_REFERENCES: Final = 44
 # The fee account is in every chunk.
-MAX_ACCOUNT_ROWS: Final = 49
-MAX_LEAVES: Final = 97
+MAX_ACCOUNT_ROWS: Final = 45
+MAX_LEAVES: Final = 89

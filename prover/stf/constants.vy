@@ -5,7 +5,7 @@
 @notice Every bound, weight and tag; a change of any of them is another law version.
 """
 
-LAW_VERSION: constant(int256) = 1
+LAW_VERSION: constant(int256) = 2
 
 # State
 ACCOUNT_BITS: constant(int256) = 24
@@ -14,9 +14,10 @@ MARKETS: constant(int256) = 16
 FEE_ACCOUNT: constant(int256) = 0
 # Account 0 takes the fees, accounts 1 to 16 are the insurance account of one market each.
 RESERVED_ACCOUNTS: constant(int256) = 17
-# A queue entry that names this index asks for the next free one; it is therefore no account.
+# A queue entry or a transfer that names this index asks for the next free one; it is therefore no account.
 NEW_ACCOUNT: constant(int256) = 16_777_215
 SIGNERS: constant(int256) = 7
+AGENTS: constant(int256) = 2
 WITHDRAWAL_LEVELS: constant(int256) = 32
 WITHDRAWAL_TAG: constant(int256) = 1
 # One less than there are leaves: a frontier says nothing any more once the last leaf is taken.
@@ -35,6 +36,12 @@ FUNDING_SCALE: constant(int256) = 1_000_000_000
 # ppm an hour * price_ticks * ms / (3.6 * 10^6 ms an hour) / 10^6 * FUNDING_SCALE = ppm * price_ticks * ms / 3_600.
 FUNDING_DIVISOR: constant(int256) = 3_600
 WITHDRAWAL_FLOOR_PPM: constant(int256) = 100_000
+# Open-interest scaling begins at 25 times the market's fund, and is whole at 50 times, unless a parameter is lower.
+FUND_MULTIPLE_LOWER: constant(int256) = 25
+FUND_MULTIPLE_UPPER: constant(int256) = 50
+
+# Micro-dollars for an account that a transfer opens: indices are never reused.
+CREATION_FEE: constant(int256) = 1_000_000
 
 # Time, milliseconds
 CLOCK_TOLERANCE: constant(int256) = 10_000
@@ -43,7 +50,22 @@ IMMEDIATE_LIFETIME: constant(int256) = 10_000
 REQUEST_LIFETIME: constant(int256) = 600_000
 TICK_STEP: constant(int256) = 5_000
 MAX_PRICE_AGE: constant(int256) = 20_000
-MAX_FUNDING_GAP: constant(int256) = 60_000
+# Ticks further apart than this are a gap: funding does not accrue over it and a grace begins after it.
+TICK_GAP: constant(int256) = 60_000
+# Profit matures in two steps of an epoch: fresh, older, settled.
+EPOCH: constant(int256) = 14_400_000
+MAX_GRACE: constant(int256) = 3_600_000
+HOUR: constant(int256) = 3_600_000
+# So many ticks in a row, each one step after the last, before anybody is liquidated.
+STEADY_TICKS: constant(int256) = 3
+
+# Rescue
+# Of the closed lots' maintenance requirement, and never more than what the price is better than the zero price.
+LIQUIDATION_FEE_PPM: constant(int256) = 100_000
+# An insurance account turns over at most ten times its money an hour, and pays out at most a quarter of it.
+TURNOVER_MULTIPLE: constant(int256) = 10
+PAYOUT_PPM: constant(int256) = 250_000
+UNWIND_BAND_PPM: constant(int256) = 1_000
 
 # Orders
 BUY: constant(int256) = 0
@@ -68,6 +90,12 @@ CANCEL_ALL: constant(int256) = 5
 TICK: constant(int256) = 6
 ORDER: constant(int256) = 7
 FILL: constant(int256) = 8
+SET_AGENT: constant(int256) = 9
+SET_LEVERAGE: constant(int256) = 10
+LIQUIDATE: constant(int256) = 11
+TAKE_OVER: constant(int256) = 12
+DELEVERAGE: constant(int256) = 13
+UNWIND: constant(int256) = 14
 
 DEPOSIT_LENGTH: constant(int256) = 52
 WITHDRAW_LENGTH: constant(int256) = 115
@@ -79,16 +107,28 @@ TICK_SIGNER_LENGTH: constant(int256) = 65
 TICK_MARKET_LENGTH: constant(int256) = 9
 ORDER_LENGTH: constant(int256) = 113
 FILL_LENGTH: constant(int256) = 10
+SET_AGENT_LENGTH: constant(int256) = 116
+SET_LEVERAGE_LENGTH: constant(int256) = 90
+LIQUIDATE_LENGTH: constant(int256) = 12
+TAKE_OVER_LENGTH: constant(int256) = 12
+DELEVERAGE_LENGTH: constant(int256) = 15
+UNWIND_LENGTH: constant(int256) = 9
 
 # Measured worst cases (python -m tests.soak worst), with the leaves that the operation brings and all their siblings.
 DEPOSIT_WEIGHT: constant(int256) = 80
-WITHDRAW_WEIGHT: constant(int256) = 140
-TRANSFER_WEIGHT: constant(int256) = 190
-CANCEL_WEIGHT: constant(int256) = 90
-CANCEL_ALL_WEIGHT: constant(int256) = 80
+WITHDRAW_WEIGHT: constant(int256) = 145
+TRANSFER_WEIGHT: constant(int256) = 205
+CANCEL_WEIGHT: constant(int256) = 95
+CANCEL_ALL_WEIGHT: constant(int256) = 85
 TICK_WEIGHT: constant(int256) = 600
-ORDER_WEIGHT: constant(int256) = 100
-FILL_WEIGHT: constant(int256) = 95
+ORDER_WEIGHT: constant(int256) = 105
+FILL_WEIGHT: constant(int256) = 108
+SET_AGENT_WEIGHT: constant(int256) = 100
+SET_LEVERAGE_WEIGHT: constant(int256) = 100
+LIQUIDATE_WEIGHT: constant(int256) = 240
+TAKE_OVER_WEIGHT: constant(int256) = 210
+DELEVERAGE_WEIGHT: constant(int256) = 300
+UNWIND_WEIGHT: constant(int256) = 120
 
 # Chunk
 TIMESTAMP_LENGTH: constant(int256) = 6
@@ -97,9 +137,9 @@ MAX_CHUNK_BYTES: constant(int256) = 8_192
 MAX_OPERATIONS: constant(int256) = 910
 # 10,000,000 gas of a proof, less 700,000 for an empty chunk and 1,300,000 for operations that are FULL.
 MAX_WEIGHT: constant(int256) = 8_000
-MAX_ORDERS: constant(int256) = 48
-MAX_ACCOUNT_REFERENCES: constant(int256) = 48
-MAX_SLOT_REFERENCES: constant(int256) = 48
+MAX_ORDERS: constant(int256) = 44
+MAX_ACCOUNT_REFERENCES: constant(int256) = 44
+MAX_SLOT_REFERENCES: constant(int256) = 44
 # The fee account is in every chunk.
-MAX_ACCOUNT_ROWS: constant(int256) = 49
-MAX_LEAVES: constant(int256) = 97
+MAX_ACCOUNT_ROWS: constant(int256) = 45
+MAX_LEAVES: constant(int256) = 89

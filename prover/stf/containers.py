@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from prover.stf.words import address, bytes32
+from prover.stf.words import address, bytes32, uint256
 
 NOBODY: Final = bytes(20)
 NO_HASH: Final = bytes(32)
@@ -26,11 +26,21 @@ EMPTY: Final = Position(size=0, cost=0, funding=0)
 
 
 class Account(msgspec.Struct, frozen=True, gc=False):
-    """The pool of collateral and the sixteen positions that it stands behind; orders below `floor` are cancelled."""
+    """The pool of collateral and the sixteen positions that it stands behind; orders below `floor` are cancelled.
+
+    Collateral is settled + older + fresh: profit is fresh in the epoch in which it is made, older in the next one,
+    settled after that. `initial_ppm` is the owner's own bound of leverage. An agent is a packed word: address 160,
+    expires_at 48, first and last slot 8 each.
+    """
 
     owner: address
     floor: int
-    collateral: int
+    settled: int
+    older: int
+    fresh: int
+    epoch: int
+    initial_ppm: int
+    agents: list[uint256]
     positions: list[Position]
 
 
@@ -64,16 +74,31 @@ class Order(msgspec.Struct, frozen=True, gc=False):
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
-    """A signed withdrawal, transfer or cancel; fields that an operation lacks are zero."""
+    """What an owner or an agent signs that is no order; fields that an operation lacks are zero."""
 
     account: int
     slot: int
     sequence: int
     created_at: int
     expires_at: int
-    amount: int
-    other: int
-    recipient: address
+    amount: int = 0
+    other: int = 0
+    recipient: address = NOBODY
+    first_slot: int = 0
+    last_slot: int = 0
+
+
+class Clock(msgspec.Struct, frozen=True, gc=False):
+    """The chunk's time and what the ticks before it allow.
+
+    priced: the oracle price is young. grace: ticks were missing, and the grace after that still runs. steady: the last
+    three ticks stand one step apart.
+    """
+
+    now: int
+    priced: bool
+    grace: bool
+    steady: bool
 
 
 class Deposit(msgspec.Struct, frozen=True, gc=False):
@@ -95,7 +120,12 @@ class Risk(msgspec.Struct):
 
 
 class Market(msgspec.Struct):
-    """The rest of a market. label: up to 31 bytes of ASCII name and the size decimals in the last byte."""
+    """The rest of a market. label: up to 31 bytes of ASCII name and the size decimals in the last byte.
+
+    Open-interest scaling of the initial fraction runs between the two interest bounds, micro-dollars of notional, zero
+    for none; `fund` is the collateral of the market's insurance account, `turned_over` and `paid_out` what it took and
+    gave within the hour of the last tick, micro-dollars.
+    """
 
     label: bytes32
     status: int
@@ -107,6 +137,11 @@ class Market(msgspec.Struct):
     previous_price: int
     premium_ppm: int
     open_interest: int
+    interest_lower: int
+    interest_upper: int
+    fund: int
+    turned_over: int
+    paid_out: int
 
 
 class Globals(msgspec.Struct):
@@ -120,6 +155,9 @@ class Globals(msgspec.Struct):
     deposited_total: int
     funding_dust: int
     withdrawal_count: int
+    grace_period: int
+    grace_until: int
+    streak: int
     operator: address
     signers: list[address]
     frontier: list[bytes32]
@@ -179,7 +217,33 @@ class Booked(msgspec.Struct, gc=False):
     account: Account
     other: Account
     slot: Slot
+    fee: int
     dust: int
+
+
+class Rescue(msgspec.Struct, frozen=True, gc=False):
+    """A liquidation, take-over, deleveraging or unwinding as the operator asks for it; zero where one has no field."""
+
+    maker: int
+    market: int
+    account: int
+    other: int
+    lots: int
+
+
+class Rescued(msgspec.Struct, gc=False):
+    """A rescue, decided. other: the maker or the counterparty; slot: the maker's; fee: to the fee account."""
+
+    code: int
+    account: Account
+    other: Account
+    insurance: Account
+    slot: Slot
+    fee: int
+    growth: int
+    dust: int
+    turned_over: int
+    paid_out: int
 
 
 class Ticked(msgspec.Struct, gc=False):
@@ -187,6 +251,8 @@ class Ticked(msgspec.Struct, gc=False):
 
     code: int
     time: int
+    grace_until: int
+    streak: int
     price: list[int]
     premium_ppm: list[int]
     funding_index: list[int]

@@ -17,10 +17,16 @@ struct Position:
     funding: int256
 
 
+# Collateral is settled + older + fresh. An agent is a packed word: address 160, expires_at 48, first and last slot 8 each.
 struct Account:
     owner: address
     floor: int256
-    collateral: int256
+    settled: int256
+    older: int256
+    fresh: int256
+    epoch: int256
+    initial_ppm: int256
+    agents: uint256[2]
     positions: uint256[16]
 
 
@@ -58,6 +64,27 @@ struct Request:
     amount: int256
     other: int256
     recipient: address
+    first_slot: int256
+    last_slot: int256
+
+
+# The chunk's time and what the ticks before it allow: priced where the oracle price is young, grace where ticks were
+# missing and the grace after that still runs, steady where the last three ticks stand one step apart.
+struct Clock:
+    now: int256
+    priced: bool
+    grace: bool
+    steady: bool
+
+
+# An operation with one signature, before anybody has read it: its two words of fields, r, and s with the parity of y.
+struct Signed:
+    domain: bytes32
+    tag: int256
+    head: uint256
+    tail: uint256
+    r: uint256
+    parity_and_s: uint256
 
 
 struct Deposit:
@@ -85,6 +112,11 @@ struct Market:
     previous_price: int256
     premium_ppm: int256
     open_interest: int256
+    interest_lower: int256
+    interest_upper: int256
+    fund: int256
+    turned_over: int256
+    paid_out: int256
 
 
 struct Globals:
@@ -96,6 +128,9 @@ struct Globals:
     deposited_total: int256
     funding_dust: int256
     withdrawal_count: int256
+    grace_period: int256
+    grace_until: int256
+    streak: int256
     operator: address
     signers: address[7]
     frontier: bytes32[32]
@@ -149,13 +184,39 @@ struct Booked:
     account: Account
     other: Account
     slot: Slot
+    fee: int256
     dust: int256
+
+
+# A liquidation, take-over, deleveraging or unwinding as the operator asks for it; zero where one has no field.
+struct Rescue:
+    maker: int256
+    market: int256
+    account: int256
+    other: int256
+    lots: int256
+
+
+# A rescue, decided. other: the maker or the counterparty; slot: the maker's; fee: to the fee account.
+struct Rescued:
+    code: int256
+    account: Account
+    other: Account
+    insurance: Account
+    slot: Slot
+    fee: int256
+    growth: int256
+    dust: int256
+    turned_over: int256
+    paid_out: int256
 
 
 # A tick, decided.
 struct Ticked:
     code: int256
     time: int256
+    grace_until: int256
+    streak: int256
     price: int256[16]
     premium_ppm: int256[16]
     funding_index: int256[16]

@@ -20,18 +20,30 @@ def deposit(entry: containers.Deposit, index: int256, account: containers.Accoun
     if entry.account == constants.NEW_ACCOUNT:
         if entry.owner == containers.NOBODY or index >= constants.NEW_ACCOUNT:
             return codes.REFUNDED, account
-        opened: containers.Account = containers.Account(
-            owner=entry.owner,
-            floor=0,
-            collateral=entry.amount,
-            positions=account.positions,
-        )
-        return codes.OK, opened
-    if account.owner == containers.NOBODY or account.owner != entry.owner:
+        return codes.OK, self.opened(entry.owner, entry.amount, account)
+    # Anybody may add to the insurance account of a market.
+    insurance: bool = entry.account > constants.FEE_ACCOUNT and entry.account < constants.RESERVED_ACCOUNTS
+    if not insurance and (account.owner == containers.NOBODY or account.owner != entry.owner):
         return codes.REFUNDED, account
-    if account.collateral + entry.amount >= constants.COLLATERAL_BOUND:
+    if margin.collateral(account) + entry.amount >= constants.COLLATERAL_BOUND:
         return codes.REFUNDED, account
     return codes.OK, self.credited(account, entry.amount)
+
+
+@internal
+@pure
+def opened(owner: address, amount: int256, absent: containers.Account) -> containers.Account:
+    return containers.Account(
+        owner=owner,
+        floor=0,
+        settled=amount,
+        older=0,
+        fresh=0,
+        epoch=0,
+        initial_ppm=0,
+        agents=absent.agents,
+        positions=absent.positions,
+    )
 
 
 @internal
@@ -40,19 +52,26 @@ def credited(account: containers.Account, amount: int256) -> containers.Account:
     return containers.Account(
         owner=account.owner,
         floor=account.floor,
-        collateral=account.collateral + amount,
+        settled=account.settled + amount,
+        older=account.older,
+        fresh=account.fresh,
+        epoch=account.epoch,
+        initial_ppm=account.initial_ppm,
+        agents=account.agents,
         positions=account.positions,
     )
 
 
 @internal
 @pure
-def check_payment(risk: containers.Risk, fresh: bool, settled: containers.Account, amount: int256) -> int256:
+def check_payment(risk: containers.Risk, clock: containers.Clock, settled: containers.Account, amount: int256) -> int256:
     if amount == 0:
         return codes.ZERO_AMOUNT
-    if not fresh:
+    if not clock.priced:
         return codes.STALE
-    if amount > settled.collateral:
+    if clock.grace:
+        return codes.GRACE
+    if amount > settled.settled:
         return codes.COLLATERAL
     if amount > margin.spendable(risk, settled):
         return codes.MARGIN
@@ -61,11 +80,11 @@ def check_payment(risk: containers.Risk, fresh: bool, settled: containers.Accoun
 
 @internal
 @pure
-def withdraw(risk: containers.Risk, fresh: bool, withdrawal_count: int256, request: containers.Request, account: containers.Account, slot: containers.Slot, signer: address, now: int256) -> containers.Booked:
-    refused: containers.Booked = containers.Booked(code=codes.NOT_CANONICAL, account=account, other=account, slot=slot, dust=0)
+def withdraw(risk: containers.Risk, clock: containers.Clock, withdrawal_count: int256, request: containers.Request, account: containers.Account, slot: containers.Slot, signer: address) -> containers.Booked:
+    refused: containers.Booked = containers.Booked(code=codes.NOT_CANONICAL, account=account, other=account, slot=slot, fee=0, dust=0)
     if request.slot == 0:
         return refused
-    refused.code = signatures.permitted(request, account, slot, signer, now)
+    refused.code = signatures.permitted(signatures.owned(account, signer), request, account, slot, clock.now)
     if refused.code != codes.OK:
         return refused
     if request.recipient == containers.NOBODY:
@@ -76,8 +95,8 @@ def withdraw(risk: containers.Risk, fresh: bool, withdrawal_count: int256, reque
         return refused
     settled: containers.Account = account
     dust: int256 = 0
-    settled, dust = margin.settle(risk, account)
-    refused.code = self.check_payment(risk, fresh, settled, request.amount)
+    settled, dust = margin.settle(risk, account, clock.now)
+    refused.code = self.check_payment(risk, clock, settled, request.amount)
     if refused.code != codes.OK:
         return refused
     return containers.Booked(
@@ -85,38 +104,60 @@ def withdraw(risk: containers.Risk, fresh: bool, withdrawal_count: int256, reque
         account=self.credited(settled, -request.amount),
         other=account,
         slot=containers.Slot(sequence=request.sequence + 1, filled=0),
+        fee=0,
         dust=dust,
     )
 
 
 @internal
 @pure
-def transfer(risk: containers.Risk, fresh: bool, request: containers.Request, account: containers.Account, other: containers.Account, slot: containers.Slot, signer: address, now: int256) -> containers.Booked:
-    refused: containers.Booked = containers.Booked(code=codes.NOT_CANONICAL, account=account, other=other, slot=slot, dust=0)
+def transfer(risk: containers.Risk, clock: containers.Clock, request: containers.Request, index: int256, account: containers.Account, other: containers.Account, slot: containers.Slot, signer: address) -> containers.Booked:
+    refused: containers.Booked = containers.Booked(code=codes.NOT_CANONICAL, account=account, other=other, slot=slot, fee=0, dust=0)
     if request.slot == 0:
         return refused
     if request.account == request.other:
         refused.code = codes.SAME_ACCOUNT
         return refused
-    refused.code = signatures.permitted(request, account, slot, signer, now)
+    refused.code = signatures.permitted(signatures.owned(account, signer), request, account, slot, clock.now)
     if refused.code != codes.OK:
         return refused
-    if other.owner != account.owner:
+    opening: bool = request.other == constants.NEW_ACCOUNT
+    if opening and index >= constants.NEW_ACCOUNT:
+        refused.code = codes.ACCOUNTS_FULL
+        return refused
+    if opening and request.amount <= constants.CREATION_FEE:
+        refused.code = codes.TOO_SMALL
+        return refused
+    if not opening and other.owner != account.owner:
         refused.code = codes.NOT_OWNER
         return refused
     settled: containers.Account = account
     dust: int256 = 0
-    settled, dust = margin.settle(risk, account)
-    refused.code = self.check_payment(risk, fresh, settled, request.amount)
+    settled, dust = margin.settle(risk, account, clock.now)
+    refused.code = self.check_payment(risk, clock, settled, request.amount)
     if refused.code != codes.OK:
         return refused
-    if other.collateral + request.amount >= constants.COLLATERAL_BOUND:
+    if margin.collateral(other) + request.amount >= constants.COLLATERAL_BOUND:
         refused.code = codes.OUT_OF_BOUNDS
         return refused
+    fee: int256 = 0
+    received: containers.Account = self.credited(other, request.amount)
+    if opening:
+        fee = constants.CREATION_FEE
+        received = self.opened(account.owner, request.amount - fee, other)
     return containers.Booked(
         code=codes.OK,
         account=self.credited(settled, -request.amount),
-        other=self.credited(other, request.amount),
+        other=received,
         slot=containers.Slot(sequence=request.sequence + 1, filled=0),
+        fee=fee,
         dust=dust,
     )
+
+
+@internal
+@pure
+def book(tag: int256, risk: containers.Risk, clock: containers.Clock, withdrawal_count: int256, request: containers.Request, index: int256, account: containers.Account, other: containers.Account, slot: containers.Slot, signer: address) -> containers.Booked:
+    if tag == constants.WITHDRAW:
+        return self.withdraw(risk, clock, withdrawal_count, request, account, slot, signer)
+    return self.transfer(risk, clock, request, index, account, other, slot, signer)

@@ -14,11 +14,11 @@ FUNDING_BIAS: Final = 2**79
 PREMIUM_BIAS: Final = 2**23
 COLLATERAL_BIAS: Final = 2**127
 COMMITMENT_BYTES: Final = 288
-GLOBALS_BYTES: Final = 8_704
-ACCOUNT_PAYLOAD_BYTES: Final = 45
+GLOBALS_BYTES: Final = 11_360
+ACCOUNT_PAYLOAD_BYTES: Final = 140
 
-# keccak256 of the 19 zero words of an account that does not exist.
-EMPTY_ACCOUNT: Final = bytes.fromhex("9c45367004e79fc45d442aa8c68ee8b6ca5b4c4ecc8accb2eaf8b993379455ff")
+# keccak256 of the 25 zero words of an account that does not exist.
+EMPTY_ACCOUNT: Final = bytes.fromhex("ee0a1a26c607ab52c6308165995365f7951a185fccca4b76c847b8860d9fea7a")
 
 
 def bits(packed: uint256, low: uint256, width: uint256) -> int256:
@@ -27,6 +27,14 @@ def bits(packed: uint256, low: uint256, width: uint256) -> int256:
 
 def to_address(packed: uint256) -> address:
     return (packed >> 96).to_bytes(20, "big")
+
+
+def agent_address(agent: uint256) -> address:
+    return to_address(agent << 32)
+
+
+def agent_word(agent: address, expires_at: int256, first_slot: int256, last_slot: int256) -> uint256:
+    return (int.from_bytes(agent, "big") << 64) | (expires_at << 16) | (first_slot << 8) | last_slot
 
 
 def unpack(position: containers.Position) -> containers.Position:
@@ -65,12 +73,22 @@ def request(tag: int256, head: uint256, tail: uint256) -> containers.Request:
     amount: int256 = 0
     other: int256 = 0
     recipient: address = containers.NOBODY
+    first_slot: int256 = 0
+    last_slot: int256 = 0
     if tag == constants.WITHDRAW:
         amount = bits(head, 16, 64)
         recipient = to_address(tail)
     if tag == constants.TRANSFER:
         amount = bits(head, 16, 64)
         other = bits(tail, 232, 24)
+    if tag == constants.SET_AGENT:
+        amount = bits(head, 32, 48)
+        first_slot = bits(head, 24, 8)
+        last_slot = bits(head, 16, 8)
+        recipient = to_address(tail)
+        other = bits(tail, 88, 8)
+    if tag == constants.SET_LEVERAGE:
+        amount = bits(head, 56, 24)
     return containers.Request(
         account=bits(head, 232, 24),
         slot=bits(head, 224, 8),
@@ -80,6 +98,8 @@ def request(tag: int256, head: uint256, tail: uint256) -> containers.Request:
         amount=amount,
         other=other,
         recipient=recipient,
+        first_slot=first_slot,
+        last_slot=last_slot,
     )
 
 
@@ -89,6 +109,24 @@ def deposit(head: uint256, tail: uint256) -> containers.Deposit:
         owner=to_address(tail),
         account=bits(tail, 72, 24),
         amount=bits(tail, 8, 64),
+    )
+
+
+def rescue(tag: int256, head: uint256) -> containers.Rescue:
+    account: int256 = 0
+    other: int256 = 0
+    lots: int256 = bits(head, 192, 56)
+    if tag != constants.UNWIND:
+        account = bits(head, 224, 24)
+        lots = bits(head, 168, 56)
+    if tag == constants.DELEVERAGE:
+        other = bits(head, 144, 24)
+    return containers.Rescue(
+        maker=bits(head, 248, 8),
+        market=bits(head, 248, 8),
+        account=account,
+        other=other,
+        lots=lots,
     )
 
 
@@ -117,13 +155,27 @@ def position_from_word(encoded: bytes) -> containers.Position:
     )
 
 
+def account_head(account: containers.Account) -> bytes:
+    """The nine words of an account before its positions."""
+    return b"".join(
+        [
+            address_word(account.owner),
+            word(account.floor),
+            word(account.settled),
+            word(account.older),
+            word(account.fresh),
+            word(account.epoch),
+            word(account.initial_ppm),
+            word(account.agents[0]),
+            word(account.agents[1]),
+        ]
+    )
+
+
 def account_hash(account: containers.Account) -> bytes32:
     # Invariant: emptiness is decided by the whole hash, never by one zero field.
     digest: bytes32 = keccak256(
-        address_word(account.owner)
-        + word(account.floor)
-        + word(account.collateral)
-        + b"".join([position_word(position) for position in account.positions])
+        account_head(account) + b"".join([position_word(position) for position in account.positions])
     )
     if digest == EMPTY_ACCOUNT:
         return containers.NO_HASH
@@ -141,7 +193,7 @@ def withdrawal_hash(index: int256, recipient: address, amount: int256) -> bytes3
 
 
 def globals_bytes(globals: containers.Globals) -> bytes:
-    """The canonical bytes of globals: 272 ABI words in field order, 8,704 bytes."""
+    """The canonical bytes of globals: 355 ABI words in field order, 11,360 bytes."""
     risk: containers.Risk = globals.risk
     words: list[bytes] = [
         word(globals.next_account),
@@ -152,6 +204,9 @@ def globals_bytes(globals: containers.Globals) -> bytes:
         word(globals.deposited_total),
         word(globals.funding_dust),
         word(globals.withdrawal_count),
+        word(globals.grace_period),
+        word(globals.grace_until),
+        word(globals.streak),
         address_word(globals.operator),
     ]
     words += [address_word(signer) for signer in globals.signers]
@@ -170,6 +225,11 @@ def globals_bytes(globals: containers.Globals) -> bytes:
             word(market.previous_price),
             word(market.premium_ppm),
             word(market.open_interest),
+            word(market.interest_lower),
+            word(market.interest_upper),
+            word(market.fund),
+            word(market.turned_over),
+            word(market.paid_out),
         ]
     return b"".join(words)
 
@@ -205,11 +265,11 @@ def globals_from_bytes(data: bytes) -> containers.Globals:
     """The inverse of `globals_bytes`; ValueError on any other length or on bytes that are not canonical."""
     if len(data) != GLOBALS_BYTES:
         raise ValueError(f"globals are {GLOBALS_BYTES} bytes, not {len(data)}")
-    head: list[int] = [_signed(data, 32 * i) for i in range(8)]
+    head: list[int] = [_signed(data, 32 * i) for i in range(11)]
     cut: list[bytes] = [data[32 * i : 32 * i + 32] for i in range(GLOBALS_BYTES // 32)]
-    columns: list[list[int]] = [[_signed(data, 32 * (48 + 16 * c + m)) for m in range(16)] for c in range(4)]
+    columns: list[list[int]] = [[_signed(data, 32 * (51 + 16 * c + m)) for m in range(16)] for c in range(4)]
     rows: list[containers.Market] = [
-        containers.Market(cut[112 + 10 * m], *[_signed(data, 32 * (112 + 10 * m + f)) for f in range(1, 10)])
+        containers.Market(cut[115 + 15 * m], *[_signed(data, 32 * (115 + 15 * m + f)) for f in range(1, 15)])
         for m in range(16)
     ]
     decoded = containers.Globals(
@@ -221,9 +281,12 @@ def globals_from_bytes(data: bytes) -> containers.Globals:
         deposited_total=head[5],
         funding_dust=head[6],
         withdrawal_count=head[7],
-        operator=cut[8][12:],
-        signers=[cut[9 + i][12:] for i in range(7)],
-        frontier=cut[16:48],
+        grace_period=head[8],
+        grace_until=head[9],
+        streak=head[10],
+        operator=cut[11][12:],
+        signers=[cut[12 + i][12:] for i in range(7)],
+        frontier=cut[19:51],
         risk=containers.Risk(*columns),
         markets=rows,
     )
@@ -249,8 +312,25 @@ def commitment_from_bytes(data: bytes) -> containers.Commitment:
     )
 
 
+def account_payload_head(account: containers.Account) -> bytes:
+    """Owner 20, floor 7, settled, older and fresh 16 each (biased), epoch 4, own initial fraction 3, agents 28 each."""
+    return b"".join(
+        [
+            account.owner,
+            account.floor.to_bytes(7, "big"),
+            (account.settled + COLLATERAL_BIAS).to_bytes(16, "big"),
+            (account.older + COLLATERAL_BIAS).to_bytes(16, "big"),
+            (account.fresh + COLLATERAL_BIAS).to_bytes(16, "big"),
+            account.epoch.to_bytes(4, "big"),
+            account.initial_ppm.to_bytes(3, "big"),
+            account.agents[0].to_bytes(28, "big"),
+            account.agents[1].to_bytes(28, "big"),
+        ]
+    )
+
+
 def account_payload(account: containers.Account) -> bytes:
-    """An account in a witness or a store: owner 20, floor 7, collateral 16 (biased), bitmap 2, 32 a position."""
+    """An account in a witness or a store: its head 138, bitmap of positions 2, 32 a position."""
     held: int = 0
     words: list[bytes] = []
     for market, position in enumerate(account.positions):
@@ -259,9 +339,7 @@ def account_payload(account: containers.Account) -> bytes:
             words.append(position_word(position))
     return b"".join(
         [
-            account.owner,
-            account.floor.to_bytes(7, "big"),
-            (account.collateral + COLLATERAL_BIAS).to_bytes(16, "big"),
+            account_payload_head(account),
             held.to_bytes(2, "big"),
             *words,
         ]
@@ -270,7 +348,7 @@ def account_payload(account: containers.Account) -> bytes:
 
 def account_from_payload(data: bytes) -> containers.Account:
     """The inverse of `account_payload`; ValueError where the length does not fit the bitmap."""
-    held: int = int.from_bytes(data[43:45], "big")
+    held: int = int.from_bytes(data[138:140], "big")
     if len(data) != ACCOUNT_PAYLOAD_BYTES + 32 * held.bit_count():
         raise ValueError("account payload of a wrong length")
     positions: list[containers.Position] = [containers.EMPTY] * constants.MARKETS
@@ -282,7 +360,12 @@ def account_from_payload(data: bytes) -> containers.Account:
     return containers.Account(
         owner=data[:20],
         floor=int.from_bytes(data[20:27], "big"),
-        collateral=int.from_bytes(data[27:43], "big") - COLLATERAL_BIAS,
+        settled=int.from_bytes(data[27:43], "big") - COLLATERAL_BIAS,
+        older=int.from_bytes(data[43:59], "big") - COLLATERAL_BIAS,
+        fresh=int.from_bytes(data[59:75], "big") - COLLATERAL_BIAS,
+        epoch=int.from_bytes(data[75:79], "big"),
+        initial_ppm=int.from_bytes(data[79:82], "big"),
+        agents=[int.from_bytes(data[82:110], "big"), int.from_bytes(data[110:138], "big")],
         positions=positions,
     )
 
@@ -300,7 +383,15 @@ def slot_from_payload(data: bytes) -> containers.Slot:
 def no_account() -> containers.Account:
     """The account that stands at an index nobody opened."""
     return containers.Account(
-        owner=containers.NOBODY, floor=0, collateral=0, positions=[containers.EMPTY] * constants.MARKETS
+        owner=containers.NOBODY,
+        floor=0,
+        settled=0,
+        older=0,
+        fresh=0,
+        epoch=0,
+        initial_ppm=0,
+        agents=[0] * constants.AGENTS,
+        positions=[containers.EMPTY] * constants.MARKETS,
     )
 
 

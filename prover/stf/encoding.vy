@@ -16,8 +16,8 @@ PREMIUM_BIAS: constant(int256) = 2**23
 COST_MASK: constant(uint256) = 2**112 - 1
 FUNDING_MASK: constant(uint256) = 2**80 - 1
 
-# keccak256 of the 19 zero words of an account that does not exist.
-EMPTY_ACCOUNT: constant(bytes32) = 0x9c45367004e79fc45d442aa8c68ee8b6ca5b4c4ecc8accb2eaf8b993379455ff
+# keccak256 of the 25 zero words of an account that does not exist.
+EMPTY_ACCOUNT: constant(bytes32) = 0xee0a1a26c607ab52c6308165995365f7951a185fccca4b76c847b8860d9fea7a
 
 
 @internal
@@ -30,6 +30,18 @@ def bits(packed: uint256, low: uint256, width: uint256) -> int256:
 @pure
 def to_address(packed: uint256) -> address:
     return convert(convert(packed >> 96, uint160), address)
+
+
+@internal
+@pure
+def agent_address(agent: uint256) -> address:
+    return self.to_address(agent << 32)
+
+
+@internal
+@pure
+def agent_word(agent: address, expires_at: int256, first_slot: int256, last_slot: int256) -> uint256:
+    return (convert(agent, uint256) << 64) | convert((expires_at << 16) | (first_slot << 8) | last_slot, uint256)
 
 
 @internal
@@ -86,12 +98,22 @@ def request(tag: int256, head: uint256, tail: uint256) -> containers.Request:
     amount: int256 = 0
     other: int256 = 0
     recipient: address = containers.NOBODY
+    first_slot: int256 = 0
+    last_slot: int256 = 0
     if tag == constants.WITHDRAW:
         amount = self.bits(head, 16, 64)
         recipient = self.to_address(tail)
     if tag == constants.TRANSFER:
         amount = self.bits(head, 16, 64)
         other = self.bits(tail, 232, 24)
+    if tag == constants.SET_AGENT:
+        amount = self.bits(head, 32, 48)
+        first_slot = self.bits(head, 24, 8)
+        last_slot = self.bits(head, 16, 8)
+        recipient = self.to_address(tail)
+        other = self.bits(tail, 88, 8)
+    if tag == constants.SET_LEVERAGE:
+        amount = self.bits(head, 56, 24)
     return containers.Request(
         account=self.bits(head, 232, 24),
         slot=self.bits(head, 224, 8),
@@ -101,6 +123,8 @@ def request(tag: int256, head: uint256, tail: uint256) -> containers.Request:
         amount=amount,
         other=other,
         recipient=recipient,
+        first_slot=first_slot,
+        last_slot=last_slot,
     )
 
 
@@ -112,6 +136,26 @@ def deposit(head: uint256, tail: uint256) -> containers.Deposit:
         owner=self.to_address(tail),
         account=self.bits(tail, 72, 24),
         amount=self.bits(tail, 8, 64),
+    )
+
+
+@internal
+@pure
+def rescue(tag: int256, head: uint256) -> containers.Rescue:
+    account: int256 = 0
+    other: int256 = 0
+    lots: int256 = self.bits(head, 192, 56)
+    if tag != constants.UNWIND:
+        account = self.bits(head, 224, 24)
+        lots = self.bits(head, 168, 56)
+    if tag == constants.DELEVERAGE:
+        other = self.bits(head, 144, 24)
+    return containers.Rescue(
+        maker=self.bits(head, 248, 8),
+        market=self.bits(head, 248, 8),
+        account=account,
+        other=other,
+        lots=lots,
     )
 
 

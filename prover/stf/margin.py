@@ -21,7 +21,85 @@ def requirement(price: int256, size: int256, ppm: int256) -> int256:
     return (abs(size) * price * ppm + (constants.PPM - 1)) // constants.PPM
 
 
-def settle(risk: containers.Risk, account: containers.Account) -> tuple[containers.Account, int256]:
+def collateral(account: containers.Account) -> int256:
+    return account.settled + account.older + account.fresh
+
+
+def scaled_ppm(market: containers.Market, price: int256, open_interest: int256, base_ppm: int256) -> int256:
+    if market.interest_upper == 0:
+        return base_ppm
+    fund: int256 = max(market.fund, 0)
+    lower: int256 = min(market.interest_lower, fund * constants.FUND_MULTIPLE_LOWER)
+    upper: int256 = min(market.interest_upper, fund * constants.FUND_MULTIPLE_UPPER)
+    notional: int256 = open_interest * price
+    if notional >= upper:
+        return constants.PPM
+    if notional <= lower:
+        return base_ppm
+    return base_ppm + ceil_div((constants.PPM - base_ppm) * (notional - lower), upper - lower)
+
+
+def matured(account: containers.Account, now: int256) -> containers.Account:
+    epoch: int256 = now // constants.EPOCH
+    if account.epoch == epoch:
+        return account
+    settled: int256 = account.settled + account.older
+    older: int256 = account.fresh
+    if account.epoch + 1 < epoch:
+        settled = settled + older
+        older = 0
+    return containers.Account(
+        owner=account.owner,
+        floor=account.floor,
+        settled=settled,
+        older=older,
+        fresh=0,
+        epoch=epoch,
+        initial_ppm=account.initial_ppm,
+        agents=account.agents,
+        positions=account.positions,
+    )
+
+
+def booked(account: containers.Account, change: int256, positions: list[containers.Position]) -> containers.Account:
+    # Profit is fresh; a loss eats fresh, older and settled money in turn.
+    settled: int256 = account.settled
+    older: int256 = account.older
+    fresh: int256 = account.fresh + change
+    if fresh < 0:
+        older = older + fresh
+        fresh = 0
+    if older < 0:
+        settled = settled + older
+        older = 0
+    return containers.Account(
+        owner=account.owner,
+        floor=account.floor,
+        settled=settled,
+        older=older,
+        fresh=fresh,
+        epoch=account.epoch,
+        initial_ppm=account.initial_ppm,
+        agents=account.agents,
+        positions=positions,
+    )
+
+
+def moved(
+    risk: containers.Risk, settled: containers.Account, market: int256, size: int256, quote: int256, fee: int256
+) -> containers.Account:
+    old: containers.Position = encoding.unpack(settled.positions[market])
+    new_size: int256 = old.size + size
+    change: int256 = -fee
+    if new_size == 0:
+        change = change - old.cost - quote
+    positions: list[containers.Position] = settled.positions.copy()
+    positions[market] = encoding.pack(new_size, old.cost + quote, risk.funding_index[market])
+    return booked(settled, change, positions)
+
+
+def settle(risk: containers.Risk, account: containers.Account, now: int256) -> tuple[containers.Account, int256]:
+    today: containers.Account = matured(account, now)
     due: bool = False
     owed: int256 = 0
     positions: list[containers.Position] = account.positions.copy()
@@ -35,16 +113,10 @@ def settle(risk: containers.Risk, account: containers.Account) -> tuple[containe
             owed = owed + position.size * (funding_index - position.funding)
             positions[market] = encoding.pack(position.size, position.cost, funding_index)
     if not due:
-        return account, 0
+        return today, 0
     # One rounding for all positions, against the account; the remainder is kept as dust.
     payment: int256 = ceil_div(owed, constants.FUNDING_SCALE)
-    settled: containers.Account = containers.Account(
-        owner=account.owner,
-        floor=account.floor,
-        collateral=account.collateral - payment,
-        positions=positions,
-    )
-    return settled, payment * constants.FUNDING_SCALE - owed
+    return booked(today, -payment, positions), payment * constants.FUNDING_SCALE - owed
 
 
 def sums(risk: containers.Risk, account: containers.Account, left_out: int256) -> containers.Sums:
@@ -59,7 +131,7 @@ def sums(risk: containers.Risk, account: containers.Account, left_out: int256) -
         price: int256 = risk.price[market]
         value = value + position.size * price - position.cost
         notional = notional + abs(position.size) * price
-        initial = initial + requirement(price, position.size, risk.initial_ppm[market])
+        initial = initial + requirement(price, position.size, max(risk.initial_ppm[market], account.initial_ppm))
         maintenance = maintenance + requirement(price, position.size, risk.maintenance_ppm[market])
     return containers.Sums(value=value, notional=notional, initial=initial, maintenance=maintenance)
 
@@ -67,7 +139,7 @@ def sums(risk: containers.Risk, account: containers.Account, left_out: int256) -
 def spendable(risk: containers.Risk, account: containers.Account) -> int256:
     every: containers.Sums = sums(risk, account, constants.MARKETS)
     tenth: int256 = ceil_div(every.notional * constants.WITHDRAWAL_FLOOR_PPM, constants.PPM)
-    return account.collateral + every.value - max(every.initial, tenth)
+    return collateral(account) + every.value - max(every.initial, tenth)
 
 
 def only_reduced(

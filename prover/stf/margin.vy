@@ -33,7 +33,93 @@ def requirement(price: int256, size: int256, ppm: int256) -> int256:
 
 @internal
 @pure
-def settle(risk: containers.Risk, account: containers.Account) -> (containers.Account, int256):
+def collateral(account: containers.Account) -> int256:
+    return account.settled + account.older + account.fresh
+
+
+@internal
+@pure
+def scaled_ppm(market: containers.Market, price: int256, open_interest: int256, base_ppm: int256) -> int256:
+    if market.interest_upper == 0:
+        return base_ppm
+    fund: int256 = max(market.fund, 0)
+    lower: int256 = min(market.interest_lower, fund * constants.FUND_MULTIPLE_LOWER)
+    upper: int256 = min(market.interest_upper, fund * constants.FUND_MULTIPLE_UPPER)
+    notional: int256 = open_interest * price
+    if notional >= upper:
+        return constants.PPM
+    if notional <= lower:
+        return base_ppm
+    return base_ppm + self.ceil_div((constants.PPM - base_ppm) * (notional - lower), upper - lower)
+
+
+@internal
+@pure
+def matured(account: containers.Account, now: int256) -> containers.Account:
+    epoch: int256 = now // constants.EPOCH
+    if account.epoch == epoch:
+        return account
+    settled: int256 = account.settled + account.older
+    older: int256 = account.fresh
+    if account.epoch + 1 < epoch:
+        settled = settled + older
+        older = 0
+    return containers.Account(
+        owner=account.owner,
+        floor=account.floor,
+        settled=settled,
+        older=older,
+        fresh=0,
+        epoch=epoch,
+        initial_ppm=account.initial_ppm,
+        agents=account.agents,
+        positions=account.positions,
+    )
+
+
+@internal
+@pure
+def booked(account: containers.Account, change: int256, positions: uint256[16]) -> containers.Account:
+    # Profit is fresh; a loss eats fresh, older and settled money in turn.
+    settled: int256 = account.settled
+    older: int256 = account.older
+    fresh: int256 = account.fresh + change
+    if fresh < 0:
+        older = older + fresh
+        fresh = 0
+    if older < 0:
+        settled = settled + older
+        older = 0
+    return containers.Account(
+        owner=account.owner,
+        floor=account.floor,
+        settled=settled,
+        older=older,
+        fresh=fresh,
+        epoch=account.epoch,
+        initial_ppm=account.initial_ppm,
+        agents=account.agents,
+        positions=positions,
+    )
+
+
+@internal
+@pure
+def moved(risk: containers.Risk, settled: containers.Account, market: int256, size: int256, quote: int256, fee: int256) -> containers.Account:
+    old: containers.Position = encoding.unpack(settled.positions[market])
+    new_size: int256 = old.size + size
+    change: int256 = -fee
+    if new_size == 0:
+        change = change - old.cost - quote
+    positions: uint256[16] = settled.positions
+    positions[market] = encoding.pack(new_size, old.cost + quote, risk.funding_index[market])
+    return self.booked(settled, change, positions)
+
+
+@internal
+@pure
+def settle(risk: containers.Risk, account: containers.Account, now: int256) -> (containers.Account, int256):
+    today: containers.Account = self.matured(account, now)
     due: bool = False
     owed: int256 = 0
     positions: uint256[16] = account.positions
@@ -47,16 +133,10 @@ def settle(risk: containers.Risk, account: containers.Account) -> (containers.Ac
             owed = unsafe_add(owed, unsafe_mul(position.size, unsafe_sub(funding_index, position.funding)))
             positions[market] = encoding.pack(position.size, position.cost, funding_index)
     if not due:
-        return account, 0
+        return today, 0
     # One rounding for all positions, against the account; the remainder is kept as dust.
     payment: int256 = self.ceil_div(owed, constants.FUNDING_SCALE)
-    settled: containers.Account = containers.Account(
-        owner=account.owner,
-        floor=account.floor,
-        collateral=account.collateral - payment,
-        positions=positions,
-    )
-    return settled, payment * constants.FUNDING_SCALE - owed
+    return self.booked(today, -payment, positions), payment * constants.FUNDING_SCALE - owed
 
 
 @internal
@@ -73,7 +153,7 @@ def sums(risk: containers.Risk, account: containers.Account, left_out: int256) -
         price: int256 = risk.price[market]
         value = unsafe_sub(unsafe_add(value, unsafe_mul(position.size, price)), position.cost)
         notional = unsafe_add(notional, unsafe_mul(abs(position.size), price))
-        initial = unsafe_add(initial, self.requirement(price, position.size, risk.initial_ppm[market]))
+        initial = unsafe_add(initial, self.requirement(price, position.size, max(risk.initial_ppm[market], account.initial_ppm)))
         maintenance = unsafe_add(maintenance, self.requirement(price, position.size, risk.maintenance_ppm[market]))
     return containers.Sums(value=value, notional=notional, initial=initial, maintenance=maintenance)
 
@@ -83,7 +163,7 @@ def sums(risk: containers.Risk, account: containers.Account, left_out: int256) -
 def spendable(risk: containers.Risk, account: containers.Account) -> int256:
     every: containers.Sums = self.sums(risk, account, constants.MARKETS)
     tenth: int256 = self.ceil_div(every.notional * constants.WITHDRAWAL_FLOOR_PPM, constants.PPM)
-    return account.collateral + every.value - max(every.initial, tenth)
+    return self.collateral(account) + every.value - max(every.initial, tenth)
 
 
 @internal

@@ -34,9 +34,7 @@ def median(reports: list[int256], count: int256) -> int256:
 
 def accrued(funding_index: int256, premium_ppm: int256, cap_ppm: int256, price: int256, elapsed: int256) -> int256:
     rate_ppm: int256 = max(min(premium_ppm, cap_ppm), -cap_ppm)
-    growth: int256 = margin.floor_div(
-        rate_ppm * price * min(elapsed, constants.MAX_FUNDING_GAP), constants.FUNDING_DIVISOR
-    )
+    growth: int256 = margin.floor_div(rate_ppm * price * min(elapsed, constants.TICK_GAP), constants.FUNDING_DIVISOR)
     # At the bound the index stands still: funding stops, nothing reverts.
     return max(min(funding_index + growth, constants.FUNDING_BOUND - 1), -constants.FUNDING_BOUND + 1)
 
@@ -65,6 +63,8 @@ def tick(
     ticked: containers.Ticked = containers.Ticked(
         code=check_tick(time, signer_count, encoding.bits(head, 192, 8), globals, now),
         time=time,
+        grace_until=globals.grace_until,
+        streak=1,
         price=[0] * constants.MARKETS,
         premium_ppm=[0] * constants.MARKETS,
         funding_index=[0] * constants.MARKETS,
@@ -74,6 +74,11 @@ def tick(
     prices: list[list[int256]] = [[0] * constants.SIGNERS for _ in range(constants.MARKETS)]
     premiums: list[list[int256]] = [[0] * constants.SIGNERS for _ in range(constants.MARKETS)]
     market_count: int256 = globals.market_count
+    # Whoever withholds ticks gains nothing by it: the same grace that spares an account lets nobody take money out.
+    if globals.tick_time != 0 and time - globals.tick_time > constants.TICK_GAP:
+        ticked.grace_until = time + globals.grace_period
+    if time - globals.tick_time == constants.TICK_STEP:
+        ticked.streak = min(globals.streak + 1, constants.STEADY_TICKS)
     last: int256 = -1
     at: uint256 = 9
     for i in range(signer_count):

@@ -48,7 +48,7 @@ def median(reports: int256[7], count: int256) -> int256:
 @pure
 def accrued(funding_index: int256, premium_ppm: int256, cap_ppm: int256, price: int256, elapsed: int256) -> int256:
     rate_ppm: int256 = max(min(premium_ppm, cap_ppm), -cap_ppm)
-    growth: int256 = margin.floor_div(rate_ppm * price * min(elapsed, constants.MAX_FUNDING_GAP), constants.FUNDING_DIVISOR)
+    growth: int256 = margin.floor_div(rate_ppm * price * min(elapsed, constants.TICK_GAP), constants.FUNDING_DIVISOR)
     # At the bound the index stands still: funding stops, nothing reverts.
     return max(min(funding_index + growth, constants.FUNDING_BOUND - 1), -constants.FUNDING_BOUND + 1)
 
@@ -77,6 +77,8 @@ def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: u
     ticked: containers.Ticked = containers.Ticked(
         code=self.check_tick(time, signer_count, encoding.bits(head, 192, 8), globals, now),
         time=time,
+        grace_until=globals.grace_until,
+        streak=1,
         price=empty(int256[16]),
         premium_ppm=empty(int256[16]),
         funding_index=empty(int256[16]),
@@ -86,6 +88,11 @@ def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: u
     prices: int256[7][16] = empty(int256[7][16])
     premiums: int256[7][16] = empty(int256[7][16])
     market_count: int256 = globals.market_count
+    # Whoever withholds ticks gains nothing by it: the same grace that spares an account lets nobody take money out.
+    if globals.tick_time != 0 and time - globals.tick_time > constants.TICK_GAP:
+        ticked.grace_until = time + globals.grace_period
+    if time - globals.tick_time == constants.TICK_STEP:
+        ticked.streak = min(globals.streak + 1, constants.STEADY_TICKS)
     last: int256 = -1
     at: uint256 = operation + 9
     for i: int256 in range(signer_count, bound=7):

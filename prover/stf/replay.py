@@ -9,7 +9,19 @@ from typing import Final, Protocol
 
 import msgspec
 
-from prover.stf import codes, constants, containers, custody, encoding, markets, merkle, signatures, trading
+from prover.stf import (
+    codes,
+    constants,
+    containers,
+    custody,
+    encoding,
+    margin,
+    markets,
+    merkle,
+    rescue,
+    signatures,
+    trading,
+)
 from prover.stf.words import Recover, bytes32, int256, keccak256, uint256, word_at
 
 
@@ -42,8 +54,17 @@ KINDS: Final[dict[int, Kind]] = {
     constants.WITHDRAW: Kind(constants.WITHDRAW_LENGTH, constants.WITHDRAW_WEIGHT, 1, 1),
     constants.TRANSFER: Kind(constants.TRANSFER_LENGTH, constants.TRANSFER_WEIGHT, 2, 1),
     constants.CANCEL: Kind(constants.CANCEL_LENGTH, constants.CANCEL_WEIGHT, 1, 1),
+    constants.SET_AGENT: Kind(constants.SET_AGENT_LENGTH, constants.SET_AGENT_WEIGHT, 1, 1),
+    constants.SET_LEVERAGE: Kind(constants.SET_LEVERAGE_LENGTH, constants.SET_LEVERAGE_WEIGHT, 1, 1),
+    constants.LIQUIDATE: Kind(constants.LIQUIDATE_LENGTH, constants.LIQUIDATE_WEIGHT, 2, 0),
+    constants.TAKE_OVER: Kind(constants.TAKE_OVER_LENGTH, constants.TAKE_OVER_WEIGHT, 2, 0),
+    constants.DELEVERAGE: Kind(constants.DELEVERAGE_LENGTH, constants.DELEVERAGE_WEIGHT, 3, 0),
+    constants.UNWIND: Kind(constants.UNWIND_LENGTH, constants.UNWIND_WEIGHT, 1, 0),
     constants.CANCEL_ALL: Kind(constants.CANCEL_ALL_LENGTH, constants.CANCEL_ALL_WEIGHT, 1, 0),
 }
+
+
+_NO_ORDER: Final = encoding.order(0, 0)
 
 
 def operation_length(body: bytes, at: int) -> int:
@@ -141,14 +162,22 @@ class Chunk:
             code = self._deposit(operation, taken.weight)
         elif tag == constants.ORDER:
             code = self._order(operation)
+        elif constants.LIQUIDATE <= tag <= constants.UNWIND:
+            code = self._rescue(tag, encoding.rescue(tag, word_at(operation, 1)))
         else:
             code = self._request(tag, operation, taken.slots)
         self.operation_codes.append(code)
         return code
 
-    def fresh(self) -> bool:
-        """Whether the oracle price is young enough for what moves risk or money out."""
-        return self.commitment.timestamp - self.globals.tick_time <= constants.MAX_PRICE_AGE
+    def clock(self) -> containers.Clock:
+        """The chunk's time, and what it allows that moves risk or money out."""
+        now = self.commitment.timestamp
+        return containers.Clock(
+            now=now,
+            priced=now - self.globals.tick_time <= constants.MAX_PRICE_AGE,
+            grace=now < self.globals.grace_until,
+            steady=self.globals.streak == constants.STEADY_TICKS,
+        )
 
     def _account(self, index: int) -> containers.Account:
         self.lookups.append(index << constants.SLOT_BITS)
@@ -182,7 +211,7 @@ class Chunk:
         globals = self.globals
         return trading.fill(
             globals.risk,
-            self.fresh(),
+            self.clock(),
             globals.markets[maker.market],
             globals.posting_fee,
             maker,
@@ -238,6 +267,9 @@ class Chunk:
             for market in range(constants.MARKETS):
                 globals.markets[market].previous_price = globals.risk.price[market]
                 globals.markets[market].premium_ppm = ticked.premium_ppm[market]
+                if ticked.time // constants.HOUR != globals.tick_time // constants.HOUR:
+                    globals.markets[market].turned_over = 0
+                    globals.markets[market].paid_out = 0
             globals.risk = containers.Risk(
                 price=ticked.price,
                 funding_index=ticked.funding_index,
@@ -245,6 +277,8 @@ class Chunk:
                 maintenance_ppm=globals.risk.maintenance_ppm,
             )
             globals.tick_time = ticked.time
+            globals.grace_until = ticked.grace_until
+            globals.streak = ticked.streak
         return ticked.code
 
     def _deposit(self, operation: bytes, weight: int) -> int:
@@ -261,6 +295,8 @@ class Chunk:
         globals.deposited_total += entry.amount
         if code == codes.OK and entry.account == constants.NEW_ACCOUNT:
             globals.next_account += 1
+        if code == codes.OK and constants.FEE_ACCOUNT < index < constants.RESERVED_ACCOUNTS:
+            globals.markets[index - 1].fund += entry.amount
         if code == codes.REFUNDED:
             if globals.withdrawal_count < constants.MAX_WITHDRAWALS:
                 self._append_withdrawal(entry.depositor, entry.amount)
@@ -268,6 +304,69 @@ class Chunk:
                 code = codes.WITHDRAWALS_FULL
                 self._credit_fees(entry.amount)
         return code
+
+    def _rescue(self, tag: int, move: containers.Rescue) -> int:
+        globals = self.globals
+        by_order = tag in (constants.LIQUIDATE, constants.UNWIND)
+        if by_order and move.maker >= len(self.orders):
+            return codes.NO_ORDER
+        if not by_order and move.market >= globals.market_count:
+            return codes.NO_MARKET
+        if tag != constants.UNWIND and move.account < constants.RESERVED_ACCOUNTS:
+            return codes.RESERVED
+        if tag == constants.DELEVERAGE and move.other < constants.RESERVED_ACCOUNTS:
+            return codes.RESERVED
+        market = self.orders[move.maker].market if by_order else move.market
+        other = self.orders[move.maker].account if by_order else move.other
+        if tag in (constants.LIQUIDATE, constants.DELEVERAGE) and other == move.account:
+            return codes.SAME_ACCOUNT
+        if tag != constants.UNWIND:
+            self._account(move.account)
+        self._account(market + 1)
+        if tag == constants.DELEVERAGE:
+            self._account(other)
+        maker = self.orders[move.maker] if by_order else _NO_ORDER
+        rescued = self.decide_rescue(tag, move, maker)
+        if rescued.code == codes.OK:
+            if tag != constants.UNWIND:
+                self.accounts[move.account] = rescued.account
+            if tag != constants.TAKE_OVER:
+                self.accounts[other] = rescued.other
+            if by_order:
+                self.slots[(maker.account << 8) | maker.slot] = rescued.slot
+            self.accounts[market + 1] = rescued.insurance
+            listed = globals.markets[market]
+            listed.fund = margin.collateral(rescued.insurance)
+            listed.turned_over += rescued.turned_over
+            listed.paid_out += rescued.paid_out
+            listed.open_interest += rescued.growth
+            self._credit_fees(rescued.fee)
+            globals.funding_dust += rescued.dust
+        return rescued.code
+
+    def decide_rescue(
+        self, tag: int, move: containers.Rescue, maker: containers.Order = _NO_ORDER
+    ) -> containers.Rescued:
+        """What the law says of a rescue, its maker admitted to this chunk or not; nothing changes."""
+        globals = self.globals
+        slot = encoding.no_slot()
+        market, other = move.market, move.other
+        if tag in (constants.LIQUIDATE, constants.UNWIND):
+            market, other = maker.market, maker.account
+            slot = self.peek_slot((maker.account << 8) | maker.slot)
+        return rescue.decide(
+            tag,
+            globals.risk,
+            [listed.previous_price for listed in globals.markets],
+            self.clock(),
+            globals.markets[market],
+            move,
+            maker,
+            self.peek_account(move.account),
+            self.peek_account(other),
+            self.peek_account(market + 1),
+            slot,
+        )
 
     def _append_withdrawal(self, recipient: bytes, amount: int) -> None:
         globals = self.globals
@@ -307,27 +406,55 @@ class Chunk:
         account = self._account(request.account)
         slot = self._slot(slot_index) if slots == 1 else encoding.no_slot()
         signer = self._signer(operation, signatures.request_hash(tag, request))
-        if tag == constants.CANCEL_ALL:
-            booked = trading.cancel_all(request, account, signer, now)
-        elif tag == constants.CANCEL:
-            booked = trading.cancel(request, account, slot, signer, now)
-        elif tag == constants.WITHDRAW:
-            booked = custody.withdraw(
-                globals.risk, self.fresh(), globals.withdrawal_count, request, account, slot, signer, now
-            )
+        if tag not in (constants.WITHDRAW, constants.TRANSFER):
+            booked = trading.book(tag, request, account, slot, signer, now)
         else:
-            other = self._account(request.other)
-            booked = custody.transfer(globals.risk, self.fresh(), request, account, other, slot, signer, now)
-            if booked.code == codes.OK:
-                self.accounts[request.other] = booked.other
+            index, other = request.account, account
+            if tag == constants.TRANSFER:
+                opening = request.other == constants.NEW_ACCOUNT
+                index = globals.next_account if opening else request.other
+                other = self._account(index)
+            booked = custody.book(
+                tag,
+                globals.risk,
+                self.clock(),
+                globals.withdrawal_count,
+                request,
+                index,
+                account,
+                other,
+                slot,
+                signer,
+            )
+            if booked.code == codes.OK and tag == constants.TRANSFER:
+                self.accounts[index] = booked.other
+                globals.next_account += opening
         if booked.code == codes.OK:
             self.accounts[request.account] = booked.account
             if tag != constants.CANCEL_ALL:
                 self.slots[slot_index] = booked.slot
+            self._credit_fees(booked.fee)
             globals.funding_dust += booked.dust
             if tag == constants.WITHDRAW:
                 self._append_withdrawal(request.recipient, request.amount)
         return booked.code
+
+
+def one_side(
+    globals: containers.Globals,
+    clock: containers.Clock,
+    account: containers.Account,
+    market: int,
+    size: int,
+    price: int,
+    fee: int,
+) -> containers.Traded:
+    """What a fill of `size` signed lots would make of one account, whoever stood on the other side."""
+    risk, listed = globals.risk, globals.markets[market]
+    growing_ppm = margin.scaled_ppm(
+        listed, risk.price[market], listed.open_interest + abs(size), risk.initial_ppm[market]
+    )
+    return trading.trade(risk, clock, account, market, size, price, fee, growing_ppm)
 
 
 class _Overlay(msgspec.Struct):

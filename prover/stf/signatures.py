@@ -3,7 +3,7 @@
 from struct import Struct
 from typing import Final
 
-from prover.stf import codes, constants, containers
+from prover.stf import codes, constants, containers, encoding
 from prover.stf.words import Recover, abi_encode, address, bytes32, concat, int256, keccak256, uint256
 
 ORDER_TYPE: Final = keccak256(
@@ -25,6 +25,14 @@ CANCEL_TYPE: Final = keccak256(
 )
 CANCEL_ALL_TYPE: Final = keccak256(
     b"CancelAll(uint24 account,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms)"
+)
+SET_AGENT_TYPE: Final = keccak256(
+    b"SetAgent(uint24 account,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms,"
+    b"uint8 agent_index,address agent,uint48 agent_expires_at_ms,uint8 first_slot,uint8 last_slot)"
+)
+SET_LEVERAGE_TYPE: Final = keccak256(
+    b"SetLeverage(uint24 account,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms,"
+    b"uint24 initial_ppm)"
 )
 TICK_TYPE: Final = keccak256(b"Tick(uint48 time_ms,uint48[16] prices_ticks,int24[16] premiums_ppm)")
 
@@ -90,6 +98,34 @@ def request_hash(tag: int256, request: containers.Request) -> bytes32:
                 request.other,
             )
         )
+    if tag == constants.SET_AGENT:
+        return keccak256(
+            abi_encode(
+                SET_AGENT_TYPE,
+                request.account,
+                request.slot,
+                request.sequence,
+                request.created_at,
+                request.expires_at,
+                request.other,
+                request.recipient,
+                request.amount,
+                request.first_slot,
+                request.last_slot,
+            )
+        )
+    if tag == constants.SET_LEVERAGE:
+        return keccak256(
+            abi_encode(
+                SET_LEVERAGE_TYPE,
+                request.account,
+                request.slot,
+                request.sequence,
+                request.created_at,
+                request.expires_at,
+                request.amount,
+            )
+        )
     if tag == constants.CANCEL:
         return keccak256(
             abi_encode(
@@ -145,13 +181,35 @@ def unused(sequence: int256, lowest: int256, next_sequence: int256) -> int256:
     return codes.OK
 
 
-def permitted(
-    request: containers.Request, account: containers.Account, slot: containers.Slot, signer: address, now: int256
-) -> int256:
+def owned(account: containers.Account, signer: address) -> int256:
     if account.owner == containers.NOBODY:
         return codes.NO_ACCOUNT
     if signer != account.owner:
         return codes.BAD_SIGNATURE
+    return codes.OK
+
+
+def entrusted(account: containers.Account, signer: address, slot: int256, now: int256) -> int256:
+    code: int256 = owned(account, signer)
+    if code != codes.BAD_SIGNATURE or signer == containers.NOBODY:
+        return code
+    for i in range(constants.AGENTS):
+        agent: uint256 = account.agents[i]
+        if encoding.agent_address(agent) != signer:
+            continue
+        # Slot 0 stands for every slot: a grant that begins there covers cancel-all.
+        if encoding.bits(agent, 8, 8) > slot or encoding.bits(agent, 0, 8) < slot or encoding.bits(agent, 16, 48) < now:
+            code = codes.AGENT_LIMITS
+            continue
+        return codes.OK
+    return code
+
+
+def permitted(
+    authority: int256, request: containers.Request, account: containers.Account, slot: containers.Slot, now: int256
+) -> int256:
+    if authority != codes.OK:
+        return authority
     code: int256 = timely(request.sequence, request.created_at, request.expires_at, constants.REQUEST_LIFETIME, now)
     if code != codes.OK:
         return code

@@ -8,12 +8,15 @@
 from prover.stf import codes
 from prover.stf import constants
 from prover.stf import containers
+from prover.stf import encoding
 
 ORDER_TYPE: constant(bytes32) = keccak256("Order(uint24 account,uint8 market,uint8 side,uint56 size_lots,uint48 limit_price_ticks,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms,uint8 time_in_force,bool post_only,bool reduce_only,uint8 trigger,uint48 trigger_price_ticks,uint16 max_fee_ppm,uint24 max_posting_fee_micros)")
 WITHDRAW_TYPE: constant(bytes32) = keccak256("Withdraw(uint24 account,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms,uint64 amount_micros,address recipient)")
 TRANSFER_TYPE: constant(bytes32) = keccak256("Transfer(uint24 account,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms,uint64 amount_micros,uint24 to_account)")
 CANCEL_TYPE: constant(bytes32) = keccak256("Cancel(uint24 account,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms)")
 CANCEL_ALL_TYPE: constant(bytes32) = keccak256("CancelAll(uint24 account,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms)")
+SET_AGENT_TYPE: constant(bytes32) = keccak256("SetAgent(uint24 account,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms,uint8 agent_index,address agent,uint48 agent_expires_at_ms,uint8 first_slot,uint8 last_slot)")
+SET_LEVERAGE_TYPE: constant(bytes32) = keccak256("SetLeverage(uint24 account,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms,uint24 initial_ppm)")
 TICK_TYPE: constant(bytes32) = keccak256("Tick(uint48 time_ms,uint48[16] prices_ticks,int24[16] premiums_ppm)")
 
 # Half of the order of secp256k1: a larger s is the malleable twin of a signature.
@@ -48,6 +51,16 @@ def request_hash(tag: int256, request: containers.Request) -> bytes32:
         return keccak256(abi_encode(
             TRANSFER_TYPE, request.account, request.slot, request.sequence, request.created_at, request.expires_at,
             request.amount, request.other,
+        ))
+    if tag == constants.SET_AGENT:
+        return keccak256(abi_encode(
+            SET_AGENT_TYPE, request.account, request.slot, request.sequence, request.created_at, request.expires_at,
+            request.other, request.recipient, request.amount, request.first_slot, request.last_slot,
+        ))
+    if tag == constants.SET_LEVERAGE:
+        return keccak256(abi_encode(
+            SET_LEVERAGE_TYPE, request.account, request.slot, request.sequence, request.created_at, request.expires_at,
+            request.amount,
         ))
     if tag == constants.CANCEL:
         return keccak256(abi_encode(
@@ -101,11 +114,37 @@ def unused(sequence: int256, lowest: int256, next_sequence: int256) -> int256:
 
 @internal
 @pure
-def permitted(request: containers.Request, account: containers.Account, slot: containers.Slot, signer: address, now: int256) -> int256:
+def owned(account: containers.Account, signer: address) -> int256:
     if account.owner == containers.NOBODY:
         return codes.NO_ACCOUNT
     if signer != account.owner:
         return codes.BAD_SIGNATURE
+    return codes.OK
+
+
+@internal
+@pure
+def entrusted(account: containers.Account, signer: address, slot: int256, now: int256) -> int256:
+    code: int256 = self.owned(account, signer)
+    if code != codes.BAD_SIGNATURE or signer == containers.NOBODY:
+        return code
+    for i: int256 in range(constants.AGENTS):
+        agent: uint256 = account.agents[i]
+        if encoding.agent_address(agent) != signer:
+            continue
+        # Slot 0 stands for every slot: a grant that begins there covers cancel-all.
+        if encoding.bits(agent, 8, 8) > slot or encoding.bits(agent, 0, 8) < slot or encoding.bits(agent, 16, 48) < now:
+            code = codes.AGENT_LIMITS
+            continue
+        return codes.OK
+    return code
+
+
+@internal
+@pure
+def permitted(authority: int256, request: containers.Request, account: containers.Account, slot: containers.Slot, now: int256) -> int256:
+    if authority != codes.OK:
+        return authority
     code: int256 = self.timely(request.sequence, request.created_at, request.expires_at, constants.REQUEST_LIFETIME, now)
     if code != codes.OK:
         return code

@@ -22,7 +22,7 @@ from tests.attacks.law_variants import VariantReferee, refusal, without_witness_
 from tests.twins import venue
 from tests.twins.venue import DOLLAR, DOMAIN, KEYS, NOW, OWNERS, account, build_state, order, position
 
-HINTS_AT = 8_992
+HINTS_AT = encoding.COMMITMENT_BYTES + encoding.GLOBALS_BYTES
 # Operations of one length.
 WHOLE = {tag: kind.length for tag, kind in KINDS.items() if tag != constants.TICK}
 
@@ -88,12 +88,7 @@ class TestTrap1EmptyLeaf:
 
     def opened(self) -> tuple[Case, bytes]:
         case = Case(trader_state(), venue.deposit(OWNERS[3], DOLLAR))
-        forged = containers.Account(
-            owner=containers.NOBODY,
-            floor=0,
-            collateral=0,
-            positions=account(positions={0: position(10**6, -(10**15))}).positions,
-        )
+        forged = account(containers.NOBODY, 0, {0: position(10**6, -(10**15))}, epoch=0)
         return case, case.with_row(19 << 8, encoding.account_payload(forged))
 
     def test_off_a_new_account_inherits_forged_positions(self, careless: VariantReferee) -> None:
@@ -188,7 +183,7 @@ class TestTrap3UnloadedRow:
 
         assert case.refused(forged) == "hint"
 
-    @pytest.mark.parametrize("row", [0, 1, 3, 48, 49, 255])
+    @pytest.mark.parametrize("row", [0, 1, 3, constants.MAX_ACCOUNT_ROWS - 1, constants.MAX_ACCOUNT_ROWS, 255])
     def test_on_a_hint_names_its_own_row_or_is_refused(self, row: int) -> None:
         case = traded(trader_state())
         hints = list(case.witness[HINTS_AT + 3 : HINTS_AT + 7])
@@ -216,7 +211,7 @@ class TestTrap4Preimages:
         encoding.globals_hash(venue.globals_of())
         encoding.state_root(commitment)
 
-        assert lengths == [608, 32, 128, 8_704, 288]
+        assert lengths == [800, 32, 128, 11_360, 288]
         assert 64 not in lengths
 
 
@@ -238,7 +233,7 @@ class TestTrap5Malleability:
         assert root == case.post_root
 
     @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(length=st.integers(0, 9_700))
+    @given(length=st.integers(0, HINTS_AT + 708))
     def test_a_cut_witness_is_refused_or_says_nothing(self, case: Case, length: int) -> None:
         try:
             root = case.judged(venue.referee(), case.witness[:length])
@@ -285,7 +280,7 @@ class TestTrap5Malleability:
         assert case.refused(case.witness[:HINTS_AT] + b"\x00" + case.witness[HINTS_AT + 1 :]) == "fee account"
 
     def test_more_leaves_than_the_referee_holds_is_refused(self, case: Case) -> None:
-        case.refused(case.witness[:HINTS_AT] + b"\x62" + case.witness[HINTS_AT + 1 :])
+        case.refused(case.witness[:HINTS_AT] + bytes([constants.MAX_LEAVES + 1]) + case.witness[HINTS_AT + 1 :])
 
 
 class TestTrap7CutOff:

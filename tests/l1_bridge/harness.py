@@ -41,7 +41,7 @@ PARAMETERS = Parameters(
     proof_gas_floor=400_000,
 )
 GENESIS_BYTES = b"genesis of a test"
-LAW_VERSION = 1
+LAW_VERSION = 2
 DOLLAR = 1_000_000
 
 

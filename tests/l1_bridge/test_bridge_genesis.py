@@ -152,7 +152,7 @@ def test_parameters_out_of_range_are_refused(stub_referee: Artifact, change: dic
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"law_version": 2}, "LAW_VERSION"),
+        ({"law_version": 3}, "LAW_VERSION"),
         ({"withdrawals_root": keccak(b"")}, "GENESIS"),
         ({"withdrawn_total_micros": 1}, "GENESIS"),
         ({"queue_count": 1}, "GENESIS"),

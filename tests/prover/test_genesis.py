@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from prover.genesis import DEVNET_MARKETS, genesis_bytes, legal_globals, name_and_decimals
+from prover.genesis import DEVNET_MARKETS, TIERS, genesis_bytes, legal_globals, name_and_decimals
 from prover.state import state
 from prover.state.store import MemoryStore
 from prover.stf import constants, containers, encoding
@@ -37,6 +37,13 @@ def set_risk(name: str, value: int, market: int = 0) -> Callable[[containers.Glo
     return lambda globals: getattr(globals.risk, name).__setitem__(market, value)
 
 
+def set_interest(lower: int, upper: int) -> Callable[[containers.Globals], None]:
+    def change(globals: containers.Globals) -> None:
+        globals.markets[0].interest_lower, globals.markets[0].interest_upper = lower, upper
+
+    return change
+
+
 ILLEGAL: dict[str, Callable[[containers.Globals], None]] = {
     "a quorum beyond the referee's loop": set_field("quorum", 9),
     "an even quorum": set_field("quorum", 6),
@@ -45,6 +52,10 @@ ILLEGAL: dict[str, Callable[[containers.Globals], None]] = {
     "no market": set_field("market_count", 0),
     "reserved accounts to be opened": set_field("next_account", 16),
     "a posting fee that no order can sign": set_field("posting_fee", 2**24),
+    "a grace above an hour": set_field("grace_period", constants.MAX_GRACE + 1),
+    "a negative grace": set_field("grace_period", -1),
+    "a grace before genesis": set_field("grace_until", 1),
+    "steady ticks before genesis": set_field("streak", 1),
     "a tick before genesis": set_field("tick_time", 5_000),
     "money before genesis": set_field("deposited_total", 1),
     "dust before genesis": set_field("funding_dust", 1),
@@ -63,8 +74,17 @@ ILLEGAL: dict[str, Callable[[containers.Globals], None]] = {
     "a band above one": set_market("band_ppm", 1_000_001),
     "a funding cap beyond a premium": set_market("funding_cap_ppm", 2**23),
     "a minimum beyond any order": set_market("minimum_notional", 2**104),
+    "an insurance fund before genesis": set_market("fund", 1),
+    "turnover before genesis": set_market("turned_over", 1),
+    "payouts before genesis": set_market("paid_out", 1),
+    "scaling from a bound to nowhere": set_market("interest_lower", 1),
+    "scaling from an upper bound down": set_interest(2, 1),
+    "scaling on a point": set_interest(1, 1),
+    "scaling from below zero": set_interest(-1, 1),
+    "scaling beyond any interest": set_interest(0, 2**104),
     "open interest before genesis": set_market("open_interest", 1),
     "an absent market with a fee": set_market("maker_fee_ppm", 1, market=15),
+    "an absent market with scaling": set_market("interest_upper", 1, market=15),
 }
 
 
@@ -81,15 +101,33 @@ def test_an_illegal_genesis_is_refused_by_everybody(fault: str) -> None:
 
 @pytest.mark.parametrize("length", [0, 1, encoding.GLOBALS_BYTES - 1, encoding.GLOBALS_BYTES + 1])
 def test_bytes_of_another_length_are_no_globals(length: int) -> None:
-    with pytest.raises(ValueError, match="globals are 8704 bytes"):
+    with pytest.raises(ValueError, match=f"globals are {encoding.GLOBALS_BYTES} bytes"):
         legal_globals(bytes(length))
 
 
 def test_bits_outside_their_field_are_not_canonical() -> None:
     genesis = bytearray(genesis_bytes(OPERATOR, SIGNERS, 5))
-    genesis[32 * 8] = 1
+    genesis[32 * 11] = 1
     with pytest.raises(ValueError, match="not canonical"):
         legal_globals(bytes(genesis))
+
+
+def test_a_grace_of_an_hour_and_scaling_up_to_its_ends_are_legal() -> None:
+    for grace, lower, upper in ((constants.MAX_GRACE, 0, 1), (0, 2**104 - 2, 2**104 - 1), (1, 0, 0)):
+        globals = devnet()
+        globals.grace_period = grace
+        set_interest(lower, upper)(globals)
+        legal_globals(encoding.globals_bytes(globals))
+
+
+def test_every_tier_can_be_listed() -> None:
+    assert set(TIERS) == {"large", "mid", "small", "long-tail", "isolated"}
+    listings = tuple(tier.listing(f"M{index}", 4) for index, tier in enumerate(TIERS.values()))
+    globals = legal_globals(genesis_bytes(OPERATOR, SIGNERS, 5, listings))
+
+    assert globals.markets[1].interest_lower == 40 * 10**12
+    assert globals.markets[1].interest_upper == 100 * 10**12
+    assert globals.risk.maintenance_ppm[3] == 100_000
 
 
 def test_reserved_accounts_come_before_the_first() -> None:

@@ -172,7 +172,7 @@ def theft(victim: int, thief: int, amount_micros: int) -> Callable[[LawChunk], N
             if index not in chunk.accounts:
                 chunk.accounts[index] = chunk.loaded_accounts[index] = chunk.rows.account(index)
             row = chunk.accounts[index]
-            chunk.accounts[index] = msgspec.structs.replace(row, collateral=row.collateral + change)
+            chunk.accounts[index] = msgspec.structs.replace(row, settled=row.settled + change)
 
     return patch
 

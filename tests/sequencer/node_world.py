@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from l1_bridge.hashing import keccak
 from prover import operations
-from prover.genesis import DEVNET_MARKETS, genesis_bytes
+from prover.genesis import DEVNET_MARKETS, MarketListing, genesis_bytes
 from prover.referee import LocalReferee
 from prover.state import state as prover_state
 from prover.state.store import MemoryStore
-from prover.stf import constants, containers, encoding
+from prover.stf import constants, containers, encoding, margin
 from sequencer.engine import Engine, EngineLimits, Input, Outcome, SealedChunk
 from sequencer.oracle import DEVNET_QUORUM, devnet_signer_keys, signed_tick
 
@@ -43,11 +43,14 @@ def owner(index: int) -> bytes:
     return operations.address_of(key(index))
 
 
+Listings = tuple[MarketListing, ...]
+
+
 @cache
-def genesis() -> bytes:
+def genesis(listings: Listings = DEVNET_MARKETS) -> bytes:
     """The devnet's genesis with the devnet's oracle."""
     signers = [operations.address_of(signer) for signer in devnet_signer_keys()]
-    return genesis_bytes(owner(99), signers, DEVNET_QUORUM)
+    return genesis_bytes(owner(99), signers, DEVNET_QUORUM, listings)
 
 
 @cache
@@ -56,10 +59,10 @@ def referee() -> LocalReferee:
     return LocalReferee()
 
 
-def genesis_store(domain: bytes = DOMAIN) -> MemoryStore:
+def genesis_store(domain: bytes = DOMAIN, listings: Listings = DEVNET_MARKETS) -> MemoryStore:
     """A store that holds the genesis state."""
     store = MemoryStore()
-    prover_state.create(store, domain, genesis())
+    prover_state.create(store, domain, genesis(listings))
     return store
 
 
@@ -139,11 +142,13 @@ class World:
         dollars: int = 100_000,
         domain: bytes = DOMAIN,
         start: int = START,
+        listings: Listings = DEVNET_MARKETS,
     ) -> None:
         """With `traders`, that many funded accounts FIRST, FIRST + 1, ... and a first tick. `start` is on the grid."""
         self.limits = limits
         self.domain = domain
-        self.store = genesis_store(domain)
+        self.listings = listings
+        self.store = genesis_store(domain, listings)
         self.engine = Engine(self.store, domain, limits)
         self.now = start
         self.journal: list[Input] = []
@@ -188,6 +193,20 @@ class World:
         """One signed request."""
         return self.process(signed_request(tag, request(self.now, FIRST + trader, **changes), key(trader), self.domain))
 
+    def grant(self, trader: int, agent: int, index: int = 0, **changes: Any) -> Outcome:
+        """The owner's word for an agent, who is the index of a key too: every slot, for an hour; or as changed."""
+        fields = {"amount": self.now + constants.HOUR, "first_slot": 0, "last_slot": 255, "slot": 250, **changes}
+        return self.request(constants.SET_AGENT, trader, other=index, recipient=owner(agent), **fields)
+
+    def dismiss(self, trader: int, index: int = 0, **changes: Any) -> Outcome:
+        """The owner's word that there is no agent any more."""
+        return self.request(constants.SET_AGENT, trader, other=index, **{"slot": 250, **changes})
+
+    def agent_order(self, agent: int, trader: int, side: int, price: int, size: int = LOTS, **changes: Any) -> Outcome:
+        """One order for a trader's account, signed by somebody else."""
+        given = order(self.now, FIRST + trader, side, price, size, **changes)
+        return self.process(signed_order(given, key(agent), self.domain))
+
     # What is seen.
 
     def resting(self, market: int = BTC) -> list[tuple[int, int, int]]:
@@ -207,19 +226,22 @@ class World:
     def check(self, flush_every: int = 7) -> None:
         """Seals, then: bytecode, journal and store all say the same root, and the same books."""
         self.seal()
-        check_chunks(self.store, self.engine)
+        check_chunks(self.store, self.engine, self.listings)
         check_conservation(self.engine)
         for interval in (0, flush_every):
-            assert picture(replayed(self.journal, interval, self.limits)) == picture(self.engine)
+            again = replayed(self.journal, interval, self.limits, self.listings)
+            assert picture(again) == picture(self.engine)
         reopened = Engine(deepcopy(self.store), DOMAIN, self.limits)
         for given in self.journal[reopened.cursor :]:
             assert reopened.process(given).changed
         assert picture(reopened) == picture(self.engine)
 
 
-def replayed(journal: list[Input], flush_every: int, limits: EngineLimits | None = None) -> Engine:
+def replayed(
+    journal: list[Input], flush_every: int, limits: EngineLimits | None = None, listings: Listings = DEVNET_MARKETS
+) -> Engine:
     """An engine that a journal alone made; it is thrown away and reopened at every `flush_every`th flush."""
-    store = genesis_store()
+    store = genesis_store(listings=listings)
     engine = Engine(store, DOMAIN, limits)
     flushes = 0
     for count, given in enumerate(journal, start=1):
@@ -249,9 +271,9 @@ def picture(engine: Engine) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def check_chunks(store: MemoryStore, engine: Engine) -> None:
+def check_chunks(store: MemoryStore, engine: Engine, listings: Listings = DEVNET_MARKETS) -> None:
     """Every chunk replays on the shipped bytecode, from the root before it to its own."""
-    root = prover_state.create(MemoryStore(), DOMAIN, genesis()).root
+    root = prover_state.create(MemoryStore(), DOMAIN, genesis(listings)).root
     for number in range(1, engine.chunk_count + 1):
         chunk = engine.chunk_record(number)
         assert chunk is not None
@@ -272,7 +294,7 @@ def check_conservation(engine: Engine) -> None:
     longs = [0] * constants.MARKETS
     for index in range(globals.next_account):
         account = engine.account(index)
-        money += account.collateral * constants.FUNDING_SCALE
+        money += margin.collateral(account) * constants.FUNDING_SCALE
         for market in range(constants.MARKETS):
             held = encoding.unpack(account.positions[market])
             owed = held.size * (globals.risk.funding_index[market] - held.funding)

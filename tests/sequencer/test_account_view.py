@@ -9,13 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prover.stf import codes, constants, containers, margin, trading
+from prover.stf import codes, constants, containers, encoding, margin
+from prover.stf.replay import one_side
 from sequencer.account_view import (
     DEEPEST_FALL_BP,
     HIGHEST_PRICE,
     HIGHEST_RISE_BP,
     AccountView,
     BuyingPower,
+    Maturing,
     buying_power,
     liquidation_price,
     positions_of,
@@ -25,9 +27,10 @@ from sequencer.account_view import (
     uniform_shock,
     view,
 )
-from tests.sequencer.node_world import BTC, BUY, DOLLAR, ETH, FIRST, PRICES, SELL, World
+from tests.sequencer.node_world import BTC, BUY, DOLLAR, ETH, FIRST, PRICES, SELL, START, World
 
 OWNER = b"\x77" * 20
+EPOCH = START // constants.EPOCH
 EXAMPLES = settings(max_examples=120, deadline=None)
 
 
@@ -42,17 +45,18 @@ def risk_of(prices: list[int], maintenance: list[int], initial: list[int], fundi
     )
 
 
-def account_of(collateral: int, positions: dict[int, tuple[int, int, int]]) -> containers.Account:
-    """Positions by market as (size, cost, funding index)."""
+def account_of(collateral: int, positions: dict[int, tuple[int, int, int]], **changes: Any) -> containers.Account:
+    """Settled collateral, and positions by market as (size, cost, funding index); further fields by name."""
     held = [containers.EMPTY] * constants.MARKETS
     for market, (size, cost, funding) in positions.items():
         held[market] = containers.Position(size=size, cost=cost, funding=funding)
-    return containers.Account(owner=OWNER, floor=0, collateral=collateral, positions=held)
+    row = msgspec.structs.replace(encoding.no_account(), owner=OWNER, settled=collateral, epoch=EPOCH, positions=held)
+    return msgspec.structs.replace(row, **changes)
 
 
 @st.composite
 def worlds(draw: st.DrawFn) -> tuple[containers.Risk, containers.Account]:
-    """One to four markets, positions near their price, collateral near what they need, funding due."""
+    """One to four markets, positions near their price, collateral near what they need, funding due, profit maturing."""
     count = draw(st.integers(1, 4))
     prices = [draw(st.one_of(st.integers(1, 50), st.integers(1_000, 2_000_000))) for _ in range(count)]
     maintenance = [draw(st.one_of(st.integers(1_000, 100_000), st.just(1_000_000))) for _ in range(count)]
@@ -67,17 +71,35 @@ def worlds(draw: st.DrawFn) -> tuple[containers.Risk, containers.Account]:
             positions[market] = (size, size * entry, draw(st.integers(-(10**12), 10**12)))
             need += size * (entry - prices[market]) + abs(size) * prices[market] * maintenance[market] // 10**6
     spare = draw(st.one_of(st.integers(-20, 20), st.integers(0, 10**6), st.integers(0, max(1, abs(need) * 3))))
-    return risk_of(prices, maintenance, initial, funding), account_of(need + spare, positions)
+    # An account in debt has no profit that matures: losses eat it first.
+    most = max(0, need + spare)
+    fresh = draw(st.integers(0, most))
+    older = draw(st.integers(0, most - fresh))
+    changes = {
+        "older": older,
+        "fresh": fresh,
+        "epoch": EPOCH - draw(st.integers(0, 3)),
+        "initial_ppm": draw(st.one_of(st.just(0), st.integers(1, 1_000_000))),
+    }
+    return risk_of(prices, maintenance, initial, funding), account_of(
+        need + spare - older - fresh, positions, **changes
+    )
 
 
 def oracle(risk: containers.Risk, account: containers.Account) -> dict[str, Any]:
     """The margin law once more, in fractions, from its text alone (PROTOCOL.md §7)."""
     held = {m: p for m, p in enumerate(account.positions) if p.size}
     owed = sum((Fraction(p.size * (risk.funding_index[m] - p.funding), 10**9) for m, p in held.items()), Fraction())
-    collateral = account.collateral - ceil(owed)
+    payment = ceil(owed)
+    collateral = account.settled + account.older + account.fresh - payment
+    # Profit needs two ends of an epoch to settle; losses eat the youngest money first.
+    age = EPOCH - account.epoch
+    older, fresh = [(account.older, account.fresh), (account.fresh, 0)][age] if age < 2 else (0, 0)
+    settled = collateral if older + fresh < payment else collateral + payment - older - fresh
     equity = collateral + sum(p.size * risk.price[m] - p.cost for m, p in held.items())
     notional = {m: abs(p.size) * risk.price[m] for m, p in held.items()}
-    initial = sum(ceil(Fraction(n * risk.initial_ppm[m], 10**6)) for m, n in notional.items())
+    fraction = {m: max(risk.initial_ppm[m], account.initial_ppm) for m in held}
+    initial = sum(ceil(Fraction(n * fraction[m], 10**6)) for m, n in notional.items())
     maintenance = sum(ceil(Fraction(n * risk.maintenance_ppm[m], 10**6)) for m, n in notional.items())
     floor = max(initial, ceil(Fraction(sum(notional.values()), 10)))
 
@@ -86,12 +108,13 @@ def oracle(risk: containers.Risk, account: containers.Account) -> dict[str, Any]
 
     return {
         "collateral_micros": collateral,
+        "settled_micros": settled,
         "equity_micros": equity,
         "initial_micros": initial,
         "maintenance_micros": maintenance,
         "notional_micros": sum(notional.values()),
         "free_collateral_micros": max(0, equity - initial),
-        "withdrawable_micros": max(0, min(collateral, equity - floor)),
+        "withdrawable_micros": max(0, min(settled, equity - floor)),
         "margin_usage_ppm": ratio(initial),
         "margin_ratio_ppm": ratio(maintenance),
         "leverage_ppm": ratio(sum(notional.values())),
@@ -113,10 +136,11 @@ def at_price(risk: containers.Risk, market: int, price: int) -> containers.Risk:
 @given(worlds())
 def test_every_number_is_that_of_an_independent_reading(world: tuple[containers.Risk, containers.Account]) -> None:
     risk, account = world
-    seen = view(risk, account)
+    seen = view(risk, account, START)
     expected = oracle(risk, account)
     assert {name: getattr(seen, name) for name in expected} == expected
     assert seen.owner == OWNER
+    assert seen.settled_micros + sum(part.amount_micros for part in seen.maturing) == seen.collateral_micros
     assert [leg.market for leg in seen.positions] == [m for m, p in enumerate(account.positions) if p.size]
     assert sum(leg.unrealised_micros for leg in seen.positions) == seen.equity_micros - seen.collateral_micros
     assert sum(leg.maintenance_micros for leg in seen.positions) == seen.maintenance_micros
@@ -130,7 +154,7 @@ def test_a_liquidation_price_is_the_first_at_which_the_account_is_below(
     world: tuple[containers.Risk, containers.Account],
 ) -> None:
     risk, account = world
-    settled, _ = margin.settle(risk, account)
+    settled, _ = margin.settle(risk, account, START)
     for market, held in positions_of(settled):
         found = liquidation_price(risk, settled, market)
         safest, worst = (HIGHEST_PRICE, 1) if held.size > 0 else (1, HIGHEST_PRICE)
@@ -149,7 +173,7 @@ def test_a_liquidation_price_is_the_first_at_which_the_account_is_below(
 
 def shocked_room(risk: containers.Risk, settled: containers.Account, factor: int) -> Fraction:
     """Room at prices times factor / 10,000, requirements rounded up to ten-thousandths of a micro-dollar."""
-    room = Fraction(settled.collateral)
+    room = Fraction(margin.collateral(settled))
     for market, held in positions_of(settled):
         price = Fraction(risk.price[market] * factor, 10_000)
         need = abs(held.size) * price * Fraction(risk.maintenance_ppm[market], 10**6)
@@ -161,7 +185,7 @@ def shocked_room(risk: containers.Risk, settled: containers.Account, factor: int
 @given(worlds(), st.sampled_from((-1, 1)))
 def test_no_smaller_shock_liquidates(world: tuple[containers.Risk, containers.Account], direction: int) -> None:
     risk, account = world
-    settled, _ = margin.settle(risk, account)
+    settled, _ = margin.settle(risk, account, START)
     # Every smaller shock is asked, so the range is cut short.
     most = 400
     found = uniform_shock(risk, settled, direction, most)
@@ -174,8 +198,8 @@ def test_no_smaller_shock_liquidates(world: tuple[containers.Risk, containers.Ac
 @given(worlds())
 def test_the_widest_shocks_are_right_at_their_edge(world: tuple[containers.Risk, containers.Account]) -> None:
     risk, account = world
-    settled, _ = margin.settle(risk, account)
-    seen = view(risk, account)
+    settled, _ = margin.settle(risk, account, START)
+    seen = view(risk, account, START)
     for direction, most, found in ((-1, DEEPEST_FALL_BP, seen.fall_bp), (1, HIGHEST_RISE_BP, seen.rise_bp)):
         if found is None:
             assert shocked_room(risk, settled, 10_000 + direction * most) >= 0
@@ -189,10 +213,40 @@ def test_a_shock_on_a_flat_line_is_the_first_and_not_any() -> None:
     risk = risk_of([1, 1], [300_000, 300_000], [500_000, 500_000], [0, 0])
     settled = account_of(0, {0: (5, 0, 0), 1: (-1, 0, 0)})
     for collateral in range(-6, 3):
-        some = msgspec.structs.replace(settled, collateral=collateral)
+        some = msgspec.structs.replace(settled, settled=collateral)
         for direction in (-1, 1):
             below = [bp for bp in range(1_001) if shocked_room(risk, some, 10_000 + direction * bp) < 0]
             assert uniform_shock(risk, some, direction, 1_000) == (below[0] if below else None)
+
+
+def test_profit_settles_in_two_steps_and_only_settled_money_may_leave() -> None:
+    risk = risk_of([5], [10_000], [20_000], [0])
+    account = account_of(100, {}, older=20, fresh=3)
+    ends = (EPOCH + 1) * constants.EPOCH
+    seen = view(risk, account, START)
+    assert (seen.collateral_micros, seen.settled_micros, seen.withdrawable_micros) == (123, 100, 100)
+    assert seen.maturing == [Maturing(20, ends), Maturing(3, ends + constants.EPOCH)]
+    for now_ms, settled, maturing in (
+        (ends - 1, 100, seen.maturing),
+        (ends, 120, [Maturing(3, ends + constants.EPOCH)]),
+        (ends + constants.EPOCH - 1, 120, [Maturing(3, ends + constants.EPOCH)]),
+        (ends + constants.EPOCH, 123, []),
+    ):
+        later = view(risk, account, now_ms)
+        assert (later.settled_micros, later.withdrawable_micros, later.maturing) == (settled, settled, maturing)
+        assert later.collateral_micros == 123
+
+
+def test_an_owner_s_bound_of_leverage_raises_what_is_asked_of_every_leg_and_lowers_none() -> None:
+    risk = risk_of([1_000_000, 1_000_000], [10_000, 100_000], [20_000, 200_000], [0, 0])
+    positions = {0: (1_000, 1_000 * DOLLAR, 0), 1: (1_000, 1_000 * DOLLAR, 0)}
+    free = view(risk, account_of(500 * DOLLAR, positions), START)
+    bound = view(risk, account_of(500 * DOLLAR, positions, initial_ppm=100_000), START)
+    assert [leg.initial_micros for leg in free.positions] == [20 * DOLLAR, 200 * DOLLAR]
+    assert [leg.initial_micros for leg in bound.positions] == [100 * DOLLAR, 200 * DOLLAR]
+    assert (free.initial_ppm, bound.initial_ppm) == (0, 100_000)
+    assert (bound.initial_micros, bound.maintenance_micros) == (300 * DOLLAR, free.maintenance_micros)
+    assert bound.free_collateral_micros == 200 * DOLLAR
 
 
 def test_the_other_positions_requirements_are_counted() -> None:
@@ -209,7 +263,7 @@ def test_the_other_positions_requirements_are_counted() -> None:
 def test_no_position_no_liquidation() -> None:
     risk = risk_of([5], [10_000], [20_000], [0])
     for collateral in (0, 7):
-        seen = view(risk, account_of(collateral, {}))
+        seen = view(risk, account_of(collateral, {}), START)
         assert (seen.margin_ratio_ppm, seen.fall_bp, seen.rise_bp, seen.positions) == (0, None, None, [])
     with pytest.raises(AssertionError):
         liquidation_price(risk, account_of(1, {}), 0)
@@ -242,15 +296,16 @@ def holder(size: int, side: int = BUY, dollars: int = 5_000) -> World:
 def test_buying_power_is_what_the_law_takes_and_not_one_lot_more(size: int, side: int) -> None:
     world = holder(size, side)
     globals, account = world.engine.globals, world.engine.account(FIRST + 1)
+    clock = world.engine.view.clock()
     for market in (BTC, ETH):
-        power = buying_power(globals, account, market)
+        power = buying_power(globals, clock, account, market)
         price, listed = globals.risk.price[market], globals.markets[market]
         for lots, direction in ((power.buy_lots, 1), (power.sell_lots, -1)):
 
             def code(more: int, direction: int = direction, lots: int = lots) -> int:
                 size = lots + more
                 fee = margin.ceil_div(size * price * listed.taker_fee_ppm, 10**6) + globals.posting_fee  # noqa: B023
-                return trading.trade(globals.risk, account, market, direction * size, price, fee).code  # noqa: B023
+                return one_side(globals, clock, account, market, direction * size, price, fee).code  # noqa: B023
 
             assert lots > 0
             assert (code(0), code(1)) == (codes.OK, codes.MARGIN)
@@ -262,13 +317,13 @@ def test_an_account_below_its_initial_requirement_can_only_sell() -> None:
     engine = world.engine
     now = standing(engine.globals.risk, engine.account(FIRST + 1))
     assert now.maintenance <= now.equity < now.initial
-    power = buying_power(engine.globals, engine.account(FIRST + 1), BTC)
+    power = buying_power(engine.globals, engine.view.clock(), engine.account(FIRST + 1), BTC)
     assert power.buy_lots == 0
     assert power.sell_lots > 400_000
     # With nothing left, the law takes no reduction either.
     world.tick((PRICES[BTC] * 970 // 1000, *PRICES[1:]))
-    assert buying_power(engine.globals, engine.account(FIRST + 1), BTC) == BuyingPower(0, 0)
-    seen: AccountView = view(engine.globals.risk, engine.account(FIRST + 1))
+    assert buying_power(engine.globals, engine.view.clock(), engine.account(FIRST + 1), BTC) == BuyingPower(0, 0)
+    seen: AccountView = view(engine.globals.risk, engine.account(FIRST + 1), world.now)
     assert (seen.equity_micros < 0, seen.margin_ratio_ppm, seen.free_collateral_micros) == (True, None, 0)
     assert (seen.fall_bp, seen.rise_bp) == (0, 0)
 
@@ -278,8 +333,9 @@ def test_a_closed_or_unpriced_market_has_no_buying_power() -> None:
     world.process(b"")
     engine = world.engine
     account = account_of(10**12, {})
-    assert buying_power(engine.globals, account, BTC) == BuyingPower(0, 0)
+    assert buying_power(engine.globals, engine.view.clock(), account, BTC) == BuyingPower(0, 0)
     world = holder(0)
     world.engine.globals.markets[BTC].status = constants.MARKET_CLOSED
-    assert buying_power(world.engine.globals, account, BTC) == BuyingPower(0, 0)
-    assert buying_power(world.engine.globals, account, ETH).buy_lots > 0
+    engine = world.engine
+    assert buying_power(engine.globals, engine.view.clock(), account, BTC) == BuyingPower(0, 0)
+    assert buying_power(engine.globals, engine.view.clock(), account, ETH).buy_lots > 0

@@ -57,7 +57,7 @@ def look(world: World, calls: MarginCalls, per_mille: int) -> list[tuple[int, in
     world.seal()
     assert world.tick((PRICE * per_mille // 1_000, *PRICES[1:])).code == codes.OK
     globals = world.engine.globals
-    found = calls.look(globals.risk, globals.tick_time, world.engine.account)
+    found = calls.look(globals.risk, globals.tick_time, world.now, world.engine.account)
     assert all(call.tick_time_ms == globals.tick_time for call in found)
     return [(call.account - FIRST, call.previous_percent, call.level_percent) for call in found]
 
@@ -109,7 +109,7 @@ def test_who_closes_is_told_so_and_then_skipped(world: World) -> None:
     assert world.order(1, SELL, now, 100_000, slot=2).status == "filled"
     assert look(world, calls, 983) == [(1, 70, 0)]
     assert (calls.standing(10), world.engine.holders) == ([], set())
-    assert calls.look(world.engine.globals.risk, 0, account_of) == []
+    assert calls.look(world.engine.globals.risk, 0, world.now, account_of) == []
     assert asked == []
 
 

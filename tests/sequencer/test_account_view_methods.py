@@ -81,10 +81,30 @@ async def test_a_refusal_is_an_answer(desk: Desk) -> None:  # noqa: F811
     assert int(good["before"]["equity_micros"]) - int(good["after"]["equity_micros"]) == 7 * DOLLAR
 
 
+async def test_a_new_account_and_a_bound_of_leverage_are_foreseen(desk: Desk) -> None:  # noqa: F811
+    new = {"kind": "transfer", "account": FIRST, "to_account": constants.NEW_ACCOUNT}
+    seen = await preview(desk, **new, amount_micros=50 * DOLLAR)
+    assert (seen["status"], seen["other"], seen["other_before"]) == ("applied", FIRST + 4, None)
+    assert (seen["other_after"]["account"], seen["fees_micros"]) == (FIRST + 4, str(DOLLAR))
+    assert seen["other_after"]["settled_micros"] == str(49 * DOLLAR)
+    poor = await preview(desk, **new, amount_micros=DOLLAR)
+    assert (poor["refusal"], poor["other_after"], poor["fees_micros"]) == ("TOO_SMALL", None, "0")
+    await desk.order(0, SELL, PRICE)
+    await desk.order(1, BUY, PRICE)
+    bound = await preview(desk, kind="set_leverage", account=FIRST, initial_ppm=100_000)
+    assert (bound["status"], bound["other"]) == ("applied", None)
+    assert (bound["before"]["initial_ppm"], bound["after"]["initial_ppm"]) == (0, 100_000)
+    assert (bound["before"]["initial_micros"], bound["after"]["initial_micros"]) == (str(12 * DOLLAR), str(60 * DOLLAR))
+    wrong = await preview(desk, kind="set_leverage", account=FIRST, initial_ppm=1_000_001)
+    assert (wrong["refusal"], wrong["after"]) == ("NOT_CANONICAL", wrong["before"])
+
+
 @pytest.mark.parametrize(
     ("operation", "name"),
     [
         ({"kind": "cancel", "account": FIRST}, "INVALID_PARAMS"),
+        ({"kind": "set_agent", "account": FIRST}, "INVALID_PARAMS"),
+        ({"kind": "set_leverage", "account": FIRST, "initial_ppm": 2**24}, "INVALID_PARAMS"),
         ({"kind": "deposit", "account": FIRST}, "INVALID_PARAMS"),
         ({"account": FIRST}, "INVALID_PARAMS"),
         ({"kind": "order", "account": FIRST}, "INVALID_PARAMS"),

@@ -68,12 +68,12 @@ def previewed(world: World, given: containers.Order) -> Preview:
 def compare(world: World, trader: int, given: containers.Order) -> Preview:
     """The preview, equal to what then happens."""
     engine = world.engine
-    before = view(engine.globals.risk, engine.account(given.account))
+    before = view(engine.globals.risk, engine.account(given.account), engine.view.commitment.timestamp)
     seen = previewed(world, given)
     outcome = world.process(signed_order(given, key(trader)))
     assert seen.before == before
     assert seen.code == outcome.code, (seen, outcome)
-    after = view(engine.globals.risk, engine.account(given.account))
+    after = view(engine.globals.risk, engine.account(given.account), engine.view.commitment.timestamp)
     assert seen.after == after
     if outcome.code != codes.OK:
         assert (seen.status, seen.after) == ("refused", before)
@@ -142,10 +142,10 @@ def money(world: World, random: Random, trader: int, owned: list[int]) -> str:
     assert snapshot(world) == before
     outcome = world.process(signed_request(tag, given, key(trader)))
     assert (seen.code, seen.status) == (outcome.code, "applied" if outcome.code == codes.OK else "refused")
-    risk = world.engine.globals.risk
-    assert seen.after == view(risk, world.engine.account(given.account))
+    risk, now_ms = world.engine.globals.risk, world.engine.view.commitment.timestamp
+    assert seen.after == view(risk, world.engine.account(given.account), now_ms)
     if tag == constants.TRANSFER:
-        assert seen.other_after == view(risk, world.engine.account(given.other))
+        assert seen.other_after == view(risk, world.engine.account(given.other), now_ms)
     else:
         assert seen.other_after is None
     return seen.status
@@ -165,7 +165,7 @@ def test_a_walk_through_the_book_and_what_rests_of_it() -> None:
     assert [leg.size_lots for leg in seen.if_filled.positions] == [1_000]
     # The rest is then filled by another at its limit: the account is as foreseen.
     world.order(2, SELL, PRICE + 10, 300)
-    assert view(world.engine.globals.risk, world.engine.account(FIRST + 1)) == seen.if_filled
+    assert view(world.engine.globals.risk, world.engine.account(FIRST + 1), world.now) == seen.if_filled
 
 
 def test_an_order_that_takes_the_slot_of_one_on_the_other_side_does_not_meet_it() -> None:
@@ -185,6 +185,84 @@ def test_the_same_order_again_is_answered_as_it_stands() -> None:
     assert compare(world, 0, given).status == "resting"
     seen = compare(world, 0, given)
     assert (seen.status, seen.remaining_lots, seen.before) == ("resting", 500, seen.after)
+
+
+def test_an_order_of_a_dismissed_agent_is_no_maker() -> None:
+    world = World(3)
+    world.grant(0, 50, amount=world.now + 3_000)
+    world.agent_order(50, 0, SELL, PRICE)
+    world.order(1, SELL, PRICE)
+    world.seal()
+    world.now += 3_000
+    seen = compare(world, 2, order(world.now, FIRST + 2, BUY, PRICE, 300))
+    assert [fill.maker for fill in seen.fills] == [FIRST]
+    world.seal()
+    world.now += 1
+    seen = compare(world, 2, order(world.now, FIRST + 2, BUY, PRICE, 300, slot=2))
+    assert [fill.maker for fill in seen.fills] == [FIRST + 1]
+    # Within one chunk too, where the law would still fill the order that the chunk holds.
+    world.grant(0, 50)
+    world.now += 1
+    world.agent_order(50, 0, SELL, PRICE - 10)
+    seen = compare(world, 2, order(world.now, FIRST + 2, BUY, PRICE, 300, slot=3))
+    assert [fill.maker for fill in seen.fills] == [FIRST]
+    world.now += 1
+    world.dismiss(0)
+    seen = compare(world, 2, order(world.now, FIRST + 2, BUY, PRICE, 300, slot=4))
+    assert [fill.maker for fill in seen.fills] == [FIRST + 1]
+    world.check()
+
+
+def test_a_transfer_to_a_new_account_and_a_bound_of_leverage() -> None:
+    world = World(2)
+    given = request(world.now, FIRST, amount=100 * DOLLAR, other=constants.NEW_ACCOUNT)
+    seen = preview_request(world.engine, constants.TRANSFER, given, world.now)
+    assert (seen.code, seen.other, seen.other_before, seen.fees_micros) == (
+        codes.OK,
+        FIRST + 2,
+        None,
+        constants.CREATION_FEE,
+    )
+    assert world.process(signed_request(constants.TRANSFER, given, key(0))).opened == seen.other
+    risk = world.engine.globals.risk
+    assert seen.after == view(risk, world.engine.account(FIRST), world.now)
+    assert seen.other_after == view(risk, world.engine.account(FIRST + 2), world.now)
+    poor = request(world.now, FIRST, slot=9, amount=constants.CREATION_FEE, other=constants.NEW_ACCOUNT)
+    refused = preview_request(world.engine, constants.TRANSFER, poor, world.now)
+    assert (refused.refusal, refused.other_before, refused.other_after, refused.fees_micros) == (
+        "TOO_SMALL",
+        None,
+        None,
+        0,
+    )
+    world.order(0, SELL, PRICE)
+    world.order(1, BUY, PRICE)
+    bound = request(world.now, FIRST + 1, amount=100_000)
+    seen = preview_request(world.engine, constants.SET_LEVERAGE, bound, world.now)
+    assert (seen.before.initial_micros, seen.after.initial_micros) == (12 * DOLLAR, 60 * DOLLAR)
+    assert (seen.other, seen.other_before, seen.other_after) == (None, None, None)
+    world.process(signed_request(constants.SET_LEVERAGE, bound, key(1)))
+    assert seen.after == view(risk, world.engine.account(FIRST + 1), world.now)
+    wrong = preview_request(
+        world.engine, constants.SET_LEVERAGE, request(world.now, FIRST, amount=constants.PPM + 1), world.now
+    )
+    assert (wrong.refusal, wrong.after) == ("NOT_CANONICAL", wrong.before)
+
+
+def test_a_grace_is_foreseen() -> None:
+    world = World(2)
+    world.seal()
+    world.now += constants.TICK_GAP
+    world.tick()
+    refused = compare(world, 0, order(world.now, FIRST, SELL, PRICE))
+    assert refused.refusal == "GRACE"
+    payment = request(world.now, FIRST, amount=DOLLAR, recipient=RECIPIENT)
+    assert preview_request(world.engine, constants.WITHDRAW, payment, world.now).refusal == "GRACE"
+    world.seal()
+    world.now += 10_000 - 1
+    assert compare(world, 0, order(world.now, FIRST, SELL, PRICE)).refusal == "GRACE"
+    world.now += 1
+    assert compare(world, 0, order(world.now, FIRST, SELL, PRICE)).status == "resting"
 
 
 def test_stale_prices_and_strangers_are_said_and_not_raised() -> None:

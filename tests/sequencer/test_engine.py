@@ -491,20 +491,26 @@ def test_deposits_open_top_up_and_come_back() -> None:
     assert (opened.code, opened.account, world.engine.accounts_of(owner(5))) == (codes.OK, FIRST + 1, [FIRST + 1])
     again = world.process(deposit(owner(5), 7 * DOLLAR, FIRST + 1))
     assert (again.code, again.account) == (codes.OK, FIRST + 1)
-    assert world.engine.account(FIRST + 1).collateral == 57 * DOLLAR
+    assert world.engine.account(FIRST + 1).settled == 57 * DOLLAR
     for index, wrong in enumerate(
         (
             deposit(owner(5), 3 * DOLLAR, FIRST),
             deposit(owner(5), 3 * DOLLAR, FIRST + 50),
             deposit(bytes(20), 3 * DOLLAR),
-            deposit(owner(5), 3 * DOLLAR, 4),
+            deposit(owner(5), 3 * DOLLAR, constants.FEE_ACCOUNT),
         )
     ):
         refunded = world.process(wrong)
         assert (refunded.code, refunded.withdrawal, refunded.changed) == (codes.REFUNDED, index, True)
     assert [(record.recipient, record.amount) for record in world.engine.withdrawals] == [(DEPOSITOR, 3 * DOLLAR)] * 4
-    assert world.engine.view.commitment.queue_count == 7
+    insured = world.process(deposit(owner(5), 3 * DOLLAR, BTC + 1))
+    assert (insured.code, insured.account, insured.opened) == (codes.OK, BTC + 1, None)
+    assert [market.fund for market in world.engine.globals.markets[:2]] == [3 * DOLLAR, 0]
+    assert world.engine.view.commitment.queue_count == 8
     assert world.engine.accounts_of(owner(5)) == [FIRST + 1]
+    # The insurance account is nobody's, also after a restart.
+    world.seal()
+    assert Engine(world.store, DOMAIN).accounts_of(containers.NOBODY) == []
     world.check(flush_every=1)
 
 
@@ -522,6 +528,50 @@ def test_withdrawals_and_transfers() -> None:
     assert (too_much.code, too_much.changed) == (codes.COLLATERAL, False)
     assert world.request(constants.WITHDRAW, 0, amount=1, recipient=RECIPIENT).code == codes.USED
     assert len(world.engine.withdrawals) == 1
+    world.check()
+
+
+def test_a_transfer_opens_an_account_of_its_owner() -> None:
+    world = World(2)
+    fees = world.engine.account(constants.FEE_ACCOUNT).settled
+    second = FIRST + 2
+    new = {"amount": 100 * DOLLAR, "other": constants.NEW_ACCOUNT}
+    for slot, amount, code in ((8, constants.CREATION_FEE, codes.TOO_SMALL), (9, 10**12, codes.COLLATERAL)):
+        refused = world.request(constants.TRANSFER, 0, slot=slot, **{**new, "amount": amount})
+        assert (refused.code, refused.opened, refused.changed) == (code, None, False)
+    assert world.engine.accounts_of(owner(0)) == [FIRST]
+    opened = world.request(constants.TRANSFER, 0, **new)
+    assert (opened.code, opened.account, opened.opened) == (codes.OK, FIRST, second)
+    assert opened.accounts == {FIRST, second}
+    row = world.engine.account(second)
+    assert (row.owner, row.settled) == (owner(0), 100 * DOLLAR - constants.CREATION_FEE)
+    assert world.engine.account(constants.FEE_ACCOUNT).settled == fees + constants.CREATION_FEE
+    assert world.request(constants.TRANSFER, 0, slot=7, amount=DOLLAR, other=second).opened is None
+    assert world.engine.accounts_of(owner(0)) == [FIRST, second]
+    # The new account trades; its losses are its own.
+    world.order(1, SELL, PRICE)
+    taken = world.process(signed_order(order(world.now, second, BUY, PRICE), key(0)))
+    assert (taken.status, world.position(2), world.position(0)) == ("filled", LOTS, 0)
+    # Listed under its owner after a restart, from the journal and from the store.
+    assert replayed(world.journal, 0).accounts_of(owner(0)) == [FIRST, second]
+    world.seal()
+    assert Engine(world.store, DOMAIN).accounts_of(owner(0)) == [FIRST, second]
+    world.check(flush_every=1)
+
+
+def test_an_owner_s_bound_of_leverage_refuses_orders_and_liquidates_nobody() -> None:
+    world = World(2, dollars=100)
+    lots = 5_000
+    world.order(0, SELL, PRICE, lots + 50)
+    assert world.order(1, BUY, PRICE, lots).status == "filled"
+    # 3,000 dollars of BTC at a tenth: 300 dollars, and there are less than 100.
+    assert world.request(constants.SET_LEVERAGE, 1, amount=100_000).code == codes.OK
+    assert world.order(1, BUY, PRICE, 50, slot=2).code == codes.TAKER_MARGIN
+    assert world.request(constants.WITHDRAW, 1, slot=201, amount=DOLLAR, recipient=RECIPIENT).code == codes.MARGIN
+    assert world.order(1, SELL, PRICE + 10, 50, slot=3).status == "resting"
+    assert world.request(constants.SET_LEVERAGE, 1, slot=202, amount=constants.PPM + 1).code == codes.NOT_CANONICAL
+    assert world.request(constants.SET_LEVERAGE, 1, slot=202, amount=0).code == codes.OK
+    assert world.order(1, BUY, PRICE, 50, slot=2).status == "filled"
     world.check()
 
 

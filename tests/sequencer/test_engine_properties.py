@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from prover.stf import codes
+from prover.stf import codes, constants
 from sequencer.engine import EngineLimits
 from sequencer.order_book import Limits
 from tests.sequencer.node_world import World
@@ -13,12 +13,15 @@ from tests.simulation.crowd import Crowd
 STEPS = 700
 
 
-def run(seed: int, limits: EngineLimits | None = None) -> tuple[World, Counter[tuple[str, str]]]:
-    """A crowd's day."""
+def run(
+    seed: int, limits: EngineLimits | None = None, gap_at: int | None = None
+) -> tuple[World, Counter[tuple[str, str]]]:
+    """A crowd's day; `gap_at` is the step before which ticks are missing for longer than the law forgives."""
     world = World(limits=limits)
     crowd = Crowd(seed)
     seen: Counter[tuple[str, str]] = Counter()
-    for _ in range(STEPS):
+    for step in range(STEPS):
+        crowd.now += constants.TICK_GAP + constants.TICK_STEP if step == gap_at else 0
         world.now, operation = crowd.step(world.engine)
         outcome = world.process(operation)
         seen[codes.SENTENCE[outcome.code][0], outcome.status] += 1
@@ -32,6 +35,14 @@ def test_journal_store_and_bytecode_agree(seed: int) -> None:
     world.check()
     assert seen["OK", "filled"] > 20
     assert seen["OK", "armed"] > 5
+    assert seen["AGENT_LIMITS", ""] > 0
+
+
+def test_missing_ticks_and_the_grace_after_them() -> None:
+    world, seen = run(7, gap_at=STEPS // 2)
+    world.check()
+    assert seen["GRACE", ""] > 20
+    assert seen["OK", "filled"] > 10
 
 
 def test_small_books_and_small_chunks_change_nothing_of_that() -> None:

@@ -2,10 +2,12 @@
 
 They do not coincide here, and no vector pretends it:
 - dYdX v3: initial requirements that grow with the position (incremental initial fraction); ours do not grow with it.
-- dYdX v4: notional rounded towards zero, maintenance rounded up twice (a micro-dollar apart); fillable price,
-  liquidation fee, and initial requirements by open interest and by the leverage that a trader caps.
-- Hyperliquid: maintenance tiers by size; initial requirement by the leverage that the trader set; isolated positions
-  within one account; a liquidation price "topped up to the initial requirement" for orders not yet filled.
+- dYdX v4: notional rounded towards zero, maintenance rounded up twice (a micro-dollar apart); fillable price and
+  liquidation fee, which are no numbers of an account's view; there open interest raises what every position needs,
+  here only what a leg needs that grows.
+- Hyperliquid: maintenance tiers by size; a leverage that is set for each market, ours is one bound for the account;
+  isolated positions within one account, ours stand in accounts of their own; a liquidation price "topped up to the
+  initial requirement" for orders not yet filled.
 - Lighter: in pre-liquidation it is the ratio to the initial requirement that must not fall, ours is to maintenance;
   the close-out level decides about liquidations, which are no numbers of an account's view.
 Our liquidation price is a tick price at which equity is below the requirement: where a published price is where both
@@ -16,16 +18,18 @@ from collections.abc import Callable
 from fractions import Fraction
 from math import ceil, floor
 
+import msgspec
 import pytest
 
-from prover.stf import codes, containers, custody, margin, trading
+from prover.stf import codes, containers, custody, encoding, margin, trading
 from sequencer.account_view import buying_power, liquidation_price, standing, view
 from sequencer.margin_calls import next_level
-from tests.sequencer.node_world import BTC, DOLLAR, FIRST, PRICES, World
+from tests.sequencer.node_world import BTC, DOLLAR, FIRST, PRICES, START, World, genesis
 from tests.sequencer.test_account_view import account_of, risk_of
 
 # Lots of 10^-4 and ticks of 10^-2 dollars: one times one is a micro-dollar.
 LOT, TICK = 10_000, 100
+CLOCK = containers.Clock(now=START, priced=True, grace=False, steady=True)
 
 
 def market_of(*rows: tuple[float, int, int]) -> containers.Risk:
@@ -43,6 +47,11 @@ def trader(dollars: float, *positions: tuple[float, float]) -> containers.Accoun
         if size
     }
     return account_of(round(dollars * DOLLAR), held)
+
+
+def traded(risk: containers.Risk, account: containers.Account, size: int, price: int) -> containers.Traded:
+    """A trade in the first market without a fee, its growing leg at the market's own fraction."""
+    return trading.trade(risk, CLOCK, account, 0, size, price, 0, risk.initial_ppm[0])
 
 
 def first_tick_past(price: Fraction, size: float) -> int | None:
@@ -70,7 +79,7 @@ def test_dydx_v4_cross_liquidation_price() -> None:
     """1,000 dollars, short 1.5 ETH at 3,000 (5%), long 1,000 STRK at 1.75 (10%): 5,325 / 1.575 = 3,380.95."""
     risk = market_of((3_000, 100_000, 50_000), (1.75, 200_000, 100_000))
     account = trader(1_000, (-1.5, 3_000), (1_000, 1.75))
-    assert view(risk, account).positions[1].maintenance_micros == 175 * DOLLAR
+    assert view(risk, account, START).positions[1].maintenance_micros == 175 * DOLLAR
     found = liquidation_price(risk, account, 0)
     assert found == first_tick_past(Fraction(5_325_000, 1_575), -1.5) == 338_096
 
@@ -141,7 +150,7 @@ def test_dydx_v3_is_well_leveraged_exactly_where_we_are_not_below(dollars: float
     risk, account = market_of((price, 50_000, 31_250)), trader(dollars, (size, price))
     # Micro-dollars a lot in 32.32; a risk factor of 0.32, which holds 2^-5 exactly.
     internal, factor = (price * TICK) << 32, (31_250 << 32) // 10**6
-    value = account.collateral - account.positions[0].cost
+    value = margin.collateral(account) - account.positions[0].cost
     total_value = (value << 32) + round(size * LOT) * internal
     total_risk = abs(round(size * LOT)) * internal * factor
     assert (total_risk <= total_value << 32) == (standing(risk, account).room >= 0)
@@ -156,7 +165,7 @@ def test_dydx_v3_account_value_and_free_collateral() -> None:
     account = trader(10_000, (1, 58_000), (-10, 3_100))
     quote = 10_000 - 58_000 + 31_000
     total = quote + 60_000 - 30_000
-    seen = view(risk, account)
+    seen = view(risk, account, START)
     assert seen.equity_micros == total * DOLLAR == 13_000 * DOLLAR
     assert seen.initial_micros == (3_000 + 1_500) * DOLLAR
     assert seen.free_collateral_micros == 8_500 * DOLLAR
@@ -168,12 +177,12 @@ def test_dydx_v3_a_reduction_passes_and_a_growth_does_not() -> None:
     risk, account = market_of((60_000, 50_000, 30_000)), trader(1_000, (1, 60_000))
     assert standing(risk, account).room < 0
     price = 60_000 * TICK
-    assert trading.trade(risk, account, 0, -LOT // 10, price, 0).code == codes.OK
-    assert trading.trade(risk, account, 0, LOT // 10, price, 0).code == codes.MARGIN
+    assert traded(risk, account, -LOT // 10, price).code == codes.OK
+    assert traded(risk, account, LOT // 10, price).code == codes.MARGIN
     # 100 dollars of equity for a tenth of 1,800 of requirement: ratio kept. Any worse, and it falls.
     kept = price - 100 * DOLLAR // (LOT // 10)
-    assert trading.trade(risk, account, 0, -LOT // 10, kept, 0).code == codes.OK
-    assert trading.trade(risk, account, 0, -LOT // 10, kept - 1, 0).code == codes.MARGIN
+    assert traded(risk, account, -LOT // 10, kept).code == codes.OK
+    assert traded(risk, account, -LOT // 10, kept - 1).code == codes.MARGIN
 
 
 # dYdX v4: liquidity tiers (testing/genesis.sh) and the portfolio page's definitions.
@@ -206,7 +215,7 @@ def test_dydx_v4_usage_leverage_and_buying_power() -> None:
         market_of((60_000, 20_000, 12_000), (3_000, 50_000, 30_000)),
         trader(4_000, (0.5, 60_000), (-2, 3_000)),
     )
-    seen = view(risk, account)
+    seen = view(risk, account, START)
     assert (seen.initial_micros, seen.free_collateral_micros) == (900 * DOLLAR, 3_100 * DOLLAR)
     assert seen.margin_usage_ppm == 10**6 - 3_100 * 10**6 // 4_000 == 225_000
     assert seen.leverage_ppm == 9 * 10**6
@@ -214,8 +223,49 @@ def test_dydx_v4_usage_leverage_and_buying_power() -> None:
     world = World(2, dollars=1_000)
     globals = world.engine.globals
     globals.posting_fee = globals.markets[BTC].taker_fee_ppm = 0
-    power = buying_power(globals, world.engine.account(FIRST), BTC)
+    power = buying_power(globals, world.engine.view.clock(), world.engine.account(FIRST), BTC)
     assert power.buy_lots == power.sell_lots == 1_000 * DOLLAR * 10**6 // 20_000 // PRICES[BTC]
+
+
+@pytest.mark.parametrize(
+    ("open_notional", "percent"),
+    [(0, 5), (25, 5), (27.5, 14.5), (30, 24), (37.5, 52.5), (49.99, 99.962), (50, 100), (75, 100)],
+)
+def test_dydx_v4_initial_fraction_by_open_interest(open_notional: float, percent: float) -> None:
+    """docs.dydx.xyz, "Margin": min(base + max(scale * (1 - base), 0), 100%), scale = (OI - lower) / (upper - lower).
+
+    In millions of dollars: a base of 5% between 25 and 50, and a fund that lowers neither bound.
+    """
+    price, million = 10 * TICK, 10**6 * DOLLAR
+    listed = msgspec.structs.replace(
+        encoding.globals_from_bytes(genesis()).markets[0],
+        interest_lower=25 * million,
+        interest_upper=50 * million,
+        fund=million,
+    )
+    lots = round(open_notional * million) // price
+    fraction = margin.scaled_ppm(listed, price, lots, 50_000)
+    assert fraction == round(percent * 10_000)
+    # A growing leg is taken exactly where the equity covers it, one that shrinks at the market's own fraction.
+    risk, size = market_of((10, 50_000, 30_000)), 100 * LOT
+    for short, code in ((0, codes.OK), (1, codes.MARGIN)):
+        account = account_of(size * price * fraction // 10**6 - short, {})
+        assert trading.trade(risk, CLOCK, account, 0, size, price, 0, fraction).code == code
+    poor = trader(50, (100, 10))
+    assert trading.trade(risk, CLOCK, poor, 0, -size // 2, price, 0, fraction).code == codes.OK
+
+
+def test_dydx_v4_a_trader_caps_the_leverage() -> None:
+    """A leverage of 10 in a market of 20 asks for a tenth; one of 50 changes nothing: the stricter one holds."""
+    risk = market_of((60_000, 50_000, 30_000))
+    for leverage, dollars in ((10, 6_000), (50, 3_000), (0, 3_000)):
+        bound = 10**6 // leverage if leverage else 0
+        for short, code in ((0, codes.OK), (1, codes.MARGIN)):
+            account = account_of(dollars * DOLLAR - short, {}, initial_ppm=bound)
+            assert traded(risk, account, LOT, 60_000 * TICK).code == code
+        held = msgspec.structs.replace(trader(dollars, (1, 60_000)), initial_ppm=bound)
+        assert standing(risk, held).initial == dollars * DOLLAR
+        assert standing(risk, held).maintenance == 1_800 * DOLLAR
 
 
 # Hyperliquid: trading/margin-tiers, trading/liquidations, and the withdrawal rule of its margining page.
@@ -232,10 +282,10 @@ def test_hyperliquid_maintenance_is_half_of_the_initial_at_most_leverage(leverag
 def test_hyperliquid_cross_margin_ratio() -> None:
     """Maintenance margin / account value; liquidation where account value < maintenance."""
     risk, account = market_of((50_000, 25_000, 12_500)), trader(1_250, (1, 50_000))
-    assert view(risk, account).margin_ratio_ppm == 500_000
+    assert view(risk, account, START).margin_ratio_ppm == 500_000
     assert next_level(0, standing(risk, account)) == 50
     edge = trader(625, (1, 50_000))
-    assert view(risk, edge).margin_ratio_ppm == 10**6
+    assert view(risk, edge, START).margin_ratio_ppm == 10**6
     assert standing(risk, edge).room == 0
     assert liquidation_price(risk, edge, 0) == 50_000 * TICK - 1
 
@@ -244,11 +294,11 @@ def test_hyperliquid_cross_margin_ratio() -> None:
 def test_hyperliquid_keeps_a_tenth_of_the_open_notional(dollars: int, withdrawable: int) -> None:
     """What remains is max(sum of initial, 10% of notional): 100,000 at 40x need 2,500, and 10,000 stay."""
     risk, account = market_of((50_000, 25_000, 12_500)), trader(dollars, (2, 50_000))
-    assert view(risk, account).withdrawable_micros == withdrawable * DOLLAR
+    assert view(risk, account, START).withdrawable_micros == withdrawable * DOLLAR
     amount = withdrawable * DOLLAR
     if amount:
-        assert custody.check_payment(risk, True, account, amount) == codes.OK
-    assert custody.check_payment(risk, True, account, amount + 1) == codes.MARGIN
+        assert custody.check_payment(risk, CLOCK, account, amount) == codes.OK
+    assert custody.check_payment(risk, CLOCK, account, amount + 1) == codes.MARGIN
 
 
 # Lighter: docs.lighter.xyz perpetual-futures/liquidations-and-insurance-fund.
@@ -264,8 +314,8 @@ def test_lighter_account_value_and_the_three_states() -> None:
         assert (now.equity >= now.initial, now.room < 0) == (is_healthy, is_liquidated)
     pre = trader(4_000, (1, 50_000), (-5, 3_000))
     # Pre-liquidation: a position only shrinks.
-    assert trading.trade(risk, pre, 0, -LOT // 2, 51_000 * TICK, 0).code == codes.OK
-    assert trading.trade(risk, pre, 0, LOT // 2, 51_000 * TICK, 0).code == codes.MARGIN
+    assert traded(risk, pre, -LOT // 2, 51_000 * TICK).code == codes.OK
+    assert traded(risk, pre, LOT // 2, 51_000 * TICK).code == codes.MARGIN
 
 
 @pytest.mark.parametrize(("size", "lots"), [(1, 2_500), (-1, -2_500)])
@@ -277,8 +327,8 @@ def test_lighter_zero_price_keeps_the_margin_ratio(size: int, lots: int) -> None
     assert (before.equity, before.maintenance) == (1_500 * DOLLAR, 3_000 * DOLLAR)
     zero = Fraction(mark * TICK) * (1 - size * Fraction(60_000, 10**6) * Fraction(before.equity, before.maintenance))
     assert zero == 4_850_000 if size > 0 else zero == 5_150_000
-    closed = trading.trade(risk, account, 0, -lots, int(zero), 0)
+    closed = traded(risk, account, -lots, int(zero))
     assert closed.code == codes.OK
     after = standing(risk, closed.account)
     assert after.equity * before.maintenance == before.equity * after.maintenance
-    assert trading.trade(risk, account, 0, -lots, int(zero) - size, 0).code == codes.MARGIN
+    assert traded(risk, account, -lots, int(zero) - size).code == codes.MARGIN

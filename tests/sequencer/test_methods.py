@@ -12,8 +12,9 @@ from l1_bridge import batch
 from l1_bridge.l1_client import L1Client, L1Unavailable
 from prover import operations
 from prover.deployment import Deployment
-from prover.stf import constants
-from sequencer.api.errors import CallError
+from prover.genesis import DEVNET_GRACE_MS
+from prover.stf import codes, constants, containers
+from sequencer.api.errors import CallError, law_error
 from sequencer.api.jsonrpc import Call, NoParams
 from sequencer.api.subscriptions import Feeds
 from sequencer.api.values import Bytes20, HexBytes, decode_value
@@ -47,6 +48,16 @@ from tests.sequencer.test_venue import opened
 pytestmark = pytest.mark.trio
 PRICE = PRICES[0]
 CALL = cast(Call, None)
+
+
+class Released:
+    """A call whose place in the order of arrival nobody waits for."""
+
+    def release(self) -> None:
+        """Nothing waits."""
+
+
+RELEASED = cast(Call, Released())
 
 
 class Channels:
@@ -213,12 +224,79 @@ async def test_typed_data_fills_in_what_is_missing(desk: Desk) -> None:
     assert found["typed_data"]["domain"]["chainId"] == CHAIN_ID
 
 
+def submitted(given: containers.Order, trader: int) -> SignedOrder:
+    """An order as the API takes it."""
+    message = operations.typed_data(constants.ORDER, given, CHAIN_ID, BRIDGE)["message"]
+    fields = msgspec.convert(message, OrderFields, dec_hook=decode_value)
+    return SignedOrder(fields, HexBytes(signed_order(given, key(trader))[-64:]))
+
+
+async def test_a_grace_is_told_and_refuses_by_its_own_number(desk: Desk) -> None:
+    assert (await desk.methods.status(NoParams(), CALL))["grace_until_ms"] == 0
+    desk.clock.now += constants.TICK_GAP + constants.TICK_STEP
+    await desk.venue.submit(b"")
+    await desk.venue.submit(tick(desk.clock.now))
+    assert (await desk.methods.status(NoParams(), CALL))["grace_until_ms"] == desk.clock.now + DEVNET_GRACE_MS
+    given = submitted(order(desk.clock.now, FIRST, SELL, PRICE), 0)
+    with pytest.raises(CallError) as refused:
+        await desk.methods.submitting.order(given, RELEASED)
+    assert (refused.value.error.name, refused.value.error.code) == ("GRACE", -33_042)
+    await desk.venue.submit(b"")
+    desk.clock.now += DEVNET_GRACE_MS
+    given = submitted(order(desk.clock.now, FIRST, SELL, PRICE), 0)
+    assert (await desk.methods.submitting.order(given, RELEASED))["status"] == "resting"
+
+
+async def test_the_new_rules_have_their_numbers(desk: Desk) -> None:
+    rows = {
+        law_error(code).name: law_error(code).code for code in (codes.GRACE, codes.AGENT_LIMITS, codes.ACCOUNTS_FULL)
+    }
+    assert rows == {"GRACE": -33_042, "AGENT_LIMITS": -33_043, "ACCOUNTS_FULL": -33_044}
+
+
+async def test_markets_say_what_a_growing_leg_stands_under(desk: Desk) -> None:
+    seen = (await desk.methods.markets(NoParams(), CALL))[0]
+    assert (seen["interest_lower_micros"], seen["interest_upper_micros"], seen["fund_micros"]) == ("0", "0", "0")
+    assert seen["growing_initial_ppm"] == seen["initial_ppm"] == 20_000
+    await desk.order(0, SELL, PRICE)
+    await desk.order(1, BUY, PRICE)
+    # As if the market scaled between 300 and 1,500 dollars; there are 600 of open interest.
+    listed = desk.venue.engine.globals.markets[0]
+    listed.interest_lower, listed.interest_upper, listed.fund = 300 * DOLLAR, 1_500 * DOLLAR, 1_000 * DOLLAR
+    seen = (await desk.methods.markets(NoParams(), CALL))[0]
+    assert (seen["interest_lower_micros"], seen["interest_upper_micros"]) == (str(300 * DOLLAR), str(1_500 * DOLLAR))
+    assert (seen["fund_micros"], seen["growing_initial_ppm"]) == (str(1_000 * DOLLAR), 20_000 + 980_000 // 4)
+
+
+async def test_an_account_says_what_has_settled_and_whom_it_trusts(desk: Desk) -> None:
+    agent = {"recipient": owner(50), "amount": START + 1, "first_slot": 2, "last_slot": 9, "other": 1}
+    given = request(desk.clock.now, FIRST, **agent)
+    await desk.venue.submit(signed_request(constants.SET_AGENT, given, key(0)))
+    given = request(desk.clock.now, FIRST, slot=201, amount=50_000)
+    await desk.venue.submit(signed_request(constants.SET_LEVERAGE, given, key(0)))
+    seen = await desk.methods.account(OfAccount(account=FIRST), CALL)
+    trusted = {"address": "0x" + owner(50).hex(), "expires_at_ms": START + 1, "first_slot": 2, "last_slot": 9}
+    assert seen["agents"] == [None, trusted]
+    assert (seen["initial_ppm"], seen["settled_micros"], seen["maturing"]) == (50_000, str(10_000 * DOLLAR), [])
+    # Sold above what it is bought back for: the difference matures.
+    await desk.order(0, SELL, PRICE + 1_000)
+    await desk.order(1, BUY, PRICE + 1_000)
+    await desk.order(1, SELL, PRICE, slot=2)
+    await desk.order(0, BUY, PRICE, slot=2)
+    seen = await desk.methods.account(OfAccount(account=FIRST), CALL)
+    epoch = START // constants.EPOCH
+    (maturing,) = seen["maturing"]
+    assert maturing["settles_at_ms"] == (epoch + 2) * constants.EPOCH
+    assert int(maturing["amount_micros"]) > 0
+    assert int(seen["settled_micros"]) + int(maturing["amount_micros"]) == int(seen["collateral_micros"])
+    assert int(seen["withdrawable_micros"]) == int(seen["settled_micros"]) <= 10_000 * DOLLAR
+    msgspec.json.encode(seen)
+
+
 async def test_a_node_that_is_not_ready_takes_nothing(desk: Desk) -> None:
     desk.methods.is_ready = False
     given = order(desk.clock.now, FIRST, SELL, PRICE)
-    message = operations.typed_data(constants.ORDER, given, CHAIN_ID, BRIDGE)["message"]
-    fields = msgspec.convert(message, OrderFields, dec_hook=decode_value)
-    signed = SignedOrder(fields, HexBytes(signed_order(given, key(0))[-64:]))
+    signed = submitted(given, 0)
     with pytest.raises(CallError) as refused:
         await desk.methods.submitting.order(signed, CALL)
     assert refused.value.error.name == "NOT_READY"

@@ -223,6 +223,11 @@ def test_too_wide_fields_are_refused_and_never_cut_off(venue: Venue) -> None:
         ("catenary_typedData", {"operation": {"kind": "cancel", "account": 17, "created_at_ms": []}}),
         ("catenary_typedData", {"operation": {"kind": "cancel", "account": 17, "created_at_ms": 2**70}}),
         ("catenary_typedData", {"operation": {"kind": "order", "account": 17}}),
+        ("catenary_typedData", {"operation": {"kind": "set_agent", "account": 17, "agent": "0x12"}}),
+        ("catenary_typedData", {"operation": {"kind": "set_agent", "account": 17, "agent_index": 256}}),
+        ("catenary_typedData", {"operation": {"kind": "set_agent", "account": 17, "last_slot": -1}}),
+        ("catenary_typedData", {"operation": {"kind": "set_leverage", "account": 17, "initial_ppm": 2**24}}),
+        ("catenary_typedData", {"operation": {"kind": "set_leverage", "account": 17, "leverage": 10}}),
         ("catenary_typedData", {"operation": {"kind": "order", "account": 17, "time_in_force": {}}}),
         ("catenary_orders", {"orders": [{}]}),
         ("catenary_orders", {"orders": [None] * 101}),
@@ -404,6 +409,80 @@ def test_a_transfer_to_somebody_else(venue: Venue) -> None:
     assert venue.client.refused("catenary_transfer", **params)[:2] == law(codes.SAME_ACCOUNT)
 
 
+def test_grants_and_bounds_that_break_a_rule(venue: Venue) -> None:
+    good: dict[str, Any] = {
+        "other": 1,
+        "recipient": b"\x01" * 20,
+        "amount": wall_clock_ms() + constants.HOUR,
+        "first_slot": 1,
+        "last_slot": 9,
+    }
+    for changes, code in (
+        ({"slot": 0}, codes.NOT_CANONICAL),
+        ({"other": 2}, codes.NOT_CANONICAL),
+        ({"first_slot": 10}, codes.NOT_CANONICAL),
+        ({"recipient": bytes(20)}, codes.NOT_CANONICAL),
+        ({"created_at": 1_000}, codes.EXPIRED),
+        ({"expires_at": 2**47}, codes.LIFETIME),
+    ):
+        params = venue.request(constants.SET_AGENT, **{**good, **changes})
+        assert venue.client.refused("catenary_setAgent", **params)[:2] == law(code), changes
+    for field, wrong in (
+        ("agent_expires_at_ms", 2**48),
+        ("agent_index", 256),
+        ("first_slot", -1),
+        ("last_slot", 256),
+        ("agent", "0x" + "01" * 19),
+        ("agent", 7),
+    ):
+        params = venue.request(constants.SET_AGENT, **good)
+        params["request"][field] = wrong
+        assert venue.client.refused("catenary_setAgent", **params)[0] == INVALID_PARAMS, field
+    params = venue.request(constants.SET_LEVERAGE, amount=constants.PPM + 1)
+    assert venue.client.refused("catenary_setLeverage", **params)[:2] == law(codes.NOT_CANONICAL)
+    params["request"]["initial_ppm"] = 2**24
+    assert venue.client.refused("catenary_setLeverage", **params)[0] == INVALID_PARAMS
+    # Signed for one method, sent to the other; and by somebody else.
+    params = venue.request(constants.SET_LEVERAGE, amount=100_000)
+    assert venue.client.refused("catenary_setAgent", **params)[:2] in (
+        law(codes.BAD_SIGNATURE),
+        law(codes.NOT_CANONICAL),
+    )
+    params["signature"] = venue.request(constants.SET_LEVERAGE, trader=1, amount=100_000)["signature"]
+    code, name, data = venue.client.refused("catenary_setLeverage", **params)
+    assert (code, name) == law(codes.BAD_SIGNATURE)
+    assert set(data) == {"recovered", "expected_owner", "digest"}
+    seen = venue.client.call("catenary_account", account=venue.accounts[0])
+    assert (seen["agents"], seen["initial_ppm"]) == ([None, None], 0)
+
+
+def test_an_agent_beyond_its_grant(venue: Venue) -> None:
+    """Trader 1 may cancel in slots 5 to 9 of trader 0's account, and nothing else."""
+    agent, resting = key(1), venue.order(price_shift=-1_000, slot=4)
+    signed = venue.signed(resting)
+    grant = {"recipient": operations.address_of(agent), "amount": wall_clock_ms() + constants.HOUR}
+    venue.client.call("catenary_setAgent", **venue.request(constants.SET_AGENT, **grant, first_slot=5, last_slot=9))
+    assert venue.client.call("catenary_order", **signed)["status"] == "resting"
+
+    def by_agent(tag: int, **changes: Any) -> dict[str, Any]:
+        given = request(wall_clock_ms(), venue.accounts[0], **changes)
+        digest = operations.request_digest(venue.node.domain, tag, given)
+        fields = operations.signed_fields(tag, given)
+        return {"request": fields, "signature": "0x" + operations.sign(agent, digest).hex()}
+
+    code, name, _ = venue.client.refused("catenary_cancel", **by_agent(constants.CANCEL, slot=4))
+    assert (code, name) == law(codes.AGENT_LIMITS) == (-33_043, "AGENT_LIMITS")
+    refused = venue.client.refused("catenary_cancelAll", **by_agent(constants.CANCEL_ALL, slot=0))
+    assert refused[:2] == law(codes.AGENT_LIMITS)
+    refused = venue.client.refused("catenary_transfer", **by_agent(constants.TRANSFER, amount=DOLLAR, other=18))
+    assert refused[:2] == law(codes.BAD_SIGNATURE)
+    assert venue.client.call("catenary_cancel", **by_agent(constants.CANCEL, slot=5))["code"] == 0
+    venue.client.call("catenary_cancel", **venue.request(constants.CANCEL, slot=4))
+    venue.client.call("catenary_setAgent", **venue.request(constants.SET_AGENT, slot=201))
+    refused = venue.client.refused("catenary_cancel", **by_agent(constants.CANCEL, slot=6))
+    assert refused[:2] == law(codes.BAD_SIGNATURE)
+
+
 def test_one_bad_order_among_many_harms_no_other(venue: Venue) -> None:
     good = venue.signed(venue.order(price_shift=-1_000, slot=6))
     bad = venue.signed(venue.order(slot=7), trader=1)
@@ -431,4 +510,10 @@ def test_the_node_describes_every_method(venue: Venue) -> None:
     document = answer.json()
     names = {method["name"] for method in document["methods"]}
     assert {"catenary_order", "catenary_typedData", "catenary_withdraw", "catenary_subscribe"} <= names
+    assert {"catenary_setAgent", "catenary_setLeverage"} <= names
+    fields = document["components"]["schemas"]["RequestFields"]["properties"]
+    signed = {name for tag in operations.SIGNED if tag != constants.ORDER for _, name, _ in operations.SIGNED[tag][1]}
+    assert set(fields) == signed
+    errors = document["components"]["errors"]
+    assert {errors[name]["code"] for name in ("GRACE", "AGENT_LIMITS", "ACCOUNTS_FULL")} == {-33_042, -33_043, -33_044}
     assert venue.client.call("rpc.discover") == document

@@ -15,7 +15,7 @@ from l1_bridge.hashing import keccak
 from l1_bridge.l1_client import L1Client, L1Rejected, development_key
 from prover.deployment import view
 from prover.state.leveldb_store import LevelDbStore
-from prover.stf import constants, encoding
+from prover.stf import constants, encoding, margin
 from sequencer.engine import SealedChunk
 from sequencer.node import wall_clock_ms
 from sequencer.trader import Trader
@@ -103,7 +103,7 @@ async def story(node: NodeProcess) -> None:
 
         def shows_withdrawal(found: dict[str, Any]) -> bool:
             leaf = encoding.account_from_payload(raw(found["leaf"])) if found["leaf"] != "0x" else None
-            return leaf is not None and leaf.collateral == before - amount
+            return leaf is not None and margin.collateral(leaf) == before - amount
 
         member = await proof_until(node, "catenary_proof", shows_withdrawal, account=account)
         posted = commitment_of(member["commitment"])

@@ -31,7 +31,7 @@ STATUS = {
     "rollup_address": "0x" + BRIDGE.hex(),
     "referee_address": "0x" + "12" * 20,
     "token_address": "0x" + "13" * 20,
-    "law_version": 1,
+    "law_version": 2,
     "state_root": "0x" + "00" * 32,
     "sequenced": {"chunk": 0, "operations": 0, "timestamp_ms": 0, "queue_count": 0},
     "posted": {"batch": 0},

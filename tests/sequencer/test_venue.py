@@ -270,6 +270,8 @@ async def test_near_the_bound_only_what_lowers_risk_is_taken(tmp_path: Path, nur
         signed_order(order(clock.now, FIRST + 1, BUY, PRICE, slot=2), key(1)),
         signed_request(constants.WITHDRAW, request(clock.now, FIRST, amount=DOLLAR, recipient=b"\x01" * 20), key(0)),
         signed_request(constants.TRANSFER, request(clock.now, FIRST, amount=DOLLAR, other=FIRST + 1), key(0)),
+        signed_request(constants.SET_LEVERAGE, request(clock.now, FIRST), key(0)),
+        signed_request(constants.SET_AGENT, request(clock.now, FIRST, recipient=owner(5)), key(0)),
     ):
         with pytest.raises(Backlogged):
             await venue.submit(enlarging)
@@ -279,11 +281,12 @@ async def test_near_the_bound_only_what_lowers_risk_is_taken(tmp_path: Path, nur
     for lowering in (
         signed_request(constants.CANCEL, request(clock.now, FIRST, slot=1), key(0)),
         signed_request(constants.CANCEL_ALL, request(clock.now, FIRST + 2, slot=0), key(2)),
+        signed_request(constants.SET_AGENT, request(clock.now, FIRST), key(0)),
         deposit(owner(0), DOLLAR, FIRST),
         tick(clock.now + 5_000),
     ):
         assert (await venue.submit(lowering)).code == codes.OK
-    assert len(records(venue)) == before + 5
+    assert len(records(venue)) == before + 6
     venue.posted_chunks = venue.engine.chunk_count
     clock.now += 1
     assert (await venue.submit(signed_order(order(clock.now, FIRST, SELL, PRICE, slot=4), key(0)))).code == codes.OK

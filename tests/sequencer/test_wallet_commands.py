@@ -206,14 +206,200 @@ def test_money_goes_home(trader: Shell, node: RunningNode) -> None:
     assert posted["batch"] >= paid["batch"]
 
 
+def held_by(shell: Shell, account: int) -> dict[str, Any]:
+    """One account as `positions` shows it."""
+    found: dict[str, Any] = shell.json("positions", "--account", str(account))["accounts"][0]
+    return found
+
+
+def test_an_isolated_account_opens_trades_and_closes(trader: Shell, other: Shell) -> None:
+    cross = int(trader.environment["CATENARY_WALLET_ACCOUNT"] or 0)
+    fair = oracle_price(trader)
+    other.json("order", "--market", "BTC", "--side", "sell", "--size", "0.01", "--price", fair, "--slot", "60")
+    first = ("--side", "buy", "--size", "0.01", "--price", fair, "--time-in-force", "ioc")
+    before = held_by(trader, cross)
+    opened = trader.json("isolated", "open", "--market", "btc", "--amount", "101", *first)
+    account = opened["account"]
+    assert (opened["cross_account"], opened["order"]["account"]) == (cross, account)
+    assert (opened["order"]["status"], opened["order"]["filled"]) == ("filled", "0.01")
+    after = held_by(trader, cross)
+    # To a few cents of funding.
+    assert abs(int(before["settled_micros"]) - int(after["settled_micros"]) - 101 * DOLLAR) < DOLLAR // 10
+    assert [leg["size"] for leg in after["positions"]] == [leg["size"] for leg in before["positions"]]
+    assert [leg["size"] for leg in held_by(trader, account)["positions"]] == ["0.01"]
+
+    held = int(held_by(trader, account)["collateral_micros"])
+    topped = trader.json("isolated", "topup", "--account", str(account), "--amount", "20")
+    assert topped["cross_account"] == cross
+    assert int(held_by(trader, account)["collateral_micros"]) - held == 20 * DOLLAR
+
+    # An order of the account would open the position again: closing takes it away first.
+    low = oracle_price(trader, 960)
+    trader.json("order", "--market", "BTC", "--side", "buy", "--size", "0.01", "--price", low, account=str(account))
+    close = ("isolated", "close", "--account", str(account))
+    # The devnet's market maker bids thirty times as far away.
+    line, summary = trader.fails(20, *close, "--slippage", "0.001%")
+    assert "0.01 BTC" in line
+    assert summary["again"] == f"catenary wallet isolated close --account {account}"
+    left = held_by(trader, account)
+    assert (left["open_orders"], [leg["size"] for leg in left["positions"]]) == ([], ["0.01"])
+    assert int(left["collateral_micros"]) > 119 * DOLLAR
+
+    # Somebody bids more than the market maker asks, so that there is a profit, which settles later than the rest.
+    high = str(int(fair) + 100)
+    bid = other.json("order", "--market", "BTC", "--side", "buy", "--size", "0.5", "--price", high)
+    assert bid["status"] in ("resting", "partially_filled")
+    told = trader.run(*close)
+    assert told.exit_code == 0, told.stderr
+    assert "is still maturing: $" in told.stdout
+    assert f"run again: catenary wallet isolated close --account {account}" in told.stdout
+    left = held_by(trader, account)
+    assert (left["positions"], left["settled_micros"]) == ([], "0")
+    (maturing,) = left["maturing"]
+    assert maturing["amount_micros"] == left["collateral_micros"] != "0"
+    other.json("cancel", "--all")
+    again = trader.json(*close)
+    assert (again["closed"], again["moved_micros"], again["maturing"]) == (False, "0", [maturing])
+    assert int(held_by(trader, cross)["settled_micros"]) > int(after["settled_micros"]) + 99 * DOLLAR
+
+
+def test_an_isolated_account_without_position_goes_home_whole(trader: Shell, other: Shell) -> None:
+    cross = trader.environment["CATENARY_WALLET_ACCOUNT"] or ""
+    opened = trader.json("isolated", "open", "--market", "ETH", "--amount", "6")
+    account = str(opened["account"])
+    assert opened["creation_fee_micros"] == str(DOLLAR)
+    closed = trader.json("isolated", "close", "--account", account)
+    assert (closed["closed"], closed["moved_micros"]) == (True, str(5 * DOLLAR))
+    assert trader.json("isolated", "close", "--account", account)["moved_micros"] == "0"
+
+    owned = len(trader.json("positions", account=None)["accounts"])
+    for status, given, sentence in (
+        (2, ("open", "--market", "BTC", "--amount", "1"), "is the creation fee"),
+        (2, ("open", "--market", "BTC", "--amount", "5", "--side", "buy"), "takes --side, --size and --price"),
+        (2, ("open", "--market", "DOGE", "--amount", "5"), "there are BTC"),
+        (14, ("open", "--market", "BTC", "--amount", "9999999"), "COLLATERAL"),
+        (2, ("topup", "--account", cross, "--amount", "5"), "is the cross account itself"),
+        (14, ("topup", "--account", account, "--amount", "9999999"), "COLLATERAL"),
+        (2, ("close", "--account", cross), "is the cross account itself"),
+        (2, ("close", "--account", other.environment["CATENARY_WALLET_ACCOUNT"] or ""), "is not yours"),
+        (2, ("close", "--account", account, "--slippage", "little"), "is not a decimal"),
+    ):
+        line, _ = trader.fails(status, "isolated", *given)
+        assert sentence in line
+    off_grid = ("--side", "buy", "--size", "0.0000001", "--price", "1")
+    line, _ = trader.fails(2, "isolated", "open", "--market", "BTC", "--amount", "5", *off_grid)
+    assert "off the grid" in line
+    assert len(trader.json("positions", account=None)["accounts"]) == owned
+
+
+def test_an_agent_trades_for_an_account_and_no_more(
+    trader: Shell, other: Shell, node: RunningNode, tmp_path: Path
+) -> None:
+    account = trader.environment["CATENARY_WALLET_ACCOUNT"] or ""
+    agent = Shell(node, tmp_path)
+    address = agent.json("new", "--light-kdf")["address"]
+    grant = ("agent", "set", "--agent", address, "--expires", "1h", "--first-slot", "100", "--last-slot", "109")
+    low = oracle_price(trader, 970)
+    order = ("order", "--account", account, "--market", "BTC", "--side", "buy", "--size", "0.001", "--price", low)
+    line, _ = agent.fails(14, *order)
+    assert "BAD_SIGNATURE" in line
+    dry = trader.json(*grant, "--dry-run", password="wrong")
+    assert dry["typed_data"]["primaryType"] == "SetAgent"
+    assert held_by(trader, int(account))["agents"] == [None, None]
+
+    given = trader.json(*grant)
+    assert (given["agent_index"], given["first_slot"], given["last_slot"]) == (0, 100, 109)
+    (shown, nobody) = held_by(trader, int(account))["agents"]
+    assert nobody is None
+    assert (shown["address"].lower(), shown["expires_at_ms"]) == (address.lower(), given["agent_expires_at_ms"])
+    assert "who else may trade" in trader.run("watch", "--updates", "1").stdout
+    rested = agent.json(*order)
+    assert (rested["status"], rested["slot"], rested["account"]) == ("resting", 100, int(account))
+    assert agent.json(*order)["slot"] == 101
+    agent.json("cancel", "--account", account, "--slot", "100")
+    assert [entry["slot"] for entry in held_by(trader, int(account))["open_orders"]] == [101]
+    for refused in (("cancel", "--all"), ("cancel", "--slot", "99"), (*order, "--slot", "110")):
+        line, _ = agent.fails(2, *refused, account=account)
+        assert "its grant does not cover" in line
+    for kind in (("withdraw",), ("transfer", "--to-account", str(int(account) + 1))):
+        line, summary = agent.fails(14, *kind, "--account", account, "--amount", "1")
+        assert "BAD_SIGNATURE" in line
+        assert summary["recovered"] == address.lower()
+    # The same agent again takes the place of its own grant, somebody else the other one.
+    assert trader.json(*grant, "--last-slot", "150")["agent_index"] == 0
+    third = other.json("address")["address"]
+    assert trader.json("agent", "set", "--agent", third, "--expires", "30d")["agent_index"] == 1
+    line, _ = trader.fails(2, "agent", "set", "--agent", "0x" + "13" * 20, "--expires", "1h")
+    assert "has 2 agents already" in line
+    own = trader.json("address")["address"]
+    line, _ = trader.fails(2, "agent", "set", "--agent", own, "--expires", "1h")
+    assert "an owner needs no grant" in line
+    line, _ = trader.fails(2, *grant, "--first-slot", "110")
+    assert "run from --first-slot" in line
+
+    for index in ("0", "1"):
+        trader.json("agent", "revoke", "--index", index)
+    assert held_by(trader, int(account))["agents"] == [None, None]
+    line, _ = agent.fails(14, *order)
+    assert "BAD_SIGNATURE" in line
+    trader.json("cancel", "--all")
+
+
+def test_an_owner_bounds_leverage(trader: Shell) -> None:
+    account = str(trader.json("isolated", "open", "--market", "BTC", "--amount", "101")["account"])
+    order = ("order", "--market", "BTC", "--side", "buy", "--size", "0.01", "--price", oracle_price(trader, 970))
+    dry = trader.json("leverage", "--max", "3", "--dry-run", account=account)
+    assert dry["typed_data"]["message"]["initial_ppm"] == 333_334
+    assert held_by(trader, int(account))["own_initial_ppm"] == 0
+    trader.json("leverage", "--max", "3", account=account)
+    assert held_by(trader, int(account))["own_initial_ppm"] == 333_334
+    assert "at most 3.00x" in trader.run("positions", account=account).stdout
+    # Some 680 dollars would need 220 of them.
+    line, _ = trader.fails(14, *order, account=account)
+    assert "MARGIN" in line
+    trader.json("leverage", "--max", "none", account=account)
+    assert trader.json(*order, account=account)["status"] == "resting"
+    line, _ = trader.fails(2, "leverage", "--max", "0.5", account=account)
+    assert "is below 1" in line
+    assert trader.json("isolated", "close", "--account", account)["closed"]
+
+
+def test_a_wallet_stays_with_the_rollup_that_it_first_used(node: RunningNode, tmp_path: Path) -> None:
+    shell = Shell(node, tmp_path)
+    shell.json("new", "--light-kdf")
+    first = shell.run("faucet")
+    assert first.exit_code == 0, first.stderr
+    assert f"notice: first use of rollup {node.rollup.lower()}" in first.stderr.lower()
+    for part in ("notice: its operator is 0x", "oracle signers: 0x", "notice: a batch is final 3 s"):
+        assert part in first.stderr
+    assert "notice:" not in shell.run("faucet").stderr
+
+    pinned = tmp_path / "rollup.json"
+    assert mode(pinned) == 0o600
+    other = json.loads(pinned.read_text()) | {"rollup": "0x" + "77" * 20}
+    pinned.write_text(json.dumps(other))
+    line, summary = shell.fails(3, "deposit", "--amount", "5")
+    assert summary["error"] == "WRONG_CHAIN"
+    assert "is pinned to rollup 0x7777" in line
+    assert "--rollup-address" in line
+    # Looking is refused as well: the numbers would be of something else.
+    shell.fails(3, "positions", "--account", "17")
+    shell.json("faucet", "--rollup-address", node.rollup)
+    shell.fails(3, "faucet")
+
+
 def test_watch_follows_in_both_fashions(trader: Shell) -> None:
     result = trader.run("watch", "--updates", "2", "--json")
     assert result.exit_code == 0
     updates = [json.loads(line) for line in result.stdout.splitlines()]
     assert [update.get("finality") for update in updates] == ["sequenced", "sequenced", None]
+    for part in ("settled_micros", "maturing", "own_initial_ppm", "agents", "grace_until_ms"):
+        assert part in updates[0]
     shown = trader.run("watch", "--updates", "1")
     assert "margin" not in shown.stderr
     assert "equity" in shown.stdout
+    for part in ("settled", "maturing profit", "own bound of leverage"):
+        assert part in shown.stdout
     assert "(the node's word)" in shown.stdout
 
 
@@ -314,7 +500,7 @@ def test_bad_input_names_what_is_wrong(trader: Shell, changes: dict[str, str], s
 
 def test_rejections_carry_the_laws_name(trader: Shell, other: Shell) -> None:
     line, summary = trader.fails(14, "withdraw", "--amount", "9999999")
-    assert "COLLATERAL: The amount is more than the account's collateral." in line
+    assert "COLLATERAL: The amount is more than the account's settled collateral." in line
     assert summary["code"] == -33_031
     line, summary = trader.fails(14, "withdraw", "--amount", "1", account=other.environment["CATENARY_WALLET_ACCOUNT"])
     assert "BAD_SIGNATURE" in line

@@ -2,17 +2,38 @@
 
 from io import StringIO
 
+import msgspec
 import pytest
 from rich.console import Console
 
-from sequencer.api_client import AccountView, BuyingPower, PositionView, Preview
+from prover.stf import constants, encoding
+from sequencer.api_client import (
+    AccountView,
+    AgentView,
+    BuyingPower,
+    FinalBatch,
+    Maturing,
+    PositionView,
+    Posted,
+    Preview,
+    Sequenced,
+    Status,
+)
 from sequencer.wallet_errors import BadInput
 from sequencer.wallet_insight import _basis_points
-from sequencer.wallet_trust import ListedMarket
+from sequencer.wallet_trust import ListedMarket, ProvenAccount
 from sequencer.wallet_units import move_text, percent_text, times_text
-from sequencer.wallet_views import Grid, account_fields, account_table, change_table
+from sequencer.wallet_views import (
+    Grid,
+    account_fields,
+    account_table,
+    change_table,
+    posted_fields,
+    posted_text,
+    status_text,
+)
 
-GRID = Grid([ListedMarket(0, "BTC", 5, 100, 450)])
+GRID = Grid([ListedMarket(0, "BTC", 5, 100, 450, 50_000)])
 
 
 @pytest.mark.parametrize(
@@ -74,6 +95,65 @@ def test_the_pool_is_shown_with_its_call_and_its_liquidation() -> None:
         assert part in text
     assert "MARGIN CALL" not in shown(account_table(account(), GRID))
     assert "none" in shown(account_table(account(liquidation=None), GRID))
+
+
+def test_what_may_leave_and_when_stands_beside_who_may_trade() -> None:
+    now = 1_800_000_000_000
+    agent = AgentView("0x" + "ab" * 20, now, 100, 110)
+    seen = msgspec.structs.replace(
+        account(),
+        settled_micros=4_000_000,
+        maturing=[Maturing(1_000_000, now), Maturing(2_500_000, now + 14_400_000)],
+        initial_ppm=333_334,
+        agents=[None, agent],
+    )
+    text = shown(account_table(seen, GRID))
+    for part in (
+        "$4.00",
+        "$1.00 at 2027-01-15 08:00:00 UTC; $2.50 at 2027-01-15 12:00:00 UTC",
+        "at most 3.00x",
+        "who else may trade",
+        "0x" + "ab" * 20,
+        "100 to 110",
+    ):
+        assert part in text
+    fields = account_fields(seen, None, GRID)
+    assert fields["settled_micros"] == "4000000"
+    assert fields["maturing"][1] == {"amount_micros": "2500000", "settles_at_ms": now + 14_400_000}
+    assert fields["own_initial_ppm"] == 333_334
+    assert fields["agents"] == [None, msgspec.to_builtins(agent)]
+    plain = shown(account_table(account(), GRID))
+    assert "who else may trade" not in plain
+    assert [line.split("│")[2].strip() for line in plain.splitlines() if "maturing" in line] == ["none"]
+
+
+def test_what_is_posted_names_agents_that_a_node_might_hide() -> None:
+    now = 1_800_000_000_000
+    row = msgspec.structs.replace(
+        encoding.no_account(),
+        owner=b"\x01" * 20,
+        settled=3,
+        older=4,
+        fresh=5,
+        epoch=now // constants.EPOCH - 1,
+        agents=[0, encoding.agent_word(b"\xab" * 20, now, 0, 255)],
+    )
+    proven = ProvenAccount(7, row, now)
+    fields = posted_fields(proven, GRID)
+    # Matured up to the batch's own time.
+    assert (fields["collateral_micros"], fields["settled_micros"]) == ("12", "7")
+    assert [agent.lower() for agent in fields["agents"]] == ["0x" + "ab" * 20]
+    assert "agents: 0xab" in posted_text(proven, GRID).lower()
+    assert "agents: none" in posted_text(ProvenAccount(7, encoding.no_account(), now), GRID)
+
+
+def test_a_grace_is_shown_while_it_lasts() -> None:
+    now = 1_800_000_000_000
+    status = Status(31_337, "", "", "", 2, "", Sequenced(1, 2, now, 0), Posted(0), FinalBatch(0), now, True)
+    assert "GRACE" not in status_text(status)
+    lasting = status_text(msgspec.structs.replace(status, grace_until_ms=now + 1_000))
+    assert "GRACE: no risk grows and no money leaves until 2027-01-15 08:00:01 UTC" in lasting
+    assert "GRACE" not in status_text(msgspec.structs.replace(status, grace_until_ms=now))
 
 
 def test_a_change_has_a_column_for_each_state() -> None:

@@ -88,6 +88,17 @@ def test_a_hint_is_taken_only_where_it_replaces_nothing() -> None:
         assert next_slot(waiting, 17, NOW, set(), hint, ROLLUP) == 1
 
 
+def test_an_agent_stays_in_its_slots() -> None:
+    waiting = [signed(1, slot=100)]
+    assert next_slot(waiting, 17, NOW, {101}, None, ROLLUP, range(100, 110)) == 102
+    assert next_slot(waiting, 17, NOW, set(), 105, ROLLUP, range(100, 110)) == 105
+    assert next_slot(waiting, 17, NOW, set(), 1, ROLLUP, range(100, 110)) == 101
+    # Slot 0 stands for cancel-all and holds no order.
+    assert next_slot([], 17, NOW, set(), None, ROLLUP, range(0, 3)) == 1
+    with pytest.raises(BadInput, match="all 2 order slots of account 17 that this key may use"):
+        next_slot([], 17, NOW, {1, 2}, 7, ROLLUP, range(0, 3))
+
+
 def test_when_all_slots_wait_here_the_nodes_word_decides() -> None:
     waiting = [signed(slot, slot=slot) for slot in range(1, 256)]
     assert next_slot(waiting, 17, NOW, {1}, None, ROLLUP) == 2

@@ -1,6 +1,7 @@
 """What a wallet signs when the node is hostile or gone: its own time, its own slot, recorded before it is sent."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from prover import operations
 from prover.recover import recover_fast
 from prover.state.state import State, create
 from prover.state.store import MemoryStore
-from prover.stf import codes, constants, containers, signatures
+from prover.stf import codes, constants, containers, encoding, signatures
 from prover.stf.replay import Chunk
 from sequencer.api_client import (
     AccountView,
+    AgentView,
     Fields,
     NodeClient,
     OpenOrder,
@@ -26,7 +28,7 @@ from sequencer.api_client import (
     Status,
 )
 from sequencer.wallet import Wallet
-from sequencer.wallet_drafts import OrderTerms, draft
+from sequencer.wallet_drafts import OrderTerms, RequestTerms, draft
 from sequencer.wallet_errors import BadInput, NodeUnreachable, Rejected, WalletError
 from sequencer.wallet_keys import Key
 from sequencer.wallet_record import Signed
@@ -36,6 +38,7 @@ from tests.sequencer.test_wallet_typed_data import PRIVATE_KEY, VENUE
 
 NOW = 1_800_000_000_000
 KEY = Key(PRIVATE_KEY)
+AGENT = Key(b"\x07" * 32)
 ACCOUNT = 17
 BUY = OrderTerms(market=0, side=constants.BUY, size=25_000, limit_price=600_005)
 
@@ -51,6 +54,7 @@ class LawNode(NodeClient):
 
     def __init__(self) -> None:
         super().__init__("http://node")
+        self.now = NOW
         self.state: State = create(MemoryStore(), VENUE.domain, GENESIS)
         deposit = containers.Deposit(b"\x55" * 20, KEY.address, constants.NEW_ACCOUNT, 5_000_000_000)
         self.apply(operations.deposit_bytes(deposit))
@@ -62,7 +66,7 @@ class LawNode(NodeClient):
     def apply(self, operation: bytes) -> int:
         """The law's code."""
         chunk: Chunk = self.state.chunk(recover_fast)
-        chunk.open(NOW)
+        chunk.open(self.now)
         code = chunk.apply(operation)
         self.state.seal(chunk)
         return code
@@ -110,7 +114,8 @@ def with_wallet(
 
     async def main() -> Any:
         l1 = L1Client("http://l1")
-        return await action(TrustingWallet(node, l1, KEY.address, directory, key=key, clock_ms=lambda: now))
+        address = KEY.address if key is None else key.address
+        return await action(TrustingWallet(node, l1, address, directory, key=key, clock_ms=lambda: now))
 
     return trio.run(main)
 
@@ -132,8 +137,8 @@ def test_the_law_takes_what_the_wallet_signs(tmp_path: Path) -> None:
         await wallet.order(BUY, ACCOUNT)
         await wallet.order(msgspec.structs.replace(BUY, time_in_force=constants.IMMEDIATE_OR_CANCEL), ACCOUNT)
         await wallet.order(msgspec.structs.replace(BUY, trigger=1, trigger_price=600_000, reduce_only=True), ACCOUNT)
-        await wallet.request("cancel", ACCOUNT, slot=1)
-        await wallet.request("cancel_all", ACCOUNT)
+        await wallet.request(RequestTerms(kind="cancel", slot=1), ACCOUNT)
+        await wallet.request(RequestTerms(kind="cancel_all"), ACCOUNT)
         await wallet.order(BUY, ACCOUNT)
 
     with_wallet(tmp_path, node, action)
@@ -150,23 +155,158 @@ def test_the_law_takes_what_the_wallet_signs(tmp_path: Path) -> None:
     ]
 
 
+def test_the_law_takes_grants_and_bounds(tmp_path: Path) -> None:
+    node = LawNode()
+    grant = RequestTerms(
+        kind="set_agent", other=1, recipient=AGENT.address, amount=NOW + 60_000, first_slot=100, last_slot=110
+    )
+
+    async def action(wallet: Wallet) -> None:
+        await wallet.request(grant, ACCOUNT)
+        await wallet.request(RequestTerms(kind="set_leverage", amount=333_334), ACCOUNT)
+
+    with_wallet(tmp_path, node, action)
+    account = node.state.account(ACCOUNT)
+    assert account.agents == [0, encoding.agent_word(AGENT.address, NOW + 60_000, 100, 110)]
+    assert account.initial_ppm == 333_334
+    entries = recorded(tmp_path, node)
+    # Neither moves money by itself.
+    assert [(entry.kind, entry.value_micros, entry.status) for entry in entries] == [
+        ("set_agent", 0, "applied"),
+        ("set_leverage", 0, "applied"),
+    ]
+    assert "as agent 1 in slots 100 to 110 until 2027-01-15 08:01:00 UTC" in entries[0].text
+    with_wallet(tmp_path, node, lambda wallet: wallet.request(RequestTerms(kind="set_agent", other=1), ACCOUNT))
+    assert node.state.account(ACCOUNT).agents == [0, 0]
+    with pytest.raises(Rejected, match="NOT_CANONICAL"):
+        with_wallet(tmp_path, node, lambda wallet: wallet.request(RequestTerms(kind="set_agent", other=2), ACCOUNT))
+    too_much = RequestTerms(kind="set_leverage", amount=1_000_001)
+    with pytest.raises(Rejected, match="NOT_CANONICAL"):
+        with_wallet(tmp_path, node, lambda wallet: wallet.request(too_much, ACCOUNT))
+
+
+async def requested(terms: RequestTerms, wallet: Wallet) -> None:
+    """Signs and submits a request for the account."""
+    await wallet.request(terms, ACCOUNT)
+
+
+def granted(node: LawNode, owner_directory: Path, first_slot: int, last_slot: int) -> None:
+    """Lets the agent trade for a minute, and has the node say so."""
+    terms = RequestTerms(
+        kind="set_agent", recipient=AGENT.address, amount=NOW + 60_000, first_slot=first_slot, last_slot=last_slot
+    )
+    with_wallet(owner_directory, node, lambda wallet: wallet.request(terms, ACCOUNT))
+    shown = AgentView("0x" + AGENT.address.hex(), NOW + 60_000, first_slot, last_slot)
+    node.view = account_view(agents=[shown, None])
+
+
+def test_an_agent_trades_in_its_slots(tmp_path: Path) -> None:
+    node = LawNode()
+    granted(node, tmp_path, 100, 101)
+
+    async def action(wallet: Wallet) -> None:
+        first, _ = await wallet.order(BUY, ACCOUNT)
+        second, _ = await wallet.order(BUY, ACCOUNT)
+        assert (first.message.slot, second.message.slot) == (100, 101)
+        await wallet.request(RequestTerms(kind="cancel", slot=100), ACCOUNT)
+        third, _ = await wallet.order(BUY, ACCOUNT)
+        assert third.message.slot == 100
+
+    node.codes.clear()
+    with_wallet(tmp_path / "agent", node, action, key=AGENT)
+    assert node.codes == [codes.OK] * 4
+    for terms in (RequestTerms(kind="cancel", slot=99), RequestTerms(kind="cancel_all")):
+        with pytest.raises(BadInput, match="its grant does not cover"):
+            with_wallet(tmp_path / "agent", node, partial(requested, terms), key=AGENT)
+    outside = msgspec.structs.replace(BUY, slot=102)
+    with pytest.raises(BadInput, match="its grant does not cover slot 102"):
+        with_wallet(tmp_path / "agent", node, lambda wallet: wallet.order(outside, ACCOUNT), key=AGENT)
+    # The owner goes on everywhere.
+    own, _ = with_wallet(tmp_path, node, lambda wallet: wallet.order(BUY, ACCOUNT))
+    assert own.message.slot == 1
+    assert node.codes == [codes.OK] * 5
+
+
+def test_an_agent_whose_slots_begin_at_zero_cancels_all(tmp_path: Path) -> None:
+    node = LawNode()
+    granted(node, tmp_path, 0, 2)
+    with_wallet(
+        tmp_path / "agent",
+        node,
+        lambda wallet: wallet.request(RequestTerms(kind="cancel_all"), ACCOUNT),
+        key=AGENT,
+    )
+    drafted, _ = with_wallet(tmp_path / "agent", node, lambda wallet: wallet.order(BUY, ACCOUNT), key=AGENT)
+    assert drafted.message.slot == 1
+
+
+def test_an_agent_moves_no_money_and_its_time_ends(tmp_path: Path) -> None:
+    node = LawNode()
+    granted(node, tmp_path, 0, 255)
+    for terms in (
+        RequestTerms(kind="withdraw", amount=1),
+        RequestTerms(kind="transfer", amount=1, other=18),
+        RequestTerms(kind="set_agent", recipient=AGENT.address, amount=2**48 - 1, last_slot=255),
+        RequestTerms(kind="set_leverage", amount=0),
+    ):
+        with pytest.raises(Rejected, match="BAD_SIGNATURE"):
+            with_wallet(tmp_path / "agent", node, partial(requested, terms), key=AGENT)
+    submitted = len(node.submitted)
+    with pytest.raises(BadInput, match="grant for account 17 ended at 2027-01-15 08:01:00 UTC"):
+        with_wallet(tmp_path / "agent", node, lambda wallet: wallet.order(BUY, ACCOUNT), now=NOW + 60_001, key=AGENT)
+    assert len(node.submitted) == submitted
+    # A node that hides the grant's end gains nothing: the law says it.
+    lying = AgentView("0x" + AGENT.address.hex(), NOW + 120_000, 0, 255)
+    node.view = account_view(agents=[lying, None])
+    node.now = NOW + 60_001
+    with pytest.raises(Rejected, match="AGENT_LIMITS"):
+        with_wallet(tmp_path / "agent", node, lambda wallet: wallet.order(BUY, ACCOUNT), now=NOW + 60_001, key=AGENT)
+
+
+def test_a_new_account_costs_its_fee(tmp_path: Path) -> None:
+    node = LawNode()
+    too_small = RequestTerms(kind="transfer", amount=constants.CREATION_FEE, other=constants.NEW_ACCOUNT)
+    with pytest.raises(Rejected, match="TOO_SMALL"):
+        with_wallet(tmp_path, node, lambda wallet: wallet.request(too_small, ACCOUNT))
+    enough = RequestTerms(kind="transfer", amount=constants.CREATION_FEE + 1, other=constants.NEW_ACCOUNT)
+    # As far as the law without prices goes.
+    with pytest.raises(Rejected, match="STALE"):
+        with_wallet(tmp_path, node, lambda wallet: wallet.request(enough, ACCOUNT))
+    assert [entry.text for entry in recorded(tmp_path, node)] == [
+        "transfer $1.00 to a new account, $1.00 of it as fee",
+        "transfer $1.000001 to a new account, $1.00 of it as fee",
+    ]
+
+
 def test_the_laws_refusal_is_the_wallets(tmp_path: Path) -> None:
     node = LawNode()
     with pytest.raises(Rejected, match="STALE"):
         with_wallet(
-            tmp_path, node, lambda wallet: wallet.request("withdraw", ACCOUNT, amount=1_000_000, recipient=b"\x12" * 20)
+            tmp_path,
+            node,
+            lambda wallet: wallet.request(
+                RequestTerms(kind="withdraw", amount=1_000_000, recipient=b"\x12" * 20), ACCOUNT
+            ),
         )
     with pytest.raises(Rejected, match="SAME_ACCOUNT"):
-        with_wallet(tmp_path, node, lambda wallet: wallet.request("transfer", ACCOUNT, amount=1, other=ACCOUNT))
+        with_wallet(
+            tmp_path,
+            node,
+            lambda wallet: wallet.request(RequestTerms(kind="transfer", amount=1, other=ACCOUNT), ACCOUNT),
+        )
     assert [entry.status for entry in recorded(tmp_path, node)] == ["refused", "refused"]
 
 
 def test_money_goes_to_the_signer_unless_somebody_is_named(tmp_path: Path) -> None:
     node = LawNode()
-    own = with_wallet(tmp_path, node, lambda wallet: wallet.draft_request("withdraw", ACCOUNT, amount=1))
+    own = with_wallet(
+        tmp_path, node, lambda wallet: wallet.draft_request(RequestTerms(kind="withdraw", amount=1), ACCOUNT)
+    )
     assert own.message.recipient == KEY.address
     named = with_wallet(
-        tmp_path, node, lambda wallet: wallet.draft_request("withdraw", ACCOUNT, amount=1, recipient=b"\x12" * 20)
+        tmp_path,
+        node,
+        lambda wallet: wallet.draft_request(RequestTerms(kind="withdraw", amount=1, recipient=b"\x12" * 20), ACCOUNT),
     )
     assert named.message.recipient == b"\x12" * 20
 

@@ -15,7 +15,7 @@ from prover.genesis import DEVNET_MARKETS, genesis_bytes
 from prover.referee import artifact
 from prover.state.state import genesis_commitment
 from prover.state.tree import StateTree
-from prover.stf import containers, encoding
+from prover.stf import constants, containers, encoding
 from sequencer.api_client import (
     AccountProof,
     FinalBatch,
@@ -73,7 +73,7 @@ class Chain:
             rollup_address="0x" + self.found.bridge.hex(),
             referee_address="0x" + self.found.referee.hex(),
             token_address="0x" + self.found.token.hex(),
-            law_version=1,
+            law_version=constants.LAW_VERSION,
             state_root="0x",
             sequenced=Sequenced(0, 0, 0, 0),
             posted=Posted(0),
@@ -117,6 +117,8 @@ def test_a_genuine_rollup_is_recognised(chain: Chain) -> None:
         ("SOL", 2, 4),
     ]
     assert [market.taker_fee_ppm for market in venue.markets] == [listing.taker_fee_ppm for listing in DEVNET_MARKETS]
+    assert [market.band_ppm for market in venue.markets] == [listing.band_ppm for listing in DEVNET_MARKETS]
+    assert (venue.operator, venue.oracle_signers, venue.oracle_quorum) == (OPERATOR.address, tuple(SIGNERS), 5)
     assert venue.posting_fee_micros == 500
     assert venue.window_seconds == deployment.DEVNET_PARAMETERS.window_seconds
 
@@ -264,7 +266,7 @@ def test_an_account_is_posted_by_proof_only(chain: Chain) -> None:
 
 def forged_payload() -> str:
     """The fee account with money that it has not got."""
-    rich = containers.Account(OPERATOR.address, 0, 10**12, [containers.EMPTY] * 16)
+    rich = msgspec.structs.replace(encoding.no_account(), owner=OPERATOR.address, settled=10**12)
     return "0x" + encoding.account_payload(rich).hex()
 
 

@@ -30,7 +30,10 @@ VENUE = Venue(
     window_seconds=30,
     minimum_deposit_micros=1_000_000,
     posting_fee_micros=500,
-    markets=(ListedMarket(0, "BTC", 5, 100, 450),),
+    operator=b"\x44" * 20,
+    oracle_signers=(b"\x55" * 20, b"\x66" * 20),
+    oracle_quorum=2,
+    markets=(ListedMarket(0, "BTC", 5, 100, 450, 50_000),),
 )
 
 
@@ -85,6 +88,10 @@ def drafts() -> list[Draft]:
         ("transfer", a_request()),
         ("cancel", a_request()),
         ("cancel_all", a_request(slot=0)),
+        ("set_agent", a_request(other=1, amount=NOW + 3_600_000, first_slot=5, last_slot=250)),
+        ("set_agent", a_request(other=1, amount=2**48 - 1, first_slot=0, last_slot=255)),
+        ("set_agent", a_request(other=0, amount=0, recipient=containers.NOBODY)),
+        ("set_leverage", a_request(amount=333_334)),
     ]
     return [draft(VENUE, kind, message, 0, kind) for kind, message in messages]
 

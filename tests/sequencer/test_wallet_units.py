@@ -7,11 +7,14 @@ from hypothesis import strategies as st
 from sequencer.wallet_errors import BadInput
 from sequencer.wallet_units import (
     checksum_address,
+    leverage_text,
     money_text,
     parse_address,
     parse_duration,
+    parse_leverage,
     parse_money,
     parse_units,
+    time_text,
     units_text,
 )
 
@@ -52,10 +55,44 @@ def test_zero_is_refused(text: str) -> None:
 
 
 def test_durations() -> None:
-    assert [parse_duration(text) for text in ("500ms", "30s", "10m", "24h")] == [500, 30_000, 600_000, 86_400_000]
-    for text in ("", "30", "s", "0s", "-1s", "1.5h", "1d", "1 h 2"):
+    assert [parse_duration(text) for text in ("500ms", "30s", "10m", "24h", "7d")] == [
+        500,
+        30_000,
+        600_000,
+        86_400_000,
+        604_800_000,
+    ]
+    for text in ("", "30", "s", "0s", "-1s", "1.5h", "1w", "1 h 2"):
         with pytest.raises(BadInput, match="is not a duration"):
             parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "initial_ppm", "shown"),
+    [
+        ("5", 200_000, "at most 5.00x"),
+        ("2.5x", 400_000, "at most 2.50x"),
+        # Rounded up, so that the bound is never above what was asked for.
+        ("3", 333_334, "at most 3.00x"),
+        ("7", 142_858, "at most 7.00x"),
+        ("1", 1_000_000, "at most 1.00x"),
+        ("none", 0, "none"),
+    ],
+)
+def test_leverage_is_bounded_by_an_initial_fraction(text: str, initial_ppm: int, shown: str) -> None:
+    assert parse_leverage(text) == initial_ppm
+    assert leverage_text(initial_ppm) == shown
+
+
+@pytest.mark.parametrize("text", ["0", "0.999999", "-1", "much", ""])
+def test_what_is_no_leverage_is_refused(text: str) -> None:
+    with pytest.raises(BadInput):
+        parse_leverage(text)
+
+
+def test_times_are_shown_in_utc() -> None:
+    assert time_text(1_800_000_000_999) == "2027-01-15 08:00:00 UTC"
+    assert time_text(2**60) == f"{2**60} ms"
 
 
 # The examples of EIP-55.

@@ -93,7 +93,7 @@ class Shell:
         """The one line on stderr and the summary of a command that fails with a status."""
         result = self.run(*arguments, "--json", **environment)
         assert result.exit_code == status, (arguments, result.exit_code, result.stderr, result.exception)
-        lines = [line for line in result.stderr.splitlines() if not line.startswith("warning: ")]
+        lines = [line for line in result.stderr.splitlines() if not line.startswith(("warning: ", "notice: "))]
         assert len(lines) == 1, result.stderr
         assert lines[0].startswith("error: ")
         summary: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])

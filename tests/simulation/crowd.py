@@ -4,7 +4,7 @@ from random import Random
 from typing import Final
 
 from prover import operations
-from prover.stf import constants
+from prover.stf import constants, encoding
 from sequencer.engine import Engine
 from tests.sequencer.node_world import (
     DOLLAR,
@@ -26,6 +26,8 @@ from tests.sequencer.node_world import (
 )
 
 TRADERS: Final = 12
+# Keys of nobody's account, whom the traders trust now and then.
+AGENTS: Final = (60, 61, 62)
 _SLOTS: Final = 6
 _LOTS: Final = (1_000, 2_000, 500)
 
@@ -49,7 +51,8 @@ class Crowd:
         # Now and then the machine's clock is set back.
         self.now += -random.randrange(300) if random.random() < 0.02 else random.randrange(60)
         if random.random() < 0.01:
-            self.now += random.choice((3_000, 9_000, 25_000))
+            # Seldom a gap of ticks: the grace after it holds up hundreds of steps.
+            self.now += 70_000 if random.random() < 0.06 else random.choice((3_000, 9_000, 25_000))
         step = self.now - self.now % constants.TICK_STEP
         if step > engine.globals.tick_time and random.random() < 0.7:
             return self.now, self._tick(step)
@@ -61,7 +64,7 @@ class Crowd:
         elif chosen < 0.12:
             operation = self._deposit(engine)
         elif chosen < 0.25:
-            operation = self._request()
+            operation = self._request(engine)
         else:
             operation = self._order(engine)
         self._sent.append(operation)
@@ -84,23 +87,44 @@ class Crowd:
         whose = owner(index) if random.random() < 0.9 else bytes(20)
         return deposit(whose, random.randrange(1, 2_000) * DOLLAR, account)
 
-    def _request(self) -> bytes:
+    def _request(self, engine: Engine) -> bytes:
         random = self.random
         index = self._trader()
         tag = random.choice(
-            (constants.CANCEL, constants.CANCEL, constants.CANCEL_ALL, constants.WITHDRAW, constants.TRANSFER)
+            (
+                constants.CANCEL,
+                constants.CANCEL,
+                constants.CANCEL_ALL,
+                constants.WITHDRAW,
+                constants.TRANSFER,
+                constants.SET_AGENT,
+                constants.SET_AGENT,
+                constants.SET_LEVERAGE,
+            )
         )
         slot = 0 if tag == constants.CANCEL_ALL else random.randrange(1, _SLOTS + 1)
-        given = request(
-            self.now,
-            FIRST + index,
-            slot=slot,
-            created_at=self.now - random.randrange(100),
-            amount=random.randrange(3_000 * DOLLAR),
-            recipient=RECIPIENT,
-            other=FIRST + random.choice((self._trader(), TRADERS + self._trader())),
-        )
+        fields = {
+            "amount": random.randrange(3_000 * DOLLAR),
+            "recipient": RECIPIENT,
+            "other": FIRST + random.choice((self._trader(), TRADERS + self._trader())),
+        }
+        if tag == constants.TRANSFER and random.random() < 0.1:
+            fields["other"] = constants.NEW_ACCOUNT
+        elif tag == constants.SET_LEVERAGE:
+            fields["amount"] = random.choice((0, 0, 50_000, 300_000, constants.PPM + 1))
+        elif tag == constants.SET_AGENT:
+            trusted = {
+                "recipient": owner(random.choice(AGENTS)),
+                "amount": self.now + random.choice((0, 2_000, 20_000, constants.HOUR)),
+                "first_slot": random.choice((0, 0, 0, 2)),
+                "last_slot": random.choice((255, 255, _SLOTS - 1, 1)),
+            }
+            nobody = {"recipient": bytes(20), "amount": 0}
+            fields = {**(trusted if random.random() < 0.8 else nobody), "other": random.choice((0, 0, 1, 1, 1, 2))}
+        given = request(self.now, FIRST + index, slot=slot, created_at=self.now - random.randrange(100), **fields)
         signer = index if random.random() < 0.95 else self._trader()
+        if tag in (constants.CANCEL, constants.CANCEL_ALL):
+            signer = self._agent(engine, index, signer)
         return signed_request(tag, given, key(signer))
 
     def _order(self, engine: Engine) -> bytes:
@@ -133,7 +157,15 @@ class Crowd:
             max_fee_ppm=1_000 if random.random() < 0.97 else 100,
         )
         signer = index if random.random() < 0.97 else self._trader()
-        return signed_order(given, key(signer))
+        return signed_order(given, key(self._agent(engine, index, signer)))
+
+    def _agent(self, engine: Engine, trader: int, signer: int) -> int:
+        """In a third of the cases an agent whom the trader trusted last, if any; seldom one of somebody else's."""
+        trusted = [encoding.agent_address(packed) for packed in engine.account(FIRST + trader).agents]
+        chosen = [agent for agent in AGENTS if owner(agent) in trusted]
+        if self.random.random() < 0.03:
+            return self.random.choice(AGENTS)
+        return self.random.choice(chosen) if chosen and self.random.random() < 0.3 else signer
 
 
 def signed_by(engine: Engine, operation: bytes) -> bytes:

@@ -23,6 +23,7 @@ CAMPAIGNS: Final = {
     "twins": Campaign("twins", "the Python law against the deployed bytecode", "cases", 20_000),
     "worst": Campaign("worst_case", "the dearest chunks: gas and calldata of a fraud proof", "rounds", 40),
     "venue": Campaign("venue", "crowds, and venues that die at every point of their writing", "cases", 20_000),
+    "margin": Campaign("margin", "random histories against an independent reading of the margin law", "cases", 10_000),
     "rollback": Campaign("rollback", "a roll-back costs the same whatever follows the lie", "followers", 100_000),
 }
 

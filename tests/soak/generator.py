@@ -1,6 +1,6 @@
 """Steps of the twins campaign: fills between orders, and whatever else is aimed at, pushed into one draft."""
 
-from typing import Any
+from typing import Any, Final
 
 from prover import operations
 from prover.stf import codes as c
@@ -9,6 +9,9 @@ from prover.stf.replay import KINDS
 from tests.soak.singles import Singles
 from tests.soak.world import MAX_PRICE, MAX_SIZE, Draft
 from tests.twins import venue
+
+# Accounts drawn until one can give what is aimed at.
+_ATTEMPTS: Final = 5
 
 
 class Generator:
@@ -42,7 +45,7 @@ class Generator:
         if code == c.OK and len(orders) > 3 and rng.random() < 0.5:
             self.refill()
             return
-        if code == c.STALE and draft.chunk.fresh():
+        if code == c.STALE and draft.chunk.clock().priced:
             return
         if draft.chunk.slot_references + 2 > constants.MAX_SLOT_REFERENCES:
             self.refill()
@@ -209,7 +212,8 @@ class Generator:
                 return None
             return one, other, constants.BUY if held > 0 else constants.SELL, size
         margins = [
-            margin.spendable(globals.risk, margin.settle(globals.risk, draft.account(i))[0]) for i in (maker, taker)
+            margin.spendable(globals.risk, margin.settle(globals.risk, draft.account(i), draft.now)[0])
+            for i in (maker, taker)
         ]
         fraction = max(globals.risk.initial_ppm[market] + 60_000, 1)
         sizes = [max(room, 0) * constants.PPM // fraction // price for room in margins]
@@ -229,19 +233,25 @@ class Generator:
         if tag == constants.FILL:
             self.fill(code)
             return
-        if code == c.STALE and self.draft.chunk.fresh():
+        if code == c.STALE and self.draft.chunk.clock().priced:
             return
-        made: bytes | None
+        for _ in range(_ATTEMPTS):
+            made = self.single(tag, code)
+            if made is not None:
+                self.draft.push(made)
+                return
+
+    def single(self, tag: int, code: int) -> bytes | None:
+        """One operation that needs no other; None where the account that was drawn cannot give what is aimed at."""
         if tag == constants.DEPOSIT:
-            made = self.singles.deposit(code)
-        elif tag == constants.TICK:
-            made = self.singles.tick(code)
-        elif tag == constants.ORDER:
-            made = self.singles.order(code)
-        else:
-            made = self.singles.request(tag, code)
-        if made is not None:
-            self.draft.push(made)
+            return self.singles.deposit(code)
+        if tag == constants.TICK:
+            return self.singles.tick(code)
+        if tag == constants.ORDER:
+            return self.singles.order(code)
+        if constants.LIQUIDATE <= tag <= constants.UNWIND:
+            return self.singles.rescue(tag)
+        return self.singles.request(tag, code)
 
     def fill_up(self) -> None:
         """Takes what is left of the chunk's room and then tries every operation once more: FULL."""
@@ -276,4 +286,6 @@ class Generator:
             return operations.tick_bytes(0, 1, [(0, [1], [0], bytes(64))])
         if tag == constants.ORDER:
             return operations.order_bytes(venue.order(17), self.rng.randbytes(64))
+        if constants.LIQUIDATE <= tag <= constants.UNWIND:
+            return self.singles.rescue(tag)
         return operations.request_bytes(tag, venue.request(17), self.rng.randbytes(64))

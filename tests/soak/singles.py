@@ -2,15 +2,16 @@
 
 from typing import Any, Final
 
+import msgspec
+
 from prover import operations
 from prover.recover import ORDER as CURVE_ORDER
 from prover.stf import codes as c
 from prover.stf import constants, containers, margin
-from tests.soak.world import MAX_PREMIUM, MAX_PRICE, MAX_SIZE, Draft
+from tests.soak.world import MAX_PREMIUM, MAX_PRICE, MAX_SIZE, MAX_TIME, Draft
 from tests.twins import venue
 
 MAX_AMOUNT: Final = 2**64 - 1
-MAX_TIME: Final = 2**48 - 1
 
 
 class Singles:
@@ -118,6 +119,21 @@ class Singles:
             fields |= {"slot": 0, "sequence": draft.account(index).floor + rng.choice([0, 0, 0, 1])}
         key = draft.key(index)
         spoil = False
+        if tag == constants.SET_AGENT:
+            fields |= self.grant()
+        if tag == constants.SET_LEVERAGE:
+            fields["amount"] = rng.choice([0, 0, 0, 20_000, 100_000])
+        if tag in (constants.CANCEL, constants.CANCEL_ALL) and code in (c.OK, c.AGENT_LIMITS):
+            agent = draft.agent_key(index, fields["slot"], is_good=code == c.OK)
+            if agent is None and code == c.AGENT_LIMITS:
+                return None
+            if agent is not None and (code == c.AGENT_LIMITS or rng.random() < 0.5):
+                key = agent
+        if tag == constants.TRANSFER and code in (c.OK, c.TOO_SMALL) and (code == c.TOO_SMALL or rng.random() < 0.15):
+            if self.globals.next_account < constants.NEW_ACCOUNT:
+                fields["other"] = constants.NEW_ACCOUNT
+            elif code == c.TOO_SMALL:
+                return None
         if tag in (constants.WITHDRAW, constants.TRANSFER):
             amount = self.amount(index, code)
             if amount is None and code in (c.OK, c.COLLATERAL, c.MARGIN, c.OUT_OF_BOUNDS):
@@ -125,6 +141,19 @@ class Singles:
             fields["amount"] = amount or 1
         if code == c.NOT_CANONICAL:
             fields["slot"] = 0 if tag != constants.CANCEL_ALL else rng.choice([1, 255])
+            if tag == constants.SET_AGENT and rng.random() < 0.7:
+                fields |= {"slot": slot} | rng.choice(
+                    [
+                        {"other": rng.choice([2, 255])},
+                        {"first_slot": 6, "last_slot": 5},
+                        {"recipient": containers.NOBODY, "amount": 1, "first_slot": 0, "last_slot": 0},
+                        {"recipient": containers.NOBODY, "amount": 0, "first_slot": 0, "last_slot": 1},
+                    ]
+                )
+            if tag == constants.SET_LEVERAGE and rng.random() < 0.7:
+                fields |= {"slot": slot, "amount": constants.PPM + rng.choice([1, 10**6])}
+        elif code == c.TOO_SMALL:
+            fields["amount"] = rng.choice([0, 1, constants.CREATION_FEE])
         elif code == c.SAME_ACCOUNT:
             fields["other"] = index
         elif code == c.NO_ACCOUNT:
@@ -156,13 +185,26 @@ class Singles:
         digest = operations.request_digest(venue.DOMAIN, tag, message)
         return operations.request_bytes(tag, message, self.spoiled(key, digest) if spoil else venue.sign(key, digest))
 
+    def grant(self) -> dict[str, Any]:
+        """What a grant says: a good one, an old one, or that there is none any more."""
+        rng = self.rng
+        place = {"other": rng.randrange(constants.AGENTS)}
+        if rng.random() < 0.2:
+            return place
+        first = rng.choice([0, 1, 77])
+        until = rng.choice([self.draft.now, self.draft.now - 1, self.draft.now + 10**9, MAX_TIME])
+        slots = {"first_slot": first, "last_slot": rng.choice([first, 255])}
+        return place | {"recipient": rng.choice(venue.AGENTS), "amount": until} | slots
+
     def two_of_one_owner(self, index: int, near_bound: bool) -> tuple[int, int] | None:
         owner = self.draft.account(index).owner
         if near_bound:
             near = [
                 i
                 for i in self.world.accounts
-                if constants.COLLATERAL_BOUND - 2**21 < self.draft.account(i).collateral < constants.COLLATERAL_BOUND
+                if constants.COLLATERAL_BOUND - 2**21
+                < margin.collateral(self.draft.account(i))
+                < constants.COLLATERAL_BOUND
             ]
             if not near:
                 return None
@@ -189,15 +231,15 @@ class Singles:
 
     def amount(self, index: int, code: int) -> int | None:
         """An amount that this account may pay, or that is refused with COLLATERAL, MARGIN or OUT_OF_BOUNDS."""
-        settled, _ = margin.settle(self.globals.risk, self.draft.account(index))
-        spendable = min(settled.collateral, margin.spendable(self.globals.risk, settled), MAX_AMOUNT)
+        settled, _ = margin.settle(self.globals.risk, self.draft.account(index), self.draft.now)
+        spendable = min(settled.settled, margin.spendable(self.globals.risk, settled), MAX_AMOUNT)
         if code == c.COLLATERAL:
-            over = max(settled.collateral, 0) + self.rng.choice([1, 1, 1_000])
+            over = max(settled.settled, 0) + self.rng.choice([1, 1, 1_000])
             return over if over <= MAX_AMOUNT else None
         if code == c.MARGIN:
-            if not max(spendable, 0) < min(settled.collateral, MAX_AMOUNT):
+            if not max(spendable, 0) < min(settled.settled, MAX_AMOUNT):
                 return None
-            return self.rng.choice([max(spendable, 0) + 1, min(settled.collateral, MAX_AMOUNT)])
+            return self.rng.choice([max(spendable, 0) + 1, min(settled.settled, MAX_AMOUNT)])
         if spendable < 1:
             return None
         if code == c.OUT_OF_BOUNDS:
@@ -205,6 +247,18 @@ class Singles:
         if code == c.OK and self.rng.random() < 0.1:
             return spendable
         return self.rng.randrange(1, max(2, spendable // 50))
+
+    def rescue(self, tag: int) -> bytes:
+        """Any rescue of anybody; mostly nobody needs one."""
+        rng = self.rng
+        move = containers.Rescue(
+            maker=rng.randrange(3),
+            market=rng.randrange(3),
+            account=rng.choice([self.any_account(), rng.randrange(20)]),
+            other=self.any_account(),
+            lots=rng.choice([0, 1, rng.randrange(10**6), MAX_SIZE]),
+        )
+        return operations.rescue_bytes(tag, msgspec.structs.replace(move, maker=move.market))
 
     # Deposits and ticks
 
@@ -227,12 +281,14 @@ class Singles:
                 return venue.deposit(containers.NOBODY, amount, 16_000_000)
             if choice == 2 and self.globals.next_account >= constants.NEW_ACCOUNT:
                 return venue.deposit(row.owner, amount)
-            if choice == 3 and row.collateral + MAX_AMOUNT >= constants.COLLATERAL_BOUND:
+            if choice == 3 and margin.collateral(row) + MAX_AMOUNT >= constants.COLLATERAL_BOUND:
                 return venue.deposit(row.owner, MAX_AMOUNT, index)
             return venue.deposit(venue.OWNERS[30], amount, index, rng.randbytes(20))
         if rng.random() < 0.4 and self.globals.next_account < constants.NEW_ACCOUNT:
             return venue.deposit(venue.OWNERS[1 + rng.randrange(10)], amount)
-        if row.collateral + amount >= constants.COLLATERAL_BOUND:
+        if rng.random() < 0.1:
+            return venue.deposit(venue.OWNERS[30], min(amount, 10**12), rng.randrange(1, constants.RESERVED_ACCOUNTS))
+        if margin.collateral(row) + amount >= constants.COLLATERAL_BOUND:
             return None
         return venue.deposit(row.owner, amount, index)
 
@@ -332,6 +388,11 @@ class Singles:
         )
         key = self.draft.key(index)
         spoil = False
+        if code in (c.OK, c.AGENT_LIMITS):
+            agent = self.draft.agent_key(index, fields["slot"], is_good=code == c.OK)
+            if agent is None and code == c.AGENT_LIMITS:
+                return None
+            key = agent if agent is not None and (code == c.AGENT_LIMITS or rng.random() < 0.5) else key
         if code == c.OK:
             fields |= rng.choice(
                 [

@@ -11,15 +11,27 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from prover.recover import recover_fast
+from prover.state.state import State
 from prover.stf import codes as c
 from prover.stf import constants
 from prover.stf.replay import KINDS
 from tests.soak.generator import Generator
+from tests.soak.scenes import SCENES, scene
 from tests.soak.world import WORLDS, Draft, World
 from tests.twins import venue
 from tests.vectors.law_table import NAMES, PAIRS, UNKNOWN
 
 CHUNKS_A_WORLD: Final = 24
+# Rescues have scenes of their own.
+_OFTEN: Final = [
+    *(tag for tag in sorted(KINDS) if tag < constants.LIQUIDATE),
+    constants.CANCEL,
+    constants.CANCEL_ALL,
+    constants.FILL,
+    constants.WITHDRAW,
+    constants.TRANSFER,
+    constants.DEPOSIT,
+]
 
 
 class Campaign:
@@ -56,6 +68,7 @@ class Campaign:
                 if self.done >= self.cases:
                     break
                 self.chunk(world, turn)
+                self.scenes()
         by_operation = Counter({NAMES[tag]: 0 for tag in KINDS})
         accepted: Counter[str] = Counter({NAMES[tag]: 0 for tag in KINDS})
         for (tag, code), count in self.hits.items():
@@ -93,7 +106,7 @@ class Campaign:
         length = rng.choice([1, 2, 4, 8, 16, 24, 32]) if not full else rng.randrange(20, 80)
         for _ in range(length):
             if rng.random() < 0.6:
-                tag = rng.choice([constants.FILL, *KINDS, constants.WITHDRAW, constants.TRANSFER, constants.DEPOSIT])
+                tag = rng.choice(_OFTEN if rng.random() < 0.95 else sorted(KINDS))
                 code = c.OK
             else:
                 tag, code = self.next_pair(world, stale)
@@ -101,11 +114,19 @@ class Campaign:
         if full:
             generator.fill_up()
         body = draft.body
-        if not full and rng.random() < 0.4:
+        if not full and rng.random() < 0.95:
             body += self.tail(generator)
         if turn % 11 == 10:
             body = rng.choice([body[: rng.randrange(0, 7)], rng.randbytes(rng.randrange(300)), body])
         self.compare(world, body[: constants.MAX_CHUNK_BYTES])
+
+    def scenes(self) -> None:
+        """Chunks, each in a state made for it: two that are accepted, three aimed at what was hit least."""
+        accepted = [pair for pair in sorted(SCENES) if pair[1] == c.OK]
+        for pairs in (accepted, accepted, *[sorted(SCENES)] * 3):
+            tag, code = min(pairs, key=lambda pair: (self.hits[pair], self.rng.random()))
+            state, made, timestamp = scene(self.rng, tag, code)
+            self.run_body("a scene", state, venue.body_of(made, timestamp))
 
     def timestamp(self, world: World, turn: int) -> int:
         """The next chunk's clock: mostly a little later, now and then the same, earlier, or stale."""
@@ -117,7 +138,7 @@ class Campaign:
 
     def next_pair(self, world: World, stale: bool) -> tuple[int, int]:
         """The pair of the table that was hit least; each try counts a little, since not every world can give each."""
-        candidates = [pair for pair in PAIRS if pair[1] not in (c.OK, c.FULL, c.MALFORMED)]
+        candidates = [pair for pair in sorted(PAIRS - SCENES) if pair[1] not in (c.OK, c.FULL, c.MALFORMED)]
         if stale:
             tag = self.rng.choice([constants.FILL, constants.WITHDRAW, constants.TRANSFER])
             if self.rng.random() < 0.5:
@@ -133,12 +154,22 @@ class Campaign:
         rng = self.rng
         pair = min(((tag, c.MALFORMED) for tag in (UNKNOWN, *KINDS)), key=lambda pair: (self.hits[pair], rng.random()))
         if pair[0] == UNKNOWN:
-            return bytes([rng.choice([0, 9, 128, 255])]) + rng.randbytes(rng.choice([0, 1, 200]))
+            return bytes([rng.choice([0, 15, 128, 255])]) + rng.randbytes(rng.choice([0, 1, 200]))
         whole = generator.sample(pair[0])
         return whole[: rng.choice([1, len(whole) - 1, rng.randrange(1, len(whole))])]
 
     def compare(self, world: World, body: bytes) -> None:
-        outcome = self.last = venue.Outcome(world.state, body, self.recover)
+        outcome = self.last = self.run_body(world.kind, world.state, body)
+        for index, row in outcome.chunk.accounts.items():
+            if index >= venue.FIRST and index not in world.accounts and row.owner in venue.KEY_OF:
+                world.accounts.append(index)
+        for leaf in outcome.chunk.slots:
+            if leaf not in world.slots:
+                world.slots.append(leaf)
+
+    def run_body(self, name: str, state: State, body: bytes) -> venue.Outcome:
+        """One chunk by both twins, counted."""
+        outcome = venue.Outcome(state, body, self.recover)
         self.chunks += 1
         tags = venue.tags_of(body)
         assert len(tags) == len(outcome.codes)
@@ -150,15 +181,10 @@ class Campaign:
         if not outcome.same:
             self.mismatches += 1
             self.report(
-                f"MISMATCH world={world.kind} chunk={self.chunks} python={outcome.codes} vyper={outcome.vyper_codes} "
+                f"MISMATCH world={name} chunk={self.chunks} python={outcome.codes} vyper={outcome.vyper_codes} "
                 f"roots_equal={outcome.post_root == outcome.vyper_root} body={body.hex()}"
             )
-        for index, row in outcome.chunk.accounts.items():
-            if index >= venue.FIRST and index not in world.accounts and row.owner in venue.KEY_OF:
-                world.accounts.append(index)
-        for leaf in outcome.chunk.slots:
-            if leaf not in world.slots:
-                world.slots.append(leaf)
+        return outcome
 
 
 def violations(summary: dict[str, Any], cases: int) -> list[str]:

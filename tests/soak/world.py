@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from prover.genesis import MarketListing
 from prover.state.state import State
-from prover.stf import constants, containers, merkle
+from prover.stf import codes, constants, containers, encoding, merkle, signatures
 from prover.stf.replay import operation_length
 from tests.twins import venue
 
@@ -13,6 +13,7 @@ WORLDS: Final = ("three", "wide", "single", "bounds", "young", "full")
 MAX_PRICE: Final = 2**48 - 1
 MAX_SIZE: Final = 2**56 - 1
 MAX_PREMIUM: Final = 2**23 - 1
+MAX_TIME: Final = 2**48 - 1
 
 
 class World:
@@ -35,6 +36,8 @@ class World:
                 band_ppm=1_000_000 if self.extreme else 50_000,
                 funding_cap_ppm=MAX_PREMIUM if self.extreme else 500,
                 minimum_notional_micros=10_000_000,
+                interest_lower_micros=10**12 if m == 1 else 0,
+                interest_upper_micros=10**17 if m == 1 else 0,
             )
             for m in range(self.market_count)
         )
@@ -63,6 +66,10 @@ class World:
             for slot in rng.sample(range(1, 256), 2)
         }
         self.accounts = sorted(accounts)
+        for market in range(1, 3):
+            # The fund of the scaled market, and one that nobody looks at.
+            globals.markets[market - 1].fund = fund = rng.choice([0, 10**12, 10**16])
+            accounts[market] = venue.account(containers.NOBODY, fund)
         self.slots = sorted(slots)
         self.state: State = venue.build_state(globals, accounts, slots)
 
@@ -80,10 +87,28 @@ class World:
                 for market in range(self.market_count):
                     if rng.random() < (0.8 if self.kind == "wide" else 0.4):
                         positions[market] = self._position(globals, market, prices[market], collateral)
-            accounts[index] = venue.account(owner, collateral, positions, floor)
+            accounts[index] = venue.account(owner, collateral, positions, floor, **self._extras(collateral))
         if self.extreme:
             self._extreme_accounts(globals, accounts)
         return accounts
+
+    def _extras(self, collateral: int) -> dict[str, Any]:
+        """Money that matures, epochs behind, an own bound of leverage, agents whose grant holds or does not."""
+        rng = self.rng
+        extras: dict[str, Any] = {"epoch": venue.EPOCH - rng.choice([0, 0, 0, 1, 2, 9])}
+        if rng.random() < 0.3:
+            extras |= {"older": rng.randrange(collateral), "fresh": rng.choice([0, rng.randrange(collateral)])}
+        if rng.random() < 0.1:
+            extras["initial_ppm"] = rng.choice([20_001, 100_000, constants.PPM])
+        if rng.random() < 0.6:
+            extras["agents"] = [self._grant(), rng.choice([0, self._grant()])]
+        return extras
+
+    def _grant(self) -> int:
+        rng = self.rng
+        first = rng.choice([0, 0, 1, 100])
+        until = rng.choice([venue.NOW - 1, venue.NOW + 10**9, venue.NOW + 10**9, MAX_TIME])
+        return encoding.agent_word(rng.choice(venue.AGENTS), until, first, rng.choice([255, 255, first]))
 
     def _position(self, globals: containers.Globals, market: int, price: int, collateral: int) -> containers.Position:
         rng = self.rng
@@ -163,6 +188,16 @@ class Draft:
 
     def slot(self, account: int, slot: int) -> containers.Slot:
         return self.chunk.peek_slot((account << 8) | slot)
+
+    def agent_key(self, account: int, slot: int, is_good: bool) -> bytes | None:
+        """The key of an agent that may sign in a slot, or (not `is_good`) of one that may not; None without one."""
+        row = self.account(account)
+        for packed in row.agents:
+            agent = encoding.agent_address(packed)
+            code = signatures.entrusted(row, agent, slot, self.now)
+            if agent in venue.KEY_OF and code == (codes.OK if is_good else codes.AGENT_LIMITS):
+                return venue.KEY_OF[agent]
+        return None
 
     def key(self, account: int) -> bytes:
         return venue.KEY_OF.get(self.account(account).owner, venue.KEYS[31])

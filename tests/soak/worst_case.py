@@ -8,13 +8,15 @@ import random
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+import msgspec
+
 from l1_bridge.batch import Batch, Chunk, Commitment, Header, encode_prove_fraud
 from prover import operations
 from prover.genesis import MarketListing
 from prover.referee import transaction_gas
 from prover.state.state import State
 from prover.stf import codes as c
-from prover.stf import constants, containers
+from prover.stf import constants, containers, encoding, margin
 from prover.stf.replay import KINDS
 from tests.twins import venue
 from tests.vectors.law_table import NAMES
@@ -28,6 +30,10 @@ PRICE: Final = 600_000
 PENDING: Final = 10**9 + 7
 # The account that can make any trade.
 RICH: Final = 2
+# Pairs of who lost and who won come before everybody else.
+SICK: Final = 32
+BY_ORDER: Final = (constants.LIQUIDATE, constants.UNWIND)
+FULL_AGENT: Final = 2**224 - 1
 
 
 class Proof:
@@ -61,7 +67,7 @@ class Proof:
 
 def _no_commitment() -> Commitment:
     zero = bytes(32)
-    return Commitment(1, zero, zero, 0, 0, zero, 0, 0, zero)
+    return Commitment(constants.LAW_VERSION, zero, zero, 0, 0, zero, 0, 0, zero)
 
 
 def spread(count: int) -> list[int]:
@@ -84,7 +90,9 @@ class Dense:
         slots: Iterable[int] = (0xD5,),
         withdrawal_count: int = 2**31 - 2**9 - 1,
         poor: bool = False,
+        sick_ppm: int | None = None,
     ) -> None:
+        """`sick_ppm`: equity over maintenance of every second account, whose neighbour has won what it lost."""
         self.rng = rng
         self.market_count = constants.MARKETS
         listings = tuple(
@@ -106,6 +114,9 @@ class Dense:
         self.slot_numbers = list(slots)
         self.owner = venue.OWNERS[1]
         self.poor = poor
+        self.sick_ppm = sick_ppm
+        globals.streak = constants.STEADY_TICKS
+        fund = 2**70
         rows: dict[int, containers.Account] = {}
         slot_rows: dict[int, containers.Slot] = {}
         for place, index in enumerate(self.indices):
@@ -117,6 +128,11 @@ class Dense:
             for level in range(8):
                 slot_rows[index << 8 | 1 << level] = containers.Slot(sequence=1, filled=1)
         rows[constants.FEE_ACCOUNT] = venue.account(venue.OPERATOR, 2**62 + 12_345, self.held(positions, 10**14, 0))
+        for market in range(self.market_count):
+            size = 0x1111_1111
+            own = venue.position(size, size * prices[market], globals.risk.funding_index[market] - PENDING)
+            rows[market + 1] = venue.account(containers.NOBODY, fund, {market: own}, epoch=venue.EPOCH - 1)
+            globals.markets[market].fund = fund
         for level in range(8):
             slot_rows[1 << level] = containers.Slot(sequence=1, filled=1)
         for index in [constants.FEE_ACCOUNT, *self.indices]:
@@ -142,9 +158,58 @@ class Dense:
         collateral = 123_456_789_012_345
         held = self.held(positions, collateral, number)
         # A poor account is below its initial requirement and above zero: it may only reduce.
+        ages: dict[str, Any] = {
+            "older": 0x1111_1111,
+            "fresh": 0x1111_1111,
+            "epoch": venue.EPOCH - 1,
+            "initial_ppm": 20_001,
+            "agents": [encoding.agent_word(b"\x77" * 20, 2**48 - 1, 0, 255), FULL_AGENT],
+        }
+        if self.sick_ppm is not None and number < SICK:
+            return self.pair(number, held, ages)
         if number == RICH:
-            return venue.account(self.owner, collateral << 20, held)
-        return venue.account(self.owner, 2_380_000_000_000 if self.poor else collateral, held)
+            return venue.account(self.owner, collateral << 20, held, **ages)
+        return venue.account(self.owner, 2_380_000_000_000 if self.poor else collateral, held, **ages)
+
+    def pair(self, number: int, held: dict[int, containers.Position], ages: dict[str, Any]) -> containers.Account:
+        """Even numbers: an account in trouble, most of it in a market of its own; odd ones: who won there."""
+        market = number // 2 % self.market_count
+        price, funding = self.globals.risk.price[market], held[market].funding
+        size = abs(held[market].size) * 5 // 4
+        if number % 2:
+            held[market] = venue.position(-size, -size * price - 10**12, funding)
+            return venue.account(self.owner, 10**16, held, **ages)
+        held[market] = venue.position(size, size * price, funding)
+        row = venue.account(self.owner, 0, held, **ages)
+        settled, _ = margin.settle(self.globals.risk, row, venue.NOW)
+        every = margin.sums(self.globals.risk, settled, constants.MARKETS)
+        assert self.sick_ppm is not None
+        equity = every.maintenance * self.sick_ppm // constants.PPM
+        return msgspec.structs.replace(row, settled=equity - every.value - margin.collateral(settled))
+
+    def rescue(self, tag: int, place: int, number: int) -> bytes:
+        """A rescue of the `number`th pair; `place`: of the maker's order in the chunk."""
+        move = containers.Rescue(
+            maker=place,
+            market=number,
+            account=self.indices[2 * number],
+            other=self.indices[2 * number + 1],
+            lots=0x1111,
+        )
+        return operations.rescue_bytes(tag, move if tag in BY_ORDER else msgspec.structs.replace(move, maker=0))
+
+    def makers(self, count: int) -> list[bytes]:
+        """Orders that a long in each of the first markets can be closed against."""
+        return [
+            self.order(
+                SICK + market, market=market, side=constants.BUY, limit_price=self.price(market), trigger_price=1
+            )
+            for market in range(count)
+        ]
+
+    def price(self, market: int) -> int:
+        """A market's oracle price."""
+        return self.globals.risk.price[market]
 
     # Operations, all of them accepted, each on leaves of its own
 
@@ -175,7 +240,11 @@ class Dense:
         if tag == constants.WITHDRAW:
             fields = {"recipient": b"\x66" * 20} | fields
         if tag == constants.TRANSFER:
-            fields = {"other": self.indices[other]} | fields
+            fields = {"other": other if other == constants.NEW_ACCOUNT else self.indices[other]} | fields
+        if tag == constants.SET_AGENT:
+            fields = {"other": 1, "recipient": b"\x99" * 20, "amount": 2**48 - 1, "last_slot": 255} | fields
+        if tag == constants.SET_LEVERAGE:
+            fields = {"amount": constants.PPM} | fields
         return venue.signed_request(tag, venue.request(self.indices[number], **fields), venue.KEY_OF[self.owner])
 
     def deposit(self, number: int, owner: bytes | None = None) -> bytes:
@@ -243,7 +312,38 @@ def kinds() -> dict[int, dict[str, int]]:
         },
         constants.WITHDRAW: {"cold": slope(lambda d, n: [d.request(constants.WITHDRAW, i) for i in range(n)], 2, 40)},
         constants.TRANSFER: {
-            "cold": slope(lambda d, n: [d.request(constants.TRANSFER, 2 * i, 2 * i + 1) for i in range(n)], 2, 20)
+            "cold": slope(lambda d, n: [d.request(constants.TRANSFER, 2 * i, 2 * i + 1) for i in range(n)], 2, 20),
+            "opening": slope(
+                lambda d, n: [d.request(constants.TRANSFER, i, other=constants.NEW_ACCOUNT) for i in range(n)], 2, 20
+            ),
+        },
+        constants.SET_AGENT: {"cold": slope(lambda d, n: [d.request(constants.SET_AGENT, i) for i in range(n)], 2, 40)},
+        constants.SET_LEVERAGE: {
+            "cold": slope(lambda d, n: [d.request(constants.SET_LEVERAGE, i) for i in range(n)], 2, 40)
+        },
+        constants.LIQUIDATE: {
+            "cold": slope(
+                lambda d, n: [*d.makers(8), *[d.rescue(constants.LIQUIDATE, i, i) for i in range(n)]],
+                2,
+                8,
+                sick_ppm=970_000,
+            )
+        },
+        constants.TAKE_OVER: {
+            "cold": slope(lambda d, n: [d.rescue(constants.TAKE_OVER, 0, i) for i in range(n)], 2, 14, sick_ppm=300_000)
+        },
+        constants.DELEVERAGE: {
+            "cold": slope(
+                lambda d, n: [d.rescue(constants.DELEVERAGE, 0, i) for i in range(n)], 2, 14, sick_ppm=-50_000
+            )
+        },
+        constants.UNWIND: {
+            "cold": slope(
+                lambda d, n: [*d.makers(8), *[d.rescue(constants.UNWIND, i, i) for i in range(n)]],
+                2,
+                8,
+                sick_ppm=970_000,
+            )
         },
         constants.CANCEL: {"cold": slope(lambda d, n: [d.request(constants.CANCEL, i) for i in range(n)], 2, 40)},
         constants.CANCEL_ALL: {
@@ -325,6 +425,27 @@ def composites() -> dict[str, Proof]:
             every_other[: limit // 4],
         ),
     )
+    for name, ratio in ((constants.TAKE_OVER, 300_000), (constants.DELEVERAGE, -50_000)):
+        add(
+            f"{NAMES[name]}, flood",
+            lambda d, name=name: full(d, [d.rescue(name, 0, i) for i in range(14)], []),  # type: ignore[misc]
+            sick_ppm=ratio,
+        )
+        add(
+            f"{NAMES[name]} again and again, flood",
+            lambda d, name=name: full(d, [], [d.rescue(name, 0, i) for i in range(14)]),  # type: ignore[misc]
+            sick_ppm=ratio,
+        )
+    add(
+        "liquidations, flood",
+        lambda d: full(d, d.makers(10), [d.rescue(constants.LIQUIDATE, i, i) for i in range(10)]),
+        sick_ppm=970_000,
+    )
+    add(
+        "unwindings, flood",
+        lambda d: full(d, d.makers(10), [d.rescue(constants.UNWIND, i, i) for i in range(10)]),
+        sick_ppm=970_000,
+    )
     add("orders in many slots of one account", lambda d: full(d, [d.order(0, slot=128 + i) for i in range(limit)], []))
     return proofs
 
@@ -358,6 +479,8 @@ def mixed(rng: random.Random) -> Proof:
                 first.append(dense.deposit(number, owner=rng.choice([None, b"\x99" * 20])))
             elif kind == constants.TRANSFER:
                 first.append(dense.request(kind, number, fresh.pop()))
+            elif constants.LIQUIDATE <= kind <= constants.UNWIND:
+                first.append(dense.rescue(kind, 0, rng.randrange(16)))
             else:
                 first.append(dense.request(kind, number))
     then = [operations.fill_bytes(a, b, 0x11) for a in range(orders) for b in range(orders) if (a + b) % 2] or [

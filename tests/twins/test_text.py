@@ -17,7 +17,7 @@ import pytest
 from prover.stf import codes, constants, containers
 
 STF: Final = Path(constants.__file__).parent
-STEMS: Final = ("encoding", "margin", "merkle", "signatures", "custody", "markets", "trading")
+STEMS: Final = ("encoding", "margin", "merkle", "signatures", "custody", "markets", "trading", "rescue")
 LIMIT: Final = 0.1
 
 # Every difference that the comparison does not count, with its reason.
@@ -44,7 +44,9 @@ PYTHON_ONLY: Final[dict[str, dict[str, str]]] = {
         "_signed": "Vyper's abi_decode",
         "globals_from_bytes": "Vyper's abi_decode",
         "commitment_from_bytes": "Vyper's abi_decode",
+        "account_head": "Vyper's abi_encode",
         "account_payload": "the witness is written by Python and read in replay.vy",
+        "account_payload_head": "the same",
         "account_from_payload": "the same",
         "slot_payload": "the same",
         "slot_from_payload": "the same",
@@ -221,7 +223,8 @@ def test_containers_have_the_same_fields_in_the_same_order() -> None:
     vyper = {
         node.name: [field.target.id for field in node.body if isinstance(field, ast.AnnAssign)]
         for node in tree.body
-        if isinstance(node, ast.ClassDef)
+        # What a family contract reads for itself in Vyper: in Python the chunk has decoded it.
+        if isinstance(node, ast.ClassDef) and node.name != "Signed"
     }
     python = {
         name: list(kind.__struct_fields__)

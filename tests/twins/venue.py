@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, Final
 
+import msgspec
 from coincurve import PrivateKey
 
 from l1_bridge.hashing import keccak
@@ -15,7 +16,7 @@ from prover.state import witness
 from prover.state.state import State, genesis_commitment
 from prover.state.store import MemoryStore
 from prover.state.tree import StateTree
-from prover.stf import constants, containers, encoding, merkle
+from prover.stf import constants, containers, encoding, margin, merkle
 from prover.stf.replay import KINDS, Chunk, operation_length
 
 CHAIN_ID: Final = 31_337
@@ -24,6 +25,7 @@ DOMAIN: Final = operations.domain_separator(CHAIN_ID, BRIDGE)
 # On the tick grid.
 NOW: Final = 1_800_000_000_000
 DOLLAR: Final = 1_000_000
+EPOCH: Final = NOW // constants.EPOCH
 KEYS: Final = [keccak(b"catenary test key %d" % i) for i in range(32)]
 OWNERS: Final = [operations.address_of(key) for key in KEYS]
 KEY_OF: Final = dict(zip(OWNERS, KEYS, strict=True))
@@ -31,6 +33,8 @@ SIGNER_KEYS: Final = [keccak(b"catenary test signer %d" % i) for i in range(cons
 SIGNERS: Final = [operations.address_of(key) for key in SIGNER_KEYS]
 OPERATOR_KEY: Final = KEYS[0]
 OPERATOR: Final = OWNERS[0]
+# Agents sign for others and own nothing.
+AGENTS: Final = OWNERS[20:24]
 DEPOSITOR: Final = b"\x55" * 20
 RECIPIENT: Final = b"\x66" * 20
 FIRST: Final = constants.RESERVED_ACCOUNTS
@@ -59,12 +63,16 @@ def account(
     collateral: int = 1_000 * DOLLAR,
     positions: Mapping[int, containers.Position] | None = None,
     floor: int = 0,
+    **changes: Any,
 ) -> containers.Account:
-    """An account that holds the given positions."""
+    """An account with settled collateral that holds the given positions; further fields by name."""
     held = [containers.EMPTY] * constants.MARKETS
-    for market, row in (positions or {}).items():
-        held[market] = row
-    return containers.Account(owner=owner, floor=floor, collateral=collateral, positions=held)
+    for market, position in (positions or {}).items():
+        held[market] = position
+    row = msgspec.structs.replace(
+        encoding.no_account(), owner=owner, floor=floor, settled=collateral, epoch=EPOCH, positions=held
+    )
+    return msgspec.structs.replace(row, **changes)
 
 
 def globals_of(
@@ -127,6 +135,28 @@ def build_state(
     return State(store, DOMAIN)
 
 
+def free_of_charge(**changes: Any) -> containers.Globals:
+    """Globals of a venue without fees, so that sums of money stay round."""
+    globals = globals_of(posting_fee=0, **changes)
+    for market in globals.markets:
+        market.maker_fee_ppm = market.taker_fee_ppm = 0
+    return globals
+
+
+def balanced(globals: containers.Globals, accounts: Mapping[int, containers.Account]) -> State:
+    """A state whose deposits, funds and open interest are what its rows come to: the audit finds it sound."""
+    globals.deposited_total = 0
+    for market in globals.markets:
+        market.open_interest = 0
+    for index, row in accounts.items():
+        globals.deposited_total += margin.collateral(row) - sum(held.cost for held in row.positions)
+        for listed, held in zip(globals.markets, row.positions, strict=True):
+            listed.open_interest += max(held.size, 0)
+        if constants.FEE_ACCOUNT < index < constants.RESERVED_ACCOUNTS:
+            globals.markets[index - 1].fund = margin.collateral(row)
+    return build_state(globals, accounts)
+
+
 def genesis_state() -> State:
     """The state that the devnet's genesis bytes stand for."""
     data = genesis_bytes(OPERATOR, SIGNERS, 5)
@@ -186,13 +216,48 @@ def request(account_index: int, **fields: Any) -> containers.Request:
         "amount": 0,
         "other": 0,
         "recipient": containers.NOBODY,
+        "first_slot": 0,
+        "last_slot": 0,
     }
     return containers.Request(**(values | fields))
 
 
 def signed_request(tag: int, message: containers.Request, key: bytes) -> bytes:
-    """The bytes of a withdrawal, transfer, cancel or cancel-all signed by a key."""
+    """The bytes of a request signed by a key."""
     return operations.request_bytes(tag, message, sign(key, operations.request_digest(DOMAIN, tag, message)))
+
+
+def at(now: int) -> dict[str, int]:
+    """The two times of a message that is signed now and lives for ten seconds."""
+    return {"created_at": now, "expires_at": now + 10_000}
+
+
+def withdrawal(state: State, index: int, amount: int, now: int = NOW, **fields: Any) -> bytes:
+    """A withdrawal in slot 2, signed by the owner."""
+    slot = fields.get("slot", 2)
+    values = {"slot": slot, "sequence": state.slot(index << 8 | slot).sequence, "recipient": RECIPIENT, **at(now)}
+    message = request(index, **(values | {"amount": amount} | fields))
+    return signed_request(constants.WITHDRAW, message, KEY_OF[state.account(index).owner])
+
+
+def transfer(state: State, index: int, other: int, amount: int, now: int = NOW, **fields: Any) -> bytes:
+    """A transfer in slot 3, signed by the owner."""
+    slot = fields.get("slot", 3)
+    values = {"slot": slot, "sequence": state.slot(index << 8 | slot).sequence, **at(now)}
+    message = request(index, **(values | {"amount": amount, "other": other} | fields))
+    return signed_request(constants.TRANSFER, message, KEY_OF[state.account(index).owner])
+
+
+def trade(
+    state: State, seller: int, buyer: int, size: int, price: int = 600_000, market: int = 0, now: int = NOW
+) -> list[bytes]:
+    """Two orders in slot 1 and their whole fill, for the beginning of a chunk; the seller makes, the buyer takes."""
+    orders = []
+    for index, side in ((seller, constants.SELL), (buyer, constants.BUY)):
+        sequence = state.slot(index << 8 | 1).sequence + 1
+        fields = {"market": market, "side": side, "size": size, "limit_price": price, "sequence": sequence}
+        orders.append(signed_order(order(index, **fields, **at(now)), KEY_OF[state.account(index).owner]))
+    return [*orders, operations.fill_bytes(0, 1, size)]
 
 
 def deposit(
@@ -268,3 +333,9 @@ def run_body(state: State, body: bytes) -> Outcome:
     assert outcome.codes == outcome.vyper_codes, (outcome.codes, outcome.vyper_codes)
     assert outcome.post_root == outcome.vyper_root
     return outcome
+
+
+def later(state: State, now: int, prices: Iterable[int] = (600_000, 300_000, 1_500_000)) -> int:
+    """A tick at `now`, which stands on the grid; answers with the first time at which no grace runs any more."""
+    assert run(state, tick(now, list(prices)), timestamp=now).codes == (0,)
+    return max(now, state.globals.grace_until)

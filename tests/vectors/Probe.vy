@@ -34,8 +34,14 @@ def requirement(price: int256, size: int256, ppm: int256) -> int256:
 
 @external
 @pure
-def settle(risk: containers.Risk, account: containers.Account) -> (containers.Account, int256):
-    return margin.settle(risk, account)
+def settle(risk: containers.Risk, account: containers.Account, now: int256) -> (containers.Account, int256):
+    return margin.settle(risk, account, now)
+
+
+@external
+@pure
+def scaled_ppm(market: containers.Market, price: int256, open_interest: int256, base_ppm: int256) -> int256:
+    return margin.scaled_ppm(market, price, open_interest, base_ppm)
 
 
 @external
@@ -70,14 +76,14 @@ def accrued(funding_index: int256, premium_ppm: int256, cap_ppm: int256, price: 
 
 @external
 @pure
-def trade(risk: containers.Risk, account: containers.Account, market: int256, size: int256, price: int256, fee: int256) -> containers.Traded:
-    return trading.trade(risk, account, market, size, price, fee)
+def trade(risk: containers.Risk, clock: containers.Clock, account: containers.Account, market: int256, size: int256, price: int256, fee: int256, growing_ppm: int256) -> containers.Traded:
+    return trading.trade(risk, clock, account, market, size, price, fee, growing_ppm)
 
 
 @external
 @pure
-def check_pair(price: int256, fresh: bool, market: containers.Market, posting_fee: int256, maker: containers.Order, taker: containers.Order, size: int256) -> int256:
-    return trading.check_pair(price, fresh, market, posting_fee, maker, taker, size)
+def check_pair(price: int256, priced: bool, market: containers.Market, posting_fee: int256, maker: containers.Order, taker: containers.Order, size: int256) -> int256:
+    return trading.check_pair(price, priced, market, posting_fee, maker, taker, size)
 
 
 @external

@@ -13,6 +13,7 @@ from l1_bridge.hashing import keccak
 from prover import operations
 from prover.recover import ORDER as CURVE_ORDER
 from prover.recover import recover_fast
+from prover.state.state import State
 from prover.stf import codes, constants, containers, encoding, margin, markets, merkle, signatures
 from tests.soak.twins import CHUNKS_A_WORLD, Campaign
 from tests.soak.world import WORLDS, World
@@ -20,6 +21,12 @@ from tests.twins import venue
 from tests.vectors import law_table
 
 SEED: Final = 20_261_122
+_AMOUNT_BITS: Final = {
+    constants.WITHDRAW: 64,
+    constants.TRANSFER: 64,
+    constants.SET_AGENT: 48,
+    constants.SET_LEVERAGE: 24,
+}
 
 
 def number(value: int) -> int | str:
@@ -48,25 +55,25 @@ class Recorder(Campaign):
         self.cases_kept: list[dict[str, Any]] = []
         self.shown: set[tuple[int, int]] = set()
 
-    def compare(self, world: World, body: bytes) -> None:
-        pre_root = world.state.root
-        state = world.state
-        super().compare(world, body)
-        new = set(zip(venue.tags_of(body), self.last.codes, strict=True)) - self.shown
+    def run_body(self, name: str, state: State, body: bytes) -> venue.Outcome:
+        pre_root = state.root
+        outcome = super().run_body(name, state, body)
+        new = set(zip(venue.tags_of(body), outcome.codes, strict=True)) - self.shown
         if not new:
-            return
+            return outcome
         self.shown |= new
         self.cases_kept.append(
             {
-                "name": f"{world.kind} {len(self.cases_kept)}",
+                "name": f"{name} {len(self.cases_kept)}",
                 "pre_root": pre_root.hex(),
                 "body": body.hex(),
-                "witness": self.last.witness.hex(),
-                "codes": list(self.last.codes),
-                "post_root": self.last.post_root.hex(),
+                "witness": outcome.witness.hex(),
+                "codes": list(outcome.codes),
+                "post_root": outcome.post_root.hex(),
                 "post_commitment": encoding.commitment_bytes(state.commitment).hex(),
             }
         )
+        return outcome
 
 
 def law() -> dict[str, Any]:
@@ -78,6 +85,7 @@ def law() -> dict[str, Any]:
         turn += 1
         for chunk in range(CHUNKS_A_WORLD):
             recorder.chunk(world, chunk)
+            recorder.scenes()
     assert recorder.mismatches == 0
     # The latest first: a chunk that shows many pairs may make earlier ones needless.
     needed: list[dict[str, Any]] = []
@@ -127,14 +135,18 @@ def signed() -> dict[str, Any]:
                 "bytes": operations.order_bytes(order, signature).hex(),
             }
         )
-    for tag in (constants.WITHDRAW, constants.TRANSFER, constants.CANCEL, constants.CANCEL_ALL):
+    for tag in operations.SIGNED:
+        if tag == constants.ORDER:
+            continue
         request = venue.request(
             rng.randrange(17, 2**24),
             slot=0 if tag == constants.CANCEL_ALL else 255,
             sequence=rng.randrange(2**40),
-            amount=rng.randrange(2**64) if tag in (constants.WITHDRAW, constants.TRANSFER) else 0,
-            other=rng.randrange(2**24) if tag == constants.TRANSFER else 0,
-            recipient=rng.randbytes(20) if tag == constants.WITHDRAW else containers.NOBODY,
+            amount=rng.randrange(2 ** _AMOUNT_BITS.get(tag, 0)),
+            other=rng.randrange({constants.TRANSFER: 2**24, constants.SET_AGENT: 256}.get(tag, 1)),
+            recipient=rng.randbytes(20) if tag in (constants.WITHDRAW, constants.SET_AGENT) else containers.NOBODY,
+            first_slot=rng.randrange(256) if tag == constants.SET_AGENT else 0,
+            last_slot=rng.randrange(256) if tag == constants.SET_AGENT else 0,
         )
         digest = operations.request_digest(venue.DOMAIN, tag, request)
         signature = venue.sign(key, digest)
@@ -219,6 +231,18 @@ def sample_accounts(rng: random.Random) -> list[containers.Account]:
             venue.OWNERS[3],
             rng.randrange(10**12),
             {m: position(rng.randrange(-(10**9), 10**9), rng.randrange(-(10**15), 10**15), 7) for m in range(16)},
+        ),
+        venue.account(
+            venue.OWNERS[4],
+            5,
+            older=rng.randrange(10**12),
+            fresh=constants.COLLATERAL_BOUND - 1,
+            epoch=2**32 - 1,
+            initial_ppm=constants.PPM,
+            agents=[
+                encoding.agent_word(venue.OWNERS[5], 2**48 - 1, 0, 255),
+                encoding.agent_word(venue.OWNERS[6], venue.NOW, 7, 9),
+            ],
         ),
     ]
 
@@ -316,6 +340,40 @@ def ticks() -> dict[str, Any]:
     }
 
 
+# interest_lower, interest_upper, fund, price, open_interest, base_ppm
+_SCALED: Final = (
+    (0, 0, 0, 600_000, 10**9, 20_000),
+    (10**12, 3 * 10**12, 10**15, 600_000, 10**6, 20_000),
+    (10**12, 3 * 10**12, 10**15, 600_000, 1_666_666, 20_000),
+    (10**12, 3 * 10**12, 10**15, 600_000, 1_666_667, 20_000),
+    (10**12, 3 * 10**12, 10**15, 600_000, 4_999_999, 50_000),
+    (10**12, 3 * 10**12, 10**15, 600_000, 5_000_000, 50_000),
+    (10**12, 3 * 10**12, 10**10, 600_000, 600_000, 50_000),
+    (10**12, 3 * 10**12, 0, 600_000, 0, 50_000),
+    (10**12, 3 * 10**12, -5, 600_000, 1, 50_000),
+)
+
+
+def scaled_market(interest_lower: int, interest_upper: int, fund: int) -> containers.Market:
+    """The first devnet market with other bounds."""
+    listed = venue.globals_of().markets[0]
+    return msgspec.structs.replace(listed, interest_lower=interest_lower, interest_upper=interest_upper, fund=fund)
+
+
+def scaled_row(lower: int, upper: int, fund: int, price: int, open_interest: int, base_ppm: int) -> dict[str, Any]:
+    """One initial fraction of a growing leg."""
+    listed = scaled_market(lower, upper, fund)
+    return {
+        "interest_lower": number(lower),
+        "interest_upper": number(upper),
+        "fund": number(fund),
+        "price": number(price),
+        "open_interest": number(open_interest),
+        "base_ppm": base_ppm,
+        "result": number(margin.scaled_ppm(listed, price, open_interest, base_ppm)),
+    }
+
+
 def margins() -> dict[str, Any]:
     """Funding settled, sums, what may be withdrawn, the rule of every change, and the two divisions."""
     rng = random.Random(SEED + 3)
@@ -331,9 +389,15 @@ def margins() -> dict[str, Any]:
             [venue.position(3, 1_800_000, 0), venue.position(-7, -2_100_000, 0), venue.position(1, 0, 10**9)],
         )
     ]
+    # Money of every age, one and two epochs behind, an own bound of leverage.
+    accounts += [
+        msgspec.structs.replace(accounts[3], older=70, fresh=9_000_000, epoch=venue.EPOCH - 1, initial_ppm=100_000),
+        msgspec.structs.replace(accounts[1], older=7 * venue.DOLLAR, fresh=11, epoch=venue.EPOCH - 2),
+        msgspec.structs.replace(accounts[1], older=70, fresh=9),
+    ]
     settled: list[dict[str, Any]] = []
     for account in accounts:
-        after, dust = margin.settle(risk, account)
+        after, dust = margin.settle(risk, account, venue.NOW)
         settled.append(
             {
                 "payload": encoding.account_payload(account).hex(),
@@ -364,6 +428,7 @@ def margins() -> dict[str, Any]:
     return {
         "risk": plain(risk),
         "accounts": settled,
+        "scaled": [scaled_row(*row) for row in _SCALED],
         "only_reduced": [
             dict(zip(fields, row, strict=True)) | {"result": margin.only_reduced(*row)} for row in changes
         ],

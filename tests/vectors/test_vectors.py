@@ -17,7 +17,7 @@ from prover.stf import constants, containers, encoding, margin, markets, merkle,
 from prover.stf.replay import Chunk
 from tests.twins import venue
 from tests.vectors import law_table
-from tests.vectors.generate import pairs_of
+from tests.vectors.generate import pairs_of, scaled_market
 from tests.vectors.probe import Probe, plain, probe
 
 HERE: Final = Path(__file__).parent
@@ -44,16 +44,16 @@ class Witness:
 
     def __init__(self, data: bytes) -> None:
         self.commitment = encoding.commitment_from_bytes(data[:288])
-        self.globals = encoding.globals_from_bytes(data[288:8_992])
-        count, hints = data[8_992], int.from_bytes(data[8_993:8_995], "big")
-        self.hints = data[8_995 : 8_995 + hints]
-        at = 8_995 + hints
+        self.globals = encoding.globals_from_bytes(data[288:11_648])
+        count, hints = data[11_648], int.from_bytes(data[11_649:11_651], "big")
+        self.hints = data[11_651 : 11_651 + hints]
+        at = 11_651 + hints
         self.rows: dict[int, containers.Account | containers.Slot] = {}
         for _ in range(count):
             leaf = int.from_bytes(data[at : at + 4], "big")
             at += 4
             if leaf & 255 == 0:
-                size = 45 + 32 * int.from_bytes(data[at + 43 : at + 45], "big").bit_count()
+                size = 140 + 32 * int.from_bytes(data[at + 138 : at + 140], "big").bit_count()
                 self.rows[leaf] = encoding.account_from_payload(data[at : at + size])
             else:
                 size = 15
@@ -163,7 +163,8 @@ def test_accounts(row: dict[str, Any], bytecode: Probe) -> None:
     assert encoding.account_payload(account).hex() == row["payload"]
     assert encoding.account_hash(account).hex() == row["leaf_hash"]
     assert bytecode.call("account_hash", account).hex() == row["leaf_hash"]
-    assert account.collateral == int(row["account"]["collateral"])
+    for money in ("settled", "older", "fresh"):
+        assert getattr(account, money) == int(row["account"][money])
     for position, word in zip(account.positions, row["position_words"], strict=True):
         packed = int(word, 16)
         assert encoding.position_word(encoding.position_from_word(bytes.fromhex(word))).hex() == word
@@ -214,8 +215,8 @@ def test_margin(bytecode: Probe) -> None:
     risk = containers.Risk(**{name: [int(v) for v in column] for name, column in MARGIN["risk"].items()})
     for row in MARGIN["accounts"]:
         account = encoding.account_from_payload(bytes.fromhex(row["payload"]))
-        settled, dust = margin.settle(risk, account)
-        on_bytecode, dust_on_bytecode = bytecode.call("settle", risk, account)
+        settled, dust = margin.settle(risk, account, venue.NOW)
+        on_bytecode, dust_on_bytecode = bytecode.call("settle", risk, account, venue.NOW)
         assert encoding.account_payload(settled).hex() == row["settled_payload"]
         assert on_bytecode == tuple(tuple(x) if isinstance(x, list) else x for x in plain(settled))
         assert dust == dust_on_bytecode == int(row["dust"])
@@ -225,6 +226,12 @@ def test_margin(bytecode: Probe) -> None:
             assert tuple(bytecode.call("sums", risk, settled, left_out)) == expected
         assert margin.spendable(risk, settled) == int(row["spendable"])
         assert bytecode.call("spendable", risk, settled) == int(row["spendable"])
+    for row in MARGIN["scaled"]:
+        bounds = [int(row[name]) for name in ("interest_lower", "interest_upper", "fund")]
+        arguments = [int(row[name]) for name in ("price", "open_interest", "base_ppm")]
+        listed = scaled_market(*bounds)
+        assert margin.scaled_ppm(listed, *arguments) == int(row["result"])
+        assert bytecode.call("scaled_ppm", listed, *arguments) == int(row["result"])
     for row in MARGIN["only_reduced"]:
         arguments = [value for name, value in row.items() if name != "result"]
         assert margin.only_reduced(*arguments) is row["result"]

@@ -57,7 +57,7 @@ def moved(account: containers.Account, **changes: int) -> containers.Account:
 
 
 def test_one_micro_dollar_too_many_is_seen(venue: Venue) -> None:
-    forge(venue.state, 19, lambda account: msgspec.structs.replace(account, collateral=account.collateral + 1))
+    forge(venue.state, 19, lambda account: msgspec.structs.replace(account, fresh=account.fresh + 1))
     assert conservation(venue.state).conservation_error_micros == 1
     forge(venue.state, 17, lambda account: moved(account, cost=2))
     assert conservation(venue.state).conservation_error_micros == -1

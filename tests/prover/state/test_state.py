@@ -1,5 +1,7 @@
 """What the state remembers of its rows is what encoding them anew would give."""
 
+from typing import Any
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +16,18 @@ COSTS = st.integers(-constants.COST_BOUND + 1, constants.COST_BOUND - 1)
 FUNDINGS = st.integers(-constants.FUNDING_BOUND + 1, constants.FUNDING_BOUND - 1)
 POSITIONS = st.builds(encoding.pack, SIZES, COSTS, FUNDINGS)
 COLLATERAL = st.integers(-constants.COLLATERAL_BOUND, constants.COLLATERAL_BOUND)
+FIELDS = st.fixed_dictionaries(
+    {
+        "owner": st.sampled_from([bytes(20), b"\xee" * 20]),
+        "floor": st.integers(0, 2**48),
+        "settled": COLLATERAL,
+        "older": COLLATERAL,
+        "fresh": COLLATERAL,
+        "epoch": st.integers(0, 2**32 - 1),
+        "initial_ppm": st.integers(0, constants.PPM),
+        "agents": st.lists(st.integers(0, 2**224 - 1), min_size=2, max_size=2),
+    }
+)
 CHANGES = st.dictionaries(
     st.integers(0, constants.MARKETS - 1), st.one_of(st.just(containers.EMPTY), POSITIONS), max_size=4
 )
@@ -24,27 +38,21 @@ def fresh() -> State:
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    st.lists(
-        st.tuples(
-            st.integers(0, 2), CHANGES, COLLATERAL, st.integers(0, 2**48), st.sampled_from([bytes(20), b"\xee" * 20])
-        ),
-        max_size=8,
-    )
-)
+@given(st.lists(st.tuples(st.integers(0, 2), CHANGES, FIELDS), max_size=8))
 def test_an_account_encoded_from_its_last_image_is_encoded_as_by_the_law(
-    changes: list[tuple[int, dict[int, containers.Position], int, int, bytes]],
+    changes: list[tuple[int, dict[int, containers.Position], dict[str, Any]]],
 ) -> None:
     opened = fresh()
     accounts = [encoding.no_account() for _ in range(3)]
-    for index, changed, collateral, floor, owner in changes:
+    for index, changed, fields in changes:
         positions = accounts[index].positions.copy()
         for market, position in changed.items():
             positions[market] = position
-        accounts[index] = containers.Account(owner=owner, floor=floor, collateral=collateral, positions=positions)
+        accounts[index] = containers.Account(positions=positions, **fields)
         digest, payload = opened._encoded(index, accounts[index])
         assert digest == encoding.account_hash(accounts[index])
         assert payload == encoding.account_payload(accounts[index])
+        assert encoding.account_payload(encoding.account_from_payload(payload)) == payload
 
 
 def test_an_account_that_is_empty_again_has_no_hash() -> None:

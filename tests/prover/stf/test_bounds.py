@@ -27,7 +27,11 @@ PPM: Final = constants.PPM
 FEE_PPM: Final = 2**16 - 1
 PREMIUM: Final = 2**23
 AMOUNT: Final = 2**64 - 1
+AGENT: Final = 2**224 - 1
 TIME: Final = 2**48 - 1
+NOW: Final = venue.NOW
+EPOCH: Final = venue.EPOCH
+CLOCK: Final = containers.Clock(now=NOW, priced=True, grace=False, steady=True)
 M: Final = constants.MARKETS
 
 NOTIONAL: Final = SIZE * PRICE
@@ -39,6 +43,7 @@ VALUE: Final = M * (NOTIONAL + COST)
 EQUITY: Final = SETTLED + VALUE
 REQUIREMENTS: Final = M * NOTIONAL
 FEE: Final = NOTIONAL * FEE_PPM // PPM + 1 + 2**24
+INTEREST: Final = 2**24 * SIZE * PRICE
 
 # Name, the largest magnitude, bits without the sign.
 TABLE: Final[list[tuple[str, int, int]]] = [
@@ -70,9 +75,12 @@ TABLE: Final[list[tuple[str, int, int]]] = [
     ("filled + size", 2 * SIZE, 57),
     ("sequence + 1", TIME + 1, 49),
     ("created_at + lifetime", TIME + constants.ORDER_LIFETIME, 49),
-    ("rate * price * gap", PREMIUM * PRICE * constants.MAX_FUNDING_GAP, 87),
-    ("index + growth", FUNDING + PREMIUM * PRICE * constants.MAX_FUNDING_GAP // constants.FUNDING_DIVISOR + 1, 80),
+    ("rate * price * gap", PREMIUM * PRICE * constants.TICK_GAP, 87),
+    ("index + growth", FUNDING + PREMIUM * PRICE * constants.TICK_GAP // constants.FUNDING_DIVISOR + 1, 80),
     ("collateral + deposit", COLLATERAL + AMOUNT, 97),
+    ("open interest * price", INTEREST, 128),
+    ("(1 - initial fraction) * (open interest * price - lower bound)", PPM * INTEREST, 148),
+    ("50 * collateral of an insurance account", constants.FUND_MULTIPLE_UPPER * COLLATERAL, 102),
     ("open interest, 2^24 accounts", 2**24 * SIZE, 80),
     ("deposited total after 2^40 entries", 2**40 * AMOUNT, 104),
     ("withdrawn total", constants.MAX_WITHDRAWALS * AMOUNT, 96),
@@ -113,11 +121,11 @@ def every_position(size: int, cost: int, funding: int) -> list[containers.Positi
 
 
 def accounts_at_the_ends() -> list[containers.Account]:
+    # Settled money may be a debt while profit on top of it is still maturing.
+    money = [(COLLATERAL, 0, 0, EPOCH), (-COLLATERAL, 0, 0, 0), (-COLLATERAL, COLLATERAL, COLLATERAL, EPOCH - 1)]
     return [
-        containers.Account(OWNERS[1], TIME + 1, collateral, every_position(size, cost, funding))
-        for collateral, size, cost, funding in itertools.product(
-            (COLLATERAL, -COLLATERAL), (SIZE, -SIZE, 1), (COST, -COST), (FUNDING, -FUNDING)
-        )
+        containers.Account(OWNERS[1], TIME + 1, *held, PPM, [AGENT, AGENT], every_position(size, cost, funding))
+        for held, size, cost, funding in itertools.product(money, (SIZE, -SIZE, 1), (COST, -COST), (FUNDING, -FUNDING))
     ]
 
 
@@ -128,17 +136,22 @@ def flat(account: containers.Account) -> Any:
     return (
         "0x" + account.owner.hex(),
         account.floor,
-        account.collateral,
+        account.settled,
+        account.older,
+        account.fresh,
+        account.epoch,
+        account.initial_ppm,
+        tuple(account.agents),
         tuple(plain(each) for each in account.positions),
     )
 
 
 def test_settle_sums_and_spendable_at_the_ends(bytecode: Probe) -> None:
     for row, prices in itertools.product(accounts_at_the_ends(), RISKS):
-        settled, dust = margin.settle(prices, row)
-        assert abs(settled.collateral) <= SETTLED
+        settled, dust = margin.settle(prices, row, NOW)
+        assert abs(margin.collateral(settled)) <= SETTLED
         assert 0 <= dust < constants.FUNDING_SCALE
-        theirs, dust_of_theirs = bytecode.call("settle", prices, row)
+        theirs, dust_of_theirs = bytecode.call("settle", prices, row, NOW)
         assert (theirs, dust_of_theirs) == (flat(settled), dust)
         sums = margin.sums(prices, settled, M)
         assert abs(sums.value) <= VALUE
@@ -152,14 +165,34 @@ def test_trade_at_the_ends(bytecode: Probe) -> None:
     sample = random.Random(1)
     cases = list(itertools.product(accounts_at_the_ends(), RISKS, (SIZE, -SIZE, 1, -1), (PRICE, 1), (0, FEE), (0, 15)))
     for row, prices, size, price, fee, market in sample.sample(cases, 1_200):
-        traded = trading.trade(prices, row, market, size, price, fee)
-        theirs = bytecode.call("trade", prices, row, market, size, price, fee)
+        traded = trading.trade(prices, CLOCK, row, market, size, price, fee, PPM)
+        theirs = bytecode.call("trade", prices, CLOCK, row, market, size, price, fee, PPM)
         assert theirs == (traded.code, flat(traded.account), traded.growth, traded.dust)
         seen.add(traded.code)
         if traded.code == c.OK:
-            assert abs(traded.account.collateral) <= COLLATERAL
+            assert abs(margin.collateral(traded.account)) <= COLLATERAL
             encoding.account_payload(traded.account)
     assert seen >= {c.OUT_OF_BOUNDS, c.MARGIN}
+
+
+def listed(**changes: Any) -> containers.Market:
+    """An open market with changes by field name."""
+    return msgspec.structs.replace(venue.globals_of().markets[0], **changes)
+
+
+def test_scaled_fractions_at_the_ends(bytecode: Probe) -> None:
+    interest = 2**24 * SIZE
+    seen: set[int] = set()
+    for price, lots, base, lower, upper, fund in itertools.product(
+        (PRICE, 1), (interest, 1, 0), (PPM, 1), (0, 2**104 - 2), (0, 1, 2**104 - 1), (COLLATERAL, 1, 0, -COLLATERAL)
+    ):
+        if upper not in (0, 1) or lower == 0:
+            market = listed(interest_lower=lower, interest_upper=upper, fund=fund)
+            scaled = margin.scaled_ppm(market, price, lots, base)
+            assert base <= scaled <= PPM
+            assert bytecode.call("scaled_ppm", market, price, lots, base) == scaled
+            seen.add(scaled)
+    assert seen >= {1, PPM}
 
 
 def test_only_reduced_at_the_ends(bytecode: Probe) -> None:
@@ -189,7 +222,7 @@ def test_accrued_and_medians_at_the_ends(bytecode: Probe) -> None:
 
 def test_check_pair_at_the_ends(bytecode: Probe) -> None:
     for price, limit, band, side, size in itertools.product((PRICE, 1), (PRICE, 1), (PPM, 0), (0, 1), (SIZE, 1)):
-        market = containers.Market(bytes(32), 1, FEE_PPM, FEE_PPM, band, PREMIUM, 0, PRICE, -PREMIUM, 2**80)
+        market = listed(maker_fee_ppm=FEE_PPM, taker_fee_ppm=FEE_PPM, band_ppm=band)
         maker = order(17, side=side, limit_price=limit, size=size, max_fee_ppm=FEE_PPM)
         taker = order(18, side=1 - side, limit_price=limit, size=size, max_fee_ppm=FEE_PPM, max_posting_fee=2**24 - 1)
         arguments = (price, True, market, 2**24 - 1, maker, taker, size)

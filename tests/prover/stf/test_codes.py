@@ -1,5 +1,6 @@
 """Every code of every operation by one example: both twins agree, and a refusal leaves the whole state as it was."""
 
+import random
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from prover.state.state import State
 from prover.stf import codes as c
 from prover.stf import constants, containers, encoding
 from prover.stf.replay import KINDS
+from tests.soak.scenes import SCENES, scene
 from tests.twins import venue
 from tests.twins.venue import DOLLAR, KEYS, NOW, OWNERS, account, build_state, order, position
 from tests.vectors.law_table import NAMES, PAIRS, UNKNOWN
@@ -29,7 +31,11 @@ def fresh_state(withdrawals: int = 0) -> State:
     return build_state(
         globals,
         {
-            MAKER: account(OWNERS[1], positions={0: position(-100, -100 * BTC)}),
+            MAKER: account(
+                OWNERS[1],
+                positions={0: position(-100, -100 * BTC)},
+                agents=[encoding.agent_word(OWNERS[5], NOW - 1, 0, 255), 0],
+            ),
             TAKER: account(OWNERS[2], floor=3),
             THIN: account(OWNERS[1], 10 * DOLLAR, {0: position(500, 500 * BTC - 5 * DOLLAR)}),
             FULL_UP: account(OWNERS[1], constants.COLLATERAL_BOUND - 5),
@@ -55,6 +61,8 @@ def request(tag: int, key: int = 1, index: int = MAKER, **fields: Any) -> bytes:
         constants.WITHDRAW: {"amount": DOLLAR, "recipient": venue.RECIPIENT},
         constants.TRANSFER: {"amount": DOLLAR, "other": THIN},
         constants.CANCEL_ALL: {"slot": 0},
+        constants.SET_AGENT: {"other": 1, "recipient": OWNERS[6], "amount": NOW, "last_slot": 255},
+        constants.SET_LEVERAGE: {"amount": 50_000},
     }
     return venue.signed_request(tag, venue.request(index, **(needed.get(tag, {}) | fields)), KEYS[key])
 
@@ -62,6 +70,10 @@ def request(tag: int, key: int = 1, index: int = MAKER, **fields: Any) -> bytes:
 def tick(**changes: Any) -> bytes:
     values: dict[str, Any] = {"time": NOW + 5_000, "prices": PRICES} | changes
     return venue.tick(**values)
+
+
+def rescue(tag: int) -> bytes:
+    return operations.rescue_bytes(tag, containers.Rescue(maker=0, market=0, account=MAKER, other=TAKER, lots=1))
 
 
 def signed_examples(tag: int) -> dict[int, Operations]:
@@ -78,19 +90,19 @@ def signed_examples(tag: int) -> dict[int, Operations]:
         c.CANCELLED: [request(tag, key=2, index=TAKER, sequence=2)],
         c.USED: [request(tag, slot=9, sequence=4)],
         c.OK: [request(tag, created_at=NOW + 10_000, expires_at=NOW + 10_000)],
-        c.FULL: [venue.deposit(OWNERS[1], 0)] * 48 + [request(tag)],
+        c.FULL: [venue.deposit(OWNERS[1], 0)] * constants.MAX_ACCOUNT_REFERENCES + [request(tag)],
         c.MALFORMED: [request(tag)[:-1]],
     }
 
 
 EXAMPLES: Final[dict[int, dict[int, Operations]]] = {
-    UNKNOWN: {c.MALFORMED: [b"\x09"]},
+    UNKNOWN: {c.MALFORMED: [b"\x0f"]},
     constants.DEPOSIT: {
         c.OK: [venue.deposit(OWNERS[1], 5, MAKER)],
         c.ZERO_AMOUNT: [venue.deposit(OWNERS[1], 0, MAKER)],
         c.REFUNDED: [venue.deposit(OWNERS[1], 5, FULL_UP)],
         c.WITHDRAWALS_FULL: [venue.deposit(OWNERS[1], 5, TAKER)],
-        c.FULL: [venue.deposit(OWNERS[1], 0)] * 49,
+        c.FULL: [venue.deposit(OWNERS[1], 0)] * (constants.MAX_ACCOUNT_REFERENCES + 1),
         c.MALFORMED: [venue.deposit(OWNERS[1], 5)[:-1]],
     },
     constants.WITHDRAW: signed_examples(constants.WITHDRAW)
@@ -111,11 +123,15 @@ EXAMPLES: Final[dict[int, dict[int, Operations]]] = {
         c.COLLATERAL: [request(constants.TRANSFER, amount=1_000 * DOLLAR + 1)],
         c.MARGIN: [request(constants.TRANSFER, index=THIN, other=MAKER, amount=10 * DOLLAR)],
         c.OUT_OF_BOUNDS: [request(constants.TRANSFER, other=FULL_UP, amount=5)],
+        c.TOO_SMALL: [request(constants.TRANSFER, other=constants.NEW_ACCOUNT, amount=constants.CREATION_FEE)],
     },
-    constants.CANCEL: signed_examples(constants.CANCEL),
+    constants.CANCEL: signed_examples(constants.CANCEL) | {c.AGENT_LIMITS: [request(constants.CANCEL, key=5)]},
     constants.CANCEL_ALL: {
         code: example for code, example in signed_examples(constants.CANCEL_ALL).items() if code != c.USED
-    },
+    }
+    | {c.AGENT_LIMITS: [request(constants.CANCEL_ALL, key=5)]},
+    constants.SET_AGENT: signed_examples(constants.SET_AGENT),
+    constants.SET_LEVERAGE: signed_examples(constants.SET_LEVERAGE),
     constants.TICK: {
         c.OK: [tick()],
         c.OFF_GRID: [tick(time=NOW + 5_001)],
@@ -123,7 +139,7 @@ EXAMPLES: Final[dict[int, dict[int, Operations]]] = {
         c.QUORUM: [tick(signers=range(4))],
         c.BAD_SIGNERS: [tick(signers=[0, 1, 2, 4, 3])],
         c.ZERO_PRICE: [tick(prices=[BTC, 0, 1])],
-        c.FULL: [operations.tick_bytes(0, 0, [])] * 13 + [tick()],
+        c.FULL: [operations.tick_bytes(0, 0, [])] * (constants.MAX_WEIGHT // constants.TICK_WEIGHT) + [tick()],
         c.MALFORMED: [tick()[:-1]],
     },
     constants.ORDER: {
@@ -131,6 +147,7 @@ EXAMPLES: Final[dict[int, dict[int, Operations]]] = {
         c.RESERVED: [sell(index=16)],
         c.NO_ACCOUNT: [sell(index=999)],
         c.BAD_SIGNATURE: [sell(key=2)],
+        c.AGENT_LIMITS: [sell(key=5)],
         c.NOT_CANONICAL: [sell(trigger_price=1)],
         c.NOT_YET: [sell(created_at=NOW + 10_001)],
         c.EXPIRED: [sell(created_at=NOW - 5, expires_at=NOW - 1)],
@@ -138,7 +155,7 @@ EXAMPLES: Final[dict[int, dict[int, Operations]]] = {
         c.SEQUENCE_AHEAD: [sell(sequence=NOW + 1)],
         c.NO_MARKET: [sell(market=3)],
         c.TOO_SMALL: [venue.signed_order(order(MAKER, size=1), KEYS[1])],
-        c.FULL: [venue.deposit(OWNERS[1], 0)] * 48 + [sell()],
+        c.FULL: [venue.deposit(OWNERS[1], 0)] * constants.MAX_ACCOUNT_REFERENCES + [sell()],
         c.MALFORMED: [sell()[:-1]],
     },
     constants.FILL: {
@@ -165,8 +182,15 @@ EXAMPLES: Final[dict[int, dict[int, Operations]]] = {
         ],
         c.MAKER_MARGIN: [sell(index=THIN), buy(), fill()],
         c.TAKER_MARGIN: [sell(), buy(key=1, index=THIN, sequence=1), fill()],
-        c.FULL: [fill()] * 85,
+        c.FULL: [fill()] * (constants.MAX_WEIGHT // constants.FILL_WEIGHT + 1),
         c.MALFORMED: [fill()[:-1]],
+    },
+    **{
+        tag: {
+            c.FULL: [venue.deposit(OWNERS[1], 0)] * constants.MAX_ACCOUNT_REFERENCES + [rescue(tag)],
+            c.MALFORMED: [rescue(tag)[:-1]],
+        }
+        for tag in (constants.LIQUIDATE, constants.TAKE_OVER, constants.DELEVERAGE, constants.UNWIND)
     },
 }
 ACCEPTED: Final = (c.OK, c.REFUNDED, c.WITHDRAWALS_FULL, c.ZERO_AMOUNT)
@@ -177,7 +201,7 @@ def leaves(state: State) -> dict[bytes, bytes]:
 
 
 def test_there_is_an_example_for_every_pair() -> None:
-    assert {(tag, code) for tag, of_tag in EXAMPLES.items() for code in of_tag} == PAIRS
+    assert {(tag, code) for tag, of_tag in EXAMPLES.items() for code in of_tag} | SCENES == PAIRS
 
 
 @pytest.mark.parametrize(
@@ -185,10 +209,13 @@ def test_there_is_an_example_for_every_pair() -> None:
 )
 def test_code(tag: int, code: int) -> None:
     full = code == c.WITHDRAWALS_FULL
-    state = fresh_state(withdrawals=constants.MAX_WITHDRAWALS if full else 3)
+    if (tag, code) in SCENES:
+        state, done, timestamp = scene(random.Random(tag), tag, code)
+    else:
+        state = fresh_state(withdrawals=constants.MAX_WITHDRAWALS if full else 3)
+        done, timestamp = EXAMPLES[tag][code], LATE if code == c.STALE else NOW
     before, globals_before = leaves(state), encoding.globals_bytes(state.globals)
-    timestamp = LATE if code == c.STALE else NOW
-    outcome = venue.run(state, *EXAMPLES[tag][code], timestamp=timestamp)
+    outcome = venue.run(state, *done, timestamp=timestamp)
 
     assert c.SENTENCE[outcome.codes[-1]][0] == c.SENTENCE[code][0]
     if code not in ACCEPTED or (code == c.WITHDRAWALS_FULL and tag == constants.WITHDRAW):
@@ -198,12 +225,20 @@ def test_code(tag: int, code: int) -> None:
 
 
 CHANGES: Final[list[tuple[str, Operations, Callable[[State], Any], Any]]] = [
-    ("withdraw", [request(constants.WITHDRAW)], lambda s: s.account(MAKER).collateral, 999 * DOLLAR),
+    ("withdraw", [request(constants.WITHDRAW)], lambda s: s.account(MAKER).settled, 999 * DOLLAR),
     ("withdraw", [request(constants.WITHDRAW)], lambda s: s.slot(MAKER << 8 | 1), containers.Slot(2, 0)),
     ("withdraw", [request(constants.WITHDRAW)], lambda s: s.commitment.withdrawn_total, DOLLAR),
-    ("transfer", [request(constants.TRANSFER)], lambda s: s.account(THIN).collateral, 11 * DOLLAR),
+    ("transfer", [request(constants.TRANSFER)], lambda s: s.account(THIN).settled, 11 * DOLLAR),
     ("cancel", [request(constants.CANCEL, slot=9, sequence=5)], lambda s: s.slot(MAKER << 8 | 9).sequence, 6),
     ("cancel all", [request(constants.CANCEL_ALL, sequence=7)], lambda s: s.account(MAKER).floor, 8),
+    (
+        "set agent",
+        [request(constants.SET_AGENT, first_slot=4)],
+        lambda s: s.account(MAKER).agents[1],
+        (int.from_bytes(OWNERS[6], "big") << 64) | (NOW << 16) | 0x04FF,
+    ),
+    ("set leverage", [request(constants.SET_LEVERAGE)], lambda s: s.account(MAKER).initial_ppm, 50_000),
+    ("set leverage", [request(constants.SET_LEVERAGE)], lambda s: s.slot(MAKER << 8 | 1), containers.Slot(2, 0)),
     ("deposit", [venue.deposit(OWNERS[9], 5)], lambda s: s.account(21).owner, OWNERS[9]),
     ("deposit", [venue.deposit(OWNERS[9], 5)], lambda s: s.globals.next_account, 22),
     ("deposit", [venue.deposit(OWNERS[9], 5)], lambda s: s.commitment.queue_work, constants.DEPOSIT_WEIGHT),
@@ -212,7 +247,7 @@ CHANGES: Final[list[tuple[str, Operations, Callable[[State], Any], Any]]] = [
     ("fill", [sell(), buy(), fill(7)], lambda s: s.slot(TAKER << 8 | 1), containers.Slot(3, 7)),
     ("fill", [sell(), buy(), fill(7)], lambda s: s.account(TAKER).positions[0].cost, 7 * BTC),
     # ceil(7 * 600_000 * 100 / 10^6) + ceil(7 * 600_000 * 450 / 10^6) + 500
-    ("fill", [sell(), buy(), fill(7)], lambda s: s.account(0).collateral, 420 + 1_890 + 500),
+    ("fill", [sell(), buy(), fill(7)], lambda s: s.account(0).settled, 420 + 1_890 + 500),
     ("fill", [sell(), buy(), fill(7)], lambda s: s.globals.markets[0].open_interest, 7),
 ]
 
@@ -236,11 +271,12 @@ def test_full_takes_no_room_and_what_is_smaller_still_fits() -> None:
 
 def test_a_deposit_that_is_full_is_not_consumed() -> None:
     state = fresh_state()
-    outcome = venue.run(state, *[venue.deposit(OWNERS[1], 1)] * 50)
+    most = constants.MAX_ACCOUNT_REFERENCES
+    outcome = venue.run(state, *[venue.deposit(OWNERS[1], 1)] * (most + 2))
 
-    assert outcome.codes == (c.OK,) * 48 + (c.FULL,) * 2
-    assert state.commitment.queue_count == 48
-    assert state.globals.next_account == 21 + 48
+    assert outcome.codes == (c.OK,) * constants.MAX_ACCOUNT_REFERENCES + (c.FULL,) * 2
+    assert state.commitment.queue_count == most
+    assert state.globals.next_account == 21 + most
 
 
 def test_every_operation_fits_alone_into_an_empty_chunk() -> None:

@@ -7,19 +7,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prover.stf import codes as c
-from prover.stf import constants, custody, margin, markets, trading
+from prover.stf import constants, containers, custody, margin, markets, trading
 from tests.twins import venue
-from tests.twins.venue import DOLLAR, KEYS, OWNERS, account, build_state, order, position
+from tests.twins.venue import DOLLAR, KEYS, NOW, OWNERS, account, build_state, order, position
 
 # One bitcoin is 100,000 lots; a tick is ten cents: 60,000 dollars.
 BITCOIN: Final = 100_000
 BTC: Final = 600_000
 RISK: Final = venue.globals_of().risk
+CLOCK: Final = containers.Clock(now=NOW, priced=True, grace=False, steady=False)
 
 SIZES: Final = st.integers(1 - constants.SIZE_BOUND, constants.SIZE_BOUND - 1)
 COSTS: Final = st.integers(1 - constants.COST_BOUND, constants.COST_BOUND - 1)
 LIES: Final = st.integers(1, 2**48 - 1)
 INDICES: Final = st.integers(1 - constants.FUNDING_BOUND, constants.FUNDING_BOUND - 1)
+
+
+def traded_of(row: containers.Account, size: int, price: int, fee: int) -> containers.Traded:
+    """One side of a fill in the first market, without open-interest scaling."""
+    return trading.trade(RISK, CLOCK, row, 0, size, price, fee, RISK.initial_ppm[0])
 
 
 class TestRequirement:
@@ -88,7 +94,7 @@ class TestSpendable:
             request = venue.request(17, amount=amount, recipient=venue.RECIPIENT)
             outcome = venue.run(state, venue.signed_request(constants.WITHDRAW, request, KEYS[1]))
             assert outcome.codes == (code,)
-        assert state.account(17).collateral == 6_000 * DOLLAR
+        assert margin.collateral(state.account(17)) == 6_000 * DOLLAR
         assert state.account(17).positions[0].funding == 10 * constants.FUNDING_SCALE
 
 
@@ -97,24 +103,24 @@ class TestSettle:
         risk = venue.globals_of().risk
         risk.funding_index[0] = 3 * constants.FUNDING_SCALE
         for size, expected in ((5, -15), (-5, 15)):
-            settled, dust = margin.settle(risk, account(collateral=0, positions={0: position(size, 0)}))
-            assert settled.collateral == expected
+            settled, dust = margin.settle(risk, account(collateral=0, positions={0: position(size, 0)}), NOW)
+            assert margin.collateral(settled) == expected
             assert dust == 0
 
     def test_one_rounding_for_all_positions_against_the_account(self) -> None:
         risk = venue.globals_of().risk
         risk.funding_index[:3] = [1, 1, -1]
         row = account(collateral=0, positions={0: position(1, 0), 1: position(1, 0), 2: position(1, 0)})
-        settled, dust = margin.settle(risk, row)
+        settled, dust = margin.settle(risk, row, NOW)
 
-        assert settled.collateral == -1
+        assert margin.collateral(settled) == -1
         assert dust == constants.FUNDING_SCALE - 1
 
     def test_nothing_due_leaves_the_account_itself(self) -> None:
         row = account(positions={0: position(1, 0)})
 
-        assert margin.settle(RISK, row) == (row, 0)
-        assert margin.settle(RISK, row)[0] is row
+        assert margin.settle(RISK, row, NOW) == (row, 0)
+        assert margin.settle(RISK, row, NOW)[0] is row
 
     @settings(max_examples=200, deadline=None)
     @given(st.lists(st.tuples(SIZES, COSTS, INDICES, INDICES), max_size=16))
@@ -127,13 +133,13 @@ class TestSettle:
         row = account(
             collateral=0, positions={m: position(size, cost, then) for m, (size, cost, then, _) in enumerate(rows)}
         )
-        settled, dust = margin.settle(risk, row)
+        settled, dust = margin.settle(risk, row, NOW)
         owed = sum(size * (now - then) for size, _, then, now in rows)
 
-        assert settled.collateral * constants.FUNDING_SCALE + dust == -owed or settled is row
+        assert margin.collateral(settled) * constants.FUNDING_SCALE + dust == -owed or settled is row
         assert 0 <= dust < constants.FUNDING_SCALE
         assert [each.cost for each in settled.positions] == [each.cost for each in row.positions]
-        assert margin.settle(risk, settled) == (settled, 0)
+        assert margin.settle(risk, settled, NOW) == (settled, 0)
 
 
 class TestDivision:
@@ -212,29 +218,29 @@ class TestFunding:
 
 class TestTrade:
     def test_opening_costs_nothing_but_the_fee(self) -> None:
-        traded = trading.trade(RISK, account(collateral=2_000 * DOLLAR), 0, BITCOIN, BTC, 27 * DOLLAR)
+        traded = traded_of(account(collateral=2_000 * DOLLAR), BITCOIN, BTC, 27 * DOLLAR)
 
         assert traded.code == c.OK
-        assert traded.account.collateral == 1_973 * DOLLAR
+        assert margin.collateral(traded.account) == 1_973 * DOLLAR
         assert traded.account.positions[0].cost == 60_000 * DOLLAR
         assert traded.growth == BITCOIN
 
     def test_the_last_micro_dollar_of_initial_margin(self) -> None:
         for collateral, code in ((1_200 * DOLLAR + 5, c.OK), (1_200 * DOLLAR + 4, c.MARGIN)):
-            assert trading.trade(RISK, account(collateral=collateral), 0, BITCOIN, BTC, 5).code == code
+            assert traded_of(account(collateral=collateral), BITCOIN, BTC, 5).code == code
 
     def test_closing_realises_the_whole_difference(self) -> None:
         long = account(collateral=DOLLAR, positions={0: position(BITCOIN, 59_000 * DOLLAR)})
-        traded = trading.trade(RISK, long, 0, -BITCOIN, BTC, 0)
+        traded = traded_of(long, -BITCOIN, BTC, 0)
 
-        assert traded.account.collateral == 1_001 * DOLLAR
+        assert margin.collateral(traded.account) == 1_001 * DOLLAR
         assert traded.account.positions[0].size == 0
         assert traded.growth == -BITCOIN
 
     def test_buying_above_the_oracle_price_is_paid_at_once(self) -> None:
         # Ten dollars above the oracle price: so much less equity.
         for collateral, code in ((1_210 * DOLLAR, c.OK), (1_210 * DOLLAR - 1, c.MARGIN)):
-            assert trading.trade(RISK, account(collateral=collateral), 0, BITCOIN, BTC + 100, 0).code == code
+            assert traded_of(account(collateral=collateral), BITCOIN, BTC + 100, 0).code == code
 
     def test_the_posting_fee_is_the_takers(self) -> None:
         state = build_state(accounts={17: account(OWNERS[1]), 18: account(OWNERS[2])})
@@ -243,14 +249,14 @@ class TestTrade:
         assert venue.run(state, sell, buy, venue.operations.fill_bytes(0, 1, 1)).codes[-1] == c.OK
 
         # ceil(600,000 * 100 / 10^6) and ceil(600,000 * 450 / 10^6) + 500.
-        assert state.account(17).collateral == 1_000 * DOLLAR - 60
-        assert state.account(18).collateral == 1_000 * DOLLAR - 270 - 500
-        assert state.account(0).collateral == 60 + 270 + 500
+        assert margin.collateral(state.account(17)) == 1_000 * DOLLAR - 60
+        assert margin.collateral(state.account(18)) == 1_000 * DOLLAR - 270 - 500
+        assert state.account(0).settled == 60 + 270 + 500
 
 
 def test_a_credited_account_differs_in_its_collateral_alone() -> None:
     row = account(positions={0: position(1, 2)}, floor=4)
     credited = custody.credited(row, -5)
 
-    assert credited.collateral == row.collateral - 5
+    assert credited.settled == row.settled - 5
     assert (credited.owner, credited.floor, credited.positions) == (row.owner, row.floor, row.positions)

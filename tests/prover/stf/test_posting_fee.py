@@ -23,7 +23,7 @@ def fees_taken(cuts: list[int], max_posting_fee: int = FEE) -> tuple[list[int], 
     outcome = venue.run(
         state, venue.signed_order(maker, venue.KEYS[1]), venue.signed_order(taker, venue.KEYS[2]), *fills
     )
-    return list(outcome.codes[2:]), state.account(0).collateral
+    return list(outcome.codes[2:]), state.account(0).settled
 
 
 def test_an_order_cut_into_many_fills_pays_it_once() -> None:

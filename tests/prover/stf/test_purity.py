@@ -108,8 +108,8 @@ def test_bounded_loops_run_over_what_the_law_has_clamped(path: Path) -> None:
         ("signer_count", "7"),
         ("market_count", "16"),
         # The caller's own counts.
-        ("count", "97"),
-        ("leaf_count", "97"),
+        ("count", str(constants.MAX_LEAVES)),
+        ("leaf_count", str(constants.MAX_LEAVES)),
     }
 
 

@@ -1,0 +1,354 @@
+"""Whom the venue rescues, in which order and by how many lots: policy over what the law allows.
+
+The law fixes prices and the most lots. That the worst margin ratio goes first, through the book before the insurance
+account takes over, and who is deleveraged when nothing else is left, is this ranking: anybody with the state can
+recompute it, nobody can prove that it was kept.
+"""
+
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from prover.stf import codes, constants, containers, encoding, margin, rescue
+
+if TYPE_CHECKING:
+    from sequencer.engine import Engine, Fill, Outcome
+
+# At most so many rescues a tick: they stand in the same chunks as everybody's trades.
+RESCUES_OF_A_TICK: Final = 64
+_MAKERS_TRIED: Final = 64
+_STEPS_OF_AN_ACCOUNT: Final = 16
+_COUNTERPARTIES_TRIED: Final = 32
+
+LIQUIDATION: Final = "liquidation"
+TAKE_OVER: Final = "take_over"
+DELEVERAGING: Final = "deleveraging"
+UNWINDING: Final = "unwinding"
+KINDS: Final = {
+    constants.LIQUIDATE: LIQUIDATION,
+    constants.TAKE_OVER: TAKE_OVER,
+    constants.DELEVERAGE: DELEVERAGING,
+    constants.UNWIND: UNWINDING,
+}
+
+
+class Health(msgspec.Struct, frozen=True):
+    """An account as a rescue judges it: at the better of the last two prices, base fractions; micro-dollars."""
+
+    equity: int
+    initial: int
+    maintenance: int
+
+    @property
+    def ratio(self) -> Fraction:
+        """Equity over maintenance: below 1 the account is liquidated, below 2/3 taken over."""
+        return Fraction(self.equity, self.maintenance)
+
+
+class PostMortem(msgspec.Struct, frozen=True):
+    """One rescue with all that decided it; money in micro-dollars, prices in ticks.
+
+    judged_price_ticks: of the last two oracle prices the better one for the account. zero_price_ticks: at it equity
+    over maintenance stays as it was, rounded for the account. price_ticks: what was paid, None where it was no order.
+    one_lot_less: equity and initial requirement had one lot less been closed; of a liquidation only. signers: indices
+    of the oracle signers of the last tick. counterparty: the maker, the insurance account or who was deleveraged.
+    """
+
+    number: int
+    kind: str
+    account: int
+    market: int
+    lots: int
+    price_ticks: int | None
+    oracle_price_ticks: int
+    previous_price_ticks: int
+    judged_price_ticks: int
+    zero_price_ticks: int | None
+    tick_time_ms: int
+    signers: list[int]
+    equity_before_micros: int
+    initial_before_micros: int
+    maintenance_before_micros: int
+    equity_after_micros: int
+    initial_after_micros: int
+    maintenance_after_micros: int
+    one_lot_less_equity_micros: int | None
+    one_lot_less_initial_micros: int | None
+    fee_micros: int
+    paid_by_fund_micros: int
+    counterparty: int
+    chunk: int
+    operation: int
+
+
+class Ranked(msgspec.Struct, frozen=True):
+    """A place in the deleveraging ranking of one side of a market: 1 is the first to be closed."""
+
+    account: int
+    rank: int
+    score_ppm: int
+
+
+def previous_prices(globals: containers.Globals) -> list[int]:
+    """The oracle prices of the tick before the last, by market."""
+    return [listed.previous_price for listed in globals.markets]
+
+
+def judged_risk(globals: containers.Globals, settled: containers.Account) -> containers.Risk:
+    """The prices at which a rescue judges a settled account."""
+    return rescue.kinder(globals.risk, previous_prices(globals), settled)
+
+
+def health(globals: containers.Globals, account: containers.Account, now_ms: int) -> Health:
+    """An account as the law judges it before a rescue."""
+    settled, _ = margin.settle(globals.risk, account, now_ms)
+    every = margin.sums(judged_risk(globals, settled), rescue.unbounded(settled), constants.MARKETS)
+    return Health(margin.collateral(settled) + every.value, every.initial, every.maintenance)
+
+
+def worst_first(globals: containers.Globals, now_ms: int, rows: Iterable[tuple[int, containers.Account]]) -> list[int]:
+    """The accounts below maintenance, the lowest equity over maintenance first, then by index."""
+    found: list[tuple[Fraction, int]] = []
+    for index, account in rows:
+        judged = health(globals, account, now_ms)
+        if judged.equity < judged.maintenance:
+            found.append((judged.ratio, index))
+    return [index for _, index in sorted(found)]
+
+
+def ranking(
+    globals: containers.Globals, now_ms: int, market: int, side: int, rows: Iterable[tuple[int, containers.Account]]
+) -> list[Ranked]:
+    """Who is deleveraged first among the holders of one side (1 long, -1 short) of a market.
+
+    By the return of the position times the leverage of the account: profit / |cost| * notional / equity, the field's
+    usual score. Only positions in profit are ranked.
+    """
+    scored: list[tuple[Fraction, int]] = []
+    for index, account in rows:
+        if index < constants.RESERVED_ACCOUNTS:
+            continue
+        held = encoding.unpack(account.positions[market])
+        profit = held.size * globals.risk.price[market] - held.cost
+        if held.size * side <= 0 or profit <= 0:
+            continue
+        settled, _ = margin.settle(globals.risk, account, now_ms)
+        every = margin.sums(globals.risk, settled, constants.MARKETS)
+        equity = margin.collateral(settled) + every.value
+        if equity > 0:
+            scored.append((Fraction(profit * every.notional, max(1, abs(held.cost)) * equity), index))
+    scored.sort(key=lambda entry: (-entry[0], entry[1]))
+    return [Ranked(index, place, int(score * constants.PPM)) for place, (score, index) in enumerate(scored, start=1)]
+
+
+def most_lots(code_of: Callable[[int], int], most: int, too_many: int) -> int:
+    """The most lots, up to `most`, whose code is OK, where too many of them say `too_many`; 0 where none is OK."""
+    if most <= 0:
+        return 0
+    code = code_of(most)
+    if code != too_many:
+        return most if code == codes.OK else 0
+    low, high = 0, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        if code_of(middle) == too_many:
+            high = middle
+        else:
+            low = middle
+    return low if low > 0 and code_of(low) == codes.OK else 0
+
+
+class Liquidator:
+    """One pass over the accounts after a tick."""
+
+    def __init__(self, engine: "Engine", now: int, outcome: "Outcome") -> None:
+        self._engine = engine
+        self._now = now
+        self._outcome = outcome
+        self._left = RESCUES_OF_A_TICK
+
+    def run(self) -> None:
+        """Rescues the worst first, then lets insurance accounts reduce what they hold."""
+        clock = self._engine.view.clock()
+        if not clock.steady or clock.grace or not clock.priced:
+            return
+        holders = sorted(index for index in self._engine.holders if index >= constants.RESERVED_ACCOUNTS)
+        rows = [(index, self._engine.account(index)) for index in holders]
+        for index in worst_first(self._engine.globals, clock.now, rows):
+            for _ in range(_STEPS_OF_AN_ACCOUNT):
+                if self._left == 0 or not self._step(index, holders):
+                    break
+        for market in range(self._engine.globals.market_count):
+            self._unwind(market)
+
+    def _step(self, index: int, holders: list[int]) -> bool:
+        """One rescue of one account; whether there was any."""
+        engine = self._engine
+        clock = engine.view.clock()
+        account = engine.account(index)
+        judged = health(engine.globals, account, clock.now)
+        if judged.equity >= judged.maintenance:
+            return False
+        settled, _ = margin.settle(engine.globals.risk, account, clock.now)
+        market = rescue.largest(judged_risk(engine.globals, settled), settled)
+        held = encoding.unpack(settled.positions[market]).size
+        if judged.equity >= 0 and self._through_book(index, market, held):
+            return True
+        if judged.equity * 3 < judged.maintenance * 2 and self._take_over(index, market, held):
+            return True
+        return judged.equity < 0 and self._deleverage(index, market, held, holders)
+
+    def _through_book(self, index: int, market: int, held: int) -> bool:
+        engine = self._engine
+        owner = engine.account(index).owner
+        for maker, resting in engine.resting_against(market, held)[:_MAKERS_TRIED]:
+            # An owner's own order would be a trade with oneself.
+            if engine.account(maker.account).owner == owner:
+                continue
+            offered = min(abs(held), engine.reducible(maker, engine.account(maker.account), resting))
+            move = containers.Rescue(maker=0, market=market, account=index, other=0, lots=offered)
+            lots = self._most(constants.LIQUIDATE, move, maker, codes.TOO_MANY_LOTS)
+            if lots > 0:
+                code = self._carry_out(constants.LIQUIDATE, msgspec.structs.replace(move, lots=lots), maker)
+                if code == codes.OK:
+                    return True
+            else:
+                code = engine.decide_rescue(constants.LIQUIDATE, move, maker, self._now)
+            if code == codes.LIQUIDATION_PRICE:
+                return False
+            engine.drop_if_at_fault(maker, max(offered, 1), code, self._outcome)
+        return False
+
+    def _take_over(self, index: int, market: int, held: int) -> bool:
+        move = containers.Rescue(maker=0, market=market, account=index, other=0, lots=abs(held))
+        lots = self._most(constants.TAKE_OVER, move, None, codes.FUND_LIMIT)
+        if lots == 0:
+            return False
+        return self._carry_out(constants.TAKE_OVER, msgspec.structs.replace(move, lots=lots), None) == codes.OK
+
+    def _deleverage(self, index: int, market: int, held: int, holders: list[int]) -> bool:
+        engine = self._engine
+        rows = [(other, engine.account(other)) for other in holders if other != index]
+        side = -1 if held > 0 else 1
+        ranked = ranking(engine.globals, engine.view.clock().now, market, side, rows)
+        for place in ranked[:_COUNTERPARTIES_TRIED]:
+            theirs = abs(encoding.unpack(engine.account(place.account).positions[market]).size)
+            lots = min(abs(held), theirs)
+            move = containers.Rescue(maker=0, market=market, account=index, other=place.account, lots=lots)
+            if self._carry_out(constants.DELEVERAGE, move, None) == codes.OK:
+                return True
+        return False
+
+    def _unwind(self, market: int) -> None:
+        engine = self._engine
+        for _ in range(_STEPS_OF_AN_ACCOUNT):
+            held = encoding.unpack(engine.account(market + 1).positions[market]).size
+            facing = engine.resting_against(market, held) if held else []
+            if self._left == 0 or not facing:
+                return
+            maker, resting = facing[0]
+            lots = min(abs(held), engine.reducible(maker, engine.account(maker.account), resting))
+            move = containers.Rescue(maker=0, market=market, account=0, other=0, lots=lots)
+            lots = self._most(constants.UNWIND, move, maker, codes.FUND_LIMIT)
+            if lots == 0:
+                return
+            if self._carry_out(constants.UNWIND, msgspec.structs.replace(move, lots=lots), maker) != codes.OK:
+                return
+
+    def _most(self, tag: int, move: containers.Rescue, maker: containers.Order | None, too_many: int) -> int:
+        def code_of(lots: int) -> int:
+            return self._engine.decide_rescue(tag, msgspec.structs.replace(move, lots=lots), maker, self._now)
+
+        return most_lots(code_of, move.lots, too_many)
+
+    def _carry_out(self, tag: int, move: containers.Rescue, maker: containers.Order | None) -> int:
+        engine = self._engine
+        rescued = market_account(move.market) if tag == constants.UNWIND else move.account
+        account = engine.account(rescued)
+        globals = engine.globals
+        now_ms = engine.view.clock().now
+        before = health(globals, account, now_ms)
+        settled, _ = margin.settle(globals.risk, account, now_ms)
+        judged = judged_risk(globals, settled).price[move.market]
+        paid_before = globals.markets[move.market].paid_out
+        fees_before = globals.markets[move.market].fund
+        code, fill = engine.carry_out(tag, move, maker, self._now, self._outcome)
+        if code != codes.OK:
+            return code
+        self._left -= 1
+        held = encoding.unpack(settled.positions[move.market])
+        after = health(engine.globals, engine.account(rescued), now_ms)
+        less = _one_lot_less(globals, settled, before, move, judged, fill) if tag == constants.LIQUIDATE else None
+        engine.note_rescue(
+            PostMortem(
+                number=0,
+                kind=KINDS[tag],
+                account=rescued,
+                market=move.market,
+                lots=move.lots,
+                price_ticks=None if fill is None else fill.price,
+                oracle_price_ticks=globals.risk.price[move.market],
+                previous_price_ticks=globals.markets[move.market].previous_price,
+                judged_price_ticks=judged,
+                zero_price_ticks=None
+                if tag == constants.UNWIND
+                else _zero_price(globals, before, held.size, move, judged),
+                tick_time_ms=globals.tick_time,
+                signers=engine.tick_signers,
+                equity_before_micros=before.equity,
+                initial_before_micros=before.initial,
+                maintenance_before_micros=before.maintenance,
+                equity_after_micros=after.equity,
+                initial_after_micros=after.initial,
+                maintenance_after_micros=after.maintenance,
+                one_lot_less_equity_micros=None if less is None else less[0],
+                one_lot_less_initial_micros=None if less is None else less[1],
+                fee_micros=engine.globals.markets[move.market].fund - fees_before if tag == constants.LIQUIDATE else 0,
+                paid_by_fund_micros=engine.globals.markets[move.market].paid_out - paid_before,
+                counterparty=_counterparty(tag, move, maker),
+                chunk=engine.chunk_count + 1,
+                operation=engine.open_operations - 1,
+            ),
+            self._outcome,
+        )
+        return codes.OK
+
+
+def market_account(market: int) -> int:
+    """The index of a market's insurance account."""
+    return market + 1
+
+
+def _counterparty(tag: int, move: containers.Rescue, maker: containers.Order | None) -> int:
+    if maker is not None:
+        return maker.account
+    return move.other if tag == constants.DELEVERAGE else market_account(move.market)
+
+
+def _zero_price(globals: containers.Globals, before: Health, size: int, move: containers.Rescue, judged: int) -> int:
+    """oracle - (E - E * MM1 / MM0) / lots for a long, plus for a short, rounded for the account."""
+    ppm = globals.risk.maintenance_ppm[move.market]
+    freed = margin.requirement(judged, size, ppm) - margin.requirement(judged, abs(size) - move.lots, ppm)
+    discount = Fraction(before.equity * freed, before.maintenance * move.lots)
+    if size > 0:
+        return -int((discount - judged) // 1)
+    return int((judged + discount) // 1)
+
+
+def _one_lot_less(
+    globals: containers.Globals,
+    settled: containers.Account,
+    before: Health,
+    move: containers.Rescue,
+    judged: int,
+    fill: "Fill | None",
+) -> tuple[int, int]:
+    """Equity and base initial requirement had one lot less been closed at the same price, before the fee."""
+    assert fill is not None, "a liquidation is a fill"
+    size = encoding.unpack(settled.positions[move.market]).size
+    fewer = (move.lots - 1) * (1 if size > 0 else -1)
+    ppm = globals.risk.initial_ppm[move.market]
+    initial = before.initial - margin.requirement(judged, size, ppm) + margin.requirement(judged, size - fewer, ppm)
+    return before.equity + fewer * (fill.price - judged), initial

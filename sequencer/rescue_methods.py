@@ -1,0 +1,125 @@
+"""What anybody may ask about rescues: the post-mortem of each, and who would be deleveraged first."""
+
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from prover.stf import constants, encoding
+from sequencer.api.jsonrpc import Call, Registry
+from sequencer.api.subscriptions import Feeds
+from sequencer.engine import Engine, Outcome
+from sequencer.liquidator import PostMortem, Ranked, ranking
+from sequencer.submitting import Account
+from sequencer.words import Json, Words
+
+_LIST_LIMIT: Final = 200
+_TOLD: Final = 20
+
+_FORMULAS: Final = {
+    "judged_price": "the better of the last two oracle prices for the account",
+    "below": "equity_before < maintenance_before, at three ticks in a row one step apart",
+    "zero_price": "judged_price -+ (equity - equity * maintenance_after / maintenance) / lots",
+    "fillable_price": "judged_price * (1 -+ 1.5 * maintenance_ppm * (1 - equity / maintenance))",
+    "one_lot_less": "equity with one lot less < initial requirement with one lot less",
+    "fee": f"min(maintenance of the lots * {constants.LIQUIDATION_FEE_PPM} ppm, gain over the zero price)",
+}
+
+
+class PostMortemsOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The newest rescues, of one account or of all."""
+
+    account: Account | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=_LIST_LIMIT)] = 20
+
+
+class RankingOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One side of one market by name or index."""
+
+    market: str | int
+    side: Literal["long", "short"]
+    limit: Annotated[int, msgspec.Meta(ge=1, le=_LIST_LIMIT)] = 50
+
+
+class RescueMethods:
+    """The handlers, and the channel on which every rescue is told."""
+
+    def __init__(self, engine: Engine, words: Words) -> None:
+        self._engine = engine
+        self._words = words
+        self.rankings = Rankings(engine)
+
+    def register(self, registry: Registry) -> None:
+        """Adds every method."""
+        sentence = "The newest liquidations, take-overs, deleveragings and unwindings with all that decided them."
+        registry.add(
+            "catenary_postMortems", self.post_mortems, params=PostMortemsOf, description=sentence, result=list[Json]
+        )
+        sentence = "Who would be deleveraged first: return times leverage, the largest first."
+        registry.add(
+            "catenary_deleveragingRanking", self.ranking, params=RankingOf, description=sentence, result=list[Json]
+        )
+
+    def open_feeds(self, feeds: Feeds) -> None:
+        """Opens the channel of all rescues."""
+        feeds.open("rescues", lambda: [self._told(record) for record in list(self._engine.rescues)[-_TOLD:]])
+
+    def sequenced(self, outcome: Outcome, feeds: Feeds) -> None:
+        """Tells what an input brought on `rescues`, and on the channel of each account that it concerns."""
+        for record in outcome.rescues:
+            told = self._told(record)
+            feeds.publish("rescues", told)
+            for account in (record.account, record.counterparty):
+                channel = f"account:{account}"
+                if feeds.is_open(channel):
+                    feeds.publish(channel, {**self._words.account(account), "rescue": told})
+
+    def _told(self, record: PostMortem) -> Json:
+        told: Json = self._words.plain(record)
+        return {**told, "formulas": _FORMULAS, "finality": "sequenced"}
+
+    async def post_mortems(self, params: PostMortemsOf, call: Call) -> list[Json]:
+        """catenary_postMortems, the newest first."""
+        found = [
+            record
+            for record in reversed(self._engine.rescues)
+            if params.account is None or params.account in (record.account, record.counterparty)
+        ]
+        return [self._told(record) for record in found[: params.limit]]
+
+    async def ranking(self, params: RankingOf, call: Call) -> list[Json]:
+        """catenary_deleveragingRanking."""
+        market = self._words.market(params.market)
+        places = self.rankings.of_side(market, 1 if params.side == "long" else -1)
+        plain: Any = self._words.plain(places[: params.limit])
+        return list(plain)
+
+
+class Rankings:
+    """The deleveraging rankings as of the last tick: both sides of each market are sorted at most once a tick."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._tick_time = -1
+        self._sides: dict[tuple[int, int], list[Ranked]] = {}
+
+    def of_side(self, market: int, side: int) -> list[Ranked]:
+        """The ranking of the longs (1) or shorts (-1) of a market."""
+        engine = self._engine
+        if engine.globals.tick_time != self._tick_time:
+            self._tick_time = engine.globals.tick_time
+            self._sides = {}
+        if (market, side) not in self._sides:
+            rows = [(index, engine.account(index)) for index in sorted(engine.holders)]
+            now_ms = engine.view.commitment.timestamp
+            self._sides[(market, side)] = ranking(engine.globals, now_ms, market, side, rows)
+        return self._sides[(market, side)]
+
+    def ranks(self, account: int) -> dict[int, int]:
+        """The place of each position of an account, by market; none for a position at a loss."""
+        found: dict[int, int] = {}
+        for market, packed in enumerate(self._engine.account(account).positions):
+            size = encoding.unpack(packed).size
+            if size:
+                places = self.of_side(market, 1 if size > 0 else -1)
+                found.update({market: place.rank for place in places if place.account == account})  # noqa: B035
+        return found

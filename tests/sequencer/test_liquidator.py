@@ -1,0 +1,250 @@
+"""Whom the venue rescues: through the book first, the worst first, gently; then the fund, then the ranking."""
+
+from fractions import Fraction
+
+import pytest
+
+from prover.stf import codes, constants, encoding, margin
+from sequencer.engine import Engine
+from sequencer.liquidator import DELEVERAGING, LIQUIDATION, TAKE_OVER, UNWINDING, health, most_lots, ranking
+from tests.sequencer.node_world import (
+    BTC,
+    BUY,
+    DOLLAR,
+    ETH,
+    FIRST,
+    PRICES,
+    SELL,
+    World,
+    deposit,
+    key,
+    order,
+    owner,
+    signed_order,
+)
+
+# 4.5 million dollars of BTC on 100,000 dollars: initial 90,000, maintenance 54,000.
+HEAVY = 7_500_000
+BREAK = 594_000
+
+
+def crowded(longs: int = 1, traders: int = 6, fund: int = 0) -> World:
+    """A world in which the first traders are long at 45 times and the ones after them short."""
+    world = World(traders=traders)
+    if fund:
+        world.process(deposit(owner(50), fund, BTC + 1))
+    for trader in range(longs):
+        other = longs + trader
+        assert world.order(other, SELL, PRICES[BTC], HEAVY).status == "resting"
+        assert world.order(trader, BUY, PRICES[BTC], HEAVY).status == "filled"
+    return world
+
+
+def ticks(world: World, price: int, count: int = 3) -> list[str]:
+    """So many ticks of one BTC price; the kinds of the rescues that they brought."""
+    kinds: list[str] = []
+    for _ in range(count):
+        # As the edge does every second: an open chunk has one clock, and a tick may not lie far ahead of it.
+        world.seal()
+        outcome = world.tick((price, *PRICES[1:]))
+        assert outcome.code == codes.OK
+        kinds += [record.kind for record in outcome.rescues]
+    return kinds
+
+
+def test_a_liquidation_is_gentle_and_told_whole() -> None:
+    world = crowded()
+    assert world.order(3, BUY, 593_950, HEAVY).status == "resting"
+    assert ticks(world, PRICES[BTC], 2) == []
+    assert ticks(world, BREAK, 1) == [], "the better of the last two prices is the old one"
+    assert ticks(world, BREAK, 1) == [LIQUIDATION]
+    (record,) = world.engine.rescues
+    assert record.account == FIRST
+    assert record.counterparty == FIRST + 3
+    assert 0 < record.lots < HEAVY // 2
+    assert world.position(0) == HEAVY - record.lots
+    assert world.position(3) == record.lots
+    assert record.price_ticks == 593_950
+    assert record.zero_price_ticks is not None
+    assert record.price_ticks > record.zero_price_ticks
+    assert record.signers == [0, 1, 2, 3, 4]
+    assert record.equity_before_micros < record.maintenance_before_micros
+    assert record.equity_after_micros >= record.maintenance_after_micros
+    better = record.equity_after_micros * record.maintenance_before_micros
+    assert better >= record.equity_before_micros * record.maintenance_after_micros
+    assert record.one_lot_less_equity_micros is not None
+    assert record.one_lot_less_initial_micros is not None
+    assert record.one_lot_less_equity_micros < record.one_lot_less_initial_micros
+    assert record.fee_micros == margin.collateral(world.engine.account(BTC + 1)) > 0
+    assert record.equity_after_micros > 0.98 * record.equity_before_micros - record.fee_micros
+    assert ticks(world, BREAK, 1) == [], "healthy again"
+    world.check()
+
+
+def test_a_short_is_bought_back() -> None:
+    world = crowded()
+    assert world.order(3, SELL, 606_140, HEAVY).status == "resting"
+    assert ticks(world, 606_100, 3) == [LIQUIDATION]
+    (record,) = world.engine.rescues
+    assert record.account == FIRST + 1
+    assert world.position(1) == record.lots - HEAVY
+    world.check()
+
+
+def test_a_wick_liquidates_nobody() -> None:
+    world = crowded()
+    world.order(3, BUY, 560_000, HEAVY, slot=2)
+    ticks(world, PRICES[BTC], 2)
+    for price in (560_000, PRICES[BTC], 560_000, PRICES[BTC]):
+        assert ticks(world, price, 1) == []
+
+
+def test_nobody_is_liquidated_without_three_ticks_in_a_row() -> None:
+    world = crowded()
+    world.order(3, BUY, 593_950, HEAVY)
+    for _ in range(4):
+        world.now += constants.TICK_STEP
+        assert ticks(world, BREAK, 1) == []
+    assert ticks(world, BREAK, 2) == [LIQUIDATION]
+
+
+def test_the_worst_margin_ratio_goes_first() -> None:
+    world = World(traders=8)
+    for trader, size in ((0, HEAVY), (1, HEAVY + 300_000)):
+        world.order(2 + trader, SELL, PRICES[BTC], size)
+        world.order(trader, BUY, PRICES[BTC], size)
+    world.order(4, BUY, 593_950, 100_000)
+    world.order(5, BUY, 593_940, HEAVY)
+    ticks(world, BREAK)
+    first, *rest = world.engine.rescues
+    assert (first.account, first.counterparty, first.lots) == (FIRST + 1, FIRST + 4, 100_000)
+    assert {record.account for record in rest} == {FIRST, FIRST + 1}
+    world.check()
+
+
+def test_an_owners_own_order_is_passed_over() -> None:
+    world = crowded()
+    world.process(deposit(owner(0), 100_000 * DOLLAR))
+    own = world.engine.accounts_of(owner(0))[1] - FIRST
+    given = order(world.now, FIRST + own, BUY, 593_980, 100_000)
+    assert world.process(signed_order(given, key(0))).status == "resting"
+    world.order(3, BUY, 593_950, HEAVY)
+    assert LIQUIDATION in ticks(world, BREAK)
+    assert {record.counterparty for record in world.engine.rescues} == {FIRST + 3}
+
+
+def test_a_maker_without_margin_leaves_and_the_next_one_takes() -> None:
+    world = crowded(traders=7)
+    # The whole of trader 3's money stands behind ETH: its BTC order was covered when it came.
+    world.order(3, BUY, 593_960, 1_000_000)
+    world.order(5, SELL, PRICES[ETH], 16_000_000, market=ETH, slot=2)
+    world.order(3, BUY, PRICES[ETH], 16_000_000, market=ETH, slot=2)
+    world.order(4, BUY, 593_950, HEAVY)
+    assert ticks(world, BREAK) == [LIQUIDATION]
+    assert world.engine.rescues[0].counterparty == FIRST + 4
+    assert all(trader != 3 for trader, _, _ in world.resting())
+
+
+def test_below_close_out_without_a_bid_the_fund_takes_over() -> None:
+    world = crowded(fund=2_000_000 * DOLLAR)
+    assert ticks(world, 591_500) == [TAKE_OVER]
+    (record,) = world.engine.rescues
+    assert record.account == FIRST
+    assert record.lots == HEAVY
+    assert world.position(0) == 0
+    assert encoding.unpack(world.engine.account(BTC + 1).positions[BTC]).size == HEAVY
+    assert record.counterparty == BTC + 1
+    assert record.paid_by_fund_micros == 0
+    # At the zero price what is left of one position is exactly nothing.
+    assert margin.collateral(world.engine.account(FIRST)) == 0
+    world.check()
+
+
+def test_between_maintenance_and_close_out_the_fund_does_not_take_over() -> None:
+    world = crowded(fund=2_000_000 * DOLLAR)
+    assert ticks(world, 593_500) == []
+    assert world.position(0) == HEAVY
+
+
+def test_the_fund_takes_no_more_than_it_may_turn_over() -> None:
+    world = crowded(fund=100_000 * DOLLAR)
+    assert ticks(world, 591_500)[0] == TAKE_OVER
+    taken = encoding.unpack(world.engine.account(BTC + 1).positions[BTC]).size
+    assert taken * 591_500 <= 10 * 100_000 * DOLLAR < (taken + 1) * 591_500
+    assert world.position(0) == HEAVY - taken
+    world.check()
+
+
+def test_below_zero_without_a_fund_the_ranking_bears_it() -> None:
+    world = crowded()
+    kinds = ticks(world, 580_000)
+    assert set(kinds) == {DELEVERAGING}
+    assert world.position(0) == 0
+    assert world.position(1) == 0
+    assert margin.collateral(world.engine.account(FIRST)) == 0
+    # The winner keeps what the loser had: 100,000 dollars less fees, and not the 150,000 that the price says.
+    assert 196_000 * DOLLAR < margin.collateral(world.engine.account(FIRST + 1)) < 198_000 * DOLLAR
+    world.check()
+
+
+def test_below_zero_the_fund_pays_before_anybody_bears() -> None:
+    world = crowded(fund=10_000_000 * DOLLAR)
+    assert ticks(world, 580_000) == [TAKE_OVER]
+    assert world.engine.rescues[0].paid_by_fund_micros > 50_000 * DOLLAR
+    assert world.position(1) == -HEAVY
+    world.check()
+
+
+def test_an_insurance_account_unwinds_into_the_book() -> None:
+    world = crowded(fund=2_000_000 * DOLLAR)
+    ticks(world, 591_500)
+    world.order(3, BUY, 591_000, 1_000_000)
+    assert ticks(world, 591_500, 1) == [UNWINDING]
+    assert encoding.unpack(world.engine.account(BTC + 1).positions[BTC]).size == HEAVY - 1_000_000
+    world.order(4, BUY, 590_800, 1_000_000)
+    assert ticks(world, 591_500, 1) == [], "more than ten basis points below the oracle price"
+    world.check()
+
+
+def test_rescues_survive_a_restart() -> None:
+    world = crowded(fund=2_000_000 * DOLLAR)
+    ticks(world, 591_500)
+    world.seal()
+    again = Engine(world.store, world.domain)
+    assert list(again.rescues) == list(world.engine.rescues)
+    assert again.rescues[0].kind == TAKE_OVER
+
+
+def test_the_ranking_is_by_return_times_leverage() -> None:
+    world = World(traders=6)
+    for trader, size, price in ((1, 1_000_000, 600_000), (2, 4_000_000, 600_000), (3, 4_000_000, 590_000)):
+        world.order(0, BUY, price, size, slot=1 + trader)
+        world.order(trader, SELL, price, size)
+    ticks(world, 580_000, 1)
+    rows = [(FIRST + trader, world.engine.account(FIRST + trader)) for trader in range(6)]
+    ranked = ranking(world.engine.globals, world.now, BTC, -1, rows)
+    assert [place.account for place in ranked] == [FIRST + 2, FIRST + 3, FIRST + 1]
+    assert [place.rank for place in ranked] == [1, 2, 3]
+    assert ranking(world.engine.globals, world.now, BTC, 1, rows) == [], "the long is at a loss"
+    account = world.engine.account(FIRST + 1)
+    held = encoding.unpack(account.positions[BTC])
+    profit = held.size * 580_000 - held.cost
+    equity = margin.collateral(account) + profit
+    score = Fraction(profit, abs(held.cost)) * Fraction(abs(held.size) * 580_000, equity)
+    assert ranked[2].score_ppm == int(score * 10**6)
+
+
+@pytest.mark.parametrize(("limit", "most", "expected"), [(5, 10, 5), (10, 10, 10), (0, 10, 0), (1, 1, 1), (3, 0, 0)])
+def test_the_most_lots_that_the_law_takes(limit: int, most: int, expected: int) -> None:
+    def code_of(lots: int) -> int:
+        return codes.OK if lots <= limit else codes.TOO_MANY_LOTS
+
+    assert most_lots(code_of, most, codes.TOO_MANY_LOTS) == expected
+    assert most_lots(lambda lots: codes.HEALTHY, most, codes.TOO_MANY_LOTS) == 0
+
+
+def test_a_healthy_account_has_no_rescue() -> None:
+    world = crowded()
+    judged = health(world.engine.globals, world.engine.account(FIRST), world.now)
+    assert judged.equity >= judged.maintenance
+    assert ticks(world, 597_000) == []

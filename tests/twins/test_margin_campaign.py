@@ -1,0 +1,185 @@
+"""A short margin campaign on every run, and laws broken on purpose, each of which it must notice.
+
+`python -m tests.soak margin` is the long one.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+import pytest
+
+from prover.stf import codes, constants, containers, custody, margin, markets, rescue, trading
+from prover.stf.replay import Chunk
+from tests.soak import margin as campaign
+
+# Every break shows within so many histories of seed 5.
+_HISTORIES: Final = 150
+
+
+def test_random_histories_keep_the_margin_law() -> None:
+    summary, violations = campaign.run(120, 1)
+
+    assert violations == []
+    assert summary["violations"] == 0
+    assert summary["cases"] == 120
+    assert min(summary["accepted"].values()) > 0
+    # A fair share: each rescue is accepted in at least every third history.
+    assert min(summary["histories_with"].values()) * 3 >= 120
+
+
+def test_a_history_repeats_itself_from_its_seed() -> None:
+    first, _ = campaign.watched(3, 4)
+    again, _ = campaign.watched(3, 4)
+
+    assert (first.steps, first.accepted, first.refused) == (again.steps, again.accepted, again.refused)
+
+
+def _pass(code: int, decide: Callable[..., int]) -> Callable[..., int]:
+    """A check that no longer refuses with this code."""
+
+    def passed(*arguments: Any) -> int:
+        found = decide(*arguments)
+        return codes.OK if found == code else found
+
+    return passed
+
+
+def _pass_liquidation(code: int) -> Callable[..., tuple[int, int]]:
+    decide = rescue.check_liquidation
+
+    def passed(*arguments: Any) -> tuple[int, int]:
+        found, fee = decide(*arguments)
+        return (codes.OK, 0) if found == code else (found, fee)
+
+    return passed
+
+
+def _add(value: int, exact: Callable[..., int]) -> Callable[..., int]:
+    return lambda *arguments: exact(*arguments) + value
+
+
+def _twice(exact: Callable[..., int]) -> Callable[..., int]:
+    return lambda *arguments: 2 * exact(*arguments)
+
+
+def _ripe(account: containers.Account, now: int) -> containers.Account:
+    """Maturity skipped: whatever was earned is settled at once."""
+    settled = margin.collateral(account)
+    return msgspec.structs.replace(account, settled=settled, older=0, fresh=0, epoch=now // constants.EPOCH)
+
+
+def _settled_at_once(
+    account: containers.Account, change: int, positions: list[containers.Position]
+) -> containers.Account:
+    return msgspec.structs.replace(account, settled=account.settled + change, positions=positions)
+
+
+def _first_held(_risk: containers.Risk, account: containers.Account) -> int:
+    return next(market for market, position in enumerate(account.positions) if position.size)
+
+
+def _fees_to_somebody(chunk: Chunk, amount: int) -> None:
+    chunk.accounts[17] = custody.credited(chunk.peek_account(17), amount)
+
+
+def _fees_from_somebody(chunk: Chunk, amount: int) -> None:
+    last = chunk.globals.next_account - 1
+    chunk.accounts[last] = custody.credited(chunk.peek_account(last), -amount)
+    chunk.accounts[constants.FEE_ACCOUNT] = custody.credited(chunk.accounts[constants.FEE_ACCOUNT], 2 * amount)
+
+
+def _fees_twice(chunk: Chunk, amount: int) -> None:
+    fees = chunk.accounts[constants.FEE_ACCOUNT]
+    chunk.accounts[constants.FEE_ACCOUNT] = custody.credited(fees, 2 * amount)
+
+
+BROKEN: Final[dict[str, tuple[object, str, object, str]]] = {
+    "liquidation fee twice": (rescue, "liquidation_fee", _twice(rescue.liquidation_fee), "E/MM lowered"),
+    "fees credited twice": (Chunk, "_credit_fees", _fees_twice, "conservation"),
+    "fees to somebody else": (Chunk, "_credit_fees", _fees_to_somebody, "bystander"),
+    "fees from somebody without a position": (Chunk, "_credit_fees", _fees_from_somebody, "paid unsigned"),
+    "maturity skipped": (margin, "matured", _ripe, "unsettled money left"),
+    "unsettled money leaves": (
+        custody,
+        "check_payment",
+        _pass(codes.COLLATERAL, custody.check_payment),
+        "unsettled money left",
+    ),
+    "payments below the requirement": (
+        custody,
+        "check_payment",
+        _pass(codes.MARGIN, custody.check_payment),
+        "payment margin",
+    ),
+    "payments in a grace": (custody, "check_payment", _pass(codes.GRACE, custody.check_payment), "grace"),
+    "profit settled at once": (margin, "booked", _settled_at_once, "unsettled money left"),
+    "the owner's own bound counts": (rescue, "unbounded", lambda account: account, "too many lots"),
+    "lots without a bound": (rescue, "check_liquidation", _pass_liquidation(codes.TOO_MANY_LOTS), "too many lots"),
+    "any liquidation price": (rescue, "check_liquidation", _pass_liquidation(codes.LIQUIDATION_PRICE), "E/MM lowered"),
+    "healthy accounts liquidated": (
+        rescue,
+        "check_liquidation",
+        _pass_liquidation(codes.HEALTHY),
+        "liquidated in health",
+    ),
+    "one price judged": (rescue, "kinder", lambda risk, _previous, _account: risk, "liquidated in health"),
+    "any position first": (rescue, "largest", _first_held, "largest first"),
+    "one tick is steady": (constants, "STEADY_TICKS", 1, "unsteady"),
+    "rescues in a grace": (rescue, "check_rescue", _pass(codes.GRACE, rescue.check_rescue), "grace"),
+    "funding rounded down": (margin, "ceil_div", lambda numerator, divisor: numerator // divisor, "dust"),
+    "funding above its cap": (markets, "accrued", _add(1, markets.accrued), "funding index"),
+    "a dearer zero price": (rescue, "premium_of", _add(1_000_000, rescue.premium_of), "zero price"),
+    "no cap on turnover": (constants, "TURNOVER_MULTIPLE", 10_000, "turnover cap"),
+    "no cap on payouts": (constants, "PAYOUT_PPM", 2 * constants.PPM, "payout cap"),
+    "funds that pay nothing": (constants, "PAYOUT_PPM", 0, "left below zero"),
+    "nobody bears a loss": (rescue, "check_counterparty", lambda *_: codes.MARGIN, "left below zero"),
+    "losers bear losses": (
+        rescue,
+        "check_counterparty",
+        _pass(codes.NOT_IN_PROFIT, rescue.check_counterparty),
+        "bears too much",
+    ),
+    "bearing below maintenance": (
+        rescue,
+        "check_counterparty",
+        _pass(codes.MARGIN, rescue.check_counterparty),
+        "counterparty",
+    ),
+    "open interest forgotten": (rescue, "interest_growth", lambda _old, _size: 0, "open interest"),
+    "fills without margin": (margin, "only_reduced", lambda *_: True, "fill margin"),
+    "orders filled twice": (trading, "filled_before", lambda _order, _slot: 0, "overfilled"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_law_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    target, attribute, broken, kind = BROKEN[name]
+    monkeypatch.setattr(target, attribute, broken)
+
+    noticed = next((number for number in range(_HISTORIES) if campaign.watched(5, number)[0].by_kind[kind]), None)
+
+    assert noticed is not None
+
+
+def test_a_campaign_fails_where_a_kind_is_never_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rescue, "unwind", lambda *arguments: _refused(arguments))
+    summary, violations = campaign.run(20, 5)
+
+    assert summary["accepted"]["unwind"] == 0
+    assert "no unwind was ever accepted" in violations
+
+
+def _refused(arguments: tuple[Any, ...]) -> containers.Rescued:
+    _, _, _, _, _, other, insurance, slot = arguments
+    refused = rescue.untouched(insurance, other, insurance, slot)
+    refused.code = codes.FUND_LIMIT
+    return refused
+
+
+def test_a_violation_fails_the_campaign(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Chunk, "_credit_fees", _fees_twice)
+    summary, violations = campaign.run(3, 5)
+
+    assert summary["violations"] > 0
+    assert violations[0] == f"{summary['violations']} violations"
