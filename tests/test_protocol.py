@@ -5,6 +5,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from l1_bridge import batch
 from l1_bridge.hashing import keccak
 from prover import genesis, operations
@@ -89,6 +91,26 @@ REQUESTS: Final = {
         containers.Request(account=18, slot=0, sequence=NOW, amount=0, other=0, recipient=bytes(20), **_SOON),
         TAKER_KEY,
     ),
+    "set_agent": (
+        constants.SET_AGENT,
+        containers.Request(
+            account=17,
+            slot=4,
+            sequence=NOW,
+            amount=NOW + 86_400_000,
+            other=0,
+            recipient=RECIPIENT,
+            first_slot=0,
+            last_slot=100,
+            **_SOON,
+        ),
+        MAKER_KEY,
+    ),
+    "set_leverage": (
+        constants.SET_LEVERAGE,
+        containers.Request(account=17, slot=5, sequence=NOW, amount=100_000, **_SOON),
+        MAKER_KEY,
+    ),
 }
 
 
@@ -129,7 +151,7 @@ def example_operations() -> list[tuple[str, bytes]]:
         ("order taker", _order(TAKER_ORDER, TAKER_KEY)),
         ("fill", operations.fill_bytes(0, 1, 60_000)),
         *requests,
-        ("malformed", b"\x09"),
+        ("malformed", b"\x0f"),
     ]
 
 
@@ -168,6 +190,8 @@ def example_chunk() -> tuple[state.State, Chunk, bytes, dict[str, bytes]]:
         "transfer digest": operations.request_digest(DOMAIN, *REQUESTS["transfer"][:2]),
         "cancel digest": operations.request_digest(DOMAIN, *REQUESTS["cancel"][:2]),
         "cancel_all digest": operations.request_digest(DOMAIN, *REQUESTS["cancel_all"][:2]),
+        "set_agent digest": operations.request_digest(DOMAIN, *REQUESTS["set_agent"][:2]),
+        "set_leverage digest": operations.request_digest(DOMAIN, *REQUESTS["set_leverage"][:2]),
         "body hash": keccak(body),
         "queue_hash": venue.commitment.queue_hash,
         "withdrawal leaf 0": withdrawals[0],
@@ -194,8 +218,8 @@ def _settled(size: int, owed_index: int) -> tuple[int, int]:
     """Payment and dust of an account with one position whose index moved by so much."""
     positions = [encoding.pack(size, 0, 0)] + [containers.EMPTY] * 15
     risk = containers.Risk([1] * 16, [owed_index] + [0] * 15, [0] * 16, [0] * 16)
-    account, dust = margin.settle(risk, containers.Account(MAKER, 0, 0, positions))
-    return -account.collateral, dust
+    account, dust = margin.settle(risk, msgspec.structs.replace(encoding.no_account(), positions=positions), NOW)
+    return -margin.collateral(account), dust
 
 
 ROUNDING: Final = {
@@ -294,6 +318,8 @@ def type_hashes() -> dict[str, bytes]:
         "Transfer": signatures.TRANSFER_TYPE,
         "Cancel": signatures.CANCEL_TYPE,
         "CancelAll": signatures.CANCEL_ALL_TYPE,
+        "SetAgent": signatures.SET_AGENT_TYPE,
+        "SetLeverage": signatures.SET_LEVERAGE_TYPE,
         "Tick": signatures.TICK_TYPE,
     }
 
@@ -332,7 +358,7 @@ def test_every_hex_block_is_the_example() -> None:
 
 def test_the_worked_example_is_what_both_twins_give() -> None:
     _, chunk, body, _ = example_chunk()
-    assert chunk.operation_codes == [codes.OK] * 3 + [codes.REFUNDED] + [codes.OK] * 8 + [codes.MALFORMED]
+    assert chunk.operation_codes == [codes.OK] * 3 + [codes.REFUNDED] + [codes.OK] * 10 + [codes.MALFORMED]
     assert {row[0]: row[1] for row in table("### Hashes of the example")} == {
         name: digest.hex() for name, digest in hash_rows().items()
     }
@@ -352,5 +378,5 @@ def test_the_domain_is_the_bridges() -> None:
 
 
 def test_the_empty_account_hash_is_stated() -> None:
-    assert keccak(bytes(608)) == encoding.EMPTY_ACCOUNT
+    assert keccak(bytes(800)) == encoding.EMPTY_ACCOUNT
     assert encoding.EMPTY_ACCOUNT.hex() in PROTOCOL
