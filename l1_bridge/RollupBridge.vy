@@ -23,6 +23,9 @@ struct Parameters:
     bond_wei: uint256
     minimum_deposit_micros: uint256
     proof_gas_floor: uint256  # a proof that starts with less gas is refused
+    entry_fee_wei: uint256  # price of a queue entry that is no deposit; burned
+    governor: address  # may announce parameters, and nothing else
+    governance_delay_seconds: uint256  # an announcement waits for so long, in the open
 
 struct Commitment:
     law_version: uint256
@@ -30,6 +33,7 @@ struct Commitment:
     withdrawals_root: bytes32
     withdrawn_total_micros: uint256
     queue_count: uint256
+    queue_open: uint256
     queue_hash: bytes32
     queue_work_kilogas: uint256
     timestamp_ms: uint256
@@ -97,6 +101,15 @@ event Enqueued:
     due_at: uint256
     operation: Bytes[MAX_ENTRY_BYTES]
 
+event Announced:
+    announcement: indexed(bytes32)
+    enactable_at: uint256
+    tag: uint256
+    payload: Bytes[MAX_PAYLOAD_BYTES]
+
+event Retracted:
+    announcement: indexed(bytes32)
+
 event BatchCommitted:
     number: indexed(uint256)
     batch_hash: indexed(bytes32)
@@ -160,18 +173,24 @@ event Frozen:
     tip: uint256
     last_root: bytes32
 
-LAW_VERSION: public(constant(uint256)) = 2
+LAW_VERSION: public(constant(uint256)) = 3
 MAX_CHUNKS: public(constant(uint256)) = 24
 MAX_CHUNK_BYTES: public(constant(uint256)) = 8192
 MAX_WITNESS_BYTES: public(constant(uint256)) = 98304
 MAX_GENESIS_BYTES: constant(uint256) = 16384
-MAX_ENTRY_BYTES: constant(uint256) = 1024
+MAX_ENTRY_BYTES: constant(uint256) = 1536
+MAX_PAYLOAD_BYTES: constant(uint256) = 1507
 MAX_URL_BYTES: constant(uint256) = 128
 WITHDRAWALS_DEPTH: constant(uint256) = 32
 
 NEW_ACCOUNT: public(constant(uint256)) = 16777215  # 0xFFFFFF: the law hands out the next index
 DEPOSIT_TAG: constant(bytes1) = 0x01
 DEPOSIT_WEIGHT_KILOGAS: public(constant(uint256)) = 80
+# Entries of the law that anybody may write, then the governor's; what they mean is the law's business
+FIRST_ENTRY_TAG: constant(uint256) = 16
+FIRST_GOVERNOR_TAG: constant(uint256) = 22
+ENTRY_TAGS: constant(uint256) = 8
+ENTRY_WEIGHTS_KILOGAS: public(constant(uint256[ENTRY_TAGS])) = [235, 145, 115, 145, 85, 600, 32, 32]
 # 256 entries of 60 kilogas: served in one batch, so much work excuses the entries that are still waiting
 DRAIN_KILOGAS: public(constant(uint256)) = 15360
 SPACING_UNIT_KILOGAS: constant(uint256) = 60
@@ -179,6 +198,9 @@ SPACING_UNIT_KILOGAS: constant(uint256) = 60
 SEVEN_DAYS: constant(uint256) = 604800
 MISS_RECOVERY_SECONDS: public(constant(uint256)) = SEVEN_DAYS
 MAX_HALVINGS: constant(uint256) = 32
+THIRTY_DAYS: constant(uint256) = 2592000
+# An announcement that nobody enacts in time has to be made again
+ENACTMENT_SECONDS: public(constant(uint256)) = 1209600
 
 DOMAIN_TYPE_HASH: constant(bytes32) = keccak256(
     "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
@@ -200,6 +222,7 @@ packed_at: HashMap[uint256, uint256]
 
 queue_length: public(uint256)
 chain_after: HashMap[uint256, bytes32]  # hash chain after so many entries
+announced_at: public(HashMap[bytes32, uint256])
 times_of: HashMap[uint256, uint256]  # of the entry with this index: enqueued_at << 64 | due_at
 
 seat_bond_id: uint256
@@ -230,13 +253,18 @@ def __init__(
     @param token ERC-20 with six decimals; its transfers must return true or nothing
     @param referee The law's verdict on one chunk
     @param parameters Times in seconds, bond in wei, smallest deposit in micro-dollars, gas floor of a proof
-    @param genesis The nine words behind the first root
+    @param genesis The ten words behind the first root
     @param genesis_bytes Canonical bytes from which anybody rebuilds the first state
     """
     assert token.is_contract and referee.is_contract, "NOT_A_CONTRACT"
     if chain.id != 31337 and chain.id != 1337:
         assert parameters.window_seconds >= SEVEN_DAYS, "WINDOW_TOO_SHORT"
         assert parameters.freeze_grace_seconds >= SEVEN_DAYS, "GRACE_TOO_SHORT"
+        # whoever does not like what is announced has left, by force if need be, before it stands
+        assert parameters.governance_delay_seconds >= THIRTY_DAYS, "DELAY_TOO_SHORT"
+        assert (
+            parameters.governance_delay_seconds > parameters.window_seconds + parameters.freeze_grace_seconds
+        ), "DELAY_TOO_SHORT"
     assert parameters.window_seconds > 0 and parameters.window_seconds < 2**32, "PARAMETERS"
     assert parameters.freeze_grace_seconds < 2**32, "PARAMETERS"
     assert parameters.inclusion_seconds > 0 and parameters.inclusion_seconds < 2**32, "PARAMETERS"
@@ -247,10 +275,12 @@ def __init__(
     # EIP-7825 caps a transaction at 2**24 gas: a floor near it would make every proof impossible
     assert parameters.proof_gas_floor <= 10_000_000, "PARAMETERS"
     assert parameters.bond_wei >= 4, "PARAMETERS"
+    assert parameters.governance_delay_seconds < 2**32, "PARAMETERS"
 
     assert genesis.law_version == LAW_VERSION, "LAW_VERSION"
     assert genesis.withdrawals_root == empty(bytes32) and genesis.withdrawn_total_micros == 0, "GENESIS"
     assert genesis.queue_count == 0 and genesis.queue_hash == empty(bytes32), "GENESIS"
+    assert genesis.queue_open == 0, "GENESIS"
     assert genesis.queue_work_kilogas == 0, "GENESIS"
     assert genesis.timestamp_ms <= block.timestamp * 1000, "TIMESTAMP_AHEAD"
 
@@ -309,6 +339,99 @@ def deposit(owner: address, account_index: uint256, amount_micros: uint256) -> u
         convert(convert(received_micros, uint64), bytes8),
     )
     return self._enqueue(operation, DEPOSIT_WEIGHT_KILOGAS)
+
+
+@external
+@payable
+@nonreentrant
+def enqueue(tag: uint256, payload: Bytes[MAX_PAYLOAD_BYTES]) -> uint256:
+    """
+    @notice Queues an operation that nobody can leave out: who sends it and when is part of it
+    @dev The payload is opaque here. The law answers to every one of them with a code, and the queue goes on
+    @param tag Which operation of the law, 16 to 21
+    @param payload Its fields
+    @return Index of the queue entry
+    """
+    self._check_chain()
+    assert self.frozen_at == 0, "FROZEN"
+    assert tag >= FIRST_ENTRY_TAG and tag < FIRST_GOVERNOR_TAG, "ENTRY_TAG"
+    assert msg.value == PARAMETERS.entry_fee_wei, "ENTRY_FEE"
+    index: uint256 = self._enqueue_entry(tag, msg.sender, payload)
+    send(empty(address), msg.value)
+    return index
+
+
+@external
+def announce(tag: uint256, payload: Bytes[MAX_PAYLOAD_BYTES]):
+    """
+    @notice The governor says in the open what is to change; the law holds it within ranges and steps
+    @dev Touches no money, no root and no seat
+    @param tag Which parameters, 22 or 23
+    @param payload Their values
+    """
+    assert msg.sender == PARAMETERS.governor, "NOT_GOVERNOR"
+    assert tag >= FIRST_GOVERNOR_TAG and tag < FIRST_ENTRY_TAG + ENTRY_TAGS, "ENTRY_TAG"
+    announcement: bytes32 = self._announcement(tag, payload)
+    assert self.announced_at[announcement] == 0, "ANNOUNCED"
+    self.announced_at[announcement] = block.timestamp
+    log Announced(
+        announcement=announcement,
+        enactable_at=block.timestamp + PARAMETERS.governance_delay_seconds,
+        tag=tag,
+        payload=payload,
+    )
+
+
+@external
+def retract(announcement: bytes32):
+    """
+    @notice The governor takes an announcement back
+    @param announcement Its hash
+    """
+    assert msg.sender == PARAMETERS.governor, "NOT_GOVERNOR"
+    assert self.announced_at[announcement] != 0, "NOT_ANNOUNCED"
+    self.announced_at[announcement] = 0
+    log Retracted(announcement=announcement)
+
+
+@external
+@nonreentrant
+def enact(tag: uint256, payload: Bytes[MAX_PAYLOAD_BYTES]) -> uint256:
+    """
+    @notice Queues what was announced long enough ago; anybody may
+    @param tag As announced
+    @param payload As announced
+    @return Index of the queue entry
+    """
+    self._check_chain()
+    assert self.frozen_at == 0, "FROZEN"
+    announcement: bytes32 = self._announcement(tag, payload)
+    announced_at: uint256 = self.announced_at[announcement]
+    assert announced_at != 0, "NOT_ANNOUNCED"
+    enactable_at: uint256 = announced_at + PARAMETERS.governance_delay_seconds
+    assert block.timestamp >= enactable_at, "TOO_EARLY"
+    # a late one can only be retracted and announced anew: nobody enacts what everybody has forgotten
+    assert block.timestamp < enactable_at + ENACTMENT_SECONDS, "TOO_LATE"
+    self.announced_at[announcement] = 0
+    return self._enqueue_entry(tag, PARAMETERS.governor, payload)
+
+
+@internal
+def _enqueue_entry(tag: uint256, sender: address, payload: Bytes[MAX_PAYLOAD_BYTES]) -> uint256:
+    operation: Bytes[MAX_ENTRY_BYTES] = concat(
+        convert(convert(tag, uint8), bytes1),
+        convert(sender, bytes20),
+        convert(convert(block.timestamp * 1000, uint48), bytes6),
+        convert(convert(len(payload), uint16), bytes2),
+        payload,
+    )
+    return self._enqueue(operation, ENTRY_WEIGHTS_KILOGAS[tag - FIRST_ENTRY_TAG])
+
+
+@view
+@internal
+def _announcement(tag: uint256, payload: Bytes[MAX_PAYLOAD_BYTES]) -> bytes32:
+    return keccak256(abi_encode(tag, payload))
 
 
 @internal
@@ -461,7 +584,7 @@ def commit(
     @param parent_hash Batch hash of the tip
     @param bodies Bytes of each chunk
     @param post_roots State root after each chunk
-    @param commitment The nine words behind the last post-root
+    @param commitment The ten words behind the last post-root
     @return Batch hash
     """
     self._check_chain()
@@ -485,7 +608,11 @@ def commit(
     assert commitment.queue_work_kilogas < 2**64, "QUEUE_WORK"
     assert commitment.queue_count >= parent.queue_count, "QUEUE_COUNT"
     assert commitment.queue_count <= self.queue_length, "QUEUE_COUNT"
-    assert commitment.queue_hash == self.chain_after[commitment.queue_count], "QUEUE_HASH"
+    # the entry after the last finished one may be under way: it is in the chain, and still owed
+    assert commitment.queue_open <= 1, "QUEUE_COUNT"
+    taken_count: uint256 = commitment.queue_count + commitment.queue_open
+    assert taken_count <= self.queue_length, "QUEUE_COUNT"
+    assert commitment.queue_hash == self.chain_after[taken_count], "QUEUE_HASH"
     if commitment.queue_count < self.queue_length:
         # measured in L2 time: a sealed batch stays legal while L1 is congested
         late_at: uint256 = self._enqueued_at(commitment.queue_count) + PARAMETERS.inclusion_seconds
@@ -632,7 +759,7 @@ def claim(
     @notice Pays a withdrawal that stands in the withdrawals tree of a final batch; anybody may send it
     @dev A payee whom the token refuses blocks only his own claim
     @param batch_number A final batch whose tree holds the withdrawal
-    @param commitment The nine words behind that batch's last root
+    @param commitment The ten words behind that batch's last root
     @param index Index of the withdrawal, below 2**32; each is paid once
     @param recipient Who gets the money
     @param amount_micros How much, in micro-dollars

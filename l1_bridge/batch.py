@@ -12,7 +12,7 @@ import msgspec
 from l1_bridge.artifact import Artifact, ArtifactError, decode_exactly, load_artifact
 from l1_bridge.hashing import ZERO_HASH, keccak
 
-LAW_VERSION = 2
+LAW_VERSION = 3
 MAX_CHUNKS = 24
 MAX_CHUNK_BYTES = 8_192
 MAX_WITNESS_BYTES = 98_304
@@ -20,13 +20,13 @@ NEW_ACCOUNT = 0xFFFFFF
 WITHDRAWALS_DEPTH = 32
 ZERO_ADDRESS = bytes(20)
 # 24 bodies with offset and length each, their roots, and the words around them
-MAX_LOG_BYTES = MAX_CHUNKS * (MAX_CHUNK_BYTES + 3 * 32) + 17 * 32
+MAX_LOG_BYTES = MAX_CHUNKS * (MAX_CHUNK_BYTES + 3 * 32) + 18 * 32
 
 _DOMAIN_TYPE_HASH = keccak(b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
 _WITHDRAWAL_TAG = 1
-# a batch log begins with 4 words, the 9 of the commitment, and the offsets of bodies and post-roots
-_BODIES_HEAD = 13 * 32
-_BODIES_AT = 15 * 32
+# a batch log begins with 4 words, the 10 of the commitment, and the offsets of bodies and post-roots
+_BODIES_HEAD = 14 * 32
+_BODIES_AT = 16 * 32
 
 
 class LogError(ValueError):
@@ -80,20 +80,24 @@ class Parameters(msgspec.Struct, frozen=True):
     bond_wei: int
     minimum_deposit_micros: int
     proof_gas_floor: int
+    entry_fee_wei: int
+    governor: bytes
+    governance_delay_seconds: int
 
-    def words(self) -> tuple[int, ...]:
+    def words(self) -> tuple[Any, ...]:
         """The values in ABI order."""
         return msgspec.structs.astuple(self)
 
 
 class Commitment(msgspec.Struct, frozen=True):
-    """The nine words whose keccak is a state root."""
+    """The ten words whose keccak is a state root."""
 
     law_version: int
     tree_root: bytes
     withdrawals_root: bytes
     withdrawn_total_micros: int
     queue_count: int
+    queue_open: int
     queue_hash: bytes
     queue_work_kilogas: int
     timestamp_ms: int
@@ -104,7 +108,7 @@ class Commitment(msgspec.Struct, frozen=True):
         return msgspec.structs.astuple(self)
 
     def encode(self) -> bytes:
-        """288 bytes: nine big-endian words."""
+        """320 bytes: ten big-endian words."""
         return b"".join(word if isinstance(word, bytes) else word.to_bytes(32, "big") for word in self.words())
 
     def root(self) -> bytes:
@@ -113,20 +117,21 @@ class Commitment(msgspec.Struct, frozen=True):
 
     @classmethod
     def decode(cls, data: bytes) -> "Commitment":
-        """Inverse of encode; ValueError unless there are exactly 288 bytes."""
-        if len(data) != 288:
-            raise ValueError(f"a commitment has 288 bytes, these are {len(data)}")
-        words = [data[i : i + 32] for i in range(0, 288, 32)]
+        """Inverse of encode; ValueError unless there are exactly 320 bytes."""
+        if len(data) != 320:
+            raise ValueError(f"a commitment has 320 bytes, these are {len(data)}")
+        words = [data[i : i + 32] for i in range(0, 320, 32)]
         return cls(
             law_version=int.from_bytes(words[0], "big"),
             tree_root=words[1],
             withdrawals_root=words[2],
             withdrawn_total_micros=int.from_bytes(words[3], "big"),
             queue_count=int.from_bytes(words[4], "big"),
-            queue_hash=words[5],
-            queue_work_kilogas=int.from_bytes(words[6], "big"),
-            timestamp_ms=int.from_bytes(words[7], "big"),
-            globals_hash=words[8],
+            queue_open=int.from_bytes(words[5], "big"),
+            queue_hash=words[6],
+            queue_work_kilogas=int.from_bytes(words[7], "big"),
+            timestamp_ms=int.from_bytes(words[8], "big"),
+            globals_hash=words[9],
         )
 
 
@@ -334,6 +339,21 @@ class Enqueued(msgspec.Struct, frozen=True):
     operation: bytes
 
 
+class Announced(msgspec.Struct, frozen=True):
+    """Event: the governor said what is to change; anybody may enact it from enactable_at on."""
+
+    announcement: bytes
+    enactable_at: int
+    tag: int
+    payload: bytes
+
+
+class Retracted(msgspec.Struct, frozen=True):
+    """Event: the governor took an announcement back."""
+
+    announcement: bytes
+
+
 class BatchCommitted(msgspec.Struct, frozen=True):
     """Event: a batch was posted; all its bytes are here."""
 
@@ -421,6 +441,8 @@ class Frozen(msgspec.Struct, frozen=True):
 BridgeEvent = (
     Genesis
     | Enqueued
+    | Announced
+    | Retracted
     | BatchCommitted
     | RolledBack
     | Claimed
@@ -437,6 +459,8 @@ _PLAIN_EVENTS: Mapping[str, type[BridgeEvent]] = {
     for kind in (
         Genesis,
         Enqueued,
+        Announced,
+        Retracted,
         RolledBack,
         Claimed,
         SeatTaken,
@@ -561,6 +585,8 @@ def decode_log(bridge: BridgeId, log: LogLike) -> BridgeEvent:
         return _batch_committed(bridge, fields)
     if event.name == "Genesis":
         fields["parameters"] = Parameters(*fields["parameters"])
+        governor = _plain("address", fields["parameters"].governor)
+        fields["parameters"] = msgspec.structs.replace(fields["parameters"], governor=governor)
         if fields["commitment"].root() != fields["root"]:
             raise LogError("INCONSISTENT", "the genesis commitment does not open the genesis root")
         if genesis_hash(bridge, fields["genesis_bytes"], fields["root"]) != fields["batch_hash"]:

@@ -6,6 +6,7 @@
 """
 
 from prover.stf import containers
+from prover.stf import encoding
 from prover.stf import markets as law
 from prover.stf import merkle
 
@@ -21,4 +22,38 @@ def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: B
     @param operation The operation's bytes; what follows them is not read.
     @return The decision: medians and the accrued funding indices.
     """
-    return law.tick(domain, globals, now, 4 + merkle.at(4 + 32 + 11_360 + 32) + 32)
+    return law.tick(domain, globals, now, 4 + merkle.at(4 + 32 + 13_024 + 32) + 32)
+
+
+@external
+@pure
+def change(tail: uint256, label: bytes32, fractions: uint256, bounds: uint256, listed: containers.Market, initial_ppm: int256, maintenance_ppm: int256, market_count: int256, now: int256) -> containers.Changed:
+    """
+    @notice Decides a listing, new parameters of a market, or the beginning of its end.
+    @param tail The entry's market and status.
+    @param label Its label.
+    @param fractions Its fractions and smallest notional.
+    @param bounds Its bounds of open interest.
+    @param listed The market as it stands.
+    @param initial_ppm Its initial fraction as it stands.
+    @param maintenance_ppm Its maintenance fraction as it stands.
+    @param market_count How many markets there are.
+    @param now The chunk's clock.
+    @return The decision, and the market afterwards.
+    """
+    given: containers.Parameters = encoding.parameters(tail, label, fractions, bounds)
+    return law.change(given, listed, initial_ppm, maintenance_ppm, market_count, now)
+
+
+@external
+@pure
+def check_venue(tail: uint256, signers: address[7], changed_at: int256, now: int256) -> int256:
+    """
+    @notice Decides new parameters of the venue.
+    @param tail The entry's payload.
+    @param signers The oracle's signers as they stand.
+    @param changed_at When the venue's parameters changed last.
+    @param now The chunk's clock.
+    @return Code.
+    """
+    return law.check_venue(encoding.venue_parameters(tail), signers, changed_at, now)

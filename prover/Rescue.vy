@@ -13,13 +13,13 @@ from prover.stf import rescue as law
 @pure
 def decide(tag: int256, risk: containers.Risk, previous: int256[16], clock: containers.Clock, listed: containers.Market, move: containers.Rescue, maker: containers.Order, account: containers.Account, other: containers.Account, insurance: containers.Account, slot: containers.Slot) -> containers.Rescued:
     """
-    @notice Decides a liquidation, take-over, deleveraging or unwinding.
+    @notice Decides a liquidation, take-over, deleveraging, unwinding, or a step of a forced close.
     @param tag Which of them.
     @param risk Prices, funding indices and fractions of all markets.
     @param previous The prices of the tick before.
     @param clock The chunk's time and what the ticks before it allow.
     @param listed The market.
-    @param move What the operator asks for.
+    @param move What its author asks for.
     @param maker The resting order.
     @param account The account that is rescued.
     @param other The maker's account, or the counterparty.

@@ -27,6 +27,9 @@ DEVNET_PARAMETERS: Final = batch.Parameters(
     bond_wei=20 * 10**18,
     minimum_deposit_micros=1_000_000,
     proof_gas_floor=2_000_000,
+    entry_fee_wei=10**14,
+    governor=bytes(20),
+    governance_delay_seconds=30,
 )
 
 

@@ -111,6 +111,10 @@ def legal_globals(genesis: bytes) -> containers.Globals:
         globals.deposited_total,
         globals.funding_dust,
         globals.withdrawal_count,
+        globals.head_account,
+        globals.head_market,
+        globals.head_lots,
+        globals.venue_changed_at,
     )
     _require(not any(counters), "nothing has happened before genesis")
     _require(0 <= globals.grace_period <= constants.MAX_GRACE, "a grace lasts at most an hour")
@@ -126,7 +130,8 @@ def legal_globals(genesis: bytes) -> containers.Globals:
         row = globals.markets[market]
         moving = (risk.price[market], risk.funding_index[market], row.previous_price, row.premium_ppm)
         counted = (row.open_interest, row.fund, row.turned_over, row.paid_out)
-        _require(not any((*moving, *counted)), "no market has a history before genesis")
+        lived = (row.changed_at, row.settling_sum, row.settling_time)
+        _require(not any((*moving, *counted, *lived)), "no market has a history before genesis")
         interest = (row.interest_lower, row.interest_upper)
         fixed = (
             row.maker_fee_ppm,
@@ -168,7 +173,7 @@ def genesis_bytes(
     """Canonical globals of a new venue; ValueError for an oracle or a market that the law could not work with."""
     if len(signers) > constants.SIGNERS or len(listings) > constants.MARKETS:
         raise ValueError("a venue has at most seven oracle signers and sixteen markets")
-    absent = containers.Market(containers.NO_HASH, constants.MARKET_CLOSED, *[0] * 13)
+    absent = containers.Market(containers.NO_HASH, constants.MARKET_CLOSED, *[0] * 16)
     markets = [
         containers.Market(
             label=label(listing),
@@ -186,6 +191,9 @@ def genesis_bytes(
             fund=0,
             turned_over=0,
             paid_out=0,
+            changed_at=0,
+            settling_sum=0,
+            settling_time=0,
         )
         for listing in listings
     ]
@@ -202,6 +210,10 @@ def genesis_bytes(
         grace_period=grace_period_ms,
         grace_until=0,
         streak=0,
+        head_account=0,
+        head_market=0,
+        head_lots=0,
+        venue_changed_at=0,
         operator=operator,
         signers=signers + [containers.NOBODY] * (constants.SIGNERS - len(signers)),
         frontier=[containers.NO_HASH] * constants.WITHDRAWAL_LEVELS,

@@ -288,13 +288,79 @@ def fill_bytes(maker: int, taker: int, size: int) -> bytes:
 
 
 def rescue_bytes(tag: int, move: containers.Rescue) -> bytes:
-    """A liquidation or take-over (12 bytes), deleveraging (15) or unwinding (9), as the operator writes it."""
+    """A liquidation, take-over or step of a close (12 bytes), deleveraging (15) or unwinding (9), as in a chunk."""
     lots = move.lots.to_bytes(7, "big")
     first = move.maker if tag in (constants.LIQUIDATE, constants.UNWIND) else move.market
     if tag == constants.UNWIND:
         return bytes([tag, first]) + lots
+    if tag == constants.CLOSE_STEP:
+        return bytes([tag, first]) + move.other.to_bytes(3, "big") + lots
     other = move.other.to_bytes(3, "big") if tag == constants.DELEVERAGE else b""
     return bytes([tag, first]) + move.account.to_bytes(3, "big") + lots + other
+
+
+def entry_bytes(tag: int, sender: bytes, time: int, payload: bytes) -> bytes:
+    """An entry of the L1 queue as the bridge writes it: tag, sender 20, its block's time in ms 6, length 2, payload."""
+    return b"".join([bytes([tag]), sender, time.to_bytes(6, "big"), len(payload).to_bytes(2, "big"), payload])
+
+
+def entry_payload(tag: int, entry: containers.Entry) -> bytes:
+    """What the sender of a forced withdrawal (11 bytes), close (11), leave (3) or grant (32) writes."""
+    account = entry.account.to_bytes(3, "big")
+    if tag == constants.LEAVE:
+        return account
+    if tag == constants.FORCED_WITHDRAW:
+        return account + entry.amount.to_bytes(8, "big")
+    if tag == constants.FORCED_CLOSE:
+        return account + bytes([entry.market]) + entry.amount.to_bytes(7, "big")
+    return b"".join(
+        [
+            account,
+            bytes([entry.agent_index]),
+            entry.agent,
+            entry.expires_at.to_bytes(6, "big"),
+            bytes([entry.first_slot, entry.last_slot]),
+        ]
+    )
+
+
+def forced_rescue_payload(market: int, account: int, lots: int) -> bytes:
+    """11 bytes: whom the insurance account is to rescue, and of how many lots at most."""
+    return bytes([market]) + account.to_bytes(3, "big") + lots.to_bytes(7, "big")
+
+
+def market_payload(given: containers.Parameters) -> bytes:
+    """86 bytes: what the governor would have of a market; OverflowError for what no field can hold."""
+    fractions = (
+        given.initial_ppm,
+        given.maintenance_ppm,
+        given.maker_fee_ppm,
+        given.taker_fee_ppm,
+        given.band_ppm,
+        given.funding_cap_ppm,
+    )
+    return b"".join(
+        [
+            bytes([given.market, given.status]),
+            given.label,
+            *(fraction.to_bytes(3, "big") for fraction in fractions),
+            given.minimum_notional.to_bytes(8, "big"),
+            given.interest_lower.to_bytes(13, "big"),
+            given.interest_upper.to_bytes(13, "big"),
+        ]
+    )
+
+
+def venue_payload(given: containers.VenueParameters) -> bytes:
+    """27 bytes: what the governor would have of the venue."""
+    return b"".join(
+        [
+            given.posting_fee.to_bytes(3, "big"),
+            given.grace_period.to_bytes(3, "big"),
+            bytes([given.signer_index]),
+            given.signer,
+        ]
+    )
 
 
 def tick_bytes(time: int, market_count: int, reports: list[tuple[int, list[int], list[int], bytes]]) -> bytes:

@@ -173,7 +173,9 @@ def view(risk: containers.Risk, account: containers.Account, now_ms: int) -> Acc
         maintenance_micros=now.maintenance,
         notional_micros=now.notional,
         free_collateral_micros=max(0, now.equity - now.initial),
-        withdrawable_micros=max(0, min(settled.settled, margin.spendable(risk, settled))),
+        withdrawable_micros=max(
+            0, min(settled.settled, margin.spendable(risk, settled, constants.WITHDRAWAL_FLOOR_PPM))
+        ),
         margin_usage_ppm=ratio_ppm(now.initial, now.equity),
         margin_ratio_ppm=ratio_ppm(now.maintenance, now.equity),
         leverage_ppm=ratio_ppm(now.notional, now.equity),

@@ -15,10 +15,10 @@ from prover import operations
 from prover.recover import recover_fast
 from prover.state.state import State
 from prover.state.store import Store
-from prover.stf import codes, constants, containers, encoding, signatures, trading
-from prover.stf.replay import Chunk, one_side, preview
+from prover.stf import codes, constants, containers, encoding, margin, signatures, trading
+from prover.stf.replay import Chunk, is_entry, one_side, preview
 from prover.stf.words import word_at
-from sequencer.liquidator import Liquidator, PostMortem
+from sequencer.liquidator import Case, Liquidator, PostMortem
 from sequencer.order_book import BookFull, Limits, OrderBook, Stop, TriggerBook, order_id
 
 CURSOR_KEY: Final = b"mcursor"
@@ -481,10 +481,11 @@ class Engine:
         chunk = self._room_for(given.now, [operation])
         trial = preview(chunk, operation)
         code = trial.operation_codes[0]
-        from_queue = tag == constants.DEPOSIT
-        if code != codes.OK and not from_queue:
+        if code == codes.HEAD_UNFINISHED or (code != codes.OK and not is_entry(tag)):
             return Outcome(code=code, changed=self._sealed_within)
+        case = self._case(operation) if tag == constants.FORCED_RESCUE and code == codes.OK else None
         next_account = self.globals.next_account
+        paid_before = self.view.commitment.withdrawn_total
         assert chunk.apply(operation) == code, "a preview is the law's own word"
         self._append(operation)
         outcome = Outcome(code=code, changed=True, chunk=self.chunk_count + 1, operation=len(chunk.operation_codes) - 1)
@@ -493,9 +494,7 @@ class Engine:
             outcome.opened = next_account
             self._accounts_of[self.account(next_account).owner].append(next_account)
         if tag == constants.TICK:
-            outcome.markets = set(range(self.globals.market_count))
-            self.tick_signers = _signers_of(operation)
-            self._after_tick(given.now, outcome)
+            self._ticked(operation, given.now, outcome)
         elif tag == constants.DEPOSIT:
             entry = encoding.deposit(word_at(operation, 1), word_at(operation, 21))
             outcome.account = entry.account
@@ -503,6 +502,9 @@ class Engine:
                 outcome.account = next_account
             if code == codes.REFUNDED:
                 outcome.withdrawal = self._note_withdrawal(entry.depositor, entry.amount)
+        elif tag >= constants.FORCED_RESCUE:
+            if code == codes.OK:
+                self._entered(operation, given.now, paid_before, case, outcome)
         else:
             request = encoding.request(tag, word_at(operation, 1), word_at(operation, 31))
             outcome.account = request.account
@@ -512,6 +514,51 @@ class Engine:
             if tag == constants.WITHDRAW:
                 outcome.withdrawal = self._note_withdrawal(request.recipient, request.amount)
         return outcome
+
+    def _ticked(self, tick: bytes, now: int, outcome: Outcome) -> None:
+        outcome.markets = set(range(self.globals.market_count))
+        self.tick_signers = _signers_of(tick)
+        self._after_tick(now, outcome)
+
+    def _case(self, operation: bytes) -> Case:
+        tail = word_at(operation, constants.ENTRY_HEAD_LENGTH)
+        return Case(self, constants.FORCED_RESCUE, encoding.rescue(constants.FORCED_RESCUE, tail))
+
+    def _entered(self, operation: bytes, now: int, paid_before: int, case: Case | None, outcome: Outcome) -> None:
+        """What an entry of the L1 queue that the law took means for books, feeds and lists."""
+        tag = operation[0]
+        tail = word_at(operation, constants.ENTRY_HEAD_LENGTH)
+        if tag == constants.FORCED_TICK:
+            self._ticked(operation[constants.ENTRY_HEAD_LENGTH - 1 :], now, outcome)
+        elif tag == constants.SET_MARKET:
+            outcome.markets = {tail >> 248}
+            self._drop_refused_by_market(tail >> 248, outcome)
+        elif case is not None:
+            outcome.account, outcome.markets = case.account, {case.move.market}
+            self.note_rescue(case.record(None), outcome)
+        elif tag != constants.SET_VENUE:
+            entry = encoding.entry(tag, word_at(operation, 1), tail)
+            outcome.account = entry.account
+            self._drop_dismissed(entry.account, outcome)
+            self._note_payment(entry.sender, paid_before, outcome)
+            Liquidator(self, now, outcome).close_head()
+
+    def _note_payment(self, owner: bytes, paid_before: int, outcome: Outcome) -> None:
+        """Lists what a forced path has just paid out, if anything."""
+        paid = self.view.commitment.withdrawn_total - paid_before
+        if paid > 0:
+            outcome.withdrawal = self._note_withdrawal(owner, paid)
+
+    def _drop_refused_by_market(self, market: int, outcome: Outcome) -> None:
+        """Takes out what a market that only lets positions shrink, or is settled, fills no more."""
+        status = self.globals.markets[market].status
+        if status == constants.MARKET_OPEN:
+            return
+        resting = [order for order, _ in self.books[market].resting()]
+        for order in [*resting, *self.triggers[market].waiting()]:
+            if status == constants.MARKET_SETTLED or order.reduce_only == 0:
+                self._leave(order)
+                outcome.accounts.add(order.account)
 
     def _note_withdrawal(self, recipient: bytes, amount: int) -> int:
         record = WithdrawalRecord(
@@ -541,6 +588,8 @@ class Engine:
             for order in self.books[market].expire(now) + self.triggers[market].expire(now):
                 self._forget(order)
                 outcome.accounts.add(order.account)
+            if self.globals.markets[market].status == constants.MARKET_SETTLED:
+                self._drop_refused_by_market(market, outcome)
         # Within a grace the law fills nothing that grows, and most makers would: triggers wait for the end of it.
         firing = 0 if self.view.clock().grace else self.globals.market_count
         for market in range(firing):
@@ -552,6 +601,7 @@ class Engine:
                 outcome.fills += placed.fills
                 outcome.accounts |= placed.accounts
         Liquidator(self, now, outcome).run()
+        Liquidator(self, now, outcome).close_head()
 
     # Rescues, as the liquidator asks for them.
 
@@ -582,7 +632,8 @@ class Engine:
             if code != codes.OK:
                 return code, None
         rescued = chunk.decide_rescue(tag, move, maker or _NO_ORDER)
-        if rescued.code != codes.OK:
+        ends_head = tag == constants.CLOSE_STEP and rescued.code == codes.INSOLVENT
+        if rescued.code != codes.OK and not ends_head:
             return rescued.code, None
         fill = None
         self._admit(chunk, missing)
@@ -590,12 +641,16 @@ class Engine:
             place = chunk.order_index[(maker.account, maker.slot, maker.sequence)]
             move = msgspec.structs.replace(move, maker=place)
         operation = operations.rescue_bytes(tag, move)
+        paid_before = chunk.commitment.withdrawn_total
         code = chunk.apply(operation)
-        assert code == codes.OK, f"decided just before: {code}"
+        assert code == rescued.code, f"decided just before: {code}"
         self._append(operation)
         insurance = move.market + 1
         rescued_account = insurance if tag == constants.UNWIND else move.account
-        outcome.accounts |= {rescued_account, insurance} | ({move.other} if tag == constants.DELEVERAGE else set())
+        paired = tag in (constants.DELEVERAGE, constants.CLOSE_STEP)
+        outcome.accounts |= {rescued_account, insurance} | ({move.other} if paired else set())
+        if tag == constants.CLOSE_STEP:
+            self._note_payment(self.account(rescued_account).owner, paid_before, outcome)
         outcome.markets.add(move.market)
         if maker is not None:
             self.books[maker.market].filled(maker, move.lots)
@@ -617,7 +672,7 @@ class Engine:
             )
             outcome.fills.append(fill)
             self.recent_fills.append(fill)
-        return codes.OK, fill
+        return code, fill
 
     def drop_if_at_fault(self, maker: containers.Order, lots: int, code: int, outcome: Outcome) -> None:
         """Takes a resting order out of the book where it was what the law refused a rescue for."""
@@ -688,8 +743,10 @@ class Engine:
         slot = chunk.peek_slot(order.account << 8 | order.slot)
         left = order.size - trading.filled_before(order, slot)
         price = globals.risk.price[order.market]
-        if globals.markets[order.market].status != constants.MARKET_OPEN or price == 0:
+        if not margin.trades(globals.markets[order.market], price):
             return Outcome(code=codes.NO_MARKET)
+        if globals.markets[order.market].status != constants.MARKET_OPEN and order.reduce_only == 0:
+            return Outcome(code=codes.MARKET_REDUCES)
         if not chunk.clock().priced:
             return Outcome(code=codes.STALE)
         size = self.reducible(order, account, left)

@@ -30,7 +30,8 @@ def forge(state: State, thief: bytes) -> tuple[Chunk, bytes, int, int]:
     rich = 0, 0
     for index in range(constants.RESERVED_ACCOUNTS, state.globals.next_account):
         settled, _ = margin.settle(risk, state.account(index), state.commitment.timestamp)
-        rich = max(rich, (min(settled.settled, margin.spendable(risk, settled)), index))
+        spendable = margin.spendable(risk, settled, constants.WITHDRAWAL_FLOOR_PPM)
+        rich = max(rich, (min(settled.settled, spendable), index))
     amount, victim = rich
     now = state.commitment.timestamp
     request = containers.Request(

@@ -26,11 +26,15 @@ LIQUIDATION: Final = "liquidation"
 TAKE_OVER: Final = "take_over"
 DELEVERAGING: Final = "deleveraging"
 UNWINDING: Final = "unwinding"
+FORCED_CLOSE: Final = "forced_close"
+FORCED_RESCUE: Final = "forced_rescue"
 KINDS: Final = {
     constants.LIQUIDATE: LIQUIDATION,
     constants.TAKE_OVER: TAKE_OVER,
     constants.DELEVERAGE: DELEVERAGING,
     constants.UNWIND: UNWINDING,
+    constants.CLOSE_STEP: FORCED_CLOSE,
+    constants.FORCED_RESCUE: FORCED_RESCUE,
 }
 
 
@@ -53,7 +57,8 @@ class PostMortem(msgspec.Struct, frozen=True):
     judged_price_ticks: of the last two oracle prices the better one for the account. zero_price_ticks: at it equity
     over maintenance stays as it was, rounded for the account. price_ticks: what was paid, None where it was no order.
     one_lot_less: equity and initial requirement had one lot less been closed; of a liquidation only. signers: indices
-    of the oracle signers of the last tick. counterparty: the maker, the insurance account or who was deleveraged.
+    of the oracle signers of the last tick. counterparty: the maker, the insurance account, or who stood on the other
+    side.
     """
 
     number: int
@@ -263,68 +268,131 @@ class Liquidator:
 
         return most_lots(code_of, move.lots, too_many)
 
+    def close_head(self) -> None:
+        """Goes on with the forced close that is under way: the insurance account first, then the ranking."""
+        engine = self._engine
+        while engine.view.commitment.queue_open == 1 and self._left > 0:
+            if not self._close_some(engine.globals.head_account):
+                return
+
+    def _close_some(self, index: int) -> bool:
+        """One step for one account; whether there was any."""
+        engine = self._engine
+        globals = engine.globals
+        account = engine.account(index)
+        every = globals.head_market == constants.MARKETS
+        sizes = [encoding.unpack(position).size for position in account.positions]
+        markets = range(constants.MARKETS) if every else [globals.head_market]
+        # The largest first; one that is gone is stepped on once, which ends the entry.
+        for market in sorted(markets, key=lambda market: -abs(sizes[market]) * globals.risk.price[market]):
+            lots = abs(sizes[market]) if every else min(abs(sizes[market]), globals.head_lots)
+            if market >= globals.market_count:
+                continue
+            fund = containers.Rescue(0, market, index, market_account(market), max(lots, 1))
+            taken = self._most(constants.CLOSE_STEP, fund, None, codes.FUND_LIMIT)
+            if taken == 0 and engine.decide_rescue(constants.CLOSE_STEP, fund, None, self._now) == codes.INSOLVENT:
+                taken = 1
+            if taken > 0 and self._ended(msgspec.structs.replace(fund, lots=taken)):
+                return True
+            if sizes[market] and self._close_against(index, market, sizes[market], lots):
+                return True
+        return False
+
+    def _close_against(self, index: int, market: int, held: int, lots: int) -> bool:
+        engine = self._engine
+        holders = sorted(engine.holders - {index})
+        rows = [(other, engine.account(other)) for other in holders if other >= constants.RESERVED_ACCOUNTS]
+        side = -1 if held > 0 else 1
+        ranked = [place.account for place in ranking(engine.globals, engine.view.clock().now, market, side, rows)]
+        theirs = {other: encoding.unpack(account.positions[market]).size * side for other, account in rows}
+        # Closed at the oracle price with the penalty on top nobody loses: those without a profit come last.
+        others = sorted((size, other) for other, size in theirs.items() if size > 0 and other not in ranked)
+        for other in [*ranked, *(other for _, other in reversed(others))][:_COUNTERPARTIES_TRIED]:
+            move = containers.Rescue(0, market, index, other, min(lots, theirs[other]))
+            if self._ended(move):
+                return True
+        return False
+
+    def _ended(self, move: containers.Rescue) -> bool:
+        """Takes a step; whether the law took it, which the end of an insolvent account's entry is too."""
+        return self._carry_out(constants.CLOSE_STEP, move, None) in (codes.OK, codes.INSOLVENT)
+
     def _carry_out(self, tag: int, move: containers.Rescue, maker: containers.Order | None) -> int:
         engine = self._engine
-        rescued = market_account(move.market) if tag == constants.UNWIND else move.account
-        account = engine.account(rescued)
-        globals = engine.globals
-        now_ms = engine.view.clock().now
-        before = health(globals, account, now_ms)
-        settled, _ = margin.settle(globals.risk, account, now_ms)
-        judged = judged_risk(globals, settled).price[move.market]
-        paid_before = globals.markets[move.market].paid_out
-        fees_before = globals.markets[move.market].fund
+        case = Case(engine, tag, move)
         code, fill = engine.carry_out(tag, move, maker, self._now, self._outcome)
-        if code != codes.OK:
-            return code
-        self._left -= 1
-        held = encoding.unpack(settled.positions[move.market])
-        after = health(engine.globals, engine.account(rescued), now_ms)
-        less = _one_lot_less(globals, settled, before, move, judged, fill) if tag == constants.LIQUIDATE else None
-        engine.note_rescue(
-            PostMortem(
-                number=0,
-                kind=KINDS[tag],
-                account=rescued,
-                market=move.market,
-                lots=move.lots,
-                price_ticks=None if fill is None else fill.price,
-                oracle_price_ticks=globals.risk.price[move.market],
-                previous_price_ticks=globals.markets[move.market].previous_price,
-                judged_price_ticks=judged,
-                zero_price_ticks=None
-                if tag == constants.UNWIND
-                else _zero_price(globals, before, held.size, move, judged),
-                tick_time_ms=globals.tick_time,
-                signers=engine.tick_signers,
-                equity_before_micros=before.equity,
-                initial_before_micros=before.initial,
-                maintenance_before_micros=before.maintenance,
-                equity_after_micros=after.equity,
-                initial_after_micros=after.initial,
-                maintenance_after_micros=after.maintenance,
-                one_lot_less_equity_micros=None if less is None else less[0],
-                one_lot_less_initial_micros=None if less is None else less[1],
-                fee_micros=engine.globals.markets[move.market].fund - fees_before if tag == constants.LIQUIDATE else 0,
-                paid_by_fund_micros=engine.globals.markets[move.market].paid_out - paid_before,
-                counterparty=_counterparty(tag, move, maker),
-                chunk=engine.chunk_count + 1,
-                operation=engine.open_operations - 1,
-            ),
-            self._outcome,
+        if code == codes.OK:
+            self._left -= 1
+            record = case.record(fill)
+            if record.lots:
+                engine.note_rescue(record, self._outcome)
+        return code
+
+
+class Case:
+    """What a post-mortem has to know from before; made on the state that the rescue finds."""
+
+    def __init__(self, engine: "Engine", tag: int, move: containers.Rescue) -> None:
+        self.tag = tag
+        self.move = move
+        self.account = market_account(move.market) if tag == constants.UNWIND else move.account
+        self._engine = engine
+        globals = engine.globals
+        row = engine.account(self.account)
+        self._now_ms = engine.view.clock().now
+        self._before = health(globals, row, self._now_ms)
+        self._settled, _ = margin.settle(globals.risk, row, self._now_ms)
+        self._judged = judged_risk(globals, self._settled).price[move.market]
+        self._paid_out = globals.markets[move.market].paid_out
+        self._fund = globals.markets[move.market].fund
+
+    def record(self, fill: "Fill | None") -> PostMortem:
+        """The post-mortem, not numbered yet, once the law has taken the rescue."""
+        engine, tag, before = self._engine, self.tag, self._before
+        globals = engine.globals
+        market = self.move.market
+        listed = globals.markets[market]
+        size = encoding.unpack(self._settled.positions[market]).size
+        row = engine.account(self.account)
+        lots = abs(size) - abs(encoding.unpack(row.positions[market]).size)
+        move = msgspec.structs.replace(self.move, lots=lots)
+        after = health(globals, row, self._now_ms)
+        less = None
+        if tag == constants.LIQUIDATE:
+            less = _one_lot_less(globals, self._settled, before, move, self._judged, fill)
+        has_zero_price = tag != constants.UNWIND and lots > 0
+        return PostMortem(
+            number=0,
+            kind=KINDS[tag],
+            account=self.account,
+            market=market,
+            lots=lots,
+            price_ticks=None if fill is None else fill.price,
+            oracle_price_ticks=globals.risk.price[market],
+            previous_price_ticks=listed.previous_price,
+            judged_price_ticks=self._judged,
+            zero_price_ticks=_zero_price(globals, before, size, move, self._judged) if has_zero_price else None,
+            tick_time_ms=globals.tick_time,
+            signers=engine.tick_signers,
+            equity_before_micros=before.equity,
+            initial_before_micros=before.initial,
+            maintenance_before_micros=before.maintenance,
+            equity_after_micros=after.equity,
+            initial_after_micros=after.initial,
+            maintenance_after_micros=after.maintenance,
+            one_lot_less_equity_micros=None if less is None else less[0],
+            one_lot_less_initial_micros=None if less is None else less[1],
+            fee_micros=listed.fund - self._fund if tag == constants.LIQUIDATE else 0,
+            paid_by_fund_micros=listed.paid_out - self._paid_out,
+            counterparty=fill.maker if fill else self.move.other or market_account(market),
+            chunk=engine.chunk_count + 1,
+            operation=engine.open_operations - 1,
         )
-        return codes.OK
 
 
 def market_account(market: int) -> int:
     """The index of a market's insurance account."""
     return market + 1
-
-
-def _counterparty(tag: int, move: containers.Rescue, maker: containers.Order | None) -> int:
-    if maker is not None:
-        return maker.account
-    return move.other if tag == constants.DELEVERAGE else market_account(move.market)
 
 
 def _zero_price(globals: containers.Globals, before: Health, size: int, move: containers.Rescue, judged: int) -> int:

@@ -6,6 +6,7 @@ import os
 import secrets
 import sys
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
@@ -54,6 +55,8 @@ _PREDECESSOR_SECONDS: Final = 10.0
 _DEVNET_FINALITY_BLOCKS: Final = 2
 _CHECKPOINT: Final = "mirror.msgpack"
 _CHECKPOINT_BLOCKS: Final = 600
+# How often entries are tried again that wait behind a forced close.
+_DRAIN_SECONDS: Final = 1
 _LOG_PAGE_BLOCKS: Final = 1_000
 _MAKER_KEY: Final = 9
 _MAKER_DEPOSIT_MICROS: Final = 1_000_000 * 10**6
@@ -179,6 +182,7 @@ async def run(
                 await tasks.catch_up()
                 nursery.start_soon(tasks.follow_latest)
                 nursery.start_soon(tasks.follow_finalized)
+                nursery.start_soon(tasks.drain_queue)
                 if config.is_posting:
                     try:
                         await poster.take_seat(url)
@@ -454,6 +458,9 @@ class _L1Tasks:
         self._log = log
         self._checkpoint = checkpoint
         self._checkpoint_block = mirror.block
+        # Entries that were read and stand behind a forced close; no checkpoint may be behind them.
+        self._waiting: deque[batch.Enqueued] = deque()
+        self._draining = trio.Lock()
         # A devnet without block times never finalizes by itself; nobody reorganises it but its owner.
         self._depth = _DEVNET_FINALITY_BLOCKS if deployment.chain_id == DEVELOPMENT_CHAIN_ID else "finalized"
         self._latest, self._finalized = self._behind_mirror()
@@ -500,6 +507,8 @@ class _L1Tasks:
         return self._client.follow(bridge, first), self._client.follow(bridge, first, depth=self._depth)
 
     def _save(self, checkpoint: Checkpoint) -> None:
+        if self._waiting:
+            return
         temporary = self._checkpoint.with_suffix(".tmp")
         temporary.write_bytes(msgspec.msgpack.encode(checkpoint))
         temporary.replace(self._checkpoint)
@@ -549,18 +558,39 @@ class _L1Tasks:
         if not isinstance(event, batch.Enqueued):
             return
         # Invariant: entries are consumed in the order of the queue, each once; past a gap no batch is lawful.
-        consumed = self._venue.engine.view.commitment.queue_count
-        if event.index < consumed:
-            return
-        if event.index > consumed:
-            raise QueueUnreadable(f"the L1 node gives queue entry {event.index}, the next is {consumed}")
-        queue_hash = self._venue.engine.view.commitment.queue_hash
-        if batch.extend_queue_hash(queue_hash, event.operation) != event.chain_hash:
-            raise QueueUnreadable(f"queue entry {event.index} does not follow from those that were consumed")
+        async with self._draining:
+            commitment = self._venue.engine.view.commitment
+            following = commitment.queue_count + commitment.queue_open + len(self._waiting)
+            if event.index < following:
+                return
+            if event.index > following:
+                raise QueueUnreadable(f"the L1 node gives queue entry {event.index}, the next is {following}")
+            queue_hash = self._waiting[-1].chain_hash if self._waiting else commitment.queue_hash
+            if batch.extend_queue_hash(queue_hash, event.operation) != event.chain_hash:
+                raise QueueUnreadable(f"queue entry {event.index} does not follow from those that were consumed")
+            self._waiting.append(event)
+            await self._drain()
+
+    async def _drain(self) -> None:
+        """Consumes what waits, in order, until a forced close is only partly done."""
+        while self._waiting and await self._entered(self._waiting[0]):
+            self._waiting.popleft()
+
+    async def drain_queue(self) -> None:
+        """Goes on with entries behind a forced close, once ticks and trades have let it end."""
+        while True:
+            await trio.sleep(_DRAIN_SECONDS)
+            async with self._draining:
+                await self._drain()
+
+    async def _entered(self, event: batch.Enqueued) -> bool:
         outcome = await self._venue.submit(event.operation)
+        if outcome.code == codes.HEAD_UNFINISHED:
+            return False
         self._log.info(
             "queue.consumed", index=event.index, code=codes.SENTENCE[outcome.code][0], account=outcome.account
         )
+        return True
 
 
 async def _checkpoint(config: NodeConfig, client: L1Client) -> Checkpoint | None:

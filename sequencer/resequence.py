@@ -22,7 +22,7 @@ from prover.state.leveldb_store import LevelDbStore
 from prover.state.state import State, genesis_commitment, state_writes
 from prover.state.store import Store
 from prover.stf import constants, encoding
-from prover.stf.replay import operation_length
+from prover.stf.replay import is_entry, operation_length
 from prover.stf.words import word_at
 from sequencer.engine import (
     CHUNK_KEY,
@@ -56,12 +56,12 @@ _NAMES: Final = {
 
 
 class Voided(msgspec.Struct, frozen=True):
-    """What was given up. `operations` by kind, deposits apart: those are consumed again; `inputs` were in no chunk."""
+    """What was given up. `operations` by kind, entries apart: L1 keeps their queue; `inputs` were in no chunk."""
 
     kept_chunks: int
     void_chunks: int
     operations: dict[str, int]
-    deposits: int
+    entries: int
     inputs: int
 
     @property
@@ -98,7 +98,8 @@ def rebuild(
     voided = Voided(kept, chunk_count - kept, *_count(old, kept, chunk_count), 0)
     taken = dict(old.iterate(TAKEN_KEY))
     for given in journaled:
-        if given.operation and given.operation[0] not in (constants.TICK, constants.DEPOSIT):
+        is_lost = given.operation and given.operation[0] != constants.TICK and not is_entry(given.operation[0])
+        if is_lost:
             voided = msgspec.structs.replace(voided, inputs=voided.inputs + 1)
         _take(taken, given.operation)
     for key, value in taken.items():
@@ -147,7 +148,7 @@ def _record(store: Store, number: int) -> SealedChunk:
 
 
 def _count(store: Store, kept: int, chunk_count: int) -> tuple[dict[str, int], int]:
-    """Operations by kind, and deposits, of the chunks behind `kept`."""
+    """Operations by kind, and entries of the L1 queue, of the chunks behind `kept`."""
     tags: Counter[int] = Counter()
     for number in range(kept + 1, chunk_count + 1):
         body = _record(store, number).body
@@ -156,8 +157,10 @@ def _count(store: Store, kept: int, chunk_count: int) -> tuple[dict[str, int], i
             tags[body[at]] += 1
             at += operation_length(body, at)
     # An order stands once in every chunk that fills it; it is told as often.
-    by_kind = {name: tags[tag] for tag, name in _NAMES.items() if tags[tag] and tag != constants.TICK}
-    return by_kind, tags[constants.DEPOSIT]
+    by_kind = {
+        name: tags[tag] for tag, name in _NAMES.items() if tags[tag] and tag != constants.TICK and not is_entry(tag)
+    }
+    return by_kind, sum(count for tag, count in tags.items() if is_entry(tag))
 
 
 def _take(taken: dict[bytes, bytes], operation: bytes) -> None:

@@ -8,6 +8,7 @@ import structlog
 import trio
 
 from prover.stf import codes, constants, containers, encoding
+from prover.stf.replay import is_entry
 from prover.stf.words import word_at
 from sequencer.engine import Engine, Input, Outcome, SealedChunk
 from sequencer.journal import Journal, JournalError
@@ -18,7 +19,7 @@ _GROUP_LIMIT: Final = 256
 _QUEUE_LIMIT: Final = 4_096
 
 # What lowers risk or brings money in is taken however long the backlog is.
-_ALWAYS_TAKEN: Final = (constants.CANCEL, constants.CANCEL_ALL, constants.TICK, constants.DEPOSIT)
+_ALWAYS_TAKEN: Final = (constants.CANCEL, constants.CANCEL_ALL, constants.TICK)
 
 
 class Backlogged(Exception):  # noqa: N818 - named for what the caller is told
@@ -151,7 +152,7 @@ class Venue:
 
     def _signer(self, operation: bytes) -> bytes | None:
         """The signer where it needs no search, empty where there is none or many; None where it has to be found."""
-        if not operation or operation[0] in (constants.TICK, constants.DEPOSIT):
+        if not operation or operation[0] == constants.TICK or is_entry(operation[0]):
             return b""
         return self.engine.recover_signer(operation) if self._recoverer is None else None
 
@@ -168,7 +169,7 @@ class Venue:
             one.signer = signer
 
     def _always_taken(self, operation: bytes) -> bool:
-        if not operation or operation[0] in _ALWAYS_TAKEN:
+        if not operation or operation[0] in _ALWAYS_TAKEN or is_entry(operation[0]):
             return True
         if operation[0] == constants.SET_AGENT:
             # A grant can wait, a dismissal cannot.

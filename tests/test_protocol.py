@@ -151,7 +151,7 @@ def example_operations() -> list[tuple[str, bytes]]:
         ("order taker", _order(TAKER_ORDER, TAKER_KEY)),
         ("fill", operations.fill_bytes(0, 1, 60_000)),
         *requests,
-        ("malformed", b"\x0f"),
+        ("malformed", b"\x18"),
     ]
 
 
@@ -305,6 +305,8 @@ def operation_rows() -> list[list[str]]:
     rows = []
     for tag, kind in sorted(KINDS.items()):
         length = "9 + n * (65 + 9 * m)" if tag == constants.TICK else str(kind.length)
+        if tag >= constants.FORCED_RESCUE:
+            length = "29 + length"
         rows.append([law_table.NAMES[tag], f"{tag:02x}", length, str(kind.weight), str(kind.accounts), str(kind.slots)])
     return rows
 

@@ -1,8 +1,10 @@
 """Conservation, exactly: what the accounts hold is what came in less what went out, market by market and in all.
 
-    sum(collateral) * S - sum(cost) * S - sum(size * (F - f)) + funding_dust == (deposited_total - withdrawn_total) * S
+    (sum(collateral) - sum(cost) + sum(size * P)) * S - sum(size * (F - f)) + funding_dust
+        == (deposited_total - withdrawn_total) * S
 
-S is FUNDING_SCALE, F the market's funding index, f the position's: a position owes size * (F - f), margin.settle.
+S is FUNDING_SCALE, F the market's funding index, f the position's: a position owes size * (F - f), margin.settle. P is
+the price of a settled market, whose positions become money one by one, and 0 of any other, whose sizes sum to zero.
 """
 
 from typing import Final
@@ -45,6 +47,7 @@ class Audit(msgspec.Struct, frozen=True):
 def conservation(state: State) -> Audit:
     """Walks every account in the store once; all sums are exact integers."""
     risk: containers.Risk = state.globals.risk
+    settled = [market.status == constants.MARKET_SETTLED for market in state.globals.markets]
     collateral = cost = owed = accounts = positions = 0
     sizes = [0] * constants.MARKETS
     longs = [0] * constants.MARKETS
@@ -62,6 +65,9 @@ def conservation(state: State) -> Audit:
             positions += 1
             cost += position.cost
             owed += position.size * (risk.funding_index[market] - position.funding)
+            if settled[market]:
+                cost -= position.size * risk.price[market]
+                continue
             sizes[market] += position.size
             longs[market] += max(position.size, 0)
     globals = state.globals

@@ -164,8 +164,11 @@ def _assert_conserved(chunk: Chunk) -> None:
     """Invariant: money comes in by deposits and leaves by withdrawals, to the last fraction of a micro-dollar.
 
     In units of micro-dollar / FUNDING_SCALE. Sizes of a market sum to zero over all accounts, so what is pending there
-    is minus the sum of size * (index at the last settlement): rows that the chunk did not touch cancel out.
+    is minus the sum of size * (index at the last settlement): rows that the chunk did not touch cancel out. A settled
+    market's positions become money one by one; each counts as what it will become.
     """
+    risk = chunk.globals.risk
+    settled = [market.status == constants.MARKET_SETTLED for market in chunk.globals.markets]
     money = 0
     sizes = [0] * constants.MARKETS
     longs = [0] * constants.MARKETS
@@ -180,6 +183,9 @@ def _assert_conserved(chunk: Chunk) -> None:
                 if position is before.positions[market] and position is account.positions[market]:
                     continue
                 money += sign * (position.size * position.funding - position.cost * constants.FUNDING_SCALE)
+                if settled[market]:
+                    worth = risk.price[market] * constants.FUNDING_SCALE - risk.funding_index[market]
+                    money += sign * position.size * worth
                 sizes[market] += sign * position.size
                 longs[market] += sign * max(position.size, 0)
     globals, pre_globals = chunk.globals, chunk.pre_globals
@@ -188,6 +194,8 @@ def _assert_conserved(chunk: Chunk) -> None:
     withdrawn = chunk.commitment.withdrawn_total - chunk.pre_commitment.withdrawn_total
     assert money == (deposited - withdrawn) * constants.FUNDING_SCALE, "conservation"
     for market in range(constants.MARKETS):
+        if settled[market]:
+            continue
         growth = globals.markets[market].open_interest - pre_globals.markets[market].open_interest
         assert sizes[market] == 0, "sizes sum to zero"
         assert longs[market] == growth, "open interest is the sum of the longs"
@@ -243,6 +251,7 @@ def genesis_commitment(genesis: bytes) -> tuple[containers.Commitment, list[tupl
         withdrawals_root=containers.NO_HASH,
         withdrawn_total=0,
         queue_count=0,
+        queue_open=0,
         queue_hash=containers.NO_HASH,
         queue_work=0,
         timestamp=0,

@@ -56,6 +56,14 @@ UNSTEADY: Final = 50
 FUND_LIMIT: Final = 51
 NOT_IN_PROFIT: Final = 52
 NO_OPPOSITE: Final = 53
+HEAD_UNFINISHED: Final = 54
+NO_HEAD: Final = 55
+BAD_ENTRY: Final = 56
+FUND_FIRST: Final = 57
+OUT_OF_RANGE: Final = 58
+STEP_LIMIT: Final = 59
+TOO_SOON: Final = 60
+MARKET_REDUCES: Final = 61
 
 SENTENCE: Final[dict[int, tuple[str, str]]] = {
     OK: ("OK", "The operation was applied."),
@@ -87,7 +95,7 @@ SENTENCE: Final[dict[int, tuple[str, str]]] = {
     MISMATCHED: ("MISMATCHED", "The two orders are of different markets or of the same side."),
     NOT_CROSSED: ("NOT_CROSSED", "The maker's price is beyond the taker's limit."),
     POST_ONLY: ("POST_ONLY", "A post-only order may not take, an immediate one may not make."),
-    OVERFILLED: ("OVERFILLED", "The size is zero or more than an order has left."),
+    OVERFILLED: ("OVERFILLED", "The size is zero or more than an order, or a position, has left."),
     ALL_OR_NOTHING: ("ALL_OR_NOTHING", "A fill-or-kill order must be filled whole by one fill."),
     NOT_TRIGGERED: ("NOT_TRIGGERED", "The oracle price has not reached the order's trigger."),
     REDUCE_ONLY: ("REDUCE_ONLY", "A reduce-only order would open, grow or turn a position."),
@@ -98,7 +106,7 @@ SENTENCE: Final[dict[int, tuple[str, str]]] = {
     MAKER_MARGIN: ("MAKER_MARGIN", "The maker would be neither healthy nor only reduced."),
     TAKER_MARGIN: ("TAKER_MARGIN", "The taker would be neither healthy nor only reduced."),
     MARGIN: ("MARGIN", "What stays would not cover the initial requirement and the floor on open notional."),
-    COLLATERAL: ("COLLATERAL", "The amount is more than the account's settled collateral."),
+    COLLATERAL: ("COLLATERAL", "The amount is more than the account's settled collateral, or nothing may leave."),
     ZERO_AMOUNT: ("ZERO_AMOUNT", "The amount is zero."),
     NO_RECIPIENT: ("NO_RECIPIENT", "The recipient is the zero address."),
     NOT_OWNER: ("NOT_OWNER", "The other account belongs to somebody else."),
@@ -124,4 +132,15 @@ SENTENCE: Final[dict[int, tuple[str, str]]] = {
     FUND_LIMIT: ("FUND_LIMIT", "The insurance account would pass its limits."),
     NOT_IN_PROFIT: ("NOT_IN_PROFIT", "The counterparty's lots are not in profit by what they would bear."),
     NO_OPPOSITE: ("NO_OPPOSITE", "The other account does not hold the opposite position, or not so many lots of it."),
+    HEAD_UNFINISHED: (
+        "HEAD_UNFINISHED",
+        "An entry of the L1 queue is only partly done: nothing more of the queue is taken before it is finished.",
+    ),
+    NO_HEAD: ("NO_HEAD", "No forced close is under way in this market."),
+    BAD_ENTRY: ("BAD_ENTRY", "The entry's payload is too short, too long, or names what cannot be."),
+    FUND_FIRST: ("FUND_FIRST", "The insurance account may take these lots: it comes before any counterparty."),
+    OUT_OF_RANGE: ("OUT_OF_RANGE", "A parameter is outside the law's range."),
+    STEP_LIMIT: ("STEP_LIMIT", "A parameter moves further at once than the law allows."),
+    TOO_SOON: ("TOO_SOON", "The parameters changed less than thirty days ago."),
+    MARKET_REDUCES: ("MARKET_REDUCES", "The market only lets positions shrink."),
 }

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-LAW_VERSION: Final = 2
+LAW_VERSION: Final = 3
 
 # State
 ACCOUNT_BITS: Final = 24
@@ -13,6 +13,8 @@ FEE_ACCOUNT: Final = 0
 RESERVED_ACCOUNTS: Final = 17
 # A queue entry or a transfer that names this index asks for the next free one; it is therefore no account.
 NEW_ACCOUNT: Final = 16_777_215
+# As much as may leave, micro-dollars.
+EVERYTHING: Final = 2**64 - 1
 SIGNERS: Final = 7
 AGENTS: Final = 2
 WITHDRAWAL_LEVELS: Final = 32
@@ -33,6 +35,8 @@ FUNDING_SCALE: Final = 1_000_000_000
 # ppm an hour * price_ticks * ms / (3.6 * 10^6 ms an hour) / 10^6 * FUNDING_SCALE = ppm * price_ticks * ms / 3_600.
 FUNDING_DIVISOR: Final = 3_600
 WITHDRAWAL_FLOOR_PPM: Final = 100_000
+# What a forced withdrawal leaves of open notional while no young price stands, or ticks were missing.
+FORCED_FLOOR_PPM: Final = 250_000
 # Open-interest scaling begins at 25 times the market's fund, and is whole at 50 times, unless a parameter is lower.
 FUND_MULTIPLE_LOWER: Final = 25
 FUND_MULTIPLE_UPPER: Final = 50
@@ -47,6 +51,8 @@ IMMEDIATE_LIFETIME: Final = 10_000
 REQUEST_LIFETIME: Final = 600_000
 TICK_STEP: Final = 5_000
 MAX_PRICE_AGE: Final = 20_000
+# The price of a forced close may be so much older than the entry: a tick can be enqueued just before it.
+FORCED_PRICE_AGE: Final = 300_000
 # Ticks further apart than this are a gap: funding does not accrue over it and a grace begins after it.
 TICK_GAP: Final = 60_000
 # Profit matures in two steps of an epoch: fresh, older, settled.
@@ -63,6 +69,8 @@ LIQUIDATION_FEE_PPM: Final = 100_000
 TURNOVER_MULTIPLE: Final = 10
 PAYOUT_PPM: Final = 250_000
 UNWIND_BAND_PPM: Final = 1_000
+# Of the notional, from whoever forces a close to whoever takes the other side.
+FORCED_PENALTY_PPM: Final = 10_000
 
 # Orders
 BUY: Final = 0
@@ -77,6 +85,30 @@ TRIGGER_AT_OR_BELOW: Final = 2
 # Market status
 MARKET_CLOSED: Final = 0
 MARKET_OPEN: Final = 1
+MARKET_REDUCE_ONLY: Final = 2
+MARKET_SETTLING: Final = 3
+MARKET_SETTLED: Final = 4
+# What scaling says of a leg that must not grow.
+NO_GROWTH: Final = -1
+
+# Parameters: ranges, and how far one change may go
+# One change of a market, and one of the venue, in thirty days.
+PARAMETER_PERIOD: Final = 2_592_000_000
+# A fraction or a bound moves by at most a quarter of itself, a fee by at most so many ppm.
+STEP_DIVISOR: Final = 4
+FEE_STEP_PPM: Final = 100
+LEAST_INITIAL_PPM: Final = 5_000
+LEAST_MAINTENANCE_PPM: Final = 2_500
+# Maintenance is at most three quarters of the initial fraction.
+MAINTENANCE_NUMERATOR: Final = 3
+MAINTENANCE_DENOMINATOR: Final = 4
+MOST_FEE_PPM: Final = 1_000
+LEAST_BAND_PPM: Final = 10_000
+MOST_BAND_PPM: Final = 500_000
+MOST_FUNDING_CAP_PPM: Final = 10_000
+MOST_MINIMUM_NOTIONAL: Final = 1_000_000_000
+MOST_POSTING_FEE: Final = 100_000
+MOST_SIZE_DECIMALS: Final = 6
 
 # Operations: tag, length in bytes, weight in kilogas
 DEPOSIT: Final = 1
@@ -93,6 +125,16 @@ LIQUIDATE: Final = 11
 TAKE_OVER: Final = 12
 DELEVERAGE: Final = 13
 UNWIND: Final = 14
+CLOSE_STEP: Final = 15
+# Entries of the L1 queue, like the deposit: all tags from here on.
+FORCED_RESCUE: Final = 16
+FORCED_WITHDRAW: Final = 17
+FORCED_CLOSE: Final = 18
+LEAVE: Final = 19
+FORCED_AGENT: Final = 20
+FORCED_TICK: Final = 21
+SET_MARKET: Final = 22
+SET_VENUE: Final = 23
 
 DEPOSIT_LENGTH: Final = 52
 WITHDRAW_LENGTH: Final = 115
@@ -110,6 +152,17 @@ LIQUIDATE_LENGTH: Final = 12
 TAKE_OVER_LENGTH: Final = 12
 DELEVERAGE_LENGTH: Final = 15
 UNWIND_LENGTH: Final = 9
+CLOSE_STEP_LENGTH: Final = 12
+# Of an entry: tag, sender, time, length of its payload; then the payloads.
+ENTRY_HEAD_LENGTH: Final = 29
+MAX_ENTRY_BYTES: Final = 1_536
+FORCED_RESCUE_LENGTH: Final = 11
+FORCED_WITHDRAW_LENGTH: Final = 11
+FORCED_CLOSE_LENGTH: Final = 11
+LEAVE_LENGTH: Final = 3
+FORCED_AGENT_LENGTH: Final = 32
+SET_MARKET_LENGTH: Final = 86
+SET_VENUE_LENGTH: Final = 27
 
 # Measured worst cases (python -m tests.soak worst), with the leaves that the operation brings and all their siblings.
 DEPOSIT_WEIGHT: Final = 80
@@ -123,9 +176,18 @@ FILL_WEIGHT: Final = 108
 SET_AGENT_WEIGHT: Final = 100
 SET_LEVERAGE_WEIGHT: Final = 100
 LIQUIDATE_WEIGHT: Final = 240
-TAKE_OVER_WEIGHT: Final = 210
+TAKE_OVER_WEIGHT: Final = 225
 DELEVERAGE_WEIGHT: Final = 300
 UNWIND_WEIGHT: Final = 120
+CLOSE_STEP_WEIGHT: Final = 300
+FORCED_RESCUE_WEIGHT: Final = 235
+FORCED_WITHDRAW_WEIGHT: Final = 145
+FORCED_CLOSE_WEIGHT: Final = 115
+LEAVE_WEIGHT: Final = 145
+FORCED_AGENT_WEIGHT: Final = 85
+FORCED_TICK_WEIGHT: Final = 600
+SET_MARKET_WEIGHT: Final = 32
+SET_VENUE_WEIGHT: Final = 32
 
 # Chunk
 TIMESTAMP_LENGTH: Final = 6
@@ -134,9 +196,9 @@ MAX_CHUNK_BYTES: Final = 8_192
 MAX_OPERATIONS: Final = 910
 # 10,000,000 gas of a proof, less 700,000 for an empty chunk and 1,300,000 for operations that are FULL.
 MAX_WEIGHT: Final = 8_000
-MAX_ORDERS: Final = 44
-MAX_ACCOUNT_REFERENCES: Final = 44
-MAX_SLOT_REFERENCES: Final = 44
+MAX_ORDERS: Final = 43
+MAX_ACCOUNT_REFERENCES: Final = 43
+MAX_SLOT_REFERENCES: Final = 43
 # The fee account is in every chunk.
-MAX_ACCOUNT_ROWS: Final = 45
-MAX_LEAVES: Final = 89
+MAX_ACCOUNT_ROWS: Final = 44
+MAX_LEAVES: Final = 87

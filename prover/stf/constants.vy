@@ -5,7 +5,7 @@
 @notice Every bound, weight and tag; a change of any of them is another law version.
 """
 
-LAW_VERSION: constant(int256) = 2
+LAW_VERSION: constant(int256) = 3
 
 # State
 ACCOUNT_BITS: constant(int256) = 24
@@ -16,6 +16,8 @@ FEE_ACCOUNT: constant(int256) = 0
 RESERVED_ACCOUNTS: constant(int256) = 17
 # A queue entry or a transfer that names this index asks for the next free one; it is therefore no account.
 NEW_ACCOUNT: constant(int256) = 16_777_215
+# As much as may leave, micro-dollars.
+EVERYTHING: constant(int256) = 2**64 - 1
 SIGNERS: constant(int256) = 7
 AGENTS: constant(int256) = 2
 WITHDRAWAL_LEVELS: constant(int256) = 32
@@ -36,6 +38,8 @@ FUNDING_SCALE: constant(int256) = 1_000_000_000
 # ppm an hour * price_ticks * ms / (3.6 * 10^6 ms an hour) / 10^6 * FUNDING_SCALE = ppm * price_ticks * ms / 3_600.
 FUNDING_DIVISOR: constant(int256) = 3_600
 WITHDRAWAL_FLOOR_PPM: constant(int256) = 100_000
+# What a forced withdrawal leaves of open notional while no young price stands, or ticks were missing.
+FORCED_FLOOR_PPM: constant(int256) = 250_000
 # Open-interest scaling begins at 25 times the market's fund, and is whole at 50 times, unless a parameter is lower.
 FUND_MULTIPLE_LOWER: constant(int256) = 25
 FUND_MULTIPLE_UPPER: constant(int256) = 50
@@ -50,6 +54,8 @@ IMMEDIATE_LIFETIME: constant(int256) = 10_000
 REQUEST_LIFETIME: constant(int256) = 600_000
 TICK_STEP: constant(int256) = 5_000
 MAX_PRICE_AGE: constant(int256) = 20_000
+# The price of a forced close may be so much older than the entry: a tick can be enqueued just before it.
+FORCED_PRICE_AGE: constant(int256) = 300_000
 # Ticks further apart than this are a gap: funding does not accrue over it and a grace begins after it.
 TICK_GAP: constant(int256) = 60_000
 # Profit matures in two steps of an epoch: fresh, older, settled.
@@ -66,6 +72,8 @@ LIQUIDATION_FEE_PPM: constant(int256) = 100_000
 TURNOVER_MULTIPLE: constant(int256) = 10
 PAYOUT_PPM: constant(int256) = 250_000
 UNWIND_BAND_PPM: constant(int256) = 1_000
+# Of the notional, from whoever forces a close to whoever takes the other side.
+FORCED_PENALTY_PPM: constant(int256) = 10_000
 
 # Orders
 BUY: constant(int256) = 0
@@ -80,6 +88,30 @@ TRIGGER_AT_OR_BELOW: constant(int256) = 2
 # Market status
 MARKET_CLOSED: constant(int256) = 0
 MARKET_OPEN: constant(int256) = 1
+MARKET_REDUCE_ONLY: constant(int256) = 2
+MARKET_SETTLING: constant(int256) = 3
+MARKET_SETTLED: constant(int256) = 4
+# What scaling says of a leg that must not grow.
+NO_GROWTH: constant(int256) = -1
+
+# Parameters: ranges, and how far one change may go
+# One change of a market, and one of the venue, in thirty days.
+PARAMETER_PERIOD: constant(int256) = 2_592_000_000
+# A fraction or a bound moves by at most a quarter of itself, a fee by at most so many ppm.
+STEP_DIVISOR: constant(int256) = 4
+FEE_STEP_PPM: constant(int256) = 100
+LEAST_INITIAL_PPM: constant(int256) = 5_000
+LEAST_MAINTENANCE_PPM: constant(int256) = 2_500
+# Maintenance is at most three quarters of the initial fraction.
+MAINTENANCE_NUMERATOR: constant(int256) = 3
+MAINTENANCE_DENOMINATOR: constant(int256) = 4
+MOST_FEE_PPM: constant(int256) = 1_000
+LEAST_BAND_PPM: constant(int256) = 10_000
+MOST_BAND_PPM: constant(int256) = 500_000
+MOST_FUNDING_CAP_PPM: constant(int256) = 10_000
+MOST_MINIMUM_NOTIONAL: constant(int256) = 1_000_000_000
+MOST_POSTING_FEE: constant(int256) = 100_000
+MOST_SIZE_DECIMALS: constant(int256) = 6
 
 # Operations: tag, length in bytes, weight in kilogas
 DEPOSIT: constant(int256) = 1
@@ -96,6 +128,16 @@ LIQUIDATE: constant(int256) = 11
 TAKE_OVER: constant(int256) = 12
 DELEVERAGE: constant(int256) = 13
 UNWIND: constant(int256) = 14
+CLOSE_STEP: constant(int256) = 15
+# Entries of the L1 queue, like the deposit: all tags from here on.
+FORCED_RESCUE: constant(int256) = 16
+FORCED_WITHDRAW: constant(int256) = 17
+FORCED_CLOSE: constant(int256) = 18
+LEAVE: constant(int256) = 19
+FORCED_AGENT: constant(int256) = 20
+FORCED_TICK: constant(int256) = 21
+SET_MARKET: constant(int256) = 22
+SET_VENUE: constant(int256) = 23
 
 DEPOSIT_LENGTH: constant(int256) = 52
 WITHDRAW_LENGTH: constant(int256) = 115
@@ -113,6 +155,17 @@ LIQUIDATE_LENGTH: constant(int256) = 12
 TAKE_OVER_LENGTH: constant(int256) = 12
 DELEVERAGE_LENGTH: constant(int256) = 15
 UNWIND_LENGTH: constant(int256) = 9
+CLOSE_STEP_LENGTH: constant(int256) = 12
+# Of an entry: tag, sender, time, length of its payload; then the payloads.
+ENTRY_HEAD_LENGTH: constant(int256) = 29
+MAX_ENTRY_BYTES: constant(int256) = 1_536
+FORCED_RESCUE_LENGTH: constant(int256) = 11
+FORCED_WITHDRAW_LENGTH: constant(int256) = 11
+FORCED_CLOSE_LENGTH: constant(int256) = 11
+LEAVE_LENGTH: constant(int256) = 3
+FORCED_AGENT_LENGTH: constant(int256) = 32
+SET_MARKET_LENGTH: constant(int256) = 86
+SET_VENUE_LENGTH: constant(int256) = 27
 
 # Measured worst cases (python -m tests.soak worst), with the leaves that the operation brings and all their siblings.
 DEPOSIT_WEIGHT: constant(int256) = 80
@@ -126,9 +179,18 @@ FILL_WEIGHT: constant(int256) = 108
 SET_AGENT_WEIGHT: constant(int256) = 100
 SET_LEVERAGE_WEIGHT: constant(int256) = 100
 LIQUIDATE_WEIGHT: constant(int256) = 240
-TAKE_OVER_WEIGHT: constant(int256) = 210
+TAKE_OVER_WEIGHT: constant(int256) = 225
 DELEVERAGE_WEIGHT: constant(int256) = 300
 UNWIND_WEIGHT: constant(int256) = 120
+CLOSE_STEP_WEIGHT: constant(int256) = 300
+FORCED_RESCUE_WEIGHT: constant(int256) = 235
+FORCED_WITHDRAW_WEIGHT: constant(int256) = 145
+FORCED_CLOSE_WEIGHT: constant(int256) = 115
+LEAVE_WEIGHT: constant(int256) = 145
+FORCED_AGENT_WEIGHT: constant(int256) = 85
+FORCED_TICK_WEIGHT: constant(int256) = 600
+SET_MARKET_WEIGHT: constant(int256) = 32
+SET_VENUE_WEIGHT: constant(int256) = 32
 
 # Chunk
 TIMESTAMP_LENGTH: constant(int256) = 6
@@ -137,9 +199,9 @@ MAX_CHUNK_BYTES: constant(int256) = 8_192
 MAX_OPERATIONS: constant(int256) = 910
 # 10,000,000 gas of a proof, less 700,000 for an empty chunk and 1,300,000 for operations that are FULL.
 MAX_WEIGHT: constant(int256) = 8_000
-MAX_ORDERS: constant(int256) = 44
-MAX_ACCOUNT_REFERENCES: constant(int256) = 44
-MAX_SLOT_REFERENCES: constant(int256) = 44
+MAX_ORDERS: constant(int256) = 43
+MAX_ACCOUNT_REFERENCES: constant(int256) = 43
+MAX_SLOT_REFERENCES: constant(int256) = 43
 # The fee account is in every chunk.
-MAX_ACCOUNT_ROWS: constant(int256) = 45
-MAX_LEAVES: constant(int256) = 89
+MAX_ACCOUNT_ROWS: constant(int256) = 44
+MAX_LEAVES: constant(int256) = 87

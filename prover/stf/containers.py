@@ -110,8 +110,49 @@ class Deposit(msgspec.Struct, frozen=True, gc=False):
     amount: int
 
 
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """An entry of the L1 queue as its sender wrote it; zero where it has no field. amount: micro-dollars or lots."""
+
+    sender: address
+    time: int
+    account: int
+    market: int
+    amount: int
+    agent: address
+    agent_index: int
+    expires_at: int
+    first_slot: int
+    last_slot: int
+
+
+class Parameters(msgspec.Struct, frozen=True, gc=False):
+    """What a market would be by an entry of the governor."""
+
+    market: int
+    status: int
+    label: bytes32
+    initial_ppm: int
+    maintenance_ppm: int
+    maker_fee_ppm: int
+    taker_fee_ppm: int
+    band_ppm: int
+    funding_cap_ppm: int
+    minimum_notional: int
+    interest_lower: int
+    interest_upper: int
+
+
+class VenueParameters(msgspec.Struct, frozen=True, gc=False):
+    """What the venue would be by an entry of the governor; signer NOBODY leaves the oracle's signers as they are."""
+
+    posting_fee: int
+    grace_period: int
+    signer_index: int
+    signer: address
+
+
 class Risk(msgspec.Struct):
-    """What a margin walk reads of all sixteen markets."""
+    """What a margin walk reads of all sixteen markets; a settled market has no requirement."""
 
     price: list[int]
     funding_index: list[int]
@@ -124,7 +165,8 @@ class Market(msgspec.Struct):
 
     Open-interest scaling of the initial fraction runs between the two interest bounds, micro-dollars of notional, zero
     for none; `fund` is the collateral of the market's insurance account, `turned_over` and `paid_out` what it took and
-    gave within the hour of the last tick, micro-dollars.
+    gave within the hour of the last tick, micro-dollars. `changed_at` is when its parameters changed. The two of
+    settling add up price * milliseconds, and milliseconds, until an hour's mean settles the market.
     """
 
     label: bytes32
@@ -142,10 +184,17 @@ class Market(msgspec.Struct):
     fund: int
     turned_over: int
     paid_out: int
+    changed_at: int
+    settling_sum: int
+    settling_time: int
 
 
 class Globals(msgspec.Struct):
-    """Everything of the state that is no account and no slot."""
+    """Everything of the state that is no account and no slot.
+
+    The head is the entry of the L1 queue that is only partly done: an account, 0 for none, a market or MARKETS for all
+    of them, and the lots that are left of it.
+    """
 
     next_account: int
     market_count: int
@@ -158,6 +207,10 @@ class Globals(msgspec.Struct):
     grace_period: int
     grace_until: int
     streak: int
+    head_account: int
+    head_market: int
+    head_lots: int
+    venue_changed_at: int
     operator: address
     signers: list[address]
     frontier: list[bytes32]
@@ -166,13 +219,17 @@ class Globals(msgspec.Struct):
 
 
 class Commitment(msgspec.Struct):
-    """The preimage of a state root, which the bridge opens at commit."""
+    """The preimage of a state root, which the bridge opens at commit.
+
+    queue_count entries of the L1 queue are done; with queue_open 1 the next one is in the hash, and only partly done.
+    """
 
     law_version: int
     tree_root: bytes32
     withdrawals_root: bytes32
     withdrawn_total: int
     queue_count: int
+    queue_open: int
     queue_hash: bytes32
     queue_work: int
     timestamp: int
@@ -221,8 +278,28 @@ class Booked(msgspec.Struct, gc=False):
     dust: int
 
 
+class Entered(msgspec.Struct, gc=False):
+    """An entry of the L1 queue, decided. amount: micro-dollars to the owner; lots: what is to be closed from now on."""
+
+    code: int
+    account: Account
+    amount: int
+    lots: int
+    opened: bool
+    dust: int
+
+
+class Changed(msgspec.Struct, gc=False):
+    """A market's parameters, decided."""
+
+    code: int
+    listed: Market
+    initial_ppm: int
+    maintenance_ppm: int
+
+
 class Rescue(msgspec.Struct, frozen=True, gc=False):
-    """A liquidation, take-over, deleveraging or unwinding as the operator asks for it; zero where one has no field."""
+    """A rescue, or a step of a forced close, as its author asks for it; zero where one has no field."""
 
     maker: int
     market: int
@@ -246,6 +323,16 @@ class Rescued(msgspec.Struct, gc=False):
     paid_out: int
 
 
+class Funded(msgspec.Struct, gc=False):
+    """What an insurance account takes, decided."""
+
+    code: int
+    account: Account
+    growth: int
+    dust: int
+    turned_over: int
+
+
 class Ticked(msgspec.Struct, gc=False):
     """A tick, decided."""
 
@@ -256,3 +343,5 @@ class Ticked(msgspec.Struct, gc=False):
     price: list[int]
     premium_ppm: list[int]
     funding_index: list[int]
+    settling_sum: list[int]
+    settling_time: list[int]

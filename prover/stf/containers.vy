@@ -94,6 +94,45 @@ struct Deposit:
     amount: int256
 
 
+# An entry of the L1 queue as its sender wrote it; zero where a kind has no field. amount: micro-dollars or lots.
+struct Entry:
+    sender: address
+    time: int256
+    account: int256
+    market: int256
+    amount: int256
+    agent: address
+    agent_index: int256
+    expires_at: int256
+    first_slot: int256
+    last_slot: int256
+
+
+# What a market would be by an entry of the governor.
+struct Parameters:
+    market: int256
+    status: int256
+    label: bytes32
+    initial_ppm: int256
+    maintenance_ppm: int256
+    maker_fee_ppm: int256
+    taker_fee_ppm: int256
+    band_ppm: int256
+    funding_cap_ppm: int256
+    minimum_notional: int256
+    interest_lower: int256
+    interest_upper: int256
+
+
+# What the venue would be by an entry of the governor; signer NOBODY leaves the oracle's signers as they are.
+struct VenueParameters:
+    posting_fee: int256
+    grace_period: int256
+    signer_index: int256
+    signer: address
+
+
+# A settled market has no requirement.
 struct Risk:
     price: int256[16]
     funding_index: int256[16]
@@ -117,8 +156,12 @@ struct Market:
     fund: int256
     turned_over: int256
     paid_out: int256
+    changed_at: int256
+    settling_sum: int256
+    settling_time: int256
 
 
+# The head is the entry of the L1 queue that is only partly done: an account, 0 for none, a market or MARKETS for all.
 struct Globals:
     next_account: int256
     market_count: int256
@@ -131,6 +174,10 @@ struct Globals:
     grace_period: int256
     grace_until: int256
     streak: int256
+    head_account: int256
+    head_market: int256
+    head_lots: int256
+    venue_changed_at: int256
     operator: address
     signers: address[7]
     frontier: bytes32[32]
@@ -144,6 +191,7 @@ struct Commitment:
     withdrawals_root: bytes32
     withdrawn_total: int256
     queue_count: int256
+    queue_open: int256
     queue_hash: bytes32
     queue_work: int256
     timestamp: int256
@@ -188,7 +236,25 @@ struct Booked:
     dust: int256
 
 
-# A liquidation, take-over, deleveraging or unwinding as the operator asks for it; zero where one has no field.
+# An entry of the L1 queue, decided. amount: micro-dollars to the owner; lots: what is to be closed from now on.
+struct Entered:
+    code: int256
+    account: Account
+    amount: int256
+    lots: int256
+    opened: bool
+    dust: int256
+
+
+# A market's parameters, decided.
+struct Changed:
+    code: int256
+    listed: Market
+    initial_ppm: int256
+    maintenance_ppm: int256
+
+
+# A rescue, or a step of a forced close, as its author asks for it; zero where one has no field.
 struct Rescue:
     maker: int256
     market: int256
@@ -211,6 +277,15 @@ struct Rescued:
     paid_out: int256
 
 
+# What an insurance account takes, decided.
+struct Funded:
+    code: int256
+    account: Account
+    growth: int256
+    dust: int256
+    turned_over: int256
+
+
 # A tick, decided.
 struct Ticked:
     code: int256
@@ -220,3 +295,5 @@ struct Ticked:
     price: int256[16]
     premium_ppm: int256[16]
     funding_index: int256[16]
+    settling_sum: int256[16]
+    settling_time: int256[16]

@@ -1,7 +1,7 @@
-"""Deposits from the L1 queue, withdrawals and transfers between accounts of one owner."""
+"""Deposits and forced operations from the L1 queue, withdrawals and transfers between accounts of one owner."""
 
-from prover.stf import codes, constants, containers, margin, signatures
-from prover.stf.words import address, int256
+from prover.stf import codes, constants, containers, encoding, margin, signatures
+from prover.stf.words import address, int256, uint256
 
 
 def deposit(entry: containers.Deposit, index: int256, account: containers.Account) -> tuple[int256, containers.Account]:
@@ -59,7 +59,7 @@ def check_payment(
         return codes.GRACE
     if amount > settled.settled:
         return codes.COLLATERAL
-    if amount > margin.spendable(risk, settled):
+    if amount > margin.spendable(risk, settled, constants.WITHDRAWAL_FLOOR_PPM):
         return codes.MARGIN
     return codes.OK
 
@@ -173,3 +173,117 @@ def book(
     if tag == constants.WITHDRAW:
         return withdraw(risk, clock, withdrawal_count, request, account, slot, signer)
     return transfer(risk, clock, request, index, account, other, slot, signer)
+
+
+def check_sender(entry: containers.Entry, account: containers.Account) -> int256:
+    if entry.account < constants.RESERVED_ACCOUNTS:
+        return codes.RESERVED
+    if account.owner == containers.NOBODY:
+        return codes.NO_ACCOUNT
+    if account.owner != entry.sender:
+        return codes.NOT_OWNER
+    return codes.OK
+
+
+def released(
+    risk: containers.Risk,
+    clock: containers.Clock,
+    withdrawal_count: int256,
+    settled: containers.Account,
+    amount: int256,
+) -> int256:
+    # Forced paths work at all times; without a young price more of open notional has to stay.
+    floor_ppm: int256 = constants.WITHDRAWAL_FLOOR_PPM
+    if clock.grace or not clock.priced:
+        floor_ppm = constants.FORCED_FLOOR_PPM
+    if withdrawal_count >= constants.MAX_WITHDRAWALS:
+        return 0
+    return max(min(amount, min(settled.settled, margin.spendable(risk, settled, floor_ppm))), 0)
+
+
+def left(account: containers.Account, now: int256) -> containers.Account:
+    # Whatever was signed so far is below the floor: nobody signs further ahead than the tolerance.
+    agents: list[uint256] = account.agents.copy()
+    for i in range(constants.AGENTS):
+        agents[i] = 0
+    return containers.Account(
+        owner=account.owner,
+        floor=max(account.floor, now + constants.CLOCK_TOLERANCE + 1),
+        settled=account.settled,
+        older=account.older,
+        fresh=account.fresh,
+        epoch=account.epoch,
+        initial_ppm=account.initial_ppm,
+        agents=agents,
+        positions=account.positions,
+    )
+
+
+def trusting(account: containers.Account, entry: containers.Entry) -> containers.Account:
+    agents: list[uint256] = account.agents.copy()
+    agents[entry.agent_index] = encoding.agent_word(entry.agent, entry.expires_at, entry.first_slot, entry.last_slot)
+    return containers.Account(
+        owner=account.owner,
+        floor=account.floor,
+        settled=account.settled,
+        older=account.older,
+        fresh=account.fresh,
+        epoch=account.epoch,
+        initial_ppm=account.initial_ppm,
+        agents=agents,
+        positions=account.positions,
+    )
+
+
+def enter(
+    tag: int256,
+    risk: containers.Risk,
+    clock: containers.Clock,
+    tick_time: int256,
+    withdrawal_count: int256,
+    entry: containers.Entry,
+    account: containers.Account,
+) -> containers.Entered:
+    entered: containers.Entered = containers.Entered(
+        code=check_sender(entry, account), account=account, amount=0, lots=0, opened=False, dust=0
+    )
+    if entered.code != codes.OK:
+        return entered
+    if tag == constants.FORCED_AGENT:
+        nobody: bool = entry.agent == containers.NOBODY and (entry.expires_at != 0 or entry.last_slot != 0)
+        if entry.agent_index >= constants.AGENTS or entry.first_slot > entry.last_slot or nobody:
+            entered.code = codes.BAD_ENTRY
+            return entered
+        entered.account = trusting(account, entry)
+        return entered
+    settled: containers.Account = account
+    dust: int256 = 0
+    settled, dust = margin.settle(risk, account, clock.now)
+    # A price that is older than the entry would be an option on what its sender knows; a tick may come just before it.
+    young: bool = tick_time + constants.FORCED_PRICE_AGE >= entry.time
+    solvent: bool = margin.collateral(settled) + margin.sums(risk, settled, constants.MARKETS).value >= 0
+    if tag == constants.FORCED_CLOSE:
+        if entry.market >= constants.MARKETS:
+            entered.code = codes.NO_MARKET
+            return entered
+        entered.lots = min(entry.amount, abs(encoding.unpack(settled.positions[entry.market]).size))
+        if entered.lots == 0:
+            entered.code = codes.OVERFILLED
+        elif not young:
+            entered.code = codes.STALE
+        elif not solvent:
+            entered.code = codes.INSOLVENT
+        entered.opened = entered.code == codes.OK
+        return entered
+    entered.account = settled
+    entered.dust = dust
+    if tag == constants.LEAVE:
+        entered.account = left(settled, clock.now)
+        entered.opened = young and solvent and not margin.closed(settled, constants.MARKETS, 0)
+        if entered.opened:
+            return entered
+    entered.amount = released(risk, clock, withdrawal_count, settled, entry.amount)
+    if entered.amount == 0 and tag == constants.FORCED_WITHDRAW:
+        return containers.Entered(code=codes.COLLATERAL, account=account, amount=0, lots=0, opened=False, dust=0)
+    entered.account = credited(entered.account, -entered.amount)
+    return entered

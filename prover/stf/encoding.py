@@ -13,8 +13,8 @@ COST_BIAS: Final = 2**111
 FUNDING_BIAS: Final = 2**79
 PREMIUM_BIAS: Final = 2**23
 COLLATERAL_BIAS: Final = 2**127
-COMMITMENT_BYTES: Final = 288
-GLOBALS_BYTES: Final = 11_360
+COMMITMENT_BYTES: Final = 320
+GLOBALS_BYTES: Final = 13_024
 ACCOUNT_PAYLOAD_BYTES: Final = 140
 
 # keccak256 of the 25 zero words of an account that does not exist.
@@ -26,7 +26,7 @@ def bits(packed: uint256, low: uint256, width: uint256) -> int256:
 
 
 def to_address(packed: uint256) -> address:
-    return (packed >> 96).to_bytes(20, "big")
+    return bits(packed, 96, 160).to_bytes(20, "big")
 
 
 def agent_address(agent: uint256) -> address:
@@ -121,12 +121,88 @@ def rescue(tag: int256, head: uint256) -> containers.Rescue:
         lots = bits(head, 168, 56)
     if tag == constants.DELEVERAGE:
         other = bits(head, 144, 24)
+    if tag == constants.CLOSE_STEP:
+        other = account
+        account = 0
     return containers.Rescue(
         maker=bits(head, 248, 8),
         market=bits(head, 248, 8),
         account=account,
         other=other,
         lots=lots,
+    )
+
+
+def entry(tag: int256, head: uint256, tail: uint256) -> containers.Entry:
+    market: int256 = 0
+    amount: int256 = 0
+    agent: address = containers.NOBODY
+    agent_index: int256 = 0
+    expires_at: int256 = 0
+    first_slot: int256 = 0
+    last_slot: int256 = 0
+    if tag == constants.FORCED_WITHDRAW:
+        amount = bits(tail, 168, 64)
+    if tag == constants.LEAVE:
+        amount = constants.EVERYTHING
+    if tag == constants.FORCED_CLOSE:
+        market = bits(tail, 224, 8)
+        amount = bits(tail, 168, 56)
+    if tag == constants.FORCED_AGENT:
+        agent_index = bits(tail, 224, 8)
+        agent = to_address(tail << 32)
+        expires_at = bits(tail, 16, 48)
+        first_slot = bits(tail, 8, 8)
+        last_slot = bits(tail, 0, 8)
+    return containers.Entry(
+        sender=to_address(head),
+        time=entry_time(head),
+        account=bits(tail, 232, 24),
+        market=market,
+        amount=amount,
+        agent=agent,
+        agent_index=agent_index,
+        expires_at=expires_at,
+        first_slot=first_slot,
+        last_slot=last_slot,
+    )
+
+
+def entry_time(head: uint256) -> int256:
+    return bits(head, 48, 48)
+
+
+def entry_length(head: uint256) -> int256:
+    return bits(head, 32, 16)
+
+
+def parameters(tail: uint256, label: bytes32, fractions: uint256, bounds: uint256) -> containers.Parameters:
+    return containers.Parameters(
+        market=bits(tail, 248, 8),
+        status=bits(tail, 240, 8),
+        label=label,
+        initial_ppm=bits(fractions, 232, 24),
+        maintenance_ppm=bits(fractions, 208, 24),
+        maker_fee_ppm=bits(fractions, 184, 24),
+        taker_fee_ppm=bits(fractions, 160, 24),
+        band_ppm=bits(fractions, 136, 24),
+        funding_cap_ppm=bits(fractions, 112, 24),
+        minimum_notional=bits(fractions, 48, 64),
+        interest_lower=bits(bounds, 152, 104),
+        interest_upper=bits(bounds, 48, 104),
+    )
+
+
+def size_decimals(label: bytes32) -> int256:
+    return label[31]
+
+
+def venue_parameters(tail: uint256) -> containers.VenueParameters:
+    return containers.VenueParameters(
+        posting_fee=bits(tail, 232, 24),
+        grace_period=bits(tail, 208, 24),
+        signer_index=bits(tail, 200, 8),
+        signer=to_address(tail << 56),
     )
 
 
@@ -193,7 +269,7 @@ def withdrawal_hash(index: int256, recipient: address, amount: int256) -> bytes3
 
 
 def globals_bytes(globals: containers.Globals) -> bytes:
-    """The canonical bytes of globals: 355 ABI words in field order, 11,360 bytes."""
+    """The canonical bytes of globals: 407 ABI words in field order, 13,024 bytes."""
     risk: containers.Risk = globals.risk
     words: list[bytes] = [
         word(globals.next_account),
@@ -207,6 +283,10 @@ def globals_bytes(globals: containers.Globals) -> bytes:
         word(globals.grace_period),
         word(globals.grace_until),
         word(globals.streak),
+        word(globals.head_account),
+        word(globals.head_market),
+        word(globals.head_lots),
+        word(globals.venue_changed_at),
         address_word(globals.operator),
     ]
     words += [address_word(signer) for signer in globals.signers]
@@ -230,6 +310,9 @@ def globals_bytes(globals: containers.Globals) -> bytes:
             word(market.fund),
             word(market.turned_over),
             word(market.paid_out),
+            word(market.changed_at),
+            word(market.settling_sum),
+            word(market.settling_time),
         ]
     return b"".join(words)
 
@@ -239,13 +322,14 @@ def globals_hash(globals: containers.Globals) -> bytes32:
 
 
 def commitment_bytes(commitment: containers.Commitment) -> bytes:
-    """The nine words whose hash is the state root, 288 bytes."""
+    """The ten words whose hash is the state root, 320 bytes."""
     return (
         word(commitment.law_version)
         + commitment.tree_root
         + commitment.withdrawals_root
         + word(commitment.withdrawn_total)
         + word(commitment.queue_count)
+        + word(commitment.queue_open)
         + commitment.queue_hash
         + word(commitment.queue_work)
         + word(commitment.timestamp)
@@ -265,11 +349,11 @@ def globals_from_bytes(data: bytes) -> containers.Globals:
     """The inverse of `globals_bytes`; ValueError on any other length or on bytes that are not canonical."""
     if len(data) != GLOBALS_BYTES:
         raise ValueError(f"globals are {GLOBALS_BYTES} bytes, not {len(data)}")
-    head: list[int] = [_signed(data, 32 * i) for i in range(11)]
+    head: list[int] = [_signed(data, 32 * i) for i in range(15)]
     cut: list[bytes] = [data[32 * i : 32 * i + 32] for i in range(GLOBALS_BYTES // 32)]
-    columns: list[list[int]] = [[_signed(data, 32 * (51 + 16 * c + m)) for m in range(16)] for c in range(4)]
+    columns: list[list[int]] = [[_signed(data, 32 * (55 + 16 * c + m)) for m in range(16)] for c in range(4)]
     rows: list[containers.Market] = [
-        containers.Market(cut[115 + 15 * m], *[_signed(data, 32 * (115 + 15 * m + f)) for f in range(1, 15)])
+        containers.Market(cut[119 + 18 * m], *[_signed(data, 32 * (119 + 18 * m + f)) for f in range(1, 18)])
         for m in range(16)
     ]
     decoded = containers.Globals(
@@ -284,9 +368,13 @@ def globals_from_bytes(data: bytes) -> containers.Globals:
         grace_period=head[8],
         grace_until=head[9],
         streak=head[10],
-        operator=cut[11][12:],
-        signers=[cut[12 + i][12:] for i in range(7)],
-        frontier=cut[19:51],
+        head_account=head[11],
+        head_market=head[12],
+        head_lots=head[13],
+        venue_changed_at=head[14],
+        operator=cut[15][12:],
+        signers=[cut[16 + i][12:] for i in range(7)],
+        frontier=cut[23:55],
         risk=containers.Risk(*columns),
         markets=rows,
     )
@@ -305,10 +393,11 @@ def commitment_from_bytes(data: bytes) -> containers.Commitment:
         withdrawals_root=data[64:96],
         withdrawn_total=_signed(data, 96),
         queue_count=_signed(data, 128),
-        queue_hash=data[160:192],
-        queue_work=_signed(data, 192),
-        timestamp=_signed(data, 224),
-        globals_hash=data[256:288],
+        queue_open=_signed(data, 160),
+        queue_hash=data[192:224],
+        queue_work=_signed(data, 224),
+        timestamp=_signed(data, 256),
+        globals_hash=data[288:320],
     )
 
 

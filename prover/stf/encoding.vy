@@ -150,12 +150,100 @@ def rescue(tag: int256, head: uint256) -> containers.Rescue:
         lots = self.bits(head, 168, 56)
     if tag == constants.DELEVERAGE:
         other = self.bits(head, 144, 24)
+    if tag == constants.CLOSE_STEP:
+        other = account
+        account = 0
     return containers.Rescue(
         maker=self.bits(head, 248, 8),
         market=self.bits(head, 248, 8),
         account=account,
         other=other,
         lots=lots,
+    )
+
+
+@internal
+@pure
+def entry(tag: int256, head: uint256, tail: uint256) -> containers.Entry:
+    market: int256 = 0
+    amount: int256 = 0
+    agent: address = containers.NOBODY
+    agent_index: int256 = 0
+    expires_at: int256 = 0
+    first_slot: int256 = 0
+    last_slot: int256 = 0
+    if tag == constants.FORCED_WITHDRAW:
+        amount = self.bits(tail, 168, 64)
+    if tag == constants.LEAVE:
+        amount = constants.EVERYTHING
+    if tag == constants.FORCED_CLOSE:
+        market = self.bits(tail, 224, 8)
+        amount = self.bits(tail, 168, 56)
+    if tag == constants.FORCED_AGENT:
+        agent_index = self.bits(tail, 224, 8)
+        agent = self.to_address(tail << 32)
+        expires_at = self.bits(tail, 16, 48)
+        first_slot = self.bits(tail, 8, 8)
+        last_slot = self.bits(tail, 0, 8)
+    return containers.Entry(
+        sender=self.to_address(head),
+        time=self.entry_time(head),
+        account=self.bits(tail, 232, 24),
+        market=market,
+        amount=amount,
+        agent=agent,
+        agent_index=agent_index,
+        expires_at=expires_at,
+        first_slot=first_slot,
+        last_slot=last_slot,
+    )
+
+
+@internal
+@pure
+def entry_time(head: uint256) -> int256:
+    return self.bits(head, 48, 48)
+
+
+@internal
+@pure
+def entry_length(head: uint256) -> int256:
+    return self.bits(head, 32, 16)
+
+
+@internal
+@pure
+def parameters(tail: uint256, label: bytes32, fractions: uint256, bounds: uint256) -> containers.Parameters:
+    return containers.Parameters(
+        market=self.bits(tail, 248, 8),
+        status=self.bits(tail, 240, 8),
+        label=label,
+        initial_ppm=self.bits(fractions, 232, 24),
+        maintenance_ppm=self.bits(fractions, 208, 24),
+        maker_fee_ppm=self.bits(fractions, 184, 24),
+        taker_fee_ppm=self.bits(fractions, 160, 24),
+        band_ppm=self.bits(fractions, 136, 24),
+        funding_cap_ppm=self.bits(fractions, 112, 24),
+        minimum_notional=self.bits(fractions, 48, 64),
+        interest_lower=self.bits(bounds, 152, 104),
+        interest_upper=self.bits(bounds, 48, 104),
+    )
+
+
+@internal
+@pure
+def size_decimals(label: bytes32) -> int256:
+    return convert(convert(label, uint256) & 255, int256)
+
+
+@internal
+@pure
+def venue_parameters(tail: uint256) -> containers.VenueParameters:
+    return containers.VenueParameters(
+        posting_fee=self.bits(tail, 232, 24),
+        grace_period=self.bits(tail, 208, 24),
+        signer_index=self.bits(tail, 200, 8),
+        signer=self.to_address(tail << 56),
     )
 
 

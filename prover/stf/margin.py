@@ -26,6 +26,8 @@ def collateral(account: containers.Account) -> int256:
 
 
 def scaled_ppm(market: containers.Market, price: int256, open_interest: int256, base_ppm: int256) -> int256:
+    if market.status != constants.MARKET_OPEN:
+        return constants.NO_GROWTH
     if market.interest_upper == 0:
         return base_ppm
     fund: int256 = max(market.fund, 0)
@@ -37,6 +39,19 @@ def scaled_ppm(market: containers.Market, price: int256, open_interest: int256, 
     if notional <= lower:
         return base_ppm
     return base_ppm + ceil_div((constants.PPM - base_ppm) * (notional - lower), upper - lower)
+
+
+def trades(market: containers.Market, price: int256) -> bool:
+    return market.status != constants.MARKET_CLOSED and market.status != constants.MARKET_SETTLED and price != 0
+
+
+def closed(account: containers.Account, market: int256, lots: int256) -> bool:
+    if market < constants.MARKETS:
+        return lots == 0 or account.positions[market] == containers.EMPTY
+    for held in range(constants.MARKETS):  # noqa: SIM110  (Vyper's loop)
+        if account.positions[held] != containers.EMPTY:
+            return False
+    return True
 
 
 def matured(account: containers.Account, now: int256) -> containers.Account:
@@ -102,6 +117,7 @@ def settle(risk: containers.Risk, account: containers.Account, now: int256) -> t
     today: containers.Account = matured(account, now)
     due: bool = False
     owed: int256 = 0
+    folded: int256 = 0
     positions: list[containers.Position] = account.positions.copy()
     for market in range(constants.MARKETS):
         if positions[market] == containers.EMPTY:
@@ -112,11 +128,16 @@ def settle(risk: containers.Risk, account: containers.Account, now: int256) -> t
             due = True
             owed = owed + position.size * (funding_index - position.funding)
             positions[market] = encoding.pack(position.size, position.cost, funding_index)
+        # A settled market has no requirement: its positions become money at their next touch.
+        if risk.initial_ppm[market] == 0:
+            due = True
+            folded = folded + position.size * risk.price[market] - position.cost
+            positions[market] = containers.EMPTY
     if not due:
         return today, 0
     # One rounding for all positions, against the account; the remainder is kept as dust.
     payment: int256 = ceil_div(owed, constants.FUNDING_SCALE)
-    return booked(today, -payment, positions), payment * constants.FUNDING_SCALE - owed
+    return booked(today, folded - payment, positions), payment * constants.FUNDING_SCALE - owed
 
 
 def sums(risk: containers.Risk, account: containers.Account, left_out: int256) -> containers.Sums:
@@ -136,10 +157,10 @@ def sums(risk: containers.Risk, account: containers.Account, left_out: int256) -
     return containers.Sums(value=value, notional=notional, initial=initial, maintenance=maintenance)
 
 
-def spendable(risk: containers.Risk, account: containers.Account) -> int256:
+def spendable(risk: containers.Risk, account: containers.Account, floor_ppm: int256) -> int256:
     every: containers.Sums = sums(risk, account, constants.MARKETS)
-    tenth: int256 = ceil_div(every.notional * constants.WITHDRAWAL_FLOOR_PPM, constants.PPM)
-    return collateral(account) + every.value - max(every.initial, tenth)
+    kept: int256 = ceil_div(every.notional * floor_ppm, constants.PPM)
+    return collateral(account) + every.value - max(every.initial, kept)
 
 
 def only_reduced(

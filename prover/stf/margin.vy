@@ -40,6 +40,8 @@ def collateral(account: containers.Account) -> int256:
 @internal
 @pure
 def scaled_ppm(market: containers.Market, price: int256, open_interest: int256, base_ppm: int256) -> int256:
+    if market.status != constants.MARKET_OPEN:
+        return constants.NO_GROWTH
     if market.interest_upper == 0:
         return base_ppm
     fund: int256 = max(market.fund, 0)
@@ -51,6 +53,23 @@ def scaled_ppm(market: containers.Market, price: int256, open_interest: int256, 
     if notional <= lower:
         return base_ppm
     return base_ppm + self.ceil_div((constants.PPM - base_ppm) * (notional - lower), upper - lower)
+
+
+@internal
+@pure
+def trades(market: containers.Market, price: int256) -> bool:
+    return market.status != constants.MARKET_CLOSED and market.status != constants.MARKET_SETTLED and price != 0
+
+
+@internal
+@pure
+def closed(account: containers.Account, market: int256, lots: int256) -> bool:
+    if market < constants.MARKETS:
+        return lots == 0 or account.positions[market] == containers.EMPTY
+    for held: int256 in range(constants.MARKETS):
+        if account.positions[held] != containers.EMPTY:
+            return False
+    return True
 
 
 @internal
@@ -122,6 +141,7 @@ def settle(risk: containers.Risk, account: containers.Account, now: int256) -> (
     today: containers.Account = self.matured(account, now)
     due: bool = False
     owed: int256 = 0
+    folded: int256 = 0
     positions: uint256[16] = account.positions
     for market: int256 in range(constants.MARKETS):
         if positions[market] == containers.EMPTY:
@@ -132,11 +152,16 @@ def settle(risk: containers.Risk, account: containers.Account, now: int256) -> (
             due = True
             owed = unsafe_add(owed, unsafe_mul(position.size, unsafe_sub(funding_index, position.funding)))
             positions[market] = encoding.pack(position.size, position.cost, funding_index)
+        # A settled market has no requirement: its positions become money at their next touch.
+        if risk.initial_ppm[market] == 0:
+            due = True
+            folded = folded + position.size * risk.price[market] - position.cost
+            positions[market] = containers.EMPTY
     if not due:
         return today, 0
     # One rounding for all positions, against the account; the remainder is kept as dust.
     payment: int256 = self.ceil_div(owed, constants.FUNDING_SCALE)
-    return self.booked(today, -payment, positions), payment * constants.FUNDING_SCALE - owed
+    return self.booked(today, folded - payment, positions), payment * constants.FUNDING_SCALE - owed
 
 
 @internal
@@ -160,10 +185,10 @@ def sums(risk: containers.Risk, account: containers.Account, left_out: int256) -
 
 @internal
 @pure
-def spendable(risk: containers.Risk, account: containers.Account) -> int256:
+def spendable(risk: containers.Risk, account: containers.Account, floor_ppm: int256) -> int256:
     every: containers.Sums = self.sums(risk, account, constants.MARKETS)
-    tenth: int256 = self.ceil_div(every.notional * constants.WITHDRAWAL_FLOOR_PPM, constants.PPM)
-    return self.collateral(account) + every.value - max(every.initial, tenth)
+    kept: int256 = self.ceil_div(every.notional * floor_ppm, constants.PPM)
+    return self.collateral(account) + every.value - max(every.initial, kept)
 
 
 @internal

@@ -1,4 +1,7 @@
-"""Ticks: one quorum of signed messages moves every price, and funding accrues from the signed premium."""
+"""Ticks: one quorum of signed messages moves every price, and funding accrues from the signed premium.
+
+Parameters: what the governor may change, in which ranges, how far and how often; a market's listing and its end.
+"""
 
 from prover.stf import codes, constants, containers, encoding, margin, signatures
 from prover.stf.words import Recover, address, bytes32, int256, uint256, word_at
@@ -68,6 +71,8 @@ def tick(
         price=[0] * constants.MARKETS,
         premium_ppm=[0] * constants.MARKETS,
         funding_index=[0] * constants.MARKETS,
+        settling_sum=[0] * constants.MARKETS,
+        settling_time=[0] * constants.MARKETS,
     )
     if ticked.code != codes.OK:
         return ticked
@@ -102,6 +107,11 @@ def tick(
             premiums[market][i] = premium[market]
         at += constants.TICK_SIGNER_LENGTH + constants.TICK_MARKET_LENGTH * market_count
     for market in range(market_count):
+        listed: containers.Market = globals.markets[market]
+        if listed.status == constants.MARKET_SETTLED:
+            ticked.price[market] = globals.risk.price[market]
+            ticked.funding_index[market] = globals.risk.funding_index[market]
+            continue
         ticked.price[market] = median(prices[market], signer_count)
         ticked.premium_ppm[market] = median(premiums[market], signer_count)
         ticked.funding_index[market] = accrued(
@@ -111,4 +121,149 @@ def tick(
             ticked.price[market],
             time - globals.tick_time,
         )
+        if listed.status == constants.MARKET_SETTLING:
+            lasted: int256 = min(time - globals.tick_time, constants.TICK_GAP)
+            ticked.settling_sum[market] = listed.settling_sum + ticked.price[market] * lasted
+            ticked.settling_time[market] = listed.settling_time + lasted
+            # An hour's mean settles it, and stays its price for ever.
+            if ticked.settling_time[market] >= constants.HOUR:
+                ticked.price[market] = ticked.settling_sum[market] // ticked.settling_time[market]
     return ticked
+
+
+def stepped(old: int256, new: int256) -> bool:
+    return abs(new - old) * constants.STEP_DIVISOR <= old
+
+
+def in_range(given: containers.Parameters) -> bool:
+    if given.initial_ppm < constants.LEAST_INITIAL_PPM or given.initial_ppm > constants.PPM:
+        return False
+    if given.maintenance_ppm < constants.LEAST_MAINTENANCE_PPM:
+        return False
+    if given.maintenance_ppm * constants.MAINTENANCE_DENOMINATOR > given.initial_ppm * constants.MAINTENANCE_NUMERATOR:
+        return False
+    if given.maker_fee_ppm > given.taker_fee_ppm or given.taker_fee_ppm > constants.MOST_FEE_PPM:
+        return False
+    if given.band_ppm < constants.LEAST_BAND_PPM or given.band_ppm > constants.MOST_BAND_PPM:
+        return False
+    if given.funding_cap_ppm > constants.MOST_FUNDING_CAP_PPM:
+        return False
+    if given.minimum_notional == 0 or given.minimum_notional > constants.MOST_MINIMUM_NOTIONAL:
+        return False
+    if given.interest_upper == 0:
+        return given.interest_lower == 0
+    return given.interest_lower < given.interest_upper
+
+
+def check_step(
+    given: containers.Parameters, listed: containers.Market, initial_ppm: int256, maintenance_ppm: int256
+) -> bool:
+    if not stepped(initial_ppm, given.initial_ppm) or not stepped(maintenance_ppm, given.maintenance_ppm):
+        return False
+    if abs(given.maker_fee_ppm - listed.maker_fee_ppm) > constants.FEE_STEP_PPM:
+        return False
+    if abs(given.taker_fee_ppm - listed.taker_fee_ppm) > constants.FEE_STEP_PPM:
+        return False
+    if not stepped(listed.band_ppm, given.band_ppm) or not stepped(listed.funding_cap_ppm, given.funding_cap_ppm):
+        return False
+    if not stepped(listed.minimum_notional, given.minimum_notional):
+        return False
+    # Scaling may begin, and never ends: whoever lifts the bounds lifts what the fund stands for.
+    if listed.interest_upper == 0:
+        return True
+    return stepped(listed.interest_lower, given.interest_lower) and stepped(listed.interest_upper, given.interest_upper)
+
+
+def check_listing(given: containers.Parameters) -> int256:
+    if given.status != constants.MARKET_OPEN or given.label == containers.NO_HASH:
+        return codes.OUT_OF_RANGE
+    if encoding.size_decimals(given.label) > constants.MOST_SIZE_DECIMALS:
+        return codes.OUT_OF_RANGE
+    return codes.OK
+
+
+def check_change(
+    given: containers.Parameters,
+    listed: containers.Market,
+    initial_ppm: int256,
+    maintenance_ppm: int256,
+    now: int256,
+) -> int256:
+    if listed.status >= constants.MARKET_SETTLING:
+        return codes.NO_MARKET
+    if given.label != listed.label or given.status < constants.MARKET_OPEN:
+        return codes.OUT_OF_RANGE
+    # Whoever holds a position has had the time of a reduce-only market before its last hour begins.
+    last: int256 = constants.MARKET_REDUCE_ONLY
+    if listed.status == constants.MARKET_REDUCE_ONLY:
+        last = constants.MARKET_SETTLING
+    if given.status > last:
+        return codes.OUT_OF_RANGE
+    if listed.changed_at != 0 and now < listed.changed_at + constants.PARAMETER_PERIOD:
+        return codes.TOO_SOON
+    if not check_step(given, listed, initial_ppm, maintenance_ppm):
+        return codes.STEP_LIMIT
+    return codes.OK
+
+
+def change(
+    given: containers.Parameters,
+    listed: containers.Market,
+    initial_ppm: int256,
+    maintenance_ppm: int256,
+    market_count: int256,
+    now: int256,
+) -> containers.Changed:
+    changed: containers.Changed = containers.Changed(
+        code=codes.OK, listed=listed, initial_ppm=initial_ppm, maintenance_ppm=maintenance_ppm
+    )
+    if given.market > market_count:
+        changed.code = codes.NO_MARKET
+    elif not in_range(given):
+        changed.code = codes.OUT_OF_RANGE
+    elif given.market == market_count:
+        changed.code = check_listing(given)
+    else:
+        changed.code = check_change(given, listed, initial_ppm, maintenance_ppm, now)
+    if changed.code != codes.OK:
+        return changed
+    changed.initial_ppm = given.initial_ppm
+    changed.maintenance_ppm = given.maintenance_ppm
+    changed.listed = containers.Market(
+        label=given.label,
+        status=given.status,
+        maker_fee_ppm=given.maker_fee_ppm,
+        taker_fee_ppm=given.taker_fee_ppm,
+        band_ppm=given.band_ppm,
+        funding_cap_ppm=given.funding_cap_ppm,
+        minimum_notional=given.minimum_notional,
+        previous_price=listed.previous_price,
+        premium_ppm=listed.premium_ppm,
+        open_interest=listed.open_interest,
+        interest_lower=given.interest_lower,
+        interest_upper=given.interest_upper,
+        fund=listed.fund,
+        turned_over=listed.turned_over,
+        paid_out=listed.paid_out,
+        changed_at=now,
+        settling_sum=0,
+        settling_time=0,
+    )
+    return changed
+
+
+def check_venue(given: containers.VenueParameters, signers: list[address], changed_at: int256, now: int256) -> int256:
+    if given.posting_fee > constants.MOST_POSTING_FEE or given.grace_period > constants.MAX_GRACE:
+        return codes.OUT_OF_RANGE
+    if given.signer != containers.NOBODY:
+        # One signer takes the place of another: the quorum stands as it was chosen.
+        if given.signer_index >= constants.SIGNERS:
+            return codes.OUT_OF_RANGE
+        if signers[given.signer_index] == containers.NOBODY:
+            return codes.OUT_OF_RANGE
+        for i in range(constants.SIGNERS):
+            if signers[i] == given.signer:
+                return codes.OUT_OF_RANGE
+    if changed_at != 0 and now < changed_at + constants.PARAMETER_PERIOD:
+        return codes.TOO_SOON
+    return codes.OK

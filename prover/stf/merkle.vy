@@ -54,7 +54,7 @@ def at(offset: uint256) -> uint256:
 
 @internal
 @view
-def roots(count: uint256, leaves: uint256[89], old: bytes32[89], new: bytes32[89], proof: uint256) -> (bytes32, bytes32):
+def roots(count: uint256, leaves: uint256[87], old: bytes32[87], new: bytes32[87], proof: uint256) -> (bytes32, bytes32):
     """
     @notice Old and new root of one depth-first multiproof in one pass; layout in PROTOCOL.md, Witness.
     @dev Reverts when the proof is not the one canonical proof of these leaves: the caller's fault alone.
@@ -69,7 +69,7 @@ def roots(count: uint256, leaves: uint256[89], old: bytes32[89], new: bytes32[89
     stack_new: bytes32[33] = empty(bytes32[33])
     node_old: bytes32 = containers.NO_HASH
     node_new: bytes32 = containers.NO_HASH
-    for i: uint256 in range(count, bound=89):
+    for i: uint256 in range(count, bound=87):
         index: uint256 = leaves[i]
         head: uint256 = self.at(offset)
         stop: uint256 = (head >> 248) - 1

@@ -60,7 +60,16 @@ KINDS: Final[dict[int, Kind]] = {
     constants.TAKE_OVER: Kind(constants.TAKE_OVER_LENGTH, constants.TAKE_OVER_WEIGHT, 2, 0),
     constants.DELEVERAGE: Kind(constants.DELEVERAGE_LENGTH, constants.DELEVERAGE_WEIGHT, 3, 0),
     constants.UNWIND: Kind(constants.UNWIND_LENGTH, constants.UNWIND_WEIGHT, 1, 0),
+    constants.CLOSE_STEP: Kind(constants.CLOSE_STEP_LENGTH, constants.CLOSE_STEP_WEIGHT, 3, 0),
     constants.CANCEL_ALL: Kind(constants.CANCEL_ALL_LENGTH, constants.CANCEL_ALL_WEIGHT, 1, 0),
+    constants.FORCED_RESCUE: Kind(constants.ENTRY_HEAD_LENGTH, constants.FORCED_RESCUE_WEIGHT, 2, 0),
+    constants.FORCED_WITHDRAW: Kind(constants.ENTRY_HEAD_LENGTH, constants.FORCED_WITHDRAW_WEIGHT, 1, 0),
+    constants.FORCED_CLOSE: Kind(constants.ENTRY_HEAD_LENGTH, constants.FORCED_CLOSE_WEIGHT, 1, 0),
+    constants.LEAVE: Kind(constants.ENTRY_HEAD_LENGTH, constants.LEAVE_WEIGHT, 1, 0),
+    constants.FORCED_AGENT: Kind(constants.ENTRY_HEAD_LENGTH, constants.FORCED_AGENT_WEIGHT, 1, 0),
+    constants.FORCED_TICK: Kind(constants.ENTRY_HEAD_LENGTH, constants.FORCED_TICK_WEIGHT, 0, 0),
+    constants.SET_MARKET: Kind(constants.ENTRY_HEAD_LENGTH, constants.SET_MARKET_WEIGHT, 0, 0),
+    constants.SET_VENUE: Kind(constants.ENTRY_HEAD_LENGTH, constants.SET_VENUE_WEIGHT, 0, 0),
 }
 
 
@@ -75,8 +84,32 @@ def operation_length(body: bytes, at: int) -> int:
     size = kind.length
     left = len(body) - at
     if body[at] == constants.TICK and left >= size:
-        size += body[at + 7] * (constants.TICK_SIGNER_LENGTH + constants.TICK_MARKET_LENGTH * body[at + 8])
+        size += tick_reports_length(body[at + 7], body[at + 8])
+    if body[at] >= constants.FORCED_RESCUE and left >= size:
+        size += encoding.entry_length(word_at(body, at + 1))
+        if size > constants.MAX_ENTRY_BYTES:
+            return 0
     return size if size <= left else 0
+
+
+def tick_reports_length(signer_count: int, market_count: int) -> int:
+    """Bytes of a tick's reports."""
+    return signer_count * (constants.TICK_SIGNER_LENGTH + constants.TICK_MARKET_LENGTH * market_count)
+
+
+def payload_length(tag: int, tail: uint256) -> int:
+    """Bytes that the payload of a queue entry must have; `tail` is its first word."""
+    if tag == constants.FORCED_TICK:
+        return constants.TICK_HEAD_LENGTH - 1 + tick_reports_length(tail >> 200 & 255, tail >> 192 & 255)
+    return {
+        constants.FORCED_RESCUE: constants.FORCED_RESCUE_LENGTH,
+        constants.FORCED_WITHDRAW: constants.FORCED_WITHDRAW_LENGTH,
+        constants.FORCED_CLOSE: constants.FORCED_CLOSE_LENGTH,
+        constants.LEAVE: constants.LEAVE_LENGTH,
+        constants.FORCED_AGENT: constants.FORCED_AGENT_LENGTH,
+        constants.SET_MARKET: constants.SET_MARKET_LENGTH,
+        constants.SET_VENUE: constants.SET_VENUE_LENGTH,
+    }[tag]
 
 
 class Chunk:
@@ -154,16 +187,18 @@ class Chunk:
             return codes.FULL
         taken = KINDS[tag]
         self._count(taken)
-        if tag == constants.FILL:
+        if is_entry(tag):
+            code = self._entry(tag, operation, taken.weight)
+        elif tag == constants.FILL:
             code = self._fill(operation)
         elif tag == constants.TICK:
             code = self._tick(operation)
-        elif tag == constants.DEPOSIT:
-            code = self._deposit(operation, taken.weight)
         elif tag == constants.ORDER:
             code = self._order(operation)
+        elif tag == constants.CLOSE_STEP:
+            code = self._step(encoding.rescue(tag, word_at(operation, 1)), taken.weight)
         elif constants.LIQUIDATE <= tag <= constants.UNWIND:
-            code = self._rescue(tag, encoding.rescue(tag, word_at(operation, 1)))
+            code = self._rescue(tag, encoding.rescue(tag, word_at(operation, 1)), self.clock())
         else:
             code = self._request(tag, operation, taken.slots)
         self.operation_codes.append(code)
@@ -270,6 +305,8 @@ class Chunk:
                 if ticked.time // constants.HOUR != globals.tick_time // constants.HOUR:
                     globals.markets[market].turned_over = 0
                     globals.markets[market].paid_out = 0
+                globals.markets[market].settling_sum = ticked.settling_sum[market]
+                globals.markets[market].settling_time = ticked.settling_time[market]
             globals.risk = containers.Risk(
                 price=ticked.price,
                 funding_index=ticked.funding_index,
@@ -279,19 +316,116 @@ class Chunk:
             globals.tick_time = ticked.time
             globals.grace_until = ticked.grace_until
             globals.streak = ticked.streak
+            for market in range(constants.MARKETS):
+                if ticked.settling_time[market] >= constants.HOUR:
+                    globals.markets[market].status = constants.MARKET_SETTLED
+                    globals.markets[market].open_interest = 0
+                    self._set_fractions(market, 0, 0)
         return ticked.code
 
-    def _deposit(self, operation: bytes, weight: int) -> int:
-        globals = self.globals
+    def _set_fractions(self, market: int, initial_ppm: int, maintenance_ppm: int) -> None:
+        # Chunks share the columns of a risk: whoever changes one makes it anew.
+        risk = self.globals.risk
+        initial, maintenance = risk.initial_ppm.copy(), risk.maintenance_ppm.copy()
+        initial[market], maintenance[market] = initial_ppm, maintenance_ppm
+        self.globals.risk = msgspec.structs.replace(risk, initial_ppm=initial, maintenance_ppm=maintenance)
+
+    def _entry(self, tag: int, operation: bytes, weight: int) -> int:
         commitment = self.commitment
+        if commitment.queue_open == 1:
+            return codes.HEAD_UNFINISHED
+        opened = False
+        head = word_at(operation, 1)
+        tail = word_at(operation, constants.ENTRY_HEAD_LENGTH)
+        if tag == constants.DEPOSIT:
+            code = self._deposit(operation)
+        elif encoding.entry_length(head) != payload_length(tag, tail):
+            code = codes.BAD_ENTRY
+        elif tag == constants.FORCED_TICK:
+            code = self._tick(operation[constants.ENTRY_HEAD_LENGTH - 1 :])
+        elif tag == constants.FORCED_RESCUE:
+            clock = msgspec.structs.replace(self.clock(), priced=self._is_young(encoding.entry_time(head)))
+            code = self._rescue(tag, encoding.rescue(tag, tail), clock)
+        elif tag == constants.SET_MARKET:
+            code = self._set_market(operation, tail)
+        elif tag == constants.SET_VENUE:
+            code = self._set_venue(tail)
+        else:
+            code, opened = self._enter(tag, head, tail)
+        commitment.queue_hash = keccak256(commitment.queue_hash + keccak256(operation))
+        commitment.queue_work += weight
+        commitment.queue_open = int(opened)
+        commitment.queue_count += 1 - commitment.queue_open
+        return code
+
+    def _is_young(self, entered_at: int) -> bool:
+        return self.globals.tick_time + constants.FORCED_PRICE_AGE >= entered_at
+
+    def _enter(self, tag: int, head: uint256, tail: uint256) -> tuple[int, bool]:
+        entry = encoding.entry(tag, head, tail)
+        globals = self.globals
+        account = self._account(entry.account)
+        entered = custody.enter(
+            tag, globals.risk, self.clock(), globals.tick_time, globals.withdrawal_count, entry, account
+        )
+        if entered.code != codes.OK:
+            return entered.code, False
+        self._book_entered(entry.account, entered)
+        if entered.opened:
+            globals.head_account = entry.account
+            globals.head_market = entry.market if tag == constants.FORCED_CLOSE else constants.MARKETS
+            globals.head_lots = entered.lots
+        return codes.OK, entered.opened
+
+    def _book_entered(self, index: int, entered: containers.Entered) -> None:
+        self.accounts[index] = entered.account
+        self.globals.funding_dust += entered.dust
+        if entered.amount != 0:
+            self._append_withdrawal(entered.account.owner, entered.amount)
+
+    def _set_market(self, operation: bytes, tail: uint256) -> int:
+        globals = self.globals
+        at = constants.ENTRY_HEAD_LENGTH
+        given = encoding.parameters(
+            tail, operation[at + 2 : at + 34], word_at(operation, at + 34), word_at(operation, at + 60)
+        )
+        if given.market >= constants.MARKETS:
+            return codes.NO_MARKET
+        changed = markets.change(
+            given,
+            globals.markets[given.market],
+            globals.risk.initial_ppm[given.market],
+            globals.risk.maintenance_ppm[given.market],
+            globals.market_count,
+            self.commitment.timestamp,
+        )
+        if changed.code == codes.OK:
+            globals.markets[given.market] = changed.listed
+            self._set_fractions(given.market, changed.initial_ppm, changed.maintenance_ppm)
+            globals.market_count = max(globals.market_count, given.market + 1)
+        return changed.code
+
+    def _set_venue(self, tail: uint256) -> int:
+        globals = self.globals
+        given = encoding.venue_parameters(tail)
+        now = self.commitment.timestamp
+        code = markets.check_venue(given, globals.signers, globals.venue_changed_at, now)
+        if code == codes.OK:
+            globals.posting_fee = given.posting_fee
+            globals.grace_period = given.grace_period
+            globals.venue_changed_at = now
+            if given.signer != containers.NOBODY:
+                globals.signers = globals.signers.copy()
+                globals.signers[given.signer_index] = given.signer
+        return code
+
+    def _deposit(self, operation: bytes) -> int:
+        globals = self.globals
         entry = encoding.deposit(word_at(operation, 1), word_at(operation, 21))
         index: int256 = entry.account
         if entry.account == constants.NEW_ACCOUNT:
             index = globals.next_account
         code, self.accounts[index] = custody.deposit(entry, index, self._account(index))
-        commitment.queue_count += 1
-        commitment.queue_hash = keccak256(commitment.queue_hash + keccak256(operation))
-        commitment.queue_work += weight
         globals.deposited_total += entry.amount
         if code == codes.OK and entry.account == constants.NEW_ACCOUNT:
             globals.next_account += 1
@@ -305,7 +439,50 @@ class Chunk:
                 self._credit_fees(entry.amount)
         return code
 
-    def _rescue(self, tag: int, move: containers.Rescue) -> int:
+    def _step(self, move: containers.Rescue, weight: int) -> int:
+        globals = self.globals
+        commitment = self.commitment
+        every = globals.head_market == constants.MARKETS
+        if commitment.queue_open == 0 or not (every or move.market == globals.head_market):
+            return codes.NO_HEAD
+        lots = move.lots if every else min(move.lots, globals.head_lots)
+        index = globals.head_account
+        move = msgspec.structs.replace(move, account=index, lots=lots)
+        code = self._rescue(constants.CLOSE_STEP, move, self.clock())
+        if code == codes.OK:
+            commitment.queue_work += weight
+        # An account below zero is for deleveraging: it must not stop the queue.
+        done = code == codes.INSOLVENT
+        if code == codes.OK:
+            done = margin.closed(self.accounts[index], globals.head_market, globals.head_lots)
+        if done:
+            if every and code == codes.OK:
+                self._pay_leaver(index)
+            commitment.queue_open = 0
+            commitment.queue_count += 1
+            globals.head_account = globals.head_market = globals.head_lots = 0
+        return code
+
+    def _pay_leaver(self, index: int) -> None:
+        globals = self.globals
+        account = self.accounts[index]
+        # As if the owner had forced a withdrawal of everything.
+        head = int.from_bytes(account.owner, "big") << 96
+        tail = index << 232 | constants.EVERYTHING << 168
+        entry = encoding.entry(constants.FORCED_WITHDRAW, head, tail)
+        entered = custody.enter(
+            constants.FORCED_WITHDRAW,
+            globals.risk,
+            self.clock(),
+            globals.tick_time,
+            globals.withdrawal_count,
+            entry,
+            account,
+        )
+        if entered.code == codes.OK:
+            self._book_entered(index, entered)
+
+    def _rescue(self, tag: int, move: containers.Rescue, clock: containers.Clock) -> int:
         globals = self.globals
         by_order = tag in (constants.LIQUIDATE, constants.UNWIND)
         if by_order and move.maker >= len(self.orders):
@@ -314,23 +491,28 @@ class Chunk:
             return codes.NO_MARKET
         if tag != constants.UNWIND and move.account < constants.RESERVED_ACCOUNTS:
             return codes.RESERVED
-        if tag == constants.DELEVERAGE and move.other < constants.RESERVED_ACCOUNTS:
+        paired = tag == constants.DELEVERAGE or (tag == constants.CLOSE_STEP and move.other != move.market + 1)
+        if paired and move.other < constants.RESERVED_ACCOUNTS:
             return codes.RESERVED
         market = self.orders[move.maker].market if by_order else move.market
         other = self.orders[move.maker].account if by_order else move.other
-        if tag in (constants.LIQUIDATE, constants.DELEVERAGE) and other == move.account:
+        if (tag == constants.LIQUIDATE or paired) and other == move.account:
             return codes.SAME_ACCOUNT
         if tag != constants.UNWIND:
             self._account(move.account)
         self._account(market + 1)
-        if tag == constants.DELEVERAGE:
+        if paired:
             self._account(other)
         maker = self.orders[move.maker] if by_order else _NO_ORDER
-        rescued = self.decide_rescue(tag, move, maker)
+        rescued = self.decide_rescue(tag, move, maker, clock)
         if rescued.code == codes.OK:
+            if tag == constants.CLOSE_STEP:
+                before = abs(encoding.unpack(self.accounts[move.account].positions[market]).size)
+                after = abs(encoding.unpack(rescued.account.positions[market]).size)
+                globals.head_lots = max(globals.head_lots - before + after, 0)
             if tag != constants.UNWIND:
                 self.accounts[move.account] = rescued.account
-            if tag != constants.TAKE_OVER:
+            if by_order or paired:
                 self.accounts[other] = rescued.other
             if by_order:
                 self.slots[(maker.account << 8) | maker.slot] = rescued.slot
@@ -345,7 +527,11 @@ class Chunk:
         return rescued.code
 
     def decide_rescue(
-        self, tag: int, move: containers.Rescue, maker: containers.Order = _NO_ORDER
+        self,
+        tag: int,
+        move: containers.Rescue,
+        maker: containers.Order = _NO_ORDER,
+        clock: containers.Clock | None = None,
     ) -> containers.Rescued:
         """What the law says of a rescue, its maker admitted to this chunk or not; nothing changes."""
         globals = self.globals
@@ -358,7 +544,7 @@ class Chunk:
             tag,
             globals.risk,
             [listed.previous_price for listed in globals.markets],
-            self.clock(),
+            clock or self.clock(),
             globals.markets[market],
             move,
             maker,
@@ -455,6 +641,11 @@ def one_side(
         listed, risk.price[market], listed.open_interest + abs(size), risk.initial_ppm[market]
     )
     return trading.trade(risk, clock, account, market, size, price, fee, growing_ppm)
+
+
+def is_entry(tag: int) -> bool:
+    """Whether an operation of this tag comes from the L1 queue."""
+    return tag == constants.DEPOSIT or tag >= constants.FORCED_RESCUE
 
 
 class _Overlay(msgspec.Struct):

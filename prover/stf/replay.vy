@@ -24,6 +24,7 @@ interface ITrading:
 interface ICustody:
     def deposit(entry: containers.Deposit, index: int256, account: containers.Account) -> (int256, containers.Account): pure
     def book(signed: containers.Signed, risk: containers.Risk, clock: containers.Clock, withdrawal_count: int256, index: int256, account: containers.Account, other: containers.Account, slot: containers.Slot) -> containers.Booked: pure
+    def enter(tag: int256, risk: containers.Risk, clock: containers.Clock, tick_time: int256, withdrawal_count: int256, head: uint256, tail: uint256, account: containers.Account) -> containers.Entered: pure
 
 
 interface IRescue:
@@ -32,11 +33,13 @@ interface IRescue:
 
 interface IMarkets:
     def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: Bytes[1_504]) -> containers.Ticked: view
+    def change(tail: uint256, label: bytes32, fractions: uint256, bounds: uint256, listed: containers.Market, initial_ppm: int256, maintenance_ppm: int256, market_count: int256, now: int256) -> containers.Changed: pure
+    def check_venue(tail: uint256, signers: address[7], changed_at: int256, now: int256) -> int256: pure
 
 
 COLLATERAL_BIAS: constant(int256) = 2**127
-COMMITMENT_BYTES: constant(uint256) = 288
-GLOBALS_BYTES: constant(uint256) = 11_360
+COMMITMENT_BYTES: constant(uint256) = 320
+GLOBALS_BYTES: constant(uint256) = 13_024
 # The longest tick, 9 + 7 * (65 + 16 * 9) = 1_472, and a word to read past its end.
 MAX_TICK_BYTES: constant(uint256) = 1_504
 
@@ -54,7 +57,36 @@ def __init__(trading: address, custody: address, markets: address, rescue: addre
     RESCUE = rescue
 
 
-# What an operation takes of a chunk's room. length 0: no such tag.
+# What an operation takes of a chunk's room, by its tag: length, weight, account and slot references, packed into one
+# word each, since the branches of a table in code are 900 bytes more.
+KINDS: constant(int256[24]) = [
+    0,
+    constants.DEPOSIT_LENGTH * 2**32 + constants.DEPOSIT_WEIGHT * 2**16 + 1 * 2**8 + 0,
+    constants.WITHDRAW_LENGTH * 2**32 + constants.WITHDRAW_WEIGHT * 2**16 + 1 * 2**8 + 1,
+    constants.TRANSFER_LENGTH * 2**32 + constants.TRANSFER_WEIGHT * 2**16 + 2 * 2**8 + 1,
+    constants.CANCEL_LENGTH * 2**32 + constants.CANCEL_WEIGHT * 2**16 + 1 * 2**8 + 1,
+    constants.CANCEL_ALL_LENGTH * 2**32 + constants.CANCEL_ALL_WEIGHT * 2**16 + 1 * 2**8 + 0,
+    constants.TICK_HEAD_LENGTH * 2**32 + constants.TICK_WEIGHT * 2**16 + 0 * 2**8 + 0,
+    constants.ORDER_LENGTH * 2**32 + constants.ORDER_WEIGHT * 2**16 + 1 * 2**8 + 1,
+    constants.FILL_LENGTH * 2**32 + constants.FILL_WEIGHT * 2**16 + 0 * 2**8 + 0,
+    constants.SET_AGENT_LENGTH * 2**32 + constants.SET_AGENT_WEIGHT * 2**16 + 1 * 2**8 + 1,
+    constants.SET_LEVERAGE_LENGTH * 2**32 + constants.SET_LEVERAGE_WEIGHT * 2**16 + 1 * 2**8 + 1,
+    constants.LIQUIDATE_LENGTH * 2**32 + constants.LIQUIDATE_WEIGHT * 2**16 + 2 * 2**8 + 0,
+    constants.TAKE_OVER_LENGTH * 2**32 + constants.TAKE_OVER_WEIGHT * 2**16 + 2 * 2**8 + 0,
+    constants.DELEVERAGE_LENGTH * 2**32 + constants.DELEVERAGE_WEIGHT * 2**16 + 3 * 2**8 + 0,
+    constants.UNWIND_LENGTH * 2**32 + constants.UNWIND_WEIGHT * 2**16 + 1 * 2**8 + 0,
+    constants.CLOSE_STEP_LENGTH * 2**32 + constants.CLOSE_STEP_WEIGHT * 2**16 + 3 * 2**8 + 0,
+    constants.ENTRY_HEAD_LENGTH * 2**32 + constants.FORCED_RESCUE_WEIGHT * 2**16 + 2 * 2**8 + 0,
+    constants.ENTRY_HEAD_LENGTH * 2**32 + constants.FORCED_WITHDRAW_WEIGHT * 2**16 + 1 * 2**8 + 0,
+    constants.ENTRY_HEAD_LENGTH * 2**32 + constants.FORCED_CLOSE_WEIGHT * 2**16 + 1 * 2**8 + 0,
+    constants.ENTRY_HEAD_LENGTH * 2**32 + constants.LEAVE_WEIGHT * 2**16 + 1 * 2**8 + 0,
+    constants.ENTRY_HEAD_LENGTH * 2**32 + constants.FORCED_AGENT_WEIGHT * 2**16 + 1 * 2**8 + 0,
+    constants.ENTRY_HEAD_LENGTH * 2**32 + constants.FORCED_TICK_WEIGHT * 2**16 + 0 * 2**8 + 0,
+    constants.ENTRY_HEAD_LENGTH * 2**32 + constants.SET_MARKET_WEIGHT * 2**16 + 0 * 2**8 + 0,
+    constants.ENTRY_HEAD_LENGTH * 2**32 + constants.SET_VENUE_WEIGHT * 2**16 + 0 * 2**8 + 0,
+]
+
+
 struct Kind:
     length: int256
     weight: int256
@@ -65,35 +97,52 @@ struct Kind:
 @internal
 @pure
 def kind(tag: int256) -> Kind:
-    if tag == constants.FILL:
-        return Kind(length=constants.FILL_LENGTH, weight=constants.FILL_WEIGHT, accounts=0, slots=0)
-    if tag == constants.ORDER:
-        return Kind(length=constants.ORDER_LENGTH, weight=constants.ORDER_WEIGHT, accounts=1, slots=1)
-    if tag == constants.TICK:
-        return Kind(length=constants.TICK_HEAD_LENGTH, weight=constants.TICK_WEIGHT, accounts=0, slots=0)
-    if tag == constants.DEPOSIT:
-        return Kind(length=constants.DEPOSIT_LENGTH, weight=constants.DEPOSIT_WEIGHT, accounts=1, slots=0)
-    if tag == constants.WITHDRAW:
-        return Kind(length=constants.WITHDRAW_LENGTH, weight=constants.WITHDRAW_WEIGHT, accounts=1, slots=1)
-    if tag == constants.TRANSFER:
-        return Kind(length=constants.TRANSFER_LENGTH, weight=constants.TRANSFER_WEIGHT, accounts=2, slots=1)
-    if tag == constants.CANCEL:
-        return Kind(length=constants.CANCEL_LENGTH, weight=constants.CANCEL_WEIGHT, accounts=1, slots=1)
-    if tag == constants.SET_AGENT:
-        return Kind(length=constants.SET_AGENT_LENGTH, weight=constants.SET_AGENT_WEIGHT, accounts=1, slots=1)
-    if tag == constants.SET_LEVERAGE:
-        return Kind(length=constants.SET_LEVERAGE_LENGTH, weight=constants.SET_LEVERAGE_WEIGHT, accounts=1, slots=1)
-    if tag == constants.LIQUIDATE:
-        return Kind(length=constants.LIQUIDATE_LENGTH, weight=constants.LIQUIDATE_WEIGHT, accounts=2, slots=0)
-    if tag == constants.TAKE_OVER:
-        return Kind(length=constants.TAKE_OVER_LENGTH, weight=constants.TAKE_OVER_WEIGHT, accounts=2, slots=0)
-    if tag == constants.DELEVERAGE:
-        return Kind(length=constants.DELEVERAGE_LENGTH, weight=constants.DELEVERAGE_WEIGHT, accounts=3, slots=0)
-    if tag == constants.UNWIND:
-        return Kind(length=constants.UNWIND_LENGTH, weight=constants.UNWIND_WEIGHT, accounts=1, slots=0)
-    if tag == constants.CANCEL_ALL:
-        return Kind(length=constants.CANCEL_ALL_LENGTH, weight=constants.CANCEL_ALL_WEIGHT, accounts=1, slots=0)
-    return Kind(length=0, weight=0, accounts=0, slots=0)
+    packed: int256 = 0
+    if tag <= constants.SET_VENUE:
+        packed = KINDS[tag]
+    return Kind(
+        length=packed >> 32,
+        weight=(packed >> 16) & 65_535,
+        accounts=(packed >> 8) & 255,
+        slots=packed & 255,
+    )
+
+
+@internal
+@view
+def row(hint: uint256, account_count: uint256, account_at: uint256[44], index: int256) -> uint256:
+    found: uint256 = merkle.at(hint) >> 248
+    assert found < account_count and convert(account_at[found], int256) == index, "hint"
+    return found
+
+
+@internal
+@pure
+def tick_reports_length(signer_count: int256, market_count: int256) -> int256:
+    return signer_count * (constants.TICK_SIGNER_LENGTH + constants.TICK_MARKET_LENGTH * market_count)
+
+
+@internal
+@pure
+def payload_length(tag: int256, tail: uint256) -> int256:
+    if tag == constants.FORCED_TICK:
+        return constants.TICK_HEAD_LENGTH - 1 + self.tick_reports_length(encoding.bits(tail, 200, 8), encoding.bits(tail, 192, 8))
+    if tag == constants.LEAVE:
+        return constants.LEAVE_LENGTH
+    if tag == constants.FORCED_AGENT:
+        return constants.FORCED_AGENT_LENGTH
+    if tag == constants.SET_MARKET:
+        return constants.SET_MARKET_LENGTH
+    if tag == constants.SET_VENUE:
+        return constants.SET_VENUE_LENGTH
+    # A rescue, a withdrawal and a close are of one length.
+    return constants.FORCED_RESCUE_LENGTH
+
+
+@internal
+@view
+def enter(tag: int256, risk: containers.Risk, clock: containers.Clock, tick_time: int256, withdrawal_count: int256, head: uint256, tail: uint256, account: containers.Account) -> containers.Entered:
+    return staticcall ICustody(CUSTODY).enter(tag, risk, clock, tick_time, withdrawal_count, head, tail, account)
 
 
 @internal
@@ -115,17 +164,17 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
     leaf_count: uint256 = word >> 248
     hint: uint256 = offset + 3
     offset = hint + ((word >> 232) & 65_535)
-    leaves: uint256[89] = empty(uint256[89])
-    old: bytes32[89] = empty(bytes32[89])
-    new: bytes32[89] = empty(bytes32[89])
-    rows: uint256[89] = empty(uint256[89])
-    accounts: containers.Account[45] = empty(containers.Account[45])
-    account_at: uint256[45] = empty(uint256[45])
+    leaves: uint256[87] = empty(uint256[87])
+    old: bytes32[87] = empty(bytes32[87])
+    new: bytes32[87] = empty(bytes32[87])
+    rows: uint256[87] = empty(uint256[87])
+    accounts: containers.Account[44] = empty(containers.Account[44])
+    account_at: uint256[44] = empty(uint256[44])
     account_count: uint256 = 0
-    slots: containers.Slot[44] = empty(containers.Slot[44])
-    slot_at: uint256[44] = empty(uint256[44])
+    slots: containers.Slot[43] = empty(containers.Slot[43])
+    slot_at: uint256[43] = empty(uint256[43])
     slot_count: uint256 = 0
-    for i: uint256 in range(leaf_count, bound=89):
+    for i: uint256 in range(leaf_count, bound=87):
         word = merkle.at(offset)
         leaf: uint256 = word >> 224
         assert i == 0 or leaf > leaves[i - 1], "order"
@@ -169,9 +218,9 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
     assert account_count > 0 and account_at[0] == 0, "fee account"
 
     operation_codes: DynArray[int256, 910] = []
-    orders: containers.Order[44] = empty(containers.Order[44])
-    order_account: uint256[44] = empty(uint256[44])
-    order_slot: uint256[44] = empty(uint256[44])
+    orders: containers.Order[43] = empty(containers.Order[43])
+    order_account: uint256[43] = empty(uint256[43])
+    order_slot: uint256[43] = empty(uint256[43])
     order_count: int256 = 0
     weight: int256 = 0
     account_references: int256 = 0
@@ -190,7 +239,11 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
         taken: Kind = self.kind(tag)
         size: int256 = taken.length
         if tag == constants.TICK and length - at >= constants.TICK_HEAD_LENGTH:
-            size = size + encoding.bits(first, 192, 8) * (constants.TICK_SIGNER_LENGTH + constants.TICK_MARKET_LENGTH * encoding.bits(first, 184, 8))
+            size = size + self.tick_reports_length(encoding.bits(first, 192, 8), encoding.bits(first, 184, 8))
+        if tag >= constants.FORCED_RESCUE and size != 0 and length - at >= size:
+            size = size + encoding.entry_length(merkle.at(start + 1))
+            if size > constants.MAX_ENTRY_BYTES:
+                size = 0
         if size == 0 or size > length - at:
             operation_codes.append(codes.MALFORMED)
             break
@@ -209,8 +262,24 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
             steady=globals.streak == constants.STEADY_TICKS,
         )
         code: int256 = codes.OK
+        # Entries of the L1 queue: a head, and a payload whose first word is the tail.
+        queued: bool = tag == constants.DEPOSIT or tag >= constants.FORCED_RESCUE
+        opened: bool = False
+        # What leaves by this operation.
+        payee: address = containers.NOBODY
+        payment: int256 = 0
+        tail: uint256 = merkle.at(start + 29)
+        tick_at: uint256 = start
+        if tag == constants.FORCED_TICK:
+            tick_at = start + 28
 
-        if tag == constants.FILL:
+        if queued and commitment.queue_open == 1:
+            code = codes.HEAD_UNFINISHED
+
+        elif tag >= constants.FORCED_RESCUE and encoding.entry_length(head) != self.payload_length(tag, tail):
+            code = codes.BAD_ENTRY
+
+        elif tag == constants.FILL:
             maker: int256 = encoding.bits(head, 248, 8)
             taker: int256 = encoding.bits(head, 240, 8)
             if maker >= order_count or taker >= order_count:
@@ -240,16 +309,25 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                     globals.markets[market].open_interest = globals.markets[market].open_interest + filled.growth
                     globals.funding_dust = globals.funding_dust + filled.dust
 
-        elif tag == constants.TICK:
-            ticked: containers.Ticked = staticcall IMarkets(MARKETS).tick(domain, globals, now, slice(msg.data, start, MAX_TICK_BYTES))
+        elif tag == constants.TICK or tag == constants.FORCED_TICK:
+            ticked: containers.Ticked = staticcall IMarkets(MARKETS).tick(domain, globals, now, slice(msg.data, tick_at, MAX_TICK_BYTES))
             code = ticked.code
             if code == codes.OK:
                 for market: int256 in range(constants.MARKETS):
-                    globals.markets[market].previous_price = globals.risk.price[market]
-                    globals.markets[market].premium_ppm = ticked.premium_ppm[market]
+                    listed: containers.Market = globals.markets[market]
+                    listed.previous_price = globals.risk.price[market]
+                    listed.premium_ppm = ticked.premium_ppm[market]
                     if ticked.time // constants.HOUR != globals.tick_time // constants.HOUR:
-                        globals.markets[market].turned_over = 0
-                        globals.markets[market].paid_out = 0
+                        listed.turned_over = 0
+                        listed.paid_out = 0
+                    listed.settling_sum = ticked.settling_sum[market]
+                    listed.settling_time = ticked.settling_time[market]
+                    if listed.settling_time >= constants.HOUR:
+                        listed.status = constants.MARKET_SETTLED
+                        listed.open_interest = 0
+                        globals.risk.initial_ppm[market] = 0
+                        globals.risk.maintenance_ppm[market] = 0
+                    globals.markets[market] = listed
                 globals.risk.price = ticked.price
                 globals.risk.funding_index = ticked.funding_index
                 globals.tick_time = ticked.time
@@ -261,13 +339,9 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
             index: int256 = entry.account
             if entry.account == constants.NEW_ACCOUNT:
                 index = globals.next_account
-            row: uint256 = merkle.at(hint) >> 248
+            row: uint256 = self.row(hint, account_count, account_at, index)
             hint += 1
-            assert row < account_count and convert(account_at[row], int256) == index, "hint"
             code, accounts[row] = staticcall ICustody(CUSTODY).deposit(entry, index, accounts[row])
-            commitment.queue_count = commitment.queue_count + 1
-            commitment.queue_hash = keccak256(concat(commitment.queue_hash, keccak256(slice(msg.data, start, 52))))
-            commitment.queue_work = commitment.queue_work + taken.weight
             globals.deposited_total = globals.deposited_total + entry.amount
             if code == codes.OK and entry.account == constants.NEW_ACCOUNT:
                 globals.next_account = globals.next_account + 1
@@ -275,16 +349,25 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                 globals.markets[index - 1].fund = globals.markets[index - 1].fund + entry.amount
             if code == codes.REFUNDED:
                 if globals.withdrawal_count < constants.MAX_WITHDRAWALS:
-                    refund: bytes32 = encoding.withdrawal_hash(globals.withdrawal_count, entry.depositor, entry.amount)
-                    globals.frontier = merkle.append(globals.frontier, globals.withdrawal_count, refund)
-                    globals.withdrawal_count = globals.withdrawal_count + 1
-                    commitment.withdrawn_total = commitment.withdrawn_total + entry.amount
+                    payee = entry.depositor
+                    payment = entry.amount
                 else:
                     code = codes.WITHDRAWALS_FULL
                     accounts[0].settled = accounts[0].settled + entry.amount
 
-        elif tag >= constants.LIQUIDATE and tag <= constants.UNWIND:
+        elif tag == constants.CLOSE_STEP and (commitment.queue_open == 0 or (globals.head_market != constants.MARKETS and globals.head_market != encoding.bits(head, 248, 8))):
+            code = codes.NO_HEAD
+
+        elif tag >= constants.LIQUIDATE and tag <= constants.FORCED_RESCUE:
             move: containers.Rescue = encoding.rescue(tag, head)
+            if tag == constants.FORCED_RESCUE:
+                move = encoding.rescue(tag, tail)
+                clock.priced = globals.tick_time + constants.FORCED_PRICE_AGE >= encoding.entry_time(head)
+            if tag == constants.CLOSE_STEP:
+                move.account = globals.head_account
+                if globals.head_market != constants.MARKETS:
+                    move.lots = min(move.lots, globals.head_lots)
+            paired: bool = tag == constants.DELEVERAGE or (tag == constants.CLOSE_STEP and move.other != move.market + 1)
             by_order: bool = tag == constants.LIQUIDATE or tag == constants.UNWIND
             if by_order and move.maker >= order_count:
                 code = codes.NO_ORDER
@@ -292,7 +375,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                 code = codes.NO_MARKET
             elif tag != constants.UNWIND and move.account < constants.RESERVED_ACCOUNTS:
                 code = codes.RESERVED
-            elif tag == constants.DELEVERAGE and move.other < constants.RESERVED_ACCOUNTS:
+            elif paired and move.other < constants.RESERVED_ACCOUNTS:
                 code = codes.RESERVED
             else:
                 market: int256 = move.market
@@ -300,26 +383,23 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                 if by_order:
                     market = orders[move.maker].market
                     other = orders[move.maker].account
-                if other == move.account and (tag == constants.LIQUIDATE or tag == constants.DELEVERAGE):
+                if other == move.account and (tag == constants.LIQUIDATE or paired):
                     code = codes.SAME_ACCOUNT
                 else:
                     rescued_row: uint256 = 0
                     if tag != constants.UNWIND:
-                        rescued_row = merkle.at(hint) >> 248
+                        rescued_row = self.row(hint, account_count, account_at, move.account)
                         hint += 1
-                        assert rescued_row < account_count and convert(account_at[rescued_row], int256) == move.account, "hint"
-                    insurance_row: uint256 = merkle.at(hint) >> 248
+                    insurance_row: uint256 = self.row(hint, account_count, account_at, market + 1)
                     hint += 1
-                    assert insurance_row < account_count and convert(account_at[insurance_row], int256) == market + 1, "hint"
                     other_row: uint256 = 0
                     maker_slot: uint256 = 0
                     if by_order:
                         other_row = order_account[move.maker]
                         maker_slot = order_slot[move.maker]
-                    elif tag == constants.DELEVERAGE:
-                        other_row = merkle.at(hint) >> 248
+                    elif paired:
+                        other_row = self.row(hint, account_count, account_at, other)
                         hint += 1
-                        assert other_row < account_count and convert(account_at[other_row], int256) == other, "hint"
                     previous: int256[16] = empty(int256[16])
                     for m: int256 in range(constants.MARKETS):
                         previous[m] = globals.markets[m].previous_price
@@ -334,24 +414,95 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                     )
                     code = rescued.code
                     if code == codes.OK:
+                        if tag == constants.CLOSE_STEP:
+                            size_before: int256 = abs(encoding.unpack(accounts[rescued_row].positions[market]).size)
+                            size_after: int256 = abs(encoding.unpack(rescued.account.positions[market]).size)
+                            globals.head_lots = max(globals.head_lots - size_before + size_after, 0)
+                            commitment.queue_work = commitment.queue_work + taken.weight
                         if tag != constants.UNWIND:
                             accounts[rescued_row] = rescued.account
-                        if tag != constants.TAKE_OVER:
+                        if by_order or paired:
                             accounts[other_row] = rescued.other
                         if by_order:
                             slots[maker_slot] = rescued.slot
                         accounts[insurance_row] = rescued.insurance
-                        globals.markets[market].fund = margin.collateral(rescued.insurance)
-                        globals.markets[market].turned_over = globals.markets[market].turned_over + rescued.turned_over
-                        globals.markets[market].paid_out = globals.markets[market].paid_out + rescued.paid_out
-                        globals.markets[market].open_interest = globals.markets[market].open_interest + rescued.growth
+                        listed: containers.Market = globals.markets[market]
+                        listed.fund = margin.collateral(rescued.insurance)
+                        listed.turned_over = listed.turned_over + rescued.turned_over
+                        listed.paid_out = listed.paid_out + rescued.paid_out
+                        listed.open_interest = listed.open_interest + rescued.growth
+                        globals.markets[market] = listed
                         accounts[0].settled = accounts[0].settled + rescued.fee
                         globals.funding_dust = globals.funding_dust + rescued.dust
+                    # An account below zero is for deleveraging: it must not stop the queue.
+                    if tag == constants.CLOSE_STEP and (code == codes.INSOLVENT or (code == codes.OK and margin.closed(accounts[rescued_row], globals.head_market, globals.head_lots))):
+                        if code == codes.OK and globals.head_market == constants.MARKETS:
+                            # As if the owner had forced a withdrawal of everything.
+                            owner: uint256 = convert(accounts[rescued_row].owner, uint256) << 96
+                            everything: uint256 = (convert(move.account, uint256) << 232) | (convert(constants.EVERYTHING, uint256) << 168)
+                            paid: containers.Entered = self.enter(
+                                constants.FORCED_WITHDRAW, globals.risk, clock, globals.tick_time, globals.withdrawal_count, owner, everything, accounts[rescued_row]
+                            )
+                            if paid.code == codes.OK:
+                                accounts[rescued_row] = paid.account
+                                globals.funding_dust = globals.funding_dust + paid.dust
+                                payee = paid.account.owner
+                                payment = paid.amount
+                        commitment.queue_open = 0
+                        commitment.queue_count = commitment.queue_count + 1
+                        globals.head_account = 0
+                        globals.head_market = 0
+                        globals.head_lots = 0
+
+        elif tag == constants.SET_MARKET:
+            changing: int256 = encoding.bits(tail, 248, 8)
+            if changing >= constants.MARKETS:
+                code = codes.NO_MARKET
+            else:
+                changed: containers.Changed = staticcall IMarkets(MARKETS).change(
+                    tail, convert(merkle.at(start + 31), bytes32), merkle.at(start + 63), merkle.at(start + 89), globals.markets[changing],
+                    globals.risk.initial_ppm[changing], globals.risk.maintenance_ppm[changing], globals.market_count, now
+                )
+                code = changed.code
+                if code == codes.OK:
+                    globals.markets[changing] = changed.listed
+                    globals.risk.initial_ppm[changing] = changed.initial_ppm
+                    globals.risk.maintenance_ppm[changing] = changed.maintenance_ppm
+                    globals.market_count = max(globals.market_count, changing + 1)
+
+        elif tag == constants.SET_VENUE:
+            code = staticcall IMarkets(MARKETS).check_venue(tail, globals.signers, globals.venue_changed_at, now)
+            if code == codes.OK:
+                given: containers.VenueParameters = encoding.venue_parameters(tail)
+                globals.posting_fee = given.posting_fee
+                globals.grace_period = given.grace_period
+                globals.venue_changed_at = now
+                if given.signer != containers.NOBODY:
+                    globals.signers[given.signer_index] = given.signer
+
+        elif tag > constants.FORCED_RESCUE:
+            entered_row: uint256 = self.row(hint, account_count, account_at, convert(tail >> 232, int256))
+            hint += 1
+            entered: containers.Entered = self.enter(
+                tag, globals.risk, clock, globals.tick_time, globals.withdrawal_count, head, tail, accounts[entered_row]
+            )
+            code = entered.code
+            opened = entered.opened
+            if code == codes.OK:
+                accounts[entered_row] = entered.account
+                globals.funding_dust = globals.funding_dust + entered.dust
+                payee = entered.account.owner
+                payment = entered.amount
+                if opened:
+                    globals.head_account = convert(tail >> 232, int256)
+                    globals.head_market = constants.MARKETS
+                    if tag == constants.FORCED_CLOSE:
+                        globals.head_market = encoding.bits(tail, 224, 8)
+                    globals.head_lots = entered.lots
 
         else:
-            account_row: uint256 = merkle.at(hint) >> 248
+            account_row: uint256 = self.row(hint, account_count, account_at, convert(head >> 232, int256))
             hint += 1
-            assert account_row < account_count and account_at[account_row] == head >> 232, "hint"
             slot_row: uint256 = 0
             if taken.slots == 1:
                 slot_index: uint256 = head >> 224
@@ -393,9 +544,8 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                         opening = index == constants.NEW_ACCOUNT
                         if opening:
                             index = globals.next_account
-                        other_row = merkle.at(hint) >> 248
+                        other_row = self.row(hint, account_count, account_at, index)
                         hint += 1
-                        assert other_row < account_count and convert(account_at[other_row], int256) == index, "hint"
                     booked = staticcall ICustody(CUSTODY).book(
                         signed, globals.risk, clock, globals.withdrawal_count, index, accounts[account_row], accounts[other_row], slots[slot_row]
                     )
@@ -411,14 +561,26 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                     accounts[0].settled = accounts[0].settled + booked.fee
                     globals.funding_dust = globals.funding_dust + booked.dust
                     if tag == constants.WITHDRAW:
-                        amount: int256 = encoding.bits(head, 16, 64)
-                        paid: bytes32 = encoding.withdrawal_hash(globals.withdrawal_count, encoding.to_address(signed.tail), amount)
-                        globals.frontier = merkle.append(globals.frontier, globals.withdrawal_count, paid)
-                        globals.withdrawal_count = globals.withdrawal_count + 1
-                        commitment.withdrawn_total = commitment.withdrawn_total + amount
+                        payee = encoding.to_address(signed.tail)
+                        payment = encoding.bits(head, 16, 64)
+
+        if payment != 0:
+            leaf: bytes32 = encoding.withdrawal_hash(globals.withdrawal_count, payee, payment)
+            globals.frontier = merkle.append(globals.frontier, globals.withdrawal_count, leaf)
+            globals.withdrawal_count = globals.withdrawal_count + 1
+            commitment.withdrawn_total = commitment.withdrawn_total + payment
+        if queued and code != codes.HEAD_UNFINISHED:
+            entry_bytes: Bytes[1_536] = slice(msg.data, start, 1_536)
+            digest: bytes32 = keccak256(slice(entry_bytes, 0, convert(size, uint256)))
+            commitment.queue_hash = keccak256(concat(commitment.queue_hash, digest))
+            commitment.queue_work = commitment.queue_work + taken.weight
+            if opened:
+                commitment.queue_open = 1
+            else:
+                commitment.queue_count = commitment.queue_count + 1
         operation_codes.append(code)
 
-    for i: uint256 in range(leaf_count, bound=89):
+    for i: uint256 in range(leaf_count, bound=87):
         if leaves[i] & 255 == 0:
             new[i] = encoding.account_hash(accounts[rows[i]])
         else:

@@ -1,4 +1,4 @@
-"""Liquidation through the book, take-over by an insurance account, deleveraging, unwinding: what no owner signs.
+"""Liquidation through the book, take-over by an insurance account, deleveraging, unwinding, forced close.
 
 Formulas: PROTOCOL.md, rescue. The zero price of an account is the one at which equity over maintenance stays as it is.
 """
@@ -37,7 +37,7 @@ def largest(risk: containers.Risk, account: containers.Account) -> int256:
 
 
 def check_rescue(clock: containers.Clock, listed: containers.Market, price: int256) -> int256:
-    if listed.status != constants.MARKET_OPEN or price == 0:
+    if not margin.trades(listed, price):
         return codes.NO_MARKET
     if not clock.priced:
         return codes.STALE
@@ -45,6 +45,15 @@ def check_rescue(clock: containers.Clock, listed: containers.Market, price: int2
         return codes.GRACE
     if not clock.steady:
         return codes.UNSTEADY
+    return codes.OK
+
+
+def check_forced(clock: containers.Clock, listed: containers.Market, price: int256) -> int256:
+    # Priced: not much older than the entry. Neither a grace nor a missing tick keeps a forced path waiting.
+    if not margin.trades(listed, price):
+        return codes.NO_MARKET
+    if not clock.priced:
+        return codes.STALE
     return codes.OK
 
 
@@ -244,7 +253,58 @@ def premium_of(risk: containers.Risk, base: containers.Account, market: int256, 
     return margin.ceil_div(equity * maintenance_after, every.maintenance) - equity
 
 
+def funded(
+    risk: containers.Risk,
+    clock: containers.Clock,
+    listed: containers.Market,
+    insurance: containers.Account,
+    market: int256,
+    closed: int256,
+    quote: int256,
+    paid_out: int256,
+) -> containers.Funded:
+    fund: int256 = max(listed.fund, 0)
+    taking: containers.Account = insurance
+    dust: int256 = 0
+    taking, dust = margin.settle(risk, insurance, clock.now)
+    held: containers.Position = encoding.unpack(taking.positions[market])
+    # What makes the fund's own position smaller is no turnover.
+    turned_over: int256 = max(abs(held.size + closed) - abs(held.size), 0) * risk.price[market]
+    refused: containers.Funded = containers.Funded(
+        code=codes.OUT_OF_BOUNDS, account=insurance, growth=0, dust=0, turned_over=0
+    )
+    if abs(held.size + closed) >= constants.SIZE_BOUND or abs(held.cost + quote) >= constants.COST_BOUND:
+        return refused
+    taking = margin.moved(risk, taking, market, closed, quote, 0)
+    after: containers.Sums = margin.sums(risk, taking, constants.MARKETS)
+    if (
+        listed.turned_over + turned_over > fund * constants.TURNOVER_MULTIPLE
+        or (listed.paid_out + paid_out) * constants.PPM > fund * constants.PAYOUT_PPM
+        or margin.collateral(taking) + after.value < after.initial
+    ):
+        refused.code = codes.FUND_LIMIT
+        return refused
+    return containers.Funded(
+        code=codes.OK,
+        account=taking,
+        growth=interest_growth(held.size, closed),
+        dust=dust,
+        turned_over=turned_over,
+    )
+
+
+def fewest(every: containers.Sums, oracle: int256, size: int256, initial_ppm: int256, discount: int256) -> int256:
+    # The fewest that bring an account back to its initial requirement, at oracle * (1 -+ discount / (2 * MM * 10^6)).
+    relief: int256 = oracle * (2 * every.maintenance * initial_ppm - discount)
+    if relief <= 0:
+        return abs(size)
+    others: int256 = every.initial - margin.requirement(oracle, size, initial_ppm)
+    missing: int256 = abs(size) * oracle * initial_ppm - (every.value - others) * constants.PPM
+    return min(max(margin.ceil_div(2 * every.maintenance * missing, relief), 0), abs(size))
+
+
 def take_over(
+    tag: int256,
     risk: containers.Risk,
     previous: list[int256],
     clock: containers.Clock,
@@ -257,7 +317,11 @@ def take_over(
     refused: containers.Rescued = untouched(account, account, insurance, unused)
     market: int256 = move.market
     oracle: int256 = risk.price[market]
-    refused.code = check_rescue(clock, listed, oracle)
+    forced: bool = tag == constants.FORCED_RESCUE
+    if forced:
+        refused.code = check_forced(clock, listed, oracle)
+    else:
+        refused.code = check_rescue(clock, listed, oracle)
     if refused.code != codes.OK:
         return refused
     settled: containers.Account = account
@@ -265,50 +329,53 @@ def take_over(
     settled, dust = margin.settle(risk, account, clock.now)
     judged: containers.Risk = kinder(risk, previous, settled)
     every: containers.Sums = margin.sums(judged, settled, constants.MARKETS)
-    # The close-out requirement is two thirds of maintenance.
-    if (margin.collateral(settled) + every.value) * 3 >= every.maintenance * 2:
+    equity: int256 = margin.collateral(settled) + every.value
+    # The close-out requirement is two thirds of maintenance; whoever forces it stands in for the missing liquidator.
+    if equity * 3 >= every.maintenance * 2 and not (forced and equity < every.maintenance):
         refused.code = codes.HEALTHY
         return refused
     if largest(judged, settled) != market:
         refused.code = codes.NOT_LARGEST
         return refused
     old: containers.Position = encoding.unpack(settled.positions[market])
-    if move.lots == 0 or move.lots > abs(old.size):
+    lots: int256 = move.lots
+    if forced:
+        lots = min(lots, abs(old.size))
+    if lots == 0 or lots > abs(old.size):
         refused.code = codes.OVERFILLED
         return refused
-    closed: int256 = signed_lots(old, move.lots)
-    premium: int256 = premium_of(risk, settled, market, closed)
+    # The rule chose the account at the kinder prices; what it pays is counted at today's.
+    every = margin.sums(risk, unbounded(settled), constants.MARKETS)
+    equity = margin.collateral(settled) + every.value
+    gentle: bool = forced and equity * 3 >= every.maintenance * 2
+    discount: int256 = 3 * risk.maintenance_ppm[market] * (every.maintenance - equity)
+    if gentle:
+        every_with_money: containers.Sums = containers.Sums(
+            value=equity, notional=0, initial=every.initial, maintenance=every.maintenance
+        )
+        lots = min(lots, fewest(every_with_money, oracle, old.size, risk.initial_ppm[market], discount))
+    closed: int256 = signed_lots(old, lots)
+    premium: int256 = 0
+    if gentle:
+        premium = -(lots * oracle * discount // (2 * constants.PPM * every.maintenance))
+    else:
+        premium = premium_of(risk, settled, market, closed)
     quote: int256 = closed * oracle + premium
     paid_out: int256 = max(premium, 0)
-    fund: int256 = max(listed.fund, 0)
-    taking: containers.Account = insurance
-    taking_dust: int256 = 0
-    taking, taking_dust = margin.settle(risk, insurance, clock.now)
-    held: containers.Position = encoding.unpack(taking.positions[market])
-    # What makes the fund's own position smaller is no turnover.
-    turned_over: int256 = max(abs(held.size + closed) - abs(held.size), 0) * oracle
-    if abs(held.size + closed) >= constants.SIZE_BOUND or abs(held.cost + quote) >= constants.COST_BOUND:
-        refused.code = codes.OUT_OF_BOUNDS
-        return refused
-    taking = margin.moved(risk, taking, market, closed, quote, 0)
-    after: containers.Sums = margin.sums(risk, taking, constants.MARKETS)
-    if (
-        listed.turned_over + turned_over > fund * constants.TURNOVER_MULTIPLE
-        or (listed.paid_out + paid_out) * constants.PPM > fund * constants.PAYOUT_PPM
-        or margin.collateral(taking) + after.value < after.initial
-    ):
-        refused.code = codes.FUND_LIMIT
+    fund: containers.Funded = funded(risk, clock, listed, insurance, market, closed, quote, paid_out)
+    if fund.code != codes.OK:
+        refused.code = fund.code
         return refused
     return containers.Rescued(
         code=codes.OK,
         account=margin.moved(risk, settled, market, -closed, -quote, 0),
         other=account,
-        insurance=taking,
+        insurance=fund.account,
         slot=unused,
         fee=0,
-        growth=interest_growth(old.size, -closed) + interest_growth(held.size, closed),
-        dust=dust + taking_dust,
-        turned_over=turned_over,
+        growth=interest_growth(old.size, -closed) + fund.growth,
+        dust=dust + fund.dust,
+        turned_over=fund.turned_over,
         paid_out=paid_out,
     )
 
@@ -463,6 +530,85 @@ def unwind(
     )
 
 
+def close(
+    risk: containers.Risk,
+    clock: containers.Clock,
+    listed: containers.Market,
+    move: containers.Rescue,
+    account: containers.Account,
+    other: containers.Account,
+    insurance: containers.Account,
+) -> containers.Rescued:
+    unused: containers.Slot = containers.Slot(sequence=0, filled=0)
+    refused: containers.Rescued = untouched(account, other, insurance, unused)
+    market: int256 = move.market
+    oracle: int256 = risk.price[market]
+    settled: containers.Account = account
+    dust: int256 = 0
+    settled, dust = margin.settle(risk, account, clock.now)
+    if margin.collateral(settled) + margin.sums(risk, settled, constants.MARKETS).value < 0:
+        refused.code = codes.INSOLVENT
+        return refused
+    old: containers.Position = encoding.unpack(settled.positions[market])
+    if old.size == 0:
+        # Closed by something else, or folded: the touch is all that is left to do.
+        refused.account = settled
+        refused.dust = dust
+        return refused
+    lots: int256 = min(move.lots, abs(old.size))
+    if lots == 0:
+        refused.code = codes.OVERFILLED
+        return refused
+    if not margin.trades(listed, oracle):
+        refused.code = codes.NO_MARKET
+        return refused
+    closed: int256 = signed_lots(old, lots)
+    penalty: int256 = lots * oracle * constants.FORCED_PENALTY_PPM // constants.PPM
+    # Never more than what keeps equity over maintenance as it is: else it would fail exactly where margin is thin.
+    discount: int256 = max(min(penalty, -premium_of(risk, settled, market, closed)), 0)
+    quote: int256 = closed * oracle - discount
+    growth: int256 = interest_growth(old.size, -closed)
+    fund: containers.Funded = funded(risk, clock, listed, insurance, market, closed, quote, 0)
+    if move.other == market + 1:
+        if fund.code != codes.OK:
+            refused.code = fund.code
+            return refused
+        return containers.Rescued(
+            code=codes.OK,
+            account=margin.moved(risk, settled, market, -closed, -quote, 0),
+            other=other,
+            insurance=fund.account,
+            slot=unused,
+            fee=0,
+            growth=growth + fund.growth,
+            dust=dust + fund.dust,
+            turned_over=fund.turned_over,
+            paid_out=0,
+        )
+    if fund.code == codes.OK:
+        refused.code = codes.FUND_FIRST
+        return refused
+    bearing: containers.Account = other
+    bearing_dust: int256 = 0
+    bearing, bearing_dust = margin.settle(risk, other, clock.now)
+    refused.code = check_counterparty(risk, bearing, market, closed, 0)
+    if refused.code != codes.OK:
+        return refused
+    held: containers.Position = encoding.unpack(bearing.positions[market])
+    return containers.Rescued(
+        code=codes.OK,
+        account=margin.moved(risk, settled, market, -closed, -quote, 0),
+        other=margin.moved(risk, bearing, market, closed, quote, 0),
+        insurance=insurance,
+        slot=unused,
+        fee=0,
+        growth=growth + interest_growth(held.size, closed),
+        dust=dust + bearing_dust,
+        turned_over=0,
+        paid_out=0,
+    )
+
+
 def decide(
     tag: int256,
     risk: containers.Risk,
@@ -478,8 +624,10 @@ def decide(
 ) -> containers.Rescued:
     if tag == constants.LIQUIDATE:
         return liquidate(risk, previous, clock, listed, move, maker, account, other, insurance, slot)
-    if tag == constants.TAKE_OVER:
-        return take_over(risk, previous, clock, listed, move, account, insurance)
+    if tag == constants.CLOSE_STEP:
+        return close(risk, clock, listed, move, account, other, insurance)
+    if tag == constants.TAKE_OVER or tag == constants.FORCED_RESCUE:
+        return take_over(tag, risk, previous, clock, listed, move, account, insurance)
     if tag == constants.DELEVERAGE:
         return deleverage(risk, previous, clock, listed, move, account, other, insurance)
     return unwind(risk, clock, listed, move, maker, other, insurance, slot)

@@ -92,7 +92,7 @@ def check_pair(price: int256, priced: bool, market: containers.Market, posting_f
         return codes.SAME_ACCOUNT
     if maker.market != taker.market or maker.side == taker.side:
         return codes.MISMATCHED
-    if market.status != constants.MARKET_OPEN or price == 0:
+    if not margin.trades(market, price):
         return codes.NO_MARKET
     if not priced:
         return codes.STALE
@@ -131,6 +131,8 @@ def trade(risk: containers.Risk, clock: containers.Clock, account: containers.Ac
         return containers.Traded(code=codes.OUT_OF_BOUNDS, account=account, growth=0, dust=0)
     if growing and clock.grace:
         return containers.Traded(code=codes.GRACE, account=account, growth=0, dust=0)
+    if growing and growing_ppm == constants.NO_GROWTH:
+        return containers.Traded(code=codes.MARKET_REDUCES, account=account, growth=0, dust=0)
     oracle: int256 = risk.price[market]
     leg_ppm: int256 = max(risk.initial_ppm[market], settled.initial_ppm)
     if growing:

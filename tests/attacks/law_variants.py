@@ -79,8 +79,8 @@ WITNESS_RULES: Final[dict[str, tuple[str, str]]] = {
     "merkle": ('                    assert sibling != empty(bytes32), "sibling"\n', ""),
     # Trap 3: a hint to a row that was never loaded.
     "replay#hint": (
-        "assert account_row < account_count and account_at[account_row] == head >> 232",
-        "assert account_at[account_row] == head >> 232",
+        "assert found < account_count and convert(account_at[found], int256) == index",
+        "assert convert(account_at[found], int256) == index",
     ),
     # Trap 7: reading before the length is checked.
     "replay#length": ("        if size == 0 or size > length - at:", "        if size == 0:"),

@@ -18,6 +18,6 @@ def replay(domain: bytes32, pre_root: bytes32, body: Bytes[8192], witness: Bytes
         for i: uint256 in range(10_000_000):
             burned = keccak256(burned)
         return burned
-    if len(body) >= 288:
-        return keccak256(slice(body, 0, 288))
+    if len(body) >= 320:
+        return keccak256(slice(body, 0, 320))
     return keccak256(concat(domain, pre_root, keccak256(body)))

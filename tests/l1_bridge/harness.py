@@ -26,7 +26,7 @@ from l1_bridge.batch import (
 from l1_bridge.hashing import ZERO_HASH, keccak
 from tests.l1_bridge.evm import Contract, Evm, Receipt, account
 
-DEPLOYER, SEQUENCER, SUCCESSOR, DEPOSITOR, TRADER, CHALLENGER, STRANGER = (account(i) for i in range(1, 8))
+DEPLOYER, SEQUENCER, SUCCESSOR, DEPOSITOR, TRADER, CHALLENGER, STRANGER, GOVERNOR = (account(i) for i in range(1, 9))
 
 PARAMETERS = Parameters(
     window_seconds=600,
@@ -39,9 +39,12 @@ PARAMETERS = Parameters(
     bond_wei=20 * 10**18,
     minimum_deposit_micros=1_000_000,
     proof_gas_floor=400_000,
+    entry_fee_wei=10**14,
+    governor=GOVERNOR,
+    governance_delay_seconds=3_600,
 )
 GENESIS_BYTES = b"genesis of a test"
-LAW_VERSION = 2
+LAW_VERSION = 3
 DOLLAR = 1_000_000
 
 
@@ -53,6 +56,7 @@ def genesis_commitment(now: int) -> Commitment:
         withdrawals_root=ZERO_HASH,
         withdrawn_total_micros=0,
         queue_count=0,
+        queue_open=0,
         queue_hash=ZERO_HASH,
         queue_work_kilogas=0,
         timestamp_ms=now * 1000,

@@ -355,10 +355,10 @@ def test_c8_hide_the_bytes_behind_a_contract_and_odd_offsets(attacked_by_form: H
     roots = [keccak(b"between"), stolen.root()]
     calldata = artifact.encode_call("commit", head.number, head.batch_hash, [body, body], roots, stolen.words())
     # both bodies become one: a reader of calldata that insists on the usual layout is blind here
-    second = int.from_bytes(calldata[4 + 32 * 15 :][:32], "big")
-    first = int.from_bytes(calldata[4 + 32 * 14 :][:32], "big")
+    second = int.from_bytes(calldata[4 + 32 * 16 :][:32], "big")
+    first = int.from_bytes(calldata[4 + 32 * 15 :][:32], "big")
     assert (first, second) == (64, 160)
-    odd = calldata[: 4 + 32 * 15] + first.to_bytes(32, "big") + calldata[4 + 32 * 16 :]
+    odd = calldata[: 4 + 32 * 16] + first.to_bytes(32, "big") + calldata[4 + 32 * 17 :]
     transaction = forwarder.artifact.encode_call("forward", bridge, odd)
     receipt = venue.evm.send(STRANGER, forwarder.address, transaction)
 

@@ -104,7 +104,7 @@ def test_the_commitment_opens_the_last_root_and_no_other(seated: Harness) -> Non
     seated.commit(commitment, [other, honest_chunk(commitment)])
 
 
-@pytest.mark.parametrize("version", [0, 1, 3, 2**256 - 1])
+@pytest.mark.parametrize("version", [0, 2, 4, 2**256 - 1])
 def test_another_version_of_the_law_is_refused(seated: Harness, version: int) -> None:
     refused(seated, "LAW_VERSION", seated.next_commitment(law_version=version))
 

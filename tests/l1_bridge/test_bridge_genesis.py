@@ -29,7 +29,9 @@ from tests.l1_bridge.harness import (
 
 DAY = 86_400
 MAINNET = 1
-LONG = msgspec.structs.replace(PARAMETERS, window_seconds=7 * DAY, freeze_grace_seconds=7 * DAY)
+LONG = msgspec.structs.replace(
+    PARAMETERS, window_seconds=7 * DAY, freeze_grace_seconds=7 * DAY, governance_delay_seconds=30 * DAY
+)
 
 
 def deploy(evm: Evm, referee: Artifact, parameters: Parameters = PARAMETERS, **genesis: Any) -> None:
@@ -120,9 +122,14 @@ def test_short_windows_are_for_devnets(stub_referee: Artifact, chain_id: int) ->
 
 @pytest.mark.parametrize("chain_id", [MAINNET, 11_155_111, 131_277_322_940_537])
 def test_short_windows_are_refused_on_all_other_chains(stub_referee: Artifact, chain_id: int) -> None:
-    for field, reason in (("window_seconds", "WINDOW_TOO_SHORT"), ("freeze_grace_seconds", "GRACE_TOO_SHORT")):
+    for change, reason in (
+        ({"window_seconds": 7 * DAY - 1}, "WINDOW_TOO_SHORT"),
+        ({"freeze_grace_seconds": 7 * DAY - 1}, "GRACE_TOO_SHORT"),
+        ({"governance_delay_seconds": 30 * DAY - 1}, "DELAY_TOO_SHORT"),
+        ({"window_seconds": 15 * DAY, "freeze_grace_seconds": 15 * DAY}, "DELAY_TOO_SHORT"),
+    ):
         with pytest.raises(Reverted, match=reason):
-            deploy(Evm(chain_id), stub_referee, msgspec.structs.replace(LONG, **{field: 7 * DAY - 1}))
+            deploy(Evm(chain_id), stub_referee, msgspec.structs.replace(LONG, **change))
     deploy(Evm(chain_id), stub_referee, LONG)
 
 
@@ -142,6 +149,7 @@ def test_short_windows_are_refused_on_all_other_chains(stub_referee: Artifact, c
         {"spacing_seconds": 2**16},
         {"bond_wei": 3},
         {"proof_gas_floor": 10_000_001},
+        {"governance_delay_seconds": 2**32},
     ],
 )
 def test_parameters_out_of_range_are_refused(stub_referee: Artifact, change: dict[str, int]) -> None:
@@ -152,12 +160,13 @@ def test_parameters_out_of_range_are_refused(stub_referee: Artifact, change: dic
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"law_version": 3}, "LAW_VERSION"),
+        ({"law_version": 4}, "LAW_VERSION"),
         ({"withdrawals_root": keccak(b"")}, "GENESIS"),
         ({"withdrawn_total_micros": 1}, "GENESIS"),
         ({"queue_count": 1}, "GENESIS"),
         ({"queue_hash": keccak(b"")}, "GENESIS"),
         ({"queue_work_kilogas": 1}, "GENESIS"),
+        ({"queue_open": 1}, "GENESIS"),
         ({"timestamp_ms": 2**60}, "TIMESTAMP_AHEAD"),
     ],
 )

@@ -46,6 +46,9 @@ PARAMETERS: Final = Parameters(
     bond_wei=20 * 10**18,
     minimum_deposit_micros=DOLLAR,
     proof_gas_floor=400_000,
+    entry_fee_wei=10**14,
+    governor=operations.address_of(OPERATOR_KEY),
+    governance_delay_seconds=3_600,
 )
 _GAS: Final = 16_000_000
 

@@ -212,8 +212,8 @@ class Generator:
                 return None
             return one, other, constants.BUY if held > 0 else constants.SELL, size
         margins = [
-            margin.spendable(globals.risk, margin.settle(globals.risk, draft.account(i), draft.now)[0])
-            for i in (maker, taker)
+            margin.spendable(globals.risk, settled, constants.WITHDRAWAL_FLOOR_PPM)
+            for settled in (margin.settle(globals.risk, draft.account(i), draft.now)[0] for i in (maker, taker))
         ]
         fraction = max(globals.risk.initial_ppm[market] + 60_000, 1)
         sizes = [max(room, 0) * constants.PPM // fraction // price for room in margins]
@@ -249,8 +249,10 @@ class Generator:
             return self.singles.tick(code)
         if tag == constants.ORDER:
             return self.singles.order(code)
-        if constants.LIQUIDATE <= tag <= constants.UNWIND:
+        if constants.LIQUIDATE <= tag <= constants.CLOSE_STEP:
             return self.singles.rescue(tag)
+        if tag >= constants.FORCED_RESCUE:
+            return self.singles.entry(tag)
         return self.singles.request(tag, code)
 
     def fill_up(self) -> None:
@@ -286,6 +288,8 @@ class Generator:
             return operations.tick_bytes(0, 1, [(0, [1], [0], bytes(64))])
         if tag == constants.ORDER:
             return operations.order_bytes(venue.order(17), self.rng.randbytes(64))
-        if constants.LIQUIDATE <= tag <= constants.UNWIND:
+        if constants.LIQUIDATE <= tag <= constants.CLOSE_STEP:
             return self.singles.rescue(tag)
+        if tag >= constants.FORCED_RESCUE:
+            return self.singles.entry(tag)
         return operations.request_bytes(tag, venue.request(17), self.rng.randbytes(64))

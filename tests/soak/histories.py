@@ -58,7 +58,7 @@ class Ledger:
 
     def __init__(self, globals: containers.Globals, watch: Callable[["Ledger", Step], None]) -> None:
         none = containers.NO_HASH
-        commitment = containers.Commitment(constants.LAW_VERSION, none, none, 0, 0, none, 0, NOW, none)
+        commitment = containers.Commitment(constants.LAW_VERSION, none, none, 0, 0, 0, none, 0, NOW, none)
         self.watch = watch
         fees = msgspec.structs.replace(encoding.no_account(), owner=twins_venue.OPERATOR)
         self.rows: dict[int, containers.Account] = {constants.FEE_ACCOUNT: fees}
@@ -388,7 +388,7 @@ class History:
         rng = self.rng
         for index in rng.choices(range(FIRST, self.ledger.globals.next_account), k=3):
             row, _ = margin.settle(self.ledger.globals.risk, self.ledger.account(index), self.ledger.now)
-            free = margin.spendable(self.ledger.globals.risk, row)
+            free = margin.spendable(self.ledger.globals.risk, row, constants.WITHDRAWAL_FLOOR_PPM)
             edge = rng.choice([row.settled, free, min(row.settled, free), margin.collateral(row)])
             amount = max(0, edge * rng.choice([1, 1, 1, 2]) // 2 + rng.choice([0, 0, 1]))
             if rng.random() < 0.3:

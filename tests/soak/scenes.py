@@ -7,11 +7,22 @@ from typing import Any, Final
 from prover import operations
 from prover.stf import codes as c
 from prover.stf import constants, containers
+from prover.stf.replay import KINDS, is_entry
 from tests.twins import venue
 from tests.vectors.law_table import PAIRS
 
-_RESCUES: Final = (constants.LIQUIDATE, constants.TAKE_OVER, constants.DELEVERAGE, constants.UNWIND)
+_RESCUES: Final = (
+    constants.LIQUIDATE,
+    constants.TAKE_OVER,
+    constants.DELEVERAGE,
+    constants.UNWIND,
+    constants.CLOSE_STEP,
+    constants.FORCED_RESCUE,
+)
+_ENTRIES: Final = tuple(tag for tag in sorted(KINDS) if is_entry(tag) and tag not in (constants.DEPOSIT, *_RESCUES))
 _OTHERS: Final = (
+    (constants.DEPOSIT, c.HEAD_UNFINISHED),
+    (constants.FILL, c.MARKET_REDUCES),
     (constants.FILL, c.GRACE),
     (constants.WITHDRAW, c.GRACE),
     (constants.TRANSFER, c.GRACE),
@@ -19,7 +30,8 @@ _OTHERS: Final = (
 )
 # What only scenes aim at.
 SCENES: Final = frozenset(
-    {pair for pair in PAIRS if pair[0] in _RESCUES and pair[1] not in (c.FULL, c.MALFORMED)} | set(_OTHERS)
+    {pair for pair in PAIRS if pair[0] in (*_RESCUES, *_ENTRIES) and pair[1] not in (c.FULL, c.MALFORMED)}
+    | set(_OTHERS)
 )
 PRICE: Final = 600_000
 ACCOUNT: Final = venue.FIRST
@@ -46,12 +58,23 @@ class Scene:
             constants.LIQUIDATE: rng.randrange(900_000, 990_000),
             constants.TAKE_OVER: rng.randrange(-20_000, 600_000),
             constants.DELEVERAGE: -rng.randrange(1_000, 400_000),
+            constants.FORCED_RESCUE: rng.randrange(-20_000, 990_000),
         }.get(tag, 2_000_000)
         self.eth = rng.choice([0, 0, rng.randrange(-1_000, 1_000)])
         self.fund = rng.choice([_RICH, 10**14])
         if tag == constants.DELEVERAGE:
             self.fund = rng.choice([0, 0, 10**6, 10**10])
         self.insured = -self.size if tag == constants.UNWIND else 0
+        self.entered_at = venue.NOW
+        self.queue_open = int(tag == constants.CLOSE_STEP)
+        self.counterparty = 1
+        if tag == constants.CLOSE_STEP:
+            self.globals.head_account = ACCOUNT
+            self.globals.head_market = rng.choice([0, constants.MARKETS])
+            self.globals.head_lots = rng.choice([1, self.lots, self.lots_held])
+            self.counterparty = rng.choice([1, WINNER])
+            if self.counterparty == WINNER:
+                self.fund = 0
         self.profit_ppm = 100_000
         self.winner_equity: int | None = None
         self.winner_size = -self.size * rng.choice([1, 1, 2])
@@ -79,9 +102,17 @@ class Scene:
             c.CANCELLED: lambda: setattr(self, "maker_floor", 5),
             c.MAKER_MARGIN: lambda: setattr(self, "maker_money", venue.DOLLAR),
             c.TOO_MANY_LOTS: lambda: setattr(self, "lots", self.lots_held),
+            c.HEAD_UNFINISHED: lambda: setattr(self, "queue_open", 1),
+            c.MARKET_REDUCES: lambda: setattr(self.globals.markets[0], "status", rng.choice([2, 3])),
         }
         if code in changes:
             changes[code]()
+        if tag == constants.FORCED_RESCUE and code == c.STALE:
+            self.timestamp = venue.NOW
+            self.entered_at = venue.NOW + constants.FORCED_PRICE_AGE + rng.choice([1, 10**6])
+        if tag == constants.CLOSE_STEP:
+            self.aim_step()
+            return
         if code == c.NOT_IN_PROFIT:
             self.fund, self.profit_ppm = 0, -rng.randrange(1, 10_000)
         elif code == c.POST_ONLY:
@@ -110,11 +141,14 @@ class Scene:
         elif code == c.MISMATCHED:
             self.maker["side"] = 1 - self.maker["side"]
         elif code == c.OVERFILLED:
-            self.lots = rng.choice([0, self.lots_held + 1])
+            self.lots = 0 if tag == constants.FORCED_RESCUE else rng.choice([0, self.lots_held + 1])
         elif code == c.OUT_OF_BOUNDS:
             near = (1 if self.maker["side"] == constants.BUY else -1) * (constants.SIZE_BOUND - 1)
             self.maker_size, self.maker_money = near, 2**95
-            if tag == constants.TAKE_OVER:
+            if tag == constants.FORCED_RESCUE:
+                # So far below that nothing but the whole position will do.
+                self.ratio_ppm = 600_000
+            if tag in (constants.TAKE_OVER, constants.FORCED_RESCUE):
                 self.insured, self.fund = self.sign * (constants.SIZE_BOUND - 1), 2**80
         elif code == c.NO_OPPOSITE:
             self.winner_size = rng.choice([0, self.size, -self.sign])
@@ -124,6 +158,38 @@ class Scene:
             self.winner_size, self.winner_equity, self.lots = -self.size, 1, self.lots_held
         elif code == c.NO_MARKET:
             self.globals.markets[0].status = constants.MARKET_CLOSED
+
+    def aim_step(self) -> None:
+        """One fault of a step of a forced close."""
+        rng, code = self.rng, self.code
+        refused_by_fund = (c.NO_OPPOSITE, c.NOT_IN_PROFIT, c.MARGIN)
+        if code in refused_by_fund:
+            self.fund, self.counterparty = 0, WINNER
+        if code == c.NO_HEAD:
+            if rng.random() < 0.5:
+                self.globals.head_market = 1
+            else:
+                self.queue_open = 0
+        elif code == c.NO_MARKET:
+            self.globals.head_market = constants.MARKETS
+        elif code == c.RESERVED:
+            self.counterparty = rng.choice([0, 2, 16])
+        elif code == c.SAME_ACCOUNT:
+            self.counterparty = ACCOUNT
+        elif code == c.OVERFILLED:
+            self.lots = 0
+        elif code == c.OUT_OF_BOUNDS:
+            self.counterparty, self.insured, self.fund = 1, self.sign * (constants.SIZE_BOUND - 1), 2**80
+        elif code == c.FUND_LIMIT:
+            self.counterparty = 1
+        elif code == c.FUND_FIRST:
+            self.counterparty, self.fund = WINNER, _RICH
+        elif code == c.NO_OPPOSITE:
+            self.winner_size = rng.choice([0, self.size])
+        elif code == c.NOT_IN_PROFIT:
+            self.profit_ppm, self.winner_equity = -rng.randrange(1, 10_000), -1
+        elif code == c.MARGIN:
+            self.winner_equity = -1
 
     def build(self) -> tuple[Any, list[bytes], int]:
         """The state, the chunk's operations, its clock."""
@@ -155,7 +221,7 @@ class Scene:
             1: venue.account(containers.NOBODY, self.fund, {0: venue.position(self.insured, self.insured * price)}),
         }
         self.globals.markets[0].fund = self.fund
-        state = venue.build_state(self.globals, rows, self.slots)
+        state = venue.build_state(self.globals, rows, self.slots, queue_open=self.queue_open)
         return state, self.chunk(), self.timestamp
 
     def chunk(self) -> list[bytes]:
@@ -173,6 +239,13 @@ class Scene:
             fields |= {"account": MAKER} if tag == constants.LIQUIDATE else {"other": ACCOUNT}
         elif code == c.NO_MARKET and not by_order and rng.random() < 0.5:
             fields["market"] = rng.choice([3, 16, 255])
+        if tag == constants.FORCED_RESCUE:
+            market, index = fields.get("market", 0), fields.get("account", ACCOUNT)
+            payload = bent(rng, code, operations.forced_rescue_payload(market, index, self.lots))
+            return [venue.entry(tag, payload, venue.DEPOSITOR, self.entered_at)]
+        if tag == constants.CLOSE_STEP:
+            move = containers.Rescue(0, fields.get("market", 0), 0, self.counterparty, self.lots)
+            return [operations.rescue_bytes(tag, move)]
         move = containers.Rescue(**({"maker": 0, "market": 0, "account": ACCOUNT, "other": WINNER, "lots": 0} | fields))
         order = venue.signed_order(venue.order(MAKER, **self.maker), venue.KEYS[2])
         return [order, operations.rescue_bytes(tag, move)]
@@ -182,8 +255,14 @@ def scene(rng: random.Random, tag: int, code: int) -> tuple[Any, list[bytes], in
     """A state, operations and a clock that come to (tag, code), by construction or nearly."""
     if tag in _RESCUES:
         return Scene(rng, tag, code).build()
+    if tag in _ENTRIES:
+        return entry_scene(rng, tag, code)
     globals = venue.globals_of()
-    if code == c.ACCOUNTS_FULL:
+    if code == c.HEAD_UNFINISHED:
+        return venue.build_state(globals, queue_open=1), [venue.deposit(venue.OWNERS[1], 5)], venue.NOW
+    if code == c.MARKET_REDUCES:
+        globals.markets[0].status = rng.choice([constants.MARKET_REDUCE_ONLY, constants.MARKET_SETTLING])
+    elif code == c.ACCOUNTS_FULL:
         globals.next_account = constants.NEW_ACCOUNT
     else:
         globals.grace_until = venue.NOW + rng.choice([1, 9_000])
@@ -198,3 +277,170 @@ def scene(rng: random.Random, tag: int, code: int) -> tuple[Any, list[bytes], in
     if tag == constants.TRANSFER:
         fields = {"amount": fields["amount"], "other": constants.NEW_ACCOUNT}
     return state, [venue.signed_request(tag, venue.request(ACCOUNT, **fields), key[ACCOUNT])], venue.NOW
+
+
+def bent(rng: random.Random, code: int, payload: bytes) -> bytes:
+    """A payload of a wrong length, where that is what is aimed at."""
+    if code != c.BAD_ENTRY:
+        return payload
+    return rng.choice([payload[:-1], payload + b"\x00", b"", payload + bytes(300)])
+
+
+def entry_scene(rng: random.Random, tag: int, code: int) -> tuple[Any, list[bytes], int]:
+    """An entry of the L1 queue over an account with or without a position."""
+    globals = venue.globals_of(streak=rng.randrange(4))
+    size = rng.choice([1, -1]) * rng.randrange(1_000, 10**6)
+    held = {0: venue.position(size, size * PRICE)} if rng.random() < 0.6 or code == c.INSOLVENT else {}
+    money = rng.choice([-5, 10**4]) if code == c.COLLATERAL else 10**12
+    if code == c.COLLATERAL and money > 0:
+        held = {0: venue.position(10**6, 10**6 * PRICE)}
+    if code == c.INSOLVENT:
+        money = -(10**12)
+    if tag == constants.FORCED_CLOSE and code in (c.OK, c.STALE):
+        held = {0: venue.position(size, size * PRICE)}
+    if rng.random() < 0.3 and code == c.OK:
+        globals.grace_until = venue.NOW + 1_000
+    row = venue.account(venue.OWNERS[1], money, held, fresh=rng.choice([0, 10**9]))
+    time = venue.NOW + rng.choice([0, -5_000, constants.FORCED_PRICE_AGE])
+    if code == c.STALE:
+        time = venue.NOW + constants.FORCED_PRICE_AGE + 1
+    if tag == constants.LEAVE and rng.random() < 0.3:
+        time = venue.NOW + 10**7
+    payload, sender = _payload(rng, tag, code, globals), venue.OWNERS[1]
+    if code == c.NOT_OWNER:
+        sender = rng.choice([venue.DEPOSITOR, venue.OWNERS[2]])
+    if tag in (constants.SET_MARKET, constants.SET_VENUE):
+        sender = venue.OPERATOR
+    state = venue.build_state(
+        globals, {ACCOUNT: row, MAKER: row}, queue_open=int(code == c.HEAD_UNFINISHED), queue_work=7
+    )
+    return state, [venue.entry(tag, bent(rng, code, payload), sender, time)], venue.NOW
+
+
+def _payload(rng: random.Random, tag: int, code: int, globals: containers.Globals) -> bytes:
+    if tag == constants.FORCED_TICK:
+        return _tick_payload(rng, code)
+    if tag == constants.SET_VENUE:
+        return _venue_payload(rng, code, globals)
+    if tag == constants.SET_MARKET:
+        return _market_payload(rng, code, globals)
+    fields: dict[str, Any] = {"amount": rng.choice([1, 10**6, 2**56 - 1]), "expires_at": venue.NOW, "agent_index": 1}
+    fields |= {"agent": rng.choice(venue.AGENTS), "last_slot": 255}
+    index = ACCOUNT
+    if code == c.RESERVED:
+        index = rng.randrange(17)
+    elif code == c.NO_ACCOUNT:
+        index = rng.choice([999, constants.NEW_ACCOUNT])
+    elif code == c.COLLATERAL and rng.random() < 0.3:
+        fields["amount"] = 0
+    elif code == c.NO_MARKET:
+        fields["market"] = rng.choice([16, 255])
+    elif code == c.OVERFILLED:
+        fields |= rng.choice([{"market": 2}, {"amount": 0}])
+    elif code == c.BAD_ENTRY and tag == constants.FORCED_AGENT:
+        fields |= rng.choice([{"agent_index": 2}, {"first_slot": 255, "last_slot": 1}, {"agent": containers.NOBODY}])
+    return venue.owned(tag, index, **fields)
+
+
+def _tick_payload(rng: random.Random, code: int) -> bytes:
+    prices = [PRICE + rng.randrange(100), 300_000, 1_500_000]
+    changes: dict[int, dict[str, Any]] = {
+        c.OFF_GRID: {"time": venue.NOW + rng.choice([1, 15_000])},
+        c.OLD_TICK: {"time": venue.NOW - rng.choice([0, 5_000])},
+        c.QUORUM: {"signers": range(rng.choice([3, 4, 6, 7]))},
+        c.BAD_SIGNERS: {"signers": rng.choice([[0, 1, 2, 4, 3], [0, 0, 1, 2, 3]])},
+        c.ZERO_PRICE: {"prices": [PRICE, 0, 1]},
+    }
+    return venue.tick(**({"time": venue.NOW + 5_000, "prices": prices} | changes.get(code, {})))[1:]
+
+
+def _venue_payload(rng: random.Random, code: int, globals: containers.Globals) -> bytes:
+    given = {"posting_fee": rng.randrange(100_001), "grace_period": rng.randrange(constants.MAX_GRACE)}
+    given |= {"signer_index": rng.randrange(7), "signer": rng.choice([containers.NOBODY, venue.OWNERS[9]])}
+    if code == c.TOO_SOON:
+        globals.venue_changed_at = venue.NOW - rng.choice([0, constants.PARAMETER_PERIOD - 1])
+    elif rng.random() < 0.3:
+        globals.venue_changed_at = venue.NOW - constants.PARAMETER_PERIOD
+    if code == c.OUT_OF_RANGE:
+        globals.signers[6] = containers.NOBODY
+        given |= rng.choice(
+            [
+                {"posting_fee": 100_001},
+                {"grace_period": constants.MAX_GRACE + 1},
+                {"signer_index": 7, "signer": venue.OWNERS[9]},
+                {"signer_index": 6, "signer": venue.OWNERS[9]},
+                {"signer": globals.signers[2]},
+            ]
+        )
+    return operations.venue_payload(containers.VenueParameters(**given))
+
+
+def _market_payload(rng: random.Random, code: int, globals: containers.Globals) -> bytes:
+    market = rng.randrange(4)
+    status = rng.choice([1, 2]) if market < 3 else 1
+    source, risk = globals.markets[market % 3], globals.risk
+    if market < 3 and code == c.OK and rng.random() < 0.3:
+        source.status = constants.MARKET_REDUCE_ONLY
+        status = rng.choice([1, 2, 3])
+    given: dict[str, Any] = {
+        "market": market,
+        "status": status,
+        "label": source.label if market < 3 else b"DOGE".ljust(31, b"\x00") + b"\x01",
+        "initial_ppm": risk.initial_ppm[market % 3] * rng.choice([100, 110, 125, 75]) // 100,
+        "maintenance_ppm": risk.maintenance_ppm[market % 3] * rng.choice([100, 90, 75]) // 100,
+        "maker_fee_ppm": source.maker_fee_ppm + rng.choice([0, 100, -100]),
+        "taker_fee_ppm": source.taker_fee_ppm + rng.choice([0, 100]),
+        "band_ppm": source.band_ppm,
+        "funding_cap_ppm": source.funding_cap_ppm * 5 // 4,
+        "minimum_notional": source.minimum_notional,
+        "interest_lower": 0,
+        "interest_upper": rng.choice([0, 10**12]),
+    }
+    if code == c.NO_MARKET:
+        given["market"] = rng.choice([4, 15, 16, 255])
+        if rng.random() < 0.3 and market < 3:
+            given["market"] = market
+            source.status = rng.choice([constants.MARKET_SETTLING, constants.MARKET_SETTLED])
+    elif code == c.OUT_OF_RANGE:
+        given |= rng.choice(
+            [
+                {"initial_ppm": rng.choice([4_999, constants.PPM + 1])},
+                {"maintenance_ppm": rng.choice([2_499, constants.PPM])},
+                {"maker_fee_ppm": 1_000, "taker_fee_ppm": 999},
+                {"taker_fee_ppm": 1_001},
+                {"band_ppm": rng.choice([9_999, 500_001])},
+                {"funding_cap_ppm": 10_001},
+                {"minimum_notional": rng.choice([0, 10**9 + 1])},
+                {"interest_lower": 1, "interest_upper": 0},
+                {"interest_lower": 2, "interest_upper": 2},
+                {"status": rng.choice([0, 3, 4, 255])},
+                {"label": b"\x00" * 32},
+            ]
+        )
+        if market == 3 and rng.random() < 0.3:
+            given["label"] = b"DOGE".ljust(31, b"\x00") + b"\x07"
+    elif code == c.TOO_SOON:
+        given["market"], given["label"] = 0, globals.markets[0].label
+        globals.markets[0].changed_at = venue.NOW - rng.choice([0, constants.PARAMETER_PERIOD - 1])
+    elif code == c.STEP_LIMIT:
+        given["market"], given["label"], source = 1, globals.markets[1].label, globals.markets[1]
+        source.interest_lower, source.interest_upper = 10**12, 2 * 10**12
+        kept = {"interest_lower": 10**12, "interest_upper": 2 * 10**12, "initial_ppm": risk.initial_ppm[1]}
+        kept |= {"maintenance_ppm": risk.maintenance_ppm[1], "taker_fee_ppm": source.taker_fee_ppm}
+        given |= kept | {"maker_fee_ppm": source.maker_fee_ppm, "status": 1}
+        given |= rng.choice(
+            [
+                {"initial_ppm": risk.initial_ppm[1] * 5 // 4 + 1},
+                {"maintenance_ppm": risk.maintenance_ppm[1] * 3 // 4 - 1},
+                {"taker_fee_ppm": source.taker_fee_ppm + 101},
+                {"maker_fee_ppm": source.maker_fee_ppm + 101},
+                {"band_ppm": source.band_ppm * 5 // 4 + 1},
+                {"funding_cap_ppm": source.funding_cap_ppm * 3 // 4 - 1},
+                {"minimum_notional": source.minimum_notional * 2},
+                {"interest_lower": 0, "interest_upper": 0},
+                {"interest_upper": 3 * 10**12},
+            ]
+        )
+    if given["market"] == 3 and code == c.OK:
+        given["status"] = 1
+    return operations.market_payload(containers.Parameters(**given))

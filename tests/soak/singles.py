@@ -232,7 +232,9 @@ class Singles:
     def amount(self, index: int, code: int) -> int | None:
         """An amount that this account may pay, or that is refused with COLLATERAL, MARGIN or OUT_OF_BOUNDS."""
         settled, _ = margin.settle(self.globals.risk, self.draft.account(index), self.draft.now)
-        spendable = min(settled.settled, margin.spendable(self.globals.risk, settled), MAX_AMOUNT)
+        spendable = min(
+            settled.settled, margin.spendable(self.globals.risk, settled, constants.WITHDRAWAL_FLOOR_PPM), MAX_AMOUNT
+        )
         if code == c.COLLATERAL:
             over = max(settled.settled, 0) + self.rng.choice([1, 1, 1_000])
             return over if over <= MAX_AMOUNT else None
@@ -259,6 +261,28 @@ class Singles:
             lots=rng.choice([0, 1, rng.randrange(10**6), MAX_SIZE]),
         )
         return operations.rescue_bytes(tag, msgspec.structs.replace(move, maker=move.market))
+
+    def entry(self, tag: int) -> bytes:
+        """Any entry of the L1 queue; what would stop the queue for long is mostly a stranger's."""
+        rng = self.rng
+        index = self.any_account()
+        sender = self.draft.account(index).owner
+        amount = rng.choice([0, 1, rng.randrange(10**9), MAX_SIZE])
+        if tag == constants.FORCED_RESCUE:
+            payload = operations.forced_rescue_payload(rng.randrange(4), index, amount)
+        elif tag == constants.FORCED_TICK:
+            payload = venue.tick(self.globals.tick_time + constants.TICK_STEP, [1, 2, 3])[1:]
+        elif tag == constants.SET_MARKET:
+            payload = bytes(constants.SET_MARKET_LENGTH)
+        elif tag == constants.SET_VENUE:
+            kept = containers.VenueParameters(self.globals.posting_fee, self.globals.grace_period, 0, containers.NOBODY)
+            payload = operations.venue_payload(kept)
+        else:
+            if tag in (constants.FORCED_CLOSE, constants.LEAVE) and rng.random() < 0.95:
+                sender = venue.DEPOSITOR
+            agent = {"agent": rng.choice(venue.AGENTS), "agent_index": rng.randrange(3), "last_slot": 255}
+            payload = venue.owned(tag, index, market=rng.randrange(4), amount=amount, **agent)
+        return venue.entry(tag, payload, sender, self.draft.now)
 
     # Deposits and ticks
 

@@ -67,7 +67,7 @@ class Proof:
 
 def _no_commitment() -> Commitment:
     zero = bytes(32)
-    return Commitment(constants.LAW_VERSION, zero, zero, 0, 0, zero, 0, 0, zero)
+    return Commitment(constants.LAW_VERSION, zero, zero, 0, 0, 0, zero, 0, 0, zero)
 
 
 def spread(count: int) -> list[int]:
@@ -91,8 +91,12 @@ class Dense:
         withdrawal_count: int = 2**31 - 2**9 - 1,
         poor: bool = False,
         sick_ppm: int | None = None,
+        leaving: bool = False,
     ) -> None:
-        """`sick_ppm`: equity over maintenance of every second account, whose neighbour has won what it lost."""
+        """`sick_ppm`: equity over maintenance of every second account, whose neighbour has won what it lost.
+
+        `leaving`: the first account's leave is under way, against everybody else, since the funds are empty.
+        """
         self.rng = rng
         self.market_count = constants.MARKETS
         listings = tuple(
@@ -115,8 +119,11 @@ class Dense:
         self.owner = venue.OWNERS[1]
         self.poor = poor
         self.sick_ppm = sick_ppm
+        self.leaving = leaving
         globals.streak = constants.STEADY_TICKS
-        fund = 2**70
+        fund = 0 if leaving else 2**70
+        if leaving:
+            globals.head_account, globals.head_market = self.indices[0], constants.MARKETS
         rows: dict[int, containers.Account] = {}
         slot_rows: dict[int, containers.Slot] = {}
         for place, index in enumerate(self.indices):
@@ -142,7 +149,8 @@ class Dense:
             for leaf in [number for number in self.slot_numbers if number]:
                 slot_rows[index << 8 | leaf] = containers.Slot(sequence=0x11, filled=2**63 + 5)
         globals.next_account = 2**24 - 2**10
-        self.state: State = venue.build_state(globals, rows, {k: v for k, v in slot_rows.items() if k & 255})
+        used = {k: v for k, v in slot_rows.items() if k & 255}
+        self.state: State = venue.build_state(globals, rows, used, queue_open=int(leaving))
 
     def held(self, positions: int, collateral: int, number: int) -> dict[int, containers.Position]:
         """Positions with funding pending on each; neighbours stand on opposite sides of market 0."""
@@ -150,6 +158,8 @@ class Dense:
         rows: dict[int, containers.Position] = {}
         for market in range(positions):
             size = (collateral // 40 // PRICE + 0x1111) * (1 if (market or number) % 2 else -1)
+            if self.leaving:
+                size = abs(size) * (1 if number else -1)
             cost = size * self.globals.risk.price[market] + 98_765_432_101
             rows[market] = venue.position(size, cost, indices[market] - PENDING - market)
         return rows
@@ -246,6 +256,49 @@ class Dense:
         if tag == constants.SET_LEVERAGE:
             fields = {"amount": constants.PPM} | fields
         return venue.signed_request(tag, venue.request(self.indices[number], **fields), venue.KEY_OF[self.owner])
+
+    def entry(self, tag: int, number: int, late: bool = False) -> bytes:
+        """An entry of the L1 queue; `late`: so much later than the last price that no position is closed."""
+        index = self.indices[number % len(self.indices)]
+        market = number % self.market_count
+        sender = self.owner
+        if tag == constants.FORCED_TICK:
+            payload = self.tick(number)[1:]
+        elif tag == constants.FORCED_RESCUE:
+            payload = operations.forced_rescue_payload(market, self.indices[2 * number], 0x1111)
+        elif tag == constants.SET_VENUE:
+            payload = operations.venue_payload(containers.VenueParameters(99_999, 999_999, 6, b"\x99" * 20))
+        elif tag == constants.SET_MARKET:
+            payload = self.same_market(market)
+        else:
+            fields = {"agent": b"\x99" * 20, "agent_index": 1, "expires_at": 2**48 - 1, "last_slot": 255}
+            payload = venue.owned(tag, index, amount=0x1111_1111, **fields)
+        return venue.entry(tag, payload, sender, venue.NOW + (10**9 if late else 0))
+
+    def same_market(self, number: int) -> bytes:
+        """A market's parameters as they are, which is as dear as a change."""
+        row, risk = self.globals.markets[number], self.globals.risk
+        return operations.market_payload(
+            containers.Parameters(
+                market=number,
+                status=row.status,
+                label=row.label,
+                initial_ppm=risk.initial_ppm[number],
+                maintenance_ppm=risk.maintenance_ppm[number],
+                maker_fee_ppm=row.maker_fee_ppm,
+                taker_fee_ppm=row.taker_fee_ppm,
+                band_ppm=row.band_ppm,
+                funding_cap_ppm=row.funding_cap_ppm,
+                minimum_notional=row.minimum_notional,
+                interest_lower=0x1111_1111_1111,
+                interest_upper=0x1111_1111_1112,
+            )
+        )
+
+    def step(self, number: int) -> bytes:
+        """A step of the first account's leave: a market and a counterparty of its own."""
+        move = containers.Rescue(0, number % self.market_count, 0, self.indices[number + 1], 0x11)
+        return operations.rescue_bytes(constants.CLOSE_STEP, move)
 
     def deposit(self, number: int, owner: bytes | None = None) -> bytes:
         return venue.deposit(owner or self.owner, 0x1111_1111_1111, self.indices[number], b"\x77" * 20)
@@ -345,6 +398,38 @@ def kinds() -> dict[int, dict[str, int]]:
                 sick_ppm=970_000,
             )
         },
+        constants.CLOSE_STEP: {
+            "cold": slope(lambda d, n: [d.step(i) for i in range(n)], 2, 14, leaving=True),
+            "alone": slope(lambda d, n: [d.step(i) for i in range(n)], 0, 1, leaving=True),
+        },
+        constants.FORCED_RESCUE: {
+            name: slope(lambda d, n: [d.entry(constants.FORCED_RESCUE, i) for i in range(n)], 2, 14, sick_ppm=sick_ppm)
+            for name, sick_ppm in (("liquidation", 970_000), ("take-over", 300_000))
+        },
+        constants.FORCED_WITHDRAW: _cold_entries(constants.FORCED_WITHDRAW),
+        constants.FORCED_CLOSE: {
+            "cold, the price too old": slope(
+                lambda d, n: [d.entry(constants.FORCED_CLOSE, i, late=True) for i in range(n)], 2, 40, expected=c.STALE
+            ),
+            "alone": slope(lambda d, n: [d.entry(constants.FORCED_CLOSE, i) for i in range(n)], 0, 1),
+        },
+        constants.LEAVE: _cold_entries(constants.LEAVE),
+        constants.FORCED_AGENT: _cold_entries(constants.FORCED_AGENT),
+        constants.FORCED_TICK: {
+            "seven signers": slope(lambda d, n: [d.entry(constants.FORCED_TICK, i) for i in range(n)], 1, 2)
+        },
+        constants.SET_MARKET: {
+            "every market": slope(lambda d, n: [d.entry(constants.SET_MARKET, i) for i in range(n)], 2, 16),
+            "of the largest length": slope(
+                lambda d, n: [venue.entry(constants.SET_MARKET, b"\x99" * 1_507)] * n, 1, 5, expected=c.BAD_ENTRY
+            ),
+        },
+        constants.SET_VENUE: {
+            "alone": slope(lambda d, n: [d.entry(constants.SET_VENUE, i) for i in range(n)], 0, 1),
+            "of the largest length": slope(
+                lambda d, n: [venue.entry(constants.SET_VENUE, b"\x99" * 1_507)] * n, 1, 5, expected=c.BAD_ENTRY
+            ),
+        },
         constants.CANCEL: {"cold": slope(lambda d, n: [d.request(constants.CANCEL, i) for i in range(n)], 2, 40)},
         constants.CANCEL_ALL: {
             "cold": slope(lambda d, n: [d.request(constants.CANCEL_ALL, i) for i in range(n)], 2, 40)
@@ -369,6 +454,10 @@ def kinds() -> dict[int, dict[str, int]]:
             ),
         },
     }
+
+
+def _cold_entries(tag: int) -> dict[str, int]:
+    return {"cold": slope(lambda d, n: [d.entry(tag, i, late=True) for i in range(n)], 2, 40)}
 
 
 def flood(body_bytes: int) -> list[bytes]:
@@ -446,6 +535,20 @@ def composites() -> dict[str, Proof]:
         lambda d: full(d, d.makers(10), [d.rescue(constants.UNWIND, i, i) for i in range(10)]),
         sick_ppm=970_000,
     )
+    add("steps of a leave, flood", lambda d: full(d, [], [d.step(i) for i in range(limit - 1)]), leaving=True)
+    for tag in (constants.FORCED_WITHDRAW, constants.LEAVE):
+        add(
+            f"{NAMES[tag]}, flood",
+            lambda d, tag=tag: full(d, [d.entry(tag, i, late=True) for i in range(limit)], []),  # type: ignore[misc]
+        )
+    for sick in (970_000, 300_000):
+        add(
+            f"forced rescues at {sick}, flood",
+            lambda d: full(d, [], [d.entry(constants.FORCED_RESCUE, i) for i in range(14)]),
+            sick_ppm=sick,
+        )
+    add("forced ticks, flood", lambda d: full(d, [d.entry(constants.FORCED_TICK, i) for i in range(2)], []))
+    add("long entries", lambda d: full(d, [venue.entry(constants.SET_VENUE, b"\x99" * 1_507)] * 5, []))
     add("orders in many slots of one account", lambda d: full(d, [d.order(0, slot=128 + i) for i in range(limit)], []))
     return proofs
 
@@ -479,8 +582,12 @@ def mixed(rng: random.Random) -> Proof:
                 first.append(dense.deposit(number, owner=rng.choice([None, b"\x99" * 20])))
             elif kind == constants.TRANSFER:
                 first.append(dense.request(kind, number, fresh.pop()))
-            elif constants.LIQUIDATE <= kind <= constants.UNWIND:
+            elif constants.LIQUIDATE <= kind <= constants.CLOSE_STEP:
                 first.append(dense.rescue(kind, 0, rng.randrange(16)))
+            elif kind == constants.FORCED_RESCUE:
+                first.append(dense.entry(kind, rng.randrange(16)))
+            elif kind > constants.FORCED_RESCUE:
+                first.append(dense.entry(kind, number, late=rng.random() < 0.5))
             else:
                 first.append(dense.request(kind, number))
     then = [operations.fill_bytes(a, b, 0x11) for a in range(orders) for b in range(orders) if (a + b) % 2] or [

@@ -99,6 +99,7 @@ def build_state(
     slots: Mapping[int, containers.Slot] | None = None,
     timestamp: int = NOW,
     queue_work: int = 0,
+    queue_open: int = 0,
 ) -> State:
     """A state made directly: whatever these leaves and globals are, without a history that leads there."""
     globals = globals or globals_of()
@@ -118,6 +119,7 @@ def build_state(
         withdrawals_root=merkle.frontier_root(globals.frontier, globals.withdrawal_count),
         withdrawn_total=0,
         queue_count=0,
+        queue_open=queue_open,
         queue_hash=containers.NO_HASH,
         queue_work=queue_work,
         timestamp=timestamp,
@@ -265,6 +267,28 @@ def deposit(
 ) -> bytes:
     """The bytes of a deposit."""
     return operations.deposit_bytes(containers.Deposit(depositor, owner, account_index, amount))
+
+
+def entry(tag: int, payload: bytes, sender: bytes = OWNERS[1], time: int = NOW) -> bytes:
+    """The bytes of an entry of the L1 queue."""
+    return operations.entry_bytes(tag, sender, time, payload)
+
+
+def owned(tag: int, account_index: int, **fields: Any) -> bytes:
+    """The payload of an entry that an account's owner writes, fields by name."""
+    values: dict[str, Any] = {
+        "sender": containers.NOBODY,
+        "time": 0,
+        "account": account_index,
+        "market": 0,
+        "amount": 0,
+        "agent": containers.NOBODY,
+        "agent_index": 0,
+        "expires_at": 0,
+        "first_slot": 0,
+        "last_slot": 0,
+    }
+    return operations.entry_payload(tag, containers.Entry(**(values | fields)))
 
 
 def tick(

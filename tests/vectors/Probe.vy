@@ -52,8 +52,8 @@ def sums(risk: containers.Risk, account: containers.Account, left_out: int256) -
 
 @external
 @pure
-def spendable(risk: containers.Risk, account: containers.Account) -> int256:
-    return margin.spendable(risk, account)
+def spendable(risk: containers.Risk, account: containers.Account, floor_ppm: int256) -> int256:
+    return margin.spendable(risk, account, floor_ppm)
 
 
 @external

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from prover.stf import codes as c
 from prover.stf import constants
-from prover.stf.replay import KINDS
+from prover.stf.replay import KINDS, is_entry
 
 # A tag that the law does not know; it takes no room.
 UNKNOWN: Final = 0
@@ -28,6 +28,15 @@ NAMES: Final[dict[int, str]] = {
     constants.TAKE_OVER: "take_over",
     constants.DELEVERAGE: "deleverage",
     constants.UNWIND: "unwind",
+    constants.CLOSE_STEP: "close_step",
+    constants.FORCED_RESCUE: "forced_rescue",
+    constants.FORCED_WITHDRAW: "forced_withdraw",
+    constants.FORCED_CLOSE: "forced_close",
+    constants.LEAVE: "leave",
+    constants.FORCED_AGENT: "forced_agent",
+    constants.FORCED_TICK: "forced_tick",
+    constants.SET_MARKET: "set_market",
+    constants.SET_VENUE: "set_venue",
 }
 
 # What `signatures.permitted` answers, in its order.
@@ -58,10 +67,16 @@ _MAKER: Final = (
     c.REDUCE_ONLY,
 )
 
+_TICK: Final = (c.OFF_GRID, c.OLD_TICK, c.QUORUM, c.BAD_SIGNERS, c.ZERO_PRICE, c.OK)
+
+# What comes before everything else for an entry of the L1 queue, and for one that an account's owner writes.
+_ENTRY: Final = (c.MALFORMED, c.FULL, c.HEAD_UNFINISHED, c.BAD_ENTRY)
+_OWNED: Final = (*_ENTRY, c.RESERVED, c.NO_ACCOUNT, c.NOT_OWNER)
+
 # Codes in the order in which the law asks. Not here, hence unreachable: CANCEL_ALL with USED (it has no slot).
 REACHABLE: Final[dict[int, tuple[int, ...]]] = {
     UNKNOWN: (c.MALFORMED,),
-    constants.DEPOSIT: (c.MALFORMED, c.FULL, c.ZERO_AMOUNT, c.REFUNDED, c.WITHDRAWALS_FULL, c.OK),
+    constants.DEPOSIT: (c.MALFORMED, c.FULL, c.HEAD_UNFINISHED, c.ZERO_AMOUNT, c.REFUNDED, c.WITHDRAWALS_FULL, c.OK),
     constants.WITHDRAW: (
         c.MALFORMED,
         c.FULL,
@@ -106,12 +121,7 @@ REACHABLE: Final[dict[int, tuple[int, ...]]] = {
     constants.TICK: (
         c.MALFORMED,
         c.FULL,
-        c.OFF_GRID,
-        c.OLD_TICK,
-        c.QUORUM,
-        c.BAD_SIGNERS,
-        c.ZERO_PRICE,
-        c.OK,
+        *_TICK,
     ),
     constants.ORDER: (
         c.MALFORMED,
@@ -149,6 +159,7 @@ REACHABLE: Final[dict[int, tuple[int, ...]]] = {
         c.REDUCE_ONLY,
         c.OUT_OF_BOUNDS,
         c.GRACE,
+        c.MARKET_REDUCES,
         c.MAKER_MARGIN,
         c.TAKER_MARGIN,
         c.OK,
@@ -168,6 +179,7 @@ REACHABLE: Final[dict[int, tuple[int, ...]]] = {
         c.TOO_MANY_LOTS,
         c.MISMATCHED,
         c.OUT_OF_BOUNDS,
+        c.MARKET_REDUCES,
         c.MAKER_MARGIN,
         c.OK,
     ),
@@ -205,9 +217,46 @@ REACHABLE: Final[dict[int, tuple[int, ...]]] = {
         c.MISMATCHED,
         c.FUND_LIMIT,
         c.OUT_OF_BOUNDS,
+        c.MARKET_REDUCES,
         c.MAKER_MARGIN,
         c.OK,
     ),
+    constants.CLOSE_STEP: (
+        c.MALFORMED,
+        c.FULL,
+        c.NO_HEAD,
+        c.NO_MARKET,
+        c.RESERVED,
+        c.SAME_ACCOUNT,
+        c.INSOLVENT,
+        c.OVERFILLED,
+        c.OUT_OF_BOUNDS,
+        c.FUND_LIMIT,
+        c.FUND_FIRST,
+        c.NO_OPPOSITE,
+        c.NOT_IN_PROFIT,
+        c.MARGIN,
+        c.OK,
+    ),
+    constants.FORCED_RESCUE: (
+        *_ENTRY,
+        c.NO_MARKET,
+        c.RESERVED,
+        c.STALE,
+        c.HEALTHY,
+        c.NOT_LARGEST,
+        c.OVERFILLED,
+        c.OUT_OF_BOUNDS,
+        c.FUND_LIMIT,
+        c.OK,
+    ),
+    constants.FORCED_WITHDRAW: (*_OWNED, c.COLLATERAL, c.OK),
+    constants.FORCED_CLOSE: (*_OWNED, c.NO_MARKET, c.OVERFILLED, c.STALE, c.INSOLVENT, c.OK),
+    constants.LEAVE: (*_OWNED, c.OK),
+    constants.FORCED_AGENT: (*_OWNED, c.OK),
+    constants.FORCED_TICK: (*_ENTRY, *_TICK),
+    constants.SET_MARKET: (*_ENTRY, c.NO_MARKET, c.OUT_OF_RANGE, c.TOO_SOON, c.STEP_LIMIT, c.OK),
+    constants.SET_VENUE: (*_ENTRY, c.OUT_OF_RANGE, c.TOO_SOON, c.OK),
 }
 
 PAIRS: Final = frozenset((tag, code) for tag, of_tag in REACHABLE.items() for code in of_tag)
@@ -219,6 +268,7 @@ def rows() -> list[dict[str, Any]]:
     for tag, of_tag in REACHABLE.items():
         for code in of_tag:
             counted = code not in (c.FULL, c.MALFORMED)
+            consumed = counted and code != c.HEAD_UNFINISHED
             kind = KINDS.get(tag)
             table.append(
                 {
@@ -226,7 +276,7 @@ def rows() -> list[dict[str, Any]]:
                     "tag": tag if kind else None,
                     "code": code,
                     "name": c.SENTENCE[code][0],
-                    "consumed": counted if tag == constants.DEPOSIT else None,
+                    "consumed": consumed if is_entry(tag) else None,
                     "accounts": kind.accounts if kind and counted else 0,
                     "slots": kind.slots if kind and counted else 0,
                     "weight_kilogas": kind.weight if kind and counted else 0,

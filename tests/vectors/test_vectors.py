@@ -43,11 +43,11 @@ class Witness:
     """The rows of a witness, read by its layout; it is all that this reading of a chunk knows of the state."""
 
     def __init__(self, data: bytes) -> None:
-        self.commitment = encoding.commitment_from_bytes(data[:288])
-        self.globals = encoding.globals_from_bytes(data[288:11_648])
-        count, hints = data[11_648], int.from_bytes(data[11_649:11_651], "big")
-        self.hints = data[11_651 : 11_651 + hints]
-        at = 11_651 + hints
+        self.commitment = encoding.commitment_from_bytes(data[:320])
+        self.globals = encoding.globals_from_bytes(data[320:13_344])
+        count, hints = data[13_344], int.from_bytes(data[13_345:13_347], "big")
+        self.hints = data[13_347 : 13_347 + hints]
+        at = 13_347 + hints
         self.rows: dict[int, containers.Account | containers.Slot] = {}
         for _ in range(count):
             leaf = int.from_bytes(data[at : at + 4], "big")
@@ -224,8 +224,8 @@ def test_margin(bytecode: Probe) -> None:
             expected = tuple(int(value) for value in row[name].values())
             assert msgspec.structs.astuple(margin.sums(risk, settled, left_out)) == expected
             assert tuple(bytecode.call("sums", risk, settled, left_out)) == expected
-        assert margin.spendable(risk, settled) == int(row["spendable"])
-        assert bytecode.call("spendable", risk, settled) == int(row["spendable"])
+        assert margin.spendable(risk, settled, constants.WITHDRAWAL_FLOOR_PPM) == int(row["spendable"])
+        assert bytecode.call("spendable", risk, settled, constants.WITHDRAWAL_FLOOR_PPM) == int(row["spendable"])
     for row in MARGIN["scaled"]:
         bounds = [int(row[name]) for name in ("interest_lower", "interest_upper", "fund")]
         arguments = [int(row[name]) for name in ("price", "open_interest", "base_ppm")]

@@ -157,7 +157,9 @@ def test_settle_sums_and_spendable_at_the_ends(bytecode: Probe) -> None:
         assert abs(sums.value) <= VALUE
         assert sums.maintenance <= REQUIREMENTS + M
         assert tuple(bytecode.call("sums", prices, settled, M)) == msgspec.structs.astuple(sums)
-        assert bytecode.call("spendable", prices, settled) == margin.spendable(prices, settled)
+        assert bytecode.call("spendable", prices, settled, constants.WITHDRAWAL_FLOOR_PPM) == margin.spendable(
+            prices, settled, constants.WITHDRAWAL_FLOOR_PPM
+        )
 
 
 def test_trade_at_the_ends(bytecode: Probe) -> None:

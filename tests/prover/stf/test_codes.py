@@ -76,6 +76,26 @@ def rescue(tag: int) -> bytes:
     return operations.rescue_bytes(tag, containers.Rescue(maker=0, market=0, account=MAKER, other=TAKER, lots=1))
 
 
+def entry(tag: int) -> bytes:
+    if tag == constants.FORCED_RESCUE:
+        return venue.entry(tag, operations.forced_rescue_payload(0, MAKER, 1))
+    if tag == constants.FORCED_TICK:
+        return venue.entry(tag, tick()[1:])
+    if tag in (constants.SET_MARKET, constants.SET_VENUE):
+        return venue.entry(tag, bytes(constants.SET_MARKET_LENGTH))
+    return venue.entry(tag, venue.owned(tag, MAKER))
+
+
+def heavy() -> Operations:
+    """Refused operations that leave no weight for any other."""
+    made = [operations.tick_bytes(0, 0, [])] * (constants.MAX_WEIGHT // constants.TICK_WEIGHT)
+    left = constants.MAX_WEIGHT - constants.TICK_WEIGHT * len(made)
+    for each, weight in ((fill(), constants.FILL_WEIGHT), (request(constants.CANCEL_ALL, key=3), 85)):
+        made += [each] * (left // weight)
+        left %= weight
+    return made
+
+
 def signed_examples(tag: int) -> dict[int, Operations]:
     """What every signed request on an account can be refused for."""
     later = constants.REQUEST_LIFETIME
@@ -96,7 +116,7 @@ def signed_examples(tag: int) -> dict[int, Operations]:
 
 
 EXAMPLES: Final[dict[int, dict[int, Operations]]] = {
-    UNKNOWN: {c.MALFORMED: [b"\x0f"]},
+    UNKNOWN: {c.MALFORMED: [b"\x18"]},
     constants.DEPOSIT: {
         c.OK: [venue.deposit(OWNERS[1], 5, MAKER)],
         c.ZERO_AMOUNT: [venue.deposit(OWNERS[1], 0, MAKER)],
@@ -190,7 +210,18 @@ EXAMPLES: Final[dict[int, dict[int, Operations]]] = {
             c.FULL: [venue.deposit(OWNERS[1], 0)] * constants.MAX_ACCOUNT_REFERENCES + [rescue(tag)],
             c.MALFORMED: [rescue(tag)[:-1]],
         }
-        for tag in (constants.LIQUIDATE, constants.TAKE_OVER, constants.DELEVERAGE, constants.UNWIND)
+        for tag in (
+            constants.LIQUIDATE,
+            constants.TAKE_OVER,
+            constants.DELEVERAGE,
+            constants.UNWIND,
+            constants.CLOSE_STEP,
+        )
+    },
+    **{
+        tag: {c.FULL: [*heavy(), entry(tag)], c.MALFORMED: [entry(tag)[:-1]]}
+        for tag in KINDS
+        if tag >= constants.FORCED_RESCUE
     },
 }
 ACCEPTED: Final = (c.OK, c.REFUNDED, c.WITHDRAWALS_FULL, c.ZERO_AMOUNT)
@@ -218,7 +249,9 @@ def test_code(tag: int, code: int) -> None:
     outcome = venue.run(state, *done, timestamp=timestamp)
 
     assert c.SENTENCE[outcome.codes[-1]][0] == c.SENTENCE[code][0]
-    if code not in ACCEPTED or (code == c.WITHDRAWALS_FULL and tag == constants.WITHDRAW):
+    if (tag, code) == (constants.CLOSE_STEP, c.INSOLVENT):
+        assert state.globals.head_account == 0
+    elif code not in ACCEPTED or (code == c.WITHDRAWALS_FULL and tag == constants.WITHDRAW):
         assert leaves(state) == before
         assert encoding.globals_bytes(state.globals) == globals_before
         assert state.commitment.withdrawn_total == 0

@@ -67,14 +67,17 @@ class TestSpendable:
     def test_a_tenth_of_the_notional_stays(self) -> None:
         row = account(collateral=10_000 * DOLLAR, positions={0: position(BITCOIN, 60_000 * DOLLAR)})
 
-        assert margin.spendable(RISK, row) == 4_000 * DOLLAR
+        assert margin.spendable(RISK, row, constants.WITHDRAWAL_FLOOR_PPM) == 4_000 * DOLLAR
 
     def test_profit_that_is_not_realised_counts_but_only_collateral_leaves(self) -> None:
         rich = account(collateral=100 * DOLLAR, positions={0: position(BITCOIN, 40_000 * DOLLAR)})
         state = build_state(accounts={17: rich})
         request = venue.request(17, amount=100 * DOLLAR + 1, recipient=venue.RECIPIENT)
 
-        assert margin.spendable(RISK, rich) == 100 * DOLLAR + 20_000 * DOLLAR - 6_000 * DOLLAR
+        assert (
+            margin.spendable(RISK, rich, constants.WITHDRAWAL_FLOOR_PPM)
+            == 100 * DOLLAR + 20_000 * DOLLAR - 6_000 * DOLLAR
+        )
         assert venue.run(state, venue.signed_request(constants.WITHDRAW, request, KEYS[1])).codes == (c.COLLATERAL,)
 
     def test_the_last_micro_dollar(self) -> None:
@@ -128,6 +131,7 @@ class TestSettle:
         self, rows: list[tuple[int, int, int, int]]
     ) -> None:
         risk = venue.globals_of().risk
+        risk.initial_ppm = [20_000] * constants.MARKETS
         for market, (_, _, _, now) in enumerate(rows):
             risk.funding_index[market] = now
         row = account(

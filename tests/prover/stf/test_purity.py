@@ -8,6 +8,7 @@ from typing import Final
 import pytest
 
 from prover.stf import constants
+from prover.stf.replay import KINDS
 
 STF: Final = Path(constants.__file__).parent
 PYTHON: Final = sorted(STF.glob("*.py"))
@@ -137,3 +138,11 @@ def test_weights_are_those_of_the_bridge_s_queue() -> None:
     bridge = (STF.parent.parent / "l1_bridge" / "RollupBridge.vy").read_text()
 
     assert f"DEPOSIT_WEIGHT_KILOGAS: public(constant(uint256)) = {constants.DEPOSIT_WEIGHT}\n" in bridge
+    weights = [KINDS[tag].weight for tag in range(constants.FORCED_RESCUE, constants.SET_VENUE + 1)]
+    assert f"ENTRY_WEIGHTS_KILOGAS: public(constant(uint256[ENTRY_TAGS])) = {weights}\n" in bridge
+    assert f"FIRST_ENTRY_TAG: constant(uint256) = {constants.FORCED_RESCUE}\n" in bridge
+    assert f"FIRST_GOVERNOR_TAG: constant(uint256) = {constants.SET_MARKET}\n" in bridge
+    assert f"ENTRY_TAGS: constant(uint256) = {len(weights)}\n" in bridge
+    assert f"MAX_ENTRY_BYTES: constant(uint256) = {constants.MAX_ENTRY_BYTES}\n" in bridge
+    payload_bytes = constants.MAX_ENTRY_BYTES - constants.ENTRY_HEAD_LENGTH
+    assert f"MAX_PAYLOAD_BYTES: constant(uint256) = {payload_bytes}\n" in bridge

@@ -1,0 +1,230 @@
+"""A market is listed, changed, only reduced, settled at an hour's mean; every account is folded at its next touch."""
+
+from typing import Any, Final
+
+import msgspec
+import pytest
+
+from prover import operations
+from prover.state.audit import conservation
+from prover.state.state import State
+from prover.stf import codes as c
+from prover.stf import constants, containers, encoding, margin
+from tests.twins import venue
+from tests.twins.venue import DOLLAR, NOW, OWNERS, account, position
+
+LONG, SHORT = 17, 18
+BTC: Final = 600_000
+BITCOIN: Final = 100_000
+DOGE: Final = b"DOGE".ljust(31, b"\x00") + b"\x01"
+MONTH: Final = constants.PARAMETER_PERIOD
+Status = int
+
+
+def state_of(status: Status = constants.MARKET_OPEN, lots: int = BITCOIN, **market: Any) -> State:
+    globals = venue.free_of_charge()
+    globals.markets[0] = msgspec.structs.replace(globals.markets[0], status=status, **market)
+    rows = {
+        LONG: account(OWNERS[1], 10_000 * DOLLAR, {0: position(lots, lots * BTC)}),
+        SHORT: account(OWNERS[2], 10_000 * DOLLAR, {0: position(-lots, -lots * BTC)}),
+    }
+    return venue.balanced(globals, rows)
+
+
+def change(state: State, market: int = 0, **fields: Any) -> bytes:
+    """An entry of the governor that leaves everything as it is but for these fields."""
+    row, risk = state.globals.markets[min(market, 2)], state.globals.risk
+    values = {name: getattr(row, name) for name in containers.Parameters.__struct_fields__ if hasattr(row, name)}
+    values |= {"market": market, "initial_ppm": risk.initial_ppm[min(market, 2)]}
+    values |= {"maintenance_ppm": risk.maintenance_ppm[min(market, 2)]}
+    return venue.entry(
+        constants.SET_MARKET, operations.market_payload(containers.Parameters(**(values | fields))), venue.OPERATOR
+    )
+
+
+def hour(state: State, prices: list[int]) -> int:
+    """Ticks a minute apart, these prices in turn, for an hour; answers with the time of the last."""
+    now = state.globals.tick_time
+    for minute in range(60):
+        now += constants.TICK_GAP
+        tick = venue.tick(now, [prices[minute % len(prices)], 300_000, 1_500_000], market_count=3)
+        assert venue.run(state, tick, timestamp=now).codes == (c.OK,)
+    return now
+
+
+class TestListing:
+    def test_a_new_market_trades_from_its_first_price_on(self) -> None:
+        state = state_of()
+        assert venue.run(state, change(state, 3, label=DOGE, status=1)).codes == (c.OK,)
+        assert state.globals.market_count == 4
+        assert state.globals.markets[3].label == DOGE
+        before = venue.trade(state, LONG, SHORT, 1_000_000, 20, market=3)
+        assert venue.run(state, *before).codes[-1] == c.NO_MARKET
+        now = NOW + 5_000
+        old = venue.tick(now, [BTC, 300_000, 1_500_000])
+        new = venue.tick(now, [BTC, 300_000, 1_500_000, 20], market_count=4)
+        assert venue.run(state, old, new, timestamp=now).codes == (c.QUORUM, c.OK)
+        after = venue.trade(state, LONG, SHORT, 1_000_000, 20, market=3, now=now)
+        assert venue.run(state, *after, timestamp=now).codes[-1] == c.OK
+        assert conservation(state).sound
+
+    @pytest.mark.parametrize("fields", [{"status": 2}, {"label": bytes(32)}, {"label": DOGE[:-1] + b"\x07"}])
+    def test_only_an_open_market_with_a_name_is_listed(self, fields: dict[str, Any]) -> None:
+        state = state_of()
+        assert venue.run(state, change(state, 3, **({"label": DOGE} | fields))).codes == (c.OUT_OF_RANGE,)
+        assert venue.run(state, change(state, 4, label=DOGE)).codes == (c.NO_MARKET,)
+        assert state.globals.market_count == 3
+
+
+class TestSteps:
+    """H7: whoever holds the governor's key moves little, seldom, and in the open."""
+
+    @pytest.mark.parametrize(
+        ("fields", "code"),
+        [
+            ({"maintenance_ppm": 15_000}, c.OK),
+            ({"maintenance_ppm": 15_001}, c.OUT_OF_RANGE),
+            ({"initial_ppm": 25_000, "maintenance_ppm": 15_000}, c.OK),
+            ({"initial_ppm": 25_001, "maintenance_ppm": 15_000}, c.STEP_LIMIT),
+            ({"initial_ppm": 15_999, "maintenance_ppm": 9_000}, c.OK),
+            ({"initial_ppm": 14_999, "maintenance_ppm": 9_000}, c.STEP_LIMIT),
+            ({"maintenance_ppm": 8_999}, c.STEP_LIMIT),
+            ({"taker_fee_ppm": 100}, c.OK),
+            ({"taker_fee_ppm": 101}, c.STEP_LIMIT),
+            ({"band_ppm": 62_500}, c.OK),
+            ({"band_ppm": 62_501}, c.STEP_LIMIT),
+            ({"interest_lower": 0, "interest_upper": 1}, c.OK),
+        ],
+    )
+    def test_a_quarter_at_once_and_a_hundred_ppm_of_a_fee(self, fields: dict[str, Any], code: int) -> None:
+        state = state_of()
+        assert venue.run(state, change(state, **fields)).codes == (code,)
+
+    def test_once_in_thirty_days(self) -> None:
+        state = state_of()
+        assert venue.run(state, change(state, initial_ppm=25_000)).codes == (c.OK,)
+        assert venue.run(state, change(state, initial_ppm=30_000), timestamp=NOW + MONTH - 1).codes == (c.TOO_SOON,)
+        assert venue.run(state, change(state, initial_ppm=30_000), timestamp=NOW + MONTH).codes == (c.OK,)
+        # Another market has a clock of its own.
+        assert venue.run(state, change(state, 1, initial_ppm=25_000), timestamp=NOW + MONTH).codes == (c.OK,)
+
+    def test_scaling_may_begin_and_never_ends(self) -> None:
+        state = state_of(interest_lower=4, interest_upper=8)
+        assert venue.run(state, change(state, interest_lower=0, interest_upper=0)).codes == (c.STEP_LIMIT,)
+        assert venue.run(state, change(state, interest_lower=3, interest_upper=10)).codes == (c.OK,)
+
+
+class TestVenue:
+    def entry(self, state: State, **fields: Any) -> bytes:
+        kept = {"posting_fee": 0, "grace_period": 10_000, "signer_index": 0, "signer": containers.NOBODY}
+        payload = operations.venue_payload(containers.VenueParameters(**(kept | fields)))
+        return venue.entry(constants.SET_VENUE, payload, venue.OPERATOR)
+
+    def test_one_signer_takes_the_place_of_another(self) -> None:
+        state = state_of()
+        assert venue.run(state, self.entry(state, signer_index=6, signer=OWNERS[9])).codes == (c.OK,)
+        assert state.globals.signers == [*venue.SIGNERS[:6], OWNERS[9]]
+        with_new = venue.tick(NOW + 5_000, [BTC, 300_000, 1_500_000], signers=[0, 1, 2, 3, 6])
+        assert venue.run(state, with_new, timestamp=NOW + 5_000).codes == (c.BAD_SIGNERS,)
+
+    def test_once_in_thirty_days(self) -> None:
+        state = state_of()
+        assert venue.run(state, self.entry(state, posting_fee=7)).codes == (c.OK,)
+        assert (state.globals.posting_fee, state.globals.venue_changed_at) == (7, NOW)
+        again = self.entry(state, signer_index=1, signer=OWNERS[9])
+        assert venue.run(state, again, timestamp=NOW + MONTH - 1).codes == (c.TOO_SOON,)
+        assert venue.run(state, again, timestamp=NOW + MONTH).codes == (c.OK,)
+
+
+class TestReduceOnly:
+    @pytest.mark.parametrize("status", [constants.MARKET_REDUCE_ONLY, constants.MARKET_SETTLING])
+    def test_positions_only_shrink(self, status: Status) -> None:
+        state = state_of(status)
+        assert venue.run(state, *venue.trade(state, SHORT, LONG, 1_000)).codes[-1] == c.MARKET_REDUCES
+        assert venue.run(state, *venue.trade(state, LONG, SHORT, 1_000)).codes[-1] == c.OK
+        assert state.globals.markets[0].open_interest == BITCOIN - 1_000
+
+    def test_nobody_turns_a_position(self) -> None:
+        state = state_of(constants.MARKET_REDUCE_ONLY)
+        assert venue.run(state, *venue.trade(state, LONG, SHORT, BITCOIN + 1)).codes[-1] == c.MARKET_REDUCES
+
+    def test_from_open_to_settling_leads_over_reduce_only(self) -> None:
+        state = state_of()
+        assert venue.run(state, change(state, status=constants.MARKET_SETTLING)).codes == (c.OUT_OF_RANGE,)
+        assert venue.run(state, change(state, status=constants.MARKET_REDUCE_ONLY)).codes == (c.OK,)
+        later = NOW + MONTH
+        assert venue.run(state, change(state, status=constants.MARKET_SETTLING), timestamp=later).codes == (c.OK,)
+        again = change(state, status=constants.MARKET_OPEN)
+        assert venue.run(state, again, timestamp=later + MONTH).codes == (c.NO_MARKET,)
+
+
+class TestSettlement:
+    def settled(self, prices: list[int]) -> tuple[State, int]:
+        state = state_of(constants.MARKET_SETTLING)
+        now = hour(state, prices)
+        return state, now
+
+    def test_at_the_mean_of_an_hour(self) -> None:
+        state, _ = self.settled([BTC, BTC + 2_000])
+        market, risk = state.globals.markets[0], state.globals.risk
+        assert (market.status, market.open_interest) == (constants.MARKET_SETTLED, 0)
+        assert (risk.price[0], risk.initial_ppm[0], risk.maintenance_ppm[0]) == (BTC + 1_000, 0, 0)
+        assert conservation(state).sound
+
+    def test_not_before_the_hour_is_over(self) -> None:
+        state = state_of(constants.MARKET_SETTLING)
+        now = NOW
+        for _ in range(59):
+            now += constants.TICK_GAP
+            venue.run(state, venue.tick(now, [BTC, 300_000, 1_500_000]), timestamp=now)
+        assert state.globals.markets[0].status == constants.MARKET_SETTLING
+        # A gap counts for a minute, however long it is.
+        now += 10 * constants.TICK_GAP
+        venue.run(state, venue.tick(now, [BTC, 300_000, 1_500_000]), timestamp=now)
+        assert state.globals.markets[0].status == constants.MARKET_SETTLED
+
+    def test_its_price_stands_whatever_is_signed_later(self) -> None:
+        state, now = self.settled([BTC + 1_000])
+        index = state.globals.risk.funding_index[0]
+        now += 5_000
+        tick = venue.tick(now, [1, 300_000, 1_500_000], [500, 0, 0])
+        assert venue.run(state, tick, timestamp=now).codes == (c.OK,)
+        assert (state.globals.risk.price[0], state.globals.risk.funding_index[0]) == (BTC + 1_000, index)
+
+    def test_each_account_is_folded_at_its_next_touch(self) -> None:
+        state, now = self.settled([BTC + 1_000])
+        gain = BITCOIN * 1_000
+        assert venue.run(state, venue.withdrawal(state, LONG, 1, now), timestamp=now).codes == (c.OK,)
+        long = state.account(LONG)
+        assert long.positions[0] is containers.EMPTY
+        # What it won is profit like any other: fresh.
+        assert (long.settled, long.fresh) == (10_000 * DOLLAR - 1, gain)
+        # The other one waits, and nothing is made meanwhile.
+        assert state.account(SHORT).positions[0].size == -BITCOIN
+        assert conservation(state).sound
+        leave = venue.entry(constants.LEAVE, venue.owned(constants.LEAVE, SHORT), OWNERS[2], now)
+        assert venue.run(state, leave, timestamp=now).codes == (c.OK,)
+        assert state.commitment.withdrawn_total == 1 + 10_000 * DOLLAR - gain
+        assert margin.collateral(state.account(SHORT)) == 0
+        assert conservation(state).sound
+
+    def test_nothing_is_traded_or_rescued_there_any_more(self) -> None:
+        state, now = self.settled([BTC])
+        assert (
+            venue.run(state, *venue.trade(state, LONG, SHORT, 1_000, now=now), timestamp=now).codes[-1] == c.NO_MARKET
+        )
+        payload = operations.forced_rescue_payload(0, LONG, 1)
+        entry = venue.entry(constants.FORCED_RESCUE, payload, venue.DEPOSITOR, now)
+        assert venue.run(state, entry, timestamp=now).codes == (c.NO_MARKET,)
+
+    def test_a_close_that_is_under_way_ends_with_its_market(self) -> None:
+        state = state_of(constants.MARKET_SETTLING)
+        close = venue.entry(constants.FORCED_CLOSE, venue.owned(constants.FORCED_CLOSE, LONG, amount=BITCOIN))
+        assert venue.run(state, close).codes == (c.OK,)
+        now = hour(state, [BTC])
+        move = containers.Rescue(0, 0, 0, SHORT, 1)
+        step = operations.rescue_bytes(constants.CLOSE_STEP, move)
+        assert venue.run(state, step, timestamp=now).codes == (c.OK,)
+        assert (state.commitment.queue_count, state.commitment.queue_open) == (1, 0)
+        assert encoding.unpack(state.account(LONG).positions[0]).size == 0
+        assert conservation(state).sound

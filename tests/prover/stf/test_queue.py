@@ -1,0 +1,339 @@
+"""Entries of the L1 queue: forced withdrawals and closes, leaves, grants, rescues and ticks, on both twins."""
+
+from typing import Final
+
+import pytest
+
+from prover import operations
+from prover.state.audit import conservation
+from prover.state.state import State
+from prover.stf import codes as c
+from prover.stf import constants, containers, encoding, margin
+from tests.twins import venue
+from tests.twins.venue import DOLLAR, NOW, OWNERS, account, position
+
+TRADER, OTHER, POOL = 17, 18, 19
+BTC: Final = 600_000
+BITCOIN: Final = 100_000
+OWNER: Final = OWNERS[1]
+LATE: Final = NOW + constants.FORCED_PRICE_AGE + 1
+
+
+def state_of(
+    trader: containers.Account, fund: int = 0, other: int = 0, other_money: int = 10**6, **changes: int
+) -> State:
+    """A trader, somebody who is so many bitcoin lots on the other side, and a pool that holds the rest."""
+    held = encoding.unpack(trader.positions[0]).size
+    rows = {
+        1: account(containers.NOBODY, fund),
+        TRADER: trader,
+        OTHER: account(OWNERS[2], other_money * DOLLAR, {0: position(other, other * BTC)}),
+        POOL: account(OWNERS[3], 10**9 * DOLLAR, {0: position(-held - other, (-held - other) * BTC)}),
+    }
+    return venue.balanced(venue.free_of_charge(**changes), rows)
+
+
+def long(collateral: int, lots: int = BITCOIN, cost: int | None = None) -> containers.Account:
+    return account(OWNER, collateral * DOLLAR, {0: position(lots, lots * BTC if cost is None else cost)})
+
+
+def forced(tag: int, sender: bytes = OWNER, time: int = NOW, index: int = TRADER, **fields: int | bytes) -> bytes:
+    return venue.entry(tag, venue.owned(tag, index, **fields), sender, time)
+
+
+def step(other: int, lots: int, market: int = 0) -> bytes:
+    return operations.rescue_bytes(constants.CLOSE_STEP, containers.Rescue(0, market, 0, other, lots))
+
+
+def withdraw(amount: int, **fields: int) -> bytes:
+    return forced(constants.FORCED_WITHDRAW, amount=amount, **fields)
+
+
+class TestForcedWithdraw:
+    def test_it_pays_what_is_asked_for_to_the_owner(self) -> None:
+        state = state_of(account(OWNER))
+        assert venue.run(state, withdraw(3 * DOLLAR)).codes == (c.OK,)
+        assert state.account(TRADER).settled == 997 * DOLLAR
+        assert (state.commitment.withdrawn_total, state.globals.withdrawal_count) == (3 * DOLLAR, 1)
+        assert (state.commitment.queue_count, state.commitment.queue_open) == (1, 0)
+        assert conservation(state).sound
+
+    def test_never_more_than_may_leave(self) -> None:
+        # 60,000 dollars of notional keep 6,000, however little is required.
+        state = state_of(long(10_000))
+        assert venue.run(state, withdraw(10**12)).codes == (c.OK,)
+        assert state.commitment.withdrawn_total == 4_000 * DOLLAR
+        assert venue.run(state, withdraw(10**12)).codes == (c.COLLATERAL,)
+        assert state.commitment.queue_count == 2
+
+    @pytest.mark.parametrize("late", [constants.MAX_PRICE_AGE + 1, 10**9])
+    def test_without_a_young_price_a_quarter_of_the_notional_stays(self, late: int) -> None:
+        state = state_of(long(20_000))
+        assert venue.run(state, withdraw(10**12), timestamp=NOW + late).codes == (c.OK,)
+        assert state.commitment.withdrawn_total == 5_000 * DOLLAR
+
+    def test_and_in_a_grace(self) -> None:
+        state = state_of(long(20_000), grace_until=NOW + 1)
+        assert venue.run(state, withdraw(10**12)).codes == (c.OK,)
+        assert state.commitment.withdrawn_total == 5_000 * DOLLAR
+
+    def test_only_settled_money_leaves(self) -> None:
+        state = state_of(account(OWNER, DOLLAR, older=DOLLAR, fresh=DOLLAR))
+        assert venue.run(state, withdraw(10**12)).codes == (c.OK,)
+        assert state.commitment.withdrawn_total == DOLLAR
+
+    def test_an_owner_without_positions_needs_no_price_at_all(self) -> None:
+        state = state_of(account(OWNER))
+        assert venue.run(state, withdraw(10**12), timestamp=NOW + 10**9).codes == (c.OK,)
+        assert state.commitment.withdrawn_total == 1_000 * DOLLAR
+
+    def test_it_is_nobody_elses(self) -> None:
+        state = state_of(account(OWNER))
+        assert venue.run(state, forced(constants.FORCED_WITHDRAW, OWNERS[2], amount=1)).codes == (c.NOT_OWNER,)
+        assert state.commitment.withdrawn_total == 0
+
+
+class TestForcedClose:
+    def test_the_fund_takes_it_at_one_percent_less(self) -> None:
+        state = state_of(long(60_000), fund=10**6 * DOLLAR)
+        done = [forced(constants.FORCED_CLOSE, amount=BITCOIN), step(1, BITCOIN)]
+        assert venue.run(state, *done).codes == (c.OK, c.OK)
+
+        assert state.account(TRADER).positions[0] is containers.EMPTY
+        assert margin.collateral(state.account(TRADER)) == (60_000 - 600) * DOLLAR
+        assert state.account(1).positions[0].size == BITCOIN
+        assert state.account(1).positions[0].cost == BITCOIN * BTC - 600 * DOLLAR
+        assert (state.commitment.queue_count, state.commitment.queue_open) == (1, 0)
+        assert state.commitment.queue_work == constants.FORCED_CLOSE_WEIGHT + constants.CLOSE_STEP_WEIGHT
+        assert conservation(state).sound
+
+    def test_thin_margin_pays_what_keeps_equity_over_maintenance(self) -> None:
+        # 300 dollars over 720 of maintenance: half of it closed gives up half of the equity at most.
+        state = state_of(long(300), fund=10**6 * DOLLAR)
+        done = [forced(constants.FORCED_CLOSE, amount=BITCOIN // 2), step(1, BITCOIN // 2)]
+        assert venue.run(state, *done).codes == (c.OK, c.OK)
+        row = state.account(TRADER)
+        assert margin.collateral(row) + row.positions[0].size * BTC - row.positions[0].cost == 150 * DOLLAR
+
+    def test_step_by_step_over_chunks_and_never_more_than_asked_for(self) -> None:
+        state = state_of(long(60_000), other=-BITCOIN // 4)
+        opened = venue.run(state, forced(constants.FORCED_CLOSE, amount=BITCOIN // 2))
+        assert opened.codes == (c.OK,)
+        assert (state.commitment.queue_count, state.commitment.queue_open) == (0, 1)
+        assert state.globals.head_lots == BITCOIN // 2
+        # Nothing else of the queue is taken meanwhile; everything else goes on.
+        assert venue.run(state, venue.deposit(OWNERS[5], 7), withdraw(1)).codes == (c.HEAD_UNFINISHED,) * 2
+        assert venue.run(state, step(OTHER, BITCOIN), step(OTHER, BITCOIN // 4)).codes == (c.NO_OPPOSITE, c.OK)
+        assert (state.commitment.queue_open, state.globals.head_lots) == (1, BITCOIN // 4)
+        assert venue.run(state, step(POOL, BITCOIN)).codes == (c.OK,)
+
+        assert (state.commitment.queue_count, state.commitment.queue_open, state.globals.head_account) == (1, 0, 0)
+        assert state.account(TRADER).positions[0].size == BITCOIN // 2
+        assert venue.run(state, step(POOL, 1), venue.deposit(OWNERS[5], 7)).codes == (c.NO_HEAD, c.OK)
+        assert conservation(state).sound
+
+    def test_the_counterparty_gets_the_penalty(self) -> None:
+        state = state_of(long(60_000), other=-BITCOIN)
+        done = [forced(constants.FORCED_CLOSE, amount=BITCOIN), step(OTHER, BITCOIN)]
+        assert venue.run(state, *done).codes == (c.OK, c.OK)
+        assert margin.collateral(state.account(OTHER)) == (10**6 + 600) * DOLLAR
+        assert state.account(OTHER).positions[0] is containers.EMPTY
+
+    def test_the_fund_comes_first(self) -> None:
+        state = state_of(long(60_000), fund=10**6 * DOLLAR, other=-BITCOIN)
+        done = [forced(constants.FORCED_CLOSE, amount=BITCOIN), step(OTHER, BITCOIN)]
+        assert venue.run(state, *done).codes == (c.OK, c.FUND_FIRST)
+
+    def test_nobody_closes_at_a_price_that_is_older_than_the_entry(self) -> None:
+        state = state_of(long(60_000))
+        assert venue.run(state, forced(constants.FORCED_CLOSE, time=LATE, amount=1)).codes == (c.STALE,)
+        assert (state.commitment.queue_count, state.commitment.queue_open) == (1, 0)
+        young = forced(constants.FORCED_CLOSE, time=LATE - 1, amount=1)
+        assert venue.run(state, young, timestamp=NOW + 10**8).codes == (c.OK,)
+        # However late it is done: the entry was begun at a price of its own time.
+        assert venue.run(state, step(POOL, 1), timestamp=NOW + 10**8).codes == (c.OK,)
+
+    def test_a_tick_that_is_enqueued_before_it_makes_the_price_young(self) -> None:
+        state = state_of(long(60_000))
+        moment = LATE - LATE % constants.TICK_STEP
+        tick = venue.entry(
+            constants.FORCED_TICK, venue.tick(moment, [BTC, 300_000, 1_500_000])[1:], venue.DEPOSITOR, LATE
+        )
+        done = [tick, forced(constants.FORCED_CLOSE, time=LATE, amount=1)]
+        assert venue.run(state, *done, timestamp=LATE).codes == (c.OK, c.OK)
+        assert state.globals.tick_time == moment
+
+    def test_an_account_that_falls_below_zero_does_not_stop_the_queue(self) -> None:
+        state = state_of(long(2_000))
+        assert venue.run(state, forced(constants.FORCED_CLOSE, amount=BITCOIN)).codes == (c.OK,)
+        now = venue.later(state, NOW + 5_000, [BTC * 96 // 100, 300_000, 1_500_000])
+        assert venue.run(state, step(POOL, 1), timestamp=now).codes == (c.INSOLVENT,)
+        assert (state.commitment.queue_count, state.commitment.queue_open) == (1, 0)
+        assert state.account(TRADER).positions[0].size == BITCOIN
+
+    def test_a_position_that_is_gone_ends_it(self) -> None:
+        state = state_of(long(60_000))
+        assert venue.run(state, forced(constants.FORCED_CLOSE, amount=BITCOIN)).codes == (c.OK,)
+        assert venue.run(state, *venue.trade(state, TRADER, POOL, BITCOIN)).codes[-1] == c.OK
+        assert venue.run(state, step(POOL, 1)).codes == (c.OK,)
+        assert (state.commitment.queue_count, state.commitment.queue_open) == (1, 0)
+
+
+class TestLeave:
+    def held(self) -> State:
+        """60,000 settled dollars and five fresh ones behind a bitcoin and 300 dollars of ether short."""
+        sizes = {0: (BITCOIN, BTC), 1: (-1_000, 300_000)}
+        mine = {market: position(size, size * price) for market, (size, price) in sizes.items()}
+        theirs = {market: position(-size, -size * price) for market, (size, price) in sizes.items()}
+        rows = {
+            1: account(containers.NOBODY, 0),
+            2: account(containers.NOBODY, 0),
+            TRADER: account(OWNER, 60_000 * DOLLAR, mine, agents=[1, 2], fresh=5 * DOLLAR),
+            OTHER: account(OWNERS[2]),
+            POOL: account(OWNERS[3], 10**9 * DOLLAR, theirs),
+        }
+        return venue.balanced(venue.free_of_charge(), rows)
+
+    def test_orders_and_agents_end_at_once_positions_step_by_step_and_what_may_leave_is_paid(self) -> None:
+        state = self.held()
+        outcome = venue.run(state, forced(constants.LEAVE))
+        assert outcome.codes == (c.OK,)
+        row = state.account(TRADER)
+        assert (row.floor, row.agents) == (NOW + constants.CLOCK_TOLERANCE + 1, [0, 0])
+        assert (state.globals.head_account, state.globals.head_market) == (TRADER, constants.MARKETS)
+        assert state.commitment.withdrawn_total == 0
+        assert venue.run(state, step(POOL, BITCOIN), step(POOL, 500, market=1)).codes == (c.OK, c.OK)
+        assert state.commitment.queue_open == 1
+        assert venue.run(state, step(POOL, 500, market=1)).codes == (c.OK,)
+
+        left = state.account(TRADER)
+        assert (state.commitment.queue_count, state.commitment.queue_open) == (1, 0)
+        # One percent of 60,000 and of 300 dollars; what is fresh pays first.
+        assert state.commitment.withdrawn_total == (60_005 - 603) * DOLLAR
+        assert margin.collateral(left) == 0
+        assert conservation(state).sound
+
+    def test_without_positions_it_is_done_at_once(self) -> None:
+        state = state_of(account(OWNER))
+        assert venue.run(state, forced(constants.LEAVE), timestamp=NOW + 10**9).codes == (c.OK,)
+        assert (state.commitment.queue_count, state.commitment.withdrawn_total) == (1, 1_000 * DOLLAR)
+
+    def test_without_a_price_of_its_time_positions_stay_and_the_rest_is_done(self) -> None:
+        state = state_of(long(20_000))
+        assert venue.run(state, forced(constants.LEAVE, time=LATE), timestamp=LATE).codes == (c.OK,)
+        assert (state.commitment.queue_count, state.commitment.queue_open) == (1, 0)
+        assert state.account(TRADER).positions[0].size == BITCOIN
+        assert state.commitment.withdrawn_total == 5_000 * DOLLAR
+
+    def test_no_order_that_was_signed_before_it_is_filled_after_it(self) -> None:
+        state = state_of(account(OWNER, 10**5 * DOLLAR))
+        trade = venue.trade(state, POOL, TRADER, 1_000)
+        assert venue.run(state, forced(constants.LEAVE)).codes == (c.OK,)
+        assert venue.run(state, *trade).codes[-1] == c.CANCELLED
+
+
+class TestForcedAgent:
+    def test_a_contract_grants_and_revokes_without_a_signature(self) -> None:
+        contract = b"\xcc" * 20
+        state = state_of(account(contract))
+        fields = {
+            "agent": venue.AGENTS[0],
+            "agent_index": 1,
+            "expires_at": NOW + 10**6,
+            "first_slot": 1,
+            "last_slot": 9,
+        }
+        assert venue.run(state, forced(constants.FORCED_AGENT, contract, **fields)).codes == (c.OK,)
+        order = venue.signed_order(venue.order(TRADER, size=1_000), venue.KEY_OF[venue.AGENTS[0]])
+        assert venue.run(state, order).codes == (c.OK,)
+        assert venue.run(state, forced(constants.FORCED_AGENT, contract, agent_index=1)).codes == (c.OK,)
+        assert venue.run(state, order).codes == (c.BAD_SIGNATURE,)
+
+
+class TestForcedRescue:
+    """By anybody, where the sequencer looks away: the fund is the liquidator."""
+
+    def rescue(self, lots: int = 2**56 - 1, time: int = NOW) -> bytes:
+        payload = operations.forced_rescue_payload(0, TRADER, lots)
+        return venue.entry(constants.FORCED_RESCUE, payload, venue.DEPOSITOR, time)
+
+    def equity(self, state: State) -> tuple[int, int, int]:
+        row = state.account(TRADER)
+        every = margin.sums(state.globals.risk, row, constants.MARKETS)
+        return margin.collateral(row) + every.value, every.initial, every.maintenance
+
+    @pytest.mark.parametrize("collateral", [719, 650, 500, 481])
+    def test_it_closes_the_fewest_lots_that_bring_the_account_back(self, collateral: int) -> None:
+        state = state_of(long(collateral), fund=10**6 * DOLLAR)
+        before = self.equity(state)
+        assert venue.run(state, self.rescue()).codes == (c.OK,)
+        equity, initial, maintenance = self.equity(state)
+        closed = BITCOIN - state.account(TRADER).positions[0].size
+
+        assert equity >= initial
+        assert equity * before[2] >= before[0] * maintenance
+        assert conservation(state).sound
+        # One lot less would have left it below.
+        fewer = state_of(long(collateral), fund=10**6 * DOLLAR)
+        assert venue.run(fewer, self.rescue(closed - 1)).codes == (c.OK,)
+        equity, initial, _ = self.equity(fewer)
+        assert equity < initial
+
+    def test_below_close_out_it_is_a_take_over_at_the_zero_price(self) -> None:
+        state = state_of(long(300), fund=10**6 * DOLLAR)
+        assert venue.run(state, self.rescue()).codes == (c.OK,)
+        assert state.account(TRADER).positions[0] is containers.EMPTY
+        assert margin.collateral(state.account(TRADER)) == 0
+        assert state.account(1).positions[0].size == BITCOIN
+
+    def test_neither_a_grace_nor_a_missing_tick_stops_it(self) -> None:
+        for changes in ({"grace_until": NOW + 10**6}, {"streak": 0}):
+            state = state_of(long(500), fund=10**6 * DOLLAR, **changes)
+            assert venue.run(state, self.rescue()).codes == (c.OK,)
+        state = state_of(long(500), fund=10**6 * DOLLAR)
+        assert venue.run(state, self.rescue(), timestamp=NOW + 10**8).codes == (c.OK,)
+
+    @pytest.mark.parametrize(
+        ("row", "fund", "time", "code"),
+        [
+            (long(721), 10**6, NOW, c.HEALTHY),
+            (long(500), 0, NOW, c.FUND_LIMIT),
+            (long(500), 10**6, LATE, c.STALE),
+        ],
+    )
+    def test_it_does_no_harm(self, row: containers.Account, fund: int, time: int, code: int) -> None:
+        state = state_of(row, fund=fund * DOLLAR)
+        assert venue.run(state, self.rescue(time=time)).codes == (code,)
+        assert encoding.account_hash(state.account(TRADER)) == encoding.account_hash(row)
+        assert state.commitment.queue_count == 1
+
+
+class TestTheQueue:
+    def test_whatever_is_in_it_it_goes_on(self) -> None:
+        state = state_of(account(OWNER))
+        odd = [venue.entry(tag, payload) for tag in range(16, 24) for payload in (b"", b"\x00", b"\xff" * 400)]
+        outcome = venue.run(state, *odd)
+        assert set(outcome.codes) == {c.BAD_ENTRY}
+        assert state.commitment.queue_count == len(odd)
+
+    def test_an_entry_that_is_longer_than_any_ends_the_chunk(self) -> None:
+        state = state_of(account(OWNER))
+        longest = venue.entry(constants.LEAVE, bytes(1_507))
+        assert venue.run(state, longest, longest).codes == (c.BAD_ENTRY, c.BAD_ENTRY)
+        assert venue.run(state, venue.entry(constants.LEAVE, bytes(1_508))).codes == (c.MALFORMED,)
+        assert state.commitment.queue_count == 2
+
+    def test_its_hash_is_the_bridges(self) -> None:
+        state = state_of(account(OWNER))
+        entries = [withdraw(1), venue.deposit(OWNERS[4], 5), forced(constants.LEAVE)]
+        venue.run(state, *entries)
+        expected = bytes(32)
+        for entry in entries:
+            expected = venue.keccak(expected + venue.keccak(entry))
+        assert state.commitment.queue_hash == expected
+
+    @pytest.mark.parametrize("tag", [constants.FORCED_WITHDRAW, constants.LEAVE, constants.FORCED_AGENT])
+    def test_reserved_accounts_have_no_owner(self, tag: int) -> None:
+        state = state_of(account(OWNER))
+        done = [forced(tag, venue.OPERATOR, index=0), forced(tag, containers.NOBODY, index=1)]
+        assert venue.run(state, *done).codes == (c.RESERVED, c.RESERVED)
