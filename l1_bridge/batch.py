@@ -493,6 +493,11 @@ def encode_deposit(owner: bytes, account_index: int, amount_micros: int) -> byte
     return bridge_artifact().encode_call("deposit", owner, account_index, amount_micros)
 
 
+def encode_entry(tag: int, payload: bytes) -> bytes:
+    """Calldata that queues a forced operation of the caller; the bridge's fee goes with it."""
+    return bridge_artifact().encode_call("enqueue", tag, payload)
+
+
 def encode_commit(parent_number: int, parent_hash: bytes, chunks: Sequence[Chunk], commitment: Commitment) -> bytes:
     """Calldata of a commit; ValueError for a batch that the bridge cannot take."""
     if not 1 <= len(chunks) <= MAX_CHUNKS:

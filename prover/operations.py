@@ -38,6 +38,18 @@ TAG_OF_KIND: Final = {
     "set_agent": constants.SET_AGENT,
     "set_leverage": constants.SET_LEVERAGE,
 }
+# What the API and the wallet call the entries of the L1 queue.
+ENTRY_NAMES: Final = {
+    constants.DEPOSIT: "deposit",
+    constants.FORCED_RESCUE: "forced_rescue",
+    constants.FORCED_WITHDRAW: "forced_withdraw",
+    constants.FORCED_CLOSE: "forced_close",
+    constants.LEAVE: "leave",
+    constants.FORCED_AGENT: "forced_agent",
+    constants.FORCED_TICK: "forced_tick",
+    constants.SET_MARKET: "set_market",
+    constants.SET_VENUE: "set_venue",
+}
 SIGNED: Final[dict[int, tuple[str, _Fields]]] = {
     constants.ORDER: (
         "Order",

@@ -28,8 +28,10 @@ ROOT_KEY: Final = b"mroot"
 WITHDRAWAL_KEY: Final = b"mwithdrawal"
 TAKEN_KEY: Final = b"mtaken"
 RESCUE_KEY: Final = b"mrescue"
+QUEUE_KEY: Final = b"mqueue"
 _REMEMBERED_FILLS: Final = 10_000
 _REMEMBERED_RESCUES: Final = 10_000
+_REMEMBERED_ENTRIES: Final = 10_000
 # Where an order's bytes name its market.
 _MARKET_AT: Final = 4
 _NO_ORDER: Final = encoding.order(0, 0)
@@ -118,6 +120,23 @@ class WithdrawalRecord(msgspec.Struct, array_like=True):
     recipient: bytes
     amount: int
     chunk: int
+
+
+class EntryRecord(msgspec.Struct, array_like=True):
+    """An entry of the L1 queue and what it came to; `done` once nothing of it is left to do.
+
+    account: whom it is about, None where it is about nobody. withdrawal: the index of what it paid, None for nothing.
+    """
+
+    index: int
+    tag: int
+    sender: bytes
+    account: int | None
+    code: int
+    done: bool
+    withdrawal: int | None
+    chunk: int
+    operation: int
 
 
 class _Signed(msgspec.Struct, array_like=True):
@@ -269,6 +288,10 @@ class Engine:
         self.rescues: deque[PostMortem] = deque(
             (msgspec.msgpack.decode(value, type=PostMortem) for _, value in store.iterate(RESCUE_KEY)),
             maxlen=_REMEMBERED_RESCUES,
+        )
+        self.entries: deque[EntryRecord] = deque(
+            (msgspec.msgpack.decode(value, type=EntryRecord) for _, value in store.iterate(QUEUE_KEY)),
+            maxlen=_REMEMBERED_ENTRIES,
         )
         # Who signed the last tick; known wherever it decides something, because a rescue follows its tick at once.
         self.tick_signers: list[int] = []
@@ -486,6 +509,7 @@ class Engine:
         case = self._case(operation) if tag == constants.FORCED_RESCUE and code == codes.OK else None
         next_account = self.globals.next_account
         paid_before = self.view.commitment.withdrawn_total
+        entry_index = self.view.commitment.queue_count
         assert chunk.apply(operation) == code, "a preview is the law's own word"
         self._append(operation)
         outcome = Outcome(code=code, changed=True, chunk=self.chunk_count + 1, operation=len(chunk.operation_codes) - 1)
@@ -493,6 +517,8 @@ class Engine:
         if self.globals.next_account > next_account:
             outcome.opened = next_account
             self._accounts_of[self.account(next_account).owner].append(next_account)
+        if is_entry(tag):
+            self._note_entry(entry_index, operation, code, outcome)
         if tag == constants.TICK:
             self._ticked(operation, given.now, outcome)
         elif tag == constants.DEPOSIT:
@@ -547,7 +573,9 @@ class Engine:
         """Lists what a forced path has just paid out, if anything."""
         paid = self.view.commitment.withdrawn_total - paid_before
         if paid > 0:
-            outcome.withdrawal = self._note_withdrawal(owner, paid)
+            outcome.withdrawal = self.entries[-1].withdrawal = self._note_withdrawal(owner, paid)
+        self.entries[-1].done = self.view.commitment.queue_open == 0
+        self._keep_entry()
 
     def _drop_refused_by_market(self, market: int, outcome: Outcome) -> None:
         """Takes out what a market that only lets positions shrink, or is settled, fills no more."""
@@ -559,6 +587,31 @@ class Engine:
             if status == constants.MARKET_SETTLED or order.reduce_only == 0:
                 self._leave(order)
                 outcome.accounts.add(order.account)
+
+    def _note_entry(self, index: int, operation: bytes, code: int, outcome: Outcome) -> None:
+        """Lists an entry of the L1 queue; what it pays and whether it is done is added where it becomes known."""
+        tag = operation[0]
+        account = None
+        if tag in (constants.FORCED_WITHDRAW, constants.FORCED_CLOSE, constants.LEAVE, constants.FORCED_AGENT):
+            account = encoding.entry(tag, 0, word_at(operation, constants.ENTRY_HEAD_LENGTH)).account
+        self.entries.append(
+            EntryRecord(
+                index=index,
+                tag=tag,
+                sender=operation[1:21],
+                account=account,
+                code=code,
+                done=self.view.commitment.queue_open == 0,
+                withdrawal=None,
+                chunk=outcome.chunk,
+                operation=outcome.operation,
+            )
+        )
+        self._keep_entry()
+
+    def _keep_entry(self) -> None:
+        record = self.entries[-1]
+        self.store.write({QUEUE_KEY + record.index.to_bytes(8, "big"): msgspec.msgpack.encode(record)}, sync=False)
 
     def _note_withdrawal(self, recipient: bytes, amount: int) -> int:
         record = WithdrawalRecord(

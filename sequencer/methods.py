@@ -1,6 +1,7 @@
 """The node's API methods for reading, its channels, and who answers the others."""
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Annotated, Final
 
 import msgspec
@@ -9,7 +10,8 @@ import trio
 from l1_bridge import batch
 from l1_bridge.l1_client import L1Client
 from prover.deployment import Deployment
-from prover.stf import constants, encoding
+from prover.operations import ENTRY_NAMES
+from prover.stf import codes, constants, encoding
 from sequencer.account_methods import AccountMethods
 from sequencer.api.errors import INVALID_PARAMS, NOT_READY, CallError
 from sequencer.api.jsonrpc import Call, NoParams, Registry
@@ -67,6 +69,14 @@ class OfIndex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     index: Annotated[int, msgspec.Meta(ge=0)]
 
 
+class QueueOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The newest entries, of one account or of all, or the one with this index."""
+
+    index: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    account: Account | None = None
+    limit: Limit = 20
+
+
 class Newest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many."""
 
@@ -120,6 +130,10 @@ class Methods:
             description="Withdrawals.",
             result=list[Json],
         )
+        sentence = (
+            "The L1 queue: how much of it is done, the forced close under way, the newest entries and their codes."
+        )
+        add("catenary_queue", self.queue, params=QueueOf, description=sentence, result=Json)
         sentence = "What a claim on L1 needs."
         add("catenary_withdrawalProof", self.withdrawal_proof, params=OfIndex, description=sentence, result=Json)
         sentence = "An account's membership in the newest posted root."
@@ -204,6 +218,41 @@ class Methods:
             "now_ms": self._now_ms(),
             "grace_until_ms": engine.globals.grace_until,
             "ready": self.is_ready,
+        }
+
+    async def queue(self, params: QueueOf, call: Call) -> Json:
+        """catenary_queue."""
+        globals, commitment = self._engine.globals, self._engine.view.commitment
+        every = globals.head_market == constants.MARKETS
+        head = {
+            "account": globals.head_account,
+            "market": None if every else self._words.name(globals.head_market),
+            "left_lots": None if every else globals.head_lots,
+        }
+        found = (
+            record
+            for record in reversed(self._engine.entries)
+            if params.index in (None, record.index) and params.account in (None, record.account)
+        )
+        return {
+            "done": commitment.queue_count,
+            "head": head if commitment.queue_open else None,
+            "entries": [
+                {
+                    "index": record.index,
+                    "operation": ENTRY_NAMES[record.tag],
+                    "sender": as_hex(record.sender),
+                    "account": record.account,
+                    "code": record.code,
+                    "name": codes.SENTENCE[record.code][0],
+                    "sentence": codes.SENTENCE[record.code][1],
+                    "done": record.done,
+                    "withdrawal": record.withdrawal,
+                    "chunk": record.chunk,
+                    "operation_index": record.operation,
+                }
+                for record in islice(found, params.limit)
+            ],
         }
 
     async def markets(self, params: NoParams, call: Call) -> list[Json]:

@@ -27,10 +27,12 @@ from prover.stf.words import word_at
 from sequencer.engine import (
     CHUNK_KEY,
     CURSOR_KEY,
+    QUEUE_KEY,
     RESCUE_KEY,
     ROOT_KEY,
     TAKEN_KEY,
     WITHDRAWAL_KEY,
+    EntryRecord,
     Input,
     SealedChunk,
     WithdrawalRecord,
@@ -112,6 +114,9 @@ def rebuild(
     assert found == withdrawal_count, "the kept withdrawals are the tree's"
     for key, value in old.iterate(RESCUE_KEY):
         if msgspec.msgpack.decode(value, type=PostMortem).chunk <= kept:
+            pending.put(key, value)
+    for key, value in old.iterate(QUEUE_KEY):
+        if msgspec.msgpack.decode(value, type=EntryRecord).chunk <= kept:
             pending.put(key, value)
     pending.flush()
     # The commitment comes last: a store without it holds no state.

@@ -1,6 +1,7 @@
 """A trader's side of the venue: builds every operation itself, signs it only for a genuine rollup, believes only L1."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from l1_bridge import batch
 from l1_bridge.artifact import load_artifact
 from l1_bridge.l1_client import L1Client, L1Error, L1Rejected, Receipt, Signer
 from prover.deployment import DEVNET_CHAINS
-from prover.stf import constants, containers
+from prover.stf import codes, constants, containers
 from sequencer.api_client import AccountView, NodeClient, OrderResult, RequestResult, Status, wire
 from sequencer.wallet_drafts import (
     Draft,
@@ -27,6 +28,7 @@ from sequencer.wallet_errors import (
     InsufficientFunds,
     L1Refused,
     L1Unreachable,
+    NodeUnreachable,
     NotYet,
     Rejected,
     WalletError,
@@ -42,6 +44,7 @@ from sequencer.wallet_trust import (
     VerdictCache,
     check_markets,
     examine,
+    examine_alone,
     prove_account,
     prove_withdrawal,
 )
@@ -52,6 +55,8 @@ REQUEST_LIFETIME_MS: Final = 60_000
 # Measured on the shipped contracts (approve 46k, deposit 105k to 153k, claim 119k) and doubled: real tokens cost more.
 APPROVE_GAS: Final = 100_000
 DEPOSIT_GAS: Final = 350_000
+# The entry alone; each byte of its payload adds what calldata, log and hashing cost.
+ENTRY_GAS: Final = 250_000
 CLAIM_GAS: Final = 350_000
 
 
@@ -62,6 +67,18 @@ class Deposited(msgspec.Struct, frozen=True):
     amount_micros: int
     queue_index: int
     transaction_hash: str
+
+
+class Forced(msgspec.Struct, frozen=True):
+    """An entry of the L1 queue. code: what it came to, None while the node has not said so."""
+
+    queue_index: int
+    transaction_hash: str
+    due_at: int
+    code: int | None
+    rejection: str
+    done: bool
+    withdrawal: int | None
 
 
 class Claimed(msgspec.Struct, frozen=True):
@@ -126,6 +143,18 @@ class Wallet:
                     self._tell(sentence)
             self._venue = venue
         return self._venue
+
+    async def forced_venue(self) -> Venue:
+        """The venue for a forced operation: with the node where it answers, by L1 and the rollup's address elsewhere."""
+        try:
+            return await self.venue()
+        except NodeUnreachable:
+            if self._expected_rollup is None:
+                raise NodeUnreachable(
+                    "the node does not answer: name the rollup with --rollup-address, and L1 is enough"
+                ) from None
+            self._warn("the node does not answer: L1 alone has to do")
+            return await examine_alone(self.l1, self._expected_rollup, self._cache)
 
     async def own_account(self, account: int | None) -> int:
         """The account to act on: the given one, or the only one that the address owns."""
@@ -342,7 +371,7 @@ class Wallet:
             await self._send(venue.token, approval, APPROVE_GAS)
         index = constants.NEW_ACCOUNT if account is None else account
         receipt = await self._send(venue.rollup, batch.encode_deposit(self.address, index, amount_micros), DEPOSIT_GAS)
-        entry = self._queue_entry(venue, receipt)
+        entry = self._entry_of(venue, receipt).index
         with trio.move_on_after(timeout_seconds):
             while (await self.node.status()).sequenced.queue_count <= entry:
                 await trio.sleep(self._poll_seconds)
@@ -357,14 +386,43 @@ class Wallet:
             f"{timeout_seconds:g} s; it will, or the sequencer loses its seat"
         )
 
-    def _queue_entry(self, venue: Venue, receipt: Receipt) -> int:
+    async def force(self, tag: int, payload: bytes, timeout_seconds: float) -> Forced:
+        """Queues an operation on L1, where nobody can leave it out, and waits for what the node says it came to."""
+        venue = await self.forced_venue()
+        fee = (await self._parameters(venue)).entry_fee_wei
+        gas = ENTRY_GAS + 64 * len(payload)
+        await self._require_ether(gas, fee)
+        receipt = await self._send(venue.rollup, batch.encode_entry(tag, payload), gas, fee)
+        entry = self._entry_of(venue, receipt)
+        found: dict[str, Any] | None = None
+        with trio.move_on_after(timeout_seconds):
+            while found is None:
+                await trio.sleep(self._poll_seconds)
+                with suppress(NodeUnreachable):
+                    told = await self.node.call("catenary_queue", index=entry.index)
+                    found = next(iter(told["entries"]), None)
+        return Forced(
+            queue_index=entry.index,
+            transaction_hash="0x" + receipt.transaction_hash.hex(),
+            due_at=entry.due_at,
+            code=None if found is None else found["code"],
+            rejection="" if found is None or found["code"] == codes.OK else found["name"],
+            done=found is not None and found["done"],
+            withdrawal=None if found is None else found["withdrawal"],
+        )
+
+    async def _parameters(self, venue: Venue) -> batch.Parameters:
+        data = await self._guarded(self.l1.eth_call(venue.rollup, self._bridge.encode_call("parameters")))
+        return batch.decode_record(batch.Parameters, data)
+
+    def _entry_of(self, venue: Venue, receipt: Receipt) -> batch.Enqueued:
         identity = batch.BridgeId(venue.chain_id, venue.rollup)
         for log in receipt.logs:
             if log.address == venue.rollup:
                 event = batch.decode_log(identity, log)
                 if isinstance(event, batch.Enqueued):
-                    return event.index
-        raise L1Unreachable("the L1 node's receipt of the deposit holds no log of the bridge")
+                    return event
+        raise L1Unreachable("the L1 node's receipt holds no queue entry of the bridge")
 
     async def prove(self, account: int) -> ProvenAccount:
         """The account as the last posted batch holds it, by a proof against L1; NotYet, or BadProof for a lie."""
@@ -434,23 +492,23 @@ class Wallet:
         balance: int = await self._guarded(self.l1.balance(self.address))
         return balance
 
-    async def _require_ether(self, gas: int) -> None:
+    async def _require_ether(self, gas: int, value_wei: int = 0) -> None:
         fee, _ = await self._guarded(self.l1.fees())
         held = await self.ether_balance()
-        if held < gas * fee:
+        if held < gas * fee + value_wei:
             raise InsufficientFunds(
-                f"the L1 transactions may cost {gas * fee / 10**18:.6f} ether, {checksum_address(self.address)} has "
-                f"{held / 10**18:.6f}"
+                f"the L1 transactions may cost {(gas * fee + value_wei) / 10**18:.6f} ether, "
+                f"{checksum_address(self.address)} has {held / 10**18:.6f}"
             )
 
     async def _ask(self, artifact: Any, address: bytes, function: str, *arguments: Any) -> Any:
         data = await self._guarded(self.l1.eth_call(address, artifact.encode_call(function, *arguments)))
         return artifact.decode_result(function, data)
 
-    async def _send(self, to: bytes, data: bytes, gas: int) -> Receipt:
+    async def _send(self, to: bytes, data: bytes, gas: int, value_wei: int = 0) -> Receipt:
         if self._key is None:
             raise WalletError("this wallet was opened without its key")
-        receipt: Receipt = await self._guarded(self.l1.send(Signer(self._key.expose()), to, data, gas=gas))
+        receipt: Receipt = await self._guarded(self.l1.send(Signer(self._key.expose()), to, data, value_wei, gas=gas))
         return receipt
 
     async def _guarded(self, awaitable: Any) -> Any:

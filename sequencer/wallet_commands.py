@@ -13,6 +13,7 @@ from sequencer.api_client import AccountView, RequestResult
 from sequencer.wallet import Wallet
 from sequencer.wallet_drafts import RequestTerms
 from sequencer.wallet_errors import BadInput, L1Unreachable, NodeUnreachable, NotYet
+from sequencer.wallet_force import force, leave
 from sequencer.wallet_grants import agent, leverage
 from sequencer.wallet_insight import contribution, explain, preview
 from sequencer.wallet_isolated import isolated
@@ -49,6 +50,8 @@ wallet.add_command(contribution)
 wallet.add_command(isolated)
 wallet.add_command(agent)
 wallet.add_command(leverage)
+wallet.add_command(leave)
+wallet.add_command(force)
 
 
 @wallet.command()

@@ -133,6 +133,18 @@ async def examine(l1: L1Client, status: Status, cache: VerdictCache | None, expe
         raise NotGenuine(f"the contracts on L1 do not answer as Catenary's do: {error}") from None
 
 
+async def examine_alone(l1: L1Client, rollup: bytes, cache: VerdictCache) -> Venue:
+    """The venue at an address, by L1 alone: for whoever has to do without the node. Raises as `examine`."""
+    try:
+        return await _genuine(l1, await l1.chain_id(), rollup, cache)
+    except L1Rejected as error:
+        raise NotGenuine(f"the contracts on L1 do not answer as Catenary's do: {error.reason}") from None
+    except L1Error as error:
+        raise L1Unreachable(str(error)) from None
+    except ArtifactError as error:
+        raise NotGenuine(f"the contracts on L1 do not answer as Catenary's do: {error}") from None
+
+
 async def _examine(l1: L1Client, status: Status, cache: VerdictCache | None, expected: bytes | None) -> Venue:
     chain_id = await l1.chain_id()
     if chain_id != status.chain_id:
@@ -142,6 +154,17 @@ async def _examine(l1: L1Client, status: Status, cache: VerdictCache | None, exp
         raise WrongChain(
             f"the node serves the rollup {checksum_address(rollup)}, not {checksum_address(expected)} as asked for"
         )
+    venue = await _genuine(l1, chain_id, rollup, cache)
+    for name, said, actual in (
+        ("referee", status.referee_address, venue.referee),
+        ("token", status.token_address, venue.token),
+    ):
+        if _node_address(said, name) != actual:
+            raise NotGenuine(f"the node names {said} as {name}, but the bridge has {checksum_address(actual)}")
+    return venue
+
+
+async def _genuine(l1: L1Client, chain_id: int, rollup: bytes, cache: VerdictCache | None) -> Venue:
     first = await l1.block(0)
     shipped = [batch.bridge_artifact(), *(artifact(name) for name in ("FraudReferee", *FAMILIES))]
     location = Location(
@@ -156,12 +179,6 @@ async def _examine(l1: L1Client, status: Status, cache: VerdictCache | None, exp
         venue = await _verify(l1, location)
         if cache is not None:
             cache.add(venue)
-    for name, said, actual in (
-        ("referee", status.referee_address, venue.referee),
-        ("token", status.token_address, venue.token),
-    ):
-        if _node_address(said, name) != actual:
-            raise NotGenuine(f"the node names {said} as {name}, but the bridge has {checksum_address(actual)}")
     return venue
 
 

@@ -94,7 +94,7 @@ def test_the_state_is_that_of_the_last_posted_chunk_and_nothing_behind_it_is_lef
     empty = {"books": [[]] * 16, "depth": [([], [])] * 16, "armed": [[]] * 16, "cursor": len(world.journal)}
     assert picture(engine) == expected | empty
     assert voided.operations == {"order": 2, "fill": 1, "withdraw": 1}
-    assert (voided.deposits, voided.kept_chunks, voided.void_chunks, voided.inputs) == (1, 3, 3, 1)
+    assert (voided.entries, voided.kept_chunks, voided.void_chunks, voided.inputs) == (1, 3, 3, 1)
     assert voided.operation_count == 5
     assert engine.chunk_with_root(world.engine.state.root) is None
     assert engine.chunk_record(4) is None
@@ -107,7 +107,7 @@ def test_before_the_first_batch_the_state_is_the_genesis() -> None:
     world, _, _ = traded()
     new, voided = rebuilt(world, 0)
     assert Engine(new, DOMAIN).state.root == Engine(World().store, DOMAIN).state.root
-    assert (voided.deposits, voided.void_chunks) == (3, 6)
+    assert (voided.entries, voided.void_chunks) == (3, 6)
 
 
 def test_void_orders_do_not_come_back_by_anybodys_hand_and_new_ones_are_taken() -> None:
@@ -252,7 +252,7 @@ async def test_a_node_that_was_cut_off_for_too_long_goes_on_from_what_was_posted
             quiet.clear()
             up = await nursery.start(node.run, NodeConfig(**options))
             (told,) = [line for line in quiet if line["event"].startswith("RE-SEQUENCED")]
-            assert (told["kept_chunks"], told["void_chunks"], told["deposits"]) == (posted, sealed - posted, 1)
+            assert (told["kept_chunks"], told["void_chunks"], told["entries"]) == (posted, sealed - posted, 1)
             assert told["operations"]["cancel"] + told["inputs"] >= 30
             # The deposit is consumed again, from L1.
             assert up.engine.accounts_of(owner(1)) == [FIRST + 1]

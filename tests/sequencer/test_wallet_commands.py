@@ -500,7 +500,7 @@ def test_bad_input_names_what_is_wrong(trader: Shell, changes: dict[str, str], s
 
 def test_rejections_carry_the_laws_name(trader: Shell, other: Shell) -> None:
     line, summary = trader.fails(14, "withdraw", "--amount", "9999999")
-    assert "COLLATERAL: The amount is more than the account's settled collateral." in line
+    assert "COLLATERAL: The amount is more than the account's settled collateral, or nothing may leave." in line
     assert summary["code"] == -33_031
     line, summary = trader.fails(14, "withdraw", "--amount", "1", account=other.environment["CATENARY_WALLET_ACCOUNT"])
     assert "BAD_SIGNATURE" in line
