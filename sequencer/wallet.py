@@ -145,7 +145,7 @@ class Wallet:
         return self._venue
 
     async def forced_venue(self) -> Venue:
-        """The venue for a forced operation: with the node where it answers, by L1 and the rollup's address elsewhere."""
+        """The venue for a forced operation: with the node where it answers, else by L1 and the rollup's address."""
         try:
             return await self.venue()
         except NodeUnreachable:
