@@ -17,6 +17,8 @@ class Campaign(NamedTuple):
     promise: str
     size: str
     default: int
+    # Further keywords of `run`: whole numbers, each with its default.
+    options: tuple[tuple[str, int], ...] = ()
 
 
 CAMPAIGNS: Final = {
@@ -25,6 +27,7 @@ CAMPAIGNS: Final = {
     "venue": Campaign("venue", "crowds, and venues that die at every point of their writing", "cases", 20_000),
     "margin": Campaign("margin", "random histories against an independent reading of the margin law", "cases", 10_000),
     "rollback": Campaign("rollback", "a roll-back costs the same whatever follows the lie", "followers", 100_000),
+    "crash": Campaign("crash", "January 2022: gentle against full liquidation", "accounts", 200, (("hours", 48),)),
 }
 
 
@@ -35,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, campaign in CAMPAIGNS.items():
         command = commands.add_parser(name, help=campaign.promise)
         command.add_argument(f"--{campaign.size}", dest="size", type=int, default=campaign.default)
+        for option, default in campaign.options:
+            command.add_argument(f"--{option}", type=int, default=default)
         command.add_argument("--seed", type=int, default=None)
         command.add_argument("--json", action="store_true", help="the summary as one line of JSON")
     options = parser.parse_args(arguments)
@@ -42,7 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"seed {seed}", file=sys.stderr)
     started = time.monotonic()
     summary: dict[str, Any]
-    summary, broken = importlib.import_module(f"tests.soak.{CAMPAIGNS[options.command].module}").run(options.size, seed)
+    chosen = CAMPAIGNS[options.command]
+    further = {option: getattr(options, option) for option, _ in chosen.options}
+    summary, broken = importlib.import_module(f"tests.soak.{chosen.module}").run(options.size, seed, **further)
     summary |= {"seed": seed, "seconds": round(time.monotonic() - started, 1)}
     for line in broken:
         print(f"VIOLATION: {line}", file=sys.stderr)
