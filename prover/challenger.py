@@ -29,6 +29,8 @@ from l1_bridge.l1_client import (
     Reverted,
     Signer,
 )
+from prover.guard import Policy
+from prover.guarding import Guarding, Source
 from prover.referee import GAS_LIMIT, LocalReferee, RefereeRefused, transaction_gas
 from prover.replay_chain import (
     MEMORY_BLOCKS,
@@ -74,6 +76,7 @@ class Summary(msgspec.Struct):
     rewards_wei: int = 0
     alarms: int = 0
     reorganisations: int = 0
+    entries_sent: int = 0
     tip: int = 0
     valid_tip: int = 0
     root: bytes = b""
@@ -95,7 +98,10 @@ class Challenger:
         collect: bool = True,
         poll_seconds: float = 1.0,
         referee: Callable[[], LocalReferee] = LocalReferee,
+        guard: Policy | None = None,
+        source: Source | None = None,
     ) -> None:
+        """With `guard` it also enqueues what a sequencer omits, ticks from `source`; that needs a signer."""
         self.summary = Summary()
         self._client = client
         self._replay = replay
@@ -117,6 +123,11 @@ class Challenger:
         self._paid: set[tuple[int, int]] = set()
         self._disagreeing = False
         self._drifted = False
+        self._guarding: Guarding | None = None
+        if guard is not None:
+            if signer is None:
+                raise ValueError("a guard pays for entries of the queue: it needs a key")
+            self._guarding = Guarding(client, replay, output, signer, guard, source)
         self._follower = self._follow()
 
     async def run(self, once: bool = False) -> None:
@@ -145,8 +156,7 @@ class Challenger:
         summary.tip, summary.valid_tip = cursor.tip, cursor.valid
         summary.root = self._replay.state.root if self._replay.started else b""
         summary.seconds = round(time.monotonic() - self._started_at, 3)
-        trusted = self._replay.started and not cursor.incomplete and not self._disagreeing and not self._drifted
-        summary.held = trusted and cursor.tip == cursor.valid
+        summary.held = self._is_tip_valid()
         return summary
 
     # Following.
@@ -207,7 +217,16 @@ class Challenger:
         acted = dispute is not None and await self._answer(dispute, last)
         for reward in self._replay.rewards():
             acted |= await self._collect_reward(reward, last)
+        if self._guarding is not None and not acted and self._is_tip_valid():
+            acted = await self._guarding.act(last)
+            self.summary.entries_sent += acted
         return acted
+
+    def _is_tip_valid(self) -> bool:
+        """Whether every canonical batch is valid, by logs that neither bridge nor second node contradicts."""
+        cursor = self._replay.cursor
+        trusted = self._replay.started and not cursor.incomplete and not self._disagreeing and not self._drifted
+        return trusted and cursor.tip == cursor.valid
 
     async def _nodes_agree(self, last: Block) -> bool:
         """Whether the bridge's storage, and the second node, tell the story that the logs told."""

@@ -14,6 +14,7 @@ from l1_bridge.l1_client import L1Client, L1Rejected
 from prover.settings import (
     EXIT_DATADIR,
     EXIT_L1,
+    EXIT_USAGE,
     AddressType,
     CommandFailed,
     Output,
@@ -94,6 +95,22 @@ def _l1_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--watch", is_flag=True, help="Give verdicts, send nothing.")
 @click.option("--once", is_flag=True, help="Replay up to the head, answer what is there, and end.")
 @click.option("--collect/--no-collect", default=True, show_default=True, help="Collect rewards that are due.")
+@click.option("--guard", is_flag=True, help="Enqueue on L1 what the sequencer omits: rescues, and ticks.")
+@click.option(
+    "--guard-patience",
+    type=click.IntRange(0, 604_800),
+    default=600,
+    show_default=True,
+    help="Seconds of L2 time below maintenance, seen by this process, before a rescue; age of prices before a tick.",
+)
+@click.option(
+    "--guard-entries",
+    type=click.IntRange(1, 1_000),
+    default=20,
+    show_default=True,
+    help="Entries an hour that are paid for at most.",
+)
+@click.option("--guard-tick-url", help="A node's API, or a mirror, that tells the oracle's signed reports.")
 @click.option("--poll-interval", type=click.FloatRange(0.01, 3_600), default=1.0, show_default=True, help="Seconds.")
 @click.option("--max-fee-gwei", type=click.FloatRange(0.001), default=500.0, show_default=True, help="Per gas.")
 @output_options
@@ -111,6 +128,10 @@ def challenger(
     watch: bool,
     once: bool,
     collect: bool,
+    guard: bool,
+    guard_patience: int,
+    guard_entries: int,
+    guard_tick_url: str | None,
     poll_interval: float,
     max_fee_gwei: float,
     json: bool,
@@ -118,11 +139,18 @@ def challenger(
 ) -> None:
     """Replay every batch from L1 alone and prove a fraudulent one in one transaction.
 
-    No bond is needed. Ends with 0 if every canonical batch is valid.
+    No bond is needed. Ends with 0 if every canonical batch is valid. With --guard the same key also pays for entries of
+    the L1 queue that rescue accounts, and bring prices, which the sequencer leaves out.
     """
     from prover import deployment
     from prover.challenger import Challenger
+    from prover.guard import Policy
+    from prover.guarding import report_source
 
+    if guard and watch:
+        raise CommandFailed("--guard pays for entries of the L1 queue: it does not go with --watch.", EXIT_USAGE)
+    if guard_tick_url is not None and not guard:
+        raise CommandFailed("--guard-tick-url is of use with --guard alone.", EXIT_USAGE)
     configure_logging(log_level, json)
     output = Output(json)
 
@@ -139,7 +167,7 @@ def challenger(
                 _opened(client, found, replay_directory(datadir), from_block) as replay,
                 _second(second_l1_rpc_url, chain, rollup_address) as second,
             ):
-                guard = Challenger(
+                follower = Challenger(
                     client,
                     replay,
                     output,
@@ -147,6 +175,8 @@ def challenger(
                     second_client=second,
                     collect=collect,
                     poll_seconds=poll_interval,
+                    guard=Policy(guard_patience * 1_000, guard_entries) if guard else None,
+                    source=None if guard_tick_url is None else report_source(guard_tick_url),
                 )
                 output.event(
                     "started",
@@ -161,9 +191,9 @@ def challenger(
                     valid_tip=replay.cursor.valid,
                 )
                 try:
-                    await guard.run(once)
+                    await follower.run(once)
                 finally:
-                    summary = guard.finish()
+                    summary = follower.finish()
                     title = "every batch is valid" if summary.held else "NOT every batch is valid"
                     output.summary(title, msgspec.structs.asdict(summary), good=summary.held)
                     held.append(summary.held)

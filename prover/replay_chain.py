@@ -331,6 +331,11 @@ class ChainReplay:
         entry = self._overlay.get(_key(_QUEUE, index))
         return None if entry is None else entry[32:]
 
+    def queue(self) -> list[tuple[int, bytes]]:
+        """Index and bytes of the queue's entries that no final batch has consumed, in order; maybe one more."""
+        entries = self._overlay.iterate(_QUEUE)
+        return [(int.from_bytes(key[len(_QUEUE) :], "big"), entry[32:]) for key, entry in entries]
+
     def intent(self, batch_hash: bytes) -> Intent | None:
         """The proof that was about to be sent against a batch, also before a restart."""
         encoded = self._overlay.get(_INTENT + batch_hash)

@@ -1,0 +1,341 @@
+"""What a guard enqueues on L1 in place of a sequencer that does not: rescues and ticks; no I/O.
+
+The law decides: whatever would be paid for is first applied to a scratch chunk on top of the posted state and of the
+queue's entries that it has not consumed. Only what is OK there is enqueued.
+"""
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import Annotated, Final
+
+import msgspec
+
+from prover import operations
+from prover.recover import recover_fast
+from prover.state.state import State
+from prover.stf import codes, constants, containers, encoding, margin, rescue, signatures
+from prover.stf.replay import Chunk, Rows
+from prover.stf.words import Recover, word_at
+
+# An honest venue rescues within one tick and posts within minutes; a queue entry is due an hour after its arrival at
+# the earliest. Ten minutes spare it what is only not posted yet, and cost the account a sixth of that hour.
+PATIENCE_SECONDS: Final = 600
+# About three entries are one account with its tick; a venue that needs more than this an hour is lost anyway.
+ENTRIES_AN_HOUR: Final = 20
+# Five L1 blocks: so much later than the newest block an entry may arrive, and must still find its price young.
+ARRIVAL_MS: Final = 60_000
+# About a hundred chunks of deposits: a bound on the work of one decision. Beyond it nothing is decided.
+MAX_PENDING: Final = 4_096
+# All of a position, whatever becomes of it until then: the law cuts lots to its size.
+ALL_LOTS: Final = constants.SIZE_BOUND - 1
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """How long a guard waits, and how much it pays for: ms, entries within 3,600 s of L1 time."""
+
+    patience_ms: int = PATIENCE_SECONDS * 1_000
+    entries_an_hour: int = ENTRIES_AN_HOUR
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a source says that one oracle signer signed for the round's time; ticks, ppm an hour, 64 or 65 bytes."""
+
+    signer_index: Annotated[int, msgspec.Meta(ge=0, lt=constants.SIGNERS)]
+    prices_ticks: Annotated[
+        tuple[Annotated[int, msgspec.Meta(gt=0, lt=2**48)], ...], msgspec.Meta(max_length=constants.MARKETS)
+    ]
+    premiums_ppm: Annotated[
+        tuple[Annotated[int, msgspec.Meta(ge=-(2**23), lt=2**23)], ...], msgspec.Meta(max_length=constants.MARKETS)
+    ]
+    signature: Annotated[str, msgspec.Meta(pattern="^0x([0-9a-fA-F]{128}|[0-9a-fA-F]{130})$")]
+
+
+class Round(msgspec.Struct, frozen=True):
+    """One grid time of the oracle in a source's words."""
+
+    time_ms: Annotated[int, msgspec.Meta(ge=0, lt=2**48)]
+    reports: Annotated[tuple[Report, ...], msgspec.Meta(max_length=64)]
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """An entry that is worth its fee. account and market: of a rescue, else -1; since_ms: L2 time, or of a tick."""
+
+    tag: int
+    payload: bytes
+    account: int = -1
+    market: int = -1
+    since_ms: int = -1
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What to enqueue, in this order; `refused` accounts by the law's code; whether a tick would change something."""
+
+    entries: tuple[Wanted, ...]
+    refused: dict[int, int]
+    wants_tick: bool
+
+
+NOTHING: Final = Plan((), {}, False)
+
+
+class Health(msgspec.Struct, frozen=True):
+    """An account as a rescue judges it, micro-dollars, and its largest position's market."""
+
+    equity: int
+    maintenance: int
+    largest: int
+
+    @property
+    def is_below(self) -> bool:
+        """Whether the law would have it rescued; an account without positions has nothing to be taken over."""
+        return 0 < self.maintenance > self.equity
+
+    @property
+    def ratio(self) -> Fraction:
+        """Equity over maintenance: the lowest is the worst."""
+        return Fraction(self.equity, self.maintenance)
+
+
+def health(globals: containers.Globals, account: containers.Account, now_ms: int) -> Health:
+    """Equity and maintenance of the settled account at the better of the last two prices (PROTOCOL.md §7.7)."""
+    settled, _ = margin.settle(globals.risk, account, now_ms)
+    judged = rescue.kinder(globals.risk, [listed.previous_price for listed in globals.markets], settled)
+    every = margin.sums(judged, settled, constants.MARKETS)
+    equity = margin.collateral(settled) + every.value
+    return Health(equity, every.maintenance, rescue.largest(judged, settled))
+
+
+class _Rows(msgspec.Struct):
+    """Rows as the full chunks of a scratch left them; a chain of overlays would nest for each."""
+
+    below: Rows
+    accounts: dict[int, containers.Account] = {}
+    slots: dict[int, containers.Slot] = {}
+
+    def account(self, index: int) -> containers.Account:
+        found = self.accounts.get(index)
+        return self.below.account(index) if found is None else found
+
+    def slot(self, leaf_index: int) -> containers.Slot:
+        found = self.slots.get(leaf_index)
+        return self.below.slot(leaf_index) if found is None else found
+
+
+class _Scratch:
+    """A posted state on which queue entries are tried, in as many chunks as they need; nothing is ever sealed."""
+
+    def __init__(self, state: State, recover: Recover, now_ms: int) -> None:
+        self._rows = _Rows(state)
+        self.chunk = Chunk(state.domain, state.commitment, state.globals, self._rows, recover)
+        self.chunk.open(now_ms)
+        self._end_head()
+
+    def apply(self, operation: bytes) -> int:
+        """The law's code of one queue entry; what it changes stays."""
+        if not self.chunk.has_room(operation[0]):
+            full = self.chunk
+            self._rows.accounts.update(full.accounts)
+            self._rows.slots.update(full.slots)
+            self.chunk = Chunk(full.domain, full.commitment, full.globals, self._rows, full.ecrecover)
+        code = self.chunk.apply(operation)
+        self._end_head()
+        return code
+
+    def health(self, index: int) -> Health:
+        """An account as it stands here."""
+        return health(self.chunk.globals, self.chunk.peek_account(index), self.chunk.commitment.timestamp)
+
+    def size(self, index: int, market: int) -> int:
+        """Lots of a position, long or short."""
+        return abs(encoding.unpack(self.chunk.peek_account(index).positions[market]).size)
+
+    def _end_head(self) -> None:
+        # Close steps are the venue's choice and cannot be guessed: the head counts as done, its account as it stands.
+        self.chunk.commitment.queue_open = 0
+        self.chunk.globals.head_account = self.chunk.globals.head_market = self.chunk.globals.head_lots = 0
+
+
+class Guard:
+    """Remembers which accounts stay below maintenance, and decides what `sender` enqueues.
+
+    The memory is of this process: a guard that has just started has not seen anything stay, and waits anew.
+    """
+
+    def __init__(self, policy: Policy, sender: bytes, recover: Recover = recover_fast) -> None:
+        self._policy = policy
+        self._sender = sender
+        self._recover = recover
+        self._since: dict[int, int] = {}
+        self._seen = b""
+
+    def observe(self, state: State) -> None:
+        """Notes who is below maintenance in a posted state, and since which L2 time without a break."""
+        if state.root == self._seen:
+            return
+        now, globals = state.commitment.timestamp, state.globals
+        below = {
+            index
+            for index in range(constants.RESERVED_ACCOUNTS, globals.next_account)
+            if health(globals, state.account(index), now).is_below
+        }
+        # A roll-back or a reorganisation sets L2 time back.
+        self._since = {index: min(self._since.get(index, now), now) for index in below}
+        self._seen = state.root
+
+    def is_due(self, state: State, now_ms: int, max_lag_ms: int) -> bool:
+        """Whether there is anything to plan for: cheap where nothing has changed."""
+        self.observe(state)
+        return self._is_old(state.globals, now_ms) or bool(self._ripe(state, now_ms, max_lag_ms))
+
+    def _is_old(self, globals: containers.Globals, now_ms: int) -> bool:
+        # Nobody needs a price before there is an account.
+        has_accounts = globals.next_account > constants.RESERVED_ACCOUNTS
+        return has_accounts and now_ms - globals.tick_time > self._policy.patience_ms
+
+    def _ripe(self, state: State, now_ms: int, max_lag_ms: int) -> list[int]:
+        # The next batch cannot end earlier than the lag, so a silent sequencer does not stop the clock for ever.
+        clock = max(state.commitment.timestamp, now_ms - max_lag_ms)
+        return [index for index, since in self._since.items() if clock - since >= self._policy.patience_ms]
+
+    def plan(
+        self,
+        state: State,
+        pending: Sequence[bytes],
+        now_ms: int,
+        max_lag_ms: int,
+        budget: int,
+        rounds: Sequence[Round] = (),
+    ) -> Plan:
+        """What to enqueue at L1 time `now_ms`, at most `budget` entries, `pending` being what the state has not
+        consumed.
+
+        `max_lag_ms`: how far behind L1 a batch may end. `rounds` are a source's, believed in nothing: the law asks.
+        """
+        if len(pending) > MAX_PENDING or budget <= 0 or not self.is_due(state, now_ms, max_lag_ms):
+            return NOTHING
+        ripe = self._ripe(state, now_ms, max_lag_ms)
+        scratch, held_off = self._tried(state, pending, now_ms)
+        if self._is_old(scratch.chunk.globals, now_ms):
+            oldest = now_ms - self._policy.patience_ms
+            tick = self._tick(scratch, rounds, oldest, now_ms)
+            rescues, refused = self._rescues(scratch, ripe, held_off, now_ms, budget - len(tick))
+            return Plan((*tick, *rescues), refused, not tick)
+        rescues, refused = self._rescues(scratch, ripe, held_off, now_ms, budget)
+        if codes.STALE not in refused.values():
+            return Plan(rescues, refused, False)
+        # The tick is bought for the rescues that it makes possible, and not without one.
+        scratch, held_off = self._tried(state, pending, now_ms)
+        oldest = now_ms + ARRIVAL_MS - constants.FORCED_PRICE_AGE
+        tick = self._tick(scratch, rounds, oldest, now_ms)
+        if not tick:
+            return Plan(rescues, refused, True)
+        rescues, refused = self._rescues(scratch, ripe, held_off, now_ms, budget - 1)
+        return Plan((*tick, *rescues) if rescues else (), refused, False)
+
+    def _tried(self, state: State, pending: Sequence[bytes], now_ms: int) -> tuple[_Scratch, set[int]]:
+        """The state with the pending entries on top, and the accounts that one of them rescues whole.
+
+        An entry that the law would refuse, or that asks for a few lots, holds nobody off: else an owner could.
+        """
+        scratch = _Scratch(state, self._recover, now_ms)
+        held_off: set[int] = set()
+        for operation in pending:
+            move = encoding.rescue(constants.FORCED_RESCUE, word_at(operation, constants.ENTRY_HEAD_LENGTH))
+            size = scratch.size(move.account, move.market) if move.market < constants.MARKETS else 0
+            code = scratch.apply(operation)
+            if operation[0] == constants.FORCED_RESCUE and code == codes.OK and move.lots >= size:
+                held_off.add(move.account)
+        return scratch, held_off
+
+    def _rescues(
+        self, scratch: _Scratch, ripe: list[int], held_off: set[int], now_ms: int, budget: int
+    ) -> tuple[tuple[Wanted, ...], dict[int, int]]:
+        """Worst first; each is tried after those before it, for they share the funds."""
+        judged = {index: scratch.health(index) for index in ripe if index not in held_off}
+        below = sorted((found.ratio, index) for index, found in judged.items() if found.is_below)
+        wanted: list[Wanted] = []
+        refused: dict[int, int] = {}
+        for _, index in below:
+            if len(wanted) >= budget:
+                break
+            market = judged[index].largest
+            payload = operations.forced_rescue_payload(market, index, ALL_LOTS)
+            before = scratch.size(index, market)
+            code = scratch.apply(self._entry(constants.FORCED_RESCUE, now_ms + ARRIVAL_MS, payload))
+            # At the worse of two prices the fewest lots may be none: OK, and nothing done for the fee.
+            if code == codes.OK and scratch.size(index, market) < before:
+                wanted.append(Wanted(constants.FORCED_RESCUE, payload, index, market, self._since[index]))
+            else:
+                refused[index] = code
+        return tuple(wanted), refused
+
+    def _tick(
+        self, scratch: _Scratch, rounds: Sequence[Round], oldest_ms: int, now_ms: int
+    ) -> tuple[Wanted] | tuple[()]:
+        """The newest whole tick that is newer than the scratch's and not before `oldest_ms`, tried; or nothing."""
+        globals = scratch.chunk.globals
+        after = max(globals.tick_time, oldest_ms - 1)
+        for tick in whole_ticks(scratch.chunk.domain, globals, rounds, after, now_ms, self._recover):
+            payload = tick[1:]
+            if scratch.apply(self._entry(constants.FORCED_TICK, now_ms, payload)) == codes.OK:
+                return (Wanted(constants.FORCED_TICK, payload, since_ms=int.from_bytes(payload[:6], "big")),)
+        return ()
+
+    def _entry(self, tag: int, time_ms: int, payload: bytes) -> bytes:
+        return operations.entry_bytes(tag, self._sender, time_ms, payload)
+
+
+def whole_ticks(
+    domain: bytes,
+    globals: containers.Globals,
+    rounds: Sequence[Round],
+    after_ms: int,
+    until_ms: int,
+    recover: Recover = recover_fast,
+) -> Iterator[bytes]:
+    """Tick operations of the times in (after_ms, until_ms] for which a quorum has signed, the newest first.
+
+    Of more than a quorum the lowest signer indices count, so that a source's order chooses nothing.
+    """
+    for found in sorted(rounds, key=lambda found: -found.time_ms):
+        if not after_ms < found.time_ms <= until_ms or found.time_ms % constants.TICK_STEP != 0:
+            continue
+        good: dict[int, tuple[int, list[int], list[int], bytes]] = {}
+        for report in found.reports:
+            row = _signed(domain, globals, found.time_ms, report, recover)
+            if row is not None:
+                good.setdefault(report.signer_index, row)
+        if len(good) >= globals.quorum:
+            chosen = [good[index] for index in sorted(good)[: globals.quorum]]
+            yield operations.tick_bytes(found.time_ms, globals.market_count, chosen)
+
+
+def _signed(
+    domain: bytes, globals: containers.Globals, time_ms: int, report: Report, recover: Recover
+) -> tuple[int, list[int], list[int], bytes] | None:
+    """A report as a tick holds it; None unless its signer signed just this."""
+    if not len(report.prices_ticks) == len(report.premiums_ppm) == globals.market_count:
+        return None
+    try:
+        signature = operations.compact(bytes.fromhex(report.signature[2:]))
+    except ValueError:
+        return None
+    absent = [0] * (constants.MARKETS - globals.market_count)
+    prices, premiums = [*report.prices_ticks, *absent], [*report.premiums_ppm, *absent]
+    digest = operations.tick_digest(domain, time_ms, prices, premiums)
+    signer = signatures.recover(digest, word_at(signature, 0), word_at(signature, 32), recover)
+    if signer == containers.NOBODY or signer != globals.signers[report.signer_index]:
+        return None
+    return report.signer_index, prices, premiums, signature
+
+
+def entries_within_hour(queue: Sequence[bytes], sender: bytes, now_ms: int) -> int:
+    """How many of the queue's newest entries, oldest first, `sender` paid for in the hour before L1 time `now_ms`."""
+    count = 0
+    for operation in reversed(queue):
+        if operation[0] not in (constants.FORCED_RESCUE, constants.FORCED_TICK):
+            continue
+        if int.from_bytes(operation[21:27], "big") <= now_ms - constants.HOUR:
+            break
+        count += operation[1:21] == sender
+    return count

@@ -1,0 +1,244 @@
+"""The guard's edge: asks a source for the oracle's reports and pays on L1 for what the guard decided."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Final
+
+import httpx
+import msgspec
+import structlog
+import trio
+
+from l1_bridge.artifact import ArtifactError
+from l1_bridge.batch import (
+    BridgeEvent,
+    Enqueued,
+    LogError,
+    Parameters,
+    decode_log,
+    decode_record,
+    encode_call,
+    encode_entry,
+)
+from l1_bridge.l1_client import Block, L1Client, L1Rejected, L1Timeout, Receipt, Signer
+from prover.guard import NOTHING, Guard, Plan, Policy, Round, Wanted, entries_within_hour
+from prover.operations import ENTRY_NAMES
+from prover.replay_chain import ChainReplay
+from prover.settings import Output
+from prover.stf import codes, constants
+
+# The entry alone, doubled from what it took; each byte of its payload adds what calldata, log and hashing cost.
+ENTRY_GAS: Final = 250_000
+PAYLOAD_BYTE_GAS: Final = 64
+# A minute of grid times; a report is about 600 bytes in JSON, seven a time.
+_ROUNDS: Final = 12
+_SOURCE_BYTES: Final = 1 << 20
+_SOURCE_SECONDS: Final = 10.0
+_RETRY_FIRST_SECONDS: Final = 2.0
+_RETRY_MAX_SECONDS: Final = 120.0
+
+Source = Callable[[], Awaitable[list[Round]]]
+
+
+class SourceError(Exception):
+    """The source of reports did not answer, or not with reports; one sentence."""
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    result: list[Round]
+
+
+def report_source(url: str, transport: httpx.AsyncBaseTransport | None = None) -> Source:
+    """Asks a node's API, or a mirror's, for the newest rounds by `catenary_reports`; SourceError for anything else."""
+
+    async def rounds() -> list[Round]:
+        asked = {"jsonrpc": "2.0", "id": 1, "method": "catenary_reports", "params": {"limit": _ROUNDS}}
+        body = bytearray()
+        try:
+            with trio.fail_after(_SOURCE_SECONDS):
+                # A client a question: a tick is wanted seldom, and no connection has to be kept for it.
+                async with (
+                    httpx.AsyncClient(trust_env=False, timeout=None, transport=transport) as client,
+                    client.stream("POST", url, json=asked) as response,
+                ):
+                    async for piece in response.aiter_bytes():
+                        body += piece
+                        if len(body) > _SOURCE_BYTES:
+                            await response.aclose()
+                            break
+        except trio.TooSlowError:
+            raise SourceError(f"no answer in {_SOURCE_SECONDS:g} s") from None
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            raise SourceError(str(error) or type(error).__name__) from None
+        if len(body) > _SOURCE_BYTES:
+            raise SourceError(f"an answer of more than {_SOURCE_BYTES} bytes")
+        try:
+            return msgspec.json.decode(bytes(body), type=_Answer).result
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise SourceError(f"no reports: {error}") from None
+
+    return rounds
+
+
+class Guarding:
+    """One guard over one replay, one key that pays. Only asked where every batch up to the tip is valid."""
+
+    def __init__(
+        self,
+        client: L1Client,
+        replay: ChainReplay,
+        output: Output,
+        signer: Signer,
+        policy: Policy,
+        source: Source | None = None,
+    ) -> None:
+        self._client = client
+        self._replay = replay
+        self._output = output
+        self._signer = signer
+        self._policy = policy
+        self._source = source
+        self._guard = Guard(policy, signer.address)
+        self._logger = structlog.get_logger()
+        self._parameters: Parameters | None = None
+        # L1 times, ms, of what was paid for: the queue forgets entries of final batches.
+        self._paid_at: list[int] = []
+        self._pauses: dict[str, tuple[float, float]] = {}
+        self._said: set[tuple[int, int]] = set()
+
+    async def act(self, last: Block) -> bool:
+        """Enqueues at most one entry on what is known at block `last`; whether it did."""
+        if not self._due("send"):
+            return False
+        parameters = await self._bridge_parameters(last)
+        if parameters is None:
+            return False
+        plan = await self._plan(last, parameters, [])
+        rounds = await self._rounds() if plan.wants_tick else None
+        if rounds is not None:
+            plan = await self._plan(last, parameters, rounds)
+            if plan.wants_tick:
+                self._later("source", "no whole tick that the law would take and that is young enough")
+        self._tell(plan)
+        if not plan.entries:
+            return False
+        try:
+            read = await self._client.nonce(self._signer.address, last.number)
+        except L1Rejected:
+            return False
+        # What was sent before must have been read back, or it would be paid for twice.
+        if await self._client.nonce(self._signer.address, "pending") != read:
+            return False
+        return await self._pay(plan.entries[0], last, parameters)
+
+    async def _plan(self, last: Block, parameters: Parameters, rounds: list[Round]) -> Plan:
+        decide = partial(self._decide, last.timestamp * 1_000, parameters.max_lag_seconds * 1_000, rounds)
+        # In a thread: it walks over all accounts.
+        return await trio.to_thread.run_sync(decide)
+
+    def _decide(self, now_ms: int, max_lag_ms: int, rounds: list[Round]) -> Plan:
+        if not self._guard.is_due(self._replay.state, now_ms, max_lag_ms):
+            return NOTHING
+        queue = self._replay.queue()
+        commitment = self._replay.state.commitment
+        consumed = commitment.queue_count + commitment.queue_open
+        pending = [operation for index, operation in queue if index >= consumed]
+        self._paid_at = [at for at in self._paid_at if at > now_ms - constants.HOUR]
+        # The queue remembers across restarts, this process what became final.
+        on_chain = entries_within_hour([operation for _, operation in queue], self._signer.address, now_ms)
+        budget = self._policy.entries_an_hour - max(on_chain, len(self._paid_at))
+        return self._guard.plan(self._replay.state, pending, now_ms, max_lag_ms, budget, rounds)
+
+    async def _bridge_parameters(self, last: Block) -> Parameters | None:
+        if self._parameters is None:
+            call = encode_call("parameters")
+            try:
+                answer = await self._client.eth_call(self._replay.bridge.address, call, last.number)
+                self._parameters = decode_record(Parameters, answer)
+            except (L1Rejected, ArtifactError):
+                # The block left the chain meanwhile: the next poll tells.
+                return None
+        return self._parameters
+
+    async def _rounds(self) -> list[Round] | None:
+        if not self._due("source"):
+            return None
+        if self._source is None:
+            self._later("source", "prices are too old, and no --guard-tick-url is given")
+            return None
+        try:
+            rounds = await self._source()
+        except SourceError as error:
+            self._later("source", str(error))
+            return None
+        self._pauses.pop("source", None)
+        return rounds
+
+    async def _pay(self, wanted: Wanted, last: Block, parameters: Parameters) -> bool:
+        bridge, fee = self._replay.bridge.address, parameters.entry_fee_wei
+        calldata = encode_entry(wanted.tag, wanted.payload)
+        gas = ENTRY_GAS + PAYLOAD_BYTE_GAS * len(wanted.payload)
+        try:
+            await self._client.eth_call(bridge, calldata, sender=self._signer.address, gas=gas, value=fee)
+            # Before it leaves: an entry whose receipt nobody sees may be paid for all the same.
+            self._paid_at.append(last.timestamp * 1_000)
+            receipt = await self._client.send(self._signer, bridge, calldata, fee, gas=gas)
+        except (L1Rejected, L1Timeout) as error:
+            self._later("send", str(error))
+            return False
+        self._pauses.pop("send", None)
+        self._report(wanted, receipt, fee)
+        return True
+
+    def _report(self, wanted: Wanted, receipt: Receipt, fee_wei: int) -> None:
+        index = next((event.index for event in self._events(receipt) if isinstance(event, Enqueued)), None)
+        fields: dict[str, Any] = {"account": wanted.account, "market": wanted.market, "below_since_ms": wanted.since_ms}
+        text = f"account {wanted.account} is still below maintenance: its rescue is entry {index} of the queue"
+        if wanted.tag == constants.FORCED_TICK:
+            fields = {"tick_time_ms": wanted.since_ms}
+            text = f"prices are old: the tick of {wanted.since_ms} is entry {index} of the queue"
+        self._output.event(
+            "entry_enqueued",
+            text,
+            colour="green",
+            kind=ENTRY_NAMES[wanted.tag],
+            queue_index=index,
+            transaction_hash=receipt.transaction_hash,
+            block_number=receipt.block_number,
+            gas_used=receipt.gas_used,
+            fee_wei=fee_wei,
+            **fields,
+        )
+
+    def _events(self, receipt: Receipt) -> list[BridgeEvent]:
+        bridge = self._replay.bridge
+        try:
+            return [decode_log(bridge, log) for log in receipt.logs if log.address == bridge.address]
+        except LogError:
+            # Only words are lost: what the queue holds is read from the logs again.
+            return []
+
+    def _tell(self, plan: Plan) -> None:
+        """Once for each account and code: who ought to be rescued and cannot be."""
+        refused = set(plan.refused.items())
+        self._said &= refused
+        for index, code in sorted(refused - self._said):
+            name = codes.SENTENCE[code][0]
+            self._output.event(
+                "rescue_refused",
+                f"account {index} is below maintenance, a rescue would be {name}",
+                account=index,
+                code=name,
+            )
+        self._said |= refused
+
+    # Pauses between attempts, doubling.
+
+    def _due(self, what: str) -> bool:
+        return trio.current_time() >= self._pauses.get(what, (0.0, 0.0))[0]
+
+    def _later(self, what: str, why: str) -> None:
+        _, pause = self._pauses.get(what, (0.0, 0.0))
+        pause = min(max(2 * pause, _RETRY_FIRST_SECONDS), _RETRY_MAX_SECONDS)
+        self._pauses[what] = (trio.current_time() + pause, pause)
+        self._logger.warning("guard_" + what, why=why, again_in_seconds=pause)
