@@ -64,12 +64,13 @@ def report_source(url: str, transport: httpx.AsyncBaseTransport | None = None) -
                     async for piece in response.aiter_bytes():
                         body += piece
                         if len(body) > _SOURCE_BYTES:
+                            # Closed first, the next read fails and unwinds httpx's nested generators.
                             await response.aclose()
-                            break
         except trio.TooSlowError:
             raise SourceError(f"no answer in {_SOURCE_SECONDS:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            raise SourceError(str(error) or type(error).__name__) from None
+            if len(body) <= _SOURCE_BYTES:
+                raise SourceError(str(error) or type(error).__name__) from None
         if len(body) > _SOURCE_BYTES:
             raise SourceError(f"an answer of more than {_SOURCE_BYTES} bytes")
         try:

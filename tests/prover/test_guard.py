@@ -1,0 +1,702 @@
+"""The guard on a real L1: what a sequencer omits stands in the queue once, and nobody pays for what changes nothing."""
+
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+import trio
+import trio.testing
+
+from l1_bridge import batch
+from l1_bridge.artifact import load_artifact
+from l1_bridge.l1_client import L1Client, development_key
+from prover import operations
+from prover.challenger import Challenger, Summary
+from prover.guard import ALL_LOTS, Guard, Policy, Report, Round, entries_within_hour, health, whole_ticks
+from prover.guarding import SourceError, report_source
+from prover.replay_chain import ChainReplay
+from prover.state.store import MemoryStore
+from prover.stf import codes, constants, containers, encoding
+from sequencer.reports import Kept, plain
+from sequencer.reports import Report as VenueReport
+from sequencer.reports import Round as VenueRound
+from tests.l1_bridge.l1_nodes import L1Node
+from tests.prover.conftest import POLL_SECONDS
+from tests.prover.l1_faults import Tampering
+from tests.prover.test_challenger import Recorder, command, lying_blocks, mine, sent_by
+from tests.prover.world import (
+    CHALLENGER,
+    DEPOSITOR,
+    DOLLAR,
+    PARAMETERS,
+    PRICES,
+    RIVAL,
+    SIGNER_KEYS,
+    TRADERS,
+    Lie,
+    World,
+    false_tree,
+)
+
+pytestmark = pytest.mark.trio
+
+FALLEN = (591_000, *PRICES[1:])
+MAKER, LOSER, SECOND_LOSER = 17, 18, 19
+PATIENCE = 60
+SIZE = 800_000
+FUND = 200_000 * DOLLAR
+
+
+@pytest.fixture
+def world(node_world: World) -> World:
+    return node_world
+
+
+class Watch:
+    """One guarding challenger with its store; its memory lives as long as it does."""
+
+    def __init__(self, world: World, client: L1Client, **options: Any) -> None:
+        self.world, self.client, self.said = world, client, Recorder()
+        self.replay = ChainReplay(MemoryStore(), world.bridge)
+        policy = Policy(options.pop("patience", PATIENCE) * 1_000, options.pop("entries", 20))
+        options = {"signer": development_key(CHALLENGER), "guard": policy} | options
+        self.challenger = Challenger(client, self.replay, self.said, poll_seconds=POLL_SECONDS, **options)
+        self.taken = 0
+
+    async def once(self) -> Summary:
+        """Up to the head, until there is nothing more to do."""
+        with trio.fail_after(30):
+            await self.challenger.run(once=True)
+        return self.challenger.finish()
+
+    def queued(self) -> list[bytes]:
+        """What the queue holds that no batch has consumed."""
+        consumed = self.replay.state.commitment.queue_count
+        return [operation for index, operation in self.replay.queue() if index >= consumed]
+
+    def moves(self) -> list[tuple[int, int, int]]:
+        """Market, account and lots of the rescues that wait."""
+        found = [operation for operation in self.queued() if operation[0] == constants.FORCED_RESCUE]
+        moves = [encoding.rescue(constants.FORCED_RESCUE, int.from_bytes(op[29:].ljust(32, b"\x00"))) for op in found]
+        return [(move.market, move.account, move.lots) for move in moves]
+
+
+@asynccontextmanager
+async def watching(world: World, node: L1Node, **options: Any) -> AsyncIterator[Watch]:
+    async with L1Client(node.url, poll_seconds=POLL_SECONDS, attempts=2) as client:
+        yield Watch(world, client, **options)
+
+
+async def give(world: World, owner: bytes, index: int, amount_micros: int) -> None:
+    """A deposit into an account, or an insurance account."""
+    token, holder = load_artifact("MockDollar"), world.chain.address(DEPOSITOR)
+    await world.chain.send(DEPOSITOR, world.token, token.encode_call("mint", holder, amount_micros))
+    await world.chain.send(DEPOSITOR, world.token, token.encode_call("approve", world.bridge.address, amount_micros))
+    (event,) = await world.send(DEPOSITOR, batch.encode_deposit(owner, index, amount_micros))
+    assert isinstance(event, batch.Enqueued)
+    world.waiting.append(event.operation)
+
+
+async def later(world: World, client: L1Client, prices: Sequence[int] | None, seconds: int = 5) -> None:
+    """Some time, and a batch at its end; its sequencer liquidates nobody. Prices None: a batch without a tick."""
+    await mine(client, seconds)
+    now = await world.now_ms()
+    await world.commit([[] if prices is None else [world.venue.tick(now, prices)]])
+
+
+async def positions(world: World, client: L1Client, losers: int = 1, fund: int = FUND, size: int = SIZE) -> None:
+    """Accounts 18 and on are long against account 17, with a fund behind the market."""
+    await world.deposit(0, 100_000 * DOLLAR)
+    for loser in range(1, losers + 1):
+        await world.deposit(loser, (10_000 + 100 * (loser - 1)) * DOLLAR)
+    if fund:
+        await give(world, TRADERS[0], 1, fund)
+    await later(world, client, PRICES)
+    now = await world.now_ms()
+    body = [world.venue.order(0, MAKER, now, side=constants.SELL, size=size * losers)]
+    for loser in range(1, losers + 1):
+        body += [
+            world.venue.order(loser, MAKER + loser, now, size=size),
+            operations.fill_bytes(0, loser, size),
+        ]
+    await world.commit([body])
+    assert all(held(world, MAKER + loser) == size for loser in range(1, losers + 1))
+
+
+async def under_water(world: World, client: L1Client, losers: int = 1, fund: int = FUND) -> None:
+    """Two ticks at the fallen price, or the better one would still judge."""
+    await positions(world, client, losers, fund)
+    await later(world, client, FALLEN)
+    await later(world, client, FALLEN)
+    state = world.venue.state
+    for loser in range(1, losers + 1):
+        assert health(state.globals, state.account(MAKER + loser), state.commitment.timestamp).is_below
+
+
+def held(world: World, index: int) -> int:
+    return encoding.unpack(world.venue.state.account(index).positions[0]).size
+
+
+async def enqueue(world: World, tag: int, payload: bytes, role: int = RIVAL) -> None:
+    await world.send(role, batch.encode_entry(tag, payload), PARAMETERS.entry_fee_wei)
+
+
+# Rescues.
+
+
+async def test_an_account_that_the_sequencer_leaves_alone_is_rescued_from_l1(
+    world: World, node: L1Node, client: L1Client
+) -> None:
+    await under_water(world, client)
+    before = await sent_by(client, CHALLENGER)
+    async with watching(world, node) as guard:
+        await guard.once()
+        await later(world, client, FALLEN, PATIENCE)
+        summary = await guard.once()
+        assert (summary.entries_sent, summary.held) == (1, True)
+        assert guard.moves() == [(0, LOSER, ALL_LOTS)]
+        (said,) = guard.said.names("entry_enqueued")
+        assert (said["kind"], said["account"], said["market"]) == ("forced_rescue", LOSER, 0)
+        assert said["gas_used"] < 125_000
+        assert said["fee_wei"] == PARAMETERS.entry_fee_wei
+        assert await sent_by(client, CHALLENGER) == before + 1
+        # The sequencer has to take it, and the law closes the position.
+        world.waiting = guard.queued()
+        await later(world, client, FALLEN)
+        assert held(world, LOSER) == 0
+        assert held(world, 1) == SIZE
+        summary = await guard.once()
+        assert (summary.held, summary.entries_sent, guard.queued()) == (True, 1, [])
+        assert summary.root == world.venue.state.root
+        assert encoding.unpack(guard.replay.state.account(LOSER).positions[0]).size == 0
+
+
+async def test_healthy_accounts_cost_nothing(world: World, node: L1Node, client: L1Client) -> None:
+    await positions(world, client)
+    before = await sent_by(client, CHALLENGER)
+    async with watching(world, node, patience=0) as guard:
+        assert (await guard.once()).entries_sent == 0
+        # One fallen price is not enough: the better of the last two judges.
+        await later(world, client, FALLEN)
+        assert (await guard.once()).entries_sent == 0
+    assert await sent_by(client, CHALLENGER) == before
+
+
+async def test_without_guard_nothing_is_enqueued(world: World, node: L1Node, client: L1Client) -> None:
+    await under_water(world, client)
+    async with watching(world, node, guard=None) as challenger:
+        await challenger.once()
+        await later(world, client, FALLEN, PATIENCE)
+        assert ((await challenger.once()).entries_sent, challenger.queued()) == (0, [])
+
+
+async def test_nobody_is_rescued_before_patience_has_passed(world: World, node: L1Node, client: L1Client) -> None:
+    await under_water(world, client)
+    async with watching(world, node) as guard:
+        await guard.once()
+        for _ in range(2):
+            await later(world, client, FALLEN, 25)
+            assert (await guard.once()).entries_sent == 0
+        # L1 time alone is nobody's guilt: what happened meanwhile may only not be posted yet.
+        await mine(client, 30)
+        assert (await guard.once()).entries_sent == 0
+        await later(world, client, FALLEN, 5)
+        assert (await guard.once()).entries_sent == 1
+
+
+async def test_who_recovers_in_between_is_waited_for_anew(world: World, node: L1Node, client: L1Client) -> None:
+    await under_water(world, client)
+    async with watching(world, node) as guard:
+        await guard.once()
+        await later(world, client, PRICES, 30)
+        await guard.once()
+        for seconds in (5, 5, 30):
+            await later(world, client, FALLEN, seconds)
+            assert (await guard.once()).entries_sent == 0
+        await later(world, client, FALLEN, 40)
+        assert (await guard.once()).entries_sent == 1
+
+
+async def test_a_pending_entry_is_not_paid_for_again(world: World, node: L1Node, client: L1Client) -> None:
+    await under_water(world, client)
+    async with watching(world, node, patience=0) as guard:
+        assert (await guard.once()).entries_sent == 1
+        for _ in range(2):
+            await later(world, client, FALLEN)
+            assert (await guard.once()).entries_sent == 1
+        assert len(guard.queued()) == 1
+        # Neither does a new process with the same key.
+        async with watching(world, node, patience=0) as again:
+            assert (await again.once()).entries_sent == 0
+
+
+async def test_an_entry_of_somebody_else_is_as_good_if_it_asks_for_all(
+    world: World, node: L1Node, client: L1Client
+) -> None:
+    await under_water(world, client)
+    await enqueue(world, constants.FORCED_RESCUE, operations.forced_rescue_payload(0, LOSER, SIZE))
+    async with watching(world, node, patience=0) as guard:
+        assert (await guard.once()).entries_sent == 0
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        operations.forced_rescue_payload(0, LOSER, 1),
+        operations.forced_rescue_payload(1, LOSER, SIZE),
+        operations.forced_rescue_payload(255, LOSER, SIZE),
+        operations.forced_rescue_payload(0, LOSER, SIZE) + b"\x00",
+        b"",
+    ],
+    ids=["one lot", "another market", "no market", "another length", "nothing"],
+)
+async def test_no_owner_holds_the_guard_off_with_an_entry_that_rescues_little(
+    world: World, node: L1Node, client: L1Client, payload: bytes
+) -> None:
+    await under_water(world, client)
+    await enqueue(world, constants.FORCED_RESCUE, payload)
+    async with watching(world, node, patience=0) as guard:
+        assert (await guard.once()).entries_sent == 1
+        world.waiting = guard.queued()
+        await later(world, client, FALLEN)
+        assert held(world, LOSER) == 0
+
+
+async def test_what_waits_in_the_pool_is_not_sent_twice(world: World, node: L1Node, client: L1Client) -> None:
+    await under_water(world, client)
+    key = development_key(CHALLENGER)
+    before = await sent_by(client, CHALLENGER)
+    await client.call("evm_setAutomine", [False])
+    try:
+        async with watching(world, node, patience=0) as guard:
+            with trio.move_on_after(2):
+                await guard.challenger.run()
+        assert await client.nonce(key.address, "pending") == before + 1
+        async with watching(world, node, patience=0) as again:
+            assert (await again.once()).entries_sent == 0
+        assert await client.nonce(key.address, "pending") == before + 1
+    finally:
+        await client.call("evm_setAutomine", [True])
+    await mine(client)
+
+
+async def test_the_worst_goes_first_and_the_budget_ends_it(world: World, node: L1Node, client: L1Client) -> None:
+    await under_water(world, client, losers=2)
+    # Account 18 has less money behind as many lots.
+    async with watching(world, node, patience=0, entries=1) as guard:
+        assert ((await guard.once()).entries_sent, guard.moves()) == (1, [(0, LOSER, ALL_LOTS)])
+        await later(world, client, FALLEN)
+        assert (await guard.once()).entries_sent == 1
+        # The queue remembers for a new process.
+        async with watching(world, node, patience=0, entries=1) as again:
+            assert (await again.once()).entries_sent == 0
+        async with watching(world, node, patience=0, entries=2) as richer:
+            assert (await richer.once()).entries_sent == 1
+            assert [account for _, account, _ in richer.moves()] == [LOSER, SECOND_LOSER]
+
+
+async def test_after_an_hour_there_is_a_new_budget(world: World, node: L1Node, client: L1Client) -> None:
+    await under_water(world, client, losers=2)
+    async with watching(world, node, patience=0, entries=1) as guard:
+        assert (await guard.once()).entries_sent == 1
+        world.waiting = guard.queued()
+        await later(world, client, FALLEN, 3_300)
+        assert (await guard.once()).entries_sent == 1
+        await later(world, client, FALLEN, 300)
+        assert (await guard.once()).entries_sent == 2
+        assert guard.moves() == [(0, SECOND_LOSER, ALL_LOTS)]
+
+
+@pytest.mark.parametrize("fund", [0, 1_000 * DOLLAR], ids=["empty", "too small"])
+async def test_nothing_is_paid_where_the_fund_could_not_take_it(
+    world: World, node: L1Node, client: L1Client, fund: int
+) -> None:
+    await under_water(world, client, fund=fund)
+    before = await sent_by(client, CHALLENGER)
+    async with watching(world, node, patience=0) as guard:
+        assert (await guard.once()).entries_sent == 0
+        await later(world, client, FALLEN)
+        assert (await guard.once()).entries_sent == 0
+        (said,) = guard.said.names("rescue_refused")
+        assert (said["account"], said["code"]) == (LOSER, "FUND_LIMIT")
+        assert await sent_by(client, CHALLENGER) == before
+        # Money for the fund that waits in the queue counts: it is consumed before the rescue.
+        await give(world, TRADERS[0], 1, FUND)
+        world.waiting = []
+        assert (await guard.once()).entries_sent == 1
+
+
+async def test_two_rescues_share_one_fund(world: World, node: L1Node, client: L1Client) -> None:
+    # Ten times 60,000 dollars an hour: one position of 472,800 fits, a second does not.
+    await under_water(world, client, losers=2, fund=60_000 * DOLLAR)
+    async with watching(world, node, patience=0) as guard:
+        assert ((await guard.once()).entries_sent, guard.moves()) == (1, [(0, LOSER, ALL_LOTS)])
+        (said,) = guard.said.names("rescue_refused")
+        assert (said["account"], said["code"]) == (SECOND_LOSER, "FUND_LIMIT")
+
+
+# Nothing on a tip that is not valid.
+
+
+async def test_on_a_fraud_that_stands_nothing_is_enqueued(world: World, node: L1Node, client: L1Client) -> None:
+    await under_water(world, client)
+    await world.commit([[]], [Lie(0, claim=false_tree)])
+    await mine(client, PARAMETERS.window_seconds)
+    before = await sent_by(client, CHALLENGER)
+    async with watching(world, node, patience=0) as guard:
+        summary = await guard.once()
+        assert (summary.entries_sent, summary.held, guard.queued()) == (0, False, [])
+    assert await sent_by(client, CHALLENGER) == before
+
+
+async def test_on_an_unknown_verdict_nothing_is_enqueued(world: World, node: L1Node, client: L1Client) -> None:
+    await under_water(world, client)
+    await world.commit([[world.venue.tick(await world.now_ms() + 5_000, FALLEN)]], [Lie(0, claim=false_tree)])
+    async with watching(world, node, patience=0) as guard:
+        guard.replay._second_recover = lambda *_: bytes(20)
+        summary = await guard.once()
+        assert (summary.unknown, summary.entries_sent, summary.held) == (1, 0, False)
+
+
+async def test_once_a_fraud_is_rolled_back_the_guard_goes_on(world: World, node: L1Node, client: L1Client) -> None:
+    await under_water(world, client)
+    await world.commit([[]], [Lie(0, claim=false_tree)])
+    async with watching(world, node, patience=0) as guard:
+        summary = await guard.once()
+        assert (summary.proofs_won, summary.entries_sent, summary.held) == (1, 1, True)
+
+
+async def test_while_two_l1_nodes_disagree_nothing_is_enqueued(world: World, node: L1Node, client: L1Client) -> None:
+    await under_water(world, client)
+    async with (
+        L1Client(node.url, attempts=1, transport=Tampering(lying_blocks)) as second,
+        watching(world, node, patience=0, second_client=second) as guard,
+    ):
+        assert (await guard.once()).entries_sent == 0
+
+
+async def test_what_l1_would_refuse_is_not_sent(world: World, node: L1Node, client: L1Client) -> None:
+    await under_water(world, client)
+    poor = development_key(9)
+    balance = await client.balance(poor.address)
+    await client.call("anvil_setBalance", ["0x" + poor.address.hex(), "0x1"])
+    try:
+        async with watching(world, node, patience=0, signer=poor) as guard:
+            assert (await guard.once()).entries_sent == 0
+    finally:
+        await client.call("anvil_setBalance", ["0x" + poor.address.hex(), hex(balance)])
+
+
+async def test_a_guard_needs_a_key(world: World, node: L1Node) -> None:
+    with pytest.raises(ValueError, match="needs a key"):
+        async with watching(world, node, signer=None):
+            pass
+
+
+# Ticks.
+
+
+def reports(
+    world: World, time_ms: int, prices: Sequence[int] = PRICES, signers: Sequence[int] = range(7)
+) -> VenueRound:
+    """What a node keeps of one grid time."""
+    every = [*prices, *[0] * (constants.MARKETS - len(prices))]
+    premiums = [0] * constants.MARKETS
+    digest = operations.tick_digest(world.venue.domain, time_ms, every, premiums)
+    kept = VenueRound(time_ms)
+    for index in signers:
+        signature = operations.sign(SIGNER_KEYS[index], digest)
+        report = VenueReport(time_ms, index, tuple(prices), tuple(premiums[: len(prices)]), signature)
+        kept.kept[index] = Kept(report, time_ms)
+    return kept
+
+
+Answer = Callable[[], Any]
+
+
+class Node:
+    """A source of reports in the words of the node's API."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.asked = 0
+        self.source = report_source("http://127.0.0.1:9", httpx.MockTransport(self._handle))
+
+    def _handle(self, request: httpx.Request) -> httpx.Response:
+        self.asked += 1
+        asked = msgspec.json.decode(request.content)
+        assert (asked["method"], asked["params"]) == ("catenary_reports", {"limit": 12})
+        answer = self.answer()
+        if isinstance(answer, bytes):
+            return httpx.Response(200, content=answer)
+        content = {"jsonrpc": "2.0", "id": asked["id"], "result": [plain(found) for found in answer]}
+        return httpx.Response(200, content=msgspec.json.encode(content))
+
+
+async def silent(world: World, client: L1Client, seconds: int = PATIENCE + 20) -> int:
+    """A sequencer that posts no tick for so long; the newest grid time."""
+    await later(world, client, None, seconds)
+    return (await world.now_ms()) - 5_000
+
+
+async def test_a_tick_that_the_sequencer_withholds_is_forced(world: World, node: L1Node, client: L1Client) -> None:
+    await world.open_accounts()
+    newest = await silent(world, client)
+    told = Node(
+        lambda: [
+            reports(world, newest - 5_000),
+            reports(world, newest, FALLEN),
+            reports(world, newest + 5_000, signers=range(4)),
+        ]
+    )
+    async with watching(world, node, source=told.source) as guard:
+        assert (await guard.once()).entries_sent == 1
+        (entry,) = guard.queued()
+        assert entry[0] == constants.FORCED_TICK
+        (said,) = guard.said.names("entry_enqueued")
+        assert (said["kind"], said["tick_time_ms"]) == ("forced_tick", newest)
+        assert said["gas_used"] < 250_000
+        # As long as it waits in the queue, it is not bought again.
+        assert (await guard.once()).entries_sent == 1
+        world.waiting = guard.queued()
+        await later(world, client, None)
+        assert (world.venue.state.globals.tick_time, world.venue.state.globals.risk.price[0]) == (newest, FALLEN[0])
+        assert (await guard.once()).held
+
+
+async def test_young_prices_ask_nobody(world: World, node: L1Node, client: L1Client) -> None:
+    await world.open_accounts()
+    newest = await silent(world, client, PATIENCE - 30)
+    told = Node(lambda: [reports(world, newest)])
+    async with watching(world, node, source=told.source) as guard:
+        assert ((await guard.once()).entries_sent, told.asked) == (0, 0)
+
+
+async def test_without_accounts_nobody_needs_a_price(world: World, node: L1Node, client: L1Client) -> None:
+    newest = await silent(world, client)
+    told = Node(lambda: [reports(world, newest)])
+    async with watching(world, node, source=told.source) as guard:
+        assert ((await guard.once()).entries_sent, told.asked) == (0, 0)
+
+
+def forged(world: World, time_ms: int, change: Callable[[dict[str, Any]], None]) -> bytes:
+    """A node's answer with three of seven reports changed: one quorum less."""
+    found = plain(reports(world, time_ms))
+    for report in found["reports"][:3]:
+        change(report)
+    return msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "result": [found]})
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda world, newest: b"garbage",
+        lambda world, newest: b"",
+        lambda world, newest: b"[" * 100_000,
+        lambda world, newest: b'{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"no"}}',
+        lambda world, newest: b'{"result":[{"time_ms":-1,"reports":[]}]}',
+        lambda world, newest: b" " * (2 << 20),
+        lambda world, newest: [],
+        lambda world, newest: [reports(world, newest, signers=range(4))],
+        lambda world, newest: [reports(world, newest - newest % 5_000 + 1)],
+        lambda world, newest: [reports(world, newest - 1_000_000)],
+        lambda world, newest: [reports(world, newest + 3_600_000)],
+        lambda world, newest: [reports(world, newest, PRICES[:2])],
+        lambda world, newest: forged(world, newest, lambda report: report["prices_ticks"].__setitem__(0, 1)),
+        lambda world, newest: forged(world, newest, lambda report: report.update(signer_index=6)),
+        lambda world, newest: forged(world, newest, lambda report: report.update(signature="0x" + "00" * 64)),
+        lambda world, newest: forged(world, newest, lambda report: report.update(signature="0x" + "ff" * 65)),
+        lambda world, newest: forged(world, newest, lambda report: report.update(signature="0x12")),
+        lambda world, newest: forged(world, newest, lambda report: report["prices_ticks"].__setitem__(0, 2**48)),
+    ],
+    ids=[
+        *("text", "nothing", "nested", "an error", "no round", "too much", "no rounds", "four signers", "off the grid"),
+        *("too old", "of the future", "two markets", "other prices", "another signer", "no signature"),
+        *("no parity", "short", "too large a price"),
+    ],
+)
+async def test_a_source_of_garbage_costs_nothing(
+    world: World, node: L1Node, client: L1Client, answer: Callable[[World, int], Any]
+) -> None:
+    await world.open_accounts()
+    newest = await silent(world, client)
+    before = await sent_by(client, CHALLENGER)
+    told = Node(lambda: answer(world, newest))
+    async with watching(world, node, source=told.source) as guard:
+        summary = await guard.once()
+        assert (summary.entries_sent, summary.held, told.asked) == (0, True, 1)
+        # It is asked again only after a pause.
+        await guard.once()
+        assert told.asked == 1
+    assert await sent_by(client, CHALLENGER) == before
+
+
+async def test_a_source_that_is_down_and_none_at_all_cost_nothing(world: World, node: L1Node, client: L1Client) -> None:
+    await world.open_accounts()
+    await silent(world, client)
+    for source in (report_source("http://127.0.0.1:1"), report_source("nonsense"), None):
+        async with watching(world, node, source=source) as guard:
+            assert ((await guard.once()).entries_sent, guard.queued()) == (0, [])
+
+
+async def test_reports_for_another_bridge_are_none(world: World, node: L1Node, client: L1Client) -> None:
+    await world.open_accounts()
+    newest = await silent(world, client)
+    foreign = World(world.chain, bytes(20), world.token, PARAMETERS)
+    told = Node(lambda: [reports(foreign, newest)])
+    async with watching(world, node, source=told.source) as guard:
+        assert (await guard.once()).entries_sent == 0
+
+
+async def test_a_source_with_a_deadline(autojump_clock: trio.testing.MockClock) -> None:
+    async def hang(request: httpx.Request) -> httpx.Response:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    with pytest.raises(SourceError, match="no answer"):
+        await report_source("http://127.0.0.1:9", httpx.MockTransport(hang))()
+
+
+async def test_a_rescue_at_an_old_price_brings_its_tick_along(world: World, node: L1Node, client: L1Client) -> None:
+    await under_water(world, client)
+    # Older than a forced rescue may find it, and younger than patience.
+    newest = await silent(world, client, 400)
+    told = Node(lambda: [reports(world, newest, FALLEN)])
+    async with watching(world, node, patience=600, source=told.source) as guard:
+        await guard.once()
+        assert told.asked == 0
+    async with watching(world, node, patience=600, source=told.source) as guard:
+        guard.challenger._guarding._guard._since = {LOSER: 0}  # type: ignore[union-attr]
+        guard.challenger._guarding._guard._seen = world.venue.state.root  # type: ignore[union-attr]
+        assert (await guard.once()).entries_sent == 2
+        assert [operation[0] for operation in guard.queued()] == [constants.FORCED_TICK, constants.FORCED_RESCUE]
+        world.waiting = guard.queued()
+        await later(world, client, None)
+        assert held(world, LOSER) == 0
+
+
+async def test_a_tick_that_shows_the_account_healthy_is_not_bought_for_it(
+    world: World, node: L1Node, client: L1Client
+) -> None:
+    await under_water(world, client)
+    newest = await silent(world, client, 400)
+    told = Node(lambda: [reports(world, newest)])
+    async with watching(world, node, patience=600, source=told.source) as guard:
+        guard.challenger._guarding._guard._since = {LOSER: 0}  # type: ignore[union-attr]
+        guard.challenger._guarding._guard._seen = world.venue.state.root  # type: ignore[union-attr]
+        assert ((await guard.once()).entries_sent, told.asked, guard.queued()) == (0, 1, [])
+
+
+# Decisions alone.
+
+
+async def test_a_silent_sequencer_does_not_stop_the_clock_for_ever(world: World, client: L1Client) -> None:
+    await under_water(world, client)
+    state, lag = world.venue.state, PARAMETERS.max_lag_seconds * 1_000
+    since = state.commitment.timestamp
+    guard = Guard(Policy(PATIENCE * 1_000), bytes(20))
+    assert not guard.is_due(state, since, lag)
+    assert guard._ripe(state, since + lag + PATIENCE * 1_000 - 1, lag) == []
+    assert guard._ripe(state, since + lag + PATIENCE * 1_000, lag) == [LOSER]
+
+
+async def test_a_queue_longer_than_a_chunk_is_tried_in_full(world: World, client: L1Client) -> None:
+    await under_water(world, client)
+    state, now = world.venue.state, world.venue.state.commitment.timestamp
+    guard = Guard(Policy(0), bytes(20))
+    small = operations.entry_bytes(
+        constants.FORCED_RESCUE, bytes(20), now, operations.forced_rescue_payload(0, LOSER, SIZE // 100)
+    )
+    root = state.root
+    for count in (0, 21, 50):
+        plan = guard.plan(state, [small] * count, now, 0, 5)
+        assert [entry.account for entry in plan.entries] == [LOSER]
+    # In a hundred steps all of it is closed: there is nothing left to pay for.
+    assert guard.plan(state, [small] * 100, now, 0, 5).entries == ()
+    assert guard.plan(state, [small] * 4_097, now, 0, 5).entries == ()
+    assert guard.plan(state, [], now, 0, 0).entries == ()
+    assert state.root == root
+    assert held(world, LOSER) == SIZE
+
+
+async def test_an_open_head_counts_as_done(world: World, client: L1Client) -> None:
+    await under_water(world, client)
+    state, now = world.venue.state, world.venue.state.commitment.timestamp
+    closing = operations.entry_bytes(
+        constants.FORCED_CLOSE, TRADERS[0], now, MAKER.to_bytes(3, "big") + b"\x00" + SIZE.to_bytes(7, "big")
+    )
+    probe = state.chunk(lambda *_: bytes(20))
+    assert (probe.apply(closing), probe.commitment.queue_open) == (codes.OK, 1)
+    plan = Guard(Policy(0), bytes(20)).plan(state, [closing], now, 0, 5)
+    assert [entry.account for entry in plan.entries] == [LOSER]
+
+
+async def test_of_more_than_a_quorum_the_lowest_signers_count(world: World) -> None:
+    globals: containers.Globals = world.venue.state.globals
+    time_ms = 5_000_000
+    found = msgspec.convert(plain(reports(world, time_ms)), Round)
+    shuffled = msgspec.structs.replace(found, reports=tuple(reversed(found.reports)) + found.reports[:2])
+    (tick,) = whole_ticks(world.venue.domain, globals, [shuffled], 0, time_ms)
+    assert tick == world.venue.tick(time_ms, premium_ppm=0)
+    assert list(whole_ticks(world.venue.domain, globals, [shuffled], time_ms, time_ms)) == []
+    assert list(whole_ticks(world.venue.domain, globals, [shuffled], 0, time_ms - 1)) == []
+    unknown = msgspec.structs.replace(found, reports=tuple(r for r in found.reports if r.signer_index > 2))
+    assert isinstance(found.reports[0], Report)
+    assert list(whole_ticks(world.venue.domain, globals, [unknown], 0, time_ms)) == []
+
+
+async def test_only_our_own_entries_of_the_last_hour_count() -> None:
+    ours, theirs = b"\x01" * 20, b"\x02" * 20
+    now = 10 * constants.HOUR
+
+    def entry(tag: int, sender: bytes, age_ms: int) -> bytes:
+        return operations.entry_bytes(tag, sender, now - age_ms, b"")
+
+    queue = [
+        entry(constants.FORCED_RESCUE, ours, constants.HOUR),
+        entry(constants.FORCED_RESCUE, ours, constants.HOUR - 1),
+        bytes([constants.DEPOSIT]) + ours + bytes(31),
+        entry(constants.FORCED_TICK, ours, 2),
+        entry(constants.FORCED_RESCUE, theirs, 1),
+        entry(constants.LEAVE, ours, 0),
+    ]
+    assert entries_within_hour(queue, ours, now) == 2
+    assert entries_within_hour(queue, theirs, now) == 1
+    assert entries_within_hour([], ours, now) == 0
+
+
+# The command.
+
+
+async def test_the_command_guards(world: World, node: L1Node, client: L1Client, tmp_path: Path) -> None:
+    await under_water(world, client)
+    arguments = command(world, node.url, tmp_path, "--once", "--guard", "--guard-patience", "0")
+    ended = await trio.run_process(arguments, capture_stdout=True, capture_stderr=True)
+    said = [msgspec.json.decode(line) for line in ended.stdout.splitlines()]
+    assert [line["account"] for line in said if line["event"] == "entry_enqueued"] == [LOSER]
+    assert (said[-1]["entries_sent"], said[-1]["held"]) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--guard", "--watch"], "does not go with --watch"),
+        (["--guard-tick-url", "http://127.0.0.1:9"], "with --guard alone"),
+        (["--guard", "--guard-entries", "0"], "--guard-entries"),
+        (["--guard", "--guard-patience", "-1"], "--guard-patience"),
+    ],
+)
+async def test_options_that_guard_nothing_are_usage_errors(
+    world: World, node: L1Node, tmp_path: Path, options: list[str], sentence: str
+) -> None:
+    ended = await trio.run_process(
+        command(world, node.url, tmp_path, "--once", *options), capture_stdout=True, capture_stderr=True, check=False
+    )
+    assert ended.returncode == 2
+    assert sentence in (ended.stderr + ended.stdout).decode()
+    assert sys.executable not in ended.stderr.decode()
