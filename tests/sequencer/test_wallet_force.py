@@ -1,0 +1,106 @@
+"""Operations forced through L1's queue by a wallet: each serves its owner, none serves anybody else."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.sequencer.wallet_node import RunningNode, Shell, running_node
+
+DOLLAR = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
+    """One venue for all tests of this file."""
+    with running_node(tmp_path_factory.mktemp("node")) as running:
+        yield running
+
+
+def trader_of(node: RunningNode, tmp_path_factory: pytest.TempPathFactory, name: str) -> Shell:
+    """A wallet with 5,000 dollars of play money in one account."""
+    shell = Shell(node, tmp_path_factory.mktemp(name))
+    shell.json("new", "--light-kdf")
+    shell.environment["CATENARY_WALLET_ACCOUNT"] = str(shell.json("deposit", "--amount", "5000", "--faucet")["account"])
+    return shell
+
+
+@pytest.fixture(scope="module")
+def trader(node: RunningNode, tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """Whose account it is."""
+    return trader_of(node, tmp_path_factory, "trader")
+
+
+@pytest.fixture(scope="module")
+def stranger(node: RunningNode, tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """Whose account it is not."""
+    return trader_of(node, tmp_path_factory, "stranger")
+
+
+def collateral(shell: Shell) -> int:
+    """Micro-dollars in the only account of a wallet."""
+    return int(shell.json("positions")["accounts"][0]["collateral_micros"])
+
+
+def test_an_owner_takes_money_out_and_nobody_else_does(trader: Shell, stranger: Shell) -> None:
+    done = trader.json("force", "withdraw", "--amount", "40")
+    assert (done["operation"], done["code"], done["done"]) == ("forced_withdraw", 0, True)
+    assert done["withdrawal"] is not None
+    assert collateral(trader) == 4_960 * DOLLAR
+
+    account = trader.environment["CATENARY_WALLET_ACCOUNT"]
+    line, summary = stranger.fails(14, "force", "withdraw", "--amount", "1", account=account)
+    assert "NOT_OWNER" in line
+    assert summary["rejection"] == "NOT_OWNER"
+    assert collateral(trader) == 4_960 * DOLLAR
+
+
+def test_an_agent_is_granted_and_dismissed_without_a_signature(trader: Shell) -> None:
+    agent = "0x" + "5a" * 20
+    assert trader.json("force", "agent", "--agent", agent, "--last-slot", "9")["code"] == 0
+    granted = trader.json("positions")["accounts"][0]["agents"][0]
+    assert (granted["address"].lower(), granted["first_slot"], granted["last_slot"]) == (agent, 0, 9)
+    assert trader.json("force", "agent")["code"] == 0
+    assert trader.json("positions")["accounts"][0]["agents"][0] is None
+    line, _ = trader.fails(2, "force", "agent", "--agent", agent, "--first-slot", "9", "--last-slot", "3")
+    assert "--first-slot" in line
+
+
+def test_a_position_that_is_not_there_is_not_closed(trader: Shell) -> None:
+    line, _ = trader.fails(14, "force", "close", "--market", "BTC")
+    assert "OVERFILLED" in line
+
+
+def test_a_healthy_account_is_not_rescued(trader: Shell, stranger: Shell) -> None:
+    account = trader.environment["CATENARY_WALLET_ACCOUNT"]
+    assert account is not None
+    line, _ = stranger.fails(14, "force", "rescue", "--target", account, "--market", "BTC")
+    assert "HEALTHY" in line
+
+
+def test_what_is_no_tick_costs_nothing(trader: Shell) -> None:
+    for text, sentence in (("zz", "hex"), ("0x07", "begin with 06"), ("", "begin with 06")):
+        line, _ = trader.fails(2, "force", "tick", "--tick", text)
+        assert sentence in line
+
+
+def test_without_a_node_its_rollup_has_to_be_named(trader: Shell, node: RunningNode) -> None:
+    nowhere = "http://127.0.0.1:9"
+    line, _ = trader.fails(10, "force", "withdraw", "--amount", "1", node_url=nowhere)
+    assert "--rollup-address" in line
+    before = collateral(trader)
+    arguments = ("force", "withdraw", "--amount", "1", "--rollup-address", node.rollup, "--timeout", "0")
+    assert trader.json(*arguments, node_url=nowhere)["code"] is None
+    # The node was not asked, and serves it all the same: the next entry comes behind it.
+    assert trader.json("force", "withdraw", "--amount", "1")["code"] == 0
+    assert collateral(trader) == before - 2 * DOLLAR
+
+
+def test_who_trades_leaves_whole(trader: Shell) -> None:
+    order = ("order", "--market", "BTC", "--side", "buy", "--size", "0.01", "--time-in-force", "ioc")
+    trader.json(*order, "--price", "70000")
+    assert trader.json("positions")["accounts"][0]["positions"]
+    left = trader.json("leave")
+    assert (left["operation"], left["code"], left["done"]) == ("leave", 0, True)
+    assert left["withdrawal"] is not None
+    account = trader.json("positions")["accounts"][0]
+    assert (account["positions"], account["settled_micros"]) == ([], "0")
