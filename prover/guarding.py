@@ -183,6 +183,7 @@ class Guarding:
             await self._client.eth_call(bridge, calldata, sender=self._signer.address, gas=gas, value=fee)
             # Before it leaves: an entry whose receipt nobody sees may be paid for all the same.
             self._paid_at.append(last.timestamp * 1_000)
+            # Proofs wait meanwhile: minutes at most, of a window that outside devnets is seven days.
             receipt = await self._client.send(self._signer, bridge, calldata, fee, gas=gas)
         except (L1Rejected, L1Timeout) as error:
             self._later("send", str(error))

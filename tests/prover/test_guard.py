@@ -17,7 +17,19 @@ from l1_bridge.artifact import load_artifact
 from l1_bridge.l1_client import L1Client, development_key
 from prover import operations
 from prover.challenger import Challenger, Summary
-from prover.guard import ALL_LOTS, Guard, Policy, Report, Round, entries_within_hour, health, whole_ticks
+from prover.cli import cli
+from prover.guard import (
+    ALL_LOTS,
+    ENTRIES_AN_HOUR,
+    PATIENCE_SECONDS,
+    Guard,
+    Policy,
+    Report,
+    Round,
+    entries_within_hour,
+    health,
+    whole_ticks,
+)
 from prover.guarding import SourceError, report_source
 from prover.replay_chain import ChainReplay
 from prover.state.store import MemoryStore
@@ -680,6 +692,12 @@ async def test_the_command_guards(world: World, node: L1Node, client: L1Client, 
     said = [msgspec.json.decode(line) for line in ended.stdout.splitlines()]
     assert [line["account"] for line in said if line["event"] == "entry_enqueued"] == [LOSER]
     assert (said[-1]["entries_sent"], said[-1]["held"]) == (1, True)
+
+
+async def test_the_command_has_the_defaults_of_the_guard() -> None:
+    defaults = {option.name: option.default for option in cli.commands["challenger"].params}
+    assert (defaults["guard_patience"], defaults["guard_entries"]) == (PATIENCE_SECONDS, ENTRIES_AN_HOUR)
+    assert Policy() == Policy(PATIENCE_SECONDS * 1_000, ENTRIES_AN_HOUR)
 
 
 @pytest.mark.parametrize(
