@@ -1,12 +1,15 @@
 """Attacks on money's rules, each with its rule off (the loss is shown) and on (the code, and an unchanged state)."""
 
+from typing import ClassVar
+
 import pytest
 
 from prover.state.state import State
 from prover.stf import codes as c
-from prover.stf import constants, custody, signatures, trading
+from prover.stf import constants, custody, margin, markets, signatures, trading
 from tests.attacks.law_variants import python_chunk, rule_off
 from tests.attacks.test_law_rules import MAKER, TAKER, assert_refused, fill, maker_order, taker_order, traders
+from tests.prover.stf.test_market_life import BTC, LONG, change, state_of
 from tests.twins import venue
 from tests.twins.venue import DOLLAR, KEYS, NOW, OWNERS, account, build_state, order, position
 
@@ -110,3 +113,32 @@ class TestM5Floor:
     def test_on_a_tenth_of_the_notional_stays(self) -> None:
         assert_refused(self.state(), self.withdrawal(401), code=c.MARGIN)
         assert venue.run(self.state(), self.withdrawal(400)).codes == (c.OK,)
+
+
+class TestH7Governor:
+    """A governor that raises the maintenance requirement over night takes everybody's equity by liquidation."""
+
+    raised: ClassVar = {"initial_ppm": 400_000, "maintenance_ppm": 300_000}
+
+    def test_off_a_sound_account_is_below_maintenance_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(monkeypatch, markets, "        return codes.STEP_LIMIT\n", "        return codes.OK\n")
+        # A bitcoin of 60,000 dollars on 10,000: a sixth.
+        state = state_of()
+        chunk = python_chunk(state, change(state, **self.raised))
+        assert chunk.operation_codes == [c.OK]
+        required = margin.requirement(100_000, BTC, chunk.globals.risk.maintenance_ppm[0])
+        assert required == 18_000 * DOLLAR > margin.collateral(state.account(LONG))
+
+    def test_on_a_change_is_a_quarter_at_most(self) -> None:
+        state = state_of()
+        before = state.commitment.globals_hash
+        assert venue.run(state, change(state, **self.raised)).codes == (c.STEP_LIMIT,)
+        assert state.commitment.globals_hash == before
+
+    def test_on_the_next_quarter_waits_thirty_days(self) -> None:
+        state = state_of()
+        first = state.globals.risk.initial_ppm[0] * 5 // 4
+        second = first * 5 // 4
+        assert venue.run(state, change(state, initial_ppm=first)).codes == (c.OK,)
+        assert venue.run(state, change(state, initial_ppm=second)).codes == (c.TOO_SOON,)
+        assert state.globals.risk.initial_ppm[0] == first
