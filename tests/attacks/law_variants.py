@@ -24,14 +24,20 @@ _DEPLOYER: Final = "0x" + "ee" * 20
 
 
 def rule_off(monkeypatch: pytest.MonkeyPatch, module: ModuleType, rule: str, instead: str = "") -> None:
-    """Runs the module's own text without `rule` in place of its functions, until the test ends."""
+    """Runs the module's own text without `rule` in place of its functions, and of a chunk's, until the test ends."""
     source = inspect.getsource(module)
     assert source.count(rule) >= 1, f"{module.__name__} has no such rule: {rule}"
     namespace: dict[str, Any] = {"__name__": module.__name__}
     exec(compile(source.replace(rule, instead), f"{module.__name__} without a rule", "exec"), namespace)
-    for name, function in list(vars(module).items()):
-        if inspect.isfunction(function) and function.__module__ == module.__name__:
+    for name, own in list(vars(module).items()):
+        if getattr(own, "__module__", None) != module.__name__:
+            continue
+        if inspect.isfunction(own):
             monkeypatch.setattr(module, name, namespace[name])
+        elif name == "Chunk":
+            for method, function in vars(namespace[name]).items():
+                if inspect.isfunction(function):
+                    monkeypatch.setattr(own, method, function)
 
 
 def python_chunk(state: State, *operations: bytes, timestamp: int = venue.NOW) -> Chunk:

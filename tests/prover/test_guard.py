@@ -196,6 +196,7 @@ async def test_healthy_accounts_cost_nothing(world: World, node: L1Node, client:
         # One fallen price is not enough: the better of the last two judges.
         await later(world, client, FALLEN)
         assert (await guard.once()).entries_sent == 0
+        assert guard.said.names("rescue_refused") == []
     assert await sent_by(client, CHALLENGER) == before
 
 
@@ -517,6 +518,7 @@ def forged(world: World, time_ms: int, change: Callable[[dict[str, Any]], None])
         lambda world, newest: [reports(world, newest, signers=range(4))],
         lambda world, newest: [reports(world, newest - newest % 5_000 + 1)],
         lambda world, newest: [reports(world, newest - 1_000_000)],
+        lambda world, newest: [reports(world, newest - PATIENCE * 1_000 - 5_000)],
         lambda world, newest: [reports(world, newest + 3_600_000)],
         lambda world, newest: [reports(world, newest, PRICES[:2])],
         lambda world, newest: forged(world, newest, lambda report: report["prices_ticks"].__setitem__(0, 1)),
@@ -528,7 +530,15 @@ def forged(world: World, time_ms: int, change: Callable[[dict[str, Any]], None])
     ],
     ids=[
         *("text", "nothing", "nested", "an error", "no round", "too much", "no rounds", "four signers", "off the grid"),
-        *("too old", "of the future", "two markets", "other prices", "another signer", "no signature"),
+        *(
+            "too old",
+            "newer and still old",
+            "of the future",
+            "two markets",
+            "other prices",
+            "another signer",
+            "no signature",
+        ),
         *("no parity", "short", "too large a price"),
     ],
 )
@@ -660,6 +670,55 @@ async def test_of_more_than_a_quorum_the_lowest_signers_count(world: World) -> N
     unknown = msgspec.structs.replace(found, reports=tuple(r for r in found.reports if r.signer_index > 2))
     assert isinstance(found.reports[0], Report)
     assert list(whole_ticks(world.venue.domain, globals, [unknown], 0, time_ms)) == []
+
+
+async def test_a_forged_report_does_not_spoil_a_round(world: World) -> None:
+    found = msgspec.convert(plain(reports(world, 5_000_000)), Round)
+    forged = msgspec.structs.replace(found.reports[0], prices_ticks=(1, 1, 1))
+    spoilt = msgspec.structs.replace(found, reports=(forged, *found.reports[1:]))
+    (tick,) = whole_ticks(world.venue.domain, world.venue.state.globals, [spoilt], 0, 5_000_000)
+    assert tick[9] == 1
+
+
+async def test_a_plan_keeps_to_its_budget(world: World, client: L1Client) -> None:
+    await under_water(world, client, losers=2)
+    state = world.venue.state
+    now = state.commitment.timestamp + 20_000
+    rounds = [msgspec.convert(plain(reports(world, now, FALLEN)), Round)]
+    guard = Guard(Policy(10_000), bytes(20))
+    guard._since, guard._seen = {LOSER: 0, SECOND_LOSER: 0}, state.root
+    tags = [constants.FORCED_TICK, constants.FORCED_RESCUE, constants.FORCED_RESCUE]
+    for budget in range(5):
+        plan = guard.plan(state, [], now, PARAMETERS.max_lag_seconds * 1_000, budget, rounds)
+        assert [entry.tag for entry in plan.entries] == tags[:budget]
+
+
+async def test_a_second_position_waits_for_the_rescue_of_the_first(world: World, client: L1Client) -> None:
+    for trader in range(2):
+        await world.deposit(trader, (100_000, 10_000)[trader] * DOLLAR)
+    await give(world, TRADERS[0], 1, FUND)
+    await give(world, TRADERS[0], 2, FUND)
+    await later(world, client, PRICES)
+    now, body = await world.now_ms(), []
+    for market in range(2):
+        terms = {"market": market, "size": 400_000, "limit_price": PRICES[market], "slot": 1 + market}
+        body += [
+            world.venue.order(0, MAKER, now, side=constants.SELL, **terms),
+            world.venue.order(1, LOSER, now, **terms),
+            operations.fill_bytes(2 * market, 2 * market + 1, 400_000),
+        ]
+    await world.commit([body])
+    for _ in range(2):
+        await later(world, client, (580_000, *PRICES[1:]))
+    state, now = world.venue.state, world.venue.state.commitment.timestamp
+    guard = Guard(Policy(0), bytes(20))
+    (first,) = guard.plan(state, [], now, 0, 5).entries
+    assert (first.account, first.market) == (LOSER, 0)
+    pending = operations.entry_bytes(constants.FORCED_RESCUE, bytes(20), now, first.payload)
+    assert guard.plan(state, [pending], now, 0, 5).entries == ()
+    world.waiting = [pending]
+    world.venue.batch([world.waiting], now)
+    assert [entry.market for entry in guard.plan(world.venue.state, [], now, 0, 5).entries] == [1]
 
 
 async def test_only_our_own_entries_of_the_last_hour_count() -> None:

@@ -1,0 +1,315 @@
+"""Attacks by forced closes, deleveraging and the trades of insurance accounts, each with its rule off and on.
+
+Off: the Python law without the rule, and the loss that follows. On: both twins, their code, and a state as it was.
+"""
+
+from typing import Any
+
+import pytest
+
+from prover.state.audit import conservation
+from prover.state.state import State
+from prover.stf import codes as c
+from prover.stf import constants, containers, custody, replay, rescue
+from tests.attacks.law_variants import python_chunk, rule_off
+from tests.attacks.stage import (
+    ATTACKER,
+    BITCOIN,
+    BTC,
+    ETH,
+    VICTIM,
+    ask,
+    bid,
+    debts,
+    forced,
+    held,
+    row_of,
+    size_of,
+    stage,
+    value,
+)
+from tests.attacks.stage import rescue as move
+from tests.attacks.test_law_rules import assert_refused
+from tests.twins import venue
+from tests.twins.venue import DOLLAR, NOW, OWNERS, account, position
+
+
+def without(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    """The law of rescues without whatever comes to this code."""
+    rule_off(monkeypatch, rescue, f"        refused.code = codes.{code}\n        return refused\n", "        pass\n")
+
+
+class TestH1ForcedClose:
+    """A forced close is liquidity at the oracle price for whoever asks: it has a price, an order, an end."""
+
+    def state(self, dollars: int = 60_000, fund: int = 10**6, **changes: Any) -> State:
+        friend = {ATTACKER: held(-BITCOIN, 10**6, owner=OWNERS[2])}
+        return stage({VICTIM: held(BITCOIN, dollars)} | friend, fund=fund, **changes)
+
+    def close(self, lots: int = BITCOIN, other: int = 1, asked: int = BITCOIN, **fields: int) -> tuple[bytes, bytes]:
+        entry = forced(constants.FORCED_CLOSE, amount=asked, **fields)
+        return entry, move(constants.CLOSE_STEP, lots, other=other)
+
+    def test_off_it_is_free(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(monkeypatch, rescue, "lots * oracle * constants.FORCED_PENALTY_PPM // constants.PPM", "0")
+        chunk = python_chunk(self.state(), *self.close())
+
+        assert chunk.operation_codes == [c.OK, c.OK]
+        assert value(row_of(chunk, VICTIM)) == 60_000 * DOLLAR
+        assert value(row_of(chunk, 1)) == 10**6 * DOLLAR
+
+    def test_on_one_percent_goes_to_the_other_side(self) -> None:
+        state = self.state()
+        assert venue.run(state, *self.close()).codes == (c.OK, c.OK)
+
+        penalty = BITCOIN * BTC // 100
+        assert value(state.account(VICTIM)) == 60_000 * DOLLAR - penalty
+        assert value(state.account(1)) == 10**6 * DOLLAR + penalty
+        assert conservation(state).sound
+
+    def test_off_thin_margin_pays_all_it_has(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(monkeypatch, rescue, "max(min(penalty, -premium_of(risk, settled, market, closed)), 0)", "penalty")
+        chunk = python_chunk(self.state(300), *self.close(BITCOIN // 2, asked=BITCOIN // 2))
+
+        assert chunk.operation_codes == [c.OK, c.OK]
+        assert (size_of(row_of(chunk, VICTIM)), value(row_of(chunk, VICTIM))) == (BITCOIN // 2, 0)
+
+    def test_on_equity_over_maintenance_stays_as_it_is(self) -> None:
+        state = self.state(300)
+        assert venue.run(state, *self.close(BITCOIN // 2, asked=BITCOIN // 2)).codes == (c.OK, c.OK)
+        assert value(state.account(VICTIM)) == 150 * DOLLAR
+        assert value(state.account(1)) == 10**6 * DOLLAR + 150 * DOLLAR
+
+    def test_off_a_friend_takes_what_is_the_funds(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(
+            monkeypatch, rescue, "        refused.code = codes.FUND_FIRST\n        return refused\n", "        pass\n"
+        )
+        chunk = python_chunk(self.state(), *self.close(other=ATTACKER))
+
+        assert chunk.operation_codes == [c.OK, c.OK]
+        assert value(row_of(chunk, ATTACKER)) == 10**6 * DOLLAR + BITCOIN * BTC // 100
+        assert value(row_of(chunk, 1)) == 10**6 * DOLLAR
+
+    def test_on_the_fund_comes_first(self) -> None:
+        state = self.state()
+        entry, _ = self.close()
+        assert venue.run(state, entry).codes == (c.OK,)
+        assert_refused(state, move(constants.CLOSE_STEP, other=ATTACKER), code=c.FUND_FIRST)
+        assert_refused(state, move(constants.CLOSE_STEP, other=VICTIM), code=c.SAME_ACCOUNT)
+        assert (state.commitment.queue_open, state.globals.head_lots) == (1, BITCOIN)
+
+    def test_off_a_whale_leaves_its_position_with_a_small_fund(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(
+            monkeypatch, rescue, "        refused.code = codes.FUND_LIMIT\n        return refused\n", "        pass\n"
+        )
+        chunk = python_chunk(self.state(fund=1_000), *self.close())
+
+        assert chunk.operation_codes == [c.OK, c.OK]
+        # A thousand dollars and the discount carry sixty thousand: five percent lower they are gone.
+        assert debts([row_of(chunk, 1)], BTC * 95 // 100) == (3_000 - 600 - 1_000) * DOLLAR
+
+    def test_on_the_fund_takes_what_it_can_carry(self) -> None:
+        state = self.state(fund=1_000)
+        entry, step = self.close()
+        assert venue.run(state, entry).codes == (c.OK,)
+        assert_refused(state, step, code=c.FUND_LIMIT)
+        # Ten times a thousand dollars an hour.
+        most = 10 * 1_000 * DOLLAR // BTC
+        assert_refused(state, move(constants.CLOSE_STEP, most + 1, other=1), code=c.FUND_LIMIT)
+        assert venue.run(state, move(constants.CLOSE_STEP, most, other=1)).codes == (c.OK,)
+        assert (size_of(state.account(1)), state.globals.head_lots) == (most, BITCOIN - most)
+        assert_refused(state, move(constants.CLOSE_STEP, 1, other=1), code=c.FUND_LIMIT)
+        # Then a position on the other side serves: nobody waits for the fund's next hour.
+        assert venue.run(state, move(constants.CLOSE_STEP, other=ATTACKER)).codes == (c.OK,)
+        assert (size_of(state.account(VICTIM)), state.commitment.queue_count) == (0, 1)
+        assert conservation(state).sound
+
+    def test_off_the_operator_closes_more_than_was_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(monkeypatch, replay, "move.lots if every else min(move.lots, globals.head_lots)", "move.lots")
+        chunk = python_chunk(self.state(), *self.close(asked=1_000))
+
+        assert chunk.operation_codes == [c.OK, c.OK]
+        assert value(row_of(chunk, VICTIM)) == 60_000 * DOLLAR - BITCOIN * BTC // 100
+        assert size_of(row_of(chunk, VICTIM)) == 0
+
+    def test_on_progress_is_kept_and_nothing_is_closed_twice(self) -> None:
+        state = self.state()
+        entry, step = self.close(400, asked=1_000)
+        assert venue.run(state, entry, step, step).codes == (c.OK,) * 3
+        assert (state.commitment.queue_count, state.globals.head_lots) == (0, 200)
+        assert venue.run(state, step).codes == (c.OK,)
+        assert size_of(state.account(VICTIM)) == BITCOIN - 1_000
+        assert value(state.account(VICTIM)) == 60_000 * DOLLAR - 1_000 * BTC // 100
+        assert (state.commitment.queue_count, state.commitment.queue_open) == (1, 0)
+        assert_refused(state, step, code=c.NO_HEAD)
+
+    LATE = NOW + constants.FORCED_PRICE_AGE + 1
+
+    def test_off_a_price_that_has_passed_is_an_option(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        # No tick for five minutes; outside, the price has fallen by a tenth.
+        rule_off(monkeypatch, custody, "            entered.code = codes.STALE\n", "            pass\n")
+        state, outside = self.state(), BTC * 9 // 10
+        chunk = python_chunk(state, *self.close(time=self.LATE), timestamp=self.LATE)
+        gained = value(row_of(chunk, VICTIM), outside) - value(state.account(VICTIM), outside)
+
+        assert chunk.operation_codes == [c.OK, c.OK]
+        assert gained == 6_000 * DOLLAR - 600 * DOLLAR
+        assert value(row_of(chunk, 1), outside) == 10**6 * DOLLAR - gained
+
+    def test_on_the_price_is_younger_than_the_entry_less_five_minutes(self) -> None:
+        state = self.state()
+        assert_refused(state, self.close(time=self.LATE)[0], code=c.STALE, timestamp=self.LATE)
+        assert (state.commitment.queue_count, state.commitment.queue_open) == (1, 0)
+        assert_refused(state, self.close()[1], code=c.NO_HEAD, timestamp=self.LATE)
+
+
+class TestH2Deleverage:
+    """Whoever is in profit pays for others only what the fund cannot, and never more than he has won."""
+
+    HOLE = 1_000
+
+    def state(self, won: int = 5_000, fund: int = 0, hole: int = HOLE, **other: Any) -> State:
+        """A long below zero by a thousand dollars, and a short that has won so many at the price of today."""
+        winner = account(OWNERS[2], 10_000 * DOLLAR, {0: position(-BITCOIN, -BITCOIN * BTC - won * DOLLAR)}, **other)
+        return stage({VICTIM: held(BITCOIN, -hole), ATTACKER: winner}, fund=fund)
+
+    deleverage = move(constants.DELEVERAGE, other=ATTACKER)
+
+    def test_off_the_winner_pays_before_the_fund(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(monkeypatch, rescue, "paid_out: int256 = max(min(premium, allowed), 0)", "paid_out: int256 = 0")
+        chunk = python_chunk(self.state(fund=10_000), self.deleverage)
+
+        assert chunk.operation_codes == [c.OK]
+        assert value(row_of(chunk, ATTACKER)) == (10_000 + 5_000 - self.HOLE) * DOLLAR
+        assert value(row_of(chunk, 1)) == 10_000 * DOLLAR
+
+    @pytest.mark.parametrize("fund", [0, 1, 2_000, 3_999, 4_000, 10_000])
+    def test_on_the_fund_pays_a_quarter_of_itself_first(self, fund: int) -> None:
+        state = self.state(fund=fund)
+        assert venue.run(state, self.deleverage).codes == (c.OK,)
+
+        paid = min(self.HOLE * DOLLAR, fund * DOLLAR // 4)
+        assert value(state.account(1)) == fund * DOLLAR - paid
+        assert value(state.account(ATTACKER)) == 15_000 * DOLLAR - (self.HOLE * DOLLAR - paid)
+        assert value(state.account(VICTIM)) == 0
+        assert state.globals.markets[0].paid_out == paid
+        assert conservation(state).sound
+
+    @pytest.mark.parametrize(
+        ("won", "instead"), [(0, "if False:"), (-5, "if False:"), (999, "if profit <= 0:"), (1, "if profit <= 0:")]
+    )
+    def test_off_somebody_pays_more_than_he_has_won(
+        self, monkeypatch: pytest.MonkeyPatch, won: int, instead: str
+    ) -> None:
+        rule = "if profit <= 0 or borne * abs(held.size) > profit * abs(closed):"
+        rule_off(monkeypatch, rescue, rule, instead)
+        chunk = python_chunk(self.state(won), self.deleverage)
+
+        assert chunk.operation_codes == [c.OK]
+        assert value(row_of(chunk, ATTACKER)) == (10_000 + won - self.HOLE) * DOLLAR < 10_000 * DOLLAR
+
+    @pytest.mark.parametrize("won", [-5, 0, 1, 999])
+    def test_on_only_profit_pays(self, won: int) -> None:
+        assert_refused(self.state(won), self.deleverage, code=c.NOT_IN_PROFIT)
+
+    def test_on_profit_pays_to_the_last(self) -> None:
+        state = self.state(self.HOLE)
+        assert venue.run(state, self.deleverage).codes == (c.OK,)
+        assert value(state.account(ATTACKER)) == 10_000 * DOLLAR
+
+    def test_on_a_part_of_a_position_pays_a_part_of_its_profit(self) -> None:
+        # A hundredth of the lots has won ten dollars of the thousand: eleven are refused.
+        part = move(constants.DELEVERAGE, BITCOIN // 100, other=ATTACKER)
+        assert_refused(self.state(1_000, hole=1_100), part, code=c.NOT_IN_PROFIT)
+        assert venue.run(self.state(1_000), part).codes == (c.OK,)
+
+    def test_off_a_healthy_account_is_closed_against_a_chosen_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule = "margin.sums(judged, settled, constants.MARKETS).value >= 0:\n        refused.code = codes.HEALTHY\n"
+        rule_off(monkeypatch, rescue, rule, rule.replace(">= 0", ">= 10**30"))
+        chunk = python_chunk(self.state(hole=-50_000), self.deleverage)
+
+        assert chunk.operation_codes == [c.OK]
+        assert (size_of(row_of(chunk, VICTIM)), size_of(row_of(chunk, ATTACKER))) == (0, 0)
+
+    @pytest.mark.parametrize("dollars", [0, 1, 719, 50_000])
+    def test_on_only_who_is_below_zero_is_deleveraged(self, dollars: int) -> None:
+        assert_refused(self.state(hole=-dollars), self.deleverage, code=c.HEALTHY)
+
+    def test_off_the_winner_is_left_below_maintenance(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(monkeypatch, rescue, "    ):\n        return codes.MARGIN\n", "    ):\n        return codes.OK\n")
+        chunk = python_chunk(self.indebted(), self.deleverage)
+
+        assert chunk.operation_codes == [c.OK]
+        assert debts([row_of(chunk, ATTACKER)], BTC) == 900 * DOLLAR
+
+    def test_on_the_winner_stays_above_maintenance(self) -> None:
+        assert_refused(self.indebted(), self.deleverage, code=c.MARGIN)
+
+    def indebted(self) -> State:
+        """A winner of 5,000 dollars who has lost all but a hundred of them elsewhere."""
+        legs = {0: position(-BITCOIN, -BITCOIN * BTC - 5_000 * DOLLAR), 1: position(1_000, 1_000 * ETH)}
+        winner = account(OWNERS[2], -4_900 * DOLLAR, legs)
+        return stage({VICTIM: held(BITCOIN, -self.HOLE), ATTACKER: winner})
+
+    def test_on_the_other_side_is_the_other_side(self) -> None:
+        for lots in (BITCOIN, -BITCOIN + 1):
+            state = stage({VICTIM: held(BITCOIN, -1), ATTACKER: held(lots, 10**4, owner=OWNERS[2])})
+            assert_refused(state, self.deleverage, code=c.NO_OPPOSITE)
+
+
+class TestH6Unwind:
+    """The operator sells what the fund has taken over: not to itself below the market, not without end."""
+
+    def state(self, fund: int = 10_000) -> State:
+        return stage({1: held(BITCOIN, fund, owner=containers.NOBODY)})
+
+    def test_off_the_fund_sells_below_the_market(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule = "    if closed * (price - oracle) * constants.PPM + turned_over * constants.UNWIND_BAND_PPM < 0:\n"
+        rule_off(monkeypatch, rescue, rule, "    if False:\n")
+        low = BTC * 95 // 100
+        chunk = python_chunk(self.state(), bid(low), move(constants.UNWIND))
+
+        assert chunk.operation_codes[-1] == c.OK
+        assert value(row_of(chunk, 1)) == (10_000 - 3_000) * DOLLAR
+        assert value(row_of(chunk, ATTACKER)) == (10**6 + 3_000) * DOLLAR
+
+    def test_on_ten_basis_points_are_the_end(self) -> None:
+        state, worst = self.state(), BTC - BTC // 1_000
+        for price in (worst - 1, BTC * 95 // 100):
+            assert_refused(state, bid(price), move(constants.UNWIND), code=c.PRICE_BAND)
+        assert venue.run(state, bid(worst), move(constants.UNWIND)).codes == (c.OK, c.OK)
+        assert value(state.account(1)) == 10_000 * DOLLAR - BITCOIN * BTC // 1_000
+        assert conservation(state).sound
+
+    def test_off_it_opens_the_other_side(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule = "    if abs(held.size) < move.lots:\n        refused.code = codes.OVERFILLED\n        return refused\n"
+        rule_off(monkeypatch, rescue, rule)
+        chunk = python_chunk(self.state(20_000), bid(BTC, 3 * BITCOIN), move(constants.UNWIND, 3 * BITCOIN))
+
+        assert chunk.operation_codes[-1] == c.OK
+        assert size_of(row_of(chunk, 1)) == -2 * BITCOIN
+
+    def test_on_it_only_reduces(self) -> None:
+        state = self.state(20_000)
+        assert_refused(state, bid(BTC, 3 * BITCOIN), move(constants.UNWIND, BITCOIN + 1), code=c.OVERFILLED)
+        assert_refused(state, ask(BTC, 3 * BITCOIN), move(constants.UNWIND, 1), code=c.MISMATCHED)
+        assert_refused(stage({}, fund=20_000), bid(BTC), move(constants.UNWIND, 1), code=c.OVERFILLED)
+
+    def test_off_an_hour_costs_more_than_a_percent(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(
+            monkeypatch, rescue, "        refused.code = codes.FUND_LIMIT\n        return refused\n", "        pass\n"
+        )
+        chunk = python_chunk(self.state(2_000), bid(BTC - BTC // 1_000), move(constants.UNWIND))
+
+        assert chunk.operation_codes[-1] == c.OK
+        lost = 2_000 * DOLLAR - value(row_of(chunk, 1))
+        assert lost == 60 * DOLLAR == 3 * (2_000 * DOLLAR // 100)
+
+    def test_on_ten_times_the_fund_an_hour(self) -> None:
+        state = self.state(2_000)
+        most = 10 * 2_000 * DOLLAR // BTC
+        order = bid(BTC - BTC // 1_000)
+        assert_refused(state, order, move(constants.UNWIND, most + 1), code=c.FUND_LIMIT)
+        assert venue.run(state, order, move(constants.UNWIND, most)).codes == (c.OK, c.OK)
+        assert 2_000 * DOLLAR - value(state.account(1)) == most * (BTC // 1_000) <= 2_000 * DOLLAR // 100
+        assert_refused(state, order, move(constants.UNWIND, most), code=c.FUND_LIMIT)
