@@ -15,6 +15,9 @@ from l1_bridge.hashing import ZERO_HASH, keccak
 LAW_VERSION = 3
 MAX_CHUNKS = 24
 MAX_CHUNK_BYTES = 8_192
+# A queue entry alone, doubled from what it took; each byte of its payload adds what calldata, log and hashing cost.
+ENTRY_GAS = 250_000
+PAYLOAD_BYTE_GAS = 64
 MAX_WITNESS_BYTES = 98_304
 NEW_ACCOUNT = 0xFFFFFF
 WITHDRAWALS_DEPTH = 32
@@ -496,6 +499,11 @@ def encode_deposit(owner: bytes, account_index: int, amount_micros: int) -> byte
 def encode_entry(tag: int, payload: bytes) -> bytes:
     """Calldata that queues a forced operation of the caller; the bridge's fee goes with it."""
     return bridge_artifact().encode_call("enqueue", tag, payload)
+
+
+def entry_gas(payload: bytes) -> int:
+    """The gas limit of queueing an entry with this payload."""
+    return ENTRY_GAS + PAYLOAD_BYTE_GAS * len(payload)
 
 
 def encode_commit(parent_number: int, parent_hash: bytes, chunks: Sequence[Chunk], commitment: Commitment) -> bytes:

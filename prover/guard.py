@@ -26,8 +26,6 @@ ENTRIES_AN_HOUR: Final = 20
 ARRIVAL_MS: Final = 60_000
 # About a hundred chunks of deposits: a bound on the work of one decision. Beyond it nothing is decided.
 MAX_PENDING: Final = 4_096
-# All of a position, whatever becomes of it until then: the law cuts lots to its size.
-ALL_LOTS: Final = constants.SIZE_BOUND - 1
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -259,7 +257,7 @@ class Guard:
             if len(wanted) >= budget:
                 break
             market = judged[index].largest
-            payload = operations.forced_rescue_payload(market, index, ALL_LOTS)
+            payload = operations.forced_rescue_payload(market, index, operations.ALL_LOTS)
             before = scratch.size(index, market)
             code = scratch.apply(self._entry(constants.FORCED_RESCUE, now_ms + ARRIVAL_MS, payload))
             # At the worse of two prices the fewest lots may be none: OK, and nothing done for the fee.

@@ -19,6 +19,7 @@ from l1_bridge.batch import (
     decode_record,
     encode_call,
     encode_entry,
+    entry_gas,
 )
 from l1_bridge.l1_client import Block, L1Client, L1Rejected, L1Timeout, Receipt, Signer
 from prover.guard import NOTHING, Guard, Plan, Policy, Round, Wanted, entries_within_hour
@@ -27,9 +28,6 @@ from prover.replay_chain import ChainReplay
 from prover.settings import Output
 from prover.stf import codes, constants
 
-# The entry alone, doubled from what it took; each byte of its payload adds what calldata, log and hashing cost.
-ENTRY_GAS: Final = 250_000
-PAYLOAD_BYTE_GAS: Final = 64
 # A minute of grid times; a report is about 600 bytes in JSON, seven a time.
 _ROUNDS: Final = 12
 _SOURCE_BYTES: Final = 1 << 20
@@ -178,7 +176,7 @@ class Guarding:
     async def _pay(self, wanted: Wanted, last: Block, parameters: Parameters) -> bool:
         bridge, fee = self._replay.bridge.address, parameters.entry_fee_wei
         calldata = encode_entry(wanted.tag, wanted.payload)
-        gas = ENTRY_GAS + PAYLOAD_BYTE_GAS * len(wanted.payload)
+        gas = entry_gas(wanted.payload)
         try:
             await self._client.eth_call(bridge, calldata, sender=self._signer.address, gas=gas, value=fee)
             # Before it leaves: an entry whose receipt nobody sees may be paid for all the same.

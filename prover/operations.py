@@ -50,6 +50,8 @@ ENTRY_NAMES: Final = {
     constants.SET_MARKET: "set_market",
     constants.SET_VENUE: "set_venue",
 }
+# All of a position, whatever becomes of it until then: the law cuts lots to its size.
+ALL_LOTS: Final = constants.SIZE_BOUND - 1
 SIGNED: Final[dict[int, tuple[str, _Fields]]] = {
     constants.ORDER: (
         "Order",

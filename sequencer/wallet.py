@@ -55,8 +55,6 @@ REQUEST_LIFETIME_MS: Final = 60_000
 # Measured on the shipped contracts (approve 46k, deposit 105k to 153k, claim 119k) and doubled: real tokens cost more.
 APPROVE_GAS: Final = 100_000
 DEPOSIT_GAS: Final = 350_000
-# The entry alone; each byte of its payload adds what calldata, log and hashing cost.
-ENTRY_GAS: Final = 250_000
 CLAIM_GAS: Final = 350_000
 
 
@@ -123,6 +121,7 @@ class Wallet:
         self._clock_ms = clock_ms
         self._poll_seconds = poll_seconds
         self._venue: Venue | None = None
+        self._venue_alone: Venue | None = None
         self._bridge = batch.bridge_artifact()
         self._token = load_artifact("MockDollar")
 
@@ -153,8 +152,10 @@ class Wallet:
                 raise NodeUnreachable(
                     "the node does not answer: name the rollup with --rollup-address, and L1 is enough"
                 ) from None
-            self._warn("the node does not answer: L1 alone has to do")
-            return await examine_alone(self.l1, self._expected_rollup, self._cache)
+            if self._venue_alone is None:
+                self._warn("the node does not answer: L1 alone has to do")
+                self._venue_alone = await examine_alone(self.l1, self._expected_rollup, self._cache)
+            return self._venue_alone
 
     async def own_account(self, account: int | None) -> int:
         """The account to act on: the given one, or the only one that the address owns."""
@@ -390,7 +391,7 @@ class Wallet:
         """Queues an operation on L1, where nobody can leave it out, and waits for what the node says it came to."""
         venue = await self.forced_venue()
         fee = (await self._parameters(venue)).entry_fee_wei
-        gas = ENTRY_GAS + 64 * len(payload)
+        gas = batch.entry_gas(payload)
         await self._require_ether(gas, fee)
         receipt = await self._send(venue.rollup, batch.encode_entry(tag, payload), gas, fee)
         entry = self._entry_of(venue, receipt)

@@ -12,7 +12,6 @@ from sequencer.wallet_session import Report, Settings, command, run_action
 from sequencer.wallet_units import milliseconds, parse_address, parse_duration, parse_money, parse_units
 
 _ALL = "all"
-_MOST_LOTS = constants.SIZE_BOUND - 1
 
 timeout_option = click.option(
     "--timeout",
@@ -54,11 +53,6 @@ def _lines(name: str, found: Forced) -> list[str]:
     return lines
 
 
-async def _owned(wallet: Wallet, account: int | None) -> int:
-    """The account to act on; without a node its user has to name it."""
-    return account if account is not None else await wallet.own_account(None)
-
-
 @click.command()
 @account_option
 @timeout_option
@@ -71,7 +65,7 @@ def leave(settings: Settings, account: int | None, timeout: float) -> None:
     """
 
     async def action(wallet: Wallet) -> Report:
-        own = await _owned(wallet, account)
+        own = await wallet.own_account(account)
         payload = operations.entry_payload(constants.LEAVE, _entry(own))
         return await forced(wallet, constants.LEAVE, payload, timeout)
 
@@ -96,7 +90,7 @@ def force_withdraw(settings: Settings, amount: str, account: int | None, timeout
     micros = constants.EVERYTHING if amount == _ALL else parse_money(amount)
 
     async def action(wallet: Wallet) -> Report:
-        entry = _entry(await _owned(wallet, account), amount=micros)
+        entry = _entry(await wallet.own_account(account), amount=micros)
         payload = operations.entry_payload(constants.FORCED_WITHDRAW, entry)
         return await forced(wallet, constants.FORCED_WITHDRAW, payload, timeout)
 
@@ -114,7 +108,7 @@ def force_close(settings: Settings, market: str, size: str, account: int | None,
 
     async def action(wallet: Wallet) -> Report:
         index, lots = await _lots(wallet, market, size)
-        entry = _entry(await _owned(wallet, account), market=index, amount=lots)
+        entry = _entry(await wallet.own_account(account), market=index, amount=lots)
         payload = operations.entry_payload(constants.FORCED_CLOSE, entry)
         return await forced(wallet, constants.FORCED_CLOSE, payload, timeout)
 
@@ -151,7 +145,7 @@ def force_agent(
         fields |= {"first_slot": first_slot, "last_slot": last_slot}
 
     async def action(wallet: Wallet) -> Report:
-        entry = _entry(await _owned(wallet, account), **fields)
+        entry = _entry(await wallet.own_account(account), **fields)
         payload = operations.entry_payload(constants.FORCED_AGENT, entry)
         return await forced(wallet, constants.FORCED_AGENT, payload, timeout)
 
@@ -197,5 +191,5 @@ def force_tick(settings: Settings, text: str, timeout: float) -> None:
 async def _lots(wallet: Wallet, market: str, size: str) -> tuple[int, int]:
     listed = (await wallet.forced_venue()).market(market)
     if size == _ALL:
-        return listed.index, _MOST_LOTS
+        return listed.index, operations.ALL_LOTS
     return listed.index, parse_units(size, listed.size_decimals, "size", listed.name)

@@ -1,7 +1,8 @@
 """What a wallet believes, and why: contracts by their code on L1, markets by the genesis log, balances by a proof."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -123,20 +124,21 @@ async def examine(l1: L1Client, status: Status, cache: VerdictCache | None, expe
 
     `expected` is the rollup's address as the user knows it. Raises WrongChain, NotGenuine or L1Unreachable.
     """
-    try:
+    with _answered():
         return await _examine(l1, status, cache, expected)
-    except L1Rejected as error:
-        raise NotGenuine(f"the contracts on L1 do not answer as Catenary's do: {error.reason}") from None
-    except L1Error as error:
-        raise L1Unreachable(str(error)) from None
-    except ArtifactError as error:
-        raise NotGenuine(f"the contracts on L1 do not answer as Catenary's do: {error}") from None
 
 
 async def examine_alone(l1: L1Client, rollup: bytes, cache: VerdictCache) -> Venue:
     """The venue at an address, by L1 alone: for whoever has to do without the node. Raises as `examine`."""
-    try:
+    with _answered():
         return await _genuine(l1, await l1.chain_id(), rollup, cache)
+
+
+@contextmanager
+def _answered() -> Iterator[None]:
+    """What L1 refuses, or does not answer, in the wallet's words."""
+    try:
+        yield
     except L1Rejected as error:
         raise NotGenuine(f"the contracts on L1 do not answer as Catenary's do: {error.reason}") from None
     except L1Error as error:

@@ -19,7 +19,6 @@ from prover import operations
 from prover.challenger import Challenger, Summary
 from prover.cli import cli
 from prover.guard import (
-    ALL_LOTS,
     ENTRIES_AN_HOUR,
     PATIENCE_SECONDS,
     Guard,
@@ -171,7 +170,7 @@ async def test_an_account_that_the_sequencer_leaves_alone_is_rescued_from_l1(
         await later(world, client, FALLEN, PATIENCE)
         summary = await guard.once()
         assert (summary.entries_sent, summary.held) == (1, True)
-        assert guard.moves() == [(0, LOSER, ALL_LOTS)]
+        assert guard.moves() == [(0, LOSER, operations.ALL_LOTS)]
         (said,) = guard.said.names("entry_enqueued")
         assert (said["kind"], said["account"], said["market"]) == ("forced_rescue", LOSER, 0)
         assert said["gas_used"] < 125_000
@@ -302,7 +301,7 @@ async def test_the_worst_goes_first_and_the_budget_ends_it(world: World, node: L
     await under_water(world, client, losers=2)
     # Account 18 has less money behind as many lots.
     async with watching(world, node, patience=0, entries=1) as guard:
-        assert ((await guard.once()).entries_sent, guard.moves()) == (1, [(0, LOSER, ALL_LOTS)])
+        assert ((await guard.once()).entries_sent, guard.moves()) == (1, [(0, LOSER, operations.ALL_LOTS)])
         await later(world, client, FALLEN)
         assert (await guard.once()).entries_sent == 1
         # The queue remembers for a new process.
@@ -322,7 +321,7 @@ async def test_after_an_hour_there_is_a_new_budget(world: World, node: L1Node, c
         assert (await guard.once()).entries_sent == 1
         await later(world, client, FALLEN, 300)
         assert (await guard.once()).entries_sent == 2
-        assert guard.moves() == [(0, SECOND_LOSER, ALL_LOTS)]
+        assert guard.moves() == [(0, SECOND_LOSER, operations.ALL_LOTS)]
 
 
 @pytest.mark.parametrize("fund", [0, 1_000 * DOLLAR], ids=["empty", "too small"])
@@ -348,7 +347,7 @@ async def test_two_rescues_share_one_fund(world: World, node: L1Node, client: L1
     # Ten times 60,000 dollars an hour: one position of 472,800 fits, a second does not.
     await under_water(world, client, losers=2, fund=60_000 * DOLLAR)
     async with watching(world, node, patience=0) as guard:
-        assert ((await guard.once()).entries_sent, guard.moves()) == (1, [(0, LOSER, ALL_LOTS)])
+        assert ((await guard.once()).entries_sent, guard.moves()) == (1, [(0, LOSER, operations.ALL_LOTS)])
         (said,) = guard.said.names("rescue_refused")
         assert (said["account"], said["code"]) == (SECOND_LOSER, "FUND_LIMIT")
 
