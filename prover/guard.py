@@ -97,7 +97,7 @@ class Health(msgspec.Struct, frozen=True):
 def health(globals: containers.Globals, account: containers.Account, now_ms: int) -> Health:
     """Equity and maintenance of the settled account at the better of the last two prices (PROTOCOL.md §7.7)."""
     settled, _ = margin.settle(globals.risk, account, now_ms)
-    judged = rescue.kinder(globals.risk, [listed.previous_price for listed in globals.markets], settled)
+    judged = rescue.judged_at(True, globals.risk, [listed.previous_price for listed in globals.markets], settled)
     every = margin.sums(judged, settled, constants.MARKETS)
     equity = margin.collateral(settled) + every.value
     return Health(equity, every.maintenance, rescue.largest(judged, settled))
@@ -130,6 +130,8 @@ class _Scratch:
 
     def apply(self, operation: bytes) -> int:
         """The law's code of one queue entry; what it changes stays."""
+        # A rescue waits in the queue until the prices are steady: here it counts as having waited.
+        self.chunk.globals.streak = constants.STEADY_TICKS
         if not self.chunk.has_room(operation[0]):
             full = self.chunk
             self._rows.accounts.update(full.accounts)

@@ -16,7 +16,7 @@ from prover.recover import recover_fast
 from prover.state.state import State
 from prover.state.store import Store
 from prover.stf import codes, constants, containers, encoding, margin, signatures, trading
-from prover.stf.replay import Chunk, is_entry, one_side, preview
+from prover.stf.replay import UNCONSUMED, Chunk, is_entry, one_side, preview
 from prover.stf.words import word_at
 from sequencer.liquidator import Case, Liquidator, PostMortem
 from sequencer.order_book import BookFull, Limits, OrderBook, Stop, TriggerBook, order_id
@@ -504,7 +504,7 @@ class Engine:
         chunk = self._room_for(given.now, [operation])
         trial = preview(chunk, operation)
         code = trial.operation_codes[0]
-        if code == codes.HEAD_UNFINISHED or (code != codes.OK and not is_entry(tag)):
+        if code in UNCONSUMED or (code != codes.OK and not is_entry(tag)):
             return Outcome(code=code, changed=self._sealed_within)
         case = self._case(operation) if tag == constants.FORCED_RESCUE and code == codes.OK else None
         next_account = self.globals.next_account

@@ -103,7 +103,7 @@ def previous_prices(globals: containers.Globals) -> list[int]:
 
 def judged_risk(globals: containers.Globals, settled: containers.Account) -> containers.Risk:
     """The prices at which a rescue judges a settled account."""
-    return rescue.kinder(globals.risk, previous_prices(globals), settled)
+    return rescue.judged_at(True, globals.risk, previous_prices(globals), settled)
 
 
 def health(globals: containers.Globals, account: containers.Account, now_ms: int) -> Health:
@@ -282,7 +282,11 @@ class Liquidator:
         account = engine.account(index)
         every = globals.head_market == constants.MARKETS
         sizes = [encoding.unpack(position).size for position in account.positions]
-        markets = range(constants.MARKETS) if every else [globals.head_market]
+        if not engine.view.clock().steady:
+            return False
+        # Of all markets only those that are held: a step on another closes nothing while one of them is left.
+        held = [market for market, size in enumerate(sizes) if size]
+        markets = (held or [0]) if every else [globals.head_market]
         # The largest first; one that is gone is stepped on once, which ends the entry.
         for market in sorted(markets, key=lambda market: -abs(sizes[market]) * globals.risk.price[market]):
             lots = abs(sizes[market]) if every else min(abs(sizes[market]), globals.head_lots)

@@ -31,6 +31,7 @@ from prover.state import state as prover_state
 from prover.state.leveldb_store import LevelDbStore
 from prover.state.store import StoreUnavailable
 from prover.stf import codes, constants
+from prover.stf.replay import UNCONSUMED
 from sequencer import resequence
 from sequencer.api.errors import CallError
 from sequencer.api.jsonrpc import Registry
@@ -572,12 +573,12 @@ class _L1Tasks:
             await self._drain()
 
     async def _drain(self) -> None:
-        """Consumes what waits, in order, until a forced close is only partly done."""
+        """Consumes what waits, in order, until a forced close is only partly done or a rescue needs more ticks."""
         while self._waiting and await self._entered(self._waiting[0]):
             self._waiting.popleft()
 
     async def drain_queue(self) -> None:
-        """Goes on with entries behind a forced close, once ticks and trades have let it end."""
+        """Goes on with entries that had to wait, once ticks and trades let them."""
         while True:
             await trio.sleep(_DRAIN_SECONDS)
             async with self._draining:
@@ -585,7 +586,7 @@ class _L1Tasks:
 
     async def _entered(self, event: batch.Enqueued) -> bool:
         outcome = await self._venue.submit(event.operation)
-        if outcome.code == codes.HEAD_UNFINISHED:
+        if outcome.code in UNCONSUMED:
             return False
         self._log.info(
             "queue.consumed", index=event.index, code=codes.SENTENCE[outcome.code][0], account=outcome.account

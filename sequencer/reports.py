@@ -177,11 +177,13 @@ def _padded(values: tuple[int, ...]) -> list[int]:
 
 
 def plain(found: Round) -> dict[str, Any]:
-    """A round in the words of the API."""
+    """A round in the words of the API; `tick` is what anybody may enter on L1 in the node's place."""
+    tick = assembled([found.kept[index].report for index in found.chosen]) if found.chosen else b""
     return {
         "time_ms": found.time_ms,
         "chosen": list(found.chosen),
         "code": found.code,
+        "tick": "0x" + tick.hex(),
         "reports": [
             {
                 "signer_index": index,

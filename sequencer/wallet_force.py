@@ -170,7 +170,7 @@ def force_rescue(settings: Settings, target: int, market: str, size: str, timeou
 
 
 @force.command("tick")
-@click.option("--tick", "text", required=True, help="A whole signed tick in hex, as PROTOCOL.md §8.6 has it.")
+@click.option("--tick", "text", required=True, help="A whole signed tick in hex: `tick` of catenary_reports.")
 @timeout_option
 @command
 def force_tick(settings: Settings, text: str, timeout: float) -> None:

@@ -92,7 +92,7 @@ class Clock(msgspec.Struct, frozen=True, gc=False):
     """The chunk's time and what the ticks before it allow.
 
     priced: the oracle price is young. grace: ticks were missing, and the grace after that still runs. steady: the last
-    three ticks stand one step apart.
+    three ticks stand one step apart, or there has been none for so long that forced paths no longer wait for them.
     """
 
     now: int

@@ -73,6 +73,9 @@ KINDS: Final[dict[int, Kind]] = {
 }
 
 
+# Codes that leave an entry of the L1 queue where it is.
+UNCONSUMED: Final = (codes.FULL, codes.HEAD_UNFINISHED, codes.UNSTEADY)
+
 _NO_ORDER: Final = encoding.order(0, 0)
 
 
@@ -192,7 +195,7 @@ class Chunk:
         elif tag == constants.FILL:
             code = self._fill(operation)
         elif tag == constants.TICK:
-            code = self._tick(operation)
+            code = self._tick(operation, self.commitment.timestamp)
         elif tag == constants.ORDER:
             code = self._order(operation)
         elif tag == constants.CLOSE_STEP:
@@ -211,7 +214,8 @@ class Chunk:
             now=now,
             priced=now - self.globals.tick_time <= constants.MAX_PRICE_AGE,
             grace=now < self.globals.grace_until,
-            steady=self.globals.streak == constants.STEADY_TICKS,
+            steady=self.globals.streak == constants.STEADY_TICKS
+            or now - self.globals.tick_time > constants.FORCED_PRICE_AGE,
         )
 
     def _account(self, index: int) -> containers.Account:
@@ -295,9 +299,9 @@ class Chunk:
         fees = self.accounts[constants.FEE_ACCOUNT]
         self.accounts[constants.FEE_ACCOUNT] = custody.credited(fees, amount)
 
-    def _tick(self, operation: bytes) -> int:
+    def _tick(self, operation: bytes, now: int) -> int:
         globals = self.globals
-        ticked = markets.tick(self.domain, globals, self.commitment.timestamp, operation, self.ecrecover)
+        ticked = markets.tick(self.domain, globals, now, operation, self.ecrecover)
         if ticked.code == codes.OK:
             for market in range(constants.MARKETS):
                 globals.markets[market].previous_price = globals.risk.price[market]
@@ -342,7 +346,9 @@ class Chunk:
         elif encoding.entry_length(head) != payload_length(tag, tail):
             code = codes.BAD_ENTRY
         elif tag == constants.FORCED_TICK:
-            code = self._tick(operation[constants.ENTRY_HEAD_LENGTH - 1 :])
+            # The chunk's clock may lag L1's: it must not make a good tick one of the future.
+            now = max(commitment.timestamp, encoding.entry_time(head))
+            code = self._tick(operation[constants.ENTRY_HEAD_LENGTH - 1 :], now)
         elif tag == constants.FORCED_RESCUE:
             clock = msgspec.structs.replace(self.clock(), priced=self._is_young(encoding.entry_time(head)))
             code = self._rescue(tag, encoding.rescue(tag, tail), clock)
@@ -352,6 +358,9 @@ class Chunk:
             code = self._set_venue(tail)
         else:
             code, opened = self._enter(tag, head, tail)
+        if code in UNCONSUMED:
+            # It waits, with all that follows it: else whoever orders had only to leave out a tick to be rid of it.
+            return code
         commitment.queue_hash = keccak256(commitment.queue_hash + keccak256(operation))
         commitment.queue_work += weight
         commitment.queue_open = int(opened)

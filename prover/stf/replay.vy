@@ -259,7 +259,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
             now=now,
             priced=now - globals.tick_time <= constants.MAX_PRICE_AGE,
             grace=now < globals.grace_until,
-            steady=globals.streak == constants.STEADY_TICKS,
+            steady=globals.streak == constants.STEADY_TICKS or now - globals.tick_time > constants.FORCED_PRICE_AGE,
         )
         code: int256 = codes.OK
         # Entries of the L1 queue: a head, and a payload whose first word is the tail.
@@ -270,8 +270,11 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
         payment: int256 = 0
         tail: uint256 = merkle.at(start + 29)
         tick_at: uint256 = start
+        tick_now: int256 = now
         if tag == constants.FORCED_TICK:
+            # The chunk's clock may lag L1's: it must not make a good tick one of the future.
             tick_at = start + 28
+            tick_now = max(now, encoding.entry_time(head))
 
         if queued and commitment.queue_open == 1:
             code = codes.HEAD_UNFINISHED
@@ -310,7 +313,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                     globals.funding_dust = globals.funding_dust + filled.dust
 
         elif tag == constants.TICK or tag == constants.FORCED_TICK:
-            ticked: containers.Ticked = staticcall IMarkets(MARKETS).tick(domain, globals, now, slice(msg.data, tick_at, MAX_TICK_BYTES))
+            ticked: containers.Ticked = staticcall IMarkets(MARKETS).tick(domain, globals, tick_now, slice(msg.data, tick_at, MAX_TICK_BYTES))
             code = ticked.code
             if code == codes.OK:
                 for market: int256 in range(constants.MARKETS):
@@ -569,7 +572,9 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
             globals.frontier = merkle.append(globals.frontier, globals.withdrawal_count, leaf)
             globals.withdrawal_count = globals.withdrawal_count + 1
             commitment.withdrawn_total = commitment.withdrawn_total + payment
-        if queued and code != codes.HEAD_UNFINISHED:
+        # An unsteady rescue waits, with all that follows it: else whoever orders had only to leave out a tick to be
+        # rid of it.
+        if queued and code != codes.HEAD_UNFINISHED and code != codes.UNSTEADY:
             entry_bytes: Bytes[1_536] = slice(msg.data, start, 1_536)
             digest: bytes32 = keccak256(slice(entry_bytes, 0, convert(size, uint256)))
             commitment.queue_hash = keccak256(concat(commitment.queue_hash, digest))

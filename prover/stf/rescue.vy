@@ -17,15 +17,14 @@ from prover.stf import trading
 
 @internal
 @pure
-def kinder(risk: containers.Risk, previous: int256[16], account: containers.Account) -> containers.Risk:
-    # One signed price in sixty must not suffice: of the last two prices each position is judged at its better one.
+def judged_at(kinder: bool, risk: containers.Risk, previous: int256[16], account: containers.Account) -> containers.Risk:
+    # One signed price in sixty must not suffice: of the last two prices each position is judged at its better one
+    # where others act on an account, and at its worse one where its owner does.
     price: int256[16] = risk.price
     for market: int256 in range(constants.MARKETS):
-        size: int256 = encoding.unpack(account.positions[market]).size
-        if size > 0:
-            price[market] = max(price[market], previous[market])
-        if size < 0 and previous[market] != 0:
-            price[market] = min(price[market], previous[market])
+        long: bool = encoding.unpack(account.positions[market]).size > 0
+        if previous[market] != 0 and (long == (previous[market] > price[market])) == kinder:
+            price[market] = previous[market]
     return containers.Risk(
         price=price,
         funding_index=risk.funding_index,
@@ -65,11 +64,13 @@ def check_rescue(clock: containers.Clock, listed: containers.Market, price: int2
 @internal
 @pure
 def check_forced(clock: containers.Clock, listed: containers.Market, price: int256) -> int256:
-    # Priced: not much older than the entry. Neither a grace nor a missing tick keeps a forced path waiting.
+    # Priced: not much older than the entry. A grace keeps no forced path waiting, and no ticks at all only for a while.
     if not margin.trades(listed, price):
         return codes.NO_MARKET
     if not clock.priced:
         return codes.STALE
+    if not clock.steady:
+        return codes.UNSTEADY
     return codes.OK
 
 
@@ -198,7 +199,7 @@ def liquidate(risk: containers.Risk, previous: int256[16], clock: containers.Clo
     dust: int256 = 0
     settled, dust = margin.settle(risk, account, clock.now)
     fee: int256 = 0
-    refused.code, fee = self.check_liquidation(self.kinder(risk, previous, settled), self.unbounded(settled), market, price, move.lots)
+    refused.code, fee = self.check_liquidation(self.judged_at(True, risk, previous, settled), self.unbounded(settled), market, price, move.lots)
     if refused.code != codes.OK:
         return refused
     old: containers.Position = encoding.unpack(settled.positions[market])
@@ -323,7 +324,7 @@ def take_over(tag: int256, risk: containers.Risk, previous: int256[16], clock: c
     settled: containers.Account = account
     dust: int256 = 0
     settled, dust = margin.settle(risk, account, clock.now)
-    judged: containers.Risk = self.kinder(risk, previous, settled)
+    judged: containers.Risk = self.judged_at(True, risk, previous, settled)
     every: containers.Sums = margin.sums(judged, settled, constants.MARKETS)
     equity: int256 = margin.collateral(settled) + every.value
     # The close-out requirement is two thirds of maintenance; whoever forces it stands in for the missing liquidator.
@@ -417,7 +418,7 @@ def deleverage(risk: containers.Risk, previous: int256[16], clock: containers.Cl
     settled: containers.Account = account
     dust: int256 = 0
     settled, dust = margin.settle(risk, account, clock.now)
-    judged: containers.Risk = self.kinder(risk, previous, settled)
+    judged: containers.Risk = self.judged_at(True, risk, previous, settled)
     if margin.collateral(settled) + margin.sums(judged, settled, constants.MARKETS).value >= 0:
         refused.code = codes.HEALTHY
         return refused
@@ -514,17 +515,13 @@ def unwind(risk: containers.Risk, clock: containers.Clock, listed: containers.Ma
 
 @internal
 @pure
-def close(risk: containers.Risk, clock: containers.Clock, listed: containers.Market, move: containers.Rescue, account: containers.Account, other: containers.Account, insurance: containers.Account) -> containers.Rescued:
+def close(risk: containers.Risk, previous: int256[16], clock: containers.Clock, listed: containers.Market, move: containers.Rescue, account: containers.Account, other: containers.Account, insurance: containers.Account) -> containers.Rescued:
     unused: containers.Slot = containers.Slot(sequence=0, filled=0)
     refused: containers.Rescued = self.untouched(account, other, insurance, unused)
     market: int256 = move.market
-    oracle: int256 = risk.price[market]
     settled: containers.Account = account
     dust: int256 = 0
     settled, dust = margin.settle(risk, account, clock.now)
-    if margin.collateral(settled) + margin.sums(risk, settled, constants.MARKETS).value < 0:
-        refused.code = codes.INSOLVENT
-        return refused
     old: containers.Position = encoding.unpack(settled.positions[market])
     if old.size == 0:
         # Closed by something else, or folded: the touch is all that is left to do.
@@ -535,14 +532,23 @@ def close(risk: containers.Risk, clock: containers.Clock, listed: containers.Mar
     if lots == 0:
         refused.code = codes.OVERFILLED
         return refused
-    if not margin.trades(listed, oracle):
+    # The entry was begun at a young price; a step takes the last there is.
+    if not margin.trades(listed, risk.price[market]):
         refused.code = codes.NO_MARKET
         return refused
+    if not clock.steady:
+        refused.code = codes.UNSTEADY
+        return refused
+    # Whoever closes picks the moment, an operator even the ticks: he gets the worse of the last two prices.
+    judged: containers.Risk = self.judged_at(False, risk, previous, settled)
+    if margin.collateral(settled) + margin.sums(judged, settled, constants.MARKETS).value < 0:
+        refused.code = codes.INSOLVENT
+        return refused
     closed: int256 = self.signed_lots(old, lots)
-    penalty: int256 = lots * oracle * constants.FORCED_PENALTY_PPM // constants.PPM
+    penalty: int256 = lots * judged.price[market] * constants.FORCED_PENALTY_PPM // constants.PPM
     # Never more than what keeps equity over maintenance as it is: else it would fail exactly where margin is thin.
-    discount: int256 = max(min(penalty, -self.premium_of(risk, settled, market, closed)), 0)
-    quote: int256 = closed * oracle - discount
+    discount: int256 = max(min(penalty, -self.premium_of(judged, settled, market, closed)), 0)
+    quote: int256 = closed * judged.price[market] - discount
     growth: int256 = self.interest_growth(old.size, -closed)
     fund: containers.Funded = self.funded(risk, clock, listed, insurance, market, closed, quote, 0)
     if move.other == market + 1:
@@ -591,7 +597,7 @@ def decide(tag: int256, risk: containers.Risk, previous: int256[16], clock: cont
     if tag == constants.LIQUIDATE:
         return self.liquidate(risk, previous, clock, listed, move, maker, account, other, insurance, slot)
     if tag == constants.CLOSE_STEP:
-        return self.close(risk, clock, listed, move, account, other, insurance)
+        return self.close(risk, previous, clock, listed, move, account, other, insurance)
     if tag == constants.TAKE_OVER or tag == constants.FORCED_RESCUE:
         return self.take_over(tag, risk, previous, clock, listed, move, account, insurance)
     if tag == constants.DELEVERAGE:

@@ -22,10 +22,12 @@ from tests.attacks.stage import (
     bid,
     debts,
     forced,
+    forced_rescue,
     held,
     row_of,
     size_of,
     stage,
+    ticks,
     value,
 )
 from tests.attacks.stage import rescue as move
@@ -51,7 +53,9 @@ class TestH1ForcedClose:
         return entry, move(constants.CLOSE_STEP, lots, other=other)
 
     def test_off_it_is_free(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        rule_off(monkeypatch, rescue, "lots * oracle * constants.FORCED_PENALTY_PPM // constants.PPM", "0")
+        rule_off(
+            monkeypatch, rescue, "lots * judged.price[market] * constants.FORCED_PENALTY_PPM // constants.PPM", "0"
+        )
         chunk = python_chunk(self.state(), *self.close())
 
         assert chunk.operation_codes == [c.OK, c.OK]
@@ -68,7 +72,7 @@ class TestH1ForcedClose:
         assert conservation(state).sound
 
     def test_off_thin_margin_pays_all_it_has(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        rule_off(monkeypatch, rescue, "max(min(penalty, -premium_of(risk, settled, market, closed)), 0)", "penalty")
+        rule_off(monkeypatch, rescue, "max(min(penalty, -premium_of(judged, settled, market, closed)), 0)", "penalty")
         chunk = python_chunk(self.state(300), *self.close(BITCOIN // 2, asked=BITCOIN // 2))
 
         assert chunk.operation_codes == [c.OK, c.OK]
@@ -161,6 +165,149 @@ class TestH1ForcedClose:
         assert_refused(state, self.close(time=self.LATE)[0], code=c.STALE, timestamp=self.LATE)
         assert (state.commitment.queue_count, state.commitment.queue_open) == (1, 0)
         assert_refused(state, self.close()[1], code=c.NO_HEAD, timestamp=self.LATE)
+
+
+class TestPickedTicks:
+    """Whoever orders chooses which signed ticks there are: forced paths use none that suits him alone."""
+
+    HIGH = BTC * 103 // 100
+    # A thousand dollars behind a bitcoin, eight hundred of them lost.
+    LOW = BTC - 8_000
+    SILENCE = constants.FORCED_PRICE_AGE + 1
+
+    def closing(self, *prices: int, step: int = constants.TICK_STEP) -> tuple[State, int, tuple[bytes, bytes]]:
+        """The operator's own long after these ticks, the time of the last, its entry and a step against the fund."""
+        state = stage({VICTIM: held(BITCOIN, 60_000)}, fund=10**6)
+        now = ticks(state, *prices, step=step)
+        close = forced(constants.FORCED_CLOSE, amount=BITCOIN, time=now), move(constants.CLOSE_STEP, other=1)
+        return state, now, close
+
+    def test_off_a_head_closes_at_one_wick(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(monkeypatch, rescue, "judged_at(False, risk, previous, settled)", "risk")
+        state, now, operations = self.closing(BTC, self.HIGH)
+        chunk = python_chunk(state, *operations, timestamp=now)
+
+        assert chunk.operation_codes == [c.OK, c.OK]
+        assert value(row_of(chunk, 1)) == (10**6 - 1_182) * DOLLAR
+
+    @pytest.mark.parametrize("lots", [BITCOIN, -BITCOIN])
+    def test_on_it_closes_at_the_worse_of_two_prices(self, lots: int) -> None:
+        wick, fair = (self.HIGH, BTC) if lots > 0 else (BTC * 97 // 100, BTC)
+        state = stage({VICTIM: held(lots, 60_000)}, fund=10**6)
+        for prices in ((fair, wick), (fair,)):
+            # The wick counts as little where it is the price before the last.
+            now = ticks(state, *prices)
+            half = abs(lots) // 2
+            entry = forced(constants.FORCED_CLOSE, amount=half, time=now)
+            step = move(constants.CLOSE_STEP, half, other=1)
+            assert venue.run(state, entry, step, timestamp=now).codes == (c.OK, c.OK)
+        assert value(state.account(VICTIM)) == 60_000 * DOLLAR - BITCOIN * BTC // 100
+        assert value(state.account(1)) == 10**6 * DOLLAR + BITCOIN * BTC // 100
+        assert conservation(state).sound
+
+    def test_on_it_keeps_who_is_only_solvent_in_the_wick(self) -> None:
+        # Two thousand dollars below zero but for the wick: that is for deleveraging, and ends the entry.
+        state = stage({VICTIM: held(BITCOIN, -1_000)}, fund=10**6)
+        now = ticks(state, BTC, self.HIGH)
+        entry, step = forced(constants.FORCED_CLOSE, amount=BITCOIN, time=now), move(constants.CLOSE_STEP, other=1)
+        assert venue.run(state, entry, step, timestamp=now).codes == (c.OK, c.INSOLVENT)
+        assert (state.commitment.queue_count, size_of(state.account(VICTIM))) == (1, BITCOIN)
+
+    def test_off_a_head_closes_at_two_picked_wicks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        without(monkeypatch, "UNSTEADY")
+        state, now, operations = self.closing(self.HIGH, self.HIGH, step=20_000)
+        chunk = python_chunk(state, *operations, timestamp=now)
+
+        assert chunk.operation_codes == [c.OK, c.OK]
+        assert value(row_of(chunk, 1)) == (10**6 - 1_182) * DOLLAR
+
+    def test_on_it_waits_for_three_ticks_in_a_row_or_a_long_silence(self) -> None:
+        state, now, (entry, step) = self.closing(self.HIGH, self.HIGH, step=20_000)
+        assert venue.run(state, entry, timestamp=now).codes == (c.OK,)
+        for later in (now, now + self.SILENCE - 1):
+            assert_refused(state, step, code=c.UNSTEADY, timestamp=later)
+        assert venue.run(state, step, timestamp=now + self.SILENCE).codes == (c.OK,)
+
+        state, now, (entry, step) = self.closing(self.HIGH, self.HIGH, step=20_000)
+        assert venue.run(state, entry, timestamp=now).codes == (c.OK,)
+        now = ticks(state, BTC, BTC)
+        assert venue.run(state, step, timestamp=now).codes == (c.OK,)
+        assert value(state.account(1)) == (10**6 + 600) * DOLLAR
+
+    def thin(self, *prices: int, step: int = 20_000) -> tuple[State, int]:
+        """A thousand dollars behind a bitcoin after these ticks, and the time of the last."""
+        state = stage({VICTIM: held(BITCOIN, 1_000)}, fund=10**6)
+        return state, ticks(state, *prices, step=step)
+
+    def test_off_two_picked_wicks_take_an_account_whole(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule = "    if not clock.steady:\n        return codes.UNSTEADY\n    return codes.OK\n\n\ndef check_maker("
+        rule_off(monkeypatch, rescue, rule, "    return codes.OK\n\n\ndef check_maker(")
+        state, now = self.thin(self.LOW, self.LOW)
+        chunk = python_chunk(state, forced_rescue(time=now), timestamp=now)
+
+        assert chunk.operation_codes == [c.OK]
+        assert (size_of(row_of(chunk, VICTIM)), value(row_of(chunk, VICTIM))) == (0, 0)
+
+    def test_on_a_forced_rescue_waits_in_the_queue(self) -> None:
+        state, now = self.thin(self.LOW, self.LOW)
+        before = state.commitment
+        entry = forced_rescue(time=now)
+        assert venue.run(state, entry, entry, timestamp=now).codes == (c.UNSTEADY, c.UNSTEADY)
+        after = state.commitment
+        assert (after.queue_count, after.queue_hash, after.queue_work) == (
+            before.queue_count,
+            before.queue_hash,
+            before.queue_work,
+        )
+        # The wick passes, and so does the entry.
+        now = ticks(state, BTC, BTC, BTC)
+        assert venue.run(state, entry, timestamp=now).codes == (c.HEALTHY,)
+        assert (state.commitment.queue_count, size_of(state.account(VICTIM))) == (1, BITCOIN)
+
+    def test_off_one_tick_left_out_is_rid_of_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(monkeypatch, replay, "        if code in UNCONSUMED:\n", "        if False:\n")
+        state, now = self.thin(self.LOW, self.LOW, self.LOW, step=10_000)
+        chunk = python_chunk(state, forced_rescue(time=now), timestamp=now)
+
+        assert (chunk.operation_codes, chunk.commitment.queue_count) == ([c.UNSTEADY], 1)
+        assert size_of(row_of(chunk, VICTIM)) == BITCOIN
+
+    def test_on_neither_gaps_nor_silence_are_rid_of_it(self) -> None:
+        state, now = self.thin(self.LOW, self.LOW, self.LOW, step=10_000)
+        entry = forced_rescue(time=now)
+        assert venue.run(state, entry, timestamp=now).codes == (c.UNSTEADY,)
+        quiet = now + self.SILENCE
+        assert venue.run(state, entry, timestamp=quiet).codes == (c.OK,)
+        assert size_of(state.account(VICTIM)) == 0
+
+        state, now = self.thin(self.LOW, self.LOW, self.LOW, step=10_000)
+        entry = forced_rescue(time=now)
+        assert venue.run(state, entry, timestamp=now).codes == (c.UNSTEADY,)
+        now = ticks(state, self.LOW, self.LOW)
+        assert venue.run(state, entry, timestamp=now).codes == (c.OK,)
+        assert size_of(state.account(VICTIM)) == 0
+
+    LATER = NOW + constants.HOUR
+
+    def forced_tick(self, time: int) -> bytes:
+        """A tick of that time that somebody enqueues an hour after what the chunk's clock says."""
+        payload = venue.tick(time, [self.LOW, ETH, 1_500_000])[1:]
+        return venue.entry(constants.FORCED_TICK, payload, venue.DEPOSITOR, self.LATER)
+
+    def test_off_a_lagging_clock_spoils_a_forced_tick(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule = "max(commitment.timestamp, encoding.entry_time(head))"
+        rule_off(monkeypatch, replay, rule, "commitment.timestamp")
+        chunk = python_chunk(stage({}), self.forced_tick(self.LATER))
+
+        assert (chunk.operation_codes, chunk.commitment.queue_count) == ([c.OFF_GRID], 1)
+        assert chunk.globals.risk.price[0] == BTC
+
+    def test_on_a_forced_tick_is_judged_at_its_entry(self) -> None:
+        state = stage({})
+        assert venue.run(state, self.forced_tick(self.LATER)).codes == (c.OK,)
+        assert (state.globals.risk.price[0], state.globals.tick_time) == (self.LOW, self.LATER)
+        ahead = self.LATER + constants.CLOCK_TOLERANCE + constants.TICK_STEP
+        assert_refused(stage({}), self.forced_tick(ahead), code=c.OFF_GRID)
 
 
 class TestH2Deleverage:

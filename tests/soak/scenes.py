@@ -345,7 +345,8 @@ def _payload(rng: random.Random, tag: int, code: int, globals: containers.Global
 def _tick_payload(rng: random.Random, code: int) -> bytes:
     prices = [PRICE + rng.randrange(100), 300_000, 1_500_000]
     changes: dict[int, dict[str, Any]] = {
-        c.OFF_GRID: {"time": venue.NOW + rng.choice([1, 15_000])},
+        # The last of them is on time for an entry that is as late.
+        c.OFF_GRID: {"time": venue.NOW + rng.choice([1, 15_000, constants.FORCED_PRICE_AGE])},
         c.OLD_TICK: {"time": venue.NOW - rng.choice([0, 5_000])},
         c.QUORUM: {"signers": range(rng.choice([3, 4, 6, 7]))},
         c.BAD_SIGNERS: {"signers": rng.choice([[0, 1, 2, 4, 3], [0, 0, 1, 2, 3]])},

@@ -228,8 +228,9 @@ REACHABLE: Final[dict[int, tuple[int, ...]]] = {
         c.NO_MARKET,
         c.RESERVED,
         c.SAME_ACCOUNT,
-        c.INSOLVENT,
         c.OVERFILLED,
+        c.UNSTEADY,
+        c.INSOLVENT,
         c.OUT_OF_BOUNDS,
         c.FUND_LIMIT,
         c.FUND_FIRST,
@@ -243,6 +244,7 @@ REACHABLE: Final[dict[int, tuple[int, ...]]] = {
         c.NO_MARKET,
         c.RESERVED,
         c.STALE,
+        c.UNSTEADY,
         c.HEALTHY,
         c.NOT_LARGEST,
         c.OVERFILLED,
@@ -268,7 +270,7 @@ def rows() -> list[dict[str, Any]]:
     for tag, of_tag in REACHABLE.items():
         for code in of_tag:
             counted = code not in (c.FULL, c.MALFORMED)
-            consumed = counted and code != c.HEAD_UNFINISHED
+            consumed = counted and code not in (c.HEAD_UNFINISHED, c.UNSTEADY)
             kind = KINDS.get(tag)
             table.append(
                 {
