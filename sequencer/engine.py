@@ -42,7 +42,8 @@ _ANY_FILL: Final = bytes([constants.FILL]) + bytes(constants.FILL_LENGTH - 1)
 class Input(msgspec.Struct, frozen=True, array_like=True):
     """One thing that happened to the venue, as the journal keeps it.
 
-    operation: the bytes as a chunk carries them, empty for "seal now". now: the node's clock in milliseconds.
+    operation: the bytes as a chunk carries them; empty for "seal now", after what a forced close under way can do by
+    the clock alone. now: the node's clock in milliseconds.
     signer: whom the signature recovers to; empty where there is none or many.
     """
 
@@ -369,7 +370,9 @@ class Engine:
         self._signer = given.signer
         self._sealed_within = False
         if given.operation == b"":
-            outcome = Outcome(code=codes.OK, changed=self.open_operations > 0)
+            outcome = Outcome(code=codes.OK, changed=False)
+            self._go_on_closing(given.now, outcome)
+            outcome.changed = self._sealed_within or self.open_operations > 0
         elif given.operation[0] == constants.ORDER:
             outcome = self._order(given)
         elif given.operation[0] in _FREE and self._spent(given) >= self.limits.free_operations:
@@ -567,7 +570,7 @@ class Engine:
             outcome.account = entry.account
             self._drop_dismissed(entry.account, outcome)
             self._note_payment(entry.sender, paid_before, outcome)
-            Liquidator(self, now, outcome).close_head()
+            self._go_on_closing(now, outcome)
 
     def _note_payment(self, owner: bytes, paid_before: int, outcome: Outcome) -> None:
         """Lists what a forced path has just paid out, if anything."""
@@ -654,7 +657,13 @@ class Engine:
                 outcome.fills += placed.fills
                 outcome.accounts |= placed.accounts
         Liquidator(self, now, outcome).run()
-        Liquidator(self, now, outcome).close_head()
+        self._go_on_closing(now, outcome)
+
+    def _go_on_closing(self, now: int, outcome: Outcome) -> None:
+        if self.view.commitment.queue_open == 1:
+            # By its clock, not by that of the last chunk: a step may have to wait until ticks have been missing long.
+            self._open(now)
+            Liquidator(self, now, outcome).close_head()
 
     # Rescues, as the liquidator asks for them.
 

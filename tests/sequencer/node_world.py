@@ -4,6 +4,8 @@ from copy import deepcopy
 from functools import cache
 from typing import Any, Final
 
+import msgspec
+
 from l1_bridge.hashing import keccak
 from prover import operations
 from prover.genesis import DEVNET_MARKETS, MarketListing, genesis_bytes
@@ -11,6 +13,7 @@ from prover.referee import LocalReferee
 from prover.state import state as prover_state
 from prover.state.store import MemoryStore
 from prover.stf import constants, containers, encoding, margin
+from prover.stf.replay import is_entry
 from sequencer.engine import Engine, EngineLimits, Input, Outcome, SealedChunk
 from sequencer.oracle import DEVNET_QUORUM, devnet_signer_keys, signed_tick
 
@@ -77,6 +80,13 @@ def tick(
 def deposit(owner_address: bytes, amount: int, account: int = constants.NEW_ACCOUNT) -> bytes:
     """A deposit as the queue has it."""
     return operations.deposit_bytes(containers.Deposit(DEPOSITOR, owner_address, account, amount))
+
+
+def leave(now: int, account: int, sender: bytes) -> bytes:
+    """The bytes of an entry by which an owner closes and takes out everything."""
+    fields = encoding.entry(constants.LEAVE, 0, 0)
+    payload = operations.entry_payload(constants.LEAVE, msgspec.structs.replace(fields, account=account))
+    return operations.entry_bytes(constants.LEAVE, sender, now, payload)
 
 
 def order(now: int, account: int, side: int, price: int, size: int = LOTS, **changes: Any) -> containers.Order:
@@ -162,7 +172,7 @@ class World:
 
     def process(self, operation: bytes) -> Outcome:
         """One input, journaled if it changed something."""
-        signed = operation[:1] not in (b"", bytes([constants.TICK]), bytes([constants.DEPOSIT]))
+        signed = bool(operation) and operation[0] != constants.TICK and not is_entry(operation[0])
         signer = self.engine.recover_signer(operation) if signed else b""
         given = Input(self.now, operation, signer)
         outcome = self.engine.process(given)

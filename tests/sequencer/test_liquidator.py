@@ -18,6 +18,7 @@ from tests.sequencer.node_world import (
     World,
     deposit,
     key,
+    leave,
     order,
     owner,
     signed_order,
@@ -213,6 +214,52 @@ def test_rescues_survive_a_restart() -> None:
     again = Engine(world.store, world.domain)
     assert list(again.rescues) == list(world.engine.rescues)
     assert again.rescues[0].kind == TAKE_OVER
+
+
+def test_who_leaves_is_closed_against_the_fund_and_paid() -> None:
+    world = crowded(fund=20_000_000 * DOLLAR)
+    ticks(world, PRICES[BTC])
+    outcome = world.process(leave(world.now, FIRST, owner(0)))
+    assert outcome.code == codes.OK
+    assert (world.position(0), world.engine.account(BTC + 1).positions[BTC] != 0) == (0, True)
+    assert world.engine.entries[-1].done
+    assert world.engine.withdrawals[-1].recipient == owner(0)
+    world.check()
+
+
+def test_a_forced_close_waits_for_three_ticks_in_a_row() -> None:
+    world = crowded(fund=20_000_000 * DOLLAR)
+    world.now += constants.TICK_STEP
+    ticks(world, PRICES[BTC], 1)
+    assert world.process(leave(world.now, FIRST, owner(0))).code == codes.OK
+    world.seal()
+    ticks(world, PRICES[BTC], 1)
+    assert (world.position(0), world.engine.view.commitment.queue_open) == (HEAVY, 1)
+    ticks(world, PRICES[BTC], 1)
+    assert (world.position(0), world.engine.view.commitment.queue_open) == (0, 0)
+    world.check()
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_forced_close_goes_on_in_silence(restarts: bool) -> None:
+    world = crowded(fund=20_000_000 * DOLLAR)
+    world.now += constants.TICK_STEP
+    ticks(world, PRICES[BTC], 1)
+    quiet = world.now + constants.FORCED_PRICE_AGE
+    assert world.process(leave(world.now, FIRST, owner(0))).code == codes.OK
+    world.seal()
+    if restarts:
+        world.engine = Engine(world.store, world.domain)
+    # Nothing but the edge's own seals; before its time one of them changes nothing, and is in no journal.
+    journaled = len(world.journal)
+    world.now = quiet
+    world.seal()
+    assert (world.position(0), len(world.journal)) == (HEAVY, journaled)
+    world.now = quiet + 1
+    world.seal()
+    assert (world.position(0), len(world.journal)) == (0, journaled + 1)
+    assert world.engine.entries[-1].done
+    world.check()
 
 
 def test_the_ranking_is_by_return_times_leverage() -> None:

@@ -25,6 +25,7 @@ from tests.sequencer.node_world import (
     deposit,
     genesis_store,
     key,
+    leave,
     order,
     owner,
     picture,
@@ -249,6 +250,26 @@ async def test_chunks_are_sealed_by_time(
     mock_clock.jump(10)
     await trio.testing.wait_all_tasks_blocked()
     assert (len(ear.chunks), len(records(venue))) == (1, 4)
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_forced_close_goes_on_by_time(
+    tmp_path: Path, nursery: trio.Nursery, mock_clock: trio.testing.MockClock
+) -> None:
+    venue, clock, _ = opened(tmp_path, seal_seconds=1.0)
+    await nursery.start(venue.run)
+    await fund(venue)
+    await venue.submit(deposit(owner(9), 100_000 * DOLLAR, 1))
+    await venue.submit(signed_order(order(clock.now, FIRST, SELL, PRICE), key(0)))
+    await venue.submit(signed_order(order(clock.now, FIRST + 1, BUY, PRICE), key(1)))
+    await venue.submit(leave(clock.now, FIRST, owner(0)))
+    await venue.submit(b"")
+    assert venue.engine.view.commitment.queue_open == 1, "one tick is not three in a row"
+    for silence, queue_open in ((0, 1), (1, 0)):
+        clock.now = START + constants.FORCED_PRICE_AGE + silence
+        mock_clock.jump(1)
+        await trio.testing.wait_all_tasks_blocked()
+        assert venue.engine.view.commitment.queue_open == queue_open
     nursery.cancel_scope.cancel()
 
 

@@ -36,7 +36,11 @@ def recover(_digest: bytes, _v: int, r: int, _s: int) -> bytes:
 
 
 class Step(NamedTuple):
-    """One operation as it went through the law, and every account as it stood before."""
+    """One operation as it went through the law, and every account as it stood before.
+
+    head: account, market (16 for all) and lots of the forced close that was under way, if one was. entered_at: when an
+    entry was written on L1.
+    """
 
     tag: int
     code: int
@@ -48,6 +52,10 @@ class Step(NamedTuple):
     request: containers.Request | None = None
     deposit: containers.Deposit | None = None
     move: containers.Rescue | None = None
+    entry: containers.Entry | None = None
+    parameters: containers.Parameters | None = None
+    entered_at: int = 0
+    head: tuple[int, int, int] | None = None
     time: int = 0
     prices: Sequence[int] = ()
     premiums: Sequence[int] = ()
@@ -98,17 +106,49 @@ class Ledger:
     def apply(self, operation: bytes, **what: object) -> int:
         """Applies an operation and shows it; `what` are the fields of the step that tell what it says."""
         before = dict(self.rows)
+        head = self.head
         code = self.chunk.apply(operation)
         self.rows.update(self.chunk.accounts)
-        self.watch(self, Step(operation[0], code, self.now, before, **what))  # type: ignore[arg-type]
+        self.watch(self, Step(operation[0], code, self.now, before, head=head, **what))  # type: ignore[arg-type]
         return code
 
-    def tick(self, time: int, prices: list[int], premiums: list[int]) -> int:
-        """One oracle signer's tick."""
-        self.make_room(constants.TICK)
+    @property
+    def head(self) -> tuple[int, int, int] | None:
+        """Account, market and lots of the forced close that is under way."""
+        globals = self.globals
+        is_open = self.chunk.commitment.queue_open == 1
+        return (globals.head_account, globals.head_market, globals.head_lots) if is_open else None
+
+    def tick(self, time: int, prices: list[int], premiums: list[int], is_forced: bool = False) -> int:
+        """One oracle signer's tick, by the queue where it is forced."""
+        tag = constants.FORCED_TICK if is_forced else constants.TICK
+        self.make_room(tag)
         report = (0, prices, premiums, signature(SIGNER))
         operation = operations.tick_bytes(time, len(prices), [report])
+        if is_forced:
+            operation = operations.entry_bytes(tag, AGENTS[0], time, operation[1:])
         return self.apply(operation, time=time, prices=prices, premiums=premiums)
+
+    def enter(self, tag: int, entry: containers.Entry) -> int:
+        """What an owner has entered on L1."""
+        self.make_room(tag)
+        payload = operations.entry_payload(tag, entry)
+        operation = operations.entry_bytes(tag, entry.sender, entry.time, payload)
+        return self.apply(operation, entry=entry, entered_at=entry.time)
+
+    def enter_rescue(self, time: int, move: containers.Rescue) -> int:
+        """A rescue that a stranger has entered on L1."""
+        self.make_room(constants.FORCED_RESCUE)
+        payload = operations.forced_rescue_payload(move.market, move.account, move.lots)
+        operation = operations.entry_bytes(constants.FORCED_RESCUE, AGENTS[0], time, payload)
+        return self.apply(operation, move=move, entered_at=time)
+
+    def set_market(self, given: containers.Parameters) -> int:
+        """What the governor would have of a market."""
+        self.make_room(constants.SET_MARKET)
+        payload = operations.market_payload(given)
+        operation = operations.entry_bytes(constants.SET_MARKET, twins_venue.OPERATOR, self.now, payload)
+        return self.apply(operation, parameters=given)
 
     def deposit(self, entry: containers.Deposit) -> int:
         """A deposit from L1."""
@@ -158,6 +198,8 @@ class History:
         self.sequence = 0
         self.prices = [round(10 ** rng.uniform(3.5, 6)) for _ in range(self.market_count)]
         self.next_tick = NOW
+        # A market's life takes a month and sixty ticks: some histories have one.
+        self.has_life = rng.random() < 0.12
 
     def _listing(self, market: int) -> MarketListing:
         rng = self.rng
@@ -169,7 +211,7 @@ class History:
             initial_ppm=initial,
             maintenance_ppm=maintenance,
             band_ppm=rng.choice([50_000, 200_000]),
-            funding_cap_ppm=rng.choice([500, 2_000, 20_000]),
+            funding_cap_ppm=rng.choice([500, 2_000, 10_000]),
             minimum_notional_micros=DOLLAR,
             interest_lower_micros=lower,
             interest_upper_micros=lower * rng.choice([2, 100]),
@@ -180,7 +222,10 @@ class History:
     def run(self, events: int = 40) -> None:
         """The whole history up to the rescue pass, after which nothing more can be rescued."""
         self.begin()
-        for _ in range(events):
+        ends_at = self.rng.randrange(events // 2) if self.has_life else events
+        for number in range(events):
+            if number == ends_at:
+                self.market_life()
             self.event()
         self.rest()
 
@@ -211,16 +256,19 @@ class History:
             self.gap(rng.choice([60_000, 65_000, 900_000, constants.HOUR, constants.EPOCH, 2 * constants.EPOCH]))
         elif draw < 0.62:
             self.trade()
-        elif draw < 0.70:
+        elif draw < 0.68:
             self.close_some()
-        elif draw < 0.82:
+        elif draw < 0.76:
             self.take_out()
-        elif draw < 0.90:
+        elif draw < 0.83:
             self.settings()
+        elif draw < 0.93:
+            self.force()
         else:
             entry = rng.choice([*range(1, self.market_count + 1), self.somebody(), constants.NEW_ACCOUNT, 60])
             self.deposit(self.ledger.account(entry).owner, entry, round(10 ** rng.uniform(6, 10)))
         self.rescue_some()
+        self.step_on()
 
     def tick(self, prices: list[int], after: int = constants.TICK_STEP, premiums: list[int] | None = None) -> None:
         """A tick `after` milliseconds after the last one, its premiums at random unless told."""
@@ -230,6 +278,9 @@ class History:
             spread = self.rng.choice([0, 300, 30_000])
             premiums = [self.rng.randint(-spread, spread) for _ in prices]
         self.ledger.open(self.next_tick)
+        is_forced = self.rng.random() < 0.02
+        if is_forced and self.ledger.tick(self.next_tick, prices, premiums, True) == codes.OK:
+            return
         self.ledger.tick(self.next_tick, prices, premiums)
 
     def moved(self, price: int, share: float) -> int:
@@ -259,9 +310,13 @@ class History:
         self.tick([self.moved(price, rng.uniform(-0.0005, 0.0005)) for price in prices])
 
     def gap(self, length: int) -> None:
-        """Ticks stop for a while; somebody tries what the grace forbids; then they are steady again."""
+        """Ticks stop for a while; somebody tries what silence and the grace forbid; then they are steady again."""
+        silence = self.rng.choice([0, 0, 20_001, 50_000, constants.FORCED_PRICE_AGE, constants.FORCED_PRICE_AGE + 1])
+        if 0 < silence < length:
+            self.ledger.open(self.next_tick + silence)
+            self.force()
         self.tick([self.moved(price, self.rng.uniform(-0.02, 0.02)) for price in self.prices], length)
-        self.rng.choice([self.trade, self.take_out, self.rescue_some])()
+        self.rng.choice([self.trade, self.take_out, self.rescue_some, self.force])()
         for _ in range(3):
             self.tick(self.prices)
 
@@ -282,8 +337,13 @@ class History:
         return [
             index
             for index, row in self.ledger.rows.items()
-            if index >= FIRST and any(position.size for position in row.positions[: self.market_count])
+            if index >= FIRST and any(row.positions[market].size for market in self.unsettled())
         ]
+
+    def unsettled(self) -> list[int]:
+        """Markets that are not over."""
+        markets = self.ledger.globals.markets
+        return [m for m in range(self.market_count) if markets[m].status != constants.MARKET_SETTLED]
 
     def holder(self) -> int | None:
         """One that holds a position, the most indebted of three."""
@@ -300,7 +360,7 @@ class History:
         return min(self.rng.choices(held, k=3), key=strength)
 
     def largest_position(self, row: containers.Account) -> int:
-        return max(range(self.market_count), key=lambda market: abs(row.positions[market].size) * self.prices[market])
+        return max(self.unsettled(), key=lambda market: abs(row.positions[market].size) * self.prices[market])
 
     def order(self, index: int, market: int, side: int, size: int, price: int, **changes: int) -> containers.Order:
         """A fresh order of an account, good now."""
@@ -346,7 +406,7 @@ class History:
         """Two accounts fill each other at some leverage up to and a little beyond what the taker may have."""
         rng = self.rng
         maker, taker = self.strong() if rng.random() < 0.6 else self.somebody(), self.somebody()
-        market = rng.randrange(self.market_count)
+        market = rng.choice(self.unsettled())
         risk = self.ledger.globals.risk
         row = self.ledger.account(taker)
         every = margin.sums(risk, row, constants.MARKETS)
@@ -364,7 +424,7 @@ class History:
             return
         index = rng.choice(held)
         row = self.ledger.account(index)
-        market = rng.choice([m for m in range(self.market_count) if row.positions[m].size])
+        market = rng.choice([m for m in self.unsettled() if row.positions[m].size])
         size = row.positions[market].size
         lots = rng.choice([abs(size), abs(size), max(1, abs(size) // 2), abs(size) + 1])
         side = constants.SELL if size > 0 else constants.BUY
@@ -416,6 +476,127 @@ class History:
             request = msgspec.structs.replace(request, slot=0)
         self.ledger.request(tag, request, self.signer(index))
 
+    # The queue
+
+    def force(self) -> None:
+        """Something by the queue of L1, mostly by whom it is for, and mostly at a young price."""
+        rng = self.rng
+        held = self.holders()
+        index = rng.choice(held) if held and rng.random() < 0.8 else self.somebody()
+        row = self.ledger.account(index)
+        time = self.ledger.now + rng.choice([0, 0, 0, 0, constants.FORCED_PRICE_AGE, constants.FORCED_PRICE_AGE + 1])
+        if rng.random() < 0.05:
+            self.enter_rescue(index)
+            return
+        market = rng.choice([m for m in self.unsettled() if row.positions[m].size] or [0])
+        amount = abs(row.positions[market].size) * rng.choice([1, 1, 2]) // rng.choice([1, 1, 3])
+        tag = rng.choice([constants.FORCED_WITHDRAW, constants.FORCED_CLOSE, constants.LEAVE, constants.FORCED_AGENT])
+        if tag == constants.FORCED_WITHDRAW:
+            amount = rng.choice([constants.EVERYTHING, max(0, row.settled), max(0, row.settled) // 2, 1])
+        entry = containers.Entry(
+            sender=AGENTS[0] if rng.random() < 0.03 else row.owner,
+            time=time,
+            account=index,
+            market=market,
+            amount=amount,
+            agent=AGENTS[2],
+            agent_index=rng.randrange(2),
+            expires_at=self.ledger.now + constants.EPOCH,
+            first_slot=0,
+            last_slot=150,
+        )
+        self.ledger.enter(tag, entry)
+        self.step_on()
+
+    def enter_rescue(self, index: int) -> None:
+        """A stranger has the fund rescue somebody, mostly as far as the law lets it."""
+        rng = self.rng
+        late = rng.choice([0, 0, 0, 0, constants.FORCED_PRICE_AGE, constants.FORCED_PRICE_AGE + 1])
+        market = self.largest_position(self.ledger.account(index))
+        lots = rng.choice([2**56 - 1, 2**56 - 1, 1, max(1, self.turnover_left(market) // self.prices[market])])
+        self.ledger.enter_rescue(self.ledger.now + late, containers.Rescue(0, market, index, 0, lots))
+
+    def turnover_left(self, market: int) -> int:
+        """Notional that a market's fund may still take in this hour."""
+        listed = self.ledger.globals.markets[market]
+        return max(listed.fund, 0) * constants.TURNOVER_MULTIPLE - listed.turned_over
+
+    def step_on(self) -> None:
+        """The operator goes on with a forced close: against the fund, or whoever is opposite."""
+        rng = self.rng
+        for _ in range(6):
+            head = self.ledger.head
+            if head is None:
+                return
+            index, market, lots = head
+            sizes = [position.size for position in self.ledger.account(index).positions]
+            if market == constants.MARKETS:
+                market = rng.choice([m for m in self.unsettled() if sizes[m]] or [0])
+                lots = abs(sizes[market])
+            lots = max(1, rng.choice([lots, lots, lots, lots // 2, lots + 1]))
+            opposite = [o for o in self.holders() if self.ledger.account(o).positions[market].size * sizes[market] < 0]
+            other = rng.choice([market + 1, market + 1, *opposite[:3], self.somebody()])
+            if other != market + 1:
+                lots = min(lots, abs(self.ledger.account(other).positions[market].size) or 1)
+            self.ledger.rescue(constants.CLOSE_STEP, containers.Rescue(0, market, index, other, lots))
+
+    def market_life(self) -> None:
+        """One market is listed, another comes to its end: reduce-only, a month later an hour of settling, then over."""
+        rng = self.rng
+        ledger = self.ledger
+        if self.market_count < 5:
+            self.change(self.market_count, constants.MARKET_OPEN)
+        market = max(self.unsettled(), key=lambda m: ledger.globals.markets[m].open_interest * self.prices[m])
+        self.change(market, constants.MARKET_REDUCE_ONLY)
+        if ledger.globals.market_count > self.market_count:
+            self.market_count += 1
+            self.prices = [*self.prices, round(10 ** rng.uniform(3.5, 6))]
+        self.tick(self.prices)
+        self.trade()
+        self.close_some()
+        self.rescue_some()
+        self.step_on()
+        # Too soon, and then not.
+        self.change(market, constants.MARKET_SETTLING)
+        self.tick(self.prices, constants.PARAMETER_PERIOD)
+        self.finish_head()
+        if self.change(market, constants.MARKET_SETTLING) != codes.OK:
+            return
+        while ledger.globals.markets[market].status == constants.MARKET_SETTLING:
+            self.tick([self.moved(price, rng.uniform(-0.003, 0.003)) for price in self.prices], 60_000)
+        self.change(market, constants.MARKET_OPEN)
+        for _ in range(3):
+            self.tick(self.prices)
+
+    def finish_head(self) -> None:
+        """A forced close that is under way is brought to its end, as far as it has one, at steady ticks."""
+        for _ in range(8):
+            if self.ledger.head is None:
+                return
+            self.tick(self.prices)
+            self.step_on()
+
+    def change(self, market: int, status: int) -> int:
+        """The governor gives a market a status, its parameters as they are or a little off."""
+        globals = self.ledger.globals
+        like = 0 if market == self.market_count else market
+        listed = globals.markets[like]
+        given = containers.Parameters(
+            market=market,
+            status=status,
+            label=listed.label,
+            initial_ppm=globals.risk.initial_ppm[like],
+            maintenance_ppm=globals.risk.maintenance_ppm[like],
+            maker_fee_ppm=listed.maker_fee_ppm,
+            taker_fee_ppm=listed.taker_fee_ppm + self.rng.choice([0, 100, 101]),
+            band_ppm=listed.band_ppm,
+            funding_cap_ppm=listed.funding_cap_ppm,
+            minimum_notional=listed.minimum_notional,
+            interest_lower=listed.interest_lower,
+            interest_upper=listed.interest_upper,
+        )
+        return self.ledger.set_market(given)
+
     # The operator
 
     def maker_for(self, market: int, side: int, lots: int, price: int, other: int) -> int | None:
@@ -443,7 +624,9 @@ class History:
             tried += 1
             if tried > 4:
                 break
-            if rng.random() < 0.15:
+            if rng.random() < 0.08:
+                choices = [self.enter_rescue]
+            elif rng.random() < 0.15:
                 choices = [self.liquidate, self.take_over, self.deleverage]
             elif equity < 0:
                 choices = [self.take_over, self.deleverage, self.deleverage]
@@ -452,7 +635,7 @@ class History:
             else:
                 choices = [self.liquidate]
             rng.choice(choices)(index)
-        for market in range(self.market_count):
+        for market in self.unsettled():
             if self.ledger.account(market + 1).positions[market].size and rng.random() < 0.5:
                 self.unwind(market)
 
@@ -486,12 +669,10 @@ class History:
         row = self.ledger.account(index)
         market = self.largest_position(row)
         if self.rng.random() < 0.05:
-            market = self.rng.randrange(self.market_count)
-        listed = self.ledger.globals.markets[market]
-        room = max(listed.fund, 0) * constants.TURNOVER_MULTIPLE - listed.turned_over
+            market = self.rng.choice(self.unsettled())
         lots = self.lots_of(row.positions[market].size)
         if self.rng.random() < 0.7:
-            lots = min(lots, max(1, room // self.prices[market]))
+            lots = min(lots, max(1, self.turnover_left(market) // self.prices[market]))
         self.ledger.rescue(constants.TAKE_OVER, containers.Rescue(0, market, index, 0, lots))
 
     def deleverage(self, index: int) -> None:
@@ -528,6 +709,7 @@ class History:
     def rest(self) -> None:
         """Steady ticks without premium until no grace is left, then rescues of insolvent accounts to a fixed point."""
         none = [0] * self.market_count
+        self.finish_head()
         for _ in range(7):
             self.tick(self.prices, premiums=none)
         for _ in range(MAX_PASS):
@@ -542,7 +724,7 @@ class History:
         row, _ = margin.settle(ledger.globals.risk, ledger.account(index), ledger.now)
         if margin.collateral(row) + margin.sums(ledger.globals.risk, row, constants.MARKETS).value >= 0:
             return False
-        for market in range(self.market_count):
+        for market in self.unsettled():
             size = row.positions[market].size
             if size == 0:
                 continue

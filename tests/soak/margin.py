@@ -14,6 +14,8 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from prover.stf import codes, constants, containers
 from prover.stf.constants import FUNDING_SCALE, PPM
 from tests.soak.histories import FIRST, History, Ledger, Step, probe_lots
@@ -34,13 +36,28 @@ NAMES: Final = {
     constants.TAKE_OVER: "take_over",
     constants.DELEVERAGE: "deleverage",
     constants.UNWIND: "unwind",
+    constants.CLOSE_STEP: "close_step",
+    constants.FORCED_RESCUE: "forced_rescue",
+    constants.FORCED_WITHDRAW: "forced_withdraw",
+    constants.FORCED_CLOSE: "forced_close",
+    constants.LEAVE: "leave",
+    constants.FORCED_AGENT: "forced_agent",
+    constants.FORCED_TICK: "forced_tick",
+    constants.SET_MARKET: "set_market",
 }
-# Kinds beyond the tags: each is one of two things that a tag can come to.
+# Kinds beyond the tags: each is one of several things that a tag can come to.
 KINDS: Final = (
     *NAMES.values(),
     "insurance_deposit",
     "opening_transfer",
     "refund",
+    "close_by_counterparty",
+    "leaver_paid",
+    "forced_liquidation",
+    "forced_take_over",
+    "listing",
+    "settlement",
+    "folding",
 )
 RESCUES: Final = (constants.LIQUIDATE, constants.TAKE_OVER, constants.DELEVERAGE, constants.UNWIND)
 
@@ -116,6 +133,10 @@ class Watch:
         self.hour_turned: Counter[int] = Counter()
         self.hour_paid: Counter[int] = Counter()
         self.filled: Counter[tuple[int, int, int]] = Counter()
+        # Of markets that are over, their prices for ever; of those that settle, the sum of price times time, and time.
+        self.over: dict[int, int] = {}
+        self.settling: dict[int, tuple[int, int]] = {}
+        self.folded: set[int] = set()
         self.ledger: Ledger
         self.step: Step
         self.handlers: dict[int, Callable[[], set[int]]] = {
@@ -128,6 +149,14 @@ class Watch:
             constants.TAKE_OVER: self._take_over,
             constants.DELEVERAGE: self._deleverage,
             constants.UNWIND: self._unwind,
+            constants.CLOSE_STEP: self._close_step,
+            constants.FORCED_RESCUE: self._forced_rescue,
+            constants.FORCED_WITHDRAW: self._forced_withdraw,
+            constants.FORCED_CLOSE: self._forced_close,
+            constants.LEAVE: self._leave,
+            constants.FORCED_AGENT: self._forced_agent,
+            constants.FORCED_TICK: self._tick,
+            constants.SET_MARKET: self._set_market,
         }
 
     def __call__(self, ledger: Ledger, step: Step) -> None:
@@ -155,8 +184,9 @@ class Watch:
             if before is None or 0 < index < FIRST or any(position.size for position in before.positions):
                 continue
             if _collateral(row) < _collateral(before):
-                signed = (step.maker, step.taker, step.request)
-                self.claim(index in [one.account for one in signed if one], "paid unsigned", f"account {index}")
+                asked = [one.account for one in (step.maker, step.taker, step.request, step.entry) if one]
+                asked += [step.head[0]] if step.head else []
+                self.claim(index in asked, "paid unsigned", f"account {index}")
         dust = ledger.globals.funding_dust
         settlements = sum(1 for index in touched if self.owed(step.before.get(index)) != 0)
         told = f"{dust_before} -> {dust} by {touched}"
@@ -184,6 +214,21 @@ class Watch:
             if position.size
         )
 
+    def gained(self, row: containers.Account) -> int:
+        """What positions in markets that are over are worth, micro-dollars: money at the account's next touch."""
+        positions = [(row.positions[market], price) for market, price in self.over.items()]
+        return sum(position.size * price - position.cost for position, price in positions)
+
+    def _touch(self, number: int) -> Ages:
+        """Books what settling an account makes of its money: funding, rounded against it, and what is over."""
+        before = self.step.before[number]
+        ages = self.ages.setdefault(number, Ages())
+        ages.book(self.gained(before) - ceil(self.owed(before), FUNDING_SCALE), self.step.now // constants.EPOCH)
+        if any(before.positions[market].size for market in self.over):
+            self.accepted["folding"] += 1
+            self.folded.add(number)
+        return ages
+
     @property
     def market_count(self) -> int:
         return self.ledger.globals.market_count
@@ -192,15 +237,16 @@ class Watch:
     def prices(self) -> list[int]:
         return self.ticks[-1][1]
 
-    def judged(self, row: containers.Account) -> list[int]:
-        """Of the last two ticks' prices the kinder one for each position."""
+    def judged(self, row: containers.Account, kinder: bool = True) -> list[int]:
+        """Of the last two ticks' prices the kinder one for each position, or the worse one."""
         now = list(self.prices)
         if len(self.ticks) < 2:
             return now
+        # A market that was listed between the two has one price, one that is over too.
         for market, earlier in enumerate(self.ticks[-2][1]):
             size = row.positions[market].size
-            if size:
-                now[market] = max(now[market], earlier) if size > 0 else min(now[market], earlier)
+            if size and market not in self.over:
+                now[market] = max(now[market], earlier) if (size > 0) == kinder else min(now[market], earlier)
         return now
 
     def read(self, row: containers.Account, prices: list[int], own: bool = False) -> Reading:
@@ -214,6 +260,8 @@ class Watch:
                 continue
             worth = abs(position.size) * price
             equity += position.size * price - position.cost
+            if market in self.over:
+                continue
             notional += worth
             fraction = max(risk.initial_ppm[market], row.initial_ppm) if own else risk.initial_ppm[market]
             initial += ceil(worth * fraction, PPM)
@@ -263,44 +311,56 @@ class Watch:
                     owed += size * (index[market] - position.funding)
                     sizes[market] += size
                     longs[market] += size if size > 0 else 0
-            if held < 0 and not holds and number not in range(1, FIRST):
+            # A market that ends below what an account has leaves its debt without a position.
+            if held < 0 and not holds and number not in range(1, FIRST) and number not in self.folded:
                 self.claim(False, "debt without a position", f"account {number}: {held}")
         globals = ledger.globals
-        error = (collateral - cost - self.paid_in + self.paid_out) * FUNDING_SCALE - owed + globals.funding_dust
+        # Of a market that is over some have their money and some not yet: what is left stands at its price.
+        left = sum(sizes[market] * price for market, price in self.over.items())
+        error = (left + collateral - cost - self.paid_in + self.paid_out) * FUNDING_SCALE - owed + globals.funding_dust
         self.claim(error == 0, "conservation", f"{error} / {FUNDING_SCALE} micro-dollars")
         totals = (globals.deposited_total, ledger.chunk.commitment.withdrawn_total)
         self.claim(totals == (self.paid_in, self.paid_out), "totals", f"{totals}")
-        self.claim(not any(sizes), "sizes", f"{sizes}")
+        self.claim(not any(size for market, size in enumerate(sizes) if market not in self.over), "sizes", f"{sizes}")
         for market in range(count):
             listed = globals.markets[market]
-            told = f"{listed.open_interest} {longs[market]}"
-            self.claim(listed.open_interest == longs[market], "open interest", told)
+            interest = 0 if market in self.over else longs[market]
+            self.claim(listed.open_interest == interest, "open interest", f"{listed.open_interest} {interest}")
             fund = _collateral(ledger.account(market + 1))
             self.claim(listed.fund == fund, "fund", f"market {market}: {listed.fund}, account {fund}")
 
     # What an operation makes of its parties; each returns the accounts that it may touch
 
-    def _moved(self, number: int, market: int, size: int, quote: int, fee: int) -> None:
-        """A party of a fill or rescue pays funding, then the fee, and what a full close realises; nothing else."""
+    def _moved(self, number: int, market: int, size: int, quote: int, fee: int, paid: int = 0) -> None:
+        """A party of a fill or rescue pays funding, then the fee, and what a full close realises; nothing else.
+
+        paid: what has left it after that.
+        """
         before, row = self.step.before[number], self.ledger.account(number)
-        ages = self.ages.setdefault(number, Ages())
         epoch = self.step.now // constants.EPOCH
-        ages.book(-ceil(self.owed(before), FUNDING_SCALE), epoch)
+        ages = self._touch(number)
         old = before.positions[market]
         expected = (old.size + size, old.cost + quote, self.index[market]) if old.size + size else (0, 0, 0)
         ages.book(-fee - (0 if expected[0] else old.cost + quote), epoch)
+        ages.settled -= paid
         position = row.positions[market]
         self.claim(
             (position.size, position.cost, position.funding) == expected,
             "position",
             f"account {number} market {market}: {position} not {expected}",
         )
+        self._others_stay(number, market)
+        self._aged(number, True)
+
+    def _others_stay(self, number: int, market: int) -> None:
+        before, row = self.step.before[number], self.ledger.account(number)
         for other in range(self.market_count):
-            if other != market:
+            if other in self.over:
+                self.claim(row.positions[other] == containers.EMPTY, "folded", f"account {number} market {other}")
+            elif other != market:
                 same = row.positions[other].size == before.positions[other].size
                 same = same and row.positions[other].cost == before.positions[other].cost
                 self.claim(same, "position", f"account {number} market {other} moved")
-        self._aged(number, True)
 
     def _aged(self, number: int, was_settled: bool) -> None:
         row, ages = self.ledger.account(number), self.ages.setdefault(number, Ages())
@@ -332,11 +392,10 @@ class Watch:
     def _payment(self) -> set[int]:
         step, request = self.step, self.step.request
         assert request is not None
-        ages = self.ages[request.account]
         before = step.before[request.account]
-        epoch = step.now // constants.EPOCH
-        ages.book(-ceil(self.owed(before), FUNDING_SCALE), epoch)
-        settled = ages.at(epoch)[0]
+        ages = self._touch(request.account)
+        self._others_stay(request.account, constants.MARKETS)
+        settled = ages.at(step.now // constants.EPOCH)[0]
         self.claim(request.amount <= settled, "unsettled money left", f"{request.amount} of {settled}")
         was = self.read(before, self.prices, own=True)
         kept = max(was.initial, ceil(was.notional, 10))
@@ -362,7 +421,11 @@ class Watch:
         step, risk = self.step, self.ledger.globals.risk
         last = self.ticks[-1][0] if self.ticks else 0
         elapsed = min(step.time - last, constants.TICK_GAP)
+        prices = list(step.prices)
         for market, price in enumerate(step.prices):
+            if market in self.over:
+                prices[market] = self.over[market]
+                continue
             cap = self.ledger.globals.markets[market].funding_cap_ppm
             rate = max(-cap, min(cap, step.premiums[market]))
             self.index[market] += rate * price * elapsed // constants.FUNDING_DIVISOR
@@ -372,7 +435,19 @@ class Watch:
         if step.time // constants.HOUR != last // constants.HOUR:
             self.hour_turned.clear()
             self.hour_paid.clear()
-        self.ticks.append((step.time, list(step.prices)))
+        for market, (total, lasted) in list(self.settling.items()):
+            total, lasted = total + prices[market] * elapsed, lasted + elapsed
+            self.settling[market] = (total, lasted)
+            if lasted >= 3_600_000:
+                # The mean of an hour, each price for as long as it lasted.
+                del self.settling[market]
+                self.over[market] = prices[market] = total // lasted
+                self.accepted["settlement"] += 1
+        self.ticks.append((step.time, prices))
+        self.claim(prices == risk.price[: self.market_count], "price", f"{risk.price} not {prices}")
+        statuses = [self.ledger.globals.markets[market].status for market in range(self.market_count)]
+        over = {market for market, status in enumerate(statuses) if status == constants.MARKET_SETTLED}
+        self.claim(over == set(self.over), "settlement", f"{over} not {self.over}")
         return set()
 
     @property
@@ -420,11 +495,17 @@ class Watch:
 
     # Rescues
 
+    def _steady(self, silence: bool) -> None:
+        """Three ticks in a row, or, where it may wait no longer, none for five minutes."""
+        last = self.ticks[-3:]
+        steady = len(last) == 3 and all(later[0] - earlier[0] == 5_000 for earlier, later in pairwise(last))
+        steady = steady or (silence and self.step.now - last[-1][0] > 300_000)
+        self.claim(steady, "unsteady", f"{[at for at, _ in last]} at {self.step.now}")
+
     def _allowed(self) -> None:
         """No rescue without three ticks in a row, in a grace, at an old price."""
         last = self.ticks[-3:]
-        steady = len(last) == 3 and all(later[0] - earlier[0] == 5_000 for earlier, later in pairwise(last))
-        self.claim(steady, "unsteady", f"{[at for at, _ in last]}")
+        self._steady(False)
         self.claim(not self.in_grace, "grace", "a rescue in a grace")
         self.claim(self.step.now - last[-1][0] <= 20_000, "stale", f"{self.step.now}")
 
@@ -498,6 +579,209 @@ class Watch:
         after = self.read(self.ledger.account(insurance), self.prices)
         self.claim(after.equity >= after.initial, "fund below its requirement", f"{after}")
         return {move.account, insurance}
+
+    def _forced_rescue(self) -> set[int]:
+        """The fund in the liquidator's place: gently where it still can be, else as in a take-over."""
+        step, move = self.step, self.step.move
+        assert move is not None
+        self._steady(True)
+        self.claim(self.ticks[-1][0] + 300_000 >= step.entered_at, "stale", f"entered at {step.entered_at}")
+        market, insurance = move.market, move.market + 1
+        before, taking = step.before[move.account], step.before.setdefault(insurance, self._none)
+        size, oracle = before.positions[market].size, self.prices[market]
+        judged = self.read(before, self.judged(before))
+        self.claim(judged.equity < judged.maintenance, "liquidated in health", f"{judged}")
+        self.claim(judged.largest == market, "largest first", f"{judged} market {market}")
+        lots = abs(size) - abs(self.ledger.account(move.account).positions[market].size)
+        self.claim(0 < lots <= min(move.lots, abs(size)), "lots", f"{lots} of {size}")
+        closed = sign(size) * lots
+        was = self.read(before, self.prices)
+        premium = self.premium(before, market, closed)
+        if was.equity * 3 >= was.maintenance * 2:
+            self.accepted["forced_liquidation"] += 1
+            risk = self.ledger.globals.risk
+            share = Fraction(3 * risk.maintenance_ppm[market] * (was.maintenance - was.equity), 2 * PPM)
+            each = oracle * share / was.maintenance
+            premium = -int(lots * each)
+            after = was.equity + premium
+            left = was.initial - lots * oracle * Fraction(risk.initial_ppm[market], PPM)
+            # One lot less would have left it below its requirement; roundings of requirements aside.
+            fewer = was.equity - (lots - 1) * each - left - oracle * Fraction(risk.initial_ppm[market], PPM)
+            self.claim(fewer < 2, "too many lots", f"one less than {lots}: {fewer}")
+            maintenance = self.maintenance_after(before, market, closed, self.prices)
+            self.claim(after * was.maintenance >= was.equity * maintenance, "E/MM lowered", f"{was} -> {after}")
+        else:
+            self.accepted["forced_take_over"] += 1
+        fund = _collateral(taking)
+        self._moved(move.account, market, -closed, -closed * oracle - premium, 0)
+        self._moved(insurance, market, closed, closed * oracle + premium, 0)
+        held = taking.positions[market].size
+        grown = max(abs(held + closed) - abs(held), 0)
+        self._capped(market, grown * oracle, max(premium, 0), fund)
+        now = self.read(self.ledger.account(insurance), self.prices)
+        self.claim(now.equity >= now.initial, "fund below its requirement", f"{now}")
+        return {move.account, insurance}
+
+    # The queue
+
+    def _is_young(self) -> bool:
+        return self.ticks[-1][0] + 300_000 >= self.step.entered_at
+
+    def _paid_out(self) -> int:
+        """What has left the venue in this step."""
+        paid = self.ledger.chunk.commitment.withdrawn_total - self.paid_out
+        self.paid_out += paid
+        return paid
+
+    def _released(self, number: int, row: containers.Account, ages: Ages, asked: int) -> int:
+        """What left an account of what was asked for: all that is settled and free, never more; `row` before it."""
+        paid = self._paid_out()
+        settled = ages.at(self.step.now // constants.EPOCH)[0]
+        was = self.read(row, self.prices, own=True)
+        is_sure = not self.in_grace and self.step.now - self.ticks[-1][0] <= 20_000
+        kept = max(was.initial, ceil(was.notional, 10 if is_sure else 4))
+        most = max(min(asked, settled, was.equity - kept), 0)
+        self.claim(paid <= max(settled, 0), "unsettled money left", f"account {number}: {paid} of {settled}")
+        self.claim(paid == most, "payment margin", f"account {number}: {paid} paid of {most}")
+        return paid
+
+    def _forced_withdraw(self) -> set[int]:
+        entry = self.step.entry
+        assert entry is not None
+        before = self.step.before[entry.account]
+        self.claim(before.owner == entry.sender, "owner", f"account {entry.account}")
+        ages = self._touch(entry.account)
+        paid = self._released(entry.account, before, ages, entry.amount)
+        self.claim(paid > 0, "payment margin", "an entry that paid nothing counts as taken")
+        ages.settled -= paid
+        self._others_stay(entry.account, constants.MARKETS)
+        self._aged(entry.account, True)
+        return {entry.account}
+
+    def _forced_close(self) -> set[int]:
+        entry = self.step.entry
+        assert entry is not None
+        before = self.step.before[entry.account]
+        self.claim(before.owner == entry.sender, "owner", f"account {entry.account}")
+        self.claim(self._is_young(), "stale", f"entered at {entry.time}")
+        self.claim(self.read(before, self.prices).equity >= 0, "closed below zero", f"account {entry.account}")
+        lots = min(entry.amount, abs(before.positions[entry.market].size))
+        head = self.ledger.head
+        self.claim(head == (entry.account, entry.market, lots) and lots > 0, "head", f"{head} not {lots}")
+        return set()
+
+    def _leave(self) -> set[int]:
+        entry = self.step.entry
+        assert entry is not None
+        before, row = self.step.before[entry.account], self.ledger.account(entry.account)
+        self.claim(before.owner == entry.sender, "owner", f"account {entry.account}")
+        self.claim(row.floor > self.step.now + 10_000 and not any(row.agents), "floor", f"{row.floor} {row.agents}")
+        holds = any(p.size for market, p in enumerate(before.positions) if market not in self.over)
+        may_close = holds and self._is_young() and self.read(before, self.prices).equity >= 0
+        expected = (entry.account, constants.MARKETS, 0) if may_close else None
+        self.claim(self.ledger.head == expected, "head", f"{self.ledger.head} not {expected}")
+        ages = self._touch(entry.account)
+        if not may_close:
+            ages.settled -= self._released(entry.account, before, ages, constants.EVERYTHING)
+        self._others_stay(entry.account, constants.MARKETS)
+        self._aged(entry.account, True)
+        return {entry.account}
+
+    def _forced_agent(self) -> set[int]:
+        entry = self.step.entry
+        assert entry is not None
+        self.claim(self.step.before[entry.account].owner == entry.sender, "owner", f"account {entry.account}")
+        return set()
+
+    def _set_market(self) -> set[int]:
+        given = self.step.parameters
+        assert given is not None
+        listed, risk = self.ledger.globals.markets[given.market], self.ledger.globals.risk
+        found = (listed.status, listed.taker_fee_ppm, risk.initial_ppm[given.market])
+        self.claim(found == (given.status, given.taker_fee_ppm, given.initial_ppm), "parameters", f"{found}")
+        self.claim(given.market not in self.over, "parameters", "a market that is over came back")
+        self.accepted["listing"] += listed.open_interest == 0 and risk.price[given.market] == 0
+        if given.status == constants.MARKET_SETTLING:
+            self.settling[given.market] = (0, 0)
+        return set()
+
+    def _close_step(self) -> set[int]:
+        """A forced close at the worse of two prices, one percent off at most; a leaver is paid at the end."""
+        move, head = self.step.move, self.step.head
+        assert move is not None
+        assert head is not None
+        number, asked, most = head
+        market, insurance = move.market, move.market + 1
+        self.claim(asked in (market, constants.MARKETS), "head", f"{asked} but {market}")
+        before, row = self.step.before[number], self.ledger.account(number)
+        is_over = self.ledger.head is None
+        size = 0 if market in self.over else before.positions[market].size
+        lots = abs(size) - abs(row.positions[market].size)
+        closed = sign(size) * lots
+        if size == 0:
+            ages = self._touch(number)
+            if is_over and asked == constants.MARKETS:
+                ages.settled -= self._leaver_paid(number, before, ages)
+            self._others_stay(number, constants.MARKETS)
+            self._aged(number, True)
+            return {number}
+        self._steady(True)
+        left = abs(size) if asked == constants.MARKETS else most
+        self.claim(0 < lots <= min(move.lots, left, abs(size)), "lots", f"{lots} of {size}, {left} left")
+        worse = self.judged(before, kinder=False)
+        price, was = worse[market], self.read(before, worse)
+        self.claim(was.equity >= 0, "closed below zero", f"account {number}: {was}")
+        # What it may lose and keep E/MM: nothing where none is left to lose.
+        maintenance = self.maintenance_after(before, market, closed, worse)
+        spare = was.equity - ceil(was.equity * maintenance, was.maintenance)
+        discount = max(min(lots * price // 100, spare), 0)
+        quote = closed * price - discount
+        is_fund = move.other == insurance
+        self.step.before.setdefault(insurance, self._none)
+        fund = _collateral(self.step.before[insurance])
+        held = self.step.before[move.other].positions[market]
+        grown = max(abs(held.size + closed) - abs(held.size), 0)
+        if not is_fund:
+            self.accepted["close_by_counterparty"] += 1
+            self.claim(not self.fund_takes(market, closed, quote), "fund first", f"{lots} of {market}")
+            self.claim(held.size * size < 0 and lots <= abs(held.size), "lots", f"{lots} against {held.size}")
+            bore = self.read(self.step.before[move.other], self.prices)
+            self.claim(bore.equity >= 0 or held.size * self.prices[market] > held.cost, "counterparty", f"{bore}")
+        paid, ages = 0, None
+        if is_over and asked == constants.MARKETS:
+            paid = self.ledger.chunk.commitment.withdrawn_total - self.paid_out
+        self._moved(number, market, -closed, -quote, 0, paid)
+        if is_over and asked == constants.MARKETS:
+            ages = self.ages[number]
+            ages.settled += paid
+            self._leaver_paid(number, msgspec.structs.replace(row, settled=row.settled + paid), ages)
+            ages.settled -= paid
+        self._moved(move.other, market, closed, quote, 0)
+        now = self.read(self.ledger.account(move.other), self.prices)
+        if is_fund:
+            self._capped(market, grown * self.prices[market], 0, fund)
+            self.claim(now.equity >= now.initial, "fund below its requirement", f"{now}")
+        else:
+            self.claim(now.equity >= bore.equity, "counterparty", f"{bore} -> {now}")
+        return {number, move.other}
+
+    def _leaver_paid(self, number: int, row: containers.Account, ages: Ages) -> int:
+        paid = self._released(number, row, ages, constants.EVERYTHING)
+        self.accepted["leaver_paid"] += paid > 0
+        return paid
+
+    def fund_takes(self, market: int, closed: int, quote: int) -> bool:
+        """Whether a market's fund, as it was before the step, may take so many signed lots for a quote."""
+        taking = self.step.before[market + 1]
+        fund = max(_collateral(taking), 0)
+        held, price = taking.positions[market].size, self.prices[market]
+        grown = max(abs(held + closed) - abs(held), 0)
+        every = self.read(taking, self.prices)
+        ppm = self.ledger.globals.risk.initial_ppm[market]
+        initial = every.initial + self.needed_change(ppm, price, held, -closed)
+        turned_over = self.hour_turned[market] + grown * price
+        pays = self.hour_paid[market] * 4 <= fund
+        return turned_over <= 10 * fund and pays and every.equity + closed * price - quote >= initial
 
     def _zero_price(self, number: int) -> None:
         """A fund or counterparty takes at the zero price: E/MM at current prices stays, to a micro-dollar."""
@@ -584,7 +868,7 @@ class Watch:
             self.left["fund_is_opposite_in_profit"] += self.is_opposite_fund(row)
             for market in range(self.market_count):
                 size = row.positions[market].size
-                if size == 0:
+                if size == 0 or market in self.over:
                     continue
                 lots = next((lots for lots in probe_lots(abs(size)) if self.may_take(row, market, lots)), 0)
                 self.claim(lots == 0, "left below zero", f"account {number}: the fund may take {lots} of {market}")

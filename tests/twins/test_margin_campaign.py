@@ -94,6 +94,63 @@ def _fees_twice(chunk: Chunk, amount: int) -> None:
     chunk.accounts[constants.FEE_ACCOUNT] = custody.credited(fees, 2 * amount)
 
 
+_judged_at = rescue.judged_at
+_close = rescue.close
+_clock = Chunk.clock
+_tick = markets.tick
+_booked = margin.booked
+_funded = rescue.funded
+
+
+def _never_kinder(_kinder: bool, *others: Any) -> containers.Risk:
+    return _judged_at(False, *others)
+
+
+def _always_kinder(_kinder: bool, *others: Any) -> containers.Risk:
+    return _judged_at(True, *others)
+
+
+def _with_any_equity(
+    risk: containers.Risk,
+    previous: list[int],
+    clock: containers.Clock,
+    listed: containers.Market,
+    move: containers.Rescue,
+    account: containers.Account,
+    *others: Any,
+) -> containers.Rescued:
+    """A close that lends its account whatever it lacks, and takes it back afterwards."""
+    lent = 10**15
+    rich = msgspec.structs.replace(account, settled=account.settled + lent)
+    rescued = _close(risk, previous, clock, listed, move, rich, *others)
+    rescued.account = msgspec.structs.replace(rescued.account, settled=rescued.account.settled - lent)
+    return rescued
+
+
+def _steady(chunk: Chunk) -> containers.Clock:
+    return msgspec.structs.replace(_clock(chunk), steady=True)
+
+
+def _fund_limit(*arguments: Any) -> containers.Funded:
+    found = _funded(*arguments)
+    found.code = codes.FUND_LIMIT
+    return found
+
+
+def _settled_at_last(domain: bytes, globals: containers.Globals, *others: Any) -> containers.Ticked:
+    ticked = _tick(domain, globals, *others)
+    for market, listed in enumerate(globals.markets):
+        if listed.status == constants.MARKET_SETTLING and ticked.code == codes.OK:
+            ticked.price[market] = globals.risk.price[market]
+    return ticked
+
+
+def _forgotten(account: containers.Account, change: int, positions: list[containers.Position]) -> containers.Account:
+    was = sum(position != containers.EMPTY for position in account.positions)
+    folds = sum(position != containers.EMPTY for position in positions) < was
+    return _booked(account, 0 if folds else change, positions)
+
+
 BROKEN: Final[dict[str, tuple[object, str, object, str]]] = {
     "liquidation fee twice": (rescue, "liquidation_fee", _twice(rescue.liquidation_fee), "E/MM lowered"),
     "fees credited twice": (Chunk, "_credit_fees", _fees_twice, "conservation"),
@@ -123,7 +180,22 @@ BROKEN: Final[dict[str, tuple[object, str, object, str]]] = {
         _pass_liquidation(codes.HEALTHY),
         "liquidated in health",
     ),
-    "one price judged": (rescue, "kinder", lambda risk, _previous, _account: risk, "liquidated in health"),
+    "one price judged": (rescue, "judged_at", lambda _kinder, risk, *_: risk, "liquidated in health"),
+    "the worse price judged": (rescue, "judged_at", _never_kinder, "liquidated in health"),
+    "forced closes at the kinder price": (rescue, "judged_at", _always_kinder, "position"),
+    "forced closes for nothing": (constants, "FORCED_PENALTY_PPM", 0, "position"),
+    "forced closes below zero": (rescue, "close", _with_any_equity, "closed below zero"),
+    "forced paths at unsteady prices": (Chunk, "clock", _steady, "unsteady"),
+    "forced paths at old prices": (constants, "FORCED_PRICE_AGE", constants.HOUR, "stale"),
+    "forced closes past the fund": (rescue, "funded", _fund_limit, "fund first"),
+    "forced rescues take all lots": (rescue, "fewest", lambda _every, _oracle, size, *_: abs(size), "too many lots"),
+    "forced withdrawals to the last dollar": (constants, "FORCED_FLOOR_PPM", 0, "payment margin"),
+    "forced withdrawals keep too much": (constants, "FORCED_FLOOR_PPM", constants.PPM, "payment margin"),
+    "leavers keep their agents": (custody, "left", lambda account, _now: account, "floor"),
+    "strangers enter": (custody, "check_sender", lambda *_: codes.OK, "owner"),
+    "settled at the last price": (markets, "tick", _settled_at_last, "price"),
+    "settled too early": (constants, "HOUR", constants.HOUR // 2, "price"),
+    "money of a market that is over is forgotten": (margin, "booked", _forgotten, "conservation"),
     "any position first": (rescue, "largest", _first_held, "largest first"),
     "one tick is steady": (constants, "STEADY_TICKS", 1, "unsteady"),
     "rescues in a grace": (rescue, "check_rescue", _pass(codes.GRACE, rescue.check_rescue), "grace"),
