@@ -160,7 +160,7 @@ class TestC5Wick:
     def test_off_one_price_takes_an_account(self, monkeypatch: pytest.MonkeyPatch) -> None:
         state = self.state()
         now = ticks(state, BTC, self.WICK)
-        rule_off(monkeypatch, rescue, "price[market] = max(price[market], previous[market])", "pass")
+        rule_off(monkeypatch, rescue, "            price[market] = previous[market]\n", "            pass\n")
         self.assert_taken(python_chunk(state, *self.attack(now), timestamp=now))
 
     def test_on_the_kinder_of_the_last_two_prices_decides(self) -> None:

@@ -256,7 +256,8 @@ class TestM12Straddle:
         assert_refused(state, *self.taken(20), code=c.FUND_LIMIT)
         assert_refused(state, forced_rescue(20), code=c.FUND_LIMIT)
         assert value(state.account(1)) == (self.FUND - self.HOLE) * DOLLAR
-        now = venue.later(state, NOW + constants.HOUR)
+        venue.later(state, NOW + constants.HOUR)
+        now = ticks(state, BTC, BTC)
         assert venue.run(state, forced_rescue(20, time=now), timestamp=now).codes == (c.OK,)
         assert value(state.account(1)) == (self.FUND - 2 * self.HOLE) * DOLLAR
         assert conservation(state).sound

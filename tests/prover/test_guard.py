@@ -120,6 +120,13 @@ async def later(world: World, client: L1Client, prices: Sequence[int] | None, se
     await world.commit([[] if prices is None else [world.venue.tick(now, prices)]])
 
 
+async def steady(world: World, client: L1Client, prices: Sequence[int]) -> None:
+    """Three ticks in a row."""
+    await mine(client, 15)
+    now = await world.now_ms()
+    await world.commit([[world.venue.tick(now - late * constants.TICK_STEP, prices) for late in (2, 1, 0)]])
+
+
 async def positions(world: World, client: L1Client, losers: int = 1, fund: int = FUND, size: int = SIZE) -> None:
     """Accounts 18 and on are long against account 17, with a fund behind the market."""
     await world.deposit(0, 100_000 * DOLLAR)
@@ -176,7 +183,12 @@ async def test_an_account_that_the_sequencer_leaves_alone_is_rescued_from_l1(
         assert said["gas_used"] < 125_000
         assert said["fee_wei"] == PARAMETERS.entry_fee_wei
         assert await sent_by(client, CHALLENGER) == before + 1
-        # The sequencer has to take it, and the law closes the position.
+        # The sequencer has to take it, after three ticks in a row, and the law closes the position.
+        world.waiting = guard.queued()
+        await later(world, client, FALLEN)
+        assert held(world, LOSER) == SIZE
+        assert (await guard.once()).entries_sent == 1, "it still waits"
+        await steady(world, client, FALLEN)
         world.waiting = guard.queued()
         await later(world, client, FALLEN)
         assert held(world, LOSER) == 0
@@ -274,6 +286,7 @@ async def test_no_owner_holds_the_guard_off_with_an_entry_that_rescues_little(
     await enqueue(world, constants.FORCED_RESCUE, payload)
     async with watching(world, node, patience=0) as guard:
         assert (await guard.once()).entries_sent == 1
+        await steady(world, client, FALLEN)
         world.waiting = guard.queued()
         await later(world, client, FALLEN)
         assert held(world, LOSER) == 0
@@ -596,8 +609,13 @@ async def test_a_rescue_at_an_old_price_brings_its_tick_along(world: World, node
         guard.challenger._guarding._guard._seen = world.venue.state.root  # type: ignore[union-attr]
         assert (await guard.once()).entries_sent == 2
         assert [operation[0] for operation in guard.queued()] == [constants.FORCED_TICK, constants.FORCED_RESCUE]
-        world.waiting = guard.queued()
+        tick, waits = guard.queued()
+        world.waiting = [tick, waits]
         await later(world, client, None)
+        assert held(world, LOSER) == SIZE
+        # No second tick comes: the rescue goes by the one there is.
+        world.waiting = [waits]
+        await later(world, client, None, constants.FORCED_PRICE_AGE // 1_000)
         assert held(world, LOSER) == 0
 
 

@@ -30,7 +30,7 @@ def state_of(
         OTHER: account(OWNERS[2], other_money * DOLLAR, {0: position(other, other * BTC)}),
         POOL: account(OWNERS[3], 10**9 * DOLLAR, {0: position(-held - other, (-held - other) * BTC)}),
     }
-    return venue.balanced(venue.free_of_charge(**changes), rows)
+    return venue.balanced(venue.free_of_charge(**{"streak": constants.STEADY_TICKS, **changes}), rows)
 
 
 def long(collateral: int, lots: int = BITCOIN, cost: int | None = None) -> containers.Account:
@@ -192,7 +192,7 @@ class TestLeave:
             OTHER: account(OWNERS[2]),
             POOL: account(OWNERS[3], 10**9 * DOLLAR, theirs),
         }
-        return venue.balanced(venue.free_of_charge(), rows)
+        return venue.balanced(venue.free_of_charge(streak=constants.STEADY_TICKS), rows)
 
     def test_orders_and_agents_end_at_once_positions_step_by_step_and_what_may_leave_is_paid(self) -> None:
         state = self.held()
@@ -286,12 +286,13 @@ class TestForcedRescue:
         assert margin.collateral(state.account(TRADER)) == 0
         assert state.account(1).positions[0].size == BITCOIN
 
-    def test_neither_a_grace_nor_a_missing_tick_stops_it(self) -> None:
-        for changes in ({"grace_until": NOW + 10**6}, {"streak": 0}):
-            state = state_of(long(500), fund=10**6 * DOLLAR, **changes)
-            assert venue.run(state, self.rescue()).codes == (c.OK,)
-        state = state_of(long(500), fund=10**6 * DOLLAR)
-        assert venue.run(state, self.rescue(), timestamp=NOW + 10**8).codes == (c.OK,)
+    def test_neither_a_grace_nor_silence_stops_it(self) -> None:
+        state = state_of(long(500), fund=10**6 * DOLLAR, grace_until=NOW + 10**6)
+        assert venue.run(state, self.rescue()).codes == (c.OK,)
+        for streak in range(constants.STEADY_TICKS):
+            state = state_of(long(500), fund=10**6 * DOLLAR, streak=streak)
+            assert venue.run(state, self.rescue(), timestamp=LATE - 1).codes == (c.UNSTEADY,)
+            assert venue.run(state, self.rescue(), timestamp=LATE).codes == (c.OK,)
 
     @pytest.mark.parametrize(
         ("row", "fund", "time", "code"),
