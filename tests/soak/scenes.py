@@ -50,6 +50,13 @@ class Scene:
         self.code = code
         self.timestamp = venue.NOW
         self.globals = venue.globals_of(streak=constants.STEADY_TICKS)
+        # A price before the last that is kinder, worse, the same, or none.
+        away = 3_000 if tag == constants.CLOSE_STEP else 60
+        self.globals.markets[0].previous_price = rng.choice([PRICE, PRICE + rng.randrange(-away, away), 0])
+        if tag in (constants.CLOSE_STEP, constants.FORCED_RESCUE) and code == c.OK and rng.random() < 0.3:
+            # No ticks in a row, and none for long enough; or just not.
+            self.globals.streak = rng.randrange(constants.STEADY_TICKS)
+            self.timestamp = venue.NOW + constants.FORCED_PRICE_AGE + rng.choice([0, 1, 1, 1, 10**7])
         self.sign = rng.choice([1, -1])
         self.lots_held = rng.randrange(20_000, 2_000_000)
         self.size = self.sign * self.lots_held

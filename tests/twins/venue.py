@@ -11,7 +11,7 @@ from l1_bridge.hashing import keccak
 from prover import operations
 from prover.genesis import DEVNET_MARKETS, MarketListing, genesis_bytes
 from prover.recover import recover_fast
-from prover.referee import LocalReferee
+from prover.referee import LocalReferee, RefereeRefused
 from prover.state import witness
 from prover.state.state import State, genesis_commitment
 from prover.state.store import MemoryStore
@@ -337,7 +337,11 @@ class Outcome:
         self.codes = tuple(self.chunk.operation_codes)
         self.witness = witness.build(state.tree, self.chunk)
         self.post_root = state.seal(self.chunk)
-        self.vyper_root, self.vyper_codes = referee().trace(DOMAIN, self.pre_root, body, self.witness)
+        try:
+            self.vyper_root, self.vyper_codes = referee().trace(DOMAIN, self.pre_root, body, self.witness)
+        except RefereeRefused:
+            # The witness is what the Python twin touched: one that the other cannot run on is a difference too.
+            self.vyper_root, self.vyper_codes = containers.NO_HASH, ()
         self.gas_used = referee().gas_used
 
     @property
