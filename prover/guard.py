@@ -5,15 +5,15 @@ queue's entries that it has not consumed. Only what is OK there is enqueued.
 """
 
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from typing import Annotated, Final
 
 import msgspec
 
 from prover import operations
+from prover.health import Health, health
 from prover.recover import recover_fast
 from prover.state.state import State
-from prover.stf import codes, constants, containers, encoding, margin, rescue, signatures
+from prover.stf import codes, constants, containers, encoding, signatures
 from prover.stf.replay import Chunk, Rows
 from prover.stf.words import Recover, word_at
 
@@ -74,33 +74,6 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 NOTHING: Final = Plan((), {}, False)
-
-
-class Health(msgspec.Struct, frozen=True):
-    """An account as a rescue judges it, micro-dollars, and its largest position's market."""
-
-    equity: int
-    maintenance: int
-    largest: int
-
-    @property
-    def is_below(self) -> bool:
-        """Whether the law would have it rescued; an account without positions has nothing to be taken over."""
-        return 0 < self.maintenance > self.equity
-
-    @property
-    def ratio(self) -> Fraction:
-        """Equity over maintenance: the lowest is the worst."""
-        return Fraction(self.equity, self.maintenance)
-
-
-def health(globals: containers.Globals, account: containers.Account, now_ms: int) -> Health:
-    """Equity and maintenance of the settled account at the better of the last two prices (PROTOCOL.md §7.7)."""
-    settled, _ = margin.settle(globals.risk, account, now_ms)
-    judged = rescue.judged_at(True, globals.risk, [listed.previous_price for listed in globals.markets], settled)
-    every = margin.sums(judged, settled, constants.MARKETS)
-    equity = margin.collateral(settled) + every.value
-    return Health(equity, every.maintenance, rescue.largest(judged, settled))
 
 
 class _Rows(msgspec.Struct):

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from prover.stf import codes, constants, containers, encoding, margin, rescue
+from prover.health import Health, health, judged_risk
+from prover.stf import codes, constants, containers, encoding, margin
 
 if TYPE_CHECKING:
     from sequencer.engine import Engine, Fill, Outcome
@@ -38,27 +39,14 @@ KINDS: Final = {
 }
 
 
-class Health(msgspec.Struct, frozen=True):
-    """An account as a rescue judges it: at the better of the last two prices, base fractions; micro-dollars."""
-
-    equity: int
-    initial: int
-    maintenance: int
-
-    @property
-    def ratio(self) -> Fraction:
-        """Equity over maintenance: below 1 the account is liquidated, below 2/3 taken over."""
-        return Fraction(self.equity, self.maintenance)
-
-
 class PostMortem(msgspec.Struct, frozen=True):
     """One rescue with all that decided it; money in micro-dollars, prices in ticks.
 
-    judged_price_ticks: of the last two oracle prices the better one for the account. zero_price_ticks: at it equity
-    over maintenance stays as it was, rounded for the account. price_ticks: what was paid, None where it was no order.
-    one_lot_less: equity and initial requirement had one lot less been closed; of a liquidation only. signers: indices
-    of the oracle signers of the last tick. counterparty: the maker, the insurance account, or who stood on the other
-    side.
+    judged_price_ticks: of the last two oracle prices the better one for the account, at a forced close the worse.
+    zero_price_ticks: at it equity over maintenance stays as it was, rounded for the account. price_ticks: what was
+    paid, None where it was no order. one_lot_less: equity and initial requirement had one lot less been closed; of a
+    liquidation only. signers: indices of the oracle signers of the last tick. counterparty: the maker, the insurance
+    account, or who stood on the other side.
     """
 
     number: int
@@ -94,23 +82,6 @@ class Ranked(msgspec.Struct, frozen=True):
     account: int
     rank: int
     score_ppm: int
-
-
-def previous_prices(globals: containers.Globals) -> list[int]:
-    """The oracle prices of the tick before the last, by market."""
-    return [listed.previous_price for listed in globals.markets]
-
-
-def judged_risk(globals: containers.Globals, settled: containers.Account) -> containers.Risk:
-    """The prices at which a rescue judges a settled account."""
-    return rescue.judged_at(True, globals.risk, previous_prices(globals), settled)
-
-
-def health(globals: containers.Globals, account: containers.Account, now_ms: int) -> Health:
-    """An account as the law judges it before a rescue."""
-    settled, _ = margin.settle(globals.risk, account, now_ms)
-    every = margin.sums(judged_risk(globals, settled), rescue.unbounded(settled), constants.MARKETS)
-    return Health(margin.collateral(settled) + every.value, every.initial, every.maintenance)
 
 
 def worst_first(globals: containers.Globals, now_ms: int, rows: Iterable[tuple[int, containers.Account]]) -> list[int]:
@@ -197,7 +168,7 @@ class Liquidator:
         if judged.equity >= judged.maintenance:
             return False
         settled, _ = margin.settle(engine.globals.risk, account, clock.now)
-        market = rescue.largest(judged_risk(engine.globals, settled), settled)
+        market = judged.largest
         held = encoding.unpack(settled.positions[market]).size
         if judged.equity >= 0 and self._through_book(index, market, held):
             return True
@@ -344,11 +315,13 @@ class Case:
         globals = engine.globals
         row = engine.account(self.account)
         self._now_ms = engine.view.clock().now
-        self._before = health(globals, row, self._now_ms)
+        self._kinder = tag != constants.CLOSE_STEP
+        self._before = health(globals, row, self._now_ms, self._kinder)
         self._settled, _ = margin.settle(globals.risk, row, self._now_ms)
-        self._judged = judged_risk(globals, self._settled).price[move.market]
+        self._judged = judged_risk(globals, self._settled, self._kinder).price[move.market]
         self._paid_out = globals.markets[move.market].paid_out
         self._fund = globals.markets[move.market].fund
+        self._withdrawn = engine.view.commitment.withdrawn_total
 
     def record(self, fill: "Fill | None") -> PostMortem:
         """The post-mortem, not numbered yet, once the law has taken the rescue."""
@@ -360,7 +333,9 @@ class Case:
         row = engine.account(self.account)
         lots = abs(size) - abs(encoding.unpack(row.positions[market]).size)
         move = msgspec.structs.replace(self.move, lots=lots)
-        after = health(globals, row, self._now_ms)
+        after = health(globals, row, self._now_ms, self._kinder)
+        # Whoever leaves is paid with the last step: that is no part of what the step cost.
+        equity_after = after.equity + engine.view.commitment.withdrawn_total - self._withdrawn
         less = None
         if tag == constants.LIQUIDATE:
             less = _one_lot_less(globals, self._settled, before, move, self._judged, fill)
@@ -381,7 +356,7 @@ class Case:
             equity_before_micros=before.equity,
             initial_before_micros=before.initial,
             maintenance_before_micros=before.maintenance,
-            equity_after_micros=after.equity,
+            equity_after_micros=equity_after,
             initial_after_micros=after.initial,
             maintenance_after_micros=after.maintenance,
             one_lot_less_equity_micros=None if less is None else less[0],

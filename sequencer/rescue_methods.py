@@ -16,10 +16,11 @@ _LIST_LIMIT: Final = 200
 _TOLD: Final = 20
 
 _FORMULAS: Final = {
-    "judged_price": "the better of the last two oracle prices for the account",
-    "below": "equity_before < maintenance_before, at three ticks in a row one step apart",
+    "judged_price": "the better of the last two oracle prices for the account; at a forced close the worse",
+    "below": "equity_before < maintenance_before, at three ticks in a row one step apart; no matter at a forced close",
     "zero_price": "judged_price -+ (equity - equity * maintenance_after / maintenance) / lots",
     "fillable_price": "judged_price * (1 -+ 1.5 * maintenance_ppm * (1 - equity / maintenance))",
+    "forced_close_price": f"judged_price -+ min({constants.FORCED_PENALTY_PPM} ppm, down to the zero price)",
     "one_lot_less": "equity with one lot less < initial requirement with one lot less",
     "fee": f"min(maintenance of the lots * {constants.LIQUIDATION_FEE_PPM} ppm, gain over the zero price)",
 }

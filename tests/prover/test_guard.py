@@ -26,10 +26,10 @@ from prover.guard import (
     Report,
     Round,
     entries_within_hour,
-    health,
     whole_ticks,
 )
 from prover.guarding import SourceError, report_source
+from prover.health import health
 from prover.replay_chain import ChainReplay
 from prover.state.store import MemoryStore
 from prover.stf import codes, constants, containers, encoding

@@ -4,9 +4,10 @@ from fractions import Fraction
 
 import pytest
 
+from prover.health import health
 from prover.stf import codes, constants, encoding, margin
 from sequencer.engine import Engine
-from sequencer.liquidator import DELEVERAGING, LIQUIDATION, TAKE_OVER, UNWINDING, health, most_lots, ranking
+from sequencer.liquidator import DELEVERAGING, FORCED_CLOSE, LIQUIDATION, TAKE_OVER, UNWINDING, most_lots, ranking
 from tests.sequencer.node_world import (
     BTC,
     BUY,
@@ -219,8 +220,14 @@ def test_rescues_survive_a_restart() -> None:
 def test_who_leaves_is_closed_against_the_fund_and_paid() -> None:
     world = crowded(fund=20_000_000 * DOLLAR)
     ticks(world, PRICES[BTC])
+    ticks(world, PRICES[BTC] + 900, 1)
     outcome = world.process(leave(world.now, FIRST, owner(0)))
     assert outcome.code == codes.OK
+    # Whoever closes gets the worse price of two, and one percent less at most.
+    (record,) = outcome.rescues
+    assert (record.kind, record.lots, record.counterparty) == (FORCED_CLOSE, HEAVY, BTC + 1)
+    assert (record.judged_price_ticks, record.oracle_price_ticks) == (PRICES[BTC], PRICES[BTC] + 900)
+    assert record.equity_after_micros == record.equity_before_micros - HEAVY * PRICES[BTC] // 100
     assert (world.position(0), world.engine.account(BTC + 1).positions[BTC] != 0) == (0, True)
     assert world.engine.entries[-1].done
     assert world.engine.withdrawals[-1].recipient == owner(0)

@@ -32,8 +32,9 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final, NamedTuple
 
+from prover.health import health
 from prover.stf import codes, constants, containers, encoding, margin
-from sequencer.liquidator import DELEVERAGING, LIQUIDATION, TAKE_OVER, UNWINDING, PostMortem, health
+from sequencer.liquidator import DELEVERAGING, LIQUIDATION, TAKE_OVER, UNWINDING, PostMortem
 from tests.sequencer.node_world import (
     BTC,
     BUY,
