@@ -102,16 +102,27 @@ def faucet(settings: Settings) -> None:
 @click.option("--amount", required=True, help="Dollars.")
 @click.option("--timeout", type=float, default=300.0, show_default=True, help="Seconds to wait for the booking.")
 @click.option("--account", type=int, help="Add to this account instead of opening a new one.")
+@click.option("--insurance", help="Give it to the insurance account of this market, for good.")
 @click.option("--faucet", "from_faucet", is_flag=True, help="Take play money first; devnets only.")
 @command
-def deposit(settings: Settings, amount: str, timeout: float, account: int | None, from_faucet: bool) -> None:
-    """Move dollars from L1 into a new account, or into one that you own."""
+def deposit(
+    settings: Settings, amount: str, timeout: float, account: int | None, insurance: str | None, from_faucet: bool
+) -> None:
+    """Move dollars from L1 into a new account, into one that you own, or into a market's insurance account."""
     micros = parse_money(amount)
+    if account is not None and account < constants.RESERVED_ACCOUNTS:
+        raise BadInput("a reserved account is nobody's own; --insurance gives to that of a market")
+    if account is not None and insurance is not None:
+        raise BadInput("--account or --insurance, not both")
 
     async def action(wallet: Wallet) -> Report:
+        index = account
+        if insurance is not None:
+            # The insurance account of market m is m + 1.
+            index = (await wallet.venue()).market(insurance).index + 1
         if from_faucet:
             await wallet.take_play_money()
-        done = await wallet.deposit(micros, account, timeout)
+        done = await wallet.deposit(micros, index, timeout)
         return Report(
             {**msgspec.to_builtins(done), "amount_micros": str(micros)},
             [f"{money_text(micros)} booked: account {done.account} (queue entry {done.queue_index})"],
