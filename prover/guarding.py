@@ -22,7 +22,7 @@ from l1_bridge.batch import (
     entry_gas,
 )
 from l1_bridge.l1_client import Block, L1Client, L1Rejected, L1Timeout, Receipt, Signer
-from prover.guard import NOTHING, Guard, Plan, Policy, Round, Wanted, entries_within_hour
+from prover.guard import MAX_PENDING, NOTHING, Guard, Plan, Policy, Round, Wanted, entries_within_hour
 from prover.operations import ENTRY_NAMES
 from prover.replay_chain import ChainReplay
 from prover.settings import Output
@@ -102,6 +102,7 @@ class Guarding:
         self._parameters: Parameters | None = None
         # L1 times, ms, of what was paid for: the queue forgets entries of final batches.
         self._paid_at: list[int] = []
+        self._waiting = 0
         self._pauses: dict[str, tuple[float, float]] = {}
         self._said: set[tuple[int, int]] = set()
 
@@ -113,6 +114,8 @@ class Guarding:
         if parameters is None:
             return False
         plan = await self._plan(last, parameters, [])
+        if self._waiting > MAX_PENDING and self._due("queue"):
+            self._later("queue", f"{self._waiting} entries wait in the queue, too many to decide: nothing is enqueued")
         rounds = await self._rounds() if plan.wants_tick else None
         if rounds is not None:
             plan = await self._plan(last, parameters, rounds)
@@ -142,6 +145,7 @@ class Guarding:
         commitment = self._replay.state.commitment
         consumed = commitment.queue_count + commitment.queue_open
         pending = [operation for index, operation in queue if index >= consumed]
+        self._waiting = len(pending)
         self._paid_at = [at for at in self._paid_at if at > now_ms - constants.HOUR]
         # The queue remembers across restarts, this process what became final.
         on_chain = entries_within_hour([operation for _, operation in queue], self._signer.address, now_ms)

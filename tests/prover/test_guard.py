@@ -9,12 +9,15 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+import structlog
 import trio
 import trio.testing
 
 from l1_bridge import batch
 from l1_bridge.artifact import load_artifact
 from l1_bridge.l1_client import L1Client, development_key
+from prover import guard as guard_rules
+from prover import guarding as guarding_module
 from prover import operations
 from prover.challenger import Challenger, Summary
 from prover.cli import cli
@@ -335,6 +338,47 @@ async def test_after_an_hour_there_is_a_new_budget(world: World, node: L1Node, c
         await later(world, client, FALLEN, 300)
         assert (await guard.once()).entries_sent == 2
         assert guard.moves() == [(0, SECOND_LOSER, operations.ALL_LOTS)]
+
+
+async def test_what_the_queue_has_forgotten_is_paid_for_all_the_same(
+    world: World, node: L1Node, client: L1Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await under_water(world, client, losers=2)
+    async with watching(world, node, patience=0, entries=1) as guard:
+        assert (await guard.once()).entries_sent == 1
+        # As if its batch were final already.
+        monkeypatch.setattr(guard.replay, "queue", list)
+        await later(world, client, FALLEN)
+        assert (await guard.once()).entries_sent == 1
+
+
+async def test_what_the_bridge_would_refuse_is_not_sent(world: World, node: L1Node, client: L1Client) -> None:
+    await under_water(world, client)
+    before = await sent_by(client, CHALLENGER)
+    async with watching(world, node, patience=0) as guard:
+        guarding = guard.challenger._guarding
+        assert guarding is not None
+        guarding._parameters = msgspec.structs.replace(PARAMETERS, entry_fee_wei=PARAMETERS.entry_fee_wei - 1)
+        with structlog.testing.capture_logs() as logs:
+            assert (await guard.once()).entries_sent == 0
+        assert "guard_send" in [entry["event"] for entry in logs]
+    assert await sent_by(client, CHALLENGER) == before
+
+
+@pytest.mark.parametrize(("limit", "warned"), [(1, ["guard_queue"]), (3, [])])
+async def test_a_queue_too_long_to_decide_is_said(
+    world: World, node: L1Node, client: L1Client, monkeypatch: pytest.MonkeyPatch, limit: int, warned: list[str]
+) -> None:
+    await under_water(world, client)
+    for module in (guard_rules, guarding_module):
+        monkeypatch.setattr(module, "MAX_PENDING", limit)
+    for _ in range(2):
+        await give(world, TRADERS[0], 1, FUND)
+    world.waiting = []
+    async with watching(world, node, patience=0) as guard:
+        with structlog.testing.capture_logs() as logs:
+            assert (await guard.once()).entries_sent == (0 if warned else 1)
+        assert [entry["event"] for entry in logs if entry["event"] == "guard_queue"] == warned
 
 
 @pytest.mark.parametrize("fund", [0, 1_000 * DOLLAR], ids=["empty", "too small"])

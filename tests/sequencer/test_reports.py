@@ -77,6 +77,8 @@ def test_the_first_quorum_to_arrive_becomes_the_tick(desk: Desk) -> None:
     assert round.chosen == (0, 2, 3, 5, 6)
     assert round.code == "OK"
     assert [row["signer_index"] for row in plain(round)["reports"]] == arrivals
+    # What anybody can enter on L1 is what the law took here.
+    assert plain(round)["tick"] == "0x" + desk.world.journal[-1].operation.hex()
     assert desk.desk.at(START) is round
     assert desk.desk.at(START + STEP) is None
 
@@ -89,7 +91,8 @@ def test_what_is_assembled_is_what_a_quorum_would_have_signed_together() -> None
 def test_under_the_quorum_nothing_happens(desk: Desk) -> None:
     assert [desk.take(report(index)) for index in range(4)] == [COUNTED] * 4
     assert desk.world.engine.globals.tick_time == 0
-    assert plain(desk.desk.newest(1)[0])["chosen"] == []
+    told = plain(desk.desk.newest(1)[0])
+    assert (told["chosen"], told["tick"]) == ([], "0x")
 
 
 def test_one_report_a_signer_and_time(desk: Desk) -> None:
