@@ -273,6 +273,34 @@ class Contribution(msgspec.Struct, frozen=True):
     shocked: Shocked
 
 
+class PostMortemView(msgspec.Struct, frozen=True):
+    """One rescue of catenary_postMortems: an account's numbers before and after, and the prices that decided it."""
+
+    number: int
+    kind: str
+    account: int
+    market: int | str
+    lots: int
+    price_ticks: int | None
+    oracle_price_ticks: int
+    previous_price_ticks: int
+    judged_price_ticks: int
+    zero_price_ticks: int | None
+    tick_time_ms: int
+    signers: list[int]
+    equity_before_micros: int
+    initial_before_micros: int
+    maintenance_before_micros: int
+    equity_after_micros: int
+    initial_after_micros: int
+    maintenance_after_micros: int
+    one_lot_less_equity_micros: int | None
+    one_lot_less_initial_micros: int | None
+    fee_micros: int
+    paid_by_fund_micros: int
+    counterparty: int
+
+
 class RequestResult(msgspec.Struct, frozen=True):
     """catenary_cancel, cancelAll, withdraw, transfer, setAgent and setLeverage."""
 
@@ -469,6 +497,10 @@ class NodeClient:
         return await self._typed(
             Contribution, "catenary_contribution", account=account, shock_bp=shock_bp, market=market
         )
+
+    async def post_mortems(self, account: int, limit: int) -> list[PostMortemView]:
+        """The newest rescues in which an account had a part, the newest first."""
+        return await self._typed(list[PostMortemView], "catenary_postMortems", account=account, limit=limit)
 
     async def order(self, order: Fields, signature: bytes) -> OrderResult:
         """Submit one signed order."""

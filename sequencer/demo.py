@@ -31,6 +31,8 @@ from sequencer.api_client import MarketView, NodeClient
 from sequencer.demo_margin import PlayedOracle, liquidate_gently
 from sequencer.trader import Trader, fund, ladder
 from sequencer.wallet_errors import Rejected
+from sequencer.wallet_insight import post_mortem_text
+from sequencer.wallet_views import Grid, listed
 
 _MAKERS: Final = 3
 _TAKERS: Final = 9
@@ -409,21 +411,14 @@ class Demo:
         self.summary.liquidations = len(story.post_mortems)
         self.summary.liquidation_closed_ppm = story.closed_ppm
         self.summary.liquidation_equity_kept_ppm = story.equity_kept_ppm
-        money = {name: int(value) / 10**6 for name, value in told.items() if name.endswith("_micros") and value}
         self.stage.step(
             f"liquidated gently: {story.closed_ppm / 10_000:.1f}% of the position closed, "
             f"{story.equity_kept_ppm / 10_000:.1f}% of the equity kept"
         )
-        self.stage.step(
-            f"post-mortem: equity ${money['equity_before_micros']:,.0f} was below the maintenance requirement "
-            f"${money['maintenance_before_micros']:,.0f} at {told['judged_price_ticks']} ticks, signed by oracle "
-            f"signers {told['signers']}"
-        )
-        self.stage.step(
-            f"account {told['counterparty']} took {told['lots']} lots at {told['price_ticks']} ticks, zero price "
-            f"{told['zero_price_ticks']}; with one lot less, equity ${money['one_lot_less_equity_micros']:,.2f} would "
-            f"have stayed below the initial requirement ${money['one_lot_less_initial_micros']:,.2f}"
-        )
+        title, *lines = post_mortem_text(told, Grid(listed(await api.markets())))
+        self.stage.step(f"post-mortem {title}")
+        for line in lines:
+            self.stage.step(line)
 
     async def _withdraw(self, api: NodeClient, trader: Trader) -> int:
         fields, signature = trader.withdrawal(_WITHDRAWAL, trader.address, slot=250)

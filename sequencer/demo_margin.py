@@ -10,7 +10,7 @@ import trio
 
 from prover.operations import sign
 from prover.stf import constants
-from sequencer.api_client import MarketView, NodeClient
+from sequencer.api_client import MarketView, NodeClient, PostMortemView
 from sequencer.oracle import DEVNET_QUORUM, SimulatedPrices, devnet_signer_keys
 from sequencer.reports import signed_report
 from sequencer.trader import Trader
@@ -79,23 +79,23 @@ class MarginStory(msgspec.Struct, frozen=True):
 
     calls: list[int]
     lots: int
-    post_mortems: list[dict[str, Any]]
+    post_mortems: list[PostMortemView]
 
     @property
-    def largest(self) -> dict[str, Any]:
+    def largest(self) -> PostMortemView:
         """The liquidation of the most lots."""
-        return max(self.post_mortems, key=lambda record: int(record["lots"]))
+        return max(self.post_mortems, key=lambda record: record.lots)
 
     @property
     def closed_ppm(self) -> int:
         """Of the position, how much was closed."""
-        return sum(int(record["lots"]) for record in self.post_mortems) * _PPM // self.lots
+        return sum(record.lots for record in self.post_mortems) * _PPM // self.lots
 
     @property
     def equity_kept_ppm(self) -> int:
         """Of the equity before the first liquidation, how much was left after the last."""
         first, last = self.post_mortems[0], self.post_mortems[-1]
-        return int(last["equity_after_micros"]) * _PPM // int(first["equity_before_micros"])
+        return last.equity_after_micros * _PPM // first.equity_before_micros
 
 
 async def liquidate_gently(
@@ -114,7 +114,7 @@ async def liquidate_gently(
     await _placed(api, hero.order(market.index, constants.BUY, size, price, 1, constants.IMMEDIATE_OR_CANCEL))
     tell(f"account {hero.account} buys {size / 10**market.size_decimals:,.2f} {market.name} on ${equity / 10**6:,.0f}")
     lots = (await api.account(hero.account)).positions[0].size_lots
-    told: list[dict[str, Any]] = []
+    told: list[PostMortemView] = []
     calls: list[int] = []
     for fall in (*_FALL_PPM, *[_FALL_PPM[-1]] * 8):
         there = price * (_PPM - fall) // _PPM
@@ -127,7 +127,7 @@ async def liquidate_gently(
             calls.append(level)
             fell, left = fall / 10_000, account.equity_micros / 10**6
             tell(f"margin call at {level}%: {market.name} fell by {fell:.2f}%, equity ${left:,.0f}")
-        told = await api.call("catenary_postMortems", account=hero.account, limit=10)
+        told = await api.post_mortems(hero.account, 10)
         if told and account.margin_ratio_ppm is not None and account.margin_ratio_ppm < _PPM:
             break
         if fall == _FALL_PPM[-1]:

@@ -15,7 +15,7 @@ from sequencer.wallet_drafts import RequestTerms
 from sequencer.wallet_errors import BadInput, L1Unreachable, NodeUnreachable, NotYet
 from sequencer.wallet_force import force, leave
 from sequencer.wallet_grants import agent, leverage
-from sequencer.wallet_insight import contribution, explain, preview
+from sequencer.wallet_insight import contribution, explain, post_mortem, preview
 from sequencer.wallet_isolated import isolated
 from sequencer.wallet_keys import SCRYPT_LIGHT, SCRYPT_STANDARD, create_keystore, keystore_address
 from sequencer.wallet_options import account_option, dry_run_option, market_grid, order_options, order_terms
@@ -47,6 +47,7 @@ def wallet() -> None:
 wallet.add_command(preview)
 wallet.add_command(explain)
 wallet.add_command(contribution)
+wallet.add_command(post_mortem)
 wallet.add_command(isolated)
 wallet.add_command(agent)
 wallet.add_command(leverage)

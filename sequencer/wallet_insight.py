@@ -1,12 +1,13 @@
-"""`catenary wallet preview | explain | contribution`: an account looked through; nothing signed, the node's word."""
+"""`catenary wallet preview | explain | contribution | post-mortem`: an account looked through; the node's word."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from prover.stf import constants
-from sequencer.api_client import Contribution, Explained, Preview, wire
+from sequencer.api_client import Contribution, Explained, PostMortemView, Preview, wire
 from sequencer.wallet import Wallet
 from sequencer.wallet_drafts import OrderTerms
 from sequencer.wallet_errors import BadInput
@@ -19,6 +20,7 @@ from sequencer.wallet_units import (
     parse_address,
     parse_money,
     percent_text,
+    time_text,
 )
 
 if TYPE_CHECKING:
@@ -286,3 +288,63 @@ def _contribution_shown(found: Contribution, grid: "Grid") -> list[Any]:
     if shocked.deficit_micros:
         lines.append(f"  {money_text(shocked.deficit_micros)} would be missing")
     return [*([table] if found.legs else []), *lines]
+
+
+@click.command("post-mortem")
+@click.option("--limit", type=click.IntRange(1, 200), default=5, show_default=True, help="How many, the newest first.")
+@account_option
+@command
+def post_mortem(settings: Settings, limit: int, account: int | None) -> None:
+    """Show what decided each liquidation or other rescue in which an account had a part."""
+
+    async def action(wallet: Wallet) -> Report:
+        grid = await market_grid(wallet)
+        index = await wallet.own_account(account)
+        found = await wallet.node.post_mortems(index, limit)
+        shown = [line for one in found for line in post_mortem_text(one, grid)]
+        fields = {"account": index, "rescues": [_post_mortem_fields(one, grid) for one in found]}
+        return Report(fields, [_WORD, *shown] if found else [f"no rescue of account {index} is known"])
+
+    run_action(settings, action, signing=False)
+
+
+def _post_mortem_fields(found: PostMortemView, grid: "Grid") -> dict[str, Any]:
+    plain: dict[str, Any] = {
+        name: str(value) if name.endswith("_micros") and value is not None else value
+        for name, value in msgspec.to_builtins(found).items()
+    }
+    return {**plain, "market": grid.name(found.market), "size": grid.size(found.market, found.lots)}
+
+
+def post_mortem_text(found: PostMortemView, grid: "Grid") -> list[str]:
+    """One rescue in the order in which it was decided: prices, the account as judged, the price paid, what was left."""
+
+    def price(ticks: int) -> str:
+        return f"${grid.price(found.market, ticks)}"
+
+    def standing(equity: int, maintenance: int, initial: int) -> str:
+        return f"equity {money_text(equity)}, maintenance {money_text(maintenance)}, initial {money_text(initial)}"
+
+    before = standing(found.equity_before_micros, found.maintenance_before_micros, found.initial_before_micros)
+    after = standing(found.equity_after_micros, found.maintenance_after_micros, found.initial_after_micros)
+    size = f"{grid.size(found.market, found.lots)} {grid.name(found.market)}"
+    paid = "at no order's price" if found.price_ticks is None else f"at {price(found.price_ticks)}"
+    zero = "" if found.zero_price_ticks is None else f", zero price {price(found.zero_price_ticks)}"
+    signers = ", ".join(str(signer) for signer in found.signers)
+    lines = [
+        f"{found.number}. {found.kind.replace('_', ' ')} of {size} of account {found.account}, "
+        f"{time_text(found.tick_time_ms)}",
+        f"   judged at {price(found.judged_price_ticks)}: oracle {price(found.oracle_price_ticks)}, the tick before "
+        f"{price(found.previous_price_ticks)}; signed by oracle signers {signers}",
+        f"   before: {before}",
+        f"   account {found.counterparty} took it {paid}{zero}",
+        f"   after:  {after}",
+    ]
+    if found.one_lot_less_equity_micros is not None and found.one_lot_less_initial_micros is not None:
+        equity, initial = found.one_lot_less_equity_micros, found.one_lot_less_initial_micros
+        lines.append(f"   with one lot less: equity {money_text(equity)}, initial {money_text(initial)}")
+    if found.fee_micros:
+        lines.append(f"   fee {money_text(found.fee_micros)}, to the insurance account")
+    if found.paid_by_fund_micros:
+        lines.append(f"   the insurance account paid {money_text(found.paid_by_fund_micros)}")
+    return lines

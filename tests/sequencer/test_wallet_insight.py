@@ -15,12 +15,13 @@ from sequencer.api_client import (
     Maturing,
     PositionView,
     Posted,
+    PostMortemView,
     Preview,
     Sequenced,
     Status,
 )
 from sequencer.wallet_errors import BadInput
-from sequencer.wallet_insight import _basis_points
+from sequencer.wallet_insight import _basis_points, post_mortem_text
 from sequencer.wallet_trust import ListedMarket, ProvenAccount
 from sequencer.wallet_units import move_text, percent_text, times_text
 from sequencer.wallet_views import (
@@ -167,3 +168,62 @@ def test_programs_get_exact_numbers() -> None:
     assert fields["margin_ratio_ppm"] == 912_800
     assert fields["positions"][0]["liquidation_price"] == "57100"
     assert fields["buying_power"] == [{"market": "BTC", "buy": "0.00012", "sell": "1"}]
+
+
+def rescued(**changes: object) -> PostMortemView:
+    """A gentle liquidation of 7.00411 bitcoins."""
+    found = PostMortemView(
+        number=3,
+        kind="liquidation",
+        account=29,
+        market="BTC",
+        lots=700_411,
+        price_ticks=592_907,
+        oracle_price_ticks=593_020,
+        previous_price_ticks=593_026,
+        judged_price_ticks=593_026,
+        zero_price_ticks=586_802,
+        tick_time_ms=1_800_000_000_000,
+        signers=[0, 1, 2, 3, 6],
+        equity_before_micros=9_084_120_000,
+        initial_before_micros=17_308_000_000,
+        maintenance_before_micros=10_385_000_000,
+        equity_after_micros=8_990_000_000,
+        initial_after_micros=8_980_000_000,
+        maintenance_after_micros=5_380_000_000,
+        one_lot_less_equity_micros=9_000_750_001,
+        one_lot_less_initial_micros=9_000_760_000,
+        fee_micros=49_000_000,
+        paid_by_fund_micros=0,
+        counterparty=18,
+    )
+    return msgspec.structs.replace(found, **changes)
+
+
+def test_a_post_mortem_is_told_in_dollars_and_units() -> None:
+    assert post_mortem_text(rescued(), GRID) == [
+        "3. liquidation of 7.00411 BTC of account 29, 2027-01-15 08:00:00 UTC",
+        "   judged at $59302.6: oracle $59302, the tick before $59302.6; signed by oracle signers 0, 1, 2, 3, 6",
+        "   before: equity $9,084.12, maintenance $10,385.00, initial $17,308.00",
+        "   account 18 took it at $59290.7, zero price $58680.2",
+        "   after:  equity $8,990.00, maintenance $5,380.00, initial $8,980.00",
+        "   with one lot less: equity $9,000.750001, initial $9,000.76",
+        "   fee $49.00, to the insurance account",
+    ]
+
+
+def test_a_post_mortem_without_an_order_names_who_paid() -> None:
+    taken = rescued(
+        kind="take_over",
+        price_ticks=None,
+        one_lot_less_equity_micros=None,
+        one_lot_less_initial_micros=None,
+        fee_micros=0,
+        paid_by_fund_micros=12_500_000,
+        counterparty=1,
+    )
+    lines = post_mortem_text(taken, GRID)
+    assert lines[0].startswith("3. take over of 7.00411 BTC")
+    assert lines[3] == "   account 1 took it at no order's price, zero price $58680.2"
+    assert lines[5:] == ["   the insurance account paid $12.50"]
+    assert post_mortem_text(rescued(zero_price_ticks=None), GRID)[3].endswith("at $59290.7")
