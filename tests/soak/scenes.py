@@ -188,7 +188,8 @@ class Scene:
         elif code == c.OUT_OF_BOUNDS:
             self.counterparty, self.insured, self.fund = 1, self.sign * (constants.SIZE_BOUND - 1), 2**80
         elif code == c.FUND_LIMIT:
-            self.counterparty = 1
+            # One lot would fit into what a dollar may turn over.
+            self.counterparty, self.fund = 1, 0
         elif code == c.FUND_FIRST:
             self.counterparty, self.fund = WINNER, _RICH
         elif code == c.NO_OPPOSITE:
