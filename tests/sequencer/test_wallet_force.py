@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.sequencer.wallet_node import RunningNode, Shell, running_node
+from tests.sequencer.wallet_node import RunningNode, Shell, running_node, trader_of
 
 DOLLAR = 1_000_000
 
@@ -16,24 +16,16 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
         yield running
 
 
-def trader_of(node: RunningNode, tmp_path_factory: pytest.TempPathFactory, name: str) -> Shell:
-    """A wallet with 5,000 dollars of play money in one account."""
-    shell = Shell(node, tmp_path_factory.mktemp(name))
-    shell.json("new", "--light-kdf")
-    shell.environment["CATENARY_WALLET_ACCOUNT"] = str(shell.json("deposit", "--amount", "5000", "--faucet")["account"])
-    return shell
-
-
 @pytest.fixture(scope="module")
 def trader(node: RunningNode, tmp_path_factory: pytest.TempPathFactory) -> Shell:
     """Whose account it is."""
-    return trader_of(node, tmp_path_factory, "trader")
+    return trader_of(node, tmp_path_factory.mktemp("trader"))
 
 
 @pytest.fixture(scope="module")
 def stranger(node: RunningNode, tmp_path_factory: pytest.TempPathFactory) -> Shell:
     """Whose account it is not."""
-    return trader_of(node, tmp_path_factory, "stranger")
+    return trader_of(node, tmp_path_factory.mktemp("stranger"))
 
 
 def collateral(shell: Shell) -> int:

@@ -9,7 +9,7 @@ import pytest
 from prover import operations
 from prover.stf import constants
 from sequencer.oracle import DEVNET_QUORUM, devnet_signer_keys, signed_tick
-from tests.sequencer.wallet_node import RunningNode, Shell, running_node
+from tests.sequencer.wallet_node import RunningNode, Shell, running_node, trader_of
 
 CHAIN_ID = 31_337
 # BTC in ticks of ten cents, then ETH and SOL.
@@ -22,14 +22,6 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
     """One that simulates no prices."""
     with running_node(tmp_path_factory.mktemp("node"), "--no-oracle") as running:
         yield running
-
-
-def trader_of(node: RunningNode, tmp_path_factory: pytest.TempPathFactory, name: str) -> Shell:
-    """A wallet with 5,000 dollars of play money in one account."""
-    shell = Shell(node, tmp_path_factory.mktemp(name))
-    shell.json("new", "--light-kdf")
-    shell.environment["CATENARY_WALLET_ACCOUNT"] = str(shell.json("deposit", "--amount", "5000", "--faucet")["account"])
-    return shell
 
 
 class Prices:
@@ -56,8 +48,8 @@ def position(shell: Shell) -> dict[str, Any]:
 
 
 def test_prices_and_rescues_come_by_l1_alone(node: RunningNode, tmp_path_factory: pytest.TempPathFactory) -> None:
-    loser = trader_of(node, tmp_path_factory, "loser")
-    winner = trader_of(node, tmp_path_factory, "winner")
+    loser = trader_of(node, tmp_path_factory.mktemp("loser"))
+    winner = trader_of(node, tmp_path_factory.mktemp("winner"))
     prices = Prices(node)
     first = prices.tick(PRICES[0])
     done = winner.json("force", "tick", "--tick", first)

@@ -101,6 +101,14 @@ class Shell:
         return lines[0], summary
 
 
+def trader_of(node: RunningNode, directory: Path) -> Shell:
+    """A wallet with 5,000 dollars of play money in one account."""
+    shell = Shell(node, directory)
+    shell.json("new", "--light-kdf")
+    shell.environment["CATENARY_WALLET_ACCOUNT"] = str(shell.json("deposit", "--amount", "5000", "--faucet")["account"])
+    return shell
+
+
 def mode(path: Path) -> int:
     """The permission bits of a file."""
     return os.stat(path).st_mode & 0o777

@@ -19,35 +19,12 @@ import msgspec
 from prover.stf import codes, constants, containers
 from prover.stf.constants import FUNDING_SCALE, PPM
 from tests.soak.histories import FIRST, History, Ledger, Step, probe_lots
+from tests.vectors.law_table import NAMES, UNKNOWN
 
 SHOWN: Final = 10
-NAMES: Final = {
-    constants.DEPOSIT: "deposit",
-    constants.WITHDRAW: "withdraw",
-    constants.TRANSFER: "transfer",
-    constants.CANCEL: "cancel",
-    constants.CANCEL_ALL: "cancel_all",
-    constants.TICK: "tick",
-    constants.ORDER: "order",
-    constants.FILL: "fill",
-    constants.SET_AGENT: "set_agent",
-    constants.SET_LEVERAGE: "set_leverage",
-    constants.LIQUIDATE: "liquidate",
-    constants.TAKE_OVER: "take_over",
-    constants.DELEVERAGE: "deleverage",
-    constants.UNWIND: "unwind",
-    constants.CLOSE_STEP: "close_step",
-    constants.FORCED_RESCUE: "forced_rescue",
-    constants.FORCED_WITHDRAW: "forced_withdraw",
-    constants.FORCED_CLOSE: "forced_close",
-    constants.LEAVE: "leave",
-    constants.FORCED_AGENT: "forced_agent",
-    constants.FORCED_TICK: "forced_tick",
-    constants.SET_MARKET: "set_market",
-}
 # Kinds beyond the tags: each is one of several things that a tag can come to.
 KINDS: Final = (
-    *NAMES.values(),
+    *(name for tag, name in NAMES.items() if tag not in (UNKNOWN, constants.SET_VENUE)),
     "insurance_deposit",
     "opening_transfer",
     "refund",
