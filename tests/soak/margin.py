@@ -308,10 +308,10 @@ class Watch:
 
     # What an operation makes of its parties; each returns the accounts that it may touch
 
-    def _moved(self, number: int, market: int, size: int, quote: int, fee: int, paid: int = 0) -> None:
+    def _moved(self, number: int, market: int, size: int, quote: int, fee: int, leaves: bool = False) -> None:
         """A party of a fill or rescue pays funding, then the fee, and what a full close realises; nothing else.
 
-        paid: what has left it after that.
+        leaves: what may leave is paid out after that.
         """
         before, row = self.step.before[number], self.ledger.account(number)
         epoch = self.step.now // constants.EPOCH
@@ -319,7 +319,8 @@ class Watch:
         old = before.positions[market]
         expected = (old.size + size, old.cost + quote, self.index[market]) if old.size + size else (0, 0, 0)
         ages.book(-fee - (0 if expected[0] else old.cost + quote), epoch)
-        ages.settled -= paid
+        if leaves:
+            ages.settled -= self._leaver_paid(number, ages)
         position = row.positions[market]
         self.claim(
             (position.size, position.cost, position.funding) == expected,
@@ -691,14 +692,14 @@ class Watch:
         market, insurance = move.market, move.market + 1
         self.claim(asked in (market, constants.MARKETS), "head", f"{asked} but {market}")
         before, row = self.step.before[number], self.ledger.account(number)
-        is_over = self.ledger.head is None
+        leaves = self.ledger.head is None and asked == constants.MARKETS
         size = 0 if market in self.over else before.positions[market].size
         lots = abs(size) - abs(row.positions[market].size)
         closed = sign(size) * lots
         if size == 0:
             ages = self._touch(number)
-            if is_over and asked == constants.MARKETS:
-                ages.settled -= self._leaver_paid(number, before, ages)
+            if leaves:
+                ages.settled -= self._leaver_paid(number, ages)
             self._others_stay(number, constants.MARKETS)
             self._aged(number, True)
             return {number}
@@ -724,15 +725,7 @@ class Watch:
             self.claim(held.size * size < 0 and lots <= abs(held.size), "lots", f"{lots} against {held.size}")
             bore = self.read(self.step.before[move.other], self.prices)
             self.claim(bore.equity >= 0 or held.size * self.prices[market] > held.cost, "counterparty", f"{bore}")
-        paid, ages = 0, None
-        if is_over and asked == constants.MARKETS:
-            paid = self.ledger.chunk.commitment.withdrawn_total - self.paid_out
-        self._moved(number, market, -closed, -quote, 0, paid)
-        if is_over and asked == constants.MARKETS:
-            ages = self.ages[number]
-            ages.settled += paid
-            self._leaver_paid(number, msgspec.structs.replace(row, settled=row.settled + paid), ages)
-            ages.settled -= paid
+        self._moved(number, market, -closed, -quote, 0, leaves)
         self._moved(move.other, market, closed, quote, 0)
         now = self.read(self.ledger.account(move.other), self.prices)
         if is_fund:
@@ -742,8 +735,10 @@ class Watch:
             self.claim(now.equity >= bore.equity, "counterparty", f"{bore} -> {now}")
         return {number, move.other}
 
-    def _leaver_paid(self, number: int, row: containers.Account, ages: Ages) -> int:
-        paid = self._released(number, row, ages, constants.EVERYTHING)
+    def _leaver_paid(self, number: int, ages: Ages) -> int:
+        row = self.ledger.account(number)
+        unpaid = row.settled + self.ledger.chunk.commitment.withdrawn_total - self.paid_out
+        paid = self._released(number, msgspec.structs.replace(row, settled=unpaid), ages, constants.EVERYTHING)
         self.accepted["leaver_paid"] += paid > 0
         return paid
 
