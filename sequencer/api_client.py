@@ -83,7 +83,7 @@ class MarketView(msgspec.Struct, frozen=True):
 
 
 class PositionView(msgspec.Struct, frozen=True):
-    """One position of catenary_account; micro-dollars."""
+    """One position of catenary_account; micro-dollars. deleveraging_rank: 1 would be first, None is not in profit."""
 
     market: int | str
     size_lots: int
@@ -95,6 +95,7 @@ class PositionView(msgspec.Struct, frozen=True):
     initial_micros: int = 0
     maintenance_micros: int = 0
     liquidation_price_ticks: int | None = None
+    deleveraging_rank: int | None = None
 
 
 class BuyingPower(msgspec.Struct, frozen=True):

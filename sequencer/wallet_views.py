@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -111,6 +112,7 @@ def account_fields(view: AccountView, proven: ProvenAccount | None, grid: Grid) 
                 "initial_micros": str(position.initial_micros),
                 "maintenance_micros": str(position.maintenance_micros),
                 "liquidation_price": _liquidation_price(position, grid),
+                "deleveraging_rank": position.deleveraging_rank,
             }
             for position in view.positions
         ],
@@ -205,9 +207,13 @@ def account_table(view: AccountView, grid: Grid) -> RenderableType:
     parts: list[RenderableType] = [pool]
     if view.positions:
         table = Table(
-            "market", "size", "value", "unrealised", "funding due", "needs to stay", "liquidation price",
-            title="positions (a liquidation price holds while other prices stand still)", title_justify="left",
+            "market", "size", "value", "unrealised", "funding due", "needs to stay", "liquidated at", "rank",
+            title="positions (a liquidation price holds while other prices stand still; rank 1 is deleveraged first)",
+            title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True,
         )  # fmt: skip
+        for column in table.columns:
+            # In a narrow terminal a number goes on below and never loses its end.
+            column.overflow = "fold"
         for position in view.positions:
             table.add_row(
                 grid.name(position.market),
@@ -219,6 +225,7 @@ def account_table(view: AccountView, grid: Grid) -> RenderableType:
                 money_text(position.pending_funding_micros),
                 money_text(position.maintenance_micros),
                 _liquidation_price(position, grid) or "none",
+                "none" if position.deleveraging_rank is None else str(position.deleveraging_rank),
             )
         parts.append(table)
     if view.buying_power:

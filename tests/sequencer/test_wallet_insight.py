@@ -61,9 +61,9 @@ def test_fractions_are_shown_rounded_up_and_never_as_nothing() -> None:
     ]  # fmt: skip
 
 
-def account(size: int = 300, call: int = 0, liquidation: int | None = 571_000) -> AccountView:
+def account(size: int = 300, call: int = 0, liquidation: int | None = 571_000, rank: int | None = None) -> AccountView:
     """An account of one BTC position."""
-    held = PositionView("BTC", size, 0, liquidation_price_ticks=liquidation)
+    held = PositionView("BTC", size, 0, liquidation_price_ticks=liquidation, deleveraging_rank=rank)
     return AccountView(
         account=17,
         owner="",
@@ -95,7 +95,8 @@ def test_the_pool_is_shown_with_its_call_and_its_liquidation() -> None:
     for part in ("91.28%  MARGIN CALL at 90%", "-4.83% or never", "16.75x", "57100", "0.00012", "1 "):
         assert part in text
     assert "MARGIN CALL" not in shown(account_table(account(), GRID))
-    assert "none" in shown(account_table(account(liquidation=None), GRID))
+    assert "none" in shown(account_table(account(liquidation=None, rank=4_711), GRID))
+    assert "4711" in shown(account_table(account(rank=4_711), GRID))
 
 
 def test_what_may_leave_and_when_stands_beside_who_may_trade() -> None:
