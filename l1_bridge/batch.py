@@ -18,6 +18,8 @@ MAX_CHUNK_BYTES = 8_192
 # A queue entry alone, doubled from what it took; each byte of its payload adds what calldata, log and hashing cost.
 ENTRY_GAS = 250_000
 PAYLOAD_BYTE_GAS = 64
+# An announcement that nobody enacts within two weeks has to be made again.
+ENACTMENT_SECONDS = 1_209_600
 MAX_WITNESS_BYTES = 98_304
 NEW_ACCOUNT = 0xFFFFFF
 WITHDRAWALS_DEPTH = 32

@@ -84,14 +84,19 @@ DEVNET_POSTING_FEE_MICROS: Final = 500
 DEVNET_GRACE_MS: Final = 10_000
 
 
-def label(listing: MarketListing) -> bytes:
+def label(name: str, size_decimals: int) -> bytes:
     """32 bytes: the ASCII name, zeros, and the size decimals in the last byte."""
-    return listing.name.encode("ascii").ljust(31, b"\x00") + bytes([listing.size_decimals])
+    return name.encode("ascii").ljust(31, b"\x00") + bytes([size_decimals])
+
+
+def label_parts(label: bytes) -> tuple[str, int]:
+    """The name and the size decimals in a label."""
+    return label[:31].rstrip(b"\x00").decode("ascii", "replace"), label[31]
 
 
 def name_and_decimals(market: containers.Market) -> tuple[str, int]:
     """The name and the size decimals in a market's label."""
-    return market.label[:31].rstrip(b"\x00").decode("ascii", "replace"), market.label[31]
+    return label_parts(market.label)
 
 
 def legal_globals(genesis: bytes) -> containers.Globals:
@@ -176,7 +181,7 @@ def genesis_bytes(
     absent = containers.Market(containers.NO_HASH, constants.MARKET_CLOSED, *[0] * 16)
     markets = [
         containers.Market(
-            label=label(listing),
+            label=label(listing.name, listing.size_decimals),
             status=constants.MARKET_OPEN,
             maker_fee_ppm=listing.maker_fee_ppm,
             taker_fee_ppm=listing.taker_fee_ppm,

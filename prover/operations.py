@@ -365,6 +365,23 @@ def market_payload(given: containers.Parameters) -> bytes:
     )
 
 
+def market_parameters(payload: bytes) -> containers.Parameters:
+    """What 86 bytes of `market_payload` say; ValueError for another length."""
+    if len(payload) != constants.SET_MARKET_LENGTH:
+        raise ValueError(f"parameters of a market are {constants.SET_MARKET_LENGTH} bytes, these are {len(payload)}")
+    fractions = [int.from_bytes(payload[at : at + 3], "big") for at in range(34, 52, 3)]
+    bounds = [int.from_bytes(payload[at:end], "big") for at, end in ((52, 60), (60, 73), (73, 86))]
+    return containers.Parameters(payload[0], payload[1], payload[2:34], *fractions, *bounds)
+
+
+def venue_parameters(payload: bytes) -> containers.VenueParameters:
+    """What 27 bytes of `venue_payload` say; ValueError for another length."""
+    if len(payload) != constants.SET_VENUE_LENGTH:
+        raise ValueError(f"parameters of a venue are {constants.SET_VENUE_LENGTH} bytes, these are {len(payload)}")
+    numbers = int.from_bytes(payload[:3], "big"), int.from_bytes(payload[3:6], "big")
+    return containers.VenueParameters(*numbers, payload[6], payload[7:])
+
+
 def venue_payload(given: containers.VenueParameters) -> bytes:
     """27 bytes: what the governor would have of the venue."""
     return b"".join(

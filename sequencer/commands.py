@@ -25,6 +25,7 @@ from prover.settings import (
     run,
     until_signal,
 )
+from prover.stf import containers
 from sequencer import bench, oracle_commands, wallet_commands
 
 if TYPE_CHECKING:
@@ -55,6 +56,16 @@ def register(group: click.Group) -> None:
 @click.option("--rollup-address", type=AddressType(), help="Bridge of an existing rollup.")
 @click.option("--deploy", is_flag=True, help="Deploy a new rollup to --l1-rpc-url (implied by the embedded L1).")
 @click.option("--window", "window_seconds", type=click.IntRange(1), default=30, show_default=True, help="Seconds.")
+@click.option(
+    "--governor", type=AddressType(), help="Of a new rollup: who may announce parameters; nobody if not given."
+)
+@click.option(
+    "--governance-delay",
+    type=click.IntRange(0),
+    default=30,
+    show_default=True,
+    help="Of a new rollup: seconds before an announcement stands.",
+)
 # A chunk has one clock: past half of the law's tolerance, what is signed now would soon be too new for an open chunk.
 @click.option("--seal-seconds", type=click.FloatRange(0.05, 5), default=1.0, show_default=True, help="Chunk age.")
 @click.option("--poll-interval", type=click.FloatRange(0.05, 600), default=5.0, show_default=True, help="Post every.")
@@ -79,6 +90,8 @@ def node(
     rollup_address: bytes | None,
     deploy: bool,
     window_seconds: int,
+    governor: bytes | None,
+    governance_delay: int,
     seal_seconds: float,
     poll_interval: float,
     oracle_seed: int,
@@ -113,6 +126,8 @@ def node(
         seal_seconds=seal_seconds,
         post_seconds=poll_interval,
         window_seconds=window_seconds,
+        governor=governor or containers.NOBODY,
+        governance_delay_seconds=governance_delay,
         development_key=development_key if _is_given("development_key") else 0,
         is_maker_running=not no_maker,
         verifiers=verifiers,

@@ -28,8 +28,8 @@ class PlayedOracle:
 
     def __init__(self, domain: bytes, markets: list[MarketView], seed: int) -> None:
         self._domain = domain
-        names, decimals = [market.name for market in markets], [market.size_decimals for market in markets]
-        self._walk = SimulatedPrices(seed, names, decimals, [market.price_ticks for market in markets])
+        labels = [(market.name, market.size_decimals) for market in markets]
+        self._walk = SimulatedPrices(seed, labels, [market.price_ticks for market in markets])
         self._held: dict[int, int] = {}
         self._ticked = trio.Event()
         self.node: NodeClient | None = None

@@ -30,7 +30,7 @@ from prover.settings import DEVELOPMENT_CHAIN_ID
 from prover.state import state as prover_state
 from prover.state.leveldb_store import LevelDbStore
 from prover.state.store import StoreUnavailable
-from prover.stf import codes, constants
+from prover.stf import codes, constants, containers
 from prover.stf.replay import UNCONSUMED
 from sequencer import resequence
 from sequencer.api.errors import CallError
@@ -80,6 +80,8 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     seal_seconds: float = 1.0
     post_seconds: float = 5.0
     window_seconds: int = 30
+    governor: bytes = containers.NOBODY
+    governance_delay_seconds: int = 30
     is_posting: bool = True
     # Signature workers; 0 checks signatures in the node's own process.
     verifiers: int = 0
@@ -384,7 +386,12 @@ async def _deployment(
 
 
 def _parameters(config: NodeConfig) -> batch.Parameters:
-    return msgspec.structs.replace(DEVNET_PARAMETERS, window_seconds=config.window_seconds)
+    return msgspec.structs.replace(
+        DEVNET_PARAMETERS,
+        window_seconds=config.window_seconds,
+        governor=config.governor,
+        governance_delay_seconds=config.governance_delay_seconds,
+    )
 
 
 async def _checked(client: L1Client, address: bytes) -> Deployment:
@@ -608,6 +615,10 @@ async def _checkpoint(config: NodeConfig, client: L1Client) -> Checkpoint | None
 # Prices.
 
 
+def _labels(globals: containers.Globals) -> list[tuple[str, int]]:
+    return [name_and_decimals(market) for market in globals.markets[: globals.market_count]]
+
+
 async def simulate_oracle(
     venue: Venue,
     reports: ReportMethods,
@@ -618,14 +629,15 @@ async def simulate_oracle(
 ) -> None:
     """Devnets only: seven well-known keys sign a simulated price at every grid time."""
     globals = venue.engine.globals
-    labels = [name_and_decimals(globals.markets[index]) for index in range(globals.market_count)]
-    prices = SimulatedPrices(seed, [name for name, _ in labels], [size for _, size in labels], globals.risk.price)
+    labels = _labels(globals)
+    prices = SimulatedPrices(seed, labels, globals.risk.price)
     keys = devnet_signer_keys()
     is_started = False
     while True:
         now = venue.now_ms()
         step = now - now % constants.TICK_STEP
         if step > venue.engine.globals.tick_time:
+            prices.follow(_labels(venue.engine.globals))
             current, premiums = prices.step()
             for index, key in enumerate(keys):
                 report = signed_report(domain, partial(sign, key), step, index, current, premiums)

@@ -33,14 +33,19 @@ def signed_tick(
 class SimulatedPrices:
     """A seeded random walk per market; the same seed and steps give the same prices."""
 
-    def __init__(self, seed: int, names: list[str], size_decimals: list[int], start: list[int] | None = None) -> None:
-        """`start` continues from prices in ticks."""
+    def __init__(self, seed: int, labels: list[tuple[str, int]], start: list[int] | None = None) -> None:
+        """`labels`: name and size decimals by market; `start` continues from prices in ticks."""
         self._random = random.Random(seed)
-        self.prices = [
-            start[index] if start and start[index] else round(START_DOLLARS.get(name, 100.0) * 10 ** (6 - decimals))
-            for index, (name, decimals) in enumerate(zip(names, size_decimals, strict=True))
-        ]
-        self.premiums = [0] * len(names)
+        self.prices: list[int] = []
+        self.premiums: list[int] = []
+        self.follow(labels)
+        self.prices = [known or price for known, price in zip(start or self.prices, self.prices, strict=False)]
+
+    def follow(self, labels: list[tuple[str, int]]) -> None:
+        """Begins a price for each market that was listed since."""
+        for name, decimals in labels[len(self.prices) :]:
+            self.prices.append(round(START_DOLLARS.get(name, 100.0) * 10 ** (6 - decimals)))
+            self.premiums.append(0)
 
     def step(self, drift_ppm: int = 0) -> tuple[list[int], list[int]]:
         """The next prices in ticks and premiums in ppm an hour."""

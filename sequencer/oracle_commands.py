@@ -138,7 +138,11 @@ def _pairs(*names: str, kind: click.ParamType[tuple[str, Any]], help: str) -> Ca
 @click.option("--password-file", type=click.Path(path_type=Path), help="File with the keystore's password.")
 @click.option("--rollup-address", type=AddressType(), help="Sign for this bridge only; required beside devnets.")
 @click.option("--chain-id", type=click.IntRange(1), help="Sign for this chain only; required beside devnets.")
-@_pairs("--market", kind=_Pair("price_decimals", _decimals), help="All markets in order; required beside devnets.")
+@_pairs(
+    "--market",
+    kind=_Pair("price_decimals", _decimals),
+    help="All markets in order, those to come behind; required beside devnets.",
+)
 @click.option("--source", type=click.Choice(("simulated", "recorded", "http")), default="simulated", show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of simulated and derived prices.")
 @click.option("--jumps-per-hour", type=click.FloatRange(0, 720), default=0.0, show_default=True, help="Simulated.")
@@ -268,12 +272,21 @@ async def _sign(
     async with until_signal(), _connected(options, expected) as (nodes, status, terms):
         if sign is None:
             sign = _devnet_key(status, signer_index)
-        async with _source(options, terms.markets) as source:
-            signer = _signer(options, terms, nodes, source, signer_index, sign)
-            output.event(
-                "ready", f"Signer {signer_index} reports to {', '.join(options.node_url)}", signer=signer_index
-            )
-            await signer.run(ticks, told)
+        guard = _guard(options)
+        is_done = False
+        while not is_done:
+            guard.follow(terms.markets)
+            async with _source(options, terms.markets) as source:
+                signer = _signer(options, terms, nodes, source, signer_index, sign, guard)
+                output.event(
+                    "ready",
+                    f"Signer {signer_index} reports {len(terms.markets)} markets to {', '.join(options.node_url)}",
+                    signer=signer_index,
+                    markets=[market.name for market in terms.markets],
+                )
+                is_done = await signer.run(None if ticks is None else ticks - counts["grid_times"], told)
+            if not is_done:
+                terms = await _followed(nodes, expected, terms)
     held = ticks is None or counts["taken"] == ticks
     output.summary("Signer stopped", {"signer_index": signer_index, **counts}, good=held)
     return held
@@ -315,6 +328,18 @@ async def _terms(nodes: Sequence[NodeClient], expected: Expected) -> tuple[Statu
         await trio.sleep(_WAIT_SECONDS)
 
 
+async def _followed(nodes: Sequence[NodeClient], expected: Expected, terms: Terms) -> Terms:
+    """The terms once a market may have been listed: the markets so far stand first, or this is another venue."""
+    _, found = await _terms(nodes, expected)
+    if found.domain != terms.domain or found.markets[: len(terms.markets)] != terms.markets:
+        raise CommandFailed("The nodes list other markets than before.", EXIT_USAGE)
+    return found
+
+
+def _guard(options: Options) -> Guard:
+    return Guard([], round(options.max_age * 1_000), options.max_move_ppm, options.confirmations)
+
+
 def _signer(
     options: Options,
     terms: Terms,
@@ -322,7 +347,9 @@ def _signer(
     source: PriceSource,
     signer_index: int,
     sign: Callable[[bytes], bytes],
+    guard: Guard,
 ) -> OracleSigner:
+    """`guard` knows the markets of the terms."""
     if options.noise_ppm:
         source = NoisyPrices(source, options.noise_ppm, signer_index)
     return OracleSigner(
@@ -330,7 +357,7 @@ def _signer(
         sign,
         terms,
         source,
-        Guard(terms.markets, round(options.max_age * 1_000), options.max_move_ppm, options.confirmations),
+        guard,
         nodes,
         _wall_clock_ms,
         impact_micros=options.impact_dollars * 10**6,
@@ -408,9 +435,12 @@ async def _drill(output: Output, options: Options, expected: Expected, l1_rpc_ur
         _source(options, terms.markets) as source,
         L1Client(l1_rpc_url, poll_seconds=0.2) as l1,
     ):
+        guards = [_guard(options) for _ in range(constants.SIGNERS)]
+        for guard in guards:
+            guard.follow(terms.markets)
         signers = [
-            _signer(options, terms, nodes, source, index, _devnet_key(status, index))
-            for index in range(constants.SIGNERS)
+            _signer(options, terms, nodes, source, index, _devnet_key(status, index), guard)
+            for index, guard in enumerate(guards)
         ]
         seed = _wall_clock_ms().to_bytes(8, "big")
         traders = [Trader(keccak(b"drill" + bytes([number]) + seed), terms.domain, _wall_clock_ms) for number in (0, 1)]

@@ -8,7 +8,7 @@ import structlog
 import trio
 
 from prover.operations import domain_separator
-from prover.stf import constants
+from prover.stf import codes, constants
 from sequencer.api_client import NodeClient
 from sequencer.price_sources import Guard, Market, PriceSource, Silent
 from sequencer.reports import Report, signed_report
@@ -23,6 +23,7 @@ _SUBMIT_SECONDS: Final = constants.TICK_STEP / 1_000
 _PPM: Final = 1_000_000
 # Lots are counted in millionths while an impact price is measured.
 _SCALE: Final = 10**6
+_QUORUM: Final = codes.SENTENCE[codes.QUORUM][0]
 
 Levels = Sequence[tuple[int, int]]
 
@@ -68,14 +69,14 @@ def premium_ppm(bids: Levels, asks: Levels, index_ticks: int, notional_micros: i
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """What a signer's word is about: one deployment and its markets in order. Fixed while it runs."""
+    """What a signer's word is about: one deployment and its markets in order. Only new markets ever change it."""
 
     domain: bytes
     markets: tuple[Market, ...]
 
 
 class Expected(msgspec.Struct, frozen=True):
-    """What the operator knows beforehand; None where a node may tell."""
+    """What the operator knows beforehand; None where a node may tell. `markets`: some may still be to come."""
 
     chain_id: int | None = None
     rollup_address: bytes | None = None
@@ -91,10 +92,11 @@ async def agreed_terms(node: NodeClient, expected: Expected) -> Terms:
     status = await node.status()
     listed = tuple(Market(market.name, market.price_decimals) for market in await node.markets())
     address = bytes.fromhex(status.rollup_address.removeprefix("0x"))
+    known = expected.markets and expected.markets[: len(listed)]
     for name, wanted, found in (
         ("chain", expected.chain_id, status.chain_id),
         ("rollup", expected.rollup_address and "0x" + expected.rollup_address.hex(), "0x" + address.hex()),
-        ("list of markets", expected.markets and _listed(expected.markets), _listed(listed)),
+        ("list of markets", known and _listed(known), _listed(listed)),
     ):
         if wanted is not None and wanted != found:
             raise TermsDiffer(f"the node at {node.url} has the {name} {found}, expected was {wanted}")
@@ -148,10 +150,11 @@ class OracleSigner:
         self._signed_ms = 0
         self._log = structlog.get_logger("oracle").bind(signer=signer_index)
 
-    async def run(self, count: int | None = None, told: Callable[[Step], None] = lambda step: None) -> None:
+    async def run(self, count: int | None = None, told: Callable[[Step], None] = lambda step: None) -> bool:
         """Reports at every grid time, `count` times or for ever; `told` hears of each.
 
-        It begins with the next one: a process that was restarted may have signed for this one already.
+        It begins with the next one: a process that was restarted may have signed for this one already. False: a node
+        takes no report of so many markets, so the terms have to be asked for anew.
         """
         done = 0
         now = self._now_ms()
@@ -160,10 +163,14 @@ class OracleSigner:
             now = self._now_ms()
             time = now - now % constants.TICK_STEP
             if time > self._signed_ms:
-                told(await self.step(time))
+                step = await self.step(time)
+                told(step)
                 done += 1
+                if _QUORUM in step.answers.values():
+                    return False
             else:
                 await trio.sleep((self._signed_ms + constants.TICK_STEP - now) / 1_000)
+        return True
 
     async def step(self, time_ms: int) -> Step:
         """One grid time, which must be later than the last: sign and submit, or say why not."""

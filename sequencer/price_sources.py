@@ -359,13 +359,21 @@ class Guard:
     """
 
     def __init__(self, markets: Sequence[Market], max_age_ms: int, max_move_ppm: int, confirmations: int) -> None:
-        self._markets = list(markets)
+        self._markets: list[Market] = []
         self._max_age_ms = max_age_ms
         self._max_move_ppm = max_move_ppm
         self._confirmations = confirmations
-        self._last = [0] * len(self._markets)
-        self._candidate = [0] * len(self._markets)
-        self._seen = [0] * len(self._markets)
+        self._last: list[int] = []
+        self._candidate: list[int] = []
+        self._seen: list[int] = []
+        self.follow(markets)
+
+    def follow(self, markets: Sequence[Market]) -> None:
+        """Goes on with a list that has grown; what is known of the markets before stays."""
+        for market in markets[len(self._markets) :]:
+            self._markets.append(market)
+            for column in (self._last, self._candidate, self._seen):
+                column.append(0)
 
     def prices(self, time_ms: int, quotes: Sequence[Quote | None]) -> list[int]:
         """Ticks by market; raises Silent, for a signer signs all markets or nothing."""

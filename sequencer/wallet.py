@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 import trio
@@ -14,6 +14,7 @@ from l1_bridge.l1_client import L1Client, L1Error, L1Rejected, Receipt, Signer
 from prover.deployment import DEVNET_CHAINS
 from prover.stf import codes, constants, containers
 from sequencer.api_client import AccountView, NodeClient, OrderResult, RequestResult, Status, wire
+from sequencer.governance import Announcement, agreed, amended, announcements
 from sequencer.wallet_drafts import (
     Draft,
     OrderTerms,
@@ -53,6 +54,8 @@ from sequencer.wallet_units import checksum_address, milliseconds, money_text, u
 MAX_CLOCK_SKEW_MS: Final = 5_000
 REQUEST_LIFETIME_MS: Final = 60_000
 # Measured on the shipped contracts (approve 46k, deposit 105k to 153k, claim 119k) and doubled: real tokens cost more.
+_Event = TypeVar("_Event")
+
 APPROVE_GAS: Final = 100_000
 DEPOSIT_GAS: Final = 350_000
 CLAIM_GAS: Final = 350_000
@@ -136,7 +139,9 @@ class Wallet:
                 where = "ahead of" if skew > 0 else "behind"
                 self._warn(f"the node's clock is {abs(skew) / 1000:.1f} s {where} this one: orders may be refused")
             venue = await examine(self.l1, status, self._cache, self._expected_rollup)
-            check_markets(venue, await self.node.markets())
+            told = await self.node.markets()
+            check_markets(venue, told)
+            venue = agreed(await self._as_governed(venue), len(venue.markets), told)
             if self._pin.admit(venue, is_named=self._expected_rollup is not None):
                 for sentence in introduction(venue, self._pin):
                     self._tell(sentence)
@@ -154,8 +159,22 @@ class Wallet:
                 ) from None
             if self._venue_alone is None:
                 self._warn("the node does not answer: L1 alone has to do")
-                self._venue_alone = await examine_alone(self.l1, self._expected_rollup, self._cache)
+                alone = await examine_alone(self.l1, self._expected_rollup, self._cache)
+                self._venue_alone = await self._as_governed(alone)
             return self._venue_alone
+
+    async def announcements(self) -> list[Announcement]:
+        """What the venue's governor has announced, the oldest first."""
+        return await self._announced(await self.forced_venue())
+
+    async def _announced(self, venue: Venue) -> list[Announcement]:
+        identity = batch.BridgeId(venue.chain_id, venue.rollup)
+        made: list[Announcement] = await self._guarded(announcements(self.l1, identity))
+        return made
+
+    async def _as_governed(self, venue: Venue) -> Venue:
+        # What the code is stands for ever; what it charges and lists does not, where there is a governor.
+        return venue if venue.governor == containers.NOBODY else amended(venue, await self._announced(venue))
 
     async def own_account(self, account: int | None) -> int:
         """The account to act on: the given one, or the only one that the address owns."""
@@ -396,9 +415,39 @@ class Wallet:
         """Queues an operation on L1, where nobody can leave it out, and waits for what the node says it came to."""
         venue = await self.forced_venue()
         fee = (await self._parameters(venue)).entry_fee_wei
-        gas = batch.entry_gas(payload)
+        return await self._queued(
+            venue, batch.encode_entry(tag, payload), batch.entry_gas(payload), fee, timeout_seconds
+        )
+
+    async def announce(self, tag: int, payload: bytes) -> Announcement:
+        """The governor says on L1 what is to change; anybody may enact it after the venue's delay."""
+        venue = await self.forced_venue()
+        self._require_governor(venue)
+        data = self._bridge.encode_call("announce", tag, payload)
+        receipt = await self._send(venue.rollup, data, batch.entry_gas(payload))
+        event = self._event_of(venue, receipt, batch.Announced)
+        return Announcement(event.announcement, tag, payload, event.enactable_at, "waiting")
+
+    async def retract(self, announcement: bytes) -> None:
+        """The governor takes back what it announced."""
+        venue = await self.forced_venue()
+        self._require_governor(venue)
+        await self._send(venue.rollup, self._bridge.encode_call("retract", announcement), batch.entry_gas(b""))
+
+    async def enact(self, tag: int, payload: bytes, timeout_seconds: float) -> Forced:
+        """Queues what was announced long enough ago, as anybody may, and waits for what it came to."""
+        venue = await self.forced_venue()
+        data = self._bridge.encode_call("enact", tag, payload)
+        return await self._queued(venue, data, batch.entry_gas(payload), 0, timeout_seconds)
+
+    def _require_governor(self, venue: Venue) -> None:
+        if venue.governor != self.address:
+            who = "nobody" if venue.governor == containers.NOBODY else checksum_address(venue.governor)
+            raise BadInput(f"{checksum_address(self.address)} is not the governor of this venue, {who} is")
+
+    async def _queued(self, venue: Venue, data: bytes, gas: int, fee: int, timeout_seconds: float) -> Forced:
         await self._require_ether(gas, fee)
-        receipt = await self._send(venue.rollup, batch.encode_entry(tag, payload), gas, fee)
+        receipt = await self._send(venue.rollup, data, gas, fee)
         entry = self._entry_of(venue, receipt)
         found: dict[str, Any] | None = None
         with trio.move_on_after(timeout_seconds):
@@ -422,13 +471,16 @@ class Wallet:
         return batch.decode_record(batch.Parameters, data)
 
     def _entry_of(self, venue: Venue, receipt: Receipt) -> batch.Enqueued:
+        return self._event_of(venue, receipt, batch.Enqueued)
+
+    def _event_of(self, venue: Venue, receipt: Receipt, kind: type[_Event]) -> _Event:
         identity = batch.BridgeId(venue.chain_id, venue.rollup)
         for log in receipt.logs:
             if log.address == venue.rollup:
                 event = batch.decode_log(identity, log)
-                if isinstance(event, batch.Enqueued):
+                if isinstance(event, kind):
                     return event
-        raise L1Unreachable("the L1 node's receipt holds no queue entry of the bridge")
+        raise L1Unreachable(f"the L1 node's receipt holds no {kind.__name__} of the bridge")
 
     async def prove(self, account: int) -> ProvenAccount:
         """The account as the last posted batch holds it, by a proof against L1; NotYet, or BadProof for a lie."""

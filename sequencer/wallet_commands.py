@@ -14,6 +14,7 @@ from sequencer.wallet import Wallet
 from sequencer.wallet_drafts import RequestTerms
 from sequencer.wallet_errors import BadInput, L1Unreachable, NodeUnreachable, NotYet
 from sequencer.wallet_force import force, leave
+from sequencer.wallet_govern import govern
 from sequencer.wallet_grants import agent, leverage
 from sequencer.wallet_insight import contribution, explain, post_mortem, preview
 from sequencer.wallet_isolated import isolated
@@ -53,6 +54,7 @@ wallet.add_command(agent)
 wallet.add_command(leverage)
 wallet.add_command(leave)
 wallet.add_command(force)
+wallet.add_command(govern)
 
 
 @wallet.command()

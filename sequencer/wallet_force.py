@@ -30,8 +30,12 @@ def _entry(account: int, **fields: int | bytes) -> containers.Entry:
 
 async def forced(wallet: Wallet, tag: int, payload: bytes, timeout_seconds: float) -> Report:
     """Queues an entry and tells what came of it; Rejected where the law refused it, NotYet where nothing is known."""
+    return come_of(tag, await wallet.force(tag, payload, timeout_seconds), timeout_seconds)
+
+
+def come_of(tag: int, found: Forced, timeout_seconds: float) -> Report:
+    """What came of an entry, told as `forced` does."""
     name = operations.ENTRY_NAMES[tag]
-    found = await wallet.force(tag, payload, timeout_seconds)
     if found.code is None and timeout_seconds > 0:
         raise NotYet(
             f"{name} is entry {found.queue_index} of the L1 queue ({found.transaction_hash}), and the node has not "

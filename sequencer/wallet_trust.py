@@ -62,6 +62,7 @@ class Venue(msgspec.Struct, frozen=True):
     minimum_deposit_micros: int
     posting_fee_micros: int
     operator: bytes
+    governor: bytes
     oracle_signers: tuple[bytes, ...]
     oracle_quorum: int
     markets: tuple[ListedMarket, ...]
@@ -202,6 +203,7 @@ async def _verify(l1: L1Client, location: Location) -> Venue:
         minimum_deposit_micros=parameters.minimum_deposit_micros,
         posting_fee_micros=globals.posting_fee,
         operator=globals.operator,
+        governor=parameters.governor,
         oracle_signers=tuple(signer for signer in globals.signers if signer != containers.NOBODY),
         oracle_quorum=globals.quorum,
         markets=tuple(

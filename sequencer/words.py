@@ -14,6 +14,14 @@ from sequencer.order_book import order_id
 # JavaScript readers lose digits from here on.
 _MAX_NUMBER: Final = 2**53
 
+_STATUS: Final = {
+    constants.MARKET_CLOSED: "closed",
+    constants.MARKET_OPEN: "open",
+    constants.MARKET_REDUCE_ONLY: "reduce_only",
+    constants.MARKET_SETTLING: "settling",
+    constants.MARKET_SETTLED: "settled",
+}
+
 Json = dict[str, Any]
 
 
@@ -59,7 +67,7 @@ class Words:
                     "name": name,
                     "size_decimals": decimals,
                     "price_decimals": 6 - decimals,
-                    "status": "open" if market.status == constants.MARKET_OPEN else "closed",
+                    "status": _STATUS[market.status],
                     "price_ticks": price,
                     "previous_price_ticks": market.previous_price,
                     "premium_ppm": market.premium_ppm,
@@ -70,6 +78,7 @@ class Words:
                     "maker_fee_ppm": market.maker_fee_ppm,
                     "taker_fee_ppm": market.taker_fee_ppm,
                     "band_ppm": market.band_ppm,
+                    "funding_cap_ppm": market.funding_cap_ppm,
                     "interest_lower_micros": str(market.interest_lower),
                     "interest_upper_micros": str(market.interest_upper),
                     "fund_micros": str(market.fund),
