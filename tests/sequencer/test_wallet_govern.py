@@ -1,0 +1,126 @@
+"""What a governor announces and anybody enacts, from the wallet, on a real node that is governed."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.sequencer.wallet_node import RunningNode, Shell, running_node, trader_of
+
+DELAY_SECONDS = 2
+NOWHERE = RunningNode({"url": "http://127.0.0.1:9", "l1_rpc_url": "http://127.0.0.1:9", "rollup_address": "0x"})
+
+
+@pytest.fixture(scope="module")
+def governed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningNode, Shell]]:
+    """A node, and the wallet of its governor."""
+    directory: Path = tmp_path_factory.mktemp("governor")
+    address = Shell(NOWHERE, directory).json("new", "--light-kdf")["address"]
+    options = ("--governor", address, "--governance-delay", str(DELAY_SECONDS))
+    with running_node(tmp_path_factory.mktemp("node"), *options) as node:
+        shell = Shell(node, directory)
+        shell.json("faucet")
+        yield node, shell
+
+
+@pytest.fixture(scope="module")
+def trader(governed: tuple[RunningNode, Shell], tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """Somebody who trades there, and enacts what he reads."""
+    return trader_of(governed[0], tmp_path_factory.mktemp("trader"))
+
+
+def announced(shell: Shell, *arguments: str) -> str:
+    """The hash of what is announced now."""
+    made = shell.json("govern", *arguments)
+    assert made["state"] == "waiting"
+    return str(made["announcement"])
+
+
+def enacted(shell: Shell, announcement: str, rejection: str = "") -> None:
+    """Waits until it may stand, and enacts it."""
+    arguments = ("govern", "enact", "--announcement", announcement)
+    for _ in range(100):
+        states = {one["announcement"]: one["state"] for one in shell.json("govern", "show")["announcements"]}
+        if states[announcement] == "enactable":
+            break
+        time.sleep(0.1)
+    if rejection:
+        line, _ = shell.fails(14, *arguments)
+        assert rejection in line
+    else:
+        assert shell.json(*arguments)["code"] == 0
+
+
+def order(market: str, price: str, size: str, side: str = "buy") -> tuple[str, ...]:
+    """One that rests."""
+    return ("order", "--market", market, "--side", side, "--size", size, "--price", price)
+
+
+def test_a_market_is_listed_priced_and_traded(governed: tuple[RunningNode, Shell], trader: Shell) -> None:
+    _, governor = governed
+    line, _ = trader.fails(2, *order("DOGE", "99", "1"))
+    assert "there is no market DOGE" in line
+    listing = ("list", "--name", "DOGE", "--size-decimals", "3", "--tier", "small")
+    line, _ = trader.fails(2, "govern", *listing)
+    assert "is not the governor" in line
+    made = announced(governor, *listing)
+    line, _ = trader.fails(15, "govern", "enact", "--announcement", made)
+    assert "TOO_EARLY" in line
+    enacted(trader, made)
+    # The devnet's oracle follows: the next ticks have four prices.
+    deadline = time.monotonic() + 20
+    while trader.run(*order("DOGE", "99", "1")).exit_code:
+        assert time.monotonic() < deadline, trader.run(*order("DOGE", "99", "1")).stderr
+        time.sleep(0.5)
+    (resting,) = trader.json("positions")["accounts"][0]["open_orders"]
+    assert (resting["market"], resting["size"], resting["price"]) == ("DOGE", "1", "99")
+    trader.json("cancel", "--all")
+
+
+def test_a_changed_fee_is_signed_for_and_changes_once_a_month(
+    governed: tuple[RunningNode, Shell], trader: Shell
+) -> None:
+    _, governor = governed
+    line, _ = governor.fails(2, "govern", "market", "--market", "BTC", "--initial-ppm", str(2**24))
+    assert "larger than its field" in line
+    enacted(trader, announced(governor, "market", "--market", "BTC", "--taker-fee-ppm", "550"))
+    taken = trader.json(*order("BTC", "70000", "0.001"), "--time-in-force", "ioc")
+    assert taken["status"] == "filled"
+    enacted(trader, announced(governor, "market", "--market", "BTC", "--taker-fee-ppm", "540"), "TOO_SOON")
+    enacted(trader, announced(governor, "market", "--market", "ETH", "--initial-ppm", "30000"), "STEP_LIMIT")
+    enacted(trader, announced(governor, "market", "--market", "ETH", "--status", "settling"), "OUT_OF_RANGE")
+
+
+def test_a_market_that_reduces_takes_no_growing_order(governed: tuple[RunningNode, Shell], trader: Shell) -> None:
+    _, governor = governed
+    trader.json(*order("SOL", "200", "1"), "--time-in-force", "ioc")
+    enacted(trader, announced(governor, "market", "--market", "SOL", "--status", "reduce-only"))
+    result = trader.run(*order("SOL", "200", "1"), "--time-in-force", "ioc", "--json")
+    assert "MARKET_REDUCES" in result.stdout + result.stderr
+    closing = order("SOL", "200", "1", "sell")
+    assert "MARKET_REDUCES" in trader.fails(14, *closing)[0]
+    assert trader.json(*closing, "--reduce-only")["status"] == "resting"
+
+
+def test_the_venue_changes_and_what_is_retracted_does_not(governed: tuple[RunningNode, Shell], trader: Shell) -> None:
+    _, governor = governed
+    venue = ("venue", "--posting-fee-micros", "700", "--grace-ms", "9000")
+    made = announced(governor, *venue)
+    governor.json("govern", "retract", "--announcement", made)
+    told: list[dict[str, Any]] = trader.json("govern", "show")["announcements"]
+    assert told[-1]["state"] == "retracted"
+    assert told[-1]["parameters"] == {"posting_fee": 700, "grace_period": 9_000, "signer_index": 0, "signer": None}
+    line, _ = trader.fails(15, "govern", "enact", "--announcement", made)
+    assert "NOT_ANNOUNCED" in line
+    again = announced(governor, *venue)
+    assert again == made
+    enacted(trader, again)
+    assert [one["state"] for one in trader.json("govern", "show")["announcements"]][-2:] == ["retracted", "enacted"]
+    # Whoever signed for the old fee would be refused.
+    assert trader.json(*order("ETH", "3500", "0.01"), "--time-in-force", "ioc")["status"] == "filled"
+    line, _ = governor.fails(2, "govern", *venue, "--signer-index", "1")
+    assert "go together" in line
+    line, _ = trader.fails(2, "govern", "enact", "--announcement", "0x12")
+    assert "32 bytes" in line
