@@ -166,7 +166,7 @@ class OracleSigner:
                 step = await self.step(time)
                 told(step)
                 done += 1
-                if _QUORUM in step.answers.values():
+                if done != count and _QUORUM in step.answers.values():
                     return False
             else:
                 await trio.sleep((self._signed_ms + constants.TICK_STEP - now) / 1_000)

@@ -102,16 +102,20 @@ class Says:
 
 
 def signer(
-    index: int, nodes: list[NodeClient], source: PriceSource | None = None, key_index: int | None = None
+    index: int,
+    nodes: list[NodeClient],
+    source: PriceSource | None = None,
+    key_index: int | None = None,
+    terms: Terms = TERMS,
 ) -> OracleSigner:
     """A devnet signer, with another one's key where `key_index` says so."""
     key = devnet_signer_keys()[index if key_index is None else key_index]
     return OracleSigner(
         index,
         lambda digest: operations.sign(key, digest),
-        TERMS,
+        terms,
         source or Says(),
-        Guard(MARKETS, 15_000, 50_000, 3),
+        Guard(terms.markets, 15_000, 50_000, 3),
         nodes,
         trio_clock_ms,
         impact_micros=1_000 * 10**6,

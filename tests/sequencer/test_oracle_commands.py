@@ -19,6 +19,7 @@ from eth_account import Account
 from prover import operations
 from prover.cli import cli
 from prover.settings import EXIT_BROKEN, EXIT_USAGE
+from prover.stf import codes
 from sequencer.node import wall_clock_ms
 from sequencer.oracle import devnet_signer_keys
 from sequencer.reports import signed_report
@@ -47,7 +48,11 @@ BTC = {
 
 @contextmanager
 def told_node(**changes: Any) -> Iterator[str]:
-    """Something that answers like a node with one market, changed as told; it takes no reports."""
+    """Something that answers like a node with one market, changed as told; it takes no reports.
+
+    later: what it lists once it was told a report of one market, which it refuses for that.
+    """
+    later = changes.pop("later", None)
     answers = {"catenary_status": {**STATUS, **changes}, "catenary_markets": [BTC]}
 
     class Handler(BaseHTTPRequestHandler):
@@ -56,6 +61,9 @@ def told_node(**changes: Any) -> Iterator[str]:
             answer: dict[str, Any] = {"jsonrpc": "2.0", "id": asked["id"]}
             if asked["method"] in answers:
                 answer["result"] = answers[asked["method"]]
+            elif later is not None and asked["method"] == "catenary_report":
+                answers["catenary_markets"] = later
+                answer["error"] = {"code": -33_000 - codes.QUORUM, "message": "no", "data": {"name": "QUORUM"}}
             else:
                 answer["error"] = {"code": -32021, "message": "no", "data": {"name": "NO_REPORTS"}}
             body = json.dumps(answer).encode()
@@ -154,6 +162,22 @@ def test_a_promise_that_does_not_hold_is_no_success() -> None:
     *_, report, summary = (json.loads(line) for line in result.stdout.splitlines())
     assert report["answers"] == {url: "NO_REPORTS"}
     assert summary == {"event": "summary", "signer_index": 3, "grid_times": 1, "signed": 1, "taken": 0}
+
+
+def test_a_signer_goes_on_with_the_markets_that_are_listed() -> None:
+    doge = BTC | {"index": 1, "name": "DOGE", "size_decimals": 3, "price_decimals": 3}
+    with told_node(later=[BTC, doge]) as url:
+        result = oracle("--signer-index", "3", "--ticks", "2", "--node-url", url)
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [event["markets"] for event in events if event["event"] == "ready"] == [["BTC"], ["BTC", "DOGE"]]
+    assert [len(event["prices_ticks"]) for event in events if event["event"] == "report"] == [1, 2]
+
+
+def test_markets_that_change_otherwise_end_the_signer() -> None:
+    with told_node(later=[BTC | {"name": "DOGE"}]) as url:
+        result = oracle("--signer-index", "3", "--ticks", "2", "--node-url", url)
+    assert result.exit_code == EXIT_USAGE
+    assert "other markets than before" in result.stderr
 
 
 def test_a_process_with_a_keystore_completes_a_real_nodes_quorum(tmp_path: Path) -> None:

@@ -9,9 +9,11 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prover.stf import constants
-from sequencer.oracle_signer import Expected, Step, TermsDiffer, agreed_terms, impact_ppm, premium_ppm
-from sequencer.price_sources import Market, Quote
+from prover import operations
+from prover.genesis import TIERS, label
+from prover.stf import codes, constants, containers
+from sequencer.oracle_signer import Expected, Step, Terms, TermsDiffer, agreed_terms, impact_ppm, premium_ppm
+from sequencer.price_sources import Guard, Market, Quote, Silent
 from sequencer.trader import Trader
 from sequencer.wallet_errors import Rejected
 from tests.sequencer.node_world import BRIDGE, CHAIN_ID, DOLLAR, DOMAIN, FIRST, PRICES, START, deposit, key, owner
@@ -200,6 +202,67 @@ async def test_terms_are_the_nodes_as_far_as_the_operator_left_them_open(
     ):
         with pytest.raises(TermsDiffer, match=words):
             await agreed_terms(node, wrong)
+
+
+DOGE = Market("DOGE", 3)
+
+
+async def listed(world: OracleWorld) -> None:
+    """A fourth market, by an entry of the governor."""
+    tier = TIERS["small"]
+    given = containers.Parameters(
+        market=3,
+        status=constants.MARKET_OPEN,
+        label=label("DOGE", 3),
+        initial_ppm=tier.initial_ppm,
+        maintenance_ppm=tier.maintenance_ppm,
+        maker_fee_ppm=100,
+        taker_fee_ppm=450,
+        band_ppm=tier.band_ppm,
+        funding_cap_ppm=tier.funding_cap_ppm,
+        minimum_notional=1,
+        interest_lower=0,
+        interest_upper=0,
+    )
+    payload = operations.market_payload(given)
+    entry = operations.entry_bytes(constants.SET_MARKET, containers.NOBODY, START, payload)
+    assert (await world.venue.submit(entry)).code == codes.OK
+
+
+@pytest.mark.trio
+async def test_a_market_that_is_listed_is_signed_for_from_then_on(
+    world: OracleWorld, mock_clock: trio.testing.MockClock
+) -> None:
+    node = world.client()
+    ahead = Expected(CHAIN_ID, BRIDGE, (*MARKETS, DOGE))
+    assert await agreed_terms(node, ahead) == TERMS, "what is still to come"
+    said: list[Step] = []
+    mock_clock.autojump_threshold = 0.01
+    first = signer(0, [node])
+    assert await first.run(1, said.append)
+    await listed(world)
+    assert not await first.run(2, said.append), "the list has grown"
+    assert [list(step.answers.values()) for step in said] == [["counted"], ["QUORUM"]]
+    terms = await agreed_terms(node, ahead)
+    assert terms == await agreed_terms(node, Expected()) == Terms(DOMAIN, (*MARKETS, DOGE))
+    with pytest.raises(TermsDiffer, match="list of markets"):
+        await agreed_terms(node, Expected(markets=MARKETS))
+    four = Says((*DOLLARS, 0.25))
+    # All seven follow, and ticks go on with four prices.
+    time = START + 10 * STEP
+    mock_clock.jump(10 * STEP / 1_000)
+    await at_step(world, [signer(index, [node], four, terms=terms) for index in range(5)], time)
+    assert world.venue.engine.globals.risk.price[:4] == [600_000, 300_000, 1_500_000, 250]
+
+
+def test_a_guard_that_follows_forgets_nothing() -> None:
+    guard = Guard([], 15_000, 50_000, 3)
+    guard.follow(MARKETS[:1])
+    assert guard.prices(START, [Quote(60_000.0, START)]) == [600_000]
+    guard.follow((MARKETS[0], DOGE))
+    with pytest.raises(Silent, match="BTC: moved"):
+        guard.prices(START, [Quote(70_000.0, START), Quote(0.25, START)])
+    assert guard.prices(START, [Quote(60_000.0, START), Quote(0.25, START)]) == [600_000, 250]
 
 
 # The premium.
