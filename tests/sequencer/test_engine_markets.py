@@ -1,0 +1,90 @@
+"""The life of a market in the venue: listed, reduced, settled over an hour, folded at each account's next touch."""
+
+from typing import Any
+
+from prover import operations
+from prover.genesis import TIERS, label
+from prover.stf import codes, constants, containers, encoding, margin
+from sequencer.engine import Outcome
+from tests.sequencer.node_world import BTC, BUY, DOLLAR, ETH, FIRST, LOTS, PRICES, SELL, World, tick
+
+DOGE = 3
+DOGE_PRICE = 250_000
+
+
+def changed(world: World, market: int, **changes: Any) -> Outcome:
+    """An entry of the governor for a market that stands, or the next one, as `small` tier unless changed."""
+    globals = world.engine.globals
+    tier = TIERS["small"]
+    now = globals.markets[market] if market < globals.market_count else None
+    fields: dict[str, Any] = {
+        "market": market,
+        "status": constants.MARKET_OPEN if now is None else now.status,
+        "label": label("DOGE", 3) if now is None else now.label,
+        "initial_ppm": tier.initial_ppm if now is None else globals.risk.initial_ppm[market],
+        "maintenance_ppm": tier.maintenance_ppm if now is None else globals.risk.maintenance_ppm[market],
+        "maker_fee_ppm": 100 if now is None else now.maker_fee_ppm,
+        "taker_fee_ppm": 450 if now is None else now.taker_fee_ppm,
+        "band_ppm": tier.band_ppm if now is None else now.band_ppm,
+        "funding_cap_ppm": tier.funding_cap_ppm if now is None else now.funding_cap_ppm,
+        "minimum_notional": 1 if now is None else now.minimum_notional,
+        "interest_lower": 0,
+        "interest_upper": 0,
+    }
+    payload = operations.market_payload(containers.Parameters(**(fields | changes)))
+    return world.process(operations.entry_bytes(constants.SET_MARKET, containers.NOBODY, world.now, payload))
+
+
+def ticked(world: World, prices: tuple[int, ...], after: int = constants.TICK_STEP) -> None:
+    """A tick so much later."""
+    world.seal()
+    world.now += after
+    assert world.process(tick(world.now, prices, (0,) * len(prices), world.domain)).code == codes.OK
+
+
+def test_a_listed_market_is_traded_from_its_first_tick() -> None:
+    world = World(traders=2)
+    assert changed(world, DOGE).code == codes.OK
+    assert world.order(0, SELL, DOGE_PRICE, LOTS, market=DOGE).code == codes.NO_MARKET, "no price yet"
+    world.seal()
+    world.now += constants.TICK_STEP
+    assert world.process(tick(world.now, PRICES)).code == codes.QUORUM, "three prices are too few"
+    assert world.process(tick(world.now, (*PRICES, DOGE_PRICE), (0,) * 4)).code == codes.OK
+    assert world.order(0, SELL, DOGE_PRICE, LOTS, market=DOGE).status == "resting"
+    assert world.order(1, BUY, DOGE_PRICE, LOTS, market=DOGE).status == "filled"
+    assert world.position(1, DOGE) == LOTS
+    assert changed(world, DOGE + 2).code == codes.NO_MARKET
+    world.check()
+
+
+def test_a_market_ends_at_the_mean_of_an_hour() -> None:
+    world = World(traders=3)
+    assert world.order(0, SELL, PRICES[ETH], LOTS, market=ETH).status == "resting"
+    assert world.order(1, BUY, PRICES[ETH], LOTS, market=ETH).status == "filled"
+    assert world.order(2, BUY, PRICES[ETH] - 10, LOTS, market=ETH).status == "resting"
+    assert changed(world, ETH, status=constants.MARKET_REDUCE_ONLY).code == codes.OK
+    assert world.resting(ETH) == [], "what would grow is taken out of the book"
+    assert changed(world, ETH, status=constants.MARKET_SETTLING).code == codes.TOO_SOON
+    ticked(world, PRICES, constants.PARAMETER_PERIOD)
+    assert changed(world, ETH, status=constants.MARKET_SETTLING).code == codes.OK
+    # Half an hour at the old price, half at one that is 300 dollars higher.
+    up = (PRICES[BTC], PRICES[ETH] + 30_000, PRICES[2])
+    for minute in range(60):
+        ticked(world, PRICES if minute < 30 else up, 60_000)
+    market = world.engine.globals.markets[ETH]
+    assert (market.status, market.open_interest) == (constants.MARKET_SETTLED, 0)
+    settled = PRICES[ETH] + 15_000
+    assert world.engine.globals.risk.price[ETH] == settled
+    ticked(world, up)
+    assert world.engine.globals.risk.price[ETH] == settled, "for ever"
+    again = changed(world, ETH, status=constants.MARKET_OPEN, initial_ppm=20_000, maintenance_ppm=12_000)
+    assert again.code == codes.NO_MARKET
+    # The position is there until its account is touched, and money afterwards.
+    assert world.position(1, ETH) == LOTS
+    before = margin.collateral(world.engine.account(FIRST + 1))
+    paid = world.request(constants.WITHDRAW, 1, amount=DOLLAR, recipient=b"\x77" * 20)
+    assert paid.code == codes.OK
+    row = world.engine.account(FIRST + 1)
+    assert encoding.unpack(row.positions[ETH]).size == 0
+    assert margin.collateral(row) == before - DOLLAR + LOTS * 15_000
+    world.check()
