@@ -6,7 +6,7 @@ from typing import Final, Literal
 import msgspec
 
 from l1_bridge import batch
-from l1_bridge.l1_client import L1Client
+from l1_bridge.l1_client import L1Client, L1Unavailable
 from prover import deployment, operations
 from prover.genesis import label_parts
 from prover.stf import codes, constants, containers, markets
@@ -28,10 +28,11 @@ class Announcement(msgspec.Struct, frozen=True):
 
 
 async def announcements(l1: L1Client, identity: batch.BridgeId) -> list[Announcement]:
-    """All that were ever made, the oldest first. Raises as the client does."""
+    """All that were ever made, the oldest first. Raises as the client does, LogError and ArtifactError for nonsense."""
     topics = [topic for topic, event in batch.bridge_artifact().events.items() if event.name in _LOGGED]
     head = await l1.block("latest")
-    assert head is not None, "a chain has a latest block"
+    if head is None:
+        raise L1Unavailable("the L1 node gives no latest block")
     found: list[Announcement] = []
     for log in await l1.logs(identity.address, [topics], 0, head.number):
         event = batch.decode_log(identity, log)

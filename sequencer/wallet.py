@@ -9,7 +9,7 @@ import msgspec
 import trio
 
 from l1_bridge import batch
-from l1_bridge.artifact import load_artifact
+from l1_bridge.artifact import ArtifactError, load_artifact
 from l1_bridge.l1_client import L1Client, L1Error, L1Rejected, Receipt, Signer
 from prover.deployment import DEVNET_CHAINS
 from prover.stf import codes, constants, containers
@@ -169,7 +169,10 @@ class Wallet:
 
     async def _announced(self, venue: Venue) -> list[Announcement]:
         identity = batch.BridgeId(venue.chain_id, venue.rollup)
-        made: list[Announcement] = await self._guarded(announcements(self.l1, identity))
+        try:
+            made: list[Announcement] = await self._guarded(announcements(self.l1, identity))
+        except (batch.LogError, ArtifactError) as error:
+            raise L1Unreachable(f"the L1 node's logs are not the bridge's: {error}") from None
         return made
 
     async def _as_governed(self, venue: Venue) -> Venue:
