@@ -98,14 +98,14 @@ async def read(client: L1Client, bridge: bytes) -> Deployment:
     return deployment
 
 
-async def logged_genesis(client: L1Client, identity: batch.BridgeId) -> bytes | None:
-    """The genesis bytes in the one log that the bridge's constructor wrote; None where the node has no such log."""
+async def logged_genesis(client: L1Client, identity: batch.BridgeId) -> tuple[bytes, int] | None:
+    """The genesis bytes in the one log that the bridge's constructor wrote, and its block; None without such a log."""
     topic = next(topic for topic, event in batch.bridge_artifact().events.items() if event.name == "Genesis")
     head = await client.block("latest")
     for log in await client.logs(identity.address, [topic], 0, 0 if head is None else head.number):
         event = batch.decode_log(identity, log)
         if isinstance(event, batch.Genesis):
-            return event.genesis_bytes
+            return event.genesis_bytes, log.block_number
     return None
 
 

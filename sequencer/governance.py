@@ -27,14 +27,17 @@ class Announcement(msgspec.Struct, frozen=True):
     state: State
 
 
-async def announcements(l1: L1Client, identity: batch.BridgeId) -> list[Announcement]:
-    """All that were ever made, the oldest first. Raises as the client does, LogError and ArtifactError for nonsense."""
+async def announcements(l1: L1Client, identity: batch.BridgeId, block: int) -> list[Announcement]:
+    """All that were made since an L1 block, the oldest first.
+
+    Raises as the client does; LogError and ArtifactError for what the bridge cannot have said.
+    """
     topics = [topic for topic, event in batch.bridge_artifact().events.items() if event.name in _LOGGED]
     head = await l1.block("latest")
     if head is None:
         raise L1Unavailable("the L1 node gives no latest block")
     found: list[Announcement] = []
-    for log in await l1.logs(identity.address, [topics], 0, head.number):
+    for log in await l1.logs(identity.address, [topics], block, head.number):
         event = batch.decode_log(identity, log)
         if isinstance(event, batch.Announced):
             # The same is refused while it waits: whatever stood here before it has been enacted or retracted.

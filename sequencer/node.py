@@ -359,7 +359,7 @@ async def _deployment(
         logged = await logged_genesis(client, deployment.identity)
         if logged is None:
             raise L1Unusable("The L1 node does not give the bridge's genesis log.")
-        genesis = logged
+        genesis, _ = logged
     elif is_embedded or config.is_deploy_allowed:
         genesis = genesis_bytes(operator.address, [address_of(key) for key in devnet_signer_keys()], DEVNET_QUORUM)
         parameters = _parameters(config)

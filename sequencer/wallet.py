@@ -170,7 +170,7 @@ class Wallet:
     async def _announced(self, venue: Venue) -> list[Announcement]:
         identity = batch.BridgeId(venue.chain_id, venue.rollup)
         try:
-            made: list[Announcement] = await self._guarded(announcements(self.l1, identity))
+            made: list[Announcement] = await self._guarded(announcements(self.l1, identity, venue.block))
         except (batch.LogError, ArtifactError) as error:
             raise L1Unreachable(f"the L1 node's logs are not the bridge's: {error}") from None
         return made

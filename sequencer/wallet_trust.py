@@ -53,7 +53,7 @@ class Location(msgspec.Struct, frozen=True):
 
 
 class Venue(msgspec.Struct, frozen=True):
-    """One deployment, as found genuine on L1, and where it was found."""
+    """One deployment, as found genuine on L1, and where it was found; `block` is that of its first log."""
 
     location: Location
     referee: bytes
@@ -63,6 +63,7 @@ class Venue(msgspec.Struct, frozen=True):
     posting_fee_micros: int
     operator: bytes
     governor: bytes
+    block: int
     oracle_signers: tuple[bytes, ...]
     oracle_quorum: int
     markets: tuple[ListedMarket, ...]
@@ -194,7 +195,7 @@ async def _verify(l1: L1Client, location: Location) -> Venue:
         raise NotGenuine(f"there is no token at {checksum_address(found.token)}")
     answer = await l1.eth_call(location.rollup, batch.bridge_artifact().encode_call("parameters"))
     parameters = batch.decode_record(batch.Parameters, answer)
-    globals = await _genesis_globals(l1, location)
+    globals, block = await _genesis_globals(l1, location)
     return Venue(
         location=location,
         referee=found.referee,
@@ -204,6 +205,7 @@ async def _verify(l1: L1Client, location: Location) -> Venue:
         posting_fee_micros=globals.posting_fee,
         operator=globals.operator,
         governor=parameters.governor,
+        block=block,
         oracle_signers=tuple(signer for signer in globals.signers if signer != containers.NOBODY),
         oracle_quorum=globals.quorum,
         markets=tuple(
@@ -213,12 +215,13 @@ async def _verify(l1: L1Client, location: Location) -> Venue:
     )
 
 
-async def _genesis_globals(l1: L1Client, location: Location) -> containers.Globals:
-    """The first globals, from the one log that the bridge's constructor wrote."""
+async def _genesis_globals(l1: L1Client, location: Location) -> tuple[containers.Globals, int]:
+    """The first globals, from the one log that the bridge's constructor wrote, and its block."""
     try:
-        genesis = await deployment.logged_genesis(l1, batch.BridgeId(location.chain_id, location.rollup))
-        if genesis is not None:
-            return legal_globals(genesis)
+        logged = await deployment.logged_genesis(l1, batch.BridgeId(location.chain_id, location.rollup))
+        if logged is not None:
+            genesis, block = logged
+            return legal_globals(genesis), block
     except ValueError as error:
         raise NotGenuine(f"the bridge's genesis cannot be used: {error}") from None
     raise NotGenuine("the L1 node does not give the bridge's genesis log: what lots and ticks mean is unknown")

@@ -159,7 +159,7 @@ def announced(payload: bytes) -> Log:
 
 async def states(l1: ToldL1) -> list[str]:
     """Of all announcements."""
-    return [one.state for one in await announcements(cast(L1Client, l1), IDENTITY)]
+    return [one.state for one in await announcements(cast(L1Client, l1), IDENTITY, 0)]
 
 
 @pytest.mark.trio

@@ -32,6 +32,7 @@ VENUE = Venue(
     posting_fee_micros=500,
     operator=b"\x44" * 20,
     governor=bytes(20),
+    block=0,
     oracle_signers=(b"\x55" * 20, b"\x66" * 20),
     oracle_quorum=2,
     markets=(ListedMarket(0, "BTC", 5, 100, 450, 50_000),),
