@@ -240,6 +240,9 @@ def change(given: containers.Parameters, listed: containers.Market, initial_ppm:
     if changed.code != codes.OK:
         return changed
     changed.initial_ppm = given.initial_ppm
+    if given.status == constants.MARKET_SETTLING:
+        # Most of its mean may be known while its price moves: whatever stands in it counts in full until it is over.
+        changed.initial_ppm = constants.PPM
     changed.maintenance_ppm = given.maintenance_ppm
     changed.listed = containers.Market(
         label=given.label,

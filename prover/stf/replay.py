@@ -456,8 +456,9 @@ class Chunk:
             return codes.NO_HEAD
         lots = move.lots if every else min(move.lots, globals.head_lots)
         index = globals.head_account
-        move = msgspec.structs.replace(move, account=index, lots=lots)
-        code = self._rescue(constants.CLOSE_STEP, move, self.clock())
+        move = msgspec.structs.replace(move, account=index, lots=lots, maker=globals.head_market)
+        clock = msgspec.structs.replace(self.clock(), priced=self._is_young(commitment.timestamp))
+        code = self._rescue(constants.CLOSE_STEP, move, clock)
         if code == codes.OK:
             commitment.queue_work += weight
         # An account below zero is for deleveraging: it must not stop the queue.

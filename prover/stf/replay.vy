@@ -368,6 +368,8 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                 clock.priced = globals.tick_time + constants.FORCED_PRICE_AGE >= encoding.entry_time(head)
             if tag == constants.CLOSE_STEP:
                 move.account = globals.head_account
+                move.maker = globals.head_market
+                clock.priced = globals.tick_time + constants.FORCED_PRICE_AGE >= now
                 if globals.head_market != constants.MARKETS:
                     move.lots = min(move.lots, globals.head_lots)
             paired: bool = tag == constants.DELEVERAGE or (tag == constants.CLOSE_STEP and move.other != move.market + 1)

@@ -259,6 +259,7 @@ def premium_of(risk: containers.Risk, base: containers.Account, market: int256, 
 
 
 def funded(
+    anyway: bool,
     risk: containers.Risk,
     clock: containers.Clock,
     listed: containers.Market,
@@ -282,10 +283,15 @@ def funded(
         return refused
     taking = margin.moved(risk, taking, market, closed, quote, 0)
     after: containers.Sums = margin.sums(risk, taking, constants.MARKETS)
+    # Nor does it need money of its own, where it pays nobody: else a fund in trouble could keep others from leaving.
     if (
-        listed.turned_over + turned_over > fund * constants.TURNOVER_MULTIPLE
-        or (listed.paid_out + paid_out) * constants.PPM > fund * constants.PAYOUT_PPM
-        or margin.collateral(taking) + after.value < after.initial
+        not anyway
+        and turned_over + paid_out > 0
+        and (
+            listed.turned_over + turned_over > fund * constants.TURNOVER_MULTIPLE
+            or (listed.paid_out + paid_out) * constants.PPM > fund * constants.PAYOUT_PPM
+            or margin.collateral(taking) + after.value < after.initial
+        )
     ):
         refused.code = codes.FUND_LIMIT
         return refused
@@ -367,7 +373,7 @@ def take_over(
         premium = premium_of(risk, settled, market, closed)
     quote: int256 = closed * oracle + premium
     paid_out: int256 = max(premium, 0)
-    fund: containers.Funded = funded(risk, clock, listed, insurance, market, closed, quote, paid_out)
+    fund: containers.Funded = funded(False, risk, clock, listed, insurance, market, closed, quote, paid_out)
     if fund.code != codes.OK:
         refused.code = fund.code
         return refused
@@ -553,7 +559,10 @@ def close(
     settled, dust = margin.settle(risk, account, clock.now)
     old: containers.Position = encoding.unpack(settled.positions[market])
     if old.size == 0:
-        # Closed by something else, or folded: the touch is all that is left to do.
+        # Closed by something else, or folded: the touch is all that is left to do. Maker: what the head asks for.
+        if move.maker == constants.MARKETS and not margin.closed(settled, constants.MARKETS, 0):
+            refused.code = codes.OVERFILLED
+            return refused
         refused.account = settled
         refused.dust = dust
         return refused
@@ -571,19 +580,48 @@ def close(
     # Whoever closes picks the moment, an operator even the ticks: he gets the worse of the last two prices.
     judged: containers.Risk = judged_at(False, risk, previous, settled)
     if margin.collateral(settled) + margin.sums(judged, settled, constants.MARKETS).value < 0:
+        # By one price alone it is not insolvent, and waits for the next tick, unless none has come for long.
+        better: containers.Risk = judged_at(True, risk, previous, settled)
         refused.code = codes.INSOLVENT
+        if clock.priced and margin.collateral(settled) + margin.sums(better, settled, constants.MARKETS).value >= 0:
+            refused.code = codes.UNSTEADY
         return refused
     closed: int256 = signed_lots(old, lots)
     penalty: int256 = lots * judged.price[market] * constants.FORCED_PENALTY_PPM // constants.PPM
     # Never more than what keeps equity over maintenance as it is: else it would fail exactly where margin is thin.
-    discount: int256 = max(min(penalty, -premium_of(judged, settled, market, closed)), 0)
+    spare: int256 = max(-premium_of(judged, settled, market, closed), 0)
+    discount: int256 = min(penalty, spare)
     quote: int256 = closed * judged.price[market] - discount
     growth: int256 = interest_growth(old.size, -closed)
-    fund: containers.Funded = funded(risk, clock, listed, insurance, market, closed, quote, 0)
+    fund: containers.Funded = funded(False, risk, clock, listed, insurance, market, closed, quote, 0)
+    bearing: containers.Account = other
+    bearing_dust: int256 = 0
+    bearing, bearing_dust = margin.settle(risk, other, clock.now)
+    held: containers.Position = encoding.unpack(bearing.positions[market])
     if move.other == market + 1:
+        refused.code = fund.code
+    elif fund.code == codes.OK:
+        refused.code = codes.FUND_FIRST
+    elif held.size * closed >= 0 or abs(held.size) < abs(closed):
+        refused.code = codes.NO_OPPOSITE
+    if refused.code != codes.OK:
+        return refused
+    debtor: bool = margin.collateral(bearing) + margin.sums(risk, bearing, constants.MARKETS).value < 0
+    if move.other != market + 1 and debtor:
+        kind: containers.Risk = judged_at(True, risk, previous, bearing)
+        if clock.priced and margin.collateral(bearing) + margin.sums(kind, bearing, constants.MARKETS).value >= 0:
+            refused.code = codes.UNSTEADY
+            return refused
+        # A debtor keeps his position: closed, it would leave a debt that nobody is bound to. So that he stops nobody,
+        # the fund takes the lots whatever it has, and gets of what they have won as much as the debtor is missing.
+        won: int256 = (old.size * judged.price[market] - old.cost) * lots // abs(old.size)
+        borne: int256 = min(premium_of(risk, bearing, market, -closed), min(won, spare) - discount)
+        quote = quote - max(borne, 0)
+        fund = funded(True, risk, clock, listed, insurance, market, closed, quote, 0)
         if fund.code != codes.OK:
             refused.code = fund.code
             return refused
+    if move.other == market + 1 or debtor:
         return containers.Rescued(
             code=codes.OK,
             account=margin.moved(risk, settled, market, -closed, -quote, 0),
@@ -596,16 +634,6 @@ def close(
             turned_over=fund.turned_over,
             paid_out=0,
         )
-    if fund.code == codes.OK:
-        refused.code = codes.FUND_FIRST
-        return refused
-    bearing: containers.Account = other
-    bearing_dust: int256 = 0
-    bearing, bearing_dust = margin.settle(risk, other, clock.now)
-    refused.code = check_counterparty(risk, bearing, market, closed, 0)
-    if refused.code != codes.OK:
-        return refused
-    held: containers.Position = encoding.unpack(bearing.positions[market])
     return containers.Rescued(
         code=codes.OK,
         account=margin.moved(risk, settled, market, -closed, -quote, 0),

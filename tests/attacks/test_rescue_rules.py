@@ -72,7 +72,7 @@ class TestH1ForcedClose:
         assert conservation(state).sound
 
     def test_off_thin_margin_pays_all_it_has(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        rule_off(monkeypatch, rescue, "max(min(penalty, -premium_of(judged, settled, market, closed)), 0)", "penalty")
+        rule_off(monkeypatch, rescue, "discount: int256 = min(penalty, spare)", "discount: int256 = penalty")
         chunk = python_chunk(self.state(300), *self.close(BITCOIN // 2, asked=BITCOIN // 2))
 
         assert chunk.operation_codes == [c.OK, c.OK]
@@ -85,9 +85,7 @@ class TestH1ForcedClose:
         assert value(state.account(1)) == 10**6 * DOLLAR + 150 * DOLLAR
 
     def test_off_a_friend_takes_what_is_the_funds(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        rule_off(
-            monkeypatch, rescue, "        refused.code = codes.FUND_FIRST\n        return refused\n", "        pass\n"
-        )
+        rule_off(monkeypatch, rescue, "        refused.code = codes.FUND_FIRST\n", "        pass\n")
         chunk = python_chunk(self.state(), *self.close(other=ATTACKER))
 
         assert chunk.operation_codes == [c.OK, c.OK]
@@ -206,12 +204,43 @@ class TestPickedTicks:
         assert conservation(state).sound
 
     def test_on_it_keeps_who_is_only_solvent_in_the_wick(self) -> None:
-        # Two thousand dollars below zero but for the wick: that is for deleveraging, and ends the entry.
+        # A thousand dollars below zero but for the wick: it waits, and the next tick says that it is for deleveraging.
         state = stage({VICTIM: held(BITCOIN, -1_000)}, fund=10**6)
         now = ticks(state, BTC, self.HIGH)
         entry, step = forced(constants.FORCED_CLOSE, amount=BITCOIN, time=now), move(constants.CLOSE_STEP, other=1)
-        assert venue.run(state, entry, step, timestamp=now).codes == (c.OK, c.INSOLVENT)
+        assert venue.run(state, entry, step, timestamp=now).codes == (c.OK, c.UNSTEADY)
+        now = ticks(state, BTC, BTC)
+        assert venue.run(state, step, timestamp=now).codes == (c.INSOLVENT,)
         assert (state.commitment.queue_count, size_of(state.account(VICTIM))) == (1, BITCOIN)
+
+    WAIT = "        if clock.priced and margin.collateral(settled) + margin.sums(better"
+
+    def leaving(self) -> tuple[State, int, bytes]:
+        """1,473 dollars behind a bitcoin, of which a wick of three percent left nothing; his leave is under way."""
+        state = stage({VICTIM: held(BITCOIN, 1_473)}, fund=10**6)
+        now = ticks(state, BTC, BTC * 97 // 100, BTC)
+        assert venue.run(state, forced(constants.LEAVE, time=now), timestamp=now).codes == (c.OK,)
+        return state, now, move(constants.CLOSE_STEP, other=1)
+
+    def test_off_one_wick_is_rid_of_who_leaves(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        state, now, step = self.leaving()
+        rule_off(monkeypatch, rescue, self.WAIT, self.WAIT.replace("clock.priced", "False"))
+        chunk = python_chunk(state, step, timestamp=now)
+
+        assert (chunk.operation_codes, chunk.commitment.queue_open) == ([c.INSOLVENT], 0)
+        assert size_of(row_of(chunk, VICTIM)) == BITCOIN
+
+    def test_on_he_waits_for_a_tick_and_is_closed(self) -> None:
+        state, now, step = self.leaving()
+        assert_refused(state, step, code=c.UNSTEADY, timestamp=now)
+        now = ticks(state, BTC)
+        assert venue.run(state, step, timestamp=now).codes == (c.OK,)
+        assert (state.commitment.queue_open, state.commitment.withdrawn_total) == (0, 873 * DOLLAR)
+
+        # Where no tick comes for long it must not stop the queue.
+        state, now, step = self.leaving()
+        assert venue.run(state, step, timestamp=now + self.SILENCE).codes == (c.INSOLVENT,)
+        assert state.commitment.queue_open == 0
 
     def test_off_a_head_closes_at_two_picked_wicks(self, monkeypatch: pytest.MonkeyPatch) -> None:
         without(monkeypatch, "UNSTEADY")
@@ -308,6 +337,116 @@ class TestPickedTicks:
         assert (state.globals.risk.price[0], state.globals.tick_time) == (self.LOW, self.LATER)
         ahead = self.LATER + constants.CLOCK_TOLERANCE + constants.TICK_STEP
         assert_refused(stage({}), self.forced_tick(ahead), code=c.OFF_GRID)
+
+
+class TestEveryHeadHasAnEnd:
+    """Nobody on the other side can keep somebody from leaving, and with him the whole queue."""
+
+    LEAVE = forced(constants.LEAVE)
+
+    def fund_is_short(self, dollars: int) -> State:
+        """The fund holds all of the other side on so many dollars."""
+        fund = held(-BITCOIN, dollars, owner=containers.NOBODY)
+        return stage({VICTIM: held(BITCOIN, 60_000), 1: fund, 19: venue.account(OWNERS[3])})
+
+    @pytest.mark.parametrize("dollars", [500, -500])
+    def test_off_a_fund_in_trouble_keeps_him(self, monkeypatch: pytest.MonkeyPatch, dollars: int) -> None:
+        state = self.fund_is_short(dollars)
+        rule_off(monkeypatch, rescue, "turned_over + paid_out > 0", "True")
+        step = move(constants.CLOSE_STEP, BITCOIN // 4, other=1)
+        chunk = python_chunk(state, self.LEAVE, step, venue.deposit(containers.NOBODY, 10**12))
+
+        assert chunk.operation_codes == [c.OK, c.FUND_LIMIT, c.HEAD_UNFINISHED]
+
+    @pytest.mark.parametrize("dollars", [500, -500])
+    def test_on_a_fund_lets_go_what_makes_it_smaller(self, dollars: int) -> None:
+        state = self.fund_is_short(dollars)
+        parts = [move(constants.CLOSE_STEP, lots, other=1) for lots in (BITCOIN // 4, BITCOIN)]
+        assert venue.run(state, self.LEAVE, *parts).codes == (c.OK, c.OK, c.OK)
+        assert (state.commitment.queue_open, size_of(state.account(1))) == (0, 0)
+        assert value(state.account(1)) == dollars * DOLLAR + BITCOIN * BTC // 100
+        assert conservation(state).sound
+
+    def test_on_more_than_that_still_needs_money(self) -> None:
+        fund = held(-BITCOIN // 4, 500, owner=containers.NOBODY)
+        state = stage({VICTIM: held(BITCOIN, 60_000), 1: fund})
+        assert venue.run(state, self.LEAVE).codes == (c.OK,)
+        assert_refused(state, move(constants.CLOSE_STEP, BITCOIN, other=1), code=c.FUND_LIMIT)
+        assert venue.run(state, move(constants.CLOSE_STEP, BITCOIN // 4, other=1)).codes == (c.OK,)
+
+    def debtor_is_short(self, owed: int, won: int = 0) -> State:
+        """Whoever holds the other side owes so many dollars; the victim has won so many."""
+        debtor = held(-BITCOIN, -owed, owner=OWNERS[2])
+        entry = BTC - won * DOLLAR // BITCOIN
+        return stage({VICTIM: held(BITCOIN, 60_000 - won, entry), ATTACKER: debtor})
+
+    def test_off_a_debtor_keeps_him(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        state = self.debtor_is_short(1_000)
+        rule = "        # A debtor keeps his position"
+        rule_off(
+            monkeypatch, rescue, rule, f"        refused.code = codes.NOT_IN_PROFIT\n        return refused\n{rule}"
+        )
+        chunk = python_chunk(state, self.LEAVE, move(constants.CLOSE_STEP, BITCOIN, other=ATTACKER))
+
+        assert chunk.operation_codes == [c.OK, c.NOT_IN_PROFIT]
+
+    @pytest.mark.parametrize(
+        ("owed", "won", "borne"),
+        [(1_000, 0, 0), (1_000, 600, 0), (1_000, 1_100, 500), (1_000, 5_000, 1_000)],
+        ids=["nothing won", "won no more than the penalty", "won some", "won more than is owed"],
+    )
+    def test_on_the_fund_takes_what_a_debtor_holds_up(self, owed: int, won: int, borne: int) -> None:
+        state = self.debtor_is_short(owed, won)
+        step = move(constants.CLOSE_STEP, BITCOIN, other=ATTACKER)
+        assert venue.run(state, self.LEAVE).codes == (c.OK,)
+        assert_refused(state, move(constants.CLOSE_STEP, BITCOIN, other=1), code=c.FUND_LIMIT)
+        assert venue.run(state, step).codes == (c.OK,)
+        # The debtor stays bound to his position; the fund has it against him, with what was won of what he is missing.
+        assert (state.commitment.queue_open, size_of(state.account(ATTACKER))) == (0, -BITCOIN)
+        assert (size_of(state.account(1)), value(state.account(1))) == (BITCOIN, (600 + borne) * DOLLAR)
+        assert value(state.account(ATTACKER)) == -owed * DOLLAR
+        left = value(state.account(VICTIM)) + state.commitment.withdrawn_total
+        assert left == (60_000 - 600 - borne) * DOLLAR
+        assert conservation(state).sound
+
+    def test_on_a_wick_makes_nobody_a_debtor(self) -> None:
+        """A thousand dollars behind a short bitcoin: a price two percent higher is not believed at once."""
+        state = stage({VICTIM: held(BITCOIN, 60_000), ATTACKER: held(-BITCOIN, 1_000, owner=OWNERS[2])})
+        now = ticks(state, BTC, BTC * 102 // 100)
+        step = move(constants.CLOSE_STEP, BITCOIN, other=ATTACKER)
+        assert venue.run(state, forced(constants.LEAVE, time=now), timestamp=now).codes == (c.OK,)
+        assert_refused(state, step, code=c.UNSTEADY, timestamp=now)
+        now = ticks(state, BTC * 102 // 100)
+        assert venue.run(state, step, timestamp=now).codes == (c.OK,)
+        assert size_of(state.account(1)) == BITCOIN
+
+    def test_off_a_profit_leaves_its_debtor_to_the_others(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        state = self.debtor_is_short(1_000, 5_000)
+        rule_off(monkeypatch, rescue, "        quote = quote - max(borne, 0)\n", "        pass\n")
+        chunk = python_chunk(state, self.LEAVE, move(constants.CLOSE_STEP, BITCOIN, other=ATTACKER))
+
+        assert chunk.operation_codes == [c.OK, c.OK]
+        assert value(row_of(chunk, 1)) == 600 * DOLLAR < 1_000 * DOLLAR, "all that there is for what is missing"
+
+    IDLE = "            refused.code = codes.OVERFILLED\n            return refused\n        refused.account"
+
+    def test_off_idle_steps_are_work(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        state = stage({VICTIM: held(BITCOIN, 60_000)}, fund=10**6)
+        rule_off(monkeypatch, rescue, self.IDLE, "            pass\n        refused.account")
+        chunk = python_chunk(state, self.LEAVE, *[move(constants.CLOSE_STEP, 1, other=2, market=1)] * 5)
+
+        assert chunk.operation_codes == [c.OK] * 6
+        assert chunk.commitment.queue_work == constants.LEAVE_WEIGHT + 5 * constants.CLOSE_STEP_WEIGHT
+
+    def test_on_a_step_closes_something_or_is_none(self) -> None:
+        state = stage({VICTIM: held(BITCOIN, 60_000)}, fund=10**6)
+        assert venue.run(state, self.LEAVE).codes == (c.OK,)
+        assert_refused(state, move(constants.CLOSE_STEP, 1, other=2, market=1), code=c.OVERFILLED)
+        # Of one market that is gone a step ends the entry, whatever else is held.
+        other = stage({VICTIM: held(BITCOIN, 60_000)}, fund=10**6)
+        assert venue.run(other, forced(constants.FORCED_CLOSE, amount=BITCOIN)).codes == (c.OK,)
+        assert venue.run(other, move(constants.CLOSE_STEP, BITCOIN, other=1)).codes == (c.OK,)
+        assert other.commitment.queue_open == 0
 
 
 class TestH2Deleverage:

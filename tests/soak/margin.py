@@ -29,6 +29,7 @@ KINDS: Final = (
     "opening_transfer",
     "refund",
     "close_by_counterparty",
+    "close_by_debtor",
     "leaver_paid",
     "forced_liquidation",
     "forced_take_over",
@@ -553,10 +554,15 @@ class Watch:
         self._zero_price(move.account)
         held = taking.positions[market].size
         grown = max(abs(held + closed) - abs(held), 0)
-        self._capped(market, grown * oracle, max(premium, 0), fund)
-        after = self.read(self.ledger.account(insurance), self.prices)
-        self.claim(after.equity >= after.initial, "fund below its requirement", f"{after}")
+        self._taken(market, grown * oracle, max(premium, 0), fund)
         return {move.account, insurance}
+
+    def _taken(self, market: int, turned_over: int, paid: int, fund: int) -> None:
+        """A fund keeps its caps, and its requirement, but where it grows by nothing and pays nobody."""
+        self._capped(market, turned_over, paid, fund)
+        after = self.read(self.ledger.account(market + 1), self.prices)
+        is_free = turned_over == 0 and paid == 0
+        self.claim(is_free or after.equity >= after.initial, "fund below its requirement", f"{after}")
 
     def _forced_rescue(self) -> set[int]:
         """The fund in the liquidator's place: gently where it still can be, else as in a take-over."""
@@ -595,9 +601,7 @@ class Watch:
         self._moved(insurance, market, closed, closed * oracle + premium, 0)
         held = taking.positions[market].size
         grown = max(abs(held + closed) - abs(held), 0)
-        self._capped(market, grown * oracle, max(premium, 0), fund)
-        now = self.read(self.ledger.account(insurance), self.prices)
-        self.claim(now.equity >= now.initial, "fund below its requirement", f"{now}")
+        self._taken(market, grown * oracle, max(premium, 0), fund)
         return {move.account, insurance}
 
     # The queue
@@ -675,8 +679,10 @@ class Watch:
         given = self.step.parameters
         assert given is not None
         listed, risk = self.ledger.globals.markets[given.market], self.ledger.globals.risk
+        # In its last hour a market counts in full.
+        initial = PPM if given.status == constants.MARKET_SETTLING else given.initial_ppm
         found = (listed.status, listed.taker_fee_ppm, risk.initial_ppm[given.market])
-        self.claim(found == (given.status, given.taker_fee_ppm, given.initial_ppm), "parameters", f"{found}")
+        self.claim(found == (given.status, given.taker_fee_ppm, initial), "parameters", f"{found}")
         self.claim(given.market not in self.over, "parameters", "a market that is over came back")
         self.accepted["listing"] += listed.open_interest == 0 and risk.price[given.market] == 0
         if given.status == constants.MARKET_SETTLING:
@@ -711,29 +717,42 @@ class Watch:
         self.claim(was.equity >= 0, "closed below zero", f"account {number}: {was}")
         # What it may lose and keep E/MM: nothing where none is left to lose.
         maintenance = self.maintenance_after(before, market, closed, worse)
-        spare = was.equity - ceil(was.equity * maintenance, was.maintenance)
-        discount = max(min(lots * price // 100, spare), 0)
+        spare = max(was.equity - ceil(was.equity * maintenance, was.maintenance), 0)
+        discount = min(lots * price // 100, spare)
         quote = closed * price - discount
         is_fund = move.other == insurance
         self.step.before.setdefault(insurance, self._none)
         fund = _collateral(self.step.before[insurance])
-        held = self.step.before[move.other].positions[market]
-        grown = max(abs(held.size + closed) - abs(held.size), 0)
+        opposite = self.step.before[move.other]
+        bore = self.read(opposite, self.prices)
+        is_debtor = not is_fund and bore.equity < 0
         if not is_fund:
-            self.accepted["close_by_counterparty"] += 1
+            held = opposite.positions[market]
             self.claim(not self.fund_takes(market, closed, quote), "fund first", f"{lots} of {market}")
             self.claim(held.size * size < 0 and lots <= abs(held.size), "lots", f"{lots} against {held.size}")
-            bore = self.read(self.step.before[move.other], self.prices)
-            self.claim(bore.equity >= 0 or held.size * self.prices[market] > held.cost, "counterparty", f"{bore}")
+        if is_debtor:
+            # Below zero at both prices, unless it has been silent for long.
+            is_silent = self.step.now - self.ticks[-1][0] > 300_000
+            self.claim(is_silent or self.read(opposite, self.judged(opposite)).equity < 0, "debtor", f"{bore}")
+            won = (size * price - before.positions[market].cost) * lots // abs(size)
+            missing = self.premium(opposite, market, -closed)
+            quote -= max(min(missing, won - discount, spare - discount), 0)
+        self.accepted["close_by_counterparty"] += not is_fund and not is_debtor
+        self.accepted["close_by_debtor"] += is_debtor
+        taker = insurance if is_fund or is_debtor else move.other
+        held = self.step.before[taker].positions[market]
+        turned_over = max(abs(held.size + closed) - abs(held.size), 0) * self.prices[market]
         self._moved(number, market, -closed, -quote, 0, leaves)
-        self._moved(move.other, market, closed, quote, 0)
-        now = self.read(self.ledger.account(move.other), self.prices)
+        self._moved(taker, market, closed, quote, 0)
+        now = self.read(self.ledger.account(taker), self.prices)
         if is_fund:
-            self._capped(market, grown * self.prices[market], 0, fund)
-            self.claim(now.equity >= now.initial, "fund below its requirement", f"{now}")
+            self._taken(market, turned_over, 0, fund)
+        elif is_debtor:
+            # Past its limits, which the next one finds used up.
+            self.hour_turned[market] += turned_over
         else:
             self.claim(now.equity >= bore.equity, "counterparty", f"{bore} -> {now}")
-        return {number, move.other}
+        return {number, taker}
 
     def _leaver_paid(self, number: int, ages: Ages) -> int:
         row = self.ledger.account(number)
@@ -753,7 +772,8 @@ class Watch:
         initial = every.initial + self.needed_change(ppm, price, held, -closed)
         turned_over = self.hour_turned[market] + grown * price
         pays = self.hour_paid[market] * 4 <= fund
-        return turned_over <= 10 * fund and pays and every.equity + closed * price - quote >= initial
+        is_able = turned_over <= 10 * fund and pays and every.equity + closed * price - quote >= initial
+        return is_able or grown == 0
 
     def _zero_price(self, number: int) -> None:
         """A fund or counterparty takes at the zero price: E/MM at current prices stays, to a micro-dollar."""
@@ -884,6 +904,8 @@ class Watch:
         grown = max(abs(held + closed) - abs(held), 0)
         ppm = self.ledger.globals.risk.initial_ppm[market]
         initial = every.initial + self.needed_change(ppm, self.prices[market], taking.positions[market].size, -closed)
+        if grown == 0 and premium <= 0:
+            return True
         return (
             self.hour_turned[market] + grown * self.prices[market] <= 10 * fund
             and (self.hour_paid[market] + max(premium, 0)) * 4 <= fund

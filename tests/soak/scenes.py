@@ -74,6 +74,7 @@ class Scene:
         self.insured = -self.size if tag == constants.UNWIND else 0
         self.entered_at = venue.NOW
         self.queue_open = int(tag == constants.CLOSE_STEP)
+        self.stepped_market = 0
         self.counterparty = 1
         if tag == constants.CLOSE_STEP:
             self.globals.head_account = ACCOUNT
@@ -169,8 +170,7 @@ class Scene:
     def aim_step(self) -> None:
         """One fault of a step of a forced close."""
         rng, code = self.rng, self.code
-        refused_by_fund = (c.NO_OPPOSITE, c.NOT_IN_PROFIT, c.MARGIN)
-        if code in refused_by_fund:
+        if code == c.NO_OPPOSITE:
             self.fund, self.counterparty = 0, WINNER
         if code == c.NO_HEAD:
             if rng.random() < 0.5:
@@ -185,6 +185,10 @@ class Scene:
             self.counterparty = ACCOUNT
         elif code == c.OVERFILLED:
             self.lots = 0
+            if rng.random() < 0.5:
+                # A market that the account does not hold, while it holds another.
+                self.globals.head_market, self.stepped_market, self.lots = constants.MARKETS, 1, 1
+                self.counterparty = rng.choice([2, WINNER])
         elif code == c.OUT_OF_BOUNDS:
             self.counterparty, self.insured, self.fund = 1, self.sign * (constants.SIZE_BOUND - 1), 2**80
         elif code == c.FUND_LIMIT:
@@ -194,10 +198,23 @@ class Scene:
             self.counterparty, self.fund = WINNER, _RICH
         elif code == c.NO_OPPOSITE:
             self.winner_size = rng.choice([0, self.size])
-        elif code == c.NOT_IN_PROFIT:
-            self.profit_ppm, self.winner_equity = -rng.randrange(1, 10_000), -1
-        elif code == c.MARGIN:
-            self.winner_equity = -1
+        elif code == c.OK and self.counterparty == WINNER and rng.random() < 0.5:
+            # Somebody below zero on the other side, in profit here or not.
+            self.profit_ppm = rng.choice([-1, 1]) * rng.randrange(1, 100_000)
+            self.winner_equity = -rng.randrange(1, 10 ** rng.randrange(1, 12))
+        elif code == c.UNSTEADY and rng.random() < 0.5:
+            # In a row, and solvent at one of two prices alone.
+            self.between_prices()
+        elif code == c.INSOLVENT and rng.random() < 0.3:
+            self.between_prices()
+            self.timestamp = venue.NOW + constants.FORCED_PRICE_AGE + 1
+
+    def between_prices(self) -> None:
+        """The account is below zero at the worse of its two prices, and above at the better."""
+        self.globals.streak = constants.STEADY_TICKS
+        better = self.rng.choice([True, False])
+        self.globals.markets[0].previous_price = PRICE + (3_000 if (self.sign > 0) == better else -3_000)
+        self.ratio_ppm = self.rng.randrange(1_000, 400_000) * (-1 if better else 1)
 
     def build(self) -> tuple[Any, list[bytes], int]:
         """The state, the chunk's operations, its clock."""
@@ -252,7 +269,7 @@ class Scene:
             payload = bent(rng, code, operations.forced_rescue_payload(market, index, self.lots))
             return [venue.entry(tag, payload, venue.DEPOSITOR, self.entered_at)]
         if tag == constants.CLOSE_STEP:
-            move = containers.Rescue(0, fields.get("market", 0), 0, self.counterparty, self.lots)
+            move = containers.Rescue(0, fields.get("market", self.stepped_market), 0, self.counterparty, self.lots)
             return [operations.rescue_bytes(tag, move)]
         move = containers.Rescue(**({"maker": 0, "market": 0, "account": ACCOUNT, "other": WINNER, "lots": 0} | fields))
         order = venue.signed_order(venue.order(MAKER, **self.maker), venue.KEYS[2])

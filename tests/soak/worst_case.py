@@ -92,10 +92,12 @@ class Dense:
         poor: bool = False,
         sick_ppm: int | None = None,
         leaving: bool = False,
+        debtors: bool = False,
     ) -> None:
         """`sick_ppm`: equity over maintenance of every second account, whose neighbour has won what it lost.
 
-        `leaving`: the first account's leave is under way, against everybody else, since the funds are empty.
+        `leaving`: the first account's leave is under way, against everybody else, since the funds are empty; with
+        `debtors` they are all below zero.
         """
         self.rng = rng
         self.market_count = constants.MARKETS
@@ -120,6 +122,7 @@ class Dense:
         self.poor = poor
         self.sick_ppm = sick_ppm
         self.leaving = leaving
+        self.debtors = debtors
         globals.streak = constants.STEADY_TICKS
         fund = 0 if leaving else 2**70
         if leaving:
@@ -136,7 +139,7 @@ class Dense:
                 slot_rows[index << 8 | 1 << level] = containers.Slot(sequence=1, filled=1)
         rows[constants.FEE_ACCOUNT] = venue.account(venue.OPERATOR, 2**62 + 12_345, self.held(positions, 10**14, 0))
         for market in range(self.market_count):
-            size = 0x1111_1111
+            size = -0x1111_1111 if leaving else 0x1111_1111
             own = venue.position(size, size * prices[market], globals.risk.funding_index[market] - PENDING)
             rows[market + 1] = venue.account(containers.NOBODY, fund, {market: own}, epoch=venue.EPOCH - 1)
             globals.markets[market].fund = fund
@@ -179,6 +182,8 @@ class Dense:
             return self.pair(number, held, ages)
         if number == RICH:
             return venue.account(self.owner, collateral << 20, held, **ages)
+        if self.debtors and number:
+            return venue.account(self.owner, 10**12, held, **ages)
         return venue.account(self.owner, 2_380_000_000_000 if self.poor else collateral, held, **ages)
 
     def pair(self, number: int, held: dict[int, containers.Position], ages: dict[str, Any]) -> containers.Account:
@@ -400,7 +405,9 @@ def kinds() -> dict[int, dict[str, int]]:
         },
         constants.CLOSE_STEP: {
             "cold": slope(lambda d, n: [d.step(i) for i in range(n)], 2, 14, leaving=True),
+            "cold, debtors": slope(lambda d, n: [d.step(i) for i in range(n)], 2, 14, leaving=True, debtors=True),
             "alone": slope(lambda d, n: [d.step(i) for i in range(n)], 0, 1, leaving=True),
+            "alone, a debtor": slope(lambda d, n: [d.step(i) for i in range(n)], 0, 1, leaving=True, debtors=True),
         },
         constants.FORCED_RESCUE: {
             name: slope(lambda d, n: [d.entry(constants.FORCED_RESCUE, i) for i in range(n)], 2, 14, sick_ppm=sick_ppm)

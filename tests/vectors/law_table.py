@@ -235,8 +235,6 @@ REACHABLE: Final[dict[int, tuple[int, ...]]] = {
         c.FUND_LIMIT,
         c.FUND_FIRST,
         c.NO_OPPOSITE,
-        c.NOT_IN_PROFIT,
-        c.MARGIN,
         c.OK,
     ),
     constants.FORCED_RESCUE: (

@@ -167,6 +167,9 @@ class TestForcedClose:
         state = state_of(long(2_000))
         assert venue.run(state, forced(constants.FORCED_CLOSE, amount=BITCOIN)).codes == (c.OK,)
         now = venue.later(state, NOW + 5_000, [BTC * 96 // 100, 300_000, 1_500_000])
+        # One price of two does not decide it.
+        assert venue.run(state, step(POOL, 1), timestamp=now).codes == (c.UNSTEADY,)
+        now = venue.later(state, NOW + 10_000, [BTC * 96 // 100, 300_000, 1_500_000])
         assert venue.run(state, step(POOL, 1), timestamp=now).codes == (c.INSOLVENT,)
         assert (state.commitment.queue_count, state.commitment.queue_open) == (1, 0)
         assert state.account(TRADER).positions[0].size == BITCOIN
