@@ -1,5 +1,6 @@
 """The first state of a venue: canonical bytes of globals, given to the bridge's constructor and logged there."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -87,6 +88,20 @@ DEVNET_GRACE_MS: Final = 10_000
 def label(name: str, size_decimals: int) -> bytes:
     """32 bytes: the ASCII name, zeros, and the size decimals in the last byte."""
     return name.encode("ascii").ljust(31, b"\x00") + bytes([size_decimals])
+
+
+def market_names(labels: Sequence[bytes]) -> list[str]:
+    """What to call each market, by index; the law lets a label be any bytes and stand twice, a name must not mislead.
+
+    What is not printable becomes a question mark; a name that is taken, that is a number or nothing gets its index.
+    """
+    names: list[str] = []
+    for index, label in enumerate(labels):
+        text = label[:31].rstrip(b"\x00").decode("ascii", "replace")
+        name = "".join(mark if mark.isascii() and mark.isprintable() else "?" for mark in text)
+        is_plain = name and not name.isdigit() and name.upper() not in (taken.upper() for taken in names)
+        names.append(name if is_plain else f"{name}#{index}")
+    return names
 
 
 def label_parts(label: bytes) -> tuple[str, int]:

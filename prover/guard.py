@@ -205,26 +205,27 @@ class Guard:
         rescues, refused = self._rescues(scratch, ripe, held_off, now_ms, budget - 1)
         return Plan((*tick, *rescues) if rescues else (), refused, False)
 
-    def _tried(self, state: State, pending: Sequence[bytes], now_ms: int) -> tuple[_Scratch, set[int]]:
-        """The state with the pending entries on top, and the accounts that one of them rescues whole.
+    def _tried(self, state: State, pending: Sequence[bytes], now_ms: int) -> tuple[_Scratch, set[tuple[int, int]]]:
+        """The state with the pending entries on top, and the accounts and markets that one of them rescues whole.
 
         An entry that the law would refuse, or that asks for a few lots, holds nobody off: else an owner could.
         """
         scratch = _Scratch(state, self._recover, now_ms)
-        held_off: set[int] = set()
+        held_off: set[tuple[int, int]] = set()
         for operation in pending:
             move = encoding.rescue(constants.FORCED_RESCUE, word_at(operation, constants.ENTRY_HEAD_LENGTH))
             size = scratch.size(move.account, move.market) if move.market < constants.MARKETS else 0
             code = scratch.apply(operation)
             if operation[0] == constants.FORCED_RESCUE and code == codes.OK and move.lots >= size:
-                held_off.add(move.account)
+                held_off.add((move.account, move.market))
         return scratch, held_off
 
     def _rescues(
-        self, scratch: _Scratch, ripe: list[int], held_off: set[int], now_ms: int, budget: int
+        self, scratch: _Scratch, ripe: list[int], held_off: set[tuple[int, int]], now_ms: int, budget: int
     ) -> tuple[tuple[Wanted, ...], dict[int, int]]:
         """Worst first; each is tried after those before it, for they share the funds."""
-        judged = {index: scratch.health(index) for index in ripe if index not in held_off}
+        judged = {index: scratch.health(index) for index in ripe}
+        judged = {index: found for index, found in judged.items() if (index, found.largest) not in held_off}
         below = sorted((found.ratio, index) for index, found in judged.items() if found.is_below)
         wanted: list[Wanted] = []
         refused: dict[int, int] = {}

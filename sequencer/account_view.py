@@ -142,7 +142,11 @@ def view(risk: containers.Risk, account: containers.Account, now_ms: int) -> Acc
     settled, _ = margin.settle(risk, account, now_ms)
     now = standing(risk, settled)
     positions: list[PositionView] = []
+    # What is over counts as money already.
+    still = dict(positions_of(settled))
     for market, held in positions_of(account):
+        if market not in still:
+            continue
         leg = standing(risk, only(settled, market))
         owed = held.size * (risk.funding_index[market] - held.funding)
         positions.append(

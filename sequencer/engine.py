@@ -22,6 +22,7 @@ from sequencer.liquidator import Case, Liquidator, PostMortem
 from sequencer.order_book import BookFull, Limits, OrderBook, Stop, TriggerBook, order_id
 
 CURSOR_KEY: Final = b"mcursor"
+_SIGNERS_KEY: Final = b"msigners"
 CHUNK_KEY: Final = b"mchunk"
 _OPEN_ORDER: Final = b"morder"
 ROOT_KEY: Final = b"mroot"
@@ -294,8 +295,8 @@ class Engine:
             (msgspec.msgpack.decode(value, type=EntryRecord) for _, value in store.iterate(QUEUE_KEY)),
             maxlen=_REMEMBERED_ENTRIES,
         )
-        # Who signed the last tick; known wherever it decides something, because a rescue follows its tick at once.
-        self.tick_signers: list[int] = []
+        # Who signed the last tick: a forced close may come long after it.
+        self.tick_signers: list[int] = list(store.get(_SIGNERS_KEY) or b"")
         for key, value in store.iterate(b"l"):
             if key[-1] == 0:
                 account = encoding.account_from_payload(value)
@@ -422,6 +423,7 @@ class Engine:
                 writes[CHUNK_KEY + chunk.number.to_bytes(8, "big")] = msgspec.msgpack.encode(chunk)
                 writes[ROOT_KEY + chunk.post_root] = chunk.number.to_bytes(8, "big")
             self.cursor = cursor
+            writes[_SIGNERS_KEY] = bytes(self.tick_signers)
             writes[CURSOR_KEY] = msgspec.msgpack.encode((cursor, self.chunk_count, self._arrivals))
             self.store.write(writes, sync=True)
             self.store.stage(cursor)
@@ -633,9 +635,11 @@ class Engine:
                 outcome.markets.add(order.market)
 
     def _drop_dismissed(self, account: int, outcome: Outcome) -> None:
-        """Takes out what no longer has a signer: the law would still fill what the open chunk holds already."""
+        """Takes out what no longer has a signer, or is void: the law would still fill what the open chunk holds."""
+        floor = self.account(account).floor
         for order, _, _ in self.open_orders(account):
-            if still_entitled(self.view, order, self.signer_of(order)) != codes.OK:
+            is_void = order.sequence < floor
+            if is_void or still_entitled(self.view, order, self.signer_of(order)) != codes.OK:
                 self._leave(order)
                 outcome.markets.add(order.market)
 

@@ -89,7 +89,7 @@ def worst_first(globals: containers.Globals, now_ms: int, rows: Iterable[tuple[i
     found: list[tuple[Fraction, int]] = []
     for index, account in rows:
         judged = health(globals, account, now_ms)
-        if judged.equity < judged.maintenance:
+        if judged.is_below:
             found.append((judged.ratio, index))
     return [index for _, index in sorted(found)]
 
@@ -221,17 +221,23 @@ class Liquidator:
         engine = self._engine
         for _ in range(_STEPS_OF_AN_ACCOUNT):
             held = encoding.unpack(engine.account(market + 1).positions[market]).size
-            facing = engine.resting_against(market, held) if held else []
-            if self._left == 0 or not facing:
+            if self._left == 0 or not held or not self._unwind_some(market, held):
                 return
-            maker, resting = facing[0]
-            lots = min(abs(held), engine.reducible(maker, engine.account(maker.account), resting))
-            move = containers.Rescue(maker=0, market=market, account=0, other=0, lots=lots)
+
+    def _unwind_some(self, market: int, held: int) -> bool:
+        engine = self._engine
+        for maker, resting in engine.resting_against(market, held)[:_MAKERS_TRIED]:
+            offered = min(abs(held), engine.reducible(maker, engine.account(maker.account), resting))
+            move = containers.Rescue(maker=0, market=market, account=0, other=0, lots=offered)
             lots = self._most(constants.UNWIND, move, maker, codes.FUND_LIMIT)
-            if lots == 0:
-                return
-            if self._carry_out(constants.UNWIND, msgspec.structs.replace(move, lots=lots), maker) != codes.OK:
-                return
+            if lots > 0:
+                return self._carry_out(constants.UNWIND, msgspec.structs.replace(move, lots=lots), maker) == codes.OK
+            code = engine.decide_rescue(constants.UNWIND, move, maker, self._now)
+            if code in (codes.PRICE_BAND, codes.FUND_LIMIT):
+                return False
+            # Whoever left or has no margin keeps nobody behind him from the fund's lots.
+            engine.drop_if_at_fault(maker, max(offered, 1), code, self._outcome)
+        return False
 
     def _most(self, tag: int, move: containers.Rescue, maker: containers.Order | None, too_many: int) -> int:
         def code_of(lots: int) -> int:
@@ -250,11 +256,12 @@ class Liquidator:
         """One step for one account; whether there was any."""
         engine = self._engine
         globals = engine.globals
-        account = engine.account(index)
-        every = globals.head_market == constants.MARKETS
-        sizes = [encoding.unpack(position).size for position in account.positions]
         if not engine.view.clock().steady:
             return False
+        # What is over has been folded before the law looks at it.
+        account, _ = margin.settle(globals.risk, engine.account(index), self._now)
+        every = globals.head_market == constants.MARKETS
+        sizes = [encoding.unpack(position).size for position in account.positions]
         # Of all markets only those that are held: a step on another closes nothing while one of them is left.
         held = [market for market, size in enumerate(sizes) if size]
         markets = (held or [0]) if every else [globals.head_market]
@@ -280,9 +287,12 @@ class Liquidator:
         side = -1 if held > 0 else 1
         ranked = [place.account for place in ranking(engine.globals, engine.view.clock().now, market, side, rows)]
         theirs = {other: encoding.unpack(account.positions[market]).size * side for other, account in rows}
-        # Closed at the oracle price with the penalty on top nobody loses: those without a profit come last.
-        others = sorted((size, other) for other, size in theirs.items() if size > 0 and other not in ranked)
-        for other in [*ranked, *(other for _, other in reversed(others))][:_COUNTERPARTIES_TRIED]:
+        # Closed at the oracle price with the penalty on top nobody loses: those without a profit come later, and last
+        # the debtors, in whose stead the fund has to take the lots.
+        debtors = {other for other, account in rows if health(engine.globals, account, self._now).equity < 0}
+        rest = [other for other, size in theirs.items() if size > 0 and other not in ranked]
+        rest.sort(key=lambda other: (other in debtors, -theirs[other], other))
+        for other in [*ranked[:_COUNTERPARTIES_TRIED], *rest[:_COUNTERPARTIES_TRIED], *debtors.intersection(rest)]:
             move = containers.Rescue(0, market, index, other, min(lots, theirs[other]))
             if self._ended(move):
                 return True

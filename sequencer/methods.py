@@ -99,6 +99,7 @@ class Methods:
         self._deployment = deployment
         self._now_ms = now_ms
         self._feeds: Feeds | None = None
+        self._markets_open = 0
         self._words = Words(self._engine)
         self.submitting = Submitting(venue, self._words, client, deployment, now_ms, lambda: self.is_ready)
         self._rescues = RescueMethods(self._engine, self._words)
@@ -150,10 +151,7 @@ class Methods:
         self._feeds = feeds
         feeds.open("prices", self._words.prices)
         feeds.open("batches", lambda: self._batches(20))
-        for index in range(self._engine.globals.market_count):
-            name = self._words.name(index)
-            feeds.open(f"book:{name}", lambda index=index: self._words.levels(index, 20))  # type: ignore[misc]
-            feeds.open(f"trades:{name}", lambda index=index: self._words.trades(index))  # type: ignore[misc]
+        self._open_markets(feeds)
 
         def account_feed(key: str) -> Callable[[], object] | None:
             if not key.isascii() or not key.isdigit() or len(key) > 8 or int(key) >= self._engine.globals.next_account:
@@ -164,10 +162,19 @@ class Methods:
         self.insight.open_feeds(feeds)
         self._rescues.open_feeds(feeds)
 
+    def _open_markets(self, feeds: Feeds) -> None:
+        """Opens the channels of markets that were listed since."""
+        names = self._words.names()
+        for index in range(self._markets_open, len(names)):
+            feeds.open(f"book:{names[index]}", lambda index=index: self._words.levels(index, 20))  # type: ignore[misc]
+            feeds.open(f"trades:{names[index]}", lambda index=index: self._words.trades(index))  # type: ignore[misc]
+        self._markets_open = len(names)
+
     def sequenced(self, outcome: Outcome) -> None:
         """Tells the feeds about a durable input."""
         if self._feeds is None:
             return
+        self._open_markets(self._feeds)
         for index in outcome.markets:
             self._feeds.publish(f"book:{self._words.name(index)}", self._words.levels(index, 20))
         for fill in outcome.fills:

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from prover.genesis import name_and_decimals
+from prover.genesis import market_names
 from prover.stf import codes, constants, containers, margin
 from sequencer.account_view import buying_power, view
 from sequencer.api.errors import CallError, law_error
@@ -30,6 +30,8 @@ class Words:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._labels: list[bytes] = []
+        self._names: list[str] = []
 
     def require_account(self, index: int) -> containers.Account:
         """An account that exists, insurance accounts of listed markets too; CallError NO_ACCOUNT."""
@@ -41,7 +43,15 @@ class Words:
 
     def name(self, market: int) -> str:
         """A market's name."""
-        return name_and_decimals(self._engine.globals.markets[market])[0]
+        return self.names()[market]
+
+    def names(self) -> list[str]:
+        """All of them, by index."""
+        globals = self._engine.globals
+        labels = [listed.label for listed in globals.markets[: globals.market_count]]
+        if labels != self._labels:
+            self._labels, self._names = labels, market_names(labels)
+        return self._names
 
     def market(self, market: str | int) -> int:
         """The index of a market given by name or index; CallError NO_MARKET."""
@@ -57,9 +67,10 @@ class Words:
         """
         globals = self._engine.globals
         found: list[Json] = []
+        names = self.names()
         for index in range(globals.market_count):
             market = globals.markets[index]
-            name, decimals = name_and_decimals(market)
+            name, decimals = names[index], market.label[31]
             price, initial_ppm = globals.risk.price[index], globals.risk.initial_ppm[index]
             found.append(
                 {

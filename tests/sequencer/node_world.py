@@ -277,6 +277,9 @@ def picture(engine: Engine) -> dict[str, Any]:
         "armed": [[(order.account, order.slot, order.sequence) for order in book.waiting()]
                   for book in engine.triggers],
         "withdrawals": engine.withdrawals,
+        "rescues": list(engine.rescues),
+        "entries": list(engine.entries),
+        "tick signers": engine.tick_signers,
         "accounts": {owner(index): engine.accounts_of(owner(index)) for index in range(100)},
     }  # fmt: skip
 

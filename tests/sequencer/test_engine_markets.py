@@ -6,6 +6,7 @@ from prover import operations
 from prover.genesis import TIERS, label
 from prover.stf import codes, constants, containers, encoding, margin
 from sequencer.engine import Outcome
+from sequencer.words import Words
 from tests.sequencer.node_world import BTC, BUY, DOLLAR, ETH, FIRST, LOTS, PRICES, SELL, World, tick
 
 DOGE = 3
@@ -88,3 +89,66 @@ def test_a_market_ends_at_the_mean_of_an_hour() -> None:
     assert encoding.unpack(row.positions[ETH]).size == 0
     assert margin.collateral(row) == before - DOLLAR + LOTS * 15_000
     world.check()
+
+
+def ended(world: World, up: tuple[int, ...]) -> None:
+    """ETH comes to its end: half an hour at the old price, half at another."""
+    assert changed(world, ETH, status=constants.MARKET_REDUCE_ONLY).code == codes.OK
+    ticked(world, PRICES, constants.PARAMETER_PERIOD)
+    assert changed(world, ETH, status=constants.MARKET_SETTLING).code == codes.OK
+    for minute in range(60):
+        ticked(world, PRICES if minute < 30 else up, 60_000)
+    assert world.engine.globals.markets[ETH].status == constants.MARKET_SETTLED
+
+
+def test_an_account_that_a_settlement_leaves_in_debt_stops_nothing() -> None:
+    world = World(traders=2, dollars=1_000)
+    for trader, side in ((0, SELL), (1, BUY)):
+        assert world.order(trader, side, PRICES[ETH], 30_000, market=ETH).code == codes.OK
+    # Two dollars of loss on each dollar of margin, between two ticks.
+    ended(world, (PRICES[BTC], PRICES[ETH] * 60 // 100, PRICES[2]))
+    for _ in range(3):
+        ticked(world, PRICES)
+    row = world.engine.account(FIRST + 1)
+    assert margin.collateral(margin.settle(world.engine.globals.risk, row, world.now)[0]) < 0
+    world.check()
+
+
+def test_a_settled_position_is_shown_as_money_before_its_account_is_touched() -> None:
+    world = World(traders=2)
+    for trader, side in ((0, SELL), (1, BUY)):
+        assert world.order(trader, side, PRICES[ETH], LOTS, market=ETH).code == codes.OK
+    ended(world, PRICES)
+    words = Words(world.engine)
+    told = words.account(FIRST + 1)
+    assert told["positions"] == []
+    assert int(told["collateral_micros"]) == margin.collateral(world.engine.account(FIRST + 1))
+    assert words.prices()[ETH]["status"] == "settled"
+    assert [row["market"] for row in told["buying_power"] if int(row["buy_lots"])] == ["BTC", "SOL"]
+
+
+def test_money_in_a_market_s_last_hour_stays_until_its_mean_is_known() -> None:
+    world = World(traders=2)
+    for trader, side in ((0, SELL), (1, BUY)):
+        assert world.order(trader, side, PRICES[ETH], 300_000, market=ETH).code == codes.OK
+    free = 100_000 * DOLLAR - 90_000 * DOLLAR
+    assert changed(world, ETH, status=constants.MARKET_REDUCE_ONLY).code == codes.OK
+    ticked(world, PRICES, constants.PARAMETER_PERIOD)
+    assert changed(world, ETH, status=constants.MARKET_SETTLING).code == codes.OK
+    for _ in range(4):
+        ticked(world, PRICES)
+    # 90,000 dollars of ether count in full; before they counted a tenth.
+    asked = {"recipient": b"\x77" * 20}
+    assert world.request(constants.WITHDRAW, 1, amount=free, **asked).code == codes.MARGIN
+    assert world.request(constants.WITHDRAW, 1, amount=free - 1_000 * DOLLAR, slot=2, **asked).code == codes.OK
+    world.check()
+
+
+def test_markets_of_one_name_are_told_apart() -> None:
+    world = World(traders=1)
+    for market, text in ((3, label("BTC", 2)), (4, b"\xff\x1b[31m".ljust(31, b"\x00") + b"\x02"), (5, label("0", 0))):
+        assert changed(world, market, label=text).code == codes.OK
+    words = Words(world.engine)
+    assert words.names() == ["BTC", "ETH", "SOL", "BTC#3", "??[31m", "0#5"]
+    assert [words.market(name) for name in words.names()] == list(range(6))
+    assert len({row["name"] for row in words.prices()}) == 6

@@ -234,6 +234,59 @@ def test_who_leaves_is_closed_against_the_fund_and_paid() -> None:
     world.check()
 
 
+def test_whoever_left_has_no_orders_left_and_holds_up_nobody() -> None:
+    world = crowded(fund=2_000_000 * DOLLAR)
+    ticks(world, 591_500)
+    assert encoding.unpack(world.engine.account(BTC + 1).positions[BTC]).size == HEAVY
+    world.order(4, BUY, 591_050, 1_000)
+    world.order(5, BUY, 591_000, 1_000_000)
+    assert world.process(leave(world.now, FIRST + 4, owner(4))).code == codes.OK
+    assert [trader for trader, _, _ in world.resting()] == [5]
+    assert ticks(world, 591_500, 1) == [UNWINDING]
+    world.check()
+
+
+def test_a_fund_unwinds_past_a_maker_without_margin() -> None:
+    world = crowded(fund=2_000_000 * DOLLAR)
+    ticks(world, 591_500)
+    # Two orders that there is money for one by one, and not together.
+    world.order(4, BUY, 591_050, 8_000_000, slot=1)
+    world.order(4, BUY, 591_040, 8_000_000, slot=2)
+    world.order(5, BUY, 591_000, 1_000_000)
+    assert UNWINDING in ticks(world, 591_500, 2)
+    world.check()
+
+
+def test_a_fund_in_trouble_lets_go_whoever_leaves() -> None:
+    world = crowded(longs=2, fund=920_000 * DOLLAR)
+    ticks(world, PRICES[BTC] * 1_016 // 1_000)
+    assert encoding.unpack(world.engine.account(BTC + 1).positions[BTC]).size == -2 * HEAVY
+    ticks(world, PRICES[BTC] * 1_120 // 1_000, 4)
+    assert world.process(leave(world.now, FIRST, owner(0))).code == codes.OK
+    assert (world.position(0), world.engine.view.commitment.queue_open) == (0, 0)
+    world.check()
+
+
+def test_debtors_on_the_other_side_keep_nobody() -> None:
+    """The only short is below zero and nobody has won anything: the fund takes the lots, with nothing in it."""
+    world = World(traders=4, dollars=1_500)
+    world.process(deposit(owner(2), 50_000 * DOLLAR, FIRST + 2))
+    price, lots = PRICES[BTC], 100_000
+    world.order(0, SELL, price, lots)
+    world.order(1, BUY, price, lots)
+    ticks(world, price * 1_022 // 1_000)
+    dear = price * 1_022 // 1_000 * 1_015 // 1_000
+    world.order(1, SELL, dear, lots, slot=3)
+    world.order(2, BUY, dear, lots, slot=3)
+    ticks(world, price * 1_030 // 1_000, 4)
+    assert world.position(0) == -lots
+    assert world.process(leave(world.now, FIRST + 2, owner(2))).code == codes.OK
+    assert (world.position(2), world.position(0), world.engine.view.commitment.queue_open) == (0, -lots, 0)
+    assert encoding.unpack(world.engine.account(BTC + 1).positions[BTC]).size == lots
+    assert world.process(deposit(owner(3), 10 * DOLLAR, FIRST + 3)).code == codes.OK
+    world.check()
+
+
 def test_a_forced_close_waits_for_three_ticks_in_a_row() -> None:
     world = crowded(fund=20_000_000 * DOLLAR)
     world.now += constants.TICK_STEP
