@@ -328,6 +328,29 @@ class AccountProof(msgspec.Struct, frozen=True):
     commitment: list[str]
 
 
+class EntryView(msgspec.Struct, frozen=True):
+    """What a queue entry came to, of catenary_queue."""
+
+    code: int
+    name: str
+    done: bool
+    withdrawal: int | None = None
+
+
+class QueueView(msgspec.Struct, frozen=True):
+    """catenary_queue, as far as an entry's sender asks."""
+
+    entries: list[EntryView]
+
+
+class GlobalsProof(msgspec.Struct, frozen=True):
+    """catenary_globals: bytes as 0x text; `commitment` is ten words in the order of the state root."""
+
+    batch: int
+    globals: str
+    commitment: list[str]
+
+
 class WithdrawalView(msgspec.Struct, frozen=True):
     """One entry of catenary_withdrawals, by the node's word."""
 
@@ -498,6 +521,15 @@ class NodeClient:
         return await self._typed(
             Contribution, "catenary_contribution", account=account, shock_bp=shock_bp, market=market
         )
+
+    async def queue_entry(self, index: int) -> EntryView | None:
+        """What a queue entry came to; None before it is consumed."""
+        told = await self._typed(QueueView, "catenary_queue", index=index)
+        return next(iter(told.entries), None)
+
+    async def globals(self) -> GlobalsProof:
+        """The globals at the newest posted root."""
+        return await self._typed(GlobalsProof, "catenary_globals")
 
     async def post_mortems(self, account: int, limit: int) -> list[PostMortemView]:
         """The newest rescues in which an account had a part, the newest first."""

@@ -1,17 +1,12 @@
-"""What the governor has announced on L1, what has become of it, and the venue as it stands by what was enacted."""
+"""What the governor of a venue has announced on L1, and what has become of it."""
 
-from collections.abc import Sequence
 from typing import Final, Literal
 
 import msgspec
 
 from l1_bridge import batch
 from l1_bridge.l1_client import L1Client, L1Unavailable
-from prover import deployment, operations
-from prover.genesis import label_parts
-from prover.stf import codes, constants, containers, markets
-from sequencer.api_client import MarketView
-from sequencer.wallet_trust import ListedMarket, Venue
+from prover import deployment
 
 State = Literal["waiting", "enactable", "expired", "enacted", "retracted"]
 _LOGGED: Final = ("Announced", "Retracted")
@@ -62,52 +57,3 @@ async def _now(l1: L1Client, identity: batch.BridgeId, one: Announcement, now: i
     if not await deployment.view(l1, artifact, identity.address, "announced_at", one.announcement):
         state = "enacted"
     return msgspec.structs.replace(one, state=state)
-
-
-def amended(venue: Venue, made: list[Announcement]) -> Venue:
-    """The venue by what was enacted, as far as the law can have taken it; of fees the highest counts.
-
-    A market is what was first announced under its index: whoever signs for it wants no other meaning of its lots.
-    """
-    listed = list(venue.markets)
-    posting_fee = venue.posting_fee_micros
-    for one in made:
-        if one.state != "enacted":
-            continue
-        try:
-            if one.tag == constants.SET_VENUE:
-                posting_fee = max(posting_fee, operations.venue_parameters(one.payload).posting_fee)
-                continue
-            given = operations.market_parameters(one.payload)
-        except ValueError:
-            # The law refuses what is no payload.
-            continue
-        if not markets.in_range(given):
-            continue
-        if given.market < len(listed):
-            listed[given.market] = _changed(listed[given.market], given)
-        elif given.market == len(listed) and markets.check_listing(given) == codes.OK:
-            fees = given.maker_fee_ppm, given.taker_fee_ppm, given.band_ppm
-            listed.append(ListedMarket(given.market, *label_parts(given.label), *fees))
-    return msgspec.structs.replace(venue, markets=tuple(listed), posting_fee_micros=posting_fee)
-
-
-def agreed(venue: Venue, genesis_count: int, told: Sequence[MarketView]) -> Venue:
-    """Without the markets listed since genesis that the node calls otherwise: in them nothing is signed."""
-    names = {market.index: (market.name, market.size_decimals, market.price_decimals) for market in told}
-    kept = (
-        market
-        for market in venue.markets
-        if market.index < genesis_count
-        or names.get(market.index) == (market.name, market.size_decimals, market.price_decimals)
-    )
-    return msgspec.structs.replace(venue, markets=tuple(kept))
-
-
-def _changed(market: ListedMarket, given: containers.Parameters) -> ListedMarket:
-    return msgspec.structs.replace(
-        market,
-        maker_fee_ppm=max(market.maker_fee_ppm, given.maker_fee_ppm),
-        taker_fee_ppm=max(market.taker_fee_ppm, given.taker_fee_ppm),
-        band_ppm=given.band_ppm,
-    )

@@ -11,6 +11,7 @@ from l1_bridge import batch
 from l1_bridge.l1_client import L1Client
 from prover.deployment import Deployment
 from prover.operations import ENTRY_NAMES
+from prover.state.witness import COMMITMENT_BYTES
 from prover.stf import codes, constants, encoding
 from sequencer.account_methods import AccountMethods
 from sequencer.api.errors import INVALID_PARAMS, NOT_READY, CallError
@@ -139,6 +140,15 @@ class Methods:
         add("catenary_withdrawalProof", self.withdrawal_proof, params=OfIndex, description=sentence, result=Json)
         sentence = "An account's membership in the newest posted root."
         add("catenary_proof", self.proof, params=OfAccount, description=sentence, errors=(NOT_READY,), result=Json)
+        sentence = "The globals at the newest posted root: markets, parameters, signers, prices."
+        add(
+            "catenary_globals",
+            self.posted_globals,
+            params=NoParams,
+            description=sentence,
+            errors=(NOT_READY,),
+            result=Json,
+        )
         add(
             "catenary_batches", self.batches, params=Newest, description="The newest posted batches.", result=list[Json]
         )
@@ -348,6 +358,23 @@ class Methods:
             "batch": newest.number,
             "leaf": as_hex(state.payloads.get(leaf, b"")),
             "path": [as_hex(sibling) for sibling in state.tree.path(leaf)],
+            "commitment": _words(last.commitment),
+        }
+
+    async def posted_globals(self, params: NoParams, call: Call) -> Json:
+        """catenary_globals."""
+        posted = self._mirror.posted_chunks
+        last = self._engine.chunk_record(posted)
+        if not self._mirror.batches or last is None:
+            raise CallError(NOT_READY, "No batch of this node is the newest on L1.")
+        after = self._engine.chunk_record(posted + 1)
+        # The next chunk's witness begins with the commitment and the globals that it starts from.
+        data = encoding.globals_bytes(self._engine.state.globals)
+        if after is not None:
+            data = after.witness[COMMITMENT_BYTES : COMMITMENT_BYTES + encoding.GLOBALS_BYTES]
+        return {
+            "batch": self._mirror.batches[-1].number,
+            "globals": as_hex(data),
             "commitment": _words(last.commitment),
         }
 

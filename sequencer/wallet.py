@@ -13,8 +13,8 @@ from l1_bridge.artifact import ArtifactError, load_artifact
 from l1_bridge.l1_client import L1Client, L1Error, L1Rejected, Receipt, Signer
 from prover.deployment import DEVNET_CHAINS
 from prover.stf import codes, constants, containers
-from sequencer.api_client import AccountView, NodeClient, OrderResult, RequestResult, Status, wire
-from sequencer.governance import Announcement, agreed, amended, announcements
+from sequencer.api_client import AccountView, EntryView, NodeClient, OrderResult, RequestResult, Status, wire
+from sequencer.governance import Announcement, announcements
 from sequencer.wallet_drafts import (
     Draft,
     OrderTerms,
@@ -26,10 +26,12 @@ from sequencer.wallet_drafts import (
 )
 from sequencer.wallet_errors import (
     BadInput,
+    BadProof,
     InsufficientFunds,
     L1Refused,
     L1Unreachable,
     NodeUnreachable,
+    NotGenuine,
     NotYet,
     Rejected,
     WalletError,
@@ -46,7 +48,9 @@ from sequencer.wallet_trust import (
     check_markets,
     examine,
     examine_alone,
+    listed_markets,
     prove_account,
+    prove_globals,
     prove_withdrawal,
 )
 from sequencer.wallet_units import checksum_address, milliseconds, money_text, units_text
@@ -139,9 +143,8 @@ class Wallet:
                 where = "ahead of" if skew > 0 else "behind"
                 self._warn(f"the node's clock is {abs(skew) / 1000:.1f} s {where} this one: orders may be refused")
             venue = await examine(self.l1, status, self._cache, self._expected_rollup)
-            told = await self.node.markets()
-            check_markets(venue, told)
-            venue = agreed(await self._as_governed(venue), len(venue.markets), told)
+            venue = await self._as_governed(venue)
+            check_markets(venue, await self.node.markets())
             if self._pin.admit(venue, is_named=self._expected_rollup is not None):
                 for sentence in introduction(venue, self._pin):
                     self._tell(sentence)
@@ -149,18 +152,22 @@ class Wallet:
         return self._venue
 
     async def forced_venue(self) -> Venue:
-        """The venue for a forced operation: with the node where it answers, else by L1 and the rollup's address."""
+        """The venue for a forced operation: with the node where it is honest, else by L1 and the rollup's address.
+
+        L1 alone knows the markets of genesis; whatever was listed since is called by its index.
+        """
         try:
             return await self.venue()
-        except NodeUnreachable:
+        except (NodeUnreachable, NotGenuine, BadProof) as error:
             if self._expected_rollup is None:
+                if not isinstance(error, NodeUnreachable):
+                    raise
                 raise NodeUnreachable(
                     "the node does not answer: name the rollup with --rollup-address, and L1 is enough"
                 ) from None
             if self._venue_alone is None:
-                self._warn("the node does not answer: L1 alone has to do")
-                alone = await examine_alone(self.l1, self._expected_rollup, self._cache)
-                self._venue_alone = await self._as_governed(alone)
+                self._warn(f"the node is no help ({error}): L1 alone has to do")
+                self._venue_alone = await examine_alone(self.l1, self._expected_rollup, self._cache)
             return self._venue_alone
 
     async def announcements(self) -> list[Announcement]:
@@ -175,9 +182,25 @@ class Wallet:
             raise L1Unreachable(f"the L1 node's logs are not the bridge's: {error}") from None
         return made
 
+    async def posted_globals(self, venue: Venue) -> containers.Globals | None:
+        """The globals by the newest posted batch, proven against L1; None before the first."""
+        try:
+            proof = await self.node.globals()
+        except Rejected as error:
+            if error.rejection == "NOT_READY":
+                return None
+            raise
+        return await prove_globals(self.l1, venue, proof)
+
     async def _as_governed(self, venue: Venue) -> Venue:
         # What the code is stands for ever; what it charges and lists does not, where there is a governor.
-        return venue if venue.governor == containers.NOBODY else amended(venue, await self._announced(venue))
+        globals = None if venue.governor == containers.NOBODY else await self.posted_globals(venue)
+        if globals is None:
+            return venue
+        signers = tuple(signer for signer in globals.signers if signer != containers.NOBODY)
+        return msgspec.structs.replace(
+            venue, markets=listed_markets(globals), posting_fee_micros=globals.posting_fee, oracle_signers=signers
+        )
 
     async def own_account(self, account: int | None) -> int:
         """The account to act on: the given one, or the only one that the address owns."""
@@ -426,8 +449,9 @@ class Wallet:
         """The governor says on L1 what is to change; anybody may enact it after the venue's delay."""
         venue = await self.forced_venue()
         self._require_governor(venue)
-        data = self._bridge.encode_call("announce", tag, payload)
-        receipt = await self._send(venue.rollup, data, batch.entry_gas(payload))
+        gas = batch.entry_gas(payload)
+        await self._require_ether(gas)
+        receipt = await self._send(venue.rollup, self._bridge.encode_call("announce", tag, payload), gas)
         event = self._event_of(venue, receipt, batch.Announced)
         return Announcement(event.announcement, tag, payload, event.enactable_at, "waiting")
 
@@ -435,7 +459,9 @@ class Wallet:
         """The governor takes back what it announced."""
         venue = await self.forced_venue()
         self._require_governor(venue)
-        await self._send(venue.rollup, self._bridge.encode_call("retract", announcement), batch.entry_gas(b""))
+        gas = batch.entry_gas(b"")
+        await self._require_ether(gas)
+        await self._send(venue.rollup, self._bridge.encode_call("retract", announcement), gas)
 
     async def enact(self, tag: int, payload: bytes, timeout_seconds: float) -> Forced:
         """Queues what was announced long enough ago, as anybody may, and waits for what it came to."""
@@ -452,21 +478,20 @@ class Wallet:
         await self._require_ether(gas, fee)
         receipt = await self._send(venue.rollup, data, gas, fee)
         entry = self._entry_of(venue, receipt)
-        found: dict[str, Any] | None = None
+        found: EntryView | None = None
         with trio.move_on_after(timeout_seconds):
             while found is None:
                 await trio.sleep(self._poll_seconds)
                 with suppress(NodeUnreachable):
-                    told = await self.node.call("catenary_queue", index=entry.index)
-                    found = next(iter(told["entries"]), None)
+                    found = await self.node.queue_entry(entry.index)
         return Forced(
             queue_index=entry.index,
             transaction_hash="0x" + receipt.transaction_hash.hex(),
             due_at=entry.due_at,
-            code=None if found is None else found["code"],
-            rejection="" if found is None or found["code"] == codes.OK else found["name"],
-            done=found is not None and found["done"],
-            withdrawal=None if found is None else found["withdrawal"],
+            code=None if found is None else found.code,
+            rejection="" if found is None or found.code == codes.OK else found.name,
+            done=found is not None and found.done,
+            withdrawal=None if found is None else found.withdrawal,
         )
 
     async def _parameters(self, venue: Venue) -> batch.Parameters:

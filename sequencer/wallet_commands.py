@@ -19,7 +19,7 @@ from sequencer.wallet_grants import agent, leverage
 from sequencer.wallet_insight import contribution, explain, post_mortem, preview
 from sequencer.wallet_isolated import isolated
 from sequencer.wallet_keys import SCRYPT_LIGHT, SCRYPT_STANDARD, create_keystore, keystore_address
-from sequencer.wallet_options import account_option, dry_run_option, market_grid, order_options, order_terms
+from sequencer.wallet_options import SECONDS, account_option, dry_run_option, market_grid, order_options, order_terms
 from sequencer.wallet_record import SignedRecord, exposure
 from sequencer.wallet_requests import drafted_report, order_report, request_command
 from sequencer.wallet_session import Report, Settings, command, run_action, show, warn
@@ -103,7 +103,7 @@ def faucet(settings: Settings) -> None:
 
 @wallet.command()
 @click.option("--amount", required=True, help="Dollars.")
-@click.option("--timeout", type=float, default=300.0, show_default=True, help="Seconds to wait for the booking.")
+@click.option("--timeout", type=SECONDS, default=300.0, show_default=True, help="Seconds to wait for the booking.")
 @click.option("--account", type=int, help="Add to this account instead of opening a new one.")
 @click.option("--insurance", help="Give it to the insurance account of this market, for good.")
 @click.option("--faucet", "from_faucet", is_flag=True, help="Take play money first; devnets only.")

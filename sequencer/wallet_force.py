@@ -7,7 +7,7 @@ from prover import operations
 from prover.stf import codes, constants, containers
 from sequencer.wallet import Forced, Wallet
 from sequencer.wallet_errors import BadInput, NotYet, Rejected
-from sequencer.wallet_options import account_option
+from sequencer.wallet_options import SECONDS, account_option
 from sequencer.wallet_session import Report, Settings, command, run_action
 from sequencer.wallet_units import milliseconds, parse_address, parse_duration, parse_money, parse_units
 
@@ -15,7 +15,7 @@ _ALL = "all"
 
 timeout_option = click.option(
     "--timeout",
-    type=float,
+    type=SECONDS,
     default=120.0,
     show_default=True,
     help="Seconds to wait for what the entry comes to; 0 does not wait.",
@@ -43,7 +43,8 @@ def come_of(tag: int, found: Forced, timeout_seconds: float) -> Report:
             msgspec.to_builtins(found),
         )
     if found.code not in (None, codes.OK):
-        raise Rejected(-33_000 - (found.code or 0), found.rejection, codes.SENTENCE[found.code or 0][1])
+        _, sentence = codes.SENTENCE.get(found.code or 0, ("", "The law has no such code."))
+        raise Rejected(-33_000 - (found.code or 0), found.rejection, sentence)
     return Report({"operation": name, **msgspec.to_builtins(found)}, _lines(name, found))
 
 
@@ -193,7 +194,12 @@ def force_tick(settings: Settings, text: str, timeout: float) -> None:
 
 
 async def _lots(wallet: Wallet, market: str, size: str) -> tuple[int, int]:
-    listed = (await wallet.forced_venue()).market(market)
+    venue = await wallet.forced_venue()
+    is_unknown = market.isascii() and market.isdigit() and int(market) >= len(venue.markets)
+    if is_unknown and int(market) < constants.MARKETS and size == _ALL:
+        # Listed since genesis: L1 alone does not say what its lots mean, and all of them need no meaning.
+        return int(market), operations.ALL_LOTS
+    listed = venue.market(market)
     if size == _ALL:
         return listed.index, operations.ALL_LOTS
     return listed.index, parse_units(size, listed.size_decimals, "size", listed.name)

@@ -9,7 +9,7 @@ from prover import genesis, operations
 from prover.stf import constants, containers
 from sequencer.governance import Announcement
 from sequencer.wallet import Wallet
-from sequencer.wallet_errors import BadInput
+from sequencer.wallet_errors import BadInput, NotYet
 from sequencer.wallet_force import come_of, timeout_option
 from sequencer.wallet_session import Report, Settings, command, run_action
 from sequencer.wallet_units import checksum_address, parse_address, time_text
@@ -55,7 +55,14 @@ def govern_list(settings: Settings, name: str, size_decimals: int, tier: str) ->
     listing = genesis.TIERS[tier].listing(name, size_decimals)
 
     async def action(wallet: Wallet) -> Report:
-        index = len(await wallet.node.markets())
+        venue = await wallet.forced_venue()
+        coming = [given for given in map(_listing, await wallet.announcements()) if given is not None]
+        taken = [market.name for market in venue.markets] + genesis.market_names([given.label for given in coming])
+        if name.isdigit() or name.upper() in map(str.upper, taken):
+            raise BadInput(f"{name} is taken, announced already, or a number: a market needs a name of its own")
+        index = max([len(venue.markets), *(given.market + 1 for given in coming)])
+        if index >= constants.MARKETS:
+            raise BadInput(f"a venue lists {constants.MARKETS} markets at most")
         given = containers.Parameters(
             index,
             constants.MARKET_OPEN,
@@ -75,6 +82,16 @@ def govern_list(settings: Settings, name: str, size_decimals: int, tier: str) ->
     run_action(settings, action, signing=True)
 
 
+def _listing(one: Announcement) -> containers.Parameters | None:
+    """The parameters of an announcement that may still change a market."""
+    if one.tag != constants.SET_MARKET or one.state not in ("waiting", "enactable"):
+        return None
+    try:
+        return operations.market_parameters(one.payload)
+    except ValueError:
+        return None
+
+
 def _parameter_options(function: Any) -> Any:
     for name, sentence in reversed(_PARAMETERS.items()):
         option = "--" + name.replace("_", "-")
@@ -92,19 +109,30 @@ def _parameter_options(function: Any) -> Any:
 def govern_market(settings: Settings, market: str, status: str | None, **given: int | None) -> None:
     """Announce other parameters of a market, or its end: reduce-only, a month later settling.
 
-    What is not given stays as the node tells it: read what is announced.
+    What is not given stays as the newest posted batch has it.
     """
 
     async def action(wallet: Wallet) -> Report:
-        listed = (await wallet.venue()).market(market)
-        now = next(told for told in await wallet.node.call("catenary_markets") if told["index"] == listed.index)
-        values = {name: int(now[name]) if given[name] is None else given[name] for name in _PARAMETERS}
-        stands = _STATUSES.get(now["status"].replace("_", "-"))
-        if stands is None:
-            raise BadInput(f"{listed.name} is {now['status']}: nothing changes it any more")
-        label = genesis.label(listed.name, listed.size_decimals)
-        asked = stands if status is None else _STATUSES[status]
-        parameters = containers.Parameters(listed.index, asked, label, *values.values())  # type: ignore[arg-type]
+        venue = await wallet.venue()
+        index = venue.market(market).index
+        globals = await wallet.posted_globals(venue)
+        if globals is None:
+            raise NotYet("no batch is on L1 yet: what stays as it is cannot be proven")
+        now = globals.markets[index]
+        stands = {
+            "initial_ppm": globals.risk.initial_ppm[index],
+            "maintenance_ppm": globals.risk.maintenance_ppm[index],
+            "maker_fee_ppm": now.maker_fee_ppm,
+            "taker_fee_ppm": now.taker_fee_ppm,
+            "band_ppm": now.band_ppm,
+            "funding_cap_ppm": now.funding_cap_ppm,
+            "minimum_notional_micros": now.minimum_notional,
+            "interest_lower_micros": now.interest_lower,
+            "interest_upper_micros": now.interest_upper,
+        }
+        values = [stands[name] if given[name] is None else given[name] for name in _PARAMETERS]
+        asked = now.status if status is None else _STATUSES[status]
+        parameters = containers.Parameters(index, asked, now.label, *values)  # type: ignore[arg-type]
         try:
             payload = operations.market_payload(parameters)
         except OverflowError:
@@ -213,10 +241,10 @@ def _plain(one: Announcement) -> dict[str, Any] | None:
     try:
         if one.tag == constants.SET_MARKET:
             market = operations.market_parameters(one.payload)
-            name, decimals = genesis.label_parts(market.label)
+            (name,) = genesis.market_names([market.label])
             statuses = {number: status for status, number in _STATUSES.items()}
             fields = msgspec.structs.asdict(market) | {"status": statuses.get(market.status, market.status)}
-            return {**fields, "label": name, "size_decimals": decimals}
+            return {**fields, "label": name, "size_decimals": market.label[31]}
         venue = operations.venue_parameters(one.payload)
         is_signer = venue.signer != containers.NOBODY
         return msgspec.structs.asdict(venue) | {"signer": checksum_address(venue.signer) if is_signer else None}

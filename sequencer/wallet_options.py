@@ -18,6 +18,18 @@ if TYPE_CHECKING:
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
+
+class _Seconds(click.FloatRange):
+    """Seconds to wait, none or more: what is no number would end a command after its transaction left."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        if not found >= 0:
+            self.fail(f"{value} is not in the range x>=0.", param, ctx)
+        return found
+
+
+SECONDS: Final = _Seconds(min=0)
 account_option = click.option(
     "--account", type=int, envvar=variable("ACCOUNT"), help="Account index; needed if you own several."
 )

@@ -13,10 +13,10 @@ from l1_bridge.artifact import ArtifactError
 from l1_bridge.hashing import keccak
 from l1_bridge.l1_client import L1Client, L1Error, L1Rejected
 from prover import deployment, operations
-from prover.genesis import legal_globals, name_and_decimals
+from prover.genesis import legal_globals, market_names
 from prover.referee import FAMILIES, artifact
 from prover.stf import constants, containers, encoding
-from sequencer.api_client import AccountProof, MarketView, Status, WithdrawalProof
+from sequencer.api_client import AccountProof, GlobalsProof, MarketView, Status, WithdrawalProof
 from sequencer.wallet_errors import BadInput, BadProof, L1Unreachable, NotGenuine, NotYet, WrongChain
 from sequencer.wallet_units import MONEY_DECIMALS, checksum_address, parse_address
 
@@ -24,7 +24,7 @@ _CACHE_LIMIT: Final = 64
 
 
 class ListedMarket(msgspec.Struct, frozen=True):
-    """A market as the genesis on L1 lists it: what its lots and ticks mean, what it may charge, how far it strays."""
+    """A market as L1 has it: what its lots and ticks mean, what it may charge, how far it strays."""
 
     index: int
     name: str
@@ -208,10 +208,17 @@ async def _verify(l1: L1Client, location: Location) -> Venue:
         block=block,
         oracle_signers=tuple(signer for signer in globals.signers if signer != containers.NOBODY),
         oracle_quorum=globals.quorum,
-        markets=tuple(
-            ListedMarket(index, *name_and_decimals(market), market.maker_fee_ppm, market.taker_fee_ppm, market.band_ppm)
-            for index, market in enumerate(globals.markets[: globals.market_count])
-        ),
+        markets=listed_markets(globals),
+    )
+
+
+def listed_markets(globals: containers.Globals) -> tuple[ListedMarket, ...]:
+    """All markets of a venue."""
+    markets = globals.markets[: globals.market_count]
+    names = market_names([market.label for market in markets])
+    return tuple(
+        ListedMarket(index, name, market.label[31], market.maker_fee_ppm, market.taker_fee_ppm, market.band_ppm)
+        for index, (name, market) in enumerate(zip(names, markets, strict=True))
     )
 
 
@@ -266,6 +273,19 @@ async def prove_account(l1: L1Client, venue: Venue, account: int, proof: Account
         raise BadProof("the node's path does not lead from the account to the committed tree")
     await recorded_batch(l1, venue, proof.batch, commitment)
     return ProvenAccount(proof.batch, row, commitment.timestamp_ms)
+
+
+async def prove_globals(l1: L1Client, venue: Venue, proof: GlobalsProof) -> containers.Globals:
+    """The globals as a posted batch on L1 commits to them; BadProof for any others."""
+    commitment = _commitment(proof.commitment)
+    data = _hex(proof.globals, "globals")
+    if keccak(data) != commitment.globals_hash:
+        raise BadProof("the node's globals are not the committed ones")
+    await recorded_batch(l1, venue, proof.batch, commitment)
+    try:
+        return encoding.globals_from_bytes(data)
+    except ValueError as error:
+        raise BadProof(f"the committed globals cannot be read: {error}") from None
 
 
 class ProvenWithdrawal(msgspec.Struct, frozen=True):

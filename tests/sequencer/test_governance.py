@@ -1,4 +1,4 @@
-"""What a wallet makes of a governor's announcements: what has become of each, and which it signs for."""
+"""What a wallet makes of a governor's announcements: what each says, and what has become of it."""
 
 from typing import Any, cast
 
@@ -13,14 +13,11 @@ from l1_bridge.l1_client import L1Client, L1Unavailable, Log
 from prover import operations
 from prover.genesis import label
 from prover.stf import constants, containers
-from sequencer.api_client import MarketView
-from sequencer.governance import Announcement, State, agreed, amended, announcements
-from sequencer.wallet_trust import ListedMarket, Venue
-from tests.sequencer.test_wallet_typed_data import VENUE
+from sequencer.governance import Announcement, announcements
+from sequencer.wallet_govern import announcement_text
 
 IDENTITY = BridgeId(31_337, b"\x11" * 20)
 DELAY_ENDS = 1_000
-DOGE = ListedMarket(1, "DOGE", 3, 100, 450, 100_000)
 
 
 def market_payload(**changes: Any) -> bytes:
@@ -47,19 +44,6 @@ def venue_payload(posting_fee: int) -> bytes:
     return operations.venue_payload(containers.VenueParameters(posting_fee, 0, 0, containers.NOBODY))
 
 
-def made(payload: bytes, tag: int = constants.SET_MARKET, state: State = "enacted") -> Announcement:
-    """One announcement."""
-    return Announcement(keccak(payload), tag, payload, DELAY_ENDS, state)
-
-
-def listed(*payloads: bytes) -> Venue:
-    """The test's venue, with one market, after these were enacted."""
-    return amended(VENUE, [made(payload) for payload in payloads])
-
-
-# The venue by what was enacted.
-
-
 def test_payloads_are_read_as_they_are_written() -> None:
     payload = market_payload(interest_lower=5, interest_upper=2**100)
     given = operations.market_parameters(payload)
@@ -72,54 +56,13 @@ def test_payloads_are_read_as_they_are_written() -> None:
                 read(wrong)
 
 
-def test_a_listed_market_is_what_was_first_enacted() -> None:
-    assert listed(market_payload()).markets == (*VENUE.markets, DOGE)
-    other = market_payload(label=label("XRP", 2), taker_fee_ppm=500)
-    changed = listed(market_payload(), other).markets[1]
-    assert changed == msgspec.structs.replace(DOGE, taker_fee_ppm=500), "the law keeps a label for ever"
-
-
-@pytest.mark.parametrize(
-    "payload",
-    [
-        market_payload(market=2),
-        market_payload(status=constants.MARKET_REDUCE_ONLY),
-        market_payload(label=bytes(32)),
-        market_payload(label=label("DOGE", 7)),
-        market_payload(initial_ppm=1),
-        market_payload(taker_fee_ppm=1_001),
-        b"",
-        b"\xff" * 85,
-    ],
-    ids=["a gap", "no open status", "no label", "decimals", "fraction", "fee", "nothing", "a length"],
-)
-def test_what_the_law_cannot_have_taken_lists_nothing(payload: bytes) -> None:
-    assert listed(payload) == VENUE
-    assert listed(payload, market_payload()).markets == (*VENUE.markets, DOGE)
-
-
-@pytest.mark.parametrize("state", ["waiting", "enactable", "expired", "retracted"])
-def test_only_what_was_enacted_counts(state: State) -> None:
-    assert amended(VENUE, [made(market_payload(), state=state)]) == VENUE
-
-
-def test_of_fees_the_highest_is_signed_for() -> None:
-    ups = [market_payload(market=0, taker_fee_ppm=fee, maker_fee_ppm=90, band_ppm=40_000) for fee in (550, 500)]
-    (market,) = listed(*ups).markets
-    assert (market.name, market.maker_fee_ppm, market.taker_fee_ppm, market.band_ppm) == ("BTC", 100, 550, 40_000)
-    fees = [made(venue_payload(fee), constants.SET_VENUE) for fee in (400, 700, 600)]
-    assert amended(VENUE, fees).posting_fee_micros == 700
-    assert amended(VENUE, [made(b"\x00", constants.SET_VENUE)]) == VENUE
-
-
-def test_nothing_is_signed_in_a_market_that_the_node_calls_otherwise() -> None:
-    venue = listed(market_payload())
-    told = [MarketView(0, "WRONG", 0, 6, 1, 0, 0), MarketView(1, "DOGE", 3, 3, 1, 0, 0)]
-    assert agreed(venue, 1, told) == venue, "of genesis the node is asked elsewhere"
-    for wrong in ({"name": "DOG"}, {"size_decimals": 2}, {"price_decimals": 4}, {"index": 2}):
-        lies = [msgspec.structs.replace(told[1], **wrong)]
-        assert agreed(venue, 1, lies).markets == VENUE.markets
-    assert agreed(venue, 1, []).markets == VENUE.markets
+def test_what_is_announced_reaches_a_terminal_as_plain_text() -> None:
+    evil = market_payload(label=b"\x1b[31mEVIL\x07".ljust(31, b"\x00") + b"\x02")
+    one = Announcement(keccak(evil), constants.SET_MARKET, evil, DELAY_ENDS, "waiting")
+    assert all(line.isprintable() for line in announcement_text(one))
+    assert "?[31mEVIL?" in announcement_text(one)[2]
+    nothing = msgspec.structs.replace(one, payload=b"\x00")
+    assert announcement_text(nothing)[2] == "   nothing that the law could take"
 
 
 # What has become of each.

@@ -1,5 +1,6 @@
 """What a governor announces and anybody enacts, from the wallet, on a real node that is governed."""
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,6 +54,15 @@ def enacted(shell: Shell, announcement: str, rejection: str = "") -> None:
         assert shell.json(*arguments)["code"] == 0
 
 
+def once_posted(shell: Shell, *arguments: str) -> dict[str, Any]:
+    """The summary of a command that has to wait until L1 holds what it is about."""
+    deadline = time.monotonic() + 20
+    while (result := shell.run(*arguments, "--json")).exit_code:
+        assert time.monotonic() < deadline, result.stderr
+        time.sleep(0.5)
+    return dict(json.loads(result.stdout.splitlines()[-1]))
+
+
 def order(market: str, price: str, size: str, side: str = "buy") -> tuple[str, ...]:
     """One that rests."""
     return ("order", "--market", market, "--side", side, "--size", size, "--price", price)
@@ -66,14 +76,14 @@ def test_a_market_is_listed_priced_and_traded(governed: tuple[RunningNode, Shell
     line, _ = trader.fails(2, "govern", *listing)
     assert "is not the governor" in line
     made = announced(governor, *listing)
+    for name in ("doge", "BTC", "7"):
+        line, _ = governor.fails(2, "govern", "list", "--name", name, "--size-decimals", "3", "--tier", "small")
+        assert "a name of its own" in line
     line, _ = trader.fails(15, "govern", "enact", "--announcement", made)
     assert "TOO_EARLY" in line
     enacted(trader, made)
     # The devnet's oracle follows: the next ticks have four prices.
-    deadline = time.monotonic() + 20
-    while trader.run(*order("DOGE", "99", "1")).exit_code:
-        assert time.monotonic() < deadline, trader.run(*order("DOGE", "99", "1")).stderr
-        time.sleep(0.5)
+    once_posted(trader, *order("DOGE", "99", "1"))
     (resting,) = trader.json("positions")["accounts"][0]["open_orders"]
     assert (resting["market"], resting["size"], resting["price"]) == ("DOGE", "1", "99")
     trader.json("cancel", "--all")
@@ -86,7 +96,7 @@ def test_a_changed_fee_is_signed_for_and_changes_once_a_month(
     line, _ = governor.fails(2, "govern", "market", "--market", "BTC", "--initial-ppm", str(2**24))
     assert "larger than its field" in line
     enacted(trader, announced(governor, "market", "--market", "BTC", "--taker-fee-ppm", "550"))
-    taken = trader.json(*order("BTC", "70000", "0.001"), "--time-in-force", "ioc")
+    taken = once_posted(trader, *order("BTC", "70000", "0.001"), "--time-in-force", "ioc")
     assert taken["status"] == "filled"
     enacted(trader, announced(governor, "market", "--market", "BTC", "--taker-fee-ppm", "540"), "TOO_SOON")
     enacted(trader, announced(governor, "market", "--market", "ETH", "--initial-ppm", "30000"), "STEP_LIMIT")
@@ -119,8 +129,11 @@ def test_the_venue_changes_and_what_is_retracted_does_not(governed: tuple[Runnin
     enacted(trader, again)
     assert [one["state"] for one in trader.json("govern", "show")["announcements"]][-2:] == ["retracted", "enacted"]
     # Whoever signed for the old fee would be refused.
-    assert trader.json(*order("ETH", "3500", "0.01"), "--time-in-force", "ioc")["status"] == "filled"
+    assert once_posted(trader, *order("ETH", "3500", "0.01"), "--time-in-force", "ioc")["status"] == "filled"
     line, _ = governor.fails(2, "govern", *venue, "--signer-index", "1")
     assert "go together" in line
+    for seconds in ("-1", "nan"):
+        result = trader.run("govern", "enact", "--announcement", made, "--timeout", seconds)
+        assert (result.exit_code, "x>=0" in result.stderr) == (2, True)
     line, _ = trader.fails(2, "govern", "enact", "--announcement", "0x12")
     assert "32 bytes" in line
