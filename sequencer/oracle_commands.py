@@ -272,21 +272,25 @@ async def _sign(
     async with until_signal(), _connected(options, expected) as (nodes, status, terms):
         if sign is None:
             sign = _devnet_key(status, signer_index)
-        guard = _guard(options)
+        signer: OracleSigner | None = None
         is_done = False
         while not is_done:
-            guard.follow(terms.markets)
             async with _source(options, terms.markets) as source:
-                signer = _signer(options, terms, nodes, source, signer_index, sign, guard)
+                if signer is None:
+                    signer = _signer(options, terms, nodes, source, signer_index, sign)
+                else:
+                    signer.follow(terms, _noisy(options, source, signer_index))
                 output.event(
                     "ready",
                     f"Signer {signer_index} reports {len(terms.markets)} markets to {', '.join(options.node_url)}",
                     signer=signer_index,
                     markets=[market.name for market in terms.markets],
                 )
-                is_done = await signer.run(None if ticks is None else ticks - counts["grid_times"], told)
-            if not is_done:
-                terms = await _followed(nodes, expected, terms)
+                followed = terms
+                while not is_done and followed == terms:
+                    is_done = await signer.run(None if ticks is None else ticks - counts["grid_times"], told)
+                    followed = terms if is_done else await _followed(nodes, expected, terms)
+            terms = followed
     held = ticks is None or counts["taken"] == ticks
     output.summary("Signer stopped", {"signer_index": signer_index, **counts}, good=held)
     return held
@@ -316,28 +320,50 @@ async def _connected(options: Options, expected: Expected) -> AsyncIterator[tupl
 
 
 async def _terms(nodes: Sequence[NodeClient], expected: Expected) -> tuple[Status, Terms]:
-    log = structlog.get_logger("oracle")
+    """What the nodes agree to, the longest list of markets first; waits for one, and fails where all are of another."""
     while True:
-        for node in nodes:
-            try:
-                return await node.status(), await agreed_terms(node, expected)
-            except TermsDiffer as error:
-                raise CommandFailed(f"This is not the venue: {error}.", EXIT_USAGE) from None
-            except WalletError as error:
-                log.warning("oracle.no_node", node=node.url, error=str(error))
+        found, differ = await _asked(nodes, expected)
+        if found:
+            return max(found, key=lambda one: len(one[1].markets))
+        if len(differ) == len(nodes):
+            raise CommandFailed(f"This is not the venue: {differ[0]}.", EXIT_USAGE)
         await trio.sleep(_WAIT_SECONDS)
 
 
+async def _asked(
+    nodes: Sequence[NodeClient], expected: Expected
+) -> tuple[list[tuple[Status, Terms]], list[TermsDiffer]]:
+    """Status and terms of each node that serves the venue, and what the others said instead."""
+    log = structlog.get_logger("oracle")
+    found: list[tuple[Status, Terms]] = []
+    differ: list[TermsDiffer] = []
+    for node in nodes:
+        try:
+            found.append((await node.status(), await agreed_terms(node, expected)))
+        except TermsDiffer as error:
+            log.warning("oracle.another_venue", node=node.url, error=str(error))
+            differ.append(error)
+        except WalletError as error:
+            log.warning("oracle.no_node", node=node.url, error=str(error))
+    return found, differ
+
+
 async def _followed(nodes: Sequence[NodeClient], expected: Expected, terms: Terms) -> Terms:
-    """The terms once a market may have been listed: the markets so far stand first, or this is another venue."""
-    _, found = await _terms(nodes, expected)
-    if found.domain != terms.domain or found.markets[: len(terms.markets)] != terms.markets:
-        raise CommandFailed("The nodes list other markets than before.", EXIT_USAGE)
-    return found
+    """The terms once a market may have been listed: the longest list that begins with the markets so far.
+
+    A node that says otherwise is one of several: it ends no signer, and mutes none.
+    """
+    found, _ = await _asked(nodes, expected)
+    longer = [
+        found_terms
+        for _, found_terms in found
+        if found_terms.domain == terms.domain and found_terms.markets[: len(terms.markets)] == terms.markets
+    ]
+    return max([terms, *longer], key=lambda one: len(one.markets))
 
 
-def _guard(options: Options) -> Guard:
-    return Guard([], round(options.max_age * 1_000), options.max_move_ppm, options.confirmations)
+def _noisy(options: Options, source: PriceSource, signer_index: int) -> PriceSource:
+    return NoisyPrices(source, options.noise_ppm, signer_index) if options.noise_ppm else source
 
 
 def _signer(
@@ -347,17 +373,13 @@ def _signer(
     source: PriceSource,
     signer_index: int,
     sign: Callable[[bytes], bytes],
-    guard: Guard,
 ) -> OracleSigner:
-    """`guard` knows the markets of the terms."""
-    if options.noise_ppm:
-        source = NoisyPrices(source, options.noise_ppm, signer_index)
     return OracleSigner(
         signer_index,
         sign,
         terms,
-        source,
-        guard,
+        _noisy(options, source, signer_index),
+        Guard(terms.markets, round(options.max_age * 1_000), options.max_move_ppm, options.confirmations),
         nodes,
         _wall_clock_ms,
         impact_micros=options.impact_dollars * 10**6,
@@ -435,12 +457,9 @@ async def _drill(output: Output, options: Options, expected: Expected, l1_rpc_ur
         _source(options, terms.markets) as source,
         L1Client(l1_rpc_url, poll_seconds=0.2) as l1,
     ):
-        guards = [_guard(options) for _ in range(constants.SIGNERS)]
-        for guard in guards:
-            guard.follow(terms.markets)
         signers = [
-            _signer(options, terms, nodes, source, index, _devnet_key(status, index), guard)
-            for index, guard in enumerate(guards)
+            _signer(options, terms, nodes, source, index, _devnet_key(status, index))
+            for index in range(constants.SIGNERS)
         ]
         seed = _wall_clock_ms().to_bytes(8, "big")
         traders = [Trader(keccak(b"drill" + bytes([number]) + seed), terms.domain, _wall_clock_ms) for number in (0, 1)]

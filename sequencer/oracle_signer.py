@@ -150,6 +150,11 @@ class OracleSigner:
         self._signed_ms = 0
         self._log = structlog.get_logger("oracle").bind(signer=signer_index)
 
+    def follow(self, terms: Terms, source: PriceSource) -> None:
+        """Goes on with markets that were listed; what it signed and what it knows of the others stays."""
+        self._terms, self._source = terms, source
+        self._guard.follow(terms.markets)
+
     async def run(self, count: int | None = None, told: Callable[[Step], None] = lambda step: None) -> bool:
         """Reports at every grid time, `count` times or for ever; `told` hears of each.
 

@@ -52,8 +52,8 @@ def told_node(**changes: Any) -> Iterator[str]:
 
     later: what it lists once it was told a report of one market, which it refuses for that.
     """
-    later = changes.pop("later", None)
-    answers = {"catenary_status": {**STATUS, **changes}, "catenary_markets": [BTC]}
+    later, listed = changes.pop("later", None), changes.pop("markets", [BTC])
+    answers = {"catenary_status": {**STATUS, **changes}, "catenary_markets": listed}
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -165,19 +165,33 @@ def test_a_promise_that_does_not_hold_is_no_success() -> None:
 
 
 def test_a_signer_goes_on_with_the_markets_that_are_listed() -> None:
-    doge = BTC | {"index": 1, "name": "DOGE", "size_decimals": 3, "price_decimals": 3}
-    with told_node(later=[BTC, doge]) as url:
+    with told_node(later=[BTC, DOGE]) as url:
         result = oracle("--signer-index", "3", "--ticks", "2", "--node-url", url)
     events = [json.loads(line) for line in result.stdout.splitlines()]
     assert [event["markets"] for event in events if event["event"] == "ready"] == [["BTC"], ["BTC", "DOGE"]]
     assert [len(event["prices_ticks"]) for event in events if event["event"] == "report"] == [1, 2]
 
 
-def test_markets_that_change_otherwise_end_the_signer() -> None:
+DOGE = BTC | {"index": 1, "name": "DOGE", "size_decimals": 3, "price_decimals": 3}
+
+
+def markets_signed(*options: str) -> list[int]:
+    """How many prices each report of two grid times has."""
+    result = oracle("--signer-index", "3", "--ticks", "2", *options)
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    return [len(event["prices_ticks"]) for event in events if event["event"] == "report"]
+
+
+def test_a_node_that_lists_other_markets_afterwards_is_not_followed() -> None:
     with told_node(later=[BTC | {"name": "DOGE"}]) as url:
-        result = oracle("--signer-index", "3", "--ticks", "2", "--node-url", url)
-    assert result.exit_code == EXIT_USAGE
-    assert "other markets than before" in result.stderr
+        assert markets_signed("--node-url", url) == [1, 1]
+
+
+def test_one_lying_node_of_two_neither_ends_a_signer_nor_mutes_it() -> None:
+    with told_node(markets=[BTC | {"name": "DOGE"}]) as liar, told_node() as honest:
+        assert markets_signed("--node-url", liar, "--node-url", honest, "--market", "BTC=1") == [1, 1]
+    with told_node() as short, told_node(markets=[BTC, DOGE]) as whole:
+        assert markets_signed("--node-url", short, "--node-url", whole) == [2, 2]
 
 
 def test_a_process_with_a_keystore_completes_a_real_nodes_quorum(tmp_path: Path) -> None:

@@ -248,6 +248,11 @@ async def test_a_market_that_is_listed_is_signed_for_from_then_on(
     with pytest.raises(TermsDiffer, match="list of markets"):
         await agreed_terms(node, Expected(markets=MARKETS))
     four = Says((*DOLLARS, 0.25))
+    # Whatever the clock does, the one that goes on signs nothing twice.
+    signed = said[-1].time_ms
+    first.follow(terms, four)
+    with pytest.raises(AssertionError, match="one message a grid time"):
+        await first.step(signed)
     # All seven follow, and ticks go on with four prices.
     time = START + 10 * STEP
     mock_clock.jump(10 * STEP / 1_000)
