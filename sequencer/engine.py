@@ -715,6 +715,9 @@ class Engine:
         rescued_account = insurance if tag == constants.UNWIND else move.account
         paired = tag in (constants.DELEVERAGE, constants.CLOSE_STEP)
         outcome.accounts |= {rescued_account, insurance} | ({move.other} if paired else set())
+        if ends_head:
+            # What its sender is told: it began, and came to nothing.
+            self.entries[-1].code = code
         if tag == constants.CLOSE_STEP:
             self._note_payment(self.account(rescued_account).owner, paid_before, outcome)
         outcome.markets.add(move.market)

@@ -454,10 +454,8 @@ class Chunk:
         every = globals.head_market == constants.MARKETS
         if commitment.queue_open == 0 or not (every or move.market == globals.head_market):
             return codes.NO_HEAD
-        lots = move.lots if every else min(move.lots, globals.head_lots)
         index = globals.head_account
-        move = msgspec.structs.replace(move, account=index, lots=lots, maker=globals.head_market)
-        clock = msgspec.structs.replace(self.clock(), priced=self._is_young(commitment.timestamp))
+        move, clock = self._of_head(move)
         code = self._rescue(constants.CLOSE_STEP, move, clock)
         if code == codes.OK:
             commitment.queue_work += weight
@@ -472,6 +470,13 @@ class Chunk:
             commitment.queue_count += 1
             globals.head_account = globals.head_market = globals.head_lots = 0
         return code
+
+    def _of_head(self, move: containers.Rescue) -> tuple[containers.Rescue, containers.Clock]:
+        """A step as the head asks for it, and the clock by which it is judged."""
+        globals = self.globals
+        lots = move.lots if globals.head_market == constants.MARKETS else min(move.lots, globals.head_lots)
+        clock = msgspec.structs.replace(self.clock(), priced=self._is_young(self.commitment.timestamp))
+        return msgspec.structs.replace(move, account=globals.head_account, lots=lots, maker=globals.head_market), clock
 
     def _pay_leaver(self, index: int) -> None:
         globals = self.globals
@@ -543,7 +548,12 @@ class Chunk:
         maker: containers.Order = _NO_ORDER,
         clock: containers.Clock | None = None,
     ) -> containers.Rescued:
-        """What the law says of a rescue, its maker admitted to this chunk or not; nothing changes."""
+        """What the law says of a rescue, its maker admitted to this chunk or not; nothing changes.
+
+        Without a clock it is asked from outside: a close step is one of the head that is open.
+        """
+        if tag == constants.CLOSE_STEP and clock is None:
+            move, clock = self._of_head(move)
         globals = self.globals
         slot = encoding.no_slot()
         market, other = move.market, move.other

@@ -127,7 +127,12 @@ class TestH1ForcedClose:
         assert conservation(state).sound
 
     def test_off_the_operator_closes_more_than_was_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        rule_off(monkeypatch, replay, "move.lots if every else min(move.lots, globals.head_lots)", "move.lots")
+        rule_off(
+            monkeypatch,
+            replay,
+            "move.lots if globals.head_market == constants.MARKETS else min(move.lots, globals.head_lots)",
+            "move.lots",
+        )
         chunk = python_chunk(self.state(), *self.close(asked=1_000))
 
         assert chunk.operation_codes == [c.OK, c.OK]

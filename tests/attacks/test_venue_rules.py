@@ -263,6 +263,52 @@ class TestM12Straddle:
         assert conservation(state).sound
 
 
+class TestSettlingCountsInFull:
+    """An hour's mean is mostly known before the hour is over, and money that leaves is judged by one price."""
+
+    def state(self) -> State:
+        return stage({VICTIM: held(BITCOIN, 13_000)}, market={"status": constants.MARKET_REDUCE_ONLY})
+
+    def settling(self, state: State) -> bytes:
+        """The governor's entry by which market 0 begins to settle."""
+        listed, risk = state.globals.markets[0], state.globals.risk
+        given = containers.Parameters(
+            market=0,
+            status=constants.MARKET_SETTLING,
+            label=listed.label,
+            initial_ppm=risk.initial_ppm[0],
+            maintenance_ppm=risk.maintenance_ppm[0],
+            maker_fee_ppm=listed.maker_fee_ppm,
+            taker_fee_ppm=listed.taker_fee_ppm,
+            band_ppm=listed.band_ppm,
+            funding_cap_ppm=listed.funding_cap_ppm,
+            minimum_notional=max(listed.minimum_notional, 1),
+            interest_lower=listed.interest_lower,
+            interest_upper=listed.interest_upper,
+        )
+        return venue.entry(constants.SET_MARKET, operations.market_payload(given), containers.NOBODY)
+
+    def withdrawal(self) -> bytes:
+        """The victim takes out what a tenth of sixty thousand dollars leaves free."""
+        fields = {"amount": 7_000 * DOLLAR, "recipient": venue.RECIPIENT}
+        return venue.signed_request(constants.WITHDRAW, venue.request(VICTIM, **fields), venue.KEYS[1])
+
+    def test_off_a_position_in_its_last_hour_counts_a_tenth(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        state = self.state()
+        rule_off(monkeypatch, markets, "        changed.initial_ppm = constants.PPM\n", "        pass\n")
+        chunk = python_chunk(state, self.settling(state), self.withdrawal())
+
+        assert chunk.operation_codes == [c.OK, c.OK]
+
+    def test_on_it_counts_in_full(self) -> None:
+        state = self.state()
+        assert venue.run(state, self.withdrawal()).codes == (c.OK,)
+        state = self.state()
+        assert venue.run(state, self.settling(state)).codes == (c.OK,)
+        assert state.globals.risk.initial_ppm[0] == constants.PPM
+        assert_refused(state, self.withdrawal(), code=c.MARGIN)
+
+
 class TestH7Governor:
     """Whoever has the governor's key moves little, seldom, and within ranges: nobody is liquidated by a parameter."""
 

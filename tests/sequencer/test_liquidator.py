@@ -355,3 +355,27 @@ def test_a_healthy_account_has_no_rescue() -> None:
     judged = health(world.engine.globals, world.engine.account(FIRST), world.now)
     assert judged.equity >= judged.maintenance
     assert ticks(world, 597_000) == []
+
+
+def test_a_leave_that_one_price_of_two_calls_insolvent_waits_also_without_ticks() -> None:
+    """The node decides a step as the law does, also at a price that is too old for fills."""
+    world = World(traders=2, dollars=1_500)
+    price, lots = PRICES[BTC], 100_000
+    world.order(0, SELL, price, lots)
+    world.order(1, BUY, price, lots)
+    ticks(world, price, 2)
+    ticks(world, price * 97 // 100, 1)
+    ticks(world, price, 1)
+    last = world.now
+    assert world.process(leave(world.now, FIRST + 1, owner(1))).code == codes.OK
+    assert (world.position(1), world.engine.view.commitment.queue_open) == (lots, 1)
+    for silence in (25_000, constants.FORCED_PRICE_AGE):
+        world.now = last + silence
+        world.seal()
+        assert world.engine.view.commitment.queue_open == 1
+    # After five minutes without a tick it must not stop the queue.
+    world.now = last + constants.FORCED_PRICE_AGE + 1
+    world.seal()
+    assert (world.position(1), world.engine.view.commitment.queue_open) == (lots, 0)
+    assert world.engine.entries[-1].code == codes.INSOLVENT
+    world.check()
