@@ -245,9 +245,14 @@ def explain(
     settled, _ = margin.settle(risk, account, now_ms)
     sheet = _Sheet()
     owed = [_explain_position(sheet, name_of(position.market), position, risk, account) for position in seen.positions]
-    payment = margin.collateral(account) - margin.collateral(settled)
+    shown = {position.market for position in seen.positions}
+    over = [market for market, _ in positions_of(account) if market not in shown]
+    owed += [_explain_owed(sheet, name_of(market), market, risk, account) for market in over]
+    folded = [_explain_folded(sheet, name_of(market), market, risk, account) for market in over]
+    payment = margin.ceil_div(sum(owed), constants.FUNDING_SCALE)
     sheet.add("funding_payment", payment, "micros", f"ceil_div(sum(owed), {constants.FUNDING_SCALE})", owed=owed)
-    _explain_pool(sheet, seen, matured, payment)
+    sheet.add("folded", sum(folded), "micros", "sum(settled_values)", settled_values=folded)
+    _explain_pool(sheet, seen, matured, payment, sum(folded))
     for position in seen.positions:
         _explain_liquidation(sheet, name_of(position.market), position, risk, settled)
     for name, found, direction in (("fall", seen.fall_bp, -1), ("rise", seen.rise_bp, 1)):
@@ -260,11 +265,7 @@ def _explain_position(
 ) -> int:
     """Adds what one position is worth and needs; gives the funding that it owes."""
     held = encoding.unpack(account.positions[position.market])
-    index = risk.funding_index[position.market]
-    owed = held.size * (index - held.funding)
-    formula = "size * (funding_index - settled_index)"
-    indices = {"funding_index": index, "settled_index": held.funding}
-    sheet.add(f"{name}.funding_owed", owed, "10^-9 micros", formula, size=held.size, **indices)
+    owed = _explain_owed(sheet, name, position.market, risk, account)
     at = {"size": held.size, "price": position.price_ticks}
     sheet.add(f"{name}.value", position.value_micros, "micros", "size * price", **at)
     sheet.add(f"{name}.unrealised", position.unrealised_micros, "micros", "size * price - cost", **at, cost=held.cost)
@@ -278,17 +279,39 @@ def _explain_position(
     return owed
 
 
-def _explain_pool(sheet: _Sheet, seen: AccountView, matured: containers.Account, payment: int) -> None:
-    """Adds the account's own numbers; `matured` is the account before funding."""
+def _explain_owed(sheet: _Sheet, name: str, market: int, risk: containers.Risk, account: containers.Account) -> int:
+    """Adds the funding that one position owes."""
+    held = encoding.unpack(account.positions[market])
+    index = risk.funding_index[market]
+    owed = held.size * (index - held.funding)
+    formula = "size * (funding_index - settled_index)"
+    indices = {"funding_index": index, "settled_index": held.funding}
+    sheet.add(f"{name}.funding_owed", owed, "10^-9 micros", formula, size=held.size, **indices)
+    return owed
+
+
+def _explain_folded(sheet: _Sheet, name: str, market: int, risk: containers.Risk, account: containers.Account) -> int:
+    """Adds what a position in a market that is over has become: money at the account's next touch."""
+    held = encoding.unpack(account.positions[market])
+    price = risk.price[market]
+    worth = held.size * price - held.cost
+    at = {"size": held.size, "price": price, "cost": held.cost}
+    sheet.add(f"{name}.settled_value", worth, "micros", "size * price - cost", **at)
+    return worth
+
+
+def _explain_pool(sheet: _Sheet, seen: AccountView, matured: containers.Account, payment: int, folded: int) -> None:
+    """Adds the account's own numbers; `matured` is the account before funding and before it is folded."""
     before = margin.collateral(matured)
     legs = seen.positions
     collateral, equity, initial = seen.collateral_micros, seen.equity_micros, seen.initial_micros
-    formula = "collateral_before - funding_payment"
-    sheet.add("collateral", collateral, "micros", formula, collateral_before=before, funding_payment=payment)
+    formula = "collateral_before + folded - funding_payment"
+    change = {"folded": folded, "funding_payment": payment}
+    sheet.add("collateral", collateral, "micros", formula, collateral_before=before, **change)
     money = {"settled": matured.settled, "older": matured.older, "fresh": matured.fresh}
     # Profit is fresh; a loss eats fresh, older and settled money in turn.
-    formula = "settled + min(0, older + min(0, fresh - funding_payment))"
-    sheet.add("settled", seen.settled_micros, "micros", formula, **money, funding_payment=payment)
+    formula = "settled + min(0, older + min(0, fresh + folded - funding_payment))"
+    sheet.add("settled", seen.settled_micros, "micros", formula, **money, **change)
     unrealised = [leg.unrealised_micros for leg in legs]
     formula = "collateral + sum(unrealised)"
     sheet.add("equity", equity, "micros", formula, collateral=collateral, unrealised=unrealised)

@@ -5,9 +5,11 @@ from typing import Any
 from prover import operations
 from prover.genesis import TIERS, label
 from prover.stf import codes, constants, containers, encoding, margin
+from sequencer.account_explain import contribution, explain
+from sequencer.account_preview import preview_order, preview_request
 from sequencer.engine import Outcome
 from sequencer.words import Words
-from tests.sequencer.node_world import BTC, BUY, DOLLAR, ETH, FIRST, LOTS, PRICES, SELL, World, tick
+from tests.sequencer.node_world import BTC, BUY, DOLLAR, ETH, FIRST, LOTS, PRICES, SELL, World, order, request, tick
 
 DOGE = 3
 DOGE_PRICE = 250_000
@@ -152,3 +154,28 @@ def test_markets_of_one_name_are_told_apart() -> None:
     assert words.names() == ["BTC", "ETH", "SOL", "BTC#3", "??[31m", "0#5"]
     assert [words.market(name) for name in words.names()] == list(range(6))
     assert len({row["name"] for row in words.prices()}) == 6
+
+
+def test_an_account_that_holds_something_settled_is_explained_previewed_and_shocked() -> None:
+    world = World(traders=2)
+    for market, price in ((ETH, PRICES[ETH]), (BTC, PRICES[BTC])):
+        for trader, side in ((0, SELL), (1, BUY)):
+            assert world.order(trader, side, price, LOTS, market=market, slot=1 + market).code == codes.OK
+    up = (PRICES[BTC], PRICES[ETH] + 30_000, PRICES[2])
+    ended(world, up)
+    engine, account = world.engine, world.engine.account(FIRST + 1)
+    words = Words(engine)
+    numbers = {number.name: number.value for number in explain(engine.globals.risk, account, world.now, words.name)}
+    seen = words.account(FIRST + 1)
+    assert numbers["equity"] == int(seen["equity_micros"])
+    assert numbers["collateral"] == int(seen["collateral_micros"])
+    assert numbers["folded"] == numbers["ETH.settled_value"] == LOTS * 15_000
+    money = margin.collateral(account)
+    assert numbers["collateral"] == money + LOTS * 15_000 - (numbers["funding_payment"] or 0)
+    told = contribution(engine.globals, engine.view.clock(), account, -10, None)
+    assert told.equity_micros == numbers["equity"]
+    asked = order(world.now, FIRST + 1, BUY, PRICES[BTC], LOTS, slot=9)
+    preview = preview_order(engine, asked, world.now)
+    assert preview.before.equity_micros == numbers["equity"]
+    gone = request(world.now, FIRST + 1, amount=DOLLAR, recipient=b"\x77" * 20, slot=9)
+    assert preview_request(engine, constants.WITHDRAW, gone, world.now).code == codes.OK
