@@ -22,7 +22,7 @@ from sequencer.liquidator import Case, Liquidator, PostMortem
 from sequencer.order_book import BookFull, Limits, OrderBook, Stop, TriggerBook, order_id
 
 CURSOR_KEY: Final = b"mcursor"
-_SIGNERS_KEY: Final = b"msigners"
+SIGNERS_KEY: Final = b"msigners"
 CHUNK_KEY: Final = b"mchunk"
 _OPEN_ORDER: Final = b"morder"
 ROOT_KEY: Final = b"mroot"
@@ -296,7 +296,7 @@ class Engine:
             maxlen=_REMEMBERED_ENTRIES,
         )
         # Who signed the last tick: a forced close may come long after it.
-        self.tick_signers: list[int] = list(store.get(_SIGNERS_KEY) or b"")
+        self.tick_signers: list[int] = list(store.get(SIGNERS_KEY) or b"")
         for key, value in store.iterate(b"l"):
             if key[-1] == 0:
                 account = encoding.account_from_payload(value)
@@ -423,7 +423,7 @@ class Engine:
                 writes[CHUNK_KEY + chunk.number.to_bytes(8, "big")] = msgspec.msgpack.encode(chunk)
                 writes[ROOT_KEY + chunk.post_root] = chunk.number.to_bytes(8, "big")
             self.cursor = cursor
-            writes[_SIGNERS_KEY] = bytes(self.tick_signers)
+            writes[SIGNERS_KEY] = bytes(self.tick_signers)
             writes[CURSOR_KEY] = msgspec.msgpack.encode((cursor, self.chunk_count, self._arrivals))
             self.store.write(writes, sync=True)
             self.store.stage(cursor)
@@ -548,7 +548,7 @@ class Engine:
 
     def _ticked(self, tick: bytes, now: int, outcome: Outcome) -> None:
         outcome.markets = set(range(self.globals.market_count))
-        self.tick_signers = _signers_of(tick)
+        self.tick_signers = signers_of(tick)
         self._after_tick(now, outcome)
 
     def _case(self, operation: bytes) -> Case:
@@ -1070,7 +1070,8 @@ def still_entitled(chunk: Chunk, order: containers.Order, signer: bytes) -> int:
     return signatures.entrusted(chunk.peek_account(order.account), signer, order.slot, clock)
 
 
-def _signers_of(tick: bytes) -> list[int]:
+def signers_of(tick: bytes) -> list[int]:
+    """Indices of the signers of a tick's bytes."""
     size = constants.TICK_SIGNER_LENGTH + constants.TICK_MARKET_LENGTH * tick[8]
     return [tick[constants.TICK_HEAD_LENGTH + size * place] for place in range(tick[7])]
 

@@ -11,7 +11,6 @@ from l1_bridge import batch
 from l1_bridge.l1_client import L1Client
 from prover.deployment import Deployment
 from prover.operations import ENTRY_NAMES
-from prover.state.witness import COMMITMENT_BYTES
 from prover.stf import codes, constants, encoding
 from sequencer.account_methods import AccountMethods
 from sequencer.api.errors import INVALID_PARAMS, NOT_READY, CallError
@@ -367,11 +366,13 @@ class Methods:
         last = self._engine.chunk_record(posted)
         if not self._mirror.batches or last is None:
             raise CallError(NOT_READY, "No batch of this node is the newest on L1.")
-        after = self._engine.chunk_record(posted + 1)
-        # The next chunk's witness begins with the commitment and the globals that it starts from.
+        # The next chunk's witness begins with the commitment and the globals that it starts from; it may be sealed and
+        # not written yet.
+        waiting = (chunk for chunk in self._engine.sealed if chunk.number == posted + 1)
+        after = self._engine.chunk_record(posted + 1) or next(waiting, None)
         data = encoding.globals_bytes(self._engine.state.globals)
         if after is not None:
-            data = after.witness[COMMITMENT_BYTES : COMMITMENT_BYTES + encoding.GLOBALS_BYTES]
+            data = after.witness[encoding.COMMITMENT_BYTES :][: encoding.GLOBALS_BYTES]
         return {
             "batch": self._mirror.batches[-1].number,
             "globals": as_hex(data),

@@ -30,12 +30,14 @@ from sequencer.engine import (
     QUEUE_KEY,
     RESCUE_KEY,
     ROOT_KEY,
+    SIGNERS_KEY,
     TAKEN_KEY,
     WITHDRAWAL_KEY,
     EntryRecord,
     Input,
     SealedChunk,
     WithdrawalRecord,
+    signers_of,
 )
 from sequencer.liquidator import KINDS, PostMortem
 
@@ -120,7 +122,7 @@ def rebuild(
             pending.put(key, value)
     pending.flush()
     # The commitment comes last: a store without it holds no state.
-    place = {CURSOR_KEY: msgspec.msgpack.encode((cursor, kept, arrivals))}
+    place = {CURSOR_KEY: msgspec.msgpack.encode((cursor, kept, arrivals)), SIGNERS_KEY: _last_signers(old, kept)}
     new.write({**state_writes(commitment, globals_data, leaves.items()), **place}, sync=True)
     assert State(new, domain).root == first_void.pre_root, "the leaves hash to the root on L1"
     return voided
@@ -166,6 +168,23 @@ def _count(store: Store, kept: int, chunk_count: int) -> tuple[dict[str, int], i
         name: tags[tag] for tag, name in _NAMES.items() if tags[tag] and tag != constants.TICK and not is_entry(tag)
     }
     return by_kind, sum(count for tag, count in tags.items() if is_entry(tag))
+
+
+def _last_signers(store: Store, kept: int) -> bytes:
+    """Who signed the last tick up to chunk `kept`."""
+    for number in range(kept, 0, -1):
+        body, found = _record(store, number).body, b""
+        at = constants.TIMESTAMP_LENGTH
+        while at < len(body):
+            end = at + operation_length(body, at)
+            if body[at] == constants.TICK:
+                found = body[at:end]
+            elif body[at] == constants.FORCED_TICK:
+                found = body[at + constants.ENTRY_HEAD_LENGTH - 1 : end]
+            at = end
+        if found:
+            return bytes(signers_of(found))
+    return b""
 
 
 def _take(taken: dict[bytes, bytes], operation: bytes) -> None:

@@ -9,7 +9,6 @@ from prover.stf import constants, encoding
 from prover.stf.replay import Chunk
 
 MAX_WITNESS_BYTES: Final = 98_304
-COMMITMENT_BYTES: Final = 320
 
 
 def build(

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -113,6 +113,12 @@ def refused_devnet(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=STOP_SECONDS, check=False)
 
 
+def _drain(process: "subprocess.Popen[str]") -> None:
+    """Reads what an L1 says until its pipe is closed, by whoever stops it."""
+    with suppress(ValueError):
+        deque(process.stdout or (), maxlen=0)
+
+
 @contextmanager
 def anvil(*options: str) -> Iterator[L1Node]:
     """anvil on a free port, two blocks to finality; skips the test where it is not installed."""
@@ -129,7 +135,7 @@ def anvil(*options: str) -> Iterator[L1Node]:
     else:
         raise AssertionError(f"anvil ended with code {process.wait(STOP_SECONDS)}")
     # It logs every call: a pipe that nobody reads fills up and stops it.
-    reader = threading.Thread(target=lambda: deque(process.stdout or (), maxlen=0), daemon=True)
+    reader = threading.Thread(target=_drain, args=(process,), daemon=True)
     reader.start()
     node = L1Node(f"http://{found[1]}", process)
     try:
