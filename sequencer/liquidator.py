@@ -288,7 +288,7 @@ class Liquidator:
         ranked = [place.account for place in ranking(engine.globals, engine.view.clock().now, market, side, rows)]
         theirs = {other: encoding.unpack(account.positions[market]).size * side for other, account in rows}
         # Closed at the oracle price with the penalty on top nobody loses: those without a profit come later, and last
-        # the debtors, in whose stead the fund has to take the lots.
+        # the debtors, whom it leaves with what they owe.
         debtors = {other for other, account in rows if health(engine.globals, account, self._now).equity < 0}
         rest = [other for other, size in theirs.items() if size > 0 and other not in ranked]
         rest.sort(key=lambda other: (other in debtors, -theirs[other], other))

@@ -259,7 +259,6 @@ def premium_of(risk: containers.Risk, base: containers.Account, market: int256, 
 
 
 def funded(
-    anyway: bool,
     risk: containers.Risk,
     clock: containers.Clock,
     listed: containers.Market,
@@ -284,14 +283,10 @@ def funded(
     taking = margin.moved(risk, taking, market, closed, quote, 0)
     after: containers.Sums = margin.sums(risk, taking, constants.MARKETS)
     # Nor does it need money of its own, where it pays nobody: else a fund in trouble could keep others from leaving.
-    if (
-        not anyway
-        and turned_over + paid_out > 0
-        and (
-            listed.turned_over + turned_over > fund * constants.TURNOVER_MULTIPLE
-            or (listed.paid_out + paid_out) * constants.PPM > fund * constants.PAYOUT_PPM
-            or margin.collateral(taking) + after.value < after.initial
-        )
+    if turned_over + paid_out > 0 and (
+        listed.turned_over + turned_over > fund * constants.TURNOVER_MULTIPLE
+        or (listed.paid_out + paid_out) * constants.PPM > fund * constants.PAYOUT_PPM
+        or margin.collateral(taking) + after.value < after.initial
     ):
         refused.code = codes.FUND_LIMIT
         return refused
@@ -373,7 +368,7 @@ def take_over(
         premium = premium_of(risk, settled, market, closed)
     quote: int256 = closed * oracle + premium
     paid_out: int256 = max(premium, 0)
-    fund: containers.Funded = funded(False, risk, clock, listed, insurance, market, closed, quote, paid_out)
+    fund: containers.Funded = funded(risk, clock, listed, insurance, market, closed, quote, paid_out)
     if fund.code != codes.OK:
         refused.code = fund.code
         return refused
@@ -593,7 +588,7 @@ def close(
     discount: int256 = min(penalty, spare)
     quote: int256 = closed * judged.price[market] - discount
     growth: int256 = interest_growth(old.size, -closed)
-    fund: containers.Funded = funded(False, risk, clock, listed, insurance, market, closed, quote, 0)
+    fund: containers.Funded = funded(risk, clock, listed, insurance, market, closed, quote, 0)
     bearing: containers.Account = other
     bearing_dust: int256 = 0
     bearing, bearing_dust = margin.settle(risk, other, clock.now)
@@ -612,16 +607,12 @@ def close(
         if clock.priced and margin.collateral(bearing) + margin.sums(kind, bearing, constants.MARKETS).value >= 0:
             refused.code = codes.UNSTEADY
             return refused
-        # A debtor keeps his position: closed, it would leave a debt that nobody is bound to. So that he stops nobody,
-        # the fund takes the lots whatever it has, and gets of what they have won as much as the debtor is missing.
+        # A debtor is closed too: else he would keep an option against whoever took the lots in his stead. What no
+        # deleveraging has covered is lost either way; whoever leaves bears of it what these lots have won.
         won: int256 = (old.size * judged.price[market] - old.cost) * lots // abs(old.size)
         borne: int256 = min(premium_of(risk, bearing, market, -closed), min(won, spare) - discount)
         quote = quote - max(borne, 0)
-        fund = funded(True, risk, clock, listed, insurance, market, closed, quote, 0)
-        if fund.code != codes.OK:
-            refused.code = fund.code
-            return refused
-    if move.other == market + 1 or debtor:
+    if move.other == market + 1:
         return containers.Rescued(
             code=codes.OK,
             account=margin.moved(risk, settled, market, -closed, -quote, 0),

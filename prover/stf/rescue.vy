@@ -264,7 +264,7 @@ def premium_of(risk: containers.Risk, base: containers.Account, market: int256, 
 
 @internal
 @pure
-def funded(anyway: bool, risk: containers.Risk, clock: containers.Clock, listed: containers.Market, insurance: containers.Account, market: int256, closed: int256, quote: int256, paid_out: int256) -> containers.Funded:
+def funded(risk: containers.Risk, clock: containers.Clock, listed: containers.Market, insurance: containers.Account, market: int256, closed: int256, quote: int256, paid_out: int256) -> containers.Funded:
     fund: int256 = max(listed.fund, 0)
     taking: containers.Account = insurance
     dust: int256 = 0
@@ -280,7 +280,7 @@ def funded(anyway: bool, risk: containers.Risk, clock: containers.Clock, listed:
     taking = margin.moved(risk, taking, market, closed, quote, 0)
     after: containers.Sums = margin.sums(risk, taking, constants.MARKETS)
     # Nor does it need money of its own, where it pays nobody: else a fund in trouble could keep others from leaving.
-    if not anyway and turned_over + paid_out > 0 and (
+    if turned_over + paid_out > 0 and (
         listed.turned_over + turned_over > fund * constants.TURNOVER_MULTIPLE
         or (listed.paid_out + paid_out) * constants.PPM > fund * constants.PAYOUT_PPM
         or margin.collateral(taking) + after.value < after.initial
@@ -360,7 +360,7 @@ def take_over(tag: int256, risk: containers.Risk, previous: int256[16], clock: c
         premium = self.premium_of(risk, settled, market, closed)
     quote: int256 = closed * oracle + premium
     paid_out: int256 = max(premium, 0)
-    fund: containers.Funded = self.funded(False, risk, clock, listed, insurance, market, closed, quote, paid_out)
+    fund: containers.Funded = self.funded(risk, clock, listed, insurance, market, closed, quote, paid_out)
     if fund.code != codes.OK:
         refused.code = fund.code
         return refused
@@ -559,7 +559,7 @@ def close(risk: containers.Risk, previous: int256[16], clock: containers.Clock, 
     discount: int256 = min(penalty, spare)
     quote: int256 = closed * judged.price[market] - discount
     growth: int256 = self.interest_growth(old.size, -closed)
-    fund: containers.Funded = self.funded(False, risk, clock, listed, insurance, market, closed, quote, 0)
+    fund: containers.Funded = self.funded(risk, clock, listed, insurance, market, closed, quote, 0)
     bearing: containers.Account = other
     bearing_dust: int256 = 0
     bearing, bearing_dust = margin.settle(risk, other, clock.now)
@@ -578,16 +578,12 @@ def close(risk: containers.Risk, previous: int256[16], clock: containers.Clock, 
         if clock.priced and margin.collateral(bearing) + margin.sums(kind, bearing, constants.MARKETS).value >= 0:
             refused.code = codes.UNSTEADY
             return refused
-        # A debtor keeps his position: closed, it would leave a debt that nobody is bound to. So that he stops nobody,
-        # the fund takes the lots whatever it has, and gets of what they have won as much as the debtor is missing.
+        # A debtor is closed too: else he would keep an option against whoever took the lots in his stead. What no
+        # deleveraging has covered is lost either way; whoever leaves bears of it what these lots have won.
         won: int256 = (old.size * judged.price[market] - old.cost) * lots // abs(old.size)
         borne: int256 = min(self.premium_of(risk, bearing, market, -closed), min(won, spare) - discount)
         quote = quote - max(borne, 0)
-        fund = self.funded(True, risk, clock, listed, insurance, market, closed, quote, 0)
-        if fund.code != codes.OK:
-            refused.code = fund.code
-            return refused
-    if move.other == market + 1 or debtor:
+    if move.other == market + 1:
         return containers.Rescued(
             code=codes.OK,
             account=margin.moved(risk, settled, market, -closed, -quote, 0),

@@ -387,7 +387,7 @@ class TestEveryHeadHasAnEnd:
 
     def test_off_a_debtor_keeps_him(self, monkeypatch: pytest.MonkeyPatch) -> None:
         state = self.debtor_is_short(1_000)
-        rule = "        # A debtor keeps his position"
+        rule = "        # A debtor is closed too"
         rule_off(
             monkeypatch, rescue, rule, f"        refused.code = codes.NOT_IN_PROFIT\n        return refused\n{rule}"
         )
@@ -400,16 +400,14 @@ class TestEveryHeadHasAnEnd:
         [(1_000, 0, 0), (1_000, 600, 0), (1_000, 1_100, 500), (1_000, 5_000, 1_000)],
         ids=["nothing won", "won no more than the penalty", "won some", "won more than is owed"],
     )
-    def test_on_the_fund_takes_what_a_debtor_holds_up(self, owed: int, won: int, borne: int) -> None:
+    def test_on_a_debtor_lets_go_and_what_was_won_pays_for_him(self, owed: int, won: int, borne: int) -> None:
         state = self.debtor_is_short(owed, won)
         step = move(constants.CLOSE_STEP, BITCOIN, other=ATTACKER)
         assert venue.run(state, self.LEAVE).codes == (c.OK,)
         assert_refused(state, move(constants.CLOSE_STEP, BITCOIN, other=1), code=c.FUND_LIMIT)
         assert venue.run(state, step).codes == (c.OK,)
-        # The debtor stays bound to his position; the fund has it against him, with what was won of what he is missing.
-        assert (state.commitment.queue_open, size_of(state.account(ATTACKER))) == (0, -BITCOIN)
-        assert (size_of(state.account(1)), value(state.account(1))) == (BITCOIN, (600 + borne) * DOLLAR)
-        assert value(state.account(ATTACKER)) == -owed * DOLLAR
+        assert (state.commitment.queue_open, size_of(state.account(ATTACKER))) == (0, 0)
+        assert value(state.account(ATTACKER)) == (borne + 600 - owed) * DOLLAR
         left = value(state.account(VICTIM)) + state.commitment.withdrawn_total
         assert left == (60_000 - 600 - borne) * DOLLAR
         assert conservation(state).sound
@@ -423,15 +421,15 @@ class TestEveryHeadHasAnEnd:
         assert_refused(state, step, code=c.UNSTEADY, timestamp=now)
         now = ticks(state, BTC * 102 // 100)
         assert venue.run(state, step, timestamp=now).codes == (c.OK,)
-        assert size_of(state.account(1)) == BITCOIN
+        assert size_of(state.account(ATTACKER)) == 0
 
-    def test_off_a_profit_leaves_its_debtor_to_the_others(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_off_a_profit_leaves_its_debtor_behind(self, monkeypatch: pytest.MonkeyPatch) -> None:
         state = self.debtor_is_short(1_000, 5_000)
         rule_off(monkeypatch, rescue, "        quote = quote - max(borne, 0)\n", "        pass\n")
         chunk = python_chunk(state, self.LEAVE, move(constants.CLOSE_STEP, BITCOIN, other=ATTACKER))
 
         assert chunk.operation_codes == [c.OK, c.OK]
-        assert value(row_of(chunk, 1)) == 600 * DOLLAR < 1_000 * DOLLAR, "all that there is for what is missing"
+        assert value(row_of(chunk, ATTACKER)) == -400 * DOLLAR
 
     IDLE = "            refused.code = codes.OVERFILLED\n            return refused\n        refused.account"
 

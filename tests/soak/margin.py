@@ -114,7 +114,7 @@ class Watch:
         # Of markets that are over, their prices for ever; of those that settle, the sum of price times time, and time.
         self.over: dict[int, int] = {}
         self.settling: dict[int, tuple[int, int]] = {}
-        self.folded: set[int] = set()
+        self.indebted: set[int] = set()
         self.ledger: Ledger
         self.step: Step
         self.handlers: dict[int, Callable[[], set[int]]] = {
@@ -204,7 +204,7 @@ class Watch:
         ages.book(self.gained(before) - ceil(self.owed(before), FUNDING_SCALE), self.step.now // constants.EPOCH)
         if any(before.positions[market].size for market in self.over):
             self.accepted["folding"] += 1
-            self.folded.add(number)
+            self.indebted.add(number)
         return ages
 
     @property
@@ -289,8 +289,9 @@ class Watch:
                     owed += size * (index[market] - position.funding)
                     sizes[market] += size
                     longs[market] += size if size > 0 else 0
-            # A market that ends below what an account has leaves its debt without a position.
-            if held < 0 and not holds and number not in range(1, FIRST) and number not in self.folded:
+            # A market that ends below what an account has leaves its debt without a position; so does a forced close
+            # against somebody whose debt no deleveraging has covered.
+            if held < 0 and not holds and number not in range(1, FIRST) and number not in self.indebted:
                 self.claim(False, "debt without a position", f"account {number}: {held}")
         globals = ledger.globals
         # Of a market that is over some have their money and some not yet: what is left stands at its price.
@@ -739,20 +740,18 @@ class Watch:
             quote -= max(min(missing, won - discount, spare - discount), 0)
         self.accepted["close_by_counterparty"] += not is_fund and not is_debtor
         self.accepted["close_by_debtor"] += is_debtor
-        taker = insurance if is_fund or is_debtor else move.other
-        held = self.step.before[taker].positions[market]
+        if is_debtor:
+            self.indebted.add(move.other)
+        held = opposite.positions[market]
         turned_over = max(abs(held.size + closed) - abs(held.size), 0) * self.prices[market]
         self._moved(number, market, -closed, -quote, 0, leaves)
-        self._moved(taker, market, closed, quote, 0)
-        now = self.read(self.ledger.account(taker), self.prices)
+        self._moved(move.other, market, closed, quote, 0)
+        now = self.read(self.ledger.account(move.other), self.prices)
         if is_fund:
             self._taken(market, turned_over, 0, fund)
-        elif is_debtor:
-            # Past its limits, which the next one finds used up.
-            self.hour_turned[market] += turned_over
         else:
             self.claim(now.equity >= bore.equity, "counterparty", f"{bore} -> {now}")
-        return {number, taker}
+        return {number, move.other}
 
     def _leaver_paid(self, number: int, ages: Ages) -> int:
         row = self.ledger.account(number)
