@@ -115,7 +115,7 @@ def _preview(
         index = await wallet.own_account(account)
         seen = await wallet.node.preview(operation(grid, index, wallet))
         states = {
-            name: None if view is None else account_fields(view, None, grid)
+            name: None if view is None else _unranked(account_fields(view, None, grid))
             for name in ("before", "after", "if_filled", "other_before", "other_after")
             for view in [getattr(seen, name)]
         }
@@ -137,6 +137,13 @@ def _preview(
         return Report(fields, shown)
 
     run_action(settings, action, signing=False)
+
+
+def _unranked(fields: dict[str, Any]) -> dict[str, Any]:
+    """An account that is only imagined stands in no ranking."""
+    for position in fields["positions"]:
+        del position["deleveraging_rank"]
+    return fields
 
 
 def _preview_text(seen: Preview) -> str:
