@@ -104,14 +104,9 @@ def market_names(labels: Sequence[bytes]) -> list[str]:
     return names
 
 
-def label_parts(label: bytes) -> tuple[str, int]:
-    """The name and the size decimals in a label."""
-    return label[:31].rstrip(b"\x00").decode("ascii", "replace"), label[31]
-
-
 def name_and_decimals(market: containers.Market) -> tuple[str, int]:
     """The name and the size decimals in a market's label."""
-    return label_parts(market.label)
+    return market.label[:31].rstrip(b"\x00").decode("ascii", "replace"), market.label[31]
 
 
 def legal_globals(genesis: bytes) -> containers.Globals:

@@ -292,7 +292,8 @@ class Liquidator:
         debtors = {other for other, account in rows if health(engine.globals, account, self._now).equity < 0}
         rest = [other for other, size in theirs.items() if size > 0 and other not in ranked]
         rest.sort(key=lambda other: (other in debtors, -theirs[other], other))
-        for other in [*ranked[:_COUNTERPARTIES_TRIED], *rest[:_COUNTERPARTIES_TRIED], *debtors.intersection(rest)]:
+        owing = [other for other in rest if other in debtors]
+        for other in [*ranked[:_COUNTERPARTIES_TRIED], *rest[:_COUNTERPARTIES_TRIED], *owing]:
             move = containers.Rescue(0, market, index, other, min(lots, theirs[other]))
             if self._ended(move):
                 return True

@@ -158,11 +158,7 @@ def _count(store: Store, kept: int, chunk_count: int) -> tuple[dict[str, int], i
     """Operations by kind, and entries of the L1 queue, of the chunks behind `kept`."""
     tags: Counter[int] = Counter()
     for number in range(kept + 1, chunk_count + 1):
-        body = _record(store, number).body
-        at = constants.TIMESTAMP_LENGTH
-        while at < len(body):
-            tags[body[at]] += 1
-            at += operation_length(body, at)
+        tags.update(operation[0] for operation in _operations(_record(store, number).body))
     # An order stands once in every chunk that fills it; it is told as often.
     by_kind = {
         name: tags[tag] for tag, name in _NAMES.items() if tags[tag] and tag != constants.TICK and not is_entry(tag)
@@ -173,18 +169,24 @@ def _count(store: Store, kept: int, chunk_count: int) -> tuple[dict[str, int], i
 def _last_signers(store: Store, kept: int) -> bytes:
     """Who signed the last tick up to chunk `kept`."""
     for number in range(kept, 0, -1):
-        body, found = _record(store, number).body, b""
-        at = constants.TIMESTAMP_LENGTH
-        while at < len(body):
-            end = at + operation_length(body, at)
-            if body[at] == constants.TICK:
-                found = body[at:end]
-            elif body[at] == constants.FORCED_TICK:
-                found = body[at + constants.ENTRY_HEAD_LENGTH - 1 : end]
-            at = end
+        found = b""
+        for operation in _operations(_record(store, number).body):
+            if operation[0] == constants.TICK:
+                found = operation
+            elif operation[0] == constants.FORCED_TICK:
+                found = operation[constants.ENTRY_HEAD_LENGTH - 1 :]
         if found:
             return bytes(signers_of(found))
     return b""
+
+
+def _operations(body: bytes) -> Iterator[bytes]:
+    """The operations of a chunk that was sealed here: whole ones, to its end."""
+    at = constants.TIMESTAMP_LENGTH
+    while at < len(body):
+        end = at + operation_length(body, at)
+        yield body[at:end]
+        at = end
 
 
 def _take(taken: dict[bytes, bytes], operation: bytes) -> None:

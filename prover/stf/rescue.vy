@@ -560,30 +560,10 @@ def close(risk: containers.Risk, previous: int256[16], clock: containers.Clock, 
     quote: int256 = closed * judged.price[market] - discount
     growth: int256 = self.interest_growth(old.size, -closed)
     fund: containers.Funded = self.funded(risk, clock, listed, insurance, market, closed, quote, 0)
-    bearing: containers.Account = other
-    bearing_dust: int256 = 0
-    bearing, bearing_dust = margin.settle(risk, other, clock.now)
-    held: containers.Position = encoding.unpack(bearing.positions[market])
     if move.other == market + 1:
-        refused.code = fund.code
-    elif fund.code == codes.OK:
-        refused.code = codes.FUND_FIRST
-    elif held.size * closed >= 0 or abs(held.size) < abs(closed):
-        refused.code = codes.NO_OPPOSITE
-    if refused.code != codes.OK:
-        return refused
-    debtor: bool = margin.collateral(bearing) + margin.sums(risk, bearing, constants.MARKETS).value < 0
-    if move.other != market + 1 and debtor:
-        kind: containers.Risk = self.judged_at(True, risk, previous, bearing)
-        if clock.priced and margin.collateral(bearing) + margin.sums(kind, bearing, constants.MARKETS).value >= 0:
-            refused.code = codes.UNSTEADY
+        if fund.code != codes.OK:
+            refused.code = fund.code
             return refused
-        # A debtor is closed too: else he would keep an option against whoever took the lots in his stead. What no
-        # deleveraging has covered is lost either way; whoever leaves bears of it what these lots have won.
-        won: int256 = (old.size * judged.price[market] - old.cost) * lots // abs(old.size)
-        borne: int256 = min(self.premium_of(risk, bearing, market, -closed), min(won, spare) - discount)
-        quote = quote - max(borne, 0)
-    if move.other == market + 1:
         return containers.Rescued(
             code=codes.OK,
             account=margin.moved(risk, settled, market, -closed, -quote, 0),
@@ -596,6 +576,26 @@ def close(risk: containers.Risk, previous: int256[16], clock: containers.Clock, 
             turned_over=fund.turned_over,
             paid_out=0,
         )
+    if fund.code == codes.OK:
+        refused.code = codes.FUND_FIRST
+        return refused
+    bearing: containers.Account = other
+    bearing_dust: int256 = 0
+    bearing, bearing_dust = margin.settle(risk, other, clock.now)
+    held: containers.Position = encoding.unpack(bearing.positions[market])
+    if held.size * closed >= 0 or abs(held.size) < abs(closed):
+        refused.code = codes.NO_OPPOSITE
+        return refused
+    if margin.collateral(bearing) + margin.sums(risk, bearing, constants.MARKETS).value < 0:
+        kind: containers.Risk = self.judged_at(True, risk, previous, bearing)
+        if clock.priced and margin.collateral(bearing) + margin.sums(kind, bearing, constants.MARKETS).value >= 0:
+            refused.code = codes.UNSTEADY
+            return refused
+        # A debtor is closed too: else he would keep an option against whoever took the lots in his stead. What no
+        # deleveraging has covered is lost either way; whoever leaves bears of it what these lots have won.
+        won: int256 = (old.size * judged.price[market] - old.cost) * lots // abs(old.size)
+        borne: int256 = min(self.premium_of(risk, bearing, market, -closed), min(won, spare) - discount)
+        quote = quote - max(borne, 0)
     return containers.Rescued(
         code=codes.OK,
         account=margin.moved(risk, settled, market, -closed, -quote, 0),

@@ -85,7 +85,9 @@ class TestH1ForcedClose:
         assert value(state.account(1)) == 10**6 * DOLLAR + 150 * DOLLAR
 
     def test_off_a_friend_takes_what_is_the_funds(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        rule_off(monkeypatch, rescue, "        refused.code = codes.FUND_FIRST\n", "        pass\n")
+        rule_off(
+            monkeypatch, rescue, "        refused.code = codes.FUND_FIRST\n        return refused\n", "        pass\n"
+        )
         chunk = python_chunk(self.state(), *self.close(other=ATTACKER))
 
         assert chunk.operation_codes == [c.OK, c.OK]
