@@ -22,6 +22,7 @@ from prover.settings import (
     configure_logging,
     key_options,
     load_signer,
+    name_variables,
     output_options,
     replay_directory,
     run,
@@ -50,6 +51,8 @@ class Commands(click.Group):
         if command is None and not self._venue_loaded:
             self._load_venue()
             command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            name_variables(command, f"CATENARY_{cmd_name.upper()}")
         return command
 
     def _load_venue(self) -> None:
@@ -61,7 +64,7 @@ class Commands(click.Group):
         self._venue_loaded = True
 
 
-@click.group(cls=Commands, context_settings={"auto_envvar_prefix": "CATENARY", "help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="catenary")
 def cli() -> None:
     """Catenary: cross-margin perpetual futures on an optimistic rollup with one-transaction fraud proofs.

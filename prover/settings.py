@@ -87,6 +87,20 @@ def config_option(command: _Command) -> _Command:
     )(command)
 
 
+def name_variables(command: click.Command, prefix: str) -> None:
+    """Gives each option its environment variable by the name that a user knows, not by the parameter's."""
+    for option in command.params:
+        if isinstance(option, click.Option) and option.envvar is None:
+            option.envvar = f"{prefix}_{_variable(max(option.opts, key=len).lstrip('-'))}"
+    if isinstance(command, click.Group):
+        for name, each in command.commands.items():
+            name_variables(each, f"{prefix}_{_variable(name)}")
+
+
+def _variable(name: str) -> str:
+    return name.replace("-", "_").upper()
+
+
 def output_options(command: _Command) -> _Command:
     """Adds --json and --log-level."""
     command = click.option(

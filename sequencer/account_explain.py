@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from prover.stf import codes, constants, containers, encoding, margin
+from prover.stf import codes, constants, containers, encoding, margin, rescue
 from prover.stf.replay import one_side
 from sequencer.account_view import (
     BASIS_POINTS,
@@ -179,7 +179,8 @@ def _liquidated(
 ) -> list[Reduced]:
     risk, moved = here.risk, there.risk
     found: list[Reduced] = []
-    left = settled
+    # The law judges it without the owner's own bound, which must not make a liquidation any larger.
+    left = rescue.unbounded(settled)
     largest_first = sorted(
         positions_of(settled), key=lambda entry: (-standing(moved, only(settled, entry[0])).maintenance, entry[0])
     )

@@ -7,6 +7,7 @@ recompute it, nobody can prove that it was kept.
 
 from collections.abc import Callable, Iterable
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -119,17 +120,53 @@ def ranking(
     return [Ranked(index, place, int(score * constants.PPM)) for place, (score, index) in enumerate(scored, start=1)]
 
 
-def most_lots(code_of: Callable[[int], int], most: int, too_many: int) -> int:
+class Opposite(msgspec.Struct, frozen=True):
+    """Who stands on one side of a market: in profit as ranked, without one by size, below zero; account indices.
+
+    richest: whose lots have won the most each, also if it is no profit; -1 where nobody stands there.
+    """
+
+    ranked: list[int]
+    solvent: list[int]
+    debtors: list[int]
+    richest: int
+
+
+def opposite(
+    globals: containers.Globals, now_ms: int, market: int, side: int, rows: list[tuple[int, containers.Account]]
+) -> Opposite:
+    """The holders of one side (1 long, -1 short) of a market, in the order in which they are asked."""
+    ranked = [place.account for place in ranking(globals, now_ms, market, side, rows)]
+    won: dict[int, Fraction] = {}
+    sizes: dict[int, int] = {}
+    debtors: set[int] = set()
+    for index, account in rows:
+        held = encoding.unpack(account.positions[market])
+        if index >= constants.RESERVED_ACCOUNTS and held.size * side > 0:
+            sizes[index] = abs(held.size)
+            won[index] = Fraction(held.size * globals.risk.price[market] - held.cost, abs(held.size))
+            if health(globals, account, now_ms).equity < 0:
+                debtors.add(index)
+    rest = sorted(sizes.keys() - set(ranked), key=lambda index: (-sizes[index], index))
+    return Opposite(
+        ranked=ranked,
+        solvent=[index for index in rest if index not in debtors],
+        debtors=[index for index in rest if index in debtors],
+        richest=max(won.keys() - debtors, key=lambda index: (won[index], -index), default=-1),
+    )
+
+
+def most_lots(code_of: Callable[[int], int], most: int, *too_many: int) -> int:
     """The most lots, up to `most`, whose code is OK, where too many of them say `too_many`; 0 where none is OK."""
     if most <= 0:
         return 0
     code = code_of(most)
-    if code != too_many:
+    if code not in too_many:
         return most if code == codes.OK else 0
     low, high = 0, most
     while high - low > 1:
         middle = (low + high) // 2
-        if code_of(middle) == too_many:
+        if code_of(middle) in too_many:
             high = middle
         else:
             low = middle
@@ -174,7 +211,7 @@ class Liquidator:
             return True
         if judged.equity * 3 < judged.maintenance * 2 and self._take_over(index, market, held):
             return True
-        return judged.equity < 0 and self._deleverage(index, market, held, holders)
+        return judged.equity < 0 and self._deleverage(index, settled, holders)
 
     def _through_book(self, index: int, market: int, held: int) -> bool:
         engine = self._engine
@@ -187,7 +224,7 @@ class Liquidator:
             move = containers.Rescue(maker=0, market=market, account=index, other=0, lots=offered)
             lots = self._most(constants.LIQUIDATE, move, maker, codes.TOO_MANY_LOTS)
             if lots > 0:
-                code = self._carry_out(constants.LIQUIDATE, msgspec.structs.replace(move, lots=lots), maker)
+                code = self._carry_out(constants.LIQUIDATE, _of(move, lots), maker)
                 if code == codes.OK:
                     return True
             else:
@@ -202,20 +239,46 @@ class Liquidator:
         lots = self._most(constants.TAKE_OVER, move, None, codes.FUND_LIMIT)
         if lots == 0:
             return False
-        return self._carry_out(constants.TAKE_OVER, msgspec.structs.replace(move, lots=lots), None) == codes.OK
+        return self._carry_out(constants.TAKE_OVER, _of(move, lots), None) == codes.OK
 
-    def _deleverage(self, index: int, market: int, held: int, holders: list[int]) -> bool:
+    def _deleverage(self, index: int, settled: containers.Account, holders: list[int]) -> bool:
+        """Against whoever is in profit, in the order of the ranking, then against whom it costs nothing."""
+        risk = self._engine.globals.risk
+        dearest_first = sorted(
+            ((market, encoding.unpack(position).size) for market, position in enumerate(settled.positions)),
+            key=lambda entry: -abs(entry[1]) * risk.price[entry[0]] * risk.maintenance_ppm[entry[0]],
+        )
+        for market, held in dearest_first:
+            if not held:
+                continue
+            there = self._opposite(market, -1 if held > 0 else 1, index, holders)
+            # What is to be borne is the same whoever bears it: where the richest cannot, nobody can.
+            if not self._bearable(index, market, held, there.richest):
+                continue
+            for other in [*there.ranked[:_COUNTERPARTIES_TRIED], *there.solvent[:_COUNTERPARTIES_TRIED]]:
+                move = self._against(index, market, held, other)
+                lots = self._most(constants.DELEVERAGE, move, None, codes.NOT_IN_PROFIT, codes.MARGIN)
+                if lots and self._carry_out(constants.DELEVERAGE, _of(move, lots), None) == codes.OK:
+                    return True
+        return False
+
+    def _bearable(self, index: int, market: int, held: int, other: int) -> bool:
+        """Whether one lot or all may be borne by their profit: few weigh least on the fund, many round least."""
+        if other < 0:
+            return False
+        move = self._against(index, market, held, other)
+        few, all_of_them = (self._code(constants.DELEVERAGE, move, None, lots) for lots in (1, move.lots))
+        return not few == all_of_them == codes.NOT_IN_PROFIT
+
+    def _against(self, index: int, market: int, held: int, other: int) -> containers.Rescue:
+        """As many lots as both have."""
+        theirs = abs(encoding.unpack(self._engine.account(other).positions[market]).size)
+        return containers.Rescue(maker=0, market=market, account=index, other=other, lots=min(abs(held), theirs))
+
+    def _opposite(self, market: int, side: int, index: int, holders: list[int]) -> Opposite:
         engine = self._engine
         rows = [(other, engine.account(other)) for other in holders if other != index]
-        side = -1 if held > 0 else 1
-        ranked = ranking(engine.globals, engine.view.clock().now, market, side, rows)
-        for place in ranked[:_COUNTERPARTIES_TRIED]:
-            theirs = abs(encoding.unpack(engine.account(place.account).positions[market]).size)
-            lots = min(abs(held), theirs)
-            move = containers.Rescue(maker=0, market=market, account=index, other=place.account, lots=lots)
-            if self._carry_out(constants.DELEVERAGE, move, None) == codes.OK:
-                return True
-        return False
+        return opposite(engine.globals, self._now, market, side, rows)
 
     def _unwind(self, market: int) -> None:
         engine = self._engine
@@ -231,7 +294,7 @@ class Liquidator:
             move = containers.Rescue(maker=0, market=market, account=0, other=0, lots=offered)
             lots = self._most(constants.UNWIND, move, maker, codes.FUND_LIMIT)
             if lots > 0:
-                return self._carry_out(constants.UNWIND, msgspec.structs.replace(move, lots=lots), maker) == codes.OK
+                return self._carry_out(constants.UNWIND, _of(move, lots), maker) == codes.OK
             code = engine.decide_rescue(constants.UNWIND, move, maker, self._now)
             if code in (codes.PRICE_BAND, codes.FUND_LIMIT):
                 return False
@@ -239,11 +302,11 @@ class Liquidator:
             engine.drop_if_at_fault(maker, max(offered, 1), code, self._outcome)
         return False
 
-    def _most(self, tag: int, move: containers.Rescue, maker: containers.Order | None, too_many: int) -> int:
-        def code_of(lots: int) -> int:
-            return self._engine.decide_rescue(tag, msgspec.structs.replace(move, lots=lots), maker, self._now)
+    def _most(self, tag: int, move: containers.Rescue, maker: containers.Order | None, *too_many: int) -> int:
+        return most_lots(partial(self._code, tag, move, maker), move.lots, *too_many)
 
-        return most_lots(code_of, move.lots, too_many)
+    def _code(self, tag: int, move: containers.Rescue, maker: containers.Order | None, lots: int) -> int:
+        return self._engine.decide_rescue(tag, _of(move, lots), maker, self._now)
 
     def close_head(self) -> None:
         """Goes on with the forced close that is under way: the insurance account first, then the ranking."""
@@ -274,28 +337,21 @@ class Liquidator:
             taken = self._most(constants.CLOSE_STEP, fund, None, codes.FUND_LIMIT)
             if taken == 0 and engine.decide_rescue(constants.CLOSE_STEP, fund, None, self._now) == codes.INSOLVENT:
                 taken = 1
-            if taken > 0 and self._ended(msgspec.structs.replace(fund, lots=taken)):
+            if taken > 0 and self._ended(_of(fund, taken)):
                 return True
             if sizes[market] and self._close_against(index, market, sizes[market], lots):
                 return True
         return False
 
     def _close_against(self, index: int, market: int, held: int, lots: int) -> bool:
-        engine = self._engine
-        holders = sorted(engine.holders - {index})
-        rows = [(other, engine.account(other)) for other in holders if other >= constants.RESERVED_ACCOUNTS]
-        side = -1 if held > 0 else 1
-        ranked = [place.account for place in ranking(engine.globals, engine.view.clock().now, market, side, rows)]
-        theirs = {other: encoding.unpack(account.positions[market]).size * side for other, account in rows}
         # Closed at the oracle price with the penalty on top nobody loses: those without a profit come later, and last
         # the debtors, whom it leaves with what they owe.
-        debtors = {other for other, account in rows if health(engine.globals, account, self._now).equity < 0}
-        rest = [other for other, size in theirs.items() if size > 0 and other not in ranked]
-        rest.sort(key=lambda other: (other in debtors, -theirs[other], other))
-        owing = [other for other in rest if other in debtors]
-        for other in [*ranked[:_COUNTERPARTIES_TRIED], *rest[:_COUNTERPARTIES_TRIED], *owing]:
-            move = containers.Rescue(0, market, index, other, min(lots, theirs[other]))
-            if self._ended(move):
+        holders = [other for other in sorted(self._engine.holders) if other >= constants.RESERVED_ACCOUNTS]
+        there = self._opposite(market, -1 if held > 0 else 1, index, holders)
+        ahead = [*there.ranked[:_COUNTERPARTIES_TRIED], *there.solvent[:_COUNTERPARTIES_TRIED]]
+        for other in [*ahead, *there.debtors]:
+            move = self._against(index, market, held, other)
+            if self._ended(_of(move, min(lots, move.lots))):
                 return True
         return False
 
@@ -343,7 +399,7 @@ class Case:
         size = encoding.unpack(self._settled.positions[market]).size
         row = engine.account(self.account)
         lots = abs(size) - abs(encoding.unpack(row.positions[market]).size)
-        move = msgspec.structs.replace(self.move, lots=lots)
+        move = _of(self.move, lots)
         after = health(globals, row, self._now_ms, self._kinder)
         # Whoever leaves is paid with the last step: that is no part of what the step cost.
         equity_after = after.equity + engine.view.commitment.withdrawn_total - self._withdrawn
@@ -378,6 +434,10 @@ class Case:
             chunk=engine.chunk_count + 1,
             operation=engine.open_operations - 1,
         )
+
+
+def _of(move: containers.Rescue, lots: int) -> containers.Rescue:
+    return msgspec.structs.replace(move, lots=lots)
 
 
 def market_account(market: int) -> int:

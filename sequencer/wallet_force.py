@@ -65,7 +65,8 @@ def _lines(name: str, found: Forced) -> list[str]:
 def leave(settings: Settings, account: int | None, timeout: float) -> None:
     """Leave through L1: void every signature, dismiss agents, close all positions, pay what may leave.
 
-    Positions are closed at the oracle price less at most one percent. Profit that has not matured can be forced out
+    Positions are closed at the worse of the last two oracle prices less at most one percent, and less what they bear
+    of a debtor on the other side. Profit that has not matured can be forced out
     later by `force withdraw`.
     """
 
@@ -109,7 +110,10 @@ def force_withdraw(settings: Settings, amount: str, account: int | None, timeout
 @timeout_option
 @command
 def force_close(settings: Settings, market: str, size: str, account: int | None, timeout: float) -> None:
-    """Close a position, or part of it, at the oracle price less at most one percent."""
+    """Close a position, or part of it, at the worse of the last two oracle prices less at most one percent.
+
+    Less, too, what it bears of a debtor on the other side.
+    """
 
     async def action(wallet: Wallet) -> Report:
         index, lots = await _lots(wallet, market, size)

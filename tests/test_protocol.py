@@ -217,7 +217,7 @@ def example_chunk() -> tuple[state.State, Chunk, bytes, dict[str, bytes]]:
 def _settled(size: int, owed_index: int) -> tuple[int, int]:
     """Payment and dust of an account with one position whose index moved by so much."""
     positions = [encoding.pack(size, 0, 0)] + [containers.EMPTY] * 15
-    risk = containers.Risk([1] * 16, [owed_index] + [0] * 15, [0] * 16, [0] * 16)
+    risk = containers.Risk([1] * 16, [owed_index] + [0] * 15, [constants.PPM] * 16, [constants.PPM] * 16)
     account, dust = margin.settle(risk, msgspec.structs.replace(encoding.no_account(), positions=positions), NOW)
     return -margin.collateral(account), dust
 

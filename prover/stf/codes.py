@@ -64,6 +64,8 @@ OUT_OF_RANGE: Final = 58
 STEP_LIMIT: Final = 59
 TOO_SOON: Final = 60
 MARKET_REDUCES: Final = 61
+DUPLICATE_SIGNER: Final = 62
+UNSORTED_SIGNERS: Final = 63
 
 SENTENCE: Final[dict[int, tuple[str, str]]] = {
     OK: ("OK", "The operation was applied."),
@@ -113,7 +115,7 @@ SENTENCE: Final[dict[int, tuple[str, str]]] = {
     OFF_GRID: ("OFF_GRID", "The tick's time is not on the grid or lies ahead of the chunk's clock."),
     OLD_TICK: ("OLD_TICK", "The tick is not newer than the last one."),
     QUORUM: ("QUORUM", "The tick does not carry exactly the quorum of signatures or all markets."),
-    BAD_SIGNERS: ("BAD_SIGNERS", "The tick's signers are unknown, unsorted or did not sign it."),
+    BAD_SIGNERS: ("BAD_SIGNERS", "A signer of the tick is unknown or did not sign it."),
     ZERO_PRICE: ("ZERO_PRICE", "A signer reported a price of zero."),
     REFUNDED: ("REFUNDED", "The deposit could not be booked and became a withdrawal to its depositor."),
     WITHDRAWALS_FULL: ("WITHDRAWALS_FULL", "The withdrawal tree has no leaf left."),
@@ -143,4 +145,6 @@ SENTENCE: Final[dict[int, tuple[str, str]]] = {
     STEP_LIMIT: ("STEP_LIMIT", "A parameter moves further at once than the law allows."),
     TOO_SOON: ("TOO_SOON", "The parameters changed less than thirty days ago."),
     MARKET_REDUCES: ("MARKET_REDUCES", "The market only lets positions shrink."),
+    DUPLICATE_SIGNER: ("DUPLICATE_SIGNER", "A signer of the tick stands in it twice."),
+    UNSORTED_SIGNERS: ("UNSORTED_SIGNERS", "The tick's signers do not stand in ascending order."),
 }

@@ -67,3 +67,5 @@ OUT_OF_RANGE: constant(int256) = 58
 STEP_LIMIT: constant(int256) = 59
 TOO_SOON: constant(int256) = 60
 MARKET_REDUCES: constant(int256) = 61
+DUPLICATE_SIGNER: constant(int256) = 62
+UNSORTED_SIGNERS: constant(int256) = 63

@@ -246,7 +246,6 @@ def enter(tag: int256, risk: containers.Risk, clock: containers.Clock, tick_time
     settled, dust = margin.settle(risk, account, clock.now)
     # A price that is older than the entry would be an option on what its sender knows; a tick may come just before it.
     young: bool = tick_time + constants.FORCED_PRICE_AGE >= entry.time
-    solvent: bool = margin.collateral(settled) + margin.sums(risk, settled, constants.MARKETS).value >= 0
     if tag == constants.FORCED_CLOSE:
         if entry.market >= constants.MARKETS:
             entered.code = codes.NO_MARKET
@@ -256,15 +255,13 @@ def enter(tag: int256, risk: containers.Risk, clock: containers.Clock, tick_time
             entered.code = codes.OVERFILLED
         elif not young:
             entered.code = codes.STALE
-        elif not solvent:
-            entered.code = codes.INSOLVENT
         entered.opened = entered.code == codes.OK
         return entered
     entered.account = settled
     entered.dust = dust
     if tag == constants.LEAVE:
         entered.account = self.left(settled, clock.now)
-        entered.opened = young and solvent and not margin.closed(settled, constants.MARKETS, 0)
+        entered.opened = young and not margin.closed(settled, constants.MARKETS, 0)
         if entered.opened:
             return entered
     entered.amount = self.released(risk, clock, withdrawal_count, settled, entry.amount)

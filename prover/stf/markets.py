@@ -92,10 +92,12 @@ def tick(
         price: list[int256] = [0] * constants.MARKETS
         premium: list[int256] = [0] * constants.MARKETS
         signer, price, premium = tick_signer(domain, time, market_count, operation, at + 1, ecrecover)
-        if index <= last or index >= constants.SIGNERS:
-            ticked.code = codes.BAD_SIGNERS
+        if index <= last:
+            ticked.code = codes.UNSORTED_SIGNERS
+            if index == last:
+                ticked.code = codes.DUPLICATE_SIGNER
             return ticked
-        if signer == containers.NOBODY or signer != globals.signers[index]:
+        if index >= constants.SIGNERS or signer == containers.NOBODY or signer != globals.signers[index]:
             ticked.code = codes.BAD_SIGNERS
             return ticked
         last = index

@@ -104,10 +104,12 @@ def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: u
         price: int256[16] = empty(int256[16])
         premium: int256[16] = empty(int256[16])
         signer, price, premium = self.tick_signer(domain, time, market_count, at + 1)
-        if index <= last or index >= constants.SIGNERS:
-            ticked.code = codes.BAD_SIGNERS
+        if index <= last:
+            ticked.code = codes.UNSORTED_SIGNERS
+            if index == last:
+                ticked.code = codes.DUPLICATE_SIGNER
             return ticked
-        if signer == containers.NOBODY or signer != globals.signers[index]:
+        if index >= constants.SIGNERS or signer == containers.NOBODY or signer != globals.signers[index]:
             ticked.code = codes.BAD_SIGNERS
             return ticked
         last = index

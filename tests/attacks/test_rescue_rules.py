@@ -222,6 +222,32 @@ class TestPickedTicks:
 
     WAIT = "        if clock.priced and margin.collateral(settled) + margin.sums(better"
 
+    @pytest.mark.parametrize("tag", [constants.FORCED_CLOSE, constants.LEAVE])
+    def test_off_an_entry_that_comes_in_a_wick_is_not_begun(self, monkeypatch: pytest.MonkeyPatch, tag: int) -> None:
+        # Begun only by whoever is solvent at the last price: one that the operator picked.
+        sums = "margin.collateral(settled) + margin.sums(risk, settled, constants.MARKETS).value"
+        rule_off(monkeypatch, custody, ">= entry.time\n", f">= entry.time and {sums} >= 0\n")
+        state, now, entry = self.entering(tag)
+        chunk = python_chunk(state, entry, timestamp=now)
+
+        assert (chunk.commitment.queue_count, chunk.commitment.queue_open) == (1, 0)
+        assert size_of(row_of(chunk, VICTIM)) == BITCOIN
+
+    @pytest.mark.parametrize("tag", [constants.FORCED_CLOSE, constants.LEAVE])
+    def test_on_it_is_begun_and_closed_at_the_next_ticks(self, tag: int) -> None:
+        state, now, entry = self.entering(tag)
+        step = move(constants.CLOSE_STEP, other=1)
+        assert venue.run(state, entry, step, timestamp=now).codes == (c.OK, c.UNSTEADY)
+        now = ticks(state, BTC, BTC)
+        assert venue.run(state, step, timestamp=now).codes == (c.OK,)
+        assert (size_of(state.account(VICTIM)), state.commitment.queue_open) == (0, 0)
+
+    def entering(self, tag: int) -> tuple[State, int, bytes]:
+        """1,473 dollars behind a bitcoin, of which the last tick's three percent leave nothing, and an entry."""
+        state = stage({VICTIM: held(BITCOIN, 1_473)}, fund=10**6)
+        now = ticks(state, BTC, BTC * 97 // 100)
+        return state, now, forced(tag, amount=BITCOIN, time=now)
+
     def leaving(self) -> tuple[State, int, bytes]:
         """1,473 dollars behind a bitcoin, of which a wick of three percent left nothing; his leave is under way."""
         state = stage({VICTIM: held(BITCOIN, 1_473)}, fund=10**6)

@@ -53,7 +53,7 @@ async def ended(*arguments: str) -> tuple[int, list[dict[str, object]], str]:
 def probe() -> click.Group:
     """A command that says what it was given."""
 
-    @click.group(context_settings={"auto_envvar_prefix": "CATENARY"})
+    @click.group(cls=Commands)
     def group() -> None:
         """Root."""
 
@@ -63,12 +63,12 @@ def probe() -> click.Group:
 
     @wallet.command()
     @click.option("--l1-rpc-url", default="http://default")
-    @click.option("--lots", type=int, default=1)
+    @click.option("--lots", "size", type=int, default=1)
     @settings.output_options
     @settings.config_option
-    def order(l1_rpc_url: str, lots: int, json: bool, log_level: str) -> None:
+    def order(l1_rpc_url: str, size: int, json: bool, log_level: str) -> None:
         """Probe."""
-        click.echo(f"{l1_rpc_url} {lots} {json} {log_level}")
+        click.echo(f"{l1_rpc_url} {size} {json} {log_level}")
 
     return group
 
@@ -89,6 +89,8 @@ def test_flag_beats_environment_beats_toml_beats_default(tmp_path: Path) -> None
     assert probed(tmp_path, toml, CATENARY_WALLET_ORDER_LOTS="4") == "http://toml 4 True info"
     both = probed(tmp_path, toml, "--lots", "5", CATENARY_WALLET_ORDER_LOTS="4")
     assert both == "http://toml 5 True info"
+    # The variable has the option's name, not the parameter's.
+    assert probed(tmp_path, toml, CATENARY_WALLET_ORDER_SIZE="4") == "http://toml 3 True info"
     # A command's own table beats the common one; underscores are as good as dashes.
     own = toml.replace("lots = 3", 'l1_rpc_url = "http://own"')
     assert probed(tmp_path, own) == "http://own 1 True info"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prover.stf import containers, encoding, margin
+from prover.stf import codes, containers, encoding, margin, rescue
 from sequencer.account_explain import SEARCH, Explained, Reduced, Saved, contribution, explain, saved, shocked
 from sequencer.account_view import positions_of, view
 from tests.sequencer.node_world import DOLLAR, START, genesis
@@ -197,6 +197,22 @@ def test_a_shock_is_the_account_at_moved_prices(
     assert all(0 < entry.lots <= sizes[entry.market] for entry in found.liquidated)
     # Only the last may be closed in part.
     assert all(entry.lots == sizes[entry.market] for entry in found.liquidated[:-1])
+    if found.liquidated and expected["equity_micros"] >= 0:
+        first = found.liquidated[0]
+        asked = rescue.unbounded(settled), first.market, moved.price[first.market]
+        assert rescue.check_liquidation(moved, *asked, first.lots)[0] == codes.OK
+        more = rescue.check_liquidation(moved, *asked, first.lots + 1)[0]
+        assert more == (codes.OVERFILLED if first.lots == sizes[first.market] else codes.TOO_MANY_LOTS)
+
+
+def test_an_owners_own_bound_makes_no_liquidation_larger() -> None:
+    risk = risk_of([600_000], [12_000], [20_000], [0])
+    shocks = [
+        shocked(globals_at(risk), CLOCK, account_of(900 * DOLLAR, held, initial_ppm=bound), -50, None).liquidated
+        for bound in (0, 100_000, 500_000)
+        for held in [{0: (100_000, 100_000 * 600_000, 0)}]
+    ]
+    assert [[entry.lots for entry in found] for found in shocks] == [[49_749]] * 3
 
 
 @pytest.mark.parametrize("market", [None, 0])

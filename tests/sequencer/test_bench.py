@@ -95,7 +95,7 @@ def test_a_replay_ends_at_the_sealed_roots_and_notices_a_changed_chunk(tmp_path:
 
 
 def test_a_whole_run_ends_with_its_summary() -> None:
-    result = CliRunner().invoke(bench.command(), ["--seconds", "0.5", "--accounts", str(ACCOUNTS), "--json"])
+    result = CliRunner().invoke(bench.command(), ["--seconds", "2", "--accounts", str(ACCOUNTS), "--json"])
     assert result.exit_code == 0, result.output
     summary = json.loads(result.stdout)
     assert summary["roots_equal"] is True

@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 
 from prover.health import health
-from prover.stf import codes, constants, encoding, margin
+from prover.stf import codes, constants, containers, encoding, margin
 from sequencer.engine import Engine
 from sequencer.liquidator import DELEVERAGING, FORCED_CLOSE, LIQUIDATION, TAKE_OVER, UNWINDING, most_lots, ranking
 from tests.sequencer.node_world import (
@@ -44,11 +44,16 @@ def crowded(longs: int = 1, traders: int = 6, fund: int = 0) -> World:
 
 def ticks(world: World, price: int, count: int = 3) -> list[str]:
     """So many ticks of one BTC price; the kinds of the rescues that they brought."""
+    return seconds(world, (price, *PRICES[1:]), count)
+
+
+def seconds(world: World, prices: tuple[int, ...], count: int) -> list[str]:
+    """So many ticks of the same prices, the same way."""
     kinds: list[str] = []
     for _ in range(count):
         # As the edge does every second: an open chunk has one clock, and a tick may not lie far ahead of it.
         world.seal()
-        outcome = world.tick((price, *PRICES[1:]))
+        outcome = world.tick(prices)
         assert outcome.code == codes.OK
         kinds += [record.kind for record in outcome.rescues]
     return kinds
@@ -187,6 +192,57 @@ def test_below_zero_without_a_fund_the_ranking_bears_it() -> None:
     # The winner keeps what the loser had: 100,000 dollars less fees, and not the 150,000 that the price says.
     assert 196_000 * DOLLAR < margin.collateral(world.engine.account(FIRST + 1)) < 198_000 * DOLLAR
     world.check()
+
+
+def test_where_nobody_won_in_the_largest_market_the_next_one_is_closed() -> None:
+    world = World(traders=6)
+    for short, market, lots in ((1, BTC, 4_000_000), (2, ETH, 6_000_000)):
+        world.order(short, SELL, PRICES[market], lots, market=market, slot=short)
+        world.order(0, BUY, PRICES[market], lots, market=market, slot=short)
+    at_other_hands(world, 585_000, 585_000, 4_000_000, PRICES[ETH])
+    assert seconds(world, (585_500, 290_000, PRICES[2]), 4) == [DELEVERAGING]
+    assert (world.position(0), world.position(0, ETH)) == (4_000_000, 0)
+    # Nobody can bear anything of what is left, and the fund has nothing: the law would refuse it too.
+    assert seconds(world, (585_500, 290_000, PRICES[2]), 1) == []
+    world.check()
+
+
+def test_no_more_lots_are_closed_than_the_fund_and_the_winner_pay_for() -> None:
+    world = crowded(fund=20_000 * DOLLAR)
+    at_other_hands(world, 585_000, 586_010, HEAVY)
+    assert ticks(world, 586_000, 4) == [TAKE_OVER, DELEVERAGING]
+    taken, deleveraged = world.engine.rescues
+    assert deleveraged.paid_by_fund_micros > 0
+    assert 0 < world.position(0) == HEAVY - taken.lots - deleveraged.lots
+    assert deleverage_code(world, 1) == codes.NOT_IN_PROFIT
+    world.check()
+
+
+def test_a_position_that_has_won_nothing_is_closed_where_the_fund_pays_it_all() -> None:
+    world = crowded(fund=100_000 * DOLLAR)
+    at_other_hands(world, 585_000, 585_000, HEAVY)
+    assert ticks(world, 586_000, 4) == [TAKE_OVER, DELEVERAGING]
+    lost = encoding.unpack(world.engine.account(FIRST + 3).positions[BTC])
+    assert lost.size * 586_000 - lost.cost < 0, "it was at a loss"
+    assert world.engine.rescues[-1].counterparty == FIRST + 3
+    assert world.position(0) == 0
+    world.check()
+
+
+def at_other_hands(world: World, price: int, dealt: int, lots: int, eth: int = PRICES[ETH]) -> None:
+    """The first short buys back from trader 3, who has won nothing; the ticks are then no row for long enough."""
+    world.now += constants.TICK_STEP
+    world.seal()
+    assert world.tick((price, eth, PRICES[2])).rescues == []
+    world.order(3, SELL, dealt, lots, slot=3)
+    assert world.order(1, BUY, dealt, lots, slot=3).status == "filled"
+    world.now += constants.TICK_STEP
+
+
+def deleverage_code(world: World, lots: int) -> int:
+    """What the law says to closing so many lots of trader 0 against trader 3."""
+    move = containers.Rescue(maker=0, market=BTC, account=FIRST, other=FIRST + 3, lots=lots)
+    return world.engine.decide_rescue(constants.DELEVERAGE, move, None, world.now)
 
 
 def test_below_zero_the_fund_pays_before_anybody_bears() -> None:

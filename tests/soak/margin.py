@@ -647,7 +647,6 @@ class Watch:
         before = self.step.before[entry.account]
         self.claim(before.owner == entry.sender, "owner", f"account {entry.account}")
         self.claim(self._is_young(), "stale", f"entered at {entry.time}")
-        self.claim(self.read(before, self.prices).equity >= 0, "closed below zero", f"account {entry.account}")
         lots = min(entry.amount, abs(before.positions[entry.market].size))
         head = self.ledger.head
         self.claim(head == (entry.account, entry.market, lots) and lots > 0, "head", f"{head} not {lots}")
@@ -660,7 +659,7 @@ class Watch:
         self.claim(before.owner == entry.sender, "owner", f"account {entry.account}")
         self.claim(row.floor > self.step.now + 10_000 and not any(row.agents), "floor", f"{row.floor} {row.agents}")
         holds = any(p.size for market, p in enumerate(before.positions) if market not in self.over)
-        may_close = holds and self._is_young() and self.read(before, self.prices).equity >= 0
+        may_close = holds and self._is_young()
         expected = (entry.account, constants.MARKETS, 0) if may_close else None
         self.claim(self.ledger.head == expected, "head", f"{self.ledger.head} not {expected}")
         ages = self._touch(entry.account)

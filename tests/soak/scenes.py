@@ -315,12 +315,10 @@ def entry_scene(rng: random.Random, tag: int, code: int) -> tuple[Any, list[byte
     """An entry of the L1 queue over an account with or without a position."""
     globals = venue.globals_of(streak=rng.randrange(4))
     size = rng.choice([1, -1]) * rng.randrange(1_000, 10**6)
-    held = {0: venue.position(size, size * PRICE)} if rng.random() < 0.6 or code == c.INSOLVENT else {}
+    held = {0: venue.position(size, size * PRICE)} if rng.random() < 0.6 else {}
     money = rng.choice([-5, 10**4]) if code == c.COLLATERAL else 10**12
     if code == c.COLLATERAL and money > 0:
         held = {0: venue.position(10**6, 10**6 * PRICE)}
-    if code == c.INSOLVENT:
-        money = -(10**12)
     if tag == constants.FORCED_CLOSE and code in (c.OK, c.STALE):
         held = {0: venue.position(size, size * PRICE)}
     if rng.random() < 0.3 and code == c.OK:
@@ -374,7 +372,9 @@ def _tick_payload(rng: random.Random, code: int) -> bytes:
         c.OFF_GRID: {"time": venue.NOW + rng.choice([1, 15_000, constants.FORCED_PRICE_AGE])},
         c.OLD_TICK: {"time": venue.NOW - rng.choice([0, 5_000])},
         c.QUORUM: {"signers": range(rng.choice([3, 4, 6, 7]))},
-        c.BAD_SIGNERS: {"signers": rng.choice([[0, 1, 2, 4, 3], [0, 0, 1, 2, 3]])},
+        c.DUPLICATE_SIGNER: {"signers": rng.choice([[0, 0, 1, 2, 3], [0, 1, 2, 3, 3]])},
+        c.UNSORTED_SIGNERS: {"signers": rng.choice([[0, 1, 2, 4, 3], [1, 0, 1, 2, 3]])},
+        c.BAD_SIGNERS: {"forged": rng.randrange(5)},
         c.ZERO_PRICE: {"prices": [PRICE, 0, 1]},
     }
     return venue.tick(**({"time": venue.NOW + 5_000, "prices": prices} | changes.get(code, {})))[1:]

@@ -348,13 +348,14 @@ class Singles:
             else:
                 indices = [*indices, indices[-1]]
         elif code == c.BAD_SIGNERS:
-            choice = rng.randrange(4)
-            if choice == 0:
+            if rng.random() < 0.3:
                 indices = [*indices[:-1], rng.choice([7, 200, 255])]
-            elif choice == 1 and len(indices) > 1:
-                indices = [indices[1], indices[0], *indices[2:]]
-            elif choice == 2 and len(indices) > 1:
-                indices = [indices[0], indices[0], *indices[2:]]
+        elif code in (c.DUPLICATE_SIGNER, c.UNSORTED_SIGNERS):
+            if len(indices) < 2:
+                return None
+            at = rng.randrange(1, len(indices))
+            before, here = indices[at - 1], indices[at]
+            indices[at - 1 : at + 1] = [before, before] if code == c.DUPLICATE_SIGNER else [here, before]
         reports: list[tuple[int, list[int], list[int], bytes]] = []
         nothing = [0] * (constants.MARKETS - count)
         for number, index in enumerate(indices):
@@ -365,7 +366,7 @@ class Singles:
             digest = operations.tick_digest(venue.DOMAIN, moment, prices + nothing, premiums + nothing)
             key = venue.SIGNER_KEYS[index % constants.SIGNERS]
             signature = venue.sign(key, digest)
-            if code == c.BAD_SIGNERS and number == 0 and indices == sorted(set(indices)) and indices[-1] < 7:
+            if code == c.BAD_SIGNERS and number == 0 and indices[-1] < 7:
                 signature = self.spoiled(key, digest)
             reports.append((index, prices, premiums, signature))
         return operations.tick_bytes(moment, count, reports)

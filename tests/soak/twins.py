@@ -23,6 +23,7 @@ from tests.vectors.law_table import NAMES, PAIRS, UNKNOWN
 
 CHUNKS_A_WORLD: Final = 24
 # Rescues and entries have scenes of their own.
+_TICK_FAULTS: Final = (c.QUORUM, c.DUPLICATE_SIGNER, c.UNSORTED_SIGNERS, c.BAD_SIGNERS, c.ZERO_PRICE)
 _PLAIN: Final = [tag for tag in sorted(KINDS) if tag < constants.LIQUIDATE]
 
 
@@ -92,7 +93,7 @@ class Campaign:
         stale = world.kind != "young" and turn % 6 == 5
         if not stale and (world.kind != "young" or turn > 3):
             if rng.random() < 0.2:
-                generator.operation(constants.TICK, rng.choice([c.QUORUM, c.BAD_SIGNERS, c.ZERO_PRICE]))
+                generator.operation(constants.TICK, rng.choice(_TICK_FAULTS))
             generator.operation(constants.TICK, c.OK)
         full = turn % 12 == 7
         length = rng.choice([1, 2, 4, 8, 12, 16, 24]) if not full else rng.randrange(20, 80)

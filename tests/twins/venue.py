@@ -297,14 +297,14 @@ def tick(
     premiums: list[int] | None = None,
     signers: Iterable[int] = range(5),
     market_count: int = 3,
+    forged: int = -1,
 ) -> bytes:
-    """The bytes of a tick in which every signer says the same."""
+    """The bytes of a tick in which every signer says the same; in the name of `forged` somebody else signs."""
     prices = prices + [0] * (constants.MARKETS - len(prices))
     premiums = (premiums or []) + [0] * (constants.MARKETS - len(premiums or []))
     digest = operations.tick_digest(DOMAIN, time, prices, premiums)
-    return operations.tick_bytes(
-        time, market_count, [(i, prices, premiums, sign(SIGNER_KEYS[i], digest)) for i in signers]
-    )
+    keys = [KEYS[30] if index == forged else key for index, key in enumerate(SIGNER_KEYS)]
+    return operations.tick_bytes(time, market_count, [(i, prices, premiums, sign(keys[i], digest)) for i in signers])
 
 
 def body_of(operations_: Iterable[bytes], timestamp: int = NOW) -> bytes:

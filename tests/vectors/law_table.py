@@ -67,7 +67,16 @@ _MAKER: Final = (
     c.REDUCE_ONLY,
 )
 
-_TICK: Final = (c.OFF_GRID, c.OLD_TICK, c.QUORUM, c.BAD_SIGNERS, c.ZERO_PRICE, c.OK)
+_TICK: Final = (
+    c.OFF_GRID,
+    c.OLD_TICK,
+    c.QUORUM,
+    c.DUPLICATE_SIGNER,
+    c.UNSORTED_SIGNERS,
+    c.BAD_SIGNERS,
+    c.ZERO_PRICE,
+    c.OK,
+)
 
 # What comes before everything else for an entry of the L1 queue, and for one that an account's owner writes.
 _ENTRY: Final = (c.MALFORMED, c.FULL, c.HEAD_UNFINISHED, c.BAD_ENTRY)
@@ -186,8 +195,9 @@ REACHABLE: Final[dict[int, tuple[int, ...]]] = {
     constants.TAKE_OVER: (
         c.MALFORMED,
         c.FULL,
+        c.NO_MARKET,
         c.RESERVED,
-        *_RESCUABLE,
+        *_RESCUABLE[1:],
         c.HEALTHY,
         c.NOT_LARGEST,
         c.OVERFILLED,
@@ -198,9 +208,10 @@ REACHABLE: Final[dict[int, tuple[int, ...]]] = {
     constants.DELEVERAGE: (
         c.MALFORMED,
         c.FULL,
+        c.NO_MARKET,
         c.RESERVED,
         c.SAME_ACCOUNT,
-        *_RESCUABLE,
+        *_RESCUABLE[1:],
         c.HEALTHY,
         c.OVERFILLED,
         c.NO_OPPOSITE,
@@ -251,7 +262,7 @@ REACHABLE: Final[dict[int, tuple[int, ...]]] = {
         c.OK,
     ),
     constants.FORCED_WITHDRAW: (*_OWNED, c.COLLATERAL, c.OK),
-    constants.FORCED_CLOSE: (*_OWNED, c.NO_MARKET, c.OVERFILLED, c.STALE, c.INSOLVENT, c.OK),
+    constants.FORCED_CLOSE: (*_OWNED, c.NO_MARKET, c.OVERFILLED, c.STALE, c.OK),
     constants.LEAVE: (*_OWNED, c.OK),
     constants.FORCED_AGENT: (*_OWNED, c.OK),
     constants.FORCED_TICK: (*_ENTRY, *_TICK),
