@@ -8,6 +8,7 @@ recompute it, nobody can prove that it was kept.
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from functools import partial
+from heapq import nsmallest
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -95,35 +96,51 @@ def worst_first(globals: containers.Globals, now_ms: int, rows: Iterable[tuple[i
     return [index for _, index in sorted(found)]
 
 
-def ranking(
-    globals: containers.Globals, now_ms: int, market: int, side: int, rows: Iterable[tuple[int, containers.Account]]
-) -> list[Ranked]:
-    """Who is deleveraged first among the holders of one side (1 long, -1 short) of a market.
+class Stand(msgspec.Struct, frozen=True):
+    """How an account stands on one side of a market. won: micro-dollars a lot, also below 0; score: of the ranking."""
 
-    By the return of the position times the leverage of the account: profit / |cost| * notional / equity, the field's
-    usual score. Only positions in profit are ranked.
+    size: int
+    won: Fraction
+    score: Fraction | None
+    is_debtor: bool
+
+
+def stand(
+    globals: containers.Globals, now_ms: int, market: int, side: int, account: containers.Account
+) -> Stand | None:
+    """None where it holds nothing on that side (1 long, -1 short).
+
+    Score: the return of the position times the leverage of the account, profit / |cost| * notional / equity, the
+    field's usual one; None without a profit or equity.
     """
-    scored: list[tuple[Fraction, int]] = []
-    for index, account in rows:
-        if index < constants.RESERVED_ACCOUNTS:
-            continue
-        held = encoding.unpack(account.positions[market])
-        profit = held.size * globals.risk.price[market] - held.cost
-        if held.size * side <= 0 or profit <= 0:
-            continue
+    held = encoding.unpack(account.positions[market])
+    if held.size * side <= 0:
+        return None
+    profit = held.size * globals.risk.price[market] - held.cost
+    score = None
+    if profit > 0:
         settled, _ = margin.settle(globals.risk, account, now_ms)
         every = margin.sums(globals.risk, settled, constants.MARKETS)
         equity = margin.collateral(settled) + every.value
-        if equity > 0:
-            scored.append((Fraction(profit * every.notional, max(1, abs(held.cost)) * equity), index))
-    scored.sort(key=lambda entry: (-entry[0], entry[1]))
-    return [Ranked(index, place, int(score * constants.PPM)) for place, (score, index) in enumerate(scored, start=1)]
+        score = Fraction(profit * every.notional, max(1, abs(held.cost)) * equity) if equity > 0 else None
+    is_debtor = score is None and health(globals, account, now_ms).equity < 0
+    return Stand(abs(held.size), Fraction(profit, abs(held.size)), score, is_debtor)
+
+
+def ranking(
+    globals: containers.Globals, now_ms: int, market: int, side: int, rows: Iterable[tuple[int, containers.Account]]
+) -> list[Ranked]:
+    """Who is deleveraged first among the holders of one side (1 long, -1 short) of a market: the highest score."""
+    stands = ((index, stand(globals, now_ms, market, side, row)) for index, row in rows)
+    scored = sorted((-found.score, index) for index, found in stands if found and found.score and _is_traders(index))
+    return [Ranked(index, place, int(-score * constants.PPM)) for place, (score, index) in enumerate(scored, start=1)]
 
 
 class Opposite(msgspec.Struct, frozen=True):
-    """Who stands on one side of a market: in profit as ranked, without one by size, below zero; account indices.
+    """Whom to ask on one side of a market, in this order; account indices, the first two no longer than is tried.
 
-    richest: whose lots have won the most each, also if it is no profit; -1 where nobody stands there.
+    ranked: in profit. solvent: without one, the largest position first. debtors: below zero. richest: whose lots have
+    won the most each, also if it is no profit; -1 where nobody stands there.
     """
 
     ranked: list[int]
@@ -132,28 +149,22 @@ class Opposite(msgspec.Struct, frozen=True):
     richest: int
 
 
-def opposite(
-    globals: containers.Globals, now_ms: int, market: int, side: int, rows: list[tuple[int, containers.Account]]
-) -> Opposite:
-    """The holders of one side (1 long, -1 short) of a market, in the order in which they are asked."""
-    ranked = [place.account for place in ranking(globals, now_ms, market, side, rows)]
-    won: dict[int, Fraction] = {}
-    sizes: dict[int, int] = {}
-    debtors: set[int] = set()
-    for index, account in rows:
-        held = encoding.unpack(account.positions[market])
-        if index >= constants.RESERVED_ACCOUNTS and held.size * side > 0:
-            sizes[index] = abs(held.size)
-            won[index] = Fraction(held.size * globals.risk.price[market] - held.cost, abs(held.size))
-            if health(globals, account, now_ms).equity < 0:
-                debtors.add(index)
-    rest = sorted(sizes.keys() - set(ranked), key=lambda index: (-sizes[index], index))
+def opposite(stands: dict[int, Stand]) -> Opposite:
+    """The holders of one side of a market, traders alone, in the order in which they are asked."""
+    scored = [(-found.score, index) for index, found in stands.items() if found.score]
+    rest = [(found.is_debtor, -found.size, index) for index, found in stands.items() if not found.score]
+    solvent = [entry for entry in rest if not entry[0]]
+    won = [(found.won, -index) for index, found in stands.items() if not found.is_debtor]
     return Opposite(
-        ranked=ranked,
-        solvent=[index for index in rest if index not in debtors],
-        debtors=[index for index in rest if index in debtors],
-        richest=max(won.keys() - debtors, key=lambda index: (won[index], -index), default=-1),
+        ranked=[index for _, index in nsmallest(_COUNTERPARTIES_TRIED, scored)],
+        solvent=[index for _, _, index in nsmallest(_COUNTERPARTIES_TRIED, solvent)],
+        debtors=[index for is_debtor, _, index in sorted(rest) if is_debtor],
+        richest=-max(won)[1] if won else -1,
     )
+
+
+def _is_traders(index: int) -> bool:
+    return index >= constants.RESERVED_ACCOUNTS
 
 
 def most_lots(code_of: Callable[[int], int], most: int, *too_many: int) -> int:
@@ -163,14 +174,16 @@ def most_lots(code_of: Callable[[int], int], most: int, *too_many: int) -> int:
     code = code_of(most)
     if code not in too_many:
         return most if code == codes.OK else 0
-    low, high = 0, most
+    if code_of(1) in too_many:
+        return 0
+    low, high = 1, most
     while high - low > 1:
         middle = (low + high) // 2
         if code_of(middle) in too_many:
             high = middle
         else:
             low = middle
-    return low if low > 0 and code_of(low) == codes.OK else 0
+    return low if code_of(low) == codes.OK else 0
 
 
 class Liquidator:
@@ -181,13 +194,14 @@ class Liquidator:
         self._now = now
         self._outcome = outcome
         self._left = RESCUES_OF_A_TICK
+        self._stands: dict[tuple[int, int, int], tuple[containers.Account, Stand | None]] = {}
 
     def run(self) -> None:
         """Rescues the worst first, then lets insurance accounts reduce what they hold."""
         clock = self._engine.view.clock()
         if not clock.steady or clock.grace or not clock.priced:
             return
-        holders = sorted(index for index in self._engine.holders if index >= constants.RESERVED_ACCOUNTS)
+        holders = sorted(filter(_is_traders, self._engine.holders))
         rows = [(index, self._engine.account(index)) for index in holders]
         for index in worst_first(self._engine.globals, clock.now, rows):
             for _ in range(_STEPS_OF_AN_ACCOUNT):
@@ -251,11 +265,11 @@ class Liquidator:
         for market, held in dearest_first:
             if not held:
                 continue
-            there = self._opposite(market, -1 if held > 0 else 1, index, holders)
+            there = self._opposite(market, held, index, holders)
             # What is to be borne is the same whoever bears it: where the richest cannot, nobody can.
             if not self._bearable(index, market, held, there.richest):
                 continue
-            for other in [*there.ranked[:_COUNTERPARTIES_TRIED], *there.solvent[:_COUNTERPARTIES_TRIED]]:
+            for other in [*there.ranked, *there.solvent]:
                 move = self._against(index, market, held, other)
                 lots = self._most(constants.DELEVERAGE, move, None, codes.NOT_IN_PROFIT, codes.MARGIN)
                 if lots and self._carry_out(constants.DELEVERAGE, _of(move, lots), None) == codes.OK:
@@ -275,10 +289,20 @@ class Liquidator:
         theirs = abs(encoding.unpack(self._engine.account(other).positions[market]).size)
         return containers.Rescue(maker=0, market=market, account=index, other=other, lots=min(abs(held), theirs))
 
-    def _opposite(self, market: int, side: int, index: int, holders: list[int]) -> Opposite:
-        engine = self._engine
-        rows = [(other, engine.account(other)) for other in holders if other != index]
-        return opposite(engine.globals, self._now, market, side, rows)
+    def _opposite(self, market: int, held: int, index: int, holders: list[int]) -> Opposite:
+        """Who stands against a position."""
+        side = -1 if held > 0 else 1
+        stands = ((other, self._stand(market, side, other)) for other in holders if other != index)
+        return opposite({other: found for other, found in stands if found})
+
+    def _stand(self, market: int, side: int, index: int) -> Stand | None:
+        account = self._engine.account(index)
+        known = self._stands.get((index, market, side))
+        # Prices stand still during a pass: it is the same while the row is.
+        if known is None or known[0] is not account:
+            found = stand(self._engine.globals, self._now, market, side, account)
+            known = self._stands[(index, market, side)] = account, found
+        return known[1]
 
     def _unwind(self, market: int) -> None:
         engine = self._engine
@@ -346,10 +370,9 @@ class Liquidator:
     def _close_against(self, index: int, market: int, held: int, lots: int) -> bool:
         # Closed at the oracle price with the penalty on top nobody loses: those without a profit come later, and last
         # the debtors, whom it leaves with what they owe.
-        holders = [other for other in sorted(self._engine.holders) if other >= constants.RESERVED_ACCOUNTS]
-        there = self._opposite(market, -1 if held > 0 else 1, index, holders)
-        ahead = [*there.ranked[:_COUNTERPARTIES_TRIED], *there.solvent[:_COUNTERPARTIES_TRIED]]
-        for other in [*ahead, *there.debtors]:
+        holders = sorted(filter(_is_traders, self._engine.holders))
+        there = self._opposite(market, held, index, holders)
+        for other in [*there.ranked, *there.solvent, *there.debtors]:
             move = self._against(index, market, held, other)
             if self._ended(_of(move, min(lots, move.lots))):
                 return True
