@@ -1,4 +1,8 @@
-"""What a trader asks about an account: previews, explanations, contributions; and the margin calls that it is told."""
+"""What a trader asks about an account: previews, explanations, contributions; and the margin calls that it is told.
+
+What a preview adds to the law's own numbers is the venue's policy, asked of the same state: the margin call, with the
+hysteresis of the level at which the account is called now, and where its positions stand in the deleveraging rankings.
+"""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Final
@@ -6,14 +10,16 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from prover.stf import constants, containers
-from sequencer.account_explain import contribution, explain
+from sequencer.account_contribution import contribution
+from sequencer.account_explain import explain
 from sequencer.account_preview import preview_order, preview_request
-from sequencer.account_view import BASIS_POINTS, HIGHEST_RISE_BP
+from sequencer.account_view import BASIS_POINTS, HIGHEST_RISE_BP, AccountView, Outlook, outlook
 from sequencer.api.errors import INVALID_PARAMS, CallError
 from sequencer.api.jsonrpc import Call, Registry
 from sequencer.api.subscriptions import Feeds
 from sequencer.engine import Engine
-from sequencer.margin_calls import MarginCall, MarginCalls
+from sequencer.liquidator import Place
+from sequencer.margin_calls import MarginCall, MarginCalls, next_level
 from sequencer.submitting import Account, Submitting, sized, sized_request
 from sequencer.words import Json, Words
 
@@ -51,20 +57,23 @@ class AccountMethods:
         words: Words,
         submitting: Submitting,
         now_ms: Callable[[], int],
-        ranks_of: Callable[[int], dict[int, int]],
+        places_of: Callable[[int, AccountView], dict[int, Place]],
     ) -> None:
-        """`ranks_of`: the places of an account's positions in the deleveraging rankings, by market."""
+        """`places_of`: where an account's positions as they are seen stand in the deleveraging rankings, by market."""
         self._engine = engine
         self._words = words
         self._submitting = submitting
         self._now_ms = now_ms
-        self._ranks_of = ranks_of
+        self._places_of = places_of
         self._calls = MarginCalls(engine.holders)
         self._looked_at_ms = engine.globals.tick_time
 
     def register(self, registry: Registry) -> None:
         """Adds every method."""
-        sentence = "An account before and after an order, transfer, withdrawal or bound of leverage that is not sent."
+        sentence = (
+            "An account before and after an order, transfer, withdrawal or bound of leverage that is not sent, with "
+            "buying power, margin call and deleveraging ranks."
+        )
         add = registry.add
         add("catenary_preview", self.preview, params=OperationOf, description=sentence, result=Json)
         sentence = "Every number of an account with its formula and inputs."
@@ -80,11 +89,20 @@ class AccountMethods:
 
     def account(self, index: int) -> Json:
         """An account as catenary_account answers it."""
-        told = self._words.account(index)
-        ranks = {self._words.name(market): rank for market, rank in self._ranks_of(index).items()}
-        for position in told["positions"]:
-            position["deleveraging_rank"] = ranks.get(position["market"])
-        return {**told, "margin_call_percent": self._calls.level(index)}
+        seen = self._outlook(index)
+        return {**self._ranked(self._words.account(index, seen), seen), "margin_call_percent": self._calls.level(index)}
+
+    def _outlook(self, index: int) -> Outlook:
+        engine = self._engine
+        return outlook(engine.globals, engine.view.clock(), engine.account(index))
+
+    def _ranked(self, told: Json, seen: AccountView) -> Json:
+        """Adds where each position stands; None for one that has no place."""
+        places = self._places_of(told["account"], seen)
+        for leg, position in zip(seen.positions, told["positions"], strict=True):
+            place = places.get(leg.market)
+            position["deleveraging_rank"] = None if place is None else place.rank
+        return told
 
     def ticked(self, feeds: Feeds) -> None:
         """Looks at the accounts once a tick, and tells the changed calls on `margin_calls` and `account:N`."""
@@ -105,7 +123,10 @@ class AccountMethods:
         return told
 
     async def preview(self, params: OperationOf, call: Call) -> Json:
-        """catenary_preview. A refusal is an answer here: the numbers before it are still good."""
+        """catenary_preview. A refusal is an answer here: the numbers before it are still good.
+
+        margin_call_percent of every state: what the next tick would tell of it at the same prices.
+        """
         drafted = self._submitting.draft(params.operation)
         message = drafted.message
         self._words.require_account(message.account)
@@ -119,14 +140,30 @@ class AccountMethods:
                 INVALID_PARAMS, "An order, a transfer, a withdrawal or a bound of leverage can be previewed."
             )
         told: Json = self._words.plain(seen)
-        for name in ("before", "after", "if_filled", "other_before", "other_after"):
-            if told[name] is not None:
-                told[name]["account"] = seen.other if name.startswith("other") else message.account
+        other = message.account if seen.other is None else seen.other
+        for name, index, state in (
+            ("before", message.account, seen.before),
+            ("after", message.account, seen.after),
+            ("if_filled", message.account, seen.if_filled),
+            ("other_before", other, seen.other_before),
+            ("other_after", other, seen.other_after),
+        ):
+            if state is not None:
+                level = next_level(self._calls.level(index), state.standing)
+                marked = {"account": index, "margin_call_percent": level, "finality": "preview"}
+                told[name] = self._ranked({**told[name], **marked}, state)
         return {**told, "operation": drafted.operation, "finality": "preview"}
 
     async def explain(self, params: ExplanationOf, call: Call) -> Json:
         """catenary_explain. Numbers are decimal strings: they are for recomputing."""
         account = self._words.require_account(params.account)
+        engine = self._engine
+        look = self._calls.last_look(params.account)
+
+        def places_of(seen: Outlook) -> dict[int, Place]:
+            return self._places_of(params.account, seen)
+
+        found = explain(engine.globals, engine.view.clock(), account, self._words.name, look, places_of)
         return {
             "account": params.account,
             "numbers": [
@@ -137,9 +174,7 @@ class AccountMethods:
                     "formula": number.formula,
                     "inputs": {name: _digits(value) for name, value in number.inputs.items()},
                 }
-                for number in explain(
-                    self._engine.globals.risk, account, self._engine.view.commitment.timestamp, self._words.name
-                )
+                for number in found
             ],
             "finality": "sequenced",
         }

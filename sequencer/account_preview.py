@@ -7,7 +7,7 @@ import msgspec
 from prover import operations
 from prover.stf import codes, constants, containers, margin, trading
 from prover.stf.replay import Chunk, one_side, preview
-from sequencer.account_view import AccountView, view
+from sequencer.account_view import Outlook, outlook
 from sequencer.engine import Admitted, Engine, is_maker_at_fault, still_entitled
 from sequencer.order_book import Limits, OrderBook, Stop
 
@@ -27,24 +27,25 @@ class PreviewFill(msgspec.Struct, frozen=True):
 class Preview(msgspec.Struct, frozen=True):
     """What would come of an operation. code: of the law; refusal: why it, or its rest, would not go on.
 
-    fees_micros: what the account itself would pay. if_filled: the account once the rest that would rest or wait is
-    filled at its limit; None where there is no rest or where the law would not take that fill today. other: the account
-    that receives a transfer; where the transfer opens it, there is none before it nor after a refusal.
+    fees_micros: what the account itself would pay. Each state has the buying power that the law would leave it at the
+    prices, fees and open interest of that state. if_filled: the account once the rest that would rest or wait is filled
+    at its limit; None where there is no rest or where the law would not take that fill today. other: the account that
+    receives a transfer; where the transfer opens it, there is none before it nor after a refusal.
     """
 
     code: int
     refusal: str
     status: str
-    before: AccountView
-    after: AccountView
+    before: Outlook
+    after: Outlook
     filled_lots: int = 0
     remaining_lots: int = 0
     fills: list[PreviewFill] = []
     fees_micros: int = 0
-    if_filled: AccountView | None = None
+    if_filled: Outlook | None = None
     other: int | None = None
-    other_before: AccountView | None = None
-    other_after: AccountView | None = None
+    other_before: Outlook | None = None
+    other_after: Outlook | None = None
 
 
 def preview_request(engine: Engine, tag: int, request: containers.Request, now_ms: int) -> Preview:
@@ -52,16 +53,15 @@ def preview_request(engine: Engine, tag: int, request: containers.Request, now_m
     trial = _trial(engine, now_ms, engine.account(request.account).owner)
     applied = preview(trial, operations.request_bytes(tag, request, _NO_SIGNATURE))
     code = applied.operation_codes[0]
-    risk = engine.globals.risk
-    now = applied.commitment.timestamp
+    before = _seen(trial, request.account)
     other = other_before = other_after = None
     fees = 0
     if tag == constants.TRANSFER:
         is_opening = request.other == constants.NEW_ACCOUNT
         other = engine.globals.next_account if is_opening else request.other
-        other_before = None if is_opening else view(risk, engine.account(other), now)
+        other_before = None if is_opening else _seen(trial, other)
         if code == codes.OK:
-            other_after = view(risk, applied.peek_account(other), now)
+            other_after = _seen(applied, other)
             fees = constants.CREATION_FEE if is_opening else 0
         else:
             other_after = other_before
@@ -69,8 +69,8 @@ def preview_request(engine: Engine, tag: int, request: containers.Request, now_m
         code=code,
         refusal="" if code == codes.OK else codes.SENTENCE[code][0],
         status="applied" if code == codes.OK else "refused",
-        before=view(risk, engine.account(request.account), now),
-        after=view(risk, applied.peek_account(request.account), now),
+        before=before,
+        after=_seen(applied, request.account) if code == codes.OK else before,
         fees_micros=fees,
         other=other,
         other_before=other_before,
@@ -85,9 +85,8 @@ def preview_order(engine: Engine, order: containers.Order, now_ms: int) -> Previ
     """
     trial = _trial(engine, now_ms, engine.account(order.account).owner)
     risk = trial.globals.risk
-    account = trial.peek_account(order.account)
-    before = view(risk, account, trial.commitment.timestamp)
-    judged = engine.judge(trial, order, operations.order_bytes(order, _NO_SIGNATURE), account.owner)
+    before = _seen(trial, order.account)
+    judged = engine.judge(trial, order, operations.order_bytes(order, _NO_SIGNATURE), before.owner)
     if not isinstance(judged, Admitted):
         name = "" if judged.code == codes.OK else codes.SENTENCE[judged.code][0]
         return Preview(
@@ -111,7 +110,7 @@ def preview_order(engine: Engine, order: containers.Order, now_ms: int) -> Previ
             if_filled=waiting,
         )
     matched = _matched(engine, trial, order, judged.replaced)
-    after = view(risk, trial.peek_account(order.account), trial.commitment.timestamp)
+    after = _seen(trial, order.account)
     better = sum(
         trading.signed_size(order, fill.size_lots) * (risk.price[order.market] - fill.price_ticks)
         for fill in matched.fills
@@ -153,15 +152,22 @@ def _trial(engine: Engine, now_ms: int, owner: bytes) -> Chunk:
     return trial
 
 
-def _if_filled(trial: Chunk, order: containers.Order, left: int, *, is_maker: bool) -> AccountView | None:
-    risk, market = trial.globals.risk, trial.globals.markets[order.market]
+def _seen(trial: Chunk, account: int) -> Outlook:
+    return outlook(trial.globals, trial.clock(), trial.peek_account(account))
+
+
+def _if_filled(trial: Chunk, order: containers.Order, left: int, *, is_maker: bool) -> Outlook | None:
+    market = trial.globals.markets[order.market]
     account = trial.peek_account(order.account)
     lots = Engine.reducible(order, account, left)
     fee_ppm, once = (market.maker_fee_ppm, 0) if is_maker else (market.taker_fee_ppm, trial.globals.posting_fee)
     fee = margin.ceil_div(lots * order.limit_price * fee_ppm, constants.PPM) + once
     size = trading.signed_size(order, lots)
     traded = one_side(trial.globals, trial.clock(), account, order.market, size, order.limit_price, fee)
-    return view(risk, traded.account, trial.commitment.timestamp) if lots > 0 and traded.code == codes.OK else None
+    if lots <= 0 or traded.code != codes.OK:
+        return None
+    # Who takes the other side is not known, so that open interest stands as it is.
+    return outlook(trial.globals, trial.clock(), traded.account)
 
 
 class _Matched(msgspec.Struct):

@@ -108,8 +108,20 @@ class AccountView(msgspec.Struct, frozen=True):
 class BuyingPower(msgspec.Struct, frozen=True):
     """The largest fill in one market, in lots at the oracle price and with the taker's fees, that the law takes."""
 
+    market: int
     buy_lots: int
     sell_lots: int
+
+
+class Outlook(AccountView, frozen=True):
+    """An account with what it could buy and sell, of every listed market."""
+
+    buying_power: list[BuyingPower]
+
+    @property
+    def standing(self) -> Standing:
+        """What its margin call is judged by."""
+        return Standing(self.equity_micros, self.initial_micros, self.maintenance_micros, self.notional_micros)
 
 
 def standing(risk: containers.Risk, settled: containers.Account) -> Standing:
@@ -306,27 +318,47 @@ def _first_below(room: Callable[[int], int], safe: int, unsafe: int) -> int | No
     return unsafe
 
 
+def outlook(globals: containers.Globals, clock: containers.Clock, account: containers.Account) -> Outlook:
+    """An account at a clock, with its buying power."""
+    seen = view(globals.risk, account, clock.now)
+    return Outlook(
+        **{name: getattr(seen, name) for name in AccountView.__struct_fields__},
+        buying_power=[buying_power(globals, clock, account, market) for market in range(globals.market_count)],
+    )
+
+
 def buying_power(
     globals: containers.Globals, clock: containers.Clock, account: containers.Account, market: int
 ) -> BuyingPower:
     """How much of a market an account could buy and sell now at the oracle price, fees paid; stale prices aside."""
     return BuyingPower(
+        market=market,
         buy_lots=_most_lots(globals, clock, account, market, 1),
         sell_lots=_most_lots(globals, clock, account, market, -1),
     )
 
 
+def code_of_fill(
+    globals: containers.Globals,
+    clock: containers.Clock,
+    account: containers.Account,
+    market: int,
+    direction: int,
+    lots: int,
+) -> int:
+    """What the law says of a taker's fill at the oracle price; direction: 1 buys, -1 sells."""
+    listed, price = globals.markets[market], globals.risk.price[market]
+    if not margin.trades(listed, price):
+        return codes.NO_MARKET
+    fee = margin.ceil_div(lots * price * listed.taker_fee_ppm, constants.PPM) + globals.posting_fee
+    return one_side(globals, clock, account, market, direction * lots, price, fee).code
+
+
 def _most_lots(
     globals: containers.Globals, clock: containers.Clock, account: containers.Account, market: int, direction: int
 ) -> int:
-    risk, listed = globals.risk, globals.markets[market]
-    price = risk.price[market]
-    if price == 0 or listed.status != constants.MARKET_OPEN:
-        return 0
-
     def is_taken(lots: int) -> bool:
-        fee = margin.ceil_div(lots * price * listed.taker_fee_ppm, constants.PPM) + globals.posting_fee
-        return one_side(globals, clock, account, market, direction * lots, price, fee).code == codes.OK
+        return code_of_fill(globals, clock, account, market, direction, lots) == codes.OK
 
     # What closes a position is taken in a healthy account and in one that is only reduced; past it, more lots need
     # more and pay more, so that one bound parts what is taken from what is not.

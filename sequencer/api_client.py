@@ -88,6 +88,7 @@ class PositionView(msgspec.Struct, frozen=True):
     market: int | str
     size_lots: int
     cost_micros: int
+    deleveraging_rank: int | None
     value_micros: int = 0
     pending_funding_micros: int = 0
     unrealised_micros: int = 0
@@ -95,7 +96,6 @@ class PositionView(msgspec.Struct, frozen=True):
     initial_micros: int = 0
     maintenance_micros: int = 0
     liquidation_price_ticks: int | None = None
-    deleveraging_rank: int | None = None
 
 
 class BuyingPower(msgspec.Struct, frozen=True):
@@ -143,8 +143,11 @@ class AgentView(msgspec.Struct, frozen=True):
     last_slot: int
 
 
-class AccountView(msgspec.Struct, frozen=True):
-    """catenary_account; micro-dollars, all by the node's word. initial_ppm: the owner's own bound, 0 for none."""
+class Outlook(msgspec.Struct, frozen=True):
+    """An account valued, as it is or as it would be; micro-dollars, all by the node's word.
+
+    initial_ppm: the owner's own bound, 0 for none. finality: "sequenced", or "preview" for what is only imagined.
+    """
 
     account: int
     owner: str
@@ -155,21 +158,26 @@ class AccountView(msgspec.Struct, frozen=True):
     free_collateral_micros: int
     withdrawable_micros: int
     positions: list[PositionView]
+    margin_call_percent: int
+    buying_power: list[BuyingPower]
+    finality: str
     floor: int = 0
-    slots_hint: SlotHint | None = None
-    open_orders: list[OpenOrder] = []
-    finality: str = "sequenced"
     margin_usage_ppm: int | None = None
     margin_ratio_ppm: int | None = None
     leverage_ppm: int | None = None
     fall_bp: int | None = None
     rise_bp: int | None = None
-    margin_call_percent: int = 0
-    buying_power: list[BuyingPower] = []
     settled_micros: int = 0
     maturing: list[Maturing] = []
     initial_ppm: int = 0
     agents: list[AgentView | None] = []
+
+
+class AccountView(Outlook, frozen=True):
+    """catenary_account: with its orders, and where the next one would go."""
+
+    slots_hint: SlotHint | None = None
+    open_orders: list[OpenOrder] = []
 
 
 class Fill(msgspec.Struct, frozen=True):
@@ -191,7 +199,10 @@ class OrderResult(msgspec.Struct, frozen=True):
 
 
 class Preview(msgspec.Struct, frozen=True):
-    """catenary_preview: an account before and after what was not sent; `code` and `refusal` are the law's."""
+    """catenary_preview: an account before and after what was not sent; `code` and `refusal` are the law's.
+
+    margin_call_percent of each state: what the next tick would tell of it at the same prices.
+    """
 
     code: int
     refusal: str
@@ -199,12 +210,13 @@ class Preview(msgspec.Struct, frozen=True):
     filled_lots: int
     remaining_lots: int
     fees_micros: int
-    before: AccountView
-    after: AccountView
+    before: Outlook
+    after: Outlook
+    finality: str
     fills: list[Fill] = []
-    if_filled: AccountView | None = None
-    other_before: AccountView | None = None
-    other_after: AccountView | None = None
+    if_filled: Outlook | None = None
+    other_before: Outlook | None = None
+    other_after: Outlook | None = None
 
 
 class Explained(msgspec.Struct, frozen=True):

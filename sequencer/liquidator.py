@@ -83,7 +83,20 @@ class Ranked(msgspec.Struct, frozen=True):
 
     account: int
     rank: int
-    score_ppm: int
+    score: Fraction
+
+    @property
+    def score_ppm(self) -> int:
+        """The score, rounded down."""
+        return int(self.score * constants.PPM)
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a position would stand among the others of its side; ahead and behind: its neighbours."""
+
+    rank: int
+    ahead: Ranked | None
+    behind: Ranked | None
 
 
 def worst_first(globals: containers.Globals, now_ms: int, rows: Iterable[tuple[int, containers.Account]]) -> list[int]:
@@ -96,35 +109,38 @@ def worst_first(globals: containers.Globals, now_ms: int, rows: Iterable[tuple[i
     return [index for _, index in sorted(found)]
 
 
+def score(profit: int, cost: int, notional: int, equity: int) -> Fraction:
+    """The return of a position times the leverage of its account: profit / |cost| * notional / equity.
+
+    The field's usual score. 0 for a position that has no place: only those in profit are ranked.
+    """
+    if profit <= 0 or equity <= 0:
+        return Fraction(0)
+    return Fraction(profit * notional, max(1, abs(cost)) * equity)
+
+
 class Stand(msgspec.Struct, frozen=True):
-    """How an account stands on one side of a market. won: micro-dollars a lot, also below 0; score: of the ranking."""
+    """How an account stands on one side of a market. won: micro-dollars a lot, also below 0; score: 0 for no place."""
 
     size: int
     won: Fraction
-    score: Fraction | None
+    score: Fraction
     is_debtor: bool
 
 
 def stand(
     globals: containers.Globals, now_ms: int, market: int, side: int, account: containers.Account
 ) -> Stand | None:
-    """None where it holds nothing on that side (1 long, -1 short).
-
-    Score: the return of the position times the leverage of the account, profit / |cost| * notional / equity, the
-    field's usual one; None without a profit or equity.
-    """
+    """None where it holds nothing on that side (1 long, -1 short)."""
     held = encoding.unpack(account.positions[market])
     if held.size * side <= 0:
         return None
     profit = held.size * globals.risk.price[market] - held.cost
-    score = None
-    if profit > 0:
-        settled, _ = margin.settle(globals.risk, account, now_ms)
-        every = margin.sums(globals.risk, settled, constants.MARKETS)
-        equity = margin.collateral(settled) + every.value
-        score = Fraction(profit * every.notional, max(1, abs(held.cost)) * equity) if equity > 0 else None
-    is_debtor = score is None and health(globals, account, now_ms).equity < 0
-    return Stand(abs(held.size), Fraction(profit, abs(held.size)), score, is_debtor)
+    settled, _ = margin.settle(globals.risk, account, now_ms)
+    every = margin.sums(globals.risk, settled, constants.MARKETS)
+    found = score(profit, held.cost, every.notional, margin.collateral(settled) + every.value)
+    is_debtor = found == 0 and health(globals, account, now_ms).equity < 0
+    return Stand(abs(held.size), Fraction(profit, abs(held.size)), found, is_debtor)
 
 
 def ranking(
@@ -133,7 +149,7 @@ def ranking(
     """Who is deleveraged first among the holders of one side (1 long, -1 short) of a market: the highest score."""
     stands = ((index, stand(globals, now_ms, market, side, row)) for index, row in rows)
     scored = sorted((-found.score, index) for index, found in stands if found and found.score and _is_traders(index))
-    return [Ranked(index, place, int(-score * constants.PPM)) for place, (score, index) in enumerate(scored, start=1)]
+    return [Ranked(index, rank, -negated) for rank, (negated, index) in enumerate(scored, start=1)]
 
 
 class Opposite(msgspec.Struct, frozen=True):

@@ -51,16 +51,24 @@ class MarginCalls:
     def __init__(self, watched: set[int]) -> None:
         """`watched`: the accounts that may hold positions; whoever fills adds to it, `look` discards from it."""
         self._watched = watched
-        self._standing: dict[int, MarginCall] = {}
+        self._looks: dict[int, MarginCall] = {}
 
     def level(self, account: int) -> int:
         """The standing level of an account."""
-        call = self._standing.get(account)
-        return 0 if call is None else call.level_percent
+        found = self._looks.get(account)
+        return 0 if found is None else found.level_percent
+
+    def last_look(self, account: int) -> MarginCall | None:
+        """What the last tick's look at an account found, level 0 too; None where it held no position."""
+        return self._looks.get(account)
 
     def standing(self, limit: int) -> list[MarginCall]:
         """The standing calls as of the last tick, the highest levels first."""
-        return sorted(self._standing.values(), key=lambda call: (-call.level_percent, call.account))[:limit]
+        called = sorted(
+            (call for call in self._looks.values() if call.level_percent),
+            key=lambda call: (-call.level_percent, call.account),
+        )
+        return [msgspec.structs.replace(call, previous_percent=call.level_percent) for call in called[:limit]]
 
     def look(
         self,
@@ -73,14 +81,10 @@ class MarginCalls:
         changes: list[MarginCall] = []
         for index in sorted(self._watched):
             account = account_of(index)
-            if not positions_of(account):
-                self._watched.discard(index)
             settled, _ = margin.settle(risk, account, now_ms)
             now = standing(risk, settled)
             before = self.level(index)
             level = next_level(before, now)
-            if level == 0 and before == 0:
-                continue
             call = MarginCall(
                 account=index,
                 level_percent=level,
@@ -90,10 +94,10 @@ class MarginCalls:
                 maintenance_micros=now.maintenance,
                 tick_time_ms=tick_time_ms,
             )
-            if level == 0:
-                del self._standing[index]
-            else:
-                self._standing[index] = msgspec.structs.replace(call, previous_percent=level)
+            self._looks[index] = call
+            if not positions_of(account):
+                self._watched.discard(index)
+                del self._looks[index]
             if level != before:
                 changes.append(call)
         return changes

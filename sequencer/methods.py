@@ -103,8 +103,8 @@ class Methods:
         self._words = Words(self._engine)
         self.submitting = Submitting(venue, self._words, client, deployment, now_ms, lambda: self.is_ready)
         self._rescues = RescueMethods(self._engine, self._words)
-        ranks_of = self._rescues.rankings.ranks
-        self.insight = AccountMethods(self._engine, self._words, self.submitting, now_ms, ranks_of)
+        places_of = self._rescues.rankings.places
+        self.insight = AccountMethods(self._engine, self._words, self.submitting, now_ms, places_of)
         self.final_batch = 0
         self.is_ready = False
 
@@ -194,7 +194,7 @@ class Methods:
                 self._feeds.publish(f"account:{account}", self.insight.account(account))
         if len(outcome.markets) == self._engine.globals.market_count:
             self._feeds.publish("prices", self._words.prices())
-        self._rescues.sequenced(outcome, self._feeds)
+        self._rescues.sequenced(outcome, self._feeds, self.insight.account)
         self.insight.ticked(self._feeds)
 
     def sealed(self, chunks: list[SealedChunk]) -> None:

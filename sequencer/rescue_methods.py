@@ -1,14 +1,17 @@
 """What anybody may ask about rescues: the post-mortem of each, and who would be deleveraged first."""
 
-from typing import Annotated, Any, Final, Literal
+from bisect import bisect_left
+from collections.abc import Callable
+from typing import Annotated, Final, Literal
 
 import msgspec
 
-from prover.stf import constants, encoding
+from prover.stf import constants
+from sequencer.account_view import AccountView
 from sequencer.api.jsonrpc import Call, Registry
 from sequencer.api.subscriptions import Feeds
 from sequencer.engine import Engine, Outcome
-from sequencer.liquidator import PostMortem, Ranked, ranking
+from sequencer.liquidator import Place, PostMortem, Ranked, ranking, score
 from sequencer.submitting import Account
 from sequencer.words import Json, Words
 
@@ -64,15 +67,18 @@ class RescueMethods:
         """Opens the channel of all rescues."""
         feeds.open("rescues", lambda: [self._told(record) for record in list(self._engine.rescues)[-_TOLD:]])
 
-    def sequenced(self, outcome: Outcome, feeds: Feeds) -> None:
-        """Tells what an input brought on `rescues`, and on the channel of each account that it concerns."""
+    def sequenced(self, outcome: Outcome, feeds: Feeds, account_of: Callable[[int], Json]) -> None:
+        """Tells what an input brought on `rescues`, and on the channel of each account that it concerns.
+
+        account_of: an account as its channel tells it.
+        """
         for record in outcome.rescues:
             told = self._told(record)
             feeds.publish("rescues", told)
             for account in (record.account, record.counterparty):
                 channel = f"account:{account}"
                 if feeds.is_open(channel):
-                    feeds.publish(channel, {**self._words.account(account), "rescue": told})
+                    feeds.publish(channel, {**account_of(account), "rescue": told})
 
     def _told(self, record: PostMortem) -> Json:
         told: Json = self._words.plain(record)
@@ -91,8 +97,10 @@ class RescueMethods:
         """catenary_deleveragingRanking."""
         market = self._words.market(params.market)
         places = self.rankings.of_side(market, 1 if params.side == "long" else -1)
-        plain: Any = self._words.plain(places[: params.limit])
-        return list(plain)
+        return [
+            {"account": place.account, "rank": place.rank, "score_ppm": self._words.plain(place.score_ppm)}
+            for place in places[: params.limit]
+        ]
 
 
 class Rankings:
@@ -115,12 +123,23 @@ class Rankings:
             self._sides[(market, side)] = ranking(engine.globals, now_ms, market, side, rows)
         return self._sides[(market, side)]
 
-    def ranks(self, account: int) -> dict[int, int]:
-        """The place of each position of an account, by market; none for a position at a loss."""
-        found: dict[int, int] = {}
-        for market, packed in enumerate(self._engine.account(account).positions):
-            size = encoding.unpack(packed).size
-            if size:
-                places = self.of_side(market, 1 if size > 0 else -1)
-                found.update({market: place.rank for place in places if place.account == account})  # noqa: B035
+    def places(self, index: int, seen: AccountView) -> dict[int, Place]:
+        """Where an account's positions in profit stand, by market, as it is seen: now, or after what is imagined.
+
+        Its own scores are of what is seen, those of all others of the last tick; its fills since then, and its
+        counterparties in what is imagined, move the others only with the next tick. Insurance accounts have no place.
+        """
+        found: dict[int, Place] = {}
+        for leg in seen.positions:
+            own = score(leg.unrealised_micros, leg.cost_micros, seen.notional_micros, seen.equity_micros)
+            if own == 0 or index < constants.RESERVED_ACCOUNTS:
+                continue
+            side = self.of_side(leg.market, 1 if leg.size_lots > 0 else -1)
+            others = [place for place in side if place.account != index]
+            at = bisect_left(others, (-own, index), key=lambda place: (-place.score, place.account))
+            found[leg.market] = Place(
+                rank=at + 1,
+                ahead=others[at - 1] if at > 0 else None,
+                behind=others[at] if at < len(others) else None,
+            )
         return found

@@ -31,7 +31,10 @@ _WORD = "the node's word, nothing was signed or sent"
 
 @click.group()
 def preview() -> None:
-    """Show an account before and after an order, transfer or withdrawal that is not sent."""
+    """Show an account before and after an order, transfer or withdrawal that is not sent.
+
+    With its margin call, buying power and deleveraging ranks: what the next tick would tell at the same prices.
+    """
 
 
 @preview.command("order")
@@ -109,18 +112,19 @@ def _preview(
     settings: Settings, account: int | None, operation: Callable[["Grid", int, Wallet], dict[str, Any]]
 ) -> None:
     async def action(wallet: Wallet) -> Report:
-        from sequencer.wallet_views import account_fields, change_table
+        from sequencer.wallet_views import change_table, outlook_fields
 
         grid = await market_grid(wallet)
         index = await wallet.own_account(account)
         seen = await wallet.node.preview(operation(grid, index, wallet))
         states = {
-            name: None if view is None else _unranked(account_fields(view, None, grid))
+            name: None if view is None else outlook_fields(view, grid)
             for name in ("before", "after", "if_filled", "other_before", "other_after")
             for view in [getattr(seen, name)]
         }
         fields = {
             "account": index,
+            "finality": seen.finality,
             "code": seen.code,
             "refusal": seen.refusal,
             "status": seen.status,
@@ -130,20 +134,17 @@ def _preview(
             "fills": [{"price_ticks": fill.price_ticks, "size_lots": str(fill.size_lots)} for fill in seen.fills],
             **states,
         }
-        shown: list[Any] = [_preview_text(seen), change_table(seen, grid)]
-        if seen.other_before is not None and seen.other_after is not None:
-            equity = f"{money_text(seen.other_before.equity_micros)} -> {money_text(seen.other_after.equity_micros)}"
-            shown.append(f"account {seen.other_after.account}: equity {equity}")
+        shown: list[Any] = [_preview_text(seen)]
+        for columns in (
+            (("before", seen.before), ("after", seen.after), ("if filled", seen.if_filled)),
+            (("before", seen.other_before), ("after", seen.other_after)),
+        ):
+            known = [(name, view) for name, view in columns if view is not None]
+            if known:
+                shown.append(change_table(known, grid))
         return Report(fields, shown)
 
     run_action(settings, action, signing=False)
-
-
-def _unranked(fields: dict[str, Any]) -> dict[str, Any]:
-    """An account that is only imagined stands in no ranking."""
-    for position in fields["positions"]:
-        del position["deleveraging_rank"]
-    return fields
 
 
 def _preview_text(seen: Preview) -> str:

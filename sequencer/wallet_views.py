@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prover.stf import containers, encoding, margin
-from sequencer.api_client import AccountView, MarketView, OpenOrder, PositionView, Preview, Status
+from sequencer.api_client import AccountView, MarketView, OpenOrder, Outlook, PositionView, Status
 from sequencer.wallet_errors import BadInput
 from sequencer.wallet_record import Exposure, Signed
 from sequencer.wallet_trust import ListedMarket, ProvenAccount
@@ -75,6 +75,15 @@ def listed(markets: list[MarketView]) -> list[ListedMarket]:
 def account_fields(view: AccountView, proven: ProvenAccount | None, grid: Grid) -> dict[str, Any]:
     """The account for programs: exact integers as decimal strings, decimals beside them."""
     return {
+        **outlook_fields(view, grid),
+        "open_orders": [_order_fields(order, grid) for order in view.open_orders],
+        "posted": None if proven is None else posted_fields(proven, grid),
+    }
+
+
+def outlook_fields(view: Outlook, grid: Grid) -> dict[str, Any]:
+    """What is also known of an account that is only imagined: everything but its orders and what is posted of it."""
+    return {
         "account": view.account,
         "finality": view.finality,
         "collateral_micros": str(view.collateral_micros),
@@ -116,17 +125,15 @@ def account_fields(view: AccountView, proven: ProvenAccount | None, grid: Grid) 
             }
             for position in view.positions
         ],
-        "open_orders": [_order_fields(order, grid) for order in view.open_orders],
-        "posted": None if proven is None else posted_fields(proven, grid),
     }
 
 
-def maturing_fields(view: AccountView) -> list[dict[str, Any]]:
+def maturing_fields(view: Outlook) -> list[dict[str, Any]]:
     """Profit that may not leave yet, the earliest first."""
     return [{"amount_micros": str(step.amount_micros), "settles_at_ms": step.settles_at_ms} for step in view.maturing]
 
 
-def maturing_text(view: AccountView) -> str:
+def maturing_text(view: Outlook) -> str:
     """Profit that may not leave yet, and from when on it may."""
     return "; ".join(f"{money_text(step.amount_micros)} at {time_text(step.settles_at_ms)}" for step in view.maturing)
 
@@ -172,16 +179,20 @@ def side_text(side: int | str) -> str:
     return {0: "buy", 1: "sell"}.get(side, str(side)) if isinstance(side, int) else side
 
 
+def _rank_text(position: PositionView) -> str:
+    return "none" if position.deleveraging_rank is None else str(position.deleveraging_rank)
+
+
 def _liquidation_price(position: PositionView, grid: Grid) -> str | None:
     ticks = position.liquidation_price_ticks
     return None if ticks is None else grid.price(position.market, ticks)
 
 
-def _pool_rows(view: AccountView) -> list[tuple[str, str]]:
+def _pool_rows(view: Outlook) -> list[tuple[str, Text]]:
     """The pool's numbers, the first to look at first."""
     call = f"  MARGIN CALL at {view.margin_call_percent}%" if view.margin_call_percent else ""
     moves = f"{move_text(view.fall_bp, -1)} or {move_text(view.rise_bp, 1)}"
-    return [
+    rows = [
         ("equity", money_text(view.equity_micros)),
         ("margin ratio", percent_text(view.margin_ratio_ppm) + call),
         ("liquidated if all move", moves if view.positions else "-"),
@@ -196,14 +207,15 @@ def _pool_rows(view: AccountView) -> list[tuple[str, str]]:
         ("free collateral", money_text(view.free_collateral_micros)),
         ("withdrawable", money_text(view.withdrawable_micros)),
     ]
+    return [(label, Text(value, style="bold red" if call and label == "margin ratio" else "")) for label, value in rows]
 
 
 def account_table(view: AccountView, grid: Grid) -> RenderableType:
     """Pool, positions, buying power and open orders of an account, by the node's word."""
     pool = Table(title=f"account {view.account}, {SEQUENCED}", title_justify="left", show_header=False)
     for label, value in _pool_rows(view):
-        is_called = label == "margin ratio" and view.margin_call_percent
-        pool.add_row(label, Text(value, justify="right", style="bold red" if is_called else ""))
+        value.justify = "right"
+        pool.add_row(label, value)
     parts: list[RenderableType] = [pool]
     if view.positions:
         table = Table(
@@ -225,7 +237,7 @@ def account_table(view: AccountView, grid: Grid) -> RenderableType:
                 money_text(position.pending_funding_micros),
                 money_text(position.maintenance_micros),
                 _liquidation_price(position, grid) or "none",
-                "none" if position.deleveraging_rank is None else str(position.deleveraging_rank),
+                _rank_text(position),
             )
         parts.append(table)
     if view.buying_power:
@@ -252,21 +264,24 @@ def account_table(view: AccountView, grid: Grid) -> RenderableType:
     return Group(*parts)
 
 
-def change_table(seen: Preview, grid: Grid) -> Table:
-    """An account before, after, and once the rest is filled."""
-    states = [("before", seen.before), ("after", seen.after)]
-    if seen.if_filled is not None:
-        states.append(("if filled", seen.if_filled))
-    table = Table("", *(name for name, _ in states))
+def change_table(states: list[tuple[str, Outlook]], grid: Grid) -> Table:
+    """An account in one column for each state, such as before and after; a preview, by the node's word."""
+    title = f"account {states[0][1].account}, a preview (rank 1 is deleveraged first)"
+    table = Table("", *(name for name, _ in states), title=title, title_justify="left")
     for rows in zip(*(_pool_rows(view) for _, view in states), strict=True):
         table.add_row(rows[0][0], *(value for _, value in rows))
-    markets = dict.fromkeys(position.market for _, view in states for position in view.positions)
-    for market in markets:
+    for market in dict.fromkeys(position.market for _, view in states for position in view.positions):
         held = [next((p for p in view.positions if p.market == market), None) for _, view in states]
         name = grid.name(market)
         table.add_row(f"{name} size", *("0" if p is None else grid.size(market, p.size_lots) for p in held))
         prices = ("-" if p is None else _liquidation_price(p, grid) or "none" for p in held)
         table.add_row(f"{name} liquidation price", *prices)
+        table.add_row(f"{name} rank", *("-" if p is None else _rank_text(p) for p in held))
+    for market in dict.fromkeys(power.market for _, view in states for power in view.buying_power):
+        powers = [next((p for p in view.buying_power if p.market == market), None) for _, view in states]
+        name = grid.name(market)
+        table.add_row(f"{name} could buy", *("-" if p is None else grid.size(market, p.buy_lots) for p in powers))
+        table.add_row(f"{name} could sell", *("-" if p is None else grid.size(market, p.sell_lots) for p in powers))
     return table
 
 

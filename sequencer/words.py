@@ -6,7 +6,7 @@ import msgspec
 
 from prover.genesis import market_names
 from prover.stf import codes, constants, containers, margin
-from sequencer.account_view import buying_power, view
+from sequencer.account_view import Outlook
 from sequencer.api.errors import CallError, law_error
 from sequencer.engine import Engine, Fill
 from sequencer.order_book import order_id
@@ -110,22 +110,14 @@ class Words:
         newest = [fill for fill in self._engine.recent_fills if fill.market == market]
         return [self.fill(fill) for fill in newest[-50:]]
 
-    def account(self, index: int) -> Json:
-        """An account, valued, with what it could buy and its open orders."""
+    def account(self, index: int, seen: Outlook) -> Json:
+        """An account as it is seen, with its open orders."""
         engine = self._engine
-        account = engine.account(index)
         slot = self.free_slot(index)
-        sequence = max(engine.slot(index << constants.SLOT_BITS | slot).sequence, account.floor)
+        sequence = max(engine.slot(index << constants.SLOT_BITS | slot).sequence, seen.floor)
         return {
             "account": index,
-            **self.plain(view(engine.globals.risk, account, engine.view.commitment.timestamp)),
-            "buying_power": [
-                {
-                    "market": self.name(market),
-                    **self.plain(buying_power(engine.globals, engine.view.clock(), account, market)),
-                }
-                for market in range(engine.globals.market_count)
-            ],
+            **self.plain(seen),
             "slots_hint": {"slot": slot, "sequence": sequence},
             "open_orders": self.open_orders(index),
             "finality": "sequenced",

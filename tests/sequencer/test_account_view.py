@@ -322,7 +322,7 @@ def test_an_account_below_its_initial_requirement_can_only_sell() -> None:
     assert power.sell_lots > 400_000
     # With nothing left, the law takes no reduction either.
     world.tick((PRICES[BTC] * 970 // 1000, *PRICES[1:]))
-    assert buying_power(engine.globals, engine.view.clock(), engine.account(FIRST + 1), BTC) == BuyingPower(0, 0)
+    assert buying_power(engine.globals, engine.view.clock(), engine.account(FIRST + 1), BTC) == BuyingPower(BTC, 0, 0)
     seen: AccountView = view(engine.globals.risk, engine.account(FIRST + 1), world.now)
     assert (seen.equity_micros < 0, seen.margin_ratio_ppm, seen.free_collateral_micros) == (True, None, 0)
     assert (seen.fall_bp, seen.rise_bp) == (0, 0)
@@ -333,9 +333,9 @@ def test_a_closed_or_unpriced_market_has_no_buying_power() -> None:
     world.process(b"")
     engine = world.engine
     account = account_of(10**12, {})
-    assert buying_power(engine.globals, engine.view.clock(), account, BTC) == BuyingPower(0, 0)
+    assert buying_power(engine.globals, engine.view.clock(), account, BTC) == BuyingPower(BTC, 0, 0)
     world = holder(0)
     world.engine.globals.markets[BTC].status = constants.MARKET_CLOSED
     engine = world.engine
-    assert buying_power(engine.globals, engine.view.clock(), account, BTC) == BuyingPower(0, 0)
+    assert buying_power(engine.globals, engine.view.clock(), account, BTC) == BuyingPower(BTC, 0, 0)
     assert buying_power(engine.globals, engine.view.clock(), account, ETH).buy_lots > 0

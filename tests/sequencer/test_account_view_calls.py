@@ -115,11 +115,12 @@ def test_who_closes_is_told_so_and_then_skipped(world: World) -> None:
 
 def test_the_worst_stand_first_and_the_list_is_cut() -> None:
     calls = MarginCalls(set())
-    calls._standing = {
+    calls._looks = {
         index: MarginCall(index, level, level, 0, 0, 0, 0)
-        for index, level in ((20, 50), (18, 100), (19, 100), (17, 70))
+        for index, level in ((20, 50), (18, 100), (21, 0), (19, 100), (17, 70))
     }
     assert [call.account for call in calls.standing(3)] == [18, 19, 17]
+    assert [call.account for call in calls.standing(9)] == [18, 19, 17, 20]
 
 
 def test_a_restarted_engine_knows_who_holds_positions(world: World) -> None:

@@ -1,17 +1,21 @@
 """Every explained number recomputed from its formula, and contributions that add up to the pool."""
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Final
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prover.stf import codes, containers, encoding, margin, rescue
-from sequencer.account_explain import SEARCH, Explained, Reduced, Saved, contribution, explain, saved, shocked
-from sequencer.account_view import positions_of, view
-from tests.sequencer.node_world import DOLLAR, START, genesis
-from tests.sequencer.test_account_view import EXAMPLES, account_of, oracle, risk_of, worlds
+from prover.stf import codes, constants, containers, encoding, margin, rescue
+from sequencer.account_contribution import Reduced, Saved, contribution, saved, shocked
+from sequencer.account_explain import SEARCH, Explained, explain
+from sequencer.account_view import Outlook, Standing, code_of_fill, outlook, positions_of, view
+from sequencer.liquidator import Place
+from sequencer.margin_calls import LEVELS, MarginCall, next_level
+from tests.sequencer.node_world import BTC, BUY, DOLLAR, ETH, FIRST, PRICES, SELL, START, World, genesis
+from tests.sequencer.test_account_view import EXAMPLES, account_of, holder, oracle, risk_of, worlds
 
 # What a formula may name beside its inputs.
 WORDS: dict[str, Any] = {
@@ -20,11 +24,48 @@ WORDS: dict[str, Any] = {
 
 
 CLOCK = containers.Clock(now=START, priced=True, grace=False, steady=True)
+# What an account is told with and nothing computes: what the state or a signature says, and how far it has come.
+GIVEN: Final = {
+    "account", "owner", "floor", "initial_ppm", "agents", "market", "size_lots", "cost_micros", "price_ticks",
+    "slots_hint", "open_orders", "finality", "root",
+}  # fmt: skip
+UNITS: Final = ("_micros", "_lots", "_ppm", "_percent", "_ms")
+OF_ANOTHER_NAME: Final = {
+    "fall_bp": "fall_to_liquidation",
+    "rise_bp": "rise_to_liquidation",
+    "liquidation_price_ticks": "liquidation_price",
+    "buy_lots": "could_buy",
+    "sell_lots": "could_sell",
+}
+
+
+def told_numbers(told: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, int | None]]:
+    """Every number of an answer of catenary_account but the given ones, by the name under which it is explained."""
+    for field, value in told.items():
+        if field in GIVEN:
+            continue
+        name = OF_ANOTHER_NAME.get(field, field)
+        for unit in UNITS:
+            name = name.removesuffix(unit)
+        if isinstance(value, list):
+            for place, item in enumerate(value):
+                yield from told_numbers(item, f"{item['market']}." if "market" in item else f"{name}.{place}.")
+        else:
+            yield prefix + name, None if value is None else int(value)
 
 
 def globals_at(risk: containers.Risk) -> containers.Globals:
     """A venue's globals over these prices and fractions."""
     return msgspec.structs.replace(encoding.globals_from_bytes(genesis()), risk=risk)
+
+
+def explained(
+    risk: containers.Risk, account: containers.Account, clock: containers.Clock = CLOCK
+) -> dict[str, Explained]:
+    """The numbers of an account that no tick has looked at and nobody ranked, by name."""
+    found = explain(globals_at(risk), clock, account, lambda market: f"M{market}", None, lambda seen: {})
+    assert len({number.name for number in found}) == len(found)
+    return {number.name: number for number in found}
 
 
 def recompute(number: Explained) -> int | None:
@@ -36,11 +77,7 @@ def recompute(number: Explained) -> int | None:
 @EXAMPLES
 @given(worlds())
 def test_every_formula_gives_its_value(world: tuple[containers.Risk, containers.Account]) -> None:
-    risk, account = world
-    found = explain(risk, account, START, lambda market: f"M{market}")
-    names = [number.name for number in found]
-    assert len(set(names)) == len(names)
-    for number in found:
+    for number in explained(*world).values():
         if not number.formula.startswith(SEARCH):
             assert recompute(number) == number.value, number
 
@@ -49,28 +86,12 @@ def test_every_formula_gives_its_value(world: tuple[containers.Risk, containers.
 @given(worlds())
 def test_no_number_of_the_view_is_left_out(world: tuple[containers.Risk, containers.Account]) -> None:
     risk, account = world
-    seen = view(risk, account, START)
-    values = {number.name: number.value for number in explain(risk, account, START, lambda market: f"M{market}")}
-    for name in (
-        "collateral",
-        "settled",
-        "equity",
-        "initial",
-        "maintenance",
-        "notional",
-        "free_collateral",
-        "withdrawable",
-    ):
-        assert values[name] == getattr(seen, f"{name}_micros")
-    for name in ("margin_usage", "margin_ratio", "leverage"):
-        assert values[name] == getattr(seen, f"{name}_ppm")
-    assert values["fall_to_liquidation"] == seen.fall_bp
-    assert values["rise_to_liquidation"] == seen.rise_bp
-    for leg in seen.positions:
-        of = f"M{leg.market}"
-        assert values[f"{of}.liquidation_price"] == leg.liquidation_price_ticks
-        for name in ("value", "unrealised", "notional", "initial", "maintenance"):
-            assert values[f"{of}.{name}"] == getattr(leg, f"{name}_micros")
+    found = explained(risk, account)
+    told = msgspec.to_builtins(outlook(globals_at(risk), CLOCK, account))
+    for leg in [*told["positions"], *told["buying_power"]]:
+        leg["market"] = f"M{leg['market']}"
+    numbers = dict(told_numbers(told))
+    assert numbers == {name: found[name].value for name in numbers}
 
 
 @EXAMPLES
@@ -80,14 +101,153 @@ def test_a_search_is_proven_by_the_room_on_both_sides(world: tuple[containers.Ri
     healthy = margin.settle(risk, account, START)[0]
     if oracle(risk, healthy)["equity_micros"] < oracle(risk, healthy)["maintenance_micros"]:
         return
-    values = {number.name: number.value for number in explain(risk, account, START, str)}
-    for name, value in values.items():
+    for name, value in ((number.name, number.value) for number in explained(risk, account).values()):
         if name.endswith(("room_at_liquidation_price", "room_after")):
             assert value is not None
             assert value < 0
         if name.endswith(("room_one_tick_before", "room_one_bp_before")):
             assert value is not None
             assert value >= 0
+
+
+@EXAMPLES
+@given(worlds(), st.booleans())
+def test_buying_power_is_proven_by_what_it_leaves_and_by_one_lot_more(
+    world: tuple[containers.Risk, containers.Account], grace: bool
+) -> None:
+    risk, account = world
+    clock = msgspec.structs.replace(CLOCK, grace=grace)
+    values = {name: number.value for name, number in explained(risk, account, clock).items()}
+    for market in range(globals_at(risk).market_count):
+        for label, direction in (("could_buy", 1), ("could_sell", -1)):
+            of = f"M{market}.{label}"
+            most = values[of]
+            assert most is not None
+            assert most == 0 or (values[f"{of}.room"] or 0) >= 0 or (values[f"{of}.kept"] or 0) >= 0
+            refused = code_of_fill(globals_at(risk), clock, account, market, direction, most + 1)
+            if refused == codes.MARGIN:
+                assert (values[f"{of}.room_one_lot_more"] or 0) < 0
+                assert (values.get(f"{of}.kept_one_lot_more") or -1) < 0
+            else:
+                assert values[f"{of}.code_one_lot_more"] == refused != codes.OK
+
+
+def numbers_of(world: World, trader: int = 1, market: int = BTC) -> dict[str, Explained]:
+    """The numbers of a trader in a venue, formulas proven."""
+    engine = world.engine
+    found = explain(
+        engine.globals, engine.view.clock(), engine.account(FIRST + trader), lambda m: f"M{m}", None, lambda seen: {}
+    )
+    assert all(number.formula.startswith(SEARCH) or recompute(number) == number.value for number in found)
+    return {number.name: number for number in found}
+
+
+def test_a_leg_that_grows_is_explained_by_the_open_interest() -> None:
+    world = holder(0, dollars=100_000)
+    free = numbers_of(world)
+    assert free["M0.could_buy.leg_ppm"].value == 20_000
+    listed = world.engine.globals.markets[BTC]
+    listed.fund, listed.interest_lower, listed.interest_upper = 10**15, 0, 1_000_000 * DOLLAR
+    bound = numbers_of(world)
+    assert bound["M0.could_buy.leg_ppm"].inputs["open_notional"] == bound["M0.could_buy.open_notional"].value
+    assert (bound["M0.could_buy.leg_ppm"].value or 0) > 20_000
+    assert (bound["M0.could_buy"].value or 0) < (free["M0.could_buy"].value or 0)
+    # A fund that is gone lets nothing grow on credit.
+    listed.fund = -5
+    assert numbers_of(world)["M0.could_buy.leg_ppm"].value == 10**6
+
+
+def test_who_may_only_reduce_sees_what_that_leaves() -> None:
+    world = World(2, dollars=5_000)
+    for market, size in ((BTC, 200_000), (ETH, 300_000)):
+        world.order(0, SELL, PRICES[market], size, market=market, slot=1 + market)
+        assert world.order(1, BUY, PRICES[market], size, market=market, slot=1 + market).filled == size
+    world.tick((PRICES[BTC] * 970 // 1000, *PRICES[1:]))
+    found = numbers_of(world)
+    # Below the initial requirement with either leg closed: all of one may go, and not a lot more.
+    assert found["M0.could_sell"].value == 200_000
+    assert (found["M0.could_sell.room"].value or 0) < 0 <= (found["M0.could_sell.kept"].value or -1)
+    assert (found["M0.could_sell.room_one_lot_more"].value or 0) < 0
+    assert "M0.could_sell.kept_one_lot_more" not in found
+    assert found["M0.could_buy"].value == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "sells", "code"),
+    [
+        (constants.MARKET_OPEN, True, None),
+        (constants.MARKET_REDUCE_ONLY, True, codes.MARKET_REDUCES),
+        (constants.MARKET_CLOSED, False, codes.NO_MARKET),
+    ],
+)
+def test_what_is_no_question_of_margin_is_explained_by_the_rule(status: int, sells: bool, code: int | None) -> None:
+    world = holder(20_000)
+    world.engine.globals.markets[BTC].status = status
+    found = numbers_of(world)
+    if code is None:
+        assert (found["M0.could_sell"].value or 0) > 20_000
+        assert "M0.could_sell.code_one_lot_more" not in found
+    else:
+        assert found["M0.could_sell"].value == (20_000 if sells else 0)
+        assert found["M0.could_sell.code_one_lot_more"].value == code
+        assert codes.SENTENCE[code][0] in found["M0.could_sell.code_one_lot_more"].formula
+        assert found["M0.could_buy"].value == 0
+
+
+def test_what_matures_is_explained_with_its_hour() -> None:
+    epoch = START // constants.EPOCH
+    risk = risk_of([5], [10_000], [20_000], [0])
+    account = account_of(100, {}, older=20, fresh=3, epoch=epoch)
+    found = explained(risk, account)
+    assert [found[f"maturing.{place}.amount"].value for place in (0, 1)] == [20, 3]
+    ends = (epoch + 1) * constants.EPOCH
+    assert [found[f"maturing.{place}.settles_at"].value for place in (0, 1)] == [ends, ends + constants.EPOCH]
+    # An epoch later what was fresh is the older, and alone.
+    later = explained(risk, account, msgspec.structs.replace(CLOCK, now=START + constants.EPOCH))
+    assert (later["maturing.0.amount"].value, later["settled"].value) == (3, 120)
+    assert later["maturing.0.settles_at"].value == ends + constants.EPOCH
+    assert "maturing.1.amount" not in later
+    assert all(recompute(later[name]) == later[name].value for name in later if name.startswith(("mat", "settled")))
+
+
+@given(
+    st.sampled_from((0, *LEVELS)),
+    st.integers(-10, 400),
+    st.one_of(st.integers(0, 500), st.sampled_from([level * 2 + step for level in LEVELS for step in (-10, -1, 0)])),
+)
+def test_a_margin_call_is_recomputed_from_the_last_look(previous: int, equity: int, maintenance: int) -> None:
+    level = next_level(previous, Standing(equity, 0, maintenance, 0))
+    look = MarginCall(17, level, previous, None, equity, maintenance, START)
+    found = explain(globals_at(risk_of([], [], [], [])), CLOCK, account_of(7, {}), str, look, lambda seen: {})
+    (number,) = [number for number in found if number.name == "margin_call"]
+    assert (number.value, recompute(number)) == (level, level)
+
+
+def test_an_account_without_positions_is_not_looked_at_and_stands_in_no_ranking() -> None:
+    found = explained(risk_of([5], [10], [20], [0]), account_of(7, {}))
+    assert (found["margin_call"].value, found["margin_call"].formula) == (0, "0")
+    assert not [name for name in found if "deleveraging" in name]
+
+
+def test_a_position_has_a_score_where_it_is_in_profit_and_a_rank_where_it_has_a_place() -> None:
+    risk = risk_of([1_000_000, 1_000_000], [30_000, 30_000], [60_000, 60_000], [0, 0])
+    account = account_of(100 * DOLLAR, {0: (1_000, 900 * DOLLAR, 0), 1: (1_000, 1_080 * DOLLAR, 0)})
+    asked: list[Outlook] = []
+
+    def places_of(seen: Outlook) -> dict[int, Place]:
+        asked.append(seen)
+        return {0: Place(1, None, None)}
+
+    found = {
+        number.name: number
+        for number in explain(globals_at(risk), CLOCK, account, lambda market: f"M{market}", None, places_of)
+    }
+    assert asked == [outlook(globals_at(risk), CLOCK, account)]
+    # 100 of 900 dollars, at 2,000 dollars on an equity of 120.
+    assert found["M0.deleveraging_score"].value == 100 * 2_000 * 10**6 // (900 * 120)
+    assert found["M0.deleveraging_rank"].value == 1
+    assert not {"M0.score_one_place_ahead", "M0.score_one_place_behind"} & found.keys()
+    assert (found["M1.deleveraging_score"].value, found["M1.deleveraging_rank"].value) == (None, None)
 
 
 # Contribution.

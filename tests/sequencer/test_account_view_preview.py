@@ -7,14 +7,15 @@ import msgspec
 import pytest
 
 from prover.stf import codes, constants, containers
-from sequencer.account_preview import Preview, preview_order, preview_request
-from sequencer.account_view import view
+from sequencer.account_preview import Preview, _trial, preview_order, preview_request
+from sequencer.account_view import Outlook, outlook
 from sequencer.engine import EngineLimits
 from sequencer.order_book import Limits
 from tests.sequencer.node_world import (
     BTC,
     BUY,
     DOLLAR,
+    ETH,
     FIRST,
     FOK,
     GTC,
@@ -57,6 +58,12 @@ def snapshot(world: World) -> list[Any]:
     ]
 
 
+def seen_now(world: World, account: int) -> Outlook:
+    """An account as the engine has it, with what it could buy and sell."""
+    engine = world.engine
+    return outlook(engine.globals, engine.view.clock(), engine.account(account))
+
+
 def previewed(world: World, given: containers.Order) -> Preview:
     """The preview of an order, which leaves no trace."""
     before = snapshot(world)
@@ -67,16 +74,15 @@ def previewed(world: World, given: containers.Order) -> Preview:
 
 def compare(world: World, trader: int, given: containers.Order) -> Preview:
     """The preview, equal to what then happens."""
-    engine = world.engine
-    before = view(engine.globals.risk, engine.account(given.account), engine.view.commitment.timestamp)
     seen = previewed(world, given)
+    # Valued at the time at which the order comes, when a grace may be over or profit have matured.
+    now = _trial(world.engine, world.now, owner(trader)).clock()
+    assert seen.before == outlook(world.engine.globals, now, world.engine.account(given.account))
     outcome = world.process(signed_order(given, key(trader)))
-    assert seen.before == before
     assert seen.code == outcome.code, (seen, outcome)
-    after = view(engine.globals.risk, engine.account(given.account), engine.view.commitment.timestamp)
-    assert seen.after == after
+    assert seen.after == seen_now(world, given.account)
     if outcome.code != codes.OK:
-        assert (seen.status, seen.after) == ("refused", before)
+        assert (seen.status, seen.after) == ("refused", seen.before)
         return seen
     assert (seen.status, seen.filled_lots, seen.remaining_lots) == (outcome.status, outcome.filled, outcome.remaining)
     assert seen.refusal == outcome.refusal
@@ -142,10 +148,9 @@ def money(world: World, random: Random, trader: int, owned: list[int]) -> str:
     assert snapshot(world) == before
     outcome = world.process(signed_request(tag, given, key(trader)))
     assert (seen.code, seen.status) == (outcome.code, "applied" if outcome.code == codes.OK else "refused")
-    risk, now_ms = world.engine.globals.risk, world.engine.view.commitment.timestamp
-    assert seen.after == view(risk, world.engine.account(given.account), now_ms)
+    assert seen.after == seen_now(world, given.account)
     if tag == constants.TRANSFER:
-        assert seen.other_after == view(risk, world.engine.account(given.other), now_ms)
+        assert seen.other_after == seen_now(world, given.other)
     else:
         assert seen.other_after is None
     return seen.status
@@ -165,7 +170,23 @@ def test_a_walk_through_the_book_and_what_rests_of_it() -> None:
     assert [leg.size_lots for leg in seen.if_filled.positions] == [1_000]
     # The rest is then filled by another at its limit: the account is as foreseen.
     world.order(2, SELL, PRICE + 10, 300)
-    assert view(world.engine.globals.risk, world.engine.account(FIRST + 1), world.now) == seen.if_filled
+    assert seen_now(world, FIRST + 1) == seen.if_filled
+
+
+def test_what_could_still_be_bought_is_foreseen_with_the_open_interest_that_the_order_adds() -> None:
+    world = World(2, dollars=100_000)
+    listed = world.engine.globals.markets[BTC]
+    listed.fund, listed.interest_lower, listed.interest_upper = 10**15, 0, 1_000_000 * DOLLAR
+    world.order(0, SELL, PRICE, 100_000)
+    seen = compare(world, 1, order(world.now, FIRST + 1, BUY, PRICE, 100_000))
+    before, after = seen.before.buying_power[BTC], seen.after.buying_power[BTC]
+    # In two steps as far as in one: the second counts what the first has opened.
+    assert before.buy_lots - 100_010 < after.buy_lots <= before.buy_lots - 100_000
+    assert after.sell_lots > before.sell_lots
+    assert 0 < seen.after.buying_power[ETH].buy_lots < seen.before.buying_power[ETH].buy_lots
+    # A refused order leaves it as it is.
+    refused = compare(world, 1, order(world.now, FIRST + 1, BUY, PRICE, 10**9, slot=2))
+    assert (refused.status, refused.after.buying_power) == ("refused", refused.before.buying_power)
 
 
 def test_an_order_that_takes_the_slot_of_one_on_the_other_side_does_not_meet_it() -> None:
@@ -224,9 +245,9 @@ def test_a_transfer_to_a_new_account_and_a_bound_of_leverage() -> None:
         constants.CREATION_FEE,
     )
     assert world.process(signed_request(constants.TRANSFER, given, key(0))).opened == seen.other
-    risk = world.engine.globals.risk
-    assert seen.after == view(risk, world.engine.account(FIRST), world.now)
-    assert seen.other_after == view(risk, world.engine.account(FIRST + 2), world.now)
+    assert seen.after == seen_now(world, FIRST)
+    assert seen.other_after == seen_now(world, FIRST + 2)
+    assert seen.other_after.buying_power[BTC].buy_lots > 0
     poor = request(world.now, FIRST, slot=9, amount=constants.CREATION_FEE, other=constants.NEW_ACCOUNT)
     refused = preview_request(world.engine, constants.TRANSFER, poor, world.now)
     assert (refused.refusal, refused.other_before, refused.other_after, refused.fees_micros) == (
@@ -242,7 +263,8 @@ def test_a_transfer_to_a_new_account_and_a_bound_of_leverage() -> None:
     assert (seen.before.initial_micros, seen.after.initial_micros) == (12 * DOLLAR, 60 * DOLLAR)
     assert (seen.other, seen.other_before, seen.other_after) == (None, None, None)
     world.process(signed_request(constants.SET_LEVERAGE, bound, key(1)))
-    assert seen.after == view(risk, world.engine.account(FIRST + 1), world.now)
+    assert seen.after == seen_now(world, FIRST + 1)
+    assert seen.after.buying_power[BTC].buy_lots < seen.before.buying_power[BTC].buy_lots
     wrong = preview_request(
         world.engine, constants.SET_LEVERAGE, request(world.now, FIRST, amount=constants.PPM + 1), world.now
     )

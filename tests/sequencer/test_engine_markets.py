@@ -5,8 +5,10 @@ from typing import Any
 from prover import operations
 from prover.genesis import TIERS, label
 from prover.stf import codes, constants, containers, encoding, margin
-from sequencer.account_explain import contribution, explain
+from sequencer.account_contribution import contribution
+from sequencer.account_explain import explain
 from sequencer.account_preview import preview_order, preview_request
+from sequencer.account_view import outlook
 from sequencer.engine import Outcome
 from sequencer.words import Words
 from tests.sequencer.node_world import BTC, BUY, DOLLAR, ETH, FIRST, LOTS, PRICES, SELL, World, order, request, tick
@@ -121,8 +123,8 @@ def test_a_settled_position_is_shown_as_money_before_its_account_is_touched() ->
     for trader, side in ((0, SELL), (1, BUY)):
         assert world.order(trader, side, PRICES[ETH], LOTS, market=ETH).code == codes.OK
     ended(world, PRICES)
-    words = Words(world.engine)
-    told = words.account(FIRST + 1)
+    words, engine = Words(world.engine), world.engine
+    told = words.account(FIRST + 1, outlook(engine.globals, engine.view.clock(), engine.account(FIRST + 1)))
     assert told["positions"] == []
     assert int(told["collateral_micros"]) == margin.collateral(world.engine.account(FIRST + 1))
     assert words.prices()[ETH]["status"] == "settled"
@@ -164,9 +166,10 @@ def test_an_account_that_holds_something_settled_is_explained_previewed_and_shoc
     up = (PRICES[BTC], PRICES[ETH] + 30_000, PRICES[2])
     ended(world, up)
     engine, account = world.engine, world.engine.account(FIRST + 1)
-    words = Words(engine)
-    numbers = {number.name: number.value for number in explain(engine.globals.risk, account, world.now, words.name)}
-    seen = words.account(FIRST + 1)
+    words, clock = Words(engine), engine.view.clock()
+    found = explain(engine.globals, clock, account, words.name, None, lambda seen: {})
+    numbers = {number.name: number.value for number in found}
+    seen = words.account(FIRST + 1, outlook(engine.globals, clock, account))
     assert numbers["equity"] == int(seen["equity_micros"])
     assert numbers["collateral"] == int(seen["collateral_micros"])
     assert numbers["folded"] == numbers["ETH.settled_value"] == LOTS * 15_000

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from prover.stf import constants
+from sequencer.account_view import view
 from sequencer.api.errors import CallError
 from sequencer.methods import OfAccount
 from sequencer.rescue_methods import PostMortemsOf, RankingOf
-from tests.sequencer.node_world import BUY, FIRST, PRICES, SELL, START, tick
+from tests.sequencer.node_world import BUY, DOLLAR, FIRST, PRICES, SELL, START, deposit, owner, tick
 from tests.sequencer.test_methods import CALL, Desk, desk  # noqa: F401
 
 pytestmark = pytest.mark.trio
@@ -60,6 +61,18 @@ async def test_a_rescue_is_told_on_its_channel_once(fallen: Desk) -> None:
     assert "rescues" not in fallen.channels.names()
 
 
+async def test_an_account_s_channel_tells_a_rescue_with_the_account_as_it_always_tells_it(desk: Any) -> None:  # noqa: F811
+    await desk.order(1, SELL, PRICES[0], HEAVY)
+    await desk.order(0, BUY, PRICES[0], HEAVY)
+    await desk.order(2, BUY, 593_950, HEAVY)
+    desk.channels.told = []
+    await fall(desk, BREAK)
+    (told,) = [data for name, data in desk.channels.told if name == f"account:{FIRST}" and "rescue" in data]
+    account = desk.methods.insight.account(FIRST)
+    assert told.keys() == account.keys() | {"rescue"}
+    assert told["positions"][0].keys() == account["positions"][0].keys() >= {"deleveraging_rank"}
+
+
 async def test_the_ranking_and_the_rank_in_an_account_are_the_same(fallen: Desk) -> None:
     methods = fallen.methods._rescues
     shorts = await methods.ranking(RankingOf(market="BTC", side="short"), CALL)
@@ -71,6 +84,44 @@ async def test_the_ranking_and_the_rank_in_an_account_are_the_same(fallen: Desk)
     assert fallen.methods.insight.account(FIRST)["positions"][0]["deleveraging_rank"] is None
     with pytest.raises(CallError):
         await methods.ranking(RankingOf(market="DOGE", side="short"), CALL)
+
+
+async def test_a_rank_is_of_the_account_as_it_stands_among_the_others_of_the_last_tick(desk: Any) -> None:  # noqa: F811
+    for trader, lots in ((1, 300_000), (2, 200_000), (3, 100_000)):
+        await desk.order(0, BUY, PRICES[0], lots, slot=trader)
+        await desk.order(trader, SELL, PRICES[0], lots)
+    await fall(desk, 595_000, 1)
+
+    def ranks() -> list[int | None]:
+        accounts = [desk.methods.insight.account(FIRST + trader) for trader in range(4)]
+        return [account["positions"][0]["deleveraging_rank"] for account in accounts]
+
+    assert ranks() == [None, 1, 2, 3]
+    ranking = await desk.methods._rescues.ranking(RankingOf(market="BTC", side="short"), CALL)
+    assert [(place["account"], place["rank"]) for place in ranking] == [(FIRST + 1, 1), (FIRST + 2, 2), (FIRST + 3, 3)]
+    # With ten times the money its leverage is the lowest at once; who comes first instead is told with the next tick.
+    await desk.venue.submit(deposit(owner(1), 100_000 * DOLLAR, FIRST + 1))
+    assert ranks() == [None, 3, 2, 3]
+    await fall(desk, 595_000, 1)
+    assert ranks() == [None, 3, 1, 2]
+
+
+async def test_equal_scores_stand_by_account_and_an_insurance_account_nowhere(desk: Any) -> None:  # noqa: F811
+    for trader in (2, 1):
+        await desk.order(0, BUY, PRICES[0], 100_000, slot=trader)
+        await desk.order(trader, SELL, PRICES[0], 100_000)
+    await fall(desk, 595_000, 1)
+    places_of = desk.methods._rescues.rankings.places
+    engine = desk.venue.engine
+    seen = view(engine.globals.risk, engine.account(FIRST + 1), desk.clock.now)
+    first, second = places_of(FIRST + 1, seen)[0], places_of(FIRST + 2, seen)[0]
+    assert (first.rank, first.ahead, second.rank, second.behind) == (1, None, 2, None)
+    assert first.behind is not None
+    assert second.ahead is not None
+    assert (first.behind.account, second.ahead.account) == (FIRST + 2, FIRST + 1)
+    # Of a stranger with a position like theirs: behind the lower indexes.
+    assert places_of(FIRST + 3, seen)[0].rank == 3
+    assert places_of(FIRST - 1, seen) == {}
 
 
 async def test_an_insurance_account_is_seen_and_an_absent_one_is_not(fallen: Desk) -> None:

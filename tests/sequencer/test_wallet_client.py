@@ -12,7 +12,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from sequencer.api_client import NodeClient, OrderResult, wire
+from sequencer.api_client import BuyingPower, NodeClient, OrderResult, Outlook, PositionView, Preview, wire
 from sequencer.wallet_errors import NodeUnreachable, Rejected
 
 ROOT = Path(__file__).parents[2]
@@ -77,6 +77,30 @@ def test_a_batch_is_answered_order_by_order() -> None:
     assert refused.rejection == "MARGIN"
     with pytest.raises(NodeUnreachable, match="another number of orders"):
         ask(answering(result=result[:1]), lambda node: node.orders(orders))
+
+
+def test_what_a_preview_does_not_tell_is_not_filled_in() -> None:
+    position = PositionView("BTC", 5, 6, deleveraging_rank=None)
+    state = Outlook(17, "0x01", 1, 2, 3, 4, 5, 6, [position], 50, [BuyingPower("BTC", 7, 8)], "preview")
+    seen = Preview(0, "", "applied", 0, 0, 0, state, state, "preview")
+
+    def preview(result: dict[str, Any]) -> Any:
+        return ask(answering(result=result), lambda node: node.preview({}))
+
+    assert preview(msgspec.to_builtins(seen)) == seen
+    for place, name in (
+        ((), "finality"),
+        (("after",), "finality"),
+        (("after",), "margin_call_percent"),
+        (("before",), "buying_power"),
+        (("before", "positions", 0), "deleveraging_rank"),
+    ):
+        told = found = msgspec.to_builtins(seen)
+        for step in place:
+            found = found[step]
+        del found[name]
+        with pytest.raises(NodeUnreachable, match=name):
+            preview(told)
 
 
 @pytest.mark.parametrize(

@@ -110,15 +110,21 @@ def test_a_preview_is_what_then_happens_and_every_number_is_explained(trader: Sh
     held, seen = at_one_price(other, lambda: other.json("preview", *sell, password="wrong"))
     assert (seen["status"], seen["code"], seen["refusal"]) == ("partially_filled", 0, "")
     assert len(other.json("orders")["signatures"]) == signatures
-    # What is only imagined stands in no deleveraging ranking.
-    assert [{**leg, "deleveraging_rank": None} for leg in held] == [
-        {"deleveraging_rank": None, **leg} for leg in seen["before"]["positions"]
-    ]
+    assert held == seen["before"]["positions"]
+    states = ("before", "after", "if_filled")
+    assert {seen["finality"], *(seen[state]["finality"] for state in states)} == {"preview"}
+    assert not {"open_orders", "posted"} & {field for state in states for field in seen[state]}
     other.json(*sell, "--slot", "91")
     after = own_account(other)
     assert [(leg["market"], leg["size"]) for leg in after["positions"]] == [
         (leg["market"], leg["size"]) for leg in seen["after"]["positions"]
     ]
+    assert [power["market"] for power in seen["after"]["buying_power"]] == ["BTC", "ETH", "SOL"]
+    for state in states:
+        assert (seen[state]["margin_call_percent"], seen[state]["buying_power"] == []) == (0, False)
+    # Short, it can sell less with every lot that is filled.
+    sells = [float(seen[state]["buying_power"][0]["sell"]) for state in states]
+    assert sells[0] > sells[1] > sells[2] > 0
     assert after["positions"][0]["liquidation_price"] is not None
     assert {power["market"] for power in after["buying_power"]} == {"BTC", "ETH", "SOL"}
     other.json("cancel", "--all")
@@ -129,6 +135,7 @@ def test_a_preview_is_what_then_happens_and_every_number_is_explained(trader: Sh
         map(int, explained["equity"]["inputs"]["unrealised"])
     )
     assert int(explained["equity"]["value"]) == equity
+    assert {"margin_call", "BTC.could_sell.room", "BTC.deleveraging_rank", "BTC.pending_funding"} <= explained.keys()
     only = other.json("explain", "--only", "btc.")["numbers"]
     assert {number["name"].partition(".")[0] for number in only} == {"BTC"}
     line, _ = other.fails(2, "explain", "--only", "nothing")
@@ -154,9 +161,13 @@ def test_previews_of_money_and_of_what_is_refused(trader: Shell, other: Shell) -
     foreign = other.json("preview", "transfer", "--amount", "1", "--to-account", account)
     assert foreign["refusal"] == "NOT_OWNER"
     assert foreign["other_before"] == foreign["other_after"]
+    assert (foreign["before"], foreign["finality"]) == (foreign["after"], "preview")
     shown = trader.run("preview", "order", "--market", "ETH", "--side", "buy", "--size", "0.1", "--price", "2000")
     assert "would be resting" in shown.stdout
     assert "if filled" in shown.stdout
+    assert "ETH could buy" in shown.stdout
+    both = other.run("preview", "transfer", "--amount", "1", "--to-account", account).stdout
+    assert both.count("could sell") == 6, "a table for each of the two accounts"
     line, _ = trader.fails(2, "preview", "order", "--market", "DOGE", "--side", "buy", "--size", "1", "--price", "1")
     assert "there are BTC, ETH, SOL" in line
     line, _ = trader.fails(2, "preview", "transfer", "--amount", "1", "--to-account", "3")

@@ -13,10 +13,10 @@ from sequencer.api_client import (
     BuyingPower,
     FinalBatch,
     Maturing,
+    Outlook,
     PositionView,
     Posted,
     PostMortemView,
-    Preview,
     Sequenced,
     Status,
 )
@@ -29,6 +29,7 @@ from sequencer.wallet_views import (
     account_fields,
     account_table,
     change_table,
+    outlook_fields,
     posted_fields,
     posted_text,
     status_text,
@@ -63,7 +64,7 @@ def test_fractions_are_shown_rounded_up_and_never_as_nothing() -> None:
 
 def account(size: int = 300, call: int = 0, liquidation: int | None = 571_000, rank: int | None = None) -> AccountView:
     """An account of one BTC position."""
-    held = PositionView("BTC", size, 0, liquidation_price_ticks=liquidation, deleveraging_rank=rank)
+    held = PositionView("BTC", size, 0, rank, liquidation_price_ticks=liquidation)
     return AccountView(
         account=17,
         owner="",
@@ -79,6 +80,7 @@ def account(size: int = 300, call: int = 0, liquidation: int | None = 571_000, r
         fall_bp=483,
         margin_call_percent=call,
         buying_power=[BuyingPower("BTC", 12, 100_000)],
+        finality="sequenced",
     )
 
 
@@ -159,9 +161,30 @@ def test_a_grace_is_shown_while_it_lasts() -> None:
 
 
 def test_a_change_has_a_column_for_each_state() -> None:
-    seen = Preview(0, "", "partially_filled", 300, 200, 7, account(0), account(300), if_filled=account(500))
-    lines = [line for line in shown(change_table(seen, GRID)).splitlines() if "BTC size" in line]
-    assert [cell.strip() for cell in lines[0].split("│")[2:5]] == ["0", "0.003", "0.005"]
+    states: list[tuple[str, Outlook]] = [
+        ("before", account(0)),
+        ("after", account(300, rank=7)),
+        ("if filled", account(500, call=70, liquidation=None)),
+    ]
+    poorer = msgspec.structs.replace(states[2][1], buying_power=[BuyingPower("BTC", 0, 200_000)])
+
+    def cells_of(*shown_states: tuple[str, Outlook]) -> dict[str, list[str]]:
+        text = shown(change_table([*shown_states], GRID))
+        assert "account 17, a preview" in text
+        rows = [[cell.strip() for cell in line.split("│")] for line in text.splitlines() if line.startswith("│")]
+        return {row[1]: row[2:-1] for row in rows}
+
+    cells = cells_of(*states[:2], ("if filled", poorer))
+    assert cells["BTC size"] == ["0", "0.003", "0.005"]
+    assert cells["BTC liquidation price"] == ["-", "57100", "none"]
+    assert cells["BTC rank"] == ["-", "7", "none"]
+    assert cells["BTC could buy"] == ["0.00012", "0.00012", "0"]
+    assert cells["BTC could sell"] == ["1", "1", "2"]
+    assert cells["margin ratio"] == ["91.28%", "91.28%", "91.28%  MARGIN CALL at 70%"]
+    # A market that the node tells of in one state only.
+    unlisted = msgspec.structs.replace(poorer, buying_power=[])
+    assert cells_of(("before", unlisted), ("after", poorer))["BTC could sell"] == ["-", "2"]
+    assert "BTC could sell" not in cells_of(("after", unlisted))
 
 
 def test_programs_get_exact_numbers() -> None:
@@ -169,6 +192,11 @@ def test_programs_get_exact_numbers() -> None:
     assert fields["margin_ratio_ppm"] == 912_800
     assert fields["positions"][0]["liquidation_price"] == "57100"
     assert fields["buying_power"] == [{"market": "BTC", "buy": "0.00012", "sell": "1"}]
+    # Of what is only imagined nothing is said that nobody knows.
+    imagined = outlook_fields(msgspec.structs.replace(account(call=80, rank=3), finality="preview"), GRID)
+    assert fields.keys() - imagined.keys() == {"open_orders", "posted"}
+    assert (imagined["finality"], imagined["margin_call_percent"]) == ("preview", 80)
+    assert imagined["positions"][0]["deleveraging_rank"] == 3
 
 
 def rescued(**changes: object) -> PostMortemView:

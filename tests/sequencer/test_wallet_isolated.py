@@ -39,7 +39,8 @@ LATER = Maturing(5 * DOLLAR, NOW + 3_600_000)
 
 def account_view(account: int, settled: int, **changes: Any) -> AccountView:
     """An account with settled money only."""
-    view = AccountView(account, "0x" + KEY.address.hex(), settled, settled, 0, 0, settled, settled, [])
+    money = (settled, settled, 0, 0, settled, settled)
+    view = AccountView(account, "0x" + KEY.address.hex(), *money, [], 0, [], "sequenced")
     return msgspec.structs.replace(view, settled_micros=settled, **changes)
 
 
@@ -131,7 +132,7 @@ def holding(size_lots: int, **changes: Any) -> SmallVenue:
     isolated = account_view(
         ISOLATED,
         100 * DOLLAR,
-        positions=[PositionView("BTC", size_lots, 0)],
+        positions=[PositionView("BTC", size_lots, 0, None)],
         open_orders=[OpenOrder("BTC", "buy", 1, 1, 1, 1)],
         **changes,
     )

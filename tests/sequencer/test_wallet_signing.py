@@ -45,7 +45,7 @@ BUY = OrderTerms(market=0, side=constants.BUY, size=25_000, limit_price=600_005)
 
 def account_view(**changes: Any) -> AccountView:
     """An account without positions and orders."""
-    empty = AccountView(ACCOUNT, "0x" + KEY.address.hex(), 0, 0, 0, 0, 0, 0, [])
+    empty = AccountView(ACCOUNT, "0x" + KEY.address.hex(), 0, 0, 0, 0, 0, 0, [], 0, [], "sequenced")
     return msgspec.structs.replace(empty, **changes)
 
 
