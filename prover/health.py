@@ -8,7 +8,7 @@ from prover.stf import constants, containers, margin, rescue
 
 
 class Health(msgspec.Struct, frozen=True):
-    """An account at one of the last two prices each, base fractions; micro-dollars. largest: a market's index."""
+    """An account at some prices, base fractions; micro-dollars. largest: a market's index."""
 
     equity: int
     initial: int
@@ -32,10 +32,14 @@ def judged_risk(globals: containers.Globals, settled: containers.Account, kinder
     return rescue.judged_at(kinder, globals.risk, previous, settled)
 
 
-def health(globals: containers.Globals, account: containers.Account, now_ms: int, kinder: bool = True) -> Health:
+def standing(risk: containers.Risk, settled: containers.Account) -> Health:
+    """A settled account at the given prices."""
+    every = margin.sums(risk, rescue.unbounded(settled), constants.MARKETS)
+    equity = margin.collateral(settled) + every.value
+    return Health(equity, every.initial, every.maintenance, rescue.largest(risk, settled))
+
+
+def health(globals: containers.Globals, account: containers.Account, now_ms: int) -> Health:
     """An account as the law judges it before a rescue, settled first."""
     settled, _ = margin.settle(globals.risk, account, now_ms)
-    judged = judged_risk(globals, settled, kinder)
-    every = margin.sums(judged, rescue.unbounded(settled), constants.MARKETS)
-    equity = margin.collateral(settled) + every.value
-    return Health(equity, every.initial, every.maintenance, rescue.largest(judged, settled))
+    return standing(judged_risk(globals, settled), settled)

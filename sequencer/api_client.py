@@ -287,20 +287,27 @@ class Contribution(msgspec.Struct, frozen=True):
 
 
 class PostMortemView(msgspec.Struct, frozen=True):
-    """One rescue of catenary_postMortems: an account's numbers before and after, and the prices that decided it."""
+    """One rescue of catenary_postMortems: the prices that decided it, what was paid, an account before and after.
+
+    counted_at: whether before and after are at the "judged_prices" or at those of the "last_tick".
+    """
 
     number: int
     kind: str
     account: int
     market: int | str
     lots: int
-    price_ticks: int | None
+    quote_micros: int
+    price_ticks: int
     oracle_price_ticks: int
     previous_price_ticks: int
     judged_price_ticks: int
     zero_price_ticks: int | None
     tick_time_ms: int
     signers: list[int]
+    judged_equity_micros: int
+    judged_maintenance_micros: int
+    counted_at: str
     equity_before_micros: int
     initial_before_micros: int
     maintenance_before_micros: int

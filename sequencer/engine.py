@@ -18,8 +18,9 @@ from prover.state.store import Store
 from prover.stf import codes, constants, containers, encoding, margin, signatures, trading
 from prover.stf.replay import UNCONSUMED, Chunk, is_entry, one_side, preview
 from prover.stf.words import word_at
-from sequencer.liquidator import Case, Liquidator, PostMortem
+from sequencer.liquidator import Liquidator
 from sequencer.order_book import BookFull, Limits, OrderBook, Stop, TriggerBook, order_id
+from sequencer.post_mortem import Case, PostMortem
 
 CURSOR_KEY: Final = b"mcursor"
 SIGNERS_KEY: Final = b"msigners"
@@ -751,8 +752,10 @@ class Engine:
             self._leave(maker)
             outcome.accounts.add(maker.account)
 
-    def note_rescue(self, record: PostMortem, outcome: Outcome) -> None:
-        """Keeps a post-mortem, numbered from 0."""
+    def note_rescue(self, record: PostMortem | None, outcome: Outcome) -> None:
+        """Keeps a post-mortem, numbered from 0, where there is one."""
+        if record is None:
+            return
         number = self.rescues[-1].number + 1 if self.rescues else 0
         record = msgspec.structs.replace(record, number=number)
         self.rescues.append(record)

@@ -13,69 +13,18 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from prover.health import Health, health, judged_risk
+from prover.health import health
 from prover.stf import codes, constants, containers, encoding, margin
+from sequencer.post_mortem import Case, market_account
 
 if TYPE_CHECKING:
-    from sequencer.engine import Engine, Fill, Outcome
+    from sequencer.engine import Engine, Outcome
 
 # At most so many rescues a tick: they stand in the same chunks as everybody's trades.
 RESCUES_OF_A_TICK: Final = 64
 _MAKERS_TRIED: Final = 64
 _STEPS_OF_AN_ACCOUNT: Final = 16
 _COUNTERPARTIES_TRIED: Final = 32
-
-LIQUIDATION: Final = "liquidation"
-TAKE_OVER: Final = "take_over"
-DELEVERAGING: Final = "deleveraging"
-UNWINDING: Final = "unwinding"
-FORCED_CLOSE: Final = "forced_close"
-FORCED_RESCUE: Final = "forced_rescue"
-KINDS: Final = {
-    constants.LIQUIDATE: LIQUIDATION,
-    constants.TAKE_OVER: TAKE_OVER,
-    constants.DELEVERAGE: DELEVERAGING,
-    constants.UNWIND: UNWINDING,
-    constants.CLOSE_STEP: FORCED_CLOSE,
-    constants.FORCED_RESCUE: FORCED_RESCUE,
-}
-
-
-class PostMortem(msgspec.Struct, frozen=True):
-    """One rescue with all that decided it; money in micro-dollars, prices in ticks.
-
-    judged_price_ticks: of the last two oracle prices the better one for the account, at a forced close the worse.
-    zero_price_ticks: at it equity over maintenance stays as it was, rounded for the account. price_ticks: what was
-    paid, None where it was no order. one_lot_less: equity and initial requirement had one lot less been closed; of a
-    liquidation only. signers: indices of the oracle signers of the last tick. counterparty: the maker, the insurance
-    account, or who stood on the other side.
-    """
-
-    number: int
-    kind: str
-    account: int
-    market: int
-    lots: int
-    price_ticks: int | None
-    oracle_price_ticks: int
-    previous_price_ticks: int
-    judged_price_ticks: int
-    zero_price_ticks: int | None
-    tick_time_ms: int
-    signers: list[int]
-    equity_before_micros: int
-    initial_before_micros: int
-    maintenance_before_micros: int
-    equity_after_micros: int
-    initial_after_micros: int
-    maintenance_after_micros: int
-    one_lot_less_equity_micros: int | None
-    one_lot_less_initial_micros: int | None
-    fee_micros: int
-    paid_by_fund_micros: int
-    counterparty: int
-    chunk: int
-    operation: int
 
 
 class Ranked(msgspec.Struct, frozen=True):
@@ -404,108 +353,9 @@ class Liquidator:
         code, fill = engine.carry_out(tag, move, maker, self._now, self._outcome)
         if code == codes.OK:
             self._left -= 1
-            record = case.record(fill)
-            if record.lots:
-                engine.note_rescue(record, self._outcome)
+            engine.note_rescue(case.record(fill), self._outcome)
         return code
-
-
-class Case:
-    """What a post-mortem has to know from before; made on the state that the rescue finds."""
-
-    def __init__(self, engine: "Engine", tag: int, move: containers.Rescue) -> None:
-        self.tag = tag
-        self.move = move
-        self.account = market_account(move.market) if tag == constants.UNWIND else move.account
-        self._engine = engine
-        globals = engine.globals
-        row = engine.account(self.account)
-        self._now_ms = engine.view.clock().now
-        self._kinder = tag != constants.CLOSE_STEP
-        self._before = health(globals, row, self._now_ms, self._kinder)
-        self._settled, _ = margin.settle(globals.risk, row, self._now_ms)
-        self._judged = judged_risk(globals, self._settled, self._kinder).price[move.market]
-        self._paid_out = globals.markets[move.market].paid_out
-        self._fund = globals.markets[move.market].fund
-        self._withdrawn = engine.view.commitment.withdrawn_total
-
-    def record(self, fill: "Fill | None") -> PostMortem:
-        """The post-mortem, not numbered yet, once the law has taken the rescue."""
-        engine, tag, before = self._engine, self.tag, self._before
-        globals = engine.globals
-        market = self.move.market
-        listed = globals.markets[market]
-        size = encoding.unpack(self._settled.positions[market]).size
-        row = engine.account(self.account)
-        lots = abs(size) - abs(encoding.unpack(row.positions[market]).size)
-        move = _of(self.move, lots)
-        after = health(globals, row, self._now_ms, self._kinder)
-        # Whoever leaves is paid with the last step: that is no part of what the step cost.
-        equity_after = after.equity + engine.view.commitment.withdrawn_total - self._withdrawn
-        less = None
-        if tag == constants.LIQUIDATE:
-            less = _one_lot_less(globals, self._settled, before, move, self._judged, fill)
-        has_zero_price = tag != constants.UNWIND and lots > 0
-        return PostMortem(
-            number=0,
-            kind=KINDS[tag],
-            account=self.account,
-            market=market,
-            lots=lots,
-            price_ticks=None if fill is None else fill.price,
-            oracle_price_ticks=globals.risk.price[market],
-            previous_price_ticks=listed.previous_price,
-            judged_price_ticks=self._judged,
-            zero_price_ticks=_zero_price(globals, before, size, move, self._judged) if has_zero_price else None,
-            tick_time_ms=globals.tick_time,
-            signers=engine.tick_signers,
-            equity_before_micros=before.equity,
-            initial_before_micros=before.initial,
-            maintenance_before_micros=before.maintenance,
-            equity_after_micros=equity_after,
-            initial_after_micros=after.initial,
-            maintenance_after_micros=after.maintenance,
-            one_lot_less_equity_micros=None if less is None else less[0],
-            one_lot_less_initial_micros=None if less is None else less[1],
-            fee_micros=listed.fund - self._fund if tag == constants.LIQUIDATE else 0,
-            paid_by_fund_micros=listed.paid_out - self._paid_out,
-            counterparty=fill.maker if fill else self.move.other or market_account(market),
-            chunk=engine.chunk_count + 1,
-            operation=engine.open_operations - 1,
-        )
 
 
 def _of(move: containers.Rescue, lots: int) -> containers.Rescue:
     return msgspec.structs.replace(move, lots=lots)
-
-
-def market_account(market: int) -> int:
-    """The index of a market's insurance account."""
-    return market + 1
-
-
-def _zero_price(globals: containers.Globals, before: Health, size: int, move: containers.Rescue, judged: int) -> int:
-    """oracle - (E - E * MM1 / MM0) / lots for a long, plus for a short, rounded for the account."""
-    ppm = globals.risk.maintenance_ppm[move.market]
-    freed = margin.requirement(judged, size, ppm) - margin.requirement(judged, abs(size) - move.lots, ppm)
-    discount = Fraction(before.equity * freed, before.maintenance * move.lots)
-    if size > 0:
-        return -int((discount - judged) // 1)
-    return int((judged + discount) // 1)
-
-
-def _one_lot_less(
-    globals: containers.Globals,
-    settled: containers.Account,
-    before: Health,
-    move: containers.Rescue,
-    judged: int,
-    fill: "Fill | None",
-) -> tuple[int, int]:
-    """Equity and base initial requirement had one lot less been closed at the same price, before the fee."""
-    assert fill is not None, "a liquidation is a fill"
-    size = encoding.unpack(settled.positions[move.market]).size
-    fewer = (move.lots - 1) * (1 if size > 0 else -1)
-    ppm = globals.risk.initial_ppm[move.market]
-    initial = before.initial - margin.requirement(judged, size, ppm) + margin.requirement(judged, size - fewer, ppm)
-    return before.equity + fewer * (fill.price - judged), initial

@@ -39,7 +39,7 @@ from sequencer.engine import (
     WithdrawalRecord,
     signers_of,
 )
-from sequencer.liquidator import KINDS, PostMortem
+from sequencer.post_mortem import KINDS, PostMortem
 
 STATE: Final = "state"
 _REBUILT: Final = "state.rebuilt"

@@ -303,7 +303,7 @@ def _contribution_shown(found: Contribution, grid: "Grid") -> list[Any]:
 @account_option
 @command
 def post_mortem(settings: Settings, limit: int, account: int | None) -> None:
-    """Show what decided each liquidation or other rescue in which an account had a part."""
+    """Show what decided each liquidation or other rescue in which an account had a part, and what was paid."""
 
     async def action(wallet: Wallet) -> Report:
         grid = await market_grid(wallet)
@@ -321,7 +321,8 @@ def _post_mortem_fields(found: PostMortemView, grid: "Grid") -> dict[str, Any]:
         name: str(value) if name.endswith("_micros") and value is not None else value
         for name, value in msgspec.to_builtins(found).items()
     }
-    return {**plain, "market": grid.name(found.market), "size": grid.size(found.market, found.lots)}
+    price = grid.price(found.market, found.price_ticks)
+    return {**plain, "market": grid.name(found.market), "size": grid.size(found.market, found.lots), "price": price}
 
 
 def post_mortem_text(found: PostMortemView, grid: "Grid") -> list[str]:
@@ -336,16 +337,25 @@ def post_mortem_text(found: PostMortemView, grid: "Grid") -> list[str]:
     before = standing(found.equity_before_micros, found.maintenance_before_micros, found.initial_before_micros)
     after = standing(found.equity_after_micros, found.maintenance_after_micros, found.initial_after_micros)
     size = f"{grid.size(found.market, found.lots)} {grid.name(found.market)}"
-    paid = "at no order's price" if found.price_ticks is None else f"at {price(found.price_ticks)}"
-    zero = "" if found.zero_price_ticks is None else f", zero price {price(found.zero_price_ticks)}"
+    paid = f"{price(found.price_ticks)}, {money_text(found.quote_micros)} in all"
+    if found.zero_price_ticks is not None:
+        # An order's price is whole ticks; any other price is cut to them, as the zero price is.
+        rounded = "rounded" if found.price_ticks * found.lots == found.quote_micros else "both rounded"
+        paid += f"; zero price {price(found.zero_price_ticks)}, {rounded} for the account"
     signers = ", ".join(str(signer) for signer in found.signers)
+    at = "the judged prices" if found.counted_at == "judged_prices" else "the last tick's prices"
     lines = [
         f"{found.number}. {found.kind.replace('_', ' ')} of {size} of account {found.account}, "
         f"{time_text(found.tick_time_ms)}",
         f"   judged at {price(found.judged_price_ticks)}: oracle {price(found.oracle_price_ticks)}, the tick before "
         f"{price(found.previous_price_ticks)}; signed by oracle signers {signers}",
-        f"   before: {before}",
-        f"   account {found.counterparty} took it {paid}{zero}",
+    ]
+    judged = (found.judged_equity_micros, found.judged_maintenance_micros)
+    if judged != (found.equity_before_micros, found.maintenance_before_micros):
+        lines.append(f"   judged: equity {money_text(judged[0])}, maintenance {money_text(judged[1])}")
+    lines += [
+        f"   before: {before}, at {at}",
+        f"   account {found.counterparty} took it at {paid}",
         f"   after:  {after}",
     ]
     if found.one_lot_less_equity_micros is not None and found.one_lot_less_initial_micros is not None:
@@ -354,5 +364,5 @@ def post_mortem_text(found: PostMortemView, grid: "Grid") -> list[str]:
     if found.fee_micros:
         lines.append(f"   fee {money_text(found.fee_micros)}, to the insurance account")
     if found.paid_by_fund_micros:
-        lines.append(f"   the insurance account paid {money_text(found.paid_by_fund_micros)}")
+        lines.append(f"   the insurance account gave {money_text(found.paid_by_fund_micros)} beyond the oracle price")
     return lines

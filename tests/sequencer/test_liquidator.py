@@ -7,7 +7,8 @@ import pytest
 from prover.health import health
 from prover.stf import codes, constants, containers, encoding, margin
 from sequencer.engine import Engine
-from sequencer.liquidator import DELEVERAGING, FORCED_CLOSE, LIQUIDATION, TAKE_OVER, UNWINDING, most_lots, ranking
+from sequencer.liquidator import most_lots, ranking
+from sequencer.post_mortem import DELEVERAGING, FORCED_CLOSE, LIQUIDATION, TAKE_OVER, UNWINDING
 from tests.sequencer.node_world import (
     BTC,
     BUY,

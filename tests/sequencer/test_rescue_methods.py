@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from prover.stf import constants
 from sequencer.account_view import view
 from sequencer.api.errors import CallError
 from sequencer.methods import OfAccount
+from sequencer.post_mortem import FORCED_CLOSE, FORCED_RESCUE, KINDS, LIQUIDATION, UNWINDING
 from sequencer.rescue_methods import PostMortemsOf, RankingOf
 from tests.sequencer.node_world import BUY, DOLLAR, FIRST, PRICES, SELL, START, deposit, owner, tick
 from tests.sequencer.test_methods import CALL, Desk, desk  # noqa: F401
@@ -49,10 +51,25 @@ async def test_a_post_mortem_is_told_to_whoever_asks(fallen: Desk) -> None:
     assert told["signers"] == [0, 1, 2, 3, 4]
     assert int(told["equity_before_micros"]) < int(told["maintenance_before_micros"])
     assert told["finality"] == "sequenced"
-    assert "zero_price" in told["formulas"]
+    assert (told["counted_at"], told["price_ticks"]) == ("judged_prices", 593_950)
+    assert told["quote_micros"] == str(593_950 * told["lots"])
     assert await methods.post_mortems(PostMortemsOf(account=FIRST + 2), CALL) == [told]
     assert await methods.post_mortems(PostMortemsOf(), CALL) == [told]
     assert await methods.post_mortems(PostMortemsOf(account=FIRST + 1), CALL) == []
+
+
+@pytest.mark.parametrize("kind", KINDS.values())
+async def test_each_kind_is_told_with_its_own_formulas(fallen: Desk, kind: str) -> None:
+    engine = fallen.methods._rescues._engine
+    engine.rescues.append(msgspec.structs.replace(engine.rescues[-1], kind=kind))
+    told, _ = await fallen.methods._rescues.post_mortems(PostMortemsOf(), CALL)
+    formulas = told["formulas"]
+    at_judged = kind in (LIQUIDATION, FORCED_CLOSE)
+    assert ("zero_price" in formulas) == (kind != UNWINDING)
+    assert formulas.get("zero_price", "oracle_price").startswith("judged_price" if at_judged else "oracle_price")
+    assert ("one_lot_less" in formulas) == (kind in (LIQUIDATION, FORCED_RESCUE))
+    assert ("fee" in formulas) == ("fillable_price" in formulas) == (kind == LIQUIDATION)
+    assert (kind == FORCED_CLOSE) == formulas["judged_price"].startswith("the worse")
 
 
 async def test_a_rescue_is_told_on_its_channel_once(fallen: Desk) -> None:

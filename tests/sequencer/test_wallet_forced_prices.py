@@ -81,6 +81,13 @@ def test_prices_and_rescues_come_by_l1_alone(node: RunningNode, tmp_path_factory
     (told,) = loser.json("post-mortem", "--limit", "1")["rescues"]
     assert (told["kind"], told["lots"], told["counterparty"]) == ("forced_rescue", int(lots) - left, 1)
     assert int(told["equity_before_micros"]) < int(told["maintenance_before_micros"])
-    assert "forced rescue of" in loser.run("post-mortem").stdout
+    assert int(told["one_lot_less_equity_micros"]) < int(told["one_lot_less_initial_micros"])
+    assert int(told["quote_micros"]) <= told["lots"] * told["price_ticks"] < int(told["quote_micros"]) + told["lots"]
+    assert told["price"] == f"{told['price_ticks'] / 10:g}"
+    assert told["zero_price_ticks"] < told["price_ticks"]
+    shown = loser.run("post-mortem").stdout
+    assert "forced rescue of" in shown
+    assert "with one lot less" in shown
+    assert "both rounded for the account" in shown
     line, _ = winner.fails(14, "force", "rescue", "--target", account, "--market", "BTC")
     assert "HEALTHY" in line

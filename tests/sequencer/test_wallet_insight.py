@@ -207,6 +207,7 @@ def rescued(**changes: object) -> PostMortemView:
         account=29,
         market="BTC",
         lots=700_411,
+        quote_micros=700_411 * 592_907,
         price_ticks=592_907,
         oracle_price_ticks=593_020,
         previous_price_ticks=593_026,
@@ -214,6 +215,9 @@ def rescued(**changes: object) -> PostMortemView:
         zero_price_ticks=586_802,
         tick_time_ms=1_800_000_000_000,
         signers=[0, 1, 2, 3, 6],
+        judged_equity_micros=9_084_120_000,
+        judged_maintenance_micros=10_385_000_000,
+        counted_at="judged_prices",
         equity_before_micros=9_084_120_000,
         initial_before_micros=17_308_000_000,
         maintenance_before_micros=10_385_000_000,
@@ -233,18 +237,21 @@ def test_a_post_mortem_is_told_in_dollars_and_units() -> None:
     assert post_mortem_text(rescued(), GRID) == [
         "3. liquidation of 7.00411 BTC of account 29, 2027-01-15 08:00:00 UTC",
         "   judged at $59302.6: oracle $59302, the tick before $59302.6; signed by oracle signers 0, 1, 2, 3, 6",
-        "   before: equity $9,084.12, maintenance $10,385.00, initial $17,308.00",
-        "   account 18 took it at $59290.7, zero price $58680.2",
+        "   before: equity $9,084.12, maintenance $10,385.00, initial $17,308.00, at the judged prices",
+        "   account 18 took it at $59290.7, $415,278.584777 in all; zero price $58680.2, rounded for the account",
         "   after:  equity $8,990.00, maintenance $5,380.00, initial $8,980.00",
         "   with one lot less: equity $9,000.750001, initial $9,000.76",
         "   fee $49.00, to the insurance account",
     ]
 
 
-def test_a_post_mortem_without_an_order_names_who_paid() -> None:
+def test_a_post_mortem_without_an_order_tells_what_was_paid_by_whom_and_at_which_prices() -> None:
     taken = rescued(
         kind="take_over",
-        price_ticks=None,
+        quote_micros=700_411 * 586_802 - 1,
+        price_ticks=586_802,
+        judged_equity_micros=6_000_000_000,
+        counted_at="last_tick",
         one_lot_less_equity_micros=None,
         one_lot_less_initial_micros=None,
         fee_micros=0,
@@ -253,6 +260,12 @@ def test_a_post_mortem_without_an_order_names_who_paid() -> None:
     )
     lines = post_mortem_text(taken, GRID)
     assert lines[0].startswith("3. take over of 7.00411 BTC")
-    assert lines[3] == "   account 1 took it at no order's price, zero price $58680.2"
-    assert lines[5:] == ["   the insurance account paid $12.50"]
-    assert post_mortem_text(rescued(zero_price_ticks=None), GRID)[3].endswith("at $59290.7")
+    # What the law judged is told apart where it is not what it paid by.
+    assert lines[2:5] == [
+        "   judged: equity $6,000.00, maintenance $10,385.00",
+        "   before: equity $9,084.12, maintenance $10,385.00, initial $17,308.00, at the last tick's prices",
+        "   account 1 took it at $58680.2, $411,002.575621 in all; zero price $58680.2, both rounded for the account",
+    ]
+    assert lines[6:] == ["   the insurance account gave $12.50 beyond the oracle price"]
+    unwound = rescued(kind="unwinding", zero_price_ticks=None)
+    assert post_mortem_text(unwound, GRID)[3].endswith("at $59290.7, $415,278.584777 in all")
