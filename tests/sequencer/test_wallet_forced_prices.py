@@ -2,13 +2,17 @@
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 
 from prover import operations
 from prover.stf import constants
 from sequencer.oracle import DEVNET_QUORUM, devnet_signer_keys, signed_tick
+from sequencer.reports import signed_report
+from tests.sequencer.node_process import Client
 from tests.sequencer.wallet_node import RunningNode, Shell, running_node, trader_of
 
 CHAIN_ID = 31_337
@@ -31,20 +35,41 @@ class Prices:
         self._domain = operations.domain_separator(CHAIN_ID, bytes.fromhex(node.rollup.removeprefix("0x")))
         self._next = int(time.time() * 1_000) // constants.TICK_STEP * constants.TICK_STEP
 
-    def tick(self, btc: int, quorum: int = DEVNET_QUORUM) -> str:
-        """The next one, in hex, as early as the law's tolerance lets it."""
-        ahead = self._next - int(time.time() * 1_000) - constants.CLOCK_TOLERANCE * 8 // 10
+    def _due(self) -> int:
+        """The next grid time, as early as the law's tolerance lets it."""
+        due = self._next
+        ahead = due - int(time.time() * 1_000) - constants.CLOCK_TOLERANCE * 8 // 10
         time.sleep(max(0, ahead) / 1_000)
-        keys = devnet_signer_keys()[:quorum]
-        told = signed_tick(self._domain, keys, self._next, [btc, *PRICES[1:]], [0, 0, 0], len(PRICES))
         self._next += constants.TICK_STEP
-        return told.hex()
+        return due
+
+    def tick(self, btc: int, quorum: int = DEVNET_QUORUM) -> str:
+        """The next one, in hex."""
+        keys = devnet_signer_keys()[:quorum]
+        return signed_tick(self._domain, keys, self._due(), [btc, *PRICES[1:]], [0, 0, 0], len(PRICES)).hex()
+
+    def report(self, client: Client, btc: int) -> None:
+        """The next one to the node itself, as signers do: past whatever waits in the queue."""
+        due = self._due()
+        for index, key in enumerate(devnet_signer_keys()[:DEVNET_QUORUM]):
+            sign = partial(operations.sign, key)
+            report = signed_report(self._domain, sign, due, index, [btc, *PRICES[1:]], [0, 0, 0])
+            fields = {**msgspec.structs.asdict(report), "signature": "0x" + report.signature.hex()}
+            status = client.call("catenary_report", **fields)["status"]
+        assert status == "tick"
 
 
 def position(shell: Shell) -> dict[str, Any]:
     """The only position of a wallet's only account."""
     (held,) = shell.json("positions")["accounts"][0]["positions"]
     return dict(held)
+
+
+def lots_and_cost(client: Client, shell: Shell) -> tuple[int, int]:
+    """The same, as the node has it."""
+    account = int(shell.environment["CATENARY_WALLET_ACCOUNT"] or 0)
+    (held,) = client.call("catenary_account", account=account)["positions"]
+    return int(held["size_lots"]), int(held["cost_micros"])
 
 
 def test_prices_and_rescues_come_by_l1_alone(node: RunningNode, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -91,3 +116,43 @@ def test_prices_and_rescues_come_by_l1_alone(node: RunningNode, tmp_path_factory
     assert "both rounded for the account" in shown
     line, _ = winner.fails(14, "force", "rescue", "--target", account, "--market", "BTC")
     assert "HEALTHY" in line
+
+
+def test_a_part_of_a_position_is_closed_at_three_prices_in_a_row(
+    node: RunningNode, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    owner = trader_of(node, tmp_path_factory.mktemp("owner"))
+    opposite = trader_of(node, tmp_path_factory.mktemp("opposite"))
+    prices = Prices(node)
+    with Client(node.url) as client:
+        prices.report(client, PRICES[0])
+        order = ("order", "--market", "BTC", "--size", "0.01", "--price", "60000")
+        opposite.json(*order, "--side", "sell")
+        owner.json(*order, "--side", "buy", "--time-in-force", "ioc")
+        assert lots_and_cost(client, owner) == (1_000, 600_000_000)
+
+        # One price is not steady: the entry is taken, and its position stays as it is.
+        told = owner.run("force", "close", "--market", "BTC", "--size", "0.004")
+        assert told.exit_code == 0, told.stderr
+        assert told.stdout.splitlines()[-1] == "under way: its positions are closed step by step"
+        entry = client.call("catenary_queue")["entries"][0]
+        assert (entry["name"], entry["done"]) == ("OK", False)
+        assert lots_and_cost(client, owner) == (1_000, 600_000_000)
+
+        for _ in range(2):
+            prices.report(client, PRICES[0])
+        ends_at = time.monotonic() + 20
+        while not (entry := client.call("catenary_queue")["entries"][0])["done"]:
+            assert time.monotonic() < ends_at, entry
+        # 240 dollars less one percent of them, which whoever is opposite gets: there is no fund.
+        assert lots_and_cost(client, owner) == (600, 600_000_000 - 237_600_000)
+        assert lots_and_cost(client, opposite) == (-600, 237_600_000 - 600_000_000)
+    (closed,) = owner.json("post-mortem")["rescues"]
+    assert (closed["kind"], closed["lots"]) == ("forced_close", 400)
+    assert str(closed["counterparty"]) == opposite.environment["CATENARY_WALLET_ACCOUNT"]
+
+    # At steady prices the command itself sees the end, and the rest goes in one entry.
+    done = owner.json("force", "close", "--market", "BTC")
+    assert (done["operation"], done["code"], done["done"]) == ("forced_close", 0, True)
+    assert owner.json("positions")["accounts"][0]["positions"] == []
+    assert opposite.json("positions")["accounts"][0]["positions"] == []
