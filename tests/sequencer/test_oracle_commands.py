@@ -50,10 +50,13 @@ BTC = {
 def told_node(**changes: Any) -> Iterator[str]:
     """Something that answers like a node with one market, changed as told; it takes no reports.
 
-    later: what it lists once it was told a report of one market, which it refuses for that.
+    later: what it lists once it was told a report of one market, which it refuses for that. takes: it takes all.
     """
     later, listed = changes.pop("later", None), changes.pop("markets", [BTC])
+    takes = changes.pop("takes", False)
     answers = {"catenary_status": {**STATUS, **changes}, "catenary_markets": listed}
+    if takes:
+        answers["catenary_report"] = {"status": "counted", "received": 1, "quorum": 5}
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -75,7 +78,33 @@ def told_node(**changes: Any) -> Iterator[str]:
         def log_message(self, format: str, *arguments: Any) -> None:
             """Nothing to say."""
 
-    server = HTTPServer(("127.0.0.1", 0), Handler)
+    with serving(Handler) as url:
+        yield url
+
+
+@contextmanager
+def shop(*answers: dict[str, Any]) -> Iterator[str]:
+    """A source of prices: what stands at /0, /1 and so on."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps(answers[int(self.path[1:])]).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *arguments: Any) -> None:
+            """Nothing to say."""
+
+    with serving(Handler) as url:
+        yield url
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """An HTTP server on a free port."""
+    server = HTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -164,6 +193,44 @@ def test_a_promise_that_does_not_hold_is_no_success() -> None:
     assert summary == {"event": "summary", "signer_index": 3, "grid_times": 1, "signed": 1, "taken": 0}
 
 
+def reported(*options: str) -> list[int]:
+    """The prices of the only report of a run that keeps its promise."""
+    result = oracle("--signer-index", "3", "--ticks", "1", *options)
+    assert result.exit_code == 0, (result.output, result.exception)
+    *_, report, summary = (json.loads(line) for line in result.stdout.splitlines())
+    assert set(report["answers"].values()) == {"counted"}
+    assert summary == {"event": "summary", "signer_index": 3, "grid_times": 1, "signed": 1, "taken": 1}
+    prices: list[int] = report["prices_ticks"]
+    return prices
+
+
+def test_a_recording_is_signed(tmp_path: Path) -> None:
+    series = tmp_path / "btc.csv"
+    series.write_text("timestamp,close\n" + "".join(f"2022-01-01T00:0{minute}:00Z,46216.5\n" for minute in range(3)))
+    recorded = ("--source", "recorded", "--series", f"BTC={series}")
+    with told_node(takes=True) as url:
+        assert reported("--node-url", url, *recorded) == [462_165]
+    # One that is made of it: half its moves, of which there are none, from a start of its own.
+    made = ("--beta", "DOGE=0.5", "--beta-noise-ppm", "0", "--start-price", "DOGE=0.25")
+    with told_node(takes=True, markets=[BTC, DOGE]) as url:
+        assert reported("--node-url", url, *recorded, *made) == [462_165, 250]
+    # Played once, and long ago.
+    with told_node(takes=True) as url:
+        result = oracle("--signer-index", "3", "--ticks", "1", "--node-url", url, *recorded, "--play-from-ms", "0")
+    assert result.exit_code == EXIT_BROKEN
+    silent = json.loads(result.stdout.splitlines()[-2])
+    assert (silent["event"], silent["reason"]) == ("silent", "BTC: no price")
+
+
+def test_prices_over_http_are_signed() -> None:
+    answers = [{"result": {"last": [text]}} for text in ("60000.04", "60000.16", "1.5")]
+    with told_node(takes=True) as url, shop(*answers) as prices:
+        several = [part for place in range(3) for part in ("--http-price", f"BTC={prices}/{place}#result.last.0")]
+        # The median of three, to the nearest tick.
+        assert reported("--node-url", url, "--source", "http", *several) == [600_000]
+        assert reported("--node-url", url, "--source", "http", *several[2:4]) == [600_002]
+
+
 def test_a_signer_goes_on_with_the_markets_that_are_listed() -> None:
     with told_node(later=[BTC, DOGE]) as url:
         result = oracle("--signer-index", "3", "--ticks", "2", "--node-url", url)
@@ -237,3 +304,17 @@ def test_a_process_with_a_keystore_completes_a_real_nodes_quorum(tmp_path: Path)
         assert market["tick_time_ms"] == said["time_ms"]
         # In order: -1, 0 (signer 1's and signer 6's), +2, +4.
         assert market["price_ticks"] == said["prices_ticks"][0]
+
+
+def test_the_drill_holds_against_a_real_node(tmp_path: Path) -> None:
+    with running(tmp_path / "node", "--no-oracle") as node:
+        result = oracle("--drill", "--node-url", node.url, "--l1-rpc-url", node.l1_url)
+    assert result.exit_code == 0, (result.output, result.exception)
+    *phases, summary = (json.loads(line) for line in result.stdout.splitlines())
+    assert [(phase["phase"], phase["speaking"], phase["is_held"]) for phase in phases] == [
+        ("all speak", 7, True),
+        ("two silent", 5, True),
+        ("three silent", 4, True),
+        ("all back", 7, True),
+    ]
+    assert summary == {"event": "summary", "phases": 4, "held": True}
