@@ -4,6 +4,7 @@ Signatures are not the subject: the r of a signature names its signer, so that e
 """
 
 from collections.abc import Callable, Sequence
+from math import copysign
 from random import Random
 from typing import Final, NamedTuple
 
@@ -23,6 +24,9 @@ SIGNER: Final = twins_venue.OWNERS[9]
 FIRST: Final = constants.RESERVED_ACCOUNTS
 # Long enough that a rescue pass which still moves something is broken, not slow.
 MAX_PASS: Final = 400
+# Of a price between two ticks, and how many markets a history begins with.
+MOST_JUMP: Final = 0.4
+MARKET_COUNTS: Final = (3, 3, 4)
 
 
 def signature(signer: bytes) -> bytes:
@@ -184,7 +188,7 @@ class History:
 
     def __init__(self, seed: str, watch: Callable[[Ledger, Step], None]) -> None:
         self.rng = rng = Random(seed)
-        self.market_count = rng.choice([3, 3, 4])
+        self.market_count = rng.choice(MARKET_COUNTS)
         listings = tuple(self._listing(market) for market in range(self.market_count))
         genesis = genesis_bytes(
             twins_venue.OPERATOR,
@@ -293,7 +297,10 @@ class History:
         prices = list(self.prices)
         if rng.random() < 0.2:
             market = rng.randrange(self.market_count)
-            prices[market] = self.moved(prices[market], rng.uniform(-0.4, 0.4))
+            share = rng.uniform(-MOST_JUMP, MOST_JUMP)
+            # One of ten goes the whole way.
+            share = copysign(MOST_JUMP, share) if abs(share) > 0.9 * MOST_JUMP else share
+            prices[market] = self.moved(prices[market], share)
         index = self.holder()
         if index is not None:
             row = self.ledger.account(index)
@@ -302,7 +309,7 @@ class History:
             market = self.largest_position(row)
             aim = rng.uniform(-0.6, 1.0) * every.maintenance
             share = (aim - equity) / (row.positions[market].size * prices[market])
-            if abs(share) <= 0.4 and prices[market] == self.prices[market]:
+            if abs(share) <= MOST_JUMP and prices[market] == self.prices[market]:
                 prices[market] = self.moved(prices[market], share)
         self.tick(prices)
         if rng.random() < 0.15:

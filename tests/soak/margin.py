@@ -1,9 +1,10 @@
 """Random histories of accounts on the Python law, held against an independent reading of PROTOCOL.md, step by step.
 
 Nothing here calls the law's own checks: equity, requirements, judged prices, ages of money, caps of an hour and what
-every party's row must become are computed anew from rows as they stood before the step. After each one: conservation
-exactly, sizes, open interest, the mirror of every fund, funding dust, ages of money, caps of the hour, and no account
-changed that is no party. At rest: nobody below zero whom his fund or somebody opposite could still help (`at_rest`).
+every party's row must become are computed anew from rows as they stood before the step. Prices jump by up to `JUMP_PPM`
+between two ticks. After each step: conservation exactly, sizes, open interest, the mirror of every fund, funding dust,
+ages of money, caps of the hour, and no account changed that is no party. At rest: nobody below zero whom his fund or
+somebody opposite could still help (`at_rest`).
 """
 
 import sys
@@ -22,6 +23,9 @@ from tests.soak.histories import FIRST, History, Ledger, Step, probe_lots
 from tests.vectors.law_table import NAMES, UNKNOWN
 
 SHOWN: Final = 10
+# How far prices jump between two ticks, which a campaign must reach, and what is too small for a history.
+JUMP_PPM: Final = 400_000
+LEAST: Final = {"operations": 30, "accounts": 8, "markets": 3}
 # Kinds beyond the tags: each is one of several things that a tag can come to.
 KINDS: Final = (
     *(name for tag, name in NAMES.items() if tag not in (UNKNOWN, constants.SET_VENUE)),
@@ -103,6 +107,8 @@ class Watch:
         self.left: Counter[str] = Counter()
         self.ages: dict[int, Ages] = {}
         self.ticks: list[tuple[int, list[int]]] = []
+        self.signed: list[int] = []
+        self.largest_jump_ppm = 0
         self.index: list[int] = [0] * constants.MARKETS
         self.grace_until = 0
         self.dust = 0
@@ -399,6 +405,12 @@ class Watch:
 
     def _tick(self) -> set[int]:
         step, risk = self.step, self.ledger.globals.risk
+        for market, (before, price) in enumerate(zip(self.signed, step.prices, strict=False)):
+            moved = abs(price - before)
+            # To the next whole tick.
+            self.claim(2 * moved * PPM <= 2 * before * JUMP_PPM + PPM, "jump", f"market {market}: {before} -> {price}")
+            self.largest_jump_ppm = max(self.largest_jump_ppm, moved * PPM // before)
+        self.signed = list(step.prices)
         last = self.ticks[-1][0] if self.ticks else 0
         elapsed = min(step.time - last, constants.TICK_GAP)
         prices = list(step.prices)
@@ -958,8 +970,8 @@ def run(cases: int, seed: int) -> tuple[dict[str, Any], list[str]]:
     refused: Counter[str] = Counter()
     histories_with: Counter[str] = Counter()
     left: Counter[str] = Counter()
-    violations = steps = 0
-    fewest = {"operations": 10**9, "accounts": 10**9, "markets": 10**9}
+    violations = steps = largest_jump_ppm = 0
+    fewest = dict.fromkeys(LEAST, 10**9)
     for number in range(cases):
         watch, ledger = watched(seed, number)
         for line in watch.broken:
@@ -972,6 +984,7 @@ def run(cases: int, seed: int) -> tuple[dict[str, Any], list[str]]:
         histories_with.update(kind for kind, count in watch.accepted.items() if count)
         steps += watch.steps
         left.update(watch.left)
+        largest_jump_ppm = max(largest_jump_ppm, watch.largest_jump_ppm)
         counted = (watch.steps, ledger.globals.next_account - FIRST, ledger.globals.market_count)
         fewest = {name: min(fewest[name], count) for name, count in zip(fewest, counted, strict=True)}
     seconds = time.monotonic() - started
@@ -981,6 +994,7 @@ def run(cases: int, seed: int) -> tuple[dict[str, Any], list[str]]:
         "by_violation": dict(by_kind),
         "operations": steps,
         "fewest": fewest,
+        "largest_jump_ppm": largest_jump_ppm,
         "accepted": {kind: accepted[kind] for kind in KINDS},
         "histories_with": {NAMES[tag]: histories_with[NAMES[tag]] for tag in RESCUES},
         "refused": dict(sorted(refused.items())),
@@ -989,6 +1003,8 @@ def run(cases: int, seed: int) -> tuple[dict[str, Any], list[str]]:
     }
     broken = [f"{violations} violations"] if violations else []
     broken += [f"no {kind} was ever accepted" for kind in KINDS if accepted[kind] == 0]
-    if min(fewest["operations"] - 30, fewest["accounts"] - 8, fewest["markets"] - 3) < 0:
+    if any(fewest[name] < least for name, least in LEAST.items()):
         broken.append(f"a history is too small: {fewest}")
+    if largest_jump_ppm < JUMP_PPM:
+        broken.append(f"no price jumped by {JUMP_PPM} ppm, the furthest by {largest_jump_ppm}")
     return summary, broken

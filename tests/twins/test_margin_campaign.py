@@ -11,6 +11,7 @@ import pytest
 
 from prover.stf import codes, constants, containers, custody, margin, markets, rescue, trading
 from prover.stf.replay import Chunk
+from tests.soak import histories
 from tests.soak import margin as campaign
 
 # Every break shows within so many histories of seed 5.
@@ -24,6 +25,9 @@ def test_random_histories_keep_the_margin_law() -> None:
     assert summary["violations"] == 0
     assert summary["cases"] == 120
     assert min(summary["accepted"].values()) > 0
+    assert all(summary["fewest"][name] >= least for name, least in campaign.LEAST.items())
+    # To the next whole tick: none of these histories' prices is below a thousand ticks.
+    assert campaign.JUMP_PPM <= summary["largest_jump_ppm"] <= campaign.JUMP_PPM + 500
     # A fair share: each rescue is accepted in at least every third history.
     assert min(summary["histories_with"].values()) * 3 >= 120
 
@@ -100,6 +104,13 @@ _clock = Chunk.clock
 _tick = markets.tick
 _booked = margin.booked
 _funded = rescue.funded
+_signed_size = trading.signed_size
+_deposit = histories.History.deposit
+
+
+def _a_lot_more_bought(order: containers.Order, size: int) -> int:
+    exact = _signed_size(order, size)
+    return exact + 1 if exact > 0 else exact
 
 
 def _never_kinder(_kinder: bool, *others: Any) -> containers.Risk:
@@ -218,6 +229,7 @@ BROKEN: Final[dict[str, tuple[object, str, object, str]]] = {
         _pass(codes.MARGIN, rescue.check_counterparty),
         "counterparty",
     ),
+    "more is bought than sold": (trading, "signed_size", _a_lot_more_bought, "sizes"),
     "open interest forgotten": (rescue, "interest_growth", lambda _old, _size: 0, "open interest"),
     "fills without margin": (margin, "only_reduced", lambda *_: True, "fill margin"),
     "orders filled twice": (trading, "filled_before", lambda _order, _slot: 0, "overfilled"),
@@ -255,3 +267,48 @@ def test_a_violation_fails_the_campaign(monkeypatch: pytest.MonkeyPatch) -> None
 
     assert summary["violations"] > 0
     assert violations[0] == f"{summary['violations']} violations"
+
+
+def _begun(history: histories.History, events: int = 0) -> None:
+    """Nothing but the beginning."""
+    history.trade = lambda: None  # type: ignore[method-assign]
+    history.begin()
+
+
+def _few_accounts(history: histories.History, owner: bytes, index: int, amount: int) -> None:
+    if index != constants.NEW_ACCOUNT or history.ledger.globals.next_account < histories.FIRST + 3:
+        _deposit(history, owner, index, amount)
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "attribute", "smaller"),
+    [
+        ("operations", histories.History, "run", _begun),
+        ("accounts", histories.History, "deposit", _few_accounts),
+        ("markets", histories, "MARKET_COUNTS", (2,)),
+    ],
+)
+def test_a_small_history_fails_the_campaign(
+    name: str, target: object, attribute: str, smaller: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(target, attribute, smaller)
+    summary, violations = campaign.run(5, 5)
+
+    assert {each for each, least in campaign.LEAST.items() if summary["fewest"][each] < least} == {name}
+    assert f"a history is too small: {summary['fewest']}" in violations
+
+
+def test_a_campaign_fails_where_prices_jump_less_far_than_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(histories, "MOST_JUMP", 0.3)
+    summary, violations = campaign.run(20, 5)
+
+    assert summary["violations"] == 0
+    assert f"no price jumped by 400000 ppm, the furthest by {summary['largest_jump_ppm']}" in violations
+
+
+def test_a_jump_further_than_a_campaign_says_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(histories, "MOST_JUMP", 0.5)
+    summary, _ = campaign.run(20, 5)
+
+    assert set(summary["by_violation"]) == {"jump"}
+    assert summary["largest_jump_ppm"] > campaign.JUMP_PPM
