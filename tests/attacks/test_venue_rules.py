@@ -138,6 +138,57 @@ class TestC4Funding:
         assert_refused(self.state(), self.tick(NOW + ahead, MOST_PREMIUM), code=c.OFF_GRID)
 
 
+class TestC5OneSignerIsOneVoice:
+    """Two of seven signers who lie are two voices, however often and in whatever place a tick has them."""
+
+    TWICE = UNSORTED = UNKNOWN = FORGED = c.BAD_SIGNERS
+    LIE = BTC // 2
+
+    def tick(self, indices: list[int], keys: list[int], is_forced: bool) -> bytes:
+        """A tick of half the price: whom it names, and whose keys signed."""
+        price, premium, time = [self.LIE, ETH, SOL] + [0] * 13, [0] * 16, NOW + STEP
+        digest = operations.tick_digest(venue.DOMAIN, time, price, premium)
+        signed = [venue.sign(venue.SIGNER_KEYS[key], digest) for key in keys]
+        reports = [(index, price, premium, signature) for index, signature in zip(indices, signed, strict=True)]
+        told = operations.tick_bytes(time, 3, reports)
+        return venue.entry(constants.FORCED_TICK, told[1:], venue.DEPOSITOR, time) if is_forced else told
+
+    @pytest.mark.parametrize("is_forced", [False, True])
+    @pytest.mark.parametrize("indices", [[0, 0, 1, 2, 3], [0, 0, 0, 1, 1]])
+    def test_off_fewer_than_a_quorum_move_the_price(
+        self, monkeypatch: pytest.MonkeyPatch, indices: list[int], is_forced: bool
+    ) -> None:
+        rule_off(monkeypatch, markets, "if index <= last or", "if index < last or")
+        chunk = python_chunk(stage({}), self.tick(indices, indices, is_forced), timestamp=NOW + STEP)
+
+        assert chunk.operation_codes == [c.OK]
+        assert chunk.globals.risk.price[0] == self.LIE
+
+    @pytest.mark.parametrize("is_forced", [False, True])
+    @pytest.mark.parametrize(
+        ("indices", "keys", "code"),
+        [
+            ([0, 0, 1, 2, 3], [0, 0, 1, 2, 3], TWICE),
+            ([0, 1, 2, 2, 3], [0, 1, 2, 2, 3], TWICE),
+            ([0, 1, 2, 3, 3], [0, 1, 2, 3, 3], TWICE),
+            ([0, 0, 0, 1, 1], [0, 0, 0, 1, 1], TWICE),
+            ([6, 6, 6, 6, 6], [6, 6, 6, 6, 6], TWICE),
+            ([0, 1, 0, 1, 2], [0, 1, 0, 1, 2], UNSORTED),
+            ([0, 1, 2, 3, 7], [0, 1, 2, 3, 0], UNKNOWN),
+            ([0, 1, 2, 3, 255], [0, 1, 2, 3, 0], UNKNOWN),
+            ([0, 1, 2, 3, 4], [0, 1, 2, 0, 1], FORGED),
+        ],
+    )
+    def test_on_five_different_ones_must_have_signed(
+        self, indices: list[int], keys: list[int], code: int, is_forced: bool
+    ) -> None:
+        state = stage({})
+        assert_refused(state, self.tick(indices, keys, is_forced), code=code, timestamp=NOW + STEP)
+        assert (state.globals.risk.price[0], state.globals.tick_time) == (BTC, NOW)
+        honest = self.tick([0, 1, 2, 3, 4], [0, 1, 2, 3, 4], is_forced)
+        assert venue.run(state, honest, timestamp=NOW + STEP).codes == (c.OK,)
+
+
 class TestC9Drain:
     """Long and short of one owner: the loser is left to itself, the winner sells to a third account and leaves."""
 
