@@ -485,10 +485,14 @@ class TestH2Deleverage:
 
     HOLE = 1_000
 
-    def state(self, won: int = 5_000, fund: int = 0, hole: int = HOLE, **other: Any) -> State:
-        """A long below zero by a thousand dollars, and a short that has won so many at the price of today."""
-        winner = account(OWNERS[2], 10_000 * DOLLAR, {0: position(-BITCOIN, -BITCOIN * BTC - won * DOLLAR)}, **other)
-        return stage({VICTIM: held(BITCOIN, -hole), ATTACKER: winner}, fund=fund)
+    def state(self, won: int = 5_000, fund: int = 0, hole: int = HOLE, micros: int = 0) -> State:
+        """A long below zero by a thousand dollars, and a short that has won so many at the price of today.
+
+        The fund has so many dollars and micro-dollars.
+        """
+        winner = account(OWNERS[2], 10_000 * DOLLAR, {0: position(-BITCOIN, -BITCOIN * BTC - won * DOLLAR)})
+        insurance = account(containers.NOBODY, fund * DOLLAR + micros)
+        return stage({1: insurance, VICTIM: held(BITCOIN, -hole), ATTACKER: winner})
 
     deleverage = move(constants.DELEVERAGE, other=ATTACKER)
 
@@ -539,6 +543,49 @@ class TestH2Deleverage:
         part = move(constants.DELEVERAGE, BITCOIN // 100, other=ATTACKER)
         assert_refused(self.state(1_000, hole=1_100), part, code=c.NOT_IN_PROFIT)
         assert venue.run(self.state(1_000), part).codes == (c.OK,)
+
+    FREE = "    if borne == 0 and before >= 0:\n        return codes.OK\n"
+
+    @pytest.mark.parametrize("won", [-9_999, -5, 0])
+    def test_off_a_loser_keeps_a_debt_that_the_fund_could_pay(self, monkeypatch: pytest.MonkeyPatch, won: int) -> None:
+        rule_off(monkeypatch, rescue, self.FREE, "")
+        chunk = python_chunk(self.state(won, fund=4_000), self.deleverage)
+
+        assert chunk.operation_codes == [c.NOT_IN_PROFIT]
+        assert value(row_of(chunk, VICTIM)) == -self.HOLE * DOLLAR
+
+    @pytest.mark.parametrize("won", [-10_000, -9_999, -5, 0])
+    def test_on_a_loser_is_closed_where_the_fund_pays_all(self, won: int) -> None:
+        # Down to no equity at all, which is no debt.
+        state = self.state(won, fund=4_000)
+        assert venue.run(state, self.deleverage).codes == (c.OK,)
+
+        assert (size_of(state.account(VICTIM)), size_of(state.account(ATTACKER))) == (0, 0)
+        assert value(state.account(ATTACKER)) == (10_000 + won) * DOLLAR
+        assert value(state.account(VICTIM)) == 0
+        assert value(state.account(1)) == (4_000 - self.HOLE) * DOLLAR
+        assert conservation(state).sound
+
+    @pytest.mark.parametrize("won", [-10_000, -9_999, -5, 0])
+    @pytest.mark.parametrize("lots", [BITCOIN, BITCOIN // 2])
+    def test_on_a_loser_bears_not_a_micro_dollar(self, won: int, lots: int) -> None:
+        # A quarter of the fund is a micro-dollar short of what those lots are below zero.
+        part = move(constants.DELEVERAGE, lots, other=ATTACKER)
+        short = self.state(won, micros=4 * self.HOLE * DOLLAR * lots // BITCOIN - 1)
+        assert_refused(short, part, code=c.NOT_IN_PROFIT)
+        enough = self.state(won, micros=4 * self.HOLE * DOLLAR * lots // BITCOIN)
+        assert venue.run(enough, part).codes == (c.OK,)
+        assert value(enough.account(ATTACKER)) == (10_000 + won) * DOLLAR
+
+    def test_off_a_debtor_loses_what_his_debt_stands_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(monkeypatch, rescue, "if borne == 0 and before >= 0:", "if borne == 0:")
+        chunk = python_chunk(self.state(-10_001, fund=4_000), self.deleverage)
+
+        assert chunk.operation_codes == [c.OK]
+        assert (size_of(row_of(chunk, ATTACKER)), value(row_of(chunk, ATTACKER))) == (0, -DOLLAR)
+
+    def test_on_a_debtor_keeps_his_position(self) -> None:
+        assert_refused(self.state(-10_001, fund=4_000), self.deleverage, code=c.NOT_IN_PROFIT)
 
     def test_off_a_healthy_account_is_closed_against_a_chosen_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
         rule = "margin.sums(judged, settled, constants.MARKETS).value >= 0:\n        refused.code = codes.HEALTHY\n"
