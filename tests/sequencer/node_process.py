@@ -7,19 +7,28 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from threading import Event, Thread
 from types import TracebackType
 from typing import Any, Final, Self
 
 import httpx
+import msgspec
 
 from l1_bridge.l1_client import L1Client, development_key
 from prover.deployment import Deployment
-from prover.operations import domain_separator
+from prover.operations import domain_separator, sign
+from prover.stf import constants
+from sequencer.node import wall_clock_ms
+from sequencer.oracle import DEVNET_QUORUM, devnet_signer_keys
+from sequencer.reports import signed_report
 from sequencer.trader import Trader, fund
 
 ROOT: Final = Path(__file__).parents[2]
 STOP_SECONDS: Final = 20
+# Of BTC, ETH and SOL, in ticks: what `still_prices` says.
+PRICES: Final = (600_000, 300_000, 1_500_000)
 FAST: Final = ("--no-maker", "--seal-seconds", "0.1", "--poll-interval", "0.2", "--log-level", "warning")
 
 
@@ -148,6 +157,44 @@ def running(datadir: Path, *options: str, own_l1: bool = True) -> Iterator[NodeP
     finally:
         if process.poll() is None:
             node.stop()
+
+
+def report(client: Client, domain: bytes, time_ms: int, prices: list[int]) -> str:
+    """A quorum's reports of one time and no premium; what the last one made of them, "" where it was refused."""
+    status = ""
+    for index, key in enumerate(devnet_signer_keys()[:DEVNET_QUORUM]):
+        made = signed_report(domain, partial(sign, key), time_ms, index, prices, [0] * len(prices))
+        fields = {**msgspec.structs.asdict(made), "signature": "0x" + made.signature.hex()}
+        status = client.answer("catenary_report", **fields).get("result", {}).get("status", "")
+    return status
+
+
+@contextmanager
+def still_prices(url: str, domain: bytes) -> Iterator[None]:
+    """Ticks that move no price and no funding of a node with --no-oracle, so that what is read twice is the same."""
+    ended, first = Event(), Event()
+
+    def speak() -> None:
+        with Client(url) as client:
+            while not ended.is_set():
+                now = wall_clock_ms()
+                try:
+                    status = report(client, domain, now - now % constants.TICK_STEP, list(PRICES))
+                except httpx.HTTPError:
+                    # A node that a test has killed or held up.
+                    status = ""
+                if status == "tick":
+                    first.set()
+                ended.wait((constants.TICK_STEP - wall_clock_ms() % constants.TICK_STEP + 20) / 1_000)
+
+    thread = Thread(target=speak, daemon=True)
+    thread.start()
+    try:
+        assert first.wait(STOP_SECONDS), "no tick"
+        yield
+    finally:
+        ended.set()
+        thread.join(STOP_SECONDS)
 
 
 def refused_node(*options: str) -> subprocess.CompletedProcess[str]:

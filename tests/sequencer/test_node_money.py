@@ -19,7 +19,7 @@ from prover.stf import constants, encoding, margin
 from sequencer.engine import SealedChunk
 from sequencer.node import wall_clock_ms
 from sequencer.trader import Trader
-from tests.sequencer.node_process import FAST, NodeProcess, command, deployment_of, funded, running
+from tests.sequencer.node_process import FAST, NodeProcess, command, deployment_of, funded, running, still_prices
 from tests.sequencer.node_world import BUY, DOLLAR, IOC, LOTS, SELL, key
 
 WINDOW_SECONDS = 3
@@ -131,7 +131,11 @@ async def story(node: NodeProcess) -> None:
 
 
 def test_money_comes_in_is_traded_and_comes_home(tmp_path: Path) -> None:
-    with running(tmp_path / "node", "--window", str(WINDOW_SECONDS)) as node:
+    # No funding between one reading of an account and the next.
+    with (
+        running(tmp_path / "node", "--window", str(WINDOW_SECONDS), "--no-oracle") as node,
+        still_prices(node.url, node.domain),
+    ):
         trio.run(story, node)
 
 

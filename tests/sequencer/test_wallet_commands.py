@@ -15,7 +15,7 @@ from sequencer.api_client import NodeClient, WithdrawalProof
 from sequencer.wallet import Wallet
 from sequencer.wallet_errors import BadProof, NotYet
 from sequencer.wallet_units import parse_address
-from tests.sequencer.wallet_node import RunningNode, Shell, mode, running_node
+from tests.sequencer.wallet_node import RunningNode, Shell, mode, still_node
 
 DOLLAR = 1_000_000
 
@@ -23,7 +23,7 @@ DOLLAR = 1_000_000
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
     """One venue for all tests of this file."""
-    with running_node(tmp_path_factory.mktemp("node")) as running:
+    with still_node(tmp_path_factory.mktemp("node")) as running:
         yield running
 
 
@@ -246,8 +246,7 @@ def test_an_isolated_account_opens_trades_and_closes(trader: Shell, other: Shell
     assert (opened["cross_account"], opened["order"]["account"]) == (cross, account)
     assert (opened["order"]["status"], opened["order"]["filled"]) == ("filled", "0.01")
     after = held_by(trader, cross)
-    # To a few cents of funding.
-    assert abs(int(before["settled_micros"]) - int(after["settled_micros"]) - 101 * DOLLAR) < DOLLAR // 10
+    assert int(before["settled_micros"]) - int(after["settled_micros"]) == 101 * DOLLAR
     assert [leg["size"] for leg in after["positions"]] == [leg["size"] for leg in before["positions"]]
     assert [leg["size"] for leg in held_by(trader, account)["positions"]] == ["0.01"]
 

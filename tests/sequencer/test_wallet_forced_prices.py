@@ -2,22 +2,16 @@
 
 import time
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
-import msgspec
 import pytest
 
-from prover import operations
 from prover.stf import constants
 from sequencer.oracle import DEVNET_QUORUM, devnet_signer_keys, signed_tick
-from sequencer.reports import signed_report
-from tests.sequencer.node_process import Client
+from sequencer.reports import MAX_AHEAD_MS
+from tests.sequencer.node_process import PRICES, Client, report
 from tests.sequencer.wallet_node import RunningNode, Shell, running_node, trader_of
 
-CHAIN_ID = 31_337
-# BTC in ticks of ten cents, then ETH and SOL.
-PRICES = [600_000, 300_000, 1_500_000]
 LONG_BTC = "3.3"
 
 
@@ -32,31 +26,25 @@ class Prices:
     """Signs ticks in a row from now on, one price of BTC each."""
 
     def __init__(self, node: RunningNode) -> None:
-        self._domain = operations.domain_separator(CHAIN_ID, bytes.fromhex(node.rollup.removeprefix("0x")))
+        self._domain = node.domain
         self._next = int(time.time() * 1_000) // constants.TICK_STEP * constants.TICK_STEP
 
-    def _due(self) -> int:
-        """The next grid time, as early as the law's tolerance lets it."""
+    def _due(self, tolerance_ms: int) -> int:
+        """The next grid time, almost as early as it is tolerated."""
         due = self._next
-        ahead = due - int(time.time() * 1_000) - constants.CLOCK_TOLERANCE * 8 // 10
+        ahead = due - int(time.time() * 1_000) - tolerance_ms * 8 // 10
         time.sleep(max(0, ahead) / 1_000)
         self._next += constants.TICK_STEP
         return due
 
     def tick(self, btc: int, quorum: int = DEVNET_QUORUM) -> str:
         """The next one, in hex."""
-        keys = devnet_signer_keys()[:quorum]
-        return signed_tick(self._domain, keys, self._due(), [btc, *PRICES[1:]], [0, 0, 0], len(PRICES)).hex()
+        keys, due = devnet_signer_keys()[:quorum], self._due(constants.CLOCK_TOLERANCE)
+        return signed_tick(self._domain, keys, due, [btc, *PRICES[1:]], [0, 0, 0], len(PRICES)).hex()
 
     def report(self, client: Client, btc: int) -> None:
         """The next one to the node itself, as signers do: past whatever waits in the queue."""
-        due = self._due()
-        for index, key in enumerate(devnet_signer_keys()[:DEVNET_QUORUM]):
-            sign = partial(operations.sign, key)
-            report = signed_report(self._domain, sign, due, index, [btc, *PRICES[1:]], [0, 0, 0])
-            fields = {**msgspec.structs.asdict(report), "signature": "0x" + report.signature.hex()}
-            status = client.call("catenary_report", **fields)["status"]
-        assert status == "tick"
+        assert report(client, self._domain, self._due(MAX_AHEAD_MS), [btc, *PRICES[1:]]) == "tick"
 
 
 def position(shell: Shell) -> dict[str, Any]:

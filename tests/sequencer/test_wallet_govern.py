@@ -11,7 +11,9 @@ import pytest
 from tests.sequencer.wallet_node import RunningNode, Shell, running_node, trader_of
 
 DELAY_SECONDS = 2
-NOWHERE = RunningNode({"url": "http://127.0.0.1:9", "l1_rpc_url": "http://127.0.0.1:9", "rollup_address": "0x"})
+NOWHERE = RunningNode(
+    {"url": "http://127.0.0.1:9", "l1_rpc_url": "http://127.0.0.1:9", "rollup_address": "0x", "chain_id": 31_337}
+)
 
 
 @pytest.fixture(scope="module")

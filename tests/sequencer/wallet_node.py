@@ -15,7 +15,9 @@ from typing import IO, Any
 from click.testing import CliRunner, Result
 
 from prover.cli import cli
+from prover.operations import domain_separator
 from tests.l1_bridge.l1_nodes import ANVIL, anvil
+from tests.sequencer.node_process import still_prices
 
 ROOT = Path(__file__).parents[2]
 WINDOW_SECONDS = 3
@@ -30,6 +32,12 @@ class RunningNode:
         self.url: str = ready["url"]
         self.l1_url: str = ready["l1_rpc_url"]
         self.rollup: str = ready["rollup_address"]
+        self.chain_id: int = ready["chain_id"]
+
+    @property
+    def domain(self) -> bytes:
+        """What is signed for it."""
+        return domain_separator(self.chain_id, bytes.fromhex(self.rollup.removeprefix("0x")))
 
 
 def _drain(stream: IO[str]) -> None:
@@ -61,6 +69,13 @@ def running_node(datadir: Path, *more: str) -> Iterator[RunningNode]:
             process.send_signal(signal.SIGTERM)
             process.wait(STOP_SECONDS)
             process.stdout.close()
+
+
+@contextmanager
+def still_node(datadir: Path, *more: str) -> Iterator[RunningNode]:
+    """The same with ticks that move no price: what a wallet reads twice differs by what was done in between alone."""
+    with running_node(datadir, "--no-oracle", *more) as node, still_prices(node.url, node.domain):
+        yield node
 
 
 class Shell:
