@@ -141,7 +141,8 @@ class TestC4Funding:
 class TestC5OneSignerIsOneVoice:
     """Two of seven signers who lie are two voices, however often and in whatever place a tick has them."""
 
-    TWICE = UNSORTED = UNKNOWN = FORGED = c.BAD_SIGNERS
+    TWICE, UNSORTED = c.DUPLICATE_SIGNER, c.UNSORTED_SIGNERS
+    UNKNOWN = FORGED = c.BAD_SIGNERS
     LIE = BTC // 2
 
     def tick(self, indices: list[int], keys: list[int], is_forced: bool) -> bytes:
@@ -158,7 +159,7 @@ class TestC5OneSignerIsOneVoice:
     def test_off_fewer_than_a_quorum_move_the_price(
         self, monkeypatch: pytest.MonkeyPatch, indices: list[int], is_forced: bool
     ) -> None:
-        rule_off(monkeypatch, markets, "if index <= last or", "if index < last or")
+        rule_off(monkeypatch, markets, "if index <= last:", "if index < last:")
         chunk = python_chunk(stage({}), self.tick(indices, indices, is_forced), timestamp=NOW + STEP)
 
         assert chunk.operation_codes == [c.OK]

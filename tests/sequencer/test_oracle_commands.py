@@ -304,17 +304,3 @@ def test_a_process_with_a_keystore_completes_a_real_nodes_quorum(tmp_path: Path)
         assert market["tick_time_ms"] == said["time_ms"]
         # In order: -1, 0 (signer 1's and signer 6's), +2, +4.
         assert market["price_ticks"] == said["prices_ticks"][0]
-
-
-def test_the_drill_holds_against_a_real_node(tmp_path: Path) -> None:
-    with running(tmp_path / "node", "--no-oracle") as node:
-        result = oracle("--drill", "--node-url", node.url, "--l1-rpc-url", node.l1_url)
-    assert result.exit_code == 0, (result.output, result.exception)
-    *phases, summary = (json.loads(line) for line in result.stdout.splitlines())
-    assert [(phase["phase"], phase["speaking"], phase["is_held"]) for phase in phases] == [
-        ("all speak", 7, True),
-        ("two silent", 5, True),
-        ("three silent", 4, True),
-        ("all back", 7, True),
-    ]
-    assert summary == {"event": "summary", "phases": 4, "held": True}
