@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from prover.health import health
-from prover.stf import codes, constants, containers, encoding, margin
+from prover.stf import codes, constants, containers, encoding, margin, rescue
 from sequencer.post_mortem import Case, market_account
 
 if TYPE_CHECKING:
@@ -69,12 +69,15 @@ def score(profit: int, cost: int, notional: int, equity: int) -> Fraction:
 
 
 class Stand(msgspec.Struct, frozen=True):
-    """How an account stands on one side of a market. won: micro-dollars a lot, also below 0; score: 0 for no place."""
+    """How an account stands on one side of a market. score: 0 for no place in the ranking.
+
+    bears: micro-dollars that the law lets it bear of another's loss for one lot, 0 where it may be closed at no cost
+    alone; -1: it is below zero.
+    """
 
     size: int
-    won: Fraction
     score: Fraction
-    is_debtor: bool
+    bears: int
 
 
 def stand(
@@ -84,12 +87,19 @@ def stand(
     held = encoding.unpack(account.positions[market])
     if held.size * side <= 0:
         return None
-    profit = held.size * globals.risk.price[market] - held.cost
+    price, ppm = globals.risk.price[market], globals.risk.maintenance_ppm[market]
+    profit = held.size * price - held.cost
     settled, _ = margin.settle(globals.risk, account, now_ms)
     every = margin.sums(globals.risk, settled, constants.MARKETS)
-    found = score(profit, held.cost, every.notional, margin.collateral(settled) + every.value)
-    is_debtor = found == 0 and health(globals, account, now_ms).equity < 0
-    return Stand(abs(held.size), Fraction(profit, abs(held.size)), found, is_debtor)
+    equity = margin.collateral(settled) + every.value
+    freed = margin.requirement(price, held.size, ppm) - margin.requirement(price, abs(held.size) - 1, ppm)
+    # As PROTOCOL.md 8.13, check 8: what the lot has won, and what leaves the account healthy or only reduced.
+    spare = max(equity - every.maintenance + freed, equity * freed // max(every.maintenance, 1))
+    return Stand(
+        size=abs(held.size),
+        score=score(profit, held.cost, every.notional, equity),
+        bears=max(min(profit // abs(held.size), spare), 0) if equity >= 0 else -1,
+    )
 
 
 def ranking(
@@ -101,31 +111,27 @@ def ranking(
     return [Ranked(index, rank, -negated) for rank, (negated, index) in enumerate(scored, start=1)]
 
 
-class Opposite(msgspec.Struct, frozen=True):
-    """Whom to ask on one side of a market, in this order; account indices, the first two no longer than is tried.
+class Side(msgspec.Struct, frozen=True):
+    """The traders on one side of a market. bears: the most that any of them may bear for one lot; -1 for nobody."""
 
-    ranked: in profit. solvent: without one, the largest position first. debtors: below zero. richest: whose lots have
-    won the most each, also if it is no profit; -1 where nobody stands there.
-    """
+    stands: dict[int, Stand]
+    bears: int
 
-    ranked: list[int]
-    solvent: list[int]
-    debtors: list[int]
-    richest: int
+    def asked(self, lots: int, borne: int) -> list[int]:
+        """Whom to close against so many lots, in this order, of those who may bear so much for one.
 
+        By score, then those without a place by size; whoever holds less than a hundredth of the lots comes behind both,
+        so that no crowd of small accounts keeps the rescue from the others.
+        """
+        able = [(index, found) for index, found in self.stands.items() if found.bears >= borne]
+        order = [(found.size * 100 < lots, -found.score, -found.size, index) for index, found in able]
+        return [index for *_, index in nsmallest(_COUNTERPARTIES_TRIED, order)]
 
-def opposite(stands: dict[int, Stand]) -> Opposite:
-    """The holders of one side of a market, traders alone, in the order in which they are asked."""
-    scored = [(-found.score, index) for index, found in stands.items() if found.score]
-    rest = [(found.is_debtor, -found.size, index) for index, found in stands.items() if not found.score]
-    solvent = [entry for entry in rest if not entry[0]]
-    won = [(found.won, -index) for index, found in stands.items() if not found.is_debtor]
-    return Opposite(
-        ranked=[index for _, index in nsmallest(_COUNTERPARTIES_TRIED, scored)],
-        solvent=[index for _, _, index in nsmallest(_COUNTERPARTIES_TRIED, solvent)],
-        debtors=[index for is_debtor, _, index in sorted(rest) if is_debtor],
-        richest=-max(won)[1] if won else -1,
-    )
+    @property
+    def debtors(self) -> list[int]:
+        """Who is below zero, the largest position first."""
+        owing = ((-found.size, index) for index, found in self.stands.items() if found.bears < 0)
+        return [index for _, index in sorted(owing)]
 
 
 def _is_traders(index: int) -> bool:
@@ -160,6 +166,7 @@ class Liquidator:
         self._outcome = outcome
         self._left = RESCUES_OF_A_TICK
         self._stands: dict[tuple[int, int, int], tuple[containers.Account, Stand | None]] = {}
+        self._sides: dict[tuple[int, int], Side] = {}
 
     def run(self) -> None:
         """Rescues the worst first, then lets insurance accounts reduce what they hold."""
@@ -170,12 +177,12 @@ class Liquidator:
         rows = [(index, self._engine.account(index)) for index in holders]
         for index in worst_first(self._engine.globals, clock.now, rows):
             for _ in range(_STEPS_OF_AN_ACCOUNT):
-                if self._left == 0 or not self._step(index, holders):
+                if self._left == 0 or not self._step(index):
                     break
         for market in range(self._engine.globals.market_count):
             self._unwind(market)
 
-    def _step(self, index: int, holders: list[int]) -> bool:
+    def _step(self, index: int) -> bool:
         """One rescue of one account; whether there was any."""
         engine = self._engine
         clock = engine.view.clock()
@@ -190,7 +197,7 @@ class Liquidator:
             return True
         if judged.equity * 3 < judged.maintenance * 2 and self._take_over(index, market, held):
             return True
-        return judged.equity < 0 and self._deleverage(index, settled, holders)
+        return judged.equity < 0 and self._deleverage(index, settled)
 
     def _through_book(self, index: int, market: int, held: int) -> bool:
         engine = self._engine
@@ -220,8 +227,8 @@ class Liquidator:
             return False
         return self._carry_out(constants.TAKE_OVER, _of(move, lots), None) == codes.OK
 
-    def _deleverage(self, index: int, settled: containers.Account, holders: list[int]) -> bool:
-        """Against whoever is in profit, in the order of the ranking, then against whom it costs nothing."""
+    def _deleverage(self, index: int, settled: containers.Account) -> bool:
+        """Against whoever is in profit and can bear the loss, then against whom it costs nothing."""
         risk = self._engine.globals.risk
         dearest_first = sorted(
             ((market, encoding.unpack(position).size) for market, position in enumerate(settled.positions)),
@@ -230,35 +237,41 @@ class Liquidator:
         for market, held in dearest_first:
             if not held:
                 continue
-            there = self._opposite(market, held, index, holders)
-            # What is to be borne is the same whoever bears it: where the richest cannot, nobody can.
-            if not self._bearable(index, market, held, there.richest):
-                continue
-            for other in [*there.ranked, *there.solvent]:
+            there, borne = self._opposite(market, held), self._borne(settled, market, held)
+            # The same whoever bears it: no crowd of hopeless accounts is worth a look at everybody.
+            for other in there.asked(abs(held), borne) if borne <= there.bears else []:
                 move = self._against(index, market, held, other)
                 lots = self._most(constants.DELEVERAGE, move, None, codes.NOT_IN_PROFIT, codes.MARGIN)
                 if lots and self._carry_out(constants.DELEVERAGE, _of(move, lots), None) == codes.OK:
                     return True
         return False
 
-    def _bearable(self, index: int, market: int, held: int, other: int) -> bool:
-        """Whether one lot or all may be borne by their profit: few weigh least on the fund, many round least."""
-        if other < 0:
-            return False
-        move = self._against(index, market, held, other)
-        few, all_of_them = (self._code(constants.DELEVERAGE, move, None, lots) for lots in (1, move.lots))
-        return not few == all_of_them == codes.NOT_IN_PROFIT
+    def _borne(self, settled: containers.Account, market: int, held: int) -> int:
+        """What somebody would bear of one lot's loss after the fund has paid what it may; micro-dollars."""
+        globals = self._engine.globals
+        risk, listed = globals.risk, globals.markets[market]
+        premium = rescue.premium_of(risk, settled, market, 1 if held > 0 else -1)
+        fund, _ = margin.settle(risk, self._engine.account(market_account(market)), self._now)
+        every = margin.sums(risk, fund, constants.MARKETS)
+        quarter = max(listed.fund, 0) * constants.PAYOUT_PPM // constants.PPM - listed.paid_out
+        payable = min(margin.collateral(fund) + every.value - every.initial, quarter)
+        return max(premium - max(payable, 0), 0)
 
     def _against(self, index: int, market: int, held: int, other: int) -> containers.Rescue:
         """As many lots as both have."""
         theirs = abs(encoding.unpack(self._engine.account(other).positions[market]).size)
         return containers.Rescue(maker=0, market=market, account=index, other=other, lots=min(abs(held), theirs))
 
-    def _opposite(self, market: int, held: int, index: int, holders: list[int]) -> Opposite:
-        """Who stands against a position."""
+    def _opposite(self, market: int, held: int) -> Side:
+        """Who stands against a position; until a rescue is taken it is the same."""
         side = -1 if held > 0 else 1
-        stands = ((other, self._stand(market, side, other)) for other in holders if other != index)
-        return opposite({other: found for other, found in stands if found})
+        known = self._sides.get((market, side))
+        if known is None:
+            holders = filter(_is_traders, self._engine.holders)
+            stands = {index: found for index in holders if (found := self._stand(market, side, index))}
+            known = Side(stands, max((found.bears for found in stands.values()), default=-1))
+            self._sides[(market, side)] = known
+        return known
 
     def _stand(self, market: int, side: int, index: int) -> Stand | None:
         account = self._engine.account(index)
@@ -324,7 +337,11 @@ class Liquidator:
                 continue
             fund = containers.Rescue(0, market, index, market_account(market), max(lots, 1))
             taken = self._most(constants.CLOSE_STEP, fund, None, codes.FUND_LIMIT)
-            if taken == 0 and engine.decide_rescue(constants.CLOSE_STEP, fund, None, self._now) == codes.INSOLVENT:
+            code = engine.decide_rescue(constants.CLOSE_STEP, fund, None, self._now) if taken == 0 else codes.OK
+            if code == codes.UNSTEADY:
+                # The head's own standing, whoever is on the other side.
+                return False
+            if code == codes.INSOLVENT:
                 taken = 1
             if taken > 0 and self._ended(_of(fund, taken)):
                 return True
@@ -333,11 +350,9 @@ class Liquidator:
         return False
 
     def _close_against(self, index: int, market: int, held: int, lots: int) -> bool:
-        # Closed at the oracle price with the penalty on top nobody loses: those without a profit come later, and last
-        # the debtors, whom it leaves with what they owe.
-        holders = sorted(filter(_is_traders, self._engine.holders))
-        there = self._opposite(market, held, index, holders)
-        for other in [*there.ranked, *there.solvent, *there.debtors]:
+        # Closed at the oracle price with the penalty on top nobody loses; debtors come last, left with what they owe.
+        there = self._opposite(market, held)
+        for other in [*there.asked(lots, 0), *there.debtors]:
             move = self._against(index, market, held, other)
             if self._ended(_of(move, min(lots, move.lots))):
                 return True
@@ -353,6 +368,7 @@ class Liquidator:
         code, fill = engine.carry_out(tag, move, maker, self._now, self._outcome)
         if code == codes.OK:
             self._left -= 1
+            self._sides.clear()
             engine.note_rescue(case.record(fill), self._outcome)
         return code
 

@@ -230,6 +230,65 @@ def test_a_position_that_has_won_nothing_is_closed_where_the_fund_pays_it_all() 
     world.check()
 
 
+def crowd_of_shorts(count: int, dollars: int, lots: int) -> World:
+    """Trader 0 long at 45 times against a rich winner, trader 1; so many shorts that sold at 585,500 to trader 2."""
+    world = World(traders=1)
+    for trader, money in ((1, 4_500_000), (2, 1_000_000), *((3 + decoy, dollars) for decoy in range(count))):
+        world.process(deposit(owner(trader), money * DOLLAR))
+    world.order(1, SELL, PRICES[BTC], HEAVY)
+    world.order(0, BUY, PRICES[BTC], HEAVY)
+    assert ticks(world, 587_500, 3) + ticks(world, 585_000, 1) == []
+    for decoy in range(count):
+        assert world.order(2, BUY, 585_500, lots, slot=2 + decoy % 200).status == "resting"
+        assert world.order(3 + decoy, SELL, 585_500, lots).status == "filled"
+    return world
+
+
+def test_a_crowd_that_can_bear_nothing_shields_nobody() -> None:
+    """High scores of small wins: each lot of trader 0 lacks more than theirs have won."""
+    world = crowd_of_shorts(40, dollars=1_000, lots=80_000)
+    rows = [(index, world.engine.account(index)) for index in sorted(world.engine.holders)]
+    ranked = ranking(world.engine.globals, world.now, BTC, -1, rows)
+    assert [place.rank for place in ranked if place.account == FIRST + 1] == [41]
+    assert ticks(world, 585_000) == [DELEVERAGING]
+    assert world.engine.rescues[-1].counterparty == FIRST + 1
+    assert world.position(0) == 0
+    world.check()
+
+
+def test_a_crowd_whose_margin_can_bear_nothing_shields_nobody() -> None:
+    """They have won enough a lot, and lost it in another market."""
+    world = crowd_of_shorts(40, dollars=4_000, lots=80_000)
+    for decoy in range(40):
+        world.order(2, BUY, 589_000, 80_000, slot=45 + decoy)
+        assert world.order(3 + decoy, SELL, 589_000, 80_000, slot=2).status == "filled"
+        world.order(2, SELL, PRICES[ETH], 260_000, slot=90 + decoy, market=ETH)
+        assert world.order(3 + decoy, BUY, PRICES[ETH], 260_000, slot=3, market=ETH).status == "filled"
+    left = health(world.engine.globals, world.engine.account(FIRST + 3), world.now).equity
+    eth = PRICES[ETH] - (left - DOLLAR) // 260_000
+    world.now += constants.TICK_STEP
+    assert seconds(world, (585_000, eth, PRICES[2]), 2) == []
+    assert DELEVERAGING in seconds(world, (585_000, eth, PRICES[2]), 1)
+    assert {record.counterparty for record in world.engine.rescues if record.account == FIRST} == {FIRST + 1}
+    assert world.position(0) == 0
+    world.check()
+
+
+def test_a_crowd_of_small_winners_is_asked_last() -> None:
+    world = World(traders=1)
+    for trader, money in ((1, 4_500_000), (2, 100), *((3 + decoy, 100) for decoy in range(20))):
+        world.process(deposit(owner(trader), money * DOLLAR))
+    world.order(1, SELL, PRICES[BTC], HEAVY - 20 * 7_000)
+    for decoy in range(20):
+        assert world.order(3 + decoy, SELL, PRICES[BTC], 7_000).status == "resting"
+    assert world.order(0, BUY, PRICES[BTC], HEAVY).status == "filled"
+    assert set(ticks(world, 585_000)) == {DELEVERAGING}
+    first = world.engine.rescues[0]
+    assert (first.counterparty, first.lots) == (FIRST + 1, HEAVY - 20 * 7_000)
+    assert world.position(0) == 0
+    world.check()
+
+
 def at_other_hands(world: World, price: int, dealt: int, lots: int, eth: int = PRICES[ETH]) -> None:
     """The first short buys back from trader 3, who has won nothing; the ticks are then no row for long enough."""
     world.now += constants.TICK_STEP
