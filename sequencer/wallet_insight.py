@@ -360,7 +360,8 @@ def post_mortem_text(found: PostMortemView, grid: "Grid") -> list[str]:
     ]
     if found.one_lot_less_equity_micros is not None and found.one_lot_less_initial_micros is not None:
         equity, initial = found.one_lot_less_equity_micros, found.one_lot_less_initial_micros
-        lines.append(f"   with one lot less, before the fee: equity {money_text(equity)}, initial {money_text(initial)}")
+        less = f"equity {money_text(equity)}, initial {money_text(initial)}"
+        lines.append(f"   with one lot less, before the fee: {less}")
     if found.fee_micros:
         lines.append(f"   fee {money_text(found.fee_micros)}, to the insurance account")
     if found.paid_by_fund_micros:
