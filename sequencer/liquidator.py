@@ -15,6 +15,7 @@ import msgspec
 
 from prover.health import health
 from prover.stf import codes, constants, containers, encoding, margin, rescue
+from sequencer.account_view import standing
 from sequencer.post_mortem import Case, market_account
 
 if TYPE_CHECKING:
@@ -90,15 +91,14 @@ def stand(
     price, ppm = globals.risk.price[market], globals.risk.maintenance_ppm[market]
     profit = held.size * price - held.cost
     settled, _ = margin.settle(globals.risk, account, now_ms)
-    every = margin.sums(globals.risk, settled, constants.MARKETS)
-    equity = margin.collateral(settled) + every.value
+    now = standing(globals.risk, settled)
     freed = margin.requirement(price, held.size, ppm) - margin.requirement(price, abs(held.size) - 1, ppm)
     # As PROTOCOL.md 8.13, check 8: what the lot has won, and what leaves the account healthy or only reduced.
-    spare = max(equity - every.maintenance + freed, equity * freed // max(every.maintenance, 1))
+    spare = max(now.room + freed, now.equity * freed // max(now.maintenance, 1))
     return Stand(
         size=abs(held.size),
-        score=score(profit, held.cost, every.notional, equity),
-        bears=max(min(profit // abs(held.size), spare), 0) if equity >= 0 else -1,
+        score=score(profit, held.cost, now.notional, now.equity),
+        bears=max(min(profit // abs(held.size), spare), 0) if now.equity >= 0 else -1,
     )
 
 
@@ -251,10 +251,10 @@ class Liquidator:
         globals = self._engine.globals
         risk, listed = globals.risk, globals.markets[market]
         premium = rescue.premium_of(risk, settled, market, 1 if held > 0 else -1)
-        fund, _ = margin.settle(risk, self._engine.account(market_account(market)), self._now)
-        every = margin.sums(risk, fund, constants.MARKETS)
+        settled_fund, _ = margin.settle(risk, self._engine.account(market_account(market)), self._now)
+        fund = standing(risk, settled_fund)
         quarter = max(listed.fund, 0) * constants.PAYOUT_PPM // constants.PPM - listed.paid_out
-        payable = min(margin.collateral(fund) + every.value - every.initial, quarter)
+        payable = min(fund.equity - fund.initial, quarter)
         return max(premium - max(payable, 0), 0)
 
     def _against(self, index: int, market: int, held: int, other: int) -> containers.Rescue:

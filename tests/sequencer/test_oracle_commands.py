@@ -46,6 +46,21 @@ BTC = {
 }  # fmt: skip
 
 
+class Answering(BaseHTTPRequestHandler):
+    """Answers in JSON and says nothing of it."""
+
+    def answer(self, content: dict[str, Any]) -> None:
+        """200 with this content."""
+        body = json.dumps(content).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Nothing to say."""
+
+
 @contextmanager
 def told_node(**changes: Any) -> Iterator[str]:
     """Something that answers like a node with one market, changed as told; it takes no reports.
@@ -58,7 +73,7 @@ def told_node(**changes: Any) -> Iterator[str]:
     if takes:
         answers["catenary_report"] = {"status": "counted", "received": 1, "quorum": 5}
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Answering):
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             answer: dict[str, Any] = {"jsonrpc": "2.0", "id": asked["id"]}
@@ -69,14 +84,7 @@ def told_node(**changes: Any) -> Iterator[str]:
                 answer["error"] = {"code": -33_000 - codes.QUORUM, "message": "no", "data": {"name": "QUORUM"}}
             else:
                 answer["error"] = {"code": -32021, "message": "no", "data": {"name": "NO_REPORTS"}}
-            body = json.dumps(answer).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *arguments: Any) -> None:
-            """Nothing to say."""
+            self.answer(answer)
 
     with serving(Handler) as url:
         yield url
@@ -86,16 +94,9 @@ def told_node(**changes: Any) -> Iterator[str]:
 def shop(*answers: dict[str, Any]) -> Iterator[str]:
     """A source of prices: what stands at /0, /1 and so on."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Answering):
         def do_GET(self) -> None:
-            body = json.dumps(answers[int(self.path[1:])]).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *arguments: Any) -> None:
-            """Nothing to say."""
+            self.answer(answers[int(self.path[1:])])
 
     with serving(Handler) as url:
         yield url

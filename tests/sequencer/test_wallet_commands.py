@@ -2,7 +2,7 @@
 
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,15 +52,6 @@ def own_account(shell: Shell) -> dict[str, Any]:
     return account
 
 
-def at_one_price(shell: Shell, read: Callable[[], dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The positions of a wallet's only account, and what else is read while no tick has moved them."""
-    for _ in range(20):
-        before, seen = own_account(shell)["positions"], read()
-        if own_account(shell)["positions"] == before:
-            return before, seen
-    raise AssertionError("a tick between any two readings")
-
-
 def free_port() -> int:
     """A port that nobody listens on."""
     with socket.socket() as probe:
@@ -107,7 +98,7 @@ def test_a_preview_is_what_then_happens_and_every_number_is_explained(trader: Sh
     trader.json("order", "--market", "BTC", "--side", "buy", "--size", "0.02", "--price", fair, "--slot", "90")
     sell = ("order", "--market", "BTC", "--side", "sell", "--size", "0.03", "--price", fair)
     signatures = len(other.json("orders")["signatures"])
-    held, seen = at_one_price(other, lambda: other.json("preview", *sell, password="wrong"))
+    held, seen = own_account(other)["positions"], other.json("preview", *sell, password="wrong")
     assert (seen["status"], seen["code"], seen["refusal"]) == ("partially_filled", 0, "")
     assert len(other.json("orders")["signatures"]) == signatures
     assert held == seen["before"]["positions"]
