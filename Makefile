@@ -37,7 +37,7 @@ check: $(TEST_STAMP)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m l1_bridge.compile --check
+	$(BIN)/python -m l1_bridge.contracts.compile --check
 
 test: check
 	$(BIN)/pytest

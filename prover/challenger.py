@@ -13,9 +13,7 @@ import msgspec
 import structlog
 import trio
 
-from l1_bridge.artifact import ArtifactError
-from l1_bridge.batch import BatchRecord, Bond, decode_record, encode_call, encode_prove_fraud
-from l1_bridge.l1_client import (
+from l1_bridge.client.client import (
     Applied,
     Block,
     Follower,
@@ -29,6 +27,8 @@ from l1_bridge.l1_client import (
     Reverted,
     Signer,
 )
+from l1_bridge.codec.batch import BatchRecord, Bond, decode_record, encode_call, encode_prove_fraud
+from l1_bridge.contracts.artifact import ArtifactError
 from prover.guard import Policy
 from prover.guarding import Guarding, Source
 from prover.referee import GAS_LIMIT, LocalReferee, RefereeRefused, transaction_gas

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from l1_bridge.batch import BridgeId
-from l1_bridge.l1_client import L1Client, L1Rejected
+from l1_bridge.client.client import L1Client, L1Rejected
+from l1_bridge.codec.batch import BridgeId
 from prover.settings import (
     EXIT_DATADIR,
     EXIT_L1,

@@ -4,9 +4,9 @@ from typing import Any, Final
 
 import msgspec
 
-from l1_bridge import batch
-from l1_bridge.artifact import Artifact, load_artifact
-from l1_bridge.l1_client import L1Client, Signer
+from l1_bridge.client.client import L1Client, Signer
+from l1_bridge.codec import batch
+from l1_bridge.contracts.artifact import Artifact, load_artifact
 from prover import referee
 from prover.state.state import genesis_commitment
 from prover.stf import encoding

@@ -9,8 +9,8 @@ import msgspec
 import structlog
 import trio
 
-from l1_bridge.artifact import ArtifactError
-from l1_bridge.batch import (
+from l1_bridge.client.client import Block, L1Client, L1Rejected, L1Timeout, Receipt, Signer
+from l1_bridge.codec.batch import (
     BridgeEvent,
     Enqueued,
     LogError,
@@ -21,7 +21,7 @@ from l1_bridge.batch import (
     encode_entry,
     entry_gas,
 )
-from l1_bridge.l1_client import Block, L1Client, L1Rejected, L1Timeout, Receipt, Signer
+from l1_bridge.contracts.artifact import ArtifactError
 from prover.guard import MAX_PENDING, NOTHING, Guard, Plan, Policy, Round, Wanted, entries_within_hour
 from prover.operations import ENTRY_NAMES
 from prover.replay_chain import ChainReplay

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from coincurve import PrivateKey
 
-from l1_bridge.batch import BridgeId
+from l1_bridge.codec.batch import BridgeId
 from l1_bridge.hashing import keccak
 from prover.stf import constants, containers, encoding, signatures
 from prover.stf.words import word_at

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import pyrevm
 
-from l1_bridge.artifact import Artifact, load_artifact
+from l1_bridge.contracts.artifact import Artifact, load_artifact
 
 ARTIFACTS: Final = Path(__file__).parent / "artifacts"
 FAMILIES: Final = ("Trading", "Custody", "Markets", "Rescue")

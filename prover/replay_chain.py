@@ -18,7 +18,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from l1_bridge.batch import (
+from l1_bridge.client.client import Applied, Block, Reverted
+from l1_bridge.codec.batch import (
     Batch,
     BatchCommitted,
     BridgeEvent,
@@ -36,7 +37,6 @@ from l1_bridge.batch import (
     extend_queue_hash,
 )
 from l1_bridge.hashing import ZERO_HASH
-from l1_bridge.l1_client import Applied, Block, Reverted
 from prover.recover import recover_fast, recover_slow
 from prover.state import state as states
 from prover.state import witness

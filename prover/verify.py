@@ -6,9 +6,9 @@ from collections.abc import Callable
 import msgspec
 import trio
 
-from l1_bridge.artifact import ArtifactError
-from l1_bridge.batch import BatchRecord, BridgeId, decode_record, encode_call
-from l1_bridge.l1_client import Applied, Block, L1Client, L1Unavailable, Tag
+from l1_bridge.client.client import Applied, Block, L1Client, L1Unavailable, Tag
+from l1_bridge.codec.batch import BatchRecord, BridgeId, decode_record, encode_call
+from l1_bridge.contracts.artifact import ArtifactError
 from prover.replay_chain import MEMORY_BLOCKS, Alarm, ChainReplay, Judgement, Notice, Reason, Verdict
 from prover.state.audit import Audit, conservation
 from prover.stf import constants, encoding

@@ -21,8 +21,8 @@ import trio
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from l1_bridge import batch
-from l1_bridge.l1_client import L1Client, Receipt, development_key
+from l1_bridge.client.client import L1Client, Receipt, development_key
+from l1_bridge.codec import batch
 from prover import deployment
 from prover.settings import CommandFailed, Output
 from prover.stf import constants
@@ -312,7 +312,7 @@ class Demo:
         command = [
             sys.executable,
             "-m",
-            "l1_bridge.devnet",
+            "l1_bridge.devnet.server",
             "--datadir",
             str(datadir),
             "--port",

@@ -4,8 +4,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from l1_bridge import batch
-from l1_bridge.l1_client import L1Client, L1Unavailable
+from l1_bridge.client.client import L1Client, L1Unavailable
+from l1_bridge.codec import batch
 from prover import deployment
 
 State = Literal["waiting", "enactable", "expired", "enacted", "retracted"]

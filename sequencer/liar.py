@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 import trio
 
-from l1_bridge import batch
-from l1_bridge.l1_client import L1Client, L1Rejected, development_key
+from l1_bridge.client.client import L1Client, L1Rejected, development_key
+from l1_bridge.codec import batch
 from prover import deployment, operations
 from prover.replay_chain import ChainReplay
 from prover.state.leveldb_store import LevelDbStore

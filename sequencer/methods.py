@@ -7,8 +7,8 @@ from typing import Annotated, Final
 import msgspec
 import trio
 
-from l1_bridge import batch
-from l1_bridge.l1_client import L1Client
+from l1_bridge.client.client import L1Client
+from l1_bridge.codec import batch
 from prover.deployment import Deployment
 from prover.operations import ENTRY_NAMES
 from prover.stf import codes, constants, encoding

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from l1_bridge import batch
-from l1_bridge.l1_client import Applied, Block, Reverted
+from l1_bridge.client.client import Applied, Block, Reverted
+from l1_bridge.codec import batch
 from prover.state.state import genesis_commitment
 from prover.state.tree import StateTree
 from prover.stf import encoding

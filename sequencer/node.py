@@ -19,10 +19,10 @@ import structlog
 import trio
 from prometheus_client import CollectorRegistry, Gauge
 
-from l1_bridge import batch
-from l1_bridge.artifact import ArtifactError
+from l1_bridge.client.client import Applied, Follower, L1Client, L1Error, Log, Reverted, Signer, development_key
+from l1_bridge.codec import batch
+from l1_bridge.contracts.artifact import ArtifactError
 from l1_bridge.hashing import keccak
-from l1_bridge.l1_client import Applied, Follower, L1Client, L1Error, Log, Reverted, Signer, development_key
 from prover.deployment import DEVNET_PARAMETERS, Deployment, WrongContracts, deploy, logged_genesis, read
 from prover.genesis import genesis_bytes, name_and_decimals
 from prover.operations import address_of, sign
@@ -244,7 +244,7 @@ async def _l1(config: NodeConfig) -> AsyncIterator[str]:
 async def embedded_l1(datadir: Path, port: int) -> AsyncIterator[str]:
     """An embedded L1 as a process of its own; gives its URL. CannotStart where it does not come up."""
     await _predecessor_gone(datadir)
-    command = [sys.executable, "-m", "l1_bridge.devnet", "--datadir", str(datadir), "--port", str(port)]
+    command = [sys.executable, "-m", "l1_bridge.devnet.server", "--datadir", str(datadir), "--port", str(port)]
     command.append("--exit-with-stdin")
     # A group of its own: the terminal's Ctrl-C reaches the node first, which then ends its L1. The pipe to its stdin is
     # never written to: it closes with the node, however the node ends.

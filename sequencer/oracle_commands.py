@@ -12,8 +12,8 @@ import msgspec
 import structlog
 import trio
 
+from l1_bridge.client.client import L1Client, L1Error, development_key
 from l1_bridge.hashing import keccak
-from l1_bridge.l1_client import L1Client, L1Error, development_key
 from prover import operations
 from prover.settings import (
     DEVELOPMENT_CHAIN_ID,

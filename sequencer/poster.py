@@ -5,8 +5,8 @@ from typing import Final
 import structlog
 import trio
 
-from l1_bridge import batch
-from l1_bridge.l1_client import L1Client, L1Error, L1Rejected, L1Unavailable, Signer
+from l1_bridge.client.client import L1Client, L1Error, L1Rejected, L1Unavailable, Signer
+from l1_bridge.codec import batch
 from prover.deployment import Deployment
 from prover.referee import LocalReferee, RefereeRefused
 from sequencer.engine import Engine, SealedChunk

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from l1_bridge.artifact import load_artifact
-from l1_bridge.l1_client import L1Client, L1Error, development_key
+from l1_bridge.client.client import L1Client, L1Error, development_key
+from l1_bridge.contracts.artifact import load_artifact
 from prover import operations
 from prover.deployment import DEVNET_CHAINS, Deployment
 from prover.stf import codes, constants, containers

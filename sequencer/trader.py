@@ -6,9 +6,9 @@ from typing import Any, Final
 import structlog
 import trio
 
-from l1_bridge import batch
-from l1_bridge.artifact import load_artifact
-from l1_bridge.l1_client import L1Client, L1Error, Signer
+from l1_bridge.client.client import L1Client, L1Error, Signer
+from l1_bridge.codec import batch
+from l1_bridge.contracts.artifact import load_artifact
 from prover import operations
 from prover.stf import constants, containers
 from sequencer.api_client import MarketView, NodeClient

@@ -8,9 +8,9 @@ from typing import Any, Final, TypeVar
 import msgspec
 import trio
 
-from l1_bridge import batch
-from l1_bridge.artifact import ArtifactError, load_artifact
-from l1_bridge.l1_client import L1Client, L1Error, L1Rejected, Receipt, Signer
+from l1_bridge.client.client import L1Client, L1Error, L1Rejected, Receipt, Signer
+from l1_bridge.codec import batch
+from l1_bridge.contracts.artifact import ArtifactError, load_artifact
 from prover.deployment import DEVNET_CHAINS
 from prover.stf import codes, constants, containers
 from sequencer.api_client import AccountView, EntryView, NodeClient, OrderResult, RequestResult, Status, wire

@@ -12,7 +12,7 @@ import click
 import msgspec
 import trio
 
-from l1_bridge.l1_client import L1Client
+from l1_bridge.client.client import L1Client
 from prover.settings import config_option
 from sequencer.api_client import NodeClient
 from sequencer.wallet import Wallet

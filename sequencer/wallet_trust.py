@@ -8,10 +8,10 @@ from typing import Final
 
 import msgspec
 
-from l1_bridge import batch
-from l1_bridge.artifact import ArtifactError
+from l1_bridge.client.client import L1Client, L1Error, L1Rejected
+from l1_bridge.codec import batch
+from l1_bridge.contracts.artifact import ArtifactError
 from l1_bridge.hashing import keccak
-from l1_bridge.l1_client import L1Client, L1Error, L1Rejected
 from prover import deployment, operations
 from prover.genesis import legal_globals, market_names
 from prover.referee import FAMILIES, artifact

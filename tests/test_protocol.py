@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from l1_bridge import batch
+from l1_bridge.codec import batch
 from l1_bridge.hashing import keccak
 from prover import genesis, operations
 from prover.recover import recover_fast

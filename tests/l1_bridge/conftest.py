@@ -2,7 +2,7 @@
 
 import pytest
 
-from l1_bridge.artifact import Artifact
+from l1_bridge.contracts.artifact import Artifact
 from tests.l1_bridge.evm import Evm, compile_stub
 from tests.l1_bridge.harness import Harness
 

@@ -12,8 +12,8 @@ import pyrevm
 from eth.exceptions import OutOfGas
 from eth_abi.abi import decode
 
-from l1_bridge.artifact import Artifact
-from l1_bridge.devnet_chain import TRANSACTION_GAS_LIMIT
+from l1_bridge.contracts.artifact import Artifact
+from l1_bridge.devnet.chain import TRANSACTION_GAS_LIMIT
 from l1_bridge.hashing import keccak
 
 DEVNET_CHAIN_ID = 31_337
@@ -238,21 +238,22 @@ class Evm:
 
 def compile_stub(name: str) -> Artifact:
     """Compiles a contract that stands beside the tests of this room."""
-    from l1_bridge.compile import compile_to_artifact
+    from l1_bridge.contracts.compile import compile_to_artifact
 
     return compile_to_artifact(Path(__file__).parent / f"{name}.vy")
 
 
 def compile_without(rules: Mapping[str, str], root: Path) -> Artifact:
     """The bridge with some of its lines replaced, compiled under an empty directory: what the rules are good for."""
-    from l1_bridge.compile import ROOT, compile_to_artifact
+    from l1_bridge.contracts.compile import ROOT, compile_to_artifact
 
-    shutil.copytree(ROOT / "l1_bridge" / "interfaces", root / "l1_bridge" / "interfaces")
-    text = (ROOT / "l1_bridge" / "RollupBridge.vy").read_text()
+    contracts = Path("l1_bridge", "contracts")
+    shutil.copytree(ROOT / contracts / "interfaces", root / contracts / "interfaces")
+    text = (ROOT / contracts / "RollupBridge.vy").read_text()
     for rule, instead in rules.items():
         assert text.count(rule) == 1, f"not one line reads {rule!r}"
         text = text.replace(rule, instead)
-    source = root / "l1_bridge" / "RollupBridge.vy"
+    source = root / contracts / "RollupBridge.vy"
     source.write_text(text)
     return compile_to_artifact(source, root)
 

@@ -4,8 +4,7 @@ from typing import Any
 
 import msgspec
 
-from l1_bridge.artifact import Artifact, load_artifact
-from l1_bridge.batch import (
+from l1_bridge.codec.batch import (
     NEW_ACCOUNT,
     ZERO_ADDRESS,
     Batch,
@@ -23,6 +22,7 @@ from l1_bridge.batch import (
     decode_log,
     decode_record,
 )
+from l1_bridge.contracts.artifact import Artifact, load_artifact
 from l1_bridge.hashing import ZERO_HASH, keccak
 from tests.l1_bridge.evm import Contract, Evm, Receipt, account
 

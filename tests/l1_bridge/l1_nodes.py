@@ -92,7 +92,7 @@ class L1Node:
 @contextmanager
 def embedded_l1(datadir: Path, *options: str) -> Iterator[L1Node]:
     """The embedded L1 over `datadir` on a free port; stopped at the end unless the test did it."""
-    command = [sys.executable, "-m", "l1_bridge.devnet", "--datadir", str(datadir), "--port", "0", *options]
+    command = [sys.executable, "-m", "l1_bridge.devnet.server", "--datadir", str(datadir), "--port", "0", *options]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     ready = process.stdout.readline()
@@ -109,7 +109,7 @@ def embedded_l1(datadir: Path, *options: str) -> Iterator[L1Node]:
 
 def refused_devnet(*options: str) -> subprocess.CompletedProcess[str]:
     """Run the embedded L1 with options it must refuse."""
-    command = [sys.executable, "-m", "l1_bridge.devnet", *options]
+    command = [sys.executable, "-m", "l1_bridge.devnet.server", *options]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=STOP_SECONDS, check=False)
 
 

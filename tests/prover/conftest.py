@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from l1_bridge.l1_client import L1Client
+from l1_bridge.client.client import L1Client
 from tests.l1_bridge.l1_nodes import L1Node, anvil
 from tests.prover.world import NodeChain, World
 

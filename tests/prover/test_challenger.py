@@ -13,9 +13,9 @@ import httpx
 import pytest
 import trio
 
-from l1_bridge.batch import bridge_artifact
+from l1_bridge.client.client import L1Client, L1Unavailable, development_key
+from l1_bridge.codec.batch import bridge_artifact
 from l1_bridge.hashing import keccak
-from l1_bridge.l1_client import L1Client, L1Unavailable, development_key
 from prover import operations
 from prover.challenger import Challenger, Summary, proof_gas
 from prover.recover import recover_fast

@@ -11,8 +11,8 @@ import pytest
 import trio
 from click.testing import CliRunner, Result
 
-from l1_bridge.batch import encode_creation
-from l1_bridge.l1_client import L1Client
+from l1_bridge.client.client import L1Client
+from l1_bridge.codec.batch import encode_creation
 from prover import settings
 from prover.cli import Commands, cli
 from prover.state.leveldb_store import LevelDbStore
@@ -201,7 +201,7 @@ async def test_a_wrong_chain_or_contract_is_one_line_and_code_3(
 async def test_a_bridge_under_another_referee_is_refused(
     node_world: World, node: L1Node, client: L1Client, tmp_path: Path
 ) -> None:
-    from l1_bridge.batch import Commitment
+    from l1_bridge.codec.batch import Commitment
     from prover.state.state import genesis_commitment
     from prover.stf import encoding
     from tests.prover.world import GENESIS

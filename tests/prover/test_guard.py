@@ -13,9 +13,9 @@ import structlog
 import trio
 import trio.testing
 
-from l1_bridge import batch
-from l1_bridge.artifact import load_artifact
-from l1_bridge.l1_client import L1Client, development_key
+from l1_bridge.client.client import L1Client, development_key
+from l1_bridge.codec import batch
+from l1_bridge.contracts.artifact import load_artifact
 from prover import guard as guard_rules
 from prover import guarding as guarding_module
 from prover import operations

@@ -39,7 +39,7 @@ def test_what_is_no_signature_has_the_same_signer_in_both(v: int, r: int, s: int
     "loading",
     [
         "import prover.recover",
-        "from l1_bridge.l1_client import Signer; Signer(bytes([1]) * 32).address",
+        "from l1_bridge.client.client import Signer; Signer(bytes([1]) * 32).address",
         "import sequencer.wallet_keys, prover.recover",
         "import sequencer.node, sequencer.demo, sequencer.wallet_commands",
     ],

@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from l1_bridge.batch import bridge_artifact, encode_call, encode_prove_fraud
+from l1_bridge.client.client import Applied, Log, Reverted
+from l1_bridge.codec.batch import bridge_artifact, encode_call, encode_prove_fraud
 from l1_bridge.hashing import keccak
-from l1_bridge.l1_client import Applied, Log, Reverted
 from prover.recover import recover_fast
 from prover.referee import LocalReferee
 from prover.replay_chain import (

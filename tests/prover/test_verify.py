@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import trio
 
-from l1_bridge.artifact import load_artifact
-from l1_bridge.batch import Withdrawal as Leaf
-from l1_bridge.batch import WithdrawalTree, encode_claim, encode_prove_fraud
-from l1_bridge.l1_client import L1Client
+from l1_bridge.client.client import L1Client
+from l1_bridge.codec.batch import Withdrawal as Leaf
+from l1_bridge.codec.batch import WithdrawalTree, encode_claim, encode_prove_fraud
+from l1_bridge.contracts.artifact import load_artifact
 from prover.replay_chain import ChainReplay
 from prover.state.store import MemoryStore
 from prover.verify import Report, verify
@@ -106,7 +106,7 @@ async def test_money_that_is_missing_in_the_vault_or_the_token_is_seen(
     world: World, node: L1Node, client: L1Client
 ) -> None:
     await world.open_accounts()
-    from l1_bridge.batch import bridge_artifact
+    from l1_bridge.codec.batch import bridge_artifact
 
     vault = "0x" + bridge_artifact().functions["vault_micros"].selector.hex()
     balance = "0x" + load_artifact("MockDollar").functions["balanceOf"].selector.hex()

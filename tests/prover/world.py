@@ -9,11 +9,11 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from l1_bridge import batch
-from l1_bridge.artifact import load_artifact
-from l1_bridge.batch import BridgeId, Chunk, Commitment, Parameters
+from l1_bridge.client.client import Applied, Block, L1Client, Log, development_key
+from l1_bridge.codec import batch
+from l1_bridge.codec.batch import BridgeId, Chunk, Commitment, Parameters
+from l1_bridge.contracts.artifact import load_artifact
 from l1_bridge.hashing import keccak
-from l1_bridge.l1_client import Applied, Block, L1Client, Log, development_key
 from prover import deployment, operations, referee
 from prover.genesis import genesis_bytes
 from prover.recover import recover_fast

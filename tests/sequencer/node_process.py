@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 import httpx
 import msgspec
 
-from l1_bridge.l1_client import L1Client, development_key
+from l1_bridge.client.client import L1Client, development_key
 from prover.deployment import Deployment
 from prover.operations import domain_separator, sign
 from prover.stf import constants
@@ -51,7 +51,7 @@ class NodeProcess:
         tasks = Path(f"/proc/{self.process.pid}/task").glob("*/children")
         children = [child for task in tasks for child in task.read_text().split()]
         for child in children:
-            if b"l1_bridge.devnet" in Path(f"/proc/{child}/cmdline").read_bytes():
+            if b"l1_bridge.devnet.server" in Path(f"/proc/{child}/cmdline").read_bytes():
                 return int(child)
         raise AssertionError(f"no L1 among {children}")
 

@@ -8,8 +8,8 @@ import structlog
 import trio
 from prometheus_client import CollectorRegistry
 
-from l1_bridge import batch
-from l1_bridge.l1_client import L1Client
+from l1_bridge.client.client import L1Client
+from l1_bridge.codec import batch
 from prover import operations
 from prover.deployment import Deployment
 from sequencer.api.dispatch import Dispatcher

@@ -6,10 +6,10 @@ import msgspec
 import pytest
 from eth_abi.abi import encode
 
-from l1_bridge import batch
-from l1_bridge.batch import ENACTMENT_SECONDS, BridgeId
+from l1_bridge.client.client import L1Client, L1Unavailable, Log
+from l1_bridge.codec import batch
+from l1_bridge.codec.batch import ENACTMENT_SECONDS, BridgeId
 from l1_bridge.hashing import keccak
-from l1_bridge.l1_client import L1Client, L1Unavailable, Log
 from prover import operations
 from prover.genesis import label
 from prover.stf import constants, containers

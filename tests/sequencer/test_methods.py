@@ -8,8 +8,8 @@ import msgspec
 import pytest
 import trio
 
-from l1_bridge import batch
-from l1_bridge.l1_client import L1Client, L1Unavailable
+from l1_bridge.client.client import L1Client, L1Unavailable
+from l1_bridge.codec import batch
 from prover import operations
 from prover.deployment import Deployment
 from prover.genesis import DEVNET_GRACE_MS

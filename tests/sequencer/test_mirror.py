@@ -9,8 +9,8 @@ import pytest
 import structlog
 import trio
 
-from l1_bridge import batch
-from l1_bridge.l1_client import L1Rejected, development_key
+from l1_bridge.client.client import L1Rejected, development_key
+from l1_bridge.codec import batch
 from sequencer.methods import Methods
 from sequencer.mirror import Checkpoint, Mirror
 from sequencer.node import _L1Tasks

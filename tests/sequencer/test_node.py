@@ -12,7 +12,7 @@ import httpx
 import pytest
 import trio
 
-from l1_bridge.l1_client import L1Client, Signer, development_key
+from l1_bridge.client.client import L1Client, Signer, development_key
 from prover import deployment, genesis
 from prover.operations import address_of
 from sequencer.node import wall_clock_ms

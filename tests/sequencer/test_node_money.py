@@ -9,10 +9,10 @@ import msgspec
 import pytest
 import trio
 
-from l1_bridge import batch
-from l1_bridge.artifact import load_artifact
+from l1_bridge.client.client import L1Client, L1Rejected, development_key
+from l1_bridge.codec import batch
+from l1_bridge.contracts.artifact import load_artifact
 from l1_bridge.hashing import keccak
-from l1_bridge.l1_client import L1Client, L1Rejected, development_key
 from prover.deployment import view
 from prover.state.leveldb_store import LevelDbStore
 from prover.stf import constants, encoding, margin

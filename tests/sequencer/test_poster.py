@@ -10,8 +10,8 @@ import pytest
 import structlog
 import trio
 
-from l1_bridge import batch
-from l1_bridge.l1_client import Applied, Follower, L1Client, L1Rejected, L1Unavailable, Reverted, development_key
+from l1_bridge.client.client import Applied, Follower, L1Client, L1Rejected, L1Unavailable, Reverted, development_key
+from l1_bridge.codec import batch
 from prover.deployment import Deployment, deploy
 from prover.stf import constants, encoding
 from sequencer.mirror import Mirror

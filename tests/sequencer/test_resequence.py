@@ -11,7 +11,7 @@ import pytest
 import structlog
 import trio
 
-from l1_bridge.l1_client import L1Client, L1Unavailable, development_key
+from l1_bridge.client.client import L1Client, L1Unavailable, development_key
 from prover.state.leveldb_store import LevelDbStore
 from prover.state.store import MemoryStore
 from prover.stf import codes, constants

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import trio
 
-from l1_bridge.l1_client import L1Client
+from l1_bridge.client.client import L1Client
 from sequencer.api_client import NodeClient, WithdrawalProof
 from sequencer.wallet import Wallet
 from sequencer.wallet_errors import BadProof, NotYet

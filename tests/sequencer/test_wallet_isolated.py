@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import trio
 
-from l1_bridge.l1_client import L1Client
+from l1_bridge.client.client import L1Client
 from prover.stf import constants
 from sequencer.api_client import (
     AccountView,

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import trio
 
-from l1_bridge.l1_client import L1Client
+from l1_bridge.client.client import L1Client
 from prover import operations
 from prover.recover import recover_fast
 from prover.state.state import State, create

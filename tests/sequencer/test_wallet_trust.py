@@ -8,8 +8,8 @@ import msgspec
 import pytest
 import trio
 
+from l1_bridge.client.client import L1Client, development_key
 from l1_bridge.hashing import keccak
-from l1_bridge.l1_client import L1Client, development_key
 from prover import deployment, operations
 from prover.genesis import DEVNET_MARKETS, genesis_bytes
 from prover.referee import artifact

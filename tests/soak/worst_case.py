@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from l1_bridge.batch import Batch, Chunk, Commitment, Header, encode_prove_fraud
+from l1_bridge.codec.batch import Batch, Chunk, Commitment, Header, encode_prove_fraud
 from prover import operations
 from prover.genesis import MarketListing
 from prover.referee import transaction_gas

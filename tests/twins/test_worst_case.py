@@ -4,8 +4,8 @@ import random
 
 import msgspec
 
-from l1_bridge.artifact import load_artifact
-from l1_bridge.batch import MAX_CHUNKS, BatchRecord, Chunk, Commitment, decode_record
+from l1_bridge.codec.batch import MAX_CHUNKS, BatchRecord, Chunk, Commitment, decode_record
+from l1_bridge.contracts.artifact import load_artifact
 from prover import operations
 from prover.recover import recover_fast
 from prover.referee import FAMILIES, LocalReferee, artifact, intrinsic_gas, transaction_gas

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pyrevm
 
-from l1_bridge.compile import compile_to_artifact
+from l1_bridge.contracts.compile import compile_to_artifact
 from prover.stf import containers, encoding
 
 _CALLER = "0x" + "ee" * 20

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from l1_bridge.batch import BridgeId
+from l1_bridge.codec.batch import BridgeId
 from prover import operations
 from prover.state.audit import conservation
 from prover.state.state import State

@@ -1,0 +1,385 @@
+"""Attacks on the bridge, each against the bridge without the rule (the loss) and with it."""
+
+import pytest
+
+from l1_bridge.codec.batch import (
+    MAX_CHUNKS,
+    BatchCommitted,
+    Chunk,
+    Header,
+    LogError,
+    Withdrawal,
+    WithdrawalTree,
+    encode_claim,
+    encode_prove_fraud,
+)
+from l1_bridge.contracts.artifact import Artifact, ArtifactError, decode_exactly
+from l1_bridge.devnet.chain import TRANSACTION_GAS_LIMIT
+from l1_bridge.hashing import ZERO_HASH, keccak
+from tests.l1_bridge.evm import Evm, Reverted, account, compile_stub, compile_without
+from tests.l1_bridge.harness import (
+    CHALLENGER,
+    DOLLAR,
+    PARAMETERS,
+    SEQUENCER,
+    STRANGER,
+    TRADER,
+    Harness,
+    honest_chunk,
+)
+
+BOND = PARAMETERS.bond_wei
+HOUR = 3_600
+TAKES_A_FEE = 1
+# followers that a roll-back by loop cannot clear in one transaction
+BURYING = 1_200
+# what the project promises of every proof, and what the pools of L1 nodes take at most
+PROMISED_CALLDATA_BYTES, POOLED_CALLDATA_BYTES = 100_000, 131_072
+UNPROVABLE_CHUNKS = POOLED_CALLDATA_BYTES // 64
+
+# one bridge without all of them: every attack below needs only its own
+RULES = {
+    # C1
+    '    assert commitment.timestamp_ms <= block.timestamp * 1000, "TIMESTAMP_AHEAD"\n': "",
+    '    assert commitment.timestamp_ms + PARAMETERS.max_lag_seconds * 1000 >= block.timestamp * 1000, "TIMESTAMP_BEHIND"\n': "",  # noqa: E501
+    # C2
+    '        assert block.timestamp < self._due_at(entry_index) + PARAMETERS.inclusion_seconds, "WORK_OWED"\n': "        pass\n",  # noqa: E501
+    # H4
+    "    bond.release_at = self._final_at(number - 1)\n": "    bond.release_at = 0\n",
+    # H5
+    '    assert not self._is_provable_at(bond.last_batch_at), "BOND_LOCKED"\n': "",
+    # H8
+    '        assert late_at * 1000 > commitment.timestamp_ms or served_kilogas >= DRAIN_KILOGAS, "INCLUSION"\n': "        pass\n",  # noqa: E501
+    # C8: tip := parent leaves the followers where they are; this bridge tidies up
+    "    self.tip = number - 1\n": """
+    for dropped: uint256 in range(number, self.tip + 1, bound=100_000):
+        self.hash_at[dropped] = empty(bytes32)
+        self.last_root_at[dropped] = empty(bytes32)
+        self.packed_at[dropped] = 0
+    self.tip = number - 1
+""",
+    # H10: both, since each alone stops a proof on the other side of a split
+    '    assert chain.id == CHAIN_ID, "CHAIN_ID"\n': "    pass\n",
+    "    replayed_root: bytes32 = staticcall IReferee(REFEREE).replay(DOMAIN_SEPARATOR, pre_root, body, witness)\n": """
+    replayed_root: bytes32 = empty(bytes32)
+    answered: bool = False
+    answer: Bytes[32] = b""
+    answered, answer = raw_call(
+        REFEREE,
+        abi_encode(
+            keccak256(abi_encode(DOMAIN_TYPE_HASH, keccak256("Catenary"), keccak256("1"), chain.id, self)),
+            pre_root,
+            body,
+            witness,
+            method_id=method_id("replay(bytes32,bytes32,bytes,bytes)"),
+        ),
+        max_outsize=32,
+        is_static_call=True,
+        revert_on_failure=False,
+    )
+    if answered:
+        replayed_root = convert(answer, bytes32)
+""",
+    # H11
+    "    received_micros: uint256 = (staticcall IERC20(TOKEN).balanceOf(self)) - before\n": "    received_micros: uint256 = amount_micros\n",  # noqa: E501
+    # M14
+    '    assert word & bit == 0, "ALREADY_CLAIMED"\n': "",
+    '    assert self.claimed_total_micros <= self._record(self.tip).withdrawn_total_micros, "WITHDRAWN_TOTAL"\n': "",
+}
+
+# another bridge without the rules on the form of a batch; it takes only short chunks, to fit into an EVM's memory
+RULES_OF_FORM = {
+    # C8: so many chunks as a proof can name
+    "MAX_CHUNKS: public(constant(uint256)) = 24\n": f"MAX_CHUNKS: public(constant(uint256)) = {UNPROVABLE_CHUNKS}\n",
+    "MAX_CHUNK_BYTES: public(constant(uint256)) = 8192\n": "MAX_CHUNK_BYTES: public(constant(uint256)) = 64\n",
+    # C8: the bytes are in the log
+    "        bodies=bodies,\n": "        bodies=empty(DynArray[Bytes[MAX_CHUNK_BYTES], MAX_CHUNKS]),\n",
+}
+
+
+@pytest.fixture(scope="session")
+def unruly(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """The bridge without the rules."""
+    return compile_without(RULES, tmp_path_factory.mktemp("unruly"))
+
+
+@pytest.fixture(scope="session")
+def unformed(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """The bridge without the rules of form."""
+    return compile_without(RULES_OF_FORM, tmp_path_factory.mktemp("unformed"))
+
+
+@pytest.fixture(params=["without the rule", "with the rule"])
+def ruled(request: pytest.FixtureRequest) -> bool:
+    """Whether the attacked bridge has its rules."""
+    return bool(request.param == "with the rule")
+
+
+@pytest.fixture
+def bridge_artifact(ruled: bool, unruly: Artifact) -> Artifact | None:
+    """The bridge that is attacked; None is the shipped one."""
+    return None if ruled else unruly
+
+
+@pytest.fixture
+def attacked(stub_referee: Artifact, bridge_artifact: Artifact | None) -> Harness:
+    """A seated bridge to be attacked."""
+    venue = Harness(Evm(), stub_referee, bridge_artifact=bridge_artifact)
+    venue.take_seat()
+    return venue
+
+
+@pytest.fixture
+def attacked_by_form(stub_referee: Artifact, unformed: Artifact, ruled: bool) -> Harness:
+    """An open bridge to be attacked by the form of a batch."""
+    return Harness(Evm(), stub_referee, bridge_artifact=None if ruled else unformed)
+
+
+def succeeds(attempt: object) -> bool:
+    """Whether a call goes through."""
+    try:
+        attempt()  # type: ignore[operator]
+    except Reverted:
+        return False
+    return True
+
+
+def test_c1_fill_knowing_the_future(attacked: Harness, ruled: bool) -> None:
+    attacked.evm.now += HOUR
+    for shift in (+HOUR, -HOUR):
+        moment = attacked.next_commitment(timestamp_ms=(attacked.evm.now + shift) * 1000)
+        assert succeeds(lambda moment=moment: attacked.commit(moment)) is not ruled
+    # with the time that is true both bridges go on
+    attacked.commit()
+
+
+def test_c2_two_friends_pass_an_idle_seat_to_and_fro(attacked: Harness, ruled: bool) -> None:
+    attacked.deposit()
+    friends = (SEQUENCER, account(50))
+    burned_before = attacked.burned_wei
+    for turn in range(6):
+        attacked.evm.now += PARAMETERS.unseat_seconds - 1
+        holder, friend = friends[turn % 2], friends[(turn + 1) % 2]
+        attempt = ("resign", attacked.evm.now)
+        if succeeds(lambda attempt=attempt, holder=holder: attacked.bridge.send(*attempt, sender=holder)):
+            attacked.take_seat(friend)
+            continue
+        attacked.evm.now += 1
+        attacked.bridge.send("unseat", sender=STRANGER)
+        attacked.take_seat(friend)
+    lost_wei = attacked.burned_wei - burned_before
+    assert lost_wei == (6 * (BOND // 4) if ruled else 0)
+
+
+def test_h4_prove_a_decoy_of_ones_own_and_keep_the_reward(attacked: Harness, ruled: bool) -> None:
+    theft = attacked.commit_lie()
+    decoy = attacked.commit_lie()
+    attacked.prove(decoy, sender=SEQUENCER)
+    kept = succeeds(lambda: attacked.bridge.send("collect_reward", 1, sender=SEQUENCER))
+    assert kept is not ruled
+    attacked.prove(theft, sender=CHALLENGER)
+    before = attacked.evm.balance_wei(CHALLENGER)
+    rewarded = succeeds(lambda: attacked.bridge.send("collect_reward", 1, sender=CHALLENGER))
+    assert rewarded is ruled
+    assert attacked.evm.balance_wei(CHALLENGER) - before == (BOND // 2 if ruled else 0)
+
+
+def test_h5_take_the_bond_home_before_the_lie_is_found(attacked: Harness, ruled: bool) -> None:
+    lie = attacked.commit_lie()
+    attacked.bridge.send("resign", attacked.evm.now, sender=SEQUENCER)
+    escaped = succeeds(lambda: attacked.bridge.send("withdraw_bond", 1, sender=SEQUENCER))
+    assert escaped is not ruled
+    # a proof never depends on a bond being left
+    attacked.prove(lie)
+    assert attacked.tip == 0
+    assert attacked.bond(1).reward_wei == (BOND // 2 if ruled else 0)
+
+
+def test_h8_leave_a_deposit_waiting_for_ever(attacked: Harness, ruled: bool) -> None:
+    attacked.deposit()
+    for _ in range(5):
+        attacked.evm.now += PARAMETERS.unseat_seconds // 6
+        blind = attacked.next_commitment(queue_count=0, queue_hash=ZERO_HASH, queue_work_kilogas=0)
+        censored = succeeds(lambda blind=blind: attacked.commit(blind))
+    assert censored is not ruled
+
+
+def test_h10_slash_an_honest_batch_by_making_its_referee_fail(attacked: Harness, ruled: bool) -> None:
+    attacked.commit()
+    slashed = succeeds(lambda: attacked.prove(1, 0, witness=b"revert"))
+    assert slashed is not ruled
+    assert attacked.bond(1).amount_wei == (BOND if ruled else 0)
+    assert attacked.tip == (1 if ruled else 0)
+
+
+def test_h11_book_more_than_arrives(
+    stub_referee: Artifact, stub_token: Artifact, bridge_artifact: Artifact | None, ruled: bool
+) -> None:
+    venue = Harness(Evm(), stub_referee, stub_token, bridge_artifact=bridge_artifact)
+    venue.take_seat()
+    venue.token.send("set_habit", TAKES_A_FEE, STRANGER, b"", sender=STRANGER)
+    venue.deposit(10 * DOLLAR)
+    booked, held = venue.bridge.call("vault_micros"), venue.token.call("balanceOf", venue.bridge.address)
+    assert (booked == held) is ruled
+    venue.token.send("set_habit", 0, STRANGER, b"", sender=STRANGER)
+    # the law pays out what was booked
+    payee = Withdrawal(0, TRADER, booked)
+    tree = venue.commit_withdrawals([payee])
+    venue.evm.now += PARAMETERS.window_seconds
+    assert succeeds(lambda: venue.claim(1, payee, tree.proof(0))) is ruled
+
+
+def test_m14_claim_one_withdrawal_until_the_vault_is_empty(attacked: Harness, ruled: bool) -> None:
+    attacked.deposit(10 * DOLLAR)
+    payee = Withdrawal(0, STRANGER, DOLLAR)
+    tree = attacked.commit_withdrawals([payee])
+    attacked.evm.now += PARAMETERS.window_seconds
+    paid = sum(succeeds(lambda: attacked.claim(1, payee, tree.proof(0))) for _ in range(12))
+    assert paid == (1 if ruled else 10)
+
+
+def test_m14_claim_what_a_theft_granted_after_it_is_undone(attacked: Harness) -> None:
+    attacked.deposit(10 * DOLLAR)
+    loot = Withdrawal(0, STRANGER, 10 * DOLLAR)
+    tree = WithdrawalTree([loot.leaf()])
+    lie = attacked.commit_lie(withdrawals_root=tree.root, withdrawn_total_micros=loot.amount_micros)
+    with attacked.evm.rolled_back():
+        # nobody proves it: after the window the money is gone, on any bridge
+        attacked.evm.now += PARAMETERS.window_seconds
+        attacked.claim(lie, loot, tree.proof(0))
+        assert attacked.bridge.call("vault_micros") == 0
+    attacked.prove(lie)
+    attacked.evm.now += PARAMETERS.window_seconds
+    assert not succeeds(lambda: attacked.claim(lie, loot, tree.proof(0)))
+    assert attacked.bridge.call("vault_micros") == 10 * DOLLAR
+
+
+def test_h10_turn_an_honest_batch_into_fraud_on_the_other_side_of_a_split(attacked: Harness, ruled: bool) -> None:
+    # what the law makes of this chunk depends on the domain, as it does wherever a signature is checked
+    parent_root = attacked.head.last_root
+    signed = keccak(attacked.id.domain_separator() + parent_root + keccak(b"signed"))
+    commitment = attacked.next_commitment()
+    attacked.commit(commitment, [Chunk(b"signed", signed), honest_chunk(commitment)])
+    proof = encode_prove_fraud(attacked.batches[1], 0, b"")
+    bridge = attacked.bridge
+    # on its own chain it is honest, whatever the bridge
+    assert not succeeds(lambda: attacked.evm.send(CHALLENGER, bridge.address, proof))
+
+    for chain_id in (attacked.evm.chain_id, 1):
+        attacked.evm = bridge.evm = attacked.evm.split(chain_id, bridge.address, attacked.referee.address)
+        assert (attacked.tip, attacked.bond(1).amount_wei) == (1, BOND)
+        slashed = succeeds(lambda: attacked.evm.send(CHALLENGER, bridge.address, proof))
+        assert slashed is (chain_id == 1 and not ruled)
+    assert attacked.tip == (1 if ruled else 0)
+    assert attacked.bond(1).amount_wei == (BOND if ruled else 0)
+    assert attacked.burned_wei == (0 if ruled else BOND // 2)
+
+
+def test_c8_bury_a_lie_under_many_batches(attacked: Harness, ruled: bool) -> None:
+    attacked.deposit(10 * DOLLAR)
+    loot = Withdrawal(0, STRANGER, 10 * DOLLAR)
+    tree = WithdrawalTree([loot.leaf()])
+    lie = attacked.commit_lie(withdrawals_root=tree.root, withdrawn_total_micros=loot.amount_micros)
+    proof = encode_prove_fraud(attacked.batches[lie], 1, b"")
+    needed = []
+    for followers in (0, 1, 40, BURYING):
+        while attacked.tip < lie + followers:
+            attacked.commit()
+        contracts = (attacked.bridge.address, proof, attacked.referee.address)
+        needed.append(attacked.evm.gas_in_a_block(CHALLENGER, *contracts, keys=lie + followers + 1))
+    if ruled:
+        assert needed == [needed[0]] * 4
+        attacked.prove(lie)
+    else:
+        none, one, forty, buried = needed
+        assert none is not None
+        assert one is not None
+        assert forty is not None
+        # three cold words are cleared for each
+        assert 15_000 <= one - none <= 16_000
+        assert 40 * 15_000 <= forty - none <= 40 * 16_000
+        assert buried is None
+
+    attacked.evm.now += PARAMETERS.window_seconds
+    stolen = succeeds(lambda: attacked.claim(lie, loot, tree.proof(0)))
+    assert stolen is not ruled
+    assert attacked.bridge.call("vault_micros") == (10 * DOLLAR if ruled else 0)
+
+
+def test_c8_post_more_chunks_than_a_proof_can_name(attacked_by_form: Harness, ruled: bool) -> None:
+    venue = attacked_by_form
+    venue.take_seat()
+
+    head, bridge = venue.head, venue.bridge
+    stolen = venue.next_commitment(tree_root=keccak(b"theft"))
+
+    def posted(count: int) -> int | None:
+        """Bytes of calldata of the proof, without witness, against so many empty chunks; None if they are refused."""
+        roots = [*(keccak(bytes([i % 256])) for i in range(count - 1)), stolen.root()]
+        commit = ("commit", head.number, head.batch_hash, [b""] * count, roots, stolen.words())
+        header = Header(1, head.batch_hash, 0, SEQUENCER)
+        pairs = [(keccak(b""), root) for root in roots]
+        proof = bridge.artifact.encode_call("prove_fraud", header.words(), pairs, 0, b"", b"")
+        with venue.evm.rolled_back():
+            if not succeeds(lambda: bridge.send(*commit, sender=SEQUENCER, gas=TRANSACTION_GAS_LIMIT)):
+                return None
+            # only its size stands in the way of the proof
+            venue.evm.send(CHALLENGER, bridge.address, proof)
+            assert venue.tip == 0
+        return len(proof)
+
+    most = posted(MAX_CHUNKS)
+    assert most is not None
+    assert most < 2_500
+    found = [posted(count) for count in (MAX_CHUNKS + 1, PROMISED_CALLDATA_BYTES // 64 + 1, UNPROVABLE_CHUNKS)]
+    if ruled:
+        assert found == [None, None, None]
+        return
+    one_more, unpromised, unpooled = (size or 0 for size in found)
+    assert one_more == most + 64
+    assert unpromised > PROMISED_CALLDATA_BYTES
+    assert unpooled > POOLED_CALLDATA_BYTES
+
+
+def test_c8_hide_the_bytes_behind_a_contract_and_odd_offsets(attacked_by_form: Harness, ruled: bool) -> None:
+    venue = attacked_by_form
+    venue.deposit(10 * DOLLAR)
+    forwarder = venue.evm.deploy(compile_stub("StubForwarder"))
+    artifact, bridge = venue.bridge.artifact, venue.bridge.address
+    seat = artifact.encode_call("take_seat", "")
+    forwarder.send("forward", bridge, seat, sender=STRANGER, value_wei=BOND)
+    loot = Withdrawal(0, STRANGER, 10 * DOLLAR)
+    tree = WithdrawalTree([loot.leaf()])
+    stolen = venue.next_commitment(withdrawals_root=tree.root, withdrawn_total_micros=loot.amount_micros)
+    head, body = venue.head, stolen.encode()[:40]
+    roots = [keccak(b"between"), stolen.root()]
+    calldata = artifact.encode_call("commit", head.number, head.batch_hash, [body, body], roots, stolen.words())
+    # both bodies become one: a reader of calldata that insists on the usual layout is blind here
+    second = int.from_bytes(calldata[4 + 32 * 16 :][:32], "big")
+    first = int.from_bytes(calldata[4 + 32 * 15 :][:32], "big")
+    assert (first, second) == (64, 160)
+    odd = calldata[: 4 + 32 * 16] + first.to_bytes(32, "big") + calldata[4 + 32 * 17 :]
+    transaction = forwarder.artifact.encode_call("forward", bridge, odd)
+    receipt = venue.evm.send(STRANGER, forwarder.address, transaction)
+
+    # the input says nothing: it is no call of the bridge, and what it carries is no batch to a strict reader
+    assert transaction[:4] != calldata[:4]
+    kinds = artifact.functions["commit"].input_types
+    decode_exactly(kinds, calldata[4:])
+    with pytest.raises(ArtifactError):
+        decode_exactly(kinds, odd[4:])
+    if not ruled:
+        with pytest.raises(LogError, match="INCONSISTENT"):
+            venue.event(receipt)
+    else:
+        # the log alone gives all that a proof needs
+        event = venue.event(receipt)
+        assert isinstance(event, BatchCommitted)
+        assert [chunk.body for chunk in event.batch.chunks] == [body, body]
+        assert event.batch.header.committer == forwarder.address
+        venue.evm.send(CHALLENGER, bridge, encode_prove_fraud(event.batch, 1, b""))
+    assert venue.tip == (0 if ruled else 1)
+    venue.evm.now += PARAMETERS.window_seconds
+    claim = encode_claim(1, stolen, loot, tree.proof(0))
+    assert succeeds(lambda: venue.evm.send(STRANGER, bridge, claim)) is not ruled
+    assert venue.bridge.call("vault_micros") == (10 * DOLLAR if ruled else 0)

@@ -1,0 +1,171 @@
+"""commit: every guard refuses once and lets pass once."""
+
+from typing import Any
+
+import pytest
+
+from l1_bridge.codec.batch import BatchCommitted, BatchRecord, Chunk
+from l1_bridge.hashing import ZERO_HASH, keccak
+from tests.l1_bridge.evm import Reverted
+from tests.l1_bridge.harness import PARAMETERS, SEQUENCER, STRANGER, Harness, honest_chunk
+
+DRAIN_KILOGAS = 256 * 60
+
+
+def refused(venue: Harness, reason: str, *arguments: Any, **named: Any) -> None:
+    """A commit that must fail with this word and change nothing."""
+    before = venue.head
+    with pytest.raises(Reverted) as failure:
+        venue.commit(*arguments, **named)
+    assert failure.value.reason == reason
+    assert venue.head == before
+
+
+def test_an_honest_batch_becomes_the_head_and_its_log_carries_everything(seated: Harness) -> None:
+    seated.deposit()
+    seated.evm.now += 10
+    first = Chunk(b"any bytes", keccak(b"some root"))
+    last = seated.next_commitment(withdrawn_total_micros=3)
+    parent = seated.head
+    event = seated.event(seated.commit(last, [first, honest_chunk(last)]))
+
+    assert isinstance(event, BatchCommitted)
+    assert event.batch.chunks == (first, honest_chunk(last))
+    assert event.batch.commitment == last
+    assert event.batch.header.committer == SEQUENCER
+    assert event.batch.header.parent_hash == parent.batch_hash
+    assert event.batch_hash == event.batch.batch_hash(seated.id)
+    assert seated.head == BatchRecord(
+        number=1,
+        batch_hash=event.batch_hash,
+        last_root=last.root(),
+        bond_id=1,
+        committed_at=seated.evm.now,
+        queue_count=1,
+        withdrawn_total_micros=3,
+        queue_work_kilogas=80,
+    )
+    assert seated.bridge.call("is_canonical", 1, event.batch_hash)
+    assert not seated.bridge.call("is_canonical", 1, parent.batch_hash)
+    assert not seated.bridge.call("is_canonical", 2, ZERO_HASH)
+
+
+def test_only_the_seat_holder_commits(seated: Harness) -> None:
+    refused(seated, "NOT_SEAT_HOLDER", sender=STRANGER)
+    seated.commit()
+
+
+def test_nobody_commits_while_the_seat_is_open(venue: Harness) -> None:
+    refused(venue, "NOT_SEAT_HOLDER")
+
+
+def test_the_parent_is_the_tip_and_nothing_else(seated: Harness) -> None:
+    seated.commit()
+    genesis, tip = seated.bridge.call("record", 0), seated.head
+    for parent in ((0, genesis[1]), (1, genesis[1]), (2, tip.batch_hash), (2, ZERO_HASH)):
+        refused(seated, "PARENT", parent=parent)
+    seated.commit(parent=(1, tip.batch_hash))
+
+
+@pytest.mark.parametrize("count", [0, 25])
+def test_a_batch_has_1_to_24_chunks(seated: Harness, count: int) -> None:
+    commitment = seated.next_commitment()
+    with pytest.raises(Reverted):
+        seated.commit(commitment, [honest_chunk(commitment)] * count)
+    seated.commit(commitment, [Chunk(b"", keccak(b"any"))] * 23 + [honest_chunk(commitment)])
+
+
+def test_chunks_and_roots_are_as_many(seated: Harness) -> None:
+    commitment = seated.next_commitment()
+    head = seated.head
+    with pytest.raises(Reverted, match="CHUNK_COUNT"):
+        seated.bridge.send(
+            "commit",
+            head.number,
+            head.batch_hash,
+            [b"", b""],
+            [commitment.root()],
+            commitment.words(),
+            sender=SEQUENCER,
+        )
+
+
+def test_a_chunk_has_at_most_8192_bytes(seated: Harness) -> None:
+    commitment = seated.next_commitment()
+    with pytest.raises(Reverted):
+        seated.commit(commitment, [Chunk(bytes(8193), commitment.root())])
+    seated.commit(commitment, [Chunk(bytes(8192), commitment.root())])
+
+
+def test_the_commitment_opens_the_last_root_and_no_other(seated: Harness) -> None:
+    commitment = seated.next_commitment()
+    other = Chunk(b"", keccak(b"any"))
+    refused(seated, "COMMITMENT", commitment, [honest_chunk(commitment), other])
+    seated.commit(commitment, [other, honest_chunk(commitment)])
+
+
+@pytest.mark.parametrize("version", [0, 2, 4, 2**256 - 1])
+def test_another_version_of_the_law_is_refused(seated: Harness, version: int) -> None:
+    refused(seated, "LAW_VERSION", seated.next_commitment(law_version=version))
+
+
+def test_c1_l2_time_runs_neither_ahead_of_l1_nor_too_far_behind(seated: Harness) -> None:
+    seated.evm.now += 1_000
+    now_ms = seated.evm.now * 1000
+    oldest_ms = now_ms - PARAMETERS.max_lag_seconds * 1000
+    refused(seated, "TIMESTAMP_AHEAD", seated.next_commitment(timestamp_ms=now_ms + 1))
+    refused(seated, "TIMESTAMP_AHEAD", seated.next_commitment(timestamp_ms=2**256 - 1))
+    refused(seated, "TIMESTAMP_BEHIND", seated.next_commitment(timestamp_ms=oldest_ms - 1))
+    refused(seated, "TIMESTAMP_BEHIND", seated.next_commitment(timestamp_ms=0))
+    seated.commit(seated.next_commitment(timestamp_ms=oldest_ms))
+    seated.commit(seated.next_commitment(timestamp_ms=now_ms))
+
+
+def test_the_queue_is_consumed_in_order_and_never_given_back(seated: Harness) -> None:
+    for _ in range(3):
+        seated.deposit()
+    hash_of_2 = seated.bridge.call("queue_hash", 2)
+    refused(seated, "QUEUE_COUNT", seated.next_commitment(queue_count=4))
+    refused(seated, "QUEUE_COUNT", seated.next_commitment(queue_count=2**256 - 1))
+    refused(seated, "QUEUE_HASH", seated.next_commitment(queue_count=1, queue_hash=hash_of_2))
+    refused(seated, "QUEUE_HASH", seated.next_commitment(queue_count=2, queue_hash=ZERO_HASH))
+    seated.commit(seated.next_commitment(queue_count=2, queue_hash=hash_of_2))
+    hash_of_1 = seated.bridge.call("queue_hash", 1)
+    refused(seated, "QUEUE_COUNT", seated.next_commitment(queue_count=1, queue_hash=hash_of_1))
+    seated.commit(seated.next_commitment(queue_count=2, queue_hash=hash_of_2))
+    seated.commit()
+
+
+def test_h8_no_excuse_leaves_an_entry_behind_for_longer_than_the_inclusion_time(seated: Harness) -> None:
+    seated.deposit()
+    enqueued_at = seated.evm.now
+    waiting = {"queue_count": 0, "queue_hash": ZERO_HASH, "queue_work_kilogas": 0}
+    seated.evm.now += 100
+    late_ms = (enqueued_at + PARAMETERS.inclusion_seconds) * 1000
+    refused(seated, "INCLUSION", seated.next_commitment(**waiting, timestamp_ms=late_ms))
+    refused(seated, "INCLUSION", seated.next_commitment(**waiting))
+    # L2 time decides: the same batch, sealed earlier, stays legal however late L1 takes it
+    seated.commit(seated.next_commitment(**waiting, timestamp_ms=late_ms - 1))
+    seated.commit()
+
+
+def test_a_batch_that_serves_a_drain_of_queue_work_may_leave_entries_behind(seated: Harness) -> None:
+    seated.deposit()
+    seated.evm.now += 100
+    waiting = {"queue_count": 0, "queue_hash": ZERO_HASH}
+    refused(seated, "INCLUSION", seated.next_commitment(**waiting, queue_work_kilogas=DRAIN_KILOGAS - 1))
+    seated.commit(seated.next_commitment(**waiting, queue_work_kilogas=DRAIN_KILOGAS))
+    # growth within the batch counts, not the sum of all batches
+    refused(seated, "INCLUSION", seated.next_commitment(**waiting, queue_work_kilogas=2 * DRAIN_KILOGAS - 1))
+
+
+def test_totals_never_shrink_and_fit_their_fields(seated: Harness) -> None:
+    seated.commit(seated.next_commitment(withdrawn_total_micros=7, queue_work_kilogas=9))
+    refused(seated, "WITHDRAWN_TOTAL", seated.next_commitment(withdrawn_total_micros=6))
+    refused(seated, "WITHDRAWN_TOTAL", seated.next_commitment(withdrawn_total_micros=2**80))
+    refused(seated, "QUEUE_WORK", seated.next_commitment(queue_work_kilogas=8))
+    refused(seated, "QUEUE_WORK", seated.next_commitment(queue_work_kilogas=2**64))
+    seated.commit(seated.next_commitment(withdrawn_total_micros=2**80 - 1, queue_work_kilogas=2**64 - 1))
+    assert seated.head.withdrawn_total_micros == 2**80 - 1
+    assert seated.head.queue_work_kilogas == 2**64 - 1
+    assert (seated.head.queue_count, seated.head.committed_at, seated.head.bond_id) == (0, seated.evm.now, 1)

@@ -1,0 +1,233 @@
+"""The seat: anybody takes it when it is open, idleness costs it, the bond outlives the last batch's window."""
+
+import pytest
+
+from l1_bridge.codec.batch import (
+    BondWithdrawn,
+    Deadlines,
+    Seat,
+    SeatLost,
+    SeatResigned,
+    SeatTaken,
+    decode_record,
+)
+from l1_bridge.hashing import ZERO_HASH
+from tests.l1_bridge.evm import Reverted
+from tests.l1_bridge.harness import PARAMETERS, SEQUENCER, STRANGER, SUCCESSOR, Harness
+
+BOND = PARAMETERS.bond_wei
+
+
+def seat(venue: Harness) -> Seat:
+    """The seat as the bridge shows it."""
+    return decode_record(Seat, venue.bridge.call_raw("seat"))
+
+
+def deadlines(venue: Harness) -> Deadlines:
+    """The clocks of the oldest waiting entry."""
+    return decode_record(Deadlines, venue.bridge.call_raw("deadlines"))
+
+
+def refused(venue: Harness, reason: str, function: str, *arguments: object, sender: bytes, value_wei: int = 0) -> None:
+    """A call that must fail with this word."""
+    with pytest.raises(Reverted) as failure:
+        venue.bridge.send(function, *arguments, sender=sender, value_wei=value_wei)
+    assert failure.value.reason == reason
+
+
+OPEN = Seat(holder=bytes(20), bond_id=0, taken_at=0, handover_at=0)
+
+
+def test_anybody_takes_the_open_seat_for_exactly_the_bond(venue: Harness) -> None:
+    assert seat(venue) == OPEN
+    for value_wei in (0, BOND - 1, BOND + 1):
+        refused(venue, "BOND_AMOUNT", "take_seat", "http://a", sender=SEQUENCER, value_wei=value_wei)
+    receipt = venue.bridge.send("take_seat", "http://a", sender=SEQUENCER, value_wei=BOND)
+    assert venue.event(receipt) == SeatTaken(holder=SEQUENCER, bond_id=1, endpoint_url="http://a")
+    assert seat(venue) == Seat(holder=SEQUENCER, bond_id=1, taken_at=venue.evm.now, handover_at=0)
+    assert venue.bridge.call("endpoint_url") == "http://a"
+    refused(venue, "SEAT_TAKEN", "take_seat", "http://b", sender=SUCCESSOR, value_wei=BOND)
+
+
+def test_who_resigns_commits_until_the_handover_and_not_a_second_longer(seated: Harness) -> None:
+    handover_at = seated.evm.now + 30
+    refused(seated, "NOT_SEAT_HOLDER", "resign", handover_at, sender=STRANGER)
+    refused(seated, "HANDOVER_TIME", "resign", seated.evm.now - 1, sender=SEQUENCER)
+    refused(seated, "HANDOVER_TIME", "resign", seated.evm.now + PARAMETERS.unseat_seconds + 1, sender=SEQUENCER)
+    receipt = seated.bridge.send("resign", handover_at, sender=SEQUENCER)
+    assert seated.event(receipt) == SeatResigned(holder=SEQUENCER, bond_id=1, handover_at=handover_at)
+    refused(seated, "ALREADY_RESIGNED", "resign", handover_at + 1, sender=SEQUENCER)
+    seated.evm.now = handover_at - 1
+    seated.commit()
+    refused(seated, "SEAT_TAKEN", "take_seat", "", sender=SUCCESSOR, value_wei=BOND)
+    seated.evm.now = handover_at
+    assert seat(seated) == OPEN
+    with pytest.raises(Reverted, match="NOT_SEAT_HOLDER"):
+        seated.commit()
+    seated.take_seat(SUCCESSOR)
+    assert seat(seated).handover_at == 0
+    seated.commit(sender=SUCCESSOR)
+
+
+def test_nobody_resigns_away_from_owed_work(seated: Harness) -> None:
+    seated.deposit()
+    due_at = seated.evm.now
+    seated.evm.now = due_at + PARAMETERS.inclusion_seconds
+    refused(seated, "WORK_OWED", "resign", seated.evm.now, sender=SEQUENCER)
+    seated.commit()
+    seated.bridge.send("resign", seated.evm.now, sender=SEQUENCER)
+
+
+def test_a_passed_on_seat_does_not_make_owed_work_younger(seated: Harness) -> None:
+    seated.deposit()
+    seated.evm.now += PARAMETERS.inclusion_seconds - 1
+    seated.bridge.send("resign", seated.evm.now, sender=SEQUENCER)
+    seated.take_seat(SUCCESSOR)
+    seated.evm.now += 1
+    refused(seated, "WORK_OWED", "resign", seated.evm.now, sender=SUCCESSOR)
+
+
+def test_c2_an_idle_holder_is_unseated_and_loses_a_quarter(seated: Harness) -> None:
+    refused(seated, "NOTHING_OWED", "unseat", sender=STRANGER)
+    seated.deposit()
+    unseat_at = seated.evm.now + PARAMETERS.unseat_seconds
+    assert deadlines(seated).unseat_at == unseat_at
+    seated.evm.now = unseat_at - 1
+    refused(seated, "TOO_EARLY", "unseat", sender=STRANGER)
+    seated.evm.now = unseat_at
+    burned_before = seated.burned_wei
+    receipt = seated.bridge.send("unseat", sender=STRANGER)
+    assert seated.event(receipt) == SeatLost(holder=SEQUENCER, bond_id=1, entry_index=0, burned_wei=BOND // 4, misses=1)
+    assert seated.burned_wei == burned_before + BOND // 4
+    assert seated.bond(1).amount_wei == BOND - BOND // 4
+    assert seat(seated) == OPEN
+    refused(seated, "SEAT_OPEN", "unseat", sender=STRANGER)
+
+
+def test_who_serves_the_queue_is_not_unseated(seated: Harness) -> None:
+    seated.deposit()
+    seated.commit()
+    seated.evm.now += PARAMETERS.unseat_seconds
+    refused(seated, "NOTHING_OWED", "unseat", sender=STRANGER)
+    assert deadlines(seated) == Deadlines(entry_index=1, due_at=0, unseat_at=0, freeze_at=0)
+
+
+def test_every_miss_halves_the_deadline_to_a_floor_and_seven_days_restore_it(seated: Harness) -> None:
+    seated.deposit()
+    for delay in (120, 60, 40, 40):
+        start = seated.evm.now
+        assert deadlines(seated).unseat_at == start + delay
+        seated.evm.now = start + delay
+        seated.bridge.send("unseat", sender=STRANGER)
+        seated.take_seat(SUCCESSOR)
+    assert seated.bridge.call("misses") == 4
+    seated.commit(sender=SUCCESSOR)
+    missed_at = seated.evm.now
+    seated.evm.now = missed_at + 7 * 86_400 - 1
+    seated.deposit()
+    assert deadlines(seated).unseat_at == seated.evm.now + 40
+    seated.evm.now += 1
+    assert deadlines(seated).unseat_at == seated.evm.now - 1 + 120
+
+
+def test_c2_the_deadline_runs_anew_after_a_roll_back_and_a_change_of_seat(seated: Harness) -> None:
+    seated.deposit()
+    due_at = seated.evm.now
+    lie = seated.commit_lie()
+    seated.bridge.send("resign", seated.evm.now, sender=SEQUENCER)
+    seated.evm.now += 50
+    seated.take_seat(SUCCESSOR)
+    seated.evm.now += 400
+    seated.prove(lie)
+    assert deadlines(seated) == Deadlines(
+        entry_index=0,
+        due_at=due_at,
+        unseat_at=seated.evm.now + PARAMETERS.unseat_seconds,
+        freeze_at=due_at + PARAMETERS.window_seconds + PARAMETERS.freeze_grace_seconds,
+    )
+    refused(seated, "TOO_EARLY", "unseat", sender=STRANGER)
+
+
+def test_h5_the_bond_is_locked_until_the_last_batch_is_final(seated: Harness) -> None:
+    refused(seated, "SEATED", "withdraw_bond", 1, sender=SEQUENCER)
+    seated.commit()
+    seated.evm.now += 10
+    seated.commit()
+    last_batch_at = seated.evm.now
+    seated.bridge.send("resign", seated.evm.now, sender=SEQUENCER)
+    seated.take_seat(SUCCESSOR)
+    seated.evm.now += 10
+    seated.commit(sender=SUCCESSOR)
+    seated.evm.now = last_batch_at + PARAMETERS.window_seconds - 1
+    refused(seated, "BOND_LOCKED", "withdraw_bond", 1, sender=SEQUENCER)
+    seated.evm.now += 1
+    refused(seated, "NOT_BOND_HOLDER", "withdraw_bond", 1, sender=STRANGER)
+    refused(seated, "NOT_BOND_HOLDER", "withdraw_bond", 3, sender=STRANGER)
+    before = seated.evm.balance_wei(SEQUENCER)
+    receipt = seated.bridge.send("withdraw_bond", 1, sender=SEQUENCER)
+    assert seated.event(receipt) == BondWithdrawn(holder=SEQUENCER, bond_id=1, amount_wei=BOND)
+    assert seated.evm.balance_wei(SEQUENCER) == before + BOND
+    refused(seated, "NOTHING_LEFT", "withdraw_bond", 1, sender=SEQUENCER)
+    assert seated.evm.balance_wei(seated.bridge.address) == BOND
+
+
+def test_a_resigned_holder_gets_the_bond_though_nobody_follows(seated: Harness) -> None:
+    seated.bridge.send("resign", seated.evm.now + 5, sender=SEQUENCER)
+    refused(seated, "SEATED", "withdraw_bond", 1, sender=SEQUENCER)
+    seated.evm.now += 5
+    seated.bridge.send("withdraw_bond", 1, sender=SEQUENCER)
+    assert seat(seated) == OPEN
+    seated.take_seat(SUCCESSOR)
+
+
+def test_an_unseated_holder_gets_back_what_was_not_burned(seated: Harness) -> None:
+    seated.deposit()
+    seated.evm.now += PARAMETERS.unseat_seconds
+    seated.bridge.send("unseat", sender=STRANGER)
+    before = seated.evm.balance_wei(SEQUENCER)
+    seated.bridge.send("withdraw_bond", 1, sender=SEQUENCER)
+    assert seated.evm.balance_wei(SEQUENCER) == before + BOND - BOND // 4
+
+
+def test_freeze_needs_an_entry_unserved_for_window_and_grace(seated: Harness) -> None:
+    refused(seated, "NOTHING_OWED", "freeze", sender=STRANGER)
+    seated.deposit()
+    freeze_at = seated.evm.now + PARAMETERS.window_seconds + PARAMETERS.freeze_grace_seconds
+    assert deadlines(seated).freeze_at == freeze_at
+    seated.evm.now = freeze_at - 1
+    refused(seated, "TOO_EARLY", "freeze", sender=STRANGER)
+    # changes of seat do not move it
+    seated.bridge.send("unseat", sender=STRANGER)
+    seated.take_seat(SUCCESSOR)
+    seated.evm.now = freeze_at
+    seated.bridge.send("freeze", sender=STRANGER)
+    assert seated.bridge.call("frozen_at") == freeze_at
+    refused(seated, "FROZEN", "freeze", sender=STRANGER)
+
+
+def test_a_served_entry_does_not_freeze(seated: Harness) -> None:
+    seated.deposit()
+    seated.evm.now += PARAMETERS.window_seconds + PARAMETERS.freeze_grace_seconds
+    seated.commit()
+    refused(seated, "NOTHING_OWED", "freeze", sender=STRANGER)
+
+
+def test_frozen_means_no_commits_deposits_or_seats_while_proofs_and_bonds_go_on(seated: Harness) -> None:
+    seated.deposit()
+    seated.evm.now += PARAMETERS.window_seconds + PARAMETERS.freeze_grace_seconds
+    lie = seated.commit_lie(queue_count=0, queue_hash=ZERO_HASH, queue_work_kilogas=256 * 60, tree_root=ZERO_HASH)
+    seated.bridge.send("freeze", sender=STRANGER)
+    for attempt in (seated.commit, seated.deposit, seated.take_seat):
+        with pytest.raises(Reverted, match="FROZEN"):
+            attempt()
+    refused(seated, "SEAT_OPEN", "unseat", sender=STRANGER)
+    seated.prove(lie)
+    assert seated.tip == 0
+
+
+def test_a_frozen_bridge_gives_the_bond_back(seated: Harness) -> None:
+    seated.deposit()
+    seated.evm.now += PARAMETERS.window_seconds + PARAMETERS.freeze_grace_seconds
+    seated.bridge.send("freeze", sender=STRANGER)
+    seated.bridge.send("withdraw_bond", 1, sender=SEQUENCER)
+    assert seated.bond(1).amount_wei == 0
