@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from prover import operations
+from prover.signing import operations
 from prover.stf import codes, constants, containers, margin, trading
 from prover.stf.replay import Chunk, one_side, preview
 from sequencer.account_view import Outlook, outlook

@@ -23,9 +23,9 @@ from rich.console import Console
 from rich.table import Table
 
 from l1_bridge.hashing import keccak
-from prover.recover import recover_fast
+from prover.signing.recover import recover_fast
 from prover.state import state
-from prover.state.leveldb_store import LevelDbStore
+from prover.state.leveldb import LevelDbStore
 from prover.stf import codes, constants, containers
 from prover.stf.replay import Chunk
 from sequencer import bench_flow as flow

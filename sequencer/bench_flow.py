@@ -8,8 +8,8 @@ from typing import Final
 from coincurve import PrivateKey
 
 from l1_bridge.hashing import keccak
-from prover import operations
-from prover.genesis import DEVNET_MARKETS, MarketListing, genesis_bytes
+from prover.signing import operations
+from prover.state.genesis import DEVNET_MARKETS, MarketListing, genesis_bytes
 from prover.stf import constants, containers
 
 # Three are traded; in the fourth every account only holds a position, so that each margin sum walks over four.

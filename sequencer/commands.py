@@ -10,7 +10,7 @@ import msgspec
 import trio
 
 from l1_bridge.client.client import Signer
-from prover.settings import (
+from prover.cli.running import (
     EXIT_DATADIR,
     EXIT_L1,
     EXIT_USAGE,

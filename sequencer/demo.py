@@ -23,8 +23,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from l1_bridge.client.client import L1Client, Receipt, development_key
 from l1_bridge.codec import batch
-from prover import deployment
-from prover.settings import CommandFailed, Output
+from prover.cli.running import CommandFailed, Output
+from prover.contracts import deployment
 from prover.stf import constants
 from prover.stf.replay import operation_length
 from sequencer.api_client import MarketView, NodeClient
@@ -509,7 +509,7 @@ class Demo:
 
 
 def _catenary(command: str) -> list[str]:
-    return [sys.executable, "-m", "prover.cli", command]
+    return [sys.executable, "-m", "prover.cli.main", command]
 
 
 def _l1(l1_url: str, rollup: bytes) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 import trio
 
-from prover.operations import sign
+from prover.signing.operations import sign
 from prover.stf import constants
 from sequencer.api_client import MarketView, NodeClient, PostMortemView
 from sequencer.oracle import DEVNET_QUORUM, SimulatedPrices, devnet_signer_keys

@@ -11,8 +11,8 @@ from typing import Final
 
 import msgspec
 
-from prover import operations
-from prover.recover import recover_fast
+from prover.signing import operations
+from prover.signing.recover import recover_fast
 from prover.state.state import State
 from prover.state.store import Store
 from prover.stf import codes, constants, containers, encoding, margin, signatures, trading

@@ -6,7 +6,7 @@ import msgspec
 
 from l1_bridge.client.client import L1Client, L1Unavailable
 from l1_bridge.codec import batch
-from prover import deployment
+from prover.contracts import deployment
 
 State = Literal["waiting", "enactable", "expired", "enacted", "retracted"]
 _LOGGED: Final = ("Announced", "Retracted")

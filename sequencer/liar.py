@@ -13,9 +13,10 @@ import trio
 
 from l1_bridge.client.client import L1Client, L1Rejected, development_key
 from l1_bridge.codec import batch
-from prover import deployment, operations
-from prover.replay_chain import ChainReplay
-from prover.state.leveldb_store import LevelDbStore
+from prover.contracts import deployment
+from prover.history.history import ChainReplay
+from prover.signing import operations
+from prover.state.leveldb import LevelDbStore
 from prover.state.state import State
 from prover.stf import codes, constants, containers, encoding, margin
 from prover.stf.replay import Chunk

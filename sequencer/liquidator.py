@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from prover.health import health
+from prover.standing import health
 from prover.stf import codes, constants, containers, encoding, margin, rescue
 from sequencer.account_view import standing
 from sequencer.post_mortem import Case, market_account

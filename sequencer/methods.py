@@ -9,8 +9,8 @@ import trio
 
 from l1_bridge.client.client import L1Client
 from l1_bridge.codec import batch
-from prover.deployment import Deployment
-from prover.operations import ENTRY_NAMES
+from prover.contracts.deployment import Deployment
+from prover.signing.operations import ENTRY_NAMES
 from prover.stf import codes, constants, encoding
 from sequencer.account_methods import AccountMethods
 from sequencer.api.errors import INVALID_PARAMS, NOT_READY, CallError

@@ -23,12 +23,12 @@ from l1_bridge.client.client import Applied, Follower, L1Client, L1Error, Log, R
 from l1_bridge.codec import batch
 from l1_bridge.contracts.artifact import ArtifactError
 from l1_bridge.hashing import keccak
-from prover.deployment import DEVNET_PARAMETERS, Deployment, WrongContracts, deploy, logged_genesis, read
-from prover.genesis import genesis_bytes, name_and_decimals
-from prover.operations import address_of, sign
-from prover.settings import DEVELOPMENT_CHAIN_ID
+from prover.cli.running import DEVELOPMENT_CHAIN_ID
+from prover.contracts.deployment import DEVNET_PARAMETERS, Deployment, WrongContracts, deploy, logged_genesis, read
+from prover.signing.operations import address_of, sign
 from prover.state import state as prover_state
-from prover.state.leveldb_store import LevelDbStore
+from prover.state.genesis import genesis_bytes, name_and_decimals
+from prover.state.leveldb import LevelDbStore
 from prover.state.store import StoreUnavailable
 from prover.stf import codes, constants, containers
 from prover.stf.replay import UNCONSUMED

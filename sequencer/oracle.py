@@ -4,7 +4,7 @@ import random
 from typing import Final
 
 from l1_bridge.hashing import keccak
-from prover import operations
+from prover.signing import operations
 from prover.stf import constants
 
 # Public knowledge, for devnets only: the keys keccak("catenary devnet oracle signer" + index).

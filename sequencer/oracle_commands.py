@@ -14,8 +14,7 @@ import trio
 
 from l1_bridge.client.client import L1Client, L1Error, development_key
 from l1_bridge.hashing import keccak
-from prover import operations
-from prover.settings import (
+from prover.cli.running import (
     DEVELOPMENT_CHAIN_ID,
     EXIT_USAGE,
     AddressType,
@@ -27,6 +26,7 @@ from prover.settings import (
     run,
     until_signal,
 )
+from prover.signing import operations
 from prover.stf import constants
 from sequencer.api_client import NodeClient, Status
 from sequencer.oracle import START_DOLLARS, devnet_signer_keys

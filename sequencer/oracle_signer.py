@@ -7,7 +7,7 @@ import msgspec
 import structlog
 import trio
 
-from prover.operations import domain_separator
+from prover.signing.operations import domain_separator
 from prover.stf import codes, constants
 from sequencer.api_client import NodeClient
 from sequencer.price_sources import Guard, Market, PriceSource, Silent

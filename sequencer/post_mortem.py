@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from prover.health import judged_risk, standing
+from prover.standing import judged_risk, standing
 from prover.stf import constants, containers, encoding, margin, rescue
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import trio
 
 from l1_bridge.client.client import L1Client, L1Error, L1Rejected, L1Unavailable, Signer
 from l1_bridge.codec import batch
-from prover.deployment import Deployment
-from prover.referee import LocalReferee, RefereeRefused
+from prover.contracts.deployment import Deployment
+from prover.contracts.referee import LocalReferee, RefereeRefused
 from sequencer.engine import Engine, SealedChunk
 
 # A batch stays below the 131,072 bytes that the public mempool takes.

@@ -7,7 +7,7 @@ import msgspec
 import structlog
 import trio
 
-from prover.operations import compact
+from prover.signing.operations import compact
 from prover.stf import codes, constants
 from sequencer.api.errors import INVALID_PARAMS, NO_REPORTS, CallError
 from sequencer.api.jsonrpc import Call, Registry

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import msgspec
 
-from prover import operations
-from prover.recover import recover_fast
+from prover.signing import operations
+from prover.signing.recover import recover_fast
 from prover.stf import codes, constants, containers, signatures
 from prover.stf.words import Recover, word_at
 from sequencer.api.errors import LATE_REPORT, REPEATED_REPORT, CallError, law_error

@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from l1_bridge.hashing import keccak
-from prover.state.leveldb_store import LevelDbStore
+from prover.state.leveldb import LevelDbStore
 from prover.state.state import State, genesis_commitment, state_writes
 from prover.state.store import Store
 from prover.stf import constants, encoding

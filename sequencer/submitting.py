@@ -7,8 +7,8 @@ import msgspec
 
 from l1_bridge.client.client import L1Client, L1Error, development_key
 from l1_bridge.contracts.artifact import load_artifact
-from prover import operations
-from prover.deployment import DEVNET_CHAINS, Deployment
+from prover.contracts.deployment import DEVNET_CHAINS, Deployment
+from prover.signing import operations
 from prover.stf import codes, constants, containers
 from prover.stf.replay import operation_length
 from sequencer.api.errors import BACKLOG, INVALID_PARAMS, LAW_ERRORS, NOT_READY, CallError, law_error

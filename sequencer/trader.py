@@ -9,7 +9,7 @@ import trio
 from l1_bridge.client.client import L1Client, L1Error, Signer
 from l1_bridge.codec import batch
 from l1_bridge.contracts.artifact import load_artifact
-from prover import operations
+from prover.signing import operations
 from prover.stf import constants, containers
 from sequencer.api_client import MarketView, NodeClient
 from sequencer.wallet_errors import WalletError

@@ -16,7 +16,7 @@ from typing import Final
 import structlog
 import trio
 
-from prover import operations
+from prover.signing import operations
 from sequencer.verifier_worker import ADDRESS_LENGTH, COUNT_LENGTH, ROW_LENGTH
 
 PIECE_ROWS: Final = 32

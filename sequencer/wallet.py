@@ -11,7 +11,7 @@ import trio
 from l1_bridge.client.client import L1Client, L1Error, L1Rejected, Receipt, Signer
 from l1_bridge.codec import batch
 from l1_bridge.contracts.artifact import ArtifactError, load_artifact
-from prover.deployment import DEVNET_CHAINS
+from prover.contracts.deployment import DEVNET_CHAINS
 from prover.stf import codes, constants, containers
 from sequencer.api_client import AccountView, EntryView, NodeClient, OrderResult, RequestResult, Status, wire
 from sequencer.governance import Announcement, announcements

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from prover import operations
+from prover.signing import operations
 from prover.stf import constants, containers, signatures
 from sequencer.api_client import AccountView, TypedData
 from sequencer.wallet_errors import BadInput, NotGenuine

@@ -3,7 +3,7 @@
 import click
 import msgspec
 
-from prover import operations
+from prover.signing import operations
 from prover.stf import codes, constants, containers
 from sequencer.wallet import Forced, Wallet
 from sequencer.wallet_errors import BadInput, NotYet, Rejected

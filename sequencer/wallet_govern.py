@@ -5,7 +5,8 @@ from typing import Any, Final
 import click
 import msgspec
 
-from prover import genesis, operations
+from prover.signing import operations
+from prover.state import genesis
 from prover.stf import constants, containers
 from sequencer.governance import Announcement
 from sequencer.wallet import Wallet

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from l1_bridge.recursion import recursion_limit_kept
-from prover import operations
+from prover.signing import operations
 from sequencer.wallet_errors import KeystoreExists, KeystoreMissing, WalletError, WrongPassword
 from sequencer.wallet_units import checksum_address
 

@@ -13,7 +13,7 @@ import msgspec
 import trio
 
 from l1_bridge.client.client import L1Client
-from prover.settings import config_option
+from prover.cli.running import config_option
 from sequencer.api_client import NodeClient
 from sequencer.wallet import Wallet
 from sequencer.wallet_errors import WalletError, WrongPassword

@@ -12,9 +12,10 @@ from l1_bridge.client.client import L1Client, L1Error, L1Rejected
 from l1_bridge.codec import batch
 from l1_bridge.contracts.artifact import ArtifactError
 from l1_bridge.hashing import keccak
-from prover import deployment, operations
-from prover.genesis import legal_globals, market_names
-from prover.referee import FAMILIES, artifact
+from prover.contracts import deployment
+from prover.contracts.referee import FAMILIES, artifact
+from prover.signing import operations
+from prover.state.genesis import legal_globals, market_names
 from prover.stf import constants, containers, encoding
 from sequencer.api_client import AccountProof, GlobalsProof, MarketView, Status, WithdrawalProof
 from sequencer.wallet_errors import BadInput, BadProof, L1Unreachable, NotGenuine, NotYet, WrongChain

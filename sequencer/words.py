@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from prover.genesis import market_names
+from prover.state.genesis import market_names
 from prover.stf import codes, constants, containers, margin
 from sequencer.account_view import Outlook
 from sequencer.api.errors import CallError, law_error

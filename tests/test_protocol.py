@@ -9,10 +9,10 @@ import msgspec
 
 from l1_bridge.codec import batch
 from l1_bridge.hashing import keccak
-from prover import genesis, operations
-from prover.recover import recover_fast
-from prover.referee import LocalReferee
-from prover.state import multiproof, state, witness
+from prover.contracts.referee import LocalReferee
+from prover.signing import operations
+from prover.signing.recover import recover_fast
+from prover.state import genesis, multiproof, state, witness
 from prover.state.store import MemoryStore
 from prover.stf import codes, constants, containers, encoding, margin, markets, signatures
 from prover.stf.replay import KINDS, Chunk

@@ -6,8 +6,8 @@ from typing import Final, TypeVar
 import msgspec
 
 from l1_bridge.hashing import keccak
-from prover.genesis import legal_globals
 from prover.state import witness
+from prover.state.genesis import legal_globals
 from prover.state.store import Store
 from prover.state.tree import StateTree
 from prover.stf import constants, containers, encoding, margin, merkle

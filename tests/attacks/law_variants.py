@@ -13,8 +13,8 @@ from vyper.compiler import CompilerData
 from vyper.compiler.input_bundle import FileInput, FilesystemInputBundle
 from vyper.compiler.settings import OptimizationLevel, Settings
 
-from prover.recover import recover_fast
-from prover.referee import FAMILIES, LocalReferee, RefereeRefused, artifact
+from prover.contracts.referee import FAMILIES, LocalReferee, RefereeRefused, artifact
+from prover.signing.recover import recover_fast
 from prover.state.state import State
 from prover.stf.replay import Chunk
 from tests.twins import venue
@@ -61,7 +61,7 @@ def compile_variant(changes: Mapping[str, tuple[str, str]], contract: str = "Fra
     """Creation code of a contract after textual changes {stem: (rule, what stands there instead)}."""
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
-        for source in [*(ROOT / "prover").glob("*.vy"), *(ROOT / "prover" / "stf").glob("*.vy")]:
+        for source in [*(ROOT / "prover" / "contracts").glob("*.vy"), *(ROOT / "prover" / "stf").glob("*.vy")]:
             text = source.read_text()
             for name, (rule, instead) in changes.items():
                 if name.partition("#")[0] == source.stem:
@@ -70,7 +70,7 @@ def compile_variant(changes: Mapping[str, tuple[str, str]], contract: str = "Fra
             target = root / source.relative_to(ROOT)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text)
-        path = root / "prover" / f"{contract}.vy"
+        path = root / "prover" / "contracts" / f"{contract}.vy"
         source_file = FileInput(source_id=0, path=path.relative_to(root), resolved_path=path, contents=path.read_text())
         settings = Settings(evm_version="cancun", optimize=OptimizationLevel.GAS)
         return bytes(CompilerData(source_file, FilesystemInputBundle([root]), settings=settings).bytecode)

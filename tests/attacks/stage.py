@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from prover import operations
+from prover.signing import operations
 from prover.state.state import State
 from prover.stf import codes as c
 from prover.stf import constants, containers, encoding, margin

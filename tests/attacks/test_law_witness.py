@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from prover import operations
-from prover.recover import recover_fast
-from prover.referee import RefereeRefused, intrinsic_gas
+from prover.contracts.referee import RefereeRefused, intrinsic_gas
+from prover.signing import operations
+from prover.signing.recover import recover_fast
 from prover.state import multiproof, witness
 from prover.state.state import State
 from prover.stf import codes as c

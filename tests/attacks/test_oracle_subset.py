@@ -6,7 +6,7 @@ from itertools import combinations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prover import operations
+from prover.signing import operations
 from prover.stf import codes, markets
 from sequencer.oracle import DEVNET_QUORUM, devnet_signer_keys
 from sequencer.reports import Report, assembled, signed_report

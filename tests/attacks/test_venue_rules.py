@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from prover import operations
+from prover.signing import operations
 from prover.state.audit import conservation
 from prover.state.state import State
 from prover.stf import codes as c

@@ -14,10 +14,11 @@ from l1_bridge.codec import batch
 from l1_bridge.codec.batch import BridgeId, Chunk, Commitment, Parameters
 from l1_bridge.contracts.artifact import load_artifact
 from l1_bridge.hashing import keccak
-from prover import deployment, operations, referee
-from prover.genesis import genesis_bytes
-from prover.recover import recover_fast
+from prover.contracts import deployment, referee
+from prover.signing import operations
+from prover.signing.recover import recover_fast
 from prover.state import state as states
+from prover.state.genesis import genesis_bytes
 from prover.state.store import MemoryStore
 from prover.stf import constants, containers, encoding
 from prover.stf.replay import Chunk as LawChunk

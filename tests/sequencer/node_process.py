@@ -17,8 +17,8 @@ import httpx
 import msgspec
 
 from l1_bridge.client.client import L1Client, development_key
-from prover.deployment import Deployment
-from prover.operations import domain_separator, sign
+from prover.contracts.deployment import Deployment
+from prover.signing.operations import domain_separator, sign
 from prover.stf import constants
 from sequencer.node import wall_clock_ms
 from sequencer.oracle import DEVNET_QUORUM, devnet_signer_keys
@@ -136,7 +136,7 @@ class Client:
 
 def command(*options: str) -> list[str]:
     """The command line of a node."""
-    return [sys.executable, "-c", "from prover.cli import main; main()", "node", "--json", *options]
+    return [sys.executable, "-c", "from prover.cli.main import main; main()", "node", "--json", *options]
 
 
 @contextmanager

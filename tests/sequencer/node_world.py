@@ -7,10 +7,10 @@ from typing import Any, Final
 import msgspec
 
 from l1_bridge.hashing import keccak
-from prover import operations
-from prover.genesis import DEVNET_MARKETS, MarketListing, genesis_bytes
-from prover.referee import LocalReferee
+from prover.contracts.referee import LocalReferee
+from prover.signing import operations
 from prover.state import state as prover_state
+from prover.state.genesis import DEVNET_MARKETS, MarketListing, genesis_bytes
 from prover.state.store import MemoryStore
 from prover.stf import constants, containers, encoding, margin
 from prover.stf.replay import is_entry

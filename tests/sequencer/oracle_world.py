@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry
 
 from l1_bridge.client.client import L1Client
 from l1_bridge.codec import batch
-from prover import operations
-from prover.deployment import Deployment
+from prover.contracts.deployment import Deployment
+from prover.signing import operations
 from sequencer.api.dispatch import Dispatcher
 from sequencer.api.jsonrpc import JSON, Registry, Session
 from sequencer.api.limits import Limits

@@ -2,7 +2,7 @@
 
 import pytest
 
-from prover.genesis import DEVNET_GRACE_MS
+from prover.state.genesis import DEVNET_GRACE_MS
 from prover.stf import codes, constants
 from tests.sequencer.node_world import BTC, BUY, FIRST, IOC, LOTS, PRICES, RECIPIENT, SELL, START, World
 

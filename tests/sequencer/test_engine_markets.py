@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from prover import operations
-from prover.genesis import TIERS, label
+from prover.signing import operations
+from prover.state.genesis import TIERS, label
 from prover.stf import codes, constants, containers, encoding, margin
 from sequencer.account_contribution import contribution
 from sequencer.account_explain import explain

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from prover.genesis import DEVNET_MARKETS
+from prover.state.genesis import DEVNET_MARKETS
 from prover.stf import codes, margin
 from prover.stf.replay import one_side
 from sequencer.account_view import buying_power

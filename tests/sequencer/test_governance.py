@@ -10,8 +10,8 @@ from l1_bridge.client.client import L1Client, L1Unavailable, Log
 from l1_bridge.codec import batch
 from l1_bridge.codec.batch import ENACTMENT_SECONDS, BridgeId
 from l1_bridge.hashing import keccak
-from prover import operations
-from prover.genesis import label
+from prover.signing import operations
+from prover.state.genesis import label
 from prover.stf import constants, containers
 from sequencer.governance import Announcement, announcements
 from sequencer.wallet_govern import announcement_text

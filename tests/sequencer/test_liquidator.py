@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from prover.health import health
+from prover.standing import health
 from prover.stf import codes, constants, containers, encoding, margin
 from sequencer.engine import Engine
 from sequencer.liquidator import most_lots, ranking

@@ -10,9 +10,9 @@ import trio
 
 from l1_bridge.client.client import L1Client, L1Unavailable
 from l1_bridge.codec import batch
-from prover import operations
-from prover.deployment import Deployment
-from prover.genesis import DEVNET_GRACE_MS
+from prover.contracts.deployment import Deployment
+from prover.signing import operations
+from prover.state.genesis import DEVNET_GRACE_MS
 from prover.stf import codes, constants, containers
 from sequencer.api.errors import CallError, law_error
 from sequencer.api.jsonrpc import Call, NoParams

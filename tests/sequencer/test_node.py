@@ -13,8 +13,9 @@ import pytest
 import trio
 
 from l1_bridge.client.client import L1Client, Signer, development_key
-from prover import deployment, genesis
-from prover.operations import address_of
+from prover.contracts import deployment
+from prover.signing.operations import address_of
+from prover.state import genesis
 from sequencer.node import wall_clock_ms
 from sequencer.oracle import devnet_signer_keys
 from sequencer.trader import Trader

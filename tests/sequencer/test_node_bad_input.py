@@ -9,7 +9,7 @@ import httpx
 import pytest
 import trio
 
-from prover import operations
+from prover.signing import operations
 from prover.stf import codes, constants, containers, signatures
 from sequencer.node import wall_clock_ms
 from sequencer.trader import Trader

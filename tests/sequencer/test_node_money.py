@@ -13,8 +13,8 @@ from l1_bridge.client.client import L1Client, L1Rejected, development_key
 from l1_bridge.codec import batch
 from l1_bridge.contracts.artifact import load_artifact
 from l1_bridge.hashing import keccak
-from prover.deployment import view
-from prover.state.leveldb_store import LevelDbStore
+from prover.contracts.deployment import view
+from prover.state.leveldb import LevelDbStore
 from prover.stf import constants, encoding, margin
 from sequencer.engine import SealedChunk
 from sequencer.node import wall_clock_ms

@@ -11,7 +11,7 @@ import pytest
 import trio
 from eth_account import Account
 
-from prover.operations import address_of
+from prover.signing.operations import address_of
 from sequencer.node import wall_clock_ms
 from sequencer.trader import Trader
 from tests.sequencer.node_process import ROOT, NodeProcess, funded, running

@@ -16,9 +16,9 @@ import pytest
 from click.testing import CliRunner, Result
 from eth_account import Account
 
-from prover import operations
-from prover.cli import cli
-from prover.settings import EXIT_BROKEN, EXIT_USAGE
+from prover.cli.main import cli
+from prover.cli.running import EXIT_BROKEN, EXIT_USAGE
+from prover.signing import operations
 from prover.stf import codes
 from sequencer.node import wall_clock_ms
 from sequencer.oracle import devnet_signer_keys
@@ -271,7 +271,7 @@ def test_a_process_with_a_keystore_completes_a_real_nodes_quorum(tmp_path: Path)
         command = [
             sys.executable,
             "-m",
-            "prover.cli",
+            "prover.cli.main",
             "oracle",
             "--json",
             "--node-url",

@@ -9,8 +9,8 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prover import operations
-from prover.genesis import TIERS, label
+from prover.signing import operations
+from prover.state.genesis import TIERS, label
 from prover.stf import codes, constants, containers
 from sequencer.oracle_signer import Expected, Step, Terms, TermsDiffer, agreed_terms, impact_ppm, premium_ppm
 from sequencer.price_sources import Guard, Market, Quote, Silent

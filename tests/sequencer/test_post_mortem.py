@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 import pytest
 
-from prover import operations
+from prover.signing import operations
 from prover.stf import codes, constants, containers, encoding, margin
 from sequencer.engine import Outcome
 from sequencer.post_mortem import (

@@ -12,7 +12,7 @@ import trio
 
 from l1_bridge.client.client import Applied, Follower, L1Client, L1Rejected, L1Unavailable, Reverted, development_key
 from l1_bridge.codec import batch
-from prover.deployment import Deployment, deploy
+from prover.contracts.deployment import Deployment, deploy
 from prover.stf import constants, encoding
 from sequencer.mirror import Mirror
 from sequencer.node import wall_clock_ms

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from prover import operations
+from prover.signing import operations
 from prover.stf import codes, constants
 from sequencer.api.errors import CallError
 from sequencer.oracle import DEVNET_QUORUM, devnet_signer_keys

@@ -12,7 +12,7 @@ import structlog
 import trio
 
 from l1_bridge.client.client import L1Client, L1Unavailable, development_key
-from prover.state.leveldb_store import LevelDbStore
+from prover.state.leveldb import LevelDbStore
 from prover.state.store import MemoryStore
 from prover.stf import codes, constants
 from sequencer import node

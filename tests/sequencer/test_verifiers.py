@@ -14,8 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from l1_bridge.hashing import keccak
-from prover import operations
-from prover.recover import ORDER, recover_fast
+from prover.signing import operations
+from prover.signing.recover import ORDER, recover_fast
 from prover.stf import constants, containers, encoding, signatures
 from prover.stf.words import word_at
 from sequencer import verifier_worker

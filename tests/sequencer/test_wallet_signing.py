@@ -10,8 +10,8 @@ import pytest
 import trio
 
 from l1_bridge.client.client import L1Client
-from prover import operations
-from prover.recover import recover_fast
+from prover.signing import operations
+from prover.signing.recover import recover_fast
 from prover.state.state import State, create
 from prover.state.store import MemoryStore
 from prover.stf import codes, constants, containers, encoding, signatures

@@ -10,9 +10,10 @@ import trio
 
 from l1_bridge.client.client import L1Client, development_key
 from l1_bridge.hashing import keccak
-from prover import deployment, operations
-from prover.genesis import DEVNET_MARKETS, genesis_bytes
-from prover.referee import artifact
+from prover.contracts import deployment
+from prover.contracts.referee import artifact
+from prover.signing import operations
+from prover.state.genesis import DEVNET_MARKETS, genesis_bytes
 from prover.state.state import genesis_commitment
 from prover.state.tree import StateTree
 from prover.stf import constants, containers, encoding

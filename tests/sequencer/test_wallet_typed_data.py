@@ -10,8 +10,8 @@ import pytest
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 
-from prover import operations
-from prover.recover import ORDER, recover_fast
+from prover.signing import operations
+from prover.signing.recover import ORDER, recover_fast
 from prover.stf import constants, containers, signatures
 from sequencer.api_client import TypedData, wire
 from sequencer.wallet_drafts import Draft, compare_with_node, draft, with_recovery_id

@@ -14,8 +14,8 @@ from typing import IO, Any
 
 from click.testing import CliRunner, Result
 
-from prover.cli import cli
-from prover.operations import domain_separator
+from prover.cli.main import cli
+from prover.signing.operations import domain_separator
 from tests.l1_bridge.l1_nodes import ANVIL, anvil
 from tests.sequencer.node_process import still_prices
 
@@ -58,7 +58,7 @@ def running_node(datadir: Path, *more: str) -> Iterator[RunningNode]:
             options += ["--l1-rpc-url", l1.url, "--deploy"]
         else:
             options += ["--l1-port", "0"]
-        command = [sys.executable, "-c", "from prover.cli import main; main()", "node", *options]
+        command = [sys.executable, "-c", "from prover.cli.main import main; main()", "node", *options]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         try:

@@ -3,7 +3,7 @@
 from random import Random
 from typing import Final
 
-from prover import operations
+from prover.signing import operations
 from prover.stf import constants, encoding
 from sequencer.engine import Engine
 from tests.sequencer.node_world import (

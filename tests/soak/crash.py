@@ -32,7 +32,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final, NamedTuple
 
-from prover.health import health
+from prover.standing import health
 from prover.stf import codes, constants, containers, encoding, margin
 from sequencer.post_mortem import DELEVERAGING, LIQUIDATION, TAKE_OVER, UNWINDING, PostMortem
 from tests.sequencer.node_world import (

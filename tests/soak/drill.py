@@ -7,7 +7,7 @@ from typing import Any
 
 from click.testing import CliRunner
 
-from prover.cli import cli
+from prover.cli.main import cli
 from tests.sequencer.node_process import running
 
 # Phase, signers that speak: five are a quorum.

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from prover import operations
+from prover.signing import operations
 from prover.stf import codes as c
 from prover.stf import constants, margin
 from prover.stf.replay import KINDS

@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from prover import operations
-from prover.genesis import MarketListing, genesis_bytes
+from prover.signing import operations
+from prover.state.genesis import MarketListing, genesis_bytes
 from prover.stf import codes, constants, containers, encoding, margin
 from prover.stf.replay import Chunk
 from tests.twins import venue as twins_venue

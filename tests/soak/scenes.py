@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from typing import Any, Final
 
-from prover import operations
+from prover.signing import operations
 from prover.stf import codes as c
 from prover.stf import constants, containers
 from prover.stf.replay import KINDS, is_entry

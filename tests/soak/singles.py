@@ -4,8 +4,8 @@ from typing import Any, Final
 
 import msgspec
 
-from prover import operations
-from prover.recover import ORDER as CURVE_ORDER
+from prover.signing import operations
+from prover.signing.recover import ORDER as CURVE_ORDER
 from prover.stf import codes as c
 from prover.stf import constants, containers, margin
 from tests.soak.world import MAX_PREMIUM, MAX_PRICE, MAX_SIZE, MAX_TIME, Draft

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
-from prover.recover import recover_fast
+from prover.signing.recover import recover_fast
 from prover.state.state import State
 from prover.stf import codes as c
 from prover.stf import constants

@@ -3,7 +3,7 @@
 import random
 from typing import Any, Final
 
-from prover.genesis import MarketListing
+from prover.state.genesis import MarketListing
 from prover.state.state import State
 from prover.stf import codes, constants, containers, encoding, merkle, signatures
 from prover.stf.replay import operation_length

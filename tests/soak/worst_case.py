@@ -11,9 +11,9 @@ from typing import Any, Final
 import msgspec
 
 from l1_bridge.codec.batch import Batch, Chunk, Commitment, Header, encode_prove_fraud
-from prover import operations
-from prover.genesis import MarketListing
-from prover.referee import transaction_gas
+from prover.contracts.referee import transaction_gas
+from prover.signing import operations
+from prover.state.genesis import MarketListing
 from prover.state.state import State
 from prover.stf import codes as c
 from prover.stf import constants, containers, encoding, margin

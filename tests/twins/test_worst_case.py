@@ -6,9 +6,9 @@ import msgspec
 
 from l1_bridge.codec.batch import MAX_CHUNKS, BatchRecord, Chunk, Commitment, decode_record
 from l1_bridge.contracts.artifact import load_artifact
-from prover import operations
-from prover.recover import recover_fast
-from prover.referee import FAMILIES, LocalReferee, artifact, intrinsic_gas, transaction_gas
+from prover.contracts.referee import FAMILIES, LocalReferee, artifact, intrinsic_gas, transaction_gas
+from prover.signing import operations
+from prover.signing.recover import recover_fast
 from prover.state import witness
 from prover.stf import constants, encoding
 from tests.l1_bridge.evm import Evm

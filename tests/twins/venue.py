@@ -8,11 +8,11 @@ import msgspec
 from coincurve import PrivateKey
 
 from l1_bridge.hashing import keccak
-from prover import operations
-from prover.genesis import DEVNET_MARKETS, MarketListing, genesis_bytes
-from prover.recover import recover_fast
-from prover.referee import LocalReferee, RefereeRefused
+from prover.contracts.referee import LocalReferee, RefereeRefused
+from prover.signing import operations
+from prover.signing.recover import recover_fast
 from prover.state import witness
+from prover.state.genesis import DEVNET_MARKETS, MarketListing, genesis_bytes
 from prover.state.state import State, genesis_commitment
 from prover.state.store import MemoryStore
 from prover.state.tree import StateTree

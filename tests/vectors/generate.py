@@ -10,9 +10,9 @@ from typing import Any, Final
 import msgspec
 
 from l1_bridge.hashing import keccak
-from prover import operations
-from prover.recover import ORDER as CURVE_ORDER
-from prover.recover import recover_fast
+from prover.signing import operations
+from prover.signing.recover import ORDER as CURVE_ORDER
+from prover.signing.recover import recover_fast
 from prover.state.state import State
 from prover.stf import codes, constants, containers, encoding, margin, markets, merkle, signatures
 from tests.soak.twins import CHUNKS_A_WORLD, Campaign

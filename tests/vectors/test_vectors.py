@@ -10,8 +10,8 @@ from typing import Any, Final
 import msgspec
 import pytest
 
-from prover import operations
-from prover.recover import recover_fast, recover_slow
+from prover.signing import operations
+from prover.signing.recover import recover_fast, recover_slow
 from prover.state import multiproof
 from prover.stf import constants, containers, encoding, margin, markets, merkle, signatures
 from prover.stf.replay import Chunk

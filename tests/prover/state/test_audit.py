@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from l1_bridge.codec.batch import BridgeId
-from prover import operations
+from prover.signing import operations
 from prover.state.audit import conservation
 from prover.state.state import State
 from prover.stf import constants, containers, encoding

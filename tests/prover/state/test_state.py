@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prover.recover import recover_fast
+from prover.signing.recover import recover_fast
 from prover.state import state, witness
 from prover.state.state import State
 from prover.stf import constants, containers, encoding

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from prover.state.leveldb_store import LevelDbStore
+from prover.state.leveldb import LevelDbStore
 from prover.state.store import MemoryStore, Store, StoreUnavailable
 
 ROWS = 50
 
 WRITER = """
 import sys
-from prover.state.leveldb_store import LevelDbStore
+from prover.state.leveldb import LevelDbStore
 
 store = LevelDbStore(sys.argv[1])
 number = int.from_bytes((store.get(b"row00") or b"")[:8], "big")

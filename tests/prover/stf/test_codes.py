@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from prover import operations
+from prover.signing import operations
 from prover.state.state import State
 from prover.stf import codes as c
 from prover.stf import constants, containers, encoding

@@ -1,6 +1,6 @@
 """The flat posting fee: once an order, at its first fill as a taker, never above the signed maximum."""
 
-from prover import operations
+from prover.signing import operations
 from prover.stf import codes, constants
 from tests.twins import venue
 

@@ -135,7 +135,7 @@ def test_capacities_follow_from_the_law_s_room() -> None:
 
 
 def test_weights_are_those_of_the_bridge_s_queue() -> None:
-    bridge = (STF.parent.parent / "l1_bridge" / "RollupBridge.vy").read_text()
+    bridge = (STF.parents[1] / "l1_bridge" / "contracts" / "RollupBridge.vy").read_text()
 
     assert f"DEPOSIT_WEIGHT_KILOGAS: public(constant(uint256)) = {constants.DEPOSIT_WEIGHT}\n" in bridge
     weights = [KINDS[tag].weight for tag in range(constants.FORCED_RESCUE, constants.SET_VENUE + 1)]

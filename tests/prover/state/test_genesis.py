@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from prover.genesis import DEVNET_MARKETS, TIERS, genesis_bytes, legal_globals, name_and_decimals
 from prover.state import state
+from prover.state.genesis import DEVNET_MARKETS, TIERS, genesis_bytes, legal_globals, name_and_decimals
 from prover.state.store import MemoryStore
 from prover.stf import constants, containers, encoding
 

@@ -11,7 +11,7 @@ import msgspec
 
 from l1_bridge.client.client import L1Client, L1Rejected
 from l1_bridge.codec.batch import BridgeId
-from prover.settings import (
+from prover.cli.running import (
     EXIT_DATADIR,
     EXIT_L1,
     EXIT_USAGE,
@@ -31,8 +31,8 @@ from prover.settings import (
 )
 
 if TYPE_CHECKING:
-    from prover.deployment import Deployment
-    from prover.replay_chain import ChainReplay, Notice
+    from prover.contracts.deployment import Deployment
+    from prover.history.history import ChainReplay, Notice
 
 
 class Commands(click.Group):
@@ -145,10 +145,10 @@ def challenger(
     No bond is needed. Ends with 0 if every canonical batch is valid. With --guard the same key also pays for entries of
     the L1 queue that rescue accounts, and bring prices, which the sequencer leaves out.
     """
-    from prover import deployment
-    from prover.challenger import Challenger
-    from prover.guard import Policy
-    from prover.guarding import report_source
+    from prover.challenger.challenger import Challenger
+    from prover.challenger.guard import report_source
+    from prover.challenger.guard_plan import Policy
+    from prover.contracts import deployment
 
     if guard and watch:
         raise CommandFailed("--guard pays for entries of the L1 queue: it does not go with --watch.", EXIT_USAGE)
@@ -223,8 +223,8 @@ def verify(
     log_level: str,
 ) -> None:
     """Rebuild the state from L1 alone and compare it with what the bridge keeps."""
-    from prover import deployment
-    from prover import verify as verification
+    from prover.contracts import deployment
+    from prover.history import verify as verification
 
     configure_logging(log_level, json)
     output = Output(json)
@@ -255,7 +255,7 @@ def verify(
 
 
 def _teller(output: Output) -> "Callable[[Notice], None]":
-    from prover.replay_chain import Judgement
+    from prover.history.history import Judgement
 
     def tell(notice: "Notice") -> None:
         if isinstance(notice, Judgement):
@@ -279,8 +279,8 @@ def _teller(output: Output) -> "Callable[[Notice], None]":
 async def _opened(
     client: L1Client, found: "Deployment", directory: Path, from_block: int | None
 ) -> "AsyncIterator[ChainReplay]":
-    from prover.replay_chain import ChainReplay
-    from prover.state.leveldb_store import LevelDbStore
+    from prover.history.history import ChainReplay
+    from prover.state.leveldb import LevelDbStore
 
     store = LevelDbStore(directory)
     try:
@@ -312,7 +312,7 @@ async def _deployment_block(client: L1Client, bridge: bytes) -> int:
 
 @asynccontextmanager
 async def _second(url: str | None, chain_id: int, bridge: bytes) -> AsyncIterator[L1Client | None]:
-    from prover import deployment
+    from prover.contracts import deployment
 
     if url is None:
         yield None

@@ -12,16 +12,16 @@ from l1_bridge.client.client import L1Client
 from l1_bridge.codec.batch import Withdrawal as Leaf
 from l1_bridge.codec.batch import WithdrawalTree, encode_claim, encode_prove_fraud
 from l1_bridge.contracts.artifact import load_artifact
-from prover.replay_chain import ChainReplay
+from prover.history.history import ChainReplay
+from prover.history.verify import Report, verify
 from prover.state.store import MemoryStore
-from prover.verify import Report, verify
 from tests.l1_bridge.l1_nodes import L1Node
 from tests.prover.l1_faults import Tampering
 from tests.prover.world import CHALLENGER, DOLLAR, PARAMETERS, TRADERS, Lie, World, false_tree
 
 pytestmark = pytest.mark.trio
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ async def test_the_command_ends_with_the_summary_and_a_code(
     bridge = "0x" + world.bridge.address.hex()
     arguments = ["verify", "--l1-rpc-url", node.url, "--rollup-address", bridge, "--datadir", str(tmp_path), "--json"]
     ended = await trio.run_process(
-        [sys.executable, "-m", "prover.cli", *arguments], cwd=ROOT, capture_stdout=True, check=False
+        [sys.executable, "-m", "prover.cli.main", *arguments], cwd=ROOT, capture_stdout=True, check=False
     )
     *batches, summary = [json.loads(line) for line in ended.stdout.splitlines()]
     assert [batch["verdict"] for batch in batches] == ["valid", "fraud" if lying else "valid"]
@@ -146,7 +146,7 @@ async def test_the_command_ends_with_the_summary_and_a_code(
     assert summary.keys() >= {"root", "l1_root", "chunks", "operations", "conservation_error_micros", "accounts"}
     assert summary["l1_root"] == "0x" + (await world.head()).last_root.hex()
     again = await trio.run_process(
-        [sys.executable, "-m", "prover.cli", *arguments], cwd=ROOT, capture_stderr=True, check=False
+        [sys.executable, "-m", "prover.cli.main", *arguments], cwd=ROOT, capture_stderr=True, check=False
     )
     assert again.returncode == 4
     assert b"is not empty" in again.stderr

@@ -16,14 +16,14 @@ import trio
 from l1_bridge.client.client import L1Client, L1Unavailable, development_key
 from l1_bridge.codec.batch import bridge_artifact
 from l1_bridge.hashing import keccak
-from prover import operations
-from prover.challenger import Challenger, Summary, proof_gas
-from prover.recover import recover_fast
-from prover.referee import GAS_LIMIT, LocalReferee, transaction_gas
-from prover.replay_chain import ChainReplay
-from prover.settings import Output
+from prover.challenger.challenger import Challenger, Summary, proof_gas
+from prover.cli.running import Output
+from prover.contracts.referee import GAS_LIMIT, LocalReferee, transaction_gas
+from prover.history.history import ChainReplay
+from prover.signing import operations
+from prover.signing.recover import recover_fast
 from prover.state import witness
-from prover.state.leveldb_store import LevelDbStore
+from prover.state.leveldb import LevelDbStore
 from prover.state.store import MemoryStore
 from prover.stf import constants, containers
 from prover.stf.words import Recover
@@ -34,7 +34,7 @@ from tests.prover.world import CHALLENGER, PARAMETERS, RIVAL, TRADERS, Lie, Node
 
 pytestmark = pytest.mark.trio
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 class Recorder(Output):
@@ -433,7 +433,7 @@ async def test_a_reorganisation_that_drops_the_proof_sends_it_again(
 async def test_a_reorganisation_deeper_than_the_memory_begins_again(
     guard: Guard, world: World, client: L1Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("prover.challenger.MEMORY_BLOCKS", 2)
+    monkeypatch.setattr("prover.challenger.challenger.MEMORY_BLOCKS", 2)
     await world.open_accounts()
     snapshot = await client.call("evm_snapshot")
     for _ in range(3):
@@ -453,7 +453,7 @@ def command(world: World, url: str, datadir: Path, *options: str) -> list[str]:
     """The installed command as a process of its own."""
     bridge = "0x" + world.bridge.address.hex()
     arguments = ["challenger", "--l1-rpc-url", url, "--rollup-address", bridge, "--datadir", str(datadir), "--json"]
-    return [sys.executable, "-m", "prover.cli", *arguments, "--poll-interval", "0.05", *options]
+    return [sys.executable, "-m", "prover.cli.main", *arguments, "--poll-interval", "0.05", *options]
 
 
 class Running:
@@ -541,12 +541,12 @@ async def test_a_proof_in_a_process_of_its_own_never_imports_the_venue(
     arguments = command(world, node.url, tmp_path, "--once")[3:]
     program = (
         "import sys\n"
-        "from prover.cli import cli\n"
+        "from prover.cli.main import cli\n"
         "try:\n"
         f"    cli({arguments!r})\n"
         "except SystemExit as end:\n"
         "    assert not [name for name in sys.modules if name.split('.')[0] == 'sequencer'], sys.modules\n"
-        "    assert 'prover.challenger' in sys.modules\n"
+        "    assert 'prover.challenger.challenger' in sys.modules\n"
         "    raise\n"
     )
     ended = await trio.run_process([sys.executable, "-c", program], cwd=ROOT, capture_stdout=True)

@@ -12,16 +12,18 @@ import pytest
 import structlog
 import trio
 import trio.testing
+from sequencer.sequencing.reports import Kept, plain
+from sequencer.sequencing.reports import Report as VenueReport
+from sequencer.sequencing.reports import Round as VenueRound
 
 from l1_bridge.client.client import L1Client, development_key
 from l1_bridge.codec import batch
 from l1_bridge.contracts.artifact import load_artifact
-from prover import guard as guard_rules
-from prover import guarding as guarding_module
-from prover import operations
-from prover.challenger import Challenger, Summary
-from prover.cli import cli
-from prover.guard import (
+from prover.challenger import guard as guarding_module
+from prover.challenger import guard_plan as guard_rules
+from prover.challenger.challenger import Challenger, Summary
+from prover.challenger.guard import SourceError, report_source
+from prover.challenger.guard_plan import (
     ENTRIES_AN_HOUR,
     PATIENCE_SECONDS,
     Guard,
@@ -31,18 +33,16 @@ from prover.guard import (
     entries_within_hour,
     whole_ticks,
 )
-from prover.guarding import SourceError, report_source
-from prover.health import health
-from prover.replay_chain import ChainReplay
+from prover.cli.main import cli
+from prover.history.history import ChainReplay
+from prover.signing import operations
+from prover.standing import health
 from prover.state.store import MemoryStore
 from prover.stf import codes, constants, containers, encoding
-from sequencer.reports import Kept, plain
-from sequencer.reports import Report as VenueReport
-from sequencer.reports import Round as VenueRound
 from tests.l1_bridge.l1_nodes import L1Node
+from tests.prover.challenger.test_challenger import Recorder, command, lying_blocks, mine, sent_by
 from tests.prover.conftest import POLL_SECONDS
 from tests.prover.l1_faults import Tampering
-from tests.prover.test_challenger import Recorder, command, lying_blocks, mine, sent_by
 from tests.prover.world import (
     CHALLENGER,
     DEPOSITOR,

@@ -37,7 +37,7 @@ from l1_bridge.codec.batch import (
     extend_queue_hash,
 )
 from l1_bridge.hashing import ZERO_HASH
-from prover.recover import recover_fast, recover_slow
+from prover.signing.recover import recover_fast, recover_slow
 from prover.state import state as states
 from prover.state import witness
 from prover.state.overlay import Overlay, Undo

@@ -9,9 +9,9 @@ from typing import Annotated, Final
 
 import msgspec
 
-from prover import operations
-from prover.health import Health, health
-from prover.recover import recover_fast
+from prover.signing import operations
+from prover.signing.recover import recover_fast
+from prover.standing import Health, health
 from prover.state.state import State
 from prover.stf import codes, constants, containers, encoding, signatures
 from prover.stf.replay import Chunk, Rows

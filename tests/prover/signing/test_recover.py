@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from prover import operations
-from prover.recover import ORDER, recover_fast, recover_slow
+from prover.signing import operations
+from prover.signing.recover import ORDER, recover_fast, recover_slow
 from prover.stf.containers import NOBODY
 
 KEY = b"\x07" * 32
@@ -38,10 +38,10 @@ def test_what_is_no_signature_has_the_same_signer_in_both(v: int, r: int, s: int
 @pytest.mark.parametrize(
     "loading",
     [
-        "import prover.recover",
+        "import prover.signing.recover",
         "from l1_bridge.client.client import Signer; Signer(bytes([1]) * 32).address",
-        "import sequencer.wallet_keys, prover.recover",
-        "import sequencer.node, sequencer.demo, sequencer.wallet_commands",
+        "import sequencer.wallet.keys, prover.signing.recover",
+        "import sequencer.node.node, sequencer.demo.demo, sequencer.wallet.commands.wallet",
     ],
 )
 def test_a_deeply_nested_message_does_not_overflow_the_stack(loading: str) -> None:

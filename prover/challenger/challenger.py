@@ -29,10 +29,11 @@ from l1_bridge.client.client import (
 )
 from l1_bridge.codec.batch import BatchRecord, Bond, decode_record, encode_call, encode_prove_fraud
 from l1_bridge.contracts.artifact import ArtifactError
-from prover.guard import Policy
-from prover.guarding import Guarding, Source
-from prover.referee import GAS_LIMIT, LocalReferee, RefereeRefused, transaction_gas
-from prover.replay_chain import (
+from prover.challenger.guard import Guarding, Source
+from prover.challenger.guard_plan import Policy
+from prover.cli.running import Output, short
+from prover.contracts.referee import GAS_LIMIT, LocalReferee, RefereeRefused, transaction_gas
+from prover.history.history import (
     MEMORY_BLOCKS,
     SENTENCE,
     ChainReplay,
@@ -47,7 +48,6 @@ from prover.replay_chain import (
     Undone,
     Verdict,
 )
-from prover.settings import Output, short
 
 # Beside the law's weight: memory and globals of the referee, decoding, and the bridge's own storage.
 PROOF_FIXED_GAS: Final = 1_200_000

@@ -9,7 +9,7 @@ import trio
 from l1_bridge.client.client import Applied, Block, L1Client, L1Unavailable, Tag
 from l1_bridge.codec.batch import BatchRecord, BridgeId, decode_record, encode_call
 from l1_bridge.contracts.artifact import ArtifactError
-from prover.replay_chain import MEMORY_BLOCKS, Alarm, ChainReplay, Judgement, Notice, Reason, Verdict
+from prover.history.history import MEMORY_BLOCKS, Alarm, ChainReplay, Judgement, Notice, Reason, Verdict
 from prover.state.audit import Audit, conservation
 from prover.stf import constants, encoding
 

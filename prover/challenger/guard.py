@@ -22,10 +22,10 @@ from l1_bridge.codec.batch import (
     entry_gas,
 )
 from l1_bridge.contracts.artifact import ArtifactError
-from prover.guard import MAX_PENDING, NOTHING, Guard, Plan, Policy, Round, Wanted, entries_within_hour
-from prover.operations import ENTRY_NAMES
-from prover.replay_chain import ChainReplay
-from prover.settings import Output
+from prover.challenger.guard_plan import MAX_PENDING, NOTHING, Guard, Plan, Policy, Round, Wanted, entries_within_hour
+from prover.cli.running import Output
+from prover.history.history import ChainReplay
+from prover.signing.operations import ENTRY_NAMES
 from prover.stf import codes, constants
 
 # A minute of grid times; a report is about 600 bytes in JSON, seven a time.

@@ -7,7 +7,7 @@ import msgspec
 from l1_bridge.client.client import L1Client, Signer
 from l1_bridge.codec import batch
 from l1_bridge.contracts.artifact import Artifact, load_artifact
-from prover import referee
+from prover.contracts import referee
 from prover.state.state import genesis_commitment
 from prover.stf import encoding
 

@@ -13,13 +13,13 @@ from click.testing import CliRunner, Result
 
 from l1_bridge.client.client import L1Client
 from l1_bridge.codec.batch import encode_creation
-from prover import settings
-from prover.cli import Commands, cli
-from prover.state.leveldb_store import LevelDbStore
+from prover.cli import running as settings
+from prover.cli.main import Commands, cli
+from prover.state.leveldb import LevelDbStore
 from tests.l1_bridge.l1_nodes import L1Node
 from tests.prover.world import World
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 BRIDGE = "0x" + "11" * 20
 DOWN = "http://127.0.0.1:1"
 
@@ -38,7 +38,7 @@ def command(url: str, bridge: str, datadir: Path, *options: str) -> list[str]:
 async def ended(*arguments: str) -> tuple[int, list[dict[str, object]], str]:
     """Exit code, JSON lines, stderr of the command as a process."""
     done = await trio.run_process(
-        [sys.executable, "-m", "prover.cli", *arguments],
+        [sys.executable, "-m", "prover.cli.main", *arguments],
         cwd=ROOT,
         capture_stdout=True,
         capture_stderr=True,
@@ -243,7 +243,9 @@ async def test_a_signal_stops_it_cleanly_with_a_summary(
     node_world: World, node: L1Node, tmp_path: Path, number: signal.Signals
 ) -> None:
     arguments = [one for one in command(node.url, "0x" + node_world.bridge.address.hex(), tmp_path) if one != "--once"]
-    process = await trio.lowlevel.open_process([sys.executable, "-m", "prover.cli", *arguments], cwd=ROOT, stdout=-1)
+    process = await trio.lowlevel.open_process(
+        [sys.executable, "-m", "prover.cli.main", *arguments], cwd=ROOT, stdout=-1
+    )
     assert process.stdout is not None
     said = b""
     with trio.fail_after(20):

@@ -9,9 +9,8 @@ import pytest
 from l1_bridge.client.client import Applied, Log, Reverted
 from l1_bridge.codec.batch import bridge_artifact, encode_call, encode_prove_fraud
 from l1_bridge.hashing import keccak
-from prover.recover import recover_fast
-from prover.referee import LocalReferee
-from prover.replay_chain import (
+from prover.contracts.referee import LocalReferee
+from prover.history.history import (
     Alarm,
     ChainReplay,
     Collected,
@@ -25,9 +24,10 @@ from prover.replay_chain import (
     Undone,
     Verdict,
 )
+from prover.signing.recover import recover_fast
 from prover.state import witness
 from prover.state.audit import conservation
-from prover.state.leveldb_store import LevelDbStore
+from prover.state.leveldb import LevelDbStore
 from prover.state.store import MemoryStore
 from prover.stf import constants
 from tests.prover.world import (

@@ -1,0 +1,1 @@
+"""The command `catenary`: options, keys, output and how a run starts, fails and stops."""

@@ -1,0 +1,1 @@
+"""Operations as bytes and as typed data, and who signed them."""
