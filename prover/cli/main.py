@@ -59,7 +59,7 @@ class Commands(click.Group):
         if self._venue_loaded:
             return
         # By name: the prover's room may not import the venue's, and a challenger never does.
-        venue: Any = __import__("sequencer.commands", fromlist=["register"])
+        venue: Any = __import__("sequencer.node.commands", fromlist=["register"])
         venue.register(self)
         self._venue_loaded = True
 

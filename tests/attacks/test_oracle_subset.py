@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from prover.signing import operations
 from prover.stf import codes, markets
-from sequencer.oracle import DEVNET_QUORUM, devnet_signer_keys
-from sequencer.reports import Report, assembled, signed_report
+from sequencer.devnet.prices import DEVNET_QUORUM, devnet_signer_keys
+from sequencer.sequencing.reports import Report, assembled, signed_report
 from tests.sequencer.node_world import DOMAIN, PRICES, START, World
 
 KEYS = devnet_signer_keys()

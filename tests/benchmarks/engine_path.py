@@ -12,8 +12,9 @@ from statistics import median
 from prover.state import state
 from prover.state.store import MemoryStore
 from prover.stf import codes, constants
-from sequencer import bench, bench_flow
-from sequencer.engine import Engine, Input
+from sequencer.bench import bench
+from sequencer.bench import flow as bench_flow
+from sequencer.engine.engine import Engine, Input
 
 _WARM_BLOCKS = 10
 _INPUTS_A_MILLISECOND = 20

@@ -14,8 +14,8 @@ from prover.state.genesis import DEVNET_MARKETS, MarketListing, genesis_bytes
 from prover.state.store import MemoryStore
 from prover.stf import constants, containers, encoding, margin
 from prover.stf.replay import is_entry
-from sequencer.engine import Engine, EngineLimits, Input, Outcome, SealedChunk
-from sequencer.oracle import DEVNET_QUORUM, devnet_signer_keys, signed_tick
+from sequencer.devnet.prices import DEVNET_QUORUM, devnet_signer_keys, signed_tick
+from sequencer.engine.engine import Engine, EngineLimits, Input, Outcome, SealedChunk
 
 CHAIN_ID: Final = 31_337
 BRIDGE: Final = b"\x11" * 20

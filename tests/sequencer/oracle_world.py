@@ -12,22 +12,22 @@ from l1_bridge.client.client import L1Client
 from l1_bridge.codec import batch
 from prover.contracts.deployment import Deployment
 from prover.signing import operations
-from sequencer.api.dispatch import Dispatcher
-from sequencer.api.jsonrpc import JSON, Registry, Session
-from sequencer.api.limits import Limits
-from sequencer.api.metrics import ApiMetrics
-from sequencer.api_client import NodeClient
-from sequencer.engine import Engine
-from sequencer.journal import Journal
-from sequencer.methods import Methods
-from sequencer.mirror import Mirror
-from sequencer.oracle import devnet_signer_keys
-from sequencer.oracle_signer import OracleSigner, Terms
-from sequencer.price_sources import Guard, Market, PriceSource, Quote
-from sequencer.report_methods import ReportMethods
-from sequencer.venue import Venue
+from sequencer.api.methods.reports import ReportMethods
+from sequencer.api.methods.venue import Methods
+from sequencer.api.rpc.dispatch import Dispatcher
+from sequencer.api.rpc.jsonrpc import JSON, Registry, Session
+from sequencer.api.rpc.limits import Limits
+from sequencer.api.rpc.metrics import ApiMetrics
+from sequencer.client.client import NodeClient
+from sequencer.devnet.prices import devnet_signer_keys
+from sequencer.engine.engine import Engine
+from sequencer.l1.bridge_view import Mirror
+from sequencer.oracle.price_sources import Guard, Market, PriceSource, Quote
+from sequencer.oracle.signer import OracleSigner, Terms
+from sequencer.sequencing.journal import Journal
+from sequencer.sequencing.sequencer import Venue
 from tests.sequencer.node_world import BRIDGE, CHAIN_ID, DOMAIN, START, genesis, genesis_store
-from tests.sequencer.test_venue import LIMITS
+from tests.sequencer.sequencing.test_sequencer import LIMITS
 
 MARKETS = (Market("BTC", 1), Market("ETH", 2), Market("SOL", 4))
 DOLLARS = (60_000.0, 3_000.0, 150.0)

@@ -5,7 +5,7 @@ from typing import Final
 
 from prover.signing import operations
 from prover.stf import constants, encoding
-from sequencer.engine import Engine
+from sequencer.engine.engine import Engine
 from tests.sequencer.node_world import (
     DOLLAR,
     FIRST,

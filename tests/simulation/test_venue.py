@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from sequencer.journal import JournalError
+from sequencer.sequencing.journal import JournalError
 from tests.simulation.venue import POINTS, simulate
 
 SEEDS = 8

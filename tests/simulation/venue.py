@@ -17,9 +17,9 @@ import trio
 
 from prover.state.store import MemoryStore
 from prover.stf import codes
-from sequencer.engine import Engine, Input, Outcome
-from sequencer.journal import Disk, Journal, JournalFailed, Limits
-from sequencer.venue import Venue
+from sequencer.engine.engine import Engine, Input, Outcome
+from sequencer.sequencing.journal import Disk, Journal, JournalFailed, Limits
+from sequencer.sequencing.sequencer import Venue
 from tests.sequencer.node_world import DOMAIN, check_chunks, check_conservation, genesis_store, picture, replayed
 from tests.simulation.crowd import Crowd
 

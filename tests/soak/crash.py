@@ -34,7 +34,7 @@ from typing import Any, Final, NamedTuple
 
 from prover.standing import health
 from prover.stf import codes, constants, containers, encoding, margin
-from sequencer.post_mortem import DELEVERAGING, LIQUIDATION, TAKE_OVER, UNWINDING, PostMortem
+from sequencer.engine.post_mortem import DELEVERAGING, LIQUIDATION, TAKE_OVER, UNWINDING, PostMortem
 from tests.sequencer.node_world import (
     BTC,
     BUY,

@@ -5,8 +5,8 @@ from random import Random
 from typing import Any, Final
 
 from prover.stf import codes
-from sequencer.engine import EngineLimits
-from sequencer.order_book import Limits
+from sequencer.engine.engine import EngineLimits
+from sequencer.engine.order_book import Limits
 from tests.sequencer.node_world import World
 from tests.simulation.crowd import Crowd
 from tests.simulation.venue import simulate

@@ -12,9 +12,6 @@ import pytest
 import structlog
 import trio
 import trio.testing
-from sequencer.sequencing.reports import Kept, plain
-from sequencer.sequencing.reports import Report as VenueReport
-from sequencer.sequencing.reports import Round as VenueRound
 
 from l1_bridge.client.client import L1Client, development_key
 from l1_bridge.codec import batch
@@ -39,6 +36,9 @@ from prover.signing import operations
 from prover.standing import health
 from prover.state.store import MemoryStore
 from prover.stf import codes, constants, containers, encoding
+from sequencer.sequencing.reports import Kept, plain
+from sequencer.sequencing.reports import Report as VenueReport
+from sequencer.sequencing.reports import Round as VenueRound
 from tests.l1_bridge.l1_nodes import L1Node
 from tests.prover.challenger.test_challenger import Recorder, command, lying_blocks, mine, sent_by
 from tests.prover.conftest import POLL_SECONDS

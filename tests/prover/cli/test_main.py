@@ -144,9 +144,9 @@ def test_the_venue_is_loaded_only_for_its_commands_and_the_list(monkeypatch: pyt
         loaded.append(group)
         group.add_command(click.Command("demo", callback=lambda: click.echo("a demo")))
 
-    module = types.ModuleType("sequencer.commands")
+    module = types.ModuleType("sequencer.node.commands")
     module.register = register  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "sequencer.commands", module)
+    monkeypatch.setitem(sys.modules, "sequencer.node.commands", module)
 
     def fresh() -> Commands:
         return Commands("catenary", commands=dict(cli.commands))
@@ -163,7 +163,7 @@ def test_the_venue_is_loaded_only_for_its_commands_and_the_list(monkeypatch: pyt
 
 
 def test_a_venue_that_does_not_import_is_an_error_and_not_an_absence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sequencer.commands", None)
+    monkeypatch.setitem(sys.modules, "sequencer.node.commands", None)
     group = Commands("catenary", commands=dict(cli.commands))
     assert isinstance(CliRunner().invoke(group, ["node"]).exception, ImportError)
     assert CliRunner().invoke(group, ["verify", "--help"]).exit_code == 0

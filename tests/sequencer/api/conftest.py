@@ -11,12 +11,12 @@ import trio
 from prometheus_client import CollectorRegistry
 
 from prover.stf.codes import MAKER_MARGIN
-from sequencer.api.errors import LAW_ERRORS, NOT_READY, CallError, law_error
-from sequencer.api.http import Answer
-from sequencer.api.jsonrpc import Call, NoParams, Registry
-from sequencer.api.limits import Limits
-from sequencer.api.server import ApiConfig, Server
-from sequencer.api.values import Bytes20, Int64, Uint64
+from sequencer.api.rpc.errors import LAW_ERRORS, NOT_READY, CallError, law_error
+from sequencer.api.rpc.jsonrpc import Call, NoParams, Registry
+from sequencer.api.rpc.limits import Limits
+from sequencer.api.rpc.values import Bytes20, Int64, Uint64
+from sequencer.api.transport.http import Answer
+from sequencer.api.transport.server import ApiConfig, Server
 
 
 class Echo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,0 +1,111 @@
+"""The API of the oracle's reports, and the task that hands their ticks to the venue."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+
+import msgspec
+import structlog
+import trio
+
+from prover.signing.operations import compact
+from prover.stf import codes, constants
+from sequencer.api.rpc.errors import INVALID_PARAMS, NO_REPORTS, CallError
+from sequencer.api.rpc.jsonrpc import Call, Registry
+from sequencer.api.rpc.values import HexBytes
+from sequencer.sequencing.reports import KEPT_ROUNDS, REPORT_ERRORS, TICK, Report, ReportDesk, plain
+from sequencer.sequencing.sequencer import Venue
+
+# A tick is due every five seconds; whoever is this far behind gains nothing from older ones.
+_WAITING_TICKS: Final = 8
+
+TimeMs = Annotated[int, msgspec.Meta(ge=0, lt=2**48)]
+Prices = Annotated[list[Annotated[int, msgspec.Meta(ge=0, lt=2**48)]], msgspec.Meta(max_length=constants.MARKETS)]
+Premiums = Annotated[
+    list[Annotated[int, msgspec.Meta(ge=-(2**23), lt=2**23)]], msgspec.Meta(max_length=constants.MARKETS)
+]
+
+
+class SignedReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An oracle signer's Tick message (PROTOCOL.md §5.2), one entry a market, and its 64- or 65-byte signature."""
+
+    time_ms: TimeMs
+    signer_index: Annotated[int, msgspec.Meta(ge=0, lt=2**8)]
+    prices_ticks: Prices
+    premiums_ppm: Premiums
+    signature: HexBytes
+
+
+class ReportsOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The newest grid times, or one of them."""
+
+    time_ms: TimeMs | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=KEPT_ROUNDS)] = 10
+
+
+class ReportMethods:
+    """catenary_report and catenary_reports. `is_taking` is false where the node signs a devnet's prices itself."""
+
+    def __init__(self, venue: Venue, domain: bytes, now_ms: Callable[[], int], *, is_taking: bool) -> None:
+        self.desk = ReportDesk(domain, lambda: venue.engine.globals)
+        self._venue = venue
+        self._now_ms = now_ms
+        self._is_taking = is_taking
+        self._log = structlog.get_logger("oracle")
+        self._send, self._receive = trio.open_memory_channel[tuple[int, bytes]](_WAITING_TICKS)
+
+    def register(self, registry: Registry) -> None:
+        """Adds both methods."""
+        registry.add(
+            "catenary_report",
+            self.report,
+            params=SignedReport,
+            description="Takes an oracle signer's report; the quorum's first reports become the tick.",
+            errors=(*REPORT_ERRORS, NO_REPORTS),
+            result=dict[str, Any],
+        )
+        registry.add(
+            "catenary_reports",
+            self.reports,
+            params=ReportsOf,
+            description="What the signers reported of the last grid times, and whom the node chose.",
+            result=list[dict[str, Any]],
+        )
+
+    async def report(self, params: SignedReport, call: Call) -> dict[str, Any]:
+        """catenary_report. "tick" says that the quorum is whole, not yet that the tick is sequenced."""
+        if not self._is_taking:
+            raise CallError(NO_REPORTS)
+        try:
+            signature = compact(bytes(params.signature))
+        except ValueError as error:
+            raise CallError(INVALID_PARAMS, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
+        prices, premiums = tuple(params.prices_ticks), tuple(params.premiums_ppm)
+        given = Report(params.time_ms, params.signer_index, prices, premiums, signature)
+        taken = self.desk.take(given, self._now_ms())
+        if taken.status == TICK:
+            # Not submitted here: a signer that hangs up would take the others' tick with it.
+            try:
+                self._send.send_nowait((params.time_ms, taken.tick))
+            except trio.WouldBlock:
+                self._log.error("tick.dropped", time_ms=params.time_ms)
+        return {"status": taken.status, "received": taken.received, "quorum": taken.quorum}
+
+    async def reports(self, params: ReportsOf, call: Call) -> list[dict[str, Any]]:
+        """catenary_reports."""
+        if params.time_ms is None:
+            return [plain(found) for found in self.desk.newest(params.limit)]
+        found = self.desk.at(params.time_ms)
+        return [] if found is None else [plain(found)]
+
+    async def run(self) -> None:
+        """Submits ticks in the order in which their quorums were whole."""
+        async for time_ms, tick in self._receive:
+            await self.submit(time_ms, tick)
+
+    async def submit(self, time_ms: int, tick: bytes) -> None:
+        """Sequences a tick and notes the law's word on it."""
+        outcome = await self._venue.submit(tick)
+        name = codes.SENTENCE[outcome.code][0]
+        self.desk.decided(time_ms, name)
+        if outcome.code != codes.OK:
+            self._log.warning("tick.refused", code=name, time_ms=time_ms)

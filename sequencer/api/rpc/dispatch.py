@@ -1,0 +1,185 @@
+"""From the bytes of one message to the bytes of its answer: limits, order, deadlines and the last catch."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+import structlog
+import trio
+
+from sequencer.api.rpc.errors import (
+    BATCH_TOO_LARGE,
+    INTERNAL,
+    INVALID_REQUEST,
+    RATE_LIMITED,
+    SHUTTING_DOWN,
+    TIMEOUT,
+    TOO_LARGE,
+    CallError,
+)
+from sequencer.api.rpc.jsonrpc import (
+    BadRequest,
+    Call,
+    Codec,
+    Registry,
+    Request,
+    Session,
+    failure,
+    read_request,
+    success,
+)
+from sequencer.api.rpc.limits import Limits, TokenBucket
+from sequencer.api.rpc.metrics import ApiMetrics
+
+UNKNOWN_METHOD: Final = "unknown"
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """The answer to one message (None: only notifications) and what must run once it is on its way."""
+
+    body: bytes | None
+    after_answer: Sequence[Callable[[], None]] = ()
+
+
+class _Outcome(msgspec.Struct):
+    """What one call of a message came to."""
+
+    body: bytes | None = None
+    after_answer: list[Callable[[], None]] = []
+
+
+class Dispatcher:
+    """The same for every transport: `handle(bytes) -> bytes`; never raises for anything that a caller sends."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        limits: Limits,
+        metrics: ApiMetrics,
+        log: structlog.typing.FilteringBoundLogger,
+        clock: Callable[[], float],
+        new_incident: Callable[[], str],
+    ) -> None:
+        self._registry = registry
+        self._limits = limits
+        self._metrics = metrics
+        self._log = log
+        self._clock = clock
+        self._new_incident = new_incident
+        self._bucket = TokenBucket(limits.node_rate, limits.node_burst, clock)
+        self.is_draining = False
+
+    def new_bucket(self) -> TokenBucket:
+        """The rate limit of one new connection."""
+        return TokenBucket(self._limits.connection_rate, self._limits.connection_burst, self._clock)
+
+    async def handle(
+        self, body: bytes, codec: Codec, session: Session, release: Callable[[], None] = lambda: None
+    ) -> Reply:
+        """Answers one message, single or batch; `release` is called once every call in it has its place in the order.
+
+        Invariant: calls start in the order in which they stand; the next starts when the one before has returned or
+        has called `Call.release`, so that orders keep their sequence and still share one group commit.
+        """
+        try:
+            message = codec.decode(body)
+            if isinstance(message, list):
+                if not message:
+                    raise CallError(INVALID_REQUEST, "The batch is empty.")
+                if len(message) > self._limits.batch_calls:
+                    raise CallError(BATCH_TOO_LARGE, data={"most": self._limits.batch_calls})
+        except CallError as error:
+            refusal = self._rate_limited(session) or error
+            self._count(UNKNOWN_METHOD, refusal.error.name)
+            release()
+            return Reply(failure(codec, None, refusal))
+        if isinstance(message, list):
+            return await self._batch(message, codec, session, release)
+        outcome = _Outcome()
+        await self._call(message, codec, session, outcome, release)
+        release()
+        return Reply(outcome.body, outcome.after_answer)
+
+    async def _batch(self, messages: list[Any], codec: Codec, session: Session, release: Callable[[], None]) -> Reply:
+        outcomes = [_Outcome() for _ in messages]
+
+        async def run(message: Any, outcome: _Outcome, turn: trio.Event) -> None:
+            await self._call(message, codec, session, outcome, turn.set)
+            turn.set()
+
+        async with trio.open_nursery() as nursery:
+            for message, outcome in zip(messages, outcomes, strict=True):
+                turn = trio.Event()
+                nursery.start_soon(run, message, outcome, turn)
+                await turn.wait()
+            release()
+        answers: list[bytes] = []
+        room = self._limits.answer_bytes
+        for message, outcome in zip(messages, outcomes, strict=True):
+            if outcome.body is None:
+                continue
+            room -= len(outcome.body)
+            if room < 0:
+                outcome.body = failure(codec, read_request(message).id, CallError(TOO_LARGE, "Ask for less at once."))
+            answers.append(outcome.body)
+        after_answer = [callback for outcome in outcomes for callback in outcome.after_answer]
+        return Reply(codec.join(answers) if answers else None, after_answer)
+
+    async def _call(
+        self, message: Any, codec: Codec, session: Session, outcome: _Outcome, release: Callable[[], None]
+    ) -> None:
+        request = read_request(message)
+        method_name = UNKNOWN_METHOD
+        result: object = None
+        refusal = self._rate_limited(session)
+        started_at = self._clock()
+        try:
+            if refusal is not None:
+                raise refusal
+            if isinstance(request, BadRequest):
+                raise request.error
+            if self.is_draining:
+                raise CallError(SHUTTING_DOWN)
+            method = self._registry.find(request.method)
+            method_name = method.name
+            params = method.bind(request.params)
+            call = Call(session, codec, release)
+            outcome.after_answer = call.after_answer
+            with trio.move_on_after(self._limits.call_seconds) as scope:
+                result = await method.handler(params, call)
+            if scope.cancelled_caught:
+                raise CallError(TIMEOUT)
+            body = success(codec, request.id, result)
+            if len(body) > self._limits.answer_bytes:
+                raise CallError(TOO_LARGE, "Ask for less at once.")
+        except CallError as error:
+            refusal = error
+            body = failure(codec, request.id, error)
+        except Exception as error:
+            refusal = self.incident(error, method=method_name)
+            body = failure(codec, request.id, refusal)
+        self._count(method_name, "OK" if refusal is None else refusal.error.name)
+        if method_name != UNKNOWN_METHOD:
+            self._metrics.seconds.labels(method_name).observe(self._clock() - started_at)
+        if isinstance(request, Request) and request.is_notification:
+            return
+        outcome.body = body
+
+    def incident(self, error: Exception, **context: object) -> CallError:
+        """Logs a failure of our own under a new id; what the caller gets to see of it is that id."""
+        incident = self._new_incident()
+        self._metrics.incidents.inc()
+        self._log.error("api.incident", incident=incident, exc_info=error, **context)
+        return CallError(INTERNAL, data={"incident": incident})
+
+    def _rate_limited(self, session: Session) -> CallError | None:
+        wait_seconds = max(session.bucket.wait_seconds(), self._bucket.wait_seconds())
+        if wait_seconds > 0:
+            return CallError(RATE_LIMITED, data={"retry_after_ms": math.ceil(wait_seconds * 1000)})
+        session.bucket.take()
+        self._bucket.take()
+        return None
+
+    def _count(self, method: str, outcome: str) -> None:
+        self._metrics.calls.labels(method, outcome).inc()

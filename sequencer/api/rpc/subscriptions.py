@@ -1,0 +1,230 @@
+"""Feeds: a sequence number on every message, a snapshot or the missed messages on every (re)subscription."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from sequencer.api.rpc.errors import (
+    ALREADY_SUBSCRIBED,
+    NO_CHANNEL,
+    NOT_STREAMING,
+    NOT_SUBSCRIBED,
+    TOO_MANY_SUBSCRIPTIONS,
+    CallError,
+)
+from sequencer.api.rpc.jsonrpc import Call, Codec, Push, Registry, Session, Subscriber, to_plain
+from sequencer.api.rpc.limits import Limits
+from sequencer.api.rpc.metrics import ApiMetrics
+from sequencer.api.rpc.values import to_json
+
+NOTIFICATION: Final = "catenary_subscription"
+Snapshot = Callable[[], object]
+
+
+class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`since` is the last sequence that the caller has, `epoch` the feed's life in which it was given."""
+
+    channel: str
+    since: int | None = None
+    epoch: str | None = None
+
+
+class Unsubscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The channel to leave."""
+
+    channel: str
+
+
+class Subscribed(msgspec.Struct, frozen=True):
+    """The state as of `sequence`: a snapshot, or the messages after `since` where the feed still holds them all.
+
+    The next notification carries `sequence` + 1. Another epoch than before means that sequences have started anew.
+    """
+
+    channel: str
+    epoch: str
+    sequence: int
+    snapshot: Any
+    updates: list[Any]
+
+
+class Unsubscribed(msgspec.Struct, frozen=True):
+    """The last sequence that was sent or skipped."""
+
+    channel: str
+    epoch: str
+    sequence: int
+
+
+class Subscription:
+    """One connection's place in one feed; holds messages back until the answer to its subscribe is on its way."""
+
+    def __init__(self, subscriber: Subscriber, codec: Codec, most_held: int) -> None:
+        self._subscriber = subscriber
+        self._codec = codec
+        self._held: deque[Push] | None = deque(maxlen=most_held)
+
+    def deliver(self, message: Push) -> None:
+        """Queues a message, or keeps it for `release`; what does not fit makes the connection close, never a gap."""
+        if self._held is None:
+            self._subscriber.push(message, self._codec)
+        elif len(self._held) == self._held.maxlen:
+            self._subscriber.overflow()
+        else:
+            self._held.append(message)
+
+    def release(self) -> None:
+        """Sends what was held back; from here on messages go out as they come."""
+        held, self._held = self._held or (), None
+        for message in held:
+            self._subscriber.push(message, self._codec)
+
+
+class Feed:
+    """One channel. Invariant: sequences are consecutive, and the ring holds the newest of them without a gap."""
+
+    def __init__(self, name: str, epoch: str, snapshot: Snapshot, limits: Limits) -> None:
+        self.name = name
+        self.epoch = epoch
+        self.sequence = 0
+        self._snapshot = snapshot
+        self._limits = limits
+        self._ring: deque[bytes] = deque()
+        self._ring_bytes = 0
+        self.subscriptions: dict[Session, Subscription] = {}
+
+    def publish(self, data: object) -> int:
+        """Sends `data` to every subscriber as the next message; gives its sequence. Never waits."""
+        self.sequence += 1
+        encoded = to_json(data)
+        head = {"channel": self.name, "epoch": self.epoch, "sequence": self.sequence}
+        params = to_json(head)[:-1] + b',"data":' + encoded + b"}"
+        message = Push(b'{"jsonrpc":"2.0","method":"' + NOTIFICATION.encode() + b'","params":' + params + b"}")
+        self._ring.append(params)
+        self._ring_bytes += len(params)
+        while len(self._ring) > self._limits.ring_messages or self._ring_bytes > self._limits.ring_bytes:
+            self._ring_bytes -= len(self._ring.popleft())
+        for subscription in list(self.subscriptions.values()):
+            subscription.deliver(message)
+        return self.sequence
+
+    def state_since(self, since: int | None, epoch: str | None) -> Subscribed:
+        """The missed messages if the ring still holds all of them, else a snapshot."""
+        first_held = self.sequence - len(self._ring) + 1
+        if since is not None and epoch == self.epoch and first_held - 1 <= since <= self.sequence:
+            missed = list(self._ring)[since - first_held + 1 :]
+            updates = [msgspec.json.decode(params) for params in missed]
+            return Subscribed(self.name, self.epoch, self.sequence, None, updates)
+        return Subscribed(self.name, self.epoch, self.sequence, to_plain(self._snapshot()), [])
+
+
+class Feeds:
+    """All channels of one node. `epoch` must differ between two runs of the node."""
+
+    def __init__(self, epoch: str, limits: Limits, metrics: ApiMetrics) -> None:
+        self._epoch = epoch
+        self._limits = limits
+        self._metrics = metrics
+        self._feeds: dict[str, Feed] = {}
+        self._families: dict[str, Callable[[str], Snapshot | None]] = {}
+        self._opened_count = 0
+        self._subscription_count = 0
+
+    def open(self, channel: str, snapshot: Snapshot) -> Feed:
+        """A channel that is there from now on; `snapshot()` gives its state as of the last published message."""
+        assert channel not in self._feeds, f"channel {channel} is opened twice"
+        self._opened_count += 1
+        feed = Feed(channel, f"{self._epoch}.{self._opened_count}", snapshot, self._limits)
+        self._feeds[channel] = feed
+        return feed
+
+    def family(self, prefix: str, find: Callable[[str], Snapshot | None]) -> None:
+        """Channels `prefix` + key that open when first asked for; `find(key)` gives None where there is none."""
+        self._families[prefix] = find
+
+    def is_open(self, channel: str) -> bool:
+        """Whether anybody has asked for a channel: for a closed one no message has to be made."""
+        return channel in self._feeds
+
+    def publish(self, channel: str, data: object) -> None:
+        """Publishes to a channel if it is open; a member of a family that nobody has asked for costs nothing."""
+        feed = self._feeds.get(channel)
+        if feed is not None:
+            feed.publish(data)
+
+    def register(self, registry: Registry) -> None:
+        """Adds the two methods."""
+        registry.add(
+            "catenary_subscribe",
+            self._subscribe,
+            params=Subscribe,
+            result=Subscribed,
+            description="Follows a channel: its state now, or what was missed since a sequence, then every message.",
+            errors=(NO_CHANNEL, NOT_STREAMING, ALREADY_SUBSCRIBED, TOO_MANY_SUBSCRIPTIONS),
+        )
+        registry.add(
+            "catenary_unsubscribe",
+            self._unsubscribe,
+            params=Unsubscribe,
+            result=Unsubscribed,
+            description="Leaves a channel: no message of it follows the answer.",
+            errors=(NOT_STREAMING, NOT_SUBSCRIBED),
+        )
+
+    async def _subscribe(self, params: Subscribe, call: Call) -> Subscribed:
+        session, subscriber = call.session, call.session.subscriber
+        if subscriber is None:
+            raise CallError(NOT_STREAMING)
+        if len(session.leave_by_channel) >= self._limits.connection_subscriptions:
+            raise CallError(TOO_MANY_SUBSCRIPTIONS, data={"most": self._limits.connection_subscriptions})
+        if self._subscription_count >= self._limits.node_subscriptions:
+            raise CallError(TOO_MANY_SUBSCRIPTIONS)
+        feed = self._find(params.channel)
+        if session in feed.subscriptions:
+            raise CallError(ALREADY_SUBSCRIBED, data={"channel": feed.name})
+        state = feed.state_since(params.since, params.epoch)
+        subscription = Subscription(subscriber, call.codec, self._limits.queue_messages)
+        feed.subscriptions[session] = subscription
+        self._subscription_count += 1
+        self._metrics.subscriptions.inc()
+        session.leave_by_channel[feed.name] = lambda: self._leave(feed, session)
+        call.after_answer.append(subscription.release)
+        return state
+
+    async def _unsubscribe(self, params: Unsubscribe, call: Call) -> Unsubscribed:
+        if call.session.subscriber is None:
+            raise CallError(NOT_STREAMING)
+        feed = self._feeds.get(params.channel)
+        if feed is None or call.session not in feed.subscriptions:
+            raise CallError(NOT_SUBSCRIBED)
+        self._leave(feed, call.session)
+        return Unsubscribed(feed.name, feed.epoch, feed.sequence)
+
+    def _leave(self, feed: Feed, session: Session) -> None:
+        del feed.subscriptions[session]
+        del session.leave_by_channel[feed.name]
+        self._subscription_count -= 1
+        self._metrics.subscriptions.dec()
+
+    def _find(self, channel: str) -> Feed:
+        feed = self._feeds.get(channel)
+        if feed is not None:
+            return feed
+        for prefix, find in self._families.items():
+            snapshot = find(channel.removeprefix(prefix)) if channel.startswith(prefix) else None
+            if snapshot is not None:
+                self._make_room()
+                return self.open(channel, snapshot)
+        raise CallError(NO_CHANNEL)
+
+    def _make_room(self) -> None:
+        """Closes the oldest followed-by-nobody channel; its next life gets another epoch, so nobody misses a gap."""
+        if len(self._feeds) < self._limits.node_channels:
+            return
+        for name, feed in self._feeds.items():
+            if not feed.subscriptions and any(name.startswith(prefix) for prefix in self._families):
+                del self._feeds[name]
+                return
+        raise CallError(TOO_MANY_SUBSCRIPTIONS)

@@ -1,0 +1,1 @@
+"""Sockets, HTTP and WebSocket under limits and deadlines."""

@@ -1,0 +1,209 @@
+"""The node's one port on 127.0.0.1: h11 and wsproto under trio, and nothing from outside ends it."""
+
+import errno
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+import structlog
+import trio
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from sequencer.api.rpc.dispatch import Dispatcher
+from sequencer.api.rpc.errors import TOO_MANY_CONNECTIONS, CallError
+from sequencer.api.rpc.jsonrpc import JSON, Call, NoParams, Registry, failure
+from sequencer.api.rpc.limits import Limits
+from sequencer.api.rpc.metrics import ApiMetrics
+from sequencer.api.rpc.openrpc import openrpc_document
+from sequencer.api.rpc.subscriptions import Feeds
+from sequencer.api.rpc.values import to_json
+from sequencer.api.transport.http import JSON_TYPE, Access, Answer, HttpConnection, Page, VanishedError, send
+from sequencer.api.transport.websocket import WebSocketConnection
+
+HOST: Final = "127.0.0.1"
+REFUSAL_SECONDS: Final = 1.0
+
+
+class ApiConfig(msgspec.Struct, frozen=True):
+    """`port` 0 takes any free port; `version` stands in the OpenRPC document."""
+
+    port: int = 9545
+    version: str = "0"
+    limits: Limits = Limits()
+    access: Access = Access()
+
+
+class CannotListenError(Exception):
+    """The port cannot be had; the text is one sentence for the operator."""
+
+
+def _always_ready() -> str | None:
+    return None
+
+
+def _new_incident() -> str:
+    return secrets.token_hex(8)
+
+
+class Server:
+    """One node's API. Fill `registry` and `feeds` first, then `await nursery.start(server.serve)` gives the port."""
+
+    def __init__(
+        self,
+        config: ApiConfig,
+        registry: Registry,
+        *,
+        metrics: CollectorRegistry,
+        epoch: str,
+        why_not_ready: Callable[[], str | None] = _always_ready,
+        pages: Mapping[str, Page] | None = None,
+        log: structlog.typing.FilteringBoundLogger | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        new_incident: Callable[[], str] = _new_incident,
+    ) -> None:
+        """`why_not_ready` gives None once the node is ready, else a sentence; `epoch` differs between two runs.
+
+        `pages` maps a path, or a folder ending in a slash, to what answers GET there.
+        """
+        self._config = config
+        self._registry = registry
+        self._collectors = metrics
+        self._why_not_ready = why_not_ready
+        self._log: structlog.typing.FilteringBoundLogger = log or structlog.get_logger("api")
+        self._metrics = ApiMetrics(metrics)
+        self.feeds = Feeds(epoch, config.limits, self._metrics)
+        self.feeds.register(registry)
+        self.dispatcher = Dispatcher(registry, config.limits, self._metrics, self._log, clock, new_incident)
+        self._pages: dict[str, Page] = {
+            "/health": self._health,
+            "/ready": self._ready,
+            "/metrics": self._metrics_page,
+            "/openrpc.json": self._openrpc_page,
+            **(pages or {}),
+        }
+        self._stopping = trio.Event()
+        self._open: set[HttpConnection | WebSocketConnection] = set()
+        registry.add(
+            "rpc.discover",
+            self._discover,
+            params=NoParams,
+            result=dict[str, Any],
+            description="This document: every method, its parameters, results and errors.",
+        )
+
+    def stop(self) -> None:
+        """Begins the graceful end: no new connections or calls, running calls are answered, then `serve` returns."""
+        self._stopping.set()
+
+    async def serve(self, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serves until `stop`, then drains for at most `drain_seconds`; reports the port. Raises CannotListenError."""
+        listener = await self._listen()
+        port: int = listener.socket.getsockname()[1]
+        async with trio.open_nursery() as connections:
+            async with trio.open_nursery() as accepting:
+                serve_listeners = partial(
+                    trio.serve_listeners, self.handle_stream, [listener], handler_nursery=connections
+                )
+                accepting.start_soon(serve_listeners)
+                task_status.started(port)
+                await self._stopping.wait()
+                self.dispatcher.is_draining = True
+                accepting.cancel_scope.cancel()
+            for connection in list(self._open):
+                connection.drain()
+            connections.cancel_scope.deadline = trio.current_time() + self._config.limits.drain_seconds
+        if connections.cancel_scope.cancelled_caught:
+            self._log.warning("api.drain_deadline", seconds=self._config.limits.drain_seconds)
+
+    async def _listen(self) -> trio.SocketListener:
+        port = self._config.port
+        try:
+            (listener,) = await trio.open_tcp_listeners(port, host=HOST)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise CannotListenError(
+                    f"Port {port} of {HOST} is in use by another process: stop it or choose another port (0: any)."
+                ) from error
+            raise CannotListenError(f"Port {port} of {HOST} cannot be opened: {error.strerror or error}.") from error
+        # Inherited by every accepted socket: what a slow reader leaves in the kernel must be bounded too.
+        listener.socket.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, self._config.limits.socket_send_bytes)
+        return listener
+
+    async def handle_stream(self, stream: trio.abc.Stream) -> None:
+        """Serves one connection. Invariant: nothing that happens in it leaves this method but a cancellation."""
+        try:
+            async with stream:
+                if len(self._open) >= self._config.limits.connections:
+                    await self._refuse(stream)
+                else:
+                    await self._serve_stream(stream)
+        except VanishedError:
+            pass
+        except Exception as error:
+            self._note_failure(error)
+        except BaseExceptionGroup as group:
+            failures, cancellations = group.split(Exception)
+            if failures is not None:
+                self._note_failure(failures)
+            if cancellations is not None:
+                raise cancellations from None
+
+    def _note_failure(self, error: Exception) -> None:
+        if isinstance(error, ExceptionGroup):
+            _, rest = error.split(VanishedError)
+            if rest is None:
+                return
+            error = rest
+        self.dispatcher.incident(error)
+
+    async def _serve_stream(self, stream: trio.abc.Stream) -> None:
+        limits = self._config.limits
+        http = HttpConnection(
+            stream,
+            self.dispatcher,
+            limits,
+            self._config.access,
+            self._pages,
+            lambda reason: self._metrics.refused.labels(reason).inc(),
+        )
+        with self._metrics.connections.track_inprogress():
+            self._open.add(http)
+            try:
+                upgrade = await http.run()
+            finally:
+                self._open.discard(http)
+            if upgrade is None:
+                return
+            websocket = WebSocketConnection(
+                stream, upgrade, self.dispatcher, limits, lambda reason: self._metrics.closed.labels(reason).inc()
+            )
+            self._open.add(websocket)
+            try:
+                await websocket.run()
+            finally:
+                self._open.discard(websocket)
+
+    async def _refuse(self, stream: trio.abc.Stream) -> None:
+        self._metrics.refused.labels(TOO_MANY_CONNECTIONS.name).inc()
+        body = failure(JSON, None, CallError(TOO_MANY_CONNECTIONS))
+        head = f"HTTP/1.1 503 \r\ncontent-type: {JSON_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        await send(stream, head.encode() + body, REFUSAL_SECONDS)
+
+    async def _discover(self, params: NoParams, call: Call) -> dict[str, Any]:
+        return openrpc_document(self._registry, self._config.version)
+
+    async def _openrpc_page(self, path: str) -> Answer:
+        return Answer(200, JSON_TYPE, to_json(openrpc_document(self._registry, self._config.version)))
+
+    async def _health(self, path: str) -> Answer:
+        return Answer(200, JSON_TYPE, to_json({"healthy": True}))
+
+    async def _ready(self, path: str) -> Answer:
+        reason = "The node is shutting down." if self.dispatcher.is_draining else self._why_not_ready()
+        return Answer(200 if reason is None else 503, JSON_TYPE, to_json({"ready": reason is None, "reason": reason}))
+
+    async def _metrics_page(self, path: str) -> Answer:
+        return Answer(200, CONTENT_TYPE_LATEST, generate_latest(self._collectors))

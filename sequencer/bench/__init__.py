@@ -1,0 +1,1 @@
+"""Signature check, matching, law, tree and LevelDB, measured together."""

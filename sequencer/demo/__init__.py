@@ -1,0 +1,1 @@
+"""The whole story, played: trade, lie, proof, new sequencer, claim."""

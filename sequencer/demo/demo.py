@@ -1,0 +1,545 @@
+"""The whole story in front of the user: trade, lie, proof, roll-back, new sequencer, claim, rebuilt from L1.
+
+The driver only starts processes and sends what wallets would send. Every figure of the summary is read back: from L1's
+receipts and logs, and from `verify`, which runs as its own process and knows nothing but L1.
+"""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from subprocess import DEVNULL, PIPE
+from typing import Any, Final
+
+import msgspec
+import trio
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from l1_bridge.client.client import L1Client, Receipt, development_key
+from l1_bridge.codec import batch
+from prover.cli.running import CommandFailed, Output
+from prover.contracts import deployment
+from prover.stf import constants
+from prover.stf.replay import operation_length
+from sequencer.client.client import MarketView, NodeClient
+from sequencer.demo.margin import PlayedOracle, liquidate_gently
+from sequencer.devnet.trader import Trader, fund, ladder
+from sequencer.wallet.commands.insight import post_mortem_text
+from sequencer.wallet.commands.tables import Grid, listed
+from sequencer.wallet.errors import Rejected
+
+_MAKERS: Final = 3
+_TAKERS: Final = 9
+_MAKER_DEPOSIT: Final = 200_000 * 10**6
+_TAKER_DEPOSIT: Final = 20_000 * 10**6
+_WITHDRAWAL: Final = 1_250 * 10**6
+_ROUNDS: Final = 12
+_CLAIM_GAS: Final = 400_000
+_DEADLINE_SECONDS: Final = 280
+_OPERATOR: Final = 0
+_SUCCESSOR: Final = 1
+_CHALLENGER: Final = 3
+_PAYER: Final = 5
+
+
+class Summary(msgspec.Struct):
+    """What the demo ends with; the promise is `held`."""
+
+    deposits: int = 0
+    orders: int = 0
+    fills: int = 0
+    margin_calls: list[int] = []
+    liquidations: int = 0
+    liquidation_closed_ppm: int = 0
+    liquidation_equity_kept_ppm: int = 0
+    batches_posted: int = 0
+    fraud_proof_transactions: int = 0
+    fraud_proof_gas: int = 0
+    fraud_proof_calldata_bytes: int = 0
+    rolled_back_batches: int = 0
+    stolen_micros_prevented: int = 0
+    withdrawal_claimed: bool = False
+    conservation_error_micros: int = -1
+    verified_roots_equal: bool = False
+    rollup_address: str = ""
+    l1: str = ""
+    seconds: float = 0.0
+
+    @property
+    def held(self) -> bool:
+        """Whether everything that the demo is there to show has happened on L1."""
+        return (
+            self.fills >= 200
+            and bool(self.margin_calls)
+            and self.liquidations > 0
+            and 0 < self.liquidation_closed_ppm < 900_000
+            and self.fraud_proof_transactions == 1
+            and self.rolled_back_batches == 1
+            and self.stolen_micros_prevented > 0
+            and self.withdrawal_claimed
+            and self.conservation_error_micros == 0
+            and self.verified_roots_equal
+        )
+
+
+class DemoConfig(msgspec.Struct, frozen=True):
+    """l1_rpc_url empty: an embedded L1. keep: leave L1 and node up at the end."""
+
+    datadir: Path
+    l1_rpc_url: str = ""
+    keep: bool = False
+    seed: int = 0
+    window_seconds: int = 20
+
+
+class Child:
+    """A process of the demo that speaks one JSON object a line."""
+
+    def __init__(self, name: str, process: trio.Process) -> None:
+        self.name = name
+        self.process = process
+        self.lines: list[dict[str, Any]] = []
+        self._changed = trio.Event()
+        self._is_over = False
+
+    async def read(self) -> None:
+        """Collects what the process says until it ends."""
+        assert self.process.stdout is not None
+        rest = b""
+        async for piece in self.process.stdout:
+            *whole, rest = (rest + piece).split(b"\n")
+            for line in whole:
+                try:
+                    self.lines.append(json.loads(line))
+                except ValueError:
+                    continue
+            self._wake()
+        self._is_over = True
+        self._wake()
+
+    async def said(self, event: str, **fields: Any) -> dict[str, Any]:
+        """The first line that is this event with these fields; CommandFailed when the process ends without it."""
+        seen = 0
+        while True:
+            for line in self.lines[seen:]:
+                if line.get("event") == event and all(line.get(key) == value for key, value in fields.items()):
+                    return line
+                if line.get("event") == "failed":
+                    raise CommandFailed(f"{self.name} failed: {line.get('error')}")
+            seen = len(self.lines)
+            if self._is_over:
+                raise CommandFailed(f"{self.name} ended before it said {event!r}")
+            await self._changed.wait()
+
+    async def stop(self) -> None:
+        """SIGTERM, then a kill: the end of the process in any case."""
+        with trio.CancelScope(shield=True):
+            if self.process.poll() is None:
+                self.process.send_signal(signal.SIGTERM)
+                with trio.move_on_after(20):
+                    await self.process.wait()
+            if self.process.poll() is None:
+                self.process.kill()
+                await self.process.wait()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+
+class Stage:
+    """What a person sees: acts, steps, bars; with --json one event a line instead."""
+
+    def __init__(self, output: Output) -> None:
+        self.output = output
+        self.console = Console(highlight=False, quiet=output.as_json)
+        self._started = time.monotonic()
+        self._act = 0
+
+    def act(self, title: str) -> None:
+        """A new act."""
+        self._act += 1
+        self.console.print()
+        self.console.rule(f"[bold]{self._act}. {title}[/]  [dim]{self.seconds:.0f} s[/]", align="left")
+        if self.output.as_json:
+            self.output.event("act", number=self._act, title=title, seconds=round(self.seconds, 1))
+
+    def step(self, text: str, **fields: Any) -> None:
+        """Something happened."""
+        self.console.print(f"  [green]✓[/] {text}")
+        if self.output.as_json:
+            self.output.event("step", text=text, **fields)
+
+    def alarm(self, text: str) -> None:
+        """Something bad happened, on purpose."""
+        self.console.print(f"  [bold red]![/] {text}")
+        if self.output.as_json:
+            self.output.event("step", text=text)
+
+    def bar(self) -> Progress:
+        """A progress bar for work that has a length."""
+        columns = (TextColumn("  [cyan]{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
+        return Progress(*columns, TimeElapsedColumn(), console=self.console, disable=self.output.as_json)
+
+    @property
+    def seconds(self) -> float:
+        """Since the curtain rose."""
+        return time.monotonic() - self._started
+
+
+class Demo:
+    """The acts, in order."""
+
+    def __init__(self, config: DemoConfig, stage: Stage, nursery: trio.Nursery, stack: AsyncExitStack) -> None:
+        self.config = config
+        self.stage = stage
+        self.summary = Summary()
+        self._nursery = nursery
+        self._stack = stack
+        self._random = random.Random(config.seed)
+        self.children: list[Child] = []
+
+    async def play(self) -> Summary:
+        """All of it; the summary counts what L1 and verify say."""
+        stage = self.stage
+        stage.act("A chain, a node, a challenger")
+        l1_url = self.config.l1_rpc_url or await self._embedded_l1()
+        client = await self._stack.enter_async_context(L1Client(l1_url, poll_seconds=0.3))
+        self.summary.l1 = await client.client_version()
+        stage.step(f"L1 is {self.summary.l1}, chain {await client.chain_id()}")
+        node, venue = await self._node(l1_url, _OPERATOR, "")
+        rollup = bytes.fromhex(venue["rollup_address"][2:])
+        self.summary.rollup_address = venue["rollup_address"]
+        found = await deployment.read(client, rollup)
+        stage.step(
+            f"the node deployed the rollup at {venue['rollup_address']} and holds the seat with a bond of 20 ether"
+        )
+        challenger = await self._challenger(l1_url, rollup)
+        stage.step("a challenger follows L1, knowing nothing but its logs; it needs no bond")
+        api = await self._stack.enter_async_context(_node_client(venue["url"]))
+
+        oracle = PlayedOracle(found.domain, await api.markets(), self.config.seed)
+        oracle.node = api
+        self._nursery.start_soon(oracle.run)
+
+        stage.act("Deposits")
+        makers, takers, hero = await self._fund(client, api, found)
+
+        stage.act("Three markets, makers, takers, a moving price")
+        await oracle.next_tick()
+        await self._trade(api, makers, takers)
+
+        stage.act("A margin call, a gentle liquidation")
+        await self._liquidate(api, oracle, hero, makers)
+
+        stage.act("A withdrawal, batches on L1")
+        withdrawal = await self._withdraw(api, takers[0])
+        posted = await self._wait_posted(api, withdrawal)
+        stage.step(f"the withdrawal is in batch {posted}, final {self.config.window_seconds} s after its commit")
+
+        stage.act("The sequencer turns into a thief")
+        await self._everything_posted(api)
+        oracle.node = None
+        await node.stop()
+        stage.step("the honest node stops; the same key now runs a liar")
+        liar = await self._spawn("liar", [sys.executable, "-m", "sequencer.demo.liar", *_l1(l1_url, rollup)])
+        lie = await liar.said("lied")
+        dollars = lie["amount_micros"] / 10**6
+        stage.alarm(f"batch {lie['batch']} pays it ${dollars:,.2f} out of account {lie['victim_account']}")
+        stage.alarm(f"it asks for the money at once: L1 answers {lie['claim_refused']}")
+
+        stage.act("One transaction")
+        mined = await challenger.said("proof_mined")
+        stage.step(f"the challenger proves it: block {mined.get('block_number')}, {mined.get('gas_used', 0):,} gas")
+        await challenger.said("rolled_back", number=lie["batch"])
+        stage.step("the batch is rolled back, half of the thief's bond is burned, half goes to the challenger")
+
+        stage.act("A new sequencer takes the seat")
+        node, venue = await self._node(l1_url, _SUCCESSOR, venue["rollup_address"])
+        api = await self._stack.enter_async_context(_node_client(venue["url"]))
+        oracle.node = api
+        stage.step("another key puts up a bond and goes on from the last true root")
+        await self._trade(api, makers, takers, rounds=2)
+        await self._everything_posted(api)
+
+        stage.act("The window passes, the money comes home")
+        await self._claim(client, api, found, withdrawal, takers[0])
+
+        stage.act("Verify, from L1 alone")
+        await self._everything_posted(api)
+        # Nothing may move while L1 is read and compared.
+        oracle.node = None
+        await node.stop()
+        verify = await self._spawn("verify", [*_catenary("verify"), *_l1(l1_url, rollup), "--json"])
+        report = await verify.said("summary")
+        self.summary.conservation_error_micros = report["conservation_error_micros"]
+        self.summary.verified_roots_equal = report["equal"]
+        stage.step(
+            f"{report['batches']} batches, {report['chunks']} chunks, {report['operations']} operations replayed: "
+            f"root {report['root'][:18]}… equal, {report['conservation_error_micros']} micro-dollars missing"
+        )
+        await self._count(client, found)
+        await challenger.stop()
+        self.summary.seconds = round(stage.seconds, 1)
+        if self.config.keep:
+            await self._keep(l1_url, venue)
+        return self.summary
+
+    # Processes.
+
+    async def _spawn(self, name: str, command: list[str], **environment: str) -> Child:
+        process = await trio.lowlevel.open_process(
+            command,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            stdin=DEVNULL,
+            start_new_session=True,
+            env={**os.environ, **environment},
+        )
+        child = Child(name, process)
+        self.children.append(child)
+        self._nursery.start_soon(child.read)
+        return child
+
+    async def _embedded_l1(self) -> str:
+        datadir = self.config.datadir / "l1"
+        command = [
+            sys.executable,
+            "-m",
+            "l1_bridge.devnet.server",
+            "--datadir",
+            str(datadir),
+            "--port",
+            "0",
+            "--max-ahead",
+            "60",
+        ]
+        child = await self._spawn("the embedded L1", command)
+        url: str = (await child.said("ready"))["url"]
+        return url
+
+    async def _node(self, l1_url: str, key: int, rollup: str) -> tuple[Child, dict[str, Any]]:
+        command = [*_catenary("node"), "--l1-rpc-url", l1_url, "--datadir", str(self.config.datadir / "node")]
+        command += ["--port", "0", "--development-key", str(key), "--json", "--poll-interval", "2"]
+        command += ["--no-oracle", "--no-maker"]
+        command += ["--rollup-address", rollup] if rollup else ["--deploy", "--window", str(self.config.window_seconds)]
+        child = await self._spawn("the node", command)
+        return child, await child.said("ready")
+
+    async def _challenger(self, l1_url: str, rollup: bytes) -> Child:
+        command = [*_catenary("challenger"), *_l1(l1_url, rollup), "--datadir", str(self.config.datadir / "challenger")]
+        command += ["--development-key", str(_CHALLENGER), "--poll-interval", "0.5", "--json"]
+        child = await self._spawn("the challenger", command)
+        await child.said("started")
+        return child
+
+    async def _keep(self, l1_url: str, venue: dict[str, Any]) -> None:
+        node, again = await self._node(l1_url, _SUCCESSOR, venue["rollup_address"])
+        self.stage.step(
+            f"left running: L1 {l1_url}, node {again['url']}, rollup {venue['rollup_address']}; Ctrl-C ends"
+        )
+        self.stage.output.event("kept", l1_rpc_url=l1_url, url=again["url"], rollup_address=venue["rollup_address"])
+        await node.process.wait()
+
+    # Acts.
+
+    async def _fund(
+        self, client: L1Client, api: NodeClient, found: deployment.Deployment
+    ) -> tuple[list[Trader], list[Trader], Trader]:
+        traders = [
+            Trader(self._random.randbytes(32), found.domain, lambda: time.time_ns() // 1_000_000)
+            for _ in range(_MAKERS + _TAKERS + 1)
+        ]
+        makers, takers, hero = traders[:_MAKERS], traders[_MAKERS:-1], traders[-1]
+        deposits = [(trader.address, _MAKER_DEPOSIT) for trader in makers]
+        deposits += [(trader.address, _TAKER_DEPOSIT) for trader in (*takers, hero)]
+        with self.stage.bar() as bar:
+            task = bar.add_task("deposits booked", total=len(traders), note="")
+            async with trio.open_nursery() as nursery:
+                payer = development_key(_PAYER)
+                nursery.start_soon(fund, client, payer, found.token, found.bridge, deposits)
+                for trader in traders:
+                    while not (accounts := await api.accounts(trader.address)):
+                        await trio.sleep(0.3)
+                    trader.account = accounts[0]
+                    bar.advance(task)
+        total = sum(amount for _, amount in deposits) // 10**6
+        self.stage.step(f"{len(deposits)} traders, ${total:,} in the bridge, booked from finalized L1 blocks")
+        return makers, takers, hero
+
+    async def _trade(self, api: NodeClient, makers: list[Trader], takers: list[Trader], rounds: int = _ROUNDS) -> None:
+        fills = orders = refused = 0
+        with self.stage.bar() as bar:
+            task = bar.add_task("trading", total=rounds, note="")
+            for _ in range(rounds):
+                markets = await api.markets()
+                batches = [
+                    quote for maker in makers for market in markets for quote in ladder(maker, market, 4, 900, 250)
+                ]
+                batches += [self._take(taker, market) for taker in takers for market in markets]
+                for start in range(0, len(batches), 50):
+                    for answer in await api.orders(batches[start : start + 50]):
+                        orders += 1
+                        if isinstance(answer, Rejected):
+                            refused += 1
+                        else:
+                            fills += len(answer.fills)
+                prices = "  ".join(f"{market.name} ${_dollars(market)}" for market in markets)
+                bar.update(task, advance=1, note=f"{fills} fills  {prices}")
+                await trio.sleep(0.4)
+        self.stage.step(f"{orders} signed orders, {fills} fills at the node, {refused} refused by the law")
+
+    def _take(self, taker: Trader, market: MarketView) -> tuple[dict[str, Any], bytes]:
+        side = self._random.choice((constants.BUY, constants.SELL))
+        reach = market.price_ticks * 20_000 // 1_000_000
+        limit = market.price_ticks + (reach if side == constants.BUY else -reach)
+        size = max(1, self._random.randrange(300, 2_500) * 10**6 // market.price_ticks)
+        return taker.order(market.index, side, size, limit, 200 + market.index, constants.IMMEDIATE_OR_CANCEL)
+
+    async def _liquidate(self, api: NodeClient, oracle: PlayedOracle, hero: Trader, makers: list[Trader]) -> None:
+        story = await liquidate_gently(api, oracle, hero, makers[0], makers[1], self.stage.step)
+        self.summary.margin_calls = story.calls
+        if not story.post_mortems:
+            raise CommandFailed("nobody was liquidated although the price fell by a hundredth")
+        told = story.largest
+        self.summary.liquidations = len(story.post_mortems)
+        self.summary.liquidation_closed_ppm = story.closed_ppm
+        self.summary.liquidation_equity_kept_ppm = story.equity_kept_ppm
+        self.stage.step(
+            f"liquidated gently: {story.closed_ppm / 10_000:.1f}% of the position closed, "
+            f"{story.equity_kept_ppm / 10_000:.1f}% of the equity kept"
+        )
+        title, *lines = post_mortem_text(told, Grid(listed(await api.markets())))
+        self.stage.step(f"post-mortem {title}")
+        for line in lines:
+            self.stage.step(line)
+
+    async def _withdraw(self, api: NodeClient, trader: Trader) -> int:
+        fields, signature = trader.withdrawal(_WITHDRAWAL, trader.address, slot=250)
+        answer = await api.request("withdraw", fields, signature)
+        assert answer.withdrawal_index is not None
+        self.stage.step(
+            f"account {trader.account} takes ${_WITHDRAWAL / 10**6:,.2f} out: withdrawal {answer.withdrawal_index}"
+        )
+        return answer.withdrawal_index
+
+    async def _wait_posted(self, api: NodeClient, index: int) -> int:
+        while True:
+            try:
+                return (await api.withdrawal_proof(index)).batch
+            except Rejected:
+                await trio.sleep(0.3)
+
+    async def _everything_posted(self, api: NodeClient) -> None:
+        target = (await api.status()).sequenced.chunk
+        while (status := await api.status()).posted.chunks < target:
+            await trio.sleep(0.3)
+        self.stage.step(f"{status.posted.chunks} chunks are on L1, in {status.posted.batch} batches")
+
+    async def _claim(
+        self, client: L1Client, api: NodeClient, found: deployment.Deployment, index: int, trader: Trader
+    ) -> None:
+        proof = await api.withdrawal_proof(index)
+        final_at = await deployment.view(client, batch.bridge_artifact(), found.bridge, "final_at", proof.batch)
+        with self.stage.bar() as bar:
+            task = bar.add_task("challenge window", total=self.config.window_seconds, note="")
+            while True:
+                head = await client.block("latest")
+                left = final_at - (head.timestamp if head else 0)
+                if left <= 0:
+                    break
+                bar.update(task, completed=max(0, self.config.window_seconds - left), note=f"{left} s")
+                await trio.sleep(0.5)
+            bar.update(task, completed=self.config.window_seconds, note="final")
+        commitment = batch.Commitment.decode(b"".join(bytes.fromhex(word[2:]) for word in proof.commitment))
+        withdrawal = batch.Withdrawal(index, bytes.fromhex(proof.recipient[2:]), proof.amount_micros)
+        siblings = [bytes.fromhex(sibling[2:]) for sibling in proof.proof]
+        data = batch.encode_claim(proof.batch, commitment, withdrawal, siblings)
+        # Anybody may send a claim; L1 pays the recipient.
+        receipt = await client.send(development_key(_PAYER), found.bridge, data, gas=_CLAIM_GAS)
+        self.stage.step(
+            f"L1 pays ${proof.amount_micros / 10**6:,.2f} to 0x{trader.address.hex()}, {receipt.gas_used:,} gas"
+        )
+
+    # Counting.
+
+    async def _count(self, client: L1Client, found: deployment.Deployment) -> None:
+        """Fills the summary from the bridge's logs and the proof's receipt."""
+        head = await client.block("latest")
+        assert head is not None
+        batches: dict[bytes, batch.BatchCommitted] = {}
+        rolled: list[tuple[batch.RolledBack, bytes]] = []
+        summary = self.summary
+        for log in await client.logs(found.bridge, [], 0, head.number):
+            event = batch.decode_log(found.identity, log)
+            if isinstance(event, batch.BatchCommitted):
+                batches[event.batch_hash] = event
+                summary.batches_posted += 1
+            elif isinstance(event, batch.RolledBack):
+                rolled.append((event, log.transaction_hash))
+            elif isinstance(event, batch.Enqueued):
+                summary.deposits += event.operation[0] == constants.DEPOSIT
+            elif isinstance(event, batch.Claimed):
+                summary.withdrawal_claimed = True
+        summary.rolled_back_batches = len(rolled)
+        summary.fraud_proof_transactions = len({transaction for _, transaction in rolled})
+        for event, transaction in rolled:
+            receipt = await client.receipt(transaction)
+            assert isinstance(receipt, Receipt)
+            summary.fraud_proof_gas = receipt.gas_used
+            sent = await client.call("eth_getTransactionByHash", ["0x" + transaction.hex()])
+            summary.fraud_proof_calldata_bytes = len(bytes.fromhex(sent["input"][2:]))
+            bad = batches.pop(event.batch_hash)
+            parent = batches.get(bad.batch.header.parent_hash)
+            before = parent.batch.commitment.withdrawn_total_micros if parent else 0
+            summary.stolen_micros_prevented += bad.batch.commitment.withdrawn_total_micros - before
+        for committed in batches.values():
+            for chunk in committed.batch.chunks:
+                at = constants.TIMESTAMP_LENGTH
+                while at < len(chunk.body) and (size := operation_length(chunk.body, at)):
+                    summary.orders += chunk.body[at] == constants.ORDER
+                    summary.fills += chunk.body[at] == constants.FILL
+                    at += size
+
+
+def _catenary(command: str) -> list[str]:
+    return [sys.executable, "-m", "prover.cli.main", command]
+
+
+def _l1(l1_url: str, rollup: bytes) -> list[str]:
+    return ["--l1-rpc-url", l1_url, "--rollup-address", "0x" + rollup.hex()]
+
+
+def _dollars(market: MarketView) -> str:
+    return f"{market.price_ticks / 10**market.price_decimals:,.2f}"
+
+
+@asynccontextmanager
+async def _node_client(url: str) -> AsyncIterator[NodeClient]:
+    async with NodeClient(url) as client:
+        yield client
+
+
+async def play(config: DemoConfig, output: Output) -> Summary:
+    """Plays the demo and ends every process that it started."""
+    async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
+        demo = Demo(config, Stage(output), nursery, stack)
+        try:
+            if config.keep:
+                summary = await demo.play()
+            else:
+                with trio.fail_after(_DEADLINE_SECONDS):
+                    summary = await demo.play()
+        except trio.TooSlowError:
+            raise CommandFailed(f"the demo did not end within {_DEADLINE_SECONDS} s") from None
+        finally:
+            for child in reversed(demo.children):
+                await child.stop()
+        nursery.cancel_scope.cancel()
+    return summary

@@ -1,0 +1,143 @@
+"""The demo's oracle, played by its driver, and the act in which a price falls: margin calls, a gentle liquidation."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+import trio
+
+from prover.signing.operations import sign
+from prover.stf import constants
+from sequencer.client.client import MarketView, NodeClient, PostMortemView
+from sequencer.devnet.prices import DEVNET_QUORUM, SimulatedPrices, devnet_signer_keys
+from sequencer.devnet.trader import Trader
+from sequencer.sequencing.reports import signed_report
+from sequencer.wallet.errors import Rejected, WalletError
+
+_PPM: Final = 1_000_000
+# What BTC falls by, from where it was bought, tick by tick; at the last one it stays.
+_FALL_PPM: Final = (3_000, 6_000, 8_500, 12_000)
+# Of the buying power.
+_BOLDNESS_PPM: Final = 900_000
+
+
+class PlayedOracle:
+    """A devnet's signers: a seeded walk at every grid time, or a price that the driver holds."""
+
+    def __init__(self, domain: bytes, markets: list[MarketView], seed: int) -> None:
+        self._domain = domain
+        labels = [(market.name, market.size_decimals) for market in markets]
+        self._walk = SimulatedPrices(seed, labels, [market.price_ticks for market in markets])
+        self._held: dict[int, int] = {}
+        self._ticked = trio.Event()
+        self.node: NodeClient | None = None
+
+    def hold(self, market: int, price_ticks: int) -> None:
+        """From the next grid time on, this price; the walk goes on from it once it is let go."""
+        self._held[market] = price_ticks
+
+    def let_go(self) -> None:
+        """The walk again."""
+        self._held.clear()
+
+    async def next_tick(self) -> None:
+        """Until the next grid time has been reported to the end."""
+        await self._ticked.wait()
+
+    async def run(self) -> None:
+        """Reports at every grid time. Where the node is away, nobody hears it: that is an outage."""
+        last = 0
+        while True:
+            now = time.time_ns() // 1_000_000
+            step = now - now % constants.TICK_STEP
+            if step > last and self.node is not None:
+                last = step
+                prices, premiums = self._walk.step()
+                for market, price in self._held.items():
+                    self._walk.prices[market] = prices[market] = price
+                await self._report(self.node, step, prices, premiums)
+                done, self._ticked = self._ticked, trio.Event()
+                done.set()
+            await trio.sleep(
+                0.05 if self.node is None else (constants.TICK_STEP - now % constants.TICK_STEP + 20) / 1e3
+            )
+
+    async def _report(self, node: NodeClient, step: int, prices: list[int], premiums: list[int]) -> None:
+        for index, key in enumerate(devnet_signer_keys()[:DEVNET_QUORUM]):
+            report = signed_report(self._domain, partial(sign, key), step, index, prices, premiums)
+            try:
+                with trio.move_on_after(2):
+                    await node.report(msgspec.structs.asdict(report))
+            except (Rejected, WalletError):
+                continue
+
+
+class MarginStory(msgspec.Struct, frozen=True):
+    """What came of the act. calls: levels in percent as they were told; post_mortems: the oldest first."""
+
+    calls: list[int]
+    lots: int
+    post_mortems: list[PostMortemView]
+
+    @property
+    def largest(self) -> PostMortemView:
+        """The liquidation of the most lots."""
+        return max(self.post_mortems, key=lambda record: record.lots)
+
+    @property
+    def closed_ppm(self) -> int:
+        """Of the position, how much was closed."""
+        return sum(record.lots for record in self.post_mortems) * _PPM // self.lots
+
+    @property
+    def equity_kept_ppm(self) -> int:
+        """Of the equity before the first liquidation, how much was left after the last."""
+        first, last = self.post_mortems[0], self.post_mortems[-1]
+        return last.equity_after_micros * _PPM // first.equity_before_micros
+
+
+async def liquidate_gently(
+    api: NodeClient, oracle: PlayedOracle, hero: Trader, maker: Trader, rescuer: Trader, tell: Callable[[str], None]
+) -> MarginStory:
+    """A trader at nine tenths of the leverage that there is; the price falls by a hundredth; the book takes some."""
+    market = (await api.markets())[0]
+    price = market.price_ticks
+    oracle.hold(market.index, price)
+    await oracle.next_tick()
+    await oracle.next_tick()
+    account = await api.account(hero.account)
+    size = next(power.buy_lots for power in account.buying_power if power.market == market.name) * _BOLDNESS_PPM // _PPM
+    equity = account.equity_micros
+    await _placed(api, maker.order(market.index, constants.SELL, size, price, 240))
+    await _placed(api, hero.order(market.index, constants.BUY, size, price, 1, constants.IMMEDIATE_OR_CANCEL))
+    tell(f"account {hero.account} buys {size / 10**market.size_decimals:,.2f} {market.name} on ${equity / 10**6:,.0f}")
+    lots = (await api.account(hero.account)).positions[0].size_lots
+    told: list[PostMortemView] = []
+    calls: list[int] = []
+    for fall in (*_FALL_PPM, *[_FALL_PPM[-1]] * 8):
+        there = price * (_PPM - fall) // _PPM
+        oracle.hold(market.index, there)
+        await oracle.next_tick()
+        await oracle.next_tick()
+        account = await api.account(hero.account)
+        level = account.margin_call_percent
+        if level and (not calls or level > calls[-1]):
+            calls.append(level)
+            fell, left = fall / 10_000, account.equity_micros / 10**6
+            tell(f"margin call at {level}%: {market.name} fell by {fell:.2f}%, equity ${left:,.0f}")
+        told = await api.post_mortems(hero.account, 10)
+        if told and account.margin_ratio_ppm is not None and account.margin_ratio_ppm < _PPM:
+            break
+        if fall == _FALL_PPM[-1]:
+            # Somebody bids just below the oracle price: within the price that the law grants the account.
+            await _placed(api, rescuer.order(market.index, constants.BUY, size, there * 9_998 // 10_000, 241))
+    oracle.let_go()
+    return MarginStory(calls, lots, told[::-1])
+
+
+async def _placed(api: NodeClient, order: tuple[dict[str, Any], bytes]) -> None:
+    (answer,) = await api.orders([order])
+    if isinstance(answer, Rejected):
+        raise answer

@@ -1,0 +1,1 @@
+"""What a devnet brings along: signed prices and somebody to trade with."""

@@ -1,0 +1,1 @@
+"""Pure: books, matching and rescues around the law; inputs in, effects and sealed chunks out."""

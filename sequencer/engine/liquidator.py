@@ -1,0 +1,377 @@
+"""Whom the venue rescues, in which order and by how many lots: policy over what the law allows.
+
+The law fixes prices and the most lots. That the worst margin ratio goes first, through the book before the insurance
+account takes over, and who is deleveraged when nothing else is left, is this ranking: anybody with the state can
+recompute it, nobody can prove that it was kept.
+"""
+
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from functools import partial
+from heapq import nsmallest
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from prover.standing import health
+from prover.stf import codes, constants, containers, encoding, margin, rescue
+from sequencer.engine.post_mortem import Case, market_account
+from sequencer.views.account import standing
+
+if TYPE_CHECKING:
+    from sequencer.engine.engine import Engine, Outcome
+
+# At most so many rescues a tick: they stand in the same chunks as everybody's trades.
+RESCUES_OF_A_TICK: Final = 64
+_MAKERS_TRIED: Final = 64
+_STEPS_OF_AN_ACCOUNT: Final = 16
+_COUNTERPARTIES_TRIED: Final = 32
+
+
+class Ranked(msgspec.Struct, frozen=True):
+    """A place in the deleveraging ranking of one side of a market: 1 is the first to be closed."""
+
+    account: int
+    rank: int
+    score: Fraction
+
+    @property
+    def score_ppm(self) -> int:
+        """The score, rounded down."""
+        return int(self.score * constants.PPM)
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a position would stand among the others of its side; ahead and behind: its neighbours."""
+
+    rank: int
+    ahead: Ranked | None
+    behind: Ranked | None
+
+
+def worst_first(globals: containers.Globals, now_ms: int, rows: Iterable[tuple[int, containers.Account]]) -> list[int]:
+    """The accounts below maintenance, the lowest equity over maintenance first, then by index."""
+    found: list[tuple[Fraction, int]] = []
+    for index, account in rows:
+        judged = health(globals, account, now_ms)
+        if judged.is_below:
+            found.append((judged.ratio, index))
+    return [index for _, index in sorted(found)]
+
+
+def score(profit: int, cost: int, notional: int, equity: int) -> Fraction:
+    """The return of a position times the leverage of its account: profit / |cost| * notional / equity.
+
+    The field's usual score. 0 for a position that has no place: only those in profit are ranked.
+    """
+    if profit <= 0 or equity <= 0:
+        return Fraction(0)
+    return Fraction(profit * notional, max(1, abs(cost)) * equity)
+
+
+class Stand(msgspec.Struct, frozen=True):
+    """How an account stands on one side of a market. score: 0 for no place in the ranking.
+
+    bears: micro-dollars that the law lets it bear of another's loss for one lot, 0 where it may be closed at no cost
+    alone; -1: it is below zero.
+    """
+
+    size: int
+    score: Fraction
+    bears: int
+
+
+def stand(
+    globals: containers.Globals, now_ms: int, market: int, side: int, account: containers.Account
+) -> Stand | None:
+    """None where it holds nothing on that side (1 long, -1 short)."""
+    held = encoding.unpack(account.positions[market])
+    if held.size * side <= 0:
+        return None
+    price, ppm = globals.risk.price[market], globals.risk.maintenance_ppm[market]
+    profit = held.size * price - held.cost
+    settled, _ = margin.settle(globals.risk, account, now_ms)
+    now = standing(globals.risk, settled)
+    freed = margin.requirement(price, held.size, ppm) - margin.requirement(price, abs(held.size) - 1, ppm)
+    # As PROTOCOL.md 8.13, check 8: what the lot has won, and what leaves the account healthy or only reduced.
+    spare = max(now.room + freed, now.equity * freed // max(now.maintenance, 1))
+    return Stand(
+        size=abs(held.size),
+        score=score(profit, held.cost, now.notional, now.equity),
+        bears=max(min(profit // abs(held.size), spare), 0) if now.equity >= 0 else -1,
+    )
+
+
+def ranking(
+    globals: containers.Globals, now_ms: int, market: int, side: int, rows: Iterable[tuple[int, containers.Account]]
+) -> list[Ranked]:
+    """Who is deleveraged first among the holders of one side (1 long, -1 short) of a market: the highest score."""
+    stands = ((index, stand(globals, now_ms, market, side, row)) for index, row in rows)
+    scored = sorted((-found.score, index) for index, found in stands if found and found.score and _is_traders(index))
+    return [Ranked(index, rank, -negated) for rank, (negated, index) in enumerate(scored, start=1)]
+
+
+class Side(msgspec.Struct, frozen=True):
+    """The traders on one side of a market. bears: the most that any of them may bear for one lot; -1 for nobody."""
+
+    stands: dict[int, Stand]
+    bears: int
+
+    def asked(self, lots: int, borne: int) -> list[int]:
+        """Whom to close against so many lots, in this order, of those who may bear so much for one.
+
+        By score, then those without a place by size; whoever holds less than a hundredth of the lots comes behind both,
+        so that no crowd of small accounts keeps the rescue from the others.
+        """
+        able = [(index, found) for index, found in self.stands.items() if found.bears >= borne]
+        order = [(found.size * 100 < lots, -found.score, -found.size, index) for index, found in able]
+        return [index for *_, index in nsmallest(_COUNTERPARTIES_TRIED, order)]
+
+    @property
+    def debtors(self) -> list[int]:
+        """Who is below zero, the largest position first."""
+        owing = ((-found.size, index) for index, found in self.stands.items() if found.bears < 0)
+        return [index for _, index in sorted(owing)]
+
+
+def _is_traders(index: int) -> bool:
+    return index >= constants.RESERVED_ACCOUNTS
+
+
+def most_lots(code_of: Callable[[int], int], most: int, *too_many: int) -> int:
+    """The most lots, up to `most`, whose code is OK, where too many of them say `too_many`; 0 where none is OK."""
+    if most <= 0:
+        return 0
+    code = code_of(most)
+    if code not in too_many:
+        return most if code == codes.OK else 0
+    if code_of(1) in too_many:
+        return 0
+    low, high = 1, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        if code_of(middle) in too_many:
+            high = middle
+        else:
+            low = middle
+    return low if code_of(low) == codes.OK else 0
+
+
+class Liquidator:
+    """One pass over the accounts after a tick."""
+
+    def __init__(self, engine: "Engine", now: int, outcome: "Outcome") -> None:
+        self._engine = engine
+        self._now = now
+        self._outcome = outcome
+        self._left = RESCUES_OF_A_TICK
+        self._stands: dict[tuple[int, int, int], tuple[containers.Account, Stand | None]] = {}
+        self._sides: dict[tuple[int, int], Side] = {}
+
+    def run(self) -> None:
+        """Rescues the worst first, then lets insurance accounts reduce what they hold."""
+        clock = self._engine.view.clock()
+        if not clock.steady or clock.grace or not clock.priced:
+            return
+        holders = sorted(filter(_is_traders, self._engine.holders))
+        rows = [(index, self._engine.account(index)) for index in holders]
+        for index in worst_first(self._engine.globals, clock.now, rows):
+            for _ in range(_STEPS_OF_AN_ACCOUNT):
+                if self._left == 0 or not self._step(index):
+                    break
+        for market in range(self._engine.globals.market_count):
+            self._unwind(market)
+
+    def _step(self, index: int) -> bool:
+        """One rescue of one account; whether there was any."""
+        engine = self._engine
+        clock = engine.view.clock()
+        account = engine.account(index)
+        judged = health(engine.globals, account, clock.now)
+        if judged.equity >= judged.maintenance:
+            return False
+        settled, _ = margin.settle(engine.globals.risk, account, clock.now)
+        market = judged.largest
+        held = encoding.unpack(settled.positions[market]).size
+        if judged.equity >= 0 and self._through_book(index, market, held):
+            return True
+        if judged.equity * 3 < judged.maintenance * 2 and self._take_over(index, market, held):
+            return True
+        return judged.equity < 0 and self._deleverage(index, settled)
+
+    def _through_book(self, index: int, market: int, held: int) -> bool:
+        engine = self._engine
+        owner = engine.account(index).owner
+        for maker, resting in engine.resting_against(market, held)[:_MAKERS_TRIED]:
+            # An owner's own order would be a trade with oneself.
+            if engine.account(maker.account).owner == owner:
+                continue
+            offered = min(abs(held), engine.reducible(maker, engine.account(maker.account), resting))
+            move = containers.Rescue(maker=0, market=market, account=index, other=0, lots=offered)
+            lots = self._most(constants.LIQUIDATE, move, maker, codes.TOO_MANY_LOTS)
+            if lots > 0:
+                code = self._carry_out(constants.LIQUIDATE, _of(move, lots), maker)
+                if code == codes.OK:
+                    return True
+            else:
+                code = engine.decide_rescue(constants.LIQUIDATE, move, maker, self._now)
+            if code == codes.LIQUIDATION_PRICE:
+                return False
+            engine.drop_if_at_fault(maker, max(offered, 1), code, self._outcome)
+        return False
+
+    def _take_over(self, index: int, market: int, held: int) -> bool:
+        move = containers.Rescue(maker=0, market=market, account=index, other=0, lots=abs(held))
+        lots = self._most(constants.TAKE_OVER, move, None, codes.FUND_LIMIT)
+        if lots == 0:
+            return False
+        return self._carry_out(constants.TAKE_OVER, _of(move, lots), None) == codes.OK
+
+    def _deleverage(self, index: int, settled: containers.Account) -> bool:
+        """Against whoever is in profit and can bear the loss, then against whom it costs nothing."""
+        risk = self._engine.globals.risk
+        dearest_first = sorted(
+            ((market, encoding.unpack(position).size) for market, position in enumerate(settled.positions)),
+            key=lambda entry: -abs(entry[1]) * risk.price[entry[0]] * risk.maintenance_ppm[entry[0]],
+        )
+        for market, held in dearest_first:
+            if not held:
+                continue
+            there, borne = self._opposite(market, held), self._borne(settled, market, held)
+            # The same whoever bears it: no crowd of hopeless accounts is worth a look at everybody.
+            for other in there.asked(abs(held), borne) if borne <= there.bears else []:
+                move = self._against(index, market, held, other)
+                lots = self._most(constants.DELEVERAGE, move, None, codes.NOT_IN_PROFIT, codes.MARGIN)
+                if lots and self._carry_out(constants.DELEVERAGE, _of(move, lots), None) == codes.OK:
+                    return True
+        return False
+
+    def _borne(self, settled: containers.Account, market: int, held: int) -> int:
+        """What somebody would bear of one lot's loss after the fund has paid what it may; micro-dollars."""
+        globals = self._engine.globals
+        risk, listed = globals.risk, globals.markets[market]
+        premium = rescue.premium_of(risk, settled, market, 1 if held > 0 else -1)
+        settled_fund, _ = margin.settle(risk, self._engine.account(market_account(market)), self._now)
+        fund = standing(risk, settled_fund)
+        quarter = max(listed.fund, 0) * constants.PAYOUT_PPM // constants.PPM - listed.paid_out
+        payable = min(fund.equity - fund.initial, quarter)
+        return max(premium - max(payable, 0), 0)
+
+    def _against(self, index: int, market: int, held: int, other: int) -> containers.Rescue:
+        """As many lots as both have."""
+        theirs = abs(encoding.unpack(self._engine.account(other).positions[market]).size)
+        return containers.Rescue(maker=0, market=market, account=index, other=other, lots=min(abs(held), theirs))
+
+    def _opposite(self, market: int, held: int) -> Side:
+        """Who stands against a position; until a rescue is taken it is the same."""
+        side = -1 if held > 0 else 1
+        known = self._sides.get((market, side))
+        if known is None:
+            holders = filter(_is_traders, self._engine.holders)
+            stands = {index: found for index in holders if (found := self._stand(market, side, index))}
+            known = Side(stands, max((found.bears for found in stands.values()), default=-1))
+            self._sides[(market, side)] = known
+        return known
+
+    def _stand(self, market: int, side: int, index: int) -> Stand | None:
+        account = self._engine.account(index)
+        known = self._stands.get((index, market, side))
+        # Prices stand still during a pass: it is the same while the row is.
+        if known is None or known[0] is not account:
+            found = stand(self._engine.globals, self._now, market, side, account)
+            known = self._stands[(index, market, side)] = account, found
+        return known[1]
+
+    def _unwind(self, market: int) -> None:
+        engine = self._engine
+        for _ in range(_STEPS_OF_AN_ACCOUNT):
+            held = encoding.unpack(engine.account(market + 1).positions[market]).size
+            if self._left == 0 or not held or not self._unwind_some(market, held):
+                return
+
+    def _unwind_some(self, market: int, held: int) -> bool:
+        engine = self._engine
+        for maker, resting in engine.resting_against(market, held)[:_MAKERS_TRIED]:
+            offered = min(abs(held), engine.reducible(maker, engine.account(maker.account), resting))
+            move = containers.Rescue(maker=0, market=market, account=0, other=0, lots=offered)
+            lots = self._most(constants.UNWIND, move, maker, codes.FUND_LIMIT)
+            if lots > 0:
+                return self._carry_out(constants.UNWIND, _of(move, lots), maker) == codes.OK
+            code = engine.decide_rescue(constants.UNWIND, move, maker, self._now)
+            if code in (codes.PRICE_BAND, codes.FUND_LIMIT):
+                return False
+            # Whoever left or has no margin keeps nobody behind him from the fund's lots.
+            engine.drop_if_at_fault(maker, max(offered, 1), code, self._outcome)
+        return False
+
+    def _most(self, tag: int, move: containers.Rescue, maker: containers.Order | None, *too_many: int) -> int:
+        return most_lots(partial(self._code, tag, move, maker), move.lots, *too_many)
+
+    def _code(self, tag: int, move: containers.Rescue, maker: containers.Order | None, lots: int) -> int:
+        return self._engine.decide_rescue(tag, _of(move, lots), maker, self._now)
+
+    def close_head(self) -> None:
+        """Goes on with the forced close that is under way: the insurance account first, then the ranking."""
+        engine = self._engine
+        while engine.view.commitment.queue_open == 1 and self._left > 0:
+            if not self._close_some(engine.globals.head_account):
+                return
+
+    def _close_some(self, index: int) -> bool:
+        """One step for one account; whether there was any."""
+        engine = self._engine
+        globals = engine.globals
+        if not engine.view.clock().steady:
+            return False
+        # What is over has been folded before the law looks at it.
+        account, _ = margin.settle(globals.risk, engine.account(index), self._now)
+        every = globals.head_market == constants.MARKETS
+        sizes = [encoding.unpack(position).size for position in account.positions]
+        # Of all markets only those that are held: a step on another closes nothing while one of them is left.
+        held = [market for market, size in enumerate(sizes) if size]
+        markets = (held or [0]) if every else [globals.head_market]
+        # The largest first; one that is gone is stepped on once, which ends the entry.
+        for market in sorted(markets, key=lambda market: -abs(sizes[market]) * globals.risk.price[market]):
+            lots = abs(sizes[market]) if every else min(abs(sizes[market]), globals.head_lots)
+            if market >= globals.market_count:
+                continue
+            fund = containers.Rescue(0, market, index, market_account(market), max(lots, 1))
+            taken = self._most(constants.CLOSE_STEP, fund, None, codes.FUND_LIMIT)
+            code = engine.decide_rescue(constants.CLOSE_STEP, fund, None, self._now) if taken == 0 else codes.OK
+            if code == codes.UNSTEADY:
+                # The head's own standing, whoever is on the other side.
+                return False
+            if code == codes.INSOLVENT:
+                taken = 1
+            if taken > 0 and self._ended(_of(fund, taken)):
+                return True
+            if sizes[market] and self._close_against(index, market, sizes[market], lots):
+                return True
+        return False
+
+    def _close_against(self, index: int, market: int, held: int, lots: int) -> bool:
+        # Closed at the oracle price with the penalty on top nobody loses; debtors come last, left with what they owe.
+        there = self._opposite(market, held)
+        for other in [*there.asked(lots, 0), *there.debtors]:
+            move = self._against(index, market, held, other)
+            if self._ended(_of(move, min(lots, move.lots))):
+                return True
+        return False
+
+    def _ended(self, move: containers.Rescue) -> bool:
+        """Takes a step; whether the law took it, which the end of an insolvent account's entry is too."""
+        return self._carry_out(constants.CLOSE_STEP, move, None) in (codes.OK, codes.INSOLVENT)
+
+    def _carry_out(self, tag: int, move: containers.Rescue, maker: containers.Order | None) -> int:
+        engine = self._engine
+        case = Case(engine, tag, move)
+        code, fill = engine.carry_out(tag, move, maker, self._now, self._outcome)
+        if code == codes.OK:
+            self._left -= 1
+            self._sides.clear()
+            engine.note_rescue(case.record(fill), self._outcome)
+        return code
+
+
+def _of(move: containers.Rescue, lots: int) -> containers.Rescue:
+    return msgspec.structs.replace(move, lots=lots)

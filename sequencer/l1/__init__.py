@@ -1,0 +1,1 @@
+"""What the venue reads from L1 and posts there."""

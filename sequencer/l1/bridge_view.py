@@ -1,0 +1,157 @@
+"""What the bridge has said so far, from its logs: batches, what they contain, and the state that L1 holds."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from l1_bridge.client.client import Applied, Block, Reverted
+from l1_bridge.codec import batch
+from prover.state.state import genesis_commitment
+from prover.state.tree import StateTree
+from prover.stf import encoding
+from sequencer.engine.engine import Engine
+
+
+class PostedBatch(msgspec.Struct, frozen=True, array_like=True):
+    """A batch on the canonical chain of the bridge; `chunks` is how many of our chunks end with it."""
+
+    number: int
+    batch_hash: bytes
+    committer: bytes
+    last_root: bytes
+    chunk_count: int
+    operations_bytes: int
+    committed_at: int
+    block: int
+    chunks: int | None
+
+
+class Checkpoint(msgspec.Struct, frozen=True, array_like=True):
+    """What the logs up to a final block came to: a node that starts reads on from there and not from the beginning."""
+
+    block: int
+    block_hash: bytes
+    rolled_back: int
+    batches: list[PostedBatch]
+
+
+class Mirror:
+    """The bridge's canonical chain, kept true across L1 reorgs by replaying the logs of the blocks that are left."""
+
+    def __init__(
+        self, identity: batch.BridgeId, engine: Engine, genesis: bytes, checkpoint: Checkpoint | None = None
+    ) -> None:
+        self._identity = identity
+        self._engine = engine
+        self._genesis = genesis
+        self._base = checkpoint or Checkpoint(-1, b"", 0, [])
+        self._events: list[tuple[int, batch.BridgeEvent]] = []
+        self.batches = list(self._base.batches)
+        self.rolled_back = self._base.rolled_back
+        self.block = self._base.block
+        self._posted = PostedState(genesis)
+
+    def apply(self, event: Applied | Reverted) -> None:
+        """Takes one step of the L1 chain."""
+        if isinstance(event, Reverted):
+            self._events = [(number, kept) for number, kept in self._events if number < event.block.number]
+            self.batches, self.rolled_back = list(self._base.batches), self._base.rolled_back
+            self._posted = PostedState(self._genesis)
+            for number, kept in self._events:
+                self._take(number, kept)
+            self.block = event.block.number - 1
+            return
+        self.block = event.block.number
+        for log in event.logs:
+            self.take(event.block.number, batch.decode_log(self._identity, log))
+
+    def take(self, block: int, event: batch.BridgeEvent) -> None:
+        """Takes one event of the bridge; blocks never decrease."""
+        if isinstance(event, batch.BatchCommitted | batch.RolledBack):
+            self._events.append((block, event))
+            self._take(block, event)
+
+    def settle(self, block: Block) -> Checkpoint:
+        """Forgets how the state at a final block came about; the checkpoint is what is left of it.
+
+        The block has to be one that was applied: what the mirror has not read it cannot vouch for.
+        """
+        assert block.number <= self.block, "only what was read is settled"
+        later = [(number, event) for number, event in self._events if number > block.number]
+        batches, rolled_back = self.batches, self.rolled_back
+        self.batches, self.rolled_back = list(self._base.batches), self._base.rolled_back
+        for number, event in self._events:
+            if number <= block.number:
+                self._take(number, event)
+        self._base = Checkpoint(block.number, block.hash, self.rolled_back, self.batches)
+        self.batches, self.rolled_back, self._events = batches, rolled_back, later
+        return self._base
+
+    def _take(self, block: int, event: batch.BridgeEvent) -> None:
+        if isinstance(event, batch.RolledBack):
+            self.batches = [posted for posted in self.batches if posted.number < event.number]
+            self.rolled_back += 1
+        elif isinstance(event, batch.BatchCommitted):
+            header = event.batch.header
+            if self.batches and self.batches[-1].number >= header.number:
+                self.batches = [posted for posted in self.batches if posted.number < header.number]
+            last_root = event.batch.chunks[-1].post_root
+            self.batches.append(
+                PostedBatch(
+                    number=header.number,
+                    batch_hash=event.batch_hash,
+                    committer=header.committer,
+                    last_root=last_root,
+                    chunk_count=len(event.batch.chunks),
+                    operations_bytes=sum(len(chunk.body) for chunk in event.batch.chunks),
+                    committed_at=event.committed_at,
+                    block=block,
+                    chunks=self._engine.chunk_with_root(last_root),
+                )
+            )
+
+    @property
+    def posted_chunks(self) -> int:
+        """How many of our chunks the newest batch contains."""
+        return (self.batches[-1].chunks or 0) if self.batches else 0
+
+    def batch_of_chunk(self, number: int) -> PostedBatch | None:
+        """The batch that contains one of our chunks."""
+        return next((posted for posted in self.batches if (posted.chunks or 0) >= number), None)
+
+    def posted_state(self) -> "PostedState":
+        """Tree and leaves at the newest posted root."""
+        target = self.posted_chunks
+        if target < self._posted.chunks:
+            self._posted = PostedState(self._genesis)
+        while self._posted.chunks < target:
+            record = self._engine.chunk_record(self._posted.chunks + 1)
+            assert record is not None, "a posted chunk is kept"
+            self._posted.advance(record.leaves)
+        return self._posted
+
+
+class PostedState:
+    """The tree at a posted root, so that membership is shown against what L1 holds and not what the node says."""
+
+    def __init__(self, genesis: bytes) -> None:
+        _, leaves = genesis_commitment(genesis)
+        self.tree = StateTree()
+        self.payloads: dict[int, bytes] = {}
+        self.chunks = 0
+        self._put(leaves)
+
+    def advance(self, leaves: Iterable[tuple[int, bytes]]) -> None:
+        """Applies the rows that one chunk wrote."""
+        self._put(leaves)
+        self.chunks += 1
+
+    def _put(self, leaves: Iterable[tuple[int, bytes]]) -> None:
+        hashes: dict[int, bytes] = {}
+        for leaf, payload in leaves:
+            self.payloads[leaf] = payload
+            if leaf & 255 == 0:
+                hashes[leaf] = encoding.account_hash(encoding.account_from_payload(payload))
+            else:
+                hashes[leaf] = encoding.slot_hash(encoding.slot_from_payload(payload))
+        self.tree.update(hashes)

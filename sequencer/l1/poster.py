@@ -1,0 +1,235 @@
+"""Sealed chunks to L1: pre-flight on the shipped bytecode, one batch at a time on the canonical head, no other."""
+
+from typing import Final
+
+import structlog
+import trio
+
+from l1_bridge.client.client import L1Client, L1Error, L1Rejected, L1Unavailable, Signer
+from l1_bridge.codec import batch
+from prover.contracts.deployment import Deployment
+from prover.contracts.referee import LocalReferee, RefereeRefused
+from sequencer.engine.engine import Engine, SealedChunk
+
+# A batch stays below the 131,072 bytes that the public mempool takes.
+MAX_BATCH_BYTES: Final = 96_000
+# Per byte: 16 of calldata or the floor of 40, 8 in the log, hashing and memory; fixed: checks, record, a cold start.
+_GAS_PER_BYTE: Final = 64
+_GAS_FIXED: Final = 1_000_000
+_SEAT_GAS: Final = 600_000
+# The bridge keeps so many bytes of it.
+_ENDPOINT_LIMIT: Final = 128
+_LONGEST_PAUSE_SECONDS: Final = 60.0
+# The bridge's word where a waiting queue entry should have been in the batch.
+_NEVER_INCLUDED: Final = "INCLUSION"
+
+
+class PreflightFailed(Exception):  # noqa: N818 - named for what the operator is told
+    """The shipped bytecode gives another root than this node: it must not commit, and must not go on."""
+
+
+class Overdue(Exception):  # noqa: N818 - named for what the operator is told
+    """A full batch lies further behind L1's clock than the bridge takes: what waits can never be posted."""
+
+
+class SeatTaken(Exception):  # noqa: N818 - named for what the operator is told
+    """Somebody else holds the committer's seat."""
+
+
+class Poster:
+    """Commits what the engine sealed."""
+
+    def __init__(
+        self,
+        client: L1Client,
+        signer: Signer,
+        deployment: Deployment,
+        engine: Engine,
+        *,
+        post_seconds: float = 5.0,
+    ) -> None:
+        self._client = client
+        self._signer = signer
+        self._deployment = deployment
+        self._engine = engine
+        self._post_seconds = post_seconds
+        self._referee = LocalReferee()
+        # Asked once, before anything is sequenced: later a chunk may be sealed and not yet be in the store.
+        first = engine.chunk_record(1)
+        assert (first is None) == (engine.chunk_count == 0), "what is sealed is flushed"
+        self._genesis_root = engine.state.root if first is None else first.pre_root
+        self._checked = 0
+        self._max_lag_seconds: int | None = None
+        self.batches_posted = 0
+        self.trouble = ""
+        self._log = structlog.get_logger("poster")
+
+    async def take_seat(self, endpoint_url: str) -> None:
+        """Takes the committer's seat with the bond, unless this key holds it already; SeatTaken otherwise."""
+        bridge = self._deployment.bridge
+        seat = batch.decode_record(batch.Seat, await self._client.eth_call(bridge, batch.encode_call("seat")))
+        if seat.holder == self._signer.address:
+            return
+        if seat.bond_id:
+            raise SeatTaken(f"the committer's seat is held by 0x{seat.holder.hex()}")
+        answer = await self._client.eth_call(bridge, batch.encode_call("parameters"))
+        parameters = batch.decode_record(batch.Parameters, answer)
+        data = batch.encode_call("take_seat", endpoint_url[:_ENDPOINT_LIMIT])
+        await self._client.send(self._signer, bridge, data, value=parameters.bond_wei, gas=_SEAT_GAS)
+        self._log.info("seat.taken", holder="0x" + self._signer.address.hex(), bond_wei=parameters.bond_wei)
+
+    async def run(self) -> None:
+        """Posts until cancelled. PreflightFailed and Overdue end the node; trouble with L1 is waited out.
+
+        `trouble` says what L1 answered last, empty when it took a batch or there was none to post.
+        """
+        pause = self._post_seconds
+        while True:
+            try:
+                posted = await self.post_once()
+                self.trouble = ""
+                pause = self._post_seconds
+            except L1Error as error:
+                posted = False
+                self.trouble = str(error)
+                pause = min(2 * pause, max(_LONGEST_PAUSE_SECONDS, self._post_seconds))
+                self._log.warning("post.failed", error=str(error), next_in_seconds=pause)
+            if not posted:
+                await trio.sleep(pause)
+
+    async def head(self, block: str | int = "latest") -> tuple[batch.BatchRecord, int]:
+        """The batch that the next commit builds on, and how many of our chunks it contains. Raises ForeignHead."""
+        data = await self._client.eth_call(self._deployment.bridge, batch.encode_call("head"), block)
+        record = batch.decode_record(batch.BatchRecord, data)
+        number = self._engine.chunk_with_root(record.last_root)
+        if number is None:
+            if record.number == 0 and record.last_root == self._genesis_root:
+                return record, 0
+            raise ForeignHead(f"batch {record.number} on L1 ends in a root that this node never had")
+        return record, number
+
+    def _next(self, first: int) -> tuple[list[SealedChunk], int, bool]:
+        """The chunks behind chunk `first` that go into one batch, their bytes, and whether no later one could too."""
+        chunks: list[SealedChunk] = []
+        size = 0
+        number = first + 1
+        while number <= self._engine.chunk_count:
+            chunk = self._engine.chunk_record(number)
+            if chunk is None:
+                break
+            if len(chunks) == batch.MAX_CHUNKS or size + len(chunk.body) > MAX_BATCH_BYTES:
+                return chunks, size, True
+            chunks.append(chunk)
+            size += len(chunk.body)
+            number += 1
+        return chunks, size, len(chunks) == batch.MAX_CHUNKS
+
+    async def _lateness_ms(self, chunks: list[SealedChunk], now_seconds: int) -> int:
+        """By how much the last of these chunks is older than L1 takes then; 0 or less where it is not."""
+        if self._max_lag_seconds is None:
+            answer = await self._client.eth_call(self._deployment.bridge, batch.encode_call("parameters"))
+            self._max_lag_seconds = batch.decode_record(batch.Parameters, answer).max_lag_seconds
+        return (now_seconds - self._max_lag_seconds) * 1_000 - _timestamp_ms(chunks[-1])
+
+    async def overdue_behind(self, final_block: str | int) -> int | None:
+        """The chunk behind which nothing can ever be posted, None where it can. Raises L1Error.
+
+        What follows from it cannot be undone: L1 has to have said so in its final part too.
+        """
+        try:
+            record, first = await self.head()
+        except ForeignHead:
+            return None
+        chunks, _, is_full = self._next(first)
+        if not is_full:
+            return None
+        if await self._lateness_ms(chunks, await self._client.next_timestamp()) <= 0:
+            data = self._encode(record, chunks)
+            if await self._refusal(data) != _NEVER_INCLUDED:
+                return None
+        final, _ = await self.head(final_block)
+        if final.batch_hash != record.batch_hash:
+            raise L1Unavailable(f"batch {record.number} is not final yet; start again when it is")
+        return first
+
+    async def post_once(self) -> bool:
+        """Commits one batch if anything is sealed beyond the head; whether it did. Raises Overdue."""
+        record, first = await self.head()
+        chunks, _, is_full = self._next(first)
+        if not chunks:
+            return False
+        now_seconds = await self._client.next_timestamp()
+        if await self._lateness_ms(chunks, now_seconds) > 0:
+            if is_full:
+                raise Overdue(_overdue(first))
+            self._log.warning("post.waits", reason="what is sealed is too old; the next chunk brings it into time")
+            return False
+        # L1 takes nothing from ahead of its own clock: what this node sealed in L1's future waits for it.
+        while chunks and _timestamp_ms(chunks[-1]) > now_seconds * 1_000:
+            chunks.pop()
+            is_full = False
+        if not chunks:
+            return False
+        await trio.to_thread.run_sync(self._preflight, chunks)
+        data = self._encode(record, chunks)
+        # Asked before it is paid for: a refusal costs nothing, and says why.
+        refused = await self._refusal(data)
+        if refused:
+            if refused == _NEVER_INCLUDED and is_full:
+                raise Overdue(_overdue(first))
+            raise L1Rejected(3, refused)
+        receipt = await self._client.send(self._signer, self._deployment.bridge, data, gas=_commit_gas(data))
+        self.batches_posted += 1
+        size = sum(len(chunk.body) for chunk in chunks)
+        self._log.info("batch.posted", number=record.number + 1, chunks=len(chunks), bytes=size, gas=receipt.gas_used)
+        return True
+
+    def _encode(self, record: batch.BatchRecord, chunks: list[SealedChunk]) -> bytes:
+        return batch.encode_commit(
+            record.number,
+            record.batch_hash,
+            [batch.Chunk(chunk.body, chunk.post_root) for chunk in chunks],
+            batch.Commitment.decode(chunks[-1].commitment),
+        )
+
+    async def _refusal(self, data: bytes) -> str:
+        """Why the bridge would not take this commit now; empty where it would."""
+        try:
+            await self._client.eth_call(
+                self._deployment.bridge, data, "pending", sender=self._signer.address, gas=_commit_gas(data)
+            )
+        except L1Rejected as error:
+            return error.reason or "the bridge refuses the batch without a reason"
+        return ""
+
+    def _preflight(self, chunks: list[SealedChunk]) -> None:
+        for chunk in chunks:
+            if chunk.number <= self._checked:
+                continue
+            try:
+                root = self._referee.replay(self._deployment.domain, chunk.pre_root, chunk.body, chunk.witness)
+            except RefereeRefused as error:
+                raise PreflightFailed(f"the referee refuses the witness of chunk {chunk.number}: {error}") from None
+            if root != chunk.post_root:
+                raise PreflightFailed(
+                    f"chunk {chunk.number}: this node says 0x{chunk.post_root.hex()}, the referee 0x{root.hex()}"
+                )
+            self._checked = chunk.number
+
+
+class ForeignHead(L1Error):  # noqa: N818 - named for what the operator is told
+    """The bridge's head is not built from this node's chunks; it must not build on it."""
+
+
+def _commit_gas(data: bytes) -> int:
+    return _GAS_FIXED + _GAS_PER_BYTE * len(data)
+
+
+def _timestamp_ms(chunk: SealedChunk) -> int:
+    return batch.Commitment.decode(chunk.commitment).timestamp_ms
+
+
+def _overdue(first: int) -> str:
+    return (
+        f"the chunks behind chunk {first} were not posted in time and L1 will never take them; restart to re-sequence"
+    )

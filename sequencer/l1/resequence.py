@@ -1,0 +1,257 @@
+"""What L1 can never take any more is void: the venue goes back to its last posted chunk, and says so.
+
+A batch must end less than the bridge's max_lag behind L1's clock. Past that, with more waiting than one batch holds, no
+commit is lawful ever again, so the state is built anew at the last posted chunk, in a store beside the old one.
+Deposits are consumed again from the queue, which L1 keeps. Open orders do not come back: they were signed hours ago at
+other prices, and what is left of them followed from void fills. That each was taken once stays known until it expires,
+because the cancels of the void chunks are void too: else who kept an order's bytes could execute it after its cancel.
+"""
+
+import itertools
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from l1_bridge.hashing import keccak
+from prover.state.leveldb import LevelDbStore
+from prover.state.state import State, genesis_commitment, state_writes
+from prover.state.store import Store
+from prover.stf import constants, encoding
+from prover.stf.replay import is_entry, operation_length
+from prover.stf.words import word_at
+from sequencer.engine.engine import (
+    CHUNK_KEY,
+    CURSOR_KEY,
+    QUEUE_KEY,
+    RESCUE_KEY,
+    ROOT_KEY,
+    SIGNERS_KEY,
+    TAKEN_KEY,
+    WITHDRAWAL_KEY,
+    EntryRecord,
+    Input,
+    SealedChunk,
+    WithdrawalRecord,
+    signers_of,
+)
+from sequencer.engine.post_mortem import KINDS, PostMortem
+
+STATE: Final = "state"
+_REBUILT: Final = "state.rebuilt"
+_REPLACED: Final = "state.replaced"
+_WRITE_BYTES: Final = 8 << 20
+_NAMES: Final = {
+    constants.ORDER: "order",
+    constants.FILL: "fill",
+    constants.WITHDRAW: "withdraw",
+    constants.TRANSFER: "transfer",
+    constants.CANCEL: "cancel",
+    constants.CANCEL_ALL: "cancel_all",
+    constants.SET_AGENT: "set_agent",
+    constants.SET_LEVERAGE: "set_leverage",
+    constants.TICK: "tick",
+    **KINDS,
+}
+
+
+class Voided(msgspec.Struct, frozen=True):
+    """What was given up. `operations` by kind, entries apart: L1 keeps their queue; `inputs` were in no chunk."""
+
+    kept_chunks: int
+    void_chunks: int
+    operations: dict[str, int]
+    entries: int
+    inputs: int
+
+    @property
+    def operation_count(self) -> int:
+        """Operations of the void chunks that will never be on L1, and acknowledged inputs behind them."""
+        return sum(self.operations.values()) + self.inputs
+
+
+def rebuild(
+    old: Store, new: Store, domain: bytes, genesis: bytes, kept: int, journaled: Iterable[Input], cursor: int
+) -> Voided:
+    """Writes the state as it stood after chunk `kept` into an empty store; `old` is only read.
+
+    journaled: what the journal holds beyond the old store; cursor: the journal's last record, where the new one begins.
+    """
+    _, chunk_count, arrivals = msgspec.msgpack.decode(old.get(CURSOR_KEY) or b"", type=tuple[int, int, int])
+    assert 0 <= kept < chunk_count, "something was never posted"
+    first_void = _record(old, kept + 1)
+    first_commitment, genesis_leaves = genesis_commitment(genesis)
+    commitment = encoding.commitment_bytes(first_commitment)
+    leaves = dict(genesis_leaves)
+    withdrawal_count = 0
+    pending = _Pending(new)
+    for number in range(1, kept + 1):
+        record = _record(old, number)
+        commitment = record.commitment
+        withdrawal_count = record.withdrawal_count
+        leaves.update(record.leaves)
+        pending.put(CHUNK_KEY + number.to_bytes(8, "big"), msgspec.msgpack.encode(record))
+        pending.put(ROOT_KEY + record.post_root, number.to_bytes(8, "big"))
+    globals_data = first_void.witness[encoding.COMMITMENT_BYTES :][: encoding.GLOBALS_BYTES]
+    assert keccak(commitment) == first_void.pre_root, "the first void chunk stands on the last that is kept"
+    assert keccak(globals_data) == encoding.commitment_from_bytes(commitment).globals_hash, "the witness's globals"
+    voided = Voided(kept, chunk_count - kept, *_count(old, kept, chunk_count), 0)
+    taken = dict(old.iterate(TAKEN_KEY))
+    for given in journaled:
+        is_lost = given.operation and given.operation[0] != constants.TICK and not is_entry(given.operation[0])
+        if is_lost:
+            voided = msgspec.structs.replace(voided, inputs=voided.inputs + 1)
+        _take(taken, given.operation)
+    for key, value in taken.items():
+        pending.put(key, value)
+    found = 0
+    for key, value in old.iterate(WITHDRAWAL_KEY):
+        if msgspec.msgpack.decode(value, type=WithdrawalRecord).chunk <= kept:
+            pending.put(key, value)
+            found += 1
+    assert found == withdrawal_count, "the kept withdrawals are the tree's"
+    for key, value in old.iterate(RESCUE_KEY):
+        if msgspec.msgpack.decode(value, type=PostMortem).chunk <= kept:
+            pending.put(key, value)
+    for key, value in old.iterate(QUEUE_KEY):
+        if msgspec.msgpack.decode(value, type=EntryRecord).chunk <= kept:
+            pending.put(key, value)
+    pending.flush()
+    # The commitment comes last: a store without it holds no state.
+    place = {CURSOR_KEY: msgspec.msgpack.encode((cursor, kept, arrivals)), SIGNERS_KEY: _last_signers(old, kept)}
+    new.write({**state_writes(commitment, globals_data, leaves.items()), **place}, sync=True)
+    assert State(new, domain).root == first_void.pre_root, "the leaves hash to the root on L1"
+    return voided
+
+
+class _Pending:
+    """Writes of a bounded size, each synced: LevelDB syncs a write's own log file, not the one before it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._writes: dict[bytes, bytes | None] = {}
+        self._size = 0
+
+    def put(self, key: bytes, value: bytes) -> None:
+        self._writes[key] = value
+        self._size += len(key) + len(value)
+        if self._size >= _WRITE_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        self._store.write(self._writes, sync=True)
+        self._writes = {}
+        self._size = 0
+
+
+def _record(store: Store, number: int) -> SealedChunk:
+    value = store.get(CHUNK_KEY + number.to_bytes(8, "big"))
+    assert value is not None, "what was sealed is kept"
+    return msgspec.msgpack.decode(value, type=SealedChunk)
+
+
+def _count(store: Store, kept: int, chunk_count: int) -> tuple[dict[str, int], int]:
+    """Operations by kind, and entries of the L1 queue, of the chunks behind `kept`."""
+    tags: Counter[int] = Counter()
+    for number in range(kept + 1, chunk_count + 1):
+        tags.update(operation[0] for operation in _operations(_record(store, number).body))
+    # An order stands once in every chunk that fills it; it is told as often.
+    by_kind = {
+        name: tags[tag] for tag, name in _NAMES.items() if tags[tag] and tag != constants.TICK and not is_entry(tag)
+    }
+    return by_kind, sum(count for tag, count in tags.items() if is_entry(tag))
+
+
+def _last_signers(store: Store, kept: int) -> bytes:
+    """Who signed the last tick up to chunk `kept`."""
+    for number in range(kept, 0, -1):
+        found = b""
+        for operation in _operations(_record(store, number).body):
+            if operation[0] == constants.TICK:
+                found = operation
+            elif operation[0] == constants.FORCED_TICK:
+                found = operation[constants.ENTRY_HEAD_LENGTH - 1 :]
+        if found:
+            return bytes(signers_of(found))
+    return b""
+
+
+def _operations(body: bytes) -> Iterator[bytes]:
+    """The operations of a chunk that was sealed here: whole ones, to its end."""
+    at = constants.TIMESTAMP_LENGTH
+    while at < len(body):
+        end = at + operation_length(body, at)
+        yield body[at:end]
+        at = end
+
+
+def _take(taken: dict[bytes, bytes], operation: bytes) -> None:
+    if not operation or operation[0] != constants.ORDER:
+        return
+    order = encoding.order(word_at(operation, 1), word_at(operation, 32))
+    key = TAKEN_KEY + (order.account << 8 | order.slot).to_bytes(4, "big")
+    sequence, until = msgspec.msgpack.decode(taken[key], type=tuple[int, int]) if key in taken else (-1, -1)
+    taken[key] = msgspec.msgpack.encode((max(order.sequence, sequence), max(order.expires_at, until)))
+
+
+# The swap: at every moment there is one whole store under its name, or the two steps that are left are known.
+
+
+def settle(datadir: Path) -> None:
+    """Ends what a crash cut short; afterwards there is one store, the old one or the new one."""
+    state, rebuilt, replaced = datadir / STATE, datadir / _REBUILT, datadir / _REPLACED
+    if not state.exists() and rebuilt.exists() and replaced.exists():
+        rebuilt.rename(state)
+        _sync(datadir)
+    if state.exists():
+        shutil.rmtree(rebuilt, ignore_errors=True)
+        if replaced.exists():
+            # Kept: what L1 made void may still matter to somebody, and an L1 that lied can be found out later.
+            number = next(n for n in itertools.count(1) if not (datadir / f"{_REPLACED}.{n}").exists())
+            replaced.rename(datadir / f"{_REPLACED}.{number}")
+
+
+def resequence(
+    datadir: Path,
+    old: Store,
+    domain: bytes,
+    genesis: bytes,
+    kept: int,
+    journaled: Iterator[Input],
+    cursor: int,
+    reached: Callable[[str], None] = lambda _: None,
+) -> Voided:
+    """Puts a store that ends with chunk `kept` in the place of `old`, which it closes.
+
+    Killed at any moment, it has happened or not happened; `reached` is called between the steps.
+    """
+    settle(datadir)
+    new = LevelDbStore(datadir / _REBUILT)
+    try:
+        voided = rebuild(old, new, domain, genesis, kept, journaled, cursor)
+    finally:
+        new.close()
+        old.close()
+    _sync(datadir / _REBUILT)
+    _sync(datadir)
+    reached("built")
+    (datadir / STATE).rename(datadir / _REPLACED)
+    _sync(datadir)
+    reached("old one away")
+    (datadir / _REBUILT).rename(datadir / STATE)
+    _sync(datadir)
+    reached("swapped")
+    settle(datadir)
+    return voided
+
+
+def _sync(directory: Path) -> None:
+    file = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

@@ -1,0 +1,246 @@
+"""The venue's commands, imported when one of them is asked for."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+import trio
+
+from l1_bridge.client.client import Signer
+from prover.cli.running import (
+    EXIT_DATADIR,
+    EXIT_L1,
+    EXIT_USAGE,
+    AddressType,
+    CommandFailed,
+    Output,
+    config_option,
+    configure_logging,
+    key_options,
+    load_signer,
+    output_options,
+    run,
+    until_signal,
+)
+from prover.stf import containers
+from sequencer.bench import bench
+from sequencer.oracle import commands as oracle_commands
+from sequencer.wallet.commands import wallet as wallet_commands
+
+if TYPE_CHECKING:
+    from sequencer.node.node import NodeConfig
+
+DEFAULT_DATADIR = Path("~/.catenary/node")
+_DEFAULT_URL = "http://127.0.0.1:9545"
+_DEFAULT_L1_URL = "http://127.0.0.1:8545"
+
+
+def register(group: click.Group) -> None:
+    """Adds the venue's commands to the command `catenary`."""
+    for command in (node, wallet_commands.wallet, oracle_commands.oracle, demo, bench.command()):
+        group.add_command(command)
+
+
+@click.command()
+@click.option(
+    "--datadir",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_DATADIR,
+    show_default=True,
+    help="Journal, state, deployment and the embedded L1's chain.",
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=9545, show_default=True, help="API port, 0: any.")
+@click.option("--l1-rpc-url", default="", help="JSON-RPC of an L1 node; without one an embedded L1 starts.")
+@click.option("--l1-port", type=click.IntRange(0, 65535), default=8545, show_default=True, help="Embedded L1's port.")
+@click.option("--rollup-address", type=AddressType(), help="Bridge of an existing rollup.")
+@click.option("--deploy", is_flag=True, help="Deploy a new rollup to --l1-rpc-url (implied by the embedded L1).")
+@click.option("--window", "window_seconds", type=click.IntRange(1), default=30, show_default=True, help="Seconds.")
+@click.option(
+    "--governor", type=AddressType(), help="Of a new rollup: who may announce parameters; nobody if not given."
+)
+@click.option(
+    "--governance-delay",
+    type=click.IntRange(0),
+    default=30,
+    show_default=True,
+    help="Of a new rollup: seconds before an announcement stands.",
+)
+# A chunk has one clock: past half of the law's tolerance, what is signed now would soon be too new for an open chunk.
+@click.option("--seal-seconds", type=click.FloatRange(0.05, 5), default=1.0, show_default=True, help="Chunk age.")
+@click.option("--poll-interval", type=click.FloatRange(0.05, 600), default=5.0, show_default=True, help="Post every.")
+@click.option("--oracle-seed", type=int, default=0, show_default=True, help="Seed of the simulated devnet prices.")
+@click.option("--no-oracle", is_flag=True, help="Simulate no prices: wait for the reports of `catenary oracle`.")
+@click.option("--no-maker", is_flag=True, help="No devnet market maker: the book is empty until somebody quotes.")
+@click.option(
+    "--verifiers",
+    type=click.IntRange(0, 256),
+    default=lambda: max(1, len(os.sched_getaffinity(0)) - 1),
+    show_default="cores - 1, at least 1",
+    help="Signature worker processes, 0: none.",
+)
+@key_options
+@output_options
+@config_option
+def node(
+    datadir: Path,
+    port: int,
+    l1_rpc_url: str,
+    l1_port: int,
+    rollup_address: bytes | None,
+    deploy: bool,
+    window_seconds: int,
+    governor: bytes | None,
+    governance_delay: int,
+    seal_seconds: float,
+    poll_interval: float,
+    oracle_seed: int,
+    no_oracle: bool,
+    no_maker: bool,
+    verifiers: int,
+    keystore: Path | None,
+    password_file: Path | None,
+    development_key: int,
+    json: bool,
+    log_level: str,
+) -> None:
+    """Run the venue: match, sequence, keep, post. Without --l1-rpc-url it brings an L1 of its own."""
+    from sequencer.node import node as node_module
+
+    configure_logging(log_level, json)
+    output = Output(json)
+    operator: Signer | None = None
+    if keystore is not None:
+        # The chain is not known yet; a keystore is good on any.
+        operator = load_signer(0, keystore, password_file, development_key)
+    config = node_module.NodeConfig(
+        datadir=datadir.expanduser(),
+        port=port,
+        l1_rpc_url=l1_rpc_url,
+        l1_port=l1_port,
+        rollup_address=rollup_address or b"",
+        is_deploy_allowed=deploy,
+        operator=operator,
+        is_oracle_simulated=not no_oracle,
+        oracle_seed=oracle_seed,
+        seal_seconds=seal_seconds,
+        post_seconds=poll_interval,
+        window_seconds=window_seconds,
+        governor=governor or containers.NOBODY,
+        governance_delay_seconds=governance_delay,
+        development_key=development_key if _is_given("development_key") else 0,
+        is_maker_running=not no_maker,
+        verifiers=verifiers,
+    )
+    run(output, lambda: serve(config, output))
+
+
+def _is_given(name: str) -> bool:
+    source = click.get_current_context().get_parameter_source(name)
+    return source is not click.core.ParameterSource.DEFAULT
+
+
+@click.command()
+@click.option(
+    "--datadir", type=click.Path(path_type=Path), help="Where it keeps everything; a temporary one if not given."
+)
+@click.option("--l1-rpc-url", default="", help="Play on this devnet L1, such as anvil, and not on an embedded one.")
+@click.option("--keep", is_flag=True, help="Leave L1 and node up at the end.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of traders and prices.")
+@click.option("--window", "window_seconds", type=click.IntRange(10), default=20, show_default=True, help="Seconds.")
+@output_options
+@config_option
+def demo(
+    datadir: Path | None, l1_rpc_url: str, keep: bool, seed: int, window_seconds: int, json: bool, log_level: str
+) -> None:
+    """Play the whole story: trade, a lying sequencer, the proof, a new sequencer, the claim, rebuilt from L1."""
+    from sequencer.demo import demo as demo_module
+
+    configure_logging(log_level, json)
+    output = Output(json)
+
+    async def story(directory: Path) -> bool:
+        config = demo_module.DemoConfig(directory, l1_rpc_url, keep, seed, window_seconds)
+        async with until_signal():
+            summary = await demo_module.play(config, output)
+            title = "Nobody lost a cent" if summary.held else "The promise did NOT hold"
+            output.summary(title, msgspec.structs.asdict(summary), good=summary.held)
+            return summary.held
+        raise CommandFailed("Stopped before the end.")
+
+    if datadir is not None:
+        run(output, lambda: story(datadir.expanduser()))
+        return
+    with tempfile.TemporaryDirectory(prefix="catenary-demo-") as temporary:
+        run(output, lambda: story(Path(temporary)))
+
+
+async def serve(config: "NodeConfig", output: Output) -> bool:
+    """Runs a node until a signal; CommandFailed for what comes from outside."""
+    from sequencer.api.transport.server import CannotListenError
+    from sequencer.l1.poster import Overdue, PreflightFailed
+    from sequencer.node import node as node_module
+    from sequencer.sequencing.signature_pool import VerifierError
+
+    async with until_signal():
+        try:
+            async with trio.open_nursery() as nursery:
+                running: node_module.Running = await nursery.start(node_module.run, config)
+                rollup = "0x" + running.deployment.bridge.hex()
+                lines = "\n".join(
+                    [
+                        f"Catenary is up: API {running.url}, L1 {running.l1_url}, rollup {rollup}",
+                        "",
+                        "Three lines to your first trade (in another terminal; the password is for play money):",
+                        *(f"  {line}" for line in first_trade(running.url, running.l1_url)),
+                        "",
+                        "Ctrl-C stops the node; the same command continues this venue.",
+                    ]
+                )
+                output.event(
+                    "ready",
+                    lines,
+                    url=running.url,
+                    l1_rpc_url=running.l1_url,
+                    rollup_address=running.deployment.bridge,
+                    chain_id=running.deployment.chain_id,
+                )
+        except* node_module.L1Unusable as errors:
+            raise CommandFailed(_first(errors), EXIT_L1) from None
+        except* node_module.DatadirUnusable as errors:
+            raise CommandFailed(_first(errors), EXIT_DATADIR) from None
+        except* node_module.CannotStart as errors:
+            raise CommandFailed(_first(errors), EXIT_USAGE) from None
+        except* CannotListenError as errors:
+            raise CommandFailed(_first(errors), EXIT_USAGE) from None
+        except* PreflightFailed as errors:
+            raise CommandFailed(f"STOPPED before a wrong commit: {_first(errors)}") from None
+        except* Overdue as errors:
+            raise CommandFailed(f"STOPPED: {_first(errors)}.") from None
+        except* VerifierError as errors:
+            raise CommandFailed(f"STOPPED: {_first(errors)}.") from None
+        except* node_module.QueueUnreadable as errors:
+            raise CommandFailed(f"STOPPED before an unlawful batch: {_first(errors)}", EXIT_L1) from None
+    output.event("stopped", "Stopped; everything acknowledged is in the datadir.")
+    return True
+
+
+def first_trade(url: str, l1_url: str) -> list[str]:
+    """What a new trader pastes: a key, play money, a trade. Flags only where the defaults would not find the node."""
+    wallet = "CATENARY_WALLET_PASSWORD=play .venv/bin/catenary wallet"
+    flags = "" if url == _DEFAULT_URL else f" --node-url {url}"
+    l1_flags = flags if l1_url == _DEFAULT_L1_URL else f"{flags} --l1-rpc-url {l1_url}"
+    return [
+        f"{wallet} new",
+        f"{wallet} deposit --faucet --amount 5000{l1_flags}",
+        f"{wallet} order --market BTC --side buy --size 0.01 --price 70000 --time-in-force ioc{l1_flags}",
+    ]
+
+
+def _first(errors: BaseExceptionGroup[Exception]) -> str:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error)

@@ -1,0 +1,1 @@
+"""Pure: what a reader is told about accounts, markets and risks."""

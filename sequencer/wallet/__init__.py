@@ -1,0 +1,1 @@
+"""The program that holds keys: it builds, checks and signs, and believes what L1 proves."""

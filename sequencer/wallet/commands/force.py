@@ -1,0 +1,209 @@
+"""`catenary wallet leave | force`: what an owner, or anybody, can do through L1 when the sequencer does not."""
+
+import click
+import msgspec
+
+from prover.signing import operations
+from prover.stf import codes, constants, containers
+from sequencer.wallet.commands.options import SECONDS, account_option
+from sequencer.wallet.commands.session import Report, Settings, command, run_action
+from sequencer.wallet.errors import BadInput, NotYet, Rejected
+from sequencer.wallet.units import milliseconds, parse_address, parse_duration, parse_money, parse_units
+from sequencer.wallet.wallet import Forced, Wallet
+
+_ALL = "all"
+
+timeout_option = click.option(
+    "--timeout",
+    type=SECONDS,
+    default=120.0,
+    show_default=True,
+    help="Seconds to wait for what the entry comes to; 0 does not wait.",
+)
+
+
+def _entry(account: int, **fields: int | bytes) -> containers.Entry:
+    values: dict[str, int | bytes] = dict.fromkeys(containers.Entry.__struct_fields__, 0)
+    values |= {"sender": containers.NOBODY, "agent": containers.NOBODY, "account": account}
+    return msgspec.convert(values | fields, containers.Entry)
+
+
+async def forced(wallet: Wallet, tag: int, payload: bytes, timeout_seconds: float) -> Report:
+    """Queues an entry and tells what came of it; Rejected where the law refused it, NotYet where nothing is known."""
+    return come_of(tag, await wallet.force(tag, payload, timeout_seconds), timeout_seconds)
+
+
+def come_of(tag: int, found: Forced, timeout_seconds: float) -> Report:
+    """What came of an entry, told as `forced` does."""
+    name = operations.ENTRY_NAMES[tag]
+    if found.code is None and timeout_seconds > 0:
+        raise NotYet(
+            f"{name} is entry {found.queue_index} of the L1 queue ({found.transaction_hash}), and the node has not "
+            "said what it came to; it is served, or the sequencer loses its seat",
+            msgspec.to_builtins(found),
+        )
+    if found.code not in (None, codes.OK):
+        _, sentence = codes.SENTENCE.get(found.code or 0, ("", "The law has no such code."))
+        raise Rejected(-33_000 - (found.code or 0), found.rejection, sentence)
+    return Report({"operation": name, **msgspec.to_builtins(found)}, _lines(name, found))
+
+
+def _lines(name: str, found: Forced) -> list[str]:
+    lines = [f"{name} is entry {found.queue_index} of the L1 queue: {found.transaction_hash}"]
+    if found.code is None:
+        return lines
+    lines.append("done" if found.done else "under way: its positions are closed step by step")
+    if found.withdrawal is not None:
+        lines.append(f"paid as withdrawal {found.withdrawal}: catenary wallet claim --index {found.withdrawal}")
+    return lines
+
+
+@click.command()
+@account_option
+@timeout_option
+@command
+def leave(settings: Settings, account: int | None, timeout: float) -> None:
+    """Leave through L1: void every signature, dismiss agents, close all positions, pay what may leave.
+
+    Positions are closed at the worse of the last two oracle prices less at most one percent, and less what they bear
+    of a debtor on the other side. Profit that has not matured can be forced out
+    later by `force withdraw`.
+    """
+
+    async def action(wallet: Wallet) -> Report:
+        own = await wallet.own_account(account)
+        payload = operations.entry_payload(constants.LEAVE, _entry(own))
+        return await forced(wallet, constants.LEAVE, payload, timeout)
+
+    run_action(settings, action, signing=True)
+
+
+@click.group()
+def force() -> None:
+    """Operations through L1's queue, which no sequencer can leave out; each costs the bridge's fee and L1 gas.
+
+    Without an answering node name the rollup with --rollup-address and the account with --account.
+    """
+
+
+@force.command("withdraw")
+@click.option("--amount", required=True, help="Dollars, or all that may leave.")
+@account_option
+@timeout_option
+@command
+def force_withdraw(settings: Settings, amount: str, account: int | None, timeout: float) -> None:
+    """Pay what may leave, at most this, to the owner."""
+    micros = constants.EVERYTHING if amount == _ALL else parse_money(amount)
+
+    async def action(wallet: Wallet) -> Report:
+        entry = _entry(await wallet.own_account(account), amount=micros)
+        payload = operations.entry_payload(constants.FORCED_WITHDRAW, entry)
+        return await forced(wallet, constants.FORCED_WITHDRAW, payload, timeout)
+
+    run_action(settings, action, signing=True)
+
+
+@force.command("close")
+@click.option("--market", required=True, help="Name or index, such as BTC.")
+@click.option("--size", default=_ALL, show_default=True, help="In units of the market, such as 0.25, or all.")
+@account_option
+@timeout_option
+@command
+def force_close(settings: Settings, market: str, size: str, account: int | None, timeout: float) -> None:
+    """Close a position, or part of it, at the worse of the last two oracle prices less at most one percent.
+
+    Less, too, what it bears of a debtor on the other side.
+    """
+
+    async def action(wallet: Wallet) -> Report:
+        index, lots = await _lots(wallet, market, size)
+        entry = _entry(await wallet.own_account(account), market=index, amount=lots)
+        payload = operations.entry_payload(constants.FORCED_CLOSE, entry)
+        return await forced(wallet, constants.FORCED_CLOSE, payload, timeout)
+
+    run_action(settings, action, signing=True)
+
+
+@force.command("agent")
+@click.option("--agent", "address", help="The agent's address; none revokes.")
+@click.option("--expires", default="24h", show_default=True, help="How long the grant lasts.")
+@click.option("--first-slot", type=click.IntRange(0, 255), default=0, show_default=True, help="0 includes cancel-all.")
+@click.option("--last-slot", type=click.IntRange(1, 255), default=255, show_default=True, help="Last order slot.")
+@click.option(
+    "--index", type=click.IntRange(0, constants.AGENTS - 1), default=0, show_default=True, help="Which grant."
+)
+@account_option
+@timeout_option
+@command
+def force_agent(
+    settings: Settings,
+    address: str | None,
+    expires: str,
+    first_slot: int,
+    last_slot: int,
+    index: int,
+    account: int | None,
+    timeout: float,
+) -> None:
+    """Grant or revoke without a signature: for contracts, and against a stolen agent under censorship."""
+    fields: dict[str, int | bytes] = {"agent_index": index}
+    if address is not None:
+        if first_slot > last_slot:
+            raise BadInput("an agent's slots run from --first-slot up to --last-slot")
+        fields |= {"agent": parse_address(address), "expires_at": milliseconds() + parse_duration(expires)}
+        fields |= {"first_slot": first_slot, "last_slot": last_slot}
+
+    async def action(wallet: Wallet) -> Report:
+        entry = _entry(await wallet.own_account(account), **fields)
+        payload = operations.entry_payload(constants.FORCED_AGENT, entry)
+        return await forced(wallet, constants.FORCED_AGENT, payload, timeout)
+
+    run_action(settings, action, signing=True)
+
+
+@force.command("rescue")
+@click.option("--target", type=click.IntRange(constants.RESERVED_ACCOUNTS), required=True, help="Whose account.")
+@click.option("--market", required=True, help="The market of its largest requirement, by name or index.")
+@click.option("--size", default=_ALL, show_default=True, help="At most so much, in units of the market, or all.")
+@timeout_option
+@command
+def force_rescue(settings: Settings, target: int, market: str, size: str, timeout: float) -> None:
+    """Have the insurance account liquidate, or take over, an account that the sequencer leaves alone."""
+
+    async def action(wallet: Wallet) -> Report:
+        index, lots = await _lots(wallet, market, size)
+        payload = operations.forced_rescue_payload(index, target, lots)
+        return await forced(wallet, constants.FORCED_RESCUE, payload, timeout)
+
+    run_action(settings, action, signing=True)
+
+
+@force.command("tick")
+@click.option("--tick", "text", required=True, help="A whole signed tick in hex: `tick` of catenary_reports.")
+@timeout_option
+@command
+def force_tick(settings: Settings, text: str, timeout: float) -> None:
+    """Enter signed prices that the sequencer withholds."""
+    try:
+        tick = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        raise BadInput("a tick is hex, such as 0x06...") from None
+    if not tick or tick[0] != constants.TICK:
+        raise BadInput("these are not the bytes of a tick: they begin with 06")
+
+    async def action(wallet: Wallet) -> Report:
+        return await forced(wallet, constants.FORCED_TICK, tick[1:], timeout)
+
+    run_action(settings, action, signing=True)
+
+
+async def _lots(wallet: Wallet, market: str, size: str) -> tuple[int, int]:
+    venue = await wallet.forced_venue()
+    is_unknown = market.isascii() and market.isdigit() and int(market) >= len(venue.markets)
+    if is_unknown and int(market) < constants.MARKETS and size == _ALL:
+        # Listed since genesis: L1 alone does not say what its lots mean, and all of them need no meaning.
+        return int(market), operations.ALL_LOTS
+    listed = venue.market(market)
+    if size == _ALL:
+        return listed.index, operations.ALL_LOTS
+    return listed.index, parse_units(size, listed.size_decimals, "size", listed.name)

@@ -1,0 +1,264 @@
+"""`catenary wallet govern`: what a venue's governor announces, and what anybody enacts once it has waited."""
+
+from typing import Any, Final
+
+import click
+import msgspec
+
+from prover.signing import operations
+from prover.state import genesis
+from prover.stf import constants, containers
+from sequencer.wallet.announcements import Announcement
+from sequencer.wallet.commands.force import come_of, timeout_option
+from sequencer.wallet.commands.session import Report, Settings, command, run_action
+from sequencer.wallet.errors import BadInput, NotYet
+from sequencer.wallet.units import checksum_address, parse_address, time_text
+from sequencer.wallet.wallet import Wallet
+
+_STATUSES: Final = {
+    "open": constants.MARKET_OPEN,
+    "reduce-only": constants.MARKET_REDUCE_ONLY,
+    "settling": constants.MARKET_SETTLING,
+}
+_NAME_BYTES: Final = 31
+_PARAMETERS: Final = {
+    "initial_ppm": "Initial fraction.",
+    "maintenance_ppm": "Maintenance fraction.",
+    "maker_fee_ppm": "Of the maker's notional.",
+    "taker_fee_ppm": "Of the taker's notional.",
+    "band_ppm": "How far a fill may stray from the oracle price.",
+    "funding_cap_ppm": "Most funding an hour.",
+    "minimum_notional_micros": "Least notional of an order that grows.",
+    "interest_lower_micros": "Open interest from which growing legs need more.",
+    "interest_upper_micros": "Open interest at which they need all of it.",
+}
+
+
+@click.group()
+def govern() -> None:
+    """What a venue lists, asks for and charges: announced by its governor, enacted by anybody after its delay.
+
+    The law keeps parameters within ranges and steps, one change of a market in thirty days.
+    """
+
+
+@govern.command("list")
+@click.option("--name", required=True, help="Of the new market, such as DOGE.")
+@click.option(
+    "--size-decimals", type=click.IntRange(0, 6), required=True, help="Decimals of a lot; ticks take the rest."
+)
+@click.option("--tier", type=click.Choice(list(genesis.TIERS)), required=True, help="Whose parameters it begins with.")
+@command
+def govern_list(settings: Settings, name: str, size_decimals: int, tier: str) -> None:
+    """Announce a new market. Oracle signers need its price from its enactment on."""
+    if not (name.isascii() and name.isprintable() and 0 < len(name) <= _NAME_BYTES):
+        raise BadInput(f"a name has 1 to {_NAME_BYTES} ASCII characters")
+    listing = genesis.TIERS[tier].listing(name, size_decimals)
+
+    async def action(wallet: Wallet) -> Report:
+        venue = await wallet.forced_venue()
+        coming = [given for given in map(_listing, await wallet.announcements()) if given is not None]
+        taken = [market.name for market in venue.markets] + genesis.market_names([given.label for given in coming])
+        if name.isdigit() or name.upper() in map(str.upper, taken):
+            raise BadInput(f"{name} is taken, announced already, or a number: a market needs a name of its own")
+        index = max([len(venue.markets), *(given.market + 1 for given in coming)])
+        if index >= constants.MARKETS:
+            raise BadInput(f"a venue lists {constants.MARKETS} markets at most")
+        given = containers.Parameters(
+            index,
+            constants.MARKET_OPEN,
+            genesis.label(name, size_decimals),
+            listing.initial_ppm,
+            listing.maintenance_ppm,
+            listing.maker_fee_ppm,
+            listing.taker_fee_ppm,
+            listing.band_ppm,
+            listing.funding_cap_ppm,
+            listing.minimum_notional_micros,
+            listing.interest_lower_micros,
+            listing.interest_upper_micros,
+        )
+        return await _announced(wallet, constants.SET_MARKET, operations.market_payload(given))
+
+    run_action(settings, action, signing=True)
+
+
+def _listing(one: Announcement) -> containers.Parameters | None:
+    """The parameters of an announcement that may still change a market."""
+    if one.tag != constants.SET_MARKET or one.state not in ("waiting", "enactable"):
+        return None
+    try:
+        return operations.market_parameters(one.payload)
+    except ValueError:
+        return None
+
+
+def _parameter_options(function: Any) -> Any:
+    for name, sentence in reversed(_PARAMETERS.items()):
+        option = "--" + name.replace("_", "-")
+        function = click.option(option, name, type=click.IntRange(0), help=f"{sentence} As it is if not given.")(
+            function
+        )
+    return function
+
+
+@govern.command("market")
+@click.option("--market", required=True, help="Name or index, such as BTC.")
+@click.option("--status", type=click.Choice(list(_STATUSES)), help="As it is if not given.")
+@_parameter_options
+@command
+def govern_market(settings: Settings, market: str, status: str | None, **given: int | None) -> None:
+    """Announce other parameters of a market, or its end: reduce-only, a month later settling.
+
+    What is not given stays as the newest posted batch has it.
+    """
+
+    async def action(wallet: Wallet) -> Report:
+        venue = await wallet.venue()
+        index = venue.market(market).index
+        globals = await wallet.posted_globals(venue)
+        if globals is None:
+            raise NotYet("no batch is on L1 yet: what stays as it is cannot be proven")
+        now = globals.markets[index]
+        stands = {
+            "initial_ppm": globals.risk.initial_ppm[index],
+            "maintenance_ppm": globals.risk.maintenance_ppm[index],
+            "maker_fee_ppm": now.maker_fee_ppm,
+            "taker_fee_ppm": now.taker_fee_ppm,
+            "band_ppm": now.band_ppm,
+            "funding_cap_ppm": now.funding_cap_ppm,
+            "minimum_notional_micros": now.minimum_notional,
+            "interest_lower_micros": now.interest_lower,
+            "interest_upper_micros": now.interest_upper,
+        }
+        values = [stands[name] if given[name] is None else given[name] for name in _PARAMETERS]
+        asked = now.status if status is None else _STATUSES[status]
+        parameters = containers.Parameters(index, asked, now.label, *values)  # type: ignore[arg-type]
+        try:
+            payload = operations.market_payload(parameters)
+        except OverflowError:
+            raise BadInput("a value is larger than its field") from None
+        return await _announced(wallet, constants.SET_MARKET, payload)
+
+    run_action(settings, action, signing=True)
+
+
+@govern.command("venue")
+@click.option(
+    "--posting-fee-micros", type=click.IntRange(0, 2**24 - 1), required=True, help="Of an order's first fill."
+)
+@click.option("--grace-ms", type=click.IntRange(0, 2**24 - 1), required=True, help="Grace after missing ticks.")
+@click.option("--signer-index", type=click.IntRange(0, constants.SIGNERS - 1), help="Whose place a new signer takes.")
+@click.option("--signer", help="The new oracle signer's address.")
+@command
+def govern_venue(
+    settings: Settings, posting_fee_micros: int, grace_ms: int, signer_index: int | None, signer: str | None
+) -> None:
+    """Announce the venue's posting fee and grace, and one oracle signer in the place of another."""
+    if (signer_index is None) != (signer is None):
+        raise BadInput("--signer-index and --signer go together")
+    address = containers.NOBODY if signer is None else parse_address(signer)
+    given = containers.VenueParameters(posting_fee_micros, grace_ms, signer_index or 0, address)
+
+    async def action(wallet: Wallet) -> Report:
+        return await _announced(wallet, constants.SET_VENUE, operations.venue_payload(given))
+
+    run_action(settings, action, signing=True)
+
+
+@govern.command("show")
+@command
+def govern_show(settings: Settings) -> None:
+    """Show every announcement and what has become of it, from L1 alone."""
+
+    async def action(wallet: Wallet) -> Report:
+        made = await wallet.announcements()
+        shown = [line for one in made for line in announcement_text(one)]
+        return Report({"announcements": [_fields(one) for one in made]}, shown or ["nothing was ever announced"])
+
+    run_action(settings, action, signing=False)
+
+
+@govern.command("retract")
+@click.option("--announcement", required=True, help="Its hash, as `govern show` tells it.")
+@command
+def govern_retract(settings: Settings, announcement: str) -> None:
+    """Take an announcement back."""
+    digest = _hash(announcement)
+
+    async def action(wallet: Wallet) -> Report:
+        await wallet.retract(digest)
+        return Report({"announcement": "0x" + digest.hex()}, ["retracted"])
+
+    run_action(settings, action, signing=True)
+
+
+@govern.command("enact")
+@click.option("--announcement", required=True, help="Its hash, as `govern show` tells it.")
+@timeout_option
+@command
+def govern_enact(settings: Settings, announcement: str, timeout: float) -> None:
+    """Queue what has waited long enough, as anybody may."""
+    digest = _hash(announcement)
+
+    async def action(wallet: Wallet) -> Report:
+        made = [one for one in await wallet.announcements() if one.announcement == digest]
+        if not made:
+            raise BadInput(f"nothing with the hash 0x{digest.hex()} was announced")
+        found = await wallet.enact(made[-1].tag, made[-1].payload, timeout)
+        return come_of(made[-1].tag, found, timeout)
+
+    run_action(settings, action, signing=True)
+
+
+def _hash(text: str) -> bytes:
+    try:
+        digest = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        digest = b""
+    if len(digest) != 32:
+        raise BadInput(f"{text!r} is no hash of 32 bytes in hex")
+    return digest
+
+
+async def _announced(wallet: Wallet, tag: int, payload: bytes) -> Report:
+    made = await wallet.announce(tag, payload)
+    return Report(_fields(made), announcement_text(made))
+
+
+def _fields(one: Announcement) -> dict[str, Any]:
+    return {
+        "announcement": "0x" + one.announcement.hex(),
+        "operation": operations.ENTRY_NAMES[one.tag],
+        "payload": "0x" + one.payload.hex(),
+        "enactable_at": one.enactable_at,
+        "state": one.state,
+        "parameters": _plain(one),
+    }
+
+
+def _plain(one: Announcement) -> dict[str, Any] | None:
+    """What the payload says, by name; None where it says nothing."""
+    try:
+        if one.tag == constants.SET_MARKET:
+            market = operations.market_parameters(one.payload)
+            (name,) = genesis.market_names([market.label])
+            statuses = {number: status for status, number in _STATUSES.items()}
+            fields = msgspec.structs.asdict(market) | {"status": statuses.get(market.status, market.status)}
+            return {**fields, "label": name, "size_decimals": market.label[31]}
+        venue = operations.venue_parameters(one.payload)
+        is_signer = venue.signer != containers.NOBODY
+        return msgspec.structs.asdict(venue) | {"signer": checksum_address(venue.signer) if is_signer else None}
+    except ValueError:
+        return None
+
+
+def announcement_text(one: Announcement) -> list[str]:
+    """One announcement: what, from when on, and where it stands."""
+    said = _plain(one)
+    values = "nothing that the law could take" if said is None else ", ".join(f"{k} {v}" for k, v in said.items())
+    return [
+        f"{operations.ENTRY_NAMES[one.tag]} 0x{one.announcement.hex()}: {one.state}",
+        f"   enactable from {time_text(one.enactable_at * 1_000)}, for two weeks",
+        f"   {values}",
+    ]

@@ -1,0 +1,262 @@
+"""`catenary wallet isolated`: positions in accounts of their own, whose losses reach no other account.
+
+Nothing is remembered here: which accounts are the owner's, and what they hold, is asked of the node every time.
+"""
+
+from typing import Any, Final
+
+import click
+
+from prover.stf import constants
+from sequencer.client.client import AccountView, MarketView, PositionView
+from sequencer.wallet.commands.options import order_terms
+from sequencer.wallet.commands.requests import order_report
+from sequencer.wallet.commands.session import Report, Settings, command, run_action, warn
+from sequencer.wallet.drafts import SIDES, TIMES_IN_FORCE, OrderTerms, RequestTerms
+from sequencer.wallet.errors import BadInput, NotGenuine, NotYet, WalletError
+from sequencer.wallet.trust import ListedMarket, Venue
+from sequencer.wallet.units import checksum_address, money_text, parse_money, parse_units, units_text
+from sequencer.wallet.wallet import Wallet
+
+# 10^-4 percent are a millionth.
+_PERCENT_DECIMALS: Final = 4
+# What an order of `isolated open` is besides side, size, price and time in force.
+_PLAIN_ORDER: Final = {
+    "post_only": False,
+    "reduce_only": False,
+    "trigger_above": None,
+    "trigger_below": None,
+    "expires": None,
+    "max_fee_ppm": None,
+    "slot": None,
+}
+
+
+@click.group()
+def isolated() -> None:
+    """Positions in accounts of their own: a loss there reaches no other account."""
+
+
+# Without the environment of other commands' --account: what is emptied here is named here.
+_isolated_option = click.option("--account", type=int, required=True, help="The isolated account.")
+_cross_option = click.option("--from", "cross", type=int, help="The cross account; your first one by default.")
+
+
+async def accounts(wallet: Wallet, cross: int | None, isolated: int | None) -> int:
+    """The cross account; BadInput unless it and the isolated one are two accounts of the owner's."""
+    owned = await wallet.node.accounts(wallet.address)
+    if not owned:
+        await wallet.own_account(None)
+    chosen = owned[0] if cross is None else cross
+    for account in (chosen, isolated):
+        if account is not None and account not in owned:
+            raise BadInput(f"account {account} is not yours: you own {', '.join(map(str, owned))}")
+    if chosen == isolated:
+        raise BadInput(f"account {chosen} is the cross account itself: name another one")
+    return chosen
+
+
+@isolated.command("open")
+@click.option("--market", required=True, help="Name or index, such as BTC.")
+@click.option("--amount", required=True, help="Dollars that leave the cross account; one of them is the creation fee.")
+@click.option("--side", type=click.Choice(sorted(SIDES)), help="With --size and --price: a first order.")
+@click.option("--size", help="In units of the market, such as 0.25.")
+@click.option("--price", help="Limit in dollars, such as 60000.5.")
+@click.option("--time-in-force", type=click.Choice(sorted(TIMES_IN_FORCE)), default="gtt", show_default=True)
+@_cross_option
+@command
+def open_isolated(settings: Settings, cross: int | None, amount: str, **given: Any) -> None:
+    """Open an account with money of the cross account, and place its first order."""
+    micros = parse_money(amount)
+    if micros <= constants.CREATION_FEE:
+        raise BadInput(f"{money_text(constants.CREATION_FEE)} of the amount is the creation fee: give more")
+    asked = [given[name] is not None for name in ("side", "size", "price")]
+    if any(asked) and not all(asked):
+        raise BadInput("a first order takes --side, --size and --price")
+
+    async def action(wallet: Wallet) -> Report:
+        market = (await wallet.venue()).market(given["market"])
+        # Read before money moves: a number off the grid must not leave an account without its order.
+        terms = order_terms(market, {**_PLAIN_ORDER, **given}) if all(asked) else None
+        return await open_account(wallet, market, await accounts(wallet, cross, None), micros, terms)
+
+    run_action(settings, action, signing=True)
+
+
+async def open_account(
+    wallet: Wallet, market: ListedMarket, source: int, micros: int, terms: OrderTerms | None
+) -> Report:
+    """Opens an account by a transfer, then places its first order; an error of that one names the account."""
+    transfer = RequestTerms(kind="transfer", amount=micros, other=constants.NEW_ACCOUNT)
+    # Invariant: the first order is signed for no account that was there before, whatever the node calls new.
+    rollup = checksum_address((await wallet.venue()).rollup)
+    signed = {entry.account for entry in wallet.record.read() if entry.rollup == rollup}
+    known = {*await wallet.node.accounts(wallet.address), *signed, source}
+    drafted, result = await wallet.request(transfer, source)
+    opened = result.account_opened
+    if opened is None or opened in known or not constants.RESERVED_ACCOUNTS <= opened < constants.NEW_ACCOUNT:
+        raise NotGenuine(f"the node took the transfer but calls {opened} the opened account: nothing more is signed")
+    fields = {
+        "account": opened,
+        "cross_account": source,
+        "market": market.name,
+        "amount_micros": str(micros),
+        "creation_fee_micros": str(constants.CREATION_FEE),
+        "digest": "0x" + drafted.digest.hex(),
+        "order": None,
+        "finality": "sequenced",
+    }
+    held = money_text(micros - constants.CREATION_FEE)
+    told = f"account {opened} is open and holds {held}, sequenced (the node's word)"
+    if terms is None:
+        trade = f"catenary wallet order --account {opened} --market {market.name} ..."
+        return Report(fields, [drafted.text, told, f"trade with: {trade}"])
+    try:
+        placed = order_report(*await wallet.order(terms, opened), market)
+    except WalletError as error:
+        warn(f"{told}; only its first order failed")
+        error.data |= {"account": opened}
+        raise
+    return Report({**fields, "order": placed.fields}, [drafted.text, told, *placed.shown])
+
+
+@isolated.command()
+@_isolated_option
+@click.option("--amount", required=True, help="Dollars.")
+@_cross_option
+@command
+def topup(settings: Settings, account: int, amount: str, cross: int | None) -> None:
+    """Move dollars from the cross account into an isolated one."""
+    micros = parse_money(amount)
+
+    async def action(wallet: Wallet) -> Report:
+        source = await accounts(wallet, cross, account)
+        drafted, _ = await wallet.request(RequestTerms(kind="transfer", amount=micros, other=account), source)
+        fields = {
+            "account": account,
+            "cross_account": source,
+            "amount_micros": str(micros),
+            "digest": "0x" + drafted.digest.hex(),
+            "finality": "sequenced",
+        }
+        return Report(fields, [f"{drafted.text} from account {source}: sequenced (the node's word)"])
+
+    run_action(settings, action, signing=True)
+
+
+@isolated.command()
+@_isolated_option
+@click.option("--slippage", help="Worst price as percent from the oracle price; the market's whole band by default.")
+@click.option("--to", "--from", "cross", type=int, help="The cross account; your first one by default.")
+@command
+def close(settings: Settings, account: int, slippage: str | None, cross: int | None) -> None:
+    """Cancel all, close the position, move what may leave back to the cross account; repeat to go on."""
+    most_ppm = (
+        None if slippage is None else parse_units(slippage.removesuffix("%"), _PERCENT_DECIMALS, "slippage", "percent")
+    )
+
+    async def action(wallet: Wallet) -> Report:
+        target = await accounts(wallet, cross, account)
+        shown: list[Any] = []
+        try:
+            fields = await close_account(wallet, account, target, most_ppm, shown)
+        except WalletError:
+            for line in shown:
+                warn(line)
+            raise
+        return Report(fields, shown)
+
+    run_action(settings, action, signing=True)
+
+
+async def close_account(
+    wallet: Wallet, account: int, target: int, most_ppm: int | None, shown: list[Any]
+) -> dict[str, Any]:
+    """Cancels, closes, moves: each step from what the node holds now, so that another run goes on where one stopped.
+
+    What was done is appended to `shown` as it is done. NotYet while a position is left.
+    """
+    from sequencer.wallet.commands.tables import maturing_fields, maturing_text
+
+    venue = await wallet.venue()
+    view = await wallet.node.account(account)
+    if _is_left(view):
+        # First, for an order that fills later would open the position again.
+        drafted, _ = await wallet.request(RequestTerms(kind="cancel_all"), account)
+        shown.append(f"{drafted.text} of account {account}: sequenced (the node's word)")
+        view = await wallet.node.account(account)
+    orders = []
+    if view.positions:
+        markets = {market.index: market for market in await wallet.node.markets()}
+        for position in view.positions:
+            market = venue.market(position.market)
+            if market.index not in markets:
+                raise NotYet(f"the node gives no price of {market.name}")
+            terms = closing_terms(market, markets[market.index], position.size_lots, most_ppm)
+            placed = order_report(*await wallet.order(terms, account), market)
+            orders.append(placed.fields)
+            shown += placed.shown
+        view = await wallet.node.account(account)
+    again = f"catenary wallet isolated close --account {account}"
+    fields: dict[str, Any] = {"account": account, "cross_account": target, "orders": orders, "again": again}
+    if view.positions:
+        # What is withdrawable beside a position is what keeps it from being liquidated.
+        left = ", ".join(_held_text(venue, position) for position in view.positions)
+        raise NotYet(
+            f"{left} in account {account} found nobody at the worst price, so no money was moved; run again: {again}",
+            {**fields, "closed": False, "moved_micros": "0"},
+        )
+    moved = view.withdrawable_micros
+    if moved:
+        drafted, _ = await wallet.request(RequestTerms(kind="transfer", amount=moved, other=target), account)
+        shown.append(f"{drafted.text}: sequenced (the node's word)")
+        view = await wallet.node.account(account)
+    is_closed = not _is_left(view)
+    if is_closed:
+        shown.append(f"account {account} is empty")
+    else:
+        why = f"is still maturing: {maturing_text(view)}; then run again" if view.maturing else "is left: run again"
+        shown.append(f"{money_text(view.collateral_micros)} of account {account} {why}: {again}")
+    return {
+        **fields,
+        "closed": is_closed,
+        "moved_micros": str(moved),
+        "left_micros": str(view.collateral_micros),
+        "maturing": maturing_fields(view),
+        "finality": "sequenced",
+    }
+
+
+def _held_text(venue: Venue, position: PositionView) -> str:
+    market = venue.market(position.market)
+    return f"{units_text(position.size_lots, market.size_decimals)} {market.name}"
+
+
+def _is_left(view: AccountView) -> bool:
+    return bool(view.positions or view.open_orders or view.collateral_micros > 0)
+
+
+def closing_terms(market: ListedMarket, seen: MarketView, size_lots: int, most_ppm: int | None) -> OrderTerms:
+    """A reduce-only order that closes a position at once, at a worst price so far from the oracle price.
+
+    The oracle price is the node's word; beyond the band around the true one the law fills nothing. Rounded towards it.
+    """
+    if seen.price_ticks <= 0:
+        raise NotYet(f"{market.name} has no oracle price")
+    away_ppm = market.band_ppm if most_ppm is None else most_ppm
+    if away_ppm > market.band_ppm:
+        band = units_text(market.band_ppm, _PERCENT_DECIMALS)
+        raise BadInput(f"{market.name} trades within {band}% of the oracle price: --slippage {band} at most")
+    is_long = size_lots > 0
+    if is_long:
+        price = -(-seen.price_ticks * (constants.PPM - away_ppm) // constants.PPM)
+    else:
+        price = seen.price_ticks * (constants.PPM + away_ppm) // constants.PPM
+    return OrderTerms(
+        market=market.index,
+        side=constants.SELL if is_long else constants.BUY,
+        size=abs(size_lots),
+        limit_price=max(1, price),
+        time_in_force=constants.IMMEDIATE_OR_CANCEL,
+        reduce_only=True,
+    )

@@ -1,0 +1,100 @@
+"""Options and their reading that several wallet commands share."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from prover.stf import constants
+from sequencer.wallet.commands.session import variable, warn
+from sequencer.wallet.drafts import SIDES, TIMES_IN_FORCE, OrderTerms
+from sequencer.wallet.errors import BadInput, L1Unreachable
+from sequencer.wallet.trust import ListedMarket
+from sequencer.wallet.units import parse_duration, parse_units
+from sequencer.wallet.wallet import Wallet
+
+if TYPE_CHECKING:
+    from sequencer.wallet.commands.tables import Grid
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class _Seconds(click.FloatRange):
+    """Seconds to wait, none or more: what is no number would end a command after its transaction left."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        if not found >= 0:
+            self.fail(f"{value} is not in the range x>=0.", param, ctx)
+        return found
+
+
+SECONDS: Final = _Seconds(min=0)
+account_option = click.option(
+    "--account", type=int, envvar=variable("ACCOUNT"), help="Account index; needed if you own several."
+)
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Show what would be signed, compare it with the node's typed data, sign nothing."
+)
+
+_ORDER_OPTIONS: Final = (
+    click.option("--market", required=True, help="Name or index, such as BTC."),
+    click.option("--side", required=True, type=click.Choice(sorted(SIDES))),
+    click.option("--size", required=True, help="In units of the market, such as 0.25."),
+    click.option("--price", required=True, help="Limit in dollars, such as 60000.5."),
+    click.option("--time-in-force", type=click.Choice(sorted(TIMES_IN_FORCE)), default="gtt", show_default=True),
+    click.option("--post-only", is_flag=True, help="Never take: refused if it would."),
+    click.option("--reduce-only", is_flag=True, help="Only shrink a position."),
+    click.option("--trigger-above", help="Wait until the oracle price is at or above this."),
+    click.option("--trigger-below", help="Wait until the oracle price is at or below this."),
+    click.option("--expires", help="Lifetime such as 30s, 10m or 24h; the longest by default."),
+    click.option("--max-fee-ppm", type=click.IntRange(0, 65_535), help="Fee limit; what L1 lists by default."),
+    click.option("--slot", type=click.IntRange(1, 255), help="Order slot; the lowest free one by default."),
+)
+
+
+def order_options(command: _Command) -> _Command:
+    """Adds what an order is made of; `order_terms` reads it."""
+    for option in reversed(_ORDER_OPTIONS):
+        command = option(command)
+    return command
+
+
+def order_terms(market: ListedMarket, given: dict[str, Any]) -> OrderTerms:
+    """Lots and ticks of the decimals; BadInput with the grid's step where one is off it."""
+
+    def ticks(text: str, what: str) -> int:
+        return parse_units(text.removeprefix("$"), market.price_decimals, what, "dollars")
+
+    if given["trigger_above"] is not None and given["trigger_below"] is not None:
+        raise BadInput("an order has one trigger: --trigger-above or --trigger-below")
+    trigger, trigger_price = constants.NO_TRIGGER, 0
+    if given["trigger_above"] is not None:
+        trigger, trigger_price = constants.TRIGGER_AT_OR_ABOVE, ticks(given["trigger_above"], "trigger price")
+    elif given["trigger_below"] is not None:
+        trigger, trigger_price = constants.TRIGGER_AT_OR_BELOW, ticks(given["trigger_below"], "trigger price")
+    return OrderTerms(
+        market=market.index,
+        side=SIDES[given["side"]],
+        size=parse_units(given["size"], market.size_decimals, "size", market.name),
+        limit_price=ticks(given["price"], "price"),
+        time_in_force=TIMES_IN_FORCE[given["time_in_force"]],
+        post_only=given["post_only"],
+        reduce_only=given["reduce_only"],
+        trigger=trigger,
+        trigger_price=trigger_price,
+        lifetime_ms=None if given["expires"] is None else parse_duration(given["expires"]),
+        max_fee_ppm=given["max_fee_ppm"],
+        slot=given["slot"],
+    )
+
+
+async def market_grid(wallet: Wallet) -> "Grid":
+    """What lots and ticks mean: from L1; from the node with a warning where L1 cannot be asked."""
+    from sequencer.wallet.commands.tables import Grid, listed
+
+    try:
+        return Grid(list((await wallet.venue()).markets))
+    except L1Unreachable as error:
+        warn(f"nothing here is checked against L1: {error}")
+        return Grid(listed(await wallet.node.markets()))

@@ -1,0 +1,80 @@
+"""What commands that sign have in common: dry runs, requests that are sent, and how their outcome is reported."""
+
+from collections.abc import Callable
+
+from sequencer.client.client import OrderResult, RequestResult, wire
+from sequencer.wallet.commands.session import Report, Settings, run_action
+from sequencer.wallet.drafts import Draft, RequestTerms, compare_with_node
+from sequencer.wallet.trust import ListedMarket
+from sequencer.wallet.units import units_text
+from sequencer.wallet.wallet import Wallet
+
+
+async def drafted_report(wallet: Wallet, drafted: Draft) -> Report:
+    """A draft, compared with what the node would have signed."""
+    compare_with_node(drafted, await wallet.node.typed_data({"kind": drafted.kind, **drafted.fields}))
+    digest = "0x" + drafted.digest.hex()
+    return Report(
+        {"dry_run": True, "digest": digest, "typed_data": wire(drafted.typed_data)},
+        [f"{drafted.text}: not signed", f"digest {digest}, the node computes the same"]
+        + [f"  {name} {value}" for name, value in drafted.fields.items()],
+    )
+
+
+def order_report(drafted: Draft, result: OrderResult, market: ListedMarket) -> Report:
+    """What became of an order."""
+    fills = [
+        {
+            "price": units_text(fill.price_ticks, market.price_decimals),
+            "size": units_text(fill.size_lots, market.size_decimals),
+            "fee_micros": str(fill.fee_micros),
+        }
+        for fill in result.fills
+    ]
+    fields = {
+        "account": drafted.message.account,
+        "slot": drafted.message.slot,
+        "sequence": drafted.message.sequence,
+        "digest": "0x" + drafted.digest.hex(),
+        "order_id": result.order_id,
+        "status": result.status,
+        "reason": result.reason,
+        "filled_lots": str(result.filled_lots),
+        "filled": units_text(result.filled_lots, market.size_decimals),
+        "fills": fills,
+        "finality": "sequenced",
+    }
+    status = f"{result.status} ({result.reason})" if result.reason else result.status
+    shown = [f"{drafted.text}: {status} in slot {drafted.message.slot}, sequenced (the node's word)"]
+    shown += [f"  filled {fill['size']} at {fill['price']}" for fill in fills]
+    return Report(fields, shown)
+
+
+def request_report(drafted: Draft, result: RequestResult, told: str) -> Report:
+    """What became of a request, with one more line for people."""
+    fields = {
+        "account": drafted.message.account,
+        "kind": drafted.kind,
+        "slot": drafted.message.slot,
+        "sequence": drafted.message.sequence,
+        "digest": "0x" + drafted.digest.hex(),
+        "finality": "sequenced",
+    }
+    if drafted.kind == "withdraw":
+        fields["withdrawal_index"] = result.withdrawal_index
+    return Report(fields, [f"{drafted.text}: sequenced (the node's word)", told])
+
+
+def request_command(
+    settings: Settings, terms: RequestTerms, account: int | None, dry_run: bool, told: Callable[[RequestResult], str]
+) -> None:
+    """Signs and sends a request of the wallet's own account; a dry run only shows and compares it."""
+
+    async def action(wallet: Wallet) -> Report:
+        index = await wallet.own_account(account)
+        if dry_run:
+            return await drafted_report(wallet, await wallet.draft_request(terms, index))
+        drafted, result = await wallet.request(terms, index)
+        return request_report(drafted, result, told(result))
+
+    run_action(settings, action, signing=not dry_run)

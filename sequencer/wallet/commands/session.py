@@ -1,0 +1,223 @@
+"""What all wallet commands share: options, password, one line and one exit status for every failure."""
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import msgspec
+import trio
+
+from l1_bridge.client.client import L1Client
+from prover.cli.running import config_option
+from sequencer.client.client import NodeClient
+from sequencer.wallet.errors import WalletError, WrongPassword
+from sequencer.wallet.keys import DEFAULT_DIRECTORY, Key, keystore_address, keystore_path, open_keystore
+from sequencer.wallet.units import parse_address
+from sequencer.wallet.wallet import Wallet
+
+PASSWORD_VARIABLE: Final = "CATENARY_WALLET_PASSWORD"
+_MAX_PASSWORD_BYTES: Final = 4_096
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """The options that all commands share."""
+
+    node_url: str
+    l1_rpc_url: str
+    rollup_address: str | None
+    keystore: str
+    wallet_dir: Path
+    password_file: Path | None
+    poll_interval: float
+    as_json: bool
+
+    @property
+    def path(self) -> Path:
+        """The keystore's file."""
+        return keystore_path(self.wallet_dir, self.keystore)
+
+    @property
+    def directory(self) -> Path:
+        """Where the record of signatures and the verdicts are kept."""
+        return self.wallet_dir.expanduser()
+
+    def password(self, confirm: bool = False) -> str:
+        """From the file, the environment or the terminal, in this order; WrongPassword where there is none."""
+        if self.password_file is not None:
+            try:
+                with self.password_file.open("rb") as file:
+                    password = file.read(_MAX_PASSWORD_BYTES).decode().split("\n")[0].rstrip("\r")
+            except (OSError, UnicodeDecodeError) as error:
+                raise WrongPassword(f"the password file {self.password_file} cannot be read: {error}") from None
+        elif PASSWORD_VARIABLE in os.environ:
+            password = os.environ[PASSWORD_VARIABLE]
+        else:
+            try:
+                password = click.prompt(
+                    f"Password of {self.path.name}", hide_input=True, confirmation_prompt=confirm, err=True
+                )
+            except click.Abort:
+                raise WrongPassword(
+                    f"no password was given: use --password-file or the variable {PASSWORD_VARIABLE}"
+                ) from None
+        if not password:
+            raise WrongPassword("an empty password protects nothing")
+        return password
+
+    def key(self) -> Key:
+        """The opened keystore."""
+        return open_keystore(self.path, self.password() if self.path.exists() else "")
+
+
+class Report(msgspec.Struct):
+    """What a command found: fields for programs, lines or tables for people."""
+
+    fields: dict[str, Any]
+    shown: list[Any] = []
+
+
+Action = Callable[[Wallet], Awaitable[Report]]
+
+
+def variable(name: str) -> str:
+    return f"CATENARY_WALLET_{name}"
+
+
+_COMMON: Final = (
+    click.option(
+        "--node-url",
+        "--rollup-rpc",
+        default="http://127.0.0.1:9545",
+        envvar=variable("NODE_URL"),
+        show_default=True,
+        help="The node's JSON-RPC.",
+    ),
+    click.option(
+        "--l1-rpc-url",
+        "--l1-eth-rpc",
+        default="http://127.0.0.1:8545",
+        envvar=variable("L1_RPC_URL"),
+        show_default=True,
+        help="An L1 node that you trust.",
+    ),
+    click.option(
+        "--rollup-address",
+        envvar=variable("ROLLUP_ADDRESS"),
+        help="Refuse any other rollup; by default, any but the first.",
+    ),
+    click.option(
+        "--keystore",
+        default="default",
+        envvar=variable("KEYSTORE"),
+        show_default=True,
+        help="A keystore file, or a name in the wallet directory.",
+    ),
+    click.option(
+        "--wallet-dir",
+        type=click.Path(path_type=Path),
+        default=DEFAULT_DIRECTORY,
+        envvar=variable("DIR"),
+        show_default=True,
+        help="Keystores, signed orders, verified contracts.",
+    ),
+    click.option(
+        "--password-file",
+        type=click.Path(path_type=Path),
+        envvar=variable("PASSWORD_FILE"),
+        help=f"File whose first line is the password; else {PASSWORD_VARIABLE}, else a prompt.",
+    ),
+    click.option(
+        "--poll-interval",
+        type=click.FloatRange(0.05),
+        default=1.0,
+        envvar=variable("POLL_INTERVAL"),
+        show_default=True,
+        help="Seconds between two questions while waiting.",
+    ),
+    click.option("--json", "as_json", is_flag=True, envvar=variable("JSON"), help="One JSON object a line."),
+)
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Adds the shared options; the command gets them as `settings`, and its errors become one line and a status."""
+
+    @functools.wraps(function)
+    def run(**given: Any) -> None:
+        shared = {name: given.pop(name) for name in Settings.__struct_fields__}
+        settings = Settings(**shared)
+        try:
+            function(settings, **given)
+        except WalletError as error:
+            _fail(settings, error)
+
+    decorated: Callable[..., None] = config_option(run)
+    for option in reversed(_COMMON):
+        decorated = option(decorated)
+    return decorated
+
+
+def _fail(settings: Settings, error: WalletError) -> None:
+    sentence = str(error)
+    wrong_signature = [
+        f"{name} {error.data[name]}" for name in ("recovered", "expected_owner", "digest") if name in error.data
+    ]
+    if wrong_signature:
+        sentence += f" ({', '.join(wrong_signature)})"
+    click.echo(f"error: {sentence}", err=True)
+    if settings.as_json:
+        click.echo(json.dumps({**error.data, "ok": False, "error": error.name, "sentence": str(error)}))
+    sys.exit(error.status)
+
+
+def show(settings: Settings, report: Report) -> None:
+    if settings.as_json:
+        click.echo(json.dumps({"ok": True, **report.fields}))
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    for item in report.shown:
+        console.print(item, markup=False) if isinstance(item, str) else console.print(item)
+
+
+def warn(sentence: str) -> None:
+    click.echo(f"warning: {sentence}", err=True)
+
+
+def tell(sentence: str) -> None:
+    click.echo(f"notice: {sentence}", err=True)
+
+
+def run_action(settings: Settings, action: Action, *, signing: bool) -> None:
+    """Opens the wallet, runs an action on it, shows the report; the password is asked for where something is signed."""
+    key = settings.key() if signing else None
+    address = keystore_address(settings.path) if key is None else key.address
+    show(settings, trio.run(functools.partial(_with_wallet, settings, address, key, action)))
+
+
+async def _with_wallet(settings: Settings, address: bytes, key: Key | None, action: Action) -> Report:
+    expected = None if settings.rollup_address is None else parse_address(settings.rollup_address)
+    # One page: a log is found by address and topic, and nodes that limit the range make the client halve it.
+    l1 = L1Client(settings.l1_rpc_url, attempts=2, page_blocks=1 << 40, poll_seconds=settings.poll_interval)
+    async with NodeClient(settings.node_url) as node:
+        try:
+            wallet = Wallet(
+                node,
+                l1,
+                address,
+                settings.directory,
+                key=key,
+                expected_rollup=expected,
+                warn=warn,
+                tell=tell,
+                poll_seconds=settings.poll_interval,
+            )
+            return await action(wallet)
+        finally:
+            with trio.CancelScope(shield=True):
+                await l1.close()

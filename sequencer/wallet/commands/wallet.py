@@ -1,0 +1,336 @@
+"""`catenary wallet`: keys, money and orders of one trader, from the shell."""
+
+import json
+import sys
+from typing import Any, Final
+
+import click
+import msgspec
+import trio
+
+from prover.stf import constants, containers
+from sequencer.client.client import AccountView, RequestResult
+from sequencer.wallet.commands.force import force, leave
+from sequencer.wallet.commands.govern import govern
+from sequencer.wallet.commands.grants import agent, leverage
+from sequencer.wallet.commands.insight import contribution, explain, post_mortem, preview
+from sequencer.wallet.commands.isolated import isolated
+from sequencer.wallet.commands.options import (
+    SECONDS,
+    account_option,
+    dry_run_option,
+    market_grid,
+    order_options,
+    order_terms,
+)
+from sequencer.wallet.commands.requests import drafted_report, order_report, request_command
+from sequencer.wallet.commands.session import Report, Settings, command, run_action, show, warn
+from sequencer.wallet.drafts import RequestTerms
+from sequencer.wallet.errors import BadInput, L1Unreachable, NodeUnreachable, NotYet
+from sequencer.wallet.keys import SCRYPT_LIGHT, SCRYPT_STANDARD, create_keystore, keystore_address
+from sequencer.wallet.record import SignedRecord, exposure
+from sequencer.wallet.trust import ProvenAccount
+from sequencer.wallet.units import (
+    checksum_address,
+    milliseconds,
+    money_text,
+    parse_address,
+    parse_money,
+)
+from sequencer.wallet.wallet import Wallet
+
+_PROOF_EVERY_SECONDS: Final = 10.0
+
+
+@click.group()
+def wallet() -> None:
+    """Keys, money and orders of one trader.
+
+    Nothing is signed unless the contracts on L1 are the shipped ones. Exit codes: 0 done, 2 bad input, 3 missing or
+    wrong L1 or rollup, 10 no node, 14 rejected, 15 refused by L1, 16 too little money, 17 wrong password, 18 no
+    keystore, 19 it exists already, 20 not yet, 21 a proof contradicts L1.
+    """
+
+
+wallet.add_command(preview)
+wallet.add_command(explain)
+wallet.add_command(contribution)
+wallet.add_command(post_mortem)
+wallet.add_command(isolated)
+wallet.add_command(agent)
+wallet.add_command(leverage)
+wallet.add_command(leave)
+wallet.add_command(force)
+wallet.add_command(govern)
+
+
+@wallet.command()
+@click.option("--light-kdf", is_flag=True, help="Derive the file's key faster and weaker: for play money.")
+@command
+def new(settings: Settings, light_kdf: bool) -> None:
+    """Make a key in a new keystore."""
+    if settings.path.exists():
+        create_keystore(settings.path, "")
+    key = create_keystore(
+        settings.path, settings.password(confirm=True), SCRYPT_LIGHT if light_kdf else SCRYPT_STANDARD
+    )
+    address = checksum_address(key.address)
+    show(
+        settings,
+        Report(
+            {"address": address, "keystore": str(settings.path)},
+            [f"address  {address}", f"keystore {settings.path}", "Whoever loses file or password loses the money."],
+        ),
+    )
+
+
+@wallet.command()
+@command
+def address(settings: Settings) -> None:
+    """Show the keystore's address."""
+    shown = checksum_address(keystore_address(settings.path))
+    show(settings, Report({"address": shown, "keystore": str(settings.path)}, [shown]))
+
+
+@wallet.command()
+@command
+def faucet(settings: Settings) -> None:
+    """Take play dollars and a little ether; devnets only."""
+
+    async def action(wallet: Wallet) -> Report:
+        await wallet.take_play_money()
+        dollars, ether = await wallet.token_balance(), await wallet.ether_balance()
+        return Report(
+            {"address": checksum_address(wallet.address), "balance_micros": str(dollars), "balance_wei": str(ether)},
+            [f"{checksum_address(wallet.address)} has {money_text(dollars)} and {ether / 10**18:g} ether on L1"],
+        )
+
+    run_action(settings, action, signing=False)
+
+
+@wallet.command()
+@click.option("--amount", required=True, help="Dollars.")
+@click.option("--timeout", type=SECONDS, default=300.0, show_default=True, help="Seconds to wait for the booking.")
+@click.option("--account", type=int, help="Add to this account instead of opening a new one.")
+@click.option("--insurance", help="Give it to the insurance account of this market, for good.")
+@click.option("--faucet", "from_faucet", is_flag=True, help="Take play money first; devnets only.")
+@command
+def deposit(
+    settings: Settings, amount: str, timeout: float, account: int | None, insurance: str | None, from_faucet: bool
+) -> None:
+    """Move dollars from L1 into a new account, into one that you own, or into a market's insurance account."""
+    micros = parse_money(amount)
+    if account is not None and account < constants.RESERVED_ACCOUNTS:
+        raise BadInput("a reserved account is nobody's own; --insurance gives to that of a market")
+    if account is not None and insurance is not None:
+        raise BadInput("--account or --insurance, not both")
+
+    async def action(wallet: Wallet) -> Report:
+        index = account
+        if insurance is not None:
+            # The insurance account of market m is m + 1.
+            index = (await wallet.venue()).market(insurance).index + 1
+        if from_faucet:
+            await wallet.take_play_money()
+        done = await wallet.deposit(micros, index, timeout)
+        return Report(
+            {**msgspec.to_builtins(done), "amount_micros": str(micros)},
+            [f"{money_text(micros)} booked: account {done.account} (queue entry {done.queue_index})"],
+        )
+
+    run_action(settings, action, signing=True)
+
+
+@wallet.command()
+@order_options
+@account_option
+@dry_run_option
+@command
+def order(settings: Settings, account: int | None, dry_run: bool, **given: Any) -> None:
+    """Sign an order and submit it."""
+
+    async def action(wallet: Wallet) -> Report:
+        market = (await wallet.venue()).market(given["market"])
+        terms = order_terms(market, given)
+        index = await wallet.own_account(account)
+        if dry_run:
+            return await drafted_report(wallet, await wallet.draft_order(terms, index))
+        drafted, result = await wallet.order(terms, index)
+        return order_report(drafted, result, market)
+
+    run_action(settings, action, signing=not dry_run)
+
+
+@wallet.command()
+@click.option("--slot", type=click.IntRange(1, 255), help="The order's slot.")
+@click.option("--all", "every", is_flag=True, help="All orders of the account, seen or unseen.")
+@account_option
+@dry_run_option
+@command
+def cancel(settings: Settings, slot: int | None, every: bool, account: int | None, dry_run: bool) -> None:
+    """Cancel the order in a slot, or all orders signed so far."""
+    if (slot is None) is not every:
+        raise BadInput("say which: --slot N or --all")
+    told = "The law refuses the order from here on; L1 holds that with the next posted batch."
+    terms = RequestTerms(kind="cancel_all") if slot is None else RequestTerms(kind="cancel", slot=slot)
+    request_command(settings, terms, account, dry_run, lambda _: told)
+
+
+@wallet.command()
+@click.option("--amount", required=True, help="Dollars.")
+@click.option("--recipient", help="Who may have the money on L1; your own address by default.")
+@account_option
+@dry_run_option
+@command
+def withdraw(settings: Settings, amount: str, recipient: str | None, account: int | None, dry_run: bool) -> None:
+    """Take dollars out of an account, to be claimed on L1 once final."""
+    to = containers.NOBODY if recipient is None else parse_address(recipient)
+
+    def told(result: RequestResult) -> str:
+        index = result.withdrawal_index
+        return f"withdrawal {index}; once its batch is final: catenary wallet claim {index} --wait"
+
+    terms = RequestTerms(kind="withdraw", amount=parse_money(amount), recipient=to)
+    request_command(settings, terms, account, dry_run, told)
+
+
+@wallet.command()
+@click.option("--amount", required=True, help="Dollars.")
+@click.option("--to-account", type=int, required=True, help="Another account of the same owner.")
+@account_option
+@dry_run_option
+@command
+def transfer(settings: Settings, amount: str, to_account: int, account: int | None, dry_run: bool) -> None:
+    """Move dollars between two accounts of your own."""
+    if not constants.RESERVED_ACCOUNTS <= to_account < constants.NEW_ACCOUNT:
+        raise BadInput(f"{to_account} is no trader's account")
+    terms = RequestTerms(kind="transfer", amount=parse_money(amount), other=to_account)
+    request_command(settings, terms, account, dry_run, lambda _: f"account {to_account} has the money now")
+
+
+@wallet.command()
+@click.argument("index", type=click.IntRange(0, 2**32 - 1))
+@click.option("--wait", is_flag=True, help="Wait until the withdrawal's batch is posted and final.")
+@click.option("--timeout", type=float, default=900.0, show_default=True, help="Seconds that --wait waits.")
+@command
+def claim(settings: Settings, index: int, wait: bool, timeout: float) -> None:
+    """Have L1 pay withdrawal INDEX; anybody may, the recipient gets the money."""
+
+    async def action(wallet: Wallet) -> Report:
+        done = await wallet.claim(index, wait, timeout)
+        return Report(
+            {**msgspec.to_builtins(done), "amount_micros": str(done.amount_micros)},
+            [f"L1 paid {money_text(done.amount_micros)} to {done.recipient} in {done.transaction_hash}"],
+        )
+
+    run_action(settings, action, signing=True)
+
+
+@wallet.command()
+@command
+def orders(settings: Settings) -> None:
+    """Show what this wallet has signed that has not expired, and what it could cost."""
+    from sequencer.wallet.commands.tables import exposure_text, signed_table
+
+    now = milliseconds()
+    shown = checksum_address(keystore_address(settings.path))
+    record = SignedRecord(settings.directory / f"{shown}.signed.jsonl")
+    living = [entry for entry in record.read() if entry.expires_at_ms >= now]
+    total = exposure(living, now)
+    fields = {
+        "address": shown,
+        "exposure_micros": str(total.value_micros),
+        "open_exposure_micros": str(total.open_value_micros),
+        "signatures": [{**msgspec.to_builtins(entry), "value_micros": str(entry.value_micros)} for entry in living],
+    }
+    show(settings, Report(fields, [*([signed_table(living, now)] if living else []), exposure_text(total)]))
+
+
+@wallet.command()
+@account_option
+@command
+def positions(settings: Settings, account: int | None) -> None:
+    """Show an account: what the node says now, and what L1 proves."""
+
+    async def action(wallet: Wallet) -> Report:
+        from sequencer.wallet.commands.tables import account_fields, account_table, posted_text
+
+        grid = await market_grid(wallet)
+        owned = await wallet.node.accounts(wallet.address) if account is None else [account]
+        if not owned:
+            await wallet.own_account(None)
+        accounts, shown = [], []
+        for index in owned:
+            view = await wallet.node.account(index)
+            proven = await _proof(wallet, index, tell=True)
+            accounts.append(account_fields(view, proven, grid))
+            shown += [account_table(view, grid), "posted: not proven" if proven is None else posted_text(proven, grid)]
+        return Report({"address": checksum_address(wallet.address), "accounts": accounts}, shown)
+
+    run_action(settings, action, signing=False)
+
+
+async def _proof(wallet: Wallet, account: int, tell: bool) -> ProvenAccount | None:
+    """The posted account; None where there is no proof yet. A proof that contradicts L1 is an error."""
+    try:
+        return await wallet.prove(account)
+    except (NotYet, L1Unreachable) as error:
+        if tell:
+            warn(f"not posted by proof: {error}")
+        return None
+
+
+@wallet.command()
+@account_option
+@click.option("--updates", type=click.IntRange(0), default=0, help="Stop after so many; 0 for never.")
+@command
+def watch(settings: Settings, account: int | None, updates: int) -> None:
+    """Follow an account live until interrupted."""
+
+    async def action(wallet: Wallet) -> Report:
+        from rich.console import Console, Group
+        from rich.live import Live
+        from rich.text import Text
+
+        from sequencer.wallet.commands.tables import (
+            account_fields,
+            account_table,
+            posted_text,
+            prices_table,
+            status_text,
+        )
+
+        grid = await market_grid(wallet)
+        index = await wallet.own_account(account)
+        proven = await _proof(wallet, index, tell=False)
+        asked_at = trio.current_time()
+        count = 0
+        view: AccountView | None = None
+        console = Console(quiet=settings.as_json)
+        with Live(console=console, auto_refresh=False) as live:
+            while True:
+                try:
+                    view = await wallet.node.account(index)
+                    status, markets = await wallet.node.status(), await wallet.node.markets()
+                    if trio.current_time() - asked_at >= _PROOF_EVERY_SECONDS:
+                        proven, asked_at = await _proof(wallet, index, tell=False), trio.current_time()
+                except NodeUnreachable as error:
+                    live.update(
+                        Group(*([] if view is None else [account_table(view, grid)]), f"error: {error}"), refresh=True
+                    )
+                else:
+                    if settings.as_json:
+                        times = {"now_ms": status.now_ms, "grace_until_ms": status.grace_until_ms}
+                        click.echo(json.dumps({**times, **account_fields(view, proven, grid)}))
+                    posted = "posted: not proven yet" if proven is None else posted_text(proven, grid)
+                    foot = [Text(status_text(status)), Text(posted)]
+                    live.update(Group(account_table(view, grid), prices_table(markets, grid), *foot), refresh=True)
+                count += 1
+                if count == updates:
+                    return Report({"account": index, "updates": count})
+                await trio.sleep(settings.poll_interval)
+
+    try:
+        run_action(settings, action, signing=False)
+    except KeyboardInterrupt:
+        sys.exit(0)

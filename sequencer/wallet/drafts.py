@@ -1,0 +1,145 @@
+"""Operations as this wallet builds them: typed data and digest computed here, compared with a node's, never taken."""
+
+from collections.abc import Collection
+from typing import Any, Final
+
+import msgspec
+
+from prover.signing import operations
+from prover.stf import constants, containers, signatures
+from sequencer.client.client import AccountView, TypedData
+from sequencer.wallet.errors import BadInput, NotGenuine
+from sequencer.wallet.record import CANCEL_ALL_SLOT, SLOTS
+from sequencer.wallet.trust import Venue
+from sequencer.wallet.units import checksum_address, leverage_text, money_text, time_text
+
+SIDES: Final = {"buy": constants.BUY, "sell": constants.SELL}
+TIMES_IN_FORCE: Final = {
+    "gtt": constants.GOOD_TILL_TIME,
+    "ioc": constants.IMMEDIATE_OR_CANCEL,
+    "fok": constants.FILL_OR_KILL,
+}
+
+
+class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """What a trader wants: lots, ticks, milliseconds. None lets the wallet choose."""
+
+    market: int
+    side: int
+    size: int
+    limit_price: int
+    time_in_force: int = constants.GOOD_TILL_TIME
+    post_only: bool = False
+    reduce_only: bool = False
+    trigger: int = constants.NO_TRIGGER
+    trigger_price: int = 0
+    lifetime_ms: int | None = None
+    max_fee_ppm: int | None = None
+    slot: int | None = None
+
+
+class RequestTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """What an owner wants that is no order, under the law's field names. Slot 0: the wallet chooses."""
+
+    kind: str
+    amount: int = 0
+    recipient: bytes = containers.NOBODY
+    other: int = 0
+    slot: int = 0
+    first_slot: int = 0
+    last_slot: int = 0
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """An operation before it is signed, with the digest that this wallet computed itself."""
+
+    kind: str
+    message: containers.Order | containers.Request
+    digest: bytes
+    typed_data: dict[str, Any]
+    value_micros: int
+    text: str
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The signed fields under their signed names."""
+        fields: dict[str, Any] = self.typed_data["message"]
+        return fields
+
+
+def request_text(kind: str, request: containers.Request) -> str:
+    """What a request would do, in a few words."""
+    amount = money_text(request.amount)
+    if kind == "transfer" and request.other == constants.NEW_ACCOUNT:
+        return f"transfer {amount} to a new account, {money_text(constants.CREATION_FEE)} of it as fee"
+    if kind == "set_agent":
+        if request.recipient == containers.NOBODY:
+            return f"dismiss agent {request.other}"
+        return (
+            f"let {checksum_address(request.recipient)} trade as agent {request.other} in slots {request.first_slot} "
+            f"to {request.last_slot} until {time_text(request.amount)}"
+        )
+    return {
+        "withdraw": f"withdraw {amount} to {checksum_address(request.recipient)}",
+        "transfer": f"transfer {amount} to account {request.other}",
+        "cancel": f"cancel slot {request.slot}",
+        "cancel_all": "cancel all orders",
+        "set_leverage": f"set the own bound of leverage: {leverage_text(request.amount)}",
+    }[kind]
+
+
+def permitted_slots(view: AccountView, address: bytes, now_ms: int) -> Collection[int]:
+    """The slots that an address may sign for, 0 standing for all at once; BadInput for an agent whose time is over.
+
+    By the node's word: a lie costs no more than a refusal by the law. A stranger gets them all, for the law's refusal
+    says whose account it is.
+    """
+    shown = "0x" + address.hex()
+    grants = [agent for agent in view.agents if agent is not None and agent.address.lower() == shown]
+    if view.owner.lower() == shown or not grants:
+        return range(CANCEL_ALL_SLOT, SLOTS.stop)
+    living = [grant for grant in grants if grant.expires_at_ms >= now_ms]
+    if not living:
+        ended = time_text(max(grant.expires_at_ms for grant in grants))
+        raise BadInput(f"this key's grant for account {view.account} ended at {ended}")
+    return {slot for grant in living for slot in range(grant.first_slot, grant.last_slot + 1)}
+
+
+def draft(venue: Venue, kind: str, message: containers.Order | containers.Request, value: int, text: str) -> Draft:
+    """The typed data and the digest of an operation for one venue."""
+    tag = operations.TAG_OF_KIND[kind]
+    if isinstance(message, containers.Order):
+        digest = operations.order_digest(venue.domain, message)
+    else:
+        digest = operations.request_digest(venue.domain, tag, message)
+    return Draft(kind, message, digest, operations.typed_data(tag, message, venue.chain_id, venue.rollup), value, text)
+
+
+def with_recovery_id(compact: bytes) -> bytes:
+    """65 bytes r, s, v with v in {27, 28}, as wallets give them, of a compact signature (EIP-2098)."""
+    parity_and_s = int.from_bytes(compact[32:], "big")
+    s = parity_and_s & (1 << 255) - 1
+    assert s <= signatures.HALF_ORDER, "this wallet signs with a low s only"
+    return compact[:32] + s.to_bytes(32, "big") + bytes([27 + (parity_and_s >> 255)])
+
+
+def compare_with_node(drafted: Draft, answer: TypedData) -> None:
+    """NotGenuine unless the node would have this very operation signed under this very domain."""
+    if answer.digest.lower() != "0x" + drafted.digest.hex():
+        raise NotGenuine(f"the node's digest {answer.digest} is not this wallet's 0x{drafted.digest.hex()}")
+    said, own = answer.typed_data, drafted.typed_data
+    same_types = said.get("types") == own["types"] and said.get("primaryType") == own["primaryType"]
+    if not same_types or _plain(said.get("domain")) != _plain(own["domain"]):
+        raise NotGenuine("the node's typed data names other types or another domain than this wallet's")
+    if _plain(said.get("message")) != _plain(own["message"]):
+        raise NotGenuine("the node's typed data does not show the operation that its digest is of")
+
+
+def _plain(fields: Any) -> Any:
+    """Fields with numbers as text and hexadecimal in lower case: equal meaning, equal value."""
+    if not isinstance(fields, dict):
+        return None
+    return {
+        name: value if isinstance(value, bool) else str(value).lower() if not isinstance(value, dict) else None
+        for name, value in fields.items()
+    }

@@ -1,0 +1,92 @@
+"""Which rollup a wallet directory is for: the one that it first used, until its user names another."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from sequencer.wallet.errors import WalletError, WrongChain
+from sequencer.wallet.trust import Venue
+from sequencer.wallet.units import checksum_address
+
+_MAX_PIN_BYTES: Final = 4_096
+
+
+class Pinned(msgspec.Struct, frozen=True):
+    """One rollup: an address alone may stand on many chains, and a chain id alone on many devnets."""
+
+    chain_id: int
+    genesis_block_hash: str
+    rollup: str
+
+
+class RollupPin:
+    """The rollup that a wallet directory first used, in a file of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def admit(self, venue: Venue, is_named: bool) -> bool:
+        """Whether this is the first use, which pins the rollup; WrongChain for another one that nobody named."""
+        met = Pinned(venue.chain_id, "0x" + venue.location.genesis_block_hash.hex(), checksum_address(venue.rollup))
+        known = self._load()
+        if known is None and self._keep(met):
+            return True
+        known = known or self._load()
+        assert known is not None, "it is there, or was just found to be"
+        if known != met and not is_named:
+            raise WrongChain(
+                f"this wallet is pinned to {_words(known)}, but node and L1 are of {_words(met)}: name it with "
+                f"--rollup-address {met.rollup} if you mean it, or use another --wallet-dir (pinned in {self.path})"
+            )
+        return False
+
+    def _load(self) -> Pinned | None:
+        try:
+            with self.path.open("rb") as file:
+                return msgspec.json.decode(file.read(_MAX_PIN_BYTES), type=Pinned)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise WalletError(f"{self.path} cannot be read: {error.strerror}") from None
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            # Taking it for a first use would let whoever damages the file choose the rollup.
+            raise WalletError(
+                f"{self.path} does not say which rollup this wallet is for: remove it to pin the next one"
+            ) from None
+
+    def _keep(self, met: Pinned) -> bool:
+        """Writes the pin; False where another process did in between."""
+        temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            temporary.write_bytes(msgspec.json.encode(met) + b"\n")
+            temporary.chmod(0o600)
+            try:
+                # A link is made whole or not at all, and never over another file.
+                os.link(temporary, self.path)
+            finally:
+                temporary.unlink()
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise WalletError(f"{self.path} cannot be written: {error.strerror}") from None
+        return True
+
+
+def _words(pinned: Pinned) -> str:
+    genesis = pinned.genesis_block_hash[:10]
+    return f"rollup {pinned.rollup} on chain {pinned.chain_id} (L1 genesis block {genesis}...)"
+
+
+def introduction(venue: Venue, pin: RollupPin) -> list[str]:
+    """Whom a wallet trusts with a rollup, for its first use."""
+    signers = ", ".join(checksum_address(signer) for signer in venue.oracle_signers)
+    return [
+        f"first use of rollup {checksum_address(venue.rollup)} on chain {venue.chain_id}, L1 genesis block "
+        f"0x{venue.location.genesis_block_hash.hex()}: pinned in {pin.path}",
+        f"its operator is {checksum_address(venue.operator)}",
+        f"its prices need {venue.oracle_quorum} of {len(venue.oracle_signers)} oracle signers: {signers}",
+        f"a batch is final {venue.window_seconds} s after it was posted",
+    ]

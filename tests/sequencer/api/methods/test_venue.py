@@ -1,0 +1,303 @@
+"""What the node answers and whom it tells, in the words of the API, without sockets or an L1."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import pytest
+import trio
+
+from l1_bridge.client.client import L1Client, L1Unavailable
+from l1_bridge.codec import batch
+from prover.contracts.deployment import Deployment
+from prover.signing import operations
+from prover.state.genesis import DEVNET_GRACE_MS
+from prover.stf import codes, constants, containers
+from sequencer.api.methods.submitting import OrderFields, SignedOrder, ToAddress, TypedDataOf
+from sequencer.api.methods.venue import FillsOf, Methods, OfAccount, OfMarket, WithdrawalsOf
+from sequencer.api.rpc.errors import CallError, law_error
+from sequencer.api.rpc.jsonrpc import Call, NoParams
+from sequencer.api.rpc.subscriptions import Feeds
+from sequencer.api.rpc.values import Bytes20, HexBytes, decode_value
+from sequencer.l1.bridge_view import Mirror
+from tests.sequencer.node_world import (
+    BRIDGE,
+    BUY,
+    CHAIN_ID,
+    DOLLAR,
+    DOMAIN,
+    FIRST,
+    LOTS,
+    PRICES,
+    RECIPIENT,
+    SELL,
+    START,
+    deposit,
+    genesis,
+    key,
+    order,
+    owner,
+    request,
+    signed_order,
+    signed_request,
+    tick,
+)
+from tests.sequencer.sequencing.test_sequencer import opened
+
+pytestmark = pytest.mark.trio
+PRICE = PRICES[0]
+CALL = cast(Call, None)
+
+
+class Released:
+    """A call whose place in the order of arrival nobody waits for."""
+
+    def release(self) -> None:
+        """Nothing waits."""
+
+
+RELEASED = cast(Call, Released())
+
+
+class Channels:
+    """Feeds that keep what was published."""
+
+    def __init__(self) -> None:
+        self.opened: dict[str, Callable[[], object]] = {}
+        self.families: dict[str, Callable[[str], Callable[[], object] | None]] = {}
+        self.told: list[tuple[str, Any]] = []
+
+    def open(self, channel: str, snapshot: Callable[[], object]) -> None:
+        """A channel with its snapshot."""
+        self.opened[channel] = snapshot
+
+    def family(self, prefix: str, find: Callable[[str], Callable[[], object] | None]) -> None:
+        """Channels of one kind."""
+        self.families[prefix] = find
+
+    def is_open(self, channel: str) -> bool:
+        """Everybody listens to everything."""
+        return True
+
+    def publish(self, channel: str, message: Any) -> None:
+        """One message."""
+        self.told.append((channel, message))
+
+    def names(self) -> set[str]:
+        """Channels that were told since the last question."""
+        names = {channel for channel, _ in self.told}
+        self.told = []
+        return names
+
+
+class NoL1:
+    """An L1 that is away."""
+
+    async def send(self, *arguments: object, **options: object) -> None:
+        """Always fails."""
+        raise L1Unavailable("the L1 node at nowhere: no answer in 20 s")
+
+
+class Desk:
+    """Methods over a venue, and what a test asks them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.venue, self.clock, _ = opened(directory)
+        self.mirror = Mirror(batch.BridgeId(CHAIN_ID, BRIDGE), self.venue.engine, genesis())
+        deployment = Deployment(CHAIN_ID, BRIDGE, b"\x12" * 20, b"\x13" * 20)
+        client = cast(L1Client, NoL1())
+        self.methods = Methods(self.venue, self.mirror, client, deployment, self.clock)
+        self.methods.is_ready = True
+        self.channels = Channels()
+        self.methods.open_feeds(cast(Feeds, self.channels))
+        self.venue.listeners.append(self.methods)
+
+    async def order(self, trader: int, side: int, price: int, size: int = LOTS, **changes: Any) -> None:
+        given = order(self.clock.now, FIRST + trader, side, price, size, **changes)
+        outcome = await self.venue.submit(signed_order(given, key(trader)))
+        assert outcome.code == 0, outcome
+
+
+@pytest.fixture
+async def desk(tmp_path: Path, nursery: trio.Nursery) -> Any:
+    desk = Desk(tmp_path)
+    await nursery.start(desk.venue.run)
+    for index in range(4):
+        await desk.venue.submit(deposit(owner(index), 10_000 * DOLLAR))
+    await desk.venue.submit(tick(START))
+    desk.channels.names()
+    yield desk
+    nursery.cancel_scope.cancel()
+
+
+async def test_everybody_whom_an_input_touches_is_told(desk: Desk) -> None:
+    await desk.order(0, SELL, PRICE)
+    assert desk.channels.names() == {"book:BTC", f"account:{FIRST}"}
+    await desk.order(1, BUY, PRICE, 300)
+    assert desk.channels.names() == {"book:BTC", "trades:BTC", f"account:{FIRST}", f"account:{FIRST + 1}"}
+    fires = {"trigger": constants.TRIGGER_AT_OR_ABOVE, "trigger_price": PRICE + 100}
+    await desk.order(2, BUY, PRICE, 200, **fires)
+    await desk.order(3, SELL, PRICE + 900, slot=2, expires_at=START + 1_000)
+    desk.channels.names()
+    desk.clock.now += constants.TICK_STEP
+    await desk.venue.submit(tick(desk.clock.now, (PRICE + 100, *PRICES[1:])))
+    accounts = {f"account:{FIRST + trader}" for trader in (0, 2, 3)}
+    assert desk.channels.names() == {"prices", "trades:BTC", "book:BTC", "book:ETH", "book:SOL"} | accounts
+
+
+async def test_a_refused_input_is_told_to_nobody_else(desk: Desk) -> None:
+    given = order(desk.clock.now, FIRST, SELL, PRICE, size=1)
+    assert (await desk.venue.submit(signed_order(given, key(0)))).code != 0
+    assert desk.channels.names() == set()
+
+
+async def test_the_feeds_of_accounts_that_exist(desk: Desk) -> None:
+    find = desk.channels.families["account:"]
+    snapshot = find(str(FIRST))
+    assert snapshot is not None
+    assert cast(dict[str, Any], snapshot())["owner"] == "0x" + owner(0).hex()
+    for wrong in ("", "x", "-1", str(FIRST + 4), "9" * 30, "１７"):
+        assert find(wrong) is None
+
+
+async def test_books_fills_and_accounts_in_the_words_of_the_api(desk: Desk) -> None:
+    await desk.order(0, SELL, PRICE)
+    await desk.order(1, BUY, PRICE, 300)
+    await desk.order(1, BUY, PRICE - 7, 50, slot=2)
+    book = await desk.methods.book(OfMarket(market="BTC"), CALL)
+    assert book == {"market": "BTC", "bids": [(PRICE - 7, 50)], "asks": [(PRICE, LOTS - 300)]}
+    assert await desk.methods.book(OfMarket(market=0), CALL) == book
+    (fill,) = await desk.methods.fills(FillsOf(account=FIRST + 1), CALL)
+    assert (fill["price_ticks"], fill["size_lots"], fill["taker_side"]) == (PRICE, 300, "buy")
+    assert (fill["maker"], fill["taker"]) == (FIRST, FIRST + 1)
+    seen = await desk.methods.account(OfAccount(account=FIRST + 1), CALL)
+    (position,) = seen["positions"]
+    assert (position["market"], position["size_lots"], position["cost_micros"]) == ("BTC", 300, str(300 * PRICE))
+    assert int(seen["collateral_micros"]) == 10_000 * DOLLAR - int(fill["fee_micros"]) + 300 * PRICE * 100 // 10**6
+    (resting,) = seen["open_orders"]
+    assert (resting["size_lots"], resting["limit_price_ticks"], resting["status"]) == (50, PRICE - 7, "resting")
+    assert seen["slots_hint"]["slot"] not in (2,)
+    assert seen["finality"] == "sequenced"
+    # All of it is JSON.
+    msgspec.json.encode([book, fill, seen, await desk.methods.status(NoParams(), CALL)])
+
+
+async def test_a_withdrawal_is_sequenced_until_l1_has_it(desk: Desk) -> None:
+    given = request(desk.clock.now, FIRST, amount=7 * DOLLAR, recipient=RECIPIENT)
+    await desk.venue.submit(signed_request(constants.WITHDRAW, given, key(0)))
+    (entry,) = await desk.methods.withdrawals(WithdrawalsOf(recipient=Bytes20(RECIPIENT)), CALL)
+    assert entry == {
+        "index": 0,
+        "recipient": "0x" + RECIPIENT.hex(),
+        "amount_micros": str(7 * DOLLAR),
+        "batch": None,
+        "finality": "sequenced",
+    }
+    assert await desk.methods.withdrawals(WithdrawalsOf(account=FIRST), CALL) == []
+
+
+async def test_without_a_posted_batch_nothing_is_called_posted(desk: Desk) -> None:
+    with pytest.raises(CallError) as refused:
+        await desk.methods.proof(OfAccount(account=FIRST), CALL)
+    assert refused.value.error.name == "NOT_READY"
+    status = await desk.methods.status(NoParams(), CALL)
+    assert status["posted"] == {"batch": 0, "chunks": 0, "root": ""}
+
+
+async def test_the_faucet_says_when_l1_does_not_pay(desk: Desk) -> None:
+    with pytest.raises(CallError, match="no answer") as refused:
+        await desk.methods.submitting.faucet(ToAddress(address=Bytes20(RECIPIENT)), CALL)
+    assert refused.value.error.name == "NOT_READY"
+
+
+async def test_typed_data_fills_in_what_is_missing(desk: Desk) -> None:
+    await desk.order(0, SELL, PRICE, slot=1)
+    fields = {"kind": "order", "account": FIRST, "market": 0, "side": 0, "size_lots": 400, "limit_price_ticks": PRICE}
+    found = await desk.methods.submitting.typed_data(TypedDataOf(operation=fields), CALL)
+    made = order(desk.clock.now, FIRST, BUY, PRICE, 400, slot=2)
+    expected = msgspec.structs.replace(
+        made, max_posting_fee=1_000_000, expires_at=desk.clock.now + constants.ORDER_LIFETIME
+    )
+    assert found["digest"] == "0x" + operations.order_digest(DOMAIN, expected).hex()
+    assert found["operation"]["slot"] == 2
+    assert found["typed_data"]["domain"]["chainId"] == CHAIN_ID
+
+
+def submitted(given: containers.Order, trader: int) -> SignedOrder:
+    """An order as the API takes it."""
+    message = operations.typed_data(constants.ORDER, given, CHAIN_ID, BRIDGE)["message"]
+    fields = msgspec.convert(message, OrderFields, dec_hook=decode_value)
+    return SignedOrder(fields, HexBytes(signed_order(given, key(trader))[-64:]))
+
+
+async def test_a_grace_is_told_and_refuses_by_its_own_number(desk: Desk) -> None:
+    assert (await desk.methods.status(NoParams(), CALL))["grace_until_ms"] == 0
+    desk.clock.now += constants.TICK_GAP + constants.TICK_STEP
+    await desk.venue.submit(b"")
+    await desk.venue.submit(tick(desk.clock.now))
+    assert (await desk.methods.status(NoParams(), CALL))["grace_until_ms"] == desk.clock.now + DEVNET_GRACE_MS
+    given = submitted(order(desk.clock.now, FIRST, SELL, PRICE), 0)
+    with pytest.raises(CallError) as refused:
+        await desk.methods.submitting.order(given, RELEASED)
+    assert (refused.value.error.name, refused.value.error.code) == ("GRACE", -33_042)
+    await desk.venue.submit(b"")
+    desk.clock.now += DEVNET_GRACE_MS
+    given = submitted(order(desk.clock.now, FIRST, SELL, PRICE), 0)
+    assert (await desk.methods.submitting.order(given, RELEASED))["status"] == "resting"
+
+
+async def test_the_new_rules_have_their_numbers(desk: Desk) -> None:
+    rows = {
+        law_error(code).name: law_error(code).code for code in (codes.GRACE, codes.AGENT_LIMITS, codes.ACCOUNTS_FULL)
+    }
+    assert rows == {"GRACE": -33_042, "AGENT_LIMITS": -33_043, "ACCOUNTS_FULL": -33_044}
+
+
+async def test_markets_say_what_a_growing_leg_stands_under(desk: Desk) -> None:
+    seen = (await desk.methods.markets(NoParams(), CALL))[0]
+    assert (seen["interest_lower_micros"], seen["interest_upper_micros"], seen["fund_micros"]) == ("0", "0", "0")
+    assert seen["growing_initial_ppm"] == seen["initial_ppm"] == 20_000
+    await desk.order(0, SELL, PRICE)
+    await desk.order(1, BUY, PRICE)
+    # As if the market scaled between 300 and 1,500 dollars; there are 600 of open interest.
+    listed = desk.venue.engine.globals.markets[0]
+    listed.interest_lower, listed.interest_upper, listed.fund = 300 * DOLLAR, 1_500 * DOLLAR, 1_000 * DOLLAR
+    seen = (await desk.methods.markets(NoParams(), CALL))[0]
+    assert (seen["interest_lower_micros"], seen["interest_upper_micros"]) == (str(300 * DOLLAR), str(1_500 * DOLLAR))
+    assert (seen["fund_micros"], seen["growing_initial_ppm"]) == (str(1_000 * DOLLAR), 20_000 + 980_000 // 4)
+
+
+async def test_an_account_says_what_has_settled_and_whom_it_trusts(desk: Desk) -> None:
+    agent = {"recipient": owner(50), "amount": START + 1, "first_slot": 2, "last_slot": 9, "other": 1}
+    given = request(desk.clock.now, FIRST, **agent)
+    await desk.venue.submit(signed_request(constants.SET_AGENT, given, key(0)))
+    given = request(desk.clock.now, FIRST, slot=201, amount=50_000)
+    await desk.venue.submit(signed_request(constants.SET_LEVERAGE, given, key(0)))
+    seen = await desk.methods.account(OfAccount(account=FIRST), CALL)
+    trusted = {"address": "0x" + owner(50).hex(), "expires_at_ms": START + 1, "first_slot": 2, "last_slot": 9}
+    assert seen["agents"] == [None, trusted]
+    assert (seen["initial_ppm"], seen["settled_micros"], seen["maturing"]) == (50_000, str(10_000 * DOLLAR), [])
+    # Sold above what it is bought back for: the difference matures.
+    await desk.order(0, SELL, PRICE + 1_000)
+    await desk.order(1, BUY, PRICE + 1_000)
+    await desk.order(1, SELL, PRICE, slot=2)
+    await desk.order(0, BUY, PRICE, slot=2)
+    seen = await desk.methods.account(OfAccount(account=FIRST), CALL)
+    epoch = START // constants.EPOCH
+    (maturing,) = seen["maturing"]
+    assert maturing["settles_at_ms"] == (epoch + 2) * constants.EPOCH
+    assert int(maturing["amount_micros"]) > 0
+    assert int(seen["settled_micros"]) + int(maturing["amount_micros"]) == int(seen["collateral_micros"])
+    assert int(seen["withdrawable_micros"]) == int(seen["settled_micros"]) <= 10_000 * DOLLAR
+    msgspec.json.encode(seen)
+
+
+async def test_a_node_that_is_not_ready_takes_nothing(desk: Desk) -> None:
+    desk.methods.is_ready = False
+    given = order(desk.clock.now, FIRST, SELL, PRICE)
+    signed = submitted(given, 0)
+    with pytest.raises(CallError) as refused:
+        await desk.methods.submitting.order(signed, CALL)
+    assert refused.value.error.name == "NOT_READY"
+    assert desk.channels.names() == set()

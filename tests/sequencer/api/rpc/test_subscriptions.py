@@ -1,0 +1,96 @@
+"""Feeds and bounds without sockets."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+
+from sequencer.api.rpc.jsonrpc import JSON, Codec, Push
+from sequencer.api.rpc.limits import Limits, TokenBucket
+from sequencer.api.rpc.metrics import ApiMetrics
+from sequencer.api.rpc.subscriptions import Feed, Feeds, Subscription
+
+
+class Recorder:
+    """A subscriber that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.sequences: list[int] = []
+        self.has_overflowed = False
+
+    def push(self, message: Push, codec: Codec) -> None:
+        self.sequences.append(msgspec.json.decode(message.encoded(codec))["params"]["sequence"])
+
+    def overflow(self) -> None:
+        self.has_overflowed = True
+
+
+@given(published=st.integers(0, 30), since=st.integers(-3, 40), ring=st.integers(1, 12))
+def test_a_replay_is_whole_or_a_snapshot(published: int, since: int, ring: int) -> None:
+    feed = Feed("ticks", "run.1", lambda: {"as_of": feed.sequence}, Limits(ring_messages=ring))
+    for number in range(published):
+        feed.publish(number)
+    state = feed.state_since(since, "run.1")
+    assert state.sequence == published
+    if max(0, published - ring) <= since <= published:
+        assert state.snapshot is None
+        assert [update["sequence"] for update in state.updates] == list(range(since + 1, published + 1))
+    else:
+        assert (state.snapshot, state.updates) == ({"as_of": published}, [])
+
+
+@pytest.mark.parametrize("epoch", [None, "run.2"])
+def test_a_sequence_of_another_life_gets_a_snapshot(epoch: str | None) -> None:
+    feed = Feed("ticks", "run.1", lambda: "state", Limits())
+    feed.publish(1)
+    assert feed.state_since(1, epoch).snapshot == "state"
+
+
+def test_the_ring_is_bounded_in_bytes() -> None:
+    feed = Feed("ticks", "run.1", lambda: "state", Limits(ring_bytes=1_000))
+    for _ in range(20):
+        feed.publish("x" * 200)
+    assert feed.state_since(19, "run.1").snapshot is None
+    assert feed.state_since(10, "run.1").snapshot == "state"
+
+
+def test_messages_before_the_answer_are_held_back_and_bounded() -> None:
+    recorder = Recorder()
+    subscription = Subscription(recorder, JSON, most_held=2)
+    pushes = [Push(b'{"params":{"sequence":%d}}' % number) for number in range(4)]
+    subscription.deliver(pushes[0])
+    subscription.deliver(pushes[1])
+    assert recorder.sequences == []
+    subscription.deliver(pushes[2])
+    assert recorder.has_overflowed
+    subscription.release()
+    subscription.deliver(pushes[3])
+    assert recorder.sequences == [0, 1, 3]
+
+
+def test_publishing_where_nobody_looked_costs_nothing_and_a_second_life_has_another_epoch() -> None:
+    feeds = Feeds("run", Limits(), ApiMetrics(CollectorRegistry()))
+    feeds.publish("account.1", {"x": 1})
+    assert feeds.open("ticks", lambda: None).epoch == "run.1"
+    assert feeds.open("books", lambda: None).epoch == "run.2"
+    with pytest.raises(AssertionError):
+        feeds.open("ticks", lambda: None)
+
+
+def test_a_token_bucket_refills_and_never_overfills() -> None:
+    now = [0.0]
+    bucket = TokenBucket(rate=2, burst=2, clock=lambda: now[0])
+    for _ in range(2):
+        assert bucket.wait_seconds() == 0
+        bucket.take()
+    assert bucket.wait_seconds() == 0.5
+    with pytest.raises(AssertionError):
+        bucket.take()
+    now[0] += 0.5
+    assert bucket.wait_seconds() == 0
+    now[0] += 1_000
+    assert bucket.wait_seconds() == 0
+    bucket.take()
+    bucket.take()
+    assert bucket.wait_seconds() == 0.5

@@ -1,0 +1,277 @@
+"""Sealed chunks on their way to a real L1: all, in order, only what the bytecode confirms, again after a reorg."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+import structlog
+import trio
+
+from l1_bridge.client.client import Applied, Follower, L1Client, L1Rejected, L1Unavailable, Reverted, development_key
+from l1_bridge.codec import batch
+from prover.contracts.deployment import Deployment, deploy
+from prover.stf import constants, encoding
+from sequencer.l1.bridge_view import Mirror
+from sequencer.l1.poster import ForeignHead, Poster, PreflightFailed, SeatTaken
+from sequencer.node.node import wall_clock_ms
+from tests.l1_bridge.l1_nodes import anvil
+from tests.sequencer.node_world import World, genesis, owner
+
+pytestmark = pytest.mark.trio
+OPERATOR = development_key(0)
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Any:
+    """No log lines between the tests' dots."""
+    with structlog.testing.capture_logs() as lines:
+        yield lines
+
+
+class Wire(httpx.AsyncBaseTransport):
+    """A transport that can be cut."""
+
+    def __init__(self) -> None:
+        self.is_cut = False
+        self.failed = trio.Event()
+        self._inner = httpx.AsyncHTTPTransport()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """One request, or ConnectError while the wire is cut."""
+        if self.is_cut:
+            self.failed.set()
+            raise httpx.ConnectError("the wire is cut")
+        return await self._inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Closes what is below."""
+        await self._inner.aclose()
+
+
+class Site:
+    """A rollup on an L1 of its own, an engine for it, and what a node has around the two."""
+
+    def __init__(self, client: L1Client, wire: Wire, deployment: Deployment) -> None:
+        self.client = client
+        self.wire = wire
+        self.deployment = deployment
+        self.world = self.another_world()
+        self.poster = self.another_poster(self.world)
+        self.mirror = Mirror(deployment.identity, self.world.engine, genesis())
+        self._follower: Follower = client.follow(deployment.bridge, 0)
+        self.reverted = 0
+
+    def another_world(self, shift_ms: int = 0) -> World:
+        """An engine at this rollup's genesis; its clock lies behind L1's, as a sealed chunk's has to."""
+        start = wall_clock_ms() - 1_000_000
+        return World(domain=self.deployment.domain, start=start - start % constants.TICK_STEP + shift_ms)
+
+    def another_poster(self, world: World) -> Poster:
+        """A poster of the same key."""
+        return Poster(self.client, OPERATOR, self.deployment, world.engine, post_seconds=0.02)
+
+    def seal(self, count: int) -> None:
+        """So many chunks of one tick each."""
+        for _ in range(count):
+            assert self.world.tick().code == 0
+            self.world.seal()
+
+    async def follow(self) -> None:
+        """Brings the mirror to L1's head."""
+        while events := await self._follower.poll():
+            for event in events:
+                self.reverted += isinstance(event, Reverted)
+                assert isinstance(event, Applied | Reverted)
+                self.mirror.apply(event)
+
+    async def head(self) -> int:
+        """Number of the newest batch on L1."""
+        record, _ = await self.poster.head()
+        return record.number
+
+    async def posted(self) -> list[tuple[bytes, bytes]]:
+        """(body, post-root) of every chunk in the bridge's logs, in their order."""
+        block = await self.client.block()
+        assert block is not None
+        found: list[tuple[bytes, bytes]] = []
+        for log in await self.client.logs(self.deployment.bridge, [], 0, block.number):
+            event = batch.decode_log(self.deployment.identity, log)
+            if isinstance(event, batch.BatchCommitted):
+                found += [(chunk.body, chunk.post_root) for chunk in event.batch.chunks]
+        return found
+
+
+@asynccontextmanager
+async def site() -> AsyncIterator[Site]:
+    """A fresh rollup on a fresh anvil, the seat taken."""
+    with anvil() as l1:
+        wire = Wire()
+        async with L1Client(l1.url, poll_seconds=0.02, attempts=1, transport=wire) as client:
+            deployment = await deploy(client, OPERATOR, genesis())
+            built = Site(client, wire, deployment)
+            await built.poster.take_seat("http://127.0.0.1:1")
+            yield built
+
+
+async def test_every_sealed_chunk_is_posted_once_and_in_order() -> None:
+    async with site() as here:
+        assert not await here.poster.post_once()
+        here.seal(30)
+        assert await here.poster.post_once()
+        here.seal(2)
+        assert await here.poster.post_once()
+        assert not await here.poster.post_once()
+        assert await here.head() == 2
+        assert await here.posted() == [(chunk.body, chunk.post_root) for chunk in here.world.sealed]
+        await here.follow()
+        assert [posted.chunk_count for posted in here.mirror.batches] == [batch.MAX_CHUNKS, 32 - batch.MAX_CHUNKS]
+        assert here.mirror.posted_chunks == 32
+        assert here.mirror.batches[-1].last_root == here.world.engine.state.root
+        # What is proven of an account is proven against the root on L1.
+        state = here.mirror.posted_state()
+        commitment = batch.Commitment.decode(here.world.sealed[-1].commitment)
+        assert state.tree.root == commitment.tree_root
+        assert encoding.account_from_payload(state.payloads[0]).owner == owner(99)
+
+
+async def test_who_holds_the_seat_keeps_it_and_nobody_else_gets_it() -> None:
+    async with site() as here:
+        await here.poster.take_seat("again")
+        other = Poster(here.client, development_key(1), here.deployment, here.world.engine)
+        with pytest.raises(SeatTaken, match="held by 0xf39fd6e5"):
+            await other.take_seat("mine")
+
+
+async def test_an_outage_is_waited_out() -> None:
+    async with site() as here, trio.open_nursery() as nursery:
+        here.seal(2)
+        here.wire.is_cut = True
+        with pytest.raises(L1Unavailable):
+            await here.poster.post_once()
+        nursery.start_soon(here.poster.run)
+        await here.wire.failed.wait()
+        with trio.fail_after(10):
+            while not here.poster.trouble:
+                await trio.sleep(0.01)
+            here.seal(1)
+            here.wire.is_cut = False
+            while here.poster.batches_posted == 0 or here.poster.trouble:
+                await trio.sleep(0.01)
+        assert await here.posted() == [(chunk.body, chunk.post_root) for chunk in here.world.sealed]
+        nursery.cancel_scope.cancel()
+
+
+async def test_nothing_is_built_on_a_head_that_is_not_ours() -> None:
+    async with site() as here:
+        foreign = here.another_world(shift_ms=constants.TICK_STEP)
+        foreign.tick()
+        foreign.seal()
+        assert await here.another_poster(foreign).post_once()
+        here.seal(1)
+        with pytest.raises(ForeignHead, match="batch 1"):
+            await here.poster.post_once()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(here.poster.run)
+            with trio.fail_after(10):
+                while "batch 1" not in here.poster.trouble:
+                    await trio.sleep(0.01)
+            nursery.cancel_scope.cancel()
+        assert len(await here.posted()) == 1
+        await here.follow()
+        assert (here.mirror.posted_chunks, here.mirror.batches[-1].chunks) == (0, None)
+
+
+def tampered(world: World, number: int, **changes: Any) -> None:
+    """Another record of a chunk in the store."""
+    chunk = world.engine.chunk_record(number)
+    assert chunk is not None
+    record = msgspec.msgpack.encode(msgspec.structs.replace(chunk, **changes))
+    world.store.write({b"mchunk" + number.to_bytes(8, "big"): record}, sync=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"post_root": b"\x13" * 32}, "chunk 2: this node says 0x1313"), ({"witness": bytes(96)}, "refuses the witness")],
+)
+async def test_what_the_bytecode_does_not_confirm_is_never_committed(changes: dict[str, bytes], words: str) -> None:
+    async with site() as here:
+        here.seal(3)
+        tampered(here.world, 2, **changes)
+        with pytest.raises(PreflightFailed, match=words):
+            await here.poster.post_once()
+        # The task ends with it, and the node with the task.
+        with pytest.raises(PreflightFailed):
+            await here.poster.run()
+        assert await here.head() == 0
+
+
+async def test_a_batch_that_a_reorganisation_dropped_is_posted_again() -> None:
+    async with site() as here:
+        here.seal(2)
+        assert await here.poster.post_once()
+        here.seal(1)
+        assert await here.poster.post_once()
+        await here.follow()
+        assert here.mirror.posted_chunks == 3
+        assert here.mirror.posted_state().chunks == 3
+        await here.client.call("anvil_reorg", [2, []])
+        await here.follow()
+        assert (here.reverted, here.mirror.posted_chunks, here.mirror.batches) == (2, 0, [])
+        assert here.mirror.posted_state().chunks == 0
+        while await here.poster.post_once():
+            pass
+        await here.follow()
+        assert here.mirror.posted_chunks == 3
+        commitment = batch.Commitment.decode(here.world.sealed[-1].commitment)
+        assert here.mirror.posted_state().tree.root == commitment.tree_root
+        assert await here.posted() == [(chunk.body, chunk.post_root) for chunk in here.world.sealed]
+
+
+async def test_a_node_ahead_of_its_l1_posts_what_l1_has_reached_and_pays_for_nothing_else() -> None:
+    async with site() as here:
+        here.seal(1)
+        # Half a minute ahead of L1: what is sealed now lies in L1's future.
+        here.world.now = wall_clock_ms() + 30_000
+        here.seal(2)
+        nonce = await here.client.nonce(OPERATOR.address)
+        assert await here.poster.post_once()
+        await here.follow()
+        assert here.mirror.posted_chunks == 1
+        for _ in range(3):
+            assert not await here.poster.post_once()
+        assert await here.client.nonce(OPERATOR.address) == nonce + 1
+        await here.client.call("evm_increaseTime", [60])
+        await here.client.call("evm_mine")
+        assert await here.poster.post_once()
+        await here.follow()
+        assert here.mirror.posted_chunks == 3
+
+
+async def test_a_refusal_is_known_before_it_is_paid() -> None:
+    async with site() as here:
+        here.seal(1)
+        # Another key gives the seat up and takes it: this one is refused for good.
+        await here.client.send(
+            OPERATOR,
+            here.deployment.bridge,
+            batch.encode_call("resign", int(wall_clock_ms() / 1_000)),
+            gas=300_000,
+        )
+        await here.client.call("evm_increaseTime", [2])
+        await here.client.call("evm_mine")
+        successor = Poster(here.client, development_key(1), here.deployment, here.world.engine)
+        await successor.take_seat("http://127.0.0.1:2")
+        nonce = await here.client.nonce(OPERATOR.address)
+        with pytest.raises(L1Rejected, match="NOT_SEAT_HOLDER"):
+            await here.poster.post_once()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(here.poster.run)
+            with trio.fail_after(10):
+                while not here.poster.trouble:
+                    await trio.sleep(0.01)
+            nursery.cancel_scope.cancel()
+        assert here.poster.trouble.startswith("NOT_SEAT_HOLDER")
+        assert await here.client.nonce(OPERATOR.address) == nonce

@@ -1,0 +1,238 @@
+"""The node as its operator has it: killed at any moment, started again, and refusing to start where it must not."""
+
+import json
+import os
+import select
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trio
+
+from l1_bridge.client.client import L1Client, Signer, development_key
+from prover.contracts import deployment
+from prover.signing.operations import address_of
+from prover.state import genesis
+from sequencer.devnet.prices import devnet_signer_keys
+from sequencer.devnet.trader import Trader
+from sequencer.node.node import wall_clock_ms
+from tests.l1_bridge.l1_nodes import ANVIL, anvil
+from tests.l1_bridge.l1_nodes import embedded_l1 as l1_process
+from tests.sequencer.node_process import Client, NodeProcess, funded, refused_node, running
+from tests.sequencer.node_world import BUY, DOLLAR, LOTS, SELL, key
+
+ENDED = 20
+
+
+class Stream:
+    """A client that sends one order after the other until its node is gone, and keeps what was acknowledged."""
+
+    def __init__(self, node: NodeProcess, trader: Trader, side: int, price: int) -> None:
+        self.acknowledged: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        self.enough = threading.Event()
+        self._url = node.url
+        self._trader = trader
+        self._side = side
+        self._price = price
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def join(self) -> None:
+        """Waits until the node's end has ended it."""
+        self._thread.join(ENDED)
+        assert not self._thread.is_alive()
+
+    def _run(self) -> None:
+        sent = 0
+        sequence = 0
+        with Client(self._url) as client:
+            while True:
+                # One clock tick an order, so that none replaces another by accident.
+                while (now := wall_clock_ms()) <= sequence:
+                    pass
+                sequence = now
+                # Every third order rests away from the market, in a slot of its own.
+                resting = sent % 3 == 0
+                price = self._price + (-1 if self._side == BUY else 1) * (2_000 if resting else 0)
+                slot = 10 + sent // 3 % 200 if resting else 1
+                order, signature = self._trader.order(0, self._side, LOTS // 10, price, slot)
+                sent += 1
+                try:
+                    answer = client.call("catenary_order", order=order, signature="0x" + signature.hex())
+                except httpx.HTTPError:
+                    return
+                self.acknowledged.append((order, answer))
+                if len(self.acknowledged) >= 30:
+                    self.enough.set()
+
+
+def filled_lots(client: Client, account: int) -> int:
+    """Lots of BTC that an account holds, longs positive."""
+    positions = client.call("catenary_account", account=account)["positions"]
+    return sum(position["size_lots"] for position in positions)
+
+
+def check_acknowledged(client: Client, account: int, sign: int, streams: list[Stream], others: list[Stream]) -> None:
+    """Every acknowledged order is there: in its slot, or executed; none more than what was in flight besides."""
+    open_orders = {order["slot"]: order for order in client.call("catenary_openOrders", account=account)}
+    newest: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
+    for stream in streams:
+        for order, answer in stream.acknowledged:
+            assert answer["status"] in ("resting", "filled", "partially_filled", "expired")
+            newest[order["slot"]] = (order, answer)
+    for slot, (order, answer) in newest.items():
+        if slot >= 10 and answer["status"] == "resting":
+            assert open_orders[slot]["sequence"] >= order["sequence"], (order, answer, open_orders[slot])
+    # An acknowledged fill is in the answer to its taker; the maker's side of it is in the other stream's answers.
+    own = sum(answer["filled_lots"] for stream in streams for _, answer in stream.acknowledged)
+    given = sum(answer["filled_lots"] for stream in others for _, answer in stream.acknowledged)
+    # Each kill leaves at most one order of each side that was executed and never answered.
+    slack = LOTS // 10 * (len(streams) + len(others))
+    assert own + given <= sign * filled_lots(client, account) <= own + given + slack
+
+
+def test_what_was_acknowledged_survives_every_kill(tmp_path: Path) -> None:
+    ends: list[Callable[[NodeProcess], Any]] = [
+        NodeProcess.kill,
+        NodeProcess.kill_with_l1,
+        NodeProcess.stop,
+    ]
+    sellers: list[Stream] = []
+    buyers: list[Stream] = []
+    accounts: list[int] = []
+    rollup = b""
+    chunks = 0
+    for number in range(len(ends) + 1):
+        with running(tmp_path / "node") as node:
+            traders = [Trader(key(index), node.domain, wall_clock_ms) for index in range(2)]
+            if number == 0:
+                trio.run(funded, node, traders, 1_000_000 * DOLLAR)
+                accounts = [trader.account for trader in traders]
+                rollup = node.rollup
+            for trader, account in zip(traders, accounts, strict=True):
+                trader.account = account
+                assert node.client.call("catenary_accounts", owner="0x" + trader.address.hex()) == [account]
+            assert node.rollup == rollup
+            check_acknowledged(node.client, accounts[0], -1, sellers, buyers)
+            check_acknowledged(node.client, accounts[1], 1, buyers, sellers)
+            status = node.client.status()
+            assert status["sequenced"]["chunk"] >= chunks
+            if number == len(ends):
+                break
+            price = node.client.call("catenary_markets")[0]["price_ticks"]
+            sellers.append(Stream(node, traders[0], SELL, price))
+            buyers.append(Stream(node, traders[1], BUY, price))
+            assert sellers[-1].enough.wait(ENDED)
+            assert buyers[-1].enough.wait(ENDED)
+            chunks = node.client.status()["sequenced"]["chunk"]
+            ends[number](node)
+            sellers[-1].join()
+            buyers[-1].join()
+    assert sum(answer["filled_lots"] for stream in buyers for _, answer in stream.acknowledged) > 0
+
+
+def test_an_orphaned_l1_ends_with_the_node_that_started_it(tmp_path: Path) -> None:
+    with running(tmp_path / "node") as node:
+        orphan = node.l1_process
+        watch = os.pidfd_open(orphan)
+        node.kill()
+        # The descriptor of a process becomes readable when the process has ended.
+        assert select.select([watch], [], [], ENDED)[0] == [watch]
+        os.close(watch)
+
+
+def test_ctrl_c_and_sigterm_end_it_in_peace(tmp_path: Path) -> None:
+    with running(tmp_path / "node") as node:
+        assert node.stop() == 0
+
+
+# Where it must not start.
+
+
+def told(result: Any, code: int, *words: str) -> None:
+    """One clear line on stderr, the exit code, the same in JSON, and no traceback."""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in lines[0]
+    assert result.returncode == code, result.stderr
+    last = json.loads(result.stdout.splitlines()[-1])
+    assert (last["event"], last["exit_code"]) == ("failed", code)
+
+
+def test_where_it_does_not_start_beside_a_running_one(tmp_path: Path) -> None:
+    free = ("--port", "0", "--l1-port", "0")
+    with running(tmp_path / "node") as node:
+        told(refused_node("--datadir", str(tmp_path / "node"), *free), 4, "in use by another node")
+        port = node.url.rsplit(":", 1)[1]
+        told(
+            refused_node("--datadir", str(tmp_path / "b"), "--port", port, "--l1-port", "0"),
+            2,
+            port,
+            "in use by another",
+        )
+        l1_port = node.l1_url.rsplit(":", 1)[1]
+        told(
+            refused_node("--datadir", str(tmp_path / "c"), "--port", "0", "--l1-port", l1_port),
+            3,
+            "embedded L1",
+            l1_port,
+        )
+        # Its L1 is somebody's already: another node may read it, not post to the same bridge.
+        shared = ("--port", "0", "--l1-rpc-url", node.l1_url)
+        told(refused_node("--datadir", str(tmp_path / "d"), *shared), 2, "--rollup-address", "--deploy")
+        wrong = ("--rollup-address", "0x" + "22" * 20)
+        told(refused_node("--datadir", str(tmp_path / "e"), *shared, *wrong), 3, "there is no contract")
+        taken = ("--rollup-address", "0x" + node.rollup.hex(), "--development-key", "5")
+        told(refused_node("--datadir", str(tmp_path / "f"), *shared, *taken), 3, "seat", "held by")
+        token = node.client.status()["token_address"]
+        told(refused_node("--datadir", str(tmp_path / "g"), *shared, "--rollup-address", token), 3, "not the shipped")
+        assert node.client.status()["ready"] is True
+
+
+def test_without_an_l1(tmp_path: Path) -> None:
+    for url in ("http://127.0.0.1:1", "nonsense"):
+        result = refused_node("--datadir", str(tmp_path / "node"), "--port", "0", "--l1-rpc-url", url)
+        told(result, 3, "L1")
+
+
+def test_a_datadir_of_another_chain_or_rollup_or_broken(tmp_path: Path) -> None:
+    datadir = tmp_path / "node"
+    with l1_process(tmp_path / "one") as first, l1_process(tmp_path / "two", "--chain-id", "1337") as second:
+        options = ("--datadir", str(datadir), "--port", "0")
+        with running(datadir, "--l1-rpc-url", first.url, "--deploy", own_l1=False) as node:
+            assert node.client.status()["chain_id"] == 31_337
+        told(refused_node(*options, "--l1-rpc-url", second.url), 2, "chain 1337", "--keystore")
+        record = json.loads((datadir / "deployment.json").read_text())
+        (datadir / "deployment.json").write_text(json.dumps(record | {"chain_id": 1}))
+        told(refused_node(*options, "--l1-rpc-url", first.url), 4, "chain 1,", "31337")
+        (datadir / "deployment.json").write_text(json.dumps(record))
+        other = ("--rollup-address", "0x" + "22" * 20)
+        told(refused_node(*options, "--l1-rpc-url", first.url, *other), 4, "belongs to the rollup")
+        (datadir / "deployment.json").write_text("{")
+        told(refused_node(*options, "--l1-rpc-url", first.url), 4, "damaged")
+        (datadir / "deployment.json").write_text(json.dumps(record))
+        with running(datadir, "--l1-rpc-url", first.url, own_l1=False) as node:
+            assert node.rollup.hex() == record["rollup_address"]
+    told(refused_node("--datadir", "/proc/nowhere", "--port", "0", "--l1-port", "0"), 4, "/proc/nowhere")
+    (tmp_path / "file").write_text("")
+    told(refused_node("--datadir", str(tmp_path / "file"), "--port", "0", "--l1-port", "0"), 4, "cannot be used")
+
+
+@pytest.mark.skipif(not ANVIL.exists(), reason="anvil is not installed: npm install --no-save")
+def test_a_node_joins_a_rollup_that_others_deployed(tmp_path: Path) -> None:
+    async def rolled_out(url: str, signer: Signer) -> bytes:
+        async with L1Client(url, poll_seconds=0.05) as l1:
+            signers = [address_of(signing) for signing in devnet_signer_keys()]
+            opened = await deployment.deploy(l1, signer, genesis.genesis_bytes(signer.address, signers, 5))
+            return opened.bridge
+
+    with anvil() as l1:
+        bridge = trio.run(rolled_out, l1.url, development_key(2))
+        chosen = ("--l1-rpc-url", l1.url, "--rollup-address", "0x" + bridge.hex(), "--development-key", "2")
+        with running(tmp_path / "node", *chosen, own_l1=False) as node:
+            assert node.rollup == bridge

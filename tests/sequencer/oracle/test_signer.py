@@ -1,0 +1,314 @@
+"""A signer against a node's real API: what it signs, when it is silent, what the node answers."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prover.signing import operations
+from prover.state.genesis import TIERS, label
+from prover.stf import codes, constants, containers
+from sequencer.devnet.trader import Trader
+from sequencer.oracle.price_sources import Guard, Market, Quote, Silent
+from sequencer.oracle.signer import Expected, Step, Terms, TermsDiffer, agreed_terms, impact_ppm, premium_ppm
+from sequencer.wallet.errors import Rejected
+from tests.sequencer.node_world import BRIDGE, CHAIN_ID, DOLLAR, DOMAIN, FIRST, PRICES, START, deposit, key, owner
+from tests.sequencer.oracle_world import DOLLARS, MARKETS, TERMS, OracleWorld, Says, signer, trio_clock_ms
+
+STEP = constants.TICK_STEP
+
+
+@pytest.fixture
+async def world(tmp_path: Path, nursery: trio.Nursery) -> Any:
+    world = OracleWorld(tmp_path)
+    await world.start(nursery)
+    yield world
+    nursery.cancel_scope.cancel()
+
+
+async def at_step(world: OracleWorld, signers: list[Any], time: int) -> list[Step]:
+    """All of them at one grid time, in order; returns when the venue has decided on a tick, if there is one."""
+    steps = [await signer.step(time) for signer in signers]
+    if any("tick" in step.answers.values() for step in steps):
+        while not (found := world.reports.desk.at(time)) or not found.code:
+            await trio.lowlevel.checkpoint()
+    return steps
+
+
+# Signing and submitting.
+
+
+@pytest.mark.trio
+async def test_five_signers_make_a_tick_and_two_are_spares(
+    world: OracleWorld, mock_clock: trio.testing.MockClock
+) -> None:
+    node = world.client()
+    sources = [Says((60_000.0 + index, 3_000.0, 150.0)) for index in range(7)]
+    steps = await at_step(world, [signer(index, [node], sources[index]) for index in range(7)], START)
+    assert [step.answers["http://node"] for step in steps] == ["counted"] * 4 + ["tick"] + ["spare"] * 2
+    assert all(step.is_taken for step in steps)
+    globals = world.venue.engine.globals
+    assert globals.tick_time == START
+    assert globals.risk.price[:3] == [600_020, *PRICES[1:]]
+    (round,) = await node.reports()
+    assert (round["time_ms"], round["chosen"], round["code"]) == (START, [0, 1, 2, 3, 4], "OK")
+    assert [row["prices_ticks"][0] for row in round["reports"]] == [600_000 + 10 * index for index in range(7)]
+    assert await node.call("catenary_reports", time_ms=START) == [round]
+    assert await node.call("catenary_reports", time_ms=START + STEP) == []
+
+
+@pytest.mark.trio
+async def test_two_lying_signers_stay_within_the_honest(world: OracleWorld, mock_clock: trio.testing.MockClock) -> None:
+    node = world.client()
+    for step, (lie, place) in enumerate([(1.0, (0, 1)), (900_000.0, (5, 6)), (0.1, (0, 6)), (70_000.0, (2, 3))]):
+        time = START + step * STEP
+        mock_clock.jump(STEP / 1_000 if step else 0)
+        sources = [Says((60_000.0 + index, 3_000.0, 150.0)) for index in range(7)]
+        for liar in place:
+            sources[liar] = Says((lie, 1.0, 100_000.0))
+        await at_step(world, [signer(index, [node], sources[index]) for index in range(7)], time)
+        risk = world.venue.engine.globals.risk
+        assert world.tick_time == time
+        assert 600_000 <= risk.price[0] <= 600_060
+        assert risk.price[1:3] == list(PRICES[1:])
+
+
+@pytest.mark.trio
+async def test_a_signer_reports_to_several_nodes_and_one_that_is_away_harms_nobody(
+    world: OracleWorld, tmp_path: Path, nursery: trio.Nursery, mock_clock: trio.testing.MockClock
+) -> None:
+    other = OracleWorld(tmp_path / "other")
+    await other.start(nursery)
+    away = OracleWorld(tmp_path / "away")
+    away.transport.is_away = True
+    nodes = [away.client("http://away"), world.client("http://one"), other.client("http://two")]
+    step = await signer(0, nodes).step(START)
+    assert step.answers == {"http://away": "NODE_UNREACHABLE", "http://one": "counted", "http://two": "counted"}
+    assert step.is_taken
+    nobody = await signer(1, nodes[:1]).step(START)
+    assert nobody.report is not None
+    assert not nobody.is_taken
+
+
+@pytest.mark.trio
+async def test_what_the_node_refuses_has_a_name(world: OracleWorld, mock_clock: trio.testing.MockClock) -> None:
+    node = world.client()
+    assert (await signer(0, [node], key_index=1).step(START)).answers == {"http://node": "BAD_SIGNERS"}
+    assert (await signer(0, [node]).step(START + 2 * STEP)).answers == {"http://node": "OFF_GRID"}
+    assert (await signer(0, [node]).step(START - 5 * STEP)).answers == {"http://node": "LATE_REPORT"}
+    assert (await signer(0, [node]).step(START)).is_taken
+    again = await signer(0, [node]).step(START)
+    assert again.answers == {"http://node": "REPEATED_REPORT"}
+    assert again.is_taken
+    report = {"time_ms": START, "signer_index": 1, "prices_ticks": [1], "premiums_ppm": [0], "signature": "0x00"}
+    with pytest.raises(Rejected, match="INVALID_PARAMS"):
+        await node.call("catenary_report", **report)
+    with pytest.raises(Rejected, match="INVALID_PARAMS"):
+        await node.call("catenary_report", **{**report, "signature": "0x" + "00" * 64, "prices_ticks": [-1]})
+    with pytest.raises(Rejected, match="INVALID_PARAMS"):
+        await node.call("catenary_report", **{**report, "signature": "0x" + "00" * 64, "premiums_ppm": [2**23]})
+
+
+@pytest.mark.trio
+async def test_a_node_with_prices_of_its_own_takes_no_reports(
+    tmp_path: Path, nursery: trio.Nursery, mock_clock: trio.testing.MockClock
+) -> None:
+    world = OracleWorld(tmp_path, is_taking=False)
+    await world.start(nursery)
+    assert (await signer(0, [world.client()]).step(START)).answers == {"http://node": "NO_REPORTS"}
+    assert world.reports.desk.newest(1) == []
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.trio
+async def test_a_source_without_a_price_keeps_the_signer_silent(
+    world: OracleWorld, mock_clock: trio.testing.MockClock
+) -> None:
+    step = await signer(0, [world.client()], Says((60_000.0, None, 150.0))).step(START)
+    assert (step.report, step.reason, step.answers) == (None, "ETH: no price", {})
+    assert world.reports.desk.newest(1) == []
+
+
+@pytest.mark.trio
+async def test_the_premium_is_read_from_the_public_book(world: OracleWorld, mock_clock: trio.testing.MockClock) -> None:
+    node = world.client()
+    await at_step(world, [signer(index, [node]) for index in range(5)], START)
+    for trader in range(2):
+        await world.venue.submit(deposit(owner(trader), 1_000_000 * DOLLAR))
+    buyer = Trader(key(0), DOMAIN, trio_clock_ms, FIRST)
+    # A bid for 1,200 dollars, half a percent above the signer's own price: 5,000 ppm in eight hours.
+    await node.order(*buyer.order(0, constants.BUY, 2_000, 603_000, 1))
+    step = await signer(5, [node]).step(START + STEP)
+    assert step.report is not None
+    assert step.report.premiums_ppm == (500, 0, 0)
+    less = await signer(6, [node], Says((60_180.0, 3_000.0, 150.0))).step(START + STEP)
+    assert less.report is not None
+    assert less.report.premiums_ppm == (1_000_000 * 120 // 60_180 // 8, 0, 0)
+    # No book, no premium, and the price goes out all the same.
+    world.transport.is_away = True
+    alone = await signer(4, [node]).step(START + STEP)
+    assert alone.report is not None
+    assert alone.report.premiums_ppm == (0, 0, 0)
+
+
+@pytest.mark.trio
+async def test_it_signs_once_a_grid_time_and_begins_with_the_next(
+    world: OracleWorld, autojump_clock: trio.testing.MockClock
+) -> None:
+    await trio.sleep(1.2)
+    steps: list[Step] = []
+    await signer(0, [world.client()]).run(3, steps.append)
+    assert [step.time_ms for step in steps] == [START + STEP, START + 2 * STEP, START + 3 * STEP]
+    assert all(step.is_taken for step in steps)
+
+
+class Slow:
+    """A source that answers late, once."""
+
+    def __init__(self) -> None:
+        self.waits = [12.0]
+
+    async def quotes(self, time_ms: int) -> list[Quote | None]:
+        """The usual prices."""
+        await trio.sleep(self.waits.pop() if self.waits else 0)
+        return [Quote(dollars, time_ms) for dollars in DOLLARS]
+
+
+@pytest.mark.trio
+async def test_a_slow_source_costs_grid_times_and_nothing_else(
+    world: OracleWorld, autojump_clock: trio.testing.MockClock
+) -> None:
+    steps: list[Step] = []
+    await signer(0, [world.client()], Slow()).run(3, steps.append)
+    assert [step.time_ms - START for step in steps] == [STEP, 3 * STEP, 4 * STEP]
+
+
+@pytest.mark.trio
+async def test_terms_are_the_nodes_as_far_as_the_operator_left_them_open(
+    world: OracleWorld, mock_clock: trio.testing.MockClock
+) -> None:
+    node = world.client()
+    assert await agreed_terms(node, Expected()) == TERMS
+    assert await agreed_terms(node, Expected(CHAIN_ID, BRIDGE, MARKETS)) == TERMS
+    for wrong, words in (
+        (Expected(chain_id=1), "has the chain 31337, expected was 1"),
+        (Expected(rollup_address=b"\x22" * 20), "has the rollup 0x11"),
+        (Expected(markets=(Market("ETH", 2), Market("BTC", 1), Market("SOL", 4))), "expected was ETH:2 BTC:1 SOL:4"),
+        (Expected(markets=MARKETS[:2]), "list of markets"),
+    ):
+        with pytest.raises(TermsDiffer, match=words):
+            await agreed_terms(node, wrong)
+
+
+DOGE = Market("DOGE", 3)
+
+
+async def listed(world: OracleWorld) -> None:
+    """A fourth market, by an entry of the governor."""
+    tier = TIERS["small"]
+    given = containers.Parameters(
+        market=3,
+        status=constants.MARKET_OPEN,
+        label=label("DOGE", 3),
+        initial_ppm=tier.initial_ppm,
+        maintenance_ppm=tier.maintenance_ppm,
+        maker_fee_ppm=100,
+        taker_fee_ppm=450,
+        band_ppm=tier.band_ppm,
+        funding_cap_ppm=tier.funding_cap_ppm,
+        minimum_notional=1,
+        interest_lower=0,
+        interest_upper=0,
+    )
+    payload = operations.market_payload(given)
+    entry = operations.entry_bytes(constants.SET_MARKET, containers.NOBODY, START, payload)
+    assert (await world.venue.submit(entry)).code == codes.OK
+
+
+@pytest.mark.trio
+async def test_a_market_that_is_listed_is_signed_for_from_then_on(
+    world: OracleWorld, mock_clock: trio.testing.MockClock
+) -> None:
+    node = world.client()
+    ahead = Expected(CHAIN_ID, BRIDGE, (*MARKETS, DOGE))
+    assert await agreed_terms(node, ahead) == TERMS, "what is still to come"
+    said: list[Step] = []
+    mock_clock.autojump_threshold = 0.01
+    first = signer(0, [node])
+    assert await first.run(1, said.append)
+    await listed(world)
+    assert not await first.run(2, said.append), "the list has grown"
+    assert [list(step.answers.values()) for step in said] == [["counted"], ["QUORUM"]]
+    terms = await agreed_terms(node, ahead)
+    assert terms == await agreed_terms(node, Expected()) == Terms(DOMAIN, (*MARKETS, DOGE))
+    with pytest.raises(TermsDiffer, match="list of markets"):
+        await agreed_terms(node, Expected(markets=MARKETS))
+    four = Says((*DOLLARS, 0.25))
+    # Whatever the clock does, the one that goes on signs nothing twice.
+    signed = said[-1].time_ms
+    first.follow(terms, four)
+    with pytest.raises(AssertionError, match="one message a grid time"):
+        await first.step(signed)
+    # All seven follow, and ticks go on with four prices.
+    time = START + 10 * STEP
+    mock_clock.jump(10 * STEP / 1_000)
+    await at_step(world, [signer(index, [node], four, terms=terms) for index in range(5)], time)
+    assert world.venue.engine.globals.risk.price[:4] == [600_000, 300_000, 1_500_000, 250]
+
+
+def test_a_guard_that_follows_forgets_nothing() -> None:
+    guard = Guard([], 15_000, 50_000, 3)
+    guard.follow(MARKETS[:1])
+    assert guard.prices(START, [Quote(60_000.0, START)]) == [600_000]
+    guard.follow((MARKETS[0], DOGE))
+    with pytest.raises(Silent, match="BTC: moved"):
+        guard.prices(START, [Quote(70_000.0, START), Quote(0.25, START)])
+    assert guard.prices(START, [Quote(60_000.0, START), Quote(0.25, START)]) == [600_000, 250]
+
+
+# The premium.
+
+
+def test_impact_prices() -> None:
+    # 600 dollars at 60,000 and 400 at 50,000.
+    levels = [(600_000, 1_000), (500_000, 5_000)]
+    assert impact_ppm(levels, 600_000, 600 * DOLLAR) == 1_000_000
+    assert impact_ppm(levels, 500_000, 600 * DOLLAR) == 1_200_000
+    # 1,000 dollars buy 0.01 + 0.008 coins: 55,555.55 dollars each.
+    assert impact_ppm(levels, 600_000, 1_000 * DOLLAR) == 925_925
+    assert impact_ppm(levels, 600_000, 600 * DOLLAR + 2_500 * DOLLAR + 1) is None
+    assert impact_ppm([], 600_000, 1) is None
+    assert impact_ppm([(0, 5), (-3, 5), (600_000, 0), (600_000, 1_000)], 600_000, 600 * DOLLAR) == 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("bids", "asks", "expected"),
+    [
+        ([], [], 0),
+        ([(599_990, 10_000)], [(600_010, 10_000)], 0),
+        ([(600_480, 10_000)], [(601_000, 10_000)], 100),
+        ([(599_000, 10_000)], [(599_520, 10_000)], -100),
+        ([(600_480, 10_000)], [], 100),
+        ([], [(599_520, 10_000)], -100),
+        # Too thin to measure.
+        ([(700_000, 10)], [(700_100, 10_000)], 0),
+        ([(1_200_000, 10_000)], [(1_200_100, 10_000)], 500),
+        ([(1, 2**40)], [(2, 2**40)], -500),
+    ],
+)
+def test_premiums(bids: list[tuple[int, int]], asks: list[tuple[int, int]], expected: int) -> None:
+    assert premium_ppm(bids, asks, 600_000, 1_000 * DOLLAR, 500) == expected
+
+
+sides = st.lists(st.tuples(st.integers(-5, 2**48), st.integers(-5, 2**56)), max_size=6)
+
+
+@given(bids=sides, asks=sides, index=st.integers(1, 2**48 - 1), notional=st.integers(1, 10**15))
+def test_whatever_a_node_shows_the_premium_can_be_signed(
+    bids: list[tuple[int, int]], asks: list[tuple[int, int]], index: int, notional: int
+) -> None:
+    assert -500 <= premium_ppm(bids, asks, index, notional, 500) <= 500

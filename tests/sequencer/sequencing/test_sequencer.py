@@ -1,0 +1,444 @@
+"""The sequencing task: durable before acknowledged, one after the other, shed when too much waits to be posted."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+import trio.testing
+
+from prover.stf import codes, constants
+from sequencer.engine.engine import Engine, Input, Outcome, SealedChunk
+from sequencer.sequencing.journal import REAL_DISK, Disk, Journal, JournalError, JournalFailed, Limits
+from sequencer.sequencing.sequencer import Backlogged, Venue
+from sequencer.sequencing.signature_pool import VerifierDied
+from sequencer.sequencing.signature_worker import Recoverer
+from tests.sequencer.node_world import (
+    BUY,
+    DOLLAR,
+    DOMAIN,
+    FIRST,
+    PRICES,
+    SELL,
+    START,
+    deposit,
+    genesis_store,
+    key,
+    leave,
+    order,
+    owner,
+    picture,
+    replayed,
+    request,
+    signed_order,
+    signed_request,
+    tick,
+)
+
+pytestmark = pytest.mark.trio
+LIMITS = Limits(segment_bytes=1 << 20, pending_bytes=1 << 20)
+PRICE = PRICES[0]
+
+
+class Clock:
+    """Milliseconds that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> int:
+        return self.now
+
+
+class CountingDisk(Disk):
+    """A disk that counts."""
+
+    def __init__(self) -> None:
+        self.syncs = 0
+
+    def sync(self, file: int) -> None:
+        """One more."""
+        self.syncs += 1
+        super().sync(file)
+
+
+class Ear:
+    """A listener that keeps what it heard."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[Outcome] = []
+        self.chunks: list[SealedChunk] = []
+
+    def sequenced(self, outcome: Outcome) -> None:
+        """One input was applied."""
+        self.outcomes.append(outcome)
+
+    def sealed(self, chunks: list[SealedChunk]) -> None:
+        """Chunks were written."""
+        self.chunks += chunks
+
+
+def opened(directory: Path, store: Any = None, disk: Disk = REAL_DISK, **options: Any) -> tuple[Venue, Clock, Ear]:
+    """A venue over a journal in `directory`."""
+    clock, ear = Clock(), Ear()
+    engine = Engine(store or genesis_store(), DOMAIN)
+    return Venue(engine, Journal(directory, LIMITS, disk), clock, listeners=[ear], **options), clock, ear
+
+
+async def fund(venue: Venue, traders: int = 2) -> None:
+    """Accounts and a price."""
+    for index in range(traders):
+        await venue.submit(deposit(owner(index), 100_000 * DOLLAR))
+    await venue.submit(tick(START))
+
+
+def records(venue: Venue) -> list[Input]:
+    """What the journal holds."""
+    return [msgspec.msgpack.decode(record, type=Input) for _, record in venue.journal.replay(1)]
+
+
+async def test_everything_answered_is_in_the_journal(tmp_path: Path, nursery: trio.Nursery) -> None:
+    venue, clock, ear = opened(tmp_path)
+    await nursery.start(venue.run)
+    await fund(venue)
+    resting = await venue.submit(signed_order(order(clock.now, FIRST, SELL, PRICE), key(0)))
+    filled = await venue.submit(signed_order(order(clock.now, FIRST + 1, BUY, PRICE), key(1)))
+    refused = await venue.submit(signed_order(order(clock.now, FIRST + 1, BUY, PRICE, slot=0), key(1)))
+    assert (resting.status, filled.status, refused.code) == ("resting", "filled", codes.NOT_CANONICAL)
+    assert [given.operation[:1] for given in records(venue)] == [b"\x01", b"\x01", b"\x06", b"\x07", b"\x07"]
+    assert venue.journal.durable_sequence == 5
+    # Listeners hear of what changed something, in order.
+    assert [outcome.code for outcome in ear.outcomes] == [codes.OK] * 5
+    await venue.submit(b"")
+    assert [chunk.number for chunk in ear.chunks] == [1]
+    assert picture(replayed(records(venue), 0)) == picture(venue.engine)
+    nursery.cancel_scope.cancel()
+
+
+class SlowDisk(Disk):
+    """A disk whose sync waits for the test."""
+
+    def __init__(self) -> None:
+        self.is_slow = False
+        self.reached = trio.Event()
+        self.gate = trio.Event()
+
+    def sync(self, file: int) -> None:
+        """Waits in its thread until the gate is open."""
+        if self.is_slow:
+            trio.from_thread.run_sync(self.reached.set)
+            trio.from_thread.run(self.gate.wait)
+        super().sync(file)
+
+
+async def test_nothing_is_answered_before_the_disk_has_it(tmp_path: Path, nursery: trio.Nursery) -> None:
+    disk = SlowDisk()
+    venue, clock, ear = opened(tmp_path, disk=disk)
+    await nursery.start(venue.run)
+    await fund(venue)
+    disk.is_slow = True
+    answers: list[Outcome] = []
+    heard = len(ear.outcomes)
+
+    async def send() -> None:
+        answers.append(await venue.submit(signed_order(order(clock.now, FIRST, SELL, PRICE), key(0))))
+
+    nursery.start_soon(send)
+    await disk.reached.wait()
+    await trio.testing.wait_all_tasks_blocked()
+    assert (answers, len(ear.outcomes)) == ([], heard)
+    disk.gate.set()
+    with trio.fail_after(10):
+        while not answers:
+            await trio.sleep(0)
+    assert answers[0].status == "resting"
+    nursery.cancel_scope.cancel()
+
+
+class DeadDisk(Disk):
+    """A disk that dies on command."""
+
+    def __init__(self) -> None:
+        self.is_dead = False
+
+    def write(self, file: int, data: memoryview) -> int:
+        """OSError once dead."""
+        if self.is_dead:
+            raise OSError("no space left on device")
+        return super().write(file, data)
+
+
+async def test_a_dead_disk_ends_the_venue_and_answers_nobody(tmp_path: Path) -> None:
+    disk = DeadDisk()
+    venue, clock, _ = opened(tmp_path, disk=disk)
+    answered: list[Outcome] = []
+
+    async def send() -> None:
+        answered.append(await venue.submit(signed_order(order(clock.now, FIRST, SELL, PRICE), key(0))))
+
+    with pytest.RaisesGroup(pytest.RaisesExc(JournalFailed), allow_unwrapped=True, flatten_subgroups=True):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(venue.run)
+            await fund(venue)
+            disk.is_dead = True
+            nursery.start_soon(send)
+    assert answered == []
+
+
+async def test_a_restart_goes_on_where_the_journal_ends(tmp_path: Path) -> None:
+    store = genesis_store()
+    venue, clock, _ = opened(tmp_path, store)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(venue.run)
+        await fund(venue)
+        await venue.submit(b"")
+        await venue.submit(signed_order(order(clock.now, FIRST, SELL, PRICE), key(0)))
+        await venue.submit(signed_order(order(clock.now, FIRST + 1, BUY, PRICE, 300), key(1)))
+        nursery.cancel_scope.cancel()
+    venue.journal.close()
+    again, _, _ = opened(tmp_path, store)
+    assert again.replayed == 2
+    assert picture(again.engine) == picture(venue.engine)
+    assert again.engine.open_operations == venue.engine.open_operations
+
+
+async def test_records_that_the_store_contains_leave_the_journal(tmp_path: Path) -> None:
+    store = genesis_store()
+    engine = Engine(store, DOMAIN)
+    limits = Limits(segment_bytes=600, pending_bytes=1 << 20)
+    clock = Clock()
+    venue = Venue(engine, Journal(tmp_path, limits), clock)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(venue.run)
+        for index in range(20):
+            await venue.submit(deposit(owner(index), DOLLAR))
+        # Nothing is in the store yet, so nothing may go.
+        assert venue.journal.first_sequence == 1
+        assert len(list(tmp_path.glob("*.journal"))) > 2
+        await venue.submit(b"")
+        assert venue.engine.cursor == 21
+        assert 10 < venue.journal.first_sequence <= 21
+        assert len(list(tmp_path.glob("*.journal"))) == 1
+        await venue.submit(deposit(owner(20), DOLLAR))
+        nursery.cancel_scope.cancel()
+    venue.journal.close()
+    again = Venue(Engine(store, DOMAIN), Journal(tmp_path, limits), clock)
+    assert again.replayed == 1
+    assert picture(again.engine) == picture(venue.engine)
+    again.journal.close()
+    # A journal that lost what the store contains would number new records as old ones.
+    for path in tmp_path.glob("*.journal"):
+        path.unlink()
+    with pytest.raises(JournalError, match="ends at record 0, before record 21"):
+        Venue(Engine(store, DOMAIN), Journal(tmp_path, limits), clock)
+
+
+async def test_chunks_are_sealed_by_time(
+    tmp_path: Path, nursery: trio.Nursery, mock_clock: trio.testing.MockClock
+) -> None:
+    venue, _, ear = opened(tmp_path, seal_seconds=1.0)
+    await nursery.start(venue.run)
+    await fund(venue)
+    mock_clock.jump(0.9)
+    await trio.testing.wait_all_tasks_blocked()
+    assert ear.chunks == []
+    mock_clock.jump(0.1)
+    while not ear.chunks:
+        await trio.sleep(0)
+    assert [(chunk.number, chunk.operations) for chunk in ear.chunks] == [(1, 3)]
+    mock_clock.jump(10)
+    await trio.testing.wait_all_tasks_blocked()
+    assert (len(ear.chunks), len(records(venue))) == (1, 4)
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_forced_close_goes_on_by_time(
+    tmp_path: Path, nursery: trio.Nursery, mock_clock: trio.testing.MockClock
+) -> None:
+    venue, clock, _ = opened(tmp_path, seal_seconds=1.0)
+    await nursery.start(venue.run)
+    await fund(venue)
+    await venue.submit(deposit(owner(9), 100_000 * DOLLAR, 1))
+    await venue.submit(signed_order(order(clock.now, FIRST, SELL, PRICE), key(0)))
+    await venue.submit(signed_order(order(clock.now, FIRST + 1, BUY, PRICE), key(1)))
+    await venue.submit(leave(clock.now, FIRST, owner(0)))
+    await venue.submit(b"")
+    assert venue.engine.view.commitment.queue_open == 1, "one tick is not three in a row"
+    for silence, queue_open in ((0, 1), (1, 0)):
+        clock.now = START + constants.FORCED_PRICE_AGE + silence
+        mock_clock.jump(1)
+        await trio.testing.wait_all_tasks_blocked()
+        assert venue.engine.view.commitment.queue_open == queue_open
+    nursery.cancel_scope.cancel()
+
+
+async def test_near_the_bound_only_what_lowers_risk_is_taken(tmp_path: Path, nursery: trio.Nursery) -> None:
+    venue, clock, _ = opened(tmp_path, backlog_chunks=2)
+    await nursery.start(venue.run)
+    await fund(venue, 3)
+    sell = signed_order(order(clock.now, FIRST, SELL, PRICE), key(0))
+    await venue.submit(sell)
+    await venue.submit(signed_order(order(clock.now, FIRST + 1, BUY, PRICE, 400), key(1)))
+    await venue.submit(signed_order(order(clock.now, FIRST + 2, BUY, PRICE - 100, 400), key(2)))
+    await venue.submit(b"")
+    assert venue.backlog == 1
+    clock.now += 5_000
+    await venue.submit(tick(clock.now))
+    await venue.submit(b"")
+    assert venue.backlog == 2
+    for enlarging in (
+        signed_order(order(clock.now, FIRST + 1, BUY, PRICE, slot=2), key(1)),
+        signed_request(constants.WITHDRAW, request(clock.now, FIRST, amount=DOLLAR, recipient=b"\x01" * 20), key(0)),
+        signed_request(constants.TRANSFER, request(clock.now, FIRST, amount=DOLLAR, other=FIRST + 1), key(0)),
+        signed_request(constants.SET_LEVERAGE, request(clock.now, FIRST), key(0)),
+        signed_request(constants.SET_AGENT, request(clock.now, FIRST, recipient=owner(5)), key(0)),
+    ):
+        with pytest.raises(Backlogged):
+            await venue.submit(enlarging)
+    before = len(records(venue))
+    reducing = signed_order(order(clock.now, FIRST + 1, SELL, PRICE - 100, 400, slot=3, reduce_only=1), key(1))
+    assert (await venue.submit(reducing)).status == "filled"
+    for lowering in (
+        signed_request(constants.CANCEL, request(clock.now, FIRST, slot=1), key(0)),
+        signed_request(constants.CANCEL_ALL, request(clock.now, FIRST + 2, slot=0), key(2)),
+        signed_request(constants.SET_AGENT, request(clock.now, FIRST), key(0)),
+        deposit(owner(0), DOLLAR, FIRST),
+        tick(clock.now + 5_000),
+    ):
+        assert (await venue.submit(lowering)).code == codes.OK
+    assert len(records(venue)) == before + 6
+    venue.posted_chunks = venue.engine.chunk_count
+    clock.now += 1
+    assert (await venue.submit(signed_order(order(clock.now, FIRST, SELL, PRICE, slot=4), key(0)))).code == codes.OK
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_caller_who_gives_up_takes_nothing_from_the_others(tmp_path: Path, nursery: trio.Nursery) -> None:
+    venue, clock, _ = opened(tmp_path)
+    await nursery.start(venue.run)
+    await fund(venue)
+    operation = signed_order(order(clock.now, FIRST, SELL, PRICE), key(0))
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await venue.submit(operation)
+    other = await venue.submit(signed_order(order(clock.now, FIRST + 1, BUY, PRICE - 1), key(1)))
+    assert other.status == "resting"
+    assert (await venue.submit(operation)).status == "resting"
+    nursery.cancel_scope.cancel()
+
+
+async def test_concurrent_callers_are_answered_each_for_himself(tmp_path: Path, nursery: trio.Nursery) -> None:
+    venue, clock, ear = opened(tmp_path)
+    await nursery.start(venue.run)
+    await fund(venue, 40)
+    answers: dict[int, Outcome] = {}
+
+    async def send(index: int) -> None:
+        side, price = (SELL, PRICE + index) if index % 2 else (BUY, PRICE + 40)
+        answers[index] = await venue.submit(signed_order(order(clock.now, FIRST + index, side, price), key(index)))
+
+    async with trio.open_nursery() as crowd:
+        for index in range(40):
+            crowd.start_soon(send, index)
+    assert all(answers[index].account == FIRST + index for index in range(40))
+    assert len(ear.outcomes) == 41 + 40
+    assert picture(replayed(records(venue), 3))["books"] == picture(venue.engine)["books"]
+    nursery.cancel_scope.cancel()
+
+
+class Slow:
+    """Finds signers when it is told to, or fails."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[bytes]] = []
+        self.turns: list[trio.Event] = []
+        self.is_failing = False
+
+    async def recover(self, rows: Any) -> list[bytes]:
+        """The traders' addresses by their digests."""
+        turn = trio.Event()
+        self.asked.append(list(rows))
+        self.turns.append(turn)
+        await turn.wait()
+        if self.is_failing:
+            raise VerifierDied("it died")
+        return [Recoverer().recover(row) for row in rows]
+
+
+async def test_the_order_of_arrival_is_not_that_of_the_signers(tmp_path: Path, nursery: trio.Nursery) -> None:
+    slow = Slow()
+    venue, clock, ear = opened(tmp_path, recoverer=slow)
+    await nursery.start(venue.run)
+    await fund(venue, 3)
+    done: list[int] = []
+
+    async def send(index: int) -> None:
+        await venue.submit(signed_order(order(clock.now, FIRST + index, SELL, PRICE), key(index)))
+        done.append(index)
+
+    for index in range(3):
+        nursery.start_soon(send, index)
+        await trio.testing.wait_all_tasks_blocked()
+    for turn in (2, 1):
+        slow.turns[turn].set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert done == []
+    # Who needs no signer, and came later, waits as well.
+    nursery.start_soon(venue.submit, tick(START + constants.TICK_STEP))
+    await trio.testing.wait_all_tasks_blocked()
+    assert len(ear.outcomes) == 4
+    slow.turns[0].set()
+    while len(ear.outcomes) < 8:
+        await trio.sleep(0)
+    assert [outcome.account for outcome in ear.outcomes[4:7]] == [FIRST, FIRST + 1, FIRST + 2]
+    assert [len(rows) for rows in slow.asked] == [1, 1, 1]
+    nursery.cancel_scope.cancel()
+
+
+async def test_who_gives_up_before_his_signer_is_known_holds_nobody_up(tmp_path: Path, nursery: trio.Nursery) -> None:
+    slow = Slow()
+    venue, clock, ear = opened(tmp_path, recoverer=slow)
+    await nursery.start(venue.run)
+    await fund(venue)
+    async with trio.open_nursery() as callers:
+        callers.start_soon(venue.submit, signed_order(order(clock.now, FIRST, SELL, PRICE), key(0)))
+        await trio.testing.wait_all_tasks_blocked()
+        callers.cancel_scope.cancel()
+    slow.is_failing = True
+    await trio.testing.wait_all_tasks_blocked()
+    async with trio.open_nursery() as callers:
+        callers.start_soon(venue.submit, signed_order(order(clock.now, FIRST + 1, BUY, PRICE), key(1)))
+        await trio.testing.wait_all_tasks_blocked()
+        # A worker that dies refuses nobody: the venue looks for itself.
+        slow.turns[-1].set()
+    assert [(outcome.account, outcome.status) for outcome in ear.outcomes[3:]] == [(FIRST + 1, "resting")]
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_call_is_sequenced_whole_and_synced_once(tmp_path: Path, nursery: trio.Nursery) -> None:
+    disk = CountingDisk()
+    venue, clock, _ = opened(tmp_path, disk=disk, backlog_chunks=1)
+    await nursery.start(venue.run)
+    await fund(venue)
+    syncs = disk.syncs
+    given = [
+        signed_order(order(clock.now, FIRST + place % 2, (SELL, BUY)[place % 2], PRICE, slot=1 + place), key(place % 2))
+        for place in range(20)
+    ]
+    given[7] = given[7][:-1] + bytes([given[7][-1] ^ 1])
+    taken: list[int] = []
+    outcomes = await venue.submit_all(given, lambda: taken.append(disk.syncs))
+    assert (disk.syncs, taken) == (syncs + 1, [syncs])
+    statuses = [outcome.status for outcome in outcomes if outcome is not None]
+    assert statuses == ["resting", "filled"] * 3 + ["resting", ""] + ["resting", "filled"] * 6
+    assert outcomes[7] is not None
+    assert outcomes[7].code == codes.BAD_SIGNATURE
+    await venue.submit(b"")
+    # What is backlogged is told apart, each for itself.
+    cancel = signed_request(constants.CANCEL, request(clock.now, FIRST, slot=7), key(0))
+    late = signed_order(order(clock.now, FIRST, SELL, PRICE, slot=40), key(0))
+    answers = await venue.submit_all([late, cancel, late])
+    assert [None if answer is None else answer.code for answer in answers] == [None, codes.OK, None]
+    assert await venue.submit_all([]) == []
+    nursery.cancel_scope.cancel()

@@ -1,0 +1,342 @@
+"""A wallet believes L1 and nobody else: tampered contracts, lying nodes, forged proofs, against a real chain."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import pytest
+import trio
+
+from l1_bridge.client.client import L1Client, development_key
+from l1_bridge.hashing import keccak
+from prover.contracts import deployment
+from prover.contracts.referee import artifact
+from prover.signing import operations
+from prover.state.genesis import DEVNET_MARKETS, genesis_bytes
+from prover.state.state import genesis_commitment
+from prover.state.tree import StateTree
+from prover.stf import constants, containers, encoding
+from sequencer.client.client import (
+    AccountProof,
+    FinalBatch,
+    MarketView,
+    NodeClient,
+    Posted,
+    Sequenced,
+    Status,
+    WithdrawalProof,
+)
+from sequencer.wallet.errors import BadProof, L1Unreachable, NotGenuine, NotYet, WalletError, WrongChain
+from sequencer.wallet.trust import (
+    Venue,
+    VerdictCache,
+    check_markets,
+    examine,
+    prove_account,
+    prove_withdrawal,
+)
+from sequencer.wallet.wallet import Wallet
+from tests.l1_bridge.l1_nodes import anvil
+from tests.sequencer.wallet_node import mode
+
+OPERATOR = development_key(0)
+SIGNERS = [operations.address_of(keccak(b"oracle %d" % number)) for number in range(7)]
+GENESIS = genesis_bytes(OPERATOR.address, SIGNERS, 5)
+
+T = TypeVar("T")
+
+
+class Chain:
+    """A deployed rollup on an L1 whose code a test may tamper with."""
+
+    def __init__(self, url: str, found: deployment.Deployment) -> None:
+        self.url = url
+        self.found = found
+
+    def ask(self, question: Callable[[L1Client], Awaitable[T]]) -> T:
+        """The answer of a fresh client."""
+
+        async def main() -> T:
+            async with L1Client(self.url, attempts=1) as l1:
+                return await question(l1)
+
+        return trio.run(main)
+
+    def examine(self, status: Status, cache: VerdictCache | None = None, expected: bytes | None = None) -> Venue:
+        """The wallet's verdict."""
+        return self.ask(lambda l1: examine(l1, status, cache, expected))
+
+    def status(self, **changes: Any) -> Status:
+        """What an honest node says, with changes."""
+        honest = Status(
+            chain_id=31_337,
+            rollup_address="0x" + self.found.bridge.hex(),
+            referee_address="0x" + self.found.referee.hex(),
+            token_address="0x" + self.found.token.hex(),
+            law_version=constants.LAW_VERSION,
+            state_root="0x",
+            sequenced=Sequenced(0, 0, 0, 0),
+            posted=Posted(0),
+            final=FinalBatch(0),
+            now_ms=0,
+            ready=True,
+        )
+        return msgspec.structs.replace(honest, **changes)
+
+    def replace_code(self, address: bytes, change: Callable[[bytes], bytes]) -> bytes:
+        """Puts other code at an address, as only a test chain lets one; gives the code that stood there."""
+
+        async def question(l1: L1Client) -> bytes:
+            code = await l1.code(address)
+            await l1.call("anvil_setCode", ["0x" + address.hex(), "0x" + change(code).hex()])
+            return code
+
+        return self.ask(question)
+
+
+@pytest.fixture(scope="module")
+def chain() -> Iterator[Chain]:
+    """A rollup freshly deployed on anvil."""
+    with anvil() as node:
+
+        async def main() -> deployment.Deployment:
+            async with L1Client(node.url) as l1:
+                return await deployment.deploy(l1, OPERATOR, GENESIS)
+
+        yield Chain(node.url, trio.run(main))
+
+
+def test_a_genuine_rollup_is_recognised(chain: Chain) -> None:
+    venue = chain.examine(chain.status(), expected=chain.found.bridge)
+    assert (venue.chain_id, venue.rollup) == (31_337, chain.found.bridge)
+    assert (venue.referee, venue.token) == (chain.found.referee, chain.found.token)
+    assert venue.domain == chain.found.domain
+    assert [(market.name, market.size_decimals, market.price_decimals) for market in venue.markets] == [
+        ("BTC", 5, 1),
+        ("ETH", 4, 2),
+        ("SOL", 2, 4),
+    ]
+    assert [market.taker_fee_ppm for market in venue.markets] == [listing.taker_fee_ppm for listing in DEVNET_MARKETS]
+    assert [market.band_ppm for market in venue.markets] == [listing.band_ppm for listing in DEVNET_MARKETS]
+    assert (venue.operator, venue.oracle_signers, venue.oracle_quorum) == (OPERATOR.address, tuple(SIGNERS), 5)
+    assert venue.posting_fee_micros == 500
+    assert venue.window_seconds == deployment.DEVNET_PARAMETERS.window_seconds
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "sentence"),
+    [
+        ({"chain_id": 1}, WrongChain, "chain 1, the L1 .* is chain 31337"),
+        ({"rollup_address": "0x" + "77" * 20}, NotGenuine, "there is no contract"),
+        ({"rollup_address": "0x12"}, NotGenuine, "no usable rollup address"),
+        ({"referee_address": "0x" + "77" * 20}, NotGenuine, "as referee, but the bridge has"),
+        ({"token_address": "0x" + "77" * 20}, NotGenuine, "as token, but the bridge has"),
+    ],
+)
+def test_a_node_that_names_something_else_is_refused(
+    chain: Chain, changes: dict[str, Any], error: type[WalletError], sentence: str
+) -> None:
+    with pytest.raises(error, match=sentence):
+        chain.examine(chain.status(**changes))
+
+
+def test_another_contract_is_no_bridge(chain: Chain) -> None:
+    for address in (chain.found.token, chain.found.referee):
+        with pytest.raises(NotGenuine, match="not the shipped RollupBridge"):
+            chain.examine(chain.status(rollup_address="0x" + address.hex()))
+
+
+def test_the_rollup_that_the_user_knows_wins(chain: Chain) -> None:
+    with pytest.raises(WrongChain, match="as asked for"):
+        chain.examine(chain.status(), expected=b"\x77" * 20)
+
+
+@pytest.mark.parametrize("victim", ["bridge", "referee", "TRADING", "CUSTODY", "MARKETS"])
+def test_one_changed_byte_of_any_contract_is_found(chain: Chain, victim: str) -> None:
+    if victim.isupper():
+        shipped = artifact("FraudReferee")
+        answer = chain.ask(lambda l1: deployment.view(l1, shipped, chain.found.referee, victim))
+        address = bytes.fromhex(answer[2:])
+    else:
+        address = getattr(chain.found, victim)
+    original = chain.replace_code(address, lambda code: code[:1000] + bytes([code[1000] ^ 1]) + code[1001:])
+    try:
+        with pytest.raises(NotGenuine, match="nothing is signed for it"):
+            chain.examine(chain.status())
+    finally:
+        chain.replace_code(address, lambda _: original)
+    chain.examine(chain.status())
+
+
+def test_a_bridge_made_for_another_address_is_refused(chain: Chain) -> None:
+    # The very code of the bridge, immutables included, at an address that its signing domain does not name.
+    stranger = b"\x99" * 20
+    genuine = chain.ask(lambda l1: l1.code(chain.found.bridge))
+    chain.replace_code(stranger, lambda _: genuine)
+    with pytest.raises(NotGenuine, match="domain"):
+        chain.examine(chain.status(rollup_address="0x" + stranger.hex()))
+
+
+def test_an_l1_that_is_gone(chain: Chain) -> None:
+    async def main() -> None:
+        async with L1Client(chain.url, attempts=1) as l1:
+            l1.url = "http://127.0.0.1:1"
+            await examine(l1, chain.status(), None)
+
+    with pytest.raises(L1Unreachable):
+        trio.run(main)
+
+
+def test_a_verdict_is_kept_for_exactly_this_code(chain: Chain, tmp_path: Path) -> None:
+    path = tmp_path / "wallets" / "verified.json"
+    cache = VerdictCache(path)
+    venue = chain.examine(chain.status(), cache)
+    assert mode(path) == 0o600
+    assert cache.find(venue.location) == venue
+    for change in (
+        {"chain_id": 1},
+        {"rollup": b"\x01" * 20},
+        {"code_hash": b"\x01" * 32},
+        {"shipped_hash": b"\x01" * 32},
+    ):
+        assert cache.find(msgspec.structs.replace(venue.location, **change)) is None
+    # With the verdict at hand nothing but code and chain is asked.
+    asked: list[str] = []
+
+    async def question(l1: L1Client) -> Venue:
+        call = l1.call
+
+        async def counted(method: str, *arguments: Any, **options: Any) -> Any:
+            asked.append(method)
+            return await call(method, *arguments, **options)
+
+        l1.call = counted  # type: ignore[method-assign]
+        return await examine(l1, chain.status(), cache)
+
+    assert chain.ask(question) == venue
+    assert asked == ["eth_getBlockByNumber", "eth_getCode"]
+    path.write_text("no JSON")
+    assert chain.examine(chain.status(), cache) == venue
+    with pytest.raises(NotGenuine):
+        chain.examine(chain.status(token_address="0x" + "77" * 20), cache)
+
+
+def market_views(venue: Venue) -> list[MarketView]:
+    """What an honest node says of the markets."""
+    return [
+        MarketView(market.index, market.name, market.size_decimals, market.price_decimals, 1, 0, 0)
+        for market in venue.markets
+    ]
+
+
+@pytest.mark.parametrize("change", [{"name": "ETH"}, {"size_decimals": 4, "price_decimals": 2}, {"price_decimals": 2}])
+def test_a_node_cannot_change_what_a_lot_is(chain: Chain, change: dict[str, Any]) -> None:
+    venue = chain.examine(chain.status())
+    honest = market_views(venue)
+    check_markets(venue, honest)
+    with pytest.raises(NotGenuine, match="L1 calls it BTC"):
+        check_markets(venue, [msgspec.structs.replace(honest[0], **change), *honest[1:]])
+
+
+# Proofs. Batch 0, the genesis, is on L1 too: its tree holds the fee account.
+
+
+def words(commitment: containers.Commitment) -> list[str]:
+    """Nine words as a node gives them."""
+    data = encoding.commitment_bytes(commitment)
+    return ["0x" + data[place : place + 32].hex() for place in range(0, 320, 32)]
+
+
+def genesis_proof(account: int = 0) -> AccountProof:
+    """What an honest node gives for an account of the genesis."""
+    commitment, leaves = genesis_commitment(GENESIS)
+    tree = StateTree([(leaf, encoding.account_hash(encoding.account_from_payload(data))) for leaf, data in leaves])
+    payload = dict(leaves).get(account << 8, b"")
+    path = ["0x" + sibling.hex() for sibling in tree.path(account << 8)]
+    return AccountProof(0, "0x" + payload.hex(), path, words(commitment))
+
+
+def test_an_account_is_posted_by_proof_only(chain: Chain) -> None:
+    venue = chain.examine(chain.status())
+    proven = chain.ask(lambda l1: prove_account(l1, venue, 0, genesis_proof()))
+    assert (proven.batch_number, proven.account.owner) == (0, OPERATOR.address)
+    absent = chain.ask(lambda l1: prove_account(l1, venue, 17, genesis_proof(17)))
+    assert absent.account == encoding.no_account()
+
+
+def forged_payload() -> str:
+    """The fee account with money that it has not got."""
+    rich = msgspec.structs.replace(encoding.no_account(), owner=OPERATOR.address, settled=10**12)
+    return "0x" + encoding.account_payload(rich).hex()
+
+
+def forged_tree() -> list[str]:
+    """A commitment to a tree in which the forged account stands: consistent in itself, unknown to L1."""
+    commitment, _ = genesis_commitment(GENESIS)
+    rich = encoding.account_from_payload(bytes.fromhex(forged_payload()[2:]))
+    commitment.tree_root = StateTree([(0, encoding.account_hash(rich))]).root
+    return words(commitment)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "sentence"),
+    [
+        ({"leaf": forged_payload()}, BadProof, "does not lead"),
+        ({"leaf": "0x"}, BadProof, "does not lead"),
+        ({"leaf": "0x1234"}, BadProof, "is no account"),
+        ({"leaf": "zz"}, BadProof, "not hexadecimal"),
+        ({"path": ["0x" + "01" * 32] * 32}, BadProof, "does not lead"),
+        ({"path": ["0x" + "00" * 32] * 31}, BadProof, "32 siblings"),
+        ({"path": ["0x00"] * 32}, BadProof, "1 bytes, not 32"),
+        ({"leaf": forged_payload(), "commitment": forged_tree()}, BadProof, "does not open the root of batch 0"),
+        ({"commitment": []}, BadProof, "commitment is none"),
+        ({"batch": 1}, NotYet, "does not stand on L1"),
+    ],
+)
+def test_forged_account_proofs_are_refused(
+    chain: Chain, changes: dict[str, Any], error: type[WalletError], sentence: str
+) -> None:
+    venue = chain.examine(chain.status())
+    forged = msgspec.structs.replace(genesis_proof(), **changes)
+    with pytest.raises(error, match=sentence):
+        chain.ask(lambda l1: prove_account(l1, venue, 0, forged))
+
+
+def test_a_proof_of_another_account_is_refused(chain: Chain) -> None:
+    venue = chain.examine(chain.status())
+    with pytest.raises(BadProof, match="does not lead"):
+        chain.ask(lambda l1: prove_account(l1, venue, 1, genesis_proof(0)))
+
+
+@pytest.mark.parametrize("changes", [{}, {"amount_micros": 2**64}, {"recipient": "0x12"}, {"proof": []}])
+def test_a_withdrawal_that_is_in_no_tree_is_refused(chain: Chain, changes: dict[str, Any]) -> None:
+    venue = chain.examine(chain.status())
+    invented = WithdrawalProof(0, genesis_proof().commitment, ["0x" + "00" * 32] * 32, "0x" + "12" * 20, 1_000_000)
+    with pytest.raises(BadProof):
+        chain.ask(lambda l1: prove_withdrawal(l1, venue, 0, msgspec.structs.replace(invented, **changes)))
+
+
+def test_a_clock_that_differs_is_said(chain: Chain, tmp_path: Path) -> None:
+    now = 1_800_000_000_000
+
+    def warnings(node_now: int) -> list[str]:
+        said: list[str] = []
+
+        class OneNode(NodeClient):
+            async def status(self) -> Status:
+                return chain.status(now_ms=node_now)
+
+            async def markets(self) -> list[MarketView]:
+                return []
+
+        async def question(l1: L1Client) -> None:
+            node = OneNode("http://node")
+            await Wallet(node, l1, b"\x01" * 20, tmp_path, warn=said.append, clock_ms=lambda: now).venue()
+
+        chain.ask(question)
+        return said
+
+    assert warnings(now + 5_000) == warnings(now - 5_000) == []
+    assert "5.0 s ahead of this one" in warnings(now + 5_001)[0]
+    assert "60.0 s behind this one" in warnings(now - 60_000)[0]

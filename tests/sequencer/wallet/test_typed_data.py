@@ -1,0 +1,211 @@
+"""Whatever wallet signs, the law reads the same: viem, ethers, eth-account and this package agree to the last byte."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eth_account import Account
+from eth_account.messages import encode_typed_data
+
+from prover.signing import operations
+from prover.signing.recover import ORDER, recover_fast
+from prover.stf import constants, containers, signatures
+from sequencer.client.client import TypedData, wire
+from sequencer.wallet.drafts import Draft, compare_with_node, draft, with_recovery_id
+from sequencer.wallet.errors import NotGenuine
+from sequencer.wallet.trust import ListedMarket, Location, Venue
+
+ROOT = Path(__file__).parents[3]
+SCRIPT = Path(__file__).parents[1] / "typed_data" / "sign.mjs"
+PRIVATE_KEY = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
+OWNER = operations.address_of(PRIVATE_KEY)
+NOW = 1_800_000_000_000
+VENUE = Venue(
+    location=Location(31_337, b"\x01" * 32, b"\x11" * 20, b"\x02" * 32, b"\x03" * 32),
+    referee=b"\x22" * 20,
+    token=b"\x33" * 20,
+    window_seconds=30,
+    minimum_deposit_micros=1_000_000,
+    posting_fee_micros=500,
+    operator=b"\x44" * 20,
+    governor=bytes(20),
+    block=0,
+    oracle_signers=(b"\x55" * 20, b"\x66" * 20),
+    oracle_quorum=2,
+    markets=(ListedMarket(0, "BTC", 5, 100, 450, 50_000),),
+)
+
+
+def an_order(**changes: int) -> containers.Order:
+    """An order with a different value in every field."""
+    fields = {
+        "account": 17,
+        "market": 2,
+        "side": 1,
+        "size": 25_000,
+        "limit_price": 600_005,
+        "slot": 3,
+        "sequence": NOW - 1,
+        "created_at": NOW,
+        "expires_at": NOW + 86_400_000,
+        "time_in_force": 0,
+        "post_only": 1,
+        "reduce_only": 0,
+        "trigger": 2,
+        "trigger_price": 599_000,
+        "max_fee_ppm": 450,
+        "max_posting_fee": 500,
+        "unused": 0,
+    }
+    return containers.Order(**{**fields, **changes})
+
+
+def a_request(**changes: Any) -> containers.Request:
+    """A request with a different value in every field."""
+    fields: dict[str, Any] = {
+        "account": 17,
+        "slot": 4,
+        "sequence": NOW,
+        "created_at": NOW + 1,
+        "expires_at": NOW + 60_000,
+        "amount": 1_234_567,
+        "other": 18,
+        "recipient": bytes(range(1, 21)),
+    }
+    return containers.Request(**{**fields, **changes})
+
+
+def drafts() -> list[Draft]:
+    """Every kind of operation, and the largest numbers that fit: above 2^53 they travel as text."""
+    largest = an_order(size=2**56 - 1, limit_price=2**48 - 1, sequence=2**48 - 1, created_at=2**48 - 1)
+    messages: list[tuple[str, containers.Order | containers.Request]] = [
+        ("order", an_order()),
+        ("order", an_order(post_only=0, reduce_only=1, time_in_force=1, trigger=0, trigger_price=0)),
+        ("order", largest),
+        ("withdraw", a_request()),
+        ("withdraw", a_request(amount=2**64 - 1)),
+        ("transfer", a_request()),
+        ("cancel", a_request()),
+        ("cancel_all", a_request(slot=0)),
+        ("set_agent", a_request(other=1, amount=NOW + 3_600_000, first_slot=5, last_slot=250)),
+        ("set_agent", a_request(other=1, amount=2**48 - 1, first_slot=0, last_slot=255)),
+        ("set_agent", a_request(other=0, amount=0, recipient=containers.NOBODY)),
+        ("set_leverage", a_request(amount=333_334)),
+    ]
+    return [draft(VENUE, kind, message, 0, kind) for kind, message in messages]
+
+
+@pytest.fixture(scope="module")
+def by_others() -> list[dict[str, Any]]:
+    """What viem and ethers say to each draft."""
+    node = shutil.which("node")
+    if node is None or not (ROOT / "node_modules" / "viem").exists():
+        pytest.skip("viem and ethers are not installed: npm ci")
+    request = {"privateKey": "0x" + PRIVATE_KEY.hex(), "cases": [wire(drafted.typed_data) for drafted in drafts()]}
+    done = subprocess.run(
+        [node, str(SCRIPT)], input=json.dumps(request), capture_output=True, text=True, timeout=60, check=True
+    )
+    results: list[dict[str, Any]] = json.loads(done.stdout)
+    return results
+
+
+def law_signer(drafted: Draft, signature: bytes) -> bytes:
+    """Whom the law finds behind a 65-byte signature: compact bytes, as a chunk carries them."""
+    compact = operations.compact(signature)
+    r, parity_and_s = int.from_bytes(compact[:32], "big"), int.from_bytes(compact[32:], "big")
+    return signatures.recover(drafted.digest, r, parity_and_s, recover_fast)
+
+
+@pytest.mark.parametrize("library", ["viem", "ethers"])
+def test_other_wallets_sign_what_the_law_reads(by_others: list[dict[str, Any]], library: str) -> None:
+    for drafted, results in zip(drafts(), by_others, strict=True):
+        said = results[library]
+        assert said["digest"] == "0x" + drafted.digest.hex(), drafted.kind
+        assert said["signer"].lower() == "0x" + OWNER.hex()
+        signature = bytes.fromhex(said["signature"][2:])
+        assert law_signer(drafted, signature) == OWNER
+        # All of them sign deterministically (RFC 6979), so even the bytes are the same.
+        assert signature == with_recovery_id(operations.sign(PRIVATE_KEY, drafted.digest))
+
+
+def test_eth_account_signs_what_the_law_reads() -> None:
+    for drafted in drafts():
+        for typed_data in (drafted.typed_data, wire(drafted.typed_data)):
+            signable = encode_typed_data(full_message=typed_data)
+            signed = Account.sign_message(signable, PRIVATE_KEY)
+            assert bytes(signed.message_hash) == drafted.digest
+            assert law_signer(drafted, bytes(signed.signature)) == OWNER
+
+
+def test_large_numbers_travel_as_text() -> None:
+    fields = wire(drafts()[2].fields)
+    assert fields["size_lots"] == str(2**56 - 1)
+    assert fields["limit_price_ticks"] == 2**48 - 1
+    assert wire(drafts()[4].fields)["amount_micros"] == str(2**64 - 1)
+    assert wire({"post_only": True}) == {"post_only": True}
+
+
+def test_recovery_ids_are_read_in_both_fashions() -> None:
+    for drafted in drafts():
+        signature = with_recovery_id(operations.sign(PRIVATE_KEY, drafted.digest))
+        assert signature[64] in (27, 28)
+        bare = signature[:64] + bytes([signature[64] - 27])
+        assert law_signer(drafted, signature) == law_signer(drafted, bare) == OWNER
+        flipped = signature[:64] + bytes([55 - signature[64]])
+        assert law_signer(drafted, flipped) != OWNER
+
+
+@pytest.mark.parametrize("v", [2, 26, 29, 37, 255])
+def test_other_recovery_ids_are_refused(v: int) -> None:
+    signature = operations.sign(PRIVATE_KEY, drafts()[0].digest)
+    with pytest.raises(ValueError, match="v in"):
+        operations.compact(with_recovery_id(signature)[:64] + bytes([v]))
+
+
+def test_the_high_s_twin_is_refused() -> None:
+    drafted = drafts()[0]
+    signature = with_recovery_id(operations.sign(PRIVATE_KEY, drafted.digest))
+    s = ORDER - int.from_bytes(signature[32:64], "big")
+    twin = signature[:32] + s.to_bytes(32, "big") + bytes([55 - signature[64]])
+    # Other libraries take it for the owner's signature: that is why the law must not.
+    assert Account._recover_hash(drafted.digest, signature=twin).lower() == "0x" + OWNER.hex()
+    with pytest.raises(ValueError, match="malleable twin"):
+        operations.compact(twin)
+    r = int.from_bytes(twin[:32], "big")
+    # A high s reaches into the bit of the parity, so its compact bytes are another signature; the rest is refused.
+    assert signatures.recover(drafted.digest, r, s | (twin[64] - 27) << 255, recover_fast) != OWNER
+    assert signatures.recover(drafted.digest, r, signatures.HALF_ORDER + 1, recover_fast) == containers.NOBODY
+
+
+def test_every_signed_struct_is_covered() -> None:
+    assert {operations.TAG_OF_KIND[drafted.kind] for drafted in drafts()} == set(operations.SIGNED)
+    assert constants.CANCEL_ALL in operations.SIGNED
+
+
+def node_answer(drafted: Draft, **changes: Any) -> TypedData:
+    """What an honest node answers to a draft, with changes to the message."""
+    typed_data = wire(drafted.typed_data)
+    typed_data = {**typed_data, "message": {**typed_data["message"], **changes}}
+    return TypedData(typed_data, "0x" + drafted.digest.hex(), {})
+
+
+def test_a_nodes_typed_data_must_be_the_wallets_own() -> None:
+    for drafted in drafts():
+        compare_with_node(drafted, node_answer(drafted))
+    drafted = drafts()[3]
+    with pytest.raises(NotGenuine, match="does not show the operation"):
+        compare_with_node(drafted, node_answer(drafted, amount_micros=1))
+    with pytest.raises(NotGenuine, match="does not show the operation"):
+        compare_with_node(drafted, node_answer(drafted, extra=1))
+    other = node_answer(drafted)
+    with pytest.raises(NotGenuine, match="digest"):
+        compare_with_node(drafted, TypedData(other.typed_data, "0x" + "00" * 32, {}))
+    foreign = {**other.typed_data, "domain": {**other.typed_data["domain"], "chainId": 1}}
+    with pytest.raises(NotGenuine, match="another domain"):
+        compare_with_node(drafted, TypedData(foreign, other.digest, {}))
+    renamed = {**other.typed_data, "primaryType": "Order"}
+    with pytest.raises(NotGenuine, match="other types"):
+        compare_with_node(drafted, TypedData(renamed, other.digest, {}))
