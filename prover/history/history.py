@@ -488,12 +488,14 @@ class ChainReplay:
         _need(header.parent_hash == self.batch_hash(cursor.tip), f"batch {header.number} has another parent")
         _need(header.rollback_counter == cursor.rollback_counter, f"batch {header.number}: a roll-back is missing")
         _need(event.committed_at == block.timestamp, f"batch {header.number} was committed in another block")
-        _need(commitment.queue_count <= cursor.queue_length, f"batch {header.number}: queue entries are missing")
-        _need(
-            commitment.queue_hash == self._queue_hash(commitment.queue_count),
-            f"batch {header.number} consumes another queue",
-        )
         parent = self.judgement(cursor.tip)
+        done = 0 if parent is None else parent.queue_count
+        # No narrower than the bridge: a claim that it takes may be a lie, and a lie is proven, not a gap in the logs.
+        taken = commitment.queue_count + commitment.queue_open
+        _need(commitment.queue_count >= done, f"batch {header.number} takes queue entries back")
+        _need(commitment.queue_open <= 1, f"batch {header.number} has more than one head")
+        _need(taken <= cursor.queue_length, f"batch {header.number}: queue entries are missing")
+        _need(commitment.queue_hash == self._queue_hash(taken), f"batch {header.number} consumes another queue")
         if cursor.valid != cursor.tip:
             judged = _judged(block, event, Verdict.UNKNOWN, Reason.DESCENDANT, parent)
         else:
@@ -605,7 +607,7 @@ class ChainReplay:
                 break
             pruned += 1
             self._overlay.write({_key(_UNDO, pruned): None}, sync=False)
-            # The newest consumed entry stays: the next one's hash follows from it.
+            # The newest done entry stays: the next one's hash follows from it, and a later batch may claim no head.
             while queue_pruned < judged.queue_count - 1:
                 self._overlay.write({_key(_QUEUE, queue_pruned): None}, sync=False)
                 queue_pruned += 1

@@ -100,7 +100,11 @@ class EvmChain:
 
     async def send(self, role: int, to: bytes, data: bytes, value: int = 0) -> Sequence[batch.LogLike]:
         """One transaction, one block."""
-        receipt: Receipt = self.evm.send(self.address(role), to, data, value_wei=value)
+        return self.send_from(self.address(role), to, data, value)
+
+    def send_from(self, sender: bytes, to: bytes, data: bytes, value: int = 0) -> Sequence[batch.LogLike]:
+        """The same of any address, also of one that owns an account on L2."""
+        receipt: Receipt = self.evm.send(sender, to, data, value_wei=value)
         self._seal(receipt.logs)
         return receipt.logs
 
@@ -184,6 +188,11 @@ def theft(victim: int, thief: int, amount_micros: int) -> Callable[[LawChunk], N
 def false_tree(commitment: Commitment) -> Commitment:
     """A root over leaves that do not exist."""
     return msgspec.structs.replace(commitment, tree_root=keccak(b"false" + commitment.tree_root))
+
+
+def open_head(commitment: Commitment) -> Commitment:
+    """The last entry that was done counts as begun: the queue's hash is the same."""
+    return msgspec.structs.replace(commitment, queue_count=commitment.queue_count - 1, queue_open=1)
 
 
 @dataclass
@@ -369,7 +378,7 @@ class World:
             await self.deposit(trader)
         return await self.commit([[self.venue.tick(await self.now_ms())]])
 
-    async def steal(self, amount_micros: int = 1_000 * DOLLAR) -> batch.BatchCommitted:
+    async def steal(self, amount_micros: int = 1_000 * DOLLAR, lies: Sequence[Lie] = ()) -> batch.BatchCommitted:
         """The second chunk of three pays trader 1 with trader 0's money; the third withdraws it."""
         now = await self.now_ms()
         bodies = [
@@ -377,4 +386,4 @@ class World:
             [],
             [self.venue.withdraw(1, 18, now, amount_micros)],
         ]
-        return await self.commit(bodies, [Lie(1, patch=theft(17, 18, amount_micros))])
+        return await self.commit(bodies, [Lie(1, patch=theft(17, 18, amount_micros)), *lies])

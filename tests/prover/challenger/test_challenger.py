@@ -30,7 +30,19 @@ from prover.stf.words import Recover
 from tests.l1_bridge.l1_nodes import L1Node, embedded_l1
 from tests.prover.conftest import POLL_SECONDS
 from tests.prover.l1_faults import Tamper, Tampering, proxy
-from tests.prover.world import CHALLENGER, PARAMETERS, RIVAL, TRADERS, Lie, NodeChain, Venue, World, false_tree
+from tests.prover.world import (
+    CHALLENGER,
+    DOLLAR,
+    PARAMETERS,
+    RIVAL,
+    TRADERS,
+    Lie,
+    NodeChain,
+    Venue,
+    World,
+    false_tree,
+    open_head,
+)
 
 pytestmark = pytest.mark.trio
 
@@ -152,6 +164,17 @@ async def test_a_theft_is_proven_in_one_transaction_and_rolled_back(
     (mined,) = guard.said.names("proof_mined")
     assert mined["gas_used"] < 1_500_000
     assert mined["calldata_bytes"] < 20_000
+    assert guard.alarms == []
+
+
+async def test_a_theft_behind_a_head_that_was_never_opened_is_proven(guard: Guard, world: World) -> None:
+    good = await world.open_accounts()
+    await world.deposit(2, DOLLAR)
+    await world.steal(9_000 * DOLLAR, [Lie(2, claim=open_head)])
+    summary = await guard.once()
+    assert summary.held
+    assert (summary.fraud, summary.proofs_sent, summary.proofs_won, summary.rolled_back) == (1,) * 4
+    assert (await world.head()).batch_hash == good.batch_hash
     assert guard.alarms == []
 
 

@@ -7,7 +7,17 @@ import msgspec
 import pytest
 
 from l1_bridge.client.client import Applied, Log, Reverted
-from l1_bridge.codec.batch import bridge_artifact, encode_call, encode_prove_fraud
+from l1_bridge.codec.batch import (
+    BatchCommitted,
+    Chunk,
+    Commitment,
+    Enqueued,
+    bridge_artifact,
+    decode_log,
+    encode_call,
+    encode_entry,
+    encode_prove_fraud,
+)
 from l1_bridge.hashing import keccak
 from prover.contracts.referee import LocalReferee
 from prover.history.history import (
@@ -30,6 +40,7 @@ from prover.state.audit import conservation
 from prover.state.leveldb import LevelDbStore
 from prover.state.store import MemoryStore
 from prover.stf import constants
+from tests.l1_bridge.evm import Reverted as Refused
 from tests.prover.world import (
     CHALLENGER,
     DOLLAR,
@@ -40,6 +51,7 @@ from tests.prover.world import (
     Lie,
     World,
     false_tree,
+    open_head,
     theft,
 )
 
@@ -279,6 +291,145 @@ async def test_a_batch_posted_again_after_a_roll_back_is_judged_anew(world: Worl
     assert again.batch.header.rollback_counter == 1
     assert reader.replay.state.root == (await world.head()).last_root
     assert not alarms(notices)
+
+
+# The head of the queue.
+
+
+async def chain_after(world: World, count: int) -> bytes:
+    """The queue's hash after so many entries, as the bridge keeps it."""
+    return await world.chain.call(world.bridge.address, encode_call("queue_hash", count))
+
+
+async def open_a_head(world: World) -> BatchCommitted:
+    """An honest batch that ends while a forced close is under way: two entries done, the third begun."""
+    assert isinstance(world.chain, EvmChain)
+    await world.open_accounts()
+    await world.commit([world.venue.trade(await world.now_ms())])
+    payload = (17).to_bytes(3, "big") + b"\x00" + (10_000).to_bytes(7, "big")
+    entry = encode_entry(constants.FORCED_CLOSE, payload)
+    (log,) = world.chain.send_from(TRADERS[0], world.bridge.address, entry, world.parameters.entry_fee_wei)
+    enqueued = decode_log(world.bridge, log)
+    assert isinstance(enqueued, Enqueued)
+    world.waiting.append(enqueued.operation)
+    opened = await world.commit()
+    assert (opened.batch.commitment.queue_count, opened.batch.commitment.queue_open) == (2, 1)
+    return opened
+
+
+async def test_a_theft_behind_a_head_that_was_never_opened_is_proven(world: World, reader: Reader) -> None:
+    good = await world.open_accounts()
+    await world.deposit(2, DOLLAR)
+    stolen = await world.steal(9_000 * DOLLAR, [Lie(2, claim=open_head)])
+    claimed = stolen.batch.commitment
+    assert (claimed.queue_count, claimed.queue_open) == (2, 1)
+    notices = reader.catch_up()
+    verdict = judgements(notices)[-1]
+    assert (verdict.verdict, verdict.chunk_index, alarms(notices)) == (Verdict.FRAUD, 1, [])
+    await prove(world, reader.replay.dispute())
+    reader.catch_up()
+    assert (await world.head()).batch_hash == good.batch_hash == reader.replay.batch_hash(reader.replay.cursor.tip)
+
+
+async def test_a_head_that_was_never_opened_is_itself_a_fraud(world: World, reader: Reader) -> None:
+    await world.deposit(0)
+    await world.commit([[], []], [Lie(1, claim=open_head)])
+    assert judged(reader.catch_up()).chunk_index == 1
+    await prove(world, reader.replay.dispute())
+    assert (await world.head()).number == 0
+
+
+async def test_a_batch_that_ends_with_an_open_head_is_valid_and_the_next_theft_is_proven(
+    world: World, reader: Reader
+) -> None:
+    opened = await open_a_head(world)
+    notices = reader.catch_up()
+    assert [notice.verdict for notice in judgements(notices)] == [Verdict.VALID] * 3
+    assert not alarms(notices)
+    assert reader.replay.state.root == (await world.head()).last_root
+    stolen = await world.steal()
+    assert stolen.batch.commitment.queue_open == 1
+    verdict = judged(reader.catch_up())
+    assert (verdict.verdict, verdict.chunk_index) == (Verdict.FRAUD, 1)
+    await prove(world, reader.replay.dispute())
+    reader.catch_up()
+    assert (await world.head()).batch_hash == opened.batch_hash
+    assert reader.replay.cursor.valid == reader.replay.cursor.tip == 3
+
+
+@pytest.mark.parametrize("taken", [2, 3])
+async def test_a_head_of_a_final_batch_that_is_denied_or_called_done_is_a_fraud(
+    world: World, reader: Reader, taken: int
+) -> None:
+    assert isinstance(world.chain, EvmChain)
+    before = await open_a_head(world)
+    world.chain.pass_time(world.parameters.window_seconds)
+    reader.catch_up()
+    assert reader.replay.cursor.pruned == 3
+    lie = {"queue_count": taken, "queue_open": 0, "queue_hash": await chain_after(world, taken)}
+    await world.commit([[]], [Lie(0, claim=lambda true: msgspec.structs.replace(true, **lie))])
+    assert judged(reader.catch_up()).verdict == Verdict.FRAUD
+    await prove(world, reader.replay.dispute())
+    assert (await world.head()).batch_hash == before.batch_hash
+
+
+def queue_claim(count: int, opened: int, after: int | None) -> Callable[[Commitment, Sequence[bytes]], Commitment]:
+    """Another claim about the queue; its hash is the chain's after so many entries, or nobody's."""
+    return lambda true, chain: msgspec.structs.replace(
+        true, queue_count=count, queue_open=opened, queue_hash=keccak(b"none") if after is None else chain[after]
+    )
+
+
+# Of a queue of four whose first two entries the parent has done.
+REFUSED = {
+    "a hash of nothing": (queue_claim(4, 0, None), "QUEUE_HASH"),
+    "a hash of nothing behind a head": (queue_claim(2, 1, None), "QUEUE_HASH"),
+    "the chain before its head": (queue_claim(2, 1, 2), "QUEUE_HASH"),
+    "the chain behind a head that is none": (queue_claim(2, 0, 3), "QUEUE_HASH"),
+    "fewer than its parent's": (queue_claim(1, 0, 1), "QUEUE_COUNT"),
+    "a head that never came": (queue_claim(4, 1, 4), "QUEUE_COUNT"),
+    "two heads": (queue_claim(2, 2, 4), "QUEUE_COUNT"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_a_queue_that_the_bridge_refuses_is_a_history_that_nobody_acts_on(
+    world: World, reader: Reader, name: str
+) -> None:
+    claim, reason = REFUSED[name]
+    await world.open_accounts()
+    entries = [await world.deposit(2), await world.deposit(3)]
+    chain = [await chain_after(world, count) for count in range(5)]
+    reader.catch_up()
+    with pytest.raises(Refused, match=reason):
+        await world.commit([[]], [Lie(0, claim=lambda true: claim(true, chain))])
+    world.venue.go_back(1)
+    world.waiting = entries
+    honest = await world.commit([[]])
+
+    # The same claim in a log that no bridge wrote, with root and batch hash to match.
+    true, block = honest.batch, reader.chain.blocks[-1]
+    false = claim(true.commitment, chain)
+    chunks = (Chunk(true.chunks[0].body, false.root()),)
+    forged = msgspec.structs.replace(true, chunks=chunks, commitment=false)
+    (log,) = block.logs
+    topics, data = list(log.topics), log.data
+    for old, new in (
+        (true.commitment.encode(), false.encode()),
+        (true.commitment.root(), false.root()),
+        (honest.batch_hash, forged.batch_hash(world.bridge)),
+    ):
+        data = data.replace(old, new)
+        topics = [new if topic == old else topic for topic in topics]
+    told = msgspec.structs.replace(log, topics=tuple(topics), data=data)
+    notices = reader.replay.handle(Applied(block.block, (told,)))
+    assert (judged(notices).verdict, judged(notices).reason) == (Verdict.UNKNOWN, Reason.HISTORY)
+    assert judged(notices).batch_hash == forged.batch_hash(world.bridge)
+    assert alarms(notices) == [Reason.HISTORY]
+    assert reader.replay.dispute() is None
+
+    reader.replay.handle(Reverted(block.block))
+    assert judged(reader.catch_up()).verdict == Verdict.VALID
 
 
 async def test_every_witness_is_what_the_shipped_referee_wants(
