@@ -55,7 +55,7 @@ class L1Error(Exception):
     """Anything that went wrong between us and the L1; one sentence."""
 
 
-class L1Unavailable(L1Error):  # noqa: N818
+class L1Unavailable(L1Error):
     """The node could not be reached or answered nonsense, after all retries: try again later."""
 
 
@@ -67,7 +67,7 @@ class L1NoAnswer(L1Unavailable):
     """The node took the request and gave no answer in time."""
 
 
-class L1Rejected(L1Error):  # noqa: N818
+class L1Rejected(L1Error):
     """The node, or the contract, said no. `code` is JSON-RPC's, `reason` the decoded revert text, `data` the raw."""
 
     def __init__(self, code: int, reason: str, data: bytes = b"") -> None:
@@ -77,7 +77,7 @@ class L1Rejected(L1Error):  # noqa: N818
         self.data = data
 
 
-class L1WrongChain(L1Error):  # noqa: N818
+class L1WrongChain(L1Error):
     """The node serves another chain than the one asked for."""
 
     def __init__(self, expected: int, actual: int) -> None:
@@ -86,11 +86,11 @@ class L1WrongChain(L1Error):  # noqa: N818
         self.actual = actual
 
 
-class L1ReorgTooDeep(L1Error):  # noqa: N818
+class L1ReorgTooDeep(L1Error):
     """The chain reorganised deeper than the follower remembers: rebuild from an older block."""
 
 
-class L1Timeout(L1Error):  # noqa: N818
+class L1Timeout(L1Error):
     """The transaction was not confirmed in time; it may still be mined. `transaction_hashes` are all that were sent."""
 
     def __init__(self, transaction_hashes: Sequence[bytes]) -> None:

@@ -33,7 +33,7 @@ DEVNET_PARAMETERS: Final = batch.Parameters(
 )
 
 
-class WrongContracts(Exception):  # noqa: N818 - named for what the user is told
+class WrongContracts(Exception):
     """What stands on L1 is not the shipped code; nobody should sign anything for it."""
 
 

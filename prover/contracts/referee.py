@@ -14,7 +14,7 @@ GAS_LIMIT: Final = 16_777_216
 _DEPLOYER: Final = "0x" + "ee" * 20
 
 
-class RefereeRefused(Exception):  # noqa: N818  (an outcome, not an error)
+class RefereeRefused(Exception):
     """The referee reverted: the witness does not authenticate, or the gas ran out. Never a verdict on the chunk."""
 
 

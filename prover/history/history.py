@@ -61,7 +61,7 @@ _INTENT: Final = b"mp"
 _Record = TypeVar("_Record", bound=msgspec.Struct)
 
 
-class ForeignStore(Exception):  # noqa: N818 - named for what the operator is told
+class ForeignStore(Exception):
     """The store belongs to another bridge, another chain or another program; one sentence."""
 
 

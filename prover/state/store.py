@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 
-class StoreUnavailable(Exception):  # noqa: N818 - named for what the operator is told
+class StoreUnavailable(Exception):
     """The store cannot be opened, read or written; the message is one sentence for the operator."""
 
 

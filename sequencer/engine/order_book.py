@@ -24,7 +24,7 @@ ORDER_ID_DIGITS: Final = (constants.ACCOUNT_BITS + constants.SLOT_BITS + 48) // 
 Depth = list[tuple[int, int]]
 
 
-class BookFull(Exception):  # noqa: N818 - named for what the trader is told
+class BookFull(Exception):
     """No room for one more order; nothing has changed."""
 
     code: Final = "BOOK_FULL"

@@ -24,15 +24,15 @@ _LONGEST_PAUSE_SECONDS: Final = 60.0
 _NEVER_INCLUDED: Final = "INCLUSION"
 
 
-class PreflightFailed(Exception):  # noqa: N818 - named for what the operator is told
+class PreflightFailed(Exception):
     """The shipped bytecode gives another root than this node: it must not commit, and must not go on."""
 
 
-class Overdue(Exception):  # noqa: N818 - named for what the operator is told
+class Overdue(Exception):
     """A full batch lies further behind L1's clock than the bridge takes: what waits can never be posted."""
 
 
-class SeatTaken(Exception):  # noqa: N818 - named for what the operator is told
+class SeatTaken(Exception):
     """Somebody else holds the committer's seat."""
 
 
@@ -217,7 +217,7 @@ class Poster:
             self._checked = chunk.number
 
 
-class ForeignHead(L1Error):  # noqa: N818 - named for what the operator is told
+class ForeignHead(L1Error):
     """The bridge's head is not built from this node's chunks; it must not build on it."""
 
 

@@ -87,7 +87,7 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     verifiers: int = 0
 
 
-class CannotStart(Exception):  # noqa: N818 - named for what the operator is told
+class CannotStart(Exception):
     """One sentence for the operator, and a non-zero exit: what was asked for does not go together."""
 
 
@@ -99,7 +99,7 @@ class DatadirUnusable(CannotStart):
     """The datadir is in use, damaged, or belongs to another rollup."""
 
 
-class QueueUnreadable(Exception):  # noqa: N818 - named for what the operator is told
+class QueueUnreadable(Exception):
     """L1's logs do not give the queue whole: going on would make every later batch unlawful."""
 
 

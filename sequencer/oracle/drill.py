@@ -41,7 +41,7 @@ class Finding(msgspec.Struct, frozen=True):
     is_held: bool
 
 
-class NoTick(Exception):  # noqa: N818 - named for what the operator is told
+class NoTick(Exception):
     """Ticks did not come although a quorum speaks: the node signs its own prices, or the signers are not its own."""
 
 

@@ -346,7 +346,7 @@ def _middle(quotes: list[Quote]) -> Quote | None:
 # Guards.
 
 
-class Silent(Exception):  # noqa: N818 - named for what the signer does
+class Silent(Exception):
     """Why a signer says nothing this time."""
 
 

@@ -83,7 +83,7 @@ class Expected(msgspec.Struct, frozen=True):
     markets: tuple[Market, ...] | None = None
 
 
-class TermsDiffer(Exception):  # noqa: N818 - named for what the operator is told
+class TermsDiffer(Exception):
     """A node is of another deployment than was asked for, or lists other markets."""
 
 

@@ -47,7 +47,7 @@ class JournalError(Exception):
     code = "JOURNAL"
 
 
-class JournalCorrupt(JournalError):  # noqa: N818 - named for what the operator is told
+class JournalCorrupt(JournalError):
     """Records that were durable once are damaged or gone."""
 
     code = "JOURNAL_CORRUPT"
@@ -59,19 +59,19 @@ class JournalCorrupt(JournalError):  # noqa: N818 - named for what the operator 
         self.reason = reason
 
 
-class JournalFailed(JournalError):  # noqa: N818 - named for what the operator is told
+class JournalFailed(JournalError):
     """A write or sync failed, or the journal was stopped: whether what waited is durable is known after a restart."""
 
     code = "JOURNAL_FAILED"
 
 
-class JournalFull(JournalError):  # noqa: N818 - named for what the operator is told
+class JournalFull(JournalError):
     """More waits to be written than the limits allow; nothing of the call was appended."""
 
     code = "JOURNAL_FULL"
 
 
-class JournalInUse(JournalError):  # noqa: N818 - named for what the operator is told
+class JournalInUse(JournalError):
     """Another process holds the directory."""
 
     code = "JOURNAL_IN_USE"

@@ -22,7 +22,7 @@ _QUEUE_LIMIT: Final = 4_096
 _ALWAYS_TAKEN: Final = (constants.CANCEL, constants.CANCEL_ALL, constants.TICK)
 
 
-class Backlogged(Exception):  # noqa: N818 - named for what the caller is told
+class Backlogged(Exception):
     """Too many chunks wait to be posted: nothing that grows risk is taken until the backlog shrinks."""
 
 

@@ -38,19 +38,19 @@ class VerifierError(Exception):
     code = "VERIFIER"
 
 
-class VerifierDied(VerifierError):  # noqa: N818 - named for what the caller is told
+class VerifierDied(VerifierError):
     """The worker that had the rows died or hung; another one has been started, so that asking again may do."""
 
     code = "VERIFIER_DIED"
 
 
-class VerifiersStopped(VerifierError):  # noqa: N818 - named for what the caller is told
+class VerifiersStopped(VerifierError):
     """The pool is not running any more."""
 
     code = "VERIFIERS_STOPPED"
 
 
-class VerifiersHopeless(VerifierError):  # noqa: N818 - named for what the operator is told
+class VerifiersHopeless(VerifierError):
     """Workers die as soon as they are started."""
 
     code = "VERIFIERS_HOPELESS"

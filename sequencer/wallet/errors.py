@@ -14,42 +14,42 @@ class WalletError(Exception):
         self.data = data or {}
 
 
-class BadInput(WalletError):  # noqa: N818
+class BadInput(WalletError):
     """A number off the grid, an address with a typing error, an option that contradicts another."""
 
     status = 2
     name = "BAD_INPUT"
 
 
-class NodeUnreachable(WalletError):  # noqa: N818
+class NodeUnreachable(WalletError):
     """No answer from the node, or one that is no answer; whether a submitted operation was applied is then unknown."""
 
     status = 10
     name = "NODE_UNREACHABLE"
 
 
-class L1Unreachable(WalletError):  # noqa: N818
+class L1Unreachable(WalletError):
     """No answer from the L1 node."""
 
     status = 3
     name = "L1_UNREACHABLE"
 
 
-class WrongChain(WalletError):  # noqa: N818
+class WrongChain(WalletError):
     """Node and L1 are of different chains, or the rollup is not the one that was asked for."""
 
     status = 3
     name = "WRONG_CHAIN"
 
 
-class NotGenuine(WalletError):  # noqa: N818
+class NotGenuine(WalletError):
     """What stands on L1 is not the shipped code, or the node says something else than L1."""
 
     status = 3
     name = "NOT_GENUINE"
 
 
-class Rejected(WalletError):  # noqa: N818
+class Rejected(WalletError):
     """The node or the law refused; `code` and `rejection` are theirs."""
 
     status = 14
@@ -61,49 +61,49 @@ class Rejected(WalletError):  # noqa: N818
         self.rejection = rejection
 
 
-class L1Refused(WalletError):  # noqa: N818
+class L1Refused(WalletError):
     """A contract or the L1 node said no to a transaction."""
 
     status = 15
     name = "L1_REFUSED"
 
 
-class InsufficientFunds(WalletError):  # noqa: N818
+class InsufficientFunds(WalletError):
     """Too few dollars or too little ether on L1."""
 
     status = 16
     name = "INSUFFICIENT_FUNDS"
 
 
-class WrongPassword(WalletError):  # noqa: N818
+class WrongPassword(WalletError):
     """The password does not open the keystore, or none was given."""
 
     status = 17
     name = "WRONG_PASSWORD"
 
 
-class KeystoreMissing(WalletError):  # noqa: N818
+class KeystoreMissing(WalletError):
     """There is no keystore at that place, or it is not one."""
 
     status = 18
     name = "KEYSTORE_MISSING"
 
 
-class KeystoreExists(WalletError):  # noqa: N818
+class KeystoreExists(WalletError):
     """A new key would overwrite another one."""
 
     status = 19
     name = "KEYSTORE_EXISTS"
 
 
-class NotYet(WalletError):  # noqa: N818
+class NotYet(WalletError):
     """What was waited for has not happened: a booking, a post, finality. Asking again later may help."""
 
     status = 20
     name = "NOT_YET"
 
 
-class BadProof(WalletError):  # noqa: N818
+class BadProof(WalletError):
     """A proof does not lead to the root that the bridge keeps: the node's word and L1 contradict each other."""
 
     status = 21

@@ -23,7 +23,7 @@ _VARIABLES = 48
 GENESIS_TIME = 1_800_000_000
 
 
-class Reverted(Exception):  # noqa: N818  (an outcome, not an error)
+class Reverted(Exception):
     """A call that did not succeed; `reason` is the contract's word, "" for a bare revert, or the halt's name."""
 
     def __init__(self, reason: str, gas_used: int, output: bytes) -> None:

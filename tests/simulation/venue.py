@@ -39,7 +39,7 @@ POINTS: Final = (
 )
 
 
-class Crash(Exception):  # noqa: N818 - the end of a process, not an error of it
+class Crash(Exception):
     """The process ends here."""
 
 

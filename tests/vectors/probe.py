@@ -13,7 +13,7 @@ from prover.stf import containers, encoding
 _CALLER = "0x" + "ee" * 20
 
 
-class ProbeReverted(Exception):  # noqa: N818  (an outcome)
+class ProbeReverted(Exception):
     """The function reverted."""
 
 
