@@ -12,6 +12,9 @@ from l1_bridge.hashing import keccak
 from prover.contracts.referee import LocalReferee
 from prover.signing import operations
 from prover.signing.recover import recover_fast
+from prover.signing.reports import tick_digest
+from prover.signing.signatures import address_of, order_digest, request_digest, sign
+from prover.signing.typed_data import domain_separator
 from prover.state import genesis, multiproof, state, witness
 from prover.state.store import MemoryStore
 from prover.stf import codes, constants, containers, encoding, margin, markets, signatures
@@ -25,7 +28,7 @@ PROTOCOL: Final = (ROOT / "PROTOCOL.md").read_text() if (ROOT / "PROTOCOL.md").e
 CHAIN_ID: Final = 31337
 BRIDGE: Final = b"\x11" * 20
 BRIDGE_ID: Final = batch.BridgeId(CHAIN_ID, BRIDGE)
-DOMAIN: Final = operations.domain_separator(CHAIN_ID, BRIDGE)
+DOMAIN: Final = domain_separator(CHAIN_ID, BRIDGE)
 NOW: Final = 1_800_000_000_000
 SIGNER_KEYS: Final = [bytes([index]) * 32 for index in range(1, 8)]
 OPERATOR_KEY: Final = b"\x0b" * 32
@@ -33,9 +36,9 @@ MAKER_KEY: Final = b"\x0c" * 32
 TAKER_KEY: Final = b"\x0d" * 32
 DEPOSITOR: Final = b"\x55" * 20
 RECIPIENT: Final = b"\x66" * 20
-OPERATOR: Final = operations.address_of(OPERATOR_KEY)
-MAKER: Final = operations.address_of(MAKER_KEY)
-TAKER: Final = operations.address_of(TAKER_KEY)
+OPERATOR: Final = address_of(OPERATOR_KEY)
+MAKER: Final = address_of(MAKER_KEY)
+TAKER: Final = address_of(TAKER_KEY)
 
 _LIMIT: Final = {"created_at": NOW, "time_in_force": constants.GOOD_TILL_TIME, "market": 0, "unused": 0}
 _PLAIN: Final = {"reduce_only": 0, "trigger": constants.NO_TRIGGER, "trigger_price": 0}
@@ -119,11 +122,11 @@ def _deposit(owner: bytes, account: int, amount: int) -> bytes:
 
 
 def _order(order: containers.Order, key: bytes) -> bytes:
-    return operations.order_bytes(order, operations.sign(key, operations.order_digest(DOMAIN, order)))
+    return operations.order_bytes(order, sign(key, order_digest(DOMAIN, order)))
 
 
 def _request(tag: int, request: containers.Request, key: bytes) -> bytes:
-    signature = operations.sign(key, operations.request_digest(DOMAIN, tag, request))
+    signature = sign(key, request_digest(DOMAIN, tag, request))
     return operations.request_bytes(tag, request, signature)
 
 
@@ -132,7 +135,7 @@ def _tick() -> bytes:
     for index, key in enumerate(SIGNER_KEYS[:5]):
         prices = [600_000 + 10 * index, 300_000 - index, 1_500_000 + 100 * index] + [0] * 13
         premiums = [100 - 10 * index, -50, 20 + index] + [0] * 13
-        signature = operations.sign(key, operations.tick_digest(DOMAIN, NOW, prices, premiums))
+        signature = sign(key, tick_digest(DOMAIN, NOW, prices, premiums))
         reports.append((index, prices, premiums, signature))
     return operations.tick_bytes(NOW, 3, reports)
 
@@ -158,7 +161,7 @@ def example_operations() -> list[tuple[str, bytes]]:
 @cache
 def example_chunk() -> tuple[state.State, Chunk, bytes, dict[str, bytes]]:
     """The state after the example's chunk, the chunk, its body, and the hashes on the way."""
-    opened = genesis.genesis_bytes(OPERATOR, [operations.address_of(key) for key in SIGNER_KEYS], 5)
+    opened = genesis.genesis_bytes(OPERATOR, [address_of(key) for key in SIGNER_KEYS], 5)
     venue = state.create(MemoryStore(), DOMAIN, opened)
     found = {
         "domain separator": DOMAIN,
@@ -184,14 +187,14 @@ def example_chunk() -> tuple[state.State, Chunk, bytes, dict[str, bytes]]:
     ]
     found |= {
         "maker order hash": signatures.order_hash(MAKER_ORDER),
-        "maker order digest": operations.order_digest(DOMAIN, MAKER_ORDER),
+        "maker order digest": order_digest(DOMAIN, MAKER_ORDER),
         "withdraw hash": signatures.request_hash(*REQUESTS["withdraw"][:2]),
-        "withdraw digest": operations.request_digest(DOMAIN, *REQUESTS["withdraw"][:2]),
-        "transfer digest": operations.request_digest(DOMAIN, *REQUESTS["transfer"][:2]),
-        "cancel digest": operations.request_digest(DOMAIN, *REQUESTS["cancel"][:2]),
-        "cancel_all digest": operations.request_digest(DOMAIN, *REQUESTS["cancel_all"][:2]),
-        "set_agent digest": operations.request_digest(DOMAIN, *REQUESTS["set_agent"][:2]),
-        "set_leverage digest": operations.request_digest(DOMAIN, *REQUESTS["set_leverage"][:2]),
+        "withdraw digest": request_digest(DOMAIN, *REQUESTS["withdraw"][:2]),
+        "transfer digest": request_digest(DOMAIN, *REQUESTS["transfer"][:2]),
+        "cancel digest": request_digest(DOMAIN, *REQUESTS["cancel"][:2]),
+        "cancel_all digest": request_digest(DOMAIN, *REQUESTS["cancel_all"][:2]),
+        "set_agent digest": request_digest(DOMAIN, *REQUESTS["set_agent"][:2]),
+        "set_leverage digest": request_digest(DOMAIN, *REQUESTS["set_leverage"][:2]),
         "body hash": keccak(body),
         "queue_hash": venue.commitment.queue_hash,
         "withdrawal leaf 0": withdrawals[0],
@@ -252,7 +255,7 @@ def hash_rows() -> dict[str, bytes]:
 
 def genesis_words() -> list[tuple[int, str]]:
     """Index and value of every word of the example's genesis globals that is not zero."""
-    opened = genesis.genesis_bytes(OPERATOR, [operations.address_of(key) for key in SIGNER_KEYS], 5)
+    opened = genesis.genesis_bytes(OPERATOR, [address_of(key) for key in SIGNER_KEYS], 5)
     words = [opened[at : at + 32] for at in range(0, len(opened), 32)]
     return [(index, value.hex().lstrip("0")) for index, value in enumerate(words) if any(value)]
 

@@ -11,6 +11,8 @@ import msgspec
 
 from prover.signing import operations
 from prover.signing.recover import recover_fast
+from prover.signing.reports import tick_digest
+from prover.signing.signatures import compact
 from prover.standing import Health, health
 from prover.state.state import State
 from prover.stf import codes, constants, containers, encoding, signatures
@@ -291,12 +293,12 @@ def _signed(
     if not len(report.prices_ticks) == len(report.premiums_ppm) == globals.market_count:
         return None
     try:
-        signature = operations.compact(bytes.fromhex(report.signature[2:]))
+        signature = compact(bytes.fromhex(report.signature[2:]))
     except ValueError:
         return None
     absent = [0] * (constants.MARKETS - globals.market_count)
     prices, premiums = [*report.prices_ticks, *absent], [*report.premiums_ppm, *absent]
-    digest = operations.tick_digest(domain, time_ms, prices, premiums)
+    digest = tick_digest(domain, time_ms, prices, premiums)
     signer = signatures.recover(digest, word_at(signature, 0), word_at(signature, 32), recover)
     if signer == containers.NOBODY or signer != globals.signers[report.signer_index]:
         return None

@@ -8,7 +8,9 @@ from typing import Final
 from coincurve import PrivateKey
 
 from l1_bridge.hashing import keccak
-from prover.signing import operations
+from prover.signing import operations, signatures
+from prover.signing.reports import tick_digest
+from prover.signing.typed_data import domain_separator
 from prover.state.genesis import DEVNET_MARKETS, MarketListing, genesis_bytes
 from prover.stf import constants, containers
 
@@ -26,7 +28,7 @@ HELD_UNITS: Final = 2_000
 MAX_UNITS: Final = 3
 # On the tick grid. The bench's clock starts here, so that everything can be signed before it runs.
 START: Final = 1_800_000_000_000
-DOMAIN: Final = operations.domain_separator(31_337, b"\x11" * 20)
+DOMAIN: Final = domain_separator(31_337, b"\x11" * 20)
 BLOCK_ORDERS: Final = 1_000
 
 _FIRST: Final = constants.RESERVED_ACCOUNTS
@@ -56,7 +58,7 @@ def _signer_key(seed: int, index: int) -> PrivateKey:
 
 def address(private_key: PrivateKey) -> bytes:
     """The 20-byte address of a parsed key."""
-    return operations.address_of(private_key.secret)
+    return signatures.address_of(private_key.secret)
 
 
 def genesis(seed: int) -> bytes:
@@ -87,7 +89,7 @@ def tick(seed: int, count: int) -> bytes:
     prices = [price + rng.randint(-price // 1_000, price // 1_000) for price in PRICES]
     prices += [0] * (constants.MARKETS - MARKET_COUNT)
     premiums = [rng.randint(-100, 100) for _ in LISTINGS] + [0] * (constants.MARKETS - MARKET_COUNT)
-    digest = operations.tick_digest(DOMAIN, time, prices, premiums)
+    digest = tick_digest(DOMAIN, time, prices, premiums)
     return operations.tick_bytes(
         time,
         MARKET_COUNT,
@@ -149,7 +151,7 @@ def orders_of(blocks: list[bytes]) -> list[bytes]:
 
 
 def _sign(private_key: PrivateKey, digest: bytes) -> bytes:
-    return operations.compact(private_key.sign_recoverable(digest, hasher=None))
+    return signatures.compact(private_key.sign_recoverable(digest, hasher=None))
 
 
 def _order(
@@ -174,4 +176,4 @@ def _order(
         max_posting_fee=1_000,
         unused=0,
     )
-    return operations.order_bytes(order, _sign(key(seed, index), operations.order_digest(DOMAIN, order)))
+    return operations.order_bytes(order, _sign(key(seed, index), signatures.order_digest(DOMAIN, order)))

@@ -8,12 +8,12 @@ from typing import Any, Final
 import msgspec
 import trio
 
-from prover.signing.operations import sign
+from prover.signing.reports import signed_report
+from prover.signing.signatures import sign
 from prover.stf import constants
 from sequencer.client.client import MarketView, NodeClient, PostMortemView
 from sequencer.devnet.prices import DEVNET_QUORUM, SimulatedPrices, devnet_signer_keys
 from sequencer.devnet.trader import Trader
-from sequencer.sequencing.reports import signed_report
 from sequencer.wallet.errors import Rejected, WalletError
 
 _PPM: Final = 1_000_000

@@ -4,7 +4,8 @@ import random
 from typing import Final
 
 from l1_bridge.hashing import keccak
-from prover.signing import operations
+from prover.signing import operations, signatures
+from prover.signing.reports import tick_digest
 from prover.stf import constants
 
 # Public knowledge, for devnets only: the keys keccak("catenary devnet oracle signer" + index).
@@ -25,8 +26,8 @@ def signed_tick(
     """A tick that signers 0, 1, ... sign alike. time in ms on the grid, prices in ticks, premiums in ppm an hour."""
     full_prices = prices + [0] * (constants.MARKETS - len(prices))
     full_premiums = premiums + [0] * (constants.MARKETS - len(premiums))
-    digest = operations.tick_digest(domain, time, full_prices, full_premiums)
-    reports = [(index, full_prices, full_premiums, operations.sign(key, digest)) for index, key in enumerate(keys)]
+    digest = tick_digest(domain, time, full_prices, full_premiums)
+    reports = [(index, full_prices, full_premiums, signatures.sign(key, digest)) for index, key in enumerate(keys)]
     return operations.tick_bytes(time, market_count, reports)
 
 

@@ -9,7 +9,8 @@ import trio
 from l1_bridge.client.client import L1Client, L1Error, Signer
 from l1_bridge.codec import batch
 from l1_bridge.contracts.artifact import load_artifact
-from prover.signing import operations
+from prover.signing import signatures
+from prover.signing.typed_data import signed_fields
 from prover.stf import constants, containers
 from sequencer.client.client import MarketView, NodeClient
 from sequencer.wallet.errors import WalletError
@@ -27,7 +28,7 @@ class Trader:
     """One key, one account. Sequences are the clock's, so a later order replaces an earlier one in its slot."""
 
     def __init__(self, private_key: bytes, domain: bytes, now_ms: Callable[[], int], account: int = 0) -> None:
-        self.address = operations.address_of(private_key)
+        self.address = signatures.address_of(private_key)
         self.account = account
         self._private_key = private_key
         self._domain = domain
@@ -65,8 +66,8 @@ class Trader:
             max_posting_fee=_MAX_POSTING_FEE_MICROS,
             unused=0,
         )
-        signature = operations.sign(self._private_key, operations.order_digest(self._domain, order))
-        return operations.signed_fields(constants.ORDER, order), signature
+        signature = signatures.sign(self._private_key, signatures.order_digest(self._domain, order))
+        return signed_fields(constants.ORDER, order), signature
 
     def withdrawal(self, amount_micros: int, recipient: bytes, slot: int) -> SignedOrder:
         """Signed fields of a withdrawal, and its signature."""
@@ -88,8 +89,8 @@ class Trader:
             other=0,
             recipient=recipient,
         )
-        digest = operations.request_digest(self._domain, tag, request)
-        return operations.signed_fields(tag, request), operations.sign(self._private_key, digest)
+        digest = signatures.request_digest(self._domain, tag, request)
+        return signed_fields(tag, request), signatures.sign(self._private_key, digest)
 
 
 def ladder(trader: Trader, market: MarketView, levels: int, value_dollars: int, step_ppm: int) -> list[SignedOrder]:

@@ -13,6 +13,7 @@ import msgspec
 
 from prover.signing import operations
 from prover.signing.recover import recover_fast
+from prover.signing.signatures import signed_digest
 from prover.state.state import State
 from prover.state.store import Store
 from prover.stf import codes, constants, containers, encoding, margin, signatures, trading
@@ -359,7 +360,7 @@ class Engine:
         """Whom the signature of an operation with one signer recovers to; twenty zero bytes where it does not."""
         size = len(operation)
         return signatures.recover(
-            operations.signed_digest(self.domain, operation),
+            signed_digest(self.domain, operation),
             word_at(operation, size - 64),
             word_at(operation, size - 32),
             recover_fast,

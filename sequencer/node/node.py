@@ -25,7 +25,8 @@ from l1_bridge.contracts.artifact import ArtifactError
 from l1_bridge.hashing import keccak
 from prover.cli.running import DEVELOPMENT_CHAIN_ID
 from prover.contracts.deployment import DEVNET_PARAMETERS, Deployment, WrongContracts, deploy, logged_genesis, read
-from prover.signing.operations import address_of, sign
+from prover.signing.reports import signed_report
+from prover.signing.signatures import address_of, sign
 from prover.state import state as prover_state
 from prover.state.genesis import genesis_bytes, name_and_decimals
 from prover.state.leveldb import LevelDbStore
@@ -46,7 +47,7 @@ from sequencer.l1.bridge_view import Checkpoint, Mirror
 from sequencer.l1.poster import Poster, SeatTaken
 from sequencer.sequencing.journal import Journal, JournalError
 from sequencer.sequencing.journal import Limits as JournalLimits
-from sequencer.sequencing.reports import TICK, signed_report
+from sequencer.sequencing.reports import TICK
 from sequencer.sequencing.sequencer import Venue
 from sequencer.sequencing.signature_pool import Verifiers
 from sequencer.wallet.errors import WalletError

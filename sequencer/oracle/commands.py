@@ -26,7 +26,7 @@ from prover.cli.running import (
     run,
     until_signal,
 )
-from prover.signing import operations
+from prover.signing import signatures
 from prover.stf import constants
 from sequencer.client.client import NodeClient, Status
 from sequencer.devnet.prices import START_DOLLARS, devnet_signer_keys
@@ -300,7 +300,7 @@ def _devnet_key(status: Status, signer_index: int) -> Callable[[bytes], bytes]:
     if status.chain_id != DEVELOPMENT_CHAIN_ID:
         raise CommandFailed(f"Chain {status.chain_id} is not a devnet: --keystore is required.", EXIT_USAGE)
     key = devnet_signer_keys()[signer_index]
-    return lambda digest: operations.sign(key, digest)
+    return lambda digest: signatures.sign(key, digest)
 
 
 @asynccontextmanager

@@ -7,11 +7,11 @@ import msgspec
 import structlog
 import trio
 
-from prover.signing.operations import domain_separator
+from prover.signing.reports import Report, signed_report
+from prover.signing.typed_data import domain_separator
 from prover.stf import codes, constants
 from sequencer.client.client import NodeClient
 from sequencer.oracle.price_sources import Guard, Market, PriceSource, Silent
-from sequencer.sequencing.reports import Report, signed_report
 from sequencer.wallet.errors import Rejected, WalletError
 
 # The premium is a rate for eight hours, as on other venues; the law counts by the hour.

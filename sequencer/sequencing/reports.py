@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import msgspec
 
-from prover.signing import operations
 from prover.signing.recover import recover_fast
+from prover.signing.reports import Report, assembled, report_digest
 from prover.stf import codes, constants, containers, signatures
 from prover.stf.words import Recover, word_at
 from sequencer.api.rpc.errors import LATE_REPORT, REPEATED_REPORT, CallError, law_error
@@ -24,16 +24,6 @@ REPORT_ERRORS: Final = (
 COUNTED: Final = "counted"
 TICK: Final = "tick"
 SPARE: Final = "spare"
-
-
-class Report(msgspec.Struct, frozen=True):
-    """What one oracle signer says of one grid time: ticks and ppm an hour by market, and its 64-byte signature."""
-
-    time_ms: int
-    signer_index: int
-    prices_ticks: tuple[int, ...]
-    premiums_ppm: tuple[int, ...]
-    signature: bytes
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -141,39 +131,6 @@ class ReportDesk:
             del self._rounds[min(self._rounds)]
         opened = self._rounds[time_ms] = Round(time_ms)
         return opened
-
-
-def report_digest(domain: bytes, time_ms: int, prices_ticks: tuple[int, ...], premiums_ppm: tuple[int, ...]) -> bytes:
-    """The 32 bytes that a signer signs; markets that do not exist are zero."""
-    return operations.tick_digest(domain, time_ms, _padded(prices_ticks), _padded(premiums_ppm))
-
-
-def signed_report(
-    domain: bytes,
-    sign: Callable[[bytes], bytes],
-    time_ms: int,
-    signer_index: int,
-    prices_ticks: list[int],
-    premiums_ppm: list[int],
-) -> Report:
-    """One signer's report; `sign` makes 64 compact bytes of a digest."""
-    prices, premiums = tuple(prices_ticks), tuple(premiums_ppm)
-    return Report(time_ms, signer_index, prices, premiums, sign(report_digest(domain, time_ms, prices, premiums)))
-
-
-def assembled(reports: list[Report]) -> bytes:
-    """The tick operation of reports of one time, signers strictly increasing."""
-    assert [report.signer_index for report in reports] == sorted({report.signer_index for report in reports})
-    first = reports[0]
-    rows = [
-        (report.signer_index, _padded(report.prices_ticks), _padded(report.premiums_ppm), report.signature)
-        for report in reports
-    ]
-    return operations.tick_bytes(first.time_ms, len(first.prices_ticks), rows)
-
-
-def _padded(values: tuple[int, ...]) -> list[int]:
-    return [*values, *([0] * (constants.MARKETS - len(values)))]
 
 
 def plain(found: Round) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Final
 import structlog
 import trio
 
-from prover.signing import operations
+from prover.signing import signatures
 from sequencer.sequencing.signature_worker import ADDRESS_LENGTH, COUNT_LENGTH, ROW_LENGTH
 
 PIECE_ROWS: Final = 32
@@ -74,7 +74,7 @@ class _Job:
 
 def signed_row(domain: bytes, operation: bytes) -> bytes:
     """What a worker takes of an operation with one signer, whole and of a known tag: digest, compact signature."""
-    return operations.signed_digest(domain, operation) + operation[-64:]
+    return signatures.signed_digest(domain, operation) + operation[-64:]
 
 
 def default_worker_count() -> int:

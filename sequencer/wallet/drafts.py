@@ -6,6 +6,8 @@ from typing import Any, Final
 import msgspec
 
 from prover.signing import operations
+from prover.signing.signatures import order_digest, request_digest
+from prover.signing.typed_data import typed_data
 from prover.stf import constants, containers, signatures
 from sequencer.client.client import AccountView, TypedData
 from sequencer.wallet.errors import BadInput, NotGenuine
@@ -109,10 +111,10 @@ def draft(venue: Venue, kind: str, message: containers.Order | containers.Reques
     """The typed data and the digest of an operation for one venue."""
     tag = operations.TAG_OF_KIND[kind]
     if isinstance(message, containers.Order):
-        digest = operations.order_digest(venue.domain, message)
+        digest = order_digest(venue.domain, message)
     else:
-        digest = operations.request_digest(venue.domain, tag, message)
-    return Draft(kind, message, digest, operations.typed_data(tag, message, venue.chain_id, venue.rollup), value, text)
+        digest = request_digest(venue.domain, tag, message)
+    return Draft(kind, message, digest, typed_data(tag, message, venue.chain_id, venue.rollup), value, text)
 
 
 def with_recovery_id(compact: bytes) -> bytes:

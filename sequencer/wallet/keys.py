@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from l1_bridge.recursion import recursion_limit_kept
-from prover.signing import operations
+from prover.signing import signatures
 from sequencer.wallet.errors import KeystoreExists, KeystoreMissing, WalletError, WrongPassword
 from sequencer.wallet.units import checksum_address
 
@@ -23,11 +23,11 @@ class Key:
 
     def __init__(self, private_key: bytes) -> None:
         self._private_key = private_key
-        self.address = operations.address_of(private_key)
+        self.address = signatures.address_of(private_key)
 
     def sign(self, digest: bytes) -> bytes:
         """64-byte compact signature (EIP-2098) of 32 bytes."""
-        return operations.sign(self._private_key, digest)
+        return signatures.sign(self._private_key, digest)
 
     def expose(self) -> bytes:
         """The 32 bytes themselves, for whoever signs L1 transactions with them."""

@@ -14,7 +14,7 @@ from l1_bridge.contracts.artifact import ArtifactError
 from l1_bridge.hashing import keccak
 from prover.contracts import deployment
 from prover.contracts.referee import FAMILIES, artifact
-from prover.signing import operations
+from prover.signing.typed_data import domain_separator
 from prover.state.genesis import legal_globals, market_names
 from prover.stf import constants, containers, encoding
 from sequencer.client.client import AccountProof, GlobalsProof, MarketView, Status, WithdrawalProof
@@ -82,7 +82,7 @@ class Venue(msgspec.Struct, frozen=True):
     @property
     def domain(self) -> bytes:
         """The EIP-712 domain separator, computed here."""
-        return operations.domain_separator(self.chain_id, self.rollup)
+        return domain_separator(self.chain_id, self.rollup)
 
     def market(self, name: str | int) -> ListedMarket:
         """A market by its name, in any case, or by its index; BadInput where there is none."""

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from prover.signing.signatures import order_digest
+from prover.signing.typed_data import domain_separator
 from prover.state.state import State
 from prover.stf import codes as c
 from prover.stf import constants, containers, custody, encoding, margin, signatures, trading
@@ -427,7 +429,7 @@ class TestSignatures:
     def digest_owner(self, s: int) -> tuple[bytes, bytes]:
         """An owner whose order 'signature' has this s: made from r and s, without any key."""
         message = order(MAKER, side=constants.SELL, size=10_000)
-        digest = venue.operations.order_digest(venue.DOMAIN, message)
+        digest = order_digest(venue.DOMAIN, message)
         good = venue.sign(KEYS[1], digest)
         owner = venue.recover_fast(digest, 27, int.from_bytes(good[:32], "big"), s)
         assert owner != containers.NOBODY
@@ -458,12 +460,10 @@ class TestSignatures:
     def test_on_another_domain_is_another_signature(self) -> None:
         message = order(MAKER)
         for domain in (
-            venue.operations.domain_separator(1, venue.BRIDGE),
-            venue.operations.domain_separator(venue.CHAIN_ID, b"\x12" * 20),
+            domain_separator(1, venue.BRIDGE),
+            domain_separator(venue.CHAIN_ID, b"\x12" * 20),
         ):
-            foreign = venue.operations.order_bytes(
-                message, venue.sign(KEYS[1], venue.operations.order_digest(domain, message))
-            )
+            foreign = venue.operations.order_bytes(message, venue.sign(KEYS[1], order_digest(domain, message)))
             assert_refused(traders(), foreign, code=c.BAD_SIGNATURE)
 
     def test_on_a_withdrawal_cannot_be_replayed(self) -> None:

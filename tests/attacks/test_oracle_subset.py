@@ -6,10 +6,10 @@ from itertools import combinations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prover.signing import operations
+from prover.signing import signatures
+from prover.signing.reports import Report, assembled, signed_report
 from prover.stf import codes, markets
 from sequencer.devnet.prices import DEVNET_QUORUM, devnet_signer_keys
-from sequencer.sequencing.reports import Report, assembled, signed_report
 from tests.sequencer.node_world import DOMAIN, PRICES, START, World
 
 KEYS = devnet_signer_keys()
@@ -22,7 +22,7 @@ def reports(btc_prices: list[int]) -> list[Report]:
     """Seven signers' reports that differ in the price of BTC."""
     return [
         signed_report(
-            DOMAIN, partial(operations.sign, KEYS[index]), START, index, [price, *PRICES[1:]], [price % 1_000, 0, 0]
+            DOMAIN, partial(signatures.sign, KEYS[index]), START, index, [price, *PRICES[1:]], [price % 1_000, 0, 0]
         )
         for index, price in enumerate(btc_prices)
     ]

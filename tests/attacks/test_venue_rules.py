@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from prover.signing import operations
+from prover.signing.reports import tick_digest
 from prover.state.audit import conservation
 from prover.state.state import State
 from prover.stf import codes as c
@@ -148,7 +149,7 @@ class TestC5OneSignerIsOneVoice:
     def tick(self, indices: list[int], keys: list[int], is_forced: bool) -> bytes:
         """A tick of half the price: whom it names, and whose keys signed."""
         price, premium, time = [self.LIE, ETH, SOL] + [0] * 13, [0] * 16, NOW + STEP
-        digest = operations.tick_digest(venue.DOMAIN, time, price, premium)
+        digest = tick_digest(venue.DOMAIN, time, price, premium)
         signed = [venue.sign(venue.SIGNER_KEYS[key], digest) for key in keys]
         reports = [(index, price, premium, signature) for index, signature in zip(indices, signed, strict=True)]
         told = operations.tick_bytes(time, 3, reports)
@@ -456,7 +457,7 @@ class TestH7Governor:
         """Five signers are replaced, and sign a price at which the victim has nothing."""
         price, time, own = [BTC // 2, ETH, SOL] + [0] * 13, NOW + STEP, range(9, 14)
         entries = [self.replaced(signer_index=i, signer=OWNERS[key]) for i, key in enumerate(own)]
-        digest = operations.tick_digest(venue.DOMAIN, time, price, [0] * 16)
+        digest = tick_digest(venue.DOMAIN, time, price, [0] * 16)
         reports = [(i, price, [0] * 16, venue.sign(KEYS[key], digest)) for i, key in enumerate(own)]
         return [*entries, operations.tick_bytes(time, state.globals.market_count, reports)]
 

@@ -15,8 +15,9 @@ from l1_bridge.codec.batch import BridgeId, Chunk, Commitment, Parameters
 from l1_bridge.contracts.artifact import load_artifact
 from l1_bridge.hashing import keccak
 from prover.contracts import deployment, referee
-from prover.signing import operations
+from prover.signing import operations, signatures
 from prover.signing.recover import recover_fast
+from prover.signing.reports import tick_digest
 from prover.state import state as states
 from prover.state.genesis import genesis_bytes
 from prover.state.store import MemoryStore
@@ -29,10 +30,10 @@ DOLLAR: Final = 1_000_000
 SIGNER_KEYS: Final = [keccak(b"oracle %d" % i) for i in range(7)]
 OPERATOR_KEY: Final = keccak(b"operator")
 TRADER_KEYS: Final = [keccak(b"trader %d" % i) for i in range(4)]
-TRADERS: Final = [operations.address_of(key) for key in TRADER_KEYS]
+TRADERS: Final = [signatures.address_of(key) for key in TRADER_KEYS]
 PRICES: Final = (600_000, 300_000, 1_500_000)
 GENESIS: Final = genesis_bytes(
-    operations.address_of(OPERATOR_KEY), [operations.address_of(key) for key in SIGNER_KEYS], 5
+    signatures.address_of(OPERATOR_KEY), [signatures.address_of(key) for key in SIGNER_KEYS], 5
 )
 # Roles: who pays on L1. Number 3 is the challenger, as the command's default.
 SEQUENCER, SUCCESSOR, CHALLENGER, RIVAL, DEPOSITOR = 0, 1, 3, 4, 5
@@ -48,7 +49,7 @@ PARAMETERS: Final = Parameters(
     minimum_deposit_micros=DOLLAR,
     proof_gas_floor=400_000,
     entry_fee_wei=10**14,
-    governor=operations.address_of(OPERATOR_KEY),
+    governor=signatures.address_of(OPERATOR_KEY),
     governance_delay_seconds=3_600,
 )
 _GAS: Final = 16_000_000
@@ -253,8 +254,8 @@ class Venue:
         """A quorum of the oracle's signers says the same."""
         every = [*prices, *[0] * (constants.MARKETS - len(prices))]
         premiums = [premium_ppm if price else 0 for price in every]
-        digest = operations.tick_digest(self.domain, time_ms, every, premiums)
-        reports = [(i, every, premiums, operations.sign(SIGNER_KEYS[i], digest)) for i in range(5)]
+        digest = tick_digest(self.domain, time_ms, every, premiums)
+        reports = [(i, every, premiums, signatures.sign(SIGNER_KEYS[i], digest)) for i in range(5)]
         return operations.tick_bytes(time_ms, len(prices), reports)
 
     def order(self, trader: int, account: int, now_ms: int, **changes: int) -> bytes:
@@ -279,8 +280,8 @@ class Venue:
             "unused": 0,
         }
         signed = containers.Order(**(fields | changes))
-        digest = operations.order_digest(self.domain, signed)
-        return operations.order_bytes(signed, operations.sign(TRADER_KEYS[trader], digest))
+        digest = signatures.order_digest(self.domain, signed)
+        return operations.order_bytes(signed, signatures.sign(TRADER_KEYS[trader], digest))
 
     def trade(self, now_ms: int, first: int = 17, second: int = 18, sequence: int = 1) -> list[bytes]:
         """Trader 0 sells to trader 1."""
@@ -290,8 +291,8 @@ class Venue:
     def withdraw(self, trader: int, account: int, now_ms: int, amount_micros: int, slot: int = 2) -> bytes:
         """A signed withdrawal to the trader's own address."""
         request = containers.Request(account, slot, now_ms, now_ms, now_ms + 1_000, amount_micros, 0, TRADERS[trader])
-        digest = operations.request_digest(self.domain, constants.WITHDRAW, request)
-        signature = operations.sign(TRADER_KEYS[trader], digest)
+        digest = signatures.request_digest(self.domain, constants.WITHDRAW, request)
+        signature = signatures.sign(TRADER_KEYS[trader], digest)
         return operations.request_bytes(constants.WITHDRAW, request, signature)
 
 

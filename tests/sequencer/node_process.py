@@ -18,12 +18,13 @@ import msgspec
 
 from l1_bridge.client.client import L1Client, development_key
 from prover.contracts.deployment import Deployment
-from prover.signing.operations import domain_separator, sign
+from prover.signing.reports import signed_report
+from prover.signing.signatures import sign
+from prover.signing.typed_data import domain_separator
 from prover.stf import constants
 from sequencer.devnet.prices import DEVNET_QUORUM, devnet_signer_keys
 from sequencer.devnet.trader import Trader, fund
 from sequencer.node.node import wall_clock_ms
-from sequencer.sequencing.reports import signed_report
 
 ROOT: Final = Path(__file__).parents[2]
 STOP_SECONDS: Final = 20

@@ -8,7 +8,8 @@ import msgspec
 
 from l1_bridge.hashing import keccak
 from prover.contracts.referee import LocalReferee
-from prover.signing import operations
+from prover.signing import operations, signatures
+from prover.signing.typed_data import domain_separator
 from prover.state import state as prover_state
 from prover.state.genesis import DEVNET_MARKETS, MarketListing, genesis_bytes
 from prover.state.store import MemoryStore
@@ -19,7 +20,7 @@ from sequencer.engine.engine import Engine, EngineLimits, Input, Outcome, Sealed
 
 CHAIN_ID: Final = 31_337
 BRIDGE: Final = b"\x11" * 20
-DOMAIN: Final = operations.domain_separator(CHAIN_ID, BRIDGE)
+DOMAIN: Final = domain_separator(CHAIN_ID, BRIDGE)
 # On the tick grid.
 START: Final = 1_800_000_000_000
 DOLLAR: Final = 1_000_000
@@ -43,7 +44,7 @@ def key(index: int) -> bytes:
 @cache
 def owner(index: int) -> bytes:
     """The address of a trader."""
-    return operations.address_of(key(index))
+    return signatures.address_of(key(index))
 
 
 Listings = tuple[MarketListing, ...]
@@ -52,7 +53,7 @@ Listings = tuple[MarketListing, ...]
 @cache
 def genesis(listings: Listings = DEVNET_MARKETS) -> bytes:
     """The devnet's genesis with the devnet's oracle."""
-    signers = [operations.address_of(signer) for signer in devnet_signer_keys()]
+    signers = [signatures.address_of(signer) for signer in devnet_signer_keys()]
     return genesis_bytes(owner(99), signers, DEVNET_QUORUM, listings)
 
 
@@ -117,7 +118,7 @@ def order(now: int, account: int, side: int, price: int, size: int = LOTS, **cha
 
 def signed_order(given: containers.Order, private_key: bytes, domain: bytes = DOMAIN) -> bytes:
     """The operation bytes of an order."""
-    return operations.order_bytes(given, operations.sign(private_key, operations.order_digest(domain, given)))
+    return operations.order_bytes(given, signatures.sign(private_key, signatures.order_digest(domain, given)))
 
 
 def request(now: int, account: int, **changes: Any) -> containers.Request:
@@ -138,8 +139,8 @@ def request(now: int, account: int, **changes: Any) -> containers.Request:
 
 def signed_request(tag: int, given: containers.Request, private_key: bytes, domain: bytes = DOMAIN) -> bytes:
     """The operation bytes of a request."""
-    digest = operations.request_digest(domain, tag, given)
-    return operations.request_bytes(tag, given, operations.sign(private_key, digest))
+    digest = signatures.request_digest(domain, tag, given)
+    return operations.request_bytes(tag, given, signatures.sign(private_key, digest))
 
 
 class World:

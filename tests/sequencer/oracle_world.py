@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from l1_bridge.client.client import L1Client
 from l1_bridge.codec import batch
 from prover.contracts.deployment import Deployment
-from prover.signing import operations
+from prover.signing import signatures
 from sequencer.api.methods.reports import ReportMethods
 from sequencer.api.methods.venue import Methods
 from sequencer.api.rpc.dispatch import Dispatcher
@@ -112,7 +112,7 @@ def signer(
     key = devnet_signer_keys()[index if key_index is None else key_index]
     return OracleSigner(
         index,
-        lambda digest: operations.sign(key, digest),
+        lambda digest: signatures.sign(key, digest),
         terms,
         source or Says(),
         Guard(terms.markets, 15_000, 50_000, 3),

@@ -15,7 +15,7 @@ from typing import IO, Any
 from click.testing import CliRunner, Result
 
 from prover.cli.main import cli
-from prover.signing.operations import domain_separator
+from prover.signing.typed_data import domain_separator
 from tests.l1_bridge.l1_nodes import ANVIL, anvil
 from tests.sequencer.node_process import still_prices
 

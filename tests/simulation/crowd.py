@@ -3,7 +3,7 @@
 from random import Random
 from typing import Final
 
-from prover.signing import operations
+from prover.signing.typed_data import SIGNED
 from prover.stf import constants, encoding
 from sequencer.engine.engine import Engine
 from tests.sequencer.node_world import (
@@ -172,5 +172,5 @@ def signed_by(engine: Engine, operation: bytes) -> bytes:
     """What the edge finds out about an operation's signer before the engine sees it."""
     if operation[:1] in (b"", bytes([constants.TICK]), bytes([constants.DEPOSIT])):
         return b""
-    assert operations.SIGNED[operation[0]]
+    assert SIGNED[operation[0]]
     return engine.recover_signer(operation)

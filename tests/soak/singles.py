@@ -4,8 +4,9 @@ from typing import Any, Final
 
 import msgspec
 
-from prover.signing import operations
+from prover.signing import operations, signatures
 from prover.signing.recover import ORDER as CURVE_ORDER
+from prover.signing.reports import tick_digest
 from prover.stf import codes as c
 from prover.stf import constants, containers, margin
 from tests.soak.world import MAX_PREMIUM, MAX_PRICE, MAX_SIZE, MAX_TIME, Draft
@@ -182,7 +183,7 @@ class Singles:
             if draft.account(stranger).owner == draft.account(index).owner:
                 fields["other"] = self.nobody()
         message = venue.request(index, **fields)
-        digest = operations.request_digest(venue.DOMAIN, tag, message)
+        digest = signatures.request_digest(venue.DOMAIN, tag, message)
         return operations.request_bytes(tag, message, self.spoiled(key, digest) if spoil else venue.sign(key, digest))
 
     def grant(self) -> dict[str, Any]:
@@ -363,7 +364,7 @@ class Singles:
             premiums = [rng.choice([rng.randrange(-900, 900), MAX_PREMIUM, -(2**23)]) for _ in range(count)]
             if code == c.ZERO_PRICE and number == len(indices) // 2:
                 prices[rng.randrange(count)] = 0
-            digest = operations.tick_digest(venue.DOMAIN, moment, prices + nothing, premiums + nothing)
+            digest = tick_digest(venue.DOMAIN, moment, prices + nothing, premiums + nothing)
             key = venue.SIGNER_KEYS[index % constants.SIGNERS]
             signature = venue.sign(key, digest)
             if code == c.BAD_SIGNERS and number == 0 and indices[-1] < 7:
@@ -462,5 +463,5 @@ class Singles:
         elif code == c.TOO_SMALL:
             fields |= {"size": 1, "limit_price": self.globals.markets[0].minimum_notional - 1, "market": 0}
         message = venue.order(index, **fields)
-        digest = operations.order_digest(venue.DOMAIN, message)
+        digest = signatures.order_digest(venue.DOMAIN, message)
         return operations.order_bytes(message, self.spoiled(key, digest) if spoil else venue.sign(key, digest))

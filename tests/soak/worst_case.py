@@ -13,6 +13,7 @@ import msgspec
 from l1_bridge.codec.batch import Batch, Chunk, Commitment, Header, encode_prove_fraud
 from prover.contracts.referee import transaction_gas
 from prover.signing import operations
+from prover.signing.reports import tick_digest
 from prover.state.genesis import MarketListing
 from prover.state.state import State
 from prover.stf import codes as c
@@ -315,7 +316,7 @@ class Dense:
         for signer in range(constants.SIGNERS):
             prices = [price + 11 * number - signer for price in self.globals.risk.price]
             premiums = [-number - signer - 1] * self.market_count
-            digest = operations.tick_digest(venue.DOMAIN, moment, prices, premiums)
+            digest = tick_digest(venue.DOMAIN, moment, prices, premiums)
             reports.append((signer, prices, premiums, venue.sign(venue.SIGNER_KEYS[signer], digest)))
         return operations.tick_bytes(moment, self.market_count, reports)
 

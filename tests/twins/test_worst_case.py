@@ -7,8 +7,8 @@ import msgspec
 from l1_bridge.codec.batch import MAX_CHUNKS, BatchRecord, Chunk, Commitment, decode_record
 from l1_bridge.contracts.artifact import load_artifact
 from prover.contracts.referee import FAMILIES, LocalReferee, artifact, intrinsic_gas, transaction_gas
-from prover.signing import operations
 from prover.signing.recover import recover_fast
+from prover.signing.typed_data import domain_separator
 from prover.state import witness
 from prover.stf import constants, encoding
 from tests.l1_bridge.evm import Evm
@@ -56,7 +56,7 @@ def test_the_real_bridge_takes_no_more_than_is_set_aside_for_it() -> None:
 
     # Signatures are of another domain: what the referee finds differs, not what the bridge carries to it.
     body = venue.body_of(worst_case.full(dense, [dense.order(i) for i in range(limit)], []))
-    state.domain = operations.domain_separator(evm.chain_id, bridge.address)
+    state.domain = domain_separator(evm.chain_id, bridge.address)
     pre_root = state.root
     chunk = state.chunk(recover_fast)
     chunk.run(body)

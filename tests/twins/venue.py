@@ -9,8 +9,10 @@ from coincurve import PrivateKey
 
 from l1_bridge.hashing import keccak
 from prover.contracts.referee import LocalReferee, RefereeRefused
-from prover.signing import operations
+from prover.signing import operations, signatures
 from prover.signing.recover import recover_fast
+from prover.signing.reports import tick_digest
+from prover.signing.typed_data import domain_separator
 from prover.state import witness
 from prover.state.genesis import DEVNET_MARKETS, MarketListing, genesis_bytes
 from prover.state.state import State, genesis_commitment
@@ -21,16 +23,16 @@ from prover.stf.replay import KINDS, Chunk, operation_length
 
 CHAIN_ID: Final = 31_337
 BRIDGE: Final = b"\x11" * 20
-DOMAIN: Final = operations.domain_separator(CHAIN_ID, BRIDGE)
+DOMAIN: Final = domain_separator(CHAIN_ID, BRIDGE)
 # On the tick grid.
 NOW: Final = 1_800_000_000_000
 DOLLAR: Final = 1_000_000
 EPOCH: Final = NOW // constants.EPOCH
 KEYS: Final = [keccak(b"catenary test key %d" % i) for i in range(32)]
-OWNERS: Final = [operations.address_of(key) for key in KEYS]
+OWNERS: Final = [signatures.address_of(key) for key in KEYS]
 KEY_OF: Final = dict(zip(OWNERS, KEYS, strict=True))
 SIGNER_KEYS: Final = [keccak(b"catenary test signer %d" % i) for i in range(constants.SIGNERS)]
-SIGNERS: Final = [operations.address_of(key) for key in SIGNER_KEYS]
+SIGNERS: Final = [signatures.address_of(key) for key in SIGNER_KEYS]
 OPERATOR_KEY: Final = KEYS[0]
 OPERATOR: Final = OWNERS[0]
 # Agents sign for others and own nothing.
@@ -44,7 +46,7 @@ _private_keys: Final = {key: PrivateKey(key) for key in [*KEYS, *SIGNER_KEYS]}
 
 def sign(key: bytes, digest: bytes) -> bytes:
     """A compact signature; keys of this module are parsed once."""
-    return operations.compact(_private_keys[key].sign_recoverable(digest, hasher=None))
+    return signatures.compact(_private_keys[key].sign_recoverable(digest, hasher=None))
 
 
 @cache
@@ -204,7 +206,7 @@ def order(account_index: int, **fields: Any) -> containers.Order:
 
 def signed_order(message: containers.Order, key: bytes) -> bytes:
     """The bytes of an order signed by a key."""
-    return operations.order_bytes(message, sign(key, operations.order_digest(DOMAIN, message)))
+    return operations.order_bytes(message, sign(key, signatures.order_digest(DOMAIN, message)))
 
 
 def request(account_index: int, **fields: Any) -> containers.Request:
@@ -226,7 +228,7 @@ def request(account_index: int, **fields: Any) -> containers.Request:
 
 def signed_request(tag: int, message: containers.Request, key: bytes) -> bytes:
     """The bytes of a request signed by a key."""
-    return operations.request_bytes(tag, message, sign(key, operations.request_digest(DOMAIN, tag, message)))
+    return operations.request_bytes(tag, message, sign(key, signatures.request_digest(DOMAIN, tag, message)))
 
 
 def at(now: int) -> dict[str, int]:
@@ -302,7 +304,7 @@ def tick(
     """The bytes of a tick in which every signer says the same; in the name of `forged` somebody else signs."""
     prices = prices + [0] * (constants.MARKETS - len(prices))
     premiums = (premiums or []) + [0] * (constants.MARKETS - len(premiums or []))
-    digest = operations.tick_digest(DOMAIN, time, prices, premiums)
+    digest = tick_digest(DOMAIN, time, prices, premiums)
     keys = [KEYS[30] if index == forged else key for index, key in enumerate(SIGNER_KEYS)]
     return operations.tick_bytes(time, market_count, [(i, prices, premiums, sign(keys[i], digest)) for i in signers])
 

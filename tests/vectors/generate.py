@@ -13,6 +13,9 @@ from l1_bridge.hashing import keccak
 from prover.signing import operations
 from prover.signing.recover import ORDER as CURVE_ORDER
 from prover.signing.recover import recover_fast
+from prover.signing.reports import tick_digest
+from prover.signing.signatures import order_digest, request_digest
+from prover.signing.typed_data import SIGNED
 from prover.state.state import State
 from prover.stf import codes, constants, containers, encoding, margin, markets, merkle, signatures
 from tests.soak.twins import CHUNKS_A_WORLD, Campaign
@@ -122,7 +125,7 @@ def signed() -> dict[str, Any]:
             max_fee_ppm=rng.randrange(2**16),
             max_posting_fee=rng.randrange(2**24),
         )
-        digest = operations.order_digest(venue.DOMAIN, order)
+        digest = order_digest(venue.DOMAIN, order)
         signature = venue.sign(key, digest)
         rows.append(
             {
@@ -134,7 +137,7 @@ def signed() -> dict[str, Any]:
                 "bytes": operations.order_bytes(order, signature).hex(),
             }
         )
-    for tag in operations.SIGNED:
+    for tag in SIGNED:
         if tag == constants.ORDER:
             continue
         request = venue.request(
@@ -147,7 +150,7 @@ def signed() -> dict[str, Any]:
             first_slot=rng.randrange(256) if tag == constants.SET_AGENT else 0,
             last_slot=rng.randrange(256) if tag == constants.SET_AGENT else 0,
         )
-        digest = operations.request_digest(venue.DOMAIN, tag, request)
+        digest = request_digest(venue.DOMAIN, tag, request)
         signature = venue.sign(key, digest)
         rows.append(
             {
@@ -161,7 +164,7 @@ def signed() -> dict[str, Any]:
         )
     prices = [rng.randrange(1, 2**48) for _ in range(3)] + [0] * 13
     premiums = [rng.randrange(-(2**23), 2**23) for _ in range(3)] + [0] * 13
-    digest = operations.tick_digest(venue.DOMAIN, venue.NOW, prices, premiums)
+    digest = tick_digest(venue.DOMAIN, venue.NOW, prices, premiums)
     signature = venue.sign(venue.SIGNER_KEYS[2], digest)
     tick = {
         "time": venue.NOW,

@@ -12,6 +12,9 @@ import pytest
 
 from prover.signing import operations
 from prover.signing.recover import recover_fast, recover_slow
+from prover.signing.reports import tick_digest
+from prover.signing.signatures import sign
+from prover.signing.typed_data import domain_separator
 from prover.state import multiproof
 from prover.stf import constants, containers, encoding, margin, markets, merkle, signatures
 from prover.stf.replay import Chunk
@@ -117,7 +120,7 @@ def test_signed_operations(row: dict[str, Any], bytecode: Probe) -> None:
     tag = {name: tag for tag, name in law_table.NAMES.items()}[row["operation"]]
     fields = {name: int(v) if name != "recipient" else bytes.fromhex(v) for name, v in row["fields"].items()}
     digest, signature = bytes.fromhex(row["digest"]), bytes.fromhex(row["signature"])
-    domain = operations.domain_separator(SIGNED["chain_id"], bytes.fromhex(SIGNED["bridge"]))
+    domain = domain_separator(SIGNED["chain_id"], bytes.fromhex(SIGNED["bridge"]))
     assert domain.hex() == SIGNED["domain"]
     if tag == constants.ORDER:
         message: Any = containers.Order(**fields)
@@ -131,7 +134,7 @@ def test_signed_operations(row: dict[str, Any], bytecode: Probe) -> None:
 
     assert struct_hash.hex() == theirs.hex() == row["struct_hash"]
     assert signatures.digest(domain, struct_hash) == digest
-    assert operations.sign(bytes.fromhex(SIGNED["private_key"]), digest) == signature
+    assert sign(bytes.fromhex(SIGNED["private_key"]), digest) == signature
     assert encoded.hex() == row["bytes"]
 
 
@@ -141,9 +144,7 @@ def test_the_signed_tick(bytecode: Probe) -> None:
 
     assert signatures.tick_hash(tick["time"], prices, premiums).hex() == tick["struct_hash"]
     assert bytecode.call("tick_hash", tick["time"], prices, premiums).hex() == tick["struct_hash"]
-    assert (
-        operations.tick_digest(bytes.fromhex(SIGNED["domain"]), tick["time"], prices, premiums).hex() == tick["digest"]
-    )
+    assert tick_digest(bytes.fromhex(SIGNED["domain"]), tick["time"], prices, premiums).hex() == tick["digest"]
 
 
 @pytest.mark.parametrize("row", SIGNED["recover"], ids=[row["name"] for row in SIGNED["recover"]])

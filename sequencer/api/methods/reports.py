@@ -7,12 +7,13 @@ import msgspec
 import structlog
 import trio
 
-from prover.signing.operations import compact
+from prover.signing.reports import Report
+from prover.signing.signatures import compact
 from prover.stf import codes, constants
 from sequencer.api.rpc.errors import INVALID_PARAMS, NO_REPORTS, CallError
 from sequencer.api.rpc.jsonrpc import Call, Registry
 from sequencer.api.rpc.values import HexBytes
-from sequencer.sequencing.reports import KEPT_ROUNDS, REPORT_ERRORS, TICK, Report, ReportDesk, plain
+from sequencer.sequencing.reports import KEPT_ROUNDS, REPORT_ERRORS, TICK, ReportDesk, plain
 from sequencer.sequencing.sequencer import Venue
 
 # A tick is due every five seconds; whoever is this far behind gains nothing from older ones.

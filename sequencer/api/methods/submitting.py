@@ -8,7 +8,8 @@ import msgspec
 from l1_bridge.client.client import L1Client, L1Error, development_key
 from l1_bridge.contracts.artifact import load_artifact
 from prover.contracts.deployment import DEVNET_CHAINS, Deployment
-from prover.signing import operations
+from prover.signing import operations, signatures
+from prover.signing.typed_data import SIGNED, typed_data
 from prover.stf import codes, constants, containers
 from prover.stf.replay import operation_length
 from sequencer.api.methods.words import Json, Words, as_hex
@@ -159,7 +160,7 @@ class Submitting:
             ("catenary_setAgent", constants.SET_AGENT),
             ("catenary_setLeverage", constants.SET_LEVERAGE),
         ):
-            sentence = f"Submits a {operations.SIGNED[tag][0]} request."
+            sentence = f"Submits a {SIGNED[tag][0]} request."
             add(name, self._request_handler(tag), params=SignedRequest, description=sentence, errors=law, result=Json)
         sentence = "What eth_signTypedData_v4 signs for an operation."
         add("catenary_typedData", self.typed_data, params=TypedDataOf, description=sentence, result=Json)
@@ -171,10 +172,10 @@ class Submitting:
         drafted = self.draft(params.operation)
         domain, bridge = self._deployment.domain, self._deployment.bridge
         if isinstance(drafted.message, containers.Order):
-            digest = operations.order_digest(domain, drafted.message)
+            digest = signatures.order_digest(domain, drafted.message)
         else:
-            digest = operations.request_digest(domain, drafted.tag, drafted.message)
-        typed = operations.typed_data(drafted.tag, drafted.message, self._deployment.chain_id, bridge)
+            digest = signatures.request_digest(domain, drafted.tag, drafted.message)
+        typed = typed_data(drafted.tag, drafted.message, self._deployment.chain_id, bridge)
         return {"typed_data": _text_numbers(typed), "digest": as_hex(digest), "operation": drafted.operation}
 
     def draft(self, operation: Json) -> Drafted:
@@ -245,7 +246,7 @@ class Submitting:
 
     def _signed_order(self, params: SignedOrder) -> _Signed:
         order = sized(_order(params.order))
-        digest = operations.order_digest(self._deployment.domain, order)
+        digest = signatures.order_digest(self._deployment.domain, order)
         operation = operations.order_bytes(order, self._compact(params.signature, order.account, digest))
         return _Signed(operation, order, digest)
 
@@ -266,7 +267,7 @@ class Submitting:
     def _request_handler(self, tag: int) -> Any:
         async def handle(params: SignedRequest, call: Call) -> Json:
             request = sized_request(tag, _request(tag, params.request))
-            digest = operations.request_digest(self._deployment.domain, tag, request)
+            digest = signatures.request_digest(self._deployment.domain, tag, request)
             operation = operations.request_bytes(tag, request, self._compact(params.signature, request.account, digest))
             signed = _Signed(operation, request, digest)
             (sequenced,) = await self._submit([signed], call)
@@ -321,7 +322,7 @@ class Submitting:
 
     def _compact(self, signature: bytes, account: int, digest: bytes) -> bytes:
         try:
-            return operations.compact(bytes(signature))
+            return signatures.compact(bytes(signature))
         except ValueError as error:
             data = self._signature_data(containers.NOBODY, account, digest)
             sentence = f"{str(error)[:1].upper()}{str(error)[1:]}."

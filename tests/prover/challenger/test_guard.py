@@ -32,12 +32,13 @@ from prover.challenger.guard_plan import (
 )
 from prover.cli.main import cli
 from prover.history.history import ChainReplay
-from prover.signing import operations
+from prover.signing import operations, signatures
+from prover.signing.reports import Report as VenueReport
+from prover.signing.reports import tick_digest
 from prover.standing import health
 from prover.state.store import MemoryStore
 from prover.stf import codes, constants, containers, encoding
 from sequencer.sequencing.reports import Kept, plain
-from sequencer.sequencing.reports import Report as VenueReport
 from sequencer.sequencing.reports import Round as VenueRound
 from tests.l1_bridge.l1_nodes import L1Node
 from tests.prover.challenger.test_challenger import Recorder, command, lying_blocks, mine, sent_by
@@ -476,10 +477,10 @@ def reports(
     """What a node keeps of one grid time."""
     every = [*prices, *[0] * (constants.MARKETS - len(prices))]
     premiums = [0] * constants.MARKETS
-    digest = operations.tick_digest(world.venue.domain, time_ms, every, premiums)
+    digest = tick_digest(world.venue.domain, time_ms, every, premiums)
     kept = VenueRound(time_ms)
     for index in signers:
-        signature = operations.sign(SIGNER_KEYS[index], digest)
+        signature = signatures.sign(SIGNER_KEYS[index], digest)
         report = VenueReport(time_ms, index, tuple(prices), tuple(premiums[: len(prices)]), signature)
         kept.kept[index] = Kept(report, time_ms)
     return kept

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from prover.signing import operations
+from prover.signing import signatures
 from prover.signing.recover import ORDER, recover_fast, recover_slow
 from prover.stf.containers import NOBODY
 
@@ -21,8 +21,8 @@ def parts(signature: bytes) -> tuple[int, int, int]:
 
 @pytest.mark.parametrize("recover", [recover_fast, recover_slow])
 def test_the_signer_is_found(recover: object) -> None:
-    v, r, s = parts(operations.sign(KEY, DIGEST))
-    assert recover(DIGEST, v, r, s) == operations.address_of(KEY)  # type: ignore[operator]
+    v, r, s = parts(signatures.sign(KEY, DIGEST))
+    assert recover(DIGEST, v, r, s) == signatures.address_of(KEY)  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import trio
 
 from l1_bridge.client.client import L1Client, Signer, development_key
 from prover.contracts import deployment
-from prover.signing.operations import address_of
+from prover.signing.signatures import address_of
 from prover.state import genesis
 from sequencer.devnet.prices import devnet_signer_keys
 from sequencer.devnet.trader import Trader

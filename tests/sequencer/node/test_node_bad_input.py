@@ -9,7 +9,8 @@ import httpx
 import pytest
 import trio
 
-from prover.signing import operations
+from prover.signing.signatures import address_of, order_digest, request_digest, sign
+from prover.signing.typed_data import SIGNED, domain_separator, signed_fields
 from prover.stf import codes, constants, containers, signatures
 from sequencer.devnet.trader import Trader
 from sequencer.node.node import wall_clock_ms
@@ -38,16 +39,16 @@ class Venue:
         return order(wall_clock_ms(), self.accounts[trader], BUY, self.price + price_shift, **changes)
 
     def signed(self, given: containers.Order, trader: int = 0, domain: bytes | None = None) -> dict[str, Any]:
-        digest = operations.order_digest(domain or self.node.domain, given)
-        signature = operations.sign(key(trader), digest)
-        return {"order": operations.signed_fields(constants.ORDER, given), "signature": "0x" + signature.hex()}
+        digest = order_digest(domain or self.node.domain, given)
+        signature = sign(key(trader), digest)
+        return {"order": signed_fields(constants.ORDER, given), "signature": "0x" + signature.hex()}
 
     def request(self, tag: int, trader: int = 0, domain: bytes | None = None, **changes: Any) -> dict[str, Any]:
         given = request(wall_clock_ms(), self.accounts[trader], **changes)
-        signature = operations.sign(key(trader), operations.request_digest(domain or self.node.domain, tag, given))
+        signature = sign(key(trader), request_digest(domain or self.node.domain, tag, given))
         fields = {
             name: "0x" + value.hex() if isinstance(value, bytes) else value
-            for name, value in operations.signed_fields(tag, given).items()
+            for name, value in signed_fields(tag, given).items()
         }
         return {"request": fields, "signature": "0x" + signature.hex()}
 
@@ -155,7 +156,7 @@ WRONG: Final[list[Any]] = [
 ]
 
 
-@pytest.mark.parametrize("field", [name for _, name, _ in operations.SIGNED[constants.ORDER][1]])
+@pytest.mark.parametrize("field", [name for _, name, _ in SIGNED[constants.ORDER][1]])
 def test_every_field_of_an_order_with_every_wrong_value(venue: Venue, field: str) -> None:
     for wrong in WRONG:
         params = venue.signed(venue.order(size=1))
@@ -252,9 +253,9 @@ def test_a_bad_signature_tells_whom_it_recovers_to(venue: Venue) -> None:
     code, name, data = venue.client.refused("catenary_order", **venue.signed(given, trader=1))
     assert (code, name) == law(codes.BAD_SIGNATURE)
     assert data == {
-        "recovered": "0x" + operations.address_of(key(1)).hex(),
-        "expected_owner": "0x" + operations.address_of(key(0)).hex(),
-        "digest": "0x" + operations.order_digest(venue.node.domain, given).hex(),
+        "recovered": "0x" + address_of(key(1)).hex(),
+        "expected_owner": "0x" + address_of(key(0)).hex(),
+        "digest": "0x" + order_digest(venue.node.domain, given).hex(),
     }
 
 
@@ -262,7 +263,7 @@ def test_a_bad_signature_tells_whom_it_recovers_to(venue: Venue) -> None:
     ("chain_id", "bridge"), [(1, None), (31_337, b"\x22" * 20)], ids=["another chain", "another rollup"]
 )
 def test_what_was_signed_for_another_venue(venue: Venue, chain_id: int, bridge: bytes | None) -> None:
-    domain = operations.domain_separator(chain_id, bridge or venue.node.rollup)
+    domain = domain_separator(chain_id, bridge or venue.node.rollup)
     order_error = venue.client.refused("catenary_order", **venue.signed(venue.order(), domain=domain))
     params = venue.request(constants.WITHDRAW, domain=domain, amount=DOLLAR, recipient=b"\x01" * 20)
     for code, name, data in (order_error, venue.client.refused("catenary_withdraw", **params)):
@@ -460,15 +461,15 @@ def test_an_agent_beyond_its_grant(venue: Venue) -> None:
     """Trader 1 may cancel in slots 5 to 9 of trader 0's account, and nothing else."""
     agent, resting = key(1), venue.order(price_shift=-1_000, slot=4)
     signed = venue.signed(resting)
-    grant = {"recipient": operations.address_of(agent), "amount": wall_clock_ms() + constants.HOUR}
+    grant = {"recipient": address_of(agent), "amount": wall_clock_ms() + constants.HOUR}
     venue.client.call("catenary_setAgent", **venue.request(constants.SET_AGENT, **grant, first_slot=5, last_slot=9))
     assert venue.client.call("catenary_order", **signed)["status"] == "resting"
 
     def by_agent(tag: int, **changes: Any) -> dict[str, Any]:
         given = request(wall_clock_ms(), venue.accounts[0], **changes)
-        digest = operations.request_digest(venue.node.domain, tag, given)
-        fields = operations.signed_fields(tag, given)
-        return {"request": fields, "signature": "0x" + operations.sign(agent, digest).hex()}
+        digest = request_digest(venue.node.domain, tag, given)
+        fields = signed_fields(tag, given)
+        return {"request": fields, "signature": "0x" + sign(agent, digest).hex()}
 
     code, name, _ = venue.client.refused("catenary_cancel", **by_agent(constants.CANCEL, slot=4))
     assert (code, name) == law(codes.AGENT_LIMITS) == (-33_043, "AGENT_LIMITS")
@@ -512,7 +513,7 @@ def test_the_node_describes_every_method(venue: Venue) -> None:
     assert {"catenary_order", "catenary_typedData", "catenary_withdraw", "catenary_subscribe"} <= names
     assert {"catenary_setAgent", "catenary_setLeverage"} <= names
     fields = document["components"]["schemas"]["RequestFields"]["properties"]
-    signed = {name for tag in operations.SIGNED if tag != constants.ORDER for _, name, _ in operations.SIGNED[tag][1]}
+    signed = {name for tag in SIGNED if tag != constants.ORDER for _, name, _ in SIGNED[tag][1]}
     assert set(fields) == signed
     errors = document["components"]["errors"]
     assert {errors[name]["code"] for name in ("GRACE", "AGENT_LIMITS", "ACCOUNTS_FULL")} == {-33_042, -33_043, -33_044}

@@ -11,7 +11,7 @@ import pytest
 import trio
 from eth_account import Account
 
-from prover.signing.operations import address_of
+from prover.signing.signatures import address_of
 from sequencer.devnet.trader import Trader
 from sequencer.node.node import wall_clock_ms
 from tests.sequencer.node_process import ROOT, NodeProcess, funded, running

@@ -18,11 +18,11 @@ from eth_account import Account
 
 from prover.cli.main import cli
 from prover.cli.running import EXIT_BROKEN, EXIT_USAGE
-from prover.signing import operations
+from prover.signing import signatures
+from prover.signing.reports import signed_report
 from prover.stf import codes
 from sequencer.devnet.prices import devnet_signer_keys
 from sequencer.node.node import wall_clock_ms
-from sequencer.sequencing.reports import signed_report
 from tests.sequencer.node_process import ROOT, running
 from tests.sequencer.node_world import BRIDGE
 
@@ -291,7 +291,7 @@ def test_a_process_with_a_keystore_completes_a_real_nodes_quorum(tmp_path: Path)
         # Four more, in the words of the API; the last one makes the tick.
         for index in (5, 0, 3, 1):
             prices = [price - 1 + index for price in said["prices_ticks"]]
-            sign = partial(operations.sign, devnet_signer_keys()[index])
+            sign = partial(signatures.sign, devnet_signer_keys()[index])
             report = signed_report(node.domain, sign, said["time_ms"], index, prices, [0, 0, 0])
             fields = {**msgspec.structs.asdict(report), "signature": "0x" + report.signature.hex()}
             status = node.client.call("catenary_report", **fields)["status"]

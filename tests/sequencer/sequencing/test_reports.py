@@ -6,22 +6,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from prover.signing import operations
+from prover.signing import signatures
+from prover.signing.reports import Report, assembled, signed_report
 from prover.stf import codes, constants
 from sequencer.api.rpc.errors import CallError
 from sequencer.devnet.prices import DEVNET_QUORUM, devnet_signer_keys
-from sequencer.sequencing.reports import (
-    COUNTED,
-    KEPT_ROUNDS,
-    MAX_AHEAD_MS,
-    SPARE,
-    TICK,
-    Report,
-    ReportDesk,
-    assembled,
-    plain,
-    signed_report,
-)
+from sequencer.sequencing.reports import COUNTED, KEPT_ROUNDS, MAX_AHEAD_MS, SPARE, TICK, ReportDesk, plain
 from tests.sequencer.node_world import DOMAIN, PRICES, START, World, tick
 
 KEYS = devnet_signer_keys()
@@ -30,7 +20,7 @@ STEP = constants.TICK_STEP
 
 def report(index: int, time: int = START, prices: tuple[int, ...] = PRICES, **changes: Any) -> Report:
     """A good report of a devnet signer; changes by field name are made after it was signed."""
-    signed = signed_report(DOMAIN, partial(operations.sign, KEYS[index]), time, index, list(prices), [10, -20, 30])
+    signed = signed_report(DOMAIN, partial(signatures.sign, KEYS[index]), time, index, list(prices), [10, -20, 30])
     return msgspec.structs.replace(signed, **changes)
 
 
@@ -152,8 +142,8 @@ def test_whatever_the_desk_takes_the_law_takes_on_the_oldest_clock_of_a_chunk(de
 
 
 def test_who_signed(desk: Desk) -> None:
-    signer = "0x" + operations.address_of(KEYS[1]).hex()
-    impostor = "0x" + operations.address_of(KEYS[0]).hex()
+    signer = "0x" + signatures.address_of(KEYS[1]).hex()
+    impostor = "0x" + signatures.address_of(KEYS[0]).hex()
     expected = {"recovered": impostor, "expected_signer": signer}
     assert desk.refused(report(0, signer_index=1)) == ("BAD_SIGNERS", expected)
     signature = report(0).signature
@@ -164,7 +154,7 @@ def test_who_signed(desk: Desk) -> None:
     assert desk.refused(report(0, premiums_ppm=(10, -20, 31)))[0] == "BAD_SIGNERS"
     assert desk.refused(report(0, time_ms=START + STEP))[0] == "BAD_SIGNERS"
     assert desk.refused(report(0, signature=bytes(64)))[0] == "BAD_SIGNERS"
-    foreign = signed_report(b"\x01" * 32, partial(operations.sign, KEYS[0]), START, 0, list(PRICES), [0, 0, 0])
+    foreign = signed_report(b"\x01" * 32, partial(signatures.sign, KEYS[0]), START, 0, list(PRICES), [0, 0, 0])
     assert desk.refused(foreign)[0] == "BAD_SIGNERS"
     assert desk.take(report(0)) == COUNTED
 

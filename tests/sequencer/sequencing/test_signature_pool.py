@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from l1_bridge.hashing import keccak
 from prover.signing import operations
 from prover.signing.recover import ORDER, recover_fast
+from prover.signing.signatures import address_of, order_digest, request_digest, sign
 from prover.stf import constants, containers, encoding, signatures
 from prover.stf.words import word_at
 from sequencer.engine.engine import Engine
@@ -52,11 +53,11 @@ def by_the_law(row: bytes) -> bytes:
 
 def row_of(index: int) -> bytes:
     digest = keccak(index.to_bytes(8, "big"))
-    return digest + operations.sign(KEYS[index % len(KEYS)], digest)
+    return digest + sign(KEYS[index % len(KEYS)], digest)
 
 
 def signer_of(index: int) -> bytes:
-    return operations.address_of(KEYS[index % len(KEYS)])
+    return address_of(KEYS[index % len(KEYS)])
 
 
 def raw_row(r: int, s: int, parity: int, digest: bytes = b"\x07" * 32) -> bytes:
@@ -106,7 +107,7 @@ def test_garbage_recovers_to_what_the_law_says(row: bytes) -> None:
 def test_signatures_and_their_damaged_twins_recover_to_what_the_law_says(
     key: bytes, digest: bytes, damage: str, bit: int
 ) -> None:
-    row = digest + operations.sign(key, digest)
+    row = digest + sign(key, digest)
     value = int.from_bytes(row, "big")
     if damage == "other parity":
         row = (value ^ 2**255).to_bytes(96, "big")
@@ -115,9 +116,9 @@ def test_signatures_and_their_damaged_twins_recover_to_what_the_law_says(
     answer = RECOVERER.recover(row)
     assert answer == by_the_law(row)
     if damage == "whole":
-        assert answer == operations.address_of(key)
+        assert answer == address_of(key)
     else:
-        assert answer != operations.address_of(key)
+        assert answer != address_of(key)
 
 
 def test_a_high_s_recovers_to_nobody_although_the_library_takes_it() -> None:
@@ -148,12 +149,12 @@ def test_a_row_of_an_operation_is_what_its_owner_signed() -> None:
     request = containers.Request(
         account=17, slot=3, sequence=5, created_at=7, expires_at=8, amount=6, other=18, recipient=b"\x09" * 20
     )
-    signature = operations.sign(KEYS[0], operations.order_digest(domain, order))
+    signature = sign(KEYS[0], order_digest(domain, order))
     row = signed_row(domain, operations.order_bytes(order, signature))
-    assert row == operations.order_digest(domain, order) + signature
-    assert RECOVERER.recover(row) == operations.address_of(KEYS[0])
+    assert row == order_digest(domain, order) + signature
+    assert RECOVERER.recover(row) == address_of(KEYS[0])
     for tag in (constants.WITHDRAW, constants.TRANSFER, constants.CANCEL, constants.CANCEL_ALL):
-        signature = operations.sign(KEYS[1], operations.request_digest(domain, tag, request))
+        signature = sign(KEYS[1], request_digest(domain, tag, request))
         operation = operations.request_bytes(tag, request, signature)
         engine = Engine.__new__(Engine)
         engine.domain = domain
@@ -165,7 +166,7 @@ def test_a_row_of_an_operation_is_what_its_owner_signed() -> None:
 def test_a_row_of_any_order_bytes_has_the_digest_of_the_law(tail: bytes) -> None:
     operation = bytes([constants.ORDER]) + tail
     order = encoding.order(word_at(operation, 1), word_at(operation, 32))
-    assert signed_row(bytes(32), operation) == operations.order_digest(bytes(32), order) + operation[-64:]
+    assert signed_row(bytes(32), operation) == order_digest(bytes(32), order) + operation[-64:]
 
 
 @pytest.mark.trio

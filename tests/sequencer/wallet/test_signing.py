@@ -12,6 +12,8 @@ import trio
 from l1_bridge.client.client import L1Client
 from prover.signing import operations
 from prover.signing.recover import recover_fast
+from prover.signing.signatures import compact
+from prover.signing.typed_data import SIGNED
 from prover.state.state import State, create
 from prover.state.store import MemoryStore
 from prover.stf import codes, constants, containers, encoding, signatures
@@ -85,18 +87,18 @@ class LawNode(NodeClient):
         return self.view
 
     async def order(self, order: Fields, signature: bytes) -> OrderResult:
-        fields = {own: int(order[name]) for own, name, _ in operations.SIGNED[constants.ORDER][1]}
+        fields = {own: int(order[name]) for own, name, _ in SIGNED[constants.ORDER][1]}
         message = containers.Order(**fields, unused=0)
-        self.judge(operations.order_bytes(message, operations.compact(signature)), order)
+        self.judge(operations.order_bytes(message, compact(signature)), order)
         return OrderResult("resting")
 
     async def request(self, kind: str, request: Fields, signature: bytes) -> RequestResult:
         fields: dict[str, Any] = {"slot": 0, "amount": 0, "other": 0, "recipient": containers.NOBODY}
         tag = operations.TAG_OF_KIND[kind]
-        for own, name, of_type in operations.SIGNED[tag][1]:
+        for own, name, of_type in SIGNED[tag][1]:
             fields[own] = bytes.fromhex(request[name][2:]) if of_type == "address" else int(request[name])
         message = containers.Request(**fields)
-        self.judge(operations.request_bytes(tag, message, operations.compact(signature)), request)
+        self.judge(operations.request_bytes(tag, message, compact(signature)), request)
         return RequestResult(0, 0)
 
 

@@ -12,7 +12,7 @@ from l1_bridge.client.client import L1Client, development_key
 from l1_bridge.hashing import keccak
 from prover.contracts import deployment
 from prover.contracts.referee import artifact
-from prover.signing import operations
+from prover.signing import signatures
 from prover.state.genesis import DEVNET_MARKETS, genesis_bytes
 from prover.state.state import genesis_commitment
 from prover.state.tree import StateTree
@@ -41,7 +41,7 @@ from tests.l1_bridge.l1_nodes import anvil
 from tests.sequencer.wallet_node import mode
 
 OPERATOR = development_key(0)
-SIGNERS = [operations.address_of(keccak(b"oracle %d" % number)) for number in range(7)]
+SIGNERS = [signatures.address_of(keccak(b"oracle %d" % number)) for number in range(7)]
 GENESIS = genesis_bytes(OPERATOR.address, SIGNERS, 5)
 
 T = TypeVar("T")

@@ -12,6 +12,8 @@ from eth_account.messages import encode_typed_data
 
 from prover.signing import operations
 from prover.signing.recover import ORDER, recover_fast
+from prover.signing.signatures import address_of, compact, sign
+from prover.signing.typed_data import SIGNED
 from prover.stf import constants, containers, signatures
 from sequencer.client.client import TypedData, wire
 from sequencer.wallet.drafts import Draft, compare_with_node, draft, with_recovery_id
@@ -21,7 +23,7 @@ from sequencer.wallet.trust import ListedMarket, Location, Venue
 ROOT = Path(__file__).parents[3]
 SCRIPT = Path(__file__).parents[1] / "typed_data" / "sign.mjs"
 PRIVATE_KEY = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
-OWNER = operations.address_of(PRIVATE_KEY)
+OWNER = address_of(PRIVATE_KEY)
 NOW = 1_800_000_000_000
 VENUE = Venue(
     location=Location(31_337, b"\x01" * 32, b"\x11" * 20, b"\x02" * 32, b"\x03" * 32),
@@ -114,8 +116,8 @@ def by_others() -> list[dict[str, Any]]:
 
 def law_signer(drafted: Draft, signature: bytes) -> bytes:
     """Whom the law finds behind a 65-byte signature: compact bytes, as a chunk carries them."""
-    compact = operations.compact(signature)
-    r, parity_and_s = int.from_bytes(compact[:32], "big"), int.from_bytes(compact[32:], "big")
+    word = compact(signature)
+    r, parity_and_s = int.from_bytes(word[:32], "big"), int.from_bytes(word[32:], "big")
     return signatures.recover(drafted.digest, r, parity_and_s, recover_fast)
 
 
@@ -128,7 +130,7 @@ def test_other_wallets_sign_what_the_law_reads(by_others: list[dict[str, Any]], 
         signature = bytes.fromhex(said["signature"][2:])
         assert law_signer(drafted, signature) == OWNER
         # All of them sign deterministically (RFC 6979), so even the bytes are the same.
-        assert signature == with_recovery_id(operations.sign(PRIVATE_KEY, drafted.digest))
+        assert signature == with_recovery_id(sign(PRIVATE_KEY, drafted.digest))
 
 
 def test_eth_account_signs_what_the_law_reads() -> None:
@@ -150,7 +152,7 @@ def test_large_numbers_travel_as_text() -> None:
 
 def test_recovery_ids_are_read_in_both_fashions() -> None:
     for drafted in drafts():
-        signature = with_recovery_id(operations.sign(PRIVATE_KEY, drafted.digest))
+        signature = with_recovery_id(sign(PRIVATE_KEY, drafted.digest))
         assert signature[64] in (27, 28)
         bare = signature[:64] + bytes([signature[64] - 27])
         assert law_signer(drafted, signature) == law_signer(drafted, bare) == OWNER
@@ -160,20 +162,20 @@ def test_recovery_ids_are_read_in_both_fashions() -> None:
 
 @pytest.mark.parametrize("v", [2, 26, 29, 37, 255])
 def test_other_recovery_ids_are_refused(v: int) -> None:
-    signature = operations.sign(PRIVATE_KEY, drafts()[0].digest)
+    signature = sign(PRIVATE_KEY, drafts()[0].digest)
     with pytest.raises(ValueError, match="v in"):
-        operations.compact(with_recovery_id(signature)[:64] + bytes([v]))
+        compact(with_recovery_id(signature)[:64] + bytes([v]))
 
 
 def test_the_high_s_twin_is_refused() -> None:
     drafted = drafts()[0]
-    signature = with_recovery_id(operations.sign(PRIVATE_KEY, drafted.digest))
+    signature = with_recovery_id(sign(PRIVATE_KEY, drafted.digest))
     s = ORDER - int.from_bytes(signature[32:64], "big")
     twin = signature[:32] + s.to_bytes(32, "big") + bytes([55 - signature[64]])
     # Other libraries take it for the owner's signature: that is why the law must not.
     assert Account._recover_hash(drafted.digest, signature=twin).lower() == "0x" + OWNER.hex()
     with pytest.raises(ValueError, match="malleable twin"):
-        operations.compact(twin)
+        compact(twin)
     r = int.from_bytes(twin[:32], "big")
     # A high s reaches into the bit of the parity, so its compact bytes are another signature; the rest is refused.
     assert signatures.recover(drafted.digest, r, s | (twin[64] - 27) << 255, recover_fast) != OWNER
@@ -181,8 +183,8 @@ def test_the_high_s_twin_is_refused() -> None:
 
 
 def test_every_signed_struct_is_covered() -> None:
-    assert {operations.TAG_OF_KIND[drafted.kind] for drafted in drafts()} == set(operations.SIGNED)
-    assert constants.CANCEL_ALL in operations.SIGNED
+    assert {operations.TAG_OF_KIND[drafted.kind] for drafted in drafts()} == set(SIGNED)
+    assert constants.CANCEL_ALL in SIGNED
 
 
 def node_answer(drafted: Draft, **changes: Any) -> TypedData:

@@ -11,7 +11,8 @@ import trio
 from l1_bridge.client.client import L1Client, L1Unavailable
 from l1_bridge.codec import batch
 from prover.contracts.deployment import Deployment
-from prover.signing import operations
+from prover.signing import signatures
+from prover.signing.typed_data import typed_data
 from prover.state.genesis import DEVNET_GRACE_MS
 from prover.stf import codes, constants, containers
 from sequencer.api.methods.submitting import OrderFields, SignedOrder, ToAddress, TypedDataOf
@@ -219,14 +220,14 @@ async def test_typed_data_fills_in_what_is_missing(desk: Desk) -> None:
     expected = msgspec.structs.replace(
         made, max_posting_fee=1_000_000, expires_at=desk.clock.now + constants.ORDER_LIFETIME
     )
-    assert found["digest"] == "0x" + operations.order_digest(DOMAIN, expected).hex()
+    assert found["digest"] == "0x" + signatures.order_digest(DOMAIN, expected).hex()
     assert found["operation"]["slot"] == 2
     assert found["typed_data"]["domain"]["chainId"] == CHAIN_ID
 
 
 def submitted(given: containers.Order, trader: int) -> SignedOrder:
     """An order as the API takes it."""
-    message = operations.typed_data(constants.ORDER, given, CHAIN_ID, BRIDGE)["message"]
+    message = typed_data(constants.ORDER, given, CHAIN_ID, BRIDGE)["message"]
     fields = msgspec.convert(message, OrderFields, dec_hook=decode_value)
     return SignedOrder(fields, HexBytes(signed_order(given, key(trader))[-64:]))
 
