@@ -30,8 +30,8 @@ from prover.stf.replay import operation_length
 from sequencer.client.client import MarketView, NodeClient
 from sequencer.demo.margin import PlayedOracle, liquidate_gently
 from sequencer.devnet.trader import Trader, fund, ladder
+from sequencer.wallet.commands.grid import Grid, listed
 from sequencer.wallet.commands.insight import post_mortem_text
-from sequencer.wallet.commands.tables import Grid, listed
 from sequencer.wallet.errors import Rejected
 
 _MAKERS: Final = 3

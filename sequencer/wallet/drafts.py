@@ -13,8 +13,9 @@ from sequencer.client.client import AccountView, TypedData
 from sequencer.wallet.errors import BadInput, NotGenuine
 from sequencer.wallet.record import CANCEL_ALL_SLOT, SLOTS
 from sequencer.wallet.trust import Venue
-from sequencer.wallet.units import checksum_address, leverage_text, money_text, time_text
+from sequencer.wallet.units import checksum_address, leverage_text, money_text, time_text, units_text
 
+REQUEST_LIFETIME_MS: Final = 60_000
 SIDES: Final = {"buy": constants.BUY, "sell": constants.SELL}
 TIMES_IN_FORCE: Final = {
     "gtt": constants.GOOD_TILL_TIME,
@@ -50,6 +51,14 @@ class RequestTerms(msgspec.Struct, frozen=True, kw_only=True):
     slot: int = 0
     first_slot: int = 0
     last_slot: int = 0
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where and when an operation stands: its account, its slot, and the time that is its sequence as well."""
+
+    account: int
+    slot: int
+    created_at: int
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -115,6 +124,64 @@ def draft(venue: Venue, kind: str, message: containers.Order | containers.Reques
     else:
         digest = request_digest(venue.domain, tag, message)
     return Draft(kind, message, digest, typed_data(tag, message, venue.chain_id, venue.rollup), value, text)
+
+
+def order_draft(venue: Venue, terms: OrderTerms, place: Place) -> Draft:
+    """An order as it would be signed; BadInput for what the law can only refuse."""
+    market = venue.market(terms.market)
+    immediate = terms.time_in_force != constants.GOOD_TILL_TIME
+    longest = constants.IMMEDIATE_LIFETIME if immediate else constants.ORDER_LIFETIME
+    lifetime = longest if terms.lifetime_ms is None else terms.lifetime_ms
+    if lifetime > longest:
+        raise BadInput(f"this order may live {longest // 1000} s at most, not {lifetime / 1000:g} s")
+    if terms.size >= constants.SIZE_BOUND or max(terms.limit_price, terms.trigger_price) >= 2**48:
+        raise BadInput("size or price is larger than the law can hold")
+    if terms.post_only and immediate:
+        raise BadInput("a post-only order rests in the book: it cannot be ioc or fok")
+    fee = max(market.maker_fee_ppm, market.taker_fee_ppm) if terms.max_fee_ppm is None else terms.max_fee_ppm
+    order = containers.Order(
+        account=place.account,
+        market=market.index,
+        side=terms.side,
+        size=terms.size,
+        limit_price=terms.limit_price,
+        slot=place.slot,
+        sequence=place.created_at,
+        created_at=place.created_at,
+        expires_at=place.created_at + lifetime,
+        time_in_force=terms.time_in_force,
+        post_only=int(terms.post_only),
+        reduce_only=int(terms.reduce_only),
+        trigger=terms.trigger,
+        trigger_price=terms.trigger_price,
+        max_fee_ppm=fee,
+        max_posting_fee=venue.posting_fee_micros,
+        unused=0,
+    )
+    size = units_text(order.size, market.size_decimals)
+    price = units_text(order.limit_price, market.price_decimals)
+    side = "buy" if order.side == constants.BUY else "sell"
+    return draft(venue, "order", order, order.size * order.limit_price, f"{side} {size} {market.name} at {price}")
+
+
+def request_draft(venue: Venue, terms: RequestTerms, place: Place, signer: bytes) -> Draft:
+    """A withdrawal, transfer, cancel, grant or bound as it would be signed."""
+    kind = terms.kind
+    request = containers.Request(
+        account=place.account,
+        slot=place.slot,
+        sequence=place.created_at,
+        created_at=place.created_at,
+        expires_at=place.created_at + REQUEST_LIFETIME_MS,
+        amount=terms.amount,
+        other=terms.other,
+        # Invariant: money goes to the address of the key that signs, unless somebody else is named.
+        recipient=signer if kind == "withdraw" and terms.recipient == containers.NOBODY else terms.recipient,
+        first_slot=terms.first_slot,
+        last_slot=terms.last_slot,
+    )
+    value = terms.amount if kind in ("withdraw", "transfer") else 0
+    return draft(venue, kind, request, value, request_text(kind, request))
 
 
 def with_recovery_id(compact: bytes) -> bytes:

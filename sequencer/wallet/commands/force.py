@@ -1,15 +1,18 @@
 """`catenary wallet leave | force`: what an owner, or anybody, can do through L1 when the sequencer does not."""
 
+from typing import Any
+
 import click
 import msgspec
 
 from prover.signing import operations
 from prover.stf import codes, constants, containers
-from sequencer.wallet.commands.options import SECONDS, account_option
+from sequencer.wallet.bridge import Forced
+from sequencer.wallet.commands.options import SECONDS, account_option, read_grant, slot_options
 from sequencer.wallet.commands.session import Report, Settings, command, run_action
 from sequencer.wallet.errors import BadInput, NotYet, Rejected
-from sequencer.wallet.units import milliseconds, parse_address, parse_duration, parse_money, parse_units
-from sequencer.wallet.wallet import Forced, Wallet
+from sequencer.wallet.units import parse_money, parse_units
+from sequencer.wallet.wallet import Wallet
 
 _ALL = "all"
 
@@ -30,7 +33,7 @@ def _entry(account: int, **fields: int | bytes) -> containers.Entry:
 
 async def forced(wallet: Wallet, tag: int, payload: bytes, timeout_seconds: float) -> Report:
     """Queues an entry and tells what came of it; Rejected where the law refused it, NotYet where nothing is known."""
-    return come_of(tag, await wallet.force(tag, payload, timeout_seconds), timeout_seconds)
+    return come_of(tag, await wallet.bridge.force(tag, payload, timeout_seconds), timeout_seconds)
 
 
 def come_of(tag: int, found: Forced, timeout_seconds: float) -> Report:
@@ -127,31 +130,20 @@ def force_close(settings: Settings, market: str, size: str, account: int | None,
 @force.command("agent")
 @click.option("--agent", "address", help="The agent's address; none revokes.")
 @click.option("--expires", default="24h", show_default=True, help="How long the grant lasts.")
-@click.option("--first-slot", type=click.IntRange(0, 255), default=0, show_default=True, help="0 includes cancel-all.")
-@click.option("--last-slot", type=click.IntRange(1, 255), default=255, show_default=True, help="Last order slot.")
+@slot_options
 @click.option(
     "--index", type=click.IntRange(0, constants.AGENTS - 1), default=0, show_default=True, help="Which grant."
 )
 @account_option
 @timeout_option
 @command
-def force_agent(
-    settings: Settings,
-    address: str | None,
-    expires: str,
-    first_slot: int,
-    last_slot: int,
-    index: int,
-    account: int | None,
-    timeout: float,
-) -> None:
+def force_agent(settings: Settings, index: int, account: int | None, timeout: float, **given: Any) -> None:
     """Grant or revoke without a signature: for contracts, and against a stolen agent under censorship."""
     fields: dict[str, int | bytes] = {"agent_index": index}
-    if address is not None:
-        if first_slot > last_slot:
-            raise BadInput("an agent's slots run from --first-slot up to --last-slot")
-        fields |= {"agent": parse_address(address), "expires_at": milliseconds() + parse_duration(expires)}
-        fields |= {"first_slot": first_slot, "last_slot": last_slot}
+    if given["address"] is not None:
+        grant = read_grant(**given)
+        fields |= {"agent": grant.agent, "expires_at": grant.expires_at_ms}
+        fields |= {"first_slot": grant.first_slot, "last_slot": grant.last_slot}
 
     async def action(wallet: Wallet) -> Report:
         entry = _entry(await wallet.own_account(account), **fields)
@@ -198,7 +190,7 @@ def force_tick(settings: Settings, text: str, timeout: float) -> None:
 
 
 async def _lots(wallet: Wallet, market: str, size: str) -> tuple[int, int]:
-    venue = await wallet.forced_venue()
+    venue = await wallet.verified.forced_venue()
     is_unknown = market.isascii() and market.isdigit() and int(market) >= len(venue.markets)
     if is_unknown and int(market) < constants.MARKETS and size == _ALL:
         # Listed since genesis: L1 alone does not say what its lots mean, and all of them need no meaning.

@@ -11,7 +11,7 @@ from prover.stf import constants, containers
 from sequencer.wallet.announcements import Announcement
 from sequencer.wallet.commands.force import come_of, timeout_option
 from sequencer.wallet.commands.session import Report, Settings, command, run_action
-from sequencer.wallet.errors import BadInput, NotYet
+from sequencer.wallet.errors import BadInput
 from sequencer.wallet.units import checksum_address, parse_address, time_text
 from sequencer.wallet.wallet import Wallet
 
@@ -56,8 +56,8 @@ def govern_list(settings: Settings, name: str, size_decimals: int, tier: str) ->
     listing = genesis.TIERS[tier].listing(name, size_decimals)
 
     async def action(wallet: Wallet) -> Report:
-        venue = await wallet.forced_venue()
-        coming = [given for given in map(_listing, await wallet.announcements()) if given is not None]
+        venue = await wallet.verified.forced_venue()
+        coming = [given for given in map(_listing, await wallet.bridge.announcements()) if given is not None]
         taken = [market.name for market in venue.markets] + genesis.market_names([given.label for given in coming])
         if name.isdigit() or name.upper() in map(str.upper, taken):
             raise BadInput(f"{name} is taken, announced already, or a number: a market needs a name of its own")
@@ -116,9 +116,7 @@ def govern_market(settings: Settings, market: str, status: str | None, **given: 
     async def action(wallet: Wallet) -> Report:
         venue = await wallet.venue()
         index = venue.market(market).index
-        globals = await wallet.posted_globals(venue)
-        if globals is None:
-            raise NotYet("no batch is on L1 yet: what stays as it is cannot be proven")
+        globals = await wallet.verified.globals()
         now = globals.markets[index]
         stands = {
             "initial_ppm": globals.risk.initial_ppm[index],
@@ -172,7 +170,7 @@ def govern_show(settings: Settings) -> None:
     """Show every announcement and what has become of it, from L1 alone."""
 
     async def action(wallet: Wallet) -> Report:
-        made = await wallet.announcements()
+        made = await wallet.bridge.announcements()
         shown = [line for one in made for line in announcement_text(one)]
         return Report({"announcements": [_fields(one) for one in made]}, shown or ["nothing was ever announced"])
 
@@ -187,7 +185,7 @@ def govern_retract(settings: Settings, announcement: str) -> None:
     digest = _hash(announcement)
 
     async def action(wallet: Wallet) -> Report:
-        await wallet.retract(digest)
+        await wallet.bridge.retract(digest)
         return Report({"announcement": "0x" + digest.hex()}, ["retracted"])
 
     run_action(settings, action, signing=True)
@@ -202,10 +200,10 @@ def govern_enact(settings: Settings, announcement: str, timeout: float) -> None:
     digest = _hash(announcement)
 
     async def action(wallet: Wallet) -> Report:
-        made = [one for one in await wallet.announcements() if one.announcement == digest]
+        made = [one for one in await wallet.bridge.announcements() if one.announcement == digest]
         if not made:
             raise BadInput(f"nothing with the hash 0x{digest.hex()} was announced")
-        found = await wallet.enact(made[-1].tag, made[-1].payload, timeout)
+        found = await wallet.bridge.enact(made[-1].tag, made[-1].payload, timeout)
         return come_of(made[-1].tag, found, timeout)
 
     run_action(settings, action, signing=True)
@@ -222,7 +220,7 @@ def _hash(text: str) -> bytes:
 
 
 async def _announced(wallet: Wallet, tag: int, payload: bytes) -> Report:
-    made = await wallet.announce(tag, payload)
+    made = await wallet.bridge.announce(tag, payload)
     return Report(_fields(made), announcement_text(made))
 
 

@@ -1,15 +1,17 @@
 """`catenary wallet agent | leverage`: what an owner lets others do, and how much risk the owner allows at all."""
 
+from typing import Any
+
 import click
 
 from prover.stf import constants, containers
 from sequencer.client.client import AccountView
-from sequencer.wallet.commands.options import account_option, dry_run_option
+from sequencer.wallet.commands.options import account_option, dry_run_option, read_grant, slot_options
 from sequencer.wallet.commands.requests import drafted_report, request_command, request_report
 from sequencer.wallet.commands.session import Report, Settings, command, run_action
 from sequencer.wallet.drafts import RequestTerms
 from sequencer.wallet.errors import BadInput
-from sequencer.wallet.units import leverage_text, milliseconds, parse_address, parse_duration, parse_leverage
+from sequencer.wallet.units import leverage_text, milliseconds, parse_leverage
 from sequencer.wallet.wallet import Wallet
 
 _index = click.IntRange(0, constants.AGENTS - 1)
@@ -23,42 +25,27 @@ def agent() -> None:
 @agent.command("set")
 @click.option("--agent", "address", required=True, help="The agent's address.")
 @click.option("--expires", required=True, help="How long the grant lasts, such as 24h or 30d.")
-@click.option("--first-slot", type=click.IntRange(0, 255), default=0, show_default=True, help="0 includes cancel-all.")
-@click.option("--last-slot", type=click.IntRange(0, 255), default=255, show_default=True, help="Last order slot.")
+@slot_options
 @click.option("--index", type=_index, help="Which of two grants; the agent's own, else a free one by default.")
 @account_option
 @dry_run_option
 @command
-def set_agent(
-    settings: Settings,
-    address: str,
-    expires: str,
-    first_slot: int,
-    last_slot: int,
-    index: int | None,
-    account: int | None,
-    dry_run: bool,
-) -> None:
+def set_agent(settings: Settings, index: int | None, account: int | None, dry_run: bool, **given: Any) -> None:
     """Let an agent trade, or change what it may do."""
-    trusted = parse_address(address)
-    expires_at = milliseconds() + parse_duration(expires)
-    if first_slot > last_slot or last_slot == 0:
-        raise BadInput("an agent's slots run from --first-slot up to --last-slot, and orders stand in 1 to 255")
-    if expires_at >= 2**48:
-        raise BadInput(f"a grant cannot last as long as {expires}")
+    grant = read_grant(**given)
 
     async def action(wallet: Wallet) -> Report:
         own = await wallet.own_account(account)
-        if trusted == wallet.address:
+        if grant.agent == wallet.address:
             raise BadInput("an owner needs no grant")
-        chosen = _free_index(await wallet.node.account(own), trusted) if index is None else index
+        chosen = _free_index(await wallet.node.account(own), grant.agent) if index is None else index
         terms = RequestTerms(
             kind="set_agent",
-            recipient=trusted,
-            amount=expires_at,
+            recipient=grant.agent,
+            amount=grant.expires_at_ms,
             other=chosen,
-            first_slot=first_slot,
-            last_slot=last_slot,
+            first_slot=grant.first_slot,
+            last_slot=grant.last_slot,
         )
         if dry_run:
             return await drafted_report(wallet, await wallet.draft_request(terms, own))
@@ -66,10 +53,10 @@ def set_agent(
         report = request_report(drafted, result, f"the agent trades with: catenary wallet order --account {own}")
         report.fields |= {
             "agent_index": chosen,
-            "agent": address,
-            "agent_expires_at_ms": expires_at,
-            "first_slot": first_slot,
-            "last_slot": last_slot,
+            "agent": given["address"],
+            "agent_expires_at_ms": grant.expires_at_ms,
+            "first_slot": grant.first_slot,
+            "last_slot": grant.last_slot,
         }
         return report
 

@@ -1,13 +1,15 @@
 """`catenary wallet preview | explain | contribution | post-mortem`: an account looked through; the node's word."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import msgspec
 
 from prover.stf import constants
 from sequencer.client.client import Contribution, Explained, PostMortemView, Preview, wire
+from sequencer.wallet.commands.fields import outlook_fields
+from sequencer.wallet.commands.grid import Grid
 from sequencer.wallet.commands.options import account_option, market_grid, order_options, order_terms
 from sequencer.wallet.commands.session import Report, Settings, command, run_action
 from sequencer.wallet.drafts import OrderTerms
@@ -22,9 +24,6 @@ from sequencer.wallet.units import (
     time_text,
 )
 from sequencer.wallet.wallet import Wallet
-
-if TYPE_CHECKING:
-    from sequencer.wallet.commands.tables import Grid
 
 _WORD = "the node's word, nothing was signed or sent"
 
@@ -44,7 +43,7 @@ def preview() -> None:
 def preview_order(settings: Settings, account: int | None, **given: Any) -> None:
     """What an order would fill now, and what the account would be."""
 
-    def operation(grid: "Grid", index: int, wallet: Wallet) -> dict[str, Any]:
+    def operation(grid: Grid, index: int, wallet: Wallet) -> dict[str, Any]:
         return _order_fields(order_terms(grid.listed(given["market"]), given), index)
 
     _preview(settings, account, operation)
@@ -60,7 +59,7 @@ def preview_withdraw(settings: Settings, amount: str, recipient: str | None, acc
     micros = parse_money(amount)
     to = None if recipient is None else parse_address(recipient)
 
-    def operation(grid: "Grid", index: int, wallet: Wallet) -> dict[str, Any]:
+    def operation(grid: Grid, index: int, wallet: Wallet) -> dict[str, Any]:
         return {"kind": "withdraw", "account": index, "amount_micros": micros, "recipient": to or wallet.address}
 
     _preview(settings, account, operation)
@@ -77,7 +76,7 @@ def preview_transfer(settings: Settings, amount: str, to_account: int, account: 
     if not constants.RESERVED_ACCOUNTS <= to_account < constants.NEW_ACCOUNT:
         raise BadInput(f"{to_account} is no trader's account")
 
-    def operation(grid: "Grid", index: int, wallet: Wallet) -> dict[str, Any]:
+    def operation(grid: Grid, index: int, wallet: Wallet) -> dict[str, Any]:
         return {"kind": "transfer", "account": index, "amount_micros": micros, "to_account": to_account}
 
     _preview(settings, account, operation)
@@ -108,11 +107,9 @@ def _order_fields(terms: OrderTerms, account: int) -> dict[str, Any]:
     return fields
 
 
-def _preview(
-    settings: Settings, account: int | None, operation: Callable[["Grid", int, Wallet], dict[str, Any]]
-) -> None:
+def _preview(settings: Settings, account: int | None, operation: Callable[[Grid, int, Wallet], dict[str, Any]]) -> None:
     async def action(wallet: Wallet) -> Report:
-        from sequencer.wallet.commands.tables import change_table, outlook_fields
+        from sequencer.wallet.commands.tables import change_table
 
         grid = await market_grid(wallet)
         index = await wallet.own_account(account)
@@ -228,7 +225,7 @@ def _basis_points(text: str) -> int:
     return value
 
 
-def _contribution_fields(found: Contribution, grid: "Grid") -> dict[str, Any]:
+def _contribution_fields(found: Contribution, grid: Grid) -> dict[str, Any]:
     return {
         "account": found.account,
         "equity_micros": str(found.equity_micros),
@@ -263,7 +260,7 @@ def _contribution_fields(found: Contribution, grid: "Grid") -> dict[str, Any]:
     }
 
 
-def _contribution_shown(found: Contribution, grid: "Grid") -> list[Any]:
+def _contribution_shown(found: Contribution, grid: Grid) -> list[Any]:
     from rich.table import Table
 
     table = Table(
@@ -316,7 +313,7 @@ def post_mortem(settings: Settings, limit: int, account: int | None) -> None:
     run_action(settings, action, signing=False)
 
 
-def _post_mortem_fields(found: PostMortemView, grid: "Grid") -> dict[str, Any]:
+def _post_mortem_fields(found: PostMortemView, grid: Grid) -> dict[str, Any]:
     plain: dict[str, Any] = {
         name: str(value) if name.endswith("_micros") and value is not None else value
         for name, value in msgspec.to_builtins(found).items()
@@ -325,7 +322,7 @@ def _post_mortem_fields(found: PostMortemView, grid: "Grid") -> dict[str, Any]:
     return {**plain, "market": grid.name(found.market), "size": grid.size(found.market, found.lots), "price": price}
 
 
-def post_mortem_text(found: PostMortemView, grid: "Grid") -> list[str]:
+def post_mortem_text(found: PostMortemView, grid: Grid) -> list[str]:
     """One rescue in the order in which it was decided: prices, the account as judged, the price paid, what was left."""
 
     def price(ticks: int) -> str:

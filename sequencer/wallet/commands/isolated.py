@@ -9,6 +9,7 @@ import click
 
 from prover.stf import constants
 from sequencer.client.client import AccountView, MarketView, PositionView
+from sequencer.wallet.commands.fields import maturing_fields, maturing_text
 from sequencer.wallet.commands.options import order_terms
 from sequencer.wallet.commands.requests import order_report
 from sequencer.wallet.commands.session import Report, Settings, command, run_action, warn
@@ -176,8 +177,6 @@ async def close_account(
 
     What was done is appended to `shown` as it is done. NotYet while a position is left.
     """
-    from sequencer.wallet.commands.tables import maturing_fields, maturing_text
-
     venue = await wallet.venue()
     view = await wallet.node.account(account)
     if _is_left(view):

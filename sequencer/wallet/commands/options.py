@@ -1,20 +1,19 @@
 """Options and their reading that several wallet commands share."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
+import msgspec
 
 from prover.stf import constants
+from sequencer.wallet.commands.grid import Grid, listed
 from sequencer.wallet.commands.session import variable, warn
 from sequencer.wallet.drafts import SIDES, TIMES_IN_FORCE, OrderTerms
 from sequencer.wallet.errors import BadInput, L1Unreachable
 from sequencer.wallet.trust import ListedMarket
-from sequencer.wallet.units import parse_duration, parse_units
+from sequencer.wallet.units import milliseconds, parse_address, parse_duration, parse_units
 from sequencer.wallet.wallet import Wallet
-
-if TYPE_CHECKING:
-    from sequencer.wallet.commands.tables import Grid
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -53,6 +52,41 @@ _ORDER_OPTIONS: Final = (
 )
 
 
+class Grant(msgspec.Struct, frozen=True):
+    """What another key may do for an account: trade in some slots, up to a time."""
+
+    agent: bytes
+    expires_at_ms: int
+    first_slot: int
+    last_slot: int
+
+
+_SLOT_OPTIONS: Final = (
+    click.option(
+        "--first-slot", type=click.IntRange(0, 255), default=0, show_default=True, help="0 includes cancel-all."
+    ),
+    click.option("--last-slot", type=click.IntRange(0, 255), default=255, show_default=True, help="Last order slot."),
+)
+
+
+def slot_options(command: _Command) -> _Command:
+    """Adds the slots of a grant; `read_grant` reads them."""
+    for option in reversed(_SLOT_OPTIONS):
+        command = option(command)
+    return command
+
+
+def read_grant(address: str, expires: str, first_slot: int, last_slot: int) -> Grant:
+    """A grant from now on; BadInput for slots in which no order can stand, and for one that never ends."""
+    agent = parse_address(address)
+    expires_at = milliseconds() + parse_duration(expires)
+    if first_slot > last_slot or last_slot == 0:
+        raise BadInput("an agent's slots run from --first-slot up to --last-slot, and orders stand in 1 to 255")
+    if expires_at >= 2**48:
+        raise BadInput(f"a grant cannot last as long as {expires}")
+    return Grant(agent, expires_at, first_slot, last_slot)
+
+
 def order_options(command: _Command) -> _Command:
     """Adds what an order is made of; `order_terms` reads it."""
     for option in reversed(_ORDER_OPTIONS):
@@ -89,10 +123,8 @@ def order_terms(market: ListedMarket, given: dict[str, Any]) -> OrderTerms:
     )
 
 
-async def market_grid(wallet: Wallet) -> "Grid":
+async def market_grid(wallet: Wallet) -> Grid:
     """What lots and ticks mean: from L1; from the node with a warning where L1 cannot be asked."""
-    from sequencer.wallet.commands.tables import Grid, listed
-
     try:
         return Grid(list((await wallet.venue()).markets))
     except L1Unreachable as error:

@@ -18,6 +18,7 @@ from sequencer.client.client import NodeClient
 from sequencer.wallet.errors import WalletError, WrongPassword
 from sequencer.wallet.keys import DEFAULT_DIRECTORY, Key, keystore_address, keystore_path, open_keystore
 from sequencer.wallet.units import parse_address
+from sequencer.wallet.verified import WalletOptions
 from sequencer.wallet.wallet import Wallet
 
 PASSWORD_VARIABLE: Final = "CATENARY_WALLET_PASSWORD"
@@ -202,22 +203,12 @@ def run_action(settings: Settings, action: Action, *, signing: bool) -> None:
 
 async def _with_wallet(settings: Settings, address: bytes, key: Key | None, action: Action) -> Report:
     expected = None if settings.rollup_address is None else parse_address(settings.rollup_address)
+    options = WalletOptions(expected_rollup=expected, warn=warn, tell=tell, poll_seconds=settings.poll_interval)
     # One page: a log is found by address and topic, and nodes that limit the range make the client halve it.
     l1 = L1Client(settings.l1_rpc_url, attempts=2, page_blocks=1 << 40, poll_seconds=settings.poll_interval)
     async with NodeClient(settings.node_url) as node:
         try:
-            wallet = Wallet(
-                node,
-                l1,
-                address,
-                settings.directory,
-                key=key,
-                expected_rollup=expected,
-                warn=warn,
-                tell=tell,
-                poll_seconds=settings.poll_interval,
-            )
-            return await action(wallet)
+            return await action(Wallet(node, l1, address, settings.directory, key, options))
         finally:
             with trio.CancelScope(shield=True):
                 await l1.close()

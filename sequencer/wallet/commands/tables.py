@@ -1,18 +1,22 @@
-"""How a wallet shows an account: one dictionary for programs, tables for people; who says it stands beside it."""
+"""How a wallet shows an account to people, in tables and lines; who says it stands beside it."""
 
-from typing import Any
-
-import msgspec
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from prover.stf import containers, encoding, margin
-from sequencer.client.client import AccountView, MarketView, OpenOrder, Outlook, PositionView, Status
-from sequencer.wallet.errors import BadInput
+from prover.stf import margin
+from sequencer.client.client import AccountView, MarketView, Outlook, PositionView, Status
+from sequencer.wallet.commands.fields import (
+    held_positions,
+    liquidation_price,
+    maturing_text,
+    order_fields,
+    posted_agents,
+)
+from sequencer.wallet.commands.grid import Grid
 from sequencer.wallet.record import Exposure, Signed
-from sequencer.wallet.trust import ListedMarket, ProvenAccount
+from sequencer.wallet.trust import ProvenAccount
 from sequencer.wallet.units import (
     checksum_address,
     leverage_text,
@@ -21,171 +25,9 @@ from sequencer.wallet.units import (
     percent_text,
     time_text,
     times_text,
-    units_text,
 )
 
 SEQUENCED = "sequenced (the node's word)"
-
-
-class Grid:
-    """Markets by name or index, with what their lots and ticks mean."""
-
-    def __init__(self, markets: list[ListedMarket]) -> None:
-        self._markets = {key: market for market in markets for key in (market.index, market.name, str(market.index))}
-
-    def listed(self, name: str) -> ListedMarket:
-        """A market by its name, in any case, or by its index; BadInput where there is none."""
-        for market in self._markets.values():
-            if name.upper() in (market.name.upper(), str(market.index)):
-                return market
-        names = ", ".join(dict.fromkeys(market.name for market in self._markets.values()))
-        raise BadInput(f"there is no market {name}; there are {names}")
-
-    def name(self, market: int | str) -> str:
-        """The market's name, or what the node called it."""
-        found = self._markets.get(market)
-        return str(market) if found is None else found.name
-
-    def size(self, market: int | str, lots: int) -> str:
-        """Lots as a decimal."""
-        found = self._markets.get(market)
-        return f"{lots} lots" if found is None else units_text(lots, found.size_decimals)
-
-    def price(self, market: int | str, ticks: int) -> str:
-        """Ticks as a decimal."""
-        found = self._markets.get(market)
-        return f"{ticks} ticks" if found is None else units_text(ticks, found.price_decimals)
-
-
-def listed(markets: list[MarketView]) -> list[ListedMarket]:
-    """The node's own list, for display where L1 cannot be asked."""
-    return [
-        ListedMarket(
-            market.index,
-            market.name,
-            market.size_decimals,
-            market.maker_fee_ppm,
-            market.taker_fee_ppm,
-            market.band_ppm,
-        )
-        for market in markets
-    ]
-
-
-def account_fields(view: AccountView, proven: ProvenAccount | None, grid: Grid) -> dict[str, Any]:
-    """The account for programs: exact integers as decimal strings, decimals beside them."""
-    return {
-        **outlook_fields(view, grid),
-        "open_orders": [_order_fields(order, grid) for order in view.open_orders],
-        "posted": None if proven is None else posted_fields(proven, grid),
-    }
-
-
-def outlook_fields(view: Outlook, grid: Grid) -> dict[str, Any]:
-    """What is also known of an account that is only imagined: everything but its orders and what is posted of it."""
-    return {
-        "account": view.account,
-        "finality": view.finality,
-        "collateral_micros": str(view.collateral_micros),
-        "settled_micros": str(view.settled_micros),
-        "maturing": maturing_fields(view),
-        "own_initial_ppm": view.initial_ppm,
-        "agents": [None if agent is None else msgspec.to_builtins(agent) for agent in view.agents],
-        "equity_micros": str(view.equity_micros),
-        "initial_micros": str(view.initial_micros),
-        "maintenance_micros": str(view.maintenance_micros),
-        "free_collateral_micros": str(view.free_collateral_micros),
-        "withdrawable_micros": str(view.withdrawable_micros),
-        "margin_usage_ppm": view.margin_usage_ppm,
-        "margin_ratio_ppm": view.margin_ratio_ppm,
-        "leverage_ppm": view.leverage_ppm,
-        "fall_bp": view.fall_bp,
-        "rise_bp": view.rise_bp,
-        "margin_call_percent": view.margin_call_percent,
-        "buying_power": [
-            {
-                "market": grid.name(power.market),
-                "buy": grid.size(power.market, power.buy_lots),
-                "sell": grid.size(power.market, power.sell_lots),
-            }
-            for power in view.buying_power
-        ],
-        "positions": [
-            {
-                "market": grid.name(position.market),
-                "size_lots": str(position.size_lots),
-                "size": grid.size(position.market, position.size_lots),
-                "value_micros": str(position.value_micros),
-                "unrealised_micros": str(position.unrealised_micros),
-                "pending_funding_micros": str(position.pending_funding_micros),
-                "initial_micros": str(position.initial_micros),
-                "maintenance_micros": str(position.maintenance_micros),
-                "liquidation_price": _liquidation_price(position, grid),
-                "deleveraging_rank": position.deleveraging_rank,
-            }
-            for position in view.positions
-        ],
-    }
-
-
-def maturing_fields(view: Outlook) -> list[dict[str, Any]]:
-    """Profit that may not leave yet, the earliest first."""
-    return [{"amount_micros": str(step.amount_micros), "settles_at_ms": step.settles_at_ms} for step in view.maturing]
-
-
-def maturing_text(view: Outlook) -> str:
-    """Profit that may not leave yet, and from when on it may."""
-    return "; ".join(f"{money_text(step.amount_micros)} at {time_text(step.settles_at_ms)}" for step in view.maturing)
-
-
-def posted_fields(proven: ProvenAccount, grid: Grid) -> dict[str, Any]:
-    """What a posted batch says, by proof."""
-    return {
-        "batch": proven.batch_number,
-        "timestamp_ms": proven.timestamp_ms,
-        "collateral_micros": str(margin.collateral(proven.account)),
-        "settled_micros": str(margin.matured(proven.account, proven.timestamp_ms).settled),
-        "own_initial_ppm": proven.account.initial_ppm,
-        "agents": [checksum_address(agent) for agent in _posted_agents(proven)],
-        "positions": [
-            {"market": grid.name(market), "size_lots": str(size), "size": grid.size(market, size)}
-            for market, size in _held(proven.account)
-        ],
-    }
-
-
-def _posted_agents(proven: ProvenAccount) -> list[bytes]:
-    return [encoding.agent_address(packed) for packed in proven.account.agents if packed]
-
-
-def _held(account: containers.Account) -> list[tuple[int, int]]:
-    held = [(market, encoding.unpack(position).size) for market, position in enumerate(account.positions)]
-    return [(market, size) for market, size in held if size != 0]
-
-
-def _order_fields(order: OpenOrder, grid: Grid) -> dict[str, Any]:
-    return {
-        "slot": order.slot,
-        "market": grid.name(order.market),
-        "side": side_text(order.side),
-        "size": grid.size(order.market, order.size_lots),
-        "filled": grid.size(order.market, order.filled_lots),
-        "price": grid.price(order.market, order.limit_price_ticks),
-    }
-
-
-def side_text(side: int | str) -> str:
-    """buy or sell."""
-    return {0: "buy", 1: "sell"}.get(side, str(side)) if isinstance(side, int) else side
-
-
-def _rank_text(position: PositionView) -> str:
-    return "none" if position.deleveraging_rank is None else str(position.deleveraging_rank)
-
-
-def _liquidation_price(position: PositionView, grid: Grid) -> str | None:
-    ticks = position.liquidation_price_ticks
-    return None if ticks is None else grid.price(position.market, ticks)
 
 
 def _pool_rows(view: Outlook) -> list[tuple[str, Text]]:
@@ -236,7 +78,7 @@ def account_table(view: AccountView, grid: Grid) -> RenderableType:
                 ),
                 money_text(position.pending_funding_micros),
                 money_text(position.maintenance_micros),
-                _liquidation_price(position, grid) or "none",
+                liquidation_price(position, grid) or "none",
                 _rank_text(position),
             )
         parts.append(table)
@@ -259,7 +101,7 @@ def account_table(view: AccountView, grid: Grid) -> RenderableType:
     if view.open_orders:
         table = Table("slot", "market", "side", "size", "filled", "price", title="open orders", title_justify="left")
         for order in view.open_orders:
-            table.add_row(*(str(value) for value in _order_fields(order, grid).values()))
+            table.add_row(*(str(value) for value in order_fields(order, grid).values()))
         parts.append(table)
     return Group(*parts)
 
@@ -274,7 +116,7 @@ def change_table(states: list[tuple[str, Outlook]], grid: Grid) -> Table:
         held = [next((p for p in view.positions if p.market == market), None) for _, view in states]
         name = grid.name(market)
         table.add_row(f"{name} size", *("0" if p is None else grid.size(market, p.size_lots) for p in held))
-        prices = ("-" if p is None else _liquidation_price(p, grid) or "none" for p in held)
+        prices = ("-" if p is None else liquidation_price(p, grid) or "none" for p in held)
         table.add_row(f"{name} liquidation price", *prices)
         table.add_row(f"{name} rank", *("-" if p is None else _rank_text(p) for p in held))
     for market in dict.fromkeys(power.market for _, view in states for power in view.buying_power):
@@ -285,13 +127,19 @@ def change_table(states: list[tuple[str, Outlook]], grid: Grid) -> Table:
     return table
 
 
+def _rank_text(position: PositionView) -> str:
+    return "none" if position.deleveraging_rank is None else str(position.deleveraging_rank)
+
+
 def posted_text(proven: ProvenAccount, grid: Grid) -> str:
     """One line on what L1 holds."""
-    held = ", ".join(f"{grid.size(market, size)} {grid.name(market)}" for market, size in _held(proven.account))
+    held = ", ".join(
+        f"{grid.size(market, size)} {grid.name(market)}" for market, size in held_positions(proven.account)
+    )
     pool = money_text(margin.collateral(proven.account))
     return (
         f"posted (proven against L1): batch {proven.batch_number} holds {pool} of collateral, {held or 'no position'}, "
-        f"agents: {', '.join(map(checksum_address, _posted_agents(proven))) or 'none'}"
+        f"agents: {', '.join(map(checksum_address, posted_agents(proven))) or 'none'}"
     )
 
 

@@ -10,6 +10,7 @@ import trio
 
 from prover.stf import constants, containers
 from sequencer.client.client import AccountView, RequestResult
+from sequencer.wallet.commands.fields import account_fields
 from sequencer.wallet.commands.force import force, leave
 from sequencer.wallet.commands.govern import govern
 from sequencer.wallet.commands.grants import agent, leverage
@@ -98,8 +99,8 @@ def faucet(settings: Settings) -> None:
     """Take play dollars and a little ether; devnets only."""
 
     async def action(wallet: Wallet) -> Report:
-        await wallet.take_play_money()
-        dollars, ether = await wallet.token_balance(), await wallet.ether_balance()
+        await wallet.bridge.take_play_money()
+        dollars, ether = await wallet.bridge.token_balance(), await wallet.bridge.ether_balance()
         return Report(
             {"address": checksum_address(wallet.address), "balance_micros": str(dollars), "balance_wei": str(ether)},
             [f"{checksum_address(wallet.address)} has {money_text(dollars)} and {ether / 10**18:g} ether on L1"],
@@ -131,8 +132,8 @@ def deposit(
             # The insurance account of market m is m + 1.
             index = (await wallet.venue()).market(insurance).index + 1
         if from_faucet:
-            await wallet.take_play_money()
-        done = await wallet.deposit(micros, index, timeout)
+            await wallet.bridge.take_play_money()
+        done = await wallet.bridge.deposit(micros, index, timeout)
         return Report(
             {**msgspec.to_builtins(done), "amount_micros": str(micros)},
             [f"{money_text(micros)} booked: account {done.account} (queue entry {done.queue_index})"],
@@ -217,7 +218,7 @@ def claim(settings: Settings, index: int, wait: bool, timeout: float) -> None:
     """Have L1 pay withdrawal INDEX; anybody may, the recipient gets the money."""
 
     async def action(wallet: Wallet) -> Report:
-        done = await wallet.claim(index, wait, timeout)
+        done = await wallet.bridge.claim(index, wait, timeout)
         return Report(
             {**msgspec.to_builtins(done), "amount_micros": str(done.amount_micros)},
             [f"L1 paid {money_text(done.amount_micros)} to {done.recipient} in {done.transaction_hash}"],
@@ -253,7 +254,7 @@ def positions(settings: Settings, account: int | None) -> None:
     """Show an account: what the node says now, and what L1 proves."""
 
     async def action(wallet: Wallet) -> Report:
-        from sequencer.wallet.commands.tables import account_fields, account_table, posted_text
+        from sequencer.wallet.commands.tables import account_table, posted_text
 
         grid = await market_grid(wallet)
         owned = await wallet.node.accounts(wallet.address) if account is None else [account]
@@ -273,7 +274,7 @@ def positions(settings: Settings, account: int | None) -> None:
 async def _proof(wallet: Wallet, account: int, tell: bool) -> ProvenAccount | None:
     """The posted account; None where there is no proof yet. A proof that contradicts L1 is an error."""
     try:
-        return await wallet.prove(account)
+        return await wallet.verified.account(account)
     except (NotYet, L1Unreachable) as error:
         if tell:
             warn(f"not posted by proof: {error}")
@@ -293,7 +294,6 @@ def watch(settings: Settings, account: int | None, updates: int) -> None:
         from rich.text import Text
 
         from sequencer.wallet.commands.tables import (
-            account_fields,
             account_table,
             posted_text,
             prices_table,

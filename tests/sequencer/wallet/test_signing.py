@@ -27,13 +27,13 @@ from sequencer.client.client import (
     OrderResult,
     RequestResult,
     SlotHint,
-    Status,
 )
 from sequencer.wallet.drafts import OrderTerms, RequestTerms, draft
 from sequencer.wallet.errors import BadInput, NodeUnreachable, Rejected, WalletError
 from sequencer.wallet.keys import Key
 from sequencer.wallet.record import Signed
 from sequencer.wallet.trust import Venue
+from sequencer.wallet.verified import WalletOptions
 from sequencer.wallet.wallet import Wallet
 from tests.sequencer.wallet.test_trust import GENESIS
 from tests.sequencer.wallet.test_typed_data import PRIVATE_KEY, VENUE
@@ -105,7 +105,7 @@ class LawNode(NodeClient):
 class TrustingWallet(Wallet):
     """A wallet whose venue is settled already: what stands on L1 has tests of its own."""
 
-    async def venue(self, status: Status | None = None) -> Venue:
+    async def venue(self) -> Venue:
         return VENUE
 
 
@@ -117,7 +117,7 @@ def with_wallet(
     async def main() -> Any:
         l1 = L1Client("http://l1")
         address = KEY.address if key is None else key.address
-        return await action(TrustingWallet(node, l1, address, directory, key=key, clock_ms=lambda: now))
+        return await action(TrustingWallet(node, l1, address, directory, key, WalletOptions(clock_ms=lambda: now)))
 
     return trio.run(main)
 

@@ -36,7 +36,7 @@ from sequencer.wallet.trust import (
     prove_account,
     prove_withdrawal,
 )
-from sequencer.wallet.wallet import Wallet
+from sequencer.wallet.verified import Verified, WalletOptions
 from tests.l1_bridge.l1_nodes import anvil
 from tests.sequencer.wallet_node import mode
 
@@ -332,7 +332,7 @@ def test_a_clock_that_differs_is_said(chain: Chain, tmp_path: Path) -> None:
 
         async def question(l1: L1Client) -> None:
             node = OneNode("http://node")
-            await Wallet(node, l1, b"\x01" * 20, tmp_path, warn=said.append, clock_ms=lambda: now).venue()
+            await Verified(node, l1, tmp_path, WalletOptions(warn=said.append, clock_ms=lambda: now)).venue()
 
         chain.ask(question)
         return said

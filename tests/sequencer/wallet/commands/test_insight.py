@@ -20,14 +20,12 @@ from sequencer.client.client import (
     Sequenced,
     Status,
 )
+from sequencer.wallet.commands.fields import account_fields, outlook_fields, posted_fields
+from sequencer.wallet.commands.grid import Grid
 from sequencer.wallet.commands.insight import _basis_points, post_mortem_text
 from sequencer.wallet.commands.tables import (
-    Grid,
-    account_fields,
     account_table,
     change_table,
-    outlook_fields,
-    posted_fields,
     posted_text,
     status_text,
 )

@@ -14,6 +14,7 @@ from l1_bridge.client.client import L1Client
 from sequencer.client.client import NodeClient, WithdrawalProof
 from sequencer.wallet.errors import BadProof, NotYet
 from sequencer.wallet.units import parse_address
+from sequencer.wallet.verified import WalletOptions
 from sequencer.wallet.wallet import Wallet
 from tests.sequencer.wallet_node import RunningNode, Shell, mode, still_node
 
@@ -566,20 +567,20 @@ def test_a_node_that_lies_about_a_withdrawal_gets_no_claim(trader: Shell, node: 
     async def main() -> None:
         address = parse_address(trader.json("address")["address"])
         async with NodeClient(node.url) as honest, LyingNode(node.url) as lying, L1Client(node.l1_url) as l1:
-            believer = Wallet(honest, l1, address, tmp_path, poll_seconds=0.1)
+            believer = Wallet(honest, l1, address, tmp_path, options=WalletOptions(poll_seconds=0.1))
             with pytest.raises(NotYet, match="is final in"):
                 await posted(believer)
             with pytest.raises(BadProof, match="does not lead from the withdrawal"):
-                await Wallet(lying, l1, address, tmp_path).claim(index, wait=True, timeout_seconds=10)
+                await Wallet(lying, l1, address, tmp_path).bridge.claim(index, wait=True, timeout_seconds=10)
 
     async def posted(believer: Wallet) -> None:
         with trio.fail_after(20):
             while True:
                 try:
-                    await believer.prove_withdrawal(index)
+                    await believer.verified.withdrawal(index)
                 except NotYet:
                     await trio.sleep(0.1)
                 else:
-                    await believer.claim(index, wait=False, timeout_seconds=0)
+                    await believer.bridge.claim(index, wait=False, timeout_seconds=0)
 
     trio.run(main)

@@ -1,0 +1,295 @@
+"""What a wallet does through the rollup's contract on L1: deposits, forced entries, governance, claims."""
+
+from collections.abc import Awaitable
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+import msgspec
+import trio
+
+from l1_bridge.client.client import L1Client, L1Error, L1Rejected, Receipt, Signer
+from l1_bridge.codec import batch
+from l1_bridge.contracts.artifact import Artifact, ArtifactError, load_artifact
+from prover.contracts.deployment import DEVNET_CHAINS
+from prover.stf import codes, constants, containers
+from sequencer.client.client import EntryView, NodeClient
+from sequencer.wallet.announcements import Announcement, announcements
+from sequencer.wallet.errors import (
+    BadInput,
+    InsufficientFunds,
+    L1Refused,
+    L1Unreachable,
+    NodeUnreachable,
+    NotYet,
+    Rejected,
+    WalletError,
+    WrongChain,
+)
+from sequencer.wallet.keys import Key
+from sequencer.wallet.trust import ProvenWithdrawal, Venue
+from sequencer.wallet.units import checksum_address, money_text
+from sequencer.wallet.verified import Verified
+
+# Measured on the shipped contracts (approve 46k, deposit 105k to 153k, claim 119k) and doubled: real tokens cost more.
+APPROVE_GAS: Final = 100_000
+DEPOSIT_GAS: Final = 350_000
+CLAIM_GAS: Final = 350_000
+
+_Event = TypeVar("_Event")
+_Answer = TypeVar("_Answer")
+
+
+class Deposited(msgspec.Struct, frozen=True):
+    """A deposit that the node has booked."""
+
+    account: int
+    amount_micros: int
+    queue_index: int
+    transaction_hash: str
+
+
+class Forced(msgspec.Struct, frozen=True):
+    """An entry of the L1 queue. code: what it came to, None while the node has not said so."""
+
+    queue_index: int
+    transaction_hash: str
+    due_at: int
+    code: int | None
+    rejection: str
+    done: bool
+    withdrawal: int | None
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """A withdrawal that L1 has paid."""
+
+    index: int
+    recipient: str
+    amount_micros: int
+    batch: int
+    transaction_hash: str
+    gas_used: int
+
+
+async def _guarded(answer: Awaitable[_Answer]) -> _Answer:
+    """What L1 answers; its refusals and silences in the wallet's words."""
+    try:
+        return await answer
+    except L1Rejected as error:
+        raise L1Refused(f"L1 refused: {error.reason}") from None
+    except L1Error as error:
+        raise L1Unreachable(str(error)) from None
+
+
+class Bridge:
+    """The contract as one address uses it; without a key it only looks. The node tells what became of things."""
+
+    def __init__(
+        self, node: NodeClient, l1: L1Client, verified: Verified, address: bytes, key: Key | None, poll_seconds: float
+    ) -> None:
+        self._node = node
+        self._l1 = l1
+        self._verified = verified
+        self._address = address
+        self._key = key
+        self._poll_seconds = poll_seconds
+        self._bridge = batch.bridge_artifact()
+        self._token = load_artifact("MockDollar")
+
+    # Money in.
+
+    async def take_play_money(self) -> None:
+        """Play dollars and a little ether from the node's faucet; WrongChain where there is no play money."""
+        status = await self._node.status()
+        if status.chain_id not in DEVNET_CHAINS:
+            raise WrongChain(f"the faucet gives play money on devnets only, this is chain {status.chain_id}")
+        await self._node.faucet(self._address)
+
+    async def deposit(self, amount_micros: int, account: int | None, timeout_seconds: float) -> Deposited:
+        """Approves and deposits dollars on L1, then waits until the node has booked them; None opens an account.
+
+        An insurance account takes money from anybody, and gives none back.
+        """
+        venue = await self._verified.venue()
+        if amount_micros < venue.minimum_deposit_micros:
+            raise BadInput(f"the bridge takes {money_text(venue.minimum_deposit_micros)} at least")
+        is_insurance = account is not None and constants.FEE_ACCOUNT < account < constants.RESERVED_ACCOUNTS
+        mine = "0x" + self._address.hex()
+        if account is not None and not is_insurance and (await self._node.account(account)).owner.lower() != mine:
+            raise BadInput(f"account {account} is somebody else's: the law would refund the deposit as a withdrawal")
+        held = await self.token_balance()
+        if held < amount_micros:
+            needed = f"{money_text(amount_micros)} are needed on L1, {checksum_address(self._address)} has"
+            raise InsufficientFunds(f"{needed} {money_text(held)}")
+        await self._require_ether(APPROVE_GAS + DEPOSIT_GAS)
+        before = set(await self._node.accounts(self._address))
+        if await self._ask(self._token, venue.token, "allowance", self._address, venue.rollup) < amount_micros:
+            approval = self._token.encode_call("approve", venue.rollup, amount_micros)
+            await self._send(venue.token, approval, APPROVE_GAS)
+        index = constants.NEW_ACCOUNT if account is None else account
+        receipt = await self._send(venue.rollup, batch.encode_deposit(self._address, index, amount_micros), DEPOSIT_GAS)
+        entry = self._entry_of(venue, receipt).index
+        with trio.move_on_after(timeout_seconds):
+            while (await self._node.status()).sequenced.queue_count <= entry:
+                await trio.sleep(self._poll_seconds)
+            if account is None:
+                opened = set(await self._node.accounts(self._address)) - before
+                if not opened:
+                    raise Rejected(0, "REFUNDED", f"deposit {entry} opened no account and became a withdrawal")
+                account = min(opened)
+            return Deposited(account, amount_micros, entry, "0x" + receipt.transaction_hash.hex())
+        raise NotYet(
+            f"deposit {entry} is on L1 (0x{receipt.transaction_hash.hex()}), but the node has not booked it within "
+            f"{timeout_seconds:g} s; it will, or the sequencer loses its seat"
+        )
+
+    # Entries of the queue.
+
+    async def force(self, tag: int, payload: bytes, timeout_seconds: float) -> Forced:
+        """Queues an operation on L1, where nobody can leave it out, and waits for what the node says it came to."""
+        venue = await self._verified.forced_venue()
+        fee = (await self._parameters(venue)).entry_fee_wei
+        return await self._queued(
+            venue, batch.encode_entry(tag, payload), batch.entry_gas(payload), fee, timeout_seconds
+        )
+
+    # Governance.
+
+    async def announcements(self) -> list[Announcement]:
+        """What the venue's governor has announced, the oldest first."""
+        venue = await self._verified.forced_venue()
+        identity = batch.BridgeId(venue.chain_id, venue.rollup)
+        try:
+            return await _guarded(announcements(self._l1, identity, venue.block))
+        except (batch.LogError, ArtifactError) as error:
+            raise L1Unreachable(f"the L1 node's logs are not the bridge's: {error}") from None
+
+    async def announce(self, tag: int, payload: bytes) -> Announcement:
+        """The governor says on L1 what is to change; anybody may enact it after the venue's delay."""
+        venue = await self._verified.forced_venue()
+        self._require_governor(venue)
+        gas = batch.entry_gas(payload)
+        await self._require_ether(gas)
+        receipt = await self._send(venue.rollup, self._bridge.encode_call("announce", tag, payload), gas)
+        event = self._event_of(venue, receipt, batch.Announced)
+        return Announcement(event.announcement, tag, payload, event.enactable_at, "waiting")
+
+    async def retract(self, announcement: bytes) -> None:
+        """The governor takes back what it announced."""
+        venue = await self._verified.forced_venue()
+        self._require_governor(venue)
+        gas = batch.entry_gas(b"")
+        await self._require_ether(gas)
+        await self._send(venue.rollup, self._bridge.encode_call("retract", announcement), gas)
+
+    async def enact(self, tag: int, payload: bytes, timeout_seconds: float) -> Forced:
+        """Queues what was announced long enough ago, as anybody may, and waits for what it came to."""
+        venue = await self._verified.forced_venue()
+        data = self._bridge.encode_call("enact", tag, payload)
+        return await self._queued(venue, data, batch.entry_gas(payload), 0, timeout_seconds)
+
+    def _require_governor(self, venue: Venue) -> None:
+        if venue.governor != self._address:
+            who = "nobody" if venue.governor == containers.NOBODY else checksum_address(venue.governor)
+            raise BadInput(f"{checksum_address(self._address)} is not the governor of this venue, {who} is")
+
+    async def _queued(self, venue: Venue, data: bytes, gas: int, fee: int, timeout_seconds: float) -> Forced:
+        await self._require_ether(gas, fee)
+        receipt = await self._send(venue.rollup, data, gas, fee)
+        entry = self._entry_of(venue, receipt)
+        found: EntryView | None = None
+        with trio.move_on_after(timeout_seconds):
+            while found is None:
+                await trio.sleep(self._poll_seconds)
+                with suppress(NodeUnreachable):
+                    found = await self._node.queue_entry(entry.index)
+        return Forced(
+            queue_index=entry.index,
+            transaction_hash="0x" + receipt.transaction_hash.hex(),
+            due_at=entry.due_at,
+            code=None if found is None else found.code,
+            rejection="" if found is None or found.code == codes.OK else found.name,
+            done=found is not None and found.done,
+            withdrawal=None if found is None else found.withdrawal,
+        )
+
+    async def _parameters(self, venue: Venue) -> batch.Parameters:
+        data = await _guarded(self._l1.eth_call(venue.rollup, self._bridge.encode_call("parameters")))
+        return batch.decode_record(batch.Parameters, data)
+
+    def _entry_of(self, venue: Venue, receipt: Receipt) -> batch.Enqueued:
+        return self._event_of(venue, receipt, batch.Enqueued)
+
+    def _event_of(self, venue: Venue, receipt: Receipt, kind: type[_Event]) -> _Event:
+        identity = batch.BridgeId(venue.chain_id, venue.rollup)
+        for log in receipt.logs:
+            if log.address == venue.rollup:
+                event = batch.decode_log(identity, log)
+                if isinstance(event, kind):
+                    return event
+        raise L1Unreachable(f"the L1 node's receipt holds no {kind.__name__} of the bridge")
+
+    # Money out.
+
+    async def claim(self, index: int, wait: bool, timeout_seconds: float) -> Claimed:
+        """Has L1 pay a withdrawal once its batch is final; NotYet before that; `wait` waits as long as the time-out."""
+        venue = await self._verified.venue()
+        if await self._ask(self._bridge, venue.rollup, "is_claimed", index):
+            raise L1Refused(f"withdrawal {index} has been paid already")
+        deadline = trio.current_time() + (timeout_seconds if wait else 0)
+        while True:
+            try:
+                proven = await self._final_withdrawal(venue, index)
+                break
+            except NotYet:
+                if trio.current_time() >= deadline:
+                    raise
+            await trio.sleep(self._poll_seconds)
+        await self._require_ether(CLAIM_GAS)
+        calldata = batch.encode_claim(proven.batch_number, proven.commitment, proven.withdrawal, proven.proof)
+        receipt = await self._send(venue.rollup, calldata, CLAIM_GAS)
+        return Claimed(
+            index=index,
+            recipient=checksum_address(proven.withdrawal.recipient),
+            amount_micros=proven.withdrawal.amount_micros,
+            batch=proven.batch_number,
+            transaction_hash="0x" + receipt.transaction_hash.hex(),
+            gas_used=receipt.gas_used,
+        )
+
+    async def _final_withdrawal(self, venue: Venue, index: int) -> ProvenWithdrawal:
+        proven = await self._verified.withdrawal(index)
+        final_at = await self._ask(self._bridge, venue.rollup, "final_at", proven.batch_number)
+        head = await _guarded(self._l1.block("latest"))
+        left = final_at - (0 if head is None else head.timestamp)
+        if left > 0:
+            raise NotYet(f"withdrawal {index} is posted in batch {proven.batch_number}, which is final in {left} s")
+        return proven
+
+    async def token_balance(self) -> int:
+        """Micro-dollars of the address on L1."""
+        venue = await self._verified.venue()
+        balance: int = await self._ask(self._token, venue.token, "balanceOf", self._address)
+        return balance
+
+    async def ether_balance(self) -> int:
+        """Wei of the address on L1."""
+        return await _guarded(self._l1.balance(self._address))
+
+    async def _require_ether(self, gas: int, value_wei: int = 0) -> None:
+        fee, _ = await _guarded(self._l1.fees())
+        held = await self.ether_balance()
+        if held < gas * fee + value_wei:
+            raise InsufficientFunds(
+                f"the L1 transactions may cost {(gas * fee + value_wei) / 10**18:.6f} ether, "
+                f"{checksum_address(self._address)} has {held / 10**18:.6f}"
+            )
+
+    async def _ask(self, artifact: Artifact, address: bytes, function: str, *arguments: Any) -> Any:
+        data = await _guarded(self._l1.eth_call(address, artifact.encode_call(function, *arguments)))
+        return artifact.decode_result(function, data)
+
+    async def _send(self, to: bytes, data: bytes, gas: int, value_wei: int = 0) -> Receipt:
+        if self._key is None:
+            raise WalletError("this wallet was opened without its key")
+        return await _guarded(self._l1.send(Signer(self._key.expose()), to, data, value_wei, gas=gas))

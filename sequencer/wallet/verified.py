@@ -1,0 +1,142 @@
+"""What a wallet holds to be true of its venue: found genuine on L1 once, pinned, then proven batch by batch."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from l1_bridge.client.client import L1Client
+from prover.stf import containers
+from sequencer.client.client import NodeClient, Status
+from sequencer.wallet.errors import BadProof, NodeUnreachable, NotGenuine, NotYet, Rejected
+from sequencer.wallet.pin import RollupPin, introduction
+from sequencer.wallet.trust import (
+    ProvenAccount,
+    ProvenWithdrawal,
+    Venue,
+    VerdictCache,
+    check_markets,
+    examine,
+    examine_alone,
+    listed_markets,
+    prove_account,
+    prove_globals,
+    prove_withdrawal,
+)
+from sequencer.wallet.units import milliseconds
+
+# How far a node's clock may be from this one, and a signed time from now.
+MAX_CLOCK_SKEW_MS: Final = 5_000
+
+
+class WalletOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How a wallet behaves: which rollup alone it takes, whom it tells, what its clock says, how often it asks."""
+
+    expected_rollup: bytes | None = None
+    warn: Callable[[str], None] = lambda sentence: None
+    tell: Callable[[str], None] = lambda sentence: None
+    clock_ms: Callable[[], int] = milliseconds
+    poll_seconds: float = 1.0
+
+
+class Verified:
+    """The venue behind a node. Whatever the node says of it is compared with L1 before it is believed."""
+
+    def __init__(self, node: NodeClient, l1: L1Client, directory: Path, options: WalletOptions) -> None:
+        self._node = node
+        self._l1 = l1
+        self._options = options
+        self._cache = VerdictCache(directory / "verified.json")
+        self._pin = RollupPin(directory / "rollup.json")
+        self._venue: Venue | None = None
+        self._venue_alone: Venue | None = None
+
+    async def venue(self) -> Venue:
+        """The venue behind the node, once it was found genuine on L1; asked once a wallet."""
+        if self._venue is None:
+            options = self._options
+            status = await self._node.status()
+            self._compare_clocks(status)
+            venue = await examine(self._l1, status, self._cache, options.expected_rollup)
+            venue = await self._as_governed(venue)
+            check_markets(venue, await self._node.markets())
+            if self._pin.admit(venue, is_named=options.expected_rollup is not None):
+                for sentence in introduction(venue, self._pin):
+                    options.tell(sentence)
+            self._venue = venue
+        return self._venue
+
+    def _compare_clocks(self, status: Status) -> None:
+        skew = status.now_ms - self._options.clock_ms()
+        if abs(skew) > MAX_CLOCK_SKEW_MS:
+            where = "ahead of" if skew > 0 else "behind"
+            self._options.warn(f"the node's clock is {abs(skew) / 1000:.1f} s {where} this one: orders may be refused")
+
+    async def forced_venue(self) -> Venue:
+        """The venue for a forced operation: with the node where it is honest, else by L1 and the rollup's address.
+
+        L1 alone knows the markets of genesis; whatever was listed since is called by its index.
+        """
+        try:
+            return await self.venue()
+        except (NodeUnreachable, NotGenuine, BadProof) as error:
+            expected = self._options.expected_rollup
+            if expected is None:
+                if not isinstance(error, NodeUnreachable):
+                    raise
+                raise NodeUnreachable(
+                    "the node does not answer: name the rollup with --rollup-address, and L1 is enough"
+                ) from None
+            if self._venue_alone is None:
+                self._options.warn(f"the node is no help ({error}): L1 alone has to do")
+                self._venue_alone = await examine_alone(self._l1, expected, self._cache)
+            return self._venue_alone
+
+    async def _as_governed(self, venue: Venue) -> Venue:
+        # What the code is stands for ever; what it charges and lists does not, where there is a governor.
+        globals = None if venue.governor == containers.NOBODY else await self._posted_globals(venue)
+        if globals is None:
+            return venue
+        signers = tuple(signer for signer in globals.signers if signer != containers.NOBODY)
+        return msgspec.structs.replace(
+            venue, markets=listed_markets(globals), posting_fee_micros=globals.posting_fee, oracle_signers=signers
+        )
+
+    async def globals(self) -> containers.Globals:
+        """The globals as the newest posted batch holds them, by a proof against L1; NotYet before the first."""
+        globals = await self._posted_globals(await self.venue())
+        if globals is None:
+            raise NotYet("no batch is on L1 yet: what stays as it is cannot be proven")
+        return globals
+
+    async def _posted_globals(self, venue: Venue) -> containers.Globals | None:
+        try:
+            proof = await self._node.globals()
+        except Rejected as error:
+            if error.rejection == "NOT_READY":
+                return None
+            raise
+        return await prove_globals(self._l1, venue, proof)
+
+    async def account(self, account: int) -> ProvenAccount:
+        """The account as the last posted batch holds it, by a proof against L1; NotYet, or BadProof for a lie."""
+        venue = await self.venue()
+        try:
+            proof = await self._node.proof(account)
+        except Rejected as error:
+            if error.rejection != "NOT_READY":
+                raise
+            raise NotYet(f"the node has no proof of account {account} in a posted batch ({error})") from None
+        return await prove_account(self._l1, venue, account, proof)
+
+    async def withdrawal(self, index: int) -> ProvenWithdrawal:
+        """A withdrawal as a posted batch holds it, by a proof against L1; NotYet, or BadProof for a lie."""
+        venue = await self.venue()
+        try:
+            proof = await self._node.withdrawal_proof(index)
+        except Rejected as error:
+            if error.rejection != "NOT_READY":
+                raise
+            raise NotYet(f"withdrawal {index} is in no posted batch by the node's word") from None
+        return await prove_withdrawal(self._l1, venue, index, proof)
