@@ -33,10 +33,10 @@ from prover.challenger.guard import Guarding, Source
 from prover.challenger.guard_plan import Policy
 from prover.cli.running import Output, short
 from prover.contracts.referee import GAS_LIMIT, LocalReferee, RefereeRefused, transaction_gas
-from prover.history.history import (
+from prover.history.history import ChainReplay
+from prover.history.records import (
     MEMORY_BLOCKS,
     SENTENCE,
-    ChainReplay,
     Collected,
     Dispute,
     Intent,
@@ -166,7 +166,7 @@ class Challenger:
             self._replay.bridge.address,
             self._replay.cursor.from_block,
             memory_blocks=MEMORY_BLOCKS,
-            resume=self._replay.remembered,
+            resume=self._replay.records.blocks(),
         )
 
     async def _at_head(self) -> bool:
@@ -215,7 +215,7 @@ class Challenger:
             return False
         dispute = self._replay.dispute()
         acted = dispute is not None and await self._answer(dispute, last)
-        for reward in self._replay.rewards():
+        for reward in self._replay.records.rewards():
             acted |= await self._collect_reward(reward, last)
         if self._guarding is not None and not acted and self._is_tip_valid():
             acted = await self._guarding.act(last)
@@ -333,7 +333,7 @@ class Challenger:
 
     async def _in_pool(self, signer: Signer, dispute: Dispute) -> bool:
         """Whether a proof of an earlier run, or of before a reorganisation, still waits to be mined."""
-        intent = self._replay.intent(dispute.batch_hash)
+        intent = self._replay.records.intent(dispute.batch_hash)
         if intent is None or intent.sender != signer.address:
             return False
         mined = await self._client.nonce(signer.address, "latest")
@@ -381,7 +381,7 @@ class Challenger:
         number, key = dispute.batch.header.number, dispute.batch_hash
         nonce = await self._client.nonce(signer.address, "pending")
         intent = Intent(key, signer.address, nonce)
-        await trio.to_thread.run_sync(self._replay.remember_intent, intent)
+        await trio.to_thread.run_sync(self._replay.records.remember_intent, intent)
         self.summary.proofs_sent += 1
         self._output.event(
             "proof_sent", f"batch {number}: sending the proof", number=number, batch_hash=key, nonce=nonce

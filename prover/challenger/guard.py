@@ -141,7 +141,7 @@ class Guarding:
     def _decide(self, now_ms: int, max_lag_ms: int, rounds: list[Round]) -> Plan:
         if not self._guard.is_due(self._replay.state, now_ms, max_lag_ms):
             return NOTHING
-        queue = self._replay.queue()
+        queue = self._replay.records.queue()
         commitment = self._replay.state.commitment
         consumed = commitment.queue_count + commitment.queue_open
         pending = [operation for index, operation in queue if index >= consumed]

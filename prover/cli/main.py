@@ -32,7 +32,8 @@ from prover.cli.running import (
 
 if TYPE_CHECKING:
     from prover.contracts.deployment import Deployment
-    from prover.history.history import ChainReplay, Notice
+    from prover.history.history import ChainReplay
+    from prover.history.records import Notice
 
 
 class Commands(click.Group):
@@ -255,7 +256,7 @@ def verify(
 
 
 def _teller(output: Output) -> "Callable[[Notice], None]":
-    from prover.history.history import Judgement
+    from prover.history.records import Judgement
 
     def tell(notice: "Notice") -> None:
         if isinstance(notice, Judgement):

@@ -283,7 +283,7 @@ def failure(raised: BaseException) -> CommandFailed | None:
     """What a human is told of an error that comes from outside; None for a defect of ours."""
     # Here and not above: a command that only prints its help needs neither the law nor an EVM.
     from prover.contracts.deployment import WrongContracts
-    from prover.history.history import ForeignStore
+    from prover.history.records import ForeignStore
     from prover.state.state import StateError
     from prover.state.store import StoreUnavailable
 

@@ -9,7 +9,8 @@ import trio
 from l1_bridge.client.client import Applied, Block, L1Client, L1Unavailable, Tag
 from l1_bridge.codec.batch import BatchRecord, BridgeId, decode_record, encode_call
 from l1_bridge.contracts.artifact import ArtifactError
-from prover.history.history import MEMORY_BLOCKS, Alarm, ChainReplay, Judgement, Notice, Reason, Verdict
+from prover.history.history import ChainReplay
+from prover.history.records import MEMORY_BLOCKS, Alarm, Judgement, Notice, Reason, Verdict
 from prover.state.audit import Audit, conservation
 from prover.stf import constants, encoding
 
@@ -67,7 +68,7 @@ async def verify(
     head = await _head(client, bridge, target)
     audit: Audit | None = await trio.to_thread.run_sync(conservation, replay.state) if replay.started else None
     cursor = replay.cursor
-    judged = replay.judgement(cursor.valid)
+    judged = replay.records.judgement(cursor.valid)
     root = replay.state.root if replay.started else b""
     if (head.number, head.batch_hash) != (cursor.tip, replay.batch_hash(cursor.tip)):
         faults.append(f"the bridge is at batch {head.number}, its logs at batch {cursor.tip}")
@@ -121,7 +122,7 @@ async def _replay_until(
         replay.bridge.address,
         replay.cursor.from_block,
         memory_blocks=MEMORY_BLOCKS,
-        resume=replay.remembered,
+        resume=replay.records.blocks(),
     )
     last: Block | None = None
     while True:
@@ -142,7 +143,7 @@ async def _replay_until(
             raise L1Unavailable("the L1 reorganised while it was read: try again")
         await trio.sleep(0 if follower.next_block <= target else _REORGANISING_SECONDS)
     cursor = replay.cursor
-    wrong = replay.judgement(cursor.valid + 1)
+    wrong = replay.records.judgement(cursor.valid + 1)
     if cursor.incomplete:
         faults.append(cursor.incomplete)
     elif not replay.started:
@@ -179,7 +180,7 @@ def _waiting_deposits(replay: ChainReplay) -> int:
         return 0
     waiting = 0
     for index in range(replay.state.commitment.queue_count, replay.cursor.queue_length):
-        operation = replay.queue_operation(index)
+        operation = replay.records.queue_operation(index)
         assert operation is not None, "entries that wait are kept"
         if operation[0] == constants.DEPOSIT:
             head, tail = (int.from_bytes(operation[i : i + 32].ljust(32, b"\x00"), "big") for i in (1, 21))

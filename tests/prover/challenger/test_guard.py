@@ -92,7 +92,7 @@ class Watch:
     def queued(self) -> list[bytes]:
         """What the queue holds that no batch has consumed."""
         consumed = self.replay.state.commitment.queue_count
-        return [operation for index, operation in self.replay.queue() if index >= consumed]
+        return [operation for index, operation in self.replay.records.queue() if index >= consumed]
 
     def moves(self) -> list[tuple[int, int, int]]:
         """Market, account and lots of the rescues that wait."""

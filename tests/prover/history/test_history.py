@@ -20,9 +20,9 @@ from l1_bridge.codec.batch import (
 )
 from l1_bridge.hashing import keccak
 from prover.contracts.referee import LocalReferee
-from prover.history.history import (
+from prover.history.history import ChainReplay
+from prover.history.records import (
     Alarm,
-    ChainReplay,
     Collected,
     Dispute,
     ForeignStore,
@@ -253,7 +253,7 @@ async def test_descendants_of_a_fraud_are_not_replayed_and_fall_with_it(world: W
     await prove(world, reader.replay.dispute())
     (undone,) = [notice for notice in reader.catch_up() if isinstance(notice, Undone)]
     assert (undone.dropped, reader.replay.cursor.tip, reader.replay.cursor.valid) == (3, 1, 1)
-    assert reader.replay.judgement(2) is None
+    assert reader.replay.records.judgement(2) is None
 
 
 async def test_a_decoy_proven_first_leaves_the_theft_under_it_disputed(world: World, reader: Reader) -> None:
@@ -268,13 +268,13 @@ async def test_a_decoy_proven_first_leaves_the_theft_under_it_disputed(world: Wo
     await world.send(RIVAL, encode_prove_fraud(decoy.batch, 0, witness.build(world.venue.state.tree, chunk)))
     (undone,) = [notice for notice in reader.catch_up() if isinstance(notice, Undone)]
     assert (undone.event.number, undone.verdict) == (3, Verdict.UNKNOWN)
-    assert [reward.prover for reward in reader.replay.rewards()] == [world.chain.address(RIVAL)]
+    assert [reward.prover for reward in reader.replay.records.rewards()] == [world.chain.address(RIVAL)]
 
     await prove(world, reader.replay.dispute())
     reader.catch_up()
     assert (await world.head()).number == 1
     # The earlier proof takes the reward of the same bond over.
-    (reward,) = reader.replay.rewards()
+    (reward,) = reader.replay.records.rewards()
     assert (reward.prover, reward.bond_id) == (world.chain.address(CHALLENGER), 1)
 
 
@@ -638,14 +638,14 @@ async def test_a_restart_continues_at_the_cursor_with_state_and_dispute(world: W
     for block in world.chain.blocks[:half]:
         replay.handle(block)
     root = replay.state.root
-    replay.remember_intent(Intent(keccak(b"batch"), b"\x01" * 20, 7))
+    replay.records.remember_intent(Intent(keccak(b"batch"), b"\x01" * 20, 7))
     store.close()
 
     store = LevelDbStore(tmp_path)
     replay = ChainReplay(store, world.bridge)
     assert (replay.cursor.valid, replay.state.root) == (1, root)
-    assert replay.remembered == tuple(block.block for block in world.chain.blocks[:half])
-    assert replay.intent(keccak(b"batch")) == Intent(keccak(b"batch"), b"\x01" * 20, 7)
+    assert replay.records.blocks() == tuple(block.block for block in world.chain.blocks[:half])
+    assert replay.records.intent(keccak(b"batch")) == Intent(keccak(b"batch"), b"\x01" * 20, 7)
     replay.handle(world.chain.blocks[half])
     dispute = replay.dispute()
     store.close()
@@ -690,7 +690,7 @@ async def test_what_is_final_or_far_behind_is_forgotten(world: World) -> None:
     for _ in range(5):
         world.chain.pass_time(1)
     reader.catch_up()
-    assert len(reader.replay.remembered) == 4
+    assert len(reader.replay.records.blocks()) == 4
     assert not list(reader.store.iterate(b"mu"))
     # The newest consumed queue entry stays: the next one's hash follows from it.
     assert len(list(reader.store.iterate(b"mq"))) == 1
@@ -705,13 +705,13 @@ async def test_a_collected_reward_is_no_longer_owed(world: World, reader: Reader
     reader.catch_up()
     await prove(world, reader.replay.dispute())
     reader.catch_up()
-    (reward,) = reader.replay.rewards()
+    (reward,) = reader.replay.records.rewards()
     assert (reward.bond_id, reward.amount_wei, reward.release_at) == (1, world.parameters.bond_wei // 2, 0)
     await world.send(CHALLENGER, encode_call("collect_reward", 1))
     assert [notice for notice in reader.catch_up() if isinstance(notice, Collected)] == [
         Collected(1, world.chain.address(CHALLENGER), reward.amount_wei)
     ]
-    assert reader.replay.rewards() == []
+    assert reader.replay.records.rewards() == []
 
 
 async def test_a_store_of_something_else_is_refused(world: World) -> None:
@@ -734,11 +734,11 @@ async def test_wiping_forgets_the_history_but_not_what_was_sent(world: World, re
     await world.open_accounts()
     reader.catch_up()
     intent = Intent(keccak(b"batch"), b"\x01" * 20, 7)
-    reader.replay.remember_intent(intent)
+    reader.replay.records.remember_intent(intent)
     reader.replay.lose("the bridge says otherwise")
     reader.replay.wipe()
     assert not reader.replay.started
-    assert reader.replay.intent(intent.batch_hash) == intent
+    assert reader.replay.records.intent(intent.batch_hash) == intent
     reader.read = []
     assert judged(reader.catch_up()).verdict == Verdict.VALID
 
