@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -156,3 +156,18 @@ def load_artifact(source: str | Path) -> Artifact:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{path} is not a readable artifact: {error}") from error
+
+
+@cache
+def bridge_artifact() -> Artifact:
+    """The shipped RollupBridge."""
+    return load_artifact("RollupBridge")
+
+
+def plain_value(kind: str, value: Any) -> Any:
+    """An ABI value as it is held here: addresses in 20 bytes, text read leniently, all else as it came."""
+    if kind == "address":
+        return bytes.fromhex(value[2:])
+    if kind == "string":
+        return value.decode("utf-8", "replace")
+    return value

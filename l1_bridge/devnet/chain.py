@@ -27,7 +27,9 @@ from eth_tester.backends.pyevm import PyEVMBackend
 from eth_typing import Address
 from eth_utils.exceptions import ValidationError
 
-from l1_bridge.client.client import DEVELOPMENT_KEYS, floor_gas, revert_reason
+from l1_bridge.client.errors import revert_reason
+from l1_bridge.client.keys import DEVELOPMENT_KEYS
+from l1_bridge.client.sending import floor_gas
 from l1_bridge.devnet.database import ChainDatabase, DatadirError, LogRow
 
 # py-evm's abstract types lack what the newer forks added (base fee, type 4 fields, requests hash).

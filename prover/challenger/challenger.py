@@ -13,21 +13,12 @@ import msgspec
 import structlog
 import trio
 
-from l1_bridge.client.client import (
-    Applied,
-    Block,
-    Follower,
-    L1Client,
-    L1Error,
-    L1Rejected,
-    L1ReorgTooDeep,
-    L1Timeout,
-    L1Unavailable,
-    Receipt,
-    Reverted,
-    Signer,
-)
-from l1_bridge.codec.batch import BatchRecord, Bond, decode_record, encode_call, encode_prove_fraud
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Error, L1Rejected, L1ReorgTooDeep, L1Timeout, L1Unavailable
+from l1_bridge.client.following import Applied, Follower, Reverted
+from l1_bridge.client.keys import Signer
+from l1_bridge.client.values import Block, Receipt
+from l1_bridge.codec.calls import BatchRecord, Bond, decode_record, encode_call, encode_prove_fraud
 from l1_bridge.contracts.artifact import ArtifactError
 from prover.challenger.guard import Guarding, Source
 from prover.challenger.guard_plan import Policy

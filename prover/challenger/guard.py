@@ -9,18 +9,12 @@ import msgspec
 import structlog
 import trio
 
-from l1_bridge.client.client import Block, L1Client, L1Rejected, L1Timeout, Receipt, Signer
-from l1_bridge.codec.batch import (
-    BridgeEvent,
-    Enqueued,
-    LogError,
-    Parameters,
-    decode_log,
-    decode_record,
-    encode_call,
-    encode_entry,
-    entry_gas,
-)
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Rejected, L1Timeout
+from l1_bridge.client.keys import Signer
+from l1_bridge.client.values import Block, Receipt
+from l1_bridge.codec.calls import Parameters, decode_record, encode_call, encode_entry, entry_gas
+from l1_bridge.codec.events import BridgeEvent, Enqueued, LogError, decode_log
 from l1_bridge.contracts.artifact import ArtifactError
 from prover.challenger.guard_plan import MAX_PENDING, NOTHING, Guard, Plan, Policy, Round, Wanted, entries_within_hour
 from prover.cli.running import Output

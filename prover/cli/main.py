@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from l1_bridge.client.client import L1Client, L1Rejected
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Rejected
+from l1_bridge.client.options import L1Options
 from l1_bridge.codec.batch import BridgeId
 from prover.cli.running import (
     EXIT_DATADIR,
@@ -162,7 +164,7 @@ def challenger(
         fee = int(max_fee_gwei * 10**9)
         async with (
             until_signal(),
-            L1Client(l1_rpc_url, chain_id=chain_id, poll_seconds=poll_interval, max_fee_wei=fee) as client,
+            L1Client(l1_rpc_url, L1Options(chain_id=chain_id, poll_seconds=poll_interval, max_fee_wei=fee)) as client,
         ):
             chain = await client.chain_id()
             signer = None if watch else load_signer(chain, keystore, password_file, development_key)
@@ -232,7 +234,7 @@ def verify(
 
     async def compare(directory: Path) -> bool:
         held: bool | None = None
-        async with until_signal(), L1Client(l1_rpc_url, chain_id=chain_id) as client:
+        async with until_signal(), L1Client(l1_rpc_url, L1Options(chain_id=chain_id)) as client:
             found = await deployment.read(client, rollup_address)
             async with _opened(client, found, directory, from_block) as replay:
                 report = await verification.verify(
@@ -318,7 +320,7 @@ async def _second(url: str | None, chain_id: int, bridge: bytes) -> AsyncIterato
     if url is None:
         yield None
         return
-    async with L1Client(url, chain_id=chain_id) as client:
+    async with L1Client(url, L1Options(chain_id=chain_id)) as client:
         await deployment.read(client, bridge)
         yield client
 

@@ -19,7 +19,8 @@ import msgspec
 import structlog
 import trio
 
-from l1_bridge.client.client import L1Error, L1Unavailable, L1WrongChain, Signer, development_key
+from l1_bridge.client.errors import L1Error, L1Unavailable, L1WrongChain
+from l1_bridge.client.keys import Signer, development_key
 
 EXIT_BROKEN: Final = 1  # the promise of the command did not hold
 EXIT_USAGE: Final = 2

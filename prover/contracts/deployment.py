@@ -4,9 +4,10 @@ from typing import Any, Final
 
 import msgspec
 
-from l1_bridge.client.client import L1Client, Signer
-from l1_bridge.codec import batch
-from l1_bridge.contracts.artifact import Artifact, load_artifact
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.keys import Signer
+from l1_bridge.codec import batch, calls, events
+from l1_bridge.contracts.artifact import Artifact, bridge_artifact, load_artifact
 from prover.contracts import referee
 from prover.state.state import genesis_commitment
 from prover.stf import encoding
@@ -16,7 +17,7 @@ _DEPLOY_GAS: Final = 12_000_000
 
 # Where the bridge takes short windows, and money is play money.
 DEVNET_CHAINS: Final = (31_337, 1_337)
-DEVNET_PARAMETERS: Final = batch.Parameters(
+DEVNET_PARAMETERS: Final = calls.Parameters(
     window_seconds=30,
     inclusion_seconds=3_600,
     max_lag_seconds=21_600,
@@ -61,7 +62,7 @@ async def deploy(
     client: L1Client,
     signer: Signer,
     genesis: bytes,
-    parameters: batch.Parameters = DEVNET_PARAMETERS,
+    parameters: calls.Parameters = DEVNET_PARAMETERS,
     token: bytes | None = None,
 ) -> Deployment:
     """Deploys the law's contracts, the referee over them and the bridge; without `token` a test dollar first."""
@@ -75,16 +76,16 @@ async def deploy(
     referee_address, _ = await client.deploy(signer, creation, gas=_DEPLOY_GAS)
     commitment, _ = genesis_commitment(genesis)
     opened = batch.Commitment.decode(encoding.commitment_bytes(commitment))
-    code = batch.encode_creation(token, referee_address, parameters, opened, genesis)
+    code = calls.encode_creation(token, referee_address, parameters, opened, genesis)
     bridge, receipt = await client.deploy(signer, code, gas=_DEPLOY_GAS)
     return Deployment(await client.chain_id(), bridge, referee_address, token, receipt.block_number)
 
 
 async def read(client: L1Client, bridge: bytes) -> Deployment:
     """The rollup behind a bridge address; WrongContracts unless every contract is the shipped code."""
-    await _require_shipped(client, batch.bridge_artifact(), bridge)
-    referee_address = await _address(client, batch.bridge_artifact(), bridge, "REFEREE")
-    token = await _address(client, batch.bridge_artifact(), bridge, "TOKEN")
+    await _require_shipped(client, bridge_artifact(), bridge)
+    referee_address = await _address(client, bridge_artifact(), bridge, "REFEREE")
+    token = await _address(client, bridge_artifact(), bridge, "TOKEN")
     shipped = referee.artifact("FraudReferee")
     await _require_shipped(client, shipped, referee_address)
     for name in referee.FAMILIES:
@@ -92,7 +93,7 @@ async def read(client: L1Client, bridge: bytes) -> Deployment:
         await _require_shipped(client, referee.artifact(name), family)
     chain_id = await client.chain_id()
     deployment = Deployment(chain_id, bridge, referee_address, token)
-    domain = await view(client, batch.bridge_artifact(), bridge, "DOMAIN_SEPARATOR")
+    domain = await view(client, bridge_artifact(), bridge, "DOMAIN_SEPARATOR")
     if domain != deployment.domain:
         raise WrongContracts("the bridge was deployed for another chain: its EIP-712 domain is not this chain's")
     return deployment
@@ -100,11 +101,11 @@ async def read(client: L1Client, bridge: bytes) -> Deployment:
 
 async def logged_genesis(client: L1Client, identity: batch.BridgeId) -> tuple[bytes, int] | None:
     """The genesis bytes in the one log that the bridge's constructor wrote, and its block; None without such a log."""
-    topic = next(topic for topic, event in batch.bridge_artifact().events.items() if event.name == "Genesis")
+    topic = next(topic for topic, event in bridge_artifact().events.items() if event.name == "Genesis")
     head = await client.block("latest")
     for log in await client.logs(identity.address, [topic], 0, 0 if head is None else head.number):
-        event = batch.decode_log(identity, log)
-        if isinstance(event, batch.Genesis):
+        event = events.decode_log(identity, log)
+        if isinstance(event, events.Genesis):
             return event.genesis_bytes, log.block_number
     return None
 

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from l1_bridge.client.client import Applied, Block, Reverted
-from l1_bridge.codec.batch import (
+from l1_bridge.client.following import Applied, Reverted
+from l1_bridge.client.values import Block
+from l1_bridge.codec.batch import BridgeId, extend_queue_hash
+from l1_bridge.codec.events import (
     BatchCommitted,
     BridgeEvent,
-    BridgeId,
     Enqueued,
     Genesis,
     LogError,
@@ -21,7 +22,6 @@ from l1_bridge.codec.batch import (
     RewardCollected,
     RolledBack,
     decode_log,
-    extend_queue_hash,
 )
 from l1_bridge.hashing import ZERO_HASH
 from prover.history import records

@@ -13,8 +13,9 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from l1_bridge.client.client import Block
-from l1_bridge.codec.batch import Batch, BridgeId, Chunk, Commitment, Header, RolledBack
+from l1_bridge.client.values import Block
+from l1_bridge.codec.batch import Batch, BridgeId, Chunk, Commitment, Header
+from l1_bridge.codec.events import RolledBack
 from l1_bridge.hashing import ZERO_HASH
 from prover.state.overlay import Overlay, Undo
 

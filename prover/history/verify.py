@@ -6,8 +6,12 @@ from collections.abc import Callable
 import msgspec
 import trio
 
-from l1_bridge.client.client import Applied, Block, L1Client, L1Unavailable, Tag
-from l1_bridge.codec.batch import BatchRecord, BridgeId, decode_record, encode_call
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Unavailable
+from l1_bridge.client.following import Applied
+from l1_bridge.client.values import Block, Tag
+from l1_bridge.codec.batch import BridgeId
+from l1_bridge.codec.calls import BatchRecord, decode_record, encode_call
 from l1_bridge.contracts.artifact import ArtifactError
 from prover.history.history import ChainReplay
 from prover.history.records import MEMORY_BLOCKS, Alarm, Judgement, Notice, Reason, Verdict

@@ -21,8 +21,12 @@ import trio
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from l1_bridge.client.client import L1Client, Receipt, development_key
-from l1_bridge.codec import batch
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.keys import development_key
+from l1_bridge.client.options import L1Options
+from l1_bridge.client.values import Receipt
+from l1_bridge.codec import batch, calls, events
+from l1_bridge.contracts.artifact import bridge_artifact
 from prover.cli.running import CommandFailed, Output
 from prover.contracts import deployment
 from prover.stf import constants
@@ -210,7 +214,7 @@ class Demo:
         stage = self.stage
         stage.act("A chain, a node, a challenger")
         l1_url = self.config.l1_rpc_url or await self._embedded_l1()
-        client = await self._stack.enter_async_context(L1Client(l1_url, poll_seconds=0.3))
+        client = await self._stack.enter_async_context(L1Client(l1_url, L1Options(poll_seconds=0.3)))
         self.summary.l1 = await client.client_version()
         stage.step(f"L1 is {self.summary.l1}, chain {await client.chain_id()}")
         node, venue = await self._node(l1_url, _OPERATOR, "")
@@ -446,7 +450,7 @@ class Demo:
         self, client: L1Client, api: NodeClient, found: deployment.Deployment, index: int, trader: Trader
     ) -> None:
         proof = await api.withdrawal_proof(index)
-        final_at = await deployment.view(client, batch.bridge_artifact(), found.bridge, "final_at", proof.batch)
+        final_at = await deployment.view(client, bridge_artifact(), found.bridge, "final_at", proof.batch)
         with self.stage.bar() as bar:
             task = bar.add_task("challenge window", total=self.config.window_seconds, note="")
             while True:
@@ -460,7 +464,7 @@ class Demo:
         commitment = batch.Commitment.decode(b"".join(bytes.fromhex(word[2:]) for word in proof.commitment))
         withdrawal = batch.Withdrawal(index, bytes.fromhex(proof.recipient[2:]), proof.amount_micros)
         siblings = [bytes.fromhex(sibling[2:]) for sibling in proof.proof]
-        data = batch.encode_claim(proof.batch, commitment, withdrawal, siblings)
+        data = calls.encode_claim(proof.batch, commitment, withdrawal, siblings)
         # Anybody may send a claim; L1 pays the recipient.
         receipt = await client.send(development_key(_PAYER), found.bridge, data, gas=_CLAIM_GAS)
         self.stage.step(
@@ -473,19 +477,19 @@ class Demo:
         """Fills the summary from the bridge's logs and the proof's receipt."""
         head = await client.block("latest")
         assert head is not None
-        batches: dict[bytes, batch.BatchCommitted] = {}
-        rolled: list[tuple[batch.RolledBack, bytes]] = []
+        batches: dict[bytes, events.BatchCommitted] = {}
+        rolled: list[tuple[events.RolledBack, bytes]] = []
         summary = self.summary
         for log in await client.logs(found.bridge, [], 0, head.number):
-            event = batch.decode_log(found.identity, log)
-            if isinstance(event, batch.BatchCommitted):
+            event = events.decode_log(found.identity, log)
+            if isinstance(event, events.BatchCommitted):
                 batches[event.batch_hash] = event
                 summary.batches_posted += 1
-            elif isinstance(event, batch.RolledBack):
+            elif isinstance(event, events.RolledBack):
                 rolled.append((event, log.transaction_hash))
-            elif isinstance(event, batch.Enqueued):
+            elif isinstance(event, events.Enqueued):
                 summary.deposits += event.operation[0] == constants.DEPOSIT
-            elif isinstance(event, batch.Claimed):
+            elif isinstance(event, events.Claimed):
                 summary.withdrawal_claimed = True
         summary.rolled_back_batches = len(rolled)
         summary.fraud_proof_transactions = len({transaction for _, transaction in rolled})

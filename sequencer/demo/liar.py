@@ -11,8 +11,11 @@ from pathlib import Path
 import click
 import trio
 
-from l1_bridge.client.client import L1Client, L1Rejected, development_key
-from l1_bridge.codec import batch
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Rejected
+from l1_bridge.client.keys import development_key
+from l1_bridge.client.options import L1Options
+from l1_bridge.codec import batch, calls
 from prover.contracts import deployment
 from prover.history.history import ChainReplay
 from prover.signing import operations
@@ -56,7 +59,7 @@ def forge(state: State, thief: bytes) -> tuple[Chunk, bytes, int, int]:
 async def lie(l1_rpc_url: str, bridge: bytes, key_index: int, directory: Path) -> dict[str, object]:
     """Commits a theft as the seat's holder and asks for the money; what came of it."""
     signer = development_key(key_index)
-    async with L1Client(l1_rpc_url, poll_seconds=0.2) as client:
+    async with L1Client(l1_rpc_url, L1Options(poll_seconds=0.2)) as client:
         found = await deployment.read(client, bridge)
         replay = ChainReplay(LevelDbStore(directory), found.identity)
         follower = client.follow(bridge, 0)
@@ -64,17 +67,17 @@ async def lie(l1_rpc_url: str, bridge: bytes, key_index: int, directory: Path) -
             for event in events:
                 replay.handle(event)
         state = replay.state
-        head = batch.decode_record(batch.BatchRecord, await client.eth_call(bridge, batch.encode_call("head")))
+        head = calls.decode_record(calls.BatchRecord, await client.eth_call(bridge, calls.encode_call("head")))
         assert head.last_root == state.root, "the lie is built on the canonical head"
         chunk, body, victim, amount = forge(state, signer.address)
         post_root = state.seal(chunk)
         commitment = batch.Commitment.decode(encoding.commitment_bytes(state.commitment))
-        data = batch.encode_commit(head.number, head.batch_hash, [batch.Chunk(body, post_root)], commitment)
+        data = calls.encode_commit(head.number, head.batch_hash, [batch.Chunk(body, post_root)], commitment)
         receipt = await client.send(signer, bridge, data, gas=_COMMIT_GAS)
         withdrawal = batch.Withdrawal(state.globals.withdrawal_count - 1, signer.address, amount)
         refused = ""
         try:
-            claim = batch.encode_claim(head.number + 1, commitment, withdrawal, [bytes(32)] * 32)
+            claim = calls.encode_claim(head.number + 1, commitment, withdrawal, [bytes(32)] * 32)
             await client.eth_call(bridge, claim, sender=signer.address, gas=_CLAIM_GAS)
         except L1Rejected as error:
             refused = error.reason

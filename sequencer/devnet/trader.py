@@ -6,8 +6,10 @@ from typing import Any, Final
 import structlog
 import trio
 
-from l1_bridge.client.client import L1Client, L1Error, Signer
-from l1_bridge.codec import batch
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Error
+from l1_bridge.client.keys import Signer
+from l1_bridge.codec import calls
 from l1_bridge.contracts.artifact import load_artifact
 from prover.signing import signatures
 from prover.signing.typed_data import signed_fields
@@ -115,7 +117,7 @@ async def fund(client: L1Client, payer: Signer, token: bytes, bridge: bytes, dep
     await client.send(payer, token, dollars.encode_call("mint", payer.address, total), gas=_TOKEN_GAS)
     await client.send(payer, token, dollars.encode_call("approve", bridge, total), gas=_TOKEN_GAS)
     for owner, amount in deposits:
-        data = batch.encode_deposit(owner, constants.NEW_ACCOUNT, amount)
+        data = calls.encode_deposit(owner, constants.NEW_ACCOUNT, amount)
         await client.send(payer, bridge, data, gas=_DEPOSIT_GAS)
 
 

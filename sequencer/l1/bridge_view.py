@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from l1_bridge.client.client import Applied, Block, Reverted
-from l1_bridge.codec import batch
+from l1_bridge.client.following import Applied, Reverted
+from l1_bridge.client.values import Block
+from l1_bridge.codec import batch, events
 from prover.state.state import genesis_commitment
 from prover.state.tree import StateTree
 from prover.stf import encoding
@@ -45,7 +46,7 @@ class Mirror:
         self._engine = engine
         self._genesis = genesis
         self._base = checkpoint or Checkpoint(-1, b"", 0, [])
-        self._events: list[tuple[int, batch.BridgeEvent]] = []
+        self._events: list[tuple[int, events.BridgeEvent]] = []
         self.batches = list(self._base.batches)
         self.rolled_back = self._base.rolled_back
         self.block = self._base.block
@@ -63,11 +64,11 @@ class Mirror:
             return
         self.block = event.block.number
         for log in event.logs:
-            self.take(event.block.number, batch.decode_log(self._identity, log))
+            self.take(event.block.number, events.decode_log(self._identity, log))
 
-    def take(self, block: int, event: batch.BridgeEvent) -> None:
+    def take(self, block: int, event: events.BridgeEvent) -> None:
         """Takes one event of the bridge; blocks never decrease."""
-        if isinstance(event, batch.BatchCommitted | batch.RolledBack):
+        if isinstance(event, events.BatchCommitted | events.RolledBack):
             self._events.append((block, event))
             self._take(block, event)
 
@@ -87,11 +88,11 @@ class Mirror:
         self.batches, self.rolled_back, self._events = batches, rolled_back, later
         return self._base
 
-    def _take(self, block: int, event: batch.BridgeEvent) -> None:
-        if isinstance(event, batch.RolledBack):
+    def _take(self, block: int, event: events.BridgeEvent) -> None:
+        if isinstance(event, events.RolledBack):
             self.batches = [posted for posted in self.batches if posted.number < event.number]
             self.rolled_back += 1
-        elif isinstance(event, batch.BatchCommitted):
+        elif isinstance(event, events.BatchCommitted):
             header = event.batch.header
             if self.batches and self.batches[-1].number >= header.number:
                 self.batches = [posted for posted in self.batches if posted.number < header.number]

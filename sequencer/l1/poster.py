@@ -5,8 +5,10 @@ from typing import Final
 import structlog
 import trio
 
-from l1_bridge.client.client import L1Client, L1Error, L1Rejected, L1Unavailable, Signer
-from l1_bridge.codec import batch
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Error, L1Rejected, L1Unavailable
+from l1_bridge.client.keys import Signer
+from l1_bridge.codec import batch, calls
 from prover.contracts.deployment import Deployment
 from prover.contracts.referee import LocalReferee, RefereeRefused
 from sequencer.engine.engine import Engine, SealedChunk
@@ -67,14 +69,14 @@ class Poster:
     async def take_seat(self, endpoint_url: str) -> None:
         """Takes the committer's seat with the bond, unless this key holds it already; SeatTaken otherwise."""
         bridge = self._deployment.bridge
-        seat = batch.decode_record(batch.Seat, await self._client.eth_call(bridge, batch.encode_call("seat")))
+        seat = calls.decode_record(calls.Seat, await self._client.eth_call(bridge, calls.encode_call("seat")))
         if seat.holder == self._signer.address:
             return
         if seat.bond_id:
             raise SeatTaken(f"the committer's seat is held by 0x{seat.holder.hex()}")
-        answer = await self._client.eth_call(bridge, batch.encode_call("parameters"))
-        parameters = batch.decode_record(batch.Parameters, answer)
-        data = batch.encode_call("take_seat", endpoint_url[:_ENDPOINT_LIMIT])
+        answer = await self._client.eth_call(bridge, calls.encode_call("parameters"))
+        parameters = calls.decode_record(calls.Parameters, answer)
+        data = calls.encode_call("take_seat", endpoint_url[:_ENDPOINT_LIMIT])
         await self._client.send(self._signer, bridge, data, value=parameters.bond_wei, gas=_SEAT_GAS)
         self._log.info("seat.taken", holder="0x" + self._signer.address.hex(), bond_wei=parameters.bond_wei)
 
@@ -97,10 +99,10 @@ class Poster:
             if not posted:
                 await trio.sleep(pause)
 
-    async def head(self, block: str | int = "latest") -> tuple[batch.BatchRecord, int]:
+    async def head(self, block: str | int = "latest") -> tuple[calls.BatchRecord, int]:
         """The batch that the next commit builds on, and how many of our chunks it contains. Raises ForeignHead."""
-        data = await self._client.eth_call(self._deployment.bridge, batch.encode_call("head"), block)
-        record = batch.decode_record(batch.BatchRecord, data)
+        data = await self._client.eth_call(self._deployment.bridge, calls.encode_call("head"), block)
+        record = calls.decode_record(calls.BatchRecord, data)
         number = self._engine.chunk_with_root(record.last_root)
         if number is None:
             if record.number == 0 and record.last_root == self._genesis_root:
@@ -127,8 +129,8 @@ class Poster:
     async def _lateness_ms(self, chunks: list[SealedChunk], now_seconds: int) -> int:
         """By how much the last of these chunks is older than L1 takes then; 0 or less where it is not."""
         if self._max_lag_seconds is None:
-            answer = await self._client.eth_call(self._deployment.bridge, batch.encode_call("parameters"))
-            self._max_lag_seconds = batch.decode_record(batch.Parameters, answer).max_lag_seconds
+            answer = await self._client.eth_call(self._deployment.bridge, calls.encode_call("parameters"))
+            self._max_lag_seconds = calls.decode_record(calls.Parameters, answer).max_lag_seconds
         return (now_seconds - self._max_lag_seconds) * 1_000 - _timestamp_ms(chunks[-1])
 
     async def overdue_behind(self, final_block: str | int) -> int | None:
@@ -184,8 +186,8 @@ class Poster:
         self._log.info("batch.posted", number=record.number + 1, chunks=len(chunks), bytes=size, gas=receipt.gas_used)
         return True
 
-    def _encode(self, record: batch.BatchRecord, chunks: list[SealedChunk]) -> bytes:
-        return batch.encode_commit(
+    def _encode(self, record: calls.BatchRecord, chunks: list[SealedChunk]) -> bytes:
+        return calls.encode_commit(
             record.number,
             record.batch_hash,
             [batch.Chunk(chunk.body, chunk.post_root) for chunk in chunks],

@@ -9,7 +9,7 @@ import click
 import msgspec
 import trio
 
-from l1_bridge.client.client import Signer
+from l1_bridge.client.keys import Signer
 from prover.cli.running import (
     EXIT_DATADIR,
     EXIT_L1,

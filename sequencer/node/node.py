@@ -19,9 +19,15 @@ import structlog
 import trio
 from prometheus_client import CollectorRegistry, Gauge
 
-from l1_bridge.client.client import Applied, Follower, L1Client, L1Error, Log, Reverted, Signer, development_key
-from l1_bridge.codec import batch
-from l1_bridge.contracts.artifact import ArtifactError
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Error
+from l1_bridge.client.following import Applied, Follower, Reverted
+from l1_bridge.client.keys import Signer, development_key
+from l1_bridge.client.options import L1Options
+from l1_bridge.client.values import Log
+from l1_bridge.codec import batch, calls
+from l1_bridge.codec.events import BridgeEvent, Enqueued, LogError, decode_log
+from l1_bridge.contracts.artifact import ArtifactError, bridge_artifact
 from l1_bridge.hashing import keccak
 from prover.cli.running import DEVELOPMENT_CHAIN_ID
 from prover.contracts.deployment import DEVNET_PARAMETERS, Deployment, WrongContracts, deploy, logged_genesis, read
@@ -313,7 +319,7 @@ async def _drain(stream: trio.abc.ReceiveStream) -> None:
 
 @asynccontextmanager
 async def _connected(url: str) -> AsyncIterator[L1Client]:
-    client = L1Client(url, poll_seconds=0.5)
+    client = L1Client(url, L1Options(poll_seconds=0.5))
     try:
         await client.chain_id()
     except L1Error as error:
@@ -386,7 +392,7 @@ async def _deployment(
     return deployment
 
 
-def _parameters(config: NodeConfig) -> batch.Parameters:
+def _parameters(config: NodeConfig) -> calls.Parameters:
     return msgspec.structs.replace(
         DEVNET_PARAMETERS,
         window_seconds=config.window_seconds,
@@ -468,7 +474,7 @@ class _L1Tasks:
         self._checkpoint = checkpoint
         self._checkpoint_block = mirror.block
         # Entries that were read and stand behind a forced close; no checkpoint may be behind them.
-        self._waiting: deque[batch.Enqueued] = deque()
+        self._waiting: deque[Enqueued] = deque()
         self._draining = trio.Lock()
         # A devnet without block times never finalizes by itself; nobody reorganises it but its owner.
         self._depth = _DEVNET_FINALITY_BLOCKS if deployment.chain_id == DEVELOPMENT_CHAIN_ID else "finalized"
@@ -544,8 +550,8 @@ class _L1Tasks:
                 self._log.warning("l1.final_unknown", error=str(error))
 
     async def _refresh_final(self) -> None:
-        answer = await self._client.eth_call(self._deployment.bridge, batch.encode_call("final_number"))
-        self._methods.final_batch = batch.bridge_artifact().decode_result("final_number", answer)
+        answer = await self._client.eth_call(self._deployment.bridge, calls.encode_call("final_number"))
+        self._methods.final_batch = bridge_artifact().decode_result("final_number", answer)
 
     async def _apply_finalized(self, event: Applied | Reverted) -> None:
         if isinstance(event, Reverted):
@@ -557,14 +563,14 @@ class _L1Tasks:
         if is_due and event.block.number <= self._mirror.block:
             self._save(self._mirror.settle(event.block))
 
-    def _decode(self, log: Log) -> batch.BridgeEvent:
+    def _decode(self, log: Log) -> BridgeEvent:
         try:
-            return batch.decode_log(self._deployment.identity, log)
-        except (batch.LogError, ArtifactError) as error:
+            return decode_log(self._deployment.identity, log)
+        except (LogError, ArtifactError) as error:
             raise QueueUnreadable(f"a log of the bridge cannot be read: {error}") from None
 
-    async def _consume(self, event: batch.BridgeEvent) -> None:
-        if not isinstance(event, batch.Enqueued):
+    async def _consume(self, event: BridgeEvent) -> None:
+        if not isinstance(event, Enqueued):
             return
         # Invariant: entries are consumed in the order of the queue, each once; past a gap no batch is lawful.
         async with self._draining:
@@ -592,7 +598,7 @@ class _L1Tasks:
             async with self._draining:
                 await self._drain()
 
-    async def _entered(self, event: batch.Enqueued) -> bool:
+    async def _entered(self, event: Enqueued) -> bool:
         outcome = await self._venue.submit(event.operation)
         if outcome.code in UNCONSUMED:
             return False

@@ -12,7 +12,10 @@ import msgspec
 import structlog
 import trio
 
-from l1_bridge.client.client import L1Client, L1Error, development_key
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Error
+from l1_bridge.client.keys import development_key
+from l1_bridge.client.options import L1Options
 from l1_bridge.hashing import keccak
 from prover.cli.running import (
     DEVELOPMENT_CHAIN_ID,
@@ -455,7 +458,7 @@ async def _drill(output: Output, options: Options, expected: Expected, l1_rpc_ur
         until_signal(),
         _connected(options, expected) as (nodes, status, terms),
         _source(options, terms.markets) as source,
-        L1Client(l1_rpc_url, poll_seconds=0.2) as l1,
+        L1Client(l1_rpc_url, L1Options(poll_seconds=0.2)) as l1,
     ):
         signers = [
             _signer(options, terms, nodes, source, index, _devnet_key(status, index))

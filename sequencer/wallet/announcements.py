@@ -4,8 +4,10 @@ from typing import Final, Literal
 
 import msgspec
 
-from l1_bridge.client.client import L1Client, L1Unavailable
-from l1_bridge.codec import batch
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Unavailable
+from l1_bridge.codec import batch, events
+from l1_bridge.contracts.artifact import bridge_artifact
 from prover.contracts import deployment
 
 State = Literal["waiting", "enactable", "expired", "enacted", "retracted"]
@@ -27,19 +29,19 @@ async def announcements(l1: L1Client, identity: batch.BridgeId, block: int) -> l
 
     Raises as the client does; LogError and ArtifactError for what the bridge cannot have said.
     """
-    topics = [topic for topic, event in batch.bridge_artifact().events.items() if event.name in _LOGGED]
+    topics = [topic for topic, event in bridge_artifact().events.items() if event.name in _LOGGED]
     head = await l1.block("latest")
     if head is None:
         raise L1Unavailable("the L1 node gives no latest block")
     found: list[Announcement] = []
     for log in await l1.logs(identity.address, [topics], block, head.number):
-        event = batch.decode_log(identity, log)
-        if isinstance(event, batch.Announced):
+        event = events.decode_log(identity, log)
+        if isinstance(event, events.Announced):
             # The same is refused while it waits: whatever stood here before it has been enacted or retracted.
             found = [_closed(one, event.announcement, "enacted") for one in found]
             made = Announcement(event.announcement, event.tag, event.payload, event.enactable_at, "waiting")
             found.append(made)
-        elif isinstance(event, batch.Retracted):
+        elif isinstance(event, events.Retracted):
             found = [_closed(one, event.announcement, "retracted") for one in found]
     return [await _now(l1, identity, one, head.timestamp) for one in found]
 
@@ -52,8 +54,8 @@ def _closed(one: Announcement, announcement: bytes, state: State) -> Announcemen
 async def _now(l1: L1Client, identity: batch.BridgeId, one: Announcement, now: int) -> Announcement:
     if one.state != "waiting" or now < one.enactable_at:
         return one
-    artifact = batch.bridge_artifact()
-    state: State = "enactable" if now < one.enactable_at + batch.ENACTMENT_SECONDS else "expired"
+    artifact = bridge_artifact()
+    state: State = "enactable" if now < one.enactable_at + events.ENACTMENT_SECONDS else "expired"
     if not await deployment.view(l1, artifact, identity.address, "announced_at", one.announcement):
         state = "enacted"
     return msgspec.structs.replace(one, state=state)

@@ -7,9 +7,12 @@ from typing import Any, Final, TypeVar
 import msgspec
 import trio
 
-from l1_bridge.client.client import L1Client, L1Error, L1Rejected, Receipt, Signer
-from l1_bridge.codec import batch
-from l1_bridge.contracts.artifact import Artifact, ArtifactError, load_artifact
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Error, L1Rejected
+from l1_bridge.client.keys import Signer
+from l1_bridge.client.values import Receipt
+from l1_bridge.codec import batch, calls, events
+from l1_bridge.contracts.artifact import Artifact, ArtifactError, bridge_artifact, load_artifact
 from prover.contracts.deployment import DEVNET_CHAINS
 from prover.stf import codes, constants, containers
 from sequencer.client.client import EntryView, NodeClient
@@ -93,7 +96,7 @@ class Bridge:
         self._address = address
         self._key = key
         self._poll_seconds = poll_seconds
-        self._bridge = batch.bridge_artifact()
+        self._bridge = bridge_artifact()
         self._token = load_artifact("MockDollar")
 
     # Money in.
@@ -127,7 +130,7 @@ class Bridge:
             approval = self._token.encode_call("approve", venue.rollup, amount_micros)
             await self._send(venue.token, approval, APPROVE_GAS)
         index = constants.NEW_ACCOUNT if account is None else account
-        receipt = await self._send(venue.rollup, batch.encode_deposit(self._address, index, amount_micros), DEPOSIT_GAS)
+        receipt = await self._send(venue.rollup, calls.encode_deposit(self._address, index, amount_micros), DEPOSIT_GAS)
         entry = self._entry_of(venue, receipt).index
         with trio.move_on_after(timeout_seconds):
             while (await self._node.status()).sequenced.queue_count <= entry:
@@ -150,7 +153,7 @@ class Bridge:
         venue = await self._verified.forced_venue()
         fee = (await self._parameters(venue)).entry_fee_wei
         return await self._queued(
-            venue, batch.encode_entry(tag, payload), batch.entry_gas(payload), fee, timeout_seconds
+            venue, calls.encode_entry(tag, payload), calls.entry_gas(payload), fee, timeout_seconds
         )
 
     # Governance.
@@ -161,24 +164,24 @@ class Bridge:
         identity = batch.BridgeId(venue.chain_id, venue.rollup)
         try:
             return await _guarded(announcements(self._l1, identity, venue.block))
-        except (batch.LogError, ArtifactError) as error:
+        except (events.LogError, ArtifactError) as error:
             raise L1Unreachable(f"the L1 node's logs are not the bridge's: {error}") from None
 
     async def announce(self, tag: int, payload: bytes) -> Announcement:
         """The governor says on L1 what is to change; anybody may enact it after the venue's delay."""
         venue = await self._verified.forced_venue()
         self._require_governor(venue)
-        gas = batch.entry_gas(payload)
+        gas = calls.entry_gas(payload)
         await self._require_ether(gas)
         receipt = await self._send(venue.rollup, self._bridge.encode_call("announce", tag, payload), gas)
-        event = self._event_of(venue, receipt, batch.Announced)
+        event = self._event_of(venue, receipt, events.Announced)
         return Announcement(event.announcement, tag, payload, event.enactable_at, "waiting")
 
     async def retract(self, announcement: bytes) -> None:
         """The governor takes back what it announced."""
         venue = await self._verified.forced_venue()
         self._require_governor(venue)
-        gas = batch.entry_gas(b"")
+        gas = calls.entry_gas(b"")
         await self._require_ether(gas)
         await self._send(venue.rollup, self._bridge.encode_call("retract", announcement), gas)
 
@@ -186,7 +189,7 @@ class Bridge:
         """Queues what was announced long enough ago, as anybody may, and waits for what it came to."""
         venue = await self._verified.forced_venue()
         data = self._bridge.encode_call("enact", tag, payload)
-        return await self._queued(venue, data, batch.entry_gas(payload), 0, timeout_seconds)
+        return await self._queued(venue, data, calls.entry_gas(payload), 0, timeout_seconds)
 
     def _require_governor(self, venue: Venue) -> None:
         if venue.governor != self._address:
@@ -213,18 +216,18 @@ class Bridge:
             withdrawal=None if found is None else found.withdrawal,
         )
 
-    async def _parameters(self, venue: Venue) -> batch.Parameters:
+    async def _parameters(self, venue: Venue) -> calls.Parameters:
         data = await _guarded(self._l1.eth_call(venue.rollup, self._bridge.encode_call("parameters")))
-        return batch.decode_record(batch.Parameters, data)
+        return calls.decode_record(calls.Parameters, data)
 
-    def _entry_of(self, venue: Venue, receipt: Receipt) -> batch.Enqueued:
-        return self._event_of(venue, receipt, batch.Enqueued)
+    def _entry_of(self, venue: Venue, receipt: Receipt) -> events.Enqueued:
+        return self._event_of(venue, receipt, events.Enqueued)
 
     def _event_of(self, venue: Venue, receipt: Receipt, kind: type[_Event]) -> _Event:
         identity = batch.BridgeId(venue.chain_id, venue.rollup)
         for log in receipt.logs:
             if log.address == venue.rollup:
-                event = batch.decode_log(identity, log)
+                event = events.decode_log(identity, log)
                 if isinstance(event, kind):
                     return event
         raise L1Unreachable(f"the L1 node's receipt holds no {kind.__name__} of the bridge")
@@ -246,7 +249,7 @@ class Bridge:
                     raise
             await trio.sleep(self._poll_seconds)
         await self._require_ether(CLAIM_GAS)
-        calldata = batch.encode_claim(proven.batch_number, proven.commitment, proven.withdrawal, proven.proof)
+        calldata = calls.encode_claim(proven.batch_number, proven.commitment, proven.withdrawal, proven.proof)
         receipt = await self._send(venue.rollup, calldata, CLAIM_GAS)
         return Claimed(
             index=index,

@@ -8,9 +8,10 @@ from typing import Final
 
 import msgspec
 
-from l1_bridge.client.client import L1Client, L1Error, L1Rejected
-from l1_bridge.codec import batch
-from l1_bridge.contracts.artifact import ArtifactError
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Error, L1Rejected
+from l1_bridge.codec import batch, calls
+from l1_bridge.contracts.artifact import ArtifactError, bridge_artifact
 from l1_bridge.hashing import keccak
 from prover.contracts import deployment
 from prover.contracts.referee import FAMILIES, artifact
@@ -171,7 +172,7 @@ async def _examine(l1: L1Client, status: Status, cache: VerdictCache | None, exp
 
 async def _genuine(l1: L1Client, chain_id: int, rollup: bytes, cache: VerdictCache | None) -> Venue:
     first = await l1.block(0)
-    shipped = [batch.bridge_artifact(), *(artifact(name) for name in ("FraudReferee", *FAMILIES))]
+    shipped = [bridge_artifact(), *(artifact(name) for name in ("FraudReferee", *FAMILIES))]
     location = Location(
         chain_id=chain_id,
         genesis_block_hash=b"" if first is None else first.hash,
@@ -194,8 +195,8 @@ async def _verify(l1: L1Client, location: Location) -> Venue:
         raise NotGenuine(f"{error}; nothing is signed for it") from None
     if not await l1.code(found.token):
         raise NotGenuine(f"there is no token at {checksum_address(found.token)}")
-    answer = await l1.eth_call(location.rollup, batch.bridge_artifact().encode_call("parameters"))
-    parameters = batch.decode_record(batch.Parameters, answer)
+    answer = await l1.eth_call(location.rollup, bridge_artifact().encode_call("parameters"))
+    parameters = calls.decode_record(calls.Parameters, answer)
     globals, block = await _genesis_globals(l1, location)
     return Venue(
         location=location,
@@ -314,9 +315,9 @@ async def prove_withdrawal(l1: L1Client, venue: Venue, index: int, proof: Withdr
     return ProvenWithdrawal(proof.batch, commitment, withdrawal, path)
 
 
-async def recorded_batch(l1: L1Client, venue: Venue, number: int, commitment: batch.Commitment) -> batch.BatchRecord:
+async def recorded_batch(l1: L1Client, venue: Venue, number: int, commitment: batch.Commitment) -> calls.BatchRecord:
     """What the bridge keeps of a batch, if the commitment opens its last root; BadProof or NotYet if not."""
-    bridge = batch.bridge_artifact()
+    bridge = bridge_artifact()
     try:
         data = await l1.eth_call(venue.rollup, bridge.encode_call("record", number))
     except L1Rejected as error:
@@ -325,7 +326,7 @@ async def recorded_batch(l1: L1Client, venue: Venue, number: int, commitment: ba
         raise NotGenuine(f"the bridge does not answer: {error.reason}") from None
     except L1Error as error:
         raise L1Unreachable(str(error)) from None
-    record = batch.decode_record(batch.BatchRecord, data)
+    record = calls.decode_record(calls.BatchRecord, data)
     if record.last_root != commitment.root():
         raise BadProof(f"the node's commitment does not open the root of batch {number} on L1")
     return record

@@ -4,24 +4,9 @@ from typing import Any
 
 import msgspec
 
-from l1_bridge.codec.batch import (
-    NEW_ACCOUNT,
-    ZERO_ADDRESS,
-    Batch,
-    BatchCommitted,
-    BatchRecord,
-    Bond,
-    BridgeEvent,
-    BridgeId,
-    Chunk,
-    Commitment,
-    Header,
-    Parameters,
-    Withdrawal,
-    WithdrawalTree,
-    decode_log,
-    decode_record,
-)
+from l1_bridge.codec.batch import ZERO_ADDRESS, Batch, BridgeId, Chunk, Commitment, Header, Withdrawal, WithdrawalTree
+from l1_bridge.codec.calls import NEW_ACCOUNT, BatchRecord, Bond, Parameters, decode_record
+from l1_bridge.codec.events import BatchCommitted, BridgeEvent, decode_log
 from l1_bridge.contracts.artifact import Artifact, load_artifact
 from l1_bridge.hashing import ZERO_HASH, keccak
 from tests.l1_bridge.evm import Contract, Evm, Receipt, account

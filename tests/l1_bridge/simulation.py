@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from l1_bridge.codec.batch import Chunk, Seat, Withdrawal, WithdrawalTree, decode_record, encode_prove_fraud
+from l1_bridge.codec.batch import Chunk, Withdrawal, WithdrawalTree
+from l1_bridge.codec.calls import Seat, decode_record, encode_prove_fraud
 from l1_bridge.contracts.artifact import Artifact
 from l1_bridge.hashing import keccak
 from tests.l1_bridge.evm import Evm, Reverted, account

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from l1_bridge.client.client import L1Client
+from l1_bridge.client.options import L1Options
 from tests.l1_bridge.l1_nodes import L1Node, anvil
 from tests.prover.world import NodeChain, World
 
@@ -21,7 +22,7 @@ def node() -> Iterator[L1Node]:
 @pytest.fixture
 async def client(node: L1Node) -> AsyncIterator[L1Client]:
     """A client of the module's node."""
-    async with L1Client(node.url, poll_seconds=POLL_SECONDS) as connected:
+    async with L1Client(node.url, L1Options(poll_seconds=POLL_SECONDS)) as connected:
         yield connected
 
 

@@ -9,9 +9,13 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from l1_bridge.client.client import Applied, Block, L1Client, Log, development_key
-from l1_bridge.codec import batch
-from l1_bridge.codec.batch import BridgeId, Chunk, Commitment, Parameters
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.following import Applied
+from l1_bridge.client.keys import development_key
+from l1_bridge.client.values import Block, Log
+from l1_bridge.codec import calls, events
+from l1_bridge.codec.batch import BridgeId, Chunk, Commitment
+from l1_bridge.codec.calls import Parameters
 from l1_bridge.contracts.artifact import load_artifact
 from l1_bridge.hashing import keccak
 from prover.contracts import deployment, referee
@@ -69,7 +73,7 @@ class Chain(Protocol):
     async def deploy(self, code: bytes) -> bytes:
         """Address of a new contract."""
 
-    async def send(self, role: int, to: bytes, data: bytes, value: int = 0) -> Sequence[batch.LogLike]:
+    async def send(self, role: int, to: bytes, data: bytes, value: int = 0) -> Sequence[events.LogLike]:
         """Logs of a transaction that succeeds."""
 
     async def call(self, to: bytes, data: bytes) -> bytes:
@@ -99,11 +103,11 @@ class EvmChain:
         self._seal(self.evm.deployment_logs)
         return address
 
-    async def send(self, role: int, to: bytes, data: bytes, value: int = 0) -> Sequence[batch.LogLike]:
+    async def send(self, role: int, to: bytes, data: bytes, value: int = 0) -> Sequence[events.LogLike]:
         """One transaction, one block."""
         return self.send_from(self.address(role), to, data, value)
 
-    def send_from(self, sender: bytes, to: bytes, data: bytes, value: int = 0) -> Sequence[batch.LogLike]:
+    def send_from(self, sender: bytes, to: bytes, data: bytes, value: int = 0) -> Sequence[events.LogLike]:
         """The same of any address, also of one that owns an account on L2."""
         receipt: Receipt = self.evm.send(sender, to, data, value_wei=value)
         self._seal(receipt.logs)
@@ -118,7 +122,7 @@ class EvmChain:
         self.evm.now += seconds
         self._seal(())
 
-    def _seal(self, logs: Sequence[batch.LogLike]) -> None:
+    def _seal(self, logs: Sequence[events.LogLike]) -> None:
         number = len(self.blocks)
         parent = self.blocks[-1].block.hash if self.blocks else bytes(32)
         block_hash = keccak(self.branch + number.to_bytes(8, "big") + parent)
@@ -152,7 +156,7 @@ class NodeChain:
         address, _ = await self.client.deploy(development_key(SEQUENCER), code, gas=_GAS)
         return address
 
-    async def send(self, role: int, to: bytes, data: bytes, value: int = 0) -> Sequence[batch.LogLike]:
+    async def send(self, role: int, to: bytes, data: bytes, value: int = 0) -> Sequence[events.LogLike]:
         """One transaction, mined."""
         receipt = await self.client.send(development_key(role), to, data, value, gas=_GAS)
         return receipt.logs
@@ -318,19 +322,19 @@ class World:
             families = [await chain.deploy(referee.artifact(name).bytecode) for name in referee.FAMILIES]
             law = await chain.deploy(referee.artifact("FraudReferee").creation_code(*families))
             opened = Commitment.decode(encoding.commitment_bytes(states.genesis_commitment(GENESIS)[0]))
-            code = batch.encode_creation(token, law, parameters, opened, GENESIS)
+            code = calls.encode_creation(token, law, parameters, opened, GENESIS)
             world = cls(chain, await chain.deploy(code), token, parameters)
         await world.take_seat()
         return world
 
-    async def send(self, role: int, data: bytes, value: int = 0) -> list[batch.BridgeEvent]:
+    async def send(self, role: int, data: bytes, value: int = 0) -> list[events.BridgeEvent]:
         """The bridge's events of a transaction to it."""
         logs = await self.chain.send(role, self.bridge.address, data, value)
-        return [batch.decode_log(self.bridge, log) for log in logs if log.address == self.bridge.address]
+        return [events.decode_log(self.bridge, log) for log in logs if log.address == self.bridge.address]
 
     async def take_seat(self, role: int = SEQUENCER) -> None:
         """Bonds a sequencer."""
-        await self.send(role, batch.encode_call("take_seat", "http://127.0.0.1:9"), self.parameters.bond_wei)
+        await self.send(role, calls.encode_call("take_seat", "http://127.0.0.1:9"), self.parameters.bond_wei)
 
     async def deposit(self, trader: int, amount_micros: int = 10_000 * DOLLAR, role: int = DEPOSITOR) -> bytes:
         """Money for a new account of a trader; the entry waits until a batch takes it."""
@@ -338,8 +342,8 @@ class World:
         holder = self.chain.address(role)
         await self.chain.send(role, self.token, token.encode_call("mint", holder, amount_micros))
         await self.chain.send(role, self.token, token.encode_call("approve", self.bridge.address, amount_micros))
-        (event,) = await self.send(role, batch.encode_deposit(TRADERS[trader], constants.NEW_ACCOUNT, amount_micros))
-        assert isinstance(event, batch.Enqueued)
+        (event,) = await self.send(role, calls.encode_deposit(TRADERS[trader], constants.NEW_ACCOUNT, amount_micros))
+        assert isinstance(event, events.Enqueued)
         self.waiting.append(event.operation)
         return event.operation
 
@@ -348,10 +352,10 @@ class World:
         now = await self.chain.now() * 1_000
         return max(now - now % constants.TICK_STEP, self.venue.state.commitment.timestamp)
 
-    async def head(self) -> batch.BatchRecord:
+    async def head(self) -> calls.BatchRecord:
         """The tip as the bridge keeps it."""
-        answer = await self.chain.call(self.bridge.address, batch.encode_call("head"))
-        return batch.decode_record(batch.BatchRecord, answer)
+        answer = await self.chain.call(self.bridge.address, calls.encode_call("head"))
+        return calls.decode_record(calls.BatchRecord, answer)
 
     async def commit(
         self,
@@ -359,7 +363,7 @@ class World:
         lies: Sequence[Lie] = (),
         role: int = SEQUENCER,
         recover: Recover = recover_fast,
-    ) -> batch.BatchCommitted:
+    ) -> events.BatchCommitted:
         """Posts a batch of these operations, one chunk a list; what waits in the queue goes into the first chunk."""
         now_ms = await self.now_ms()
         first = bodies[0]
@@ -368,18 +372,18 @@ class World:
             self.waiting = []
         chunks, commitment = self.venue.batch([first, *bodies[1:]], now_ms, lies, recover)
         parent = await self.head()
-        (event,) = await self.send(role, batch.encode_commit(parent.number, parent.batch_hash, chunks, commitment))
-        assert isinstance(event, batch.BatchCommitted)
+        (event,) = await self.send(role, calls.encode_commit(parent.number, parent.batch_hash, chunks, commitment))
+        assert isinstance(event, events.BatchCommitted)
         self.venue.keep(event.batch.header.number)
         return event
 
-    async def open_accounts(self, count: int = 2) -> batch.BatchCommitted:
+    async def open_accounts(self, count: int = 2) -> events.BatchCommitted:
         """Deposits of the first traders, booked in one batch with the first prices: accounts 17, 18, ..."""
         for trader in range(count):
             await self.deposit(trader)
         return await self.commit([[self.venue.tick(await self.now_ms())]])
 
-    async def steal(self, amount_micros: int = 1_000 * DOLLAR, lies: Sequence[Lie] = ()) -> batch.BatchCommitted:
+    async def steal(self, amount_micros: int = 1_000 * DOLLAR, lies: Sequence[Lie] = ()) -> events.BatchCommitted:
         """The second chunk of three pays trader 1 with trader 0's money; the third withdraws it."""
         now = await self.now_ms()
         bodies = [

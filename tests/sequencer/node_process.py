@@ -16,7 +16,9 @@ from typing import Any, Final, Self
 import httpx
 import msgspec
 
-from l1_bridge.client.client import L1Client, development_key
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.keys import development_key
+from l1_bridge.client.options import L1Options
 from prover.contracts.deployment import Deployment
 from prover.signing.reports import signed_report
 from prover.signing.signatures import sign
@@ -209,7 +211,7 @@ async def funded(node: NodeProcess, traders: list[Trader], micros: int) -> None:
     """Deposits for each trader on L1, and waits until the node has opened their accounts."""
     import trio
 
-    async with L1Client(node.l1_url, poll_seconds=0.1) as l1:
+    async with L1Client(node.l1_url, L1Options(poll_seconds=0.1)) as l1:
         status = node.client.status()
         token = bytes.fromhex(status["token_address"][2:])
         await fund(l1, development_key(8), token, node.rollup, [(trader.address, micros) for trader in traders])

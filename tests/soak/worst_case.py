@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from l1_bridge.codec.batch import Batch, Chunk, Commitment, Header, encode_prove_fraud
+from l1_bridge.codec.batch import Batch, Chunk, Commitment, Header
+from l1_bridge.codec.calls import encode_prove_fraud
 from prover.contracts.referee import transaction_gas
 from prover.signing import operations
 from prover.signing.reports import tick_digest

@@ -4,7 +4,8 @@ import random
 
 import msgspec
 
-from l1_bridge.codec.batch import MAX_CHUNKS, BatchRecord, Chunk, Commitment, decode_record
+from l1_bridge.codec.batch import MAX_CHUNKS, Chunk, Commitment
+from l1_bridge.codec.calls import BatchRecord, decode_record
 from l1_bridge.contracts.artifact import load_artifact
 from prover.contracts.referee import FAMILIES, LocalReferee, artifact, intrinsic_gas, transaction_gas
 from prover.signing.recover import recover_fast

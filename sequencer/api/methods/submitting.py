@@ -5,7 +5,9 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from l1_bridge.client.client import L1Client, L1Error, development_key
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Error
+from l1_bridge.client.keys import development_key
 from l1_bridge.contracts.artifact import load_artifact
 from prover.contracts.deployment import DEVNET_CHAINS, Deployment
 from prover.signing import operations, signatures

@@ -13,6 +13,7 @@ import msgspec
 import trio
 
 from l1_bridge.client.client import L1Client
+from l1_bridge.client.options import L1Options
 from prover.cli.running import config_option
 from sequencer.client.client import NodeClient
 from sequencer.wallet.errors import WalletError, WrongPassword
@@ -205,7 +206,7 @@ async def _with_wallet(settings: Settings, address: bytes, key: Key | None, acti
     expected = None if settings.rollup_address is None else parse_address(settings.rollup_address)
     options = WalletOptions(expected_rollup=expected, warn=warn, tell=tell, poll_seconds=settings.poll_interval)
     # One page: a log is found by address and topic, and nodes that limit the range make the client halve it.
-    l1 = L1Client(settings.l1_rpc_url, attempts=2, page_blocks=1 << 40, poll_seconds=settings.poll_interval)
+    l1 = L1Client(settings.l1_rpc_url, L1Options(attempts=2, page_blocks=1 << 40, poll_seconds=settings.poll_interval))
     async with NodeClient(settings.node_url) as node:
         try:
             return await action(Wallet(node, l1, address, settings.directory, key, options))

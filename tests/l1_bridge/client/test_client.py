@@ -10,17 +10,10 @@ import pytest
 import trio
 from eth_abi.abi import encode
 
-from l1_bridge.client.client import (
-    L1Client,
-    L1Rejected,
-    L1Timeout,
-    L1TooLarge,
-    L1Unavailable,
-    L1WrongChain,
-    Signer,
-    development_key,
-    revert_reason,
-)
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Rejected, L1Timeout, L1TooLarge, L1Unavailable, L1WrongChain, revert_reason
+from l1_bridge.client.keys import Signer, development_key
+from l1_bridge.client.options import L1Options
 from l1_bridge.hashing import keccak
 from tests.l1_bridge.l1_nodes import L1Node, anvil, embedded_l1, probe_initcode
 
@@ -47,7 +40,7 @@ def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture
 async def client(node: L1Node) -> AsyncIterator[L1Client]:
-    async with L1Client(node.url, chain_id=31337) as opened:
+    async with L1Client(node.url, L1Options(chain_id=31337)) as opened:
         yield opened
 
 
@@ -111,7 +104,7 @@ async def test_logs_are_filtered_and_paged(client: L1Client, node: L1Node) -> No
     assert await counts(sender) == []
     assert await counts(address=[bytes(20), probe]) == [1, 2, 3, 4]
     assert await counts(address=bytes(20)) == []
-    async with L1Client(node.url, page_blocks=1) as one_by_one:
+    async with L1Client(node.url, L1Options(page_blocks=1)) as one_by_one:
         paged = await one_by_one.logs(probe, [], 0, last)
         assert paged == await client.logs(probe, [], 0, last)
         assert len(paged) == 4
@@ -163,7 +156,7 @@ async def test_a_batch_keeps_its_order_and_raises_its_first_error(client: L1Clie
 
 async def test_another_chain_is_refused(node: L1Node) -> None:
     with pytest.raises(L1WrongChain, match="serves chain 31337, not chain 1"):
-        async with L1Client(node.url, chain_id=1):
+        async with L1Client(node.url, L1Options(chain_id=1)):
             pass
 
 
@@ -210,7 +203,7 @@ async def test_gas_is_the_same_on_both_nodes(tmp_path_factory: pytest.TempPathFa
 
 async def test_an_unmined_transaction_is_sent_again_with_higher_fees() -> None:
     with anvil("--no-mining") as node:
-        async with L1Client(node.url, resubmit_seconds=0.2, poll_seconds=0.05) as client:
+        async with L1Client(node.url, L1Options(resubmit_seconds=0.2, poll_seconds=0.05)) as client:
             sender, seen = development_key(0), set[str]()
             receipts = []
 
@@ -235,7 +228,7 @@ async def test_an_unmined_transaction_is_sent_again_with_higher_fees() -> None:
 async def test_fees_stop_at_the_cap_and_the_deadline_ends_the_wait() -> None:
     with anvil("--no-mining") as node:
         fee = 3 * 10**9
-        async with L1Client(node.url, resubmit_seconds=0.05, poll_seconds=0.05, max_fee_wei=fee) as client:
+        async with L1Client(node.url, L1Options(resubmit_seconds=0.05, poll_seconds=0.05, max_fee_wei=fee)) as client:
             with pytest.raises(L1Timeout) as stuck:
                 await client.send(development_key(0), bytes(20), gas=21_000, timeout_seconds=1)
             fees = []
@@ -255,7 +248,7 @@ async def test_an_absent_node_is_unavailable_after_the_last_attempt() -> None:
         raise httpx.ConnectError("refused")
 
     async with trio.open_nursery() as nursery:
-        client = L1Client("http://l1.invalid", attempts=3, transport=httpx.MockTransport(broken))
+        client = L1Client("http://l1.invalid", L1Options(attempts=3), transport=httpx.MockTransport(broken))
         with pytest.raises(L1Unavailable, match="refused"):
             await client.chain_id()
         await client.close()
@@ -280,7 +273,7 @@ async def test_an_absent_node_is_unavailable_after_the_last_attempt() -> None:
 )
 async def test_nonsense_from_a_node_is_unavailable(answer: bytes) -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(200, content=answer))
-    client = L1Client("http://l1.invalid", attempts=2, transport=transport)
+    client = L1Client("http://l1.invalid", L1Options(attempts=2), transport=transport)
     with pytest.raises(L1Unavailable):
         await client.chain_id()
     await client.close()
@@ -297,7 +290,7 @@ async def test_an_endless_answer_is_cut_off() -> None:
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(partial(trio.serve_tcp, host="127.0.0.1"), flood, 0)
         port = listeners[0].socket.getsockname()[1]
-        client = L1Client(f"http://127.0.0.1:{port}", answer_limit_bytes=1 << 16)
+        client = L1Client(f"http://127.0.0.1:{port}", L1Options(answer_limit_bytes=1 << 16))
         with pytest.raises(L1TooLarge, match="more than 65536 bytes"):
             await client.chain_id()
         await client.close()
@@ -309,7 +302,9 @@ async def test_a_silent_node_times_out_and_can_be_cancelled(autojump_clock: trio
         await trio.sleep_forever()
         raise AssertionError
 
-    client = L1Client("http://l1.invalid", attempts=2, timeout_seconds=3, transport=httpx.MockTransport(silent))
+    client = L1Client(
+        "http://l1.invalid", L1Options(attempts=2, timeout_seconds=3), transport=httpx.MockTransport(silent)
+    )
     start = trio.current_time()
     with pytest.raises(L1Unavailable, match="no answer in 3 s"):
         await client.chain_id()

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from l1_bridge.client.client import DEVELOPMENT_KEYS, Signer, development_key, floor_gas, revert_reason
+from l1_bridge.client.errors import revert_reason
+from l1_bridge.client.keys import DEVELOPMENT_KEYS, Signer, development_key
+from l1_bridge.client.sending import floor_gas
 
 
 def test_signers_come_from_keys_and_keystores() -> None:

@@ -9,29 +9,27 @@ from hypothesis import strategies as st
 
 from l1_bridge.codec.batch import (
     Batch,
-    BatchCommitted,
-    Bond,
     BridgeId,
     Chunk,
     Commitment,
     Header,
-    LogError,
-    SeatTaken,
     Withdrawal,
     WithdrawalTree,
     batch_hash,
-    bridge_artifact,
-    decode_log,
-    decode_record,
     domain_separator,
+    merkle_root,
+)
+from l1_bridge.codec.calls import (
+    Bond,
+    decode_record,
     encode_call,
     encode_claim,
     encode_commit,
     encode_deposit,
     encode_prove_fraud,
-    merkle_root,
 )
-from l1_bridge.contracts.artifact import ArtifactError
+from l1_bridge.codec.events import BatchCommitted, LogError, SeatTaken, decode_log
+from l1_bridge.contracts.artifact import ArtifactError, bridge_artifact
 from l1_bridge.hashing import ZERO_HASH, keccak
 from tests.l1_bridge.evm import Log, account
 from tests.l1_bridge.harness import (

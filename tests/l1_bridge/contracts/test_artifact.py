@@ -53,7 +53,7 @@ def test_a_source_that_does_not_compile_is_named(tmp_path: Path, capsys: pytest.
 
 
 def test_the_loader_needs_no_compiler() -> None:
-    load = "from l1_bridge.codec.batch import bridge_artifact; bridge_artifact()"
+    load = "from l1_bridge.contracts.artifact import bridge_artifact; bridge_artifact()"
     program = f"import sys; {load}; print('vyper' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

@@ -2,17 +2,9 @@
 
 import pytest
 
-from l1_bridge.codec.batch import (
-    MAX_CHUNKS,
-    BatchCommitted,
-    Chunk,
-    Header,
-    LogError,
-    Withdrawal,
-    WithdrawalTree,
-    encode_claim,
-    encode_prove_fraud,
-)
+from l1_bridge.codec.batch import MAX_CHUNKS, Chunk, Header, Withdrawal, WithdrawalTree
+from l1_bridge.codec.calls import encode_claim, encode_prove_fraud
+from l1_bridge.codec.events import BatchCommitted, LogError
 from l1_bridge.contracts.artifact import Artifact, ArtifactError, decode_exactly
 from l1_bridge.devnet.chain import TRANSACTION_GAS_LIMIT
 from l1_bridge.hashing import ZERO_HASH, keccak

@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from l1_bridge.codec.batch import Claimed, Withdrawal, WithdrawalTree, merkle_root
+from l1_bridge.codec.batch import Withdrawal, WithdrawalTree, merkle_root
+from l1_bridge.codec.events import Claimed
 from l1_bridge.contracts.artifact import Artifact
 from l1_bridge.hashing import keccak
 from tests.l1_bridge.evm import Evm, Reverted, account, compile_stub

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from l1_bridge.codec.batch import BatchCommitted, BatchRecord, Chunk
+from l1_bridge.codec.batch import Chunk
+from l1_bridge.codec.calls import BatchRecord
+from l1_bridge.codec.events import BatchCommitted
 from l1_bridge.hashing import ZERO_HASH, keccak
 from tests.l1_bridge.evm import Reverted
 from tests.l1_bridge.harness import PARAMETERS, SEQUENCER, STRANGER, Harness, honest_chunk

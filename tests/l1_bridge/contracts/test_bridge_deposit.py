@@ -2,7 +2,9 @@
 
 import pytest
 
-from l1_bridge.codec.batch import NEW_ACCOUNT, Enqueued, QueueEntry, decode_record, extend_queue_hash
+from l1_bridge.codec.batch import extend_queue_hash
+from l1_bridge.codec.calls import NEW_ACCOUNT, QueueEntry, decode_record
+from l1_bridge.codec.events import Enqueued
 from l1_bridge.contracts.artifact import Artifact
 from l1_bridge.hashing import ZERO_HASH
 from tests.l1_bridge.evm import Evm, Reverted, compile_stub

@@ -5,16 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from l1_bridge.codec.batch import (
-    BatchRecord,
-    Genesis,
-    Parameters,
-    decode_log,
-    decode_record,
-    domain_separator,
-    encode_creation,
-    genesis_hash,
-)
+from l1_bridge.codec.batch import domain_separator, genesis_hash
+from l1_bridge.codec.calls import BatchRecord, Parameters, decode_record, encode_creation
+from l1_bridge.codec.events import Genesis, decode_log
 from l1_bridge.contracts.artifact import Artifact, load_artifact
 from l1_bridge.hashing import ZERO_HASH, keccak
 from tests.l1_bridge.evm import Evm, Reverted

@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from l1_bridge.codec.batch import Batch, Chunk, Header, RolledBack
+from l1_bridge.codec.batch import Batch, Chunk, Header
+from l1_bridge.codec.events import RolledBack
 from l1_bridge.contracts.artifact import Artifact
 from l1_bridge.hashing import keccak
 from tests.l1_bridge.evm import Reverted

@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from l1_bridge.codec.batch import Announced, Enqueued, Retracted, extend_queue_hash
+from l1_bridge.codec.batch import extend_queue_hash
+from l1_bridge.codec.events import Announced, Enqueued, Retracted
 from l1_bridge.contracts.artifact import Artifact
 from l1_bridge.hashing import ZERO_HASH, keccak
 from tests.l1_bridge.contracts.test_bridge_commit import refused

@@ -2,15 +2,8 @@
 
 import pytest
 
-from l1_bridge.codec.batch import (
-    BondWithdrawn,
-    Deadlines,
-    Seat,
-    SeatLost,
-    SeatResigned,
-    SeatTaken,
-    decode_record,
-)
+from l1_bridge.codec.calls import Deadlines, Seat, decode_record
+from l1_bridge.codec.events import BondWithdrawn, SeatLost, SeatResigned, SeatTaken
 from l1_bridge.hashing import ZERO_HASH
 from tests.l1_bridge.evm import Reverted
 from tests.l1_bridge.harness import PARAMETERS, SEQUENCER, STRANGER, SUCCESSOR, Harness

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from l1_bridge.client.client import Signer, development_key
+from l1_bridge.client.keys import Signer, development_key
 from l1_bridge.devnet.chain import Call, DevnetChain, RefusedError
 from l1_bridge.devnet.database import ChainDatabase, DatadirError
 from l1_bridge.hashing import keccak

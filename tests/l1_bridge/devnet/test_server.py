@@ -12,7 +12,11 @@ import httpx
 import pytest
 import trio
 
-from l1_bridge.client.client import L1Client, L1Error, Receipt, Signer, development_key
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Error
+from l1_bridge.client.keys import Signer, development_key
+from l1_bridge.client.options import L1Options
+from l1_bridge.client.values import Receipt
 from l1_bridge.hashing import keccak
 from tests.l1_bridge.l1_nodes import L1Node, embedded_l1, probe_initcode, refused_devnet
 
@@ -77,7 +81,7 @@ async def test_a_restart_continues_the_chain(tmp_path: Path) -> None:
 async def test_kill_9_while_sending_loses_nothing_that_was_answered(tmp_path: Path) -> None:
     answered: list[Receipt] = []
     with embedded_l1(tmp_path, "--max-ahead", "600") as node:
-        async with L1Client(node.url, attempts=1) as client:
+        async with L1Client(node.url, L1Options(attempts=1)) as client:
             probe, _ = await client.deploy(development_key(0), probe_initcode(), gas=1_000_000)
 
             async def keep_sending(signer: Signer) -> None:

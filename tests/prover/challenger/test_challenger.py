@@ -13,8 +13,11 @@ import httpx
 import pytest
 import trio
 
-from l1_bridge.client.client import L1Client, L1Unavailable, development_key
-from l1_bridge.codec.batch import bridge_artifact
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Unavailable
+from l1_bridge.client.keys import development_key
+from l1_bridge.client.options import L1Options
+from l1_bridge.contracts.artifact import bridge_artifact
 from l1_bridge.hashing import keccak
 from prover.challenger.challenger import Challenger, Summary, proof_gas
 from prover.cli.running import Output
@@ -97,9 +100,9 @@ class Guard:
     ) -> Summary:
         """A run of a new process, so to say."""
         transport = None if tamper is None else Tampering(tamper)
-        async with L1Client(self.url, poll_seconds=POLL_SECONDS, attempts=2, transport=transport) as client:
+        async with L1Client(self.url, L1Options(poll_seconds=POLL_SECONDS, attempts=2), transport=transport) as client:
             if second is not None:
-                options["second_client"] = L1Client(self.url, attempts=1, transport=Tampering(second))
+                options["second_client"] = L1Client(self.url, L1Options(attempts=1), transport=Tampering(second))
             replay_options = {name: options.pop(name) for name in ("second_recover",) if name in options}
             replay = ChainReplay(self.store, self.world.bridge, recover=recover, **replay_options)
             guard = Challenger(
@@ -579,7 +582,7 @@ async def test_a_proof_in_a_process_of_its_own_never_imports_the_venue(
 
 async def test_on_the_embedded_l1_a_theft_is_proven_and_rolled_back(tmp_path: Path) -> None:
     with embedded_l1(tmp_path / "l1") as running:
-        async with L1Client(running.url, poll_seconds=POLL_SECONDS) as client:
+        async with L1Client(running.url, L1Options(poll_seconds=POLL_SECONDS)) as client:
             world = await World.make(NodeChain(client))
             await world.open_accounts()
             await world.steal()

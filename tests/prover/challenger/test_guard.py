@@ -13,8 +13,10 @@ import structlog
 import trio
 import trio.testing
 
-from l1_bridge.client.client import L1Client, development_key
-from l1_bridge.codec import batch
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.keys import development_key
+from l1_bridge.client.options import L1Options
+from l1_bridge.codec import calls, events
 from l1_bridge.contracts.artifact import load_artifact
 from prover.challenger import guard as guarding_module
 from prover.challenger import guard_plan as guard_rules
@@ -103,7 +105,7 @@ class Watch:
 
 @asynccontextmanager
 async def watching(world: World, node: L1Node, **options: Any) -> AsyncIterator[Watch]:
-    async with L1Client(node.url, poll_seconds=POLL_SECONDS, attempts=2) as client:
+    async with L1Client(node.url, L1Options(poll_seconds=POLL_SECONDS, attempts=2)) as client:
         yield Watch(world, client, **options)
 
 
@@ -112,8 +114,8 @@ async def give(world: World, owner: bytes, index: int, amount_micros: int) -> No
     token, holder = load_artifact("MockDollar"), world.chain.address(DEPOSITOR)
     await world.chain.send(DEPOSITOR, world.token, token.encode_call("mint", holder, amount_micros))
     await world.chain.send(DEPOSITOR, world.token, token.encode_call("approve", world.bridge.address, amount_micros))
-    (event,) = await world.send(DEPOSITOR, batch.encode_deposit(owner, index, amount_micros))
-    assert isinstance(event, batch.Enqueued)
+    (event,) = await world.send(DEPOSITOR, calls.encode_deposit(owner, index, amount_micros))
+    assert isinstance(event, events.Enqueued)
     world.waiting.append(event.operation)
 
 
@@ -165,7 +167,7 @@ def held(world: World, index: int) -> int:
 
 
 async def enqueue(world: World, tag: int, payload: bytes, role: int = RIVAL) -> None:
-    await world.send(role, batch.encode_entry(tag, payload), PARAMETERS.entry_fee_wei)
+    await world.send(role, calls.encode_entry(tag, payload), PARAMETERS.entry_fee_wei)
 
 
 # Rescues.
@@ -444,7 +446,7 @@ async def test_once_a_fraud_is_rolled_back_the_guard_goes_on(world: World, node:
 async def test_while_two_l1_nodes_disagree_nothing_is_enqueued(world: World, node: L1Node, client: L1Client) -> None:
     await under_water(world, client)
     async with (
-        L1Client(node.url, attempts=1, transport=Tampering(lying_blocks)) as second,
+        L1Client(node.url, L1Options(attempts=1), transport=Tampering(lying_blocks)) as second,
         watching(world, node, patience=0, second_client=second) as guard,
     ):
         assert (await guard.once()).entries_sent == 0

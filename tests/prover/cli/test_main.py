@@ -12,7 +12,7 @@ import trio
 from click.testing import CliRunner, Result
 
 from l1_bridge.client.client import L1Client
-from l1_bridge.codec.batch import encode_creation
+from l1_bridge.codec.calls import encode_creation
 from prover.cli import running as settings
 from prover.cli.main import Commands, cli
 from prover.state.leveldb import LevelDbStore

@@ -6,18 +6,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from l1_bridge.client.client import Applied, Log, Reverted
-from l1_bridge.codec.batch import (
-    BatchCommitted,
-    Chunk,
-    Commitment,
-    Enqueued,
-    bridge_artifact,
-    decode_log,
-    encode_call,
-    encode_entry,
-    encode_prove_fraud,
-)
+from l1_bridge.client.following import Applied, Reverted
+from l1_bridge.client.values import Log
+from l1_bridge.codec.batch import Chunk, Commitment
+from l1_bridge.codec.calls import encode_call, encode_entry, encode_prove_fraud
+from l1_bridge.codec.events import BatchCommitted, Enqueued, decode_log
+from l1_bridge.contracts.artifact import bridge_artifact
 from l1_bridge.hashing import keccak
 from prover.contracts.referee import LocalReferee
 from prover.history.history import ChainReplay

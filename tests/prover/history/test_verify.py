@@ -10,7 +10,8 @@ import trio
 
 from l1_bridge.client.client import L1Client
 from l1_bridge.codec.batch import Withdrawal as Leaf
-from l1_bridge.codec.batch import WithdrawalTree, encode_claim, encode_prove_fraud
+from l1_bridge.codec.batch import WithdrawalTree
+from l1_bridge.codec.calls import encode_claim, encode_prove_fraud
 from l1_bridge.contracts.artifact import load_artifact
 from prover.history.history import ChainReplay
 from prover.history.verify import Report, verify
@@ -106,7 +107,7 @@ async def test_money_that_is_missing_in_the_vault_or_the_token_is_seen(
     world: World, node: L1Node, client: L1Client
 ) -> None:
     await world.open_accounts()
-    from l1_bridge.codec.batch import bridge_artifact
+    from l1_bridge.contracts.artifact import bridge_artifact
 
     vault = "0x" + bridge_artifact().functions["vault_micros"].selector.hex()
     balance = "0x" + load_artifact("MockDollar").functions["balanceOf"].selector.hex()

@@ -39,7 +39,7 @@ def test_what_is_no_signature_has_the_same_signer_in_both(v: int, r: int, s: int
     "loading",
     [
         "import prover.signing.recover",
-        "from l1_bridge.client.client import Signer; Signer(bytes([1]) * 32).address",
+        "from l1_bridge.client.keys import Signer; Signer(bytes([1]) * 32).address",
         "import sequencer.wallet.keys, prover.signing.recover",
         "import sequencer.node.node, sequencer.demo.demo, sequencer.wallet.commands.wallet",
     ],

@@ -9,8 +9,10 @@ import pytest
 import structlog
 import trio
 
-from l1_bridge.client.client import L1Rejected, development_key
-from l1_bridge.codec import batch
+from l1_bridge.client.errors import L1Rejected
+from l1_bridge.client.keys import development_key
+from l1_bridge.codec import batch, calls
+from l1_bridge.codec.events import BatchCommitted, decode_log
 from sequencer.api.methods.venue import Methods
 from sequencer.l1.bridge_view import Checkpoint, Mirror
 from sequencer.l1.poster import ForeignHead
@@ -32,10 +34,10 @@ async def lie(here: Site) -> batch.Batch:
     false = type(honest)(*words)
     record, _ = await here.poster.head()
     chunks = [batch.Chunk(chunk.body, false.root())]
-    data = batch.encode_commit(record.number, record.batch_hash, chunks, false)
+    data = calls.encode_commit(record.number, record.batch_hash, chunks, false)
     receipt = await here.client.send(OPERATOR, here.deployment.bridge, data, gas=2_000_000)
-    events = [batch.decode_log(here.deployment.identity, log) for log in receipt.logs]
-    (committed,) = (event for event in events if isinstance(event, batch.BatchCommitted))
+    events = [decode_log(here.deployment.identity, log) for log in receipt.logs]
+    (committed,) = (event for event in events if isinstance(event, BatchCommitted))
     return committed.batch
 
 
@@ -48,7 +50,7 @@ async def test_a_batch_that_was_proven_wrong_is_gone() -> None:
         assert (here.mirror.posted_chunks, here.mirror.batch_of_chunk(1)) == (0, None)
         with pytest.raises(ForeignHead):
             await here.poster.post_once()
-        proof = batch.encode_prove_fraud(false, 0, here.world.sealed[0].witness)
+        proof = calls.encode_prove_fraud(false, 0, here.world.sealed[0].witness)
         await here.client.send(development_key(4), here.deployment.bridge, proof, gas=GAS)
         await here.follow()
         assert (here.mirror.batches, here.mirror.rolled_back, here.mirror.posted_chunks) == ([], 1, 0)
@@ -72,7 +74,7 @@ async def test_a_reorganisation_takes_the_roll_back_along() -> None:
         here.seal(1)
         false = await lie(here)
         await here.follow()
-        proof = batch.encode_prove_fraud(false, 0, here.world.sealed[0].witness)
+        proof = calls.encode_prove_fraud(false, 0, here.world.sealed[0].witness)
         await here.client.send(development_key(4), here.deployment.bridge, proof, gas=GAS)
         await here.follow()
         assert here.mirror.batches == []

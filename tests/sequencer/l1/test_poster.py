@@ -10,8 +10,13 @@ import pytest
 import structlog
 import trio
 
-from l1_bridge.client.client import Applied, Follower, L1Client, L1Rejected, L1Unavailable, Reverted, development_key
-from l1_bridge.codec import batch
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Rejected, L1Unavailable
+from l1_bridge.client.following import Applied, Follower, Reverted
+from l1_bridge.client.keys import development_key
+from l1_bridge.client.options import L1Options
+from l1_bridge.codec import batch, calls
+from l1_bridge.codec.events import BatchCommitted, decode_log
 from prover.contracts.deployment import Deployment, deploy
 from prover.stf import constants, encoding
 from sequencer.l1.bridge_view import Mirror
@@ -98,8 +103,8 @@ class Site:
         assert block is not None
         found: list[tuple[bytes, bytes]] = []
         for log in await self.client.logs(self.deployment.bridge, [], 0, block.number):
-            event = batch.decode_log(self.deployment.identity, log)
-            if isinstance(event, batch.BatchCommitted):
+            event = decode_log(self.deployment.identity, log)
+            if isinstance(event, BatchCommitted):
                 found += [(chunk.body, chunk.post_root) for chunk in event.batch.chunks]
         return found
 
@@ -109,7 +114,7 @@ async def site() -> AsyncIterator[Site]:
     """A fresh rollup on a fresh anvil, the seat taken."""
     with anvil() as l1:
         wire = Wire()
-        async with L1Client(l1.url, poll_seconds=0.02, attempts=1, transport=wire) as client:
+        async with L1Client(l1.url, L1Options(poll_seconds=0.02, attempts=1), transport=wire) as client:
             deployment = await deploy(client, OPERATOR, genesis())
             built = Site(client, wire, deployment)
             await built.poster.take_seat("http://127.0.0.1:1")
@@ -257,7 +262,7 @@ async def test_a_refusal_is_known_before_it_is_paid() -> None:
         await here.client.send(
             OPERATOR,
             here.deployment.bridge,
-            batch.encode_call("resign", int(wall_clock_ms() / 1_000)),
+            calls.encode_call("resign", int(wall_clock_ms() / 1_000)),
             gas=300_000,
         )
         await here.client.call("evm_increaseTime", [2])

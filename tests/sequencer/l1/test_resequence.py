@@ -11,7 +11,10 @@ import pytest
 import structlog
 import trio
 
-from l1_bridge.client.client import L1Client, L1Unavailable, development_key
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Unavailable
+from l1_bridge.client.keys import development_key
+from l1_bridge.client.options import L1Options
 from prover.state.leveldb import LevelDbStore
 from prover.state.store import MemoryStore
 from prover.stf import codes, constants
@@ -224,7 +227,7 @@ async def test_a_node_that_was_cut_off_for_too_long_goes_on_from_what_was_posted
             "datadir": tmp_path, "port": 0, "l1_rpc_url": l1.url, "is_deploy_allowed": True, "is_maker_running": False,
             "post_seconds": 0.05,
         }  # fmt: skip
-        async with trio.open_nursery() as nursery, L1Client(l1.url, poll_seconds=0.02) as client:
+        async with trio.open_nursery() as nursery, L1Client(l1.url, L1Options(poll_seconds=0.02)) as client:
             up = await nursery.start(node.run, NodeConfig(**options), long_ago)
             await fund(client, development_key(3), up.deployment.token, up.deployment.bridge, [(owner(0), 10**9)])
             await client.call("anvil_mine", ["0x4"])
@@ -232,7 +235,7 @@ async def test_a_node_that_was_cut_off_for_too_long_goes_on_from_what_was_posted
                 await trio.sleep(0.02)
             nursery.cancel_scope.cancel()
         domain = up.deployment.domain
-        async with trio.open_nursery() as nursery, L1Client(l1.url, poll_seconds=0.02) as client:
+        async with trio.open_nursery() as nursery, L1Client(l1.url, L1Options(poll_seconds=0.02)) as client:
             up = await nursery.start(node.run, NodeConfig(**options, is_posting=False), long_ago)
             await fund(client, development_key(3), up.deployment.token, up.deployment.bridge, [(owner(1), 10**9)])
             await client.call("anvil_mine", ["0x4"])
@@ -246,7 +249,7 @@ async def test_a_node_that_was_cut_off_for_too_long_goes_on_from_what_was_posted
             posted, sealed = up.mirror.posted_chunks, up.engine.chunk_count
             assert sealed > posted + 24
             nursery.cancel_scope.cancel()
-        async with trio.open_nursery() as nursery, L1Client(l1.url, poll_seconds=0.02) as client:
+        async with trio.open_nursery() as nursery, L1Client(l1.url, L1Options(poll_seconds=0.02)) as client:
             await client.call("evm_increaseTime", [hours])
             await client.call("evm_mine", [])
             quiet.clear()

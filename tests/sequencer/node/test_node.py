@@ -12,7 +12,9 @@ import httpx
 import pytest
 import trio
 
-from l1_bridge.client.client import L1Client, Signer, development_key
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.keys import Signer, development_key
+from l1_bridge.client.options import L1Options
 from prover.contracts import deployment
 from prover.signing.signatures import address_of
 from prover.state import genesis
@@ -226,7 +228,7 @@ def test_a_datadir_of_another_chain_or_rollup_or_broken(tmp_path: Path) -> None:
 @pytest.mark.skipif(not ANVIL.exists(), reason="anvil is not installed: npm install --no-save")
 def test_a_node_joins_a_rollup_that_others_deployed(tmp_path: Path) -> None:
     async def rolled_out(url: str, signer: Signer) -> bytes:
-        async with L1Client(url, poll_seconds=0.05) as l1:
+        async with L1Client(url, L1Options(poll_seconds=0.05)) as l1:
             signers = [address_of(signing) for signing in devnet_signer_keys()]
             opened = await deployment.deploy(l1, signer, genesis.genesis_bytes(signer.address, signers, 5))
             return opened.bridge

@@ -9,8 +9,11 @@ import msgspec
 import pytest
 import trio
 
-from l1_bridge.client.client import L1Client, L1Rejected, development_key
-from l1_bridge.codec import batch
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Rejected
+from l1_bridge.client.keys import development_key
+from l1_bridge.client.options import L1Options
+from l1_bridge.codec import batch, calls
 from l1_bridge.contracts.artifact import load_artifact
 from l1_bridge.hashing import keccak
 from prover.contracts.deployment import view
@@ -57,8 +60,8 @@ async def proof_until(node: NodeProcess, method: str, is_enough: Any, **params: 
 
 async def l1_root(l1: L1Client, node: NodeProcess, number: int) -> bytes:
     """The last root of a batch, by the bridge's word."""
-    answer = await l1.eth_call(node.rollup, batch.encode_call("record", number))
-    return batch.decode_record(batch.BatchRecord, answer).last_root
+    answer = await l1.eth_call(node.rollup, calls.encode_call("record", number))
+    return calls.decode_record(calls.BatchRecord, answer).last_root
 
 
 async def story(node: NodeProcess) -> None:
@@ -82,7 +85,7 @@ async def story(node: NodeProcess) -> None:
     first = client.call("catenary_withdrawals", recipient="0x" + RECIPIENT.hex())
     assert [(entry["index"], entry["amount_micros"]) for entry in first] == [(0, str(amount))]
 
-    async with L1Client(node.l1_url, poll_seconds=0.1) as l1:
+    async with L1Client(node.l1_url, L1Options(poll_seconds=0.1)) as l1:
         token = load_artifact("MockDollar")
         dollars = deployment_of(node).token
 
@@ -96,7 +99,7 @@ async def story(node: NodeProcess) -> None:
         assert batch.merkle_root(leaf, index, siblings) == commitment.withdrawals_root
         assert batch.merkle_root(keccak(leaf), index, siblings) != commitment.withdrawals_root
 
-        claim = batch.encode_claim(proof["batch"], commitment, batch.Withdrawal(index, RECIPIENT, amount), siblings)
+        claim = calls.encode_claim(proof["batch"], commitment, batch.Withdrawal(index, RECIPIENT, amount), siblings)
         payer = development_key(7)
         with pytest.raises(L1Rejected, match="NOT_FINAL"):
             await l1.send(payer, node.rollup, claim, gas=500_000)

@@ -6,9 +6,13 @@ import msgspec
 import pytest
 from eth_abi.abi import encode
 
-from l1_bridge.client.client import L1Client, L1Unavailable, Log
-from l1_bridge.codec import batch
-from l1_bridge.codec.batch import ENACTMENT_SECONDS, BridgeId
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Unavailable
+from l1_bridge.client.values import Log
+from l1_bridge.codec import events
+from l1_bridge.codec.batch import BridgeId
+from l1_bridge.codec.events import ENACTMENT_SECONDS
+from l1_bridge.contracts.artifact import bridge_artifact
 from l1_bridge.hashing import keccak
 from prover.signing import operations
 from prover.state.genesis import label
@@ -90,7 +94,7 @@ class ToldL1:
 
 def log(name: str, digest: bytes, data: bytes = b"") -> Log:
     """One log of the bridge."""
-    topic = next(topic for topic, event in batch.bridge_artifact().events.items() if event.name == name)
+    topic = next(topic for topic, event in bridge_artifact().events.items() if event.name == name)
     return Log(IDENTITY.address, (topic, digest), data, 1, b"\x01" * 32, b"\x02" * 32, 0, 0)
 
 
@@ -135,5 +139,5 @@ async def test_the_same_may_be_announced_again_and_each_has_its_end() -> None:
 async def test_an_l1_node_that_says_nonsense_is_not_believed() -> None:
     with pytest.raises(L1Unavailable, match="no latest block"):
         await states(ToldL1([], -1))
-    with pytest.raises(batch.LogError):
+    with pytest.raises(events.LogError):
         await states(ToldL1([log("Announced", bytes(32), b"\x00")], 0))

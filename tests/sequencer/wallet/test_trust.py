@@ -8,7 +8,9 @@ import msgspec
 import pytest
 import trio
 
-from l1_bridge.client.client import L1Client, development_key
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.keys import development_key
+from l1_bridge.client.options import L1Options
 from l1_bridge.hashing import keccak
 from prover.contracts import deployment
 from prover.contracts.referee import artifact
@@ -58,7 +60,7 @@ class Chain:
         """The answer of a fresh client."""
 
         async def main() -> T:
-            async with L1Client(self.url, attempts=1) as l1:
+            async with L1Client(self.url, L1Options(attempts=1)) as l1:
                 return await question(l1)
 
         return trio.run(main)
@@ -180,7 +182,7 @@ def test_a_bridge_made_for_another_address_is_refused(chain: Chain) -> None:
 
 def test_an_l1_that_is_gone(chain: Chain) -> None:
     async def main() -> None:
-        async with L1Client(chain.url, attempts=1) as l1:
+        async with L1Client(chain.url, L1Options(attempts=1)) as l1:
             l1.url = "http://127.0.0.1:1"
             await examine(l1, chain.status(), None)
 

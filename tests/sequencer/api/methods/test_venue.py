@@ -8,7 +8,8 @@ import msgspec
 import pytest
 import trio
 
-from l1_bridge.client.client import L1Client, L1Unavailable
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Unavailable
 from l1_bridge.codec import batch
 from prover.contracts.deployment import Deployment
 from prover.signing import signatures

@@ -11,7 +11,10 @@ import msgspec
 import pytest
 import trio
 
-from l1_bridge.client.client import Applied, L1Client, L1NoAnswer, L1Rejected, L1TooLarge, L1Unavailable
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1NoAnswer, L1Rejected, L1TooLarge, L1Unavailable
+from l1_bridge.client.following import Applied
+from l1_bridge.client.options import L1Options
 
 pytestmark = pytest.mark.trio
 
@@ -84,7 +87,7 @@ class Node:
     @asynccontextmanager
     async def client(self, **options: Any) -> AsyncIterator[L1Client]:
         """Not entered: the first request is the one under test."""
-        client = L1Client("http://l1.invalid", transport=httpx.MockTransport(self.serve), **options)
+        client = L1Client("http://l1.invalid", L1Options(**options), transport=httpx.MockTransport(self.serve))
         try:
             yield client
         finally:
@@ -275,7 +278,7 @@ async def test_large_answers_over_a_real_connection() -> None:
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(partial(trio.serve_tcp, host="127.0.0.1"), serve, 0)
         port = listeners[0].socket.getsockname()[1]
-        client = L1Client(f"http://127.0.0.1:{port}", answer_limit_bytes=LIMIT_BYTES)
+        client = L1Client(f"http://127.0.0.1:{port}", L1Options(answer_limit_bytes=LIMIT_BYTES))
         assert await numbers(client) == list(range(HEAD + 1))
         assert await headers(client) == list(range(HEAD + 1))
         await client.close()

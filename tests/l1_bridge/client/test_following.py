@@ -8,16 +8,12 @@ import msgspec
 import pytest
 import trio
 
-from l1_bridge.client.client import (
-    Applied,
-    Block,
-    Follower,
-    L1Client,
-    L1ReorgTooDeep,
-    L1Unavailable,
-    Reverted,
-    development_key,
-)
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1ReorgTooDeep, L1Unavailable
+from l1_bridge.client.following import Applied, Follower, Reverted
+from l1_bridge.client.keys import development_key
+from l1_bridge.client.options import L1Options
+from l1_bridge.client.values import Block
 from l1_bridge.hashing import keccak
 from tests.l1_bridge.l1_nodes import anvil, embedded_l1, probe_initcode
 
@@ -212,7 +208,9 @@ class FakeChain:
 @pytest.mark.parametrize("seed", range(20))
 async def test_events_are_one_chain_whatever_happens_between_answers(seed: int) -> None:
     chain = FakeChain(seed)
-    client = L1Client("http://l1.invalid", attempts=1, page_blocks=4, transport=httpx.MockTransport(chain.serve))
+    client = L1Client(
+        "http://l1.invalid", L1Options(attempts=1, page_blocks=4), transport=httpx.MockTransport(chain.serve)
+    )
     replay, follower = Replay(), client.follow(bytes(20), 0, memory_blocks=10_000)
     for _ in range(120):
         try:

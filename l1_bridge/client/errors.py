@@ -1,0 +1,68 @@
+"""What can go wrong between us and an L1 node, each with one sentence."""
+
+from collections.abc import Sequence
+
+_ERROR_STRING = bytes.fromhex("08c379a0")
+_PANIC = bytes.fromhex("4e487b71")
+
+
+class L1Error(Exception):
+    """Anything that went wrong between us and the L1; one sentence."""
+
+
+class L1Unavailable(L1Error):
+    """The node could not be reached or answered nonsense, after all retries: try again later."""
+
+
+class L1TooLarge(L1Unavailable):
+    """The answer passes this client's limit: asking the same again is useless, asking for less may help."""
+
+
+class L1NoAnswer(L1Unavailable):
+    """The node took the request and gave no answer in time."""
+
+
+class L1Rejected(L1Error):
+    """The node, or the contract, said no. `code` is JSON-RPC's, `reason` the decoded revert text, `data` the raw."""
+
+    def __init__(self, code: int, reason: str, data: bytes = b"") -> None:
+        super().__init__(f"{reason} (code {code})")
+        self.code = code
+        self.reason = reason
+        self.data = data
+
+
+class L1WrongChain(L1Error):
+    """The node serves another chain than the one asked for."""
+
+    def __init__(self, expected: int, actual: int) -> None:
+        super().__init__(f"the L1 node serves chain {actual}, not chain {expected}")
+        self.expected = expected
+        self.actual = actual
+
+
+class L1ReorgTooDeep(L1Error):
+    """The chain reorganised deeper than the follower remembers: rebuild from an older block."""
+
+
+class L1Timeout(L1Error):
+    """The transaction was not confirmed in time; it may still be mined. `transaction_hashes` are all that were sent."""
+
+    def __init__(self, transaction_hashes: Sequence[bytes]) -> None:
+        super().__init__("not confirmed in time: " + ", ".join("0x" + item.hex() for item in transaction_hashes))
+        self.transaction_hashes = tuple(transaction_hashes)
+
+
+def revert_reason(data: bytes) -> str:
+    """Text of Error(string) or Panic(uint256) revert data; empty when it is neither."""
+    from eth_abi.abi import decode
+    from eth_abi.exceptions import DecodingError
+
+    try:
+        if data[:4] == _ERROR_STRING:
+            return str(decode(["string"], data[4:])[0])
+        if data[:4] == _PANIC:
+            return f"panic {decode(['uint256'], data[4:])[0]:#x}"
+    except (DecodingError, UnicodeDecodeError, OverflowError):
+        return ""
+    return ""

@@ -1,0 +1,149 @@
+"""A chain that may reorganise as events: a block joined with its logs, or an applied one left."""
+
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+import msgspec
+import trio
+
+from l1_bridge.client.errors import L1Rejected, L1ReorgTooDeep, L1TooLarge, L1Unavailable
+from l1_bridge.client.reading import L1Reader
+from l1_bridge.client.values import Block, Log
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """A block joined the followed chain; its logs in order."""
+
+    block: Block
+    logs: tuple[Log, ...]
+
+
+class Reverted(msgspec.Struct, frozen=True):
+    """A block that was applied left the chain; newest first."""
+
+    block: Block
+
+
+class Follower:
+    """Turns a chain that may reorganise into Applied and Reverted events; holds at most `memory_blocks` headers.
+
+    Invariant: the events, replayed in order, leave exactly the blocks from_block..`position` of one chain.
+    """
+
+    def __init__(
+        self,
+        client: L1Reader,
+        address: bytes | Sequence[bytes] | None,
+        topics: Sequence[bytes | Sequence[bytes] | None],
+        from_block: int,
+        depth: int | str,
+        memory_blocks: int,
+        poll_seconds: float,
+        resume: Sequence[Block],
+    ) -> None:
+        self._client = client
+        self._address = address
+        self._topics = topics
+        self._from_block = from_block
+        self._depth = depth
+        self._poll_seconds = poll_seconds
+        self._recent: deque[Block] = deque(resume, maxlen=memory_blocks)
+
+    @property
+    def remembered(self) -> tuple[Block, ...]:
+        """The newest applied blocks, oldest first: keep them to resume."""
+        return tuple(self._recent)
+
+    @property
+    def next_block(self) -> int:
+        """Number of the block that will be applied next."""
+        return self._recent[-1].number + 1 if self._recent else self._from_block
+
+    async def poll(self) -> list[Applied | Reverted]:
+        """What happened since the last poll, at most one page of blocks; empty when nothing did."""
+        target = await self._target()
+        if target is None:
+            return []
+        reverted = await self._unwind(target)
+        if reverted:
+            # Answered at once: a failure further down must not lose events whose blocks are forgotten already.
+            return list(reverted)
+        first = self.next_block
+        # A page per poll bounds memory, and lets a caller store its progress on the way through a long history.
+        last = min(target, first + min(self._client.options.page_blocks, self._recent.maxlen or 1) - 1)
+        return list(await self._advance(first, last)) if first <= last else []
+
+    async def events(self) -> AsyncIterator[Applied | Reverted]:
+        """Events for ever; asks every `poll_seconds` while nothing new is there. Transport failures end it."""
+        while True:
+            found = await self.poll()
+            for event in found:
+                yield event
+            if not found:
+                await trio.sleep(self._poll_seconds)
+
+    async def run(self, handle: Callable[[Applied | Reverted], Awaitable[None]]) -> None:
+        """Hand every event to `handle`, for ever; waits out an unreachable or refusing node, not too large answers."""
+        while True:
+            try:
+                found = await self.poll()
+            except L1TooLarge:
+                raise
+            except (L1Unavailable, L1Rejected):
+                # A rate limit or a header that a node behind a balancer lacks is a refusal in form only.
+                found = []
+            for event in found:
+                await handle(event)
+            if not found:
+                await trio.sleep(self._poll_seconds)
+
+    async def _target(self) -> int | None:
+        if isinstance(self._depth, str):
+            head = await self._client.block(self._depth)
+            return None if head is None else head.number
+        head = await self._client.block("latest")
+        return None if head is None else head.number - self._depth
+
+    async def _unwind(self, target: int) -> list[Reverted]:
+        kept = len(self._recent)
+        while kept:
+            # A target below what was applied is a node that lags or that went back: compare what both sides have.
+            index = min(kept - 1, target - self._recent[0].number)
+            if index < 0:
+                return []
+            actual = await self._client.block(self._recent[index].number)
+            if actual is None:
+                return []
+            if actual.hash == self._recent[index].hash:
+                break
+            kept = index
+        if kept == len(self._recent):
+            return []
+        if kept == 0 and self._recent[0].number > self._from_block:
+            raise L1ReorgTooDeep(
+                f"none of the {len(self._recent)} remembered blocks up to {self._recent[-1].number} "
+                "is part of the L1 chain any more"
+            )
+        return [Reverted(self._recent.pop()) for _ in range(len(self._recent) - kept)]
+
+    async def _advance(self, first: int, last: int) -> list[Applied]:
+        blocks: list[Block] = []
+        parent = self._recent[-1].hash if self._recent else None
+        for block in await self._client.blocks(first, last):
+            # A broken link means that the chain changed while we read: the next poll sees it whole.
+            if block is None or (parent is not None and block.parent_hash != parent):
+                break
+            blocks.append(block)
+            parent = block.hash
+        if not blocks:
+            return []
+        logs: dict[bytes, list[Log]] = {block.hash: [] for block in blocks}
+        for log in await self._client.logs(self._address, self._topics, first, blocks[-1].number):
+            if log.block_hash not in logs:
+                return []
+            logs[log.block_hash].append(log)
+        still = await self._client.block(blocks[-1].number)
+        if still is None or still.hash != blocks[-1].hash:
+            return []
+        self._recent.extend(blocks)
+        return [Applied(block, tuple(logs[block.hash])) for block in blocks]

@@ -1,0 +1,76 @@
+"""Keys that sign L1 transactions, the well-known ones of every devnet among them."""
+
+from typing import Any, Self
+
+import msgspec
+
+from l1_bridge.recursion import recursion_limit_kept
+
+# The first ten accounts of "test test test test test test test test test test test junk": known to everyone, for
+# devnets only.
+DEVELOPMENT_KEYS = tuple(
+    bytes.fromhex(key)
+    for key in (
+        "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80",
+        "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d",
+        "5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a",
+        "7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6",
+        "47e179ec197488593b187f80a00eb0da91f1b9d0b13f8733639f19c30a34926a",
+        "8b3a350cf5c34c9194ca85829a2df0ec3153be0318b5e2d3348e872092edffba",
+        "92db14e403b83dfe3df233f83dfa3a0d7096f21ca9b0d6d6b8d88b2b4ec1564e",
+        "4bbbf85ce3377467afe5d46f804f221813b2bb87f24d81f60f1fcdbf7cbf4356",
+        "dbda1821b80551c9d65939329250298aa3472ba22feea921c0cf5d620ea67b97",
+        "2a871d0798f97d79848a013d4936a73bf4cc922c825d33c1cf7073dff6d409c6",
+    )
+)
+
+
+class Signer:
+    """A private key in memory; signs L1 transactions."""
+
+    def __init__(self, private_key: bytes) -> None:
+        """Raises ValueError when the 32 bytes are no key."""
+        from eth_keys.datatypes import PrivateKey
+        from eth_utils.exceptions import ValidationError
+
+        try:
+            key = PrivateKey(private_key)
+            self._address = bytes(key.public_key.to_canonical_address())
+        except (ValidationError, ValueError):
+            raise ValueError("not a private key: 32 bytes between 1 and the order of secp256k1 are needed") from None
+        self._private_key = private_key
+
+    @classmethod
+    def from_keystore(cls, keystore: str | bytes, password: str) -> Self:
+        """From Keystore V3 JSON; takes about a second of CPU; ValueError for a wrong password or file."""
+        with recursion_limit_kept():
+            from eth_account import Account
+
+        try:
+            content = msgspec.json.decode(keystore, type=dict[str, Any])
+            return cls(bytes(Account.decrypt(content, password)))
+        except (ValueError, KeyError, TypeError, NotImplementedError, msgspec.DecodeError) as error:
+            raise ValueError(f"the keystore cannot be opened: {error}") from None
+
+    @property
+    def address(self) -> bytes:
+        """20 bytes."""
+        return self._address
+
+    def sign_transaction(self, transaction: dict[str, Any]) -> tuple[bytes, bytes]:
+        """(raw bytes, hash) of an EIP-1559 transaction given by its JSON-RPC field names."""
+        with recursion_limit_kept():
+            from eth_account import Account
+
+        signed = Account.sign_transaction(transaction, self._private_key)
+        return bytes(signed.raw_transaction), bytes(signed.hash)
+
+    def __repr__(self) -> str:
+        return f"Signer(0x{self._address.hex()})"
+
+
+def development_key(index: int) -> Signer:
+    """Signer 0..9 of the well-known development mnemonic."""
+    if not 0 <= index < len(DEVELOPMENT_KEYS):
+        raise ValueError(f"development keys have the numbers 0 to {len(DEVELOPMENT_KEYS) - 1}")
+    return Signer(DEVELOPMENT_KEYS[index])

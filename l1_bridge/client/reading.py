@@ -1,0 +1,205 @@
+"""What an L1 node says: blocks, accounts, calls and logs, ranges in pages that shrink to what it can answer."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+import trio
+
+from l1_bridge.client.errors import L1NoAnswer, L1Rejected, L1TooLarge, L1Unavailable, L1WrongChain
+from l1_bridge.client.options import DEFAULT_OPTIONS, L1Options
+from l1_bridge.client.rpc import BATCH_LIMIT, CALL_TIMEOUT_SECONDS, JsonRpc
+from l1_bridge.client.values import (
+    Block,
+    Log,
+    Receipt,
+    Tag,
+    as_block,
+    as_bytes,
+    as_integer,
+    as_list,
+    as_log,
+    as_receipt,
+    tag_text,
+    to_hex,
+    topic_text,
+)
+
+_Item = TypeVar("_Item")
+# A refusal costs one answer, a timeout the whole wait: that one shrinks a page faster.
+_REFUSED_DIVISOR, _TIMED_OUT_DIVISOR = 2, 8
+
+
+class L1Reader(JsonRpc):
+    """What the node knows, without a key."""
+
+    def __init__(
+        self, url: str, options: L1Options = DEFAULT_OPTIONS, *, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        super().__init__(url, options, transport=transport)
+        self._chain_id: int | None = None
+        self._log_pages = _Pages(options.page_blocks)
+        self._header_pages = _Pages(BATCH_LIMIT)
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.chain_id()
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def chain_id(self) -> int:
+        """The node's chain id, asked once; L1WrongChain when it is not the expected one."""
+        if self._chain_id is None:
+            actual = as_integer(await self.call("eth_chainId"))
+            if self.options.chain_id not in (None, actual):
+                raise L1WrongChain(self.options.chain_id or 0, actual)
+            self._chain_id = actual
+        return self._chain_id
+
+    async def client_version(self) -> str:
+        """What the node calls itself."""
+        return str(await self.call("web3_clientVersion"))
+
+    async def block(self, tag: Tag = "latest") -> Block | None:
+        """Header by number or tag (latest, safe, finalized, pending); None when the node has no such block."""
+        return as_block(await self.call("eth_getBlockByNumber", [tag_text(tag), False]))
+
+    async def next_timestamp(self) -> int:
+        """Seconds that a block made now would carry, as far as the node says; the newest block's where it does not."""
+        # A pending block has no hash on most nodes, so it is no Block.
+        pending = await self.call("eth_getBlockByNumber", ["pending", False])
+        if isinstance(pending, dict) and pending.get("timestamp") is not None:
+            return as_integer(pending["timestamp"])
+        newest = await self.block("latest")
+        if newest is None:
+            raise L1Unavailable("the L1 node has no latest block")
+        return newest.timestamp
+
+    async def block_by_hash(self, block_hash: bytes) -> Block | None:
+        """Header by hash; None when the node has no such block."""
+        return as_block(await self.call("eth_getBlockByHash", [to_hex(block_hash), False]))
+
+    async def blocks(self, first: int, last: int) -> list[Block | None]:
+        """Headers first..last inclusive, in batches; L1TooLarge or L1NoAnswer when even one is too much."""
+
+        async def ask(start: int, stop: int) -> list[Block | None]:
+            calls = [("eth_getBlockByNumber", [hex(number), False]) for number in range(start, stop + 1)]
+            return [as_block(item) for item in await self.batch(calls, hasty=start < stop)]
+
+        return await self._header_pages.collect(first, last, ask)
+
+    async def code(self, address: bytes, block: Tag = "latest") -> bytes:
+        """Runtime code; empty for an account without."""
+        return as_bytes(await self.call("eth_getCode", [to_hex(address), tag_text(block)]))
+
+    async def balance(self, address: bytes, block: Tag = "latest") -> int:
+        """Wei."""
+        return as_integer(await self.call("eth_getBalance", [to_hex(address), tag_text(block)]))
+
+    async def nonce(self, address: bytes, block: Tag = "latest") -> int:
+        """Number of transactions sent by the account."""
+        return as_integer(await self.call("eth_getTransactionCount", [to_hex(address), tag_text(block)]))
+
+    async def storage(self, address: bytes, slot: int, block: Tag = "latest") -> int:
+        """One storage word."""
+        return as_integer(await self.call("eth_getStorageAt", [to_hex(address), hex(slot), tag_text(block)]))
+
+    async def eth_call(
+        self,
+        to: bytes | None,
+        data: bytes,
+        block: Tag = "latest",
+        *,
+        sender: bytes | None = None,
+        gas: int | None = None,
+        value: int = 0,
+        timeout_seconds: float = CALL_TIMEOUT_SECONDS,
+    ) -> bytes:
+        """Returned bytes of a simulated call; L1Rejected with code 3 and the reason when it reverts."""
+        request: dict[str, str] = {"data": to_hex(data)}
+        if to is not None:
+            request["to"] = to_hex(to)
+        if sender is not None:
+            request["from"] = to_hex(sender)
+        if gas is not None:
+            request["gas"] = hex(gas)
+        if value:
+            request["value"] = hex(value)
+        return as_bytes(await self.call("eth_call", [request, tag_text(block)], timeout_seconds=timeout_seconds))
+
+    async def receipt(self, transaction_hash: bytes) -> Receipt | None:
+        """Receipt of a mined transaction, None while it is not mined."""
+        return as_receipt(await self.call("eth_getTransactionReceipt", [to_hex(transaction_hash)]))
+
+    async def logs(
+        self,
+        address: bytes | Sequence[bytes] | None,
+        topics: Sequence[bytes | Sequence[bytes] | None],
+        first_block: int,
+        last_block: int,
+    ) -> list[Log]:
+        """Logs of the blocks first..last inclusive; a position of `topics` is one topic, alternatives, or None.
+
+        L1Rejected, L1TooLarge or L1NoAnswer when the node cannot give the logs even of one block.
+        """
+        query: dict[str, Any] = {"topics": [topic_text(item) for item in topics]}
+        if address is not None:
+            query["address"] = to_hex(address) if isinstance(address, bytes) else [to_hex(item) for item in address]
+
+        async def ask(start: int, stop: int) -> list[Log]:
+            page = query | {"fromBlock": hex(start), "toBlock": hex(stop)}
+            answer = await self.call("eth_getLogs", [page], hasty=start < stop)
+            return [as_log(item) for item in as_list(answer)]
+
+        return await self._log_pages.collect(first_block, last_block, ask)
+
+    async def fees(self) -> tuple[int, int]:
+        """(max fee, priority fee) in wei per gas: twice the base fee and the node's advice."""
+        head = await self.block("latest")
+        if head is None:
+            raise L1Unavailable("the L1 node has no latest block")
+        try:
+            tip = as_integer(await self.call("eth_maxPriorityFeePerGas"))
+        except L1Rejected:
+            tip = 10**9
+        fee = min(2 * head.base_fee_wei + tip, self.options.max_fee_wei)
+        return fee, min(tip, fee)
+
+
+class _Pages:
+    """How many blocks are asked for at once; kept between calls, since the next page is likely as full as this one."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = limit
+
+    async def collect(self, first: int, last: int, ask: Callable[[int, int], Awaitable[list[_Item]]]) -> list[_Item]:
+        """All of first..last inclusive; what one block alone cannot give is raised."""
+        found: list[_Item] = []
+        start = first
+        while start <= last:
+            stop = min(start + self._size - 1, last)
+            count = stop - start + 1
+            try:
+                found.extend(await ask(start, stop))
+            except (L1Rejected, L1TooLarge, L1NoAnswer) as error:
+                # Nodes limit the size of an answer, each with codes and words of its own, or fail at it without any.
+                if count == 1:
+                    raise
+                divisor = _TIMED_OUT_DIVISOR if isinstance(error, L1NoAnswer) else _REFUSED_DIVISOR
+                self._size = max(1, count // divisor)
+                continue
+            start = stop + 1
+            if count == self._size:
+                # In small steps: past the limit again, the same blocks are asked for twice.
+                self._size = min(self._size + self._size // 4 + 1, self._limit)
+        return found

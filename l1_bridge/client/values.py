@@ -1,0 +1,130 @@
+"""Blocks, logs and receipts, and the words of JSON-RPC for them: L1Unavailable for an answer of another shape."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from l1_bridge.client.errors import L1Unavailable
+
+Tag = str | int
+
+
+class Block(msgspec.Struct, frozen=True):
+    """Header fields that the project uses; `timestamp` in seconds, `base_fee_wei` per gas."""
+
+    number: int
+    hash: bytes
+    parent_hash: bytes
+    timestamp: int
+    base_fee_wei: int
+
+
+class Log(msgspec.Struct, frozen=True):
+    """One event log of a mined block."""
+
+    address: bytes
+    topics: tuple[bytes, ...]
+    data: bytes
+    block_number: int
+    block_hash: bytes
+    transaction_hash: bytes
+    transaction_index: int
+    log_index: int
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """A mined transaction's outcome."""
+
+    transaction_hash: bytes
+    block_number: int
+    block_hash: bytes
+    succeeded: bool
+    gas_used: int
+    effective_gas_price_wei: int
+    contract_address: bytes | None
+    logs: tuple[Log, ...]
+
+
+def to_hex(value: bytes) -> str:
+    return "0x" + value.hex()
+
+
+def tag_text(tag: Tag) -> str:
+    return hex(tag) if isinstance(tag, int) else tag
+
+
+def topic_text(item: bytes | Sequence[bytes] | None) -> Any:
+    if item is None or isinstance(item, bytes):
+        return None if item is None else to_hex(item)
+    return [to_hex(topic) for topic in item]
+
+
+def as_integer(value: Any) -> int:
+    try:
+        return int(value, 16)
+    except (TypeError, ValueError):
+        raise L1Unavailable("the L1 node answered something else than a quantity") from None
+
+
+def as_bytes(value: Any) -> bytes:
+    try:
+        return bytes.fromhex(value.removeprefix("0x"))
+    except (AttributeError, ValueError):
+        raise L1Unavailable("the L1 node answered something else than data") from None
+
+
+def as_list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise L1Unavailable("the L1 node answered something else than a list")
+    return value
+
+
+def as_block(value: Any) -> Block | None:
+    if value is None:
+        return None
+    try:
+        return Block(
+            number=as_integer(value["number"]),
+            hash=as_bytes(value["hash"]),
+            parent_hash=as_bytes(value["parentHash"]),
+            timestamp=as_integer(value["timestamp"]),
+            base_fee_wei=as_integer(value.get("baseFeePerGas", "0x0")),
+        )
+    except (KeyError, TypeError, AttributeError):
+        raise L1Unavailable("the L1 node answered something else than a block") from None
+
+
+def as_log(value: Any) -> Log:
+    try:
+        return Log(
+            address=as_bytes(value["address"]),
+            topics=tuple(as_bytes(topic) for topic in value["topics"]),
+            data=as_bytes(value["data"]),
+            block_number=as_integer(value["blockNumber"]),
+            block_hash=as_bytes(value["blockHash"]),
+            transaction_hash=as_bytes(value["transactionHash"]),
+            transaction_index=as_integer(value["transactionIndex"]),
+            log_index=as_integer(value["logIndex"]),
+        )
+    except (KeyError, TypeError):
+        raise L1Unavailable("the L1 node answered something else than a log") from None
+
+
+def as_receipt(value: Any) -> Receipt | None:
+    if value is None or value.get("blockHash") is None:
+        return None
+    try:
+        created = value.get("contractAddress")
+        return Receipt(
+            transaction_hash=as_bytes(value["transactionHash"]),
+            block_number=as_integer(value["blockNumber"]),
+            block_hash=as_bytes(value["blockHash"]),
+            succeeded=as_integer(value["status"]) == 1,
+            gas_used=as_integer(value["gasUsed"]),
+            effective_gas_price_wei=as_integer(value.get("effectiveGasPrice", "0x0")),
+            contract_address=None if created is None else as_bytes(created),
+            logs=tuple(as_log(item) for item in as_list(value["logs"])),
+        )
+    except (KeyError, TypeError):
+        raise L1Unavailable("the L1 node answered something else than a receipt") from None
