@@ -21,6 +21,7 @@ import trio
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from l1_bridge.addresses import address_bytes
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.keys import development_key
 from l1_bridge.client.options import L1Options
@@ -218,7 +219,7 @@ class Demo:
         self.summary.l1 = await client.client_version()
         stage.step(f"L1 is {self.summary.l1}, chain {await client.chain_id()}")
         node, venue = await self._node(l1_url, _OPERATOR, "")
-        rollup = bytes.fromhex(venue["rollup_address"][2:])
+        rollup = address_bytes(venue["rollup_address"])
         self.summary.rollup_address = venue["rollup_address"]
         found = await deployment.read(client, rollup)
         stage.step(
@@ -462,7 +463,7 @@ class Demo:
                 await trio.sleep(0.5)
             bar.update(task, completed=self.config.window_seconds, note="final")
         commitment = batch.Commitment.decode(b"".join(bytes.fromhex(word[2:]) for word in proof.commitment))
-        withdrawal = batch.Withdrawal(index, bytes.fromhex(proof.recipient[2:]), proof.amount_micros)
+        withdrawal = batch.Withdrawal(index, address_bytes(proof.recipient), proof.amount_micros)
         siblings = [bytes.fromhex(sibling[2:]) for sibling in proof.proof]
         data = calls.encode_claim(proof.batch, commitment, withdrawal, siblings)
         # Anybody may send a claim; L1 pays the recipient.

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import trio
 
+from l1_bridge.addresses import address_bytes
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Rejected
 from l1_bridge.client.keys import development_key
@@ -100,7 +101,7 @@ async def lie(l1_rpc_url: str, bridge: bytes, key_index: int, directory: Path) -
 def main(l1_rpc_url: str, rollup_address: str, development_key: int) -> None:
     """Commit a theft on a devnet; prints one JSON line."""
     with tempfile.TemporaryDirectory(prefix="catenary-liar-") as directory:
-        bridge = bytes.fromhex(rollup_address.removeprefix("0x"))
+        bridge = address_bytes(rollup_address)
         print(json.dumps(trio.run(lie, l1_rpc_url, bridge, development_key, Path(directory))), flush=True)
 
 

@@ -12,6 +12,7 @@ import msgspec
 import structlog
 import trio
 
+from l1_bridge.addresses import address_bytes
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Error
 from l1_bridge.client.keys import development_key
@@ -469,7 +470,7 @@ async def _drill(output: Output, options: Options, expected: Expected, l1_rpc_ur
 
         async def deposited(owner: bytes, micros: int) -> int:
             before = await nodes[0].accounts(owner)
-            token, bridge = (bytes.fromhex(text[2:]) for text in (status.token_address, status.rollup_address))
+            token, bridge = (address_bytes(text) for text in (status.token_address, status.rollup_address))
             await fund(l1, development_key(_DRILL_PAYER), token, bridge, [(owner, micros)])
             while (after := await nodes[0].accounts(owner)) == before:
                 await trio.sleep(0.2)

@@ -7,6 +7,7 @@ import msgspec
 import structlog
 import trio
 
+from l1_bridge.addresses import address_bytes
 from prover.signing.reports import Report, signed_report
 from prover.signing.typed_data import domain_separator
 from prover.stf import codes, constants
@@ -91,7 +92,7 @@ async def agreed_terms(node: NodeClient, expected: Expected) -> Terms:
     """The terms by a node's word, as far as the operator has not fixed them; TermsDiffer where they contradict him."""
     status = await node.status()
     listed = tuple(Market(market.name, market.price_decimals) for market in await node.markets())
-    address = bytes.fromhex(status.rollup_address.removeprefix("0x"))
+    address = address_bytes(status.rollup_address)
     known = expected.markets and expected.markets[: len(listed)]
     for name, wanted, found in (
         ("chain", expected.chain_id, status.chain_id),

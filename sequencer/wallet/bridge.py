@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 import trio
 
+from l1_bridge.addresses import checksum_address
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Error, L1Rejected
 from l1_bridge.client.keys import Signer
@@ -30,7 +31,7 @@ from sequencer.wallet.errors import (
 )
 from sequencer.wallet.keys import Key
 from sequencer.wallet.trust import ProvenWithdrawal, Venue
-from sequencer.wallet.units import checksum_address, money_text
+from sequencer.wallet.units import money_text
 from sequencer.wallet.verified import Verified
 
 # Measured on the shipped contracts (approve 46k, deposit 105k to 153k, claim 119k) and doubled: real tokens cost more.

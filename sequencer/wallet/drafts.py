@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
+from l1_bridge.addresses import checksum_address
 from prover.signing import operations
 from prover.signing.signatures import order_digest, request_digest
 from prover.signing.typed_data import typed_data
@@ -13,7 +14,7 @@ from sequencer.client.client import AccountView, TypedData
 from sequencer.wallet.errors import BadInput, NotGenuine
 from sequencer.wallet.record import CANCEL_ALL_SLOT, SLOTS
 from sequencer.wallet.trust import Venue
-from sequencer.wallet.units import checksum_address, leverage_text, money_text, time_text, units_text
+from sequencer.wallet.units import leverage_text, money_text, time_text, units_text
 
 REQUEST_LIFETIME_MS: Final = 60_000
 SIDES: Final = {"buy": constants.BUY, "sell": constants.SELL}

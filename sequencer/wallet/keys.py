@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import msgspec
 
+from l1_bridge.addresses import checksum_address
 from l1_bridge.recursion import recursion_limit_kept
 from prover.signing import signatures
 from sequencer.wallet.errors import KeystoreExists, KeystoreMissing, WalletError, WrongPassword
-from sequencer.wallet.units import checksum_address
 
 DEFAULT_DIRECTORY: Final = Path("~/.catenary/wallets")
 # scrypt's n as geth sets it: about a second and 256 MB; the light one is for play money.

@@ -6,9 +6,9 @@ from typing import Final
 
 import msgspec
 
+from l1_bridge.addresses import checksum_address
 from sequencer.wallet.errors import WalletError, WrongChain
 from sequencer.wallet.trust import Venue
-from sequencer.wallet.units import checksum_address
 
 _MAX_PIN_BYTES: Final = 4_096
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from l1_bridge.addresses import AddressError, checksum_address, parse_address
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Error, L1Rejected
 from l1_bridge.codec import batch, calls
@@ -20,7 +21,7 @@ from prover.state.genesis import legal_globals, market_names
 from prover.stf import constants, containers, encoding
 from sequencer.client.client import AccountProof, GlobalsProof, MarketView, Status, WithdrawalProof
 from sequencer.wallet.errors import BadInput, BadProof, L1Unreachable, NotGenuine, NotYet, WrongChain
-from sequencer.wallet.units import MONEY_DECIMALS, checksum_address, parse_address
+from sequencer.wallet.units import MONEY_DECIMALS
 
 _CACHE_LIMIT: Final = 64
 
@@ -353,5 +354,5 @@ def _hex(text: str, what: str, size: int | None = None) -> bytes:
 def _node_address(text: str, what: str) -> bytes:
     try:
         return parse_address(text)
-    except BadInput:
+    except AddressError:
         raise NotGenuine(f"the node gives no usable {what} address: {text!r}") from None

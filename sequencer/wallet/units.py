@@ -1,11 +1,11 @@
-"""Decimals as people write them <-> lots, ticks and micro-dollars, exactly; addresses with their checksum."""
+"""Decimals as people write them <-> lots, ticks and micro-dollars, exactly."""
 
 import re
 import time
 from datetime import UTC, datetime
 from typing import Final
 
-from l1_bridge.hashing import keccak
+from l1_bridge import addresses
 from sequencer.wallet.errors import BadInput
 
 MONEY_DECIMALS: Final = 6
@@ -14,7 +14,6 @@ _DECIMAL: Final = re.compile(r"([0-9]{1,30})(?:\.([0-9]{1,30}))?", re.ASCII)
 _DURATION: Final = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)", re.ASCII)
 _MILLISECONDS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _PPM: Final = 1_000_000
-_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
 
 
 def parse_units(text: str, decimals: int, what: str, unit: str) -> int:
@@ -101,25 +100,12 @@ def _hundredths(value: int) -> str:
     return f"{value // 100}.{value % 100:02}"
 
 
-def checksum_address(address: bytes) -> str:
-    """EIP-55: 0x and forty hexadecimal digits whose case carries a checksum."""
-    plain = address.hex()
-    case = keccak(plain.encode()).hex()
-    return "0x" + "".join(digit.upper() if case[i] >= "8" else digit for i, digit in enumerate(plain))
-
-
 def parse_address(text: str) -> bytes:
     """20 bytes; BadInput for a wrong length, a failed checksum or the zero address."""
-    text = text.strip()
-    if _ADDRESS.fullmatch(text) is None:
-        raise BadInput(f"{text!r} is not an address: 0x and forty hexadecimal digits")
-    address = bytes.fromhex(text[2:])
-    digits = text[2:]
-    if digits not in (digits.lower(), digits.upper()) and checksum_address(address) != text:
-        raise BadInput(f"{text} fails its checksum: at least one character is wrong")
-    if address == bytes(20):
-        raise BadInput("the zero address can receive nothing")
-    return address
+    try:
+        return addresses.parse_address(text)
+    except addresses.AddressError as error:
+        raise BadInput(str(error)) from None
 
 
 def milliseconds() -> int:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from l1_bridge.addresses import checksum_address
 from l1_bridge.client.client import L1Client
 from prover.stf import constants
 from sequencer.client.client import AccountView, NodeClient, OrderResult, RequestResult, wire
@@ -20,7 +21,6 @@ from sequencer.wallet.errors import BadInput, Rejected, WalletError
 from sequencer.wallet.keys import Key
 from sequencer.wallet.record import CANCEL_ALL_SLOT, Signed, SignedRecord, last_sequence, next_slot
 from sequencer.wallet.trust import Venue
-from sequencer.wallet.units import checksum_address
 from sequencer.wallet.verified import MAX_CLOCK_SKEW_MS, Verified, WalletOptions
 
 

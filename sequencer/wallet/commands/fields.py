@@ -4,11 +4,12 @@ from typing import Any
 
 import msgspec
 
+from l1_bridge.addresses import checksum_address
 from prover.stf import containers, encoding, margin
 from sequencer.client.client import AccountView, OpenOrder, Outlook, PositionView
 from sequencer.wallet.commands.grid import Grid
 from sequencer.wallet.trust import ProvenAccount
-from sequencer.wallet.units import checksum_address, money_text, time_text
+from sequencer.wallet.units import money_text, time_text
 
 
 def account_fields(view: AccountView, proven: ProvenAccount | None, grid: Grid) -> dict[str, Any]:

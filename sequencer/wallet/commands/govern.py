@@ -5,6 +5,7 @@ from typing import Any, Final
 import click
 import msgspec
 
+from l1_bridge.addresses import checksum_address
 from prover.signing import operations
 from prover.state import genesis
 from prover.stf import constants, containers
@@ -12,7 +13,7 @@ from sequencer.wallet.announcements import Announcement
 from sequencer.wallet.commands.force import come_of, timeout_option
 from sequencer.wallet.commands.session import Report, Settings, command, run_action
 from sequencer.wallet.errors import BadInput
-from sequencer.wallet.units import checksum_address, parse_address, time_text
+from sequencer.wallet.units import parse_address, time_text
 from sequencer.wallet.wallet import Wallet
 
 _STATUSES: Final = {

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from l1_bridge.addresses import checksum_address
 from prover.stf import constants
 from sequencer.client.client import AccountView, MarketView, PositionView
 from sequencer.wallet.commands.fields import maturing_fields, maturing_text
@@ -16,7 +17,7 @@ from sequencer.wallet.commands.session import Report, Settings, command, run_act
 from sequencer.wallet.drafts import SIDES, TIMES_IN_FORCE, OrderTerms, RequestTerms
 from sequencer.wallet.errors import BadInput, NotGenuine, NotYet, WalletError
 from sequencer.wallet.trust import ListedMarket, Venue
-from sequencer.wallet.units import checksum_address, money_text, parse_money, parse_units, units_text
+from sequencer.wallet.units import money_text, parse_money, parse_units, units_text
 from sequencer.wallet.wallet import Wallet
 
 # 10^-4 percent are a millionth.

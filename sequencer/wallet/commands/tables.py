@@ -5,6 +5,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from l1_bridge.addresses import checksum_address
 from prover.stf import margin
 from sequencer.client.client import AccountView, MarketView, Outlook, PositionView, Status
 from sequencer.wallet.commands.fields import (
@@ -17,15 +18,7 @@ from sequencer.wallet.commands.fields import (
 from sequencer.wallet.commands.grid import Grid
 from sequencer.wallet.record import Exposure, Signed
 from sequencer.wallet.trust import ProvenAccount
-from sequencer.wallet.units import (
-    checksum_address,
-    leverage_text,
-    money_text,
-    move_text,
-    percent_text,
-    time_text,
-    times_text,
-)
+from sequencer.wallet.units import leverage_text, money_text, move_text, percent_text, time_text, times_text
 
 SEQUENCED = "sequenced (the node's word)"
 

@@ -8,6 +8,7 @@ import click
 import msgspec
 import trio
 
+from l1_bridge.addresses import checksum_address
 from prover.stf import constants, containers
 from sequencer.client.client import AccountView, RequestResult
 from sequencer.wallet.commands.fields import account_fields
@@ -31,13 +32,7 @@ from sequencer.wallet.errors import BadInput, L1Unreachable, NodeUnreachable, No
 from sequencer.wallet.keys import SCRYPT_LIGHT, SCRYPT_STANDARD, create_keystore, keystore_address
 from sequencer.wallet.record import SignedRecord, exposure
 from sequencer.wallet.trust import ProvenAccount
-from sequencer.wallet.units import (
-    checksum_address,
-    milliseconds,
-    money_text,
-    parse_address,
-    parse_money,
-)
+from sequencer.wallet.units import milliseconds, money_text, parse_address, parse_money
 from sequencer.wallet.wallet import Wallet
 
 _PROOF_EVERY_SECONDS: Final = 10.0

@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from l1_bridge.addresses import checksum_address
 from sequencer.wallet.errors import WalletError, WrongChain
 from sequencer.wallet.pin import RollupPin, introduction
 from sequencer.wallet.trust import Venue
-from sequencer.wallet.units import checksum_address
 from tests.sequencer.wallet.test_typed_data import VENUE
 from tests.sequencer.wallet_node import mode
 

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from sequencer.wallet.errors import BadInput
 from sequencer.wallet.units import (
-    checksum_address,
     leverage_text,
     money_text,
     parse_address,
@@ -95,30 +94,7 @@ def test_times_are_shown_in_utc() -> None:
     assert time_text(2**60) == f"{2**60} ms"
 
 
-# The examples of EIP-55.
-CHECKSUMMED = (
-    "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
-    "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359",
-    "0x52908400098527886E0F7030069857D2E4169EE7",
-    "0xde709f2102306220921060314715629080e2fb77",
-)
-
-
-@pytest.mark.parametrize("text", CHECKSUMMED)
-def test_addresses_carry_their_checksum(text: str) -> None:
-    assert checksum_address(parse_address(text)) == text
-    assert parse_address(text.lower()) == parse_address("0x" + text[2:].upper()) == parse_address(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("0x5aAeb6053F3E94C9b9A09f33669435E7Ef1Beaed", "checksum"),
-        ("0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAe", "not an address"),
-        ("5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "not an address"),
-        ("0x" + "00" * 20, "zero address"),
-    ],
-)
-def test_mistyped_addresses_are_refused(text: str, sentence: str) -> None:
-    with pytest.raises(BadInput, match=sentence):
-        parse_address(text)
+def test_a_mistyped_address_is_bad_input() -> None:
+    assert parse_address("0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed").hex().startswith("5aaeb605")
+    with pytest.raises(BadInput, match="checksum"):
+        parse_address("0x5aAeb6053F3E94C9b9A09f33669435E7Ef1Beaed")
