@@ -15,8 +15,9 @@ from prover.signing.reports import tick_digest
 from prover.signing.signatures import compact
 from prover.standing import Health, health
 from prover.state.state import State
+from prover.state.trial import Trial
 from prover.stf import codes, constants, containers, encoding, signatures
-from prover.stf.replay import Chunk, Rows
+from prover.stf.replay import Chunk
 from prover.stf.words import Recover, word_at
 
 # An honest venue rescues within one tick and posts within minutes; a queue entry is due an hour after its arrival at
@@ -78,51 +79,34 @@ class Plan(msgspec.Struct, frozen=True):
 NOTHING: Final = Plan((), {}, False)
 
 
-class _Rows(msgspec.Struct):
-    """Rows as the full chunks of a scratch left them; a chain of overlays would nest for each."""
-
-    below: Rows
-    accounts: dict[int, containers.Account] = {}
-    slots: dict[int, containers.Slot] = {}
-
-    def account(self, index: int) -> containers.Account:
-        found = self.accounts.get(index)
-        return self.below.account(index) if found is None else found
-
-    def slot(self, leaf_index: int) -> containers.Slot:
-        found = self.slots.get(leaf_index)
-        return self.below.slot(leaf_index) if found is None else found
-
-
 class _Scratch:
-    """A posted state on which queue entries are tried, in as many chunks as they need; nothing is ever sealed."""
+    """A posted state on which queue entries are tried, as if what a guard cannot know had gone well."""
 
     def __init__(self, state: State, recover: Recover, now_ms: int) -> None:
-        self._rows = _Rows(state)
-        self.chunk = Chunk(state.domain, state.commitment, state.globals, self._rows, recover)
+        self._trial = Trial(state.domain, state.commitment, state.globals, state, recover)
         self.chunk.open(now_ms)
         self._end_head()
+
+    @property
+    def chunk(self) -> Chunk:
+        """The chunk that is open now."""
+        return self._trial.chunk
 
     def apply(self, operation: bytes) -> int:
         """The law's code of one queue entry; what it changes stays."""
         # A rescue waits in the queue until the prices are steady: here it counts as having waited.
         self.chunk.globals.streak = constants.STEADY_TICKS
-        if not self.chunk.has_room(operation[0]):
-            full = self.chunk
-            self._rows.accounts.update(full.accounts)
-            self._rows.slots.update(full.slots)
-            self.chunk = Chunk(full.domain, full.commitment, full.globals, self._rows, full.ecrecover)
-        code = self.chunk.apply(operation)
+        code = self._trial.apply(operation)
         self._end_head()
         return code
 
     def health(self, index: int) -> Health:
         """An account as it stands here."""
-        return health(self.chunk.globals, self.chunk.peek_account(index), self.chunk.commitment.timestamp)
+        return health(self.chunk.globals, self._trial.account(index), self.chunk.commitment.timestamp)
 
     def size(self, index: int, market: int) -> int:
         """Lots of a position, long or short."""
-        return abs(encoding.unpack(self.chunk.peek_account(index).positions[market]).size)
+        return abs(encoding.unpack(self._trial.account(index).positions[market]).size)
 
     def _end_head(self) -> None:
         # Close steps are the venue's choice and cannot be guessed: the head counts as done, its account as it stands.

@@ -202,3 +202,13 @@ MAX_SLOT_REFERENCES: Final = 43
 # The fee account is in every chunk.
 MAX_ACCOUNT_ROWS: Final = 44
 MAX_LEAVES: Final = 87
+
+
+def insurance_account(market: int) -> int:
+    """The account that insures a market; PROTOCOL.md 4.7."""
+    return market + 1
+
+
+def insured_market(account: int) -> int:
+    """The market of an insurance account; PROTOCOL.md 4.7."""
+    return account - 1

@@ -77,6 +77,7 @@ KINDS: Final[dict[int, Kind]] = {
 UNCONSUMED: Final = (codes.FULL, codes.HEAD_UNFINISHED, codes.UNSTEADY)
 
 _NO_ORDER: Final = encoding.order(0, 0)
+_NO_SLOT: Final = encoding.no_slot()
 
 
 def operation_length(body: bytes, at: int) -> int:
@@ -235,33 +236,6 @@ class Chunk:
             slot = self.slots[leaf_index] = self.loaded_slots[leaf_index] = self.rows.slot(leaf_index)
         return slot
 
-    def peek_account(self, index: int) -> containers.Account:
-        """An account as it stands now, without touching it: what is only looked at needs no witness."""
-        account = self.accounts.get(index)
-        return self.rows.account(index) if account is None else account
-
-    def peek_slot(self, leaf_index: int) -> containers.Slot:
-        """An order slot as it stands now, without touching it."""
-        slot = self.slots.get(leaf_index)
-        return self.rows.slot(leaf_index) if slot is None else slot
-
-    def decide_fill(self, maker: containers.Order, taker: containers.Order, size: int) -> containers.Filled:
-        """What the law says of a fill between two orders, admitted to this chunk or not; nothing changes."""
-        globals = self.globals
-        return trading.fill(
-            globals.risk,
-            self.clock(),
-            globals.markets[maker.market],
-            globals.posting_fee,
-            maker,
-            taker,
-            self.peek_account(maker.account),
-            self.peek_account(taker.account),
-            self.peek_slot((maker.account << 8) | maker.slot),
-            self.peek_slot((taker.account << 8) | taker.slot),
-            size,
-        )
-
     def book_fill(self, maker: containers.Order, taker: containers.Order, filled: containers.Filled) -> None:
         """Books a fill decided on the rows as they stand now, between two admitted orders; there must be room."""
         assert filled.code == codes.OK, filled.code
@@ -281,7 +255,20 @@ class Chunk:
             return codes.NO_ORDER
         maker = self.orders[maker_index]
         taker = self.orders[taker_index]
-        filled = self.decide_fill(maker, taker, int.from_bytes(operation[3:10], "big"))
+        globals = self.globals
+        filled = trading.fill(
+            globals.risk,
+            self.clock(),
+            globals.markets[maker.market],
+            globals.posting_fee,
+            maker,
+            taker,
+            self.accounts[maker.account],
+            self.accounts[taker.account],
+            self.slots[(maker.account << 8) | maker.slot],
+            self.slots[(taker.account << 8) | taker.slot],
+            int.from_bytes(operation[3:10], "big"),
+        )
         if filled.code == codes.OK:
             self._book(maker, taker, filled)
         return filled.code
@@ -439,7 +426,7 @@ class Chunk:
         if code == codes.OK and entry.account == constants.NEW_ACCOUNT:
             globals.next_account += 1
         if code == codes.OK and constants.FEE_ACCOUNT < index < constants.RESERVED_ACCOUNTS:
-            globals.markets[index - 1].fund += entry.amount
+            globals.markets[constants.insured_market(index)].fund += entry.amount
         if code == codes.REFUNDED:
             if globals.withdrawal_count < constants.MAX_WITHDRAWALS:
                 self._append_withdrawal(entry.depositor, entry.amount)
@@ -455,7 +442,7 @@ class Chunk:
         if commitment.queue_open == 0 or not (every or move.market == globals.head_market):
             return codes.NO_HEAD
         index = globals.head_account
-        move, clock = self._of_head(move)
+        move, clock = self.of_head(move)
         code = self._rescue(constants.CLOSE_STEP, move, clock)
         if code == codes.OK:
             commitment.queue_work += weight
@@ -471,7 +458,7 @@ class Chunk:
             globals.head_account = globals.head_market = globals.head_lots = 0
         return code
 
-    def _of_head(self, move: containers.Rescue) -> tuple[containers.Rescue, containers.Clock]:
+    def of_head(self, move: containers.Rescue) -> tuple[containers.Rescue, containers.Clock]:
         """A step as the head asks for it, and the clock by which it is judged."""
         globals = self.globals
         lots = move.lots if globals.head_market == constants.MARKETS else min(move.lots, globals.head_lots)
@@ -506,7 +493,9 @@ class Chunk:
             return codes.NO_MARKET
         if tag != constants.UNWIND and move.account < constants.RESERVED_ACCOUNTS:
             return codes.RESERVED
-        paired = tag == constants.DELEVERAGE or (tag == constants.CLOSE_STEP and move.other != move.market + 1)
+        paired = tag == constants.DELEVERAGE or (
+            tag == constants.CLOSE_STEP and move.other != constants.insurance_account(move.market)
+        )
         if paired and move.other < constants.RESERVED_ACCOUNTS:
             return codes.RESERVED
         market = self.orders[move.maker].market if by_order else move.market
@@ -515,11 +504,24 @@ class Chunk:
             return codes.SAME_ACCOUNT
         if tag != constants.UNWIND:
             self._account(move.account)
-        self._account(market + 1)
+        insurance = constants.insurance_account(market)
+        self._account(insurance)
         if paired:
             self._account(other)
         maker = self.orders[move.maker] if by_order else _NO_ORDER
-        rescued = self.decide_rescue(tag, move, maker, clock)
+        rescued = rescue.decide(
+            tag,
+            globals.risk,
+            [listed.previous_price for listed in globals.markets],
+            clock,
+            globals.markets[market],
+            move,
+            maker,
+            self.accounts[move.account],
+            self.accounts[other],
+            self.accounts[insurance],
+            self.slots[(maker.account << 8) | maker.slot] if by_order else _NO_SLOT,
+        )
         if rescued.code == codes.OK:
             if tag == constants.CLOSE_STEP:
                 before = abs(encoding.unpack(self.accounts[move.account].positions[market]).size)
@@ -531,7 +533,7 @@ class Chunk:
                 self.accounts[other] = rescued.other
             if by_order:
                 self.slots[(maker.account << 8) | maker.slot] = rescued.slot
-            self.accounts[market + 1] = rescued.insurance
+            self.accounts[insurance] = rescued.insurance
             listed = globals.markets[market]
             listed.fund = margin.collateral(rescued.insurance)
             listed.turned_over += rescued.turned_over
@@ -540,39 +542,6 @@ class Chunk:
             self._credit_fees(rescued.fee)
             globals.funding_dust += rescued.dust
         return rescued.code
-
-    def decide_rescue(
-        self,
-        tag: int,
-        move: containers.Rescue,
-        maker: containers.Order = _NO_ORDER,
-        clock: containers.Clock | None = None,
-    ) -> containers.Rescued:
-        """What the law says of a rescue, its maker admitted to this chunk or not; nothing changes.
-
-        Without a clock it is asked from outside: a close step is one of the head that is open.
-        """
-        if tag == constants.CLOSE_STEP and clock is None:
-            move, clock = self._of_head(move)
-        globals = self.globals
-        slot = encoding.no_slot()
-        market, other = move.market, move.other
-        if tag in (constants.LIQUIDATE, constants.UNWIND):
-            market, other = maker.market, maker.account
-            slot = self.peek_slot((maker.account << 8) | maker.slot)
-        return rescue.decide(
-            tag,
-            globals.risk,
-            [listed.previous_price for listed in globals.markets],
-            clock or self.clock(),
-            globals.markets[market],
-            move,
-            maker,
-            self.peek_account(move.account),
-            self.peek_account(other),
-            self.peek_account(market + 1),
-            slot,
-        )
 
     def _append_withdrawal(self, recipient: bytes, amount: int) -> None:
         globals = self.globals
@@ -646,45 +615,9 @@ class Chunk:
         return booked.code
 
 
-def one_side(
-    globals: containers.Globals,
-    clock: containers.Clock,
-    account: containers.Account,
-    market: int,
-    size: int,
-    price: int,
-    fee: int,
-) -> containers.Traded:
-    """What a fill of `size` signed lots would make of one account, whoever stood on the other side."""
-    risk, listed = globals.risk, globals.markets[market]
-    growing_ppm = margin.scaled_ppm(
-        listed, risk.price[market], listed.open_interest + abs(size), risk.initial_ppm[market]
-    )
-    return trading.trade(risk, clock, account, market, size, price, fee, growing_ppm)
-
-
 def is_entry(tag: int) -> bool:
     """Whether an operation of this tag comes from the L1 queue."""
     return tag == constants.DEPOSIT or tag >= constants.FORCED_RESCUE
-
-
-class _Overlay(msgspec.Struct):
-    """Rows of a chunk as it stands now, for another chunk on top of it."""
-
-    chunk: Chunk
-
-    def account(self, index: int) -> containers.Account:
-        return self.chunk.peek_account(index)
-
-    def slot(self, leaf_index: int) -> containers.Slot:
-        return self.chunk.peek_slot(leaf_index)
-
-
-def preview(chunk: Chunk, operation: bytes) -> Chunk:
-    """A throw-away chunk in which one operation was applied on top of `chunk`, which stays as it is."""
-    trial = Chunk(chunk.domain, chunk.commitment, chunk.globals, _Overlay(chunk), chunk.ecrecover)
-    trial.apply(operation)
-    return trial
 
 
 def copy_globals(globals: containers.Globals) -> containers.Globals:

@@ -16,8 +16,9 @@ from prover.signing.recover import recover_fast
 from prover.signing.signatures import signed_digest
 from prover.state.state import State
 from prover.state.store import Store
+from prover.state.trial import NO_ORDER, decide_fill, decide_rescue, one_side, peek_account, peek_slot, preview
 from prover.stf import codes, constants, containers, encoding, margin, signatures, trading
-from prover.stf.replay import UNCONSUMED, Chunk, is_entry, one_side, preview
+from prover.stf.replay import UNCONSUMED, Chunk, is_entry
 from prover.stf.words import word_at
 from sequencer.engine.liquidator import Liquidator
 from sequencer.engine.order_book import BookFull, Limits, OrderBook, Stop, TriggerBook, order_id
@@ -37,7 +38,6 @@ _REMEMBERED_RESCUES: Final = 10_000
 _REMEMBERED_ENTRIES: Final = 10_000
 # Where an order's bytes name its market.
 _MARKET_AT: Final = 4
-_NO_ORDER: Final = encoding.order(0, 0)
 _HIGHEST_PRICE: Final = 2**48 - 1
 _ANY_FILL: Final = bytes([constants.FILL]) + bytes(constants.FILL_LENGTH - 1)
 
@@ -324,11 +324,11 @@ class Engine:
 
     def account(self, index: int) -> containers.Account:
         """An account with everything sequenced so far."""
-        return self.state.account(index) if self._chunk is None else self._chunk.peek_account(index)
+        return self.state.account(index) if self._chunk is None else peek_account(self._chunk, index)
 
     def slot(self, leaf_index: int) -> containers.Slot:
         """An order slot with everything sequenced so far."""
-        return self.state.slot(leaf_index) if self._chunk is None else self._chunk.peek_slot(leaf_index)
+        return self.state.slot(leaf_index) if self._chunk is None else peek_slot(self._chunk, leaf_index)
 
     @property
     def globals(self) -> containers.Globals:
@@ -677,12 +677,12 @@ class Engine:
         """Resting orders that a position of so many signed lots could be closed against, the best first."""
         side = constants.SELL if size > 0 else constants.BUY
         limit = 1 if size > 0 else _HIGHEST_PRICE
-        closing = msgspec.structs.replace(_NO_ORDER, market=market, side=side, limit_price=limit)
+        closing = msgspec.structs.replace(NO_ORDER, market=market, side=side, limit_price=limit)
         return list(self.books[market].facing(closing))
 
     def decide_rescue(self, tag: int, move: containers.Rescue, maker: containers.Order | None, now: int) -> int:
         """The law's code for a rescue on top of everything sequenced; nothing changes."""
-        return self._open(now).decide_rescue(tag, move, maker or _NO_ORDER).code
+        return decide_rescue(self._open(now), tag, move, maker or NO_ORDER).code
 
     def carry_out(
         self, tag: int, move: containers.Rescue, maker: containers.Order | None, now: int, outcome: Outcome
@@ -699,7 +699,7 @@ class Engine:
             code = still_entitled(chunk, order, signer)
             if code != codes.OK:
                 return code, None
-        rescued = chunk.decide_rescue(tag, move, maker or _NO_ORDER)
+        rescued = decide_rescue(chunk, tag, move, maker or NO_ORDER)
         ends_head = tag == constants.CLOSE_STEP and rescued.code == codes.INSOLVENT
         if rescued.code != codes.OK and not ends_head:
             return rescued.code, None
@@ -713,7 +713,7 @@ class Engine:
         code = chunk.apply(operation)
         assert code == rescued.code, f"decided just before: {code}"
         self._append(operation)
-        insurance = move.market + 1
+        insurance = constants.insurance_account(move.market)
         rescued_account = insurance if tag == constants.UNWIND else move.account
         paired = tag in (constants.DELEVERAGE, constants.CLOSE_STEP)
         outcome.accounts |= {rescued_account, insurance} | ({move.other} if paired else set())
@@ -793,7 +793,7 @@ class Engine:
         place = (order.account, order.slot)
         known = self._signed.get(place)
         globals = chunk.globals
-        account = chunk.peek_account(order.account)
+        account = peek_account(chunk, order.account)
         code = trading.check_order(
             order, account, signer, globals.markets, globals.market_count, chunk.commitment.timestamp
         )
@@ -813,7 +813,7 @@ class Engine:
             # The law lets an order be filled until it expires; the venue takes each one once.
             return Outcome(code=codes.USED)
         held = None if known is None else self._open_order(known, place)
-        slot = chunk.peek_slot(order.account << 8 | order.slot)
+        slot = peek_slot(chunk, order.account << 8 | order.slot)
         left = order.size - trading.filled_before(order, slot)
         price = globals.risk.price[order.market]
         if not margin.trades(globals.markets[order.market], price):
@@ -945,7 +945,7 @@ class Engine:
             code = still_entitled(chunk, order, signed_by)
             if code != codes.OK:
                 return code, order, None
-        filled = chunk.decide_fill(maker, taker, size)
+        filled = decide_fill(chunk, maker, taker, size)
         if filled.code != codes.OK:
             return filled.code, maker if is_maker_at_fault(chunk, maker, size, filled.code) else taker, None
         self._admit(chunk, missing)
@@ -1071,7 +1071,7 @@ def still_entitled(chunk: Chunk, order: containers.Order, signer: bytes) -> int:
     if order.expires_at < clock or order.created_at > clock + constants.CLOCK_TOLERANCE:
         return codes.EXPIRED
     # The owner may have dismissed the agent since, or the grant may have run out.
-    return signatures.entrusted(chunk.peek_account(order.account), signer, order.slot, clock)
+    return signatures.entrusted(peek_account(chunk, order.account), signer, order.slot, clock)
 
 
 def signers_of(tick: bytes) -> list[int]:
@@ -1083,7 +1083,7 @@ def signers_of(tick: bytes) -> list[int]:
 def is_maker_at_fault(chunk: Chunk, maker: containers.Order, size: int, code: int) -> bool:
     """Of a fill of `size` lots that the law refused with `code`: whether the resting order leaves, not the taker."""
     price = chunk.globals.risk.price[maker.market]
-    rows = chunk.peek_account(maker.account), chunk.peek_slot(maker.account << 8 | maker.slot)
+    rows = peek_account(chunk, maker.account), peek_slot(chunk, maker.account << 8 | maker.slot)
     return (
         code == codes.MAKER_MARGIN
         or trading.check_order_now(maker, *rows, price, size) != codes.OK

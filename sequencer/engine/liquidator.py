@@ -15,7 +15,7 @@ import msgspec
 
 from prover.standing import health
 from prover.stf import codes, constants, containers, encoding, margin, rescue
-from sequencer.engine.post_mortem import Case, market_account
+from sequencer.engine.post_mortem import Case
 from sequencer.views.account import standing
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ class Liquidator:
         globals = self._engine.globals
         risk, listed = globals.risk, globals.markets[market]
         premium = rescue.premium_of(risk, settled, market, 1 if held > 0 else -1)
-        settled_fund, _ = margin.settle(risk, self._engine.account(market_account(market)), self._now)
+        settled_fund, _ = margin.settle(risk, self._engine.account(constants.insurance_account(market)), self._now)
         fund = standing(risk, settled_fund)
         quarter = max(listed.fund, 0) * constants.PAYOUT_PPM // constants.PPM - listed.paid_out
         payable = min(fund.equity - fund.initial, quarter)
@@ -285,7 +285,7 @@ class Liquidator:
     def _unwind(self, market: int) -> None:
         engine = self._engine
         for _ in range(_STEPS_OF_AN_ACCOUNT):
-            held = encoding.unpack(engine.account(market + 1).positions[market]).size
+            held = encoding.unpack(engine.account(constants.insurance_account(market)).positions[market]).size
             if self._left == 0 or not held or not self._unwind_some(market, held):
                 return
 
@@ -335,7 +335,7 @@ class Liquidator:
             lots = abs(sizes[market]) if every else min(abs(sizes[market]), globals.head_lots)
             if market >= globals.market_count:
                 continue
-            fund = containers.Rescue(0, market, index, market_account(market), max(lots, 1))
+            fund = containers.Rescue(0, market, index, constants.insurance_account(market), max(lots, 1))
             taken = self._most(constants.CLOSE_STEP, fund, None, codes.FUND_LIMIT)
             code = engine.decide_rescue(constants.CLOSE_STEP, fund, None, self._now) if taken == 0 else codes.OK
             if code == codes.UNSTEADY:

@@ -81,7 +81,7 @@ class Case:
     def __init__(self, engine: "Engine", tag: int, move: containers.Rescue) -> None:
         self.tag = tag
         self.move = move
-        self.account = market_account(move.market) if tag == constants.UNWIND else move.account
+        self.account = constants.insurance_account(move.market) if tag == constants.UNWIND else move.account
         self._engine = engine
         globals = engine.globals
         self._now_ms = engine.view.clock().now
@@ -143,7 +143,7 @@ class Case:
             one_lot_less_initial_micros=less_initial,
             fee_micros=fee,
             paid_by_fund_micros=listed.paid_out - self._paid_out,
-            counterparty=fill.maker if fill else self.move.other or market_account(market),
+            counterparty=fill.maker if fill else self.move.other or constants.insurance_account(market),
             chunk=engine.chunk_count + 1,
             operation=engine.open_operations - 1,
         )
@@ -170,11 +170,6 @@ class Case:
         ppm = self._counted.initial_ppm[market]
         freed = margin.requirement(oracle, size, ppm) - margin.requirement(oracle, size - fewer, ppm)
         return before.equity + gain, before.initial - freed
-
-
-def market_account(market: int) -> int:
-    """The index of a market's insurance account."""
-    return market + 1
 
 
 def _money(account: containers.Account, market: int) -> int:

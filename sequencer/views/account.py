@@ -10,8 +10,8 @@ from typing import Final
 
 import msgspec
 
+from prover.state.trial import one_side
 from prover.stf import codes, constants, containers, encoding, margin
-from prover.stf.replay import one_side
 
 # Field of 6 bytes (PROTOCOL.md, table of bounds).
 HIGHEST_PRICE: Final = 2**48 - 1

@@ -2,8 +2,8 @@
 
 import msgspec
 
+from prover.state.trial import one_side
 from prover.stf import codes, containers, margin, rescue
-from prover.stf.replay import one_side
 from sequencer.views.account import BASIS_POINTS, only, positions_of, ratio_ppm, standing
 
 

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import msgspec
 
 from prover.signing import operations
+from prover.state.trial import decide_fill, one_side, peek_account, peek_slot, preview
 from prover.stf import codes, constants, containers, margin, trading
-from prover.stf.replay import Chunk, one_side, preview
+from prover.stf.replay import Chunk
 from sequencer.engine.engine import Admitted, Engine, is_maker_at_fault, still_entitled
 from sequencer.engine.order_book import Limits, OrderBook, Stop
 from sequencer.views.account import Outlook, outlook
@@ -153,12 +154,12 @@ def _trial(engine: Engine, now_ms: int, owner: bytes) -> Chunk:
 
 
 def _seen(trial: Chunk, account: int) -> Outlook:
-    return outlook(trial.globals, trial.clock(), trial.peek_account(account))
+    return outlook(trial.globals, trial.clock(), peek_account(trial, account))
 
 
 def _if_filled(trial: Chunk, order: containers.Order, left: int, *, is_maker: bool) -> Outlook | None:
     market = trial.globals.markets[order.market]
-    account = trial.peek_account(order.account)
+    account = peek_account(trial, order.account)
     lots = Engine.reducible(order, account, left)
     fee_ppm, once = (market.maker_fee_ppm, 0) if is_maker else (market.taker_fee_ppm, trial.globals.posting_fee)
     fee = margin.ceil_div(lots * order.limit_price * fee_ppm, constants.PPM) + once
@@ -180,8 +181,8 @@ class _Matched(msgspec.Struct):
 def _matched(engine: Engine, trial: Chunk, order: containers.Order, replaced: containers.Order | None) -> _Matched:
     """As the engine places an order, on the trial chunk and a copy of as much of the book as it reaches."""
     book = engine.books[order.market]
-    left = order.size - trading.filled_before(order, trial.peek_slot(order.account << 8 | order.slot))
-    size = engine.reducible(order, trial.peek_account(order.account), left)
+    left = order.size - trading.filled_before(order, peek_slot(trial, order.account << 8 | order.slot))
+    size = engine.reducible(order, peek_account(trial, order.account), left)
     if size <= 0:
         return _Matched([], 0, "expired")
     facing = _without(book.facing(order), replaced)
@@ -198,10 +199,10 @@ def _matched(engine: Engine, trial: Chunk, order: containers.Order, replaced: co
     halt = codes.OK
     own_gone = int(replaced is not None and book.get(replaced.account, replaced.slot) is not None)
     makers_gone = 0
-    owner = trial.peek_account(order.account).owner
+    owner = peek_account(trial, order.account).owner
     matching = reached.match(order, size, lambda index: engine.account(index).owner == owner)
     for maker, offered in matching:
-        lots = engine.reducible(maker, trial.peek_account(maker.account), offered)
+        lots = engine.reducible(maker, peek_account(trial, maker.account), offered)
         if lots == 0:
             halt, leaves, fill = codes.OK, True, None
         else:
@@ -242,7 +243,7 @@ def _fill(
     code = codes.OK if is_carried else still_entitled(trial, maker, engine.signer_of(maker))
     if code != codes.OK:
         return code, True, None
-    filled = trial.decide_fill(maker, taker, lots)
+    filled = decide_fill(trial, maker, taker, lots)
     if filled.code != codes.OK:
         return filled.code, is_maker_at_fault(trial, maker, lots, filled.code), None
     trial.book_fill(maker, taker, filled)

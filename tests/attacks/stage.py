@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from prover.signing import operations
 from prover.state.state import State
+from prover.state.trial import peek_account
 from prover.stf import codes as c
 from prover.stf import constants, containers, encoding, margin
 from prover.stf.replay import Chunk
@@ -60,7 +61,7 @@ def value(row: containers.Account, *prices: int) -> int:
 
 def row_of(chunk: Chunk, index: int) -> containers.Account:
     """An account as a chunk of the Python law leaves it."""
-    return chunk.peek_account(index)
+    return peek_account(chunk, index)
 
 
 def size_of(row: containers.Account, market: int = 0) -> int:

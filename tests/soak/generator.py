@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from prover.signing import operations
+from prover.state.trial import decide_fill
 from prover.stf import codes as c
 from prover.stf import constants, margin
 from prover.stf.replay import KINDS
@@ -189,7 +190,7 @@ class Generator:
                 for each in (one, two)
             )
             size = rng.choice([1, max(1, left // 4), max(1, left // 100)])
-            if draft.chunk.decide_fill(one, two, size).code == c.OK:
+            if decide_fill(draft.chunk, one, two, size).code == c.OK:
                 return draft.push(operations.fill_bytes(maker, taker, size)) is not None
         return False
 

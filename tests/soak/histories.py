@@ -12,6 +12,7 @@ import msgspec
 
 from prover.signing import operations
 from prover.state.genesis import MarketListing, genesis_bytes
+from prover.state.trial import decide_rescue
 from prover.stf import codes, constants, containers, encoding, margin
 from prover.stf.replay import Chunk
 from tests.twins import venue as twins_venue
@@ -749,7 +750,7 @@ class History:
 
         def allowed(lots: int) -> bool:
             move = containers.Rescue(0, market, index, other, lots)
-            return self.ledger.chunk.decide_rescue(tag, move).code == codes.OK
+            return decide_rescue(self.ledger.chunk, tag, move).code == codes.OK
 
         probes = probe_lots(most)
         taken = next((lots for lots in probes if allowed(lots)), None)

@@ -7,6 +7,7 @@ import msgspec
 from prover.signing import operations, signatures
 from prover.signing.recover import ORDER as CURVE_ORDER
 from prover.signing.reports import tick_digest
+from prover.state.trial import peek_slot
 from prover.stf import codes as c
 from prover.stf import constants, containers, margin
 from tests.soak.world import MAX_PREMIUM, MAX_PRICE, MAX_SIZE, MAX_TIME, Draft
@@ -222,13 +223,13 @@ class Singles:
             leaf
             for leaf in {*self.world.slots, *self.draft.chunk.slots}
             if (index is None or leaf >> 8 == index)
-            and self.draft.chunk.peek_slot(leaf).sequence > self.draft.account(leaf >> 8).floor
+            and peek_slot(self.draft.chunk, leaf).sequence > self.draft.account(leaf >> 8).floor
             and self.draft.account(leaf >> 8).owner in venue.KEY_OF
         ]
         if not candidates:
             return None
         leaf = self.rng.choice(sorted(candidates))
-        return leaf >> 8, leaf & 255, self.draft.chunk.peek_slot(leaf).sequence - 1
+        return leaf >> 8, leaf & 255, peek_slot(self.draft.chunk, leaf).sequence - 1
 
     def amount(self, index: int, code: int) -> int | None:
         """An amount that this account may pay, or that is refused with COLLATERAL, MARGIN or OUT_OF_BOUNDS."""

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from prover.state.genesis import MarketListing
 from prover.state.state import State
+from prover.state.trial import peek_account, peek_slot
 from prover.stf import codes, constants, containers, encoding, merkle, signatures
 from prover.stf.replay import operation_length
 from tests.twins import venue
@@ -184,10 +185,10 @@ class Draft:
         return self.chunk.apply(operation)
 
     def account(self, index: int) -> containers.Account:
-        return self.chunk.peek_account(index)
+        return peek_account(self.chunk, index)
 
     def slot(self, account: int, slot: int) -> containers.Slot:
-        return self.chunk.peek_slot((account << 8) | slot)
+        return peek_slot(self.chunk, (account << 8) | slot)
 
     def agent_key(self, account: int, slot: int, is_good: bool) -> bytes | None:
         """The key of an agent that may sign in a slot, or (not `is_good`) of one that may not; None without one."""

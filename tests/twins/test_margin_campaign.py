@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 import pytest
 
+from prover.state.trial import peek_account
 from prover.stf import codes, constants, containers, custody, margin, markets, rescue, trading
 from prover.stf.replay import Chunk
 from tests.soak import histories
@@ -84,12 +85,12 @@ def _first_held(_risk: containers.Risk, account: containers.Account) -> int:
 
 
 def _fees_to_somebody(chunk: Chunk, amount: int) -> None:
-    chunk.accounts[17] = custody.credited(chunk.peek_account(17), amount)
+    chunk.accounts[17] = custody.credited(peek_account(chunk, 17), amount)
 
 
 def _fees_from_somebody(chunk: Chunk, amount: int) -> None:
     last = chunk.globals.next_account - 1
-    chunk.accounts[last] = custody.credited(chunk.peek_account(last), -amount)
+    chunk.accounts[last] = custody.credited(peek_account(chunk, last), -amount)
     chunk.accounts[constants.FEE_ACCOUNT] = custody.credited(chunk.accounts[constants.FEE_ACCOUNT], 2 * amount)
 
 

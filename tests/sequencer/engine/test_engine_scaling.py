@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from prover.state.genesis import DEVNET_MARKETS
+from prover.state.trial import one_side
 from prover.stf import codes, margin
-from prover.stf.replay import one_side
 from sequencer.views.account import buying_power
 from tests.sequencer.node_world import BTC, BUY, DOLLAR, ETH, FIRST, PRICES, SELL, World, deposit, owner
 

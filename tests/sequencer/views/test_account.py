@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prover.state.trial import one_side
 from prover.stf import codes, constants, containers, encoding, margin
-from prover.stf.replay import one_side
 from sequencer.views.account import (
     DEEPEST_FALL_BP,
     HIGHEST_PRICE,
