@@ -32,12 +32,13 @@ from prover.cli.running import CommandFailed, Output
 from prover.contracts import deployment
 from prover.stf import constants
 from prover.stf.replay import operation_length
-from sequencer.client.client import MarketView, NodeClient
+from sequencer.client.client import NodeClient
+from sequencer.client.errors import Rejected
 from sequencer.demo.margin import PlayedOracle, liquidate_gently
 from sequencer.devnet.trader import Trader, fund, ladder
+from sequencer.schema.answers import MarketView
 from sequencer.wallet.commands.grid import Grid, listed
 from sequencer.wallet.commands.insight import post_mortem_text
-from sequencer.wallet.errors import Rejected
 
 _MAKERS: Final = 3
 _TAKERS: Final = 9

@@ -11,10 +11,11 @@ import trio
 from prover.signing.reports import signed_report
 from prover.signing.signatures import sign
 from prover.stf import constants
-from sequencer.client.client import MarketView, NodeClient, PostMortemView
+from sequencer.client.client import NodeClient
+from sequencer.client.errors import ClientError, Rejected
 from sequencer.devnet.prices import DEVNET_QUORUM, SimulatedPrices, devnet_signer_keys
 from sequencer.devnet.trader import Trader
-from sequencer.wallet.errors import Rejected, WalletError
+from sequencer.schema.answers import MarketView, PostMortemView
 
 _PPM: Final = 1_000_000
 # What BTC falls by, from where it was bought, tick by tick; at the last one it stays.
@@ -70,7 +71,7 @@ class PlayedOracle:
             try:
                 with trio.move_on_after(2):
                     await node.report(msgspec.structs.asdict(report))
-            except (Rejected, WalletError):
+            except ClientError:
                 continue
 
 

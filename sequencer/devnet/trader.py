@@ -14,8 +14,9 @@ from l1_bridge.contracts.artifact import load_artifact
 from prover.signing import signatures
 from prover.signing.typed_data import signed_fields
 from prover.stf import constants, containers
-from sequencer.client.client import MarketView, NodeClient
-from sequencer.wallet.errors import WalletError
+from sequencer.client.client import NodeClient
+from sequencer.client.errors import ClientError
+from sequencer.schema.answers import MarketView
 
 _LIFETIME_MS: Final = 60_000
 _MAX_FEE_PPM: Final = 1_000
@@ -132,6 +133,6 @@ async def make_markets(trader: Trader, node: NodeClient, levels: int = 5) -> Non
                 quoted_at = markets[0].tick_time_ms
                 for market in markets:
                     await node.orders(ladder(trader, market, levels, value_dollars=2_000, step_ppm=300))
-        except (WalletError, L1Error) as error:
+        except (ClientError, L1Error) as error:
             log.warning("maker.waits", error=str(error))
         await trio.sleep(1.0)

@@ -45,6 +45,7 @@ from sequencer.api.rpc.errors import CallError
 from sequencer.api.rpc.jsonrpc import Registry
 from sequencer.api.transport.server import ApiConfig, Server
 from sequencer.client.client import NodeClient
+from sequencer.client.errors import ClientError
 from sequencer.devnet.prices import DEVNET_QUORUM, SimulatedPrices, devnet_signer_keys
 from sequencer.devnet.trader import Trader, fund, make_markets
 from sequencer.engine.engine import Engine, Input
@@ -56,7 +57,6 @@ from sequencer.sequencing.journal import Limits as JournalLimits
 from sequencer.sequencing.reports import TICK
 from sequencer.sequencing.sequencer import Venue
 from sequencer.sequencing.signature_pool import Verifiers
-from sequencer.wallet.errors import WalletError
 
 _STARTUP_SECONDS: Final = 60.0
 _PREDECESSOR_SECONDS: Final = 10.0
@@ -675,7 +675,7 @@ async def run_maker(client: L1Client, deployment: Deployment, url: str) -> None:
                 await fund(client, payer, deployment.token, deployment.bridge, deposits)
                 while not (accounts := await api.accounts(trader.address)):
                     await trio.sleep(0.5)
-        except (WalletError, L1Error) as error:
+        except (ClientError, L1Error) as error:
             log.warning("maker.gave_up", error=str(error))
             return
         trader.account = accounts[0]

@@ -32,7 +32,8 @@ from prover.cli.running import (
 )
 from prover.signing import signatures
 from prover.stf import constants
-from sequencer.client.client import NodeClient, Status
+from sequencer.client.client import NodeClient
+from sequencer.client.errors import ClientError
 from sequencer.devnet.prices import START_DOLLARS, devnet_signer_keys
 from sequencer.devnet.trader import Trader, fund
 from sequencer.oracle.drill import Desk, Finding, NoTick, drill
@@ -52,6 +53,7 @@ from sequencer.oracle.price_sources import (
     read_series,
 )
 from sequencer.oracle.signer import Expected, OracleSigner, Step, Terms, TermsDiffer, agreed_terms
+from sequencer.schema.answers import Status
 from sequencer.wallet.errors import WalletError
 from sequencer.wallet.keys import open_keystore
 
@@ -347,7 +349,7 @@ async def _asked(
         except TermsDiffer as error:
             log.warning("oracle.another_venue", node=node.url, error=str(error))
             differ.append(error)
-        except WalletError as error:
+        except ClientError as error:
             log.warning("oracle.no_node", node=node.url, error=str(error))
     return found, differ
 
@@ -486,7 +488,7 @@ async def _drill(output: Output, options: Options, expected: Expected, l1_rpc_ur
             findings = await drill(signers, desk, told)
         except NoTick as error:
             raise CommandFailed(f"There was {error}: was the node started with --no-oracle?") from None
-        except (WalletError, L1Error) as error:
+        except (ClientError, L1Error) as error:
             raise CommandFailed(f"The drill could not be played: {error}.") from None
         held = all(finding.is_held for finding in findings)
         output.summary(

@@ -7,10 +7,11 @@ import msgspec
 import trio
 
 from prover.stf import constants
-from sequencer.client.client import NodeClient, OrderResult
+from sequencer.client.client import NodeClient
+from sequencer.client.errors import Rejected
 from sequencer.devnet.trader import Trader
 from sequencer.oracle.signer import OracleSigner
-from sequencer.wallet.errors import Rejected
+from sequencer.schema.answers import OrderResult
 
 _POLL_SECONDS: Final = 0.5
 PATIENCE_SECONDS: Final = 60.0

@@ -1,7 +1,8 @@
 """One oracle signer: reads prices, measures the premium in the public book, signs every grid time, tells the nodes."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from contextlib import suppress
+from typing import Final
 
 import msgspec
 import structlog
@@ -12,12 +13,13 @@ from prover.signing.reports import Report, signed_report
 from prover.signing.typed_data import domain_separator
 from prover.stf import codes, constants
 from sequencer.client.client import NodeClient
+from sequencer.client.errors import ClientError, Rejected
 from sequencer.oracle.price_sources import Guard, Market, PriceSource, Silent
-from sequencer.wallet.errors import Rejected, WalletError
+from sequencer.schema.answers import Book
+from sequencer.schema.params import BOOK_LEVELS
 
 # The premium is a rate for eight hours, as on other venues; the law counts by the hour.
 PREMIUM_HOURS: Final = 8
-BOOK_LEVELS: Final = 50
 _BOOK_SECONDS: Final = 1.5
 # A report that is not there by the next grid time is worth nothing.
 _SUBMIT_SECONDS: Final = constants.TICK_STEP / 1_000
@@ -27,13 +29,6 @@ _SCALE: Final = 10**6
 _QUORUM: Final = codes.SENTENCE[codes.QUORUM][0]
 
 Levels = Sequence[tuple[int, int]]
-
-
-class BookView(msgspec.Struct, frozen=True):
-    """catenary_book: (price_ticks, size_lots), the best first."""
-
-    bids: list[tuple[int, int]]
-    asks: list[tuple[int, int]]
 
 
 def impact_ppm(levels: Levels, index_ticks: int, notional_micros: int) -> int | None:
@@ -198,7 +193,7 @@ class OracleSigner:
     async def _premiums(self, prices: list[int]) -> list[int]:
         """From the first node that shows all books in time; 0 for each market where none does."""
         for node in self._nodes:
-            books: dict[int, BookView] = {}
+            books: dict[int, Book] = {}
             try:
                 with trio.fail_after(_BOOK_SECONDS):
                     async with trio.open_nursery() as nursery:
@@ -222,16 +217,13 @@ class OracleSigner:
                 answers[node.url] = (await node.report(msgspec.structs.asdict(report))).status
             except Rejected as error:
                 answers[node.url] = error.rejection
-            except WalletError as error:
+            except ClientError as error:
                 answers[node.url] = error.name
         if answers[node.url] not in ("counted", "tick", "spare"):
             self._log.warning("oracle.refused", node=node.url, code=answers[node.url], time_ms=report.time_ms)
 
 
-async def _read_book(node: NodeClient, market: int, books: dict[int, BookView]) -> None:
-    try:
-        answer: Any = await node.book(market, BOOK_LEVELS)
-        books[market] = msgspec.convert(answer, BookView, strict=False)
-    except (WalletError, msgspec.ValidationError):
-        # No book, no premium: the price goes out all the same.
-        return
+async def _read_book(node: NodeClient, market: int, books: dict[int, Book]) -> None:
+    # No book, no premium: the price goes out all the same.
+    with suppress(ClientError):
+        books[market] = await node.book(market, BOOK_LEVELS)

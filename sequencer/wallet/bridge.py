@@ -16,16 +16,16 @@ from l1_bridge.codec import batch, calls, events
 from l1_bridge.contracts.artifact import Artifact, ArtifactError, bridge_artifact, load_artifact
 from prover.contracts.deployment import DEVNET_CHAINS
 from prover.stf import codes, constants, containers
-from sequencer.client.client import EntryView, NodeClient
+from sequencer.client.client import NodeClient
+from sequencer.client.errors import NodeUnreachable, Rejected
+from sequencer.schema.answers import EntryView
 from sequencer.wallet.announcements import Announcement, announcements
 from sequencer.wallet.errors import (
     BadInput,
     InsufficientFunds,
     L1Refused,
     L1Unreachable,
-    NodeUnreachable,
     NotYet,
-    Rejected,
     WalletError,
     WrongChain,
 )

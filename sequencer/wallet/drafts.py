@@ -10,7 +10,8 @@ from prover.signing import operations
 from prover.signing.signatures import order_digest, request_digest
 from prover.signing.typed_data import typed_data
 from prover.stf import constants, containers, signatures
-from sequencer.client.client import AccountView, TypedData
+from sequencer.schema.accounts import AccountView
+from sequencer.schema.answers import TypedData
 from sequencer.wallet.errors import BadInput, NotGenuine
 from sequencer.wallet.record import CANCEL_ALL_SLOT, SLOTS
 from sequencer.wallet.trust import Venue
@@ -197,7 +198,7 @@ def compare_with_node(drafted: Draft, answer: TypedData) -> None:
     """NotGenuine unless the node would have this very operation signed under this very domain."""
     if answer.digest.lower() != "0x" + drafted.digest.hex():
         raise NotGenuine(f"the node's digest {answer.digest} is not this wallet's 0x{drafted.digest.hex()}")
-    said, own = answer.typed_data, drafted.typed_data
+    said, own = msgspec.to_builtins(answer.typed_data), drafted.typed_data
     same_types = said.get("types") == own["types"] and said.get("primaryType") == own["primaryType"]
     if not same_types or _plain(said.get("domain")) != _plain(own["domain"]):
         raise NotGenuine("the node's typed data names other types or another domain than this wallet's")

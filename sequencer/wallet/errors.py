@@ -1,17 +1,10 @@
 """What can go wrong in a wallet: one line, one name, one stable exit status (3: missing or wrong L1, as elsewhere)."""
 
-from typing import Any, ClassVar
+from sequencer.client.errors import ClientError
 
 
-class WalletError(Exception):
-    """The base: `status` is the process's exit status, `name` what programs read, `data` what they may need."""
-
-    status: ClassVar[int] = 1
-    name: ClassVar[str] = "FAILED"
-
-    def __init__(self, sentence: str, data: dict[str, Any] | None = None) -> None:
-        super().__init__(sentence)
-        self.data = data or {}
+class WalletError(ClientError):
+    """The wallet's own; what the node says or does not say is a ClientError beside it."""
 
 
 class BadInput(WalletError):
@@ -19,13 +12,6 @@ class BadInput(WalletError):
 
     status = 2
     name = "BAD_INPUT"
-
-
-class NodeUnreachable(WalletError):
-    """No answer from the node, or one that is no answer; whether a submitted operation was applied is then unknown."""
-
-    status = 10
-    name = "NODE_UNREACHABLE"
 
 
 class L1Unreachable(WalletError):
@@ -47,18 +33,6 @@ class NotGenuine(WalletError):
 
     status = 3
     name = "NOT_GENUINE"
-
-
-class Rejected(WalletError):
-    """The node or the law refused; `code` and `rejection` are theirs."""
-
-    status = 14
-    name = "REJECTED"
-
-    def __init__(self, code: int, rejection: str, sentence: str, data: dict[str, Any] | None = None) -> None:
-        super().__init__(f"{rejection}: {sentence}", {**(data or {}), "code": code, "rejection": rejection})
-        self.code = code
-        self.rejection = rejection
 
 
 class L1Refused(WalletError):

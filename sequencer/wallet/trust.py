@@ -19,7 +19,7 @@ from prover.contracts.referee import FAMILIES, artifact
 from prover.signing.typed_data import domain_separator
 from prover.state.genesis import legal_globals, market_names
 from prover.stf import constants, containers, encoding
-from sequencer.client.client import AccountProof, GlobalsProof, MarketView, Status, WithdrawalProof
+from sequencer.schema.answers import AccountProof, GlobalsProof, MarketView, Status, WithdrawalProof
 from sequencer.wallet.errors import BadInput, BadProof, L1Unreachable, NotGenuine, NotYet, WrongChain
 from sequencer.wallet.units import MONEY_DECIMALS
 

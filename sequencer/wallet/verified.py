@@ -8,8 +8,10 @@ import msgspec
 
 from l1_bridge.client.client import L1Client
 from prover.stf import containers
-from sequencer.client.client import NodeClient, Status
-from sequencer.wallet.errors import BadProof, NodeUnreachable, NotGenuine, NotYet, Rejected
+from sequencer.client.client import NodeClient
+from sequencer.client.errors import NodeUnreachable, Rejected
+from sequencer.schema.answers import Status
+from sequencer.wallet.errors import BadProof, NotGenuine, NotYet
 from sequencer.wallet.pin import RollupPin, introduction
 from sequencer.wallet.trust import (
     ProvenAccount,

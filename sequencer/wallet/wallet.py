@@ -5,7 +5,11 @@ from pathlib import Path
 from l1_bridge.addresses import checksum_address
 from l1_bridge.client.client import L1Client
 from prover.stf import constants
-from sequencer.client.client import AccountView, NodeClient, OrderResult, RequestResult, wire
+from sequencer.client.client import NodeClient
+from sequencer.client.errors import Rejected
+from sequencer.schema.accounts import AccountView
+from sequencer.schema.answers import OrderResult, RequestResult
+from sequencer.schema.writing import to_wire
 from sequencer.wallet.bridge import Bridge
 from sequencer.wallet.drafts import (
     Draft,
@@ -17,7 +21,7 @@ from sequencer.wallet.drafts import (
     request_draft,
     with_recovery_id,
 )
-from sequencer.wallet.errors import BadInput, Rejected, WalletError
+from sequencer.wallet.errors import BadInput, WalletError
 from sequencer.wallet.keys import Key
 from sequencer.wallet.record import CANCEL_ALL_SLOT, Signed, SignedRecord, last_sequence, next_slot
 from sequencer.wallet.trust import Venue
@@ -130,7 +134,7 @@ class Wallet:
             drafted = order_draft(venue, terms, self._place(venue, account, view, entries, terms.slot))
             signature = self._sign(venue, drafted)
         try:
-            result = await self.node.order(wire(drafted.fields), signature)
+            result = await self.node.order(to_wire(drafted.fields), signature)
         except Rejected:
             self._note(drafted, "refused")
             raise
@@ -154,7 +158,7 @@ class Wallet:
                 and not entry.is_done
             }
         try:
-            result = await self.node.request(kind, wire(drafted.fields), signature)
+            result = await self.node.request(kind, to_wire(drafted.fields), signature)
         except Rejected:
             self._note(drafted, "refused")
             raise

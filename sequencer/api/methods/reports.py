@@ -12,7 +12,7 @@ from prover.signing.signatures import compact
 from prover.stf import codes, constants
 from sequencer.api.rpc.errors import INVALID_PARAMS, NO_REPORTS, CallError
 from sequencer.api.rpc.jsonrpc import Call, Registry
-from sequencer.api.rpc.values import HexBytes
+from sequencer.schema.values import HexBytes
 from sequencer.sequencing.reports import KEPT_ROUNDS, REPORT_ERRORS, TICK, ReportDesk, plain
 from sequencer.sequencing.sequencer import Venue
 

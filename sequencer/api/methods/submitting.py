@@ -17,9 +17,9 @@ from prover.stf.replay import operation_length
 from sequencer.api.methods.words import Json, Words, as_hex
 from sequencer.api.rpc.errors import BACKLOG, INVALID_PARAMS, LAW_ERRORS, NOT_READY, CallError, law_error
 from sequencer.api.rpc.jsonrpc import Call, Registry
-from sequencer.api.rpc.values import Bytes20, HexBytes, Uint64, decode_value
 from sequencer.engine.engine import Outcome
 from sequencer.engine.order_book import order_id
+from sequencer.schema.values import Bytes20, HexBytes, Uint64, decode_value
 from sequencer.sequencing.sequencer import Venue
 
 _FAUCET_MICROS: Final = 100_000 * 10**6

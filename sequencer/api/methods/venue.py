@@ -19,9 +19,9 @@ from sequencer.api.methods.words import Json, Words, as_hex
 from sequencer.api.rpc.errors import INVALID_PARAMS, NOT_READY, CallError
 from sequencer.api.rpc.jsonrpc import Call, NoParams, Registry
 from sequencer.api.rpc.subscriptions import Feeds
-from sequencer.api.rpc.values import Bytes20
 from sequencer.engine.engine import Engine, Outcome, SealedChunk
 from sequencer.l1.bridge_view import Mirror
+from sequencer.schema.values import Bytes20
 from sequencer.sequencing.sequencer import Venue
 
 _BOOK_LEVELS: Final = 50

@@ -18,7 +18,8 @@ from sequencer.api.rpc.errors import (
     CallError,
 )
 from sequencer.api.rpc.limits import TokenBucket
-from sequencer.api.rpc.values import decode_value, encode_value, to_json, to_msgpack
+from sequencer.api.rpc.values import to_json, to_msgpack
+from sequencer.schema.values import decode_value, encode_value
 
 MAX_DEPTH: Final = 32
 MAX_ID_CHARACTERS: Final = 128

@@ -6,7 +6,7 @@ import msgspec
 
 from sequencer.api.rpc.errors import ALL_ERRORS, STANDARD_ERRORS, ApiError
 from sequencer.api.rpc.jsonrpc import Method, Registry
-from sequencer.api.rpc.values import value_schema
+from sequencer.schema.values import value_schema
 
 OPENRPC_VERSION: Final = "1.3.2"
 REFERENCE: Final = "#/components/schemas/{name}"

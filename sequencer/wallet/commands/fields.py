@@ -6,7 +6,7 @@ import msgspec
 
 from l1_bridge.addresses import checksum_address
 from prover.stf import containers, encoding, margin
-from sequencer.client.client import AccountView, OpenOrder, Outlook, PositionView
+from sequencer.schema.accounts import AccountView, OpenOrder, Outlook, PositionView
 from sequencer.wallet.commands.grid import Grid
 from sequencer.wallet.trust import ProvenAccount
 from sequencer.wallet.units import money_text, time_text

@@ -7,10 +7,11 @@ import msgspec
 
 from prover.signing import operations
 from prover.stf import codes, constants, containers
+from sequencer.client.errors import Rejected
 from sequencer.wallet.bridge import Forced
 from sequencer.wallet.commands.options import SECONDS, account_option, read_grant, slot_options
 from sequencer.wallet.commands.session import Report, Settings, command, run_action
-from sequencer.wallet.errors import BadInput, NotYet, Rejected
+from sequencer.wallet.errors import BadInput, NotYet
 from sequencer.wallet.units import parse_money, parse_units
 from sequencer.wallet.wallet import Wallet
 

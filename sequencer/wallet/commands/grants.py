@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from prover.stf import constants, containers
-from sequencer.client.client import AccountView
+from sequencer.schema.accounts import AccountView
 from sequencer.wallet.commands.options import account_option, dry_run_option, read_grant, slot_options
 from sequencer.wallet.commands.requests import drafted_report, request_command, request_report
 from sequencer.wallet.commands.session import Report, Settings, command, run_action

@@ -1,6 +1,6 @@
 """Markets by name or index, and what their lots and ticks mean."""
 
-from sequencer.client.client import MarketView
+from sequencer.schema.answers import MarketView
 from sequencer.wallet.errors import BadInput
 from sequencer.wallet.trust import ListedMarket
 from sequencer.wallet.units import units_text

@@ -1,13 +1,15 @@
 """`catenary wallet preview | explain | contribution | post-mortem`: an account looked through; the node's word."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import click
 import msgspec
 
 from prover.stf import constants
-from sequencer.client.client import Contribution, Explained, PostMortemView, Preview, wire
+from sequencer.schema.accounts import Contribution, Explained, Preview
+from sequencer.schema.answers import PostMortemView
+from sequencer.schema.writing import to_wire
 from sequencer.wallet.commands.fields import outlook_fields
 from sequencer.wallet.commands.grid import Grid
 from sequencer.wallet.commands.options import account_option, market_grid, order_options, order_terms
@@ -172,7 +174,7 @@ def explain(settings: Settings, account: int | None, only: str | None) -> None:
                     "value": None if number.value is None else str(number.value),
                     "unit": number.unit,
                     "formula": number.formula,
-                    "inputs": wire({name: _digits(value) for name, value in number.inputs.items()}),
+                    "inputs": to_wire({name: _digits(value) for name, value in number.inputs.items()}),
                 }
                 for number in chosen
             ],
@@ -313,10 +315,15 @@ def post_mortem(settings: Settings, limit: int, account: int | None) -> None:
     run_action(settings, action, signing=False)
 
 
+# Where it stands in a chunk, and what the wallet says in its own words.
+_UNTOLD: Final = ("chunk", "operation", "formulas", "finality")
+
+
 def _post_mortem_fields(found: PostMortemView, grid: Grid) -> dict[str, Any]:
     plain: dict[str, Any] = {
         name: str(value) if name.endswith("_micros") and value is not None else value
         for name, value in msgspec.to_builtins(found).items()
+        if name not in _UNTOLD
     }
     price = grid.price(found.market, found.price_ticks)
     return {**plain, "market": grid.name(found.market), "size": grid.size(found.market, found.lots), "price": price}

@@ -9,13 +9,15 @@ import click
 
 from l1_bridge.addresses import checksum_address
 from prover.stf import constants
-from sequencer.client.client import AccountView, MarketView, PositionView
+from sequencer.client.errors import ClientError
+from sequencer.schema.accounts import AccountView, PositionView
+from sequencer.schema.answers import MarketView
 from sequencer.wallet.commands.fields import maturing_fields, maturing_text
 from sequencer.wallet.commands.options import order_terms
 from sequencer.wallet.commands.requests import order_report
 from sequencer.wallet.commands.session import Report, Settings, command, run_action, warn
 from sequencer.wallet.drafts import SIDES, TIMES_IN_FORCE, OrderTerms, RequestTerms
-from sequencer.wallet.errors import BadInput, NotGenuine, NotYet, WalletError
+from sequencer.wallet.errors import BadInput, NotGenuine, NotYet
 from sequencer.wallet.trust import ListedMarket, Venue
 from sequencer.wallet.units import money_text, parse_money, parse_units, units_text
 from sequencer.wallet.wallet import Wallet
@@ -115,7 +117,7 @@ async def open_account(
         return Report(fields, [drafted.text, told, f"trade with: {trade}"])
     try:
         placed = order_report(*await wallet.order(terms, opened), market)
-    except WalletError as error:
+    except ClientError as error:
         warn(f"{told}; only its first order failed")
         error.data |= {"account": opened}
         raise
@@ -162,7 +164,7 @@ def close(settings: Settings, account: int, slippage: str | None, cross: int | N
         shown: list[Any] = []
         try:
             fields = await close_account(wallet, account, target, most_ppm, shown)
-        except WalletError:
+        except ClientError:
             for line in shown:
                 warn(line)
             raise

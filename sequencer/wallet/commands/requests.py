@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from sequencer.client.client import OrderResult, RequestResult, wire
+from sequencer.schema.answers import OrderResult, RequestResult
+from sequencer.schema.writing import to_wire
 from sequencer.wallet.commands.session import Report, Settings, run_action
 from sequencer.wallet.drafts import Draft, RequestTerms, compare_with_node
 from sequencer.wallet.trust import ListedMarket
@@ -15,7 +16,7 @@ async def drafted_report(wallet: Wallet, drafted: Draft) -> Report:
     compare_with_node(drafted, await wallet.node.typed_data({"kind": drafted.kind, **drafted.fields}))
     digest = "0x" + drafted.digest.hex()
     return Report(
-        {"dry_run": True, "digest": digest, "typed_data": wire(drafted.typed_data)},
+        {"dry_run": True, "digest": digest, "typed_data": to_wire(drafted.typed_data)},
         [f"{drafted.text}: not signed", f"digest {digest}, the node computes the same"]
         + [f"  {name} {value}" for name, value in drafted.fields.items()],
     )

@@ -16,7 +16,8 @@ from l1_bridge.client.client import L1Client
 from l1_bridge.client.options import L1Options
 from prover.cli.running import config_option
 from sequencer.client.client import NodeClient
-from sequencer.wallet.errors import WalletError, WrongPassword
+from sequencer.client.errors import ClientError
+from sequencer.wallet.errors import WrongPassword
 from sequencer.wallet.keys import DEFAULT_DIRECTORY, Key, keystore_address, keystore_path, open_keystore
 from sequencer.wallet.units import parse_address
 from sequencer.wallet.verified import WalletOptions
@@ -154,7 +155,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         settings = Settings(**shared)
         try:
             function(settings, **given)
-        except WalletError as error:
+        except ClientError as error:
             _fail(settings, error)
 
     decorated: Callable[..., None] = config_option(run)
@@ -163,7 +164,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     return decorated
 
 
-def _fail(settings: Settings, error: WalletError) -> None:
+def _fail(settings: Settings, error: ClientError) -> None:
     sentence = str(error)
     wrong_signature = [
         f"{name} {error.data[name]}" for name in ("recovered", "expected_owner", "digest") if name in error.data

@@ -7,7 +7,8 @@ from rich.text import Text
 
 from l1_bridge.addresses import checksum_address
 from prover.stf import margin
-from sequencer.client.client import AccountView, MarketView, Outlook, PositionView, Status
+from sequencer.schema.accounts import AccountView, Outlook, PositionView
+from sequencer.schema.answers import MarketView, Status
 from sequencer.wallet.commands.fields import (
     held_positions,
     liquidation_price,

@@ -10,7 +10,9 @@ import trio
 
 from l1_bridge.addresses import checksum_address
 from prover.stf import constants, containers
-from sequencer.client.client import AccountView, RequestResult
+from sequencer.client.errors import NodeUnreachable
+from sequencer.schema.accounts import AccountView
+from sequencer.schema.answers import RequestResult
 from sequencer.wallet.commands.fields import account_fields
 from sequencer.wallet.commands.force import force, leave
 from sequencer.wallet.commands.govern import govern
@@ -28,7 +30,7 @@ from sequencer.wallet.commands.options import (
 from sequencer.wallet.commands.requests import drafted_report, order_report, request_command
 from sequencer.wallet.commands.session import Report, Settings, command, run_action, show, warn
 from sequencer.wallet.drafts import RequestTerms
-from sequencer.wallet.errors import BadInput, L1Unreachable, NodeUnreachable, NotYet
+from sequencer.wallet.errors import BadInput, L1Unreachable, NotYet
 from sequencer.wallet.keys import SCRYPT_LIGHT, SCRYPT_STANDARD, create_keystore, keystore_address
 from sequencer.wallet.record import SignedRecord, exposure
 from sequencer.wallet.trust import ProvenAccount

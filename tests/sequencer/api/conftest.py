@@ -14,9 +14,9 @@ from prover.stf.codes import MAKER_MARGIN
 from sequencer.api.rpc.errors import LAW_ERRORS, NOT_READY, CallError, law_error
 from sequencer.api.rpc.jsonrpc import Call, NoParams, Registry
 from sequencer.api.rpc.limits import Limits
-from sequencer.api.rpc.values import Bytes20, Int64, Uint64
 from sequencer.api.transport.http import Answer
 from sequencer.api.transport.server import ApiConfig, Server
+from sequencer.schema.values import Bytes20, Int64, Uint64
 
 
 class Echo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

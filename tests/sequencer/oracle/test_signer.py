@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 import trio.testing
@@ -12,10 +13,10 @@ from hypothesis import strategies as st
 from prover.signing import operations
 from prover.state.genesis import TIERS, label
 from prover.stf import codes, constants, containers
+from sequencer.client.errors import Rejected
 from sequencer.devnet.trader import Trader
 from sequencer.oracle.price_sources import Guard, Market, Quote, Silent
 from sequencer.oracle.signer import Expected, Step, Terms, TermsDiffer, agreed_terms, impact_ppm, premium_ppm
-from sequencer.wallet.errors import Rejected
 from tests.sequencer.node_world import BRIDGE, CHAIN_ID, DOLLAR, DOMAIN, FIRST, PRICES, START, deposit, key, owner
 from tests.sequencer.oracle_world import DOLLARS, MARKETS, TERMS, OracleWorld, Says, signer, trio_clock_ms
 
@@ -55,9 +56,9 @@ async def test_five_signers_make_a_tick_and_two_are_spares(
     assert globals.tick_time == START
     assert globals.risk.price[:3] == [600_020, *PRICES[1:]]
     (round,) = await node.reports()
-    assert (round["time_ms"], round["chosen"], round["code"]) == (START, [0, 1, 2, 3, 4], "OK")
-    assert [row["prices_ticks"][0] for row in round["reports"]] == [600_000 + 10 * index for index in range(7)]
-    assert await node.call("catenary_reports", time_ms=START) == [round]
+    assert (round.time_ms, round.chosen, round.code) == (START, [0, 1, 2, 3, 4], "OK")
+    assert [row.prices_ticks[0] for row in round.reports] == [600_000 + 10 * index for index in range(7)]
+    assert await node.call("catenary_reports", time_ms=START) == [msgspec.to_builtins(round)]
     assert await node.call("catenary_reports", time_ms=START + STEP) == []
 
 

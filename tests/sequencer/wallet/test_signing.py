@@ -18,23 +18,18 @@ from prover.state.state import State, create
 from prover.state.store import MemoryStore
 from prover.stf import codes, constants, containers, encoding, signatures
 from prover.stf.replay import Chunk
-from sequencer.client.client import (
-    AccountView,
-    AgentView,
-    Fields,
-    NodeClient,
-    OpenOrder,
-    OrderResult,
-    RequestResult,
-    SlotHint,
-)
+from sequencer.client.client import Fields, NodeClient
+from sequencer.client.errors import NodeUnreachable, Rejected
+from sequencer.schema.accounts import AccountView, AgentView, OpenOrder, SlotHint
+from sequencer.schema.answers import OrderResult, RequestResult
 from sequencer.wallet.drafts import OrderTerms, RequestTerms, draft
-from sequencer.wallet.errors import BadInput, NodeUnreachable, Rejected, WalletError
+from sequencer.wallet.errors import BadInput, WalletError
 from sequencer.wallet.keys import Key
 from sequencer.wallet.record import Signed
 from sequencer.wallet.trust import Venue
 from sequencer.wallet.verified import WalletOptions
 from sequencer.wallet.wallet import Wallet
+from tests.sequencer.answers import answer
 from tests.sequencer.wallet.test_trust import GENESIS
 from tests.sequencer.wallet.test_typed_data import PRIVATE_KEY, VENUE
 
@@ -47,8 +42,7 @@ BUY = OrderTerms(market=0, side=constants.BUY, size=25_000, limit_price=600_005)
 
 def account_view(**changes: Any) -> AccountView:
     """An account without positions and orders."""
-    empty = AccountView(ACCOUNT, "0x" + KEY.address.hex(), 0, 0, 0, 0, 0, 0, [], 0, [], "sequenced")
-    return msgspec.structs.replace(empty, **changes)
+    return answer(AccountView, **{"account": ACCOUNT, "owner": "0x" + KEY.address.hex(), **changes})
 
 
 class LawNode(NodeClient):
@@ -90,7 +84,7 @@ class LawNode(NodeClient):
         fields = {own: int(order[name]) for own, name, _ in SIGNED[constants.ORDER][1]}
         message = containers.Order(**fields, unused=0)
         self.judge(operations.order_bytes(message, compact(signature)), order)
-        return OrderResult("resting")
+        return answer(OrderResult, status="resting")
 
     async def request(self, kind: str, request: Fields, signature: bytes) -> RequestResult:
         fields: dict[str, Any] = {"slot": 0, "amount": 0, "other": 0, "recipient": containers.NOBODY}
@@ -99,7 +93,7 @@ class LawNode(NodeClient):
             fields[own] = bytes.fromhex(request[name][2:]) if of_type == "address" else int(request[name])
         message = containers.Request(**fields)
         self.judge(operations.request_bytes(tag, message, compact(signature)), request)
-        return RequestResult(0, 0)
+        return answer(RequestResult)
 
 
 class TrustingWallet(Wallet):
@@ -341,7 +335,7 @@ def test_a_node_cannot_make_the_wallet_replace_its_own_order(tmp_path: Path) -> 
     node.view = account_view(slots_hint=SlotHint(1, 0))
     drafted, _ = with_wallet(tmp_path, node, lambda wallet: wallet.order(BUY, ACCOUNT))
     assert drafted.message.slot == 2
-    node.view = account_view(open_orders=[OpenOrder(0, 0, 1, 1, slot, 1) for slot in (1, 2, 3)])
+    node.view = account_view(open_orders=[answer(OpenOrder, slot=slot) for slot in (1, 2, 3)])
     drafted, _ = with_wallet(tmp_path, node, lambda wallet: wallet.order(BUY, ACCOUNT))
     assert drafted.message.slot == 4
 

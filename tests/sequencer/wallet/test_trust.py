@@ -19,16 +19,8 @@ from prover.state.genesis import DEVNET_MARKETS, genesis_bytes
 from prover.state.state import genesis_commitment
 from prover.state.tree import StateTree
 from prover.stf import constants, containers, encoding
-from sequencer.client.client import (
-    AccountProof,
-    FinalBatch,
-    MarketView,
-    NodeClient,
-    Posted,
-    Sequenced,
-    Status,
-    WithdrawalProof,
-)
+from sequencer.client.client import NodeClient
+from sequencer.schema.answers import AccountProof, MarketView, Status, WithdrawalProof
 from sequencer.wallet.errors import BadProof, L1Unreachable, NotGenuine, NotYet, WalletError, WrongChain
 from sequencer.wallet.trust import (
     Venue,
@@ -40,6 +32,7 @@ from sequencer.wallet.trust import (
 )
 from sequencer.wallet.verified import Verified, WalletOptions
 from tests.l1_bridge.l1_nodes import anvil
+from tests.sequencer.answers import answer
 from tests.sequencer.wallet_node import mode
 
 OPERATOR = development_key(0)
@@ -71,17 +64,13 @@ class Chain:
 
     def status(self, **changes: Any) -> Status:
         """What an honest node says, with changes."""
-        honest = Status(
+        honest = answer(
+            Status,
             chain_id=31_337,
             rollup_address="0x" + self.found.bridge.hex(),
             referee_address="0x" + self.found.referee.hex(),
             token_address="0x" + self.found.token.hex(),
             law_version=constants.LAW_VERSION,
-            state_root="0x",
-            sequenced=Sequenced(0, 0, 0, 0),
-            posted=Posted(0),
-            final=FinalBatch(0),
-            now_ms=0,
             ready=True,
         )
         return msgspec.structs.replace(honest, **changes)
@@ -227,7 +216,14 @@ def test_a_verdict_is_kept_for_exactly_this_code(chain: Chain, tmp_path: Path) -
 def market_views(venue: Venue) -> list[MarketView]:
     """What an honest node says of the markets."""
     return [
-        MarketView(market.index, market.name, market.size_decimals, market.price_decimals, 1, 0, 0)
+        answer(
+            MarketView,
+            index=market.index,
+            name=market.name,
+            size_decimals=market.size_decimals,
+            price_decimals=market.price_decimals,
+            price_ticks=1,
+        )
         for market in venue.markets
     ]
 
@@ -256,7 +252,7 @@ def genesis_proof(account: int = 0) -> AccountProof:
     tree = StateTree([(leaf, encoding.account_hash(encoding.account_from_payload(data))) for leaf, data in leaves])
     payload = dict(leaves).get(account << 8, b"")
     path = ["0x" + sibling.hex() for sibling in tree.path(account << 8)]
-    return AccountProof(0, "0x" + payload.hex(), path, words(commitment))
+    return AccountProof(batch=0, leaf="0x" + payload.hex(), path=path, commitment=words(commitment))
 
 
 def test_an_account_is_posted_by_proof_only(chain: Chain) -> None:
@@ -314,7 +310,13 @@ def test_a_proof_of_another_account_is_refused(chain: Chain) -> None:
 @pytest.mark.parametrize("changes", [{}, {"amount_micros": 2**64}, {"recipient": "0x12"}, {"proof": []}])
 def test_a_withdrawal_that_is_in_no_tree_is_refused(chain: Chain, changes: dict[str, Any]) -> None:
     venue = chain.examine(chain.status())
-    invented = WithdrawalProof(0, genesis_proof().commitment, ["0x" + "00" * 32] * 32, "0x" + "12" * 20, 1_000_000)
+    invented = WithdrawalProof(
+        batch=0,
+        commitment=genesis_proof().commitment,
+        proof=["0x" + "00" * 32] * 32,
+        recipient="0x" + "12" * 20,
+        amount_micros=1_000_000,
+    )
     with pytest.raises(BadProof):
         chain.ask(lambda l1: prove_withdrawal(l1, venue, 0, msgspec.structs.replace(invented, **changes)))
 

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from eth_account import Account
 from eth_account.messages import encode_typed_data
@@ -15,10 +16,12 @@ from prover.signing.recover import ORDER, recover_fast
 from prover.signing.signatures import address_of, compact, sign
 from prover.signing.typed_data import SIGNED
 from prover.stf import constants, containers, signatures
-from sequencer.client.client import TypedData, wire
+from sequencer.schema.answers import SigningRequest, TypedData
+from sequencer.schema.writing import to_wire
 from sequencer.wallet.drafts import Draft, compare_with_node, draft, with_recovery_id
 from sequencer.wallet.errors import NotGenuine
 from sequencer.wallet.trust import ListedMarket, Location, Venue
+from tests.sequencer.answers import answer
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = Path(__file__).parents[1] / "typed_data" / "sign.mjs"
@@ -106,7 +109,7 @@ def by_others() -> list[dict[str, Any]]:
     node = shutil.which("node")
     if node is None or not (ROOT / "node_modules" / "viem").exists():
         pytest.skip("viem and ethers are not installed: npm ci")
-    request = {"privateKey": "0x" + PRIVATE_KEY.hex(), "cases": [wire(drafted.typed_data) for drafted in drafts()]}
+    request = {"privateKey": "0x" + PRIVATE_KEY.hex(), "cases": [to_wire(drafted.typed_data) for drafted in drafts()]}
     done = subprocess.run(
         [node, str(SCRIPT)], input=json.dumps(request), capture_output=True, text=True, timeout=60, check=True
     )
@@ -135,7 +138,7 @@ def test_other_wallets_sign_what_the_law_reads(by_others: list[dict[str, Any]], 
 
 def test_eth_account_signs_what_the_law_reads() -> None:
     for drafted in drafts():
-        for typed_data in (drafted.typed_data, wire(drafted.typed_data)):
+        for typed_data in (drafted.typed_data, to_wire(drafted.typed_data)):
             signable = encode_typed_data(full_message=typed_data)
             signed = Account.sign_message(signable, PRIVATE_KEY)
             assert bytes(signed.message_hash) == drafted.digest
@@ -143,11 +146,11 @@ def test_eth_account_signs_what_the_law_reads() -> None:
 
 
 def test_large_numbers_travel_as_text() -> None:
-    fields = wire(drafts()[2].fields)
+    fields = to_wire(drafts()[2].fields)
     assert fields["size_lots"] == str(2**56 - 1)
     assert fields["limit_price_ticks"] == 2**48 - 1
-    assert wire(drafts()[4].fields)["amount_micros"] == str(2**64 - 1)
-    assert wire({"post_only": True}) == {"post_only": True}
+    assert to_wire(drafts()[4].fields)["amount_micros"] == str(2**64 - 1)
+    assert to_wire({"post_only": True}) == {"post_only": True}
 
 
 def test_recovery_ids_are_read_in_both_fashions() -> None:
@@ -189,9 +192,15 @@ def test_every_signed_struct_is_covered() -> None:
 
 def node_answer(drafted: Draft, **changes: Any) -> TypedData:
     """What an honest node answers to a draft, with changes to the message."""
-    typed_data = wire(drafted.typed_data)
+    typed_data = to_wire(drafted.typed_data)
     typed_data = {**typed_data, "message": {**typed_data["message"], **changes}}
-    return TypedData(typed_data, "0x" + drafted.digest.hex(), {})
+    return told(typed_data, drafted)
+
+
+def told(typed_data: dict[str, Any], drafted: Draft) -> TypedData:
+    """Typed data as the client reads it."""
+    shown = msgspec.convert(typed_data, SigningRequest, strict=False)
+    return answer(TypedData, typed_data=shown, digest="0x" + drafted.digest.hex())
 
 
 def test_a_nodes_typed_data_must_be_the_wallets_own() -> None:
@@ -204,10 +213,11 @@ def test_a_nodes_typed_data_must_be_the_wallets_own() -> None:
         compare_with_node(drafted, node_answer(drafted, extra=1))
     other = node_answer(drafted)
     with pytest.raises(NotGenuine, match="digest"):
-        compare_with_node(drafted, TypedData(other.typed_data, "0x" + "00" * 32, {}))
-    foreign = {**other.typed_data, "domain": {**other.typed_data["domain"], "chainId": 1}}
+        compare_with_node(drafted, msgspec.structs.replace(other, digest="0x" + "00" * 32))
+    shown = msgspec.to_builtins(other.typed_data)
+    foreign = {**shown, "domain": {**shown["domain"], "chainId": 1}}
     with pytest.raises(NotGenuine, match="another domain"):
-        compare_with_node(drafted, TypedData(foreign, other.digest, {}))
-    renamed = {**other.typed_data, "primaryType": "Order"}
+        compare_with_node(drafted, told(foreign, drafted))
+    renamed = {**shown, "primaryType": "Order"}
     with pytest.raises(NotGenuine, match="other types"):
-        compare_with_node(drafted, TypedData(renamed, other.digest, {}))
+        compare_with_node(drafted, told(renamed, drafted))

@@ -12,8 +12,13 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from sequencer.client.client import BuyingPower, NodeClient, OrderResult, Outlook, PositionView, Preview, wire
-from sequencer.wallet.errors import NodeUnreachable, Rejected
+from sequencer.client.client import NodeClient
+from sequencer.client.errors import NodeUnreachable, Rejected
+from sequencer.schema.accounts import BuyingPower, Outlook, PositionView, Preview
+from sequencer.schema.answers import OrderResult
+from sequencer.schema.params import UnsignedOperation
+from sequencer.schema.writing import to_wire
+from tests.sequencer.answers import answer
 
 ROOT = Path(__file__).parents[3]
 Respond = Callable[[httpx.Request], httpx.Response]
@@ -48,7 +53,7 @@ def test_params_go_by_name_and_text() -> None:
 
     assert ask(respond, lambda node: node.accounts(b"\xab" * 20)) == [17, 18]
     assert seen == [{"jsonrpc": "2.0", "id": 1, "method": "catenary_accounts", "params": {"owner": "0x" + "ab" * 20}}]
-    assert wire([2**53, 2**53 + 1, -(2**53) - 1, True, b"\x01"]) == [
+    assert to_wire([2**53, 2**53 + 1, -(2**53) - 1, True, b"\x01"]) == [
         2**53,
         str(2**53 + 1),
         str(-(2**53) - 1),
@@ -66,13 +71,14 @@ def test_a_rejection_carries_name_code_and_data() -> None:
 
 
 def test_a_batch_is_answered_order_by_order() -> None:
+    placed = answer(OrderResult, status="resting", order_id="0x" + "01" * 10)
     result = [
-        {"result": {"status": "resting", "order_id": "0x01"}},
+        {"result": msgspec.to_builtins(placed)},
         {"error": {"code": -33030, "message": "No.", "data": {"name": "MARGIN"}}},
     ]
     orders: list[tuple[dict[str, Any], bytes]] = [({}, b""), ({}, b"")]
     done, refused = ask(answering(result=result), lambda node: node.orders(orders))
-    assert done == OrderResult("resting", order_id="0x01")
+    assert done == placed
     assert isinstance(refused, Rejected)
     assert refused.rejection == "MARGIN"
     with pytest.raises(NodeUnreachable, match="another number of orders"):
@@ -80,9 +86,12 @@ def test_a_batch_is_answered_order_by_order() -> None:
 
 
 def test_what_a_preview_does_not_tell_is_not_filled_in() -> None:
-    position = PositionView("BTC", 5, 6, deleveraging_rank=None)
-    state = Outlook(17, "0x01", 1, 2, 3, 4, 5, 6, [position], 50, [BuyingPower("BTC", 7, 8)], "preview")
-    seen = Preview(0, "", "applied", 0, 0, 0, state, state, "preview")
+    position = answer(PositionView, market="BTC", size_lots=5, cost_micros=6)
+    power = [BuyingPower("BTC", 7, 8)]
+    owner = "0x" + "01" * 20
+    state = answer(Outlook, account=17, owner=owner, positions=[position], margin_call_percent=50, buying_power=power)
+    asked = UnsignedOperation(kind="withdraw", account=17)
+    seen = answer(Preview, status="applied", before=state, after=state, operation=asked, finality="preview")
 
     def preview(result: dict[str, Any]) -> Any:
         return ask(answering(result=result), lambda node: node.preview({}))
@@ -125,9 +134,9 @@ def test_nonsense_is_no_answer(respond: Respond) -> None:
 
 DEEP_ANSWER = """
 import httpx, trio
-from sequencer import wallet_commands
+import sequencer.wallet.commands.wallet
 from sequencer.client.client import NodeClient
-from sequencer.wallet.errors import NodeUnreachable
+from sequencer.client.errors import NodeUnreachable
 
 async def main():
     respond = httpx.MockTransport(lambda request: httpx.Response(200, content=b"[" * 1_000_000))

@@ -10,7 +10,7 @@ from sequencer.api.methods.account import ContributionOf, ExplanationOf, Operati
 from sequencer.api.methods.rescues import RankingOf
 from sequencer.api.methods.venue import OfAccount
 from sequencer.api.rpc.errors import CallError
-from sequencer.api.rpc.values import decode_value
+from sequencer.schema.values import decode_value
 from tests.sequencer.api.methods.test_venue import CALL, Desk, desk  # noqa: F401  (a fixture)
 from tests.sequencer.node_world import BUY, DOLLAR, FIRST, PRICES, SELL, key, request, signed_request, tick
 from tests.sequencer.views.test_explain import told_numbers

@@ -21,8 +21,8 @@ from sequencer.api.methods.venue import FillsOf, Methods, OfAccount, OfMarket, W
 from sequencer.api.rpc.errors import CallError, law_error
 from sequencer.api.rpc.jsonrpc import Call, NoParams
 from sequencer.api.rpc.subscriptions import Feeds
-from sequencer.api.rpc.values import Bytes20, HexBytes, decode_value
 from sequencer.l1.bridge_view import Mirror
+from sequencer.schema.values import Bytes20, HexBytes, decode_value
 from tests.sequencer.node_world import (
     BRIDGE,
     BUY,

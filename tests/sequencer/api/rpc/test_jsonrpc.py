@@ -24,7 +24,8 @@ from sequencer.api.rpc.jsonrpc import (
     read_request,
     success,
 )
-from sequencer.api.rpc.values import Bytes20, HexBytes, Int64, Int128, Uint64, decode_value, to_json, to_msgpack
+from sequencer.api.rpc.values import to_json, to_msgpack
+from sequencer.schema.values import Bytes20, HexBytes, Int64, Int128, Uint64, decode_value
 
 
 class Everything(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -7,19 +7,8 @@ import pytest
 from rich.console import Console
 
 from prover.stf import constants, encoding
-from sequencer.client.client import (
-    AccountView,
-    AgentView,
-    BuyingPower,
-    FinalBatch,
-    Maturing,
-    Outlook,
-    PositionView,
-    Posted,
-    PostMortemView,
-    Sequenced,
-    Status,
-)
+from sequencer.schema.accounts import AccountView, AgentView, BuyingPower, Maturing, Outlook, PositionView
+from sequencer.schema.answers import PostMortemView, Sequenced, Status
 from sequencer.wallet.commands.fields import account_fields, outlook_fields, posted_fields
 from sequencer.wallet.commands.grid import Grid
 from sequencer.wallet.commands.insight import _basis_points, post_mortem_text
@@ -32,6 +21,7 @@ from sequencer.wallet.commands.tables import (
 from sequencer.wallet.errors import BadInput
 from sequencer.wallet.trust import ListedMarket, ProvenAccount
 from sequencer.wallet.units import move_text, percent_text, times_text
+from tests.sequencer.answers import answer
 
 GRID = Grid([ListedMarket(0, "BTC", 5, 100, 450, 50_000)])
 
@@ -62,10 +52,12 @@ def test_fractions_are_shown_rounded_up_and_never_as_nothing() -> None:
 
 def account(size: int = 300, call: int = 0, liquidation: int | None = 571_000, rank: int | None = None) -> AccountView:
     """An account of one BTC position."""
-    held = PositionView("BTC", size, 0, rank, liquidation_price_ticks=liquidation)
-    return AccountView(
+    held = answer(
+        PositionView, market="BTC", size_lots=size, deleveraging_rank=rank, liquidation_price_ticks=liquidation
+    )
+    return answer(
+        AccountView,
         account=17,
-        owner="",
         collateral_micros=5,
         equity_micros=5,
         initial_micros=2,
@@ -151,7 +143,7 @@ def test_what_is_posted_names_agents_that_a_node_might_hide() -> None:
 
 def test_a_grace_is_shown_while_it_lasts() -> None:
     now = 1_800_000_000_000
-    status = Status(31_337, "", "", "", 2, "", Sequenced(1, 2, now, 0), Posted(0), FinalBatch(0), now, True)
+    status = answer(Status, sequenced=Sequenced(1, 2, now, 0), now_ms=now, ready=True)
     assert "GRACE" not in status_text(status)
     lasting = status_text(msgspec.structs.replace(status, grace_until_ms=now + 1_000))
     assert "GRACE: no risk grows and no money leaves until 2027-01-15 08:00:01 UTC" in lasting
@@ -199,7 +191,8 @@ def test_programs_get_exact_numbers() -> None:
 
 def rescued(**changes: object) -> PostMortemView:
     """A gentle liquidation of 7.00411 bitcoins."""
-    found = PostMortemView(
+    found = answer(
+        PostMortemView,
         number=3,
         kind="liquidation",
         account=29,

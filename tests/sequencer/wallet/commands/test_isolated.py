@@ -10,23 +10,17 @@ import trio
 
 from l1_bridge.client.client import L1Client
 from prover.stf import constants
-from sequencer.client.client import (
-    AccountView,
-    Fields,
-    MarketView,
-    Maturing,
-    NodeClient,
-    OpenOrder,
-    OrderResult,
-    PositionView,
-    RequestResult,
-)
+from sequencer.client.client import Fields, NodeClient
+from sequencer.client.errors import Rejected
+from sequencer.schema.accounts import AccountView, Maturing, OpenOrder, PositionView
+from sequencer.schema.answers import MarketView, OrderResult, RequestResult
 from sequencer.wallet.commands.isolated import accounts, close_account, closing_terms, open_account
 from sequencer.wallet.drafts import OrderTerms
-from sequencer.wallet.errors import BadInput, NotGenuine, NotYet, Rejected
+from sequencer.wallet.errors import BadInput, NotGenuine, NotYet
 from sequencer.wallet.record import Signed
 from sequencer.wallet.trust import ListedMarket
 from sequencer.wallet.wallet import Wallet
+from tests.sequencer.answers import answer
 from tests.sequencer.wallet.test_signing import KEY, NOW, TrustingWallet
 from tests.sequencer.wallet.test_typed_data import VENUE
 
@@ -39,9 +33,15 @@ LATER = Maturing(5 * DOLLAR, NOW + 3_600_000)
 
 def account_view(account: int, settled: int, **changes: Any) -> AccountView:
     """An account with settled money only."""
-    money = (settled, settled, 0, 0, settled, settled)
-    view = AccountView(account, "0x" + KEY.address.hex(), *money, [], 0, [], "sequenced")
-    return msgspec.structs.replace(view, settled_micros=settled, **changes)
+    names = ("settled", "collateral", "equity", "free_collateral", "withdrawable")
+    money = dict.fromkeys((f"{name}_micros" for name in names), settled)
+    return answer(AccountView, **{"account": account, "owner": "0x" + KEY.address.hex(), **money, **changes})
+
+
+def listed(ticks: int) -> MarketView:
+    """Bitcoin at a price."""
+    fees = {"maker_fee_ppm": 100, "taker_fee_ppm": 450, "band_ppm": 50_000}
+    return answer(MarketView, name="BTC", size_decimals=5, price_decimals=1, price_ticks=ticks, **fees)
 
 
 class SmallVenue(NodeClient):
@@ -61,7 +61,7 @@ class SmallVenue(NodeClient):
         return self.views[account]
 
     async def markets(self) -> list[MarketView]:
-        return [MarketView(0, "BTC", 5, 1, PRICE, 100, 450, band_ppm=50_000)]
+        return [listed(PRICE)]
 
     def change(self, account: int, **changes: Any) -> None:
         """Replaces fields of an account."""
@@ -84,12 +84,12 @@ class SmallVenue(NodeClient):
         self.note("order", order)
         account = order["account"]
         if not order["reduce_only"]:
-            return OrderResult("resting")
+            return answer(OrderResult, status="resting")
         (held,) = self.views[account].positions
         filled = min(self.liquidity, abs(held.size_lots), order["size_lots"])
         left = (abs(held.size_lots) - filled) * (1 if held.size_lots > 0 else -1)
         self.change(account, positions=[msgspec.structs.replace(held, size_lots=left)] if left else [])
-        return OrderResult("filled" if left == 0 else "expired", filled)
+        return answer(OrderResult, status="filled" if left == 0 else "expired", filled_lots=filled)
 
     async def request(self, kind: str, request: Fields, signature: bytes) -> RequestResult:
         self.note(kind, request)
@@ -104,7 +104,7 @@ class SmallVenue(NodeClient):
                 self.views[opened] = account_view(opened, request["amount_micros"] - constants.CREATION_FEE)
             else:
                 self.pay(request["to_account"], request["amount_micros"])
-        return RequestResult(1, 0, account_opened=opened)
+        return answer(RequestResult, account_opened=opened)
 
     def kinds(self) -> list[str]:
         """What was sent, in order."""
@@ -132,8 +132,8 @@ def holding(size_lots: int, **changes: Any) -> SmallVenue:
     isolated = account_view(
         ISOLATED,
         100 * DOLLAR,
-        positions=[PositionView("BTC", size_lots, 0, None)],
-        open_orders=[OpenOrder("BTC", "buy", 1, 1, 1, 1)],
+        positions=[answer(PositionView, market="BTC", size_lots=size_lots)],
+        open_orders=[answer(OpenOrder, market="BTC", slot=1)],
         **changes,
     )
     return SmallVenue(account_view(CROSS, 1_000 * DOLLAR), isolated)
@@ -208,7 +208,7 @@ def test_a_refused_step_is_an_error_and_the_next_run_goes_on(tmp_path: Path, ste
 def test_a_worst_price_lies_within_the_band_and_on_the_near_side() -> None:
     def price(ticks: int, size_lots: int, most_ppm: int | None, band_ppm: int = 50_000) -> int:
         market = ListedMarket(0, "BTC", 5, 100, 450, band_ppm)
-        return closing_terms(market, MarketView(0, "BTC", 5, 1, ticks, 0, 0), size_lots, most_ppm).limit_price
+        return closing_terms(market, listed(ticks), size_lots, most_ppm).limit_price
 
     assert price(PRICE, 1, None) == 570_000
     assert price(PRICE, 1, 1_000) == 599_400

@@ -11,7 +11,8 @@ import pytest
 import trio
 
 from l1_bridge.client.client import L1Client
-from sequencer.client.client import NodeClient, WithdrawalProof
+from sequencer.client.client import NodeClient
+from sequencer.schema.answers import WithdrawalProof
 from sequencer.wallet.errors import BadProof, NotYet
 from sequencer.wallet.units import parse_address
 from sequencer.wallet.verified import WalletOptions

@@ -1,0 +1,74 @@
+"""JSON-RPC over HTTP to one node: one call, its plain result or the reason why there is none."""
+
+import itertools
+import ssl
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, Final, cast
+
+import httpx
+import msgspec
+import trio
+
+from sequencer.client.errors import NodeUnreachable, rejection
+from sequencer.schema.writing import to_wire
+
+_ANSWER_LIMIT_BYTES: Final = 16 << 20
+
+
+class Connection:
+    """NodeUnreachable when there is no answer, Rejected when the answer is no.
+
+    Nothing is sent twice by itself: whether an unanswered operation was applied must be asked, not guessed.
+    """
+
+    def __init__(self, url: str, *, timeout_seconds: float, transport: httpx.AsyncBaseTransport | None) -> None:
+        self.url = url
+        self._timeout_seconds = timeout_seconds
+        self._request_ids = itertools.count(1)
+        # Plain HTTP needs no certificate store, which is slow to load; proxies of the environment are not for the node.
+        verify: bool | ssl.SSLContext = url.startswith("https:")
+        self._http = httpx.AsyncClient(trust_env=False, verify=verify, transport=transport)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def call(self, method: str, params: dict[str, Any]) -> Any:
+        """The plain result of one call by its full name; params by name."""
+        request = {"jsonrpc": "2.0", "id": next(self._request_ids), "method": method, "params": to_wire(params)}
+        answer = await self._post(request)
+        if not isinstance(answer, dict) or ("result" not in answer and not isinstance(answer.get("error"), dict)):
+            raise NodeUnreachable(f"what answers at {self.url} is not a Catenary node")
+        error = answer.get("error")
+        if error is None:
+            return answer["result"]
+        raise rejection(error)
+
+    async def _post(self, request: Any) -> Any:
+        try:
+            with trio.fail_after(self._timeout_seconds):
+                return await self._post_once(msgspec.json.encode(request))
+        except trio.TooSlowError:
+            raise NodeUnreachable(f"the node at {self.url} gave no answer in {self._timeout_seconds:g} s") from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            reason = str(error) or type(error).__name__
+            raise NodeUnreachable(f"the node at {self.url} cannot be reached: {reason}") from None
+
+    async def _post_once(self, content: bytes) -> Any:
+        headers = {"Content-Type": "application/json"}
+        body = bytearray()
+        async with (
+            self._http.stream("POST", self.url, content=content, headers=headers, timeout=None) as response,
+            aclosing(cast(AsyncGenerator[bytes, None], response.aiter_bytes())) as pieces,
+        ):
+            async for piece in pieces:
+                body += piece
+                if len(body) > _ANSWER_LIMIT_BYTES:
+                    raise NodeUnreachable(f"the answer of {self.url} is larger than {_ANSWER_LIMIT_BYTES} bytes")
+        try:
+            return msgspec.json.decode(body)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            raise NodeUnreachable(
+                f"what answers at {self.url} is not a Catenary node (HTTP status {response.status_code})"
+            ) from None

@@ -1,0 +1,398 @@
+"""What the node answers and what it tells on channels, but for accounts."""
+
+import msgspec
+
+from sequencer.schema.accounts import AccountView, MarginCall
+from sequencer.schema.params import UnsignedOperation
+from sequencer.schema.values import (
+    AddressText,
+    Digits,
+    Finality,
+    HexText,
+    Micros,
+    OrderId,
+    Side,
+    Whole,
+    WordText,
+)
+
+# Where the node stands.
+
+
+class Sequenced(msgspec.Struct, frozen=True):
+    """How far the node itself has come; `queue_count` is how many L1 queue entries it has applied."""
+
+    chunk: int
+    operations: int
+    timestamp_ms: int
+    queue_count: int
+
+
+class Posted(msgspec.Struct, frozen=True):
+    """How far L1 has come, by the node's word only; `root` is empty before the first batch."""
+
+    batch: int
+    chunks: int
+    root: str
+
+
+class FinalBatch(msgspec.Struct, frozen=True):
+    """The newest batch past its window, by the node's word only."""
+
+    batch: int
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """catenary_status."""
+
+    chain_id: int
+    rollup_address: AddressText
+    referee_address: AddressText
+    token_address: AddressText
+    l1_block: int
+    law_version: int
+    state_root: WordText
+    sequenced: Sequenced
+    posted: Posted
+    final: FinalBatch
+    now_ms: int
+    grace_until_ms: int
+    ready: bool
+
+
+# Markets and trades.
+
+
+class MarketView(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of catenary_markets: prices, requirements, fees.
+
+    growing_initial_ppm: what a leg that grows stands under at today's open interest; a fill adds its own size.
+    """
+
+    index: int
+    name: str
+    size_decimals: int
+    price_decimals: int
+    status: str
+    price_ticks: int
+    previous_price_ticks: int
+    premium_ppm: int
+    open_interest_lots: int
+    initial_ppm: int
+    growing_initial_ppm: int
+    maintenance_ppm: int
+    maker_fee_ppm: int
+    taker_fee_ppm: int
+    band_ppm: int
+    funding_cap_ppm: int
+    interest_lower_micros: Micros
+    interest_upper_micros: Micros
+    fund_micros: Micros
+    minimum_notional_micros: Micros
+    posting_fee_micros: int
+    tick_time_ms: int
+
+
+class Book(msgspec.Struct, frozen=True):
+    """The best levels of one market as (price_ticks, size_lots), the best first."""
+
+    market: str
+    bids: list[tuple[int, int]]
+    asks: list[tuple[int, int]]
+
+
+class FillView(msgspec.Struct, frozen=True, kw_only=True):
+    """One fill; fee_micros is of both sides."""
+
+    market: str
+    price_ticks: int
+    size_lots: int
+    fee_micros: Micros
+    maker: int
+    taker: int
+    maker_order_id: OrderId
+    taker_order_id: OrderId
+    taker_side: Side
+    time_ms: int
+    chunk: int
+    operation_index: int
+
+
+# Submitting.
+
+
+class OrderResult(msgspec.Struct, frozen=True, kw_only=True):
+    """catenary_order: what became of it; reason: why it, or its rest, did not go on."""
+
+    order_id: OrderId
+    status: str
+    reason: str
+    filled_lots: int
+    remaining_lots: int
+    fills: list[FillView]
+    finality: Finality
+
+
+class RefusedCall(msgspec.Struct, frozen=True):
+    """The JSON-RPC error object; data names the error."""
+
+    code: int
+    message: str
+    data: dict[str, str | int | bool | None]
+
+
+class AnsweredOrder(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One of catenary_orders: a result or an error."""
+
+    result: OrderResult | None = None
+    error: RefusedCall | None = None
+
+
+class RequestResult(msgspec.Struct, frozen=True, kw_only=True):
+    """catenary_withdraw, transfer, cancel, cancelAll, setAgent and setLeverage."""
+
+    code: int
+    chunk: int
+    operation_index: int
+    withdrawal_index: int | None
+    account_opened: int | None
+    finality: Finality
+
+
+class TypedField(msgspec.Struct, frozen=True):
+    """One field of an EIP-712 type."""
+
+    name: str
+    type: str
+
+
+class TypedDomain(msgspec.Struct, frozen=True, rename="camel"):
+    """The EIP-712 domain of one rollup."""
+
+    name: str
+    version: str
+    chain_id: int
+    verifying_contract: AddressText
+
+
+class SigningRequest(msgspec.Struct, frozen=True, rename="camel"):
+    """What eth_signTypedData_v4 takes."""
+
+    types: dict[str, list[TypedField]]
+    primary_type: str
+    domain: TypedDomain
+    message: dict[str, bool | str | Whole]
+
+
+class TypedData(msgspec.Struct, frozen=True):
+    """catenary_typedData; `operation` is what was asked for with all fields."""
+
+    typed_data: SigningRequest
+    digest: WordText
+    operation: UnsignedOperation
+
+
+class FaucetPayment(msgspec.Struct, frozen=True):
+    """catenary_faucet."""
+
+    amount_micros: Micros
+    wei: Digits
+    transaction_hash: WordText
+
+
+# What L1 holds.
+
+
+class BatchView(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of catenary_batches; bytes: of its operations."""
+
+    number: int
+    batch_hash: WordText
+    committer: AddressText
+    root: WordText
+    chunks: int
+    bytes: int
+    committed_at: int
+    l1_block: int
+    finality: Finality
+
+
+class QueueHead(msgspec.Struct, frozen=True):
+    """A forced close under way; market and left_lots are None where every position of the account is closed."""
+
+    account: int
+    market: str | None
+    left_lots: int | None
+
+
+class EntryView(msgspec.Struct, frozen=True, kw_only=True):
+    """What a queue entry came to: the law's code with its name and sentence, and what it paid."""
+
+    index: int
+    operation: str
+    sender: AddressText
+    account: int | None
+    code: int
+    name: str
+    sentence: str
+    done: bool
+    withdrawal: int | None
+    chunk: int
+    operation_index: int
+
+
+class QueueView(msgspec.Struct, frozen=True):
+    """catenary_queue: how many entries are done, and the newest of them."""
+
+    done: int
+    head: QueueHead | None
+    entries: list[EntryView]
+
+
+class WithdrawalView(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of catenary_withdrawals, by the node's word."""
+
+    index: int
+    recipient: AddressText
+    amount_micros: Micros
+    batch: int | None
+    finality: Finality
+
+
+class WithdrawalProof(msgspec.Struct, frozen=True, kw_only=True):
+    """catenary_withdrawalProof; `commitment` is ten words in the order of the state root."""
+
+    batch: int
+    commitment: list[WordText]
+    proof: list[WordText]
+    recipient: AddressText
+    amount_micros: Micros
+
+
+class AccountProof(msgspec.Struct, frozen=True, kw_only=True):
+    """catenary_proof: an account's leaf, empty for none, and its siblings up to the newest posted root."""
+
+    batch: int
+    leaf: HexText
+    path: list[WordText]
+    commitment: list[WordText]
+
+
+class GlobalsProof(msgspec.Struct, frozen=True, kw_only=True):
+    """catenary_globals: the encoded globals at the newest posted root."""
+
+    batch: int
+    globals: HexText
+    commitment: list[WordText]
+
+
+# Rescues.
+
+
+class PostMortemView(msgspec.Struct, frozen=True, kw_only=True):
+    """One rescue with all that decided it; money in micro-dollars, prices in ticks.
+
+    judged_price_ticks: of the last two oracle prices the better one for the account, at a forced close the worse; an
+    unwinding judges nobody and has the last one. judged_equity, judged_maintenance: the account where each position
+    has its judged price. counted_at: the prices at which the law counted what was paid, "judged_prices" or
+    "last_tick"; before, after, one_lot_less and the zero price are at the same ones.
+    quote_micros: what a long got for the lots or a short paid, before the fee; over lots it is the exact price.
+    price_ticks: that price. zero_price_ticks: at it equity over maintenance stays as it was; None at an unwinding.
+    Both are rounded for the account: up where it was long.
+    one_lot_less: equity, rounded down, and initial requirement had one lot less been closed; None where the law bounds
+    no lots. paid_by_fund: what the insurance account gave beyond the oracle price. signers: indices of the oracle
+    signers of the last tick. counterparty: the maker, the insurance account, or who stood on the other side.
+    formulas: by what they decide, of this kind of rescue.
+    """
+
+    number: int
+    kind: str
+    account: int
+    market: str
+    lots: Whole
+    quote_micros: Micros
+    price_ticks: Whole
+    oracle_price_ticks: Whole
+    previous_price_ticks: Whole
+    judged_price_ticks: Whole
+    zero_price_ticks: Whole | None
+    tick_time_ms: int
+    signers: list[int]
+    judged_equity_micros: Micros
+    judged_maintenance_micros: Micros
+    counted_at: str
+    equity_before_micros: Micros
+    initial_before_micros: Micros
+    maintenance_before_micros: Micros
+    equity_after_micros: Micros
+    initial_after_micros: Micros
+    maintenance_after_micros: Micros
+    one_lot_less_equity_micros: Micros | None
+    one_lot_less_initial_micros: Micros | None
+    fee_micros: Micros
+    paid_by_fund_micros: Micros
+    counterparty: int
+    chunk: int
+    operation: int
+    formulas: dict[str, str]
+    finality: Finality
+
+
+class RankView(msgspec.Struct, frozen=True):
+    """One place of catenary_deleveragingRanking."""
+
+    account: int
+    rank: int
+    score_ppm: Whole
+
+
+# The oracle's reports.
+
+
+class ReportAnswer(msgspec.Struct, frozen=True):
+    """catenary_report: "counted", "tick" (it completed the quorum) or "spare" (the tick stands already)."""
+
+    status: str
+    received: int
+    quorum: int
+
+
+class KeptReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A signer's report with the node's time at its arrival."""
+
+    signer_index: int
+    prices_ticks: list[int]
+    premiums_ppm: list[int]
+    signature: HexText
+    received_ms: int
+
+
+class ReportRound(msgspec.Struct, frozen=True, kw_only=True):
+    """One grid time of catenary_reports: the signers of the tick, the law's word on it, and every report.
+
+    tick: what anybody may enter on L1 in the node's place; empty before the quorum is whole.
+    """
+
+    time_ms: int
+    chosen: list[int]
+    code: str
+    tick: HexText
+    reports: list[KeptReport]
+
+
+# Channels.
+
+
+class AccountUpdate(AccountView, frozen=True, kw_only=True, omit_defaults=True):
+    """A message of `account:N`: the account, and the margin call or rescue that it is told for."""
+
+    margin_call: MarginCall | None = None
+    rescue: PostMortemView | None = None
+
+
+class Unsubscribed(msgspec.Struct, frozen=True):
+    """The last sequence that was sent or skipped."""
+
+    channel: str
+    epoch: str
+    sequence: int

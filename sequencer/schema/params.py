@@ -1,0 +1,250 @@
+"""What each method takes. A misspelt parameter is refused."""
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from prover.stf import constants
+from sequencer.schema.values import AccountIndex, Byte, Bytes20, HexBytes, RepeatedUint64, Uint64
+
+LIST_LIMIT: Final = 200
+BOOK_LEVELS: Final = 50
+MOST_ORDERS: Final = 100
+KEPT_ROUNDS: Final = 128
+# All prices at zero are no prices any more; a rise to eleven times is where nobody looks further.
+LOWEST_SHOCK_BP: Final = -9_999
+HIGHEST_SHOCK_BP: Final = 100_000
+
+Limit = Annotated[int, msgspec.Meta(ge=1, le=LIST_LIMIT)]
+Index = Annotated[int, msgspec.Meta(ge=0)]
+# A market by name or index.
+MarketKey = str | int
+Uint24 = Annotated[int, msgspec.Meta(ge=0, lt=2**24)]
+TimeMs = Annotated[int, msgspec.Meta(ge=0, lt=2**48)]
+Kind = Literal["order", "withdraw", "transfer", "cancel", "cancel_all", "set_agent", "set_leverage"]
+
+
+class NoParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """For methods that take nothing."""
+
+
+class OfAccount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One account."""
+
+    account: AccountIndex
+
+
+class OfOwner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One owner's address."""
+
+    owner: Bytes20
+
+
+class OfMarket(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One market by name or index."""
+
+    market: MarketKey
+    levels: Annotated[int, msgspec.Meta(ge=1, le=BOOK_LEVELS)] = 20
+
+
+class FillsOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The newest fills of an account."""
+
+    account: AccountIndex
+    limit: Limit = 50
+
+
+class WithdrawalsOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Withdrawals by recipient, or of all accounts of the owner of one."""
+
+    account: AccountIndex | None = None
+    recipient: Bytes20 | None = None
+
+
+class OfIndex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One withdrawal."""
+
+    index: Index
+
+
+class QueueOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The newest entries, of one account or of all, or the one with this index."""
+
+    index: Index | None = None
+    account: AccountIndex | None = None
+    limit: Limit = 20
+
+
+class Newest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many."""
+
+    limit: Limit = 20
+
+
+class ContributionOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One account, and a shock in basis points, of all markets or of one by name or index."""
+
+    account: AccountIndex
+    shock_bp: Annotated[int, msgspec.Meta(ge=LOWEST_SHOCK_BP, le=HIGHEST_SHOCK_BP)] = -1_000
+    market: MarketKey | None = None
+
+
+class PostMortemsOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The newest rescues, of one account or of all."""
+
+    account: AccountIndex | None = None
+    limit: Limit = 20
+
+
+class RankingOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One side of one market by name or index."""
+
+    market: MarketKey
+    side: Literal["long", "short"]
+    limit: Limit = 50
+
+
+class OrderFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The signed order word. side: 0 buys, 1 sells; time_in_force: 0 GTC, 1 IOC, 2 FOK; trigger: 0, 1 (>=), 2 (<=)."""
+
+    account: AccountIndex
+    market: Byte
+    side: Annotated[int, msgspec.Meta(ge=0, le=1)]
+    size_lots: Uint64
+    limit_price_ticks: Uint64
+    slot: Byte
+    sequence: Uint64
+    created_at_ms: Uint64
+    expires_at_ms: Uint64
+    time_in_force: Annotated[int, msgspec.Meta(ge=0, le=3)]
+    post_only: bool
+    reduce_only: bool
+    trigger: Annotated[int, msgspec.Meta(ge=0, le=3)]
+    trigger_price_ticks: Uint64
+    max_fee_ppm: Annotated[int, msgspec.Meta(ge=0, lt=2**16)]
+    max_posting_fee_micros: Uint24
+
+
+class RequestFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The signed fields of a request that is no order; those that it lacks are left out.
+
+    to_account 16,777,215 opens an account for the same owner; agent_index: 0 or 1; an agent left out is dismissed.
+    """
+
+    account: AccountIndex
+    sequence: Uint64
+    created_at_ms: Uint64
+    expires_at_ms: Uint64
+    slot: Byte = 0
+    amount_micros: Uint64 = msgspec.field(default_factory=lambda: Uint64(0))
+    recipient: Bytes20 = msgspec.field(default_factory=lambda: Bytes20(20))
+    to_account: AccountIndex = 0
+    agent_index: Byte = 0
+    agent: Bytes20 = msgspec.field(default_factory=lambda: Bytes20(20))
+    agent_expires_at_ms: Uint64 = msgspec.field(default_factory=lambda: Uint64(0))
+    first_slot: Byte = 0
+    last_slot: Byte = 0
+    initial_ppm: Uint24 = 0
+
+
+class UnsignedOperation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """An operation without signature: its kind and any of its signed fields; what is left out is filled in.
+
+    Of an order the fields of OrderFields, of all others those of RequestFields.
+    """
+
+    kind: Kind
+    account: AccountIndex
+    market: Byte | None = None
+    side: Annotated[int, msgspec.Meta(ge=0, le=1)] | None = None
+    size_lots: RepeatedUint64 | None = None
+    limit_price_ticks: RepeatedUint64 | None = None
+    slot: Byte | None = None
+    sequence: RepeatedUint64 | None = None
+    created_at_ms: RepeatedUint64 | None = None
+    expires_at_ms: RepeatedUint64 | None = None
+    time_in_force: Annotated[int, msgspec.Meta(ge=0, le=3)] | None = None
+    post_only: bool | None = None
+    reduce_only: bool | None = None
+    trigger: Annotated[int, msgspec.Meta(ge=0, le=3)] | None = None
+    trigger_price_ticks: RepeatedUint64 | None = None
+    max_fee_ppm: Annotated[int, msgspec.Meta(ge=0, lt=2**16)] | None = None
+    max_posting_fee_micros: Uint24 | None = None
+    amount_micros: RepeatedUint64 | None = None
+    recipient: Bytes20 | None = None
+    to_account: AccountIndex | None = None
+    agent_index: Byte | None = None
+    agent: Bytes20 | None = None
+    agent_expires_at_ms: RepeatedUint64 | None = None
+    first_slot: Byte | None = None
+    last_slot: Byte | None = None
+    initial_ppm: Uint24 | None = None
+
+
+class OfOperation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An operation without signature."""
+
+    operation: UnsignedOperation
+
+
+class SignedOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An order and its 64- or 65-byte signature."""
+
+    order: OrderFields
+    signature: HexBytes
+
+
+class SignedOrders(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Up to a hundred orders; each is answered for itself."""
+
+    orders: Annotated[list[SignedOrder], msgspec.Meta(max_length=MOST_ORDERS)]
+
+
+class SignedRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A request and its 64- or 65-byte signature."""
+
+    request: RequestFields
+    signature: HexBytes
+
+
+class ToAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whom the faucet pays."""
+
+    address: Bytes20
+
+
+Prices = Annotated[list[Annotated[int, msgspec.Meta(ge=0, lt=2**48)]], msgspec.Meta(max_length=constants.MARKETS)]
+Premiums = Annotated[
+    list[Annotated[int, msgspec.Meta(ge=-(2**23), lt=2**23)]], msgspec.Meta(max_length=constants.MARKETS)
+]
+
+
+class SignedReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An oracle signer's Tick message (PROTOCOL.md §5.2), one entry a market, and its 64- or 65-byte signature."""
+
+    time_ms: TimeMs
+    signer_index: Byte
+    prices_ticks: Prices
+    premiums_ppm: Premiums
+    signature: HexBytes
+
+
+class ReportsOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The newest grid times, or one of them."""
+
+    time_ms: TimeMs | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=KEPT_ROUNDS)] = 10
+
+
+class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`since` is the last sequence that the caller has, `epoch` the feed's life in which it was given."""
+
+    channel: str
+    since: int | None = None
+    epoch: str | None = None
+
+
+class Unsubscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The channel to leave."""
+
+    channel: str

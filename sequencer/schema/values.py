@@ -1,0 +1,153 @@
+"""How integers past 2^53 and byte strings travel: as text outside, as their own types inside."""
+
+import re
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+import msgspec
+
+DECIMAL: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,38})", re.ASCII)
+HEXADECIMAL: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})*", re.ASCII)
+# JavaScript readers lose digits from here on.
+MAX_NUMBER: Final = 2**53
+
+# How an integer travels that JSON cannot carry as it is; stands in a schema until `finished_schema`.
+TRAVELS: Final = "x-travels"
+AS_TEXT: Final = "text"
+AS_TEXT_IF_WIDE: Final = "text-if-wide"
+_DIGITS: Final = "^-?(0|[1-9][0-9]*)$"
+_FORMS: Final[dict[str, dict[str, Any]]] = {
+    AS_TEXT: {"type": "string", "pattern": _DIGITS},
+    AS_TEXT_IF_WIDE: {"anyOf": [{"type": "integer"}, {"type": "string", "pattern": _DIGITS}]},
+}
+
+
+def _travels(form: str) -> msgspec.Meta:
+    return msgspec.Meta(extra={TRAVELS: form}, extra_json_schema={TRAVELS: form})
+
+
+# Money, and whatever else a reader recomputes with: always decimal digits in a string.
+Micros = Annotated[int, _travels(AS_TEXT)]
+Digits = Annotated[int, _travels(AS_TEXT)]
+# A number up to 2^53, decimal digits in a string from there on.
+Whole = Annotated[int, _travels(AS_TEXT_IF_WIDE)]
+
+# Bytes in answers stay the text that they travel as.
+HexText = Annotated[str, msgspec.Meta(pattern="^0x([0-9a-f]{2})*$")]
+AddressText = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-f]{40}$")]
+WordText = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-f]{64}$")]
+OrderId = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-f]{20}$")]
+
+AccountIndex = Annotated[int, msgspec.Meta(ge=0, lt=2**24)]
+Byte = Annotated[int, msgspec.Meta(ge=0, lt=2**8)]
+Side = Literal["buy", "sell"]
+# How sure an answer is: in the node's order, in a batch on L1, past its window there; or only imagined.
+Finality = Literal["sequenced", "posted", "final", "preview"]
+
+
+class WideInteger(int):
+    """An integer that is read from a number or a decimal string and always answered as a decimal string."""
+
+    MINIMUM: ClassVar[int]
+    MAXIMUM: ClassVar[int]
+    # Whether a number below 2^53 is answered as text as well.
+    IS_ALWAYS_TEXT: ClassVar[bool] = True
+
+
+class Uint64(WideInteger):
+    """0..2^64-1: amounts in micros, sequences, times."""
+
+    MINIMUM = 0
+    MAXIMUM = 2**64 - 1
+
+
+class RepeatedUint64(Uint64):
+    """One that is answered as it came: a number where JSON can carry it."""
+
+    IS_ALWAYS_TEXT = False
+
+
+class Int64(WideInteger):
+    """-2^63..2^63-1: signed amounts in micros."""
+
+    MINIMUM = -(2**63)
+    MAXIMUM = 2**63 - 1
+
+
+class Int128(WideInteger):
+    """-2^127..2^127-1: products of size and price before they are rounded."""
+
+    MINIMUM = -(2**127)
+    MAXIMUM = 2**127 - 1
+
+
+class HexBytes(bytes):
+    """Bytes that travel as 0x and two digits a byte; a binary frame may also carry them as they are."""
+
+    SIZE: ClassVar[int | None] = None
+
+
+class Bytes20(HexBytes):
+    """An address."""
+
+    SIZE = 20
+
+
+def as_hex(value: bytes) -> str:
+    """0x and two digits a byte."""
+    return "0x" + value.hex()
+
+
+def decode_value(kind: type, value: Any) -> Any:
+    """msgspec's `dec_hook`; raises ValueError with a sentence for the caller."""
+    if issubclass(kind, WideInteger):
+        if isinstance(value, str) and DECIMAL.fullmatch(value):
+            value = int(value)
+        if type(value) is not int:
+            raise ValueError("Expected an integer or its decimal digits in a string")
+        if not kind.MINIMUM <= value <= kind.MAXIMUM:
+            raise ValueError(f"Expected an integer of {kind.MINIMUM}..{kind.MAXIMUM}")
+        return kind(value)
+    if issubclass(kind, HexBytes):
+        if isinstance(value, str) and HEXADECIMAL.fullmatch(value):
+            value = bytes.fromhex(value[2:])
+        if type(value) is not bytes:
+            raise ValueError("Expected 0x and two hexadecimal digits a byte")
+        if kind.SIZE is not None and len(value) != kind.SIZE:
+            raise ValueError(f"Expected {kind.SIZE} bytes, got {len(value)}")
+        return kind(value)
+    raise NotImplementedError(f"no way to read {kind.__name__}")
+
+
+def encode_value(value: Any) -> str | int:
+    """msgspec's `enc_hook`."""
+    if isinstance(value, WideInteger):
+        return str(int(value)) if value.IS_ALWAYS_TEXT or abs(value) >= MAX_NUMBER else int(value)
+    if isinstance(value, HexBytes):
+        return as_hex(value)
+    raise NotImplementedError(f"no way to write {type(value).__name__}")
+
+
+def value_schema(kind: type) -> dict[str, Any]:
+    """msgspec's `schema_hook`: the JSON schema of a helper type."""
+    if issubclass(kind, WideInteger):
+        sign = "" if kind.MINIMUM == 0 else "-?"
+        text = {"type": "string", "pattern": f"^{sign}(0|[1-9][0-9]*)$"}
+        number = {"type": "integer", "minimum": kind.MINIMUM, "maximum": kind.MAXIMUM}
+        return {"title": kind.__name__, "anyOf": [text, number]}
+    if issubclass(kind, HexBytes):
+        count = "*" if kind.SIZE is None else f"{{{kind.SIZE}}}"
+        return {"title": kind.__name__, "type": "string", "pattern": f"^0x([0-9a-fA-F]{{2}}){count}$"}
+    raise NotImplementedError(f"no schema for {kind.__name__}")
+
+
+def finished_schema(schema: Any) -> Any:
+    """A schema of msgspec's with integers as they travel: msgspec knows them as integers only."""
+    if isinstance(schema, list):
+        return [finished_schema(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    form = schema.get(TRAVELS)
+    if isinstance(form, str):
+        rest = {name: value for name, value in schema.items() if name not in (TRAVELS, "type")}
+        return {**_FORMS[form], **rest}
+    return {name: finished_schema(value) for name, value in schema.items()}
