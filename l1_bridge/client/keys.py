@@ -1,11 +1,13 @@
 """Keys that sign L1 transactions, the well-known ones of every devnet among them."""
 
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import msgspec
 
 from l1_bridge.recursion import recursion_limit_kept
 
+# The chain of anvil, hardhat and the embedded L1: nobody's money.
+DEVELOPMENT_CHAIN_ID: Final = 31_337
 # The first ten accounts of "test test test test test test test test test test test junk": known to everyone, for
 # devnets only.
 DEVELOPMENT_KEYS = tuple(

@@ -20,13 +20,12 @@ import structlog
 import trio
 
 from l1_bridge.client.errors import L1Error, L1Unavailable, L1WrongChain
-from l1_bridge.client.keys import Signer, development_key
+from l1_bridge.client.keys import DEVELOPMENT_CHAIN_ID, Signer, development_key
 
 EXIT_BROKEN: Final = 1  # the promise of the command did not hold
 EXIT_USAGE: Final = 2
 EXIT_L1: Final = 3  # missing or wrong L1, chain or contracts
 EXIT_DATADIR: Final = 4  # in use, foreign, damaged
-DEVELOPMENT_CHAIN_ID: Final = 31_337
 # Names that mean the same in every command, and may therefore stand in the TOML's table [common].
 COMMON: Final = frozenset(
     (

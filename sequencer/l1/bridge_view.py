@@ -1,16 +1,14 @@
 """What the bridge has said so far, from its logs: batches, what they contain, and the state that L1 holds."""
 
-from collections.abc import Iterable
+from collections.abc import Callable
 
 import msgspec
 
 from l1_bridge.client.following import Applied, Reverted
 from l1_bridge.client.values import Block
 from l1_bridge.codec import batch, events
-from prover.state.state import genesis_commitment
-from prover.state.tree import StateTree
-from prover.stf import encoding
 from sequencer.engine.engine import Engine
+from sequencer.l1.posted_state import PostedState
 
 
 class PostedBatch(msgspec.Struct, frozen=True, array_like=True):
@@ -36,8 +34,12 @@ class Checkpoint(msgspec.Struct, frozen=True, array_like=True):
     batches: list[PostedBatch]
 
 
-class Mirror:
-    """The bridge's canonical chain, kept true across L1 reorgs by replaying the logs of the blocks that are left."""
+class BridgeView:
+    """The bridge's canonical chain: the one place that knows what is posted, what is final, what was rolled back.
+
+    It stays true across L1 reorgs by replaying the logs of the blocks that are left. Who wants to hear that the batches
+    changed adds himself to `listeners`.
+    """
 
     def __init__(
         self, identity: batch.BridgeId, engine: Engine, genesis: bytes, checkpoint: Checkpoint | None = None
@@ -50,21 +52,30 @@ class Mirror:
         self.batches = list(self._base.batches)
         self.rolled_back = self._base.rolled_back
         self.block = self._base.block
+        self.final_batch = 0
+        self.listeners: list[Callable[[], None]] = []
         self._posted = PostedState(genesis)
 
     def apply(self, event: Applied | Reverted) -> None:
         """Takes one step of the L1 chain."""
+        before = self.batches[-1:], len(self.batches)
         if isinstance(event, Reverted):
-            self._events = [(number, kept) for number, kept in self._events if number < event.block.number]
-            self.batches, self.rolled_back = list(self._base.batches), self._base.rolled_back
-            self._posted = PostedState(self._genesis)
-            for number, kept in self._events:
-                self._take(number, kept)
-            self.block = event.block.number - 1
-            return
-        self.block = event.block.number
-        for log in event.logs:
-            self.take(event.block.number, events.decode_log(self._identity, log))
+            self._revert(event.block.number)
+        else:
+            self.block = event.block.number
+            for log in event.logs:
+                self.take(event.block.number, events.decode_log(self._identity, log))
+        if (self.batches[-1:], len(self.batches)) != before:
+            for listener in self.listeners:
+                listener()
+
+    def _revert(self, block: int) -> None:
+        self._events = [(number, kept) for number, kept in self._events if number < block]
+        self.batches, self.rolled_back = list(self._base.batches), self._base.rolled_back
+        self._posted = PostedState(self._genesis)
+        for number, kept in self._events:
+            self._take(number, kept)
+        self.block = block - 1
 
     def take(self, block: int, event: events.BridgeEvent) -> None:
         """Takes one event of the bridge; blocks never decrease."""
@@ -72,10 +83,23 @@ class Mirror:
             self._events.append((block, event))
             self._take(block, event)
 
+    def finalize(self, number: int) -> None:
+        """The bridge says that batches up to this one are final."""
+        self.final_batch = number
+
+    def is_final(self, number: int) -> bool:
+        """Whether nothing can undo the batch of this number any more."""
+        return number <= self.final_batch
+
+    def read_to(self, block: Block) -> Checkpoint:
+        """Every log up to this final block was taken."""
+        self.block = block.number
+        return self.settle(block)
+
     def settle(self, block: Block) -> Checkpoint:
         """Forgets how the state at a final block came about; the checkpoint is what is left of it.
 
-        The block has to be one that was applied: what the mirror has not read it cannot vouch for.
+        The block has to be one that was applied: what the view has not read it cannot vouch for.
         """
         assert block.number <= self.block, "only what was read is settled"
         later = [(number, event) for number, event in self._events if number > block.number]
@@ -120,7 +144,7 @@ class Mirror:
         """The batch that contains one of our chunks."""
         return next((posted for posted in self.batches if (posted.chunks or 0) >= number), None)
 
-    def posted_state(self) -> "PostedState":
+    def posted_state(self) -> PostedState:
         """Tree and leaves at the newest posted root."""
         target = self.posted_chunks
         if target < self._posted.chunks:
@@ -130,29 +154,3 @@ class Mirror:
             assert record is not None, "a posted chunk is kept"
             self._posted.advance(record.leaves)
         return self._posted
-
-
-class PostedState:
-    """The tree at a posted root, so that membership is shown against what L1 holds and not what the node says."""
-
-    def __init__(self, genesis: bytes) -> None:
-        _, leaves = genesis_commitment(genesis)
-        self.tree = StateTree()
-        self.payloads: dict[int, bytes] = {}
-        self.chunks = 0
-        self._put(leaves)
-
-    def advance(self, leaves: Iterable[tuple[int, bytes]]) -> None:
-        """Applies the rows that one chunk wrote."""
-        self._put(leaves)
-        self.chunks += 1
-
-    def _put(self, leaves: Iterable[tuple[int, bytes]]) -> None:
-        hashes: dict[int, bytes] = {}
-        for leaf, payload in leaves:
-            self.payloads[leaf] = payload
-            if leaf & 255 == 0:
-                hashes[leaf] = encoding.account_hash(encoding.account_from_payload(payload))
-            else:
-                hashes[leaf] = encoding.slot_hash(encoding.slot_from_payload(payload))
-        self.tree.update(hashes)

@@ -180,6 +180,7 @@ def demo(
 async def serve(config: "NodeConfig", output: Output) -> bool:
     """Runs a node until a signal; CommandFailed for what comes from outside."""
     from sequencer.api.transport.server import CannotListenError
+    from sequencer.l1.following import QueueUnreadable
     from sequencer.l1.poster import Overdue, PreflightFailed
     from sequencer.node import node as node_module
     from sequencer.sequencing.signature_pool import VerifierError
@@ -221,7 +222,7 @@ async def serve(config: "NodeConfig", output: Output) -> bool:
             raise CommandFailed(f"STOPPED: {_first(errors)}.") from None
         except* VerifierError as errors:
             raise CommandFailed(f"STOPPED: {_first(errors)}.") from None
-        except* node_module.QueueUnreadable as errors:
+        except* QueueUnreadable as errors:
             raise CommandFailed(f"STOPPED before an unlawful batch: {_first(errors)}", EXIT_L1) from None
     output.event("stopped", "Stopped; everything acknowledged is in the datadir.")
     return True

@@ -6,7 +6,6 @@ import os
 import secrets
 import sys
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
@@ -21,15 +20,10 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Error
-from l1_bridge.client.following import Applied, Follower, Reverted
-from l1_bridge.client.keys import Signer, development_key
+from l1_bridge.client.keys import DEVELOPMENT_CHAIN_ID, Signer, development_key
 from l1_bridge.client.options import L1Options
-from l1_bridge.client.values import Log
-from l1_bridge.codec import batch, calls
-from l1_bridge.codec.events import BridgeEvent, Enqueued, LogError, decode_log
-from l1_bridge.contracts.artifact import ArtifactError, bridge_artifact
+from l1_bridge.codec import calls
 from l1_bridge.hashing import keccak
-from prover.cli.running import DEVELOPMENT_CHAIN_ID
 from prover.contracts.deployment import DEVNET_PARAMETERS, Deployment, WrongContracts, deploy, logged_genesis, read
 from prover.signing.reports import signed_report
 from prover.signing.signatures import address_of, sign
@@ -37,8 +31,7 @@ from prover.state import state as prover_state
 from prover.state.genesis import genesis_bytes, name_and_decimals
 from prover.state.leveldb import LevelDbStore
 from prover.state.store import StoreUnavailable
-from prover.stf import codes, constants, containers
-from prover.stf.replay import UNCONSUMED
+from prover.stf import constants, containers
 from sequencer.api.methods.reports import ReportMethods
 from sequencer.api.methods.venue import Methods
 from sequencer.api.rpc.errors import CallError
@@ -50,7 +43,8 @@ from sequencer.devnet.prices import DEVNET_QUORUM, SimulatedPrices, devnet_signe
 from sequencer.devnet.trader import Trader, fund, make_markets
 from sequencer.engine.engine import Engine, Input
 from sequencer.l1 import resequence
-from sequencer.l1.bridge_view import Checkpoint, Mirror
+from sequencer.l1.bridge_view import BridgeView
+from sequencer.l1.following import CHECKPOINT, Following, Queue, read_checkpoint
 from sequencer.l1.poster import Poster, SeatTaken
 from sequencer.sequencing.journal import Journal, JournalError
 from sequencer.sequencing.journal import Limits as JournalLimits
@@ -60,12 +54,6 @@ from sequencer.sequencing.signature_pool import Verifiers
 
 _STARTUP_SECONDS: Final = 60.0
 _PREDECESSOR_SECONDS: Final = 10.0
-_DEVNET_FINALITY_BLOCKS: Final = 2
-_CHECKPOINT: Final = "mirror.msgpack"
-_CHECKPOINT_BLOCKS: Final = 600
-# How often entries are tried again that wait behind a forced close.
-_DRAIN_SECONDS: Final = 1
-_LOG_PAGE_BLOCKS: Final = 1_000
 _MAKER_KEY: Final = 9
 _MAKER_DEPOSIT_MICROS: Final = 1_000_000 * 10**6
 
@@ -106,10 +94,6 @@ class DatadirUnusable(CannotStart):
     """The datadir is in use, damaged, or belongs to another rollup."""
 
 
-class QueueUnreadable(Exception):
-    """L1's logs do not give the queue whole: going on would make every later batch unlawful."""
-
-
 class Running(msgspec.Struct):
     """A node that is up."""
 
@@ -118,7 +102,7 @@ class Running(msgspec.Struct):
     deployment: Deployment
     engine: Engine
     venue: Venue
-    mirror: Mirror
+    view: BridgeView
     poster: Poster | None
 
 
@@ -159,20 +143,28 @@ async def run(
                 engine = await _open_engine(config, deployment, client, operator, journal)
                 opened.callback(engine.store.close)
                 verifiers = Verifiers(config.verifiers) if config.verifiers else None
-                venue = Venue(engine, journal, now_ms, seal_seconds=config.seal_seconds, recoverer=verifiers)
+                checkpoint = await read_checkpoint(config.datadir / CHECKPOINT, client)
+                view = BridgeView(deployment.identity, engine, bytes.fromhex(genesis), checkpoint)
+                venue = Venue(
+                    engine,
+                    journal,
+                    now_ms,
+                    seal_seconds=config.seal_seconds,
+                    recoverer=verifiers,
+                    posted_chunks=lambda: view.posted_chunks,
+                )
             except JournalError as error:
                 raise DatadirUnusable(str(error)) from None
-            checkpoint = await _checkpoint(config, client)
-            mirror = Mirror(deployment.identity, engine, bytes.fromhex(genesis), checkpoint)
-            methods = Methods(venue, mirror, client, deployment, now_ms)
+            methods = Methods(venue, view, client, deployment, now_ms)
             venue.listeners.append(methods)
+            view.listeners.append(methods.posted)
             registry = Registry()
             methods.register(registry)
             is_oracle_simulated = config.is_oracle_simulated and chain_id == DEVELOPMENT_CHAIN_ID
             reports = ReportMethods(venue, deployment.domain, now_ms, is_taking=not is_oracle_simulated)
             reports.register(registry)
             collectors = CollectorRegistry()
-            _register_gauges(collectors, venue, mirror)
+            _register_gauges(collectors, venue, view)
             server = Server(
                 ApiConfig(port=config.port),
                 registry,
@@ -188,11 +180,12 @@ async def run(
                 await nursery.start(venue.run)
                 port = await nursery.start(server.serve)
                 url = f"http://127.0.0.1:{port}"
-                tasks = _L1Tasks(client, deployment, venue, mirror, methods, log, config.datadir / _CHECKPOINT)
-                await tasks.catch_up()
-                nursery.start_soon(tasks.follow_latest)
-                nursery.start_soon(tasks.follow_finalized)
-                nursery.start_soon(tasks.drain_queue)
+                following = Following(client, deployment, view, Queue(venue), config.datadir / CHECKPOINT)
+                try:
+                    await following.catch_up()
+                except L1Error as error:
+                    raise L1Unusable(f"The L1 cannot be followed: {error}") from None
+                nursery.start_soon(following.run)
                 if config.is_posting:
                     try:
                         await poster.take_seat(url)
@@ -207,7 +200,7 @@ async def run(
                 if config.is_maker_running and chain_id == DEVELOPMENT_CHAIN_ID:
                     nursery.start_soon(run_maker, client, deployment, url)
                 log.info("node.ready", url=url, l1=l1_url, rollup="0x" + deployment.bridge.hex())
-                task_status.started(Running(url, l1_url, deployment, engine, venue, mirror, poster))
+                task_status.started(Running(url, l1_url, deployment, engine, venue, view, poster))
                 try:
                     await trio.sleep_forever()
                 finally:
@@ -426,7 +419,7 @@ async def _open_engine(
     if kept is None:
         return engine
     # The checkpoint would leave out the queue's entries that are to be consumed again.
-    (config.datadir / _CHECKPOINT).unlink(missing_ok=True)
+    (config.datadir / CHECKPOINT).unlink(missing_ok=True)
     journaled = (msgspec.msgpack.decode(record, type=Input) for _, record in journal.replay(engine.cursor + 1))
     try:
         voided = resequence.resequence(
@@ -450,173 +443,6 @@ def _engine_on(config: NodeConfig, deployment: Deployment, genesis: bytes) -> En
         return Engine(store, deployment.domain)
     except (StoreUnavailable, prover_state.StateError) as error:
         raise DatadirUnusable(f"The datadir {config.datadir} cannot be used: {error}") from None
-
-
-class _L1Tasks:
-    """Follows the bridge twice: at the head for what is posted, behind finality for what may be consumed."""
-
-    def __init__(
-        self,
-        client: L1Client,
-        deployment: Deployment,
-        venue: Venue,
-        mirror: Mirror,
-        methods: Methods,
-        log: structlog.typing.FilteringBoundLogger,
-        checkpoint: Path,
-    ) -> None:
-        self._client = client
-        self._deployment = deployment
-        self._venue = venue
-        self._mirror = mirror
-        self._methods = methods
-        self._log = log
-        self._checkpoint = checkpoint
-        self._checkpoint_block = mirror.block
-        # Entries that were read and stand behind a forced close; no checkpoint may be behind them.
-        self._waiting: deque[Enqueued] = deque()
-        self._draining = trio.Lock()
-        # A devnet without block times never finalizes by itself; nobody reorganises it but its owner.
-        self._depth = _DEVNET_FINALITY_BLOCKS if deployment.chain_id == DEVELOPMENT_CHAIN_ID else "finalized"
-        self._latest, self._finalized = self._behind_mirror()
-
-    async def catch_up(self) -> None:
-        """Reads everything that L1 already has, before the node says that it is ready."""
-        try:
-            await self._read_final_logs()
-            self._venue.posted_chunks = self._mirror.posted_chunks
-            self._latest, self._finalized = self._behind_mirror()
-            while events := await self._latest.poll():
-                for event in events:
-                    await self._apply_latest(event)
-            while events := await self._finalized.poll():
-                for event in events:
-                    await self._apply_finalized(event)
-            await self._refresh_final()
-        except L1Error as error:
-            raise L1Unusable(f"The L1 cannot be followed: {error}") from None
-
-    async def _read_final_logs(self) -> None:
-        """What is final is read by its logs alone, page by page: headers matter only where the chain may still turn."""
-        tag = "finalized" if self._depth == "finalized" else "latest"
-        target = await self._client.block(tag)
-        if target is not None and isinstance(self._depth, int):
-            target = await self._client.block(max(0, target.number - self._depth))
-        if target is None or target.number <= self._mirror.block:
-            return
-        first = self._mirror.block + 1
-        while first <= target.number:
-            last = min(first + _LOG_PAGE_BLOCKS - 1, target.number)
-            for log in await self._client.logs(self._deployment.bridge, [], first, last):
-                event = self._decode(log)
-                self._mirror.take(log.block_number, event)
-                await self._consume(event)
-            first = last + 1
-        self._mirror.block = target.number
-        self._save(self._mirror.settle(target))
-
-    def _behind_mirror(self) -> tuple[Follower, Follower]:
-        """Followers of what the mirror has not read: at the head, and behind finality."""
-        first = self._mirror.block + 1
-        bridge = self._deployment.bridge
-        return self._client.follow(bridge, first), self._client.follow(bridge, first, depth=self._depth)
-
-    def _save(self, checkpoint: Checkpoint) -> None:
-        if self._waiting:
-            return
-        temporary = self._checkpoint.with_suffix(".tmp")
-        temporary.write_bytes(msgspec.msgpack.encode(checkpoint))
-        temporary.replace(self._checkpoint)
-        self._checkpoint_block = checkpoint.block
-
-    async def follow_latest(self) -> None:
-        """Keeps the mirror true."""
-        await self._latest.run(self._apply_latest)
-
-    async def follow_finalized(self) -> None:
-        """Consumes the queue."""
-        await self._finalized.run(self._apply_finalized)
-
-    async def _apply_latest(self, event: Applied | Reverted) -> None:
-        count = len(self._mirror.batches)
-        self._mirror.apply(event)
-        self._venue.posted_chunks = self._mirror.posted_chunks
-        if len(self._mirror.batches) != count:
-            self._methods.posted()
-        if self._methods.is_ready:
-            try:
-                await self._refresh_final()
-            except L1Error as error:
-                self._log.warning("l1.final_unknown", error=str(error))
-
-    async def _refresh_final(self) -> None:
-        answer = await self._client.eth_call(self._deployment.bridge, calls.encode_call("final_number"))
-        self._methods.final_batch = bridge_artifact().decode_result("final_number", answer)
-
-    async def _apply_finalized(self, event: Applied | Reverted) -> None:
-        if isinstance(event, Reverted):
-            raise QueueUnreadable(f"block {event.block.number} was final and is gone: what it brought is consumed")
-        for log in event.logs:
-            await self._consume(self._decode(log))
-        # The mirror is fed by the other follower and may be behind this one.
-        is_due = event.block.number - self._checkpoint_block >= _CHECKPOINT_BLOCKS
-        if is_due and event.block.number <= self._mirror.block:
-            self._save(self._mirror.settle(event.block))
-
-    def _decode(self, log: Log) -> BridgeEvent:
-        try:
-            return decode_log(self._deployment.identity, log)
-        except (LogError, ArtifactError) as error:
-            raise QueueUnreadable(f"a log of the bridge cannot be read: {error}") from None
-
-    async def _consume(self, event: BridgeEvent) -> None:
-        if not isinstance(event, Enqueued):
-            return
-        # Invariant: entries are consumed in the order of the queue, each once; past a gap no batch is lawful.
-        async with self._draining:
-            commitment = self._venue.engine.view.commitment
-            following = commitment.queue_count + commitment.queue_open + len(self._waiting)
-            if event.index < following:
-                return
-            if event.index > following:
-                raise QueueUnreadable(f"the L1 node gives queue entry {event.index}, the next is {following}")
-            queue_hash = self._waiting[-1].chain_hash if self._waiting else commitment.queue_hash
-            if batch.extend_queue_hash(queue_hash, event.operation) != event.chain_hash:
-                raise QueueUnreadable(f"queue entry {event.index} does not follow from those that were consumed")
-            self._waiting.append(event)
-            await self._drain()
-
-    async def _drain(self) -> None:
-        """Consumes what waits, in order, until a forced close is only partly done or a rescue needs more ticks."""
-        while self._waiting and await self._entered(self._waiting[0]):
-            self._waiting.popleft()
-
-    async def drain_queue(self) -> None:
-        """Goes on with entries that had to wait, once ticks and trades let them."""
-        while True:
-            await trio.sleep(_DRAIN_SECONDS)
-            async with self._draining:
-                await self._drain()
-
-    async def _entered(self, event: Enqueued) -> bool:
-        outcome = await self._venue.submit(event.operation)
-        if outcome.code in UNCONSUMED:
-            return False
-        self._log.info(
-            "queue.consumed", index=event.index, code=codes.SENTENCE[outcome.code][0], account=outcome.account
-        )
-        return True
-
-
-async def _checkpoint(config: NodeConfig, client: L1Client) -> Checkpoint | None:
-    """Where the last run had read to, if L1 still has that block; None reads from the beginning."""
-    path = config.datadir / _CHECKPOINT
-    try:
-        found = msgspec.msgpack.decode(path.read_bytes(), type=Checkpoint)
-    except (OSError, msgspec.DecodeError):
-        return None
-    block = await client.block(found.block)
-    return found if block is not None and block.hash == found.block_hash else None
 
 
 # Prices.
@@ -682,15 +508,15 @@ async def run_maker(client: L1Client, deployment: Deployment, url: str) -> None:
         await make_markets(trader, api)
 
 
-def _register_gauges(collectors: CollectorRegistry, venue: Venue, mirror: Mirror) -> None:
+def _register_gauges(collectors: CollectorRegistry, venue: Venue, view: BridgeView) -> None:
     def gauge(name: str, sentence: str, read: Any) -> None:
         Gauge(f"catenary_{name}", sentence, registry=collectors).set_function(read)
 
     engine = venue.engine
     gauge("chunks_sealed", "Chunks sealed since genesis.", lambda: engine.chunk_count)
-    gauge("chunks_posted", "Chunks that the newest batch on L1 contains.", lambda: mirror.posted_chunks)
+    gauge("chunks_posted", "Chunks that the newest batch on L1 contains.", lambda: view.posted_chunks)
     gauge("backlog_chunks", "Sealed chunks that L1 does not hold yet.", lambda: venue.backlog)
-    gauge("l1_block", "Newest L1 block that was read.", lambda: mirror.block)
-    gauge("batches_rolled_back", "Batches that a proof removed.", lambda: mirror.rolled_back)
+    gauge("l1_block", "Newest L1 block that was read.", lambda: view.block)
+    gauge("batches_rolled_back", "Batches that a proof removed.", lambda: view.rolled_back)
     gauge("accounts", "Accounts that were ever opened.", lambda: engine.globals.next_account)
     gauge("tick_time_ms", "Grid time of the newest price.", lambda: engine.globals.tick_time)

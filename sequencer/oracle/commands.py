@@ -15,11 +15,10 @@ import trio
 from l1_bridge.addresses import address_bytes
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Error
-from l1_bridge.client.keys import development_key
+from l1_bridge.client.keys import DEVELOPMENT_CHAIN_ID, development_key
 from l1_bridge.client.options import L1Options
 from l1_bridge.hashing import keccak
 from prover.cli.running import (
-    DEVELOPMENT_CHAIN_ID,
     EXIT_USAGE,
     AddressType,
     CommandFailed,

@@ -1,6 +1,6 @@
 """The sequencing task: one at a time, durable before it is acknowledged, told to everybody after it is durable."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -72,8 +72,8 @@ class Venue:
         *,
         seal_seconds: float = 1.0,
         backlog_chunks: int = 256,
-        listeners: Iterable[Listener] = (),
         recoverer: Recoverer | None = None,
+        posted_chunks: Callable[[], int] = lambda: 0,
     ) -> None:
         """Replays what the journal holds beyond the engine's store; JournalError when it is damaged.
 
@@ -84,8 +84,8 @@ class Venue:
         self.now_ms = now_ms
         self.seal_seconds = seal_seconds
         self.backlog_chunks = backlog_chunks
-        self.posted_chunks = 0
-        self.listeners = list(listeners)
+        self._posted_chunks = posted_chunks
+        self.listeners: list[Listener] = []
         self._recoverer = recoverer
         self._log = structlog.get_logger("venue")
         self._send, self._receive = trio.open_memory_channel[list[_Waiting]](_QUEUE_LIMIT)
@@ -108,7 +108,7 @@ class Venue:
     @property
     def backlog(self) -> int:
         """Sealed chunks that L1 does not hold yet."""
-        return self.engine.chunk_count - self.posted_chunks
+        return self.engine.chunk_count - self._posted_chunks()
 
     async def submit(self, operation: bytes, taken: Callable[[], None] = lambda: None) -> Outcome:
         """Sequences one operation; returns once it is durable. Raises Backlogged.

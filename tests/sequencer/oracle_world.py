@@ -21,7 +21,7 @@ from sequencer.api.rpc.metrics import ApiMetrics
 from sequencer.client.client import NodeClient
 from sequencer.devnet.prices import devnet_signer_keys
 from sequencer.engine.engine import Engine
-from sequencer.l1.bridge_view import Mirror
+from sequencer.l1.bridge_view import BridgeView
 from sequencer.oracle.price_sources import Guard, Market, PriceSource, Quote
 from sequencer.oracle.signer import OracleSigner, Terms
 from sequencer.sequencing.journal import Journal
@@ -61,9 +61,9 @@ class OracleWorld:
     def __init__(self, directory: Path, *, is_taking: bool = True) -> None:
         engine = Engine(genesis_store(), DOMAIN)
         self.venue = Venue(engine, Journal(directory, LIMITS), trio_clock_ms)
-        mirror = Mirror(batch.BridgeId(CHAIN_ID, BRIDGE), engine, genesis())
+        view = BridgeView(batch.BridgeId(CHAIN_ID, BRIDGE), engine, genesis())
         deployment = Deployment(CHAIN_ID, BRIDGE, b"\x12" * 20, b"\x13" * 20)
-        methods = Methods(self.venue, mirror, cast(L1Client, None), deployment, trio_clock_ms)
+        methods = Methods(self.venue, view, cast(L1Client, None), deployment, trio_clock_ms)
         methods.is_ready = True
         self.reports = ReportMethods(self.venue, DOMAIN, trio_clock_ms, is_taking=is_taking)
         registry = Registry()

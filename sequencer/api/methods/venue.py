@@ -20,7 +20,7 @@ from sequencer.api.rpc.errors import INVALID_PARAMS, NOT_READY, CallError
 from sequencer.api.rpc.jsonrpc import Call, NoParams, Registry
 from sequencer.api.rpc.subscriptions import Feeds
 from sequencer.engine.engine import Engine, Outcome, SealedChunk
-from sequencer.l1.bridge_view import Mirror
+from sequencer.l1.bridge_view import BridgeView
 from sequencer.schema.values import Bytes20
 from sequencer.sequencing.sequencer import Venue
 
@@ -89,13 +89,13 @@ class Methods:
     def __init__(
         self,
         venue: Venue,
-        mirror: Mirror,
+        view: BridgeView,
         client: L1Client,
         deployment: Deployment,
         now_ms: Callable[[], int],
     ) -> None:
         self._engine: Engine = venue.engine
-        self._mirror = mirror
+        self._view = view
         self._deployment = deployment
         self._now_ms = now_ms
         self._feeds: Feeds | None = None
@@ -105,7 +105,6 @@ class Methods:
         self._rescues = RescueMethods(self._engine, self._words)
         places_of = self._rescues.rankings.places
         self.insight = AccountMethods(self._engine, self._words, self.submitting, now_ms, places_of)
-        self.final_batch = 0
         self.is_ready = False
 
     # Registration and feeds.
@@ -210,13 +209,13 @@ class Methods:
     async def status(self, params: NoParams, call: Call) -> Json:
         """catenary_status."""
         engine = self._engine
-        newest = self._mirror.batches[-1] if self._mirror.batches else None
+        newest = self._view.batches[-1] if self._view.batches else None
         return {
             "chain_id": self._deployment.chain_id,
             "rollup_address": as_hex(self._deployment.bridge),
             "referee_address": as_hex(self._deployment.referee),
             "token_address": as_hex(self._deployment.token),
-            "l1_block": self._mirror.block,
+            "l1_block": self._view.block,
             "law_version": constants.LAW_VERSION,
             "state_root": as_hex(engine.state.root),
             "sequenced": {
@@ -227,10 +226,10 @@ class Methods:
             },
             "posted": {
                 "batch": newest.number if newest else 0,
-                "chunks": self._mirror.posted_chunks,
+                "chunks": self._view.posted_chunks,
                 "root": as_hex(newest.last_root) if newest else "",
             },
-            "final": {"batch": self.final_batch},
+            "final": {"batch": self._view.final_batch},
             "now_ms": self._now_ms(),
             "grace_until_ms": engine.globals.grace_until,
             "ready": self.is_ready,
@@ -307,9 +306,9 @@ class Methods:
         found: list[Json] = []
         for record in reversed(self._engine.withdrawals):
             if record.recipient == recipient and len(found) < _LIST_LIMIT:
-                posted = self._mirror.batch_of_chunk(record.chunk)
+                posted = self._view.batch_of_chunk(record.chunk)
                 number = posted.number if posted else None
-                is_final = number is not None and number <= self.final_batch
+                is_final = number is not None and self._view.is_final(number)
                 found.append(
                     {
                         "index": record.index,
@@ -326,7 +325,7 @@ class Methods:
         if params.index >= len(self._engine.withdrawals):
             raise CallError(INVALID_PARAMS, f"There is no withdrawal {params.index}.")
         record = self._engine.withdrawals[params.index]
-        posted = self._mirror.batch_of_chunk(record.chunk)
+        posted = self._view.batch_of_chunk(record.chunk)
         if posted is None or posted.chunks is None:
             raise CallError(NOT_READY, "The withdrawal is in no posted batch yet.")
         last = self._engine.chunk_record(posted.chunks)
@@ -346,12 +345,12 @@ class Methods:
 
     async def proof(self, params: OfAccount, call: Call) -> Json:
         """catenary_proof."""
-        if not self._mirror.batches or self._mirror.batches[-1].chunks is None:
+        if not self._view.batches or self._view.batches[-1].chunks is None:
             raise CallError(NOT_READY, "No batch of this node is the newest on L1.")
-        state = self._mirror.posted_state()
+        state = self._view.posted_state()
         leaf = params.account << constants.SLOT_BITS
-        newest = self._mirror.batches[-1]
-        last = self._engine.chunk_record(self._mirror.posted_chunks)
+        newest = self._view.batches[-1]
+        last = self._engine.chunk_record(self._view.posted_chunks)
         assert last is not None, "a posted chunk is kept"
         return {
             "batch": newest.number,
@@ -362,9 +361,9 @@ class Methods:
 
     async def posted_globals(self, params: NoParams, call: Call) -> Json:
         """catenary_globals."""
-        posted = self._mirror.posted_chunks
+        posted = self._view.posted_chunks
         last = self._engine.chunk_record(posted)
-        if not self._mirror.batches or last is None:
+        if not self._view.batches or last is None:
             raise CallError(NOT_READY, "No batch of this node is the newest on L1.")
         # The next chunk's witness begins with the commitment and the globals that it starts from; it may be sealed and
         # not written yet.
@@ -374,7 +373,7 @@ class Methods:
         if after is not None:
             data = after.witness[encoding.COMMITMENT_BYTES :][: encoding.GLOBALS_BYTES]
         return {
-            "batch": self._mirror.batches[-1].number,
+            "batch": self._view.batches[-1].number,
             "globals": as_hex(data),
             "commitment": _words(last.commitment),
         }
@@ -394,9 +393,9 @@ class Methods:
                 "bytes": posted.operations_bytes,
                 "committed_at": posted.committed_at,
                 "l1_block": posted.block,
-                "finality": "final" if posted.number <= self.final_batch else "posted",
+                "finality": "final" if self._view.is_final(posted.number) else "posted",
             }
-            for posted in reversed(self._mirror.batches[-limit:])
+            for posted in reversed(self._view.batches[-limit:])
         ]
 
 

@@ -19,7 +19,7 @@ from l1_bridge.codec import batch, calls
 from l1_bridge.codec.events import BatchCommitted, decode_log
 from prover.contracts.deployment import Deployment, deploy
 from prover.stf import constants, encoding
-from sequencer.l1.bridge_view import Mirror
+from sequencer.l1.bridge_view import BridgeView
 from sequencer.l1.poster import ForeignHead, Poster, PreflightFailed, SeatTaken
 from sequencer.node.node import wall_clock_ms
 from tests.l1_bridge.l1_nodes import anvil
@@ -65,7 +65,7 @@ class Site:
         self.deployment = deployment
         self.world = self.another_world()
         self.poster = self.another_poster(self.world)
-        self.mirror = Mirror(deployment.identity, self.world.engine, genesis())
+        self.view = BridgeView(deployment.identity, self.world.engine, genesis())
         self._follower: Follower = client.follow(deployment.bridge, 0)
         self.reverted = 0
 
@@ -85,12 +85,12 @@ class Site:
             self.world.seal()
 
     async def follow(self) -> None:
-        """Brings the mirror to L1's head."""
+        """Brings the view to L1's head."""
         while events := await self._follower.poll():
             for event in events:
                 self.reverted += isinstance(event, Reverted)
                 assert isinstance(event, Applied | Reverted)
-                self.mirror.apply(event)
+                self.view.apply(event)
 
     async def head(self) -> int:
         """Number of the newest batch on L1."""
@@ -132,11 +132,11 @@ async def test_every_sealed_chunk_is_posted_once_and_in_order() -> None:
         assert await here.head() == 2
         assert await here.posted() == [(chunk.body, chunk.post_root) for chunk in here.world.sealed]
         await here.follow()
-        assert [posted.chunk_count for posted in here.mirror.batches] == [batch.MAX_CHUNKS, 32 - batch.MAX_CHUNKS]
-        assert here.mirror.posted_chunks == 32
-        assert here.mirror.batches[-1].last_root == here.world.engine.state.root
+        assert [posted.chunk_count for posted in here.view.batches] == [batch.MAX_CHUNKS, 32 - batch.MAX_CHUNKS]
+        assert here.view.posted_chunks == 32
+        assert here.view.batches[-1].last_root == here.world.engine.state.root
         # What is proven of an account is proven against the root on L1.
-        state = here.mirror.posted_state()
+        state = here.view.posted_state()
         commitment = batch.Commitment.decode(here.world.sealed[-1].commitment)
         assert state.tree.root == commitment.tree_root
         assert encoding.account_from_payload(state.payloads[0]).owner == owner(99)
@@ -186,7 +186,7 @@ async def test_nothing_is_built_on_a_head_that_is_not_ours() -> None:
             nursery.cancel_scope.cancel()
         assert len(await here.posted()) == 1
         await here.follow()
-        assert (here.mirror.posted_chunks, here.mirror.batches[-1].chunks) == (0, None)
+        assert (here.view.posted_chunks, here.view.batches[-1].chunks) == (0, None)
 
 
 def tampered(world: World, number: int, **changes: Any) -> None:
@@ -220,18 +220,18 @@ async def test_a_batch_that_a_reorganisation_dropped_is_posted_again() -> None:
         here.seal(1)
         assert await here.poster.post_once()
         await here.follow()
-        assert here.mirror.posted_chunks == 3
-        assert here.mirror.posted_state().chunks == 3
+        assert here.view.posted_chunks == 3
+        assert here.view.posted_state().chunks == 3
         await here.client.call("anvil_reorg", [2, []])
         await here.follow()
-        assert (here.reverted, here.mirror.posted_chunks, here.mirror.batches) == (2, 0, [])
-        assert here.mirror.posted_state().chunks == 0
+        assert (here.reverted, here.view.posted_chunks, here.view.batches) == (2, 0, [])
+        assert here.view.posted_state().chunks == 0
         while await here.poster.post_once():
             pass
         await here.follow()
-        assert here.mirror.posted_chunks == 3
+        assert here.view.posted_chunks == 3
         commitment = batch.Commitment.decode(here.world.sealed[-1].commitment)
-        assert here.mirror.posted_state().tree.root == commitment.tree_root
+        assert here.view.posted_state().tree.root == commitment.tree_root
         assert await here.posted() == [(chunk.body, chunk.post_root) for chunk in here.world.sealed]
 
 
@@ -244,7 +244,7 @@ async def test_a_node_ahead_of_its_l1_posts_what_l1_has_reached_and_pays_for_not
         nonce = await here.client.nonce(OPERATOR.address)
         assert await here.poster.post_once()
         await here.follow()
-        assert here.mirror.posted_chunks == 1
+        assert here.view.posted_chunks == 1
         for _ in range(3):
             assert not await here.poster.post_once()
         assert await here.client.nonce(OPERATOR.address) == nonce + 1
@@ -252,7 +252,7 @@ async def test_a_node_ahead_of_its_l1_posts_what_l1_has_reached_and_pays_for_not
         await here.client.call("evm_mine")
         assert await here.poster.post_once()
         await here.follow()
-        assert here.mirror.posted_chunks == 3
+        assert here.view.posted_chunks == 3
 
 
 async def test_a_refusal_is_known_before_it_is_paid() -> None:

@@ -231,7 +231,7 @@ async def test_a_node_that_was_cut_off_for_too_long_goes_on_from_what_was_posted
             up = await nursery.start(node.run, NodeConfig(**options), long_ago)
             await fund(client, development_key(3), up.deployment.token, up.deployment.bridge, [(owner(0), 10**9)])
             await client.call("anvil_mine", ["0x4"])
-            while not up.engine.accounts_of(owner(0)) or not up.mirror.posted_chunks:
+            while not up.engine.accounts_of(owner(0)) or not up.view.posted_chunks:
                 await trio.sleep(0.02)
             nursery.cancel_scope.cancel()
         domain = up.deployment.domain
@@ -246,7 +246,7 @@ async def test_a_node_that_was_cut_off_for_too_long_goes_on_from_what_was_posted
                 cancel = request(up.venue.now_ms(), FIRST, slot=9, sequence=first + index)
                 await up.venue.submit(signed_request(constants.CANCEL, cancel, key(0), domain))
                 await up.venue.submit(b"")
-            posted, sealed = up.mirror.posted_chunks, up.engine.chunk_count
+            posted, sealed = up.view.posted_chunks, up.engine.chunk_count
             assert sealed > posted + 24
             nursery.cancel_scope.cancel()
         async with trio.open_nursery() as nursery, L1Client(l1.url, L1Options(poll_seconds=0.02)) as client:
@@ -260,9 +260,9 @@ async def test_a_node_that_was_cut_off_for_too_long_goes_on_from_what_was_posted
             # The deposit is consumed again, from L1.
             assert up.engine.accounts_of(owner(1)) == [FIRST + 1]
             with trio.fail_after(20):
-                while up.mirror.posted_chunks <= posted:
+                while up.view.posted_chunks <= posted:
                     await trio.sleep(0.05)
-            assert up.mirror.batches[-1].chunks is not None
+            assert up.view.batches[-1].chunks is not None
             nursery.cancel_scope.cancel()
         with trio.fail_after(30):
             async with trio.open_nursery() as nursery:

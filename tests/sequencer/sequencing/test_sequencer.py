@@ -83,7 +83,9 @@ def opened(directory: Path, store: Any = None, disk: Disk = REAL_DISK, **options
     """A venue over a journal in `directory`."""
     clock, ear = Clock(), Ear()
     engine = Engine(store or genesis_store(), DOMAIN)
-    return Venue(engine, Journal(directory, LIMITS, disk), clock, listeners=[ear], **options), clock, ear
+    venue = Venue(engine, Journal(directory, LIMITS, disk), clock, **options)
+    venue.listeners.append(ear)
+    return venue, clock, ear
 
 
 async def fund(venue: Venue, traders: int = 2) -> None:
@@ -274,7 +276,8 @@ async def test_a_forced_close_goes_on_by_time(
 
 
 async def test_near_the_bound_only_what_lowers_risk_is_taken(tmp_path: Path, nursery: trio.Nursery) -> None:
-    venue, clock, _ = opened(tmp_path, backlog_chunks=2)
+    posted = 0
+    venue, clock, _ = opened(tmp_path, backlog_chunks=2, posted_chunks=lambda: posted)
     await nursery.start(venue.run)
     await fund(venue, 3)
     sell = signed_order(order(clock.now, FIRST, SELL, PRICE), key(0))
@@ -308,7 +311,7 @@ async def test_near_the_bound_only_what_lowers_risk_is_taken(tmp_path: Path, nur
     ):
         assert (await venue.submit(lowering)).code == codes.OK
     assert len(records(venue)) == before + 6
-    venue.posted_chunks = venue.engine.chunk_count
+    posted = venue.engine.chunk_count
     clock.now += 1
     assert (await venue.submit(signed_order(order(clock.now, FIRST, SELL, PRICE, slot=4), key(0)))).code == codes.OK
     nursery.cancel_scope.cancel()

@@ -21,7 +21,7 @@ from sequencer.api.methods.venue import FillsOf, Methods, OfAccount, OfMarket, W
 from sequencer.api.rpc.errors import CallError, law_error
 from sequencer.api.rpc.jsonrpc import Call, NoParams
 from sequencer.api.rpc.subscriptions import Feeds
-from sequencer.l1.bridge_view import Mirror
+from sequencer.l1.bridge_view import BridgeView
 from sequencer.schema.values import Bytes20, HexBytes, decode_value
 from tests.sequencer.node_world import (
     BRIDGE,
@@ -106,10 +106,10 @@ class Desk:
 
     def __init__(self, directory: Path) -> None:
         self.venue, self.clock, _ = opened(directory)
-        self.mirror = Mirror(batch.BridgeId(CHAIN_ID, BRIDGE), self.venue.engine, genesis())
+        self.view = BridgeView(batch.BridgeId(CHAIN_ID, BRIDGE), self.venue.engine, genesis())
         deployment = Deployment(CHAIN_ID, BRIDGE, b"\x12" * 20, b"\x13" * 20)
         client = cast(L1Client, NoL1())
-        self.methods = Methods(self.venue, self.mirror, client, deployment, self.clock)
+        self.methods = Methods(self.venue, self.view, client, deployment, self.clock)
         self.methods.is_ready = True
         self.channels = Channels()
         self.methods.open_feeds(cast(Feeds, self.channels))

@@ -1,0 +1,203 @@
+"""Follows the bridge twice: at the head for what is posted, behind finality for what may be consumed."""
+
+from collections import deque
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+import trio
+
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Error
+from l1_bridge.client.following import Applied, Follower, Reverted
+from l1_bridge.client.keys import DEVELOPMENT_CHAIN_ID
+from l1_bridge.client.values import Log
+from l1_bridge.codec import batch, calls
+from l1_bridge.codec.events import BridgeEvent, Enqueued, LogError, decode_log
+from l1_bridge.contracts.artifact import ArtifactError, bridge_artifact
+from prover.contracts.deployment import Deployment
+from prover.stf import codes
+from prover.stf.replay import UNCONSUMED
+from sequencer.l1.bridge_view import BridgeView, Checkpoint
+from sequencer.sequencing.sequencer import Venue
+
+# Within the datadir.
+CHECKPOINT: Final = "mirror.msgpack"
+_DEVNET_FINALITY_BLOCKS: Final = 2
+_CHECKPOINT_BLOCKS: Final = 600
+# How often entries are tried again that wait behind a forced close.
+_DRAIN_SECONDS: Final = 1
+_LOG_PAGE_BLOCKS: Final = 1_000
+
+
+class QueueUnreadable(Exception):
+    """L1's logs do not give the queue whole: going on would make every later batch unlawful."""
+
+
+async def read_checkpoint(path: Path, client: L1Client) -> Checkpoint | None:
+    """Where the last run had read to, if L1 still has that block; None reads from the beginning."""
+    try:
+        found = msgspec.msgpack.decode(path.read_bytes(), type=Checkpoint)
+    except (OSError, msgspec.DecodeError):
+        return None
+    block = await client.block(found.block)
+    return found if block is not None and block.hash == found.block_hash else None
+
+
+class Queue:
+    """Entries of L1's queue on their way into the sequence: in order, each once, those that have to wait kept."""
+
+    def __init__(self, venue: Venue) -> None:
+        self._venue = venue
+        # Entries that were read and stand behind a forced close; no checkpoint may be behind them.
+        self._waiting: deque[Enqueued] = deque()
+        self._draining = trio.Lock()
+        self._log = structlog.get_logger("queue")
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether an entry was read and is not sequenced."""
+        return bool(self._waiting)
+
+    async def consume(self, event: Enqueued) -> None:
+        """Sequences an entry of a final block, or keeps it; one that is known already is left out. QueueUnreadable."""
+        # Invariant: entries are consumed in the order of the queue, each once; past a gap no batch is lawful.
+        async with self._draining:
+            commitment = self._venue.engine.view.commitment
+            following = commitment.queue_count + commitment.queue_open + len(self._waiting)
+            if event.index < following:
+                return
+            if event.index > following:
+                raise QueueUnreadable(f"the L1 node gives queue entry {event.index}, the next is {following}")
+            queue_hash = self._waiting[-1].chain_hash if self._waiting else commitment.queue_hash
+            if batch.extend_queue_hash(queue_hash, event.operation) != event.chain_hash:
+                raise QueueUnreadable(f"queue entry {event.index} does not follow from those that were consumed")
+            self._waiting.append(event)
+            await self._drain()
+
+    async def run(self) -> None:
+        """Goes on with entries that had to wait, once ticks and trades let them."""
+        while True:
+            await trio.sleep(_DRAIN_SECONDS)
+            async with self._draining:
+                await self._drain()
+
+    async def _drain(self) -> None:
+        """Consumes what waits, in order, until a forced close is only partly done or a rescue needs more ticks."""
+        while self._waiting and await self._entered(self._waiting[0]):
+            self._waiting.popleft()
+
+    async def _entered(self, event: Enqueued) -> bool:
+        outcome = await self._venue.submit(event.operation)
+        if outcome.code in UNCONSUMED:
+            return False
+        self._log.info(
+            "queue.consumed", index=event.index, code=codes.SENTENCE[outcome.code][0], account=outcome.account
+        )
+        return True
+
+
+class Following:
+    """Keeps a BridgeView true and feeds the queue; remembers on disk how far it has read."""
+
+    def __init__(
+        self, client: L1Client, deployment: Deployment, view: BridgeView, queue: Queue, checkpoint: Path
+    ) -> None:
+        self._client = client
+        self._deployment = deployment
+        self._view = view
+        self._queue = queue
+        self._checkpoint = checkpoint
+        self._checkpoint_block = view.block
+        # A devnet without block times never finalizes by itself; nobody reorganises it but its owner.
+        self._depth = _DEVNET_FINALITY_BLOCKS if deployment.chain_id == DEVELOPMENT_CHAIN_ID else "finalized"
+        self._latest, self._finalized = self._behind_view()
+        self._log = structlog.get_logger("l1")
+
+    @property
+    def next_blocks(self) -> tuple[int, int]:
+        """The blocks that are read next, at the head and behind finality."""
+        return self._latest.next_block, self._finalized.next_block
+
+    async def catch_up(self) -> None:
+        """Reads everything that L1 already has, before the node says that it is ready. L1Error, QueueUnreadable."""
+        await self._read_final_logs()
+        self._latest, self._finalized = self._behind_view()
+        while events := await self._latest.poll():
+            for event in events:
+                self._view.apply(event)
+        while events := await self._finalized.poll():
+            for event in events:
+                await self._apply_finalized(event)
+        await self._refresh_final()
+
+    async def run(self) -> None:
+        """Follows head, finality and queue until cancelled. QueueUnreadable ends the node."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._latest.run, self._apply_latest)
+            nursery.start_soon(self._finalized.run, self._apply_finalized)
+            nursery.start_soon(self._queue.run)
+
+    async def _read_final_logs(self) -> None:
+        """What is final is read by its logs alone, page by page: headers matter only where the chain may still turn."""
+        tag = "finalized" if self._depth == "finalized" else "latest"
+        target = await self._client.block(tag)
+        if target is not None and isinstance(self._depth, int):
+            target = await self._client.block(max(0, target.number - self._depth))
+        if target is None or target.number <= self._view.block:
+            return
+        first = self._view.block + 1
+        while first <= target.number:
+            last = min(first + _LOG_PAGE_BLOCKS - 1, target.number)
+            for log in await self._client.logs(self._deployment.bridge, [], first, last):
+                event = self._decode(log)
+                self._view.take(log.block_number, event)
+                await self._consume(event)
+            first = last + 1
+        self._save(self._view.read_to(target))
+
+    def _behind_view(self) -> tuple[Follower, Follower]:
+        """Followers of what the view has not read: at the head, and behind finality."""
+        first = self._view.block + 1
+        bridge = self._deployment.bridge
+        return self._client.follow(bridge, first), self._client.follow(bridge, first, depth=self._depth)
+
+    def _save(self, checkpoint: Checkpoint) -> None:
+        if self._queue.is_waiting:
+            return
+        temporary = self._checkpoint.with_suffix(".tmp")
+        temporary.write_bytes(msgspec.msgpack.encode(checkpoint))
+        temporary.replace(self._checkpoint)
+        self._checkpoint_block = checkpoint.block
+
+    async def _apply_latest(self, event: Applied | Reverted) -> None:
+        self._view.apply(event)
+        try:
+            await self._refresh_final()
+        except L1Error as error:
+            self._log.warning("l1.final_unknown", error=str(error))
+
+    async def _refresh_final(self) -> None:
+        answer = await self._client.eth_call(self._deployment.bridge, calls.encode_call("final_number"))
+        self._view.finalize(bridge_artifact().decode_result("final_number", answer))
+
+    async def _apply_finalized(self, event: Applied | Reverted) -> None:
+        if isinstance(event, Reverted):
+            raise QueueUnreadable(f"block {event.block.number} was final and is gone: what it brought is consumed")
+        for log in event.logs:
+            await self._consume(self._decode(log))
+        # The view is fed by the other follower and may be behind this one.
+        is_due = event.block.number - self._checkpoint_block >= _CHECKPOINT_BLOCKS
+        if is_due and event.block.number <= self._view.block:
+            self._save(self._view.settle(event.block))
+
+    async def _consume(self, event: BridgeEvent) -> None:
+        if isinstance(event, Enqueued):
+            await self._queue.consume(event)
+
+    def _decode(self, log: Log) -> BridgeEvent:
+        try:
+            return decode_log(self._deployment.identity, log)
+        except (LogError, ArtifactError) as error:
+            raise QueueUnreadable(f"a log of the bridge cannot be read: {error}") from None

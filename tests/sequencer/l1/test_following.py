@@ -1,0 +1,123 @@
+"""Following L1: from where the last run stopped, and the queue in its order or not at all."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+import trio
+import trio.testing
+
+from l1_bridge.codec.batch import extend_queue_hash
+from l1_bridge.codec.events import Enqueued
+from l1_bridge.hashing import ZERO_HASH
+from prover.stf import codes
+from sequencer.l1.bridge_view import BridgeView
+from sequencer.l1.following import Following, Queue, QueueUnreadable, read_checkpoint
+from sequencer.sequencing.sequencer import Venue
+from tests.sequencer.l1.test_poster import site
+from tests.sequencer.node_world import genesis
+
+pytestmark = pytest.mark.trio
+
+
+class Sequence:
+    """A venue that applies what it is given, but while it is `busy`."""
+
+    def __init__(self) -> None:
+        self.engine = SimpleNamespace(
+            view=SimpleNamespace(commitment=SimpleNamespace(queue_count=0, queue_open=0, queue_hash=ZERO_HASH))
+        )
+        self.taken: list[bytes] = []
+        self.is_busy = False
+
+    async def submit(self, operation: bytes) -> SimpleNamespace:
+        """The code that an entry of the queue would get."""
+        if self.is_busy:
+            return SimpleNamespace(code=codes.HEAD_UNFINISHED, account=0)
+        commitment = self.engine.view.commitment
+        commitment.queue_count += 1
+        commitment.queue_hash = extend_queue_hash(commitment.queue_hash, operation)
+        self.taken.append(operation)
+        return SimpleNamespace(code=codes.OK, account=0)
+
+
+def entries(count: int) -> list[Enqueued]:
+    """A queue of so many entries."""
+    found: list[Enqueued] = []
+    chain_hash = ZERO_HASH
+    for index in range(count):
+        operation = b"entry %d" % index
+        chain_hash = extend_queue_hash(chain_hash, operation)
+        found.append(Enqueued(index, chain_hash, 0, 0, operation))
+    return found
+
+
+async def test_entries_are_consumed_in_order_and_each_once() -> None:
+    sequence = Sequence()
+    queue = Queue(cast(Venue, sequence))
+    first, second, third = entries(3)
+    for event in (first, second, first, second, third):
+        await queue.consume(event)
+    assert sequence.taken == [first.operation, second.operation, third.operation]
+    assert not queue.is_waiting
+
+
+async def test_a_gap_in_the_queue_ends_it() -> None:
+    sequence = Sequence()
+    queue = Queue(cast(Venue, sequence))
+    first, _, third = entries(3)
+    await queue.consume(first)
+    with pytest.raises(QueueUnreadable, match="gives queue entry 2, the next is 1"):
+        await queue.consume(third)
+    assert sequence.taken == [first.operation]
+
+
+async def test_an_entry_that_does_not_follow_ends_it() -> None:
+    sequence = Sequence()
+    queue = Queue(cast(Venue, sequence))
+    first, second = entries(2)
+    await queue.consume(first)
+    with pytest.raises(QueueUnreadable, match="does not follow"):
+        await queue.consume(Enqueued(1, second.chain_hash, 0, 0, b"another"))
+    assert sequence.taken == [first.operation]
+
+
+async def test_what_has_to_wait_is_consumed_later_in_its_order(autojump_clock: trio.testing.MockClock) -> None:
+    sequence = Sequence()
+    queue = Queue(cast(Venue, sequence))
+    sequence.is_busy = True
+    for event in entries(2):
+        await queue.consume(event)
+    assert sequence.taken == []
+    assert queue.is_waiting
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(queue.run)
+        await trio.sleep(5)
+        assert queue.is_waiting
+        sequence.is_busy = False
+        while queue.is_waiting:
+            await trio.sleep(0.1)
+        nursery.cancel_scope.cancel()
+    assert sequence.taken == [event.operation for event in entries(2)]
+
+
+async def test_a_node_follows_from_behind_its_checkpoint_and_not_from_the_beginning(tmp_path: Path) -> None:
+    async with site() as here:
+        here.seal(1)
+        await here.poster.post_once()
+        await here.client.call("anvil_mine", ["0x3"])
+        await here.follow()
+        newest = await here.client.block("latest")
+        assert newest is not None
+        settled_at = await here.client.block(newest.number - 2)
+        assert settled_at is not None
+        again = BridgeView(here.deployment.identity, here.world.engine, genesis(), here.view.settle(settled_at))
+        queue = Queue(cast(Venue, SimpleNamespace(engine=here.world.engine)))
+        following = Following(here.client, here.deployment, again, queue, tmp_path / "c")
+        assert set(following.next_blocks) == {settled_at.number + 1}
+        assert await read_checkpoint(tmp_path / "c", here.client) is None
+        await following.catch_up()
+        assert (again.batches, again.block) == (here.view.batches, newest.number)
+        # What is posted is known although no event told of it.
+        assert again.posted_chunks == 1
