@@ -46,4 +46,4 @@ bench: $(RUN_STAMP)
 	@exec $(BIN)/catenary bench
 
 clean:
-	rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .compiled .import_linter_cache *.egg-info

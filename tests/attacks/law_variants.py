@@ -8,11 +8,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+import pyrevm
 import pytest
-from vyper.compiler import CompilerData
-from vyper.compiler.input_bundle import FileInput, FilesystemInputBundle
-from vyper.compiler.settings import OptimizationLevel, Settings
 
+from l1_bridge.contracts.compile import compile_to_artifact
 from prover.contracts.referee import FAMILIES, LocalReferee, RefereeRefused, artifact
 from prover.signing.recover import recover_fast
 from prover.state.state import State
@@ -52,13 +51,17 @@ class VariantReferee(LocalReferee):
 
     def __init__(self, changes: Mapping[str, tuple[str, str]]) -> None:
         super().__init__()
+        # Code that is not optimised is larger than a chain would take, and dearer.
+        unlimited = pyrevm.CfgEnv(limit_contract_code_size=2**16)
+        self._evm = pyrevm.EVM(env=pyrevm.Env(cfg=unlimited), gas_limit=2**40, spec_id="CANCUN")
+        self._evm.set_balance(_DEPLOYER, 2**100)
         families = [self._evm.deploy(_DEPLOYER, artifact(name).bytecode) for name in FAMILIES]
         code = compile_variant(changes) + b"".join(bytes(12) + bytes.fromhex(each[2:]) for each in families)
         self._address = self._evm.deploy(_DEPLOYER, code)
 
 
 def compile_variant(changes: Mapping[str, tuple[str, str]], contract: str = "FraudReferee") -> bytes:
-    """Creation code of a contract after textual changes {stem: (rule, what stands there instead)}."""
+    """Creation code of a contract after textual changes {stem: (rule, what stands there instead)}, not optimised."""
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
         for source in [*(ROOT / "prover" / "contracts").glob("*.vy"), *(ROOT / "prover" / "stf").glob("*.vy")]:
@@ -70,10 +73,7 @@ def compile_variant(changes: Mapping[str, tuple[str, str]], contract: str = "Fra
             target = root / source.relative_to(ROOT)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text)
-        path = root / "prover" / "contracts" / f"{contract}.vy"
-        source_file = FileInput(source_id=0, path=path.relative_to(root), resolved_path=path, contents=path.read_text())
-        settings = Settings(evm_version="cancun", optimize=OptimizationLevel.GAS)
-        return bytes(CompilerData(source_file, FilesystemInputBundle([root]), settings=settings).bytecode)
+        return compile_to_artifact(root / "prover" / "contracts" / f"{contract}.vy", root, "none").bytecode
 
 
 # Every guard of the witness, and of the edge between chunk and witness, that an attack of test_law_witness.py needs.

@@ -19,49 +19,13 @@ ROOT = Path(__file__).parents[2]
 ANVIL = ROOT / "node_modules" / ".bin" / "anvil"
 STOP_SECONDS = 20
 
-PROBE_SOURCE = """
-event Counted:
-    sender: indexed(address)
-    parity: indexed(uint256)
-    count: uint256
-
-count: public(uint256)
-words: uint256[64]
-
-@external
-def increase():
-    self.count += 1
-    log Counted(sender=msg.sender, parity=self.count % 2, count=self.count)
-
-@external
-@view
-def copied(text: Bytes[4096]) -> Bytes[4128]:
-    return concat(text, empty(bytes32))
-
-@external
-@view
-def now() -> uint256:
-    return block.timestamp
-
-@external
-def fail(reason: String[64]):
-    self.count += 1
-    raise reason
-
-@external
-def fill(start: uint256):
-    for index: uint256 in range(64):
-        self.words[index] = start
-"""
-
 
 @cache
 def probe_initcode() -> bytes:
-    """Deployment code of a contract that counts, logs, copies and fails on request; one compilation a process."""
-    from vyper import compile_code
+    """Deployment code of a contract that counts, logs, copies and fails on request."""
+    from l1_bridge.contracts.compile import compile_to_artifact
 
-    compiled = compile_code(PROBE_SOURCE, output_formats=["bytecode"])
-    return bytes.fromhex(compiled["bytecode"].removeprefix("0x"))
+    return compile_to_artifact(Path(__file__).parent / "Counter.vy").bytecode
 
 
 class L1Node:

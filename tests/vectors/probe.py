@@ -21,8 +21,10 @@ class Probe:
     """Calls by name; containers are passed as ABI tuples, positions as packed words."""
 
     def __init__(self) -> None:
-        self.artifact = compile_to_artifact(Path(__file__).parent / "Probe.vy")
-        self._evm = pyrevm.EVM(gas_limit=2**40, spec_id="CANCUN")
+        self.artifact = compile_to_artifact(Path(__file__).parent / "Probe.vy", optimize="none")
+        self._evm = pyrevm.EVM(
+            env=pyrevm.Env(cfg=pyrevm.CfgEnv(limit_contract_code_size=2**16)), gas_limit=2**40, spec_id="CANCUN"
+        )
         self._evm.set_balance(_CALLER, 2**100)
         self._address = self._evm.deploy(_CALLER, self.artifact.creation_code())
 
