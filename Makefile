@@ -4,6 +4,8 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3; do \
 	$$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$name && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+# The other supported Python, where there is one: the wheel is tested on both.
+OTHERS := python3.11 python3.12 $(wildcard $(HOME)/.pyenv/versions/3.11.*/bin/python $(HOME)/.pyenv/versions/3.12.*/bin/python)
 RUN_STAMP := $(VENV)/.run-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 TEST_STAMP := $(VENV)/.test-$(shell cat pyproject.toml constraints.txt package.json | cksum | cut -d' ' -f1)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -22,6 +24,13 @@ $(RUN_STAMP):
 $(TEST_STAMP): $(RUN_STAMP)
 	@echo "installing what the tests need"
 	@$(PIP) install --constraint constraints.txt --editable '.[development]'
+	@for other in $(OTHERS); do \
+		version=$$($$other -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue; \
+		test "$$version" != "$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')" || continue; \
+		echo "installing what the wheel's test needs on Python $$version"; \
+		$$other -m venv --clear $(VENV)/other && \
+		$(VENV)/other/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt \
+			--editable . && break; done || echo "no environment of the other Python: the wheel will be tested on one" >&2
 	@if command -v npm >/dev/null; then npm install --no-save --no-audit --no-fund --silent; \
 	else echo "no npm: the tests on anvil and with viem and ethers will be skipped" >&2; fi
 	@touch $@
