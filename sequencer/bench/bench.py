@@ -29,9 +29,11 @@ from prover.state.leveldb import LevelDbStore
 from prover.stf import codes, constants, containers
 from prover.stf.replay import Chunk
 from sequencer.bench import flow
-from sequencer.engine.engine import Engine, Input, Outcome
+from sequencer.engine.engine import Engine, Outcome
+from sequencer.engine.records import Input
 from sequencer.sequencing import journal
 from sequencer.sequencing.signature_pool import Verifiers, signed_row
+from sequencer.sequencing.staged_store import BufferedStore
 
 # As many inputs as are sequenced, synced and acknowledged together at most.
 GROUP_ORDERS: Final = 64
@@ -105,8 +107,11 @@ class _Group(msgspec.Struct):
 class _Venue:
     """Engine, journal and verifiers, driven as the node drives them; `now_ms` is the bench's own clock."""
 
-    def __init__(self, engine: Engine, venue_journal: journal.Journal, verifiers: Verifiers, seed: int) -> None:
+    def __init__(
+        self, engine: Engine, store: BufferedStore, venue_journal: journal.Journal, verifiers: Verifiers, seed: int
+    ) -> None:
         self.engine = engine
+        self._store = store
         self.now_ms = flow.START
         self._journal = venue_journal
         self._committer = journal.GroupCommitter(venue_journal, _QUEUED_COMMITS)
@@ -183,7 +188,7 @@ class _Venue:
     async def _settle(self, sequence: int) -> None:
         """Waits until the journal is durable, and writes the chunks that this allows to be written."""
         await self._committer.wait(sequence)
-        store = self.engine.store
+        store = self._store
         staged = store.staged(self._journal.durable_sequence)
         if staged is not None:
             await trio.to_thread.run_sync(store.persist, staged)
@@ -256,13 +261,14 @@ async def measure(
     genesis = flow.genesis(seed)
     store = LevelDbStore(directory / "state")
     state.create(store, flow.DOMAIN, genesis)
-    engine = Engine(store, flow.DOMAIN)
+    buffered = BufferedStore(store)
+    engine = Engine(buffered, flow.DOMAIN)
     venue_journal = journal.Journal(directory / "journal", _JOURNAL_LIMITS)
     verifiers = Verifiers()
     with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as executor:
         async with trio.open_nursery() as nursery:
             await nursery.start(verifiers.run)
-            venue = _Venue(engine, venue_journal, verifiers, seed)
+            venue = _Venue(engine, buffered, venue_journal, verifiers, seed)
             nursery.start_soon(venue.run)
             say(f"{accounts} accounts deposit, and take a position in each of {flow.MARKET_COUNT} markets")
             warm_rate = await _open(venue, executor, seed, accounts)

@@ -5,7 +5,6 @@ root. Nothing reaches the store before `flush`, which the edge calls once the in
 """
 
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import Final
 
@@ -15,7 +14,6 @@ from prover.signing import operations
 from prover.signing.recover import recover_fast
 from prover.signing.signatures import signed_digest
 from prover.state.state import State
-from prover.state.store import Store
 from prover.state.trial import NO_ORDER, decide_fill, decide_rescue, one_side, peek_account, peek_slot, preview
 from prover.stf import codes, constants, containers, encoding, margin, signatures, trading
 from prover.stf.replay import UNCONSUMED, Chunk, is_entry
@@ -23,16 +21,26 @@ from prover.stf.words import word_at
 from sequencer.engine.liquidator import Liquidator
 from sequencer.engine.order_book import BookFull, Limits, OrderBook, Stop, TriggerBook, order_id
 from sequencer.engine.post_mortem import Case, PostMortem
+from sequencer.engine.records import (
+    CHUNK_KEY,
+    CURSOR_KEY,
+    ORDER_KEY,
+    QUEUE_KEY,
+    RESCUE_KEY,
+    ROOT_KEY,
+    SIGNERS_KEY,
+    TAKEN_KEY,
+    WITHDRAWAL_KEY,
+    EntryRecord,
+    Fill,
+    Input,
+    OpenOrder,
+    SealedChunk,
+    StagedStore,
+    WithdrawalRecord,
+    signers_of,
+)
 
-CURSOR_KEY: Final = b"mcursor"
-SIGNERS_KEY: Final = b"msigners"
-CHUNK_KEY: Final = b"mchunk"
-_OPEN_ORDER: Final = b"morder"
-ROOT_KEY: Final = b"mroot"
-WITHDRAWAL_KEY: Final = b"mwithdrawal"
-TAKEN_KEY: Final = b"mtaken"
-RESCUE_KEY: Final = b"mrescue"
-QUEUE_KEY: Final = b"mqueue"
 _REMEMBERED_FILLS: Final = 10_000
 _REMEMBERED_RESCUES: Final = 10_000
 _REMEMBERED_ENTRIES: Final = 10_000
@@ -40,36 +48,6 @@ _REMEMBERED_ENTRIES: Final = 10_000
 _MARKET_AT: Final = 4
 _HIGHEST_PRICE: Final = 2**48 - 1
 _ANY_FILL: Final = bytes([constants.FILL]) + bytes(constants.FILL_LENGTH - 1)
-
-
-class Input(msgspec.Struct, frozen=True, array_like=True):
-    """One thing that happened to the venue, as the journal keeps it.
-
-    operation: the bytes as a chunk carries them; empty for "seal now", after what a forced close under way can do by
-    the clock alone. now: the node's clock in milliseconds.
-    signer: whom the signature recovers to; empty where there is none or many.
-    """
-
-    now: int
-    operation: bytes
-    signer: bytes = b""
-
-
-class Fill(msgspec.Struct, frozen=True):
-    """One fill as feeds and receipts tell it."""
-
-    market: int
-    price: int
-    size: int
-    maker: int
-    taker: int
-    maker_order: str
-    taker_order: str
-    maker_side: int
-    fee: int
-    time: int
-    chunk: int
-    operation: int
 
 
 class Outcome(msgspec.Struct):
@@ -103,137 +81,6 @@ class Admitted(msgspec.Struct, frozen=True):
     is_armed: bool
 
 
-class SealedChunk(msgspec.Struct, array_like=True):
-    """A chunk as it is kept until its batch is final. leaves: tree address and payload of every row that it wrote."""
-
-    number: int
-    body: bytes
-    pre_root: bytes
-    post_root: bytes
-    commitment: bytes
-    witness: bytes
-    operations: int
-    withdrawal_count: int
-    leaves: list[tuple[int, bytes]]
-
-
-class WithdrawalRecord(msgspec.Struct, array_like=True):
-    """A withdrawal as its leaf has it, and the chunk that booked it."""
-
-    index: int
-    recipient: bytes
-    amount: int
-    chunk: int
-
-
-class EntryRecord(msgspec.Struct, array_like=True):
-    """An entry of the L1 queue and what it came to; `done` once nothing of it is left to do.
-
-    account: whom it is about, None where it is about nobody. withdrawal: the index of what it paid, None for nothing.
-    """
-
-    index: int
-    tag: int
-    sender: bytes
-    account: int | None
-    code: int
-    done: bool
-    withdrawal: int | None
-    chunk: int
-    operation: int
-
-
-class _Signed(msgspec.Struct, array_like=True):
-    """An open order: its whole signed operation, who signed it, when it came, and whether it waits for its trigger."""
-
-    arrival: int
-    armed: bool
-    remaining: int
-    operation: bytes
-    signer: bytes
-
-
-class Staged(msgspec.Struct, frozen=True):
-    """Writes of `batches` stages, joined: they may reach the store once the journal is durable up to `cursor`."""
-
-    cursor: int
-    batches: int
-    writes: dict[bytes, bytes | None]
-
-
-class BufferedStore:
-    """A store whose writes wait for `flush`, so that several chunks reach the disk in one atomic write.
-
-    An edge that goes on sequencing meanwhile closes batches by `stage`, takes them by `staged`, writes them in a thread
-    by `persist`, and says so by `persisted`; reads see every write from the beginning.
-    """
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._pending: dict[bytes, bytes | None] = {}
-        self._staged: list[tuple[int, dict[bytes, bytes | None]]] = []
-
-    def get(self, key: bytes) -> bytes | None:
-        """The value under `key`, writes that wait included."""
-        if key in self._pending:
-            return self._pending[key]
-        for _, batch in reversed(self._staged):
-            if key in batch:
-                return batch[key]
-        return self._store.get(key)
-
-    def write(self, puts: Mapping[bytes, bytes | None], sync: bool) -> None:
-        """Keeps the writes for the next flush or stage."""
-        self._pending.update(puts)
-
-    def iterate(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Entries in the store; only asked before anything is pending."""
-        assert not self._pending, "iterate is for opening"
-        assert not self._staged, "iterate is for opening"
-        return self._store.iterate(prefix)
-
-    def stage(self, cursor: int) -> None:
-        """Closes everything pending as a batch that `cursor` allows to be written."""
-        if self._pending:
-            self._staged.append((cursor, self._pending))
-            self._pending = {}
-
-    def staged(self, durable: int) -> Staged | None:
-        """The batches that a journal durable up to `durable` allows, joined; None where there is none."""
-        writes: dict[bytes, bytes | None] = {}
-        count = reached = 0
-        for cursor, batch in self._staged:
-            if cursor > durable:
-                break
-            writes.update(batch)
-            count += 1
-            reached = cursor
-        return Staged(reached, count, writes) if count else None
-
-    def persist(self, staged: Staged) -> None:
-        """One atomic, synced write; the only call that may come from another thread."""
-        self._store.write(staged.writes, sync=True)
-
-    def persisted(self, staged: Staged) -> None:
-        """Lets go of what `persist` has written."""
-        del self._staged[: staged.batches]
-
-    def flush(self) -> None:
-        """One atomic, synced write of everything that waits."""
-        writes: dict[bytes, bytes | None] = {}
-        for _, batch in self._staged:
-            writes.update(batch)
-        writes.update(self._pending)
-        if writes:
-            self._store.write(writes, sync=True)
-            self._staged = []
-            self._pending = {}
-
-    def close(self) -> None:
-        """Closes the store below."""
-        self._store.close()
-
-
 # What a wallet sends and no fee is paid for.
 _FREE: Final = (
     constants.CANCEL,
@@ -259,10 +106,10 @@ class EngineLimits(msgspec.Struct, frozen=True):
 class Engine:
     """Books, the open chunk, and the state under them."""
 
-    def __init__(self, store: Store, domain: bytes, limits: EngineLimits | None = None) -> None:
+    def __init__(self, store: StagedStore, domain: bytes, limits: EngineLimits | None = None) -> None:
         """Opens on the state in `store`; StateError when it holds none. `cursor` is the last input that it contains."""
         self.limits = limits or EngineLimits()
-        self.store = BufferedStore(store)
+        self.store = store
         self.domain = domain
         self.state = State(self.store, domain)
         cursor = store.get(CURSOR_KEY)
@@ -272,7 +119,7 @@ class Engine:
         self._budgets: dict[int, tuple[int, int]] = {}
         self.books = [OrderBook(market, self.limits.book) for market in markets]
         self.triggers = [TriggerBook(market, self.limits.book) for market in markets]
-        self._signed: dict[tuple[int, int], _Signed] = {}
+        self._signed: dict[tuple[int, int], OpenOrder] = {}
         self._dirty: set[tuple[int, int]] = set()
         self._taken: dict[tuple[int, int], tuple[int, int]] = {
             (int.from_bytes(key[-4:-1], "big"), key[-1]): msgspec.msgpack.decode(value, type=tuple[int, int])
@@ -412,7 +259,7 @@ class Engine:
             writes: dict[bytes, bytes | None] = {}
             for key in self._dirty:
                 signed = self._signed.get(key)
-                place = _OPEN_ORDER + (key[0] << 8 | key[1]).to_bytes(4, "big")
+                place = ORDER_KEY + (key[0] << 8 | key[1]).to_bytes(4, "big")
                 writes[place] = None if signed is None else msgspec.msgpack.encode(signed)
             self._dirty.clear()
             self._prune_taken()
@@ -847,7 +694,7 @@ class Engine:
             return Outcome(code=codes.FULL, refusal=refusal)
         return Admitted(replaced=held, is_armed=code == codes.NOT_TRIGGERED)
 
-    def _open_order(self, signed: _Signed, place: tuple[int, int]) -> containers.Order:
+    def _open_order(self, signed: OpenOrder, place: tuple[int, int]) -> containers.Order:
         market = signed.operation[_MARKET_AT]
         order = self.triggers[market].get(*place) if signed.armed else self.books[market].get(*place)
         assert order is not None, "an open order stands in one book"
@@ -926,7 +773,7 @@ class Engine:
     def _fill(
         self,
         maker: containers.Order,
-        maker_signed: _Signed,
+        maker_signed: OpenOrder,
         taker: containers.Order,
         operation: bytes,
         signer: bytes,
@@ -989,7 +836,7 @@ class Engine:
         self,
         chunk: Chunk,
         maker: containers.Order,
-        maker_signed: _Signed,
+        maker_signed: OpenOrder,
         taker: containers.Order,
         operation: bytes,
         signer: bytes,
@@ -1007,7 +854,7 @@ class Engine:
     def _remember(self, order: containers.Order, operation: bytes, signer: bytes, remaining: int, armed: bool) -> None:
         place = (order.account, order.slot)
         self._arrivals += 1
-        self._signed[place] = _Signed(self._arrivals, armed, remaining, operation, signer)
+        self._signed[place] = OpenOrder(self._arrivals, armed, remaining, operation, signer)
         self._dirty.add(place)
 
     def _take(self, place: tuple[int, int], order: containers.Order) -> None:
@@ -1054,8 +901,8 @@ class Engine:
         assert removed is not None, "an open order stands in one book"
         self._forget(order)
 
-    def _load_orders(self, store: Store) -> None:
-        entries = [msgspec.msgpack.decode(value, type=_Signed) for _, value in store.iterate(_OPEN_ORDER)]
+    def _load_orders(self, store: StagedStore) -> None:
+        entries = [msgspec.msgpack.decode(value, type=OpenOrder) for _, value in store.iterate(ORDER_KEY)]
         for signed in sorted(entries, key=lambda entry: entry.arrival):
             order = encoding.order(word_at(signed.operation, 1), word_at(signed.operation, 32))
             self._signed[(order.account, order.slot)] = signed
@@ -1072,12 +919,6 @@ def still_entitled(chunk: Chunk, order: containers.Order, signer: bytes) -> int:
         return codes.EXPIRED
     # The owner may have dismissed the agent since, or the grant may have run out.
     return signatures.entrusted(peek_account(chunk, order.account), signer, order.slot, clock)
-
-
-def signers_of(tick: bytes) -> list[int]:
-    """Indices of the signers of a tick's bytes."""
-    size = constants.TICK_SIGNER_LENGTH + constants.TICK_MARKET_LENGTH * tick[8]
-    return [tick[constants.TICK_HEAD_LENGTH + size * place] for place in range(tick[7])]
 
 
 def is_maker_at_fault(chunk: Chunk, maker: containers.Order, size: int, code: int) -> bool:

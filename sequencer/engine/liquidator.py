@@ -5,10 +5,8 @@ account takes over, and who is deleveraged when nothing else is left, is this ra
 recompute it, nobody can prove that it was kept.
 """
 
-from collections.abc import Callable, Iterable
-from fractions import Fraction
+from collections.abc import Callable
 from functools import partial
-from heapq import nsmallest
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -16,6 +14,7 @@ import msgspec
 from prover.standing import health
 from prover.stf import codes, constants, containers, encoding, margin, rescue
 from sequencer.engine.post_mortem import Case
+from sequencer.engine.ranking import Side, Stand, is_traders, stand, worst_first
 from sequencer.views.account import standing
 
 if TYPE_CHECKING:
@@ -25,117 +24,6 @@ if TYPE_CHECKING:
 RESCUES_OF_A_TICK: Final = 64
 _MAKERS_TRIED: Final = 64
 _STEPS_OF_AN_ACCOUNT: Final = 16
-_COUNTERPARTIES_TRIED: Final = 32
-
-
-class Ranked(msgspec.Struct, frozen=True):
-    """A place in the deleveraging ranking of one side of a market: 1 is the first to be closed."""
-
-    account: int
-    rank: int
-    score: Fraction
-
-    @property
-    def score_ppm(self) -> int:
-        """The score, rounded down."""
-        return int(self.score * constants.PPM)
-
-
-class Place(msgspec.Struct, frozen=True):
-    """Where a position would stand among the others of its side; ahead and behind: its neighbours."""
-
-    rank: int
-    ahead: Ranked | None
-    behind: Ranked | None
-
-
-def worst_first(globals: containers.Globals, now_ms: int, rows: Iterable[tuple[int, containers.Account]]) -> list[int]:
-    """The accounts below maintenance, the lowest equity over maintenance first, then by index."""
-    found: list[tuple[Fraction, int]] = []
-    for index, account in rows:
-        judged = health(globals, account, now_ms)
-        if judged.is_below:
-            found.append((judged.ratio, index))
-    return [index for _, index in sorted(found)]
-
-
-def score(profit: int, cost: int, notional: int, equity: int) -> Fraction:
-    """The return of a position times the leverage of its account: profit / |cost| * notional / equity.
-
-    The field's usual score. 0 for a position that has no place: only those in profit are ranked.
-    """
-    if profit <= 0 or equity <= 0:
-        return Fraction(0)
-    return Fraction(profit * notional, max(1, abs(cost)) * equity)
-
-
-class Stand(msgspec.Struct, frozen=True):
-    """How an account stands on one side of a market. score: 0 for no place in the ranking.
-
-    bears: micro-dollars that the law lets it bear of another's loss for one lot, 0 where it may be closed at no cost
-    alone; -1: it is below zero.
-    """
-
-    size: int
-    score: Fraction
-    bears: int
-
-
-def stand(
-    globals: containers.Globals, now_ms: int, market: int, side: int, account: containers.Account
-) -> Stand | None:
-    """None where it holds nothing on that side (1 long, -1 short)."""
-    held = encoding.unpack(account.positions[market])
-    if held.size * side <= 0:
-        return None
-    price, ppm = globals.risk.price[market], globals.risk.maintenance_ppm[market]
-    profit = held.size * price - held.cost
-    settled, _ = margin.settle(globals.risk, account, now_ms)
-    now = standing(globals.risk, settled)
-    freed = margin.requirement(price, held.size, ppm) - margin.requirement(price, abs(held.size) - 1, ppm)
-    # As PROTOCOL.md 8.13, check 8: what the lot has won, and what leaves the account healthy or only reduced.
-    spare = max(now.room + freed, now.equity * freed // max(now.maintenance, 1))
-    return Stand(
-        size=abs(held.size),
-        score=score(profit, held.cost, now.notional, now.equity),
-        bears=max(min(profit // abs(held.size), spare), 0) if now.equity >= 0 else -1,
-    )
-
-
-def ranking(
-    globals: containers.Globals, now_ms: int, market: int, side: int, rows: Iterable[tuple[int, containers.Account]]
-) -> list[Ranked]:
-    """Who is deleveraged first among the holders of one side (1 long, -1 short) of a market: the highest score."""
-    stands = ((index, stand(globals, now_ms, market, side, row)) for index, row in rows)
-    scored = sorted((-found.score, index) for index, found in stands if found and found.score and _is_traders(index))
-    return [Ranked(index, rank, -negated) for rank, (negated, index) in enumerate(scored, start=1)]
-
-
-class Side(msgspec.Struct, frozen=True):
-    """The traders on one side of a market. bears: the most that any of them may bear for one lot; -1 for nobody."""
-
-    stands: dict[int, Stand]
-    bears: int
-
-    def asked(self, lots: int, borne: int) -> list[int]:
-        """Whom to close against so many lots, in this order, of those who may bear so much for one.
-
-        By score, then those without a place by size; whoever holds less than a hundredth of the lots comes behind both,
-        so that no crowd of small accounts keeps the rescue from the others.
-        """
-        able = [(index, found) for index, found in self.stands.items() if found.bears >= borne]
-        order = [(found.size * 100 < lots, -found.score, -found.size, index) for index, found in able]
-        return [index for *_, index in nsmallest(_COUNTERPARTIES_TRIED, order)]
-
-    @property
-    def debtors(self) -> list[int]:
-        """Who is below zero, the largest position first."""
-        owing = ((-found.size, index) for index, found in self.stands.items() if found.bears < 0)
-        return [index for _, index in sorted(owing)]
-
-
-def _is_traders(index: int) -> bool:
-    return index >= constants.RESERVED_ACCOUNTS
 
 
 def most_lots(code_of: Callable[[int], int], most: int, *too_many: int) -> int:
@@ -173,7 +61,7 @@ class Liquidator:
         clock = self._engine.view.clock()
         if not clock.steady or clock.grace or not clock.priced:
             return
-        holders = sorted(filter(_is_traders, self._engine.holders))
+        holders = sorted(filter(is_traders, self._engine.holders))
         rows = [(index, self._engine.account(index)) for index in holders]
         for index in worst_first(self._engine.globals, clock.now, rows):
             for _ in range(_STEPS_OF_AN_ACCOUNT):
@@ -267,7 +155,7 @@ class Liquidator:
         side = -1 if held > 0 else 1
         known = self._sides.get((market, side))
         if known is None:
-            holders = filter(_is_traders, self._engine.holders)
+            holders = filter(is_traders, self._engine.holders)
             stands = {index: found for index in holders if (found := self._stand(market, side, index))}
             known = Side(stands, max((found.bears for found in stands.values()), default=-1))
             self._sides[(market, side)] = known

@@ -6,9 +6,10 @@ import msgspec
 
 from prover.standing import judged_risk, standing
 from prover.stf import constants, containers, encoding, margin, rescue
+from sequencer.engine.records import Fill
 
 if TYPE_CHECKING:
-    from sequencer.engine.engine import Engine, Fill
+    from sequencer.engine.engine import Engine
 
 LIQUIDATION: Final = "liquidation"
 TAKE_OVER: Final = "take_over"
@@ -97,7 +98,7 @@ class Case:
         self._fund = globals.markets[move.market].fund
         self._withdrawn = engine.view.commitment.withdrawn_total
 
-    def record(self, fill: "Fill | None") -> PostMortem | None:
+    def record(self, fill: Fill | None) -> PostMortem | None:
         """The post-mortem, not numbered yet, once the law has taken the rescue; None where it closed no lots."""
         engine, before, market = self._engine, self._before, self.move.market
         globals = engine.globals

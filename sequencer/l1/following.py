@@ -20,7 +20,7 @@ from prover.contracts.deployment import Deployment
 from prover.stf import codes
 from prover.stf.replay import UNCONSUMED
 from sequencer.l1.bridge_view import BridgeView, Checkpoint
-from sequencer.sequencing.sequencer import Venue
+from sequencer.sequencing.sequencer import Sequencer
 
 # Within the datadir.
 CHECKPOINT: Final = "mirror.msgpack"
@@ -48,7 +48,7 @@ async def read_checkpoint(path: Path, client: L1Client) -> Checkpoint | None:
 class Queue:
     """Entries of L1's queue on their way into the sequence: in order, each once, those that have to wait kept."""
 
-    def __init__(self, venue: Venue) -> None:
+    def __init__(self, venue: Sequencer) -> None:
         self._venue = venue
         # Entries that were read and stand behind a forced close; no checkpoint may be behind them.
         self._waiting: deque[Enqueued] = deque()

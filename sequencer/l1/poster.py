@@ -11,7 +11,8 @@ from l1_bridge.client.keys import Signer
 from l1_bridge.codec import batch, calls
 from prover.contracts.deployment import Deployment
 from prover.contracts.referee import LocalReferee, RefereeRefused
-from sequencer.engine.engine import Engine, SealedChunk
+from sequencer.engine.engine import Engine
+from sequencer.engine.records import SealedChunk
 
 # A batch stays below the 131,072 bytes that the public mempool takes.
 MAX_BATCH_BYTES: Final = 96_000

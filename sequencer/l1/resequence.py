@@ -24,7 +24,8 @@ from prover.state.store import Store
 from prover.stf import constants, encoding
 from prover.stf.replay import is_entry, operation_length
 from prover.stf.words import word_at
-from sequencer.engine.engine import (
+from sequencer.engine.post_mortem import KINDS, PostMortem
+from sequencer.engine.records import (
     CHUNK_KEY,
     CURSOR_KEY,
     QUEUE_KEY,
@@ -39,7 +40,6 @@ from sequencer.engine.engine import (
     WithdrawalRecord,
     signers_of,
 )
-from sequencer.engine.post_mortem import KINDS, PostMortem
 
 STATE: Final = "state"
 _REBUILT: Final = "state.rebuilt"

@@ -41,7 +41,8 @@ from sequencer.client.client import NodeClient
 from sequencer.client.errors import ClientError
 from sequencer.devnet.prices import DEVNET_QUORUM, SimulatedPrices, devnet_signer_keys
 from sequencer.devnet.trader import Trader, fund, make_markets
-from sequencer.engine.engine import Engine, Input
+from sequencer.engine.engine import Engine
+from sequencer.engine.records import Input
 from sequencer.l1 import resequence
 from sequencer.l1.bridge_view import BridgeView
 from sequencer.l1.following import CHECKPOINT, Following, Queue, read_checkpoint
@@ -49,8 +50,9 @@ from sequencer.l1.poster import Poster, SeatTaken
 from sequencer.sequencing.journal import Journal, JournalError
 from sequencer.sequencing.journal import Limits as JournalLimits
 from sequencer.sequencing.reports import TICK
-from sequencer.sequencing.sequencer import Venue
+from sequencer.sequencing.sequencer import Sequencer
 from sequencer.sequencing.signature_pool import Verifiers
+from sequencer.sequencing.staged_store import BufferedStore
 
 _STARTUP_SECONDS: Final = 60.0
 _PREDECESSOR_SECONDS: Final = 10.0
@@ -101,7 +103,7 @@ class Running(msgspec.Struct):
     l1_url: str
     deployment: Deployment
     engine: Engine
-    venue: Venue
+    venue: Sequencer
     view: BridgeView
     poster: Poster | None
 
@@ -145,7 +147,7 @@ async def run(
                 verifiers = Verifiers(config.verifiers) if config.verifiers else None
                 checkpoint = await read_checkpoint(config.datadir / CHECKPOINT, client)
                 view = BridgeView(deployment.identity, engine, bytes.fromhex(genesis), checkpoint)
-                venue = Venue(
+                venue = Sequencer(
                     engine,
                     journal,
                     now_ms,
@@ -440,7 +442,7 @@ def _engine_on(config: NodeConfig, deployment: Deployment, genesis: bytes) -> En
         store = LevelDbStore(config.datadir / resequence.STATE)
         if store.get(b"commitment") is None:
             prover_state.create(store, deployment.domain, genesis)
-        return Engine(store, deployment.domain)
+        return Engine(BufferedStore(store), deployment.domain)
     except (StoreUnavailable, prover_state.StateError) as error:
         raise DatadirUnusable(f"The datadir {config.datadir} cannot be used: {error}") from None
 
@@ -453,7 +455,7 @@ def _labels(globals: containers.Globals) -> list[tuple[str, int]]:
 
 
 async def simulate_oracle(
-    venue: Venue,
+    venue: Sequencer,
     reports: ReportMethods,
     domain: bytes,
     seed: int,
@@ -508,7 +510,7 @@ async def run_maker(client: L1Client, deployment: Deployment, url: str) -> None:
         await make_markets(trader, api)
 
 
-def _register_gauges(collectors: CollectorRegistry, venue: Venue, view: BridgeView) -> None:
+def _register_gauges(collectors: CollectorRegistry, venue: Sequencer, view: BridgeView) -> None:
     def gauge(name: str, sentence: str, read: Any) -> None:
         Gauge(f"catenary_{name}", sentence, registry=collectors).set_function(read)
 

@@ -10,7 +10,8 @@ import trio
 from prover.stf import codes, constants, containers, encoding
 from prover.stf.replay import is_entry
 from prover.stf.words import word_at
-from sequencer.engine.engine import Engine, Input, Outcome, SealedChunk
+from sequencer.engine.engine import Engine, Outcome
+from sequencer.engine.records import Input, SealedChunk
 from sequencer.sequencing.journal import Journal, JournalError
 from sequencer.sequencing.signature_pool import VerifierError, signed_row
 
@@ -61,7 +62,7 @@ class _Waiting:
         self.outcome: Outcome | None = None
 
 
-class Venue:
+class Sequencer:
     """Inputs from everywhere, one after another, through engine, journal and store."""
 
     def __init__(

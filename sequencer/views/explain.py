@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from prover.stf import codes, constants, containers, encoding, margin
-from sequencer.engine.liquidator import Place, score
+from sequencer.engine.ranking import Place, score
 from sequencer.views.account import (
     BASIS_POINTS,
     DEEPEST_FALL_BP,

@@ -14,7 +14,9 @@ from prover.state.store import MemoryStore
 from prover.stf import codes, constants
 from sequencer.bench import bench
 from sequencer.bench import flow as bench_flow
-from sequencer.engine.engine import Engine, Input
+from sequencer.engine.engine import Engine
+from sequencer.engine.records import Input
+from sequencer.sequencing.staged_store import BufferedStore
 
 _WARM_BLOCKS = 10
 _INPUTS_A_MILLISECOND = 20
@@ -24,7 +26,7 @@ def measure(blocks: int, seed: int, accounts: int) -> dict[str, float | str]:
     """CPU micro-seconds of an order in the engine, by block of a thousand, beside those of a raw recover."""
     store = MemoryStore()
     state.create(store, bench_flow.DOMAIN, bench_flow.genesis(seed))
-    engine = Engine(store, bench_flow.DOMAIN)
+    engine = Engine(BufferedStore(store), bench_flow.DOMAIN)
     owner_of = {
         constants.RESERVED_ACCOUNTS + index: bench_flow.address(bench_flow.key(seed, index))
         for index in range(accounts)

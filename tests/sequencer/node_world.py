@@ -16,7 +16,9 @@ from prover.state.store import MemoryStore
 from prover.stf import constants, containers, encoding, margin
 from prover.stf.replay import is_entry
 from sequencer.devnet.prices import DEVNET_QUORUM, devnet_signer_keys, signed_tick
-from sequencer.engine.engine import Engine, EngineLimits, Input, Outcome, SealedChunk
+from sequencer.engine.engine import Engine, EngineLimits, Outcome
+from sequencer.engine.records import Input, SealedChunk
+from sequencer.sequencing.staged_store import BufferedStore
 
 CHAIN_ID: Final = 31_337
 BRIDGE: Final = b"\x11" * 20
@@ -160,7 +162,7 @@ class World:
         self.domain = domain
         self.listings = listings
         self.store = genesis_store(domain, listings)
-        self.engine = Engine(self.store, domain, limits)
+        self.engine = Engine(BufferedStore(self.store), domain, limits)
         self.now = start
         self.journal: list[Input] = []
         self.sealed: list[SealedChunk] = []
@@ -242,7 +244,7 @@ class World:
         for interval in (0, flush_every):
             again = replayed(self.journal, interval, self.limits, self.listings)
             assert picture(again) == picture(self.engine)
-        reopened = Engine(deepcopy(self.store), DOMAIN, self.limits)
+        reopened = Engine(BufferedStore(deepcopy(self.store)), DOMAIN, self.limits)
         for given in self.journal[reopened.cursor :]:
             assert reopened.process(given).changed
         assert picture(reopened) == picture(self.engine)
@@ -253,7 +255,7 @@ def replayed(
 ) -> Engine:
     """An engine that a journal alone made; it is thrown away and reopened at every `flush_every`th flush."""
     store = genesis_store(listings=listings)
-    engine = Engine(store, DOMAIN, limits)
+    engine = Engine(BufferedStore(store), DOMAIN, limits)
     flushes = 0
     for count, given in enumerate(journal, start=1):
         assert engine.process(given).changed
@@ -261,7 +263,7 @@ def replayed(
             engine.flush(count)
             flushes += 1
             if flush_every and flushes % flush_every == 0:
-                engine = Engine(store, DOMAIN, limits)
+                engine = Engine(BufferedStore(store), DOMAIN, limits)
                 assert engine.cursor == count
     return engine
 

@@ -25,7 +25,8 @@ from sequencer.l1.bridge_view import BridgeView
 from sequencer.oracle.price_sources import Guard, Market, PriceSource, Quote
 from sequencer.oracle.signer import OracleSigner, Terms
 from sequencer.sequencing.journal import Journal
-from sequencer.sequencing.sequencer import Venue
+from sequencer.sequencing.sequencer import Sequencer
+from sequencer.sequencing.staged_store import BufferedStore
 from tests.sequencer.node_world import BRIDGE, CHAIN_ID, DOMAIN, START, genesis, genesis_store
 from tests.sequencer.sequencing.test_sequencer import LIMITS
 
@@ -59,8 +60,8 @@ class OracleWorld:
     """A venue with the API of a node that waits for reports, on trio's clock."""
 
     def __init__(self, directory: Path, *, is_taking: bool = True) -> None:
-        engine = Engine(genesis_store(), DOMAIN)
-        self.venue = Venue(engine, Journal(directory, LIMITS), trio_clock_ms)
+        engine = Engine(BufferedStore(genesis_store()), DOMAIN)
+        self.venue = Sequencer(engine, Journal(directory, LIMITS), trio_clock_ms)
         view = BridgeView(batch.BridgeId(CHAIN_ID, BRIDGE), engine, genesis())
         deployment = Deployment(CHAIN_ID, BRIDGE, b"\x12" * 20, b"\x13" * 20)
         methods = Methods(self.venue, view, cast(L1Client, None), deployment, trio_clock_ms)

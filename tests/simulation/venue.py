@@ -17,9 +17,11 @@ import trio
 
 from prover.state.store import MemoryStore
 from prover.stf import codes
-from sequencer.engine.engine import Engine, Input, Outcome
+from sequencer.engine.engine import Engine, Outcome
+from sequencer.engine.records import Input
 from sequencer.sequencing.journal import Disk, Journal, JournalFailed, Limits
-from sequencer.sequencing.sequencer import Venue
+from sequencer.sequencing.sequencer import Sequencer
+from sequencer.sequencing.staged_store import BufferedStore
 from tests.sequencer.node_world import DOMAIN, check_chunks, check_conservation, genesis_store, picture, replayed
 from tests.simulation.crowd import Crowd
 
@@ -183,7 +185,7 @@ class Simulation:
         self.seen: Counter[str] = Counter()
 
     async def run(self) -> None:
-        """Venue after venue, until the crowd has sent everything; then the checks."""
+        """Sequencer after venue, until the crowd has sent everything; then the checks."""
         left = self.steps
         while left > 0:
             self.fate.draw()
@@ -200,8 +202,8 @@ class Simulation:
         except Crash:
             return 0
         try:
-            engine = Engine(FailingStore(self.store, self.fate), DOMAIN)
-            venue = Venue(engine, journal, lambda: self.crowd.now, seal_seconds=1e9)
+            engine = Engine(BufferedStore(FailingStore(self.store, self.fate)), DOMAIN)
+            venue = Sequencer(engine, journal, lambda: self.crowd.now, seal_seconds=1e9)
             self.replayed += venue.replayed
             self._check(engine, journal)
             async with trio.open_nursery() as nursery:
@@ -226,7 +228,11 @@ class Simulation:
         return sent
 
     async def _send(
-        self, venue: Venue, now: int, operation: bytes, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+        self,
+        venue: Sequencer,
+        now: int,
+        operation: bytes,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         # The venue reads its clock at the call, so operations are handed over one by one, and wait together.
         task_status.started()
@@ -252,8 +258,8 @@ class Simulation:
     def finish(self) -> dict[str, Any]:
         """Checks of the whole, and what happened."""
         journal = RememberingJournal(self.gone, self.directory, LIMITS)
-        engine = Engine(self.store, DOMAIN)
-        Venue(engine, journal, lambda: self.crowd.now)
+        engine = Engine(BufferedStore(self.store), DOMAIN)
+        Sequencer(engine, journal, lambda: self.crowd.now)
         self._check(engine, journal)
         check_chunks(self.store, engine)
         journal.close()

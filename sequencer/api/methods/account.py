@@ -16,7 +16,7 @@ from sequencer.api.rpc.errors import INVALID_PARAMS, CallError
 from sequencer.api.rpc.jsonrpc import Call, Registry
 from sequencer.api.rpc.subscriptions import Feeds
 from sequencer.engine.engine import Engine
-from sequencer.engine.liquidator import Place
+from sequencer.engine.ranking import Place
 from sequencer.views.account import BASIS_POINTS, HIGHEST_RISE_BP, AccountView, Outlook, outlook
 from sequencer.views.contribution import contribution
 from sequencer.views.explain import explain

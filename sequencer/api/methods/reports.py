@@ -14,7 +14,7 @@ from sequencer.api.rpc.errors import INVALID_PARAMS, NO_REPORTS, CallError
 from sequencer.api.rpc.jsonrpc import Call, Registry
 from sequencer.schema.values import HexBytes
 from sequencer.sequencing.reports import KEPT_ROUNDS, REPORT_ERRORS, TICK, ReportDesk, plain
-from sequencer.sequencing.sequencer import Venue
+from sequencer.sequencing.sequencer import Sequencer
 
 # A tick is due every five seconds; whoever is this far behind gains nothing from older ones.
 _WAITING_TICKS: Final = 8
@@ -46,7 +46,7 @@ class ReportsOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ReportMethods:
     """catenary_report and catenary_reports. `is_taking` is false where the node signs a devnet's prices itself."""
 
-    def __init__(self, venue: Venue, domain: bytes, now_ms: Callable[[], int], *, is_taking: bool) -> None:
+    def __init__(self, venue: Sequencer, domain: bytes, now_ms: Callable[[], int], *, is_taking: bool) -> None:
         self.desk = ReportDesk(domain, lambda: venue.engine.globals)
         self._venue = venue
         self._now_ms = now_ms

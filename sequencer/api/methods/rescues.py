@@ -12,7 +12,6 @@ from sequencer.api.methods.words import Json, Words
 from sequencer.api.rpc.jsonrpc import Call, Registry
 from sequencer.api.rpc.subscriptions import Feeds
 from sequencer.engine.engine import Engine, Outcome
-from sequencer.engine.liquidator import Place, Ranked, ranking, score
 from sequencer.engine.post_mortem import (
     DELEVERAGING,
     FORCED_CLOSE,
@@ -22,6 +21,7 @@ from sequencer.engine.post_mortem import (
     UNWINDING,
     PostMortem,
 )
+from sequencer.engine.ranking import Place, Ranked, ranking, score
 from sequencer.views.account import AccountView
 
 _LIST_LIMIT: Final = 200

@@ -20,7 +20,7 @@ from sequencer.api.rpc.jsonrpc import Call, Registry
 from sequencer.engine.engine import Outcome
 from sequencer.engine.order_book import order_id
 from sequencer.schema.values import Bytes20, HexBytes, Uint64, decode_value
-from sequencer.sequencing.sequencer import Venue
+from sequencer.sequencing.sequencer import Sequencer
 
 _FAUCET_MICROS: Final = 100_000 * 10**6
 _FAUCET_WEI: Final = 10**18
@@ -126,7 +126,7 @@ class Submitting:
 
     def __init__(
         self,
-        venue: Venue,
+        venue: Sequencer,
         words: Words,
         client: L1Client,
         deployment: Deployment,

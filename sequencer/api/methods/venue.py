@@ -19,10 +19,11 @@ from sequencer.api.methods.words import Json, Words, as_hex
 from sequencer.api.rpc.errors import INVALID_PARAMS, NOT_READY, CallError
 from sequencer.api.rpc.jsonrpc import Call, NoParams, Registry
 from sequencer.api.rpc.subscriptions import Feeds
-from sequencer.engine.engine import Engine, Outcome, SealedChunk
+from sequencer.engine.engine import Engine, Outcome
+from sequencer.engine.records import SealedChunk
 from sequencer.l1.bridge_view import BridgeView
 from sequencer.schema.values import Bytes20
-from sequencer.sequencing.sequencer import Venue
+from sequencer.sequencing.sequencer import Sequencer
 
 _BOOK_LEVELS: Final = 50
 _LIST_LIMIT: Final = 200
@@ -88,7 +89,7 @@ class Methods:
 
     def __init__(
         self,
-        venue: Venue,
+        venue: Sequencer,
         view: BridgeView,
         client: L1Client,
         deployment: Deployment,

@@ -7,8 +7,9 @@ import msgspec
 from prover.state.genesis import market_names
 from prover.stf import codes, constants, containers, margin
 from sequencer.api.rpc.errors import CallError, law_error
-from sequencer.engine.engine import Engine, Fill
+from sequencer.engine.engine import Engine
 from sequencer.engine.order_book import order_id
+from sequencer.engine.records import Fill
 from sequencer.views.account import Outlook
 
 # JavaScript readers lose digits from here on.

@@ -12,9 +12,11 @@ from prover.state.store import MemoryStore
 from prover.stf import codes, constants, encoding
 from prover.stf.words import word_at
 from sequencer.bench import bench, flow
-from sequencer.engine.engine import Engine, Input
+from sequencer.engine.engine import Engine
+from sequencer.engine.records import Input
 from sequencer.sequencing.signature_pool import signed_row
 from sequencer.sequencing.signature_worker import Recoverer
+from sequencer.sequencing.staged_store import BufferedStore
 
 SEED = 7
 ACCOUNTS = 200
@@ -23,7 +25,7 @@ ACCOUNTS = 200
 def open_engine() -> Engine:
     store = MemoryStore()
     state.create(store, flow.DOMAIN, flow.genesis(SEED))
-    return Engine(store, flow.DOMAIN)
+    return Engine(BufferedStore(store), flow.DOMAIN)
 
 
 def owners() -> dict[int, bytes]:
@@ -157,7 +159,7 @@ def test_a_staged_chunk_is_read_at_once_and_written_when_the_journal_allows_it()
     store = Recorded()
     state.create(store, flow.DOMAIN, flow.genesis(SEED))
     written = store.writes
-    engine = Engine(store, flow.DOMAIN)
+    engine = Engine(BufferedStore(store), flow.DOMAIN)
     deposits = flow.deposits(SEED, 4)
     for cursor, deposit in enumerate(deposits, start=1):
         engine.process(Input(flow.START, deposit))
@@ -175,12 +177,12 @@ def test_a_staged_chunk_is_read_at_once_and_written_when_the_journal_allows_it()
     buffered.persisted(staged)
     assert store.writes == written + 1
     # What was written is a whole state: two chunks, their cursor, and no more.
-    reopened = Engine(store, flow.DOMAIN)
+    reopened = Engine(BufferedStore(store), flow.DOMAIN)
     assert (reopened.cursor, reopened.chunk_count, reopened.accounts_of(owners()[18])) == (4, 2, [18])
     assert reopened.globals.next_account == constants.RESERVED_ACCOUNTS + 2
     assert engine.globals.next_account == constants.RESERVED_ACCOUNTS + 4
     buffered.flush()
     assert store.writes == written + 2
     assert buffered.staged(durable=100) is None
-    last = Engine(store, flow.DOMAIN)
+    last = Engine(BufferedStore(store), flow.DOMAIN)
     assert (last.cursor, last.chunk_count, last.state.root) == (8, 4, engine.state.root)

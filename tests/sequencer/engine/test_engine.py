@@ -1,8 +1,10 @@
 """The engine case by case: what an input comes to, and that chunk, journal and store say the same afterwards."""
 
 from prover.stf import codes, constants, containers
-from sequencer.engine.engine import TAKEN_KEY, Engine, EngineLimits, Input
+from sequencer.engine.engine import Engine, EngineLimits
 from sequencer.engine.order_book import Limits
+from sequencer.engine.records import TAKEN_KEY, Input
+from sequencer.sequencing.staged_store import BufferedStore
 from tests.sequencer.node_world import (
     BTC,
     BUY,
@@ -123,7 +125,7 @@ def test_what_the_venue_expired_does_not_come_back_by_repetition() -> None:
     assert world.process(operation).code == codes.USED
     assert world.resting() == []
     world.seal()
-    reopened = Engine(world.store, DOMAIN)
+    reopened = Engine(BufferedStore(world.store), DOMAIN)
     assert reopened.process(Input(world.now, operation, owner(0))).code == codes.USED
     world.check(flush_every=1)
 
@@ -510,7 +512,7 @@ def test_deposits_open_top_up_and_come_back() -> None:
     assert world.engine.accounts_of(owner(5)) == [FIRST + 1]
     # The insurance account is nobody's, also after a restart.
     world.seal()
-    assert Engine(world.store, DOMAIN).accounts_of(containers.NOBODY) == []
+    assert Engine(BufferedStore(world.store), DOMAIN).accounts_of(containers.NOBODY) == []
     world.check(flush_every=1)
 
 
@@ -555,7 +557,7 @@ def test_a_transfer_opens_an_account_of_its_owner() -> None:
     # Listed under its owner after a restart, from the journal and from the store.
     assert replayed(world.journal, 0).accounts_of(owner(0)) == [FIRST, second]
     world.seal()
-    assert Engine(world.store, DOMAIN).accounts_of(owner(0)) == [FIRST, second]
+    assert Engine(BufferedStore(world.store), DOMAIN).accounts_of(owner(0)) == [FIRST, second]
     world.check(flush_every=1)
 
 

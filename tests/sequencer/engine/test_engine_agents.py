@@ -4,6 +4,7 @@ import pytest
 
 from prover.stf import codes, constants
 from sequencer.engine.engine import Engine
+from sequencer.sequencing.staged_store import BufferedStore
 from tests.sequencer.node_world import (
     BTC,
     BUY,
@@ -102,7 +103,7 @@ def test_an_order_whose_grant_ran_out_leaves_at_its_next_match() -> None:
     assert [fill.maker for fill in world.order(2, BUY, PRICE, 300).fills] == [FIRST]
     world.seal()
     world.now += 1
-    reopened = Engine(world.store, DOMAIN)
+    reopened = Engine(BufferedStore(world.store), DOMAIN)
     assert [order.account for order, _ in reopened.books[BTC].resting()] == [FIRST, FIRST + 1]
     taken = world.order(2, BUY, PRICE, 300, slot=2)
     assert [fill.maker for fill in taken.fills] == [FIRST + 1]

@@ -7,8 +7,10 @@ import pytest
 from prover.standing import health
 from prover.stf import codes, constants, containers, encoding, margin
 from sequencer.engine.engine import Engine
-from sequencer.engine.liquidator import most_lots, ranking
+from sequencer.engine.liquidator import most_lots
 from sequencer.engine.post_mortem import DELEVERAGING, FORCED_CLOSE, LIQUIDATION, TAKE_OVER, UNWINDING
+from sequencer.engine.ranking import ranking
+from sequencer.sequencing.staged_store import BufferedStore
 from tests.sequencer.node_world import (
     BTC,
     BUY,
@@ -328,7 +330,7 @@ def test_rescues_survive_a_restart() -> None:
     world = crowded(fund=2_000_000 * DOLLAR)
     ticks(world, 591_500)
     world.seal()
-    again = Engine(world.store, world.domain)
+    again = Engine(BufferedStore(world.store), world.domain)
     assert list(again.rescues) == list(world.engine.rescues)
     assert again.rescues[0].kind == TAKE_OVER
 
@@ -424,7 +426,7 @@ def test_a_forced_close_goes_on_in_silence(restarts: bool) -> None:
     assert world.process(leave(world.now, FIRST, owner(0))).code == codes.OK
     world.seal()
     if restarts:
-        world.engine = Engine(world.store, world.domain)
+        world.engine = Engine(BufferedStore(world.store), world.domain)
     # Nothing but the edge's own seals; before its time one of them changes nothing, and is in no journal.
     journaled = len(world.journal)
     world.now = quiet

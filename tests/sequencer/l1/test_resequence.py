@@ -19,11 +19,13 @@ from prover.state.leveldb import LevelDbStore
 from prover.state.store import MemoryStore
 from prover.stf import codes, constants
 from sequencer.devnet.trader import fund
-from sequencer.engine.engine import Engine, Input
+from sequencer.engine.engine import Engine
+from sequencer.engine.records import Input
 from sequencer.l1.poster import Overdue
 from sequencer.l1.resequence import STATE, rebuild, resequence, settle
 from sequencer.node import node
 from sequencer.node.node import NodeConfig, wall_clock_ms
+from sequencer.sequencing.staged_store import BufferedStore
 from tests.l1_bridge.l1_nodes import anvil
 from tests.sequencer.l1.test_poster import Site, site
 from tests.sequencer.node_world import (
@@ -93,7 +95,7 @@ def rebuilt(world: World, kept: int) -> tuple[MemoryStore, Any]:
 def test_the_state_is_that_of_the_last_posted_chunk_and_nothing_behind_it_is_left() -> None:
     world, then, _ = traded()
     new, voided = rebuilt(world, 3)
-    engine, expected = Engine(new, DOMAIN), picture(Engine(then, DOMAIN))
+    engine, expected = Engine(BufferedStore(new), DOMAIN), picture(Engine(BufferedStore(then), DOMAIN))
     empty = {"books": [[]] * 16, "depth": [([], [])] * 16, "armed": [[]] * 16, "cursor": len(world.journal)}
     assert picture(engine) == expected | empty
     assert voided.operations == {"order": 2, "fill": 1, "withdraw": 1}
@@ -109,7 +111,7 @@ def test_the_state_is_that_of_the_last_posted_chunk_and_nothing_behind_it_is_lef
 def test_before_the_first_batch_the_state_is_the_genesis() -> None:
     world, _, _ = traded()
     new, voided = rebuilt(world, 0)
-    assert Engine(new, DOMAIN).state.root == Engine(World().store, DOMAIN).state.root
+    assert Engine(BufferedStore(new), DOMAIN).state.root == Engine(BufferedStore(World().store), DOMAIN).state.root
     assert (voided.entries, voided.void_chunks) == (3, 6)
 
 
@@ -118,12 +120,12 @@ def test_void_orders_do_not_come_back_by_anybodys_hand_and_new_ones_are_taken() 
     new, _ = rebuilt(world, 3)
     armed = signed_order(order(world.now, FIRST + 1, BUY, PRICE - 50, slot=4), key(1))
     for store, code, of_open_chunk in ((new, codes.USED, codes.USED), (then, codes.OK, codes.OK)):
-        engine = Engine(store, DOMAIN)
+        engine = Engine(BufferedStore(store), DOMAIN)
         for operation, expected in ((void, code), (armed, of_open_chunk)):
             given = Input(world.now, operation, engine.recover_signer(operation))
             # The law itself would take both again, as the store without the memory of them shows.
             assert engine.process(given).code == expected
-    world.engine = Engine(new, DOMAIN)
+    world.engine = Engine(BufferedStore(new), DOMAIN)
     world.store = new
     assert world.process(deposit(owner(7), 1_000 * DOLLAR)).account == FIRST + 2
     world.tick()
@@ -173,7 +175,7 @@ def test_killed_at_any_step_it_has_happened_or_not(tmp_path: Path, step: str) ->
     settle(tmp_path)
     assert [path.name for path in tmp_path.iterdir() if ".replaced." not in path.name] == [STATE]
     store = LevelDbStore(tmp_path / STATE)
-    is_done = Engine(store, DOMAIN).chunk_count == 3
+    is_done = Engine(BufferedStore(store), DOMAIN).chunk_count == 3
     assert is_done == (step in ("old one away", "swapped"))
     if not is_done:
         # The old one is whole, and the next start does it again.

@@ -20,7 +20,7 @@ from prover.contracts.deployment import view
 from prover.state.leveldb import LevelDbStore
 from prover.stf import constants, encoding, margin
 from sequencer.devnet.trader import Trader
-from sequencer.engine.engine import SealedChunk
+from sequencer.engine.records import SealedChunk
 from sequencer.node.node import wall_clock_ms
 from tests.sequencer.node_process import FAST, NodeProcess, command, deployment_of, funded, running, still_prices
 from tests.sequencer.node_world import BUY, DOLLAR, IOC, LOTS, SELL, key

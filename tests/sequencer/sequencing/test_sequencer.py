@@ -9,11 +9,13 @@ import trio
 import trio.testing
 
 from prover.stf import codes, constants
-from sequencer.engine.engine import Engine, Input, Outcome, SealedChunk
+from sequencer.engine.engine import Engine, Outcome
+from sequencer.engine.records import Input, SealedChunk
 from sequencer.sequencing.journal import REAL_DISK, Disk, Journal, JournalError, JournalFailed, Limits
-from sequencer.sequencing.sequencer import Backlogged, Venue
+from sequencer.sequencing.sequencer import Backlogged, Sequencer
 from sequencer.sequencing.signature_pool import VerifierDied
 from sequencer.sequencing.signature_worker import Recoverer
+from sequencer.sequencing.staged_store import BufferedStore
 from tests.sequencer.node_world import (
     BUY,
     DOLLAR,
@@ -79,23 +81,23 @@ class Ear:
         self.chunks += chunks
 
 
-def opened(directory: Path, store: Any = None, disk: Disk = REAL_DISK, **options: Any) -> tuple[Venue, Clock, Ear]:
+def opened(directory: Path, store: Any = None, disk: Disk = REAL_DISK, **options: Any) -> tuple[Sequencer, Clock, Ear]:
     """A venue over a journal in `directory`."""
     clock, ear = Clock(), Ear()
-    engine = Engine(store or genesis_store(), DOMAIN)
-    venue = Venue(engine, Journal(directory, LIMITS, disk), clock, **options)
+    engine = Engine(BufferedStore(store or genesis_store()), DOMAIN)
+    venue = Sequencer(engine, Journal(directory, LIMITS, disk), clock, **options)
     venue.listeners.append(ear)
     return venue, clock, ear
 
 
-async def fund(venue: Venue, traders: int = 2) -> None:
+async def fund(venue: Sequencer, traders: int = 2) -> None:
     """Accounts and a price."""
     for index in range(traders):
         await venue.submit(deposit(owner(index), 100_000 * DOLLAR))
     await venue.submit(tick(START))
 
 
-def records(venue: Venue) -> list[Input]:
+def records(venue: Sequencer) -> list[Input]:
     """What the journal holds."""
     return [msgspec.msgpack.decode(record, type=Input) for _, record in venue.journal.replay(1)]
 
@@ -207,10 +209,10 @@ async def test_a_restart_goes_on_where_the_journal_ends(tmp_path: Path) -> None:
 
 async def test_records_that_the_store_contains_leave_the_journal(tmp_path: Path) -> None:
     store = genesis_store()
-    engine = Engine(store, DOMAIN)
+    engine = Engine(BufferedStore(store), DOMAIN)
     limits = Limits(segment_bytes=600, pending_bytes=1 << 20)
     clock = Clock()
-    venue = Venue(engine, Journal(tmp_path, limits), clock)
+    venue = Sequencer(engine, Journal(tmp_path, limits), clock)
     async with trio.open_nursery() as nursery:
         await nursery.start(venue.run)
         for index in range(20):
@@ -225,7 +227,7 @@ async def test_records_that_the_store_contains_leave_the_journal(tmp_path: Path)
         await venue.submit(deposit(owner(20), DOLLAR))
         nursery.cancel_scope.cancel()
     venue.journal.close()
-    again = Venue(Engine(store, DOMAIN), Journal(tmp_path, limits), clock)
+    again = Sequencer(Engine(BufferedStore(store), DOMAIN), Journal(tmp_path, limits), clock)
     assert again.replayed == 1
     assert picture(again.engine) == picture(venue.engine)
     again.journal.close()
@@ -233,7 +235,7 @@ async def test_records_that_the_store_contains_leave_the_journal(tmp_path: Path)
     for path in tmp_path.glob("*.journal"):
         path.unlink()
     with pytest.raises(JournalError, match="ends at record 0, before record 21"):
-        Venue(Engine(store, DOMAIN), Journal(tmp_path, limits), clock)
+        Sequencer(Engine(BufferedStore(store), DOMAIN), Journal(tmp_path, limits), clock)
 
 
 async def test_chunks_are_sealed_by_time(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prover.stf import codes, constants, containers, encoding, margin, rescue
-from sequencer.engine.liquidator import Place
+from sequencer.engine.ranking import Place
 from sequencer.views.account import Outlook, Standing, code_of_fill, outlook, positions_of, view
 from sequencer.views.contribution import Reduced, Saved, contribution, saved, shocked
 from sequencer.views.explain import SEARCH, Explained, explain

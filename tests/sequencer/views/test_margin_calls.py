@@ -6,6 +6,7 @@ import pytest
 
 from prover.stf import codes, constants, containers
 from sequencer.engine.engine import Engine
+from sequencer.sequencing.staged_store import BufferedStore
 from sequencer.views.account import Standing
 from sequencer.views.margin_calls import EASING, LEVELS, MarginCall, MarginCalls, next_level
 from tests.sequencer.api.methods.test_venue import Desk, desk  # noqa: F401  (a fixture)
@@ -125,7 +126,7 @@ def test_the_worst_stand_first_and_the_list_is_cut() -> None:
 
 def test_a_restarted_engine_knows_who_holds_positions(world: World) -> None:
     world.seal()
-    assert Engine(world.store, DOMAIN).holders == {FIRST, FIRST + 1}
+    assert Engine(BufferedStore(world.store), DOMAIN).holders == {FIRST, FIRST + 1}
 
 
 @pytest.mark.trio

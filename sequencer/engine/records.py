@@ -1,0 +1,138 @@
+"""What is kept of the venue beside the state: inputs, sealed chunks, open orders and the lists, each under its key."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final, Protocol
+
+import msgspec
+
+from prover.stf import constants
+
+CURSOR_KEY: Final = b"mcursor"
+SIGNERS_KEY: Final = b"msigners"
+CHUNK_KEY: Final = b"mchunk"
+ORDER_KEY: Final = b"morder"
+ROOT_KEY: Final = b"mroot"
+WITHDRAWAL_KEY: Final = b"mwithdrawal"
+TAKEN_KEY: Final = b"mtaken"
+RESCUE_KEY: Final = b"mrescue"
+QUEUE_KEY: Final = b"mqueue"
+
+Writes = dict[bytes, bytes | None]
+
+
+class StagedStore(Protocol):
+    """A store whose writes wait, closed into batches that the journal has to hold first."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value under `key`, writes that wait included."""
+
+    def write(self, puts: Mapping[bytes, bytes | None], sync: bool) -> None:
+        """Keeps the writes for the batch that is open."""
+
+    def iterate(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Entries in the store; only asked before anything is pending."""
+
+    def stage(self, cursor: int) -> None:
+        """Closes everything pending as a batch that a journal durable up to `cursor` allows to be written."""
+
+    def flush(self) -> None:
+        """Writes every batch at once."""
+
+    def close(self) -> None:
+        """Closes the store below."""
+
+
+class Input(msgspec.Struct, frozen=True, array_like=True):
+    """One thing that happened to the venue, as the journal keeps it.
+
+    operation: the bytes as a chunk carries them; empty for "seal now", after what a forced close under way can do by
+    the clock alone. now: the node's clock in milliseconds.
+    signer: whom the signature recovers to; empty where there is none or many.
+    """
+
+    now: int
+    operation: bytes
+    signer: bytes = b""
+
+
+class Fill(msgspec.Struct, frozen=True):
+    """One fill as feeds and receipts tell it."""
+
+    market: int
+    price: int
+    size: int
+    maker: int
+    taker: int
+    maker_order: str
+    taker_order: str
+    maker_side: int
+    fee: int
+    time: int
+    chunk: int
+    operation: int
+
+
+class SealedChunk(msgspec.Struct, array_like=True):
+    """A chunk as it is kept until its batch is final. leaves: tree address and payload of every row that it wrote."""
+
+    number: int
+    body: bytes
+    pre_root: bytes
+    post_root: bytes
+    commitment: bytes
+    witness: bytes
+    operations: int
+    withdrawal_count: int
+    leaves: list[tuple[int, bytes]]
+
+
+class WithdrawalRecord(msgspec.Struct, array_like=True):
+    """A withdrawal as its leaf has it, and the chunk that booked it."""
+
+    index: int
+    recipient: bytes
+    amount: int
+    chunk: int
+
+
+class EntryRecord(msgspec.Struct, array_like=True):
+    """An entry of the L1 queue and what it came to; `done` once nothing of it is left to do.
+
+    account: whom it is about, None where it is about nobody. withdrawal: the index of what it paid, None for nothing.
+    """
+
+    index: int
+    tag: int
+    sender: bytes
+    account: int | None
+    code: int
+    done: bool
+    withdrawal: int | None
+    chunk: int
+    operation: int
+
+
+class OpenOrder(msgspec.Struct, array_like=True):
+    """An open order: its whole signed operation, who signed it, when it came, and whether it waits for its trigger."""
+
+    arrival: int
+    armed: bool
+    remaining: int
+    operation: bytes
+    signer: bytes
+
+
+def place_key(prefix: bytes, account: int, slot: int) -> bytes:
+    """Where what is kept of an order slot stands in the store."""
+    return prefix + (account << constants.SLOT_BITS | slot).to_bytes(4, "big")
+
+
+def number_key(prefix: bytes, number: int) -> bytes:
+    """Where the entry of a list or the chunk of that number stands in the store."""
+    return prefix + number.to_bytes(8, "big")
+
+
+def signers_of(tick: bytes) -> list[int]:
+    """Indices of the signers of a tick's bytes."""
+    size = constants.TICK_SIGNER_LENGTH + constants.TICK_MARKET_LENGTH * tick[8]
+    return [tick[constants.TICK_HEAD_LENGTH + size * place] for place in range(tick[7])]

@@ -1,0 +1,86 @@
+"""A store whose writes wait for the journal, so that several chunks reach the disk in one atomic write."""
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from prover.state.store import Store
+
+
+class Staged(msgspec.Struct, frozen=True):
+    """Writes of `batches` stages, joined: they may reach the store once the journal is durable up to `cursor`."""
+
+    cursor: int
+    batches: int
+    writes: dict[bytes, bytes | None]
+
+
+class BufferedStore:
+    """A store whose writes wait for `flush`.
+
+    An edge that goes on sequencing meanwhile takes the batches that `stage` has closed by `staged`, writes them in a
+    thread by `persist`, and says so by `persisted`; reads see every write from the beginning.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._pending: dict[bytes, bytes | None] = {}
+        self._staged: list[tuple[int, dict[bytes, bytes | None]]] = []
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value under `key`, writes that wait included."""
+        if key in self._pending:
+            return self._pending[key]
+        for _, batch in reversed(self._staged):
+            if key in batch:
+                return batch[key]
+        return self._store.get(key)
+
+    def write(self, puts: Mapping[bytes, bytes | None], sync: bool) -> None:
+        """Keeps the writes for the next flush or stage."""
+        self._pending.update(puts)
+
+    def iterate(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Entries in the store; only asked before anything is pending."""
+        assert not self._pending, "iterate is for opening"
+        assert not self._staged, "iterate is for opening"
+        return self._store.iterate(prefix)
+
+    def stage(self, cursor: int) -> None:
+        """Closes everything pending as a batch that `cursor` allows to be written."""
+        if self._pending:
+            self._staged.append((cursor, self._pending))
+            self._pending = {}
+
+    def staged(self, durable: int) -> Staged | None:
+        """The batches that a journal durable up to `durable` allows, joined; None where there is none."""
+        writes: dict[bytes, bytes | None] = {}
+        count = reached = 0
+        for cursor, batch in self._staged:
+            if cursor > durable:
+                break
+            writes.update(batch)
+            count += 1
+            reached = cursor
+        return Staged(reached, count, writes) if count else None
+
+    def persist(self, staged: Staged) -> None:
+        """One atomic, synced write; the only call that may come from another thread."""
+        self._store.write(staged.writes, sync=True)
+
+    def persisted(self, staged: Staged) -> None:
+        """Lets go of what `persist` has written."""
+        del self._staged[: staged.batches]
+
+    def flush(self) -> None:
+        """One atomic, synced write of every closed batch; what is pending goes on waiting."""
+        writes: dict[bytes, bytes | None] = {}
+        for _, batch in self._staged:
+            writes.update(batch)
+        if writes:
+            self._store.write(writes, sync=True)
+            self._staged = []
+
+    def close(self) -> None:
+        """Closes the store below."""
+        self._store.close()
