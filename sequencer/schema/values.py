@@ -1,7 +1,9 @@
 """How integers past 2^53 and byte strings travel: as text outside, as their own types inside."""
 
 import re
-from typing import Annotated, Any, ClassVar, Final, Literal
+import types
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, ClassVar, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -116,6 +118,64 @@ def decode_value(kind: type, value: Any) -> Any:
             raise ValueError(f"Expected {kind.SIZE} bytes, got {len(value)}")
         return kind(value)
     raise NotImplementedError(f"no way to read {kind.__name__}")
+
+
+def guard_type(kind: Any, is_leaf: Callable[[bytes], bool]) -> Any:
+    """`kind` with all that msgspec would read as anything left unread and held to `is_leaf`; `kind` itself if none is.
+
+    Read first, it keeps a tree from being built where the hook would only refuse it. A float is no type of a parameter.
+    """
+    assert kind is not float, "the API takes no floats"
+    origin, arguments = get_origin(kind), get_args(kind)
+    if kind is Any or (isinstance(kind, type) and issubclass(kind, WideInteger | HexBytes)):
+        return msgspec.Raw
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return _guard_struct(kind, is_leaf)
+    if not arguments or origin is Literal:
+        return kind
+    if origin is Annotated:
+        inner, *metadata = arguments
+        guarded = guard_type(inner, is_leaf)
+        return kind if guarded is inner else Annotated[guarded, *metadata]
+    guards = [guard_type(argument, is_leaf) for argument in arguments]
+    if all(guard is argument for guard, argument in zip(guards, arguments, strict=True)):
+        return kind
+    if origin in (Union, types.UnionType):
+        assert set(guards) <= {msgspec.Raw, type(None)}, f"{kind} mixes what is read by msgspec and by hooks"
+        return msgspec.Raw
+    assert origin in (list, dict), f"{kind} is no type of a parameter"
+    return origin[tuple(guards)]
+
+
+def _guard_struct(kind: type[msgspec.Struct], is_leaf: Callable[[bytes], bool]) -> type[msgspec.Struct]:
+    hints = get_type_hints(kind, include_extras=True)
+    guards = {name: guard_type(hints[name], is_leaf) for name in kind.__struct_fields__}
+    if all(guards[name] is hints[name] for name in guards):
+        return kind
+    unread = [name for name, guard in guards.items() if _is_unread(guard)]
+
+    def check(read: msgspec.Struct) -> None:
+        for name in unread:
+            if not all(is_leaf(bytes(value)) for value in _raw_values(getattr(read, name))):
+                raise ValueError(f"Expected text or a whole number of at most 39 digits as {name}")
+
+    fields: list[Any] = [
+        (field.name, guards[field.name]) if field.required else (field.name, guards[field.name], msgspec.UNSET)
+        for field in msgspec.structs.fields(kind)
+    ]
+    return msgspec.defstruct(kind.__name__, fields, forbid_unknown_fields=True, namespace={"__post_init__": check})
+
+
+def _is_unread(guard: Any) -> bool:
+    return guard is msgspec.Raw or any(_is_unread(argument) for argument in get_args(guard))
+
+
+def _raw_values(read: Any) -> Iterator[msgspec.Raw]:
+    if isinstance(read, msgspec.Raw):
+        yield read
+    elif read is not msgspec.UNSET:
+        for inner in read.values() if isinstance(read, dict) else read:
+            yield from _raw_values(inner)
 
 
 def encode_value(value: Any) -> str | int:

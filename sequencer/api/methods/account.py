@@ -5,12 +5,12 @@ hysteresis of the level at which the account is called now, and where its positi
 """
 
 from collections.abc import Callable
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 
 from prover.stf import constants, containers
-from sequencer.api.methods.submitting import Account, Submitting, sized, sized_request
+from sequencer.api.methods.submitting import Account, Submitting, UnsignedFields, sized, sized_request
 from sequencer.api.methods.words import Json, Words
 from sequencer.api.rpc.errors import INVALID_PARAMS, CallError
 from sequencer.api.rpc.jsonrpc import Call, Registry
@@ -31,7 +31,7 @@ _PREVIEWED: Final = (constants.TRANSFER, constants.WITHDRAW, constants.SET_LEVER
 class OperationOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An operation without signature: kind and any of its signed fields; the rest is filled in."""
 
-    operation: dict[str, Any]
+    operation: UnsignedFields
 
 
 class ExplanationOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

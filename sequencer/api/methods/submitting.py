@@ -22,12 +22,17 @@ from sequencer.engine.order_book import order_id
 from sequencer.schema.values import Bytes20, HexBytes, Uint64, decode_value
 from sequencer.sequencing.sequencer import Sequencer
 
+_MOST_ORDERS: Final = 100
+# An order with all its digits takes 600 bytes, and twice that with a line and an indent for each field.
+_ORDER_BYTES: Final = 1_280
 _FAUCET_MICROS: Final = 100_000 * 10**6
 _FAUCET_WEI: Final = 10**18
 _FAUCET_GAS: Final = 200_000
 _FAUCET_KEY: Final = 7
 
 Account = Annotated[int, msgspec.Meta(ge=0, lt=2**24)]
+# By name: kind and the fields of one operation, of which none has as many.
+UnsignedFields = Annotated[dict[str, Any], msgspec.Meta(max_length=32)]
 
 
 class OrderFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,7 +88,7 @@ class SignedOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class SignedOrders(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Up to a hundred orders; each is answered for itself."""
 
-    orders: Annotated[list[SignedOrder], msgspec.Meta(max_length=100)]
+    orders: Annotated[list[SignedOrder], msgspec.Meta(max_length=_MOST_ORDERS)]
 
 
 class SignedRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -102,7 +107,7 @@ class ToAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class TypedDataOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An operation without signature: kind and any of its signed fields; what is missing is filled in."""
 
-    operation: dict[str, Any]
+    operation: UnsignedFields
 
 
 class Drafted(msgspec.Struct, frozen=True):
@@ -153,6 +158,7 @@ class Submitting:
             description="Submits orders.",
             errors=law,
             result=list[Json],
+            params_bytes=_MOST_ORDERS * _ORDER_BYTES,
         )
         for name, tag in (
             ("catenary_withdraw", constants.WITHDRAW),

@@ -2,16 +2,14 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import structlog
 import trio
 
 from sequencer.api.rpc.errors import (
-    BATCH_TOO_LARGE,
     INTERNAL,
-    INVALID_REQUEST,
     RATE_LIMITED,
     SHUTTING_DOWN,
     TIMEOUT,
@@ -26,7 +24,8 @@ from sequencer.api.rpc.jsonrpc import (
     Request,
     Session,
     failure,
-    read_request,
+    read_call,
+    split,
     success,
 )
 from sequencer.api.rpc.limits import Limits, TokenBucket
@@ -83,53 +82,51 @@ class Dispatcher:
         has called `Call.release`, so that orders keep their sequence and still share one group commit.
         """
         try:
-            message = codec.decode(body)
-            if isinstance(message, list):
-                if not message:
-                    raise CallError(INVALID_REQUEST, "The batch is empty.")
-                if len(message) > self._limits.batch_calls:
-                    raise CallError(BATCH_TOO_LARGE, data={"most": self._limits.batch_calls})
+            too_many_bytes = self._rate_limited(session, len(body) // self._limits.token_bytes)
+            if too_many_bytes is not None:
+                raise too_many_bytes
+            calls = split(codec, body, self._limits.batch_calls)
         except CallError as error:
             refusal = self._rate_limited(session) or error
             self._count(UNKNOWN_METHOD, refusal.error.name)
             release()
             return Reply(failure(codec, None, refusal))
-        if isinstance(message, list):
-            return await self._batch(message, codec, session, release)
+        if calls is not None:
+            return await self._batch(calls, codec, session, release)
         outcome = _Outcome()
-        await self._call(message, codec, session, outcome, release)
+        await self._call(body, codec, session, outcome, release)
         release()
         return Reply(outcome.body, outcome.after_answer)
 
-    async def _batch(self, messages: list[Any], codec: Codec, session: Session, release: Callable[[], None]) -> Reply:
-        outcomes = [_Outcome() for _ in messages]
+    async def _batch(self, calls: list[bytes], codec: Codec, session: Session, release: Callable[[], None]) -> Reply:
+        outcomes = [_Outcome() for _ in calls]
 
-        async def run(message: Any, outcome: _Outcome, turn: trio.Event) -> None:
-            await self._call(message, codec, session, outcome, turn.set)
+        async def run(body: bytes, outcome: _Outcome, turn: trio.Event) -> None:
+            await self._call(body, codec, session, outcome, turn.set)
             turn.set()
 
         async with trio.open_nursery() as nursery:
-            for message, outcome in zip(messages, outcomes, strict=True):
+            for body, outcome in zip(calls, outcomes, strict=True):
                 turn = trio.Event()
-                nursery.start_soon(run, message, outcome, turn)
+                nursery.start_soon(run, body, outcome, turn)
                 await turn.wait()
             release()
         answers: list[bytes] = []
         room = self._limits.answer_bytes
-        for message, outcome in zip(messages, outcomes, strict=True):
+        for body, outcome in zip(calls, outcomes, strict=True):
             if outcome.body is None:
                 continue
             room -= len(outcome.body)
             if room < 0:
-                outcome.body = failure(codec, read_request(message).id, CallError(TOO_LARGE, "Ask for less at once."))
+                outcome.body = failure(codec, read_call(codec, body).id, CallError(TOO_LARGE, "Ask for less at once."))
             answers.append(outcome.body)
         after_answer = [callback for outcome in outcomes for callback in outcome.after_answer]
         return Reply(codec.join(answers) if answers else None, after_answer)
 
     async def _call(
-        self, message: Any, codec: Codec, session: Session, outcome: _Outcome, release: Callable[[], None]
+        self, message: bytes, codec: Codec, session: Session, outcome: _Outcome, release: Callable[[], None]
     ) -> None:
-        request = read_request(message)
+        request = read_call(codec, message)
         method_name = UNKNOWN_METHOD
         result: object = None
         refusal = self._rate_limited(session)
@@ -143,7 +140,7 @@ class Dispatcher:
                 raise CallError(SHUTTING_DOWN)
             method = self._registry.find(request.method)
             method_name = method.name
-            params = method.bind(request.params)
+            params = method.bind(codec, bytes(request.params))
             call = Call(session, codec, release)
             outcome.after_answer = call.after_answer
             with trio.move_on_after(self._limits.call_seconds) as scope:
@@ -173,12 +170,12 @@ class Dispatcher:
         self._log.error("api.incident", incident=incident, exc_info=error, **context)
         return CallError(INTERNAL, data={"incident": incident})
 
-    def _rate_limited(self, session: Session) -> CallError | None:
-        wait_seconds = max(session.bucket.wait_seconds(), self._bucket.wait_seconds())
+    def _rate_limited(self, session: Session, cost: int = 1) -> CallError | None:
+        wait_seconds = max(session.bucket.wait_seconds(cost), self._bucket.wait_seconds(cost))
         if wait_seconds > 0:
             return CallError(RATE_LIMITED, data={"retry_after_ms": math.ceil(wait_seconds * 1000)})
-        session.bucket.take()
-        self._bucket.take()
+        session.bucket.take(cost)
+        self._bucket.take(cost)
         return None
 
     def _count(self, method: str, outcome: str) -> None:

@@ -1,12 +1,21 @@
 """Every bound of the API in one place, and the token bucket."""
 
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
+# The params of a method that does not say how much it needs.
+PARAMS_BYTES: Final = 16_384
+# The most that a method may say.
+MOST_PARAMS_BYTES: Final = 131_072
+
 
 class Limits(msgspec.Struct, frozen=True):
-    """Sizes in bytes, times in seconds, rates in calls a second. Past a bound: an error with a code, or a close."""
+    """Sizes in bytes, times in seconds, rates in tokens a second. Past a bound: an error with a code, or a close.
+
+    A call costs one token, and each whole `token_bytes` of a message one more, before any of it is read.
+    """
 
     connections: int = 256
     head_bytes: int = 16_384
@@ -18,6 +27,7 @@ class Limits(msgspec.Struct, frozen=True):
     connection_burst: int = 4_000
     node_rate: float = 20_000
     node_burst: int = 40_000
+    token_bytes: int = 1_024
     connection_subscriptions: int = 64
     node_subscriptions: int = 4_096
     node_channels: int = 4_096
@@ -35,7 +45,7 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class TokenBucket:
-    """`burst` calls at once, `rate` calls a second after that; `clock` gives seconds and never goes back."""
+    """`burst` tokens at once, `rate` tokens a second after that; `clock` gives seconds and never goes back."""
 
     def __init__(self, rate: float, burst: int, clock: Callable[[], float]) -> None:
         assert rate > 0
@@ -46,14 +56,15 @@ class TokenBucket:
         self._tokens = float(burst)
         self._counted_at = clock()
 
-    def wait_seconds(self) -> float:
-        """0 if a token is there, else how long until one is."""
+    def wait_seconds(self, cost: int = 1) -> float:
+        """0 if the tokens are there, else how long until they are; what costs more than the burst costs the burst."""
         now = self._clock()
         self._tokens = min(self._burst, self._tokens + (now - self._counted_at) * self._rate)
         self._counted_at = now
-        return max(0.0, (1 - self._tokens) / self._rate)
+        return max(0.0, (min(cost, self._burst) - self._tokens) / self._rate)
 
-    def take(self) -> None:
-        """Spends one token; only after `wait_seconds` said 0."""
-        assert self._tokens >= 1
-        self._tokens -= 1
+    def take(self, cost: int = 1) -> None:
+        """Spends the tokens; only after `wait_seconds` said 0 for as many."""
+        cost = min(cost, self._burst)
+        assert self._tokens >= cost
+        self._tokens -= cost

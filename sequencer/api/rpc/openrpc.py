@@ -28,7 +28,8 @@ def openrpc_document(registry: Registry, version: str) -> dict[str, Any]:
             "version": version,
             "description": (
                 "JSON-RPC 2.0 over HTTP POST / and WebSocket /ws; binary frames carry the same objects as msgpack. "
-                "Integers past 2^53 are answered as decimal strings and taken as numbers or decimal strings."
+                "Integers past 2^53 are answered as decimal strings and taken as numbers or decimal strings. "
+                "x-params-bytes is the longest params that a method takes, as they travel."
             ),
         },
         "methods": described,
@@ -50,6 +51,7 @@ def _method(method: Method, params: dict[str, Any], result: dict[str, Any]) -> d
         "name": method.name,
         "summary": method.description,
         "paramStructure": "either",
+        "x-params-bytes": method.params_bytes,
         "params": [
             {"name": name, "required": name in required, "schema": schema}
             for name, schema in params["properties"].items()

@@ -13,7 +13,7 @@ from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from sequencer.api.rpc.dispatch import Dispatcher
 from sequencer.api.rpc.jsonrpc import JSON, MSGPACK, Codec, Push, Session
 from sequencer.api.rpc.limits import Limits
-from sequencer.api.transport.http import Upgrade, receive, send
+from sequencer.api.transport.http import PIECES_A_TURN, Upgrade, receive, send
 
 COALESCED_BYTES: Final = 65_536
 
@@ -214,9 +214,11 @@ class WebSocketConnection:
             if data:
                 try:
                     self._protocol.receive_data(data)
-                    for event in self._protocol.events():
+                    for count, event in enumerate(self._protocol.events(), start=1):
                         if not await self._take(event):
                             return
+                        if count % PIECES_A_TURN == 0:
+                            await trio.lowlevel.checkpoint()
                 except wsproto.utilities.RemoteProtocolError as error:
                     hint = error.event_hint
                     if isinstance(hint, CloseConnection):

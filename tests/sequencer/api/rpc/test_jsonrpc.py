@@ -21,7 +21,9 @@ from sequencer.api.rpc.jsonrpc import (
     Registry,
     Request,
     failure,
+    read_call,
     read_request,
+    split,
     success,
 )
 from sequencer.api.rpc.values import to_json, to_msgpack
@@ -52,16 +54,16 @@ def work_through(codec: Codec, body: bytes) -> None:
     """What the dispatcher does before the handler; only CallError may come out, and every answer can be written."""
     filled = registry()
     try:
-        message = codec.decode(body)
+        calls = split(codec, body, 100)
     except CallError as error:
         failure(codec, None, error)
         return
-    for item in message if isinstance(message, list) else [message]:
-        request = read_request(item)
+    for call in [body] if calls is None else calls:
+        request = read_call(codec, call)
         try:
             if isinstance(request, BadRequest):
                 raise request.error
-            success(codec, request.id, filled.find(request.method).bind(request.params))
+            success(codec, request.id, filled.find(request.method).bind(codec, bytes(request.params)))
         except CallError as error:
             failure(codec, request.id, error)
 
