@@ -58,6 +58,39 @@ class Deployment(msgspec.Struct, frozen=True):
         return self.identity.domain_separator()
 
 
+class _Recorded(msgspec.Struct, frozen=True):
+    chain_id: int
+    rollup_address: str
+    referee_address: str
+    token_address: str
+    genesis: str
+
+
+class DeploymentRecord(msgspec.Struct, frozen=True):
+    """A rollup as its node remembers it: where it stands, and its genesis bytes, for which no L1 has to be asked."""
+
+    deployment: Deployment
+    genesis: bytes
+
+    def encode(self) -> bytes:
+        """A line of JSON."""
+        at = self.deployment
+        words = (word.hex() for word in (at.bridge, at.referee, at.token, self.genesis))
+        return msgspec.json.encode(_Recorded(at.chain_id, *words))
+
+    @classmethod
+    def decode(cls, line: bytes) -> "DeploymentRecord":
+        """Inverse of encode; ValueError for anything else."""
+        found = msgspec.json.decode(line, type=_Recorded)
+        bridge, referee_address, token, genesis = (
+            bytes.fromhex(text)
+            for text in (found.rollup_address, found.referee_address, found.token_address, found.genesis)
+        )
+        if any(len(address) != 20 for address in (bridge, referee_address, token)):
+            raise ValueError("an address has 20 bytes")
+        return cls(Deployment(found.chain_id, bridge, referee_address, token), genesis)
+
+
 async def deploy(
     client: L1Client,
     signer: Signer,

@@ -48,8 +48,8 @@ async def read_checkpoint(path: Path, client: L1Client) -> Checkpoint | None:
 class Queue:
     """Entries of L1's queue on their way into the sequence: in order, each once, those that have to wait kept."""
 
-    def __init__(self, venue: Sequencer) -> None:
-        self._venue = venue
+    def __init__(self, sequencer: Sequencer) -> None:
+        self._sequencer = sequencer
         # Entries that were read and stand behind a forced close; no checkpoint may be behind them.
         self._waiting: deque[Enqueued] = deque()
         self._draining = trio.Lock()
@@ -64,7 +64,7 @@ class Queue:
         """Sequences an entry of a final block, or keeps it; one that is known already is left out. QueueUnreadable."""
         # Invariant: entries are consumed in the order of the queue, each once; past a gap no batch is lawful.
         async with self._draining:
-            commitment = self._venue.engine.view.commitment
+            commitment = self._sequencer.engine.view.commitment
             following = commitment.queue_count + commitment.queue_open + len(self._waiting)
             if event.index < following:
                 return
@@ -89,7 +89,7 @@ class Queue:
             self._waiting.popleft()
 
     async def _entered(self, event: Enqueued) -> bool:
-        outcome = await self._venue.submit(event.operation)
+        outcome = await self._sequencer.submit(event.operation)
         if outcome.code in UNCONSUMED:
             return False
         self._log.info(

@@ -74,17 +74,25 @@ class Voided(msgspec.Struct, frozen=True):
         return sum(self.operations.values()) + self.inputs
 
 
-def rebuild(
-    old: Store, new: Store, domain: bytes, genesis: bytes, kept: int, journaled: Iterable[Input], cursor: int
-) -> Voided:
-    """Writes the state as it stood after chunk `kept` into an empty store; `old` is only read.
+class Kept(msgspec.Struct, frozen=True):
+    """What the new store is made of: chunks up to `chunk`; `cursor` is the journal's last record, where it begins."""
 
-    journaled: what the journal holds beyond the old store; cursor: the journal's last record, where the new one begins.
+    domain: bytes
+    genesis: bytes
+    chunk: int
+    cursor: int
+
+
+def rebuild(old: Store, new: Store, what: Kept, journaled: Iterable[Input]) -> Voided:
+    """Writes the state as it stood after the last chunk that is kept into an empty store; `old` is only read.
+
+    journaled: what the journal holds beyond the old store.
     """
+    kept = what.chunk
     _, chunk_count, arrivals = msgspec.msgpack.decode(old.get(CURSOR_KEY) or b"", type=tuple[int, int, int])
     assert 0 <= kept < chunk_count, "something was never posted"
     first_void = _record(old, kept + 1)
-    first_commitment, genesis_leaves = genesis_commitment(genesis)
+    first_commitment, genesis_leaves = genesis_commitment(what.genesis)
     commitment = encoding.commitment_bytes(first_commitment)
     leaves = dict(genesis_leaves)
     withdrawal_count = 0
@@ -122,9 +130,9 @@ def rebuild(
             pending.put(key, value)
     pending.flush()
     # The commitment comes last: a store without it holds no state.
-    place = {CURSOR_KEY: msgspec.msgpack.encode((cursor, kept, arrivals)), SIGNERS_KEY: _last_signers(old, kept)}
+    place = {CURSOR_KEY: msgspec.msgpack.encode((what.cursor, kept, arrivals)), SIGNERS_KEY: _last_signers(old, kept)}
     new.write({**state_writes(commitment, globals_data, leaves.items()), **place}, sync=True)
-    assert State(new, domain).root == first_void.pre_root, "the leaves hash to the root on L1"
+    assert State(new, what.domain).root == first_void.pre_root, "the leaves hash to the root on L1"
     return voided
 
 
@@ -218,21 +226,18 @@ def settle(datadir: Path) -> None:
 def resequence(
     datadir: Path,
     old: Store,
-    domain: bytes,
-    genesis: bytes,
-    kept: int,
+    kept: Kept,
     journaled: Iterator[Input],
-    cursor: int,
     reached: Callable[[str], None] = lambda _: None,
 ) -> Voided:
-    """Puts a store that ends with chunk `kept` in the place of `old`, which it closes.
+    """Puts a store that ends with the last chunk that is kept in the place of `old`, which it closes.
 
     Killed at any moment, it has happened or not happened; `reached` is called between the steps.
     """
     settle(datadir)
     new = LevelDbStore(datadir / _REBUILT)
     try:
-        voided = rebuild(old, new, domain, genesis, kept, journaled, cursor)
+        voided = rebuild(old, new, kept, journaled)
     finally:
         new.close()
         old.close()

@@ -31,7 +31,7 @@ from sequencer.oracle import commands as oracle_commands
 from sequencer.wallet.commands import wallet as wallet_commands
 
 if TYPE_CHECKING:
-    from sequencer.node.node import NodeConfig
+    from sequencer.node.config import NodeConfig
 
 DEFAULT_DATADIR = Path("~/.catenary/node")
 _DEFAULT_URL = "http://127.0.0.1:9545"
@@ -107,7 +107,7 @@ def node(
     log_level: str,
 ) -> None:
     """Run the venue: match, sequence, keep, post. Without --l1-rpc-url it brings an L1 of its own."""
-    from sequencer.node import node as node_module
+    from sequencer.node.config import NodeConfig
 
     configure_logging(log_level, json)
     output = Output(json)
@@ -115,7 +115,7 @@ def node(
     if keystore is not None:
         # The chain is not known yet; a keystore is good on any.
         operator = load_signer(0, keystore, password_file, development_key)
-    config = node_module.NodeConfig(
+    config = NodeConfig(
         datadir=datadir.expanduser(),
         port=port,
         l1_rpc_url=l1_rpc_url,
@@ -183,6 +183,7 @@ async def serve(config: "NodeConfig", output: Output) -> bool:
     from sequencer.l1.following import QueueUnreadable
     from sequencer.l1.poster import Overdue, PreflightFailed
     from sequencer.node import node as node_module
+    from sequencer.node.config import CannotStart, DatadirUnusable, L1Unusable
     from sequencer.sequencing.signature_pool import VerifierError
 
     async with until_signal():
@@ -208,11 +209,11 @@ async def serve(config: "NodeConfig", output: Output) -> bool:
                     rollup_address=running.deployment.bridge,
                     chain_id=running.deployment.chain_id,
                 )
-        except* node_module.L1Unusable as errors:
+        except* L1Unusable as errors:
             raise CommandFailed(_first(errors), EXIT_L1) from None
-        except* node_module.DatadirUnusable as errors:
+        except* DatadirUnusable as errors:
             raise CommandFailed(_first(errors), EXIT_DATADIR) from None
-        except* node_module.CannotStart as errors:
+        except* CannotStart as errors:
             raise CommandFailed(_first(errors), EXIT_USAGE) from None
         except* CannotListenError as errors:
             raise CommandFailed(_first(errors), EXIT_USAGE) from None

@@ -22,9 +22,10 @@ from sequencer.devnet.trader import fund
 from sequencer.engine.engine import Engine
 from sequencer.engine.records import Input
 from sequencer.l1.poster import Overdue
-from sequencer.l1.resequence import STATE, rebuild, resequence, settle
+from sequencer.l1.resequence import STATE, Kept, rebuild, resequence, settle
 from sequencer.node import node
-from sequencer.node.node import NodeConfig, wall_clock_ms
+from sequencer.node.config import NodeConfig
+from sequencer.node.node import wall_clock_ms
 from sequencer.sequencing.staged_store import BufferedStore
 from tests.l1_bridge.l1_nodes import anvil
 from tests.sequencer.l1.test_poster import Site, site
@@ -89,7 +90,7 @@ def rebuilt(world: World, kept: int) -> tuple[MemoryStore, Any]:
     """The store that a rebuild makes."""
     new = MemoryStore()
     tail = world.journal[world.engine.cursor :]
-    return new, rebuild(world.store, new, DOMAIN, genesis(), kept, tail, len(world.journal))
+    return new, rebuild(world.store, new, Kept(DOMAIN, genesis(), kept, len(world.journal)), tail)
 
 
 def test_the_state_is_that_of_the_last_posted_chunk_and_nothing_behind_it_is_left() -> None:
@@ -169,7 +170,7 @@ def test_killed_at_any_step_it_has_happened_or_not(tmp_path: Path, step: str) ->
     child = os.fork()
     if child == 0:
         store = LevelDbStore(tmp_path / STATE)
-        resequence(tmp_path, store, DOMAIN, genesis(), 3, tail(), len(world.journal), die)
+        resequence(tmp_path, store, Kept(DOMAIN, genesis(), 3, len(world.journal)), tail(), die)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     settle(tmp_path)
@@ -181,7 +182,7 @@ def test_killed_at_any_step_it_has_happened_or_not(tmp_path: Path, step: str) ->
         # The old one is whole, and the next start does it again.
         assert dict(store.iterate(b"")) == dict(world.store.iterate(b""))
         journaled = iter(world.journal[world.engine.cursor :])
-        assert resequence(tmp_path, store, DOMAIN, genesis(), 3, journaled, len(world.journal)) == voided
+        assert resequence(tmp_path, store, Kept(DOMAIN, genesis(), 3, len(world.journal)), journaled) == voided
         store = LevelDbStore(tmp_path / STATE)
     assert dict(store.iterate(b"")) == dict(new.iterate(b""))
     store.close()
@@ -243,11 +244,11 @@ async def test_a_node_that_was_cut_off_for_too_long_goes_on_from_what_was_posted
             await client.call("anvil_mine", ["0x4"])
             while not up.engine.accounts_of(owner(1)):
                 await trio.sleep(0.02)
-            first = up.venue.now_ms() - 100
+            first = up.sequencer.now_ms() - 100
             for index in range(30):
-                cancel = request(up.venue.now_ms(), FIRST, slot=9, sequence=first + index)
-                await up.venue.submit(signed_request(constants.CANCEL, cancel, key(0), domain))
-                await up.venue.submit(b"")
+                cancel = request(up.sequencer.now_ms(), FIRST, slot=9, sequence=first + index)
+                await up.sequencer.submit(signed_request(constants.CANCEL, cancel, key(0), domain))
+                await up.sequencer.submit(b"")
             posted, sealed = up.view.posted_chunks, up.engine.chunk_count
             assert sealed > posted + 24
             nursery.cancel_scope.cancel()

@@ -194,12 +194,16 @@ def test_where_it_does_not_start_beside_a_running_one(tmp_path: Path) -> None:
         token = node.client.status()["token_address"]
         told(refused_node("--datadir", str(tmp_path / "g"), *shared, "--rollup-address", token), 3, "not the shipped")
         assert node.client.status()["ready"] is True
+    # What failed left nothing behind, and what runs was not touched.
+    assert {path.name for path in tmp_path.iterdir()} == {"node"}
+    assert (tmp_path / "node" / "deployment.json").exists()
 
 
 def test_without_an_l1(tmp_path: Path) -> None:
     for url in ("http://127.0.0.1:1", "nonsense"):
         result = refused_node("--datadir", str(tmp_path / "node"), "--port", "0", "--l1-rpc-url", url)
         told(result, 3, "L1")
+        assert not (tmp_path / "node").exists()
 
 
 def test_a_datadir_of_another_chain_or_rollup_or_broken(tmp_path: Path) -> None:

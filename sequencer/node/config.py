@@ -1,0 +1,49 @@
+"""What the operator chose, and how it may not go together."""
+
+from pathlib import Path
+
+import msgspec
+
+from l1_bridge.client.keys import Signer
+from prover.stf import containers
+
+
+class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What the operator chose. `l1_rpc_url` empty: an embedded L1 starts in the datadir."""
+
+    datadir: Path
+    port: int = 9545
+    l1_rpc_url: str = ""
+    l1_port: int = 8545
+    rollup_address: bytes = b""
+    is_deploy_allowed: bool = False
+    operator: Signer | None = None
+    development_key: int = 0
+    is_maker_running: bool = True
+    is_oracle_simulated: bool = True
+    oracle_seed: int = 0
+    seal_seconds: float = 1.0
+    post_seconds: float = 5.0
+    window_seconds: int = 30
+    governor: bytes = containers.NOBODY
+    governance_delay_seconds: int = 30
+    is_posting: bool = True
+    # Signature workers; 0 checks signatures in the node's own process.
+    verifiers: int = 0
+
+    @property
+    def is_l1_embedded(self) -> bool:
+        """Whether the L1 lives and ends with this node."""
+        return not self.l1_rpc_url
+
+
+class CannotStart(Exception):
+    """One sentence for the operator, and a non-zero exit: what was asked for does not go together."""
+
+
+class L1Unusable(CannotStart):
+    """There is no L1, or not the right one, or not the right contracts on it."""
+
+
+class DatadirUnusable(CannotStart):
+    """The datadir is in use, damaged, or belongs to another rollup."""

@@ -1,0 +1,110 @@
+"""The node's directory: held by one process, belonging to one rollup, gone again where a first start failed."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from prover.contracts.deployment import DeploymentRecord
+from sequencer.l1.following import CHECKPOINT
+from sequencer.node.config import DatadirUnusable
+
+_LOCK: Final = "LOCK"
+_RECORD: Final = "deployment.json"
+
+
+class Datadir:
+    """Where everything that lasts is, while this process holds it."""
+
+    def __init__(self, path: Path, is_kept: bool) -> None:
+        self.path = path
+        self._is_kept = is_kept
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether something in here is worth more than a start that failed."""
+        return self._is_kept
+
+    def keep(self) -> None:
+        """From here on it outlives this run, however that ends."""
+        self._is_kept = True
+
+    @property
+    def journal(self) -> Path:
+        """What was acknowledged."""
+        return self.path / "journal"
+
+    @property
+    def l1(self) -> Path:
+        """The embedded L1's chain."""
+        return self.path / "l1"
+
+    @property
+    def checkpoint(self) -> Path:
+        """How far L1 was read."""
+        return self.path / CHECKPOINT
+
+    def record(self) -> DeploymentRecord | None:
+        """The rollup that this directory belongs to; None for a new one, DatadirUnusable for a damaged record."""
+        path = self.path / _RECORD
+        if not path.exists():
+            return None
+        try:
+            return DeploymentRecord.decode(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise DatadirUnusable(f"{path} is damaged: {error}.") from None
+
+    def keep_record(self, record: DeploymentRecord) -> None:
+        """Belongs to this rollup for ever."""
+        temporary = self.path / "deployment.tmp"
+        with temporary.open("wb") as file:
+            file.write(record.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self.path / _RECORD)
+
+
+@contextmanager
+def held(path: Path) -> Iterator[Datadir]:
+    """Holds the datadir for this process. DatadirUnusable where another one does, or where it cannot be made.
+
+    What a start made that never came to `keep` is removed again; what was there before is not touched.
+    """
+    missing = [directory for directory in (path, *path.parents) if not directory.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        was_empty = not any(path.iterdir())
+        lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise DatadirUnusable(f"The datadir {path} cannot be used: {error.strerror}.") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise DatadirUnusable(f"The datadir {path} is in use by another node.") from None
+    datadir = Datadir(path, is_kept=not was_empty)
+    try:
+        yield datadir
+    finally:
+        try:
+            if not datadir.is_kept:
+                _remove(path, missing)
+        finally:
+            os.close(lock)
+
+
+def _remove(path: Path, missing: list[Path]) -> None:
+    for entry in path.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
+    for directory in missing:
+        # Somebody else may have begun to use a parent meanwhile: then it is not empty, and stays.
+        try:
+            directory.rmdir()
+        except OSError:
+            return

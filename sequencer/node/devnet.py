@@ -1,0 +1,89 @@
+"""What a devnet gets from its node: simulated prices, and somebody to trade with."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+import structlog
+import trio
+
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Error
+from l1_bridge.client.keys import development_key
+from l1_bridge.hashing import keccak
+from prover.contracts.deployment import Deployment
+from prover.signing.reports import signed_report
+from prover.signing.signatures import sign
+from prover.state.genesis import name_and_decimals
+from prover.stf import constants, containers
+from sequencer.api.methods.reports import ReportMethods
+from sequencer.api.rpc.errors import CallError
+from sequencer.client.client import NodeClient
+from sequencer.client.errors import ClientError
+from sequencer.devnet.prices import SimulatedPrices, devnet_signer_keys
+from sequencer.devnet.trader import Trader, fund, make_markets
+from sequencer.sequencing.reports import TICK
+from sequencer.sequencing.sequencer import Sequencer
+
+_MAKER_KEY: Final = 9
+_MAKER_DEPOSIT_MICROS: Final = 1_000_000 * 10**6
+
+
+def _labels(globals: containers.Globals) -> list[tuple[str, int]]:
+    return [name_and_decimals(market) for market in globals.markets[: globals.market_count]]
+
+
+async def simulate_oracle(
+    sequencer: Sequencer,
+    reports: ReportMethods,
+    domain: bytes,
+    seed: int,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Devnets only: seven well-known keys sign a simulated price at every grid time."""
+    globals = sequencer.engine.globals
+    labels = _labels(globals)
+    prices = SimulatedPrices(seed, labels, globals.risk.price)
+    keys = devnet_signer_keys()
+    is_started = False
+    while True:
+        now = sequencer.now_ms()
+        step = now - now % constants.TICK_STEP
+        if step > sequencer.engine.globals.tick_time:
+            prices.follow(_labels(sequencer.engine.globals))
+            current, premiums = prices.step()
+            for index, key in enumerate(keys):
+                report = signed_report(domain, partial(sign, key), step, index, current, premiums)
+                try:
+                    taken = reports.desk.take(report, now)
+                except CallError as error:
+                    # A rollup of somebody else on a devnet may have other signers; its node still serves.
+                    structlog.get_logger("oracle").warning("report.refused", code=error.error.name, signer=index)
+                    continue
+                if taken.status == TICK:
+                    await reports.submit(step, taken.tick)
+        if not is_started:
+            is_started = True
+            task_status.started()
+        await trio.sleep((constants.TICK_STEP - (sequencer.now_ms() % constants.TICK_STEP) + 20) / 1_000)
+
+
+async def run_maker(client: L1Client, deployment: Deployment, url: str, now_ms: Callable[[], int]) -> None:
+    """Devnets only: somebody to trade with. Its account is opened by the first run and used by all."""
+    log = structlog.get_logger("maker")
+    trader = Trader(keccak(b"catenary devnet market maker"), deployment.domain, now_ms)
+    async with NodeClient(url) as api:
+        try:
+            accounts = await api.accounts(trader.address)
+            if not accounts:
+                payer = development_key(_MAKER_KEY)
+                deposits = [(trader.address, _MAKER_DEPOSIT_MICROS)]
+                await fund(client, payer, deployment.token, deployment.bridge, deposits)
+                while not (accounts := await api.accounts(trader.address)):
+                    await trio.sleep(0.5)
+        except (ClientError, L1Error) as error:
+            log.warning("maker.gave_up", error=str(error))
+            return
+        trader.account = accounts[0]
+        await make_markets(trader, api)

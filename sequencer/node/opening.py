@@ -1,0 +1,177 @@
+"""What a node stands on before it runs: whose key, which rollup, and the engine on its state."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import structlog
+import trio
+
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Error
+from l1_bridge.client.keys import DEVELOPMENT_CHAIN_ID, Signer, development_key
+from l1_bridge.client.options import L1Options
+from l1_bridge.codec import calls
+from prover.contracts.deployment import (
+    DEVNET_PARAMETERS,
+    Deployment,
+    DeploymentRecord,
+    WrongContracts,
+    deploy,
+    logged_genesis,
+    read,
+)
+from prover.signing.signatures import address_of
+from prover.state import state as prover_state
+from prover.state.genesis import genesis_bytes
+from prover.state.leveldb import LevelDbStore
+from prover.state.store import StoreUnavailable
+from sequencer.devnet.prices import DEVNET_QUORUM, devnet_signer_keys
+from sequencer.engine.engine import Engine
+from sequencer.engine.records import Input
+from sequencer.l1 import resequence
+from sequencer.l1.poster import Poster
+from sequencer.node.config import CannotStart, DatadirUnusable, L1Unusable, NodeConfig
+from sequencer.node.datadir import Datadir
+from sequencer.node.embedded_l1 import embedded_l1
+from sequencer.sequencing.journal import Journal
+from sequencer.sequencing.staged_store import BufferedStore
+
+
+@asynccontextmanager
+async def connected(config: NodeConfig, datadir: Datadir) -> AsyncIterator[L1Client]:
+    """A client of the operator's L1, or of an embedded one that lives as long as the node. L1Unusable."""
+    if not config.is_l1_embedded:
+        async with _client(config.l1_rpc_url) as client:
+            yield client
+        return
+    async with embedded_l1(datadir.l1, config.l1_port) as url, _client(url) as client:
+        yield client
+
+
+@asynccontextmanager
+async def _client(url: str) -> AsyncIterator[L1Client]:
+    client = L1Client(url, L1Options(poll_seconds=0.5))
+    try:
+        await client.chain_id()
+    except L1Error as error:
+        await client.close()
+        raise L1Unusable(f"The L1 cannot be used: {error}") from None
+    try:
+        yield client
+    finally:
+        with trio.CancelScope(shield=True):
+            await client.close()
+
+
+def operator_of(config: NodeConfig, chain_id: int) -> Signer:
+    """The key that posts; CannotStart where the chain is no devnet and none was given."""
+    if config.operator is not None:
+        return config.operator
+    if chain_id != DEVELOPMENT_CHAIN_ID:
+        raise CannotStart(f"On chain {chain_id} the node needs --keystore: it has no development keys there.")
+    return development_key(config.development_key)
+
+
+async def rollup_of(config: NodeConfig, datadir: Datadir, client: L1Client, operator: Signer) -> DeploymentRecord:
+    """The rollup that this datadir belongs to: recorded, named by the operator, or deployed now."""
+    recorded = datadir.record()
+    named = config.rollup_address
+    if recorded is not None:
+        await _require_recorded(config, recorded, client)
+        return DeploymentRecord(await _checked(client, recorded.deployment.bridge), recorded.genesis)
+    if named:
+        deployment = await _checked(client, named)
+        logged = await logged_genesis(client, deployment.identity)
+        if logged is None:
+            raise L1Unusable("The L1 node does not give the bridge's genesis log.")
+        record = DeploymentRecord(deployment, logged[0])
+    elif config.is_l1_embedded or config.is_deploy_allowed:
+        record = await _deployed(config, client, operator)
+    else:
+        raise CannotStart("Say which rollup with --rollup-address, or deploy a new one with --deploy.")
+    datadir.keep_record(record)
+    if not config.is_l1_embedded and not named:
+        # Contracts on somebody's L1 were paid for, and this is the only place that says where they are.
+        datadir.keep()
+    return record
+
+
+async def _require_recorded(config: NodeConfig, recorded: DeploymentRecord, client: L1Client) -> None:
+    chain_id, at = await client.chain_id(), recorded.deployment
+    if at.chain_id != chain_id:
+        raise DatadirUnusable(
+            f"The datadir {config.datadir} belongs to chain {at.chain_id}, this L1 is chain {chain_id}."
+        )
+    if config.rollup_address and config.rollup_address != at.bridge:
+        raise DatadirUnusable(f"The datadir {config.datadir} belongs to the rollup 0x{at.bridge.hex()}.")
+
+
+async def _deployed(config: NodeConfig, client: L1Client, operator: Signer) -> DeploymentRecord:
+    genesis = genesis_bytes(operator.address, [address_of(key) for key in devnet_signer_keys()], DEVNET_QUORUM)
+    try:
+        return DeploymentRecord(await deploy(client, operator, genesis, _parameters(config)), genesis)
+    except L1Error as error:
+        raise L1Unusable(f"The contracts could not be deployed: {error}") from None
+
+
+def _parameters(config: NodeConfig) -> calls.Parameters:
+    return msgspec.structs.replace(
+        DEVNET_PARAMETERS,
+        window_seconds=config.window_seconds,
+        governor=config.governor,
+        governance_delay_seconds=config.governance_delay_seconds,
+    )
+
+
+async def _checked(client: L1Client, address: bytes) -> Deployment:
+    try:
+        return await read(client, address)
+    except WrongContracts as error:
+        raise L1Unusable(f"These are not the shipped contracts: {error}.") from None
+
+
+async def open_engine(
+    config: NodeConfig, datadir: Datadir, record: DeploymentRecord, client: L1Client, journal: Journal
+) -> Engine:
+    """The engine on the datadir's state; at the last posted chunk where L1 will never take what comes behind it."""
+    resequence.settle(datadir.path)
+    engine = _engine_on(datadir, record)
+    if not config.is_posting:
+        return engine
+    deployment = record.deployment
+    final_block: str | int = "latest" if deployment.chain_id == DEVELOPMENT_CHAIN_ID else "finalized"
+    try:
+        kept = await Poster(client, operator_of(config, deployment.chain_id), deployment, engine).overdue_behind(
+            final_block
+        )
+    except L1Error as error:
+        engine.store.close()
+        raise L1Unusable(f"The L1 does not say what it holds: {error}") from None
+    if kept is None:
+        return engine
+    # The checkpoint would leave out the queue's entries that are to be consumed again.
+    datadir.checkpoint.unlink(missing_ok=True)
+    journaled = (msgspec.msgpack.decode(given, type=Input) for _, given in journal.replay(engine.cursor + 1))
+    kept_place = resequence.Kept(deployment.domain, record.genesis, kept, journal.durable_sequence)
+    try:
+        voided = resequence.resequence(datadir.path, engine.store, kept_place, journaled)
+    except (StoreUnavailable, OSError) as error:
+        raise DatadirUnusable(f"The venue cannot be re-sequenced in {config.datadir}: {error}") from None
+    structlog.get_logger("node").error(
+        f"RE-SEQUENCED: {voided.operation_count} acknowledged operations were not posted in time and are VOID",
+        **msgspec.structs.asdict(voided),
+        open_orders="all dropped",
+    )
+    return _engine_on(datadir, record)
+
+
+def _engine_on(datadir: Datadir, record: DeploymentRecord) -> Engine:
+    domain = record.deployment.domain
+    try:
+        store = LevelDbStore(datadir.path / resequence.STATE)
+        if store.get(b"commitment") is None:
+            prover_state.create(store, domain, record.genesis)
+        return Engine(BufferedStore(store), domain)
+    except (StoreUnavailable, prover_state.StateError) as error:
+        raise DatadirUnusable(f"The datadir {datadir.path} cannot be used: {error}") from None
