@@ -6,7 +6,7 @@ import httpx
 import trio
 
 from l1_bridge.client.errors import L1Rejected, L1Timeout, L1Unavailable
-from l1_bridge.client.following import Follower
+from l1_bridge.client.following import Follower, LogFilter
 from l1_bridge.client.keys import Signer
 from l1_bridge.client.options import DEFAULT_OPTIONS, L1Options
 from l1_bridge.client.reading import L1Reader
@@ -97,4 +97,4 @@ class L1Client(L1Reader):
         `depth` is a tag ("finalized", "safe") or the number of blocks to stay behind the latest. `resume` are the
         newest blocks already applied, oldest first, as `Follower.remembered` gave them before a restart.
         """
-        return Follower(self, address, topics, from_block, depth, memory_blocks, self.options.poll_seconds, resume)
+        return Follower(self, LogFilter(address, topics), from_block, depth, memory_blocks, resume)

@@ -24,6 +24,13 @@ class Reverted(msgspec.Struct, frozen=True):
     block: Block
 
 
+class LogFilter(msgspec.Struct, frozen=True):
+    """Whose logs: one contract's, several, anybody's; a position of `topics` is one topic, alternatives, or None."""
+
+    address: bytes | Sequence[bytes] | None
+    topics: Sequence[bytes | Sequence[bytes] | None] = ()
+
+
 class Follower:
     """Turns a chain that may reorganise into Applied and Reverted events; holds at most `memory_blocks` headers.
 
@@ -33,20 +40,16 @@ class Follower:
     def __init__(
         self,
         client: L1Reader,
-        address: bytes | Sequence[bytes] | None,
-        topics: Sequence[bytes | Sequence[bytes] | None],
+        wanted: LogFilter,
         from_block: int,
         depth: int | str,
         memory_blocks: int,
-        poll_seconds: float,
         resume: Sequence[Block],
     ) -> None:
         self._client = client
-        self._address = address
-        self._topics = topics
+        self._wanted = wanted
         self._from_block = from_block
         self._depth = depth
-        self._poll_seconds = poll_seconds
         self._recent: deque[Block] = deque(resume, maxlen=memory_blocks)
 
     @property
@@ -80,7 +83,7 @@ class Follower:
             for event in found:
                 yield event
             if not found:
-                await trio.sleep(self._poll_seconds)
+                await trio.sleep(self._client.options.poll_seconds)
 
     async def run(self, handle: Callable[[Applied | Reverted], Awaitable[None]]) -> None:
         """Hand every event to `handle`, for ever; waits out an unreachable or refusing node, not too large answers."""
@@ -95,7 +98,7 @@ class Follower:
             for event in found:
                 await handle(event)
             if not found:
-                await trio.sleep(self._poll_seconds)
+                await trio.sleep(self._client.options.poll_seconds)
 
     async def _target(self) -> int | None:
         if isinstance(self._depth, str):
@@ -138,7 +141,7 @@ class Follower:
         if not blocks:
             return []
         logs: dict[bytes, list[Log]] = {block.hash: [] for block in blocks}
-        for log in await self._client.logs(self._address, self._topics, first, blocks[-1].number):
+        for log in await self._client.logs(self._wanted.address, self._wanted.topics, first, blocks[-1].number):
             if log.block_hash not in logs:
                 return []
             logs[log.block_hash].append(log)

@@ -575,6 +575,19 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+class Options(msgspec.Struct, frozen=True):
+    """The flags of the command."""
+
+    datadir: Path
+    host: str
+    port: int
+    chain_id: int
+    block_period: float
+    finality_depth: int
+    max_ahead: int
+    exit_with_stdin: bool
+
+
 @click.command(context_settings={"auto_envvar_prefix": "CATENARY_DEVNET", "show_default": True})
 @click.option("--datadir", type=click.Path(path_type=Path), required=True, help="Where the chain is kept.")
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")
@@ -584,34 +597,26 @@ def _listen(host: str, port: int) -> socket.socket:
 @click.option("--finality-depth", type=click.IntRange(0), default=2, help="Blocks that finalized lies behind latest.")
 @click.option("--max-ahead", type=click.IntRange(0), default=15, help="Seconds a block may lie ahead of the clock.")
 @click.option("--exit-with-stdin", is_flag=True, help="End when standard input ends, as it does with a killed parent.")
-def main(
-    datadir: Path,
-    host: str,
-    port: int,
-    chain_id: int,
-    block_period: float,
-    finality_depth: int,
-    max_ahead: int,
-    exit_with_stdin: bool,
-) -> None:
+def main(**flags: Any) -> None:
     """Serve the embedded L1; print one JSON line with the bound port when it is ready."""
+    options = Options(**flags)
     # Before the engine is imported: eth-hash's automatic choice is five to ten times slower than this one.
     os.environ.setdefault("ETH_HASH_BACKEND", "pysha3")
     from l1_bridge.devnet.chain import DevnetChain
     from l1_bridge.devnet.database import ChainDatabase, DatadirError
 
     try:
-        listener = _listen(host, port)
+        listener = _listen(options.host, options.port)
     except (OSError, UnicodeError) as error:
-        raise click.ClickException(f"{host}:{port} cannot be listened on: {error}") from None
+        raise click.ClickException(f"{options.host}:{options.port} cannot be listened on: {error}") from None
     try:
-        database = ChainDatabase(datadir / "chain")
+        database = ChainDatabase(options.datadir / "chain")
         chain = DevnetChain(
             database,
-            chain_id,
-            block_period_seconds=block_period,
-            max_ahead_seconds=max_ahead,
-            finality_depth=finality_depth,
+            options.chain_id,
+            block_period_seconds=options.block_period,
+            max_ahead_seconds=options.max_ahead,
+            finality_depth=options.finality_depth,
         )
     except DatadirError as error:
         raise click.ClickException(str(error)) from None
@@ -621,12 +626,12 @@ def main(
         "url": f"http://{bound_host}:{bound_port}",
         "host": bound_host,
         "port": bound_port,
-        "chain_id": chain_id,
+        "chain_id": options.chain_id,
         "genesis_hash": _data(chain.genesis_hash),
         "block_number": chain.head.block_number,
         "pid": os.getpid(),
     }
-    ready_file = datadir / "devnet.json"
+    ready_file = options.datadir / "devnet.json"
 
     def announce() -> None:
         temporary = ready_file.with_suffix(".tmp")
@@ -636,7 +641,7 @@ def main(
 
     # EVM calls nest deeper than the default stack of a thread allows.
     threading.stack_size(64 << 20)
-    trio.run(serve, chain, listener, announce, exit_with_stdin)
+    trio.run(serve, chain, listener, announce, options.exit_with_stdin)
     chain.close()
     ready_file.unlink(missing_ok=True)
 

@@ -1,9 +1,7 @@
 """The L1 client against both real nodes: money, contracts, logs, and what goes wrong on the way."""
 
-import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
-from functools import partial
 
 import httpx
 import pytest
@@ -11,7 +9,7 @@ import trio
 from eth_abi.abi import encode
 
 from l1_bridge.client.client import L1Client
-from l1_bridge.client.errors import L1Rejected, L1Timeout, L1TooLarge, L1Unavailable, L1WrongChain, revert_reason
+from l1_bridge.client.errors import L1Rejected, L1WrongChain, revert_reason
 from l1_bridge.client.keys import Signer, development_key
 from l1_bridge.client.options import L1Options
 from l1_bridge.hashing import keccak
@@ -199,117 +197,3 @@ async def test_gas_is_the_same_on_both_nodes(tmp_path_factory: pytest.TempPathFa
                     sent.append(await client.send(owner, probe, data, gas=3_000_000))
                 used.append([receipt.gas_used for receipt in sent])
     assert used[0] == used[1]
-
-
-async def test_an_unmined_transaction_is_sent_again_with_higher_fees() -> None:
-    with anvil("--no-mining") as node:
-        async with L1Client(node.url, L1Options(resubmit_seconds=0.2, poll_seconds=0.05)) as client:
-            sender, seen = development_key(0), set[str]()
-            receipts = []
-
-            async def send() -> None:
-                receipts.append(await client.send(sender, bytes(20), value=1, gas=21_000, confirmations=2))
-
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(send)
-                with trio.fail_after(20):
-                    while len(seen) < 3:
-                        pool = await client.call("txpool_content")
-                        for waiting in pool["pending"].values():
-                            seen |= {item["maxFeePerGas"] for item in waiting.values()}
-                        await trio.sleep(0.02)
-                    assert not receipts
-                    await client.call("evm_mine")
-                    await client.call("evm_mine")
-            assert receipts[0].succeeded
-            assert await client.nonce(sender.address) == 1
-
-
-async def test_fees_stop_at_the_cap_and_the_deadline_ends_the_wait() -> None:
-    with anvil("--no-mining") as node:
-        fee = 3 * 10**9
-        async with L1Client(node.url, L1Options(resubmit_seconds=0.05, poll_seconds=0.05, max_fee_wei=fee)) as client:
-            with pytest.raises(L1Timeout) as stuck:
-                await client.send(development_key(0), bytes(20), gas=21_000, timeout_seconds=1)
-            fees = []
-            for transaction_hash in stuck.value.transaction_hashes:
-                found = await client.call("eth_getTransactionByHash", ["0x" + transaction_hash.hex()])
-                fees += [int(found["maxFeePerGas"], 16)] if found else []
-            assert fees
-            assert max(fees) <= fee
-
-
-async def test_an_absent_node_is_unavailable_after_the_last_attempt() -> None:
-    attempts = 0
-
-    def broken(_: httpx.Request) -> httpx.Response:
-        nonlocal attempts
-        attempts += 1
-        raise httpx.ConnectError("refused")
-
-    async with trio.open_nursery() as nursery:
-        client = L1Client("http://l1.invalid", L1Options(attempts=3), transport=httpx.MockTransport(broken))
-        with pytest.raises(L1Unavailable, match="refused"):
-            await client.chain_id()
-        await client.close()
-        nursery.cancel_scope.cancel()
-    assert attempts == 3
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        b"",
-        b"<html>",
-        b"7",
-        b'{"jsonrpc":"2.0","id":1}',
-        b'{"result":7}',
-        b'{"result":"0xzz"}',
-        b"[]",
-        b"[" * 9999,
-        b'"\xff"',
-    ],
-    ids=repr,
-)
-async def test_nonsense_from_a_node_is_unavailable(answer: bytes) -> None:
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=answer))
-    client = L1Client("http://l1.invalid", L1Options(attempts=2), transport=transport)
-    with pytest.raises(L1Unavailable):
-        await client.chain_id()
-    await client.close()
-
-
-async def test_an_endless_answer_is_cut_off() -> None:
-    async def flood(stream: trio.SocketStream) -> None:
-        with contextlib.suppress(trio.BrokenResourceError):
-            await stream.receive_some(4096)
-            await stream.send_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-            while True:
-                await stream.send_all(b"1000\r\n" + b" " * 4096 + b"\r\n")
-
-    async with trio.open_nursery() as nursery:
-        listeners = await nursery.start(partial(trio.serve_tcp, host="127.0.0.1"), flood, 0)
-        port = listeners[0].socket.getsockname()[1]
-        client = L1Client(f"http://127.0.0.1:{port}", L1Options(answer_limit_bytes=1 << 16))
-        with pytest.raises(L1TooLarge, match="more than 65536 bytes"):
-            await client.chain_id()
-        await client.close()
-        nursery.cancel_scope.cancel()
-
-
-async def test_a_silent_node_times_out_and_can_be_cancelled(autojump_clock: trio.testing.MockClock) -> None:
-    async def silent(_: httpx.Request) -> httpx.Response:
-        await trio.sleep_forever()
-        raise AssertionError
-
-    client = L1Client(
-        "http://l1.invalid", L1Options(attempts=2, timeout_seconds=3), transport=httpx.MockTransport(silent)
-    )
-    start = trio.current_time()
-    with pytest.raises(L1Unavailable, match="no answer in 3 s"):
-        await client.chain_id()
-    assert 6 <= trio.current_time() - start < 7
-    with trio.move_on_after(1) as scope:
-        await client.chain_id()
-    assert scope.cancelled_caught
-    await client.close()

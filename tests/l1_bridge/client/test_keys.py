@@ -1,12 +1,10 @@
-"""Signers and revert reasons: the parts of the L1 client that need no node."""
+"""Signers from keys and keystores; the well-known ones of every devnet."""
 
 import json
 
 import pytest
 
-from l1_bridge.client.errors import revert_reason
 from l1_bridge.client.keys import DEVELOPMENT_KEYS, Signer, development_key
-from l1_bridge.client.sending import floor_gas
 
 
 def test_signers_come_from_keys_and_keystores() -> None:
@@ -26,16 +24,3 @@ def test_signers_come_from_keys_and_keystores() -> None:
     for index in (-1, 10):
         with pytest.raises(ValueError, match="0 to 9"):
             development_key(index)
-
-
-@pytest.mark.parametrize(
-    "data", [b"", b"\x08\xc3\x79\xa0", b"\x08\xc3\x79\xa0" + b"\xff" * 64, b"\x01\x02\x03\x04"], ids=bytes.hex
-)
-def test_revert_data_without_a_reason_gives_none(data: bytes) -> None:
-    assert revert_reason(data) == ""
-
-
-def test_the_calldata_floor_weighs_zero_bytes_a_quarter() -> None:
-    assert floor_gas(b"") == 21_000
-    assert floor_gas(bytes(3)) == 21_030
-    assert floor_gas(b"\x01\x00\x02") == 21_090
