@@ -32,10 +32,10 @@ from sequencer.wallet.commands import wallet as wallet_commands
 
 if TYPE_CHECKING:
     from sequencer.node.config import NodeConfig
+    from sequencer.node.first_trade import Place
+    from sequencer.node.node import Running
 
 DEFAULT_DATADIR = Path("~/.catenary/node")
-_DEFAULT_URL = "http://127.0.0.1:9545"
-_DEFAULT_L1_URL = "http://127.0.0.1:8545"
 
 
 def register(group: click.Group) -> None:
@@ -184,6 +184,7 @@ async def serve(config: "NodeConfig", output: Output) -> bool:
     from sequencer.l1.poster import Overdue, PreflightFailed
     from sequencer.node import node as node_module
     from sequencer.node.config import CannotStart, DatadirUnusable, L1Unusable
+    from sequencer.node.first_trade import hint, program_name, wallet_directory
     from sequencer.sequencing.signature_pool import VerifierError
 
     async with until_signal():
@@ -195,8 +196,7 @@ async def serve(config: "NodeConfig", output: Output) -> bool:
                     [
                         f"Catenary is up: API {running.url}, L1 {running.l1_url}, rollup {rollup}",
                         "",
-                        "Three lines to your first trade (in another terminal; the password is for play money):",
-                        *(f"  {line}" for line in first_trade(running.url, running.l1_url)),
+                        *hint(program_name(), _place(running), wallet_directory()),
                         "",
                         "Ctrl-C stops the node; the same command continues this venue.",
                     ]
@@ -229,16 +229,11 @@ async def serve(config: "NodeConfig", output: Output) -> bool:
     return True
 
 
-def first_trade(url: str, l1_url: str) -> list[str]:
-    """What a new trader pastes: a key, play money, a trade. Flags only where the defaults would not find the node."""
-    wallet = "CATENARY_WALLET_PASSWORD=play .venv/bin/catenary wallet"
-    flags = "" if url == _DEFAULT_URL else f" --node-url {url}"
-    l1_flags = flags if l1_url == _DEFAULT_L1_URL else f"{flags} --l1-rpc-url {l1_url}"
-    return [
-        f"{wallet} new",
-        f"{wallet} deposit --faucet --amount 5000{l1_flags}",
-        f"{wallet} order --market BTC --side buy --size 0.01 --price 70000 --time-in-force ioc{l1_flags}",
-    ]
+def _place(running: "Running") -> "Place":
+    from sequencer.node.first_trade import Place
+
+    at = running.deployment
+    return Place(running.url, running.l1_url, at.chain_id, running.l1_genesis_hash, at.bridge)
 
 
 def _first(errors: BaseExceptionGroup[Exception]) -> str:

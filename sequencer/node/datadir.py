@@ -84,7 +84,10 @@ def held(path: Path) -> Iterator[Datadir]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
-        raise DatadirUnusable(f"The datadir {path} is in use by another node.") from None
+        raise DatadirUnusable(
+            f"The datadir {path} is in use by another node: a second venue needs a "
+            "--datadir, a --port and an --l1-port of its own."
+        ) from None
     datadir = Datadir(path, is_kept=not was_empty)
     try:
         yield datadir

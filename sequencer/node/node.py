@@ -39,6 +39,7 @@ class Running(msgspec.Struct):
 
     url: str
     l1_url: str
+    l1_genesis_hash: bytes
     deployment: Deployment
     engine: Engine
     sequencer: Sequencer
@@ -153,8 +154,19 @@ class Node:
             structlog.get_logger("node").info(
                 "node.ready", url=url, l1=client.url, rollup="0x" + deployment.bridge.hex()
             )
-            engine = self._ground.engine
-            task_status.started(Running(url, client.url, deployment, engine, self._sequencer, self._view, self._poster))
+            first = await client.block(0)
+            task_status.started(
+                Running(
+                    url=url,
+                    l1_url=client.url,
+                    l1_genesis_hash=b"" if first is None else first.hash,
+                    deployment=deployment,
+                    engine=self._ground.engine,
+                    sequencer=self._sequencer,
+                    view=self._view,
+                    poster=self._poster,
+                )
+            )
             try:
                 await trio.sleep_forever()
             finally:

@@ -10,6 +10,8 @@ from l1_bridge.addresses import checksum_address
 from sequencer.wallet.errors import WalletError, WrongChain
 from sequencer.wallet.trust import Venue
 
+# In the wallet directory.
+PIN_FILE: Final = "rollup.json"
 _MAX_PIN_BYTES: Final = 4_096
 
 
@@ -30,10 +32,10 @@ class RollupPin:
     def admit(self, venue: Venue, is_named: bool) -> bool:
         """Whether this is the first use, which pins the rollup; WrongChain for another one that nobody named."""
         met = Pinned(venue.chain_id, "0x" + venue.location.genesis_block_hash.hex(), checksum_address(venue.rollup))
-        known = self._load()
+        known = self.known()
         if known is None and self._keep(met):
             return True
-        known = known or self._load()
+        known = known or self.known()
         assert known is not None, "it is there, or was just found to be"
         if known != met and not is_named:
             raise WrongChain(
@@ -42,7 +44,8 @@ class RollupPin:
             )
         return False
 
-    def _load(self) -> Pinned | None:
+    def known(self) -> Pinned | None:
+        """What was pinned, None before the first use; WalletError for a file that does not say."""
         try:
             with self.path.open("rb") as file:
                 return msgspec.json.decode(file.read(_MAX_PIN_BYTES), type=Pinned)

@@ -12,7 +12,7 @@ from sequencer.client.client import NodeClient
 from sequencer.client.errors import NodeUnreachable, Rejected
 from sequencer.schema.answers import Status
 from sequencer.wallet.errors import BadProof, NotGenuine, NotYet
-from sequencer.wallet.pin import RollupPin, introduction
+from sequencer.wallet.pin import PIN_FILE, RollupPin, introduction
 from sequencer.wallet.trust import (
     ProvenAccount,
     ProvenWithdrawal,
@@ -50,7 +50,7 @@ class Verified:
         self._l1 = l1
         self._options = options
         self._cache = VerdictCache(directory / "verified.json")
-        self._pin = RollupPin(directory / "rollup.json")
+        self._pin = RollupPin(directory / PIN_FILE)
         self._venue: Venue | None = None
         self._venue_alone: Venue | None = None
 

@@ -29,7 +29,8 @@ from sequencer.devnet.trader import Trader, fund
 from sequencer.node.node import wall_clock_ms
 
 ROOT: Final = Path(__file__).parents[2]
-STOP_SECONDS: Final = 20
+# Ends of waits, not measures: a busy machine is slow, a hanging node hangs for ever.
+STOP_SECONDS: Final = 120
 # Of BTC, ETH and SOL, in ticks: what `still_prices` says.
 PRICES: Final = (600_000, 300_000, 1_500_000)
 FAST: Final = ("--no-maker", "--seal-seconds", "0.1", "--poll-interval", "0.2", "--log-level", "warning")
