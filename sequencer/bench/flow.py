@@ -1,7 +1,7 @@
 """What the bench trades: keys, listings, and a flow of signed orders that is a function of the seed alone."""
 
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache
+from functools import cache, partial
 from random import Random
 from typing import Final
 
@@ -9,7 +9,7 @@ from coincurve import PrivateKey
 
 from l1_bridge.hashing import keccak
 from prover.signing import operations, signatures
-from prover.signing.reports import tick_digest
+from prover.signing.reports import assembled, signed_report
 from prover.signing.typed_data import domain_separator
 from prover.state.genesis import DEVNET_MARKETS, MarketListing, genesis_bytes
 from prover.stf import constants, containers
@@ -87,14 +87,9 @@ def tick(seed: int, count: int) -> bytes:
     rng = Random(f"{seed}/tick/{count}")
     time = START + count * constants.TICK_STEP
     prices = [price + rng.randint(-price // 1_000, price // 1_000) for price in PRICES]
-    prices += [0] * (constants.MARKETS - MARKET_COUNT)
-    premiums = [rng.randint(-100, 100) for _ in LISTINGS] + [0] * (constants.MARKETS - MARKET_COUNT)
-    digest = tick_digest(DOMAIN, time, prices, premiums)
-    return operations.tick_bytes(
-        time,
-        MARKET_COUNT,
-        [(index, prices, premiums, _sign(_signer_key(seed, index), digest)) for index in range(_QUORUM)],
-    )
+    premiums = [rng.randint(-100, 100) for _ in LISTINGS]
+    signers = [partial(_sign, _signer_key(seed, index)) for index in range(_QUORUM)]
+    return assembled([signed_report(DOMAIN, sign, time, index, prices, premiums) for index, sign in enumerate(signers)])
 
 
 def opening_orders(seed: int, accounts: int) -> list[bytes]:

@@ -35,7 +35,9 @@ from prover.stf.replay import operation_length
 from sequencer.client.client import NodeClient
 from sequencer.client.errors import Rejected
 from sequencer.demo.margin import PlayedOracle, liquidate_gently
-from sequencer.devnet.trader import Trader, fund, ladder
+from sequencer.devnet.funding import fund
+from sequencer.devnet.market_maker import ladder
+from sequencer.devnet.signing_account import SigningAccount
 from sequencer.schema.answers import MarketView
 from sequencer.wallet.commands.grid import Grid, listed
 from sequencer.wallet.commands.insight import post_mortem_text
@@ -357,9 +359,9 @@ class Demo:
 
     async def _fund(
         self, client: L1Client, api: NodeClient, found: deployment.Deployment
-    ) -> tuple[list[Trader], list[Trader], Trader]:
+    ) -> tuple[list[SigningAccount], list[SigningAccount], SigningAccount]:
         traders = [
-            Trader(self._random.randbytes(32), found.domain, lambda: time.time_ns() // 1_000_000)
+            SigningAccount(self._random.randbytes(32), found.domain, lambda: time.time_ns() // 1_000_000)
             for _ in range(_MAKERS + _TAKERS + 1)
         ]
         makers, takers, hero = traders[:_MAKERS], traders[_MAKERS:-1], traders[-1]
@@ -379,7 +381,9 @@ class Demo:
         self.stage.step(f"{len(deposits)} traders, ${total:,} in the bridge, booked from finalized L1 blocks")
         return makers, takers, hero
 
-    async def _trade(self, api: NodeClient, makers: list[Trader], takers: list[Trader], rounds: int = _ROUNDS) -> None:
+    async def _trade(
+        self, api: NodeClient, makers: list[SigningAccount], takers: list[SigningAccount], rounds: int = _ROUNDS
+    ) -> None:
         fills = orders = refused = 0
         with self.stage.bar() as bar:
             task = bar.add_task("trading", total=rounds, note="")
@@ -401,14 +405,16 @@ class Demo:
                 await trio.sleep(0.4)
         self.stage.step(f"{orders} signed orders, {fills} fills at the node, {refused} refused by the law")
 
-    def _take(self, taker: Trader, market: MarketView) -> tuple[dict[str, Any], bytes]:
+    def _take(self, taker: SigningAccount, market: MarketView) -> tuple[dict[str, Any], bytes]:
         side = self._random.choice((constants.BUY, constants.SELL))
         reach = market.price_ticks * 20_000 // 1_000_000
         limit = market.price_ticks + (reach if side == constants.BUY else -reach)
         size = max(1, self._random.randrange(300, 2_500) * 10**6 // market.price_ticks)
         return taker.order(market.index, side, size, limit, 200 + market.index, constants.IMMEDIATE_OR_CANCEL)
 
-    async def _liquidate(self, api: NodeClient, oracle: PlayedOracle, hero: Trader, makers: list[Trader]) -> None:
+    async def _liquidate(
+        self, api: NodeClient, oracle: PlayedOracle, hero: SigningAccount, makers: list[SigningAccount]
+    ) -> None:
         story = await liquidate_gently(api, oracle, hero, makers[0], makers[1], self.stage.step)
         self.summary.margin_calls = story.calls
         if not story.post_mortems:
@@ -426,7 +432,7 @@ class Demo:
         for line in lines:
             self.stage.step(line)
 
-    async def _withdraw(self, api: NodeClient, trader: Trader) -> int:
+    async def _withdraw(self, api: NodeClient, trader: SigningAccount) -> int:
         fields, signature = trader.withdrawal(_WITHDRAWAL, trader.address, slot=250)
         answer = await api.request("withdraw", fields, signature)
         assert answer.withdrawal_index is not None
@@ -449,7 +455,7 @@ class Demo:
         self.stage.step(f"{status.posted.chunks} chunks are on L1, in {status.posted.batch} batches")
 
     async def _claim(
-        self, client: L1Client, api: NodeClient, found: deployment.Deployment, index: int, trader: Trader
+        self, client: L1Client, api: NodeClient, found: deployment.Deployment, index: int, trader: SigningAccount
     ) -> None:
         proof = await api.withdrawal_proof(index)
         final_at = await deployment.view(client, bridge_artifact(), found.bridge, "final_at", proof.batch)

@@ -13,8 +13,8 @@ from prover.signing.signatures import sign
 from prover.stf import constants
 from sequencer.client.client import NodeClient
 from sequencer.client.errors import ClientError, Rejected
-from sequencer.devnet.prices import DEVNET_QUORUM, SimulatedPrices, devnet_signer_keys
-from sequencer.devnet.trader import Trader
+from sequencer.devnet.prices import DEVNET_QUORUM, RandomWalk, devnet_signer_keys
+from sequencer.devnet.signing_account import SigningAccount
 from sequencer.schema.answers import MarketView, PostMortemView
 
 _PPM: Final = 1_000_000
@@ -30,7 +30,7 @@ class PlayedOracle:
     def __init__(self, domain: bytes, markets: list[MarketView], seed: int) -> None:
         self._domain = domain
         labels = [(market.name, market.size_decimals) for market in markets]
-        self._walk = SimulatedPrices(seed, labels, [market.price_ticks for market in markets])
+        self._walk = RandomWalk(seed, labels, [market.price_ticks for market in markets])
         self._held: dict[int, int] = {}
         self._ticked = trio.Event()
         self.node: NodeClient | None = None
@@ -100,7 +100,12 @@ class MarginStory(msgspec.Struct, frozen=True):
 
 
 async def liquidate_gently(
-    api: NodeClient, oracle: PlayedOracle, hero: Trader, maker: Trader, rescuer: Trader, tell: Callable[[str], None]
+    api: NodeClient,
+    oracle: PlayedOracle,
+    hero: SigningAccount,
+    maker: SigningAccount,
+    rescuer: SigningAccount,
+    tell: Callable[[str], None],
 ) -> MarginStory:
     """A trader at nine tenths of the leverage that there is; the price falls by a hundredth; the book takes some."""
     market = (await api.markets())[0]

@@ -1,11 +1,12 @@
-"""Signed prices: the seven signers of a devnet, and a simulated price path for them to sign."""
+"""Signed prices: the seven signers of a devnet, and a random walk for them to sign."""
 
 import random
+from functools import partial
 from typing import Final
 
 from l1_bridge.hashing import keccak
-from prover.signing import operations, signatures
-from prover.signing.reports import tick_digest
+from prover.signing import signatures
+from prover.signing.reports import assembled, signed_report
 from prover.stf import constants
 
 # Public knowledge, for devnets only: the keys keccak("catenary devnet oracle signer" + index).
@@ -20,19 +21,14 @@ def devnet_signer_keys() -> list[bytes]:
     return [keccak(b"catenary devnet oracle signer" + bytes([index])) for index in range(constants.SIGNERS)]
 
 
-def signed_tick(
-    domain: bytes, keys: list[bytes], time: int, prices: list[int], premiums: list[int], market_count: int
-) -> bytes:
+def signed_tick(domain: bytes, keys: list[bytes], time: int, prices: list[int], premiums: list[int]) -> bytes:
     """A tick that signers 0, 1, ... sign alike. time in ms on the grid, prices in ticks, premiums in ppm an hour."""
-    full_prices = prices + [0] * (constants.MARKETS - len(prices))
-    full_premiums = premiums + [0] * (constants.MARKETS - len(premiums))
-    digest = tick_digest(domain, time, full_prices, full_premiums)
-    reports = [(index, full_prices, full_premiums, signatures.sign(key, digest)) for index, key in enumerate(keys)]
-    return operations.tick_bytes(time, market_count, reports)
+    signers = [partial(signatures.sign, key) for key in keys]
+    return assembled([signed_report(domain, sign, time, index, prices, premiums) for index, sign in enumerate(signers)])
 
 
-class SimulatedPrices:
-    """A seeded random walk per market; the same seed and steps give the same prices."""
+class RandomWalk:
+    """A seeded walk a market, from where the prices stand; the same seed and steps give the same prices."""
 
     def __init__(self, seed: int, labels: list[tuple[str, int]], start: list[int] | None = None) -> None:
         """`labels`: name and size decimals by market; `start` continues from prices in ticks."""

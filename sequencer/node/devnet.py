@@ -20,8 +20,10 @@ from sequencer.api.methods.reports import ReportMethods
 from sequencer.api.rpc.errors import CallError
 from sequencer.client.client import NodeClient
 from sequencer.client.errors import ClientError
-from sequencer.devnet.prices import SimulatedPrices, devnet_signer_keys
-from sequencer.devnet.trader import Trader, fund, make_markets
+from sequencer.devnet.funding import fund
+from sequencer.devnet.market_maker import make_markets
+from sequencer.devnet.prices import RandomWalk, devnet_signer_keys
+from sequencer.devnet.signing_account import SigningAccount
 from sequencer.sequencing.reports import TICK
 from sequencer.sequencing.sequencer import Sequencer
 
@@ -44,7 +46,7 @@ async def simulate_oracle(
     """Devnets only: seven well-known keys sign a simulated price at every grid time."""
     globals = sequencer.engine.globals
     labels = _labels(globals)
-    prices = SimulatedPrices(seed, labels, globals.risk.price)
+    prices = RandomWalk(seed, labels, globals.risk.price)
     keys = devnet_signer_keys()
     is_started = False
     while True:
@@ -72,7 +74,7 @@ async def simulate_oracle(
 async def run_maker(client: L1Client, deployment: Deployment, url: str, now_ms: Callable[[], int]) -> None:
     """Devnets only: somebody to trade with. Its account is opened by the first run and used by all."""
     log = structlog.get_logger("maker")
-    trader = Trader(keccak(b"catenary devnet market maker"), deployment.domain, now_ms)
+    trader = SigningAccount(keccak(b"catenary devnet market maker"), deployment.domain, now_ms)
     async with NodeClient(url) as api:
         try:
             accounts = await api.accounts(trader.address)

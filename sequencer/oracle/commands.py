@@ -33,8 +33,9 @@ from prover.signing import signatures
 from prover.stf import constants
 from sequencer.client.client import NodeClient
 from sequencer.client.errors import ClientError
+from sequencer.devnet.funding import fund
 from sequencer.devnet.prices import START_DOLLARS, devnet_signer_keys
-from sequencer.devnet.trader import Trader, fund
+from sequencer.devnet.signing_account import SigningAccount
 from sequencer.oracle.drill import Desk, Finding, NoTick, drill
 from sequencer.oracle.price_sources import (
     Guard,
@@ -467,7 +468,9 @@ async def _drill(output: Output, options: Options, expected: Expected, l1_rpc_ur
             for index in range(constants.SIGNERS)
         ]
         seed = _wall_clock_ms().to_bytes(8, "big")
-        traders = [Trader(keccak(b"drill" + bytes([number]) + seed), terms.domain, _wall_clock_ms) for number in (0, 1)]
+        traders = [
+            SigningAccount(keccak(b"drill" + bytes([number]) + seed), terms.domain, _wall_clock_ms) for number in (0, 1)
+        ]
 
         async def deposited(owner: bytes, micros: int) -> int:
             before = await nodes[0].accounts(owner)

@@ -9,7 +9,7 @@ import trio
 from prover.stf import constants
 from sequencer.client.client import NodeClient
 from sequencer.client.errors import Rejected
-from sequencer.devnet.trader import Trader
+from sequencer.devnet.signing_account import SigningAccount
 from sequencer.oracle.signer import OracleSigner
 from sequencer.schema.answers import OrderResult
 
@@ -50,8 +50,8 @@ class Desk(msgspec.Struct, frozen=True):
     """Two funded accounts that trade with each other, and how money comes in. `deposit` returns once it is booked."""
 
     node: NodeClient
-    maker: Trader
-    taker: Trader
+    maker: SigningAccount
+    taker: SigningAccount
     deposit: Callable[[], Awaitable[None]]
     now_ms: Callable[[], int]
 
@@ -78,7 +78,7 @@ class Desk(msgspec.Struct, frozen=True):
             return error.rejection
         return OK if result.filled_lots == size else result.reason or result.status
 
-    async def _request(self, kind: str, trader: Trader) -> str:
+    async def _request(self, kind: str, trader: SigningAccount) -> str:
         if kind == "withdraw":
             signed = trader.withdrawal(_WITHDRAWAL_MICROS, trader.address, _WITHDRAWAL_SLOT)
         else:

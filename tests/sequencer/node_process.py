@@ -24,8 +24,9 @@ from prover.signing.reports import signed_report
 from prover.signing.signatures import sign
 from prover.signing.typed_data import domain_separator
 from prover.stf import constants
+from sequencer.devnet.funding import fund
 from sequencer.devnet.prices import DEVNET_QUORUM, devnet_signer_keys
-from sequencer.devnet.trader import Trader, fund
+from sequencer.devnet.signing_account import SigningAccount
 from sequencer.node.node import wall_clock_ms
 
 ROOT: Final = Path(__file__).parents[2]
@@ -208,7 +209,7 @@ def refused_node(*options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-async def funded(node: NodeProcess, traders: list[Trader], micros: int) -> None:
+async def funded(node: NodeProcess, traders: list[SigningAccount], micros: int) -> None:
     """Deposits for each trader on L1, and waits until the node has opened their accounts."""
     import trio
 

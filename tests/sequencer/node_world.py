@@ -77,7 +77,7 @@ def tick(
 ) -> bytes:
     """A tick that the quorum signed."""
     keys = devnet_signer_keys()[:DEVNET_QUORUM]
-    return signed_tick(domain, keys, time, list(prices), list(premiums), len(prices))
+    return signed_tick(domain, keys, time, list(prices), list(premiums))
 
 
 def deposit(owner_address: bytes, amount: int, account: int = constants.NEW_ACCOUNT) -> bytes:

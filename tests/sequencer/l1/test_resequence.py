@@ -18,7 +18,7 @@ from l1_bridge.client.options import L1Options
 from prover.state.leveldb import LevelDbStore
 from prover.state.store import MemoryStore
 from prover.stf import codes, constants
-from sequencer.devnet.trader import fund
+from sequencer.devnet.funding import fund
 from sequencer.engine.engine import Engine
 from sequencer.engine.records import Input
 from sequencer.l1.poster import Overdue

@@ -19,7 +19,7 @@ from prover.contracts import deployment
 from prover.signing.signatures import address_of
 from prover.state import genesis
 from sequencer.devnet.prices import devnet_signer_keys
-from sequencer.devnet.trader import Trader
+from sequencer.devnet.signing_account import SigningAccount
 from sequencer.node.node import wall_clock_ms
 from tests.l1_bridge.l1_nodes import ANVIL, anvil
 from tests.l1_bridge.l1_nodes import embedded_l1 as l1_process
@@ -32,7 +32,7 @@ ENDED = 20
 class Stream:
     """A client that sends one order after the other until its node is gone, and keeps what was acknowledged."""
 
-    def __init__(self, node: NodeProcess, trader: Trader, side: int, price: int) -> None:
+    def __init__(self, node: NodeProcess, trader: SigningAccount, side: int, price: int) -> None:
         self.acknowledged: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self.enough = threading.Event()
         self._url = node.url
@@ -109,7 +109,7 @@ def test_what_was_acknowledged_survives_every_kill(tmp_path: Path) -> None:
     chunks = 0
     for number in range(len(ends) + 1):
         with running(tmp_path / "node") as node:
-            traders = [Trader(key(index), node.domain, wall_clock_ms) for index in range(2)]
+            traders = [SigningAccount(key(index), node.domain, wall_clock_ms) for index in range(2)]
             if number == 0:
                 trio.run(funded, node, traders, 1_000_000 * DOLLAR)
                 accounts = [trader.account for trader in traders]

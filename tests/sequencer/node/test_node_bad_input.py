@@ -12,7 +12,7 @@ import trio
 from prover.signing.signatures import address_of, order_digest, request_digest, sign
 from prover.signing.typed_data import SIGNED, domain_separator, signed_fields
 from prover.stf import codes, constants, containers, signatures
-from sequencer.devnet.trader import Trader
+from sequencer.devnet.signing_account import SigningAccount
 from sequencer.node.node import wall_clock_ms
 from tests.sequencer.node_process import Client, NodeProcess, funded, running
 from tests.sequencer.node_world import BUY, DOLLAR, IOC, SELL, key, order, request
@@ -65,7 +65,7 @@ class Venue:
 @pytest.fixture(scope="module")
 def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
     with running(tmp_path_factory.mktemp("node")) as node:
-        traders = [Trader(key(index), node.domain, wall_clock_ms) for index in range(2)]
+        traders = [SigningAccount(key(index), node.domain, wall_clock_ms) for index in range(2)]
         trio.run(funded, node, traders, 1_000 * DOLLAR)
         yield Venue(node, [trader.account for trader in traders])
 

@@ -19,7 +19,7 @@ from l1_bridge.hashing import keccak
 from prover.contracts.deployment import view
 from prover.state.leveldb import LevelDbStore
 from prover.stf import constants, encoding, margin
-from sequencer.devnet.trader import Trader
+from sequencer.devnet.signing_account import SigningAccount
 from sequencer.engine.records import SealedChunk
 from sequencer.node.node import wall_clock_ms
 from tests.sequencer.node_process import FAST, NodeProcess, command, deployment_of, funded, running, still_prices
@@ -66,7 +66,7 @@ async def l1_root(l1: L1Client, node: NodeProcess, number: int) -> bytes:
 
 async def story(node: NodeProcess) -> None:
     client = node.client
-    traders = [Trader(key(index), node.domain, wall_clock_ms) for index in range(2)]
+    traders = [SigningAccount(key(index), node.domain, wall_clock_ms) for index in range(2)]
     await funded(node, traders, 5_000 * DOLLAR)
     price = client.call("catenary_markets")[0]["price_ticks"]
     for trader, side, force in ((traders[0], SELL, constants.GOOD_TILL_TIME), (traders[1], BUY, IOC)):

@@ -12,7 +12,7 @@ import trio
 from eth_account import Account
 
 from prover.signing.signatures import address_of
-from sequencer.devnet.trader import Trader
+from sequencer.devnet.signing_account import SigningAccount
 from sequencer.node.node import wall_clock_ms
 from tests.sequencer.node_process import ROOT, NodeProcess, funded, running
 from tests.sequencer.node_world import DOLLAR, key
@@ -51,7 +51,7 @@ SIGNERS: dict[str, Signs] = {"eth-account": by_eth_account, "viem": by_npm("viem
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[NodeProcess, int, bytes]]:
     with running(tmp_path_factory.mktemp("typed-data")) as process:
-        trader = Trader(key(0), process.domain, wall_clock_ms)
+        trader = SigningAccount(key(0), process.domain, wall_clock_ms)
         trio.run(funded, process, [trader], 10_000 * DOLLAR)
         yield process, trader.account, key(0)
 

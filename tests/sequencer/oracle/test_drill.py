@@ -6,7 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from sequencer.devnet.trader import Trader
+from sequencer.devnet.signing_account import SigningAccount
 from sequencer.oracle.drill import Desk, Finding, NoTick, Probes, drill
 from tests.sequencer.node_world import DOLLAR, DOMAIN, deposit, key, owner
 from tests.sequencer.oracle_world import OracleWorld, signer, trio_clock_ms
@@ -21,7 +21,7 @@ async def opened_desk(world: OracleWorld) -> Desk:
     for number in range(2):
         outcome = await world.venue.submit(deposit(owner(number), 10_000 * DOLLAR))
         assert outcome.account is not None
-        traders.append(Trader(key(number), DOMAIN, trio_clock_ms, outcome.account))
+        traders.append(SigningAccount(key(number), DOMAIN, trio_clock_ms, outcome.account))
 
     async def deposited() -> None:
         assert (await world.venue.submit(deposit(owner(2), DOLLAR))).code == 0

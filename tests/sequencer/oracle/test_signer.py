@@ -14,7 +14,7 @@ from prover.signing import operations
 from prover.state.genesis import TIERS, label
 from prover.stf import codes, constants, containers
 from sequencer.client.errors import Rejected
-from sequencer.devnet.trader import Trader
+from sequencer.devnet.signing_account import SigningAccount
 from sequencer.oracle.price_sources import Guard, Market, Quote, Silent
 from sequencer.oracle.signer import Expected, Step, Terms, TermsDiffer, agreed_terms, impact_ppm, premium_ppm
 from tests.sequencer.node_world import BRIDGE, CHAIN_ID, DOLLAR, DOMAIN, FIRST, PRICES, START, deposit, key, owner
@@ -140,7 +140,7 @@ async def test_the_premium_is_read_from_the_public_book(world: OracleWorld, mock
     await at_step(world, [signer(index, [node]) for index in range(5)], START)
     for trader in range(2):
         await world.venue.submit(deposit(owner(trader), 1_000_000 * DOLLAR))
-    buyer = Trader(key(0), DOMAIN, trio_clock_ms, FIRST)
+    buyer = SigningAccount(key(0), DOMAIN, trio_clock_ms, FIRST)
     # A bid for 1,200 dollars, half a percent above the signer's own price: 5,000 ppm in eight hours.
     await node.order(*buyer.order(0, constants.BUY, 2_000, 603_000, 1))
     step = await signer(5, [node]).step(START + STEP)

@@ -40,7 +40,7 @@ class Prices:
     def tick(self, btc: int, quorum: int = DEVNET_QUORUM) -> str:
         """The next one, in hex."""
         keys, due = devnet_signer_keys()[:quorum], self._due(constants.CLOCK_TOLERANCE)
-        return signed_tick(self._domain, keys, due, [btc, *PRICES[1:]], [0, 0, 0], len(PRICES)).hex()
+        return signed_tick(self._domain, keys, due, [btc, *PRICES[1:]], [0, 0, 0]).hex()
 
     def report(self, client: Client, btc: int) -> None:
         """The next one to the node itself, as signers do: past whatever waits in the queue."""

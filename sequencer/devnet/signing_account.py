@@ -1,0 +1,83 @@
+"""One key and its account, without a wallet's questions: builds operations and signs them at once."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from prover.signing import signatures
+from prover.signing.typed_data import signed_fields
+from prover.stf import constants, containers
+
+_LIFETIME_MS: Final = 60_000
+_MAX_FEE_PPM: Final = 1_000
+_MAX_POSTING_FEE_MICROS: Final = 100_000
+
+SignedMessage = tuple[dict[str, Any], bytes]
+
+
+class SigningAccount:
+    """One key, one account. Sequences are the clock's, so a later order replaces an earlier one in its slot."""
+
+    def __init__(self, private_key: bytes, domain: bytes, now_ms: Callable[[], int], account: int = 0) -> None:
+        self.address = signatures.address_of(private_key)
+        self.account = account
+        self._private_key = private_key
+        self._domain = domain
+        self._now_ms = now_ms
+
+    def order(
+        self,
+        market: int,
+        side: int,
+        size_lots: int,
+        limit_price_ticks: int,
+        slot: int,
+        time_in_force: int = constants.GOOD_TILL_TIME,
+        post_only: bool = False,
+    ) -> SignedMessage:
+        """Signed fields of an order, and its signature."""
+        now = self._now_ms()
+        is_resting = time_in_force == constants.GOOD_TILL_TIME
+        order = containers.Order(
+            account=self.account,
+            market=market,
+            side=side,
+            size=size_lots,
+            limit_price=limit_price_ticks,
+            slot=slot,
+            sequence=now,
+            created_at=now,
+            expires_at=now + (_LIFETIME_MS if is_resting else constants.IMMEDIATE_LIFETIME),
+            time_in_force=time_in_force,
+            post_only=int(post_only),
+            reduce_only=0,
+            trigger=constants.NO_TRIGGER,
+            trigger_price=0,
+            max_fee_ppm=_MAX_FEE_PPM,
+            max_posting_fee=_MAX_POSTING_FEE_MICROS,
+            unused=0,
+        )
+        signature = signatures.sign(self._private_key, signatures.order_digest(self._domain, order))
+        return signed_fields(constants.ORDER, order), signature
+
+    def withdrawal(self, amount_micros: int, recipient: bytes, slot: int) -> SignedMessage:
+        """Signed fields of a withdrawal, and its signature."""
+        return self._request(constants.WITHDRAW, slot, amount_micros, recipient)
+
+    def cancel(self, slot: int) -> SignedMessage:
+        """Signed fields of a cancel of whatever stands in a slot, and its signature."""
+        return self._request(constants.CANCEL, slot, 0, containers.NOBODY)
+
+    def _request(self, tag: int, slot: int, amount_micros: int, recipient: bytes) -> SignedMessage:
+        now = self._now_ms()
+        request = containers.Request(
+            account=self.account,
+            slot=slot,
+            sequence=now,
+            created_at=now,
+            expires_at=now + constants.REQUEST_LIFETIME,
+            amount=amount_micros,
+            other=0,
+            recipient=recipient,
+        )
+        digest = signatures.request_digest(self._domain, tag, request)
+        return signed_fields(tag, request), signatures.sign(self._private_key, digest)
