@@ -47,20 +47,24 @@ class Receipt(msgspec.Struct, frozen=True):
 
 
 def to_hex(value: bytes) -> str:
+    """As JSON-RPC writes bytes."""
     return "0x" + value.hex()
 
 
 def tag_text(tag: Tag) -> str:
+    """A block by number or by name, as JSON-RPC has it."""
     return hex(tag) if isinstance(tag, int) else tag
 
 
 def topic_text(item: bytes | Sequence[bytes] | None) -> Any:
+    """One place of a log filter: any topic, one, or alternatives."""
     if item is None or isinstance(item, bytes):
         return None if item is None else to_hex(item)
     return [to_hex(topic) for topic in item]
 
 
 def as_integer(value: Any) -> int:
+    """A quantity."""
     try:
         return int(value, 16)
     except (TypeError, ValueError):
@@ -68,6 +72,7 @@ def as_integer(value: Any) -> int:
 
 
 def as_bytes(value: Any) -> bytes:
+    """Data of any length."""
     try:
         return bytes.fromhex(value.removeprefix("0x"))
     except (AttributeError, ValueError):
@@ -75,12 +80,14 @@ def as_bytes(value: Any) -> bytes:
 
 
 def as_list(value: Any) -> list[Any]:
+    """A list of whatever."""
     if not isinstance(value, list):
         raise L1Unavailable("the L1 node answered something else than a list")
     return value
 
 
 def as_block(value: Any) -> Block | None:
+    """A header; None for a block that the node does not have."""
     if value is None:
         return None
     try:
@@ -96,6 +103,7 @@ def as_block(value: Any) -> Block | None:
 
 
 def as_log(value: Any) -> Log:
+    """One event log."""
     try:
         return Log(
             address=as_bytes(value["address"]),
@@ -112,9 +120,12 @@ def as_log(value: Any) -> Log:
 
 
 def as_receipt(value: Any) -> Receipt | None:
-    if value is None or value.get("blockHash") is None:
+    """The receipt of a mined transaction; None while it is not mined."""
+    if value is None:
         return None
     try:
+        if value.get("blockHash") is None:
+            return None
         created = value.get("contractAddress")
         return Receipt(
             transaction_hash=as_bytes(value["transactionHash"]),
@@ -126,5 +137,5 @@ def as_receipt(value: Any) -> Receipt | None:
             contract_address=None if created is None else as_bytes(created),
             logs=tuple(as_log(item) for item in as_list(value["logs"])),
         )
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, AttributeError):
         raise L1Unavailable("the L1 node answered something else than a receipt") from None
