@@ -40,7 +40,9 @@ class RollupPin:
         if known != met and not is_named:
             raise WrongChain(
                 f"this wallet is pinned to {_words(known)}, but node and L1 are of {_words(met)}: name it with "
-                f"--rollup-address {met.rollup} if you mean it, or use another --wallet-dir (pinned in {self.path})"
+                f"--rollup-address {met.rollup} if you mean it, every time, or pin it in another --wallet-dir, where "
+                "--keystore with a file's path brings the same key along (the pin is in "
+                f"{self.path}; remove it if the first rollup is gone for good)"
             )
         return False
 

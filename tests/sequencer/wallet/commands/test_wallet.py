@@ -399,8 +399,15 @@ def test_a_wallet_stays_with_the_rollup_that_it_first_used(node: RunningNode, tm
     assert "--rollup-address" in line
     # Looking is refused as well: the numbers would be of something else.
     shell.fails(3, "positions", "--account", "17")
+    # Each of the ways out that it names: the flag, a directory of its own with the same key, another pin.
     shell.json("faucet", "--rollup-address", node.rollup)
     shell.fails(3, "faucet")
+    assert "another --wallet-dir, where --keystore" in line
+    elsewhere = ("--wallet-dir", str(tmp_path / "second"), "--keystore", str(tmp_path / "default.json"))
+    assert shell.json("faucet", *elsewhere)["address"] == shell.json("address")["address"]
+    assert f"the pin is in {pinned}; remove it" in line
+    pinned.unlink()
+    shell.json("faucet")
 
 
 def test_watch_follows_in_both_fashions(trader: Shell) -> None:
