@@ -7,7 +7,7 @@ import trio
 
 from l1_bridge.client.errors import L1Rejected, L1Timeout, L1Unavailable
 from l1_bridge.client.following import Follower, LogFilter
-from l1_bridge.client.keys import Signer
+from l1_bridge.client.keys import TransactionSigner
 from l1_bridge.client.options import DEFAULT_OPTIONS, L1Options
 from l1_bridge.client.reading import L1Reader
 from l1_bridge.client.sending import Pending, floor_gas
@@ -29,7 +29,7 @@ class L1Client(L1Reader):
 
     async def send(
         self,
-        signer: Signer,
+        signer: TransactionSigner,
         to: bytes | None,
         data: bytes = b"",
         value: int = 0,
@@ -61,7 +61,7 @@ class L1Client(L1Reader):
         return receipt
 
     async def deploy(
-        self, signer: Signer, initcode: bytes, *, gas: int, value: int = 0, confirmations: int | None = None
+        self, signer: TransactionSigner, initcode: bytes, *, gas: int, value: int = 0, confirmations: int | None = None
     ) -> tuple[bytes, Receipt]:
         """(contract address, receipt) of a new contract; `initcode` includes the encoded constructor arguments."""
         receipt = await self.send(signer, None, initcode, value, gas=gas, confirmations=confirmations)
@@ -70,7 +70,7 @@ class L1Client(L1Reader):
         return receipt.contract_address, receipt
 
     async def _revert_of(
-        self, signer: Signer, to: bytes | None, data: bytes, value: int, gas: int, receipt: Receipt
+        self, signer: TransactionSigner, to: bytes | None, data: bytes, value: int, gas: int, receipt: Receipt
     ) -> L1Rejected:
         where = f"transaction 0x{receipt.transaction_hash.hex()} in block {receipt.block_number}"
         try:

@@ -1,9 +1,11 @@
 """Keys that sign L1 transactions, the well-known ones of every devnet among them."""
 
-from typing import Any, Final, Self
+from collections.abc import Callable
+from typing import Any, Final, Protocol, Self
 
 import msgspec
 
+from l1_bridge.hashing import keccak
 from l1_bridge.recursion import recursion_limit_kept
 
 # The chain of anvil, hardhat and the embedded L1: nobody's money.
@@ -25,6 +27,62 @@ DEVELOPMENT_KEYS = tuple(
         "2a871d0798f97d79848a013d4936a73bf4cc922c825d33c1cf7073dff6d409c6",
     )
 )
+
+
+# EIP-1559, by JSON-RPC field names in the order of the signed list; the access list follows, empty here.
+_SIGNED_FIELDS: Final = ("chainId", "nonce", "maxPriorityFeePerGas", "maxFeePerGas", "gas", "to", "value", "data")
+_EIP_1559: Final = b"\x02"
+
+
+class TransactionSigner(Protocol):
+    """Whoever signs L1 transactions for one address."""
+
+    @property
+    def address(self) -> bytes:
+        """20 bytes."""
+
+    def sign_transaction(self, transaction: dict[str, Any]) -> tuple[bytes, bytes]:
+        """(raw bytes, hash) of an EIP-1559 transaction given by its JSON-RPC field names."""
+
+
+class DigestSigner:
+    """Signs L1 transactions by a key that it never sees: `sign` makes a compact signature (EIP-2098) of 32 bytes."""
+
+    def __init__(self, address: bytes, sign: Callable[[bytes], bytes]) -> None:
+        self._address = address
+        self._sign = sign
+
+    @property
+    def address(self) -> bytes:
+        """20 bytes."""
+        return self._address
+
+    def sign_transaction(self, transaction: dict[str, Any]) -> tuple[bytes, bytes]:
+        """(raw bytes, hash) of an EIP-1559 transaction without access list, given by its JSON-RPC field names."""
+        assert not transaction.get("accessList"), "no caller has one"
+        items = [_rlp(transaction.get(name, b"")) for name in _SIGNED_FIELDS] + [_rlp_list([])]
+        compact = self._sign(keccak(_EIP_1559 + _rlp_list(items)))
+        parity_and_s = int.from_bytes(compact[32:], "big")
+        signature = (parity_and_s >> 255, int.from_bytes(compact[:32], "big"), parity_and_s & (1 << 255) - 1)
+        raw = _EIP_1559 + _rlp_list([*items, *map(_rlp, signature)])
+        return raw, keccak(raw)
+
+
+def _rlp(value: bytes | int) -> bytes:
+    item = value.to_bytes((value.bit_length() + 7) // 8, "big") if isinstance(value, int) else value
+    return item if len(item) == 1 and item[0] < 0x80 else _rlp_prefix(0x80, len(item)) + item
+
+
+def _rlp_list(items: list[bytes]) -> bytes:
+    content = b"".join(items)
+    return _rlp_prefix(0xC0, len(content)) + content
+
+
+def _rlp_prefix(base: int, size: int) -> bytes:
+    if size < 56:
+        return bytes([base + size])
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes([base + 55 + len(length)]) + length
 
 
 class Signer:

@@ -6,7 +6,7 @@ from typing import Any
 import trio
 
 from l1_bridge.client.errors import L1Rejected
-from l1_bridge.client.keys import Signer
+from l1_bridge.client.keys import TransactionSigner
 from l1_bridge.client.reading import L1Reader
 from l1_bridge.client.rpc import CALL_TIMEOUT_SECONDS
 from l1_bridge.client.values import Receipt, to_hex
@@ -28,7 +28,14 @@ class Pending:
     """One nonce of one signer on its way into a block, under as many fees as it takes."""
 
     def __init__(
-        self, client: L1Reader, signer: Signer, to: bytes | None, data: bytes, value: int, gas: int, chain_id: int
+        self,
+        client: L1Reader,
+        signer: TransactionSigner,
+        to: bytes | None,
+        data: bytes,
+        value: int,
+        gas: int,
+        chain_id: int,
     ) -> None:
         self.hashes: list[bytes] = []
         self._client = client

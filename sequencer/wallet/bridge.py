@@ -10,7 +10,7 @@ import trio
 from l1_bridge.addresses import checksum_address
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Error, L1Rejected
-from l1_bridge.client.keys import Signer
+from l1_bridge.client.keys import DigestSigner
 from l1_bridge.client.values import Receipt
 from l1_bridge.codec import batch, calls, events
 from l1_bridge.contracts.artifact import Artifact, ArtifactError, bridge_artifact, load_artifact
@@ -29,7 +29,7 @@ from sequencer.wallet.errors import (
     WalletError,
     WrongChain,
 )
-from sequencer.wallet.keys import Key
+from sequencer.wallet.keys import SigningKey
 from sequencer.wallet.trust import ProvenWithdrawal, Venue
 from sequencer.wallet.units import money_text
 from sequencer.wallet.verified import Verified
@@ -89,7 +89,13 @@ class Bridge:
     """The contract as one address uses it; without a key it only looks. The node tells what became of things."""
 
     def __init__(
-        self, node: NodeClient, l1: L1Client, verified: Verified, address: bytes, key: Key | None, poll_seconds: float
+        self,
+        node: NodeClient,
+        l1: L1Client,
+        verified: Verified,
+        address: bytes,
+        key: SigningKey | None,
+        poll_seconds: float,
     ) -> None:
         self._node = node
         self._l1 = l1
@@ -296,4 +302,5 @@ class Bridge:
     async def _send(self, to: bytes, data: bytes, gas: int, value_wei: int = 0) -> Receipt:
         if self._key is None:
             raise WalletError("this wallet was opened without its key")
-        return await _guarded(self._l1.send(Signer(self._key.expose()), to, data, value_wei, gas=gas))
+        signer = DigestSigner(self._key.address, self._key.sign)
+        return await _guarded(self._l1.send(signer, to, data, value_wei, gas=gas))

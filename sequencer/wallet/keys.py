@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -18,6 +18,17 @@ SCRYPT_LIGHT: Final = 2**12
 _MAX_KEYSTORE_BYTES: Final = 65_536
 
 
+class SigningKey(Protocol):
+    """Whoever signs 32 bytes for one address: a key in memory, or a session that keeps one."""
+
+    @property
+    def address(self) -> bytes:
+        """20 bytes."""
+
+    def sign(self, digest: bytes) -> bytes:
+        """64-byte compact signature (EIP-2098) of 32 bytes."""
+
+
 class Key:
     """A private key in memory; it never shows itself."""
 
@@ -28,10 +39,6 @@ class Key:
     def sign(self, digest: bytes) -> bytes:
         """64-byte compact signature (EIP-2098) of 32 bytes."""
         return signatures.sign(self._private_key, digest)
-
-    def expose(self) -> bytes:
-        """The 32 bytes themselves, for whoever signs L1 transactions with them."""
-        return self._private_key
 
     def __repr__(self) -> str:
         return f"Key({checksum_address(self.address)})"

@@ -22,7 +22,7 @@ from sequencer.wallet.drafts import (
     with_recovery_id,
 )
 from sequencer.wallet.errors import BadInput, WalletError
-from sequencer.wallet.keys import Key
+from sequencer.wallet.keys import SigningKey
 from sequencer.wallet.record import CANCEL_ALL_SLOT, Signed, SignedRecord, last_sequence, next_slot
 from sequencer.wallet.trust import Venue
 from sequencer.wallet.verified import MAX_CLOCK_SKEW_MS, Verified, WalletOptions
@@ -37,7 +37,7 @@ class Wallet:
         l1: L1Client,
         address: bytes,
         directory: Path,
-        key: Key | None = None,
+        key: SigningKey | None = None,
         options: WalletOptions | None = None,
     ) -> None:
         assert key is None or key.address == address, "the key is the address's own"

@@ -18,8 +18,9 @@ from prover.cli.running import config_option
 from sequencer.client.client import NodeClient
 from sequencer.client.errors import ClientError
 from sequencer.wallet.errors import WrongPassword
-from sequencer.wallet.keys import DEFAULT_DIRECTORY, Key, keystore_address, keystore_path, open_keystore
+from sequencer.wallet.keys import DEFAULT_DIRECTORY, SigningKey, keystore_address, keystore_path, open_keystore
 from sequencer.wallet.units import parse_address
+from sequencer.wallet.unlocked import key_of
 from sequencer.wallet.verified import WalletOptions
 from sequencer.wallet.wallet import Wallet
 
@@ -72,9 +73,11 @@ class Settings(msgspec.Struct, frozen=True):
             raise WrongPassword("an empty password protects nothing")
         return password
 
-    def key(self) -> Key:
-        """The opened keystore."""
-        return open_keystore(self.path, self.password() if self.path.exists() else "")
+    def key(self) -> SigningKey:
+        """The key of an unlocked session where one runs, else of the keystore, for its password."""
+        if not self.path.exists():
+            return open_keystore(self.path, "")
+        return key_of(self.directory, self.path) or open_keystore(self.path, self.password())
 
 
 class Report(msgspec.Struct):
@@ -203,7 +206,7 @@ def run_action(settings: Settings, action: Action, *, signing: bool) -> None:
     show(settings, trio.run(functools.partial(_with_wallet, settings, address, key, action)))
 
 
-async def _with_wallet(settings: Settings, address: bytes, key: Key | None, action: Action) -> Report:
+async def _with_wallet(settings: Settings, address: bytes, key: SigningKey | None, action: Action) -> Report:
     expected = None if settings.rollup_address is None else parse_address(settings.rollup_address)
     options = WalletOptions(expected_rollup=expected, warn=warn, tell=tell, poll_seconds=settings.poll_interval)
     # One page: a log is found by address and topic, and nodes that limit the range make the client halve it.

@@ -29,12 +29,14 @@ from sequencer.wallet.commands.options import (
 )
 from sequencer.wallet.commands.requests import drafted_report, order_report, request_command
 from sequencer.wallet.commands.session import Report, Settings, command, run_action, show, warn
+from sequencer.wallet.commands.unlocking import lock, session_fields, session_text, unlock
 from sequencer.wallet.drafts import RequestTerms
 from sequencer.wallet.errors import BadInput, L1Unreachable, NotYet
 from sequencer.wallet.keys import SCRYPT_LIGHT, SCRYPT_STANDARD, create_keystore, keystore_address
 from sequencer.wallet.record import SignedRecord, exposure
 from sequencer.wallet.trust import ProvenAccount
 from sequencer.wallet.units import milliseconds, money_text, parse_address, parse_money
+from sequencer.wallet.unlocked import find
 from sequencer.wallet.wallet import Wallet
 
 _PROOF_EVERY_SECONDS: Final = 10.0
@@ -50,6 +52,8 @@ def wallet() -> None:
     """
 
 
+wallet.add_command(unlock)
+wallet.add_command(lock)
 wallet.add_command(preview)
 wallet.add_command(explain)
 wallet.add_command(contribution)
@@ -85,9 +89,11 @@ def new(settings: Settings, light_kdf: bool) -> None:
 @wallet.command()
 @command
 def address(settings: Settings) -> None:
-    """Show the keystore's address."""
-    shown = checksum_address(keystore_address(settings.path))
-    show(settings, Report({"address": shown, "keystore": str(settings.path)}, [shown]))
+    """Show the keystore's address, and whether it is unlocked."""
+    found = keystore_address(settings.path)
+    shown, session = checksum_address(found), find(settings.directory, found)
+    fields = {"address": shown, "keystore": str(settings.path), **session_fields(session)}
+    show(settings, Report(fields, [shown] if session is None else [shown, session_text(session)]))
 
 
 @wallet.command()

@@ -1,10 +1,26 @@
-"""Signers from keys and keystores; the well-known ones of every devnet."""
+"""Signers from keys and keystores, the well-known ones of every devnet, and one that signs digests alone."""
 
 import json
+from typing import Any
 
 import pytest
 
-from l1_bridge.client.keys import DEVELOPMENT_KEYS, Signer, development_key
+from l1_bridge.client.keys import DEVELOPMENT_KEYS, DigestSigner, Signer, development_key
+from prover.signing.signatures import address_of, sign
+
+KEY = DEVELOPMENT_KEYS[3]
+FIELDS = {
+    "type": 2,
+    "chainId": 31_337,
+    "nonce": 0,
+    "gas": 21_000,
+    "maxFeePerGas": 2 * 10**9,
+    "maxPriorityFeePerGas": 1,
+    "value": 0,
+    "data": b"",
+    "to": b"\x11" * 20,
+    "accessList": [],
+}
 
 
 def test_signers_come_from_keys_and_keystores() -> None:
@@ -24,3 +40,30 @@ def test_signers_come_from_keys_and_keystores() -> None:
     for index in (-1, 10):
         with pytest.raises(ValueError, match="0 to 9"):
             development_key(index)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"nonce": 127, "value": 10**18},
+        {"nonce": 128, "data": b"\x00"},
+        {"nonce": 2**40, "data": b"\x7f"},
+        {"data": b"\x80"},
+        {"data": b"\x01" * 55},
+        {"data": b"\x01" * 56},
+        {"data": bytes(256), "to": None},
+        {"data": b"\xff" * 70_000, "chainId": 1},
+    ],
+)
+def test_both_signers_make_the_same_transaction(changes: dict[str, Any]) -> None:
+    fields = {name: value for name, value in (FIELDS | changes).items() if value is not None}
+    by_digest = DigestSigner(address_of(KEY), lambda digest: sign(KEY, digest))
+    assert by_digest.address == Signer(KEY).address
+    assert by_digest.sign_transaction(fields) == Signer(KEY).sign_transaction(fields)
+
+
+def test_another_key_makes_another_transaction() -> None:
+    other = DEVELOPMENT_KEYS[4]
+    by_digest = DigestSigner(address_of(other), lambda digest: sign(other, digest))
+    assert by_digest.sign_transaction(dict(FIELDS)) != Signer(KEY).sign_transaction(dict(FIELDS))

@@ -382,7 +382,7 @@ def test_a_wallet_without_key_signs_nothing(tmp_path: Path) -> None:
     with pytest.raises(WalletError, match="without its key"):
         with_wallet(tmp_path, node, lambda wallet: wallet.order(BUY, ACCOUNT), key=None)
     assert recorded(tmp_path, node) == []
-    assert KEY.expose().hex() not in repr(KEY)
+    assert PRIVATE_KEY.hex() not in repr(KEY)
 
 
 def test_a_draft_signs_for_one_venue_only() -> None:

@@ -592,3 +592,19 @@ def test_a_node_that_lies_about_a_withdrawal_gets_no_claim(trader: Shell, node: 
                     await believer.bridge.claim(index, wait=False, timeout_seconds=0)
 
     trio.run(main)
+
+
+def test_an_unlocked_wallet_signs_without_the_password(trader: Shell) -> None:
+    order = ("order", "--market", "BTC", "--side", "buy", "--size", "0.001", "--price", oracle_price(trader, 970))
+    trader.fails(17, *order, password="wrong")
+    trader.json("unlock", "--minutes", "5")
+    try:
+        placed = trader.json(*order, password="wrong")
+        assert placed["status"] == "resting"
+        trader.json("cancel", "--slot", str(placed["slot"]), password="wrong")
+        # An L1 transaction too, by its digest.
+        account = trader.environment["CATENARY_WALLET_ACCOUNT"] or ""
+        trader.json("deposit", "--amount", "2", "--account", account, password="wrong")
+    finally:
+        assert trader.json("lock")["was_unlocked"]
+    trader.fails(17, *order, password="wrong")
