@@ -22,7 +22,6 @@ from l1_bridge.codec.calls import BatchRecord, Bond, decode_record, encode_call,
 from l1_bridge.contracts.artifact import ArtifactError
 from prover.challenger.guard import Guarding, Source
 from prover.challenger.guard_plan import Policy
-from prover.cli.running import Output, short
 from prover.contracts.referee import GAS_LIMIT, LocalReferee, RefereeRefused, transaction_gas
 from prover.history.history import ChainReplay
 from prover.history.records import (
@@ -39,6 +38,7 @@ from prover.history.records import (
     Undone,
     Verdict,
 )
+from prover.telling import Output, short
 
 # Beside the law's weight: memory and globals of the referee, decoding, and the bridge's own storage.
 PROOF_FIXED_GAS: Final = 1_200_000

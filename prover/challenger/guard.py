@@ -17,10 +17,10 @@ from l1_bridge.codec.calls import Parameters, decode_record, encode_call, encode
 from l1_bridge.codec.events import BridgeEvent, Enqueued, LogError, decode_log
 from l1_bridge.contracts.artifact import ArtifactError
 from prover.challenger.guard_plan import MAX_PENDING, NOTHING, Guard, Plan, Policy, Round, Wanted, entries_within_hour
-from prover.cli.running import Output
 from prover.history.history import ChainReplay
 from prover.signing.operations import ENTRY_NAMES
 from prover.stf import codes, constants
+from prover.telling import Output
 
 # A minute of grid times; a report is about 600 bytes in JSON, seven a time.
 _ROUNDS: Final = 12

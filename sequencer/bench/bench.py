@@ -6,7 +6,6 @@ before anything is acknowledged, sealed chunks with their witnesses in LevelDB. 
 
 import multiprocessing
 import os
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import click
 import msgspec
 import trio
 from coincurve import PrivateKey, PublicKey
@@ -359,7 +357,8 @@ def _cpu_seconds(pids: set[int]) -> float:
 
 
 @contextmanager
-def _progress(json_lines: bool) -> Iterator[Callable[[str], None]]:
+def progress(json_lines: bool) -> Iterator[Callable[[str], None]]:
+    """Says on a terminal what a run is at; nothing beside JSON."""
     if json_lines:
         yield lambda _: None
         return
@@ -368,47 +367,14 @@ def _progress(json_lines: bool) -> Iterator[Callable[[str], None]]:
         yield lambda text: status.update(text)
 
 
-def _table(summary: Summary) -> Table:
-    table = Table(show_header=False)
+def table(summary: Summary) -> Table:
+    """The summary for human eyes."""
+    rows = Table(show_header=False)
     values: dict[str, Any] = msgspec.to_builtins(summary)
     for name, value in values.items():
         if isinstance(value, dict):
             value = ", ".join(f"{code} {count}" for code, count in sorted(value.items())) or "none"
         elif isinstance(value, float):
             value = f"{value:,.3f}" if value < 100 else f"{value:,.0f}"
-        table.add_row(name.replace("_", " "), str(value))
-    return table
-
-
-def _even(_context: click.Context, _parameter: click.Parameter, value: int) -> int:
-    if value % 2:
-        raise click.BadParameter("accounts open their positions in pairs, so their number is even.")
-    return value
-
-
-def command() -> click.Command:
-    """The `bench` command."""
-
-    @click.command("bench", help="Measure the node's path from signature check to LevelDB, and a challenger's replay.")
-    @click.option("--seconds", type=click.FloatRange(min=0.1, max=600.0), default=20.0, show_default=True)
-    @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
-    @click.option(
-        "--accounts", type=click.IntRange(min=200, max=100_000), default=1_000, show_default=True, callback=_even
-    )
-    @click.option("--json", "json_lines", is_flag=True, help="One JSON object, the summary.")
-    def bench(seconds: float, seed: int, accounts: int, json_lines: bool) -> None:
-        with tempfile.TemporaryDirectory(prefix="catenary-bench-") as directory, _progress(json_lines) as say:
-            summary = trio.run(measure, Path(directory), seconds, seed, accounts, say)
-        if json_lines:
-            click.echo(msgspec.json.encode(summary))
-        else:
-            Console().print(_table(summary))
-        if not summary.roots_equal:
-            raise click.ClickException("the replay does not end at the roots that were sealed")
-        lowest, highest = ORDERS_PER_FILL
-        if not lowest <= summary.orders_per_fill <= highest:
-            raise click.ClickException(
-                f"{summary.orders_per_fill:.2f} orders a fill are not {lowest} to {highest}: measure longer"
-            )
-
-    return bench
+        rows.add_row(name.replace("_", " "), str(value))
+    return rows

@@ -28,7 +28,7 @@ from l1_bridge.client.options import L1Options
 from l1_bridge.client.values import Receipt
 from l1_bridge.codec import batch, calls, events
 from l1_bridge.contracts.artifact import bridge_artifact
-from prover.cli.running import CommandFailed, Output
+from prover.cli.running import CommandFailed, StandardOutput
 from prover.contracts import deployment
 from prover.stf import constants
 from prover.stf.replay import operation_length
@@ -164,7 +164,7 @@ class Child:
 class Stage:
     """What a person sees: acts, steps, bars; with --json one event a line instead."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: StandardOutput) -> None:
         self.output = output
         self.console = Console(highlight=False, quiet=output.as_json)
         self._started = time.monotonic()
@@ -538,7 +538,7 @@ async def _node_client(url: str) -> AsyncIterator[NodeClient]:
         yield client
 
 
-async def play(config: DemoConfig, output: Output) -> Summary:
+async def play(config: DemoConfig, output: StandardOutput) -> Summary:
     """Plays the demo and ends every process that it started."""
     async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
         demo = Demo(config, Stage(output), nursery, stack)

@@ -1,34 +1,26 @@
-"""The venue's commands, imported when one of them is asked for."""
+"""`catenary node`: its options, and what an operator is told."""
 
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
-import trio
 
 from l1_bridge.client.keys import Signer
+from prover.cli.keys import load_signer
+from prover.cli.options import AddressType, config_option, key_options, output_options
 from prover.cli.running import (
     EXIT_DATADIR,
     EXIT_L1,
     EXIT_USAGE,
-    AddressType,
     CommandFailed,
-    Output,
-    config_option,
+    StandardOutput,
     configure_logging,
-    key_options,
-    load_signer,
-    output_options,
     run,
     until_signal,
 )
 from prover.stf import containers
-from sequencer.bench import bench
-from sequencer.oracle import commands as oracle_commands
-from sequencer.wallet.commands import wallet as wallet_commands
+from prover.telling import Output
 
 if TYPE_CHECKING:
     from sequencer.node.config import NodeConfig
@@ -36,12 +28,6 @@ if TYPE_CHECKING:
     from sequencer.node.node import Running
 
 DEFAULT_DATADIR = Path("~/.catenary/node")
-
-
-def register(group: click.Group) -> None:
-    """Adds the venue's commands to the command `catenary`."""
-    for command in (node, wallet_commands.wallet, oracle_commands.oracle, demo, bench.command()):
-        group.add_command(command)
 
 
 @click.command()
@@ -110,7 +96,7 @@ def node(
     from sequencer.node.config import NodeConfig
 
     configure_logging(log_level, json)
-    output = Output(json)
+    output = StandardOutput(json)
     operator: Signer | None = None
     if keystore is not None:
         # The chain is not known yet; a keystore is good on any.
@@ -142,43 +128,10 @@ def _is_given(name: str) -> bool:
     return source is not click.core.ParameterSource.DEFAULT
 
 
-@click.command()
-@click.option(
-    "--datadir", type=click.Path(path_type=Path), help="Where it keeps everything; a temporary one if not given."
-)
-@click.option("--l1-rpc-url", default="", help="Play on this devnet L1, such as anvil, and not on an embedded one.")
-@click.option("--keep", is_flag=True, help="Leave L1 and node up at the end.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of traders and prices.")
-@click.option("--window", "window_seconds", type=click.IntRange(10), default=20, show_default=True, help="Seconds.")
-@output_options
-@config_option
-def demo(
-    datadir: Path | None, l1_rpc_url: str, keep: bool, seed: int, window_seconds: int, json: bool, log_level: str
-) -> None:
-    """Play the whole story: trade, a lying sequencer, the proof, a new sequencer, the claim, rebuilt from L1."""
-    from sequencer.demo import demo as demo_module
-
-    configure_logging(log_level, json)
-    output = Output(json)
-
-    async def story(directory: Path) -> bool:
-        config = demo_module.DemoConfig(directory, l1_rpc_url, keep, seed, window_seconds)
-        async with until_signal():
-            summary = await demo_module.play(config, output)
-            title = "Nobody lost a cent" if summary.held else "The promise did NOT hold"
-            output.summary(title, msgspec.structs.asdict(summary), good=summary.held)
-            return summary.held
-        raise CommandFailed("Stopped before the end.")
-
-    if datadir is not None:
-        run(output, lambda: story(datadir.expanduser()))
-        return
-    with tempfile.TemporaryDirectory(prefix="catenary-demo-") as temporary:
-        run(output, lambda: story(Path(temporary)))
-
-
 async def serve(config: "NodeConfig", output: Output) -> bool:
     """Runs a node until a signal; CommandFailed for what comes from outside."""
+    import trio
+
     from sequencer.api.transport.server import CannotListenError
     from sequencer.l1.following import QueueUnreadable
     from sequencer.l1.poster import Overdue, PreflightFailed

@@ -18,19 +18,12 @@ from l1_bridge.client.errors import L1Error
 from l1_bridge.client.keys import DEVELOPMENT_CHAIN_ID, development_key
 from l1_bridge.client.options import L1Options
 from l1_bridge.hashing import keccak
-from prover.cli.running import (
-    EXIT_USAGE,
-    AddressType,
-    CommandFailed,
-    Output,
-    config_option,
-    configure_logging,
-    output_options,
-    run,
-    until_signal,
-)
+from prover.cli.keys import asked_password
+from prover.cli.options import AddressType, config_option, output_options
+from prover.cli.running import EXIT_USAGE, CommandFailed, StandardOutput, configure_logging, run, until_signal
 from prover.signing import signatures
 from prover.stf import constants
+from prover.telling import Output
 from sequencer.client.client import NodeClient
 from sequencer.client.errors import ClientError
 from sequencer.devnet.funding import fund
@@ -59,7 +52,6 @@ from sequencer.wallet.keys import open_keystore
 
 DEFAULT_NODE: Final = "http://127.0.0.1:9545"
 _WAIT_SECONDS: Final = 2.0
-_MAX_PASSWORD_BYTES: Final = 4_096
 _DRILL_MICROS: Final = 5_000 * 10**6
 _DRILL_PAYER: Final = 7
 _DEPOSIT_MICROS: Final = 10 * 10**6
@@ -195,7 +187,7 @@ def oracle(
     public book, and rather says nothing than a price that is old or has jumped for one reading only.
     """
     configure_logging(log_level, json)
-    output = Output(json)
+    output = StandardOutput(json)
     options = _options(given)
     needed = {"recorded": ("--series", options.series), "http": ("--http-price", options.http_price)}
     option, has_any = needed.get(options.source, ("", True))
@@ -212,7 +204,7 @@ def oracle(
     sign: Callable[[bytes], bytes] | None = None
     if keystore is not None:
         try:
-            sign = open_keystore(keystore.expanduser(), _password(keystore, password_file)).sign
+            sign = open_keystore(keystore.expanduser(), asked_password(keystore, password_file)).sign
         except WalletError as error:
             raise CommandFailed(f"{error}.", EXIT_USAGE) from None
     run(output, lambda: _sign(output, options, expected, signer_index, sign, ticks))
@@ -226,19 +218,6 @@ def _options(given: Mapping[str, Any]) -> Options:
     for name, price in fields["http_price"]:
         prices[name] = (*prices.get(name, ()), price)
     return Options(**{**fields, "http_price": prices})
-
-
-def _password(keystore: Path, password_file: Path | None) -> str:
-    if password_file is None:
-        password: str = click.prompt(f"Password of {keystore.name}", hide_input=True, err=True)
-        return password
-    try:
-        with password_file.open("rb") as file:
-            return file.read(_MAX_PASSWORD_BYTES).decode().splitlines()[0]
-    except OSError as error:
-        raise CommandFailed(f"{password_file} cannot be read: {error.strerror}.", EXIT_USAGE) from None
-    except (UnicodeDecodeError, IndexError):
-        raise CommandFailed("The password file is empty or not text.", EXIT_USAGE) from None
 
 
 def _wall_clock_ms() -> int:

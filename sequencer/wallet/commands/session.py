@@ -14,7 +14,8 @@ import trio
 
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.options import L1Options
-from prover.cli.running import config_option
+from prover.cli.keys import PasswordUnreadable, read_password
+from prover.cli.options import config_option
 from sequencer.client.client import NodeClient
 from sequencer.client.errors import ClientError
 from sequencer.wallet.errors import WrongPassword
@@ -25,7 +26,6 @@ from sequencer.wallet.verified import WalletOptions
 from sequencer.wallet.wallet import Wallet
 
 PASSWORD_VARIABLE: Final = "CATENARY_WALLET_PASSWORD"
-_MAX_PASSWORD_BYTES: Final = 4_096
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -54,11 +54,10 @@ class Settings(msgspec.Struct, frozen=True):
         """From the file, the environment or the terminal, in this order; WrongPassword where there is none."""
         if self.password_file is not None:
             try:
-                with self.password_file.open("rb") as file:
-                    password = file.read(_MAX_PASSWORD_BYTES).decode().split("\n")[0].rstrip("\r")
-            except (OSError, UnicodeDecodeError) as error:
-                raise WrongPassword(f"the password file {self.password_file} cannot be read: {error}") from None
-        elif PASSWORD_VARIABLE in os.environ:
+                return read_password(self.password_file)
+            except PasswordUnreadable as error:
+                raise WrongPassword(str(error)) from None
+        if PASSWORD_VARIABLE in os.environ:
             password = os.environ[PASSWORD_VARIABLE]
         else:
             try:

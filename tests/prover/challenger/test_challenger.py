@@ -20,7 +20,7 @@ from l1_bridge.client.options import L1Options
 from l1_bridge.contracts.artifact import bridge_artifact
 from l1_bridge.hashing import keccak
 from prover.challenger.challenger import Challenger, Summary, proof_gas
-from prover.cli.running import Output
+from prover.cli.running import StandardOutput
 from prover.contracts.referee import GAS_LIMIT, LocalReferee, transaction_gas
 from prover.history.history import ChainReplay
 from prover.signing import operations
@@ -52,7 +52,7 @@ pytestmark = pytest.mark.trio
 ROOT = Path(__file__).parents[3]
 
 
-class Recorder(Output):
+class Recorder(StandardOutput):
     """Keeps what was said."""
 
     def __init__(self) -> None:

@@ -2,8 +2,9 @@
 
 import json
 import signal
+import subprocess
 import sys
-import types
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import click
@@ -13,8 +14,10 @@ from click.testing import CliRunner, Result
 
 from l1_bridge.client.client import L1Client
 from l1_bridge.codec.calls import encode_creation
-from prover.cli import running as settings
-from prover.cli.main import Commands, cli
+from prover.cli import keys, running
+from prover.cli import main as commands
+from prover.cli.main import SHORT_HELP, Commands, cli
+from prover.cli.options import config_option, output_options
 from prover.state.leveldb import LevelDbStore
 from tests.l1_bridge.l1_nodes import L1Node
 from tests.prover.world import World
@@ -64,8 +67,8 @@ def probe() -> click.Group:
     @wallet.command()
     @click.option("--l1-rpc-url", default="http://default")
     @click.option("--lots", "size", type=int, default=1)
-    @settings.output_options
-    @settings.config_option
+    @output_options
+    @config_option
     def order(l1_rpc_url: str, size: int, json: bool, log_level: str) -> None:
         """Probe."""
         click.echo(f"{l1_rpc_url} {size} {json} {log_level}")
@@ -130,43 +133,62 @@ def test_an_address_that_is_none_is_a_usage_error(address: str) -> None:
 
 
 def test_wei_and_bytes_in_json_are_strings() -> None:
-    shown = settings.plain("", {"reward_wei": 10**19, "root": b"\x01", "gas": 7, "list": [b"\x02"]})
+    shown = running.plain("", {"reward_wei": 10**19, "root": b"\x01", "gas": 7, "list": [b"\x02"]})
     assert shown == {"reward_wei": "10000000000000000000", "root": "0x01", "gas": 7, "list": ["0x02"]}
 
 
-# The venue's commands.
+# Commands are entry points.
 
 
-def test_the_venue_is_loaded_only_for_its_commands_and_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded: list[click.Group] = []
+def test_every_command_is_an_entry_point_and_the_list_has_its_own_words() -> None:
+    entries = {entry.name: entry for entry in entry_points(group=commands.GROUP)}
+    assert set(entries) == set(SHORT_HELP)
+    for name, said in SHORT_HELP.items():
+        command = entries[name].load()
+        assert command.name == name
+        assert " ".join((command.help or "").split()).startswith(said.removesuffix("."))
 
-    def register(group: click.Group) -> None:
-        loaded.append(group)
-        group.add_command(click.Command("demo", callback=lambda: click.echo("a demo")))
 
-    module = types.ModuleType("sequencer.node.commands")
-    module.register = register  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "sequencer.node.commands", module)
+def imported(*arguments: str) -> set[str]:
+    """The modules that a command imports from start to end, in a process of its own."""
+    program = (
+        "import sys\n"
+        "from prover.cli.main import cli\n"
+        f"cli({list(arguments)!r}, standalone_mode=False)\n"
+        "print('modules', *sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
 
-    def fresh() -> Commands:
-        return Commands("catenary", commands=dict(cli.commands))
 
-    assert CliRunner().invoke(fresh(), ["challenger", "--help"]).exit_code == 0
-    assert loaded == []
-    assert CliRunner().invoke(fresh(), ["demo"]).output == "a demo\n"
-    listed = CliRunner().invoke(fresh(), ["--help"]).output
-    assert all(name in listed for name in ("challenger", "verify", "demo"))
-    assert len(loaded) == 2
-    unknown = CliRunner().invoke(fresh(), ["dmeo"])
+def test_only_the_asked_command_is_imported() -> None:
+    rooms = {name: entry.module for entry in entry_points(group=commands.GROUP) for name in [entry.name]}
+    assert not imported("--help") & set(rooms.values())
+    for name in ("challenger", "demo"):
+        others = set(rooms.values()) - {rooms[name]}
+        seen = imported(name, "--help")
+        assert rooms[name] in seen
+        assert not seen & others
+    assert not any(module.startswith("sequencer") for module in imported("verify", "--help"))
+
+
+def test_an_unknown_command_is_a_usage_error() -> None:
+    unknown = run("dmeo")
     assert unknown.exit_code == 2
     assert "No such command" in unknown.output
 
 
-def test_a_venue_that_does_not_import_is_an_error_and_not_an_absence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installation_without_its_entry_points_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "GROUP", "catenary.absent")
+    absent = run("node")
+    assert absent.exit_code == 2
+    assert "install it again" in absent.output
+
+
+def test_a_command_that_does_not_import_is_an_error_and_not_an_absence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sequencer.node.commands", None)
-    group = Commands("catenary", commands=dict(cli.commands))
-    assert isinstance(CliRunner().invoke(group, ["node"]).exception, ImportError)
-    assert CliRunner().invoke(group, ["verify", "--help"]).exit_code == 0
+    assert isinstance(run("node").exception, ImportError)
+    assert run("verify", "--help").exit_code == 0
 
 
 # What keeps a command from running.
@@ -260,9 +282,9 @@ async def test_a_signal_stops_it_cleanly_with_a_summary(
 
 
 def test_without_a_key_only_a_devnet_is_served(tmp_path: Path) -> None:
-    with pytest.raises(settings.CommandFailed, match="--keystore is required"):
-        settings.load_signer(1, None, None, 0)
-    assert settings.load_signer(31_337, None, None, 0).address.hex().startswith("f39fd6")
+    with pytest.raises(running.CommandFailed, match="--keystore is required"):
+        keys.load_signer(1, None, None, 0)
+    assert keys.load_signer(31_337, None, None, 0).address.hex().startswith("f39fd6")
 
 
 def test_a_keystore_pays_and_a_wrong_password_is_one_line(tmp_path: Path) -> None:
@@ -272,12 +294,40 @@ def test_a_keystore_pays_and_a_wrong_password_is_one_line(tmp_path: Path) -> Non
     keystore, password = tmp_path / "key.json", tmp_path / "password"
     keystore.write_text(json.dumps(Account.encrypt(key, "secret", kdf="scrypt", iterations=2)))
     password.write_text("secret\n")
-    assert settings.load_signer(1, keystore, password, 0).address == bytes.fromhex(Account.from_key(key).address[2:])
+    assert keys.load_signer(1, keystore, password, 0).address == bytes.fromhex(Account.from_key(key).address[2:])
     password.write_text("wrong\n")
-    with pytest.raises(settings.CommandFailed, match="keystore cannot be opened"):
-        settings.load_signer(1, keystore, password, 0)
+    with pytest.raises(running.CommandFailed, match="keystore cannot be opened"):
+        keys.load_signer(1, keystore, password, 0)
     password.write_text("")
-    with pytest.raises(settings.CommandFailed, match="empty"):
-        settings.load_signer(1, keystore, password, 0)
-    with pytest.raises(settings.CommandFailed, match="cannot be read"):
-        settings.load_signer(1, tmp_path / "absent", password, 0)
+    with pytest.raises(running.CommandFailed, match="empty"):
+        keys.load_signer(1, keystore, password, 0)
+    with pytest.raises(running.CommandFailed, match="cannot be read"):
+        keys.load_signer(1, tmp_path / "absent", password, 0)
+
+
+@pytest.mark.parametrize(
+    ("content", "password"),
+    [
+        (b"secret", "secret"),
+        (b"secret\nsecond line\n", "secret"),
+        (b"secret\r\n", "secret"),
+        # What only some readers of lines take for an end of one belongs to the password.
+        (b"form\x0cfeed\n", "form\x0cfeed"),
+        ("line\u2028separator\x85\n".encode(), "line\u2028separator\x85"),
+        (b"carriage\rreturn\n", "carriage\rreturn"),
+        (b" spaces \n", " spaces "),
+    ],
+)
+def test_a_password_is_the_first_line_of_its_file(tmp_path: Path, content: bytes, password: str) -> None:
+    (tmp_path / "password").write_bytes(content)
+    assert keys.read_password(tmp_path / "password") == password
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [(b"", "is empty"), (b"\nsecret\n", "is empty"), (b"\r\nsecret\n", "is empty"), (b"\xff\n", "is not text")],
+)
+def test_a_file_without_a_password_in_its_first_line_is_refused(tmp_path: Path, content: bytes, sentence: str) -> None:
+    (tmp_path / "password").write_bytes(content)
+    with pytest.raises(keys.PasswordUnreadable, match=sentence):
+        keys.read_password(tmp_path / "password")

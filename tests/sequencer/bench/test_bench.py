@@ -11,7 +11,7 @@ from prover.state import state
 from prover.state.store import MemoryStore
 from prover.stf import codes, constants, encoding
 from prover.stf.words import word_at
-from sequencer.bench import bench, flow
+from sequencer.bench import bench, commands, flow
 from sequencer.engine.engine import Engine
 from sequencer.engine.records import Input
 from sequencer.sequencing.signature_pool import signed_row
@@ -96,7 +96,7 @@ def test_a_replay_ends_at_the_sealed_roots_and_notices_a_changed_chunk(tmp_path:
 
 
 def test_a_whole_run_ends_with_its_summary() -> None:
-    result = CliRunner().invoke(bench.command(), ["--seconds", "2", "--accounts", str(ACCOUNTS), "--json"])
+    result = CliRunner().invoke(commands.bench, ["--seconds", "2", "--accounts", str(ACCOUNTS), "--json"])
     assert result.exit_code == 0, result.output
     summary = json.loads(result.stdout)
     assert summary["roots_equal"] is True
@@ -131,14 +131,14 @@ def test_a_run_that_broke_its_promise_does_not_exit_with_zero(
         )  # fmt: skip
 
     monkeypatch.setattr(bench, "measure", broken)
-    result = CliRunner().invoke(bench.command(), ["--json"])
+    result = CliRunner().invoke(commands.bench, ["--json"])
     assert result.exit_code == 1
     assert said in result.stderr
     assert json.loads(result.stdout)["roots_equal"] is roots_equal
 
 
 def test_accounts_come_in_pairs() -> None:
-    result = CliRunner().invoke(bench.command(), ["--accounts", "201"])
+    result = CliRunner().invoke(commands.bench, ["--accounts", "201"])
     assert result.exit_code == 2
     assert "even" in result.stderr
 

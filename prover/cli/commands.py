@@ -1,0 +1,304 @@
+"""The prover's two commands, `challenger` and `verify`: their options, and what is opened for them."""
+
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from prover.cli.options import AddressType, config_option, gathered, key_options, output_options
+from prover.cli.running import (
+    EXIT_DATADIR,
+    EXIT_L1,
+    EXIT_USAGE,
+    CommandFailed,
+    StandardOutput,
+    configure_logging,
+    replay_directory,
+    run,
+    until_signal,
+)
+from prover.telling import Output, short
+
+if TYPE_CHECKING:
+    from l1_bridge.client.client import L1Client
+    from prover.challenger.challenger import Challenger
+    from prover.contracts.deployment import Deployment
+    from prover.history.history import ChainReplay
+    from prover.history.records import Notice
+
+
+class ChallengerOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What `catenary challenger` was told."""
+
+    l1_rpc_url: str
+    second_l1_rpc_url: str | None
+    rollup_address: bytes
+    chain_id: int | None
+    from_block: int | None
+    datadir: Path
+    keystore: Path | None
+    password_file: Path | None
+    development_key: int
+    watch: bool
+    once: bool
+    collect: bool
+    guard: bool
+    guard_patience: int
+    guard_entries: int
+    guard_tick_url: str | None
+    poll_interval: float
+    max_fee_gwei: float
+    json: bool
+    log_level: str
+
+
+class VerifyOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What `catenary verify` was told."""
+
+    l1_rpc_url: str
+    rollup_address: bytes
+    chain_id: int | None
+    from_block: int | None
+    datadir: Path | None
+    block: int | None
+    json: bool
+    log_level: str
+
+
+def _l1_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--from-block", type=click.IntRange(0), help="Block of the bridge's deployment; else searched."),
+        click.option("--chain-id", type=click.IntRange(1), help="Refuse any other chain."),
+        click.option("--rollup-address", type=AddressType(), required=True, help="Address of the bridge."),
+        click.option("--l1-rpc-url", required=True, help="JSON-RPC of an L1 node."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@_l1_options
+@click.option("--second-l1-rpc-url", help="A second opinion: nothing is sent unless both L1 nodes agree.")
+@click.option("--datadir", type=click.Path(path_type=Path), required=True, help="Where the replayed state is kept.")
+@key_options
+@click.option("--watch", is_flag=True, help="Give verdicts, send nothing.")
+@click.option("--once", is_flag=True, help="Replay up to the head, answer what is there, and end.")
+@click.option("--collect/--no-collect", default=True, show_default=True, help="Collect rewards that are due.")
+@click.option("--guard", is_flag=True, help="Enqueue on L1 what the sequencer omits: rescues, and ticks.")
+@click.option(
+    "--guard-patience",
+    type=click.IntRange(0, 604_800),
+    default=600,
+    show_default=True,
+    help="Seconds of L2 time below maintenance, seen by this process, before a rescue; age of prices before a tick.",
+)
+@click.option(
+    "--guard-entries",
+    type=click.IntRange(1, 1_000),
+    default=20,
+    show_default=True,
+    help="Entries an hour that are paid for at most.",
+)
+@click.option("--guard-tick-url", help="A node's API, or a mirror, that tells the oracle's signed reports.")
+@click.option("--poll-interval", type=click.FloatRange(0.01, 3_600), default=1.0, show_default=True, help="Seconds.")
+@click.option("--max-fee-gwei", type=click.FloatRange(0.001), default=500.0, show_default=True, help="Per gas.")
+@output_options
+@config_option
+@gathered(ChallengerOptions)
+def challenger(options: ChallengerOptions) -> None:
+    """Replay every batch from L1 alone and prove a fraudulent one in one transaction.
+
+    No bond is needed. Ends with 0 if every canonical batch is valid. With --guard the same key also pays for entries of
+    the L1 queue that rescue accounts, and bring prices, which the sequencer leaves out.
+    """
+    if options.guard and options.watch:
+        raise CommandFailed("--guard pays for entries of the L1 queue: it does not go with --watch.", EXIT_USAGE)
+    if options.guard_tick_url is not None and not options.guard:
+        raise CommandFailed("--guard-tick-url is of use with --guard alone.", EXIT_USAGE)
+    configure_logging(options.log_level, options.json)
+    output = StandardOutput(options.json)
+    held = False
+
+    async def follow() -> bool:
+        nonlocal held
+        async with until_signal(), _challenger(options, output) as opened:
+            try:
+                await opened.run(options.once)
+            finally:
+                summary = opened.finish()
+                title = "every batch is valid" if summary.held else "NOT every batch is valid"
+                output.summary(title, msgspec.structs.asdict(summary), good=summary.held)
+                held = summary.held
+        return held
+
+    run(output, follow)
+
+
+@asynccontextmanager
+async def _challenger(options: ChallengerOptions, output: Output) -> "AsyncIterator[Challenger]":
+    from l1_bridge.client.client import L1Client
+    from l1_bridge.client.options import L1Options
+    from prover.challenger.challenger import Challenger
+    from prover.challenger.guard import report_source
+    from prover.challenger.guard_plan import Policy
+    from prover.cli.keys import load_signer
+    from prover.contracts import deployment
+
+    bridge, url = options.rollup_address, options.guard_tick_url
+    l1_options = L1Options(
+        chain_id=options.chain_id,
+        poll_seconds=options.poll_interval,
+        max_fee_wei=int(options.max_fee_gwei * 10**9),
+    )
+    async with L1Client(options.l1_rpc_url, l1_options) as client:
+        chain = await client.chain_id()
+        signer = None
+        if not options.watch:
+            signer = load_signer(chain, options.keystore, options.password_file, options.development_key)
+        found = await deployment.read(client, bridge)
+        async with (
+            _opened(client, found, replay_directory(options.datadir), options.from_block) as replay,
+            _second(options.second_l1_rpc_url, chain, bridge) as second,
+        ):
+            opened = Challenger(
+                client,
+                replay,
+                output,
+                signer=signer,
+                second_client=second,
+                collect=options.collect,
+                poll_seconds=options.poll_interval,
+                guard=Policy(options.guard_patience * 1_000, options.guard_entries) if options.guard else None,
+                source=None if url is None else report_source(url),
+            )
+            output.event(
+                "started",
+                f"challenger {'watching' if signer is None else '0x' + signer.address.hex()}, bridge "
+                f"0x{bridge.hex()} on chain {chain}, from batch {replay.cursor.valid}",
+                chain_id=chain,
+                rollup_address=bridge,
+                referee_address=found.referee,
+                challenger=None if signer is None else signer.address,
+                from_block=replay.cursor.from_block,
+                tip=replay.cursor.tip,
+                valid_tip=replay.cursor.valid,
+            )
+            yield opened
+
+
+@click.command()
+@_l1_options
+@click.option("--datadir", type=click.Path(path_type=Path), help="An empty directory; a temporary one if not given.")
+@click.option("--block", type=click.IntRange(0), help="Compare at this L1 block; at the latest if not given.")
+@output_options
+@config_option
+@gathered(VerifyOptions)
+def verify(options: VerifyOptions) -> None:
+    """Rebuild the state from L1 alone and compare it with what the bridge keeps."""
+    configure_logging(options.log_level, options.json)
+    output = StandardOutput(options.json)
+    if options.datadir is None:
+        with tempfile.TemporaryDirectory(prefix="catenary-verify-") as temporary:
+            run(output, lambda: _compare(options, output, replay_directory(Path(temporary))))
+        return
+    directory = replay_directory(options.datadir)
+    if any(directory.iterdir()):
+        raise CommandFailed(f"{directory} is not empty: verify starts from nothing.", EXIT_DATADIR)
+    run(output, lambda: _compare(options, output, directory))
+
+
+async def _compare(options: VerifyOptions, output: Output, directory: Path) -> bool:
+    from l1_bridge.client.client import L1Client
+    from l1_bridge.client.options import L1Options
+    from prover.contracts import deployment
+    from prover.history import verify as verification
+
+    held: bool | None = None
+    until = "latest" if options.block is None else options.block
+    async with until_signal(), L1Client(options.l1_rpc_url, L1Options(chain_id=options.chain_id)) as client:
+        found = await deployment.read(client, options.rollup_address)
+        async with _opened(client, found, directory, options.from_block) as replay:
+            report = await verification.verify(client, replay, found.token, until=until, tell=_teller(output))
+        held = report.held
+        title = "L1 and replay agree, and the money adds up" if held else "L1 and replay do NOT agree"
+        output.summary(title, msgspec.structs.asdict(report), good=held)
+    if held is None:
+        raise CommandFailed("Stopped before the comparison was complete.")
+    return held
+
+
+def _teller(output: Output) -> "Callable[[Notice], None]":
+    from prover.history.records import Judgement
+
+    def tell(notice: "Notice") -> None:
+        if isinstance(notice, Judgement):
+            output.event(
+                "batch",
+                f"batch {notice.number:>5}  {notice.verdict.value:<7}  {notice.chunks} chunks, "
+                f"{notice.operations} operations, root {short(notice.last_root)}",
+                number=notice.number,
+                batch_hash=notice.batch_hash,
+                verdict=notice.verdict,
+                reason=notice.reason,
+                chunks=notice.chunks,
+                operations=notice.operations,
+                root=notice.last_root,
+            )
+
+    return tell
+
+
+@asynccontextmanager
+async def _opened(
+    client: "L1Client", found: "Deployment", directory: Path, from_block: int | None
+) -> "AsyncIterator[ChainReplay]":
+    from l1_bridge.codec.batch import BridgeId
+    from prover.history.history import ChainReplay
+    from prover.state.leveldb import LevelDbStore
+
+    store = LevelDbStore(directory)
+    try:
+        bridge = BridgeId(found.chain_id, found.bridge)
+        if from_block is None and next(store.iterate(b""), None) is None:
+            from_block = await _deployment_block(client, found.bridge)
+        yield ChainReplay(store, bridge, from_block=from_block or 0)
+    finally:
+        store.close()
+
+
+async def _deployment_block(client: "L1Client", bridge: bytes) -> int:
+    from l1_bridge.client.errors import L1Rejected
+
+    head = await client.block("latest")
+    low, high = 0, 0 if head is None else head.number
+    try:
+        while low < high:
+            middle = (low + high) // 2
+            if await client.code(bridge, middle):
+                high = middle
+            else:
+                low = middle + 1
+    except L1Rejected as error:
+        text = (
+            f"The L1 node keeps no old state ({error.reason}): say --from-block, the block of the bridge's deployment."
+        )
+        raise CommandFailed(text, EXIT_L1) from None
+    return low
+
+
+@asynccontextmanager
+async def _second(url: str | None, chain_id: int, bridge: bytes) -> "AsyncIterator[L1Client | None]":
+    from l1_bridge.client.client import L1Client
+    from l1_bridge.client.options import L1Options
+    from prover.contracts import deployment
+
+    if url is None:
+        yield None
+        return
+    async with L1Client(url, L1Options(chain_id=chain_id)) as client:
+        await deployment.read(client, bridge)
+        yield client
