@@ -39,7 +39,8 @@ async def embedded_l1(datadir: Path, port: int) -> AsyncIterator[str]:
                 line += piece
         if not line.endswith(b"\n"):
             said = await process.stderr.receive_some(4096)
-            raise L1Unusable(f"The embedded L1 did not start: {said.decode(errors='replace').strip() or 'no answer'}")
+            reason = said.decode(errors="replace").strip() or "no answer"
+            raise L1Unusable(f"The embedded L1 did not start: {reason} (--l1-port chooses another port)")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_drain, process.stdout)
             nursery.start_soon(_drain, process.stderr)

@@ -18,7 +18,7 @@ from prover.contracts.deployment import Deployment, DeploymentRecord
 from sequencer.api.methods.reports import ReportMethods
 from sequencer.api.methods.venue import Methods
 from sequencer.api.rpc.jsonrpc import Registry
-from sequencer.api.transport.server import ApiConfig, Server
+from sequencer.api.transport.server import ApiConfig, Server, open_port
 from sequencer.engine.engine import Engine
 from sequencer.l1.bridge_view import BridgeView, Checkpoint
 from sequencer.l1.following import Following, Queue, read_checkpoint
@@ -63,6 +63,8 @@ async def run(
     PreflightFailed and Overdue where it must not go on: after the latter it re-sequences at the next start.
     """
     with held(config.datadir) as datadir, ExitStack() as opened:
+        # Before anything is deployed and paid for; that nobody takes it meanwhile is likely enough.
+        await (await open_port(config.port)).aclose()
         async with connected(config, datadir) as client:
             operator = operator_of(config, await client.chain_id())
             record = await rollup_of(config, datadir, client, operator)

@@ -40,6 +40,19 @@ class CannotListenError(Exception):
     """The port cannot be had; the text is one sentence for the operator."""
 
 
+async def open_port(port: int) -> trio.SocketListener:
+    """Listens on the node's address; CannotListenError where that cannot be."""
+    try:
+        (listener,) = await trio.open_tcp_listeners(port, host=HOST)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise CannotListenError(
+                f"Port {port} of {HOST} is in use by another process: stop it or choose another port (0: any)."
+            ) from error
+        raise CannotListenError(f"Port {port} of {HOST} cannot be opened: {error.strerror or error}.") from error
+    return listener
+
+
 def _always_ready() -> str | None:
     return None
 
@@ -119,15 +132,7 @@ class Server:
             self._log.warning("api.drain_deadline", seconds=self._config.limits.drain_seconds)
 
     async def _listen(self) -> trio.SocketListener:
-        port = self._config.port
-        try:
-            (listener,) = await trio.open_tcp_listeners(port, host=HOST)
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise CannotListenError(
-                    f"Port {port} of {HOST} is in use by another process: stop it or choose another port (0: any)."
-                ) from error
-            raise CannotListenError(f"Port {port} of {HOST} cannot be opened: {error.strerror or error}.") from error
+        listener = await open_port(self._config.port)
         # Inherited by every accepted socket: what a slow reader leaves in the kernel must be bounded too.
         listener.socket.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, self._config.limits.socket_send_bytes)
         return listener

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 import trio
 
+from l1_bridge.addresses import address_bytes
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.keys import Signer, development_key
 from l1_bridge.client.options import L1Options
@@ -20,13 +22,14 @@ from prover.signing.signatures import address_of
 from prover.state import genesis
 from sequencer.devnet.prices import devnet_signer_keys
 from sequencer.devnet.signing_account import SigningAccount
-from sequencer.node.node import wall_clock_ms
+from sequencer.node.config import CannotStart, DatadirUnusable, L1Unusable, NodeConfig
+from sequencer.node.node import run, wall_clock_ms
 from tests.l1_bridge.l1_nodes import ANVIL, anvil
 from tests.l1_bridge.l1_nodes import embedded_l1 as l1_process
 from tests.sequencer.node_process import Client, NodeProcess, funded, refused_node, running
 from tests.sequencer.node_world import BUY, DOLLAR, LOTS, SELL, key
 
-ENDED = 20
+ENDED = 120
 
 
 class Stream:
@@ -166,6 +169,20 @@ def told(result: Any, code: int, *words: str) -> None:
     assert (last["event"], last["exit_code"]) == ("failed", code)
 
 
+def refusal(config: NodeConfig, kind: type[CannotStart]) -> str:
+    """Why a node in this process does not start; which exit code is whose, the tests of the command tell."""
+    found: list[BaseException] = []
+    try:
+        trio.run(run, config)
+    except* CannotStart as errors:
+        found = [*errors.exceptions]
+        while isinstance(found[0], BaseExceptionGroup):
+            found = [*found[0].exceptions]
+    (error,) = found
+    assert type(error) is kind
+    return str(error)
+
+
 def test_where_it_does_not_start_beside_a_running_one(tmp_path: Path) -> None:
     free = ("--port", "0", "--l1-port", "0")
     with running(tmp_path / "node") as node:
@@ -185,14 +202,27 @@ def test_where_it_does_not_start_beside_a_running_one(tmp_path: Path) -> None:
             l1_port,
         )
         # Its L1 is somebody's already: another node may read it, not post to the same bridge.
-        shared = ("--port", "0", "--l1-rpc-url", node.l1_url)
-        told(refused_node("--datadir", str(tmp_path / "d"), *shared), 2, "--rollup-address", "--deploy")
-        wrong = ("--rollup-address", "0x" + "22" * 20)
-        told(refused_node("--datadir", str(tmp_path / "e"), *shared, *wrong), 3, "there is no contract")
-        taken = ("--rollup-address", "0x" + node.rollup.hex(), "--development-key", "5")
-        told(refused_node("--datadir", str(tmp_path / "f"), *shared, *taken), 3, "seat", "held by")
-        token = node.client.status()["token_address"]
-        told(refused_node("--datadir", str(tmp_path / "g"), *shared, "--rollup-address", token), 3, "not the shipped")
+        told(
+            refused_node("--datadir", str(tmp_path / "d"), "--port", "0", "--l1-rpc-url", node.l1_url),
+            2,
+            "--rollup-address",
+            "--deploy",
+        )
+        token = address_bytes(node.client.status()["token_address"])
+        for bridge, *words in (
+            (b"\x22" * 20, "there is no contract"),
+            (node.rollup, "seat", "held by"),
+            (token, "not the shipped"),
+        ):
+            config = NodeConfig(
+                datadir=tmp_path / "e",
+                port=0,
+                l1_rpc_url=node.l1_url,
+                rollup_address=bridge,
+                operator=development_key(5),
+            )
+            reason = refusal(config, L1Unusable)
+            assert all(word in reason for word in words), reason
         assert node.client.status()["ready"] is True
     # What failed left nothing behind, and what runs was not touched.
     assert {path.name for path in tmp_path.iterdir()} == {"node"}
@@ -214,11 +244,14 @@ def test_a_datadir_of_another_chain_or_rollup_or_broken(tmp_path: Path) -> None:
             assert node.client.status()["chain_id"] == 31_337
         told(refused_node(*options, "--l1-rpc-url", second.url), 2, "chain 1337", "--keystore")
         record = json.loads((datadir / "deployment.json").read_text())
+        config = NodeConfig(datadir=datadir, port=0, l1_rpc_url=first.url)
         (datadir / "deployment.json").write_text(json.dumps(record | {"chain_id": 1}))
-        told(refused_node(*options, "--l1-rpc-url", first.url), 4, "chain 1,", "31337")
+        reason = refusal(config, DatadirUnusable)
+        assert "chain 1," in reason
+        assert "31337" in reason
         (datadir / "deployment.json").write_text(json.dumps(record))
-        other = ("--rollup-address", "0x" + "22" * 20)
-        told(refused_node(*options, "--l1-rpc-url", first.url, *other), 4, "belongs to the rollup")
+        other = msgspec.structs.replace(config, rollup_address=b"\x22" * 20)
+        assert "belongs to the rollup" in refusal(other, DatadirUnusable)
         (datadir / "deployment.json").write_text("{")
         told(refused_node(*options, "--l1-rpc-url", first.url), 4, "damaged")
         (datadir / "deployment.json").write_text(json.dumps(record))

@@ -1,0 +1,31 @@
+"""An L1 of the node's own: up while it is needed, gone afterwards, and a port that is taken is said."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Unavailable
+from l1_bridge.client.options import L1Options
+from sequencer.node.config import L1Unusable
+from sequencer.node.embedded_l1 import embedded_l1
+
+pytestmark = pytest.mark.trio
+
+
+async def test_it_answers_as_long_as_it_is_needed(tmp_path: Path) -> None:
+    async with embedded_l1(tmp_path / "l1", 0) as url, L1Client(url, L1Options(attempts=1)) as client:
+        assert await client.block(0) is not None
+    gone = L1Client(url, L1Options(attempts=1))
+    with pytest.raises(L1Unavailable):
+        await gone.chain_id()
+    await gone.close()
+
+
+async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(L1Unusable, match=f"{port}.*--l1-port"):
+            async with embedded_l1(tmp_path / "l1", port):
+                raise AssertionError
