@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from l1_bridge.addresses import AddressError, address_bytes
 from l1_bridge.client.keys import DEVELOPMENT_CHAIN_ID
 
 # Names that mean the same in every command, and may therefore stand in the TOML's table [common].
@@ -46,11 +47,10 @@ class AddressType(click.ParamType[bytes]):
         if isinstance(value, bytes):
             return value
         text = str(value)
-        if len(text) == 42 and text[:2] == "0x" and text.isalnum():
-            try:
-                return bytes.fromhex(text[2:])
-            except ValueError:
-                pass
+        try:
+            return address_bytes(text)
+        except AddressError:
+            pass
         self.fail(f"{text[:80]!r} is not an address: 0x and 40 hexadecimal digits", param, ctx)
 
 

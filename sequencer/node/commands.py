@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from l1_bridge.client.keys import Signer
 from prover.cli.keys import load_signer
-from prover.cli.options import AddressType, config_option, key_options, output_options
+from prover.cli.options import AddressType, config_option, gathered, key_options, output_options
 from prover.cli.running import (
     EXIT_DATADIR,
     EXIT_L1,
@@ -28,6 +29,31 @@ if TYPE_CHECKING:
     from sequencer.node.node import Running
 
 DEFAULT_DATADIR = Path("~/.catenary/node")
+
+
+class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What `catenary node` was told."""
+
+    datadir: Path
+    port: int
+    l1_rpc_url: str
+    l1_port: int
+    rollup_address: bytes | None
+    deploy: bool
+    window_seconds: int
+    governor: bytes | None
+    governance_delay: int
+    seal_seconds: float
+    poll_interval: float
+    oracle_seed: int
+    no_oracle: bool
+    no_maker: bool
+    verifiers: int
+    keystore: Path | None
+    password_file: Path | None
+    development_key: int
+    json: bool
+    log_level: str
 
 
 @click.command()
@@ -70,57 +96,42 @@ DEFAULT_DATADIR = Path("~/.catenary/node")
 @key_options
 @output_options
 @config_option
-def node(
-    datadir: Path,
-    port: int,
-    l1_rpc_url: str,
-    l1_port: int,
-    rollup_address: bytes | None,
-    deploy: bool,
-    window_seconds: int,
-    governor: bytes | None,
-    governance_delay: int,
-    seal_seconds: float,
-    poll_interval: float,
-    oracle_seed: int,
-    no_oracle: bool,
-    no_maker: bool,
-    verifiers: int,
-    keystore: Path | None,
-    password_file: Path | None,
-    development_key: int,
-    json: bool,
-    log_level: str,
-) -> None:
+@gathered(NodeOptions)
+def node(options: NodeOptions) -> None:
     """Run the venue: match, sequence, keep, post. Without --l1-rpc-url it brings an L1 of its own."""
+    configure_logging(options.log_level, options.json)
+    output = StandardOutput(options.json)
+    config = config_of(options)
+    run(output, lambda: serve(config, output))
+
+
+def config_of(options: NodeOptions) -> "NodeConfig":
+    """What the node makes of its flags; CommandFailed for a keystore that does not open."""
     from sequencer.node.config import NodeConfig
 
-    configure_logging(log_level, json)
-    output = StandardOutput(json)
     operator: Signer | None = None
-    if keystore is not None:
+    if options.keystore is not None:
         # The chain is not known yet; a keystore is good on any.
-        operator = load_signer(0, keystore, password_file, development_key)
-    config = NodeConfig(
-        datadir=datadir.expanduser(),
-        port=port,
-        l1_rpc_url=l1_rpc_url,
-        l1_port=l1_port,
-        rollup_address=rollup_address or b"",
-        is_deploy_allowed=deploy,
+        operator = load_signer(0, options.keystore, options.password_file, options.development_key)
+    return NodeConfig(
+        datadir=options.datadir.expanduser(),
+        port=options.port,
+        l1_rpc_url=options.l1_rpc_url,
+        l1_port=options.l1_port,
+        rollup_address=options.rollup_address or b"",
+        is_deploy_allowed=options.deploy,
         operator=operator,
-        is_oracle_simulated=not no_oracle,
-        oracle_seed=oracle_seed,
-        seal_seconds=seal_seconds,
-        post_seconds=poll_interval,
-        window_seconds=window_seconds,
-        governor=governor or containers.NOBODY,
-        governance_delay_seconds=governance_delay,
-        development_key=development_key if _is_given("development_key") else 0,
-        is_maker_running=not no_maker,
-        verifiers=verifiers,
+        is_oracle_simulated=not options.no_oracle,
+        oracle_seed=options.oracle_seed,
+        seal_seconds=options.seal_seconds,
+        post_seconds=options.poll_interval,
+        window_seconds=options.window_seconds,
+        governor=options.governor or containers.NOBODY,
+        governance_delay_seconds=options.governance_delay,
+        development_key=options.development_key if _is_given("development_key") else 0,
+        is_maker_running=not options.no_maker,
+        verifiers=options.verifiers,
     )
-    run(output, lambda: serve(config, output))
 
 
 def _is_given(name: str) -> bool:

@@ -1,0 +1,64 @@
+"""`catenary node`: each flag means one choice of the operator, and what is out of bounds is refused."""
+
+from pathlib import Path
+
+import click
+import msgspec
+import pytest
+
+from sequencer.node.commands import NodeOptions, config_of, node
+from sequencer.node.config import NodeConfig
+
+
+def chosen(*flags: str) -> NodeConfig:
+    """What the operator chose with these."""
+    with node.make_context("node", list(flags)) as context:
+        return config_of(NodeOptions(**context.params))
+
+
+def test_without_flags_it_is_the_usual_venue() -> None:
+    config = chosen("--verifiers", "0")
+    assert config == NodeConfig(datadir=Path("~/.catenary/node").expanduser())
+    assert config.is_l1_embedded
+
+
+def test_each_flag_is_one_choice() -> None:
+    usual = chosen("--verifiers", "0")
+    address = "0x" + "22" * 20
+    for flags, changes in (
+        (("--datadir", "/somewhere"), {"datadir": Path("/somewhere")}),
+        (("--port", "0"), {"port": 0}),
+        (("--l1-rpc-url", "http://l1"), {"l1_rpc_url": "http://l1"}),
+        (("--l1-port", "1"), {"l1_port": 1}),
+        (("--rollup-address", address), {"rollup_address": b"\x22" * 20}),
+        (("--deploy",), {"is_deploy_allowed": True}),
+        (("--window", "31"), {"window_seconds": 31}),
+        (("--governor", address), {"governor": b"\x22" * 20}),
+        (("--governance-delay", "31"), {"governance_delay_seconds": 31}),
+        (("--seal-seconds", "2"), {"seal_seconds": 2.0}),
+        (("--poll-interval", "2"), {"post_seconds": 2.0}),
+        (("--oracle-seed", "7"), {"oracle_seed": 7}),
+        (("--no-oracle",), {"is_oracle_simulated": False}),
+        (("--no-maker",), {"is_maker_running": False}),
+        (("--development-key", "3"), {"development_key": 3}),
+    ):
+        assert chosen("--verifiers", "0", *flags) == msgspec.structs.replace(usual, **changes), flags
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--port", "65536"),
+        ("--seal-seconds", "5.1"),
+        ("--poll-interval", "0"),
+        ("--window", "0"),
+        ("--verifiers", "257"),
+        ("--rollup-address", "0x22"),
+        ("--development-key", "10"),
+        ("--nothing",),
+    ],
+    ids=" ".join,
+)
+def test_what_is_out_of_bounds_is_a_usage_error(flags: tuple[str, ...]) -> None:
+    with pytest.raises(click.UsageError):
+        chosen(*flags)
