@@ -105,6 +105,13 @@ def preview(chunk: Chunk, operation: bytes) -> Chunk:
     return above
 
 
+def next_chunk(chunk: Chunk, timestamp: int) -> Chunk:
+    """A throw-away chunk behind `chunk`, as an operation at that time, in milliseconds, would find it."""
+    behind = Chunk(chunk.domain, chunk.commitment, chunk.globals, _Above(chunk), chunk.ecrecover)
+    behind.open(timestamp)
+    return behind
+
+
 class _Left(msgspec.Struct):
     """Rows as the full chunks of a trial left them; a chain of overlays would nest for each."""
 

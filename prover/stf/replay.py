@@ -236,6 +236,24 @@ class Chunk:
             slot = self.slots[leaf_index] = self.loaded_slots[leaf_index] = self.rows.slot(leaf_index)
         return slot
 
+    def admit(self, order: containers.Order, signer: bytes) -> int:
+        """As `apply` of an order's bytes that decode to `order` and whose signature recovers to `signer`."""
+        if not self.has_room(constants.ORDER):
+            self.operation_codes.append(codes.FULL)
+            return codes.FULL
+        self._count(KINDS[constants.ORDER])
+        account = self._account(order.account)
+        self._slot((order.account << 8) | order.slot)
+        globals = self.globals
+        code = trading.check_order(
+            order, account, signer, globals.markets, globals.market_count, self.commitment.timestamp
+        )
+        if code == codes.OK:
+            self.order_index[(order.account, order.slot, order.sequence)] = len(self.orders)
+            self.orders.append(order)
+        self.operation_codes.append(code)
+        return code
+
     def book_fill(self, maker: containers.Order, taker: containers.Order, filled: containers.Filled) -> None:
         """Books a fill decided on the rows as they stand now, between two admitted orders; there must be room."""
         assert filled.code == codes.OK, filled.code

@@ -27,7 +27,8 @@ from prover.state.leveldb import LevelDbStore
 from prover.stf import codes, constants, containers
 from prover.stf.replay import Chunk
 from sequencer.bench import flow
-from sequencer.engine.engine import Engine, Outcome
+from sequencer.engine.effects import Processed
+from sequencer.engine.engine import Engine
 from sequencer.engine.records import Input
 from sequencer.sequencing import journal
 from sequencer.sequencing.signature_pool import Verifiers, signed_row
@@ -87,7 +88,7 @@ class _Tally(msgspec.Struct):
     rejected: Counter[str] = msgspec.field(default_factory=Counter)
     seconds: float = 0.0
 
-    def count(self, outcomes: list[Outcome]) -> None:
+    def count(self, outcomes: list[Processed]) -> None:
         """Counts what has been acknowledged."""
         self.orders += len(outcomes)
         for outcome in outcomes:
@@ -128,7 +129,7 @@ class _Venue:
         """Syncs the journal until cancelled."""
         await self._committer.run()
 
-    async def sequence(self, given: list[Input]) -> list[Outcome]:
+    async def sequence(self, given: list[Input]) -> list[Processed]:
         """Processes inputs, and returns their outcomes once all of them are durable."""
         outcomes = self._process(given)
         await self._settle(self._appended)
@@ -139,7 +140,7 @@ class _Venue:
         tally = _Tally()
         started = time.perf_counter()
         verified, to_sequence = trio.open_memory_channel[_Group](_GROUPS_IN_FLIGHT)
-        sequenced, to_acknowledge = trio.open_memory_channel[tuple[list[Outcome], int]](_GROUPS_IN_FLIGHT)
+        sequenced, to_acknowledge = trio.open_memory_channel[tuple[list[Processed], int]](_GROUPS_IN_FLIGHT)
 
         async def acknowledge() -> None:
             async for outcomes, last in to_acknowledge:
@@ -166,9 +167,9 @@ class _Venue:
             verifying.cancel_scope.cancel()
         return tally
 
-    def _process(self, given: list[Input]) -> list[Outcome]:
+    def _process(self, given: list[Input]) -> list[Processed]:
         """Applies inputs, and has the journal write what they changed; nothing is durable yet."""
-        outcomes: list[Outcome] = []
+        outcomes: list[Processed] = []
         records: list[bytes] = []
         for one in given:
             outcome = self.engine.process(one)

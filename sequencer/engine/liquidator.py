@@ -7,18 +7,17 @@ recompute it, nobody can prove that it was kept.
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
-from prover.standing import health
+from prover.standing import health, standing
 from prover.stf import codes, constants, containers, encoding, margin, rescue
+from sequencer.engine.effects import AnyEffect, Rescued
+from sequencer.engine.floor import Floor
+from sequencer.engine.placing import reducible
 from sequencer.engine.post_mortem import Case
 from sequencer.engine.ranking import Side, Stand, is_traders, stand, worst_first
-from sequencer.views.account import standing
-
-if TYPE_CHECKING:
-    from sequencer.engine.engine import Engine, Outcome
 
 # At most so many rescues a tick: they stand in the same chunks as everybody's trades.
 RESCUES_OF_A_TICK: Final = 64
@@ -46,39 +45,40 @@ def most_lots(code_of: Callable[[int], int], most: int, *too_many: int) -> int:
 
 
 class Liquidator:
-    """One pass over the accounts after a tick."""
+    """One pass over the accounts after a tick. effects: what came of it so far."""
 
-    def __init__(self, engine: "Engine", now: int, outcome: "Outcome") -> None:
-        self._engine = engine
-        self._now = now
-        self._outcome = outcome
+    def __init__(self, floor: Floor) -> None:
+        self.effects: list[AnyEffect] = []
+        self._floor = floor
+        self._chunk = floor.chunk
+        self._now = floor.now
         self._left = RESCUES_OF_A_TICK
         self._stands: dict[tuple[int, int, int], tuple[containers.Account, Stand | None]] = {}
         self._sides: dict[tuple[int, int], Side] = {}
 
     def run(self) -> None:
         """Rescues the worst first, then lets insurance accounts reduce what they hold."""
-        clock = self._engine.view.clock()
+        clock = self._chunk.view.clock()
         if not clock.steady or clock.grace or not clock.priced:
             return
-        holders = sorted(filter(is_traders, self._engine.holders))
-        rows = [(index, self._engine.account(index)) for index in holders]
-        for index in worst_first(self._engine.globals, clock.now, rows):
+        holders = sorted(filter(is_traders, self._floor.ledger.holders))
+        rows = [(index, self._chunk.account(index)) for index in holders]
+        for index in worst_first(self._chunk.globals, clock.now, rows):
             for _ in range(_STEPS_OF_AN_ACCOUNT):
                 if self._left == 0 or not self._step(index):
                     break
-        for market in range(self._engine.globals.market_count):
+        for market in range(self._chunk.globals.market_count):
             self._unwind(market)
 
     def _step(self, index: int) -> bool:
         """One rescue of one account; whether there was any."""
-        engine = self._engine
-        clock = engine.view.clock()
-        account = engine.account(index)
-        judged = health(engine.globals, account, clock.now)
+        chunk = self._chunk
+        clock = chunk.view.clock()
+        account = chunk.account(index)
+        judged = health(chunk.globals, account, clock.now)
         if judged.equity >= judged.maintenance:
             return False
-        settled, _ = margin.settle(engine.globals.risk, account, clock.now)
+        settled, _ = margin.settle(chunk.globals.risk, account, clock.now)
         market = judged.largest
         held = encoding.unpack(settled.positions[market]).size
         if judged.equity >= 0 and self._through_book(index, market, held):
@@ -88,13 +88,13 @@ class Liquidator:
         return judged.equity < 0 and self._deleverage(index, settled)
 
     def _through_book(self, index: int, market: int, held: int) -> bool:
-        engine = self._engine
-        owner = engine.account(index).owner
-        for maker, resting in engine.resting_against(market, held)[:_MAKERS_TRIED]:
+        floor, chunk = self._floor, self._chunk
+        owner = chunk.account(index).owner
+        for maker, resting in floor.orders.resting_against(market, held)[:_MAKERS_TRIED]:
             # An owner's own order would be a trade with oneself.
-            if engine.account(maker.account).owner == owner:
+            if chunk.account(maker.account).owner == owner:
                 continue
-            offered = min(abs(held), engine.reducible(maker, engine.account(maker.account), resting))
+            offered = min(abs(held), reducible(maker, chunk.account(maker.account), resting))
             move = containers.Rescue(maker=0, market=market, account=index, other=0, lots=offered)
             lots = self._most(constants.LIQUIDATE, move, maker, codes.TOO_MANY_LOTS)
             if lots > 0:
@@ -102,10 +102,10 @@ class Liquidator:
                 if code == codes.OK:
                     return True
             else:
-                code = engine.decide_rescue(constants.LIQUIDATE, move, maker, self._now)
+                code = floor.rescue_code(constants.LIQUIDATE, move, maker)
             if code == codes.LIQUIDATION_PRICE:
                 return False
-            engine.drop_if_at_fault(maker, max(offered, 1), code, self._outcome)
+            self.effects += floor.drop_if_at_fault(maker, max(offered, 1), code)
         return False
 
     def _take_over(self, index: int, market: int, held: int) -> bool:
@@ -117,7 +117,7 @@ class Liquidator:
 
     def _deleverage(self, index: int, settled: containers.Account) -> bool:
         """Against whoever is in profit and can bear the loss, then against whom it costs nothing."""
-        risk = self._engine.globals.risk
+        risk = self._chunk.globals.risk
         dearest_first = sorted(
             ((market, encoding.unpack(position).size) for market, position in enumerate(settled.positions)),
             key=lambda entry: -abs(entry[1]) * risk.price[entry[0]] * risk.maintenance_ppm[entry[0]],
@@ -136,10 +136,10 @@ class Liquidator:
 
     def _borne(self, settled: containers.Account, market: int, held: int) -> int:
         """What somebody would bear of one lot's loss after the fund has paid what it may; micro-dollars."""
-        globals = self._engine.globals
+        globals = self._chunk.globals
         risk, listed = globals.risk, globals.markets[market]
         premium = rescue.premium_of(risk, settled, market, 1 if held > 0 else -1)
-        settled_fund, _ = margin.settle(risk, self._engine.account(constants.insurance_account(market)), self._now)
+        settled_fund, _ = margin.settle(risk, self._chunk.account(constants.insurance_account(market)), self._now)
         fund = standing(risk, settled_fund)
         quarter = max(listed.fund, 0) * constants.PAYOUT_PPM // constants.PPM - listed.paid_out
         payable = min(fund.equity - fund.initial, quarter)
@@ -147,7 +147,7 @@ class Liquidator:
 
     def _against(self, index: int, market: int, held: int, other: int) -> containers.Rescue:
         """As many lots as both have."""
-        theirs = abs(encoding.unpack(self._engine.account(other).positions[market]).size)
+        theirs = abs(encoding.unpack(self._chunk.account(other).positions[market]).size)
         return containers.Rescue(maker=0, market=market, account=index, other=other, lots=min(abs(held), theirs))
 
     def _opposite(self, market: int, held: int) -> Side:
@@ -155,64 +155,64 @@ class Liquidator:
         side = -1 if held > 0 else 1
         known = self._sides.get((market, side))
         if known is None:
-            holders = filter(is_traders, self._engine.holders)
+            holders = filter(is_traders, self._floor.ledger.holders)
             stands = {index: found for index in holders if (found := self._stand(market, side, index))}
             known = Side(stands, max((found.bears for found in stands.values()), default=-1))
             self._sides[(market, side)] = known
         return known
 
     def _stand(self, market: int, side: int, index: int) -> Stand | None:
-        account = self._engine.account(index)
+        account = self._chunk.account(index)
         known = self._stands.get((index, market, side))
         # Prices stand still during a pass: it is the same while the row is.
         if known is None or known[0] is not account:
-            found = stand(self._engine.globals, self._now, market, side, account)
+            found = stand(self._chunk.globals, self._now, market, side, account)
             known = self._stands[(index, market, side)] = account, found
         return known[1]
 
     def _unwind(self, market: int) -> None:
-        engine = self._engine
+        chunk = self._chunk
         for _ in range(_STEPS_OF_AN_ACCOUNT):
-            held = encoding.unpack(engine.account(constants.insurance_account(market)).positions[market]).size
+            held = encoding.unpack(chunk.account(constants.insurance_account(market)).positions[market]).size
             if self._left == 0 or not held or not self._unwind_some(market, held):
                 return
 
     def _unwind_some(self, market: int, held: int) -> bool:
-        engine = self._engine
-        for maker, resting in engine.resting_against(market, held)[:_MAKERS_TRIED]:
-            offered = min(abs(held), engine.reducible(maker, engine.account(maker.account), resting))
+        floor, chunk = self._floor, self._chunk
+        for maker, resting in floor.orders.resting_against(market, held)[:_MAKERS_TRIED]:
+            offered = min(abs(held), reducible(maker, chunk.account(maker.account), resting))
             move = containers.Rescue(maker=0, market=market, account=0, other=0, lots=offered)
             lots = self._most(constants.UNWIND, move, maker, codes.FUND_LIMIT)
             if lots > 0:
                 return self._carry_out(constants.UNWIND, _of(move, lots), maker) == codes.OK
-            code = engine.decide_rescue(constants.UNWIND, move, maker, self._now)
+            code = floor.rescue_code(constants.UNWIND, move, maker)
             if code in (codes.PRICE_BAND, codes.FUND_LIMIT):
                 return False
             # Whoever left or has no margin keeps nobody behind him from the fund's lots.
-            engine.drop_if_at_fault(maker, max(offered, 1), code, self._outcome)
+            self.effects += floor.drop_if_at_fault(maker, max(offered, 1), code)
         return False
 
     def _most(self, tag: int, move: containers.Rescue, maker: containers.Order | None, *too_many: int) -> int:
         return most_lots(partial(self._code, tag, move, maker), move.lots, *too_many)
 
     def _code(self, tag: int, move: containers.Rescue, maker: containers.Order | None, lots: int) -> int:
-        return self._engine.decide_rescue(tag, _of(move, lots), maker, self._now)
+        return self._floor.rescue_code(tag, _of(move, lots), maker)
 
     def close_head(self) -> None:
         """Goes on with the forced close that is under way: the insurance account first, then the ranking."""
-        engine = self._engine
-        while engine.view.commitment.queue_open == 1 and self._left > 0:
-            if not self._close_some(engine.globals.head_account):
+        chunk = self._chunk
+        while chunk.view.commitment.queue_open == 1 and self._left > 0:
+            if not self._close_some(chunk.globals.head_account):
                 return
 
     def _close_some(self, index: int) -> bool:
         """One step for one account; whether there was any."""
-        engine = self._engine
-        globals = engine.globals
-        if not engine.view.clock().steady:
+        floor, chunk = self._floor, self._chunk
+        globals = chunk.globals
+        if not chunk.view.clock().steady:
             return False
         # What is over has been folded before the law looks at it.
-        account, _ = margin.settle(globals.risk, engine.account(index), self._now)
+        account, _ = margin.settle(globals.risk, chunk.account(index), self._now)
         every = globals.head_market == constants.MARKETS
         sizes = [encoding.unpack(position).size for position in account.positions]
         # Of all markets only those that are held: a step on another closes nothing while one of them is left.
@@ -225,7 +225,7 @@ class Liquidator:
                 continue
             fund = containers.Rescue(0, market, index, constants.insurance_account(market), max(lots, 1))
             taken = self._most(constants.CLOSE_STEP, fund, None, codes.FUND_LIMIT)
-            code = engine.decide_rescue(constants.CLOSE_STEP, fund, None, self._now) if taken == 0 else codes.OK
+            code = floor.rescue_code(constants.CLOSE_STEP, fund, None) if taken == 0 else codes.OK
             if code == codes.UNSTEADY:
                 # The head's own standing, whoever is on the other side.
                 return False
@@ -251,13 +251,24 @@ class Liquidator:
         return self._carry_out(constants.CLOSE_STEP, move, None) in (codes.OK, codes.INSOLVENT)
 
     def _carry_out(self, tag: int, move: containers.Rescue, maker: containers.Order | None) -> int:
-        engine = self._engine
-        case = Case(engine, tag, move)
-        code, fill = engine.carry_out(tag, move, maker, self._now, self._outcome)
+        floor = self._floor
+        case = Case(floor.chunk, floor.ledger.tick_signers, tag, move)
+        code, fill, effects = floor.rescue(tag, move, maker)
+        self.effects += effects
         if code == codes.OK:
             self._left -= 1
             self._sides.clear()
-            engine.note_rescue(case.record(fill), self._outcome)
+            record = case.record(fill)
+            insurance = constants.insurance_account(move.market)
+            paired = tag in (constants.DELEVERAGE, constants.CLOSE_STEP)
+            self.effects.append(
+                Rescued(
+                    operation_tag=tag,
+                    market=move.market,
+                    accounts=list({case.account: 0, insurance: 0, (move.other if paired else insurance): 0}),
+                    record=None if record is None else floor.ledger.note_rescue(record),
+                )
+            )
         return code
 
 

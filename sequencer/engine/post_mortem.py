@@ -1,15 +1,13 @@
 """The post-mortem of a rescue: where the law judged the account, what was paid, and what was left."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
 from prover.standing import judged_risk, standing
 from prover.stf import constants, containers, encoding, margin, rescue
+from sequencer.engine.open_chunk import OpenChunk
 from sequencer.engine.records import Fill
-
-if TYPE_CHECKING:
-    from sequencer.engine.engine import Engine
 
 LIQUIDATION: Final = "liquidation"
 TAKE_OVER: Final = "take_over"
@@ -79,13 +77,15 @@ class PostMortem(msgspec.Struct, frozen=True):
 class Case:
     """What a post-mortem has to know from before; made on the state that the rescue finds."""
 
-    def __init__(self, engine: "Engine", tag: int, move: containers.Rescue) -> None:
+    def __init__(self, chunk: OpenChunk, signers: list[int], tag: int, move: containers.Rescue) -> None:
+        """signers: indices of the oracle signers of the last tick."""
         self.tag = tag
         self.move = move
         self.account = constants.insurance_account(move.market) if tag == constants.UNWIND else move.account
-        self._engine = engine
-        globals = engine.globals
-        self._now_ms = engine.view.clock().now
+        self._chunk = chunk
+        self._signers = signers
+        globals = chunk.globals
+        self._now_ms = chunk.view.clock().now
         self._settled = self._row()
         self._judged = globals.risk
         if tag != constants.UNWIND:
@@ -96,12 +96,12 @@ class Case:
         self._before = standing(self._counted, self._settled)
         self._paid_out = globals.markets[move.market].paid_out
         self._fund = globals.markets[move.market].fund
-        self._withdrawn = engine.view.commitment.withdrawn_total
+        self._withdrawn = chunk.view.commitment.withdrawn_total
 
     def record(self, fill: Fill | None) -> PostMortem | None:
         """The post-mortem, not numbered yet, once the law has taken the rescue; None where it closed no lots."""
-        engine, before, market = self._engine, self._before, self.move.market
-        globals = engine.globals
+        chunk, before, market = self._chunk, self._before, self.move.market
+        globals = chunk.globals
         listed = globals.markets[market]
         row = self._row()
         closed = encoding.unpack(self._settled.positions[market]).size - encoding.unpack(row.positions[market]).size
@@ -109,7 +109,7 @@ class Case:
             return None
         judged, after = standing(self._judged, self._settled), standing(self._counted, row)
         # Whoever leaves is paid with the last step: that is no part of what the step cost.
-        withdrawn = engine.view.commitment.withdrawn_total - self._withdrawn
+        withdrawn = chunk.view.commitment.withdrawn_total - self._withdrawn
         fee = listed.fund - self._fund if self.tag == constants.LIQUIDATE else 0
         # Besides the fee nothing but the quote moves the account's money.
         quote = _money(row, market) + withdrawn + fee - _money(self._settled, market)
@@ -130,7 +130,7 @@ class Case:
             judged_price_ticks=self._judged.price[market],
             zero_price_ticks=None if self.tag == constants.UNWIND else zero_price,
             tick_time_ms=globals.tick_time,
-            signers=engine.tick_signers,
+            signers=self._signers,
             judged_equity_micros=judged.equity,
             judged_maintenance_micros=judged.maintenance,
             counted_at=self._counted_at,
@@ -145,13 +145,13 @@ class Case:
             fee_micros=fee,
             paid_by_fund_micros=listed.paid_out - self._paid_out,
             counterparty=fill.maker if fill else self.move.other or constants.insurance_account(market),
-            chunk=engine.chunk_count + 1,
-            operation=engine.open_operations - 1,
+            chunk=chunk.chunk_count + 1,
+            operation=chunk.operations - 1,
         )
 
     def _row(self) -> containers.Account:
         """The account as it stands, settled."""
-        settled, _ = margin.settle(self._engine.globals.risk, self._engine.account(self.account), self._now_ms)
+        settled, _ = margin.settle(self._chunk.globals.risk, self._chunk.account(self.account), self._now_ms)
         return settled
 
     def _one_lot_less(self, closed: int, price: int) -> tuple[int, int] | tuple[None, None]:

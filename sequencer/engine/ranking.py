@@ -12,7 +12,6 @@ import msgspec
 
 from prover.standing import health
 from prover.stf import constants, containers, encoding, margin
-from sequencer.views.account import standing
 
 _COUNTERPARTIES_TRIED: Final = 32
 
@@ -80,14 +79,15 @@ def stand(
     price, ppm = globals.risk.price[market], globals.risk.maintenance_ppm[market]
     profit = held.size * price - held.cost
     settled, _ = margin.settle(globals.risk, account, now_ms)
-    now = standing(globals.risk, settled)
+    every = margin.sums(globals.risk, settled, constants.MARKETS)
+    equity = margin.collateral(settled) + every.value
     freed = margin.requirement(price, held.size, ppm) - margin.requirement(price, abs(held.size) - 1, ppm)
     # As PROTOCOL.md 8.13, check 8: what the lot has won, and what leaves the account healthy or only reduced.
-    spare = max(now.room + freed, now.equity * freed // max(now.maintenance, 1))
+    spare = max(equity - every.maintenance + freed, equity * freed // max(every.maintenance, 1))
     return Stand(
         size=abs(held.size),
-        score=score(profit, held.cost, now.notional, now.equity),
-        bears=max(min(profit // abs(held.size), spare), 0) if now.equity >= 0 else -1,
+        score=score(profit, held.cost, every.notional, equity),
+        bears=max(min(profit // abs(held.size), spare), 0) if equity >= 0 else -1,
     )
 
 

@@ -10,7 +10,8 @@ import trio
 from prover.stf import codes, constants, containers, encoding
 from prover.stf.replay import is_entry
 from prover.stf.words import word_at
-from sequencer.engine.engine import Engine, Outcome
+from sequencer.engine.effects import Processed
+from sequencer.engine.engine import Engine
 from sequencer.engine.records import Input, SealedChunk
 from sequencer.sequencing.journal import Journal, JournalError
 from sequencer.sequencing.signature_pool import VerifierError, signed_row
@@ -30,7 +31,7 @@ class Backlogged(Exception):
 class Listener(Protocol):
     """Who is told about inputs once they are durable."""
 
-    def sequenced(self, outcome: Outcome) -> None:
+    def sequenced(self, outcome: Processed) -> None:
         """One input was applied."""
         ...
 
@@ -59,7 +60,7 @@ class _Waiting:
         self.is_given_up = False
         self.known = trio.Event()
         self.done = trio.Event()
-        self.outcome: Outcome | None = None
+        self.outcome: Processed | None = None
 
 
 class Sequencer:
@@ -111,7 +112,7 @@ class Sequencer:
         """Sealed chunks that L1 does not hold yet."""
         return self.engine.chunk_count - self._posted_chunks()
 
-    async def submit(self, operation: bytes, taken: Callable[[], None] = lambda: None) -> Outcome:
+    async def submit(self, operation: bytes, taken: Callable[[], None] = lambda: None) -> Processed:
         """Sequences one operation; returns once it is durable. Raises Backlogged.
 
         `taken` is called once it has its place in the order of arrival.
@@ -123,7 +124,7 @@ class Sequencer:
 
     async def submit_all(
         self, operations: Sequence[bytes], taken: Callable[[], None] = lambda: None
-    ) -> list[Outcome | None]:
+    ) -> list[Processed | None]:
         """Sequences operations one behind the other; returns once all are durable, None for the backlogged ones.
 
         A caller who gives up takes along what has no signer yet; what has one is sequenced all the same.
@@ -245,6 +246,6 @@ class Sequencer:
                 await self.submit(b"")
 
 
-def refusal(outcome: Outcome) -> str | None:
+def refusal(outcome: Processed) -> str | None:
     """The name of the rule that refused an input, None where it was applied."""
     return None if outcome.code in (codes.OK, codes.REFUNDED) else codes.SENTENCE[outcome.code][0]

@@ -1,15 +1,30 @@
 """What an order or a request would come to, by the rules that will decide it; nothing changes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from prover.signing import operations
-from prover.state.trial import decide_fill, one_side, peek_account, peek_slot, preview
+from prover.state.trial import next_chunk, one_side, peek_account, preview
 from prover.stf import codes, constants, containers, margin, trading
 from prover.stf.replay import Chunk
-from sequencer.engine.engine import Admitted, Engine, is_maker_at_fault, still_entitled
-from sequencer.engine.order_book import Limits, OrderBook, Stop
+from prover.stf.words import Recover
+from sequencer.engine.effects import Refused, Repeated
+from sequencer.engine.engine import Engine
+from sequencer.engine.order_book import Limits, Matching, OrderBook
+from sequencer.engine.placing import (
+    Admitted,
+    Arrival,
+    Decided,
+    Placing,
+    fits,
+    is_admitted,
+    judge,
+    lots_left,
+    reducible,
+    room_of_fill,
+)
+from sequencer.engine.records import OpenOrder
 from sequencer.views.account import Outlook, outlook
 
 # r and s of a signature that nobody made: the trial's recovery answers with the owner whatever it is asked.
@@ -80,27 +95,29 @@ def preview_request(engine: Engine, tag: int, request: containers.Request, now_m
 
 
 def preview_order(engine: Engine, order: containers.Order, now_ms: int) -> Preview:
-    """An order, as if its owner had signed it: judged, matched against the book, and rested as far as it may.
-
-    The open chunk's clock holds for the whole match: that a full chunk is closed within it is not foreseen.
-    """
-    trial = _trial(engine, now_ms, engine.account(order.account).owner)
-    risk = trial.globals.risk
-    before = _seen(trial, order.account)
-    judged = engine.judge(trial, order, operations.order_bytes(order, _NO_SIGNATURE), before.owner)
-    if not isinstance(judged, Admitted):
-        name = "" if judged.code == codes.OK else codes.SENTENCE[judged.code][0]
+    """An order, as if its owner had signed it: judged, placed and rested by the engine's own code on a scratch copy."""
+    owner = engine.account(order.account).owner
+    arrival = Arrival(order, operations.order_bytes(order, _NO_SIGNATURE), owner)
+    scratch = _Scratch(engine, now_ms)
+    before = _seen(scratch.chunk, order.account)
+    judged = judge(engine.orders, scratch.chunk, arrival)
+    if isinstance(judged, Admitted) and not judged.is_armed and not scratch.fits(order):
+        scratch.cut()
+        judged = judge(engine.orders, scratch.chunk, arrival)
+    if isinstance(judged, Refused):
+        name = judged.detail or codes.SENTENCE[judged.code][0]
+        return Preview(code=judged.code, refusal=name, status="refused", before=before, after=before)
+    if isinstance(judged, Repeated):
         return Preview(
-            code=judged.code,
-            refusal=judged.refusal or name,
-            status=judged.status or "refused",
+            code=codes.OK,
+            refusal="",
+            status=judged.status,
             before=before,
             after=before,
             filled_lots=judged.filled,
-            remaining_lots=judged.remaining,
+            remaining_lots=judged.lots,
         )
     if judged.is_armed:
-        waiting = _if_filled(trial, order, order.size, is_maker=False)
         return Preview(
             code=codes.OK,
             refusal="",
@@ -108,26 +125,51 @@ def preview_order(engine: Engine, order: containers.Order, now_ms: int) -> Previ
             before=before,
             after=before,
             remaining_lots=order.size,
-            if_filled=waiting,
+            if_filled=_if_filled(scratch.chunk, order, order.size, is_maker=False),
         )
-    matched = _matched(engine, trial, order, judged.replaced)
-    after = _seen(trial, order.account)
-    better = sum(
-        trading.signed_size(order, fill.size_lots) * (risk.price[order.market] - fill.price_ticks)
-        for fill in matched.fills
-    )
-    is_resting = matched.status in ("resting", "partially_filled")
+    return _placed(engine, scratch, arrival, judged.replaced, before)
+
+
+def _placed(
+    engine: Engine, scratch: "_Scratch", arrival: Arrival, replaced: containers.Order | None, before: Outlook
+) -> Preview:
+    order = arrival.order
+    left = lots_left(scratch.chunk, order)
+    size = reducible(order, scratch.account(order.account), left)
+    if size <= 0:
+        return Preview(code=codes.OK, refusal="", status="expired", before=before, after=before)
+    reached = _Reached(engine.books[order.market], order, replaced)
+    placing = Placing(scratch, reached, arrival, left, size)
+    fills: list[PreviewFill] = []
+    for decided in placing:
+        if decided.filled is not None:
+            fee = decided.filled.fee
+            fills.append(PreviewFill(decided.maker.account, decided.maker.limit_price, decided.lots, fee))
+            scratch.fill(decided, decided.filled, order)
+            reached.filled(decided.maker, decided.lots)
+        else:
+            reached.leave(decided.maker)
+    after = _seen(scratch.chunk, order.account)
+    price = scratch.chunk.globals.risk.price[order.market]
+    better = sum(trading.signed_size(order, fill.size_lots) * (price - fill.price_ticks) for fill in fills)
+    is_resting = placing.remaining > 0 and placing.may_rest and reached.has_room(order.account)
+    if placing.remaining == 0:
+        status = "filled"
+    elif is_resting:
+        status = "partially_filled" if fills else "resting"
+    else:
+        status = "expired"
     return Preview(
         code=codes.OK,
-        refusal=matched.refusal,
-        status=matched.status,
+        refusal=placing.detail if status == "expired" else "",
+        status=status,
         before=before,
         after=after,
-        filled_lots=sum(fill.size_lots for fill in matched.fills),
-        remaining_lots=matched.remaining,
-        fills=matched.fills,
+        filled_lots=placing.filled,
+        remaining_lots=placing.remaining,
+        fills=fills,
         fees_micros=before.equity_micros + better - after.equity_micros,
-        if_filled=_if_filled(trial, order, matched.remaining, is_maker=True) if is_resting else None,
+        if_filled=_if_filled(scratch.chunk, order, placing.remaining, is_maker=True) if is_resting else None,
     )
 
 
@@ -143,12 +185,114 @@ class _Rows(msgspec.Struct):
         return self.engine.slot(leaf_index)
 
 
+class _Scratch:
+    """The open chunk on a copy that is thrown away: what it has admitted, the room it has left, its clock."""
+
+    def __init__(self, engine: Engine, now_ms: int) -> None:
+        self._engine = engine
+        self._now_ms = now_ms
+        view = engine.view
+        self._size = engine.open_chunk.body_size
+        self.chunk = _behind(engine, view)
+        if engine.open_operations:
+            self.chunk.weight = view.weight
+            self.chunk.account_references = view.account_references
+            self.chunk.slot_references = view.slot_references
+            self.chunk.orders = view.orders.copy()
+            self.chunk.order_index = view.order_index.copy()
+            self.chunk.operation_codes = view.operation_codes.copy()
+        else:
+            self.chunk.commitment.timestamp = view.pre_commitment.timestamp
+            self.chunk.open(now_ms)
+            self._size = constants.TIMESTAMP_LENGTH
+
+    def account(self, index: int) -> containers.Account:
+        """An account with everything decided so far."""
+        return peek_account(self.chunk, index)
+
+    def signed(self, maker: containers.Order) -> OpenOrder:
+        """What is kept of a resting order."""
+        return self._engine.orders.signed(maker)
+
+    def fits(self, order: containers.Order) -> bool:
+        """Whether what an order will come to finds room, as the engine tells it beforehand."""
+        return fits(self._engine.orders, self.chunk, order, self._has_room)
+
+    def _has_room(self, size: int, tags: Sequence[int]) -> bool:
+        is_empty = not self.chunk.operation_codes
+        return is_empty or (self._size + size <= constants.MAX_CHUNK_BYTES and self.chunk.has_room(*tags))
+
+    def cut(self) -> None:
+        """Goes on in the next chunk."""
+        self.chunk = next_chunk(self.chunk, self._now_ms)
+        self._size = constants.TIMESTAMP_LENGTH
+
+    def chunk_for(self, maker: Arrival, taker: Arrival) -> tuple[Chunk, list[Arrival]]:
+        """A chunk with room for a fill between two orders, and which of them it has not admitted yet."""
+        missing = [arrival for arrival in (maker, taker) if not is_admitted(self.chunk, arrival.order)]
+        if not self._has_room(*room_of_fill(len(missing))):
+            self.cut()
+            return self.chunk, [maker, taker]
+        return self.chunk, missing
+
+    def fill(self, decided: Decided, filled: containers.Filled, taker: containers.Order) -> None:
+        """Books a fill that was decided."""
+        for arrival in decided.missing:
+            self.chunk.admit(arrival.order, arrival.signer)
+        self.chunk.book_fill(decided.maker, taker, filled)
+        self._size += room_of_fill(len(decided.missing))[0]
+
+
+class _Reached:
+    """A copy of as much of a book as an order reaches: one maker at a time stands in it, by the book's own priority."""
+
+    def __init__(self, book: OrderBook, taker: containers.Order, replaced: containers.Order | None) -> None:
+        self._book = book
+        self._facing = (found for found in book.facing(taker) if found[0] is not replaced)
+        self._copy = OrderBook(taker.market, Limits(orders=2, orders_of_account=2))
+        self._own_gone = int(replaced is not None and book.get(replaced.account, replaced.slot) is not None)
+        self._gone = 0
+        self._reach()
+
+    def match(self, taker: containers.Order, size: int, is_own: Callable[[int], bool] | None = None) -> Matching:
+        """The proposals for one taker."""
+        return self._copy.match(taker, size, is_own)
+
+    def filled(self, maker: containers.Order, lots: int) -> None:
+        """Books a fill."""
+        self._copy.filled(maker, lots)
+        self._went()
+
+    def leave(self, maker: containers.Order) -> None:
+        """Takes a maker out."""
+        self._copy.remove(maker.account, maker.slot)
+        self._went()
+
+    def has_room(self, account: int) -> bool:
+        """Whether an order of this account could rest in the book behind all that."""
+        return self._book.has_room(account, self._gone, self._own_gone)
+
+    def _went(self) -> None:
+        if len(self._copy) == 0:
+            self._gone += 1
+            self._reach()
+
+    def _reach(self) -> None:
+        found = next(self._facing, None)
+        if found is not None:
+            self._copy.add(*found)
+
+
+def _behind(engine: Engine, view: Chunk, recover: Recover | None = None) -> Chunk:
+    """A throw-away chunk on top of everything sequenced."""
+    return Chunk(engine.domain, view.commitment, view.globals, _Rows(engine), recover or view.ecrecover)
+
+
 def _trial(engine: Engine, now_ms: int, owner: bytes) -> Chunk:
-    """A throw-away chunk on top of everything sequenced, with the clock that the next operation will find."""
-    chunk = engine.view
-    trial = Chunk(engine.domain, chunk.commitment, chunk.globals, _Rows(engine), lambda digest, v, r, s: owner)
+    """A throw-away chunk with the clock that the next operation will find, to which every signature is the owner's."""
+    trial = _behind(engine, engine.view, lambda digest, v, r, s: owner)
     if not engine.open_operations:
-        trial.commitment.timestamp = chunk.pre_commitment.timestamp
+        trial.commitment.timestamp = engine.view.pre_commitment.timestamp
         trial.open(now_ms)
     return trial
 
@@ -160,7 +304,7 @@ def _seen(trial: Chunk, account: int) -> Outlook:
 def _if_filled(trial: Chunk, order: containers.Order, left: int, *, is_maker: bool) -> Outlook | None:
     market = trial.globals.markets[order.market]
     account = peek_account(trial, order.account)
-    lots = Engine.reducible(order, account, left)
+    lots = reducible(order, account, left)
     fee_ppm, once = (market.maker_fee_ppm, 0) if is_maker else (market.taker_fee_ppm, trial.globals.posting_fee)
     fee = margin.ceil_div(lots * order.limit_price * fee_ppm, constants.PPM) + once
     size = trading.signed_size(order, lots)
@@ -169,82 +313,3 @@ def _if_filled(trial: Chunk, order: containers.Order, left: int, *, is_maker: bo
         return None
     # Who takes the other side is not known, so that open interest stands as it is.
     return outlook(trial.globals, trial.clock(), traded.account)
-
-
-class _Matched(msgspec.Struct):
-    fills: list[PreviewFill]
-    remaining: int
-    status: str
-    refusal: str = ""
-
-
-def _matched(engine: Engine, trial: Chunk, order: containers.Order, replaced: containers.Order | None) -> _Matched:
-    """As the engine places an order, on the trial chunk and a copy of as much of the book as it reaches."""
-    book = engine.books[order.market]
-    left = order.size - trading.filled_before(order, peek_slot(trial, order.account << 8 | order.slot))
-    size = engine.reducible(order, peek_account(trial, order.account), left)
-    if size <= 0:
-        return _Matched([], 0, "expired")
-    facing = _without(book.facing(order), replaced)
-    reached = OrderBook(order.market, Limits(orders=2, orders_of_account=2))
-
-    def reach() -> None:
-        """One maker at a time stands in the copied book, so that the match is the book's own."""
-        found = next(facing, None)
-        if found is not None:
-            reached.add(*found)
-
-    reach()
-    fills: list[PreviewFill] = []
-    halt = codes.OK
-    own_gone = int(replaced is not None and book.get(replaced.account, replaced.slot) is not None)
-    makers_gone = 0
-    owner = peek_account(trial, order.account).owner
-    matching = reached.match(order, size, lambda index: engine.account(index).owner == owner)
-    for maker, offered in matching:
-        lots = engine.reducible(maker, peek_account(trial, maker.account), offered)
-        if lots == 0:
-            halt, leaves, fill = codes.OK, True, None
-        else:
-            halt, leaves, fill = _fill(engine, trial, maker, order, lots)
-        if fill is not None:
-            fills.append(fill)
-            reached.filled(maker, lots)
-        elif leaves:
-            reached.remove(maker.account, maker.slot)
-            halt = codes.OK
-        else:
-            break
-        if len(reached) == 0:
-            makers_gone += 1
-            reach()
-    remaining = left - sum(fill.size_lots for fill in fills)
-    may_rest = order.time_in_force == constants.GOOD_TILL_TIME and halt == codes.OK
-    if remaining == 0:
-        return _Matched(fills, 0, "filled")
-    if may_rest and matching.stop is Stop.UNCROSSED and book.has_room(order.account, makers_gone, own_gone):
-        return _Matched(fills, remaining, "partially_filled" if fills else "resting")
-    return _Matched(
-        fills, remaining, "expired", codes.SENTENCE[halt][0] if halt != codes.OK else str(matching.stop or "")
-    )
-
-
-def _without(
-    facing: Iterator[tuple[containers.Order, int]], replaced: containers.Order | None
-) -> Iterator[tuple[containers.Order, int]]:
-    return ((maker, lots) for maker, lots in facing if maker is not replaced)
-
-
-def _fill(
-    engine: Engine, trial: Chunk, maker: containers.Order, taker: containers.Order, lots: int
-) -> tuple[int, bool, PreviewFill | None]:
-    """The law's code, whether it is the maker that leaves, and the fill if there was one."""
-    is_carried = (maker.account, maker.slot, maker.sequence) in engine.view.order_index
-    code = codes.OK if is_carried else still_entitled(trial, maker, engine.signer_of(maker))
-    if code != codes.OK:
-        return code, True, None
-    filled = decide_fill(trial, maker, taker, lots)
-    if filled.code != codes.OK:
-        return filled.code, is_maker_at_fault(trial, maker, lots, filled.code), None
-    trial.book_fill(maker, taker, filled)
-    return codes.OK, False, PreviewFill(maker.account, maker.limit_price, lots, filled.fee)

@@ -17,7 +17,8 @@ import trio
 
 from prover.state.store import MemoryStore
 from prover.stf import codes
-from sequencer.engine.engine import Engine, Outcome
+from sequencer.engine.effects import Processed
+from sequencer.engine.engine import Engine
 from sequencer.engine.records import Input
 from sequencer.sequencing.journal import Disk, Journal, JournalFailed, Limits
 from sequencer.sequencing.sequencer import Sequencer
@@ -181,7 +182,7 @@ class Simulation:
         self.gone: dict[int, bytes] = {}
         self.restarts = 0
         self.replayed = 0
-        self.acknowledged: list[tuple[Input, Outcome]] = []
+        self.acknowledged: list[tuple[Input, Processed]] = []
         self.seen: Counter[str] = Counter()
 
     async def run(self) -> None:

@@ -33,6 +33,7 @@ from random import Random
 from typing import Any, Final, NamedTuple
 
 from prover.standing import health
+from prover.state.trial import decide_rescue, next_chunk
 from prover.stf import codes, constants, containers, encoding, margin
 from sequencer.engine.post_mortem import DELEVERAGING, LIQUIDATION, TAKE_OVER, UNWINDING, PostMortem
 from tests.sequencer.node_world import (
@@ -487,7 +488,7 @@ class Crash:
             self.counts["below_zero"] += 1
             self.counts["below_zero micros"] -= equity
             for tag, move in self._helps(index):
-                if engine.decide_rescue(tag, move, None, self.world.now) == codes.OK:
+                if decide_rescue(next_chunk(engine.view, self.world.now), tag, move).code == codes.OK:
                     told = f"{tag} of {move.lots} lots in market {move.market} with {move.other} is possible"
                     self.broken.append(f"account {index} is left at {equity}: {told}")
                     break

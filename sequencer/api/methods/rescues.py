@@ -11,7 +11,8 @@ from sequencer.api.methods.submitting import Account
 from sequencer.api.methods.words import Json, Words
 from sequencer.api.rpc.jsonrpc import Call, Registry
 from sequencer.api.rpc.subscriptions import Feeds
-from sequencer.engine.engine import Engine, Outcome
+from sequencer.engine.effects import Processed
+from sequencer.engine.engine import Engine
 from sequencer.engine.post_mortem import (
     DELEVERAGING,
     FORCED_CLOSE,
@@ -115,7 +116,7 @@ class RescueMethods:
         """Opens the channel of all rescues."""
         feeds.open("rescues", lambda: [self._told(record) for record in list(self._engine.rescues)[-_TOLD:]])
 
-    def sequenced(self, outcome: Outcome, feeds: Feeds, account_of: Callable[[int], Json]) -> None:
+    def sequenced(self, outcome: Processed, feeds: Feeds, account_of: Callable[[int], Json]) -> None:
         """Tells what an input brought on `rescues`, and on the channel of each account that it concerns.
 
         account_of: an account as its channel tells it.

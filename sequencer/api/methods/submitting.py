@@ -17,7 +17,7 @@ from prover.stf.replay import operation_length
 from sequencer.api.methods.words import Json, Words, as_hex
 from sequencer.api.rpc.errors import BACKLOG, INVALID_PARAMS, LAW_ERRORS, NOT_READY, CallError, law_error
 from sequencer.api.rpc.jsonrpc import Call, Registry
-from sequencer.engine.engine import Outcome
+from sequencer.engine.effects import Processed
 from sequencer.engine.order_book import order_id
 from sequencer.schema.values import Bytes20, HexBytes, Uint64, decode_value
 from sequencer.sequencing.sequencer import Sequencer
@@ -258,7 +258,7 @@ class Submitting:
         operation = operations.order_bytes(order, self._compact(params.signature, order.account, digest))
         return _Signed(operation, order, digest)
 
-    def _ordered(self, signed: _Signed, outcome: Outcome | None) -> Json:
+    def _ordered(self, signed: _Signed, outcome: Processed | None) -> Json:
         """What is answered to an order; CallError where it was refused."""
         outcome = self._applied(signed, outcome)
         assert isinstance(signed.message, containers.Order)
@@ -310,13 +310,13 @@ class Submitting:
             "transaction_hash": as_hex(receipt.transaction_hash),
         }
 
-    async def _submit(self, signed: list[_Signed], call: Call) -> list[Outcome | None]:
+    async def _submit(self, signed: list[_Signed], call: Call) -> list[Processed | None]:
         if not self._is_ready():
             raise CallError(NOT_READY)
         assert all(operation_length(one.operation, 0) == len(one.operation) for one in signed)
         return await self._venue.submit_all([one.operation for one in signed], call.release)
 
-    def _applied(self, signed: _Signed, outcome: Outcome | None) -> Outcome:
+    def _applied(self, signed: _Signed, outcome: Processed | None) -> Processed:
         """The outcome of what was applied; CallError where it was refused."""
         if outcome is None:
             raise CallError(BACKLOG)

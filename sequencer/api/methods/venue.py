@@ -19,7 +19,8 @@ from sequencer.api.methods.words import Json, Words, as_hex
 from sequencer.api.rpc.errors import INVALID_PARAMS, NOT_READY, CallError
 from sequencer.api.rpc.jsonrpc import Call, NoParams, Registry
 from sequencer.api.rpc.subscriptions import Feeds
-from sequencer.engine.engine import Engine, Outcome
+from sequencer.engine.effects import Processed
+from sequencer.engine.engine import Engine
 from sequencer.engine.records import SealedChunk
 from sequencer.l1.bridge_view import BridgeView
 from sequencer.schema.values import Bytes20
@@ -179,7 +180,7 @@ class Methods:
             feeds.open(f"trades:{names[index]}", lambda index=index: self._words.trades(index))  # type: ignore[misc]
         self._markets_open = len(names)
 
-    def sequenced(self, outcome: Outcome) -> None:
+    def sequenced(self, outcome: Processed) -> None:
         """Tells the feeds about a durable input."""
         if self._feeds is None:
             return

@@ -6,7 +6,7 @@ from prover.signing import operations
 from prover.state.genesis import TIERS, label
 from prover.stf import codes, constants, containers, encoding, margin
 from sequencer.api.methods.words import Words
-from sequencer.engine.engine import Outcome
+from sequencer.engine.effects import Processed
 from sequencer.views.account import outlook
 from sequencer.views.contribution import contribution
 from sequencer.views.explain import explain
@@ -17,7 +17,7 @@ DOGE = 3
 DOGE_PRICE = 250_000
 
 
-def changed(world: World, market: int, **changes: Any) -> Outcome:
+def changed(world: World, market: int, **changes: Any) -> Processed:
     """An entry of the governor for a market that stands, or the next one, as `small` tier unless changed."""
     globals = world.engine.globals
     tier = TIERS["small"]

@@ -5,6 +5,7 @@ from fractions import Fraction
 import pytest
 
 from prover.standing import health
+from prover.state.trial import decide_rescue, next_chunk
 from prover.stf import codes, constants, containers, encoding, margin
 from sequencer.engine.engine import Engine
 from sequencer.engine.liquidator import most_lots
@@ -304,7 +305,7 @@ def at_other_hands(world: World, price: int, dealt: int, lots: int, eth: int = P
 def deleverage_code(world: World, lots: int) -> int:
     """What the law says to closing so many lots of trader 0 against trader 3."""
     move = containers.Rescue(maker=0, market=BTC, account=FIRST, other=FIRST + 3, lots=lots)
-    return world.engine.decide_rescue(constants.DELEVERAGE, move, None, world.now)
+    return decide_rescue(next_chunk(world.engine.view, world.now), constants.DELEVERAGE, move).code
 
 
 def test_below_zero_the_fund_pays_before_anybody_bears() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from prover.signing import operations
 from prover.stf import codes, constants, containers, encoding, margin
-from sequencer.engine.engine import Outcome
+from sequencer.engine.effects import Processed
 from sequencer.engine.post_mortem import (
     DELEVERAGING,
     FORCED_CLOSE,
@@ -79,7 +79,7 @@ def endow(world: World, fund: int) -> None:
         assert world.process(deposit(owner(50), fund * DOLLAR, market + 1)).code == codes.OK
 
 
-def fall(world: World, side: int, *moves: Moves) -> Outcome:
+def fall(world: World, side: int, *moves: Moves) -> Processed:
     """One tick after another; what the last one brought, and none before it any rescue."""
     for place, moved in enumerate(moves):
         world.seal()
@@ -94,13 +94,13 @@ def bid(world: World, side: int, price: int) -> None:
     assert world.order(3, BUY if side == LONG else SELL, price, HELD[BTC]).status == "resting"
 
 
-def force(world: World, lots: int = MOST, account: int = FIRST) -> Outcome:
+def force(world: World, lots: int = MOST, account: int = FIRST) -> Processed:
     """Anybody forces the rescue of an account's BTC."""
     payload = operations.forced_rescue_payload(BTC, account, lots)
     return world.process(operations.entry_bytes(constants.FORCED_RESCUE, DEPOSITOR, world.now, payload))
 
 
-def force_close(world: World, lots: int) -> Outcome:
+def force_close(world: World, lots: int) -> Processed:
     """Trader 0 closes BTC by the queue."""
     entry = msgspec.structs.replace(
         encoding.entry(constants.FORCED_CLOSE, 0, 0), account=FIRST, market=BTC, amount=lots

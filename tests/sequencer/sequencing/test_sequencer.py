@@ -9,7 +9,8 @@ import trio
 import trio.testing
 
 from prover.stf import codes, constants
-from sequencer.engine.engine import Engine, Outcome
+from sequencer.engine.effects import Processed
+from sequencer.engine.engine import Engine
 from sequencer.engine.records import Input, SealedChunk
 from sequencer.sequencing.journal import REAL_DISK, Disk, Journal, JournalError, JournalFailed, Limits
 from sequencer.sequencing.sequencer import Backlogged, Sequencer
@@ -69,10 +70,10 @@ class Ear:
     """A listener that keeps what it heard."""
 
     def __init__(self) -> None:
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[Processed] = []
         self.chunks: list[SealedChunk] = []
 
-    def sequenced(self, outcome: Outcome) -> None:
+    def sequenced(self, outcome: Processed) -> None:
         """One input was applied."""
         self.outcomes.append(outcome)
 
@@ -142,7 +143,7 @@ async def test_nothing_is_answered_before_the_disk_has_it(tmp_path: Path, nurser
     await nursery.start(venue.run)
     await fund(venue)
     disk.is_slow = True
-    answers: list[Outcome] = []
+    answers: list[Processed] = []
     heard = len(ear.outcomes)
 
     async def send() -> None:
@@ -176,7 +177,7 @@ class DeadDisk(Disk):
 async def test_a_dead_disk_ends_the_venue_and_answers_nobody(tmp_path: Path) -> None:
     disk = DeadDisk()
     venue, clock, _ = opened(tmp_path, disk=disk)
-    answered: list[Outcome] = []
+    answered: list[Processed] = []
 
     async def send() -> None:
         answered.append(await venue.submit(signed_order(order(clock.now, FIRST, SELL, PRICE), key(0))))
@@ -337,7 +338,7 @@ async def test_concurrent_callers_are_answered_each_for_himself(tmp_path: Path, 
     venue, clock, ear = opened(tmp_path)
     await nursery.start(venue.run)
     await fund(venue, 40)
-    answers: dict[int, Outcome] = {}
+    answers: dict[int, Processed] = {}
 
     async def send(index: int) -> None:
         side, price = (SELL, PRICE + index) if index % 2 else (BUY, PRICE + 40)

@@ -51,8 +51,8 @@ def snapshot(world: World) -> list[Any]:
         list(chunk.lookups),
         books,
         accounts,
-        dict(engine._signed),
-        dict(engine._taken),
+        dict(engine.orders._open),
+        dict(engine.orders._taken),
         engine.chunk_count,
         list(engine.recent_fills),
     ]

@@ -1,0 +1,239 @@
+"""Doing what was decided: a fill, a rescue or a payment reaches chunk, books and lists together, and is told."""
+
+import msgspec
+
+from prover.signing import operations
+from prover.state.trial import NO_ORDER, decide_rescue
+from prover.stf import codes, constants, containers, margin
+from prover.stf.replay import Chunk
+from sequencer.engine.effects import (
+    AnyEffect,
+    Armed,
+    EntryEnded,
+    Filled,
+    Left,
+    PaidOut,
+    Reason,
+    Rested,
+)
+from sequencer.engine.ledger import Ledger
+from sequencer.engine.open_chunk import OpenChunk
+from sequencer.engine.order_book import order_id
+from sequencer.engine.orders import Orders
+from sequencer.engine.placing import (
+    Arrival,
+    Decided,
+    Placing,
+    departure,
+    is_admitted,
+    is_maker_at_fault,
+    lots_left,
+    reducible,
+    room_of_fill,
+    still_entitled,
+)
+from sequencer.engine.queue import Queue
+from sequencer.engine.records import Fill, OpenOrder
+
+
+class Floor:
+    """The open chunk, and beside it the open orders, the lists and the L1 queue; now: the clock of the input."""
+
+    def __init__(self, chunk: OpenChunk, orders: Orders, ledger: Ledger, queue: Queue) -> None:
+        self.chunk = chunk
+        self.orders = orders
+        self.ledger = ledger
+        self.queue = queue
+        self.now = 0
+
+    # Orders.
+
+    def account(self, index: int) -> containers.Account:
+        """An account with everything sequenced so far."""
+        return self.chunk.account(index)
+
+    def signed(self, maker: containers.Order) -> OpenOrder:
+        """What is kept of an open order."""
+        return self.orders.signed(maker)
+
+    def chunk_for(self, maker: Arrival, taker: Arrival) -> tuple[Chunk, list[Arrival]]:
+        """The open chunk, a new one where a fill between two orders has no room, and which of them it lacks."""
+        chunk = self.chunk.open(self.now)
+        missing = [arrival for arrival in (maker, taker) if not is_admitted(chunk, arrival.order)]
+        if not self.chunk.has_room(*room_of_fill(len(missing))):
+            return self.chunk.cut(self.now), [maker, taker]
+        return chunk, missing
+
+    def place(self, arrival: Arrival) -> list[AnyEffect]:
+        """Matches an order that the law admits, and lets the rest of it rest."""
+        order = arrival.order
+        book = self.orders.books[order.market]
+        left = lots_left(self.chunk.view, order)
+        size = reducible(order, self.account(order.account), left)
+        if size <= 0:
+            return [_left(order, 0, Reason.REDUCED)]
+        effects: list[AnyEffect] = []
+        placing = Placing(self, book, arrival, left, size)
+        for decided in placing:
+            if decided.filled is not None:
+                effects.append(self._fill(decided, decided.filled, arrival))
+            else:
+                effects.append(self.leave(decided.maker, decided.reason, _detail(decided.code)))
+        if placing.remaining == 0:
+            return effects
+        if placing.may_rest and book.has_room(order.account):
+            self.orders.rest(order, arrival.operation, arrival.signer, placing.remaining)
+            name = order_id(order)
+            effects.append(Rested(order=name, account=order.account, market=order.market, lots=placing.remaining))
+        else:
+            effects.append(_left(order, placing.remaining, placing.reason, placing.detail))
+        return effects
+
+    def arm(self, arrival: Arrival) -> Armed:
+        """Lets an order wait for its trigger."""
+        order = arrival.order
+        self.orders.arm(order, arrival.operation, arrival.signer)
+        return Armed(order=order_id(order), account=order.account, market=order.market, lots=order.size)
+
+    def leave(self, order: containers.Order, reason: Reason, detail: str = "") -> Left:
+        """Takes an open order out."""
+        lots = self.orders.leave(order)
+        return _left(order, lots, reason, detail)
+
+    def expire(self, market: int) -> list[AnyEffect]:
+        """Takes out the orders of a market whose time has passed."""
+        return [_left(order, lots, Reason.EXPIRED) for order, lots in self.orders.expire(market, self.now)]
+
+    def _fill(self, decided: Decided, filled: containers.Filled, taker: Arrival) -> Filled:
+        chunk = self.chunk.open(self.now)
+        maker = decided.maker
+        self._admit(chunk, decided.missing)
+        maker_index = chunk.order_index[(maker.account, maker.slot, maker.sequence)]
+        taker_index = chunk.order_index[(taker.order.account, taker.order.slot, taker.order.sequence)]
+        chunk.book_fill(maker, taker.order, filled)
+        self.chunk.append(operations.fill_bytes(maker_index, taker_index, decided.lots))
+        self.orders.filled(maker, decided.lots)
+        fill = self._told(maker, decided.lots, filled.fee, taker.order.account, order_id(taker.order))
+        ppm = chunk.globals.markets[maker.market].maker_fee_ppm
+        maker_fee = margin.ceil_div(decided.lots * maker.limit_price * ppm, constants.PPM)
+        return Filled(fill=fill, maker_fee=maker_fee, taker_fee=filled.fee - maker_fee)
+
+    def _told(self, maker: containers.Order, lots: int, fee: int, taker: int, taker_order: str) -> Fill:
+        """The last operation of the chunk, which is a fill."""
+        fill = Fill(
+            market=maker.market,
+            price=maker.limit_price,
+            size=lots,
+            maker=maker.account,
+            taker=taker,
+            maker_order=order_id(maker),
+            taker_order=taker_order,
+            maker_side=maker.side,
+            fee=fee,
+            time=self.chunk.view.commitment.timestamp,
+            chunk=self.chunk.chunk_count + 1,
+            operation=self.chunk.operations - 1,
+        )
+        self.ledger.fills.append(fill)
+        return fill
+
+    def _admit(self, chunk: Chunk, missing: tuple[Arrival, ...] | list[Arrival]) -> None:
+        for arrival in missing:
+            code = chunk.admit(arrival.order, arrival.signer)
+            assert code == codes.OK, f"an order checked at its arrival is admitted: {code}"
+            self.chunk.append(arrival.operation)
+
+    # Rescues, as the liquidator asks for them.
+
+    def rescue_code(self, tag: int, move: containers.Rescue, maker: containers.Order | None) -> int:
+        """The law's code for a rescue on top of everything sequenced; nothing changes."""
+        return decide_rescue(self.chunk.open(self.now), tag, move, maker or NO_ORDER).code
+
+    def rescue(
+        self, tag: int, move: containers.Rescue, maker: containers.Order | None
+    ) -> tuple[int, Fill | None, list[AnyEffect]]:
+        """A rescue, booked where the law takes it: its code, the maker's fill, and what came of it beside."""
+        chunk, missing = self._chunk_for_rescue(tag, move, maker)
+        for arrival in missing:
+            code = still_entitled(chunk, arrival.order, arrival.signer)
+            if code != codes.OK:
+                return code, None, []
+        rescued = decide_rescue(chunk, tag, move, maker or NO_ORDER)
+        ends_head = tag == constants.CLOSE_STEP and rescued.code == codes.INSOLVENT
+        if rescued.code != codes.OK and not ends_head:
+            return rescued.code, None, []
+        self._admit(chunk, missing)
+        if maker is not None:
+            place = chunk.order_index[(maker.account, maker.slot, maker.sequence)]
+            move = msgspec.structs.replace(move, maker=place)
+        operation = operations.rescue_bytes(tag, move)
+        paid_before = chunk.commitment.withdrawn_total
+        code = chunk.apply(operation)
+        assert code == rescued.code, f"decided just before: {code}"
+        self.chunk.append(operation)
+        effects: list[AnyEffect] = []
+        if tag == constants.CLOSE_STEP:
+            # What the sender of an insolvent account's entry is told: it began, and came to nothing.
+            effects += self.note_payment(self.account(move.account).owner, paid_before, code if ends_head else None)
+        if maker is None:
+            return code, None, effects
+        rescued_account = constants.insurance_account(move.market) if tag == constants.UNWIND else move.account
+        self.orders.filled(maker, move.lots)
+        fill = self._told(maker, move.lots, rescued.fee, rescued_account, "")
+        return code, fill, [Filled(fill=fill, maker_fee=rescued.fee, taker_fee=0), *effects]
+
+    def _chunk_for_rescue(
+        self, tag: int, move: containers.Rescue, maker: containers.Order | None
+    ) -> tuple[Chunk, list[Arrival]]:
+        makers: list[Arrival] = []
+        if maker is not None:
+            known = self.orders.signed(maker)
+            makers = [Arrival(maker, known.operation, known.signer)]
+        chunk = self.chunk.open(self.now)
+        missing = [arrival for arrival in makers if not is_admitted(chunk, arrival.order)]
+        size = len(operations.rescue_bytes(tag, move)) + len(missing) * constants.ORDER_LENGTH
+        if not self.chunk.has_room(size, (*(constants.ORDER for _ in missing), tag)):
+            return self.chunk.cut(self.now), makers
+        return chunk, missing
+
+    def drop_if_at_fault(self, maker: containers.Order, lots: int, code: int) -> list[AnyEffect]:
+        """Takes a resting order out of the book where it was what the law refused a rescue for."""
+        gone = (codes.EXPIRED, codes.NOT_YET, codes.AGENT_LIMITS, codes.BAD_SIGNATURE)
+        if code in gone or is_maker_at_fault(self.chunk.view, maker, lots, code):
+            return [self.leave(maker, departure(code), _detail(code))]
+        return []
+
+    # Payments.
+
+    def pay_out(self, recipient: bytes, amount: int) -> PaidOut:
+        """Lists the withdrawal that the last operation made."""
+        index = self.ledger.note_withdrawal(recipient, amount, self.chunk.chunk_count + 1)
+        assert index == self.chunk.globals.withdrawal_count - 1, "the list is the tree's"
+        return PaidOut(withdrawal=index, recipient=recipient, amount=amount)
+
+    def note_payment(self, owner: bytes, paid_before: int, code: int | None = None) -> list[AnyEffect]:
+        """What a forced path has just paid out, and whether the last entry is over; code: how, if not as it began."""
+        effects: list[AnyEffect] = []
+        commitment = self.chunk.view.commitment
+        paid = commitment.withdrawn_total - paid_before
+        withdrawal = None
+        if paid > 0:
+            payment = self.pay_out(owner, paid)
+            withdrawal = payment.withdrawal
+            effects.append(payment)
+        is_done = commitment.queue_open == 0
+        was_done = self.queue.entries[-1].done
+        self.queue.went_on(is_done, withdrawal, code)
+        if is_done and not was_done:
+            head = self.queue.entries[-1]
+            effects.append(EntryEnded(index=head.index, code=head.code))
+        return effects
+
+
+def _left(order: containers.Order, lots: int, reason: Reason, detail: str = "") -> Left:
+    name = order_id(order)
+    return Left(order=name, account=order.account, market=order.market, lots=lots, reason=reason, detail=detail)
+
+
+def _detail(code: int) -> str:
+    return "" if code == codes.OK else codes.SENTENCE[code][0]

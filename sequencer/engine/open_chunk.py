@@ -1,0 +1,111 @@
+"""The chunk that is being filled: its clock, its room, its body, and its seal on the state below it."""
+
+from collections.abc import Sequence
+
+from prover.signing.recover import recover_fast
+from prover.state.state import State
+from prover.state.trial import peek_account, peek_slot
+from prover.stf import constants, containers, encoding
+from prover.stf.replay import Chunk
+from sequencer.engine.records import SealedChunk
+
+
+class OpenChunk:
+    """The state with everything sequenced on top of it.
+
+    chunk_count: sealed chunks; sealed: those that nobody has fetched yet; signer: who signed the input under way, empty
+    where there is none or many; was_cut: the input under way has overflowed a chunk.
+    """
+
+    def __init__(self, state: State, chunk_count: int) -> None:
+        self.state = state
+        self.chunk_count = chunk_count
+        self.sealed: list[SealedChunk] = []
+        self.signer = b""
+        self.was_cut = False
+        self.body_size = 0
+        self._chunk: Chunk | None = None
+        self._body: list[bytes] = []
+
+    @property
+    def view(self) -> Chunk:
+        """The state as it stands with the open chunk; on an empty chunk nothing but the state."""
+        return self._chunk or self.state.chunk(self._recover)
+
+    def account(self, index: int) -> containers.Account:
+        """An account with everything sequenced so far."""
+        return self.state.account(index) if self._chunk is None else peek_account(self._chunk, index)
+
+    def slot(self, leaf_index: int) -> containers.Slot:
+        """An order slot with everything sequenced so far."""
+        return self.state.slot(leaf_index) if self._chunk is None else peek_slot(self._chunk, leaf_index)
+
+    @property
+    def globals(self) -> containers.Globals:
+        """The globals with everything sequenced so far."""
+        return self.state.globals if self._chunk is None else self._chunk.globals
+
+    @property
+    def operations(self) -> int:
+        """Operations in the open chunk."""
+        return 0 if self._chunk is None else len(self._chunk.operation_codes)
+
+    def open(self, now: int) -> Chunk:
+        """The open chunk; its clock is that of its first operation."""
+        if self._chunk is None:
+            self._chunk = self.state.chunk(self._recover)
+        if not self._chunk.operation_codes:
+            # Not the clock of an input that was refused before it: refused inputs are in no journal, and the node's
+            # clock may have been set back since.
+            self._chunk.commitment.timestamp = self._chunk.pre_commitment.timestamp
+            self._chunk.open(now)
+            self._body = [self._chunk.commitment.timestamp.to_bytes(constants.TIMESTAMP_LENGTH, "big")]
+            self.body_size = constants.TIMESTAMP_LENGTH
+        return self._chunk
+
+    def has_room(self, size: int, tags: Sequence[int]) -> bool:
+        """Whether operations of these tags and so many bytes in all fit into the open chunk; an empty one has to do."""
+        chunk = self._chunk
+        if chunk is None or not chunk.operation_codes:
+            return True
+        return self.body_size + size <= constants.MAX_CHUNK_BYTES and chunk.has_room(*tags)
+
+    def cut(self, now: int) -> Chunk:
+        """Seals what the input under way has overflowed, and opens the next chunk."""
+        self.was_cut = self.seal() or self.was_cut
+        return self.open(now)
+
+    def append(self, operation: bytes) -> None:
+        """Adds to the body what the chunk has applied."""
+        self._body.append(operation)
+        self.body_size += len(operation)
+
+    def seal(self) -> bool:
+        """Makes the open chunk the state; whether there was anything in it."""
+        chunk, self._chunk = self._chunk, None
+        size, self.body_size = self.body_size, 0
+        if chunk is None or not chunk.operation_codes:
+            return False
+        assert size <= constants.MAX_CHUNK_BYTES, "the chunk fits"
+        proof = self.state.witness(chunk)
+        pre_root = self.state.root
+        post_root = self.state.seal(chunk)
+        self.chunk_count += 1
+        self.sealed.append(
+            SealedChunk(
+                number=self.chunk_count,
+                body=b"".join(self._body),
+                pre_root=pre_root,
+                post_root=post_root,
+                commitment=encoding.commitment_bytes(self.state.commitment),
+                witness=proof,
+                operations=len(chunk.operation_codes),
+                withdrawal_count=self.state.globals.withdrawal_count,
+                leaves=self.state.sealed_leaves,
+            )
+        )
+        return True
+
+    def _recover(self, digest: bytes, v: int, r: int, s: int) -> bytes:
+        # The edge has recovered the one signer of this input already; a tick has many.
+        return self.signer or recover_fast(digest, v, r, s)

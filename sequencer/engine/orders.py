@@ -1,0 +1,196 @@
+"""The open orders: books, triggers, the bytes that were signed, and which slot was taken up to which sequence."""
+
+from heapq import heapify, heappop, heappush, heapreplace
+from typing import Final
+
+import msgspec
+
+from prover.state.trial import NO_ORDER
+from prover.stf import constants, containers, encoding
+from prover.stf.words import word_at
+from sequencer.engine.order_book import BookFull, Limits, OrderBook, TriggerBook
+from sequencer.engine.records import ORDER_KEY, TAKEN_KEY, OpenOrder, StagedStore, Writes, place_key
+
+# Where an order's bytes name its market.
+_MARKET_AT: Final = 4
+# The signed fields of an order: its bytes without the signature.
+WORD_BYTES: Final = constants.ORDER_LENGTH - 64
+_HIGHEST_PRICE: Final = 2**48 - 1
+
+
+class Orders:
+    """Every open order, each in one book of its market, and the places that were taken."""
+
+    def __init__(self, store: StagedStore, limits: Limits, arrivals: int) -> None:
+        """arrivals: orders that were remembered so far."""
+        self.arrivals = arrivals
+        self.books = [OrderBook(market, limits) for market in range(constants.MARKETS)]
+        self.triggers = [TriggerBook(market, limits) for market in range(constants.MARKETS)]
+        self._open: dict[tuple[int, int], OpenOrder] = {}
+        self._dirty: set[tuple[int, int]] = set()
+        self._taken: dict[tuple[int, int], tuple[int, int]] = {
+            (int.from_bytes(key[-4:-1], "big"), key[-1]): msgspec.msgpack.decode(value, type=tuple[int, int])
+            for key, value in store.iterate(TAKEN_KEY)
+        }
+        self._dirty_taken: set[tuple[int, int]] = set()
+        # One entry for each taken place: no later than its end, and put back where the end has moved.
+        self._taken_ends = [(until, place) for place, (_, until) in self._taken.items()]
+        heapify(self._taken_ends)
+        self._load(store)
+
+    def _load(self, store: StagedStore) -> None:
+        entries = [msgspec.msgpack.decode(value, type=OpenOrder) for _, value in store.iterate(ORDER_KEY)]
+        for known in sorted(entries, key=lambda entry: entry.arrival):
+            order = encoding.order(word_at(known.operation, 1), word_at(known.operation, 32))
+            self._open[(order.account, order.slot)] = known
+            if known.armed:
+                self.triggers[order.market].arm(order)
+            else:
+                self.books[order.market].add(order, known.remaining)
+
+    # What is seen.
+
+    def known(self, account: int, slot: int) -> OpenOrder | None:
+        """What is kept of the open order in that slot."""
+        return self._open.get((account, slot))
+
+    def signed(self, order: containers.Order) -> OpenOrder:
+        """What is kept of an open order."""
+        return self._open[(order.account, order.slot)]
+
+    def held(self, known: OpenOrder, account: int, slot: int) -> containers.Order:
+        """The open order that is kept as `known`."""
+        market = known.operation[_MARKET_AT]
+        book = self.triggers[market] if known.armed else self.books[market]
+        order = book.get(account, slot)
+        assert order is not None, "an open order stands in one book"
+        return order
+
+    def open_of(self, account: int) -> list[tuple[containers.Order, int, bool]]:
+        """Open orders of an account as (order, lots left, waits for its trigger)."""
+        found: list[tuple[containers.Order, int, bool]] = []
+        for book, triggers in zip(self.books, self.triggers, strict=True):
+            found += [(order, book.remaining(order.account, order.slot), False) for order in book.orders_of(account)]
+            found += [(order, order.size, True) for order in triggers.orders_of(account)]
+        return found
+
+    def of_market(self, market: int) -> list[containers.Order]:
+        """Open orders of a market: those that rest by arrival, then those that wait."""
+        return [*(order for order, _ in self.books[market].resting()), *self.triggers[market].waiting()]
+
+    def was_taken(self, order: containers.Order, clock: int) -> bool:
+        """Whether the slot was taken up to the order's sequence, by something that could still be executed."""
+        sequence, until = self._taken.get((order.account, order.slot), (-1, -1))
+        return order.sequence <= sequence and clock <= until
+
+    def resting_against(self, market: int, size: int) -> list[tuple[containers.Order, int]]:
+        """Resting orders that a position of so many signed lots could be closed against, the best first."""
+        side = constants.SELL if size > 0 else constants.BUY
+        limit = 1 if size > 0 else _HIGHEST_PRICE
+        closing = msgspec.structs.replace(NO_ORDER, market=market, side=side, limit_price=limit)
+        return list(self.books[market].facing(closing))
+
+    def no_room(self, order: containers.Order, held: containers.Order | None, is_armed: bool) -> str:
+        """Why an order could not rest; empty where it could, need not, or takes the place of the one it replaces."""
+        book = self.triggers[order.market] if is_armed else self.books[order.market]
+        need_not = not is_armed and (
+            order.time_in_force != constants.GOOD_TILL_TIME or self.books[order.market].would_cross(order)
+        )
+        replaces = held is not None and held.market == order.market and book.get(held.account, held.slot) is not None
+        if not need_not and not replaces:
+            try:
+                book.check_room(order.account)
+            except BookFull as full:
+                return str(full)
+        return ""
+
+    # What changes.
+
+    def take(self, order: containers.Order) -> None:
+        """An order takes its slot up to its sequence: the law may fill it often, the venue takes it once."""
+        place = (order.account, order.slot)
+        known = self._taken.get(place)
+        until = order.expires_at if known is None else max(order.expires_at, known[1])
+        if known is None:
+            heappush(self._taken_ends, (until, place))
+        self._taken[place] = (order.sequence, until)
+        self._dirty_taken.add(place)
+
+    def arm(self, order: containers.Order, operation: bytes, signer: bytes) -> None:
+        """Lets an order wait for its trigger."""
+        self.triggers[order.market].arm(order)
+        self._remember(order, operation, signer, order.size, armed=True)
+
+    def rest(self, order: containers.Order, operation: bytes, signer: bytes, remaining: int) -> None:
+        """Lets what is left of an order rest in its book."""
+        self._remember(order, operation, signer, remaining, armed=False)
+        self.books[order.market].add(order, remaining)
+
+    def filled(self, maker: containers.Order, lots: int) -> None:
+        """Books a fill of a resting order that the law accepted; with nothing left it is gone."""
+        self.books[maker.market].filled(maker, lots)
+        place = (maker.account, maker.slot)
+        known = self._open[place]
+        known.remaining -= lots
+        self._dirty.add(place)
+        if known.remaining == 0:
+            del self._open[place]
+
+    def leave(self, order: containers.Order) -> int:
+        """Takes an open order out of its book; the lots it had left."""
+        removed = self.books[order.market].remove(order.account, order.slot)
+        if removed is None:
+            removed = self.triggers[order.market].remove(order.account, order.slot)
+        assert removed is not None, "an open order stands in one book"
+        return self._forget(order).remaining
+
+    def expire(self, market: int, now: int) -> list[tuple[containers.Order, int]]:
+        """Takes out what has expired by `now`: each order and the lots it had left."""
+        expired = self.books[market].expire(now) + self.triggers[market].expire(now)
+        return [(order, self._forget(order).remaining) for order in expired]
+
+    def fired(self, market: int, price: int) -> list[tuple[containers.Order, OpenOrder]]:
+        """Takes out the orders whose trigger an oracle price reaches, the first armed first."""
+        return [(order, self._forget(order)) for order in self.triggers[market].fired(price)]
+
+    def _remember(self, order: containers.Order, operation: bytes, signer: bytes, remaining: int, armed: bool) -> None:
+        place = (order.account, order.slot)
+        self.arrivals += 1
+        self._open[place] = OpenOrder(self.arrivals, armed, remaining, operation, signer)
+        self._dirty.add(place)
+
+    def _forget(self, order: containers.Order) -> OpenOrder:
+        place = (order.account, order.slot)
+        self._dirty.add(place)
+        return self._open.pop(place)
+
+    # What is kept.
+
+    def writes(self, clock: int) -> Writes:
+        """What has changed since the last call, as the store keeps it; places taken by the expired are forgotten."""
+        self._prune_taken(clock)
+        writes: Writes = {}
+        for place in self._dirty:
+            known = self._open.get(place)
+            writes[place_key(ORDER_KEY, *place)] = None if known is None else msgspec.msgpack.encode(known)
+        for place in self._dirty_taken:
+            taken = self._taken.get(place)
+            writes[place_key(TAKEN_KEY, *place)] = None if taken is None else msgspec.msgpack.encode(taken)
+        self._dirty.clear()
+        self._dirty_taken.clear()
+        return writes
+
+    def _prune_taken(self, clock: int) -> None:
+        """Forgets what has expired: the law executes none of it again, and the clock of chunks never goes back.
+
+        What a cancel or a floor has made impossible stays until then: it would be possible again after a re-sequencing.
+        """
+        while self._taken_ends and self._taken_ends[0][0] < clock:
+            place = self._taken_ends[0][1]
+            until = self._taken[place][1]
+            if until < clock:
+                heappop(self._taken_ends)
+                del self._taken[place]
+                self._dirty_taken.add(place)
+            else:
+                heapreplace(self._taken_ends, (until, place))

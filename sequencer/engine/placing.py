@@ -1,0 +1,299 @@
+"""Deciding what comes of an order: whether the venue takes it, and which fills it makes of whom it meets.
+
+Nothing changes in here. The engine commits what is decided, a preview throws it away.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from prover.state.trial import decide_fill, one_side, peek_account, peek_slot
+from prover.stf import codes, constants, containers, encoding, margin, signatures, trading
+from prover.stf.replay import KINDS, Chunk
+from sequencer.engine.effects import Reason, Refused, Repeated, refused
+from sequencer.engine.order_book import Matching, Stop, order_id
+from sequencer.engine.orders import WORD_BYTES, Orders
+from sequencer.engine.records import OpenOrder
+
+# An order that meets more makers than a chunk has places for overflows it whatever room is left.
+_MAKERS_COUNTED: Final = 64
+_FILL_TAGS: Final = [[*[constants.ORDER] * missing, constants.FILL] for missing in range(3)]
+
+
+class Arrival(msgspec.Struct, frozen=True):
+    """An order as it came: decoded, in its bytes, and who signed it."""
+
+    order: containers.Order
+    operation: bytes
+    signer: bytes
+
+
+class Admitted(msgspec.Struct, frozen=True):
+    """An order that the venue takes. replaced: the order whose slot it takes; is_armed: it waits for its trigger."""
+
+    replaced: containers.Order | None
+    is_armed: bool
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """What becomes of one maker: a fill of `lots`, or it leaves. missing: orders that the chunk has yet to admit."""
+
+    maker: containers.Order
+    lots: int
+    filled: containers.Filled | None = None
+    reason: Reason = Reason.REFUSED
+    code: int = codes.OK
+    missing: tuple[Arrival, ...] = ()
+
+
+class Facing(Protocol):
+    """The book that an order meets, or a copy of as much of it as is reached."""
+
+    def match(self, taker: containers.Order, size: int, is_own: Callable[[int], bool] | None = None) -> Matching:
+        """The proposals for one taker."""
+
+
+class Ground(Protocol):
+    """The chunk that fills are decided on; it may be another one after each that was committed."""
+
+    def account(self, index: int) -> containers.Account:
+        """An account with everything decided so far."""
+
+    def signed(self, maker: containers.Order) -> OpenOrder:
+        """What is kept of a resting order."""
+
+    def chunk_for(self, maker: Arrival, taker: Arrival) -> tuple[Chunk, list[Arrival]]:
+        """A chunk with room for a fill between two orders, and which of them it has not admitted yet."""
+
+
+def judge(orders: Orders, chunk: Chunk, arrival: Arrival) -> Admitted | Repeated | Refused:
+    """What the venue says of an order at its arrival, on top of `chunk`."""
+    order, globals = arrival.order, chunk.globals
+    account = peek_account(chunk, order.account)
+    clock = chunk.clock()
+    code = trading.check_order(order, account, arrival.signer, globals.markets, globals.market_count, clock.now)
+    if code != codes.OK:
+        return refused(code)
+    known = orders.known(order.account, order.slot)
+    if known is not None and known.operation[:WORD_BYTES] == arrival.operation[:WORD_BYTES]:
+        # The same order again: the same answer, nothing twice.
+        return Repeated(
+            order=order_id(order),
+            account=order.account,
+            market=order.market,
+            status="armed" if known.armed else "resting",
+            filled=order.size - known.remaining,
+            lots=known.remaining,
+        )
+    if orders.was_taken(order, clock.now):
+        # The law lets an order be filled until it expires; the venue takes each one once.
+        return refused(codes.USED)
+    code, is_armed = _check_now(chunk, clock, order, account)
+    if code != codes.OK:
+        return refused(code)
+    if order.post_only == 1 and not is_armed and orders.books[order.market].would_cross(order):
+        return refused(codes.POST_ONLY)
+    held = None if known is None else orders.held(known, order.account, order.slot)
+    sentence = orders.no_room(order, held, is_armed)
+    if sentence:
+        return refused(codes.FULL, sentence)
+    return Admitted(replaced=held, is_armed=is_armed)
+
+
+def _check_now(
+    chunk: Chunk, clock: containers.Clock, order: containers.Order, account: containers.Account
+) -> tuple[int, bool]:
+    """The law's code for an order filled whole at its limit today, and whether it waits for its trigger."""
+    globals = chunk.globals
+    market, price = globals.markets[order.market], globals.risk.price[order.market]
+    slot = peek_slot(chunk, order.account << constants.SLOT_BITS | order.slot)
+    left = order.size - trading.filled_before(order, slot)
+    if not margin.trades(market, price):
+        return codes.NO_MARKET, False
+    if market.status != constants.MARKET_OPEN and order.reduce_only == 0:
+        return codes.MARKET_REDUCES, False
+    if not clock.priced:
+        return codes.STALE, False
+    size = reducible(order, account, left)
+    if left > 0 and size == 0:
+        return codes.REDUCE_ONLY, False
+    code = trading.check_order_now(order, account, slot, price, size)
+    if code not in (codes.OK, codes.NOT_TRIGGERED):
+        return code, False
+    if order.max_fee_ppm < max(market.maker_fee_ppm, market.taker_fee_ppm):
+        return codes.FEE_ABOVE_MAXIMUM, False
+    if order.max_posting_fee < globals.posting_fee and order.post_only == 0:
+        return codes.FEE_ABOVE_MAXIMUM, False
+    if code == codes.OK and order.reduce_only == 0:
+        # Covered on its own today: the law asks again at each fill.
+        fee = -(-size * order.limit_price * market.taker_fee_ppm // constants.PPM) + globals.posting_fee
+        signed_size = trading.signed_size(order, size)
+        trial = one_side(globals, clock, account, order.market, signed_size, order.limit_price, fee)
+        if trial.code != codes.OK:
+            return codes.TAKER_MARGIN if trial.code == codes.MARGIN else trial.code, False
+    return codes.OK, code == codes.NOT_TRIGGERED
+
+
+def reducible(order: containers.Order, account: containers.Account, left: int) -> int:
+    """Lots that may be filled now: a reduce-only order never more than the position."""
+    if order.reduce_only == 0:
+        return left
+    held = encoding.unpack(account.positions[order.market]).size
+    return min(left, abs(held)) if (held > 0) != (order.side == constants.BUY) else 0
+
+
+def lots_left(chunk: Chunk, order: containers.Order) -> int:
+    """Lots of an order that the law has not filled."""
+    return order.size - trading.filled_before(
+        order, peek_slot(chunk, order.account << constants.SLOT_BITS | order.slot)
+    )
+
+
+def needed(orders: Orders, chunk: Chunk, order: containers.Order) -> list[int]:
+    """Tags of what an order will put into `chunk` where every maker that it meets is good."""
+    left = lots_left(chunk, order)
+    tags: list[int] = []
+    for maker, lots in orders.books[order.market].facing(order):
+        if left <= 0 or maker.account == order.account or len(tags) >= 2 * _MAKERS_COUNTED:
+            break
+        if not is_admitted(chunk, maker):
+            tags.append(constants.ORDER)
+        tags.append(constants.FILL)
+        left -= lots
+    if tags and not is_admitted(chunk, order):
+        tags.append(constants.ORDER)
+    return tags
+
+
+def fits(orders: Orders, chunk: Chunk, order: containers.Order, has_room: Callable[[int, Sequence[int]], bool]) -> bool:
+    """Whether the open chunk is the place for what an order will come to, as far as can be told beforehand.
+
+    It is not where a new chunk would hold all of it; what no chunk holds is cut anyway.
+    """
+    tags = needed(orders, chunk, order)
+    size = sum(constants.ORDER_LENGTH if tag == constants.ORDER else constants.FILL_LENGTH for tag in tags)
+    return has_room(size, tags) or not _is_held_by_one(size, tags)
+
+
+def _is_held_by_one(size: int, tags: Sequence[int]) -> bool:
+    """Whether an empty chunk has room for operations of orders and fills."""
+    taken = [KINDS[tag] for tag in tags]
+    return (
+        constants.TIMESTAMP_LENGTH + size <= constants.MAX_CHUNK_BYTES
+        and sum(kind.weight for kind in taken) <= constants.MAX_WEIGHT
+        and sum(kind.accounts for kind in taken) <= constants.MAX_ACCOUNT_REFERENCES
+        and sum(kind.slots for kind in taken) <= constants.MAX_SLOT_REFERENCES
+    )
+
+
+def room_of_fill(missing: int) -> tuple[int, list[int]]:
+    """Bytes and tags of a fill and of so many orders that the chunk has yet to admit."""
+    return constants.FILL_LENGTH + missing * constants.ORDER_LENGTH, _FILL_TAGS[missing]
+
+
+def is_admitted(chunk: Chunk, order: containers.Order) -> bool:
+    """Whether a chunk holds the order already."""
+    return (order.account, order.slot, order.sequence) in chunk.order_index
+
+
+def still_entitled(chunk: Chunk, order: containers.Order, signer: bytes) -> int:
+    """Whether an order taken earlier would still be admitted to this chunk: the law's code."""
+    clock = chunk.commitment.timestamp
+    if order.expires_at < clock or order.created_at > clock + constants.CLOCK_TOLERANCE:
+        return codes.EXPIRED
+    # The owner may have dismissed the agent since, or the grant may have run out.
+    return signatures.entrusted(peek_account(chunk, order.account), signer, order.slot, clock)
+
+
+def is_maker_at_fault(chunk: Chunk, maker: containers.Order, size: int, code: int) -> bool:
+    """Of a fill of `size` lots that the law refused with `code`: whether the resting order leaves, not the taker."""
+    price = chunk.globals.risk.price[maker.market]
+    rows = peek_account(chunk, maker.account), peek_slot(chunk, maker.account << constants.SLOT_BITS | maker.slot)
+    return (
+        code == codes.MAKER_MARGIN
+        or trading.check_order_now(maker, *rows, price, size) != codes.OK
+        or maker.max_fee_ppm < chunk.globals.markets[maker.market].maker_fee_ppm
+        or (code == codes.PRICE_BAND and _is_stale_quote(maker, price))
+    )
+
+
+def _is_stale_quote(maker: containers.Order, oracle: int) -> bool:
+    """Whether a maker's price left the band on the side that harms the maker: it only blocks the book."""
+    return maker.limit_price > oracle if maker.side == constants.BUY else maker.limit_price < oracle
+
+
+def departure(code: int) -> Reason:
+    """Why a resting order leaves for which the law has refused something with this code."""
+    if code == codes.EXPIRED:
+        return Reason.EXPIRED
+    return Reason.DISMISSED if code in (codes.AGENT_LIMITS, codes.BAD_SIGNATURE, codes.NOT_YET) else Reason.REFUSED
+
+
+class Placing:
+    """One order against what it faces, by price and time. Iterate once; commit each decision before the next."""
+
+    def __init__(self, ground: Ground, facing: Facing, taker: Arrival, left: int, size: int) -> None:
+        """left: lots of the order that are not filled; size: of these what may be filled now."""
+        self._ground = ground
+        self._taker = taker
+        self._left = left
+        owner = ground.account(taker.order.account).owner
+        self._matching = facing.match(taker.order, size, lambda account: ground.account(account).owner == owner)
+        self._halt = codes.OK
+        self.filled = 0
+
+    def __iter__(self) -> Iterator[Decided]:
+        ground = self._ground
+        for maker, offered in self._matching:
+            lots = reducible(maker, ground.account(maker.account), offered)
+            if lots == 0:
+                yield Decided(maker, 0, reason=Reason.REDUCED)
+                continue
+            code, decided = self._decide(maker, lots)
+            if decided is None:
+                self._halt = code
+                return
+            if decided.filled is not None:
+                self.filled += lots
+            yield decided
+
+    def _decide(self, maker: containers.Order, lots: int) -> tuple[int, Decided | None]:
+        """The law's code, and what becomes of the maker; None where it is the taker's fault."""
+        known = self._ground.signed(maker)
+        makers = Arrival(maker, known.operation, known.signer)
+        chunk, missing = self._ground.chunk_for(makers, self._taker)
+        for arrival in missing:
+            code = still_entitled(chunk, arrival.order, arrival.signer)
+            if code != codes.OK:
+                return code, _leaves(maker, code) if arrival is makers else None
+        filled = decide_fill(chunk, maker, self._taker.order, lots)
+        if filled.code == codes.OK:
+            return codes.OK, Decided(maker, lots, filled=filled, missing=tuple(missing))
+        is_makers = is_maker_at_fault(chunk, maker, lots, filled.code)
+        return filled.code, _leaves(maker, filled.code) if is_makers else None
+
+    @property
+    def remaining(self) -> int:
+        """Lots of the order that are not filled."""
+        return self._left - self.filled
+
+    @property
+    def may_rest(self) -> bool:
+        """Whether the rest may rest, where the book has room."""
+        is_patient = self._taker.order.time_in_force == constants.GOOD_TILL_TIME
+        return is_patient and self._halt == codes.OK and self._matching.stop is Stop.UNCROSSED
+
+    @property
+    def reason(self) -> Reason:
+        """Why the rest leaves where it does not rest."""
+        return Reason.UNFILLED if self._halt == codes.OK else Reason.REFUSED
+
+    @property
+    def detail(self) -> str:
+        """The law's rule or the match's stop that left the rest."""
+        return codes.SENTENCE[self._halt][0] if self._halt != codes.OK else str(self._matching.stop or "")
+
+
+def _leaves(maker: containers.Order, code: int) -> Decided:
+    return Decided(maker, 0, reason=departure(code), code=code)
