@@ -62,6 +62,9 @@ def create_keystore(path: Path, password: str, scrypt_n: int = SCRYPT_STANDARD) 
     content = msgspec.json.encode(Account.encrypt(private_key, password, kdf="scrypt", iterations=scrypt_n))
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise WalletError(f"{path} cannot be written: {error.strerror}") from None
+    try:
         # Exclusive creation: of two processes that make the same wallet, one is refused.
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:

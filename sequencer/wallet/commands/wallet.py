@@ -132,8 +132,7 @@ def deposit(
     async def action(wallet: Wallet) -> Report:
         index = account
         if insurance is not None:
-            # The insurance account of market m is m + 1.
-            index = (await wallet.venue()).market(insurance).index + 1
+            index = constants.insurance_account((await wallet.venue()).market(insurance).index)
         if from_faucet:
             await wallet.bridge.take_play_money()
         done = await wallet.bridge.deposit(micros, index, timeout)

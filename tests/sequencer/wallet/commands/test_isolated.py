@@ -21,8 +21,8 @@ from sequencer.wallet.record import Signed
 from sequencer.wallet.trust import ListedMarket
 from sequencer.wallet.wallet import Wallet
 from tests.sequencer.answers import answer
-from tests.sequencer.wallet.test_signing import KEY, NOW, TrustingWallet
 from tests.sequencer.wallet.test_typed_data import VENUE
+from tests.sequencer.wallet.test_wallet import KEY, NOW, TrustingWallet
 
 DOLLAR = 1_000_000
 BTC = VENUE.markets[0]
