@@ -5,6 +5,7 @@
 @notice The custody family of the law as a contract of its own: stateless, called by the referee.
 """
 
+from prover.stf import constants
 from prover.stf import containers
 from prover.stf import custody as law
 from prover.stf import encoding
@@ -41,7 +42,9 @@ def book(signed: containers.Signed, risk: containers.Risk, clock: containers.Clo
     request: containers.Request = encoding.request(signed.tag, signed.head, signed.tail)
     digest: bytes32 = signatures.digest(signed.domain, signatures.request_hash(signed.tag, request))
     signer: address = signatures.recover(digest, signed.r, signed.parity_and_s)
-    return law.book(signed.tag, risk, clock, withdrawal_count, request, index, account, other, slot, signer)
+    if signed.tag == constants.WITHDRAW:
+        return law.withdraw(risk, clock, withdrawal_count, request, account, slot, signer)
+    return law.transfer(risk, clock, request, index, account, other, slot, signer)
 
 
 @external

@@ -58,6 +58,7 @@ def trace(domain: bytes32, pre_root: bytes32, body: Bytes[8_192], witness: Bytes
 @internal
 @view
 def _replay(domain: bytes32, pre_root: bytes32) -> (bytes32, DynArray[int256, 910]):
+    """Body and witness are read where they stand in the call data; PROTOCOL.md 11.1."""
     body: uint256 = 4 + merkle.at(68)
     witness: uint256 = 4 + merkle.at(100)
     return law.replay(domain, pre_root, body + 32, merkle.at(body), witness + 32)

@@ -31,23 +31,19 @@ def check_order(signed: containers.Signed, account: containers.Account, markets:
 
 @external
 @pure
-def fill(risk: containers.Risk, clock: containers.Clock, market: containers.Market, posting_fee: int256, maker: containers.Order, taker: containers.Order, maker_account: containers.Account, taker_account: containers.Account, maker_slot: containers.Slot, taker_slot: containers.Slot, size: int256) -> containers.Filled:
+def fill(risk: containers.Risk, clock: containers.Clock, market: containers.Market, posting_fee: int256, maker: containers.Side, taker: containers.Side, size: int256) -> containers.Filled:
     """
     @notice Decides a fill.
     @param risk Prices, funding indices and fractions of all markets.
     @param clock The chunk's time and what it allows.
     @param market The market of both orders.
     @param posting_fee Flat fee of an order, paid by the taker at its first fill.
-    @param maker The resting order.
-    @param taker The incoming order.
-    @param maker_account The maker's account.
-    @param taker_account The taker's account.
-    @param maker_slot The maker's order slot.
-    @param taker_slot The taker's order slot.
+    @param maker The resting order, with its account and its slot.
+    @param taker The incoming order, with its account and its slot.
     @param size Lots.
     @return The decision and what it leads to.
     """
-    return law.fill(risk, clock, market, posting_fee, maker, taker, maker_account, taker_account, maker_slot, taker_slot, size)
+    return law.fill(risk, clock, market, posting_fee, maker, taker, size)
 
 
 @external

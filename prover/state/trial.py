@@ -9,6 +9,7 @@ from prover.stf.replay import Chunk, Rows
 from prover.stf.words import Recover, bytes32
 
 NO_ORDER: Final = encoding.order(0, 0)
+_NO_SLOT: Final = encoding.no_slot()
 
 
 def peek_account(chunk: Chunk, index: int) -> containers.Account:
@@ -23,6 +24,15 @@ def peek_slot(chunk: Chunk, leaf_index: int) -> containers.Slot:
     return chunk.rows.slot(leaf_index) if slot is None else slot
 
 
+def side(chunk: Chunk, order: containers.Order) -> containers.Side:
+    """An order with its account and its slot as they stand now."""
+    return containers.Side(
+        order=order,
+        account=peek_account(chunk, order.account),
+        slot=peek_slot(chunk, (order.account << 8) | order.slot),
+    )
+
+
 def decide_fill(chunk: Chunk, maker: containers.Order, taker: containers.Order, size: int) -> containers.Filled:
     """What the law says of a fill between two orders, admitted to this chunk or not; `book_fill` takes it."""
     globals = chunk.globals
@@ -31,12 +41,8 @@ def decide_fill(chunk: Chunk, maker: containers.Order, taker: containers.Order, 
         chunk.clock(),
         globals.markets[maker.market],
         globals.posting_fee,
-        maker,
-        taker,
-        peek_account(chunk, maker.account),
-        peek_account(chunk, taker.account),
-        peek_slot(chunk, (maker.account << 8) | maker.slot),
-        peek_slot(chunk, (taker.account << 8) | taker.slot),
+        side(chunk, maker),
+        side(chunk, taker),
         size,
     )
 
@@ -45,27 +51,21 @@ def decide_rescue(
     chunk: Chunk, tag: int, move: containers.Rescue, maker: containers.Order = NO_ORDER
 ) -> containers.Rescued:
     """What the law says of a rescue, its maker admitted to this chunk or not; a close step is one of the open head."""
-    globals = chunk.globals
     clock = chunk.clock()
     if tag == constants.CLOSE_STEP:
         move, clock = chunk.of_head(move)
-    slot = encoding.no_slot()
-    market, other = move.market, move.other
     if tag in (constants.LIQUIDATE, constants.UNWIND):
-        market, other = maker.market, maker.account
-        slot = peek_slot(chunk, (maker.account << 8) | maker.slot)
+        market, other = maker.market, side(chunk, maker)
+    else:
+        market = move.market
+        other = containers.Side(order=maker, account=peek_account(chunk, move.other), slot=_NO_SLOT)
     return rescue.decide(
         tag,
-        globals.risk,
-        [listed.previous_price for listed in globals.markets],
-        clock,
-        globals.markets[market],
+        chunk.conditions(market, clock),
         move,
-        maker,
         peek_account(chunk, move.account),
-        peek_account(chunk, other),
+        other,
         peek_account(chunk, constants.insurance_account(market)),
-        slot,
     )
 
 
@@ -83,7 +83,8 @@ def one_side(
     growing_ppm = margin.scaled_ppm(
         listed, risk.price[market], listed.open_interest + abs(size), risk.initial_ppm[market]
     )
-    return trading.trade(risk, clock, account, market, size, price, fee, growing_ppm)
+    leg = containers.Leg(market=market, size=size, price=price, fee=fee, growing_ppm=growing_ppm)
+    return trading.trade(risk, clock, account, leg)
 
 
 class _Above(msgspec.Struct):

@@ -205,3 +205,17 @@ MAX_SLOT_REFERENCES: constant(int256) = 43
 # The fee account is in every chunk.
 MAX_ACCOUNT_ROWS: constant(int256) = 44
 MAX_LEAVES: constant(int256) = 87
+
+
+@internal
+@pure
+def insurance_account(market: int256) -> int256:
+    """The account that insures a market; PROTOCOL.md 4.7."""
+    return market + 1
+
+
+@internal
+@pure
+def insured_market(account: int256) -> int256:
+    """The market of an insurance account; PROTOCOL.md 4.7."""
+    return account - 1

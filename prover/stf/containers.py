@@ -267,6 +267,33 @@ class Filled(msgspec.Struct, gc=False):
     dust: int
 
 
+class Side(msgspec.Struct, frozen=True, gc=False):
+    """An order with what it stands on: its account, and its slot."""
+
+    order: Order
+    account: Account
+    slot: Slot
+
+
+class Leg(msgspec.Struct, frozen=True, gc=False):
+    """What one side of a fill trades: signed lots at a price, its own fee, the initial fraction of a leg that grows."""
+
+    market: int
+    size: int
+    price: int
+    fee: int
+    growing_ppm: int
+
+
+class Conditions(msgspec.Struct, frozen=True, gc=False):
+    """What a rescue is decided under: prices, those of the tick before, the time, and its market."""
+
+    risk: Risk
+    previous: list[int]
+    clock: Clock
+    listed: Market
+
+
 class Booked(msgspec.Struct, gc=False):
     """A signed request on an account, decided."""
 

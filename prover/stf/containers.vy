@@ -227,6 +227,27 @@ struct Filled:
 
 
 # A signed request on an account, decided.
+struct Side:
+    order: Order
+    account: Account
+    slot: Slot
+
+
+struct Leg:
+    market: int256
+    size: int256
+    price: int256
+    fee: int256
+    growing_ppm: int256
+
+
+struct Conditions:
+    risk: Risk
+    previous: int256[16]
+    clock: Clock
+    listed: Market
+
+
 struct Booked:
     code: int256
     account: Account

@@ -5,6 +5,7 @@ from prover.stf.words import address, int256, uint256
 
 
 def deposit(entry: containers.Deposit, index: int256, account: containers.Account) -> tuple[int256, containers.Account]:
+    """Whether a deposit is booked, empty or refunded; PROTOCOL.md 8.1."""
     if entry.amount == 0:
         return codes.ZERO_AMOUNT, account
     if entry.account == constants.NEW_ACCOUNT:
@@ -21,6 +22,7 @@ def deposit(entry: containers.Deposit, index: int256, account: containers.Accoun
 
 
 def opened(owner: address, amount: int256, absent: containers.Account) -> containers.Account:
+    """A new account with its first money; PROTOCOL.md 8.1."""
     return containers.Account(
         owner=owner,
         floor=0,
@@ -35,6 +37,7 @@ def opened(owner: address, amount: int256, absent: containers.Account) -> contai
 
 
 def credited(account: containers.Account, amount: int256) -> containers.Account:
+    """An account with so much more settled money, or less; PROTOCOL.md 8.1."""
     return containers.Account(
         owner=account.owner,
         floor=account.floor,
@@ -51,6 +54,7 @@ def credited(account: containers.Account, amount: int256) -> containers.Account:
 def check_payment(
     risk: containers.Risk, clock: containers.Clock, settled: containers.Account, amount: int256
 ) -> int256:
+    """Whether so much may leave a settled account now; PROTOCOL.md 7.3."""
     if amount == 0:
         return codes.ZERO_AMOUNT
     if not clock.priced:
@@ -73,6 +77,7 @@ def withdraw(
     slot: containers.Slot,
     signer: address,
 ) -> containers.Booked:
+    """Whether a withdrawal is paid; PROTOCOL.md 8.2."""
     refused: containers.Booked = containers.Booked(
         code=codes.NOT_CANONICAL, account=account, other=account, slot=slot, fee=0, dust=0
     )
@@ -113,6 +118,7 @@ def transfer(
     slot: containers.Slot,
     signer: address,
 ) -> containers.Booked:
+    """Whether a transfer is paid, to an account that is there or to a new one; PROTOCOL.md 8.3."""
     refused: containers.Booked = containers.Booked(
         code=codes.NOT_CANONICAL, account=account, other=other, slot=slot, fee=0, dust=0
     )
@@ -158,24 +164,8 @@ def transfer(
     )
 
 
-def book(
-    tag: int256,
-    risk: containers.Risk,
-    clock: containers.Clock,
-    withdrawal_count: int256,
-    request: containers.Request,
-    index: int256,
-    account: containers.Account,
-    other: containers.Account,
-    slot: containers.Slot,
-    signer: address,
-) -> containers.Booked:
-    if tag == constants.WITHDRAW:
-        return withdraw(risk, clock, withdrawal_count, request, account, slot, signer)
-    return transfer(risk, clock, request, index, account, other, slot, signer)
-
-
 def check_sender(entry: containers.Entry, account: containers.Account) -> int256:
+    """Whether an entry's sender owns the account that it names; PROTOCOL.md 8.17."""
     if entry.account < constants.RESERVED_ACCOUNTS:
         return codes.RESERVED
     if account.owner == containers.NOBODY:
@@ -192,6 +182,7 @@ def released(
     settled: containers.Account,
     amount: int256,
 ) -> int256:
+    """How much a forced path pays of what it asks for; PROTOCOL.md 7.3."""
     # Forced paths work at all times; without a young price more of open notional has to stay.
     floor_ppm: int256 = constants.WITHDRAWAL_FLOOR_PPM
     if clock.grace or not clock.priced:
@@ -202,6 +193,7 @@ def released(
 
 
 def left(account: containers.Account, now: int256) -> containers.Account:
+    """An account whose owner leaves: signatures void, agents dismissed; PROTOCOL.md 8.19."""
     # Whatever was signed so far is below the floor: nobody signs further ahead than the tolerance.
     agents: list[uint256] = account.agents.copy()
     for i in range(constants.AGENTS):
@@ -220,6 +212,7 @@ def left(account: containers.Account, now: int256) -> containers.Account:
 
 
 def trusting(account: containers.Account, entry: containers.Entry) -> containers.Account:
+    """An account with the agent that an entry names; PROTOCOL.md 8.20."""
     agents: list[uint256] = account.agents.copy()
     agents[entry.agent_index] = encoding.agent_word(entry.agent, entry.expires_at, entry.first_slot, entry.last_slot)
     return containers.Account(
@@ -244,6 +237,7 @@ def enter(
     entry: containers.Entry,
     account: containers.Account,
 ) -> containers.Entered:
+    """What an entry of an account's owner comes to; PROTOCOL.md 8.17 to 8.20."""
     entered: containers.Entered = containers.Entered(
         code=check_sender(entry, account), account=account, amount=0, lots=0, opened=False, dust=0
     )

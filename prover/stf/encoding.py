@@ -22,32 +22,39 @@ EMPTY_ACCOUNT: Final = bytes.fromhex("ee0a1a26c607ab52c6308165995365f7951a185fcc
 
 
 def bits(packed: uint256, low: uint256, width: uint256) -> int256:
+    """So many bits of a word, from this one up; PROTOCOL.md 6.1."""
     return (packed >> low) & ((1 << width) - 1)
 
 
 def to_address(packed: uint256) -> address:
+    """The address in the first twenty bytes of a word; PROTOCOL.md 6.1."""
     return bits(packed, 96, 160).to_bytes(20, "big")
 
 
 def agent_address(agent: uint256) -> address:
+    """Whom an agent word trusts; PROTOCOL.md 4.3."""
     return to_address(agent << 32)
 
 
 def agent_word(agent: address, expires_at: int256, first_slot: int256, last_slot: int256) -> uint256:
+    """An agent with its expiry and its slots in one word; PROTOCOL.md 4.3."""
     return (int.from_bytes(agent, "big") << 64) | (expires_at << 16) | (first_slot << 8) | last_slot
 
 
 def unpack(position: containers.Position) -> containers.Position:
+    """Size, cost and funding index of a position; PROTOCOL.md 4.5."""
     return position
 
 
 def pack(size: int256, cost: int256, funding: int256) -> containers.Position:
+    """A position as an account holds it: none where the size is zero; PROTOCOL.md 4.5."""
     if size == 0:
         return containers.EMPTY
     return containers.Position(size=size, cost=cost, funding=funding)
 
 
 def order(head: uint256, tail: uint256) -> containers.Order:
+    """The fields of an order; PROTOCOL.md 8.7."""
     return containers.Order(
         account=bits(head, 232, 24),
         market=bits(head, 224, 8),
@@ -70,6 +77,7 @@ def order(head: uint256, tail: uint256) -> containers.Order:
 
 
 def request(tag: int256, head: uint256, tail: uint256) -> containers.Request:
+    """The fields of what is signed and no order, zero where it has none; PROTOCOL.md 8.2 to 8.5, 8.9, 8.10."""
     amount: int256 = 0
     other: int256 = 0
     recipient: address = containers.NOBODY
@@ -104,6 +112,7 @@ def request(tag: int256, head: uint256, tail: uint256) -> containers.Request:
 
 
 def deposit(head: uint256, tail: uint256) -> containers.Deposit:
+    """The fields of a deposit; PROTOCOL.md 8.1."""
     return containers.Deposit(
         depositor=to_address(head),
         owner=to_address(tail),
@@ -113,6 +122,7 @@ def deposit(head: uint256, tail: uint256) -> containers.Deposit:
 
 
 def rescue(tag: int256, head: uint256) -> containers.Rescue:
+    """The fields of a rescue or a close step, zero where it has none; PROTOCOL.md 8.11 to 8.16."""
     account: int256 = 0
     other: int256 = 0
     lots: int256 = bits(head, 192, 56)
@@ -134,6 +144,7 @@ def rescue(tag: int256, head: uint256) -> containers.Rescue:
 
 
 def entry(tag: int256, head: uint256, tail: uint256) -> containers.Entry:
+    """The fields of an entry from an account's owner, zero where it has none; PROTOCOL.md 8.17 to 8.20."""
     market: int256 = 0
     amount: int256 = 0
     agent: address = containers.NOBODY
@@ -169,14 +180,17 @@ def entry(tag: int256, head: uint256, tail: uint256) -> containers.Entry:
 
 
 def entry_time(head: uint256) -> int256:
+    """When L1 took an entry, ms; PROTOCOL.md 4.9."""
     return bits(head, 48, 48)
 
 
 def entry_length(head: uint256) -> int256:
+    """Bytes of an entry's payload; PROTOCOL.md 4.9."""
     return bits(head, 32, 16)
 
 
 def parameters(tail: uint256, label: bytes32, fractions: uint256, bounds: uint256) -> containers.Parameters:
+    """What a market would be by the governor's entry; PROTOCOL.md 8.22."""
     return containers.Parameters(
         market=bits(tail, 248, 8),
         status=bits(tail, 240, 8),
@@ -194,10 +208,12 @@ def parameters(tail: uint256, label: bytes32, fractions: uint256, bounds: uint25
 
 
 def size_decimals(label: bytes32) -> int256:
+    """The last byte of a market's label; PROTOCOL.md 4.6."""
     return label[31]
 
 
 def venue_parameters(tail: uint256) -> containers.VenueParameters:
+    """What the venue would be by the governor's entry; PROTOCOL.md 8.23."""
     return containers.VenueParameters(
         posting_fee=bits(tail, 232, 24),
         grace_period=bits(tail, 208, 24),
@@ -207,11 +223,12 @@ def venue_parameters(tail: uint256) -> containers.VenueParameters:
 
 
 def premium(packed: uint256) -> int256:
+    """A signer's premium of one market, ppm an hour; PROTOCOL.md 8.6."""
     return bits(packed, 184, 24) - PREMIUM_BIAS
 
 
 def position_word(position: containers.Position) -> bytes:
-    """The packed word of a position: size, cost and funding index, each biased; no position is zero."""
+    """A position packed: size, cost and funding index, each biased; no position is zero; PROTOCOL.md 4.5."""
     if position.size == 0:
         return containers.NO_HASH
     return (
@@ -220,7 +237,7 @@ def position_word(position: containers.Position) -> bytes:
 
 
 def position_from_word(encoded: bytes) -> containers.Position:
-    """The inverse of `position_word`."""
+    """The inverse of `position_word`; PROTOCOL.md 4.5."""
     value: int = int.from_bytes(encoded, "big")
     if value == 0:
         return containers.EMPTY
@@ -232,7 +249,7 @@ def position_from_word(encoded: bytes) -> containers.Position:
 
 
 def account_head(account: containers.Account) -> bytes:
-    """The nine words of an account before its positions."""
+    """The nine words of an account before its positions; PROTOCOL.md 4.3."""
     return b"".join(
         [
             address_word(account.owner),
@@ -249,6 +266,7 @@ def account_head(account: containers.Account) -> bytes:
 
 
 def account_hash(account: containers.Account) -> bytes32:
+    """The leaf of an account; PROTOCOL.md 4.3."""
     # Invariant: emptiness is decided by the whole hash, never by one zero field.
     digest: bytes32 = keccak256(
         account_head(account) + b"".join([position_word(position) for position in account.positions])
@@ -259,17 +277,19 @@ def account_hash(account: containers.Account) -> bytes32:
 
 
 def slot_hash(slot: containers.Slot) -> bytes32:
+    """The leaf of an order slot; PROTOCOL.md 4.4."""
     if slot.sequence == 0 and slot.filled == 0:
         return containers.NO_HASH
     return keccak256(word((slot.sequence << 64) | slot.filled))
 
 
 def withdrawal_hash(index: int256, recipient: address, amount: int256) -> bytes32:
+    """A leaf of the withdrawals tree; PROTOCOL.md 4.8."""
     return keccak256(word(constants.WITHDRAWAL_TAG) + word(index) + address_word(recipient) + word(amount))
 
 
 def globals_bytes(globals: containers.Globals) -> bytes:
-    """The canonical bytes of globals: 407 ABI words in field order, 13,024 bytes."""
+    """The canonical bytes of globals: 407 ABI words in field order, 13,024 bytes; PROTOCOL.md 4.6."""
     risk: containers.Risk = globals.risk
     words: list[bytes] = [
         word(globals.next_account),
@@ -318,11 +338,12 @@ def globals_bytes(globals: containers.Globals) -> bytes:
 
 
 def globals_hash(globals: containers.Globals) -> bytes32:
+    """The hash of the canonical bytes of globals; PROTOCOL.md 4.6."""
     return keccak256(globals_bytes(globals))
 
 
 def commitment_bytes(commitment: containers.Commitment) -> bytes:
-    """The ten words whose hash is the state root, 320 bytes."""
+    """The ten words whose hash is the state root, 320 bytes; PROTOCOL.md 4.7."""
     return (
         word(commitment.law_version)
         + commitment.tree_root
@@ -338,15 +359,17 @@ def commitment_bytes(commitment: containers.Commitment) -> bytes:
 
 
 def state_root(commitment: containers.Commitment) -> bytes32:
+    """The hash of the commitment's ten words; PROTOCOL.md 4.7."""
     return keccak256(commitment_bytes(commitment))
 
 
 def _signed(data: bytes, offset: int) -> int:
+    """A signed number of one word; PROTOCOL.md 4.1."""
     return int.from_bytes(data[offset : offset + 32], "big", signed=True)
 
 
 def globals_from_bytes(data: bytes) -> containers.Globals:
-    """The inverse of `globals_bytes`; ValueError on any other length or on bytes that are not canonical."""
+    """The inverse of `globals_bytes`; ValueError on bytes that are not canonical; PROTOCOL.md 4.6."""
     if len(data) != GLOBALS_BYTES:
         raise ValueError(f"globals are {GLOBALS_BYTES} bytes, not {len(data)}")
     head: list[int] = [_signed(data, 32 * i) for i in range(15)]
@@ -384,7 +407,7 @@ def globals_from_bytes(data: bytes) -> containers.Globals:
 
 
 def commitment_from_bytes(data: bytes) -> containers.Commitment:
-    """The inverse of `commitment_bytes`; ValueError on any other length."""
+    """The inverse of `commitment_bytes`; ValueError on any other length; PROTOCOL.md 4.7."""
     if len(data) != COMMITMENT_BYTES:
         raise ValueError(f"a commitment is {COMMITMENT_BYTES} bytes, not {len(data)}")
     return containers.Commitment(
@@ -402,7 +425,7 @@ def commitment_from_bytes(data: bytes) -> containers.Commitment:
 
 
 def account_payload_head(account: containers.Account) -> bytes:
-    """Owner 20, floor 7, settled, older and fresh 16 each (biased), epoch 4, own initial fraction 3, agents 28 each."""
+    """An account before its positions, 138 bytes; PROTOCOL.md 11.2."""
     return b"".join(
         [
             account.owner,
@@ -419,7 +442,7 @@ def account_payload_head(account: containers.Account) -> bytes:
 
 
 def account_payload(account: containers.Account) -> bytes:
-    """An account in a witness or a store: its head 138, bitmap of positions 2, 32 a position."""
+    """An account in a witness or a store: its head 138, bitmap of positions 2, 32 a position; PROTOCOL.md 11.2."""
     held: int = 0
     words: list[bytes] = []
     for market, position in enumerate(account.positions):
@@ -436,7 +459,7 @@ def account_payload(account: containers.Account) -> bytes:
 
 
 def account_from_payload(data: bytes) -> containers.Account:
-    """The inverse of `account_payload`; ValueError where the length does not fit the bitmap."""
+    """The inverse of `account_payload`; ValueError where the length does not fit the bitmap; PROTOCOL.md 11.2."""
     held: int = int.from_bytes(data[138:140], "big")
     if len(data) != ACCOUNT_PAYLOAD_BYTES + 32 * held.bit_count():
         raise ValueError("account payload of a wrong length")
@@ -460,17 +483,17 @@ def account_from_payload(data: bytes) -> containers.Account:
 
 
 def slot_payload(slot: containers.Slot) -> bytes:
-    """An order slot as a witness and a store carry it: sequence 7, filled 8."""
+    """An order slot as a witness and a store carry it: sequence 7, filled 8; PROTOCOL.md 11.2."""
     return slot.sequence.to_bytes(7, "big") + slot.filled.to_bytes(8, "big")
 
 
 def slot_from_payload(data: bytes) -> containers.Slot:
-    """The inverse of `slot_payload`."""
+    """The inverse of `slot_payload`; PROTOCOL.md 11.2."""
     return containers.Slot(sequence=int.from_bytes(data[:7], "big"), filled=int.from_bytes(data[7:15], "big"))
 
 
 def no_account() -> containers.Account:
-    """The account that stands at an index nobody opened."""
+    """The account that stands at an index nobody opened; PROTOCOL.md 4.3."""
     return containers.Account(
         owner=containers.NOBODY,
         floor=0,
@@ -485,5 +508,5 @@ def no_account() -> containers.Account:
 
 
 def no_slot() -> containers.Slot:
-    """The slot that no order has used."""
+    """The slot that no order has used; PROTOCOL.md 4.4."""
     return containers.Slot(sequence=0, filled=0)

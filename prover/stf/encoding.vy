@@ -23,30 +23,35 @@ EMPTY_ACCOUNT: constant(bytes32) = 0xee0a1a26c607ab52c6308165995365f7951a185fccc
 @internal
 @pure
 def bits(packed: uint256, low: uint256, width: uint256) -> int256:
+    """So many bits of a word, from this one up; PROTOCOL.md 6.1."""
     return convert((packed >> low) & ~(max_value(uint256) << width), int256)
 
 
 @internal
 @pure
 def to_address(packed: uint256) -> address:
+    """The address in the first twenty bytes of a word; PROTOCOL.md 6.1."""
     return convert(convert(packed >> 96, uint160), address)
 
 
 @internal
 @pure
 def agent_address(agent: uint256) -> address:
+    """Whom an agent word trusts; PROTOCOL.md 4.3."""
     return self.to_address(agent << 32)
 
 
 @internal
 @pure
 def agent_word(agent: address, expires_at: int256, first_slot: int256, last_slot: int256) -> uint256:
+    """An agent with its expiry and its slots in one word; PROTOCOL.md 4.3."""
     return (convert(agent, uint256) << 64) | convert((expires_at << 16) | (first_slot << 8) | last_slot, uint256)
 
 
 @internal
 @pure
 def unpack(word: uint256) -> containers.Position:
+    """Size, cost and funding index of a position; PROTOCOL.md 4.5."""
     if word == containers.EMPTY:
         return containers.Position(size=0, cost=0, funding=0)
     return containers.Position(
@@ -59,6 +64,7 @@ def unpack(word: uint256) -> containers.Position:
 @internal
 @pure
 def pack(size: int256, cost: int256, funding: int256) -> uint256:
+    """A position as an account holds it: none where the size is zero; PROTOCOL.md 4.5."""
     if size == 0:
         return containers.EMPTY
     return (
@@ -71,6 +77,7 @@ def pack(size: int256, cost: int256, funding: int256) -> uint256:
 @internal
 @pure
 def order(head: uint256, tail: uint256) -> containers.Order:
+    """The fields of an order; PROTOCOL.md 8.7."""
     return containers.Order(
         account=self.bits(head, 232, 24),
         market=self.bits(head, 224, 8),
@@ -95,6 +102,7 @@ def order(head: uint256, tail: uint256) -> containers.Order:
 @internal
 @pure
 def request(tag: int256, head: uint256, tail: uint256) -> containers.Request:
+    """The fields of what is signed and no order, zero where it has none; PROTOCOL.md 8.2 to 8.5, 8.9, 8.10."""
     amount: int256 = 0
     other: int256 = 0
     recipient: address = containers.NOBODY
@@ -131,6 +139,7 @@ def request(tag: int256, head: uint256, tail: uint256) -> containers.Request:
 @internal
 @pure
 def deposit(head: uint256, tail: uint256) -> containers.Deposit:
+    """The fields of a deposit; PROTOCOL.md 8.1."""
     return containers.Deposit(
         depositor=self.to_address(head),
         owner=self.to_address(tail),
@@ -142,6 +151,7 @@ def deposit(head: uint256, tail: uint256) -> containers.Deposit:
 @internal
 @pure
 def rescue(tag: int256, head: uint256) -> containers.Rescue:
+    """The fields of a rescue or a close step, zero where it has none; PROTOCOL.md 8.11 to 8.16."""
     account: int256 = 0
     other: int256 = 0
     lots: int256 = self.bits(head, 192, 56)
@@ -165,6 +175,7 @@ def rescue(tag: int256, head: uint256) -> containers.Rescue:
 @internal
 @pure
 def entry(tag: int256, head: uint256, tail: uint256) -> containers.Entry:
+    """The fields of an entry from an account's owner, zero where it has none; PROTOCOL.md 8.17 to 8.20."""
     market: int256 = 0
     amount: int256 = 0
     agent: address = containers.NOBODY
@@ -202,18 +213,21 @@ def entry(tag: int256, head: uint256, tail: uint256) -> containers.Entry:
 @internal
 @pure
 def entry_time(head: uint256) -> int256:
+    """When L1 took an entry, ms; PROTOCOL.md 4.9."""
     return self.bits(head, 48, 48)
 
 
 @internal
 @pure
 def entry_length(head: uint256) -> int256:
+    """Bytes of an entry's payload; PROTOCOL.md 4.9."""
     return self.bits(head, 32, 16)
 
 
 @internal
 @pure
 def parameters(tail: uint256, label: bytes32, fractions: uint256, bounds: uint256) -> containers.Parameters:
+    """What a market would be by the governor's entry; PROTOCOL.md 8.22."""
     return containers.Parameters(
         market=self.bits(tail, 248, 8),
         status=self.bits(tail, 240, 8),
@@ -233,12 +247,14 @@ def parameters(tail: uint256, label: bytes32, fractions: uint256, bounds: uint25
 @internal
 @pure
 def size_decimals(label: bytes32) -> int256:
+    """The last byte of a market's label; PROTOCOL.md 4.6."""
     return convert(convert(label, uint256) & 255, int256)
 
 
 @internal
 @pure
 def venue_parameters(tail: uint256) -> containers.VenueParameters:
+    """What the venue would be by the governor's entry; PROTOCOL.md 8.23."""
     return containers.VenueParameters(
         posting_fee=self.bits(tail, 232, 24),
         grace_period=self.bits(tail, 208, 24),
@@ -250,12 +266,14 @@ def venue_parameters(tail: uint256) -> containers.VenueParameters:
 @internal
 @pure
 def premium(packed: uint256) -> int256:
+    """A signer's premium of one market, ppm an hour; PROTOCOL.md 8.6."""
     return self.bits(packed, 184, 24) - PREMIUM_BIAS
 
 
 @internal
 @pure
 def account_hash(account: containers.Account) -> bytes32:
+    """The leaf of an account; PROTOCOL.md 4.3."""
     # Invariant: emptiness is decided by the whole hash, never by one zero field.
     digest: bytes32 = keccak256(abi_encode(account))
     if digest == EMPTY_ACCOUNT:
@@ -266,6 +284,7 @@ def account_hash(account: containers.Account) -> bytes32:
 @internal
 @pure
 def slot_hash(slot: containers.Slot) -> bytes32:
+    """The leaf of an order slot; PROTOCOL.md 4.4."""
     if slot.sequence == 0 and slot.filled == 0:
         return containers.NO_HASH
     return keccak256(abi_encode((convert(slot.sequence, uint256) << 64) | convert(slot.filled, uint256)))
@@ -274,16 +293,19 @@ def slot_hash(slot: containers.Slot) -> bytes32:
 @internal
 @pure
 def withdrawal_hash(index: int256, recipient: address, amount: int256) -> bytes32:
+    """A leaf of the withdrawals tree; PROTOCOL.md 4.8."""
     return keccak256(abi_encode(constants.WITHDRAWAL_TAG, index, recipient, amount))
 
 
 @internal
 @pure
 def globals_hash(globals: containers.Globals) -> bytes32:
+    """The hash of the canonical bytes of globals; PROTOCOL.md 4.6."""
     return keccak256(abi_encode(globals))
 
 
 @internal
 @pure
 def state_root(commitment: containers.Commitment) -> bytes32:
+    """The hash of the commitment's ten words; PROTOCOL.md 4.7."""
     return keccak256(abi_encode(commitment))

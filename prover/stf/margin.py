@@ -8,24 +8,29 @@ from prover.stf.words import int256
 
 
 def floor_div(numerator: int256, denominator: int256) -> int256:
+    """A quotient rounded down, below zero as well; PROTOCOL.md 3."""
     if numerator >= 0:
         return numerator // denominator
     return -((denominator - 1 - numerator) // denominator)
 
 
 def ceil_div(numerator: int256, denominator: int256) -> int256:
+    """A quotient rounded up, against whoever pays it; PROTOCOL.md 3."""
     return -floor_div(-numerator, denominator)
 
 
 def requirement(price: int256, size: int256, ppm: int256) -> int256:
+    """What a position of this size requires at this fraction, rounded up; PROTOCOL.md 7.2."""
     return (abs(size) * price * ppm + (constants.PPM - 1)) // constants.PPM
 
 
 def collateral(account: containers.Account) -> int256:
+    """All money of an account, matured or not; PROTOCOL.md 4.3."""
     return account.settled + account.older + account.fresh
 
 
 def scaled_ppm(market: containers.Market, price: int256, open_interest: int256, base_ppm: int256) -> int256:
+    """The initial fraction of a leg that grows, by open interest and fund; -1 where none may; PROTOCOL.md 7.4."""
     if market.status != constants.MARKET_OPEN:
         return constants.NO_GROWTH
     if market.interest_upper == 0:
@@ -42,10 +47,12 @@ def scaled_ppm(market: containers.Market, price: int256, open_interest: int256, 
 
 
 def trades(market: containers.Market, price: int256) -> bool:
+    """Whether a market is listed, not settled, and has a price; PROTOCOL.md 7.4."""
     return market.status != constants.MARKET_CLOSED and market.status != constants.MARKET_SETTLED and price != 0
 
 
 def closed(account: containers.Account, market: int256, lots: int256) -> bool:
+    """Whether nothing is left of what a head asks to close; PROTOCOL.md 8.15."""
     if market < constants.MARKETS:
         return lots == 0 or account.positions[market] == containers.EMPTY
     for held in range(constants.MARKETS):  # noqa: SIM110  (Vyper's loop)
@@ -55,6 +62,7 @@ def closed(account: containers.Account, market: int256, lots: int256) -> bool:
 
 
 def matured(account: containers.Account, now: int256) -> containers.Account:
+    """Fresh and older profit, moved on by the epochs that have passed; PROTOCOL.md 7.1."""
     epoch: int256 = now // constants.EPOCH
     if account.epoch == epoch:
         return account
@@ -77,6 +85,7 @@ def matured(account: containers.Account, now: int256) -> containers.Account:
 
 
 def booked(account: containers.Account, change: int256, positions: list[containers.Position]) -> containers.Account:
+    """An account after a profit or a loss; PROTOCOL.md 7.1."""
     # Profit is fresh; a loss eats fresh, older and settled money in turn.
     settled: int256 = account.settled
     older: int256 = account.older
@@ -103,6 +112,7 @@ def booked(account: containers.Account, change: int256, positions: list[containe
 def moved(
     risk: containers.Risk, settled: containers.Account, market: int256, size: int256, quote: int256, fee: int256
 ) -> containers.Account:
+    """An account after a settled trade of its position in one market; PROTOCOL.md 7.4."""
     old: containers.Position = encoding.unpack(settled.positions[market])
     new_size: int256 = old.size + size
     change: int256 = -fee
@@ -114,6 +124,7 @@ def moved(
 
 
 def settle(risk: containers.Risk, account: containers.Account, now: int256) -> tuple[containers.Account, int256]:
+    """An account with matured profit and paid funding, and the dust of the rounding; PROTOCOL.md 7.1."""
     today: containers.Account = matured(account, now)
     due: bool = False
     owed: int256 = 0
@@ -141,6 +152,7 @@ def settle(risk: containers.Risk, account: containers.Account, now: int256) -> t
 
 
 def sums(risk: containers.Risk, account: containers.Account, left_out: int256) -> containers.Sums:
+    """Value, notional and both requirements over all positions but one; PROTOCOL.md 7.2."""
     value: int256 = 0
     notional: int256 = 0
     initial: int256 = 0
@@ -158,6 +170,7 @@ def sums(risk: containers.Risk, account: containers.Account, left_out: int256) -
 
 
 def spendable(risk: containers.Risk, account: containers.Account, floor_ppm: int256) -> int256:
+    """How much may leave a settled account; PROTOCOL.md 7.3."""
     every: containers.Sums = sums(risk, account, constants.MARKETS)
     kept: int256 = ceil_div(every.notional * floor_ppm, constants.PPM)
     return collateral(account) + every.value - max(every.initial, kept)
@@ -171,6 +184,7 @@ def only_reduced(
     maintenance_before: int256,
     maintenance_after: int256,
 ) -> bool:
+    """Whether a position only shrank, and equity over maintenance did not fall; PROTOCOL.md 7.4."""
     if abs(new_size) > abs(old_size) or new_size * old_size < 0:
         return False
     if maintenance_after > maintenance_before:

@@ -18,6 +18,7 @@ from prover.stf import signatures
 @internal
 @pure
 def check_tick(time: int256, signer_count: int256, market_count: int256, globals: containers.Globals, now: int256) -> int256:
+    """Whether a tick is newer, of the grid, and of as many signers and markets as it must; PROTOCOL.md 8.6."""
     if time % constants.TICK_STEP != 0 or time > now + constants.CLOCK_TOLERANCE:
         return codes.OFF_GRID
     if time <= globals.tick_time:
@@ -30,6 +31,7 @@ def check_tick(time: int256, signer_count: int256, market_count: int256, globals
 @internal
 @pure
 def median(reports: int256[7], count: int256) -> int256:
+    """The middle one of an odd number of values; PROTOCOL.md 7.6."""
     ranked: int256[7] = reports
     for i: int256 in range(1, constants.SIGNERS):
         if i >= count:
@@ -48,6 +50,7 @@ def median(reports: int256[7], count: int256) -> int256:
 @internal
 @pure
 def accrued(funding_index: int256, premium_ppm: int256, cap_ppm: int256, price: int256, elapsed: int256) -> int256:
+    """A funding index after the premium of so many ms; PROTOCOL.md 7.5."""
     rate_ppm: int256 = max(min(premium_ppm, cap_ppm), -cap_ppm)
     growth: int256 = margin.floor_div(rate_ppm * price * min(elapsed, constants.TICK_GAP), constants.FUNDING_DIVISOR)
     # At the bound the index stands still: funding stops, nothing reverts.
@@ -57,6 +60,7 @@ def accrued(funding_index: int256, premium_ppm: int256, cap_ppm: int256, price: 
 @internal
 @view
 def tick_signer(domain: bytes32, time: int256, market_count: int256, offset: uint256) -> (address, int256[16], int256[16]):
+    """One report of a tick: its signer, prices and premiums; PROTOCOL.md 8.6."""
     prices: int256[16] = empty(int256[16])
     premiums: int256[16] = empty(int256[16])
     at: uint256 = offset
@@ -70,8 +74,32 @@ def tick_signer(domain: bytes32, time: int256, market_count: int256, offset: uin
 
 
 @internal
+@pure
+def check_signer(index: int256, last: int256, signer: address, signers: address[7]) -> int256:
+    """Whether a report is of an oracle signer, and they stand in order; PROTOCOL.md 8.6."""
+    if index <= last:
+        if index == last:
+            return codes.DUPLICATE_SIGNER
+        return codes.UNSORTED_SIGNERS
+    if index >= constants.SIGNERS or signer == containers.NOBODY or signer != signers[index]:
+        return codes.BAD_SIGNERS
+    return codes.OK
+
+
+@internal
+@pure
+def settling_price(price: int256, settling_sum: int256, settling_time: int256) -> int256:
+    """The price of a settling market: its mean, once the hour is whole; PROTOCOL.md 8.22."""
+    # An hour's mean settles it, and stays its price for ever.
+    if settling_time >= constants.HOUR:
+        return settling_sum // settling_time
+    return price
+
+
+@internal
 @view
 def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: uint256) -> containers.Ticked:
+    """Whether a tick is a quorum's, and the prices and funding that follow; PROTOCOL.md 8.6."""
     head: uint256 = merkle.at(operation + 1)
     time: int256 = encoding.bits(head, 208, 48)
     signer_count: int256 = encoding.bits(head, 200, 8)
@@ -104,13 +132,8 @@ def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: u
         price: int256[16] = empty(int256[16])
         premium: int256[16] = empty(int256[16])
         signer, price, premium = self.tick_signer(domain, time, market_count, at + 1)
-        if index <= last:
-            ticked.code = codes.UNSORTED_SIGNERS
-            if index == last:
-                ticked.code = codes.DUPLICATE_SIGNER
-            return ticked
-        if index >= constants.SIGNERS or signer == containers.NOBODY or signer != globals.signers[index]:
-            ticked.code = codes.BAD_SIGNERS
+        ticked.code = self.check_signer(index, last, signer, globals.signers)
+        if ticked.code != codes.OK:
             return ticked
         last = index
         for market: int256 in range(market_count, bound=16):
@@ -139,21 +162,21 @@ def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: u
             lasted: int256 = min(time - globals.tick_time, constants.TICK_GAP)
             ticked.settling_sum[market] = listed.settling_sum + ticked.price[market] * lasted
             ticked.settling_time[market] = listed.settling_time + lasted
-            # An hour's mean settles it, and stays its price for ever.
-            if ticked.settling_time[market] >= constants.HOUR:
-                ticked.price[market] = ticked.settling_sum[market] // ticked.settling_time[market]
+            ticked.price[market] = self.settling_price(ticked.price[market], ticked.settling_sum[market], ticked.settling_time[market])
     return ticked
 
 
 @internal
 @pure
 def stepped(old: int256, new: int256) -> bool:
+    """Whether a parameter moves by at most a quarter of itself; PROTOCOL.md 7.8."""
     return abs(new - old) * constants.STEP_DIVISOR <= old
 
 
 @internal
 @pure
 def in_range(given: containers.Parameters) -> bool:
+    """Whether a market's parameters are within the law's ranges; PROTOCOL.md 7.8."""
     if given.initial_ppm < constants.LEAST_INITIAL_PPM or given.initial_ppm > constants.PPM:
         return False
     if given.maintenance_ppm < constants.LEAST_MAINTENANCE_PPM:
@@ -179,6 +202,7 @@ def in_range(given: containers.Parameters) -> bool:
 @internal
 @pure
 def check_step(given: containers.Parameters, listed: containers.Market, initial_ppm: int256, maintenance_ppm: int256) -> bool:
+    """Whether every parameter moves by at most one step; PROTOCOL.md 7.8."""
     if not self.stepped(initial_ppm, given.initial_ppm) or not self.stepped(maintenance_ppm, given.maintenance_ppm):
         return False
     if abs(given.maker_fee_ppm - listed.maker_fee_ppm) > constants.FEE_STEP_PPM:
@@ -198,6 +222,7 @@ def check_step(given: containers.Parameters, listed: containers.Market, initial_
 @internal
 @pure
 def check_listing(given: containers.Parameters) -> int256:
+    """Whether a market may be listed; PROTOCOL.md 8.22."""
     if given.status != constants.MARKET_OPEN or given.label == containers.NO_HASH:
         return codes.OUT_OF_RANGE
     if encoding.size_decimals(given.label) > constants.MOST_SIZE_DECIMALS:
@@ -208,6 +233,7 @@ def check_listing(given: containers.Parameters) -> int256:
 @internal
 @pure
 def check_change(given: containers.Parameters, listed: containers.Market, initial_ppm: int256, maintenance_ppm: int256, now: int256) -> int256:
+    """Whether a listed market may be changed like this now; PROTOCOL.md 8.22."""
     if listed.status >= constants.MARKET_SETTLING:
         return codes.NO_MARKET
     if given.label != listed.label or given.status < constants.MARKET_OPEN:
@@ -228,6 +254,7 @@ def check_change(given: containers.Parameters, listed: containers.Market, initia
 @internal
 @pure
 def change(given: containers.Parameters, listed: containers.Market, initial_ppm: int256, maintenance_ppm: int256, market_count: int256, now: int256) -> containers.Changed:
+    """Whether a market is listed or changed, and what it is afterwards; PROTOCOL.md 8.22."""
     changed: containers.Changed = containers.Changed(
         code=codes.OK, listed=listed, initial_ppm=initial_ppm, maintenance_ppm=maintenance_ppm
     )
@@ -272,6 +299,7 @@ def change(given: containers.Parameters, listed: containers.Market, initial_ppm:
 @internal
 @pure
 def check_venue(given: containers.VenueParameters, signers: address[7], changed_at: int256, now: int256) -> int256:
+    """Whether the venue may be changed like this now; PROTOCOL.md 8.23."""
     if given.posting_fee > constants.MOST_POSTING_FEE or given.grace_period > constants.MAX_GRACE:
         return codes.OUT_OF_RANGE
     if given.signer != containers.NOBODY:

@@ -5,12 +5,14 @@ from prover.stf.words import abi_encode, bytes32, int256, keccak256
 
 
 def parent(left: bytes32, right: bytes32) -> bytes32:
+    """The node above two nodes; PROTOCOL.md 4.2."""
     if left == containers.NO_HASH and right == containers.NO_HASH:
         return containers.NO_HASH
     return keccak256(abi_encode(left, right))
 
 
 def append(frontier: list[bytes32], count: int256, leaf: bytes32) -> list[bytes32]:
+    """The frontier after one more leaf; PROTOCOL.md 4.8."""
     nodes: list[bytes32] = frontier.copy()
     node: bytes32 = leaf
     rest: int256 = count
@@ -24,6 +26,7 @@ def append(frontier: list[bytes32], count: int256, leaf: bytes32) -> list[bytes3
 
 
 def frontier_root(frontier: list[bytes32], count: int256) -> bytes32:
+    """The root of the withdrawals tree; PROTOCOL.md 4.8."""
     node: bytes32 = containers.NO_HASH
     rest: int256 = count
     for level in range(constants.WITHDRAWAL_LEVELS):

@@ -12,6 +12,7 @@ from prover.stf import containers
 @internal
 @pure
 def parent(left: bytes32, right: bytes32) -> bytes32:
+    """The node above two nodes; PROTOCOL.md 4.2."""
     if left == containers.NO_HASH and right == containers.NO_HASH:
         return containers.NO_HASH
     return keccak256(abi_encode(left, right))
@@ -20,6 +21,7 @@ def parent(left: bytes32, right: bytes32) -> bytes32:
 @internal
 @pure
 def append(frontier: bytes32[32], count: int256, leaf: bytes32) -> bytes32[32]:
+    """The frontier after one more leaf; PROTOCOL.md 4.8."""
     nodes: bytes32[32] = frontier
     node: bytes32 = leaf
     rest: int256 = count
@@ -35,6 +37,7 @@ def append(frontier: bytes32[32], count: int256, leaf: bytes32) -> bytes32[32]:
 @internal
 @pure
 def frontier_root(frontier: bytes32[32], count: int256) -> bytes32:
+    """The root of the withdrawals tree; PROTOCOL.md 4.8."""
     node: bytes32 = containers.NO_HASH
     rest: int256 = count
     for level: int256 in range(constants.WITHDRAWAL_LEVELS):
@@ -49,6 +52,7 @@ def frontier_root(frontier: bytes32[32], count: int256) -> bytes32:
 @internal
 @view
 def at(offset: uint256) -> uint256:
+    """The word of the call data that starts here; PROTOCOL.md 11.1."""
     return convert(slice(msg.data, offset, 32), uint256)
 
 
@@ -56,7 +60,7 @@ def at(offset: uint256) -> uint256:
 @view
 def roots(count: uint256, leaves: uint256[87], old: bytes32[87], new: bytes32[87], proof: uint256) -> (bytes32, bytes32):
     """
-    @notice Old and new root of one depth-first multiproof in one pass; layout in PROTOCOL.md, Witness.
+    @notice Old and new root of one depth-first multiproof in one pass; PROTOCOL.md 11.3.
     @dev Reverts when the proof is not the one canonical proof of these leaves: the caller's fault alone.
     @param proof Where the proof starts in the call data.
     """

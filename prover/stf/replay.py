@@ -29,11 +29,11 @@ class Rows(Protocol):
     """Where a chunk finds accounts and slots that it has not touched yet; an absent one is the empty container."""
 
     def account(self, index: int) -> containers.Account:
-        """The account at an index of 24 bits."""
+        """The account at an index of 24 bits; PROTOCOL.md 4.3."""
         ...
 
     def slot(self, leaf_index: int) -> containers.Slot:
-        """The order slot at a tree address (account << 8 | slot)."""
+        """The order slot at a tree address (account << 8 | slot); PROTOCOL.md 4.4."""
         ...
 
 
@@ -81,7 +81,7 @@ _NO_SLOT: Final = encoding.no_slot()
 
 
 def operation_length(body: bytes, at: int) -> int:
-    """Bytes of the operation that starts at `at`; 0 when its tag is unknown or it is cut off."""
+    """Bytes of the operation that starts at `at`; 0 when its tag is unknown or it is cut off; PROTOCOL.md 6.2."""
     kind = KINDS.get(body[at])
     if kind is None:
         return 0
@@ -97,12 +97,12 @@ def operation_length(body: bytes, at: int) -> int:
 
 
 def tick_reports_length(signer_count: int, market_count: int) -> int:
-    """Bytes of a tick's reports."""
+    """Bytes of a tick's reports; PROTOCOL.md 8.6."""
     return signer_count * (constants.TICK_SIGNER_LENGTH + constants.TICK_MARKET_LENGTH * market_count)
 
 
 def payload_length(tag: int, tail: uint256) -> int:
-    """Bytes that the payload of a queue entry must have; `tail` is its first word."""
+    """Bytes that the payload of a queue entry must have; `tail` is its first word; PROTOCOL.md 4.9."""
     if tag == constants.FORCED_TICK:
         return constants.TICK_HEAD_LENGTH - 1 + tick_reports_length(tail >> 200 & 255, tail >> 192 & 255)
     return {
@@ -116,12 +116,83 @@ def payload_length(tag: int, tail: uint256) -> int:
     }[tag]
 
 
-class Chunk:
-    """One chunk being replayed or built.
+def take_tick(globals: containers.Globals, ticked: containers.Ticked) -> None:
+    """Prices, indices and clocks as a tick leaves them; PROTOCOL.md 8.6."""
+    new_hour = ticked.time // constants.HOUR != globals.tick_time // constants.HOUR
+    for market, listed in enumerate(globals.markets):
+        listed.previous_price = globals.risk.price[market]
+        listed.premium_ppm = ticked.premium_ppm[market]
+        if new_hour:
+            listed.turned_over = 0
+            listed.paid_out = 0
+        listed.settling_sum = ticked.settling_sum[market]
+        listed.settling_time = ticked.settling_time[market]
+    globals.risk = containers.Risk(
+        price=ticked.price,
+        funding_index=ticked.funding_index,
+        initial_ppm=globals.risk.initial_ppm,
+        maintenance_ppm=globals.risk.maintenance_ppm,
+    )
+    globals.tick_time = ticked.time
+    globals.grace_until = ticked.grace_until
+    globals.streak = ticked.streak
+    for market, listed in enumerate(globals.markets):
+        if listed.settling_time >= constants.HOUR:
+            listed.status = constants.MARKET_SETTLED
+            listed.open_interest = 0
+            set_fractions(globals, market, 0, 0)
+
+
+def set_fractions(globals: containers.Globals, market: int, initial_ppm: int, maintenance_ppm: int) -> None:
+    """The two fractions of a market anew; PROTOCOL.md 8.22."""
+    # Chunks share the columns of a risk: whoever changes one makes it anew.
+    initial, maintenance = globals.risk.initial_ppm.copy(), globals.risk.maintenance_ppm.copy()
+    initial[market], maintenance[market] = initial_ppm, maintenance_ppm
+    globals.risk = msgspec.structs.replace(globals.risk, initial_ppm=initial, maintenance_ppm=maintenance)
+
+
+def set_market(globals: containers.Globals, operation: bytes, now: int) -> int:
+    """The governor's word on one market; PROTOCOL.md 8.22."""
+    at = constants.ENTRY_HEAD_LENGTH
+    given = encoding.parameters(
+        word_at(operation, at), operation[at + 2 : at + 34], word_at(operation, at + 34), word_at(operation, at + 60)
+    )
+    if given.market >= constants.MARKETS:
+        return codes.NO_MARKET
+    changed = markets.change(
+        given,
+        globals.markets[given.market],
+        globals.risk.initial_ppm[given.market],
+        globals.risk.maintenance_ppm[given.market],
+        globals.market_count,
+        now,
+    )
+    if changed.code == codes.OK:
+        globals.markets[given.market] = changed.listed
+        set_fractions(globals, given.market, changed.initial_ppm, changed.maintenance_ppm)
+        globals.market_count = max(globals.market_count, given.market + 1)
+    return changed.code
+
+
+def set_venue(globals: containers.Globals, tail: uint256, now: int) -> int:
+    """The governor's word on the whole venue; PROTOCOL.md 8.23."""
+    given = encoding.venue_parameters(tail)
+    code = markets.check_venue(given, globals.signers, globals.venue_changed_at, now)
+    if code == codes.OK:
+        globals.posting_fee = given.posting_fee
+        globals.grace_period = given.grace_period
+        globals.venue_changed_at = now
+        if given.signer != containers.NOBODY:
+            globals.signers = globals.signers.copy()
+            globals.signers[given.signer_index] = given.signer
+    return code
+
+
+class WorkingState:
+    """The state as a chunk works on it: rows loaded so far, globals and commitment, orders admitted, room taken.
 
     `accounts` and `slots` hold the rows as they stand now, `loaded_accounts` and `loaded_slots` as they stood before
-    the chunk; `lookups` the tree addresses in the order in which the law asked for them; `operation_codes` one code an
-    operation.
+    the chunk; `lookups` the tree addresses in the order in which the law asked for them.
     """
 
     def __init__(
@@ -153,24 +224,11 @@ class Chunk:
         self.slot_references = 0
 
     def open(self, timestamp: int) -> None:
-        """Sets the chunk's clock in milliseconds: never behind the state's."""
+        """Sets the chunk's clock in milliseconds: never behind the state's; PROTOCOL.md 6.2."""
         self.commitment.timestamp = max(self.commitment.timestamp, timestamp)
 
-    def run(self, body: bytes) -> None:
-        """Replays a whole chunk body; never raises, whatever the bytes."""
-        at = constants.TIMESTAMP_LENGTH
-        if len(body) >= at:
-            self.open(int.from_bytes(body[:at], "big"))
-        while at < len(body):
-            size = operation_length(body, at)
-            if size == 0:
-                self.operation_codes.append(codes.MALFORMED)
-                break
-            self.apply(body[at : at + size])
-            at += size
-
     def has_room(self, *tags: int) -> bool:
-        """Whether operations of these tags, one after the other, would none of them be FULL."""
+        """Whether operations of these tags, one after the other, would none of them be FULL; PROTOCOL.md 6.2."""
         weight, accounts, slots = self.weight, self.account_references, self.slot_references
         for tag in tags:
             taken = KINDS[tag]
@@ -183,8 +241,99 @@ class Chunk:
             and slots <= constants.MAX_SLOT_REFERENCES
         )
 
+    def _count(self, taken: Kind) -> None:
+        """What an operation takes of the chunk's room, whatever its code will be; PROTOCOL.md 6.2."""
+        self.weight += taken.weight
+        self.account_references += taken.accounts
+        self.slot_references += taken.slots
+
+    def clock(self) -> containers.Clock:
+        """The chunk's time, and what it allows that moves risk or money out; PROTOCOL.md 7."""
+        now = self.commitment.timestamp
+        return containers.Clock(
+            now=now,
+            priced=now - self.globals.tick_time <= constants.MAX_PRICE_AGE,
+            grace=now < self.globals.grace_until,
+            steady=self.globals.streak == constants.STEADY_TICKS
+            or now - self.globals.tick_time > constants.FORCED_PRICE_AGE,
+        )
+
+    def conditions(self, market: int, clock: containers.Clock) -> containers.Conditions:
+        """What a rescue in a market is decided under by this clock; PROTOCOL.md 7.7."""
+        globals = self.globals
+        return containers.Conditions(
+            risk=globals.risk,
+            previous=[listed.previous_price for listed in globals.markets],
+            clock=clock,
+            listed=globals.markets[market],
+        )
+
+    def _account(self, index: int) -> containers.Account:
+        """The row of an account, loaded at its first look-up; PROTOCOL.md 11.2."""
+        self.lookups.append(index << constants.SLOT_BITS)
+        account = self.accounts.get(index)
+        if account is None:
+            account = self.accounts[index] = self.loaded_accounts[index] = self.rows.account(index)
+        return account
+
+    def _slot(self, leaf_index: int) -> containers.Slot:
+        """The row of an order slot, likewise; PROTOCOL.md 11.2."""
+        # Slot 0 is the account itself: no such slot, and the law refuses it before it looks.
+        if leaf_index & 255 == 0:
+            return encoding.no_slot()
+        self.lookups.append(leaf_index)
+        slot = self.slots.get(leaf_index)
+        if slot is None:
+            slot = self.slots[leaf_index] = self.loaded_slots[leaf_index] = self.rows.slot(leaf_index)
+        return slot
+
+    def _side(self, order: containers.Order) -> containers.Side:
+        """An admitted order with its account and its slot; PROTOCOL.md 6.3."""
+        slot = self.slots[(order.account << 8) | order.slot]
+        return containers.Side(order=order, account=self.accounts[order.account], slot=slot)
+
+    def _signer(self, operation: bytes, struct_hash: bytes32) -> bytes:
+        """Who signed an operation's last 64 bytes; PROTOCOL.md 5.3."""
+        size = len(operation)
+        return signatures.recover(
+            signatures.digest(self.domain, struct_hash),
+            word_at(operation, size - 64),
+            word_at(operation, size - 32),
+            self.ecrecover,
+        )
+
+    def _credit_fees(self, amount: int) -> None:
+        """Money for the fee account; PROTOCOL.md 4.7."""
+        fees = self.accounts[constants.FEE_ACCOUNT]
+        self.accounts[constants.FEE_ACCOUNT] = custody.credited(fees, amount)
+
+    def _append_withdrawal(self, recipient: bytes, amount: int) -> None:
+        """One leaf of the withdrawals tree; PROTOCOL.md 4.8."""
+        globals = self.globals
+        leaf = encoding.withdrawal_hash(globals.withdrawal_count, recipient, amount)
+        globals.frontier = merkle.append(globals.frontier, globals.withdrawal_count, leaf)
+        globals.withdrawal_count += 1
+        self.commitment.withdrawn_total += amount
+
+
+class Chunk(WorkingState):
+    """One chunk being replayed or built: operation by operation, `operation_codes` one code each."""
+
+    def run(self, body: bytes) -> None:
+        """Replays a whole chunk body; never raises, whatever the bytes; PROTOCOL.md 6.2."""
+        at = constants.TIMESTAMP_LENGTH
+        if len(body) >= at:
+            self.open(int.from_bytes(body[:at], "big"))
+        while at < len(body):
+            size = operation_length(body, at)
+            if size == 0:
+                self.operation_codes.append(codes.MALFORMED)
+                break
+            self.apply(body[at : at + size])
+            at += size
+
     def apply(self, operation: bytes) -> int:
-        """Applies one whole operation of a known tag; returns its code."""
+        """Applies one whole operation of a known tag; returns its code; PROTOCOL.md 6.2."""
         tag: int256 = operation[0]
         if not self.has_room(tag):
             self.operation_codes.append(codes.FULL)
@@ -208,65 +357,27 @@ class Chunk:
         self.operation_codes.append(code)
         return code
 
-    def clock(self) -> containers.Clock:
-        """The chunk's time, and what it allows that moves risk or money out."""
-        now = self.commitment.timestamp
-        return containers.Clock(
-            now=now,
-            priced=now - self.globals.tick_time <= constants.MAX_PRICE_AGE,
-            grace=now < self.globals.grace_until,
-            steady=self.globals.streak == constants.STEADY_TICKS
-            or now - self.globals.tick_time > constants.FORCED_PRICE_AGE,
-        )
-
-    def _account(self, index: int) -> containers.Account:
-        self.lookups.append(index << constants.SLOT_BITS)
-        account = self.accounts.get(index)
-        if account is None:
-            account = self.accounts[index] = self.loaded_accounts[index] = self.rows.account(index)
-        return account
-
-    def _slot(self, leaf_index: int) -> containers.Slot:
-        # Slot 0 is the account itself: no such slot, and the law refuses it before it looks.
-        if leaf_index & 255 == 0:
-            return encoding.no_slot()
-        self.lookups.append(leaf_index)
-        slot = self.slots.get(leaf_index)
-        if slot is None:
-            slot = self.slots[leaf_index] = self.loaded_slots[leaf_index] = self.rows.slot(leaf_index)
-        return slot
-
     def admit(self, order: containers.Order, signer: bytes) -> int:
-        """As `apply` of an order's bytes that decode to `order` and whose signature recovers to `signer`."""
+        """As `apply` of bytes that decode to `order` and whose signature recovers to `signer`; PROTOCOL.md 8.7."""
         if not self.has_room(constants.ORDER):
             self.operation_codes.append(codes.FULL)
             return codes.FULL
         self._count(KINDS[constants.ORDER])
         account = self._account(order.account)
         self._slot((order.account << 8) | order.slot)
-        globals = self.globals
-        code = trading.check_order(
-            order, account, signer, globals.markets, globals.market_count, self.commitment.timestamp
-        )
-        if code == codes.OK:
-            self.order_index[(order.account, order.slot, order.sequence)] = len(self.orders)
-            self.orders.append(order)
+        code = self._admitted(order, account, signer)
         self.operation_codes.append(code)
         return code
 
     def book_fill(self, maker: containers.Order, taker: containers.Order, filled: containers.Filled) -> None:
-        """Books a fill decided on the rows as they stand now, between two admitted orders; there must be room."""
+        """Books a fill decided on the rows as they stand now; there must be room; PROTOCOL.md 8.8."""
         assert filled.code == codes.OK, filled.code
         self._count(KINDS[constants.FILL])
         self._book(maker, taker, filled)
         self.operation_codes.append(codes.OK)
 
-    def _count(self, taken: Kind) -> None:
-        self.weight += taken.weight
-        self.account_references += taken.accounts
-        self.slot_references += taken.slots
-
     def _fill(self, operation: bytes) -> int:
+        """A trade between two orders of this chunk; PROTOCOL.md 8.8."""
         maker_index: int256 = operation[1]
         taker_index: int256 = operation[2]
         if maker_index >= len(self.orders) or taker_index >= len(self.orders):
@@ -279,12 +390,8 @@ class Chunk:
             self.clock(),
             globals.markets[maker.market],
             globals.posting_fee,
-            maker,
-            taker,
-            self.accounts[maker.account],
-            self.accounts[taker.account],
-            self.slots[(maker.account << 8) | maker.slot],
-            self.slots[(taker.account << 8) | taker.slot],
+            self._side(maker),
+            self._side(taker),
             int.from_bytes(operation[3:10], "big"),
         )
         if filled.code == codes.OK:
@@ -292,6 +399,7 @@ class Chunk:
         return filled.code
 
     def _book(self, maker: containers.Order, taker: containers.Order, filled: containers.Filled) -> None:
+        """The rows and sums that a fill leaves; PROTOCOL.md 8.8."""
         self.accounts[maker.account] = filled.maker
         self.accounts[taker.account] = filled.taker
         self.slots[(maker.account << 8) | maker.slot] = filled.maker_slot
@@ -300,46 +408,15 @@ class Chunk:
         self.globals.markets[maker.market].open_interest += filled.growth
         self.globals.funding_dust += filled.dust
 
-    def _credit_fees(self, amount: int) -> None:
-        fees = self.accounts[constants.FEE_ACCOUNT]
-        self.accounts[constants.FEE_ACCOUNT] = custody.credited(fees, amount)
-
     def _tick(self, operation: bytes, now: int) -> int:
-        globals = self.globals
-        ticked = markets.tick(self.domain, globals, now, operation, self.ecrecover)
+        """One quorum of signed prices; PROTOCOL.md 8.6 and 8.21."""
+        ticked = markets.tick(self.domain, self.globals, now, operation, self.ecrecover)
         if ticked.code == codes.OK:
-            for market in range(constants.MARKETS):
-                globals.markets[market].previous_price = globals.risk.price[market]
-                globals.markets[market].premium_ppm = ticked.premium_ppm[market]
-                if ticked.time // constants.HOUR != globals.tick_time // constants.HOUR:
-                    globals.markets[market].turned_over = 0
-                    globals.markets[market].paid_out = 0
-                globals.markets[market].settling_sum = ticked.settling_sum[market]
-                globals.markets[market].settling_time = ticked.settling_time[market]
-            globals.risk = containers.Risk(
-                price=ticked.price,
-                funding_index=ticked.funding_index,
-                initial_ppm=globals.risk.initial_ppm,
-                maintenance_ppm=globals.risk.maintenance_ppm,
-            )
-            globals.tick_time = ticked.time
-            globals.grace_until = ticked.grace_until
-            globals.streak = ticked.streak
-            for market in range(constants.MARKETS):
-                if ticked.settling_time[market] >= constants.HOUR:
-                    globals.markets[market].status = constants.MARKET_SETTLED
-                    globals.markets[market].open_interest = 0
-                    self._set_fractions(market, 0, 0)
+            take_tick(self.globals, ticked)
         return ticked.code
 
-    def _set_fractions(self, market: int, initial_ppm: int, maintenance_ppm: int) -> None:
-        # Chunks share the columns of a risk: whoever changes one makes it anew.
-        risk = self.globals.risk
-        initial, maintenance = risk.initial_ppm.copy(), risk.maintenance_ppm.copy()
-        initial[market], maintenance[market] = initial_ppm, maintenance_ppm
-        self.globals.risk = msgspec.structs.replace(risk, initial_ppm=initial, maintenance_ppm=maintenance)
-
     def _entry(self, tag: int, operation: bytes, weight: int) -> int:
+        """An entry of the L1 queue, and whether it is consumed; PROTOCOL.md 4.9."""
         commitment = self.commitment
         if commitment.queue_open == 1:
             return codes.HEAD_UNFINISHED
@@ -358,9 +435,9 @@ class Chunk:
             clock = msgspec.structs.replace(self.clock(), priced=self._is_young(encoding.entry_time(head)))
             code = self._rescue(tag, encoding.rescue(tag, tail), clock)
         elif tag == constants.SET_MARKET:
-            code = self._set_market(operation, tail)
+            code = set_market(self.globals, operation, commitment.timestamp)
         elif tag == constants.SET_VENUE:
-            code = self._set_venue(tail)
+            code = set_venue(self.globals, tail, commitment.timestamp)
         else:
             code, opened = self._enter(tag, head, tail)
         if code in UNCONSUMED:
@@ -373,9 +450,11 @@ class Chunk:
         return code
 
     def _is_young(self, entered_at: int) -> bool:
+        """Whether the price is young enough for what entered the queue then; PROTOCOL.md 8.16."""
         return self.globals.tick_time + constants.FORCED_PRICE_AGE >= entered_at
 
     def _enter(self, tag: int, head: uint256, tail: uint256) -> tuple[int, bool]:
+        """An entry that an account's owner sent; PROTOCOL.md 8.17 to 8.20."""
         entry = encoding.entry(tag, head, tail)
         globals = self.globals
         account = self._account(entry.account)
@@ -392,48 +471,14 @@ class Chunk:
         return codes.OK, entered.opened
 
     def _book_entered(self, index: int, entered: containers.Entered) -> None:
+        """The row, and the payment, that such an entry leaves; PROTOCOL.md 8.17."""
         self.accounts[index] = entered.account
         self.globals.funding_dust += entered.dust
         if entered.amount != 0:
             self._append_withdrawal(entered.account.owner, entered.amount)
 
-    def _set_market(self, operation: bytes, tail: uint256) -> int:
-        globals = self.globals
-        at = constants.ENTRY_HEAD_LENGTH
-        given = encoding.parameters(
-            tail, operation[at + 2 : at + 34], word_at(operation, at + 34), word_at(operation, at + 60)
-        )
-        if given.market >= constants.MARKETS:
-            return codes.NO_MARKET
-        changed = markets.change(
-            given,
-            globals.markets[given.market],
-            globals.risk.initial_ppm[given.market],
-            globals.risk.maintenance_ppm[given.market],
-            globals.market_count,
-            self.commitment.timestamp,
-        )
-        if changed.code == codes.OK:
-            globals.markets[given.market] = changed.listed
-            self._set_fractions(given.market, changed.initial_ppm, changed.maintenance_ppm)
-            globals.market_count = max(globals.market_count, given.market + 1)
-        return changed.code
-
-    def _set_venue(self, tail: uint256) -> int:
-        globals = self.globals
-        given = encoding.venue_parameters(tail)
-        now = self.commitment.timestamp
-        code = markets.check_venue(given, globals.signers, globals.venue_changed_at, now)
-        if code == codes.OK:
-            globals.posting_fee = given.posting_fee
-            globals.grace_period = given.grace_period
-            globals.venue_changed_at = now
-            if given.signer != containers.NOBODY:
-                globals.signers = globals.signers.copy()
-                globals.signers[given.signer_index] = given.signer
-        return code
-
     def _deposit(self, operation: bytes) -> int:
+        """Money that arrived on L1; PROTOCOL.md 8.1."""
         globals = self.globals
         entry = encoding.deposit(word_at(operation, 1), word_at(operation, 21))
         index: int256 = entry.account
@@ -454,6 +499,7 @@ class Chunk:
         return code
 
     def _step(self, move: containers.Rescue, weight: int) -> int:
+        """A step of the head, and its end; PROTOCOL.md 8.15."""
         globals = self.globals
         commitment = self.commitment
         every = globals.head_market == constants.MARKETS
@@ -477,13 +523,14 @@ class Chunk:
         return code
 
     def of_head(self, move: containers.Rescue) -> tuple[containers.Rescue, containers.Clock]:
-        """A step as the head asks for it, and the clock by which it is judged."""
+        """A step as the head asks for it, and the clock by which it is judged; PROTOCOL.md 8.15."""
         globals = self.globals
         lots = move.lots if globals.head_market == constants.MARKETS else min(move.lots, globals.head_lots)
         clock = msgspec.structs.replace(self.clock(), priced=self._is_young(self.commitment.timestamp))
         return msgspec.structs.replace(move, account=globals.head_account, lots=lots, maker=globals.head_market), clock
 
     def _pay_leaver(self, index: int) -> None:
+        """What may leave with an account that is closed; PROTOCOL.md 8.15."""
         globals = self.globals
         account = self.accounts[index]
         # As if the owner had forced a withdrawal of everything.
@@ -503,6 +550,7 @@ class Chunk:
             self._book_entered(index, entered)
 
     def _rescue(self, tag: int, move: containers.Rescue, clock: containers.Clock) -> int:
+        """A rescue or a step of a close, on the rows that it names; PROTOCOL.md 8.11 to 8.16."""
         globals = self.globals
         by_order = tag in (constants.LIQUIDATE, constants.UNWIND)
         if by_order and move.maker >= len(self.orders):
@@ -526,19 +574,17 @@ class Chunk:
         self._account(insurance)
         if paired:
             self._account(other)
-        maker = self.orders[move.maker] if by_order else _NO_ORDER
+        if by_order:
+            facing = self._side(self.orders[move.maker])
+        else:
+            facing = containers.Side(order=_NO_ORDER, account=self.accounts[other], slot=_NO_SLOT)
         rescued = rescue.decide(
             tag,
-            globals.risk,
-            [listed.previous_price for listed in globals.markets],
-            clock,
-            globals.markets[market],
+            self.conditions(market, clock),
             move,
-            maker,
             self.accounts[move.account],
-            self.accounts[other],
+            facing,
             self.accounts[insurance],
-            self.slots[(maker.account << 8) | maker.slot] if by_order else _NO_SLOT,
         )
         if rescued.code == codes.OK:
             if tag == constants.CLOSE_STEP:
@@ -550,7 +596,7 @@ class Chunk:
             if by_order or paired:
                 self.accounts[other] = rescued.other
             if by_order:
-                self.slots[(maker.account << 8) | maker.slot] = rescued.slot
+                self.slots[(facing.order.account << 8) | facing.order.slot] = rescued.slot
             self.accounts[insurance] = rescued.insurance
             listed = globals.markets[market]
             listed.fund = margin.collateral(rescued.insurance)
@@ -561,27 +607,15 @@ class Chunk:
             globals.funding_dust += rescued.dust
         return rescued.code
 
-    def _append_withdrawal(self, recipient: bytes, amount: int) -> None:
-        globals = self.globals
-        leaf = encoding.withdrawal_hash(globals.withdrawal_count, recipient, amount)
-        globals.frontier = merkle.append(globals.frontier, globals.withdrawal_count, leaf)
-        globals.withdrawal_count += 1
-        self.commitment.withdrawn_total += amount
-
-    def _signer(self, operation: bytes, struct_hash: bytes32) -> bytes:
-        size = len(operation)
-        return signatures.recover(
-            signatures.digest(self.domain, struct_hash),
-            word_at(operation, size - 64),
-            word_at(operation, size - 32),
-            self.ecrecover,
-        )
-
     def _order(self, operation: bytes) -> int:
+        """Admits an order to this chunk; PROTOCOL.md 8.7."""
         order = encoding.order(word_at(operation, 1), word_at(operation, 32))
         account = self._account(order.account)
         self._slot((order.account << 8) | order.slot)
-        signer = self._signer(operation, signatures.order_hash(order))
+        return self._admitted(order, account, self._signer(operation, signatures.order_hash(order)))
+
+    def _admitted(self, order: containers.Order, account: containers.Account, signer: bytes) -> int:
+        """A place in the order table, if the order may have one; PROTOCOL.md 6.3."""
         globals = self.globals
         code = trading.check_order(
             order, account, signer, globals.markets, globals.market_count, self.commitment.timestamp
@@ -592,6 +626,7 @@ class Chunk:
         return code
 
     def _request(self, tag: int, operation: bytes, slots: int) -> int:
+        """What an owner or an agent signed that is no order; PROTOCOL.md 8.2 to 8.5, 8.9, 8.10."""
         globals = self.globals
         now = self.commitment.timestamp
         request = encoding.request(tag, word_at(operation, 1), word_at(operation, 31))
@@ -599,29 +634,20 @@ class Chunk:
         account = self._account(request.account)
         slot = self._slot(slot_index) if slots == 1 else encoding.no_slot()
         signer = self._signer(operation, signatures.request_hash(tag, request))
-        if tag not in (constants.WITHDRAW, constants.TRANSFER):
-            booked = trading.book(tag, request, account, slot, signer, now)
-        else:
-            index, other = request.account, account
-            if tag == constants.TRANSFER:
-                opening = request.other == constants.NEW_ACCOUNT
-                index = globals.next_account if opening else request.other
-                other = self._account(index)
-            booked = custody.book(
-                tag,
-                globals.risk,
-                self.clock(),
-                globals.withdrawal_count,
-                request,
-                index,
-                account,
-                other,
-                slot,
-                signer,
+        if tag == constants.WITHDRAW:
+            booked = custody.withdraw(
+                globals.risk, self.clock(), globals.withdrawal_count, request, account, slot, signer
             )
-            if booked.code == codes.OK and tag == constants.TRANSFER:
+        elif tag == constants.TRANSFER:
+            opening = request.other == constants.NEW_ACCOUNT
+            index = globals.next_account if opening else request.other
+            other = self._account(index)
+            booked = custody.transfer(globals.risk, self.clock(), request, index, account, other, slot, signer)
+            if booked.code == codes.OK:
                 self.accounts[index] = booked.other
                 globals.next_account += opening
+        else:
+            booked = trading.book(tag, request, account, slot, signer, now)
         if booked.code == codes.OK:
             self.accounts[request.account] = booked.account
             if tag != constants.CANCEL_ALL:
@@ -634,10 +660,10 @@ class Chunk:
 
 
 def is_entry(tag: int) -> bool:
-    """Whether an operation of this tag comes from the L1 queue."""
+    """Whether an operation of this tag comes from the L1 queue; PROTOCOL.md 4.9."""
     return tag == constants.DEPOSIT or tag >= constants.FORCED_RESCUE
 
 
 def copy_globals(globals: containers.Globals) -> containers.Globals:
-    """A copy that shares nothing a chunk writes in place."""
+    """A copy that shares nothing a chunk writes in place; PROTOCOL.md 4.6."""
     return msgspec.structs.replace(globals, markets=[msgspec.structs.replace(market) for market in globals.markets])

@@ -17,7 +17,7 @@ from prover.stf import merkle
 
 interface ITrading:
     def check_order(signed: containers.Signed, account: containers.Account, markets: containers.Market[16], market_count: int256, now: int256) -> (int256, containers.Order): pure
-    def fill(risk: containers.Risk, clock: containers.Clock, market: containers.Market, posting_fee: int256, maker: containers.Order, taker: containers.Order, maker_account: containers.Account, taker_account: containers.Account, maker_slot: containers.Slot, taker_slot: containers.Slot, size: int256) -> containers.Filled: pure
+    def fill(risk: containers.Risk, clock: containers.Clock, market: containers.Market, posting_fee: int256, maker: containers.Side, taker: containers.Side, size: int256) -> containers.Filled: pure
     def book(signed: containers.Signed, account: containers.Account, slot: containers.Slot, now: int256) -> containers.Booked: pure
 
 
@@ -28,7 +28,7 @@ interface ICustody:
 
 
 interface IRescue:
-    def decide(tag: int256, risk: containers.Risk, previous: int256[16], clock: containers.Clock, listed: containers.Market, move: containers.Rescue, maker: containers.Order, account: containers.Account, other: containers.Account, insurance: containers.Account, slot: containers.Slot) -> containers.Rescued: pure
+    def decide(tag: int256, under: containers.Conditions, move: containers.Rescue, account: containers.Account, other: containers.Side, insurance: containers.Account) -> containers.Rescued: pure
 
 
 interface IMarkets:
@@ -51,40 +51,42 @@ RESCUE: public(immutable(address))
 
 @deploy
 def __init__(trading: address, custody: address, markets: address, rescue: address):
+    """Fixes the family contracts; PROTOCOL.md 11.1."""
     TRADING = trading
     CUSTODY = custody
     MARKETS = markets
     RESCUE = rescue
 
 
-# What an operation takes of a chunk's room, by its tag: length, weight, account and slot references, packed into one
-# word each, since the branches of a table in code are 900 bytes more.
-KINDS: constant(int256[24]) = [
-    0,
-    constants.DEPOSIT_LENGTH * 2**32 + constants.DEPOSIT_WEIGHT * 2**16 + 1 * 2**8 + 0,
-    constants.WITHDRAW_LENGTH * 2**32 + constants.WITHDRAW_WEIGHT * 2**16 + 1 * 2**8 + 1,
-    constants.TRANSFER_LENGTH * 2**32 + constants.TRANSFER_WEIGHT * 2**16 + 2 * 2**8 + 1,
-    constants.CANCEL_LENGTH * 2**32 + constants.CANCEL_WEIGHT * 2**16 + 1 * 2**8 + 1,
-    constants.CANCEL_ALL_LENGTH * 2**32 + constants.CANCEL_ALL_WEIGHT * 2**16 + 1 * 2**8 + 0,
-    constants.TICK_HEAD_LENGTH * 2**32 + constants.TICK_WEIGHT * 2**16 + 0 * 2**8 + 0,
-    constants.ORDER_LENGTH * 2**32 + constants.ORDER_WEIGHT * 2**16 + 1 * 2**8 + 1,
-    constants.FILL_LENGTH * 2**32 + constants.FILL_WEIGHT * 2**16 + 0 * 2**8 + 0,
-    constants.SET_AGENT_LENGTH * 2**32 + constants.SET_AGENT_WEIGHT * 2**16 + 1 * 2**8 + 1,
-    constants.SET_LEVERAGE_LENGTH * 2**32 + constants.SET_LEVERAGE_WEIGHT * 2**16 + 1 * 2**8 + 1,
-    constants.LIQUIDATE_LENGTH * 2**32 + constants.LIQUIDATE_WEIGHT * 2**16 + 2 * 2**8 + 0,
-    constants.TAKE_OVER_LENGTH * 2**32 + constants.TAKE_OVER_WEIGHT * 2**16 + 2 * 2**8 + 0,
-    constants.DELEVERAGE_LENGTH * 2**32 + constants.DELEVERAGE_WEIGHT * 2**16 + 3 * 2**8 + 0,
-    constants.UNWIND_LENGTH * 2**32 + constants.UNWIND_WEIGHT * 2**16 + 1 * 2**8 + 0,
-    constants.CLOSE_STEP_LENGTH * 2**32 + constants.CLOSE_STEP_WEIGHT * 2**16 + 3 * 2**8 + 0,
-    constants.ENTRY_HEAD_LENGTH * 2**32 + constants.FORCED_RESCUE_WEIGHT * 2**16 + 2 * 2**8 + 0,
-    constants.ENTRY_HEAD_LENGTH * 2**32 + constants.FORCED_WITHDRAW_WEIGHT * 2**16 + 1 * 2**8 + 0,
-    constants.ENTRY_HEAD_LENGTH * 2**32 + constants.FORCED_CLOSE_WEIGHT * 2**16 + 1 * 2**8 + 0,
-    constants.ENTRY_HEAD_LENGTH * 2**32 + constants.LEAVE_WEIGHT * 2**16 + 1 * 2**8 + 0,
-    constants.ENTRY_HEAD_LENGTH * 2**32 + constants.FORCED_AGENT_WEIGHT * 2**16 + 1 * 2**8 + 0,
-    constants.ENTRY_HEAD_LENGTH * 2**32 + constants.FORCED_TICK_WEIGHT * 2**16 + 0 * 2**8 + 0,
-    constants.ENTRY_HEAD_LENGTH * 2**32 + constants.SET_MARKET_WEIGHT * 2**16 + 0 * 2**8 + 0,
-    constants.ENTRY_HEAD_LENGTH * 2**32 + constants.SET_VENUE_WEIGHT * 2**16 + 0 * 2**8 + 0,
-]
+# What an operation takes of a chunk's room, by its tag: length, weight, account and slot references in 7, 11, 2 and 1 bit.
+# Twelve tags a word, since a table of words is written to memory whole at each look.
+KINDS_LOW: constant(int256) = (
+    (constants.DEPOSIT_LENGTH * 2**14 + constants.DEPOSIT_WEIGHT * 2**3 + 1 * 2 + 0) * 2**21
+    + (constants.WITHDRAW_LENGTH * 2**14 + constants.WITHDRAW_WEIGHT * 2**3 + 1 * 2 + 1) * 2**42
+    + (constants.TRANSFER_LENGTH * 2**14 + constants.TRANSFER_WEIGHT * 2**3 + 2 * 2 + 1) * 2**63
+    + (constants.CANCEL_LENGTH * 2**14 + constants.CANCEL_WEIGHT * 2**3 + 1 * 2 + 1) * 2**84
+    + (constants.CANCEL_ALL_LENGTH * 2**14 + constants.CANCEL_ALL_WEIGHT * 2**3 + 1 * 2 + 0) * 2**105
+    + (constants.TICK_HEAD_LENGTH * 2**14 + constants.TICK_WEIGHT * 2**3 + 0 * 2 + 0) * 2**126
+    + (constants.ORDER_LENGTH * 2**14 + constants.ORDER_WEIGHT * 2**3 + 1 * 2 + 1) * 2**147
+    + (constants.FILL_LENGTH * 2**14 + constants.FILL_WEIGHT * 2**3 + 0 * 2 + 0) * 2**168
+    + (constants.SET_AGENT_LENGTH * 2**14 + constants.SET_AGENT_WEIGHT * 2**3 + 1 * 2 + 1) * 2**189
+    + (constants.SET_LEVERAGE_LENGTH * 2**14 + constants.SET_LEVERAGE_WEIGHT * 2**3 + 1 * 2 + 1) * 2**210
+    + (constants.LIQUIDATE_LENGTH * 2**14 + constants.LIQUIDATE_WEIGHT * 2**3 + 2 * 2 + 0) * 2**231
+)
+KINDS_HIGH: constant(int256) = (
+    (constants.TAKE_OVER_LENGTH * 2**14 + constants.TAKE_OVER_WEIGHT * 2**3 + 2 * 2 + 0) * 2**0
+    + (constants.DELEVERAGE_LENGTH * 2**14 + constants.DELEVERAGE_WEIGHT * 2**3 + 3 * 2 + 0) * 2**21
+    + (constants.UNWIND_LENGTH * 2**14 + constants.UNWIND_WEIGHT * 2**3 + 1 * 2 + 0) * 2**42
+    + (constants.CLOSE_STEP_LENGTH * 2**14 + constants.CLOSE_STEP_WEIGHT * 2**3 + 3 * 2 + 0) * 2**63
+    + (constants.ENTRY_HEAD_LENGTH * 2**14 + constants.FORCED_RESCUE_WEIGHT * 2**3 + 2 * 2 + 0) * 2**84
+    + (constants.ENTRY_HEAD_LENGTH * 2**14 + constants.FORCED_WITHDRAW_WEIGHT * 2**3 + 1 * 2 + 0) * 2**105
+    + (constants.ENTRY_HEAD_LENGTH * 2**14 + constants.FORCED_CLOSE_WEIGHT * 2**3 + 1 * 2 + 0) * 2**126
+    + (constants.ENTRY_HEAD_LENGTH * 2**14 + constants.LEAVE_WEIGHT * 2**3 + 1 * 2 + 0) * 2**147
+    + (constants.ENTRY_HEAD_LENGTH * 2**14 + constants.FORCED_AGENT_WEIGHT * 2**3 + 1 * 2 + 0) * 2**168
+    + (constants.ENTRY_HEAD_LENGTH * 2**14 + constants.FORCED_TICK_WEIGHT * 2**3 + 0 * 2 + 0) * 2**189
+    + (constants.ENTRY_HEAD_LENGTH * 2**14 + constants.SET_MARKET_WEIGHT * 2**3 + 0 * 2 + 0) * 2**210
+    + (constants.ENTRY_HEAD_LENGTH * 2**14 + constants.SET_VENUE_WEIGHT * 2**3 + 0 * 2 + 0) * 2**231
+)
 
 
 struct Kind:
@@ -97,20 +99,24 @@ struct Kind:
 @internal
 @pure
 def kind(tag: int256) -> Kind:
+    """What an operation of a tag takes of a chunk's room, all zero for none; PROTOCOL.md 6.1."""
     packed: int256 = 0
-    if tag <= constants.SET_VENUE:
-        packed = KINDS[tag]
+    if tag < 12:
+        packed = KINDS_LOW >> convert(21 * tag, uint256)
+    elif tag < 24:
+        packed = KINDS_HIGH >> convert(21 * (tag - 12), uint256)
     return Kind(
-        length=packed >> 32,
-        weight=(packed >> 16) & 65_535,
-        accounts=(packed >> 8) & 255,
-        slots=packed & 255,
+        length=(packed >> 14) & 127,
+        weight=(packed >> 3) & 2_047,
+        accounts=(packed >> 1) & 3,
+        slots=packed & 1,
     )
 
 
 @internal
 @view
 def row(hint: uint256, account_count: uint256, account_at: uint256[44], index: int256) -> uint256:
+    """The row that a hint names, which must be this account's; PROTOCOL.md 11.2."""
     found: uint256 = merkle.at(hint) >> 248
     assert found < account_count and convert(account_at[found], int256) == index, "hint"
     return found
@@ -119,12 +125,14 @@ def row(hint: uint256, account_count: uint256, account_at: uint256[44], index: i
 @internal
 @pure
 def tick_reports_length(signer_count: int256, market_count: int256) -> int256:
+    """Bytes of a tick's reports; PROTOCOL.md 8.6."""
     return signer_count * (constants.TICK_SIGNER_LENGTH + constants.TICK_MARKET_LENGTH * market_count)
 
 
 @internal
 @pure
 def payload_length(tag: int256, tail: uint256) -> int256:
+    """Bytes that the payload of a queue entry must have, by its tag and first word; PROTOCOL.md 4.9."""
     if tag == constants.FORCED_TICK:
         return constants.TICK_HEAD_LENGTH - 1 + self.tick_reports_length(encoding.bits(tail, 200, 8), encoding.bits(tail, 192, 8))
     if tag == constants.LEAVE:
@@ -142,6 +150,7 @@ def payload_length(tag: int256, tail: uint256) -> int256:
 @internal
 @view
 def enter(tag: int256, risk: containers.Risk, clock: containers.Clock, tick_time: int256, withdrawal_count: int256, head: uint256, tail: uint256, account: containers.Account) -> containers.Entered:
+    """What an entry of an account's owner comes to; PROTOCOL.md 8.17 to 8.20."""
     return staticcall ICustody(CUSTODY).enter(tag, risk, clock, tick_time, withdrawal_count, head, tail, account)
 
 
@@ -149,6 +158,7 @@ def enter(tag: int256, risk: containers.Risk, clock: containers.Clock, tick_time
 @view
 def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint256, witness: uint256) -> (bytes32, DynArray[int256, 910]):
     """
+    @notice What a chunk makes of a state; PROTOCOL.md 6.2, 11.4.
     @param body Where the chunk body starts in the call data; `body_length` its bytes.
     @param witness Where the witness starts in the call data.
     @return The post-root, and the code of every operation.
@@ -194,27 +204,27 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
             account.agents[0] = merkle.at(offset + 86) >> 32
             account.agents[1] = merkle.at(offset + 114) >> 32
             held: uint256 = merkle.at(offset + 142) >> 240
-            offset += 144
+            offset = unsafe_add(offset, 144)
             for market: uint256 in range(16):
                 if (held >> market) & 1 == 1:
                     account.positions[market] = merkle.at(offset)
-                    offset += 32
+                    offset = unsafe_add(offset, 32)
             old[i] = encoding.account_hash(account)
             rows[i] = account_count
             accounts[account_count] = account
             account_at[account_count] = leaf >> 8
-            account_count += 1
+            account_count = unsafe_add(account_count, 1)
         else:
             slot: containers.Slot = containers.Slot(
                 sequence=encoding.bits(word, 168, 56),
                 filled=encoding.bits(word, 104, 64),
             )
-            offset += 19
+            offset = unsafe_add(offset, 19)
             old[i] = encoding.slot_hash(slot)
             rows[i] = slot_count
             slots[slot_count] = slot
             slot_at[slot_count] = leaf
-            slot_count += 1
+            slot_count = unsafe_add(slot_count, 1)
     assert account_count > 0 and account_at[0] == 0, "fee account"
 
     operation_codes: DynArray[int256, 910] = []
@@ -222,9 +232,8 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
     order_account: uint256[43] = empty(uint256[43])
     order_slot: uint256[43] = empty(uint256[43])
     order_count: int256 = 0
-    weight: int256 = 0
-    account_references: int256 = 0
-    slot_references: int256 = 0
+    # What the operations so far have taken of the chunk's room.
+    used: Kind = empty(Kind)
     length: int256 = convert(body_length, int256)
     at: int256 = constants.TIMESTAMP_LENGTH
     if length >= at:
@@ -247,13 +256,17 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
         if size == 0 or size > length - at:
             operation_codes.append(codes.MALFORMED)
             break
-        at = at + size
-        if weight + taken.weight > constants.MAX_WEIGHT or account_references + taken.accounts > constants.MAX_ACCOUNT_REFERENCES or slot_references + taken.slots > constants.MAX_SLOT_REFERENCES:
+        at = unsafe_add(at, size)
+        room: Kind = Kind(
+            length=at,
+            weight=unsafe_add(used.weight, taken.weight),
+            accounts=unsafe_add(used.accounts, taken.accounts),
+            slots=unsafe_add(used.slots, taken.slots),
+        )
+        if room.weight > constants.MAX_WEIGHT or room.accounts > constants.MAX_ACCOUNT_REFERENCES or room.slots > constants.MAX_SLOT_REFERENCES:
             operation_codes.append(codes.FULL)
             continue
-        weight = weight + taken.weight
-        account_references = account_references + taken.accounts
-        slot_references = slot_references + taken.slots
+        used = room
         head: uint256 = merkle.at(start + 1)
         clock: containers.Clock = containers.Clock(
             now=now,
@@ -265,9 +278,11 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
         # Entries of the L1 queue: a head, and a payload whose first word is the tail.
         queued: bool = tag == constants.DEPOSIT or tag >= constants.FORCED_RESCUE
         opened: bool = False
-        # What leaves by this operation.
+        # What leaves by this operation, and what it leaves to the fee account and as dust.
         payee: address = containers.NOBODY
         payment: int256 = 0
+        fee: int256 = 0
+        dust: int256 = 0
         tail: uint256 = merkle.at(start + 29)
         tick_at: uint256 = start
         tick_now: int256 = now
@@ -294,12 +309,8 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                     clock,
                     globals.markets[market],
                     globals.posting_fee,
-                    orders[maker],
-                    orders[taker],
-                    accounts[order_account[maker]],
-                    accounts[order_account[taker]],
-                    slots[order_slot[maker]],
-                    slots[order_slot[taker]],
+                    containers.Side(order=orders[maker], account=accounts[order_account[maker]], slot=slots[order_slot[maker]]),
+                    containers.Side(order=orders[taker], account=accounts[order_account[taker]], slot=slots[order_slot[taker]]),
                     encoding.bits(head, 184, 56),
                 )
                 code = filled.code
@@ -308,9 +319,9 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                     accounts[order_account[taker]] = filled.taker
                     slots[order_slot[maker]] = filled.maker_slot
                     slots[order_slot[taker]] = filled.taker_slot
-                    accounts[0].settled = accounts[0].settled + filled.fee
+                    fee = filled.fee
+                    dust = filled.dust
                     globals.markets[market].open_interest = globals.markets[market].open_interest + filled.growth
-                    globals.funding_dust = globals.funding_dust + filled.dust
 
         elif tag == constants.TICK or tag == constants.FORCED_TICK:
             ticked: containers.Ticked = staticcall IMarkets(MARKETS).tick(domain, globals, tick_now, slice(msg.data, tick_at, MAX_TICK_BYTES))
@@ -343,20 +354,21 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
             if entry.account == constants.NEW_ACCOUNT:
                 index = globals.next_account
             row: uint256 = self.row(hint, account_count, account_at, index)
-            hint += 1
+            hint = unsafe_add(hint, 1)
             code, accounts[row] = staticcall ICustody(CUSTODY).deposit(entry, index, accounts[row])
             globals.deposited_total = globals.deposited_total + entry.amount
             if code == codes.OK and entry.account == constants.NEW_ACCOUNT:
                 globals.next_account = globals.next_account + 1
             if code == codes.OK and index > constants.FEE_ACCOUNT and index < constants.RESERVED_ACCOUNTS:
-                globals.markets[index - 1].fund = globals.markets[index - 1].fund + entry.amount
+                insured: int256 = constants.insured_market(index)
+                globals.markets[insured].fund = globals.markets[insured].fund + entry.amount
             if code == codes.REFUNDED:
                 if globals.withdrawal_count < constants.MAX_WITHDRAWALS:
                     payee = entry.depositor
                     payment = entry.amount
                 else:
                     code = codes.WITHDRAWALS_FULL
-                    accounts[0].settled = accounts[0].settled + entry.amount
+                    fee = entry.amount
 
         elif tag == constants.CLOSE_STEP and (commitment.queue_open == 0 or (globals.head_market != constants.MARKETS and globals.head_market != encoding.bits(head, 248, 8))):
             code = codes.NO_HEAD
@@ -372,7 +384,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                 clock.priced = globals.tick_time + constants.FORCED_PRICE_AGE >= now
                 if globals.head_market != constants.MARKETS:
                     move.lots = min(move.lots, globals.head_lots)
-            paired: bool = tag == constants.DELEVERAGE or (tag == constants.CLOSE_STEP and move.other != move.market + 1)
+            paired: bool = tag == constants.DELEVERAGE or (tag == constants.CLOSE_STEP and move.other != constants.insurance_account(move.market))
             by_order: bool = tag == constants.LIQUIDATE or tag == constants.UNWIND
             if by_order and move.maker >= order_count:
                 code = codes.NO_ORDER
@@ -394,9 +406,9 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                     rescued_row: uint256 = 0
                     if tag != constants.UNWIND:
                         rescued_row = self.row(hint, account_count, account_at, move.account)
-                        hint += 1
-                    insurance_row: uint256 = self.row(hint, account_count, account_at, market + 1)
-                    hint += 1
+                        hint = unsafe_add(hint, 1)
+                    insurance_row: uint256 = self.row(hint, account_count, account_at, constants.insurance_account(market))
+                    hint = unsafe_add(hint, 1)
                     other_row: uint256 = 0
                     maker_slot: uint256 = 0
                     if by_order:
@@ -404,7 +416,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                         maker_slot = order_slot[move.maker]
                     elif paired:
                         other_row = self.row(hint, account_count, account_at, other)
-                        hint += 1
+                        hint = unsafe_add(hint, 1)
                     previous: int256[16] = empty(int256[16])
                     for m: int256 in range(constants.MARKETS):
                         previous[m] = globals.markets[m].previous_price
@@ -414,8 +426,12 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                         maker_order = orders[move.maker]
                         slot = slots[maker_slot]
                     rescued: containers.Rescued = staticcall IRescue(RESCUE).decide(
-                        tag, globals.risk, previous, clock, globals.markets[market], move, maker_order,
-                        accounts[rescued_row], accounts[other_row], accounts[insurance_row], slot
+                        tag,
+                        containers.Conditions(risk=globals.risk, previous=previous, clock=clock, listed=globals.markets[market]),
+                        move,
+                        accounts[rescued_row],
+                        containers.Side(order=maker_order, account=accounts[other_row], slot=slot),
+                        accounts[insurance_row],
                     )
                     code = rescued.code
                     if code == codes.OK:
@@ -437,8 +453,8 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                         listed.paid_out = listed.paid_out + rescued.paid_out
                         listed.open_interest = listed.open_interest + rescued.growth
                         globals.markets[market] = listed
-                        accounts[0].settled = accounts[0].settled + rescued.fee
-                        globals.funding_dust = globals.funding_dust + rescued.dust
+                        fee = rescued.fee
+                        dust = rescued.dust
                     # An account below zero is for deleveraging: it must not stop the queue.
                     if tag == constants.CLOSE_STEP and (code == codes.INSOLVENT or (code == codes.OK and margin.closed(accounts[rescued_row], globals.head_market, globals.head_lots))):
                         if code == codes.OK and globals.head_market == constants.MARKETS:
@@ -450,7 +466,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                             )
                             if paid.code == codes.OK:
                                 accounts[rescued_row] = paid.account
-                                globals.funding_dust = globals.funding_dust + paid.dust
+                                dust = dust + paid.dust
                                 payee = paid.account.owner
                                 payment = paid.amount
                         commitment.queue_open = 0
@@ -487,7 +503,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
 
         elif tag > constants.FORCED_RESCUE:
             entered_row: uint256 = self.row(hint, account_count, account_at, convert(tail >> 232, int256))
-            hint += 1
+            hint = unsafe_add(hint, 1)
             entered: containers.Entered = self.enter(
                 tag, globals.risk, clock, globals.tick_time, globals.withdrawal_count, head, tail, accounts[entered_row]
             )
@@ -495,7 +511,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
             opened = entered.opened
             if code == codes.OK:
                 accounts[entered_row] = entered.account
-                globals.funding_dust = globals.funding_dust + entered.dust
+                dust = entered.dust
                 payee = entered.account.owner
                 payment = entered.amount
                 if opened:
@@ -507,7 +523,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
 
         else:
             account_row: uint256 = self.row(hint, account_count, account_at, convert(head >> 232, int256))
-            hint += 1
+            hint = unsafe_add(hint, 1)
             slot_row: uint256 = 0
             if taken.slots == 1:
                 slot_index: uint256 = head >> 224
@@ -516,7 +532,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                 # Slot 0 is the account itself: no such slot, and the law refuses it before it looks.
                 if slot_index & 255 != 0:
                     slot_row = merkle.at(hint) >> 248
-                    hint += 1
+                    hint = unsafe_add(hint, 1)
                     assert slot_row < slot_count and slot_at[slot_row] == slot_index, "hint"
             signature: uint256 = start + convert(size, uint256) - 64
             signed: containers.Signed = containers.Signed(
@@ -535,7 +551,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                     orders[order_count] = order
                     order_account[order_count] = account_row
                     order_slot[order_count] = slot_row
-                    order_count = order_count + 1
+                    order_count = unsafe_add(order_count, 1)
             else:
                 booked: containers.Booked = empty(containers.Booked)
                 other_row: uint256 = account_row
@@ -550,7 +566,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                         if opening:
                             index = globals.next_account
                         other_row = self.row(hint, account_count, account_at, index)
-                        hint += 1
+                        hint = unsafe_add(hint, 1)
                     booked = staticcall ICustody(CUSTODY).book(
                         signed, globals.risk, clock, globals.withdrawal_count, index, accounts[account_row], accounts[other_row], slots[slot_row]
                     )
@@ -563,12 +579,14 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                     accounts[account_row] = booked.account
                     if tag != constants.CANCEL_ALL:
                         slots[slot_row] = booked.slot
-                    accounts[0].settled = accounts[0].settled + booked.fee
-                    globals.funding_dust = globals.funding_dust + booked.dust
+                    fee = booked.fee
+                    dust = booked.dust
                     if tag == constants.WITHDRAW:
                         payee = encoding.to_address(signed.tail)
                         payment = encoding.bits(head, 16, 64)
 
+        accounts[0].settled = accounts[0].settled + fee
+        globals.funding_dust = globals.funding_dust + dust
         if payment != 0:
             leaf: bytes32 = encoding.withdrawal_hash(globals.withdrawal_count, payee, payment)
             globals.frontier = merkle.append(globals.frontier, globals.withdrawal_count, leaf)

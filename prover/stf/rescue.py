@@ -10,6 +10,7 @@ from prover.stf.words import int256
 def judged_at(
     kinder: bool, risk: containers.Risk, previous: list[int256], account: containers.Account
 ) -> containers.Risk:
+    """Of the last two prices the kinder or the worse one for each position; PROTOCOL.md 7.7."""
     # One signed price in sixty must not suffice: of the last two prices each position is judged at its better one
     # where others act on an account, and at its worse one where its owner does.
     price: list[int256] = risk.price.copy()
@@ -26,6 +27,7 @@ def judged_at(
 
 
 def largest(risk: containers.Risk, account: containers.Account) -> int256:
+    """The market of the largest maintenance requirement; PROTOCOL.md 7.7."""
     found: int256 = 0
     most: int256 = 0
     for market in range(constants.MARKETS):
@@ -38,6 +40,7 @@ def largest(risk: containers.Risk, account: containers.Account) -> int256:
 
 
 def check_rescue(clock: containers.Clock, listed: containers.Market, price: int256) -> int256:
+    """Whether the sequencer may rescue in a market now; PROTOCOL.md 7.7."""
     if not margin.trades(listed, price):
         return codes.NO_MARKET
     if not clock.priced:
@@ -50,6 +53,7 @@ def check_rescue(clock: containers.Clock, listed: containers.Market, price: int2
 
 
 def check_forced(clock: containers.Clock, listed: containers.Market, price: int256) -> int256:
+    """Whether anybody may force a rescue in a market now; PROTOCOL.md 8.16."""
     # Priced: not much older than the entry. A grace keeps no forced path waiting, and no ticks at all only for a while.
     if not margin.trades(listed, price):
         return codes.NO_MARKET
@@ -68,6 +72,7 @@ def check_maker(
     slot: containers.Slot,
     lots: int256,
 ) -> int256:
+    """Whether a resting order may take lots of a rescue; PROTOCOL.md 7.7."""
     if maker.time_in_force != constants.GOOD_TILL_TIME:
         return codes.POST_ONLY
     if abs(maker.limit_price - price) * constants.PPM > price * listed.band_ppm:
@@ -77,36 +82,41 @@ def check_maker(
     return trading.check_order_now(maker, account, slot, price, lots)
 
 
-def made(
-    risk: containers.Risk,
-    clock: containers.Clock,
-    listed: containers.Market,
-    maker: containers.Order,
-    account: containers.Account,
-    lots: int256,
-    fee: int256,
-) -> containers.Traded:
-    oracle: int256 = risk.price[maker.market]
-    growing_ppm: int256 = margin.scaled_ppm(listed, oracle, listed.open_interest + lots, risk.initial_ppm[maker.market])
-    size: int256 = trading.signed_size(maker, lots)
-    return trading.trade(risk, clock, account, maker.market, size, maker.limit_price, fee, growing_ppm)
+def made(under: containers.Conditions, maker: containers.Side, lots: int256, fee: int256) -> containers.Traded:
+    """The maker's side of a rescue; PROTOCOL.md 8.11."""
+    market: int256 = maker.order.market
+    growing_ppm: int256 = margin.scaled_ppm(
+        under.listed, under.risk.price[market], under.listed.open_interest + lots, under.risk.initial_ppm[market]
+    )
+    leg: containers.Leg = containers.Leg(
+        market=market,
+        size=trading.signed_size(maker.order, lots),
+        price=maker.order.limit_price,
+        fee=fee,
+        growing_ppm=growing_ppm,
+    )
+    return trading.trade(under.risk, under.clock, maker.account, leg)
 
 
 def maker_slot_after(maker: containers.Order, slot: containers.Slot, lots: int256) -> containers.Slot:
+    """The maker's slot after a rescue; PROTOCOL.md 8.11."""
     return containers.Slot(sequence=maker.sequence, filled=trading.filled_before(maker, slot) + lots)
 
 
 def interest_growth(old_size: int256, size: int256) -> int256:
+    """By how many lots one side changes open interest; PROTOCOL.md 7.4."""
     return max(old_size + size, 0) - max(old_size, 0)
 
 
 def signed_lots(position: containers.Position, lots: int256) -> int256:
+    """Lots as a position counts them, negative for a short; PROTOCOL.md 7.7."""
     if position.size > 0:
         return lots
     return -lots
 
 
 def liquidation_fee(lots: int256, price: int256, maintenance_ppm: int256, improvement: int256) -> int256:
+    """What a liquidation pays the insurance account; PROTOCOL.md 7.7."""
     maintenance: int256 = lots * price * maintenance_ppm // constants.PPM
     return max(min(maintenance * constants.LIQUIDATION_FEE_PPM // constants.PPM, improvement), 0)
 
@@ -114,6 +124,7 @@ def liquidation_fee(lots: int256, price: int256, maintenance_ppm: int256, improv
 def check_liquidation(
     judged: containers.Risk, base: containers.Account, market: int256, price: int256, lots: int256
 ) -> tuple[int256, int256]:
+    """Whether lots may be liquidated at a price, and the fee; PROTOCOL.md 7.7."""
     every: containers.Sums = margin.sums(judged, base, constants.MARKETS)
     equity: int256 = margin.collateral(base) + every.value
     if equity >= every.maintenance:
@@ -156,6 +167,7 @@ def check_liquidation(
 
 
 def unbounded(account: containers.Account) -> containers.Account:
+    """An account without its owner's own bound; PROTOCOL.md 7.7."""
     # The owner's own bound of leverage must not make a liquidation any larger.
     return containers.Account(
         owner=account.owner,
@@ -171,53 +183,49 @@ def unbounded(account: containers.Account) -> containers.Account:
 
 
 def liquidate(
-    risk: containers.Risk,
-    previous: list[int256],
-    clock: containers.Clock,
-    listed: containers.Market,
+    under: containers.Conditions,
     move: containers.Rescue,
-    maker: containers.Order,
     account: containers.Account,
-    other: containers.Account,
+    maker: containers.Side,
     insurance: containers.Account,
-    slot: containers.Slot,
 ) -> containers.Rescued:
-    refused: containers.Rescued = untouched(account, other, insurance, slot)
-    market: int256 = maker.market
-    price: int256 = maker.limit_price
-    refused.code = check_rescue(clock, listed, risk.price[market])
+    """Whether an account is liquidated against a resting order; PROTOCOL.md 8.11."""
+    refused: containers.Rescued = untouched(account, maker.account, insurance, maker.slot)
+    market: int256 = maker.order.market
+    price: int256 = maker.order.limit_price
+    refused.code = check_rescue(under.clock, under.listed, under.risk.price[market])
     if refused.code != codes.OK:
         return refused
-    refused.code = check_maker(risk.price[market], listed, maker, other, slot, move.lots)
+    refused.code = check_maker(
+        under.risk.price[market], under.listed, maker.order, maker.account, maker.slot, move.lots
+    )
     if refused.code != codes.OK:
         return refused
     settled: containers.Account = account
     dust: int256 = 0
-    settled, dust = margin.settle(risk, account, clock.now)
+    settled, dust = margin.settle(under.risk, account, under.clock.now)
     fee: int256 = 0
     refused.code, fee = check_liquidation(
-        judged_at(True, risk, previous, settled), unbounded(settled), market, price, move.lots
+        judged_at(True, under.risk, under.previous, settled), unbounded(settled), market, price, move.lots
     )
     if refused.code != codes.OK:
         return refused
     old: containers.Position = encoding.unpack(settled.positions[market])
-    if (old.size > 0) != (maker.side == constants.BUY):
+    if (old.size > 0) != (maker.order.side == constants.BUY):
         refused.code = codes.MISMATCHED
         return refused
-    maker_fee: int256 = margin.ceil_div(move.lots * price * listed.maker_fee_ppm, constants.PPM)
-    taken: containers.Traded = made(risk, clock, listed, maker, other, move.lots, maker_fee)
+    maker_fee: int256 = margin.ceil_div(move.lots * price * under.listed.maker_fee_ppm, constants.PPM)
+    taken: containers.Traded = made(under, maker, move.lots, maker_fee)
     if taken.code != codes.OK:
-        refused.code = taken.code
-        if taken.code == codes.MARGIN:
-            refused.code = codes.MAKER_MARGIN
+        refused.code = trading.blamed(taken.code, codes.MAKER_MARGIN)
         return refused
     closed: int256 = signed_lots(old, move.lots)
     return containers.Rescued(
         code=codes.OK,
-        account=margin.moved(risk, settled, market, -closed, -closed * price, fee),
+        account=margin.moved(under.risk, settled, market, -closed, -closed * price, fee),
         other=taken.account,
         insurance=margin.booked(insurance, fee, insurance.positions),
-        slot=maker_slot_after(maker, slot, move.lots),
+        slot=maker_slot_after(maker.order, maker.slot, move.lots),
         fee=maker_fee,
         growth=taken.growth + interest_growth(old.size, -closed),
         dust=dust + taken.dust,
@@ -229,6 +237,7 @@ def liquidate(
 def untouched(
     account: containers.Account, other: containers.Account, insurance: containers.Account, slot: containers.Slot
 ) -> containers.Rescued:
+    """A rescue that leaves every row as it was; PROTOCOL.md 6.4."""
     return containers.Rescued(
         code=codes.OK,
         account=account,
@@ -244,7 +253,8 @@ def untouched(
 
 
 def premium_of(risk: containers.Risk, base: containers.Account, market: int256, closed: int256) -> int256:
-    # What the account gets above the oracle price at its zero price; less than nothing while equity is above zero.
+    """What an account gets above the oracle price at its zero price; PROTOCOL.md 7.7."""
+    # Less than nothing while equity is above zero.
     every: containers.Sums = margin.sums(risk, base, constants.MARKETS)
     if every.maintenance == 0:
         return 0
@@ -259,33 +269,32 @@ def premium_of(risk: containers.Risk, base: containers.Account, market: int256, 
 
 
 def funded(
-    risk: containers.Risk,
-    clock: containers.Clock,
-    listed: containers.Market,
+    under: containers.Conditions,
     insurance: containers.Account,
     market: int256,
     closed: int256,
     quote: int256,
     paid_out: int256,
 ) -> containers.Funded:
-    fund: int256 = max(listed.fund, 0)
+    """Whether the insurance account may take lots, and its row afterwards; PROTOCOL.md 7.7."""
+    fund: int256 = max(under.listed.fund, 0)
     taking: containers.Account = insurance
     dust: int256 = 0
-    taking, dust = margin.settle(risk, insurance, clock.now)
+    taking, dust = margin.settle(under.risk, insurance, under.clock.now)
     held: containers.Position = encoding.unpack(taking.positions[market])
     # What makes the fund's own position smaller is no turnover.
-    turned_over: int256 = max(abs(held.size + closed) - abs(held.size), 0) * risk.price[market]
+    turned_over: int256 = max(abs(held.size + closed) - abs(held.size), 0) * under.risk.price[market]
     refused: containers.Funded = containers.Funded(
         code=codes.OUT_OF_BOUNDS, account=insurance, growth=0, dust=0, turned_over=0
     )
     if abs(held.size + closed) >= constants.SIZE_BOUND or abs(held.cost + quote) >= constants.COST_BOUND:
         return refused
-    taking = margin.moved(risk, taking, market, closed, quote, 0)
-    after: containers.Sums = margin.sums(risk, taking, constants.MARKETS)
+    taking = margin.moved(under.risk, taking, market, closed, quote, 0)
+    after: containers.Sums = margin.sums(under.risk, taking, constants.MARKETS)
     # Nor does it need money of its own, where it pays nobody: else a fund in trouble could keep others from leaving.
     if turned_over + paid_out > 0 and (
-        listed.turned_over + turned_over > fund * constants.TURNOVER_MULTIPLE
-        or (listed.paid_out + paid_out) * constants.PPM > fund * constants.PAYOUT_PPM
+        under.listed.turned_over + turned_over > fund * constants.TURNOVER_MULTIPLE
+        or (under.listed.paid_out + paid_out) * constants.PPM > fund * constants.PAYOUT_PPM
         or margin.collateral(taking) + after.value < after.initial
     ):
         refused.code = codes.FUND_LIMIT
@@ -299,41 +308,42 @@ def funded(
     )
 
 
-def fewest(every: containers.Sums, oracle: int256, size: int256, initial_ppm: int256, discount: int256) -> int256:
-    # The fewest that bring an account back to its initial requirement, at oracle * (1 -+ discount / (2 * MM * 10^6)).
+def fewest(
+    every: containers.Sums, equity: int256, oracle: int256, size: int256, initial_ppm: int256, discount: int256
+) -> int256:
+    """The fewest lots that bring an account back to its initial requirement; PROTOCOL.md 8.16."""
+    # At oracle * (1 -+ discount / (2 * MM * 10^6)).
     relief: int256 = oracle * (2 * every.maintenance * initial_ppm - discount)
     if relief <= 0:
         return abs(size)
     others: int256 = every.initial - margin.requirement(oracle, size, initial_ppm)
-    missing: int256 = abs(size) * oracle * initial_ppm - (every.value - others) * constants.PPM
+    missing: int256 = abs(size) * oracle * initial_ppm - (equity - others) * constants.PPM
     return min(max(margin.ceil_div(2 * every.maintenance * missing, relief), 0), abs(size))
 
 
 def take_over(
     tag: int256,
-    risk: containers.Risk,
-    previous: list[int256],
-    clock: containers.Clock,
-    listed: containers.Market,
+    under: containers.Conditions,
     move: containers.Rescue,
     account: containers.Account,
     insurance: containers.Account,
 ) -> containers.Rescued:
+    """Whether the insurance account takes lots, gently where it is forced early; PROTOCOL.md 8.12, 8.16."""
     unused: containers.Slot = containers.Slot(sequence=0, filled=0)
     refused: containers.Rescued = untouched(account, account, insurance, unused)
     market: int256 = move.market
-    oracle: int256 = risk.price[market]
+    oracle: int256 = under.risk.price[market]
     forced: bool = tag == constants.FORCED_RESCUE
     if forced:
-        refused.code = check_forced(clock, listed, oracle)
+        refused.code = check_forced(under.clock, under.listed, oracle)
     else:
-        refused.code = check_rescue(clock, listed, oracle)
+        refused.code = check_rescue(under.clock, under.listed, oracle)
     if refused.code != codes.OK:
         return refused
     settled: containers.Account = account
     dust: int256 = 0
-    settled, dust = margin.settle(risk, account, clock.now)
-    judged: containers.Risk = judged_at(True, risk, previous, settled)
+    settled, dust = margin.settle(under.risk, account, under.clock.now)
+    judged: containers.Risk = judged_at(True, under.risk, under.previous, settled)
     every: containers.Sums = margin.sums(judged, settled, constants.MARKETS)
     equity: int256 = margin.collateral(settled) + every.value
     # The close-out requirement is two thirds of maintenance; whoever forces it stands in for the missing liquidator.
@@ -351,30 +361,27 @@ def take_over(
         refused.code = codes.OVERFILLED
         return refused
     # The rule chose the account at the kinder prices; what it pays is counted at today's.
-    every = margin.sums(risk, unbounded(settled), constants.MARKETS)
+    every = margin.sums(under.risk, unbounded(settled), constants.MARKETS)
     equity = margin.collateral(settled) + every.value
     gentle: bool = forced and equity * 3 >= every.maintenance * 2
-    discount: int256 = 3 * risk.maintenance_ppm[market] * (every.maintenance - equity)
+    discount: int256 = 3 * under.risk.maintenance_ppm[market] * (every.maintenance - equity)
     if gentle:
-        every_with_money: containers.Sums = containers.Sums(
-            value=equity, notional=0, initial=every.initial, maintenance=every.maintenance
-        )
-        lots = min(lots, fewest(every_with_money, oracle, old.size, risk.initial_ppm[market], discount))
+        lots = min(lots, fewest(every, equity, oracle, old.size, under.risk.initial_ppm[market], discount))
     closed: int256 = signed_lots(old, lots)
     premium: int256 = 0
     if gentle:
         premium = -(lots * oracle * discount // (2 * constants.PPM * every.maintenance))
     else:
-        premium = premium_of(risk, settled, market, closed)
+        premium = premium_of(under.risk, settled, market, closed)
     quote: int256 = closed * oracle + premium
     paid_out: int256 = max(premium, 0)
-    fund: containers.Funded = funded(risk, clock, listed, insurance, market, closed, quote, paid_out)
+    fund: containers.Funded = funded(under, insurance, market, closed, quote, paid_out)
     if fund.code != codes.OK:
         refused.code = fund.code
         return refused
     return containers.Rescued(
         code=codes.OK,
-        account=margin.moved(risk, settled, market, -closed, -quote, 0),
+        account=margin.moved(under.risk, settled, market, -closed, -quote, 0),
         other=account,
         insurance=fund.account,
         slot=unused,
@@ -389,6 +396,7 @@ def take_over(
 def check_counterparty(
     risk: containers.Risk, settled: containers.Account, market: int256, closed: int256, borne: int256
 ) -> int256:
+    """Whether another account may have to take lots, and bear so much; PROTOCOL.md 8.13."""
     held: containers.Position = encoding.unpack(settled.positions[market])
     if held.size * closed >= 0 or abs(held.size) < abs(closed):
         return codes.NO_OPPOSITE
@@ -415,26 +423,24 @@ def check_counterparty(
 
 
 def deleverage(
-    risk: containers.Risk,
-    previous: list[int256],
-    clock: containers.Clock,
-    listed: containers.Market,
+    under: containers.Conditions,
     move: containers.Rescue,
     account: containers.Account,
     other: containers.Account,
     insurance: containers.Account,
 ) -> containers.Rescued:
+    """Whether lots are closed against another account, the fund paying first; PROTOCOL.md 8.13."""
     unused: containers.Slot = containers.Slot(sequence=0, filled=0)
     refused: containers.Rescued = untouched(account, other, insurance, unused)
     market: int256 = move.market
-    oracle: int256 = risk.price[market]
-    refused.code = check_rescue(clock, listed, oracle)
+    oracle: int256 = under.risk.price[market]
+    refused.code = check_rescue(under.clock, under.listed, oracle)
     if refused.code != codes.OK:
         return refused
     settled: containers.Account = account
     dust: int256 = 0
-    settled, dust = margin.settle(risk, account, clock.now)
-    judged: containers.Risk = judged_at(True, risk, previous, settled)
+    settled, dust = margin.settle(under.risk, account, under.clock.now)
+    judged: containers.Risk = judged_at(True, under.risk, under.previous, settled)
     if margin.collateral(settled) + margin.sums(judged, settled, constants.MARKETS).value >= 0:
         refused.code = codes.HEALTHY
         return refused
@@ -443,30 +449,30 @@ def deleverage(
         refused.code = codes.OVERFILLED
         return refused
     closed: int256 = signed_lots(old, move.lots)
-    premium: int256 = max(premium_of(risk, settled, market, closed), 0)
+    premium: int256 = max(premium_of(under.risk, settled, market, closed), 0)
     paying: containers.Account = insurance
     paying_dust: int256 = 0
-    paying, paying_dust = margin.settle(risk, insurance, clock.now)
-    every: containers.Sums = margin.sums(risk, paying, constants.MARKETS)
+    paying, paying_dust = margin.settle(under.risk, insurance, under.clock.now)
+    every: containers.Sums = margin.sums(under.risk, paying, constants.MARKETS)
     allowed: int256 = min(
         margin.collateral(paying) + every.value - every.initial,
-        max(listed.fund, 0) * constants.PAYOUT_PPM // constants.PPM - listed.paid_out,
+        max(under.listed.fund, 0) * constants.PAYOUT_PPM // constants.PPM - under.listed.paid_out,
     )
     # The fund pays all that it may before anybody else bears a micro-dollar.
     paid_out: int256 = max(min(premium, allowed), 0)
     borne: int256 = premium - paid_out
     bearing: containers.Account = other
     bearing_dust: int256 = 0
-    bearing, bearing_dust = margin.settle(risk, other, clock.now)
-    refused.code = check_counterparty(risk, bearing, market, closed, borne)
+    bearing, bearing_dust = margin.settle(under.risk, other, under.clock.now)
+    refused.code = check_counterparty(under.risk, bearing, market, closed, borne)
     if refused.code != codes.OK:
         return refused
     held: containers.Position = encoding.unpack(bearing.positions[market])
     quote: int256 = closed * oracle
     return containers.Rescued(
         code=codes.OK,
-        account=margin.moved(risk, settled, market, -closed, -quote - premium, 0),
-        other=margin.moved(risk, bearing, market, closed, quote + borne, 0),
+        account=margin.moved(under.risk, settled, market, -closed, -quote - premium, 0),
+        other=margin.moved(under.risk, bearing, market, closed, quote + borne, 0),
         insurance=margin.booked(paying, -paid_out, paying.positions),
         slot=unused,
         fee=0,
@@ -478,33 +484,27 @@ def deleverage(
 
 
 def unwind(
-    risk: containers.Risk,
-    clock: containers.Clock,
-    listed: containers.Market,
-    move: containers.Rescue,
-    maker: containers.Order,
-    other: containers.Account,
-    insurance: containers.Account,
-    slot: containers.Slot,
+    under: containers.Conditions, move: containers.Rescue, maker: containers.Side, insurance: containers.Account
 ) -> containers.Rescued:
-    refused: containers.Rescued = untouched(insurance, other, insurance, slot)
-    market: int256 = maker.market
-    oracle: int256 = risk.price[market]
-    price: int256 = maker.limit_price
-    refused.code = check_rescue(clock, listed, oracle)
+    """Whether the insurance account's position shrinks against a resting order; PROTOCOL.md 8.14."""
+    refused: containers.Rescued = untouched(insurance, maker.account, insurance, maker.slot)
+    market: int256 = maker.order.market
+    oracle: int256 = under.risk.price[market]
+    price: int256 = maker.order.limit_price
+    refused.code = check_rescue(under.clock, under.listed, oracle)
     if refused.code != codes.OK:
         return refused
-    refused.code = check_maker(oracle, listed, maker, other, slot, move.lots)
+    refused.code = check_maker(oracle, under.listed, maker.order, maker.account, maker.slot, move.lots)
     if refused.code != codes.OK:
         return refused
     settled: containers.Account = insurance
     dust: int256 = 0
-    settled, dust = margin.settle(risk, insurance, clock.now)
+    settled, dust = margin.settle(under.risk, insurance, under.clock.now)
     held: containers.Position = encoding.unpack(settled.positions[market])
     if abs(held.size) < move.lots:
         refused.code = codes.OVERFILLED
         return refused
-    if (held.size > 0) != (maker.side == constants.BUY):
+    if (held.size > 0) != (maker.order.side == constants.BUY):
         refused.code = codes.MISMATCHED
         return refused
     closed: int256 = signed_lots(held, move.lots)
@@ -512,22 +512,20 @@ def unwind(
     if closed * (price - oracle) * constants.PPM + turned_over * constants.UNWIND_BAND_PPM < 0:
         refused.code = codes.PRICE_BAND
         return refused
-    if listed.turned_over + turned_over > max(listed.fund, 0) * constants.TURNOVER_MULTIPLE:
+    if under.listed.turned_over + turned_over > max(under.listed.fund, 0) * constants.TURNOVER_MULTIPLE:
         refused.code = codes.FUND_LIMIT
         return refused
-    maker_fee: int256 = margin.ceil_div(move.lots * price * listed.maker_fee_ppm, constants.PPM)
-    taken: containers.Traded = made(risk, clock, listed, maker, other, move.lots, maker_fee)
+    maker_fee: int256 = margin.ceil_div(move.lots * price * under.listed.maker_fee_ppm, constants.PPM)
+    taken: containers.Traded = made(under, maker, move.lots, maker_fee)
     if taken.code != codes.OK:
-        refused.code = taken.code
-        if taken.code == codes.MARGIN:
-            refused.code = codes.MAKER_MARGIN
+        refused.code = trading.blamed(taken.code, codes.MAKER_MARGIN)
         return refused
     return containers.Rescued(
         code=codes.OK,
         account=insurance,
         other=taken.account,
-        insurance=margin.moved(risk, settled, market, -closed, -closed * price, 0),
-        slot=maker_slot_after(maker, slot, move.lots),
+        insurance=margin.moved(under.risk, settled, market, -closed, -closed * price, 0),
+        slot=maker_slot_after(maker.order, maker.slot, move.lots),
         fee=maker_fee,
         growth=taken.growth + interest_growth(held.size, -closed),
         dust=dust + taken.dust,
@@ -536,128 +534,126 @@ def unwind(
     )
 
 
+def waits(under: containers.Conditions, settled: containers.Account) -> bool:
+    """Whether one of two prices alone is to blame, and another may still come; PROTOCOL.md 8.15."""
+    better: containers.Risk = judged_at(True, under.risk, under.previous, settled)
+    return (
+        under.clock.priced and margin.collateral(settled) + margin.sums(better, settled, constants.MARKETS).value >= 0
+    )
+
+
+def check_close(
+    under: containers.Conditions, judged: containers.Risk, settled: containers.Account, market: int256, lots: int256
+) -> int256:
+    """Whether lots of the head's account may be closed now; PROTOCOL.md 8.15."""
+    if lots == 0:
+        return codes.OVERFILLED
+    # The entry was begun at a young price; a step takes the last there is.
+    if not margin.trades(under.listed, under.risk.price[market]):
+        return codes.NO_MARKET
+    if not under.clock.steady:
+        return codes.UNSTEADY
+    if margin.collateral(settled) + margin.sums(judged, settled, constants.MARKETS).value >= 0:
+        return codes.OK
+    if waits(under, settled):
+        return codes.UNSTEADY
+    return codes.INSOLVENT
+
+
+def check_debtor(
+    under: containers.Conditions, bearing: containers.Account, market: int256, closed: int256, most: int256
+) -> tuple[int256, int256]:
+    """Whether a counterparty below zero is closed too, and what the account bears of it; PROTOCOL.md 8.15."""
+    if margin.collateral(bearing) + margin.sums(under.risk, bearing, constants.MARKETS).value >= 0:
+        return codes.OK, 0
+    if waits(under, bearing):
+        return codes.UNSTEADY, 0
+    # A debtor is closed too: else he would keep an option against whoever took the lots in his stead. What no
+    # deleveraging has covered is lost either way; whoever leaves bears of it what these lots have won.
+    return codes.OK, max(min(premium_of(under.risk, bearing, market, -closed), most), 0)
+
+
 def close(
-    risk: containers.Risk,
-    previous: list[int256],
-    clock: containers.Clock,
-    listed: containers.Market,
+    under: containers.Conditions,
     move: containers.Rescue,
     account: containers.Account,
     other: containers.Account,
     insurance: containers.Account,
 ) -> containers.Rescued:
-    unused: containers.Slot = containers.Slot(sequence=0, filled=0)
-    refused: containers.Rescued = untouched(account, other, insurance, unused)
+    """Whether a step closes lots, against the insurance account or another one; PROTOCOL.md 8.15."""
+    step: containers.Rescued = untouched(account, other, insurance, containers.Slot(sequence=0, filled=0))
     market: int256 = move.market
     settled: containers.Account = account
     dust: int256 = 0
-    settled, dust = margin.settle(risk, account, clock.now)
+    settled, dust = margin.settle(under.risk, account, under.clock.now)
     old: containers.Position = encoding.unpack(settled.positions[market])
     if old.size == 0:
         # Closed by something else, or folded: the touch is all that is left to do. Maker: what the head asks for.
         if move.maker == constants.MARKETS and not margin.closed(settled, constants.MARKETS, 0):
-            refused.code = codes.OVERFILLED
-            return refused
-        refused.account = settled
-        refused.dust = dust
-        return refused
+            step.code = codes.OVERFILLED
+            return step
+        step.account = settled
+        step.dust = dust
+        return step
     lots: int256 = min(move.lots, abs(old.size))
-    if lots == 0:
-        refused.code = codes.OVERFILLED
-        return refused
-    # The entry was begun at a young price; a step takes the last there is.
-    if not margin.trades(listed, risk.price[market]):
-        refused.code = codes.NO_MARKET
-        return refused
-    if not clock.steady:
-        refused.code = codes.UNSTEADY
-        return refused
     # Whoever closes picks the moment, an operator even the ticks: he gets the worse of the last two prices.
-    judged: containers.Risk = judged_at(False, risk, previous, settled)
-    if margin.collateral(settled) + margin.sums(judged, settled, constants.MARKETS).value < 0:
-        # By one price alone it is not insolvent, and waits for the next tick, unless none has come for long.
-        better: containers.Risk = judged_at(True, risk, previous, settled)
-        refused.code = codes.INSOLVENT
-        if clock.priced and margin.collateral(settled) + margin.sums(better, settled, constants.MARKETS).value >= 0:
-            refused.code = codes.UNSTEADY
-        return refused
+    judged: containers.Risk = judged_at(False, under.risk, under.previous, settled)
+    step.code = check_close(under, judged, settled, market, lots)
+    if step.code != codes.OK:
+        return step
     closed: int256 = signed_lots(old, lots)
     penalty: int256 = lots * judged.price[market] * constants.FORCED_PENALTY_PPM // constants.PPM
     # Never more than what keeps equity over maintenance as it is: else it would fail exactly where margin is thin.
     spare: int256 = max(-premium_of(judged, settled, market, closed), 0)
     discount: int256 = min(penalty, spare)
     quote: int256 = closed * judged.price[market] - discount
-    growth: int256 = interest_growth(old.size, -closed)
-    fund: containers.Funded = funded(risk, clock, listed, insurance, market, closed, quote, 0)
-    if move.other == market + 1:
-        if fund.code != codes.OK:
-            refused.code = fund.code
-            return refused
-        return containers.Rescued(
-            code=codes.OK,
-            account=margin.moved(risk, settled, market, -closed, -quote, 0),
-            other=other,
-            insurance=fund.account,
-            slot=unused,
-            fee=0,
-            growth=growth + fund.growth,
-            dust=dust + fund.dust,
-            turned_over=fund.turned_over,
-            paid_out=0,
-        )
-    if fund.code == codes.OK:
-        refused.code = codes.FUND_FIRST
-        return refused
-    bearing: containers.Account = other
-    bearing_dust: int256 = 0
-    bearing, bearing_dust = margin.settle(risk, other, clock.now)
-    held: containers.Position = encoding.unpack(bearing.positions[market])
-    if held.size * closed >= 0 or abs(held.size) < abs(closed):
-        refused.code = codes.NO_OPPOSITE
-        return refused
-    if margin.collateral(bearing) + margin.sums(risk, bearing, constants.MARKETS).value < 0:
-        kind: containers.Risk = judged_at(True, risk, previous, bearing)
-        if clock.priced and margin.collateral(bearing) + margin.sums(kind, bearing, constants.MARKETS).value >= 0:
-            refused.code = codes.UNSTEADY
-            return refused
-        # A debtor is closed too: else he would keep an option against whoever took the lots in his stead. What no
-        # deleveraging has covered is lost either way; whoever leaves bears of it what these lots have won.
+    fund: containers.Funded = funded(under, insurance, market, closed, quote, 0)
+    if move.other == constants.insurance_account(market):
+        step.code = fund.code
+        step.insurance = fund.account
+        step.growth = fund.growth
+        step.dust = fund.dust
+        step.turned_over = fund.turned_over
+    elif fund.code == codes.OK:
+        step.code = codes.FUND_FIRST
+    else:
+        bearing: containers.Account = other
+        bearing, step.dust = margin.settle(under.risk, other, under.clock.now)
+        held: containers.Position = encoding.unpack(bearing.positions[market])
+        if held.size * closed >= 0 or abs(held.size) < abs(closed):
+            step.code = codes.NO_OPPOSITE
+            return step
         won: int256 = (old.size * judged.price[market] - old.cost) * lots // abs(old.size)
-        borne: int256 = min(premium_of(risk, bearing, market, -closed), min(won, spare) - discount)
-        quote = quote - max(borne, 0)
-    return containers.Rescued(
-        code=codes.OK,
-        account=margin.moved(risk, settled, market, -closed, -quote, 0),
-        other=margin.moved(risk, bearing, market, closed, quote, 0),
-        insurance=insurance,
-        slot=unused,
-        fee=0,
-        growth=growth + interest_growth(held.size, closed),
-        dust=dust + bearing_dust,
-        turned_over=0,
-        paid_out=0,
-    )
+        borne: int256 = 0
+        step.code, borne = check_debtor(under, bearing, market, closed, min(won, spare) - discount)
+        if step.code != codes.OK:
+            return step
+        quote = quote - borne
+        step.other = margin.moved(under.risk, bearing, market, closed, quote, 0)
+        step.growth = interest_growth(held.size, closed)
+    if step.code != codes.OK:
+        return step
+    step.account = margin.moved(under.risk, settled, market, -closed, -quote, 0)
+    step.growth = step.growth + interest_growth(old.size, -closed)
+    step.dust = step.dust + dust
+    return step
 
 
 def decide(
     tag: int256,
-    risk: containers.Risk,
-    previous: list[int256],
-    clock: containers.Clock,
-    listed: containers.Market,
+    under: containers.Conditions,
     move: containers.Rescue,
-    maker: containers.Order,
     account: containers.Account,
-    other: containers.Account,
+    other: containers.Side,
     insurance: containers.Account,
-    slot: containers.Slot,
 ) -> containers.Rescued:
+    """What a rescue or a step of a close comes to; PROTOCOL.md 8.11 to 8.16."""
     if tag == constants.LIQUIDATE:
-        return liquidate(risk, previous, clock, listed, move, maker, account, other, insurance, slot)
+        return liquidate(under, move, account, other, insurance)
     if tag == constants.CLOSE_STEP:
-        return close(risk, previous, clock, listed, move, account, other, insurance)
+        return close(under, move, account, other.account, insurance)
     if tag == constants.TAKE_OVER or tag == constants.FORCED_RESCUE:
-        return take_over(tag, risk, previous, clock, listed, move, account, insurance)
+        return take_over(tag, under, move, account, insurance)
     if tag == constants.DELEVERAGE:
-        return deleverage(risk, previous, clock, listed, move, account, other, insurance)
-    return unwind(risk, clock, listed, move, maker, other, insurance, slot)
+        return deleverage(under, move, account, other.account, insurance)
+    return unwind(under, move, other, insurance)

@@ -43,10 +43,12 @@ HALF_ORDER: Final = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F4668
 
 
 def digest(domain: bytes32, struct_hash: bytes32) -> bytes32:
+    """What is signed: a struct in the rollup's domain; PROTOCOL.md 5.1."""
     return keccak256(concat(b"\x19\x01", domain, struct_hash))
 
 
 def order_hash(order: containers.Order) -> bytes32:
+    """The struct hash of an order; PROTOCOL.md 5.2."""
     # One pack of seventeen words: this digest stands on the sequencer's hot path.
     return keccak256(
         ORDER_WORDS.pack(
@@ -72,87 +74,33 @@ def order_hash(order: containers.Order) -> bytes32:
 
 
 def request_hash(tag: int256, request: containers.Request) -> bytes32:
+    """The struct hash of what is signed and no order; PROTOCOL.md 5.2."""
+    head: bytes = abi_encode(request.account, request.slot, request.sequence, request.created_at, request.expires_at)
     if tag == constants.WITHDRAW:
-        return keccak256(
-            abi_encode(
-                WITHDRAW_TYPE,
-                request.account,
-                request.slot,
-                request.sequence,
-                request.created_at,
-                request.expires_at,
-                request.amount,
-                request.recipient,
-            )
-        )
+        return keccak256(concat(WITHDRAW_TYPE, head, abi_encode(request.amount, request.recipient)))
     if tag == constants.TRANSFER:
-        return keccak256(
-            abi_encode(
-                TRANSFER_TYPE,
-                request.account,
-                request.slot,
-                request.sequence,
-                request.created_at,
-                request.expires_at,
-                request.amount,
-                request.other,
-            )
-        )
+        return keccak256(concat(TRANSFER_TYPE, head, abi_encode(request.amount, request.other)))
     if tag == constants.SET_AGENT:
-        return keccak256(
-            abi_encode(
-                SET_AGENT_TYPE,
-                request.account,
-                request.slot,
-                request.sequence,
-                request.created_at,
-                request.expires_at,
-                request.other,
-                request.recipient,
-                request.amount,
-                request.first_slot,
-                request.last_slot,
-            )
+        agent: bytes = abi_encode(
+            request.other, request.recipient, request.amount, request.first_slot, request.last_slot
         )
+        return keccak256(concat(SET_AGENT_TYPE, head, agent))
     if tag == constants.SET_LEVERAGE:
-        return keccak256(
-            abi_encode(
-                SET_LEVERAGE_TYPE,
-                request.account,
-                request.slot,
-                request.sequence,
-                request.created_at,
-                request.expires_at,
-                request.amount,
-            )
-        )
+        return keccak256(concat(SET_LEVERAGE_TYPE, head, abi_encode(request.amount)))
     if tag == constants.CANCEL:
-        return keccak256(
-            abi_encode(
-                CANCEL_TYPE,
-                request.account,
-                request.slot,
-                request.sequence,
-                request.created_at,
-                request.expires_at,
-            )
-        )
+        return keccak256(concat(CANCEL_TYPE, head))
     return keccak256(
-        abi_encode(
-            CANCEL_ALL_TYPE,
-            request.account,
-            request.sequence,
-            request.created_at,
-            request.expires_at,
-        )
+        abi_encode(CANCEL_ALL_TYPE, request.account, request.sequence, request.created_at, request.expires_at)
     )
 
 
 def tick_hash(time: int256, prices: list[int256], premiums: list[int256]) -> bytes32:
+    """The struct hash of one signer's prices and premiums; PROTOCOL.md 5.2."""
     return keccak256(abi_encode(TICK_TYPE, time, keccak256(abi_encode(*prices)), keccak256(abi_encode(*premiums))))
 
 
 def recover(digest: bytes32, r: uint256, parity_and_s: uint256, ecrecover: Recover) -> address:
+    """Who signed a digest; nobody where the signature is none; PROTOCOL.md 5.3."""
     # EIP-2098: the parity of y stands in the highest bit of s, so v is 27 or 28 by construction.
     s: uint256 = parity_and_s & (2**255 - 1)
     if s > HALF_ORDER:
@@ -161,6 +109,7 @@ def recover(digest: bytes32, r: uint256, parity_and_s: uint256, ecrecover: Recov
 
 
 def timely(sequence: int256, created_at: int256, expires_at: int256, lifetime: int256, now: int256) -> int256:
+    """Whether something signed is valid now; PROTOCOL.md 6.5."""
     if created_at > now + constants.CLOCK_TOLERANCE:
         return codes.NOT_YET
     if expires_at < now:
@@ -174,6 +123,7 @@ def timely(sequence: int256, created_at: int256, expires_at: int256, lifetime: i
 
 
 def unused(sequence: int256, lowest: int256, next_sequence: int256) -> int256:
+    """Whether a sequence is neither cancelled nor used; PROTOCOL.md 6.5."""
     if sequence < lowest:
         return codes.CANCELLED
     if sequence < next_sequence:
@@ -182,6 +132,7 @@ def unused(sequence: int256, lowest: int256, next_sequence: int256) -> int256:
 
 
 def owned(account: containers.Account, signer: address) -> int256:
+    """Whether the owner signed; PROTOCOL.md 6.5."""
     if account.owner == containers.NOBODY:
         return codes.NO_ACCOUNT
     if signer != account.owner:
@@ -190,6 +141,7 @@ def owned(account: containers.Account, signer: address) -> int256:
 
 
 def entrusted(account: containers.Account, signer: address, slot: int256, now: int256) -> int256:
+    """Whether the owner signed, or an agent for this slot; PROTOCOL.md 6.5."""
     code: int256 = owned(account, signer)
     if code != codes.BAD_SIGNATURE or signer == containers.NOBODY:
         return code
@@ -208,6 +160,7 @@ def entrusted(account: containers.Account, signer: address, slot: int256, now: i
 def permitted(
     authority: int256, request: containers.Request, account: containers.Account, slot: containers.Slot, now: int256
 ) -> int256:
+    """Whether a request is signed by whoever may, valid now and not used; PROTOCOL.md 6.5."""
     if authority != codes.OK:
         return authority
     code: int256 = timely(request.sequence, request.created_at, request.expires_at, constants.REQUEST_LIFETIME, now)

@@ -26,12 +26,14 @@ HALF_ORDER: constant(uint256) = 578960446186580977117854925043439539264187821395
 @internal
 @pure
 def digest(domain: bytes32, struct_hash: bytes32) -> bytes32:
+    """What is signed: a struct in the rollup's domain; PROTOCOL.md 5.1."""
     return keccak256(concat(b"\x19\x01", domain, struct_hash))
 
 
 @internal
 @pure
 def order_hash(order: containers.Order) -> bytes32:
+    """The struct hash of an order; PROTOCOL.md 5.2."""
     return keccak256(abi_encode(
         ORDER_TYPE, order.account, order.market, order.side, order.size, order.limit_price, order.slot, order.sequence,
         order.created_at, order.expires_at, order.time_in_force, order.post_only, order.reduce_only,
@@ -42,44 +44,39 @@ def order_hash(order: containers.Order) -> bytes32:
 @internal
 @pure
 def request_hash(tag: int256, request: containers.Request) -> bytes32:
+    """The struct hash of what is signed and no order; PROTOCOL.md 5.2."""
+    head: Bytes[160] = abi_encode(
+        request.account, request.slot, request.sequence, request.created_at, request.expires_at
+    )
     if tag == constants.WITHDRAW:
-        return keccak256(abi_encode(
-            WITHDRAW_TYPE, request.account, request.slot, request.sequence, request.created_at, request.expires_at,
-            request.amount, request.recipient,
-        ))
+        return keccak256(concat(WITHDRAW_TYPE, head, abi_encode(request.amount, request.recipient)))
     if tag == constants.TRANSFER:
-        return keccak256(abi_encode(
-            TRANSFER_TYPE, request.account, request.slot, request.sequence, request.created_at, request.expires_at,
-            request.amount, request.other,
-        ))
+        return keccak256(concat(TRANSFER_TYPE, head, abi_encode(request.amount, request.other)))
     if tag == constants.SET_AGENT:
-        return keccak256(abi_encode(
-            SET_AGENT_TYPE, request.account, request.slot, request.sequence, request.created_at, request.expires_at,
-            request.other, request.recipient, request.amount, request.first_slot, request.last_slot,
-        ))
+        agent: Bytes[160] = abi_encode(
+            request.other, request.recipient, request.amount, request.first_slot, request.last_slot
+        )
+        return keccak256(concat(SET_AGENT_TYPE, head, agent))
     if tag == constants.SET_LEVERAGE:
-        return keccak256(abi_encode(
-            SET_LEVERAGE_TYPE, request.account, request.slot, request.sequence, request.created_at, request.expires_at,
-            request.amount,
-        ))
+        return keccak256(concat(SET_LEVERAGE_TYPE, head, abi_encode(request.amount)))
     if tag == constants.CANCEL:
-        return keccak256(abi_encode(
-            CANCEL_TYPE, request.account, request.slot, request.sequence, request.created_at, request.expires_at,
-        ))
-    return keccak256(abi_encode(
-        CANCEL_ALL_TYPE, request.account, request.sequence, request.created_at, request.expires_at,
-    ))
+        return keccak256(concat(CANCEL_TYPE, head))
+    return keccak256(
+        abi_encode(CANCEL_ALL_TYPE, request.account, request.sequence, request.created_at, request.expires_at)
+    )
 
 
 @internal
 @pure
 def tick_hash(time: int256, prices: int256[16], premiums: int256[16]) -> bytes32:
+    """The struct hash of one signer's prices and premiums; PROTOCOL.md 5.2."""
     return keccak256(abi_encode(TICK_TYPE, time, keccak256(abi_encode(prices)), keccak256(abi_encode(premiums))))
 
 
 @internal
 @pure
 def recover(digest: bytes32, r: uint256, parity_and_s: uint256) -> address:
+    """Who signed a digest; nobody where the signature is none; PROTOCOL.md 5.3."""
     # EIP-2098: the parity of y stands in the highest bit of s, so v is 27 or 28 by construction.
     s: uint256 = parity_and_s & (2**255 - 1)
     if s > HALF_ORDER:
@@ -90,6 +87,7 @@ def recover(digest: bytes32, r: uint256, parity_and_s: uint256) -> address:
 @internal
 @pure
 def timely(sequence: int256, created_at: int256, expires_at: int256, lifetime: int256, now: int256) -> int256:
+    """Whether something signed is valid now; PROTOCOL.md 6.5."""
     if created_at > now + constants.CLOCK_TOLERANCE:
         return codes.NOT_YET
     if expires_at < now:
@@ -105,6 +103,7 @@ def timely(sequence: int256, created_at: int256, expires_at: int256, lifetime: i
 @internal
 @pure
 def unused(sequence: int256, lowest: int256, next_sequence: int256) -> int256:
+    """Whether a sequence is neither cancelled nor used; PROTOCOL.md 6.5."""
     if sequence < lowest:
         return codes.CANCELLED
     if sequence < next_sequence:
@@ -115,6 +114,7 @@ def unused(sequence: int256, lowest: int256, next_sequence: int256) -> int256:
 @internal
 @pure
 def owned(account: containers.Account, signer: address) -> int256:
+    """Whether the owner signed; PROTOCOL.md 6.5."""
     if account.owner == containers.NOBODY:
         return codes.NO_ACCOUNT
     if signer != account.owner:
@@ -125,6 +125,7 @@ def owned(account: containers.Account, signer: address) -> int256:
 @internal
 @pure
 def entrusted(account: containers.Account, signer: address, slot: int256, now: int256) -> int256:
+    """Whether the owner signed, or an agent for this slot; PROTOCOL.md 6.5."""
     code: int256 = self.owned(account, signer)
     if code != codes.BAD_SIGNATURE or signer == containers.NOBODY:
         return code
@@ -143,6 +144,7 @@ def entrusted(account: containers.Account, signer: address, slot: int256, now: i
 @internal
 @pure
 def permitted(authority: int256, request: containers.Request, account: containers.Account, slot: containers.Slot, now: int256) -> int256:
+    """Whether a request is signed by whoever may, valid now and not used; PROTOCOL.md 6.5."""
     if authority != codes.OK:
         return authority
     code: int256 = self.timely(request.sequence, request.created_at, request.expires_at, constants.REQUEST_LIFETIME, now)

@@ -16,6 +16,7 @@ from prover.stf import signatures
 @internal
 @pure
 def check_order(order: containers.Order, account: containers.Account, signer: address, markets: containers.Market[16], market_count: int256, now: int256) -> int256:
+    """Whether an order is admitted to the chunk; PROTOCOL.md 8.7."""
     if order.account < constants.RESERVED_ACCOUNTS:
         return codes.RESERVED
     code: int256 = signatures.entrusted(account, signer, order.slot, now)
@@ -45,6 +46,7 @@ def check_order(order: containers.Order, account: containers.Account, signer: ad
 @internal
 @pure
 def filled_before(order: containers.Order, slot: containers.Slot) -> int256:
+    """Lots of an order that are filled already; PROTOCOL.md 8.8."""
     if slot.sequence == order.sequence:
         return slot.filled
     return 0
@@ -53,6 +55,7 @@ def filled_before(order: containers.Order, slot: containers.Slot) -> int256:
 @internal
 @pure
 def triggered(order: containers.Order, price: int256) -> bool:
+    """Whether the oracle price has reached an order's trigger; PROTOCOL.md 8.8."""
     if order.trigger == constants.TRIGGER_AT_OR_ABOVE:
         return price >= order.trigger_price
     if order.trigger == constants.TRIGGER_AT_OR_BELOW:
@@ -63,6 +66,7 @@ def triggered(order: containers.Order, price: int256) -> bool:
 @internal
 @pure
 def signed_size(order: containers.Order, size: int256) -> int256:
+    """Lots as a position counts them, negative for a seller; PROTOCOL.md 7.4."""
     if order.side == constants.BUY:
         return size
     return -size
@@ -71,6 +75,7 @@ def signed_size(order: containers.Order, size: int256) -> int256:
 @internal
 @pure
 def check_order_now(order: containers.Order, account: containers.Account, slot: containers.Slot, price: int256, size: int256) -> int256:
+    """Whether so many lots of an order may be filled now; PROTOCOL.md 8.8."""
     code: int256 = signatures.unused(order.sequence, account.floor, slot.sequence)
     if code != codes.OK:
         return code
@@ -88,6 +93,7 @@ def check_order_now(order: containers.Order, account: containers.Account, slot: 
 @internal
 @pure
 def check_pair(price: int256, priced: bool, market: containers.Market, posting_fee: int256, maker: containers.Order, taker: containers.Order, size: int256) -> int256:
+    """Whether two orders may trade with each other at the maker's limit; PROTOCOL.md 8.8."""
     if maker.account == taker.account:
         return codes.SAME_ACCOUNT
     if maker.market != taker.market or maker.side == taker.side:
@@ -113,15 +119,16 @@ def check_pair(price: int256, priced: bool, market: containers.Market, posting_f
 
 @internal
 @pure
-def trade(risk: containers.Risk, clock: containers.Clock, account: containers.Account, market: int256, size: int256, price: int256, fee: int256, growing_ppm: int256) -> containers.Traded:
+def trade(risk: containers.Risk, clock: containers.Clock, account: containers.Account, leg: containers.Leg) -> containers.Traded:
+    """Whether one side may trade this leg, and its account afterwards; PROTOCOL.md 7.4."""
     settled: containers.Account = account
     dust: int256 = 0
     settled, dust = margin.settle(risk, account, clock.now)
-    others: containers.Sums = margin.sums(risk, settled, market)
-    old: containers.Position = encoding.unpack(settled.positions[market])
-    new_size: int256 = old.size + size
-    new_cost: int256 = old.cost + size * price
-    change: int256 = -fee
+    others: containers.Sums = margin.sums(risk, settled, leg.market)
+    old: containers.Position = encoding.unpack(settled.positions[leg.market])
+    new_size: int256 = old.size + leg.size
+    new_cost: int256 = old.cost + leg.size * leg.price
+    change: int256 = -leg.fee
     if new_size == 0:
         change = change - new_cost
     collateral: int256 = margin.collateral(settled)
@@ -131,84 +138,95 @@ def trade(risk: containers.Risk, clock: containers.Clock, account: containers.Ac
         return containers.Traded(code=codes.OUT_OF_BOUNDS, account=account, growth=0, dust=0)
     if growing and clock.grace:
         return containers.Traded(code=codes.GRACE, account=account, growth=0, dust=0)
-    if growing and growing_ppm == constants.NO_GROWTH:
+    if growing and leg.growing_ppm == constants.NO_GROWTH:
         return containers.Traded(code=codes.MARKET_REDUCES, account=account, growth=0, dust=0)
-    oracle: int256 = risk.price[market]
-    leg_ppm: int256 = max(risk.initial_ppm[market], settled.initial_ppm)
+    oracle: int256 = risk.price[leg.market]
+    leg_ppm: int256 = max(risk.initial_ppm[leg.market], settled.initial_ppm)
     if growing:
-        leg_ppm = max(growing_ppm, settled.initial_ppm)
+        leg_ppm = max(leg.growing_ppm, settled.initial_ppm)
     before: int256 = collateral + others.value + old.size * oracle - old.cost
-    after: int256 = before + size * (oracle - price) - fee
-    maintenance_before: int256 = others.maintenance + margin.requirement(oracle, old.size, risk.maintenance_ppm[market])
-    maintenance_after: int256 = others.maintenance + margin.requirement(oracle, new_size, risk.maintenance_ppm[market])
+    after: int256 = before + leg.size * (oracle - leg.price) - leg.fee
+    maintenance_before: int256 = others.maintenance + margin.requirement(oracle, old.size, risk.maintenance_ppm[leg.market])
+    maintenance_after: int256 = others.maintenance + margin.requirement(oracle, new_size, risk.maintenance_ppm[leg.market])
     initial_after: int256 = others.initial + margin.requirement(oracle, new_size, leg_ppm)
     if after < initial_after and not margin.only_reduced(old.size, new_size, before, after, maintenance_before, maintenance_after):
         return containers.Traded(code=codes.MARGIN, account=account, growth=0, dust=0)
-    traded: containers.Account = margin.moved(risk, settled, market, size, size * price, fee)
+    traded: containers.Account = margin.moved(risk, settled, leg.market, leg.size, leg.size * leg.price, leg.fee)
     return containers.Traded(code=codes.OK, account=traded, growth=max(new_size, 0) - max(old.size, 0), dust=dust)
 
 
 @internal
 @pure
-def fill(risk: containers.Risk, clock: containers.Clock, market: containers.Market, posting_fee: int256, maker: containers.Order, taker: containers.Order, maker_account: containers.Account, taker_account: containers.Account, maker_slot: containers.Slot, taker_slot: containers.Slot, size: int256) -> containers.Filled:
-    refused: containers.Filled = containers.Filled(
+def blamed(code: int256, margin_code: int256) -> int256:
+    """The code of one side: which of the two lacks margin; PROTOCOL.md 8.8."""
+    if code == codes.MARGIN:
+        return margin_code
+    return code
+
+
+@internal
+@pure
+def fill(risk: containers.Risk, clock: containers.Clock, market: containers.Market, posting_fee: int256, maker: containers.Side, taker: containers.Side, size: int256) -> containers.Filled:
+    """Whether two orders trade, and both accounts and slots afterwards; PROTOCOL.md 8.8."""
+    filled: containers.Filled = containers.Filled(
         code=codes.OK,
-        maker=maker_account,
-        taker=taker_account,
-        maker_slot=maker_slot,
-        taker_slot=taker_slot,
+        maker=maker.account,
+        taker=taker.account,
+        maker_slot=maker.slot,
+        taker_slot=taker.slot,
         fee=0,
         growth=0,
         dust=0,
     )
-    oracle: int256 = risk.price[maker.market]
-    refused.code = self.check_pair(oracle, clock.priced, market, posting_fee, maker, taker, size)
-    if refused.code != codes.OK:
-        return refused
-    refused.code = self.check_order_now(maker, maker_account, maker_slot, oracle, size)
-    if refused.code != codes.OK:
-        return refused
-    refused.code = self.check_order_now(taker, taker_account, taker_slot, oracle, size)
-    if refused.code != codes.OK:
-        return refused
+    oracle: int256 = risk.price[maker.order.market]
+    filled.code = self.check_pair(oracle, clock.priced, market, posting_fee, maker.order, taker.order, size)
+    if filled.code == codes.OK:
+        filled.code = self.check_order_now(maker.order, maker.account, maker.slot, oracle, size)
+    if filled.code == codes.OK:
+        filled.code = self.check_order_now(taker.order, taker.account, taker.slot, oracle, size)
+    if filled.code != codes.OK:
+        return filled
     # As if the whole size opened interest: what both sides come to is known only after both are decided.
-    growing_ppm: int256 = margin.scaled_ppm(
-        market, oracle, market.open_interest + size, risk.initial_ppm[maker.market]
+    leg_ppm: int256 = margin.scaled_ppm(
+        market, oracle, market.open_interest + size, risk.initial_ppm[maker.order.market]
     )
     # Invariant: the fill price is the maker's own limit; a notional is exact, only the fees round, against the payer.
-    price: int256 = maker.limit_price
+    price: int256 = maker.order.limit_price
     maker_fee: int256 = margin.ceil_div(size * price * market.maker_fee_ppm, constants.PPM)
     taker_fee: int256 = margin.ceil_div(size * price * market.taker_fee_ppm, constants.PPM)
     # Once an order, however many fills it is cut into: the signed maximum is a total.
-    if self.filled_before(taker, taker_slot) == 0:
+    taken_before: int256 = self.filled_before(taker.order, taker.slot)
+    if taken_before == 0:
         taker_fee = taker_fee + posting_fee
-    made: containers.Traded = self.trade(risk, clock, maker_account, maker.market, self.signed_size(maker, size), price, maker_fee, growing_ppm)
-    if made.code != codes.OK:
-        refused.code = made.code
-        if made.code == codes.MARGIN:
-            refused.code = codes.MAKER_MARGIN
-        return refused
-    taken: containers.Traded = self.trade(risk, clock, taker_account, taker.market, self.signed_size(taker, size), price, taker_fee, growing_ppm)
-    if taken.code != codes.OK:
-        refused.code = taken.code
-        if taken.code == codes.MARGIN:
-            refused.code = codes.TAKER_MARGIN
-        return refused
-    return containers.Filled(
-        code=codes.OK,
-        maker=made.account,
-        taker=taken.account,
-        maker_slot=containers.Slot(sequence=maker.sequence, filled=self.filled_before(maker, maker_slot) + size),
-        taker_slot=containers.Slot(sequence=taker.sequence, filled=self.filled_before(taker, taker_slot) + size),
-        fee=maker_fee + taker_fee,
-        growth=made.growth + taken.growth,
-        dust=made.dust + taken.dust,
+    making: containers.Leg = containers.Leg(
+        market=maker.order.market, size=self.signed_size(maker.order, size), price=price, fee=maker_fee, growing_ppm=leg_ppm
     )
+    made: containers.Traded = self.trade(risk, clock, maker.account, making)
+    if made.code != codes.OK:
+        filled.code = self.blamed(made.code, codes.MAKER_MARGIN)
+        return filled
+    taking: containers.Leg = containers.Leg(
+        market=taker.order.market, size=self.signed_size(taker.order, size), price=price, fee=taker_fee, growing_ppm=leg_ppm
+    )
+    taken: containers.Traded = self.trade(risk, clock, taker.account, taking)
+    if taken.code != codes.OK:
+        filled.code = self.blamed(taken.code, codes.TAKER_MARGIN)
+        return filled
+    filled.maker = made.account
+    filled.taker = taken.account
+    made_before: int256 = self.filled_before(maker.order, maker.slot)
+    filled.maker_slot = containers.Slot(sequence=maker.order.sequence, filled=made_before + size)
+    filled.taker_slot = containers.Slot(sequence=taker.order.sequence, filled=taken_before + size)
+    filled.fee = maker_fee + taker_fee
+    filled.growth = made.growth + taken.growth
+    filled.dust = made.dust + taken.dust
+    return filled
 
 
 @internal
 @pure
 def cancel(request: containers.Request, account: containers.Account, slot: containers.Slot, signer: address, now: int256) -> containers.Booked:
+    """Whether a slot's sequences are void; PROTOCOL.md 8.4."""
     refused: containers.Booked = containers.Booked(code=codes.NOT_CANONICAL, account=account, other=account, slot=slot, fee=0, dust=0)
     if request.slot == 0:
         return refused
@@ -222,6 +240,7 @@ def cancel(request: containers.Request, account: containers.Account, slot: conta
 @internal
 @pure
 def cancel_all(request: containers.Request, account: containers.Account, signer: address, now: int256) -> containers.Booked:
+    """Whether an account's sequences are void; PROTOCOL.md 8.5."""
     untouched: containers.Slot = containers.Slot(sequence=0, filled=0)
     refused: containers.Booked = containers.Booked(code=codes.NOT_CANONICAL, account=account, other=account, slot=untouched, fee=0, dust=0)
     if request.slot != 0:
@@ -246,6 +265,7 @@ def cancel_all(request: containers.Request, account: containers.Account, signer:
 @internal
 @pure
 def set_agent(request: containers.Request, account: containers.Account, slot: containers.Slot, signer: address, now: int256) -> containers.Booked:
+    """Whether an agent is trusted or dismissed; PROTOCOL.md 8.9."""
     refused: containers.Booked = containers.Booked(code=codes.NOT_CANONICAL, account=account, other=account, slot=slot, fee=0, dust=0)
     if request.slot == 0 or request.other >= constants.AGENTS or request.first_slot > request.last_slot:
         return refused
@@ -275,6 +295,7 @@ def set_agent(request: containers.Request, account: containers.Account, slot: co
 @internal
 @pure
 def set_leverage(request: containers.Request, account: containers.Account, slot: containers.Slot, signer: address, now: int256) -> containers.Booked:
+    """Whether an owner's own bound is set; PROTOCOL.md 8.10."""
     refused: containers.Booked = containers.Booked(code=codes.NOT_CANONICAL, account=account, other=account, slot=slot, fee=0, dust=0)
     if request.slot == 0 or request.amount > constants.PPM:
         return refused
@@ -299,6 +320,7 @@ def set_leverage(request: containers.Request, account: containers.Account, slot:
 @internal
 @pure
 def book(tag: int256, request: containers.Request, account: containers.Account, slot: containers.Slot, signer: address, now: int256) -> containers.Booked:
+    """What a request that moves no money comes to; PROTOCOL.md 8.4, 8.5, 8.9, 8.10."""
     if tag == constants.CANCEL:
         return self.cancel(request, account, slot, signer, now)
     if tag == constants.SET_AGENT:

@@ -33,7 +33,7 @@ def rule_off(monkeypatch: pytest.MonkeyPatch, module: ModuleType, rule: str, ins
             continue
         if inspect.isfunction(own):
             monkeypatch.setattr(module, name, namespace[name])
-        elif name == "Chunk":
+        elif name in ("WorkingState", "Chunk"):
             for method, function in vars(namespace[name]).items():
                 if inspect.isfunction(function):
                     monkeypatch.setattr(own, method, function)

@@ -36,11 +36,6 @@ from tests.twins import venue
 from tests.twins.venue import DOLLAR, NOW, OWNERS, account, position
 
 
-def without(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
-    """The law of rescues without whatever comes to this code."""
-    rule_off(monkeypatch, rescue, f"        refused.code = codes.{code}\n        return refused\n", "        pass\n")
-
-
 class TestH1ForcedClose:
     """A forced close is liquidity at the oracle price for whoever asks: it has a price, an order, an end."""
 
@@ -85,9 +80,7 @@ class TestH1ForcedClose:
         assert value(state.account(1)) == 10**6 * DOLLAR + 150 * DOLLAR
 
     def test_off_a_friend_takes_what_is_the_funds(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        rule_off(
-            monkeypatch, rescue, "        refused.code = codes.FUND_FIRST\n        return refused\n", "        pass\n"
-        )
+        rule_off(monkeypatch, rescue, "    elif fund.code == codes.OK:\n        step.code = codes.FUND_FIRST\n")
         chunk = python_chunk(self.state(), *self.close(other=ATTACKER))
 
         assert chunk.operation_codes == [c.OK, c.OK]
@@ -188,7 +181,7 @@ class TestPickedTicks:
         return state, now, close
 
     def test_off_a_head_closes_at_one_wick(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        rule_off(monkeypatch, rescue, "judged_at(False, risk, previous, settled)", "risk")
+        rule_off(monkeypatch, rescue, "judged_at(False, under.risk, under.previous, settled)", "under.risk")
         state, now, operations = self.closing(BTC, self.HIGH)
         chunk = python_chunk(state, *operations, timestamp=now)
 
@@ -220,7 +213,7 @@ class TestPickedTicks:
         assert venue.run(state, step, timestamp=now).codes == (c.INSOLVENT,)
         assert (state.commitment.queue_count, size_of(state.account(VICTIM))) == (1, BITCOIN)
 
-    WAIT = "        if clock.priced and margin.collateral(settled) + margin.sums(better"
+    WAIT = "under.clock.priced and margin.collateral(settled) + margin.sums(better"
 
     @pytest.mark.parametrize("tag", [constants.FORCED_CLOSE, constants.LEAVE])
     def test_off_an_entry_that_comes_in_a_wick_is_not_begun(self, monkeypatch: pytest.MonkeyPatch, tag: int) -> None:
@@ -257,7 +250,7 @@ class TestPickedTicks:
 
     def test_off_one_wick_is_rid_of_who_leaves(self, monkeypatch: pytest.MonkeyPatch) -> None:
         state, now, step = self.leaving()
-        rule_off(monkeypatch, rescue, self.WAIT, self.WAIT.replace("clock.priced", "False"))
+        rule_off(monkeypatch, rescue, self.WAIT, self.WAIT.replace("under.clock.priced", "False"))
         chunk = python_chunk(state, step, timestamp=now)
 
         assert (chunk.operation_codes, chunk.commitment.queue_open) == ([c.INSOLVENT], 0)
@@ -276,7 +269,7 @@ class TestPickedTicks:
         assert state.commitment.queue_open == 0
 
     def test_off_a_head_closes_at_two_picked_wicks(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        without(monkeypatch, "UNSTEADY")
+        rule_off(monkeypatch, rescue, "    if not under.clock.steady:\n        return codes.UNSTEADY\n")
         state, now, operations = self.closing(self.HIGH, self.HIGH, step=20_000)
         chunk = python_chunk(state, *operations, timestamp=now)
 
@@ -415,10 +408,8 @@ class TestEveryHeadHasAnEnd:
 
     def test_off_a_debtor_keeps_him(self, monkeypatch: pytest.MonkeyPatch) -> None:
         state = self.debtor_is_short(1_000)
-        rule = "        # A debtor is closed too"
-        rule_off(
-            monkeypatch, rescue, rule, f"        refused.code = codes.NOT_IN_PROFIT\n        return refused\n{rule}"
-        )
+        rule = "    # A debtor is closed too"
+        rule_off(monkeypatch, rescue, rule, f"    return codes.NOT_IN_PROFIT, 0\n{rule}")
         chunk = python_chunk(state, self.LEAVE, move(constants.CLOSE_STEP, BITCOIN, other=ATTACKER))
 
         assert chunk.operation_codes == [c.OK, c.NOT_IN_PROFIT]
@@ -453,17 +444,17 @@ class TestEveryHeadHasAnEnd:
 
     def test_off_a_profit_leaves_its_debtor_behind(self, monkeypatch: pytest.MonkeyPatch) -> None:
         state = self.debtor_is_short(1_000, 5_000)
-        rule_off(monkeypatch, rescue, "        quote = quote - max(borne, 0)\n", "        pass\n")
+        rule_off(monkeypatch, rescue, "        quote = quote - borne\n", "        pass\n")
         chunk = python_chunk(state, self.LEAVE, move(constants.CLOSE_STEP, BITCOIN, other=ATTACKER))
 
         assert chunk.operation_codes == [c.OK, c.OK]
         assert value(row_of(chunk, ATTACKER)) == -400 * DOLLAR
 
-    IDLE = "            refused.code = codes.OVERFILLED\n            return refused\n        refused.account"
+    IDLE = "            step.code = codes.OVERFILLED\n            return step\n        step.account"
 
     def test_off_idle_steps_are_work(self, monkeypatch: pytest.MonkeyPatch) -> None:
         state = stage({VICTIM: held(BITCOIN, 60_000)}, fund=10**6)
-        rule_off(monkeypatch, rescue, self.IDLE, "            pass\n        refused.account")
+        rule_off(monkeypatch, rescue, self.IDLE, "            pass\n        step.account")
         chunk = python_chunk(state, self.LEAVE, *[move(constants.CLOSE_STEP, 1, other=2, market=1)] * 5)
 
         assert chunk.operation_codes == [c.OK] * 6

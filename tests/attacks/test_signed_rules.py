@@ -258,7 +258,7 @@ class TestM6Dust:
         assert row_of(chunk, constants.FEE_ACCOUNT).settled == self.fees(self.LEAST) < 6_000
 
     def test_off_an_order_that_is_cut_up_pays_for_every_cut(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        rule_off(monkeypatch, trading, "    if filled_before(taker, taker_slot) == 0:\n", "    if True:\n")
+        rule_off(monkeypatch, trading, "    if taken_before == 0:\n", "    if True:\n")
         maker, taker, _ = self.dust(self.LEAST)
         chunk = python_chunk(traders(), maker, taker, *[fill(1)] * self.LEAST)
 

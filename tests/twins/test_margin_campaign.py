@@ -123,18 +123,12 @@ def _always_kinder(_kinder: bool, *others: Any) -> containers.Risk:
 
 
 def _with_any_equity(
-    risk: containers.Risk,
-    previous: list[int],
-    clock: containers.Clock,
-    listed: containers.Market,
-    move: containers.Rescue,
-    account: containers.Account,
-    *others: Any,
+    under: containers.Conditions, move: containers.Rescue, account: containers.Account, *others: Any
 ) -> containers.Rescued:
     """A close that lends its account whatever it lacks, and takes it back afterwards."""
     lent = 10**15
     rich = msgspec.structs.replace(account, settled=account.settled + lent)
-    rescued = _close(risk, previous, clock, listed, move, rich, *others)
+    rescued = _close(under, move, rich, *others)
     rescued.account = msgspec.structs.replace(rescued.account, settled=rescued.account.settled - lent)
     return rescued
 
@@ -200,7 +194,12 @@ BROKEN: Final[dict[str, tuple[object, str, object, str]]] = {
     "forced paths at unsteady prices": (Chunk, "clock", _steady, "unsteady"),
     "forced paths at old prices": (constants, "FORCED_PRICE_AGE", constants.HOUR, "stale"),
     "forced closes past the fund": (rescue, "funded", _fund_limit, "fund first"),
-    "forced rescues take all lots": (rescue, "fewest", lambda _every, _oracle, size, *_: abs(size), "too many lots"),
+    "forced rescues take all lots": (
+        rescue,
+        "fewest",
+        lambda *given: abs(given[3]),
+        "too many lots",
+    ),
     "forced withdrawals to the last dollar": (constants, "FORCED_FLOOR_PPM", 0, "payment margin"),
     "forced withdrawals keep too much": (constants, "FORCED_FLOOR_PPM", constants.PPM, "payment margin"),
     "leavers keep their agents": (custody, "left", lambda account, _now: account, "floor"),
@@ -256,8 +255,8 @@ def test_a_campaign_fails_where_a_kind_is_never_accepted(monkeypatch: pytest.Mon
 
 
 def _refused(arguments: tuple[Any, ...]) -> containers.Rescued:
-    _, _, _, _, _, other, insurance, slot = arguments
-    refused = rescue.untouched(insurance, other, insurance, slot)
+    _, _, maker, insurance = arguments
+    refused = rescue.untouched(insurance, maker.account, insurance, maker.slot)
     refused.code = codes.FUND_LIMIT
     return refused
 

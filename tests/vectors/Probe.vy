@@ -76,8 +76,8 @@ def accrued(funding_index: int256, premium_ppm: int256, cap_ppm: int256, price: 
 
 @external
 @pure
-def trade(risk: containers.Risk, clock: containers.Clock, account: containers.Account, market: int256, size: int256, price: int256, fee: int256, growing_ppm: int256) -> containers.Traded:
-    return trading.trade(risk, clock, account, market, size, price, fee, growing_ppm)
+def trade(risk: containers.Risk, clock: containers.Clock, account: containers.Account, leg: containers.Leg) -> containers.Traded:
+    return trading.trade(risk, clock, account, leg)
 
 
 @external

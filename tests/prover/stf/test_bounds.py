@@ -167,8 +167,9 @@ def test_trade_at_the_ends(bytecode: Probe) -> None:
     sample = random.Random(1)
     cases = list(itertools.product(accounts_at_the_ends(), RISKS, (SIZE, -SIZE, 1, -1), (PRICE, 1), (0, FEE), (0, 15)))
     for row, prices, size, price, fee, market in sample.sample(cases, 1_200):
-        traded = trading.trade(prices, CLOCK, row, market, size, price, fee, PPM)
-        theirs = bytecode.call("trade", prices, CLOCK, row, market, size, price, fee, PPM)
+        leg = containers.Leg(market, size, price, fee, PPM)
+        traded = trading.trade(prices, CLOCK, row, leg)
+        theirs = bytecode.call("trade", prices, CLOCK, row, leg)
         assert theirs == (traded.code, flat(traded.account), traded.growth, traded.dust)
         seen.add(traded.code)
         if traded.code == c.OK:

@@ -25,7 +25,7 @@ INDICES: Final = st.integers(1 - constants.FUNDING_BOUND, constants.FUNDING_BOUN
 
 def traded_of(row: containers.Account, size: int, price: int, fee: int) -> containers.Traded:
     """One side of a fill in the first market, without open-interest scaling."""
-    return trading.trade(RISK, CLOCK, row, 0, size, price, fee, RISK.initial_ppm[0])
+    return trading.trade(RISK, CLOCK, row, containers.Leg(0, size, price, fee, RISK.initial_ppm[0]))
 
 
 class TestRequirement:

@@ -83,7 +83,7 @@ def trader(dollars: float, *positions: tuple[float, float]) -> containers.Accoun
 
 def traded(risk: containers.Risk, account: containers.Account, size: int, price: int) -> containers.Traded:
     """A trade in the first market without a fee, its growing leg at the market's own fraction."""
-    return trading.trade(risk, CLOCK, account, 0, size, price, 0, risk.initial_ppm[0])
+    return trading.trade(risk, CLOCK, account, containers.Leg(0, size, price, 0, risk.initial_ppm[0]))
 
 
 def first_tick_past(price: Fraction, size: float) -> int | None:
@@ -415,9 +415,9 @@ def test_dydx_v4_initial_fraction_by_open_interest(open_notional: float, percent
     risk, size = market_of((10, 50_000, 30_000)), 100 * LOT
     for short, code in ((0, codes.OK), (1, codes.MARGIN)):
         account = account_of(size * price * fraction // 10**6 - short, {})
-        assert trading.trade(risk, CLOCK, account, 0, size, price, 0, fraction).code == code
+        assert trading.trade(risk, CLOCK, account, containers.Leg(0, size, price, 0, fraction)).code == code
     poor = trader(50, (100, 10))
-    assert trading.trade(risk, CLOCK, poor, 0, -size // 2, price, 0, fraction).code == codes.OK
+    assert trading.trade(risk, CLOCK, poor, containers.Leg(0, -size // 2, price, 0, fraction)).code == codes.OK
 
 
 def test_dydx_v4_a_trader_caps_the_leverage() -> None:
