@@ -16,7 +16,7 @@ from prover.signing.reports import signed_report
 from prover.signing.signatures import sign
 from prover.state.genesis import name_and_decimals
 from prover.stf import constants, containers
-from sequencer.api.methods.reports import ReportMethods
+from sequencer.api.methods.reports import Reports
 from sequencer.api.rpc.errors import CallError
 from sequencer.client.client import NodeClient
 from sequencer.client.errors import ClientError
@@ -37,7 +37,7 @@ def _labels(globals: containers.Globals) -> list[tuple[str, int]]:
 
 async def simulate_oracle(
     sequencer: Sequencer,
-    reports: ReportMethods,
+    reports: Reports,
     domain: bytes,
     seed: int,
     *,

@@ -15,8 +15,9 @@ from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Error
 from l1_bridge.client.keys import DEVELOPMENT_CHAIN_ID
 from prover.contracts.deployment import Deployment, DeploymentRecord
-from sequencer.api.methods.reports import ReportMethods
-from sequencer.api.methods.venue import Methods
+from sequencer.api.methods.methods import Methods
+from sequencer.api.methods.reports import Reports
+from sequencer.api.rpc.handlers import register
 from sequencer.api.rpc.jsonrpc import Registry
 from sequencer.api.transport.server import ApiConfig, Server, open_port
 from sequencer.engine.engine import Engine
@@ -115,7 +116,7 @@ class Node:
         self._methods = Methods(self._sequencer, self._view, client, deployment, ground.now_ms)
         self._sequencer.listeners.append(self._methods)
         self._view.listeners.append(self._methods.posted)
-        self._reports = ReportMethods(
+        self._reports = Reports(
             self._sequencer, deployment.domain, ground.now_ms, is_taking=not self._is_oracle_simulated
         )
         self._server = self._api()
@@ -126,7 +127,7 @@ class Node:
     def _api(self) -> Server:
         registry = Registry()
         self._methods.register(registry)
-        self._reports.register(registry)
+        register(registry, self._reports)
         collectors = CollectorRegistry()
         _register_gauges(collectors, self._sequencer, self._view)
         server = Server(

@@ -131,8 +131,8 @@ class PreviewFill(msgspec.Struct, frozen=True):
     fee_micros: Micros
 
 
-class Preview(msgspec.Struct, frozen=True, kw_only=True):
-    """catenary_preview. code: of the law; refusal: why it, or its rest, would not go on.
+class Foreseen(msgspec.Struct, frozen=True, kw_only=True):
+    """What would come of an operation. code: of the law; refusal: why it, or its rest, would not go on.
 
     fees_micros: what the account itself would pay. Each state has the buying power that the law would leave it at the
     prices, fees and open interest of that state, and the margin call that the next tick would tell of it at the same
@@ -146,14 +146,19 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     before: Outlook
     after: Outlook
-    filled_lots: Whole
-    remaining_lots: Whole
-    fills: list[PreviewFill]
-    fees_micros: Micros
-    if_filled: Outlook | None
-    other: int | None
-    other_before: Outlook | None
-    other_after: Outlook | None
+    filled_lots: Whole = 0
+    remaining_lots: Whole = 0
+    fills: list[PreviewFill] = []
+    fees_micros: Micros = 0
+    if_filled: Outlook | None = None
+    other: int | None = None
+    other_before: Outlook | None = None
+    other_after: Outlook | None = None
+
+
+class Preview(Foreseen, frozen=True, kw_only=True):
+    """catenary_preview: what was foreseen of which operation, with everything that was filled in."""
+
     operation: UnsignedOperation
     finality: Finality
 

@@ -11,6 +11,7 @@ from sequencer.schema.values import (
     HexText,
     Micros,
     OrderId,
+    OrderIdIfAny,
     Side,
     Whole,
     WordText,
@@ -110,8 +111,8 @@ class FillView(msgspec.Struct, frozen=True, kw_only=True):
     fee_micros: Micros
     maker: int
     taker: int
-    maker_order_id: OrderId
-    taker_order_id: OrderId
+    maker_order_id: OrderIdIfAny
+    taker_order_id: OrderIdIfAny
     taker_side: Side
     time_ms: int
     chunk: int
@@ -388,11 +389,3 @@ class AccountUpdate(AccountView, frozen=True, kw_only=True, omit_defaults=True):
 
     margin_call: MarginCall | None = None
     rescue: PostMortemView | None = None
-
-
-class Unsubscribed(msgspec.Struct, frozen=True):
-    """The last sequence that was sent or skipped."""
-
-    channel: str
-    epoch: str
-    sequence: int

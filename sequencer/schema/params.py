@@ -10,6 +10,7 @@ from sequencer.schema.values import AccountIndex, Byte, Bytes20, HexBytes, Repea
 LIST_LIMIT: Final = 200
 BOOK_LEVELS: Final = 50
 MOST_ORDERS: Final = 100
+# Grid times of the oracle's reports: ten minutes of them are kept.
 KEPT_ROUNDS: Final = 128
 # All prices at zero are no prices any more; a rise to eleven times is where nobody looks further.
 LOWEST_SHOCK_BP: Final = -9_999
@@ -234,17 +235,3 @@ class ReportsOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     time_ms: TimeMs | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=KEPT_ROUNDS)] = 10
-
-
-class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`since` is the last sequence that the caller has, `epoch` the feed's life in which it was given."""
-
-    channel: str
-    since: int | None = None
-    epoch: str | None = None
-
-
-class Unsubscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The channel to leave."""
-
-    channel: str

@@ -38,6 +38,8 @@ HexText = Annotated[str, msgspec.Meta(pattern="^0x([0-9a-f]{2})*$")]
 AddressText = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-f]{40}$")]
 WordText = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-f]{64}$")]
 OrderId = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-f]{20}$")]
+# Empty where a rescue stands in the place of an order.
+OrderIdIfAny = Annotated[str, msgspec.Meta(pattern="^(0x[0-9a-f]{20})?$")]
 
 AccountIndex = Annotated[int, msgspec.Meta(ge=0, lt=2**24)]
 Byte = Annotated[int, msgspec.Meta(ge=0, lt=2**8)]

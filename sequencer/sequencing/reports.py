@@ -1,7 +1,7 @@
 """Which signed price reports are taken, when k of them become a tick, and what readers may see of them afterwards."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -10,11 +10,12 @@ from prover.signing.reports import Report, assembled, report_digest
 from prover.stf import codes, constants, containers, signatures
 from prover.stf.words import Recover, word_at
 from sequencer.api.rpc.errors import LATE_REPORT, REPEATED_REPORT, CallError, law_error
+from sequencer.schema.answers import KeptReport, ReportRound
+from sequencer.schema.params import KEPT_ROUNDS
+from sequencer.schema.values import as_hex
 
 # A chunk's clock may be as old as the longest --seal-seconds, so half of the law's tolerance is left to the signers.
 MAX_AHEAD_MS: Final = constants.CLOCK_TOLERANCE // 2
-# Ten minutes of grid times.
-KEPT_ROUNDS: Final = 128
 REPORT_ERRORS: Final = (
     LATE_REPORT,
     REPEATED_REPORT,
@@ -133,22 +134,22 @@ class ReportDesk:
         return opened
 
 
-def plain(found: Round) -> dict[str, Any]:
-    """A round in the words of the API; `tick` is what anybody may enter on L1 in the node's place."""
+def round_view(found: Round) -> ReportRound:
+    """A round as it is told."""
     tick = assembled([found.kept[index].report for index in found.chosen]) if found.chosen else b""
-    return {
-        "time_ms": found.time_ms,
-        "chosen": list(found.chosen),
-        "code": found.code,
-        "tick": "0x" + tick.hex(),
-        "reports": [
-            {
-                "signer_index": index,
-                "prices_ticks": list(kept.report.prices_ticks),
-                "premiums_ppm": list(kept.report.premiums_ppm),
-                "signature": "0x" + kept.report.signature.hex(),
-                "received_ms": kept.received_ms,
-            }
+    return ReportRound(
+        time_ms=found.time_ms,
+        chosen=list(found.chosen),
+        code=found.code,
+        tick=as_hex(tick),
+        reports=[
+            KeptReport(
+                signer_index=index,
+                prices_ticks=list(kept.report.prices_ticks),
+                premiums_ppm=list(kept.report.premiums_ppm),
+                signature=as_hex(kept.report.signature),
+                received_ms=kept.received_ms,
+            )
             for index, kept in found.kept.items()
         ],
-    }
+    )

@@ -5,20 +5,21 @@ at which something happens are searched for, by asking those at other prices. Ev
 due. Fractions are ppm, rounded against the account.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 
 from prover.state.trial import one_side
 from prover.stf import codes, constants, containers, encoding, margin
+from sequencer.schema.accounts import AgentView, BuyingPower, Maturing, Outlook, PositionView
+from sequencer.schema.params import HIGHEST_SHOCK_BP, LOWEST_SHOCK_BP
+from sequencer.schema.values import as_hex
+from sequencer.views.markets import names
 
 # Field of 6 bytes (PROTOCOL.md, table of bounds).
 HIGHEST_PRICE: Final = 2**48 - 1
 BASIS_POINTS: Final = 10_000
-# All prices at zero are no prices any more; a rise to eleven times is where nobody looks further.
-DEEPEST_FALL_BP: Final = BASIS_POINTS - 1
-HIGHEST_RISE_BP: Final = 10 * BASIS_POINTS
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -33,95 +34,6 @@ class Standing(msgspec.Struct, frozen=True):
     def room(self) -> int:
         """What may be lost before the account is below maintenance; negative where it is."""
         return self.equity - self.maintenance
-
-
-class PositionView(msgspec.Struct, frozen=True):
-    """One position; money in micro-dollars.
-
-    liquidation_price_ticks: the first price on the way against the position at which equity is below the maintenance
-    requirement, all other prices and positions as they are; None where there is none. `pending_funding_micros` is
-    rounded up for this position alone, the account's is rounded once.
-    """
-
-    market: int
-    size_lots: int
-    cost_micros: int
-    price_ticks: int
-    value_micros: int
-    notional_micros: int
-    pending_funding_micros: int
-    unrealised_micros: int
-    initial_micros: int
-    maintenance_micros: int
-    liquidation_price_ticks: int | None
-
-
-class Maturing(msgspec.Struct, frozen=True):
-    """Profit that cannot leave yet; micro-dollars."""
-
-    amount_micros: int
-    settles_at_ms: int
-
-
-class Agent(msgspec.Struct, frozen=True):
-    """Who else may sign orders and cancels in these slots; a range from 0 covers cancel-all."""
-
-    address: bytes
-    expires_at_ms: int
-    first_slot: int
-    last_slot: int
-
-
-class AccountView(msgspec.Struct, frozen=True):
-    """An account after all funding that is due; money in micro-dollars.
-
-    Collateral is settled money, which alone may leave, and what is maturing. initial_ppm: the owner's own bound of
-    leverage, 0 for none.
-
-    margin_usage_ppm = initial / equity, margin_ratio_ppm = maintenance / equity, leverage_ppm = notional / equity; None
-    where equity is gone. Exactly where margin_ratio_ppm is None or above 10^6 the account is below maintenance.
-    fall_bp and rise_bp: the smallest move of all prices together, in basis points, at which it is; None where there is
-    none down to a ten-thousandth of the prices or up to eleven times.
-    """
-
-    owner: bytes
-    floor: int
-    collateral_micros: int
-    settled_micros: int
-    maturing: list[Maturing]
-    initial_ppm: int
-    agents: list[Agent | None]
-    equity_micros: int
-    initial_micros: int
-    maintenance_micros: int
-    notional_micros: int
-    free_collateral_micros: int
-    withdrawable_micros: int
-    margin_usage_ppm: int | None
-    margin_ratio_ppm: int | None
-    leverage_ppm: int | None
-    fall_bp: int | None
-    rise_bp: int | None
-    positions: list[PositionView]
-
-
-class BuyingPower(msgspec.Struct, frozen=True):
-    """The largest fill in one market, in lots at the oracle price and with the taker's fees, that the law takes."""
-
-    market: int
-    buy_lots: int
-    sell_lots: int
-
-
-class Outlook(AccountView, frozen=True):
-    """An account with what it could buy and sell, of every listed market."""
-
-    buying_power: list[BuyingPower]
-
-    @property
-    def standing(self) -> Standing:
-        """What its margin call is judged by."""
-        return Standing(self.equity_micros, self.initial_micros, self.maintenance_micros, self.notional_micros)
 
 
 def standing(risk: containers.Risk, settled: containers.Account) -> Standing:
@@ -149,35 +61,23 @@ def only(account: containers.Account, market: int) -> containers.Account:
     return msgspec.structs.replace(account, settled=0, older=0, fresh=0, positions=positions)
 
 
-def view(risk: containers.Risk, account: containers.Account, now_ms: int) -> AccountView:
-    """An account at the oracle prices, its profit matured up to `now_ms`."""
+def view(risk: containers.Risk, account: containers.Account, now_ms: int, called: Sequence[str], index: int) -> Outlook:
+    """An account at the oracle prices, its profit matured up to `now_ms`; without buying power, ranks and margin call.
+
+    called: the markets by name.
+    """
     settled, _ = margin.settle(risk, account, now_ms)
     now = standing(risk, settled)
-    positions: list[PositionView] = []
     # What is over counts as money already.
     still = dict(positions_of(settled))
-    for market, held in positions_of(account):
-        if market not in still:
-            continue
-        leg = standing(risk, only(settled, market))
-        owed = held.size * (risk.funding_index[market] - held.funding)
-        positions.append(
-            PositionView(
-                market=market,
-                size_lots=held.size,
-                cost_micros=held.cost,
-                price_ticks=risk.price[market],
-                value_micros=held.size * risk.price[market],
-                notional_micros=leg.notional,
-                pending_funding_micros=margin.ceil_div(owed, constants.FUNDING_SCALE),
-                unrealised_micros=leg.equity,
-                initial_micros=leg.initial,
-                maintenance_micros=leg.maintenance,
-                liquidation_price_ticks=liquidation_price(risk, settled, market),
-            )
-        )
-    return AccountView(
-        owner=account.owner,
+    positions = [
+        _position_view(risk, settled, market, held, called[market])
+        for market, held in positions_of(account)
+        if market in still
+    ]
+    return Outlook(
+        account=index,
+        owner=as_hex(account.owner),
         floor=account.floor,
         collateral_micros=margin.collateral(settled),
         settled_micros=settled.settled,
@@ -195,10 +95,40 @@ def view(risk: containers.Risk, account: containers.Account, now_ms: int) -> Acc
         margin_usage_ppm=ratio_ppm(now.initial, now.equity),
         margin_ratio_ppm=ratio_ppm(now.maintenance, now.equity),
         leverage_ppm=ratio_ppm(now.notional, now.equity),
-        fall_bp=uniform_shock(risk, settled, -1, DEEPEST_FALL_BP),
-        rise_bp=uniform_shock(risk, settled, 1, HIGHEST_RISE_BP),
+        fall_bp=uniform_shock(risk, settled, -1, -LOWEST_SHOCK_BP),
+        rise_bp=uniform_shock(risk, settled, 1, HIGHEST_SHOCK_BP),
         positions=positions,
+        buying_power=[],
+        margin_call_percent=0,
+        finality="sequenced",
     )
+
+
+def _position_view(
+    risk: containers.Risk, settled: containers.Account, market: int, held: containers.Position, name: str
+) -> PositionView:
+    """A position with the funding that it owes, in an account that has paid it."""
+    leg = standing(risk, only(settled, market))
+    owed = held.size * (risk.funding_index[market] - held.funding)
+    return PositionView(
+        market=name,
+        size_lots=held.size,
+        cost_micros=held.cost,
+        price_ticks=risk.price[market],
+        value_micros=held.size * risk.price[market],
+        notional_micros=leg.notional,
+        pending_funding_micros=margin.ceil_div(owed, constants.FUNDING_SCALE),
+        unrealised_micros=leg.equity,
+        initial_micros=leg.initial,
+        maintenance_micros=leg.maintenance,
+        liquidation_price_ticks=liquidation_price(risk, settled, market),
+        deleveraging_rank=None,
+    )
+
+
+def standing_of(seen: Outlook) -> Standing:
+    """What the margin call of an account as it is seen is judged by."""
+    return Standing(seen.equity_micros, seen.initial_micros, seen.maintenance_micros, seen.notional_micros)
 
 
 def _maturing(settled: containers.Account) -> list[Maturing]:
@@ -208,11 +138,11 @@ def _maturing(settled: containers.Account) -> list[Maturing]:
     return [Maturing(amount, at) for amount, at in steps if amount]
 
 
-def _agent(packed: int) -> Agent | None:
+def _agent(packed: int) -> AgentView | None:
     if packed == 0:
         return None
-    return Agent(
-        encoding.agent_address(packed),
+    return AgentView(
+        as_hex(encoding.agent_address(packed)),
         encoding.bits(packed, 16, 48),
         encoding.bits(packed, 8, 8),
         encoding.bits(packed, 0, 8),
@@ -318,13 +248,11 @@ def _first_below(room: Callable[[int], int], safe: int, unsafe: int) -> int | No
     return unsafe
 
 
-def outlook(globals: containers.Globals, clock: containers.Clock, account: containers.Account) -> Outlook:
-    """An account at a clock, with its buying power."""
-    seen = view(globals.risk, account, clock.now)
-    return Outlook(
-        **{name: getattr(seen, name) for name in AccountView.__struct_fields__},
-        buying_power=[buying_power(globals, clock, account, market) for market in range(globals.market_count)],
-    )
+def outlook(globals: containers.Globals, clock: containers.Clock, index: int, account: containers.Account) -> Outlook:
+    """An account at a clock, with its buying power in every listed market."""
+    seen = view(globals.risk, account, clock.now, names(globals), index)
+    powers = [buying_power(globals, clock, account, market) for market in range(globals.market_count)]
+    return msgspec.structs.replace(seen, buying_power=powers)
 
 
 def buying_power(
@@ -332,7 +260,7 @@ def buying_power(
 ) -> BuyingPower:
     """How much of a market an account could buy and sell now at the oracle price, fees paid; stale prices aside."""
     return BuyingPower(
-        market=market,
+        market=names(globals)[market],
         buy_lots=_most_lots(globals, clock, account, market, 1),
         sell_lots=_most_lots(globals, clock, account, market, -1),
     )

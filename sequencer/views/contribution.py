@@ -4,74 +4,15 @@ import msgspec
 
 from prover.state.trial import one_side
 from prover.stf import codes, containers, margin, rescue
+from sequencer.schema.accounts import Contribution, Leg, Reduced, Saved, Shocked
 from sequencer.views.account import BASIS_POINTS, only, positions_of, ratio_ppm, standing
-
-
-class Leg(msgspec.Struct, frozen=True):
-    """What one position does to the pool; micro-dollars.
-
-    to_equity: what it adds (takes, if negative) now. to_free = to_equity - initial, to_room = to_equity - maintenance:
-    what free collateral and the room above maintenance would lose without it. share_ppm: of the account's maintenance
-    requirement. margin_ratio_without_ppm: the account's, were the position closed at the oracle price without a fee.
-    """
-
-    market: int
-    size_lots: int
-    to_equity_micros: int
-    initial_micros: int
-    maintenance_micros: int
-    to_free_micros: int
-    to_room_micros: int
-    share_ppm: int | None
-    margin_ratio_without_ppm: int | None
-
-
-class Reduced(msgspec.Struct, frozen=True):
-    """A position that would be reduced by this many lots at least, and what it had lost by the shock."""
-
-    market: int
-    lots: int
-    lost_micros: int
-
-
-class Shocked(msgspec.Struct, frozen=True):
-    """An account after prices moved by shock_bp, all of them or one market's; moved prices are rounded down to ticks.
-
-    liquidated: in order, empty where the account stays at or above maintenance. The position with the largest
-    requirement goes first, no more of it than brings the account back to its initial requirement, closed at the moved
-    oracle price without a fee: worse prices close more. deficit_micros: what is missing once all is closed.
-    """
-
-    shock_bp: int
-    market: int | None
-    equity_micros: int
-    initial_micros: int
-    maintenance_micros: int
-    margin_ratio_ppm: int | None
-    liquidated: list[Reduced]
-    deficit_micros: int
-
-
-class Saved(msgspec.Struct, frozen=True):
-    """Collateral that the positions need to be at their initial requirement: together, and each in an own account."""
-
-    together_micros: int
-    isolated_micros: int
-    saved_micros: int
-
-
-class Contribution(msgspec.Struct, frozen=True):
-    """Positions by what they take from the pool, the largest requirement first."""
-
-    equity_micros: int
-    legs: list[Leg]
-    saved: Saved
-    shocked: Shocked
+from sequencer.views.markets import names
 
 
 def contribution(
     globals: containers.Globals,
     clock: containers.Clock,
+    index: int,
     account: containers.Account,
     shock_bp: int,
     shocked_market: int | None,
@@ -81,11 +22,12 @@ def contribution(
     settled, _ = margin.settle(risk, account, clock.now)
     now = standing(risk, settled)
     legs: list[Leg] = []
+    called = names(globals)
     for market, held in positions_of(settled):
         leg = standing(risk, only(settled, market))
         legs.append(
             Leg(
-                market=market,
+                market=called[market],
                 size_lots=held.size,
                 to_equity_micros=leg.equity,
                 initial_micros=leg.initial,
@@ -96,9 +38,14 @@ def contribution(
                 margin_ratio_without_ppm=ratio_ppm(now.maintenance - leg.maintenance, now.equity),
             )
         )
-    legs.sort(key=lambda leg: (-leg.maintenance_micros, leg.market))
+    legs.sort(key=lambda leg: (-leg.maintenance_micros, called.index(leg.market)))
     return Contribution(
-        now.equity, legs, saved(risk, settled), shocked(globals, clock, settled, shock_bp, shocked_market)
+        account=index,
+        equity_micros=now.equity,
+        legs=legs,
+        saved=saved(risk, settled),
+        shocked=shocked(globals, clock, settled, shock_bp, shocked_market),
+        finality="sequenced",
     )
 
 
@@ -131,7 +78,7 @@ def shocked(
     liquidated = _liquidated(globals, there, clock, settled) if after.room < 0 else []
     return Shocked(
         shock_bp=shock_bp,
-        market=market,
+        market=None if market is None else names(globals)[market],
         equity_micros=after.equity,
         initial_micros=after.initial,
         maintenance_micros=after.maintenance,
@@ -156,7 +103,7 @@ def _liquidated(
             break
         lots = _fewest_lots(there, clock, left, market, held.size)
         lost = held.size * (risk.price[market] - moved.price[market])
-        found.append(Reduced(market, lots, lost))
+        found.append(Reduced(names(here)[market], lots, lost))
         left = _closed(there, clock, left, market, held.size, lots)
     return found
 

@@ -7,38 +7,23 @@ and `sum` as in PROTOCOL.md and `//` rounding down. The values are the law's own
 from collections.abc import Callable, Mapping
 from typing import Final
 
-import msgspec
-
 from prover.stf import codes, constants, containers, encoding, margin
 from sequencer.engine.ranking import Place, score
+from sequencer.schema.accounts import BuyingPower, Explained, MarginCall, Outlook, PositionView
+from sequencer.schema.params import HIGHEST_SHOCK_BP, LOWEST_SHOCK_BP
 from sequencer.views.account import (
     BASIS_POINTS,
-    DEEPEST_FALL_BP,
-    HIGHEST_RISE_BP,
-    AccountView,
-    BuyingPower,
-    Outlook,
-    PositionView,
     code_of_fill,
     outlook,
     positions_of,
     room_of_price,
     room_of_shock,
 )
-from sequencer.views.margin_calls import EASING, LEVELS, MarginCall
+from sequencer.views.margin_calls import EASING, LEVELS
+from sequencer.views.markets import names
 
 # A formula that begins so is a search; the values that prove its result stand behind it.
 SEARCH: Final = ("the first ", "the largest ")
-
-
-class Explained(msgspec.Struct, frozen=True):
-    """One number: value = formula over inputs. unit: micros, lots, ticks, ppm, bp or what else is said."""
-
-    name: str
-    value: int | None
-    unit: str
-    formula: str
-    inputs: dict[str, int | list[int]]
 
 
 class _Sheet:
@@ -54,24 +39,25 @@ class _Sheet:
 def explain(
     globals: containers.Globals,
     clock: containers.Clock,
+    index: int,
     account: containers.Account,
-    name_of: Callable[[int], str],
     look: MarginCall | None,
-    places_of: Callable[[Outlook], Mapping[int, Place]],
+    places_of: Callable[[Outlook], Mapping[str, Place]],
 ) -> list[Explained]:
     """Every number that is told of an account, each over the state or over numbers that stand before it.
 
     look: the last tick's, which the margin call is from; places_of: the deleveraging ranks of an account as it is seen.
     """
     risk = globals.risk
-    seen = outlook(globals, clock, account)
+    seen = outlook(globals, clock, index, account)
+    called = names(globals)
     settled, _ = margin.settle(risk, account, clock.now)
     sheet = _Sheet()
-    owed = [_explain_position(sheet, name_of(position.market), position, risk, account) for position in seen.positions]
-    shown = {position.market for position in seen.positions}
-    over = [market for market, _ in positions_of(account) if market not in shown]
-    owed += [_explain_owed(sheet, name_of(market), market, risk, account) for market in over]
-    folded = [_explain_folded(sheet, name_of(market), market, risk, account) for market in over]
+    shown = [(called.index(position.market), position) for position in seen.positions]
+    owed = [_explain_position(sheet, market, position, risk, account) for market, position in shown]
+    over = [market for market, _ in positions_of(account) if market not in dict(shown)]
+    owed += [_explain_owed(sheet, called[market], market, risk, account) for market in over]
+    folded = [_explain_folded(sheet, called[market], market, risk, account) for market in over]
     payment = margin.ceil_div(sum(owed), constants.FUNDING_SCALE)
     sheet.add("funding_payment", payment, "micros", f"ceil_div(sum(owed), {constants.FUNDING_SCALE})", owed=owed)
     sheet.add("folded", sum(folded), "micros", "sum(settled_values)", settled_values=folded)
@@ -79,32 +65,34 @@ def explain(
     _explain_pool(sheet, seen)
     _explain_call(sheet, look)
     places = places_of(seen)
-    for position in seen.positions:
-        _explain_liquidation(sheet, name_of(position.market), position, risk, settled)
-        _explain_place(sheet, name_of(position.market), position, seen, places.get(position.market))
-    for name, found, direction in (("fall", seen.fall_bp, -1), ("rise", seen.rise_bp, 1)):
-        _explain_shock(sheet, name, found, direction, seen, risk, settled)
-    for power in seen.buying_power:
-        _explain_power(sheet, name_of(power.market), power, seen, globals, clock, account)
+    for market, position in shown:
+        _explain_liquidation(sheet, market, position, risk, settled)
+        _explain_place(sheet, position, seen, places.get(position.market))
+    held_markets = [market for market, _ in shown]
+    for direction in (-1, 1):
+        _explain_shock(sheet, direction, seen, held_markets, risk, settled)
+    for market, power in enumerate(seen.buying_power):
+        _explain_power(sheet, market, power, seen, globals, clock, account)
     return sheet.found
 
 
 def _explain_position(
-    sheet: _Sheet, name: str, position: PositionView, risk: containers.Risk, account: containers.Account
+    sheet: _Sheet, market: int, position: PositionView, risk: containers.Risk, account: containers.Account
 ) -> int:
     """Adds what one position is worth and needs; gives the funding that it owes."""
-    held = encoding.unpack(account.positions[position.market])
-    owed = _explain_owed(sheet, name, position.market, risk, account)
+    name = position.market
+    held = encoding.unpack(account.positions[market])
+    owed = _explain_owed(sheet, name, market, risk, account)
     formula = f"ceil_div(owed, {constants.FUNDING_SCALE})"
     sheet.add(f"{name}.pending_funding", position.pending_funding_micros, "micros", formula, owed=owed)
     at = {"size": held.size, "price": position.price_ticks}
     sheet.add(f"{name}.value", position.value_micros, "micros", "size * price", **at)
     sheet.add(f"{name}.unrealised", position.unrealised_micros, "micros", "size * price - cost", **at, cost=held.cost)
     sheet.add(f"{name}.notional", position.notional_micros, "micros", "abs(size) * price", **at)
-    fractions = {"initial_ppm": risk.initial_ppm[position.market], "own_initial_ppm": account.initial_ppm}
+    fractions = {"initial_ppm": risk.initial_ppm[market], "own_initial_ppm": account.initial_ppm}
     formula = f"ceil_div(abs(size) * price * max(initial_ppm, own_initial_ppm), {constants.PPM})"
     sheet.add(f"{name}.initial", position.initial_micros, "micros", formula, **at, **fractions)
-    ppm = risk.maintenance_ppm[position.market]
+    ppm = risk.maintenance_ppm[market]
     formula = f"ceil_div(abs(size) * price * maintenance_ppm, {constants.PPM})"
     sheet.add(f"{name}.maintenance", position.maintenance_micros, "micros", formula, **at, maintenance_ppm=ppm)
     return owed
@@ -132,7 +120,7 @@ def _explain_folded(sheet: _Sheet, name: str, market: int, risk: containers.Risk
 
 
 def _explain_money(
-    sheet: _Sheet, seen: AccountView, account: containers.Account, now_ms: int, payment: int, folded: int
+    sheet: _Sheet, seen: Outlook, account: containers.Account, now_ms: int, payment: int, folded: int
 ) -> None:
     """Adds what is settled and what matures: first the state's three parts as time has moved them on."""
     epoch = f"now // {constants.EPOCH}"
@@ -168,7 +156,7 @@ def _explain_money(
         sheet.add(f"maturing.{place}.settles_at", step.settles_at_ms, "ms", formula, now=now_ms)
 
 
-def _explain_pool(sheet: _Sheet, seen: AccountView) -> None:
+def _explain_pool(sheet: _Sheet, seen: Outlook) -> None:
     """Adds what all positions come to together."""
     legs = seen.positions
     collateral, equity, initial = seen.collateral_micros, seen.equity_micros, seen.initial_micros
@@ -204,9 +192,9 @@ def _explain_pool(sheet: _Sheet, seen: AccountView) -> None:
 
 
 def _explain_liquidation(
-    sheet: _Sheet, name: str, position: PositionView, risk: containers.Risk, settled: containers.Account
+    sheet: _Sheet, market: int, position: PositionView, risk: containers.Risk, settled: containers.Account
 ) -> None:
-    price, market = position.liquidation_price_ticks, position.market
+    name, price = position.market, position.liquidation_price_ticks
     held = encoding.unpack(settled.positions[market])
     others = margin.sums(risk, settled, market)
     formula = (
@@ -243,8 +231,9 @@ def _explain_call(sheet: _Sheet, look: MarginCall | None) -> None:
     sheet.add("margin_call", look.level_percent, "percent", formula, levels=list(LEVELS), **inputs)
 
 
-def _explain_place(sheet: _Sheet, name: str, position: PositionView, seen: AccountView, place: Place | None) -> None:
+def _explain_place(sheet: _Sheet, position: PositionView, seen: Outlook, place: Place | None) -> None:
     """Adds what a position is ranked by for deleveraging, and its place."""
+    name = position.market
     inputs = {
         "unrealised": position.unrealised_micros,
         "cost": position.cost_micros,
@@ -270,14 +259,16 @@ def _explain_place(sheet: _Sheet, name: str, position: PositionView, seen: Accou
 
 def _explain_shock(
     sheet: _Sheet,
-    name: str,
-    found: int | None,
     direction: int,
-    seen: AccountView,
+    seen: Outlook,
+    held_markets: list[int],
     risk: containers.Risk,
     settled: containers.Account,
 ) -> None:
-    most = DEEPEST_FALL_BP if direction < 0 else HIGHEST_RISE_BP
+    """Adds how far all prices may fall (-1) or rise (1) together, and the room there and one basis point before."""
+    name, found, most = (
+        ("fall", seen.fall_bp, -LOWEST_SHOCK_BP) if direction < 0 else ("rise", seen.rise_bp, HIGHEST_SHOCK_BP)
+    )
     formula = f"the first move of all prices, of {most} bp at most, with room < 0; none where there is none"
     sheet.add(f"{name}_to_liquidation", found, "bp", formula)
     if found is None:
@@ -288,7 +279,7 @@ def _explain_shock(
         "values": [leg.value_micros for leg in seen.positions],
         "costs": [leg.cost_micros for leg in seen.positions],
         "notionals": [leg.notional_micros for leg in seen.positions],
-        "maintenance_ppms": [risk.maintenance_ppm[leg.market] for leg in seen.positions],
+        "maintenance_ppms": [risk.maintenance_ppm[market] for market in held_markets],
     }
     moved = f"({BASIS_POINTS} {'-' if direction < 0 else '+'} move)"
     requirement = f"sum(ceil_div(n * {moved} * m, {constants.PPM}) for n, m in zip(notionals, maintenance_ppms))"
@@ -300,38 +291,38 @@ def _explain_shock(
 
 def _explain_power(
     sheet: _Sheet,
-    name: str,
+    market: int,
     power: BuyingPower,
-    seen: AccountView,
+    seen: Outlook,
     globals: containers.Globals,
     clock: containers.Clock,
     account: containers.Account,
 ) -> None:
     """Adds how much could be bought and sold, each proven by what it would leave and by what one lot more would."""
     for label, direction, most in (("could_buy", 1, power.buy_lots), ("could_sell", -1, power.sell_lots)):
-        of = f"{name}.{label}"
+        of = f"{power.market}.{label}"
         formula = (
             "the largest fill, at the oracle price and with the taker's fees, that leaves room >= 0, or only reduces "
             "the position and leaves kept >= 0, and that no other rule of the law refuses"
         )
-        sheet.add(of, most, "lots", formula, price=globals.risk.price[power.market])
+        sheet.add(of, most, "lots", formula, price=globals.risk.price[market])
         if most > 0:
-            _explain_fill(sheet, of, "", power.market, direction * most, seen, globals)
-        code = code_of_fill(globals, clock, account, power.market, direction, most + 1)
+            _explain_fill(sheet, of, "", market, direction * most, seen, globals)
+        code = code_of_fill(globals, clock, account, market, direction, most + 1)
         if code == codes.MARGIN:
-            _explain_fill(sheet, of, "_one_lot_more", power.market, direction * (most + 1), seen, globals)
+            _explain_fill(sheet, of, "_one_lot_more", market, direction * (most + 1), seen, globals)
         else:
             formula = f"the first rule of the law that one lot more breaks: {codes.SENTENCE[code][0]}"
             sheet.add(f"{of}.code_one_lot_more", code, "code", formula)
 
 
 def _explain_fill(
-    sheet: _Sheet, name: str, suffix: str, market: int, size: int, seen: AccountView, globals: containers.Globals
+    sheet: _Sheet, name: str, suffix: str, market: int, size: int, seen: Outlook, globals: containers.Globals
 ) -> None:
     """Adds what a taker's fill of so many signed lots would leave above what it has to leave."""
     risk, listed, ppm = globals.risk, globals.markets[market], constants.PPM
     price, lots = risk.price[market], abs(size)
-    leg = next((leg for leg in seen.positions if leg.market == market), None)
+    leg = next((leg for leg in seen.positions if leg.market == names(globals)[market]), None)
     held, initial, maintenance = (
         (0, 0, 0) if leg is None else (leg.size_lots, leg.initial_micros, leg.maintenance_micros)
     )

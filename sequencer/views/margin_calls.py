@@ -9,26 +9,12 @@ from typing import Final
 import msgspec
 
 from prover.stf import containers, margin
+from sequencer.schema.accounts import MarginCall
 from sequencer.views.account import Standing, positions_of, ratio_ppm, standing
 
 # Percent of maintenance requirement over equity.
 LEVELS: Final = (50, 70, 80, 90, 100)
 EASING: Final = 5
-
-
-class MarginCall(msgspec.Struct, frozen=True):
-    """An account's level changed, or, where both are the same, stands. Level 0: no call. Micro-dollars.
-
-    margin_ratio_ppm: None where equity is gone.
-    """
-
-    account: int
-    level_percent: int
-    previous_percent: int
-    margin_ratio_ppm: int | None
-    equity_micros: int
-    maintenance_micros: int
-    tick_time_ms: int
 
 
 def next_level(level: int, now: Standing) -> int:

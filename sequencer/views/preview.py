@@ -25,46 +25,14 @@ from sequencer.engine.placing import (
     room_of_fill,
 )
 from sequencer.engine.records import OpenOrder
-from sequencer.views.account import Outlook, outlook
+from sequencer.schema.accounts import Foreseen, Outlook, PreviewFill
+from sequencer.views.account import outlook
 
 # r and s of a signature that nobody made: the trial's recovery answers with the owner whatever it is asked.
 _NO_SIGNATURE = (1).to_bytes(32, "big") * 2
 
 
-class PreviewFill(msgspec.Struct, frozen=True):
-    """One fill as it would be. fee_micros: of both sides, as in the fill that is told afterwards."""
-
-    maker: int
-    price_ticks: int
-    size_lots: int
-    fee_micros: int
-
-
-class Preview(msgspec.Struct, frozen=True):
-    """What would come of an operation. code: of the law; refusal: why it, or its rest, would not go on.
-
-    fees_micros: what the account itself would pay. Each state has the buying power that the law would leave it at the
-    prices, fees and open interest of that state. if_filled: the account once the rest that would rest or wait is filled
-    at its limit; None where there is no rest or where the law would not take that fill today. other: the account that
-    receives a transfer; where the transfer opens it, there is none before it nor after a refusal.
-    """
-
-    code: int
-    refusal: str
-    status: str
-    before: Outlook
-    after: Outlook
-    filled_lots: int = 0
-    remaining_lots: int = 0
-    fills: list[PreviewFill] = []
-    fees_micros: int = 0
-    if_filled: Outlook | None = None
-    other: int | None = None
-    other_before: Outlook | None = None
-    other_after: Outlook | None = None
-
-
-def preview_request(engine: Engine, tag: int, request: containers.Request, now_ms: int) -> Preview:
+def preview_request(engine: Engine, tag: int, request: containers.Request, now_ms: int) -> Foreseen:
     """A transfer, a withdrawal or a bound of leverage, as if its owner had signed it."""
     trial = _trial(engine, now_ms, engine.account(request.account).owner)
     applied = preview(trial, operations.request_bytes(tag, request, _NO_SIGNATURE))
@@ -81,7 +49,7 @@ def preview_request(engine: Engine, tag: int, request: containers.Request, now_m
             fees = constants.CREATION_FEE if is_opening else 0
         else:
             other_after = other_before
-    return Preview(
+    return Foreseen(
         code=code,
         refusal="" if code == codes.OK else codes.SENTENCE[code][0],
         status="applied" if code == codes.OK else "refused",
@@ -94,7 +62,7 @@ def preview_request(engine: Engine, tag: int, request: containers.Request, now_m
     )
 
 
-def preview_order(engine: Engine, order: containers.Order, now_ms: int) -> Preview:
+def preview_order(engine: Engine, order: containers.Order, now_ms: int) -> Foreseen:
     """An order, as if its owner had signed it: judged, placed and rested by the engine's own code on a scratch copy."""
     owner = engine.account(order.account).owner
     arrival = Arrival(order, operations.order_bytes(order, _NO_SIGNATURE), owner)
@@ -106,9 +74,9 @@ def preview_order(engine: Engine, order: containers.Order, now_ms: int) -> Previ
         judged = judge(engine.orders, scratch.chunk, arrival)
     if isinstance(judged, Refused):
         name = judged.detail or codes.SENTENCE[judged.code][0]
-        return Preview(code=judged.code, refusal=name, status="refused", before=before, after=before)
+        return Foreseen(code=judged.code, refusal=name, status="refused", before=before, after=before)
     if isinstance(judged, Repeated):
-        return Preview(
+        return Foreseen(
             code=codes.OK,
             refusal="",
             status=judged.status,
@@ -118,7 +86,7 @@ def preview_order(engine: Engine, order: containers.Order, now_ms: int) -> Previ
             remaining_lots=judged.lots,
         )
     if judged.is_armed:
-        return Preview(
+        return Foreseen(
             code=codes.OK,
             refusal="",
             status="armed",
@@ -132,12 +100,12 @@ def preview_order(engine: Engine, order: containers.Order, now_ms: int) -> Previ
 
 def _placed(
     engine: Engine, scratch: "_Scratch", arrival: Arrival, replaced: containers.Order | None, before: Outlook
-) -> Preview:
+) -> Foreseen:
     order = arrival.order
     left = lots_left(scratch.chunk, order)
     size = reducible(order, scratch.account(order.account), left)
     if size <= 0:
-        return Preview(code=codes.OK, refusal="", status="expired", before=before, after=before)
+        return Foreseen(code=codes.OK, refusal="", status="expired", before=before, after=before)
     reached = _Reached(engine.books[order.market], order, replaced)
     placing = Placing(scratch, reached, arrival, left, size)
     fills: list[PreviewFill] = []
@@ -159,7 +127,7 @@ def _placed(
         status = "partially_filled" if fills else "resting"
     else:
         status = "expired"
-    return Preview(
+    return Foreseen(
         code=codes.OK,
         refusal=placing.detail if status == "expired" else "",
         status=status,
@@ -298,7 +266,7 @@ def _trial(engine: Engine, now_ms: int, owner: bytes) -> Chunk:
 
 
 def _seen(trial: Chunk, account: int) -> Outlook:
-    return outlook(trial.globals, trial.clock(), peek_account(trial, account))
+    return outlook(trial.globals, trial.clock(), account, peek_account(trial, account))
 
 
 def _if_filled(trial: Chunk, order: containers.Order, left: int, *, is_maker: bool) -> Outlook | None:
@@ -312,4 +280,4 @@ def _if_filled(trial: Chunk, order: containers.Order, left: int, *, is_maker: bo
     if lots <= 0 or traded.code != codes.OK:
         return None
     # Who takes the other side is not known, so that open interest stands as it is.
-    return outlook(trial.globals, trial.clock(), traded.account)
+    return outlook(trial.globals, trial.clock(), order.account, traded.account)

@@ -12,9 +12,10 @@ from l1_bridge.client.client import L1Client
 from l1_bridge.codec import batch
 from prover.contracts.deployment import Deployment
 from prover.signing import signatures
-from sequencer.api.methods.reports import ReportMethods
-from sequencer.api.methods.venue import Methods
+from sequencer.api.methods.methods import Methods
+from sequencer.api.methods.reports import Reports
 from sequencer.api.rpc.dispatch import Dispatcher
+from sequencer.api.rpc.handlers import register
 from sequencer.api.rpc.jsonrpc import JSON, Registry, Session
 from sequencer.api.rpc.limits import Limits
 from sequencer.api.rpc.metrics import ApiMetrics
@@ -66,10 +67,10 @@ class OracleWorld:
         deployment = Deployment(CHAIN_ID, BRIDGE, b"\x12" * 20, b"\x13" * 20)
         methods = Methods(self.venue, view, cast(L1Client, None), deployment, trio_clock_ms)
         methods.is_ready = True
-        self.reports = ReportMethods(self.venue, DOMAIN, trio_clock_ms, is_taking=is_taking)
+        self.reports = Reports(self.venue, DOMAIN, trio_clock_ms, is_taking=is_taking)
         registry = Registry()
         methods.register(registry)
-        self.reports.register(registry)
+        register(registry, self.reports)
         log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[])
         dispatcher = Dispatcher(
             registry, Limits(), ApiMetrics(CollectorRegistry()), log, trio.current_time, lambda: "incident"

@@ -1,49 +1,27 @@
 """The API of the oracle's reports, and the task that hands their ticks to the venue."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Final
+from typing import Final
 
-import msgspec
 import structlog
 import trio
 
 from prover.signing.reports import Report
 from prover.signing.signatures import compact
-from prover.stf import codes, constants
+from prover.stf import codes
 from sequencer.api.rpc.errors import INVALID_PARAMS, NO_REPORTS, CallError
-from sequencer.api.rpc.jsonrpc import Call, Registry
-from sequencer.schema.values import HexBytes
-from sequencer.sequencing.reports import KEPT_ROUNDS, REPORT_ERRORS, TICK, ReportDesk, plain
+from sequencer.api.rpc.handlers import method
+from sequencer.api.rpc.jsonrpc import Call
+from sequencer.schema.answers import ReportAnswer, ReportRound
+from sequencer.schema.params import ReportsOf, SignedReport
+from sequencer.sequencing.reports import REPORT_ERRORS, TICK, ReportDesk, round_view
 from sequencer.sequencing.sequencer import Sequencer
 
 # A tick is due every five seconds; whoever is this far behind gains nothing from older ones.
 _WAITING_TICKS: Final = 8
 
-TimeMs = Annotated[int, msgspec.Meta(ge=0, lt=2**48)]
-Prices = Annotated[list[Annotated[int, msgspec.Meta(ge=0, lt=2**48)]], msgspec.Meta(max_length=constants.MARKETS)]
-Premiums = Annotated[
-    list[Annotated[int, msgspec.Meta(ge=-(2**23), lt=2**23)]], msgspec.Meta(max_length=constants.MARKETS)
-]
 
-
-class SignedReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An oracle signer's Tick message (PROTOCOL.md §5.2), one entry a market, and its 64- or 65-byte signature."""
-
-    time_ms: TimeMs
-    signer_index: Annotated[int, msgspec.Meta(ge=0, lt=2**8)]
-    prices_ticks: Prices
-    premiums_ppm: Premiums
-    signature: HexBytes
-
-
-class ReportsOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The newest grid times, or one of them."""
-
-    time_ms: TimeMs | None = None
-    limit: Annotated[int, msgspec.Meta(ge=1, le=KEPT_ROUNDS)] = 10
-
-
-class ReportMethods:
+class Reports:
     """catenary_report and catenary_reports. `is_taking` is false where the node signs a devnet's prices itself."""
 
     def __init__(self, venue: Sequencer, domain: bytes, now_ms: Callable[[], int], *, is_taking: bool) -> None:
@@ -54,25 +32,12 @@ class ReportMethods:
         self._log = structlog.get_logger("oracle")
         self._send, self._receive = trio.open_memory_channel[tuple[int, bytes]](_WAITING_TICKS)
 
-    def register(self, registry: Registry) -> None:
-        """Adds both methods."""
-        registry.add(
-            "catenary_report",
-            self.report,
-            params=SignedReport,
-            description="Takes an oracle signer's report; the quorum's first reports become the tick.",
-            errors=(*REPORT_ERRORS, NO_REPORTS),
-            result=dict[str, Any],
-        )
-        registry.add(
-            "catenary_reports",
-            self.reports,
-            params=ReportsOf,
-            description="What the signers reported of the last grid times, and whom the node chose.",
-            result=list[dict[str, Any]],
-        )
-
-    async def report(self, params: SignedReport, call: Call) -> dict[str, Any]:
+    @method(
+        "catenary_report",
+        "Takes an oracle signer's report; the quorum's first reports become the tick.",
+        errors=(*REPORT_ERRORS, NO_REPORTS),
+    )
+    async def report(self, params: SignedReport, call: Call) -> ReportAnswer:
         """catenary_report. "tick" says that the quorum is whole, not yet that the tick is sequenced."""
         if not self._is_taking:
             raise CallError(NO_REPORTS)
@@ -89,14 +54,15 @@ class ReportMethods:
                 self._send.send_nowait((params.time_ms, taken.tick))
             except trio.WouldBlock:
                 self._log.error("tick.dropped", time_ms=params.time_ms)
-        return {"status": taken.status, "received": taken.received, "quorum": taken.quorum}
+        return ReportAnswer(taken.status, taken.received, taken.quorum)
 
-    async def reports(self, params: ReportsOf, call: Call) -> list[dict[str, Any]]:
+    @method("catenary_reports", "What the signers reported of the last grid times, and whom the node chose.")
+    async def reports(self, params: ReportsOf, call: Call) -> list[ReportRound]:
         """catenary_reports."""
         if params.time_ms is None:
-            return [plain(found) for found in self.desk.newest(params.limit)]
+            return [round_view(found) for found in self.desk.newest(params.limit)]
         found = self.desk.at(params.time_ms)
-        return [] if found is None else [plain(found)]
+        return [] if found is None else [round_view(found)]
 
     async def run(self) -> None:
         """Submits ticks in the order in which their quorums were whole."""

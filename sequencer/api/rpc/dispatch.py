@@ -147,7 +147,7 @@ class Dispatcher:
                 result = await method.handler(params, call)
             if scope.cancelled_caught:
                 raise CallError(TIMEOUT)
-            body = success(codec, request.id, result)
+            body = success(codec, request.id, method.write(result))
             if len(body) > self._limits.answer_bytes:
                 raise CallError(TOO_LARGE, "Ask for less at once.")
         except CallError as error:

@@ -24,6 +24,7 @@ from sequencer.api.rpc.errors import (
 from sequencer.api.rpc.limits import MOST_PARAMS_BYTES, PARAMS_BYTES, TokenBucket
 from sequencer.api.rpc.values import to_json, to_msgpack
 from sequencer.schema.values import decode_value, encode_value, guard_type
+from sequencer.schema.writing import Writer, writer
 
 MAX_DEPTH: Final = 32
 MAX_ID_CHARACTERS: Final = 128
@@ -488,10 +489,6 @@ ParamsT = TypeVar("ParamsT", bound=msgspec.Struct)
 Handler = Callable[[ParamsT, Call], Awaitable[object]]
 
 
-class NoParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """For methods that take nothing."""
-
-
 class _ParamsReader:
     """The params of one method in one codec, straight into its own type."""
 
@@ -523,7 +520,10 @@ def _params_reader(text: bool, params: type[msgspec.Struct]) -> _ParamsReader:
 
 
 class Method(msgspec.Struct, frozen=True):
-    """One callable method and what its documentation says; `readers` by whether the codec is text."""
+    """One callable method and what its documentation says; `readers` by whether the codec is text.
+
+    write: a result as it travels.
+    """
 
     name: str
     handler: Callable[[Any, Call], Awaitable[object]]
@@ -533,6 +533,7 @@ class Method(msgspec.Struct, frozen=True):
     errors: tuple[ApiError, ...]
     params_bytes: int
     readers: dict[bool, _ParamsReader]
+    write: Writer
 
     def bind(self, codec: Codec, params: bytes) -> msgspec.Struct:
         """Parameters by name, or by position in the declared order, as the method's struct; raises CallError."""
@@ -570,7 +571,9 @@ class Registry:
         assert params_bytes <= MOST_PARAMS_BYTES, f"{name} takes more than any method may"
         assert all(error in ALL_ERRORS for error in errors), f"{name} gives an error that the table does not hold"
         readers = {text: _params_reader(text, params) for text in (True, False)}
-        self._methods[name] = Method(name, handler, params, result, description, tuple(errors), params_bytes, readers)
+        self._methods[name] = Method(
+            name, handler, params, result, description, tuple(errors), params_bytes, readers, writer(result)
+        )
 
     def find(self, name: str) -> Method:
         """The method; raises CallError (METHOD_NOT_FOUND)."""

@@ -14,48 +14,35 @@ from sequencer.api.rpc.errors import (
     TOO_MANY_SUBSCRIPTIONS,
     CallError,
 )
-from sequencer.api.rpc.jsonrpc import Call, Codec, Push, Registry, Session, Subscriber, to_plain
+from sequencer.api.rpc.handlers import method
+from sequencer.api.rpc.jsonrpc import Call, Codec, Push, Session, Subscriber, to_plain
 from sequencer.api.rpc.limits import Limits
 from sequencer.api.rpc.metrics import ApiMetrics
 from sequencer.api.rpc.values import to_json
+from sequencer.schema.channels import Subscribe, Subscribed, Unsubscribe, Unsubscribed
+from sequencer.schema.writing import Writer, writer
 
 NOTIFICATION: Final = "catenary_subscription"
 Snapshot = Callable[[], object]
 
 
-class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`since` is the last sequence that the caller has, `epoch` the feed's life in which it was given."""
+class Channel(msgspec.Struct, frozen=True):
+    """What is told on a channel, or, where `name` ends in a colon, on each of a family that goes on with a key."""
 
-    channel: str
-    since: int | None = None
-    epoch: str | None = None
-
-
-class Unsubscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The channel to leave."""
-
-    channel: str
-
-
-class Subscribed(msgspec.Struct, frozen=True):
-    """The state as of `sequence`: a snapshot, or the messages after `since` where the feed still holds them all.
-
-    The next notification carries `sequence` + 1. Another epoch than before means that sequences have started anew.
-    """
-
-    channel: str
-    epoch: str
-    sequence: int
+    name: str
+    description: str
     snapshot: Any
-    updates: list[Any]
+    message: Any
 
 
-class Unsubscribed(msgspec.Struct, frozen=True):
-    """The last sequence that was sent or skipped."""
+class Written(msgspec.Struct, frozen=True):
+    """A channel's own types as they travel; a channel that is not declared is told as it is."""
 
-    channel: str
-    epoch: str
-    sequence: int
+    snapshot: Writer
+    message: Writer
+
+
+_AS_IT_IS: Final = Written(writer(Any), writer(Any))
 
 
 class Subscription:
@@ -85,8 +72,9 @@ class Subscription:
 class Feed:
     """One channel. Invariant: sequences are consecutive, and the ring holds the newest of them without a gap."""
 
-    def __init__(self, name: str, epoch: str, snapshot: Snapshot, limits: Limits) -> None:
+    def __init__(self, name: str, epoch: str, snapshot: Snapshot, limits: Limits, written: Written = _AS_IT_IS) -> None:
         self.name = name
+        self._written = written
         self.epoch = epoch
         self.sequence = 0
         self._snapshot = snapshot
@@ -98,7 +86,7 @@ class Feed:
     def publish(self, data: object) -> int:
         """Sends `data` to every subscriber as the next message; gives its sequence. Never waits."""
         self.sequence += 1
-        encoded = to_json(data)
+        encoded = to_json(self._written.message(data))
         head = {"channel": self.name, "epoch": self.epoch, "sequence": self.sequence}
         params = to_json(head)[:-1] + b',"data":' + encoded + b"}"
         message = Push(b'{"jsonrpc":"2.0","method":"' + NOTIFICATION.encode() + b'","params":' + params + b"}")
@@ -117,7 +105,8 @@ class Feed:
             missed = list(self._ring)[since - first_held + 1 :]
             updates = [msgspec.json.decode(params) for params in missed]
             return Subscribed(self.name, self.epoch, self.sequence, None, updates)
-        return Subscribed(self.name, self.epoch, self.sequence, to_plain(self._snapshot()), [])
+        snapshot = to_plain(self._written.snapshot(self._snapshot()))
+        return Subscribed(self.name, self.epoch, self.sequence, snapshot, [])
 
 
 class Feeds:
@@ -128,15 +117,26 @@ class Feeds:
         self._limits = limits
         self._metrics = metrics
         self._feeds: dict[str, Feed] = {}
+        self._written: dict[str, Written] = {}
+        self.channels: list[Channel] = []
         self._families: dict[str, Callable[[str], Snapshot | None]] = {}
         self._opened_count = 0
         self._subscription_count = 0
+
+    def declare(self, *channels: Channel) -> None:
+        """Says what is told on channels, before they are opened."""
+        self.channels += channels
+        self._written |= {
+            channel.name: Written(writer(channel.snapshot), writer(channel.message)) for channel in channels
+        }
 
     def open(self, channel: str, snapshot: Snapshot) -> Feed:
         """A channel that is there from now on; `snapshot()` gives its state as of the last published message."""
         assert channel not in self._feeds, f"channel {channel} is opened twice"
         self._opened_count += 1
-        feed = Feed(channel, f"{self._epoch}.{self._opened_count}", snapshot, self._limits)
+        prefix, colon, _ = channel.partition(":")
+        written = self._written.get(prefix + colon, _AS_IT_IS)
+        feed = Feed(channel, f"{self._epoch}.{self._opened_count}", snapshot, self._limits, written)
         self._feeds[channel] = feed
         return feed
 
@@ -154,26 +154,13 @@ class Feeds:
         if feed is not None:
             feed.publish(data)
 
-    def register(self, registry: Registry) -> None:
-        """Adds the two methods."""
-        registry.add(
-            "catenary_subscribe",
-            self._subscribe,
-            params=Subscribe,
-            result=Subscribed,
-            description="Follows a channel: its state now, or what was missed since a sequence, then every message.",
-            errors=(NO_CHANNEL, NOT_STREAMING, ALREADY_SUBSCRIBED, TOO_MANY_SUBSCRIPTIONS),
-        )
-        registry.add(
-            "catenary_unsubscribe",
-            self._unsubscribe,
-            params=Unsubscribe,
-            result=Unsubscribed,
-            description="Leaves a channel: no message of it follows the answer.",
-            errors=(NOT_STREAMING, NOT_SUBSCRIBED),
-        )
-
-    async def _subscribe(self, params: Subscribe, call: Call) -> Subscribed:
+    @method(
+        "catenary_subscribe",
+        "Follows a channel: its state now, or what was missed since a sequence, then every message.",
+        errors=(NO_CHANNEL, NOT_STREAMING, ALREADY_SUBSCRIBED, TOO_MANY_SUBSCRIPTIONS),
+    )
+    async def subscribe(self, params: Subscribe, call: Call) -> Subscribed:
+        """catenary_subscribe."""
         session, subscriber = call.session, call.session.subscriber
         if subscriber is None:
             raise CallError(NOT_STREAMING)
@@ -193,7 +180,13 @@ class Feeds:
         call.after_answer.append(subscription.release)
         return state
 
-    async def _unsubscribe(self, params: Unsubscribe, call: Call) -> Unsubscribed:
+    @method(
+        "catenary_unsubscribe",
+        "Leaves a channel: no message of it follows the answer.",
+        errors=(NOT_STREAMING, NOT_SUBSCRIBED),
+    )
+    async def unsubscribe(self, params: Unsubscribe, call: Call) -> Unsubscribed:
+        """catenary_unsubscribe."""
         if call.session.subscriber is None:
             raise CallError(NOT_STREAMING)
         feed = self._feeds.get(params.channel)

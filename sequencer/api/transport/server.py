@@ -5,7 +5,8 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final
+from importlib.metadata import version
+from typing import Final
 
 import msgspec
 import structlog
@@ -14,7 +15,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from sequencer.api.rpc.dispatch import Dispatcher
 from sequencer.api.rpc.errors import TOO_MANY_CONNECTIONS, CallError
-from sequencer.api.rpc.jsonrpc import JSON, Call, NoParams, Registry, failure
+from sequencer.api.rpc.handlers import method, register
+from sequencer.api.rpc.jsonrpc import JSON, Call, Registry, failure
 from sequencer.api.rpc.limits import Limits
 from sequencer.api.rpc.metrics import ApiMetrics
 from sequencer.api.rpc.openrpc import openrpc_document
@@ -22,18 +24,32 @@ from sequencer.api.rpc.subscriptions import Feeds
 from sequencer.api.rpc.values import to_json
 from sequencer.api.transport.http import JSON_TYPE, Access, Answer, HttpConnection, Page, VanishedError, send
 from sequencer.api.transport.websocket import WebSocketConnection
+from sequencer.schema.document import Document
+from sequencer.schema.params import NoParams
 
 HOST: Final = "127.0.0.1"
 REFUSAL_SECONDS: Final = 1.0
 
 
 class ApiConfig(msgspec.Struct, frozen=True):
-    """`port` 0 takes any free port; `version` stands in the OpenRPC document."""
+    """`port` 0 takes any free port; `version`, the package's, stands in the OpenRPC document."""
 
     port: int = 9545
-    version: str = "0"
+    version: str = msgspec.field(default_factory=lambda: version("catenary"))
     limits: Limits = Limits()
     access: Access = Access()
+
+
+def _new_incident() -> str:
+    return secrets.token_hex(8)
+
+
+class Surroundings(msgspec.Struct, frozen=True):
+    """What the server takes from its process, and a test gives it instead."""
+
+    log: structlog.typing.FilteringBoundLogger = msgspec.field(default_factory=lambda: structlog.get_logger("api"))
+    clock: Callable[[], float] = time.monotonic
+    new_incident: Callable[[], str] = _new_incident
 
 
 class CannotListenError(Exception):
@@ -57,10 +73,6 @@ def _always_ready() -> str | None:
     return None
 
 
-def _new_incident() -> str:
-    return secrets.token_hex(8)
-
-
 class Server:
     """One node's API. Fill `registry` and `feeds` first, then `await nursery.start(server.serve)` gives the port."""
 
@@ -73,9 +85,7 @@ class Server:
         epoch: str,
         why_not_ready: Callable[[], str | None] = _always_ready,
         pages: Mapping[str, Page] | None = None,
-        log: structlog.typing.FilteringBoundLogger | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        new_incident: Callable[[], str] = _new_incident,
+        surroundings: Surroundings | None = None,
     ) -> None:
         """`why_not_ready` gives None once the node is ready, else a sentence; `epoch` differs between two runs.
 
@@ -85,11 +95,14 @@ class Server:
         self._registry = registry
         self._collectors = metrics
         self._why_not_ready = why_not_ready
-        self._log: structlog.typing.FilteringBoundLogger = log or structlog.get_logger("api")
+        around = surroundings or Surroundings()
+        self._log = around.log
         self._metrics = ApiMetrics(metrics)
         self.feeds = Feeds(epoch, config.limits, self._metrics)
-        self.feeds.register(registry)
-        self.dispatcher = Dispatcher(registry, config.limits, self._metrics, self._log, clock, new_incident)
+        register(registry, self.feeds, self)
+        self.dispatcher = Dispatcher(
+            registry, config.limits, self._metrics, around.log, around.clock, around.new_incident
+        )
         self._pages: dict[str, Page] = {
             "/health": self._health,
             "/ready": self._ready,
@@ -99,13 +112,6 @@ class Server:
         }
         self._stopping = trio.Event()
         self._open: set[HttpConnection | WebSocketConnection] = set()
-        registry.add(
-            "rpc.discover",
-            self._discover,
-            params=NoParams,
-            result=dict[str, Any],
-            description="This document: every method, its parameters, results and errors.",
-        )
 
     def stop(self) -> None:
         """Begins the graceful end: no new connections or calls, running calls are answered, then `serve` returns."""
@@ -197,11 +203,14 @@ class Server:
         head = f"HTTP/1.1 503 \r\ncontent-type: {JSON_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
         await send(stream, head.encode() + body, REFUSAL_SECONDS)
 
-    async def _discover(self, params: NoParams, call: Call) -> dict[str, Any]:
-        return openrpc_document(self._registry, self._config.version)
+    @method("rpc.discover", "This document: every method, its parameters, results and errors; every channel.")
+    async def discover(self, params: NoParams, call: Call) -> Document:
+        """rpc.discover."""
+        return openrpc_document(self._registry, self.feeds.channels, self._config.version)
 
     async def _openrpc_page(self, path: str) -> Answer:
-        return Answer(200, JSON_TYPE, to_json(openrpc_document(self._registry, self._config.version)))
+        document = openrpc_document(self._registry, self.feeds.channels, self._config.version)
+        return Answer(200, JSON_TYPE, to_json(document))
 
     async def _health(self, path: str) -> Answer:
         return Answer(200, JSON_TYPE, to_json({"healthy": True}))

@@ -40,7 +40,7 @@ from prover.signing.reports import tick_digest
 from prover.standing import health
 from prover.state.store import MemoryStore
 from prover.stf import codes, constants, containers, encoding
-from sequencer.sequencing.reports import Kept, plain
+from sequencer.sequencing.reports import Kept, round_view
 from sequencer.sequencing.reports import Round as VenueRound
 from tests.l1_bridge.l1_nodes import L1Node
 from tests.prover.challenger.test_challenger import Recorder, command, lying_blocks, mine, sent_by
@@ -72,6 +72,12 @@ FUND = 200_000 * DOLLAR
 @pytest.fixture
 def world(node_world: World) -> World:
     return node_world
+
+
+def told(found: VenueRound) -> dict[str, Any]:
+    """A round as a node tells it."""
+    plain: dict[str, Any] = msgspec.to_builtins(round_view(found))
+    return plain
 
 
 class Watch:
@@ -506,7 +512,7 @@ class Node:
         answer = self.answer()
         if isinstance(answer, bytes):
             return httpx.Response(200, content=answer)
-        content = {"jsonrpc": "2.0", "id": asked["id"], "result": [plain(found) for found in answer]}
+        content = {"jsonrpc": "2.0", "id": asked["id"], "result": [told(found) for found in answer]}
         return httpx.Response(200, content=msgspec.json.encode(content))
 
 
@@ -558,7 +564,7 @@ async def test_without_accounts_nobody_needs_a_price(world: World, node: L1Node,
 
 def forged(world: World, time_ms: int, change: Callable[[dict[str, Any]], None]) -> bytes:
     """A node's answer with three of seven reports changed: one quorum less."""
-    found = plain(reports(world, time_ms))
+    found = told(reports(world, time_ms))
     for report in found["reports"][:3]:
         change(report)
     return msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "result": [found]})
@@ -725,7 +731,7 @@ async def test_an_open_head_counts_as_done(world: World, client: L1Client) -> No
 async def test_of_more_than_a_quorum_the_lowest_signers_count(world: World) -> None:
     globals: containers.Globals = world.venue.state.globals
     time_ms = 5_000_000
-    found = msgspec.convert(plain(reports(world, time_ms)), Round)
+    found = msgspec.convert(told(reports(world, time_ms)), Round)
     shuffled = msgspec.structs.replace(found, reports=tuple(reversed(found.reports)) + found.reports[:2])
     (tick,) = whole_ticks(world.venue.domain, globals, [shuffled], 0, time_ms)
     assert tick == world.venue.tick(time_ms, premium_ppm=0)
@@ -737,7 +743,7 @@ async def test_of_more_than_a_quorum_the_lowest_signers_count(world: World) -> N
 
 
 async def test_a_forged_report_does_not_spoil_a_round(world: World) -> None:
-    found = msgspec.convert(plain(reports(world, 5_000_000)), Round)
+    found = msgspec.convert(told(reports(world, 5_000_000)), Round)
     forged = msgspec.structs.replace(found.reports[0], prices_ticks=(1, 1, 1))
     spoilt = msgspec.structs.replace(found, reports=(forged, *found.reports[1:]))
     (tick,) = whole_ticks(world.venue.domain, world.venue.state.globals, [spoilt], 0, 5_000_000)
@@ -748,7 +754,7 @@ async def test_a_plan_keeps_to_its_budget(world: World, client: L1Client) -> Non
     await under_water(world, client, losers=2)
     state = world.venue.state
     now = state.commitment.timestamp + 20_000
-    rounds = [msgspec.convert(plain(reports(world, now, FALLEN)), Round)]
+    rounds = [msgspec.convert(told(reports(world, now, FALLEN)), Round)]
     guard = Guard(Policy(10_000), bytes(20))
     guard._since, guard._seen = {LOSER: 0, SECOND_LOSER: 0}, state.root
     tags = [constants.FORCED_TICK, constants.FORCED_RESCUE, constants.FORCED_RESCUE]

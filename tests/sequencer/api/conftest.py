@@ -12,10 +12,11 @@ from prometheus_client import CollectorRegistry
 
 from prover.stf.codes import MAKER_MARGIN
 from sequencer.api.rpc.errors import LAW_ERRORS, NOT_READY, CallError, law_error
-from sequencer.api.rpc.jsonrpc import Call, NoParams, Registry
+from sequencer.api.rpc.jsonrpc import Call, Registry
 from sequencer.api.rpc.limits import Limits
 from sequencer.api.transport.http import Answer
-from sequencer.api.transport.server import ApiConfig, Server
+from sequencer.api.transport.server import ApiConfig, Server, Surroundings
+from sequencer.schema.params import NoParams
 from sequencer.schema.values import Bytes20, Int64, Uint64
 
 
@@ -137,13 +138,14 @@ async def start(nursery: trio.Nursery) -> AsyncIterator[Start]:
     async def start_server(limits: Limits | None = None, **options: Any) -> Running:
         venue, collectors = Venue(), CollectorRegistry()
         log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[])
+        around = {name: options.pop(name) for name in ("clock", "new_incident") if name in options}
         server = Server(
             ApiConfig(port=0, limits=limits or Limits()),
             venue.registry,
             metrics=collectors,
             epoch="run",
             pages={"/pages/": page},
-            log=log,
+            surroundings=Surroundings(log=log, **around),
             **options,
         )
         served: list[Running] = []

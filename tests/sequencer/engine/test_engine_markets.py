@@ -5,11 +5,11 @@ from typing import Any
 from prover.signing import operations
 from prover.state.genesis import TIERS, label
 from prover.stf import codes, constants, containers, encoding, margin
-from sequencer.api.methods.words import Words
 from sequencer.engine.effects import Processed
 from sequencer.views.account import outlook
 from sequencer.views.contribution import contribution
 from sequencer.views.explain import explain
+from sequencer.views.markets import index_of, market_views, names
 from sequencer.views.preview import preview_order, preview_request
 from tests.sequencer.node_world import BTC, BUY, DOLLAR, ETH, FIRST, LOTS, PRICES, SELL, World, order, request, tick
 
@@ -123,12 +123,12 @@ def test_a_settled_position_is_shown_as_money_before_its_account_is_touched() ->
     for trader, side in ((0, SELL), (1, BUY)):
         assert world.order(trader, side, PRICES[ETH], LOTS, market=ETH).code == codes.OK
     ended(world, PRICES)
-    words, engine = Words(world.engine), world.engine
-    told = words.account(FIRST + 1, outlook(engine.globals, engine.view.clock(), engine.account(FIRST + 1)))
-    assert told["positions"] == []
-    assert int(told["collateral_micros"]) == margin.collateral(world.engine.account(FIRST + 1))
-    assert words.prices()[ETH]["status"] == "settled"
-    assert [row["market"] for row in told["buying_power"] if int(row["buy_lots"])] == ["BTC", "SOL"]
+    engine = world.engine
+    told = outlook(engine.globals, engine.view.clock(), FIRST + 1, engine.account(FIRST + 1))
+    assert told.positions == []
+    assert told.collateral_micros == margin.collateral(world.engine.account(FIRST + 1))
+    assert market_views(engine.globals)[ETH].status == "settled"
+    assert [row.market for row in told.buying_power if row.buy_lots] == ["BTC", "SOL"]
 
 
 def test_money_in_a_market_s_last_hour_stays_until_its_mean_is_known() -> None:
@@ -152,10 +152,10 @@ def test_markets_of_one_name_are_told_apart() -> None:
     world = World(traders=1)
     for market, text in ((3, label("BTC", 2)), (4, b"\xff\x1b[31m".ljust(31, b"\x00") + b"\x02"), (5, label("0", 0))):
         assert changed(world, market, label=text).code == codes.OK
-    words = Words(world.engine)
-    assert words.names() == ["BTC", "ETH", "SOL", "BTC#3", "??[31m", "0#5"]
-    assert [words.market(name) for name in words.names()] == list(range(6))
-    assert len({row["name"] for row in words.prices()}) == 6
+    globals = world.engine.globals
+    assert names(globals) == ["BTC", "ETH", "SOL", "BTC#3", "??[31m", "0#5"]
+    assert [index_of(globals, name) for name in names(globals)] == list(range(6))
+    assert len({row.name for row in market_views(globals)}) == 6
 
 
 def test_an_account_that_holds_something_settled_is_explained_previewed_and_shocked() -> None:
@@ -166,16 +166,16 @@ def test_an_account_that_holds_something_settled_is_explained_previewed_and_shoc
     up = (PRICES[BTC], PRICES[ETH] + 30_000, PRICES[2])
     ended(world, up)
     engine, account = world.engine, world.engine.account(FIRST + 1)
-    words, clock = Words(engine), engine.view.clock()
-    found = explain(engine.globals, clock, account, words.name, None, lambda seen: {})
+    clock = engine.view.clock()
+    found = explain(engine.globals, clock, FIRST + 1, account, None, lambda seen: {})
     numbers = {number.name: number.value for number in found}
-    seen = words.account(FIRST + 1, outlook(engine.globals, clock, account))
-    assert numbers["equity"] == int(seen["equity_micros"])
-    assert numbers["collateral"] == int(seen["collateral_micros"])
+    seen = outlook(engine.globals, clock, FIRST + 1, account)
+    assert numbers["equity"] == seen.equity_micros
+    assert numbers["collateral"] == seen.collateral_micros
     assert numbers["folded"] == numbers["ETH.settled_value"] == LOTS * 15_000
     money = margin.collateral(account)
     assert numbers["collateral"] == money + LOTS * 15_000 - (numbers["funding_payment"] or 0)
-    told = contribution(engine.globals, engine.view.clock(), account, -10, None)
+    told = contribution(engine.globals, engine.view.clock(), FIRST + 1, account, -10, None)
     assert told.equity_micros == numbers["equity"]
     asked = order(world.now, FIRST + 1, BUY, PRICES[BTC], LOTS, slot=9)
     preview = preview_order(engine, asked, world.now)

@@ -11,7 +11,7 @@ from prover.signing.reports import Report, assembled, signed_report
 from prover.stf import codes, constants
 from sequencer.api.rpc.errors import CallError
 from sequencer.devnet.prices import DEVNET_QUORUM, devnet_signer_keys
-from sequencer.sequencing.reports import COUNTED, KEPT_ROUNDS, MAX_AHEAD_MS, SPARE, TICK, ReportDesk, plain
+from sequencer.sequencing.reports import COUNTED, KEPT_ROUNDS, MAX_AHEAD_MS, SPARE, TICK, ReportDesk, round_view
 from tests.sequencer.node_world import DOMAIN, PRICES, START, World, tick
 
 KEYS = devnet_signer_keys()
@@ -41,10 +41,10 @@ class Desk:
 
     def refused(self, given: Report) -> tuple[str, dict[str, Any]]:
         """(name, data) of a refusal that changes nothing."""
-        before = [plain(found) for found in self.desk.newest(KEPT_ROUNDS)]
+        before = [round_view(found) for found in self.desk.newest(KEPT_ROUNDS)]
         with pytest.raises(CallError) as caught:
             self.take(given)
-        assert [plain(found) for found in self.desk.newest(KEPT_ROUNDS)] == before
+        assert [round_view(found) for found in self.desk.newest(KEPT_ROUNDS)] == before
         return caught.value.error.name, caught.value.data
 
 
@@ -66,9 +66,9 @@ def test_the_first_quorum_to_arrive_becomes_the_tick(desk: Desk) -> None:
     (round,) = desk.desk.newest(10)
     assert round.chosen == (0, 2, 3, 5, 6)
     assert round.code == "OK"
-    assert [row["signer_index"] for row in plain(round)["reports"]] == arrivals
+    assert [row.signer_index for row in round_view(round).reports] == arrivals
     # What anybody can enter on L1 is what the law took here.
-    assert plain(round)["tick"] == "0x" + desk.world.journal[-1].operation.hex()
+    assert round_view(round).tick == "0x" + desk.world.journal[-1].operation.hex()
     assert desk.desk.at(START) is round
     assert desk.desk.at(START + STEP) is None
 
@@ -81,7 +81,7 @@ def test_what_is_assembled_is_what_a_quorum_would_have_signed_together() -> None
 def test_under_the_quorum_nothing_happens(desk: Desk) -> None:
     assert [desk.take(report(index)) for index in range(4)] == [COUNTED] * 4
     assert desk.world.engine.globals.tick_time == 0
-    told = plain(desk.desk.newest(1)[0])
+    told = msgspec.to_builtins(round_view(desk.desk.newest(1)[0]))
     assert (told["chosen"], told["tick"]) == ([], "0x")
 
 
@@ -91,7 +91,7 @@ def test_one_report_a_signer_and_time(desk: Desk) -> None:
     other = (PRICES[0] + 1, *PRICES[1:])
     assert desk.refused(report(0, prices=other)) == ("REPEATED_REPORT", {"is_same": False})
     # The first stands, and the next grid time is another matter.
-    assert plain(desk.desk.newest(1)[0])["reports"][0]["prices_ticks"] == list(PRICES)
+    assert round_view(desk.desk.newest(1)[0]).reports[0].prices_ticks == list(PRICES)
     assert desk.take(report(0, START + STEP)) == COUNTED
 
 

@@ -11,13 +11,11 @@ from hypothesis import strategies as st
 
 from prover.state.trial import one_side
 from prover.stf import codes, constants, containers, encoding, margin
+from sequencer.schema.accounts import BuyingPower, Maturing, Outlook
+from sequencer.schema.params import HIGHEST_SHOCK_BP, LOWEST_SHOCK_BP
+from sequencer.schema.values import as_hex
 from sequencer.views.account import (
-    DEEPEST_FALL_BP,
     HIGHEST_PRICE,
-    HIGHEST_RISE_BP,
-    AccountView,
-    BuyingPower,
-    Maturing,
     buying_power,
     liquidation_price,
     positions_of,
@@ -30,8 +28,15 @@ from sequencer.views.account import (
 from tests.sequencer.node_world import BTC, BUY, DOLLAR, ETH, FIRST, PRICES, SELL, START, World
 
 OWNER = b"\x77" * 20
+# The devnet's markets, and one that has no label.
+NAMES = ("BTC", "ETH", "SOL", "#3")
 EPOCH = START // constants.EPOCH
 EXAMPLES = settings(max_examples=120, deadline=None)
+
+
+def seen_at(risk: containers.Risk, account: containers.Account, now_ms: int) -> Outlook:
+    """An account without its buying power, which globals are needed for."""
+    return view(risk, account, now_ms, NAMES, FIRST)
 
 
 def risk_of(prices: list[int], maintenance: list[int], initial: list[int], funding: list[int]) -> containers.Risk:
@@ -136,12 +141,12 @@ def at_price(risk: containers.Risk, market: int, price: int) -> containers.Risk:
 @given(worlds())
 def test_every_number_is_that_of_an_independent_reading(world: tuple[containers.Risk, containers.Account]) -> None:
     risk, account = world
-    seen = view(risk, account, START)
+    seen = seen_at(risk, account, START)
     expected = oracle(risk, account)
     assert {name: getattr(seen, name) for name in expected} == expected
-    assert seen.owner == OWNER
+    assert seen.owner == as_hex(OWNER)
     assert seen.settled_micros + sum(part.amount_micros for part in seen.maturing) == seen.collateral_micros
-    assert [leg.market for leg in seen.positions] == [m for m, p in enumerate(account.positions) if p.size]
+    assert [leg.market for leg in seen.positions] == [NAMES[m] for m, p in enumerate(account.positions) if p.size]
     assert sum(leg.unrealised_micros for leg in seen.positions) == seen.equity_micros - seen.collateral_micros
     assert sum(leg.maintenance_micros for leg in seen.positions) == seen.maintenance_micros
     is_called = seen.margin_ratio_ppm is None or seen.margin_ratio_ppm > 10**6
@@ -199,8 +204,8 @@ def test_no_smaller_shock_liquidates(world: tuple[containers.Risk, containers.Ac
 def test_the_widest_shocks_are_right_at_their_edge(world: tuple[containers.Risk, containers.Account]) -> None:
     risk, account = world
     settled, _ = margin.settle(risk, account, START)
-    seen = view(risk, account, START)
-    for direction, most, found in ((-1, DEEPEST_FALL_BP, seen.fall_bp), (1, HIGHEST_RISE_BP, seen.rise_bp)):
+    seen = seen_at(risk, account, START)
+    for direction, most, found in ((-1, -LOWEST_SHOCK_BP, seen.fall_bp), (1, HIGHEST_SHOCK_BP, seen.rise_bp)):
         if found is None:
             assert shocked_room(risk, settled, 10_000 + direction * most) >= 0
         else:
@@ -223,7 +228,7 @@ def test_profit_settles_in_two_steps_and_only_settled_money_may_leave() -> None:
     risk = risk_of([5], [10_000], [20_000], [0])
     account = account_of(100, {}, older=20, fresh=3)
     ends = (EPOCH + 1) * constants.EPOCH
-    seen = view(risk, account, START)
+    seen = seen_at(risk, account, START)
     assert (seen.collateral_micros, seen.settled_micros, seen.withdrawable_micros) == (123, 100, 100)
     assert seen.maturing == [Maturing(20, ends), Maturing(3, ends + constants.EPOCH)]
     for now_ms, settled, maturing in (
@@ -232,7 +237,7 @@ def test_profit_settles_in_two_steps_and_only_settled_money_may_leave() -> None:
         (ends + constants.EPOCH - 1, 120, [Maturing(3, ends + constants.EPOCH)]),
         (ends + constants.EPOCH, 123, []),
     ):
-        later = view(risk, account, now_ms)
+        later = seen_at(risk, account, now_ms)
         assert (later.settled_micros, later.withdrawable_micros, later.maturing) == (settled, settled, maturing)
         assert later.collateral_micros == 123
 
@@ -240,8 +245,8 @@ def test_profit_settles_in_two_steps_and_only_settled_money_may_leave() -> None:
 def test_an_owner_s_bound_of_leverage_raises_what_is_asked_of_every_leg_and_lowers_none() -> None:
     risk = risk_of([1_000_000, 1_000_000], [10_000, 100_000], [20_000, 200_000], [0, 0])
     positions = {0: (1_000, 1_000 * DOLLAR, 0), 1: (1_000, 1_000 * DOLLAR, 0)}
-    free = view(risk, account_of(500 * DOLLAR, positions), START)
-    bound = view(risk, account_of(500 * DOLLAR, positions, initial_ppm=100_000), START)
+    free = seen_at(risk, account_of(500 * DOLLAR, positions), START)
+    bound = seen_at(risk, account_of(500 * DOLLAR, positions, initial_ppm=100_000), START)
     assert [leg.initial_micros for leg in free.positions] == [20 * DOLLAR, 200 * DOLLAR]
     assert [leg.initial_micros for leg in bound.positions] == [100 * DOLLAR, 200 * DOLLAR]
     assert (free.initial_ppm, bound.initial_ppm) == (0, 100_000)
@@ -263,7 +268,7 @@ def test_the_other_positions_requirements_are_counted() -> None:
 def test_no_position_no_liquidation() -> None:
     risk = risk_of([5], [10_000], [20_000], [0])
     for collateral in (0, 7):
-        seen = view(risk, account_of(collateral, {}), START)
+        seen = seen_at(risk, account_of(collateral, {}), START)
         assert (seen.margin_ratio_ppm, seen.fall_bp, seen.rise_bp, seen.positions) == (0, None, None, [])
     with pytest.raises(AssertionError):
         liquidation_price(risk, account_of(1, {}), 0)
@@ -322,8 +327,8 @@ def test_an_account_below_its_initial_requirement_can_only_sell() -> None:
     assert power.sell_lots > 400_000
     # With nothing left, the law takes no reduction either.
     world.tick((PRICES[BTC] * 970 // 1000, *PRICES[1:]))
-    assert buying_power(engine.globals, engine.view.clock(), engine.account(FIRST + 1), BTC) == BuyingPower(BTC, 0, 0)
-    seen: AccountView = view(engine.globals.risk, engine.account(FIRST + 1), world.now)
+    assert buying_power(engine.globals, engine.view.clock(), engine.account(FIRST + 1), BTC) == BuyingPower("BTC", 0, 0)
+    seen = seen_at(engine.globals.risk, engine.account(FIRST + 1), world.now)
     assert (seen.equity_micros < 0, seen.margin_ratio_ppm, seen.free_collateral_micros) == (True, None, 0)
     assert (seen.fall_bp, seen.rise_bp) == (0, 0)
 
@@ -333,9 +338,9 @@ def test_a_closed_or_unpriced_market_has_no_buying_power() -> None:
     world.process(b"")
     engine = world.engine
     account = account_of(10**12, {})
-    assert buying_power(engine.globals, engine.view.clock(), account, BTC) == BuyingPower(BTC, 0, 0)
+    assert buying_power(engine.globals, engine.view.clock(), account, BTC) == BuyingPower("BTC", 0, 0)
     world = holder(0)
     world.engine.globals.markets[BTC].status = constants.MARKET_CLOSED
     engine = world.engine
-    assert buying_power(engine.globals, engine.view.clock(), account, BTC) == BuyingPower(BTC, 0, 0)
+    assert buying_power(engine.globals, engine.view.clock(), account, BTC) == BuyingPower("BTC", 0, 0)
     assert buying_power(engine.globals, engine.view.clock(), account, ETH).buy_lots > 0

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from prover.stf import codes, constants, containers, encoding, margin, rescue
 from sequencer.engine.ranking import Place
-from sequencer.views.account import Outlook, Standing, code_of_fill, outlook, positions_of, view
-from sequencer.views.contribution import Reduced, Saved, contribution, saved, shocked
-from sequencer.views.explain import SEARCH, Explained, explain
-from sequencer.views.margin_calls import LEVELS, MarginCall, next_level
+from sequencer.schema.accounts import Explained, MarginCall, Outlook, Reduced, Saved
+from sequencer.views.account import Standing, code_of_fill, outlook, positions_of
+from sequencer.views.contribution import contribution, saved, shocked
+from sequencer.views.explain import SEARCH, explain
+from sequencer.views.margin_calls import LEVELS, next_level
 from tests.sequencer.node_world import BTC, BUY, DOLLAR, ETH, FIRST, PRICES, SELL, START, World, genesis
-from tests.sequencer.views.test_account import EXAMPLES, account_of, holder, oracle, risk_of, worlds
+from tests.sequencer.views.test_account import EXAMPLES, NAMES, account_of, holder, oracle, risk_of, seen_at, worlds
 
 # What a formula may name beside its inputs.
 WORDS: dict[str, Any] = {
@@ -56,14 +57,14 @@ def told_numbers(told: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 def globals_at(risk: containers.Risk) -> containers.Globals:
     """A venue's globals over these prices and fractions."""
-    return msgspec.structs.replace(encoding.globals_from_bytes(genesis()), risk=risk)
+    return msgspec.structs.replace(encoding.globals_from_bytes(genesis()), risk=risk, market_count=len(NAMES))
 
 
 def explained(
     risk: containers.Risk, account: containers.Account, clock: containers.Clock = CLOCK
 ) -> dict[str, Explained]:
     """The numbers of an account that no tick has looked at and nobody ranked, by name."""
-    found = explain(globals_at(risk), clock, account, lambda market: f"M{market}", None, lambda seen: {})
+    found = explain(globals_at(risk), clock, FIRST, account, None, lambda seen: {})
     assert len({number.name for number in found}) == len(found)
     return {number.name: number for number in found}
 
@@ -87,10 +88,8 @@ def test_every_formula_gives_its_value(world: tuple[containers.Risk, containers.
 def test_no_number_of_the_view_is_left_out(world: tuple[containers.Risk, containers.Account]) -> None:
     risk, account = world
     found = explained(risk, account)
-    told = msgspec.to_builtins(outlook(globals_at(risk), CLOCK, account))
-    for leg in [*told["positions"], *told["buying_power"]]:
-        leg["market"] = f"M{leg['market']}"
-    numbers = dict(told_numbers(told))
+    told = msgspec.to_builtins(outlook(globals_at(risk), CLOCK, FIRST, account))
+    numbers = {name: value for name, value in told_numbers(told) if not name.endswith("deleveraging_rank")}
     assert numbers == {name: found[name].value for name in numbers}
 
 
@@ -120,7 +119,7 @@ def test_buying_power_is_proven_by_what_it_leaves_and_by_one_lot_more(
     values = {name: number.value for name, number in explained(risk, account, clock).items()}
     for market in range(globals_at(risk).market_count):
         for label, direction in (("could_buy", 1), ("could_sell", -1)):
-            of = f"M{market}.{label}"
+            of = f"{NAMES[market]}.{label}"
             most = values[of]
             assert most is not None
             assert most == 0 or (values[f"{of}.room"] or 0) >= 0 or (values[f"{of}.kept"] or 0) >= 0
@@ -136,7 +135,7 @@ def numbers_of(world: World, trader: int = 1, market: int = BTC) -> dict[str, Ex
     """The numbers of a trader in a venue, formulas proven."""
     engine = world.engine
     found = explain(
-        engine.globals, engine.view.clock(), engine.account(FIRST + trader), lambda m: f"M{m}", None, lambda seen: {}
+        engine.globals, engine.view.clock(), FIRST + trader, engine.account(FIRST + trader), None, lambda seen: {}
     )
     assert all(number.formula.startswith(SEARCH) or recompute(number) == number.value for number in found)
     return {number.name: number for number in found}
@@ -145,16 +144,16 @@ def numbers_of(world: World, trader: int = 1, market: int = BTC) -> dict[str, Ex
 def test_a_leg_that_grows_is_explained_by_the_open_interest() -> None:
     world = holder(0, dollars=100_000)
     free = numbers_of(world)
-    assert free["M0.could_buy.leg_ppm"].value == 20_000
+    assert free["BTC.could_buy.leg_ppm"].value == 20_000
     listed = world.engine.globals.markets[BTC]
     listed.fund, listed.interest_lower, listed.interest_upper = 10**15, 0, 1_000_000 * DOLLAR
     bound = numbers_of(world)
-    assert bound["M0.could_buy.leg_ppm"].inputs["open_notional"] == bound["M0.could_buy.open_notional"].value
-    assert (bound["M0.could_buy.leg_ppm"].value or 0) > 20_000
-    assert (bound["M0.could_buy"].value or 0) < (free["M0.could_buy"].value or 0)
+    assert bound["BTC.could_buy.leg_ppm"].inputs["open_notional"] == bound["BTC.could_buy.open_notional"].value
+    assert (bound["BTC.could_buy.leg_ppm"].value or 0) > 20_000
+    assert (bound["BTC.could_buy"].value or 0) < (free["BTC.could_buy"].value or 0)
     # A fund that is gone lets nothing grow on credit.
     listed.fund = -5
-    assert numbers_of(world)["M0.could_buy.leg_ppm"].value == 10**6
+    assert numbers_of(world)["BTC.could_buy.leg_ppm"].value == 10**6
 
 
 def test_who_may_only_reduce_sees_what_that_leaves() -> None:
@@ -165,11 +164,11 @@ def test_who_may_only_reduce_sees_what_that_leaves() -> None:
     world.tick((PRICES[BTC] * 970 // 1000, *PRICES[1:]))
     found = numbers_of(world)
     # Below the initial requirement with either leg closed: all of one may go, and not a lot more.
-    assert found["M0.could_sell"].value == 200_000
-    assert (found["M0.could_sell.room"].value or 0) < 0 <= (found["M0.could_sell.kept"].value or -1)
-    assert (found["M0.could_sell.room_one_lot_more"].value or 0) < 0
-    assert "M0.could_sell.kept_one_lot_more" not in found
-    assert found["M0.could_buy"].value == 0
+    assert found["BTC.could_sell"].value == 200_000
+    assert (found["BTC.could_sell.room"].value or 0) < 0 <= (found["BTC.could_sell.kept"].value or -1)
+    assert (found["BTC.could_sell.room_one_lot_more"].value or 0) < 0
+    assert "BTC.could_sell.kept_one_lot_more" not in found
+    assert found["BTC.could_buy"].value == 0
 
 
 @pytest.mark.parametrize(
@@ -185,13 +184,13 @@ def test_what_is_no_question_of_margin_is_explained_by_the_rule(status: int, sel
     world.engine.globals.markets[BTC].status = status
     found = numbers_of(world)
     if code is None:
-        assert (found["M0.could_sell"].value or 0) > 20_000
-        assert "M0.could_sell.code_one_lot_more" not in found
+        assert (found["BTC.could_sell"].value or 0) > 20_000
+        assert "BTC.could_sell.code_one_lot_more" not in found
     else:
-        assert found["M0.could_sell"].value == (20_000 if sells else 0)
-        assert found["M0.could_sell.code_one_lot_more"].value == code
-        assert codes.SENTENCE[code][0] in found["M0.could_sell.code_one_lot_more"].formula
-        assert found["M0.could_buy"].value == 0
+        assert found["BTC.could_sell"].value == (20_000 if sells else 0)
+        assert found["BTC.could_sell.code_one_lot_more"].value == code
+        assert codes.SENTENCE[code][0] in found["BTC.could_sell.code_one_lot_more"].formula
+        assert found["BTC.could_buy"].value == 0
 
 
 def test_what_matures_is_explained_with_its_hour() -> None:
@@ -218,7 +217,7 @@ def test_what_matures_is_explained_with_its_hour() -> None:
 def test_a_margin_call_is_recomputed_from_the_last_look(previous: int, equity: int, maintenance: int) -> None:
     level = next_level(previous, Standing(equity, 0, maintenance, 0))
     look = MarginCall(17, level, previous, None, equity, maintenance, START)
-    found = explain(globals_at(risk_of([], [], [], [])), CLOCK, account_of(7, {}), str, look, lambda seen: {})
+    found = explain(globals_at(risk_of([], [], [], [])), CLOCK, 17, account_of(7, {}), look, lambda seen: {})
     (number,) = [number for number in found if number.name == "margin_call"]
     assert (number.value, recompute(number)) == (level, level)
 
@@ -234,20 +233,17 @@ def test_a_position_has_a_score_where_it_is_in_profit_and_a_rank_where_it_has_a_
     account = account_of(100 * DOLLAR, {0: (1_000, 900 * DOLLAR, 0), 1: (1_000, 1_080 * DOLLAR, 0)})
     asked: list[Outlook] = []
 
-    def places_of(seen: Outlook) -> dict[int, Place]:
+    def places_of(seen: Outlook) -> dict[str, Place]:
         asked.append(seen)
-        return {0: Place(1, None, None)}
+        return {"BTC": Place(1, None, None)}
 
-    found = {
-        number.name: number
-        for number in explain(globals_at(risk), CLOCK, account, lambda market: f"M{market}", None, places_of)
-    }
-    assert asked == [outlook(globals_at(risk), CLOCK, account)]
+    found = {number.name: number for number in explain(globals_at(risk), CLOCK, FIRST, account, None, places_of)}
+    assert asked == [outlook(globals_at(risk), CLOCK, FIRST, account)]
     # 100 of 900 dollars, at 2,000 dollars on an equity of 120.
-    assert found["M0.deleveraging_score"].value == 100 * 2_000 * 10**6 // (900 * 120)
-    assert found["M0.deleveraging_rank"].value == 1
-    assert not {"M0.score_one_place_ahead", "M0.score_one_place_behind"} & found.keys()
-    assert (found["M1.deleveraging_score"].value, found["M1.deleveraging_rank"].value) == (None, None)
+    assert found["BTC.deleveraging_score"].value == 100 * 2_000 * 10**6 // (900 * 120)
+    assert found["BTC.deleveraging_rank"].value == 1
+    assert not {"BTC.score_one_place_ahead", "BTC.score_one_place_behind"} & found.keys()
+    assert (found["ETH.deleveraging_score"].value, found["ETH.deleveraging_rank"].value) == (None, None)
 
 
 # Contribution.
@@ -257,8 +253,8 @@ def test_a_position_has_a_score_where_it_is_in_profit_and_a_rank_where_it_has_a_
 @given(worlds())
 def test_contributions_add_up_to_the_pool(world: tuple[containers.Risk, containers.Account]) -> None:
     risk, account = world
-    seen = view(risk, account, START)
-    found = contribution(globals_at(risk), CLOCK, account, -1_000, None)
+    seen = seen_at(risk, account, START)
+    found = contribution(globals_at(risk), CLOCK, FIRST, account, -1_000, None)
     assert seen.collateral_micros + sum(leg.to_equity_micros for leg in found.legs) == seen.equity_micros
     assert (
         seen.collateral_micros + sum(leg.to_free_micros for leg in found.legs)
@@ -271,7 +267,9 @@ def test_contributions_add_up_to_the_pool(world: tuple[containers.Risk, containe
     )
     settled, _ = margin.settle(risk, account, START)
     for leg in found.legs:
-        positions = [containers.EMPTY if m == leg.market else held for m, held in enumerate(settled.positions)]
+        positions = [
+            containers.EMPTY if NAMES[m : m + 1] == (leg.market,) else held for m, held in enumerate(settled.positions)
+        ]
         # Closed at the oracle price without a fee: its gain becomes collateral.
         without = msgspec.structs.replace(settled, settled=settled.settled + leg.to_equity_micros, positions=positions)
         assert oracle(risk, without)["margin_ratio_ppm"] == leg.margin_ratio_without_ppm
@@ -310,7 +308,7 @@ def test_a_shock_liquidates_the_largest_requirement_first_and_no_lot_more_than_n
     # 45 dollars are left; 27.90 and 23.25 are needed to stay, 55.80 and 46.50 to be healthy again.
     assert (found.equity_micros, found.maintenance_micros, found.deficit_micros) == (45 * DOLLAR, 51_150_000, 0)
     # All of market 0 leaves 46.50 to be covered by 45: another 33 lots go.
-    assert found.liquidated == [Reduced(0, 1_000, 70 * DOLLAR), Reduced(1, 33, 35 * DOLLAR)]
+    assert found.liquidated == [Reduced("BTC", 1_000, 70 * DOLLAR), Reduced("ETH", 33, 35 * DOLLAR)]
     left = account_of(45 * DOLLAR, {1: (967, 967 * 465_000, 0)})
     at = risk_of([930_000, 465_000], [30_000, 50_000], [60_000, 100_000], [0, 0])
     assert oracle(at, left)["initial_micros"] <= 45 * DOLLAR
@@ -323,8 +321,8 @@ def test_a_shock_in_one_market_liquidates_elsewhere() -> None:
     risk = risk_of([1_000_000, 1_000_000], [10_000, 50_000], [20_000, 100_000], [0, 0])
     account = account_of(120 * DOLLAR, {0: (3_000, 3_000 * DOLLAR, 0), 1: (-1_000, -1_000 * DOLLAR, 0)})
     found = shocked(globals_at(risk), CLOCK, account, -200, 0)
-    assert found.market == 0
-    assert [entry.market for entry in found.liquidated] == [1]
+    assert found.market == "BTC"
+    assert [entry.market for entry in found.liquidated] == ["ETH"]
     assert found.liquidated[0].lost_micros == 0
     assert shocked(globals_at(risk), CLOCK, account, -200, 1).liquidated == []
 
@@ -335,7 +333,7 @@ def test_what_cannot_be_paid_is_a_deficit_and_everything_goes() -> None:
     found = shocked(globals_at(risk), CLOCK, account, 1_000, None)
     assert found.margin_ratio_ppm is None
     assert found.deficit_micros == 50 * DOLLAR
-    assert found.liquidated == [Reduced(0, 1_000, 100 * DOLLAR)]
+    assert found.liquidated == [Reduced("BTC", 1_000, 100 * DOLLAR)]
 
 
 @EXAMPLES
@@ -353,13 +351,14 @@ def test_a_shock_is_the_account_at_moved_prices(
     assert found.maintenance_micros == expected["maintenance_micros"]
     is_below = expected["equity_micros"] < expected["maintenance_micros"]
     assert bool(found.liquidated) == (is_below and bool(positions_of(settled)))
-    sizes = {market: abs(held.size) for market, held in positions_of(settled)}
+    sizes = {NAMES[market]: abs(held.size) for market, held in positions_of(settled)}
     assert all(0 < entry.lots <= sizes[entry.market] for entry in found.liquidated)
     # Only the last may be closed in part.
     assert all(entry.lots == sizes[entry.market] for entry in found.liquidated[:-1])
     if found.liquidated and expected["equity_micros"] >= 0:
         first = found.liquidated[0]
-        asked = rescue.unbounded(settled), first.market, moved.price[first.market]
+        market = NAMES.index(first.market)
+        asked = rescue.unbounded(settled), market, moved.price[market]
         assert rescue.check_liquidation(moved, *asked, first.lots)[0] == codes.OK
         more = rescue.check_liquidation(moved, *asked, first.lots + 1)[0]
         assert more == (codes.OVERFILLED if first.lots == sizes[first.market] else codes.TOO_MANY_LOTS)
@@ -377,6 +376,6 @@ def test_an_owners_own_bound_makes_no_liquidation_larger() -> None:
 
 @pytest.mark.parametrize("market", [None, 0])
 def test_an_account_without_positions_has_nothing_to_say(market: int | None) -> None:
-    found = contribution(globals_at(risk_of([5], [10], [20], [0])), CLOCK, account_of(7, {}), -5_000, market)
+    found = contribution(globals_at(risk_of([5], [10], [20], [0])), CLOCK, FIRST, account_of(7, {}), -5_000, market)
     assert (found.equity_micros, found.legs, found.saved) == (7, [], Saved(0, 0, 0))
     assert found.shocked.liquidated == []

@@ -29,10 +29,10 @@ import msgspec
 import pytest
 
 from prover.stf import codes, containers, custody, encoding, margin, rescue, trading
-from sequencer.views.account import buying_power, liquidation_price, standing, view
+from sequencer.views.account import buying_power, liquidation_price, standing
 from sequencer.views.margin_calls import next_level
 from tests.sequencer.node_world import BTC, DOLLAR, FIRST, PRICES, START, World, genesis
-from tests.sequencer.views.test_account import account_of, risk_of
+from tests.sequencer.views.test_account import account_of, risk_of, seen_at
 
 _CHAIN: Final = "https://github.com/dydxprotocol/v4-chain/blob/84d4664bae71e3a077adaac67fb77ad19cd28d30/protocol/"
 _DOCS: Final = "https://github.com/dydxprotocol/v4-documentation/blob/3e475b73231a5de7e5a8a55c54047d94578060e5/docs/pages/concepts/"
@@ -111,7 +111,7 @@ def test_dydx_v4_cross_liquidation_price() -> None:
     """Published numbers, v4 liquidations: short 1.5 ETH at 3,000 (5%), long 1,000 STRK at 1.75 (10%): 3,380.95."""
     risk = market_of((3_000, 100_000, 50_000), (1.75, 200_000, 100_000))
     account = trader(1_000, (-1.5, 3_000), (1_000, 1.75))
-    assert view(risk, account, START).positions[1].maintenance_micros == 175 * DOLLAR
+    assert seen_at(risk, account, START).positions[1].maintenance_micros == 175 * DOLLAR
     found = liquidation_price(risk, account, 0)
     assert found == first_tick_past(Fraction(5_325_000, 1_575), -1.5) == 338_096
 
@@ -330,7 +330,7 @@ def test_dydx_v3_account_value_and_free_collateral() -> None:
     account = trader(10_000, (1, 58_000), (-10, 3_100))
     quote = 10_000 - 58_000 + 31_000
     total = quote + 60_000 - 30_000
-    seen = view(risk, account, START)
+    seen = seen_at(risk, account, START)
     assert seen.equity_micros == total * DOLLAR == 13_000 * DOLLAR
     assert seen.initial_micros == (3_000 + 1_500) * DOLLAR
     assert seen.free_collateral_micros == 8_500 * DOLLAR
@@ -380,7 +380,7 @@ def test_dydx_v4_usage_leverage_and_buying_power() -> None:
         market_of((60_000, 20_000, 12_000), (3_000, 50_000, 30_000)),
         trader(4_000, (0.5, 60_000), (-2, 3_000)),
     )
-    seen = view(risk, account, START)
+    seen = seen_at(risk, account, START)
     assert (seen.initial_micros, seen.free_collateral_micros) == (900 * DOLLAR, 3_100 * DOLLAR)
     assert seen.margin_usage_ppm == 10**6 - 3_100 * 10**6 // 4_000 == 225_000
     assert seen.leverage_ppm == 9 * 10**6
@@ -447,10 +447,10 @@ def test_hyperliquid_maintenance_is_half_of_the_initial_at_most_leverage(leverag
 def test_hyperliquid_cross_margin_ratio() -> None:
     """Published formula, Hyperliquid liquidations: maintenance / account value; liquidation below maintenance."""
     risk, account = market_of((50_000, 25_000, 12_500)), trader(1_250, (1, 50_000))
-    assert view(risk, account, START).margin_ratio_ppm == 500_000
+    assert seen_at(risk, account, START).margin_ratio_ppm == 500_000
     assert next_level(0, standing(risk, account)) == 50
     edge = trader(625, (1, 50_000))
-    assert view(risk, edge, START).margin_ratio_ppm == 10**6
+    assert seen_at(risk, edge, START).margin_ratio_ppm == 10**6
     assert standing(risk, edge).room == 0
     assert liquidation_price(risk, edge, 0) == 50_000 * TICK - 1
 
@@ -459,7 +459,7 @@ def test_hyperliquid_cross_margin_ratio() -> None:
 def test_hyperliquid_keeps_a_tenth_of_the_open_notional(dollars: int, withdrawable: int) -> None:
     """Published formula, Hyperliquid margining: max(sum of initial, 10% of notional): of 100,000 at 40x 10,000 stay."""
     risk, account = market_of((50_000, 25_000, 12_500)), trader(dollars, (2, 50_000))
-    assert view(risk, account, START).withdrawable_micros == withdrawable * DOLLAR
+    assert seen_at(risk, account, START).withdrawable_micros == withdrawable * DOLLAR
     amount = withdrawable * DOLLAR
     if amount:
         assert custody.check_payment(risk, CLOCK, account, amount) == codes.OK

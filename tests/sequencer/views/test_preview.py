@@ -9,8 +9,9 @@ import pytest
 from prover.stf import codes, constants, containers
 from sequencer.engine.engine import EngineLimits
 from sequencer.engine.order_book import Limits
-from sequencer.views.account import Outlook, outlook
-from sequencer.views.preview import Preview, _trial, preview_order, preview_request
+from sequencer.schema.accounts import Foreseen, Outlook
+from sequencer.views.account import outlook
+from sequencer.views.preview import _trial, preview_order, preview_request
 from tests.sequencer.node_world import (
     BTC,
     BUY,
@@ -61,10 +62,10 @@ def snapshot(world: World) -> list[Any]:
 def seen_now(world: World, account: int) -> Outlook:
     """An account as the engine has it, with what it could buy and sell."""
     engine = world.engine
-    return outlook(engine.globals, engine.view.clock(), engine.account(account))
+    return outlook(engine.globals, engine.view.clock(), account, engine.account(account))
 
 
-def previewed(world: World, given: containers.Order) -> Preview:
+def previewed(world: World, given: containers.Order) -> Foreseen:
     """The preview of an order, which leaves no trace."""
     before = snapshot(world)
     seen = preview_order(world.engine, given, world.now)
@@ -72,12 +73,12 @@ def previewed(world: World, given: containers.Order) -> Preview:
     return seen
 
 
-def compare(world: World, trader: int, given: containers.Order) -> Preview:
+def compare(world: World, trader: int, given: containers.Order) -> Foreseen:
     """The preview, equal to what then happens."""
     seen = previewed(world, given)
     # Valued at the time at which the order comes, when a grace may be over or profit have matured.
     now = _trial(world.engine, world.now, owner(trader)).clock()
-    assert seen.before == outlook(world.engine.globals, now, world.engine.account(given.account))
+    assert seen.before == outlook(world.engine.globals, now, given.account, world.engine.account(given.account))
     outcome = world.process(signed_order(given, key(trader)))
     assert seen.code == outcome.code, (seen, outcome)
     assert seen.after == seen_now(world, given.account)

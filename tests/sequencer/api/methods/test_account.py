@@ -6,12 +6,10 @@ import msgspec
 import pytest
 
 from prover.stf import constants
-from sequencer.api.methods.account import ContributionOf, ExplanationOf, OperationOf
-from sequencer.api.methods.rescues import RankingOf
-from sequencer.api.methods.venue import OfAccount
 from sequencer.api.rpc.errors import CallError
+from sequencer.schema.params import ContributionOf
 from sequencer.schema.values import decode_value
-from tests.sequencer.api.methods.test_venue import CALL, Desk, desk  # noqa: F401  (a fixture)
+from tests.sequencer.api.methods.test_venue import Desk, desk  # noqa: F401  (a fixture)
 from tests.sequencer.node_world import BUY, DOLLAR, FIRST, PRICES, SELL, key, request, signed_request, tick
 from tests.sequencer.views.test_explain import told_numbers
 
@@ -22,7 +20,7 @@ PRICE = PRICES[0]
 async def test_an_account_says_all_that_a_trader_sees(desk: Desk) -> None:  # noqa: F811
     await desk.order(0, SELL, PRICE, 300_000)
     await desk.order(1, BUY, PRICE, 300_000)
-    seen = await desk.methods.account(OfAccount(account=FIRST + 1), CALL)
+    seen = await desk.ask("catenary_account", account=FIRST + 1)
     # 18,000 dollars of BTC: 2% to open more, 1.2% to stay.
     assert (seen["initial_micros"], seen["maintenance_micros"]) == (str(3_600 * DOLLAR), str(2_160 * DOLLAR))
     equity = int(seen["equity_micros"])
@@ -38,13 +36,11 @@ async def test_an_account_says_all_that_a_trader_sees(desk: Desk) -> None:  # no
     power = {entry["market"]: (entry["buy_lots"], entry["sell_lots"]) for entry in seen["buying_power"]}
     assert power.keys() == {"BTC", "ETH", "SOL"}
     assert power["BTC"][1] > power["BTC"][0] > 0
-    msgspec.json.encode(seen)
 
 
 async def preview(desk: Desk, **operation: Any) -> dict[str, Any]:  # noqa: F811
     """catenary_preview; all of it is JSON."""
-    found = await desk.methods.insight.preview(OperationOf(operation=operation), CALL)
-    msgspec.json.encode(found)
+    found: dict[str, Any] = await desk.ask("catenary_preview", operation=operation)
     return found
 
 
@@ -68,7 +64,7 @@ async def test_a_preview_fills_in_what_is_missing_and_changes_nothing(desk: Desk
     assert int(seen["fees_micros"]) == 300 * PRICE * 450 // 10**6 + 500
     assert desk.channels.names() == set()
     assert desk.venue.engine.state.root == root
-    assert (await desk.methods.account(OfAccount(account=FIRST + 1), CALL))["positions"] == []
+    assert (await desk.ask("catenary_account", account=FIRST + 1))["positions"] == []
 
 
 async def ticked(desk: Desk, *prices: int) -> None:  # noqa: F811
@@ -88,7 +84,7 @@ async def test_before_is_the_account_as_it_is_told_and_after_as_it_then_is(desk:
     await desk.order(0, SELL, PRICE, 60_000)
     await desk.order(1, BUY, PRICE, 60_000)
     await ticked(desk, PRICE * 992 // 1_000)
-    told = await desk.methods.account(OfAccount(account=FIRST), CALL)
+    told = await desk.ask("catenary_account", account=FIRST)
     assert [leg["deleveraging_rank"] for leg in told["positions"]] == [1]
     fields = {"account": FIRST, "market": 1, "side": 1, "size_lots": 5_000, "limit_price_ticks": PRICES[1]}
     seen = await preview(desk, kind="order", **fields)
@@ -102,7 +98,7 @@ async def test_before_is_the_account_as_it_is_told_and_after_as_it_then_is(desk:
     seen = await preview(desk, **new)
     opened = await desk.venue.submit(signed_request(constants.TRANSFER, paid, key(0)))
     for name, account in (("after", FIRST), ("other_after", opened.opened or 0)):
-        then = await desk.methods.account(OfAccount(account=account), CALL)
+        then = await desk.ask("catenary_account", account=account)
         assert seen[name] == without_orders(then, finality="preview")
     powers = [seen[name]["buying_power"][0]["buy_lots"] for name in ("before", "after", "other_after")]
     assert powers[0] > powers[1] > powers[2] > 0
@@ -116,11 +112,11 @@ async def test_a_margin_call_is_foreseen_with_the_hysteresis_of_the_present_leve
     async def levels(dollars: int) -> tuple[int, int]:
         fields = {"account": FIRST + 1, "recipient": "0x" + "66" * 20, "amount_micros": dollars * DOLLAR}
         seen = await preview(desk, kind="withdraw", **fields)
-        told = await desk.methods.account(OfAccount(account=FIRST + 1), CALL)
+        told = await desk.ask("catenary_account", account=FIRST + 1)
         assert seen["before"]["margin_call_percent"] == told["margin_call_percent"]
         return seen["before"]["margin_call_percent"], seen["after"]["margin_call_percent"]
 
-    now = await desk.methods.account(OfAccount(account=FIRST + 1), CALL)
+    now = await desk.ask("catenary_account", account=FIRST + 1)
     equity, maintenance = int(now["equity_micros"]) // DOLLAR, int(now["maintenance_micros"]) // DOLLAR
     assert maintenance * 100 < equity * 45
     # Not enough to call, and refused, which changes nothing.
@@ -151,7 +147,7 @@ async def test_a_rank_is_foreseen_among_all_others_as_of_the_last_tick(desk: Des
         await desk.order(0, BUY, PRICE, lots, slot=trader)
         await desk.order(trader, SELL, PRICE, lots)
     await ticked(desk, PRICE * 992 // 1_000)
-    ranking = await desk.methods._rescues.ranking(RankingOf(market="BTC", side="short"), CALL)
+    ranking = await desk.ask("catenary_deleveragingRanking", market="BTC", side="short")
     assert [place["account"] for place in ranking] == [FIRST + 1, FIRST + 2]
     # Money makes no profit: whoever takes some out has more leverage and comes first.
     taken = {"kind": "withdraw", "account": FIRST + 2, "recipient": "0x" + "66" * 20}
@@ -170,7 +166,7 @@ async def test_a_rank_is_foreseen_among_all_others_as_of_the_last_tick(desk: Des
     assert losing["status"] == "applied"
     assert [losing[name]["positions"][0]["deleveraging_rank"] for name in ("before", "after")] == [None, None]
     # Nothing of it has happened.
-    assert ranking == await desk.methods._rescues.ranking(RankingOf(market="BTC", side="short"), CALL)
+    assert ranking == await desk.ask("catenary_deleveragingRanking", market="BTC", side="short")
 
 
 async def test_a_refusal_is_an_answer(desk: Desk) -> None:  # noqa: F811
@@ -240,9 +236,9 @@ async def test_an_explanation_is_named_and_exact(desk: Desk) -> None:  # noqa: F
     await desk.order(1, BUY, PRICE, 300_000)
     desk.clock.now += constants.TICK_STEP
     await desk.venue.submit(tick(desk.clock.now, PRICES, (300, 0, 0)))
-    found = await desk.methods.insight.explain(ExplanationOf(account=FIRST + 1), CALL)
+    found = await desk.ask("catenary_explain", account=FIRST + 1)
     numbers = {number["name"]: number for number in found["numbers"]}
-    seen = await desk.methods.account(OfAccount(account=FIRST + 1), CALL)
+    seen = await desk.ask("catenary_account", account=FIRST + 1)
     assert numbers["equity"]["value"] == seen["equity_micros"]
     assert numbers["equity"]["inputs"] == {"collateral": seen["collateral_micros"], "unrealised": ["0"]}
     assert numbers["BTC.maintenance"]["inputs"] == {
@@ -251,7 +247,7 @@ async def test_an_explanation_is_named_and_exact(desk: Desk) -> None:  # noqa: F
     assert int(numbers["funding_payment"]["value"]) > 0
     assert int(numbers["BTC.room_at_liquidation_price"]["value"]) < 0
     with pytest.raises(CallError, match="does not exist"):
-        await desk.methods.insight.explain(ExplanationOf(account=FIRST + 9), CALL)
+        await desk.ask("catenary_explain", account=FIRST + 9)
 
 
 async def test_every_number_of_an_account_s_answer_is_explained(desk: Desk) -> None:  # noqa: F811
@@ -267,12 +263,12 @@ async def test_every_number_of_an_account_s_answer_is_explained(desk: Desk) -> N
     await desk.venue.submit(b"")
     await desk.venue.submit(tick(desk.clock.now, (up + 1, down, PRICES[2] + 700), (0, 300, 0)))
     for index in (FIRST, FIRST + 1, FIRST + 2, FIRST + 3, 1):
-        seen = await desk.methods.account(OfAccount(account=index), CALL)
-        found = await desk.methods.insight.explain(ExplanationOf(account=index), CALL)
+        seen = await desk.ask("catenary_account", account=index)
+        found = await desk.ask("catenary_explain", account=index)
         values = {number["name"]: number["value"] for number in found["numbers"]}
         numbers = {name: None if value is None else str(value) for name, value in told_numbers(seen)}
         assert numbers == {name: values.get(name, "not explained") for name in numbers}
-    seen = await desk.methods.account(OfAccount(account=FIRST + 1), CALL)
+    seen = await desk.ask("catenary_account", account=FIRST + 1)
     numbers = dict(told_numbers(seen))
     assert all(
         numbers[name] for name in ("margin_call", "maturing.0.amount", "SOL.deleveraging_rank", "ETH.pending_funding")
@@ -289,10 +285,10 @@ async def test_a_rank_is_explained_by_its_score_and_its_neighbours(desk: Desk) -
         await desk.order(0, BUY, PRICE, lots, slot=trader)
         await desk.order(trader, SELL, PRICE, lots)
     await ticked(desk, PRICE * 992 // 1_000)
-    ranking = await desk.methods._rescues.ranking(RankingOf(market="BTC", side="short"), CALL)
+    ranking = await desk.ask("catenary_deleveragingRanking", market="BTC", side="short")
     assert [(place["account"], place["rank"]) for place in ranking] == [(FIRST + 1, 1), (FIRST + 2, 2), (FIRST + 3, 3)]
     for place in ranking:
-        found = await desk.methods.insight.explain(ExplanationOf(account=place["account"]), CALL)
+        found = await desk.ask("catenary_explain", account=place["account"])
         numbers = {number["name"]: number for number in found["numbers"]}
         assert numbers["BTC.deleveraging_rank"]["value"] == str(place["rank"])
         assert numbers["BTC.deleveraging_score"]["value"] == str(place["score_ppm"])
@@ -303,7 +299,7 @@ async def test_a_rank_is_explained_by_its_score_and_its_neighbours(desk: Desk) -
             if shown is not None and neighbour is not None:
                 assert shown["inputs"]["account"] == str(neighbour["account"])
                 assert shown["value"] == str(neighbour["score_ppm"])
-    loser = await desk.methods.insight.explain(ExplanationOf(account=FIRST), CALL)
+    loser = await desk.ask("catenary_explain", account=FIRST)
     values = {number["name"]: number["value"] for number in loser["numbers"]}
     assert (values["BTC.deleveraging_score"], values["BTC.deleveraging_rank"]) == (None, None)
 
@@ -313,7 +309,7 @@ async def test_a_margin_call_is_explained_by_the_look_that_told_it(desk: Desk) -
     await desk.order(1, BUY, PRICE, 600_000)
 
     async def call() -> dict[str, Any]:
-        found = await desk.methods.insight.explain(ExplanationOf(account=FIRST + 1), CALL)
+        found = await desk.ask("catenary_explain", account=FIRST + 1)
         (number,) = [number for number in found["numbers"] if number["name"] == "margin_call"]
         return dict(number)
 
@@ -321,7 +317,7 @@ async def test_a_margin_call_is_explained_by_the_look_that_told_it(desk: Desk) -
     assert ((await call())["value"], (await call())["formula"]) == ("0", "0")
     await ticked(desk, PRICE * 990 // 1_000)
     called = await call()
-    seen = await desk.methods.account(OfAccount(account=FIRST + 1), CALL)
+    seen = await desk.ask("catenary_account", account=FIRST + 1)
     assert (called["value"], called["inputs"]["previous"]) == ("50", "0")
     assert called["inputs"]["equity"] == seen["equity_micros"]
     # What the account does until the next tick changes nothing of it.
@@ -335,17 +331,15 @@ async def test_a_margin_call_is_explained_by_the_look_that_told_it(desk: Desk) -
 async def test_a_contribution_names_its_markets(desk: Desk) -> None:  # noqa: F811
     await desk.order(0, SELL, PRICE, 300_000)
     await desk.order(1, BUY, PRICE, 300_000)
-    asked = ContributionOf(account=FIRST + 1, shock_bp=-500, market="BTC")
-    found = await desk.methods.insight.contribution(asked, CALL)
+    found = await desk.ask("catenary_contribution", account=FIRST + 1, shock_bp=-500, market="BTC")
     assert [leg["market"] for leg in found["legs"]] == ["BTC"]
     assert found["shocked"]["market"] == "BTC"
     assert [entry["market"] for entry in found["shocked"]["liquidated"]] == ["BTC"]
     assert found["saved"]["saved_micros"] == "0"
-    msgspec.json.encode(found)
-    whole = await desk.methods.insight.contribution(ContributionOf(account=FIRST + 2), CALL)
+    whole = await desk.ask("catenary_contribution", account=FIRST + 2)
     assert (whole["legs"], whole["shocked"]["market"], whole["shocked"]["liquidated"]) == ([], None, [])
     with pytest.raises(CallError, match="market"):
-        await desk.methods.insight.contribution(ContributionOf(account=FIRST, market="DOGE"), CALL)
+        await desk.ask("catenary_contribution", account=FIRST, market="DOGE")
 
 
 @pytest.mark.parametrize("shock_bp", [-10_000, 100_001])

@@ -6,12 +6,13 @@ import msgspec
 import pytest
 
 from prover.stf import constants
-from sequencer.api.methods.rescues import PostMortemsOf, RankingOf
-from sequencer.api.methods.venue import OfAccount
 from sequencer.api.rpc.errors import CallError
 from sequencer.engine.post_mortem import FORCED_CLOSE, FORCED_RESCUE, KINDS, LIQUIDATION, UNWINDING
+from sequencer.engine.ranking import Place
 from sequencer.views.account import view
-from tests.sequencer.api.methods.test_venue import CALL, Desk, desk  # noqa: F401
+from sequencer.views.markets import names
+from sequencer.views.rankings import Rankings
+from tests.sequencer.api.methods.test_venue import Desk, desk  # noqa: F401
 from tests.sequencer.node_world import BUY, DOLLAR, FIRST, PRICES, SELL, START, deposit, owner, tick
 
 pytestmark = pytest.mark.trio
@@ -43,8 +44,7 @@ async def fallen(desk: Any) -> Desk:  # noqa: F811
 
 
 async def test_a_post_mortem_is_told_to_whoever_asks(fallen: Desk) -> None:
-    methods = fallen.methods._rescues
-    (told,) = await methods.post_mortems(PostMortemsOf(account=FIRST), CALL)
+    (told,) = await fallen.ask("catenary_postMortems", account=FIRST)
     assert told["kind"] == "liquidation"
     assert told["market"] == "BTC"
     assert told["counterparty"] == FIRST + 2
@@ -53,16 +53,16 @@ async def test_a_post_mortem_is_told_to_whoever_asks(fallen: Desk) -> None:
     assert told["finality"] == "sequenced"
     assert (told["counted_at"], told["price_ticks"]) == ("judged_prices", 593_950)
     assert told["quote_micros"] == str(593_950 * told["lots"])
-    assert await methods.post_mortems(PostMortemsOf(account=FIRST + 2), CALL) == [told]
-    assert await methods.post_mortems(PostMortemsOf(), CALL) == [told]
-    assert await methods.post_mortems(PostMortemsOf(account=FIRST + 1), CALL) == []
+    assert await fallen.ask("catenary_postMortems", account=FIRST + 2) == [told]
+    assert await fallen.ask("catenary_postMortems") == [told]
+    assert await fallen.ask("catenary_postMortems", account=FIRST + 1) == []
 
 
 @pytest.mark.parametrize("kind", KINDS.values())
 async def test_each_kind_is_told_with_its_own_formulas(fallen: Desk, kind: str) -> None:
-    engine = fallen.methods._rescues._engine
+    engine = fallen.venue.engine
     engine.rescues.append(msgspec.structs.replace(engine.rescues[-1], kind=kind))
-    told, _ = await fallen.methods._rescues.post_mortems(PostMortemsOf(), CALL)
+    told, _ = await fallen.ask("catenary_postMortems")
     formulas = told["formulas"]
     at_judged = kind in (LIQUIDATION, FORCED_CLOSE)
     assert ("zero_price" in formulas) == (kind != UNWINDING)
@@ -85,22 +85,21 @@ async def test_an_account_s_channel_tells_a_rescue_with_the_account_as_it_always
     desk.channels.told = []
     await fall(desk, BREAK)
     (told,) = [data for name, data in desk.channels.told if name == f"account:{FIRST}" and "rescue" in data]
-    account = desk.methods.insight.account(FIRST)
+    account = desk.account(FIRST)
     assert told.keys() == account.keys() | {"rescue"}
     assert told["positions"][0].keys() == account["positions"][0].keys() >= {"deleveraging_rank"}
 
 
 async def test_the_ranking_and_the_rank_in_an_account_are_the_same(fallen: Desk) -> None:
-    methods = fallen.methods._rescues
-    shorts = await methods.ranking(RankingOf(market="BTC", side="short"), CALL)
+    shorts = await fallen.ask("catenary_deleveragingRanking", market="BTC", side="short")
     assert [place["account"] for place in shorts] == [FIRST + 1]
-    longs = await methods.ranking(RankingOf(market=0, side="long"), CALL)
+    longs = await fallen.ask("catenary_deleveragingRanking", market=0, side="long")
     # Bought below the oracle price: a profit, however small.
     assert [place["account"] for place in longs] == [FIRST + 2]
-    assert fallen.methods.insight.account(FIRST + 1)["positions"][0]["deleveraging_rank"] == 1
-    assert fallen.methods.insight.account(FIRST)["positions"][0]["deleveraging_rank"] is None
+    assert fallen.account(FIRST + 1)["positions"][0]["deleveraging_rank"] == 1
+    assert fallen.account(FIRST)["positions"][0]["deleveraging_rank"] is None
     with pytest.raises(CallError):
-        await methods.ranking(RankingOf(market="DOGE", side="short"), CALL)
+        await fallen.ask("catenary_deleveragingRanking", market="DOGE", side="short")
 
 
 async def test_a_rank_is_of_the_account_as_it_stands_among_the_others_of_the_last_tick(desk: Any) -> None:  # noqa: F811
@@ -110,11 +109,11 @@ async def test_a_rank_is_of_the_account_as_it_stands_among_the_others_of_the_las
     await fall(desk, 595_000, 1)
 
     def ranks() -> list[int | None]:
-        accounts = [desk.methods.insight.account(FIRST + trader) for trader in range(4)]
+        accounts = [desk.account(FIRST + trader) for trader in range(4)]
         return [account["positions"][0]["deleveraging_rank"] for account in accounts]
 
     assert ranks() == [None, 1, 2, 3]
-    ranking = await desk.methods._rescues.ranking(RankingOf(market="BTC", side="short"), CALL)
+    ranking = await desk.ask("catenary_deleveragingRanking", market="BTC", side="short")
     assert [(place["account"], place["rank"]) for place in ranking] == [(FIRST + 1, 1), (FIRST + 2, 2), (FIRST + 3, 3)]
     # With ten times the money its leverage is the lowest at once; who comes first instead is told with the next tick.
     await desk.venue.submit(deposit(owner(1), 100_000 * DOLLAR, FIRST + 1))
@@ -128,22 +127,32 @@ async def test_equal_scores_stand_by_account_and_an_insurance_account_nowhere(de
         await desk.order(0, BUY, PRICES[0], 100_000, slot=trader)
         await desk.order(trader, SELL, PRICES[0], 100_000)
     await fall(desk, 595_000, 1)
-    places_of = desk.methods._rescues.rankings.places
     engine = desk.venue.engine
-    seen = view(engine.globals.risk, engine.account(FIRST + 1), desk.clock.now)
-    first, second = places_of(FIRST + 1, seen)[0], places_of(FIRST + 2, seen)[0]
+    account = engine.account(FIRST + 1)
+    called = names(engine.globals)
+
+    def place(index: int) -> Place | None:
+        """Of somebody with the first's position."""
+        seen = view(engine.globals.risk, account, desk.clock.now, called, index)
+        return Rankings(engine).places(seen).get("BTC")
+
+    first, second = place(FIRST + 1), place(FIRST + 2)
+    assert first is not None
+    assert second is not None
     assert (first.rank, first.ahead, second.rank, second.behind) == (1, None, 2, None)
     assert first.behind is not None
     assert second.ahead is not None
     assert (first.behind.account, second.ahead.account) == (FIRST + 2, FIRST + 1)
     # Of a stranger with a position like theirs: behind the lower indexes.
-    assert places_of(FIRST + 3, seen)[0].rank == 3
-    assert places_of(FIRST - 1, seen) == {}
+    stranger = place(FIRST + 3)
+    assert stranger is not None
+    assert stranger.rank == 3
+    assert place(FIRST - 1) is None
 
 
 async def test_an_insurance_account_is_seen_and_an_absent_one_is_not(fallen: Desk) -> None:
-    fund = await fallen.methods.account(OfAccount(account=1), CALL)
-    (told,) = await fallen.methods._rescues.post_mortems(PostMortemsOf(), CALL)
+    fund = await fallen.ask("catenary_account", account=1)
+    (told,) = await fallen.ask("catenary_postMortems")
     assert fund["collateral_micros"] == told["fee_micros"]
     with pytest.raises(CallError):
-        await fallen.methods.account(OfAccount(account=4), CALL)
+        await fallen.ask("catenary_account", account=4)

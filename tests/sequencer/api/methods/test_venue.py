@@ -16,13 +16,16 @@ from prover.signing import signatures
 from prover.signing.typed_data import typed_data
 from prover.state.genesis import DEVNET_GRACE_MS
 from prover.stf import codes, constants, containers
-from sequencer.api.methods.submitting import OrderFields, SignedOrder, ToAddress, TypedDataOf
-from sequencer.api.methods.venue import FillsOf, Methods, OfAccount, OfMarket, WithdrawalsOf
+from sequencer.api.methods.methods import Methods
 from sequencer.api.rpc.errors import CallError, law_error
-from sequencer.api.rpc.jsonrpc import Call, NoParams
-from sequencer.api.rpc.subscriptions import Feeds
+from sequencer.api.rpc.jsonrpc import JSON, Call, Registry
+from sequencer.api.rpc.subscriptions import Channel, Feeds
+from sequencer.api.rpc.values import to_json
 from sequencer.l1.bridge_view import BridgeView
+from sequencer.schema.accounts import AccountView
+from sequencer.schema.params import OrderFields, SignedOrder
 from sequencer.schema.values import Bytes20, HexBytes, decode_value
+from sequencer.schema.writing import to_wire, writer
 from tests.sequencer.node_world import (
     BRIDGE,
     BUY,
@@ -62,21 +65,44 @@ class Released:
 RELEASED = cast(Call, Released())
 
 
+def travelled(kind: Any, value: Any) -> Any:
+    """An answer as its reader finds it in JSON. Invariant: it is what its type says, with no key more or less."""
+    plain = msgspec.json.decode(to_json(writer(kind)(value)))
+    again = msgspec.convert(plain, kind, strict=False, dec_hook=decode_value)
+    assert msgspec.json.decode(to_json(writer(kind)(again))) == plain
+    return plain
+
+
 class Channels:
-    """Feeds that keep what was published."""
+    """Feeds that keep what was published, as it travels."""
 
     def __init__(self) -> None:
         self.opened: dict[str, Callable[[], object]] = {}
         self.families: dict[str, Callable[[str], Callable[[], object] | None]] = {}
         self.told: list[tuple[str, Any]] = []
+        self.declared: dict[str, Channel] = {}
+
+    def declare(self, *channels: Channel) -> None:
+        """The channels that there will be."""
+        self.declared = {channel.name: channel for channel in channels}
+
+    def of(self, channel: str) -> Channel:
+        """What a channel tells."""
+        prefix, colon, _ = channel.partition(":")
+        return self.declared[prefix + colon]
 
     def open(self, channel: str, snapshot: Callable[[], object]) -> None:
         """A channel with its snapshot."""
-        self.opened[channel] = snapshot
+        self.opened[channel] = lambda: travelled(self.of(channel).snapshot, snapshot())
 
     def family(self, prefix: str, find: Callable[[str], Callable[[], object] | None]) -> None:
         """Channels of one kind."""
-        self.families[prefix] = find
+
+        def found(key: str) -> Callable[[], object] | None:
+            snapshot = find(key)
+            return None if snapshot is None else lambda: travelled(self.of(prefix).snapshot, snapshot())
+
+        self.families[prefix] = found
 
     def is_open(self, channel: str) -> bool:
         """Everybody listens to everything."""
@@ -84,7 +110,7 @@ class Channels:
 
     def publish(self, channel: str, message: Any) -> None:
         """One message."""
-        self.told.append((channel, message))
+        self.told.append((channel, travelled(self.of(channel).message, message)))
 
     def names(self) -> set[str]:
         """Channels that were told since the last question."""
@@ -114,6 +140,17 @@ class Desk:
         self.channels = Channels()
         self.methods.open_feeds(cast(Feeds, self.channels))
         self.venue.listeners.append(self.methods)
+        self.registry = Registry()
+        self.methods.register(self.registry)
+
+    async def ask(self, name: str, **params: Any) -> Any:
+        """The answer of a method as it travels."""
+        method = self.registry.find(name)
+        return travelled(method.result, await method.handler(method.bind(JSON, to_json(to_wire(params))), RELEASED))
+
+    def account(self, index: int) -> Any:
+        """An account as catenary_account tells it, whether it exists or not."""
+        return travelled(AccountView, self.methods.accounts.account_view(index))
 
     async def order(self, trader: int, side: int, price: int, size: int = LOTS, **changes: Any) -> None:
         given = order(self.clock.now, FIRST + trader, side, price, size, **changes)
@@ -167,13 +204,13 @@ async def test_books_fills_and_accounts_in_the_words_of_the_api(desk: Desk) -> N
     await desk.order(0, SELL, PRICE)
     await desk.order(1, BUY, PRICE, 300)
     await desk.order(1, BUY, PRICE - 7, 50, slot=2)
-    book = await desk.methods.book(OfMarket(market="BTC"), CALL)
-    assert book == {"market": "BTC", "bids": [(PRICE - 7, 50)], "asks": [(PRICE, LOTS - 300)]}
-    assert await desk.methods.book(OfMarket(market=0), CALL) == book
-    (fill,) = await desk.methods.fills(FillsOf(account=FIRST + 1), CALL)
+    book = await desk.ask("catenary_book", market="BTC")
+    assert book == {"market": "BTC", "bids": [[PRICE - 7, 50]], "asks": [[PRICE, LOTS - 300]]}
+    assert await desk.ask("catenary_book", market=0) == book
+    (fill,) = await desk.ask("catenary_fills", account=FIRST + 1)
     assert (fill["price_ticks"], fill["size_lots"], fill["taker_side"]) == (PRICE, 300, "buy")
     assert (fill["maker"], fill["taker"]) == (FIRST, FIRST + 1)
-    seen = await desk.methods.account(OfAccount(account=FIRST + 1), CALL)
+    seen = await desk.ask("catenary_account", account=FIRST + 1)
     (position,) = seen["positions"]
     assert (position["market"], position["size_lots"], position["cost_micros"]) == ("BTC", 300, str(300 * PRICE))
     assert int(seen["collateral_micros"]) == 10_000 * DOLLAR - int(fill["fee_micros"]) + 300 * PRICE * 100 // 10**6
@@ -181,14 +218,12 @@ async def test_books_fills_and_accounts_in_the_words_of_the_api(desk: Desk) -> N
     assert (resting["size_lots"], resting["limit_price_ticks"], resting["status"]) == (50, PRICE - 7, "resting")
     assert seen["slots_hint"]["slot"] not in (2,)
     assert seen["finality"] == "sequenced"
-    # All of it is JSON.
-    msgspec.json.encode([book, fill, seen, await desk.methods.status(NoParams(), CALL)])
 
 
 async def test_a_withdrawal_is_sequenced_until_l1_has_it(desk: Desk) -> None:
     given = request(desk.clock.now, FIRST, amount=7 * DOLLAR, recipient=RECIPIENT)
     await desk.venue.submit(signed_request(constants.WITHDRAW, given, key(0)))
-    (entry,) = await desk.methods.withdrawals(WithdrawalsOf(recipient=Bytes20(RECIPIENT)), CALL)
+    (entry,) = await desk.ask("catenary_withdrawals", recipient=Bytes20(RECIPIENT))
     assert entry == {
         "index": 0,
         "recipient": "0x" + RECIPIENT.hex(),
@@ -196,27 +231,27 @@ async def test_a_withdrawal_is_sequenced_until_l1_has_it(desk: Desk) -> None:
         "batch": None,
         "finality": "sequenced",
     }
-    assert await desk.methods.withdrawals(WithdrawalsOf(account=FIRST), CALL) == []
+    assert await desk.ask("catenary_withdrawals", account=FIRST) == []
 
 
 async def test_without_a_posted_batch_nothing_is_called_posted(desk: Desk) -> None:
     with pytest.raises(CallError) as refused:
-        await desk.methods.proof(OfAccount(account=FIRST), CALL)
+        await desk.ask("catenary_proof", account=FIRST)
     assert refused.value.error.name == "NOT_READY"
-    status = await desk.methods.status(NoParams(), CALL)
+    status = await desk.ask("catenary_status")
     assert status["posted"] == {"batch": 0, "chunks": 0, "root": ""}
 
 
 async def test_the_faucet_says_when_l1_does_not_pay(desk: Desk) -> None:
     with pytest.raises(CallError, match="no answer") as refused:
-        await desk.methods.submitting.faucet(ToAddress(address=Bytes20(RECIPIENT)), CALL)
+        await desk.ask("catenary_faucet", address=Bytes20(RECIPIENT))
     assert refused.value.error.name == "NOT_READY"
 
 
 async def test_typed_data_fills_in_what_is_missing(desk: Desk) -> None:
     await desk.order(0, SELL, PRICE, slot=1)
     fields = {"kind": "order", "account": FIRST, "market": 0, "side": 0, "size_lots": 400, "limit_price_ticks": PRICE}
-    found = await desk.methods.submitting.typed_data(TypedDataOf(operation=fields), CALL)
+    found = await desk.ask("catenary_typedData", operation=fields)
     made = order(desk.clock.now, FIRST, BUY, PRICE, 400, slot=2)
     expected = msgspec.structs.replace(
         made, max_posting_fee=1_000_000, expires_at=desk.clock.now + constants.ORDER_LIFETIME
@@ -234,19 +269,19 @@ def submitted(given: containers.Order, trader: int) -> SignedOrder:
 
 
 async def test_a_grace_is_told_and_refuses_by_its_own_number(desk: Desk) -> None:
-    assert (await desk.methods.status(NoParams(), CALL))["grace_until_ms"] == 0
+    assert (await desk.ask("catenary_status"))["grace_until_ms"] == 0
     desk.clock.now += constants.TICK_GAP + constants.TICK_STEP
     await desk.venue.submit(b"")
     await desk.venue.submit(tick(desk.clock.now))
-    assert (await desk.methods.status(NoParams(), CALL))["grace_until_ms"] == desk.clock.now + DEVNET_GRACE_MS
+    assert (await desk.ask("catenary_status"))["grace_until_ms"] == desk.clock.now + DEVNET_GRACE_MS
     given = submitted(order(desk.clock.now, FIRST, SELL, PRICE), 0)
     with pytest.raises(CallError) as refused:
-        await desk.methods.submitting.order(given, RELEASED)
+        await desk.methods.operations.order(given, RELEASED)
     assert (refused.value.error.name, refused.value.error.code) == ("GRACE", -33_042)
     await desk.venue.submit(b"")
     desk.clock.now += DEVNET_GRACE_MS
     given = submitted(order(desk.clock.now, FIRST, SELL, PRICE), 0)
-    assert (await desk.methods.submitting.order(given, RELEASED))["status"] == "resting"
+    assert (await desk.methods.operations.order(given, RELEASED)).status == "resting"
 
 
 async def test_the_new_rules_have_their_numbers(desk: Desk) -> None:
@@ -257,7 +292,7 @@ async def test_the_new_rules_have_their_numbers(desk: Desk) -> None:
 
 
 async def test_markets_say_what_a_growing_leg_stands_under(desk: Desk) -> None:
-    seen = (await desk.methods.markets(NoParams(), CALL))[0]
+    seen = (await desk.ask("catenary_markets"))[0]
     assert (seen["interest_lower_micros"], seen["interest_upper_micros"], seen["fund_micros"]) == ("0", "0", "0")
     assert seen["growing_initial_ppm"] == seen["initial_ppm"] == 20_000
     await desk.order(0, SELL, PRICE)
@@ -265,7 +300,7 @@ async def test_markets_say_what_a_growing_leg_stands_under(desk: Desk) -> None:
     # As if the market scaled between 300 and 1,500 dollars; there are 600 of open interest.
     listed = desk.venue.engine.globals.markets[0]
     listed.interest_lower, listed.interest_upper, listed.fund = 300 * DOLLAR, 1_500 * DOLLAR, 1_000 * DOLLAR
-    seen = (await desk.methods.markets(NoParams(), CALL))[0]
+    seen = (await desk.ask("catenary_markets"))[0]
     assert (seen["interest_lower_micros"], seen["interest_upper_micros"]) == (str(300 * DOLLAR), str(1_500 * DOLLAR))
     assert (seen["fund_micros"], seen["growing_initial_ppm"]) == (str(1_000 * DOLLAR), 20_000 + 980_000 // 4)
 
@@ -276,7 +311,7 @@ async def test_an_account_says_what_has_settled_and_whom_it_trusts(desk: Desk) -
     await desk.venue.submit(signed_request(constants.SET_AGENT, given, key(0)))
     given = request(desk.clock.now, FIRST, slot=201, amount=50_000)
     await desk.venue.submit(signed_request(constants.SET_LEVERAGE, given, key(0)))
-    seen = await desk.methods.account(OfAccount(account=FIRST), CALL)
+    seen = await desk.ask("catenary_account", account=FIRST)
     trusted = {"address": "0x" + owner(50).hex(), "expires_at_ms": START + 1, "first_slot": 2, "last_slot": 9}
     assert seen["agents"] == [None, trusted]
     assert (seen["initial_ppm"], seen["settled_micros"], seen["maturing"]) == (50_000, str(10_000 * DOLLAR), [])
@@ -285,14 +320,13 @@ async def test_an_account_says_what_has_settled_and_whom_it_trusts(desk: Desk) -
     await desk.order(1, BUY, PRICE + 1_000)
     await desk.order(1, SELL, PRICE, slot=2)
     await desk.order(0, BUY, PRICE, slot=2)
-    seen = await desk.methods.account(OfAccount(account=FIRST), CALL)
+    seen = await desk.ask("catenary_account", account=FIRST)
     epoch = START // constants.EPOCH
     (maturing,) = seen["maturing"]
     assert maturing["settles_at_ms"] == (epoch + 2) * constants.EPOCH
     assert int(maturing["amount_micros"]) > 0
     assert int(seen["settled_micros"]) + int(maturing["amount_micros"]) == int(seen["collateral_micros"])
     assert int(seen["withdrawable_micros"]) == int(seen["settled_micros"]) <= 10_000 * DOLLAR
-    msgspec.json.encode(seen)
 
 
 async def test_a_node_that_is_not_ready_takes_nothing(desk: Desk) -> None:
@@ -300,6 +334,6 @@ async def test_a_node_that_is_not_ready_takes_nothing(desk: Desk) -> None:
     given = order(desk.clock.now, FIRST, SELL, PRICE)
     signed = submitted(given, 0)
     with pytest.raises(CallError) as refused:
-        await desk.methods.submitting.order(signed, CALL)
+        await desk.methods.operations.order(signed, CALL)
     assert refused.value.error.name == "NOT_READY"
     assert desk.channels.names() == set()

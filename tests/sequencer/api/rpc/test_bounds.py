@@ -14,8 +14,9 @@ import trio
 from prometheus_client import CollectorRegistry
 from trio.testing import memory_stream_pair
 
-from sequencer.api.methods.submitting import Submitting
+from sequencer.api.methods.operations import Operations
 from sequencer.api.rpc.errors import CallError
+from sequencer.api.rpc.handlers import register
 from sequencer.api.rpc.jsonrpc import (
     JSON,
     MAX_ENVELOPE_BYTES,
@@ -30,7 +31,7 @@ from sequencer.api.rpc.jsonrpc import (
 )
 from sequencer.api.rpc.limits import PARAMS_BYTES, Limits, TokenBucket
 from sequencer.api.transport.http import PIECES_A_TURN
-from sequencer.api.transport.server import ApiConfig, Server
+from sequencer.api.transport.server import ApiConfig, Server, Surroundings
 from tests.sequencer.api.conftest import Running, Start, Venue
 from tests.sequencer.api.transport.test_http import call_bytes
 from tests.sequencer.api.transport.test_websocket import HANDSHAKE, connect
@@ -116,7 +117,7 @@ def expected(place: str, name: str) -> tuple[str, str | None]:
 def server(venue: Venue, **limits: Any) -> Server:
     log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[])
     config = ApiConfig(port=0, limits=Limits(**limits))
-    return Server(config, venue.registry, metrics=CollectorRegistry(), epoch="run", log=log)
+    return Server(config, venue.registry, metrics=CollectorRegistry(), epoch="run", surroundings=Surroundings(log=log))
 
 
 async def answer_to(node: Server, codec: Codec, body: bytes) -> Any:
@@ -316,7 +317,7 @@ async def test_params_are_bounded_to_the_byte(codec: Codec) -> None:
 def orders_method() -> Method:
     registry = Registry()
     unused: Any = SimpleNamespace(engine=None)
-    Submitting(unused, unused, unused, unused, lambda: 0, lambda: True).register(registry)
+    register(registry, Operations(unused, unused, unused, unused, lambda: True))
     return registry.find("catenary_orders")
 
 

@@ -11,7 +11,8 @@ from tests.sequencer.api.conftest import Running
 
 def references(value: Any) -> list[str]:
     if isinstance(value, dict):
-        here = [value["$ref"]] if "$ref" in value else []
+        # Of a schema of references "$ref" is a property as well.
+        here = [value["$ref"]] if isinstance(value.get("$ref"), str) else []
         return here + [found for item in value.values() for found in references(item)]
     return [found for item in value for found in references(item)] if isinstance(value, list) else []
 

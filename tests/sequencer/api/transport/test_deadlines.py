@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from trio.testing import MockClock, memory_stream_pair
 
 from sequencer.api.rpc.limits import Limits
-from sequencer.api.transport.server import ApiConfig, Server
+from sequencer.api.transport.server import ApiConfig, Server, Surroundings
 from tests.sequencer.api.conftest import Venue
 from tests.sequencer.api.transport.test_http import call_bytes, request_bytes
 from tests.sequencer.api.transport.test_websocket import HANDSHAKE
@@ -21,7 +21,8 @@ pytestmark = pytest.mark.trio
 def small_server(venue: Venue, collectors: CollectorRegistry, **limits: Any) -> Server:
     log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[])
     config = ApiConfig(port=0, limits=Limits(**limits))
-    return Server(config, venue.registry, metrics=collectors, epoch="run", log=log, clock=trio.current_time)
+    around = Surroundings(log=log, clock=trio.current_time)
+    return Server(config, venue.registry, metrics=collectors, epoch="run", surroundings=around)
 
 
 async def read_all(stream: trio.abc.ReceiveStream) -> bytes:

@@ -1,0 +1,151 @@
+"""What is asked about an account: as it stands, what would become of it, and where its numbers come from.
+
+What a preview adds to the law's own numbers is the venue's policy, asked of the same state: the margin call, with the
+hysteresis of the level at which the account is called now, and where its positions stand in the deleveraging rankings.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from prover.stf import constants, containers
+from sequencer.api.methods.drafts import Drafter, sized, sized_request
+from sequencer.api.methods.lookup import require_account, require_market
+from sequencer.api.rpc.errors import INVALID_PARAMS, CallError
+from sequencer.api.rpc.handlers import method
+from sequencer.api.rpc.jsonrpc import Call
+from sequencer.engine.engine import Engine
+from sequencer.schema.accounts import (
+    AccountView,
+    Contribution,
+    Explanation,
+    Foreseen,
+    OpenOrder,
+    Outlook,
+    Preview,
+    SlotHint,
+)
+from sequencer.schema.answers import FillView
+from sequencer.schema.params import ContributionOf, FillsOf, OfAccount, OfOperation, OfOwner
+from sequencer.schema.values import as_hex
+from sequencer.views.account import outlook, standing_of
+from sequencer.views.books import fill_view, free_slot, open_orders
+from sequencer.views.contribution import contribution
+from sequencer.views.explain import explain
+from sequencer.views.margin_calls import MarginCalls, next_level
+from sequencer.views.preview import preview_order, preview_request
+from sequencer.views.rankings import Rankings
+
+_PREVIEWED: Final = (constants.TRANSFER, constants.WITHDRAW, constants.SET_LEVERAGE)
+
+
+class Accounts:
+    """The handlers. `calls`: the margin calls as of the last tick."""
+
+    def __init__(
+        self, engine: Engine, calls: MarginCalls, rankings: Rankings, drafter: Drafter, now_ms: Callable[[], int]
+    ) -> None:
+        self._engine = engine
+        self._calls = calls
+        self._rankings = rankings
+        self._drafter = drafter
+        self._now_ms = now_ms
+
+    @method("catenary_accounts", "An owner's accounts.")
+    async def accounts(self, params: OfOwner, call: Call) -> list[int]:
+        """catenary_accounts."""
+        return self._engine.accounts_of(bytes(params.owner))
+
+    @method("catenary_account", "One account, valued.")
+    async def account(self, params: OfAccount, call: Call) -> AccountView:
+        """catenary_account."""
+        require_account(self._engine, params.account)
+        return self.account_view(params.account)
+
+    def account_view(self, index: int) -> AccountView:
+        """An account as it is told, whether it exists or not."""
+        engine = self._engine
+        seen = self._ranked(outlook(engine.globals, engine.view.clock(), index, engine.account(index)))
+        slot = free_slot(engine, index)
+        sequence = max(engine.slot(index << constants.SLOT_BITS | slot).sequence, seen.floor)
+        told = msgspec.structs.asdict(seen) | {"margin_call_percent": self._calls.level(index)}
+        return AccountView(
+            **told,
+            slots_hint=SlotHint(slot, sequence),
+            open_orders=open_orders(engine, index),
+            root=as_hex(engine.state.root),
+        )
+
+    def _ranked(self, seen: Outlook) -> Outlook:
+        """Says where each position stands; None for one that has no place."""
+        places = self._rankings.places(seen)
+        positions = [
+            msgspec.structs.replace(leg, deleveraging_rank=places[leg.market].rank) if leg.market in places else leg
+            for leg in seen.positions
+        ]
+        return msgspec.structs.replace(seen, positions=positions)
+
+    @method("catenary_openOrders", "Orders it holds.")
+    async def open_orders(self, params: OfAccount, call: Call) -> list[OpenOrder]:
+        """catenary_openOrders."""
+        return open_orders(self._engine, params.account)
+
+    @method("catenary_fills", "The newest fills.")
+    async def fills(self, params: FillsOf, call: Call) -> list[FillView]:
+        """catenary_fills."""
+        newest = (fill for fill in reversed(self._engine.recent_fills) if params.account in (fill.maker, fill.taker))
+        return [fill_view(self._engine.globals, fill) for fill, _ in zip(newest, range(params.limit), strict=False)]
+
+    @method(
+        "catenary_preview",
+        "An account before and after an order, transfer, withdrawal or bound of leverage that is not sent, with "
+        "buying power, margin call and deleveraging ranks.",
+    )
+    async def preview(self, params: OfOperation, call: Call) -> Preview:
+        """catenary_preview. A refusal is an answer here: the numbers before it are still good."""
+        drafted = self._drafter.draft(params.operation)
+        message = drafted.message
+        require_account(self._engine, message.account)
+        if isinstance(message, containers.Order):
+            seen = preview_order(self._engine, sized(message), self._now_ms())
+        elif drafted.tag in _PREVIEWED:
+            given = sized_request(drafted.tag, message)
+            seen = preview_request(self._engine, drafted.tag, given, self._now_ms())
+        else:
+            raise CallError(
+                INVALID_PARAMS, "An order, a transfer, a withdrawal or a bound of leverage can be previewed."
+            )
+        told = msgspec.structs.asdict(self._marked(seen))
+        return Preview(**told, operation=drafted.operation, finality="preview")
+
+    def _marked(self, seen: Foreseen) -> Foreseen:
+        """Every state with its ranks and with the margin call that the next tick would tell at the same prices."""
+        states = {name: getattr(seen, name) for name in ("before", "after", "if_filled", "other_before", "other_after")}
+        marked = {name: self._called(state) for name, state in states.items() if state is not None}
+        return msgspec.structs.replace(seen, **marked)
+
+    def _called(self, state: Outlook) -> Outlook:
+        level = next_level(self._calls.level(state.account), standing_of(state))
+        return msgspec.structs.replace(self._ranked(state), margin_call_percent=level, finality="preview")
+
+    @method("catenary_explain", "Every number of an account with its formula and inputs.")
+    async def explain(self, params: OfAccount, call: Call) -> Explanation:
+        """catenary_explain. Numbers are decimal strings: they are for recomputing."""
+        account = require_account(self._engine, params.account)
+        engine, index = self._engine, params.account
+        look = self._calls.last_look(index)
+        found = explain(engine.globals, engine.view.clock(), index, account, look, self._rankings.places)
+        return Explanation(index, found, "sequenced")
+
+    @method(
+        "catenary_contribution",
+        "What each position adds and takes, what a shock would liquidate, what sharing one pool saves.",
+    )
+    async def contribution(self, params: ContributionOf, call: Call) -> Contribution:
+        """catenary_contribution."""
+        engine = self._engine
+        account = require_account(engine, params.account)
+        market = None if params.market is None else require_market(engine, params.market)
+        clock = engine.view.clock()
+        return contribution(engine.globals, clock, params.account, account, params.shock_bp, market)

@@ -1,0 +1,126 @@
+"""What is told on channels, and to whom: the one that listens to the sequencer for all subscribers."""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from sequencer.api.methods.accounts import Accounts
+from sequencer.api.methods.rollup import Rollup
+from sequencer.api.rpc.subscriptions import Channel, Feeds
+from sequencer.engine.effects import Processed
+from sequencer.engine.engine import Engine
+from sequencer.engine.records import SealedChunk
+from sequencer.schema.accounts import AccountView, MarginCall
+from sequencer.schema.answers import AccountUpdate, BatchView, Book, FillView, MarketView, PostMortemView
+from sequencer.views.books import book, fill_view, trades
+from sequencer.views.margin_calls import MarginCalls
+from sequencer.views.markets import market_views, names
+from sequencer.views.rescues import post_mortem_view
+
+_LEVELS: Final = 20
+_BATCHES: Final = 20
+_RESCUES: Final = 20
+_CALLS: Final = 200
+
+CHANNELS: Final = (
+    Channel("prices", "All markets, at every tick.", list[MarketView], list[MarketView]),
+    Channel("book:", "The price levels of the market that the key names, at every change.", Book, Book),
+    Channel("trades:", "The fills of the market that the key names.", list[FillView], FillView),
+    Channel(
+        "account:", "The account that the key numbers, whenever something concerns it.", AccountView, AccountUpdate
+    ),
+    Channel("margin_calls", "Every margin call whose level changed.", list[MarginCall], MarginCall),
+    Channel("rescues", "Every liquidation or other rescue.", list[PostMortemView], PostMortemView),
+    Channel("batches", "The newest batch whenever those on L1 changed.", list[BatchView], list[BatchView]),
+)
+
+
+class Channels:
+    """Listens to what was sequenced and posted. Valuing costs more than telling: nobody listens to most accounts."""
+
+    def __init__(self, engine: Engine, accounts: Accounts, rollup: Rollup, calls: MarginCalls) -> None:
+        self._engine = engine
+        self._accounts = accounts
+        self._rollup = rollup
+        self._calls = calls
+        self._feeds: Feeds | None = None
+        self._markets_open = 0
+        self._looked_at_ms = engine.globals.tick_time
+
+    def open(self, feeds: Feeds) -> None:
+        """Opens the channels."""
+        self._feeds = feeds
+        engine = self._engine
+        feeds.declare(*CHANNELS)
+        feeds.open("prices", lambda: market_views(engine.globals))
+        feeds.open("batches", lambda: self._rollup.newest_batches(_BATCHES))
+        self._open_markets(feeds)
+        feeds.family("account:", self._account_snapshot)
+        feeds.open("margin_calls", lambda: self._calls.standing(_CALLS))
+        feeds.open(
+            "rescues",
+            lambda: [post_mortem_view(engine.globals, record) for record in list(engine.rescues)[-_RESCUES:]],
+        )
+
+    def _account_snapshot(self, key: str) -> Callable[[], object] | None:
+        if not key.isascii() or not key.isdigit() or len(key) > 8 or int(key) >= self._engine.globals.next_account:
+            return None
+        return lambda: self._accounts.account_view(int(key))
+
+    def _open_markets(self, feeds: Feeds) -> None:
+        """Opens the channels of markets that were listed since."""
+        engine, called = self._engine, names(self._engine.globals)
+        for index in range(self._markets_open, len(called)):
+            feeds.open(f"book:{called[index]}", lambda index=index: book(engine, index, _LEVELS))  # type: ignore[misc]
+            feeds.open(f"trades:{called[index]}", lambda index=index: trades(engine, index))  # type: ignore[misc]
+        self._markets_open = len(called)
+
+    def sequenced(self, outcome: Processed) -> None:
+        """Tells the feeds about a durable input."""
+        if self._feeds is None:
+            return
+        feeds, globals = self._feeds, self._engine.globals
+        called = names(globals)
+        self._open_markets(feeds)
+        for index in outcome.markets:
+            feeds.publish(f"book:{called[index]}", book(self._engine, index, _LEVELS))
+        for fill in outcome.fills:
+            feeds.publish(f"trades:{called[fill.market]}", fill_view(globals, fill))
+        for account in outcome.accounts:
+            self._tell_account(feeds, account)
+        if len(outcome.markets) == globals.market_count:
+            feeds.publish("prices", market_views(globals))
+        for record in outcome.rescues:
+            rescue = post_mortem_view(globals, record)
+            feeds.publish("rescues", rescue)
+            for account in (record.account, record.counterparty):
+                self._tell_account(feeds, account, rescue=rescue)
+        self._tell_calls(feeds)
+
+    def sealed(self, chunks: list[SealedChunk]) -> None:
+        """Nothing to tell: a sealed chunk is not yet on L1."""
+
+    def posted(self) -> None:
+        """Tells the feeds that the batches on L1 changed."""
+        if self._feeds is not None:
+            self._feeds.publish("batches", self._rollup.newest_batches(1))
+
+    def _tell_calls(self, feeds: Feeds) -> None:
+        """Looks at the accounts once a tick, and tells the changed calls on `margin_calls` and `account:N`."""
+        globals = self._engine.globals
+        if globals.tick_time == self._looked_at_ms:
+            return
+        self._looked_at_ms = globals.tick_time
+        now_ms = self._engine.view.commitment.timestamp
+        for call in self._calls.look(globals.risk, globals.tick_time, now_ms, self._engine.account):
+            feeds.publish("margin_calls", call)
+            self._tell_account(feeds, call.account, margin_call=call)
+
+    def _tell_account(
+        self, feeds: Feeds, account: int, *, margin_call: MarginCall | None = None, rescue: PostMortemView | None = None
+    ) -> None:
+        channel = f"account:{account}"
+        if feeds.is_open(channel):
+            told = msgspec.structs.asdict(self._accounts.account_view(account))
+            feeds.publish(channel, AccountUpdate(**told, margin_call=margin_call, rescue=rescue))

@@ -1,0 +1,59 @@
+"""All methods and channels of a node, put together."""
+
+from collections.abc import Callable
+
+from l1_bridge.client.client import L1Client
+from prover.contracts.deployment import Deployment
+from sequencer.api.methods.accounts import Accounts
+from sequencer.api.methods.channels import Channels
+from sequencer.api.methods.drafts import Drafter
+from sequencer.api.methods.markets import Markets
+from sequencer.api.methods.operations import Operations
+from sequencer.api.methods.rescues import Rescues
+from sequencer.api.methods.rollup import Rollup
+from sequencer.api.rpc.handlers import register
+from sequencer.api.rpc.jsonrpc import Registry
+from sequencer.api.rpc.subscriptions import Feeds
+from sequencer.engine.effects import Processed
+from sequencer.engine.records import SealedChunk
+from sequencer.l1.bridge_view import BridgeView
+from sequencer.sequencing.sequencer import Sequencer
+from sequencer.views.margin_calls import MarginCalls
+from sequencer.views.rankings import Rankings
+
+
+class Methods:
+    """Everything that is answered says which finality it has; until `is_ready`, nothing that is signed is taken."""
+
+    def __init__(
+        self, venue: Sequencer, view: BridgeView, client: L1Client, deployment: Deployment, now_ms: Callable[[], int]
+    ) -> None:
+        engine = venue.engine
+        self.is_ready = False
+        rankings, calls, drafter = Rankings(engine), MarginCalls(engine.holders), Drafter(engine, now_ms)
+        self.markets = Markets(engine)
+        self.accounts = Accounts(engine, calls, rankings, drafter, now_ms)
+        self.rollup = Rollup(engine, view, deployment, now_ms, lambda: self.is_ready)
+        self.operations = Operations(venue, drafter, client, deployment, lambda: self.is_ready)
+        self.rescues = Rescues(engine, rankings)
+        self._channels = Channels(engine, self.accounts, self.rollup, calls)
+
+    def register(self, registry: Registry) -> None:
+        """Adds every method."""
+        register(registry, self.rollup, self.markets, self.accounts, self.operations, self.rescues)
+
+    def open_feeds(self, feeds: Feeds) -> None:
+        """Opens the channels."""
+        self._channels.open(feeds)
+
+    def sequenced(self, outcome: Processed) -> None:
+        """A durable input is told."""
+        self._channels.sequenced(outcome)
+
+    def sealed(self, chunks: list[SealedChunk]) -> None:
+        """Sealed chunks are told."""
+        self._channels.sealed(chunks)
+
+    def posted(self) -> None:
+        """That the batches on L1 changed is told."""
+        self._channels.posted()

@@ -1,0 +1,224 @@
+"""The methods that take signed operations, each answered once it is durable; and what is to be signed."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Error
+from l1_bridge.client.keys import development_key
+from l1_bridge.contracts.artifact import load_artifact
+from prover.contracts.deployment import DEVNET_CHAINS, Deployment
+from prover.signing import operations, signatures
+from prover.signing.typed_data import typed_data
+from prover.stf import codes, constants, containers
+from prover.stf.replay import operation_length
+from sequencer.api.methods.drafts import Drafter, order_of, request_of, sized, sized_request
+from sequencer.api.rpc.errors import BACKLOG, LAW_ERRORS, NOT_READY, CallError, law_error
+from sequencer.api.rpc.handlers import method
+from sequencer.api.rpc.jsonrpc import Call
+from sequencer.engine.effects import Processed
+from sequencer.engine.order_book import order_id
+from sequencer.schema.answers import (
+    AnsweredOrder,
+    FaucetPayment,
+    OrderResult,
+    RefusedCall,
+    RequestResult,
+    SigningRequest,
+    TypedData,
+)
+from sequencer.schema.params import MOST_ORDERS, OfOperation, SignedOrder, SignedOrders, SignedRequest, ToAddress
+from sequencer.schema.values import as_hex
+from sequencer.sequencing.sequencer import Sequencer
+from sequencer.views.books import fill_view
+
+# An order with all its digits takes 600 bytes, and twice that with a line and an indent for each field.
+_ORDER_BYTES: Final = 1_280
+_FAUCET_MICROS: Final = 100_000 * 10**6
+_FAUCET_WEI: Final = 10**18
+_FAUCET_GAS: Final = 200_000
+_FAUCET_KEY: Final = 7
+_ERRORS: Final = (*LAW_ERRORS, BACKLOG)
+
+
+class _Signed(msgspec.Struct, frozen=True):
+    """An operation as the sequencer takes it, and what its signature is over."""
+
+    operation: bytes
+    message: containers.Order | containers.Request
+    digest: bytes
+
+
+class Operations:
+    """The handlers."""
+
+    def __init__(
+        self,
+        venue: Sequencer,
+        drafter: Drafter,
+        client: L1Client,
+        deployment: Deployment,
+        is_ready: Callable[[], bool],
+    ) -> None:
+        self._venue = venue
+        self._engine = venue.engine
+        self._drafter = drafter
+        self._client = client
+        self._deployment = deployment
+        self._is_ready = is_ready
+
+    @method("catenary_order", "Submits an order.", errors=_ERRORS)
+    async def order(self, params: SignedOrder, call: Call) -> OrderResult:
+        """catenary_order."""
+        signed = self._signed_order(params)
+        (outcome,) = await self._submit([signed], call)
+        return self._ordered(signed, outcome)
+
+    @method("catenary_orders", "Submits orders.", errors=_ERRORS, params_bytes=MOST_ORDERS * _ORDER_BYTES)
+    async def orders(self, params: SignedOrders, call: Call) -> list[AnsweredOrder]:
+        """catenary_orders: one behind the other in their order, and durable together."""
+        read: list[_Signed | CallError] = []
+        for given in params.orders:
+            try:
+                read.append(self._signed_order(given))
+            except CallError as error:
+                read.append(error)
+        outcomes = iter(await self._submit([signed for signed in read if isinstance(signed, _Signed)], call))
+        answers: list[AnsweredOrder] = []
+        for signed in read:
+            try:
+                if isinstance(signed, CallError):
+                    raise signed
+                answers.append(AnsweredOrder(result=self._ordered(signed, next(outcomes))))
+            except CallError as error:
+                answers.append(AnsweredOrder(error=RefusedCall(**error.body())))
+        return answers
+
+    def _signed_order(self, params: SignedOrder) -> _Signed:
+        order = sized(order_of(params.order))
+        digest = signatures.order_digest(self._deployment.domain, order)
+        operation = operations.order_bytes(order, self._compact(params.signature, order.account, digest))
+        return _Signed(operation, order, digest)
+
+    def _ordered(self, signed: _Signed, outcome: Processed | None) -> OrderResult:
+        """What is answered to an order; CallError where it was refused."""
+        outcome = self._applied(signed, outcome)
+        assert isinstance(signed.message, containers.Order)
+        return OrderResult(
+            order_id=outcome.order or order_id(signed.message),
+            status=outcome.status,
+            reason=outcome.refusal,
+            filled_lots=outcome.filled,
+            remaining_lots=outcome.remaining,
+            fills=[fill_view(self._engine.globals, fill) for fill in outcome.fills],
+            finality="sequenced",
+        )
+
+    @method("catenary_withdraw", "Submits a Withdraw request.", errors=_ERRORS)
+    async def withdraw(self, params: SignedRequest, call: Call) -> RequestResult:
+        """catenary_withdraw."""
+        return await self._request(constants.WITHDRAW, params, call)
+
+    @method("catenary_transfer", "Submits a Transfer request.", errors=_ERRORS)
+    async def transfer(self, params: SignedRequest, call: Call) -> RequestResult:
+        """catenary_transfer."""
+        return await self._request(constants.TRANSFER, params, call)
+
+    @method("catenary_cancel", "Submits a Cancel request.", errors=_ERRORS)
+    async def cancel(self, params: SignedRequest, call: Call) -> RequestResult:
+        """catenary_cancel."""
+        return await self._request(constants.CANCEL, params, call)
+
+    @method("catenary_cancelAll", "Submits a CancelAll request.", errors=_ERRORS)
+    async def cancel_all(self, params: SignedRequest, call: Call) -> RequestResult:
+        """catenary_cancelAll."""
+        return await self._request(constants.CANCEL_ALL, params, call)
+
+    @method("catenary_setAgent", "Submits a SetAgent request.", errors=_ERRORS)
+    async def set_agent(self, params: SignedRequest, call: Call) -> RequestResult:
+        """catenary_setAgent."""
+        return await self._request(constants.SET_AGENT, params, call)
+
+    @method("catenary_setLeverage", "Submits a SetLeverage request.", errors=_ERRORS)
+    async def set_leverage(self, params: SignedRequest, call: Call) -> RequestResult:
+        """catenary_setLeverage."""
+        return await self._request(constants.SET_LEVERAGE, params, call)
+
+    async def _request(self, tag: int, params: SignedRequest, call: Call) -> RequestResult:
+        request = sized_request(tag, request_of(tag, params.request))
+        digest = signatures.request_digest(self._deployment.domain, tag, request)
+        operation = operations.request_bytes(tag, request, self._compact(params.signature, request.account, digest))
+        signed = _Signed(operation, request, digest)
+        (sequenced,) = await self._submit([signed], call)
+        outcome = self._applied(signed, sequenced)
+        return RequestResult(
+            code=outcome.code,
+            chunk=outcome.chunk,
+            operation_index=outcome.operation,
+            withdrawal_index=outcome.withdrawal,
+            account_opened=outcome.opened,
+            finality="sequenced",
+        )
+
+    @method("catenary_typedData", "What eth_signTypedData_v4 signs for an operation.")
+    async def typed_data(self, params: OfOperation, call: Call) -> TypedData:
+        """catenary_typedData."""
+        drafted = self._drafter.draft(params.operation)
+        domain, bridge = self._deployment.domain, self._deployment.bridge
+        if isinstance(drafted.message, containers.Order):
+            digest = signatures.order_digest(domain, drafted.message)
+        else:
+            digest = signatures.request_digest(domain, drafted.tag, drafted.message)
+        shown = typed_data(drafted.tag, drafted.message, self._deployment.chain_id, bridge)
+        return TypedData(msgspec.convert(shown, SigningRequest), as_hex(digest), drafted.operation)
+
+    @method("catenary_faucet", "Play dollars and a little ether, on devnets.", errors=(NOT_READY,))
+    async def faucet(self, params: ToAddress, call: Call) -> FaucetPayment:
+        """catenary_faucet."""
+        if self._deployment.chain_id not in DEVNET_CHAINS:
+            raise CallError(NOT_READY, "There is a faucet on devnets only.")
+        token = load_artifact("MockDollar")
+        data = token.encode_call("mint", bytes(params.address), _FAUCET_MICROS)
+        try:
+            # A key of its own: whoever asks for play money must not stand in the poster's way.
+            payer = development_key(_FAUCET_KEY)
+            receipt = await self._client.send(payer, self._deployment.token, data, gas=_FAUCET_GAS)
+            await self._client.send(payer, bytes(params.address), value=_FAUCET_WEI, gas=21_000)
+        except L1Error as error:
+            raise CallError(NOT_READY, f"The L1 does not pay: {error}") from None
+        return FaucetPayment(_FAUCET_MICROS, _FAUCET_WEI, as_hex(receipt.transaction_hash))
+
+    async def _submit(self, signed: list[_Signed], call: Call) -> list[Processed | None]:
+        if not self._is_ready():
+            raise CallError(NOT_READY)
+        assert all(operation_length(one.operation, 0) == len(one.operation) for one in signed)
+        return await self._venue.submit_all([one.operation for one in signed], call.release)
+
+    def _applied(self, signed: _Signed, outcome: Processed | None) -> Processed:
+        """The outcome of what was applied; CallError where it was refused."""
+        if outcome is None:
+            raise CallError(BACKLOG)
+        if outcome.code != codes.OK:
+            data: dict[str, Any] = {}
+            if outcome.code == codes.BAD_SIGNATURE:
+                recovered = self._engine.recover_signer(signed.operation)
+                data = self._signature_data(recovered, signed.message.account, signed.digest)
+            raise CallError(law_error(outcome.code), outcome.refusal, data=data)
+        return outcome
+
+    def _compact(self, signature: bytes, account: int, digest: bytes) -> bytes:
+        try:
+            return signatures.compact(bytes(signature))
+        except ValueError as error:
+            data = self._signature_data(containers.NOBODY, account, digest)
+            sentence = f"{str(error)[:1].upper()}{str(error)[1:]}."
+            raise CallError(law_error(codes.BAD_SIGNATURE), sentence, data=data) from None
+
+    def _signature_data(self, recovered: bytes, account: int, digest: bytes) -> dict[str, Any]:
+        return {
+            "recovered": as_hex(recovered),
+            "expected_owner": as_hex(self._engine.account(account).owner),
+            "digest": as_hex(digest),
+        }

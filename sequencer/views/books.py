@@ -1,0 +1,72 @@
+"""Books, orders and fills as they are told: markets by name, sides in words."""
+
+from typing import Final
+
+from prover.stf import constants, containers
+from sequencer.engine.engine import Engine
+from sequencer.engine.order_book import order_id
+from sequencer.engine.records import Fill
+from sequencer.schema.accounts import OpenOrder
+from sequencer.schema.answers import Book, FillView
+from sequencer.views.markets import names
+
+_TRADES: Final = 50
+_LAST_SLOT: Final = 255
+
+
+def book(engine: Engine, market: int, levels: int) -> Book:
+    """The best price levels of a market."""
+    bids, asks = engine.books[market].depth(levels)
+    return Book(names(engine.globals)[market], bids, asks)
+
+
+def trades(engine: Engine, market: int) -> list[FillView]:
+    """The newest fills of a market."""
+    newest = [fill for fill in engine.recent_fills if fill.market == market]
+    return [fill_view(engine.globals, fill) for fill in newest[-_TRADES:]]
+
+
+def fill_view(globals: containers.Globals, fill: Fill) -> FillView:
+    """One fill."""
+    return FillView(
+        market=names(globals)[fill.market],
+        price_ticks=fill.price,
+        size_lots=fill.size,
+        fee_micros=fill.fee,
+        maker=fill.maker,
+        taker=fill.taker,
+        maker_order_id=fill.maker_order,
+        taker_order_id=fill.taker_order,
+        taker_side="sell" if fill.maker_side == constants.BUY else "buy",
+        time_ms=fill.time,
+        chunk=fill.chunk,
+        operation_index=fill.operation,
+    )
+
+
+def free_slot(engine: Engine, account: int) -> int:
+    """The lowest order slot without an open order; 255 if there is none."""
+    taken = {order.slot for order, _, _ in engine.open_orders(account)}
+    return next((slot for slot in range(1, _LAST_SLOT + 1) if slot not in taken), _LAST_SLOT)
+
+
+def open_orders(engine: Engine, account: int) -> list[OpenOrder]:
+    """The orders that an account has in books."""
+    called = names(engine.globals)
+    return [
+        OpenOrder(
+            order_id=order_id(order),
+            market=called[order.market],
+            side="buy" if order.side == constants.BUY else "sell",
+            size_lots=order.size,
+            filled_lots=order.size - left,
+            limit_price_ticks=order.limit_price,
+            slot=order.slot,
+            sequence=order.sequence,
+            expires_at_ms=order.expires_at,
+            reduce_only=order.reduce_only == 1,
+            post_only=order.post_only == 1,
+            status="armed" if is_armed else "resting",
+        )
+        for order, left, is_armed in engine.open_orders(account)
+    ]
