@@ -6,7 +6,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from eth_account import Account
 from eth_account.messages import encode_typed_data
@@ -16,12 +15,9 @@ from prover.signing.recover import ORDER, recover_fast
 from prover.signing.signatures import address_of, compact, sign
 from prover.signing.typed_data import SIGNED
 from prover.stf import constants, containers, signatures
-from sequencer.schema.answers import SigningRequest, TypedData
 from sequencer.schema.writing import to_wire
-from sequencer.wallet.drafts import Draft, compare_with_node, draft, with_recovery_id
-from sequencer.wallet.errors import NotGenuine
+from sequencer.wallet.drafts import Draft, draft, with_recovery_id
 from sequencer.wallet.trust import ListedMarket, Location, Venue
-from tests.sequencer.answers import answer
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = Path(__file__).parents[1] / "typed_data" / "sign.mjs"
@@ -188,36 +184,3 @@ def test_the_high_s_twin_is_refused() -> None:
 def test_every_signed_struct_is_covered() -> None:
     assert {operations.TAG_OF_KIND[drafted.kind] for drafted in drafts()} == set(SIGNED)
     assert constants.CANCEL_ALL in SIGNED
-
-
-def node_answer(drafted: Draft, **changes: Any) -> TypedData:
-    """What an honest node answers to a draft, with changes to the message."""
-    typed_data = to_wire(drafted.typed_data)
-    typed_data = {**typed_data, "message": {**typed_data["message"], **changes}}
-    return told(typed_data, drafted)
-
-
-def told(typed_data: dict[str, Any], drafted: Draft) -> TypedData:
-    """Typed data as the client reads it."""
-    shown = msgspec.convert(typed_data, SigningRequest, strict=False)
-    return answer(TypedData, typed_data=shown, digest="0x" + drafted.digest.hex())
-
-
-def test_a_nodes_typed_data_must_be_the_wallets_own() -> None:
-    for drafted in drafts():
-        compare_with_node(drafted, node_answer(drafted))
-    drafted = drafts()[3]
-    with pytest.raises(NotGenuine, match="does not show the operation"):
-        compare_with_node(drafted, node_answer(drafted, amount_micros=1))
-    with pytest.raises(NotGenuine, match="does not show the operation"):
-        compare_with_node(drafted, node_answer(drafted, extra=1))
-    other = node_answer(drafted)
-    with pytest.raises(NotGenuine, match="digest"):
-        compare_with_node(drafted, msgspec.structs.replace(other, digest="0x" + "00" * 32))
-    shown = msgspec.to_builtins(other.typed_data)
-    foreign = {**shown, "domain": {**shown["domain"], "chainId": 1}}
-    with pytest.raises(NotGenuine, match="another domain"):
-        compare_with_node(drafted, told(foreign, drafted))
-    renamed = {**shown, "primaryType": "Order"}
-    with pytest.raises(NotGenuine, match="other types"):
-        compare_with_node(drafted, told(renamed, drafted))

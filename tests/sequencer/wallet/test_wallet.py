@@ -16,13 +16,13 @@ from prover.signing.signatures import compact
 from prover.signing.typed_data import SIGNED
 from prover.state.state import State, create
 from prover.state.store import MemoryStore
-from prover.stf import codes, constants, containers, encoding, signatures
+from prover.stf import codes, constants, containers, encoding
 from prover.stf.replay import Chunk
 from sequencer.client.client import Fields, NodeClient
 from sequencer.client.errors import NodeUnreachable, Rejected
 from sequencer.schema.accounts import AccountView, AgentView, OpenOrder, SlotHint
 from sequencer.schema.answers import OrderResult, RequestResult
-from sequencer.wallet.drafts import OrderTerms, RequestTerms, draft
+from sequencer.wallet.drafts import OrderTerms, RequestTerms
 from sequencer.wallet.errors import BadInput, WalletError
 from sequencer.wallet.keys import Key
 from sequencer.wallet.record import Signed
@@ -383,13 +383,3 @@ def test_a_wallet_without_key_signs_nothing(tmp_path: Path) -> None:
         with_wallet(tmp_path, node, lambda wallet: wallet.order(BUY, ACCOUNT), key=None)
     assert recorded(tmp_path, node) == []
     assert PRIVATE_KEY.hex() not in repr(KEY)
-
-
-def test_a_draft_signs_for_one_venue_only() -> None:
-    message = containers.Request(ACCOUNT, 1, NOW, NOW, NOW + 1, 0, 0, containers.NOBODY)
-    here = draft(VENUE, "cancel", message, 0, "cancel")
-    elsewhere = msgspec.structs.replace(VENUE, location=msgspec.structs.replace(VENUE.location, chain_id=1))
-    assert draft(elsewhere, "cancel", message, 0, "cancel").digest != here.digest
-    compact = KEY.sign(here.digest)
-    r, parity_and_s = int.from_bytes(compact[:32], "big"), int.from_bytes(compact[32:], "big")
-    assert signatures.recover(here.digest, r, parity_and_s, recover_fast) == KEY.address

@@ -1,0 +1,156 @@
+"""What a wallet refuses to do on L1 before anything is sent: by an L1 and a node of a few answers."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Rejected, L1Unavailable
+from l1_bridge.client.values import Block, Receipt
+from prover.stf import constants
+from sequencer.client.client import NodeClient
+from sequencer.schema.accounts import AccountView
+from sequencer.schema.answers import Status
+from sequencer.wallet.bridge import Bridge
+from sequencer.wallet.errors import (
+    BadInput,
+    InsufficientFunds,
+    L1Refused,
+    L1Unreachable,
+    WalletError,
+    WrongChain,
+)
+from sequencer.wallet.keys import Key, SigningKey
+from sequencer.wallet.trust import Venue
+from sequencer.wallet.verified import Verified, WalletOptions
+from tests.sequencer.answers import answer
+from tests.sequencer.wallet.test_typed_data import VENUE
+
+KEY = Key(b"\x05" * 32)
+DOLLAR = 1_000_000
+GOVERNED = msgspec.structs.replace(VENUE, governor=KEY.address)
+
+
+class Node(NodeClient):
+    """Knows one account of somebody else, and which chain it serves."""
+
+    def __init__(self, chain_id: int) -> None:
+        super().__init__("http://node")
+        self.chain_id = chain_id
+
+    async def status(self) -> Status:
+        return answer(Status, chain_id=self.chain_id)
+
+    async def account(self, account: int) -> AccountView:
+        return answer(AccountView, account=account, owner="0x" + "13" * 20)
+
+    async def faucet(self, address: bytes) -> Any:
+        assert address == KEY.address
+
+
+class L1(L1Client):
+    """Every call's answer is one word; what is sent is kept."""
+
+    def __init__(self, word: int = 0, ether: int = 0, failure: Exception | None = None) -> None:
+        super().__init__("http://l1")
+        self.word = word
+        self.ether = ether
+        self.failure = failure
+        self.sent: list[tuple[bytes | None, bytes]] = []
+
+    async def eth_call(self, *arguments: Any, **given: Any) -> bytes:
+        if self.failure is not None:
+            raise self.failure
+        return self.word.to_bytes(32, "big")
+
+    async def balance(self, *arguments: Any) -> int:
+        return self.ether
+
+    async def fees(self) -> tuple[int, int]:
+        return 10**9, 1
+
+    async def block(self, *arguments: Any) -> Block | None:
+        return None
+
+    async def send(self, signer: Any, to: bytes | None, data: bytes = b"", *arguments: Any, **given: Any) -> Receipt:
+        self.sent.append((to, data))
+        raise L1Rejected(3, "sent")
+
+
+class Settled(Verified):
+    """A venue that is settled already: what stands on L1 has tests of its own."""
+
+    known = VENUE
+
+    async def venue(self) -> Venue:
+        return self.known
+
+
+def bridge(l1: L1, venue: Venue = VENUE, key: SigningKey | None = KEY, chain_id: int = 31_337) -> Bridge:
+    """The contract as the key's address uses it."""
+    node = Node(chain_id)
+    verified = Settled(node, l1, Path("nowhere"), WalletOptions())
+    verified.known = venue
+    return Bridge(node, l1, verified, KEY.address, key, 0.1)
+
+
+@pytest.mark.trio
+async def test_play_money_is_for_devnets() -> None:
+    with pytest.raises(WrongChain, match="this is chain 1"):
+        await bridge(L1(), chain_id=1).take_play_money()
+    await bridge(L1()).take_play_money()
+
+
+@pytest.mark.trio
+@pytest.mark.parametrize(
+    ("l1", "amount", "account", "kind", "sentence"),
+    [
+        (L1(), VENUE.minimum_deposit_micros - 1, None, BadInput, r"\$1.00 at least"),
+        (L1(), DOLLAR, 17, BadInput, "account 17 is somebody else's"),
+        (L1(DOLLAR - 1), DOLLAR, None, InsufficientFunds, r"\$1.00 are needed on L1"),
+        (L1(DOLLAR), DOLLAR, None, InsufficientFunds, "may cost 0.000450 ether"),
+        (L1(DOLLAR), DOLLAR, constants.insurance_account(2), InsufficientFunds, "may cost 0.000450 ether"),
+        (L1(failure=L1Unavailable("gone")), DOLLAR, None, L1Unreachable, "gone"),
+        (L1(failure=L1Rejected(3, "no")), DOLLAR, None, L1Refused, "L1 refused: no"),
+    ],
+    ids=["little", "another's", "no dollars", "no ether", "a gift", "no L1", "a refusal"],
+)
+async def test_a_deposit_that_cannot_be_is_not_sent(
+    l1: L1, amount: int, account: int | None, kind: type[WalletError], sentence: str
+) -> None:
+    with pytest.raises(kind, match=sentence):
+        await bridge(l1).deposit(amount, account, 1)
+    assert l1.sent == []
+
+
+@pytest.mark.trio
+async def test_what_was_paid_is_not_claimed_again() -> None:
+    l1 = L1(word=1)
+    with pytest.raises(L1Refused, match="withdrawal 7 has been paid already"):
+        await bridge(l1).claim(7, wait=True, timeout_seconds=1)
+    assert l1.sent == []
+
+
+@pytest.mark.trio
+async def test_only_the_governor_announces_and_retracts() -> None:
+    for venue, who in ((VENUE, "nobody"), (msgspec.structs.replace(VENUE, governor=b"\x13" * 20), "0x1313")):
+        l1 = L1(ether=10**18)
+        with pytest.raises(BadInput, match=f"is not the governor of this venue, {who}"):
+            await bridge(l1, venue).announce(constants.SET_MARKET, b"")
+        with pytest.raises(BadInput, match=f"is not the governor of this venue, {who}"):
+            await bridge(l1, venue).retract(bytes(32))
+        assert l1.sent == []
+    l1 = L1(ether=10**18)
+    with pytest.raises(L1Refused, match="L1 refused: sent"):
+        await bridge(l1, GOVERNED).retract(bytes(32))
+    assert [to for to, _ in l1.sent] == [VENUE.rollup]
+
+
+@pytest.mark.trio
+async def test_without_a_key_nothing_is_sent() -> None:
+    l1 = L1(ether=10**18)
+    with pytest.raises(WalletError, match="without its key"):
+        await bridge(l1, GOVERNED, key=None).retract(bytes(32))
+    assert l1.sent == []
