@@ -103,13 +103,11 @@ class Signer:
     @classmethod
     def from_keystore(cls, keystore: str | bytes, password: str) -> Self:
         """From Keystore V3 JSON; takes about a second of CPU; ValueError for a wrong password or file."""
-        with recursion_limit_kept():
-            from eth_account import Account
+        from l1_bridge.client.keystore import decrypt
 
         try:
-            content = msgspec.json.decode(keystore, type=dict[str, Any])
-            return cls(bytes(Account.decrypt(content, password)))
-        except (ValueError, KeyError, TypeError, NotImplementedError, msgspec.DecodeError) as error:
+            return cls(decrypt(msgspec.json.decode(keystore, type=dict[str, Any]), password))
+        except (ValueError, msgspec.DecodeError) as error:
             raise ValueError(f"the keystore cannot be opened: {error}") from None
 
     @property

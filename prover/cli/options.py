@@ -4,7 +4,6 @@ The TOML has a table a command, [challenger] or [wallet.order], and a table [com
 """
 
 import functools
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -123,6 +122,8 @@ def key_options(command: _Command) -> _Command:
 def _load_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
     if path is None:
         return
+    import tomllib
+
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_CONFIG_BYTES + 1)

@@ -8,9 +8,6 @@ from l1_bridge.hashing import keccak
 from l1_bridge.recursion import recursion_limit_kept
 from prover.stf.containers import NOBODY
 
-with recursion_limit_kept():
-    from py_ecc.secp256k1.secp256k1 import ecdsa_raw_recover
-
 ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 
@@ -29,6 +26,10 @@ def recover_fast(digest: bytes, v: int, r: int, s: int) -> bytes:
 
 def recover_slow(digest: bytes, v: int, r: int, s: int) -> bytes:
     """The signer by py-ecc, about 10 ms: the challenger's second opinion."""
+    # Here and not above: who never doubts the other library does not wait for this one's pairing to be imported.
+    with recursion_limit_kept():
+        from py_ecc.secp256k1.secp256k1 import ecdsa_raw_recover
+
     if not (0 < r < ORDER and 0 < s < ORDER and v in (27, 28)):
         return NOBODY
     try:

@@ -18,12 +18,6 @@ from sequencer.wallet.trust import Venue
 from sequencer.wallet.units import leverage_text, money_text, time_text, units_text
 
 REQUEST_LIFETIME_MS: Final = 60_000
-SIDES: Final = {"buy": constants.BUY, "sell": constants.SELL}
-TIMES_IN_FORCE: Final = {
-    "gtt": constants.GOOD_TILL_TIME,
-    "ioc": constants.IMMEDIATE_OR_CANCEL,
-    "fok": constants.FILL_OR_KILL,
-}
 
 
 class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,17 +1,18 @@
 """Keystore V3 files: made once, never overwritten, readable by their owner alone."""
 
 import os
+import secrets
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import msgspec
 
 from l1_bridge.addresses import checksum_address
-from l1_bridge.recursion import recursion_limit_kept
+from l1_bridge.client.keystore import PasswordMismatch, decrypt, encrypt
 from prover.signing import signatures
+from prover.signing.recover import ORDER
 from sequencer.wallet.errors import KeystoreExists, KeystoreMissing, WalletError, WrongPassword
 
-DEFAULT_DIRECTORY: Final = Path("~/.catenary/wallets")
 # scrypt's n as geth sets it: about a second and 256 MB; the light one is for play money.
 SCRYPT_STANDARD: Final = 2**18
 SCRYPT_LIGHT: Final = 2**12
@@ -53,13 +54,11 @@ def keystore_path(directory: Path, keystore: str) -> Path:
 
 def create_keystore(path: Path, password: str, scrypt_n: int = SCRYPT_STANDARD) -> Key:
     """A new random key in a new file of mode 0600; KeystoreExists rather than overwrite anything."""
-    with recursion_limit_kept():
-        from eth_account import Account
-
     if os.path.lexists(path):
         raise KeystoreExists(f"{path} exists already; a keystore is never overwritten: choose another name")
-    private_key = bytes(Account.create().key)
-    content = msgspec.json.encode(Account.encrypt(private_key, password, kdf="scrypt", iterations=scrypt_n))
+    private_key = _random_key()
+    key = Key(private_key)
+    content = msgspec.json.encode(encrypt(private_key, key.address, password, scrypt_n))
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
@@ -75,7 +74,14 @@ def create_keystore(path: Path, password: str, scrypt_n: int = SCRYPT_STANDARD) 
         file.write(content + b"\n")
         file.flush()
         os.fsync(file.fileno())
-    return Key(private_key)
+    return key
+
+
+def _random_key() -> bytes:
+    while True:
+        drawn = secrets.token_bytes(32)
+        if 0 < int.from_bytes(drawn, "big") < ORDER:
+            return drawn
 
 
 def keystore_address(path: Path) -> bytes:
@@ -92,19 +98,13 @@ def keystore_address(path: Path) -> bytes:
 
 def open_keystore(path: Path, password: str) -> Key:
     """The key in a keystore; takes a second of CPU. WrongPassword or KeystoreMissing where there is none to have."""
-    with recursion_limit_kept():
-        from eth_account import Account
-
     content = _read(path)
     try:
-        private_key = bytes(Account.decrypt(content, password))
+        key = Key(decrypt(content, password))
+    except PasswordMismatch:
+        raise WrongPassword(f"the password does not open {path}") from None
     except ValueError as error:
-        if "MAC" in str(error):
-            raise WrongPassword(f"the password does not open {path}") from None
         raise KeystoreMissing(f"{path} is no keystore of version 3: {error}") from None
-    except (KeyError, TypeError, NotImplementedError, AttributeError):
-        raise KeystoreMissing(f"{path} is no keystore of version 3") from None
-    key = Key(private_key)
     # The address in the file is not covered by the password: whoever changed it wants something sent there.
     if "address" in content and keystore_address(path) != key.address:
         raise KeystoreMissing(f"{path} names another address than that of its key, {checksum_address(key.address)}")

@@ -1,4 +1,4 @@
-"""Decimals as people write them <-> lots, ticks and micro-dollars, exactly."""
+"""Decimals and words as people write them <-> lots, ticks, micro-dollars and the law's numbers, exactly."""
 
 import re
 import time
@@ -6,9 +6,16 @@ from datetime import UTC, datetime
 from typing import Final
 
 from l1_bridge import addresses
+from prover.stf import constants
 from sequencer.wallet.errors import BadInput
 
 MONEY_DECIMALS: Final = 6
+SIDES: Final = {"buy": constants.BUY, "sell": constants.SELL}
+TIMES_IN_FORCE: Final = {
+    "gtt": constants.GOOD_TILL_TIME,
+    "ioc": constants.IMMEDIATE_OR_CANCEL,
+    "fok": constants.FILL_OR_KILL,
+}
 # ASCII digits only: no exponent, no sign, no digit of another script that looks like one.
 _DECIMAL: Final = re.compile(r"([0-9]{1,30})(?:\.([0-9]{1,30}))?", re.ASCII)
 _DURATION: Final = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)", re.ASCII)

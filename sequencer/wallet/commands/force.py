@@ -1,19 +1,22 @@
 """`catenary wallet leave | force`: what an owner, or anybody, can do through L1 when the sequencer does not."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
-from prover.signing import operations
-from prover.stf import codes, constants, containers
+from prover.stf import constants
 from sequencer.client.errors import Rejected
-from sequencer.wallet.bridge import Forced
 from sequencer.wallet.commands.options import SECONDS, account_option, read_grant, slot_options
 from sequencer.wallet.commands.session import Report, Settings, command, run_action
 from sequencer.wallet.errors import BadInput, NotYet
-from sequencer.wallet.units import parse_money, parse_units
-from sequencer.wallet.wallet import Wallet
+
+if TYPE_CHECKING:
+    from prover.stf import containers
+    from sequencer.wallet.bridge import Forced
+    from sequencer.wallet.wallet import Wallet
 
 _ALL = "all"
 
@@ -27,6 +30,8 @@ timeout_option = click.option(
 
 
 def _entry(account: int, **fields: int | bytes) -> containers.Entry:
+    from prover.stf import containers
+
     values: dict[str, int | bytes] = dict.fromkeys(containers.Entry.__struct_fields__, 0)
     values |= {"sender": containers.NOBODY, "agent": containers.NOBODY, "account": account}
     return msgspec.convert(values | fields, containers.Entry)
@@ -39,6 +44,9 @@ async def forced(wallet: Wallet, tag: int, payload: bytes, timeout_seconds: floa
 
 def come_of(tag: int, found: Forced, timeout_seconds: float) -> Report:
     """What came of an entry, told as `forced` does."""
+    from prover.signing import operations
+    from prover.stf import codes
+
     name = operations.ENTRY_NAMES[tag]
     if found.code is None and timeout_seconds > 0:
         raise NotYet(
@@ -73,6 +81,7 @@ def leave(settings: Settings, account: int | None, timeout: float) -> None:
     of a debtor on the other side. Profit that has not matured can be forced out
     later by `force withdraw`.
     """
+    from prover.signing import operations
 
     async def action(wallet: Wallet) -> Report:
         own = await wallet.own_account(account)
@@ -97,6 +106,9 @@ def force() -> None:
 @command
 def force_withdraw(settings: Settings, amount: str, account: int | None, timeout: float) -> None:
     """Pay what may leave, at most this, to the owner."""
+    from prover.signing import operations
+    from sequencer.wallet.units import parse_money
+
     micros = constants.EVERYTHING if amount == _ALL else parse_money(amount)
 
     async def action(wallet: Wallet) -> Report:
@@ -118,6 +130,7 @@ def force_close(settings: Settings, market: str, size: str, account: int | None,
 
     Less, too, what it bears of a debtor on the other side.
     """
+    from prover.signing import operations
 
     async def action(wallet: Wallet) -> Report:
         index, lots = await _lots(wallet, market, size)
@@ -140,6 +153,8 @@ def force_close(settings: Settings, market: str, size: str, account: int | None,
 @command
 def force_agent(settings: Settings, index: int, account: int | None, timeout: float, **given: Any) -> None:
     """Grant or revoke without a signature: for contracts, and against a stolen agent under censorship."""
+    from prover.signing import operations
+
     fields: dict[str, int | bytes] = {"agent_index": index}
     if given["address"] is not None:
         grant = read_grant(**given)
@@ -162,6 +177,7 @@ def force_agent(settings: Settings, index: int, account: int | None, timeout: fl
 @command
 def force_rescue(settings: Settings, target: int, market: str, size: str, timeout: float) -> None:
     """Have the insurance account liquidate, or take over, an account that the sequencer leaves alone."""
+    from prover.signing import operations
 
     async def action(wallet: Wallet) -> Report:
         index, lots = await _lots(wallet, market, size)
@@ -191,6 +207,9 @@ def force_tick(settings: Settings, text: str, timeout: float) -> None:
 
 
 async def _lots(wallet: Wallet, market: str, size: str) -> tuple[int, int]:
+    from prover.signing import operations
+    from sequencer.wallet.units import parse_units
+
     venue = await wallet.verified.forced_venue()
     is_unknown = market.isascii() and market.isdigit() and int(market) >= len(venue.markets)
     if is_unknown and int(market) < constants.MARKETS and size == _ALL:

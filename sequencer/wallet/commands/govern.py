@@ -1,20 +1,22 @@
 """`catenary wallet govern`: what a venue's governor announces, and what anybody enacts once it has waited."""
 
-from typing import Any, Final
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
 
-from l1_bridge.addresses import checksum_address
-from prover.signing import operations
 from prover.state import genesis
-from prover.stf import constants, containers
-from sequencer.wallet.announcements import Announcement
+from prover.stf import constants
 from sequencer.wallet.commands.force import come_of, timeout_option
 from sequencer.wallet.commands.session import Report, Settings, command, run_action
 from sequencer.wallet.errors import BadInput
-from sequencer.wallet.units import parse_address, time_text
-from sequencer.wallet.wallet import Wallet
+
+if TYPE_CHECKING:
+    from prover.stf import containers
+    from sequencer.wallet.announcements import Announcement
+    from sequencer.wallet.wallet import Wallet
 
 _STATUSES: Final = {
     "open": constants.MARKET_OPEN,
@@ -52,6 +54,9 @@ def govern() -> None:
 @command
 def govern_list(settings: Settings, name: str, size_decimals: int, tier: str) -> None:
     """Announce a new market. Oracle signers need its price from its enactment on."""
+    from prover.signing import operations
+    from prover.stf import containers
+
     if not (name.isascii() and name.isprintable() and 0 < len(name) <= _NAME_BYTES):
         raise BadInput(f"a name has 1 to {_NAME_BYTES} ASCII characters")
     listing = genesis.TIERS[tier].listing(name, size_decimals)
@@ -86,6 +91,8 @@ def govern_list(settings: Settings, name: str, size_decimals: int, tier: str) ->
 
 def _listing(one: Announcement) -> containers.Parameters | None:
     """The parameters of an announcement that may still change a market."""
+    from prover.signing import operations
+
     if one.tag != constants.SET_MARKET or one.state not in ("waiting", "enactable"):
         return None
     try:
@@ -113,6 +120,8 @@ def govern_market(settings: Settings, market: str, status: str | None, **given: 
 
     What is not given stays as the newest posted batch has it.
     """
+    from prover.signing import operations
+    from prover.stf import containers
 
     async def action(wallet: Wallet) -> Report:
         venue = await wallet.venue()
@@ -154,6 +163,10 @@ def govern_venue(
     settings: Settings, posting_fee_micros: int, grace_ms: int, signer_index: int | None, signer: str | None
 ) -> None:
     """Announce the venue's posting fee and grace, and one oracle signer in the place of another."""
+    from prover.signing import operations
+    from prover.stf import containers
+    from sequencer.wallet.units import parse_address
+
     if (signer_index is None) != (signer is None):
         raise BadInput("--signer-index and --signer go together")
     address = containers.NOBODY if signer is None else parse_address(signer)
@@ -226,6 +239,8 @@ async def _announced(wallet: Wallet, tag: int, payload: bytes) -> Report:
 
 
 def _fields(one: Announcement) -> dict[str, Any]:
+    from prover.signing import operations
+
     return {
         "announcement": "0x" + one.announcement.hex(),
         "operation": operations.ENTRY_NAMES[one.tag],
@@ -238,6 +253,10 @@ def _fields(one: Announcement) -> dict[str, Any]:
 
 def _plain(one: Announcement) -> dict[str, Any] | None:
     """What the payload says, by name; None where it says nothing."""
+    from l1_bridge.addresses import checksum_address
+    from prover.signing import operations
+    from prover.stf import containers
+
     try:
         if one.tag == constants.SET_MARKET:
             market = operations.market_parameters(one.payload)
@@ -254,6 +273,9 @@ def _plain(one: Announcement) -> dict[str, Any] | None:
 
 def announcement_text(one: Announcement) -> list[str]:
     """One announcement: what, from when on, and where it stands."""
+    from prover.signing import operations
+    from sequencer.wallet.units import time_text
+
     said = _plain(one)
     values = "nothing that the law could take" if said is None else ", ".join(f"{k} {v}" for k, v in said.items())
     return [

@@ -1,18 +1,20 @@
 """`catenary wallet agent | leverage`: what an owner lets others do, and how much risk the owner allows at all."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from prover.stf import constants, containers
-from sequencer.schema.accounts import AccountView
+from prover.stf import constants
 from sequencer.wallet.commands.options import account_option, dry_run_option, read_grant, slot_options
 from sequencer.wallet.commands.requests import drafted_report, request_command, request_report
 from sequencer.wallet.commands.session import Report, Settings, command, run_action
-from sequencer.wallet.drafts import RequestTerms
 from sequencer.wallet.errors import BadInput
-from sequencer.wallet.units import leverage_text, milliseconds, parse_leverage
-from sequencer.wallet.wallet import Wallet
+
+if TYPE_CHECKING:
+    from sequencer.schema.accounts import AccountView
+    from sequencer.wallet.wallet import Wallet
 
 _index = click.IntRange(0, constants.AGENTS - 1)
 
@@ -32,6 +34,8 @@ def agent() -> None:
 @command
 def set_agent(settings: Settings, index: int | None, account: int | None, dry_run: bool, **given: Any) -> None:
     """Let an agent trade, or change what it may do."""
+    from sequencer.wallet.drafts import RequestTerms
+
     grant = read_grant(**given)
 
     async def action(wallet: Wallet) -> Report:
@@ -65,6 +69,8 @@ def set_agent(settings: Settings, index: int | None, account: int | None, dry_ru
 
 def _free_index(view: AccountView, trusted: bytes) -> int:
     """The grant that the agent has, else the first that nobody has or whose time is over; BadInput where none is."""
+    from sequencer.wallet.units import milliseconds
+
     grants = [*view.agents, *[None] * constants.AGENTS][: constants.AGENTS]
     now = milliseconds()
     for index, grant in enumerate(grants):
@@ -83,6 +89,9 @@ def _free_index(view: AccountView, trusted: bytes) -> int:
 @command
 def revoke(settings: Settings, index: int, account: int | None, dry_run: bool) -> None:
     """Dismiss an agent; its open orders fill no more."""
+    from prover.stf import containers
+    from sequencer.wallet.drafts import RequestTerms
+
     terms = RequestTerms(kind="set_agent", recipient=containers.NOBODY, other=index)
     told = "The law takes nothing from this agent from here on; L1 holds that with the next posted batch."
     request_command(settings, terms, account, dry_run, lambda _: told)
@@ -95,6 +104,9 @@ def revoke(settings: Settings, index: int, account: int | None, dry_run: bool) -
 @command
 def leverage(settings: Settings, most: str, account: int | None, dry_run: bool) -> None:
     """Bound an account's leverage below what its markets allow; for new risk and for what may leave."""
+    from sequencer.wallet.drafts import RequestTerms
+    from sequencer.wallet.units import leverage_text, parse_leverage
+
     initial_ppm = parse_leverage(most)
     terms = RequestTerms(kind="set_leverage", amount=initial_ppm)
     told = f"own bound of leverage: {leverage_text(initial_ppm)} (initial fraction {initial_ppm} ppm)"

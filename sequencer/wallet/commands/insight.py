@@ -1,31 +1,24 @@
 """`catenary wallet preview | explain | contribution | post-mortem`: an account looked through; the node's word."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
 
 from prover.stf import constants
-from sequencer.schema.accounts import Contribution, Explained, Preview
-from sequencer.schema.answers import PostMortemView
-from sequencer.schema.writing import to_wire
-from sequencer.wallet.commands.fields import outlook_fields
-from sequencer.wallet.commands.grid import Grid
 from sequencer.wallet.commands.options import account_option, market_grid, order_options, order_terms
 from sequencer.wallet.commands.session import Report, Settings, command, run_action
-from sequencer.wallet.drafts import OrderTerms
 from sequencer.wallet.errors import BadInput
-from sequencer.wallet.units import (
-    milliseconds,
-    money_text,
-    move_text,
-    parse_address,
-    parse_money,
-    percent_text,
-    time_text,
-)
-from sequencer.wallet.wallet import Wallet
+
+if TYPE_CHECKING:
+    from sequencer.schema.accounts import Contribution, Explained, Preview
+    from sequencer.schema.answers import PostMortemView
+    from sequencer.wallet.commands.grid import Grid
+    from sequencer.wallet.drafts import OrderTerms
+    from sequencer.wallet.wallet import Wallet
 
 _WORD = "the node's word, nothing was signed or sent"
 
@@ -58,6 +51,8 @@ def preview_order(settings: Settings, account: int | None, **given: Any) -> None
 @command
 def preview_withdraw(settings: Settings, amount: str, recipient: str | None, account: int | None) -> None:
     """What a withdrawal would leave."""
+    from sequencer.wallet.units import parse_address, parse_money
+
     micros = parse_money(amount)
     to = None if recipient is None else parse_address(recipient)
 
@@ -74,6 +69,8 @@ def preview_withdraw(settings: Settings, amount: str, recipient: str | None, acc
 @command
 def preview_transfer(settings: Settings, amount: str, to_account: int, account: int | None) -> None:
     """What a transfer would leave here and make there."""
+    from sequencer.wallet.units import parse_money
+
     micros = parse_money(amount)
     if not constants.RESERVED_ACCOUNTS <= to_account < constants.NEW_ACCOUNT:
         raise BadInput(f"{to_account} is no trader's account")
@@ -86,6 +83,8 @@ def preview_transfer(settings: Settings, amount: str, to_account: int, account: 
 
 def _order_fields(terms: OrderTerms, account: int) -> dict[str, Any]:
     """The signed fields that the terms decide; the node fills in slot and times."""
+    from sequencer.wallet.units import milliseconds
+
     fields: dict[str, Any] = {
         "kind": "order",
         "account": account,
@@ -110,6 +109,8 @@ def _order_fields(terms: OrderTerms, account: int) -> dict[str, Any]:
 
 
 def _preview(settings: Settings, account: int | None, operation: Callable[[Grid, int, Wallet], dict[str, Any]]) -> None:
+    from sequencer.wallet.commands.fields import outlook_fields
+
     async def action(wallet: Wallet) -> Report:
         from sequencer.wallet.commands.tables import change_table
 
@@ -147,6 +148,8 @@ def _preview(settings: Settings, account: int | None, operation: Callable[[Grid,
 
 
 def _preview_text(seen: Preview) -> str:
+    from sequencer.wallet.units import money_text
+
     why = f" ({seen.refusal})" if seen.refusal else ""
     fees = f", fees {money_text(seen.fees_micros)}" if seen.fills else ""
     fills = f", {len(seen.fills)} fill{'s' if len(seen.fills) > 1 else ''}" if seen.fills else ""
@@ -159,6 +162,7 @@ def _preview_text(seen: Preview) -> str:
 @command
 def explain(settings: Settings, account: int | None, only: str | None) -> None:
     """Show every number of an account with its formula and inputs, for recomputing."""
+    from sequencer.schema.writing import to_wire
 
     async def action(wallet: Wallet) -> Report:
         index = await wallet.own_account(account)
@@ -265,6 +269,8 @@ def _contribution_fields(found: Contribution, grid: Grid) -> dict[str, Any]:
 def _contribution_shown(found: Contribution, grid: Grid) -> list[Any]:
     from rich.table import Table
 
+    from sequencer.wallet.units import money_text, move_text, percent_text
+
     table = Table(
         "market", "size", "adds to equity", "needs to stay", "of all needs", "ratio without it",
         title=f"account {found.account}, {_WORD}", title_justify="left",
@@ -331,6 +337,7 @@ def _post_mortem_fields(found: PostMortemView, grid: Grid) -> dict[str, Any]:
 
 def post_mortem_text(found: PostMortemView, grid: Grid) -> list[str]:
     """One rescue in the order in which it was decided: prices, the account as judged, the price paid, what was left."""
+    from sequencer.wallet.units import money_text, time_text
 
     def price(ticks: int) -> str:
         return f"${grid.price(found.market, ticks)}"

@@ -3,24 +3,26 @@
 Nothing is remembered here: which accounts are the owner's, and what they hold, is asked of the node every time.
 """
 
-from typing import Any, Final
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from l1_bridge.addresses import checksum_address
 from prover.stf import constants
 from sequencer.client.errors import ClientError
-from sequencer.schema.accounts import AccountView, PositionView
-from sequencer.schema.answers import MarketView
-from sequencer.wallet.commands.fields import maturing_fields, maturing_text
 from sequencer.wallet.commands.options import order_terms
 from sequencer.wallet.commands.requests import order_report
 from sequencer.wallet.commands.session import Report, Settings, command, run_action, warn
-from sequencer.wallet.drafts import SIDES, TIMES_IN_FORCE, OrderTerms, RequestTerms
 from sequencer.wallet.errors import BadInput, NotGenuine, NotYet
-from sequencer.wallet.trust import ListedMarket, Venue
-from sequencer.wallet.units import money_text, parse_money, parse_units, units_text
-from sequencer.wallet.wallet import Wallet
+from sequencer.wallet.units import SIDES, TIMES_IN_FORCE
+
+if TYPE_CHECKING:
+    from sequencer.schema.accounts import AccountView, PositionView
+    from sequencer.schema.answers import MarketView
+    from sequencer.wallet.drafts import OrderTerms
+    from sequencer.wallet.trust import ListedMarket, Venue
+    from sequencer.wallet.wallet import Wallet
 
 # 10^-4 percent are a millionth.
 _PERCENT_DECIMALS: Final = 4
@@ -71,6 +73,8 @@ async def accounts(wallet: Wallet, cross: int | None, isolated: int | None) -> i
 @command
 def open_isolated(settings: Settings, cross: int | None, amount: str, **given: Any) -> None:
     """Open an account with money of the cross account, and place its first order."""
+    from sequencer.wallet.units import money_text, parse_money
+
     micros = parse_money(amount)
     if micros <= constants.CREATION_FEE:
         raise BadInput(f"{money_text(constants.CREATION_FEE)} of the amount is the creation fee: give more")
@@ -91,6 +95,10 @@ async def open_account(
     wallet: Wallet, market: ListedMarket, source: int, micros: int, terms: OrderTerms | None
 ) -> Report:
     """Opens an account by a transfer, then places its first order; an error of that one names the account."""
+    from l1_bridge.addresses import checksum_address
+    from sequencer.wallet.drafts import RequestTerms
+    from sequencer.wallet.units import money_text
+
     transfer = RequestTerms(kind="transfer", amount=micros, other=constants.NEW_ACCOUNT)
     # Invariant: the first order is signed for no account that was there before, whatever the node calls new.
     rollup = checksum_address((await wallet.venue()).rollup)
@@ -131,6 +139,9 @@ async def open_account(
 @command
 def topup(settings: Settings, account: int, amount: str, cross: int | None) -> None:
     """Move dollars from the cross account into an isolated one."""
+    from sequencer.wallet.drafts import RequestTerms
+    from sequencer.wallet.units import parse_money
+
     micros = parse_money(amount)
 
     async def action(wallet: Wallet) -> Report:
@@ -155,6 +166,8 @@ def topup(settings: Settings, account: int, amount: str, cross: int | None) -> N
 @command
 def close(settings: Settings, account: int, slippage: str | None, cross: int | None) -> None:
     """Cancel all, close the position, move what may leave back to the cross account; repeat to go on."""
+    from sequencer.wallet.units import parse_units
+
     most_ppm = (
         None if slippage is None else parse_units(slippage.removesuffix("%"), _PERCENT_DECIMALS, "slippage", "percent")
     )
@@ -180,6 +193,10 @@ async def close_account(
 
     What was done is appended to `shown` as it is done. NotYet while a position is left.
     """
+    from sequencer.wallet.commands.fields import maturing_fields, maturing_text
+    from sequencer.wallet.drafts import RequestTerms
+    from sequencer.wallet.units import money_text
+
     venue = await wallet.venue()
     view = await wallet.node.account(account)
     if _is_left(view):
@@ -230,6 +247,8 @@ async def close_account(
 
 
 def _held_text(venue: Venue, position: PositionView) -> str:
+    from sequencer.wallet.units import units_text
+
     market = venue.market(position.market)
     return f"{units_text(position.size_lots, market.size_decimals)} {market.name}"
 
@@ -243,6 +262,9 @@ def closing_terms(market: ListedMarket, seen: MarketView, size_lots: int, most_p
 
     The oracle price is the node's word; beyond the band around the true one the law fills nothing. Rounded towards it.
     """
+    from sequencer.wallet.drafts import OrderTerms
+    from sequencer.wallet.units import units_text
+
     if seen.price_ticks <= 0:
         raise NotYet(f"{market.name} has no oracle price")
     away_ppm = market.band_ppm if most_ppm is None else most_ppm

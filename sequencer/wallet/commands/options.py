@@ -1,19 +1,23 @@
 """Options and their reading that several wallet commands share."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 import msgspec
 
 from prover.stf import constants
-from sequencer.wallet.commands.grid import Grid, listed
 from sequencer.wallet.commands.session import variable, warn
-from sequencer.wallet.drafts import SIDES, TIMES_IN_FORCE, OrderTerms
 from sequencer.wallet.errors import BadInput, L1Unreachable
-from sequencer.wallet.trust import ListedMarket
-from sequencer.wallet.units import milliseconds, parse_address, parse_duration, parse_units
-from sequencer.wallet.wallet import Wallet
+from sequencer.wallet.units import SIDES, TIMES_IN_FORCE
+
+if TYPE_CHECKING:
+    from sequencer.wallet.commands.grid import Grid
+    from sequencer.wallet.drafts import OrderTerms
+    from sequencer.wallet.trust import ListedMarket
+    from sequencer.wallet.wallet import Wallet
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -78,6 +82,8 @@ def slot_options(command: _Command) -> _Command:
 
 def read_grant(address: str, expires: str, first_slot: int, last_slot: int) -> Grant:
     """A grant from now on; BadInput for slots in which no order can stand, and for one that never ends."""
+    from sequencer.wallet.units import milliseconds, parse_address, parse_duration
+
     agent = parse_address(address)
     expires_at = milliseconds() + parse_duration(expires)
     if first_slot > last_slot or last_slot == 0:
@@ -96,6 +102,8 @@ def order_options(command: _Command) -> _Command:
 
 def order_terms(market: ListedMarket, given: dict[str, Any]) -> OrderTerms:
     """Lots and ticks of the decimals; BadInput with the grid's step where one is off it."""
+    from sequencer.wallet.drafts import OrderTerms
+    from sequencer.wallet.units import parse_duration, parse_units
 
     def ticks(text: str, what: str) -> int:
         return parse_units(text.removeprefix("$"), market.price_decimals, what, "dollars")
@@ -125,6 +133,8 @@ def order_terms(market: ListedMarket, given: dict[str, Any]) -> OrderTerms:
 
 async def market_grid(wallet: Wallet) -> Grid:
     """What lots and ticks mean: from L1; from the node with a warning where L1 cannot be asked."""
+    from sequencer.wallet.commands.grid import Grid, listed
+
     try:
         return Grid(list((await wallet.venue()).markets))
     except L1Unreachable as error:

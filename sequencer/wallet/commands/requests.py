@@ -1,18 +1,24 @@
 """What commands that sign have in common: dry runs, requests that are sent, and how their outcome is reported."""
 
-from collections.abc import Callable
+from __future__ import annotations
 
-from sequencer.schema.answers import OrderResult, RequestResult
-from sequencer.schema.writing import to_wire
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from sequencer.wallet.commands.session import Report, Settings, run_action
-from sequencer.wallet.drafts import Draft, RequestTerms, compare_with_node
-from sequencer.wallet.trust import ListedMarket
-from sequencer.wallet.units import units_text
-from sequencer.wallet.wallet import Wallet
+
+if TYPE_CHECKING:
+    from sequencer.schema.answers import OrderResult, RequestResult
+    from sequencer.wallet.drafts import Draft, RequestTerms
+    from sequencer.wallet.trust import ListedMarket
+    from sequencer.wallet.wallet import Wallet
 
 
 async def drafted_report(wallet: Wallet, drafted: Draft) -> Report:
     """A draft, compared with what the node would have signed."""
+    from sequencer.schema.writing import to_wire
+    from sequencer.wallet.drafts import compare_with_node
+
     compare_with_node(drafted, await wallet.node.typed_data({"kind": drafted.kind, **drafted.fields}))
     digest = "0x" + drafted.digest.hex()
     return Report(
@@ -24,6 +30,8 @@ async def drafted_report(wallet: Wallet, drafted: Draft) -> Report:
 
 def order_report(drafted: Draft, result: OrderResult, market: ListedMarket) -> Report:
     """What became of an order."""
+    from sequencer.wallet.units import units_text
+
     fills = [
         {
             "price": units_text(fill.price_ticks, market.price_decimals),

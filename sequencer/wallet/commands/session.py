@@ -1,30 +1,27 @@
 """What all wallet commands share: options, password, one line and one exit status for every failure."""
 
+from __future__ import annotations
+
 import functools
 import json
 import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import click
 import msgspec
-import trio
 
-from l1_bridge.client.client import L1Client
-from l1_bridge.client.options import L1Options
-from prover.cli.keys import PasswordUnreadable, read_password
 from prover.cli.options import config_option
-from sequencer.client.client import NodeClient
 from sequencer.client.errors import ClientError
 from sequencer.wallet.errors import WrongPassword
-from sequencer.wallet.keys import DEFAULT_DIRECTORY, SigningKey, keystore_address, keystore_path, open_keystore
-from sequencer.wallet.units import parse_address
-from sequencer.wallet.unlocked import key_of
-from sequencer.wallet.verified import WalletOptions
-from sequencer.wallet.wallet import Wallet
 
+if TYPE_CHECKING:
+    from sequencer.wallet.keys import SigningKey
+    from sequencer.wallet.wallet import Wallet
+
+DEFAULT_DIRECTORY: Final = Path("~/.catenary/wallets")
 PASSWORD_VARIABLE: Final = "CATENARY_WALLET_PASSWORD"
 
 
@@ -43,6 +40,8 @@ class Settings(msgspec.Struct, frozen=True):
     @property
     def path(self) -> Path:
         """The keystore's file."""
+        from sequencer.wallet.keys import keystore_path
+
         return keystore_path(self.wallet_dir, self.keystore)
 
     @property
@@ -52,6 +51,8 @@ class Settings(msgspec.Struct, frozen=True):
 
     def password(self, confirm: bool = False) -> str:
         """From the file, the environment or the terminal, in this order; WrongPassword where there is none."""
+        from prover.cli.keys import PasswordUnreadable, read_password
+
         if self.password_file is not None:
             try:
                 return read_password(self.password_file)
@@ -74,6 +75,9 @@ class Settings(msgspec.Struct, frozen=True):
 
     def key(self) -> SigningKey:
         """The key of an unlocked session where one runs, else of the keystore, for its password."""
+        from sequencer.wallet.keys import open_keystore
+        from sequencer.wallet.unlocked import key_of
+
         if not self.path.exists():
             return open_keystore(self.path, "")
         return key_of(self.directory, self.path) or open_keystore(self.path, self.password())
@@ -86,7 +90,7 @@ class Report(msgspec.Struct):
     shown: list[Any] = []
 
 
-Action = Callable[[Wallet], Awaitable[Report]]
+Action: TypeAlias = "Callable[[Wallet], Awaitable[Report]]"
 
 
 def variable(name: str) -> str:
@@ -200,12 +204,24 @@ def tell(sentence: str) -> None:
 
 def run_action(settings: Settings, action: Action, *, signing: bool) -> None:
     """Opens the wallet, runs an action on it, shows the report; the password is asked for where something is signed."""
+    import trio
+
+    from sequencer.wallet.keys import keystore_address
+
     key = settings.key() if signing else None
     address = keystore_address(settings.path) if key is None else key.address
     show(settings, trio.run(functools.partial(_with_wallet, settings, address, key, action)))
 
 
 async def _with_wallet(settings: Settings, address: bytes, key: SigningKey | None, action: Action) -> Report:
+    import trio
+
+    from l1_bridge.client.client import L1Client
+    from l1_bridge.client.options import L1Options
+    from sequencer.client.client import NodeClient
+    from sequencer.wallet.units import parse_address
+    from sequencer.wallet.verified import WalletOptions
+
     expected = None if settings.rollup_address is None else parse_address(settings.rollup_address)
     options = WalletOptions(expected_rollup=expected, warn=warn, tell=tell, poll_seconds=settings.poll_interval)
     # One page: a log is found by address and topic, and nodes that limit the range make the client halve it.

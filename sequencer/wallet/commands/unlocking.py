@@ -1,15 +1,16 @@
 """`catenary wallet unlock | lock`: a session that signs without the password, for a while."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from l1_bridge.addresses import checksum_address
-from sequencer.wallet import unlocked
 from sequencer.wallet.commands.session import Report, Settings, command, show
 from sequencer.wallet.errors import KeystoreMissing
-from sequencer.wallet.keys import keystore_address
-from sequencer.wallet.units import time_text
+
+if TYPE_CHECKING:
+    from sequencer.wallet import unlocked
 
 
 def session_fields(session: unlocked.Session | None) -> dict[str, Any]:
@@ -19,6 +20,8 @@ def session_fields(session: unlocked.Session | None) -> dict[str, Any]:
 
 def session_text(session: unlocked.Session) -> str:
     """One line on an unlocked session."""
+    from sequencer.wallet.units import time_text
+
     return f"unlocked until {time_text(session.ends_at_ms)}; `catenary wallet lock` ends it"
 
 
@@ -35,6 +38,9 @@ def unlock(settings: Settings, minutes: int) -> None:
     Until then it does not protect you from programs that run as your user: any of them can have anything signed. Nor
     from root, and the memory that holds the key may be swapped to disk.
     """
+    from l1_bridge.addresses import checksum_address
+    from sequencer.wallet import unlocked
+
     if not settings.path.exists():
         raise KeystoreMissing(f"there is no keystore at {settings.path}: make one with `catenary wallet new`")
     session = unlocked.start(settings.directory, settings.path, settings.password(), 60 * minutes)
@@ -46,6 +52,10 @@ def unlock(settings: Settings, minutes: int) -> None:
 @command
 def lock(settings: Settings) -> None:
     """End the unlocked session of this keystore."""
+    from l1_bridge.addresses import checksum_address
+    from sequencer.wallet import unlocked
+    from sequencer.wallet.keys import keystore_address
+
     address = keystore_address(settings.path)
     was_unlocked = unlocked.end(settings.directory, address)
     shown = checksum_address(address)

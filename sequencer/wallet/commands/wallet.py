@@ -1,19 +1,16 @@
 """`catenary wallet`: keys, money and orders of one trader, from the shell."""
 
+from __future__ import annotations
+
 import json
 import sys
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
-import trio
 
-from l1_bridge.addresses import checksum_address
-from prover.stf import constants, containers
+from prover.stf import constants
 from sequencer.client.errors import NodeUnreachable
-from sequencer.schema.accounts import AccountView
-from sequencer.schema.answers import RequestResult
-from sequencer.wallet.commands.fields import account_fields
 from sequencer.wallet.commands.force import force, leave
 from sequencer.wallet.commands.govern import govern
 from sequencer.wallet.commands.grants import agent, leverage
@@ -30,14 +27,13 @@ from sequencer.wallet.commands.options import (
 from sequencer.wallet.commands.requests import drafted_report, order_report, request_command
 from sequencer.wallet.commands.session import Report, Settings, command, run_action, show, warn
 from sequencer.wallet.commands.unlocking import lock, session_fields, session_text, unlock
-from sequencer.wallet.drafts import RequestTerms
 from sequencer.wallet.errors import BadInput, L1Unreachable, NotYet
-from sequencer.wallet.keys import SCRYPT_LIGHT, SCRYPT_STANDARD, create_keystore, keystore_address
-from sequencer.wallet.record import SignedRecord, exposure
-from sequencer.wallet.trust import ProvenAccount
-from sequencer.wallet.units import milliseconds, money_text, parse_address, parse_money
-from sequencer.wallet.unlocked import find
-from sequencer.wallet.wallet import Wallet
+
+if TYPE_CHECKING:
+    from sequencer.schema.accounts import AccountView
+    from sequencer.schema.answers import RequestResult
+    from sequencer.wallet.trust import ProvenAccount
+    from sequencer.wallet.wallet import Wallet
 
 _PROOF_EVERY_SECONDS: Final = 10.0
 
@@ -71,6 +67,9 @@ wallet.add_command(govern)
 @command
 def new(settings: Settings, light_kdf: bool) -> None:
     """Make a key in a new keystore."""
+    from l1_bridge.addresses import checksum_address
+    from sequencer.wallet.keys import SCRYPT_LIGHT, SCRYPT_STANDARD, create_keystore
+
     if settings.path.exists():
         create_keystore(settings.path, "")
     key = create_keystore(
@@ -90,6 +89,10 @@ def new(settings: Settings, light_kdf: bool) -> None:
 @command
 def address(settings: Settings) -> None:
     """Show the keystore's address, and whether it is unlocked."""
+    from l1_bridge.addresses import checksum_address
+    from sequencer.wallet.keys import keystore_address
+    from sequencer.wallet.unlocked import find
+
     found = keystore_address(settings.path)
     shown, session = checksum_address(found), find(settings.directory, found)
     fields = {"address": shown, "keystore": str(settings.path), **session_fields(session)}
@@ -100,6 +103,8 @@ def address(settings: Settings) -> None:
 @command
 def faucet(settings: Settings) -> None:
     """Take play dollars and a little ether; devnets only."""
+    from l1_bridge.addresses import checksum_address
+    from sequencer.wallet.units import money_text
 
     async def action(wallet: Wallet) -> Report:
         await wallet.bridge.take_play_money()
@@ -123,6 +128,8 @@ def deposit(
     settings: Settings, amount: str, timeout: float, account: int | None, insurance: str | None, from_faucet: bool
 ) -> None:
     """Move dollars from L1 into a new account, into one that you own, or into a market's insurance account."""
+    from sequencer.wallet.units import money_text, parse_money
+
     micros = parse_money(amount)
     if account is not None and account < constants.RESERVED_ACCOUNTS:
         raise BadInput("a reserved account is nobody's own; --insurance gives to that of a market")
@@ -172,6 +179,8 @@ def order(settings: Settings, account: int | None, dry_run: bool, **given: Any) 
 @command
 def cancel(settings: Settings, slot: int | None, every: bool, account: int | None, dry_run: bool) -> None:
     """Cancel the order in a slot, or all orders signed so far."""
+    from sequencer.wallet.drafts import RequestTerms
+
     if (slot is None) is not every:
         raise BadInput("say which: --slot N or --all")
     told = "The law refuses the order from here on; L1 holds that with the next posted batch."
@@ -187,6 +196,10 @@ def cancel(settings: Settings, slot: int | None, every: bool, account: int | Non
 @command
 def withdraw(settings: Settings, amount: str, recipient: str | None, account: int | None, dry_run: bool) -> None:
     """Take dollars out of an account, to be claimed on L1 once final."""
+    from prover.stf import containers
+    from sequencer.wallet.drafts import RequestTerms
+    from sequencer.wallet.units import parse_address, parse_money
+
     to = containers.NOBODY if recipient is None else parse_address(recipient)
 
     def told(result: RequestResult) -> str:
@@ -205,6 +218,9 @@ def withdraw(settings: Settings, amount: str, recipient: str | None, account: in
 @command
 def transfer(settings: Settings, amount: str, to_account: int, account: int | None, dry_run: bool) -> None:
     """Move dollars between two accounts of your own."""
+    from sequencer.wallet.drafts import RequestTerms
+    from sequencer.wallet.units import parse_money
+
     if not constants.RESERVED_ACCOUNTS <= to_account < constants.NEW_ACCOUNT:
         raise BadInput(f"{to_account} is no trader's account")
     terms = RequestTerms(kind="transfer", amount=parse_money(amount), other=to_account)
@@ -218,6 +234,7 @@ def transfer(settings: Settings, amount: str, to_account: int, account: int | No
 @command
 def claim(settings: Settings, index: int, wait: bool, timeout: float) -> None:
     """Have L1 pay withdrawal INDEX; anybody may, the recipient gets the money."""
+    from sequencer.wallet.units import money_text
 
     async def action(wallet: Wallet) -> Report:
         done = await wallet.bridge.claim(index, wait, timeout)
@@ -233,7 +250,11 @@ def claim(settings: Settings, index: int, wait: bool, timeout: float) -> None:
 @command
 def orders(settings: Settings) -> None:
     """Show what this wallet has signed that has not expired, and what it could cost."""
+    from l1_bridge.addresses import checksum_address
     from sequencer.wallet.commands.tables import exposure_text, signed_table
+    from sequencer.wallet.keys import keystore_address
+    from sequencer.wallet.record import SignedRecord, exposure
+    from sequencer.wallet.units import milliseconds
 
     now = milliseconds()
     shown = checksum_address(keystore_address(settings.path))
@@ -254,6 +275,8 @@ def orders(settings: Settings) -> None:
 @command
 def positions(settings: Settings, account: int | None) -> None:
     """Show an account: what the node says now, and what L1 proves."""
+    from l1_bridge.addresses import checksum_address
+    from sequencer.wallet.commands.fields import account_fields
 
     async def action(wallet: Wallet) -> Report:
         from sequencer.wallet.commands.tables import account_table, posted_text
@@ -289,6 +312,9 @@ async def _proof(wallet: Wallet, account: int, tell: bool) -> ProvenAccount | No
 @command
 def watch(settings: Settings, account: int | None, updates: int) -> None:
     """Follow an account live until interrupted."""
+    import trio
+
+    from sequencer.wallet.commands.fields import account_fields
 
     async def action(wallet: Wallet) -> Report:
         from rich.console import Console, Group
