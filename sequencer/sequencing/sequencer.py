@@ -7,14 +7,14 @@ import msgspec
 import structlog
 import trio
 
-from prover.stf import codes, constants, containers, encoding
+from prover.signing.signed import SignedOperation, read, signer_of
+from prover.stf import codes, constants, containers
 from prover.stf.replay import is_entry
-from prover.stf.words import word_at
 from sequencer.engine.effects import Processed
 from sequencer.engine.engine import Engine
 from sequencer.engine.records import Input, SealedChunk
 from sequencer.sequencing.journal import Journal, JournalError
-from sequencer.sequencing.signature_pool import VerifierError, signed_row
+from sequencer.sequencing.signature_pool import VerifierError
 
 _GROUP_LIMIT: Final = 256
 # In calls.
@@ -51,11 +51,13 @@ class Recoverer(Protocol):
 class _Waiting:
     """An operation at its place in the order of arrival. Its signer may still be looked for."""
 
-    __slots__ = ("done", "is_given_up", "known", "now", "operation", "outcome", "signer")
+    __slots__ = ("done", "is_given_up", "known", "now", "operation", "outcome", "signed", "signer")
 
-    def __init__(self, now: int, operation: bytes, signer: bytes | None) -> None:
+    def __init__(self, now: int, operation: bytes, signed: SignedOperation | None, signer: bytes | None) -> None:
+        """signed: the operation as the edge has decoded it, None where it has no one signer."""
         self.now = now
         self.operation = operation
+        self.signed = signed
         self.signer = signer
         self.is_given_up = False
         self.known = trio.Event()
@@ -112,7 +114,7 @@ class Sequencer:
         """Sealed chunks that L1 does not hold yet."""
         return self.engine.chunk_count - self._posted_chunks()
 
-    async def submit(self, operation: bytes, taken: Callable[[], None] = lambda: None) -> Processed:
+    async def submit(self, operation: bytes | SignedOperation, taken: Callable[[], None] = lambda: None) -> Processed:
         """Sequences one operation; returns once it is durable. Raises Backlogged.
 
         `taken` is called once it has its place in the order of arrival.
@@ -123,18 +125,24 @@ class Sequencer:
         return outcome
 
     async def submit_all(
-        self, operations: Sequence[bytes], taken: Callable[[], None] = lambda: None
+        self, operations: Sequence[bytes | SignedOperation], taken: Callable[[], None] = lambda: None
     ) -> list[Processed | None]:
         """Sequences operations one behind the other; returns once all are durable, None for the backlogged ones.
 
+        One that comes as bytes and has one signer is decoded here, once.
         A caller who gives up takes along what has no signer yet; what has one is sequenced all the same.
         """
         waiting: list[_Waiting | None] = []
-        for operation in operations:
-            if self.backlog >= self.backlog_chunks and not self._always_taken(operation):
+        for given in operations:
+            if isinstance(given, bytes):
+                signed = read(self.engine.domain, given) if _has_signer(given) else None
+                operation = given
+            else:
+                signed, operation = given, given.operation
+            if self.backlog >= self.backlog_chunks and not _is_always_taken(operation, signed):
                 waiting.append(None)
             else:
-                waiting.append(_Waiting(self.now_ms(), operation, self._signer(operation)))
+                waiting.append(_Waiting(self.now_ms(), operation, signed, self._signer(signed)))
         sent = [one for one in waiting if one is not None]
         searched = [one for one in sent if one.signer is None]
         if sent:
@@ -152,33 +160,24 @@ class Sequencer:
             await one.done.wait()
         return [None if one is None else one.outcome for one in waiting]
 
-    def _signer(self, operation: bytes) -> bytes | None:
+    def _signer(self, signed: SignedOperation | None) -> bytes | None:
         """The signer where it needs no search, empty where there is none or many; None where it has to be found."""
-        if not operation or operation[0] == constants.TICK or is_entry(operation[0]):
+        if signed is None:
             return b""
-        return self.engine.recover_signer(operation) if self._recoverer is None else None
+        if signed.signer is None and self._recoverer is None:
+            return signer_of(signed.digest, signed.operation)
+        return signed.signer
 
     async def _find_signers(self, searched: list[_Waiting]) -> None:
         assert self._recoverer is not None
         try:
-            rows = [signed_row(self.engine.domain, one.operation) for one in searched]
-            signers = await self._recoverer.recover(rows)
+            signers = await self._recoverer.recover([one.signed.row for one in searched if one.signed is not None])
         except VerifierError as error:
             # Slower, and right: nobody is refused because a worker died.
             self._log.warning("verifiers.failed", error=str(error))
-            signers = [self.engine.recover_signer(one.operation) for one in searched]
+            signers = [signer_of(one.signed.digest, one.operation) for one in searched if one.signed is not None]
         for one, signer in zip(searched, signers, strict=True):
             one.signer = signer
-
-    def _always_taken(self, operation: bytes) -> bool:
-        if not operation or operation[0] in _ALWAYS_TAKEN or is_entry(operation[0]):
-            return True
-        if operation[0] == constants.SET_AGENT:
-            # A grant can wait, a dismissal cannot.
-            request = encoding.request(constants.SET_AGENT, word_at(operation, 1), word_at(operation, 31))
-            return request.recipient == containers.NOBODY
-        is_order = operation[0] == constants.ORDER
-        return is_order and encoding.order(word_at(operation, 1), word_at(operation, 32)).reduce_only == 1
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Sequences until cancelled. An exception in here is our bug or a dead disk: the node stops."""
@@ -212,7 +211,7 @@ class Sequencer:
                 continue
             assert waiting.signer is not None
             given = Input(waiting.now, waiting.operation, waiting.signer)
-            waiting.outcome = self.engine.process(given)
+            waiting.outcome = self.engine.process(given, waiting.signed)
             if waiting.outcome.changed:
                 records.append(msgspec.msgpack.encode(given))
             if self.engine.sealed:
@@ -244,6 +243,21 @@ class Sequencer:
             # A forced close goes on by the clock alone where no tick comes that would move it.
             if self.engine.open_operations or self.engine.view.commitment.queue_open:
                 await self.submit(b"")
+
+
+def _has_signer(operation: bytes) -> bool:
+    """Whether an operation has one signer: not a seal, a tick or an entry of the L1 queue."""
+    return bool(operation) and operation[0] != constants.TICK and not is_entry(operation[0])
+
+
+def _is_always_taken(operation: bytes, signed: SignedOperation | None) -> bool:
+    if signed is None or operation[0] in _ALWAYS_TAKEN:
+        return True
+    message = signed.message
+    if isinstance(message, containers.Order):
+        return message.reduce_only == 1
+    # A grant can wait, a dismissal cannot.
+    return operation[0] == constants.SET_AGENT and message.recipient == containers.NOBODY
 
 
 def refusal(outcome: Processed) -> str | None:

@@ -6,9 +6,10 @@ from typing import Final
 import msgspec
 
 from sequencer.api.methods.accounts import Accounts
+from sequencer.api.methods.effect_channels import ACCOUNT, BOOK, PRICES, keys, speaking
 from sequencer.api.methods.rollup import Rollup
 from sequencer.api.rpc.subscriptions import Channel, Feeds
-from sequencer.engine.effects import Processed
+from sequencer.engine.effects import Processed, accounts_of, markets_of
 from sequencer.engine.engine import Engine
 from sequencer.engine.records import SealedChunk
 from sequencer.schema.accounts import AccountView, MarginCall
@@ -83,13 +84,14 @@ class Channels:
         feeds, globals = self._feeds, self._engine.globals
         called = names(globals)
         self._open_markets(feeds)
-        for index in outcome.markets:
+        effects = outcome.effects
+        for index in keys(effects, BOOK, markets_of):
             feeds.publish(f"book:{called[index]}", book(self._engine, index, _LEVELS))
         for fill in outcome.fills:
             feeds.publish(f"trades:{called[fill.market]}", fill_view(globals, fill))
-        for account in outcome.accounts:
+        for account in keys(effects, ACCOUNT, accounts_of):
             self._tell_account(feeds, account)
-        if len(outcome.markets) == globals.market_count:
+        if speaking(effects, PRICES):
             feeds.publish("prices", market_views(globals))
         for record in outcome.rescues:
             rescue = post_mortem_view(globals, record)

@@ -10,7 +10,8 @@ from l1_bridge.client.errors import L1Error
 from l1_bridge.client.keys import development_key
 from l1_bridge.contracts.artifact import load_artifact
 from prover.contracts.deployment import DEVNET_CHAINS, Deployment
-from prover.signing import operations, signatures
+from prover.signing import signatures
+from prover.signing.signed import SignedOperation, signed_order, signed_request, signer_of
 from prover.signing.typed_data import typed_data
 from prover.stf import codes, constants, containers
 from prover.stf.replay import operation_length
@@ -43,14 +44,6 @@ _FAUCET_KEY: Final = 7
 _ERRORS: Final = (*LAW_ERRORS, BACKLOG)
 
 
-class _Signed(msgspec.Struct, frozen=True):
-    """An operation as the sequencer takes it, and what its signature is over."""
-
-    operation: bytes
-    message: containers.Order | containers.Request
-    digest: bytes
-
-
 class Operations:
     """The handlers."""
 
@@ -79,13 +72,13 @@ class Operations:
     @method("catenary_orders", "Submits orders.", errors=_ERRORS, params_bytes=MOST_ORDERS * _ORDER_BYTES)
     async def orders(self, params: SignedOrders, call: Call) -> list[AnsweredOrder]:
         """catenary_orders: one behind the other in their order, and durable together."""
-        read: list[_Signed | CallError] = []
+        read: list[SignedOperation | CallError] = []
         for given in params.orders:
             try:
                 read.append(self._signed_order(given))
             except CallError as error:
                 read.append(error)
-        outcomes = iter(await self._submit([signed for signed in read if isinstance(signed, _Signed)], call))
+        outcomes = iter(await self._submit([signed for signed in read if isinstance(signed, SignedOperation)], call))
         answers: list[AnsweredOrder] = []
         for signed in read:
             try:
@@ -96,13 +89,12 @@ class Operations:
                 answers.append(AnsweredOrder(error=RefusedCall(**error.body())))
         return answers
 
-    def _signed_order(self, params: SignedOrder) -> _Signed:
+    def _signed_order(self, params: SignedOrder) -> SignedOperation:
         order = sized(order_of(params.order))
         digest = signatures.order_digest(self._deployment.domain, order)
-        operation = operations.order_bytes(order, self._compact(params.signature, order.account, digest))
-        return _Signed(operation, order, digest)
+        return signed_order(order, digest, self._compact(params.signature, order.account, digest))
 
-    def _ordered(self, signed: _Signed, outcome: Processed | None) -> OrderResult:
+    def _ordered(self, signed: SignedOperation, outcome: Processed | None) -> OrderResult:
         """What is answered to an order; CallError where it was refused."""
         outcome = self._applied(signed, outcome)
         assert isinstance(signed.message, containers.Order)
@@ -149,8 +141,7 @@ class Operations:
     async def _request(self, tag: int, params: SignedRequest, call: Call) -> RequestResult:
         request = sized_request(tag, request_of(tag, params.request))
         digest = signatures.request_digest(self._deployment.domain, tag, request)
-        operation = operations.request_bytes(tag, request, self._compact(params.signature, request.account, digest))
-        signed = _Signed(operation, request, digest)
+        signed = signed_request(tag, request, digest, self._compact(params.signature, request.account, digest))
         (sequenced,) = await self._submit([signed], call)
         outcome = self._applied(signed, sequenced)
         return RequestResult(
@@ -190,20 +181,20 @@ class Operations:
             raise CallError(NOT_READY, f"The L1 does not pay: {error}") from None
         return FaucetPayment(_FAUCET_MICROS, _FAUCET_WEI, as_hex(receipt.transaction_hash))
 
-    async def _submit(self, signed: list[_Signed], call: Call) -> list[Processed | None]:
+    async def _submit(self, signed: list[SignedOperation], call: Call) -> list[Processed | None]:
         if not self._is_ready():
             raise CallError(NOT_READY)
         assert all(operation_length(one.operation, 0) == len(one.operation) for one in signed)
-        return await self._venue.submit_all([one.operation for one in signed], call.release)
+        return await self._venue.submit_all(signed, call.release)
 
-    def _applied(self, signed: _Signed, outcome: Processed | None) -> Processed:
+    def _applied(self, signed: SignedOperation, outcome: Processed | None) -> Processed:
         """The outcome of what was applied; CallError where it was refused."""
         if outcome is None:
             raise CallError(BACKLOG)
         if outcome.code != codes.OK:
             data: dict[str, Any] = {}
             if outcome.code == codes.BAD_SIGNATURE:
-                recovered = self._engine.recover_signer(signed.operation)
+                recovered = signer_of(signed.digest, signed.operation)
                 data = self._signature_data(recovered, signed.message.account, signed.digest)
             raise CallError(law_error(outcome.code), outcome.refusal, data=data)
         return outcome

@@ -312,3 +312,37 @@ def test_a_rest_that_the_law_would_not_take_promises_nothing() -> None:
     assert seen.if_filled is not None
     later = previewed(world, order(world.now, FIRST, SELL, PRICE + 500, 13_000, slot=2))
     assert (later.status, later.refusal) == ("refused", "TAKER_MARGIN")
+
+
+def test_that_a_chunk_ends_before_the_order_is_foreseen() -> None:
+    """The open chunk's clock stands before the maker's end; the order has no room there, and finds the next one's."""
+    world = World(44)
+    for number in range(21):
+        world.order(2 * number % 40, SELL, PRICE, 100, slot=number + 1)
+        world.order(2 * number % 40 + 1, BUY, PRICE, 100, slot=number + 1)
+    world.order(40, SELL, PRICE, 100, expires_at=world.now + 500)
+    world.order(41, SELL, PRICE + 1, 100)
+    world.now += 900
+    before = world.engine.chunk_count
+    seen = compare(world, 42, order(world.now, FIRST + 42, BUY, PRICE + 1, 100))
+    assert [fill.maker for fill in seen.fills] == [FIRST + 41]
+    assert world.engine.chunk_count == before + 1
+    world.check()
+
+
+def test_that_a_chunk_ends_within_the_match_is_foreseen() -> None:
+    """More makers than a chunk holds, and all of them past their end by the clock of the second chunk but two."""
+    world = World(60)
+    world.seal()
+    world.order(58, SELL, PRICE, 100)
+    world.order(59, BUY, PRICE, 100)
+    for trader in range(50):
+        world.order(trader, SELL, PRICE + trader, 100, expires_at=world.now + (60_000 if trader > 47 else 500))
+    world.now += 900
+    before = world.engine.chunk_count
+    seen = compare(world, 55, order(world.now, FIRST + 55, BUY, PRICE + 100, 5_000))
+    makers = [fill.maker - FIRST for fill in seen.fills]
+    assert makers[-2:] == [48, 49]
+    assert 30 < len(makers) < 50
+    assert world.engine.chunk_count > before
+    world.check()
