@@ -8,12 +8,15 @@ from sequencer.wallet.errors import BadInput
 from sequencer.wallet.units import (
     leverage_text,
     money_text,
+    move_text,
     parse_address,
     parse_duration,
     parse_leverage,
     parse_money,
     parse_units,
+    percent_text,
     time_text,
+    times_text,
     units_text,
 )
 
@@ -92,6 +95,16 @@ def test_what_is_no_leverage_is_refused(text: str) -> None:
 def test_times_are_shown_in_utc() -> None:
     assert time_text(1_800_000_000_999) == "2027-01-15 08:00:00 UTC"
     assert time_text(2**60) == f"{2**60} ms"
+
+
+def test_fractions_are_shown_rounded_up_and_never_as_nothing() -> None:
+    assert [percent_text(ppm) for ppm in (0, 1, 999_999, 1_000_000, 1_000_001, None)] == [
+        "0.00%", "0.01%", "100.00%", "100.00%", "100.01%", "no equity",
+    ]  # fmt: skip
+    assert [times_text(ppm) for ppm in (0, 1, 12_345_678, None)] == ["0.00x", "0.01x", "12.35x", "no equity"]
+    assert [move_text(*move) for move in ((0, -1), (483, -1), (12_000, 1), (None, 1))] == [
+        "-0.00%", "-4.83%", "+120.00%", "never",
+    ]  # fmt: skip
 
 
 def test_a_mistyped_address_is_bad_input() -> None:

@@ -1,0 +1,149 @@
+"""How an account is shown to people: in dollars and units, and every state in a column of its own."""
+
+from io import StringIO
+
+import msgspec
+from rich.console import Console
+
+from prover.stf import constants, encoding
+from sequencer.schema.accounts import AccountView, AgentView, BuyingPower, Maturing, Outlook, PositionView
+from sequencer.schema.answers import Sequenced, Status
+from sequencer.wallet.commands.fields import account_fields, posted_fields
+from sequencer.wallet.commands.grid import Grid
+from sequencer.wallet.commands.tables import (
+    account_table,
+    change_table,
+    posted_text,
+    status_text,
+)
+from sequencer.wallet.trust import ListedMarket, ProvenAccount
+from tests.sequencer.answers import answer
+
+GRID = Grid([ListedMarket(0, "BTC", 5, 100, 450, 50_000)])
+
+
+def account(size: int = 300, call: int = 0, liquidation: int | None = 571_000, rank: int | None = None) -> AccountView:
+    """An account of one BTC position."""
+    held = answer(
+        PositionView, market="BTC", size_lots=size, deleveraging_rank=rank, liquidation_price_ticks=liquidation
+    )
+    return answer(
+        AccountView,
+        account=17,
+        collateral_micros=5,
+        equity_micros=5,
+        initial_micros=2,
+        maintenance_micros=1,
+        free_collateral_micros=3,
+        withdrawable_micros=0,
+        positions=[held] if size else [],
+        margin_ratio_ppm=912_800,
+        leverage_ppm=16_745_155,
+        fall_bp=483,
+        margin_call_percent=call,
+        buying_power=[BuyingPower("BTC", 12, 100_000)],
+        finality="sequenced",
+    )
+
+
+def shown(renderable: object) -> str:
+    """What a wide terminal shows."""
+    console = Console(width=200, file=StringIO())
+    console.print(renderable)
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def test_the_pool_is_shown_with_its_call_and_its_liquidation() -> None:
+    text = shown(account_table(account(call=90), GRID))
+    for part in ("91.28%  MARGIN CALL at 90%", "-4.83% or never", "16.75x", "57100", "0.00012", "1 "):
+        assert part in text
+    assert "MARGIN CALL" not in shown(account_table(account(), GRID))
+    assert "none" in shown(account_table(account(liquidation=None, rank=4_711), GRID))
+    assert "4711" in shown(account_table(account(rank=4_711), GRID))
+
+
+def test_what_may_leave_and_when_stands_beside_who_may_trade() -> None:
+    now = 1_800_000_000_000
+    agent = AgentView("0x" + "ab" * 20, now, 100, 110)
+    seen = msgspec.structs.replace(
+        account(),
+        settled_micros=4_000_000,
+        maturing=[Maturing(1_000_000, now), Maturing(2_500_000, now + 14_400_000)],
+        initial_ppm=333_334,
+        agents=[None, agent],
+    )
+    text = shown(account_table(seen, GRID))
+    for part in (
+        "$4.00",
+        "$1.00 at 2027-01-15 08:00:00 UTC; $2.50 at 2027-01-15 12:00:00 UTC",
+        "at most 3.00x",
+        "who else may trade",
+        "0x" + "ab" * 20,
+        "100 to 110",
+    ):
+        assert part in text
+    fields = account_fields(seen, None, GRID)
+    assert fields["settled_micros"] == "4000000"
+    assert fields["maturing"][1] == {"amount_micros": "2500000", "settles_at_ms": now + 14_400_000}
+    assert fields["own_initial_ppm"] == 333_334
+    assert fields["agents"] == [None, msgspec.to_builtins(agent)]
+    plain = shown(account_table(account(), GRID))
+    assert "who else may trade" not in plain
+    assert [line.split("│")[2].strip() for line in plain.splitlines() if "maturing" in line] == ["none"]
+
+
+def test_what_is_posted_names_agents_that_a_node_might_hide() -> None:
+    now = 1_800_000_000_000
+    row = msgspec.structs.replace(
+        encoding.no_account(),
+        owner=b"\x01" * 20,
+        settled=3,
+        older=4,
+        fresh=5,
+        epoch=now // constants.EPOCH - 1,
+        agents=[0, encoding.agent_word(b"\xab" * 20, now, 0, 255)],
+    )
+    proven = ProvenAccount(7, row, now)
+    fields = posted_fields(proven, GRID)
+    # Matured up to the batch's own time.
+    assert (fields["collateral_micros"], fields["settled_micros"]) == ("12", "7")
+    assert [agent.lower() for agent in fields["agents"]] == ["0x" + "ab" * 20]
+    assert "agents: 0xab" in posted_text(proven, GRID).lower()
+    assert "agents: none" in posted_text(ProvenAccount(7, encoding.no_account(), now), GRID)
+
+
+def test_a_grace_is_shown_while_it_lasts() -> None:
+    now = 1_800_000_000_000
+    status = answer(Status, sequenced=Sequenced(1, 2, now, 0), now_ms=now, ready=True)
+    assert "GRACE" not in status_text(status)
+    lasting = status_text(msgspec.structs.replace(status, grace_until_ms=now + 1_000))
+    assert "GRACE: no risk grows and no money leaves until 2027-01-15 08:00:01 UTC" in lasting
+    assert "GRACE" not in status_text(msgspec.structs.replace(status, grace_until_ms=now))
+
+
+def test_a_change_has_a_column_for_each_state() -> None:
+    states: list[tuple[str, Outlook]] = [
+        ("before", account(0)),
+        ("after", account(300, rank=7)),
+        ("if filled", account(500, call=70, liquidation=None)),
+    ]
+    poorer = msgspec.structs.replace(states[2][1], buying_power=[BuyingPower("BTC", 0, 200_000)])
+
+    def cells_of(*shown_states: tuple[str, Outlook]) -> dict[str, list[str]]:
+        text = shown(change_table([*shown_states], GRID))
+        assert "account 17, a preview" in text
+        rows = [[cell.strip() for cell in line.split("│")] for line in text.splitlines() if line.startswith("│")]
+        return {row[1]: row[2:-1] for row in rows}
+
+    cells = cells_of(*states[:2], ("if filled", poorer))
+    assert cells["BTC size"] == ["0", "0.003", "0.005"]
+    assert cells["BTC liquidation price"] == ["-", "57100", "none"]
+    assert cells["BTC rank"] == ["-", "7", "none"]
+    assert cells["BTC could buy"] == ["0.00012", "0.00012", "0"]
+    assert cells["BTC could sell"] == ["1", "1", "2"]
+    assert cells["margin ratio"] == ["91.28%", "91.28%", "91.28%  MARGIN CALL at 70%"]
+    # A market that the node tells of in one state only.
+    unlisted = msgspec.structs.replace(poorer, buying_power=[])
+    assert cells_of(("before", unlisted), ("after", poorer))["BTC could sell"] == ["-", "2"]
+    assert "BTC could sell" not in cells_of(("after", unlisted))
