@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -147,3 +148,22 @@ def test_the_program_is_named_as_a_shell_finds_it(tmp_path: Path, monkeypatch: p
     assert as_called(os.path.join("bin", "catenary"), None, sys.executable) == "bin/catenary"
     assert as_called("-c", None, sys.executable) == "catenary"
     assert as_called(str(script), "prover.cli.main", "python") == "python -m prover.cli.main"
+
+
+def test_a_module_is_named_as_a_module(tmp_path: Path) -> None:
+    (tmp_path / "venue_command.py").write_text(
+        "from sequencer.node.first_trade import program_name\nprint(program_name())\n"
+    )
+    roots = os.pathsep.join((str(tmp_path), str(Path(__file__).parents[3])))
+    for words, named in (
+        (["-m", "venue_command"], f"{sys.executable} -m venue_command"),
+        (["-c", "import venue_command"], "catenary"),
+    ):
+        said = subprocess.run(
+            [sys.executable, *words],
+            env={**os.environ, "PYTHONPATH": roots},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert said.stdout.strip() == named
