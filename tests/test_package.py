@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_SECONDS
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("l1_bridge", "prover", "sequencer")
 # What tools leave beside the sources; nothing of it is published.
@@ -20,7 +22,6 @@ LEFT_BY_TOOLS = {"node_modules", "__pycache__", "build", "dist"}
 SUPPORTED = ("3.11", "3.12")
 # Where `make setup` puts the dependencies for the other supported Python, if there is one on the machine.
 OTHER = Path(sys.prefix) / "other" / "bin" / "python"
-TIMEOUT_SECONDS = 300
 IN_MARKDOWN = re.compile(r"\]\(([^)\s]+)[^)]*\)|^\[[^\]]+\]:\s*(\S+)|(?:href|src)=\"([^\"]+)\"", re.MULTILINE)
 
 
@@ -66,7 +67,7 @@ def _build(source: Path, what: str, target: Path) -> None:
         cwd=source,
         capture_output=True,
         text=True,
-        timeout=TIMEOUT_SECONDS,
+        timeout=PATIENCE_SECONDS,
     )
     assert outcome.returncode == 0, outcome.stderr
     # A pattern of MANIFEST.in that finds nothing, metadata of yesterday's form: said as a warning only.
@@ -108,7 +109,7 @@ def _output(command: list[str], directory: Path, **environment: str) -> str:
         env={**clean, "HOME": str(directory), **environment},
         capture_output=True,
         text=True,
-        timeout=TIMEOUT_SECONDS,
+        timeout=PATIENCE_SECONDS,
     )
     assert outcome.returncode == 0, (command, outcome.stdout, outcome.stderr)
     return outcome.stdout

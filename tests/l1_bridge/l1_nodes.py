@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_SECONDS
+
 ROOT = Path(__file__).parents[2]
 ANVIL = ROOT / "node_modules" / ".bin" / "anvil"
-STOP_SECONDS = 20
 
 
 @cache
@@ -46,7 +47,7 @@ class L1Node:
         return self._wait()
 
     def _wait(self) -> int:
-        code = self.process.wait(STOP_SECONDS)
+        code = self.process.wait(PATIENCE_SECONDS)
         for stream in (self.process.stdout, self.process.stderr):
             if stream is not None:
                 stream.close()
@@ -62,7 +63,7 @@ def embedded_l1(datadir: Path, *options: str) -> Iterator[L1Node]:
     ready = process.stdout.readline()
     if not ready:
         process.stdout.close()
-        raise AssertionError(f"the embedded L1 ended with code {process.wait(STOP_SECONDS)}")
+        raise AssertionError(f"the embedded L1 ended with code {process.wait(PATIENCE_SECONDS)}")
     node = L1Node(json.loads(ready)["url"], process)
     try:
         yield node
@@ -74,7 +75,7 @@ def embedded_l1(datadir: Path, *options: str) -> Iterator[L1Node]:
 def refused_devnet(*options: str) -> subprocess.CompletedProcess[str]:
     """Run the embedded L1 with options it must refuse."""
     command = [sys.executable, "-m", "l1_bridge.devnet.server", *options]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=STOP_SECONDS, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
 
 
 def _drain(process: "subprocess.Popen[str]") -> None:
@@ -97,7 +98,7 @@ def anvil(*options: str) -> Iterator[L1Node]:
         if found:
             break
     else:
-        raise AssertionError(f"anvil ended with code {process.wait(STOP_SECONDS)}")
+        raise AssertionError(f"anvil ended with code {process.wait(PATIENCE_SECONDS)}")
     # It logs every call: a pipe that nobody reads fills up and stops it.
     reader = threading.Thread(target=_drain, args=(process,), daemon=True)
     reader.start()
@@ -107,4 +108,4 @@ def anvil(*options: str) -> Iterator[L1Node]:
     finally:
         if process.poll() is None:
             node.stop()
-        reader.join(STOP_SECONDS)
+        reader.join(PATIENCE_SECONDS)

@@ -28,10 +28,10 @@ from sequencer.devnet.funding import fund
 from sequencer.devnet.prices import DEVNET_QUORUM, devnet_signer_keys
 from sequencer.devnet.signing_account import SigningAccount
 from sequencer.node.node import wall_clock_ms
+from tests.patience import PATIENCE_SECONDS
 
 ROOT: Final = Path(__file__).parents[2]
 # Ends of waits, not measures: a busy machine is slow, a hanging node hangs for ever.
-STOP_SECONDS: Final = 120
 # Of BTC, ETH and SOL, in ticks: what `still_prices` says.
 PRICES: Final = (600_000, 300_000, 1_500_000)
 FAST: Final = ("--no-maker", "--seal-seconds", "0.1", "--poll-interval", "0.2", "--log-level", "warning")
@@ -80,7 +80,7 @@ class NodeProcess:
         return self._ended()
 
     def _ended(self) -> int:
-        code = self.process.wait(STOP_SECONDS)
+        code = self.process.wait(PATIENCE_SECONDS)
         self.client.close()
         for stream in (self.process.stdout, self.process.stderr):
             if stream is not None:
@@ -92,7 +92,7 @@ class Client:
     """JSON-RPC by HTTP, with nothing done for the caller."""
 
     def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=url, trust_env=False, timeout=30)
+        self._http = httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_SECONDS)
 
     def __enter__(self) -> Self:
         return self
@@ -155,7 +155,7 @@ def running(datadir: Path, *options: str, own_l1: bool = True) -> Iterator[NodeP
     ready = process.stdout.readline()
     if '"ready"' not in ready:
         process.stdout.close()
-        raise AssertionError(f"the node ended with code {process.wait(STOP_SECONDS)}: {ready}")
+        raise AssertionError(f"the node ended with code {process.wait(PATIENCE_SECONDS)}: {ready}")
     node = NodeProcess(process, json.loads(ready))
     try:
         yield node
@@ -195,17 +195,17 @@ def still_prices(url: str, domain: bytes) -> Iterator[None]:
     thread = Thread(target=speak, daemon=True)
     thread.start()
     try:
-        assert first.wait(STOP_SECONDS), "no tick"
+        assert first.wait(PATIENCE_SECONDS), "no tick"
         yield
     finally:
         ended.set()
-        thread.join(STOP_SECONDS)
+        thread.join(PATIENCE_SECONDS)
 
 
 def refused_node(*options: str) -> subprocess.CompletedProcess[str]:
     """A node that must not come up."""
     return subprocess.run(
-        command(*FAST, *options), cwd=ROOT, capture_output=True, text=True, timeout=STOP_SECONDS, check=False
+        command(*FAST, *options), cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
     )
 
 
@@ -217,7 +217,7 @@ async def funded(node: NodeProcess, traders: list[SigningAccount], micros: int) 
         status = node.client.status()
         token = bytes.fromhex(status["token_address"][2:])
         await fund(l1, development_key(8), token, node.rollup, [(trader.address, micros) for trader in traders])
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_SECONDS):
         for trader in traders:
             while not (accounts := node.client.call("catenary_accounts", owner="0x" + trader.address.hex())):
                 await trio.sleep(0.05)

@@ -17,12 +17,12 @@ from click.testing import CliRunner, Result
 from prover.cli.main import cli
 from prover.signing.typed_data import domain_separator
 from tests.l1_bridge.l1_nodes import ANVIL, anvil
+from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.node_process import still_prices
 
 ROOT = Path(__file__).parents[2]
 WINDOW_SECONDS = 3
 BLOCK_SECONDS = 0.2
-STOP_SECONDS = 20
 
 
 class RunningNode:
@@ -63,11 +63,11 @@ def running_node(datadir: Path, *more: str) -> Iterator[RunningNode]:
         assert process.stdout is not None
         try:
             ready = process.stdout.readline()
-            assert ready, f"the node ended with {process.wait(STOP_SECONDS)}"
+            assert ready, f"the node ended with {process.wait(PATIENCE_SECONDS)}"
             yield RunningNode(json.loads(ready))
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(STOP_SECONDS)
+            process.wait(PATIENCE_SECONDS)
             process.stdout.close()
 
 

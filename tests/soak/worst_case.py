@@ -4,8 +4,9 @@ Gas is that of the transaction: 21,000, calldata of the whole prove_fraud call, 
 itself takes around it (BRIDGE_GAS, held against the real bridge by a test).
 """
 
+import copy
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -81,6 +82,10 @@ def spread(count: int) -> list[int]:
     return found
 
 
+_LEAVES_LIMIT: Final = 4
+_LEAVES: Final[dict[tuple[Any, ...], venue.Leaves]] = {}
+
+
 class Dense:
     """A state whose touched leaves have a sibling on each of the 32 levels; every account holds sixteen positions."""
 
@@ -129,6 +134,23 @@ class Dense:
         fund = 0 if leaving else 2**70
         if leaving:
             globals.head_account, globals.head_market = self.indices[0], constants.MARKETS
+        for market in globals.markets:
+            market.fund = fund
+        globals.next_account = 2**24 - 2**10
+        # Chance and withdrawals stand in the globals alone.
+        world = (accounts, positions, tuple(self.slot_numbers), poor, sick_ppm, leaving, debtors)
+        leaves = _LEAVES.get(world)
+        if leaves is None:
+            # Worlds come in runs of the same one.
+            if len(_LEAVES) == _LEAVES_LIMIT:
+                del _LEAVES[next(iter(_LEAVES))]
+            leaves = _LEAVES[world] = self.leaves(positions, fund, prices)
+        own = copy.copy(leaves)
+        own.tree = venue.copy_of(leaves.tree)
+        self.state: State = venue.planted(globals, own, queue_open=int(leaving))
+
+    def leaves(self, positions: int, fund: int, prices: Sequence[int]) -> venue.Leaves:
+        """Every leaf that a chunk may touch, and a sibling of each on every level."""
         rows: dict[int, containers.Account] = {}
         slot_rows: dict[int, containers.Slot] = {}
         for place, index in enumerate(self.indices):
@@ -141,10 +163,9 @@ class Dense:
                 slot_rows[index << 8 | 1 << level] = containers.Slot(sequence=1, filled=1)
         rows[constants.FEE_ACCOUNT] = venue.account(venue.OPERATOR, 2**62 + 12_345, self.held(positions, 10**14, 0))
         for market in range(self.market_count):
-            size = -0x1111_1111 if leaving else 0x1111_1111
-            own = venue.position(size, size * prices[market], globals.risk.funding_index[market] - PENDING)
+            size = -0x1111_1111 if self.leaving else 0x1111_1111
+            own = venue.position(size, size * prices[market], self.globals.risk.funding_index[market] - PENDING)
             rows[market + 1] = venue.account(containers.NOBODY, fund, {market: own}, epoch=venue.EPOCH - 1)
-            globals.markets[market].fund = fund
         for level in range(8):
             slot_rows[1 << level] = containers.Slot(sequence=1, filled=1)
         for index in [constants.FEE_ACCOUNT, *self.indices]:
@@ -153,9 +174,7 @@ class Dense:
         for index in self.indices:
             for leaf in [number for number in self.slot_numbers if number]:
                 slot_rows[index << 8 | leaf] = containers.Slot(sequence=0x11, filled=2**63 + 5)
-        globals.next_account = 2**24 - 2**10
-        used = {k: v for k, v in slot_rows.items() if k & 255}
-        self.state: State = venue.build_state(globals, rows, used, queue_open=int(leaving))
+        return venue.Leaves(rows, {k: v for k, v in slot_rows.items() if k & 255})
 
     def held(self, positions: int, collateral: int, number: int) -> dict[int, containers.Position]:
         """Positions with funding pending on each; neighbours stand on opposite sides of market 0."""

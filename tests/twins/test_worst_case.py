@@ -11,6 +11,7 @@ from prover.contracts.referee import FAMILIES, LocalReferee, artifact, intrinsic
 from prover.signing.recover import recover_fast
 from prover.signing.typed_data import domain_separator
 from prover.state import witness
+from prover.state.state import State
 from prover.stf import constants, encoding
 from tests.l1_bridge.evm import Evm
 from tests.l1_bridge.harness import CHALLENGER, DEPLOYER, PARAMETERS, SEQUENCER
@@ -94,3 +95,12 @@ def test_the_real_bridge_takes_no_more_than_is_set_aside_for_it() -> None:
     assert transaction_gas(cold - intrinsic_gas(calldata), calldata) <= worst_case.GAS_LIMIT
     assert 0 < taken_by_bridge <= worst_case.BRIDGE_GAS
     assert taken_by_bridge > worst_case.BRIDGE_GAS // 2
+
+
+def test_a_state_that_is_planted_is_the_one_that_its_store_opens() -> None:
+    dense = [Dense(8, random.Random(5)) for _ in range(2)]
+    outcome = venue.run(dense[0].state, *worst_case.pairs_filled(dense[0], 4), timestamp=venue.NOW)
+
+    assert outcome.post_root != outcome.pre_root == dense[1].state.root
+    for state in (dense[0].state, dense[1].state, venue.build_state(accounts={17: venue.account()})):
+        assert State(state.store, state.domain).root == state.root

@@ -1,5 +1,6 @@
 """A venue for the law's tests: keys, states built directly, signed operations, and both twins run on one chunk."""
 
+import copy
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, Final
@@ -77,6 +78,18 @@ def account(
     return msgspec.structs.replace(row, **changes)
 
 
+@cache
+def _genesis(listings: tuple[MarketListing, ...], quorum: int, signer_count: int) -> containers.Globals:
+    return encoding.globals_from_bytes(genesis_bytes(OPERATOR, SIGNERS[:signer_count], quorum, listings))
+
+
+def _fresh(value: Any) -> Any:
+    """A copy that shares no struct and no list."""
+    if isinstance(value, msgspec.Struct):
+        return type(value)(*map(_fresh, msgspec.structs.astuple(value)))
+    return list(map(_fresh, value)) if isinstance(value, list) else value
+
+
 def globals_of(
     listings: tuple[MarketListing, ...] = DEVNET_MARKETS,
     quorum: int = 5,
@@ -85,7 +98,7 @@ def globals_of(
     **changes: Any,
 ) -> containers.Globals:
     """Globals of a venue that has ticked at NOW; changes by field name."""
-    globals = encoding.globals_from_bytes(genesis_bytes(OPERATOR, SIGNERS[:signer_count], quorum, listings))
+    globals: containers.Globals = _fresh(_genesis(listings, quorum, signer_count))
     globals.tick_time = NOW
     for market, price in enumerate(prices):
         globals.risk.price[market] = price
@@ -106,18 +119,42 @@ def build_state(
     """A state made directly: whatever these leaves and globals are, without a history that leads there."""
     globals = globals or globals_of()
     rows = {constants.FEE_ACCOUNT: account(OPERATOR, 0), **(accounts or {})}
-    leaves: dict[int, tuple[bytes, bytes]] = {}
-    for index, row in rows.items():
-        leaves[index << constants.SLOT_BITS] = (encoding.account_payload(row), encoding.account_hash(row))
-    for index, slot in (slots or {}).items():
-        leaves[index] = (encoding.slot_payload(slot), encoding.slot_hash(slot))
-    if all(index + 1 < constants.NEW_ACCOUNT for index in rows):
-        globals.next_account = max(globals.next_account, *(index + 1 for index in rows))
-    tree = StateTree([(index, digest) for index, (_, digest) in leaves.items()])
-    data = encoding.globals_bytes(globals)
+    return planted(globals, Leaves(rows, slots or {}), timestamp, queue_work, queue_open)
+
+
+class Leaves:
+    """Payloads and hashes of these rows, and the tree over them."""
+
+    def __init__(self, rows: Mapping[int, containers.Account], slots: Mapping[int, containers.Slot]) -> None:
+        leaves: dict[int, tuple[bytes, bytes]] = {}
+        for index, row in rows.items():
+            leaves[index << constants.SLOT_BITS] = (encoding.account_payload(row), encoding.account_hash(row))
+        for index, slot in slots.items():
+            leaves[index] = (encoding.slot_payload(slot), encoding.slot_hash(slot))
+        self.stored = {b"l" + index.to_bytes(4, "big"): payload for index, (payload, _) in leaves.items()}
+        self.tree = StateTree([(index, digest) for index, (_, digest) in leaves.items()])
+        self.next_account = max(rows) + 1 if max(rows) + 1 < constants.NEW_ACCOUNT else 0
+
+
+def copy_of(tree: StateTree) -> StateTree:
+    """The same tree, and what is written to one is not in the other."""
+    other = StateTree()
+    other._top = tree._top.copy()
+    for number, page in tree._pages.items():
+        other._pages[number] = held = copy.copy(page)
+        held.nodes, held.rows = page.nodes.copy(), page.rows.copy()
+    other._high = {index: nodes.copy() for index, nodes in tree._high.items()}
+    return other
+
+
+def planted(
+    globals: containers.Globals, leaves: Leaves, timestamp: int = NOW, queue_work: int = 0, queue_open: int = 0
+) -> State:
+    """A state over leaves, whose tree it takes over; one tree is built, and opening a store would build another."""
+    globals.next_account = max(globals.next_account, leaves.next_account)
     commitment = containers.Commitment(
         law_version=constants.LAW_VERSION,
-        tree_root=tree.root,
+        tree_root=containers.NO_HASH,
         withdrawals_root=merkle.frontier_root(globals.frontier, globals.withdrawal_count),
         withdrawn_total=0,
         queue_count=0,
@@ -125,18 +162,15 @@ def build_state(
         queue_hash=containers.NO_HASH,
         queue_work=queue_work,
         timestamp=timestamp,
-        globals_hash=keccak(data),
+        globals_hash=keccak(data := encoding.globals_bytes(globals)),
     )
     store = MemoryStore()
-    store.write(
-        {
-            **{b"l" + index.to_bytes(4, "big"): payload for index, (payload, _) in leaves.items()},
-            b"globals": data,
-            b"commitment": encoding.commitment_bytes(commitment),
-        },
-        sync=False,
-    )
-    return State(store, DOMAIN)
+    store.write({b"globals": data, b"commitment": encoding.commitment_bytes(commitment)}, sync=False)
+    state = State(store, DOMAIN)
+    commitment.tree_root = leaves.tree.root
+    store.write({**leaves.stored, b"commitment": encoding.commitment_bytes(commitment)}, sync=False)
+    state.tree, state.commitment = leaves.tree, commitment
+    return state
 
 
 def free_of_charge(**changes: Any) -> containers.Globals:

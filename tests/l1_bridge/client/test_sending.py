@@ -15,6 +15,7 @@ from l1_bridge.client.keys import development_key
 from l1_bridge.client.options import L1Options
 from l1_bridge.client.sending import floor_gas
 from tests.l1_bridge.l1_nodes import anvil
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.trio
 GWEI = 10**9
@@ -56,7 +57,7 @@ async def test_an_unmined_transaction_is_sent_again_with_higher_fees() -> None:
 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(send)
-                with trio.fail_after(20):
+                with trio.fail_after(PATIENCE_SECONDS):
                     while len(seen) < 3:
                         pool = await client.call("txpool_content")
                         for waiting in pool["pending"].values():

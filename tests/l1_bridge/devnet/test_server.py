@@ -19,6 +19,7 @@ from l1_bridge.client.options import L1Options
 from l1_bridge.client.values import Receipt
 from l1_bridge.hashing import keccak
 from tests.l1_bridge.l1_nodes import L1Node, embedded_l1, probe_initcode, refused_devnet
+from tests.patience import PATIENCE_SECONDS
 
 INCREASE, COUNT = keccak(b"increase()")[:4], keccak(b"count()")[:4]
 
@@ -30,7 +31,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[L1Node]:
 
 
 def post(node: L1Node, body: bytes, **headers: str) -> httpx.Response:
-    with httpx.Client(trust_env=False, timeout=20, verify=False) as http:
+    with httpx.Client(trust_env=False, timeout=PATIENCE_SECONDS, verify=False) as http:
         return http.post(node.url, content=body, headers=headers)
 
 
@@ -94,7 +95,7 @@ async def test_kill_9_while_sending_loses_nothing_that_was_answered(tmp_path: Pa
             async with trio.open_nursery() as nursery:
                 for index in range(1, 4):
                     nursery.start_soon(keep_sending, development_key(index))
-                with trio.fail_after(20):
+                with trio.fail_after(PATIENCE_SECONDS):
                     while len(answered) < 25:
                         await trio.sleep(0)
                 node.kill()

@@ -31,6 +31,7 @@ from prover.state.store import MemoryStore
 from prover.stf import constants, containers
 from prover.stf.words import Recover
 from tests.l1_bridge.l1_nodes import L1Node, embedded_l1
+from tests.patience import PATIENCE_SECONDS
 from tests.prover.conftest import POLL_SECONDS
 from tests.prover.l1_faults import Tamper, Tampering, proxy
 from tests.prover.world import (
@@ -418,7 +419,7 @@ async def test_an_outage_of_the_l1_is_waited_out(guard: Guard, world: World) -> 
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(lambda: guard.run(once=False, tamper=flaky))
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE_SECONDS):
             await guard.said.until("rolled_back")
         nursery.cancel_scope.cancel()
     assert (guard.summary.held, guard.summary.proofs_sent, guard.alarms) == (True, 1, [])
@@ -517,7 +518,7 @@ async def running(arguments: list[str]) -> AsyncIterator[Running]:
     """The command; killed as by a power cut if it is still there at the end."""
     process = await trio.lowlevel.open_process(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
-        with trio.fail_after(30):
+        with trio.fail_after(PATIENCE_SECONDS):
             yield Running(process)
     finally:
         if process.poll() is None:

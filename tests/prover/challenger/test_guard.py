@@ -42,6 +42,7 @@ from prover.state.store import MemoryStore
 from prover.stf import codes, constants, containers, encoding
 from sequencer.sequencing.reports import Kept, round_view
 from sequencer.sequencing.reports import Round as VenueRound
+from tests import patience
 from tests.l1_bridge.l1_nodes import L1Node
 from tests.prover.challenger.test_challenger import Recorder, command, lying_blocks, mine, sent_by
 from tests.prover.conftest import POLL_SECONDS
@@ -93,7 +94,7 @@ class Watch:
 
     async def once(self) -> Summary:
         """Up to the head, until there is nothing more to do."""
-        with trio.fail_after(30):
+        with trio.fail_after(patience.PATIENCE_SECONDS):
             await self.challenger.run(once=True)
         return self.challenger.finish()
 
@@ -113,6 +114,22 @@ class Watch:
 async def watching(world: World, node: L1Node, **options: Any) -> AsyncIterator[Watch]:
     async with L1Client(node.url, L1Options(poll_seconds=POLL_SECONDS, attempts=2)) as client:
         yield Watch(world, client, **options)
+
+
+async def asked_again(guard: Watch, times: int = 20) -> None:
+    """Waits until a guard that runs has asked its L1 so many times more."""
+    until, count = trio.Event(), 0
+    ask = guard.challenger._client.call
+
+    async def counted(*arguments: Any, **options: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count > times:
+            until.set()
+        return await ask(*arguments, **options)
+
+    guard.challenger._client.call = counted  # type: ignore[method-assign]
+    await until.wait()
 
 
 async def give(world: World, owner: bytes, index: int, amount_micros: int) -> None:
@@ -310,9 +327,13 @@ async def test_what_waits_in_the_pool_is_not_sent_twice(world: World, node: L1No
     before = await sent_by(client, CHALLENGER)
     await client.call("evm_setAutomine", [False])
     try:
-        async with watching(world, node, patience=0) as guard:
-            with trio.move_on_after(2):
-                await guard.challenger.run()
+        async with watching(world, node, patience=0) as guard, trio.open_nursery() as guarding:
+            guarding.start_soon(guard.challenger.run)
+            with trio.fail_after(patience.PATIENCE_SECONDS):
+                while await client.nonce(key.address, "pending") == before:
+                    await trio.sleep(POLL_SECONDS)
+                await asked_again(guard)
+            guarding.cancel_scope.cancel()
         assert await client.nonce(key.address, "pending") == before + 1
         async with watching(world, node, patience=0) as again:
             assert (await again.once()).entries_sent == 0
@@ -356,7 +377,7 @@ async def test_what_the_queue_has_forgotten_is_paid_for_all_the_same(
     async with watching(world, node, patience=0, entries=1) as guard:
         assert (await guard.once()).entries_sent == 1
         # As if its batch were final already.
-        monkeypatch.setattr(guard.replay, "queue", list)
+        monkeypatch.setattr(guard.replay.records, "queue", list)
         await later(world, client, FALLEN)
         assert (await guard.once()).entries_sent == 1
 

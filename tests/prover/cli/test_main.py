@@ -20,6 +20,7 @@ from prover.cli.main import SHORT_HELP, Commands, cli
 from prover.cli.options import config_option, output_options
 from prover.state.leveldb import LevelDbStore
 from tests.l1_bridge.l1_nodes import L1Node
+from tests.patience import PATIENCE_SECONDS
 from tests.prover.world import World
 
 ROOT = Path(__file__).parents[3]
@@ -270,7 +271,7 @@ async def test_a_signal_stops_it_cleanly_with_a_summary(
     )
     assert process.stdout is not None
     said = b""
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_SECONDS):
         while b"started" not in said:
             said += await process.stdout.receive_some()
         process.send_signal(number)

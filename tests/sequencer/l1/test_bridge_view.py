@@ -10,6 +10,7 @@ from l1_bridge.codec import batch, calls
 from l1_bridge.codec.events import BatchCommitted, decode_log
 from sequencer.l1.bridge_view import BridgeView, Checkpoint
 from sequencer.l1.poster import ForeignHead
+from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.l1.test_poster import OPERATOR, Site, site
 from tests.sequencer.node_world import genesis
 
@@ -51,7 +52,7 @@ async def test_a_batch_that_was_proven_wrong_is_gone() -> None:
             await here.poster.post_once()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(here.poster.run)
-            with trio.fail_after(10):
+            with trio.fail_after(PATIENCE_SECONDS):
                 while not here.poster.trouble:
                     await trio.sleep(0.01)
             nursery.cancel_scope.cancel()

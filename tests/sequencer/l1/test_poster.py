@@ -23,6 +23,7 @@ from sequencer.l1.bridge_view import BridgeView
 from sequencer.l1.poster import ForeignHead, Poster, PreflightFailed, SeatTaken
 from sequencer.node.node import wall_clock_ms
 from tests.l1_bridge.l1_nodes import anvil
+from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.node_world import World, genesis, owner
 
 pytestmark = pytest.mark.trio
@@ -158,7 +159,7 @@ async def test_an_outage_is_waited_out() -> None:
             await here.poster.post_once()
         nursery.start_soon(here.poster.run)
         await here.wire.failed.wait()
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE_SECONDS):
             while not here.poster.trouble:
                 await trio.sleep(0.01)
             here.seal(1)
@@ -180,7 +181,7 @@ async def test_nothing_is_built_on_a_head_that_is_not_ours() -> None:
             await here.poster.post_once()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(here.poster.run)
-            with trio.fail_after(10):
+            with trio.fail_after(PATIENCE_SECONDS):
                 while "batch 1" not in here.poster.trouble:
                     await trio.sleep(0.01)
             nursery.cancel_scope.cancel()
@@ -274,7 +275,7 @@ async def test_a_refusal_is_known_before_it_is_paid() -> None:
             await here.poster.post_once()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(here.poster.run)
-            with trio.fail_after(10):
+            with trio.fail_after(PATIENCE_SECONDS):
                 while not here.poster.trouble:
                     await trio.sleep(0.01)
             nursery.cancel_scope.cancel()

@@ -28,6 +28,7 @@ from sequencer.node.config import NodeConfig
 from sequencer.node.node import wall_clock_ms
 from sequencer.sequencing.staged_store import BufferedStore
 from tests.l1_bridge.l1_nodes import anvil
+from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.l1.test_poster import Site, site
 from tests.sequencer.node_world import (
     BUY,
@@ -262,12 +263,12 @@ async def test_a_node_that_was_cut_off_for_too_long_goes_on_from_what_was_posted
             assert told["operations"]["cancel"] + told["inputs"] >= 30
             # The deposit is consumed again, from L1.
             assert up.engine.accounts_of(owner(1)) == [FIRST + 1]
-            with trio.fail_after(20):
+            with trio.fail_after(PATIENCE_SECONDS):
                 while up.view.posted_chunks <= posted:
                     await trio.sleep(0.05)
             assert up.view.batches[-1].chunks is not None
             nursery.cancel_scope.cancel()
-        with trio.fail_after(30):
+        with trio.fail_after(PATIENCE_SECONDS):
             async with trio.open_nursery() as nursery:
                 again = await nursery.start(node.run, NodeConfig(**options))
                 assert again.engine.chunk_count >= up.engine.chunk_count

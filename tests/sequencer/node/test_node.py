@@ -26,10 +26,9 @@ from sequencer.node.config import CannotStart, DatadirUnusable, L1Unusable, Node
 from sequencer.node.node import run, wall_clock_ms
 from tests.l1_bridge.l1_nodes import ANVIL, anvil
 from tests.l1_bridge.l1_nodes import embedded_l1 as l1_process
+from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.node_process import Client, NodeProcess, funded, refused_node, running
 from tests.sequencer.node_world import BUY, DOLLAR, LOTS, SELL, key
-
-ENDED = 120
 
 
 class Stream:
@@ -47,7 +46,7 @@ class Stream:
 
     def join(self) -> None:
         """Waits until the node's end has ended it."""
-        self._thread.join(ENDED)
+        self._thread.join(PATIENCE_SECONDS)
         assert not self._thread.is_alive()
 
     def _run(self) -> None:
@@ -130,8 +129,8 @@ def test_what_was_acknowledged_survives_every_kill(tmp_path: Path) -> None:
             price = node.client.call("catenary_markets")[0]["price_ticks"]
             sellers.append(Stream(node, traders[0], SELL, price))
             buyers.append(Stream(node, traders[1], BUY, price))
-            assert sellers[-1].enough.wait(ENDED)
-            assert buyers[-1].enough.wait(ENDED)
+            assert sellers[-1].enough.wait(PATIENCE_SECONDS)
+            assert buyers[-1].enough.wait(PATIENCE_SECONDS)
             chunks = node.client.status()["sequenced"]["chunk"]
             ends[number](node)
             sellers[-1].join()
@@ -145,7 +144,7 @@ def test_an_orphaned_l1_ends_with_the_node_that_started_it(tmp_path: Path) -> No
         watch = os.pidfd_open(orphan)
         node.kill()
         # The descriptor of a process becomes readable when the process has ended.
-        assert select.select([watch], [], [], ENDED)[0] == [watch]
+        assert select.select([watch], [], [], PATIENCE_SECONDS)[0] == [watch]
         os.close(watch)
 
 

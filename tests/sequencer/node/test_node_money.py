@@ -22,12 +22,12 @@ from prover.stf import constants, encoding, margin
 from sequencer.devnet.signing_account import SigningAccount
 from sequencer.engine.records import SealedChunk
 from sequencer.node.node import wall_clock_ms
+from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.node_process import FAST, NodeProcess, command, deployment_of, funded, running, still_prices
 from tests.sequencer.node_world import BUY, DOLLAR, IOC, LOTS, SELL, key
 
 WINDOW_SECONDS = 3
 RECIPIENT = b"\x77" * 20
-PATIENCE_SECONDS = 30
 
 
 def raw(text: str) -> bytes:

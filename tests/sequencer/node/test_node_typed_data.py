@@ -14,6 +14,7 @@ from eth_account import Account
 from prover.signing.signatures import address_of
 from sequencer.devnet.signing_account import SigningAccount
 from sequencer.node.node import wall_clock_ms
+from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.node_process import ROOT, NodeProcess, funded, running
 from tests.sequencer.node_world import DOLLAR, key
 
@@ -37,7 +38,7 @@ def by_npm(library: str) -> Signs:
             pytest.skip(f"{library} is not installed: npm install --no-save")
         request = json.dumps({"privateKey": "0x" + private_key.hex(), "cases": [typed_data]})
         done = subprocess.run(
-            [node, str(SCRIPT)], input=request, capture_output=True, text=True, timeout=60, check=True
+            [node, str(SCRIPT)], input=request, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True
         )
         signature: str = json.loads(done.stdout)[0][library]["signature"]
         return signature

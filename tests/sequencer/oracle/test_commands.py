@@ -23,10 +23,10 @@ from prover.signing.reports import signed_report
 from prover.stf import codes
 from sequencer.devnet.prices import devnet_signer_keys
 from sequencer.node.node import wall_clock_ms
+from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.node_process import ROOT, running
 from tests.sequencer.node_world import BRIDGE
 
-ENDED = 30
 STATUS = {
     "chain_id": 31_337,
     "rollup_address": "0x" + BRIDGE.hex(),
@@ -282,7 +282,7 @@ def test_a_process_with_a_keystore_completes_a_real_nodes_quorum(tmp_path: Path)
         options = ["--keystore", str(keystore), "--password-file", str(password), "--ticks", "1"]
         starts = ["--start-price", "BTC=50000"]
         process = subprocess.run(
-            [*command, *options, *starts], cwd=ROOT, capture_output=True, timeout=ENDED, check=True
+            [*command, *options, *starts], cwd=ROOT, capture_output=True, timeout=PATIENCE_SECONDS, check=True
         )
         *_, said, summary = (json.loads(line) for line in process.stdout.splitlines())
         assert summary["taken"] == 1
@@ -297,7 +297,7 @@ def test_a_process_with_a_keystore_completes_a_real_nodes_quorum(tmp_path: Path)
             status = node.client.call("catenary_report", **fields)["status"]
         assert status == "tick"
         while not (found := node.client.call("catenary_reports", time_ms=said["time_ms"])[0])["code"]:
-            assert wall_clock_ms() < said["time_ms"] + ENDED * 1_000
+            assert wall_clock_ms() < said["time_ms"] + PATIENCE_SECONDS * 1_000
         assert found["code"] == "OK"
         assert found["chosen"] == [0, 1, 3, 5, 6]
         assert found["reports"][0]["signature"] == said["signature"]

@@ -17,6 +17,7 @@ from sequencer.sequencing.sequencer import Backlogged, Sequencer
 from sequencer.sequencing.signature_pool import VerifierDied
 from sequencer.sequencing.signature_worker import Recoverer
 from sequencer.sequencing.staged_store import BufferedStore
+from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.node_world import (
     BUY,
     DOLLAR,
@@ -154,7 +155,7 @@ async def test_nothing_is_answered_before_the_disk_has_it(tmp_path: Path, nurser
     await trio.testing.wait_all_tasks_blocked()
     assert (answers, len(ear.outcomes)) == ([], heard)
     disk.gate.set()
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_SECONDS):
         while not answers:
             await trio.sleep(0)
     assert answers[0].status == "resting"

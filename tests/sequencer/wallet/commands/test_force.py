@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.node_process import Client
 from tests.sequencer.wallet_node import RunningNode, Shell, still_node, trader_of
 
@@ -97,7 +98,7 @@ def test_who_trades_leaves_whole(trader: Shell, node: RunningNode) -> None:
     assert (left["operation"], left["code"]) == ("leave", 0)
     with Client(node.url) as client:
         # Where a tick has been left out just now it is under way until three come in a row.
-        ends_at = time.monotonic() + 60
+        ends_at = time.monotonic() + PATIENCE_SECONDS
         while not (entry := client.call("catenary_queue", index=left["queue_index"])["entries"][0])["done"]:
             assert time.monotonic() < ends_at, entry
             time.sleep(0.1)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.wallet_node import RunningNode, Shell, running_node, trader_of
 
 DELAY_SECONDS = 2
@@ -44,10 +45,12 @@ def announced(shell: Shell, *arguments: str) -> str:
 def enacted(shell: Shell, announcement: str, rejection: str = "") -> None:
     """Waits until it may stand, and enacts it."""
     arguments = ("govern", "enact", "--announcement", announcement)
-    for _ in range(100):
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
         states = {one["announcement"]: one["state"] for one in shell.json("govern", "show")["announcements"]}
         if states[announcement] == "enactable":
             break
+        assert time.monotonic() < deadline, states
         time.sleep(0.1)
     if rejection:
         line, _ = shell.fails(14, *arguments)
@@ -58,7 +61,7 @@ def enacted(shell: Shell, announcement: str, rejection: str = "") -> None:
 
 def once_posted(shell: Shell, *arguments: str) -> dict[str, Any]:
     """The summary of a command that has to wait until L1 holds what it is about."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while (result := shell.run(*arguments, "--json")).exit_code:
         assert time.monotonic() < deadline, result.stderr
         time.sleep(0.5)

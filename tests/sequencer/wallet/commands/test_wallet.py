@@ -17,6 +17,7 @@ from sequencer.wallet.errors import BadProof, NotYet
 from sequencer.wallet.units import parse_address
 from sequencer.wallet.verified import WalletOptions
 from sequencer.wallet.wallet import Wallet
+from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.wallet_node import RunningNode, Shell, mode, still_node
 
 DOLLAR = 1_000_000
@@ -582,7 +583,7 @@ def test_a_node_that_lies_about_a_withdrawal_gets_no_claim(trader: Shell, node: 
                 await Wallet(lying, l1, address, tmp_path).bridge.claim(index, wait=True, timeout_seconds=10)
 
     async def posted(believer: Wallet) -> None:
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE_SECONDS):
             while True:
                 try:
                     await believer.verified.withdrawal(index)
