@@ -242,7 +242,6 @@ def state_writes(commitment: bytes, globals_data: bytes, leaves: Iterable[tuple[
 def genesis_commitment(genesis: bytes) -> tuple[containers.Commitment, list[tuple[int, bytes]]]:
     """Commitment and leaf payloads of the first state; ValueError unless the genesis bytes are legal."""
     globals = legal_globals(genesis)
-    fees = encoding.no_account()
     fees = msgspec.structs.replace(encoding.no_account(), owner=globals.operator)
     tree = StateTree([(constants.FEE_ACCOUNT << constants.SLOT_BITS, encoding.account_hash(fees))])
     commitment = containers.Commitment(
