@@ -221,6 +221,7 @@ async def _with_wallet(settings: Settings, address: bytes, key: SigningKey | Non
     from sequencer.client.client import NodeClient
     from sequencer.wallet.units import parse_address
     from sequencer.wallet.verified import WalletOptions
+    from sequencer.wallet.wallet import Wallet
 
     expected = None if settings.rollup_address is None else parse_address(settings.rollup_address)
     options = WalletOptions(expected_rollup=expected, warn=warn, tell=tell, poll_seconds=settings.poll_interval)
