@@ -17,14 +17,13 @@ from prover.signing.signatures import sign
 from prover.state.genesis import name_and_decimals
 from prover.stf import constants, containers
 from sequencer.api.methods.reports import Reports
-from sequencer.api.rpc.errors import CallError
 from sequencer.client.client import NodeClient
 from sequencer.client.errors import ClientError
 from sequencer.devnet.funding import fund
 from sequencer.devnet.market_maker import make_markets
 from sequencer.devnet.prices import RandomWalk, devnet_signer_keys
 from sequencer.devnet.signing_account import SigningAccount
-from sequencer.sequencing.reports import TICK
+from sequencer.sequencing.reports import TICK, ReportRefused
 from sequencer.sequencing.sequencer import Sequencer
 
 _MAKER_KEY: Final = 9
@@ -59,9 +58,9 @@ async def simulate_oracle(
                 report = signed_report(domain, partial(sign, key), step, index, current, premiums)
                 try:
                     taken = reports.desk.take(report, now)
-                except CallError as error:
+                except ReportRefused as error:
                     # A rollup of somebody else on a devnet may have other signers; its node still serves.
-                    structlog.get_logger("oracle").warning("report.refused", code=error.error.name, signer=index)
+                    structlog.get_logger("oracle").warning("report.refused", code=error.name, signer=index)
                     continue
                 if taken.status == TICK:
                     await reports.submit(step, taken.tick)

@@ -1,7 +1,7 @@
 """Which signed price reports are taken, when k of them become a tick, and what readers may see of them afterwards."""
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import msgspec
 
@@ -9,18 +9,15 @@ from prover.signing.recover import recover_fast
 from prover.signing.reports import Report, assembled, report_digest
 from prover.stf import codes, constants, containers, signatures
 from prover.stf.words import Recover, word_at
-from sequencer.api.rpc.errors import LATE_REPORT, REPEATED_REPORT, CallError, law_error
 from sequencer.schema.answers import KeptReport, ReportRound
 from sequencer.schema.params import KEPT_ROUNDS
 from sequencer.schema.values import as_hex
 
 # A chunk's clock may be as old as the longest --seal-seconds, so half of the law's tolerance is left to the signers.
 MAX_AHEAD_MS: Final = constants.CLOCK_TOLERANCE // 2
-REPORT_ERRORS: Final = (
-    LATE_REPORT,
-    REPEATED_REPORT,
-    *(law_error(code) for code in (codes.OFF_GRID, codes.QUORUM, codes.BAD_SIGNERS, codes.ZERO_PRICE)),
-)
+# Why the desk itself refuses a report; all other reasons are the law's, by their names.
+LATE: Final = "LATE_REPORT"
+REPEATED: Final = "REPEATED_REPORT"
 
 COUNTED: Final = "counted"
 TICK: Final = "tick"
@@ -52,6 +49,15 @@ class Taken(msgspec.Struct, frozen=True):
     tick: bytes = b""
 
 
+class ReportRefused(Exception):
+    """A report that is not taken: the reason by name, what programs may want to know beside it."""
+
+    def __init__(self, name: str, data: Mapping[str, Any] | None = None) -> None:
+        super().__init__(name)
+        self.name = name
+        self.data = dict(data or {})
+
+
 class ReportDesk:
     """Takes reports; exactly the first k that arrive for a time become its tick, sorted by signer.
 
@@ -71,20 +77,20 @@ class ReportDesk:
         self._rounds: dict[int, Round] = {}
 
     def take(self, report: Report, now_ms: int) -> Taken:
-        """Takes a report or raises CallError; the bytes of a tick come with the report that completes its quorum."""
+        """Takes a report, or raises ReportRefused; a tick's bytes come with the report that completes its quorum."""
         globals = self._globals()
         self._check(report, globals, now_ms)
         signer = globals.signers[report.signer_index]
         recovered = self._signer_of(report)
         if recovered != signer:
             data = {"recovered": "0x" + recovered.hex(), "expected_signer": "0x" + signer.hex()}
-            raise CallError(law_error(codes.BAD_SIGNERS), data=data)
+            raise ReportRefused(codes.SENTENCE[codes.BAD_SIGNERS][0], data)
         found = self._rounds.get(report.time_ms) or self._open(report.time_ms)
         earlier = found.kept.get(report.signer_index)
         if earlier is not None:
             same = (earlier.report.prices_ticks, earlier.report.premiums_ppm)
             is_same = same == (report.prices_ticks, report.premiums_ppm)
-            raise CallError(REPEATED_REPORT, data={"is_same": is_same})
+            raise ReportRefused(REPEATED, {"is_same": is_same})
         found.kept[report.signer_index] = Kept(report, now_ms)
         if found.chosen:
             return Taken(SPARE, len(found.kept), globals.quorum)
@@ -110,18 +116,18 @@ class ReportDesk:
         """The cheap checks, in the law's order where it has them."""
         time = report.time_ms
         if time % constants.TICK_STEP != 0 or time > now_ms + MAX_AHEAD_MS:
-            raise CallError(law_error(codes.OFF_GRID), data={"now_ms": now_ms})
+            raise ReportRefused(codes.SENTENCE[codes.OFF_GRID][0], {"now_ms": now_ms})
         found = self._rounds.get(time)
         is_passed = time <= globals.tick_time and (found is None or not found.chosen)
         if is_passed or time < now_ms - constants.MAX_PRICE_AGE:
-            raise CallError(LATE_REPORT, data={"tick_time_ms": globals.tick_time, "now_ms": now_ms})
+            raise ReportRefused(LATE, {"tick_time_ms": globals.tick_time, "now_ms": now_ms})
         if len(report.prices_ticks) != globals.market_count or len(report.premiums_ppm) != globals.market_count:
-            raise CallError(law_error(codes.QUORUM), data={"market_count": globals.market_count})
+            raise ReportRefused(codes.SENTENCE[codes.QUORUM][0], {"market_count": globals.market_count})
         index = report.signer_index
         if not 0 <= index < constants.SIGNERS or globals.signers[index] == containers.NOBODY:
-            raise CallError(law_error(codes.BAD_SIGNERS), data={"signer_index": index})
+            raise ReportRefused(codes.SENTENCE[codes.BAD_SIGNERS][0], {"signer_index": index})
         if not all(report.prices_ticks):
-            raise CallError(law_error(codes.ZERO_PRICE))
+            raise ReportRefused(codes.SENTENCE[codes.ZERO_PRICE][0])
 
     def _signer_of(self, report: Report) -> bytes:
         digest = report_digest(self._domain, report.time_ms, report.prices_ticks, report.premiums_ppm)

@@ -9,16 +9,24 @@ import trio
 from prover.signing.reports import Report
 from prover.signing.signatures import compact
 from prover.stf import codes
-from sequencer.api.rpc.errors import INVALID_PARAMS, NO_REPORTS, CallError
+from sequencer.api.rpc.errors import INVALID_PARAMS, LATE_REPORT, NO_REPORTS, REPEATED_REPORT, CallError, law_error
 from sequencer.api.rpc.handlers import method
 from sequencer.api.rpc.jsonrpc import Call
 from sequencer.schema.answers import ReportAnswer, ReportRound
 from sequencer.schema.params import ReportsOf, SignedReport
-from sequencer.sequencing.reports import REPORT_ERRORS, TICK, ReportDesk, round_view
+from sequencer.sequencing.reports import LATE, REPEATED, TICK, ReportDesk, ReportRefused, round_view
 from sequencer.sequencing.sequencer import Sequencer
 
 # A tick is due every five seconds; whoever is this far behind gains nothing from older ones.
 _WAITING_TICKS: Final = 8
+_REFUSALS: Final = {
+    LATE: LATE_REPORT,
+    REPEATED: REPEATED_REPORT,
+    **{
+        codes.SENTENCE[code][0]: law_error(code)
+        for code in (codes.OFF_GRID, codes.QUORUM, codes.BAD_SIGNERS, codes.ZERO_PRICE)
+    },
+}
 
 
 class Reports:
@@ -35,7 +43,7 @@ class Reports:
     @method(
         "catenary_report",
         "Takes an oracle signer's report; the quorum's first reports become the tick.",
-        errors=(*REPORT_ERRORS, NO_REPORTS),
+        errors=(*_REFUSALS.values(), NO_REPORTS),
     )
     async def report(self, params: SignedReport, call: Call) -> ReportAnswer:
         """catenary_report. "tick" says that the quorum is whole, not yet that the tick is sequenced."""
@@ -47,7 +55,10 @@ class Reports:
             raise CallError(INVALID_PARAMS, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
         prices, premiums = tuple(params.prices_ticks), tuple(params.premiums_ppm)
         given = Report(params.time_ms, params.signer_index, prices, premiums, signature)
-        taken = self.desk.take(given, self._now_ms())
+        try:
+            taken = self.desk.take(given, self._now_ms())
+        except ReportRefused as refused:
+            raise CallError(_REFUSALS[refused.name], data=refused.data) from None
         if taken.status == TICK:
             # Not submitted here: a signer that hangs up would take the others' tick with it.
             try:

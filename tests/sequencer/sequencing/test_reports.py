@@ -9,9 +9,17 @@ import pytest
 from prover.signing import signatures
 from prover.signing.reports import Report, assembled, signed_report
 from prover.stf import codes, constants
-from sequencer.api.rpc.errors import CallError
 from sequencer.devnet.prices import DEVNET_QUORUM, devnet_signer_keys
-from sequencer.sequencing.reports import COUNTED, KEPT_ROUNDS, MAX_AHEAD_MS, SPARE, TICK, ReportDesk, round_view
+from sequencer.sequencing.reports import (
+    COUNTED,
+    KEPT_ROUNDS,
+    MAX_AHEAD_MS,
+    SPARE,
+    TICK,
+    ReportDesk,
+    ReportRefused,
+    round_view,
+)
 from tests.sequencer.node_world import DOMAIN, PRICES, START, World, tick
 
 KEYS = devnet_signer_keys()
@@ -42,10 +50,10 @@ class Desk:
     def refused(self, given: Report) -> tuple[str, dict[str, Any]]:
         """(name, data) of a refusal that changes nothing."""
         before = [round_view(found) for found in self.desk.newest(KEPT_ROUNDS)]
-        with pytest.raises(CallError) as caught:
+        with pytest.raises(ReportRefused) as caught:
             self.take(given)
         assert [round_view(found) for found in self.desk.newest(KEPT_ROUNDS)] == before
-        return caught.value.error.name, caught.value.data
+        return caught.value.name, caught.value.data
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from sequencer.schema.accounts import MarginCall
 from sequencer.sequencing.staged_store import BufferedStore
 from sequencer.views.account import Standing
 from sequencer.views.margin_calls import EASING, LEVELS, MarginCalls, next_level
-from tests.sequencer.api.methods.test_venue import Desk, desk  # noqa: F401  (a fixture)
+from tests.sequencer.api.methods.test_methods import Desk, desk  # noqa: F401  (a fixture)
 from tests.sequencer.node_world import BTC, BUY, DOMAIN, FIRST, PRICES, SELL, World, tick
 
 PRICE = PRICES[BTC]

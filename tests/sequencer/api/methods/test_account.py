@@ -9,7 +9,7 @@ from prover.stf import constants
 from sequencer.api.rpc.errors import CallError
 from sequencer.schema.params import ContributionOf
 from sequencer.schema.values import decode_value
-from tests.sequencer.api.methods.test_venue import Desk, desk  # noqa: F401  (a fixture)
+from tests.sequencer.api.methods.test_methods import Desk, desk  # noqa: F401  (a fixture)
 from tests.sequencer.node_world import BUY, DOLLAR, FIRST, PRICES, SELL, key, request, signed_request, tick
 from tests.sequencer.views.test_explain import told_numbers
 

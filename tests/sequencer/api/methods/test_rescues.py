@@ -12,7 +12,7 @@ from sequencer.engine.ranking import Place
 from sequencer.views.account import view
 from sequencer.views.markets import names
 from sequencer.views.rankings import Rankings
-from tests.sequencer.api.methods.test_venue import Desk, desk  # noqa: F401
+from tests.sequencer.api.methods.test_methods import Desk, desk  # noqa: F401
 from tests.sequencer.node_world import BUY, DOLLAR, FIRST, PRICES, SELL, START, deposit, owner, tick
 
 pytestmark = pytest.mark.trio
