@@ -1,0 +1,54 @@
+"""What the documents say of the tree is true: paths exist, rooms list their files, decisions are short, lines end."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parents[1]
+PACKAGES: Final = ("l1_bridge", "prover", "sequencer")
+DOCUMENTS: Final = ("README.md", "ARCHITECTURE.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
+WORDS_OF_A_DECISION: Final = 60
+# Of a path in backticks, from the repository's root.
+_PATH: Final = re.compile(r"`((?:l1_bridge|prover|sequencer|tests|docs)/[\w./]*)`")
+
+
+def decisions(text: str) -> list[str]:
+    """Paragraphs of the section Decisions."""
+    section = text.split("\n## Decisions\n")[1].split("\n## ")[0]
+    return [paragraph.strip() for paragraph in section.split("\n\n") if paragraph.strip()]
+
+
+def listed(text: str) -> dict[str, set[str]]:
+    """Files by room, as the table of ARCHITECTURE.md has them."""
+    rows = re.findall(r"^\| `([\w/]+)/` \| (.*) \|$", text, re.MULTILINE)
+    return {room: set(files.split(" · ")) for room, files in rows}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_a_path_that_is_named_exists(document: str) -> None:
+    named = _PATH.findall((ROOT / document).read_text())
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_a_path_that_is_gone_would_be_found() -> None:
+    assert _PATH.findall("see `prover/stf/gone.py` and `prover/stf`") == ["prover/stf/gone.py", "prover/stf"]
+
+
+def test_every_room_lists_its_files() -> None:
+    rooms: dict[str, set[str]] = {}
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            if path.stem != "__init__":
+                rooms.setdefault(path.parent.relative_to(ROOT).as_posix(), set()).add(path.stem)
+        for path in (ROOT / package / "contracts").glob("*.vy"):
+            rooms[f"{package}/contracts"].add(path.name)
+    assert listed((ROOT / "ARCHITECTURE.md").read_text()) == rooms
+
+
+def test_a_decision_is_short() -> None:
+    found = decisions((ROOT / "ARCHITECTURE.md").read_text())
+    assert len(found) > 20
+    too_long = [(len(each.split()), each[:40]) for each in found if len(each.split()) > WORDS_OF_A_DECISION]
+    assert too_long == []
