@@ -86,7 +86,7 @@ def _rlp_prefix(base: int, size: int) -> bytes:
 
 
 class Signer:
-    """A private key in memory; signs L1 transactions."""
+    """A private key in memory; signs L1 transactions, and what else its owner signs."""
 
     def __init__(self, private_key: bytes) -> None:
         """Raises ValueError when the 32 bytes are no key."""
@@ -106,14 +106,26 @@ class Signer:
         from l1_bridge.client.keystore import decrypt
 
         try:
-            return cls(decrypt(msgspec.json.decode(keystore, type=dict[str, Any]), password))
+            content = msgspec.json.decode(keystore, type=dict[str, Any])
+            signer = cls(decrypt(content, password))
         except (ValueError, msgspec.DecodeError) as error:
             raise ValueError(f"the keystore cannot be opened: {error}") from None
+        # The address in the file is not covered by the password: whoever changed it wants something sent there.
+        if str(content.get("address", signer.address.hex())).removeprefix("0x").lower() != signer.address.hex():
+            raise ValueError("the keystore names another address than that of its key")
+        return signer
 
     @property
     def address(self) -> bytes:
         """20 bytes."""
         return self._address
+
+    def sign(self, digest: bytes) -> bytes:
+        """64-byte compact signature (EIP-2098) of 32 bytes."""
+        from eth_keys.datatypes import PrivateKey
+
+        signature = PrivateKey(self._private_key).sign_msg_hash(digest)
+        return bytes(signature.r.to_bytes(32, "big") + (signature.v << 255 | signature.s).to_bytes(32, "big"))
 
     def sign_transaction(self, transaction: dict[str, Any]) -> tuple[bytes, bytes]:
         """(raw bytes, hash) of an EIP-1559 transaction given by its JSON-RPC field names."""

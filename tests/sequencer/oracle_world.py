@@ -1,7 +1,8 @@
 """A node's API without sockets or an L1, for the oracle's signers: the real venue, methods and dispatcher."""
 
+from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import httpx
 import structlog
@@ -23,8 +24,11 @@ from sequencer.client.client import NodeClient
 from sequencer.devnet.prices import devnet_signer_keys
 from sequencer.engine.engine import Engine
 from sequencer.l1.bridge_view import BridgeView
-from sequencer.oracle.price_sources import Guard, Market, PriceSource, Quote
-from sequencer.oracle.signer import OracleSigner, Terms
+from sequencer.oracle.premium import PremiumRule
+from sequencer.oracle.price_filter import PriceFilter
+from sequencer.oracle.price_sources import Market, PriceSource, Quote
+from sequencer.oracle.signer import OracleSigner, SignerKey
+from sequencer.oracle.terms import Terms
 from sequencer.sequencing.journal import Journal
 from sequencer.sequencing.sequencer import Sequencer
 from sequencer.sequencing.staged_store import BufferedStore
@@ -113,13 +117,16 @@ def signer(
     """A devnet signer, with another one's key where `key_index` says so."""
     key = devnet_signer_keys()[index if key_index is None else key_index]
     return OracleSigner(
-        index,
-        lambda digest: signatures.sign(key, digest),
+        SignerKey(index, partial(signatures.sign, key)),
         terms,
         source or Says(),
-        Guard(terms.markets, 15_000, 50_000, 3),
+        PriceFilter(terms.markets, 15_000, 50_000, 3),
         nodes,
         trio_clock_ms,
-        impact_micros=1_000 * 10**6,
-        premium_cap_ppm=500,
+        PremiumRule(impact_micros=1_000 * 10**6, cap_ppm=500),
     )
+
+
+def prices(source: Any, time: int) -> list[float | None]:
+    """What a source quotes, in dollars."""
+    return [quote.dollars if quote else None for quote in trio.run(source.quotes, time)]

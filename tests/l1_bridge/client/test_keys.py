@@ -42,6 +42,24 @@ def test_signers_come_from_keys_and_keystores() -> None:
             development_key(index)
 
 
+def test_a_keystore_that_names_another_address_is_not_opened() -> None:
+    from eth_account import Account
+
+    keystore = Account.encrypt(KEY, "secret", kdf="pbkdf2", iterations=2)
+    assert keystore["address"].lower() == development_key(3).address.hex()
+    without = {name: value for name, value in keystore.items() if name != "address"}
+    assert Signer.from_keystore(json.dumps(without), "secret").address == development_key(3).address
+    for named in (development_key(4).address.hex(), "", None, 7):
+        with pytest.raises(ValueError, match="another address"):
+            Signer.from_keystore(json.dumps(keystore | {"address": named}), "secret")
+
+
+def test_a_signer_signs_digests_as_the_law_reads_them() -> None:
+    for number in range(8):
+        digest = bytes([number]) * 32
+        assert development_key(3).sign(digest) == sign(KEY, digest)
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -23,7 +23,9 @@ from prover.signing.reports import signed_report
 from prover.stf import codes
 from sequencer.devnet.prices import devnet_signer_keys
 from sequencer.node.node import wall_clock_ms
+from sequencer.schema.answers import MarketView
 from tests.patience import PATIENCE_SECONDS
+from tests.sequencer.answers import answer
 from tests.sequencer.node_process import ROOT, running
 from tests.sequencer.node_world import BRIDGE
 
@@ -32,18 +34,17 @@ STATUS = {
     "rollup_address": "0x" + BRIDGE.hex(),
     "referee_address": "0x" + "12" * 20,
     "token_address": "0x" + "13" * 20,
+    "l1_block": 0,
     "law_version": 2,
     "state_root": "0x" + "00" * 32,
     "sequenced": {"chunk": 0, "operations": 0, "timestamp_ms": 0, "queue_count": 0},
-    "posted": {"batch": 0},
+    "posted": {"batch": 0, "chunks": 0, "root": ""},
     "final": {"batch": 0},
     "now_ms": 0,
+    "grace_until_ms": 0,
     "ready": True,
 }
-BTC = {
-    "index": 0, "name": "BTC", "size_decimals": 5, "price_decimals": 1, "price_ticks": 0, "maker_fee_ppm": 0,
-    "taker_fee_ppm": 0,
-}  # fmt: skip
+BTC: dict[str, Any] = msgspec.to_builtins(answer(MarketView, name="BTC", size_decimals=5, price_decimals=1))
 
 
 class Answering(BaseHTTPRequestHandler):
@@ -153,7 +154,7 @@ def test_a_wrong_password_opens_no_key(tmp_path: Path) -> None:
     keystore.write_bytes(msgspec.json.encode(Account.encrypt(devnet_signer_keys()[0], "right", iterations=4_096)))
     password.write_text("wrong\n")
     words = refused("--signer-index", "0", "--keystore", str(keystore), "--password-file", str(password))
-    assert "does not open" in words
+    assert "made with another password" in words
 
 
 def test_beside_devnets_nothing_is_left_to_a_nodes_word() -> None:

@@ -7,16 +7,15 @@ import msgspec
 import pytest
 import trio
 import trio.testing
-from hypothesis import given
-from hypothesis import strategies as st
 
 from prover.signing import operations
 from prover.state.genesis import TIERS, label
 from prover.stf import codes, constants, containers
 from sequencer.client.errors import Rejected
 from sequencer.devnet.signing_account import SigningAccount
-from sequencer.oracle.price_sources import Guard, Market, Quote, Silent
-from sequencer.oracle.signer import Expected, Step, Terms, TermsDiffer, agreed_terms, impact_ppm, premium_ppm
+from sequencer.oracle.price_sources import Market, Quote
+from sequencer.oracle.signer import Step
+from sequencer.oracle.terms import Expected, Terms, TermsDiffer, agreed_terms
 from tests.sequencer.node_world import BRIDGE, CHAIN_ID, DOLLAR, DOMAIN, FIRST, PRICES, START, deposit, key, owner
 from tests.sequencer.oracle_world import DOLLARS, MARKETS, TERMS, OracleWorld, Says, signer, trio_clock_ms
 
@@ -188,23 +187,6 @@ async def test_a_slow_source_costs_grid_times_and_nothing_else(
     assert [step.time_ms - START for step in steps] == [STEP, 3 * STEP, 4 * STEP]
 
 
-@pytest.mark.trio
-async def test_terms_are_the_nodes_as_far_as_the_operator_left_them_open(
-    world: OracleWorld, mock_clock: trio.testing.MockClock
-) -> None:
-    node = world.client()
-    assert await agreed_terms(node, Expected()) == TERMS
-    assert await agreed_terms(node, Expected(CHAIN_ID, BRIDGE, MARKETS)) == TERMS
-    for wrong, words in (
-        (Expected(chain_id=1), "has the chain 31337, expected was 1"),
-        (Expected(rollup_address=b"\x22" * 20), "has the rollup 0x11"),
-        (Expected(markets=(Market("ETH", 2), Market("BTC", 1), Market("SOL", 4))), "expected was ETH:2 BTC:1 SOL:4"),
-        (Expected(markets=MARKETS[:2]), "list of markets"),
-    ):
-        with pytest.raises(TermsDiffer, match=words):
-            await agreed_terms(node, wrong)
-
-
 DOGE = Market("DOGE", 3)
 
 
@@ -259,57 +241,3 @@ async def test_a_market_that_is_listed_is_signed_for_from_then_on(
     mock_clock.jump(10 * STEP / 1_000)
     await at_step(world, [signer(index, [node], four, terms=terms) for index in range(5)], time)
     assert world.venue.engine.globals.risk.price[:4] == [600_000, 300_000, 1_500_000, 250]
-
-
-def test_a_guard_that_follows_forgets_nothing() -> None:
-    guard = Guard([], 15_000, 50_000, 3)
-    guard.follow(MARKETS[:1])
-    assert guard.prices(START, [Quote(60_000.0, START)]) == [600_000]
-    guard.follow((MARKETS[0], DOGE))
-    with pytest.raises(Silent, match="BTC: moved"):
-        guard.prices(START, [Quote(70_000.0, START), Quote(0.25, START)])
-    assert guard.prices(START, [Quote(60_000.0, START), Quote(0.25, START)]) == [600_000, 250]
-
-
-# The premium.
-
-
-def test_impact_prices() -> None:
-    # 600 dollars at 60,000 and 400 at 50,000.
-    levels = [(600_000, 1_000), (500_000, 5_000)]
-    assert impact_ppm(levels, 600_000, 600 * DOLLAR) == 1_000_000
-    assert impact_ppm(levels, 500_000, 600 * DOLLAR) == 1_200_000
-    # 1,000 dollars buy 0.01 + 0.008 coins: 55,555.55 dollars each.
-    assert impact_ppm(levels, 600_000, 1_000 * DOLLAR) == 925_925
-    assert impact_ppm(levels, 600_000, 600 * DOLLAR + 2_500 * DOLLAR + 1) is None
-    assert impact_ppm([], 600_000, 1) is None
-    assert impact_ppm([(0, 5), (-3, 5), (600_000, 0), (600_000, 1_000)], 600_000, 600 * DOLLAR) == 1_000_000
-
-
-@pytest.mark.parametrize(
-    ("bids", "asks", "expected"),
-    [
-        ([], [], 0),
-        ([(599_990, 10_000)], [(600_010, 10_000)], 0),
-        ([(600_480, 10_000)], [(601_000, 10_000)], 100),
-        ([(599_000, 10_000)], [(599_520, 10_000)], -100),
-        ([(600_480, 10_000)], [], 100),
-        ([], [(599_520, 10_000)], -100),
-        # Too thin to measure.
-        ([(700_000, 10)], [(700_100, 10_000)], 0),
-        ([(1_200_000, 10_000)], [(1_200_100, 10_000)], 500),
-        ([(1, 2**40)], [(2, 2**40)], -500),
-    ],
-)
-def test_premiums(bids: list[tuple[int, int]], asks: list[tuple[int, int]], expected: int) -> None:
-    assert premium_ppm(bids, asks, 600_000, 1_000 * DOLLAR, 500) == expected
-
-
-sides = st.lists(st.tuples(st.integers(-5, 2**48), st.integers(-5, 2**56)), max_size=6)
-
-
-@given(bids=sides, asks=sides, index=st.integers(1, 2**48 - 1), notional=st.integers(1, 10**15))
-def test_whatever_a_node_shows_the_premium_can_be_signed(
-    bids: list[tuple[int, int]], asks: list[tuple[int, int]], index: int, notional: int
-) -> None:
-    assert -500 <= premium_ppm(bids, asks, index, notional, 500) <= 500

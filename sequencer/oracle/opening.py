@@ -1,0 +1,135 @@
+"""What the options of a signer open: the nodes that it reports to, its source of prices, the signer itself."""
+
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TypeVar
+
+import httpx
+import msgspec
+import structlog
+
+from l1_bridge.client.keys import DEVELOPMENT_CHAIN_ID
+from prover.cli.running import EXIT_USAGE, CommandFailed
+from sequencer.client.client import NodeClient
+from sequencer.devnet.prices import START_DOLLARS
+from sequencer.oracle.http_prices import HttpPrices
+from sequencer.oracle.options import Options
+from sequencer.oracle.premium import PremiumRule
+from sequencer.oracle.price_filter import PriceFilter
+from sequencer.oracle.price_sources import Market, NoisyPrices, PriceSource, SimulatedPrices, SourceError
+from sequencer.oracle.recorded_prices import RecordedPrices, Series, derived, read_series
+from sequencer.oracle.signer import OracleSigner, SignerKey
+from sequencer.oracle.terms import Expected, Terms, TermsDiffer, awaited_terms
+from sequencer.schema.answers import Status
+
+_Value = TypeVar("_Value")
+
+
+class Connection(msgspec.Struct, frozen=True):
+    """The nodes, and what the first of them that answered says of itself."""
+
+    nodes: list[NodeClient]
+    status: Status
+    terms: Terms
+
+
+def wall_clock_ms() -> int:
+    """Unix time."""
+    return time.time_ns() // 1_000_000
+
+
+def expected_terms(options: Options) -> Expected:
+    """What the operator says beforehand."""
+    markets = tuple(Market(name, decimals) for name, decimals in options.market)
+    return Expected(options.chain_id, options.rollup_address, markets or None)
+
+
+@asynccontextmanager
+async def connected(options: Options) -> AsyncIterator[Connection]:
+    """All nodes, and the terms of the first that answers; waits until one does."""
+    expected = expected_terms(options)
+    async with AsyncExitStack() as stack:
+        nodes = [await stack.enter_async_context(NodeClient(url)) for url in options.node_url]
+        try:
+            status, terms = await awaited_terms(nodes, expected)
+        except TermsDiffer as error:
+            raise CommandFailed(f"This is not the venue: {error}.", EXIT_USAGE) from None
+        fixed = (expected.rollup_address, expected.chain_id, expected.markets)
+        if status.chain_id != DEVELOPMENT_CHAIN_ID and None in fixed:
+            # A node that lies about them would have this key sign for another venue, or another market's price.
+            raise CommandFailed(
+                f"Chain {status.chain_id} is not a devnet: --chain-id, --rollup-address and --market are required.",
+                EXIT_USAGE,
+            )
+        yield Connection(nodes, status, terms)
+
+
+@asynccontextmanager
+async def price_source(options: Options, markets: Sequence[Market]) -> AsyncIterator[PriceSource]:
+    """The source that the operator chose; CommandFailed where it cannot be used."""
+    try:
+        if options.source == "simulated":
+            starts = [_start(options, market) for market in markets]
+            yield SimulatedPrices(options.seed, starts, options.jumps_per_hour, options.jump_ppm)
+        elif options.source == "recorded":
+            yield RecordedPrices(_recordings(options, markets), options.speed, options.play_from_ms)
+        else:
+            async with _http(options, markets) as source:
+                yield source
+    except SourceError as error:
+        raise CommandFailed(f"{str(error)[:1].upper()}{str(error)[1:]}.", EXIT_USAGE) from None
+
+
+def seen_by(options: Options, source: PriceSource, signer_index: int) -> PriceSource:
+    """A source as one signer sees it."""
+    return NoisyPrices(source, options.noise_ppm, signer_index) if options.noise_ppm else source
+
+
+def opened_signer(options: Options, connection: Connection, source: PriceSource, key: SignerKey) -> OracleSigner:
+    """A signer by the wall clock."""
+    markets = connection.terms.markets
+    return OracleSigner(
+        key,
+        connection.terms,
+        seen_by(options, source, key.index),
+        PriceFilter(markets, round(options.max_age * 1_000), options.max_move_ppm, options.confirmations),
+        connection.nodes,
+        wall_clock_ms,
+        PremiumRule(options.impact_dollars * 10**6, options.premium_cap_ppm),
+    )
+
+
+@asynccontextmanager
+async def _http(options: Options, markets: Sequence[Market]) -> AsyncIterator[PriceSource]:
+    prices = [_of(options.http_price, market, "--http-price") for market in markets]
+    log = structlog.get_logger("oracle")
+
+    def failed(url: str, reason: str) -> None:
+        log.warning("oracle.no_price", url=url, reason=reason)
+
+    async with httpx.AsyncClient(follow_redirects=False, timeout=None) as client:
+        yield HttpPrices(client, prices, wall_clock_ms, failed, round(options.max_age * 1_000))
+
+
+def _recordings(options: Options, markets: Sequence[Market]) -> list[Series]:
+    read = {name: read_series(path.expanduser()) for name, path in options.series.items()}
+    base = next(iter(read.values()))
+    found: list[Series] = []
+    for market in markets:
+        if market.name not in read:
+            beta = _of(options.beta, market, "--series or --beta")
+            noise = options.beta_noise_ppm / 1_000_000
+            read[market.name] = derived(base, _start(options, market), beta, noise, f"{options.seed}/{market.name}")
+        found.append(read[market.name])
+    return found
+
+
+def _start(options: Options, market: Market) -> float:
+    return options.start_price.get(market.name, START_DOLLARS.get(market.name, 100.0))
+
+
+def _of(values: Mapping[str, _Value], market: Market, option: str) -> _Value:
+    if market.name not in values:
+        raise SourceError(f"market {market.name} has no price: give {option} {market.name}=…")
+    return values[market.name]

@@ -1,0 +1,71 @@
+"""When a signer would rather stay silent than sign a price."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from sequencer.oracle.price_sources import Market, Quote
+
+_MAX_PRICE_TICKS: Final = 2**48 - 1
+
+
+class Silent(Exception):
+    """Why a signer says nothing this time."""
+
+
+class PriceFilter:
+    """Turns quotes into prices in ticks, or keeps the signer silent.
+
+    A price that is too old is not signed. One that moved by more than `max_move_ppm` since the last is signed once
+    `confirmations` readings in a row stand by it: with three, a wick of one or two readings is never signed and a real
+    crash is signed ten seconds late, before the last tick is stale by law.
+    """
+
+    def __init__(self, markets: Sequence[Market], max_age_ms: int, max_move_ppm: int, confirmations: int) -> None:
+        self._markets: list[Market] = []
+        self._max_age_ms = max_age_ms
+        self._max_move_ppm = max_move_ppm
+        self._confirmations = confirmations
+        self._last: list[int] = []
+        self._candidate: list[int] = []
+        self._seen: list[int] = []
+        self.follow(markets)
+
+    def follow(self, markets: Sequence[Market]) -> None:
+        """Goes on with a list that has grown; what is known of the markets before stays."""
+        for market in markets[len(self._markets) :]:
+            self._markets.append(market)
+            for column in (self._last, self._candidate, self._seen):
+                column.append(0)
+
+    def prices(self, time_ms: int, quotes: Sequence[Quote | None]) -> list[int]:
+        """Ticks by market; raises Silent, for a signer signs all markets or nothing."""
+        if len(quotes) != len(self._markets):
+            raise Silent("the source has another number of markets")
+        reasons: list[str] = []
+        for index, (market, quote) in enumerate(zip(self._markets, quotes, strict=True)):
+            reason = self._weigh(index, market, quote, time_ms)
+            if reason:
+                reasons.append(f"{market.name}: {reason}")
+        if reasons:
+            raise Silent("; ".join(reasons))
+        return list(self._last)
+
+    def _weigh(self, index: int, market: Market, quote: Quote | None, time_ms: int) -> str:
+        if quote is None:
+            return "no price"
+        if time_ms - quote.observed_ms > self._max_age_ms:
+            return f"the price is {time_ms - quote.observed_ms} ms old"
+        ticks = round(quote.dollars * 10**market.price_decimals)
+        if not 1 <= ticks <= _MAX_PRICE_TICKS:
+            return f"{quote.dollars:g} dollars cannot be written in ticks"
+        if self._last[index] and self._is_far(ticks, self._last[index]):
+            is_confirmed = self._candidate[index] and not self._is_far(ticks, self._candidate[index])
+            self._seen[index] = self._seen[index] + 1 if is_confirmed else 1
+            self._candidate[index] = ticks
+            if self._seen[index] < self._confirmations:
+                return f"moved from {self._last[index]} to {ticks} ticks, seen {self._seen[index]} times"
+        self._last[index], self._candidate[index], self._seen[index] = ticks, 0, 0
+        return ""
+
+    def _is_far(self, ticks: int, other: int) -> bool:
+        return abs(ticks - other) * 1_000_000 > self._max_move_ppm * other

@@ -1,0 +1,88 @@
+"""When a signer stays silent: old prices, jumps that nothing confirms, prices that ticks cannot say."""
+
+import pytest
+
+from prover.stf import constants
+from sequencer.oracle.price_filter import PriceFilter, Silent
+from sequencer.oracle.price_sources import Market, Quote
+from tests.sequencer.oracle_world import MARKETS
+
+STEP = constants.TICK_STEP
+NOW = 1_800_000_000_000
+DOGE = Market("DOGE", 3)
+
+
+class Watch:
+    """A filter over two markets, one reading a grid time."""
+
+    def __init__(self) -> None:
+        self.price_filter = PriceFilter([Market("BTC", 1), Market("ETH", 2)], 15_000, 50_000, 3)
+        self.time = NOW
+
+    def sees(self, btc: float, eth: float = 3_000.0, age: int = 0) -> list[int] | str:
+        """The ticks that are signed, or why none are."""
+        self.time += STEP
+        try:
+            return self.price_filter.prices(self.time, [Quote(btc, self.time - age), Quote(eth, self.time)])
+        except Silent as silent:
+            return str(silent)
+
+
+def test_old_prices_are_not_signed() -> None:
+    watch = Watch()
+    assert watch.sees(60_000, age=15_000) == [600_000, 300_000]
+    assert watch.sees(60_000, age=15_001) == "BTC: the price is 15001 ms old"
+    assert watch.sees(60_000) == [600_000, 300_000]
+
+
+def test_a_wick_is_never_signed() -> None:
+    watch = Watch()
+    watch.sees(60_000)
+    assert watch.sees(63_000) == [630_000, 300_000], "five per cent are no jump"
+    assert watch.sees(30_000) == "BTC: moved from 630000 to 300000 ticks, seen 1 times"
+    assert watch.sees(31_000) == "BTC: moved from 630000 to 310000 ticks, seen 2 times"
+    assert watch.sees(63_100) == [631_000, 300_000]
+    # It starts anew, and readings that contradict each other confirm nothing.
+    assert "seen 1 times" in watch.sees(30_000)
+    assert "seen 1 times" in watch.sees(40_000)
+    assert "seen 2 times" in watch.sees(40_100)
+    assert watch.sees(63_100) == [631_000, 300_000]
+
+
+def test_a_crash_is_signed_before_the_last_tick_is_stale() -> None:
+    watch = Watch()
+    watch.sees(60_000)
+    last = watch.time
+    assert isinstance(watch.sees(36_000), str)
+    assert isinstance(watch.sees(35_000), str)
+    assert watch.sees(35_100) == [351_000, 300_000]
+    assert watch.time - last <= constants.MAX_PRICE_AGE - STEP
+    assert watch.sees(35_200) == [352_000, 300_000]
+
+
+def test_one_market_silences_all() -> None:
+    watch = Watch()
+    watch.sees(60_000)
+    assert watch.sees(30_000, 9_000.0) == (
+        "BTC: moved from 600000 to 300000 ticks, seen 1 times; ETH: moved from 300000 to 900000 ticks, seen 1 times"
+    )
+    price_filter = PriceFilter([Market("BTC", 1)], 15_000, 50_000, 3)
+    with pytest.raises(Silent, match="BTC: no price"):
+        price_filter.prices(NOW, [None])
+    with pytest.raises(Silent, match="another number of markets"):
+        price_filter.prices(NOW, [])
+
+
+@pytest.mark.parametrize("dollars", [0.04, 2.0**48])
+def test_a_price_that_ticks_cannot_say(dollars: float) -> None:
+    assert "cannot be written in ticks" in str(Watch().sees(dollars))
+
+
+def test_a_filter_that_follows_forgets_nothing() -> None:
+    price_filter = PriceFilter([], 15_000, 50_000, 3)
+    price_filter.follow(MARKETS[:1])
+    assert price_filter.prices(NOW, [Quote(60_000.0, NOW)]) == [600_000]
+    price_filter.follow((MARKETS[0], DOGE))
+    with pytest.raises(Silent, match="BTC: moved"):
+        price_filter.prices(NOW, [Quote(70_000.0, NOW), Quote(0.25, NOW)])
+    assert price_filter.prices(NOW, [Quote(60_000.0, NOW), Quote(0.25, NOW)]) == [600_000, 250]
