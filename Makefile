@@ -10,7 +10,7 @@ RUN_STAMP := $(VENV)/.run-$(shell cat pyproject.toml constraints.txt | cksum | c
 TEST_STAMP := $(VENV)/.test-$(shell cat pyproject.toml constraints.txt package.json | cksum | cut -d' ' -f1)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: setup run demo test check bench clean
+.PHONY: setup run demo test quick check bench clean
 
 setup: $(TEST_STAMP)
 
@@ -50,6 +50,14 @@ check: $(TEST_STAMP)
 
 test: check
 	$(BIN)/pytest
+
+# The checks, and every test that stays in memory.
+quick: $(TEST_STAMP)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -m 'not slow'
 
 bench: $(RUN_STAMP)
 	@exec $(BIN)/catenary bench

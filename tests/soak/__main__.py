@@ -28,6 +28,7 @@ CAMPAIGNS: Final = {
     "margin": Campaign("margin", "random histories against an independent reading of the margin law", "cases", 10_000),
     "rollback": Campaign("rollback", "a roll-back costs the same whatever follows the lie", "followers", 100_000),
     "crash": Campaign("crash", "January 2022: gentle against full liquidation", "accounts", 200, (("hours", 48),)),
+    "house": Campaign("house", "folders, classes, functions and words of the source, counted", "most", 5),
     "drill": Campaign("drill", "the oracle's outage drill against a real node", "rounds", 1),
 }
 
