@@ -292,8 +292,6 @@ async def measure(
     say(f"replaying {engine.chunk_count} chunks")
     equal, replay_seconds = replay(directory / "replayed", genesis, engine, first)
     positions = min(_positions(engine, constants.RESERVED_ACCOUNTS + index) for index in range(accounts))
-    chunks = engine.chunk_count - first + 1
-    root = engine.state.root
     venue_journal.close()
     store.close()
     recovers = (before + after) / 2
@@ -305,14 +303,14 @@ async def measure(
         replay_fills_per_second=tally.fills / replay_seconds,
         orders_per_fill=tally.orders / tally.fills,
         roots_equal=equal,
-        root="0x" + root.hex(),
+        root="0x" + engine.state.root.hex(),
         seconds=tally.seconds,
         orders=tally.orders,
         fills=tally.fills,
         rejected=dict(tally.rejected),
         accounts=accounts,
         positions_per_account=positions,
-        chunks=chunks,
+        chunks=engine.chunk_count - first + 1,
         signed_orders=len(orders),
         recovers_per_second_before=before,
         recovers_per_second_after=after,

@@ -5,6 +5,7 @@ from functools import cache, partial
 from random import Random
 from typing import Final
 
+import msgspec
 from coincurve import PrivateKey
 
 from l1_bridge.hashing import keccak
@@ -43,6 +44,16 @@ _DEPTH_PARTS: Final = 2_000
 _WAVE_BLOCKS: Final = 64
 # The traded price swings by this fraction either way, far inside the price band.
 _WAVE_PPM: Final = 1_000
+
+
+class _Wish(msgspec.Struct, frozen=True):
+    market: int
+    side: int
+    size_lots: int
+    price_ticks: int
+    slot: int
+    sequence: int
+    post_only: int = 0
 
 
 @cache
@@ -98,7 +109,8 @@ def opening_orders(seed: int, accounts: int) -> list[bytes]:
     for market in range(MARKET_COUNT):
         for index in range(accounts):
             size = HELD_UNITS * UNITS[market]
-            opened.append(_order(seed, index, market, index % 2, size, PRICES[market], slot=1 + market, sequence=1))
+            wish = _Wish(market, index % 2, size, PRICES[market], slot=1 + market, sequence=1)
+            opened.append(_order(seed, index, wish))
     return opened
 
 
@@ -116,20 +128,18 @@ def block(seed: int, accounts: int, number: int) -> bytes:
         # A taker reaches over the middle as far as a maker stays away from it.
         distance = rng.randint(1, PRICES[market] // _DEPTH_PARTS)
         towards = 1 if (side == constants.BUY) == takes else -1
-        signed.append(
-            _order(
-                seed,
-                rng.randrange(accounts),
-                market,
-                side,
-                rng.randint(1, MAX_UNITS) * UNITS[market],
-                middle + towards * distance,
-                slot=rng.randint(1, _SLOTS),
-                # Rising over the whole flow: no two orders are alike, and a later one may take a slot over.
-                sequence=2 + number * BLOCK_ORDERS + position,
-                post_only=int(not takes and rng.randrange(100) < _POST_ONLY_PERCENT),
-            )
+        account = rng.randrange(accounts)
+        wish = _Wish(
+            market,
+            side,
+            rng.randint(1, MAX_UNITS) * UNITS[market],
+            middle + towards * distance,
+            slot=rng.randint(1, _SLOTS),
+            # Rising over the whole flow: no two orders are alike, and a later one may take a slot over.
+            sequence=2 + number * BLOCK_ORDERS + position,
+            post_only=int(not takes and rng.randrange(100) < _POST_ONLY_PERCENT),
         )
+        signed.append(_order(seed, account, wish))
     return b"".join(signed)
 
 
@@ -149,21 +159,19 @@ def _sign(private_key: PrivateKey, digest: bytes) -> bytes:
     return signatures.compact(private_key.sign_recoverable(digest, hasher=None))
 
 
-def _order(
-    seed: int, index: int, market: int, side: int, size: int, price: int, slot: int, sequence: int, post_only: int = 0
-) -> bytes:
+def _order(seed: int, index: int, wish: _Wish) -> bytes:
     order = containers.Order(
         account=_FIRST + index,
-        market=market,
-        side=side,
-        size=size,
-        limit_price=price,
-        slot=slot,
-        sequence=sequence,
+        market=wish.market,
+        side=wish.side,
+        size=wish.size_lots,
+        limit_price=wish.price_ticks,
+        slot=wish.slot,
+        sequence=wish.sequence,
         created_at=START,
         expires_at=START + constants.ORDER_LIFETIME,
         time_in_force=constants.GOOD_TILL_TIME,
-        post_only=post_only,
+        post_only=wish.post_only,
         reduce_only=0,
         trigger=constants.NO_TRIGGER,
         trigger_price=0,

@@ -4,10 +4,8 @@ The driver only starts processes and sends what wallets would send. Every figure
 receipts and logs, and from `verify`, which runs as its own process and knows nothing but L1.
 """
 
-import json
 import os
 import random
-import signal
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -18,8 +16,6 @@ from typing import Any, Final
 
 import msgspec
 import trio
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from l1_bridge.addresses import address_bytes
 from l1_bridge.client.client import L1Client
@@ -34,7 +30,10 @@ from prover.stf import constants
 from prover.stf.replay import operation_length
 from sequencer.client.client import NodeClient
 from sequencer.client.errors import Rejected
-from sequencer.demo.margin import PlayedOracle, liquidate_gently
+from sequencer.demo.child import Child
+from sequencer.demo.liquidation import liquidate_gently
+from sequencer.demo.played_oracle import PlayedOracle
+from sequencer.demo.stage import Stage
 from sequencer.devnet.funding import fund
 from sequencer.devnet.market_maker import ladder
 from sequencer.devnet.signing_account import SigningAccount
@@ -106,101 +105,6 @@ class DemoConfig(msgspec.Struct, frozen=True):
     window_seconds: int = 20
 
 
-class Child:
-    """A process of the demo that speaks one JSON object a line."""
-
-    def __init__(self, name: str, process: trio.Process) -> None:
-        self.name = name
-        self.process = process
-        self.lines: list[dict[str, Any]] = []
-        self._changed = trio.Event()
-        self._is_over = False
-
-    async def read(self) -> None:
-        """Collects what the process says until it ends."""
-        assert self.process.stdout is not None
-        rest = b""
-        async for piece in self.process.stdout:
-            *whole, rest = (rest + piece).split(b"\n")
-            for line in whole:
-                try:
-                    self.lines.append(json.loads(line))
-                except ValueError:
-                    continue
-            self._wake()
-        self._is_over = True
-        self._wake()
-
-    async def said(self, event: str, **fields: Any) -> dict[str, Any]:
-        """The first line that is this event with these fields; CommandFailed when the process ends without it."""
-        seen = 0
-        while True:
-            for line in self.lines[seen:]:
-                if line.get("event") == event and all(line.get(key) == value for key, value in fields.items()):
-                    return line
-                if line.get("event") == "failed":
-                    raise CommandFailed(f"{self.name} failed: {line.get('error')}")
-            seen = len(self.lines)
-            if self._is_over:
-                raise CommandFailed(f"{self.name} ended before it said {event!r}")
-            await self._changed.wait()
-
-    async def stop(self) -> None:
-        """SIGTERM, then a kill: the end of the process in any case."""
-        with trio.CancelScope(shield=True):
-            if self.process.poll() is None:
-                self.process.send_signal(signal.SIGTERM)
-                with trio.move_on_after(20):
-                    await self.process.wait()
-            if self.process.poll() is None:
-                self.process.kill()
-                await self.process.wait()
-
-    def _wake(self) -> None:
-        self._changed.set()
-        self._changed = trio.Event()
-
-
-class Stage:
-    """What a person sees: acts, steps, bars; with --json one event a line instead."""
-
-    def __init__(self, output: StandardOutput) -> None:
-        self.output = output
-        self.console = Console(highlight=False, quiet=output.as_json)
-        self._started = time.monotonic()
-        self._act = 0
-
-    def act(self, title: str) -> None:
-        """A new act."""
-        self._act += 1
-        self.console.print()
-        self.console.rule(f"[bold]{self._act}. {title}[/]  [dim]{self.seconds:.0f} s[/]", align="left")
-        if self.output.as_json:
-            self.output.event("act", number=self._act, title=title, seconds=round(self.seconds, 1))
-
-    def step(self, text: str, **fields: Any) -> None:
-        """Something happened."""
-        self.console.print(f"  [green]✓[/] {text}")
-        if self.output.as_json:
-            self.output.event("step", text=text, **fields)
-
-    def alarm(self, text: str) -> None:
-        """Something bad happened, on purpose."""
-        self.console.print(f"  [bold red]![/] {text}")
-        if self.output.as_json:
-            self.output.event("step", text=text)
-
-    def bar(self) -> Progress:
-        """A progress bar for work that has a length."""
-        columns = (TextColumn("  [cyan]{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
-        return Progress(*columns, TimeElapsedColumn(), console=self.console, disable=self.output.as_json)
-
-    @property
-    def seconds(self) -> float:
-        """Since the curtain rose."""
-        return time.monotonic() - self._started
-
-
 class Demo:
     """The acts, in order."""
 
@@ -229,7 +133,6 @@ class Demo:
             f"the node deployed the rollup at {venue['rollup_address']} and holds the seat with a bond of 20 ether"
         )
         challenger = await self._challenger(l1_url, rollup)
-        stage.step("a challenger follows L1, knowing nothing but its logs; it needs no bond")
         api = await self._stack.enter_async_context(_node_client(venue["url"]))
 
         oracle = PlayedOracle(found.domain, await api.markets(), self.config.seed)
@@ -255,18 +158,10 @@ class Demo:
         await self._everything_posted(api)
         oracle.node = None
         await node.stop()
-        stage.step("the honest node stops; the same key now runs a liar")
-        liar = await self._spawn("liar", [sys.executable, "-m", "sequencer.demo.liar", *_l1(l1_url, rollup)])
-        lie = await liar.said("lied")
-        dollars = lie["amount_micros"] / 10**6
-        stage.alarm(f"batch {lie['batch']} pays it ${dollars:,.2f} out of account {lie['victim_account']}")
-        stage.alarm(f"it asks for the money at once: L1 answers {lie['claim_refused']}")
+        lie = await self._lie(l1_url, rollup)
 
         stage.act("One transaction")
-        mined = await challenger.said("proof_mined")
-        stage.step(f"the challenger proves it: block {mined.get('block_number')}, {mined.get('gas_used', 0):,} gas")
-        await challenger.said("rolled_back", number=lie["batch"])
-        stage.step("the batch is rolled back, half of the thief's bond is burned, half goes to the challenger")
+        await self._proof(challenger, lie["batch"])
 
         stage.act("A new sequencer takes the seat")
         node, venue = await self._node(l1_url, _SUCCESSOR, venue["rollup_address"])
@@ -284,14 +179,7 @@ class Demo:
         # Nothing may move while L1 is read and compared.
         oracle.node = None
         await node.stop()
-        verify = await self._spawn("verify", [*_catenary("verify"), *_l1(l1_url, rollup), "--json"])
-        report = await verify.said("summary")
-        self.summary.conservation_error_micros = report["conservation_error_micros"]
-        self.summary.verified_roots_equal = report["equal"]
-        stage.step(
-            f"{report['batches']} batches, {report['chunks']} chunks, {report['operations']} operations replayed: "
-            f"root {report['root'][:18]}… equal, {report['conservation_error_micros']} micro-dollars missing"
-        )
+        await self._verify(l1_url, rollup)
         await self._count(client, found)
         await challenger.stop()
         self.summary.seconds = round(stage.seconds, 1)
@@ -345,6 +233,7 @@ class Demo:
         command += ["--development-key", str(_CHALLENGER), "--poll-interval", "0.5", "--json"]
         child = await self._spawn("the challenger", command)
         await child.said("started")
+        self.stage.step("a challenger follows L1, knowing nothing but its logs; it needs no bond")
         return child
 
     async def _keep(self, l1_url: str, venue: dict[str, Any]) -> None:
@@ -431,6 +320,33 @@ class Demo:
         self.stage.step(f"post-mortem {title}")
         for line in lines:
             self.stage.step(line)
+
+    async def _lie(self, l1_url: str, rollup: bytes) -> dict[str, Any]:
+        self.stage.step("the honest node stops; the same key now runs a liar")
+        liar = await self._spawn("liar", [sys.executable, "-m", "sequencer.demo.lying_sequencer", *_l1(l1_url, rollup)])
+        lie = await liar.said("lied")
+        dollars = lie["amount_micros"] / 10**6
+        self.stage.alarm(f"batch {lie['batch']} pays it ${dollars:,.2f} out of account {lie['victim_account']}")
+        self.stage.alarm(f"it asks for the money at once: L1 answers {lie['claim_refused']}")
+        return lie
+
+    async def _proof(self, challenger: Child, batch: int) -> None:
+        mined = await challenger.said("proof_mined")
+        self.stage.step(
+            f"the challenger proves it: block {mined.get('block_number')}, {mined.get('gas_used', 0):,} gas"
+        )
+        await challenger.said("rolled_back", number=batch)
+        self.stage.step("the batch is rolled back, half of the thief's bond is burned, half goes to the challenger")
+
+    async def _verify(self, l1_url: str, rollup: bytes) -> None:
+        verify = await self._spawn("verify", [*_catenary("verify"), *_l1(l1_url, rollup), "--json"])
+        report = await verify.said("summary")
+        self.summary.conservation_error_micros = report["conservation_error_micros"]
+        self.summary.verified_roots_equal = report["equal"]
+        self.stage.step(
+            f"{report['batches']} batches, {report['chunks']} chunks, {report['operations']} operations replayed: "
+            f"root {report['root'][:18]}… equal, {report['conservation_error_micros']} micro-dollars missing"
+        )
 
     async def _withdraw(self, api: NodeClient, trader: SigningAccount) -> int:
         fields, signature = trader.withdrawal(_WITHDRAWAL, trader.address, slot=250)
