@@ -89,3 +89,20 @@ def test_arguments_are_counted_without_self() -> None:
     (function,) = ast.parse("def f(self, a, /, b, *c, d=1, **e): pass").body
     assert isinstance(function, ast.FunctionDef)
     assert (house.arguments(function), house.lines(function)) == (5, 1)
+
+
+def test_the_figures_end_with_those_that_are_promised() -> None:
+    summary, violations = house.run(3, 0)
+
+    assert violations == []
+    assert list(summary)[-8:] == [
+        "modules_per_folder_max",
+        "class_lines_max",
+        "functions_over_70_lines",
+        "signatures_over_7",
+        "law_functions_without_docstring",
+        "modules_without_test",
+        "test_cpu_seconds",
+        "openrpc_untyped_results",
+    ]
+    assert summary["openrpc_untyped_results"] == 0

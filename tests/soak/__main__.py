@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = CAMPAIGNS[options.command]
     further = {option: getattr(options, option) for option, _ in chosen.options}
     summary, broken = importlib.import_module(f"tests.soak.{chosen.module}").run(options.size, seed, **further)
-    summary |= {"seed": seed, "seconds": round(time.monotonic() - started, 1)}
+    summary = {"seed": seed, "seconds": round(time.monotonic() - started, 1)} | summary
     for line in broken:
         print(f"VIOLATION: {line}", file=sys.stderr)
     print(json.dumps(summary) if options.json else json.dumps(summary, indent=1))
