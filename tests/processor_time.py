@@ -73,9 +73,8 @@ class ProcessorTime:
         for line in report:
             terminalreporter.write_line(line)
         asked = config.option
-        is_whole = not (
-            self._deselected or asked.keyword or asked.markexpr or config.args != config.getini("testpaths")
-        )
+        is_part = self._deselected or asked.keyword or asked.markexpr or config.args != config.getini("testpaths")
+        is_whole = not (is_part or asked.collectonly)
         if is_whole and exitstatus == pytest.ExitCode.OK:
             LAST_WHOLE_RUN.parent.mkdir(exist_ok=True)
             LAST_WHOLE_RUN.write_text(json.dumps({"seconds": round(spent, 1), "tests": len(self._of_test)}) + "\n")

@@ -33,7 +33,7 @@ def test_a_function_has_at_most_70_lines() -> None:
 
 
 def test_a_signature_has_at_most_7_arguments() -> None:
-    assert len(house.wide_signatures(*PRODUCT)) <= 5, house.wide_signatures(*PRODUCT)
+    assert len(house.wide_signatures(*PRODUCT)) <= 3, house.wide_signatures(*PRODUCT)
 
 
 def test_every_function_of_the_law_says_what_it_decides() -> None:
