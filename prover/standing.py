@@ -1,4 +1,8 @@
-"""How an account stands as a rescue judges it: what the venue's liquidator and the challenger's guard both look at."""
+"""How an account stands, asked once for everybody: as an order meets it, and as a rescue judges it.
+
+The two answers differ on purpose. An order is met at the prices of the last tick and by the owner's own bound of
+leverage; a rescue judges at the better one of the last two prices of each position, and leaves that bound aside.
+"""
 
 from fractions import Fraction
 
@@ -7,12 +11,23 @@ import msgspec
 from prover.stf import constants, containers, margin, rescue
 
 
-class Health(msgspec.Struct, frozen=True):
-    """An account at some prices, base fractions; micro-dollars. largest: a market's index."""
+class Standing(msgspec.Struct, frozen=True):
+    """A settled account at some prices; micro-dollars."""
 
     equity: int
     initial: int
     maintenance: int
+    notional: int
+
+    @property
+    def room(self) -> int:
+        """What may be lost before the account is below maintenance; negative where it is."""
+        return self.equity - self.maintenance
+
+
+class Judged(Standing, frozen=True):
+    """An account before a rescue, at judged prices. largest: the market of the largest maintenance requirement."""
+
     largest: int
 
     @property
@@ -26,20 +41,29 @@ class Health(msgspec.Struct, frozen=True):
         return Fraction(self.equity, self.maintenance)
 
 
+def met_by_order(risk: containers.Risk, settled: containers.Account) -> Standing:
+    """For its owner: what an order, a withdrawal and a margin call go by, the owner's own bound of leverage included.
+
+    risk: the last tick's, or what a view asks about instead. The account owes no funding.
+    """
+    every = margin.sums(risk, settled, constants.MARKETS)
+    return Standing(margin.collateral(settled) + every.value, every.initial, every.maintenance, every.notional)
+
+
+def judged_by_rescue(globals: containers.Globals, account: containers.Account, now_ms: int) -> Judged:
+    """For whoever may rescue it, liquidator or guard: settled at the last tick, then at the judged prices."""
+    settled, _ = margin.settle(globals.risk, account, now_ms)
+    risk = judged_risk(globals, settled)
+    now = counted_by_rescue(risk, settled)
+    return Judged(now.equity, now.initial, now.maintenance, now.notional, rescue.largest(risk, settled))
+
+
+def counted_by_rescue(risk: containers.Risk, settled: containers.Account) -> Standing:
+    """For what a rescue costs those who take part: at the given prices, without the owner's own bound of leverage."""
+    return met_by_order(risk, rescue.unbounded(settled))
+
+
 def judged_risk(globals: containers.Globals, settled: containers.Account, kinder: bool = True) -> containers.Risk:
     """The prices at which a rescue judges a settled account (PROTOCOL.md §7.7); a close step takes the worse ones."""
     previous = [listed.previous_price for listed in globals.markets]
     return rescue.judged_at(kinder, globals.risk, previous, settled)
-
-
-def standing(risk: containers.Risk, settled: containers.Account) -> Health:
-    """A settled account at the given prices."""
-    every = margin.sums(risk, rescue.unbounded(settled), constants.MARKETS)
-    equity = margin.collateral(settled) + every.value
-    return Health(equity, every.initial, every.maintenance, rescue.largest(risk, settled))
-
-
-def health(globals: containers.Globals, account: containers.Account, now_ms: int) -> Health:
-    """An account as the law judges it before a rescue, settled first."""
-    settled, _ = margin.settle(globals.risk, account, now_ms)
-    return standing(judged_risk(globals, settled), settled)

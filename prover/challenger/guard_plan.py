@@ -13,7 +13,7 @@ from prover.signing import operations
 from prover.signing.recover import recover_fast
 from prover.signing.reports import tick_digest
 from prover.signing.signatures import compact
-from prover.standing import Health, health
+from prover.standing import Judged, judged_by_rescue
 from prover.state.state import State
 from prover.state.trial import Trial
 from prover.stf import codes, constants, containers, encoding, signatures
@@ -100,9 +100,9 @@ class _Scratch:
         self._end_head()
         return code
 
-    def health(self, index: int) -> Health:
-        """An account as it stands here."""
-        return health(self.chunk.globals, self._trial.account(index), self.chunk.commitment.timestamp)
+    def judged(self, index: int) -> Judged:
+        """An account as a rescue judges it here."""
+        return judged_by_rescue(self.chunk.globals, self._trial.account(index), self.chunk.commitment.timestamp)
 
     def size(self, index: int, market: int) -> int:
         """Lots of a position, long or short."""
@@ -135,7 +135,7 @@ class Guard:
         below = {
             index
             for index in range(constants.RESERVED_ACCOUNTS, globals.next_account)
-            if health(globals, state.account(index), now).is_below
+            if judged_by_rescue(globals, state.account(index), now).is_below
         }
         # A roll-back or a reorganisation sets L2 time back.
         self._since = {index: min(self._since.get(index, now), now) for index in below}
@@ -210,7 +210,7 @@ class Guard:
         self, scratch: _Scratch, ripe: list[int], held_off: set[tuple[int, int]], now_ms: int, budget: int
     ) -> tuple[tuple[Wanted, ...], dict[int, int]]:
         """Worst first; each is tried after those before it, for they share the funds."""
-        judged = {index: scratch.health(index) for index in ripe}
+        judged = {index: scratch.judged(index) for index in ripe}
         judged = {index: found for index, found in judged.items() if (index, found.largest) not in held_off}
         below = sorted((found.ratio, index) for index, found in judged.items() if found.is_below)
         wanted: list[Wanted] = []

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from prover.standing import health, standing
+from prover.standing import counted_by_rescue, judged_by_rescue
 from prover.stf import codes, constants, containers, encoding, margin, rescue
 from sequencer.engine.effects import AnyEffect, Rescued
 from sequencer.engine.floor import Floor
@@ -75,7 +75,7 @@ class Liquidator:
         chunk = self._chunk
         clock = chunk.view.clock()
         account = chunk.account(index)
-        judged = health(chunk.globals, account, clock.now)
+        judged = judged_by_rescue(chunk.globals, account, clock.now)
         if judged.equity >= judged.maintenance:
             return False
         settled, _ = margin.settle(chunk.globals.risk, account, clock.now)
@@ -140,7 +140,7 @@ class Liquidator:
         risk, listed = globals.risk, globals.markets[market]
         premium = rescue.premium_of(risk, settled, market, 1 if held > 0 else -1)
         settled_fund, _ = margin.settle(risk, self._chunk.account(constants.insurance_account(market)), self._now)
-        fund = standing(risk, settled_fund)
+        fund = counted_by_rescue(risk, settled_fund)
         quarter = max(listed.fund, 0) * constants.PAYOUT_PPM // constants.PPM - listed.paid_out
         payable = min(fund.equity - fund.initial, quarter)
         return max(premium - max(payable, 0), 0)

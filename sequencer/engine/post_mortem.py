@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from prover.standing import judged_risk, standing
+from prover.standing import counted_by_rescue, judged_risk
 from prover.stf import constants, containers, encoding, margin, rescue
 from sequencer.engine.open_chunk import OpenChunk
 from sequencer.engine.records import Fill
@@ -93,7 +93,7 @@ class Case:
         # The others are chosen at the judged prices and pay at today's.
         self._counted_at = JUDGED_PRICES if tag in (constants.LIQUIDATE, constants.CLOSE_STEP) else LAST_TICK
         self._counted = self._judged if self._counted_at == JUDGED_PRICES else globals.risk
-        self._before = standing(self._counted, self._settled)
+        self._before = counted_by_rescue(self._counted, self._settled)
         self._paid_out = globals.markets[move.market].paid_out
         self._fund = globals.markets[move.market].fund
         self._withdrawn = chunk.view.commitment.withdrawn_total
@@ -107,7 +107,7 @@ class Case:
         closed = encoding.unpack(self._settled.positions[market]).size - encoding.unpack(row.positions[market]).size
         if closed == 0:
             return None
-        judged, after = standing(self._judged, self._settled), standing(self._counted, row)
+        judged, after = counted_by_rescue(self._judged, self._settled), counted_by_rescue(self._counted, row)
         # Whoever leaves is paid with the last step: that is no part of what the step cost.
         withdrawn = chunk.view.commitment.withdrawn_total - self._withdrawn
         fee = listed.fund - self._fund if self.tag == constants.LIQUIDATE else 0

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from prover.standing import health
+from prover.standing import counted_by_rescue, judged_by_rescue
 from prover.stf import constants, containers, encoding, margin
 
 _COUNTERPARTIES_TRIED: Final = 32
@@ -41,7 +41,7 @@ def worst_first(globals: containers.Globals, now_ms: int, rows: Iterable[tuple[i
     """The accounts below maintenance, the lowest equity over maintenance first, then by index."""
     found: list[tuple[Fraction, int]] = []
     for index, account in rows:
-        judged = health(globals, account, now_ms)
+        judged = judged_by_rescue(globals, account, now_ms)
         if judged.is_below:
             found.append((judged.ratio, index))
     return [index for _, index in sorted(found)]
@@ -79,15 +79,14 @@ def stand(
     price, ppm = globals.risk.price[market], globals.risk.maintenance_ppm[market]
     profit = held.size * price - held.cost
     settled, _ = margin.settle(globals.risk, account, now_ms)
-    every = margin.sums(globals.risk, settled, constants.MARKETS)
-    equity = margin.collateral(settled) + every.value
+    now = counted_by_rescue(globals.risk, settled)
     freed = margin.requirement(price, held.size, ppm) - margin.requirement(price, abs(held.size) - 1, ppm)
     # As PROTOCOL.md 8.13, check 8: what the lot has won, and what leaves the account healthy or only reduced.
-    spare = max(equity - every.maintenance + freed, equity * freed // max(every.maintenance, 1))
+    spare = max(now.room + freed, now.equity * freed // max(now.maintenance, 1))
     return Stand(
         size=abs(held.size),
-        score=score(profit, held.cost, every.notional, equity),
-        bears=max(min(profit // abs(held.size), spare), 0) if equity >= 0 else -1,
+        score=score(profit, held.cost, now.notional, now.equity),
+        bears=max(min(profit // abs(held.size), spare), 0) if now.equity >= 0 else -1,
     )
 
 

@@ -1,7 +1,7 @@
 """What an account is worth and may do: the functions that decide, asked without deciding.
 
-No formula of the margin law stands here: equity and requirements are sums of `margin.settle` and `margin.sums`, prices
-at which something happens are searched for, by asking those at other prices. Every answer is after all funding that is
+No formula of the margin law stands here: equity and requirements are those of `prover.standing.met_by_order`, prices
+at which something happens are searched for, by asking it at other prices. Every answer is after all funding that is
 due. Fractions are ppm, rounded against the account.
 """
 
@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from prover.standing import Standing, met_by_order
 from prover.state.trial import one_side
 from prover.stf import codes, constants, containers, encoding, margin
 from sequencer.schema.accounts import AgentView, BuyingPower, Maturing, Outlook, PositionView
@@ -20,26 +21,6 @@ from sequencer.views.markets import names
 # Field of 6 bytes (PROTOCOL.md, table of bounds).
 HIGHEST_PRICE: Final = 2**48 - 1
 BASIS_POINTS: Final = 10_000
-
-
-class Standing(msgspec.Struct, frozen=True):
-    """A settled account at the oracle prices; micro-dollars."""
-
-    equity: int
-    initial: int
-    maintenance: int
-    notional: int
-
-    @property
-    def room(self) -> int:
-        """What may be lost before the account is below maintenance; negative where it is."""
-        return self.equity - self.maintenance
-
-
-def standing(risk: containers.Risk, settled: containers.Account) -> Standing:
-    """Equity and requirements of an account that owes no funding."""
-    every = margin.sums(risk, settled, constants.MARKETS)
-    return Standing(margin.collateral(settled) + every.value, every.initial, every.maintenance, every.notional)
 
 
 def ratio_ppm(part: int, whole: int) -> int | None:
@@ -67,7 +48,7 @@ def view(risk: containers.Risk, account: containers.Account, now_ms: int, called
     called: the markets by name.
     """
     settled, _ = margin.settle(risk, account, now_ms)
-    now = standing(risk, settled)
+    now = met_by_order(risk, settled)
     # What is over counts as money already.
     still = dict(positions_of(settled))
     positions = [
@@ -108,7 +89,7 @@ def _position_view(
     risk: containers.Risk, settled: containers.Account, market: int, held: containers.Position, name: str
 ) -> PositionView:
     """A position with the funding that it owes, in an account that has paid it."""
-    leg = standing(risk, only(settled, market))
+    leg = met_by_order(risk, only(settled, market))
     owed = held.size * (risk.funding_index[market] - held.funding)
     return PositionView(
         market=name,
@@ -158,7 +139,7 @@ def room_of_price(risk: containers.Risk, settled: containers.Account, market: in
 
     def room(price: int) -> int:
         moved.price[market] = price
-        return spare + standing(moved, alone).room
+        return spare + met_by_order(moved, alone).room
 
     return room
 
@@ -181,7 +162,7 @@ def room_of_shock(risk: containers.Risk, settled: containers.Account, direction:
 
     def room(shock_bp: int) -> int:
         factor = BASIS_POINTS + direction * shock_bp
-        return standing(msgspec.structs.replace(risk, price=[price * factor for price in risk.price]), scaled).room
+        return met_by_order(msgspec.structs.replace(risk, price=[price * factor for price in risk.price]), scaled).room
 
     return room
 

@@ -2,10 +2,11 @@
 
 import msgspec
 
+from prover.standing import met_by_order
 from prover.state.trial import one_side
 from prover.stf import codes, containers, margin, rescue
 from sequencer.schema.accounts import Contribution, Leg, Reduced, Saved, Shocked
-from sequencer.views.account import BASIS_POINTS, only, positions_of, ratio_ppm, standing
+from sequencer.views.account import BASIS_POINTS, only, positions_of, ratio_ppm
 from sequencer.views.markets import names
 
 
@@ -20,11 +21,11 @@ def contribution(
     """What each position adds and takes, and what a shock (-9,999 bp or more) of all or of one market's prices does."""
     risk = globals.risk
     settled, _ = margin.settle(risk, account, clock.now)
-    now = standing(risk, settled)
+    now = met_by_order(risk, settled)
     legs: list[Leg] = []
     called = names(globals)
     for market, held in positions_of(settled):
-        leg = standing(risk, only(settled, market))
+        leg = met_by_order(risk, only(settled, market))
         legs.append(
             Leg(
                 market=called[market],
@@ -51,7 +52,7 @@ def contribution(
 
 def saved(risk: containers.Risk, settled: containers.Account) -> Saved:
     """What sharing one pool saves: there, the gains of one position stand for the losses and requirements of others."""
-    legs = [standing(risk, only(settled, market)) for market, _ in positions_of(settled)]
+    legs = [met_by_order(risk, only(settled, market)) for market, _ in positions_of(settled)]
     together = max(0, sum(leg.initial for leg in legs) - sum(leg.equity for leg in legs))
     isolated = sum(max(0, leg.initial - leg.equity) for leg in legs)
     return Saved(together, isolated, isolated - together)
@@ -73,7 +74,7 @@ def shocked(
             for index, price in enumerate(risk.price)
         ],
     )
-    after = standing(moved, settled)
+    after = met_by_order(moved, settled)
     there = msgspec.structs.replace(globals, risk=moved)
     liquidated = _liquidated(globals, there, clock, settled) if after.room < 0 else []
     return Shocked(
@@ -96,10 +97,10 @@ def _liquidated(
     # The law judges it without the owner's own bound, which must not make a liquidation any larger.
     left = rescue.unbounded(settled)
     largest_first = sorted(
-        positions_of(settled), key=lambda entry: (-standing(moved, only(settled, entry[0])).maintenance, entry[0])
+        positions_of(settled), key=lambda entry: (-met_by_order(moved, only(settled, entry[0])).maintenance, entry[0])
     )
     for market, held in largest_first:
-        if standing(moved, left).equity >= standing(moved, left).initial:
+        if met_by_order(moved, left).equity >= met_by_order(moved, left).initial:
             break
         lots = _fewest_lots(there, clock, left, market, held.size)
         lost = held.size * (risk.price[market] - moved.price[market])
@@ -128,7 +129,7 @@ def _fewest_lots(
     """The fewest lots whose closing brings the account to its initial requirement; all where none do."""
 
     def is_enough(lots: int) -> bool:
-        after = standing(globals.risk, _closed(globals, clock, account, market, size, lots))
+        after = met_by_order(globals.risk, _closed(globals, clock, account, market, size, lots))
         return after.equity >= after.initial
 
     low, high = 0, abs(size)

@@ -8,9 +8,10 @@ from typing import Final
 
 import msgspec
 
+from prover.standing import Standing, met_by_order
 from prover.stf import containers, margin
 from sequencer.schema.accounts import MarginCall
-from sequencer.views.account import Standing, positions_of, ratio_ppm, standing
+from sequencer.views.account import positions_of, ratio_ppm
 
 # Percent of maintenance requirement over equity.
 LEVELS: Final = (50, 70, 80, 90, 100)
@@ -68,7 +69,7 @@ class MarginCalls:
         for index in sorted(self._watched):
             account = account_of(index)
             settled, _ = margin.settle(risk, account, now_ms)
-            now = standing(risk, settled)
+            now = met_by_order(risk, settled)
             before = self.level(index)
             level = next_level(before, now)
             call = MarginCall(

@@ -32,7 +32,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final, NamedTuple
 
-from prover.standing import health
+from prover.standing import judged_by_rescue
 from prover.state.trial import decide_rescue, next_chunk
 from prover.stf import codes, constants, containers, encoding, margin
 from sequencer.engine.post_mortem import DELEVERAGING, LIQUIDATION, TAKE_OVER, UNWINDING, PostMortem
@@ -476,7 +476,7 @@ class Crash:
     def equity(self, index: int) -> int:
         """Of an account as the engine has it, at the last prices."""
         engine = self.world.engine
-        return health(engine.globals, engine.account(index), self.world.now).equity
+        return judged_by_rescue(engine.globals, engine.account(index), self.world.now).equity
 
     def _at_rest(self) -> None:
         """Nobody is below zero whom the law lets his fund or anybody opposite still help."""

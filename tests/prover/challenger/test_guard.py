@@ -37,7 +37,7 @@ from prover.history.history import ChainReplay
 from prover.signing import operations, signatures
 from prover.signing.reports import Report as VenueReport
 from prover.signing.reports import tick_digest
-from prover.standing import health
+from prover.standing import judged_by_rescue
 from prover.state.store import MemoryStore
 from prover.stf import codes, constants, containers, encoding
 from sequencer.sequencing.reports import Kept, round_view
@@ -182,7 +182,7 @@ async def under_water(world: World, client: L1Client, losers: int = 1, fund: int
     await later(world, client, FALLEN)
     state = world.venue.state
     for loser in range(1, losers + 1):
-        assert health(state.globals, state.account(MAKER + loser), state.commitment.timestamp).is_below
+        assert judged_by_rescue(state.globals, state.account(MAKER + loser), state.commitment.timestamp).is_below
 
 
 def held(world: World, index: int) -> int:

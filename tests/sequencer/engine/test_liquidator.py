@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from prover.standing import health
+from prover.standing import judged_by_rescue
 from prover.state.trial import decide_rescue, next_chunk
 from prover.stf import codes, constants, containers, encoding, margin
 from sequencer.engine.engine import Engine
@@ -267,7 +267,7 @@ def test_a_crowd_whose_margin_can_bear_nothing_shields_nobody() -> None:
         assert world.order(3 + decoy, SELL, 589_000, 80_000, slot=2).status == "filled"
         world.order(2, SELL, PRICES[ETH], 260_000, slot=90 + decoy, market=ETH)
         assert world.order(3 + decoy, BUY, PRICES[ETH], 260_000, slot=3, market=ETH).status == "filled"
-    left = health(world.engine.globals, world.engine.account(FIRST + 3), world.now).equity
+    left = judged_by_rescue(world.engine.globals, world.engine.account(FIRST + 3), world.now).equity
     eth = PRICES[ETH] - (left - DOLLAR) // 260_000
     world.now += constants.TICK_STEP
     assert seconds(world, (585_000, eth, PRICES[2]), 2) == []
@@ -470,7 +470,7 @@ def test_the_most_lots_that_the_law_takes(limit: int, most: int, expected: int) 
 
 def test_a_healthy_account_has_no_rescue() -> None:
     world = crowded()
-    judged = health(world.engine.globals, world.engine.account(FIRST), world.now)
+    judged = judged_by_rescue(world.engine.globals, world.engine.account(FIRST), world.now)
     assert judged.equity >= judged.maintenance
     assert ticks(world, 597_000) == []
 

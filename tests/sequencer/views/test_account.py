@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prover.standing import met_by_order
 from prover.state.trial import one_side
 from prover.stf import codes, constants, containers, encoding, margin
 from sequencer.schema.accounts import BuyingPower, Maturing, Outlook
@@ -21,7 +22,6 @@ from sequencer.views.account import (
     positions_of,
     ratio_ppm,
     room_of_shock,
-    standing,
     uniform_shock,
     view,
 )
@@ -320,7 +320,7 @@ def test_an_account_below_its_initial_requirement_can_only_sell() -> None:
     world = holder(400_000)
     world.tick((PRICES[BTC] * 993 // 1000, *PRICES[1:]))
     engine = world.engine
-    now = standing(engine.globals.risk, engine.account(FIRST + 1))
+    now = met_by_order(engine.globals.risk, engine.account(FIRST + 1))
     assert now.maintenance <= now.equity < now.initial
     power = buying_power(engine.globals, engine.view.clock(), engine.account(FIRST + 1), BTC)
     assert power.buy_lots == 0

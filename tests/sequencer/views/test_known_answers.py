@@ -28,8 +28,9 @@ from typing import Final
 import msgspec
 import pytest
 
+from prover.standing import met_by_order
 from prover.stf import codes, containers, custody, encoding, margin, rescue, trading
-from sequencer.views.account import buying_power, liquidation_price, standing
+from sequencer.views.account import buying_power, liquidation_price
 from sequencer.views.margin_calls import next_level
 from tests.sequencer.node_world import BTC, DOLLAR, FIRST, PRICES, START, World, genesis
 from tests.sequencer.views.test_account import account_of, risk_of, seen_at
@@ -100,7 +101,7 @@ def test_dydx_v4_isolated_liquidation_price() -> None:
     risk, account = market_of((3_000, 100_000, 50_000)), trader(1_000, (-3, 3_000))
     found = liquidation_price(risk, account, 0)
     assert found == first_tick_past(Fraction(10_000 * 100, 315), -3) == 317_461
-    there = standing(market_of((3_174.60, 100_000, 50_000)), account)
+    there = met_by_order(market_of((3_174.60, 100_000, 50_000)), account)
     assert (there.equity, there.maintenance) == (476_200_000, 476_190_000)
     # By the same formula a long of the same terms: (1,000 - 9,000) / (0.15 - 3) = 2,807.017.
     long = trader(1_000, (3, 3_000))
@@ -316,7 +317,7 @@ def test_dydx_v3_is_well_leveraged_exactly_where_we_are_not_below(dollars: float
     value = margin.collateral(account) - account.positions[0].cost
     total_value = (value << 32) + round(size * LOT) * internal
     total_risk = abs(round(size * LOT)) * internal * factor
-    assert (total_risk <= total_value << 32) == (standing(risk, account).room >= 0)
+    assert (total_risk <= total_value << 32) == (met_by_order(risk, account).room >= 0)
 
 
 def test_dydx_v3_account_value_and_free_collateral() -> None:
@@ -340,7 +341,7 @@ def test_dydx_v3_account_value_and_free_collateral() -> None:
 def test_dydx_v3_a_reduction_passes_and_a_growth_does_not() -> None:
     """Published formula, v3 transitions: not well leveraged, then holdings only shrink and TV/TR does not fall."""
     risk, account = market_of((60_000, 50_000, 30_000)), trader(1_000, (1, 60_000))
-    assert standing(risk, account).room < 0
+    assert met_by_order(risk, account).room < 0
     price = 60_000 * TICK
     assert traded(risk, account, -LOT // 10, price).code == codes.OK
     assert traded(risk, account, LOT // 10, price).code == codes.MARGIN
@@ -429,8 +430,8 @@ def test_dydx_v4_a_trader_caps_the_leverage() -> None:
             account = account_of(dollars * DOLLAR - short, {}, initial_ppm=bound)
             assert traded(risk, account, LOT, 60_000 * TICK).code == code
         held = msgspec.structs.replace(trader(dollars, (1, 60_000)), initial_ppm=bound)
-        assert standing(risk, held).initial == dollars * DOLLAR
-        assert standing(risk, held).maintenance == 1_800 * DOLLAR
+        assert met_by_order(risk, held).initial == dollars * DOLLAR
+        assert met_by_order(risk, held).maintenance == 1_800 * DOLLAR
 
 
 # Hyperliquid: its tiers, its liquidations, and the withdrawal rule of its margining page.
@@ -441,17 +442,17 @@ def test_hyperliquid_maintenance_is_half_of_the_initial_at_most_leverage(leverag
     """Published numbers, Hyperliquid tiers: 1 / (2 * maximum leverage) up to where tiers by size begin; 2.5% at 20."""
     assert maintenance == 10**6 // (2 * leverage)
     risk, account = market_of((50_000, 10**6 // leverage, maintenance)), trader(100_000, (1, 50_000))
-    assert standing(risk, account).maintenance == 50_000 * DOLLAR // (2 * leverage)
+    assert met_by_order(risk, account).maintenance == 50_000 * DOLLAR // (2 * leverage)
 
 
 def test_hyperliquid_cross_margin_ratio() -> None:
     """Published formula, Hyperliquid liquidations: maintenance / account value; liquidation below maintenance."""
     risk, account = market_of((50_000, 25_000, 12_500)), trader(1_250, (1, 50_000))
     assert seen_at(risk, account, START).margin_ratio_ppm == 500_000
-    assert next_level(0, standing(risk, account)) == 50
+    assert next_level(0, met_by_order(risk, account)) == 50
     edge = trader(625, (1, 50_000))
     assert seen_at(risk, edge, START).margin_ratio_ppm == 10**6
-    assert standing(risk, edge).room == 0
+    assert met_by_order(risk, edge).room == 0
     assert liquidation_price(risk, edge, 0) == 50_000 * TICK - 1
 
 
@@ -473,7 +474,7 @@ def test_lighter_account_value_and_the_three_states() -> None:
     """Published formula, Lighter liquidations: AV = collateral + sum((mark - entry) * size), M <= AV < I, AV < M."""
     risk = market_of((51_000, 100_000, 60_000), (2_900, 100_000, 60_000))
     for collateral, is_healthy, is_liquidated in ((7_000, True, False), (4_000, False, False), (2_000, False, True)):
-        now = standing(risk, trader(collateral, (1, 50_000), (-5, 3_000)))
+        now = met_by_order(risk, trader(collateral, (1, 50_000), (-5, 3_000)))
         assert now.equity == (collateral + 1_000 + 500) * DOLLAR
         assert (now.initial, now.maintenance) == (6_550 * DOLLAR, 3_930 * DOLLAR)
         assert (now.equity >= now.initial, now.room < 0) == (is_healthy, is_liquidated)
@@ -488,13 +489,13 @@ def test_lighter_zero_price_keeps_the_margin_ratio(size: int, lots: int) -> None
     """Published formula, Lighter liquidations: what keeps AV / MMR is P0 = mark * (1 - side * M * AV / MMR)."""
     mark = 50_000
     risk, account = market_of((mark, 100_000, 60_000)), trader(1_500, (size, mark))
-    before = standing(risk, account)
+    before = met_by_order(risk, account)
     assert (before.equity, before.maintenance) == (1_500 * DOLLAR, 3_000 * DOLLAR)
     zero = Fraction(mark * TICK) * (1 - size * Fraction(60_000, 10**6) * Fraction(before.equity, before.maintenance))
     assert zero == 4_850_000 if size > 0 else zero == 5_150_000
     closed = traded(risk, account, -lots, int(zero))
     assert closed.code == codes.OK
-    after = standing(risk, closed.account)
+    after = met_by_order(risk, closed.account)
     assert after.equity * before.maintenance == before.equity * after.maintenance
     assert traded(risk, account, -lots, int(zero) - size).code == codes.MARGIN
 
