@@ -84,10 +84,6 @@ class L1Reader(JsonRpc):
             raise L1Unavailable("the L1 node has no latest block")
         return newest.timestamp
 
-    async def block_by_hash(self, block_hash: bytes) -> Block | None:
-        """Header by hash; None when the node has no such block."""
-        return as_block(await self.call("eth_getBlockByHash", [to_hex(block_hash), False]))
-
     async def blocks(self, first: int, last: int) -> list[Block | None]:
         """Headers first..last inclusive, in batches; L1TooLarge or L1NoAnswer when even one is too much."""
 

@@ -10,7 +10,6 @@ import msgspec
 
 from l1_bridge.hashing import ZERO_HASH, keccak
 
-LAW_VERSION = 3
 MAX_CHUNKS = 24
 MAX_CHUNK_BYTES = 8_192
 WITHDRAWALS_DEPTH = 32

@@ -12,7 +12,6 @@ from l1_bridge.contracts.artifact import bridge_artifact, plain_value
 ENTRY_GAS = 250_000
 PAYLOAD_BYTE_GAS = 64
 MAX_WITNESS_BYTES = 98_304
-NEW_ACCOUNT = 0xFFFFFF
 
 
 class Parameters(msgspec.Struct, frozen=True):

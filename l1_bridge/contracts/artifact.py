@@ -102,11 +102,6 @@ class Artifact:
             )
         return found
 
-    @property
-    def selectors(self) -> dict[str, bytes]:
-        """4-byte selector of every function signature."""
-        return {function.signature: function.selector for function in self.functions.values()}
-
     def encode_call(self, name: str, *arguments: Any) -> bytes:
         """Calldata of a call by name."""
         return self.functions[name].encode(*arguments)

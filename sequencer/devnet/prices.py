@@ -1,12 +1,9 @@
 """Signed prices: the seven signers of a devnet, and a random walk for them to sign."""
 
 import random
-from functools import partial
 from typing import Final
 
 from l1_bridge.hashing import keccak
-from prover.signing import signatures
-from prover.signing.reports import assembled, signed_report
 from prover.stf import constants
 
 # Public knowledge, for devnets only: the keys keccak("catenary devnet oracle signer" + index).
@@ -19,12 +16,6 @@ _STEP_DEVIATION: Final = 0.00024
 def devnet_signer_keys() -> list[bytes]:
     """The private keys of the seven devnet signers."""
     return [keccak(b"catenary devnet oracle signer" + bytes([index])) for index in range(constants.SIGNERS)]
-
-
-def signed_tick(domain: bytes, keys: list[bytes], time: int, prices: list[int], premiums: list[int]) -> bytes:
-    """A tick that signers 0, 1, ... sign alike. time in ms on the grid, prices in ticks, premiums in ppm an hour."""
-    signers = [partial(signatures.sign, key) for key in keys]
-    return assembled([signed_report(domain, sign, time, index, prices, premiums) for index, sign in enumerate(signers)])
 
 
 class RandomWalk:

@@ -101,14 +101,6 @@ class Filled(Effect, tag="filled", kw_only=True):
     maker_fee: int
     taker_fee: int
 
-    def role_of(self, order: str) -> str:
-        """`maker` or `taker`."""
-        return "maker" if order == self.fill.maker_order else "taker"
-
-    def fee_of(self, order: str) -> int:
-        """The own fee of one of its orders."""
-        return self.maker_fee if order == self.fill.maker_order else self.taker_fee
-
 
 class Refused(Effect, tag="refused", kw_only=True):
     """The input was not taken; it is in no journal. detail: a sentence of the venue's own, where it has one."""

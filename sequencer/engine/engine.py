@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from prover.signing.signed import SignedOperation, recovered
+from prover.signing.signed import SignedOperation
 from prover.state.state import State
 from prover.state.trial import next_chunk, preview
 from prover.stf import codes, constants, containers, encoding
@@ -153,10 +153,6 @@ class Engine:
     def signer_of(self, order: containers.Order) -> bytes:
         """Who signed an open order: the account's owner or an agent."""
         return self._orders.signed(order).signer
-
-    def recover_signer(self, operation: bytes) -> bytes:
-        """Whom the signature of an operation with one signer recovers to; twenty zero bytes where it does not."""
-        return recovered(self.domain, operation)
 
     # Inputs.
 

@@ -60,15 +60,6 @@ def order_id(order: Order) -> str:
     return f"0x{order.account << 56 | order.slot << 48 | order.sequence:0{ORDER_ID_DIGITS}x}"
 
 
-def parse_order_id(text: str) -> tuple[int, int, int] | None:
-    """Account, slot and sequence of what `order_id` wrote; None for any other text."""
-    digits = text[2:]
-    if text[:2] != "0x" or len(digits) != ORDER_ID_DIGITS or not set(digits) <= set("0123456789abcdef"):
-        return None
-    key = int(digits, 16)
-    return key >> 56, key >> 48 & 0xFF, key & 0xFFFF_FFFF_FFFF
-
-
 class _Agenda:
     """Orders due at a rank, lowest first, then by arrival; removed ones are dropped when met or when they pile up."""
 
@@ -352,14 +343,6 @@ class OrderBook:
                 return
             for entry in side.levels[key].orders.values():
                 yield entry.order, entry.remaining
-
-    def best_bid(self) -> int | None:
-        """Highest price somebody buys at, in ticks."""
-        return self._bids.best()
-
-    def best_ask(self) -> int | None:
-        """Lowest price somebody sells at, in ticks."""
-        return self._asks.best()
 
     def depth(self, levels: int) -> tuple[Depth, Depth]:
         """Bids and asks as (price_ticks, size_lots), the best first, at most `levels` of each."""

@@ -115,11 +115,6 @@ class Following:
         self._latest, self._finalized = self._behind_view()
         self._log = structlog.get_logger("l1")
 
-    @property
-    def next_blocks(self) -> tuple[int, int]:
-        """The blocks that are read next, at the head and behind finality."""
-        return self._latest.next_block, self._finalized.next_block
-
     async def catch_up(self) -> None:
         """Reads everything that L1 already has, before the node says that it is ready. L1Error, QueueUnreadable."""
         await self._read_final_logs()

@@ -70,20 +70,6 @@ class RepeatedUint64(Uint64):
     IS_ALWAYS_TEXT = False
 
 
-class Int64(WideInteger):
-    """-2^63..2^63-1: signed amounts in micros."""
-
-    MINIMUM = -(2**63)
-    MAXIMUM = 2**63 - 1
-
-
-class Int128(WideInteger):
-    """-2^127..2^127-1: products of size and price before they are rounded."""
-
-    MINIMUM = -(2**127)
-    MAXIMUM = 2**127 - 1
-
-
 class HexBytes(bytes):
     """Bytes that travel as 0x and two digits a byte; a binary frame may also carry them as they are."""
 

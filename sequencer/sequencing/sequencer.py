@@ -8,11 +8,11 @@ import structlog
 import trio
 
 from prover.signing.signed import SignedOperation, read, signer_of
-from prover.stf import codes, constants, containers
+from prover.stf import constants, containers
 from prover.stf.replay import is_entry
 from sequencer.engine.effects import Processed
 from sequencer.engine.engine import Engine
-from sequencer.engine.records import Input, SealedChunk
+from sequencer.engine.records import Input
 from sequencer.sequencing.journal import Journal, JournalError
 from sequencer.sequencing.signature_pool import VerifierError
 
@@ -35,13 +35,9 @@ class Listener(Protocol):
         """One input was applied."""
         ...
 
-    def sealed(self, chunks: list[SealedChunk]) -> None:
-        """Chunks were written."""
-        ...
-
 
 class Recoverer(Protocol):
-    """Whoever finds the signers of rows, as `verifiers.Verifiers` does."""
+    """Whoever finds the signers of rows, as `signature_pool.Verifiers` does."""
 
     async def recover(self, rows: Sequence[bytes]) -> list[bytes]:
         """The address behind each row; VerifierError."""
@@ -221,7 +217,7 @@ class Sequencer:
             if records:
                 self.journal.append(records)
                 await trio.to_thread.run_sync(self.journal.commit)
-            sealed = self.engine.flush(self.journal.durable_sequence)
+            self.engine.flush(self.journal.durable_sequence)
             if self.journal.can_truncate_before(self.engine.cursor + 1):
                 # The store holds what these records came to, and was synced.
                 await trio.to_thread.run_sync(self.journal.truncate_before, self.engine.cursor + 1)
@@ -232,9 +228,6 @@ class Sequencer:
             if waiting.outcome.changed:
                 for listener in self.listeners:
                     listener.sequenced(waiting.outcome)
-        if sealed:
-            for listener in self.listeners:
-                listener.sealed(sealed)
         return stop
 
     async def _seal_by_time(self) -> None:
@@ -258,8 +251,3 @@ def _is_always_taken(operation: bytes, signed: SignedOperation | None) -> bool:
         return message.reduce_only == 1
     # A grant can wait, a dismissal cannot.
     return operation[0] == constants.SET_AGENT and message.recipient == containers.NOBODY
-
-
-def refusal(outcome: Processed) -> str | None:
-    """The name of the rule that refused an input, None where it was applied."""
-    return None if outcome.code in (codes.OK, codes.REFUNDED) else codes.SENTENCE[outcome.code][0]

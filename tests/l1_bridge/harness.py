@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from l1_bridge.codec.batch import ZERO_ADDRESS, Batch, BridgeId, Chunk, Commitment, Header, Withdrawal, WithdrawalTree
-from l1_bridge.codec.calls import NEW_ACCOUNT, BatchRecord, Bond, Parameters, decode_record
+from l1_bridge.codec.calls import BatchRecord, Bond, Parameters, decode_record
 from l1_bridge.codec.events import BatchCommitted, BridgeEvent, decode_log
 from l1_bridge.contracts.artifact import Artifact, load_artifact
 from l1_bridge.hashing import ZERO_HASH, keccak
@@ -30,6 +30,7 @@ PARAMETERS = Parameters(
 )
 GENESIS_BYTES = b"genesis of a test"
 LAW_VERSION = 3
+NEW_ACCOUNT = 0xFFFFFF
 DOLLAR = 1_000_000
 
 

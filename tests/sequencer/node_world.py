@@ -1,7 +1,7 @@
 """A venue to test with: keys, signed operations with sensible defaults, and what must hold of every engine."""
 
 from copy import deepcopy
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final
 
 import msgspec
@@ -9,13 +9,15 @@ import msgspec
 from l1_bridge.hashing import keccak
 from prover.contracts.referee import LocalReferee
 from prover.signing import operations, signatures
+from prover.signing.reports import assembled, signed_report
+from prover.signing.signed import recovered
 from prover.signing.typed_data import domain_separator
 from prover.state import state as prover_state
 from prover.state.genesis import DEVNET_MARKETS, MarketListing, genesis_bytes
 from prover.state.store import MemoryStore
 from prover.stf import constants, containers, encoding, margin
 from prover.stf.replay import is_entry
-from sequencer.devnet.prices import DEVNET_QUORUM, devnet_signer_keys, signed_tick
+from sequencer.devnet.prices import DEVNET_QUORUM, devnet_signer_keys
 from sequencer.engine.effects import Processed
 from sequencer.engine.engine import Engine, EngineLimits
 from sequencer.engine.records import Input, SealedChunk
@@ -76,9 +78,14 @@ def genesis_store(domain: bytes = DOMAIN, listings: Listings = DEVNET_MARKETS) -
 def tick(
     time: int, prices: tuple[int, ...] = PRICES, premiums: tuple[int, ...] = (0, 0, 0), domain: bytes = DOMAIN
 ) -> bytes:
-    """A tick that the quorum signed."""
-    keys = devnet_signer_keys()[:DEVNET_QUORUM]
-    return signed_tick(domain, keys, time, list(prices), list(premiums))
+    """A tick that the quorum signed. time in ms on the grid, prices in ticks, premiums in ppm an hour."""
+    return signed_tick(domain, devnet_signer_keys()[:DEVNET_QUORUM], time, list(prices), list(premiums))
+
+
+def signed_tick(domain: bytes, keys: list[bytes], time: int, prices: list[int], premiums: list[int]) -> bytes:
+    """A tick that signers 0, 1, ... sign alike."""
+    signers = [partial(signatures.sign, key) for key in keys]
+    return assembled([signed_report(domain, sign, time, index, prices, premiums) for index, sign in enumerate(signers)])
 
 
 def deposit(owner_address: bytes, amount: int, account: int = constants.NEW_ACCOUNT) -> bytes:
@@ -177,7 +184,7 @@ class World:
     def process(self, operation: bytes) -> Processed:
         """One input, journaled if it changed something."""
         signed = bool(operation) and operation[0] != constants.TICK and not is_entry(operation[0])
-        signer = self.engine.recover_signer(operation) if signed else b""
+        signer = recovered(self.engine.domain, operation) if signed else b""
         given = Input(self.now, operation, signer)
         outcome = self.engine.process(given)
         if outcome.changed:

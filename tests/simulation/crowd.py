@@ -3,6 +3,7 @@
 from random import Random
 from typing import Final
 
+from prover.signing.signed import recovered
 from prover.signing.typed_data import SIGNED
 from prover.stf import constants, encoding
 from sequencer.engine.engine import Engine
@@ -173,4 +174,4 @@ def signed_by(engine: Engine, operation: bytes) -> bytes:
     if operation[:1] in (b"", bytes([constants.TICK]), bytes([constants.DEPOSIT])):
         return b""
     assert SIGNED[operation[0]]
-    return engine.recover_signer(operation)
+    return recovered(engine.domain, operation)

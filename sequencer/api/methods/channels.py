@@ -11,7 +11,6 @@ from sequencer.api.methods.rollup import Rollup
 from sequencer.api.rpc.subscriptions import Channel, Feeds
 from sequencer.engine.effects import Processed, accounts_of, markets_of
 from sequencer.engine.engine import Engine
-from sequencer.engine.records import SealedChunk
 from sequencer.schema.accounts import AccountView, MarginCall
 from sequencer.schema.answers import AccountUpdate, BatchView, Book, FillView, MarketView, PostMortemView
 from sequencer.views.books import book, fill_view, trades
@@ -99,9 +98,6 @@ class Channels:
             for account in (record.account, record.counterparty):
                 self._tell_account(feeds, account, rescue=rescue)
         self._tell_calls(feeds)
-
-    def sealed(self, chunks: list[SealedChunk]) -> None:
-        """Nothing to tell: a sealed chunk is not yet on L1."""
 
     def posted(self) -> None:
         """Tells the feeds that the batches on L1 changed."""

@@ -15,7 +15,6 @@ from sequencer.api.rpc.handlers import register
 from sequencer.api.rpc.jsonrpc import Registry
 from sequencer.api.rpc.subscriptions import Feeds
 from sequencer.engine.effects import Processed
-from sequencer.engine.records import SealedChunk
 from sequencer.l1.bridge_view import BridgeView
 from sequencer.sequencing.sequencer import Sequencer
 from sequencer.views.margin_calls import MarginCalls
@@ -49,10 +48,6 @@ class Methods:
     def sequenced(self, outcome: Processed) -> None:
         """A durable input is told."""
         self._channels.sequenced(outcome)
-
-    def sealed(self, chunks: list[SealedChunk]) -> None:
-        """Sealed chunks are told."""
-        self._channels.sealed(chunks)
 
     def posted(self) -> None:
         """That the batches on L1 changed is told."""

@@ -3,12 +3,12 @@
 import pytest
 
 from l1_bridge.codec.batch import extend_queue_hash
-from l1_bridge.codec.calls import NEW_ACCOUNT, QueueEntry, decode_record
+from l1_bridge.codec.calls import QueueEntry, decode_record
 from l1_bridge.codec.events import Enqueued
 from l1_bridge.contracts.artifact import Artifact
 from l1_bridge.hashing import ZERO_HASH
 from tests.l1_bridge.evm import Evm, Reverted, compile_stub
-from tests.l1_bridge.harness import DEPOSITOR, DOLLAR, STRANGER, TRADER, Harness
+from tests.l1_bridge.harness import DEPOSITOR, DOLLAR, NEW_ACCOUNT, STRANGER, TRADER, Harness
 
 TAKES_A_FEE, RETURNS_FALSE, REVERTS, CALLS_BACK = 1, 2, 3, 4
 # 3 seconds per 60 kilogas, 80 kilogas a deposit

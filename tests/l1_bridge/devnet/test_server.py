@@ -16,7 +16,7 @@ from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Error
 from l1_bridge.client.keys import Signer, development_key
 from l1_bridge.client.options import L1Options
-from l1_bridge.client.values import Receipt
+from l1_bridge.client.values import Receipt, as_block, to_hex
 from l1_bridge.hashing import keccak
 from tests.l1_bridge.l1_nodes import L1Node, embedded_l1, probe_initcode, refused_devnet
 from tests.patience import PATIENCE_SECONDS
@@ -70,7 +70,7 @@ async def test_a_restart_continues_the_chain(tmp_path: Path) -> None:
         assert ready["block_number"] >= head.number
         async with L1Client(node.url) as client:
             assert await client.block(0) == genesis
-            assert await client.block_by_hash(head.hash) == head
+            assert as_block(await client.call("eth_getBlockByHash", [to_hex(head.hash), False])) == head
             assert [await client.receipt(item.transaction_hash) for item in receipts] == receipts
             assert len(await client.logs(probe, [], 0, head.number)) == 3
             await client.send(owner, probe, INCREASE, gas=100_000)

@@ -17,7 +17,14 @@ from sequencer.api.rpc.limits import Limits
 from sequencer.api.transport.http import Answer
 from sequencer.api.transport.server import ApiConfig, Server, Surroundings
 from sequencer.schema.params import NoParams
-from sequencer.schema.values import Bytes20, Int64, Uint64
+from sequencer.schema.values import Bytes20, Uint64, WideInteger
+
+
+class Int64(WideInteger):
+    """One that may be below zero."""
+
+    MINIMUM = -(2**63)
+    MAXIMUM = 2**63 - 1
 
 
 class Echo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

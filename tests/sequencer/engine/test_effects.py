@@ -63,8 +63,7 @@ def test_an_order_is_accepted_rests_and_is_filled_in_parts() -> None:
     assert kinds(taken) == [Accepted, Filled]
     (filled,) = [effect for effect in taken.effects if isinstance(effect, Filled)]
     name = order_id(order(START, FIRST, SELL, PRICE))
-    assert (filled.role_of(name), filled.role_of(taken.order)) == ("maker", "taker")
-    assert (filled.fee_of(name), filled.fee_of(taken.order)) == (filled.maker_fee, filled.taker_fee)
+    assert (filled.fill.maker_order, filled.fill.taker_order) == (name, taken.order)
     assert filled.maker_fee + filled.taker_fee == filled.fill.fee
     ppm = world.engine.globals.markets[BTC].maker_fee_ppm
     assert filled.maker_fee == -(-400 * PRICE * ppm // constants.PPM) > 0

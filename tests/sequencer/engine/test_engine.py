@@ -136,7 +136,7 @@ def test_a_higher_sequence_replaces_and_a_lower_one_is_used() -> None:
     world.now += 5
     assert world.order(0, SELL, PRICE + 50).status == "resting"
     assert world.resting() == [(0, 1, LOTS)]
-    assert world.engine.books[BTC].best_ask() == PRICE + 50
+    assert world.engine.books[BTC].depth(1)[1][0][0] == PRICE + 50
     refused = world.order(0, SELL, PRICE, created_at=world.now - 1)
     assert (refused.code, refused.changed) == (codes.USED, False)
     # The same sequence with other contents is another order: neither replaces the other.
@@ -318,7 +318,7 @@ def test_a_replaced_trigger_does_not_fire() -> None:
     world.order(0, BUY, PRICE - 5_000)
     world.tick((PRICE - 500, PRICES[1], PRICES[2]))
     assert (world.waiting(), world.resting()) == ([], [(0, 1, LOTS)])
-    assert world.engine.books[BTC].best_bid() == PRICE - 5_000
+    assert world.engine.books[BTC].depth(1)[0][0][0] == PRICE - 5_000
     world.check()
 
 

@@ -15,6 +15,7 @@ from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Unavailable
 from l1_bridge.client.keys import development_key
 from l1_bridge.client.options import L1Options
+from prover.signing.signed import recovered
 from prover.state.leveldb import LevelDbStore
 from prover.state.store import MemoryStore
 from prover.stf import codes, constants
@@ -124,7 +125,7 @@ def test_void_orders_do_not_come_back_by_anybodys_hand_and_new_ones_are_taken() 
     for store, code, of_open_chunk in ((new, codes.USED, codes.USED), (then, codes.OK, codes.OK)):
         engine = Engine(BufferedStore(store), DOMAIN)
         for operation, expected in ((void, code), (armed, of_open_chunk)):
-            given = Input(world.now, operation, engine.recover_signer(operation))
+            given = Input(world.now, operation, recovered(DOMAIN, operation))
             # The law itself would take both again, as the store without the memory of them shows.
             assert engine.process(given).code == expected
     world.engine = Engine(BufferedStore(new), DOMAIN)

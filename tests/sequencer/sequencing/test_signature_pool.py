@@ -17,9 +17,9 @@ from l1_bridge.hashing import keccak
 from prover.signing import operations
 from prover.signing.recover import ORDER, recover_fast
 from prover.signing.signatures import address_of, order_digest, request_digest, sign
+from prover.signing.signed import recovered
 from prover.stf import constants, containers, encoding, signatures
 from prover.stf.words import word_at
-from sequencer.engine.engine import Engine
 from sequencer.sequencing import signature_worker as verifier_worker
 from sequencer.sequencing.signature_pool import (
     ANSWER_SECONDS,
@@ -157,9 +157,7 @@ def test_a_row_of_an_operation_is_what_its_owner_signed() -> None:
     for tag in (constants.WITHDRAW, constants.TRANSFER, constants.CANCEL, constants.CANCEL_ALL):
         signature = sign(KEYS[1], request_digest(domain, tag, request))
         operation = operations.request_bytes(tag, request, signature)
-        engine = Engine.__new__(Engine)
-        engine.domain = domain
-        assert RECOVERER.recover(signed_row(domain, operation)) == engine.recover_signer(operation)
+        assert RECOVERER.recover(signed_row(domain, operation)) == recovered(domain, operation)
 
 
 @settings(max_examples=200, deadline=None)

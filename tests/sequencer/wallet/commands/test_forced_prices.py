@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from prover.stf import constants
-from sequencer.devnet.prices import DEVNET_QUORUM, devnet_signer_keys, signed_tick
+from sequencer.devnet.prices import DEVNET_QUORUM, devnet_signer_keys
 from sequencer.sequencing.reports import MAX_AHEAD_MS
 from tests.sequencer.node_process import PRICES, Client, report
+from tests.sequencer.node_world import signed_tick
 from tests.sequencer.wallet_node import RunningNode, Shell, running_node, trader_of
 
 LONG_BTC = "3.3"
