@@ -8,12 +8,12 @@ from l1_bridge.hashing import keccak
 from l1_bridge.recursion import recursion_limit_kept
 from prover.stf.containers import NOBODY
 
-ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+CURVE_ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 
 def recover_fast(digest: bytes, v: int, r: int, s: int) -> bytes:
     """The signer by libsecp256k1; twenty zero bytes where there is none."""
-    if not (0 < r < ORDER and 0 < s < ORDER and v in (27, 28)):
+    if not (0 < r < CURVE_ORDER and 0 < s < CURVE_ORDER and v in (27, 28)):
         return NOBODY
     signature = r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([v - 27])
     try:
@@ -30,7 +30,7 @@ def recover_slow(digest: bytes, v: int, r: int, s: int) -> bytes:
     with recursion_limit_kept():
         from py_ecc.secp256k1.secp256k1 import ecdsa_raw_recover
 
-    if not (0 < r < ORDER and 0 < s < ORDER and v in (27, 28)):
+    if not (0 < r < CURVE_ORDER and 0 < s < CURVE_ORDER and v in (27, 28)):
         return NOBODY
     try:
         x, y = ecdsa_raw_recover(digest, (v, r, s))

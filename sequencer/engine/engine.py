@@ -14,6 +14,7 @@ from prover.state.trial import next_chunk, preview
 from prover.stf import codes, constants, containers, encoding
 from prover.stf.replay import UNCONSUMED, Chunk, is_entry
 from prover.stf.words import word_at
+from sequencer.engine.committing import Committing
 from sequencer.engine.effects import (
     Accepted,
     AnyEffect,
@@ -31,7 +32,6 @@ from sequencer.engine.effects import (
     number,
     refused,
 )
-from sequencer.engine.floor import Floor
 from sequencer.engine.ledger import Ledger
 from sequencer.engine.liquidator import Liquidator
 from sequencer.engine.open_chunk import OpenChunk
@@ -94,7 +94,7 @@ class Engine:
         self._orders = Orders(store, self.limits.book, arrivals)
         self._ledger = Ledger(store)
         self._queue = Queue(store)
-        self._floor = Floor(self._open, self._orders, self._ledger, self._queue)
+        self._committing = Committing(self._open, self._orders, self._ledger, self._queue)
         self._budgets: dict[int, tuple[int, int]] = {}
         self._written = chunk_count
         # What is seen from outside.
@@ -160,7 +160,7 @@ class Engine:
         """Applies one input; a refused one leaves nothing behind. signed: its operation, if it is decoded already."""
         self._open.signer = given.signer
         self._open.was_cut = False
-        self._floor.now = given.now
+        self._committing.now = given.now
         tag = given.operation[0] if given.operation else None
         code = codes.OK
         if tag is None:
@@ -261,7 +261,7 @@ class Engine:
             return codes.OK, [said]
         effects: list[AnyEffect] = []
         if said.replaced is not None:
-            effects.append(self._floor.leave(said.replaced, Reason.REPLACED))
+            effects.append(self._committing.leave(said.replaced, Reason.REPLACED))
         self._orders.take(order)
         accepted = Accepted(
             order=order_id(order),
@@ -272,7 +272,7 @@ class Engine:
             size=order.size,
             time_ms=chunk.commitment.timestamp,
         )
-        after = [self._floor.arm(arrival)] if said.is_armed else self._floor.place(arrival)
+        after = [self._committing.arm(arrival)] if said.is_armed else self._committing.place(arrival)
         return codes.OK, [accepted, *effects, *after]
 
     # Operations that are no orders.
@@ -335,7 +335,7 @@ class Engine:
     def _deposited(self, applied: Applied, operation: bytes, next_account: int) -> list[AnyEffect]:
         entry = encoding.deposit(word_at(operation, 1), word_at(operation, 21))
         applied.account = next_account if entry.account == constants.NEW_ACCOUNT else entry.account
-        return [self._floor.pay_out(entry.depositor, entry.amount)] if applied.code == codes.REFUNDED else []
+        return [self._committing.pay_out(entry.depositor, entry.amount)] if applied.code == codes.REFUNDED else []
 
     def _requested(self, applied: Applied, operation: bytes) -> list[AnyEffect]:
         tag = applied.operation_tag
@@ -345,7 +345,7 @@ class Engine:
         if tag == constants.SET_AGENT:
             effects += self._drop_dismissed(request.account)
         if tag == constants.WITHDRAW:
-            effects.append(self._floor.pay_out(request.recipient, request.amount))
+            effects.append(self._committing.pay_out(request.recipient, request.amount))
         return effects
 
     def _entered(self, applied: Applied, operation: bytes, paid_before: int, case: Case | None) -> list[AnyEffect]:
@@ -367,7 +367,7 @@ class Engine:
         entry = encoding.entry(tag, word_at(operation, 1), tail)
         applied.account = entry.account
         effects = self._drop_dismissed(entry.account)
-        effects += self._floor.note_payment(entry.sender, paid_before)
+        effects += self._committing.note_payment(entry.sender, paid_before)
         return effects + self._go_on_closing()
 
     # Open orders that a request, an entry or a tick takes out.
@@ -377,7 +377,7 @@ class Engine:
         for order, _, _ in self.open_orders(request.account):
             of_slot = tag != constants.CANCEL_ALL and order.slot == request.slot
             if (of_slot or tag == constants.CANCEL_ALL) and order.sequence <= request.sequence:
-                effects.append(self._floor.leave(order, Reason.CANCELLED))
+                effects.append(self._committing.leave(order, Reason.CANCELLED))
         return effects
 
     def _drop_dismissed(self, account: int) -> list[AnyEffect]:
@@ -386,9 +386,9 @@ class Engine:
         effects: list[AnyEffect] = []
         for order, _, _ in self.open_orders(account):
             if order.sequence < floor:
-                effects.append(self._floor.leave(order, Reason.CANCELLED))
+                effects.append(self._committing.leave(order, Reason.CANCELLED))
             elif still_entitled(self.view, order, self.signer_of(order)) != codes.OK:
-                effects.append(self._floor.leave(order, Reason.DISMISSED))
+                effects.append(self._committing.leave(order, Reason.DISMISSED))
         return effects
 
     def _drop_refused_by_market(self, market: int) -> list[AnyEffect]:
@@ -397,7 +397,7 @@ class Engine:
         if status == constants.MARKET_OPEN:
             return []
         return [
-            self._floor.leave(order, Reason.MARKET)
+            self._committing.leave(order, Reason.MARKET)
             for order in self._orders.of_market(market)
             if status == constants.MARKET_SETTLED or order.reduce_only == 0
         ]
@@ -407,7 +407,7 @@ class Engine:
         effects: list[AnyEffect] = [Ticked(time_ms=globals.tick_time, markets=globals.market_count)]
         self._ledger.tick_signers = signers_of(tick)
         for market in range(globals.market_count):
-            effects += self._floor.expire(market)
+            effects += self._committing.expire(market)
             if globals.markets[market].status == constants.MARKET_SETTLED:
                 effects += self._drop_refused_by_market(market)
         # Within a grace the law fills nothing that grows, and most makers would: triggers wait for the end of it.
@@ -416,8 +416,8 @@ class Engine:
             for order, known in self._orders.fired(market, self.globals.risk.price[market]):
                 name = order_id(order)
                 effects.append(Fired(order=name, account=order.account, market=market, lots=known.remaining))
-                effects += self._floor.place(Arrival(order, known.operation, known.signer))
-        liquidator = Liquidator(self._floor)
+                effects += self._committing.place(Arrival(order, known.operation, known.signer))
+        liquidator = Liquidator(self._committing)
         liquidator.run()
         return [*effects, *liquidator.effects, *self._go_on_closing()]
 
@@ -425,8 +425,8 @@ class Engine:
         if self.view.commitment.queue_open == 0:
             return []
         # By its clock, not by that of the last chunk: a step may have to wait until ticks have been missing long.
-        self._open.open(self._floor.now)
-        liquidator = Liquidator(self._floor)
+        self._open.open(self._committing.now)
+        liquidator = Liquidator(self._committing)
         liquidator.close_head()
         return liquidator.effects
 

@@ -13,8 +13,8 @@ import msgspec
 
 from prover.standing import counted_by_rescue, judged_by_rescue
 from prover.stf import codes, constants, containers, encoding, margin, rescue
+from sequencer.engine.committing import Committing
 from sequencer.engine.effects import AnyEffect, Rescued
-from sequencer.engine.floor import Floor
 from sequencer.engine.placing import reducible
 from sequencer.engine.post_mortem import Case
 from sequencer.engine.ranking import Side, Stand, is_traders, stand, worst_first
@@ -47,11 +47,11 @@ def most_lots(code_of: Callable[[int], int], most: int, *too_many: int) -> int:
 class Liquidator:
     """One pass over the accounts after a tick. effects: what came of it so far."""
 
-    def __init__(self, floor: Floor) -> None:
+    def __init__(self, committing: Committing) -> None:
         self.effects: list[AnyEffect] = []
-        self._floor = floor
-        self._chunk = floor.chunk
-        self._now = floor.now
+        self._committing = committing
+        self._chunk = committing.chunk
+        self._now = committing.now
         self._left = RESCUES_OF_A_TICK
         self._stands: dict[tuple[int, int, int], tuple[containers.Account, Stand | None]] = {}
         self._sides: dict[tuple[int, int], Side] = {}
@@ -61,7 +61,7 @@ class Liquidator:
         clock = self._chunk.view.clock()
         if not clock.steady or clock.grace or not clock.priced:
             return
-        holders = sorted(filter(is_traders, self._floor.ledger.holders))
+        holders = sorted(filter(is_traders, self._committing.ledger.holders))
         rows = [(index, self._chunk.account(index)) for index in holders]
         for index in worst_first(self._chunk.globals, clock.now, rows):
             for _ in range(_STEPS_OF_AN_ACCOUNT):
@@ -88,9 +88,9 @@ class Liquidator:
         return judged.equity < 0 and self._deleverage(index, settled)
 
     def _through_book(self, index: int, market: int, held: int) -> bool:
-        floor, chunk = self._floor, self._chunk
+        committing, chunk = self._committing, self._chunk
         owner = chunk.account(index).owner
-        for maker, resting in floor.orders.resting_against(market, held)[:_MAKERS_TRIED]:
+        for maker, resting in committing.orders.resting_against(market, held)[:_MAKERS_TRIED]:
             # An owner's own order would be a trade with oneself.
             if chunk.account(maker.account).owner == owner:
                 continue
@@ -102,10 +102,10 @@ class Liquidator:
                 if code == codes.OK:
                     return True
             else:
-                code = floor.rescue_code(constants.LIQUIDATE, move, maker)
+                code = committing.rescue_code(constants.LIQUIDATE, move, maker)
             if code == codes.LIQUIDATION_PRICE:
                 return False
-            self.effects += floor.drop_if_at_fault(maker, max(offered, 1), code)
+            self.effects += committing.drop_if_at_fault(maker, max(offered, 1), code)
         return False
 
     def _take_over(self, index: int, market: int, held: int) -> bool:
@@ -155,7 +155,7 @@ class Liquidator:
         side = -1 if held > 0 else 1
         known = self._sides.get((market, side))
         if known is None:
-            holders = filter(is_traders, self._floor.ledger.holders)
+            holders = filter(is_traders, self._committing.ledger.holders)
             stands = {index: found for index in holders if (found := self._stand(market, side, index))}
             known = Side(stands, max((found.bears for found in stands.values()), default=-1))
             self._sides[(market, side)] = known
@@ -178,25 +178,25 @@ class Liquidator:
                 return
 
     def _unwind_some(self, market: int, held: int) -> bool:
-        floor, chunk = self._floor, self._chunk
-        for maker, resting in floor.orders.resting_against(market, held)[:_MAKERS_TRIED]:
+        committing, chunk = self._committing, self._chunk
+        for maker, resting in committing.orders.resting_against(market, held)[:_MAKERS_TRIED]:
             offered = min(abs(held), reducible(maker, chunk.account(maker.account), resting))
             move = containers.Rescue(maker=0, market=market, account=0, other=0, lots=offered)
             lots = self._most(constants.UNWIND, move, maker, codes.FUND_LIMIT)
             if lots > 0:
                 return self._carry_out(constants.UNWIND, _of(move, lots), maker) == codes.OK
-            code = floor.rescue_code(constants.UNWIND, move, maker)
+            code = committing.rescue_code(constants.UNWIND, move, maker)
             if code in (codes.PRICE_BAND, codes.FUND_LIMIT):
                 return False
             # Whoever left or has no margin keeps nobody behind him from the fund's lots.
-            self.effects += floor.drop_if_at_fault(maker, max(offered, 1), code)
+            self.effects += committing.drop_if_at_fault(maker, max(offered, 1), code)
         return False
 
     def _most(self, tag: int, move: containers.Rescue, maker: containers.Order | None, *too_many: int) -> int:
         return most_lots(partial(self._code, tag, move, maker), move.lots, *too_many)
 
     def _code(self, tag: int, move: containers.Rescue, maker: containers.Order | None, lots: int) -> int:
-        return self._floor.rescue_code(tag, _of(move, lots), maker)
+        return self._committing.rescue_code(tag, _of(move, lots), maker)
 
     def close_head(self) -> None:
         """Goes on with the forced close that is under way: the insurance account first, then the ranking."""
@@ -207,7 +207,7 @@ class Liquidator:
 
     def _close_some(self, index: int) -> bool:
         """One step for one account; whether there was any."""
-        floor, chunk = self._floor, self._chunk
+        committing, chunk = self._committing, self._chunk
         globals = chunk.globals
         if not chunk.view.clock().steady:
             return False
@@ -225,7 +225,7 @@ class Liquidator:
                 continue
             fund = containers.Rescue(0, market, index, constants.insurance_account(market), max(lots, 1))
             taken = self._most(constants.CLOSE_STEP, fund, None, codes.FUND_LIMIT)
-            code = floor.rescue_code(constants.CLOSE_STEP, fund, None) if taken == 0 else codes.OK
+            code = committing.rescue_code(constants.CLOSE_STEP, fund, None) if taken == 0 else codes.OK
             if code == codes.UNSTEADY:
                 # The head's own standing, whoever is on the other side.
                 return False
@@ -251,9 +251,9 @@ class Liquidator:
         return self._carry_out(constants.CLOSE_STEP, move, None) in (codes.OK, codes.INSOLVENT)
 
     def _carry_out(self, tag: int, move: containers.Rescue, maker: containers.Order | None) -> int:
-        floor = self._floor
-        case = Case(floor.chunk, floor.ledger.tick_signers, tag, move)
-        code, fill, effects = floor.rescue(tag, move, maker)
+        committing = self._committing
+        case = Case(committing.chunk, committing.ledger.tick_signers, tag, move)
+        code, fill, effects = committing.rescue(tag, move, maker)
         self.effects += effects
         if code == codes.OK:
             self._left -= 1
@@ -266,7 +266,7 @@ class Liquidator:
                     operation_tag=tag,
                     market=move.market,
                     accounts=list({case.account: 0, insurance: 0, (move.other if paired else insurance): 0}),
-                    record=None if record is None else floor.ledger.note_rescue(record),
+                    record=None if record is None else committing.ledger.note_rescue(record),
                 )
             )
         return code

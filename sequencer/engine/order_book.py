@@ -183,9 +183,6 @@ class _Side:
             del self.levels[key]
             del self.keys[bisect_left(self.keys, key)]
 
-    def best(self) -> int | None:
-        return self.sign * self.keys[-1] if self.keys else None
-
     def crossed_by(self, limit_price: int) -> bool:
         return bool(self.keys) and self.keys[-1] >= self.sign * limit_price
 

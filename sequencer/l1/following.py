@@ -23,7 +23,7 @@ from sequencer.l1.bridge_view import BridgeView, Checkpoint
 from sequencer.sequencing.sequencer import Sequencer
 
 # Within the datadir.
-CHECKPOINT: Final = "mirror.msgpack"
+CHECKPOINT: Final = "checkpoint.msgpack"
 _DEVNET_FINALITY_BLOCKS: Final = 2
 _CHECKPOINT_BLOCKS: Final = 600
 # How often entries are tried again that wait behind a forced close.
@@ -45,7 +45,7 @@ async def read_checkpoint(path: Path, client: L1Client) -> Checkpoint | None:
     return found if block is not None and block.hash == found.block_hash else None
 
 
-class Queue:
+class EntryFeeder:
     """Entries of L1's queue on their way into the sequence: in order, each once, those that have to wait kept."""
 
     def __init__(self, sequencer: Sequencer) -> None:
@@ -102,7 +102,7 @@ class Following:
     """Keeps a BridgeView true and feeds the queue; remembers on disk how far it has read."""
 
     def __init__(
-        self, client: L1Client, deployment: Deployment, view: BridgeView, queue: Queue, checkpoint: Path
+        self, client: L1Client, deployment: Deployment, view: BridgeView, queue: EntryFeeder, checkpoint: Path
     ) -> None:
         self._client = client
         self._deployment = deployment

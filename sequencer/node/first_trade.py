@@ -11,7 +11,7 @@ import msgspec
 
 from l1_bridge.addresses import checksum_address
 from l1_bridge.hashing import keccak
-from sequencer.wallet.commands.session import DEFAULT_DIRECTORY
+from sequencer.wallet.commands.running import DEFAULT_DIRECTORY
 from sequencer.wallet.errors import WalletError
 from sequencer.wallet.keys import keystore_path
 from sequencer.wallet.pin import PIN_FILE, Pinned, RollupPin

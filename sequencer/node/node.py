@@ -22,11 +22,11 @@ from sequencer.api.rpc.jsonrpc import Registry
 from sequencer.api.transport.server import ApiConfig, Server, open_port
 from sequencer.engine.engine import Engine
 from sequencer.l1.bridge_view import BridgeView, Checkpoint
-from sequencer.l1.following import Following, Queue, read_checkpoint
+from sequencer.l1.following import EntryFeeder, Following, read_checkpoint
 from sequencer.l1.poster import Poster, SeatTaken
 from sequencer.node.config import DatadirUnusable, L1Unusable, NodeConfig
 from sequencer.node.datadir import Datadir, held
-from sequencer.node.devnet import run_maker, simulate_oracle
+from sequencer.node.devnet_tasks import run_maker, simulate_oracle
 from sequencer.node.opening import connected, open_engine, operator_of, rollup_of
 from sequencer.sequencing.journal import Journal, JournalError, Limits
 from sequencer.sequencing.sequencer import Sequencer
@@ -120,7 +120,9 @@ class Node:
             self._sequencer, deployment.domain, ground.now_ms, is_taking=not self._is_oracle_simulated
         )
         self._server = self._api()
-        self._following = Following(client, deployment, self._view, Queue(self._sequencer), ground.datadir.checkpoint)
+        self._following = Following(
+            client, deployment, self._view, EntryFeeder(self._sequencer), ground.datadir.checkpoint
+        )
         operator = operator_of(config, deployment.chain_id)
         self._poster = Poster(client, operator, deployment, ground.engine, post_seconds=config.post_seconds)
 

@@ -1,4 +1,4 @@
-"""From an answer's struct to what msgspec's encoders take: each value as the declared type says that it travels."""
+"""From an answer's struct to its bytes: each value travels as the declared type says, in JSON and in msgpack."""
 
 import types
 from collections.abc import Callable, Mapping
@@ -28,6 +28,16 @@ def to_wire(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [to_wire(item) for item in value]
     return value
+
+
+def to_json(value: object) -> bytes:
+    """The JSON text of any answer, helper types included."""
+    return msgspec.json.encode(value, enc_hook=encode_value)
+
+
+def to_msgpack(value: object) -> bytes:
+    """The msgpack bytes of any answer: the same objects as in JSON."""
+    return msgspec.msgpack.encode(value, enc_hook=encode_value)
 
 
 def _as_it_is(value: Any) -> Any:

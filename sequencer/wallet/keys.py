@@ -10,7 +10,7 @@ import msgspec
 from l1_bridge.addresses import checksum_address
 from l1_bridge.client.keystore import PasswordMismatch, decrypt, encrypt
 from prover.signing import signatures
-from prover.signing.recover import ORDER
+from prover.signing.recover import CURVE_ORDER
 from sequencer.wallet.errors import KeystoreExists, KeystoreMissing, WalletError, WrongPassword
 
 # scrypt's n as geth sets it: about a second and 256 MB; the light one is for play money.
@@ -80,7 +80,7 @@ def create_keystore(path: Path, password: str, scrypt_n: int = SCRYPT_STANDARD) 
 def _random_key() -> bytes:
     while True:
         drawn = secrets.token_bytes(32)
-        if 0 < int.from_bytes(drawn, "big") < ORDER:
+        if 0 < int.from_bytes(drawn, "big") < CURVE_ORDER:
             return drawn
 
 

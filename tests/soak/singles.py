@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from prover.signing import operations, signatures
-from prover.signing.recover import ORDER as CURVE_ORDER
+from prover.signing.recover import CURVE_ORDER
 from prover.signing.reports import tick_digest
 from prover.state.trial import peek_slot
 from prover.stf import codes as c

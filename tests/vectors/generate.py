@@ -11,8 +11,7 @@ import msgspec
 
 from l1_bridge.hashing import keccak
 from prover.signing import operations
-from prover.signing.recover import ORDER as CURVE_ORDER
-from prover.signing.recover import recover_fast
+from prover.signing.recover import CURVE_ORDER, recover_fast
 from prover.signing.reports import tick_digest
 from prover.signing.signatures import order_digest, request_digest
 from prover.signing.typed_data import SIGNED

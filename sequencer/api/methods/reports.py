@@ -14,7 +14,7 @@ from sequencer.api.rpc.handlers import method
 from sequencer.api.rpc.jsonrpc import Call
 from sequencer.schema.answers import ReportAnswer, ReportRound
 from sequencer.schema.params import ReportsOf, SignedReport
-from sequencer.sequencing.reports import LATE, REPEATED, TICK, ReportDesk, ReportRefused, round_view
+from sequencer.sequencing.report_desk import LATE, REPEATED, TICK, ReportDesk, ReportRefused, round_view
 from sequencer.sequencing.sequencer import Sequencer
 
 # A tick is due every five seconds; whoever is this far behind gains nothing from older ones.

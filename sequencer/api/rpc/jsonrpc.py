@@ -22,9 +22,8 @@ from sequencer.api.rpc.errors import (
     CallError,
 )
 from sequencer.api.rpc.limits import MOST_PARAMS_BYTES, PARAMS_BYTES, TokenBucket
-from sequencer.api.rpc.values import to_json, to_msgpack
 from sequencer.schema.values import decode_value, encode_value, guard_type
-from sequencer.schema.writing import Writer, writer
+from sequencer.schema.writing import Writer, to_json, to_msgpack, writer
 
 MAX_DEPTH: Final = 32
 MAX_ID_CHARACTERS: Final = 128

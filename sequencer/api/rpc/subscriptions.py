@@ -18,9 +18,8 @@ from sequencer.api.rpc.handlers import method
 from sequencer.api.rpc.jsonrpc import Call, Codec, Push, Session, Subscriber, to_plain
 from sequencer.api.rpc.limits import Limits
 from sequencer.api.rpc.metrics import ApiMetrics
-from sequencer.api.rpc.values import to_json
-from sequencer.schema.channels import Subscribe, Subscribed, Unsubscribe, Unsubscribed
-from sequencer.schema.writing import Writer, writer
+from sequencer.schema.subscriptions import Subscribe, Subscribed, Unsubscribe, Unsubscribed
+from sequencer.schema.writing import Writer, to_json, writer
 
 NOTIFICATION: Final = "catenary_subscription"
 Snapshot = Callable[[], object]

@@ -21,11 +21,11 @@ from sequencer.api.rpc.limits import Limits
 from sequencer.api.rpc.metrics import ApiMetrics
 from sequencer.api.rpc.openrpc import openrpc_document
 from sequencer.api.rpc.subscriptions import Feeds
-from sequencer.api.rpc.values import to_json
 from sequencer.api.transport.http import JSON_TYPE, Access, Answer, HttpConnection, Page, VanishedError, send
 from sequencer.api.transport.websocket import WebSocketConnection
 from sequencer.schema.document import Document
 from sequencer.schema.params import NoParams
+from sequencer.schema.writing import to_json
 
 HOST: Final = "127.0.0.1"
 REFUSAL_SECONDS: Final = 1.0

@@ -10,7 +10,7 @@ import msgspec
 from prover.stf import constants
 from sequencer.client.errors import Rejected
 from sequencer.wallet.commands.options import SECONDS, account_option, read_grant, slot_options
-from sequencer.wallet.commands.session import Report, Settings, command, run_action
+from sequencer.wallet.commands.running import Report, Settings, command, run_action
 from sequencer.wallet.errors import BadInput, NotYet
 
 if TYPE_CHECKING:

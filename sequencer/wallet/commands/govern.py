@@ -10,7 +10,7 @@ import msgspec
 from prover.state import genesis
 from prover.stf import constants
 from sequencer.wallet.commands.force import come_of, timeout_option
-from sequencer.wallet.commands.session import Report, Settings, command, run_action
+from sequencer.wallet.commands.running import Report, Settings, command, run_action
 from sequencer.wallet.errors import BadInput
 
 if TYPE_CHECKING:

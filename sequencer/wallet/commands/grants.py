@@ -9,7 +9,7 @@ import click
 from prover.stf import constants
 from sequencer.wallet.commands.options import account_option, dry_run_option, read_grant, slot_options
 from sequencer.wallet.commands.requests import drafted_report, request_command, request_report
-from sequencer.wallet.commands.session import Report, Settings, command, run_action
+from sequencer.wallet.commands.running import Report, Settings, command, run_action
 from sequencer.wallet.errors import BadInput
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import msgspec
 
 from prover.stf import constants
 from sequencer.wallet.commands.options import account_option, market_grid, order_options, order_terms
-from sequencer.wallet.commands.session import Report, Settings, command, run_action
+from sequencer.wallet.commands.running import Report, Settings, command, run_action
 from sequencer.wallet.errors import BadInput
 
 if TYPE_CHECKING:

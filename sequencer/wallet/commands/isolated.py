@@ -13,7 +13,7 @@ from prover.stf import constants
 from sequencer.client.errors import ClientError
 from sequencer.wallet.commands.options import order_terms
 from sequencer.wallet.commands.requests import order_report
-from sequencer.wallet.commands.session import Report, Settings, command, run_action, warn
+from sequencer.wallet.commands.running import Report, Settings, command, run_action, warn
 from sequencer.wallet.errors import BadInput, NotGenuine, NotYet
 from sequencer.wallet.units import SIDES, TIMES_IN_FORCE
 

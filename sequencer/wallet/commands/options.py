@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from prover.stf import constants
-from sequencer.wallet.commands.session import variable, warn
+from sequencer.wallet.commands.running import variable, warn
 from sequencer.wallet.errors import BadInput, L1Unreachable
 from sequencer.wallet.units import SIDES, TIMES_IN_FORCE
 

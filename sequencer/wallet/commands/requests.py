@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sequencer.wallet.commands.session import Report, Settings, run_action
+from sequencer.wallet.commands.running import Report, Settings, run_action
 
 if TYPE_CHECKING:
     from sequencer.schema.answers import OrderResult, RequestResult

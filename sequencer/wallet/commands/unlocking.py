@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sequencer.wallet.commands.session import Report, Settings, command, show
+from sequencer.wallet.commands.running import Report, Settings, command, show
 from sequencer.wallet.errors import KeystoreMissing
 
 if TYPE_CHECKING:

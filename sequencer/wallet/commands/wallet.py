@@ -25,7 +25,7 @@ from sequencer.wallet.commands.options import (
     order_terms,
 )
 from sequencer.wallet.commands.requests import drafted_report, order_report, request_command
-from sequencer.wallet.commands.session import Report, Settings, command, run_action, show, warn
+from sequencer.wallet.commands.running import Report, Settings, command, run_action, show, warn
 from sequencer.wallet.commands.unlocking import lock, session_fields, session_text, unlock
 from sequencer.wallet.errors import BadInput, L1Unreachable, NotYet
 

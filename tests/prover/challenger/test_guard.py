@@ -40,8 +40,8 @@ from prover.signing.reports import tick_digest
 from prover.standing import judged_by_rescue
 from prover.state.store import MemoryStore
 from prover.stf import codes, constants, containers, encoding
-from sequencer.sequencing.reports import Kept, round_view
-from sequencer.sequencing.reports import Round as VenueRound
+from sequencer.sequencing.report_desk import Kept, round_view
+from sequencer.sequencing.report_desk import Round as VenueRound
 from tests import patience
 from tests.l1_bridge.l1_nodes import L1Node
 from tests.prover.challenger.test_challenger import Recorder, command, lying_blocks, mine, sent_by

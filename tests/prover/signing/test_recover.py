@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from prover.signing import signatures
-from prover.signing.recover import ORDER, recover_fast, recover_slow
+from prover.signing.recover import CURVE_ORDER, recover_fast, recover_slow
 from prover.stf.containers import NOBODY
 
 KEY = b"\x07" * 32
@@ -27,11 +27,20 @@ def test_the_signer_is_found(recover: object) -> None:
 
 @pytest.mark.parametrize(
     ("v", "r", "s"),
-    [(26, 1, 1), (29, 1, 1), (27, 0, 1), (27, 1, 0), (27, ORDER, 1), (27, 1, ORDER), (27, 5, 1), (28, ORDER - 1, 7)],
+    [
+        (26, 1, 1),
+        (29, 1, 1),
+        (27, 0, 1),
+        (27, 1, 0),
+        (27, CURVE_ORDER, 1),
+        (27, 1, CURVE_ORDER),
+        (27, 5, 1),
+        (28, CURVE_ORDER - 1, 7),
+    ],
 )
 def test_what_is_no_signature_has_the_same_signer_in_both(v: int, r: int, s: int) -> None:
     assert recover_fast(DIGEST, v, r, s) == recover_slow(DIGEST, v, r, s)
-    if v not in (27, 28) or not (0 < r < ORDER and 0 < s < ORDER):
+    if v not in (27, 28) or not (0 < r < CURVE_ORDER and 0 < s < CURVE_ORDER):
         assert recover_fast(DIGEST, v, r, s) == NOBODY
 
 

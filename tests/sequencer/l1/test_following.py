@@ -13,7 +13,7 @@ from l1_bridge.codec.events import Enqueued
 from l1_bridge.hashing import ZERO_HASH
 from prover.stf import codes
 from sequencer.l1.bridge_view import BridgeView
-from sequencer.l1.following import Following, Queue, QueueUnreadable, read_checkpoint
+from sequencer.l1.following import EntryFeeder, Following, QueueUnreadable, read_checkpoint
 from sequencer.sequencing.sequencer import Sequencer
 from tests.sequencer.l1.test_poster import site
 from tests.sequencer.node_world import genesis
@@ -55,7 +55,7 @@ def entries(count: int) -> list[Enqueued]:
 
 async def test_entries_are_consumed_in_order_and_each_once() -> None:
     sequence = Sequence()
-    queue = Queue(cast(Sequencer, sequence))
+    queue = EntryFeeder(cast(Sequencer, sequence))
     first, second, third = entries(3)
     for event in (first, second, first, second, third):
         await queue.consume(event)
@@ -65,7 +65,7 @@ async def test_entries_are_consumed_in_order_and_each_once() -> None:
 
 async def test_a_gap_in_the_queue_ends_it() -> None:
     sequence = Sequence()
-    queue = Queue(cast(Sequencer, sequence))
+    queue = EntryFeeder(cast(Sequencer, sequence))
     first, _, third = entries(3)
     await queue.consume(first)
     with pytest.raises(QueueUnreadable, match="gives queue entry 2, the next is 1"):
@@ -75,7 +75,7 @@ async def test_a_gap_in_the_queue_ends_it() -> None:
 
 async def test_an_entry_that_does_not_follow_ends_it() -> None:
     sequence = Sequence()
-    queue = Queue(cast(Sequencer, sequence))
+    queue = EntryFeeder(cast(Sequencer, sequence))
     first, second = entries(2)
     await queue.consume(first)
     with pytest.raises(QueueUnreadable, match="does not follow"):
@@ -85,7 +85,7 @@ async def test_an_entry_that_does_not_follow_ends_it() -> None:
 
 async def test_what_has_to_wait_is_consumed_later_in_its_order(autojump_clock: trio.testing.MockClock) -> None:
     sequence = Sequence()
-    queue = Queue(cast(Sequencer, sequence))
+    queue = EntryFeeder(cast(Sequencer, sequence))
     sequence.is_busy = True
     for event in entries(2):
         await queue.consume(event)
@@ -113,7 +113,7 @@ async def test_a_node_follows_from_behind_its_checkpoint_and_not_from_the_beginn
         settled_at = await here.client.block(newest.number - 2)
         assert settled_at is not None
         again = BridgeView(here.deployment.identity, here.world.engine, genesis(), here.view.settle(settled_at))
-        queue = Queue(cast(Sequencer, SimpleNamespace(engine=here.world.engine)))
+        queue = EntryFeeder(cast(Sequencer, SimpleNamespace(engine=here.world.engine)))
         following = Following(here.client, here.deployment, again, queue, tmp_path / "c")
         assert again.block == settled_at.number
         assert await read_checkpoint(tmp_path / "c", here.client) is None

@@ -12,7 +12,7 @@ import pytest
 
 from l1_bridge.addresses import checksum_address
 from sequencer.node.first_trade import Place, as_called, hint, wallet_directory
-from sequencer.wallet.commands.session import DEFAULT_DIRECTORY
+from sequencer.wallet.commands.running import DEFAULT_DIRECTORY
 from sequencer.wallet.commands.wallet import wallet
 from sequencer.wallet.errors import WrongChain
 from sequencer.wallet.pin import PIN_FILE, RollupPin

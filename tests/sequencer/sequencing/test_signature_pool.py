@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from l1_bridge.hashing import keccak
 from prover.signing import operations
-from prover.signing.recover import ORDER, recover_fast
+from prover.signing.recover import CURVE_ORDER, recover_fast
 from prover.signing.signatures import address_of, order_digest, request_digest, sign
 from prover.signing.signed import recovered
 from prover.stf import constants, containers, encoding, signatures
@@ -129,11 +129,11 @@ def test_a_high_s_recovers_to_nobody_although_the_library_takes_it() -> None:
 
 
 @given(
-    st.sampled_from([0, 1, 2, ORDER - 1, ORDER, ORDER + 1, 2**256 - 1]),
-    st.sampled_from([0, 1, HALF_ORDER, HALF_ORDER + 1, ORDER - 1, ORDER, 2**255 - 1]),
+    st.sampled_from([0, 1, 2, CURVE_ORDER - 1, CURVE_ORDER, CURVE_ORDER + 1, 2**256 - 1]),
+    st.sampled_from([0, 1, HALF_ORDER, HALF_ORDER + 1, CURVE_ORDER - 1, CURVE_ORDER, 2**255 - 1]),
     st.integers(0, 1),
 )
-@example(ORDER, 1, 0)
+@example(CURVE_ORDER, 1, 0)
 @example(1, 0, 1)
 def test_the_ends_of_every_range_recover_to_what_the_law_says(r: int, s: int, parity: int) -> None:
     row = raw_row(r, s % 2**255, parity)

@@ -11,7 +11,7 @@ from eth_account import Account
 from eth_account.messages import encode_typed_data
 
 from prover.signing import operations
-from prover.signing.recover import ORDER, recover_fast
+from prover.signing.recover import CURVE_ORDER, recover_fast
 from prover.signing.signatures import address_of, compact, sign
 from prover.signing.typed_data import SIGNED
 from prover.stf import constants, containers, signatures
@@ -169,7 +169,7 @@ def test_other_recovery_ids_are_refused(v: int) -> None:
 def test_the_high_s_twin_is_refused() -> None:
     drafted = drafts()[0]
     signature = with_recovery_id(sign(PRIVATE_KEY, drafted.digest))
-    s = ORDER - int.from_bytes(signature[32:64], "big")
+    s = CURVE_ORDER - int.from_bytes(signature[32:64], "big")
     twin = signature[:32] + s.to_bytes(32, "big") + bytes([55 - signature[64]])
     # Other libraries take it for the owner's signature: that is why the law must not.
     assert Account._recover_hash(drafted.digest, signature=twin).lower() == "0x" + OWNER.hex()

@@ -20,12 +20,11 @@ from sequencer.api.methods.methods import Methods
 from sequencer.api.rpc.errors import CallError, law_error
 from sequencer.api.rpc.jsonrpc import JSON, Call, Registry
 from sequencer.api.rpc.subscriptions import Channel, Feeds
-from sequencer.api.rpc.values import to_json
 from sequencer.l1.bridge_view import BridgeView
 from sequencer.schema.accounts import AccountView
 from sequencer.schema.params import OrderFields, SignedOrder
 from sequencer.schema.values import Bytes20, HexBytes, decode_value
-from sequencer.schema.writing import to_wire, writer
+from sequencer.schema.writing import to_json, to_wire, writer
 from tests.sequencer.node_world import (
     BRIDGE,
     BUY,

@@ -26,8 +26,8 @@ from sequencer.api.rpc.jsonrpc import (
     split,
     success,
 )
-from sequencer.api.rpc.values import to_json, to_msgpack
 from sequencer.schema.values import Bytes20, HexBytes, Uint64, decode_value
+from sequencer.schema.writing import to_json, to_msgpack
 from tests.sequencer.api.conftest import Int64
 
 

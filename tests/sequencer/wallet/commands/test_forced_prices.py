@@ -8,7 +8,7 @@ import pytest
 
 from prover.stf import constants
 from sequencer.devnet.prices import DEVNET_QUORUM, devnet_signer_keys
-from sequencer.sequencing.reports import MAX_AHEAD_MS
+from sequencer.sequencing.report_desk import MAX_AHEAD_MS
 from tests.sequencer.node_process import PRICES, Client, report
 from tests.sequencer.node_world import signed_tick
 from tests.sequencer.wallet_node import RunningNode, Shell, running_node, trader_of

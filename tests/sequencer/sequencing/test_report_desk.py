@@ -10,7 +10,7 @@ from prover.signing import signatures
 from prover.signing.reports import Report, assembled, signed_report
 from prover.stf import codes, constants
 from sequencer.devnet.prices import DEVNET_QUORUM, devnet_signer_keys
-from sequencer.sequencing.reports import (
+from sequencer.sequencing.report_desk import (
     COUNTED,
     KEPT_ROUNDS,
     MAX_AHEAD_MS,

@@ -36,7 +36,7 @@ from sequencer.engine.queue import Queue
 from sequencer.engine.records import Fill, OpenOrder
 
 
-class Floor:
+class Committing:
     """The open chunk, and beside it the open orders, the lists and the L1 queue; now: the clock of the input."""
 
     def __init__(self, chunk: OpenChunk, orders: Orders, ledger: Ledger, queue: Queue) -> None:

@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from prover.stf import constants
-from sequencer.node.devnet import simulate_oracle
+from sequencer.node.devnet_tasks import simulate_oracle
 from tests.sequencer.node_world import DOMAIN
 from tests.sequencer.oracle_world import OracleWorld
 

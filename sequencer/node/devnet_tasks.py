@@ -23,7 +23,7 @@ from sequencer.devnet.funding import fund
 from sequencer.devnet.market_maker import make_markets
 from sequencer.devnet.prices import RandomWalk, devnet_signer_keys
 from sequencer.devnet.signing_account import SigningAccount
-from sequencer.sequencing.reports import TICK, ReportRefused
+from sequencer.sequencing.report_desk import TICK, ReportRefused
 from sequencer.sequencing.sequencer import Sequencer
 
 _MAKER_KEY: Final = 9
