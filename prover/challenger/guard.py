@@ -17,6 +17,7 @@ from l1_bridge.codec.calls import Parameters, decode_record, encode_call, encode
 from l1_bridge.codec.events import BridgeEvent, Enqueued, LogError, decode_log
 from l1_bridge.contracts.artifact import ArtifactError
 from prover.challenger.guard_plan import MAX_PENDING, NOTHING, Guard, Plan, Policy, Round, Wanted, entries_within_hour
+from prover.challenger.pauses import Pauses
 from prover.history.history import ChainReplay
 from prover.signing.operations import ENTRY_NAMES
 from prover.stf import codes, constants
@@ -26,8 +27,6 @@ from prover.telling import Output
 _ROUNDS: Final = 12
 _SOURCE_BYTES: Final = 1 << 20
 _SOURCE_SECONDS: Final = 10.0
-_RETRY_FIRST_SECONDS: Final = 2.0
-_RETRY_MAX_SECONDS: Final = 120.0
 
 Source = Callable[[], Awaitable[list[Round]]]
 
@@ -97,18 +96,18 @@ class Guarding:
         # L1 times, ms, of what was paid for: the queue forgets entries of final batches.
         self._paid_at: list[int] = []
         self._waiting = 0
-        self._pauses: dict[str, tuple[float, float]] = {}
+        self._pauses = Pauses()
         self._said: set[tuple[int, int]] = set()
 
     async def act(self, last: Block) -> bool:
         """Enqueues at most one entry on what is known at block `last`; whether it did."""
-        if not self._due("send"):
+        if not self._pauses.is_due("send"):
             return False
         parameters = await self._bridge_parameters(last)
         if parameters is None:
             return False
         plan = await self._plan(last, parameters, [])
-        if self._waiting > MAX_PENDING and self._due("queue"):
+        if self._waiting > MAX_PENDING and self._pauses.is_due("queue"):
             self._later("queue", f"{self._waiting} entries wait in the queue, too many to decide: nothing is enqueued")
         rounds = await self._rounds() if plan.wants_tick else None
         if rounds is not None:
@@ -158,7 +157,7 @@ class Guarding:
         return self._parameters
 
     async def _rounds(self) -> list[Round] | None:
-        if not self._due("source"):
+        if not self._pauses.is_due("source"):
             return None
         if self._source is None:
             self._later("source", "prices are too old, and no --guard-tick-url is given")
@@ -168,7 +167,7 @@ class Guarding:
         except SourceError as error:
             self._later("source", str(error))
             return None
-        self._pauses.pop("source", None)
+        self._pauses.end("source")
         return rounds
 
     async def _pay(self, wanted: Wanted, last: Block, parameters: Parameters) -> bool:
@@ -184,7 +183,7 @@ class Guarding:
         except (L1Rejected, L1Timeout) as error:
             self._later("send", str(error))
             return False
-        self._pauses.pop("send", None)
+        self._pauses.end("send")
         self._report(wanted, receipt, fee)
         return True
 
@@ -232,11 +231,5 @@ class Guarding:
 
     # Pauses between attempts, doubling.
 
-    def _due(self, what: str) -> bool:
-        return trio.current_time() >= self._pauses.get(what, (0.0, 0.0))[0]
-
     def _later(self, what: str, why: str) -> None:
-        _, pause = self._pauses.get(what, (0.0, 0.0))
-        pause = min(max(2 * pause, _RETRY_FIRST_SECONDS), _RETRY_MAX_SECONDS)
-        self._pauses[what] = (trio.current_time() + pause, pause)
-        self._logger.warning("guard_" + what, why=why, again_in_seconds=pause)
+        self._logger.warning("guard_" + what, why=why, again_in_seconds=self._pauses.postpone(what))

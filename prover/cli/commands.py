@@ -142,7 +142,7 @@ def challenger(options: ChallengerOptions) -> None:
 async def _challenger(options: ChallengerOptions, output: Output) -> "AsyncIterator[Challenger]":
     from l1_bridge.client.client import L1Client
     from l1_bridge.client.options import L1Options
-    from prover.challenger.challenger import Challenger
+    from prover.challenger.challenger import Challenger, Settings
     from prover.challenger.guard import report_source
     from prover.challenger.guard_plan import Policy
     from prover.cli.keys import load_signer
@@ -164,10 +164,7 @@ async def _challenger(options: ChallengerOptions, output: Output) -> "AsyncItera
             _opened(client, found, replay_directory(options.datadir), options.from_block) as replay,
             _second(options.second_l1_rpc_url, chain, bridge) as second,
         ):
-            opened = Challenger(
-                client,
-                replay,
-                output,
+            settings = Settings(
                 signer=signer,
                 second_client=second,
                 collect=options.collect,
@@ -175,6 +172,7 @@ async def _challenger(options: ChallengerOptions, output: Output) -> "AsyncItera
                 guard=Policy(options.guard_patience * 1_000, options.guard_entries) if options.guard else None,
                 source=None if url is None else report_source(url),
             )
+            opened = Challenger(client, replay, output, settings)
             output.event(
                 "started",
                 f"challenger {'watching' if signer is None else '0x' + signer.address.hex()}, bridge "

@@ -14,35 +14,21 @@ import pytest
 import trio
 
 from l1_bridge.client.client import L1Client
-from l1_bridge.client.errors import L1Unavailable
 from l1_bridge.client.keys import development_key
 from l1_bridge.client.options import L1Options
 from l1_bridge.contracts.artifact import bridge_artifact
-from l1_bridge.hashing import keccak
-from prover.challenger.challenger import Challenger, Summary, proof_gas
-from prover.cli.running import StandardOutput
-from prover.contracts.referee import GAS_LIMIT, LocalReferee, transaction_gas
-from prover.history.history import ChainReplay
-from prover.signing import operations
-from prover.signing.recover import recover_fast
-from prover.state import witness
 from prover.state.leveldb import LevelDbStore
-from prover.state.store import MemoryStore
-from prover.stf import constants, containers
-from prover.stf.words import Recover
 from tests.l1_bridge.l1_nodes import L1Node, embedded_l1
 from tests.patience import PATIENCE_SECONDS
+from tests.prover.challenger.runs import Guard, command, mine, sent_by
 from tests.prover.conftest import POLL_SECONDS
-from tests.prover.l1_faults import Tamper, Tampering, proxy
+from tests.prover.l1_faults import Tamper, proxy
 from tests.prover.world import (
     CHALLENGER,
     DOLLAR,
     PARAMETERS,
-    RIVAL,
-    TRADERS,
     Lie,
     NodeChain,
-    Venue,
     World,
     false_tree,
     open_head,
@@ -51,100 +37,6 @@ from tests.prover.world import (
 pytestmark = pytest.mark.trio
 
 ROOT = Path(__file__).parents[3]
-
-
-class Recorder(StandardOutput):
-    """Keeps what was said."""
-
-    def __init__(self) -> None:
-        super().__init__(as_json=True)
-        self.said: list[dict[str, Any]] = []
-        self.heard = trio.Event()
-
-    def event(self, name: str, text: str | None = None, /, *, colour: str | None = None, **fields: Any) -> None:
-        """Kept."""
-        self.said.append({"event": name, **fields})
-        self.heard.set()
-        self.heard = trio.Event()
-
-    def names(self, *wanted: str) -> list[dict[str, Any]]:
-        """Events of these names."""
-        return [said for said in self.said if said["event"] in wanted]
-
-    async def until(self, name: str) -> None:
-        """Returns once an event of this name was said."""
-        while not self.names(name):
-            await self.heard.wait()
-
-
-class Guard:
-    """One challenger with a store that survives it."""
-
-    def __init__(self, world: World, url: str) -> None:
-        self.world, self.url = world, url
-        self.store = MemoryStore()
-        self.said = Recorder()
-
-    async def once(self, **options: Any) -> Summary:
-        """Up to the head."""
-        return await self.run(once=True, **options)
-
-    async def run(
-        self,
-        *,
-        once: bool,
-        role: int | None = CHALLENGER,
-        tamper: Tamper | None = None,
-        second: Tamper | None = None,
-        recover: Recover = recover_fast,
-        **options: Any,
-    ) -> Summary:
-        """A run of a new process, so to say."""
-        transport = None if tamper is None else Tampering(tamper)
-        async with L1Client(self.url, L1Options(poll_seconds=POLL_SECONDS, attempts=2), transport=transport) as client:
-            if second is not None:
-                options["second_client"] = L1Client(self.url, L1Options(attempts=1), transport=Tampering(second))
-            replay_options = {name: options.pop(name) for name in ("second_recover",) if name in options}
-            replay = ChainReplay(self.store, self.world.bridge, recover=recover, **replay_options)
-            guard = Challenger(
-                client,
-                replay,
-                self.said,
-                signer=None if role is None else development_key(role),
-                poll_seconds=POLL_SECONDS,
-                **options,
-            )
-            try:
-                await guard.run(once)
-            finally:
-                if second is not None:
-                    await options["second_client"].close()
-                self.summary = guard.finish()
-            return self.summary
-
-    @property
-    def alarms(self) -> list[str]:
-        """Codes of the alarms so far."""
-        return [said["code"] for said in self.said.names("alarm")]
-
-
-@pytest.fixture
-def world(node_world: World) -> World:
-    return node_world
-
-
-@pytest.fixture
-def guard(world: World, node: L1Node) -> Guard:
-    return Guard(world, node.url)
-
-
-async def sent_by(client: L1Client, role: int) -> int:
-    return await client.nonce(development_key(role).address)
-
-
-async def mine(client: L1Client, seconds: int = 1) -> None:
-    await client.call("evm_increaseTime", [seconds])
-    await client.call("evm_mine")
 
 
 # What it is for.
@@ -205,33 +97,6 @@ async def test_followed_live_a_theft_is_answered_while_it_runs(guard: Guard, wor
     assert guard.summary.proofs_sent == 1
 
 
-async def test_two_challengers_at_once_and_the_slower_ends_quietly(
-    world: World, node: L1Node, client: L1Client
-) -> None:
-    await world.open_accounts()
-    await world.steal()
-    first, second = Guard(world, node.url), Guard(world, node.url)
-    # Nothing is mined before both have sent.
-    await client.call("evm_setAutomine", [False])
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(lambda: first.once(role=CHALLENGER))
-        nursery.start_soon(lambda: second.once(role=RIVAL))
-        await first.said.until("proof_sent")
-        await second.said.until("proof_sent")
-        while await client.nonce(development_key(RIVAL).address, "pending") == await sent_by(client, RIVAL) or (
-            await client.nonce(development_key(CHALLENGER).address, "pending") == await sent_by(client, CHALLENGER)
-        ):
-            await trio.sleep(POLL_SECONDS)
-        await client.call("evm_mine")
-        await client.call("evm_setAutomine", [True])
-    won = [guard.summary.proofs_won for guard in (first, second)]
-    assert sorted(won) == [0, 1]
-    assert [guard.summary.held for guard in (first, second)] == [True, True]
-    assert first.alarms == second.alarms == []
-    loser = (first, second)[won.index(0)]
-    assert loser.said.names("proof_superseded")
-
-
 async def test_the_reward_is_collected_when_it_is_due(node: L1Node, client: L1Client) -> None:
     world = await World.make(NodeChain(client))
     guard = Guard(world, node.url)
@@ -250,51 +115,7 @@ async def test_the_reward_is_collected_when_it_is_due(node: L1Node, client: L1Cl
     assert collected["prover"] == development_key(CHALLENGER).address
 
 
-async def test_after_the_window_a_fraud_is_an_alarm_and_no_transaction(
-    guard: Guard, world: World, client: L1Client
-) -> None:
-    await world.commit([[]], [Lie(0, claim=false_tree)])
-    await mine(client, PARAMETERS.window_seconds)
-    before = await sent_by(client, CHALLENGER)
-    summary = await guard.once()
-    assert not summary.held
-    assert guard.alarms == ["FINAL_FRAUD"]
-    assert await sent_by(client, CHALLENGER) == before
-
-
-async def test_watching_sends_nothing_and_says_that_the_promise_does_not_hold(
-    guard: Guard, world: World, client: L1Client
-) -> None:
-    await world.commit([[]], [Lie(0, claim=false_tree)])
-    before = await sent_by(client, CHALLENGER)
-    assert not (await guard.once(role=None)).held
-    assert guard.said.names("would_prove")
-    assert await sent_by(client, CHALLENGER) == before
-
-
 # What it must not act on.
-
-
-def lying_call(name: str, answer: Callable[[str], str]) -> Tamper:
-    """A node that answers one view of the bridge its own way."""
-    selector = "0x" + bridge_artifact().functions[name].selector.hex()
-
-    def tamper(method: str, params: list[Any], result: Any) -> Any:
-        return answer(result) if method == "eth_call" and params[0]["data"].startswith(selector) else result
-
-    return tamper
-
-
-def lying_blocks(method: str, params: list[Any], result: Any) -> Any:
-    """A node on another branch."""
-    return (
-        result | {"hash": "0x" + keccak(result["hash"].encode()).hex()} if method.startswith("eth_getBlock") else result
-    )
-
-
-def honest(method: str, params: list[Any], result: Any) -> Any:
-    """The node's own answer."""
-    return result
 
 
 TOPIC = next("0x" + topic.hex() for topic, event in bridge_artifact().events.items() if event.name == "BatchCommitted")
@@ -317,51 +138,6 @@ def changed_logs(change: Callable[[str], str | None]) -> Tamper:
 
 
 @pytest.mark.parametrize(
-    ("second", "alarm"),
-    [
-        (lying_call("is_canonical", lambda _: "0x" + "00" * 32), "L1_DISAGREES"),
-        (lying_call("record", lambda result: "0x" + "11" * 256), "L1_DISAGREES"),
-        (lying_call("record", lambda result: "0x11"), "L1_DISAGREES"),
-        (lying_blocks, "L1_DISAGREES"),
-        (lying_call("is_canonical", lambda _: "0x"), "L1_DISAGREES"),
-        (lambda method, params, result: None if method == "eth_getBlockByNumber" else result, None),
-    ],
-    ids=["no such batch", "another parent", "no parent", "another branch", "no answer", "still behind"],
-)
-async def test_two_l1_nodes_that_disagree_send_nothing(
-    guard: Guard, world: World, client: L1Client, second: Tamper, alarm: str | None
-) -> None:
-    await world.commit([[]], [Lie(0, claim=false_tree)])
-    before = await sent_by(client, CHALLENGER)
-    assert not (await guard.once(second=second)).held
-    assert guard.alarms == ([] if alarm is None else [alarm])
-    assert guard.said.names("proof_sent") == []
-    assert await sent_by(client, CHALLENGER) == before
-    # The verdict was right all the time: with two nodes that agree it is acted upon.
-    assert (await guard.once(second=honest)).proofs_won == 1
-
-
-async def test_a_second_l1_node_that_agrees_lets_the_proof_pass(guard: Guard, world: World) -> None:
-    await world.commit([[]], [Lie(0, claim=false_tree)])
-    summary = await guard.once(second=honest)
-    assert (summary.held, summary.proofs_won) == (True, 1)
-
-
-async def test_a_second_l1_node_that_does_not_answer_sends_nothing(
-    guard: Guard, world: World, client: L1Client
-) -> None:
-    await world.commit([[]], [Lie(0, claim=false_tree)])
-    before = await sent_by(client, CHALLENGER)
-
-    def down(method: str, params: list[Any], result: Any) -> Any:
-        raise L1Unavailable("down") from None
-
-    assert not (await guard.once(second=down)).held
-    assert guard.alarms == ["SECOND_L1_UNAVAILABLE"]
-    assert await sent_by(client, CHALLENGER) == before
-
-
-@pytest.mark.parametrize(
     "change",
     [lambda data: data[:-64], lambda data: data[:-200] + "ee" + data[-198:], lambda data: "0x", lambda data: None],
     ids=["cut", "other bytes", "no bytes", "no log"],
@@ -379,28 +155,6 @@ async def test_missing_bytes_send_nothing_until_a_node_has_them(
     # The next run asks again from genesis on.
     summary = await guard.once()
     assert (summary.held, summary.proofs_won) == (True, 1)
-
-
-async def test_libraries_that_disagree_send_nothing(guard: Guard, world: World, client: L1Client) -> None:
-    await world.commit([[world.venue.tick(await world.now_ms())]], [Lie(0, claim=false_tree)])
-    before = await sent_by(client, CHALLENGER)
-    summary = await guard.once(second_recover=lambda *_: bytes(20))
-    assert (summary.held, summary.unknown) == (False, 1)
-    assert guard.alarms == ["LIBRARIES"]
-    assert await sent_by(client, CHALLENGER) == before
-
-
-async def test_a_law_that_differs_from_the_referee_sends_nothing(guard: Guard, world: World, client: L1Client) -> None:
-    await world.commit([[world.venue.tick(await world.now_ms())]])
-    before = await sent_by(client, CHALLENGER)
-
-    def nobody(digest: bytes, v: int, r: int, s: int) -> bytes:
-        return bytes(20)
-
-    summary = await guard.once(recover=nobody, second_recover=nobody)
-    assert (summary.held, summary.fraud) == (False, 1)
-    assert guard.alarms == ["REFEREE"]
-    assert await sent_by(client, CHALLENGER) == before
 
 
 # Reorganisations, outages and crashes.
@@ -442,21 +196,6 @@ async def test_a_reorganisation_that_drops_the_bad_batch_leaves_nothing_to_prove
     assert await sent_by(client, CHALLENGER) == before
 
 
-async def test_a_reorganisation_that_drops_the_proof_sends_it_again(
-    guard: Guard, world: World, client: L1Client
-) -> None:
-    await world.open_accounts()
-    await world.steal()
-    snapshot = await client.call("evm_snapshot")
-    assert (await guard.once()).proofs_won == 1
-    await client.call("evm_revert", [snapshot])
-    await mine(client, 7)
-    assert (await world.head()).number == 2
-    summary = await guard.once()
-    assert (summary.held, summary.proofs_sent, summary.proofs_won) == (True, 1, 1)
-    assert (await world.head()).number == 1
-
-
 async def test_a_reorganisation_deeper_than_the_memory_begins_again(
     guard: Guard, world: World, client: L1Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -474,13 +213,6 @@ async def test_a_reorganisation_deeper_than_the_memory_begins_again(
     summary = await guard.once()
     assert guard.alarms == ["REORG_TOO_DEEP"]
     assert (summary.held, summary.proofs_won, summary.tip) == (True, 1, 1)
-
-
-def command(world: World, url: str, datadir: Path, *options: str) -> list[str]:
-    """The installed command as a process of its own."""
-    bridge = "0x" + world.bridge.address.hex()
-    arguments = ["challenger", "--l1-rpc-url", url, "--rollup-address", bridge, "--datadir", str(datadir), "--json"]
-    return [sys.executable, "-m", "prover.cli.main", *arguments, "--poll-interval", "0.05", *options]
 
 
 class Running:
@@ -594,45 +326,3 @@ async def test_on_the_embedded_l1_a_theft_is_proven_and_rolled_back(tmp_path: Pa
             store.close()
             assert (summary.held, summary.proofs_won, summary.alarms) == (True, 1, 0)
             assert (await world.head()).number == 1
-
-
-# Gas.
-
-
-def bodies_of_no_use(venue: Venue, now_ms: int) -> dict[str, bytes]:
-    """Full chunks of what costs the referee most for what the law counts: refusals, and fills between many orders."""
-    time = now_ms.to_bytes(6, "big")
-    orders = b"".join(venue.order(i % 4, 17 + i, now_ms, side=i % 2) for i in range(40))
-    return {
-        "empty": b"",
-        "fills of nothing": time + operations.fill_bytes(0, 0, 1) * 818,
-        "ticks of nothing": time + (b"\x06" + bytes(8)) * 909,
-        "unsigned withdrawals": time + (b"\x02" + bytes(114)) * 71,
-        "orders and fills": time
-        + orders
-        + b"".join(operations.fill_bytes(i % 40, (i + 1) % 40, 99) for i in range(340)),
-    }
-
-
-async def test_the_gas_limit_is_enough_for_every_body(world: World) -> None:
-    venue = Venue(world.bridge)
-    now_ms = await world.now_ms()
-    entry = [containers.Deposit(b"\x55" * 20, TRADERS[i % 4], constants.NEW_ACCOUNT, 10**10) for i in range(40)]
-    venue.batch([[operations.deposit_bytes(one) for one in entry], [venue.tick(now_ms)]], now_ms)
-    referee = LocalReferee()
-    for name, body in bodies_of_no_use(venue, now_ms).items():
-        chunk = venue.state.chunk(recover_fast)
-        chunk.run(body)
-        proof = witness.build(venue.state.tree, chunk)
-        referee.replay(venue.domain, venue.state.root, body, proof)
-        calldata = bytes([1]) * (len(body) + len(proof))
-        limit = proof_gas(chunk.weight, calldata, 0)
-        assert transaction_gas(referee.gas_used * 64 // 63 + 300_000, calldata) < limit < GAS_LIMIT, name
-
-
-async def test_the_gas_limit_follows_the_weight_and_stays_within_a_transaction() -> None:
-    assert proof_gas(1_000, bytes(1_000), 0) - proof_gas(0, bytes(1_000), 0) > 1_000_000
-    assert proof_gas(9_000, b"\x01" * 100_000, 0) <= GAS_LIMIT
-    assert proof_gas(10**6, b"", 0) == GAS_LIMIT
-    # The bridge refuses to begin below its floor.
-    assert proof_gas(0, b"", 10_000_000) > 10_000_000

@@ -20,7 +20,7 @@ from l1_bridge.codec import calls, events
 from l1_bridge.contracts.artifact import load_artifact
 from prover.challenger import guard as guarding_module
 from prover.challenger import guard_plan as guard_rules
-from prover.challenger.challenger import Challenger, Summary
+from prover.challenger.challenger import Challenger, Settings
 from prover.challenger.guard import SourceError, report_source
 from prover.challenger.guard_plan import (
     ENTRIES_AN_HOUR,
@@ -32,7 +32,8 @@ from prover.challenger.guard_plan import (
     entries_within_hour,
     whole_ticks,
 )
-from prover.cli.main import cli
+from prover.challenger.report import Summary
+from prover.cli.commands import challenger
 from prover.history.history import ChainReplay
 from prover.signing import operations, signatures
 from prover.signing.reports import Report as VenueReport
@@ -44,7 +45,7 @@ from sequencer.sequencing.report_desk import Kept, round_view
 from sequencer.sequencing.report_desk import Round as VenueRound
 from tests import patience
 from tests.l1_bridge.l1_nodes import L1Node
-from tests.prover.challenger.test_challenger import Recorder, command, lying_blocks, mine, sent_by
+from tests.prover.challenger.runs import Recorder, command, lying_blocks, mine, sent_by
 from tests.prover.conftest import POLL_SECONDS
 from tests.prover.l1_faults import Tampering
 from tests.prover.world import (
@@ -89,7 +90,7 @@ class Watch:
         self.replay = ChainReplay(MemoryStore(), world.bridge)
         policy = Policy(options.pop("patience", PATIENCE) * 1_000, options.pop("entries", 20))
         options = {"signer": development_key(CHALLENGER), "guard": policy} | options
-        self.challenger = Challenger(client, self.replay, self.said, poll_seconds=POLL_SECONDS, **options)
+        self.challenger = Challenger(client, self.replay, self.said, Settings(poll_seconds=POLL_SECONDS, **options))
         self.taken = 0
 
     async def once(self) -> Summary:
@@ -846,7 +847,7 @@ async def test_the_command_guards(world: World, node: L1Node, client: L1Client, 
 
 
 async def test_the_command_has_the_defaults_of_the_guard() -> None:
-    defaults = {option.name: option.default for option in cli.commands["challenger"].params}
+    defaults = {option.name: option.default for option in challenger.params}
     assert (defaults["guard_patience"], defaults["guard_entries"]) == (PATIENCE_SECONDS, ENTRIES_AN_HOUR)
     assert Policy() == Policy(PATIENCE_SECONDS * 1_000, ENTRIES_AN_HOUR)
 

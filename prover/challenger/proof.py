@@ -1,0 +1,231 @@
+"""Where a lie becomes a transaction: the proof against the earliest fraudulent batch, built, checked, sent once.
+
+Before it leaves, the shipped referee in a local EVM, the bridge's own simulation and, if given, a second L1 node have
+agreed with the verdict of two signature libraries (`prover/history`). Its intent is written first, so that a process
+that is killed and started again does not send another.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+import trio
+
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Error, L1Rejected, L1Timeout, L1Unavailable
+from l1_bridge.client.keys import Signer
+from l1_bridge.client.values import Block, Receipt
+from l1_bridge.codec.calls import encode_prove_fraud
+from prover.challenger.nodes import Nodes
+from prover.challenger.pauses import Pauses
+from prover.challenger.report import Report
+from prover.contracts.referee import GAS_LIMIT, LocalReferee, RefereeRefused, transaction_gas
+from prover.history.history import ChainReplay
+from prover.history.records import Dispute, Intent
+
+# Beside the law's weight: memory and globals of the referee, decoding, and the bridge's own storage.
+PROOF_FIXED_GAS: Final = 1_200_000
+# How long a proof may wait in a pool, after a restart, before another one is sent.
+POOL_PATIENCE_SECONDS: Final = 180.0
+# A proof whose batch has left the chain gets so long to be found in a block.
+GRACE_SECONDS: Final = 10.0
+SIMULATION_SECONDS: Final = 120.0
+
+
+class Proving:
+    """One key, None to watch only, and the disputes of one replay that it answers."""
+
+    def __init__(
+        self,
+        client: L1Client,
+        nodes: Nodes,
+        replay: ChainReplay,
+        report: Report,
+        signer: Signer | None,
+        poll_seconds: float,
+        referee: Callable[[], LocalReferee],
+    ) -> None:
+        """referee: makes the shipped one in a local EVM, once a dispute asks for it."""
+        self._client = client
+        self._nodes = nodes
+        self._replay = replay
+        self._report = report
+        self._signer = signer
+        self._poll_seconds = poll_seconds
+        self._make_referee = referee
+        self._referee: LocalReferee | None = None
+        self._logger = structlog.get_logger()
+        # Batches that nobody may act on any more, by hash.
+        self._unfit: set[bytes] = set()
+        self._pauses = Pauses()
+        self._pool_since: dict[bytes, float] = {}
+
+    async def answer(self, dispute: Dispute, last: Block) -> bool:
+        """Takes a fraud as far as it goes at block `last`; whether there is more to do at once."""
+        key = dispute.batch_hash
+        number = dispute.batch.header.number
+        if key in self._unfit or not self._pauses.is_due(key):
+            return False
+        cursor = self._replay.cursor
+        if last.timestamp >= dispute.committed_at + cursor.window_seconds:
+            return self._give_up(key, "FINAL_FRAUD", f"batch {number} is a fraud, and its window has passed")
+        if not await self._referee_agrees(dispute):
+            return False
+        if self._signer is None:
+            self._report.event("would_prove", f"batch {number}: watching only, no proof is sent", number=number)
+            self._unfit.add(key)
+            return False
+        if not await self._nodes.hold(dispute):
+            # Rolled back or reorganised in a block that is still to be read, or else the node contradicts itself.
+            head = await self._client.block("latest")
+            return head is not None and head.hash != last.hash
+        if not await self._nodes.second_holds(dispute):
+            return False
+        if await self._in_pool(self._signer, dispute):
+            return False
+        calldata = encode_prove_fraud(dispute.batch, dispute.chunk_index, dispute.witness)
+        gas = proof_gas(dispute.weight_kilogas, calldata, cursor.proof_gas_floor)
+        if not await self._simulated(self._signer, dispute, calldata, gas):
+            return False
+        return await self._prove(self._signer, dispute, calldata, gas)
+
+    async def _referee_agrees(self, dispute: Dispute) -> bool:
+        number = dispute.batch.header.number
+        body = dispute.batch.chunks[dispute.chunk_index].body
+        try:
+            root = await trio.to_thread.run_sync(self._replay_locally, dispute.pre_root, body, dispute.witness)
+        except RefereeRefused as error:
+            return self._give_up(dispute.batch_hash, "REFEREE", f"batch {number}: the referee refuses: {error}")
+        if root != dispute.replayed_root:
+            detail = f"batch {number}: the referee gives 0x{root.hex()}, the law 0x{dispute.replayed_root.hex()}"
+            return self._give_up(dispute.batch_hash, "REFEREE", detail)
+        return True
+
+    def _replay_locally(self, pre_root: bytes, body: bytes, proof: bytes) -> bytes:
+        if self._referee is None:
+            self._referee = self._make_referee()
+        return self._referee.replay(self._replay.bridge.domain_separator(), pre_root, body, proof)
+
+    async def _in_pool(self, signer: Signer, dispute: Dispute) -> bool:
+        """Whether a proof of an earlier run, or of before a reorganisation, still waits to be mined."""
+        intent = self._replay.records.intent(dispute.batch_hash)
+        if intent is None or intent.sender != signer.address:
+            return False
+        mined = await self._client.nonce(signer.address, "latest")
+        known = await self._client.nonce(signer.address, "pending")
+        if not mined <= intent.nonce < known:
+            return False
+        since = self._pool_since.setdefault(dispute.batch_hash, trio.current_time())
+        if trio.current_time() - since >= POOL_PATIENCE_SECONDS:
+            return False
+        number = dispute.batch.header.number
+        text = f"batch {number}: a proof is in the pool already, waiting for it"
+        self._report.once("proof_waiting", dispute.batch_hash, text, number=number, nonce=intent.nonce)
+        return True
+
+    async def _simulated(self, signer: Signer, dispute: Dispute, calldata: bytes, gas: int) -> bool:
+        number, bridge = dispute.batch.header.number, self._replay.bridge.address
+        try:
+            await self._client.eth_call(
+                bridge, calldata, sender=signer.address, gas=gas, timeout_seconds=SIMULATION_SECONDS
+            )
+        except L1Rejected as error:
+            if error.reason == "NOT_CANONICAL":
+                return False
+            if error.reason == "HONEST_CHUNK":
+                return self._give_up(dispute.batch_hash, "REFEREE", f"batch {number}: the bridge calls it honest")
+            self._pauses.postpone(dispute.batch_hash)
+            self._report.alarm("SIMULATION", f"batch {number}: {error}", once_for=dispute.batch_hash)
+            return False
+        except L1Unavailable as error:
+            # The local referee is the same code: a slow node is no reason to let a window pass.
+            self._logger.warning("simulation_without_answer", number=number, error=str(error))
+        self._report.event(
+            "proof_simulated",
+            f"batch {number}: the bridge would accept a proof against chunk {dispute.chunk_index}",
+            number=number,
+            batch_hash=dispute.batch_hash,
+            chunk_index=dispute.chunk_index,
+            witness_bytes=len(dispute.witness),
+            calldata_bytes=len(calldata),
+            gas_limit=gas,
+        )
+        return True
+
+    async def _prove(self, signer: Signer, dispute: Dispute, calldata: bytes, gas: int) -> bool:
+        number, key = dispute.batch.header.number, dispute.batch_hash
+        nonce = await self._client.nonce(signer.address, "pending")
+        intent = Intent(key, signer.address, nonce)
+        await trio.to_thread.run_sync(self._replay.records.remember_intent, intent)
+        self._report.summary.proofs_sent += 1
+        self._report.event(
+            "proof_sent", f"batch {number}: sending the proof", number=number, batch_hash=key, nonce=nonce
+        )
+        try:
+            receipt = await self._send_while_canonical(signer, dispute, calldata, gas)
+        except (L1Rejected, L1Timeout) as error:
+            if not await self._nodes.hold(dispute):
+                self._lost(number)
+                return True
+            self._pauses.postpone(key)
+            self._report.alarm("PROOF_FAILED", f"batch {number}: {error}", once_for=key)
+            return False
+        if receipt is None:
+            self._lost(number)
+            return True
+        self._report.summary.proof_gas += receipt.gas_used
+        self._report.event(
+            "proof_mined",
+            f"batch {number}: the proof is in block {receipt.block_number}, {receipt.gas_used:,} gas",
+            colour="green",
+            number=number,
+            transaction_hash=receipt.transaction_hash,
+            block_number=receipt.block_number,
+            gas_used=receipt.gas_used,
+            calldata_bytes=len(calldata),
+        )
+        return True
+
+    async def _send_while_canonical(
+        self, signer: Signer, dispute: Dispute, calldata: bytes, gas: int
+    ) -> Receipt | None:
+        """The receipt of the proof; None once somebody else's proof, or a reorganisation, was faster."""
+        receipt: Receipt | None = None
+        failure: L1Error | None = None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._cancel_once_gone, dispute, nursery.cancel_scope)
+            try:
+                receipt = await self._client.send(signer, self._replay.bridge.address, calldata, gas=gas)
+            except L1Error as error:
+                failure = error
+            nursery.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+        return receipt
+
+    async def _cancel_once_gone(self, dispute: Dispute, scope: trio.CancelScope) -> None:
+        while True:
+            await trio.sleep(self._poll_seconds)
+            try:
+                if not await self._nodes.hold(dispute):
+                    # It may be our own proof that was faster: its receipt is a moment away.
+                    scope.deadline = trio.current_time() + GRACE_SECONDS
+                    return
+            except L1Unavailable:
+                continue
+
+    def _lost(self, number: int) -> None:
+        text = f"batch {number}: it is gone already, somebody else was faster"
+        self._report.event("proof_superseded", text, number=number)
+
+    def _give_up(self, batch_hash: bytes, code: str, detail: str) -> bool:
+        self._unfit.add(batch_hash)
+        self._report.alarm(code, detail)
+        return False
+
+
+def proof_gas(weight_kilogas: int, calldata: bytes, floor: int) -> int:
+    """Gas limit of a proof from the law's weight of the chunk; nobody has to estimate."""
+    # 63/64 of the gas reaches the referee; the floor is counted where the bridge begins.
+    execution = (1_000 * weight_kilogas + PROOF_FIXED_GAS) * 64 // 63
+    return min(GAS_LIMIT, transaction_gas(max(execution, floor + PROOF_FIXED_GAS), calldata))

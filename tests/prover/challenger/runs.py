@@ -1,0 +1,120 @@
+"""Runs of a challenger on an L1 node, and what they said."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.keys import development_key
+from l1_bridge.client.options import L1Options
+from l1_bridge.hashing import keccak
+from prover.challenger.challenger import Challenger, Settings
+from prover.challenger.report import Summary
+from prover.cli.running import StandardOutput
+from prover.history.history import ChainReplay
+from prover.signing.recover import recover_fast
+from prover.state.store import MemoryStore
+from prover.stf.words import Recover
+from tests.prover.conftest import POLL_SECONDS
+from tests.prover.l1_faults import Tamper, Tampering
+from tests.prover.world import (
+    CHALLENGER,
+    World,
+)
+
+ROOT = Path(__file__).parents[3]
+
+
+class Recorder(StandardOutput):
+    """Keeps what was said."""
+
+    def __init__(self) -> None:
+        super().__init__(as_json=True)
+        self.said: list[dict[str, Any]] = []
+        self.heard = trio.Event()
+
+    def event(self, name: str, text: str | None = None, /, *, colour: str | None = None, **fields: Any) -> None:
+        """Kept."""
+        self.said.append({"event": name, **fields})
+        self.heard.set()
+        self.heard = trio.Event()
+
+    def names(self, *wanted: str) -> list[dict[str, Any]]:
+        """Events of these names."""
+        return [said for said in self.said if said["event"] in wanted]
+
+    async def until(self, name: str) -> None:
+        """Returns once an event of this name was said."""
+        while not self.names(name):
+            await self.heard.wait()
+
+
+class Guard:
+    """One challenger with a store that survives it."""
+
+    def __init__(self, world: World, url: str) -> None:
+        self.world, self.url = world, url
+        self.store = MemoryStore()
+        self.said = Recorder()
+
+    async def once(self, **options: Any) -> Summary:
+        """Up to the head."""
+        return await self.run(once=True, **options)
+
+    async def run(
+        self,
+        *,
+        once: bool,
+        role: int | None = CHALLENGER,
+        tamper: Tamper | None = None,
+        second: Tamper | None = None,
+        recover: Recover = recover_fast,
+        **options: Any,
+    ) -> Summary:
+        """A run of a new process, so to say."""
+        transport = None if tamper is None else Tampering(tamper)
+        async with L1Client(self.url, L1Options(poll_seconds=POLL_SECONDS, attempts=2), transport=transport) as client:
+            if second is not None:
+                options["second_client"] = L1Client(self.url, L1Options(attempts=1), transport=Tampering(second))
+            replay_options = {name: options.pop(name) for name in ("second_recover",) if name in options}
+            replay = ChainReplay(self.store, self.world.bridge, recover=recover, **replay_options)
+            signer = None if role is None else development_key(role)
+            settings = Settings(signer=signer, poll_seconds=POLL_SECONDS, **options)
+            guard = Challenger(client, replay, self.said, settings)
+            try:
+                await guard.run(once)
+            finally:
+                if second is not None:
+                    await options["second_client"].close()
+                self.summary = guard.finish()
+            return self.summary
+
+    @property
+    def alarms(self) -> list[str]:
+        """Codes of the alarms so far."""
+        return [said["code"] for said in self.said.names("alarm")]
+
+
+async def sent_by(client: L1Client, role: int) -> int:
+    return await client.nonce(development_key(role).address)
+
+
+async def mine(client: L1Client, seconds: int = 1) -> None:
+    await client.call("evm_increaseTime", [seconds])
+    await client.call("evm_mine")
+
+
+def command(world: World, url: str, datadir: Path, *options: str) -> list[str]:
+    """The installed command as a process of its own."""
+    bridge = "0x" + world.bridge.address.hex()
+    arguments = ["challenger", "--l1-rpc-url", url, "--rollup-address", bridge, "--datadir", str(datadir), "--json"]
+    return [sys.executable, "-m", "prover.cli.main", *arguments, "--poll-interval", "0.05", *options]
+
+
+def lying_blocks(method: str, params: list[Any], result: Any) -> Any:
+    """A node on another branch."""
+    return (
+        result | {"hash": "0x" + keccak(result["hash"].encode()).hex()} if method.startswith("eth_getBlock") else result
+    )

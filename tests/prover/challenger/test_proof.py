@@ -1,0 +1,153 @@
+"""A lie becomes one transaction, and nothing else does: who must agree, who was faster, and its gas."""
+
+import pytest
+import trio
+
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.keys import development_key
+from prover.challenger.proof import proof_gas
+from prover.contracts.referee import GAS_LIMIT, LocalReferee, transaction_gas
+from prover.signing import operations
+from prover.signing.recover import recover_fast
+from prover.state import witness
+from prover.stf import constants, containers
+from tests.l1_bridge.l1_nodes import L1Node
+from tests.prover.challenger.runs import Guard, mine, sent_by
+from tests.prover.conftest import POLL_SECONDS
+from tests.prover.world import (
+    CHALLENGER,
+    PARAMETERS,
+    RIVAL,
+    TRADERS,
+    Lie,
+    Venue,
+    World,
+    false_tree,
+)
+
+pytestmark = pytest.mark.trio
+
+
+async def test_two_challengers_at_once_and_the_slower_ends_quietly(
+    world: World, node: L1Node, client: L1Client
+) -> None:
+    await world.open_accounts()
+    await world.steal()
+    first, second = Guard(world, node.url), Guard(world, node.url)
+    # Nothing is mined before both have sent.
+    await client.call("evm_setAutomine", [False])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: first.once(role=CHALLENGER))
+        nursery.start_soon(lambda: second.once(role=RIVAL))
+        await first.said.until("proof_sent")
+        await second.said.until("proof_sent")
+        while await client.nonce(development_key(RIVAL).address, "pending") == await sent_by(client, RIVAL) or (
+            await client.nonce(development_key(CHALLENGER).address, "pending") == await sent_by(client, CHALLENGER)
+        ):
+            await trio.sleep(POLL_SECONDS)
+        await client.call("evm_mine")
+        await client.call("evm_setAutomine", [True])
+    won = [guard.summary.proofs_won for guard in (first, second)]
+    assert sorted(won) == [0, 1]
+    assert [guard.summary.held for guard in (first, second)] == [True, True]
+    assert first.alarms == second.alarms == []
+    loser = (first, second)[won.index(0)]
+    assert loser.said.names("proof_superseded")
+
+
+async def test_after_the_window_a_fraud_is_an_alarm_and_no_transaction(
+    guard: Guard, world: World, client: L1Client
+) -> None:
+    await world.commit([[]], [Lie(0, claim=false_tree)])
+    await mine(client, PARAMETERS.window_seconds)
+    before = await sent_by(client, CHALLENGER)
+    summary = await guard.once()
+    assert not summary.held
+    assert guard.alarms == ["FINAL_FRAUD"]
+    assert await sent_by(client, CHALLENGER) == before
+
+
+async def test_watching_sends_nothing_and_says_that_the_promise_does_not_hold(
+    guard: Guard, world: World, client: L1Client
+) -> None:
+    await world.commit([[]], [Lie(0, claim=false_tree)])
+    before = await sent_by(client, CHALLENGER)
+    assert not (await guard.once(role=None)).held
+    assert guard.said.names("would_prove")
+    assert await sent_by(client, CHALLENGER) == before
+
+
+async def test_libraries_that_disagree_send_nothing(guard: Guard, world: World, client: L1Client) -> None:
+    await world.commit([[world.venue.tick(await world.now_ms())]], [Lie(0, claim=false_tree)])
+    before = await sent_by(client, CHALLENGER)
+    summary = await guard.once(second_recover=lambda *_: bytes(20))
+    assert (summary.held, summary.unknown) == (False, 1)
+    assert guard.alarms == ["LIBRARIES"]
+    assert await sent_by(client, CHALLENGER) == before
+
+
+async def test_a_law_that_differs_from_the_referee_sends_nothing(guard: Guard, world: World, client: L1Client) -> None:
+    await world.commit([[world.venue.tick(await world.now_ms())]])
+    before = await sent_by(client, CHALLENGER)
+
+    def nobody(digest: bytes, v: int, r: int, s: int) -> bytes:
+        return bytes(20)
+
+    summary = await guard.once(recover=nobody, second_recover=nobody)
+    assert (summary.held, summary.fraud) == (False, 1)
+    assert guard.alarms == ["REFEREE"]
+    assert await sent_by(client, CHALLENGER) == before
+
+
+async def test_a_reorganisation_that_drops_the_proof_sends_it_again(
+    guard: Guard, world: World, client: L1Client
+) -> None:
+    await world.open_accounts()
+    await world.steal()
+    snapshot = await client.call("evm_snapshot")
+    assert (await guard.once()).proofs_won == 1
+    await client.call("evm_revert", [snapshot])
+    await mine(client, 7)
+    assert (await world.head()).number == 2
+    summary = await guard.once()
+    assert (summary.held, summary.proofs_sent, summary.proofs_won) == (True, 1, 1)
+    assert (await world.head()).number == 1
+
+
+def bodies_of_no_use(venue: Venue, now_ms: int) -> dict[str, bytes]:
+    """Full chunks of what costs the referee most for what the law counts: refusals, and fills between many orders."""
+    time = now_ms.to_bytes(6, "big")
+    orders = b"".join(venue.order(i % 4, 17 + i, now_ms, side=i % 2) for i in range(40))
+    return {
+        "empty": b"",
+        "fills of nothing": time + operations.fill_bytes(0, 0, 1) * 818,
+        "ticks of nothing": time + (b"\x06" + bytes(8)) * 909,
+        "unsigned withdrawals": time + (b"\x02" + bytes(114)) * 71,
+        "orders and fills": time
+        + orders
+        + b"".join(operations.fill_bytes(i % 40, (i + 1) % 40, 99) for i in range(340)),
+    }
+
+
+async def test_the_gas_limit_is_enough_for_every_body(world: World) -> None:
+    venue = Venue(world.bridge)
+    now_ms = await world.now_ms()
+    entry = [containers.Deposit(b"\x55" * 20, TRADERS[i % 4], constants.NEW_ACCOUNT, 10**10) for i in range(40)]
+    venue.batch([[operations.deposit_bytes(one) for one in entry], [venue.tick(now_ms)]], now_ms)
+    referee = LocalReferee()
+    for name, body in bodies_of_no_use(venue, now_ms).items():
+        chunk = venue.state.chunk(recover_fast)
+        chunk.run(body)
+        proof = witness.build(venue.state.tree, chunk)
+        referee.replay(venue.domain, venue.state.root, body, proof)
+        calldata = bytes([1]) * (len(body) + len(proof))
+        limit = proof_gas(chunk.weight, calldata, 0)
+        assert transaction_gas(referee.gas_used * 64 // 63 + 300_000, calldata) < limit < GAS_LIMIT, name
+
+
+async def test_the_gas_limit_follows_the_weight_and_stays_within_a_transaction() -> None:
+    assert proof_gas(1_000, bytes(1_000), 0) - proof_gas(0, bytes(1_000), 0) > 1_000_000
+    assert proof_gas(9_000, b"\x01" * 100_000, 0) <= GAS_LIMIT
+    assert proof_gas(10**6, b"", 0) == GAS_LIMIT
+    # The bridge refuses to begin below its floor.
+    assert proof_gas(0, b"", 10_000_000) > 10_000_000
