@@ -1,1 +1,1 @@
-"""The venue: order book, engine, batcher, journal, poster, API, wallet and node."""
+"""The venue: engine, sequencing, views, API, posting and node; and beside it client, wallet, oracle, demo and bench."""

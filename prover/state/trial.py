@@ -33,6 +33,16 @@ def side(chunk: Chunk, order: containers.Order) -> containers.Side:
     )
 
 
+def maker_fee(market: containers.Market, lots: int, price: int) -> int:
+    """What a maker pays for a fill, in micro-dollars: rounded up, as in `trading.fill`."""
+    return margin.ceil_div(lots * price * market.maker_fee_ppm, constants.PPM)
+
+
+def taker_fee(market: containers.Market, lots: int, price: int, posting_fee: int) -> int:
+    """What a taker pays for an order's first fill: as a maker by its own rate, and the posting fee once."""
+    return margin.ceil_div(lots * price * market.taker_fee_ppm, constants.PPM) + posting_fee
+
+
 def decide_fill(chunk: Chunk, maker: containers.Order, taker: containers.Order, size: int) -> containers.Filled:
     """What the law says of a fill between two orders, admitted to this chunk or not; `book_fill` takes it."""
     globals = chunk.globals

@@ -1,1 +1,1 @@
-"""The transport edge of the node: JSON-RPC 2.0 over HTTP and WebSocket; knows nothing of margin or matching."""
+"""The node as callers see it: the methods and channels, JSON-RPC 2.0 under them, HTTP and WebSocket under that."""

@@ -222,7 +222,7 @@ class Demo:
 
     async def _node(self, l1_url: str, key: int, rollup: str) -> tuple[Child, dict[str, Any]]:
         command = [*_catenary("node"), "--l1-rpc-url", l1_url, "--datadir", str(self.config.datadir / "node")]
-        command += ["--port", "0", "--development-key", str(key), "--json", "--poll-interval", "2"]
+        command += ["--port", "0", "--development-key", str(key), "--json", "--post-interval", "2"]
         command += ["--no-oracle", "--no-maker"]
         command += ["--rollup-address", rollup] if rollup else ["--deploy", "--window", str(self.config.window_seconds)]
         child = await self._spawn("the node", command)

@@ -3,8 +3,8 @@
 import msgspec
 
 from prover.signing import operations
-from prover.state.trial import NO_ORDER, decide_rescue
-from prover.stf import codes, constants, containers, margin
+from prover.state.trial import NO_ORDER, decide_rescue, maker_fee
+from prover.stf import codes, constants, containers
 from prover.stf.replay import Chunk
 from sequencer.engine.effects import (
     AnyEffect,
@@ -114,9 +114,8 @@ class Committing:
         self.chunk.append(operations.fill_bytes(maker_index, taker_index, decided.lots))
         self.orders.filled(maker, decided.lots)
         fill = self._told(maker, decided.lots, filled.fee, taker.order.account, order_id(taker.order))
-        ppm = chunk.globals.markets[maker.market].maker_fee_ppm
-        maker_fee = margin.ceil_div(decided.lots * maker.limit_price * ppm, constants.PPM)
-        return Filled(fill=fill, maker_fee=maker_fee, taker_fee=filled.fee - maker_fee)
+        own = maker_fee(chunk.globals.markets[maker.market], decided.lots, maker.limit_price)
+        return Filled(fill=fill, maker_fee=own, taker_fee=filled.fee - own)
 
     def _told(self, maker: containers.Order, lots: int, fee: int, taker: int, taker_order: str) -> Fill:
         """The last operation of the chunk, which is a fill."""

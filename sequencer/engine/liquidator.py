@@ -1,8 +1,8 @@
 """Whom the venue rescues, in which order and by how many lots: policy over what the law allows.
 
-The law fixes prices and the most lots. That the worst margin ratio goes first, through the book before the insurance
-account takes over, and who is deleveraged when nothing else is left, is this ranking: anybody with the state can
-recompute it, nobody can prove that it was kept.
+The law fixes prices and the most lots. That the lowest equity over maintenance goes first, through the book before the
+insurance account takes over, and who is deleveraged when nothing else is left (`ranking.py`): anybody with the state
+can recompute it, nobody can prove that it was kept.
 """
 
 from collections.abc import Callable

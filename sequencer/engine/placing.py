@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from prover.state.trial import decide_fill, one_side, peek_account, peek_slot
+from prover.state.trial import decide_fill, one_side, peek_account, peek_slot, taker_fee
 from prover.stf import codes, constants, containers, encoding, margin, signatures, trading
 from prover.stf.replay import KINDS, Chunk
 from sequencer.engine.effects import Reason, Refused, Repeated, refused
@@ -127,7 +127,7 @@ def _check_now(
         return codes.FEE_ABOVE_MAXIMUM, False
     if code == codes.OK and order.reduce_only == 0:
         # Covered on its own today: the law asks again at each fill.
-        fee = -(-size * order.limit_price * market.taker_fee_ppm // constants.PPM) + globals.posting_fee
+        fee = taker_fee(market, size, order.limit_price, globals.posting_fee)
         signed_size = trading.signed_size(order, size)
         trial = one_side(globals, clock, account, order.market, signed_size, order.limit_price, fee)
         if trial.code != codes.OK:

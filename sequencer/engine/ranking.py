@@ -1,4 +1,4 @@
-"""Whom the venue rescues first, and against whom: the order of margin calls and of deleveraging.
+"""Whom the venue rescues first, and against whom: accounts by equity over maintenance, counterparties by their score.
 
 Anybody with the state can recompute it, nobody can prove that it was kept.
 """

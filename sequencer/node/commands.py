@@ -44,7 +44,7 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     governor: bytes | None
     governance_delay: int
     seal_seconds: float
-    poll_interval: float
+    post_interval: float
     oracle_seed: int
     no_oracle: bool
     no_maker: bool
@@ -82,7 +82,7 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
 )
 # A chunk has one clock: past half of the law's tolerance, what is signed now would soon be too new for an open chunk.
 @click.option("--seal-seconds", type=click.FloatRange(0.05, 5), default=1.0, show_default=True, help="Chunk age.")
-@click.option("--poll-interval", type=click.FloatRange(0.05, 600), default=5.0, show_default=True, help="Post every.")
+@click.option("--post-interval", type=click.FloatRange(0.05, 600), default=5.0, show_default=True, help="Post every.")
 @click.option("--oracle-seed", type=int, default=0, show_default=True, help="Seed of the simulated devnet prices.")
 @click.option("--no-oracle", is_flag=True, help="Simulate no prices: wait for the reports of `catenary oracle`.")
 @click.option("--no-maker", is_flag=True, help="No devnet market maker: the book is empty until somebody quotes.")
@@ -124,7 +124,7 @@ def config_of(options: NodeOptions) -> "NodeConfig":
         is_oracle_simulated=not options.no_oracle,
         oracle_seed=options.oracle_seed,
         seal_seconds=options.seal_seconds,
-        post_seconds=options.poll_interval,
+        post_seconds=options.post_interval,
         window_seconds=options.window_seconds,
         governor=options.governor or containers.NOBODY,
         governance_delay_seconds=options.governance_delay,

@@ -1,4 +1,4 @@
-"""What the operator chose, and how it may not go together."""
+"""What the operator chose, and the errors by which a start says that it does not go together."""
 
 from pathlib import Path
 

@@ -19,7 +19,7 @@ _PREDECESSOR_SECONDS: Final = 10.0
 
 @asynccontextmanager
 async def embedded_l1(datadir: Path, port: int) -> AsyncIterator[str]:
-    """An embedded L1 as a process of its own; gives its URL. CannotStart where it does not come up."""
+    """An embedded L1 as a process of its own; gives its URL. L1Unusable where it does not come up."""
     await _predecessor_gone(datadir)
     command = [sys.executable, "-m", "l1_bridge.devnet.server", "--datadir", str(datadir), "--port", str(port)]
     command.append("--exit-with-stdin")

@@ -1,1 +1,1 @@
-"""Every object on the wire, once: for the server, its clients, the page and OpenRPC."""
+"""Every object on the wire, once: for the methods that answer it, the Python client and the OpenRPC document."""

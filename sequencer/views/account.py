@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from prover.standing import Standing, met_by_order
-from prover.state.trial import one_side
+from prover.state.trial import one_side, taker_fee
 from prover.stf import codes, constants, containers, encoding, margin
 from sequencer.schema.accounts import AgentView, BuyingPower, Maturing, Outlook, PositionView
 from sequencer.schema.params import HIGHEST_SHOCK_BP, LOWEST_SHOCK_BP
@@ -259,7 +259,7 @@ def code_of_fill(
     listed, price = globals.markets[market], globals.risk.price[market]
     if not margin.trades(listed, price):
         return codes.NO_MARKET
-    fee = margin.ceil_div(lots * price * listed.taker_fee_ppm, constants.PPM) + globals.posting_fee
+    fee = taker_fee(listed, lots, price, globals.posting_fee)
     return one_side(globals, clock, account, market, direction * lots, price, fee).code
 
 

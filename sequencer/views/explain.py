@@ -7,6 +7,7 @@ and `sum` as in PROTOCOL.md and `//` rounding down. The values are the law's own
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from prover.state.trial import taker_fee
 from prover.stf import codes, constants, containers, encoding, margin
 from sequencer.engine.ranking import Place, score
 from sequencer.schema.accounts import BuyingPower, Explained, MarginCall, Outlook, PositionView
@@ -332,7 +333,7 @@ def _explain_fill(
     if is_growing:
         leg_ppm = _explain_growth(sheet, name, suffix, listed, price, leg_ppm, lots)
     paid = f"ceil_div(lots * price * taker_fee_ppm, {ppm}) + posting_fee"
-    equity, fee = seen.equity_micros, margin.ceil_div(lots * price * listed.taker_fee_ppm, ppm) + globals.posting_fee
+    equity, fee = seen.equity_micros, taker_fee(listed, lots, price, globals.posting_fee)
     fees = {"taker_fee_ppm": listed.taker_fee_ppm, "posting_fee": globals.posting_fee}
     inputs = {"equity": equity, "lots": lots, "price": price, **fees, "size_after": after}
     others = seen.initial_micros - initial

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from prover.signing import operations
-from prover.state.trial import next_chunk, one_side, peek_account, preview
-from prover.stf import codes, constants, containers, margin, trading
+from prover.state.trial import maker_fee, next_chunk, one_side, peek_account, preview, taker_fee
+from prover.stf import codes, constants, containers, trading
 from prover.stf.replay import Chunk
 from prover.stf.words import Recover
 from sequencer.engine.effects import Refused, Repeated
@@ -273,10 +273,10 @@ def _if_filled(trial: Chunk, order: containers.Order, left: int, *, is_maker: bo
     market = trial.globals.markets[order.market]
     account = peek_account(trial, order.account)
     lots = reducible(order, account, left)
-    fee_ppm, once = (market.maker_fee_ppm, 0) if is_maker else (market.taker_fee_ppm, trial.globals.posting_fee)
-    fee = margin.ceil_div(lots * order.limit_price * fee_ppm, constants.PPM) + once
+    price = order.limit_price
+    fee = maker_fee(market, lots, price) if is_maker else taker_fee(market, lots, price, trial.globals.posting_fee)
     size = trading.signed_size(order, lots)
-    traded = one_side(trial.globals, trial.clock(), account, order.market, size, order.limit_price, fee)
+    traded = one_side(trial.globals, trial.clock(), account, order.market, size, price, fee)
     if lots <= 0 or traded.code != codes.OK:
         return None
     # Who takes the other side is not known, so that open interest stands as it is.

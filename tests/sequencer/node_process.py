@@ -34,7 +34,7 @@ ROOT: Final = Path(__file__).parents[2]
 # Ends of waits, not measures: a busy machine is slow, a hanging node hangs for ever.
 # Of BTC, ETH and SOL, in ticks: what `still_prices` says.
 PRICES: Final = (600_000, 300_000, 1_500_000)
-FAST: Final = ("--no-maker", "--seal-seconds", "0.1", "--poll-interval", "0.2", "--log-level", "warning")
+FAST: Final = ("--no-maker", "--seal-seconds", "0.1", "--post-interval", "0.2", "--log-level", "warning")
 
 
 class NodeProcess:

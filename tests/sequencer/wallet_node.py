@@ -51,7 +51,7 @@ def running_node(datadir: Path, *more: str) -> Iterator[RunningNode]:
     """`catenary node` on free ports, stopped at the end; on anvil with fast blocks, else on the embedded L1."""
     with ExitStack() as stack:
         options = ["--datadir", str(datadir), "--port", "0", "--window", str(WINDOW_SECONDS), "--json"]
-        options += ["--seal-seconds", "0.2", "--poll-interval", "0.3", "--log-level", "error", *more]
+        options += ["--seal-seconds", "0.2", "--post-interval", "0.3", "--log-level", "error", *more]
         if ANVIL.exists():
             l1 = stack.enter_context(anvil("--block-time", str(BLOCK_SECONDS)))
             Thread(target=_drain, args=(l1.process.stdout,), daemon=True).start()

@@ -36,7 +36,7 @@ def test_each_flag_is_one_choice() -> None:
         (("--governor", address), {"governor": b"\x22" * 20}),
         (("--governance-delay", "31"), {"governance_delay_seconds": 31}),
         (("--seal-seconds", "2"), {"seal_seconds": 2.0}),
-        (("--poll-interval", "2"), {"post_seconds": 2.0}),
+        (("--post-interval", "2"), {"post_seconds": 2.0}),
         (("--oracle-seed", "7"), {"oracle_seed": 7}),
         (("--no-oracle",), {"is_oracle_simulated": False}),
         (("--no-maker",), {"is_maker_running": False}),
@@ -50,7 +50,7 @@ def test_each_flag_is_one_choice() -> None:
     [
         ("--port", "65536"),
         ("--seal-seconds", "5.1"),
-        ("--poll-interval", "0"),
+        ("--post-interval", "0"),
         ("--window", "0"),
         ("--verifiers", "257"),
         ("--rollup-address", "0x22"),

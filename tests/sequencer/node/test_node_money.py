@@ -154,7 +154,7 @@ def test_a_node_stops_before_it_commits_what_the_bytecode_does_not_confirm(tmp_p
                 await trio.sleep(0.05)
 
     datadir = tmp_path / "node"
-    with running(datadir, "--poll-interval", "600") as node:
+    with running(datadir, "--post-interval", "600") as node:
         posted = trio.run(posted_chunks, node)
     store = LevelDbStore(datadir / "state")
     place = b"mchunk" + (posted + 1).to_bytes(8, "big")
