@@ -11,6 +11,7 @@ import trio
 
 from l1_bridge.client.errors import L1NoAnswer, L1Rejected, L1TooLarge, L1Unavailable, revert_reason
 from l1_bridge.client.options import DEFAULT_OPTIONS, L1Options
+from l1_bridge.recursion import recursion_bounded
 
 BATCH_LIMIT = 100
 # What an EVM has to execute first, a call or a transaction, may take longer than an answer from a store.
@@ -98,7 +99,8 @@ class JsonRpc:
             with trio.CancelScope(shield=True):
                 await response.aclose()
         try:
-            answer = msgspec.json.decode(body)
+            with recursion_bounded():
+                answer = msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             answer = None
         if response.status_code == 504:

@@ -14,6 +14,8 @@ import click
 import msgspec
 import trio
 
+from l1_bridge.recursion import recursion_bounded
+
 if TYPE_CHECKING:
     from l1_bridge.devnet.chain import Call, DevnetChain, Header
 
@@ -82,7 +84,8 @@ class DevnetRpc:
     def handle(self, body: bytes) -> bytes:
         """Answer one request or batch; never raises. Empty for notifications, which have no answer."""
         try:
-            request = msgspec.json.decode(body)
+            with recursion_bounded():
+                request = msgspec.json.decode(body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return _encode(_error(None, RpcError(-32700, "the request is not JSON")))
         if not isinstance(request, list):

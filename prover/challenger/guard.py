@@ -16,6 +16,7 @@ from l1_bridge.client.values import Block, Receipt
 from l1_bridge.codec.calls import Parameters, decode_record, encode_call, encode_entry, entry_gas
 from l1_bridge.codec.events import BridgeEvent, Enqueued, LogError, decode_log
 from l1_bridge.contracts.artifact import ArtifactError
+from l1_bridge.recursion import recursion_bounded
 from prover.challenger.guard_plan import MAX_PENDING, NOTHING, Guard, Plan, Policy, Round, Wanted, entries_within_hour
 from prover.challenger.pauses import Pauses
 from prover.history.history import ChainReplay
@@ -65,7 +66,8 @@ def report_source(url: str, transport: httpx.AsyncBaseTransport | None = None) -
         if len(body) > _SOURCE_BYTES:
             raise SourceError(f"an answer of more than {_SOURCE_BYTES} bytes")
         try:
-            return msgspec.json.decode(bytes(body), type=_Answer).result
+            with recursion_bounded():
+                return msgspec.json.decode(bytes(body), type=_Answer).result
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise SourceError(f"no reports: {error}") from None
 

@@ -10,6 +10,7 @@ import httpx
 import msgspec
 import trio
 
+from l1_bridge.recursion import recursion_bounded
 from sequencer.client.errors import NodeUnreachable, rejection
 from sequencer.schema.writing import to_wire
 
@@ -67,7 +68,8 @@ class Connection:
                 if len(body) > _ANSWER_LIMIT_BYTES:
                     raise NodeUnreachable(f"the answer of {self.url} is larger than {_ANSWER_LIMIT_BYTES} bytes")
         try:
-            return msgspec.json.decode(body)
+            with recursion_bounded():
+                return msgspec.json.decode(body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             raise NodeUnreachable(
                 f"what answers at {self.url} is not a Catenary node (HTTP status {response.status_code})"

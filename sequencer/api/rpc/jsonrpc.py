@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol, TypeVar
 import msgpack  # type: ignore[import-untyped]  # it ships no types
 import msgspec
 
+from l1_bridge.recursion import recursion_bounded
 from sequencer.api.rpc.errors import (
     ALL_ERRORS,
     BATCH_TOO_LARGE,
@@ -103,7 +104,8 @@ def _malformed(detail: str) -> CallError:
 def _decode(decoder: Decoder, body: bytes) -> Any:
     """The typed value; raises CallError (PARSE_ERROR), or msgspec.ValidationError where only the type does not fit."""
     try:
-        return decoder.decode(body)
+        with recursion_bounded():
+            return decoder.decode(body)
     except RecursionError:
         raise _malformed(f"It is nested deeper than {MAX_DEPTH}.") from None
     except msgspec.ValidationError:
@@ -159,8 +161,9 @@ class JsonCodec:
     def decode(self, body: bytes) -> Any:
         """Plain objects; raises CallError (PARSE_ERROR) for every malformed input."""
         try:
-            value = msgspec.json.decode(body)
-            json.loads(body, object_pairs_hook=_refuse_duplicates, parse_int=_nothing, parse_float=_nothing)
+            with recursion_bounded():
+                value = msgspec.json.decode(body)
+                json.loads(body, object_pairs_hook=_refuse_duplicates, parse_int=_nothing, parse_float=_nothing)
         except RecursionError:
             raise _malformed(f"It is nested deeper than {MAX_DEPTH}.") from None
         except UnicodeDecodeError:
@@ -196,7 +199,10 @@ class JsonCodec:
         if body.count(b":") > to_json(read).count(b":"):
             raise _malformed(_TWICE)
         try:
-            json.loads(body, object_pairs_hook=_refuse_duplicates)
+            with recursion_bounded():
+                json.loads(body, object_pairs_hook=_refuse_duplicates)
+        except RecursionError:
+            raise _malformed(f"It is nested deeper than {MAX_DEPTH}.") from None
         except UnicodeDecodeError:
             raise _malformed("It is not UTF-8.") from None
         except ValueError as error:
