@@ -49,7 +49,7 @@ from tests.sequencer.node_world import (
     deposit,
     owner,
 )
-from tests.soak.histories import probe_lots
+from tests.soak.rescuing import probe_lots
 
 SERIES: Final = "btc-perp-1m-2022-01.csv.gz"
 MARKETS: Final = (BTC, ETH, SOL)

@@ -156,7 +156,8 @@ def hidden_imports(*rooms: str) -> list[str]:
 def untyped_results() -> list[str]:
     """Methods whose result the OpenRPC document calls an object, an array or anything, and no more."""
     from tests.sequencer.api.json_schema import untyped
-    from tests.sequencer.api.methods.test_schema import Desk, Whole
+    from tests.sequencer.api.methods.test_schema import Whole
+    from tests.sequencer.desk import Desk
 
     async def document() -> Any:
         with TemporaryDirectory() as directory:

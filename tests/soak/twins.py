@@ -120,7 +120,11 @@ class Campaign:
             tag, code = min(pairs, key=lambda pair: (self.hits[pair], self.rng.random()))
             state, made, timestamp = scene(self.rng, tag, code)
             tail = self.tail(generator) if self.rng.random() < 0.05 else b""
-            self.run_body("a scene", state, venue.body_of([*made, tail], timestamp))
+            self.run_scene(state, venue.body_of([*made, tail], timestamp))
+
+    def run_scene(self, state: State, body: bytes) -> None:
+        """A chunk after which its state is not needed any more."""
+        self.run_body("a scene", state, body)
 
     def timestamp(self, world: World, turn: int) -> int:
         """The next chunk's clock: mostly a little later, now and then the same, earlier, or stale."""
@@ -173,14 +177,7 @@ class Campaign:
     def run_body(self, name: str, state: State, body: bytes) -> venue.Outcome:
         """One chunk by both twins, counted."""
         outcome = venue.Outcome(state, body, self.recover)
-        self.chunks += 1
-        tags = venue.tags_of(body)
-        assert len(tags) == len(outcome.codes)
-        for pair in zip(tags, outcome.codes, strict=True):
-            self.hits[pair] += 1
-            if pair not in PAIRS:
-                self.unexpected.add(pair)
-        self.done += len(tags)
+        self.count(outcome)
         if not outcome.same:
             self.mismatches += 1
             self.report(
@@ -188,6 +185,17 @@ class Campaign:
                 f"roots_equal={outcome.post_root == outcome.vyper_root} body={body.hex()}"
             )
         return outcome
+
+    def count(self, played: venue.Played) -> None:
+        """What a chunk came to."""
+        self.chunks += 1
+        tags = venue.tags_of(played.body)
+        assert len(tags) == len(played.codes)
+        for pair in zip(tags, played.codes, strict=True):
+            self.hits[pair] += 1
+            if pair not in PAIRS:
+                self.unexpected.add(pair)
+        self.done += len(tags)
 
 
 def violations(summary: dict[str, Any], cases: int) -> list[str]:

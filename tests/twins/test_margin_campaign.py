@@ -12,7 +12,7 @@ import pytest
 from prover.state.trial import peek_account
 from prover.stf import codes, constants, containers, custody, margin, markets, rescue, trading
 from prover.stf.replay import Chunk
-from tests.soak import histories
+from tests.soak import crowd, histories, ledger
 from tests.soak import margin as campaign
 
 # Every break shows within so many histories of seed 5.
@@ -276,7 +276,7 @@ def _begun(history: histories.History, events: int = 0) -> None:
 
 
 def _few_accounts(history: histories.History, owner: bytes, index: int, amount: int) -> None:
-    if index != constants.NEW_ACCOUNT or history.ledger.globals.next_account < histories.FIRST + 3:
+    if index != constants.NEW_ACCOUNT or history.ledger.globals.next_account < ledger.FIRST + 3:
         _deposit(history, owner, index, amount)
 
 
@@ -285,7 +285,7 @@ def _few_accounts(history: histories.History, owner: bytes, index: int, amount: 
     [
         ("operations", histories.History, "run", _begun),
         ("accounts", histories.History, "deposit", _few_accounts),
-        ("markets", histories, "MARKET_COUNTS", (2,)),
+        ("markets", crowd, "MARKET_COUNTS", (2,)),
     ],
 )
 def test_a_small_history_fails_the_campaign(

@@ -361,8 +361,8 @@ def tags_of(body: bytes) -> list[int]:
     return tags
 
 
-class Outcome:
-    """One chunk by both twins."""
+class Played:
+    """One chunk by the Python law alone, the state left where it was."""
 
     def __init__(self, state: State, body: bytes, recover: Any = recover_fast) -> None:
         self.body = body
@@ -371,6 +371,13 @@ class Outcome:
         self.chunk: Chunk = state.chunk(recover)
         self.chunk.run(body)
         self.codes = tuple(self.chunk.operation_codes)
+
+
+class Outcome(Played):
+    """One chunk by both twins, which is then the state."""
+
+    def __init__(self, state: State, body: bytes, recover: Any = recover_fast) -> None:
+        super().__init__(state, body, recover)
         self.witness = witness.build(state.tree, self.chunk)
         self.post_root = state.seal(self.chunk)
         try:

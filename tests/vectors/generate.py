@@ -57,10 +57,22 @@ class Recorder(Campaign):
         self.cases_kept: list[dict[str, Any]] = []
         self.shown: set[tuple[int, int]] = set()
 
+    def run_scene(self, state: State, body: bytes) -> None:
+        """Both twins only come to what shows something new."""
+        played = venue.Played(state, body, self.recover)
+        if self.new_in(played):
+            super().run_scene(state, body)
+        else:
+            self.count(played)
+
+    def new_in(self, played: venue.Played) -> set[tuple[int, int]]:
+        """Pairs that no chunk before has shown."""
+        return set(zip(venue.tags_of(played.body), played.codes, strict=True)) - self.shown
+
     def run_body(self, name: str, state: State, body: bytes) -> venue.Outcome:
         pre_root = state.root
         outcome = super().run_body(name, state, body)
-        new = set(zip(venue.tags_of(body), outcome.codes, strict=True)) - self.shown
+        new = self.new_in(outcome)
         if not new:
             return outcome
         self.shown |= new

@@ -10,7 +10,7 @@ from sequencer.schema.accounts import MarginCall
 from sequencer.sequencing.staged_store import BufferedStore
 from sequencer.views.account import Standing
 from sequencer.views.margin_calls import EASING, LEVELS, MarginCalls, next_level
-from tests.sequencer.api.methods.test_methods import Desk, desk  # noqa: F401  (a fixture)
+from tests.sequencer.desk import Desk
 from tests.sequencer.node_world import BTC, BUY, DOMAIN, FIRST, PRICES, SELL, World, tick
 
 PRICE = PRICES[BTC]
@@ -131,7 +131,7 @@ def test_a_restarted_engine_knows_who_holds_positions(world: World) -> None:
 
 
 @pytest.mark.trio
-async def test_a_call_is_told_on_both_channels(desk: Desk) -> None:  # noqa: F811
+async def test_a_call_is_told_on_both_channels(desk: Desk) -> None:
     await desk.order(0, SELL, PRICE, 600_000)
     await desk.order(1, BUY, PRICE, 600_000)
     desk.channels.told = []
@@ -152,7 +152,7 @@ async def test_a_call_is_told_on_both_channels(desk: Desk) -> None:  # noqa: F81
 
 
 @pytest.mark.trio
-async def test_nothing_is_valued_for_a_channel_that_nobody_opened(desk: Desk) -> None:  # noqa: F811
+async def test_nothing_is_valued_for_a_channel_that_nobody_opened(desk: Desk) -> None:
     desk.channels.is_open = lambda channel: False  # type: ignore[method-assign]
     await desk.order(0, SELL, PRICE, 600_000)
     assert desk.channels.names() == {"book:BTC"}

@@ -9,7 +9,7 @@ from prover.stf import constants
 from sequencer.api.rpc.errors import CallError
 from sequencer.schema.params import ContributionOf
 from sequencer.schema.values import decode_value
-from tests.sequencer.api.methods.test_methods import Desk, desk  # noqa: F401  (a fixture)
+from tests.sequencer.desk import Desk
 from tests.sequencer.node_world import BUY, DOLLAR, FIRST, PRICES, SELL, key, request, signed_request, tick
 from tests.sequencer.views.test_explain import told_numbers
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.trio
 PRICE = PRICES[0]
 
 
-async def test_an_account_says_all_that_a_trader_sees(desk: Desk) -> None:  # noqa: F811
+async def test_an_account_says_all_that_a_trader_sees(desk: Desk) -> None:
     await desk.order(0, SELL, PRICE, 300_000)
     await desk.order(1, BUY, PRICE, 300_000)
     seen = await desk.ask("catenary_account", account=FIRST + 1)
@@ -38,13 +38,13 @@ async def test_an_account_says_all_that_a_trader_sees(desk: Desk) -> None:  # no
     assert power["BTC"][1] > power["BTC"][0] > 0
 
 
-async def preview(desk: Desk, **operation: Any) -> dict[str, Any]:  # noqa: F811
+async def preview(desk: Desk, **operation: Any) -> dict[str, Any]:
     """catenary_preview; all of it is JSON."""
     found: dict[str, Any] = await desk.ask("catenary_preview", operation=operation)
     return found
 
 
-async def test_a_preview_fills_in_what_is_missing_and_changes_nothing(desk: Desk) -> None:  # noqa: F811
+async def test_a_preview_fills_in_what_is_missing_and_changes_nothing(desk: Desk) -> None:
     await desk.order(0, SELL, PRICE, 300)
     desk.channels.names()
     fields = {"account": FIRST + 1, "market": 0, "side": 0, "size_lots": 500, "limit_price_ticks": PRICE}
@@ -67,7 +67,7 @@ async def test_a_preview_fills_in_what_is_missing_and_changes_nothing(desk: Desk
     assert (await desk.ask("catenary_account", account=FIRST + 1))["positions"] == []
 
 
-async def ticked(desk: Desk, *prices: int) -> None:  # noqa: F811
+async def ticked(desk: Desk, *prices: int) -> None:
     """A tick in a chunk of its own; prices of the first markets, the others as they were."""
     desk.clock.now += constants.TICK_STEP
     await desk.venue.submit(b"")
@@ -80,7 +80,7 @@ def without_orders(told: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return {name: told[name] for name in told if name not in ("slots_hint", "open_orders", "root")} | changes
 
 
-async def test_before_is_the_account_as_it_is_told_and_after_as_it_then_is(desk: Desk) -> None:  # noqa: F811
+async def test_before_is_the_account_as_it_is_told_and_after_as_it_then_is(desk: Desk) -> None:
     await desk.order(0, SELL, PRICE, 60_000)
     await desk.order(1, BUY, PRICE, 60_000)
     await ticked(desk, PRICE * 992 // 1_000)
@@ -104,7 +104,7 @@ async def test_before_is_the_account_as_it_is_told_and_after_as_it_then_is(desk:
     assert powers[0] > powers[1] > powers[2] > 0
 
 
-async def test_a_margin_call_is_foreseen_with_the_hysteresis_of_the_present_level(desk: Desk) -> None:  # noqa: F811
+async def test_a_margin_call_is_foreseen_with_the_hysteresis_of_the_present_level(desk: Desk) -> None:
     # 360,000 dollars on 10,000, of which 4,320 have to stay.
     await desk.order(0, SELL, PRICE, 600_000)
     await desk.order(1, BUY, PRICE, 600_000)
@@ -142,7 +142,7 @@ async def test_a_margin_call_is_foreseen_with_the_hysteresis_of_the_present_leve
         assert int(seen["after"]["margin_ratio_ppm"]) < 500_000
 
 
-async def test_a_rank_is_foreseen_among_all_others_as_of_the_last_tick(desk: Desk) -> None:  # noqa: F811
+async def test_a_rank_is_foreseen_among_all_others_as_of_the_last_tick(desk: Desk) -> None:
     for trader, lots in ((1, 90_000), (2, 60_000)):
         await desk.order(0, BUY, PRICE, lots, slot=trader)
         await desk.order(trader, SELL, PRICE, lots)
@@ -169,7 +169,7 @@ async def test_a_rank_is_foreseen_among_all_others_as_of_the_last_tick(desk: Des
     assert ranking == await desk.ask("catenary_deleveragingRanking", market="BTC", side="short")
 
 
-async def test_a_refusal_is_an_answer(desk: Desk) -> None:  # noqa: F811
+async def test_a_refusal_is_an_answer(desk: Desk) -> None:
     seen = await preview(desk, kind="withdraw", account=FIRST, amount_micros=str(10**12), recipient="0x" + "66" * 20)
     assert (seen["code"], seen["refusal"], seen["status"]) == (31, "COLLATERAL", "refused")
     assert seen["after"] == seen["before"]
@@ -181,7 +181,7 @@ async def test_a_refusal_is_an_answer(desk: Desk) -> None:  # noqa: F811
     assert int(good["before"]["equity_micros"]) - int(good["after"]["equity_micros"]) == 7 * DOLLAR
 
 
-async def test_a_new_account_and_a_bound_of_leverage_are_foreseen(desk: Desk) -> None:  # noqa: F811
+async def test_a_new_account_and_a_bound_of_leverage_are_foreseen(desk: Desk) -> None:
     new = {"kind": "transfer", "account": FIRST, "to_account": constants.NEW_ACCOUNT}
     seen = await preview(desk, **new, amount_micros=50 * DOLLAR)
     assert (seen["status"], seen["other"], seen["other_before"]) == ("applied", FIRST + 4, None)
@@ -220,18 +220,18 @@ async def test_a_new_account_and_a_bound_of_leverage_are_foreseen(desk: Desk) ->
         ),
     ],
 )
-async def test_what_cannot_be_previewed_is_refused(desk: Desk, operation: dict[str, Any], name: str) -> None:  # noqa: F811
+async def test_what_cannot_be_previewed_is_refused(desk: Desk, operation: dict[str, Any], name: str) -> None:
     with pytest.raises(CallError) as refused:
         await preview(desk, **operation)
     assert refused.value.error.name == name
 
 
-async def test_an_unknown_market_is_a_refusal_of_the_law(desk: Desk) -> None:  # noqa: F811
+async def test_an_unknown_market_is_a_refusal_of_the_law(desk: Desk) -> None:
     fields = {"account": FIRST, "market": 9, "side": 0, "size_lots": 500, "limit_price_ticks": PRICE}
     assert (await preview(desk, kind="order", **fields))["refusal"] == "NO_MARKET"
 
 
-async def test_an_explanation_is_named_and_exact(desk: Desk) -> None:  # noqa: F811
+async def test_an_explanation_is_named_and_exact(desk: Desk) -> None:
     await desk.order(0, SELL, PRICE, 300_000)
     await desk.order(1, BUY, PRICE, 300_000)
     desk.clock.now += constants.TICK_STEP
@@ -250,7 +250,7 @@ async def test_an_explanation_is_named_and_exact(desk: Desk) -> None:  # noqa: F
         await desk.ask("catenary_explain", account=FIRST + 9)
 
 
-async def test_every_number_of_an_account_s_answer_is_explained(desk: Desk) -> None:  # noqa: F811
+async def test_every_number_of_an_account_s_answer_is_explained(desk: Desk) -> None:
     for market, trader, lots in ((0, 0, 100_000), (1, 2, 900_000), (2, 3, 10_000)):
         await desk.order(trader, SELL, PRICES[market], lots, market=market, slot=1 + market)
         await desk.order(1, BUY, PRICES[market], lots, market=market, slot=1 + market)
@@ -280,7 +280,7 @@ async def test_every_number_of_an_account_s_answer_is_explained(desk: Desk) -> N
     assert not {"new", "BTC.new"} & values.keys()
 
 
-async def test_a_rank_is_explained_by_its_score_and_its_neighbours(desk: Desk) -> None:  # noqa: F811
+async def test_a_rank_is_explained_by_its_score_and_its_neighbours(desk: Desk) -> None:
     for trader, lots in ((1, 300_000), (2, 200_000), (3, 100_000)):
         await desk.order(0, BUY, PRICE, lots, slot=trader)
         await desk.order(trader, SELL, PRICE, lots)
@@ -304,7 +304,7 @@ async def test_a_rank_is_explained_by_its_score_and_its_neighbours(desk: Desk) -
     assert (values["BTC.deleveraging_score"], values["BTC.deleveraging_rank"]) == (None, None)
 
 
-async def test_a_margin_call_is_explained_by_the_look_that_told_it(desk: Desk) -> None:  # noqa: F811
+async def test_a_margin_call_is_explained_by_the_look_that_told_it(desk: Desk) -> None:
     await desk.order(0, SELL, PRICE, 600_000)
     await desk.order(1, BUY, PRICE, 600_000)
 
@@ -328,7 +328,7 @@ async def test_a_margin_call_is_explained_by_the_look_that_told_it(desk: Desk) -
     assert ((await call())["value"], (await call())["inputs"]["previous"]) == ("0", "50")
 
 
-async def test_a_contribution_names_its_markets(desk: Desk) -> None:  # noqa: F811
+async def test_a_contribution_names_its_markets(desk: Desk) -> None:
     await desk.order(0, SELL, PRICE, 300_000)
     await desk.order(1, BUY, PRICE, 300_000)
     found = await desk.ask("catenary_contribution", account=FIRST + 1, shock_bp=-500, market="BTC")

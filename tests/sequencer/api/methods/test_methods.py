@@ -1,32 +1,18 @@
 """What the node answers and whom it tells, in the words of the API, without sockets or an L1."""
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 import pytest
-import trio
 
-from l1_bridge.client.client import L1Client
-from l1_bridge.client.errors import L1Unavailable
-from l1_bridge.codec import batch
-from prover.contracts.deployment import Deployment
 from prover.signing import signatures
-from prover.signing.typed_data import typed_data
 from prover.state.genesis import DEVNET_GRACE_MS
-from prover.stf import codes, constants, containers
-from sequencer.api.methods.methods import Methods
+from prover.stf import codes, constants
 from sequencer.api.rpc.errors import CallError, law_error
-from sequencer.api.rpc.jsonrpc import JSON, Call, Registry
-from sequencer.api.rpc.subscriptions import Channel, Feeds
-from sequencer.l1.bridge_view import BridgeView
-from sequencer.schema.accounts import AccountView
-from sequencer.schema.params import OrderFields, SignedOrder
-from sequencer.schema.values import Bytes20, HexBytes, decode_value
-from sequencer.schema.writing import to_json, to_wire, writer
+from sequencer.api.rpc.jsonrpc import Call
+from sequencer.schema.values import Bytes20
+from tests.sequencer.desk import RELEASED, Desk, submitted
 from tests.sequencer.node_world import (
-    BRIDGE,
     BUY,
     CHAIN_ID,
     DOLLAR,
@@ -37,8 +23,6 @@ from tests.sequencer.node_world import (
     RECIPIENT,
     SELL,
     START,
-    deposit,
-    genesis,
     key,
     order,
     owner,
@@ -47,126 +31,10 @@ from tests.sequencer.node_world import (
     signed_request,
     tick,
 )
-from tests.sequencer.sequencing.test_sequencer import opened
 
 pytestmark = pytest.mark.trio
 PRICE = PRICES[0]
 CALL = cast(Call, None)
-
-
-class Released:
-    """A call whose place in the order of arrival nobody waits for."""
-
-    def release(self) -> None:
-        """Nothing waits."""
-
-
-RELEASED = cast(Call, Released())
-
-
-def travelled(kind: Any, value: Any) -> Any:
-    """An answer as its reader finds it in JSON. Invariant: it is what its type says, with no key more or less."""
-    plain = msgspec.json.decode(to_json(writer(kind)(value)))
-    again = msgspec.convert(plain, kind, strict=False, dec_hook=decode_value)
-    assert msgspec.json.decode(to_json(writer(kind)(again))) == plain
-    return plain
-
-
-class Channels:
-    """Feeds that keep what was published, as it travels."""
-
-    def __init__(self) -> None:
-        self.opened: dict[str, Callable[[], object]] = {}
-        self.families: dict[str, Callable[[str], Callable[[], object] | None]] = {}
-        self.told: list[tuple[str, Any]] = []
-        self.declared: dict[str, Channel] = {}
-
-    def declare(self, *channels: Channel) -> None:
-        """The channels that there will be."""
-        self.declared = {channel.name: channel for channel in channels}
-
-    def of(self, channel: str) -> Channel:
-        """What a channel tells."""
-        prefix, colon, _ = channel.partition(":")
-        return self.declared[prefix + colon]
-
-    def open(self, channel: str, snapshot: Callable[[], object]) -> None:
-        """A channel with its snapshot."""
-        self.opened[channel] = lambda: travelled(self.of(channel).snapshot, snapshot())
-
-    def family(self, prefix: str, find: Callable[[str], Callable[[], object] | None]) -> None:
-        """Channels of one kind."""
-
-        def found(key: str) -> Callable[[], object] | None:
-            snapshot = find(key)
-            return None if snapshot is None else lambda: travelled(self.of(prefix).snapshot, snapshot())
-
-        self.families[prefix] = found
-
-    def is_open(self, channel: str) -> bool:
-        """Everybody listens to everything."""
-        return True
-
-    def publish(self, channel: str, message: Any) -> None:
-        """One message."""
-        self.told.append((channel, travelled(self.of(channel).message, message)))
-
-    def names(self) -> set[str]:
-        """Channels that were told since the last question."""
-        names = {channel for channel, _ in self.told}
-        self.told = []
-        return names
-
-
-class NoL1:
-    """An L1 that is away."""
-
-    async def send(self, *arguments: object, **options: object) -> None:
-        """Always fails."""
-        raise L1Unavailable("the L1 node at nowhere: no answer in 20 s")
-
-
-class Desk:
-    """Methods over a venue, and what a test asks them."""
-
-    def __init__(self, directory: Path) -> None:
-        self.venue, self.clock, _ = opened(directory)
-        self.view = BridgeView(batch.BridgeId(CHAIN_ID, BRIDGE), self.venue.engine, genesis())
-        deployment = Deployment(CHAIN_ID, BRIDGE, b"\x12" * 20, b"\x13" * 20)
-        client = cast(L1Client, NoL1())
-        self.methods = Methods(self.venue, self.view, client, deployment, self.clock)
-        self.methods.is_ready = True
-        self.channels = Channels()
-        self.methods.open_feeds(cast(Feeds, self.channels))
-        self.venue.listeners.append(self.methods)
-        self.registry = Registry()
-        self.methods.register(self.registry)
-
-    async def ask(self, name: str, **params: Any) -> Any:
-        """The answer of a method as it travels."""
-        method = self.registry.find(name)
-        return travelled(method.result, await method.handler(method.bind(JSON, to_json(to_wire(params))), RELEASED))
-
-    def account(self, index: int) -> Any:
-        """An account as catenary_account tells it, whether it exists or not."""
-        return travelled(AccountView, self.methods.accounts.account_view(index))
-
-    async def order(self, trader: int, side: int, price: int, size: int = LOTS, **changes: Any) -> None:
-        given = order(self.clock.now, FIRST + trader, side, price, size, **changes)
-        outcome = await self.venue.submit(signed_order(given, key(trader)))
-        assert outcome.code == 0, outcome
-
-
-@pytest.fixture
-async def desk(tmp_path: Path, nursery: trio.Nursery) -> Any:
-    desk = Desk(tmp_path)
-    await nursery.start(desk.venue.run)
-    for index in range(4):
-        await desk.venue.submit(deposit(owner(index), 10_000 * DOLLAR))
-    await desk.venue.submit(tick(START))
-    desk.channels.names()
-    yield desk
-    nursery.cancel_scope.cancel()
 
 
 async def test_everybody_whom_an_input_touches_is_told(desk: Desk) -> None:
@@ -258,13 +126,6 @@ async def test_typed_data_fills_in_what_is_missing(desk: Desk) -> None:
     assert found["digest"] == "0x" + signatures.order_digest(DOMAIN, expected).hex()
     assert found["operation"]["slot"] == 2
     assert found["typed_data"]["domain"]["chainId"] == CHAIN_ID
-
-
-def submitted(given: containers.Order, trader: int) -> SignedOrder:
-    """An order as the API takes it."""
-    message = typed_data(constants.ORDER, given, CHAIN_ID, BRIDGE)["message"]
-    fields = msgspec.convert(message, OrderFields, dec_hook=decode_value)
-    return SignedOrder(fields, HexBytes(signed_order(given, key(trader))[-64:]))
 
 
 async def test_a_grace_is_told_and_refuses_by_its_own_number(desk: Desk) -> None:

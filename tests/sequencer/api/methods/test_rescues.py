@@ -12,7 +12,7 @@ from sequencer.engine.ranking import Place
 from sequencer.views.account import view
 from sequencer.views.markets import names
 from sequencer.views.rankings import Rankings
-from tests.sequencer.api.methods.test_methods import Desk, desk  # noqa: F401
+from tests.sequencer.desk import Desk
 from tests.sequencer.node_world import BUY, DOLLAR, FIRST, PRICES, SELL, START, deposit, owner, tick
 
 pytestmark = pytest.mark.trio
@@ -31,7 +31,7 @@ async def fall(here: Desk, price: int, count: int = 3) -> None:
 
 
 @pytest.fixture
-async def fallen(desk: Any) -> Desk:  # noqa: F811
+async def fallen(desk: Any) -> Desk:
     """Account FIRST was liquidated into a bid of FIRST + 2, while FIRST + 1 won."""
     assert desk.clock.now == START
     await desk.order(1, SELL, PRICES[0], HEAVY)
@@ -78,7 +78,7 @@ async def test_a_rescue_is_told_on_its_channel_once(fallen: Desk) -> None:
     assert "rescues" not in fallen.channels.names()
 
 
-async def test_an_account_s_channel_tells_a_rescue_with_the_account_as_it_always_tells_it(desk: Any) -> None:  # noqa: F811
+async def test_an_account_s_channel_tells_a_rescue_with_the_account_as_it_always_tells_it(desk: Any) -> None:
     await desk.order(1, SELL, PRICES[0], HEAVY)
     await desk.order(0, BUY, PRICES[0], HEAVY)
     await desk.order(2, BUY, 593_950, HEAVY)
@@ -102,7 +102,7 @@ async def test_the_ranking_and_the_rank_in_an_account_are_the_same(fallen: Desk)
         await fallen.ask("catenary_deleveragingRanking", market="DOGE", side="short")
 
 
-async def test_a_rank_is_of_the_account_as_it_stands_among_the_others_of_the_last_tick(desk: Any) -> None:  # noqa: F811
+async def test_a_rank_is_of_the_account_as_it_stands_among_the_others_of_the_last_tick(desk: Any) -> None:
     for trader, lots in ((1, 300_000), (2, 200_000), (3, 100_000)):
         await desk.order(0, BUY, PRICES[0], lots, slot=trader)
         await desk.order(trader, SELL, PRICES[0], lots)
@@ -122,7 +122,7 @@ async def test_a_rank_is_of_the_account_as_it_stands_among_the_others_of_the_las
     assert ranks() == [None, 3, 1, 2]
 
 
-async def test_equal_scores_stand_by_account_and_an_insurance_account_nowhere(desk: Any) -> None:  # noqa: F811
+async def test_equal_scores_stand_by_account_and_an_insurance_account_nowhere(desk: Any) -> None:
     for trader in (2, 1):
         await desk.order(0, BUY, PRICES[0], 100_000, slot=trader)
         await desk.order(trader, SELL, PRICES[0], 100_000)

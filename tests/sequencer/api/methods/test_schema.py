@@ -20,8 +20,8 @@ from sequencer.api.transport.server import ApiConfig, Server, Surroundings
 from sequencer.schema.answers import AccountProof, FaucetPayment, GlobalsProof, WithdrawalProof
 from tests.sequencer.answers import answer
 from tests.sequencer.api.json_schema import misfits, untyped
-from tests.sequencer.api.methods.test_methods import Desk, desk, travelled  # noqa: F401  (a fixture)
 from tests.sequencer.api.methods.test_rescues import fall
+from tests.sequencer.desk import Desk, travelled
 from tests.sequencer.node_world import (
     BRIDGE,
     BUY,
@@ -87,7 +87,7 @@ class Whole:
 
 
 @pytest.fixture
-async def whole(desk: Any) -> Whole:  # noqa: F811
+async def whole(desk: Any) -> Whole:
     found = Whole(desk)
     await found.read()
     return found

@@ -13,7 +13,7 @@ from prover.signing import signatures as signing
 from prover.stf import encoding
 from prover.stf import signatures as law
 from prover.stf.replay import Chunk
-from tests.sequencer.api.methods.test_methods import RELEASED, Desk, submitted
+from tests.sequencer.desk import RELEASED, Desk, submitted
 from tests.sequencer.node_world import BTC, BUY, DOLLAR, FIRST, PRICES, SELL, START, deposit, order, owner, tick
 
 

@@ -1,0 +1,23 @@
+"""Fixtures of the node's tests."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.sequencer.desk import Desk
+from tests.sequencer.node_world import DOLLAR, START, deposit, owner, tick
+
+
+@pytest.fixture
+async def desk(tmp_path: Path, nursery: trio.Nursery) -> Any:
+    """Four traders with ten thousand dollars each, and the first tick."""
+    desk = Desk(tmp_path)
+    await nursery.start(desk.venue.run)
+    for index in range(4):
+        await desk.venue.submit(deposit(owner(index), 10_000 * DOLLAR))
+    await desk.venue.submit(tick(START))
+    desk.channels.names()
+    yield desk
+    nursery.cancel_scope.cancel()

@@ -1,0 +1,151 @@
+"""The margin campaign's reading of what comes by the queue of L1, a forced close step by step included."""
+
+from prover.stf import constants
+from prover.stf.constants import PPM
+from tests.soak.margin_rescues import Rescues
+from tests.soak.readings import all_money, ceil, sign
+
+
+class Queue(Rescues):
+    """Each handler returns the accounts that its entry may touch."""
+
+    def _is_young(self) -> bool:
+        return self.ticks[-1][0] + 300_000 >= self.step.entered_at
+
+    def _forced_withdraw(self) -> set[int]:
+        entry = self.step.entry
+        assert entry is not None
+        before = self.step.before[entry.account]
+        self.claim(before.owner == entry.sender, "owner", f"account {entry.account}")
+        ages = self._touch(entry.account)
+        paid = self._released(entry.account, before, ages, entry.amount)
+        self.claim(paid > 0, "payment margin", "an entry that paid nothing counts as taken")
+        ages.settled -= paid
+        self._others_stay(entry.account, constants.MARKETS)
+        self._aged(entry.account, True)
+        return {entry.account}
+
+    def _forced_close(self) -> set[int]:
+        entry = self.step.entry
+        assert entry is not None
+        before = self.step.before[entry.account]
+        self.claim(before.owner == entry.sender, "owner", f"account {entry.account}")
+        self.claim(self._is_young(), "stale", f"entered at {entry.time}")
+        lots = min(entry.amount, abs(before.positions[entry.market].size))
+        head = self.ledger.head
+        self.claim(head == (entry.account, entry.market, lots) and lots > 0, "head", f"{head} not {lots}")
+        return set()
+
+    def _leave(self) -> set[int]:
+        entry = self.step.entry
+        assert entry is not None
+        before, row = self.step.before[entry.account], self.ledger.account(entry.account)
+        self.claim(before.owner == entry.sender, "owner", f"account {entry.account}")
+        self.claim(row.floor > self.step.now + 10_000 and not any(row.agents), "floor", f"{row.floor} {row.agents}")
+        holds = any(p.size for market, p in enumerate(before.positions) if market not in self.over)
+        may_close = holds and self._is_young()
+        expected = (entry.account, constants.MARKETS, 0) if may_close else None
+        self.claim(self.ledger.head == expected, "head", f"{self.ledger.head} not {expected}")
+        ages = self._touch(entry.account)
+        if not may_close:
+            ages.settled -= self._released(entry.account, before, ages, constants.EVERYTHING)
+        self._others_stay(entry.account, constants.MARKETS)
+        self._aged(entry.account, True)
+        return {entry.account}
+
+    def _forced_agent(self) -> set[int]:
+        entry = self.step.entry
+        assert entry is not None
+        self.claim(self.step.before[entry.account].owner == entry.sender, "owner", f"account {entry.account}")
+        return set()
+
+    def _set_market(self) -> set[int]:
+        given = self.step.parameters
+        assert given is not None
+        listed, risk = self.ledger.globals.markets[given.market], self.ledger.globals.risk
+        # In its last hour a market counts in full.
+        initial = PPM if given.status == constants.MARKET_SETTLING else given.initial_ppm
+        found = (listed.status, listed.taker_fee_ppm, risk.initial_ppm[given.market])
+        self.claim(found == (given.status, given.taker_fee_ppm, initial), "parameters", f"{found}")
+        self.claim(given.market not in self.over, "parameters", "a market that is over came back")
+        self.accepted["listing"] += listed.open_interest == 0 and risk.price[given.market] == 0
+        if given.status == constants.MARKET_SETTLING:
+            self.settling[given.market] = (0, 0)
+        return set()
+
+    def _close_step(self) -> set[int]:
+        """A forced close at the worse of two prices, one percent off at most; a leaver is paid at the end."""
+        move, head = self.step.move, self.step.head
+        assert move is not None
+        assert head is not None
+        number, asked, most = head
+        market, insurance = move.market, move.market + 1
+        self.claim(asked in (market, constants.MARKETS), "head", f"{asked} but {market}")
+        before, row = self.step.before[number], self.ledger.account(number)
+        leaves = self.ledger.head is None and asked == constants.MARKETS
+        size = 0 if market in self.over else before.positions[market].size
+        lots = abs(size) - abs(row.positions[market].size)
+        closed = sign(size) * lots
+        if size == 0:
+            ages = self._touch(number)
+            if leaves:
+                ages.settled -= self._leaver_paid(number, ages)
+            self._others_stay(number, constants.MARKETS)
+            self._aged(number, True)
+            return {number}
+        self._steady(True)
+        left = abs(size) if asked == constants.MARKETS else most
+        self.claim(0 < lots <= min(move.lots, left, abs(size)), "lots", f"{lots} of {size}, {left} left")
+        worse = self.judged(before, kinder=False)
+        price, was = worse[market], self.read(before, worse)
+        self.claim(was.equity >= 0, "closed below zero", f"account {number}: {was}")
+        # What it may lose and keep E/MM: nothing where none is left to lose.
+        maintenance = self.maintenance_after(before, market, closed, worse)
+        spare = max(was.equity - ceil(was.equity * maintenance, was.maintenance), 0)
+        discount = min(lots * price // 100, spare)
+        quote = closed * price - discount
+        is_fund = move.other == insurance
+        self.step.before.setdefault(insurance, self._none)
+        fund = all_money(self.step.before[insurance])
+        opposite = self.step.before[move.other]
+        bore = self.read(opposite, self.prices)
+        is_debtor = not is_fund and bore.equity < 0
+        if not is_fund:
+            held = opposite.positions[market]
+            self.claim(not self.fund_takes(market, closed, quote), "fund first", f"{lots} of {market}")
+            self.claim(held.size * size < 0 and lots <= abs(held.size), "lots", f"{lots} against {held.size}")
+        if is_debtor:
+            # Below zero at both prices, unless it has been silent for long.
+            is_silent = self.step.now - self.ticks[-1][0] > 300_000
+            self.claim(is_silent or self.read(opposite, self.judged(opposite)).equity < 0, "debtor", f"{bore}")
+            won = (size * price - before.positions[market].cost) * lots // abs(size)
+            missing = self.premium(opposite, market, -closed)
+            quote -= max(min(missing, won - discount, spare - discount), 0)
+        self.accepted["close_by_counterparty"] += not is_fund and not is_debtor
+        self.accepted["close_by_debtor"] += is_debtor
+        if is_debtor:
+            self.indebted.add(move.other)
+        held = opposite.positions[market]
+        turned_over = max(abs(held.size + closed) - abs(held.size), 0) * self.prices[market]
+        self._moved(number, market, -closed, -quote, 0, leaves)
+        self._moved(move.other, market, closed, quote, 0)
+        now = self.read(self.ledger.account(move.other), self.prices)
+        if is_fund:
+            self._taken(market, turned_over, 0, fund)
+        else:
+            self.claim(now.equity >= bore.equity, "counterparty", f"{bore} -> {now}")
+        return {number, move.other}
+
+    def fund_takes(self, market: int, closed: int, quote: int) -> bool:
+        """Whether a market's fund, as it was before the step, may take so many signed lots for a quote."""
+        taking = self.step.before[market + 1]
+        fund = max(all_money(taking), 0)
+        held, price = taking.positions[market].size, self.prices[market]
+        grown = max(abs(held + closed) - abs(held), 0)
+        every = self.read(taking, self.prices)
+        ppm = self.ledger.globals.risk.initial_ppm[market]
+        initial = every.initial + self.needed_change(ppm, price, held, -closed)
+        turned_over = self.hour_turned[market] + grown * price
+        pays = self.hour_paid[market] * 4 <= fund
+        is_able = turned_over <= 10 * fund and pays and every.equity + closed * price - quote >= initial
+        return is_able or grown == 0

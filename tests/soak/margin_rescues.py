@@ -1,0 +1,224 @@
+"""The margin campaign's reading of rescues: when each is allowed, and what it makes of its parties."""
+
+from fractions import Fraction
+from itertools import pairwise
+
+from prover.stf import constants, containers
+from prover.stf.constants import PPM
+from tests.soak.readings import Ages, Readings, all_money, ceil, sign
+
+
+class Rescues(Readings):
+    """Each handler returns the accounts that its operation may touch."""
+
+    def _steady(self, silence: bool) -> None:
+        """Three ticks in a row, or, where it may wait no longer, none for five minutes."""
+        last = self.ticks[-3:]
+        steady = len(last) == 3 and all(later[0] - earlier[0] == 5_000 for earlier, later in pairwise(last))
+        steady = steady or (silence and self.step.now - last[-1][0] > 300_000)
+        self.claim(steady, "unsteady", f"{[at for at, _ in last]} at {self.step.now}")
+
+    def _allowed(self) -> None:
+        """No rescue without three ticks in a row, in a grace, at an old price."""
+        last = self.ticks[-3:]
+        self._steady(False)
+        self.claim(not self.in_grace, "grace", "a rescue in a grace")
+        self.claim(self.step.now - last[-1][0] <= 20_000, "stale", f"{self.step.now}")
+
+    def _maker(self, lots: int) -> int:
+        """Books the maker's side, its fee to the fee account; returns the maker's account."""
+        order = self.step.maker
+        assert order is not None
+        size = lots if order.side == constants.BUY else -lots
+        fee = ceil(lots * order.limit_price * self.ledger.globals.markets[order.market].maker_fee_ppm, PPM)
+        self._side(order, size, order.limit_price, fee)
+        return order.account
+
+    def _side(self, order: containers.Order, size: int, price: int, fee: int) -> None:
+        key = (order.account, order.slot, order.sequence)
+        self.filled[key] += abs(size)
+        self.claim(self.filled[key] <= order.size, "overfilled", f"{key}")
+        signed = ceil(abs(size) * price * order.max_fee_ppm, PPM) + order.max_posting_fee
+        self.claim(fee <= signed, "fee", f"{fee} above what {key} signed")
+        self._moved(order.account, order.market, size, size * price, fee)
+        before, row = self.step.before[order.account], self.ledger.account(order.account)
+        was, now = self.read(before, self.prices), self.read(row, self.prices, own=True)
+        old, new = before.positions[order.market].size, row.positions[order.market].size
+        reduced = abs(new) <= abs(old) and old * new >= 0 and now.maintenance <= was.maintenance
+        reduced = reduced and now.equity * was.maintenance >= was.equity * now.maintenance
+        self.claim(reduced or now.equity >= now.initial, "fill margin", f"account {order.account}: {was} -> {now}")
+        self.claim(not self.in_grace or (abs(new) <= abs(old) and old * new >= 0), "grace", "risk grew in a grace")
+
+    def _liquidate(self) -> set[int]:
+        step, move, order = self.step, self.step.move, self.step.maker
+        assert move is not None
+        assert order is not None
+        self._allowed()
+        market, price, lots = order.market, order.limit_price, move.lots
+        before, risk = step.before[move.account], self.ledger.globals.risk
+        judged = self.judged(before)
+        was = self.read(before, judged)
+        size, oracle = before.positions[market].size, judged[market]
+        self.claim(0 <= was.equity < was.maintenance, "liquidated in health", f"{was}")
+        self.claim(was.largest == market, "largest first", f"{was} market {market}")
+        self.claim(0 < lots <= abs(size), "lots", f"{lots} of {size}")
+        closed = sign(size) * lots
+        insurance = market + 1
+        fee = all_money(self.ledger.account(insurance)) - all_money(step.before.get(insurance))
+        self.claim(0 <= fee <= lots * price // 100, "liquidation fee", f"{fee}")
+        self._moved(move.account, market, -closed, -closed * price, fee)
+        maker = self._maker(lots)
+        self._fees(ceil(lots * price * self.ledger.globals.markets[market].maker_fee_ppm, PPM))
+        self.ages.setdefault(insurance, Ages()).book(fee, step.now // constants.EPOCH)
+        self._aged(insurance, False)
+        now = self.read(self.ledger.account(move.account), judged)
+        self.claim(
+            now.equity * was.maintenance >= was.equity * now.maintenance, "E/MM lowered", f"{was} -> {now}, fee {fee}"
+        )
+        if was.maintenance:
+            ratio = Fraction(was.equity, was.maintenance)
+            given = Fraction(sign(size) * (oracle - price), oracle)
+            bound = Fraction(3 * risk.maintenance_ppm[market], 2 * PPM) * (1 - ratio)
+            self.claim(given <= bound, "price", f"{given} below the oracle, {bound} allowed")
+        fewer = closed - sign(size)
+        equity = was.equity + fewer * (price - oracle)
+        initial = was.initial + self.needed_change(risk.initial_ppm[market], oracle, size, fewer)
+        self.claim(equity < initial, "too many lots", f"one less than {lots}: {equity} of {initial}")
+        return {move.account, maker, insurance, constants.FEE_ACCOUNT}
+
+    def _capped(self, market: int, turned_over: int, paid: int, fund: int) -> None:
+        """Caps of the hour, by the fund as it stood before: ten times turned over, a quarter paid out."""
+        self.hour_turned[market] += turned_over
+        self.hour_paid[market] += paid
+        if turned_over:
+            self.claim(self.hour_turned[market] <= max(fund, 0) * 10, "turnover cap", f"{self.hour_turned} of {fund}")
+        if paid:
+            self.claim(self.hour_paid[market] * 4 <= max(fund, 0), "payout cap", f"{self.hour_paid} of {fund}")
+
+    def _take_over(self) -> set[int]:
+        move = self.step.move
+        assert move is not None
+        self._allowed()
+        market, insurance = move.market, move.market + 1
+        before, taking = self.step.before[move.account], self.step.before.get(insurance, self._none)
+        size, oracle = before.positions[market].size, self.prices[market]
+        was = self.read(before, self.judged(before))
+        self.claim(was.equity * 3 < was.maintenance * 2, "taken over in health", f"{was}")
+        self.claim(was.largest == market, "largest first", f"{was} market {market}")
+        self.claim(0 < move.lots <= abs(size), "lots", f"{move.lots} of {size}")
+        closed = sign(size) * move.lots
+        premium = self.premium(before, market, closed)
+        fund = all_money(taking)
+        self.step.before.setdefault(insurance, taking)
+        self._moved(move.account, market, -closed, -closed * oracle - premium, 0)
+        self._moved(insurance, market, closed, closed * oracle + premium, 0)
+        self._zero_price(move.account)
+        held = taking.positions[market].size
+        grown = max(abs(held + closed) - abs(held), 0)
+        self._taken(market, grown * oracle, max(premium, 0), fund)
+        return {move.account, insurance}
+
+    def _taken(self, market: int, turned_over: int, paid: int, fund: int) -> None:
+        """A fund keeps its caps, and its requirement, but where it grows by nothing and pays nobody."""
+        self._capped(market, turned_over, paid, fund)
+        after = self.read(self.ledger.account(market + 1), self.prices)
+        is_free = turned_over == 0 and paid == 0
+        self.claim(is_free or after.equity >= after.initial, "fund below its requirement", f"{after}")
+
+    def _forced_rescue(self) -> set[int]:
+        """The fund in the liquidator's place: gently where it still can be, else as in a take-over."""
+        step, move = self.step, self.step.move
+        assert move is not None
+        self._steady(True)
+        self.claim(self.ticks[-1][0] + 300_000 >= step.entered_at, "stale", f"entered at {step.entered_at}")
+        market, insurance = move.market, move.market + 1
+        before, taking = step.before[move.account], step.before.setdefault(insurance, self._none)
+        size, oracle = before.positions[market].size, self.prices[market]
+        judged = self.read(before, self.judged(before))
+        self.claim(judged.equity < judged.maintenance, "liquidated in health", f"{judged}")
+        self.claim(judged.largest == market, "largest first", f"{judged} market {market}")
+        lots = abs(size) - abs(self.ledger.account(move.account).positions[market].size)
+        self.claim(0 < lots <= min(move.lots, abs(size)), "lots", f"{lots} of {size}")
+        closed = sign(size) * lots
+        was = self.read(before, self.prices)
+        premium = self.premium(before, market, closed)
+        if was.equity * 3 >= was.maintenance * 2:
+            self.accepted["forced_liquidation"] += 1
+            risk = self.ledger.globals.risk
+            share = Fraction(3 * risk.maintenance_ppm[market] * (was.maintenance - was.equity), 2 * PPM)
+            each = oracle * share / was.maintenance
+            premium = -int(lots * each)
+            after = was.equity + premium
+            left = was.initial - lots * oracle * Fraction(risk.initial_ppm[market], PPM)
+            # One lot less would have left it below its requirement; roundings of requirements aside.
+            fewer = was.equity - (lots - 1) * each - left - oracle * Fraction(risk.initial_ppm[market], PPM)
+            self.claim(fewer < 2, "too many lots", f"one less than {lots}: {fewer}")
+            maintenance = self.maintenance_after(before, market, closed, self.prices)
+            self.claim(after * was.maintenance >= was.equity * maintenance, "E/MM lowered", f"{was} -> {after}")
+        else:
+            self.accepted["forced_take_over"] += 1
+        fund = all_money(taking)
+        self._moved(move.account, market, -closed, -closed * oracle - premium, 0)
+        self._moved(insurance, market, closed, closed * oracle + premium, 0)
+        held = taking.positions[market].size
+        grown = max(abs(held + closed) - abs(held), 0)
+        self._taken(market, grown * oracle, max(premium, 0), fund)
+        return {move.account, insurance}
+
+    def _zero_price(self, number: int) -> None:
+        """A fund or counterparty takes at the zero price: E/MM at current prices stays, to a micro-dollar."""
+        was = self.read(self.step.before[number], self.prices)
+        now = self.read(self.ledger.account(number), self.prices)
+        off = now.equity - Fraction(was.equity * now.maintenance, was.maintenance)
+        self.claim(0 <= off < 1, "zero price", f"{was} -> {now}")
+
+    def _deleverage(self) -> set[int]:
+        move = self.step.move
+        assert move is not None
+        self._allowed()
+        market, insurance, lots = move.market, move.market + 1, move.lots
+        before, other = self.step.before[move.account], self.step.before[move.other]
+        paying = self.step.before.setdefault(insurance, self._none)
+        size, oracle = before.positions[market].size, self.prices[market]
+        held = other.positions[market]
+        was = self.read(before, self.judged(before))
+        self.claim(was.equity < 0, "deleveraged above zero", f"{was}")
+        self.claim(held.size * size < 0 and 0 < lots <= min(abs(size), abs(held.size)), "lots", f"{lots} of {size}")
+        closed = sign(size) * lots
+        premium = max(self.premium(before, market, closed), 0)
+        fund = all_money(paying)
+        paid = min(premium, self.payable(market, paying))
+        borne = premium - paid
+        self._moved(move.account, market, -closed, -closed * oracle - premium, 0)
+        self._moved(move.other, market, closed, closed * oracle + borne, 0)
+        # The fund pays first, and all that it may.
+        self._moved(insurance, market, 0, 0, paid)
+        profit = held.size * oracle - held.cost
+        is_spared = borne == 0 and self.read(other, self.prices).equity >= 0
+        is_borne = is_spared or (profit > 0 and borne * abs(held.size) <= profit * lots)
+        self.claim(is_borne, "bears too much", f"{borne} of {profit}")
+        self._zero_price(move.account)
+        bore, bears = self.read(other, self.prices), self.read(self.ledger.account(move.other), self.prices)
+        kept = bears.equity >= bears.maintenance or bears.equity * bore.maintenance >= bore.equity * bears.maintenance
+        self.claim(is_spared or kept, "counterparty", f"{bore} -> {bears}")
+        self._capped(market, 0, paid, fund)
+        after = self.read(self.ledger.account(insurance), self.prices)
+        self.claim(paid == 0 or after.equity >= after.initial, "fund below its requirement", f"{after}")
+        return {move.account, move.other, insurance}
+
+    def _unwind(self) -> set[int]:
+        move, order = self.step.move, self.step.maker
+        assert move is not None
+        assert order is not None
+        self._allowed()
+        market, price, insurance = order.market, order.limit_price, order.market + 1
+        before, oracle = self.step.before[insurance], self.prices[market]
+        size, fund = before.positions[market].size, all_money(before)
+        self.claim(0 < move.lots <= abs(size), "lots", f"{move.lots} of {size}")
+        self.claim(sign(size) * (oracle - price) * 1_000 <= oracle, "unwinding price", f"{price} at {oracle}")
+        closed = sign(size) * move.lots
+        self._moved(insurance, market, -closed, -closed * price, 0)
+        maker = self._maker(move.lots)
+        self._fees(ceil(move.lots * price * self.ledger.globals.markets[market].maker_fee_ppm, PPM))
+        self._capped(market, move.lots * oracle, 0, fund)
+        return {maker, insurance, constants.FEE_ACCOUNT}

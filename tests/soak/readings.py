@@ -1,0 +1,317 @@
+"""What rows of a history come to by an independent reading of PROTOCOL.md: money, ages, requirements, prices.
+
+Nothing here calls the law's own checks.
+"""
+
+from collections import Counter
+from fractions import Fraction
+from typing import NamedTuple
+
+import msgspec
+
+from prover.stf import constants, containers
+from prover.stf.constants import FUNDING_SCALE, PPM
+from tests.soak.ledger import FIRST, Ledger, Step
+from tests.vectors.law_table import NAMES
+
+
+def ceil(numerator: int, denominator: int) -> int:
+    """The integer at or above a quotient."""
+    return -(-numerator // denominator)
+
+
+def sign(size: int) -> int:
+    """1 for a long, -1 for a short, 0 for none."""
+    return (size > 0) - (size < 0)
+
+
+class Reading(NamedTuple):
+    """An account at given prices, its funding paid and rounded against it, micro-dollars."""
+
+    equity: int
+    initial: int
+    maintenance: int
+    notional: int
+    largest: int
+
+
+class Ages:
+    """An account's money by the epoch in which it was earned; what is two epochs old may leave."""
+
+    def __init__(self) -> None:
+        self.settled = 0
+        self.earned: dict[int, int] = {}
+
+    def book(self, change: int, epoch: int) -> None:
+        """Profit belongs to its epoch; a loss eats the youngest money first."""
+        if change > 0:
+            self.earned[epoch] = self.earned.get(epoch, 0) + change
+            return
+        left = -change
+        for earlier in sorted(self.earned, reverse=True):
+            eaten = min(left, self.earned[earlier])
+            left -= eaten
+            self.earned[earlier] -= eaten
+        self.settled -= left
+
+    def at(self, epoch: int) -> tuple[int, int, int]:
+        """Settled, older and fresh money as an epoch sees it."""
+        old = sum(amount for earlier, amount in self.earned.items() if earlier <= epoch - 2)
+        return self.settled + old, self.earned.get(epoch - 1, 0), self.earned.get(epoch, 0)
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.settled + sum(self.earned.values())
+
+
+def all_money(row: containers.Account | None) -> int:
+    """All money of an account, of any age; none where there is no account."""
+    return 0 if row is None else row.settled + row.older + row.fresh
+
+
+class Readings:
+    """One history as this reading sees it; `broken` holds one line for each violation."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.steps = 0
+        self.broken: list[str] = []
+        self.by_kind: Counter[str] = Counter()
+        self.accepted: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+        self.left: Counter[str] = Counter()
+        self.ages: dict[int, Ages] = {}
+        self.ticks: list[tuple[int, list[int]]] = []
+        self.signed: list[int] = []
+        self.largest_jump_ppm = 0
+        self.index: list[int] = [0] * constants.MARKETS
+        self.grace_until = 0
+        self.dust = 0
+        self.paid_in = 0
+        self.paid_out = 0
+        self.hour_turned: Counter[int] = Counter()
+        self.hour_paid: Counter[int] = Counter()
+        self.filled: Counter[tuple[int, int, int]] = Counter()
+        # Of markets that are over, their prices for ever; of those that settle, the sum of price times time, and time.
+        self.over: dict[int, int] = {}
+        self.settling: dict[int, tuple[int, int]] = {}
+        self.indebted: set[int] = set()
+        self.ledger: Ledger
+        self.step: Step
+
+    def claim(self, holds: bool, kind: str, told: str) -> None:
+        """Records a violation unless it holds."""
+        if not holds:
+            self.by_kind[kind] += 1
+            what = f"{NAMES.get(self.step.tag)}" if self.steps else "history"
+            self.broken.append(f"{self.name} step {self.steps} {what}: {kind}: {told}")
+
+    def owed(self, row: containers.Account | None) -> int:
+        """Funding that an account owes, in FUNDING_SCALE units, exactly."""
+        if row is None:
+            return 0
+        index = self.index
+        return sum(
+            position.size * (index[market] - position.funding)
+            for market, position in enumerate(row.positions[: self.market_count])
+            if position.size
+        )
+
+    def gained(self, row: containers.Account) -> int:
+        """What positions in markets that are over are worth, micro-dollars: money at the account's next touch."""
+        positions = [(row.positions[market], price) for market, price in self.over.items()]
+        return sum(position.size * price - position.cost for position, price in positions)
+
+    @property
+    def market_count(self) -> int:
+        return self.ledger.globals.market_count
+
+    @property
+    def prices(self) -> list[int]:
+        return self.ticks[-1][1]
+
+    @property
+    def in_grace(self) -> bool:
+        return self.step.now < self.grace_until
+
+    @property
+    def _none(self) -> containers.Account:
+        return self.ledger.chunk.rows.account(constants.NEW_ACCOUNT)
+
+    def judged(self, row: containers.Account, kinder: bool = True) -> list[int]:
+        """Of the last two ticks' prices the kinder one for each position, or the worse one."""
+        now = list(self.prices)
+        if len(self.ticks) < 2:
+            return now
+        # A market that was listed between the two has one price, one that is over too.
+        for market, earlier in enumerate(self.ticks[-2][1]):
+            size = row.positions[market].size
+            if size and market not in self.over:
+                now[market] = max(now[market], earlier) if (size > 0) == kinder else min(now[market], earlier)
+        return now
+
+    def read(self, row: containers.Account, prices: list[int], own: bool = False) -> Reading:
+        """An account at given prices; its owner's own leverage bound only counts where `own` says so."""
+        risk = self.ledger.globals.risk
+        equity = all_money(row) - ceil(self.owed(row), FUNDING_SCALE)
+        initial = maintenance = notional = most = largest = 0
+        for market, price in enumerate(prices):
+            position = row.positions[market]
+            if position.size == 0:
+                continue
+            worth = abs(position.size) * price
+            equity += position.size * price - position.cost
+            if market in self.over:
+                continue
+            notional += worth
+            fraction = max(risk.initial_ppm[market], row.initial_ppm) if own else risk.initial_ppm[market]
+            initial += ceil(worth * fraction, PPM)
+            needed = ceil(worth * risk.maintenance_ppm[market], PPM)
+            maintenance += needed
+            if needed > most:
+                most, largest = needed, market
+        return Reading(equity, initial, maintenance, notional, largest)
+
+    def needed_change(self, ppm: int, price: int, size: int, closed: int) -> int:
+        """By how much a requirement changes when `closed` signed lots of `size` are gone."""
+        return ceil(abs(size - closed) * price * ppm, PPM) - ceil(abs(size) * price * ppm, PPM)
+
+    def maintenance_after(self, row: containers.Account, market: int, closed: int, prices: list[int]) -> int:
+        """The maintenance requirement without `closed` signed lots."""
+        ppm = self.ledger.globals.risk.maintenance_ppm[market]
+        change = self.needed_change(ppm, prices[market], row.positions[market].size, closed)
+        return self.read(row, prices).maintenance + change
+
+    def premium(self, row: containers.Account, market: int, closed: int) -> int:
+        """What an account gets above the oracle price, so that its E/MM stays as it is, rounded up."""
+        was = self.read(row, self.prices)
+        if was.maintenance == 0:
+            return 0
+        after = Fraction(was.equity * self.maintenance_after(row, market, closed, self.prices), was.maintenance)
+        return -((-after.numerator) // after.denominator) - was.equity
+
+    def payable(self, market: int, insurance: containers.Account) -> int:
+        """What a fund may still pay out: its free collateral, and what its hour leaves of a quarter."""
+        free = self.read(insurance, self.prices)
+        quarter = max(all_money(insurance), 0) // 4 - self.hour_paid[market]
+        return max(min(free.equity - free.initial, quarter), 0)
+
+    def _conserved(self) -> None:
+        ledger = self.ledger
+        count = self.market_count
+        index = ledger.globals.risk.funding_index
+        collateral = cost = owed = 0
+        sizes = [0] * count
+        longs = [0] * count
+        for number, row in ledger.rows.items():
+            held = row.settled + row.older + row.fresh
+            collateral += held
+            holds = False
+            for market in range(count):
+                position = row.positions[market]
+                size = position.size
+                if size:
+                    holds = True
+                    cost += position.cost
+                    owed += size * (index[market] - position.funding)
+                    sizes[market] += size
+                    longs[market] += size if size > 0 else 0
+            # A market that ends below what an account has leaves its debt without a position; so does a forced close
+            # against somebody whose debt no deleveraging has covered.
+            if held < 0 and not holds and number not in range(1, FIRST) and number not in self.indebted:
+                self.claim(False, "debt without a position", f"account {number}: {held}")
+        globals = ledger.globals
+        # Of a market that is over some have their money and some not yet: what is left stands at its price.
+        left = sum(sizes[market] * price for market, price in self.over.items())
+        error = (left + collateral - cost - self.paid_in + self.paid_out) * FUNDING_SCALE - owed + globals.funding_dust
+        self.claim(error == 0, "conservation", f"{error} / {FUNDING_SCALE} micro-dollars")
+        totals = (globals.deposited_total, ledger.chunk.commitment.withdrawn_total)
+        self.claim(totals == (self.paid_in, self.paid_out), "totals", f"{totals}")
+        self.claim(not any(size for market, size in enumerate(sizes) if market not in self.over), "sizes", f"{sizes}")
+        for market in range(count):
+            listed = globals.markets[market]
+            interest = 0 if market in self.over else longs[market]
+            self.claim(listed.open_interest == interest, "open interest", f"{listed.open_interest} {interest}")
+            fund = all_money(ledger.account(market + 1))
+            self.claim(listed.fund == fund, "fund", f"market {market}: {listed.fund}, account {fund}")
+
+    def _touch(self, number: int) -> Ages:
+        """Books what settling an account makes of its money: funding, rounded against it, and what is over."""
+        before = self.step.before[number]
+        ages = self.ages.setdefault(number, Ages())
+        ages.book(self.gained(before) - ceil(self.owed(before), FUNDING_SCALE), self.step.now // constants.EPOCH)
+        if any(before.positions[market].size for market in self.over):
+            self.accepted["folding"] += 1
+            self.indebted.add(number)
+        return ages
+
+    def _moved(self, number: int, market: int, size: int, quote: int, fee: int, leaves: bool = False) -> None:
+        """A party of a fill or rescue pays funding, then the fee, and what a full close realises; nothing else.
+
+        leaves: what may leave is paid out after that.
+        """
+        before, row = self.step.before[number], self.ledger.account(number)
+        epoch = self.step.now // constants.EPOCH
+        ages = self._touch(number)
+        old = before.positions[market]
+        expected = (old.size + size, old.cost + quote, self.index[market]) if old.size + size else (0, 0, 0)
+        ages.book(-fee - (0 if expected[0] else old.cost + quote), epoch)
+        if leaves:
+            ages.settled -= self._leaver_paid(number, ages)
+        position = row.positions[market]
+        self.claim(
+            (position.size, position.cost, position.funding) == expected,
+            "position",
+            f"account {number} market {market}: {position} not {expected}",
+        )
+        self._others_stay(number, market)
+        self._aged(number, True)
+
+    def _others_stay(self, number: int, market: int) -> None:
+        before, row = self.step.before[number], self.ledger.account(number)
+        for other in range(self.market_count):
+            if other in self.over:
+                self.claim(row.positions[other] == containers.EMPTY, "folded", f"account {number} market {other}")
+            elif other != market:
+                same = row.positions[other].size == before.positions[other].size
+                same = same and row.positions[other].cost == before.positions[other].cost
+                self.claim(same, "position", f"account {number} market {other} moved")
+
+    def _aged(self, number: int, was_settled: bool) -> None:
+        row, ages = self.ledger.account(number), self.ages.setdefault(number, Ages())
+        told = f"account {number}: {all_money(row)} not {ages.total}"
+        self.claim(all_money(row) == ages.total, "money", told)
+        if was_settled and number >= FIRST:
+            expected = ages.at(self.step.now // constants.EPOCH)
+            found = (row.settled, row.older, row.fresh)
+            self.claim(found == expected, "ages", f"account {number}: {found} not {expected}")
+
+    def _fees(self, amount: int) -> None:
+        self.ages.setdefault(constants.FEE_ACCOUNT, Ages()).settled += amount
+        self._aged(constants.FEE_ACCOUNT, False)
+
+    def _paid_out(self) -> int:
+        """What has left the venue in this step."""
+        paid = self.ledger.chunk.commitment.withdrawn_total - self.paid_out
+        self.paid_out += paid
+        return paid
+
+    def _released(self, number: int, row: containers.Account, ages: Ages, asked: int) -> int:
+        """What left an account of what was asked for: all that is settled and free, never more; `row` before it."""
+        paid = self._paid_out()
+        settled = ages.at(self.step.now // constants.EPOCH)[0]
+        was = self.read(row, self.prices, own=True)
+        is_sure = not self.in_grace and self.step.now - self.ticks[-1][0] <= 20_000
+        kept = max(was.initial, ceil(was.notional, 10 if is_sure else 4))
+        most = max(min(asked, settled, was.equity - kept), 0)
+        self.claim(paid <= max(settled, 0), "unsettled money left", f"account {number}: {paid} of {settled}")
+        self.claim(paid == most, "payment margin", f"account {number}: {paid} paid of {most}")
+        return paid
+
+    def _leaver_paid(self, number: int, ages: Ages) -> int:
+        row = self.ledger.account(number)
+        unpaid = row.settled + self.ledger.chunk.commitment.withdrawn_total - self.paid_out
+        paid = self._released(number, msgspec.structs.replace(row, settled=unpaid), ages, constants.EVERYTHING)
+        self.accepted["leaver_paid"] += paid > 0
+        return paid
