@@ -1,4 +1,4 @@
-"""The command: where options come from, what it says when it cannot run, and that it loads only what is asked for."""
+"""The command: what it says when it cannot run, and that it loads only what is asked for."""
 
 import json
 import signal
@@ -7,17 +7,15 @@ import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
-import click
 import pytest
 import trio
 from click.testing import CliRunner, Result
 
 from l1_bridge.client.client import L1Client
 from l1_bridge.codec.calls import encode_creation
-from prover.cli import keys, running
 from prover.cli import main as commands
-from prover.cli.main import SHORT_HELP, Commands, cli
-from prover.cli.options import config_option, output_options
+from prover.cli import running
+from prover.cli.main import SHORT_HELP, cli
 from prover.state.leveldb import LevelDbStore
 from tests.l1_bridge.l1_nodes import L1Node
 from tests.patience import PATIENCE_SECONDS
@@ -49,88 +47,6 @@ async def ended(*arguments: str) -> tuple[int, list[dict[str, object]], str]:
         check=False,
     )
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr.decode()
-
-
-# Options.
-
-
-def probe() -> click.Group:
-    """A command that says what it was given."""
-
-    @click.group(cls=Commands)
-    def group() -> None:
-        """Root."""
-
-    @group.group()
-    def wallet() -> None:
-        """Nested."""
-
-    @wallet.command()
-    @click.option("--l1-rpc-url", default="http://default")
-    @click.option("--lots", "size", type=int, default=1)
-    @output_options
-    @config_option
-    def order(l1_rpc_url: str, size: int, json: bool, log_level: str) -> None:
-        """Probe."""
-        click.echo(f"{l1_rpc_url} {size} {json} {log_level}")
-
-    return group
-
-
-def probed(tmp_path: Path, toml: str | None, *arguments: str, **environment: str) -> str:
-    config: list[str] = []
-    if toml is not None:
-        (tmp_path / "node.toml").write_text(toml)
-        config = ["--config", str(tmp_path / "node.toml")]
-    result = CliRunner().invoke(probe(), ["wallet", "order", *config, *arguments], env=environment)
-    return result.output.strip().splitlines()[-1] if result.exit_code else result.output.strip()
-
-
-def test_flag_beats_environment_beats_toml_beats_default(tmp_path: Path) -> None:
-    toml = '[wallet.order]\nlots = 3\n[common]\nl1-rpc-url = "http://toml"\njson = true\n'
-    assert probed(tmp_path, None) == "http://default 1 False info"
-    assert probed(tmp_path, toml) == "http://toml 3 True info"
-    assert probed(tmp_path, toml, CATENARY_WALLET_ORDER_LOTS="4") == "http://toml 4 True info"
-    both = probed(tmp_path, toml, "--lots", "5", CATENARY_WALLET_ORDER_LOTS="4")
-    assert both == "http://toml 5 True info"
-    # The variable has the option's name, not the parameter's.
-    assert probed(tmp_path, toml, CATENARY_WALLET_ORDER_SIZE="4") == "http://toml 3 True info"
-    # A command's own table beats the common one; underscores are as good as dashes.
-    own = toml.replace("lots = 3", 'l1_rpc_url = "http://own"')
-    assert probed(tmp_path, own) == "http://own 1 True info"
-
-
-@pytest.mark.parametrize(
-    ("toml", "sentence"),
-    [
-        ("lots = ", "is not TOML"),
-        ("\xff", "is not TOML"),
-        ("[wallet.order]\nlot = 3", "[wallet.order] has no option 'lot'"),
-        ("[common]\nlots = 3", "[common] has no option 'lots'"),
-        ("[wallet]\norder = 3", "order is a table, not a value"),
-        ('[wallet.order]\nlots = "many"', "'many' is not a valid integer"),
-        ("[wallet.order]\nconfig = 'x'", "has no option 'config'"),
-    ],
-)
-def test_an_unreadable_config_is_one_line(tmp_path: Path, toml: str, sentence: str) -> None:
-    (tmp_path / "node.toml").write_bytes(toml.encode("latin-1"))
-    result = CliRunner().invoke(probe(), ["wallet", "order", "--config", str(tmp_path / "node.toml")])
-    assert result.exit_code == 2
-    assert sentence in result.output
-    assert "Traceback" not in result.output
-
-
-def test_a_missing_config_is_one_line(tmp_path: Path) -> None:
-    result = run("verify", "--config", str(tmp_path / "absent.toml"))
-    assert result.exit_code == 2
-    assert "cannot be read: No such file" in result.output
-
-
-@pytest.mark.parametrize("address", ["", "0x", "11" * 20, "0x" + "11" * 19, "0x" + "1_" * 20, "0x" + "gg" * 20])
-def test_an_address_that_is_none_is_a_usage_error(address: str) -> None:
-    result = run("verify", "--l1-rpc-url", DOWN, "--rollup-address", address)
-    assert result.exit_code == 2
-    assert "is not an address" in result.output
 
 
 def test_wei_and_bytes_in_json_are_strings() -> None:
@@ -280,55 +196,3 @@ async def test_a_signal_stops_it_cleanly_with_a_summary(
         await process.stdout.aclose()
         assert json.loads(said.splitlines()[-1])["event"] == "summary"
         assert await process.wait() in (0, 1)
-
-
-def test_without_a_key_only_a_devnet_is_served(tmp_path: Path) -> None:
-    with pytest.raises(running.CommandFailed, match="--keystore is required"):
-        keys.load_signer(1, None, None, 0)
-    assert keys.load_signer(31_337, None, None, 0).address.hex().startswith("f39fd6")
-
-
-def test_a_keystore_pays_and_a_wrong_password_is_one_line(tmp_path: Path) -> None:
-    from eth_account import Account
-
-    key = b"\x07" * 32
-    keystore, password = tmp_path / "key.json", tmp_path / "password"
-    keystore.write_text(json.dumps(Account.encrypt(key, "secret", kdf="scrypt", iterations=2)))
-    password.write_text("secret\n")
-    assert keys.load_signer(1, keystore, password, 0).address == bytes.fromhex(Account.from_key(key).address[2:])
-    password.write_text("wrong\n")
-    with pytest.raises(running.CommandFailed, match="keystore cannot be opened"):
-        keys.load_signer(1, keystore, password, 0)
-    password.write_text("")
-    with pytest.raises(running.CommandFailed, match="empty"):
-        keys.load_signer(1, keystore, password, 0)
-    with pytest.raises(running.CommandFailed, match="cannot be read"):
-        keys.load_signer(1, tmp_path / "absent", password, 0)
-
-
-@pytest.mark.parametrize(
-    ("content", "password"),
-    [
-        (b"secret", "secret"),
-        (b"secret\nsecond line\n", "secret"),
-        (b"secret\r\n", "secret"),
-        # What only some readers of lines take for an end of one belongs to the password.
-        (b"form\x0cfeed\n", "form\x0cfeed"),
-        ("line\u2028separator\x85\n".encode(), "line\u2028separator\x85"),
-        (b"carriage\rreturn\n", "carriage\rreturn"),
-        (b" spaces \n", " spaces "),
-    ],
-)
-def test_a_password_is_the_first_line_of_its_file(tmp_path: Path, content: bytes, password: str) -> None:
-    (tmp_path / "password").write_bytes(content)
-    assert keys.read_password(tmp_path / "password") == password
-
-
-@pytest.mark.parametrize(
-    ("content", "sentence"),
-    [(b"", "is empty"), (b"\nsecret\n", "is empty"), (b"\r\nsecret\n", "is empty"), (b"\xff\n", "is not text")],
-)
-def test_a_file_without_a_password_in_its_first_line_is_refused(tmp_path: Path, content: bytes, sentence: str) -> None:
-    (tmp_path / "password").write_bytes(content)
-    with pytest.raises(keys.PasswordUnreadable, match=sentence):
-        keys.read_password(tmp_path / "password")

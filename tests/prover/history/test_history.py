@@ -19,7 +19,6 @@ from prover.history.records import (
     Alarm,
     Collected,
     Dispute,
-    ForeignStore,
     Intent,
     Judgement,
     Notice,
@@ -706,22 +705,6 @@ async def test_a_collected_reward_is_no_longer_owed(world: World, reader: Reader
         Collected(1, world.chain.address(CHALLENGER), reward.amount_wei)
     ]
     assert reader.replay.records.rewards() == []
-
-
-async def test_a_store_of_something_else_is_refused(world: World) -> None:
-    store = MemoryStore()
-    ChainReplay(store, world.bridge)
-    ChainReplay(store, world.bridge)
-    with pytest.raises(ForeignStore, match="belongs to the bridge"):
-        ChainReplay(store, msgspec.structs.replace(world.bridge, chain_id=1))
-    store = MemoryStore()
-    store.write({b"x": b"y"}, sync=False)
-    with pytest.raises(ForeignStore, match="something else"):
-        ChainReplay(store, world.bridge)
-    store = MemoryStore()
-    store.write({b"mcursor": b"\xc1"}, sync=False)
-    with pytest.raises(ForeignStore, match="another version"):
-        ChainReplay(store, world.bridge)
 
 
 async def test_wiping_forgets_the_history_but_not_what_was_sent(world: World, reader: Reader) -> None:

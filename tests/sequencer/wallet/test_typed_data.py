@@ -159,13 +159,6 @@ def test_recovery_ids_are_read_in_both_fashions() -> None:
         assert law_signer(drafted, flipped) != OWNER
 
 
-@pytest.mark.parametrize("v", [2, 26, 29, 37, 255])
-def test_other_recovery_ids_are_refused(v: int) -> None:
-    signature = sign(PRIVATE_KEY, drafts()[0].digest)
-    with pytest.raises(ValueError, match="v in"):
-        compact(with_recovery_id(signature)[:64] + bytes([v]))
-
-
 def test_the_high_s_twin_is_refused() -> None:
     drafted = drafts()[0]
     signature = with_recovery_id(sign(PRIVATE_KEY, drafted.digest))
