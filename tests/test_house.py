@@ -14,7 +14,7 @@ from tests.soak.house import PRODUCT, ROOT
 CALLED_FROM_OUTSIDE: Final = {"atomic_batch", "format_commands", "posted_globals", "unsubscribe", "discover"}
 # An entry point's command is imported when it is called: its name comes from the installed package.
 IMPORTS_BY_NAME: Final = {"prover/cli/main.py"}
-EXEMPTIONS: Final = 68
+EXEMPTIONS: Final = 41
 
 
 def test_a_folder_holds_at_most_14_modules() -> None:
@@ -22,17 +22,15 @@ def test_a_folder_holds_at_most_14_modules() -> None:
 
 
 def test_a_class_has_at_most_400_lines() -> None:
-    assert [place for place in house.classes(*PRODUCT) if place.size > 400] == []
-    # Bound: the watch over the margin campaign, an independent reading of the law.
-    assert [place for place in house.classes("tests") if place.size > 843] == []
+    assert [place for place in house.classes(*PRODUCT, "tests") if place.size > 400] == []
 
 
-def test_a_function_has_at_most_70_lines() -> None:
-    assert len(house.long_functions(*PRODUCT)) <= 2, house.long_functions(*PRODUCT)
+def test_no_function_has_over_70_lines() -> None:
+    assert house.long_functions(*PRODUCT) == []
 
 
-def test_a_signature_has_at_most_7_arguments() -> None:
-    assert len(house.wide_signatures(*PRODUCT)) <= 3, house.wide_signatures(*PRODUCT)
+def test_few_signatures_have_over_7_arguments() -> None:
+    assert len(house.wide_signatures(*PRODUCT)) <= 1, house.wide_signatures(*PRODUCT)
 
 
 def test_every_function_of_the_law_says_what_it_decides() -> None:
@@ -105,3 +103,5 @@ def test_the_figures_end_with_those_that_are_promised() -> None:
         "openrpc_untyped_results",
     ]
     assert summary["openrpc_untyped_results"] == 0
+    assert summary["modules_without_test"] == 0
+    assert summary["law_functions_without_docstring"] == 0
