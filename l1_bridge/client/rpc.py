@@ -9,6 +9,7 @@ import httpx
 import msgspec
 import trio
 
+from l1_bridge.client.body import body_within
 from l1_bridge.client.errors import L1NoAnswer, L1Rejected, L1TooLarge, L1Unavailable, revert_reason
 from l1_bridge.client.options import DEFAULT_OPTIONS, L1Options
 from l1_bridge.recursion import recursion_bounded
@@ -119,20 +120,10 @@ class JsonRpc:
         # Its word for its own answer, before a byte of that is read; h11 lets only digits through.
         if int(response.headers.get("Content-Length", 0)) > limit:
             raise too_large
-        body = bytearray()
-        try:
-            async for piece in response.aiter_bytes():
-                body += piece
-                if len(body) > limit:
-                    # Raised from here, or with contextlib.aclosing around the outermost, httpx's nested generators
-                    # would be left to the garbage collector: closed first, the next read fails and unwinds them all.
-                    await response.aclose()
-        except (httpx.HTTPError, httpx.StreamError):
-            if len(body) <= limit:
-                raise
-        if len(body) > limit:
+        body = await body_within(response, limit)
+        if body is None:
             raise too_large
-        return bytes(body)
+        return body
 
 
 class _Body(httpx.AsyncByteStream):

@@ -58,7 +58,7 @@ class State:
         self._accounts: dict[int, containers.Account] = {}
         self._slots: dict[int, containers.Slot] = {}
         self.tree = StateTree(
-            (int.from_bytes(key[1:], "big"), _leaf_hash(int.from_bytes(key[1:], "big"), payload))
+            (int.from_bytes(key[1:], "big"), leaf_hash(int.from_bytes(key[1:], "big"), payload))
             for key, payload in store.iterate(_LEAF)
         )
         if self.tree.root != self.commitment.tree_root:
@@ -212,7 +212,8 @@ def _leaf_key(leaf_index: int) -> bytes:
     return _LEAF + leaf_index.to_bytes(4, "big")
 
 
-def _leaf_hash(leaf_index: int, payload: bytes) -> bytes:
+def leaf_hash(leaf_index: int, payload: bytes) -> bytes:
+    """What the tree keeps of a row: an account's where the index ends in a zero byte, else an order slot's."""
     if leaf_index & 255 == 0:
         return encoding.account_hash(encoding.account_from_payload(payload))
     return encoding.slot_hash(encoding.slot_from_payload(payload))

@@ -1,7 +1,9 @@
 """`bench`: signed orders through signature check, matching, law, tree and LevelDB, and what a challenger makes of them.
 
-The path is the node's without its sockets: rows to the signature workers, the engine in one thread, the journal synced
-before anything is acknowledged, sealed chunks with their witnesses in LevelDB. Orders are signed before the clock runs.
+The parts are the node's without its sockets: rows to the signature workers, the engine in one thread, the journal
+synced before anything is acknowledged, sealed chunks with their witnesses in LevelDB. Their order is not the node's:
+where `Sequencer` waits for each sync, the next groups are processed meanwhile (`GroupCommitter`, `Engine.stage`), so
+that the figure is what the parts can carry. Orders are signed before the clock runs.
 """
 
 import multiprocessing
@@ -104,7 +106,7 @@ class _Group(msgspec.Struct):
 
 
 class _Venue:
-    """Engine, journal and verifiers, driven as the node drives them; `now_ms` is the bench's own clock."""
+    """Engine, journal and verifiers, several groups in flight; `now_ms` is the bench's own clock."""
 
     def __init__(
         self, engine: Engine, store: BufferedStore, venue_journal: journal.Journal, verifiers: Verifiers, seed: int

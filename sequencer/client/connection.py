@@ -2,14 +2,13 @@
 
 import itertools
 import ssl
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import httpx
 import msgspec
 import trio
 
+from l1_bridge.client.body import body_within
 from l1_bridge.recursion import recursion_bounded
 from sequencer.client.errors import NodeUnreachable, rejection
 from sequencer.schema.writing import to_wire
@@ -58,15 +57,10 @@ class Connection:
 
     async def _post_once(self, content: bytes) -> Any:
         headers = {"Content-Type": "application/json"}
-        body = bytearray()
-        async with (
-            self._http.stream("POST", self.url, content=content, headers=headers, timeout=None) as response,
-            aclosing(cast(AsyncGenerator[bytes, None], response.aiter_bytes())) as pieces,
-        ):
-            async for piece in pieces:
-                body += piece
-                if len(body) > _ANSWER_LIMIT_BYTES:
-                    raise NodeUnreachable(f"the answer of {self.url} is larger than {_ANSWER_LIMIT_BYTES} bytes")
+        async with self._http.stream("POST", self.url, content=content, headers=headers, timeout=None) as response:
+            body = await body_within(response, _ANSWER_LIMIT_BYTES)
+        if body is None:
+            raise NodeUnreachable(f"the answer of {self.url} is larger than {_ANSWER_LIMIT_BYTES} bytes")
         try:
             with recursion_bounded():
                 return msgspec.json.decode(body)

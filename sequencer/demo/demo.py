@@ -7,7 +7,6 @@ receipts and logs, and from `verify`, which runs as its own process and knows no
 import os
 import random
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -29,6 +28,7 @@ from prover.contracts import deployment
 from prover.stf import constants
 from prover.stf.replay import operation_length
 from sequencer.client.client import NodeClient
+from sequencer.client.clock import wall_clock_ms
 from sequencer.client.errors import Rejected
 from sequencer.demo.child import Child
 from sequencer.demo.liquidation import liquidate_gently
@@ -250,7 +250,7 @@ class Demo:
         self, client: L1Client, api: NodeClient, found: deployment.Deployment
     ) -> tuple[list[SigningAccount], list[SigningAccount], SigningAccount]:
         traders = [
-            SigningAccount(self._random.randbytes(32), found.domain, lambda: time.time_ns() // 1_000_000)
+            SigningAccount(self._random.randbytes(32), found.domain, wall_clock_ms)
             for _ in range(_MAKERS + _TAKERS + 1)
         ]
         makers, takers, hero = traders[:_MAKERS], traders[_MAKERS:-1], traders[-1]

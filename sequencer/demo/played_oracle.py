@@ -1,6 +1,5 @@
 """The demo's oracle, played by its driver."""
 
-import time
 from functools import partial
 
 import msgspec
@@ -10,6 +9,7 @@ from prover.signing.reports import signed_report
 from prover.signing.signatures import sign
 from prover.stf import constants
 from sequencer.client.client import NodeClient
+from sequencer.client.clock import wall_clock_ms
 from sequencer.client.errors import ClientError
 from sequencer.devnet.prices import DEVNET_QUORUM, RandomWalk, devnet_signer_keys
 from sequencer.schema.answers import MarketView
@@ -42,7 +42,7 @@ class PlayedOracle:
         """Reports at every grid time. Where the node is away, nobody hears it: that is an outage."""
         last = 0
         while True:
-            now = time.time_ns() // 1_000_000
+            now = wall_clock_ms()
             step = now - now % constants.TICK_STEP
             if step > last and self.node is not None:
                 last = step

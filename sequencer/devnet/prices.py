@@ -10,7 +10,7 @@ from prover.stf import constants
 DEVNET_QUORUM: Final = 5
 START_DOLLARS: Final = {"BTC": 60_000.0, "ETH": 3_000.0, "SOL": 150.0}
 # One standard deviation of a step of five seconds, about 60% a year.
-_STEP_DEVIATION: Final = 0.00024
+STEP_DEVIATION: Final = 0.00024
 
 
 def devnet_signer_keys() -> list[bytes]:
@@ -38,7 +38,7 @@ class RandomWalk:
     def step(self, drift_ppm: int = 0) -> tuple[list[int], list[int]]:
         """The next prices in ticks and premiums in ppm an hour."""
         for index, price in enumerate(self.prices):
-            move = self._random.gauss(drift_ppm / 1_000_000, _STEP_DEVIATION)
+            move = self._random.gauss(drift_ppm / 1_000_000, STEP_DEVIATION)
             self.prices[index] = max(1, round(price * (1 + move)))
             self.premiums[index] = max(-400, min(400, round(self.premiums[index] * 0.95 + self._random.gauss(0, 20))))
         return list(self.prices), list(self.premiums)

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable
 
-from prover.state.state import genesis_commitment
+from prover.state.state import genesis_commitment, leaf_hash
 from prover.state.tree import StateTree
-from prover.stf import encoding
 
 
 class PostedState:
@@ -23,11 +22,6 @@ class PostedState:
         self.chunks += 1
 
     def _put(self, leaves: Iterable[tuple[int, bytes]]) -> None:
-        hashes: dict[int, bytes] = {}
-        for leaf, payload in leaves:
-            self.payloads[leaf] = payload
-            if leaf & 255 == 0:
-                hashes[leaf] = encoding.account_hash(encoding.account_from_payload(payload))
-            else:
-                hashes[leaf] = encoding.slot_hash(encoding.slot_from_payload(payload))
-        self.tree.update(hashes)
+        written = dict(leaves)
+        self.payloads.update(written)
+        self.tree.update({leaf: leaf_hash(leaf, payload) for leaf, payload in written.items()})

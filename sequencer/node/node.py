@@ -1,7 +1,6 @@
 """The node: one nursery around sequencer, L1, poster, prices and API; everything that lasts is in its datadir."""
 
 import secrets
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, Final
@@ -20,6 +19,7 @@ from sequencer.api.methods.reports import Reports
 from sequencer.api.rpc.handlers import register
 from sequencer.api.rpc.jsonrpc import Registry
 from sequencer.api.transport.server import ApiConfig, Server, open_port
+from sequencer.client.clock import wall_clock_ms
 from sequencer.engine.engine import Engine
 from sequencer.l1.bridge_view import BridgeView, Checkpoint
 from sequencer.l1.following import EntryFeeder, Following, read_checkpoint
@@ -46,11 +46,6 @@ class Running(msgspec.Struct):
     sequencer: Sequencer
     view: BridgeView
     poster: Poster | None
-
-
-def wall_clock_ms() -> int:
-    """Milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 async def run(

@@ -3,14 +3,14 @@
 import math
 import re
 import statistics
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
-from typing import Any, Final, cast
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import httpx
 import msgspec
 import trio
 
+from l1_bridge.client.body import body_within
 from prover.stf import constants
 from sequencer.oracle.options import HttpPrice
 from sequencer.oracle.price_sources import Quote, read_time_ms
@@ -71,17 +71,12 @@ class HttpPrices:
             found.append(Quote(dollars, observed_ms))
 
     async def _answer(self, url: str) -> Any:
-        body = bytearray()
-        async with (
-            self._client.stream("GET", url, headers={"Accept": "application/json"}) as response,
-            aclosing(cast(AsyncGenerator[bytes, None], response.aiter_bytes())) as pieces,
-        ):
+        async with self._client.stream("GET", url, headers={"Accept": "application/json"}) as response:
             if response.status_code != 200:
                 raise ValueError(f"HTTP status {response.status_code}")
-            async for piece in pieces:
-                body += piece
-                if len(body) > _MAX_ANSWER_BYTES:
-                    raise ValueError(f"the answer is larger than {_MAX_ANSWER_BYTES} bytes")
+            body = await body_within(response, _MAX_ANSWER_BYTES)
+        if body is None:
+            raise ValueError(f"the answer is larger than {_MAX_ANSWER_BYTES} bytes")
         if _is_deep(body):
             raise ValueError(f"the answer is nested deeper than {_MAX_DEPTH}")
         try:

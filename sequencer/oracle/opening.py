@@ -1,6 +1,5 @@
 """What the options of a signer open: the nodes that it reports to, its source of prices, the signer itself."""
 
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TypeVar
@@ -12,6 +11,7 @@ import structlog
 from l1_bridge.client.keys import DEVELOPMENT_CHAIN_ID
 from prover.cli.running import EXIT_USAGE, CommandFailed
 from sequencer.client.client import NodeClient
+from sequencer.client.clock import wall_clock_ms
 from sequencer.devnet.prices import START_DOLLARS
 from sequencer.oracle.http_prices import HttpPrices
 from sequencer.oracle.options import Options
@@ -32,11 +32,6 @@ class Connection(msgspec.Struct, frozen=True):
     nodes: list[NodeClient]
     status: Status
     terms: Terms
-
-
-def wall_clock_ms() -> int:
-    """Unix time."""
-    return time.time_ns() // 1_000_000
 
 
 def expected_terms(options: Options) -> Expected:

@@ -9,10 +9,9 @@ from typing import Final, Protocol
 import msgspec
 
 from prover.stf import constants
+from sequencer.devnet.prices import STEP_DEVIATION
 
 _HOUR_STEPS: Final = 3_600_000 // constants.TICK_STEP
-# One standard deviation of a step of five seconds, about 60% a year.
-_STEP_DEVIATION: Final = 0.00024
 # A simulated price forgets half of a move in an hour: it stays near its start for ever.
 _KEEP: Final = 0.5 ** (1 / _HOUR_STEPS)
 _BLOCK_STEPS: Final = 6 * _HOUR_STEPS
@@ -89,7 +88,7 @@ class SimulatedPrices:
             jump = 0.0
             if draw.random() < self._jump_chance:
                 jump = self._jump if draw.random() < 0.5 else -self._jump
-            self._moves = [move * _KEEP + draw.gauss(0, _STEP_DEVIATION) + jump for move in self._moves]
+            self._moves = [move * _KEEP + draw.gauss(0, STEP_DEVIATION) + jump for move in self._moves]
         return self._moves
 
 

@@ -16,6 +16,7 @@ from prover.cli.running import EXIT_USAGE, CommandFailed, until_signal
 from prover.signing import signatures
 from prover.stf import constants
 from prover.telling import Output
+from sequencer.client.clock import wall_clock_ms
 from sequencer.client.errors import ClientError
 from sequencer.devnet.funding import fund
 from sequencer.devnet.prices import devnet_signer_keys
@@ -28,7 +29,6 @@ from sequencer.oracle.opening import (
     opened_signer,
     price_source,
     seen_by,
-    wall_clock_ms,
 )
 from sequencer.oracle.options import Options
 from sequencer.oracle.signer import OracleSigner, SignerKey, Step

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
+from sequencer.client.clock import wall_clock_ms
 from sequencer.wallet.errors import WalletError
 from sequencer.wallet.keys import Key, open_keystore
 from sequencer.wallet.unlocked import (
@@ -81,7 +82,7 @@ class Holder:
     def session(self) -> Session:
         """Whose key is held until when, by the wall clock."""
         left_ms = int(1_000 * max(0.0, self._ends_at - self._clock()))
-        return Session(self._key.address, time.time_ns() // 1_000_000 + left_ms)
+        return Session(self._key.address, wall_clock_ms() + left_ms)
 
     @property
     def is_over(self) -> bool:

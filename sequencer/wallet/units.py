@@ -1,7 +1,6 @@
 """Decimals and words as people write them <-> lots, ticks, micro-dollars and the law's numbers, exactly."""
 
 import re
-import time
 from datetime import UTC, datetime
 from typing import Final
 
@@ -113,8 +112,3 @@ def parse_address(text: str) -> bytes:
         return addresses.parse_address(text)
     except addresses.AddressError as error:
         raise BadInput(str(error)) from None
-
-
-def milliseconds() -> int:
-    """The local clock, which is all that a signed time ever comes from."""
-    return time.time_ns() // 1_000_000

@@ -9,6 +9,7 @@ import msgspec
 from l1_bridge.client.client import L1Client
 from prover.stf import containers
 from sequencer.client.client import NodeClient
+from sequencer.client.clock import wall_clock_ms
 from sequencer.client.errors import NodeUnreachable, Rejected
 from sequencer.schema.answers import Status
 from sequencer.wallet.errors import BadProof, NotGenuine, NotYet
@@ -26,7 +27,6 @@ from sequencer.wallet.trust import (
     prove_globals,
     prove_withdrawal,
 )
-from sequencer.wallet.units import milliseconds
 
 # How far a node's clock may be from this one, and a signed time from now.
 MAX_CLOCK_SKEW_MS: Final = 5_000
@@ -38,7 +38,7 @@ class WalletOptions(msgspec.Struct, frozen=True, kw_only=True):
     expected_rollup: bytes | None = None
     warn: Callable[[str], None] = lambda sentence: None
     tell: Callable[[str], None] = lambda sentence: None
-    clock_ms: Callable[[], int] = milliseconds
+    clock_ms: Callable[[], int] = wall_clock_ms
     poll_seconds: float = 1.0
 
 

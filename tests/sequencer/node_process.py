@@ -24,10 +24,10 @@ from prover.signing.reports import signed_report
 from prover.signing.signatures import sign
 from prover.signing.typed_data import domain_separator
 from prover.stf import constants
+from sequencer.client.clock import wall_clock_ms
 from sequencer.devnet.funding import fund
 from sequencer.devnet.prices import DEVNET_QUORUM, devnet_signer_keys
 from sequencer.devnet.signing_account import SigningAccount
-from sequencer.node.node import wall_clock_ms
 from tests.patience import PATIENCE_SECONDS
 
 ROOT: Final = Path(__file__).parents[2]

@@ -54,12 +54,10 @@ class Accounts:
 
     @method("catenary_accounts", "An owner's accounts.")
     async def accounts(self, params: OfOwner, call: Call) -> list[int]:
-        """catenary_accounts."""
         return self._engine.accounts_of(bytes(params.owner))
 
     @method("catenary_account", "One account, valued.")
     async def account(self, params: OfAccount, call: Call) -> AccountView:
-        """catenary_account."""
         require_account(self._engine, params.account)
         return self.account_view(params.account)
 
@@ -88,12 +86,10 @@ class Accounts:
 
     @method("catenary_openOrders", "Orders it holds.")
     async def open_orders(self, params: OfAccount, call: Call) -> list[OpenOrder]:
-        """catenary_openOrders."""
         return open_orders(self._engine, params.account)
 
     @method("catenary_fills", "The newest fills.")
     async def fills(self, params: FillsOf, call: Call) -> list[FillView]:
-        """catenary_fills."""
         newest = (fill for fill in reversed(self._engine.recent_fills) if params.account in (fill.maker, fill.taker))
         return [fill_view(self._engine.globals, fill) for fill, _ in zip(newest, range(params.limit), strict=False)]
 
@@ -103,7 +99,7 @@ class Accounts:
         "buying power, margin call and deleveraging ranks.",
     )
     async def preview(self, params: OfOperation, call: Call) -> Preview:
-        """catenary_preview. A refusal is an answer here: the numbers before it are still good."""
+        """A refusal is an answer here: the numbers before it are still good."""
         drafted = self._drafter.draft(params.operation)
         message = drafted.message
         require_account(self._engine, message.account)
@@ -131,7 +127,7 @@ class Accounts:
 
     @method("catenary_explain", "Every number of an account with its formula and inputs.")
     async def explain(self, params: OfAccount, call: Call) -> Explanation:
-        """catenary_explain. Numbers are decimal strings: they are for recomputing."""
+        """Numbers are decimal strings: they are for recomputing."""
         account = require_account(self._engine, params.account)
         engine, index = self._engine, params.account
         look = self._calls.last_look(index)
@@ -143,7 +139,6 @@ class Accounts:
         "What each position adds and takes, what a shock would liquidate, what sharing one pool saves.",
     )
     async def contribution(self, params: ContributionOf, call: Call) -> Contribution:
-        """catenary_contribution."""
         engine = self._engine
         account = require_account(engine, params.account)
         market = None if params.market is None else require_market(engine, params.market)

@@ -18,10 +18,8 @@ class Markets:
 
     @method("catenary_markets", "All markets with prices.")
     async def markets(self, params: NoParams, call: Call) -> list[MarketView]:
-        """catenary_markets."""
         return market_views(self._engine.globals)
 
     @method("catenary_book", "Price levels of a market.")
     async def book(self, params: OfMarket, call: Call) -> Book:
-        """catenary_book."""
         return book(self._engine, require_market(self._engine, params.market), params.levels)

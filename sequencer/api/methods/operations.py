@@ -64,14 +64,13 @@ class Operations:
 
     @method("catenary_order", "Submits an order.", errors=_ERRORS)
     async def order(self, params: SignedOrder, call: Call) -> OrderResult:
-        """catenary_order."""
         signed = self._signed_order(params)
         (outcome,) = await self._submit([signed], call)
         return self._ordered(signed, outcome)
 
     @method("catenary_orders", "Submits orders.", errors=_ERRORS, params_bytes=MOST_ORDERS * _ORDER_BYTES)
     async def orders(self, params: SignedOrders, call: Call) -> list[AnsweredOrder]:
-        """catenary_orders: one behind the other in their order, and durable together."""
+        """One behind the other in their order, and durable together."""
         read: list[SignedOperation | CallError] = []
         for given in params.orders:
             try:
@@ -110,32 +109,26 @@ class Operations:
 
     @method("catenary_withdraw", "Submits a Withdraw request.", errors=_ERRORS)
     async def withdraw(self, params: SignedRequest, call: Call) -> RequestResult:
-        """catenary_withdraw."""
         return await self._request(constants.WITHDRAW, params, call)
 
     @method("catenary_transfer", "Submits a Transfer request.", errors=_ERRORS)
     async def transfer(self, params: SignedRequest, call: Call) -> RequestResult:
-        """catenary_transfer."""
         return await self._request(constants.TRANSFER, params, call)
 
     @method("catenary_cancel", "Submits a Cancel request.", errors=_ERRORS)
     async def cancel(self, params: SignedRequest, call: Call) -> RequestResult:
-        """catenary_cancel."""
         return await self._request(constants.CANCEL, params, call)
 
     @method("catenary_cancelAll", "Submits a CancelAll request.", errors=_ERRORS)
     async def cancel_all(self, params: SignedRequest, call: Call) -> RequestResult:
-        """catenary_cancelAll."""
         return await self._request(constants.CANCEL_ALL, params, call)
 
     @method("catenary_setAgent", "Submits a SetAgent request.", errors=_ERRORS)
     async def set_agent(self, params: SignedRequest, call: Call) -> RequestResult:
-        """catenary_setAgent."""
         return await self._request(constants.SET_AGENT, params, call)
 
     @method("catenary_setLeverage", "Submits a SetLeverage request.", errors=_ERRORS)
     async def set_leverage(self, params: SignedRequest, call: Call) -> RequestResult:
-        """catenary_setLeverage."""
         return await self._request(constants.SET_LEVERAGE, params, call)
 
     async def _request(self, tag: int, params: SignedRequest, call: Call) -> RequestResult:
@@ -155,7 +148,6 @@ class Operations:
 
     @method("catenary_typedData", "What eth_signTypedData_v4 signs for an operation.")
     async def typed_data(self, params: OfOperation, call: Call) -> TypedData:
-        """catenary_typedData."""
         drafted = self._drafter.draft(params.operation)
         domain, bridge = self._deployment.domain, self._deployment.bridge
         if isinstance(drafted.message, containers.Order):
@@ -167,7 +159,6 @@ class Operations:
 
     @method("catenary_faucet", "Play dollars and a little ether, on devnets.", errors=(NOT_READY,))
     async def faucet(self, params: ToAddress, call: Call) -> FaucetPayment:
-        """catenary_faucet."""
         if self._deployment.chain_id not in DEVNET_CHAINS:
             raise CallError(NOT_READY, "There is a faucet on devnets only.")
         token = load_artifact("MockDollar")

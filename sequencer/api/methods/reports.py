@@ -46,7 +46,7 @@ class Reports:
         errors=(*_REFUSALS.values(), NO_REPORTS),
     )
     async def report(self, params: SignedReport, call: Call) -> ReportAnswer:
-        """catenary_report. "tick" says that the quorum is whole, not yet that the tick is sequenced."""
+        """What became of it: "tick" says that the quorum is whole, not yet that the tick is sequenced."""
         if not self._is_taking:
             raise CallError(NO_REPORTS)
         try:
@@ -69,7 +69,6 @@ class Reports:
 
     @method("catenary_reports", "What the signers reported of the last grid times, and whom the node chose.")
     async def reports(self, params: ReportsOf, call: Call) -> list[ReportRound]:
-        """catenary_reports."""
         if params.time_ms is None:
             return [round_view(found) for found in self.desk.newest(params.limit)]
         found = self.desk.at(params.time_ms)

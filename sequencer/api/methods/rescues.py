@@ -19,7 +19,7 @@ class Rescues:
 
     @method("catenary_postMortems", "The newest rescues of each kind, with all that decided them and what was paid.")
     async def post_mortems(self, params: PostMortemsOf, call: Call) -> list[PostMortemView]:
-        """catenary_postMortems, the newest first."""
+        """The newest first."""
         found = [
             record
             for record in reversed(self._engine.rescues)
@@ -29,7 +29,6 @@ class Rescues:
 
     @method("catenary_deleveragingRanking", "Who would be deleveraged first: return times leverage, the largest first.")
     async def ranking(self, params: RankingOf, call: Call) -> list[RankView]:
-        """catenary_deleveragingRanking."""
         market = require_market(self._engine, params.market)
         places = self._rankings.of_side(market, 1 if params.side == "long" else -1)
         return [RankView(place.account, place.rank, place.score_ppm) for place in places[: params.limit]]

@@ -53,7 +53,6 @@ class Rollup:
 
     @method("catenary_status", "Where the node stands.")
     async def status(self, params: NoParams, call: Call) -> Status:
-        """catenary_status."""
         engine, view, deployment = self._engine, self._view, self._deployment
         newest = view.batches[-1] if view.batches else None
         commitment = engine.view.commitment
@@ -82,7 +81,6 @@ class Rollup:
         "The L1 queue: how much of it is done, the forced close under way, the newest entries and their codes.",
     )
     async def queue(self, params: QueueOf, call: Call) -> QueueView:
-        """catenary_queue."""
         commitment = self._engine.view.commitment
         found = (
             record
@@ -100,7 +98,6 @@ class Rollup:
 
     @method("catenary_batches", "The newest posted batches.")
     async def batches(self, params: Newest, call: Call) -> list[BatchView]:
-        """catenary_batches."""
         return self.newest_batches(params.limit)
 
     def newest_batches(self, limit: int) -> list[BatchView]:
@@ -122,7 +119,6 @@ class Rollup:
 
     @method("catenary_withdrawals", "Withdrawals.")
     async def withdrawals(self, params: WithdrawalsOf, call: Call) -> list[WithdrawalView]:
-        """catenary_withdrawals."""
         recipient = params.recipient
         if recipient is None:
             if params.account is None:
@@ -144,7 +140,6 @@ class Rollup:
 
     @method("catenary_withdrawalProof", "What a claim on L1 needs.")
     async def withdrawal_proof(self, params: OfIndex, call: Call) -> WithdrawalProof:
-        """catenary_withdrawalProof."""
         if params.index >= len(self._engine.withdrawals):
             raise CallError(INVALID_PARAMS, f"There is no withdrawal {params.index}.")
         record = self._engine.withdrawals[params.index]
@@ -168,7 +163,6 @@ class Rollup:
 
     @method("catenary_proof", "An account's membership in the newest posted root.", errors=(NOT_READY,))
     async def proof(self, params: OfAccount, call: Call) -> AccountProof:
-        """catenary_proof."""
         if not self._view.batches or self._view.batches[-1].chunks is None:
             raise CallError(NOT_READY, "No batch of this node is the newest on L1.")
         state = self._view.posted_state()
@@ -188,7 +182,6 @@ class Rollup:
         errors=(NOT_READY,),
     )
     async def posted_globals(self, params: NoParams, call: Call) -> GlobalsProof:
-        """catenary_globals."""
         posted = self._view.posted_chunks
         last = self._engine.chunk_record(posted)
         if not self._view.batches or last is None:

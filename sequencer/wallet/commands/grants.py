@@ -69,10 +69,10 @@ def set_agent(settings: Settings, index: int | None, account: int | None, dry_ru
 
 def _free_index(view: AccountView, trusted: bytes) -> int:
     """The grant that the agent has, else the first that nobody has or whose time is over; BadInput where none is."""
-    from sequencer.wallet.units import milliseconds
+    from sequencer.client.clock import wall_clock_ms
 
     grants = [*view.agents, *[None] * constants.AGENTS][: constants.AGENTS]
-    now = milliseconds()
+    now = wall_clock_ms()
     for index, grant in enumerate(grants):
         if grant is not None and grant.address.lower() == "0x" + trusted.hex():
             return index

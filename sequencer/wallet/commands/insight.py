@@ -83,7 +83,7 @@ def preview_transfer(settings: Settings, amount: str, to_account: int, account: 
 
 def _order_fields(terms: OrderTerms, account: int) -> dict[str, Any]:
     """The signed fields that the terms decide; the node fills in slot and times."""
-    from sequencer.wallet.units import milliseconds
+    from sequencer.client.clock import wall_clock_ms
 
     fields: dict[str, Any] = {
         "kind": "order",
@@ -103,7 +103,7 @@ def _order_fields(terms: OrderTerms, account: int) -> dict[str, Any]:
     if terms.max_fee_ppm is not None:
         fields["max_fee_ppm"] = terms.max_fee_ppm
     if terms.lifetime_ms is not None:
-        now = milliseconds()
+        now = wall_clock_ms()
         fields |= {"created_at_ms": now, "expires_at_ms": now + terms.lifetime_ms}
     return fields
 

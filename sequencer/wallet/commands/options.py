@@ -82,10 +82,11 @@ def slot_options(command: _Command) -> _Command:
 
 def read_grant(address: str, expires: str, first_slot: int, last_slot: int) -> Grant:
     """A grant from now on; BadInput for slots in which no order can stand, and for one that never ends."""
-    from sequencer.wallet.units import milliseconds, parse_address, parse_duration
+    from sequencer.client.clock import wall_clock_ms
+    from sequencer.wallet.units import parse_address, parse_duration
 
     agent = parse_address(address)
-    expires_at = milliseconds() + parse_duration(expires)
+    expires_at = wall_clock_ms() + parse_duration(expires)
     if first_slot > last_slot or last_slot == 0:
         raise BadInput("an agent's slots run from --first-slot up to --last-slot, and orders stand in 1 to 255")
     if expires_at >= 2**48:

@@ -251,12 +251,12 @@ def claim(settings: Settings, index: int, wait: bool, timeout: float) -> None:
 def orders(settings: Settings) -> None:
     """Show what this wallet has signed that has not expired, and what it could cost."""
     from l1_bridge.addresses import checksum_address
+    from sequencer.client.clock import wall_clock_ms
     from sequencer.wallet.commands.tables import exposure_text, signed_table
     from sequencer.wallet.keys import keystore_address
     from sequencer.wallet.record import SignedRecord, exposure
-    from sequencer.wallet.units import milliseconds
 
-    now = milliseconds()
+    now = wall_clock_ms()
     shown = checksum_address(keystore_address(settings.path))
     record = SignedRecord(settings.directory / f"{shown}.signed.jsonl")
     living = [entry for entry in record.read() if entry.expires_at_ms >= now]

@@ -19,9 +19,9 @@ from l1_bridge.codec import batch, calls
 from l1_bridge.codec.events import BatchCommitted, decode_log
 from prover.contracts.deployment import Deployment, deploy
 from prover.stf import constants, encoding
+from sequencer.client.clock import wall_clock_ms
 from sequencer.l1.bridge_view import BridgeView
 from sequencer.l1.poster import ForeignHead, Poster, PreflightFailed, SeatTaken
-from sequencer.node.node import wall_clock_ms
 from tests.l1_bridge.l1_nodes import anvil
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.node_world import World, genesis, owner

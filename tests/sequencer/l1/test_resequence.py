@@ -19,6 +19,7 @@ from prover.signing.signed import recovered
 from prover.state.leveldb import LevelDbStore
 from prover.state.store import MemoryStore
 from prover.stf import codes, constants
+from sequencer.client.clock import wall_clock_ms
 from sequencer.devnet.funding import fund
 from sequencer.engine.engine import Engine
 from sequencer.engine.records import Input
@@ -26,7 +27,6 @@ from sequencer.l1.poster import Overdue
 from sequencer.l1.resequence import STATE, Kept, rebuild, resequence, settle
 from sequencer.node import node
 from sequencer.node.config import NodeConfig
-from sequencer.node.node import wall_clock_ms
 from sequencer.sequencing.staged_store import BufferedStore
 from tests.l1_bridge.l1_nodes import anvil
 from tests.patience import PATIENCE_SECONDS

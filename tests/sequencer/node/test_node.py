@@ -20,10 +20,11 @@ from l1_bridge.client.options import L1Options
 from prover.contracts import deployment
 from prover.signing.signatures import address_of
 from prover.state import genesis
+from sequencer.client.clock import wall_clock_ms
 from sequencer.devnet.prices import devnet_signer_keys
 from sequencer.devnet.signing_account import SigningAccount
 from sequencer.node.config import CannotStart, DatadirUnusable, L1Unusable, NodeConfig
-from sequencer.node.node import run, wall_clock_ms
+from sequencer.node.node import run
 from tests.l1_bridge.l1_nodes import ANVIL, anvil
 from tests.l1_bridge.l1_nodes import embedded_l1 as l1_process
 from tests.patience import PATIENCE_SECONDS

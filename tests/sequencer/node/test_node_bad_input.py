@@ -12,8 +12,8 @@ import trio
 from prover.signing.signatures import address_of, order_digest, request_digest, sign
 from prover.signing.typed_data import SIGNED, domain_separator, signed_fields
 from prover.stf import codes, constants, containers, signatures
+from sequencer.client.clock import wall_clock_ms
 from sequencer.devnet.signing_account import SigningAccount
-from sequencer.node.node import wall_clock_ms
 from tests.sequencer.node_process import Client, NodeProcess, funded, running
 from tests.sequencer.node_world import BUY, DOLLAR, IOC, SELL, key, order, request
 

@@ -19,9 +19,9 @@ from l1_bridge.hashing import keccak
 from prover.contracts.deployment import view
 from prover.state.leveldb import LevelDbStore
 from prover.stf import constants, encoding, margin
+from sequencer.client.clock import wall_clock_ms
 from sequencer.devnet.signing_account import SigningAccount
 from sequencer.engine.records import SealedChunk
-from sequencer.node.node import wall_clock_ms
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.node_process import FAST, NodeProcess, command, deployment_of, funded, running, still_prices
 from tests.sequencer.node_world import BUY, DOLLAR, IOC, LOTS, SELL, key

@@ -12,8 +12,8 @@ import trio
 from eth_account import Account
 
 from prover.signing.signatures import address_of
+from sequencer.client.clock import wall_clock_ms
 from sequencer.devnet.signing_account import SigningAccount
-from sequencer.node.node import wall_clock_ms
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.node_process import ROOT, NodeProcess, funded, running
 from tests.sequencer.node_world import DOLLAR, key

@@ -21,8 +21,8 @@ from prover.cli.running import EXIT_BROKEN, EXIT_USAGE
 from prover.signing import signatures
 from prover.signing.reports import signed_report
 from prover.stf import codes
+from sequencer.client.clock import wall_clock_ms
 from sequencer.devnet.prices import devnet_signer_keys
-from sequencer.node.node import wall_clock_ms
 from sequencer.schema.answers import MarketView
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.answers import answer

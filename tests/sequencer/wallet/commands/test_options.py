@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from prover.stf import constants
+from sequencer.client.clock import wall_clock_ms
 from sequencer.wallet.commands.options import order_terms, read_grant
 from sequencer.wallet.drafts import OrderTerms
 from sequencer.wallet.errors import BadInput
 from sequencer.wallet.trust import ListedMarket
-from sequencer.wallet.units import milliseconds
 
 BTC = ListedMarket(0, "BTC", 5, 100, 450, 50_000)
 AGENT = "0x" + "ab" * 20
@@ -59,10 +59,10 @@ def test_an_order_off_the_grid_is_bad_input(changes: dict[str, Any], sentence: s
 
 
 def test_a_grant_lasts_from_now_on() -> None:
-    before = milliseconds()
+    before = wall_clock_ms()
     grant = read_grant(AGENT, "24h", 0, 255)
     assert (grant.agent.hex(), grant.first_slot, grant.last_slot) == (AGENT[2:], 0, 255)
-    assert before + 86_400_000 <= grant.expires_at_ms <= milliseconds() + 86_400_000
+    assert before + 86_400_000 <= grant.expires_at_ms <= wall_clock_ms() + 86_400_000
 
 
 @pytest.mark.parametrize(
