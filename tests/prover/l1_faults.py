@@ -86,7 +86,7 @@ class Proxy:
 async def proxy(url: str, method: str, *, after: bool = False) -> AsyncIterator[Proxy]:
     """A proxy on a free port of this machine."""
     made = Proxy(url, method, after=after)
-    async with httpx.AsyncClient(trust_env=False, timeout=None) as client, trio.open_nursery() as nursery:
+    async with httpx.AsyncClient(trust_env=False, verify=False, timeout=None) as client, trio.open_nursery() as nursery:
         listeners = await nursery.start(partial(trio.serve_tcp, partial(made._serve, client), 0, host="127.0.0.1"))
         made.url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
         yield made
