@@ -159,7 +159,6 @@ class Feeds:
         errors=(NO_CHANNEL, NOT_STREAMING, ALREADY_SUBSCRIBED, TOO_MANY_SUBSCRIPTIONS),
     )
     async def subscribe(self, params: Subscribe, call: Call) -> Subscribed:
-        """catenary_subscribe."""
         session, subscriber = call.session, call.session.subscriber
         if subscriber is None:
             raise CallError(NOT_STREAMING)
@@ -185,7 +184,6 @@ class Feeds:
         errors=(NOT_STREAMING, NOT_SUBSCRIBED),
     )
     async def unsubscribe(self, params: Unsubscribe, call: Call) -> Unsubscribed:
-        """catenary_unsubscribe."""
         if call.session.subscriber is None:
             raise CallError(NOT_STREAMING)
         feed = self._feeds.get(params.channel)
