@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from l1_bridge.contracts.abi import decode
+
 _ERROR_STRING = bytes.fromhex("08c379a0")
 _PANIC = bytes.fromhex("4e487b71")
 
@@ -55,14 +57,11 @@ class L1Timeout(L1Error):
 
 def revert_reason(data: bytes) -> str:
     """Text of Error(string) or Panic(uint256) revert data; empty when it is neither."""
-    from eth_abi.abi import decode
-    from eth_abi.exceptions import DecodingError
-
     try:
         if data[:4] == _ERROR_STRING:
             return str(decode(["string"], data[4:])[0])
         if data[:4] == _PANIC:
             return f"panic {decode(['uint256'], data[4:])[0]:#x}"
-    except (DecodingError, UnicodeDecodeError, OverflowError):
+    except ValueError:
         return ""
     return ""

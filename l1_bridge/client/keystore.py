@@ -9,8 +9,6 @@ import secrets
 from itertools import pairwise
 from typing import Any, Final
 
-from Crypto.Cipher import AES
-
 from l1_bridge.hashing import keccak
 
 _SCRYPT_R: Final = 8
@@ -94,5 +92,8 @@ def _derived(kind: str, parameters: dict[str, Any], password: bytes) -> bytes:
 
 
 def _aes(derived: bytes, counter: bytes, text: bytes) -> bytes:
+    # a command that opens no keystore is spared its import
+    from Crypto.Cipher import AES
+
     cipher = AES.new(derived[:16], AES.MODE_CTR, nonce=b"", initial_value=counter)
     return cipher.encrypt(text)

@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from eth_abi.abi import decode, encode
-from eth_abi.exceptions import DecodingError
+import msgspec
 
+from l1_bridge.contracts.abi import decode, encode
 from l1_bridge.hashing import keccak
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
@@ -28,8 +27,7 @@ def canonical_type(parameter: Mapping[str, Any]) -> str:
     return f"({inner}){kind[len('tuple') :]}"
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(msgspec.Struct, frozen=True):
     """One function of a contract: 4-byte selector and ABI types."""
 
     name: str
@@ -47,8 +45,7 @@ class Function:
         return decode_exactly(self.output_types, data)
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """One event of a contract: 32-byte topic, and (name, type) of what is indexed and what is data."""
 
     name: str
@@ -58,8 +55,7 @@ class Event:
     data: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True)
-class Artifact:
+class Artifact(msgspec.Struct, frozen=True, dict=True):
     """A compiled contract: ABI, creation code, runtime code without immutables, and the digests of its sources."""
 
     name: str
@@ -126,13 +122,11 @@ class Artifact:
 def decode_exactly(types: Sequence[str], data: bytes) -> tuple[Any, ...]:
     """ABI values, if and only if the bytes are their canonical encoding; ArtifactError otherwise."""
     try:
-        values: tuple[Any, ...] = decode(types, data)
-    except (DecodingError, ValueError, OverflowError) as error:
-        raise ArtifactError(f"{len(data)} bytes do not decode as ({','.join(types)}): {error}") from error
-    # odd offsets, overlaps and trailing bytes decode too: whoever reads them differently sees another batch
-    if encode(types, values) != data:
-        raise ArtifactError(f"{len(data)} bytes are not the canonical encoding of ({','.join(types)})")
-    return values
+        return decode(types, data)
+    except ValueError as error:
+        # odd offsets, overlaps and trailing bytes are refused too: whoever reads them differently sees another batch
+        sentence = f"{len(data)} bytes are not the canonical encoding of ({','.join(types)}): {error}"
+        raise ArtifactError(sentence) from error
 
 
 def load_artifact(source: str | Path) -> Artifact:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 DEFAULT_DIRECTORY: Final = Path("~/.catenary/wallets")
 PASSWORD_VARIABLE: Final = "CATENARY_WALLET_PASSWORD"
+# What a node says moves no cursor back over what this wallet says: bell, backspace, vertical tab, form feed, return.
+_CONTROLS: Final = dict.fromkeys((7, 8, 11, 12, 13))
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -187,11 +189,14 @@ def show(settings: Settings, report: Report) -> None:
     if settings.as_json:
         click.echo(json.dumps({"ok": True, **report.fields}))
         return
-    from rich.console import Console
-
-    console = Console(highlight=False, soft_wrap=True)
     for item in report.shown:
-        console.print(item, markup=False) if isinstance(item, str) else console.print(item)
+        if isinstance(item, str):
+            click.echo(item.translate(_CONTROLS))
+        else:
+            # a third of such a command's start: imported where something is drawn
+            from rich.console import Console
+
+            Console(highlight=False, soft_wrap=True).print(item)
 
 
 def warn(sentence: str) -> None:

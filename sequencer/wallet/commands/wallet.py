@@ -279,8 +279,6 @@ def positions(settings: Settings, account: int | None) -> None:
     from sequencer.wallet.commands.fields import account_fields
 
     async def action(wallet: Wallet) -> Report:
-        from sequencer.wallet.commands.tables import account_table, posted_text
-
         grid = await market_grid(wallet)
         owned = await wallet.node.accounts(wallet.address) if account is None else [account]
         if not owned:
@@ -290,6 +288,10 @@ def positions(settings: Settings, account: int | None) -> None:
             view = await wallet.node.account(index)
             proven = await _proof(wallet, index, tell=True)
             accounts.append(account_fields(view, proven, grid))
+            if settings.as_json:
+                continue
+            from sequencer.wallet.commands.tables import account_table, posted_text
+
             shown += [account_table(view, grid), "posted: not proven" if proven is None else posted_text(proven, grid)]
         return Report({"address": checksum_address(wallet.address), "accounts": accounts}, shown)
 

@@ -1,15 +1,21 @@
 """How soon a command stands: processor time against that of an empty Python, in the same run."""
 
+import hashlib
 import os
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
 
 import pytest
 
+from sequencer.wallet.keys import SCRYPT_LIGHT
 from tests.prover.cli.test_main import ROOT
+from tests.sequencer.wallet_node import Shell, still_node, trader_of
 
 HELP_LIMIT = 5.0
+READ_LIMIT = 14.0
+SIGNING_LIMIT = 20.0
 # The smallest of so many runs at most: a busy machine makes single runs dear, and none cheaper than it is.
 ROUNDS = 30
 COMMANDS = (
@@ -27,9 +33,10 @@ COMMANDS = (
 )
 
 
-def cpu_seconds(*arguments: str) -> float:
+def cpu_seconds(*arguments: str, variables: Mapping[str, str] | None = None) -> float:
     """User and system time of one Python process, with compiled modules as every installation has them."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment |= variables or {}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, *arguments], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -50,3 +57,50 @@ def test_help_costs_less_than_five_times_an_empty_python(arguments: tuple[str, .
 def test_a_command_that_imports_the_event_loop_is_seen() -> None:
     empty = min(cpu_seconds("-c", "pass") for _ in range(3))
     assert min(cpu_seconds("-c", "import click, trio, httpx") for _ in range(3)) > HELP_LIMIT * empty
+
+
+@pytest.fixture(scope="module")
+def trader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """A wallet with one account at a node of its own."""
+    with still_node(tmp_path_factory.mktemp("node")) as node:
+        yield trader_of(node, tmp_path_factory.mktemp("trader"))
+
+
+def wallet_seconds(trader: Shell, *arguments: str) -> float:
+    """What one command of the wallet takes as a process."""
+    variables = {name: value for name, value in trader.environment.items() if value is not None}
+    return cpu_seconds("-c", "from prover.cli.main import main; main()", "wallet", *arguments, variables=variables)
+
+
+def scrypt_seconds() -> float:
+    """What deriving the key of a light keystore takes, in this process."""
+    before = os.times()
+    hashlib.scrypt(b"", salt=bytes(32), n=SCRYPT_LIGHT, r=8, p=1, maxmem=1 << 26, dklen=32)
+    after = os.times()
+    return after.user + after.system - before.user - before.system
+
+
+@pytest.mark.slow
+def test_a_wallets_read_costs_less_than_fourteen_times_an_empty_python(trader: Shell) -> None:
+    empty = read = float("inf")
+    for done in range(ROUNDS):
+        empty = min(empty, cpu_seconds("-c", "pass"))
+        read = min(read, wallet_seconds(trader, "positions", "--json"))
+        if done >= 2 and read <= READ_LIMIT * empty:
+            break
+    print(f"a read is {read / empty:.1f} times an empty Python")
+    assert read <= READ_LIMIT * empty, (read, empty)
+
+
+@pytest.mark.slow
+def test_a_signing_command_costs_less_than_twenty_times_an_empty_python_beside_scrypt(trader: Shell) -> None:
+    order = ("order", "--market", "BTC", "--side", "buy", "--size", "0.01", "--price", "40000", "--json")
+    empty = signed = scrypt = float("inf")
+    for done in range(ROUNDS):
+        empty = min(empty, cpu_seconds("-c", "pass"))
+        scrypt = min(scrypt, scrypt_seconds())
+        signed = min(signed, wallet_seconds(trader, *order, "--slot", str(100 + done)))
+        if done >= 2 and signed - scrypt <= SIGNING_LIMIT * empty:
+            break
+    print(f"a signing command is {(signed - scrypt) / empty:.1f} times an empty Python")
+    assert signed - scrypt <= SIGNING_LIMIT * empty, (signed, scrypt, empty)
