@@ -18,7 +18,7 @@ from l1_bridge.codec.batch import BridgeId, Chunk, Commitment
 from l1_bridge.codec.calls import Parameters
 from l1_bridge.contracts.artifact import load_artifact
 from l1_bridge.hashing import keccak
-from prover.contracts import deployment, referee
+from prover.contracts import referee
 from prover.signing import operations, signatures
 from prover.signing.recover import recover_fast
 from prover.signing.reports import tick_digest
@@ -300,6 +300,12 @@ class Venue:
         return operations.request_bytes(constants.WITHDRAW, request, signature)
 
 
+async def deploy_law(chain: Chain) -> bytes:
+    """The shipped referee over its families: code without state, which many bridges may share."""
+    families = [await chain.deploy(referee.artifact(name).bytecode) for name in referee.FAMILIES]
+    return await chain.deploy(referee.artifact("FraudReferee").creation_code(*families))
+
+
 class World:
     """One rollup on one chain, with its honest venue."""
 
@@ -312,18 +318,12 @@ class World:
         self.waiting: list[bytes] = []
 
     @classmethod
-    async def make(cls, chain: Chain, parameters: Parameters = PARAMETERS) -> "World":
-        """Deploys token, law and bridge, and seats the sequencer."""
-        if isinstance(chain, NodeChain):
-            made = await deployment.deploy(chain.client, development_key(SEQUENCER), GENESIS, parameters)
-            world = cls(chain, made.bridge, made.token, parameters)
-        else:
-            token = await chain.deploy(load_artifact("MockDollar").creation_code())
-            families = [await chain.deploy(referee.artifact(name).bytecode) for name in referee.FAMILIES]
-            law = await chain.deploy(referee.artifact("FraudReferee").creation_code(*families))
-            opened = Commitment.decode(encoding.commitment_bytes(states.genesis_commitment(GENESIS)[0]))
-            code = calls.encode_creation(token, law, parameters, opened, GENESIS)
-            world = cls(chain, await chain.deploy(code), token, parameters)
+    async def make(cls, chain: Chain, parameters: Parameters = PARAMETERS, law: bytes | None = None) -> "World":
+        """Deploys token and bridge, and the law unless one stands already, and seats the sequencer."""
+        token = await chain.deploy(load_artifact("MockDollar").creation_code())
+        opened = Commitment.decode(encoding.commitment_bytes(states.genesis_commitment(GENESIS)[0]))
+        code = calls.encode_creation(token, law or await deploy_law(chain), parameters, opened, GENESIS)
+        world = cls(chain, await chain.deploy(code), token, parameters)
         await world.take_seat()
         return world
 
