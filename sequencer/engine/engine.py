@@ -97,6 +97,7 @@ class Engine:
         self._committing = Committing(self._open, self._orders, self._ledger, self._queue)
         self._budgets: dict[int, tuple[int, int]] = {}
         self._written = chunk_count
+        self._fetched = chunk_count
         # What is seen from outside.
         self.books = self._orders.books
         self.triggers = self._orders.triggers
@@ -224,17 +225,24 @@ class Engine:
         """As `flush`, but leaves the writing to the caller, who has `store.staged` once the journal is durable."""
         assert self.cursor <= appended, "what is written is in the journal"
         sealed, self._open.sealed = self._open.sealed, []
+        self._fetched = self._open.chunk_count
         return sealed
 
     def chunk_record(self, number: int) -> SealedChunk | None:
-        """A sealed and flushed chunk, from 1 on."""
+        """A chunk from 1 on that was fetched by `flush` or `stage`.
+
+        Invariant: no other is told, else a chunk could be posted whose inputs the journal may yet lose.
+        """
+        if number > self._fetched:
+            return None
         value = self.store.get(number_key(CHUNK_KEY, number))
         return None if value is None else msgspec.msgpack.decode(value, type=SealedChunk)
 
     def chunk_with_root(self, root: bytes) -> int | None:
-        """The number of the chunk that ended at a root."""
+        """The number of the chunk that ended at a root, of those that `chunk_record` tells."""
         value = self.store.get(ROOT_KEY + root)
-        return None if value is None else int.from_bytes(value, "big")
+        number = 0 if value is None else int.from_bytes(value, "big")
+        return number if 0 < number <= self._fetched else None
 
     # Orders.
 

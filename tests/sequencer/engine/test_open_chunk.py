@@ -2,6 +2,7 @@
 
 from prover.stf import codes, constants
 from sequencer.engine.engine import Engine
+from sequencer.engine.records import Input
 from sequencer.sequencing.staged_store import BufferedStore
 from tests.sequencer.node_world import BTC, BUY, DOMAIN, FIRST, PRICES, SELL, START, World, check_chunks, deposit, owner
 
@@ -74,3 +75,19 @@ def test_an_entry_without_room_goes_into_the_next_chunk() -> None:
     assert (told.code, told.chunk, told.operation, told.opened) == (codes.OK, before + 2, 0, FIRST + 40)
     assert world.engine.cursor == len(world.journal) - 1
     world.check(flush_every=1)
+
+
+def test_a_chunk_is_told_when_the_journal_has_its_inputs_and_not_before() -> None:
+    world = World(40)
+    world.seal()
+    fetched = world.engine.chunk_count
+    assert world.engine.process(Input(world.now + 1, b"")).changed is False
+    world.engine.process(Input(world.now + 1, deposit(owner(50), 10**9)))
+    world.engine.process(Input(world.now + 1, b""))
+    number, root = fetched + 1, world.engine.state.root
+    assert world.engine.chunk_count == number
+    # As long as the journal is being synced, whoever posts must not see it.
+    assert (world.engine.chunk_record(number), world.engine.chunk_with_root(root)) == (None, None)
+    (sealed,) = world.engine.flush(world.engine.inputs)
+    assert (world.engine.chunk_record(number), world.engine.chunk_with_root(root)) == (sealed, number)
+    assert world.engine.chunk_record(fetched) is not None

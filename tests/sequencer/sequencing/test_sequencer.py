@@ -251,8 +251,9 @@ async def test_chunks_are_sealed_by_time(
     await trio.testing.wait_all_tasks_blocked()
     assert chunks(venue) == []
     mock_clock.jump(0.1)
-    while venue.journal.durable_sequence < 4:
+    while not chunks(venue):
         await trio.sleep(0)
+    assert venue.journal.durable_sequence == 4
     assert [(chunk.number, chunk.operations) for chunk in chunks(venue)] == [(1, 3)]
     mock_clock.jump(10)
     await trio.testing.wait_all_tasks_blocked()
