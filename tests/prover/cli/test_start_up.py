@@ -13,9 +13,11 @@ from sequencer.wallet.keys import SCRYPT_LIGHT
 from tests.prover.cli.test_main import ROOT
 from tests.sequencer.wallet_node import Shell, still_node, trader_of
 
-HELP_LIMIT = 5.0
-READ_LIMIT = 14.0
-SIGNING_LIMIT = 20.0
+# The goals are 5, 14 and 20 (docs/measured.md). A test allows three tenths more: interpreters and their libraries' disks
+# differ, and what it is to notice, one heavy import, costs more than that.
+HELP_LIMIT = 5.0 * 1.3
+READ_LIMIT = 14.0 * 1.3
+SIGNING_LIMIT = 20.0 * 1.3
 # The smallest of so many runs at most: a busy machine makes single runs dear, and none cheaper than it is.
 ROUNDS = 30
 COMMANDS = (
@@ -44,7 +46,7 @@ def cpu_seconds(*arguments: str, variables: Mapping[str, str] | None = None) -> 
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
-def test_help_costs_less_than_five_times_an_empty_python(arguments: tuple[str, ...]) -> None:
+def test_help_costs_a_few_empty_pythons(arguments: tuple[str, ...]) -> None:
     empty = helped = float("inf")
     for done in range(ROUNDS):
         empty = min(empty, cpu_seconds("-c", "pass"))
@@ -81,7 +83,7 @@ def scrypt_seconds() -> float:
 
 
 @pytest.mark.slow
-def test_a_wallets_read_costs_less_than_fourteen_times_an_empty_python(trader: Shell) -> None:
+def test_a_wallets_read_costs_little_more_than_its_event_loop(trader: Shell) -> None:
     empty = read = float("inf")
     for done in range(ROUNDS):
         empty = min(empty, cpu_seconds("-c", "pass"))
@@ -93,7 +95,7 @@ def test_a_wallets_read_costs_less_than_fourteen_times_an_empty_python(trader: S
 
 
 @pytest.mark.slow
-def test_a_signing_command_costs_less_than_twenty_times_an_empty_python_beside_scrypt(trader: Shell) -> None:
+def test_a_signing_command_costs_little_more_beside_scrypt(trader: Shell) -> None:
     order = ("order", "--market", "BTC", "--side", "buy", "--size", "0.01", "--price", "40000", "--json")
     empty = signed = scrypt = float("inf")
     for done in range(ROUNDS):
