@@ -13,8 +13,8 @@ from sequencer.wallet.keys import SCRYPT_LIGHT
 from tests.prover.cli.test_main import ROOT
 from tests.sequencer.wallet_node import Shell, still_node, trader_of
 
-# The goals are 5, 14 and 20 (docs/measured.md). A test allows three tenths more: interpreters and their libraries' disks
-# differ, and what it is to notice, one heavy import, costs more than that.
+# The goals are 5, 14 and 20 (docs/measured.md). A test allows three tenths more: machines differ, and what it is to
+# notice, one heavy import, costs more than that.
 HELP_LIMIT = 5.0 * 1.3
 READ_LIMIT = 14.0 * 1.3
 SIGNING_LIMIT = 20.0 * 1.3
