@@ -17,12 +17,19 @@ from tests.sequencer.api.transport.test_websocket import HANDSHAKE
 
 pytestmark = pytest.mark.trio
 
+PING = b"\x89\x00"
+
 
 def small_server(venue: Venue, collectors: CollectorRegistry, **limits: Any) -> Server:
     log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[])
     config = ApiConfig(port=0, limits=Limits(**limits))
     around = Surroundings(log=log, clock=trio.current_time)
     return Server(config, venue.registry, metrics=collectors, epoch="run", surroundings=around)
+
+
+def masked(opcode: int, payload: bytes) -> bytes:
+    """A client's frame under the mask of zeros; its payload is shorter than 126 bytes."""
+    return bytes([opcode, 0x80 | len(payload), 0, 0, 0, 0]) + payload
 
 
 async def read_all(stream: trio.abc.ReceiveStream) -> bytes:
@@ -50,6 +57,35 @@ async def test_a_deadline_ends_what_waits(
         await client.send_all(sent)
         assert answer in await read_all(client)
         assert seconds <= trio.current_time() - started_at <= seconds + 1
+
+
+async def test_a_silent_peer_is_left_and_one_that_answers_pings_is_kept(autojump_clock: MockClock) -> None:
+    server = small_server(Venue(), CollectorRegistry(), idle_seconds=60, linger_seconds=1)
+    lively, of_lively = memory_stream_pair()
+    silent, of_silent = memory_stream_pair()
+    heard = bytearray()
+
+    async def answer_pings() -> None:
+        async for piece in lively:
+            heard.extend(piece)
+            if PING in piece:
+                await lively.send_all(masked(0x8A, b""))
+
+    async with trio.open_nursery() as nursery:
+        for client, connection in ((lively, of_lively), (silent, of_silent)):
+            nursery.start_soon(server.handle_stream, connection)
+            await client.send_all(HANDSHAKE)
+        nursery.start_soon(answer_pings)
+        received = await read_all(silent)
+        assert PING in received
+        assert b"\x0f\xa9IDLE" in received
+        # Ten times as long as the silent one was borne with, and it is still answered.
+        await trio.sleep(600)
+        assert heard.count(PING) >= 10
+        await lively.send_all(masked(0x81, call_bytes("echo", [1])))
+        await trio.sleep(1)
+        assert b'"amount":"1"' in heard
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_peer_that_takes_nothing_is_given_up(autojump_clock: MockClock) -> None:

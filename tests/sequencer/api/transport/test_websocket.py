@@ -308,18 +308,6 @@ async def test_a_vanished_client_cancels_what_it_waits_for(start: Start) -> None
     await node.assert_alive()
 
 
-async def test_a_silent_peer_is_left_and_one_that_answers_pings_is_kept(start: Start) -> None:
-    node: Running = await start(Limits(idle_seconds=0.1, linger_seconds=0.05))
-    async with connect(node) as lively, await trio.open_tcp_stream("127.0.0.1", node.port) as silent:
-        await silent.send_all(HANDSHAKE)
-        received = b""
-        async for piece in silent:
-            received += piece
-        assert b"\x89\x00" in received
-        assert b"\x0f\xa9IDLE" in received
-        assert (await ask(lively, "echo", [1]))["result"]["amount"] == "1"
-
-
 async def test_shutdown_answers_what_runs_and_says_goodbye(start: Start) -> None:
     node: Running = await start()
     async with connect(node) as websocket:
