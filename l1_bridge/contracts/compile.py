@@ -75,7 +75,7 @@ def _compile(path: Path, root: Path, optimize: str) -> dict[str, Any]:
         with warnings.catch_warnings():
             # the size is judged below
             warnings.simplefilter("ignore", ContractSizeLimit)
-            outputs = outputs_from_compiler_data(data, ["abi", "bytecode", "bytecode_runtime"])
+            outputs = outputs_from_compiler_data(data, ["abi", "bytecode", "bytecode_runtime", "layout"])
         with anchor_settings(data.settings):
             immutable_bytes = data.global_ctx.immutable_section_bytes
     except VyperException as error:
@@ -98,6 +98,7 @@ def _compile(path: Path, root: Path, optimize: str) -> dict[str, Any]:
         "bytecode": outputs["bytecode"],
         "runtime_bytecode": outputs["bytecode_runtime"],
         "immutable_bytes": immutable_bytes,
+        "layout": outputs["layout"],
     }
 
 
