@@ -47,7 +47,7 @@ def change(tail: uint256, label: bytes32, fractions: uint256, bounds: uint256, l
 
 @external
 @pure
-def check_venue(tail: uint256, signers: address[7], changed_at: int256, now: int256) -> int256:
+def check_venue(tail: uint256, signers: uint256[7], changed_at: int256, now: int256) -> int256:
     """
     @notice Decides new parameters of the venue.
     @param tail The entry's payload.

@@ -162,6 +162,7 @@ struct Market:
 
 
 # The head is the entry of the L1 queue that is only partly done: an account, 0 for none, a market or MARKETS for all.
+# Its addresses are plain words: a struct of nothing that could be dirty is taken from a call as it stands (replay.vy).
 struct Globals:
     next_account: int256
     market_count: int256
@@ -178,8 +179,8 @@ struct Globals:
     head_market: int256
     head_lots: int256
     venue_changed_at: int256
-    operator: address
-    signers: address[7]
+    operator: uint256
+    signers: uint256[7]
     frontier: bytes32[32]
     risk: Risk
     markets: Market[16]

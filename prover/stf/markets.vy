@@ -75,13 +75,13 @@ def tick_signer(domain: bytes32, time: int256, market_count: int256, offset: uin
 
 @internal
 @pure
-def check_signer(index: int256, last: int256, signer: address, signers: address[7]) -> int256:
+def check_signer(index: int256, last: int256, signer: address, signers: uint256[7]) -> int256:
     """Whether a report is of an oracle signer, and they stand in order; PROTOCOL.md 8.6."""
     if index <= last:
         if index == last:
             return codes.DUPLICATE_SIGNER
         return codes.UNSORTED_SIGNERS
-    if index >= constants.SIGNERS or signer == containers.NOBODY or signer != signers[index]:
+    if index >= constants.SIGNERS or signer == containers.NOBODY or convert(signer, uint256) != signers[index]:
         return codes.BAD_SIGNERS
     return codes.OK
 
@@ -298,7 +298,7 @@ def change(given: containers.Parameters, listed: containers.Market, initial_ppm:
 
 @internal
 @pure
-def check_venue(given: containers.VenueParameters, signers: address[7], changed_at: int256, now: int256) -> int256:
+def check_venue(given: containers.VenueParameters, signers: uint256[7], changed_at: int256, now: int256) -> int256:
     """Whether the venue may be changed like this now; PROTOCOL.md 8.23."""
     if given.posting_fee > constants.MOST_POSTING_FEE or given.grace_period > constants.MAX_GRACE:
         return codes.OUT_OF_RANGE
@@ -306,10 +306,10 @@ def check_venue(given: containers.VenueParameters, signers: address[7], changed_
         # One signer takes the place of another: the quorum stands as it was chosen.
         if given.signer_index >= constants.SIGNERS:
             return codes.OUT_OF_RANGE
-        if signers[given.signer_index] == containers.NOBODY:
+        if signers[given.signer_index] == convert(containers.NOBODY, uint256):
             return codes.OUT_OF_RANGE
         for i: int256 in range(constants.SIGNERS):
-            if signers[i] == given.signer:
+            if signers[i] == convert(given.signer, uint256):
                 return codes.OUT_OF_RANGE
     if changed_at != 0 and now < changed_at + constants.PARAMETER_PERIOD:
         return codes.TOO_SOON

@@ -34,12 +34,17 @@ interface IRescue:
 interface IMarkets:
     def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: Bytes[1_504]) -> containers.Ticked: view
     def change(tail: uint256, label: bytes32, fractions: uint256, bounds: uint256, listed: containers.Market, initial_ppm: int256, maintenance_ppm: int256, market_count: int256, now: int256) -> containers.Changed: pure
-    def check_venue(tail: uint256, signers: address[7], changed_at: int256, now: int256) -> int256: pure
+    def check_venue(tail: uint256, signers: uint256[7], changed_at: int256, now: int256) -> int256: pure
+
+
+interface IIdentity:
+    def globals(shifted: Bytes[13_052]) -> (uint256, uint256, uint256, containers.Globals): pure
 
 
 COLLATERAL_BIAS: constant(int256) = 2**127
 COMMITMENT_BYTES: constant(uint256) = 320
 GLOBALS_BYTES: constant(uint256) = 13_024
+IDENTITY: constant(address) = 0x0000000000000000000000000000000000000004
 # The longest tick, 9 + 7 * (65 + 16 * 9) = 1_472, and a word to read past its end.
 MAX_TICK_BYTES: constant(uint256) = 1_504
 
@@ -164,7 +169,13 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
     @return The post-root, and the code of every operation.
     """
     commitment: containers.Commitment = abi_decode(slice(msg.data, witness, COMMITMENT_BYTES), containers.Commitment)
-    globals: containers.Globals = abi_decode(slice(msg.data, witness + COMMITMENT_BYTES, GLOBALS_BYTES), containers.Globals)
+    # abi_decode would unroll a setter for each of 407 words. L1's precompile 4 answers with the call data: four bytes of
+    # selector, two words, then the bytes, so that 28 bytes ahead of them put the globals on words of their own.
+    globals: containers.Globals = empty(containers.Globals)
+    ahead: uint256[3] = empty(uint256[3])
+    ahead[0], ahead[1], ahead[2], globals = staticcall IIdentity(IDENTITY).globals(
+        slice(msg.data, witness + COMMITMENT_BYTES - 28, GLOBALS_BYTES + 28), skip_contract_check=True
+    )
     assert encoding.state_root(commitment) == pre_root, "pre-root"
     assert encoding.globals_hash(globals) == commitment.globals_hash, "globals"
 
@@ -499,7 +510,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                 globals.grace_period = given.grace_period
                 globals.venue_changed_at = now
                 if given.signer != containers.NOBODY:
-                    globals.signers[given.signer_index] = given.signer
+                    globals.signers[given.signer_index] = convert(given.signer, uint256)
 
         elif tag > constants.FORCED_RESCUE:
             entered_row: uint256 = self.row(hint, account_count, account_at, convert(tail >> 232, int256))
