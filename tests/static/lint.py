@@ -42,6 +42,7 @@ HARMLESS: Final = frozenset(
 # What the bridge may read anywhere; the law may read nothing of the chain.
 CHAIN_READ_BY_BRIDGE: Final = frozenset(("msg.sender", "msg.value", "block.timestamp", "chain.id"))
 WORD_LENGTH: Final = 32
+SKIPS_A_CHECK: Final = "skip_contract_check"
 WRITE_AFTER_CALL: Final = "a write after a call"
 CHAIN: Final = frozenset(("msg", "block", "tx", "chain"))
 OF_AN_ADDRESS: Final = frozenset(("balance", "codehash", "codesize", "is_contract"))
@@ -168,6 +169,8 @@ def uses(module: Module) -> set[Use]:
     for node in module.every(ast.ExtCall, ast.StaticCall):
         called = node.value.func
         found.add(Use(module.place(node), f"{words(called.value).partition('(')[0]}.{called.attr}"))
+        if any(each.arg == SKIPS_A_CHECK for each in node.value.keywords):
+            found.add(Use(module.place(node), SKIPS_A_CHECK))
     free = frozenset() if module.is_law else CHAIN_READ_BY_BRIDGE
     for node in module.every(ast.Attribute):
         if isinstance(node.value, ast.Name) and node.value.id in CHAIN:

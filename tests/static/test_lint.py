@@ -122,7 +122,7 @@ x: uint256
 def f(a: address) -> uint256:
     send(a, 1)
     self.x = unsafe_add(block.number, msg.gas)
-    return staticcall IERC20(a).balanceOf(self) + self.balance
+    return staticcall IERC20(a).balanceOf(self, skip_contract_check=True) + self.balance
 
 @internal
 def g():
@@ -135,6 +135,7 @@ def g():
         Use("M.f", "block.number"),
         Use("M.f", "msg.gas"),
         Use("M.f", "IERC20.balanceOf"),
+        Use("M.f", lint.SKIPS_A_CHECK),
         Use("M.f", "balance"),
         Use("M.f", lint.WRITE_AFTER_CALL),
         Use("M.g", "tx.origin"),
