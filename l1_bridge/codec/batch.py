@@ -30,16 +30,15 @@ class BridgeId(msgspec.Struct, frozen=True):
 
 
 class Commitment(msgspec.Struct, frozen=True):
-    """The ten words whose keccak is a state root."""
+    """The nine words whose keccak is a state root."""
 
     law_version: int
     tree_root: bytes
     withdrawals_root: bytes
     withdrawn_total_micros: int
     queue_count: int
-    queue_open: int
+    queue_taken: int
     queue_hash: bytes
-    queue_work_kilogas: int
     timestamp_ms: int
     globals_hash: bytes
 
@@ -48,7 +47,7 @@ class Commitment(msgspec.Struct, frozen=True):
         return msgspec.structs.astuple(self)
 
     def encode(self) -> bytes:
-        """320 bytes: ten big-endian words."""
+        """288 bytes: nine big-endian words."""
         return b"".join(word if isinstance(word, bytes) else word.to_bytes(32, "big") for word in self.words())
 
     def root(self) -> bytes:
@@ -57,21 +56,20 @@ class Commitment(msgspec.Struct, frozen=True):
 
     @classmethod
     def decode(cls, data: bytes) -> "Commitment":
-        """Inverse of encode; ValueError unless there are exactly 320 bytes."""
-        if len(data) != 320:
-            raise ValueError(f"a commitment has 320 bytes, these are {len(data)}")
-        words = [data[i : i + 32] for i in range(0, 320, 32)]
+        """Inverse of encode; ValueError unless there are exactly 288 bytes."""
+        if len(data) != 288:
+            raise ValueError(f"a commitment has 288 bytes, these are {len(data)}")
+        words = [data[i : i + 32] for i in range(0, 288, 32)]
         return cls(
             law_version=int.from_bytes(words[0], "big"),
             tree_root=words[1],
             withdrawals_root=words[2],
             withdrawn_total_micros=int.from_bytes(words[3], "big"),
             queue_count=int.from_bytes(words[4], "big"),
-            queue_open=int.from_bytes(words[5], "big"),
+            queue_taken=int.from_bytes(words[5], "big"),
             queue_hash=words[6],
-            queue_work_kilogas=int.from_bytes(words[7], "big"),
-            timestamp_ms=int.from_bytes(words[8], "big"),
-            globals_hash=words[9],
+            timestamp_ms=int.from_bytes(words[7], "big"),
+            globals_hash=words[8],
         )
 
 

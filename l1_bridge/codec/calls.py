@@ -46,7 +46,6 @@ class BatchRecord(msgspec.Struct, frozen=True):
     committed_at: int
     queue_count: int
     withdrawn_total_micros: int
-    queue_work_kilogas: int
 
 
 class QueueEntry(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ from .interfaces import IReferee
 
 struct Parameters:
     window_seconds: uint256  # a batch is provable for so long, and final afterwards
-    inclusion_seconds: uint256  # a batch may leave no older queue entry behind, in L2 time
+    inclusion_seconds: uint256  # a batch on a parent that owes an older queue entry serves the queue alone, in L2 time
     max_lag_seconds: uint256  # L2 time may lag L1 time by so much
     unseat_seconds: uint256  # an entry due for so long costs the seat; halves with every miss
     unseat_floor_seconds: uint256  # ... but never below this
@@ -33,9 +33,8 @@ struct Commitment:
     withdrawals_root: bytes32
     withdrawn_total_micros: uint256
     queue_count: uint256
-    queue_open: uint256
+    queue_taken: uint256
     queue_hash: bytes32
-    queue_work_kilogas: uint256
     timestamp_ms: uint256
     globals_hash: bytes32
 
@@ -57,7 +56,6 @@ struct BatchRecord:
     committed_at: uint256
     queue_count: uint256
     withdrawn_total_micros: uint256
-    queue_work_kilogas: uint256
 
 struct QueueEntry:
     chain_hash: bytes32
@@ -173,7 +171,7 @@ event Frozen:
     tip: uint256
     last_root: bytes32
 
-LAW_VERSION: public(constant(uint256)) = 3
+LAW_VERSION: public(constant(uint256)) = 4
 MAX_CHUNKS: public(constant(uint256)) = 24
 MAX_CHUNK_BYTES: public(constant(uint256)) = 8192
 MAX_WITNESS_BYTES: public(constant(uint256)) = 98304
@@ -191,9 +189,9 @@ FIRST_ENTRY_TAG: constant(uint256) = 16
 FIRST_GOVERNOR_TAG: constant(uint256) = 22
 ENTRY_TAGS: constant(uint256) = 8
 ENTRY_WEIGHTS_KILOGAS: public(constant(uint256[ENTRY_TAGS])) = [235, 145, 115, 145, 85, 600, 32, 32]
-# 256 entries of 60 kilogas: served in one batch, so much work excuses the entries that are still waiting
-DRAIN_KILOGAS: public(constant(uint256)) = 15360
 SPACING_UNIT_KILOGAS: constant(uint256) = 60
+# The top bit of a chunk's time: the law then takes nothing but entries, ticks and close steps
+QUEUE_ONLY_BIT: constant(uint256) = 128
 
 SEVEN_DAYS: constant(uint256) = 604800
 MISS_RECOVERY_SECONDS: public(constant(uint256)) = SEVEN_DAYS
@@ -253,7 +251,7 @@ def __init__(
     @param token ERC-20 with six decimals; its transfers must return true or nothing
     @param referee The law's verdict on one chunk
     @param parameters Times in seconds, bond in wei, smallest deposit in micro-dollars, gas floor of a proof
-    @param genesis The ten words behind the first root
+    @param genesis The nine words behind the first root
     @param genesis_bytes Canonical bytes from which anybody rebuilds the first state
     """
     assert token.is_contract and referee.is_contract, "NOT_A_CONTRACT"
@@ -280,8 +278,7 @@ def __init__(
     assert genesis.law_version == LAW_VERSION, "LAW_VERSION"
     assert genesis.withdrawals_root == empty(bytes32) and genesis.withdrawn_total_micros == 0, "GENESIS"
     assert genesis.queue_count == 0 and genesis.queue_hash == empty(bytes32), "GENESIS"
-    assert genesis.queue_open == 0, "GENESIS"
-    assert genesis.queue_work_kilogas == 0, "GENESIS"
+    assert genesis.queue_taken == 0, "GENESIS"
     assert genesis.timestamp_ms <= block.timestamp * 1000, "TIMESTAMP_AHEAD"
 
     TOKEN = token
@@ -584,7 +581,7 @@ def commit(
     @param parent_hash Batch hash of the tip
     @param bodies Bytes of each chunk
     @param post_roots State root after each chunk
-    @param commitment The ten words behind the last post-root
+    @param commitment The nine words behind the last post-root
     @return Batch hash
     """
     self._check_chain()
@@ -604,20 +601,18 @@ def commit(
     parent: BatchRecord = self._record(parent_number)
     assert commitment.withdrawn_total_micros >= parent.withdrawn_total_micros, "WITHDRAWN_TOTAL"
     assert commitment.withdrawn_total_micros < 2**80, "WITHDRAWN_TOTAL"
-    assert commitment.queue_work_kilogas >= parent.queue_work_kilogas, "QUEUE_WORK"
-    assert commitment.queue_work_kilogas < 2**64, "QUEUE_WORK"
     assert commitment.queue_count >= parent.queue_count, "QUEUE_COUNT"
-    assert commitment.queue_count <= self.queue_length, "QUEUE_COUNT"
-    # the entry after the last finished one may be under way: it is in the chain, and still owed
-    assert commitment.queue_open <= 1, "QUEUE_COUNT"
-    taken_count: uint256 = commitment.queue_count + commitment.queue_open
-    assert taken_count <= self.queue_length, "QUEUE_COUNT"
-    assert commitment.queue_hash == self.chain_after[taken_count], "QUEUE_HASH"
-    if commitment.queue_count < self.queue_length:
-        # measured in L2 time: a sealed batch stays legal while L1 is congested
-        late_at: uint256 = self._enqueued_at(commitment.queue_count) + PARAMETERS.inclusion_seconds
-        served_kilogas: uint256 = commitment.queue_work_kilogas - parent.queue_work_kilogas
-        assert late_at * 1000 > commitment.timestamp_ms or served_kilogas >= DRAIN_KILOGAS, "INCLUSION"
+    # what is begun and not done is in the chain, and still owed
+    assert commitment.queue_taken >= commitment.queue_count, "QUEUE_COUNT"
+    assert commitment.queue_taken <= self.queue_length, "QUEUE_COUNT"
+    assert commitment.queue_hash == self.chain_after[commitment.queue_taken], "QUEUE_HASH"
+    if parent.queue_count < self.queue_length:
+        # What the parent owed decides, in L2 time: a sealed batch stays legal while L1 is congested, and no order within
+        # the batch puts anything in front of an entry that waited too long. Such a batch serves the queue alone.
+        late_at: uint256 = self._enqueued_at(parent.queue_count) + PARAMETERS.inclusion_seconds
+        if commitment.timestamp_ms >= late_at * 1000:
+            for i: uint256 in range(count, bound=MAX_CHUNKS):
+                assert len(bodies[i]) > 0 and convert(slice(bodies[i], 0, 1), uint256) >= QUEUE_ONLY_BIT, "INCLUSION"
 
     pairs: DynArray[Pair, MAX_CHUNKS] = []
     for i: uint256 in range(count, bound=MAX_CHUNKS):
@@ -640,7 +635,6 @@ def commit(
         | (block.timestamp << 184)
         | (commitment.queue_count << 144)
         | (commitment.withdrawn_total_micros << 64)
-        | commitment.queue_work_kilogas
     )
     self.bonds[bond_id].last_batch_at = block.timestamp
     log BatchCommitted(
@@ -759,7 +753,7 @@ def claim(
     @notice Pays a withdrawal that stands in the withdrawals tree of a final batch; anybody may send it
     @dev A payee whom the token refuses blocks only his own claim
     @param batch_number A final batch whose tree holds the withdrawal
-    @param commitment The ten words behind that batch's last root
+    @param commitment The nine words behind that batch's last root
     @param index Index of the withdrawal, below 2**32; each is paid once
     @param recipient Who gets the money
     @param amount_micros How much, in micro-dollars
@@ -996,7 +990,6 @@ def _record(number: uint256) -> BatchRecord:
         committed_at=(packed >> 184) & (2**40 - 1),
         queue_count=(packed >> 144) & (2**40 - 1),
         withdrawn_total_micros=(packed >> 64) & (2**80 - 1),
-        queue_work_kilogas=packed & (2**64 - 1),
     )
 
 

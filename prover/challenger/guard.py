@@ -138,8 +138,7 @@ class Guarding:
             return NOTHING
         queue = self._replay.records.queue()
         commitment = self._replay.state.commitment
-        consumed = commitment.queue_count + commitment.queue_open
-        pending = [operation for index, operation in queue if index >= consumed]
+        pending = [operation for index, operation in queue if index >= commitment.queue_taken]
         self._waiting = len(pending)
         self._paid_at = [at for at in self._paid_at if at > now_ms - constants.HOUR]
         # The queue remembers across restarts, this process what became final.

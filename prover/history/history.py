@@ -260,9 +260,9 @@ class ChainReplay:
         parent = self.records.judgement(cursor.tip)
         done = 0 if parent is None else parent.queue_count
         # No narrower than the bridge: a claim that it takes may be a lie, and a lie is proven, not a gap in the logs.
-        taken = commitment.queue_count + commitment.queue_open
+        taken = commitment.queue_taken
         _need(commitment.queue_count >= done, f"batch {header.number} takes queue entries back")
-        _need(commitment.queue_open <= 1, f"batch {header.number} has more than one head")
+        _need(taken >= commitment.queue_count, f"batch {header.number} is done with more than it took")
         _need(taken <= cursor.queue_length, f"batch {header.number}: queue entries are missing")
         _need(commitment.queue_hash == self._queue_hash(taken), f"batch {header.number} consumes another queue")
         if cursor.valid != cursor.tip:

@@ -128,7 +128,7 @@ Notice = Judgement | Undone | Collected | Reorganised | Alarm
 
 
 class Dispute(msgspec.Struct, frozen=True):
-    """All that a proof against the earliest fraudulent batch needs; `commitment` is the liar's, 320 bytes."""
+    """All that a proof against the earliest fraudulent batch needs; `commitment` is the liar's, 288 bytes."""
 
     header: Header
     chunks: tuple[Chunk, ...]

@@ -251,9 +251,8 @@ def genesis_commitment(genesis: bytes) -> tuple[containers.Commitment, list[tupl
         withdrawals_root=containers.NO_HASH,
         withdrawn_total=0,
         queue_count=0,
-        queue_open=0,
+        queue_taken=0,
         queue_hash=containers.NO_HASH,
-        queue_work=0,
         timestamp=0,
         globals_hash=keccak(genesis),
     )

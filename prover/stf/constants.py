@@ -2,7 +2,7 @@
 
 from typing import Final
 
-LAW_VERSION: Final = 3
+LAW_VERSION: Final = 4
 
 # State
 ACCOUNT_BITS: Final = 24

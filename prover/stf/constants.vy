@@ -5,7 +5,7 @@
 @notice Every bound, weight and tag; a change of any of them is another law version.
 """
 
-LAW_VERSION: constant(int256) = 3
+LAW_VERSION: constant(int256) = 4
 
 # State
 ACCOUNT_BITS: constant(int256) = 24

@@ -221,7 +221,7 @@ class Globals(msgspec.Struct):
 class Commitment(msgspec.Struct):
     """The preimage of a state root, which the bridge opens at commit.
 
-    queue_count entries of the L1 queue are done; with queue_open 1 the next one is in the hash, and only partly done.
+    queue_count entries of the L1 queue are done; queue_taken are in the hash, more while a head is only partly done.
     """
 
     law_version: int
@@ -229,9 +229,8 @@ class Commitment(msgspec.Struct):
     withdrawals_root: bytes32
     withdrawn_total: int
     queue_count: int
-    queue_open: int
+    queue_taken: int
     queue_hash: bytes32
-    queue_work: int
     timestamp: int
     globals_hash: bytes32
 

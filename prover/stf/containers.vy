@@ -192,9 +192,8 @@ struct Commitment:
     withdrawals_root: bytes32
     withdrawn_total: int256
     queue_count: int256
-    queue_open: int256
+    queue_taken: int256
     queue_hash: bytes32
-    queue_work: int256
     timestamp: int256
     globals_hash: bytes32
 

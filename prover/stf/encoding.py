@@ -13,7 +13,7 @@ COST_BIAS: Final = 2**111
 FUNDING_BIAS: Final = 2**79
 PREMIUM_BIAS: Final = 2**23
 COLLATERAL_BIAS: Final = 2**127
-COMMITMENT_BYTES: Final = 320
+COMMITMENT_BYTES: Final = 288
 GLOBALS_BYTES: Final = 13_024
 ACCOUNT_PAYLOAD_BYTES: Final = 140
 
@@ -343,23 +343,22 @@ def globals_hash(globals: containers.Globals) -> bytes32:
 
 
 def commitment_bytes(commitment: containers.Commitment) -> bytes:
-    """The ten words whose hash is the state root, 320 bytes; PROTOCOL.md 4.7."""
+    """The nine words whose hash is the state root, 288 bytes; PROTOCOL.md 4.7."""
     return (
         word(commitment.law_version)
         + commitment.tree_root
         + commitment.withdrawals_root
         + word(commitment.withdrawn_total)
         + word(commitment.queue_count)
-        + word(commitment.queue_open)
+        + word(commitment.queue_taken)
         + commitment.queue_hash
-        + word(commitment.queue_work)
         + word(commitment.timestamp)
         + commitment.globals_hash
     )
 
 
 def state_root(commitment: containers.Commitment) -> bytes32:
-    """The hash of the commitment's ten words; PROTOCOL.md 4.7."""
+    """The hash of the commitment's nine words; PROTOCOL.md 4.7."""
     return keccak256(commitment_bytes(commitment))
 
 
@@ -416,11 +415,10 @@ def commitment_from_bytes(data: bytes) -> containers.Commitment:
         withdrawals_root=data[64:96],
         withdrawn_total=_signed(data, 96),
         queue_count=_signed(data, 128),
-        queue_open=_signed(data, 160),
+        queue_taken=_signed(data, 160),
         queue_hash=data[192:224],
-        queue_work=_signed(data, 224),
-        timestamp=_signed(data, 256),
-        globals_hash=data[288:320],
+        timestamp=_signed(data, 224),
+        globals_hash=data[256:288],
     )
 
 

@@ -307,5 +307,5 @@ def globals_hash(globals: containers.Globals) -> bytes32:
 @internal
 @pure
 def state_root(commitment: containers.Commitment) -> bytes32:
-    """The hash of the commitment's ten words; PROTOCOL.md 4.7."""
+    """The hash of the commitment's nine words; PROTOCOL.md 4.7."""
     return keccak256(abi_encode(commitment))

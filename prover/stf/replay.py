@@ -341,7 +341,7 @@ class Chunk(WorkingState):
         taken = KINDS[tag]
         self._count(taken)
         if is_entry(tag):
-            code = self._entry(tag, operation, taken.weight)
+            code = self._entry(tag, operation)
         elif tag == constants.FILL:
             code = self._fill(operation)
         elif tag == constants.TICK:
@@ -349,7 +349,7 @@ class Chunk(WorkingState):
         elif tag == constants.ORDER:
             code = self._order(operation)
         elif tag == constants.CLOSE_STEP:
-            code = self._step(encoding.rescue(tag, word_at(operation, 1)), taken.weight)
+            code = self._step(encoding.rescue(tag, word_at(operation, 1)))
         elif constants.LIQUIDATE <= tag <= constants.UNWIND:
             code = self._rescue(tag, encoding.rescue(tag, word_at(operation, 1)), self.clock())
         else:
@@ -415,10 +415,10 @@ class Chunk(WorkingState):
             take_tick(self.globals, ticked)
         return ticked.code
 
-    def _entry(self, tag: int, operation: bytes, weight: int) -> int:
+    def _entry(self, tag: int, operation: bytes) -> int:
         """An entry of the L1 queue, and whether it is consumed; PROTOCOL.md 4.9."""
         commitment = self.commitment
-        if commitment.queue_open == 1:
+        if commitment.queue_taken != commitment.queue_count:
             return codes.HEAD_UNFINISHED
         opened = False
         head = word_at(operation, 1)
@@ -444,9 +444,9 @@ class Chunk(WorkingState):
             # It waits, with all that follows it: else whoever orders had only to leave out a tick to be rid of it.
             return code
         commitment.queue_hash = keccak256(commitment.queue_hash + keccak256(operation))
-        commitment.queue_work += weight
-        commitment.queue_open = int(opened)
-        commitment.queue_count += 1 - commitment.queue_open
+        commitment.queue_taken += 1
+        if not opened:
+            commitment.queue_count = commitment.queue_taken
         return code
 
     def _is_young(self, entered_at: int) -> bool:
@@ -498,18 +498,16 @@ class Chunk(WorkingState):
                 self._credit_fees(entry.amount)
         return code
 
-    def _step(self, move: containers.Rescue, weight: int) -> int:
+    def _step(self, move: containers.Rescue) -> int:
         """A step of the head, and its end; PROTOCOL.md 8.15."""
         globals = self.globals
         commitment = self.commitment
         every = globals.head_market == constants.MARKETS
-        if commitment.queue_open == 0 or not (every or move.market == globals.head_market):
+        if commitment.queue_taken == commitment.queue_count or not (every or move.market == globals.head_market):
             return codes.NO_HEAD
         index = globals.head_account
         move, clock = self.of_head(move)
         code = self._rescue(constants.CLOSE_STEP, move, clock)
-        if code == codes.OK:
-            commitment.queue_work += weight
         # An account below zero is for deleveraging: it must not stop the queue.
         done = code == codes.INSOLVENT
         if code == codes.OK:
@@ -517,8 +515,7 @@ class Chunk(WorkingState):
         if done:
             if every and code == codes.OK:
                 self._pay_leaver(index)
-            commitment.queue_open = 0
-            commitment.queue_count += 1
+            commitment.queue_count = commitment.queue_taken
             globals.head_account = globals.head_market = globals.head_lots = 0
         return code
 

@@ -42,7 +42,7 @@ interface IIdentity:
 
 
 COLLATERAL_BIAS: constant(int256) = 2**127
-COMMITMENT_BYTES: constant(uint256) = 320
+COMMITMENT_BYTES: constant(uint256) = 288
 GLOBALS_BYTES: constant(uint256) = 13_024
 IDENTITY: constant(address) = 0x0000000000000000000000000000000000000004
 # The longest tick, 9 + 7 * (65 + 16 * 9) = 1_472, and a word to read past its end.
@@ -302,7 +302,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
             tick_at = start + 28
             tick_now = max(now, encoding.entry_time(head))
 
-        if queued and commitment.queue_open == 1:
+        if queued and commitment.queue_taken != commitment.queue_count:
             code = codes.HEAD_UNFINISHED
 
         elif tag >= constants.FORCED_RESCUE and encoding.entry_length(head) != self.payload_length(tag, tail):
@@ -381,7 +381,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                     code = codes.WITHDRAWALS_FULL
                     fee = entry.amount
 
-        elif tag == constants.CLOSE_STEP and (commitment.queue_open == 0 or (globals.head_market != constants.MARKETS and globals.head_market != encoding.bits(head, 248, 8))):
+        elif tag == constants.CLOSE_STEP and (commitment.queue_taken == commitment.queue_count or (globals.head_market != constants.MARKETS and globals.head_market != encoding.bits(head, 248, 8))):
             code = codes.NO_HEAD
 
         elif tag >= constants.LIQUIDATE and tag <= constants.FORCED_RESCUE:
@@ -450,7 +450,6 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                             size_before: int256 = abs(encoding.unpack(accounts[rescued_row].positions[market]).size)
                             size_after: int256 = abs(encoding.unpack(rescued.account.positions[market]).size)
                             globals.head_lots = max(globals.head_lots - size_before + size_after, 0)
-                            commitment.queue_work = commitment.queue_work + taken.weight
                         if tag != constants.UNWIND:
                             accounts[rescued_row] = rescued.account
                         if by_order or paired:
@@ -480,8 +479,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                                 dust = dust + paid.dust
                                 payee = paid.account.owner
                                 payment = paid.amount
-                        commitment.queue_open = 0
-                        commitment.queue_count = commitment.queue_count + 1
+                        commitment.queue_count = commitment.queue_taken
                         globals.head_account = 0
                         globals.head_market = 0
                         globals.head_lots = 0
@@ -609,11 +607,9 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
             entry_bytes: Bytes[1_536] = slice(msg.data, start, 1_536)
             digest: bytes32 = keccak256(slice(entry_bytes, 0, convert(size, uint256)))
             commitment.queue_hash = keccak256(concat(commitment.queue_hash, digest))
-            commitment.queue_work = commitment.queue_work + taken.weight
-            if opened:
-                commitment.queue_open = 1
-            else:
-                commitment.queue_count = commitment.queue_count + 1
+            commitment.queue_taken = commitment.queue_taken + 1
+            if not opened:
+                commitment.queue_count = commitment.queue_taken
         operation_codes.append(code)
 
     for i: uint256 in range(leaf_count, bound=87):

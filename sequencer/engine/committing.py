@@ -220,7 +220,7 @@ class Committing:
             payment = self.pay_out(owner, paid)
             withdrawal = payment.withdrawal
             effects.append(payment)
-        is_done = commitment.queue_open == 0
+        is_done = commitment.queue_taken == commitment.queue_count
         was_done = self.queue.entries[-1].done
         self.queue.went_on(is_done, withdrawal, code)
         if is_done and not was_done:

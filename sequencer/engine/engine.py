@@ -334,7 +334,8 @@ class Engine:
         return Case(self._open, self.tick_signers, constants.FORCED_RESCUE, move)
 
     def _note_entry(self, index: int, applied: Applied, operation: bytes) -> EntryConsumed:
-        is_done = self.view.commitment.queue_open == 0
+        commitment = self.view.commitment
+        is_done = commitment.queue_taken == commitment.queue_count
         record = self._queue.note(index, operation, applied.code, is_done, applied.chunk, applied.operation)
         return EntryConsumed(
             index=index, operation_tag=record.tag, account=record.account, code=record.code, is_done=is_done
@@ -430,7 +431,8 @@ class Engine:
         return [*effects, *liquidator.effects, *self._go_on_closing()]
 
     def _go_on_closing(self) -> list[AnyEffect]:
-        if self.view.commitment.queue_open == 0:
+        commitment = self.view.commitment
+        if commitment.queue_taken == commitment.queue_count:
             return []
         # By its clock, not by that of the last chunk: a step may have to wait until ticks have been missing long.
         self._open.open(self._committing.now)

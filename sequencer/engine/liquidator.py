@@ -201,7 +201,7 @@ class Liquidator:
     def close_head(self) -> None:
         """Goes on with the forced close that is under way: the insurance account first, then the ranking."""
         chunk = self._chunk
-        while chunk.view.commitment.queue_open == 1 and self._left > 0:
+        while chunk.view.commitment.queue_taken > chunk.view.commitment.queue_count and self._left > 0:
             if not self._close_some(chunk.globals.head_account):
                 return
 

@@ -65,7 +65,7 @@ class EntryFeeder:
         # Invariant: entries are consumed in the order of the queue, each once; past a gap no batch is lawful.
         async with self._draining:
             commitment = self._sequencer.engine.view.commitment
-            following = commitment.queue_count + commitment.queue_open + len(self._waiting)
+            following = commitment.queue_taken + len(self._waiting)
             if event.index < following:
                 return
             if event.index > following:

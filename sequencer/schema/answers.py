@@ -261,7 +261,7 @@ class WithdrawalView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WithdrawalProof(msgspec.Struct, frozen=True, kw_only=True):
-    """catenary_withdrawalProof; `commitment` is ten words in the order of the state root."""
+    """catenary_withdrawalProof; `commitment` is nine words in the order of the state root."""
 
     batch: int
     commitment: list[WordText]

@@ -234,7 +234,8 @@ class Sequencer:
         while True:
             await trio.sleep(self.seal_seconds)
             # A forced close goes on by the clock alone where no tick comes that would move it.
-            if self.engine.open_operations or self.engine.view.commitment.queue_open:
+            commitment = self.engine.view.commitment
+            if self.engine.open_operations or commitment.queue_taken > commitment.queue_count:
                 await self.submit(b"")
 
 

@@ -211,7 +211,7 @@ class TestTrap4Preimages:
         encoding.globals_hash(venue.globals_of())
         encoding.state_root(commitment)
 
-        assert lengths == [800, 32, 128, 13_024, 320]
+        assert lengths == [800, 32, 128, 13_024, 288]
         assert 64 not in lengths
 
 
@@ -255,7 +255,7 @@ class TestTrap5Malleability:
 
     @pytest.mark.parametrize("fault", ["pre-root", "globals"])
     def test_another_state_is_refused(self, case: Case, fault: str) -> None:
-        at = 40 if fault == "pre-root" else 320 + 31
+        at = 40 if fault == "pre-root" else 288 + 31
         forged = case.witness[:at] + bytes([case.witness[at] ^ 1]) + case.witness[at + 1 :]
 
         assert case.refused(forged) == fault

@@ -93,7 +93,7 @@ class TestH1ForcedClose:
         assert venue.run(state, entry).codes == (c.OK,)
         assert_refused(state, move(constants.CLOSE_STEP, other=ATTACKER), code=c.FUND_FIRST)
         assert_refused(state, move(constants.CLOSE_STEP, other=VICTIM), code=c.SAME_ACCOUNT)
-        assert (state.commitment.queue_open, state.globals.head_lots) == (1, BITCOIN)
+        assert (venue.begun(state.commitment), state.globals.head_lots) == (1, BITCOIN)
 
     def test_off_a_whale_leaves_its_position_with_a_small_fund(self, monkeypatch: pytest.MonkeyPatch) -> None:
         rule_off(
@@ -142,7 +142,7 @@ class TestH1ForcedClose:
         assert venue.run(state, step).codes == (c.OK,)
         assert size_of(state.account(VICTIM)) == BITCOIN - 1_000
         assert value(state.account(VICTIM)) == 60_000 * DOLLAR - 1_000 * BTC // 100
-        assert (state.commitment.queue_count, state.commitment.queue_open) == (1, 0)
+        assert (state.commitment.queue_count, venue.begun(state.commitment)) == (1, 0)
         assert_refused(state, step, code=c.NO_HEAD)
 
     LATE = NOW + constants.FORCED_PRICE_AGE + 1
@@ -161,7 +161,7 @@ class TestH1ForcedClose:
     def test_on_the_price_is_younger_than_the_entry_less_five_minutes(self) -> None:
         state = self.state()
         assert_refused(state, self.close(time=self.LATE)[0], code=c.STALE, timestamp=self.LATE)
-        assert (state.commitment.queue_count, state.commitment.queue_open) == (1, 0)
+        assert (state.commitment.queue_count, venue.begun(state.commitment)) == (1, 0)
         assert_refused(state, self.close()[1], code=c.NO_HEAD, timestamp=self.LATE)
 
 
@@ -223,7 +223,7 @@ class TestPickedTicks:
         state, now, entry = self.entering(tag)
         chunk = python_chunk(state, entry, timestamp=now)
 
-        assert (chunk.commitment.queue_count, chunk.commitment.queue_open) == (1, 0)
+        assert (chunk.commitment.queue_count, venue.begun(chunk.commitment)) == (1, 0)
         assert size_of(row_of(chunk, VICTIM)) == BITCOIN
 
     @pytest.mark.parametrize("tag", [constants.FORCED_CLOSE, constants.LEAVE])
@@ -233,7 +233,7 @@ class TestPickedTicks:
         assert venue.run(state, entry, step, timestamp=now).codes == (c.OK, c.UNSTEADY)
         now = ticks(state, BTC, BTC)
         assert venue.run(state, step, timestamp=now).codes == (c.OK,)
-        assert (size_of(state.account(VICTIM)), state.commitment.queue_open) == (0, 0)
+        assert (size_of(state.account(VICTIM)), venue.begun(state.commitment)) == (0, 0)
 
     def entering(self, tag: int) -> tuple[State, int, bytes]:
         """1,473 dollars behind a bitcoin, of which the last tick's three percent leave nothing, and an entry."""
@@ -253,7 +253,7 @@ class TestPickedTicks:
         rule_off(monkeypatch, rescue, self.WAIT, self.WAIT.replace("under.clock.priced", "False"))
         chunk = python_chunk(state, step, timestamp=now)
 
-        assert (chunk.operation_codes, chunk.commitment.queue_open) == ([c.INSOLVENT], 0)
+        assert (chunk.operation_codes, venue.begun(chunk.commitment)) == ([c.INSOLVENT], 0)
         assert size_of(row_of(chunk, VICTIM)) == BITCOIN
 
     def test_on_he_waits_for_a_tick_and_is_closed(self) -> None:
@@ -261,12 +261,12 @@ class TestPickedTicks:
         assert_refused(state, step, code=c.UNSTEADY, timestamp=now)
         now = ticks(state, BTC)
         assert venue.run(state, step, timestamp=now).codes == (c.OK,)
-        assert (state.commitment.queue_open, state.commitment.withdrawn_total) == (0, 873 * DOLLAR)
+        assert (venue.begun(state.commitment), state.commitment.withdrawn_total) == (0, 873 * DOLLAR)
 
         # Where no tick comes for long it must not stop the queue.
         state, now, step = self.leaving()
         assert venue.run(state, step, timestamp=now + self.SILENCE).codes == (c.INSOLVENT,)
-        assert state.commitment.queue_open == 0
+        assert venue.begun(state.commitment) == 0
 
     def test_off_a_head_closes_at_two_picked_wicks(self, monkeypatch: pytest.MonkeyPatch) -> None:
         rule_off(monkeypatch, rescue, "    if not under.clock.steady:\n        return codes.UNSTEADY\n")
@@ -309,10 +309,10 @@ class TestPickedTicks:
         entry = forced_rescue(time=now)
         assert venue.run(state, entry, entry, timestamp=now).codes == (c.UNSTEADY, c.UNSTEADY)
         after = state.commitment
-        assert (after.queue_count, after.queue_hash, after.queue_work) == (
+        assert (after.queue_count, after.queue_taken, after.queue_hash) == (
             before.queue_count,
+            before.queue_taken,
             before.queue_hash,
-            before.queue_work,
         )
         # The wick passes, and so does the entry.
         now = ticks(state, BTC, BTC, BTC)
@@ -389,7 +389,7 @@ class TestEveryHeadHasAnEnd:
         state = self.fund_is_short(dollars)
         parts = [move(constants.CLOSE_STEP, lots, other=1) for lots in (BITCOIN // 4, BITCOIN)]
         assert venue.run(state, self.LEAVE, *parts).codes == (c.OK, c.OK, c.OK)
-        assert (state.commitment.queue_open, size_of(state.account(1))) == (0, 0)
+        assert (venue.begun(state.commitment), size_of(state.account(1))) == (0, 0)
         assert value(state.account(1)) == dollars * DOLLAR + BITCOIN * BTC // 100
         assert conservation(state).sound
 
@@ -425,7 +425,7 @@ class TestEveryHeadHasAnEnd:
         assert venue.run(state, self.LEAVE).codes == (c.OK,)
         assert_refused(state, move(constants.CLOSE_STEP, BITCOIN, other=1), code=c.FUND_LIMIT)
         assert venue.run(state, step).codes == (c.OK,)
-        assert (state.commitment.queue_open, size_of(state.account(ATTACKER))) == (0, 0)
+        assert (venue.begun(state.commitment), size_of(state.account(ATTACKER))) == (0, 0)
         assert value(state.account(ATTACKER)) == (borne + 600 - owed) * DOLLAR
         left = value(state.account(VICTIM)) + state.commitment.withdrawn_total
         assert left == (60_000 - 600 - borne) * DOLLAR
@@ -452,13 +452,12 @@ class TestEveryHeadHasAnEnd:
 
     IDLE = "            step.code = codes.OVERFILLED\n            return step\n        step.account"
 
-    def test_off_idle_steps_are_work(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_off_idle_steps_count_as_steps(self, monkeypatch: pytest.MonkeyPatch) -> None:
         state = stage({VICTIM: held(BITCOIN, 60_000)}, fund=10**6)
         rule_off(monkeypatch, rescue, self.IDLE, "            pass\n        step.account")
         chunk = python_chunk(state, self.LEAVE, *[move(constants.CLOSE_STEP, 1, other=2, market=1)] * 5)
 
         assert chunk.operation_codes == [c.OK] * 6
-        assert chunk.commitment.queue_work == constants.LEAVE_WEIGHT + 5 * constants.CLOSE_STEP_WEIGHT
 
     def test_on_a_step_closes_something_or_is_none(self) -> None:
         state = stage({VICTIM: held(BITCOIN, 60_000)}, fund=10**6)
@@ -468,7 +467,7 @@ class TestEveryHeadHasAnEnd:
         other = stage({VICTIM: held(BITCOIN, 60_000)}, fund=10**6)
         assert venue.run(other, forced(constants.FORCED_CLOSE, amount=BITCOIN)).codes == (c.OK,)
         assert venue.run(other, move(constants.CLOSE_STEP, BITCOIN, other=1)).codes == (c.OK,)
-        assert other.commitment.queue_open == 0
+        assert venue.begun(other.commitment) == 0
 
 
 class TestH2Deleverage:

@@ -8,7 +8,7 @@
 @external
 def replay(domain: bytes32, pre_root: bytes32, body: Bytes[8192], witness: Bytes[98304]) -> bytes32:
     """
-    @notice A body that begins with a commitment leads to that commitment's root, any other to a digest of all inputs
+    @notice A body of a time and a commitment leads to that commitment's root, any other to a digest of all inputs
     @dev The witness "revert" reverts, "burn" needs far more gas than a transaction has
     """
     if len(witness) >= 6 and slice(witness, 0, 6) == b"revert":
@@ -18,6 +18,6 @@ def replay(domain: bytes32, pre_root: bytes32, body: Bytes[8192], witness: Bytes
         for i: uint256 in range(10_000_000):
             burned = keccak256(burned)
         return burned
-    if len(body) >= 320:
-        return keccak256(slice(body, 0, 320))
+    if len(body) >= 294:
+        return keccak256(slice(body, 6, 288))
     return keccak256(concat(domain, pre_root, keccak256(body)))

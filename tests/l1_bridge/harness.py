@@ -29,7 +29,7 @@ PARAMETERS = Parameters(
     governance_delay_seconds=3_600,
 )
 GENESIS_BYTES = b"genesis of a test"
-LAW_VERSION = 3
+LAW_VERSION = 4
 NEW_ACCOUNT = 0xFFFFFF
 DOLLAR = 1_000_000
 
@@ -42,17 +42,19 @@ def genesis_commitment(now: int) -> Commitment:
         withdrawals_root=ZERO_HASH,
         withdrawn_total_micros=0,
         queue_count=0,
-        queue_open=0,
+        queue_taken=0,
         queue_hash=ZERO_HASH,
-        queue_work_kilogas=0,
         timestamp_ms=now * 1000,
         globals_hash=keccak(b"globals"),
     )
 
 
-def honest_chunk(commitment: Commitment, note: bytes = b"") -> Chunk:
-    """A chunk that the stub law carries to this commitment."""
-    return Chunk(commitment.encode() + note, commitment.root())
+def honest_chunk(
+    commitment: Commitment, note: bytes = b"", *, queue_only: bool = False, time_ms: int | None = None
+) -> Chunk:
+    """A chunk that the stub law carries to this commitment; its own time is that of the commitment."""
+    time = (commitment.timestamp_ms if time_ms is None else time_ms) & (2**47 - 1) | queue_only << 47
+    return Chunk(time.to_bytes(6, "big") + commitment.encode() + note, commitment.root())
 
 
 class Harness:
@@ -109,14 +111,24 @@ class Harness:
     def next_commitment(self, **changes: Any) -> Commitment:
         """What an honest sequencer commits now: everything queued is consumed."""
         parent = self.commitments[self.tip]
-        count = self.bridge.call("queue_length")
+        count = changes.get("queue_count", self.bridge.call("queue_length"))
+        taken = changes.get("queue_taken", count)
         honest: dict[str, Any] = {
             "timestamp_ms": self.evm.now * 1000,
             "queue_count": count,
-            "queue_hash": self.bridge.call("queue_hash", count),
-            "queue_work_kilogas": parent.queue_work_kilogas + 80 * (count - parent.queue_count),
+            "queue_taken": taken,
         }
+        if "queue_hash" not in changes:
+            honest["queue_hash"] = self.bridge.call("queue_hash", taken)
         return msgspec.structs.replace(parent, **(honest | changes))
+
+    def is_late(self, commitment: Commitment) -> bool:
+        """Whether a batch that ends so serves the queue alone: what its parent owes has waited too long by then."""
+        owed = self.head.queue_count
+        if owed == self.bridge.call("queue_length"):
+            return False
+        late_at = self.bridge.call("queue_entry", owed)[1] + self.parameters.inclusion_seconds
+        return bool(commitment.timestamp_ms >= late_at * 1000)
 
     def commit(
         self,
@@ -125,10 +137,11 @@ class Harness:
         *,
         sender: bytes = SEQUENCER,
         parent: tuple[int, bytes] | None = None,
+        queue_only: bool = False,
     ) -> Receipt:
         """Commits a batch on the head; of one honest chunk if nothing else is said."""
         commitment = commitment or self.next_commitment()
-        chunks = chunks if chunks is not None else [honest_chunk(commitment)]
+        chunks = chunks if chunks is not None else [honest_chunk(commitment, queue_only=queue_only)]
         head = self.head
         number, parent_hash = parent or (head.number, head.batch_hash)
         receipt = self.bridge.send(
@@ -146,11 +159,12 @@ class Harness:
         self.commitments[event.batch.header.number] = commitment
         return receipt
 
-    def commit_lie(self, *, sender: bytes = SEQUENCER, **theft: Any) -> int:
+    def commit_lie(self, *, sender: bytes = SEQUENCER, queue_only: bool = False, **theft: Any) -> int:
         """Commits a batch whose second chunk claims a state that the law does not give; its number."""
         honest = self.next_commitment()
         stolen = self.next_commitment(**(theft or {"tree_root": keccak(honest.tree_root)}))
-        chunks = [honest_chunk(honest), Chunk(honest_chunk(honest).body + b"!", stolen.root())]
+        first = honest_chunk(honest, queue_only=queue_only)
+        chunks = [first, Chunk(first.body + b"!", stolen.root())]
         self.commit(stolen, chunks, sender=sender)
         return self.tip
 

@@ -128,8 +128,9 @@ class Simulation:
             tree_root=keccak(self.random.randbytes(8)),
         )
         # the lie: what the parent's state stays under the law is claimed to be another state
-        before = honest_chunk(self.venue.commitments[self.venue.tip]).body
-        chunk = Chunk(before, commitment.root()) if is_lie else honest_chunk(commitment)
+        is_late, now_ms = self.venue.is_late(commitment), commitment.timestamp_ms
+        before = honest_chunk(self.venue.commitments[self.venue.tip], queue_only=is_late, time_ms=now_ms).body
+        chunk = Chunk(before, commitment.root()) if is_lie else honest_chunk(commitment, queue_only=is_late)
         self.venue.commit(commitment, [chunk], sender=bond.holder)
         bond.last_batch_at = self.venue.evm.now
         bond.lied = bond.lied or is_lie

@@ -197,7 +197,7 @@ def false_tree(commitment: Commitment) -> Commitment:
 
 def open_head(commitment: Commitment) -> Commitment:
     """The last entry that was done counts as begun: the queue's hash is the same."""
-    return msgspec.structs.replace(commitment, queue_count=commitment.queue_count - 1, queue_open=1)
+    return msgspec.structs.replace(commitment, queue_count=commitment.queue_count - 1)
 
 
 @dataclass

@@ -60,7 +60,7 @@ class Ledger:
 
     def __init__(self, globals: containers.Globals, watch: Callable[["Ledger", Step], None]) -> None:
         none = containers.NO_HASH
-        commitment = containers.Commitment(constants.LAW_VERSION, none, none, 0, 0, 0, none, 0, NOW, none)
+        commitment = containers.Commitment(constants.LAW_VERSION, none, none, 0, 0, 0, none, NOW, none)
         self.watch = watch
         fees = msgspec.structs.replace(encoding.no_account(), owner=twins_venue.OPERATOR)
         self.rows: dict[int, containers.Account] = {constants.FEE_ACCOUNT: fees}
@@ -110,7 +110,7 @@ class Ledger:
     def head(self) -> tuple[int, int, int] | None:
         """Account, market and lots of the forced close that is under way."""
         globals = self.globals
-        is_open = self.chunk.commitment.queue_open == 1
+        is_open = twins_venue.begun(self.chunk.commitment) == 1
         return (globals.head_account, globals.head_market, globals.head_lots) if is_open else None
 
     def tick(self, time: int, prices: list[int], premiums: list[int], is_forced: bool = False) -> int:

@@ -73,7 +73,7 @@ class Scene:
             self.fund = rng.choice([0, 0, 10**6, 10**10])
         self.insured = -self.size if tag == constants.UNWIND else 0
         self.entered_at = venue.NOW
-        self.queue_open = int(tag == constants.CLOSE_STEP)
+        self.begun = int(tag == constants.CLOSE_STEP)
         self.stepped_market = 0
         self.counterparty = 1
         if tag == constants.CLOSE_STEP:
@@ -110,7 +110,7 @@ class Scene:
             c.CANCELLED: lambda: setattr(self, "maker_floor", 5),
             c.MAKER_MARGIN: lambda: setattr(self, "maker_money", venue.DOLLAR),
             c.TOO_MANY_LOTS: lambda: setattr(self, "lots", self.lots_held),
-            c.HEAD_UNFINISHED: lambda: setattr(self, "queue_open", 1),
+            c.HEAD_UNFINISHED: lambda: setattr(self, "begun", 1),
             c.MARKET_REDUCES: lambda: setattr(self.globals.markets[0], "status", rng.choice([2, 3])),
         }
         if code in changes:
@@ -176,7 +176,7 @@ class Scene:
             if rng.random() < 0.5:
                 self.globals.head_market = 1
             else:
-                self.queue_open = 0
+                self.begun = 0
         elif code == c.NO_MARKET:
             self.globals.head_market = constants.MARKETS
         elif code == c.RESERVED:
@@ -246,7 +246,7 @@ class Scene:
             1: venue.account(containers.NOBODY, self.fund, {0: venue.position(self.insured, self.insured * price)}),
         }
         self.globals.markets[0].fund = self.fund
-        state = venue.build_state(self.globals, rows, self.slots, queue_open=self.queue_open)
+        state = venue.build_state(self.globals, rows, self.slots, begun=self.begun)
         return state, self.chunk(), self.timestamp
 
     def chunk(self) -> list[bytes]:
@@ -284,7 +284,7 @@ def scene(rng: random.Random, tag: int, code: int) -> tuple[Any, list[bytes], in
         return entry_scene(rng, tag, code)
     globals = venue.globals_of()
     if code == c.HEAD_UNFINISHED:
-        return venue.build_state(globals, queue_open=1), [venue.deposit(venue.OWNERS[1], 5)], venue.NOW
+        return venue.build_state(globals, begun=1), [venue.deposit(venue.OWNERS[1], 5)], venue.NOW
     if code == c.MARKET_REDUCES:
         globals.markets[0].status = rng.choice([constants.MARKET_REDUCE_ONLY, constants.MARKET_SETTLING])
     elif code == c.ACCOUNTS_FULL:
@@ -334,9 +334,7 @@ def entry_scene(rng: random.Random, tag: int, code: int) -> tuple[Any, list[byte
         sender = rng.choice([venue.DEPOSITOR, venue.OWNERS[2]])
     if tag in (constants.SET_MARKET, constants.SET_VENUE):
         sender = venue.OPERATOR
-    state = venue.build_state(
-        globals, {ACCOUNT: row, MAKER: row}, queue_open=int(code == c.HEAD_UNFINISHED), queue_work=7
-    )
+    state = venue.build_state(globals, {ACCOUNT: row, MAKER: row}, begun=int(code == c.HEAD_UNFINISHED))
     return state, [venue.entry(tag, bent(rng, code, payload), sender, time)], venue.NOW
 
 

@@ -70,7 +70,7 @@ class Proof:
 
 def _no_commitment() -> Commitment:
     zero = bytes(32)
-    return Commitment(constants.LAW_VERSION, zero, zero, 0, 0, 0, zero, 0, 0, zero)
+    return Commitment(constants.LAW_VERSION, zero, zero, 0, 0, 0, zero, 0, zero)
 
 
 def spread(count: int) -> list[int]:
@@ -147,7 +147,7 @@ class Dense:
             leaves = _LEAVES[world] = self.leaves(positions, fund, prices)
         own = copy.copy(leaves)
         own.tree = venue.copy_of(leaves.tree)
-        self.state: State = venue.planted(globals, own, queue_open=int(leaving))
+        self.state: State = venue.planted(globals, own, begun=int(leaving))
 
     def leaves(self, positions: int, fund: int, prices: Sequence[int]) -> venue.Leaves:
         """Every leaf that a chunk may touch, and a sibling of each on every level."""

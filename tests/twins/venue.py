@@ -113,13 +113,12 @@ def build_state(
     accounts: Mapping[int, containers.Account] | None = None,
     slots: Mapping[int, containers.Slot] | None = None,
     timestamp: int = NOW,
-    queue_work: int = 0,
-    queue_open: int = 0,
+    begun: int = 0,
 ) -> State:
     """A state made directly: whatever these leaves and globals are, without a history that leads there."""
     globals = globals or globals_of()
     rows = {constants.FEE_ACCOUNT: account(OPERATOR, 0), **(accounts or {})}
-    return planted(globals, Leaves(rows, slots or {}), timestamp, queue_work, queue_open)
+    return planted(globals, Leaves(rows, slots or {}), timestamp, begun)
 
 
 class Leaves:
@@ -147,9 +146,12 @@ def copy_of(tree: StateTree) -> StateTree:
     return other
 
 
-def planted(
-    globals: containers.Globals, leaves: Leaves, timestamp: int = NOW, queue_work: int = 0, queue_open: int = 0
-) -> State:
+def begun(commitment: containers.Commitment) -> int:
+    """How many entries of the queue are in its hash and not done."""
+    return commitment.queue_taken - commitment.queue_count
+
+
+def planted(globals: containers.Globals, leaves: Leaves, timestamp: int = NOW, begun: int = 0) -> State:
     """A state over leaves, whose tree it takes over; one tree is built, and opening a store would build another."""
     globals.next_account = max(globals.next_account, leaves.next_account)
     commitment = containers.Commitment(
@@ -158,9 +160,8 @@ def planted(
         withdrawals_root=merkle.frontier_root(globals.frontier, globals.withdrawal_count),
         withdrawn_total=0,
         queue_count=0,
-        queue_open=queue_open,
+        queue_taken=begun,
         queue_hash=containers.NO_HASH,
-        queue_work=queue_work,
         timestamp=timestamp,
         globals_hash=keccak(data := encoding.globals_bytes(globals)),
     )

@@ -46,8 +46,8 @@ class Witness:
     """The rows of a witness, read by its layout; it is all that this reading of a chunk knows of the state."""
 
     def __init__(self, data: bytes) -> None:
-        self.commitment = encoding.commitment_from_bytes(data[:320])
-        self.globals = encoding.globals_from_bytes(data[320:13_344])
+        self.commitment = encoding.commitment_from_bytes(data[:288])
+        self.globals = encoding.globals_from_bytes(data[288:13_312])
         count, hints = data[13_344], int.from_bytes(data[13_345:13_347], "big")
         self.hints = data[13_347 : 13_347 + hints]
         at = 13_347 + hints

@@ -88,7 +88,8 @@ class Rollup:
             if params.index in (None, record.index) and params.account in (None, record.account)
         )
         entries = [_entry_view(record) for record in islice(found, params.limit)]
-        return QueueView(commitment.queue_count, self._head() if commitment.queue_open else None, entries)
+        head = self._head() if commitment.queue_taken > commitment.queue_count else None
+        return QueueView(commitment.queue_count, head, entries)
 
     def _head(self) -> QueueHead:
         globals = self._engine.globals

@@ -4,14 +4,12 @@ from typing import Any
 
 import pytest
 
-from l1_bridge.codec.batch import Chunk
+from l1_bridge.codec.batch import Chunk, Commitment
 from l1_bridge.codec.calls import BatchRecord
 from l1_bridge.codec.events import BatchCommitted
 from l1_bridge.hashing import ZERO_HASH, keccak
 from tests.l1_bridge.evm import Reverted
 from tests.l1_bridge.harness import PARAMETERS, SEQUENCER, STRANGER, Harness, honest_chunk
-
-DRAIN_KILOGAS = 256 * 60
 
 
 def refused(venue: Harness, reason: str, *arguments: Any, **named: Any) -> None:
@@ -45,7 +43,6 @@ def test_an_honest_batch_becomes_the_head_and_its_log_carries_everything(seated:
         committed_at=seated.evm.now,
         queue_count=1,
         withdrawn_total_micros=3,
-        queue_work_kilogas=80,
     )
     assert seated.bridge.call("is_canonical", 1, event.batch_hash)
     assert not seated.bridge.call("is_canonical", 1, parent.batch_hash)
@@ -106,7 +103,7 @@ def test_the_commitment_opens_the_last_root_and_no_other(seated: Harness) -> Non
     seated.commit(commitment, [other, honest_chunk(commitment)])
 
 
-@pytest.mark.parametrize("version", [0, 2, 4, 2**256 - 1])
+@pytest.mark.parametrize("version", [0, 3, 5, 2**256 - 1])
 def test_another_version_of_the_law_is_refused(seated: Harness, version: int) -> None:
     refused(seated, "LAW_VERSION", seated.next_commitment(law_version=version))
 
@@ -127,8 +124,8 @@ def test_the_queue_is_consumed_in_order_and_never_given_back(seated: Harness) ->
     for _ in range(3):
         seated.deposit()
     hash_of_2 = seated.bridge.call("queue_hash", 2)
-    refused(seated, "QUEUE_COUNT", seated.next_commitment(queue_count=4))
-    refused(seated, "QUEUE_COUNT", seated.next_commitment(queue_count=2**256 - 1))
+    refused(seated, "QUEUE_COUNT", seated.next_commitment(queue_count=4, queue_hash=ZERO_HASH))
+    refused(seated, "QUEUE_COUNT", seated.next_commitment(queue_count=2**256 - 1, queue_hash=ZERO_HASH))
     refused(seated, "QUEUE_HASH", seated.next_commitment(queue_count=1, queue_hash=hash_of_2))
     refused(seated, "QUEUE_HASH", seated.next_commitment(queue_count=2, queue_hash=ZERO_HASH))
     seated.commit(seated.next_commitment(queue_count=2, queue_hash=hash_of_2))
@@ -141,33 +138,53 @@ def test_the_queue_is_consumed_in_order_and_never_given_back(seated: Harness) ->
 def test_h8_no_excuse_leaves_an_entry_behind_for_longer_than_the_inclusion_time(seated: Harness) -> None:
     seated.deposit()
     enqueued_at = seated.evm.now
-    waiting = {"queue_count": 0, "queue_hash": ZERO_HASH, "queue_work_kilogas": 0}
+    waiting = {"queue_count": 0}
     seated.evm.now += 100
     late_ms = (enqueued_at + PARAMETERS.inclusion_seconds) * 1000
     refused(seated, "INCLUSION", seated.next_commitment(**waiting, timestamp_ms=late_ms))
     refused(seated, "INCLUSION", seated.next_commitment(**waiting))
+    # serving the entry at the end is no excuse for what was put in front of it
+    refused(seated, "INCLUSION")
     # L2 time decides: the same batch, sealed earlier, stays legal however late L1 takes it
     seated.commit(seated.next_commitment(**waiting, timestamp_ms=late_ms - 1))
+    refused(seated, "INCLUSION")
+
+
+def late_batch(commitment: Commitment, *queue_only: bool) -> list[Chunk]:
+    """A chunk for each word of whether it serves the queue alone; the last opens the commitment."""
+    return [honest_chunk(commitment, queue_only=alone) for alone in queue_only]
+
+
+def test_each_chunk_of_a_late_batch_serves_the_queue_alone(seated: Harness) -> None:
+    seated.deposit()
+    seated.evm.now += PARAMETERS.inclusion_seconds
+    late = seated.next_commitment()
+    for chunks in ((False,), (True, False), (False, True)):
+        refused(seated, "INCLUSION", late, late_batch(late, *chunks))
+    refused(seated, "INCLUSION", late, [Chunk(b"", keccak(b"any")), honest_chunk(late, queue_only=True)])
+    seated.commit(late, late_batch(late, True, True))
+    # what is owed no longer asks nothing of the next batch, and a chunk may serve the queue alone at any time
+    seated.commit(late, late_batch(late, False, True))
+
+
+def test_a_late_batch_may_leave_entries_behind_and_the_next_is_late_again(seated: Harness) -> None:
+    for _ in range(2):
+        seated.deposit()
+    seated.evm.now += PARAMETERS.inclusion_seconds
+    for count in (0, 1):
+        some = seated.next_commitment(queue_count=count)
+        refused(seated, "INCLUSION", some)
+        seated.commit(some, late_batch(some, True))
+    last = seated.next_commitment(queue_count=2)
+    refused(seated, "INCLUSION", last)
+    seated.commit(last, late_batch(last, True))
     seated.commit()
 
 
-def test_a_batch_that_serves_a_drain_of_queue_work_may_leave_entries_behind(seated: Harness) -> None:
-    seated.deposit()
-    seated.evm.now += 100
-    waiting = {"queue_count": 0, "queue_hash": ZERO_HASH}
-    refused(seated, "INCLUSION", seated.next_commitment(**waiting, queue_work_kilogas=DRAIN_KILOGAS - 1))
-    seated.commit(seated.next_commitment(**waiting, queue_work_kilogas=DRAIN_KILOGAS))
-    # growth within the batch counts, not the sum of all batches
-    refused(seated, "INCLUSION", seated.next_commitment(**waiting, queue_work_kilogas=2 * DRAIN_KILOGAS - 1))
-
-
 def test_totals_never_shrink_and_fit_their_fields(seated: Harness) -> None:
-    seated.commit(seated.next_commitment(withdrawn_total_micros=7, queue_work_kilogas=9))
+    seated.commit(seated.next_commitment(withdrawn_total_micros=7))
     refused(seated, "WITHDRAWN_TOTAL", seated.next_commitment(withdrawn_total_micros=6))
     refused(seated, "WITHDRAWN_TOTAL", seated.next_commitment(withdrawn_total_micros=2**80))
-    refused(seated, "QUEUE_WORK", seated.next_commitment(queue_work_kilogas=8))
-    refused(seated, "QUEUE_WORK", seated.next_commitment(queue_work_kilogas=2**64))
-    seated.commit(seated.next_commitment(withdrawn_total_micros=2**80 - 1, queue_work_kilogas=2**64 - 1))
+    seated.commit(seated.next_commitment(withdrawn_total_micros=2**80 - 1))
     assert seated.head.withdrawn_total_micros == 2**80 - 1
-    assert seated.head.queue_work_kilogas == 2**64 - 1
     assert (seated.head.queue_count, seated.head.committed_at, seated.head.bond_id) == (0, seated.evm.now, 1)

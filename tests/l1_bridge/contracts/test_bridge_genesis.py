@@ -52,7 +52,6 @@ def test_genesis_is_batch_0_and_final_at_once(venue: Harness) -> None:
         committed_at=0,
         queue_count=0,
         withdrawn_total_micros=0,
-        queue_work_kilogas=0,
     )
     assert (venue.bridge.call("final_number"), venue.bridge.call("final_at", 0)) == (0, 0)
     assert venue.bridge.call("is_canonical", 0, expected_hash)
@@ -153,13 +152,12 @@ def test_parameters_out_of_range_are_refused(stub_referee: Artifact, change: dic
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"law_version": 4}, "LAW_VERSION"),
+        ({"law_version": 3}, "LAW_VERSION"),
         ({"withdrawals_root": keccak(b"")}, "GENESIS"),
         ({"withdrawn_total_micros": 1}, "GENESIS"),
         ({"queue_count": 1}, "GENESIS"),
         ({"queue_hash": keccak(b"")}, "GENESIS"),
-        ({"queue_work_kilogas": 1}, "GENESIS"),
-        ({"queue_open": 1}, "GENESIS"),
+        ({"queue_taken": 1}, "GENESIS"),
         ({"timestamp_ms": 2**60}, "TIMESTAMP_AHEAD"),
     ],
 )

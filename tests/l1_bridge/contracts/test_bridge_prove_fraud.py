@@ -255,7 +255,7 @@ def test_a_proof_needs_no_bond_of_anybody(seated: Harness) -> None:
 
 def test_the_largest_proof_leaves_the_gas_to_the_referee(seated: Harness) -> None:
     last = seated.next_commitment()
-    body = last.encode() + b"\x01" * (8192 - 320)
+    body = honest_chunk(last, b"\x01" * (8192 - 294)).body
     seated.commit(last, [Chunk(body, keccak(b"wrong"))] + [Chunk(b"", keccak(b"any"))] * 22 + [honest_chunk(last)])
     batch = seated.batches[1]
     calldata_gas = 98_304 * 16

@@ -78,24 +78,26 @@ class TestEnqueue:
 class TestAnOpenEntry:
     """A forced close that is only partly done is in the chain, and still owed."""
 
-    def test_it_is_the_next_one_and_one_alone(self, seated: Harness) -> None:
+    def test_the_chain_is_compared_after_what_was_taken(self, seated: Harness) -> None:
         events = [enqueue(seated) for _ in range(2)]
         chain = [ZERO_HASH, *(event.chain_hash for event in events)]
-        refused(seated, "QUEUE_HASH", seated.next_commitment(queue_count=0, queue_open=1, queue_hash=chain[0]))
-        refused(seated, "QUEUE_HASH", seated.next_commitment(queue_count=0, queue_open=1, queue_hash=chain[2]))
-        refused(seated, "QUEUE_COUNT", seated.next_commitment(queue_count=0, queue_open=2, queue_hash=chain[2]))
-        refused(seated, "QUEUE_COUNT", seated.next_commitment(queue_count=2, queue_open=1, queue_hash=chain[2]))
-        seated.commit(seated.next_commitment(queue_count=0, queue_open=1, queue_hash=chain[1]))
-        seated.commit(seated.next_commitment(queue_count=1, queue_open=0, queue_hash=chain[1]))
+        refused(seated, "QUEUE_HASH", seated.next_commitment(queue_count=0, queue_taken=1, queue_hash=chain[0]))
+        refused(seated, "QUEUE_HASH", seated.next_commitment(queue_count=0, queue_taken=1, queue_hash=chain[2]))
+        refused(seated, "QUEUE_COUNT", seated.next_commitment(queue_count=2, queue_taken=3, queue_hash=chain[2]))
+        refused(seated, "QUEUE_COUNT", seated.next_commitment(queue_count=2, queue_taken=1, queue_hash=chain[1]))
+        seated.commit(seated.next_commitment(queue_count=0, queue_taken=1, queue_hash=chain[1]))
+        seated.commit(seated.next_commitment(queue_count=0, queue_taken=2, queue_hash=chain[2]))
+        seated.commit(seated.next_commitment(queue_count=2, queue_taken=2, queue_hash=chain[2]))
 
     def test_its_clock_runs_on(self, seated: Harness) -> None:
-        event = enqueue(seated)
-        late = {"queue_count": 0, "queue_open": 1, "queue_hash": event.chain_hash}
-        seated.commit(seated.next_commitment(**late, queue_work_kilogas=0))
+        enqueue(seated)
+        begun = {"queue_count": 0, "queue_taken": 1}
+        seated.commit(seated.next_commitment(**begun))
         seated.evm.now += PARAMETERS.inclusion_seconds
-        refused(seated, "INCLUSION", seated.next_commitment(**late, queue_work_kilogas=0))
-        # So much work is an excuse: step after step of one close.
-        seated.commit(seated.next_commitment(**late, queue_work_kilogas=15_360))
+        late = seated.next_commitment(**begun)
+        refused(seated, "INCLUSION", late)
+        # Step after step of one close, and nothing beside them.
+        seated.commit(late, queue_only=True)
         seated.evm.now += PARAMETERS.unseat_seconds
         seated.bridge.send("unseat", sender=STRANGER)
 

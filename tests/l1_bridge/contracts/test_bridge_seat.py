@@ -67,7 +67,7 @@ def test_nobody_resigns_away_from_owed_work(seated: Harness) -> None:
     due_at = seated.evm.now
     seated.evm.now = due_at + PARAMETERS.inclusion_seconds
     refused(seated, "WORK_OWED", "resign", seated.evm.now, sender=SEQUENCER)
-    seated.commit()
+    seated.commit(queue_only=True)
     seated.bridge.send("resign", seated.evm.now, sender=SEQUENCER)
 
 
@@ -114,7 +114,7 @@ def test_every_miss_halves_the_deadline_to_a_floor_and_seven_days_restore_it(sea
         seated.bridge.send("unseat", sender=STRANGER)
         seated.take_seat(SUCCESSOR)
     assert seated.bridge.call("misses") == 4
-    seated.commit(sender=SUCCESSOR)
+    seated.commit(sender=SUCCESSOR, queue_only=True)
     missed_at = seated.evm.now
     seated.evm.now = missed_at + 7 * 86_400 - 1
     seated.deposit()
@@ -201,14 +201,14 @@ def test_freeze_needs_an_entry_unserved_for_window_and_grace(seated: Harness) ->
 def test_a_served_entry_does_not_freeze(seated: Harness) -> None:
     seated.deposit()
     seated.evm.now += PARAMETERS.window_seconds + PARAMETERS.freeze_grace_seconds
-    seated.commit()
+    seated.commit(queue_only=True)
     refused(seated, "NOTHING_OWED", "freeze", sender=STRANGER)
 
 
 def test_frozen_means_no_commits_deposits_or_seats_while_proofs_and_bonds_go_on(seated: Harness) -> None:
     seated.deposit()
     seated.evm.now += PARAMETERS.window_seconds + PARAMETERS.freeze_grace_seconds
-    lie = seated.commit_lie(queue_count=0, queue_hash=ZERO_HASH, queue_work_kilogas=256 * 60, tree_root=ZERO_HASH)
+    lie = seated.commit_lie(queue_only=True, queue_count=0, tree_root=ZERO_HASH)
     seated.bridge.send("freeze", sender=STRANGER)
     for attempt in (seated.commit, seated.deposit, seated.take_seat):
         with pytest.raises(Reverted, match="FROZEN"):

@@ -61,6 +61,7 @@ from tests.prover.world import (
     World,
     false_tree,
 )
+from tests.twins.venue import begun
 
 pytestmark = pytest.mark.trio
 
@@ -745,7 +746,7 @@ async def test_an_open_head_counts_as_done(world: World, client: L1Client) -> No
         constants.FORCED_CLOSE, TRADERS[0], now, MAKER.to_bytes(3, "big") + b"\x00" + SIZE.to_bytes(7, "big")
     )
     probe = state.chunk(lambda *_: bytes(20))
-    assert (probe.apply(closing), probe.commitment.queue_open) == (codes.OK, 1)
+    assert (probe.apply(closing), begun(probe.commitment)) == (codes.OK, 1)
     plan = Guard(Policy(0), bytes(20)).plan(state, [closing], now, 0, 5)
     assert [entry.account for entry in plan.entries] == [LOSER]
 

@@ -176,9 +176,6 @@ LIES: dict[str, list[Lie]] = {
     "a withdrawal that nobody asked for": [
         Lie(2, claim=lambda true: msgspec.structs.replace(true, withdrawals_root=keccak(b"mine"))),
     ],
-    "a queue that works faster": [
-        Lie(2, claim=lambda true: msgspec.structs.replace(true, queue_work_kilogas=10**9)),
-    ],
     "more withdrawn than a word of 64 bits holds": [
         Lie(2, claim=lambda true: msgspec.structs.replace(true, withdrawn_total_micros=2**79)),
     ],
@@ -306,7 +303,7 @@ async def open_a_head(world: World) -> BatchCommitted:
     assert isinstance(enqueued, Enqueued)
     world.waiting.append(enqueued.operation)
     opened = await world.commit()
-    assert (opened.batch.commitment.queue_count, opened.batch.commitment.queue_open) == (2, 1)
+    assert (opened.batch.commitment.queue_count, opened.batch.commitment.queue_taken) == (2, 3)
     return opened
 
 
@@ -315,7 +312,7 @@ async def test_a_theft_behind_a_head_that_was_never_opened_is_proven(world: Worl
     await world.deposit(2, DOLLAR)
     stolen = await world.steal(9_000 * DOLLAR, [Lie(2, claim=open_head)])
     claimed = stolen.batch.commitment
-    assert (claimed.queue_count, claimed.queue_open) == (2, 1)
+    assert (claimed.queue_count, claimed.queue_taken) == (2, 3)
     notices = reader.catch_up()
     verdict = judgements(notices)[-1]
     assert (verdict.verdict, verdict.chunk_index, alarms(notices)) == (Verdict.FRAUD, 1, [])
@@ -341,7 +338,7 @@ async def test_a_batch_that_ends_with_an_open_head_is_valid_and_the_next_theft_i
     assert not alarms(notices)
     assert reader.replay.state.root == (await world.head()).last_root
     stolen = await world.steal()
-    assert stolen.batch.commitment.queue_open == 1
+    assert stolen.batch.commitment.queue_taken == stolen.batch.commitment.queue_count + 1
     verdict = judged(reader.catch_up())
     assert (verdict.verdict, verdict.chunk_index) == (Verdict.FRAUD, 1)
     await prove(world, reader.replay.dispute())
@@ -359,29 +356,29 @@ async def test_a_head_of_a_final_batch_that_is_denied_or_called_done_is_a_fraud(
     world.chain.pass_time(world.parameters.window_seconds)
     reader.catch_up()
     assert reader.replay.cursor.pruned == 3
-    lie = {"queue_count": taken, "queue_open": 0, "queue_hash": await chain_after(world, taken)}
+    lie = {"queue_count": taken, "queue_taken": taken, "queue_hash": await chain_after(world, taken)}
     await world.commit([[]], [Lie(0, claim=lambda true: msgspec.structs.replace(true, **lie))])
     assert judged(reader.catch_up()).verdict == Verdict.FRAUD
     await prove(world, reader.replay.dispute())
     assert (await world.head()).batch_hash == before.batch_hash
 
 
-def queue_claim(count: int, opened: int, after: int | None) -> Callable[[Commitment, Sequence[bytes]], Commitment]:
+def queue_claim(count: int, taken: int, after: int | None) -> Callable[[Commitment, Sequence[bytes]], Commitment]:
     """Another claim about the queue; its hash is the chain's after so many entries, or nobody's."""
     return lambda true, chain: msgspec.structs.replace(
-        true, queue_count=count, queue_open=opened, queue_hash=keccak(b"none") if after is None else chain[after]
+        true, queue_count=count, queue_taken=taken, queue_hash=keccak(b"none") if after is None else chain[after]
     )
 
 
 # Of a queue of four whose first two entries the parent has done.
 REFUSED = {
-    "a hash of nothing": (queue_claim(4, 0, None), "QUEUE_HASH"),
-    "a hash of nothing behind a head": (queue_claim(2, 1, None), "QUEUE_HASH"),
-    "the chain before its head": (queue_claim(2, 1, 2), "QUEUE_HASH"),
-    "the chain behind a head that is none": (queue_claim(2, 0, 3), "QUEUE_HASH"),
-    "fewer than its parent's": (queue_claim(1, 0, 1), "QUEUE_COUNT"),
-    "a head that never came": (queue_claim(4, 1, 4), "QUEUE_COUNT"),
-    "two heads": (queue_claim(2, 2, 4), "QUEUE_COUNT"),
+    "a hash of nothing": (queue_claim(4, 4, None), "QUEUE_HASH"),
+    "a hash of nothing behind a head": (queue_claim(2, 3, None), "QUEUE_HASH"),
+    "the chain before its head": (queue_claim(2, 3, 2), "QUEUE_HASH"),
+    "the chain behind a head that is none": (queue_claim(2, 2, 3), "QUEUE_HASH"),
+    "fewer than its parent's": (queue_claim(1, 1, 1), "QUEUE_COUNT"),
+    "a head that never came": (queue_claim(4, 5, 4), "QUEUE_COUNT"),
+    "fewer taken than done": (queue_claim(4, 3, 3), "QUEUE_COUNT"),
 }
 
 

@@ -276,7 +276,7 @@ CHANGES: Final[list[tuple[str, Operations, Callable[[State], Any], Any]]] = [
     ("set leverage", [request(constants.SET_LEVERAGE)], lambda s: s.slot(MAKER << 8 | 1), containers.Slot(2, 0)),
     ("deposit", [venue.deposit(OWNERS[9], 5)], lambda s: s.account(21).owner, OWNERS[9]),
     ("deposit", [venue.deposit(OWNERS[9], 5)], lambda s: s.globals.next_account, 22),
-    ("deposit", [venue.deposit(OWNERS[9], 5)], lambda s: s.commitment.queue_work, constants.DEPOSIT_WEIGHT),
+    ("deposit", [venue.deposit(OWNERS[9], 5)], lambda s: s.commitment.queue_taken, 1),
     ("tick", [tick(prices=[1, 2, 3])], lambda s: s.globals.risk.price[:4], [1, 2, 3, 0]),
     ("tick", [tick(prices=[1, 2, 3])], lambda s: s.globals.markets[0].previous_price, BTC),
     ("fill", [sell(), buy(), fill(7)], lambda s: s.slot(TAKER << 8 | 1), containers.Slot(3, 7)),

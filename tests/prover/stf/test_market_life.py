@@ -225,6 +225,6 @@ class TestSettlement:
         move = containers.Rescue(0, 0, 0, SHORT, 1)
         step = operations.rescue_bytes(constants.CLOSE_STEP, move)
         assert venue.run(state, step, timestamp=now).codes == (c.OK,)
-        assert (state.commitment.queue_count, state.commitment.queue_open) == (1, 0)
+        assert (state.commitment.queue_count, venue.begun(state.commitment)) == (1, 0)
         assert encoding.unpack(state.account(LONG).positions[0]).size == 0
         assert conservation(state).sound

@@ -55,7 +55,7 @@ class TestForcedWithdraw:
         assert venue.run(state, withdraw(3 * DOLLAR)).codes == (c.OK,)
         assert state.account(TRADER).settled == 997 * DOLLAR
         assert (state.commitment.withdrawn_total, state.globals.withdrawal_count) == (3 * DOLLAR, 1)
-        assert (state.commitment.queue_count, state.commitment.queue_open) == (1, 0)
+        assert (state.commitment.queue_count, venue.begun(state.commitment)) == (1, 0)
         assert conservation(state).sound
 
     def test_never_more_than_may_leave(self) -> None:
@@ -103,8 +103,7 @@ class TestForcedClose:
         assert margin.collateral(state.account(TRADER)) == (60_000 - 600) * DOLLAR
         assert state.account(1).positions[0].size == BITCOIN
         assert state.account(1).positions[0].cost == BITCOIN * BTC - 600 * DOLLAR
-        assert (state.commitment.queue_count, state.commitment.queue_open) == (1, 0)
-        assert state.commitment.queue_work == constants.FORCED_CLOSE_WEIGHT + constants.CLOSE_STEP_WEIGHT
+        assert (state.commitment.queue_count, venue.begun(state.commitment)) == (1, 0)
         assert conservation(state).sound
 
     def test_thin_margin_pays_what_keeps_equity_over_maintenance(self) -> None:
@@ -119,15 +118,15 @@ class TestForcedClose:
         state = state_of(long(60_000), other=-BITCOIN // 4)
         opened = venue.run(state, forced(constants.FORCED_CLOSE, amount=BITCOIN // 2))
         assert opened.codes == (c.OK,)
-        assert (state.commitment.queue_count, state.commitment.queue_open) == (0, 1)
+        assert (state.commitment.queue_count, venue.begun(state.commitment)) == (0, 1)
         assert state.globals.head_lots == BITCOIN // 2
         # Nothing else of the queue is taken meanwhile; everything else goes on.
         assert venue.run(state, venue.deposit(OWNERS[5], 7), withdraw(1)).codes == (c.HEAD_UNFINISHED,) * 2
         assert venue.run(state, step(OTHER, BITCOIN), step(OTHER, BITCOIN // 4)).codes == (c.NO_OPPOSITE, c.OK)
-        assert (state.commitment.queue_open, state.globals.head_lots) == (1, BITCOIN // 4)
+        assert (venue.begun(state.commitment), state.globals.head_lots) == (1, BITCOIN // 4)
         assert venue.run(state, step(POOL, BITCOIN)).codes == (c.OK,)
 
-        assert (state.commitment.queue_count, state.commitment.queue_open, state.globals.head_account) == (1, 0, 0)
+        assert (state.commitment.queue_count, venue.begun(state.commitment), state.globals.head_account) == (1, 0, 0)
         assert state.account(TRADER).positions[0].size == BITCOIN // 2
         assert venue.run(state, step(POOL, 1), venue.deposit(OWNERS[5], 7)).codes == (c.NO_HEAD, c.OK)
         assert conservation(state).sound
@@ -147,7 +146,7 @@ class TestForcedClose:
     def test_nobody_closes_at_a_price_that_is_older_than_the_entry(self) -> None:
         state = state_of(long(60_000))
         assert venue.run(state, forced(constants.FORCED_CLOSE, time=LATE, amount=1)).codes == (c.STALE,)
-        assert (state.commitment.queue_count, state.commitment.queue_open) == (1, 0)
+        assert (state.commitment.queue_count, venue.begun(state.commitment)) == (1, 0)
         young = forced(constants.FORCED_CLOSE, time=LATE - 1, amount=1)
         assert venue.run(state, young, timestamp=NOW + 10**8).codes == (c.OK,)
         # However late it is done: the entry was begun at a price of its own time.
@@ -171,7 +170,7 @@ class TestForcedClose:
         assert venue.run(state, step(POOL, 1), timestamp=now).codes == (c.UNSTEADY,)
         now = venue.later(state, NOW + 10_000, [BTC * 96 // 100, 300_000, 1_500_000])
         assert venue.run(state, step(POOL, 1), timestamp=now).codes == (c.INSOLVENT,)
-        assert (state.commitment.queue_count, state.commitment.queue_open) == (1, 0)
+        assert (state.commitment.queue_count, venue.begun(state.commitment)) == (1, 0)
         assert state.account(TRADER).positions[0].size == BITCOIN
 
     def test_a_position_that_is_gone_ends_it(self) -> None:
@@ -179,7 +178,7 @@ class TestForcedClose:
         assert venue.run(state, forced(constants.FORCED_CLOSE, amount=BITCOIN)).codes == (c.OK,)
         assert venue.run(state, *venue.trade(state, TRADER, POOL, BITCOIN)).codes[-1] == c.OK
         assert venue.run(state, step(POOL, 1)).codes == (c.OK,)
-        assert (state.commitment.queue_count, state.commitment.queue_open) == (1, 0)
+        assert (state.commitment.queue_count, venue.begun(state.commitment)) == (1, 0)
 
 
 class TestLeave:
@@ -206,11 +205,11 @@ class TestLeave:
         assert (state.globals.head_account, state.globals.head_market) == (TRADER, constants.MARKETS)
         assert state.commitment.withdrawn_total == 0
         assert venue.run(state, step(POOL, BITCOIN), step(POOL, 500, market=1)).codes == (c.OK, c.OK)
-        assert state.commitment.queue_open == 1
+        assert venue.begun(state.commitment) == 1
         assert venue.run(state, step(POOL, 500, market=1)).codes == (c.OK,)
 
         left = state.account(TRADER)
-        assert (state.commitment.queue_count, state.commitment.queue_open) == (1, 0)
+        assert (state.commitment.queue_count, venue.begun(state.commitment)) == (1, 0)
         # One percent of 60,000 and of 300 dollars; what is fresh pays first.
         assert state.commitment.withdrawn_total == (60_005 - 603) * DOLLAR
         assert margin.collateral(left) == 0
@@ -224,7 +223,7 @@ class TestLeave:
     def test_without_a_price_of_its_time_positions_stay_and_the_rest_is_done(self) -> None:
         state = state_of(long(20_000))
         assert venue.run(state, forced(constants.LEAVE, time=LATE), timestamp=LATE).codes == (c.OK,)
-        assert (state.commitment.queue_count, state.commitment.queue_open) == (1, 0)
+        assert (state.commitment.queue_count, venue.begun(state.commitment)) == (1, 0)
         assert state.account(TRADER).positions[0].size == BITCOIN
         assert state.commitment.withdrawn_total == 5_000 * DOLLAR
 

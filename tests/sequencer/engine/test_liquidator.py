@@ -28,6 +28,7 @@ from tests.sequencer.node_world import (
     owner,
     signed_order,
 )
+from tests.twins.venue import begun
 
 # 4.5 million dollars of BTC on 100,000 dollars: initial 90,000, maintenance 54,000.
 HEAVY = 7_500_000
@@ -382,7 +383,7 @@ def test_a_fund_in_trouble_lets_go_whoever_leaves() -> None:
     assert encoding.unpack(world.engine.account(BTC + 1).positions[BTC]).size == -2 * HEAVY
     ticks(world, PRICES[BTC] * 1_120 // 1_000, 4)
     assert world.process(leave(world.now, FIRST, owner(0))).code == codes.OK
-    assert (world.position(0), world.engine.view.commitment.queue_open) == (0, 0)
+    assert (world.position(0), begun(world.engine.view.commitment)) == (0, 0)
     world.check()
 
 
@@ -400,7 +401,7 @@ def test_debtors_on_the_other_side_keep_nobody() -> None:
     ticks(world, price * 1_030 // 1_000, 4)
     assert world.position(0) == -lots
     assert world.process(leave(world.now, FIRST + 2, owner(2))).code == codes.OK
-    assert (world.position(2), world.position(0), world.engine.view.commitment.queue_open) == (0, 0, 0)
+    assert (world.position(2), world.position(0), begun(world.engine.view.commitment)) == (0, 0, 0)
     assert world.process(deposit(owner(3), 10 * DOLLAR, FIRST + 3)).code == codes.OK
     world.check()
 
@@ -412,9 +413,9 @@ def test_a_forced_close_waits_for_three_ticks_in_a_row() -> None:
     assert world.process(leave(world.now, FIRST, owner(0))).code == codes.OK
     world.seal()
     ticks(world, PRICES[BTC], 1)
-    assert (world.position(0), world.engine.view.commitment.queue_open) == (HEAVY, 1)
+    assert (world.position(0), begun(world.engine.view.commitment)) == (HEAVY, 1)
     ticks(world, PRICES[BTC], 1)
-    assert (world.position(0), world.engine.view.commitment.queue_open) == (0, 0)
+    assert (world.position(0), begun(world.engine.view.commitment)) == (0, 0)
     world.check()
 
 
@@ -486,14 +487,14 @@ def test_a_leave_that_one_price_of_two_calls_insolvent_waits_also_without_ticks(
     ticks(world, price, 1)
     last = world.now
     assert world.process(leave(world.now, FIRST + 1, owner(1))).code == codes.OK
-    assert (world.position(1), world.engine.view.commitment.queue_open) == (lots, 1)
+    assert (world.position(1), begun(world.engine.view.commitment)) == (lots, 1)
     for silence in (25_000, constants.FORCED_PRICE_AGE):
         world.now = last + silence
         world.seal()
-        assert world.engine.view.commitment.queue_open == 1
+        assert begun(world.engine.view.commitment) == 1
     # After five minutes without a tick it must not stop the queue.
     world.now = last + constants.FORCED_PRICE_AGE + 1
     world.seal()
-    assert (world.position(1), world.engine.view.commitment.queue_open) == (lots, 0)
+    assert (world.position(1), begun(world.engine.view.commitment)) == (lots, 0)
     assert world.engine.entries[-1].code == codes.INSOLVENT
     world.check()

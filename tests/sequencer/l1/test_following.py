@@ -26,7 +26,7 @@ class Sequence:
 
     def __init__(self) -> None:
         self.engine = SimpleNamespace(
-            view=SimpleNamespace(commitment=SimpleNamespace(queue_count=0, queue_open=0, queue_hash=ZERO_HASH))
+            view=SimpleNamespace(commitment=SimpleNamespace(queue_count=0, queue_taken=0, queue_hash=ZERO_HASH))
         )
         self.taken: list[bytes] = []
         self.is_busy = False
@@ -37,6 +37,7 @@ class Sequence:
             return SimpleNamespace(code=codes.HEAD_UNFINISHED, account=0)
         commitment = self.engine.view.commitment
         commitment.queue_count += 1
+        commitment.queue_taken += 1
         commitment.queue_hash = extend_queue_hash(commitment.queue_hash, operation)
         self.taken.append(operation)
         return SimpleNamespace(code=codes.OK, account=0)

@@ -39,6 +39,7 @@ from tests.sequencer.node_world import (
     signed_request,
     tick,
 )
+from tests.twins.venue import begun
 
 pytestmark = pytest.mark.trio
 LIMITS = Limits(segment_bytes=1 << 20, pending_bytes=1 << 20)
@@ -272,12 +273,12 @@ async def test_a_forced_close_goes_on_by_time(
     await venue.submit(signed_order(order(clock.now, FIRST + 1, BUY, PRICE), key(1)))
     await venue.submit(leave(clock.now, FIRST, owner(0)))
     await venue.submit(b"")
-    assert venue.engine.view.commitment.queue_open == 1, "one tick is not three in a row"
+    assert begun(venue.engine.view.commitment) == 1, "one tick is not three in a row"
     for silence, queue_open in ((0, 1), (1, 0)):
         clock.now = START + constants.FORCED_PRICE_AGE + silence
         mock_clock.jump(1)
         await trio.testing.wait_all_tasks_blocked()
-        assert venue.engine.view.commitment.queue_open == queue_open
+        assert begun(venue.engine.view.commitment) == queue_open
     nursery.cancel_scope.cancel()
 
 

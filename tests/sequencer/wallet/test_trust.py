@@ -243,7 +243,7 @@ def test_a_node_cannot_change_what_a_lot_is(chain: Chain, change: dict[str, Any]
 def words(commitment: containers.Commitment) -> list[str]:
     """Nine words as a node gives them."""
     data = encoding.commitment_bytes(commitment)
-    return ["0x" + data[place : place + 32].hex() for place in range(0, 320, 32)]
+    return ["0x" + data[place : place + 32].hex() for place in range(0, 288, 32)]
 
 
 def genesis_proof(account: int = 0) -> AccountProof:
