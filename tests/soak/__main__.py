@@ -30,6 +30,7 @@ CAMPAIGNS: Final = {
     "crash": Campaign("crash", "January 2022: gentle against full liquidation", "accounts", 200, (("hours", 48),)),
     "house": Campaign("house", "folders, classes, functions and words of the source, counted", "most", 5),
     "claims": Campaign("claims", "mutated withdrawal proofs against the bridge: none is taken", "cases", 100_000),
+    "honest": Campaign("honest", "honest chunks against every abuse of a proof: nobody is slashed", "cases", 10_000),
     "drill": Campaign("drill", "the oracle's outage drill against a real node", "rounds", 1),
 }
 

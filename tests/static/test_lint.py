@@ -34,6 +34,8 @@ def test_the_shipped_sources_break_no_rule(shipped: list[Module]) -> None:
 def test_what_is_exempt_is_listed_and_what_is_listed_is_needed(shipped: list[Module]) -> None:
     assert lint.unlisted(shipped, lint.listed()) == []
     assert all(reason.strip() for reason in lint.listed().values())
+    rows = [what for _, kinds, _ in lint.table("Exempt places") for what in lint.named(kinds)]
+    assert len(rows) == len(lint.listed()), "listed twice"
 
 
 def test_the_document_lists_the_rules() -> None:
