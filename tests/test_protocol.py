@@ -70,7 +70,7 @@ TAKER_ORDER: Final = containers.Order(
     **_LIMIT,
     **_PLAIN,
 )
-_SOON: Final = {"created_at": NOW, "expires_at": NOW + 300_000}
+_SOON: Final = {"created_at": NOW, "expires_at": NOW + 300_000, "max_posting_fee": 1_000}
 REQUESTS: Final = {
     "withdraw": (
         constants.WITHDRAW,

@@ -27,24 +27,24 @@ def deposit(entry: containers.Deposit, index: int256, account: containers.Accoun
 
 @external
 @pure
-def book(signed: containers.Signed, risk: containers.Risk, clock: containers.Clock, withdrawal_count: int256, index: int256, account: containers.Account, other: containers.Account, slot: containers.Slot) -> containers.Booked:
+def book(signed: containers.Signed, terms: containers.Terms, index: int256, account: containers.Account, other: containers.Account, slot: containers.Slot) -> containers.Booked:
     """
-    @notice Decides a withdrawal, or a transfer between two accounts of one owner.
+    @notice Decides what an owner or an agent signed that is no order.
     @param signed The operation as it stands in the chunk.
-    @param risk Prices, funding indices and fractions of all markets.
-    @param clock The chunk's time and what it allows.
-    @param withdrawal_count Withdrawals booked before.
+    @param terms Prices, the chunk's time and what it allows, the posting fee, withdrawals booked before.
     @param index The receiving account's index: the next free one where a new account is asked for.
-    @param account The paying account, `slot` its order slot.
-    @param other The receiving account.
+    @param account The account that signed, `slot` its order slot.
+    @param other The receiving account of a transfer.
     @return The decision and what it leads to.
     """
     request: containers.Request = encoding.request(signed.tag, signed.head, signed.tail)
     digest: bytes32 = signatures.digest(signed.domain, signatures.request_hash(signed.tag, request))
     signer: address = signatures.recover(digest, signed.r, signed.parity_and_s)
     if signed.tag == constants.WITHDRAW:
-        return law.withdraw(risk, clock, withdrawal_count, request, account, slot, signer)
-    return law.transfer(risk, clock, request, index, account, other, slot, signer)
+        return law.withdraw(terms, request, account, slot, signer)
+    if signed.tag == constants.TRANSFER:
+        return law.transfer(terms, request, index, account, other, slot, signer)
+    return law.book(signed.tag, terms, request, account, slot, signer)
 
 
 @external

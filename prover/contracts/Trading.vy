@@ -44,20 +44,3 @@ def fill(risk: containers.Risk, clock: containers.Clock, market: containers.Mark
     @return The decision and what it leads to.
     """
     return law.fill(risk, clock, market, posting_fee, maker, taker, size)
-
-
-@external
-@pure
-def book(signed: containers.Signed, account: containers.Account, slot: containers.Slot, now: int256) -> containers.Booked:
-    """
-    @notice Decides a cancel, a cancel of every order, the grant to an agent or an owner's own bound of leverage.
-    @param signed The operation as it stands in the chunk.
-    @param account The account.
-    @param slot The order slot that it uses.
-    @param now The chunk's clock.
-    @return The decision and what it leads to.
-    """
-    request: containers.Request = encoding.request(signed.tag, signed.head, signed.tail)
-    digest: bytes32 = signatures.digest(signed.domain, signatures.request_hash(signed.tag, request))
-    signer: address = signatures.recover(digest, signed.r, signed.parity_and_s)
-    return law.book(signed.tag, request, account, slot, signer, now)

@@ -85,6 +85,7 @@ def request_bytes(tag: int, request: containers.Request, signature: bytes) -> by
             request.created_at.to_bytes(6, "big"),
             request.expires_at.to_bytes(6, "big"),
             tail,
+            request.max_posting_fee.to_bytes(3, "big"),
             signature,
         ]
     )

@@ -22,6 +22,7 @@ _HEAD: Final[_Fields] = [
     ("slot", "slot", "uint8"),
     ("sequence", "sequence", "uint48"),
 ]
+_MAXIMUM: Final = ("max_posting_fee", "max_posting_fee_micros", "uint24")
 _TIMES: Final[_Fields] = [("created_at", "created_at_ms", "uint48"), ("expires_at", "expires_at_ms", "uint48")]
 SIGNED: Final[dict[int, tuple[str, _Fields]]] = {
     constants.ORDER: (
@@ -41,19 +42,19 @@ SIGNED: Final[dict[int, tuple[str, _Fields]]] = {
             ("trigger", "trigger", "uint8"),
             ("trigger_price", "trigger_price_ticks", "uint48"),
             ("max_fee_ppm", "max_fee_ppm", "uint16"),
-            ("max_posting_fee", "max_posting_fee_micros", "uint24"),
+            _MAXIMUM,
         ],
     ),
     constants.WITHDRAW: (
         "Withdraw",
-        [*_HEAD, *_TIMES, ("amount", "amount_micros", "uint64"), ("recipient", "recipient", "address")],
+        [*_HEAD, *_TIMES, ("amount", "amount_micros", "uint64"), ("recipient", "recipient", "address"), _MAXIMUM],
     ),
     constants.TRANSFER: (
         "Transfer",
-        [*_HEAD, *_TIMES, ("amount", "amount_micros", "uint64"), ("other", "to_account", "uint24")],
+        [*_HEAD, *_TIMES, ("amount", "amount_micros", "uint64"), ("other", "to_account", "uint24"), _MAXIMUM],
     ),
-    constants.CANCEL: ("Cancel", [*_HEAD, *_TIMES]),
-    constants.CANCEL_ALL: ("CancelAll", [_HEAD[0], _HEAD[2], *_TIMES]),
+    constants.CANCEL: ("Cancel", [*_HEAD, *_TIMES, _MAXIMUM]),
+    constants.CANCEL_ALL: ("CancelAll", [_HEAD[0], _HEAD[2], *_TIMES, _MAXIMUM]),
     constants.SET_AGENT: (
         "SetAgent",
         [
@@ -64,9 +65,10 @@ SIGNED: Final[dict[int, tuple[str, _Fields]]] = {
             ("amount", "agent_expires_at_ms", "uint48"),
             ("first_slot", "first_slot", "uint8"),
             ("last_slot", "last_slot", "uint8"),
+            _MAXIMUM,
         ],
     ),
-    constants.SET_LEVERAGE: ("SetLeverage", [*_HEAD, *_TIMES, ("amount", "initial_ppm", "uint24")]),
+    constants.SET_LEVERAGE: ("SetLeverage", [*_HEAD, *_TIMES, ("amount", "initial_ppm", "uint24"), _MAXIMUM]),
 }
 
 

@@ -118,7 +118,9 @@ def legal_globals(genesis: bytes) -> containers.Globals:
     globals = encoding.globals_from_bytes(genesis)
     _require(globals.next_account == constants.RESERVED_ACCOUNTS, "the first free account is 17")
     _require(0 < globals.market_count <= constants.MARKETS, "a venue has one to sixteen markets")
-    _require(0 <= globals.posting_fee < 2**24, "the posting fee fits what orders can sign")
+    _require(
+        0 < globals.posting_fee <= constants.MOST_POSTING_FEE, "the posting fee is above zero and at most a dollar"
+    )
     counters = (
         globals.tick_time,
         globals.grace_until,

@@ -101,7 +101,7 @@ SENTENCE: Final[dict[int, tuple[str, str]]] = {
     ALL_OR_NOTHING: ("ALL_OR_NOTHING", "A fill-or-kill order must be filled whole by one fill."),
     NOT_TRIGGERED: ("NOT_TRIGGERED", "The oracle price has not reached the order's trigger."),
     REDUCE_ONLY: ("REDUCE_ONLY", "A reduce-only order would open, grow or turn a position."),
-    FEE_ABOVE_MAXIMUM: ("FEE_ABOVE_MAXIMUM", "The fee is above what the order's signature allows."),
+    FEE_ABOVE_MAXIMUM: ("FEE_ABOVE_MAXIMUM", "The fee is above what the signature allows."),
     STALE: ("STALE", "The oracle price is too old for an operation that moves risk or money out."),
     PRICE_BAND: ("PRICE_BAND", "The fill price is further from the oracle price than the market's band."),
     OUT_OF_BOUNDS: ("OUT_OF_BOUNDS", "A size, cost or collateral would pass the law's bounds."),
@@ -123,7 +123,10 @@ SENTENCE: Final[dict[int, tuple[str, str]]] = {
     AGENT_LIMITS: ("AGENT_LIMITS", "The signer is an agent whose grant has expired or does not cover this slot."),
     ACCOUNTS_FULL: ("ACCOUNTS_FULL", "No account index is left."),
     HEALTHY: ("HEALTHY", "The account is not below the requirement at which this operation may touch it."),
-    INSOLVENT: ("INSOLVENT", "Equity is below zero: only a take-over or deleveraging may touch the account."),
+    INSOLVENT: (
+        "INSOLVENT",
+        "Equity is, or would be, below zero: only a take-over or deleveraging may touch the account.",
+    ),
     NOT_LARGEST: ("NOT_LARGEST", "Another position of the account has a larger maintenance requirement."),
     TOO_MANY_LOTS: ("TOO_MANY_LOTS", "One lot less would bring the account back to its initial requirement."),
     LIQUIDATION_PRICE: (

@@ -86,6 +86,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     recipient: address = NOBODY
     first_slot: int = 0
     last_slot: int = 0
+    max_posting_fee: int = 0
 
 
 class Clock(msgspec.Struct, frozen=True, gc=False):
@@ -291,6 +292,15 @@ class Conditions(msgspec.Struct, frozen=True, gc=False):
     previous: list[int]
     clock: Clock
     listed: Market
+
+
+class Terms(msgspec.Struct, frozen=True, gc=False):
+    """What a request is decided under: prices, the time, the posting fee, and how many withdrawals there are."""
+
+    risk: Risk
+    clock: Clock
+    posting_fee: int
+    withdrawal_count: int
 
 
 class Booked(msgspec.Struct, gc=False):

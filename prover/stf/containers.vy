@@ -66,6 +66,7 @@ struct Request:
     recipient: address
     first_slot: int256
     last_slot: int256
+    max_posting_fee: int256
 
 
 # The chunk's time and what the ticks before it allow: priced where the oracle price is young, grace where ticks were
@@ -246,6 +247,13 @@ struct Conditions:
     previous: int256[16]
     clock: Clock
     listed: Market
+
+
+struct Terms:
+    risk: Risk
+    clock: Clock
+    posting_fee: int256
+    withdrawal_count: int256
 
 
 struct Booked:

@@ -1,4 +1,4 @@
-"""Deposits and forced operations from the L1 queue, withdrawals and transfers between accounts of one owner."""
+"""Deposits and forced operations from the L1 queue, and every signed request that is no order."""
 
 from prover.stf import codes, constants, containers, encoding, margin, signatures
 from prover.stf.words import address, int256, uint256
@@ -68,10 +68,16 @@ def check_payment(
     return codes.OK
 
 
+def charged(terms: containers.Terms, account: containers.Account) -> tuple[containers.Account, int256]:
+    """A settled account less the posting fee, and the dust of settling; PROTOCOL.md 7.3."""
+    settled: containers.Account = account
+    dust: int256 = 0
+    settled, dust = margin.settle(terms.risk, account, terms.clock.now)
+    return margin.booked(settled, -terms.posting_fee, settled.positions), dust
+
+
 def withdraw(
-    risk: containers.Risk,
-    clock: containers.Clock,
-    withdrawal_count: int256,
+    terms: containers.Terms,
     request: containers.Request,
     account: containers.Account,
     slot: containers.Slot,
@@ -83,34 +89,33 @@ def withdraw(
     )
     if request.slot == 0:
         return refused
-    refused.code = signatures.permitted(signatures.owned(account, signer), request, account, slot, clock.now)
+    refused.code = signatures.permitted(signatures.owned(account, signer), terms, request, account, slot)
     if refused.code != codes.OK:
         return refused
     if request.recipient == containers.NOBODY:
         refused.code = codes.NO_RECIPIENT
         return refused
-    if withdrawal_count >= constants.MAX_WITHDRAWALS:
+    if terms.withdrawal_count >= constants.MAX_WITHDRAWALS:
         refused.code = codes.WITHDRAWALS_FULL
         return refused
-    settled: containers.Account = account
+    paid: containers.Account = account
     dust: int256 = 0
-    settled, dust = margin.settle(risk, account, clock.now)
-    refused.code = check_payment(risk, clock, settled, request.amount)
+    paid, dust = charged(terms, account)
+    refused.code = check_payment(terms.risk, terms.clock, paid, request.amount)
     if refused.code != codes.OK:
         return refused
     return containers.Booked(
         code=codes.OK,
-        account=credited(settled, -request.amount),
+        account=credited(paid, -request.amount),
         other=account,
         slot=containers.Slot(sequence=request.sequence + 1, filled=0),
-        fee=0,
+        fee=terms.posting_fee,
         dust=dust,
     )
 
 
 def transfer(
-    risk: containers.Risk,
-    clock: containers.Clock,
+    terms: containers.Terms,
     request: containers.Request,
     index: int256,
     account: containers.Account,
@@ -127,7 +132,7 @@ def transfer(
     if request.account == request.other:
         refused.code = codes.SAME_ACCOUNT
         return refused
-    refused.code = signatures.permitted(signatures.owned(account, signer), request, account, slot, clock.now)
+    refused.code = signatures.permitted(signatures.owned(account, signer), terms, request, account, slot)
     if refused.code != codes.OK:
         return refused
     opening: bool = request.other == constants.NEW_ACCOUNT
@@ -140,28 +145,184 @@ def transfer(
     if not opening and other.owner != account.owner:
         refused.code = codes.NOT_OWNER
         return refused
-    settled: containers.Account = account
+    paid: containers.Account = account
     dust: int256 = 0
-    settled, dust = margin.settle(risk, account, clock.now)
-    refused.code = check_payment(risk, clock, settled, request.amount)
+    paid, dust = charged(terms, account)
+    refused.code = check_payment(terms.risk, terms.clock, paid, request.amount)
     if refused.code != codes.OK:
         return refused
     if margin.collateral(other) + request.amount >= constants.COLLATERAL_BOUND:
         refused.code = codes.OUT_OF_BOUNDS
         return refused
-    fee: int256 = 0
+    fee: int256 = terms.posting_fee
     received: containers.Account = credited(other, request.amount)
     if opening:
-        fee = constants.CREATION_FEE
-        received = opened(account.owner, request.amount - fee, other)
+        fee = fee + constants.CREATION_FEE
+        received = opened(account.owner, request.amount - constants.CREATION_FEE, other)
     return containers.Booked(
         code=codes.OK,
-        account=credited(settled, -request.amount),
+        account=credited(paid, -request.amount),
         other=received,
         slot=containers.Slot(sequence=request.sequence + 1, filled=0),
         fee=fee,
         dust=dust,
     )
+
+
+def cancel(
+    terms: containers.Terms,
+    request: containers.Request,
+    account: containers.Account,
+    slot: containers.Slot,
+    signer: address,
+) -> containers.Booked:
+    """Whether a slot's sequences are void; PROTOCOL.md 8.4."""
+    refused: containers.Booked = containers.Booked(
+        code=codes.NOT_CANONICAL, account=account, other=account, slot=slot, fee=0, dust=0
+    )
+    if request.slot == 0:
+        return refused
+    refused.code = signatures.permitted(
+        signatures.entrusted(account, signer, request.slot, terms.clock.now), terms, request, account, slot
+    )
+    if refused.code != codes.OK:
+        return refused
+    cancelled: containers.Slot = containers.Slot(sequence=request.sequence + 1, filled=0)
+    return containers.Booked(code=codes.OK, account=account, other=account, slot=cancelled, fee=0, dust=0)
+
+
+def cancel_all(
+    terms: containers.Terms, request: containers.Request, account: containers.Account, signer: address
+) -> containers.Booked:
+    """Whether an account's sequences are void; PROTOCOL.md 8.5."""
+    untouched: containers.Slot = containers.Slot(sequence=0, filled=0)
+    refused: containers.Booked = containers.Booked(
+        code=codes.NOT_CANONICAL, account=account, other=account, slot=untouched, fee=0, dust=0
+    )
+    if request.slot != 0:
+        return refused
+    refused.code = signatures.permitted(
+        signatures.entrusted(account, signer, 0, terms.clock.now), terms, request, account, untouched
+    )
+    if refused.code != codes.OK:
+        return refused
+    raised: containers.Account = containers.Account(
+        owner=account.owner,
+        floor=request.sequence + 1,
+        settled=account.settled,
+        older=account.older,
+        fresh=account.fresh,
+        epoch=account.epoch,
+        initial_ppm=account.initial_ppm,
+        agents=account.agents,
+        positions=account.positions,
+    )
+    return containers.Booked(code=codes.OK, account=raised, other=account, slot=untouched, fee=0, dust=0)
+
+
+def set_agent(
+    terms: containers.Terms,
+    request: containers.Request,
+    account: containers.Account,
+    slot: containers.Slot,
+    signer: address,
+) -> containers.Booked:
+    """Whether an agent is trusted or dismissed; PROTOCOL.md 8.9."""
+    refused: containers.Booked = containers.Booked(
+        code=codes.NOT_CANONICAL, account=account, other=account, slot=slot, fee=0, dust=0
+    )
+    if request.slot == 0 or request.other >= constants.AGENTS or request.first_slot > request.last_slot:
+        return refused
+    # Nobody is an agent by the one word that is zero.
+    if request.recipient == containers.NOBODY and (request.amount != 0 or request.last_slot != 0):
+        return refused
+    refused.code = signatures.permitted(signatures.owned(account, signer), terms, request, account, slot)
+    if refused.code != codes.OK:
+        return refused
+    agents: list[uint256] = account.agents.copy()
+    agents[request.other] = encoding.agent_word(
+        request.recipient, request.amount, request.first_slot, request.last_slot
+    )
+    trusted: containers.Account = containers.Account(
+        owner=account.owner,
+        floor=account.floor,
+        settled=account.settled,
+        older=account.older,
+        fresh=account.fresh,
+        epoch=account.epoch,
+        initial_ppm=account.initial_ppm,
+        agents=agents,
+        positions=account.positions,
+    )
+    used: containers.Slot = containers.Slot(sequence=request.sequence + 1, filled=0)
+    return containers.Booked(code=codes.OK, account=trusted, other=account, slot=used, fee=0, dust=0)
+
+
+def set_leverage(
+    terms: containers.Terms,
+    request: containers.Request,
+    account: containers.Account,
+    slot: containers.Slot,
+    signer: address,
+) -> containers.Booked:
+    """Whether an owner's own bound is set; PROTOCOL.md 8.10."""
+    refused: containers.Booked = containers.Booked(
+        code=codes.NOT_CANONICAL, account=account, other=account, slot=slot, fee=0, dust=0
+    )
+    if request.slot == 0 or request.amount > constants.PPM:
+        return refused
+    refused.code = signatures.permitted(signatures.owned(account, signer), terms, request, account, slot)
+    if refused.code != codes.OK:
+        return refused
+    bounded: containers.Account = containers.Account(
+        owner=account.owner,
+        floor=account.floor,
+        settled=account.settled,
+        older=account.older,
+        fresh=account.fresh,
+        epoch=account.epoch,
+        initial_ppm=request.amount,
+        agents=account.agents,
+        positions=account.positions,
+    )
+    used: containers.Slot = containers.Slot(sequence=request.sequence + 1, filled=0)
+    return containers.Booked(code=codes.OK, account=bounded, other=account, slot=used, fee=0, dust=0)
+
+
+def book(
+    tag: int256,
+    terms: containers.Terms,
+    request: containers.Request,
+    account: containers.Account,
+    slot: containers.Slot,
+    signer: address,
+) -> containers.Booked:
+    """What a request that moves no money comes to, and what its bytes cost; PROTOCOL.md 8.4, 8.5, 8.9, 8.10."""
+    booked: containers.Booked = containers.Booked(
+        code=codes.OK, account=account, other=account, slot=slot, fee=0, dust=0
+    )
+    if tag == constants.CANCEL:
+        booked = cancel(terms, request, account, slot, signer)
+    elif tag == constants.SET_AGENT:
+        booked = set_agent(terms, request, account, slot, signer)
+    elif tag == constants.SET_LEVERAGE:
+        booked = set_leverage(terms, request, account, slot, signer)
+    else:
+        booked = cancel_all(terms, request, account, signer)
+    if booked.code != codes.OK:
+        return booked
+    paid: containers.Account = booked.account
+    dust: int256 = 0
+    paid, dust = charged(terms, booked.account)
+    # Requirements are not asked: an account may call its orders back for as long as it can pay for that.
+    every: containers.Sums = margin.sums(terms.risk, paid, constants.MARKETS)
+    if margin.collateral(paid) + every.value < 0:
+        booked.code = codes.INSOLVENT
+        return booked
+    booked.account = paid
+    booked.fee = terms.posting_fee
+    booked.dust = dust
+    return booked
 
 
 def check_sender(entry: containers.Entry, account: containers.Account) -> int256:
@@ -211,21 +372,6 @@ def left(account: containers.Account, now: int256) -> containers.Account:
     )
 
 
-def raised(account: containers.Account, least: int256) -> containers.Account:
-    """An account on which nothing of a sequence below a floor is valid any more; PROTOCOL.md 8.20."""
-    return containers.Account(
-        owner=account.owner,
-        floor=max(account.floor, least),
-        settled=account.settled,
-        older=account.older,
-        fresh=account.fresh,
-        epoch=account.epoch,
-        initial_ppm=account.initial_ppm,
-        agents=account.agents,
-        positions=account.positions,
-    )
-
-
 def trusting(account: containers.Account, entry: containers.Entry) -> containers.Account:
     """An account with the agent that an entry names; PROTOCOL.md 8.20."""
     agents: list[uint256] = account.agents.copy()
@@ -260,13 +406,8 @@ def enter(
         return entered
     if tag == constants.FORCED_AGENT:
         nobody: bool = entry.agent == containers.NOBODY and (entry.expires_at != 0 or entry.last_slot != 0)
-        raising: bool = entry.agent_index == constants.FLOOR_INDEX
-        named: bool = raising and entry.agent != containers.NOBODY
-        if entry.agent_index > constants.FLOOR_INDEX or entry.first_slot > entry.last_slot or nobody or named:
+        if entry.agent_index >= constants.AGENTS or entry.first_slot > entry.last_slot or nobody:
             entered.code = codes.BAD_ENTRY
-            return entered
-        if raising:
-            entered.account = raised(account, entry.time)
             return entered
         entered.account = trusting(account, entry)
         return entered

@@ -2,7 +2,7 @@
 """
 @title Custody
 @license MIT
-@notice Deposits and forced operations from the L1 queue, withdrawals and transfers between accounts of one owner.
+@notice Deposits and forced operations from the L1 queue, and every signed request that is no order.
 """
 
 from prover.stf import codes
@@ -85,39 +85,49 @@ def check_payment(risk: containers.Risk, clock: containers.Clock, settled: conta
 
 @internal
 @pure
-def withdraw(risk: containers.Risk, clock: containers.Clock, withdrawal_count: int256, request: containers.Request, account: containers.Account, slot: containers.Slot, signer: address) -> containers.Booked:
+def charged(terms: containers.Terms, account: containers.Account) -> (containers.Account, int256):
+    """A settled account less the posting fee, and the dust of settling; PROTOCOL.md 7.3."""
+    settled: containers.Account = account
+    dust: int256 = 0
+    settled, dust = margin.settle(terms.risk, account, terms.clock.now)
+    return margin.booked(settled, -terms.posting_fee, settled.positions), dust
+
+
+@internal
+@pure
+def withdraw(terms: containers.Terms, request: containers.Request, account: containers.Account, slot: containers.Slot, signer: address) -> containers.Booked:
     """Whether a withdrawal is paid; PROTOCOL.md 8.2."""
     refused: containers.Booked = containers.Booked(code=codes.NOT_CANONICAL, account=account, other=account, slot=slot, fee=0, dust=0)
     if request.slot == 0:
         return refused
-    refused.code = signatures.permitted(signatures.owned(account, signer), request, account, slot, clock.now)
+    refused.code = signatures.permitted(signatures.owned(account, signer), terms, request, account, slot)
     if refused.code != codes.OK:
         return refused
     if request.recipient == containers.NOBODY:
         refused.code = codes.NO_RECIPIENT
         return refused
-    if withdrawal_count >= constants.MAX_WITHDRAWALS:
+    if terms.withdrawal_count >= constants.MAX_WITHDRAWALS:
         refused.code = codes.WITHDRAWALS_FULL
         return refused
-    settled: containers.Account = account
+    paid: containers.Account = account
     dust: int256 = 0
-    settled, dust = margin.settle(risk, account, clock.now)
-    refused.code = self.check_payment(risk, clock, settled, request.amount)
+    paid, dust = self.charged(terms, account)
+    refused.code = self.check_payment(terms.risk, terms.clock, paid, request.amount)
     if refused.code != codes.OK:
         return refused
     return containers.Booked(
         code=codes.OK,
-        account=self.credited(settled, -request.amount),
+        account=self.credited(paid, -request.amount),
         other=account,
         slot=containers.Slot(sequence=request.sequence + 1, filled=0),
-        fee=0,
+        fee=terms.posting_fee,
         dust=dust,
     )
 
 
 @internal
 @pure
-def transfer(risk: containers.Risk, clock: containers.Clock, request: containers.Request, index: int256, account: containers.Account, other: containers.Account, slot: containers.Slot, signer: address) -> containers.Booked:
+def transfer(terms: containers.Terms, request: containers.Request, index: int256, account: containers.Account, other: containers.Account, slot: containers.Slot, signer: address) -> containers.Booked:
     """Whether a transfer is paid, to an account that is there or to a new one; PROTOCOL.md 8.3."""
     refused: containers.Booked = containers.Booked(code=codes.NOT_CANONICAL, account=account, other=other, slot=slot, fee=0, dust=0)
     if request.slot == 0:
@@ -125,7 +135,7 @@ def transfer(risk: containers.Risk, clock: containers.Clock, request: containers
     if request.account == request.other:
         refused.code = codes.SAME_ACCOUNT
         return refused
-    refused.code = signatures.permitted(signatures.owned(account, signer), request, account, slot, clock.now)
+    refused.code = signatures.permitted(signatures.owned(account, signer), terms, request, account, slot)
     if refused.code != codes.OK:
         return refused
     opening: bool = request.other == constants.NEW_ACCOUNT
@@ -138,28 +148,150 @@ def transfer(risk: containers.Risk, clock: containers.Clock, request: containers
     if not opening and other.owner != account.owner:
         refused.code = codes.NOT_OWNER
         return refused
-    settled: containers.Account = account
+    paid: containers.Account = account
     dust: int256 = 0
-    settled, dust = margin.settle(risk, account, clock.now)
-    refused.code = self.check_payment(risk, clock, settled, request.amount)
+    paid, dust = self.charged(terms, account)
+    refused.code = self.check_payment(terms.risk, terms.clock, paid, request.amount)
     if refused.code != codes.OK:
         return refused
     if margin.collateral(other) + request.amount >= constants.COLLATERAL_BOUND:
         refused.code = codes.OUT_OF_BOUNDS
         return refused
-    fee: int256 = 0
+    fee: int256 = terms.posting_fee
     received: containers.Account = self.credited(other, request.amount)
     if opening:
-        fee = constants.CREATION_FEE
-        received = self.opened(account.owner, request.amount - fee, other)
+        fee = fee + constants.CREATION_FEE
+        received = self.opened(account.owner, request.amount - constants.CREATION_FEE, other)
     return containers.Booked(
         code=codes.OK,
-        account=self.credited(settled, -request.amount),
+        account=self.credited(paid, -request.amount),
         other=received,
         slot=containers.Slot(sequence=request.sequence + 1, filled=0),
         fee=fee,
         dust=dust,
     )
+
+@internal
+@pure
+def cancel(terms: containers.Terms, request: containers.Request, account: containers.Account, slot: containers.Slot, signer: address) -> containers.Booked:
+    """Whether a slot's sequences are void; PROTOCOL.md 8.4."""
+    refused: containers.Booked = containers.Booked(code=codes.NOT_CANONICAL, account=account, other=account, slot=slot, fee=0, dust=0)
+    if request.slot == 0:
+        return refused
+    refused.code = signatures.permitted(signatures.entrusted(account, signer, request.slot, terms.clock.now), terms, request, account, slot)
+    if refused.code != codes.OK:
+        return refused
+    cancelled: containers.Slot = containers.Slot(sequence=request.sequence + 1, filled=0)
+    return containers.Booked(code=codes.OK, account=account, other=account, slot=cancelled, fee=0, dust=0)
+
+
+@internal
+@pure
+def cancel_all(terms: containers.Terms, request: containers.Request, account: containers.Account, signer: address) -> containers.Booked:
+    """Whether an account's sequences are void; PROTOCOL.md 8.5."""
+    untouched: containers.Slot = containers.Slot(sequence=0, filled=0)
+    refused: containers.Booked = containers.Booked(code=codes.NOT_CANONICAL, account=account, other=account, slot=untouched, fee=0, dust=0)
+    if request.slot != 0:
+        return refused
+    refused.code = signatures.permitted(signatures.entrusted(account, signer, 0, terms.clock.now), terms, request, account, untouched)
+    if refused.code != codes.OK:
+        return refused
+    raised: containers.Account = containers.Account(
+        owner=account.owner,
+        floor=request.sequence + 1,
+        settled=account.settled,
+        older=account.older,
+        fresh=account.fresh,
+        epoch=account.epoch,
+        initial_ppm=account.initial_ppm,
+        agents=account.agents,
+        positions=account.positions,
+    )
+    return containers.Booked(code=codes.OK, account=raised, other=account, slot=untouched, fee=0, dust=0)
+
+
+@internal
+@pure
+def set_agent(terms: containers.Terms, request: containers.Request, account: containers.Account, slot: containers.Slot, signer: address) -> containers.Booked:
+    """Whether an agent is trusted or dismissed; PROTOCOL.md 8.9."""
+    refused: containers.Booked = containers.Booked(code=codes.NOT_CANONICAL, account=account, other=account, slot=slot, fee=0, dust=0)
+    if request.slot == 0 or request.other >= constants.AGENTS or request.first_slot > request.last_slot:
+        return refused
+    # Nobody is an agent by the one word that is zero.
+    if request.recipient == containers.NOBODY and (request.amount != 0 or request.last_slot != 0):
+        return refused
+    refused.code = signatures.permitted(signatures.owned(account, signer), terms, request, account, slot)
+    if refused.code != codes.OK:
+        return refused
+    agents: uint256[2] = account.agents
+    agents[request.other] = encoding.agent_word(request.recipient, request.amount, request.first_slot, request.last_slot)
+    trusted: containers.Account = containers.Account(
+        owner=account.owner,
+        floor=account.floor,
+        settled=account.settled,
+        older=account.older,
+        fresh=account.fresh,
+        epoch=account.epoch,
+        initial_ppm=account.initial_ppm,
+        agents=agents,
+        positions=account.positions,
+    )
+    used: containers.Slot = containers.Slot(sequence=request.sequence + 1, filled=0)
+    return containers.Booked(code=codes.OK, account=trusted, other=account, slot=used, fee=0, dust=0)
+
+
+@internal
+@pure
+def set_leverage(terms: containers.Terms, request: containers.Request, account: containers.Account, slot: containers.Slot, signer: address) -> containers.Booked:
+    """Whether an owner's own bound is set; PROTOCOL.md 8.10."""
+    refused: containers.Booked = containers.Booked(code=codes.NOT_CANONICAL, account=account, other=account, slot=slot, fee=0, dust=0)
+    if request.slot == 0 or request.amount > constants.PPM:
+        return refused
+    refused.code = signatures.permitted(signatures.owned(account, signer), terms, request, account, slot)
+    if refused.code != codes.OK:
+        return refused
+    bounded: containers.Account = containers.Account(
+        owner=account.owner,
+        floor=account.floor,
+        settled=account.settled,
+        older=account.older,
+        fresh=account.fresh,
+        epoch=account.epoch,
+        initial_ppm=request.amount,
+        agents=account.agents,
+        positions=account.positions,
+    )
+    used: containers.Slot = containers.Slot(sequence=request.sequence + 1, filled=0)
+    return containers.Booked(code=codes.OK, account=bounded, other=account, slot=used, fee=0, dust=0)
+
+
+@internal
+@pure
+def book(tag: int256, terms: containers.Terms, request: containers.Request, account: containers.Account, slot: containers.Slot, signer: address) -> containers.Booked:
+    """What a request that moves no money comes to, and what its bytes cost; PROTOCOL.md 8.4, 8.5, 8.9, 8.10."""
+    booked: containers.Booked = containers.Booked(code=codes.OK, account=account, other=account, slot=slot, fee=0, dust=0)
+    if tag == constants.CANCEL:
+        booked = self.cancel(terms, request, account, slot, signer)
+    elif tag == constants.SET_AGENT:
+        booked = self.set_agent(terms, request, account, slot, signer)
+    elif tag == constants.SET_LEVERAGE:
+        booked = self.set_leverage(terms, request, account, slot, signer)
+    else:
+        booked = self.cancel_all(terms, request, account, signer)
+    if booked.code != codes.OK:
+        return booked
+    paid: containers.Account = booked.account
+    dust: int256 = 0
+    paid, dust = self.charged(terms, booked.account)
+    # Requirements are not asked: an account may call its orders back for as long as it can pay for that.
+    every: containers.Sums = margin.sums(terms.risk, paid, constants.MARKETS)
+    if margin.collateral(paid) + every.value < 0:
+        booked.code = codes.INSOLVENT
+        return booked
+    booked.account = paid
+    booked.fee = terms.posting_fee
+    booked.dust = dust
+    return booked
 
 
 @internal
@@ -211,23 +343,6 @@ def left(account: containers.Account, now: int256) -> containers.Account:
 
 @internal
 @pure
-def raised(account: containers.Account, least: int256) -> containers.Account:
-    """An account on which nothing of a sequence below a floor is valid any more; PROTOCOL.md 8.20."""
-    return containers.Account(
-        owner=account.owner,
-        floor=max(account.floor, least),
-        settled=account.settled,
-        older=account.older,
-        fresh=account.fresh,
-        epoch=account.epoch,
-        initial_ppm=account.initial_ppm,
-        agents=account.agents,
-        positions=account.positions,
-    )
-
-
-@internal
-@pure
 def trusting(account: containers.Account, entry: containers.Entry) -> containers.Account:
     """An account with the agent that an entry names; PROTOCOL.md 8.20."""
     agents: uint256[2] = account.agents
@@ -256,13 +371,8 @@ def enter(tag: int256, risk: containers.Risk, clock: containers.Clock, tick_time
         return entered
     if tag == constants.FORCED_AGENT:
         nobody: bool = entry.agent == containers.NOBODY and (entry.expires_at != 0 or entry.last_slot != 0)
-        raising: bool = entry.agent_index == constants.FLOOR_INDEX
-        named: bool = raising and entry.agent != containers.NOBODY
-        if entry.agent_index > constants.FLOOR_INDEX or entry.first_slot > entry.last_slot or nobody or named:
+        if entry.agent_index >= constants.AGENTS or entry.first_slot > entry.last_slot or nobody:
             entered.code = codes.BAD_ENTRY
-            return entered
-        if raising:
-            entered.account = self.raised(account, entry.time)
             return entered
         entered.account = self.trusting(account, entry)
         return entered

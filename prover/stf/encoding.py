@@ -83,20 +83,26 @@ def request(tag: int256, head: uint256, tail: uint256) -> containers.Request:
     recipient: address = containers.NOBODY
     first_slot: int256 = 0
     last_slot: int256 = 0
+    # The three bytes before the signature.
+    max_posting_fee: int256 = bits(head, 56, 24)
     if tag == constants.WITHDRAW:
         amount = bits(head, 16, 64)
         recipient = to_address(tail)
+        max_posting_fee = bits(tail, 72, 24)
     if tag == constants.TRANSFER:
         amount = bits(head, 16, 64)
         other = bits(tail, 232, 24)
+        max_posting_fee = bits(tail, 208, 24)
     if tag == constants.SET_AGENT:
         amount = bits(head, 32, 48)
         first_slot = bits(head, 24, 8)
         last_slot = bits(head, 16, 8)
         recipient = to_address(tail)
         other = bits(tail, 88, 8)
+        max_posting_fee = bits(tail, 64, 24)
     if tag == constants.SET_LEVERAGE:
         amount = bits(head, 56, 24)
+        max_posting_fee = bits(head, 32, 24)
     return containers.Request(
         account=bits(head, 232, 24),
         slot=bits(head, 224, 8),
@@ -108,6 +114,7 @@ def request(tag: int256, head: uint256, tail: uint256) -> containers.Request:
         recipient=recipient,
         first_slot=first_slot,
         last_slot=last_slot,
+        max_posting_fee=max_posting_fee,
     )
 
 

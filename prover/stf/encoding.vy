@@ -108,20 +108,26 @@ def request(tag: int256, head: uint256, tail: uint256) -> containers.Request:
     recipient: address = containers.NOBODY
     first_slot: int256 = 0
     last_slot: int256 = 0
+    # The three bytes before the signature.
+    max_posting_fee: int256 = self.bits(head, 56, 24)
     if tag == constants.WITHDRAW:
         amount = self.bits(head, 16, 64)
         recipient = self.to_address(tail)
+        max_posting_fee = self.bits(tail, 72, 24)
     if tag == constants.TRANSFER:
         amount = self.bits(head, 16, 64)
         other = self.bits(tail, 232, 24)
+        max_posting_fee = self.bits(tail, 208, 24)
     if tag == constants.SET_AGENT:
         amount = self.bits(head, 32, 48)
         first_slot = self.bits(head, 24, 8)
         last_slot = self.bits(head, 16, 8)
         recipient = self.to_address(tail)
         other = self.bits(tail, 88, 8)
+        max_posting_fee = self.bits(tail, 64, 24)
     if tag == constants.SET_LEVERAGE:
         amount = self.bits(head, 56, 24)
+        max_posting_fee = self.bits(head, 32, 24)
     return containers.Request(
         account=self.bits(head, 232, 24),
         slot=self.bits(head, 224, 8),
@@ -133,6 +139,7 @@ def request(tag: int256, head: uint256, tail: uint256) -> containers.Request:
         recipient=recipient,
         first_slot=first_slot,
         last_slot=last_slot,
+        max_posting_fee=max_posting_fee,
     )
 
 

@@ -300,7 +300,10 @@ def change(given: containers.Parameters, listed: containers.Market, initial_ppm:
 @pure
 def check_venue(given: containers.VenueParameters, signers: uint256[7], changed_at: int256, now: int256) -> int256:
     """Whether the venue may be changed like this now; PROTOCOL.md 8.23."""
-    if given.posting_fee > constants.MOST_POSTING_FEE or given.grace_period > constants.MAX_GRACE:
+    # What costs L1 bytes is never free: a signed maximum of zero says that a request is not to be posted.
+    if given.posting_fee == 0 or given.posting_fee > constants.MOST_POSTING_FEE:
+        return codes.OUT_OF_RANGE
+    if given.grace_period > constants.MAX_GRACE:
         return codes.OUT_OF_RANGE
     if given.signer != containers.NOBODY:
         # One signer takes the place of another: the quorum stands as it was chosen.

@@ -345,7 +345,7 @@ class Chunk(WorkingState):
         elif tag == constants.FILL:
             code = self._fill(operation)
         elif tag == constants.TICK:
-            code = self._tick(operation)
+            code = self._tick(operation, self.commitment.timestamp)
         elif tag == constants.ORDER:
             code = self._order(operation)
         elif tag == constants.CLOSE_STEP:
@@ -408,9 +408,9 @@ class Chunk(WorkingState):
         self.globals.markets[maker.market].open_interest += filled.growth
         self.globals.funding_dust += filled.dust
 
-    def _tick(self, operation: bytes) -> int:
+    def _tick(self, operation: bytes, now: int) -> int:
         """One quorum of signed prices; PROTOCOL.md 8.6 and 8.21."""
-        ticked = markets.tick(self.domain, self.globals, self.commitment.timestamp, operation, self.ecrecover)
+        ticked = markets.tick(self.domain, self.globals, now, operation, self.ecrecover)
         if ticked.code == codes.OK:
             take_tick(self.globals, ticked)
         return ticked.code
@@ -423,16 +423,14 @@ class Chunk(WorkingState):
         opened = False
         head = word_at(operation, 1)
         tail = word_at(operation, constants.ENTRY_HEAD_LENGTH)
-        began = commitment.timestamp
-        if tag != constants.DEPOSIT:
-            # It brings its time: a clock that lags L1's makes no good tick one of the future, no old price a young one.
-            commitment.timestamp = max(began, encoding.entry_time(head))
         if tag == constants.DEPOSIT:
             code = self._deposit(operation)
         elif encoding.entry_length(head) != payload_length(tag, tail):
             code = codes.BAD_ENTRY
         elif tag == constants.FORCED_TICK:
-            code = self._tick(operation[constants.ENTRY_HEAD_LENGTH - 1 :])
+            # The chunk's clock may lag L1's: it must not make a good tick one of the future.
+            now = max(commitment.timestamp, encoding.entry_time(head))
+            code = self._tick(operation[constants.ENTRY_HEAD_LENGTH - 1 :], now)
         elif tag == constants.FORCED_RESCUE:
             clock = msgspec.structs.replace(self.clock(), priced=self._is_young(encoding.entry_time(head)))
             code = self._rescue(tag, encoding.rescue(tag, tail), clock)
@@ -444,7 +442,6 @@ class Chunk(WorkingState):
             code, opened = self._enter(tag, head, tail)
         if code in UNCONSUMED:
             # It waits, with all that follows it: else whoever orders had only to leave out a tick to be rid of it.
-            commitment.timestamp = began
             return code
         commitment.queue_hash = keccak256(commitment.queue_hash + keccak256(operation))
         commitment.queue_taken += 1
@@ -628,26 +625,29 @@ class Chunk(WorkingState):
     def _request(self, tag: int, operation: bytes, slots: int) -> int:
         """What an owner or an agent signed that is no order; PROTOCOL.md 8.2 to 8.5, 8.9, 8.10."""
         globals = self.globals
-        now = self.commitment.timestamp
         request = encoding.request(tag, word_at(operation, 1), word_at(operation, 31))
         slot_index: uint256 = (request.account << 8) | request.slot
         account = self._account(request.account)
         slot = self._slot(slot_index) if slots == 1 else encoding.no_slot()
         signer = self._signer(operation, signatures.request_hash(tag, request))
+        terms = containers.Terms(
+            risk=globals.risk,
+            clock=self.clock(),
+            posting_fee=globals.posting_fee,
+            withdrawal_count=globals.withdrawal_count,
+        )
         if tag == constants.WITHDRAW:
-            booked = custody.withdraw(
-                globals.risk, self.clock(), globals.withdrawal_count, request, account, slot, signer
-            )
+            booked = custody.withdraw(terms, request, account, slot, signer)
         elif tag == constants.TRANSFER:
             opening = request.other == constants.NEW_ACCOUNT
             index = globals.next_account if opening else request.other
             other = self._account(index)
-            booked = custody.transfer(globals.risk, self.clock(), request, index, account, other, slot, signer)
+            booked = custody.transfer(terms, request, index, account, other, slot, signer)
             if booked.code == codes.OK:
                 self.accounts[index] = booked.other
                 globals.next_account += opening
         else:
-            booked = trading.book(tag, request, account, slot, signer, now)
+            booked = custody.book(tag, terms, request, account, slot, signer)
         if booked.code == codes.OK:
             self.accounts[request.account] = booked.account
             if tag != constants.CANCEL_ALL:

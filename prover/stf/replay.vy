@@ -18,12 +18,11 @@ from prover.stf import merkle
 interface ITrading:
     def check_order(signed: containers.Signed, account: containers.Account, markets: containers.Market[16], market_count: int256, now: int256) -> (int256, containers.Order): pure
     def fill(risk: containers.Risk, clock: containers.Clock, market: containers.Market, posting_fee: int256, maker: containers.Side, taker: containers.Side, size: int256) -> containers.Filled: pure
-    def book(signed: containers.Signed, account: containers.Account, slot: containers.Slot, now: int256) -> containers.Booked: pure
 
 
 interface ICustody:
     def deposit(entry: containers.Deposit, index: int256, account: containers.Account) -> (int256, containers.Account): pure
-    def book(signed: containers.Signed, risk: containers.Risk, clock: containers.Clock, withdrawal_count: int256, index: int256, account: containers.Account, other: containers.Account, slot: containers.Slot) -> containers.Booked: pure
+    def book(signed: containers.Signed, terms: containers.Terms, index: int256, account: containers.Account, other: containers.Account, slot: containers.Slot) -> containers.Booked: pure
     def enter(tag: int256, risk: containers.Risk, clock: containers.Clock, tick_time: int256, withdrawal_count: int256, head: uint256, tail: uint256, account: containers.Account) -> containers.Entered: pure
 
 
@@ -279,10 +278,6 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
             continue
         used = room
         head: uint256 = merkle.at(start + 1)
-        began: int256 = now
-        if tag >= constants.FORCED_RESCUE:
-            # It brings its time: a clock that lags L1's makes no good tick one of the future, and no old price a young one.
-            now = max(now, encoding.entry_time(head))
         clock: containers.Clock = containers.Clock(
             now=now,
             priced=now - globals.tick_time <= constants.MAX_PRICE_AGE,
@@ -300,8 +295,11 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
         dust: int256 = 0
         tail: uint256 = merkle.at(start + 29)
         tick_at: uint256 = start
+        tick_now: int256 = now
         if tag == constants.FORCED_TICK:
+            # The chunk's clock may lag L1's: it must not make a good tick one of the future.
             tick_at = start + 28
+            tick_now = max(now, encoding.entry_time(head))
 
         if queued and commitment.queue_taken != commitment.queue_count:
             code = codes.HEAD_UNFINISHED
@@ -336,7 +334,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                     globals.markets[market].open_interest = globals.markets[market].open_interest + filled.growth
 
         elif tag == constants.TICK or tag == constants.FORCED_TICK:
-            ticked: containers.Ticked = staticcall IMarkets(MARKETS).tick(domain, globals, now, slice(msg.data, tick_at, MAX_TICK_BYTES))
+            ticked: containers.Ticked = staticcall IMarkets(MARKETS).tick(domain, globals, tick_now, slice(msg.data, tick_at, MAX_TICK_BYTES))
             code = ticked.code
             if code == codes.OK:
                 for market: int256 in range(constants.MARKETS):
@@ -563,23 +561,24 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                     order_slot[order_count] = slot_row
                     order_count = unsafe_add(order_count, 1)
             else:
-                booked: containers.Booked = empty(containers.Booked)
                 other_row: uint256 = account_row
                 opening: bool = False
-                if tag != constants.WITHDRAW and tag != constants.TRANSFER:
-                    booked = staticcall ITrading(TRADING).book(signed, accounts[account_row], slots[slot_row], now)
-                else:
-                    index: int256 = convert(head >> 232, int256)
-                    if tag == constants.TRANSFER:
-                        index = encoding.bits(signed.tail, 232, 24)
-                        opening = index == constants.NEW_ACCOUNT
-                        if opening:
-                            index = globals.next_account
-                        other_row = self.row(hint, account_count, account_at, index)
-                        hint = unsafe_add(hint, 1)
-                    booked = staticcall ICustody(CUSTODY).book(
-                        signed, globals.risk, clock, globals.withdrawal_count, index, accounts[account_row], accounts[other_row], slots[slot_row]
-                    )
+                index: int256 = convert(head >> 232, int256)
+                if tag == constants.TRANSFER:
+                    index = encoding.bits(signed.tail, 232, 24)
+                    opening = index == constants.NEW_ACCOUNT
+                    if opening:
+                        index = globals.next_account
+                    other_row = self.row(hint, account_count, account_at, index)
+                    hint = unsafe_add(hint, 1)
+                booked: containers.Booked = staticcall ICustody(CUSTODY).book(
+                    signed,
+                    containers.Terms(risk=globals.risk, clock=clock, posting_fee=globals.posting_fee, withdrawal_count=globals.withdrawal_count),
+                    index,
+                    accounts[account_row],
+                    accounts[other_row],
+                    slots[slot_row],
+                )
                 code = booked.code
                 if code == codes.OK:
                     if tag == constants.TRANSFER:
@@ -604,10 +603,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
             commitment.withdrawn_total = commitment.withdrawn_total + payment
         # An unsteady rescue waits, with all that follows it: else whoever orders had only to leave out a tick to be
         # rid of it.
-        waits: bool = queued and (code == codes.HEAD_UNFINISHED or code == codes.UNSTEADY)
-        if waits:
-            now = began
-        if queued and not waits:
+        if queued and code != codes.HEAD_UNFINISHED and code != codes.UNSTEADY:
             entry_bytes: Bytes[1_536] = slice(msg.data, start, 1_536)
             digest: bytes32 = keccak256(slice(entry_bytes, 0, convert(size, uint256)))
             commitment.queue_hash = keccak256(concat(commitment.queue_hash, digest))
@@ -616,7 +612,6 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                 commitment.queue_count = commitment.queue_taken
         operation_codes.append(code)
 
-    commitment.timestamp = now
     for i: uint256 in range(leaf_count, bound=87):
         if leaves[i] & 255 == 0:
             new[i] = encoding.account_hash(accounts[rows[i]])

@@ -14,25 +14,27 @@ ORDER_TYPE: Final = keccak256(
 )
 WITHDRAW_TYPE: Final = keccak256(
     b"Withdraw(uint24 account,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms,"
-    b"uint64 amount_micros,address recipient)"
+    b"uint64 amount_micros,address recipient,uint24 max_posting_fee_micros)"
 )
 TRANSFER_TYPE: Final = keccak256(
     b"Transfer(uint24 account,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms,"
-    b"uint64 amount_micros,uint24 to_account)"
+    b"uint64 amount_micros,uint24 to_account,uint24 max_posting_fee_micros)"
 )
 CANCEL_TYPE: Final = keccak256(
-    b"Cancel(uint24 account,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms)"
+    b"Cancel(uint24 account,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms,"
+    b"uint24 max_posting_fee_micros)"
 )
 CANCEL_ALL_TYPE: Final = keccak256(
-    b"CancelAll(uint24 account,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms)"
+    b"CancelAll(uint24 account,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms,uint24 max_posting_fee_micros)"
 )
 SET_AGENT_TYPE: Final = keccak256(
     b"SetAgent(uint24 account,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms,"
-    b"uint8 agent_index,address agent,uint48 agent_expires_at_ms,uint8 first_slot,uint8 last_slot)"
+    b"uint8 agent_index,address agent,uint48 agent_expires_at_ms,uint8 first_slot,uint8 last_slot,"
+    b"uint24 max_posting_fee_micros)"
 )
 SET_LEVERAGE_TYPE: Final = keccak256(
     b"SetLeverage(uint24 account,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms,"
-    b"uint24 initial_ppm)"
+    b"uint24 initial_ppm,uint24 max_posting_fee_micros)"
 )
 TICK_TYPE: Final = keccak256(b"Tick(uint48 time_ms,uint48[16] prices_ticks,int24[16] premiums_ppm)")
 
@@ -77,20 +79,36 @@ def request_hash(tag: int256, request: containers.Request) -> bytes32:
     """The struct hash of what is signed and no order; PROTOCOL.md 5.2."""
     head: bytes = abi_encode(request.account, request.slot, request.sequence, request.created_at, request.expires_at)
     if tag == constants.WITHDRAW:
-        return keccak256(concat(WITHDRAW_TYPE, head, abi_encode(request.amount, request.recipient)))
+        return keccak256(
+            concat(WITHDRAW_TYPE, head, abi_encode(request.amount, request.recipient, request.max_posting_fee))
+        )
     if tag == constants.TRANSFER:
-        return keccak256(concat(TRANSFER_TYPE, head, abi_encode(request.amount, request.other)))
+        return keccak256(
+            concat(TRANSFER_TYPE, head, abi_encode(request.amount, request.other, request.max_posting_fee))
+        )
     if tag == constants.SET_AGENT:
         agent: bytes = abi_encode(
-            request.other, request.recipient, request.amount, request.first_slot, request.last_slot
+            request.other,
+            request.recipient,
+            request.amount,
+            request.first_slot,
+            request.last_slot,
+            request.max_posting_fee,
         )
         return keccak256(concat(SET_AGENT_TYPE, head, agent))
     if tag == constants.SET_LEVERAGE:
-        return keccak256(concat(SET_LEVERAGE_TYPE, head, abi_encode(request.amount)))
+        return keccak256(concat(SET_LEVERAGE_TYPE, head, abi_encode(request.amount, request.max_posting_fee)))
     if tag == constants.CANCEL:
-        return keccak256(concat(CANCEL_TYPE, head))
+        return keccak256(concat(CANCEL_TYPE, head, abi_encode(request.max_posting_fee)))
     return keccak256(
-        abi_encode(CANCEL_ALL_TYPE, request.account, request.sequence, request.created_at, request.expires_at)
+        abi_encode(
+            CANCEL_ALL_TYPE,
+            request.account,
+            request.sequence,
+            request.created_at,
+            request.expires_at,
+            request.max_posting_fee,
+        )
     )
 
 
@@ -158,12 +176,23 @@ def entrusted(account: containers.Account, signer: address, slot: int256, now: i
 
 
 def permitted(
-    authority: int256, request: containers.Request, account: containers.Account, slot: containers.Slot, now: int256
+    authority: int256,
+    terms: containers.Terms,
+    request: containers.Request,
+    account: containers.Account,
+    slot: containers.Slot,
 ) -> int256:
-    """Whether a request is signed by whoever may, valid now and not used; PROTOCOL.md 6.5."""
+    """Whether a request is signed by whoever may, valid now, not used, and pays the posting fee; PROTOCOL.md 6.5."""
     if authority != codes.OK:
         return authority
-    code: int256 = timely(request.sequence, request.created_at, request.expires_at, constants.REQUEST_LIFETIME, now)
+    code: int256 = timely(
+        request.sequence, request.created_at, request.expires_at, constants.REQUEST_LIFETIME, terms.clock.now
+    )
     if code != codes.OK:
         return code
-    return unused(request.sequence, account.floor, slot.sequence)
+    code = unused(request.sequence, account.floor, slot.sequence)
+    if code != codes.OK:
+        return code
+    if terms.posting_fee > request.max_posting_fee:
+        return codes.FEE_ABOVE_MAXIMUM
+    return codes.OK

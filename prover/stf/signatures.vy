@@ -11,12 +11,12 @@ from prover.stf import containers
 from prover.stf import encoding
 
 ORDER_TYPE: constant(bytes32) = keccak256("Order(uint24 account,uint8 market,uint8 side,uint56 size_lots,uint48 limit_price_ticks,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms,uint8 time_in_force,bool post_only,bool reduce_only,uint8 trigger,uint48 trigger_price_ticks,uint16 max_fee_ppm,uint24 max_posting_fee_micros)")
-WITHDRAW_TYPE: constant(bytes32) = keccak256("Withdraw(uint24 account,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms,uint64 amount_micros,address recipient)")
-TRANSFER_TYPE: constant(bytes32) = keccak256("Transfer(uint24 account,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms,uint64 amount_micros,uint24 to_account)")
-CANCEL_TYPE: constant(bytes32) = keccak256("Cancel(uint24 account,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms)")
-CANCEL_ALL_TYPE: constant(bytes32) = keccak256("CancelAll(uint24 account,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms)")
-SET_AGENT_TYPE: constant(bytes32) = keccak256("SetAgent(uint24 account,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms,uint8 agent_index,address agent,uint48 agent_expires_at_ms,uint8 first_slot,uint8 last_slot)")
-SET_LEVERAGE_TYPE: constant(bytes32) = keccak256("SetLeverage(uint24 account,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms,uint24 initial_ppm)")
+WITHDRAW_TYPE: constant(bytes32) = keccak256("Withdraw(uint24 account,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms,uint64 amount_micros,address recipient,uint24 max_posting_fee_micros)")
+TRANSFER_TYPE: constant(bytes32) = keccak256("Transfer(uint24 account,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms,uint64 amount_micros,uint24 to_account,uint24 max_posting_fee_micros)")
+CANCEL_TYPE: constant(bytes32) = keccak256("Cancel(uint24 account,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms,uint24 max_posting_fee_micros)")
+CANCEL_ALL_TYPE: constant(bytes32) = keccak256("CancelAll(uint24 account,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms,uint24 max_posting_fee_micros)")
+SET_AGENT_TYPE: constant(bytes32) = keccak256("SetAgent(uint24 account,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms,uint8 agent_index,address agent,uint48 agent_expires_at_ms,uint8 first_slot,uint8 last_slot,uint24 max_posting_fee_micros)")
+SET_LEVERAGE_TYPE: constant(bytes32) = keccak256("SetLeverage(uint24 account,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms,uint24 initial_ppm,uint24 max_posting_fee_micros)")
 TICK_TYPE: constant(bytes32) = keccak256("Tick(uint48 time_ms,uint48[16] prices_ticks,int24[16] premiums_ppm)")
 
 # Half of the order of secp256k1: a larger s is the malleable twin of a signature.
@@ -49,20 +49,32 @@ def request_hash(tag: int256, request: containers.Request) -> bytes32:
         request.account, request.slot, request.sequence, request.created_at, request.expires_at
     )
     if tag == constants.WITHDRAW:
-        return keccak256(concat(WITHDRAW_TYPE, head, abi_encode(request.amount, request.recipient)))
+        return keccak256(concat(WITHDRAW_TYPE, head, abi_encode(request.amount, request.recipient, request.max_posting_fee)))
     if tag == constants.TRANSFER:
-        return keccak256(concat(TRANSFER_TYPE, head, abi_encode(request.amount, request.other)))
+        return keccak256(concat(TRANSFER_TYPE, head, abi_encode(request.amount, request.other, request.max_posting_fee)))
     if tag == constants.SET_AGENT:
-        agent: Bytes[160] = abi_encode(
-            request.other, request.recipient, request.amount, request.first_slot, request.last_slot
+        agent: Bytes[192] = abi_encode(
+            request.other,
+            request.recipient,
+            request.amount,
+            request.first_slot,
+            request.last_slot,
+            request.max_posting_fee,
         )
         return keccak256(concat(SET_AGENT_TYPE, head, agent))
     if tag == constants.SET_LEVERAGE:
-        return keccak256(concat(SET_LEVERAGE_TYPE, head, abi_encode(request.amount)))
+        return keccak256(concat(SET_LEVERAGE_TYPE, head, abi_encode(request.amount, request.max_posting_fee)))
     if tag == constants.CANCEL:
-        return keccak256(concat(CANCEL_TYPE, head))
+        return keccak256(concat(CANCEL_TYPE, head, abi_encode(request.max_posting_fee)))
     return keccak256(
-        abi_encode(CANCEL_ALL_TYPE, request.account, request.sequence, request.created_at, request.expires_at)
+        abi_encode(
+            CANCEL_ALL_TYPE,
+            request.account,
+            request.sequence,
+            request.created_at,
+            request.expires_at,
+            request.max_posting_fee,
+        )
     )
 
 
@@ -143,11 +155,16 @@ def entrusted(account: containers.Account, signer: address, slot: int256, now: i
 
 @internal
 @pure
-def permitted(authority: int256, request: containers.Request, account: containers.Account, slot: containers.Slot, now: int256) -> int256:
-    """Whether a request is signed by whoever may, valid now and not used; PROTOCOL.md 6.5."""
+def permitted(authority: int256, terms: containers.Terms, request: containers.Request, account: containers.Account, slot: containers.Slot) -> int256:
+    """Whether a request is signed by whoever may, valid now, not used, and pays the posting fee; PROTOCOL.md 6.5."""
     if authority != codes.OK:
         return authority
-    code: int256 = self.timely(request.sequence, request.created_at, request.expires_at, constants.REQUEST_LIFETIME, now)
+    code: int256 = self.timely(request.sequence, request.created_at, request.expires_at, constants.REQUEST_LIFETIME, terms.clock.now)
     if code != codes.OK:
         return code
-    return self.unused(request.sequence, account.floor, slot.sequence)
+    code = self.unused(request.sequence, account.floor, slot.sequence)
+    if code != codes.OK:
+        return code
+    if terms.posting_fee > request.max_posting_fee:
+        return codes.FEE_ABOVE_MAXIMUM
+    return codes.OK

@@ -2,7 +2,7 @@
 """
 @title Trading
 @license MIT
-@notice Orders, fills and cancels: check_* decides with a code, the rest builds what the decision leads to.
+@notice Orders and fills: check_* decides with a code, the rest builds what the decision leads to.
 """
 
 from prover.stf import codes
@@ -221,110 +221,3 @@ def fill(risk: containers.Risk, clock: containers.Clock, market: containers.Mark
     filled.growth = made.growth + taken.growth
     filled.dust = made.dust + taken.dust
     return filled
-
-
-@internal
-@pure
-def cancel(request: containers.Request, account: containers.Account, slot: containers.Slot, signer: address, now: int256) -> containers.Booked:
-    """Whether a slot's sequences are void; PROTOCOL.md 8.4."""
-    refused: containers.Booked = containers.Booked(code=codes.NOT_CANONICAL, account=account, other=account, slot=slot, fee=0, dust=0)
-    if request.slot == 0:
-        return refused
-    refused.code = signatures.permitted(signatures.entrusted(account, signer, request.slot, now), request, account, slot, now)
-    if refused.code != codes.OK:
-        return refused
-    cancelled: containers.Slot = containers.Slot(sequence=request.sequence + 1, filled=0)
-    return containers.Booked(code=codes.OK, account=account, other=account, slot=cancelled, fee=0, dust=0)
-
-
-@internal
-@pure
-def cancel_all(request: containers.Request, account: containers.Account, signer: address, now: int256) -> containers.Booked:
-    """Whether an account's sequences are void; PROTOCOL.md 8.5."""
-    untouched: containers.Slot = containers.Slot(sequence=0, filled=0)
-    refused: containers.Booked = containers.Booked(code=codes.NOT_CANONICAL, account=account, other=account, slot=untouched, fee=0, dust=0)
-    if request.slot != 0:
-        return refused
-    refused.code = signatures.permitted(signatures.entrusted(account, signer, 0, now), request, account, untouched, now)
-    if refused.code != codes.OK:
-        return refused
-    raised: containers.Account = containers.Account(
-        owner=account.owner,
-        floor=request.sequence + 1,
-        settled=account.settled,
-        older=account.older,
-        fresh=account.fresh,
-        epoch=account.epoch,
-        initial_ppm=account.initial_ppm,
-        agents=account.agents,
-        positions=account.positions,
-    )
-    return containers.Booked(code=codes.OK, account=raised, other=account, slot=untouched, fee=0, dust=0)
-
-
-@internal
-@pure
-def set_agent(request: containers.Request, account: containers.Account, slot: containers.Slot, signer: address, now: int256) -> containers.Booked:
-    """Whether an agent is trusted or dismissed; PROTOCOL.md 8.9."""
-    refused: containers.Booked = containers.Booked(code=codes.NOT_CANONICAL, account=account, other=account, slot=slot, fee=0, dust=0)
-    if request.slot == 0 or request.other >= constants.AGENTS or request.first_slot > request.last_slot:
-        return refused
-    # Nobody is an agent by the one word that is zero.
-    if request.recipient == containers.NOBODY and (request.amount != 0 or request.last_slot != 0):
-        return refused
-    refused.code = signatures.permitted(signatures.owned(account, signer), request, account, slot, now)
-    if refused.code != codes.OK:
-        return refused
-    agents: uint256[2] = account.agents
-    agents[request.other] = encoding.agent_word(request.recipient, request.amount, request.first_slot, request.last_slot)
-    trusted: containers.Account = containers.Account(
-        owner=account.owner,
-        floor=account.floor,
-        settled=account.settled,
-        older=account.older,
-        fresh=account.fresh,
-        epoch=account.epoch,
-        initial_ppm=account.initial_ppm,
-        agents=agents,
-        positions=account.positions,
-    )
-    used: containers.Slot = containers.Slot(sequence=request.sequence + 1, filled=0)
-    return containers.Booked(code=codes.OK, account=trusted, other=account, slot=used, fee=0, dust=0)
-
-
-@internal
-@pure
-def set_leverage(request: containers.Request, account: containers.Account, slot: containers.Slot, signer: address, now: int256) -> containers.Booked:
-    """Whether an owner's own bound is set; PROTOCOL.md 8.10."""
-    refused: containers.Booked = containers.Booked(code=codes.NOT_CANONICAL, account=account, other=account, slot=slot, fee=0, dust=0)
-    if request.slot == 0 or request.amount > constants.PPM:
-        return refused
-    refused.code = signatures.permitted(signatures.owned(account, signer), request, account, slot, now)
-    if refused.code != codes.OK:
-        return refused
-    bounded: containers.Account = containers.Account(
-        owner=account.owner,
-        floor=account.floor,
-        settled=account.settled,
-        older=account.older,
-        fresh=account.fresh,
-        epoch=account.epoch,
-        initial_ppm=request.amount,
-        agents=account.agents,
-        positions=account.positions,
-    )
-    used: containers.Slot = containers.Slot(sequence=request.sequence + 1, filled=0)
-    return containers.Booked(code=codes.OK, account=bounded, other=account, slot=used, fee=0, dust=0)
-
-
-@internal
-@pure
-def book(tag: int256, request: containers.Request, account: containers.Account, slot: containers.Slot, signer: address, now: int256) -> containers.Booked:
-    """What a request that moves no money comes to; PROTOCOL.md 8.4, 8.5, 8.9, 8.10."""
-    if tag == constants.CANCEL:
-        return self.cancel(request, account, slot, signer, now)
-    if tag == constants.SET_AGENT:
-        return self.set_agent(request, account, slot, signer, now)
-    if tag == constants.SET_LEVERAGE:
-        return self.set_leverage(request, account, slot, signer, now)
-    return self.cancel_all(request, account, signer, now)

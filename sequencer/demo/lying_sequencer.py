@@ -45,16 +45,17 @@ def forge(state: State, thief: bytes) -> tuple[Chunk, bytes, int, int]:
         sequence=now,
         created_at=now,
         expires_at=now + constants.REQUEST_LIFETIME,
-        amount=amount,
+        amount=amount - state.globals.posting_fee,
         other=0,
         recipient=thief,
+        max_posting_fee=state.globals.posting_fee,
     )
     owner = state.account(victim).owner
     body = now.to_bytes(6, "big") + operations.request_bytes(constants.WITHDRAW, request, bytes(63) + b"\x01")
     chunk = state.chunk(lambda digest, v, r, s: owner)
     chunk.run(body)
     assert chunk.operation_codes == [codes.OK], "the lie is lawful but for the signature"
-    return chunk, body, victim, amount
+    return chunk, body, victim, request.amount
 
 
 async def lie(l1_rpc_url: str, bridge: bytes, key_index: int, directory: Path) -> dict[str, object]:

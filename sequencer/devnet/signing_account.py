@@ -78,6 +78,7 @@ class SigningAccount:
             amount=amount_micros,
             other=0,
             recipient=recipient,
+            max_posting_fee=_MAX_POSTING_FEE_MICROS,
         )
         digest = signatures.request_digest(self._domain, tag, request)
         return signed_fields(tag, request), signatures.sign(self._private_key, digest)

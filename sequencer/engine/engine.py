@@ -4,8 +4,6 @@ A pure function of the state it was opened on and of its inputs, each with its o
 root. Nothing reaches the store before `flush`, which the edge calls once the inputs are durable in the journal.
 """
 
-from typing import Final
-
 import msgspec
 
 from prover.signing.signed import SignedOperation
@@ -52,16 +50,6 @@ from sequencer.engine.records import (
     signers_of,
 )
 
-# What a wallet sends and no fee is paid for.
-_FREE: Final = (
-    constants.CANCEL,
-    constants.CANCEL_ALL,
-    constants.WITHDRAW,
-    constants.TRANSFER,
-    constants.SET_AGENT,
-    constants.SET_LEVERAGE,
-)
-
 
 class EngineLimits(msgspec.Struct, frozen=True):
     """What the venue holds at most."""
@@ -69,9 +57,6 @@ class EngineLimits(msgspec.Struct, frozen=True):
     book: Limits = Limits(orders=100_000, orders_of_account=255)
     # A chunk is closed to new inputs at this many bytes, so that most inputs find a chunk with room.
     chunk_bytes: int = 7_000
-    # Cancels, payments, grants and bounds pay nothing and cost L1 bytes: so many at once, then one every so often.
-    free_operations: int = 64
-    free_refill_ms: int = 2_000
 
 
 class Engine:
@@ -95,7 +80,6 @@ class Engine:
         self._ledger = Ledger(store)
         self._queue = Queue(store)
         self._committing = Committing(self._open, self._orders, self._ledger, self._queue)
-        self._budgets: dict[int, tuple[int, int]] = {}
         self._written = chunk_count
         self._fetched = chunk_count
         # What is seen from outside.
@@ -170,10 +154,6 @@ class Engine:
         else:
             if tag == constants.ORDER:
                 code, effects = self._order(given, signed)
-            elif tag in _FREE and self._spent(given) >= self.limits.free_operations:
-                wait_ms = self.limits.free_refill_ms
-                sentence = f"This account has used up its operations without a fee; one more every {wait_ms} ms."
-                code, effects = codes.FULL, [refused(codes.FULL, sentence)]
             else:
                 code, effects = self._plain(given)
             is_changing = not isinstance(effects[0], Refused | Repeated)
@@ -182,17 +162,10 @@ class Engine:
             self.inputs += 1
             number(effects, self.inputs)
             self._ledger.touched(processed.accounts)
-            if tag in _FREE:
-                self._budgets[_account_of(given)] = (self._spent(given) + 1, given.now)
         if tag is None or self._open.was_cut or self._open.body_size >= self.limits.chunk_bytes:
             # Invariant: what is flushed ends at an input, so that the journal goes on right behind it.
             self._seal()
         return processed
-
-    def _spent(self, given: Input) -> int:
-        """Operations without a fee that the account still has to wait for; a restart forgets, which refuses nothing."""
-        spent, at = self._budgets.get(_account_of(given), (0, given.now))
-        return max(0, spent - max(0, given.now - at) // self.limits.free_refill_ms)
 
     # What is kept.
 
@@ -439,7 +412,3 @@ class Engine:
         liquidator = Liquidator(self._committing)
         liquidator.close_head()
         return liquidator.effects
-
-
-def _account_of(given: Input) -> int:
-    return int.from_bytes(given.operation[1:4], "big")

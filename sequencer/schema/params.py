@@ -146,6 +146,7 @@ class RequestFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     first_slot: Byte = 0
     last_slot: Byte = 0
     initial_ppm: Uint24 = 0
+    max_posting_fee_micros: Uint24 = 0
 
 
 class UnsignedOperation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -42,13 +42,22 @@ def only(account: containers.Account, market: int) -> containers.Account:
     return msgspec.structs.replace(account, settled=0, older=0, fresh=0, positions=positions)
 
 
-def view(risk: containers.Risk, account: containers.Account, now_ms: int, called: Sequence[str], index: int) -> Outlook:
+def view(
+    risk: containers.Risk,
+    account: containers.Account,
+    now_ms: int,
+    called: Sequence[str],
+    index: int,
+    posting_fee: int,
+) -> Outlook:
     """An account at the oracle prices, its profit matured up to `now_ms`; without buying power, ranks and margin call.
 
-    called: the markets by name.
+    called: the markets by name; posting_fee: micro-dollars that taking money out costs.
     """
     settled, _ = margin.settle(risk, account, now_ms)
     now = met_by_order(risk, settled)
+    # The fee eats the youngest money first.
+    free = min(margin.collateral(settled), margin.spendable(risk, settled, constants.WITHDRAWAL_FLOOR_PPM))
     # What is over counts as money already.
     still = dict(positions_of(settled))
     positions = [
@@ -70,9 +79,7 @@ def view(risk: containers.Risk, account: containers.Account, now_ms: int, called
         maintenance_micros=now.maintenance,
         notional_micros=now.notional,
         free_collateral_micros=max(0, now.equity - now.initial),
-        withdrawable_micros=max(
-            0, min(settled.settled, margin.spendable(risk, settled, constants.WITHDRAWAL_FLOOR_PPM))
-        ),
+        withdrawable_micros=max(0, min(settled.settled, free - posting_fee)),
         margin_usage_ppm=ratio_ppm(now.initial, now.equity),
         margin_ratio_ppm=ratio_ppm(now.maintenance, now.equity),
         leverage_ppm=ratio_ppm(now.notional, now.equity),
@@ -231,7 +238,7 @@ def _first_below(room: Callable[[int], int], safe: int, unsafe: int) -> int | No
 
 def outlook(globals: containers.Globals, clock: containers.Clock, index: int, account: containers.Account) -> Outlook:
     """An account at a clock, with its buying power in every listed market."""
-    seen = view(globals.risk, account, clock.now, names(globals), index)
+    seen = view(globals.risk, account, clock.now, names(globals), index, globals.posting_fee)
     powers = [buying_power(globals, clock, account, market) for market in range(globals.market_count)]
     return msgspec.structs.replace(seen, buying_power=powers)
 

@@ -63,7 +63,7 @@ def explain(
     sheet.add("funding_payment", payment, "micros", f"ceil_div(sum(owed), {constants.FUNDING_SCALE})", owed=owed)
     sheet.add("folded", sum(folded), "micros", "sum(settled_values)", settled_values=folded)
     _explain_money(sheet, seen, account, clock.now, payment, sum(folded))
-    _explain_pool(sheet, seen)
+    _explain_pool(sheet, seen, globals.posting_fee)
     _explain_call(sheet, look)
     places = places_of(seen)
     for market, position in shown:
@@ -157,7 +157,7 @@ def _explain_money(
         sheet.add(f"maturing.{place}.settles_at", step.settles_at_ms, "ms", formula, now=now_ms)
 
 
-def _explain_pool(sheet: _Sheet, seen: Outlook) -> None:
+def _explain_pool(sheet: _Sheet, seen: Outlook, posting_fee: int) -> None:
     """Adds what all positions come to together."""
     legs = seen.positions
     collateral, equity, initial = seen.collateral_micros, seen.equity_micros, seen.initial_micros
@@ -177,8 +177,10 @@ def _explain_pool(sheet: _Sheet, seen: Outlook) -> None:
         "withdrawable",
         seen.withdrawable_micros,
         "micros",
-        f"max(0, min(settled, equity - max(initial, {tenth})))",
+        f"max(0, min(settled, collateral - posting_fee, equity - max(initial, {tenth}) - posting_fee))",
         settled=seen.settled_micros,
+        collateral=collateral,
+        posting_fee=posting_fee,
         equity=equity,
         initial=initial,
         notional=seen.notional_micros,

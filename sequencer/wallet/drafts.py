@@ -175,6 +175,7 @@ def request_draft(venue: Venue, terms: RequestTerms, place: Place, signer: bytes
         recipient=signer if kind == "withdraw" and terms.recipient == containers.NOBODY else terms.recipient,
         first_slot=terms.first_slot,
         last_slot=terms.last_slot,
+        max_posting_fee=venue.posting_fee_micros,
     )
     value = terms.amount if kind in ("withdraw", "transfer") else 0
     return draft(venue, kind, request, value, request_text(kind, request))

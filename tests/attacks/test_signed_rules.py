@@ -153,7 +153,7 @@ class TestM1Slots:
 
     def test_off_an_agent_takes_the_money(self, monkeypatch: pytest.MonkeyPatch) -> None:
         rule = "signatures.permitted(signatures.owned(account, signer),"
-        instead = "signatures.permitted(signatures.entrusted(account, signer, request.slot, clock.now),"
+        instead = "signatures.permitted(signatures.entrusted(account, signer, request.slot, terms.clock.now),"
         rule_off(monkeypatch, custody, rule, instead)
         chunk = python_chunk(self.state(), self.payment())
 
@@ -271,3 +271,42 @@ class TestM6Dust:
         maker, taker, _ = self.dust(self.LEAST, max_posting_fee=self.POSTING)
         assert venue.run(state, maker, taker, *[fill(1)] * self.LEAST).codes == (c.OK,) * (self.LEAST + 2)
         assert state.account(constants.FEE_ACCOUNT).settled == self.LEAST * self.fees(1) + self.POSTING
+
+
+class TestD1FreeOperations:
+    """Two dollars must not make the operator post 65 kB an hour."""
+
+    FEE = 500_000
+
+    def state(self) -> State:
+        return stage({VICTIM: account(OWNERS[1]), ATTACKER: account(OWNERS[2], 2 * DOLLAR)}, posting_fee=self.FEE)
+
+    def cancels(self, count: int, **fields: Any) -> list[bytes]:
+        values = {"slot": 9, "max_posting_fee": self.FEE} | fields
+        made = [venue.request(ATTACKER, **({"sequence": sequence} | values)) for sequence in range(1, count + 1)]
+        return [venue.signed_request(constants.CANCEL, request, KEYS[2]) for request in made]
+
+    def test_off_bytes_cost_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(monkeypatch, custody, "-terms.posting_fee", "0")
+        posted = self.cancels(constants.MAX_ACCOUNT_REFERENCES)
+        chunk = python_chunk(self.state(), *posted)
+
+        assert chunk.operation_codes == [c.OK] * len(posted)
+        assert sum(map(len, posted)) == constants.MAX_ACCOUNT_REFERENCES * constants.CANCEL_LENGTH
+        assert row_of(chunk, ATTACKER).settled == 2 * DOLLAR
+
+    def test_off_whoever_orders_takes_what_nobody_signed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(monkeypatch, signatures, "        return codes.FEE_ABOVE_MAXIMUM\n", "        pass\n")
+        chunk = python_chunk(self.state(), *self.cancels(1, max_posting_fee=0))
+
+        assert chunk.operation_codes == [c.OK]
+        assert row_of(chunk, ATTACKER).settled == 2 * DOLLAR - self.FEE
+
+    def test_on_each_is_paid_within_what_was_signed_until_the_money_is_gone(self) -> None:
+        state = self.state()
+        for most in (0, self.FEE - 1):
+            assert_refused(state, *self.cancels(1, max_posting_fee=most), code=c.FEE_ABOVE_MAXIMUM)
+        assert venue.run(state, *self.cancels(6)).codes == (c.OK,) * 4 + (c.INSOLVENT,) * 2
+        assert state.account(ATTACKER).settled == 0
+        assert state.account(constants.FEE_ACCOUNT).settled == 2 * DOLLAR
+        assert conservation(state).sound

@@ -294,7 +294,16 @@ class Venue:
 
     def withdraw(self, trader: int, account: int, now_ms: int, amount_micros: int, slot: int = 2) -> bytes:
         """A signed withdrawal to the trader's own address."""
-        request = containers.Request(account, slot, now_ms, now_ms, now_ms + 1_000, amount_micros, 0, TRADERS[trader])
+        request = containers.Request(
+            account,
+            slot,
+            now_ms,
+            now_ms,
+            now_ms + 1_000,
+            amount_micros,
+            recipient=TRADERS[trader],
+            max_posting_fee=1_000,
+        )
         digest = signatures.request_digest(self.domain, constants.WITHDRAW, request)
         signature = signatures.sign(TRADER_KEYS[trader], digest)
         return operations.request_bytes(constants.WITHDRAW, request, signature)

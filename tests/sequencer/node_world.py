@@ -143,6 +143,7 @@ def request(now: int, account: int, **changes: Any) -> containers.Request:
         "amount": 0,
         "other": 0,
         "recipient": containers.NOBODY,
+        "max_posting_fee": 1_000,
     }
     return containers.Request(**{**fields, **changes})
 

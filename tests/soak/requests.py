@@ -6,7 +6,7 @@ from prover.signing import operations, signatures
 from prover.signing.recover import CURVE_ORDER
 from prover.state.trial import peek_slot
 from prover.stf import codes as c
-from prover.stf import constants, containers, margin
+from prover.stf import constants, containers, custody, margin
 from tests.soak.world import MAX_TIME, Draft
 from tests.twins import venue
 
@@ -119,6 +119,11 @@ class Requests(Drawn):
         rng, draft = self.rng, self.draft
         fields: dict[str, Any] = self.times(constants.REQUEST_LIFETIME)
         index = self.any_account()
+        if code == c.INSOLVENT:
+            debtor = self.in_debt()
+            if debtor is None:
+                return None
+            index = debtor
         if tag == constants.TRANSFER:
             pair = self.two_of_one_owner(index, near_bound=code == c.OUT_OF_BOUNDS)
             if pair is None:
@@ -126,6 +131,7 @@ class Requests(Drawn):
             index, fields["other"] = pair
         slot, sequence = self.free_slot(index)
         fields |= {"slot": slot, "sequence": sequence}
+        fields["max_posting_fee"] = rng.choice([self.globals.posting_fee, 2**24 - 1])
         if tag == constants.WITHDRAW:
             fields["recipient"] = rng.choice([venue.RECIPIENT, b"\xff" * 20, rng.randbytes(20)])
         if tag == constants.CANCEL_ALL:
@@ -185,6 +191,8 @@ class Requests(Drawn):
                 return None
             index, fields["slot"], fields["sequence"] = known
             key = draft.key(index)
+        elif code == c.FEE_ABOVE_MAXIMUM:
+            fields["max_posting_fee"] = rng.choice([0, self.globals.posting_fee - 1])
         elif code == c.NO_RECIPIENT:
             fields["recipient"] = containers.NOBODY
         elif code == c.ZERO_AMOUNT:
@@ -228,19 +236,35 @@ class Requests(Drawn):
         others = [i for i in self.world.accounts if i != index and self.draft.account(i).owner == owner]
         return (index, self.rng.choice(others)) if others else None
 
+    def paid(self, index: int) -> containers.Account:
+        """An account as it stands once it has paid for a request."""
+        globals = self.globals
+        clock = self.draft.chunk.clock()
+        terms = containers.Terms(globals.risk, clock, globals.posting_fee, globals.withdrawal_count)
+        return custody.charged(terms, self.draft.account(index))[0]
+
+    def in_debt(self) -> int | None:
+        """An account that cannot pay for a request."""
+        for index in self.rng.sample(self.world.accounts, len(self.world.accounts)):
+            paid = self.paid(index)
+            value = margin.sums(self.globals.risk, paid, constants.MARKETS).value
+            if margin.collateral(paid) + value < 0 and paid.owner in venue.KEY_OF:
+                return index
+        return None
+
     def amount(self, index: int, code: int) -> int | None:
         """An amount that this account may pay, or that is refused with COLLATERAL, MARGIN or OUT_OF_BOUNDS."""
-        settled, _ = margin.settle(self.globals.risk, self.draft.account(index), self.draft.now)
+        paid = self.paid(index)
         spendable = min(
-            settled.settled, margin.spendable(self.globals.risk, settled, constants.WITHDRAWAL_FLOOR_PPM), MAX_AMOUNT
+            paid.settled, margin.spendable(self.globals.risk, paid, constants.WITHDRAWAL_FLOOR_PPM), MAX_AMOUNT
         )
         if code == c.COLLATERAL:
-            over = max(settled.settled, 0) + self.rng.choice([1, 1, 1_000])
+            over = max(paid.settled, 0) + self.rng.choice([1, 1, 1_000])
             return over if over <= MAX_AMOUNT else None
         if code == c.MARGIN:
-            if not max(spendable, 0) < min(settled.settled, MAX_AMOUNT):
+            if not max(spendable, 0) < min(paid.settled, MAX_AMOUNT):
                 return None
-            return self.rng.choice([max(spendable, 0) + 1, min(settled.settled, MAX_AMOUNT)])
+            return self.rng.choice([max(spendable, 0) + 1, min(paid.settled, MAX_AMOUNT)])
         if spendable < 1:
             return None
         if code == c.OUT_OF_BOUNDS:

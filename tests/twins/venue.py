@@ -176,7 +176,7 @@ def planted(globals: containers.Globals, leaves: Leaves, timestamp: int = NOW, b
 
 def free_of_charge(**changes: Any) -> containers.Globals:
     """Globals of a venue without fees, so that sums of money stay round."""
-    globals = globals_of(posting_fee=0, **changes)
+    globals = globals_of(**({"posting_fee": 0} | changes))
     for market in globals.markets:
         market.maker_fee_ppm = market.taker_fee_ppm = 0
     return globals
@@ -257,6 +257,7 @@ def request(account_index: int, **fields: Any) -> containers.Request:
         "recipient": containers.NOBODY,
         "first_slot": 0,
         "last_slot": 0,
+        "max_posting_fee": 1_000,
     }
     return containers.Request(**(values | fields))
 

@@ -160,6 +160,7 @@ def signed() -> dict[str, Any]:
             recipient=rng.randbytes(20) if tag in (constants.WITHDRAW, constants.SET_AGENT) else containers.NOBODY,
             first_slot=rng.randrange(256) if tag == constants.SET_AGENT else 0,
             last_slot=rng.randrange(256) if tag == constants.SET_AGENT else 0,
+            max_posting_fee=rng.randrange(2**24),
         )
         digest = request_digest(venue.DOMAIN, tag, request)
         signature = venue.sign(key, digest)

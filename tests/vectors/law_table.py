@@ -49,6 +49,7 @@ _PERMITTED: Final = (
     c.SEQUENCE_AHEAD,
     c.CANCELLED,
     c.USED,
+    c.FEE_ABOVE_MAXIMUM,
 )
 
 # The same where an agent may sign.
@@ -117,14 +118,15 @@ REACHABLE: Final[dict[int, tuple[int, ...]]] = {
         c.OUT_OF_BOUNDS,
         c.OK,
     ),
-    constants.CANCEL: (c.MALFORMED, c.FULL, c.NOT_CANONICAL, *_ENTRUSTED, c.OK),
-    constants.SET_AGENT: (c.MALFORMED, c.FULL, c.NOT_CANONICAL, *_PERMITTED, c.OK),
-    constants.SET_LEVERAGE: (c.MALFORMED, c.FULL, c.NOT_CANONICAL, *_PERMITTED, c.OK),
+    constants.CANCEL: (c.MALFORMED, c.FULL, c.NOT_CANONICAL, *_ENTRUSTED, c.INSOLVENT, c.OK),
+    constants.SET_AGENT: (c.MALFORMED, c.FULL, c.NOT_CANONICAL, *_PERMITTED, c.INSOLVENT, c.OK),
+    constants.SET_LEVERAGE: (c.MALFORMED, c.FULL, c.NOT_CANONICAL, *_PERMITTED, c.INSOLVENT, c.OK),
     constants.CANCEL_ALL: (
         c.MALFORMED,
         c.FULL,
         c.NOT_CANONICAL,
         *[code for code in _ENTRUSTED if code != c.USED],
+        c.INSOLVENT,
         c.OK,
     ),
     constants.TICK: (
@@ -252,12 +254,11 @@ REACHABLE: Final[dict[int, tuple[int, ...]]] = {
         *_ENTRY,
         c.NO_MARKET,
         c.RESERVED,
-        c.NO_ACCOUNT,
-        c.OVERFILLED,
         c.STALE,
         c.UNSTEADY,
         c.HEALTHY,
         c.NOT_LARGEST,
+        c.OVERFILLED,
         c.OUT_OF_BOUNDS,
         c.FUND_LIMIT,
         c.OK,

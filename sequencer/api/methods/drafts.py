@@ -54,12 +54,13 @@ class Drafter:
         if tag == constants.ORDER:
             defaults = {
                 "time_in_force": 0, "post_only": False, "reduce_only": False, "trigger": 0, "trigger_price_ticks": 0,
-                "max_fee_ppm": 1_000, "max_posting_fee_micros": 1_000_000,
+                "max_fee_ppm": 1_000,
             }  # fmt: skip
             for name, value in defaults.items():
                 fields.setdefault(name, value)
             is_resting = fields["time_in_force"] == constants.GOOD_TILL_TIME
             lifetime = constants.ORDER_LIFETIME if is_resting else constants.IMMEDIATE_LIFETIME
+        fields.setdefault("max_posting_fee_micros", constants.MOST_POSTING_FEE)
         fields.setdefault("sequence", created)
         fields.setdefault("expires_at_ms", created + lifetime)
         if tag != constants.CANCEL_ALL:
@@ -115,6 +116,7 @@ def request_of(tag: int, fields: RequestFields) -> containers.Request:
         recipient=bytes(recipient),
         first_slot=fields.first_slot,
         last_slot=fields.last_slot,
+        max_posting_fee=fields.max_posting_fee_micros,
     )
 
 

@@ -28,6 +28,7 @@ def a_request(tag: int) -> containers.Request:
         recipient=b"\x09" * 20 if tag == constants.WITHDRAW else containers.NOBODY,
         first_slot=0,
         last_slot=0,
+        max_posting_fee=700,
     )
 
 

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from itertools import combinations_with_replacement
 from typing import Any, Final
 
 import pytest
@@ -17,9 +18,12 @@ from tests.twins.venue import DOLLAR, KEYS, NOW, OWNERS, account, build_state, o
 from tests.vectors.law_table import NAMES, PAIRS, UNKNOWN
 
 BTC: Final = 600_000
-MAKER, TAKER, THIN, FULL_UP = 17, 18, 19, 20
+MAKER, TAKER, THIN, FULL_UP, EMPTY = 17, 18, 19, 20, 21
 PRICES: Final = [BTC, 300_000, 1_500_000]
 LATE: Final = NOW + constants.MAX_PRICE_AGE + 1
+
+# The devnet's.
+POSTING_FEE: Final = 500
 
 Operations = list[bytes]
 
@@ -39,6 +43,8 @@ def fresh_state(withdrawals: int = 0) -> State:
             TAKER: account(OWNERS[2], floor=3),
             THIN: account(OWNERS[1], 10 * DOLLAR, {0: position(500, 500 * BTC - 5 * DOLLAR)}),
             FULL_UP: account(OWNERS[1], constants.COLLATERAL_BOUND - 5),
+            # One micro-dollar is missing for a request.
+            EMPTY: account(OWNERS[1], 10 * DOLLAR, {0: position(100, 100 * BTC + 10 * DOLLAR - POSTING_FEE + 1)}),
         },
         {MAKER << 8 | 9: containers.Slot(sequence=5, filled=0)},
     )
@@ -88,12 +94,15 @@ def entry(tag: int) -> bytes:
 
 def heavy() -> Operations:
     """Refused operations that leave no weight for any other."""
-    made = [operations.tick_bytes(0, 0, [])] * (constants.MAX_WEIGHT // constants.TICK_WEIGHT)
-    left = constants.MAX_WEIGHT - constants.TICK_WEIGHT * len(made)
-    for each, weight in ((fill(), constants.FILL_WEIGHT), (request(constants.CANCEL_ALL, key=3), 85)):
-        made += [each] * (left // weight)
-        left %= weight
-    return made
+    # One tick less than fit, so that there is a choice.
+    made = [operations.tick_bytes(0, 0, [])] * (constants.MAX_WEIGHT // constants.TICK_WEIGHT - 1)
+    room = constants.MAX_WEIGHT - constants.TICK_WEIGHT * len(made)
+    others = [fill(), request(constants.CANCEL_ALL, key=3), *map(rescue, (constants.UNWIND, constants.DELEVERAGE))]
+    for count in range(1, 9):
+        for chosen in combinations_with_replacement(others, count):
+            if 0 <= room - sum(KINDS[each[0]].weight for each in chosen) < constants.SET_VENUE_WEIGHT:
+                return [*made, *chosen]
+    raise AssertionError(room)
 
 
 def signed_examples(tag: int) -> dict[int, Operations]:
@@ -109,10 +118,17 @@ def signed_examples(tag: int) -> dict[int, Operations]:
         c.SEQUENCE_AHEAD: [request(tag, sequence=NOW + 1)],
         c.CANCELLED: [request(tag, key=2, index=TAKER, sequence=2)],
         c.USED: [request(tag, slot=9, sequence=4)],
+        c.FEE_ABOVE_MAXIMUM: [request(tag, max_posting_fee=POSTING_FEE - 1)],
         c.OK: [request(tag, created_at=NOW + 10_000, expires_at=NOW + 10_000)],
         c.FULL: [venue.deposit(OWNERS[1], 0)] * constants.MAX_ACCOUNT_REFERENCES + [request(tag)],
         c.MALFORMED: [request(tag)[:-1]],
     }
+
+
+def free_examples(tag: int) -> dict[int, Operations]:
+    """The same where no money moves but the posting fee: all that the account has may go for it."""
+    last = request(tag, index=EMPTY, max_posting_fee=POSTING_FEE)
+    return signed_examples(tag) | {c.INSOLVENT: [last]}
 
 
 EXAMPLES: Final[dict[int, dict[int, Operations]]] = {
@@ -131,8 +147,8 @@ EXAMPLES: Final[dict[int, dict[int, Operations]]] = {
         c.WITHDRAWALS_FULL: [request(constants.WITHDRAW)],
         c.ZERO_AMOUNT: [request(constants.WITHDRAW, amount=0)],
         c.STALE: [request(constants.WITHDRAW, created_at=LATE, expires_at=LATE)],
-        c.COLLATERAL: [request(constants.WITHDRAW, amount=1_000 * DOLLAR + 1)],
-        c.MARGIN: [request(constants.WITHDRAW, index=THIN, amount=10 * DOLLAR)],
+        c.COLLATERAL: [request(constants.WITHDRAW, amount=1_000 * DOLLAR - POSTING_FEE + 1)],
+        c.MARGIN: [request(constants.WITHDRAW, index=THIN, amount=10 * DOLLAR - POSTING_FEE)],
     },
     constants.TRANSFER: signed_examples(constants.TRANSFER)
     | {
@@ -140,18 +156,18 @@ EXAMPLES: Final[dict[int, dict[int, Operations]]] = {
         c.NOT_OWNER: [request(constants.TRANSFER, other=TAKER)],
         c.ZERO_AMOUNT: [request(constants.TRANSFER, amount=0)],
         c.STALE: [request(constants.TRANSFER, created_at=LATE, expires_at=LATE)],
-        c.COLLATERAL: [request(constants.TRANSFER, amount=1_000 * DOLLAR + 1)],
-        c.MARGIN: [request(constants.TRANSFER, index=THIN, other=MAKER, amount=10 * DOLLAR)],
+        c.COLLATERAL: [request(constants.TRANSFER, amount=1_000 * DOLLAR - POSTING_FEE + 1)],
+        c.MARGIN: [request(constants.TRANSFER, index=THIN, other=MAKER, amount=10 * DOLLAR - POSTING_FEE)],
         c.OUT_OF_BOUNDS: [request(constants.TRANSFER, other=FULL_UP, amount=5)],
         c.TOO_SMALL: [request(constants.TRANSFER, other=constants.NEW_ACCOUNT, amount=constants.CREATION_FEE)],
     },
-    constants.CANCEL: signed_examples(constants.CANCEL) | {c.AGENT_LIMITS: [request(constants.CANCEL, key=5)]},
+    constants.CANCEL: free_examples(constants.CANCEL) | {c.AGENT_LIMITS: [request(constants.CANCEL, key=5)]},
     constants.CANCEL_ALL: {
-        code: example for code, example in signed_examples(constants.CANCEL_ALL).items() if code != c.USED
+        code: example for code, example in free_examples(constants.CANCEL_ALL).items() if code != c.USED
     }
     | {c.AGENT_LIMITS: [request(constants.CANCEL_ALL, key=5)]},
-    constants.SET_AGENT: signed_examples(constants.SET_AGENT),
-    constants.SET_LEVERAGE: signed_examples(constants.SET_LEVERAGE),
+    constants.SET_AGENT: free_examples(constants.SET_AGENT),
+    constants.SET_LEVERAGE: free_examples(constants.SET_LEVERAGE),
     constants.TICK: {
         c.OK: [tick()],
         c.OFF_GRID: [tick(time=NOW + 5_001)],
@@ -260,7 +276,7 @@ def test_code(tag: int, code: int) -> None:
 
 
 CHANGES: Final[list[tuple[str, Operations, Callable[[State], Any], Any]]] = [
-    ("withdraw", [request(constants.WITHDRAW)], lambda s: s.account(MAKER).settled, 999 * DOLLAR),
+    ("withdraw", [request(constants.WITHDRAW)], lambda s: s.account(MAKER).settled, 999 * DOLLAR - POSTING_FEE),
     ("withdraw", [request(constants.WITHDRAW)], lambda s: s.slot(MAKER << 8 | 1), containers.Slot(2, 0)),
     ("withdraw", [request(constants.WITHDRAW)], lambda s: s.commitment.withdrawn_total, DOLLAR),
     ("transfer", [request(constants.TRANSFER)], lambda s: s.account(THIN).settled, 11 * DOLLAR),
@@ -274,8 +290,8 @@ CHANGES: Final[list[tuple[str, Operations, Callable[[State], Any], Any]]] = [
     ),
     ("set leverage", [request(constants.SET_LEVERAGE)], lambda s: s.account(MAKER).initial_ppm, 50_000),
     ("set leverage", [request(constants.SET_LEVERAGE)], lambda s: s.slot(MAKER << 8 | 1), containers.Slot(2, 0)),
-    ("deposit", [venue.deposit(OWNERS[9], 5)], lambda s: s.account(21).owner, OWNERS[9]),
-    ("deposit", [venue.deposit(OWNERS[9], 5)], lambda s: s.globals.next_account, 22),
+    ("deposit", [venue.deposit(OWNERS[9], 5)], lambda s: s.account(EMPTY + 1).owner, OWNERS[9]),
+    ("deposit", [venue.deposit(OWNERS[9], 5)], lambda s: s.globals.next_account, EMPTY + 2),
     ("deposit", [venue.deposit(OWNERS[9], 5)], lambda s: s.commitment.queue_taken, 1),
     ("tick", [tick(prices=[1, 2, 3])], lambda s: s.globals.risk.price[:4], [1, 2, 3, 0]),
     ("tick", [tick(prices=[1, 2, 3])], lambda s: s.globals.markets[0].previous_price, BTC),
@@ -311,7 +327,7 @@ def test_a_deposit_that_is_full_is_not_consumed() -> None:
 
     assert outcome.codes == (c.OK,) * constants.MAX_ACCOUNT_REFERENCES + (c.FULL,) * 2
     assert state.commitment.queue_count == most
-    assert state.globals.next_account == 21 + most
+    assert state.globals.next_account == EMPTY + 1 + most
 
 
 def test_every_operation_fits_alone_into_an_empty_chunk() -> None:

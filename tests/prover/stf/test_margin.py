@@ -85,10 +85,10 @@ class TestSpendable:
         for amount, code in ((4_000 * DOLLAR + 1, c.MARGIN), (4_000 * DOLLAR, c.OK)):
             request = venue.request(17, amount=amount, recipient=venue.RECIPIENT)
             signed = venue.signed_request(constants.WITHDRAW, request, KEYS[1])
-            assert venue.run(build_state(accounts={17: row}), signed).codes == (code,)
+            assert venue.run(build_state(venue.free_of_charge(), {17: row}), signed).codes == (code,)
 
     def test_pending_funding_is_paid_before_money_leaves(self) -> None:
-        globals = venue.globals_of()
+        globals = venue.free_of_charge()
         # A dollar a bitcoin: 10 micro-dollars a lot, in units of 10^-9.
         globals.risk.funding_index[0] = 10 * constants.FUNDING_SCALE
         row = account(collateral=10_000 * DOLLAR, positions={0: position(BITCOIN, 60_000 * DOLLAR)})

@@ -547,7 +547,10 @@ def test_a_transfer_opens_an_account_of_its_owner() -> None:
     assert opened.accounts == {FIRST, second}
     row = world.engine.account(second)
     assert (row.owner, row.settled) == (owner(0), 100 * DOLLAR - constants.CREATION_FEE)
-    assert world.engine.account(constants.FEE_ACCOUNT).settled == fees + constants.CREATION_FEE
+    assert (
+        world.engine.account(constants.FEE_ACCOUNT).settled
+        == fees + constants.CREATION_FEE + world.engine.globals.posting_fee
+    )
     assert world.request(constants.TRANSFER, 0, slot=7, amount=DOLLAR, other=second).opened is None
     assert world.engine.accounts_of(owner(0)) == [FIRST, second]
     # The new account trades; its losses are its own.
@@ -635,16 +638,3 @@ def test_what_was_taken_is_forgotten_when_it_has_expired_and_not_before() -> Non
     world.tick()
     world.check()
     assert taken() == {(FIRST, 1)}
-
-
-def test_operations_without_a_fee_have_a_budget_of_their_account() -> None:
-    world = World(2, EngineLimits(free_operations=3, free_refill_ms=1_000))
-    cancels = [world.request(constants.CANCEL, 0, sequence=sequence, slot=9) for sequence in range(1, 6)]
-    assert [outcome.code for outcome in cancels] == [codes.OK] * 3 + [codes.FULL] * 2
-    assert [outcome.changed for outcome in cancels] == [True] * 3 + [False] * 2
-    assert "without a fee" in cancels[-1].refusal
-    # Nobody else pays for it, and the account goes on when it has waited.
-    assert world.request(constants.CANCEL, 1, sequence=1, slot=9).code == codes.OK
-    world.now += 1_000
-    assert world.request(constants.CANCEL, 0, sequence=9, slot=9).code == codes.OK
-    assert world.request(constants.CANCEL, 0, sequence=10, slot=9).code == codes.FULL

@@ -91,7 +91,7 @@ def test_a_market_ends_at_the_mean_of_an_hour() -> None:
     assert paid.code == codes.OK
     row = world.engine.account(FIRST + 1)
     assert encoding.unpack(row.positions[ETH]).size == 0
-    assert margin.collateral(row) == before - DOLLAR + LOTS * 15_000
+    assert margin.collateral(row) == before - DOLLAR - world.engine.globals.posting_fee + LOTS * 15_000
     world.check()
 
 

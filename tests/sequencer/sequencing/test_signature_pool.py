@@ -148,7 +148,15 @@ def test_a_row_of_an_operation_is_what_its_owner_signed() -> None:
         unused=0,
     )  # fmt: skip
     request = containers.Request(
-        account=17, slot=3, sequence=5, created_at=7, expires_at=8, amount=6, other=18, recipient=b"\x09" * 20
+        account=17,
+        slot=3,
+        sequence=5,
+        created_at=7,
+        expires_at=8,
+        amount=6,
+        other=18,
+        recipient=b"\x09" * 20,
+        max_posting_fee=700,
     )
     signature = sign(KEYS[0], order_digest(domain, order))
     row = signed_row(domain, operations.order_bytes(order, signature))

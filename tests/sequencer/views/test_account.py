@@ -34,9 +34,9 @@ EPOCH = START // constants.EPOCH
 EXAMPLES = settings(max_examples=120, deadline=None)
 
 
-def seen_at(risk: containers.Risk, account: containers.Account, now_ms: int) -> Outlook:
+def seen_at(risk: containers.Risk, account: containers.Account, now_ms: int, posting_fee: int = 0) -> Outlook:
     """An account without its buying power, which globals are needed for."""
-    return view(risk, account, now_ms, NAMES, FIRST)
+    return view(risk, account, now_ms, NAMES, FIRST, posting_fee)
 
 
 def risk_of(prices: list[int], maintenance: list[int], initial: list[int], funding: list[int]) -> containers.Risk:
@@ -240,6 +240,13 @@ def test_profit_settles_in_two_steps_and_only_settled_money_may_leave() -> None:
         later = seen_at(risk, account, now_ms)
         assert (later.settled_micros, later.withdrawable_micros, later.maturing) == (settled, settled, maturing)
         assert later.collateral_micros == 123
+
+
+@pytest.mark.parametrize(("posting_fee", "withdrawable"), [(0, 100), (23, 100), (24, 99), (122, 1), (123, 0), (500, 0)])
+def test_the_posting_fee_of_taking_money_out_eats_the_youngest_first(posting_fee: int, withdrawable: int) -> None:
+    risk = risk_of([5], [10_000], [20_000], [0])
+    account = account_of(100, {}, older=20, fresh=3)
+    assert seen_at(risk, account, START, posting_fee).withdrawable_micros == withdrawable
 
 
 def test_an_owner_s_bound_of_leverage_raises_what_is_asked_of_every_leg_and_lowers_none() -> None:

@@ -75,6 +75,7 @@ def a_request(**changes: Any) -> containers.Request:
         "amount": 1_234_567,
         "other": 18,
         "recipient": bytes(range(1, 21)),
+        "max_posting_fee": 500,
     }
     return containers.Request(**{**fields, **changes})
 
