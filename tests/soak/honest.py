@@ -276,6 +276,15 @@ class Campaign:
         else:
             self.by_reason["taken"] += 1
 
+    def swept(self) -> int:
+        """Every gas limit from 21,000 on in steps of a percent against one honest chunk; how many answered as law."""
+        posted = max(self.honest, key=lambda each: len(each.witness))
+        before = self.by_reason["HONEST_CHUNK"]
+        for step in range(STEPS_OF_GAS + 1):
+            self._refused(posted.proof(), gas=int(LOWEST_GAS * 1.01**step))
+        self._judge("swept")
+        return self.by_reason["HONEST_CHUNK"] - before
+
     def _payee(self, mood: int, payload: bytes = b"") -> None:
         history = self.history
         history.payee.send("set_mood", mood, history.rollup.bridge.address, payload, sender=ATTACKER)

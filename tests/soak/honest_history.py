@@ -15,16 +15,19 @@ from l1_bridge.codec.calls import Bond, decode_record, encode_call, encode_prove
 from l1_bridge.codec.events import BatchCommitted
 from l1_bridge.contracts.artifact import Artifact, bridge_artifact, load_artifact
 from prover.contracts.referee import GAS_LIMIT
+from prover.signing import operations
 from prover.signing.recover import recover_fast
 from prover.state import witness
 from prover.state.state import State, genesis_commitment
 from prover.state.store import MemoryStore
-from prover.stf import encoding
+from prover.stf import constants, encoding
 from tests.l1_bridge.evm import Contract, Evm, account, compile_stub
 from tests.prover import world
 from tests.prover.world import EvmChain, Lie, World
 
 LIAR, HONEST, SECOND_LIAR, FOLLOWER = 0, 1, 3, 4
+# Pairs of accounts; the first of each is trader 0's, the second trader 1's.
+PAIRS: Final = 8
 ATTACKER: Final = account(77)
 CHALLENGER: Final = account(78)
 
@@ -90,8 +93,8 @@ class History:
 
     async def _live(self) -> None:
         rollup, window = self.rollup, world.PARAMETERS.window_seconds
-        for trader in range(2):
-            await rollup.deposit(trader)
+        for number in range(2 * PAIRS):
+            await rollup.deposit(number % 2)
         self.final += await self._honest(LIAR, 0)
         lie = await self._lie(LIAR)
         await self._hand_over(LIAR, HONEST)
@@ -116,13 +119,23 @@ class History:
         rollup, rng = self.rollup, self.rng
         self._pass_time(5)
         now = await rollup.now_ms()
-        junk = now.to_bytes(6, "big") + rng.randbytes(rng.randrange(200, MAX_CHUNK_BYTES - 6))
+        time = now.to_bytes(6, "big")
+        junk = time + rng.randbytes(rng.randrange(200, MAX_CHUNK_BYTES - 6))
         bodies: list[Any] = [
-            [rollup.venue.tick(now), *(rollup.venue.trade(now, sequence=number) if number else ())],
+            [rollup.venue.tick(now), *(self._trades(now, number) if number else ())],
             [] if not number else [rollup.venue.withdraw(1, 18, now, world.DOLLAR * number)],
-            rng.choice([junk, b"", b"\x00\x01", now.to_bytes(6, "big") + b"\xff" * 50]),
+            rng.choice([junk, time, time + bytes(9), time + b"\xff" * 50]),
         ]
         return await self._posted(role, bodies, ())
+
+    def _trades(self, now_ms: int, sequence: int) -> list[bytes]:
+        """Some pairs of accounts trade, all orders first: rows, slots and siblings enough to be shuffled."""
+        venue, orders = self.rollup.venue, []
+        for pair in sorted(self.rng.sample(range(PAIRS), self.rng.randrange(1, PAIRS + 1))):
+            seller, buyer = 17 + 2 * pair, 18 + 2 * pair
+            orders.append(venue.order(0, seller, now_ms, side=constants.SELL, sequence=sequence))
+            orders.append(venue.order(1, buyer, now_ms, sequence=sequence))
+        return [*orders, *(operations.fill_bytes(place, place + 1, 10_000) for place in range(0, len(orders), 2))]
 
     async def _lie(self, role: int) -> list[Posted]:
         """An honest chunk and a theft; other bytes in each, or a wrong index would be a right proof."""

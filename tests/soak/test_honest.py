@@ -26,6 +26,15 @@ def test_no_abuse_of_a_proof_slashes_anybody_honest() -> None:
     assert "taken" not in reasons
 
 
+def test_every_gas_limit_in_steps_of_a_percent_answers_as_law_or_not_at_all() -> None:
+    campaign = honest.Campaign(4)
+    answered = campaign.swept()
+
+    assert campaign.slashes == []
+    assert 0.2 * honest.STEPS_OF_GAS < answered < 0.8 * honest.STEPS_OF_GAS
+    assert set(campaign.by_reason) <= {"HONEST_CHUNK", "GAS_FLOOR", "Initial gas", "OutOfGas", "bare"}
+
+
 def test_a_bridge_that_takes_a_revert_for_a_verdict_slashes_the_honest(tmp_path: Path) -> None:
     campaign = honest.Campaign(3, compile_without(RULES, tmp_path))
     campaign.run(12 * len(honest.ABUSES))
