@@ -17,6 +17,8 @@ NEW_ACCOUNT: Final = 16_777_215
 EVERYTHING: Final = 2**64 - 1
 SIGNERS: Final = 7
 AGENTS: Final = 2
+# A forced agent with this index names nobody and raises the floor.
+FLOOR_INDEX: Final = 2
 WITHDRAWAL_LEVELS: Final = 32
 WITHDRAWAL_TAG: Final = 1
 # One less than there are leaves: a frontier says nothing any more once the last leaf is taken.

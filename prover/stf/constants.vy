@@ -20,6 +20,8 @@ NEW_ACCOUNT: constant(int256) = 16_777_215
 EVERYTHING: constant(int256) = 2**64 - 1
 SIGNERS: constant(int256) = 7
 AGENTS: constant(int256) = 2
+# A forced agent with this index names nobody and raises the floor.
+FLOOR_INDEX: constant(int256) = 2
 WITHDRAWAL_LEVELS: constant(int256) = 32
 WITHDRAWAL_TAG: constant(int256) = 1
 # One less than there are leaves: a frontier says nothing any more once the last leaf is taken.

@@ -372,6 +372,21 @@ def left(account: containers.Account, now: int256) -> containers.Account:
     )
 
 
+def raised(account: containers.Account, least: int256) -> containers.Account:
+    """An account on which nothing of a sequence below a floor is valid any more; PROTOCOL.md 8.20."""
+    return containers.Account(
+        owner=account.owner,
+        floor=max(account.floor, least),
+        settled=account.settled,
+        older=account.older,
+        fresh=account.fresh,
+        epoch=account.epoch,
+        initial_ppm=account.initial_ppm,
+        agents=account.agents,
+        positions=account.positions,
+    )
+
+
 def trusting(account: containers.Account, entry: containers.Entry) -> containers.Account:
     """An account with the agent that an entry names; PROTOCOL.md 8.20."""
     agents: list[uint256] = account.agents.copy()
@@ -406,8 +421,13 @@ def enter(
         return entered
     if tag == constants.FORCED_AGENT:
         nobody: bool = entry.agent == containers.NOBODY and (entry.expires_at != 0 or entry.last_slot != 0)
-        if entry.agent_index >= constants.AGENTS or entry.first_slot > entry.last_slot or nobody:
+        raising: bool = entry.agent_index == constants.FLOOR_INDEX
+        named: bool = raising and entry.agent != containers.NOBODY
+        if entry.agent_index > constants.FLOOR_INDEX or entry.first_slot > entry.last_slot or nobody or named:
             entered.code = codes.BAD_ENTRY
+            return entered
+        if raising:
+            entered.account = raised(account, entry.time)
             return entered
         entered.account = trusting(account, entry)
         return entered

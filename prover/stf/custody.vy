@@ -343,6 +343,23 @@ def left(account: containers.Account, now: int256) -> containers.Account:
 
 @internal
 @pure
+def raised(account: containers.Account, least: int256) -> containers.Account:
+    """An account on which nothing of a sequence below a floor is valid any more; PROTOCOL.md 8.20."""
+    return containers.Account(
+        owner=account.owner,
+        floor=max(account.floor, least),
+        settled=account.settled,
+        older=account.older,
+        fresh=account.fresh,
+        epoch=account.epoch,
+        initial_ppm=account.initial_ppm,
+        agents=account.agents,
+        positions=account.positions,
+    )
+
+
+@internal
+@pure
 def trusting(account: containers.Account, entry: containers.Entry) -> containers.Account:
     """An account with the agent that an entry names; PROTOCOL.md 8.20."""
     agents: uint256[2] = account.agents
@@ -371,8 +388,13 @@ def enter(tag: int256, risk: containers.Risk, clock: containers.Clock, tick_time
         return entered
     if tag == constants.FORCED_AGENT:
         nobody: bool = entry.agent == containers.NOBODY and (entry.expires_at != 0 or entry.last_slot != 0)
-        if entry.agent_index >= constants.AGENTS or entry.first_slot > entry.last_slot or nobody:
+        raising: bool = entry.agent_index == constants.FLOOR_INDEX
+        named: bool = raising and entry.agent != containers.NOBODY
+        if entry.agent_index > constants.FLOOR_INDEX or entry.first_slot > entry.last_slot or nobody or named:
             entered.code = codes.BAD_ENTRY
+            return entered
+        if raising:
+            entered.account = self.raised(account, entry.time)
             return entered
         entered.account = self.trusting(account, entry)
         return entered

@@ -345,7 +345,7 @@ class Chunk(WorkingState):
         elif tag == constants.FILL:
             code = self._fill(operation)
         elif tag == constants.TICK:
-            code = self._tick(operation, self.commitment.timestamp)
+            code = self._tick(operation)
         elif tag == constants.ORDER:
             code = self._order(operation)
         elif tag == constants.CLOSE_STEP:
@@ -408,9 +408,9 @@ class Chunk(WorkingState):
         self.globals.markets[maker.market].open_interest += filled.growth
         self.globals.funding_dust += filled.dust
 
-    def _tick(self, operation: bytes, now: int) -> int:
+    def _tick(self, operation: bytes) -> int:
         """One quorum of signed prices; PROTOCOL.md 8.6 and 8.21."""
-        ticked = markets.tick(self.domain, self.globals, now, operation, self.ecrecover)
+        ticked = markets.tick(self.domain, self.globals, self.commitment.timestamp, operation, self.ecrecover)
         if ticked.code == codes.OK:
             take_tick(self.globals, ticked)
         return ticked.code
@@ -423,14 +423,16 @@ class Chunk(WorkingState):
         opened = False
         head = word_at(operation, 1)
         tail = word_at(operation, constants.ENTRY_HEAD_LENGTH)
+        began = commitment.timestamp
+        if tag != constants.DEPOSIT:
+            # It brings its time: a clock that lags L1's makes no good tick one of the future, no old price a young one.
+            commitment.timestamp = max(began, encoding.entry_time(head))
         if tag == constants.DEPOSIT:
             code = self._deposit(operation)
         elif encoding.entry_length(head) != payload_length(tag, tail):
             code = codes.BAD_ENTRY
         elif tag == constants.FORCED_TICK:
-            # The chunk's clock may lag L1's: it must not make a good tick one of the future.
-            now = max(commitment.timestamp, encoding.entry_time(head))
-            code = self._tick(operation[constants.ENTRY_HEAD_LENGTH - 1 :], now)
+            code = self._tick(operation[constants.ENTRY_HEAD_LENGTH - 1 :])
         elif tag == constants.FORCED_RESCUE:
             clock = msgspec.structs.replace(self.clock(), priced=self._is_young(encoding.entry_time(head)))
             code = self._rescue(tag, encoding.rescue(tag, tail), clock)
@@ -442,6 +444,7 @@ class Chunk(WorkingState):
             code, opened = self._enter(tag, head, tail)
         if code in UNCONSUMED:
             # It waits, with all that follows it: else whoever orders had only to leave out a tick to be rid of it.
+            commitment.timestamp = began
             return code
         commitment.queue_hash = keccak256(commitment.queue_hash + keccak256(operation))
         commitment.queue_taken += 1

@@ -278,6 +278,10 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
             continue
         used = room
         head: uint256 = merkle.at(start + 1)
+        began: int256 = now
+        if tag >= constants.FORCED_RESCUE:
+            # It brings its time: a clock that lags L1's makes no good tick one of the future, and no old price a young one.
+            now = max(now, encoding.entry_time(head))
         clock: containers.Clock = containers.Clock(
             now=now,
             priced=now - globals.tick_time <= constants.MAX_PRICE_AGE,
@@ -295,11 +299,8 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
         dust: int256 = 0
         tail: uint256 = merkle.at(start + 29)
         tick_at: uint256 = start
-        tick_now: int256 = now
         if tag == constants.FORCED_TICK:
-            # The chunk's clock may lag L1's: it must not make a good tick one of the future.
             tick_at = start + 28
-            tick_now = max(now, encoding.entry_time(head))
 
         if queued and commitment.queue_taken != commitment.queue_count:
             code = codes.HEAD_UNFINISHED
@@ -334,7 +335,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                     globals.markets[market].open_interest = globals.markets[market].open_interest + filled.growth
 
         elif tag == constants.TICK or tag == constants.FORCED_TICK:
-            ticked: containers.Ticked = staticcall IMarkets(MARKETS).tick(domain, globals, tick_now, slice(msg.data, tick_at, MAX_TICK_BYTES))
+            ticked: containers.Ticked = staticcall IMarkets(MARKETS).tick(domain, globals, now, slice(msg.data, tick_at, MAX_TICK_BYTES))
             code = ticked.code
             if code == codes.OK:
                 for market: int256 in range(constants.MARKETS):
@@ -603,7 +604,10 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
             commitment.withdrawn_total = commitment.withdrawn_total + payment
         # An unsteady rescue waits, with all that follows it: else whoever orders had only to leave out a tick to be
         # rid of it.
-        if queued and code != codes.HEAD_UNFINISHED and code != codes.UNSTEADY:
+        waits: bool = queued and (code == codes.HEAD_UNFINISHED or code == codes.UNSTEADY)
+        if waits:
+            now = began
+        if queued and not waits:
             entry_bytes: Bytes[1_536] = slice(msg.data, start, 1_536)
             digest: bytes32 = keccak256(slice(entry_bytes, 0, convert(size, uint256)))
             commitment.queue_hash = keccak256(concat(commitment.queue_hash, digest))
@@ -612,6 +616,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                 commitment.queue_count = commitment.queue_taken
         operation_codes.append(code)
 
+    commitment.timestamp = now
     for i: uint256 in range(leaf_count, bound=87):
         if leaves[i] & 255 == 0:
             new[i] = encoding.account_hash(accounts[rows[i]])

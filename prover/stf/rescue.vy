@@ -66,14 +66,19 @@ def check_rescue(clock: containers.Clock, listed: containers.Market, price: int2
 
 @internal
 @pure
-def check_forced(clock: containers.Clock, listed: containers.Market, price: int256) -> int256:
-    """Whether anybody may force a rescue in a market now; PROTOCOL.md 8.16."""
-    # Priced: not much older than the entry. A grace keeps no forced path waiting, and no ticks at all only for a while.
-    if not margin.trades(listed, price):
+def check_forced(under: containers.Conditions, move: containers.Rescue, account: containers.Account) -> int256:
+    """Whether anybody may force a rescue of an account now; PROTOCOL.md 8.16."""
+    # What can never be done waits for nothing. Priced: not much older than the entry. A grace keeps no forced path
+    # waiting, and no ticks at all only for a while.
+    if account.owner == containers.NOBODY:
+        return codes.NO_ACCOUNT
+    if not margin.trades(under.listed, under.risk.price[move.market]):
         return codes.NO_MARKET
-    if not clock.priced:
+    if move.lots == 0 or account.positions[move.market] == containers.EMPTY:
+        return codes.OVERFILLED
+    if not under.clock.priced:
         return codes.STALE
-    if not clock.steady:
+    if not under.clock.steady:
         return codes.UNSTEADY
     return codes.OK
 
@@ -341,7 +346,7 @@ def take_over(tag: int256, under: containers.Conditions, move: containers.Rescue
     oracle: int256 = under.risk.price[market]
     forced: bool = tag == constants.FORCED_RESCUE
     if forced:
-        refused.code = self.check_forced(under.clock, under.listed, oracle)
+        refused.code = self.check_forced(under, move, account)
     else:
         refused.code = self.check_rescue(under.clock, under.listed, oracle)
     if refused.code != codes.OK:

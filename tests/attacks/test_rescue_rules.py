@@ -295,7 +295,9 @@ class TestPickedTicks:
         return state, ticks(state, *prices, step=step)
 
     def test_off_two_picked_wicks_take_an_account_whole(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        rule = "    if not clock.steady:\n        return codes.UNSTEADY\n    return codes.OK\n\n\ndef check_maker("
+        rule = (
+            "    if not under.clock.steady:\n        return codes.UNSTEADY\n    return codes.OK\n\n\ndef check_maker("
+        )
         rule_off(monkeypatch, rescue, rule, "    return codes.OK\n\n\ndef check_maker(")
         state, now = self.thin(self.LOW, self.LOW)
         chunk = python_chunk(state, forced_rescue(time=now), timestamp=now)
@@ -342,6 +344,19 @@ class TestPickedTicks:
         assert venue.run(state, entry, timestamp=now).codes == (c.OK,)
         assert size_of(state.account(VICTIM)) == 0
 
+    def test_off_a_rescue_of_nobody_holds_the_queue(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        waits = "    if not under.clock.steady:\n        return codes.UNSTEADY\n"
+        rule_off(monkeypatch, rescue, "    if account.owner == containers.NOBODY:\n", waits + "    if False:\n")
+        state, now = self.thin(self.LOW, self.LOW)
+        chunk = python_chunk(state, forced_rescue(9_999, time=now), timestamp=now)
+
+        assert (chunk.operation_codes, chunk.commitment.queue_count) == ([c.UNSTEADY], 0)
+
+    def test_on_what_can_never_be_done_is_done_with(self) -> None:
+        state, now = self.thin(self.LOW, self.LOW)
+        assert venue.run(state, forced_rescue(9_999, time=now), timestamp=now).codes == (c.NO_ACCOUNT,)
+        assert state.commitment.queue_count == 1
+
     LATER = NOW + constants.HOUR
 
     def forced_tick(self, time: int) -> bytes:
@@ -350,8 +365,7 @@ class TestPickedTicks:
         return venue.entry(constants.FORCED_TICK, payload, venue.DEPOSITOR, self.LATER)
 
     def test_off_a_lagging_clock_spoils_a_forced_tick(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        rule = "max(commitment.timestamp, encoding.entry_time(head))"
-        rule_off(monkeypatch, replay, rule, "commitment.timestamp")
+        rule_off(monkeypatch, replay, "max(began, encoding.entry_time(head))", "began")
         chunk = python_chunk(stage({}), self.forced_tick(self.LATER))
 
         assert (chunk.operation_codes, chunk.commitment.queue_count) == ([c.OFF_GRID], 1)

@@ -260,6 +260,8 @@ class Scene:
             fields |= rng.choice([{"account": rng.randrange(17)}, {"account": 0}])
             if tag == constants.DELEVERAGE and rng.random() < 0.5:
                 fields = {"lots": self.lots, "other": rng.randrange(17)}
+        elif code == c.NO_ACCOUNT:
+            fields["account"] = rng.choice([999, constants.NEW_ACCOUNT])
         elif code == c.SAME_ACCOUNT:
             fields |= {"account": MAKER} if tag == constants.LIQUIDATE else {"other": ACCOUNT}
         elif code == c.NO_MARKET and not by_order and rng.random() < 0.5:
@@ -327,6 +329,8 @@ def entry_scene(rng: random.Random, tag: int, code: int) -> tuple[Any, list[byte
     time = venue.NOW + rng.choice([0, -5_000, constants.FORCED_PRICE_AGE])
     if code == c.STALE:
         time = venue.NOW + constants.FORCED_PRICE_AGE + 1
+    if code == c.TOO_SOON:
+        time = venue.NOW
     if tag == constants.LEAVE and rng.random() < 0.3:
         time = venue.NOW + 10**7
     payload, sender = _payload(rng, tag, code, globals), venue.OWNERS[1]
@@ -359,7 +363,10 @@ def _payload(rng: random.Random, tag: int, code: int, globals: containers.Global
     elif code == c.OVERFILLED:
         fields |= rng.choice([{"market": 2}, {"amount": 0}])
     elif code == c.BAD_ENTRY and tag == constants.FORCED_AGENT:
-        fields |= rng.choice([{"agent_index": 2}, {"first_slot": 255, "last_slot": 1}, {"agent": containers.NOBODY}])
+        bad: list[dict[str, Any]] = [{"agent_index": 2}, {"agent_index": 3}, {"first_slot": 255, "last_slot": 1}]
+        fields |= rng.choice([*bad, {"agent": containers.NOBODY}])
+    elif tag == constants.FORCED_AGENT and rng.random() < 0.3:
+        fields |= {"agent_index": constants.FLOOR_INDEX, "agent": containers.NOBODY, "expires_at": 0, "last_slot": 0}
     return venue.owned(tag, index, **fields)
 
 

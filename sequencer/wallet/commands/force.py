@@ -169,6 +169,22 @@ def force_agent(settings: Settings, index: int, account: int | None, timeout: fl
     run_action(settings, action, signing=True)
 
 
+@force.command("cancel-all")
+@account_option
+@timeout_option
+@command
+def force_cancel_all(settings: Settings, account: int | None, timeout: float) -> None:
+    """Void every order and request that was signed before L1 takes this, softly cancelled ones included."""
+    from prover.signing import operations
+
+    async def action(wallet: Wallet) -> Report:
+        entry = _entry(await wallet.own_account(account), agent_index=constants.FLOOR_INDEX)
+        payload = operations.entry_payload(constants.FORCED_AGENT, entry)
+        return await forced(wallet, constants.FORCED_AGENT, payload, timeout)
+
+    run_action(settings, action, signing=True)
+
+
 @force.command("rescue")
 @click.option("--target", type=click.IntRange(constants.RESERVED_ACCOUNTS), required=True, help="Whose account.")
 @click.option("--market", required=True, help="The market of its largest requirement, by name or index.")

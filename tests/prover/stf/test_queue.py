@@ -251,6 +251,32 @@ class TestForcedAgent:
         assert venue.run(state, forced(constants.FORCED_AGENT, contract, agent_index=1)).codes == (c.OK,)
         assert venue.run(state, order).codes == (c.BAD_SIGNATURE,)
 
+    def test_the_floor_is_raised_to_the_entrys_time(self) -> None:
+        state = state_of(account(OWNER, 10**5 * DOLLAR))
+        trade = venue.trade(state, POOL, TRADER, 1_000)
+        raising = forced(constants.FORCED_AGENT, time=NOW + 1, agent_index=constants.FLOOR_INDEX)
+        assert venue.run(state, raising).codes == (c.OK,)
+        assert (state.account(TRADER).floor, state.account(TRADER).agents) == (NOW + 1, [0, 0])
+        assert venue.run(state, *trade).codes[-1] == c.CANCELLED
+        # An older entry lowers nothing.
+        assert venue.run(state, forced(constants.FORCED_AGENT, agent_index=constants.FLOOR_INDEX)).codes == (c.OK,)
+        assert state.account(TRADER).floor == NOW + 1
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"agent_index": constants.FLOOR_INDEX, "agent": venue.AGENTS[0]},
+            {"agent_index": constants.FLOOR_INDEX, "expires_at": 1},
+            {"agent_index": constants.FLOOR_INDEX, "last_slot": 1},
+            {"agent_index": constants.FLOOR_INDEX, "first_slot": 1},
+            {"agent_index": constants.FLOOR_INDEX + 1},
+        ],
+    )
+    def test_who_raises_the_floor_names_nobody(self, fields: dict[str, int | bytes]) -> None:
+        state = state_of(account(OWNER))
+        assert venue.run(state, forced(constants.FORCED_AGENT, **fields)).codes == (c.BAD_ENTRY,)
+        assert state.account(TRADER).floor == 0
+
 
 class TestForcedRescue:
     """By anybody, where the sequencer looks away: the fund is the liquidator."""
@@ -309,6 +335,66 @@ class TestForcedRescue:
         assert venue.run(state, self.rescue(time=time)).codes == (code,)
         assert encoding.account_hash(state.account(TRADER)) == encoding.account_hash(row)
         assert state.commitment.queue_count == 1
+
+    @pytest.mark.parametrize(
+        ("market", "index", "lots", "code"),
+        [
+            (0, 9_999, 1, c.NO_ACCOUNT),
+            (0, constants.NEW_ACCOUNT, 1, c.NO_ACCOUNT),
+            (1, TRADER, 1, c.OVERFILLED),
+            (0, TRADER, 0, c.OVERFILLED),
+            (0, 1, 1, c.RESERVED),
+            (3, TRADER, 1, c.NO_MARKET),
+        ],
+    )
+    def test_what_can_never_be_done_waits_for_no_price(self, market: int, index: int, lots: int, code: int) -> None:
+        state = state_of(long(500), fund=10**6 * DOLLAR, streak=0)
+        payload = operations.forced_rescue_payload(market, index, lots)
+        entry = venue.entry(constants.FORCED_RESCUE, payload, venue.DEPOSITOR)
+        assert venue.run(state, self.rescue(), entry).codes == (c.UNSTEADY, code)
+        assert state.commitment.queue_count == 1
+
+
+class TestAnEntryBringsItsTime:
+    """A clock that lags L1's by an hour makes nothing forced any older."""
+
+    LATER: Final = NOW + constants.HOUR
+
+    def forced_tick(self, time: int, entered_at: int) -> bytes:
+        payload = venue.tick(time, [BTC, 300_000, 1_500_000])[1:]
+        return venue.entry(constants.FORCED_TICK, payload, venue.DEPOSITOR, entered_at)
+
+    def test_the_chunks_clock_goes_on_from_it(self) -> None:
+        state = state_of(long(60_000))
+        order = venue.signed_order(venue.order(TRADER, size=1_000), venue.KEYS[1])
+        ticked = self.forced_tick(self.LATER, self.LATER + 1)
+        assert venue.run(state, order, ticked, order).codes == (c.OK, c.OK, c.EXPIRED)
+        assert (state.commitment.timestamp, state.globals.tick_time) == (self.LATER + 1, self.LATER)
+
+    def test_an_older_one_sets_nothing_back(self) -> None:
+        state = state_of(account(OWNER))
+        assert venue.run(state, withdraw(1, time=NOW - 1)).codes == (c.OK,)
+        assert state.commitment.timestamp == NOW
+
+    def test_a_refused_one_is_consumed_at_its_time(self) -> None:
+        state = state_of(account(OWNER))
+        assert venue.run(state, forced(constants.LEAVE, OWNERS[2], time=self.LATER)).codes == (c.NOT_OWNER,)
+        assert (state.commitment.queue_count, state.commitment.timestamp) == (1, self.LATER)
+
+    def test_one_that_waits_moves_nothing(self) -> None:
+        state = state_of(long(500), fund=10**6 * DOLLAR, streak=0)
+        payload = operations.forced_rescue_payload(0, TRADER, 1)
+        rescue = venue.entry(constants.FORCED_RESCUE, payload, venue.DEPOSITOR, NOW + 1_000)
+        assert venue.run(state, rescue).codes == (c.UNSTEADY,)
+        assert (state.commitment.queue_count, state.commitment.timestamp) == (0, NOW)
+
+    def test_three_forced_ticks_make_a_forced_rescue_steady_however_far_the_clock_lags(self) -> None:
+        state = state_of(long(500), fund=10**6 * DOLLAR, streak=0)
+        payload = operations.forced_rescue_payload(0, TRADER, 2**56 - 1)
+        ticks = [self.forced_tick(self.LATER - 15_000 + 5_000 * number, self.LATER) for number in range(3)]
+        rescue = venue.entry(constants.FORCED_RESCUE, payload, venue.DEPOSITOR, self.LATER)
+        assert venue.run(state, *ticks, rescue).codes == (c.OK,) * 4
+        assert abs(state.account(TRADER).positions[0].size) < BITCOIN
 
 
 class TestTheQueue:
