@@ -6,7 +6,7 @@ import httpx
 import trio
 
 from l1_bridge.client.errors import L1Rejected, L1Timeout, L1Unavailable
-from l1_bridge.client.following import Follower, LogFilter
+from l1_bridge.client.following import Depth, Follower, LogFilter
 from l1_bridge.client.keys import TransactionSigner
 from l1_bridge.client.options import DEFAULT_OPTIONS, L1Options
 from l1_bridge.client.reading import L1Reader
@@ -87,14 +87,14 @@ class L1Client(L1Reader):
         address: bytes | Sequence[bytes] | None,
         from_block: int,
         *,
-        depth: int | str = 0,
+        depth: int | str | Depth = 0,
         topics: Sequence[bytes | Sequence[bytes] | None] = (),
         memory_blocks: int = 256,
         resume: Sequence[Block] = (),
     ) -> Follower:
         """Follow blocks and an address's logs from `from_block` on.
 
-        `depth` is a tag ("finalized", "safe") or the number of blocks to stay behind the latest. `resume` are the
-        newest blocks already applied, oldest first, as `Follower.remembered` gave them before a restart.
+        `depth` is a tag ("finalized", "safe"), the number of blocks to stay behind the latest, or both. `resume` are
+        the newest blocks already applied, oldest first, as `Follower.remembered` gave them before a restart.
         """
         return Follower(self, LogFilter(address, topics), from_block, depth, memory_blocks, resume)

@@ -24,6 +24,33 @@ class Reverted(msgspec.Struct, frozen=True):
     block: Block
 
 
+class Depth(msgspec.Struct, frozen=True):
+    """How far behind the latest block: at a tag's block or, where that one is too old, so many blocks behind.
+
+    Finality may stall for hours while the chain goes on; what is so deep moves then with a fork of the whole chain.
+    """
+
+    tag: str
+    stalled_seconds: int
+    blocks: int
+
+
+async def block_at(client: L1Reader, depth: int | str | Depth) -> Block | None:
+    """The newest block at a depth: a tag, or so many blocks behind the latest; None where there is none yet."""
+    if isinstance(depth, str):
+        return await client.block(depth)
+    latest = await client.block("latest")
+    if latest is None:
+        return None
+    if isinstance(depth, Depth):
+        tagged = await client.block(depth.tag)
+        if tagged is not None and latest.timestamp - tagged.timestamp <= depth.stalled_seconds:
+            return tagged
+        behind = max(0, latest.number - depth.blocks)
+        return tagged if tagged is not None and tagged.number >= behind else await client.block(behind)
+    return await client.block(max(0, latest.number - depth))
+
+
 class LogFilter(msgspec.Struct, frozen=True):
     """Whose logs: one contract's, several, anybody's; a position of `topics` is one topic, alternatives, or None."""
 
@@ -42,7 +69,7 @@ class Follower:
         client: L1Reader,
         wanted: LogFilter,
         from_block: int,
-        depth: int | str,
+        depth: int | str | Depth,
         memory_blocks: int,
         resume: Sequence[Block],
     ) -> None:
@@ -101,11 +128,11 @@ class Follower:
                 await trio.sleep(self._client.options.poll_seconds)
 
     async def _target(self) -> int | None:
-        if isinstance(self._depth, str):
-            head = await self._client.block(self._depth)
-            return None if head is None else head.number
-        head = await self._client.block("latest")
-        return None if head is None else head.number - self._depth
+        if isinstance(self._depth, int):
+            head = await self._client.block("latest")
+            return None if head is None else head.number - self._depth
+        found = await block_at(self._client, self._depth)
+        return None if found is None else found.number
 
     async def _unwind(self, target: int) -> list[Reverted]:
         kept = len(self._recent)

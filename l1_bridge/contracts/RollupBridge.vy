@@ -19,7 +19,7 @@ struct Parameters:
     unseat_seconds: uint256  # an entry due for so long costs the seat; halves with every miss
     unseat_floor_seconds: uint256  # ... but never below this
     freeze_grace_seconds: uint256  # an entry due for window + this freezes the bridge
-    spacing_seconds: uint256  # distance of due times per 60 kilogas of queued work
+    spacing_seconds: uint256  # distance of due times per 600 kilogas of queued work
     bond_wei: uint256
     minimum_deposit_micros: uint256
     proof_gas_floor: uint256  # a proof that starts with less gas is refused
@@ -70,6 +70,10 @@ struct Bond:
     prover: address
     reward_wei: uint256
     release_at: uint256
+
+struct EntryInput:
+    tag: uint256
+    payload: Bytes[MAX_PAYLOAD_BYTES]
 
 struct Seat:
     holder: address
@@ -188,15 +192,30 @@ DEPOSIT_WEIGHT_KILOGAS: public(constant(uint256)) = 80
 FIRST_ENTRY_TAG: constant(uint256) = 16
 FIRST_GOVERNOR_TAG: constant(uint256) = 22
 ENTRY_TAGS: constant(uint256) = 8
+# Bytes of each payload, 0 where they follow from a tick's own counts: what nobody needs cannot fill the law's chunks
+ENTRY_LENGTHS: public(constant(uint256[ENTRY_TAGS])) = [11, 11, 11, 3, 32, 0, 86, 27]
+TICK_HEAD_LENGTH: constant(uint256) = 8
+TICK_SIGNER_LENGTH: constant(uint256) = 65
+TICK_MARKET_LENGTH: constant(uint256) = 9
+MAX_TICK_SIGNERS: constant(uint256) = 7
+MAX_TICK_MARKETS: constant(uint256) = 16
+MAX_ENTRIES_AT_ONCE: constant(uint256) = 4
 ENTRY_WEIGHTS_KILOGAS: public(constant(uint256[ENTRY_TAGS])) = [235, 145, 115, 145, 85, 600, 32, 32]
-SPACING_UNIT_KILOGAS: constant(uint256) = 60
-# The top bit of a chunk's time: the law then takes nothing but entries, ticks and close steps
-QUEUE_ONLY_BIT: constant(uint256) = 128
+SPACING_UNIT_KILOGAS: constant(uint256) = 600
+# A chunk begins with its time in milliseconds; the top bit of it says that the law takes entries, ticks and close steps
+CHUNK_TIME_BYTES: constant(uint256) = 6
+QUEUE_ONLY_BIT: constant(uint256) = 2**47
 
 SEVEN_DAYS: constant(uint256) = 604800
 MISS_RECOVERY_SECONDS: public(constant(uint256)) = SEVEN_DAYS
 MAX_HALVINGS: constant(uint256) = 32
 THIRTY_DAYS: constant(uint256) = 2592000
+# What a miss burns of the bond doubles with each one before it within so long: a quarter, a half, all of it
+MISS_MEMORY_SECONDS: public(constant(uint256)) = THIRTY_DAYS
+MAX_DOUBLINGS: constant(uint256) = 2
+# The law changes the same parameters again after thirty days of L2 time, from where it took the entry: a day more, so
+# that nothing is enacted that it would refuse as TOO_SOON
+PARAMETER_PERIOD_SECONDS: public(constant(uint256)) = 2678400
 # An announcement that nobody enacts in time has to be made again
 ENACTMENT_SECONDS: public(constant(uint256)) = 1209600
 
@@ -221,6 +240,7 @@ packed_at: HashMap[uint256, uint256]
 queue_length: public(uint256)
 chain_after: HashMap[uint256, bytes32]  # hash chain after so many entries
 announced_at: public(HashMap[bytes32, uint256])
+enacted_at: HashMap[uint256, uint256]  # by tag and, for a market's parameters, market: tag << 8 | market
 times_of: HashMap[uint256, uint256]  # of the entry with this index: enqueued_at << 64 | due_at
 
 seat_bond_id: uint256
@@ -231,6 +251,8 @@ misses: public(uint256)
 missed_at: public(uint256)
 bond_count: public(uint256)
 bonds: HashMap[uint256, Bond]
+endpoint_of: HashMap[uint256, String[MAX_URL_BYTES]]  # where the holder of a bond answers
+lost_at: HashMap[address, uint256]  # when somebody was unseated last
 
 vault_micros: public(uint256)  # booked deposits less paid claims; what is sent here unasked is not in it
 claimed_total_micros: public(uint256)
@@ -344,18 +366,34 @@ def deposit(owner: address, account_index: uint256, amount_micros: uint256) -> u
 def enqueue(tag: uint256, payload: Bytes[MAX_PAYLOAD_BYTES]) -> uint256:
     """
     @notice Queues an operation that nobody can leave out: who sends it and when is part of it
-    @dev The payload is opaque here. The law answers to every one of them with a code, and the queue goes on
+    @dev The payload is opaque here but for its length. The law answers to every one with a code, and the queue goes on
     @param tag Which operation of the law, 16 to 21
     @param payload Its fields
     @return Index of the queue entry
     """
-    self._check_chain()
-    assert self.frozen_at == 0, "FROZEN"
-    assert tag >= FIRST_ENTRY_TAG and tag < FIRST_GOVERNOR_TAG, "ENTRY_TAG"
     assert msg.value == PARAMETERS.entry_fee_wei, "ENTRY_FEE"
-    index: uint256 = self._enqueue_entry(tag, msg.sender, payload)
+    index: uint256 = self._enqueue_forced(tag, payload)
     send(empty(address), msg.value)
     return index
+
+
+@external
+@payable
+@nonreentrant
+def enqueue_many(entries: DynArray[EntryInput, MAX_ENTRIES_AT_ONCE]) -> uint256:
+    """
+    @notice Queues up to four operations one right behind the other: the ticks that are evidence, and what they are for
+    @param entries Tag and payload of each, as for enqueue
+    @return Index of the first
+    """
+    count: uint256 = len(entries)
+    assert count > 0, "ENTRY_COUNT"
+    assert msg.value == count * PARAMETERS.entry_fee_wei, "ENTRY_FEE"
+    first: uint256 = self.queue_length
+    for i: uint256 in range(count, bound=MAX_ENTRIES_AT_ONCE):
+        self._enqueue_forced(entries[i].tag, entries[i].payload)
+    send(empty(address), msg.value)
+    return first
 
 
 @external
@@ -368,6 +406,7 @@ def announce(tag: uint256, payload: Bytes[MAX_PAYLOAD_BYTES]):
     """
     assert msg.sender == PARAMETERS.governor, "NOT_GOVERNOR"
     assert tag >= FIRST_GOVERNOR_TAG and tag < FIRST_ENTRY_TAG + ENTRY_TAGS, "ENTRY_TAG"
+    self._check_length(tag, payload)
     announcement: bytes32 = self._announcement(tag, payload)
     assert self.announced_at[announcement] == 0, "ANNOUNCED"
     self.announced_at[announcement] = block.timestamp
@@ -409,8 +448,38 @@ def enact(tag: uint256, payload: Bytes[MAX_PAYLOAD_BYTES]) -> uint256:
     assert block.timestamp >= enactable_at, "TOO_EARLY"
     # a late one can only be retracted and announced anew: nobody enacts what everybody has forgotten
     assert block.timestamp < enactable_at + ENACTMENT_SECONDS, "TOO_LATE"
+    # the law would refuse a second step so early, and the announcement would be gone: here it waits
+    subject: uint256 = tag << 8
+    if tag == FIRST_GOVERNOR_TAG:
+        subject = subject | convert(slice(payload, 0, 1), uint256)
+    enacted_at: uint256 = self.enacted_at[subject]
+    assert enacted_at == 0 or block.timestamp >= enacted_at + PARAMETER_PERIOD_SECONDS, "TOO_SOON"
+    self.enacted_at[subject] = block.timestamp
     self.announced_at[announcement] = 0
     return self._enqueue_entry(tag, PARAMETERS.governor, payload)
+
+
+@internal
+def _enqueue_forced(tag: uint256, payload: Bytes[MAX_PAYLOAD_BYTES]) -> uint256:
+    self._check_chain()
+    assert self.frozen_at == 0, "FROZEN"
+    assert tag >= FIRST_ENTRY_TAG and tag < FIRST_GOVERNOR_TAG, "ENTRY_TAG"
+    self._check_length(tag, payload)
+    return self._enqueue_entry(tag, msg.sender, payload)
+
+
+@pure
+@internal
+def _check_length(tag: uint256, payload: Bytes[MAX_PAYLOAD_BYTES]):
+    length: uint256 = ENTRY_LENGTHS[tag - FIRST_ENTRY_TAG]
+    if length == 0:
+        # a tick says how many signers and markets it has in its last two bytes before them
+        assert len(payload) >= TICK_HEAD_LENGTH, "ENTRY_LENGTH"
+        signers: uint256 = convert(slice(payload, TICK_HEAD_LENGTH - 2, 1), uint256)
+        markets: uint256 = convert(slice(payload, TICK_HEAD_LENGTH - 1, 1), uint256)
+        assert signers <= MAX_TICK_SIGNERS and markets <= MAX_TICK_MARKETS, "ENTRY_LENGTH"
+        length = TICK_HEAD_LENGTH + signers * (TICK_SIGNER_LENGTH + TICK_MARKET_LENGTH * markets)
+    assert len(payload) == length, "ENTRY_LENGTH"
 
 
 @internal
@@ -461,23 +530,79 @@ def _enqueue(operation: Bytes[MAX_ENTRY_BYTES], weight_kilogas: uint256) -> uint
 @nonreentrant
 def take_seat(endpoint_url: String[MAX_URL_BYTES]) -> uint256:
     """
-    @notice Takes an open seat for exactly the bond; anybody may
+    @notice Takes an open seat for exactly the bond; anybody may, but who was unseated within the last unseat_seconds
     @param endpoint_url Where the new sequencer answers
     @return Id of the bond
     """
-    assert self.frozen_at == 0, "FROZEN"
     assert self._seat_is_open(), "SEAT_TAKEN"
+    bond_id: uint256 = self._new_bond(endpoint_url)
+    self._seat(bond_id)
+    return bond_id
+
+
+@external
+@payable
+@nonreentrant
+def bond_ahead(endpoint_url: String[MAX_URL_BYTES]) -> uint256:
+    """
+    @notice Pays exactly the bond ahead of a seat that its holder may hand over
+    @dev withdraw_bond gives it back as long as it is not seated
+    @param endpoint_url Where the sequencer would answer
+    @return Id of the bond
+    """
+    return self._new_bond(endpoint_url)
+
+
+@external
+@nonreentrant
+def hand_over(successor: uint256):
+    """
+    @notice Seats somebody who has bonded ahead, in this transaction: nobody else can take the seat in between
+    @dev Refused while work is owed, as `resign` is, and for the same reason
+    @param successor Id of the bond of who takes over
+    """
+    assert self.frozen_at == 0, "FROZEN"
+    bond_id: uint256 = self.seat_bond_id
+    assert not self._seat_is_open() and self.bonds[bond_id].holder == msg.sender, "NOT_SEAT_HOLDER"
+    self._check_nothing_owed()
+    # whole: neither slashed nor taken home, and no quarter of it lost
+    assert successor != bond_id and self.bonds[successor].amount_wei == PARAMETERS.bond_wei, "BOND_AMOUNT"
+    log SeatResigned(holder=msg.sender, bond_id=bond_id, handover_at=block.timestamp)
+    self._seat(successor)
+
+
+@internal
+@payable
+def _new_bond(endpoint_url: String[MAX_URL_BYTES]) -> uint256:
+    assert self.frozen_at == 0, "FROZEN"
     assert msg.value == PARAMETERS.bond_wei, "BOND_AMOUNT"
     bond_id: uint256 = self.bond_count + 1
     self.bond_count = bond_id
     self.bonds[bond_id].holder = msg.sender
     self.bonds[bond_id].amount_wei = msg.value
+    self.endpoint_of[bond_id] = endpoint_url
+    return bond_id
+
+
+@internal
+def _seat(bond_id: uint256):
+    holder: address = self.bonds[bond_id].holder
+    lost_at: uint256 = self.lost_at[holder]
+    # who let the seat go to waste leaves it to others first, or unseating and taking it back were one transaction
+    assert lost_at == 0 or block.timestamp >= lost_at + PARAMETERS.unseat_seconds, "LOST_SEAT"
     self.seat_bond_id = bond_id
     self.seat_taken_at = block.timestamp
     self.seat_handover_at = 0
-    self.endpoint_url = endpoint_url
-    log SeatTaken(holder=msg.sender, bond_id=bond_id, endpoint_url=endpoint_url)
-    return bond_id
+    self.endpoint_url = self.endpoint_of[bond_id]
+    log SeatTaken(holder=holder, bond_id=bond_id, endpoint_url=self.endpoint_of[bond_id])
+
+
+@view
+@internal
+def _check_nothing_owed():
+    entry_index: uint256 = self._queue_count(self.tip)
+    if entry_index < self.queue_length:
+        assert block.timestamp < self._due_at(entry_index) + PARAMETERS.inclusion_seconds, "WORK_OWED"
 
 
 @external
@@ -493,9 +618,7 @@ def resign(handover_at: uint256):
     assert self.seat_handover_at == 0, "ALREADY_RESIGNED"
     assert handover_at >= block.timestamp, "HANDOVER_TIME"
     assert handover_at <= block.timestamp + PARAMETERS.unseat_seconds, "HANDOVER_TIME"
-    entry_index: uint256 = self._queue_count(self.tip)
-    if entry_index < self.queue_length:
-        assert block.timestamp < self._due_at(entry_index) + PARAMETERS.inclusion_seconds, "WORK_OWED"
+    self._check_nothing_owed()
     self.seat_handover_at = handover_at
     log SeatResigned(holder=msg.sender, bond_id=bond_id, handover_at=handover_at)
 
@@ -504,7 +627,8 @@ def resign(handover_at: uint256):
 @nonreentrant
 def unseat():
     """
-    @notice Opens the seat of a sequencer that left a due entry waiting too long, and burns a quarter of its bond
+    @notice Opens the seat of a sequencer that left a due entry waiting too long, and burns a quarter of its bond,
+            a half after one miss within thirty days, all of it after two
     @dev The clock starts at the latest of due time, roll-back and change of seat. Every miss halves the deadline for
          whoever comes next, down to the floor; seven days without a miss restore it
     """
@@ -512,11 +636,15 @@ def unseat():
     entry_index: uint256 = self._queue_count(self.tip)
     assert entry_index < self.queue_length, "NOTHING_OWED"
     assert block.timestamp >= self._unseat_at(entry_index), "TOO_EARLY"
-    self.misses = self._recent_misses() + 1
+    misses: uint256 = 0
+    if block.timestamp < self.missed_at + MISS_MEMORY_SECONDS:
+        misses = self.misses
+    self.misses = misses + 1
     self.missed_at = block.timestamp
     bond_id: uint256 = self.seat_bond_id
     holder: address = self.bonds[bond_id].holder
-    burned_wei: uint256 = self.bonds[bond_id].amount_wei // 4
+    self.lost_at[holder] = block.timestamp
+    burned_wei: uint256 = self.bonds[bond_id].amount_wei >> (MAX_DOUBLINGS - min(misses, MAX_DOUBLINGS))
     self.bonds[bond_id].amount_wei -= burned_wei
     self._open_seat()
     log SeatLost(
@@ -596,7 +724,9 @@ def commit(
     last_root: bytes32 = keccak256(abi_encode(commitment))
     assert last_root == post_roots[count - 1], "COMMITMENT"
     assert commitment.timestamp_ms <= block.timestamp * 1000, "TIMESTAMP_AHEAD"
-    assert commitment.timestamp_ms + PARAMETERS.max_lag_seconds * 1000 >= block.timestamp * 1000, "TIMESTAMP_BEHIND"
+    # of the first chunk: a batch that begins within the lag and jumps at its end would put new times behind old trades
+    first_ms: uint256 = self._stated_time(bodies[0]) % QUEUE_ONLY_BIT
+    assert first_ms + PARAMETERS.max_lag_seconds * 1000 >= block.timestamp * 1000, "TIMESTAMP_BEHIND"
 
     parent: BatchRecord = self._record(parent_number)
     assert commitment.withdrawn_total_micros >= parent.withdrawn_total_micros, "WITHDRAWN_TOTAL"
@@ -606,16 +736,17 @@ def commit(
     assert commitment.queue_taken >= commitment.queue_count, "QUEUE_COUNT"
     assert commitment.queue_taken <= self.queue_length, "QUEUE_COUNT"
     assert commitment.queue_hash == self.chain_after[commitment.queue_taken], "QUEUE_HASH"
+    is_late: bool = False
     if parent.queue_count < self.queue_length:
-        # What the parent owed decides, in L2 time: a sealed batch stays legal while L1 is congested, and no order within
-        # the batch puts anything in front of an entry that waited too long. Such a batch serves the queue alone.
+        # What the parent owed decides, in L2 time: a sealed batch stays legal while L1 is congested, and no order
+        # within it puts anything in front of an entry that waited too long. A late batch serves the queue alone.
         late_at: uint256 = self._enqueued_at(parent.queue_count) + PARAMETERS.inclusion_seconds
-        if commitment.timestamp_ms >= late_at * 1000:
-            for i: uint256 in range(count, bound=MAX_CHUNKS):
-                assert len(bodies[i]) > 0 and convert(slice(bodies[i], 0, 1), uint256) >= QUEUE_ONLY_BIT, "INCLUSION"
+        is_late = commitment.timestamp_ms >= late_at * 1000
 
     pairs: DynArray[Pair, MAX_CHUNKS] = []
     for i: uint256 in range(count, bound=MAX_CHUNKS):
+        stated: uint256 = self._stated_time(bodies[i])
+        assert not is_late or stated >= QUEUE_ONLY_BIT, "INCLUSION"
         pairs.append(Pair(body_hash=keccak256(bodies[i]), post_root=post_roots[i]))
     number: uint256 = parent_number + 1
     batch_hash: bytes32 = self._batch_hash(
@@ -950,6 +1081,13 @@ def is_claimed(index: uint256) -> bool:
     """
     return (self.claimed_bits[index >> 8] >> (index & 255)) & 1 == 1
 
+
+
+@pure
+@internal
+def _stated_time(body: Bytes[MAX_CHUNK_BYTES]) -> uint256:
+    assert len(body) >= CHUNK_TIME_BYTES, "CHUNK_TIME"
+    return convert(slice(body, 0, CHUNK_TIME_BYTES), uint256)
 
 
 @view

@@ -66,6 +66,7 @@ TOO_SOON: Final = 60
 MARKET_REDUCES: Final = 61
 DUPLICATE_SIGNER: Final = 62
 UNSORTED_SIGNERS: Final = 63
+QUEUE_ONLY: Final = 64
 
 SENTENCE: Final[dict[int, tuple[str, str]]] = {
     OK: ("OK", "The operation was applied."),
@@ -150,4 +151,8 @@ SENTENCE: Final[dict[int, tuple[str, str]]] = {
     MARKET_REDUCES: ("MARKET_REDUCES", "The market only lets positions shrink."),
     DUPLICATE_SIGNER: ("DUPLICATE_SIGNER", "A signer of the tick stands in it twice."),
     UNSORTED_SIGNERS: ("UNSORTED_SIGNERS", "The tick's signers do not stand in ascending order."),
+    QUEUE_ONLY: (
+        "QUEUE_ONLY",
+        "Entries of the L1 queue have waited too long: until they are served nothing else is.",
+    ),
 }

@@ -193,6 +193,8 @@ SET_VENUE_WEIGHT: Final = 32
 
 # Chunk
 TIMESTAMP_LENGTH: Final = 6
+# Of a chunk's time: it serves the queue alone.
+QUEUE_ONLY_BIT: Final = 2**47
 MAX_CHUNK_BYTES: Final = 8_192
 # The shortest operation is a tick of no signer, 9 bytes: (8_192 - 6) // 9 whole ones, and one that is cut off.
 MAX_OPERATIONS: Final = 910

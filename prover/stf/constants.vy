@@ -196,6 +196,8 @@ SET_VENUE_WEIGHT: constant(int256) = 32
 
 # Chunk
 TIMESTAMP_LENGTH: constant(int256) = 6
+# Of a chunk's time: it serves the queue alone.
+QUEUE_ONLY_BIT: constant(int256) = 2**47
 MAX_CHUNK_BYTES: constant(int256) = 8_192
 # The shortest operation is a tick of no signer, 9 bytes: (8_192 - 6) // 9 whole ones, and one that is cut off.
 MAX_OPERATIONS: constant(int256) = 910

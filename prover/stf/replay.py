@@ -219,13 +219,15 @@ class WorkingState:
         self.orders: list[containers.Order] = []
         self.order_index: dict[tuple[int, int, int], int] = {}
         self.operation_codes: list[int] = []
+        self.queue_only = False
         self.weight = 0
         self.account_references = 0
         self.slot_references = 0
 
-    def open(self, timestamp: int) -> None:
-        """Sets the chunk's clock in milliseconds: never behind the state's; PROTOCOL.md 6.2."""
+    def open(self, timestamp: int, queue_only: bool = False) -> None:
+        """Sets the chunk's clock in milliseconds, never behind the state's, and whom it serves; PROTOCOL.md 6.2."""
         self.commitment.timestamp = max(self.commitment.timestamp, timestamp)
+        self.queue_only = queue_only
 
     def has_room(self, *tags: int) -> bool:
         """Whether operations of these tags, one after the other, would none of them be FULL; PROTOCOL.md 6.2."""
@@ -323,7 +325,8 @@ class Chunk(WorkingState):
         """Replays a whole chunk body; never raises, whatever the bytes; PROTOCOL.md 6.2."""
         at = constants.TIMESTAMP_LENGTH
         if len(body) >= at:
-            self.open(int.from_bytes(body[:at], "big"))
+            stated = int.from_bytes(body[:at], "big")
+            self.open(stated % constants.QUEUE_ONLY_BIT, stated >= constants.QUEUE_ONLY_BIT)
         while at < len(body):
             size = operation_length(body, at)
             if size == 0:
@@ -340,7 +343,9 @@ class Chunk(WorkingState):
             return codes.FULL
         taken = KINDS[tag]
         self._count(taken)
-        if is_entry(tag):
+        if self.queue_only and not serves_queue(tag):
+            code = codes.QUEUE_ONLY
+        elif is_entry(tag):
             code = self._entry(tag, operation)
         elif tag == constants.FILL:
             code = self._fill(operation)
@@ -359,6 +364,7 @@ class Chunk(WorkingState):
 
     def admit(self, order: containers.Order, signer: bytes) -> int:
         """As `apply` of bytes that decode to `order` and whose signature recovers to `signer`; PROTOCOL.md 8.7."""
+        assert not self.queue_only, "an order stands in a chunk that takes orders"
         if not self.has_room(constants.ORDER):
             self.operation_codes.append(codes.FULL)
             return codes.FULL
@@ -665,6 +671,11 @@ class Chunk(WorkingState):
 def is_entry(tag: int) -> bool:
     """Whether an operation of this tag comes from the L1 queue; PROTOCOL.md 4.9."""
     return tag == constants.DEPOSIT or tag >= constants.FORCED_RESCUE
+
+
+def serves_queue(tag: int) -> bool:
+    """Whether a chunk that serves the queue alone takes operations of this tag; PROTOCOL.md 6.2."""
+    return is_entry(tag) or tag in (constants.TICK, constants.CLOSE_STEP)
 
 
 def copy_globals(globals: containers.Globals) -> containers.Globals:

@@ -246,8 +246,11 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
     used: Kind = empty(Kind)
     length: int256 = convert(body_length, int256)
     at: int256 = constants.TIMESTAMP_LENGTH
+    queue_only: bool = False
     if length >= at:
-        commitment.timestamp = max(commitment.timestamp, encoding.bits(merkle.at(body), 208, 48))
+        stated: int256 = encoding.bits(merkle.at(body), 208, 48)
+        commitment.timestamp = max(commitment.timestamp, stated % constants.QUEUE_ONLY_BIT)
+        queue_only = stated >= constants.QUEUE_ONLY_BIT
     now: int256 = commitment.timestamp
     for i: int256 in range(constants.MAX_OPERATIONS):
         if at >= length:
@@ -302,7 +305,10 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
         if tag == constants.FORCED_TICK:
             tick_at = start + 28
 
-        if queued and commitment.queue_taken != commitment.queue_count:
+        if queue_only and not queued and tag != constants.TICK and tag != constants.CLOSE_STEP:
+            code = codes.QUEUE_ONLY
+
+        elif queued and commitment.queue_taken != commitment.queue_count:
             code = codes.HEAD_UNFINISHED
 
         elif tag >= constants.FORCED_RESCUE and encoding.entry_length(head) != self.payload_length(tag, tail):

@@ -10,7 +10,7 @@ from prover.signing.signed import SignedOperation
 from prover.state.state import State
 from prover.state.trial import next_chunk, preview
 from prover.stf import codes, constants, containers, encoding
-from prover.stf.replay import UNCONSUMED, Chunk, is_entry
+from prover.stf.replay import UNCONSUMED, Chunk, is_entry, serves_queue
 from prover.stf.words import word_at
 from sequencer.engine.committing import Committing
 from sequencer.engine.effects import (
@@ -144,6 +144,7 @@ class Engine:
     def process(self, given: Input, signed: SignedOperation | None = None) -> Processed:
         """Applies one input; a refused one leaves nothing behind. signed: its operation, if it is decoded already."""
         self._open.signer = given.signer
+        self._open.queue_only = given.queue_only
         self._open.was_cut = False
         self._committing.now = given.now
         tag = given.operation[0] if given.operation else None
@@ -152,7 +153,9 @@ class Engine:
             effects = self._go_on_closing()
             is_changing = self._open.was_cut or self.open_operations > 0
         else:
-            if tag == constants.ORDER:
+            if given.queue_only and not serves_queue(tag):
+                code, effects = codes.QUEUE_ONLY, [refused(codes.QUEUE_ONLY)]
+            elif tag == constants.ORDER:
                 code, effects = self._order(given, signed)
             else:
                 code, effects = self._plain(given)
@@ -392,15 +395,18 @@ class Engine:
             effects += self._committing.expire(market)
             if globals.markets[market].status == constants.MARKET_SETTLED:
                 effects += self._drop_refused_by_market(market)
-        # Within a grace the law fills nothing that grows, and most makers would: triggers wait for the end of it.
-        firing = 0 if self.view.clock().grace else globals.market_count
+        # Within a grace the law fills nothing that grows, and most makers would: triggers wait for the end of it. In a
+        # chunk that serves the queue alone nothing is filled or liquidated at all.
+        is_serving = self.view.queue_only
+        firing = 0 if self.view.clock().grace or is_serving else globals.market_count
         for market in range(firing):
             for order, known in self._orders.fired(market, self.globals.risk.price[market]):
                 name = order_id(order)
                 effects.append(Fired(order=name, account=order.account, market=market, lots=known.remaining))
                 effects += self._committing.place(Arrival(order, known.operation, known.signer))
         liquidator = Liquidator(self._committing)
-        liquidator.run()
+        if not is_serving:
+            liquidator.run()
         return [*effects, *liquidator.effects, *self._go_on_closing()]
 
     def _go_on_closing(self) -> list[AnyEffect]:

@@ -14,7 +14,8 @@ class OpenChunk:
     """The state with everything sequenced on top of it.
 
     chunk_count: sealed chunks; sealed: those that nobody has fetched yet; signer: who signed the input under way, empty
-    where there is none or many; was_cut: the input under way has overflowed a chunk.
+    where there is none or many; queue_only: the input under way needs a chunk that serves the queue alone; was_cut: it
+    has overflowed a chunk.
     """
 
     def __init__(self, state: State, chunk_count: int) -> None:
@@ -22,6 +23,7 @@ class OpenChunk:
         self.chunk_count = chunk_count
         self.sealed: list[SealedChunk] = []
         self.signer = b""
+        self.queue_only = False
         self.was_cut = False
         self.body_size = 0
         self._chunk: Chunk | None = None
@@ -58,16 +60,22 @@ class OpenChunk:
             # Not the clock of an input that was refused before it: refused inputs are in no journal, and the node's
             # clock may have been set back since.
             self._chunk.commitment.timestamp = self._chunk.pre_commitment.timestamp
-            self._chunk.open(now)
-            self._body = [self._chunk.commitment.timestamp.to_bytes(constants.TIMESTAMP_LENGTH, "big")]
+            self._chunk.open(now, self.queue_only)
+            stated = self._chunk.commitment.timestamp + self.queue_only * constants.QUEUE_ONLY_BIT
+            self._body = [stated.to_bytes(constants.TIMESTAMP_LENGTH, "big")]
             self.body_size = constants.TIMESTAMP_LENGTH
         return self._chunk
 
     def has_room(self, size: int, tags: Sequence[int]) -> bool:
-        """Whether operations of these tags and so many bytes in all fit into the open chunk; an empty one has to do."""
+        """Whether operations of these tags and so many bytes in all fit into the open chunk; an empty one has to do.
+
+        A chunk serves the queue alone from its first operation to its last, or not at all.
+        """
         chunk = self._chunk
         if chunk is None or not chunk.operation_codes:
             return True
+        if chunk.queue_only != self.queue_only:
+            return False
         return self.body_size + size <= constants.MAX_CHUNK_BYTES and chunk.has_room(*tags)
 
     def cut(self, now: int) -> Chunk:

@@ -44,6 +44,7 @@ class Queue:
             withdrawal=None,
             chunk=chunk,
             operation=place,
+            time=0 if tag == constants.DEPOSIT else encoding.entry_time(word_at(operation, 1)),
         )
         self.entries.append(record)
         self._keep()

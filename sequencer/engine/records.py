@@ -47,12 +47,14 @@ class Input(msgspec.Struct, frozen=True, array_like=True):
 
     operation: the bytes as a chunk carries them; empty for "seal now", after what a forced close under way can do by
     the clock alone. now: the node's clock in milliseconds.
-    signer: whom the signature recovers to; empty where there is none or many.
+    signer: whom the signature recovers to; empty where there is none or many. queue_only: entries of the L1 queue have
+    waited so long by L1's clock that a chunk takes nothing but the queue.
     """
 
     now: int
     operation: bytes
     signer: bytes = b""
+    queue_only: bool = False
 
 
 class Fill(msgspec.Struct, frozen=True):
@@ -99,6 +101,7 @@ class EntryRecord(msgspec.Struct, array_like=True):
     """An entry of the L1 queue and what it came to; `done` once nothing of it is left to do.
 
     account: whom it is about, None where it is about nobody. withdrawal: the index of what it paid, None for nothing.
+    time: when L1 took it, ms; 0 where its bytes do not say so.
     """
 
     index: int
@@ -110,6 +113,7 @@ class EntryRecord(msgspec.Struct, array_like=True):
     withdrawal: int | None
     chunk: int
     operation: int
+    time: int
 
 
 class OpenOrder(msgspec.Struct, array_like=True):

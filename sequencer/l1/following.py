@@ -10,9 +10,9 @@ import trio
 
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Error
-from l1_bridge.client.following import Applied, Follower, Reverted
+from l1_bridge.client.following import Applied, Depth, Follower, Reverted, block_at
 from l1_bridge.client.keys import DEVELOPMENT_CHAIN_ID
-from l1_bridge.client.values import Log
+from l1_bridge.client.values import Block, Log
 from l1_bridge.codec import batch, calls
 from l1_bridge.codec.events import BridgeEvent, Enqueued, LogError, decode_log
 from l1_bridge.contracts.artifact import ArtifactError, bridge_artifact
@@ -26,6 +26,9 @@ from sequencer.sequencing.sequencer import Sequencer
 CHECKPOINT: Final = "checkpoint.msgpack"
 _DEVNET_FINALITY_BLOCKS: Final = 2
 _CHECKPOINT_BLOCKS: Final = 600
+# Finality comes within thirteen minutes: where it is so much later, what is 64 blocks deep is consumed. After a fork
+# that goes deeper the bridge refuses every later batch of this node (QUEUE_HASH).
+_CONSUMED: Final = Depth("finalized", stalled_seconds=1_200, blocks=64)
 # How often entries are tried again that wait behind a forced close.
 _DRAIN_SECONDS: Final = 1
 _LOG_PAGE_BLOCKS: Final = 1_000
@@ -45,11 +48,27 @@ async def read_checkpoint(path: Path, client: L1Client) -> Checkpoint | None:
     return found if block is not None and block.hash == found.block_hash else None
 
 
-class EntryFeeder:
-    """Entries of L1's queue on their way into the sequence: in order, each once, those that have to wait kept."""
+def serves_queue_alone(now_ms: int, owed_since_ms: int | None, horizon_ms: int | None, inclusion_ms: int) -> bool:
+    """Whether a chunk of this time must serve the queue alone.
 
-    def __init__(self, sequencer: Sequencer) -> None:
+    By the oldest owed entry that is known, or because L1 was not read for so long that there may be an older one.
+    """
+    oldest_ms = [since_ms for since_ms in (owed_since_ms, horizon_ms) if since_ms is not None]
+    return bool(oldest_ms) and min(oldest_ms) + inclusion_ms <= now_ms
+
+
+class EntryFeeder:
+    """Entries of L1's queue on their way into the sequence: in order, each once, those that have to wait kept.
+
+    horizon_seconds: L1's time up to which every entry was read, None where that does not matter.
+    """
+
+    def __init__(self, sequencer: Sequencer, inclusion_seconds: int) -> None:
+        """inclusion_seconds: after so long an owed entry lets the venue serve the queue alone."""
         self._sequencer = sequencer
+        self._inclusion_ms = inclusion_seconds * 1_000
+        self.horizon_seconds: int | None = None
+        sequencer.is_late = self.is_late
         # Entries that were read and stand behind a forced close; no checkpoint may be behind them.
         self._waiting: deque[Enqueued] = deque()
         self._draining = trio.Lock()
@@ -59,6 +78,26 @@ class EntryFeeder:
     def is_waiting(self) -> bool:
         """Whether an entry was read and is not sequenced."""
         return bool(self._waiting)
+
+    def is_late(self, now_ms: int) -> bool:
+        """Whether a chunk that begins now has to serve the queue alone, or no batch that ends with it may be lawful.
+
+        What the queue holds beyond the horizon is not known: past the inclusion time it is taken to be waiting.
+        """
+        now_ms = max(now_ms, self._sequencer.engine.view.commitment.timestamp)
+        horizon_ms = None if self.horizon_seconds is None else self.horizon_seconds * 1_000
+        return serves_queue_alone(now_ms, self._owed_since_ms(), horizon_ms, self._inclusion_ms)
+
+    def _owed_since_ms(self) -> int | None:
+        """When L1 took the oldest entry that was read and is not done; None where there is none."""
+        engine = self._sequencer.engine
+        owed = engine.view.commitment.queue_count
+        for event in self._waiting:
+            if event.index == owed:
+                return event.enqueued_at * 1_000
+        if engine.view.commitment.queue_taken == owed:
+            return None
+        return next(record.time for record in reversed(engine.entries) if record.index == owed)
 
     async def consume(self, event: Enqueued) -> None:
         """Sequences an entry of a final block, or keeps it; one that is known already is left out. QueueUnreadable."""
@@ -111,7 +150,8 @@ class Following:
         self._checkpoint = checkpoint
         self._checkpoint_block = view.block
         # A devnet without block times never finalizes by itself; nobody reorganises it but its owner.
-        self._depth = _DEVNET_FINALITY_BLOCKS if deployment.chain_id == DEVELOPMENT_CHAIN_ID else "finalized"
+        self._is_devnet = deployment.chain_id == DEVELOPMENT_CHAIN_ID
+        self._depth: int | Depth = _DEVNET_FINALITY_BLOCKS if self._is_devnet else _CONSUMED
         self._latest, self._finalized = self._behind_view()
         self._log = structlog.get_logger("l1")
 
@@ -136,11 +176,11 @@ class Following:
 
     async def _read_final_logs(self) -> None:
         """What is final is read by its logs alone, page by page: headers matter only where the chain may still turn."""
-        tag = "finalized" if self._depth == "finalized" else "latest"
-        target = await self._client.block(tag)
-        if target is not None and isinstance(self._depth, int):
-            target = await self._client.block(max(0, target.number - self._depth))
-        if target is None or target.number <= self._view.block:
+        target = await block_at(self._client, self._depth)
+        if target is None:
+            return
+        if target.number <= self._view.block:
+            self._saw(target)
             return
         first = self._view.block + 1
         while first <= target.number:
@@ -150,6 +190,7 @@ class Following:
                 self._view.take(log.block_number, event)
                 await self._consume(event)
             first = last + 1
+        self._saw(target)
         self._save(self._view.read_to(target))
 
     def _behind_view(self) -> tuple[Follower, Follower]:
@@ -182,10 +223,16 @@ class Following:
             raise QueueUnreadable(f"block {event.block.number} was final and is gone: what it brought is consumed")
         for log in event.logs:
             await self._consume(self._decode(log))
+        self._saw(event.block)
         # The view is fed by the other follower and may be behind this one.
         is_due = event.block.number - self._checkpoint_block >= _CHECKPOINT_BLOCKS
         if is_due and event.block.number <= self._view.block:
             self._save(self._view.settle(event.block))
+
+    def _saw(self, block: Block) -> None:
+        # A devnet makes blocks when somebody sends something: that they are old says nothing.
+        if not self._is_devnet:
+            self._queue.horizon_seconds = block.timestamp
 
     async def _consume(self, event: BridgeEvent) -> None:
         if isinstance(event, Enqueued):

@@ -1,5 +1,7 @@
 """Sealed chunks to L1: pre-flight on the shipped bytecode, one batch at a time on the canonical head, no other."""
 
+import itertools
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
@@ -11,6 +13,7 @@ from l1_bridge.client.keys import Signer
 from l1_bridge.codec import batch, calls
 from prover.contracts.deployment import Deployment
 from prover.contracts.referee import LocalReferee, RefereeRefused
+from prover.stf import constants
 from sequencer.engine.engine import Engine
 from sequencer.engine.records import SealedChunk
 
@@ -23,8 +26,6 @@ _SEAT_GAS: Final = 600_000
 # The bridge keeps so many bytes of it.
 _ENDPOINT_LIMIT: Final = 128
 _LONGEST_PAUSE_SECONDS: Final = 60.0
-# The bridge's word where a waiting queue entry should have been in the batch.
-_NEVER_INCLUDED: Final = "INCLUSION"
 
 
 class PreflightFailed(Exception):
@@ -32,7 +33,7 @@ class PreflightFailed(Exception):
 
 
 class Overdue(Exception):
-    """A full batch lies further behind L1's clock than the bridge takes: what waits can never be posted."""
+    """What waits can never be posted: it is too old for the bridge, or trades where only the queue may be served."""
 
 
 class SeatTaken(Exception):
@@ -62,7 +63,7 @@ class Poster:
         assert (first is None) == (engine.chunk_count == 0), "what is sealed is flushed"
         self._genesis_root = engine.state.root if first is None else first.pre_root
         self._checked = 0
-        self._max_lag_seconds: int | None = None
+        self._parameters: calls.Parameters | None = None
         self.batches_posted = 0
         self.trouble = ""
         self._log = structlog.get_logger("poster")
@@ -75,11 +76,10 @@ class Poster:
             return
         if seat.bond_id:
             raise SeatTaken(f"the committer's seat is held by 0x{seat.holder.hex()}")
-        answer = await self._client.eth_call(bridge, calls.encode_call("parameters"))
-        parameters = calls.decode_record(calls.Parameters, answer)
+        bond_wei = (await self._fixed()).bond_wei
         data = calls.encode_call("take_seat", endpoint_url[:_ENDPOINT_LIMIT])
-        await self._client.send(self._signer, bridge, data, value=parameters.bond_wei, gas=_SEAT_GAS)
-        self._log.info("seat.taken", holder="0x" + self._signer.address.hex(), bond_wei=parameters.bond_wei)
+        await self._client.send(self._signer, bridge, data, value=bond_wei, gas=_SEAT_GAS)
+        self._log.info("seat.taken", holder="0x" + self._signer.address.hex(), bond_wei=bond_wei)
 
     async def run(self) -> None:
         """Posts until cancelled. PreflightFailed and Overdue end the node; trouble with L1 is waited out.
@@ -111,45 +111,49 @@ class Poster:
             raise ForeignHead(f"batch {record.number} on L1 ends in a root that this node never had")
         return record, number
 
-    def _next(self, first: int) -> tuple[list[SealedChunk], int, bool]:
-        """The chunks behind chunk `first` that go into one batch, their bytes, and whether no later one could too."""
-        chunks: list[SealedChunk] = []
-        size = 0
-        number = first + 1
-        while number <= self._engine.chunk_count:
-            chunk = self._engine.chunk_record(number)
-            if chunk is None:
-                break
-            if len(chunks) == batch.MAX_CHUNKS or size + len(chunk.body) > MAX_BATCH_BYTES:
-                return chunks, size, True
-            chunks.append(chunk)
-            size += len(chunk.body)
-            number += 1
-        return chunks, size, len(chunks) == batch.MAX_CHUNKS
-
-    async def _lateness_ms(self, chunks: list[SealedChunk], now_seconds: int) -> int:
-        """By how much the last of these chunks is older than L1 takes then; 0 or less where it is not."""
-        if self._max_lag_seconds is None:
+    async def _fixed(self) -> calls.Parameters:
+        if self._parameters is None:
             answer = await self._client.eth_call(self._deployment.bridge, calls.encode_call("parameters"))
-            self._max_lag_seconds = calls.decode_record(calls.Parameters, answer).max_lag_seconds
-        return (now_seconds - self._max_lag_seconds) * 1_000 - _timestamp_ms(chunks[-1])
+            self._parameters = calls.decode_record(calls.Parameters, answer)
+        return self._parameters
 
-    async def overdue_behind(self, final_block: str | int) -> int | None:
+    async def _late_ms(self, record: calls.BatchRecord) -> int | None:
+        """From which time on a batch behind this one serves the queue alone; None where nothing is owed."""
+        bridge = self._deployment.bridge
+        answer = await self._client.eth_call(bridge, calls.encode_call("queue_length"))
+        if record.queue_count == int.from_bytes(answer, "big"):
+            return None
+        answer = await self._client.eth_call(bridge, calls.encode_call("queue_entry", record.queue_count))
+        owed = calls.decode_record(calls.QueueEntry, answer)
+        return (owed.enqueued_at + (await self._fixed()).inclusion_seconds) * 1_000
+
+    def _next(self, first: int, late_ms: int | None) -> list[SealedChunk]:
+        """The most chunks behind chunk `first` that the bridge takes in one batch; empty where it takes none."""
+        found = (self._engine.chunk_record(number) for number in range(first + 1, first + 1 + batch.MAX_CHUNKS))
+        chunks = [chunk for chunk in itertools.takewhile(lambda chunk: chunk is not None, found) if chunk is not None]
+        return chunks[: batch_length([(_timestamp_ms(chunk), chunk.body) for chunk in chunks], late_ms)]
+
+    async def _is_too_old(self, time_ms: int) -> bool:
+        """Whether the bridge takes no batch any more whose first chunk is of this time."""
+        oldest = await self._client.next_timestamp() - (await self._fixed()).max_lag_seconds
+        return time_ms < oldest * 1_000
+
+    async def overdue_behind(self, final_block: str | int, open_since_ms: int | None = None) -> int | None:
         """The chunk behind which nothing can ever be posted, None where it can. Raises L1Error.
 
+        open_since_ms: the time of what was taken and is in no chunk yet, if there is any.
         What follows from it cannot be undone: L1 has to have said so in its final part too.
         """
         try:
             record, first = await self.head()
         except ForeignHead:
             return None
-        chunks, _, is_full = self._next(first)
-        if not is_full:
+        chunk = self._engine.chunk_record(first + 1)
+        if chunk is not None:
+            takes_any = bool(self._next(first, await self._late_ms(record)))
+            open_since_ms = _stated_ms(chunk.body) if takes_any else 0
+        if open_since_ms is None or not await self._is_too_old(open_since_ms):
             return None
-        if await self._lateness_ms(chunks, await self._client.next_timestamp()) <= 0:
-            data = self._encode(record, chunks)
-            if await self._refusal(data) != _NEVER_INCLUDED:
-                return None
         final, _ = await self.head(final_block)
         if final.batch_hash != record.batch_hash:
             raise L1Unavailable(f"batch {record.number} is not final yet; start again when it is")
@@ -158,19 +162,15 @@ class Poster:
     async def post_once(self) -> bool:
         """Commits one batch if anything is sealed beyond the head; whether it did. Raises Overdue."""
         record, first = await self.head()
-        chunks, _, is_full = self._next(first)
-        if not chunks:
+        if self._engine.chunk_record(first + 1) is None:
             return False
+        chunks = self._next(first, await self._late_ms(record))
+        if not chunks or await self._is_too_old(_stated_ms(chunks[0].body)):
+            raise Overdue(_overdue(first))
         now_seconds = await self._client.next_timestamp()
-        if await self._lateness_ms(chunks, now_seconds) > 0:
-            if is_full:
-                raise Overdue(_overdue(first))
-            self._log.warning("post.waits", reason="what is sealed is too old; the next chunk brings it into time")
-            return False
         # L1 takes nothing from ahead of its own clock: what this node sealed in L1's future waits for it.
         while chunks and _timestamp_ms(chunks[-1]) > now_seconds * 1_000:
             chunks.pop()
-            is_full = False
         if not chunks:
             return False
         await trio.to_thread.run_sync(self._preflight, chunks)
@@ -178,8 +178,6 @@ class Poster:
         # Asked before it is paid for: a refusal costs nothing, and says why.
         refused = await self._refusal(data)
         if refused:
-            if refused == _NEVER_INCLUDED and is_full:
-                raise Overdue(_overdue(first))
             raise L1Rejected(3, refused)
         receipt = await self._client.send(self._signer, self._deployment.bridge, data, gas=_commit_gas(data))
         self.batches_posted += 1
@@ -230,6 +228,33 @@ def _commit_gas(data: bytes) -> int:
 
 def _timestamp_ms(chunk: SealedChunk) -> int:
     return batch.Commitment.decode(chunk.commitment).timestamp_ms
+
+
+def batch_length(chunks: Sequence[tuple[int, bytes]], late_ms: int | None) -> int:
+    """How many chunks, each a time in milliseconds and a body, the bridge takes in one batch; 0 where it takes none.
+
+    late_ms: from which time on a batch serves the queue alone, by what its parent owes.
+    """
+    size = 0
+    serves_queue = True
+    for count, (time_ms, body) in enumerate(chunks):
+        size += len(body)
+        # Times do not fall, so what ends too late stays so with every chunk that follows.
+        serves_queue = serves_queue and is_queue_only(body)
+        is_late = late_ms is not None and time_ms >= late_ms
+        if count == batch.MAX_CHUNKS or size > MAX_BATCH_BYTES or (is_late and not serves_queue):
+            return count
+    return len(chunks)
+
+
+def is_queue_only(body: bytes) -> bool:
+    """Whether a chunk serves the queue alone."""
+    return int.from_bytes(body[: constants.TIMESTAMP_LENGTH], "big") >= constants.QUEUE_ONLY_BIT
+
+
+def _stated_ms(body: bytes) -> int:
+    """The time with which a chunk begins; an entry of the queue may move its clock on."""
+    return int.from_bytes(body[: constants.TIMESTAMP_LENGTH], "big") % constants.QUEUE_ONLY_BIT
 
 
 def _overdue(first: int) -> str:

@@ -1,7 +1,8 @@
 """What L1 can never take any more is void: the venue goes back to its last posted chunk, and says so.
 
-A batch must end less than the bridge's max_lag behind L1's clock. Past that, with more waiting than one batch holds, no
-commit is lawful ever again, so the state is built anew at the last posted chunk, in a store beside the old one.
+A batch must begin less than the bridge's max_lag behind L1's clock, and serve the queue alone where an entry waited
+too long. What was taken otherwise no commit can ever hold, so the state is built anew at the last posted chunk, in a
+store beside the old one.
 Deposits are consumed again from the queue, which L1 keeps. Open orders do not come back: they were signed hours ago at
 other prices, and what is left of them followed from void fills. That each was taken once stays known until it expires,
 because the cancels of the void chunks are void too: else who kept an order's bytes could execute it after its cancel.
@@ -90,8 +91,7 @@ def rebuild(old: Store, new: Store, what: Kept, journaled: Iterable[Input]) -> V
     """
     kept = what.chunk
     _, chunk_count, arrivals = msgspec.msgpack.decode(old.get(CURSOR_KEY) or b"", type=tuple[int, int, int])
-    assert 0 <= kept < chunk_count, "something was never posted"
-    first_void = _record(old, kept + 1)
+    assert 0 <= kept <= chunk_count, "what is kept was sealed"
     first_commitment, genesis_leaves = genesis_commitment(what.genesis)
     commitment = encoding.commitment_bytes(first_commitment)
     leaves = dict(genesis_leaves)
@@ -104,8 +104,14 @@ def rebuild(old: Store, new: Store, what: Kept, journaled: Iterable[Input]) -> V
         leaves.update(record.leaves)
         pending.put(CHUNK_KEY + number.to_bytes(8, "big"), msgspec.msgpack.encode(record))
         pending.put(ROOT_KEY + record.post_root, number.to_bytes(8, "big"))
-    globals_data = first_void.witness[encoding.COMMITMENT_BYTES :][: encoding.GLOBALS_BYTES]
-    assert keccak(commitment) == first_void.pre_root, "the first void chunk stands on the last that is kept"
+    if kept == chunk_count:
+        # Only inputs that are in no chunk are void.
+        root, globals_data = keccak(old.get(b"commitment") or b""), old.get(b"globals") or b""
+    else:
+        first_void = _record(old, kept + 1)
+        root = first_void.pre_root
+        globals_data = first_void.witness[encoding.COMMITMENT_BYTES :][: encoding.GLOBALS_BYTES]
+    assert keccak(commitment) == root, "the first that is void stands on the last chunk that is kept"
     assert keccak(globals_data) == encoding.commitment_from_bytes(commitment).globals_hash, "the witness's globals"
     voided = Voided(kept, chunk_count - kept, *_count(old, kept, chunk_count), 0)
     taken = dict(old.iterate(TAKEN_KEY))
@@ -132,7 +138,7 @@ def rebuild(old: Store, new: Store, what: Kept, journaled: Iterable[Input]) -> V
     # The commitment comes last: a store without it holds no state.
     place = {CURSOR_KEY: msgspec.msgpack.encode((what.cursor, kept, arrivals)), SIGNERS_KEY: _last_signers(old, kept)}
     new.write({**state_writes(commitment, globals_data, leaves.items()), **place}, sync=True)
-    assert State(new, what.domain).root == first_void.pre_root, "the leaves hash to the root on L1"
+    assert State(new, what.domain).root == root, "the leaves hash to the root on L1"
     return voided
 
 

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Error
 from l1_bridge.client.keys import DEVELOPMENT_CHAIN_ID
+from l1_bridge.codec import calls
 from prover.contracts.deployment import Deployment, DeploymentRecord
 from sequencer.api.methods.methods import Methods
 from sequencer.api.methods.reports import Reports
@@ -27,7 +28,7 @@ from sequencer.l1.poster import Poster, SeatTaken
 from sequencer.node.config import DatadirUnusable, L1Unusable, NodeConfig
 from sequencer.node.datadir import Datadir, held
 from sequencer.node.devnet_tasks import run_maker, simulate_oracle
-from sequencer.node.opening import connected, open_engine, operator_of, rollup_of
+from sequencer.node.opening import connected, open_engine, operator_of, parameters_of, rollup_of
 from sequencer.sequencing.journal import Journal, JournalError, Limits
 from sequencer.sequencing.sequencer import Sequencer
 from sequencer.sequencing.signature_pool import Verifiers
@@ -69,7 +70,8 @@ async def run(
                 opened.callback(journal.close)
                 engine = await open_engine(config, datadir, record, client, journal)
                 opened.callback(engine.store.close)
-                ground = Ground(config, datadir, client, record, engine, journal, now_ms)
+                fixed = await parameters_of(client, record.deployment.bridge)
+                ground = Ground(config, datadir, client, record, fixed, engine, journal, now_ms)
                 node = Node(ground, await read_checkpoint(datadir.checkpoint, client))
             except JournalError as error:
                 raise DatadirUnusable(str(error)) from None
@@ -83,6 +85,7 @@ class Ground(msgspec.Struct, frozen=True):
     datadir: Datadir
     client: L1Client
     record: DeploymentRecord
+    parameters: calls.Parameters
     engine: Engine
     journal: Journal
     now_ms: Callable[[], int]
@@ -108,6 +111,8 @@ class Node:
             recoverer=self._verifiers,
             posted_chunks=lambda: self._view.posted_chunks,
         )
+        # Half of what the bridge allows: what is taken now is still to be posted in the other half.
+        self._sequencer.stale_ms = ground.parameters.max_lag_seconds * 500
         self._methods = Methods(self._sequencer, self._view, client, deployment, ground.now_ms)
         self._sequencer.listeners.append(self._methods)
         self._view.listeners.append(self._methods.posted)
@@ -116,7 +121,11 @@ class Node:
         )
         self._server = self._api()
         self._following = Following(
-            client, deployment, self._view, EntryFeeder(self._sequencer), ground.datadir.checkpoint
+            client,
+            deployment,
+            self._view,
+            EntryFeeder(self._sequencer, ground.parameters.inclusion_seconds),
+            ground.datadir.checkpoint,
         )
         operator = operator_of(config, deployment.chain_id)
         self._poster = Poster(client, operator, deployment, ground.engine, post_seconds=config.post_seconds)

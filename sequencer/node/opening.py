@@ -115,6 +115,15 @@ async def _deployed(config: NodeConfig, client: L1Client, operator: Signer) -> D
         raise L1Unusable(f"The contracts could not be deployed: {error}") from None
 
 
+async def parameters_of(client: L1Client, bridge: bytes) -> calls.Parameters:
+    """What the rollup's bridge was deployed with; L1Unusable."""
+    try:
+        answer = await client.eth_call(bridge, calls.encode_call("parameters"))
+    except L1Error as error:
+        raise L1Unusable(f"The L1 does not say what the bridge was deployed with: {error}") from None
+    return calls.decode_record(calls.Parameters, answer)
+
+
 def _parameters(config: NodeConfig) -> calls.Parameters:
     return msgspec.structs.replace(
         DEVNET_PARAMETERS,
@@ -141,10 +150,10 @@ async def open_engine(
         return engine
     deployment = record.deployment
     final_block: str | int = "latest" if deployment.chain_id == DEVELOPMENT_CHAIN_ID else "finalized"
+    poster = Poster(client, operator_of(config, deployment.chain_id), deployment, engine)
+    tail = next((msgspec.msgpack.decode(given, type=Input) for _, given in journal.replay(engine.cursor + 1)), None)
     try:
-        kept = await Poster(client, operator_of(config, deployment.chain_id), deployment, engine).overdue_behind(
-            final_block
-        )
+        kept = await poster.overdue_behind(final_block, None if tail is None else tail.now)
     except L1Error as error:
         engine.store.close()
         raise L1Unusable(f"The L1 does not say what it holds: {error}") from None

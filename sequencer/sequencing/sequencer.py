@@ -1,5 +1,6 @@
 """The sequencing task: one at a time, durable before it is acknowledged, told to everybody after it is durable."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -8,7 +9,7 @@ import structlog
 import trio
 
 from prover.signing.signed import SignedOperation, read, signer_of
-from prover.stf import constants, containers
+from prover.stf import constants, containers, encoding
 from prover.stf.replay import is_entry
 from sequencer.engine.effects import Processed
 from sequencer.engine.engine import Engine
@@ -85,6 +86,11 @@ class Sequencer:
         self.seal_seconds = seal_seconds
         self.backlog_chunks = backlog_chunks
         self._posted_chunks = posted_chunks
+        self._sealed_at: deque[tuple[int, int]] = deque()
+        # Once the oldest chunk that L1 does not hold is so old, nothing is taken that grows risk.
+        self.stale_ms: int | None = None
+        # Whether entries have waited so long at a time that a chunk serves the queue alone; whoever reads L1 says so.
+        self.is_late: Callable[[int], bool] = lambda now_ms: False
         self.listeners: list[Listener] = []
         self._recoverer = recoverer
         self._log = structlog.get_logger("venue")
@@ -109,6 +115,16 @@ class Sequencer:
     def backlog(self) -> int:
         """Sealed chunks that L1 does not hold yet."""
         return self.engine.chunk_count - self._posted_chunks()
+
+    @property
+    def is_backlogged(self) -> bool:
+        """Whether so much waits to be posted, or for so long, that nothing is taken which grows risk."""
+        while self._sealed_at and self._sealed_at[0][0] <= self._posted_chunks():
+            self._sealed_at.popleft()
+        is_stale = (
+            self.stale_ms is not None and self._sealed_at and self._sealed_at[0][1] + self.stale_ms <= self.now_ms()
+        )
+        return bool(is_stale) or self.backlog >= self.backlog_chunks
 
     async def submit(self, operation: bytes | SignedOperation, taken: Callable[[], None] = lambda: None) -> Processed:
         """Sequences one operation; returns once it is durable. Raises Backlogged.
@@ -135,7 +151,7 @@ class Sequencer:
                 operation = given
             else:
                 signed, operation = given, given.operation
-            if self.backlog >= self.backlog_chunks and not _is_always_taken(operation, signed):
+            if self.is_backlogged and not _is_always_taken(operation, signed):
                 waiting.append(None)
             else:
                 waiting.append(_Waiting(self.now_ms(), operation, signed, self._signer(signed)))
@@ -206,7 +222,7 @@ class Sequencer:
             if waiting.is_given_up:
                 continue
             assert waiting.signer is not None
-            given = Input(waiting.now, waiting.operation, waiting.signer)
+            given = Input(waiting.now, waiting.operation, waiting.signer, self.is_late(waiting.now))
             waiting.outcome = self.engine.process(given, waiting.signed)
             if waiting.outcome.changed:
                 records.append(msgspec.msgpack.encode(given))
@@ -217,7 +233,8 @@ class Sequencer:
             if records:
                 self.journal.append(records)
                 await trio.to_thread.run_sync(self.journal.commit)
-            self.engine.flush(self.journal.durable_sequence)
+            for chunk in self.engine.flush(self.journal.durable_sequence):
+                self._sealed_at.append((chunk.number, encoding.commitment_from_bytes(chunk.commitment).timestamp))
             if self.journal.can_truncate_before(self.engine.cursor + 1):
                 # The store holds what these records came to, and was synced.
                 await trio.to_thread.run_sync(self.journal.truncate_before, self.engine.cursor + 1)

@@ -13,6 +13,7 @@ from tests.l1_bridge.evm import Evm, Reverted, account
 from tests.l1_bridge.harness import CHALLENGER, DOLLAR, PARAMETERS, Harness, honest_chunk
 
 WINDOW = PARAMETERS.window_seconds
+MISS_MEMORY = 30 * 86_400
 
 
 @dataclass
@@ -49,6 +50,8 @@ class Model:
     seat_bond_id: int = 0
     deposited_micros: int = 0
     claimed: dict[int, Withdrawal] = field(default_factory=dict)
+    missed_at: list[int] = field(default_factory=list)
+    lost_at: dict[bytes, int] = field(default_factory=dict)
 
 
 def refusal_of(attempt: Callable[[], object]) -> str | None:
@@ -96,7 +99,8 @@ class Simulation:
 
     def _take_seat(self) -> bool:
         holder = account(self.random.randrange(20, 30))
-        is_open = self.model.seat_bond_id == 0
+        lost_at = self.model.lost_at.get(holder, -PARAMETERS.unseat_seconds)
+        is_open = self.model.seat_bond_id == 0 and self.venue.evm.now >= lost_at + PARAMETERS.unseat_seconds
         bond_wei = PARAMETERS.bond_wei
         if self._attempt(is_open, "take_seat", "", sender=holder, value_wei=bond_wei):
             bond_id = len(self.model.bonds) + 1
@@ -204,7 +208,11 @@ class Simulation:
         if refusal is not None:
             return False
         bond = self.model.bonds[self.model.seat_bond_id]
-        bond.amount_wei -= bond.amount_wei // 4
+        now = self.venue.evm.now
+        before = [at for at in self.model.missed_at if at > now - MISS_MEMORY]
+        bond.amount_wei -= bond.amount_wei >> max(0, 2 - len(before))
+        self.model.missed_at.append(now)
+        self.model.lost_at[bond.holder] = now
         self.model.seat_bond_id = 0
         return True
 

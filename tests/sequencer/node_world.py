@@ -173,6 +173,7 @@ class World:
         self.store = genesis_store(domain, listings)
         self.engine = Engine(BufferedStore(self.store), domain, limits)
         self.now = start
+        self.queue_only = False
         self.journal: list[Input] = []
         self.sealed: list[SealedChunk] = []
         if traders:
@@ -186,7 +187,7 @@ class World:
         """One input, journaled if it changed something."""
         signed = bool(operation) and operation[0] != constants.TICK and not is_entry(operation[0])
         signer = recovered(self.engine.domain, operation) if signed else b""
-        given = Input(self.now, operation, signer)
+        given = Input(self.now, operation, signer, self.queue_only)
         outcome = self.engine.process(given)
         if outcome.changed:
             self.journal.append(given)

@@ -31,6 +31,7 @@ _OTHERS: Final = (
 # What only scenes aim at.
 SCENES: Final = frozenset(
     {pair for pair in PAIRS if pair[0] in (*_RESCUES, *_ENTRIES) and pair[1] not in (c.FULL, c.MALFORMED)}
+    | {pair for pair in PAIRS if pair[1] == c.QUEUE_ONLY}
     | set(_OTHERS)
 )
 PRICE: Final = 600_000
@@ -280,6 +281,9 @@ class Scene:
 
 def scene(rng: random.Random, tag: int, code: int) -> tuple[Any, list[bytes], int]:
     """A state, operations and a clock that come to (tag, code), by construction or nearly."""
+    if code == c.QUEUE_ONLY:
+        operation = bytes([tag]) + rng.randbytes(KINDS[tag].length - 1)
+        return venue.build_state(venue.globals_of()), [operation], venue.NOW + constants.QUEUE_ONLY_BIT
     if tag in _RESCUES:
         return Scene(rng, tag, code).build()
     if tag in _ENTRIES:

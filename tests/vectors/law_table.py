@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from prover.stf import codes as c
 from prover.stf import constants
-from prover.stf.replay import KINDS, is_entry
+from prover.stf.replay import KINDS, is_entry, serves_queue
 
 # A tag that the law does not know; it takes no room.
 UNKNOWN: Final = 0
@@ -84,7 +84,7 @@ _ENTRY: Final = (c.MALFORMED, c.FULL, c.HEAD_UNFINISHED, c.BAD_ENTRY)
 _OWNED: Final = (*_ENTRY, c.RESERVED, c.NO_ACCOUNT, c.NOT_OWNER)
 
 # Codes in the order in which the law asks. Not here, hence unreachable: CANCEL_ALL with USED (it has no slot).
-REACHABLE: Final[dict[int, tuple[int, ...]]] = {
+_REACHABLE: Final[dict[int, tuple[int, ...]]] = {
     UNKNOWN: (c.MALFORMED,),
     constants.DEPOSIT: (c.MALFORMED, c.FULL, c.HEAD_UNFINISHED, c.ZERO_AMOUNT, c.REFUNDED, c.WITHDRAWALS_FULL, c.OK),
     constants.WITHDRAW: (
@@ -271,6 +271,12 @@ REACHABLE: Final[dict[int, tuple[int, ...]]] = {
     constants.FORCED_TICK: (*_ENTRY, *_TICK),
     constants.SET_MARKET: (*_ENTRY, c.NO_MARKET, c.OUT_OF_RANGE, c.TOO_SOON, c.STEP_LIMIT, c.OK),
     constants.SET_VENUE: (*_ENTRY, c.OUT_OF_RANGE, c.TOO_SOON, c.OK),
+}
+
+# Of a chunk that serves the queue alone: what it does not take has room in it, and is asked nothing more.
+REACHABLE: Final = {
+    tag: of_tag if tag == UNKNOWN or serves_queue(tag) else (*of_tag[:2], c.QUEUE_ONLY, *of_tag[2:])
+    for tag, of_tag in _REACHABLE.items()
 }
 
 PAIRS: Final = frozenset((tag, code) for tag, of_tag in REACHABLE.items() for code in of_tag)

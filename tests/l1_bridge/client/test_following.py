@@ -1,7 +1,7 @@
 """Following blocks and logs: the events, replayed, are always one chain, whatever the chain does meanwhile."""
 
 import random
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import msgspec
@@ -10,7 +10,7 @@ import trio
 
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1ReorgTooDeep, L1Unavailable
-from l1_bridge.client.following import Applied, Follower, Reverted
+from l1_bridge.client.following import Applied, Depth, Follower, Reverted, block_at
 from l1_bridge.client.keys import development_key
 from l1_bridge.client.options import L1Options
 from l1_bridge.client.values import Block
@@ -86,6 +86,33 @@ async def test_finalized_lags_behind_latest(tmp_path: Any) -> None:
             await drain(finalized, seen)
             await drain(behind, also)
             assert seen.counts == also.counts == [1]
+
+
+@pytest.mark.parametrize(
+    ("finalized", "expected"),
+    [
+        # number and time of the finalized block, of a chain of a hundred blocks of 12 seconds
+        ((40, 480), 40),
+        ((0, 0), 36),
+        (None, 36),
+        ((39, 100), 39),
+    ],
+)
+async def test_where_finality_stalls_what_is_deep_enough_counts(
+    finalized: tuple[int, int] | None, expected: int
+) -> None:
+    def block(number: int, time: int) -> Block:
+        return Block(number=number, hash=bytes(32), parent_hash=bytes(32), timestamp=time, base_fee_wei=0)
+
+    class Reader:
+        async def block(self, at: str | int) -> Block | None:
+            if at == "finalized":
+                return None if finalized is None else block(*finalized)
+            return block(100, 1_200) if at == "latest" else block(int(at), 12 * int(at))
+
+    found = await block_at(cast(L1Client, Reader()), Depth("finalized", stalled_seconds=720, blocks=64))
+    assert found is not None
+    assert found.number == expected
 
 
 async def test_survives_a_reorganisation_of_anvil() -> None:

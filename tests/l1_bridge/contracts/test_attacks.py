@@ -33,7 +33,11 @@ UNPROVABLE_CHUNKS = POOLED_CALLDATA_BYTES // 64
 RULES = {
     # C1
     '    assert commitment.timestamp_ms <= block.timestamp * 1000, "TIMESTAMP_AHEAD"\n': "",
-    '    assert commitment.timestamp_ms + PARAMETERS.max_lag_seconds * 1000 >= block.timestamp * 1000, "TIMESTAMP_BEHIND"\n': "",  # noqa: E501
+    '    assert first_ms + PARAMETERS.max_lag_seconds * 1000 >= block.timestamp * 1000, "TIMESTAMP_BEHIND"\n': "",
+    # B1
+    '    assert len(payload) == length, "ENTRY_LENGTH"\n': "    pass\n",
+    # H3
+    '    assert lost_at == 0 or block.timestamp >= lost_at + PARAMETERS.unseat_seconds, "LOST_SEAT"\n': "",
     # C2
     '        assert block.timestamp < self._due_at(entry_index) + PARAMETERS.inclusion_seconds, "WORK_OWED"\n': "        pass\n",  # noqa: E501
     # H4
@@ -41,7 +45,7 @@ RULES = {
     # H5
     '    assert not self._is_provable_at(bond.last_batch_at), "BOND_LOCKED"\n': "",
     # H8
-    "        if commitment.timestamp_ms >= late_at * 1000:\n": "        if False:\n",
+    "        is_late = commitment.timestamp_ms >= late_at * 1000\n": "        pass\n",
     # C8: tip := parent leaves the followers where they are; this bridge tidies up
     "    self.tip = number - 1\n": """
     for dropped: uint256 in range(number, self.tip + 1, bound=100_000):
@@ -160,7 +164,7 @@ def test_c2_two_friends_pass_an_idle_seat_to_and_fro(attacked: Harness, ruled: b
         attacked.bridge.send("unseat", sender=STRANGER)
         attacked.take_seat(friend)
     lost_wei = attacked.burned_wei - burned_before
-    assert lost_wei == (6 * (BOND // 4) if ruled else 0)
+    assert lost_wei == (BOND // 4 + BOND // 2 + 4 * BOND if ruled else 0)
 
 
 def test_h4_prove_a_decoy_of_ones_own_and_keep_the_reward(attacked: Harness, ruled: bool) -> None:
@@ -194,6 +198,47 @@ def test_h8_leave_a_deposit_waiting_for_ever(attacked: Harness, ruled: bool) -> 
         blind = attacked.next_commitment(queue_count=0)
         censored = succeeds(lambda blind=blind: attacked.commit(blind))
     assert censored is not ruled
+
+
+def test_b1_pad_entries_until_no_batch_can_hold_them(attacked: Harness, ruled: bool) -> None:
+    agent, padded = bytes(32), bytes(1_507)
+    fee = PARAMETERS.entry_fee_wei
+    attacked.bridge.send("enqueue", 20, agent, sender=STRANGER, value_wei=fee)
+    attempt = ("enqueue", 20, padded)
+    accepted = succeeds(lambda: attacked.bridge.send(*attempt, sender=STRANGER, value_wei=fee))
+    assert accepted is not ruled
+    # So many fit into the bytes of a chunk; by weight it would hold 94 of them.
+    longest = padded if accepted else agent
+    assert (8_192 - 6) // (29 + len(longest)) == (134 if ruled else 5)
+
+
+def test_h1_put_a_flood_in_front_of_an_entry_and_trade_on(attacked: Harness, ruled: bool) -> None:
+    for _ in range(6):
+        attacked.deposit()
+    attacked.bridge.send("enqueue", 16, bytes(11), sender=STRANGER, value_wei=PARAMETERS.entry_fee_wei)
+    traded = 0
+    for count in range(1, 7):
+        attacked.evm.now += PARAMETERS.inclusion_seconds
+        serving = attacked.next_commitment(queue_count=count)
+        traded += succeeds(lambda serving=serving: attacked.commit(serving))
+        if ruled:
+            # The same batch, of chunks in which the law takes nothing but the queue.
+            attacked.commit(serving, queue_only=True)
+    assert traded == (0 if ruled else 6)
+
+
+def test_h3_lose_the_seat_and_take_it_back_in_the_same_breath(attacked: Harness, ruled: bool) -> None:
+    attacked.deposit()
+    held = 0
+    for _ in range(4):
+        attacked.evm.now += PARAMETERS.unseat_seconds
+        attacked.bridge.send("unseat", sender=SEQUENCER)
+        if not succeeds(lambda: attacked.take_seat(SEQUENCER)):
+            break
+        held += 1
+    assert held == (0 if ruled else 4)
+    # Whoever stood ready has it.
+    assert succeeds(lambda: attacked.take_seat(STRANGER)) is ruled
 
 
 def test_h10_slash_an_honest_batch_by_making_its_referee_fail(attacked: Harness, ruled: bool) -> None:
@@ -306,12 +351,12 @@ def test_c8_post_more_chunks_than_a_proof_can_name(attacked_by_form: Harness, ru
     stolen = venue.next_commitment(tree_root=keccak(b"theft"))
 
     def posted(count: int) -> int | None:
-        """Bytes of calldata of the proof, without witness, against so many empty chunks; None if they are refused."""
+        """Bytes of calldata of the proof, without witness, against so many chunks of a time; None if refused."""
         roots = [*(keccak(bytes([i % 256])) for i in range(count - 1)), stolen.root()]
-        commit = ("commit", head.number, head.batch_hash, [b""] * count, roots, stolen.words())
+        commit = ("commit", head.number, head.batch_hash, [b"a time"] * count, roots, stolen.words())
         header = Header(1, head.batch_hash, 0, SEQUENCER)
-        pairs = [(keccak(b""), root) for root in roots]
-        proof = bridge.artifact.encode_call("prove_fraud", header.words(), pairs, 0, b"", b"")
+        pairs = [(keccak(b"a time"), root) for root in roots]
+        proof = bridge.artifact.encode_call("prove_fraud", header.words(), pairs, 0, b"a time", b"")
         with venue.evm.rolled_back():
             if not succeeds(lambda: bridge.send(*commit, sender=SEQUENCER, gas=TRANSACTION_GAS_LIMIT)):
                 return None
@@ -343,7 +388,7 @@ def test_c8_hide_the_bytes_behind_a_contract_and_odd_offsets(attacked_by_form: H
     loot = Withdrawal(0, STRANGER, 10 * DOLLAR)
     tree = WithdrawalTree([loot.leaf()])
     stolen = venue.next_commitment(withdrawals_root=tree.root, withdrawn_total_micros=loot.amount_micros)
-    head, body = venue.head, stolen.encode()[:40]
+    head, body = venue.head, honest_chunk(stolen).body[:40]
     roots = [keccak(b"between"), stolen.root()]
     calldata = artifact.encode_call("commit", head.number, head.batch_hash, [body, body], roots, stolen.words())
     # both bodies become one: a reader of calldata that insists on the usual layout is blind here

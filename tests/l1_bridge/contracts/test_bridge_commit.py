@@ -71,7 +71,7 @@ def test_a_batch_has_1_to_24_chunks(seated: Harness, count: int) -> None:
     commitment = seated.next_commitment()
     with pytest.raises(Reverted):
         seated.commit(commitment, [honest_chunk(commitment)] * count)
-    seated.commit(commitment, [Chunk(b"", keccak(b"any"))] * 23 + [honest_chunk(commitment)])
+    seated.commit(commitment, [Chunk(b"any bytes", keccak(b"any"))] * 23 + [honest_chunk(commitment)])
 
 
 def test_chunks_and_roots_are_as_many(seated: Harness) -> None:
@@ -92,13 +92,13 @@ def test_chunks_and_roots_are_as_many(seated: Harness) -> None:
 def test_a_chunk_has_at_most_8192_bytes(seated: Harness) -> None:
     commitment = seated.next_commitment()
     with pytest.raises(Reverted):
-        seated.commit(commitment, [Chunk(bytes(8193), commitment.root())])
-    seated.commit(commitment, [Chunk(bytes(8192), commitment.root())])
+        seated.commit(commitment, [Chunk(b"a" * 8193, commitment.root())])
+    seated.commit(commitment, [Chunk(b"a" * 8192, commitment.root())])
 
 
 def test_the_commitment_opens_the_last_root_and_no_other(seated: Harness) -> None:
     commitment = seated.next_commitment()
-    other = Chunk(b"", keccak(b"any"))
+    other = Chunk(b"any bytes", keccak(b"any"))
     refused(seated, "COMMITMENT", commitment, [honest_chunk(commitment), other])
     seated.commit(commitment, [other, honest_chunk(commitment)])
 
@@ -118,6 +118,27 @@ def test_c1_l2_time_runs_neither_ahead_of_l1_nor_too_far_behind(seated: Harness)
     refused(seated, "TIMESTAMP_BEHIND", seated.next_commitment(timestamp_ms=0))
     seated.commit(seated.next_commitment(timestamp_ms=oldest_ms))
     seated.commit(seated.next_commitment(timestamp_ms=now_ms))
+
+
+def test_c1_the_lag_counts_from_the_first_chunk(seated: Harness) -> None:
+    seated.evm.now += 1_000
+    last = seated.next_commitment()
+    oldest_ms = seated.evm.now * 1000 - PARAMETERS.max_lag_seconds * 1000
+    for queue_only in (False, True):
+        for first_ms in (0, oldest_ms - 1):
+            first = honest_chunk(last, b"first", queue_only=queue_only, time_ms=first_ms)
+            refused(seated, "TIMESTAMP_BEHIND", last, [first, honest_chunk(last)])
+        # what comes later may say what it likes: the law's clock never goes back
+        first = honest_chunk(last, b"first", queue_only=queue_only, time_ms=oldest_ms)
+        seated.commit(last, [first, honest_chunk(last, time_ms=0)])
+
+
+def test_every_body_says_a_time(seated: Harness) -> None:
+    last = seated.next_commitment()
+    for short in (b"", b"12345"):
+        refused(seated, "CHUNK_TIME", last, [Chunk(short, keccak(b"any")), honest_chunk(last)])
+        refused(seated, "CHUNK_TIME", last, [honest_chunk(last, b"first"), Chunk(short, last.root())])
+    seated.commit(last, [honest_chunk(last, b"first"), Chunk(b"123456", last.root())])
 
 
 def test_the_queue_is_consumed_in_order_and_never_given_back(seated: Harness) -> None:
@@ -161,7 +182,7 @@ def test_each_chunk_of_a_late_batch_serves_the_queue_alone(seated: Harness) -> N
     late = seated.next_commitment()
     for chunks in ((False,), (True, False), (False, True)):
         refused(seated, "INCLUSION", late, late_batch(late, *chunks))
-    refused(seated, "INCLUSION", late, [Chunk(b"", keccak(b"any")), honest_chunk(late, queue_only=True)])
+    refused(seated, "INCLUSION", late, [Chunk(b"any bytes", keccak(b"any")), honest_chunk(late, queue_only=True)])
     seated.commit(late, late_batch(late, True, True))
     # what is owed no longer asks nothing of the next batch, and a chunk may serve the queue alone at any time
     seated.commit(late, late_batch(late, False, True))

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from l1_bridge.codec.batch import extend_queue_hash
-from l1_bridge.codec.events import Announced, Enqueued, Retracted
+from l1_bridge.codec.events import Announced, Enqueued, Retracted, decode_log
 from l1_bridge.contracts.artifact import Artifact
 from l1_bridge.hashing import ZERO_HASH, keccak
 from tests.l1_bridge.contracts.test_bridge_commit import refused
@@ -14,7 +14,16 @@ from tests.l1_bridge.harness import GOVERNOR, PARAMETERS, STRANGER, TRADER, Harn
 FEE = PARAMETERS.entry_fee_wei
 DELAY = PARAMETERS.governance_delay_seconds
 FORTNIGHT = 14 * 86_400
-LEAVE, SET_MARKET, SET_VENUE = 19, 22, 23
+LEAVE, FORCED_TICK, SET_MARKET, SET_VENUE = 19, 21, 22, 23
+LENGTHS = {16: 11, 17: 11, 18: 11, 19: 3, 20: 32, 22: 86, 23: 27}
+ANYBODYS = range(16, 22)
+
+
+def payload_of(tag: int) -> bytes:
+    """A payload of the length that the tag needs; a tick says that it has five signers and three markets."""
+    if tag == FORCED_TICK:
+        return bytes(6) + b"\x05\x03" + bytes(5 * (65 + 9 * 3))
+    return bytes(LENGTHS[tag])
 
 
 def enqueue(venue: Harness, tag: int = LEAVE, payload: bytes = b"\x00\x00\x11", fee: int = FEE) -> Enqueued:
@@ -38,9 +47,29 @@ class TestEnqueue:
         assert event.chain_hash == extend_queue_hash(ZERO_HASH, operation)
         assert (event.index, event.enqueued_at, event.due_at) == (0, venue.evm.now, venue.evm.now)
 
-    @pytest.mark.parametrize("size", [0, 1, 1_507])
-    def test_any_payload_up_to_the_bound(self, venue: Harness, size: int) -> None:
-        assert len(enqueue(venue, payload=b"\x99" * size).operation) == 29 + size
+    @pytest.mark.parametrize("tag", ANYBODYS)
+    def test_a_payload_has_the_length_that_its_tag_needs_and_no_other(self, venue: Harness, tag: int) -> None:
+        needed = payload_of(tag)
+        for payload in (b"", needed[:-1], needed + b"\x00", needed + bytes(1_507 - len(needed))):
+            with pytest.raises(Reverted, match="ENTRY_LENGTH"):
+                enqueue(venue, tag, payload)
+        assert len(enqueue(venue, tag, needed).operation) == 29 + len(needed)
+
+    @pytest.mark.parametrize(("signers", "markets"), [(0, 0), (0, 16), (1, 0), (7, 16)])
+    def test_a_ticks_length_follows_from_its_own_counts(self, venue: Harness, signers: int, markets: int) -> None:
+        tick = bytes(6) + bytes([signers, markets]) + bytes(signers * (65 + 9 * markets))
+        for payload in (tick[:-1], tick + b"\x00"):
+            with pytest.raises(Reverted, match="ENTRY_LENGTH"):
+                enqueue(venue, FORCED_TICK, payload)
+        enqueue(venue, FORCED_TICK, tick)
+
+    @pytest.mark.parametrize(("signers", "markets"), [(8, 1), (1, 17), (255, 0), (0, 255)])
+    def test_a_tick_of_more_signers_or_markets_than_there_can_be_is_refused(
+        self, venue: Harness, signers: int, markets: int
+    ) -> None:
+        tick = bytes(6) + bytes([signers, markets]) + bytes(min(signers * (65 + 9 * markets), 1_499))
+        with pytest.raises(Reverted, match="ENTRY_LENGTH"):
+            enqueue(venue, FORCED_TICK, tick)
 
     def test_a_payload_beyond_the_bound_is_refused(self, venue: Harness) -> None:
         with pytest.raises(Reverted):
@@ -51,12 +80,12 @@ class TestEnqueue:
         with pytest.raises(Reverted, match="ENTRY_TAG"):
             enqueue(venue, tag)
 
-    @pytest.mark.parametrize("tag", range(16, 22))
+    @pytest.mark.parametrize("tag", ANYBODYS)
     def test_each_waits_as_long_as_it_weighs(self, venue: Harness, tag: int) -> None:
-        first, second = enqueue(venue), enqueue(venue, tag)
+        first, second = enqueue(venue), enqueue(venue, tag, payload_of(tag))
         weight = venue.bridge.call("ENTRY_WEIGHTS_KILOGAS", tag - 16)
 
-        assert second.due_at - first.due_at == -(-PARAMETERS.spacing_seconds * weight // 60)
+        assert second.due_at - first.due_at == -(-PARAMETERS.spacing_seconds * weight // 600)
 
     @pytest.mark.parametrize("fee", [0, FEE - 1, FEE + 1])
     def test_the_fee_is_exact_and_burned(self, venue: Harness, fee: int) -> None:
@@ -73,6 +102,41 @@ class TestEnqueue:
 
         assert event.index == 1
         assert event.chain_hash == extend_queue_hash(deposited.chain_hash, event.operation)
+
+
+class TestSeveralAtOnce:
+    def many(self, venue: Harness, *tags: int, value_wei: int | None = None) -> list[Enqueued]:
+        """What the bridge says of entries that one transaction queues."""
+        fee = len(tags) * FEE if value_wei is None else value_wei
+        entries = [(tag, payload_of(tag)) for tag in tags]
+        receipt = venue.bridge.send("enqueue_many", entries, sender=TRADER, value_wei=fee)
+        events = [decode_log(venue.id, log) for log in receipt.logs]
+        assert all(isinstance(event, Enqueued) for event in events)
+        return [event for event in events if isinstance(event, Enqueued)]
+
+    def test_evidence_and_request_stand_one_right_behind_the_other(self, venue: Harness) -> None:
+        enqueue(venue)
+        found = self.many(venue, FORCED_TICK, FORCED_TICK, FORCED_TICK, 16)
+        assert [event.index for event in found] == [1, 2, 3, 4]
+        assert [event.operation[0] for event in found] == [FORCED_TICK] * 3 + [16]
+        assert {event.enqueued_at for event in found} == {venue.evm.now}
+        assert found[0].operation == entry_of(venue, FORCED_TICK, TRADER, payload_of(FORCED_TICK))
+        assert venue.burned_wei == 5 * FEE
+        assert venue.bridge.call("queue_length") == 5
+
+    def test_one_that_is_refused_takes_the_others_along(self, venue: Harness) -> None:
+        with pytest.raises(Reverted, match="ENTRY_TAG"):
+            self.many(venue, LEAVE, SET_VENUE)
+        for value_wei in (FEE, 3 * FEE, 0):
+            with pytest.raises(Reverted, match="ENTRY_FEE"):
+                self.many(venue, LEAVE, LEAVE, value_wei=value_wei)
+        assert (venue.bridge.call("queue_length"), venue.burned_wei) == (0, 0)
+
+    def test_none_and_five_are_refused(self, venue: Harness) -> None:
+        with pytest.raises(Reverted, match="ENTRY_COUNT"):
+            self.many(venue)
+        with pytest.raises(Reverted):
+            self.many(venue, *[LEAVE] * 5)
 
 
 class TestAnOpenEntry:
@@ -100,6 +164,12 @@ class TestAnOpenEntry:
         seated.commit(late, queue_only=True)
         seated.evm.now += PARAMETERS.unseat_seconds
         seated.bridge.send("unseat", sender=STRANGER)
+
+
+def abi_words(tag: int, payload: bytes) -> bytes:
+    """abi_encode(tag, payload), of which an announcement is the hash."""
+    padded = payload + bytes(-len(payload) % 32)
+    return b"".join(word.to_bytes(32, "big") for word in (tag, 64, len(payload))) + padded
 
 
 class TestGovernor:
@@ -155,6 +225,40 @@ class TestGovernor:
         with pytest.raises(Reverted, match="ENTRY_TAG"):
             self.announce(venue, tag)
 
+    def test_what_is_announced_has_its_tags_length(self, venue: Harness) -> None:
+        for tag, size in ((SET_VENUE, 26), (SET_VENUE, 28), (SET_MARKET, 27), (SET_VENUE, 86)):
+            with pytest.raises(Reverted, match="ENTRY_LENGTH"):
+                venue.bridge.send("announce", tag, bytes(size), sender=GOVERNOR)
+
+    def test_k1_a_second_step_that_comes_too_soon_is_refused_and_not_burned(self, venue: Harness) -> None:
+        steps = [b"\x00" * 86, b"\x00" + b"\x02" * 85, b"\x01" + b"\x00" * 85]
+        for payload in steps:
+            venue.bridge.send("announce", SET_MARKET, payload, sender=GOVERNOR)
+        self.announce(venue)
+        venue.evm.now += DELAY
+        venue.bridge.send("enact", SET_MARKET, steps[0], sender=STRANGER)
+        with pytest.raises(Reverted, match="TOO_SOON"):
+            venue.bridge.send("enact", SET_MARKET, steps[1], sender=STRANGER)
+        # another market, and the venue, have a clock of their own
+        venue.bridge.send("enact", SET_MARKET, steps[2], sender=STRANGER)
+        self.enact(venue)
+        # what was refused still stands
+        announcement = keccak(abi_words(SET_MARKET, steps[1]))
+        assert venue.bridge.call("announced_at", announcement) == venue.evm.now - DELAY
+
+    def test_k1_the_same_parameters_are_enacted_again_after_thirty_one_days(self, venue: Harness) -> None:
+        self.announce(venue)
+        venue.evm.now += DELAY
+        self.enact(venue)
+        enacted_at = venue.evm.now
+        venue.evm.now = enacted_at + 31 * 86_400 - DELAY - 1
+        self.announce(venue)
+        venue.evm.now = enacted_at + 31 * 86_400 - 1
+        with pytest.raises(Reverted, match="TOO_SOON"):
+            self.enact(venue)
+        venue.evm.now += 1
+        self.enact(venue)
+
     def test_another_payload_is_another_announcement(self, venue: Harness) -> None:
         self.announce(venue)
         venue.evm.now += DELAY
@@ -171,11 +275,11 @@ class TestGovernor:
 
 def test_a_frozen_bridge_takes_no_entries(venue: Harness) -> None:
     enqueue(venue)
-    announced = venue.bridge.send("announce", SET_VENUE, b"", sender=GOVERNOR)
+    announced = venue.bridge.send("announce", SET_VENUE, bytes(27), sender=GOVERNOR)
     assert announced.logs
     venue.evm.now += DELAY
     venue.bridge.send("freeze", sender=STRANGER)
     with pytest.raises(Reverted, match="FROZEN"):
         enqueue(venue)
     with pytest.raises(Reverted, match="FROZEN"):
-        venue.bridge.send("enact", SET_VENUE, b"", sender=STRANGER)
+        venue.bridge.send("enact", SET_VENUE, bytes(27), sender=STRANGER)

@@ -3,9 +3,9 @@
 import pytest
 
 from l1_bridge.codec.calls import Deadlines, Seat, decode_record
-from l1_bridge.codec.events import BondWithdrawn, SeatLost, SeatResigned, SeatTaken
+from l1_bridge.codec.events import BondWithdrawn, Enqueued, SeatLost, SeatResigned, SeatTaken, decode_log
 from l1_bridge.hashing import ZERO_HASH
-from tests.l1_bridge.evm import Reverted
+from tests.l1_bridge.evm import Reverted, account
 from tests.l1_bridge.harness import PARAMETERS, SEQUENCER, STRANGER, SUCCESSOR, Harness
 
 BOND = PARAMETERS.bond_wei
@@ -107,20 +107,90 @@ def test_who_serves_the_queue_is_not_unseated(seated: Harness) -> None:
 
 def test_every_miss_halves_the_deadline_to_a_floor_and_seven_days_restore_it(seated: Harness) -> None:
     seated.deposit()
-    for delay in (120, 60, 40, 40):
+    for turn, delay in enumerate((120, 60, 40, 40)):
         start = seated.evm.now
         assert deadlines(seated).unseat_at == start + delay
         seated.evm.now = start + delay
         seated.bridge.send("unseat", sender=STRANGER)
-        seated.take_seat(SUCCESSOR)
+        seated.take_seat(account(50 + turn))
     assert seated.bridge.call("misses") == 4
-    seated.commit(sender=SUCCESSOR, queue_only=True)
+    seated.commit(sender=account(53), queue_only=True)
     missed_at = seated.evm.now
     seated.evm.now = missed_at + 7 * 86_400 - 1
     seated.deposit()
     assert deadlines(seated).unseat_at == seated.evm.now + 40
     seated.evm.now += 1
     assert deadlines(seated).unseat_at == seated.evm.now - 1 + 120
+
+
+def test_h3_what_a_miss_burns_doubles_with_each_one_within_thirty_days(seated: Harness) -> None:
+    for turn, (quiet, part) in enumerate([(0, 4), (0, 2), (0, 1), (29 * 86_400, 1), (30 * 86_400, 4)]):
+        # Nothing is owed meanwhile.
+        seated.evm.now += quiet
+        entry = seated.event(seated.deposit())
+        assert isinstance(entry, Enqueued)
+        seated.evm.now = deadlines(seated).unseat_at
+        lost = seated.event(seated.bridge.send("unseat", sender=STRANGER))
+        assert isinstance(lost, SeatLost)
+        assert (lost.burned_wei, lost.misses) == (BOND // part, 1 if part == 4 else turn + 1)
+        seated.take_seat(account(60 + turn))
+        seated.commit(sender=account(60 + turn), queue_only=True)
+
+
+def test_h3_who_lost_the_seat_leaves_it_to_others_first(seated: Harness) -> None:
+    seated.deposit()
+    seated.evm.now += PARAMETERS.unseat_seconds
+    seated.bridge.send("unseat", sender=STRANGER)
+    for seconds in (0, PARAMETERS.unseat_seconds - 1):
+        with seated.evm.rolled_back():
+            seated.evm.now += seconds
+            refused(seated, "LOST_SEAT", "take_seat", "", sender=SEQUENCER, value_wei=BOND)
+    with seated.evm.rolled_back():
+        seated.evm.now += PARAMETERS.unseat_seconds
+        seated.take_seat(SEQUENCER)
+    seated.bridge.send("bond_ahead", "", sender=SEQUENCER, value_wei=BOND)
+    seated.take_seat(SUCCESSOR)
+    seated.commit(sender=SUCCESSOR, queue_only=True)
+    refused(seated, "LOST_SEAT", "hand_over", 2, sender=SUCCESSOR)
+
+
+def test_who_has_bonded_ahead_gets_the_seat_in_the_transaction_that_hands_it_over(seated: Harness) -> None:
+    receipt = seated.bridge.send("bond_ahead", "http://next", sender=SUCCESSOR, value_wei=BOND)
+    assert receipt.logs == ()
+    refused(seated, "BOND_AMOUNT", "bond_ahead", "", sender=SUCCESSOR, value_wei=BOND - 1)
+    refused(seated, "NOT_SEAT_HOLDER", "hand_over", 2, sender=SUCCESSOR)
+    for nobody in (0, 1, 3):
+        refused(seated, "BOND_AMOUNT", "hand_over", nobody, sender=SEQUENCER)
+    seated.evm.now += 7
+    receipt = seated.bridge.send("hand_over", 2, sender=SEQUENCER)
+    resigned, taken = (decode_log(seated.id, log) for log in receipt.logs)
+    assert resigned == SeatResigned(holder=SEQUENCER, bond_id=1, handover_at=seated.evm.now)
+    assert taken == SeatTaken(holder=SUCCESSOR, bond_id=2, endpoint_url="http://next")
+    assert seat(seated) == Seat(holder=SUCCESSOR, bond_id=2, taken_at=seated.evm.now, handover_at=0)
+    assert seated.bridge.call("endpoint_url") == "http://next"
+    with pytest.raises(Reverted, match="NOT_SEAT_HOLDER"):
+        seated.commit()
+    seated.commit(sender=SUCCESSOR)
+    seated.bridge.send("withdraw_bond", 1, sender=SEQUENCER)
+    # A bond that was taken home seats nobody.
+    refused(seated, "BOND_AMOUNT", "hand_over", 1, sender=SUCCESSOR)
+
+
+def test_nobody_hands_over_what_he_owes(seated: Harness) -> None:
+    seated.bridge.send("bond_ahead", "", sender=SUCCESSOR, value_wei=BOND)
+    seated.deposit()
+    seated.evm.now += PARAMETERS.inclusion_seconds
+    refused(seated, "WORK_OWED", "hand_over", 2, sender=SEQUENCER)
+    seated.commit(queue_only=True)
+    seated.bridge.send("hand_over", 2, sender=SEQUENCER)
+
+
+def test_a_bond_paid_ahead_goes_home_as_long_as_it_is_not_seated(seated: Harness) -> None:
+    seated.bridge.send("bond_ahead", "", sender=SUCCESSOR, value_wei=BOND)
+    before = seated.evm.balance_wei(SUCCESSOR)
+    refused(seated, "NOT_BOND_HOLDER", "withdraw_bond", 2, sender=STRANGER)
+    seated.bridge.send("withdraw_bond", 2, sender=SUCCESSOR)
+    assert seated.evm.balance_wei(SUCCESSOR) == before + BOND
 
 
 def test_c2_the_deadline_runs_anew_after_a_roll_back_and_a_change_of_seat(seated: Harness) -> None:

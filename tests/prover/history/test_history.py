@@ -137,10 +137,9 @@ async def test_honest_batches_replay_to_the_bridges_root_and_conserve_money(worl
 
 
 ODD_BODIES: dict[str, Callable[[bytes], bytes]] = {
-    "empty": lambda body: b"",
-    "shorter than a timestamp": lambda body: b"\x00" * 5,
     "a timestamp alone": lambda body: body[:6],
-    "garbage": lambda body: bytes(range(256)) * 20,
+    "garbage": lambda body: body[:6] + bytes(range(256)) * 20,
+    "serving the queue alone": lambda body: bytes([body[0] | 128]) + body[1:],
     "an unknown tag after good operations": lambda body: body + b"\xee" * 40,
     "cut off": lambda body: body[:-1],
     "full of the smallest operation": lambda body: body[:6] + b"\x08" * 8_186,
@@ -172,7 +171,8 @@ LIES: dict[str, list[Lie]] = {
     "garbage in place of the bytes": [Lie(1, body=lambda body: b"\xff" * len(body))],
     "bytes cut off after they were applied": [Lie(1, body=lambda body: body[:-1])],
     "one bit of a signature": [Lie(1, body=lambda body: body[:-20] + bytes([body[-20] ^ 1]) + body[-19:])],
-    "no bytes at all": [Lie(1, body=lambda body: b"")],
+    "no operations at all": [Lie(1, body=lambda body: body[:6])],
+    "trades where only the queue is served": [Lie(1, body=lambda body: bytes([body[0] | 128]) + body[1:])],
     "a withdrawal that nobody asked for": [
         Lie(2, claim=lambda true: msgspec.structs.replace(true, withdrawals_root=keccak(b"mine"))),
     ],
@@ -207,7 +207,7 @@ async def test_a_lie_is_fraud_at_its_first_wrong_chunk_and_the_bridge_agrees(
 
 
 async def test_an_empty_chunk_with_a_bad_root_is_fraud(world: World, reader: Reader) -> None:
-    await world.commit([[]], [Lie(0, claim=false_tree, body=lambda body: b"")])
+    await world.commit([[]], [Lie(0, claim=false_tree, body=lambda body: body[:6])])
     assert judged(reader.catch_up()).verdict == Verdict.FRAUD
     await prove(world, reader.replay.dispute())
     assert (await world.head()).number == 0

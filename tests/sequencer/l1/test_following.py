@@ -26,7 +26,10 @@ class Sequence:
 
     def __init__(self) -> None:
         self.engine = SimpleNamespace(
-            view=SimpleNamespace(commitment=SimpleNamespace(queue_count=0, queue_taken=0, queue_hash=ZERO_HASH))
+            view=SimpleNamespace(
+                commitment=SimpleNamespace(queue_count=0, queue_taken=0, queue_hash=ZERO_HASH, timestamp=0)
+            ),
+            entries=[],
         )
         self.taken: list[bytes] = []
         self.is_busy = False
@@ -56,7 +59,7 @@ def entries(count: int) -> list[Enqueued]:
 
 async def test_entries_are_consumed_in_order_and_each_once() -> None:
     sequence = Sequence()
-    queue = EntryFeeder(cast(Sequencer, sequence))
+    queue = EntryFeeder(cast(Sequencer, sequence), 3_600)
     first, second, third = entries(3)
     for event in (first, second, first, second, third):
         await queue.consume(event)
@@ -64,9 +67,37 @@ async def test_entries_are_consumed_in_order_and_each_once() -> None:
     assert not queue.is_waiting
 
 
+async def test_the_queue_is_served_alone_once_the_oldest_owed_entry_has_waited_for_the_inclusion_time() -> None:
+    sequence = Sequence()
+    queue = EntryFeeder(cast(Sequencer, sequence), 60)
+    assert not queue.is_late(10**12)
+    sequence.is_busy = True
+    first, second = (Enqueued(e.index, e.chain_hash, 100 + e.index, 0, e.operation) for e in entries(2))
+    await queue.consume(first)
+    await queue.consume(second)
+    assert [queue.is_late(now_ms) for now_ms in (0, 159_999, 160_000)] == [False, False, True]
+    # The clock of a chunk never falls behind the state's.
+    sequence.engine.view.commitment.timestamp = 160_000
+    assert queue.is_late(0)
+    # A head that is begun is still owed, whatever was taken behind it.
+    commitment = sequence.engine.view.commitment
+    commitment.queue_taken, commitment.timestamp = 1, 0
+    sequence.engine.entries = [SimpleNamespace(index=0, time=90_000)]
+    queue._waiting.popleft()
+    assert [queue.is_late(now_ms) for now_ms in (149_999, 150_000)] == [False, True]
+    commitment.queue_count = 1
+    assert [queue.is_late(now_ms) for now_ms in (160_999, 161_000)] == [False, True]
+
+
+async def test_what_l1_holds_beyond_what_was_read_is_taken_to_wait() -> None:
+    queue = EntryFeeder(cast(Sequencer, Sequence()), 60)
+    queue.horizon_seconds = 100
+    assert [queue.is_late(now_ms) for now_ms in (159_999, 160_000)] == [False, True]
+
+
 async def test_a_gap_in_the_queue_ends_it() -> None:
     sequence = Sequence()
-    queue = EntryFeeder(cast(Sequencer, sequence))
+    queue = EntryFeeder(cast(Sequencer, sequence), 3_600)
     first, _, third = entries(3)
     await queue.consume(first)
     with pytest.raises(QueueUnreadable, match="gives queue entry 2, the next is 1"):
@@ -76,7 +107,7 @@ async def test_a_gap_in_the_queue_ends_it() -> None:
 
 async def test_an_entry_that_does_not_follow_ends_it() -> None:
     sequence = Sequence()
-    queue = EntryFeeder(cast(Sequencer, sequence))
+    queue = EntryFeeder(cast(Sequencer, sequence), 3_600)
     first, second = entries(2)
     await queue.consume(first)
     with pytest.raises(QueueUnreadable, match="does not follow"):
@@ -86,7 +117,7 @@ async def test_an_entry_that_does_not_follow_ends_it() -> None:
 
 async def test_what_has_to_wait_is_consumed_later_in_its_order(autojump_clock: trio.testing.MockClock) -> None:
     sequence = Sequence()
-    queue = EntryFeeder(cast(Sequencer, sequence))
+    queue = EntryFeeder(cast(Sequencer, sequence), 3_600)
     sequence.is_busy = True
     for event in entries(2):
         await queue.consume(event)
@@ -114,7 +145,7 @@ async def test_a_node_follows_from_behind_its_checkpoint_and_not_from_the_beginn
         settled_at = await here.client.block(newest.number - 2)
         assert settled_at is not None
         again = BridgeView(here.deployment.identity, here.world.engine, genesis(), here.view.settle(settled_at))
-        queue = EntryFeeder(cast(Sequencer, SimpleNamespace(engine=here.world.engine)))
+        queue = EntryFeeder(cast(Sequencer, SimpleNamespace(engine=here.world.engine)), 3_600)
         following = Following(here.client, here.deployment, again, queue, tmp_path / "c")
         assert again.block == settled_at.number
         assert await read_checkpoint(tmp_path / "c", here.client) is None

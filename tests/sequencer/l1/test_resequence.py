@@ -54,7 +54,7 @@ from tests.sequencer.node_world import (
 )
 
 PRICE = PRICES[0]
-LAG_SECONDS = 21_600
+LAG_SECONDS = 3_600
 STEPS = ("rebuilding", "built", "old one away", "swapped")
 
 
@@ -111,6 +111,15 @@ def test_the_state_is_that_of_the_last_posted_chunk_and_nothing_behind_it_is_lef
     check_conservation(engine)
 
 
+def test_where_every_chunk_was_posted_only_open_inputs_are_void() -> None:
+    world, _, _ = traded()
+    new, voided = rebuilt(world, 6)
+    engine = Engine(BufferedStore(new), DOMAIN)
+    assert engine.state.root == world.engine.state.root
+    assert (engine.cursor, voided.kept_chunks, voided.void_chunks, voided.inputs) == (len(world.journal), 6, 0, 1)
+    check_chunks(new, engine)
+
+
 def test_before_the_first_batch_the_state_is_the_genesis() -> None:
     world, _, _ = traded()
     new, voided = rebuilt(world, 0)
@@ -144,7 +153,7 @@ def test_a_damaged_record_is_no_ground_to_build_on() -> None:
     kept = world.store.get(b"mchunk" + (2).to_bytes(8, "big"))
     assert kept is not None
     world.store.write({b"mchunk" + (3).to_bytes(8, "big"): kept}, sync=True)
-    with pytest.raises(AssertionError, match="first void chunk stands on the last"):
+    with pytest.raises(AssertionError, match="first that is void stands on the last"):
         rebuilt(world, 3)
 
 
@@ -197,18 +206,17 @@ async def later(here: Site, seconds: int) -> None:
 
 
 @pytest.mark.trio
-async def test_only_a_full_batch_that_came_too_late_is_past_help() -> None:
+async def test_what_begins_too_late_is_past_help_whatever_is_sealed_behind_it() -> None:
     async with site() as here:
         here.seal(2)
         assert await here.poster.post_once()
-        here.seal(3)
+        taken_ms = here.world.now
+        assert await here.poster.overdue_behind("latest", taken_ms) is None
+        here.seal(1)
+        assert await here.poster.overdue_behind("latest") is None
         await later(here, LAG_SECONDS)
-        # Too old, but the next chunk will bring these into time: nothing is given up for a quiet night.
-        assert not await here.poster.post_once()
-        assert await here.poster.overdue_behind("latest") is None
-        here.seal(20)
-        assert await here.poster.overdue_behind("latest") is None
-        here.seal(2)
+        here.world.now += LAG_SECONDS * 1_000
+        here.seal(1)
         assert await here.poster.overdue_behind("latest") == 2
         with pytest.raises(Overdue, match=r"behind chunk 2 .* restart to re-sequence"):
             await here.poster.run()
@@ -218,6 +226,18 @@ async def test_only_a_full_batch_that_came_too_late_is_past_help() -> None:
         before_the_batch = block.number - 2
         with pytest.raises(L1Unavailable, match="not final yet"):
             await here.poster.overdue_behind(before_the_batch)
+
+
+@pytest.mark.trio
+async def test_what_was_taken_and_is_in_no_chunk_is_past_help_as_well() -> None:
+    async with site() as here:
+        here.seal(2)
+        assert await here.poster.post_once()
+        taken_ms = here.world.now
+        await later(here, LAG_SECONDS)
+        assert await here.poster.overdue_behind("latest") is None
+        assert await here.poster.overdue_behind("latest", taken_ms) == 2
+        assert await here.poster.overdue_behind("latest", taken_ms + LAG_SECONDS * 1_000) is None
 
 
 @pytest.mark.trio

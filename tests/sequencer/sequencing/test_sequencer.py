@@ -282,6 +282,28 @@ async def test_a_forced_close_goes_on_by_time(
     nursery.cancel_scope.cancel()
 
 
+async def test_once_the_oldest_unposted_chunk_is_old_only_what_lowers_risk_is_taken(
+    tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    posted = 0
+    venue, clock, _ = opened(tmp_path, posted_chunks=lambda: posted)
+    venue.stale_ms = 60_000
+    await nursery.start(venue.run)
+    await fund(venue, 2)
+    await venue.submit(b"")
+    clock.now += 59_999
+    await venue.submit(signed_order(order(clock.now, FIRST, SELL, PRICE), key(0)))
+    clock.now += 1
+    growing = signed_order(order(clock.now, FIRST + 1, BUY, PRICE), key(1))
+    with pytest.raises(Backlogged):
+        await venue.submit(growing)
+    await venue.submit(signed_request(constants.CANCEL, request(clock.now, FIRST, slot=1), key(0)))
+    # The chunk is on L1 now, and the next one is young.
+    posted = venue.engine.chunk_count
+    await venue.submit(growing)
+    nursery.cancel_scope.cancel()
+
+
 async def test_near_the_bound_only_what_lowers_risk_is_taken(tmp_path: Path, nursery: trio.Nursery) -> None:
     posted = 0
     venue, clock, _ = opened(tmp_path, backlog_chunks=2, posted_chunks=lambda: posted)
