@@ -52,3 +52,25 @@ def test_a_decision_is_short() -> None:
     assert len(found) > 20
     too_long = [(len(each.split()), each[:40]) for each in found if len(each.split()) > WORDS_OF_A_DECISION]
     assert too_long == []
+
+
+def attacks(text: str) -> list[list[str]]:
+    """Rows of the tables of docs/attacks.md."""
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    return [row for row in rows if row[0] != "attack or fault"]
+
+
+def test_every_attack_has_an_answer_and_a_test_that_is_there() -> None:
+    found = attacks((ROOT / "docs" / "attacks.md").read_text())
+    assert len(found) >= 29
+    for row in found:
+        assert len(row) == 3, row
+        assert all(cell.strip() for cell in row), row
+        files = [path for path in _PATH.findall(row[2]) if path.startswith("tests/")]
+        assert files, row
+        whole = "".join((ROOT / path).read_text() for path in files)
+        assert [name for name in re.findall(r"`(test_\w+)`", row[2]) if f"def {name}(" not in whole] == [], row
+
+
+def test_the_readme_says_that_nobody_has_audited_this() -> None:
+    assert "it has not been audited" in (ROOT / "README.md").read_text()
