@@ -245,7 +245,24 @@ ROUNDING: Final = {
 def hex_blocks() -> dict[str, bytes]:
     """What the hex blocks of PROTOCOL.md must hold."""
     found = {name: operation for name, operation in example_operations() if name != "malformed"}
-    return found | {"multiproof": example_chunk()[3]["multiproof"]}
+    return found | forced_examples() | {"multiproof": example_chunk()[3]["multiproof"]}
+
+
+def forced_examples() -> dict[str, bytes]:
+    """Entries of the queue and a step that the worked example has no room for."""
+
+    def owned(tag: int, **fields: int) -> bytes:
+        blank = encoding.entry(tag, 0, 0)
+        entry = msgspec.structs.replace(blank, account=17, **fields)
+        return operations.entry_bytes(tag, MAKER, NOW, operations.entry_payload(tag, entry))
+
+    rescue = operations.forced_rescue_payload(0, 17, operations.ALL_LOTS)
+    return {
+        "forced rescue": operations.entry_bytes(constants.FORCED_RESCUE, DEPOSITOR, NOW, rescue),
+        "forced close": owned(constants.FORCED_CLOSE, amount=60_000, limit=606_000),
+        "leave": owned(constants.LEAVE),
+        "close step": operations.rescue_bytes(constants.CLOSE_STEP, containers.Rescue(0, 0, 0, 1, 25_000)),
+    }
 
 
 def hash_rows() -> dict[str, bytes]:

@@ -193,7 +193,7 @@ FIRST_ENTRY_TAG: constant(uint256) = 16
 FIRST_GOVERNOR_TAG: constant(uint256) = 22
 ENTRY_TAGS: constant(uint256) = 8
 # Bytes of each payload, 0 where they follow from a tick's own counts: what nobody needs cannot fill the law's chunks
-ENTRY_LENGTHS: public(constant(uint256[ENTRY_TAGS])) = [11, 11, 11, 3, 32, 0, 86, 27]
+ENTRY_LENGTHS: public(constant(uint256[ENTRY_TAGS])) = [11, 11, 17, 3, 32, 0, 86, 27]
 TICK_HEAD_LENGTH: constant(uint256) = 8
 TICK_SIGNER_LENGTH: constant(uint256) = 65
 TICK_MARKET_LENGTH: constant(uint256) = 9

@@ -49,17 +49,16 @@ def book(signed: containers.Signed, terms: containers.Terms, index: int256, acco
 
 @external
 @pure
-def enter(tag: int256, risk: containers.Risk, clock: containers.Clock, tick_time: int256, withdrawal_count: int256, head: uint256, tail: uint256, account: containers.Account) -> containers.Entered:
+def enter(tag: int256, risk: containers.Risk, clock: containers.Clock, withdrawal_count: int256, head: uint256, tail: uint256, account: containers.Account) -> containers.Entered:
     """
     @notice Decides a forced withdrawal, forced close, leave or grant from the L1 queue.
     @param tag Which of them.
     @param risk Prices, funding indices and fractions of all markets.
     @param clock The chunk's time and what it allows.
-    @param tick_time When the oracle price was signed.
     @param withdrawal_count Withdrawals booked before.
     @param head The entry's sender, time and length.
     @param tail The first word of its payload.
     @param account The account that it names.
     @return The decision and what it leads to.
     """
-    return law.enter(tag, risk, clock, tick_time, withdrawal_count, encoding.entry(tag, head, tail), account)
+    return law.enter(tag, risk, clock, withdrawal_count, encoding.entry(tag, head, tail), account)

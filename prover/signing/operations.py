@@ -127,14 +127,14 @@ def entry_bytes(tag: int, sender: bytes, time: int, payload: bytes) -> bytes:
 
 
 def entry_payload(tag: int, entry: containers.Entry) -> bytes:
-    """What the sender of a forced withdrawal (11 bytes), close (11), leave (3) or grant (32) writes."""
+    """What the sender of a forced withdrawal (11 bytes), close (17), leave (3) or grant (32) writes."""
     account = entry.account.to_bytes(3, "big")
     if tag == constants.LEAVE:
         return account
     if tag == constants.FORCED_WITHDRAW:
         return account + entry.amount.to_bytes(8, "big")
     if tag == constants.FORCED_CLOSE:
-        return account + bytes([entry.market]) + entry.amount.to_bytes(7, "big")
+        return account + bytes([entry.market]) + entry.amount.to_bytes(7, "big") + entry.limit.to_bytes(6, "big")
     return b"".join(
         [
             account,

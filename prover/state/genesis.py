@@ -131,6 +131,9 @@ def legal_globals(genesis: bytes) -> containers.Globals:
         globals.head_account,
         globals.head_market,
         globals.head_lots,
+        globals.head_time,
+        globals.head_limit,
+        globals.tick_queued,
         globals.venue_changed_at,
     )
     _require(not any(counters), "nothing has happened before genesis")
@@ -231,6 +234,9 @@ def genesis_bytes(
         head_market=0,
         head_lots=0,
         venue_changed_at=0,
+        head_time=0,
+        head_limit=0,
+        tick_queued=0,
         operator=operator,
         signers=signers + [containers.NOBODY] * (constants.SIGNERS - len(signers)),
         frontier=[containers.NO_HASH] * constants.WITHDRAWAL_LEVELS,

@@ -61,9 +61,8 @@ def decide_rescue(
     chunk: Chunk, tag: int, move: containers.Rescue, maker: containers.Order = NO_ORDER
 ) -> containers.Rescued:
     """What the law says of a rescue, its maker admitted to this chunk or not; a close step is one of the open head."""
-    clock = chunk.clock()
     if tag == constants.CLOSE_STEP:
-        move, clock = chunk.of_head(move)
+        move = chunk.of_head(move)
     if tag in (constants.LIQUIDATE, constants.UNWIND):
         market, other = maker.market, side(chunk, maker)
     else:
@@ -71,7 +70,7 @@ def decide_rescue(
         other = containers.Side(order=maker, account=peek_account(chunk, move.other), slot=_NO_SLOT)
     return rescue.decide(
         tag,
-        chunk.conditions(market, clock),
+        chunk.conditions(tag, market),
         move,
         peek_account(chunk, move.account),
         other,

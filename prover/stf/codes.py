@@ -67,6 +67,7 @@ MARKET_REDUCES: Final = 61
 DUPLICATE_SIGNER: Final = 62
 UNSORTED_SIGNERS: Final = 63
 QUEUE_ONLY: Final = 64
+LIMIT: Final = 65
 
 SENTENCE: Final[dict[int, tuple[str, str]]] = {
     OK: ("OK", "The operation was applied."),
@@ -140,7 +141,7 @@ SENTENCE: Final[dict[int, tuple[str, str]]] = {
     NO_OPPOSITE: ("NO_OPPOSITE", "The other account does not hold the opposite position, or not so many lots of it."),
     HEAD_UNFINISHED: (
         "HEAD_UNFINISHED",
-        "An entry of the L1 queue is only partly done: nothing more of the queue is taken before it is finished.",
+        "A forced close is under way: no other close or leave is begun before it is finished.",
     ),
     NO_HEAD: ("NO_HEAD", "No forced close is under way in this market."),
     BAD_ENTRY: ("BAD_ENTRY", "The entry's payload is too short, too long, or names what cannot be."),
@@ -155,4 +156,5 @@ SENTENCE: Final[dict[int, tuple[str, str]]] = {
         "QUEUE_ONLY",
         "Entries of the L1 queue have waited too long: until they are served nothing else is.",
     ),
+    LIMIT: ("LIMIT", "The price is beyond the limit of the forced close that is under way, which ends."),
 }

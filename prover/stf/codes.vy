@@ -70,3 +70,4 @@ MARKET_REDUCES: constant(int256) = 61
 DUPLICATE_SIGNER: constant(int256) = 62
 UNSORTED_SIGNERS: constant(int256) = 63
 QUEUE_ONLY: constant(int256) = 64
+LIMIT: constant(int256) = 65

@@ -53,8 +53,10 @@ IMMEDIATE_LIFETIME: Final = 10_000
 REQUEST_LIFETIME: Final = 600_000
 TICK_STEP: Final = 5_000
 MAX_PRICE_AGE: Final = 20_000
-# The price of a forced close may be so much older than the entry: a tick can be enqueued just before it.
+# The price of a forced rescue may be so much older than the entry, and after so long without a tick it waits no more.
 FORCED_PRICE_AGE: Final = 300_000
+# An entry that is begun and finds no price for so long is over.
+HEAD_PATIENCE: Final = 1_800_000
 # Ticks further apart than this are a gap: funding does not accrue over it and a grace begins after it.
 TICK_GAP: Final = 60_000
 # Profit matures in two steps of an epoch: fresh, older, settled.
@@ -160,7 +162,7 @@ ENTRY_HEAD_LENGTH: Final = 29
 MAX_ENTRY_BYTES: Final = 1_536
 FORCED_RESCUE_LENGTH: Final = 11
 FORCED_WITHDRAW_LENGTH: Final = 11
-FORCED_CLOSE_LENGTH: Final = 11
+FORCED_CLOSE_LENGTH: Final = 17
 LEAVE_LENGTH: Final = 3
 FORCED_AGENT_LENGTH: Final = 32
 SET_MARKET_LENGTH: Final = 86

@@ -56,8 +56,10 @@ IMMEDIATE_LIFETIME: constant(int256) = 10_000
 REQUEST_LIFETIME: constant(int256) = 600_000
 TICK_STEP: constant(int256) = 5_000
 MAX_PRICE_AGE: constant(int256) = 20_000
-# The price of a forced close may be so much older than the entry: a tick can be enqueued just before it.
+# The price of a forced rescue may be so much older than the entry, and after so long without a tick it waits no more.
 FORCED_PRICE_AGE: constant(int256) = 300_000
+# An entry that is begun and finds no price for so long is over.
+HEAD_PATIENCE: constant(int256) = 1_800_000
 # Ticks further apart than this are a gap: funding does not accrue over it and a grace begins after it.
 TICK_GAP: constant(int256) = 60_000
 # Profit matures in two steps of an epoch: fresh, older, settled.
@@ -163,7 +165,7 @@ ENTRY_HEAD_LENGTH: constant(int256) = 29
 MAX_ENTRY_BYTES: constant(int256) = 1_536
 FORCED_RESCUE_LENGTH: constant(int256) = 11
 FORCED_WITHDRAW_LENGTH: constant(int256) = 11
-FORCED_CLOSE_LENGTH: constant(int256) = 11
+FORCED_CLOSE_LENGTH: constant(int256) = 17
 LEAVE_LENGTH: constant(int256) = 3
 FORCED_AGENT_LENGTH: constant(int256) = 32
 SET_MARKET_LENGTH: constant(int256) = 86

@@ -119,6 +119,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     account: int
     market: int
     amount: int
+    limit: int
     agent: address
     agent_index: int
     expires_at: int
@@ -194,7 +195,8 @@ class Globals(msgspec.Struct):
     """Everything of the state that is no account and no slot.
 
     The head is the entry of the L1 queue that is only partly done: an account, 0 for none, a market or MARKETS for all
-    of them, and the lots that are left of it.
+    of them, the lots that are left of it, its entry's time and its limit price, 0 for none. tick_queued is 1 where the
+    last tick came by the queue.
     """
 
     next_account: int
@@ -212,6 +214,9 @@ class Globals(msgspec.Struct):
     head_market: int
     head_lots: int
     venue_changed_at: int
+    head_time: int
+    head_limit: int
+    tick_queued: int
     operator: address
     signers: list[address]
     frontier: list[bytes32]
@@ -286,12 +291,20 @@ class Leg(msgspec.Struct, frozen=True, gc=False):
 
 
 class Conditions(msgspec.Struct, frozen=True, gc=False):
-    """What a rescue is decided under: prices, those of the tick before, the time, and its market."""
+    """What a rescue is decided under: prices, those of the tick before, the time, and its market.
+
+    entered_at: when the entry came that asks for it, or that it goes on with; limit: of a close, ticks, 0 for none;
+    tick_queued: 1 where the last tick came by the queue.
+    """
 
     risk: Risk
     previous: list[int]
     clock: Clock
     listed: Market
+    tick_time: int
+    tick_queued: int
+    entered_at: int
+    limit: int
 
 
 class Terms(msgspec.Struct, frozen=True, gc=False):

@@ -102,6 +102,7 @@ struct Entry:
     account: int256
     market: int256
     amount: int256
+    limit: int256
     agent: address
     agent_index: int256
     expires_at: int256
@@ -180,6 +181,9 @@ struct Globals:
     head_market: int256
     head_lots: int256
     venue_changed_at: int256
+    head_time: int256
+    head_limit: int256
+    tick_queued: int256
     operator: uint256
     signers: uint256[7]
     frontier: bytes32[32]
@@ -242,11 +246,17 @@ struct Leg:
     growing_ppm: int256
 
 
+# What a rescue is decided under. entered_at: when the entry came that asks for it, or that it goes on with; limit: of a
+# close, 0 for none; tick_queued: 1 where the last tick came by the queue.
 struct Conditions:
     risk: Risk
     previous: int256[16]
     clock: Clock
     listed: Market
+    tick_time: int256
+    tick_queued: int256
+    entered_at: int256
+    limit: int256
 
 
 struct Terms:

@@ -379,7 +379,7 @@ def trusting(account: containers.Account, entry: containers.Entry) -> containers
 
 @internal
 @pure
-def enter(tag: int256, risk: containers.Risk, clock: containers.Clock, tick_time: int256, withdrawal_count: int256, entry: containers.Entry, account: containers.Account) -> containers.Entered:
+def enter(tag: int256, risk: containers.Risk, clock: containers.Clock, withdrawal_count: int256, entry: containers.Entry, account: containers.Account) -> containers.Entered:
     """What an entry of an account's owner comes to; PROTOCOL.md 8.17 to 8.20."""
     entered: containers.Entered = containers.Entered(
         code=self.check_sender(entry, account), account=account, amount=0, lots=0, opened=False, dust=0
@@ -401,8 +401,6 @@ def enter(tag: int256, risk: containers.Risk, clock: containers.Clock, tick_time
     settled: containers.Account = account
     dust: int256 = 0
     settled, dust = margin.settle(risk, account, clock.now)
-    # A price that is older than the entry would be an option on what its sender knows; a tick may come just before it.
-    young: bool = tick_time + constants.FORCED_PRICE_AGE >= entry.time
     if tag == constants.FORCED_CLOSE:
         if entry.market >= constants.MARKETS:
             entered.code = codes.NO_MARKET
@@ -410,15 +408,14 @@ def enter(tag: int256, risk: containers.Risk, clock: containers.Clock, tick_time
         entered.lots = min(entry.amount, abs(encoding.unpack(settled.positions[entry.market]).size))
         if entered.lots == 0:
             entered.code = codes.OVERFILLED
-        elif not young:
-            entered.code = codes.STALE
+        # No price is asked for: none that a step takes is older than the entry.
         entered.opened = entered.code == codes.OK
         return entered
     entered.account = settled
     entered.dust = dust
     if tag == constants.LEAVE:
         entered.account = self.left(settled, clock.now)
-        entered.opened = young and not margin.closed(settled, constants.MARKETS, 0)
+        entered.opened = not margin.closed(settled, constants.MARKETS, 0)
         if entered.opened:
             return entered
     entered.amount = self.released(risk, clock, withdrawal_count, settled, entry.amount)

@@ -14,7 +14,7 @@ FUNDING_BIAS: Final = 2**79
 PREMIUM_BIAS: Final = 2**23
 COLLATERAL_BIAS: Final = 2**127
 COMMITMENT_BYTES: Final = 288
-GLOBALS_BYTES: Final = 13_024
+GLOBALS_BYTES: Final = 13_120
 ACCOUNT_PAYLOAD_BYTES: Final = 140
 
 # keccak256 of the 25 zero words of an account that does not exist.
@@ -154,6 +154,7 @@ def entry(tag: int256, head: uint256, tail: uint256) -> containers.Entry:
     """The fields of an entry from an account's owner, zero where it has none; PROTOCOL.md 8.17 to 8.20."""
     market: int256 = 0
     amount: int256 = 0
+    limit: int256 = 0
     agent: address = containers.NOBODY
     agent_index: int256 = 0
     expires_at: int256 = 0
@@ -166,6 +167,7 @@ def entry(tag: int256, head: uint256, tail: uint256) -> containers.Entry:
     if tag == constants.FORCED_CLOSE:
         market = bits(tail, 224, 8)
         amount = bits(tail, 168, 56)
+        limit = bits(tail, 120, 48)
     if tag == constants.FORCED_AGENT:
         agent_index = bits(tail, 224, 8)
         agent = to_address(tail << 32)
@@ -178,6 +180,7 @@ def entry(tag: int256, head: uint256, tail: uint256) -> containers.Entry:
         account=bits(tail, 232, 24),
         market=market,
         amount=amount,
+        limit=limit,
         agent=agent,
         agent_index=agent_index,
         expires_at=expires_at,
@@ -296,7 +299,7 @@ def withdrawal_hash(index: int256, recipient: address, amount: int256) -> bytes3
 
 
 def globals_bytes(globals: containers.Globals) -> bytes:
-    """The canonical bytes of globals: 407 ABI words in field order, 13,024 bytes; PROTOCOL.md 4.6."""
+    """The canonical bytes of globals: 410 ABI words in field order, 13,120 bytes; PROTOCOL.md 4.6."""
     risk: containers.Risk = globals.risk
     words: list[bytes] = [
         word(globals.next_account),
@@ -314,6 +317,9 @@ def globals_bytes(globals: containers.Globals) -> bytes:
         word(globals.head_market),
         word(globals.head_lots),
         word(globals.venue_changed_at),
+        word(globals.head_time),
+        word(globals.head_limit),
+        word(globals.tick_queued),
         address_word(globals.operator),
     ]
     words += [address_word(signer) for signer in globals.signers]
@@ -378,11 +384,11 @@ def globals_from_bytes(data: bytes) -> containers.Globals:
     """The inverse of `globals_bytes`; ValueError on bytes that are not canonical; PROTOCOL.md 4.6."""
     if len(data) != GLOBALS_BYTES:
         raise ValueError(f"globals are {GLOBALS_BYTES} bytes, not {len(data)}")
-    head: list[int] = [_signed(data, 32 * i) for i in range(15)]
+    head: list[int] = [_signed(data, 32 * i) for i in range(18)]
     cut: list[bytes] = [data[32 * i : 32 * i + 32] for i in range(GLOBALS_BYTES // 32)]
-    columns: list[list[int]] = [[_signed(data, 32 * (55 + 16 * c + m)) for m in range(16)] for c in range(4)]
+    columns: list[list[int]] = [[_signed(data, 32 * (58 + 16 * c + m)) for m in range(16)] for c in range(4)]
     rows: list[containers.Market] = [
-        containers.Market(cut[119 + 18 * m], *[_signed(data, 32 * (119 + 18 * m + f)) for f in range(1, 18)])
+        containers.Market(cut[122 + 18 * m], *[_signed(data, 32 * (122 + 18 * m + f)) for f in range(1, 18)])
         for m in range(16)
     ]
     decoded = containers.Globals(
@@ -401,9 +407,12 @@ def globals_from_bytes(data: bytes) -> containers.Globals:
         head_market=head[12],
         head_lots=head[13],
         venue_changed_at=head[14],
-        operator=cut[15][12:],
-        signers=[cut[16 + i][12:] for i in range(7)],
-        frontier=cut[23:55],
+        head_time=head[15],
+        head_limit=head[16],
+        tick_queued=head[17],
+        operator=cut[18][12:],
+        signers=[cut[19 + i][12:] for i in range(7)],
+        frontier=cut[26:58],
         risk=containers.Risk(*columns),
         markets=rows,
     )

@@ -185,6 +185,7 @@ def entry(tag: int256, head: uint256, tail: uint256) -> containers.Entry:
     """The fields of an entry from an account's owner, zero where it has none; PROTOCOL.md 8.17 to 8.20."""
     market: int256 = 0
     amount: int256 = 0
+    limit: int256 = 0
     agent: address = containers.NOBODY
     agent_index: int256 = 0
     expires_at: int256 = 0
@@ -197,6 +198,7 @@ def entry(tag: int256, head: uint256, tail: uint256) -> containers.Entry:
     if tag == constants.FORCED_CLOSE:
         market = self.bits(tail, 224, 8)
         amount = self.bits(tail, 168, 56)
+        limit = self.bits(tail, 120, 48)
     if tag == constants.FORCED_AGENT:
         agent_index = self.bits(tail, 224, 8)
         agent = self.to_address(tail << 32)
@@ -209,6 +211,7 @@ def entry(tag: int256, head: uint256, tail: uint256) -> containers.Entry:
         account=self.bits(tail, 232, 24),
         market=market,
         amount=amount,
+        limit=limit,
         agent=agent,
         agent_index=agent_index,
         expires_at=expires_at,

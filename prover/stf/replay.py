@@ -76,6 +76,9 @@ KINDS: Final[dict[int, Kind]] = {
 # Codes that leave an entry of the L1 queue where it is.
 UNCONSUMED: Final = (codes.FULL, codes.HEAD_UNFINISHED, codes.UNSTEADY)
 
+# Codes of a step that end the head: below zero, which is for deleveraging; beyond its limit; without a price for long.
+HEAD_ENDS: Final = (codes.INSOLVENT, codes.LIMIT, codes.STALE)
+
 _NO_ORDER: Final = encoding.order(0, 0)
 _NO_SLOT: Final = encoding.no_slot()
 
@@ -116,7 +119,7 @@ def payload_length(tag: int, tail: uint256) -> int:
     }[tag]
 
 
-def take_tick(globals: containers.Globals, ticked: containers.Ticked) -> None:
+def take_tick(globals: containers.Globals, ticked: containers.Ticked, queued: int) -> None:
     """Prices, indices and clocks as a tick leaves them; PROTOCOL.md 8.6."""
     new_hour = ticked.time // constants.HOUR != globals.tick_time // constants.HOUR
     for market, listed in enumerate(globals.markets):
@@ -136,6 +139,7 @@ def take_tick(globals: containers.Globals, ticked: containers.Ticked) -> None:
     globals.tick_time = ticked.time
     globals.grace_until = ticked.grace_until
     globals.streak = ticked.streak
+    globals.tick_queued = queued
     for market, listed in enumerate(globals.markets):
         if listed.settling_time >= constants.HOUR:
             listed.status = constants.MARKET_SETTLED
@@ -256,18 +260,22 @@ class WorkingState:
             now=now,
             priced=now - self.globals.tick_time <= constants.MAX_PRICE_AGE,
             grace=now < self.globals.grace_until,
-            steady=self.globals.streak == constants.STEADY_TICKS
-            or now - self.globals.tick_time > constants.FORCED_PRICE_AGE,
+            steady=self.globals.streak == constants.STEADY_TICKS,
         )
 
-    def conditions(self, market: int, clock: containers.Clock) -> containers.Conditions:
-        """What a rescue in a market is decided under by this clock; PROTOCOL.md 7.7."""
+    def conditions(self, tag: int, market: int, entered_at: int = 0) -> containers.Conditions:
+        """What a rescue in a market is decided under, or a step by what its head asks for; PROTOCOL.md 7.7, 8.15."""
         globals = self.globals
+        of_head = tag == constants.CLOSE_STEP
         return containers.Conditions(
             risk=globals.risk,
             previous=[listed.previous_price for listed in globals.markets],
-            clock=clock,
+            clock=self.clock(),
             listed=globals.markets[market],
+            tick_time=globals.tick_time,
+            tick_queued=globals.tick_queued,
+            entered_at=globals.head_time if of_head else entered_at,
+            limit=globals.head_limit if of_head else 0,
         )
 
     def _account(self, index: int) -> containers.Account:
@@ -350,13 +358,13 @@ class Chunk(WorkingState):
         elif tag == constants.FILL:
             code = self._fill(operation)
         elif tag == constants.TICK:
-            code = self._tick(operation)
+            code = self._tick(operation, 0)
         elif tag == constants.ORDER:
             code = self._order(operation)
         elif tag == constants.CLOSE_STEP:
             code = self._step(encoding.rescue(tag, word_at(operation, 1)))
         elif constants.LIQUIDATE <= tag <= constants.UNWIND:
-            code = self._rescue(tag, encoding.rescue(tag, word_at(operation, 1)), self.clock())
+            code = self._rescue(tag, encoding.rescue(tag, word_at(operation, 1)), 0)
         else:
             code = self._request(tag, operation, taken.slots)
         self.operation_codes.append(code)
@@ -414,19 +422,16 @@ class Chunk(WorkingState):
         self.globals.markets[maker.market].open_interest += filled.growth
         self.globals.funding_dust += filled.dust
 
-    def _tick(self, operation: bytes) -> int:
+    def _tick(self, operation: bytes, queued: int) -> int:
         """One quorum of signed prices; PROTOCOL.md 8.6 and 8.21."""
         ticked = markets.tick(self.domain, self.globals, self.commitment.timestamp, operation, self.ecrecover)
         if ticked.code == codes.OK:
-            take_tick(self.globals, ticked)
+            take_tick(self.globals, ticked, queued)
         return ticked.code
 
     def _entry(self, tag: int, operation: bytes) -> int:
         """An entry of the L1 queue, and whether it is consumed; PROTOCOL.md 4.9."""
         commitment = self.commitment
-        if commitment.queue_taken != commitment.queue_count:
-            return codes.HEAD_UNFINISHED
-        opened = False
         head = word_at(operation, 1)
         tail = word_at(operation, constants.ENTRY_HEAD_LENGTH)
         began = commitment.timestamp
@@ -438,46 +443,43 @@ class Chunk(WorkingState):
         elif encoding.entry_length(head) != payload_length(tag, tail):
             code = codes.BAD_ENTRY
         elif tag == constants.FORCED_TICK:
-            code = self._tick(operation[constants.ENTRY_HEAD_LENGTH - 1 :])
+            code = self._tick(operation[constants.ENTRY_HEAD_LENGTH - 1 :], 1)
         elif tag == constants.FORCED_RESCUE:
-            clock = msgspec.structs.replace(self.clock(), priced=self._is_young(encoding.entry_time(head)))
-            code = self._rescue(tag, encoding.rescue(tag, tail), clock)
+            code = self._rescue(tag, encoding.rescue(tag, tail), encoding.entry_time(head))
         elif tag == constants.SET_MARKET:
             code = set_market(self.globals, operation, commitment.timestamp)
         elif tag == constants.SET_VENUE:
             code = set_venue(self.globals, tail, commitment.timestamp)
         else:
-            code, opened = self._enter(tag, head, tail)
+            code = self._enter(tag, head, tail)
         if code in UNCONSUMED:
             # It waits, with all that follows it: else whoever orders had only to leave out a tick to be rid of it.
             commitment.timestamp = began
             return code
         commitment.queue_hash = keccak256(commitment.queue_hash + keccak256(operation))
         commitment.queue_taken += 1
-        if not opened:
+        if self.globals.head_account == 0:
             commitment.queue_count = commitment.queue_taken
         return code
 
-    def _is_young(self, entered_at: int) -> bool:
-        """Whether the price is young enough for what entered the queue then; PROTOCOL.md 8.16."""
-        return self.globals.tick_time + constants.FORCED_PRICE_AGE >= entered_at
-
-    def _enter(self, tag: int, head: uint256, tail: uint256) -> tuple[int, bool]:
+    def _enter(self, tag: int, head: uint256, tail: uint256) -> int:
         """An entry that an account's owner sent; PROTOCOL.md 8.17 to 8.20."""
         entry = encoding.entry(tag, head, tail)
         globals = self.globals
         account = self._account(entry.account)
-        entered = custody.enter(
-            tag, globals.risk, self.clock(), globals.tick_time, globals.withdrawal_count, entry, account
-        )
+        entered = custody.enter(tag, globals.risk, self.clock(), globals.withdrawal_count, entry, account)
         if entered.code != codes.OK:
-            return entered.code, False
+            return entered.code
+        if entered.opened and globals.head_account != 0:
+            return codes.HEAD_UNFINISHED
         self._book_entered(entry.account, entered)
         if entered.opened:
             globals.head_account = entry.account
             globals.head_market = entry.market if tag == constants.FORCED_CLOSE else constants.MARKETS
             globals.head_lots = entered.lots
-        return codes.OK, entered.opened
+            globals.head_time = entry.time
+            globals.head_limit = entry.limit
+        return codes.OK
 
     def _book_entered(self, index: int, entered: containers.Entered) -> None:
         """The row, and the payment, that such an entry leaves; PROTOCOL.md 8.17."""
@@ -510,30 +512,27 @@ class Chunk(WorkingState):
     def _step(self, move: containers.Rescue) -> int:
         """A step of the head, and its end; PROTOCOL.md 8.15."""
         globals = self.globals
-        commitment = self.commitment
         every = globals.head_market == constants.MARKETS
-        if commitment.queue_taken == commitment.queue_count or not (every or move.market == globals.head_market):
+        if globals.head_account == 0 or not (every or move.market == globals.head_market):
             return codes.NO_HEAD
         index = globals.head_account
-        move, clock = self.of_head(move)
-        code = self._rescue(constants.CLOSE_STEP, move, clock)
-        # An account below zero is for deleveraging: it must not stop the queue.
-        done = code == codes.INSOLVENT
+        code = self._rescue(constants.CLOSE_STEP, self.of_head(move), 0)
+        done = code in HEAD_ENDS
         if code == codes.OK:
             done = margin.closed(self.accounts[index], globals.head_market, globals.head_lots)
         if done:
-            if every and code == codes.OK:
+            if every and code != codes.INSOLVENT:
                 self._pay_leaver(index)
-            commitment.queue_count = commitment.queue_taken
+            self.commitment.queue_count = self.commitment.queue_taken
             globals.head_account = globals.head_market = globals.head_lots = 0
+            globals.head_time = globals.head_limit = 0
         return code
 
-    def of_head(self, move: containers.Rescue) -> tuple[containers.Rescue, containers.Clock]:
-        """A step as the head asks for it, and the clock by which it is judged; PROTOCOL.md 8.15."""
+    def of_head(self, move: containers.Rescue) -> containers.Rescue:
+        """A step as the head asks for it; PROTOCOL.md 8.15."""
         globals = self.globals
         lots = move.lots if globals.head_market == constants.MARKETS else min(move.lots, globals.head_lots)
-        clock = msgspec.structs.replace(self.clock(), priced=self._is_young(self.commitment.timestamp))
-        return msgspec.structs.replace(move, account=globals.head_account, lots=lots, maker=globals.head_market), clock
+        return msgspec.structs.replace(move, account=globals.head_account, lots=lots, maker=globals.head_market)
 
     def _pay_leaver(self, index: int) -> None:
         """What may leave with an account that is closed; PROTOCOL.md 8.15."""
@@ -547,7 +546,6 @@ class Chunk(WorkingState):
             constants.FORCED_WITHDRAW,
             globals.risk,
             self.clock(),
-            globals.tick_time,
             globals.withdrawal_count,
             entry,
             account,
@@ -555,7 +553,7 @@ class Chunk(WorkingState):
         if entered.code == codes.OK:
             self._book_entered(index, entered)
 
-    def _rescue(self, tag: int, move: containers.Rescue, clock: containers.Clock) -> int:
+    def _rescue(self, tag: int, move: containers.Rescue, entered_at: int) -> int:
         """A rescue or a step of a close, on the rows that it names; PROTOCOL.md 8.11 to 8.16."""
         globals = self.globals
         by_order = tag in (constants.LIQUIDATE, constants.UNWIND)
@@ -586,7 +584,7 @@ class Chunk(WorkingState):
             facing = containers.Side(order=_NO_ORDER, account=self.accounts[other], slot=_NO_SLOT)
         rescued = rescue.decide(
             tag,
-            self.conditions(market, clock),
+            self.conditions(tag, market, entered_at),
             move,
             self.accounts[move.account],
             facing,

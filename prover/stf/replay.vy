@@ -23,7 +23,7 @@ interface ITrading:
 interface ICustody:
     def deposit(entry: containers.Deposit, index: int256, account: containers.Account) -> (int256, containers.Account): pure
     def book(signed: containers.Signed, terms: containers.Terms, index: int256, account: containers.Account, other: containers.Account, slot: containers.Slot) -> containers.Booked: pure
-    def enter(tag: int256, risk: containers.Risk, clock: containers.Clock, tick_time: int256, withdrawal_count: int256, head: uint256, tail: uint256, account: containers.Account) -> containers.Entered: pure
+    def enter(tag: int256, risk: containers.Risk, clock: containers.Clock, withdrawal_count: int256, head: uint256, tail: uint256, account: containers.Account) -> containers.Entered: pure
 
 
 interface IRescue:
@@ -37,12 +37,12 @@ interface IMarkets:
 
 
 interface IIdentity:
-    def globals(shifted: Bytes[13_052]) -> (uint256, uint256, uint256, containers.Globals): pure
+    def globals(shifted: Bytes[13_148]) -> (uint256, uint256, uint256, containers.Globals): pure
 
 
 COLLATERAL_BIAS: constant(int256) = 2**127
 COMMITMENT_BYTES: constant(uint256) = 288
-GLOBALS_BYTES: constant(uint256) = 13_024
+GLOBALS_BYTES: constant(uint256) = 13_120
 IDENTITY: constant(address) = 0x0000000000000000000000000000000000000004
 # The longest tick, 9 + 7 * (65 + 16 * 9) = 1_472, and a word to read past its end.
 MAX_TICK_BYTES: constant(uint256) = 1_504
@@ -139,6 +139,8 @@ def payload_length(tag: int256, tail: uint256) -> int256:
     """Bytes that the payload of a queue entry must have, by its tag and first word; PROTOCOL.md 4.9."""
     if tag == constants.FORCED_TICK:
         return constants.TICK_HEAD_LENGTH - 1 + self.tick_reports_length(encoding.bits(tail, 200, 8), encoding.bits(tail, 192, 8))
+    if tag == constants.FORCED_CLOSE:
+        return constants.FORCED_CLOSE_LENGTH
     if tag == constants.LEAVE:
         return constants.LEAVE_LENGTH
     if tag == constants.FORCED_AGENT:
@@ -147,15 +149,15 @@ def payload_length(tag: int256, tail: uint256) -> int256:
         return constants.SET_MARKET_LENGTH
     if tag == constants.SET_VENUE:
         return constants.SET_VENUE_LENGTH
-    # A rescue, a withdrawal and a close are of one length.
+    # A rescue and a withdrawal are of one length.
     return constants.FORCED_RESCUE_LENGTH
 
 
 @internal
 @view
-def enter(tag: int256, risk: containers.Risk, clock: containers.Clock, tick_time: int256, withdrawal_count: int256, head: uint256, tail: uint256, account: containers.Account) -> containers.Entered:
+def enter(tag: int256, risk: containers.Risk, clock: containers.Clock, withdrawal_count: int256, head: uint256, tail: uint256, account: containers.Account) -> containers.Entered:
     """What an entry of an account's owner comes to; PROTOCOL.md 8.17 to 8.20."""
-    return staticcall ICustody(CUSTODY).enter(tag, risk, clock, tick_time, withdrawal_count, head, tail, account)
+    return staticcall ICustody(CUSTODY).enter(tag, risk, clock, withdrawal_count, head, tail, account)
 
 
 @internal
@@ -168,7 +170,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
     @return The post-root, and the code of every operation.
     """
     commitment: containers.Commitment = abi_decode(slice(msg.data, witness, COMMITMENT_BYTES), containers.Commitment)
-    # abi_decode would unroll a setter for each of 407 words. L1's precompile 4 answers with the call data: four bytes of
+    # abi_decode would unroll a setter for each of 410 words. L1's precompile 4 answers with the call data: four bytes of
     # selector, two words, then the bytes, so that 28 bytes ahead of them put the globals on words of their own.
     globals: containers.Globals = empty(containers.Globals)
     ahead: uint256[3] = empty(uint256[3])
@@ -289,12 +291,11 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
             now=now,
             priced=now - globals.tick_time <= constants.MAX_PRICE_AGE,
             grace=now < globals.grace_until,
-            steady=globals.streak == constants.STEADY_TICKS or now - globals.tick_time > constants.FORCED_PRICE_AGE,
+            steady=globals.streak == constants.STEADY_TICKS,
         )
         code: int256 = codes.OK
         # Entries of the L1 queue: a head, and a payload whose first word is the tail.
         queued: bool = tag == constants.DEPOSIT or tag >= constants.FORCED_RESCUE
-        opened: bool = False
         # What leaves by this operation, and what it leaves to the fee account and as dust.
         payee: address = containers.NOBODY
         payment: int256 = 0
@@ -307,9 +308,6 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
 
         if queue_only and not queued and tag != constants.TICK and tag != constants.CLOSE_STEP:
             code = codes.QUEUE_ONLY
-
-        elif queued and commitment.queue_taken != commitment.queue_count:
-            code = codes.HEAD_UNFINISHED
 
         elif tag >= constants.FORCED_RESCUE and encoding.entry_length(head) != self.payload_length(tag, tail):
             code = codes.BAD_ENTRY
@@ -364,6 +362,9 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                 globals.tick_time = ticked.time
                 globals.grace_until = ticked.grace_until
                 globals.streak = ticked.streak
+                globals.tick_queued = 0
+                if queued:
+                    globals.tick_queued = 1
 
         elif tag == constants.DEPOSIT:
             entry: containers.Deposit = encoding.deposit(head, merkle.at(start + 21))
@@ -387,18 +388,21 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                     code = codes.WITHDRAWALS_FULL
                     fee = entry.amount
 
-        elif tag == constants.CLOSE_STEP and (commitment.queue_taken == commitment.queue_count or (globals.head_market != constants.MARKETS and globals.head_market != encoding.bits(head, 248, 8))):
+        elif tag == constants.CLOSE_STEP and (globals.head_account == 0 or (globals.head_market != constants.MARKETS and globals.head_market != encoding.bits(head, 248, 8))):
             code = codes.NO_HEAD
 
         elif tag >= constants.LIQUIDATE and tag <= constants.FORCED_RESCUE:
             move: containers.Rescue = encoding.rescue(tag, head)
+            entered_at: int256 = 0
+            limit: int256 = 0
             if tag == constants.FORCED_RESCUE:
                 move = encoding.rescue(tag, tail)
-                clock.priced = globals.tick_time + constants.FORCED_PRICE_AGE >= encoding.entry_time(head)
+                entered_at = encoding.entry_time(head)
             if tag == constants.CLOSE_STEP:
                 move.account = globals.head_account
                 move.maker = globals.head_market
-                clock.priced = globals.tick_time + constants.FORCED_PRICE_AGE >= now
+                entered_at = globals.head_time
+                limit = globals.head_limit
                 if globals.head_market != constants.MARKETS:
                     move.lots = min(move.lots, globals.head_lots)
             paired: bool = tag == constants.DELEVERAGE or (tag == constants.CLOSE_STEP and move.other != constants.insurance_account(move.market))
@@ -444,7 +448,10 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                         slot = slots[maker_slot]
                     rescued: containers.Rescued = staticcall IRescue(RESCUE).decide(
                         tag,
-                        containers.Conditions(risk=globals.risk, previous=previous, clock=clock, listed=globals.markets[market]),
+                        containers.Conditions(
+                            risk=globals.risk, previous=previous, clock=clock, listed=globals.markets[market],
+                            tick_time=globals.tick_time, tick_queued=globals.tick_queued, entered_at=entered_at, limit=limit
+                        ),
                         move,
                         accounts[rescued_row],
                         containers.Side(order=maker_order, account=accounts[other_row], slot=slot),
@@ -471,14 +478,17 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                         globals.markets[market] = listed
                         fee = rescued.fee
                         dust = rescued.dust
-                    # An account below zero is for deleveraging: it must not stop the queue.
-                    if tag == constants.CLOSE_STEP and (code == codes.INSOLVENT or (code == codes.OK and margin.closed(accounts[rescued_row], globals.head_market, globals.head_lots))):
-                        if code == codes.OK and globals.head_market == constants.MARKETS:
+                    # It ends below zero, which is for deleveraging; beyond its limit; without a price for long; or closed.
+                    ended: bool = code == codes.INSOLVENT or code == codes.LIMIT or code == codes.STALE
+                    if code == codes.OK:
+                        ended = margin.closed(accounts[rescued_row], globals.head_market, globals.head_lots)
+                    if tag == constants.CLOSE_STEP and ended:
+                        if code != codes.INSOLVENT and globals.head_market == constants.MARKETS:
                             # As if the owner had forced a withdrawal of everything.
                             owner: uint256 = convert(accounts[rescued_row].owner, uint256) << 96
                             everything: uint256 = (convert(move.account, uint256) << 232) | (convert(constants.EVERYTHING, uint256) << 168)
                             paid: containers.Entered = self.enter(
-                                constants.FORCED_WITHDRAW, globals.risk, clock, globals.tick_time, globals.withdrawal_count, owner, everything, accounts[rescued_row]
+                                constants.FORCED_WITHDRAW, globals.risk, clock, globals.withdrawal_count, owner, everything, accounts[rescued_row]
                             )
                             if paid.code == codes.OK:
                                 accounts[rescued_row] = paid.account
@@ -489,6 +499,8 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                         globals.head_account = 0
                         globals.head_market = 0
                         globals.head_lots = 0
+                        globals.head_time = 0
+                        globals.head_limit = 0
 
         elif tag == constants.SET_MARKET:
             changing: int256 = encoding.bits(tail, 248, 8)
@@ -520,21 +532,24 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
             entered_row: uint256 = self.row(hint, account_count, account_at, convert(tail >> 232, int256))
             hint = unsafe_add(hint, 1)
             entered: containers.Entered = self.enter(
-                tag, globals.risk, clock, globals.tick_time, globals.withdrawal_count, head, tail, accounts[entered_row]
+                tag, globals.risk, clock, globals.withdrawal_count, head, tail, accounts[entered_row]
             )
             code = entered.code
-            opened = entered.opened
+            if code == codes.OK and entered.opened and globals.head_account != 0:
+                code = codes.HEAD_UNFINISHED
             if code == codes.OK:
                 accounts[entered_row] = entered.account
                 dust = entered.dust
                 payee = entered.account.owner
                 payment = entered.amount
-                if opened:
+                if entered.opened:
                     globals.head_account = convert(tail >> 232, int256)
                     globals.head_market = constants.MARKETS
                     if tag == constants.FORCED_CLOSE:
                         globals.head_market = encoding.bits(tail, 224, 8)
+                        globals.head_limit = encoding.bits(tail, 120, 48)
                     globals.head_lots = entered.lots
+                    globals.head_time = encoding.entry_time(head)
 
         else:
             account_row: uint256 = self.row(hint, account_count, account_at, convert(head >> 232, int256))
@@ -618,7 +633,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
             digest: bytes32 = keccak256(slice(entry_bytes, 0, convert(size, uint256)))
             commitment.queue_hash = keccak256(concat(commitment.queue_hash, digest))
             commitment.queue_taken = commitment.queue_taken + 1
-            if not opened:
+            if globals.head_account == 0:
                 commitment.queue_count = commitment.queue_taken
         operation_codes.append(code)
 

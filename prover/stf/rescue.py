@@ -54,17 +54,16 @@ def check_rescue(clock: containers.Clock, listed: containers.Market, price: int2
 
 def check_forced(under: containers.Conditions, move: containers.Rescue, account: containers.Account) -> int256:
     """Whether anybody may force a rescue of an account now; PROTOCOL.md 8.16."""
-    # What can never be done waits for nothing. Priced: not much older than the entry. A grace keeps no forced path
-    # waiting, and no ticks at all only for a while.
+    # What can never be done waits for nothing. A grace keeps no forced path waiting, no ticks at all only for a while.
     if account.owner == containers.NOBODY:
         return codes.NO_ACCOUNT
     if not margin.trades(under.listed, under.risk.price[move.market]):
         return codes.NO_MARKET
     if move.lots == 0 or account.positions[move.market] == containers.EMPTY:
         return codes.OVERFILLED
-    if not under.clock.priced:
+    if under.tick_time + constants.FORCED_PRICE_AGE < under.entered_at:
         return codes.STALE
-    if not under.clock.steady:
+    if not under.clock.steady and under.clock.now <= under.tick_time + constants.FORCED_PRICE_AGE:
         return codes.UNSTEADY
     return codes.OK
 
@@ -542,9 +541,21 @@ def unwind(
 def waits(under: containers.Conditions, settled: containers.Account) -> bool:
     """Whether one of two prices alone is to blame, and another may still come; PROTOCOL.md 8.15."""
     better: containers.Risk = judged_at(True, under.risk, under.previous, settled)
-    return (
-        under.clock.priced and margin.collateral(settled) + margin.sums(better, settled, constants.MARKETS).value >= 0
-    )
+    return margin.collateral(settled) + margin.sums(better, settled, constants.MARKETS).value >= 0
+
+
+def is_over(under: containers.Conditions) -> bool:
+    """Whether a head has found no price for so long that it ends; PROTOCOL.md 8.15."""
+    return under.clock.now > max(under.entered_at, under.tick_time) + constants.HEAD_PATIENCE
+
+
+def has_price(under: containers.Conditions) -> bool:
+    """Whether the last ticks are ones that a step may close at; PROTOCOL.md 8.15."""
+    # Newer than the entry: else it were an option on what its sender, or the operator, already knows. And as young as
+    # trading asks for, or brought by the queue, which the operator does not order.
+    if not under.clock.steady or under.tick_time <= under.entered_at:
+        return False
+    return under.clock.priced or under.tick_queued == 1
 
 
 def check_close(
@@ -553,11 +564,13 @@ def check_close(
     """Whether lots of the head's account may be closed now; PROTOCOL.md 8.15."""
     if lots == 0:
         return codes.OVERFILLED
-    # The entry was begun at a young price; a step takes the last there is.
     if not margin.trades(under.listed, under.risk.price[market]):
         return codes.NO_MARKET
-    if not under.clock.steady:
+    if not has_price(under):
         return codes.UNSTEADY
+    away: int256 = signed_lots(encoding.unpack(settled.positions[market]), judged.price[market] - under.limit)
+    if under.limit != 0 and away < 0:
+        return codes.LIMIT
     if margin.collateral(settled) + margin.sums(judged, settled, constants.MARKETS).value >= 0:
         return codes.OK
     if waits(under, settled):
@@ -587,6 +600,9 @@ def close(
 ) -> containers.Rescued:
     """Whether a step closes lots, against the insurance account or another one; PROTOCOL.md 8.15."""
     step: containers.Rescued = untouched(account, other, insurance, containers.Slot(sequence=0, filled=0))
+    if is_over(under):
+        step.code = codes.STALE
+        return step
     market: int256 = move.market
     settled: containers.Account = account
     dust: int256 = 0

@@ -5,7 +5,7 @@ import msgspec
 from prover.signing import operations
 from prover.state.trial import NO_ORDER, decide_rescue, maker_fee
 from prover.stf import codes, constants, containers
-from prover.stf.replay import Chunk
+from prover.stf.replay import HEAD_ENDS, Chunk
 from sequencer.engine.effects import (
     AnyEffect,
     Armed,
@@ -33,7 +33,7 @@ from sequencer.engine.placing import (
     still_entitled,
 )
 from sequencer.engine.queue import Queue
-from sequencer.engine.records import Fill, OpenOrder
+from sequencer.engine.records import EntryRecord, Fill, OpenOrder
 
 
 class Committing:
@@ -158,7 +158,7 @@ class Committing:
             if code != codes.OK:
                 return code, None, []
         rescued = decide_rescue(chunk, tag, move, maker or NO_ORDER)
-        ends_head = tag == constants.CLOSE_STEP and rescued.code == codes.INSOLVENT
+        ends_head = tag == constants.CLOSE_STEP and rescued.code in HEAD_ENDS
         if rescued.code != codes.OK and not ends_head:
             return rescued.code, None, []
         self._admit(chunk, missing)
@@ -172,8 +172,7 @@ class Committing:
         self.chunk.append(operation)
         effects: list[AnyEffect] = []
         if tag == constants.CLOSE_STEP:
-            # What the sender of an insolvent account's entry is told: it began, and came to nothing.
-            effects += self.note_payment(self.account(move.account).owner, paid_before, code if ends_head else None)
+            effects += self._note_step(paid_before, code if ends_head else None)
         if maker is None:
             return code, None, effects
         rescued_account = constants.insurance_account(move.market) if tag == constants.UNWIND else move.account
@@ -210,21 +209,22 @@ class Committing:
         assert index == self.chunk.globals.withdrawal_count - 1, "the list is the tree's"
         return PaidOut(withdrawal=index, recipient=recipient, amount=amount)
 
-    def note_payment(self, owner: bytes, paid_before: int, code: int | None = None) -> list[AnyEffect]:
-        """What a forced path has just paid out, and whether the last entry is over; code: how, if not as it began."""
-        effects: list[AnyEffect] = []
-        commitment = self.chunk.view.commitment
-        paid = commitment.withdrawn_total - paid_before
-        withdrawal = None
-        if paid > 0:
-            payment = self.pay_out(owner, paid)
-            withdrawal = payment.withdrawal
-            effects.append(payment)
-        is_done = commitment.queue_taken == commitment.queue_count
-        was_done = self.queue.entries[-1].done
-        self.queue.went_on(is_done, withdrawal, code)
-        if is_done and not was_done:
-            head = self.queue.entries[-1]
+    def note_payment(self, record: EntryRecord, paid_before: int) -> list[AnyEffect]:
+        """What a forced path has just paid to the owner of an entry's account."""
+        paid = self.chunk.view.commitment.withdrawn_total - paid_before
+        if paid == 0 or record.account is None:
+            return []
+        payment = self.pay_out(self.account(record.account).owner, paid)
+        self.queue.paid(record, payment.withdrawal)
+        return [payment]
+
+    def _note_step(self, paid_before: int, code: int | None) -> list[AnyEffect]:
+        """What a step of the head has paid, and whether it was the last; code: how it ended, if not as it began."""
+        head = self.queue.head
+        assert head is not None, "a step is of a head"
+        effects = self.note_payment(head, paid_before)
+        if self.chunk.globals.head_account == 0:
+            self.queue.ended(head, code)
             effects.append(EntryEnded(index=head.index, code=head.code))
         return effects
 

@@ -275,7 +275,7 @@ class Engine:
         case = self._case(operation) if tag == constants.FORCED_RESCUE and code == codes.OK else None
         next_account = self.globals.next_account
         paid_before = chunk.commitment.withdrawn_total
-        entry_index = chunk.commitment.queue_count
+        entry_index = chunk.commitment.queue_taken
         assert chunk.apply(operation) == code, "a preview is the law's own word"
         self._open.append(operation)
         applied = Applied(
@@ -310,8 +310,8 @@ class Engine:
         return Case(self._open, self.tick_signers, constants.FORCED_RESCUE, move)
 
     def _note_entry(self, index: int, applied: Applied, operation: bytes) -> EntryConsumed:
-        commitment = self.view.commitment
-        is_done = commitment.queue_taken == commitment.queue_count
+        # The head is owed; whatever passes it is done.
+        is_done = self.view.commitment.queue_count != index
         record = self._queue.note(index, operation, applied.code, is_done, applied.chunk, applied.operation)
         return EntryConsumed(
             index=index, operation_tag=record.tag, account=record.account, code=record.code, is_done=is_done
@@ -352,7 +352,7 @@ class Engine:
         entry = encoding.entry(tag, word_at(operation, 1), tail)
         applied.account = entry.account
         effects = self._drop_dismissed(entry.account)
-        effects += self._committing.note_payment(entry.sender, paid_before)
+        effects += self._committing.note_payment(self._queue.entries[-1], paid_before)
         return effects + self._go_on_closing()
 
     # Open orders that a request, an entry or a tick takes out.
@@ -410,8 +410,7 @@ class Engine:
         return [*effects, *liquidator.effects, *self._go_on_closing()]
 
     def _go_on_closing(self) -> list[AnyEffect]:
-        commitment = self.view.commitment
-        if commitment.queue_taken == commitment.queue_count:
+        if self.globals.head_account == 0:
             return []
         # By its clock, not by that of the last chunk: a step may have to wait until ticks have been missing long.
         self._open.open(self._committing.now)

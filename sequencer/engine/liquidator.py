@@ -13,6 +13,7 @@ import msgspec
 
 from prover.standing import counted_by_rescue, judged_by_rescue
 from prover.stf import codes, constants, containers, encoding, margin, rescue
+from prover.stf.replay import HEAD_ENDS
 from sequencer.engine.committing import Committing
 from sequencer.engine.effects import AnyEffect, Rescued
 from sequencer.engine.placing import reducible
@@ -201,7 +202,7 @@ class Liquidator:
     def close_head(self) -> None:
         """Goes on with the forced close that is under way: the insurance account first, then the ranking."""
         chunk = self._chunk
-        while chunk.view.commitment.queue_taken > chunk.view.commitment.queue_count and self._left > 0:
+        while chunk.globals.head_account != 0 and self._left > 0:
             if not self._close_some(chunk.globals.head_account):
                 return
 
@@ -209,8 +210,6 @@ class Liquidator:
         """One step for one account; whether there was any."""
         committing, chunk = self._committing, self._chunk
         globals = chunk.globals
-        if not chunk.view.clock().steady:
-            return False
         # What is over has been folded before the law looks at it.
         account, _ = margin.settle(globals.risk, chunk.account(index), self._now)
         every = globals.head_market == constants.MARKETS
@@ -229,7 +228,7 @@ class Liquidator:
             if code == codes.UNSTEADY:
                 # The head's own standing, whoever is on the other side.
                 return False
-            if code == codes.INSOLVENT:
+            if code in HEAD_ENDS:
                 taken = 1
             if taken > 0 and self._ended(_of(fund, taken)):
                 return True
@@ -247,8 +246,8 @@ class Liquidator:
         return False
 
     def _ended(self, move: containers.Rescue) -> bool:
-        """Takes a step; whether the law took it, which the end of an insolvent account's entry is too."""
-        return self._carry_out(constants.CLOSE_STEP, move, None) in (codes.OK, codes.INSOLVENT)
+        """Takes a step; whether the law took it, which an end of the entry that closes nothing is too."""
+        return self._carry_out(constants.CLOSE_STEP, move, None) in (codes.OK, *HEAD_ENDS)
 
     def _carry_out(self, tag: int, move: containers.Rescue, maker: containers.Order | None) -> int:
         committing = self._committing

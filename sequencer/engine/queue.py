@@ -19,17 +19,21 @@ _ABOUT_AN_ACCOUNT: Final = (
 
 
 class Queue:
-    """The newest entries; the last one may still be the head that a close goes on with."""
+    """The newest entries; one of them may still be the head that a close goes on with."""
 
     def __init__(self, store: StagedStore) -> None:
         self._store = store
-        self.entries: deque[EntryRecord] = deque(
-            (msgspec.msgpack.decode(value, type=EntryRecord) for _, value in store.iterate(QUEUE_KEY)),
-            maxlen=_REMEMBERED_ENTRIES,
-        )
+        self.entries: deque[EntryRecord] = deque(maxlen=_REMEMBERED_ENTRIES)
+        # Entries pass it by, however many: it is kept though it be forgotten among them.
+        self.head: EntryRecord | None = None
+        for _, value in store.iterate(QUEUE_KEY):
+            record = msgspec.msgpack.decode(value, type=EntryRecord)
+            self.entries.append(record)
+            if not record.done:
+                self.head = record
 
     def note(self, index: int, operation: bytes, code: int, is_done: bool, chunk: int, place: int) -> EntryRecord:
-        """Lists an entry; what it pays and whether it is done is added where it becomes known."""
+        """Lists an entry; what it pays, and that it is done, is added where it becomes known."""
         tag = operation[0]
         account = None
         if tag in _ABOUT_AN_ACCOUNT:
@@ -47,19 +51,23 @@ class Queue:
             time=0 if tag == constants.DEPOSIT else encoding.entry_time(word_at(operation, 1)),
         )
         self.entries.append(record)
-        self._keep()
+        if not is_done:
+            self.head = record
+        self._keep(record)
         return record
 
-    def went_on(self, is_done: bool, withdrawal: int | None, code: int | None = None) -> None:
-        """What has become of the last entry. withdrawal: what was paid just now; code: how it ended, if otherwise."""
-        head = self.entries[-1]
-        head.done = is_done
-        if withdrawal is not None:
-            head.withdrawal = withdrawal
-        if code is not None:
-            head.code = code
-        self._keep()
+    def paid(self, record: EntryRecord, withdrawal: int) -> None:
+        """An entry's withdrawal has been listed."""
+        record.withdrawal = withdrawal
+        self._keep(record)
 
-    def _keep(self) -> None:
-        record = self.entries[-1]
+    def ended(self, record: EntryRecord, code: int | None) -> None:
+        """The head is done; code: how it ended, if not as it began."""
+        record.done = True
+        if code is not None:
+            record.code = code
+        self.head = None
+        self._keep(record)
+
+    def _keep(self, record: EntryRecord) -> None:
         self._store.write({number_key(QUEUE_KEY, record.index): msgspec.msgpack.encode(record)}, sync=False)

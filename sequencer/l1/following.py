@@ -69,7 +69,7 @@ class EntryFeeder:
         self._inclusion_ms = inclusion_seconds * 1_000
         self.horizon_seconds: int | None = None
         sequencer.is_late = self.is_late
-        # Entries that were read and stand behind a forced close; no checkpoint may be behind them.
+        # Entries that were read and stand behind one that waits; no checkpoint may be behind them.
         self._waiting: deque[Enqueued] = deque()
         self._draining = trio.Lock()
         self._log = structlog.get_logger("queue")
@@ -97,7 +97,9 @@ class EntryFeeder:
                 return event.enqueued_at * 1_000
         if engine.view.commitment.queue_taken == owed:
             return None
-        return next(record.time for record in reversed(engine.entries) if record.index == owed)
+        found = (record.time for record in reversed(engine.entries) if record.index == owed)
+        # However many have passed it: what the venue lists is bounded.
+        return next(found, None) or engine.globals.head_time
 
     async def consume(self, event: Enqueued) -> None:
         """Sequences an entry of a final block, or keeps it; one that is known already is left out. QueueUnreadable."""
@@ -123,7 +125,7 @@ class EntryFeeder:
                 await self._drain()
 
     async def _drain(self) -> None:
-        """Consumes what waits, in order, until a forced close is only partly done or a rescue needs more ticks."""
+        """Consumes what waits, in order, until a close stands behind another or a rescue needs more ticks."""
         while self._waiting and await self._entered(self._waiting[0]):
             self._waiting.popleft()
 

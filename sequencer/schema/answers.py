@@ -219,11 +219,16 @@ class BatchView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueueHead(msgspec.Struct, frozen=True):
-    """A forced close under way; market and left_lots are None where every position of the account is closed."""
+    """A forced close under way; market and left_lots are None where every position of the account is closed.
+
+    limit_price_ticks: beyond which it ends, None for none; entered_at_ms: L1's time of its entry.
+    """
 
     account: int
     market: str | None
     left_lots: int | None
+    limit_price_ticks: int | None
+    entered_at_ms: int
 
 
 class EntryView(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from sequencer.views.markets import names
 _BETTER: Final = "the better of the last two oracle prices for the account"
 _THREE: Final = "at three ticks in a row one step apart"
 _STEADY: Final = f"{_THREE}, or after {constants.FORCED_PRICE_AGE // 1_000} seconds without any"
+_NEWER: Final = f"{_THREE}, the last newer than the entry"
 _ZERO: Final = "-+ (equity - equity * maintenance_after / maintenance) / lots"
 _GENTLE: Final = "(1 -+ 1.5 * maintenance_ppm * (1 - equity / maintenance))"
 _FEWEST: Final = "equity with one lot less < initial requirement with one lot less"
@@ -52,7 +53,7 @@ _FORMULAS: Final = {
     },
     FORCED_CLOSE: {
         "judged_price": "the worse of the last two oracle prices for the account",
-        "below": f"no matter, but judged_equity >= 0, {_STEADY}",
+        "below": f"no matter, but judged_equity >= 0, {_NEWER}, and judged_price within the entry's limit",
         "zero_price": f"judged_price {_ZERO}",
         "price": f"judged_price -+ min({constants.FORCED_PENALTY_PPM} ppm, down to zero_price); against a debtor more, "
         "by what he is missing: at most all that the lots have won, and never beyond zero_price",

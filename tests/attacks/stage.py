@@ -101,7 +101,7 @@ def liquidate(lots: int = BITCOIN, **fields: int) -> bytes:
     return rescue(constants.LIQUIDATE, lots, **fields)
 
 
-def forced(tag: int, index: int = VICTIM, sender: bytes = OWNERS[1], time: int = NOW, **fields: Any) -> bytes:
+def forced(tag: int, index: int = VICTIM, sender: bytes = OWNERS[1], time: int = NOW - 1, **fields: Any) -> bytes:
     """An entry of the L1 queue that an account's owner writes."""
     return venue.entry(tag, venue.owned(tag, index, **fields), sender, time)
 

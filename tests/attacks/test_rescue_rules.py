@@ -145,24 +145,60 @@ class TestH1ForcedClose:
         assert (state.commitment.queue_count, venue.begun(state.commitment)) == (1, 0)
         assert_refused(state, step, code=c.NO_HEAD)
 
-    LATE = NOW + constants.FORCED_PRICE_AGE + 1
+    # A position of 300,000 dollars.
+    LARGE = 5 * BITCOIN
 
-    def test_off_a_price_that_has_passed_is_an_option(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        # No tick for five minutes; outside, the price has fallen by a tenth.
-        rule_off(monkeypatch, custody, "            entered.code = codes.STALE\n", "            pass\n")
-        state, outside = self.state(), BTC * 9 // 10
-        chunk = python_chunk(state, *self.close(time=self.LATE), timestamp=self.LATE)
-        gained = value(row_of(chunk, VICTIM), outside) - value(state.account(VICTIM), outside)
+    def short(self) -> dict[int, containers.Account]:
+        return {ATTACKER: held(-self.LARGE, 10**6, owner=OWNERS[2])}
+
+    def test_off_a_close_is_a_put_for_the_operator(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        # Case C3: whoever steps waits for an hour, and takes the lots at the price before it or not at all.
+        rule_off(monkeypatch, rescue, "return under.clock.priced or under.tick_queued == 1", "return True")
+        monkeypatch.setattr(constants, "HEAD_PATIENCE", constants.HOUR)
+        state = stage({VICTIM: held(self.LARGE, 60_000)} | self.short())
+        late, true = NOW + 55 * 60_000, BTC * 105 // 100
+        close = forced(constants.FORCED_CLOSE, amount=self.LARGE)
+        step = move(constants.CLOSE_STEP, self.LARGE, other=ATTACKER)
+        chunk = python_chunk(state, close, step, timestamp=late)
+        lost = value(state.account(VICTIM), true) - value(row_of(chunk, VICTIM), true)
 
         assert chunk.operation_codes == [c.OK, c.OK]
-        assert gained == 6_000 * DOLLAR - 600 * DOLLAR
-        assert value(row_of(chunk, 1), outside) == 10**6 * DOLLAR - gained
+        assert lost == (15_000 + 3_000) * DOLLAR
 
-    def test_on_the_price_is_younger_than_the_entry_less_five_minutes(self) -> None:
+    def test_on_a_step_takes_a_price_of_its_own_time(self) -> None:
+        state = stage({VICTIM: held(self.LARGE, 60_000)} | self.short())
+        step = move(constants.CLOSE_STEP, self.LARGE, other=ATTACKER)
+        assert venue.run(state, forced(constants.FORCED_CLOSE, amount=self.LARGE)).codes == (c.OK,)
+        assert_refused(state, step, code=c.UNSTEADY, timestamp=NOW + constants.MAX_PRICE_AGE + 1)
+        # A watcher's tick passes the head, and so does whatever else waits.
+        tick = venue.tick(NOW + constants.TICK_STEP, [BTC * 105 // 100, ETH, 1_500_000])[1:]
+        entry = venue.entry(constants.FORCED_TICK, tick, venue.DEPOSITOR, NOW + constants.TICK_STEP)
+        assert venue.run(state, entry, venue.deposit(containers.NOBODY, 5)).codes == (c.OK, c.REFUNDED)
+        assert state.globals.risk.price[0] == BTC * 105 // 100
+        # In silence it is over after half an hour, and nothing was closed.
+        late = NOW + constants.TICK_STEP + constants.HEAD_PATIENCE + 1
+        assert venue.run(state, step, timestamp=late).codes == (c.STALE,)
+        assert (size_of(state.account(VICTIM)), venue.begun(state.commitment)) == (self.LARGE, 0)
+
+    def test_off_the_owner_bears_whatever_prices_come(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(monkeypatch, rescue, "    if under.limit != 0 and away < 0:\n        return codes.LIMIT\n")
+        state, now, operations = self.fallen()
+        chunk = python_chunk(state, *operations, timestamp=now)
+
+        assert chunk.operation_codes == [c.OK]
+        assert value(state.account(VICTIM)) - value(row_of(chunk, VICTIM)) == (3_000 + 570) * DOLLAR
+
+    def test_on_it_ends_beyond_its_limit(self) -> None:
+        state, now, operations = self.fallen()
+        assert venue.run(state, *operations, timestamp=now).codes == (c.LIMIT,)
+        assert (size_of(state.account(VICTIM)), venue.begun(state.commitment)) == (BITCOIN, 0)
+
+    def fallen(self) -> tuple[State, int, tuple[bytes]]:
+        """A close at no less than today's price is under way, and prices fall by five percent: a step."""
         state = self.state()
-        assert_refused(state, self.close(time=self.LATE)[0], code=c.STALE, timestamp=self.LATE)
-        assert (state.commitment.queue_count, venue.begun(state.commitment)) == (1, 0)
-        assert_refused(state, self.close()[1], code=c.NO_HEAD, timestamp=self.LATE)
+        assert venue.run(state, forced(constants.FORCED_CLOSE, amount=BITCOIN, limit=BTC)).codes == (c.OK,)
+        now = ticks(state, *[BTC * 95 // 100] * 2)
+        return state, now, (move(constants.CLOSE_STEP, other=1),)
 
 
 class TestPickedTicks:
@@ -177,7 +213,7 @@ class TestPickedTicks:
         """The operator's own long after these ticks, the time of the last, its entry and a step against the fund."""
         state = stage({VICTIM: held(BITCOIN, 60_000)}, fund=10**6)
         now = ticks(state, *prices, step=step)
-        close = forced(constants.FORCED_CLOSE, amount=BITCOIN, time=now), move(constants.CLOSE_STEP, other=1)
+        close = forced(constants.FORCED_CLOSE, amount=BITCOIN, time=now - 1), move(constants.CLOSE_STEP, other=1)
         return state, now, close
 
     def test_off_a_head_closes_at_one_wick(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +232,7 @@ class TestPickedTicks:
             # The wick counts as little where it is the price before the last.
             now = ticks(state, *prices)
             half = abs(lots) // 2
-            entry = forced(constants.FORCED_CLOSE, amount=half, time=now)
+            entry = forced(constants.FORCED_CLOSE, amount=half, time=now - 1)
             step = move(constants.CLOSE_STEP, half, other=1)
             assert venue.run(state, entry, step, timestamp=now).codes == (c.OK, c.OK)
         assert value(state.account(VICTIM)) == 60_000 * DOLLAR - BITCOIN * BTC // 100
@@ -207,19 +243,19 @@ class TestPickedTicks:
         # A thousand dollars below zero but for the wick: it waits, and the next tick says that it is for deleveraging.
         state = stage({VICTIM: held(BITCOIN, -1_000)}, fund=10**6)
         now = ticks(state, BTC, self.HIGH)
-        entry, step = forced(constants.FORCED_CLOSE, amount=BITCOIN, time=now), move(constants.CLOSE_STEP, other=1)
+        entry, step = forced(constants.FORCED_CLOSE, amount=BITCOIN, time=now - 1), move(constants.CLOSE_STEP, other=1)
         assert venue.run(state, entry, step, timestamp=now).codes == (c.OK, c.UNSTEADY)
         now = ticks(state, BTC, BTC)
         assert venue.run(state, step, timestamp=now).codes == (c.INSOLVENT,)
         assert (state.commitment.queue_count, size_of(state.account(VICTIM))) == (1, BITCOIN)
 
-    WAIT = "under.clock.priced and margin.collateral(settled) + margin.sums(better"
+    WAIT = "    if waits(under, settled):\n        return codes.UNSTEADY\n    return codes.INSOLVENT\n"
 
     @pytest.mark.parametrize("tag", [constants.FORCED_CLOSE, constants.LEAVE])
     def test_off_an_entry_that_comes_in_a_wick_is_not_begun(self, monkeypatch: pytest.MonkeyPatch, tag: int) -> None:
         # Begun only by whoever is solvent at the last price: one that the operator picked.
-        sums = "margin.collateral(settled) + margin.sums(risk, settled, constants.MARKETS).value"
-        rule_off(monkeypatch, custody, ">= entry.time\n", f">= entry.time and {sums} >= 0\n")
+        sums = "margin.collateral(settled) + margin.sums(risk, settled, constants.MARKETS).value >= 0"
+        rule_off(monkeypatch, custody, "entered.opened = ", f"entered.opened = {sums} and ")
         state, now, entry = self.entering(tag)
         chunk = python_chunk(state, entry, timestamp=now)
 
@@ -239,18 +275,18 @@ class TestPickedTicks:
         """1,473 dollars behind a bitcoin, of which the last tick's three percent leave nothing, and an entry."""
         state = stage({VICTIM: held(BITCOIN, 1_473)}, fund=10**6)
         now = ticks(state, BTC, BTC * 97 // 100)
-        return state, now, forced(tag, amount=BITCOIN, time=now)
+        return state, now, forced(tag, amount=BITCOIN, time=now - 1)
 
     def leaving(self) -> tuple[State, int, bytes]:
         """1,473 dollars behind a bitcoin, of which a wick of three percent left nothing; his leave is under way."""
         state = stage({VICTIM: held(BITCOIN, 1_473)}, fund=10**6)
         now = ticks(state, BTC, BTC * 97 // 100, BTC)
-        assert venue.run(state, forced(constants.LEAVE, time=now), timestamp=now).codes == (c.OK,)
+        assert venue.run(state, forced(constants.LEAVE, time=now - 1), timestamp=now).codes == (c.OK,)
         return state, now, move(constants.CLOSE_STEP, other=1)
 
     def test_off_one_wick_is_rid_of_who_leaves(self, monkeypatch: pytest.MonkeyPatch) -> None:
         state, now, step = self.leaving()
-        rule_off(monkeypatch, rescue, self.WAIT, self.WAIT.replace("under.clock.priced", "False"))
+        rule_off(monkeypatch, rescue, self.WAIT, "    return codes.INSOLVENT\n")
         chunk = python_chunk(state, step, timestamp=now)
 
         assert (chunk.operation_codes, venue.begun(chunk.commitment)) == ([c.INSOLVENT], 0)
@@ -265,23 +301,22 @@ class TestPickedTicks:
 
         # Where no tick comes for long it must not stop the queue.
         state, now, step = self.leaving()
-        assert venue.run(state, step, timestamp=now + self.SILENCE).codes == (c.INSOLVENT,)
+        assert venue.run(state, step, timestamp=now + constants.HEAD_PATIENCE + 1).codes == (c.STALE,)
         assert venue.begun(state.commitment) == 0
 
     def test_off_a_head_closes_at_two_picked_wicks(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        rule_off(monkeypatch, rescue, "    if not under.clock.steady:\n        return codes.UNSTEADY\n")
+        rule_off(monkeypatch, rescue, "not under.clock.steady or under.tick_time", "under.tick_time")
         state, now, operations = self.closing(self.HIGH, self.HIGH, step=20_000)
         chunk = python_chunk(state, *operations, timestamp=now)
 
         assert chunk.operation_codes == [c.OK, c.OK]
         assert value(row_of(chunk, 1)) == (10**6 - 1_182) * DOLLAR
 
-    def test_on_it_waits_for_three_ticks_in_a_row_or_a_long_silence(self) -> None:
+    def test_on_it_waits_for_three_ticks_in_a_row(self) -> None:
         state, now, (entry, step) = self.closing(self.HIGH, self.HIGH, step=20_000)
         assert venue.run(state, entry, timestamp=now).codes == (c.OK,)
-        for later in (now, now + self.SILENCE - 1):
+        for later in (now, now + self.SILENCE, now + constants.HEAD_PATIENCE):
             assert_refused(state, step, code=c.UNSTEADY, timestamp=later)
-        assert venue.run(state, step, timestamp=now + self.SILENCE).codes == (c.OK,)
 
         state, now, (entry, step) = self.closing(self.HIGH, self.HIGH, step=20_000)
         assert venue.run(state, entry, timestamp=now).codes == (c.OK,)
@@ -296,7 +331,8 @@ class TestPickedTicks:
 
     def test_off_two_picked_wicks_take_an_account_whole(self, monkeypatch: pytest.MonkeyPatch) -> None:
         rule = (
-            "    if not under.clock.steady:\n        return codes.UNSTEADY\n    return codes.OK\n\n\ndef check_maker("
+            "    if not under.clock.steady and under.clock.now <= under.tick_time + constants.FORCED_PRICE_AGE:\n"
+            "        return codes.UNSTEADY\n    return codes.OK\n\n\ndef check_maker("
         )
         rule_off(monkeypatch, rescue, rule, "    return codes.OK\n\n\ndef check_maker(")
         state, now = self.thin(self.LOW, self.LOW)
@@ -396,7 +432,9 @@ class TestEveryHeadHasAnEnd:
         step = move(constants.CLOSE_STEP, BITCOIN // 4, other=1)
         chunk = python_chunk(state, self.LEAVE, step, venue.deposit(containers.NOBODY, 10**12))
 
-        assert chunk.operation_codes == [c.OK, c.FUND_LIMIT, c.HEAD_UNFINISHED]
+        # What is in the queue passes, and he never leaves: the operator is late, and takes nothing else any more.
+        assert chunk.operation_codes == [c.OK, c.FUND_LIMIT, c.REFUNDED]
+        assert (chunk.commitment.queue_count, chunk.commitment.queue_taken) == (0, 2)
 
     @pytest.mark.parametrize("dollars", [500, -500])
     def test_on_a_fund_lets_go_what_makes_it_smaller(self, dollars: int) -> None:
@@ -450,7 +488,7 @@ class TestEveryHeadHasAnEnd:
         state = stage({VICTIM: held(BITCOIN, 60_000), ATTACKER: held(-BITCOIN, 1_000, owner=OWNERS[2])})
         now = ticks(state, BTC, BTC * 102 // 100)
         step = move(constants.CLOSE_STEP, BITCOIN, other=ATTACKER)
-        assert venue.run(state, forced(constants.LEAVE, time=now), timestamp=now).codes == (c.OK,)
+        assert venue.run(state, forced(constants.LEAVE, time=now - 1), timestamp=now).codes == (c.OK,)
         assert_refused(state, step, code=c.UNSTEADY, timestamp=now)
         now = ticks(state, BTC * 102 // 100)
         assert venue.run(state, step, timestamp=now).codes == (c.OK,)

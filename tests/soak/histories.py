@@ -96,9 +96,10 @@ class History(Rescuing):
 
     def gap(self, length: int) -> None:
         """Ticks stop for a while; somebody tries what silence and the grace forbid; then they are steady again."""
-        silence = self.rng.choice([0, 0, 20_001, 50_000, constants.FORCED_PRICE_AGE, constants.FORCED_PRICE_AGE + 1])
+        silence = self.rng.choice([0, 0, 20_001, 50_000, constants.FORCED_PRICE_AGE + 1, constants.HEAD_PATIENCE + 1])
         if 0 < silence < length:
             self.ledger.open(self.next_tick + silence)
+            self.step_on()
             self.force()
         self.tick([self.moved(price, self.rng.uniform(-0.02, 0.02)) for price in self.prices], length)
         self.rng.choice([self.trade, self.take_out, self.rescue_some, self.force])()
@@ -111,7 +112,8 @@ class History(Rescuing):
         held = self.holders()
         index = rng.choice(held) if held and rng.random() < 0.8 else self.somebody()
         row = self.ledger.account(index)
-        time = self.ledger.now + rng.choice([0, 0, 0, 0, constants.FORCED_PRICE_AGE, constants.FORCED_PRICE_AGE + 1])
+        # Mostly from before the last tick: nodes take entries when they are final.
+        time = self.ledger.now + rng.choice([0, 0, -1, *[-60_000] * 8])
         if rng.random() < 0.05:
             self.enter_rescue(index)
             return
@@ -126,6 +128,7 @@ class History(Rescuing):
             account=index,
             market=market,
             amount=amount,
+            limit=rng.choice([0, 0, 1, round(self.prices[market] * rng.uniform(0.9, 1.1)), 2**48 - 1]),
             agent=AGENTS[2],
             agent_index=rng.randrange(2),
             expires_at=self.ledger.now + constants.EPOCH,

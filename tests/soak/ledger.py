@@ -110,8 +110,8 @@ class Ledger:
     def head(self) -> tuple[int, int, int] | None:
         """Account, market and lots of the forced close that is under way."""
         globals = self.globals
-        is_open = twins_venue.begun(self.chunk.commitment) == 1
-        return (globals.head_account, globals.head_market, globals.head_lots) if is_open else None
+        head = globals.head_account, globals.head_market, globals.head_lots
+        return head if globals.head_account else None
 
     def tick(self, time: int, prices: list[int], premiums: list[int], is_forced: bool = False) -> int:
         """One oracle signer's tick, by the queue where it is forced."""

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from prover.stf import codes, constants, containers
 from prover.stf.constants import FUNDING_SCALE, PPM
+from prover.stf.replay import HEAD_ENDS
 from tests.soak.histories import History
 from tests.soak.ledger import FIRST, Ledger, Step
 from tests.soak.margin_queue import Queue
@@ -76,11 +77,13 @@ class Watch(Queue):
         tag = step.tag
         touched: set[int] = set()
         dust_before = self.dust
-        if step.code == codes.OK or (tag == constants.DEPOSIT and step.code == codes.REFUNDED):
+        is_end = tag == constants.CLOSE_STEP and step.code in HEAD_ENDS
+        if step.code == codes.OK or is_end or (tag == constants.DEPOSIT and step.code == codes.REFUNDED):
             handler = self.handlers.get(tag)
             touched = handler() if handler else set()
             self.accepted[NAMES[tag]] += step.code == codes.OK
             self.accepted["refund"] += step.code == codes.REFUNDED
+            self.accepted["head_over"] += is_end
         else:
             self.refused[f"{NAMES[tag]}:{codes.SENTENCE[step.code][0]}"] += 1
         rows = ledger.rows
@@ -154,6 +157,7 @@ class Watch(Queue):
             self.claim(2 * moved * PPM <= 2 * before * JUMP_PPM + PPM, "jump", f"market {market}: {before} -> {price}")
             self.largest_jump_ppm = max(self.largest_jump_ppm, moved * PPM // before)
         self.signed = list(step.prices)
+        self.tick_queued = step.tag == constants.FORCED_TICK
         last = self.ticks[-1][0] if self.ticks else 0
         elapsed = min(step.time - last, constants.TICK_GAP)
         prices = list(step.prices)

@@ -1,6 +1,6 @@
 """The margin campaign's reading of what comes by the queue of L1, a forced close step by step included."""
 
-from prover.stf import constants
+from prover.stf import codes, constants
 from prover.stf.constants import PPM
 from tests.soak.margin_rescues import Rescues
 from tests.soak.readings import all_money, ceil, sign
@@ -9,8 +9,42 @@ from tests.soak.readings import all_money, ceil, sign
 class Queue(Rescues):
     """Each handler returns the accounts that its entry may touch."""
 
-    def _is_young(self) -> bool:
-        return self.ticks[-1][0] + 300_000 >= self.step.entered_at
+    def _begun(self, limit: int) -> None:
+        self.head_entered, self.head_limit = self.step.entered_at, limit
+
+    def _priced(self) -> None:
+        """Three ticks in a row, the last newer than the entry, and as young as for a trade, or by the queue."""
+        self._steady(False)
+        last = self.ticks[-1][0]
+        self.claim(last > self.head_entered, "older than the entry", f"{last} of {self.head_entered}")
+        self.claim(self.tick_queued or self.step.now - last <= 20_000, "stale", f"{last} at {self.step.now}")
+
+    def _ended(self, number: int, asked: int) -> set[int]:
+        """A step that closes nothing and ends the head; one that found no price for long pays a leaver all the same."""
+        self.claim(self.ledger.head is None, "head", f"{self.ledger.head} goes on")
+        before, last = self.step.before[number], self.ticks[-1][0]
+        if self.step.code == codes.STALE:
+            late = self.step.now > max(self.head_entered, last) + 1_800_000
+            self.claim(late, "ended early", f"at {self.step.now}, the last tick {last}")
+            if asked == constants.MARKETS:
+                unpaid = self.ledger.chunk.commitment.withdrawn_total - self.paid_out
+                if unpaid == 0:
+                    return set()
+                ages = self._touch(number)
+                ages.settled -= self._released(number, before, ages, constants.EVERYTHING)
+                self._others_stay(number, constants.MARKETS)
+                self._aged(number, True)
+                return {number}
+            return set()
+        self._priced()
+        worse = self.judged(before, kinder=False)
+        if self.step.code == codes.LIMIT:
+            size, price = before.positions[asked].size, worse[asked]
+            beyond = price < self.head_limit if size > 0 else price > self.head_limit
+            self.claim(self.head_limit > 0 and beyond, "limit", f"{price} of {self.head_limit}")
+        else:
+            self.claim(self.read(before, worse).equity < 0, "head", f"account {number} ended, and not below zero")
+        return set()
 
     def _forced_withdraw(self) -> set[int]:
         entry = self.step.entry
@@ -30,10 +64,11 @@ class Queue(Rescues):
         assert entry is not None
         before = self.step.before[entry.account]
         self.claim(before.owner == entry.sender, "owner", f"account {entry.account}")
-        self.claim(self._is_young(), "stale", f"entered at {entry.time}")
         lots = min(entry.amount, abs(before.positions[entry.market].size))
         head = self.ledger.head
         self.claim(head == (entry.account, entry.market, lots) and lots > 0, "head", f"{head} not {lots}")
+        self.claim(self.step.head is None, "head", "two at a time")
+        self._begun(entry.limit)
         return set()
 
     def _leave(self) -> set[int]:
@@ -43,11 +78,13 @@ class Queue(Rescues):
         self.claim(before.owner == entry.sender, "owner", f"account {entry.account}")
         self.claim(row.floor > self.step.now + 10_000 and not any(row.agents), "floor", f"{row.floor} {row.agents}")
         holds = any(p.size for market, p in enumerate(before.positions) if market not in self.over)
-        may_close = holds and self._is_young()
-        expected = (entry.account, constants.MARKETS, 0) if may_close else None
+        expected = (entry.account, constants.MARKETS, 0) if holds else self.step.head
         self.claim(self.ledger.head == expected, "head", f"{self.ledger.head} not {expected}")
+        if holds:
+            self.claim(self.step.head is None, "head", "two at a time")
+            self._begun(0)
         ages = self._touch(entry.account)
-        if not may_close:
+        if not holds:
             ages.settled -= self._released(entry.account, before, ages, constants.EVERYTHING)
         self._others_stay(entry.account, constants.MARKETS)
         self._aged(entry.account, True)
@@ -81,6 +118,8 @@ class Queue(Rescues):
         number, asked, most = head
         market, insurance = move.market, move.market + 1
         self.claim(asked in (market, constants.MARKETS), "head", f"{asked} but {market}")
+        if self.step.code != codes.OK:
+            return self._ended(number, asked)
         before, row = self.step.before[number], self.ledger.account(number)
         leaves = self.ledger.head is None and asked == constants.MARKETS
         size = 0 if market in self.over else before.positions[market].size
@@ -93,12 +132,14 @@ class Queue(Rescues):
             self._others_stay(number, constants.MARKETS)
             self._aged(number, True)
             return {number}
-        self._steady(True)
+        self._priced()
         left = abs(size) if asked == constants.MARKETS else most
         self.claim(0 < lots <= min(move.lots, left, abs(size)), "lots", f"{lots} of {size}, {left} left")
         worse = self.judged(before, kinder=False)
         price, was = worse[market], self.read(before, worse)
         self.claim(was.equity >= 0, "closed below zero", f"account {number}: {was}")
+        within = self.head_limit == 0 or (price >= self.head_limit if size > 0 else price <= self.head_limit)
+        self.claim(within, "limit", f"{price} of {self.head_limit}")
         # What it may lose and keep E/MM: nothing where none is left to lose.
         maintenance = self.maintenance_after(before, market, closed, worse)
         spare = max(was.equity - ceil(was.equity * maintenance, was.maintenance), 0)
@@ -115,9 +156,8 @@ class Queue(Rescues):
             self.claim(not self.fund_takes(market, closed, quote), "fund first", f"{lots} of {market}")
             self.claim(held.size * size < 0 and lots <= abs(held.size), "lots", f"{lots} against {held.size}")
         if is_debtor:
-            # Below zero at both prices, unless it has been silent for long.
-            is_silent = self.step.now - self.ticks[-1][0] > 300_000
-            self.claim(is_silent or self.read(opposite, self.judged(opposite)).equity < 0, "debtor", f"{bore}")
+            # Below zero at both prices.
+            self.claim(self.read(opposite, self.judged(opposite)).equity < 0, "debtor", f"{bore}")
             won = (size * price - before.positions[market].cost) * lots // abs(size)
             missing = self.premium(opposite, market, -closed)
             quote -= max(min(missing, won - discount, spare - discount), 0)

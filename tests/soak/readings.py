@@ -97,6 +97,9 @@ class Readings:
         self.over: dict[int, int] = {}
         self.settling: dict[int, tuple[int, int]] = {}
         self.indebted: set[int] = set()
+        # Of the close that is under way: when it was entered, its limit. Whether the last tick came by the queue.
+        self.head_entered, self.head_limit = 0, 0
+        self.tick_queued = False
         self.ledger: Ledger
         self.step: Step
 

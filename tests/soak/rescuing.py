@@ -17,7 +17,7 @@ class Rescuing(Crowd):
     def enter_rescue(self, index: int) -> None:
         """A stranger has the fund rescue somebody, mostly as far as the law lets it."""
         rng = self.rng
-        late = rng.choice([0, 0, 0, 0, constants.FORCED_PRICE_AGE, constants.FORCED_PRICE_AGE + 1])
+        late = rng.choice([0, 0, 0, -1, -60_000])
         market = self.largest_position(self.ledger.account(index))
         lots = rng.choice([2**56 - 1, 2**56 - 1, 1, max(1, self.turnover_left(market) // self.prices[market])])
         self.ledger.enter_rescue(self.ledger.now + late, containers.Rescue(0, market, index, 0, lots))

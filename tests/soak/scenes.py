@@ -21,7 +21,6 @@ _RESCUES: Final = (
 )
 _ENTRIES: Final = tuple(tag for tag in sorted(KINDS) if is_entry(tag) and tag not in (constants.DEPOSIT, *_RESCUES))
 _OTHERS: Final = (
-    (constants.DEPOSIT, c.HEAD_UNFINISHED),
     (constants.FILL, c.MARKET_REDUCES),
     (constants.FILL, c.GRACE),
     (constants.WITHDRAW, c.GRACE),
@@ -54,7 +53,7 @@ class Scene:
         # A price before the last that is kinder, worse, the same, or none.
         away = 3_000 if tag == constants.CLOSE_STEP else 60
         self.globals.markets[0].previous_price = rng.choice([PRICE, PRICE + rng.randrange(-away, away), 0])
-        if tag in (constants.CLOSE_STEP, constants.FORCED_RESCUE) and code == c.OK and rng.random() < 0.3:
+        if tag == constants.FORCED_RESCUE and code == c.OK and rng.random() < 0.3:
             # No ticks in a row, and none for long enough; or just not.
             self.globals.streak = rng.randrange(constants.STEADY_TICKS)
             self.timestamp = venue.NOW + constants.FORCED_PRICE_AGE + rng.choice([0, 1, 1, 1, 10**7])
@@ -81,6 +80,13 @@ class Scene:
             self.globals.head_account = ACCOUNT
             self.globals.head_market = rng.choice([0, constants.MARKETS])
             self.globals.head_lots = rng.choice([1, self.lots, self.lots_held])
+            self.globals.head_time = venue.NOW - rng.choice([1, 1, 10**6])
+            self.globals.tick_queued = rng.randrange(2)
+            late = constants.HEAD_PATIENCE if self.globals.tick_queued else constants.MAX_PRICE_AGE
+            self.timestamp = venue.NOW + rng.choice([0, 0, rng.randrange(late), late])
+            if self.globals.head_market == 0 and rng.random() < 0.3:
+                # Further away than the two prices lie apart.
+                self.globals.head_limit = PRICE - self.sign * rng.randrange(3_000, 10**5)
             self.counterparty = rng.choice([1, WINNER])
             if self.counterparty == WINNER:
                 self.fund = 0
@@ -111,7 +117,6 @@ class Scene:
             c.CANCELLED: lambda: setattr(self, "maker_floor", 5),
             c.MAKER_MARGIN: lambda: setattr(self, "maker_money", venue.DOLLAR),
             c.TOO_MANY_LOTS: lambda: setattr(self, "lots", self.lots_held),
-            c.HEAD_UNFINISHED: lambda: setattr(self, "begun", 1),
             c.MARKET_REDUCES: lambda: setattr(self.globals.markets[0], "status", rng.choice([2, 3])),
         }
         if code in changes:
@@ -177,9 +182,10 @@ class Scene:
             if rng.random() < 0.5:
                 self.globals.head_market = 1
             else:
-                self.begun = 0
+                self.begun = self.globals.head_account = 0
         elif code == c.NO_MARKET:
             self.globals.head_market = constants.MARKETS
+            self.stepped_market = rng.choice([3, 16, 255])
         elif code == c.RESERVED:
             self.counterparty = rng.choice([0, 2, 16])
         elif code == c.SAME_ACCOUNT:
@@ -203,12 +209,29 @@ class Scene:
             # Somebody below zero on the other side, in profit here or not.
             self.profit_ppm = rng.choice([-1, 1]) * rng.randrange(1, 100_000)
             self.winner_equity = -rng.randrange(1, 10 ** rng.randrange(1, 12))
-        elif code == c.UNSTEADY and rng.random() < 0.5:
+        elif code == c.UNSTEADY:
+            self.without_price()
+        elif code == c.STALE:
+            self.globals.head_time = venue.NOW + rng.choice([-1, 0, 10**5])
+            self.timestamp = max(self.globals.head_time, venue.NOW) + constants.HEAD_PATIENCE + 1
+        elif code == c.LIMIT:
+            self.globals.head_market = 0
+            self.globals.head_limit = PRICE + self.sign * rng.choice([1, 3_000])
+
+    def without_price(self) -> None:
+        """One of the reasons for which a head waits."""
+        rng = self.rng
+        reason = rng.randrange(4)
+        if reason > 0:
+            self.globals.streak = constants.STEADY_TICKS
+        if reason == 1:
             # In a row, and solvent at one of two prices alone.
             self.between_prices()
-        elif code == c.INSOLVENT and rng.random() < 0.3:
-            self.between_prices()
-            self.timestamp = venue.NOW + constants.FORCED_PRICE_AGE + 1
+        elif reason == 2:
+            self.globals.head_time = venue.NOW + rng.choice([0, 1])
+        elif reason == 3:
+            self.globals.tick_queued = 0
+            self.timestamp = venue.NOW + rng.choice([constants.MAX_PRICE_AGE + 1, constants.HEAD_PATIENCE])
 
     def between_prices(self) -> None:
         """The account is below zero at the worse of its two prices, and above at the better."""
@@ -289,8 +312,6 @@ def scene(rng: random.Random, tag: int, code: int) -> tuple[Any, list[bytes], in
     if tag in _ENTRIES:
         return entry_scene(rng, tag, code)
     globals = venue.globals_of()
-    if code == c.HEAD_UNFINISHED:
-        return venue.build_state(globals, begun=1), [venue.deposit(venue.OWNERS[1], 5)], venue.NOW
     if code == c.MARKET_REDUCES:
         globals.markets[0].status = rng.choice([constants.MARKET_REDUCE_ONLY, constants.MARKET_SETTLING])
     elif code == c.ACCOUNTS_FULL:
@@ -325,14 +346,19 @@ def entry_scene(rng: random.Random, tag: int, code: int) -> tuple[Any, list[byte
     money = rng.choice([-5, 10**4]) if code == c.COLLATERAL else 10**12
     if code == c.COLLATERAL and money > 0:
         held = {0: venue.position(10**6, 10**6 * PRICE)}
-    if tag == constants.FORCED_CLOSE and code in (c.OK, c.STALE):
+    if (tag == constants.FORCED_CLOSE and code == c.OK) or code == c.HEAD_UNFINISHED:
         held = {0: venue.position(size, size * PRICE)}
     if rng.random() < 0.3 and code == c.OK:
         globals.grace_until = venue.NOW + 1_000
     row = venue.account(venue.OWNERS[1], money, held, fresh=rng.choice([0, 10**9]))
     time = venue.NOW + rng.choice([0, -5_000, constants.FORCED_PRICE_AGE])
-    if code == c.STALE:
-        time = venue.NOW + constants.FORCED_PRICE_AGE + 1
+    if rng.random() < 0.2:
+        # All but a close and a leave pass one that is under way.
+        globals.head_account, globals.head_market = MAKER, constants.MARKETS
+    if code == c.HEAD_UNFINISHED:
+        globals.head_account, globals.head_market = rng.choice([ACCOUNT, MAKER]), rng.choice([0, constants.MARKETS])
+    elif tag in (constants.FORCED_CLOSE, constants.LEAVE) and code == c.OK:
+        globals.head_account = globals.head_market = 0
     if code == c.TOO_SOON:
         time = venue.NOW
     if tag == constants.LEAVE and rng.random() < 0.3:
@@ -342,7 +368,7 @@ def entry_scene(rng: random.Random, tag: int, code: int) -> tuple[Any, list[byte
         sender = rng.choice([venue.DEPOSITOR, venue.OWNERS[2]])
     if tag in (constants.SET_MARKET, constants.SET_VENUE):
         sender = venue.OPERATOR
-    state = venue.build_state(globals, {ACCOUNT: row, MAKER: row}, begun=int(code == c.HEAD_UNFINISHED))
+    state = venue.build_state(globals, {ACCOUNT: row, MAKER: row}, begun=int(globals.head_account != 0))
     return state, [venue.entry(tag, bent(rng, code, payload), sender, time)], venue.NOW
 
 
@@ -353,7 +379,8 @@ def _payload(rng: random.Random, tag: int, code: int, globals: containers.Global
         return _venue_payload(rng, code, globals)
     if tag == constants.SET_MARKET:
         return _market_payload(rng, code, globals)
-    fields: dict[str, Any] = {"amount": rng.choice([1, 10**6, 2**56 - 1]), "expires_at": venue.NOW, "agent_index": 1}
+    fields: dict[str, Any] = {"amount": rng.choice([1, 10**6, 2**56 - 1]), "limit": rng.choice([0, 1, 2**48 - 1])}
+    fields |= {"expires_at": venue.NOW, "agent_index": 1}
     fields |= {"agent": rng.choice(venue.AGENTS), "last_slot": 255}
     index = ACCOUNT
     if code == c.RESERVED:

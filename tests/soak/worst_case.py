@@ -134,6 +134,7 @@ class Dense:
         fund = 0 if leaving else 2**70
         if leaving:
             globals.head_account, globals.head_market = self.indices[0], constants.MARKETS
+            globals.head_time = venue.NOW - 1
         for market in globals.markets:
             market.fund = fund
         globals.next_account = 2**24 - 2**10
@@ -284,7 +285,7 @@ class Dense:
         return venue.signed_request(tag, venue.request(self.indices[number], **fields), venue.KEY_OF[self.owner])
 
     def entry(self, tag: int, number: int, late: bool = False) -> bytes:
-        """An entry of the L1 queue; `late`: so much later than the last price that no position is closed."""
+        """An entry of the L1 queue; `late`: so much later than the last price that it is old."""
         index = self.indices[number % len(self.indices)]
         market = number % self.market_count
         sender = self.owner
@@ -436,12 +437,29 @@ def kinds() -> dict[int, dict[str, int]]:
         },
         constants.FORCED_WITHDRAW: _cold_entries(constants.FORCED_WITHDRAW),
         constants.FORCED_CLOSE: {
-            "cold, the price too old": slope(
-                lambda d, n: [d.entry(constants.FORCED_CLOSE, i, late=True) for i in range(n)], 2, 40, expected=c.STALE
+            # Of all but the first, which is the head.
+            "cold, behind another": slope(
+                lambda d, n: [d.entry(constants.FORCED_CLOSE, i) for i in range(n)],
+                2,
+                40,
+                expected=c.HEAD_UNFINISHED,
+                leaving=True,
             ),
             "alone": slope(lambda d, n: [d.entry(constants.FORCED_CLOSE, i) for i in range(n)], 0, 1),
         },
-        constants.LEAVE: _cold_entries(constants.LEAVE),
+        constants.LEAVE: {
+            "cold, with nothing to close": slope(
+                lambda d, n: [d.entry(constants.LEAVE, i) for i in range(n)], 2, 40, positions=0
+            ),
+            "cold, behind another": slope(
+                lambda d, n: [d.entry(constants.LEAVE, i) for i in range(n)],
+                2,
+                40,
+                expected=c.HEAD_UNFINISHED,
+                leaving=True,
+            ),
+            "alone": slope(lambda d, n: [d.entry(constants.LEAVE, i) for i in range(n)], 0, 1),
+        },
         constants.FORCED_AGENT: _cold_entries(constants.FORCED_AGENT),
         constants.FORCED_TICK: {
             "seven signers": slope(lambda d, n: [d.entry(constants.FORCED_TICK, i) for i in range(n)], 1, 2)

@@ -192,7 +192,8 @@ BROKEN: Final[dict[str, tuple[object, str, object, str]]] = {
     "forced closes for nothing": (constants, "FORCED_PENALTY_PPM", 0, "position"),
     "forced closes below zero": (rescue, "close", _with_any_equity, "closed below zero"),
     "forced paths at unsteady prices": (Chunk, "clock", _steady, "unsteady"),
-    "forced paths at old prices": (constants, "FORCED_PRICE_AGE", constants.HOUR, "stale"),
+    "forced closes at old prices": (rescue, "has_price", lambda *_: True, "stale"),
+    "heads that end early": (constants, "HEAD_PATIENCE", constants.TICK_GAP, "ended early"),
     "forced closes past the fund": (rescue, "funded", _fund_limit, "fund first"),
     "forced rescues take all lots": (
         rescue,

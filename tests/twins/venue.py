@@ -320,6 +320,7 @@ def owned(tag: int, account_index: int, **fields: Any) -> bytes:
         "account": account_index,
         "market": 0,
         "amount": 0,
+        "limit": 0,
         "agent": containers.NOBODY,
         "agent_index": 0,
         "expires_at": 0,

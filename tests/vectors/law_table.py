@@ -80,13 +80,13 @@ _TICK: Final = (
 )
 
 # What comes before everything else for an entry of the L1 queue, and for one that an account's owner writes.
-_ENTRY: Final = (c.MALFORMED, c.FULL, c.HEAD_UNFINISHED, c.BAD_ENTRY)
+_ENTRY: Final = (c.MALFORMED, c.FULL, c.BAD_ENTRY)
 _OWNED: Final = (*_ENTRY, c.RESERVED, c.NO_ACCOUNT, c.NOT_OWNER)
 
 # Codes in the order in which the law asks. Not here, hence unreachable: CANCEL_ALL with USED (it has no slot).
 _REACHABLE: Final[dict[int, tuple[int, ...]]] = {
     UNKNOWN: (c.MALFORMED,),
-    constants.DEPOSIT: (c.MALFORMED, c.FULL, c.HEAD_UNFINISHED, c.ZERO_AMOUNT, c.REFUNDED, c.WITHDRAWALS_FULL, c.OK),
+    constants.DEPOSIT: (c.MALFORMED, c.FULL, c.ZERO_AMOUNT, c.REFUNDED, c.WITHDRAWALS_FULL, c.OK),
     constants.WITHDRAW: (
         c.MALFORMED,
         c.FULL,
@@ -241,8 +241,10 @@ _REACHABLE: Final[dict[int, tuple[int, ...]]] = {
         c.NO_MARKET,
         c.RESERVED,
         c.SAME_ACCOUNT,
+        c.STALE,
         c.OVERFILLED,
         c.UNSTEADY,
+        c.LIMIT,
         c.INSOLVENT,
         c.OUT_OF_BOUNDS,
         c.FUND_LIMIT,
@@ -265,8 +267,8 @@ _REACHABLE: Final[dict[int, tuple[int, ...]]] = {
         c.OK,
     ),
     constants.FORCED_WITHDRAW: (*_OWNED, c.COLLATERAL, c.OK),
-    constants.FORCED_CLOSE: (*_OWNED, c.NO_MARKET, c.OVERFILLED, c.STALE, c.OK),
-    constants.LEAVE: (*_OWNED, c.OK),
+    constants.FORCED_CLOSE: (*_OWNED, c.NO_MARKET, c.OVERFILLED, c.HEAD_UNFINISHED, c.OK),
+    constants.LEAVE: (*_OWNED, c.HEAD_UNFINISHED, c.OK),
     constants.FORCED_AGENT: (*_OWNED, c.OK),
     constants.FORCED_TICK: (*_ENTRY, *_TICK),
     constants.SET_MARKET: (*_ENTRY, c.NO_MARKET, c.OUT_OF_RANGE, c.TOO_SOON, c.STEP_LIMIT, c.OK),

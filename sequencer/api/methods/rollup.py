@@ -93,9 +93,14 @@ class Rollup:
 
     def _head(self) -> QueueHead:
         globals = self._engine.globals
-        if globals.head_market == constants.MARKETS:
-            return QueueHead(globals.head_account, None, None)
-        return QueueHead(globals.head_account, names(globals)[globals.head_market], globals.head_lots)
+        every = globals.head_market == constants.MARKETS
+        return QueueHead(
+            account=globals.head_account,
+            market=None if every else names(globals)[globals.head_market],
+            left_lots=None if every else globals.head_lots,
+            limit_price_ticks=globals.head_limit or None,
+            entered_at_ms=globals.head_time,
+        )
 
     @method("catenary_batches", "The newest posted batches.")
     async def batches(self, params: Newest, call: Call) -> list[BatchView]:

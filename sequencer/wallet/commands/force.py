@@ -78,8 +78,8 @@ def leave(settings: Settings, account: int | None, timeout: float) -> None:
     """Leave through L1: void every signature, dismiss agents, close all positions, pay what may leave.
 
     Positions are closed at the worse of the last two oracle prices less at most one percent, and less what they bear
-    of a debtor on the other side. Profit that has not matured can be forced out
-    later by `force withdraw`.
+    of a debtor on the other side, at whatever prices come within the hour that the operator may take. Profit that has
+    not matured can be forced out later by `force withdraw`.
     """
     from prover.signing import operations
 
@@ -122,19 +122,24 @@ def force_withdraw(settings: Settings, amount: str, account: int | None, timeout
 @force.command("close")
 @click.option("--market", required=True, help="Name or index, such as BTC.")
 @click.option("--size", default=_ALL, show_default=True, help="In units of the market, such as 0.25, or all.")
+@click.option("--limit", help="Dollars: the oracle price beyond which nothing more is closed; none takes any price.")
 @account_option
 @timeout_option
 @command
-def force_close(settings: Settings, market: str, size: str, account: int | None, timeout: float) -> None:
+def force_close(
+    settings: Settings, market: str, size: str, limit: str | None, account: int | None, timeout: float
+) -> None:
     """Close a position, or part of it, at the worse of the last two oracle prices less at most one percent.
 
-    Less, too, what it bears of a debtor on the other side.
+    Less, too, what it bears of a debtor on the other side. The operator may take an hour, and picks the ticks: without
+    a limit the owner bears what prices do in it.
     """
     from prover.signing import operations
 
     async def action(wallet: Wallet) -> Report:
         index, lots = await _lots(wallet, market, size)
-        entry = _entry(await wallet.own_account(account), market=index, amount=lots)
+        ticks = 0 if limit is None else await _price(wallet, market, limit)
+        entry = _entry(await wallet.own_account(account), market=index, amount=lots, limit=ticks)
         payload = operations.entry_payload(constants.FORCED_CLOSE, entry)
         return await forced(wallet, constants.FORCED_CLOSE, payload, timeout)
 
@@ -220,6 +225,16 @@ def force_tick(settings: Settings, text: str, timeout: float) -> None:
         return await forced(wallet, constants.FORCED_TICK, tick[1:], timeout)
 
     run_action(settings, action, signing=True)
+
+
+async def _price(wallet: Wallet, market: str, price: str) -> int:
+    from sequencer.wallet.units import parse_units
+
+    listed = (await wallet.verified.forced_venue()).market(market)
+    ticks = parse_units(price.removeprefix("$"), listed.price_decimals, "price", "dollars")
+    if ticks == 0:
+        raise BadInput("a limit of nothing would be no limit: leave --limit out")
+    return ticks
 
 
 async def _lots(wallet: Wallet, market: str, size: str) -> tuple[int, int]:

@@ -15,7 +15,7 @@ FEE = PARAMETERS.entry_fee_wei
 DELAY = PARAMETERS.governance_delay_seconds
 FORTNIGHT = 14 * 86_400
 LEAVE, FORCED_TICK, SET_MARKET, SET_VENUE = 19, 21, 22, 23
-LENGTHS = {16: 11, 17: 11, 18: 11, 19: 3, 20: 32, 22: 86, 23: 27}
+LENGTHS = {16: 11, 17: 11, 18: 17, 19: 3, 20: 32, 22: 86, 23: 27}
 ANYBODYS = range(16, 22)
 
 

@@ -743,7 +743,7 @@ async def test_an_open_head_counts_as_done(world: World, client: L1Client) -> No
     await under_water(world, client)
     state, now = world.venue.state, world.venue.state.commitment.timestamp
     closing = operations.entry_bytes(
-        constants.FORCED_CLOSE, TRADERS[0], now, MAKER.to_bytes(3, "big") + b"\x00" + SIZE.to_bytes(7, "big")
+        constants.FORCED_CLOSE, TRADERS[0], now, MAKER.to_bytes(3, "big") + b"\x00" + SIZE.to_bytes(7, "big") + bytes(6)
     )
     probe = state.chunk(lambda *_: bytes(20))
     assert (probe.apply(closing), begun(probe.commitment)) == (codes.OK, 1)

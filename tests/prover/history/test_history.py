@@ -296,7 +296,7 @@ async def open_a_head(world: World) -> BatchCommitted:
     assert isinstance(world.chain, EvmChain)
     await world.open_accounts()
     await world.commit([world.venue.trade(await world.now_ms())])
-    payload = (17).to_bytes(3, "big") + b"\x00" + (10_000).to_bytes(7, "big")
+    payload = (17).to_bytes(3, "big") + b"\x00" + (10_000).to_bytes(7, "big") + bytes(6)
     entry = encode_entry(constants.FORCED_CLOSE, payload)
     (log,) = world.chain.send_from(TRADERS[0], world.bridge.address, entry, world.parameters.entry_fee_wei)
     enqueued = decode_log(world.bridge, log)

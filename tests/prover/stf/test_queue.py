@@ -37,7 +37,7 @@ def long(collateral: int, lots: int = BITCOIN, cost: int | None = None) -> conta
     return account(OWNER, collateral * DOLLAR, {0: position(lots, lots * BTC if cost is None else cost)})
 
 
-def forced(tag: int, sender: bytes = OWNER, time: int = NOW, index: int = TRADER, **fields: int | bytes) -> bytes:
+def forced(tag: int, sender: bytes = OWNER, time: int = NOW - 1, index: int = TRADER, **fields: int | bytes) -> bytes:
     return venue.entry(tag, venue.owned(tag, index, **fields), sender, time)
 
 
@@ -120,13 +120,16 @@ class TestForcedClose:
         assert opened.codes == (c.OK,)
         assert (state.commitment.queue_count, venue.begun(state.commitment)) == (0, 1)
         assert state.globals.head_lots == BITCOIN // 2
-        # Nothing else of the queue is taken meanwhile; everything else goes on.
-        assert venue.run(state, venue.deposit(OWNERS[5], 7), withdraw(1)).codes == (c.HEAD_UNFINISHED,) * 2
+        # No other close or leave is begun meanwhile; everything else goes on.
+        assert venue.run(state, venue.deposit(OWNERS[5], 7), withdraw(1)).codes == (c.OK,) * 2
+        others = forced(constants.LEAVE), forced(constants.FORCED_CLOSE, OWNERS[3], index=POOL, amount=1)
+        assert venue.run(state, *others).codes == (c.HEAD_UNFINISHED,) * 2
+        assert (state.commitment.queue_count, state.commitment.queue_taken) == (0, 3)
         assert venue.run(state, step(OTHER, BITCOIN), step(OTHER, BITCOIN // 4)).codes == (c.NO_OPPOSITE, c.OK)
-        assert (venue.begun(state.commitment), state.globals.head_lots) == (1, BITCOIN // 4)
+        assert (venue.begun(state.commitment), state.globals.head_lots) == (3, BITCOIN // 4)
         assert venue.run(state, step(POOL, BITCOIN)).codes == (c.OK,)
 
-        assert (state.commitment.queue_count, venue.begun(state.commitment), state.globals.head_account) == (1, 0, 0)
+        assert (state.commitment.queue_count, venue.begun(state.commitment), state.globals.head_account) == (3, 0, 0)
         assert state.account(TRADER).positions[0].size == BITCOIN // 2
         assert venue.run(state, step(POOL, 1), venue.deposit(OWNERS[5], 7)).codes == (c.NO_HEAD, c.OK)
         assert conservation(state).sound
@@ -143,24 +146,64 @@ class TestForcedClose:
         done = [forced(constants.FORCED_CLOSE, amount=BITCOIN), step(OTHER, BITCOIN)]
         assert venue.run(state, *done).codes == (c.OK, c.FUND_FIRST)
 
-    def test_nobody_closes_at_a_price_that_is_older_than_the_entry(self) -> None:
+    def test_it_is_begun_without_a_price_and_closed_at_one_that_is_newer(self) -> None:
         state = state_of(long(60_000))
-        assert venue.run(state, forced(constants.FORCED_CLOSE, time=LATE, amount=1)).codes == (c.STALE,)
-        assert (state.commitment.queue_count, venue.begun(state.commitment)) == (1, 0)
-        young = forced(constants.FORCED_CLOSE, time=LATE - 1, amount=1)
-        assert venue.run(state, young, timestamp=NOW + 10**8).codes == (c.OK,)
-        # However late it is done: the entry was begun at a price of its own time.
-        assert venue.run(state, step(POOL, 1), timestamp=NOW + 10**8).codes == (c.OK,)
-
-    def test_a_tick_that_is_enqueued_before_it_makes_the_price_young(self) -> None:
-        state = state_of(long(60_000))
-        moment = LATE - LATE % constants.TICK_STEP
-        tick = venue.entry(
-            constants.FORCED_TICK, venue.tick(moment, [BTC, 300_000, 1_500_000])[1:], venue.DEPOSITOR, LATE
+        assert venue.run(state, forced(constants.FORCED_CLOSE, time=NOW, amount=1), step(POOL, 1)).codes == (
+            c.OK,
+            c.UNSTEADY,
         )
-        done = [tick, forced(constants.FORCED_CLOSE, time=LATE, amount=1)]
-        assert venue.run(state, *done, timestamp=LATE).codes == (c.OK, c.OK)
-        assert state.globals.tick_time == moment
+        now = venue.later(state, NOW + constants.TICK_STEP)
+        assert venue.run(state, step(POOL, 1), timestamp=now).codes == (c.OK,)
+
+    def test_a_step_takes_no_price_that_is_too_old_for_trading(self) -> None:
+        state = state_of(long(60_000))
+        assert venue.run(state, forced(constants.FORCED_CLOSE, amount=1)).codes == (c.OK,)
+        late = NOW + constants.MAX_PRICE_AGE + 1
+        assert venue.run(state, step(POOL, 1), timestamp=late).codes == (c.UNSTEADY,)
+        assert venue.begun(state.commitment) == 1
+
+    def test_but_one_that_came_by_the_queue_however_late_the_operator_is(self) -> None:
+        state = state_of(long(60_000))
+        assert venue.run(state, forced(constants.FORCED_CLOSE, amount=1)).codes == (c.OK,)
+        payload = venue.tick(NOW + constants.TICK_STEP, [BTC, 300_000, 1_500_000])[1:]
+        tick = venue.entry(constants.FORCED_TICK, payload, venue.DEPOSITOR, NOW + constants.TICK_STEP)
+        # It passes the head.
+        assert venue.run(state, tick).codes == (c.OK,)
+        assert (state.commitment.queue_count, state.commitment.queue_taken) == (0, 2)
+        late = NOW + constants.TICK_STEP + constants.HEAD_PATIENCE
+        assert venue.run(state, step(POOL, 1), timestamp=late).codes == (c.OK,)
+        assert (state.commitment.queue_count, state.commitment.queue_taken) == (2, 2)
+
+    @pytest.mark.parametrize("entered_at", [NOW - 1, NOW + 100_000])
+    def test_without_a_price_for_half_an_hour_any_step_ends_it(self, entered_at: int) -> None:
+        state = state_of(long(60_000))
+        close = forced(constants.FORCED_CLOSE, time=entered_at, amount=BITCOIN)
+        assert venue.run(state, close).codes == (c.OK,)
+        patient = max(entered_at, NOW) + constants.HEAD_PATIENCE
+        assert venue.run(state, step(POOL, 1), timestamp=patient).codes == (c.UNSTEADY,)
+        assert venue.run(state, step(1, 1), timestamp=patient + 1).codes == (c.STALE,)
+        globals = state.globals
+        assert (globals.head_account, globals.head_market, globals.head_lots) == (0, 0, 0)
+        assert (globals.head_time, globals.head_limit) == (0, 0)
+        assert (state.commitment.queue_count, state.account(TRADER).positions[0].size) == (1, BITCOIN)
+
+    @pytest.mark.parametrize(("side", "limit"), [(1, BTC), (1, 0), (-1, BTC), (-1, 0)])
+    def test_within_its_limit_it_is_closed(self, side: int, limit: int) -> None:
+        state = state_of(long(60_000, side * BITCOIN))
+        done = [forced(constants.FORCED_CLOSE, amount=BITCOIN, limit=limit), step(POOL, BITCOIN)]
+        assert venue.run(state, *done).codes == (c.OK, c.OK)
+
+    @pytest.mark.parametrize("side", [1, -1])
+    def test_beyond_its_limit_it_ends_and_what_is_closed_stays_closed(self, side: int) -> None:
+        state = state_of(long(60_000, side * BITCOIN))
+        close = forced(constants.FORCED_CLOSE, amount=BITCOIN, limit=BTC)
+        assert venue.run(state, close, step(POOL, BITCOIN // 4)).codes == (c.OK, c.OK)
+        # At the worse of the last two prices.
+        now = venue.later(state, NOW + constants.TICK_STEP, [BTC - side, 300_000, 1_500_000])
+        now = venue.later(state, now + constants.TICK_STEP, [BTC, 300_000, 1_500_000])
+        assert venue.run(state, step(POOL, 1), timestamp=now).codes == (c.LIMIT,)
+        assert (state.commitment.queue_count, venue.begun(state.commitment)) == (1, 0)
+        assert abs(state.account(TRADER).positions[0].size) == BITCOIN * 3 // 4
 
     def test_an_account_that_falls_below_zero_does_not_stop_the_queue(self) -> None:
         state = state_of(long(2_000))
@@ -220,12 +263,25 @@ class TestLeave:
         assert venue.run(state, forced(constants.LEAVE), timestamp=NOW + 10**9).codes == (c.OK,)
         assert (state.commitment.queue_count, state.commitment.withdrawn_total) == (1, 1_000 * DOLLAR)
 
-    def test_without_a_price_of_its_time_positions_stay_and_the_rest_is_done(self) -> None:
+    def test_without_a_price_for_half_an_hour_positions_stay_and_the_rest_is_done(self) -> None:
         state = state_of(long(20_000))
-        assert venue.run(state, forced(constants.LEAVE, time=LATE), timestamp=LATE).codes == (c.OK,)
+        assert venue.run(state, forced(constants.LEAVE, time=NOW)).codes == (c.OK,)
+        assert (state.commitment.queue_count, venue.begun(state.commitment)) == (0, 1)
+        late = NOW + constants.HEAD_PATIENCE + 1
+        assert venue.run(state, step(POOL, 1), timestamp=late).codes == (c.STALE,)
         assert (state.commitment.queue_count, venue.begun(state.commitment)) == (1, 0)
         assert state.account(TRADER).positions[0].size == BITCOIN
+        # A quarter of the notional stays with them.
         assert state.commitment.withdrawn_total == 5_000 * DOLLAR
+        assert conservation(state).sound
+
+    def test_of_who_holds_nothing_it_passes_one_that_is_under_way(self) -> None:
+        state = state_of(long(20_000))
+        assert venue.run(state, forced(constants.LEAVE)).codes == (c.OK,)
+        strangers = forced(constants.LEAVE, OWNERS[2], index=OTHER), forced(constants.LEAVE, OWNERS[5])
+        nothing = forced(constants.FORCED_CLOSE, OWNERS[2], index=OTHER, amount=1)
+        assert venue.run(state, *strangers, nothing).codes == (c.OK, c.NOT_OWNER, c.OVERFILLED)
+        assert (state.commitment.queue_count, state.commitment.queue_taken) == (0, 4)
 
     def test_no_order_that_was_signed_before_it_is_filled_after_it(self) -> None:
         state = state_of(account(OWNER, 10**5 * DOLLAR))

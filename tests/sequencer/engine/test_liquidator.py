@@ -341,7 +341,7 @@ def test_who_leaves_is_closed_against_the_fund_and_paid() -> None:
     world = crowded(fund=20_000_000 * DOLLAR)
     ticks(world, PRICES[BTC])
     ticks(world, PRICES[BTC] + 900, 1)
-    outcome = world.process(leave(world.now, FIRST, owner(0)))
+    outcome = world.process(leave(world.now - 1, FIRST, owner(0)))
     assert outcome.code == codes.OK
     # Whoever closes gets the worse price of two, and one percent less at most.
     (record,) = outcome.rescues
@@ -382,7 +382,7 @@ def test_a_fund_in_trouble_lets_go_whoever_leaves() -> None:
     ticks(world, PRICES[BTC] * 1_016 // 1_000)
     assert encoding.unpack(world.engine.account(BTC + 1).positions[BTC]).size == -2 * HEAVY
     ticks(world, PRICES[BTC] * 1_120 // 1_000, 4)
-    assert world.process(leave(world.now, FIRST, owner(0))).code == codes.OK
+    assert world.process(leave(world.now - 1, FIRST, owner(0))).code == codes.OK
     assert (world.position(0), begun(world.engine.view.commitment)) == (0, 0)
     world.check()
 
@@ -400,7 +400,7 @@ def test_debtors_on_the_other_side_keep_nobody() -> None:
     world.order(2, BUY, dear, lots, slot=3)
     ticks(world, price * 1_030 // 1_000, 4)
     assert world.position(0) == -lots
-    assert world.process(leave(world.now, FIRST + 2, owner(2))).code == codes.OK
+    assert world.process(leave(world.now - 1, FIRST + 2, owner(2))).code == codes.OK
     assert (world.position(2), world.position(0), begun(world.engine.view.commitment)) == (0, 0, 0)
     assert world.process(deposit(owner(3), 10 * DOLLAR, FIRST + 3)).code == codes.OK
     world.check()
@@ -410,7 +410,7 @@ def test_a_forced_close_waits_for_three_ticks_in_a_row() -> None:
     world = crowded(fund=20_000_000 * DOLLAR)
     world.now += constants.TICK_STEP
     ticks(world, PRICES[BTC], 1)
-    assert world.process(leave(world.now, FIRST, owner(0))).code == codes.OK
+    assert world.process(leave(world.now - 1, FIRST, owner(0))).code == codes.OK
     world.seal()
     ticks(world, PRICES[BTC], 1)
     assert (world.position(0), begun(world.engine.view.commitment)) == (HEAVY, 1)
@@ -420,24 +420,28 @@ def test_a_forced_close_waits_for_three_ticks_in_a_row() -> None:
 
 
 @pytest.mark.parametrize("restarts", [False, True])
-def test_a_forced_close_goes_on_in_silence(restarts: bool) -> None:
+def test_a_forced_close_without_a_price_ends_in_silence(restarts: bool) -> None:
     world = crowded(fund=20_000_000 * DOLLAR)
     world.now += constants.TICK_STEP
     ticks(world, PRICES[BTC], 1)
-    quiet = world.now + constants.FORCED_PRICE_AGE
-    assert world.process(leave(world.now, FIRST, owner(0))).code == codes.OK
+    quiet = world.now + constants.HEAD_PATIENCE
+    assert world.process(leave(world.now - 1, FIRST, owner(0))).code == codes.OK
+    # What is in the queue passes it.
+    assert world.process(deposit(owner(3), 10 * DOLLAR, FIRST + 3)).code == codes.OK
     world.seal()
     if restarts:
         world.engine = Engine(BufferedStore(world.store), world.domain)
+    assert [entry.done for entry in world.engine.entries][-2:] == [False, True]
     # Nothing but the edge's own seals; before its time one of them changes nothing, and is in no journal.
     journaled = len(world.journal)
     world.now = quiet
     world.seal()
-    assert (world.position(0), len(world.journal)) == (HEAVY, journaled)
+    assert (begun(world.engine.view.commitment), len(world.journal)) == (2, journaled)
     world.now = quiet + 1
     world.seal()
-    assert (world.position(0), len(world.journal)) == (0, journaled + 1)
-    assert world.engine.entries[-1].done
+    assert (begun(world.engine.view.commitment), len(world.journal)) == (0, journaled + 1)
+    head = world.engine.entries[-2]
+    assert (head.done, head.code, world.position(0)) == (True, codes.STALE, HEAVY)
     world.check()
 
 
@@ -477,7 +481,7 @@ def test_a_healthy_account_has_no_rescue() -> None:
 
 
 def test_a_leave_that_one_price_of_two_calls_insolvent_waits_also_without_ticks() -> None:
-    """The node decides a step as the law does, also at a price that is too old for fills."""
+    """The node decides a step as the law does, also at no price at all."""
     world = World(traders=2, dollars=1_500)
     price, lots = PRICES[BTC], 100_000
     world.order(0, SELL, price, lots)
@@ -486,15 +490,15 @@ def test_a_leave_that_one_price_of_two_calls_insolvent_waits_also_without_ticks(
     ticks(world, price * 97 // 100, 1)
     ticks(world, price, 1)
     last = world.now
-    assert world.process(leave(world.now, FIRST + 1, owner(1))).code == codes.OK
+    assert world.process(leave(world.now - 1, FIRST + 1, owner(1))).code == codes.OK
     assert (world.position(1), begun(world.engine.view.commitment)) == (lots, 1)
-    for silence in (25_000, constants.FORCED_PRICE_AGE):
+    for silence in (25_000, constants.FORCED_PRICE_AGE, constants.HEAD_PATIENCE):
         world.now = last + silence
         world.seal()
         assert begun(world.engine.view.commitment) == 1
-    # After five minutes without a tick it must not stop the queue.
-    world.now = last + constants.FORCED_PRICE_AGE + 1
+    # After half an hour without a tick it must not stop the queue.
+    world.now = last + constants.HEAD_PATIENCE + 1
     world.seal()
     assert (world.position(1), begun(world.engine.view.commitment)) == (lots, 0)
-    assert world.engine.entries[-1].code == codes.INSOLVENT
+    assert world.engine.entries[-1].code == codes.STALE
     world.check()

@@ -106,7 +106,7 @@ def force_close(world: World, lots: int) -> Processed:
         encoding.entry(constants.FORCED_CLOSE, 0, 0), account=FIRST, market=BTC, amount=lots
     )
     payload = operations.entry_payload(constants.FORCED_CLOSE, entry)
-    return world.process(operations.entry_bytes(constants.FORCED_CLOSE, owner(0), world.now, payload))
+    return world.process(operations.entry_bytes(constants.FORCED_CLOSE, owner(0), world.now - 1, payload))
 
 
 class Ledger:
@@ -346,7 +346,7 @@ def test_what_a_leaver_is_paid_out_is_no_part_of_the_last_close() -> None:
     worse = judged_prices(LONG, moves, kinder=False)
     ledger = Ledger(world.engine.account(FIRST))
     assert not fall(world, LONG, HEALTHY, *moves).rescues
-    records = world.process(leave(world.now, FIRST, owner(0))).rescues
+    records = world.process(leave(world.now - 1, FIRST, owner(0))).rescues
     assert [(record.kind, record.market, record.lots) for record in records] == [
         (FORCED_CLOSE, market, lots) for market, lots in HELD.items()
     ]
@@ -374,7 +374,7 @@ def test_a_close_against_a_debtor_tells_what_was_borne() -> None:
     assert not fall(world, SHORT, (30_000, 0), *moves).rescues
     worse, last = list(prices_at(SHORT, moves[0])), list(prices_at(SHORT, moves[1]))
     ledger, debtor = Ledger(world.engine.account(FIRST + 2)), Ledger(world.engine.account(FIRST))
-    (record,) = world.process(leave(world.now, FIRST + 2, owner(2))).rescues
+    (record,) = world.process(leave(world.now - 1, FIRST + 2, owner(2))).rescues
     assert (record.kind, record.lots, record.counterparty) == (FORCED_CLOSE, lots, FIRST)
     discount = lots * worse[BTC] // 100
     won = lots * worse[BTC] - ledger.legs[BTC][1]

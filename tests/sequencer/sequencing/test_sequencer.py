@@ -274,11 +274,12 @@ async def test_a_forced_close_goes_on_by_time(
     await venue.submit(leave(clock.now, FIRST, owner(0)))
     await venue.submit(b"")
     assert begun(venue.engine.view.commitment) == 1, "one tick is not three in a row"
-    for silence, queue_open in ((0, 1), (1, 0)):
-        clock.now = START + constants.FORCED_PRICE_AGE + silence
+    for silence, under_way in ((0, 1), (1, 0)):
+        # Where no price comes its end does.
+        clock.now = START + constants.HEAD_PATIENCE + silence
         mock_clock.jump(1)
         await trio.testing.wait_all_tasks_blocked()
-        assert begun(venue.engine.view.commitment) == queue_open
+        assert begun(venue.engine.view.commitment) == under_way
     nursery.cancel_scope.cancel()
 
 
