@@ -10,7 +10,10 @@ from prover.telling import Output, short
 
 
 class Summary(msgspec.Struct):
-    """What one run of a challenger came to; `held` is whether every canonical batch is valid in the end."""
+    """What one run of a challenger came to; `held` is whether every canonical batch is valid in the end.
+
+    canaries: invalid batches that were posted on purpose beside the venue; missed: those that outlived their time.
+    """
 
     valid: int = 0
     fraud: int = 0
@@ -23,6 +26,8 @@ class Summary(msgspec.Struct):
     alarms: int = 0
     reorganisations: int = 0
     entries_sent: int = 0
+    canaries: int = 0
+    canaries_missed: int = 0
     tip: int = 0
     valid_tip: int = 0
     root: bytes = b""

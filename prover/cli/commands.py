@@ -25,7 +25,8 @@ from prover.telling import Output, short
 
 if TYPE_CHECKING:
     from l1_bridge.client.client import L1Client
-    from prover.challenger.challenger import Challenger
+    from prover.challenger.canary import CanaryWatch
+    from prover.challenger.challenger import Challenger, Settings
     from prover.contracts.deployment import Deployment
     from prover.history.history import ChainReplay
     from prover.history.records import Notice
@@ -50,6 +51,10 @@ class ChallengerOptions(msgspec.Struct, frozen=True, kw_only=True):
     guard_patience: int
     guard_entries: int
     guard_tick_url: str | None
+    canary: bool
+    canary_interval: float
+    canary_patience: float
+    canary_key: int
     poll_interval: float
     max_fee_gwei: float
     json: bool
@@ -104,6 +109,20 @@ def _l1_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Entries an hour that are paid for at most.",
 )
 @click.option("--guard-tick-url", help="A node's API, or a mirror, that tells the oracle's signed reports.")
+@click.option("--canary", is_flag=True, help="On a devnet: post invalid batches to a second rollup beside the venue.")
+@click.option(
+    "--canary-interval", type=click.FloatRange(1), default=3_600.0, show_default=True, help="Seconds between them."
+)
+@click.option(
+    "--canary-patience",
+    type=click.FloatRange(1),
+    default=120.0,
+    show_default=True,
+    help="Seconds that one may stand before an alarm.",
+)
+@click.option(
+    "--canary-key", type=click.IntRange(0, 9), default=8, show_default=True, help="Which well-known key pays for them."
+)
 @click.option("--poll-interval", type=click.FloatRange(0.01, 3_600), default=1.0, show_default=True, help="Seconds.")
 @click.option("--max-fee-gwei", type=click.FloatRange(0.001), default=500.0, show_default=True, help="Per gas.")
 @output_options
@@ -113,24 +132,36 @@ def challenger(options: ChallengerOptions) -> None:
     """Replay every batch from L1 alone and prove a fraudulent one in one transaction.
 
     No bond is needed. Ends with 0 if every canonical batch is valid. With --guard the same key also pays for entries of
-    the L1 queue that rescue accounts, and bring prices, which the sequencer leaves out.
+    the L1 queue that rescue accounts, and bring prices, which the sequencer leaves out. With --canary it also proves
+    invalid batches that are posted on purpose beside the venue, and one that outlives its time is an alarm and code 1.
     """
     if options.guard and options.watch:
         raise CommandFailed("--guard pays for entries of the L1 queue: it does not go with --watch.", EXIT_USAGE)
     if options.guard_tick_url is not None and not options.guard:
         raise CommandFailed("--guard-tick-url is of use with --guard alone.", EXIT_USAGE)
+    if options.canary and (options.watch or options.once):
+        raise CommandFailed("--canary is answered while the challenger runs: not with --watch or --once.", EXIT_USAGE)
     configure_logging(options.log_level, options.json)
     output = StandardOutput(options.json)
     held = False
 
     async def follow() -> bool:
+        import trio
+
         nonlocal held
-        async with until_signal(), _challenger(options, output) as opened:
+        async with until_signal(), _challenger(options, output) as (opened, canary):
             try:
-                await opened.run(options.once)
+                async with trio.open_nursery() as nursery:
+                    if canary is not None:
+                        nursery.start_soon(canary.run)
+                    await opened.run(options.once)
             finally:
                 summary = opened.finish()
+                if canary is not None:
+                    canary.finish(summary)
                 title = "every batch is valid" if summary.held else "NOT every batch is valid"
+                if summary.canaries_missed:
+                    title = "a canary's invalid batch outlived its time"
                 output.summary(title, msgspec.structs.asdict(summary), good=summary.held)
                 held = summary.held
         return held
@@ -139,7 +170,9 @@ def challenger(options: ChallengerOptions) -> None:
 
 
 @asynccontextmanager
-async def _challenger(options: ChallengerOptions, output: Output) -> "AsyncIterator[Challenger]":
+async def _challenger(
+    options: ChallengerOptions, output: Output
+) -> "AsyncIterator[tuple[Challenger, CanaryWatch | None]]":
     from l1_bridge.client.client import L1Client
     from l1_bridge.client.options import L1Options
     from prover.challenger.challenger import Challenger, Settings
@@ -156,6 +189,11 @@ async def _challenger(options: ChallengerOptions, output: Output) -> "AsyncItera
     )
     async with L1Client(options.l1_rpc_url, l1_options) as client:
         chain = await client.chain_id()
+        if options.canary and chain not in deployment.DEVNET_CHAINS:
+            text = (
+                f"Chain {chain} is not a devnet: --canary posts invalid batches and burns bonds, and is refused there."
+            )
+            raise CommandFailed(text, EXIT_USAGE)
         signer = None
         if not options.watch:
             signer = load_signer(chain, options.keystore, options.password_file, options.development_key)
@@ -185,7 +223,20 @@ async def _challenger(options: ChallengerOptions, output: Output) -> "AsyncItera
                 tip=replay.cursor.tip,
                 valid_tip=replay.cursor.valid,
             )
-            yield opened
+            yield opened, await _canary(options, client, found, output, settings) if options.canary else None
+
+
+async def _canary(
+    options: ChallengerOptions, client: "L1Client", found: "Deployment", output: Output, settings: "Settings"
+) -> "CanaryWatch":
+    from l1_bridge.client.keys import development_key
+    from prover.challenger.canary import Terms, open_watch
+
+    terms = Terms(options.canary_interval, options.canary_patience, options.poll_interval)
+    liar = development_key(options.canary_key)
+    if settings.signer is not None and settings.signer.address == liar.address:
+        raise CommandFailed("--canary-key is the challenger's own: its proofs would wait for lies.", EXIT_USAGE)
+    return await open_watch(client, liar, found, output, settings, terms)
 
 
 @click.command()

@@ -107,11 +107,18 @@ async def deploy(
         families.append(address)
     creation = referee.artifact("FraudReferee").creation_code(*families)
     referee_address, _ = await client.deploy(signer, creation, gas=_DEPLOY_GAS)
+    return await deploy_bridge(client, signer, genesis, parameters, token, referee_address)
+
+
+async def deploy_bridge(
+    client: L1Client, signer: Signer, genesis: bytes, parameters: calls.Parameters, token: bytes, law: bytes
+) -> Deployment:
+    """Deploys a bridge alone, over a token and a referee that stand."""
     commitment, _ = genesis_commitment(genesis)
     opened = batch.Commitment.decode(encoding.commitment_bytes(commitment))
-    code = calls.encode_creation(token, referee_address, parameters, opened, genesis)
+    code = calls.encode_creation(token, law, parameters, opened, genesis)
     bridge, receipt = await client.deploy(signer, code, gas=_DEPLOY_GAS)
-    return Deployment(await client.chain_id(), bridge, referee_address, token, receipt.block_number)
+    return Deployment(await client.chain_id(), bridge, law, token, receipt.block_number)
 
 
 async def read(client: L1Client, bridge: bytes) -> Deployment:
