@@ -43,6 +43,7 @@ HARMLESS: Final = frozenset(
 CHAIN_READ_BY_BRIDGE: Final = frozenset(("msg.sender", "msg.value", "block.timestamp", "chain.id"))
 WORD_LENGTH: Final = 32
 SKIPS_A_CHECK: Final = "skip_contract_check"
+NO_LOG: Final = "a change without a log"
 WRITE_AFTER_CALL: Final = "a write after a call"
 CHAIN: Final = frozenset(("msg", "block", "tx", "chain"))
 OF_AN_ADDRESS: Final = frozenset(("balance", "codehash", "codesize", "is_contract"))
@@ -181,6 +182,9 @@ def uses(module: Module) -> set[Use]:
             found.add(Use(module.place(node), node.attr))
     if module.is_law:
         found |= {Use(module.place(node), "assert") for node in module.every(ast.Assert)}
+    found |= {
+        Use(f"{module.name}.{name}", NO_LOG) for name in access(module) if not module.nodes_reached(name, ast.Log)
+    }
     return found | {Use(module.place(node), WRITE_AFTER_CALL) for node in _late_writes(module)}
 
 

@@ -160,6 +160,7 @@ def g():
         Use("M.f", lint.SKIPS_A_CHECK),
         Use("M.f", "balance"),
         Use("M.f", lint.WRITE_AFTER_CALL),
+        Use("M.f", lint.NO_LOG),
         Use("M.g", "tx.origin"),
     }
     # The law may not even ask who calls.
