@@ -53,6 +53,8 @@ CREATION_FEE: constant(int256) = 1_000_000
 CLOCK_TOLERANCE: constant(int256) = 10_000
 ORDER_LIFETIME: constant(int256) = 86_400_000
 IMMEDIATE_LIFETIME: constant(int256) = 10_000
+# Of a reduce-only order with a trigger.
+STOP_LIFETIME: constant(int256) = 2_592_000_000
 REQUEST_LIFETIME: constant(int256) = 600_000
 TICK_STEP: constant(int256) = 5_000
 MAX_PRICE_AGE: constant(int256) = 20_000

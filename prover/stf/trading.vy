@@ -33,6 +33,9 @@ def check_order(order: containers.Order, account: containers.Account, signer: ad
     lifetime: int256 = constants.ORDER_LIFETIME
     if order.time_in_force != constants.GOOD_TILL_TIME:
         lifetime = constants.IMMEDIATE_LIFETIME
+    # A stop must not die overnight; what may grow must not be filled for ever by whoever kept it.
+    if order.reduce_only == 1 and order.trigger != constants.NO_TRIGGER:
+        lifetime = constants.STOP_LIFETIME
     code = signatures.timely(order.sequence, order.created_at, order.expires_at, lifetime, now)
     if code != codes.OK:
         return code

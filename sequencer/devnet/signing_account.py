@@ -64,7 +64,7 @@ class SigningAccount:
         return self._request(constants.WITHDRAW, slot, amount_micros, recipient)
 
     def cancel(self, slot: int) -> SignedMessage:
-        """Signed fields of a cancel of whatever stands in a slot, and its signature."""
+        """Signed fields of a soft cancel of whatever stands in a slot, and its signature."""
         return self._request(constants.CANCEL, slot, 0, containers.NOBODY)
 
     def _request(self, tag: int, slot: int, amount_micros: int, recipient: bytes) -> SignedMessage:
@@ -78,7 +78,7 @@ class SigningAccount:
             amount=amount_micros,
             other=0,
             recipient=recipient,
-            max_posting_fee=_MAX_POSTING_FEE_MICROS,
+            max_posting_fee=0 if tag == constants.CANCEL else _MAX_POSTING_FEE_MICROS,
         )
         digest = signatures.request_digest(self._domain, tag, request)
         return signed_fields(tag, request), signatures.sign(self._private_key, digest)

@@ -100,6 +100,14 @@ class Committing:
         lots = self.orders.leave(order)
         return _left(order, lots, reason, detail)
 
+    def drop_cancelled(self, request: containers.Request, every: bool) -> list[AnyEffect]:
+        """Takes out what a cancel covers: up to its sequence, in its slot or in all."""
+        return [
+            self.leave(order, Reason.CANCELLED)
+            for order, _, _ in self.orders.open_of(request.account)
+            if (every or order.slot == request.slot) and order.sequence <= request.sequence
+        ]
+
     def expire(self, market: int) -> list[AnyEffect]:
         """Takes out the orders of a market whose time has passed."""
         return [_left(order, lots, Reason.EXPIRED) for order, lots in self.orders.expire(market, self.now)]

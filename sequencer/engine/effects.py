@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from prover.signing.receipts import Receipt
 from prover.stf import codes
 from sequencer.engine.post_mortem import PostMortem
 from sequencer.engine.records import Fill
@@ -120,6 +121,13 @@ class Applied(Effect, tag="applied", kw_only=True):
     operation: int
 
 
+class SoftlyCancelled(Effect, tag="softly_cancelled", kw_only=True):
+    """Everything of an account up to a sequence, in one slot or in all (0), is out; no chunk will say so."""
+
+    account: int
+    receipt: Receipt
+
+
 class EntryConsumed(Effect, tag="entry_consumed", kw_only=True):
     """An entry of the L1 queue has its turn; is_done unless a close is under way with it."""
 
@@ -184,6 +192,7 @@ AnyEffect = (
     | Filled
     | Refused
     | Applied
+    | SoftlyCancelled
     | EntryConsumed
     | EntryEnded
     | PaidOut
@@ -303,6 +312,11 @@ class Processed(msgspec.Struct, frozen=True):
         return next((effect.withdrawal for effect in reversed(self.effects) if isinstance(effect, PaidOut)), None)
 
     @property
+    def receipt(self) -> Receipt | None:
+        """Of a soft cancel, not signed yet."""
+        return next((effect.receipt for effect in self.effects if isinstance(effect, SoftlyCancelled)), None)
+
+    @property
     def opened(self) -> int | None:
         """The account that came to be."""
         return next((effect.account for effect in self.effects if isinstance(effect, Opened)), None)
@@ -314,7 +328,7 @@ def accounts_of(effect: AnyEffect) -> tuple[int, ...] | list[int]:
         return (effect.fill.maker, effect.fill.taker)
     if isinstance(effect, Applied | Rescued):
         return effect.accounts
-    return (effect.account,) if isinstance(effect, OrderEffect | Opened) else ()
+    return (effect.account,) if isinstance(effect, OrderEffect | Opened | SoftlyCancelled) else ()
 
 
 def markets_of(effect: AnyEffect) -> tuple[int, ...] | range:

@@ -6,6 +6,7 @@ root. Nothing reaches the store before `flush`, which the edge calls once the in
 
 import msgspec
 
+from prover.signing.receipts import is_soft
 from prover.signing.signed import SignedOperation
 from prover.state.state import State
 from prover.state.trial import next_chunk, preview
@@ -26,6 +27,7 @@ from sequencer.engine.effects import (
     Refused,
     Repeated,
     Rescued,
+    SoftlyCancelled,
     Ticked,
     number,
     refused,
@@ -35,7 +37,7 @@ from sequencer.engine.liquidator import Liquidator
 from sequencer.engine.open_chunk import OpenChunk
 from sequencer.engine.order_book import Limits, order_id
 from sequencer.engine.orders import Orders
-from sequencer.engine.placing import Admitted, Arrival, fits, judge, still_entitled
+from sequencer.engine.placing import Admitted, Arrival, check_soft_cancel, fits, judge, still_entitled
 from sequencer.engine.post_mortem import Case
 from sequencer.engine.queue import Queue
 from sequencer.engine.records import (
@@ -157,6 +159,8 @@ class Engine:
                 code, effects = codes.QUEUE_ONLY, [refused(codes.QUEUE_ONLY)]
             elif tag == constants.ORDER:
                 code, effects = self._order(given, signed)
+            elif is_soft(given.operation):
+                code, effects = self._soft_cancel(given)
             else:
                 code, effects = self._plain(given)
             is_changing = not isinstance(effects[0], Refused | Repeated)
@@ -259,6 +263,18 @@ class Engine:
         after = [self._committing.arm(arrival)] if said.is_armed else self._committing.place(arrival)
         return codes.OK, [accepted, *effects, *after]
 
+    def _soft_cancel(self, given: Input) -> tuple[int, list[AnyEffect]]:
+        """Out of the books without a byte on L1: never refused for want of room, and never posted."""
+        tag, operation = given.operation[0], given.operation
+        request = encoding.request(tag, word_at(operation, 1), word_at(operation, 31))
+        now = max(given.now, self.view.commitment.timestamp)
+        code = check_soft_cancel(self.view, tag, request, given.signer, now)
+        if code != codes.OK:
+            return code, [refused(code)]
+        receipt = self._orders.void(request, now)
+        dropped = self._committing.drop_cancelled(request, tag == constants.CANCEL_ALL)
+        return codes.OK, [SoftlyCancelled(account=request.account, receipt=receipt), *dropped]
+
     # Operations that are no orders.
 
     def _plain(self, given: Input) -> tuple[int, list[AnyEffect]]:
@@ -326,7 +342,7 @@ class Engine:
         tag = applied.operation_tag
         request = encoding.request(tag, word_at(operation, 1), word_at(operation, 31))
         applied.account = request.account
-        effects = self._drop_cancelled(tag, request)
+        effects = self._committing.drop_cancelled(request, tag == constants.CANCEL_ALL)
         if tag == constants.SET_AGENT:
             effects += self._drop_dismissed(request.account)
         if tag == constants.WITHDRAW:
@@ -356,14 +372,6 @@ class Engine:
         return effects + self._go_on_closing()
 
     # Open orders that a request, an entry or a tick takes out.
-
-    def _drop_cancelled(self, tag: int, request: containers.Request) -> list[AnyEffect]:
-        effects: list[AnyEffect] = []
-        for order, _, _ in self.open_orders(request.account):
-            of_slot = tag != constants.CANCEL_ALL and order.slot == request.slot
-            if (of_slot or tag == constants.CANCEL_ALL) and order.sequence <= request.sequence:
-                effects.append(self._committing.leave(order, Reason.CANCELLED))
-        return effects
 
     def _drop_dismissed(self, account: int) -> list[AnyEffect]:
         """Takes out what no longer has a signer, or is void: the law would still fill what the open chunk holds."""

@@ -5,16 +5,27 @@ from typing import Final
 
 import msgspec
 
+from prover.signing.receipts import Receipt, chained
 from prover.state.trial import NO_ORDER
 from prover.stf import constants, containers, encoding
 from prover.stf.words import word_at
 from sequencer.engine.order_book import BookFull, Limits, OrderBook, TriggerBook
-from sequencer.engine.records import ORDER_KEY, TAKEN_KEY, OpenOrder, StagedStore, Writes, place_key
+from sequencer.engine.records import (
+    ORDER_KEY,
+    RECEIPTS_KEY,
+    TAKEN_KEY,
+    OpenOrder,
+    StagedStore,
+    Writes,
+    place_key,
+)
 
 # Where an order's bytes name its market.
 _MARKET_AT: Final = 4
 # The signed fields of an order: its bytes without the signature.
 WORD_BYTES: Final = constants.ORDER_LENGTH - 64
+# No order stands in it: of a soft cancel of all.
+EVERY_SLOT: Final = 0
 _HIGHEST_PRICE: Final = 2**48 - 1
 
 
@@ -33,6 +44,7 @@ class Orders:
             for key, value in store.iterate(TAKEN_KEY)
         }
         self._dirty_taken: set[tuple[int, int]] = set()
+        self._running_hash = store.get(RECEIPTS_KEY) or containers.NO_HASH
         # One entry for each taken place: no later than its end, and put back where the end has moved.
         self._taken_ends = [(until, place) for place, (_, until) in self._taken.items()]
         heapify(self._taken_ends)
@@ -80,8 +92,9 @@ class Orders:
 
     def was_taken(self, order: containers.Order, clock: int) -> bool:
         """Whether the slot was taken up to the order's sequence, by something that could still be executed."""
-        sequence, until = self._taken.get((order.account, order.slot), (-1, -1))
-        return order.sequence <= sequence and clock <= until
+        places = (order.account, order.slot), (order.account, EVERY_SLOT)
+        taken = [self._taken.get(place, (-1, -1)) for place in places]
+        return any(order.sequence <= sequence and clock <= until for sequence, until in taken)
 
     def resting_against(self, market: int, size: int) -> list[tuple[containers.Order, int]]:
         """Resting orders that a position of so many signed lots could be closed against, the best first."""
@@ -108,12 +121,24 @@ class Orders:
 
     def take(self, order: containers.Order) -> None:
         """An order takes its slot up to its sequence: the law may fill it often, the venue takes it once."""
-        place = (order.account, order.slot)
+        self._take((order.account, order.slot), order.sequence, order.expires_at)
+
+    def void(self, request: containers.Request, now: int) -> Receipt:
+        """A soft cancel takes its slot, or all of them, for as long as the law may fill what was signed before it."""
+        place = (request.account, request.slot)
+        sequence, _ = self._taken.get(place, (request.sequence, 0))
+        self._take(place, max(sequence, request.sequence), now + constants.CLOCK_TOLERANCE + constants.STOP_LIFETIME)
+        receipt = chained(self._running_hash, *place, request.sequence, now)
+        self._running_hash = receipt.running_hash
+        return receipt
+
+    def _take(self, place: tuple[int, int], sequence: int, until: int) -> None:
         known = self._taken.get(place)
-        until = order.expires_at if known is None else max(order.expires_at, known[1])
         if known is None:
             heappush(self._taken_ends, (until, place))
-        self._taken[place] = (order.sequence, until)
+        else:
+            until = max(until, known[1])
+        self._taken[place] = (sequence, until)
         self._dirty_taken.add(place)
 
     def arm(self, order: containers.Order, operation: bytes, signer: bytes) -> None:
@@ -176,6 +201,7 @@ class Orders:
         for place in self._dirty_taken:
             taken = self._taken.get(place)
             writes[place_key(TAKEN_KEY, *place)] = None if taken is None else msgspec.msgpack.encode(taken)
+        writes[RECEIPTS_KEY] = self._running_hash
         self._dirty.clear()
         self._dirty_taken.clear()
         return writes

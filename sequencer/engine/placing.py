@@ -135,6 +135,16 @@ def _check_now(
     return codes.OK, code == codes.NOT_TRIGGERED
 
 
+def check_soft_cancel(chunk: Chunk, tag: int, request: containers.Request, signer: bytes, now: int) -> int:
+    """The code of a soft cancel: a signature that may, in time; what it voids may be gone already."""
+    if (request.slot == 0) != (tag == constants.CANCEL_ALL):
+        return codes.NOT_CANONICAL
+    code = signatures.entrusted(peek_account(chunk, request.account), signer, request.slot, now)
+    if code != codes.OK:
+        return code
+    return signatures.timely(request.sequence, request.created_at, request.expires_at, constants.REQUEST_LIFETIME, now)
+
+
 def reducible(order: containers.Order, account: containers.Account, left: int) -> int:
     """Lots that may be filled now: a reduce-only order never more than the position."""
     if order.reduce_only == 0:

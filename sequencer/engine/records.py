@@ -15,6 +15,7 @@ ROOT_KEY: Final = b"mroot"
 WITHDRAWAL_KEY: Final = b"mwithdrawal"
 TAKEN_KEY: Final = b"mtaken"
 RESCUE_KEY: Final = b"mrescue"
+RECEIPTS_KEY: Final = b"mreceipts"
 QUEUE_KEY: Final = b"mqueue"
 
 Writes = dict[bytes, bytes | None]

@@ -19,10 +19,11 @@ from typing import Final
 import msgspec
 
 from l1_bridge.hashing import keccak
+from prover.signing.receipts import is_soft
 from prover.state.leveldb import LevelDbStore
 from prover.state.state import State, genesis_commitment, state_writes
 from prover.state.store import Store
-from prover.stf import constants, encoding
+from prover.stf import constants, containers, encoding
 from prover.stf.replay import is_entry, operation_length
 from prover.stf.words import word_at
 from sequencer.engine.post_mortem import KINDS, PostMortem
@@ -30,6 +31,7 @@ from sequencer.engine.records import (
     CHUNK_KEY,
     CURSOR_KEY,
     QUEUE_KEY,
+    RECEIPTS_KEY,
     RESCUE_KEY,
     ROOT_KEY,
     SIGNERS_KEY,
@@ -39,6 +41,7 @@ from sequencer.engine.records import (
     Input,
     SealedChunk,
     WithdrawalRecord,
+    place_key,
     signers_of,
 )
 
@@ -115,6 +118,7 @@ def rebuild(old: Store, new: Store, what: Kept, journaled: Iterable[Input]) -> V
     assert keccak(globals_data) == encoding.commitment_from_bytes(commitment).globals_hash, "the witness's globals"
     voided = Voided(kept, chunk_count - kept, *_count(old, kept, chunk_count), 0)
     taken = dict(old.iterate(TAKEN_KEY))
+    pending.put(RECEIPTS_KEY, old.get(RECEIPTS_KEY) or containers.NO_HASH)
     for given in journaled:
         is_lost = given.operation and given.operation[0] != constants.TICK and not is_entry(given.operation[0])
         if is_lost:
@@ -204,12 +208,19 @@ def _operations(body: bytes) -> Iterator[bytes]:
 
 
 def _take(taken: dict[bytes, bytes], operation: bytes) -> None:
-    if not operation or operation[0] != constants.ORDER:
+    given: containers.Order | containers.Request
+    if operation and operation[0] == constants.ORDER:
+        given = encoding.order(word_at(operation, 1), word_at(operation, 32))
+        ends = given.expires_at
+    elif operation and is_soft(operation):
+        given = encoding.request(operation[0], word_at(operation, 1), word_at(operation, 31))
+        # Whatever it took out was signed before it, and may be filled for so long.
+        ends = given.created_at + constants.CLOCK_TOLERANCE + constants.STOP_LIFETIME
+    else:
         return
-    order = encoding.order(word_at(operation, 1), word_at(operation, 32))
-    key = TAKEN_KEY + (order.account << 8 | order.slot).to_bytes(4, "big")
+    key = place_key(TAKEN_KEY, given.account, given.slot)
     sequence, until = msgspec.msgpack.decode(taken[key], type=tuple[int, int]) if key in taken else (-1, -1)
-    taken[key] = msgspec.msgpack.encode((max(order.sequence, sequence), max(order.expires_at, until)))
+    taken[key] = msgspec.msgpack.encode((max(given.sequence, sequence), max(ends, until)))
 
 
 # The swap: at every moment there is one whole store under its name, or the two steps that are left are known.

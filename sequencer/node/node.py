@@ -113,7 +113,8 @@ class Node:
         )
         # Half of what the bridge allows: what is taken now is still to be posted in the other half.
         self._sequencer.stale_ms = ground.parameters.max_lag_seconds * 500
-        self._methods = Methods(self._sequencer, self._view, client, deployment, ground.now_ms)
+        operator = operator_of(config, deployment.chain_id)
+        self._methods = Methods(self._sequencer, self._view, client, deployment, ground.now_ms, operator.sign)
         self._sequencer.listeners.append(self._methods)
         self._view.listeners.append(self._methods.posted)
         self._reports = Reports(
@@ -127,7 +128,6 @@ class Node:
             EntryFeeder(self._sequencer, ground.parameters.inclusion_seconds),
             ground.datadir.checkpoint,
         )
-        operator = operator_of(config, deployment.chain_id)
         self._poster = Poster(client, operator, deployment, ground.engine, post_seconds=config.post_seconds)
 
     def _api(self) -> Server:

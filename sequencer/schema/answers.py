@@ -149,12 +149,24 @@ class AnsweredOrder(msgspec.Struct, frozen=True, omit_defaults=True):
     error: RefusedCall | None = None
 
 
+class ReceiptView(msgspec.Struct, frozen=True, kw_only=True):
+    """A soft cancel's, signed by whoever posts (PROTOCOL.md §5.4); slot 0: of every slot."""
+
+    account: int
+    slot: int
+    sequence: int
+    time_ms: int
+    running_hash: WordText
+    signature: HexText
+
+
 class RequestResult(msgspec.Struct, frozen=True, kw_only=True):
-    """catenary_withdraw, transfer, cancel, cancelAll, setAgent and setLeverage."""
+    """catenary_withdraw, transfer, cancel, cancelAll, setAgent and setLeverage; a soft cancel stands in no chunk."""
 
     code: int
     chunk: int
     operation_index: int
+    receipt: ReceiptView | None
     withdrawal_index: int | None
     account_opened: int | None
     finality: Finality

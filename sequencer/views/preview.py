@@ -39,14 +39,14 @@ def preview_request(engine: Engine, tag: int, request: containers.Request, now_m
     code = applied.operation_codes[0]
     before = _seen(trial, request.account)
     other = other_before = other_after = None
-    fees = 0
+    fees = trial.globals.posting_fee if code == codes.OK else 0
     if tag == constants.TRANSFER:
         is_opening = request.other == constants.NEW_ACCOUNT
         other = engine.globals.next_account if is_opening else request.other
         other_before = None if is_opening else _seen(trial, other)
         if code == codes.OK:
             other_after = _seen(applied, other)
-            fees = constants.CREATION_FEE if is_opening else 0
+            fees += constants.CREATION_FEE if is_opening else 0
         else:
             other_after = other_before
     return Foreseen(

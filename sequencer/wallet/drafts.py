@@ -38,7 +38,10 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """What an owner wants that is no order, under the law's field names. Slot 0: the wallet chooses."""
+    """What an owner wants that is no order, under the law's field names. Slot 0: the wallet chooses.
+
+    is_soft: of a cancel that takes out of the book and never comes to L1: nobody may post it.
+    """
 
     kind: str
     amount: int = 0
@@ -47,6 +50,7 @@ class RequestTerms(msgspec.Struct, frozen=True, kw_only=True):
     slot: int = 0
     first_slot: int = 0
     last_slot: int = 0
+    is_soft: bool = False
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -127,7 +131,12 @@ def order_draft(venue: Venue, terms: OrderTerms, place: Place) -> Draft:
     market = venue.market(terms.market)
     immediate = terms.time_in_force != constants.GOOD_TILL_TIME
     longest = constants.IMMEDIATE_LIFETIME if immediate else constants.ORDER_LIFETIME
-    lifetime = longest if terms.lifetime_ms is None else terms.lifetime_ms
+    if terms.reduce_only and terms.trigger != constants.NO_TRIGGER:
+        lifetime = longest = constants.STOP_LIFETIME
+    else:
+        # What a soft cancel takes out could still be filled by a hostile sequencer for so long.
+        lifetime = min(longest, constants.HOUR)
+    lifetime = lifetime if terms.lifetime_ms is None else terms.lifetime_ms
     if lifetime > longest:
         raise BadInput(f"this order may live {longest // 1000} s at most, not {lifetime / 1000:g} s")
     if terms.size >= constants.SIZE_BOUND or max(terms.limit_price, terms.trigger_price) >= 2**48:
@@ -175,7 +184,7 @@ def request_draft(venue: Venue, terms: RequestTerms, place: Place, signer: bytes
         recipient=signer if kind == "withdraw" and terms.recipient == containers.NOBODY else terms.recipient,
         first_slot=terms.first_slot,
         last_slot=terms.last_slot,
-        max_posting_fee=venue.posting_fee_micros,
+        max_posting_fee=0 if terms.is_soft else venue.posting_fee_micros,
     )
     value = terms.amount if kind in ("withdraw", "transfer") else 0
     return draft(venue, kind, request, value, request_text(kind, request))

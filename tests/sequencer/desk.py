@@ -8,6 +8,7 @@ import msgspec
 
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Unavailable
+from l1_bridge.client.keys import development_key
 from l1_bridge.codec import batch
 from prover.contracts.deployment import Deployment
 from prover.signing.typed_data import typed_data
@@ -113,7 +114,7 @@ class Desk:
         self.view = BridgeView(batch.BridgeId(CHAIN_ID, BRIDGE), self.venue.engine, genesis())
         deployment = Deployment(CHAIN_ID, BRIDGE, b"\x12" * 20, b"\x13" * 20)
         client = cast(L1Client, NoL1())
-        self.methods = Methods(self.venue, self.view, client, deployment, self.clock)
+        self.methods = Methods(self.venue, self.view, client, deployment, self.clock, development_key(0).sign)
         self.methods.is_ready = True
         self.channels = Channels()
         self.methods.open_feeds(cast(Feeds, self.channels))

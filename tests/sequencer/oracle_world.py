@@ -10,6 +10,7 @@ import trio
 from prometheus_client import CollectorRegistry
 
 from l1_bridge.client.client import L1Client
+from l1_bridge.client.keys import development_key
 from l1_bridge.codec import batch
 from prover.contracts.deployment import Deployment
 from prover.signing import signatures
@@ -69,7 +70,7 @@ class OracleWorld:
         self.venue = Sequencer(engine, Journal(directory, LIMITS), trio_clock_ms)
         view = BridgeView(batch.BridgeId(CHAIN_ID, BRIDGE), engine, genesis())
         deployment = Deployment(CHAIN_ID, BRIDGE, b"\x12" * 20, b"\x13" * 20)
-        methods = Methods(self.venue, view, cast(L1Client, None), deployment, trio_clock_ms)
+        methods = Methods(self.venue, view, cast(L1Client, None), deployment, trio_clock_ms, development_key(0).sign)
         methods.is_ready = True
         self.reports = Reports(self.venue, DOMAIN, trio_clock_ms, is_taking=is_taking)
         registry = Registry()

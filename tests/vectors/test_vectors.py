@@ -46,11 +46,13 @@ class Witness:
     """The rows of a witness, read by its layout; it is all that this reading of a chunk knows of the state."""
 
     def __init__(self, data: bytes) -> None:
-        self.commitment = encoding.commitment_from_bytes(data[:288])
-        self.globals = encoding.globals_from_bytes(data[288:13_312])
-        count, hints = data[13_312], int.from_bytes(data[13_313:13_315], "big")
-        self.hints = data[13_315 : 13_315 + hints]
-        at = 13_315 + hints
+        at = encoding.COMMITMENT_BYTES
+        self.commitment = encoding.commitment_from_bytes(data[:at])
+        self.globals = encoding.globals_from_bytes(data[at : at + encoding.GLOBALS_BYTES])
+        at += encoding.GLOBALS_BYTES
+        count, hints = data[at], int.from_bytes(data[at + 1 : at + 3], "big")
+        self.hints = data[at + 3 : at + 3 + hints]
+        at += 3 + hints
         self.rows: dict[int, containers.Account | containers.Slot] = {}
         for _ in range(count):
             leaf = int.from_bytes(data[at : at + 4], "big")

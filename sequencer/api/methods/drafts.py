@@ -59,8 +59,12 @@ class Drafter:
             for name, value in defaults.items():
                 fields.setdefault(name, value)
             is_resting = fields["time_in_force"] == constants.GOOD_TILL_TIME
-            lifetime = constants.ORDER_LIFETIME if is_resting else constants.IMMEDIATE_LIFETIME
-        fields.setdefault("max_posting_fee_micros", constants.MOST_POSTING_FEE)
+            lifetime = constants.HOUR if is_resting else constants.IMMEDIATE_LIFETIME
+            if fields["reduce_only"] and fields["trigger"] != constants.NO_TRIGGER:
+                lifetime = constants.STOP_LIFETIME
+        # A cancel is soft unless it says otherwise.
+        is_cancel = tag in (constants.CANCEL, constants.CANCEL_ALL)
+        fields.setdefault("max_posting_fee_micros", 0 if is_cancel else constants.MOST_POSTING_FEE)
         fields.setdefault("sequence", created)
         fields.setdefault("expires_at_ms", created + lifetime)
         if tag != constants.CANCEL_ALL:

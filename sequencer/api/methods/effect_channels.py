@@ -22,6 +22,7 @@ SPEAKS_ON: Final[dict[type[effects.Effect], tuple[str, ...]]] = {
     effects.Filled: (BOOK, TRADES, ACCOUNT),
     effects.Refused: (),
     effects.Applied: (ACCOUNT,),
+    effects.SoftlyCancelled: (ACCOUNT,),
     effects.EntryConsumed: (),
     effects.EntryEnded: (),
     effects.PaidOut: (),

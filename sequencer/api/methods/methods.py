@@ -25,15 +25,22 @@ class Methods:
     """Everything that is answered says which finality it has; until `is_ready`, nothing that is signed is taken."""
 
     def __init__(
-        self, venue: Sequencer, view: BridgeView, client: L1Client, deployment: Deployment, now_ms: Callable[[], int]
+        self,
+        venue: Sequencer,
+        view: BridgeView,
+        client: L1Client,
+        deployment: Deployment,
+        now_ms: Callable[[], int],
+        sign: Callable[[bytes], bytes],
     ) -> None:
+        """sign: 64 compact bytes of a digest, by the key that posts."""
         engine = venue.engine
         self.is_ready = False
         rankings, calls, drafter = Rankings(engine), MarginCalls(engine.holders), Drafter(engine, now_ms)
         self.markets = Markets(engine)
         self.accounts = Accounts(engine, calls, rankings, drafter, now_ms)
         self.rollup = Rollup(engine, view, deployment, now_ms, lambda: self.is_ready)
-        self.operations = Operations(venue, drafter, client, deployment, lambda: self.is_ready)
+        self.operations = Operations(venue, drafter, client, deployment, lambda: self.is_ready, sign)
         self.rescues = Rescues(engine, rankings)
         self._channels = Channels(engine, self.accounts, self.rollup, calls)
 

@@ -11,6 +11,7 @@ from l1_bridge.client.keys import development_key
 from l1_bridge.contracts.artifact import load_artifact
 from prover.contracts.deployment import DEVNET_CHAINS, Deployment
 from prover.signing import signatures
+from prover.signing.receipts import Receipt, receipt_digest
 from prover.signing.signed import SignedOperation, signed_order, signed_request, signer_of
 from prover.signing.typed_data import typed_data
 from prover.stf import codes, constants, containers
@@ -25,6 +26,7 @@ from sequencer.schema.answers import (
     AnsweredOrder,
     FaucetPayment,
     OrderResult,
+    ReceiptView,
     RefusedCall,
     RequestResult,
     SigningRequest,
@@ -54,6 +56,7 @@ class Operations:
         client: L1Client,
         deployment: Deployment,
         is_ready: Callable[[], bool],
+        sign: Callable[[bytes], bytes],
     ) -> None:
         self._venue = venue
         self._engine = venue.engine
@@ -61,6 +64,7 @@ class Operations:
         self._client = client
         self._deployment = deployment
         self._is_ready = is_ready
+        self._sign = sign
 
     @method("catenary_order", "Submits an order.", errors=_ERRORS)
     async def order(self, params: SignedOrder, call: Call) -> OrderResult:
@@ -141,9 +145,20 @@ class Operations:
             code=outcome.code,
             chunk=outcome.chunk,
             operation_index=outcome.operation,
+            receipt=None if outcome.receipt is None else self._signed_receipt(outcome.receipt),
             withdrawal_index=outcome.withdrawal,
             account_opened=outcome.opened,
             finality="sequenced",
+        )
+
+    def _signed_receipt(self, receipt: Receipt) -> ReceiptView:
+        return ReceiptView(
+            account=receipt.account,
+            slot=receipt.slot,
+            sequence=receipt.sequence,
+            time_ms=receipt.time_ms,
+            running_hash=as_hex(receipt.running_hash),
+            signature=as_hex(self._sign(receipt_digest(self._deployment.domain, receipt))),
         )
 
     @method("catenary_typedData", "What eth_signTypedData_v4 signs for an operation.")

@@ -201,7 +201,7 @@ async def close_account(
     view = await wallet.node.account(account)
     if _is_left(view):
         # First, for an order that fills later would open the position again.
-        drafted, _ = await wallet.request(RequestTerms(kind="cancel_all"), account)
+        drafted, _ = await wallet.request(RequestTerms(kind="cancel_all", is_soft=True), account)
         shown.append(f"{drafted.text} of account {account}: sequenced (the node's word)")
         view = await wallet.node.account(account)
     orders = []

@@ -174,17 +174,21 @@ def order(settings: Settings, account: int | None, dry_run: bool, **given: Any) 
 @wallet.command()
 @click.option("--slot", type=click.IntRange(1, 255), help="The order's slot.")
 @click.option("--all", "every", is_flag=True, help="All orders of the account, seen or unseen.")
+@click.option("--hard", is_flag=True, help="On L1 as well, for the posting fee: the law refuses it for ever.")
 @account_option
 @dry_run_option
 @command
-def cancel(settings: Settings, slot: int | None, every: bool, account: int | None, dry_run: bool) -> None:
-    """Cancel the order in a slot, or all orders signed so far."""
+def cancel(settings: Settings, slot: int | None, every: bool, hard: bool, account: int | None, dry_run: bool) -> None:
+    """Cancel the order in a slot, or all orders signed so far: out of the book at once, and for nothing."""
     from sequencer.wallet.drafts import RequestTerms
 
     if (slot is None) is not every:
         raise BadInput("say which: --slot N or --all")
-    told = "The law refuses the order from here on; L1 holds that with the next posted batch."
-    terms = RequestTerms(kind="cancel_all") if slot is None else RequestTerms(kind="cancel", slot=slot)
+    told = "Out of the book. A hostile sequencer could still fill it until it expires; --hard ends that, on L1."
+    if hard:
+        told = "The law refuses the order from here on; L1 holds that with the next posted batch."
+    kind = "cancel_all" if slot is None else "cancel"
+    terms = RequestTerms(kind=kind, slot=slot or 0, is_soft=not hard)
     request_command(settings, terms, account, dry_run, lambda _: told)
 
 

@@ -243,7 +243,7 @@ def test_a_transfer_to_a_new_account_and_a_bound_of_leverage() -> None:
         codes.OK,
         FIRST + 2,
         None,
-        constants.CREATION_FEE,
+        constants.CREATION_FEE + world.engine.globals.posting_fee,
     )
     assert world.process(signed_request(constants.TRANSFER, given, key(0))).opened == seen.other
     assert seen.after == seen_now(world, FIRST)

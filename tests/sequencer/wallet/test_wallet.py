@@ -322,7 +322,7 @@ def test_a_signature_is_recorded_before_it_is_sent(tmp_path: Path) -> None:
         with_wallet(tmp_path, node, lambda wallet: wallet.order(BUY, ACCOUNT))
     (entry,) = recorded(tmp_path, node)
     assert (entry.status, entry.value_micros, entry.slot) == ("signed", 25_000 * 600_005, 1)
-    assert entry.expires_at_ms == NOW + constants.ORDER_LIFETIME
+    assert entry.expires_at_ms == NOW + constants.HOUR
     # Nobody knows what became of it, so its slot stays taken.
     node.failure = None
     drafted, _ = with_wallet(tmp_path, node, lambda wallet: wallet.order(BUY, ACCOUNT), now=NOW + 1)

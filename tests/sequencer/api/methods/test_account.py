@@ -178,14 +178,14 @@ async def test_a_refusal_is_an_answer(desk: Desk) -> None:
     assert seen["other_after"] == seen["other_before"]
     good = await preview(desk, kind="withdraw", account=FIRST, amount_micros=7 * DOLLAR, recipient="0x" + "66" * 20)
     assert (good["status"], good["other_after"]) == ("applied", None)
-    assert int(good["before"]["equity_micros"]) - int(good["after"]["equity_micros"]) == 7 * DOLLAR
+    assert int(good["before"]["equity_micros"]) - int(good["after"]["equity_micros"]) == 7 * DOLLAR + 500
 
 
 async def test_a_new_account_and_a_bound_of_leverage_are_foreseen(desk: Desk) -> None:
     new = {"kind": "transfer", "account": FIRST, "to_account": constants.NEW_ACCOUNT}
     seen = await preview(desk, **new, amount_micros=50 * DOLLAR)
     assert (seen["status"], seen["other"], seen["other_before"]) == ("applied", FIRST + 4, None)
-    assert (seen["other_after"]["account"], seen["fees_micros"]) == (FIRST + 4, str(DOLLAR))
+    assert (seen["other_after"]["account"], seen["fees_micros"]) == (FIRST + 4, str(DOLLAR + 500))
     assert seen["other_after"]["settled_micros"] == str(49 * DOLLAR)
     poor = await preview(desk, **new, amount_micros=DOLLAR)
     assert (poor["refusal"], poor["other_after"], poor["fees_micros"]) == ("TOO_SMALL", None, "0")

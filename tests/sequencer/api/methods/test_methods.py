@@ -120,9 +120,7 @@ async def test_typed_data_fills_in_what_is_missing(desk: Desk) -> None:
     fields = {"kind": "order", "account": FIRST, "market": 0, "side": 0, "size_lots": 400, "limit_price_ticks": PRICE}
     found = await desk.ask("catenary_typedData", operation=fields)
     made = order(desk.clock.now, FIRST, BUY, PRICE, 400, slot=2)
-    expected = msgspec.structs.replace(
-        made, max_posting_fee=1_000_000, expires_at=desk.clock.now + constants.ORDER_LIFETIME
-    )
+    expected = msgspec.structs.replace(made, max_posting_fee=1_000_000, expires_at=desk.clock.now + constants.HOUR)
     assert found["digest"] == "0x" + signatures.order_digest(DOMAIN, expected).hex()
     assert found["operation"]["slot"] == 2
     assert found["typed_data"]["domain"]["chainId"] == CHAIN_ID
@@ -174,7 +172,11 @@ async def test_an_account_says_what_has_settled_and_whom_it_trusts(desk: Desk) -
     seen = await desk.ask("catenary_account", account=FIRST)
     trusted = {"address": "0x" + owner(50).hex(), "expires_at_ms": START + 1, "first_slot": 2, "last_slot": 9}
     assert seen["agents"] == [None, trusted]
-    assert (seen["initial_ppm"], seen["settled_micros"], seen["maturing"]) == (50_000, str(10_000 * DOLLAR), [])
+    assert (seen["initial_ppm"], seen["settled_micros"], seen["maturing"]) == (
+        50_000,
+        str(10_000 * DOLLAR - 2 * 500),
+        [],
+    )
     # Sold above what it is bought back for: the difference matures.
     await desk.order(0, SELL, PRICE + 1_000)
     await desk.order(1, BUY, PRICE + 1_000)
@@ -186,6 +188,7 @@ async def test_an_account_says_what_has_settled_and_whom_it_trusts(desk: Desk) -
     assert maturing["settles_at_ms"] == (epoch + 2) * constants.EPOCH
     assert int(maturing["amount_micros"]) > 0
     assert int(seen["settled_micros"]) + int(maturing["amount_micros"]) == int(seen["collateral_micros"])
+    # What matures pays the posting fee.
     assert int(seen["withdrawable_micros"]) == int(seen["settled_micros"]) <= 10_000 * DOLLAR
 
 

@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from l1_bridge.client.client import L1Client
+from prover.state import genesis
 from sequencer.client.client import NodeClient
 from sequencer.schema.answers import WithdrawalProof
 from sequencer.wallet.errors import BadProof, NotYet
@@ -21,6 +22,7 @@ from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.wallet_node import RunningNode, Shell, mode, still_node
 
 DOLLAR = 1_000_000
+POSTING_FEE = genesis.DEVNET_POSTING_FEE_MICROS
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +151,7 @@ def test_previews_of_money_and_of_what_is_refused(trader: Shell, other: Shell) -
     account = trader.environment["CATENARY_WALLET_ACCOUNT"] or ""
     taken = trader.json("preview", "withdraw", "--amount", "10")
     assert taken["status"] == "applied"
-    assert int(taken["before"]["equity_micros"]) - int(taken["after"]["equity_micros"]) == 10 * DOLLAR
+    assert int(taken["before"]["equity_micros"]) - int(taken["after"]["equity_micros"]) == 10 * DOLLAR + POSTING_FEE
     refused = trader.json("preview", "withdraw", "--amount", "9999999")
     assert (refused["status"], refused["refusal"], refused["code"]) == ("refused", "COLLATERAL", 31)
     foreign = other.json("preview", "transfer", "--amount", "1", "--to-account", account)
@@ -208,11 +210,12 @@ def test_money_goes_home(trader: Shell, node: RunningNode) -> None:
     assert f"accounts {first}, {isolated}: name one" in line
 
     recipient = "0x" + "ab" * 20
-    withdrawn = trader.json("withdraw", "--amount", "40", "--recipient", recipient, account=str(isolated))
+    # All but what posting costs.
+    withdrawn = trader.json("withdraw", "--amount", "39.9995", "--recipient", recipient, account=str(isolated))
     index = str(withdrawn["withdrawal_index"])
     line, _ = trader.fails(20, "claim", index)
     paid = trader.json("claim", index, "--wait", "--timeout", "60")
-    assert (paid["recipient"].lower(), paid["amount_micros"]) == (recipient, str(40 * DOLLAR))
+    assert (paid["recipient"].lower(), paid["amount_micros"]) == (recipient, str(40 * DOLLAR - POSTING_FEE))
     assert paid["gas_used"] < 175_000
     line, summary = trader.fails(15, "claim", index)
     assert "has been paid already" in line
@@ -240,7 +243,7 @@ def test_an_isolated_account_opens_trades_and_closes(trader: Shell, other: Shell
     assert (opened["cross_account"], opened["order"]["account"]) == (cross, account)
     assert (opened["order"]["status"], opened["order"]["filled"]) == ("filled", "0.01")
     after = held_by(trader, cross)
-    assert int(before["settled_micros"]) - int(after["settled_micros"]) == 101 * DOLLAR
+    assert int(before["settled_micros"]) - int(after["settled_micros"]) == 101 * DOLLAR + POSTING_FEE
     assert [leg["size"] for leg in after["positions"]] == [leg["size"] for leg in before["positions"]]
     assert [leg["size"] for leg in held_by(trader, account)["positions"]] == ["0.01"]
 
@@ -285,7 +288,7 @@ def test_an_isolated_account_without_position_goes_home_whole(trader: Shell, oth
     account = str(opened["account"])
     assert opened["creation_fee_micros"] == str(DOLLAR)
     closed = trader.json("isolated", "close", "--account", account)
-    assert (closed["closed"], closed["moved_micros"]) == (True, str(5 * DOLLAR))
+    assert (closed["closed"], closed["moved_micros"]) == (True, str(5 * DOLLAR - POSTING_FEE))
     assert trader.json("isolated", "close", "--account", account)["moved_micros"] == "0"
 
     owned = len(trader.json("positions", account=None)["accounts"])
