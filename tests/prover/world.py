@@ -28,7 +28,7 @@ from prover.state.store import MemoryStore
 from prover.stf import constants, containers, encoding
 from prover.stf.replay import Chunk as LawChunk
 from prover.stf.words import Recover
-from tests.l1_bridge.evm import Evm, Receipt, account
+from tests.l1_bridge.evm import GAS_LIMIT, Evm, Receipt, account
 
 DOLLAR: Final = 1_000_000
 SIGNER_KEYS: Final = [keccak(b"oracle %d" % i) for i in range(7)]
@@ -107,9 +107,11 @@ class EvmChain:
         """One transaction, one block."""
         return self.send_from(self.address(role), to, data, value)
 
-    def send_from(self, sender: bytes, to: bytes, data: bytes, value: int = 0) -> Sequence[events.LogLike]:
+    def send_from(
+        self, sender: bytes, to: bytes, data: bytes, value: int = 0, gas: int = GAS_LIMIT
+    ) -> Sequence[events.LogLike]:
         """The same of any address, also of one that owns an account on L2."""
-        receipt: Receipt = self.evm.send(sender, to, data, value_wei=value)
+        receipt: Receipt = self.evm.send(sender, to, data, value_wei=value, gas=gas)
         self._seal(receipt.logs)
         return receipt.logs
 

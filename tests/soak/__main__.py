@@ -31,6 +31,7 @@ CAMPAIGNS: Final = {
     "house": Campaign("house", "folders, classes, functions and words of the source, counted", "most", 5),
     "claims": Campaign("claims", "mutated withdrawal proofs against the bridge: none is taken", "cases", 100_000),
     "honest": Campaign("honest", "honest chunks against every abuse of a proof: nobody is slashed", "cases", 10_000),
+    "byzantine": Campaign("byzantine", "whatever the bridge takes: each lie is proven, no truth is", "seeds", 100),
     "drill": Campaign("drill", "the oracle's outage drill against a real node", "rounds", 1),
 }
 
