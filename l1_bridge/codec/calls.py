@@ -12,6 +12,8 @@ from l1_bridge.contracts.artifact import bridge_artifact, plain_value
 ENTRY_GAS = 250_000
 PAYLOAD_BYTE_GAS = 64
 MAX_WITNESS_BYTES = 98_304
+# So many entries one transaction can queue.
+MAX_ENTRIES_AT_ONCE = 4
 
 
 class Parameters(msgspec.Struct, frozen=True):
@@ -112,6 +114,11 @@ def encode_deposit(owner: bytes, account_index: int, amount_micros: int) -> byte
 def encode_entry(tag: int, payload: bytes) -> bytes:
     """Calldata that queues a forced operation of the caller; the bridge's fee goes with it."""
     return bridge_artifact().encode_call("enqueue", tag, payload)
+
+
+def encode_entries(entries: Sequence[tuple[int, bytes]]) -> bytes:
+    """Calldata that queues 1 to 4 forced operations, tag and payload, one right behind the other, for a fee each."""
+    return bridge_artifact().encode_call("enqueue_many", list(entries))
 
 
 def entry_gas(payload: bytes) -> int:

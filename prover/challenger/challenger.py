@@ -157,8 +157,9 @@ class Challenger:
         for reward in self._replay.records.rewards():
             acted |= await self._collect_reward(reward, last)
         if self._guarding is not None and not acted and self._is_tip_valid():
-            acted = await self._guarding.act(last)
-            self._report.summary.entries_sent += acted
+            sent = await self._guarding.act(last)
+            self._report.summary.entries_sent += sent
+            acted = sent > 0
         return acted
 
     def _is_tip_valid(self) -> bool:

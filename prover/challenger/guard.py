@@ -13,7 +13,7 @@ from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Rejected, L1Timeout
 from l1_bridge.client.keys import Signer
 from l1_bridge.client.values import Block, Receipt
-from l1_bridge.codec.calls import Parameters, decode_record, encode_call, encode_entry, entry_gas
+from l1_bridge.codec.calls import MAX_ENTRIES_AT_ONCE, Parameters, decode_record, encode_call, encode_entries, entry_gas
 from l1_bridge.codec.events import BridgeEvent, Enqueued, LogError, decode_log
 from l1_bridge.contracts.artifact import ArtifactError
 from l1_bridge.recursion import recursion_bounded
@@ -101,13 +101,13 @@ class Guarding:
         self._pauses = Pauses()
         self._said: set[tuple[int, int]] = set()
 
-    async def act(self, last: Block) -> bool:
-        """Enqueues at most one entry on what is known at block `last`; whether it did."""
+    async def act(self, last: Block) -> int:
+        """Enqueues one entry, or ticks and the rescue behind them, on what is known at block `last`; how many."""
         if not self._pauses.is_due("send"):
-            return False
+            return 0
         parameters = await self._bridge_parameters(last)
         if parameters is None:
-            return False
+            return 0
         plan = await self._plan(last, parameters, [])
         if self._waiting > MAX_PENDING and self._pauses.is_due("queue"):
             self._later("queue", f"{self._waiting} entries wait in the queue, too many to decide: nothing is enqueued")
@@ -118,15 +118,17 @@ class Guarding:
                 self._later("source", "no whole tick that the law would take and that is young enough")
         self._tell(plan)
         if not plan.entries:
-            return False
+            return 0
         try:
             read = await self._client.nonce(self._signer.address, last.number)
         except L1Rejected:
-            return False
+            return 0
         # What was sent before must have been read back, or it would be paid for twice.
         if await self._client.nonce(self._signer.address, "pending") != read:
-            return False
-        return await self._pay(plan.entries[0], last, parameters)
+            return 0
+        # Evidence and what it is for cannot be torn apart.
+        at_once = MAX_ENTRIES_AT_ONCE if plan.entries[0].tag == constants.FORCED_TICK else 1
+        return await self._pay(plan.entries[:at_once], last, parameters)
 
     async def _plan(self, last: Block, parameters: Parameters, rounds: list[Round]) -> Plan:
         decide = partial(self._decide, last.timestamp * 1_000, parameters.max_lag_seconds * 1_000, rounds)
@@ -171,25 +173,26 @@ class Guarding:
         self._pauses.end("source")
         return rounds
 
-    async def _pay(self, wanted: Wanted, last: Block, parameters: Parameters) -> bool:
-        bridge, fee = self._replay.bridge.address, parameters.entry_fee_wei
-        calldata = encode_entry(wanted.tag, wanted.payload)
-        gas = entry_gas(wanted.payload)
+    async def _pay(self, wanted: tuple[Wanted, ...], last: Block, parameters: Parameters) -> int:
+        bridge, fee = self._replay.bridge.address, parameters.entry_fee_wei * len(wanted)
+        calldata = encode_entries([(entry.tag, entry.payload) for entry in wanted])
+        gas = sum(entry_gas(entry.payload) for entry in wanted)
         try:
             await self._client.eth_call(bridge, calldata, sender=self._signer.address, gas=gas, value=fee)
             # Before it leaves: an entry whose receipt nobody sees may be paid for all the same.
-            self._paid_at.append(last.timestamp * 1_000)
+            self._paid_at += [last.timestamp * 1_000] * len(wanted)
             # Proofs wait meanwhile: minutes at most, of a window that outside devnets is seven days.
             receipt = await self._client.send(self._signer, bridge, calldata, fee, gas=gas)
         except (L1Rejected, L1Timeout) as error:
             self._later("send", str(error))
-            return False
+            return 0
         self._pauses.end("send")
-        self._report(wanted, receipt, fee)
-        return True
+        queued = [event.index for event in self._events(receipt) if isinstance(event, Enqueued)]
+        for place, entry in enumerate(wanted):
+            self._report(entry, queued[place] if place < len(queued) else None, receipt, parameters.entry_fee_wei)
+        return len(wanted)
 
-    def _report(self, wanted: Wanted, receipt: Receipt, fee_wei: int) -> None:
-        index = next((event.index for event in self._events(receipt) if isinstance(event, Enqueued)), None)
+    def _report(self, wanted: Wanted, index: int | None, receipt: Receipt, fee_wei: int) -> None:
         fields: dict[str, Any] = {"account": wanted.account, "market": wanted.market, "below_since_ms": wanted.since_ms}
         text = f"account {wanted.account} is still below maintenance: its rescue is entry {index} of the queue"
         if wanted.tag == constants.FORCED_TICK:

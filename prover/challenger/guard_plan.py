@@ -176,20 +176,20 @@ class Guard:
         scratch, held_off = self._tried(state, pending, now_ms)
         if self._is_old(scratch.chunk.globals, now_ms):
             oldest = now_ms - self._policy.patience_ms
-            tick = self._tick(scratch, rounds, oldest, now_ms)
-            rescues, refused = self._rescues(scratch, ripe, held_off, now_ms, budget - len(tick))
-            return Plan((*tick, *rescues), refused, not tick)
+            ticks = self._ticks(scratch, rounds, oldest, now_ms, _most_ticks(budget) if ripe else 1)
+            rescues, refused = self._rescues(scratch, ripe, held_off, now_ms, budget - len(ticks))
+            return Plan((*ticks, *rescues), refused, not ticks)
         rescues, refused = self._rescues(scratch, ripe, held_off, now_ms, budget)
         if codes.STALE not in refused.values():
             return Plan(rescues, refused, False)
-        # The tick is bought for the rescues that it makes possible, and not without one.
+        # Ticks are bought for the rescues that they make possible, and not without one.
         scratch, held_off = self._tried(state, pending, now_ms)
         oldest = now_ms + ARRIVAL_MS - constants.FORCED_PRICE_AGE
-        tick = self._tick(scratch, rounds, oldest, now_ms)
-        if not tick:
+        ticks = self._ticks(scratch, rounds, oldest, now_ms, _most_ticks(budget))
+        if not ticks:
             return Plan(rescues, refused, True)
-        rescues, refused = self._rescues(scratch, ripe, held_off, now_ms, budget - 1)
-        return Plan((*tick, *rescues) if rescues else (), refused, False)
+        rescues, refused = self._rescues(scratch, ripe, held_off, now_ms, budget - len(ticks))
+        return Plan((*ticks, *rescues) if rescues else (), refused, False)
 
     def _tried(self, state: State, pending: Sequence[bytes], now_ms: int) -> tuple[_Scratch, set[tuple[int, int]]]:
         """The state with the pending entries on top, and the accounts and markets that one of them rescues whole.
@@ -229,20 +229,43 @@ class Guard:
                 refused[index] = code
         return tuple(wanted), refused
 
-    def _tick(
-        self, scratch: _Scratch, rounds: Sequence[Round], oldest_ms: int, now_ms: int
-    ) -> tuple[Wanted] | tuple[()]:
-        """The newest whole tick that is newer than the scratch's and not before `oldest_ms`, tried; or nothing."""
+    def _ticks(
+        self, scratch: _Scratch, rounds: Sequence[Round], oldest_ms: int, now_ms: int, most: int
+    ) -> tuple[Wanted, ...]:
+        """Whole ticks that are newer than the scratch's and not before `oldest_ms`, tried: `most` in a row, the newest
+        that there are, oldest first, or the newest one; or nothing."""
         globals = scratch.chunk.globals
         after = max(globals.tick_time, oldest_ms - 1)
-        for tick in whole_ticks(scratch.chunk.domain, globals, rounds, after, now_ms, self._recover):
-            payload = tick[1:]
-            if scratch.apply(self._entry(constants.FORCED_TICK, now_ms, payload)) == codes.OK:
-                return (Wanted(constants.FORCED_TICK, payload, since_ms=int.from_bytes(payload[:6], "big")),)
+        found = list(whole_ticks(scratch.chunk.domain, globals, rounds, after, now_ms, self._recover))
+        times = [_time_of(tick) for tick in found]
+        rows = (
+            found[at : at + most][::-1] for at, time in enumerate(times) if _row(time, most) == times[at : at + most]
+        )
+        for row in (next(rows, []), *([tick] for tick in found)):
+            taken = [
+                Wanted(constants.FORCED_TICK, tick[1:], since_ms=_time_of(tick))
+                for tick in row
+                if scratch.apply(self._entry(constants.FORCED_TICK, now_ms, tick[1:])) == codes.OK
+            ]
+            if taken:
+                return tuple(taken)
         return ()
 
     def _entry(self, tag: int, time_ms: int, payload: bytes) -> bytes:
         return operations.entry_bytes(tag, self._sender, time_ms, payload)
+
+
+def _most_ticks(budget: int) -> int:
+    # Three in a row are evidence that nobody can spoil; one alone leaves the rescue to wait.
+    return constants.STEADY_TICKS if budget > constants.STEADY_TICKS else 1
+
+
+def _row(time: int, count: int) -> list[int]:
+    return [time - place * constants.TICK_STEP for place in range(count)]
+
+
+def _time_of(tick: bytes) -> int:
+    return int.from_bytes(tick[1:7], "big")
 
 
 def whole_ticks(

@@ -305,10 +305,8 @@ async def test_an_entry_of_somebody_else_is_as_good_if_it_asks_for_all(
         operations.forced_rescue_payload(0, LOSER, 1),
         operations.forced_rescue_payload(1, LOSER, SIZE),
         operations.forced_rescue_payload(255, LOSER, SIZE),
-        operations.forced_rescue_payload(0, LOSER, SIZE) + b"\x00",
-        b"",
     ],
-    ids=["one lot", "another market", "no market", "another length", "nothing"],
+    ids=["one lot", "another market", "no market"],
 )
 async def test_no_owner_holds_the_guard_off_with_an_entry_that_rescues_little(
     world: World, node: L1Node, client: L1Client, payload: bytes
@@ -692,6 +690,26 @@ async def test_a_rescue_at_an_old_price_brings_its_tick_along(world: World, node
         # No second tick comes: the rescue goes by the one there is.
         world.waiting = [waits]
         await later(world, client, None, constants.FORCED_PRICE_AGE // 1_000)
+        assert held(world, LOSER) == 0
+
+
+async def test_three_ticks_in_a_row_and_the_rescue_are_one_transaction(
+    world: World, node: L1Node, client: L1Client
+) -> None:
+    await under_water(world, client)
+    newest = await silent(world, client, 400)
+    row = [reports(world, newest - number * constants.TICK_STEP, FALLEN) for number in range(3)]
+    told = Node(lambda: row)
+    async with watching(world, node, patience=600, source=told.source) as guard:
+        guard.challenger._guarding._guard._since = {LOSER: 0}  # type: ignore[union-attr]
+        guard.challenger._guarding._guard._seen = world.venue.state.root  # type: ignore[union-attr]
+        sent = await sent_by(client, CHALLENGER)
+        assert (await guard.once()).entries_sent == 4
+        assert await sent_by(client, CHALLENGER) == sent + 1
+        assert [operation[0] for operation in guard.queued()] == [constants.FORCED_TICK] * 3 + [constants.FORCED_RESCUE]
+        # Nobody has to wait for anything: whoever orders serves all of them at once.
+        world.waiting = guard.queued()
+        await later(world, client, None)
         assert held(world, LOSER) == 0
 
 

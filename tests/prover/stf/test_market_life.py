@@ -116,7 +116,7 @@ class TestSteps:
 
 class TestVenue:
     def entry(self, state: State, **fields: Any) -> bytes:
-        kept = {"posting_fee": 0, "grace_period": 10_000, "signer_index": 0, "signer": containers.NOBODY}
+        kept = {"posting_fee": 1, "grace_period": 10_000, "signer_index": 0, "signer": containers.NOBODY}
         payload = operations.venue_payload(containers.VenueParameters(**(kept | fields)))
         return venue.entry(constants.SET_VENUE, payload, venue.OPERATOR)
 
