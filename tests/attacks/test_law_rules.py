@@ -66,7 +66,7 @@ class TestC1Time:
         return state
 
     def test_off_an_expired_order_is_filled(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def turned_back(self: Chunk, timestamp: int) -> None:
+        def turned_back(self: Chunk, timestamp: int, queue_only: bool = False) -> None:
             self.commitment.timestamp = timestamp
 
         monkeypatch.setattr(Chunk, "open", turned_back)
@@ -524,6 +524,7 @@ class TestOurOwn:
         globals = venue.globals_of(
             frontier=[bytes([level + 1]) * 32 for level in range(32)],
             withdrawal_count=constants.MAX_WITHDRAWALS - 1,
+            posting_fee=0,
         )
         state = build_state(globals, {MAKER: account(OWNERS[1])})
         requests = [
