@@ -18,10 +18,12 @@ import httpx
 import msgspec
 import structlog
 import trio
+from click.testing import CliRunner
 
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.keys import development_key
 from l1_bridge.client.options import L1Options
+from prover.cli.main import cli
 from prover.contracts.deployment import Deployment
 from prover.signing.reports import signed_report
 from prover.signing.signatures import sign
@@ -169,12 +171,10 @@ def command(*options: str) -> list[str]:
 
 
 @contextmanager
-def running(datadir: Path, *options: str, own_l1: bool = True) -> Iterator[NodeProcess]:
-    """A node over `datadir` on free ports, with an embedded L1 unless told otherwise; stopped unless the test did."""
-    ports = ["--port", "0", *(["--l1-port", "0"] if own_l1 else [])]
-    process = subprocess.Popen(
-        command("--datadir", str(datadir), *ports, *FAST, *options), cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
+def running(datadir: Path, *options: str) -> Iterator[NodeProcess]:
+    """A node over `datadir` and its embedded L1 on free ports; stopped unless the test did."""
+    flags = ["--datadir", str(datadir), "--port", "0", "--l1-port", "0", *FAST, *options]
+    process = subprocess.Popen(command(*flags), cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     ready = process.stdout.readline()
     if '"ready"' not in ready:
@@ -189,10 +189,20 @@ def running(datadir: Path, *options: str, own_l1: bool = True) -> Iterator[NodeP
 
 
 @contextmanager
-def some_l1(datadir: Path) -> Iterator[L1Node]:
-    """anvil with fast blocks where it is installed, else the embedded L1."""
-    with anvil("--block-time", "0.2") if ANVIL.exists() else embedded_l1(datadir) as l1:
+def some_l1(datadir: Path, *options: str) -> Iterator[L1Node]:
+    """anvil with fast blocks where it is installed, else the embedded L1; both know --chain-id."""
+    with anvil("--block-time", "0.2", *options) if ANVIL.exists() else embedded_l1(datadir, *options) as l1:
         yield l1
+
+
+@contextmanager
+def own_logging() -> Iterator[None]:
+    """Whatever is logged as inside, it is logged as before afterwards."""
+    before = structlog.get_config()
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 @contextmanager
@@ -202,13 +212,12 @@ def node_inside(datadir: Path, *options: str, usual: tuple[str, ...] = FAST) -> 
     For tests of what a node answers; those of its process, signals and exits start one by `running`.
     """
     with ExitStack() as stack:
-        flags = ["--datadir", str(datadir), "--port", "0", "--verifiers", "0", "--deploy", *usual, *options]
+        flags = ["--datadir", str(datadir), "--port", "0", "--verifiers", "0", *usual, *options]
         if "--l1-rpc-url" not in options:
-            flags += ["--l1-rpc-url", stack.enter_context(some_l1(datadir.with_name("l1"))).url]
+            flags += ["--l1-rpc-url", stack.enter_context(some_l1(datadir.with_name("l1"))).url, "--deploy"]
         with node_command.make_context("node", flags) as context:
             config = config_of(NodeOptions(**context.params))
-        logging = structlog.get_config()
-        stack.callback(structlog.configure, **logging)
+        stack.enter_context(own_logging())
         # Its log would end up in whatever a test captures just then.
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
         is_up, started, ended = Event(), [], trio.Event()
@@ -275,11 +284,20 @@ def still_prices(url: str, domain: bytes) -> Iterator[None]:
         thread.join(PATIENCE_SECONDS)
 
 
-def refused_node(*options: str) -> subprocess.CompletedProcess[str]:
+def refused_process(*options: str) -> subprocess.CompletedProcess[str]:
     """A node that must not come up."""
     return subprocess.run(
         command(*FAST, *options), cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
     )
+
+
+def refused_node(*options: str) -> subprocess.CompletedProcess[str]:
+    """The same in this process: what it says, and its exit code."""
+    arguments = ["node", "--json", "--verifiers", "0", *FAST, *options]
+    with own_logging():
+        result = CliRunner().invoke(cli, arguments)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+    return subprocess.CompletedProcess(arguments, result.exit_code, result.stdout, result.stderr)
 
 
 async def funded(node: Node, traders: list[SigningAccount], micros: int) -> None:

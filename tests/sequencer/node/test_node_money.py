@@ -164,7 +164,7 @@ def test_a_node_stops_before_it_commits_what_the_bytecode_does_not_confirm(tmp_p
     datadir = tmp_path / "node"
     with some_l1(tmp_path / "l1") as l1:
         options = ("--l1-rpc-url", l1.url)
-        with node_inside(datadir, "--post-interval", "600", *options) as node:
+        with node_inside(datadir, "--post-interval", "600", "--deploy", *options) as node:
             posted = trio.run(posted_chunks, node)
         store = LevelDbStore(datadir / "state")
         place = b"mchunk" + (posted + 1).to_bytes(8, "big")
@@ -173,7 +173,7 @@ def test_a_node_stops_before_it_commits_what_the_bytecode_does_not_confirm(tmp_p
         lie = msgspec.structs.replace(msgspec.msgpack.decode(record, type=SealedChunk), post_root=b"\x13" * 32)
         store.write({place: msgspec.msgpack.encode(lie)}, sync=True)
         store.close()
-        ended = refused_node("--datadir", str(datadir), "--port", "0", "--verifiers", "0", *options)
+        ended = refused_node("--datadir", str(datadir), "--port", "0", *options)
     told = [line for line in ended.stderr.splitlines() if "STOPPED" in line]
     assert len(told) == 1, ended.stderr
     assert f"chunk {posted + 1}" in told[0]
