@@ -10,6 +10,8 @@ from vulture import Vulture
 from tests.soak import house
 from tests.soak.house import PRODUCT, ROOT
 
+pytestmark = pytest.mark.slow
+
 # Called by others: click, py-evm's database, and whoever registers handlers by a decorator.
 CALLED_FROM_OUTSIDE: Final = {"atomic_batch", "format_commands", "posted_globals", "unsubscribe", "discover"}
 # An entry point's command is imported when it is called: its name comes from the installed package.

@@ -20,6 +20,8 @@ from sequencer.sequencing.signature_pool import signed_row
 from sequencer.sequencing.signature_worker import Recoverer
 from sequencer.sequencing.staged_store import BufferedStore
 
+pytestmark = pytest.mark.slow
+
 SEED = 7
 ACCOUNTS = 200
 # So many blocks fill the books.

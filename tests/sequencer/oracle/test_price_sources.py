@@ -32,6 +32,7 @@ def test_a_new_block_of_six_hours_begins_where_the_last_one_ended() -> None:
     assert after == pytest.approx(before, rel=0.002)
 
 
+@pytest.mark.slow
 def test_jumps_come_as_often_and_as_far_as_was_asked() -> None:
     source = SimulatedPrices(3, [60_000.0, 3_000.0], 60.0, 200_000)
     path = [prices(source, NOW - NOW % STEP + step * STEP) for step in range(1_440)]

@@ -92,6 +92,7 @@ def compare(world: World, trader: int, given: containers.Order) -> Foreseen:
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_what_was_previewed_happens(seed: int) -> None:
     random = Random(seed)
