@@ -24,7 +24,7 @@ SLOW_FOLDERS: Final = ("twins", "vectors", "simulation", "soak", "benchmarks", "
 # How a test module starts a process, a node, a compiler or a crowd, by itself or with a helper of these names.
 STARTS: Final = re.compile(
     r"\b(subprocess|run_process|l1_nodes|node_process|wallet_node|embedded_l1|law_variants|vectors\.probe|Verifiers"
-    r"|simulation\.crowd)\b"
+    r"|simulation\.crowd|typed_data\.npm)\b"
 )
 SAYS_SO: Final = re.compile(r"^pytestmark = .*\bmark\.slow\b", re.M)
 
