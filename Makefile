@@ -10,7 +10,7 @@ RUN_STAMP := $(VENV)/.run-$(shell cat pyproject.toml constraints.txt | cksum | c
 TEST_STAMP := $(VENV)/.test-$(shell cat pyproject.toml constraints.txt package.json | cksum | cut -d' ' -f1)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: setup run demo test quick check quick-checks quick-tests style types imports bench clean
+.PHONY: setup run demo test quick check quick-checks quick-venue quick-law style types imports bench clean
 
 setup: $(TEST_STAMP)
 
@@ -49,7 +49,7 @@ test: check
 
 # The checks, and every test that stays in memory, side by side; each says what it has to say in one piece.
 quick: $(TEST_STAMP)
-	@$(MAKE) --no-print-directory --jobs=3 --keep-going --output-sync=target quick-checks quick-tests
+	@$(MAKE) --no-print-directory --jobs=4 --keep-going --output-sync=target quick-checks quick-venue quick-law
 
 quick-checks: style types imports
 
@@ -63,8 +63,11 @@ types: $(TEST_STAMP)
 imports: $(TEST_STAMP)
 	$(BIN)/lint-imports
 
-quick-tests: $(TEST_STAMP)
-	$(BIN)/pytest -m 'not slow'
+quick-venue: $(TEST_STAMP)
+	$(BIN)/pytest -m 'not slow' tests/sequencer
+
+quick-law: $(TEST_STAMP)
+	$(BIN)/pytest -m 'not slow' tests --ignore=tests/sequencer
 
 bench: $(RUN_STAMP)
 	@exec $(BIN)/catenary bench
