@@ -10,7 +10,7 @@ RUN_STAMP := $(VENV)/.run-$(shell cat pyproject.toml constraints.txt | cksum | c
 TEST_STAMP := $(VENV)/.test-$(shell cat pyproject.toml constraints.txt package.json | cksum | cut -d' ' -f1)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: setup run demo test quick check bench clean
+.PHONY: setup run demo test quick check quick-checks quick-venue quick-law style types imports bench clean
 
 setup: $(TEST_STAMP)
 
@@ -41,23 +41,33 @@ run: $(RUN_STAMP)
 demo: $(RUN_STAMP)
 	@exec $(BIN)/catenary demo
 
-check: $(TEST_STAMP)
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/mypy
-	$(BIN)/lint-imports
+check: quick-checks
 	$(BIN)/python -m l1_bridge.contracts.compile --check
 
 test: check
 	$(BIN)/pytest
 
-# The checks, and every test that stays in memory.
+# The checks, and every test that stays in memory, side by side; each says what it has to say in one piece.
 quick: $(TEST_STAMP)
+	@$(MAKE) --no-print-directory --jobs=4 --keep-going --output-sync=target quick-checks quick-venue quick-law
+
+quick-checks: style types imports
+
+style: $(TEST_STAMP)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+types: $(TEST_STAMP)
 	$(BIN)/mypy
+
+imports: $(TEST_STAMP)
 	$(BIN)/lint-imports
-	$(BIN)/pytest -m 'not slow'
+
+quick-venue: $(TEST_STAMP)
+	$(BIN)/pytest -m 'not slow' tests/sequencer
+
+quick-law: $(TEST_STAMP)
+	$(BIN)/pytest -m 'not slow' tests --ignore=tests/sequencer
 
 bench: $(RUN_STAMP)
 	@exec $(BIN)/catenary bench

@@ -1,21 +1,32 @@
 """What every test run has: its cost in processor time, and the line between what stays in memory and what does not."""
 
+import os
 import re
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 import pytest
+from hypothesis import is_hypothesis_test
 
 from tests.processor_time import ProcessorTime
 
+# A module is compiled once, as in every installation, and not again by each process that a test starts: half of what
+# those cost where the environment forbids to keep it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 TESTS: Final = Path(__file__).parent
+NOT_SLOW: Final = "not slow"
 # Campaigns, and whatever is compiled.
 SLOW_FOLDERS: Final = ("twins", "vectors", "simulation", "soak", "benchmarks", "browser", "l1_bridge/contracts")
-# How a test module starts a process, a node or a compiler, by itself or with a helper of these names.
+# How a test module starts a process, a node, a compiler or a crowd, by itself or with a helper of these names.
 STARTS: Final = re.compile(
-    r"\b(subprocess|run_process|l1_nodes|node_process|wallet_node|law_variants|vectors\.probe|Verifiers)\b"
+    r"\b(subprocess|run_process|l1_nodes|node_process|wallet_node|embedded_l1|law_variants|vectors\.probe|Verifiers"
+    r"|simulation\.crowd|typed_data\.npm)\b"
 )
+SAYS_SO: Final = re.compile(r"^pytestmark = .*\bmark\.slow\b", re.M)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -23,15 +34,25 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(ProcessorTime(), "processor_time")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Whether a file that is slow as a whole need not even be imported."""
+    return True if config.option.markexpr == NOT_SLOW and is_slow(collection_path) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what does not stay in memory; `make quick` runs the rest."""
+    """Marks what does not stay in memory, and what tries random cases; `make quick` runs the rest."""
     for item in items:
-        if is_slow(item.path) or "node" in getattr(item, "fixturenames", ()):
+        is_random = isinstance(item, pytest.Function) and is_hypothesis_test(item.obj)
+        if is_slow(item.path) or is_random or "node" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
 
 
 @cache
 def is_slow(path: Path) -> bool:
-    """Whether a test file stands with the campaigns or starts something."""
+    """Whether a test file stands with the campaigns, says so of itself or starts something."""
     beside = path.relative_to(TESTS).as_posix()
-    return beside.startswith(tuple(f"{folder}/" for folder in SLOW_FOLDERS)) or bool(STARTS.search(path.read_text()))
+    if path.is_dir() or not path.name.startswith("test_"):
+        return beside in SLOW_FOLDERS
+    text = path.read_text()
+    is_among_slow = beside.startswith(tuple(f"{folder}/" for folder in SLOW_FOLDERS))
+    return is_among_slow or bool(STARTS.search(text) or SAYS_SO.search(text))

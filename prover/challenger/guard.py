@@ -9,6 +9,7 @@ import msgspec
 import structlog
 import trio
 
+from l1_bridge.client.body import body_within
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Rejected, L1Timeout
 from l1_bridge.client.keys import Signer
@@ -45,7 +46,6 @@ def report_source(url: str, transport: httpx.AsyncBaseTransport | None = None) -
 
     async def rounds() -> list[Round]:
         asked = {"jsonrpc": "2.0", "id": 1, "method": "catenary_reports", "params": {"limit": _ROUNDS}}
-        body = bytearray()
         try:
             with trio.fail_after(_SOURCE_SECONDS):
                 # A client a question: a tick is wanted seldom, and no connection has to be kept for it.
@@ -53,21 +53,16 @@ def report_source(url: str, transport: httpx.AsyncBaseTransport | None = None) -
                     httpx.AsyncClient(trust_env=False, timeout=None, transport=transport) as client,
                     client.stream("POST", url, json=asked) as response,
                 ):
-                    async for piece in response.aiter_bytes():
-                        body += piece
-                        if len(body) > _SOURCE_BYTES:
-                            # Closed first, the next read fails and unwinds httpx's nested generators.
-                            await response.aclose()
+                    body = await body_within(response, _SOURCE_BYTES)
         except trio.TooSlowError:
             raise SourceError(f"no answer in {_SOURCE_SECONDS:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            if len(body) <= _SOURCE_BYTES:
-                raise SourceError(str(error) or type(error).__name__) from None
-        if len(body) > _SOURCE_BYTES:
+            raise SourceError(str(error) or type(error).__name__) from None
+        if body is None:
             raise SourceError(f"an answer of more than {_SOURCE_BYTES} bytes")
         try:
             with recursion_bounded():
-                return msgspec.json.decode(bytes(body), type=_Answer).result
+                return msgspec.json.decode(body, type=_Answer).result
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise SourceError(f"no reports: {error}") from None
 

@@ -29,6 +29,7 @@ from prover.state.leveldb import LevelDbStore
 from prover.stf import codes, constants, containers
 from prover.stf.replay import Chunk
 from sequencer.bench import flow
+from sequencer.bench.group_committer import GroupCommitter
 from sequencer.engine.effects import Processed
 from sequencer.engine.engine import Engine
 from sequencer.engine.records import Input
@@ -39,7 +40,6 @@ from sequencer.sequencing.staged_store import BufferedStore
 # As many inputs as are sequenced, synced and acknowledged together at most.
 GROUP_ORDERS: Final = 64
 _GROUPS_IN_FLIGHT: Final = 6
-_QUEUED_COMMITS: Final = 1_024
 # Fills the books before the clock runs, and tells how many orders the clock will see.
 _WARM_BLOCKS: Final = 10
 # Signed orders are held in memory, 150 bytes each: the run ends early when they are used up.
@@ -115,7 +115,7 @@ class _Venue:
         self._store = store
         self.now_ms = flow.START
         self._journal = venue_journal
-        self._committer = journal.GroupCommitter(venue_journal, _QUEUED_COMMITS)
+        self._committer = GroupCommitter(venue_journal)
         self._appended = 0
         self._verifiers = verifiers
         self._seed = seed

@@ -8,7 +8,7 @@ import httpx
 import msgspec
 
 from sequencer.client.connection import Connection
-from sequencer.client.errors import NodeUnreachable, Rejected, rejection
+from sequencer.client.errors import Misfit, NodeUnreachable, Rejected, rejection
 from sequencer.schema.accounts import AccountView, Contribution, Explanation, OpenOrder, Preview
 from sequencer.schema.answers import (
     AccountProof,
@@ -79,7 +79,7 @@ class NodeClient:
         try:
             return msgspec.convert(value, kind, strict=False, dec_hook=decode_value)
         except msgspec.ValidationError as error:
-            raise NodeUnreachable(f"the node's answer to {method} does not fit: {error}") from None
+            raise Misfit(f"the answer of {self.url} to {method} does not fit: {error}") from None
 
     async def status(self) -> Status:
         """Where the node stands."""

@@ -22,6 +22,10 @@ class NodeUnreachable(ClientError):
     name = "NODE_UNREACHABLE"
 
 
+class Misfit(NodeUnreachable):
+    """The node answers, and not as the schema says: it is of another version."""
+
+
 class Rejected(ClientError):
     """The node or the law refused; `code` and `rejection` are theirs."""
 

@@ -12,6 +12,7 @@ from l1_bridge.client.keys import DEVELOPMENT_CHAIN_ID
 from prover.cli.running import EXIT_USAGE, CommandFailed
 from sequencer.client.client import NodeClient
 from sequencer.client.clock import wall_clock_ms
+from sequencer.client.errors import Misfit
 from sequencer.devnet.prices import START_DOLLARS
 from sequencer.oracle.http_prices import HttpPrices
 from sequencer.oracle.options import Options
@@ -50,6 +51,8 @@ async def connected(options: Options) -> AsyncIterator[Connection]:
             status, terms = await awaited_terms(nodes, expected)
         except TermsDiffer as error:
             raise CommandFailed(f"This is not the venue: {error}.", EXIT_USAGE) from None
+        except Misfit as error:
+            raise CommandFailed(f"The node is of another version: {error}.") from None
         fixed = (expected.rollup_address, expected.chain_id, expected.markets)
         if status.chain_id != DEVELOPMENT_CHAIN_ID and None in fixed:
             # A node that lies about them would have this key sign for another venue, or another market's price.

@@ -10,11 +10,13 @@ import trio
 from l1_bridge.addresses import address_bytes
 from prover.signing.typed_data import domain_separator
 from sequencer.client.client import NodeClient
-from sequencer.client.errors import ClientError
+from sequencer.client.errors import ClientError, Misfit
 from sequencer.oracle.price_sources import Market
 from sequencer.schema.answers import Status
 
 _WAIT_SECONDS: Final = 2.0
+# A node that is being replaced by one of this version is back by then.
+_MISFIT_SECONDS: Final = 60.0
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -57,32 +59,49 @@ def _listed(markets: Sequence[Market]) -> str:
 
 
 async def awaited_terms(nodes: Sequence[NodeClient], expected: Expected) -> tuple[Status, Terms]:
-    """What a node agrees to, of several the longest list of markets; waits for one. TermsDiffer where none does."""
+    """What a node agrees to, of several the longest list of markets; waits for one, and for one that does not answer.
+
+    TermsDiffer where all are of another venue; Misfit where some are of another version, and none else, for a minute.
+    """
+    began: float | None = None
     while True:
-        found, differ = await asked_terms(nodes, expected)
-        if found:
-            return max(found, key=lambda one: len(one[1].markets))
-        if len(differ) == len(nodes):
-            raise differ[0]
+        asked = await asked_terms(nodes, expected)
+        if asked.found:
+            return max(asked.found, key=lambda one: len(one[1].markets))
+        if len(asked.differ) == len(nodes):
+            raise asked.differ[0]
+        now = trio.current_time()
+        is_hopeless = len(asked.differ) + len(asked.misfit) == len(nodes)
+        began = (now if began is None else began) if is_hopeless else None
+        if began is not None and now - began >= _MISFIT_SECONDS:
+            raise asked.misfit[0]
         await trio.sleep(_WAIT_SECONDS)
 
 
-async def asked_terms(
-    nodes: Sequence[NodeClient], expected: Expected
-) -> tuple[list[tuple[Status, Terms]], list[TermsDiffer]]:
-    """Status and terms of each node that serves the venue, and what the others said instead."""
+class Asked(msgspec.Struct):
+    """Status and terms of each node that serves the venue, and what others said instead, if they answered."""
+
+    found: list[tuple[Status, Terms]] = msgspec.field(default_factory=list)
+    differ: list[TermsDiffer] = msgspec.field(default_factory=list)
+    misfit: list[Misfit] = msgspec.field(default_factory=list)
+
+
+async def asked_terms(nodes: Sequence[NodeClient], expected: Expected) -> Asked:
+    """Asks each node once."""
     log = structlog.get_logger("oracle")
-    found: list[tuple[Status, Terms]] = []
-    differ: list[TermsDiffer] = []
+    asked = Asked()
     for node in nodes:
         try:
-            found.append((await node.status(), await agreed_terms(node, expected)))
+            asked.found.append((await node.status(), await agreed_terms(node, expected)))
         except TermsDiffer as error:
             log.warning("oracle.another_venue", node=node.url, error=str(error))
-            differ.append(error)
+            asked.differ.append(error)
+        except Misfit as error:
+            log.warning("oracle.another_version", node=node.url, error=str(error))
+            asked.misfit.append(error)
         except ClientError as error:
             log.warning("oracle.no_node", node=node.url, error=str(error))
-    return found, differ
+    return asked
 
 
 async def followed_terms(nodes: Sequence[NodeClient], expected: Expected, terms: Terms) -> Terms:
@@ -90,10 +109,10 @@ async def followed_terms(nodes: Sequence[NodeClient], expected: Expected, terms:
 
     A node that says otherwise is one of several: it ends no signer, and mutes none.
     """
-    found, _ = await asked_terms(nodes, expected)
+    asked = await asked_terms(nodes, expected)
     longer = [
         found_terms
-        for _, found_terms in found
+        for _, found_terms in asked.found
         if found_terms.domain == terms.domain and found_terms.markets[: len(terms.markets)] == terms.markets
     ]
     return max([terms, *longer], key=lambda one: len(one.markets))

@@ -74,10 +74,14 @@ class Components(msgspec.Struct, frozen=True):
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """rpc.discover: every method, its parameters, results and errors; and, beyond OpenRPC, every channel."""
+    """rpc.discover: every method, its parameters, results and errors; and, beyond OpenRPC, every channel.
+
+    effects_version: of the effects from which the channels are told.
+    """
 
     openrpc: str
     info: Info
     methods: list[MethodDescription]
+    effects_version: int = msgspec.field(name="x-effects-version")
     channels: list[ChannelDescription] = msgspec.field(name="x-channels")
     components: Components

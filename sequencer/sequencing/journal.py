@@ -24,7 +24,6 @@ from typing import BinaryIO, Final
 from zlib import crc32
 
 import msgspec
-import trio
 
 MAGIC: Final = b"CATJRNL\x01"
 HEADER: Final = Struct(">8sQ8s")
@@ -391,83 +390,6 @@ class Journal:
         self._write([header, CHECKSUM.pack(crc32(header))])
         self._disk.sync_directory(self._directory_file)
         self._segments = [*self._segments, _Segment(path=path, first=first, marker=marker)]
-
-
-class GroupCommitter:
-    """The trio edge: whatever is appended while one sync runs shares the next one.
-
-    `run` must be running. A caller who is cancelled while it waits takes nothing from the others, and its own records
-    stay in the journal.
-    """
-
-    def __init__(self, journal: Journal, max_queued: int) -> None:
-        """`max_queued` calls may wait for the next sync to begin."""
-        self._journal = journal
-        self._max_queued = max_queued
-        self._queued = 0
-        self._work = trio.Event()
-        self._synced = trio.Event()
-        self._stopped: str | None = None
-        self._thread = trio.CapacityLimiter(1)
-
-    def append(self, records: Sequence[bytes]) -> int:
-        """Fix the records' place in the journal and return the last one's sequence.
-
-        Order in the journal is order of the calls. JournalFull, JournalFailed: nothing was appended.
-        """
-        self._check_running()
-        if self._queued >= self._max_queued:
-            raise JournalFull(f"{self._queued} calls wait for the journal, which is the limit.")
-        sequence = self._journal.append(records)
-        self._queued += 1
-        self._work.set()
-        return sequence
-
-    async def wait(self, sequence: int) -> None:
-        """Return once the record is durable; JournalFailed if that will not be known before a restart."""
-        await trio.lowlevel.checkpoint()
-        while self._journal.durable_sequence < sequence:
-            self._check_running()
-            await self._synced.wait()
-
-    async def commit(self, records: Sequence[bytes]) -> int:
-        """Append, wait, and return the last record's sequence."""
-        await trio.lowlevel.checkpoint_if_cancelled()
-        sequence = self.append(records)
-        await self.wait(sequence)
-        return sequence
-
-    async def truncate_before(self, sequence: int) -> None:
-        """Delete the segments that hold only records below `sequence`, between two syncs; JournalFailed."""
-        await trio.to_thread.run_sync(self._journal.truncate_before, sequence, limiter=self._thread)
-
-    async def run(self) -> None:
-        """Sync in a worker thread until cancelled; JournalFailed after telling everybody who waits."""
-        assert self._stopped is None, "a committer runs once"
-        reason = "The journal has been stopped."
-        try:
-            while True:
-                await self._work.wait()
-                self._work = trio.Event()
-                self._queued = 0
-                # Not abandoned on cancellation: a sync under way is awaited, and those who wait for it are told.
-                await trio.to_thread.run_sync(self._journal.commit, limiter=self._thread)
-                self._wake()
-        except JournalFailed as error:
-            reason = str(error)
-            raise
-        finally:
-            self._stopped = reason
-            self._wake()
-
-    def _wake(self) -> None:
-        synced = self._synced
-        self._synced = trio.Event()
-        synced.set()
-
-    def _check_running(self) -> None:
-        if self._stopped is not None:
-            raise JournalFailed(self._stopped)
 
 
 def _name(first: int | None) -> str:

@@ -88,11 +88,16 @@ class Venue(msgspec.Struct, frozen=True):
 
     def market(self, name: str | int) -> ListedMarket:
         """A market by its name, in any case, or by its index; BadInput where there is none."""
-        for market in self.markets:
-            if name == market.index or str(name).upper() in (market.name.upper(), str(market.index)):
-                return market
-        names = ", ".join(market.name for market in self.markets)
-        raise BadInput(f"there is no market {name}; there are {names}")
+        return market_called(name, self.markets)
+
+
+def market_called(name: str | int, markets: Sequence[ListedMarket]) -> ListedMarket:
+    """A market by its name, in any case, or by its index; BadInput where there is none."""
+    for market in markets:
+        if str(name).upper() in (market.name.upper(), str(market.index)):
+            return market
+    names = ", ".join(market.name for market in markets)
+    raise BadInput(f"there is no market {name}; there are {names}")
 
 
 class VerdictCache:

@@ -9,11 +9,9 @@ from typing import Any
 
 import msgspec
 import pyrevm
-from eth.exceptions import OutOfGas
 from eth_abi.abi import decode
 
 from l1_bridge.contracts.artifact import Artifact
-from l1_bridge.devnet.chain import TRANSACTION_GAS_LIMIT
 from l1_bridge.hashing import keccak
 
 DEVNET_CHAIN_ID = 31_337
@@ -164,7 +162,11 @@ class Evm:
         There storage is cold and counts as old, as it is in a block of its own; here every call goes on from the last
         one. None if the most that a transaction may bring is too little.
         """
+        # Here and not above: py-evm takes seconds to import, and most tests of contracts do without it.
+        from eth.exceptions import OutOfGas
         from eth_tester.backends.pyevm import PyEVMBackend
+
+        from l1_bridge.devnet.chain import TRANSACTION_GAS_LIMIT
 
         state = {
             address: {

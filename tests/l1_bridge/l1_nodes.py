@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -12,13 +13,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner, Result
 
 from tests.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
-ANVIL = ROOT / "node_modules" / ".bin" / "anvil"
+# The program itself: what stands in .bin is a script that starts node to start it.
+ANVIL = next(
+    (ROOT / "node_modules" / "@foundry-rs").glob("anvil-*/bin/anvil"), ROOT / "node_modules" / ".bin" / "anvil"
+)
 
 
 @cache
@@ -72,10 +78,25 @@ def embedded_l1(datadir: Path, *options: str) -> Iterator[L1Node]:
             node.stop()
 
 
-def refused_devnet(*options: str) -> subprocess.CompletedProcess[str]:
-    """Run the embedded L1 with options it must refuse."""
-    command = [sys.executable, "-m", "l1_bridge.devnet.server", *options]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+def refused_devnet(*options: str) -> Result:
+    """The embedded L1 with options that it must refuse, in this process: it ends before it serves."""
+    from l1_bridge.devnet import server
+
+    opened: list[socket.socket] = []
+
+    def opening(*options: int) -> socket.socket:
+        opened.append(socket.socket(*options))
+        return opened[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ETH_HASH_BACKEND", "pysha3")
+        patch.setattr(server, "socket", SimpleNamespace(**(vars(socket) | {"socket": opening})))
+        try:
+            return CliRunner().invoke(server.main, options)
+        finally:
+            # Its end would close them.
+            for listener in opened:
+                listener.close()
 
 
 def _drain(process: "subprocess.Popen[str]") -> None:

@@ -219,6 +219,13 @@ class Venue:
         """What traders sign for."""
         return self.bridge.domain_separator()
 
+    def copy(self) -> "Venue":
+        """The same venue after its newest batch."""
+        copied = Venue(self.bridge)
+        copied._past = dict(self._past)
+        copied.go_back(max(self._past))
+        return copied
+
     def keep(self, number: int) -> None:
         """Remember the state after a batch."""
         self._past[number] = dict(self.state.store.iterate(b""))
@@ -338,6 +345,13 @@ class World:
         await world.take_seat()
         return world
 
+    def copy(self, chain: Chain) -> "World":
+        """The same rollup as it stands, for whoever changes it on a chain that stands so, too."""
+        copied = World(chain, self.bridge.address, self.token, self.parameters)
+        copied.venue = self.venue.copy()
+        copied.waiting = [*self.waiting]
+        return copied
+
     async def send(self, role: int, data: bytes, value: int = 0) -> list[events.BridgeEvent]:
         """The bridge's events of a transaction to it."""
         logs = await self.chain.send(role, self.bridge.address, data, value)
@@ -403,3 +417,22 @@ class World:
             [self.venue.withdraw(1, 18, now, amount_micros)],
         ]
         return await self.commit(bodies, [Lie(1, patch=theft(17, 18, amount_micros)), *lies])
+
+
+# Stages that many tests begin with (tests/prover/conftest.py).
+
+
+async def opened(world: World, _client: L1Client) -> None:
+    """Two accounts with their first prices."""
+    await world.open_accounts()
+
+
+async def stolen(world: World, _client: L1Client) -> None:
+    """A theft in the newest of two batches."""
+    await world.open_accounts()
+    await world.steal()
+
+
+async def lied(world: World, _client: L1Client) -> None:
+    """A first batch whose root opens to nothing."""
+    await world.commit([[]], [Lie(0, claim=false_tree)])

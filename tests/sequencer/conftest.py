@@ -1,5 +1,6 @@
 """Fixtures of the node's tests."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,14 @@ import trio
 
 from tests.sequencer.desk import Desk
 from tests.sequencer.node_world import DOLLAR, START, deposit, owner, tick
+from tests.sequencer.typed_data.npm import NpmWallets, npm_wallets
+
+
+@pytest.fixture(scope="session")
+def other_wallets() -> Iterator[NpmWallets]:
+    """How viem and ethers sign."""
+    with npm_wallets() as sign:
+        yield sign
 
 
 @pytest.fixture

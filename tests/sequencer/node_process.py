@@ -1,4 +1,4 @@
-"""`catenary node` as a process of its own, and a plain client: what an operator and a stranger have in hand."""
+"""`catenary node` as a process of its own or on a thread, and a plain client: what operators and strangers have."""
 
 import json
 import os
@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
@@ -15,10 +16,14 @@ from typing import Any, Final, Self
 
 import httpx
 import msgspec
+import structlog
+import trio
+from click.testing import CliRunner
 
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.keys import development_key
 from l1_bridge.client.options import L1Options
+from prover.cli.main import cli
 from prover.contracts.deployment import Deployment
 from prover.signing.reports import signed_report
 from prover.signing.signatures import sign
@@ -28,26 +33,47 @@ from sequencer.client.clock import wall_clock_ms
 from sequencer.devnet.funding import fund
 from sequencer.devnet.prices import DEVNET_QUORUM, devnet_signer_keys
 from sequencer.devnet.signing_account import SigningAccount
+from sequencer.node.commands import NodeOptions, config_of
+from sequencer.node.commands import node as node_command
+from sequencer.node.node import Running, run
+from tests.l1_bridge.l1_nodes import ANVIL, L1Node, anvil, embedded_l1
 from tests.patience import PATIENCE_SECONDS
 
 ROOT: Final = Path(__file__).parents[2]
-# Ends of waits, not measures: a busy machine is slow, a hanging node hangs for ever.
 # Of BTC, ETH and SOL, in ticks: what `still_prices` says.
 PRICES: Final = (600_000, 300_000, 1_500_000)
+# Of a challenge window or a delay that a test lets pass on L1: too long for the slowest machine to pass by itself.
+A_WHILE_SECONDS: Final = PATIENCE_SECONDS if ANVIL.exists() else 3
 FAST: Final = ("--no-maker", "--seal-seconds", "0.1", "--post-interval", "0.2", "--log-level", "warning")
 
 
-class NodeProcess:
+class Node:
+    """A node that is ready, whatever it runs in."""
+
+    def __init__(self, url: str, l1_url: str, rollup: bytes, chain_id: int) -> None:
+        self.url = url
+        self.l1_url = l1_url
+        self.rollup = rollup
+        self.chain_id = chain_id
+        self.domain = domain_separator(chain_id, rollup)
+        self.client = Client(url)
+
+    def pass_time(self, seconds: int) -> None:
+        """L1's clock moves on at once where it is anvil's; the embedded L1's moves by itself alone."""
+        if ANVIL.exists():
+            for method, params in (("evm_increaseTime", [seconds]), ("evm_mine", [])):
+                asked = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+                answer = httpx.post(self.l1_url, json=asked, trust_env=False, verify=False, timeout=PATIENCE_SECONDS)
+                assert "error" not in answer.json(), answer.text
+
+
+class NodeProcess(Node):
     """A node that said that it is ready."""
 
     def __init__(self, process: subprocess.Popen[str], ready: dict[str, Any]) -> None:
+        rollup = bytes.fromhex(ready["rollup_address"].removeprefix("0x"))
+        super().__init__(ready["url"], ready["l1_rpc_url"], rollup, ready["chain_id"])
         self.process = process
-        self.url: str = ready["url"]
-        self.l1_url: str = ready["l1_rpc_url"]
-        self.rollup = bytes.fromhex(ready["rollup_address"].removeprefix("0x"))
-        self.chain_id: int = ready["chain_id"]
-        self.domain = domain_separator(self.chain_id, self.rollup)
-        self.client = Client(self.url)
 
     @property
     def l1_process(self) -> int:
@@ -145,12 +171,10 @@ def command(*options: str) -> list[str]:
 
 
 @contextmanager
-def running(datadir: Path, *options: str, own_l1: bool = True) -> Iterator[NodeProcess]:
-    """A node over `datadir` on free ports, with an embedded L1 unless told otherwise; stopped unless the test did."""
-    ports = ["--port", "0", *(["--l1-port", "0"] if own_l1 else [])]
-    process = subprocess.Popen(
-        command("--datadir", str(datadir), *ports, *FAST, *options), cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
+def running(datadir: Path, *options: str) -> Iterator[NodeProcess]:
+    """A node over `datadir` and its embedded L1 on free ports; stopped unless the test did."""
+    flags = ["--datadir", str(datadir), "--port", "0", "--l1-port", "0", *FAST, *options]
+    process = subprocess.Popen(command(*flags), cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     ready = process.stdout.readline()
     if '"ready"' not in ready:
@@ -162,6 +186,64 @@ def running(datadir: Path, *options: str, own_l1: bool = True) -> Iterator[NodeP
     finally:
         if process.poll() is None:
             node.stop()
+
+
+@contextmanager
+def some_l1(datadir: Path, *options: str) -> Iterator[L1Node]:
+    """anvil with fast blocks where it is installed, else the embedded L1; both know --chain-id."""
+    with anvil("--block-time", "0.2", *options) if ANVIL.exists() else embedded_l1(datadir, *options) as l1:
+        yield l1
+
+
+@contextmanager
+def own_logging() -> Iterator[None]:
+    """Whatever is logged as inside, it is logged as before afterwards."""
+    before = structlog.get_config()
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+@contextmanager
+def node_inside(datadir: Path, *options: str, usual: tuple[str, ...] = FAST) -> Iterator[Node]:
+    """What `catenary node` runs, on a thread of the tests, on an L1 of its own where none is named.
+
+    For tests of what a node answers; those of its process, signals and exits start one by `running`.
+    """
+    with ExitStack() as stack:
+        flags = ["--datadir", str(datadir), "--port", "0", "--verifiers", "0", *usual, *options]
+        if "--l1-rpc-url" not in options:
+            flags += ["--l1-rpc-url", stack.enter_context(some_l1(datadir.with_name("l1"))).url, "--deploy"]
+        with node_command.make_context("node", flags) as context:
+            config = config_of(NodeOptions(**context.params))
+        stack.enter_context(own_logging())
+        # Its log would end up in whatever a test captures just then.
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
+        is_up, started, ended = Event(), [], trio.Event()
+
+        async def main() -> None:
+            async with trio.open_nursery() as nursery:
+                running: Running = await nursery.start(run, config)
+                started.append((trio.lowlevel.current_trio_token(), running))
+                is_up.set()
+                await ended.wait()
+                nursery.cancel_scope.cancel()
+
+        thread = stack.enter_context(ThreadPoolExecutor(1, "node"))
+        outcome: Future[None] = thread.submit(trio.run, main)
+        outcome.add_done_callback(lambda _: is_up.set())
+        assert is_up.wait(PATIENCE_SECONDS)
+        if outcome.done():
+            outcome.result()
+        token, running = started[0]
+        node = Node(running.url, running.l1_url, running.deployment.bridge, running.deployment.chain_id)
+        try:
+            yield node
+        finally:
+            node.client.close()
+            token.run_sync_soon(ended.set)
+            outcome.result(PATIENCE_SECONDS)
 
 
 def report(client: Client, domain: bytes, time_ms: int, prices: list[int]) -> str:
@@ -202,17 +284,24 @@ def still_prices(url: str, domain: bytes) -> Iterator[None]:
         thread.join(PATIENCE_SECONDS)
 
 
-def refused_node(*options: str) -> subprocess.CompletedProcess[str]:
+def refused_process(*options: str) -> subprocess.CompletedProcess[str]:
     """A node that must not come up."""
     return subprocess.run(
         command(*FAST, *options), cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
     )
 
 
-async def funded(node: NodeProcess, traders: list[SigningAccount], micros: int) -> None:
-    """Deposits for each trader on L1, and waits until the node has opened their accounts."""
-    import trio
+def refused_node(*options: str) -> subprocess.CompletedProcess[str]:
+    """The same in this process: what it says, and its exit code."""
+    arguments = ["node", "--json", "--verifiers", "0", *FAST, *options]
+    with own_logging():
+        result = CliRunner().invoke(cli, arguments)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+    return subprocess.CompletedProcess(arguments, result.exit_code, result.stdout, result.stderr)
 
+
+async def funded(node: Node, traders: list[SigningAccount], micros: int) -> None:
+    """Deposits for each trader on L1, and waits until the node has opened their accounts."""
     async with L1Client(node.l1_url, L1Options(poll_seconds=0.1)) as l1:
         status = node.client.status()
         token = bytes.fromhex(status["token_address"][2:])
@@ -224,7 +313,7 @@ async def funded(node: NodeProcess, traders: list[SigningAccount], micros: int) 
             trader.account = accounts[0]
 
 
-def deployment_of(node: NodeProcess) -> Deployment:
+def deployment_of(node: Node) -> Deployment:
     """The contracts as the node names them."""
     status = node.client.status()
     return Deployment(

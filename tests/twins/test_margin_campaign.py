@@ -20,17 +20,17 @@ _HISTORIES: Final = 150
 
 
 def test_random_histories_keep_the_margin_law() -> None:
-    summary, violations = campaign.run(120, 1)
+    summary, violations = campaign.run(60, 1)
 
     assert violations == []
     assert summary["violations"] == 0
-    assert summary["cases"] == 120
+    assert summary["cases"] == 60
     assert min(summary["accepted"].values()) > 0
     assert all(summary["fewest"][name] >= least for name, least in campaign.LEAST.items())
     # To the next whole tick: none of these histories' prices is below a thousand ticks.
     assert campaign.JUMP_PPM <= summary["largest_jump_ppm"] <= campaign.JUMP_PPM + 500
     # A fair share: each rescue is accepted in at least every third history.
-    assert min(summary["histories_with"].values()) * 3 >= 120
+    assert min(summary["histories_with"].values()) * 3 >= 60
 
 
 def test_a_history_repeats_itself_from_its_seed() -> None:
@@ -237,12 +237,35 @@ BROKEN: Final[dict[str, tuple[object, str, object, str]]] = {
 }
 
 
+# Which history of seed 5 showed a break that the first three do not: it is tried first, and then all in order.
+_SEEN_IN: Final[dict[str, int]] = {
+    "forced rescues take all lots": 33,
+    "settled too early": 32,
+    "settled at the last price": 32,
+    "the owner's own bound counts": 18,
+    "bearing below maintenance": 16,
+    "any position first": 13,
+    "strangers enter": 11,
+    "nobody bears a loss": 11,
+    "orders filled twice": 9,
+    "one tick is steady": 6,
+    "funds that pay nothing": 6,
+    "forced paths at unsteady prices": 6,
+    "forced closes below zero": 6,
+    "the worse price judged": 5,
+    "one price judged": 5,
+    "forced paths at old prices": 5,
+    "forced closes past the fund": 3,
+}
+
+
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_law_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     target, attribute, broken, kind = BROKEN[name]
     monkeypatch.setattr(target, attribute, broken)
 
-    noticed = next((number for number in range(_HISTORIES) if campaign.watched(5, number)[0].by_kind[kind]), None)
+    numbers = [_SEEN_IN.get(name, 0), *range(_HISTORIES)]
+    noticed = next((number for number in numbers if campaign.watched(5, number)[0].by_kind[kind]), None)
 
     assert noticed is not None
 

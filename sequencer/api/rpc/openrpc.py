@@ -8,6 +8,7 @@ import msgspec
 from sequencer.api.rpc.errors import ALL_ERRORS, STANDARD_ERRORS, ApiError
 from sequencer.api.rpc.jsonrpc import Method, Registry
 from sequencer.api.rpc.subscriptions import NOTIFICATION, Channel
+from sequencer.engine.effects import EFFECTS_VERSION
 from sequencer.schema.document import (
     ChannelDescription,
     Components,
@@ -29,7 +30,8 @@ _DESCRIPTION: Final = (
     "JSON-RPC 2.0 over HTTP POST / and WebSocket /ws; binary frames carry the same objects as msgpack. "
     "Integers past 2^53 are answered as decimal strings and taken as numbers or decimal strings. "
     "x-params-bytes is the longest params that a method takes, as they travel. x-channels are the channels of "
-    f"catenary_subscribe: what a snapshot holds, and `data` of each {NOTIFICATION} that follows."
+    f"catenary_subscribe: what a snapshot holds, and `data` of each {NOTIFICATION} that follows; x-effects-version "
+    "rises where what the venue says of an input, from which they are told, takes another shape or meaning."
 )
 
 
@@ -58,6 +60,7 @@ def openrpc_document(registry: Registry, channels: Sequence[Channel], version: s
             _method(method, components[_name(schemas[2 * index])], schemas[2 * index + 1])
             for index, method in enumerate(methods)
         ],
+        effects_version=EFFECTS_VERSION,
         channels=described,
         components=Components(components, {error.name: _error(error) for error in ALL_ERRORS}),
     )

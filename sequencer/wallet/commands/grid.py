@@ -1,24 +1,22 @@
 """Markets by name or index, and what their lots and ticks mean."""
 
+from collections.abc import Sequence
+
 from sequencer.schema.answers import MarketView
-from sequencer.wallet.errors import BadInput
-from sequencer.wallet.trust import ListedMarket
+from sequencer.wallet.trust import ListedMarket, market_called
 from sequencer.wallet.units import units_text
 
 
 class Grid:
     """Markets by name or index, with what their lots and ticks mean."""
 
-    def __init__(self, markets: list[ListedMarket]) -> None:
+    def __init__(self, markets: Sequence[ListedMarket]) -> None:
+        self._listed = markets
         self._markets = {key: market for market in markets for key in (market.index, market.name, str(market.index))}
 
     def listed(self, name: str) -> ListedMarket:
         """A market by its name, in any case, or by its index; BadInput where there is none."""
-        for market in self._markets.values():
-            if name.upper() in (market.name.upper(), str(market.index)):
-                return market
-        names = ", ".join(dict.fromkeys(market.name for market in self._markets.values()))
-        raise BadInput(f"there is no market {name}; there are {names}")
+        return market_called(name, self._listed)
 
     def name(self, market: int | str) -> str:
         """The market's name, or what the node called it."""

@@ -137,7 +137,7 @@ async def market_grid(wallet: Wallet) -> Grid:
     from sequencer.wallet.commands.grid import Grid, listed
 
     try:
-        return Grid(list((await wallet.venue()).markets))
+        return Grid((await wallet.venue()).markets)
     except L1Unreachable as error:
         warn(f"nothing here is checked against L1: {error}")
         return Grid(listed(await wallet.node.markets()))

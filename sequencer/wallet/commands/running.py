@@ -196,7 +196,8 @@ def show(settings: Settings, report: Report) -> None:
             # a third of such a command's start: imported where something is drawn
             from rich.console import Console
 
-            Console(highlight=False, soft_wrap=True).print(item)
+            # Styles come with the items: a market's name is no markup, and no picture's name, whose table loads long.
+            Console(highlight=False, soft_wrap=True, markup=False, emoji=False).print(item)
 
 
 def warn(sentence: str) -> None:

@@ -340,7 +340,7 @@ def watch(settings: Settings, account: int | None, updates: int) -> None:
         asked_at = trio.current_time()
         count = 0
         view: AccountView | None = None
-        console = Console(quiet=settings.as_json)
+        console = Console(quiet=settings.as_json, markup=False, emoji=False)
         with Live(console=console, auto_refresh=False) as live:
             while True:
                 try:

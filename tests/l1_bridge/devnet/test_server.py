@@ -17,6 +17,8 @@ from l1_bridge.client.errors import L1Error
 from l1_bridge.client.keys import Signer, development_key
 from l1_bridge.client.options import L1Options
 from l1_bridge.client.values import Receipt, as_block, to_hex
+from l1_bridge.devnet.chain import DevnetChain
+from l1_bridge.devnet.database import ChainDatabase
 from l1_bridge.hashing import keccak
 from tests.l1_bridge.l1_nodes import L1Node, embedded_l1, probe_initcode, refused_devnet
 from tests.patience import PATIENCE_SECONDS
@@ -25,8 +27,13 @@ INCREASE, COUNT = keccak(b"increase()")[:4], keccak(b"count()")[:4]
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[L1Node]:
-    with embedded_l1(tmp_path_factory.mktemp("l1"), "--max-ahead", "600") as running:
+def datadir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("l1")
+
+
+@pytest.fixture(scope="module")
+def node(datadir: Path) -> Iterator[L1Node]:
+    with embedded_l1(datadir, "--max-ahead", "600", "--block-period", "60") as running:
         yield running
 
 
@@ -117,25 +124,25 @@ async def test_kill_9_while_sending_loses_nothing_that_was_answered(tmp_path: Pa
 def test_a_port_in_use_is_one_line(tmp_path: Path, node: L1Node) -> None:
     port = node.url.rpartition(":")[2]
     refused = refused_devnet("--datadir", str(tmp_path / "other"), "--port", port)
-    assert refused.returncode != 0
+    assert refused.exit_code != 0
     assert refused.stdout == ""
     assert refused.stderr.count("\n") == 1
     assert "cannot be listened on" in refused.stderr
     assert not (tmp_path / "other" / "chain").exists()
 
 
-def test_a_datadir_in_use_or_of_another_chain_is_one_line(tmp_path: Path) -> None:
-    with embedded_l1(tmp_path):
-        refused = refused_devnet("--datadir", str(tmp_path), "--port", "0")
-        assert refused.returncode != 0
-        assert refused.stderr.count("\n") == 1
-        assert "is in use by another process" in refused.stderr
+def test_a_datadir_in_use_or_of_another_chain_is_one_line(tmp_path: Path, datadir: Path, node: L1Node) -> None:
+    refused = refused_devnet("--datadir", str(datadir), "--port", "0")
+    assert refused.exit_code != 0
+    assert refused.stderr.count("\n") == 1
+    assert "is in use by another process" in refused.stderr
+    DevnetChain(ChainDatabase(tmp_path / "chain"), 31_337).close()
     refused = refused_devnet("--datadir", str(tmp_path), "--port", "0", "--chain-id", "7")
-    assert refused.returncode != 0
+    assert refused.exit_code != 0
     assert refused.stderr == "Error: the datadir holds chain 31337, not chain 7\n"
     (tmp_path / "file").write_text("")
     refused = refused_devnet("--datadir", str(tmp_path / "file"), "--port", "0")
-    assert refused.returncode != 0
+    assert refused.exit_code != 0
     assert "cannot be opened" in refused.stderr
     assert refused.stderr.count("\n") == 1
 

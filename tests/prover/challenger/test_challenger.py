@@ -31,7 +31,10 @@ from tests.prover.world import (
     NodeChain,
     World,
     false_tree,
+    lied,
     open_head,
+    opened,
+    stolen,
 )
 
 pytestmark = pytest.mark.trio
@@ -74,9 +77,9 @@ async def test_a_theft_behind_a_head_that_was_never_opened_is_proven(guard: Guar
     assert guard.alarms == []
 
 
+@pytest.mark.stage(build=opened)
 async def test_honest_batches_are_never_challenged(guard: Guard, world: World, client: L1Client) -> None:
     before = await sent_by(client, CHALLENGER)
-    await world.open_accounts()
     now = await world.now_ms()
     odd = now.to_bytes(6, "big") + b"\xff" * 8_186
     await world.commit([world.venue.trade(now), odd, b"", b"\x00\x01"])
@@ -85,8 +88,8 @@ async def test_honest_batches_are_never_challenged(guard: Guard, world: World, c
     assert await sent_by(client, CHALLENGER) == before
 
 
+@pytest.mark.stage(build=opened)
 async def test_followed_live_a_theft_is_answered_while_it_runs(guard: Guard, world: World) -> None:
-    await world.open_accounts()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(lambda: guard.run(once=False))
         await guard.said.until("batch")
@@ -137,6 +140,7 @@ def changed_logs(change: Callable[[str], str | None]) -> Tamper:
     return tamper
 
 
+@pytest.mark.stage(build=stolen)
 @pytest.mark.parametrize(
     "change",
     [lambda data: data[:-64], lambda data: data[:-200] + "ee" + data[-198:], lambda data: "0x", lambda data: None],
@@ -145,8 +149,6 @@ def changed_logs(change: Callable[[str], str | None]) -> Tamper:
 async def test_missing_bytes_send_nothing_until_a_node_has_them(
     guard: Guard, world: World, client: L1Client, change: Callable[[str], str | None]
 ) -> None:
-    await world.open_accounts()
-    await world.steal()
     before = await sent_by(client, CHALLENGER)
     summary = await guard.once(tamper=changed_logs(change))
     assert not summary.held
@@ -160,8 +162,8 @@ async def test_missing_bytes_send_nothing_until_a_node_has_them(
 # Reorganisations, outages and crashes.
 
 
+@pytest.mark.stage(build=lied)
 async def test_an_outage_of_the_l1_is_waited_out(guard: Guard, world: World) -> None:
-    await world.commit([[]], [Lie(0, claim=false_tree)])
     failures = 40
 
     def flaky(method: str, params: list[Any], result: Any) -> Any:
@@ -179,10 +181,10 @@ async def test_an_outage_of_the_l1_is_waited_out(guard: Guard, world: World) -> 
     assert (guard.summary.held, guard.summary.proofs_sent, guard.alarms) == (True, 1, [])
 
 
+@pytest.mark.stage(build=opened)
 async def test_a_reorganisation_that_drops_the_bad_batch_leaves_nothing_to_prove(
     guard: Guard, world: World, client: L1Client
 ) -> None:
-    await world.open_accounts()
     snapshot = await client.call("evm_snapshot")
     await world.steal()
     assert (await guard.once(role=None)).fraud == 1
@@ -261,12 +263,11 @@ async def running(arguments: list[str]) -> AsyncIterator[Running]:
             await process.stdout.aclose()
 
 
+@pytest.mark.stage(build=stolen)
 @pytest.mark.parametrize("after", [False, True], ids=["before it is sent", "after it is sent"])
 async def test_killed_in_the_middle_of_a_dispute_it_sends_one_proof_in_all(
     world: World, node: L1Node, client: L1Client, tmp_path: Path, after: bool
 ) -> None:
-    await world.open_accounts()
-    await world.steal()
     before = await sent_by(client, CHALLENGER)
     await client.call("evm_setAutomine", [False])
     try:
@@ -292,11 +293,10 @@ async def test_killed_in_the_middle_of_a_dispute_it_sends_one_proof_in_all(
     assert (await world.head()).number == 1
 
 
+@pytest.mark.stage(build=stolen)
 async def test_a_proof_in_a_process_of_its_own_never_imports_the_venue(
     world: World, node: L1Node, client: L1Client, tmp_path: Path
 ) -> None:
-    await world.open_accounts()
-    await world.steal()
     arguments = command(world, node.url, tmp_path, "--once")[3:]
     program = (
         "import sys\n"

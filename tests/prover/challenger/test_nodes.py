@@ -12,9 +12,8 @@ from tests.prover.challenger.runs import Guard, lying_blocks, sent_by
 from tests.prover.l1_faults import Tamper
 from tests.prover.world import (
     CHALLENGER,
-    Lie,
     World,
-    false_tree,
+    lied,
 )
 
 pytestmark = pytest.mark.trio
@@ -35,6 +34,7 @@ def honest(method: str, params: list[Any], result: Any) -> Any:
     return result
 
 
+@pytest.mark.stage(build=lied)
 @pytest.mark.parametrize(
     ("second", "alarm"),
     [
@@ -50,7 +50,6 @@ def honest(method: str, params: list[Any], result: Any) -> Any:
 async def test_two_l1_nodes_that_disagree_send_nothing(
     guard: Guard, world: World, client: L1Client, second: Tamper, alarm: str | None
 ) -> None:
-    await world.commit([[]], [Lie(0, claim=false_tree)])
     before = await sent_by(client, CHALLENGER)
     assert not (await guard.once(second=second)).held
     assert guard.alarms == ([] if alarm is None else [alarm])
@@ -60,16 +59,16 @@ async def test_two_l1_nodes_that_disagree_send_nothing(
     assert (await guard.once(second=honest)).proofs_won == 1
 
 
+@pytest.mark.stage(build=lied)
 async def test_a_second_l1_node_that_agrees_lets_the_proof_pass(guard: Guard, world: World) -> None:
-    await world.commit([[]], [Lie(0, claim=false_tree)])
     summary = await guard.once(second=honest)
     assert (summary.held, summary.proofs_won) == (True, 1)
 
 
+@pytest.mark.stage(build=lied)
 async def test_a_second_l1_node_that_does_not_answer_sends_nothing(
     guard: Guard, world: World, client: L1Client
 ) -> None:
-    await world.commit([[]], [Lie(0, claim=false_tree)])
     before = await sent_by(client, CHALLENGER)
 
     def down(method: str, params: list[Any], result: Any) -> Any:

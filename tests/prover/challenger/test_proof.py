@@ -23,16 +23,17 @@ from tests.prover.world import (
     Venue,
     World,
     false_tree,
+    lied,
+    stolen,
 )
 
 pytestmark = pytest.mark.trio
 
 
+@pytest.mark.stage(build=stolen)
 async def test_two_challengers_at_once_and_the_slower_ends_quietly(
     world: World, node: L1Node, client: L1Client
 ) -> None:
-    await world.open_accounts()
-    await world.steal()
     first, second = Guard(world, node.url), Guard(world, node.url)
     # Nothing is mined before both have sent.
     await client.call("evm_setAutomine", [False])
@@ -55,10 +56,10 @@ async def test_two_challengers_at_once_and_the_slower_ends_quietly(
     assert loser.said.names("proof_superseded")
 
 
+@pytest.mark.stage(build=lied)
 async def test_after_the_window_a_fraud_is_an_alarm_and_no_transaction(
     guard: Guard, world: World, client: L1Client
 ) -> None:
-    await world.commit([[]], [Lie(0, claim=false_tree)])
     await mine(client, PARAMETERS.window_seconds)
     before = await sent_by(client, CHALLENGER)
     summary = await guard.once()
@@ -67,10 +68,10 @@ async def test_after_the_window_a_fraud_is_an_alarm_and_no_transaction(
     assert await sent_by(client, CHALLENGER) == before
 
 
+@pytest.mark.stage(build=lied)
 async def test_watching_sends_nothing_and_says_that_the_promise_does_not_hold(
     guard: Guard, world: World, client: L1Client
 ) -> None:
-    await world.commit([[]], [Lie(0, claim=false_tree)])
     before = await sent_by(client, CHALLENGER)
     assert not (await guard.once(role=None)).held
     assert guard.said.names("would_prove")
@@ -99,11 +100,10 @@ async def test_a_law_that_differs_from_the_referee_sends_nothing(guard: Guard, w
     assert await sent_by(client, CHALLENGER) == before
 
 
+@pytest.mark.stage(build=stolen)
 async def test_a_reorganisation_that_drops_the_proof_sends_it_again(
     guard: Guard, world: World, client: L1Client
 ) -> None:
-    await world.open_accounts()
-    await world.steal()
     snapshot = await client.call("evm_snapshot")
     assert (await guard.once()).proofs_won == 1
     await client.call("evm_revert", [snapshot])

@@ -4,10 +4,12 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+import structlog
 import trio
 from click.testing import CliRunner, Result
 
@@ -23,6 +25,7 @@ from tests.prover.world import World
 
 ROOT = Path(__file__).parents[3]
 BRIDGE = "0x" + "11" * 20
+Ended = Callable[..., Awaitable[tuple[int, list[dict[str, object]], str]]]
 DOWN = "http://127.0.0.1:1"
 
 
@@ -47,6 +50,23 @@ async def ended(*arguments: str) -> tuple[int, list[dict[str, object]], str]:
         check=False,
     )
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr.decode()
+
+
+@pytest.fixture
+def quietly(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ended]:
+    """The same in this process, which has everything imported: in a thread, where no signal is heard."""
+
+    async def deaf(scope: trio.CancelScope, *, task_status: "trio.TaskStatus[None]") -> None:
+        task_status.started()
+
+    async def ran(*arguments: str) -> tuple[int, list[dict[str, object]], str]:
+        done = await trio.to_thread.run_sync(lambda: run(*arguments))
+        assert isinstance(done.exception, SystemExit | None), done.exception
+        return done.exit_code, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+    monkeypatch.setattr(running, "_watch_signals", deaf)
+    yield ran
+    structlog.reset_defaults()
 
 
 def test_wei_and_bytes_in_json_are_strings() -> None:
@@ -122,7 +142,7 @@ async def test_no_l1_is_one_line_and_code_3(tmp_path: Path) -> None:
 
 @pytest.mark.trio
 async def test_a_wrong_chain_or_contract_is_one_line_and_code_3(
-    node_world: World, node: L1Node, tmp_path: Path
+    node_world: World, node: L1Node, tmp_path: Path, quietly: Ended
 ) -> None:
     bridge = "0x" + node_world.bridge.address.hex()
     token = "0x" + node_world.token.hex()
@@ -131,14 +151,14 @@ async def test_a_wrong_chain_or_contract_is_one_line_and_code_3(
         (command(node.url, BRIDGE, tmp_path), "there is no contract at 0x1111"),
         (command(node.url, token, tmp_path), "is not the shipped RollupBridge"),
     ):
-        code, _, stderr = await ended(*arguments)
+        code, _, stderr = await quietly(*arguments)
         assert (code, len(stderr.splitlines())) == (3, 1)
         assert sentence in stderr
 
 
 @pytest.mark.trio
 async def test_a_bridge_under_another_referee_is_refused(
-    node_world: World, node: L1Node, client: L1Client, tmp_path: Path
+    node_world: World, node: L1Node, client: L1Client, tmp_path: Path, quietly: Ended
 ) -> None:
     from l1_bridge.codec.batch import Commitment
     from prover.state.state import genesis_commitment
@@ -148,31 +168,31 @@ async def test_a_bridge_under_another_referee_is_refused(
     opened = Commitment.decode(encoding.commitment_bytes(genesis_commitment(GENESIS)[0]))
     creation = encode_creation(node_world.token, node_world.token, node_world.parameters, opened, GENESIS)
     bridge = await node_world.chain.deploy(creation)
-    code, _, stderr = await ended(*command(node.url, "0x" + bridge.hex(), tmp_path))
+    code, _, stderr = await quietly(*command(node.url, "0x" + bridge.hex(), tmp_path))
     assert code == 3
     assert "is not the shipped FraudReferee" in stderr
 
 
 @pytest.mark.trio
 async def test_a_datadir_of_another_bridge_in_use_or_unwritable_is_one_line_and_code_4(
-    node_world: World, client: L1Client, node: L1Node, tmp_path: Path
+    node_world: World, client: L1Client, node: L1Node, tmp_path: Path, quietly: Ended
 ) -> None:
     other = await World.make(node_world.chain)
-    code, said, _ = await ended(*command(node.url, "0x" + other.bridge.address.hex(), tmp_path))
+    code, said, _ = await quietly(*command(node.url, "0x" + other.bridge.address.hex(), tmp_path))
     assert (code, said[-1]["event"], said[-1]["held"]) == (0, "summary", True)
     bridge = "0x" + node_world.bridge.address.hex()
-    code, _, stderr = await ended(*command(node.url, bridge, tmp_path))
+    code, _, stderr = await quietly(*command(node.url, bridge, tmp_path))
     assert (code, len(stderr.splitlines())) == (4, 1)
     assert f"belongs to the bridge 0x{other.bridge.address.hex()} on chain 31337" in stderr
 
     held = LevelDbStore(tmp_path / "used" / "replay")
-    code, _, stderr = await ended(*command(node.url, bridge, tmp_path / "used"))
+    code, _, stderr = await quietly(*command(node.url, bridge, tmp_path / "used"))
     held.close()
     assert (code, len(stderr.splitlines())) == (4, 1)
     assert "is in use by another process" in stderr
 
     (tmp_path / "file").write_text("")
-    code, _, stderr = await ended(*command(node.url, bridge, tmp_path / "file"))
+    code, _, stderr = await quietly(*command(node.url, bridge, tmp_path / "file"))
     assert (code, len(stderr.splitlines())) == (4, 1)
 
 

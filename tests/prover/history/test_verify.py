@@ -18,7 +18,7 @@ from prover.history.verify import Report, verify
 from prover.state.store import MemoryStore
 from tests.l1_bridge.l1_nodes import L1Node
 from tests.prover.l1_faults import Tampering
-from tests.prover.world import CHALLENGER, DOLLAR, PARAMETERS, TRADERS, Lie, World, false_tree
+from tests.prover.world import CHALLENGER, DOLLAR, PARAMETERS, TRADERS, Lie, World, false_tree, opened
 
 pytestmark = pytest.mark.trio
 
@@ -36,8 +36,8 @@ async def report(world: World, client: L1Client, **options: Any) -> Report:
     return await verify(client, replay, world.token, tell=lambda notice: None, **options)
 
 
+@pytest.mark.stage(build=opened)
 async def test_an_honest_history_is_equal_and_conserves_all_money(world: World, client: L1Client) -> None:
-    await world.open_accounts()
     now = await world.now_ms()
     await world.commit([world.venue.trade(now), [world.venue.withdraw(0, 17, now, 70 * DOLLAR)]])
     final = await world.commit()
@@ -59,8 +59,8 @@ async def test_an_honest_history_is_equal_and_conserves_all_money(world: World, 
     assert after_claim.vault_micros == before_claim.vault_micros - 70 * DOLLAR
 
 
+@pytest.mark.stage(build=opened)
 async def test_a_fraud_that_stands_is_not_equal_and_named(world: World, client: L1Client) -> None:
-    await world.open_accounts()
     stolen = await world.steal()
     await world.commit()
     seen = await report(world, client)
@@ -72,10 +72,10 @@ async def test_a_fraud_that_stands_is_not_equal_and_named(world: World, client: 
     assert seen.conservation_error_micros == 0
 
 
+@pytest.mark.stage(build=opened)
 async def test_after_the_roll_back_it_is_equal_again_and_at_an_earlier_block_still_not(
     world: World, client: L1Client
 ) -> None:
-    await world.open_accounts()
     await world.commit([[]], [Lie(0, claim=false_tree)])
     replay = ChainReplay(MemoryStore(), world.bridge)
     standing = await verify(client, replay, world.token, tell=lambda notice: None)
@@ -86,8 +86,8 @@ async def test_after_the_roll_back_it_is_equal_again_and_at_an_earlier_block_sti
     assert not (await report(world, client, until=standing.l1_block)).equal
 
 
+@pytest.mark.stage(build=opened)
 async def test_a_node_that_hides_a_batch_is_not_equal(world: World, node: L1Node, client: L1Client) -> None:
-    await world.open_accounts()
     hidden = await world.commit()
 
     def tamper(method: str, params: list[Any], result: Any) -> Any:
@@ -103,10 +103,10 @@ async def test_a_node_that_hides_a_batch_is_not_equal(world: World, node: L1Node
     assert seen.first_fault == "the bridge is at batch 2, its logs at batch 1"
 
 
+@pytest.mark.stage(build=opened)
 async def test_money_that_is_missing_in_the_vault_or_the_token_is_seen(
     world: World, node: L1Node, client: L1Client
 ) -> None:
-    await world.open_accounts()
     from l1_bridge.contracts.artifact import bridge_artifact
 
     vault = "0x" + bridge_artifact().functions["vault_micros"].selector.hex()
@@ -129,11 +129,11 @@ async def test_money_that_is_missing_in_the_vault_or_the_token_is_seen(
     assert "the token says" in seen.first_fault
 
 
+@pytest.mark.stage(build=opened)
 @pytest.mark.parametrize("lying", [False, True], ids=["honest", "lying"])
 async def test_the_command_ends_with_the_summary_and_a_code(
     world: World, node: L1Node, tmp_path: Path, lying: bool
 ) -> None:
-    await world.open_accounts()
     await world.commit([[]], [Lie(0, claim=false_tree)] if lying else [])
     bridge = "0x" + world.bridge.address.hex()
     arguments = ["verify", "--l1-rpc-url", node.url, "--rollup-address", bridge, "--datadir", str(tmp_path), "--json"]

@@ -1,9 +1,13 @@
 """Effects: one life of an order, each step with its reason, role and own fee, numbered for ever."""
 
+from typing import Any, Final
+
 import msgspec
 
+from l1_bridge.hashing import keccak
 from prover.stf import codes, constants
 from sequencer.engine.effects import (
+    EFFECTS_VERSION,
     Accepted,
     AnyEffect,
     Armed,
@@ -41,6 +45,8 @@ from tests.sequencer.node_world import (
 )
 
 PRICE = PRICES[BTC]
+# A shape that was told stays in this table; another one is another version.
+SHAPES: Final = {1: "6c1d467e1a8e8e7d"}
 
 
 def kinds(processed: Processed) -> list[type[Effect]]:
@@ -53,6 +59,18 @@ def reasons(processed: Processed) -> list[tuple[int, int, Reason]]:
     return [
         (effect.account - FIRST, effect.lots, effect.reason) for effect in processed.effects if isinstance(effect, Left)
     ]
+
+
+def without_words(schema: Any) -> Any:
+    """A schema that says what a value looks like, and nothing of what it means."""
+    if isinstance(schema, dict):
+        return {key: without_words(value) for key, value in schema.items() if key != "description"}
+    return [without_words(item) for item in schema] if isinstance(schema, list) else schema
+
+
+def test_a_version_of_the_effects_has_one_shape() -> None:
+    _, kinds = msgspec.json.schema_components([AnyEffect])
+    assert keccak(msgspec.json.encode(without_words(kinds), order="sorted")).hex()[:16] == SHAPES[EFFECTS_VERSION]
 
 
 def test_an_order_is_accepted_rests_and_is_filled_in_parts() -> None:

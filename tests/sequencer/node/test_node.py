@@ -26,9 +26,17 @@ from sequencer.devnet.signing_account import SigningAccount
 from sequencer.node.config import CannotStart, DatadirUnusable, L1Unusable, NodeConfig
 from sequencer.node.node import run
 from tests.l1_bridge.l1_nodes import ANVIL, anvil
-from tests.l1_bridge.l1_nodes import embedded_l1 as l1_process
 from tests.patience import PATIENCE_SECONDS
-from tests.sequencer.node_process import Client, NodeProcess, funded, refused_node, running
+from tests.sequencer.node_process import (
+    Client,
+    NodeProcess,
+    funded,
+    node_inside,
+    refused_node,
+    refused_process,
+    running,
+    some_l1,
+)
 from tests.sequencer.node_world import BUY, DOLLAR, LOTS, SELL, key
 
 
@@ -99,11 +107,26 @@ def check_acknowledged(client: Client, account: int, sign: int, streams: list[St
     assert own + given <= sign * filled_lots(client, account) <= own + given + slack
 
 
-def test_what_was_acknowledged_survives_every_kill(tmp_path: Path) -> None:
-    ends: list[Callable[[NodeProcess], Any]] = [
-        NodeProcess.kill,
+def killed_and_its_l1_ends_with_it(node: NodeProcess) -> None:
+    """kill -9 of the node alone; nobody is left to stop the L1 that it started."""
+    orphan = node.l1_process
+    watch = os.pidfd_open(orphan)
+    node.kill()
+    # The descriptor of a process becomes readable when the process has ended.
+    assert select.select([watch], [], [], PATIENCE_SECONDS)[0] == [watch]
+    os.close(watch)
+
+
+def stopped_in_peace(node: NodeProcess) -> None:
+    """SIGTERM is no failure."""
+    assert node.stop() == 0
+
+
+def test_what_was_acknowledged_survives_every_end_and_an_l1_ends_with_its_node(tmp_path: Path) -> None:
+    ends: list[Callable[[NodeProcess], None]] = [
+        killed_and_its_l1_ends_with_it,
         NodeProcess.kill_with_l1,
-        NodeProcess.stop,
+        stopped_in_peace,
     ]
     sellers: list[Stream] = []
     buyers: list[Stream] = []
@@ -139,21 +162,6 @@ def test_what_was_acknowledged_survives_every_kill(tmp_path: Path) -> None:
     assert sum(answer["filled_lots"] for stream in buyers for _, answer in stream.acknowledged) > 0
 
 
-def test_an_orphaned_l1_ends_with_the_node_that_started_it(tmp_path: Path) -> None:
-    with running(tmp_path / "node") as node:
-        orphan = node.l1_process
-        watch = os.pidfd_open(orphan)
-        node.kill()
-        # The descriptor of a process becomes readable when the process has ended.
-        assert select.select([watch], [], [], PATIENCE_SECONDS)[0] == [watch]
-        os.close(watch)
-
-
-def test_ctrl_c_and_sigterm_end_it_in_peace(tmp_path: Path) -> None:
-    with running(tmp_path / "node") as node:
-        assert node.stop() == 0
-
-
 # Where it must not start.
 
 
@@ -185,8 +193,8 @@ def refusal(config: NodeConfig, kind: type[CannotStart]) -> str:
 
 def test_where_it_does_not_start_beside_a_running_one(tmp_path: Path) -> None:
     free = ("--port", "0", "--l1-port", "0")
-    with running(tmp_path / "node") as node:
-        told(refused_node("--datadir", str(tmp_path / "node"), *free), 4, "in use by another node")
+    with node_inside(tmp_path / "node") as node:
+        told(refused_process("--datadir", str(tmp_path / "node"), *free), 4, "in use by another node")
         port = node.url.rsplit(":", 1)[1]
         told(
             refused_node("--datadir", str(tmp_path / "b"), "--port", port, "--l1-port", "0"),
@@ -225,7 +233,7 @@ def test_where_it_does_not_start_beside_a_running_one(tmp_path: Path) -> None:
             assert all(word in reason for word in words), reason
         assert node.client.status()["ready"] is True
     # What failed left nothing behind, and what runs was not touched.
-    assert {path.name for path in tmp_path.iterdir()} == {"node"}
+    assert {path.name for path in tmp_path.iterdir()} - {"l1"} == {"node"}
     assert (tmp_path / "node" / "deployment.json").exists()
 
 
@@ -238,9 +246,9 @@ def test_without_an_l1(tmp_path: Path) -> None:
 
 def test_a_datadir_of_another_chain_or_rollup_or_broken(tmp_path: Path) -> None:
     datadir = tmp_path / "node"
-    with l1_process(tmp_path / "one") as first, l1_process(tmp_path / "two", "--chain-id", "1337") as second:
+    with some_l1(tmp_path / "one") as first, some_l1(tmp_path / "two", "--chain-id", "1337") as second:
         options = ("--datadir", str(datadir), "--port", "0")
-        with running(datadir, "--l1-rpc-url", first.url, "--deploy", own_l1=False) as node:
+        with node_inside(datadir, "--l1-rpc-url", first.url, "--deploy") as node:
             assert node.client.status()["chain_id"] == 31_337
         told(refused_node(*options, "--l1-rpc-url", second.url), 2, "chain 1337", "--keystore")
         record = json.loads((datadir / "deployment.json").read_text())
@@ -255,7 +263,7 @@ def test_a_datadir_of_another_chain_or_rollup_or_broken(tmp_path: Path) -> None:
         (datadir / "deployment.json").write_text("{")
         told(refused_node(*options, "--l1-rpc-url", first.url), 4, "damaged")
         (datadir / "deployment.json").write_text(json.dumps(record))
-        with running(datadir, "--l1-rpc-url", first.url, own_l1=False) as node:
+        with node_inside(datadir, "--l1-rpc-url", first.url) as node:
             assert node.rollup.hex() == record["rollup_address"]
     told(refused_node("--datadir", "/proc/nowhere", "--port", "0", "--l1-port", "0"), 4, "/proc/nowhere")
     (tmp_path / "file").write_text("")
@@ -273,5 +281,5 @@ def test_a_node_joins_a_rollup_that_others_deployed(tmp_path: Path) -> None:
     with anvil() as l1:
         bridge = trio.run(rolled_out, l1.url, development_key(2))
         chosen = ("--l1-rpc-url", l1.url, "--rollup-address", "0x" + bridge.hex(), "--development-key", "2")
-        with running(tmp_path / "node", *chosen, own_l1=False) as node:
+        with node_inside(tmp_path / "node", *chosen) as node:
             assert node.rollup == bridge

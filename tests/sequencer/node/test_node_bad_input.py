@@ -14,7 +14,7 @@ from prover.signing.typed_data import SIGNED, domain_separator, signed_fields
 from prover.stf import codes, constants, containers, signatures
 from sequencer.client.clock import wall_clock_ms
 from sequencer.devnet.signing_account import SigningAccount
-from tests.sequencer.node_process import Client, NodeProcess, funded, running
+from tests.sequencer.node_process import Client, Node, funded, node_inside
 from tests.sequencer.node_world import BUY, DOLLAR, IOC, SELL, key, order, request
 
 CURVE_ORDER: Final = 2 * signatures.HALF_ORDER + 1
@@ -29,7 +29,7 @@ def law(code: int) -> tuple[int, str]:
 class Venue:
     """A node with two funded traders and a price, and what they send."""
 
-    def __init__(self, node: NodeProcess, accounts: list[int]) -> None:
+    def __init__(self, node: Node, accounts: list[int]) -> None:
         self.node = node
         self.client: Client = node.client
         self.accounts = accounts
@@ -64,7 +64,7 @@ class Venue:
 
 @pytest.fixture(scope="module")
 def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
-    with running(tmp_path_factory.mktemp("node")) as node:
+    with node_inside(tmp_path_factory.mktemp("node")) as node:
         traders = [SigningAccount(key(index), node.domain, wall_clock_ms) for index in range(2)]
         trio.run(funded, node, traders, 1_000 * DOLLAR)
         yield Venue(node, [trader.account for trader in traders])

@@ -1,7 +1,6 @@
 """Money on its whole way: in from L1, traded, out again, posted, final, claimed; and nothing posted that is wrong."""
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,18 @@ from sequencer.client.clock import wall_clock_ms
 from sequencer.devnet.signing_account import SigningAccount
 from sequencer.engine.records import SealedChunk
 from tests.patience import PATIENCE_SECONDS
-from tests.sequencer.node_process import FAST, NodeProcess, command, deployment_of, funded, running, still_prices
+from tests.sequencer.node_process import (
+    A_WHILE_SECONDS,
+    Node,
+    deployment_of,
+    funded,
+    node_inside,
+    refused_node,
+    some_l1,
+    still_prices,
+)
 from tests.sequencer.node_world import BUY, DOLLAR, IOC, LOTS, SELL, key
 
-WINDOW_SECONDS = 3
 RECIPIENT = b"\x77" * 20
 
 
@@ -46,7 +53,7 @@ def commitment_of(words: list[str]) -> batch.Commitment:
     return batch.Commitment.decode(b"".join(raw(word) for word in words))
 
 
-async def proof_until(node: NodeProcess, method: str, is_enough: Any, **params: Any) -> dict[str, Any]:
+async def proof_until(node: Node, method: str, is_enough: Any, **params: Any) -> dict[str, Any]:
     """The answer to a method, once there is one that is enough."""
     with trio.fail_after(PATIENCE_SECONDS):
         while True:
@@ -58,13 +65,13 @@ async def proof_until(node: NodeProcess, method: str, is_enough: Any, **params: 
             await trio.sleep(0.1)
 
 
-async def l1_root(l1: L1Client, node: NodeProcess, number: int) -> bytes:
+async def l1_root(l1: L1Client, node: Node, number: int) -> bytes:
     """The last root of a batch, by the bridge's word."""
     answer = await l1.eth_call(node.rollup, calls.encode_call("record", number))
     return calls.decode_record(calls.BatchRecord, answer).last_root
 
 
-async def story(node: NodeProcess) -> None:
+async def story(node: Node) -> None:
     client = node.client
     traders = [SigningAccount(key(index), node.domain, wall_clock_ms) for index in range(2)]
     await funded(node, traders, 5_000 * DOLLAR)
@@ -123,6 +130,7 @@ async def story(node: NodeProcess) -> None:
         assert nothing != posted.tree_root or absent["batch"] == member["batch"]
 
         # Final: the window is over, the bridge pays, once.
+        await trio.to_thread.run_sync(node.pass_time, A_WHILE_SECONDS)
         with trio.fail_after(PATIENCE_SECONDS):
             while client.call("catenary_withdrawals", recipient="0x" + RECIPIENT.hex())[0]["finality"] != "final":
                 await trio.sleep(0.1)
@@ -136,14 +144,14 @@ async def story(node: NodeProcess) -> None:
 def test_money_comes_in_is_traded_and_comes_home(tmp_path: Path) -> None:
     # No funding between one reading of an account and the next.
     with (
-        running(tmp_path / "node", "--window", str(WINDOW_SECONDS), "--no-oracle") as node,
+        node_inside(tmp_path / "node", "--window", str(A_WHILE_SECONDS), "--no-oracle") as node,
         still_prices(node.url, node.domain),
     ):
         trio.run(story, node)
 
 
 def test_a_node_stops_before_it_commits_what_the_bytecode_does_not_confirm(tmp_path: Path) -> None:
-    async def posted_chunks(node: NodeProcess) -> int:
+    async def posted_chunks(node: Node) -> int:
         """How many are posted when two more are sealed: the first batch is not on its way any more."""
         with trio.fail_after(PATIENCE_SECONDS):
             while True:
@@ -154,19 +162,18 @@ def test_a_node_stops_before_it_commits_what_the_bytecode_does_not_confirm(tmp_p
                 await trio.sleep(0.05)
 
     datadir = tmp_path / "node"
-    with running(datadir, "--post-interval", "600") as node:
-        posted = trio.run(posted_chunks, node)
-    store = LevelDbStore(datadir / "state")
-    place = b"mchunk" + (posted + 1).to_bytes(8, "big")
-    record = store.get(place)
-    assert record is not None
-    lie = msgspec.structs.replace(msgspec.msgpack.decode(record, type=SealedChunk), post_root=b"\x13" * 32)
-    store.write({place: msgspec.msgpack.encode(lie)}, sync=True)
-    store.close()
-    options = ("--datadir", str(datadir), "--port", "0", "--l1-port", "0")
-    ended = subprocess.run(
-        command(*FAST, *options), capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
-    )
+    with some_l1(tmp_path / "l1") as l1:
+        options = ("--l1-rpc-url", l1.url)
+        with node_inside(datadir, "--post-interval", "600", "--deploy", *options) as node:
+            posted = trio.run(posted_chunks, node)
+        store = LevelDbStore(datadir / "state")
+        place = b"mchunk" + (posted + 1).to_bytes(8, "big")
+        record = store.get(place)
+        assert record is not None
+        lie = msgspec.structs.replace(msgspec.msgpack.decode(record, type=SealedChunk), post_root=b"\x13" * 32)
+        store.write({place: msgspec.msgpack.encode(lie)}, sync=True)
+        store.close()
+        ended = refused_node("--datadir", str(datadir), "--port", "0", *options)
     told = [line for line in ended.stderr.splitlines() if "STOPPED" in line]
     assert len(told) == 1, ended.stderr
     assert f"chunk {posted + 1}" in told[0]

@@ -1,10 +1,6 @@
 """Any wallet can trade: the node's typed data, signed by viem, ethers and eth-account, is taken by a real node."""
 
-import json
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +10,9 @@ from eth_account import Account
 from prover.signing.signatures import address_of
 from sequencer.client.clock import wall_clock_ms
 from sequencer.devnet.signing_account import SigningAccount
-from tests.patience import PATIENCE_SECONDS
-from tests.sequencer.node_process import ROOT, NodeProcess, funded, running
+from tests.sequencer.node_process import Node, funded, node_inside
 from tests.sequencer.node_world import DOLLAR, key
-
-SCRIPT = Path(__file__).parents[1] / "typed_data" / "sign.mjs"
+from tests.sequencer.typed_data.npm import NpmWallets
 
 Signs = Callable[[bytes, dict[str, Any]], str]
 
@@ -29,44 +23,34 @@ def by_eth_account(private_key: bytes, typed_data: dict[str, Any]) -> str:
     return "0x" + bytes(signed.signature).hex()
 
 
-def by_npm(library: str) -> Signs:
-    """A signature by one of the two wallet libraries of npm."""
-
-    def sign(private_key: bytes, typed_data: dict[str, Any]) -> str:
-        node = shutil.which("node")
-        if node is None or not (ROOT / "node_modules" / library).exists():
-            pytest.skip(f"{library} is not installed: npm install --no-save")
-        request = json.dumps({"privateKey": "0x" + private_key.hex(), "cases": [typed_data]})
-        done = subprocess.run(
-            [node, str(SCRIPT)], input=request, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True
-        )
-        signature: str = json.loads(done.stdout)[0][library]["signature"]
-        return signature
-
-    return sign
+LIBRARIES = ("eth-account", "viem", "ethers")
 
 
-SIGNERS: dict[str, Signs] = {"eth-account": by_eth_account, "viem": by_npm("viem"), "ethers": by_npm("ethers")}
+@pytest.fixture
+def signs(library: str, request: pytest.FixtureRequest) -> Signs:
+    """How the library signs."""
+    if library == "eth-account":
+        return by_eth_account
+    sign: NpmWallets = request.getfixturevalue("other_wallets")
+    return lambda private_key, typed_data: str(sign(private_key, [typed_data])[0][library]["signature"])
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[NodeProcess, int, bytes]]:
-    with running(tmp_path_factory.mktemp("typed-data")) as process:
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, int, bytes]]:
+    with node_inside(tmp_path_factory.mktemp("typed-data")) as process:
         trader = SigningAccount(key(0), process.domain, wall_clock_ms)
         trio.run(funded, process, [trader], 10_000 * DOLLAR)
         yield process, trader.account, key(0)
 
 
-@pytest.mark.parametrize("library", SIGNERS)
-def test_the_node_takes_an_order_that_another_library_signed(
-    node: tuple[NodeProcess, int, bytes], library: str
-) -> None:
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_the_node_takes_an_order_that_another_library_signed(node: tuple[Node, int, bytes], signs: Signs) -> None:
     process, account, private_key = node
     wanted = {"kind": "order", "account": account, "market": 0, "side": 0, "size_lots": 1_000, "post_only": True}
     price = process.client.call("catenary_markets")[0]["price_ticks"] * 99 // 100
     answer = process.client.call("catenary_typedData", operation={**wanted, "limit_price_ticks": price})
     order = {name: value for name, value in answer["operation"].items() if name != "kind"}
-    signature = SIGNERS[library](private_key, answer["typed_data"])
+    signature = signs(private_key, answer["typed_data"])
     taken = process.client.call("catenary_order", order=order, signature=signature)
     assert taken["status"] == "resting"
     # The same signature under another price is nobody's.
@@ -77,37 +61,35 @@ def test_the_node_takes_an_order_that_another_library_signed(
     assert set(data) == {"recovered", "expected_owner", "digest"}
 
 
-@pytest.mark.parametrize("library", SIGNERS)
-def test_the_node_takes_a_cancel_all_that_another_library_signed(
-    node: tuple[NodeProcess, int, bytes], library: str
-) -> None:
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_the_node_takes_a_cancel_all_that_another_library_signed(node: tuple[Node, int, bytes], signs: Signs) -> None:
     process, account, private_key = node
     answer = process.client.call("catenary_typedData", operation={"kind": "cancel_all", "account": account})
     request = {name: value for name, value in answer["operation"].items() if name != "kind"}
-    signature = SIGNERS[library](private_key, answer["typed_data"])
+    signature = signs(private_key, answer["typed_data"])
     assert process.client.call("catenary_cancelAll", request=request, signature=signature)["code"] == 0
     assert process.client.call("catenary_openOrders", account=account) == []
 
 
-def sent(process: NodeProcess, method: str, sign: Callable[[dict[str, Any]], str], **wanted: Any) -> Any:
+def sent(process: Node, method: str, sign: Callable[[dict[str, Any]], str], **wanted: Any) -> Any:
     """A request that the node drafts, a wallet signs and the node takes."""
     answer = process.client.call("catenary_typedData", operation=wanted)
     request = {name: value for name, value in answer["operation"].items() if name != "kind"}
     return process.client.call(method, request=request, signature=sign(answer["typed_data"]))
 
 
-@pytest.mark.parametrize("library", SIGNERS)
-def test_an_agent_that_a_wallet_trusts_trades_and_cancels(node: tuple[NodeProcess, int, bytes], library: str) -> None:
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_an_agent_that_a_wallet_trusts_trades_and_cancels(node: tuple[Node, int, bytes], signs: Signs) -> None:
     process, account, private_key = node
     agent = key(33)
     ends = wall_clock_ms() + 3_600_000
     grant = {"agent_index": 1, "agent": "0x" + address_of(agent).hex(), "agent_expires_at_ms": ends, "last_slot": 20}
 
     def by_owner(typed_data: dict[str, Any]) -> str:
-        return SIGNERS[library](private_key, typed_data)
+        return signs(private_key, typed_data)
 
     def by_agent(typed_data: dict[str, Any]) -> str:
-        return SIGNERS[library](agent, typed_data)
+        return signs(agent, typed_data)
 
     granted = sent(process, "catenary_setAgent", by_owner, kind="set_agent", account=account, **grant)
     assert (granted["code"], granted["account_opened"]) == (0, None)
@@ -131,14 +113,14 @@ def test_an_agent_that_a_wallet_trusts_trades_and_cancels(node: tuple[NodeProces
         sent(process, "catenary_cancel", by_agent, kind="cancel", account=account, slot=8)
 
 
-@pytest.mark.parametrize("library", SIGNERS)
+@pytest.mark.parametrize("library", LIBRARIES)
 def test_a_wallet_bounds_its_leverage_and_opens_an_account_beside_it(
-    node: tuple[NodeProcess, int, bytes], library: str
+    node: tuple[Node, int, bytes], signs: Signs
 ) -> None:
     process, account, private_key = node
 
     def by_owner(typed_data: dict[str, Any]) -> str:
-        return SIGNERS[library](private_key, typed_data)
+        return signs(private_key, typed_data)
 
     sent(process, "catenary_setLeverage", by_owner, kind="set_leverage", account=account, initial_ppm=100_000)
     before = process.client.call("catenary_account", account=account)

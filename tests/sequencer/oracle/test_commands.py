@@ -26,7 +26,7 @@ from sequencer.devnet.prices import devnet_signer_keys
 from sequencer.schema.answers import MarketView
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.answers import answer
-from tests.sequencer.node_process import ROOT, running
+from tests.sequencer.node_process import ROOT, node_inside
 from tests.sequencer.node_world import BRIDGE
 
 STATUS = {
@@ -267,7 +267,7 @@ def test_a_process_with_a_keystore_completes_a_real_nodes_quorum(tmp_path: Path)
     keystore, password = tmp_path / "key.json", tmp_path / "password"
     keystore.write_bytes(msgspec.json.encode(Account.encrypt(devnet_signer_keys()[6], "word", iterations=4_096)))
     password.write_text("word\n")
-    with running(tmp_path / "node", "--no-oracle") as node:
+    with node_inside(tmp_path / "node", "--no-oracle") as node:
         assert [market["price_ticks"] for market in node.client.call("catenary_markets")] == [0, 0, 0]
         command = [
             sys.executable,

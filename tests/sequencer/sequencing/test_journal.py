@@ -7,13 +7,10 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from zlib import crc32
 
 import pytest
-import trio
-import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,7 +21,6 @@ from sequencer.sequencing.journal import (
     MAX_RECORD_BYTES,
     Cut,
     Disk,
-    GroupCommitter,
     Journal,
     JournalCorrupt,
     JournalFailed,
@@ -32,6 +28,7 @@ from sequencer.sequencing.journal import (
     JournalInUse,
     Limits,
 )
+from tests.patience import PATIENCE_SECONDS
 
 ROOMY = Limits(segment_bytes=2**20, pending_bytes=2**20)
 # Room for the header and two records of ten bytes.
@@ -595,11 +592,11 @@ def test_everything_acknowledged_outlives_a_kill(directory: Path, lines: int) ->
         assert found == [b"record" + i.to_bytes(4, "big") * 25 for i in range(1, len(found) + 1)]
 
 
-# The trio edge.
+# Beside the disk.
 
 
 class GatedDisk(Disk):
-    """Every sync of records waits until it is let through, and may be made to fail."""
+    """Every sync of records waits until it is let through, and may be made to fail; open until it is closed."""
 
     def __init__(self) -> None:
         self.open = threading.Event()
@@ -608,179 +605,34 @@ class GatedDisk(Disk):
         self.syncs = 0
         self.fails = False
 
+    def close(self) -> None:
+        """Holds what is synced from here on, and counts it."""
+        self.open.clear()
+        self.begun.clear()
+        self.syncs = 0
+
     def sync(self, file: int) -> None:
         self.syncs += 1
         self.begun.set()
-        assert self.open.wait(10)
+        assert self.open.wait(PATIENCE_SECONDS)
         if self.fails:
             raise OSError(5, "Input/output error")
         super().sync(file)
 
 
-class Venue:
-    """A journal behind a gate, its committer, and what became of each caller."""
-
-    def __init__(self, directory: Path, max_queued: int = 100) -> None:
-        self.directory = directory
-        self.disk = GatedDisk()
-        self.journal = Journal(directory, ROOMY, self.disk)
-        self.disk.syncs = 0
-        self.disk.begun.clear()
-        self.disk.open.clear()
-        self.committer = GroupCommitter(self.journal, max_queued)
-        self.done: dict[bytes, int | str] = {}
-
-    async def call(self, payload: bytes) -> None:
-        try:
-            self.done[payload] = await self.committer.commit([payload])
-        except (JournalFailed, JournalFull) as refused:
-            self.done[payload] = refused.code
-
-    async def call_all(self, nursery: trio.Nursery, payloads: list[bytes]) -> None:
-        """Start the callers one behind the other, each until it waits; the first one's sync has begun."""
-        for payload in payloads:
-            nursery.start_soon(self.call, payload)
-            await trio.testing.wait_all_tasks_blocked()
-            assert await trio.to_thread.run_sync(self.disk.begun.wait, 10)
-
-
-@pytest.fixture
-def venue(directory: Path) -> Iterator[Venue]:
-    venue = Venue(directory)
-    yield venue
-    venue.disk.open.set()
-    venue.journal.close()
-
-
-@pytest.mark.trio
-async def test_nobody_is_told_before_the_sync_and_all_who_waited_share_the_next(venue: Venue) -> None:
-    payloads = [record(i) for i in range(1, 21)]
-    async with trio.open_nursery() as running:
-        running.start_soon(venue.committer.run)
-        async with trio.open_nursery() as callers:
-            await venue.call_all(callers, payloads)
-            assert venue.done == {}
-            assert venue.journal.durable_sequence == 0
-            venue.disk.open.set()
-        assert venue.done == {payload: index for index, payload in enumerate(payloads, 1)}
-        assert venue.disk.syncs == 2
-        await venue.committer.wait(7)
-        running.cancel_scope.cancel()
-    venue.journal.close()
-    assert read(venue.directory) == payloads
-
-
-@pytest.mark.trio
-async def test_a_caller_who_leaves_takes_nothing_along(venue: Venue) -> None:
-    async with trio.open_nursery() as running:
-        running.start_soon(venue.committer.run)
-        async with trio.open_nursery() as callers:
-            await venue.call_all(callers, [record(1)])
-            async with trio.open_nursery() as leaving:
-                await venue.call_all(leaving, [record(2)])
-                leaving.cancel_scope.cancel()
-            await venue.call_all(callers, [record(3)])
-            venue.disk.open.set()
-        assert venue.done == {record(1): 1, record(3): 3}
-        running.cancel_scope.cancel()
-    venue.journal.close()
-    assert read(venue.directory) == [record(1), record(2), record(3)]
-
-
-@pytest.mark.trio
-async def test_a_caller_cancelled_beforehand_appends_nothing(venue: Venue) -> None:
-    with trio.CancelScope() as scope:
-        scope.cancel()
-        await venue.committer.commit([record(1)])
-    assert scope.cancelled_caught
-    assert venue.committer.append([record(2)]) == 1
-
-
-@pytest.mark.trio
-async def test_a_failed_sync_is_told_to_everybody(venue: Venue) -> None:
-    venue.disk.fails = True
-    with pytest.RaisesGroup(JournalFailed):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(venue.committer.run)
-            await venue.call_all(nursery, [record(1), record(2)])
-            venue.disk.open.set()
-    assert venue.done == {record(1): "JOURNAL_FAILED", record(2): "JOURNAL_FAILED"}
-    await venue.call(record(3))
-    assert venue.done[record(3)] == "JOURNAL_FAILED"
-    assert venue.journal.durable_sequence == 0
-
-
-@pytest.mark.trio
-async def test_stopping_awaits_the_sync_under_way_and_tells_the_rest(venue: Venue) -> None:
-    stopping = trio.CancelScope()
-
-    async def run() -> None:
-        with stopping:
-            await venue.committer.run()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(run)
-        await venue.call_all(nursery, [record(1), record(2)])
-        stopping.cancel()
-        await trio.testing.wait_all_tasks_blocked()
-        assert venue.done == {}
-        venue.disk.open.set()
-    assert venue.done == {record(1): 1, record(2): "JOURNAL_FAILED"}
-    venue.journal.close()
-    assert read(venue.directory) == [record(1)]
-
-
-@pytest.mark.trio
-async def test_the_queue_has_an_end(venue: Venue) -> None:
-    venue.committer = GroupCommitter(venue.journal, max_queued=2)
-    async with trio.open_nursery() as running:
-        running.start_soon(venue.committer.run)
-        async with trio.open_nursery() as callers:
-            await venue.call_all(callers, [record(i) for i in range(1, 5)])
-            assert venue.done == {record(4): "JOURNAL_FULL"}
-            venue.disk.open.set()
-        await venue.call(record(5))
-        running.cancel_scope.cancel()
-    assert venue.done == {record(1): 1, record(2): 2, record(3): 3, record(4): "JOURNAL_FULL", record(5): 4}
-
-
-@pytest.mark.trio
-async def test_old_segments_go_between_two_syncs(directory: Path) -> None:
-    journal = Journal(directory, TIGHT)
-    committer = GroupCommitter(journal, 10)
-    async with trio.open_nursery() as running:
-        running.start_soon(committer.run)
-        for i in range(1, 6):
-            assert await committer.commit([record(i)]) == i
-        await committer.truncate_before(5)
-        assert journal.first_sequence == 5
-        running.cancel_scope.cancel()
-    journal.close()
-    assert read(directory, 5) == [record(5)]
-
-
-@pytest.mark.trio
-async def test_appended_first_and_awaited_later(venue: Venue) -> None:
-    """The engine fixes an input's place, applies it, and only then waits."""
-    sequences = [venue.committer.append([record(i)]) for i in (1, 2)]
-    venue.disk.open.set()
-    async with trio.open_nursery() as running:
-        running.start_soon(venue.committer.run)
-        for sequence in reversed(sequences):
-            await venue.committer.wait(sequence)
-        running.cancel_scope.cancel()
-    assert venue.disk.syncs == 1
-
-
-def test_append_never_waits_for_the_disk(venue: Venue) -> None:
-    venue.journal.append([record(1)])
+def test_append_never_waits_for_the_disk(directory: Path) -> None:
+    disk = GatedDisk()
+    journal = Journal(directory, ROOMY, disk)
+    disk.close()
+    journal.append([record(1)])
     results: list[int] = []
-    worker = threading.Thread(target=lambda: results.append(venue.journal.commit()))
+    worker = threading.Thread(target=lambda: results.append(journal.commit()))
     worker.start()
-    assert venue.disk.begun.wait(10)
-    assert venue.journal.append([record(2)]) == 2
-    assert venue.journal.durable_sequence == 0
-    venue.disk.open.set()
+    assert disk.begun.wait(PATIENCE_SECONDS)
+    assert journal.append([record(2)]) == 2
+    assert journal.durable_sequence == 0
+    disk.open.set()
     worker.join()
     assert results == [1]
-    assert venue.journal.commit() == 2
+    assert journal.commit() == 2
+    journal.close()

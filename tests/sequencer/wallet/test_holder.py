@@ -10,12 +10,13 @@ import pytest
 from sequencer.wallet.holder import MAX_CONNECTIONS, REQUEST_SECONDS, Holder
 from sequencer.wallet.keys import Key
 from sequencer.wallet.unlocked import END, SIGN, TELL, peer_uid
+from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.wallet_node import mode
 
 KEY = Key(b"\x05" * 32)
 DIGEST = bytes(range(32))
 SECONDS = 60.0
-RECEIVE_SECONDS = 30.0
+RECEIVE_SECONDS = float(PATIENCE_SECONDS)
 
 
 class Stage:

@@ -21,12 +21,14 @@ from prover.state.tree import StateTree
 from prover.stf import constants, containers, encoding
 from sequencer.client.client import NodeClient
 from sequencer.schema.answers import AccountProof, MarketView, Status, WithdrawalProof
-from sequencer.wallet.errors import BadProof, L1Unreachable, NotGenuine, NotYet, WalletError, WrongChain
+from sequencer.wallet.errors import BadInput, BadProof, L1Unreachable, NotGenuine, NotYet, WalletError, WrongChain
 from sequencer.wallet.trust import (
+    ListedMarket,
     Venue,
     VerdictCache,
     check_markets,
     examine,
+    market_called,
     prove_account,
     prove_withdrawal,
 )
@@ -96,6 +98,15 @@ def chain() -> Iterator[Chain]:
                 return await deployment.deploy(l1, OPERATOR, GENESIS)
 
         yield Chain(node.url, trio.run(main))
+
+
+@pytest.mark.parametrize("name", ["ETH", "eth", "1", 1])
+def test_a_market_is_called_by_its_name_in_any_case_or_by_its_index(name: str | int) -> None:
+    markets = [ListedMarket(index, label, 4, 100, 450, 50_000) for index, label in enumerate(("BTC", "ETH"))]
+    assert market_called(name, markets) is markets[1]
+    for stranger in ("DOGE", "01", "2", 2, ""):
+        with pytest.raises(BadInput, match=f"no market {stranger}; there are BTC, ETH"):
+            market_called(stranger, markets)
 
 
 def test_a_genuine_rollup_is_recognised(chain: Chain) -> None:

@@ -1,9 +1,5 @@
 """Whatever wallet signs, the law reads the same: viem, ethers, eth-account and this package agree to the last byte."""
 
-import json
-import shutil
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,9 +14,8 @@ from prover.stf import constants, containers, signatures
 from sequencer.schema.writing import to_wire
 from sequencer.wallet.drafts import Draft, draft, with_recovery_id
 from sequencer.wallet.trust import ListedMarket, Location, Venue
+from tests.sequencer.typed_data.npm import NpmWallets
 
-ROOT = Path(__file__).parents[3]
-SCRIPT = Path(__file__).parents[1] / "typed_data" / "sign.mjs"
 PRIVATE_KEY = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
 OWNER = address_of(PRIVATE_KEY)
 NOW = 1_800_000_000_000
@@ -101,17 +96,9 @@ def drafts() -> list[Draft]:
 
 
 @pytest.fixture(scope="module")
-def by_others() -> list[dict[str, Any]]:
+def by_others(other_wallets: NpmWallets) -> list[dict[str, Any]]:
     """What viem and ethers say to each draft."""
-    node = shutil.which("node")
-    if node is None or not (ROOT / "node_modules" / "viem").exists():
-        pytest.skip("viem and ethers are not installed: npm ci")
-    request = {"privateKey": "0x" + PRIVATE_KEY.hex(), "cases": [to_wire(drafted.typed_data) for drafted in drafts()]}
-    done = subprocess.run(
-        [node, str(SCRIPT)], input=json.dumps(request), capture_output=True, text=True, timeout=60, check=True
-    )
-    results: list[dict[str, Any]] = json.loads(done.stdout)
-    return results
+    return other_wallets(PRIVATE_KEY, [to_wire(drafted.typed_data) for drafted in drafts()])
 
 
 def law_signer(drafted: Draft, signature: bytes) -> bytes:

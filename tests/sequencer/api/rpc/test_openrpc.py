@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from sequencer.api.rpc.errors import ALL_ERRORS
+from sequencer.engine.effects import EFFECTS_VERSION
 from tests.sequencer.api.conftest import Running
 
 
@@ -24,6 +25,7 @@ async def test_the_document_is_whole(start: Callable[..., Any]) -> None:
     assert (await node.call("rpc.discover"))["result"] == document
     assert document["openrpc"].startswith("1.")
     assert set(document["info"]) >= {"title", "version"}
+    assert document["x-effects-version"] == EFFECTS_VERSION
     assert [method["name"] for method in document["methods"]] == list(node.venue.registry.methods)
     for method in document["methods"]:
         assert method["summary"].endswith(".")

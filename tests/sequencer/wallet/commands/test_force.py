@@ -6,27 +6,27 @@ from collections.abc import Iterator
 import pytest
 
 from tests.patience import PATIENCE_SECONDS
-from tests.sequencer.node_process import Client
-from tests.sequencer.wallet_node import RunningNode, Shell, still_node, trader_of
+from tests.sequencer.node_process import Client, Node
+from tests.sequencer.wallet_node import Shell, still_node, trader_of
 
 DOLLAR = 1_000_000
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """One venue for all tests of this file."""
     with still_node(tmp_path_factory.mktemp("node")) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def trader(node: RunningNode, tmp_path_factory: pytest.TempPathFactory) -> Shell:
+def trader(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Shell:
     """Whose account it is."""
     return trader_of(node, tmp_path_factory.mktemp("trader"))
 
 
 @pytest.fixture(scope="module")
-def stranger(node: RunningNode, tmp_path_factory: pytest.TempPathFactory) -> Shell:
+def stranger(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Shell:
     """Whose account it is not."""
     return trader_of(node, tmp_path_factory.mktemp("stranger"))
 
@@ -86,19 +86,19 @@ def test_what_is_no_tick_costs_nothing(trader: Shell) -> None:
         assert sentence in line
 
 
-def test_without_a_node_its_rollup_has_to_be_named(trader: Shell, node: RunningNode) -> None:
+def test_without_a_node_its_rollup_has_to_be_named(trader: Shell, node: Node) -> None:
     nowhere = "http://127.0.0.1:9"
     line, _ = trader.fails(10, "force", "withdraw", "--amount", "1", node_url=nowhere)
     assert "--rollup-address" in line
     before = collateral(trader)
-    arguments = ("force", "withdraw", "--amount", "1", "--rollup-address", node.rollup, "--timeout", "0")
+    arguments = ("force", "withdraw", "--amount", "1", "--rollup-address", "0x" + node.rollup.hex(), "--timeout", "0")
     assert trader.json(*arguments, node_url=nowhere)["code"] is None
     # The node was not asked, and serves it all the same: the next entry comes behind it.
     assert trader.json("force", "withdraw", "--amount", "1")["code"] == 0
     assert collateral(trader) == before - 2 * DOLLAR
 
 
-def test_who_trades_leaves_whole(trader: Shell, node: RunningNode) -> None:
+def test_who_trades_leaves_whole(trader: Shell, node: Node) -> None:
     order = ("order", "--market", "BTC", "--side", "buy", "--size", "0.01", "--time-in-force", "ioc")
     trader.json(*order, "--price", "70000")
     assert trader.json("positions")["accounts"][0]["positions"]

@@ -8,16 +8,36 @@ import pytest
 
 from prover.stf import constants
 from sequencer.devnet.prices import DEVNET_QUORUM, devnet_signer_keys
-from sequencer.sequencing.report_desk import MAX_AHEAD_MS
-from tests.sequencer.node_process import PRICES, Client, report
+from tests.patience import PATIENCE_SECONDS
+from tests.sequencer.node_process import PRICES, Client, Node, report
 from tests.sequencer.node_world import signed_tick
-from tests.sequencer.wallet_node import RunningNode, Shell, running_node, trader_of
+from tests.sequencer.wallet_node import Shell, running_node, trader_of
 
 LONG_BTC = "3.3"
 
 
+class Clock:
+    """The time of node and wallets, some way behind L1's: a millisecond a reading, and on to each tick."""
+
+    def __init__(self) -> None:
+        self.ms = time.time_ns() // 1_000_000 - 120_000
+
+    def time_ns(self) -> int:
+        """As `time.time_ns`."""
+        self.ms += 1
+        return self.ms * 1_000_000
+
+
 @pytest.fixture
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """What both read."""
+    clock = Clock()
+    monkeypatch.setattr("sequencer.client.clock.time", clock)
+    return clock
+
+
+@pytest.fixture
+def node(clock: Clock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """One that simulates no prices."""
     with running_node(tmp_path_factory.mktemp("node"), "--no-oracle") as running:
         yield running
@@ -26,26 +46,25 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
 class Prices:
     """Signs ticks in a row from now on, one price of BTC each."""
 
-    def __init__(self, node: RunningNode) -> None:
+    def __init__(self, node: Node, clock: Clock) -> None:
         self._domain = node.domain
-        self._next = int(time.time() * 1_000) // constants.TICK_STEP * constants.TICK_STEP
+        self._clock = clock
+        self._next = clock.ms // constants.TICK_STEP * constants.TICK_STEP
 
-    def _due(self, tolerance_ms: int) -> int:
-        """The next grid time, almost as early as it is tolerated."""
-        due = self._next
-        ahead = due - int(time.time() * 1_000) - tolerance_ms * 8 // 10
-        time.sleep(max(0, ahead) / 1_000)
+    def _due(self) -> int:
+        """The next grid time, which has just come."""
         self._next += constants.TICK_STEP
-        return due
+        self._clock.ms = max(self._clock.ms, self._next)
+        return self._next
 
     def tick(self, btc: int, quorum: int = DEVNET_QUORUM) -> str:
         """The next one, in hex."""
-        keys, due = devnet_signer_keys()[:quorum], self._due(constants.CLOCK_TOLERANCE)
+        keys, due = devnet_signer_keys()[:quorum], self._due()
         return signed_tick(self._domain, keys, due, [btc, *PRICES[1:]], [0, 0, 0]).hex()
 
     def report(self, client: Client, btc: int) -> None:
         """The next one to the node itself, as signers do: past whatever waits in the queue."""
-        assert report(client, self._domain, self._due(MAX_AHEAD_MS), [btc, *PRICES[1:]]) == "tick"
+        assert report(client, self._domain, self._due(), [btc, *PRICES[1:]]) == "tick"
 
 
 def position(shell: Shell) -> dict[str, Any]:
@@ -61,10 +80,12 @@ def lots_and_cost(client: Client, shell: Shell) -> tuple[int, int]:
     return int(held["size_lots"]), int(held["cost_micros"])
 
 
-def test_prices_and_rescues_come_by_l1_alone(node: RunningNode, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_prices_and_rescues_come_by_l1_alone(
+    node: Node, clock: Clock, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     loser = trader_of(node, tmp_path_factory.mktemp("loser"))
     winner = trader_of(node, tmp_path_factory.mktemp("winner"))
-    prices = Prices(node)
+    prices = Prices(node, clock)
     first = prices.tick(PRICES[0])
     done = winner.json("force", "tick", "--tick", first)
     assert (done["operation"], done["code"]) == ("forced_tick", 0)
@@ -108,11 +129,11 @@ def test_prices_and_rescues_come_by_l1_alone(node: RunningNode, tmp_path_factory
 
 
 def test_a_part_of_a_position_is_closed_at_three_prices_in_a_row(
-    node: RunningNode, tmp_path_factory: pytest.TempPathFactory
+    node: Node, clock: Clock, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     owner = trader_of(node, tmp_path_factory.mktemp("owner"))
     opposite = trader_of(node, tmp_path_factory.mktemp("opposite"))
-    prices = Prices(node)
+    prices = Prices(node, clock)
     with Client(node.url) as client:
         prices.report(client, PRICES[0])
         order = ("order", "--market", "BTC", "--size", "0.01", "--price", "60000")
@@ -130,9 +151,10 @@ def test_a_part_of_a_position_is_closed_at_three_prices_in_a_row(
 
         for _ in range(2):
             prices.report(client, PRICES[0])
-        ends_at = time.monotonic() + 20
+        ends_at = time.monotonic() + PATIENCE_SECONDS
         while not (entry := client.call("catenary_queue")["entries"][0])["done"]:
             assert time.monotonic() < ends_at, entry
+            time.sleep(0.1)
         # 240 dollars less one percent of them, which whoever is opposite gets: there is no fund.
         assert lots_and_cost(client, owner) == (600, 600_000_000 - 237_600_000)
         assert lots_and_cost(client, opposite) == (-600, 237_600_000 - 600_000_000)

@@ -9,20 +9,18 @@ from typing import Any
 import pytest
 
 from tests.patience import PATIENCE_SECONDS
-from tests.sequencer.wallet_node import RunningNode, Shell, running_node, trader_of
+from tests.sequencer.node_process import A_WHILE_SECONDS, Node
+from tests.sequencer.wallet_node import Shell, running_node, trader_of
 
-DELAY_SECONDS = 2
-NOWHERE = RunningNode(
-    {"url": "http://127.0.0.1:9", "l1_rpc_url": "http://127.0.0.1:9", "rollup_address": "0x", "chain_id": 31_337}
-)
+NOWHERE = Node("http://127.0.0.1:9", "http://127.0.0.1:9", bytes(20), 31_337)
 
 
 @pytest.fixture(scope="module")
-def governed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningNode, Shell]]:
+def governed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, Shell]]:
     """A node, and the wallet of its governor."""
     directory: Path = tmp_path_factory.mktemp("governor")
     address = Shell(NOWHERE, directory).json("new", "--light-kdf")["address"]
-    options = ("--governor", address, "--governance-delay", str(DELAY_SECONDS))
+    options = ("--governor", address, "--governance-delay", str(A_WHILE_SECONDS))
     with running_node(tmp_path_factory.mktemp("node"), *options) as node:
         shell = Shell(node, directory)
         shell.json("faucet")
@@ -30,7 +28,7 @@ def governed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running
 
 
 @pytest.fixture(scope="module")
-def trader(governed: tuple[RunningNode, Shell], tmp_path_factory: pytest.TempPathFactory) -> Shell:
+def trader(governed: tuple[Node, Shell], tmp_path_factory: pytest.TempPathFactory) -> Shell:
     """Somebody who trades there, and enacts what he reads."""
     return trader_of(governed[0], tmp_path_factory.mktemp("trader"))
 
@@ -42,10 +40,11 @@ def announced(shell: Shell, *arguments: str) -> str:
     return str(made["announcement"])
 
 
-def enacted(shell: Shell, announcement: str, rejection: str = "") -> None:
+def enacted(node: Node, shell: Shell, announcement: str, rejection: str = "") -> None:
     """Waits until it may stand, and enacts it."""
     arguments = ("govern", "enact", "--announcement", announcement)
     deadline = time.monotonic() + PATIENCE_SECONDS
+    node.pass_time(A_WHILE_SECONDS)
     while True:
         states = {one["announcement"]: one["state"] for one in shell.json("govern", "show")["announcements"]}
         if states[announcement] == "enactable":
@@ -73,8 +72,8 @@ def order(market: str, price: str, size: str, side: str = "buy") -> tuple[str, .
     return ("order", "--market", market, "--side", side, "--size", size, "--price", price)
 
 
-def test_a_market_is_listed_priced_and_traded(governed: tuple[RunningNode, Shell], trader: Shell) -> None:
-    _, governor = governed
+def test_a_market_is_listed_priced_and_traded(governed: tuple[Node, Shell], trader: Shell) -> None:
+    node, governor = governed
     line, _ = trader.fails(2, *order("DOGE", "99", "1"))
     assert "there is no market DOGE" in line
     listing = ("list", "--name", "DOGE", "--size-decimals", "3", "--tier", "small")
@@ -86,7 +85,7 @@ def test_a_market_is_listed_priced_and_traded(governed: tuple[RunningNode, Shell
         assert "a name of its own" in line
     line, _ = trader.fails(15, "govern", "enact", "--announcement", made)
     assert "TOO_EARLY" in line
-    enacted(trader, made)
+    enacted(node, trader, made)
     # The devnet's oracle follows: the next ticks have four prices.
     once_posted(trader, *order("DOGE", "99", "1"))
     (resting,) = trader.json("positions")["accounts"][0]["open_orders"]
@@ -94,24 +93,22 @@ def test_a_market_is_listed_priced_and_traded(governed: tuple[RunningNode, Shell
     trader.json("cancel", "--all")
 
 
-def test_a_changed_fee_is_signed_for_and_changes_once_a_month(
-    governed: tuple[RunningNode, Shell], trader: Shell
-) -> None:
-    _, governor = governed
+def test_a_changed_fee_is_signed_for_and_changes_once_a_month(governed: tuple[Node, Shell], trader: Shell) -> None:
+    node, governor = governed
     line, _ = governor.fails(2, "govern", "market", "--market", "BTC", "--initial-ppm", str(2**24))
     assert "larger than its field" in line
-    enacted(trader, announced(governor, "market", "--market", "BTC", "--taker-fee-ppm", "550"))
+    enacted(node, trader, announced(governor, "market", "--market", "BTC", "--taker-fee-ppm", "550"))
     taken = once_posted(trader, *order("BTC", "70000", "0.001"), "--time-in-force", "ioc")
     assert taken["status"] == "filled"
-    enacted(trader, announced(governor, "market", "--market", "BTC", "--taker-fee-ppm", "540"), "TOO_SOON")
-    enacted(trader, announced(governor, "market", "--market", "ETH", "--initial-ppm", "30000"), "STEP_LIMIT")
-    enacted(trader, announced(governor, "market", "--market", "ETH", "--status", "settling"), "OUT_OF_RANGE")
+    enacted(node, trader, announced(governor, "market", "--market", "BTC", "--taker-fee-ppm", "540"), "TOO_SOON")
+    enacted(node, trader, announced(governor, "market", "--market", "ETH", "--initial-ppm", "30000"), "STEP_LIMIT")
+    enacted(node, trader, announced(governor, "market", "--market", "ETH", "--status", "settling"), "OUT_OF_RANGE")
 
 
-def test_a_market_that_reduces_takes_no_growing_order(governed: tuple[RunningNode, Shell], trader: Shell) -> None:
-    _, governor = governed
+def test_a_market_that_reduces_takes_no_growing_order(governed: tuple[Node, Shell], trader: Shell) -> None:
+    node, governor = governed
     trader.json(*order("SOL", "200", "1"), "--time-in-force", "ioc")
-    enacted(trader, announced(governor, "market", "--market", "SOL", "--status", "reduce-only"))
+    enacted(node, trader, announced(governor, "market", "--market", "SOL", "--status", "reduce-only"))
     result = trader.run(*order("SOL", "200", "1"), "--time-in-force", "ioc", "--json")
     assert "MARKET_REDUCES" in result.stdout + result.stderr
     closing = order("SOL", "200", "1", "sell")
@@ -119,8 +116,8 @@ def test_a_market_that_reduces_takes_no_growing_order(governed: tuple[RunningNod
     assert trader.json(*closing, "--reduce-only")["status"] == "resting"
 
 
-def test_the_venue_changes_and_what_is_retracted_does_not(governed: tuple[RunningNode, Shell], trader: Shell) -> None:
-    _, governor = governed
+def test_the_venue_changes_and_what_is_retracted_does_not(governed: tuple[Node, Shell], trader: Shell) -> None:
+    node, governor = governed
     venue = ("venue", "--posting-fee-micros", "700", "--grace-ms", "9000")
     made = announced(governor, *venue)
     governor.json("govern", "retract", "--announcement", made)
@@ -131,7 +128,7 @@ def test_the_venue_changes_and_what_is_retracted_does_not(governed: tuple[Runnin
     assert "NOT_ANNOUNCED" in line
     again = announced(governor, *venue)
     assert again == made
-    enacted(trader, again)
+    enacted(node, trader, again)
     assert [one["state"] for one in trader.json("govern", "show")["announcements"]][-2:] == ["retracted", "enacted"]
     # Whoever signed for the old fee would be refused.
     assert once_posted(trader, *order("ETH", "3500", "0.01"), "--time-in-force", "ioc")["status"] == "filled"

@@ -1,8 +1,10 @@
 """How an account is shown to people: in dollars and units, and every state in a column of its own."""
 
 from io import StringIO
+from pathlib import Path
 
 import msgspec
+import pytest
 from rich.console import Console
 
 from prover.stf import constants, encoding
@@ -10,6 +12,7 @@ from sequencer.schema.accounts import AccountView, AgentView, BuyingPower, Matur
 from sequencer.schema.answers import Sequenced, Status
 from sequencer.wallet.commands.fields import account_fields, posted_fields
 from sequencer.wallet.commands.grid import Grid
+from sequencer.wallet.commands.running import Report, Settings, show
 from sequencer.wallet.commands.tables import (
     account_table,
     change_table,
@@ -147,3 +150,11 @@ def test_a_change_has_a_column_for_each_state() -> None:
     unlisted = msgspec.structs.replace(poorer, buying_power=[])
     assert cells_of(("before", unlisted), ("after", poorer))["BTC could sell"] == ["-", "2"]
     assert "BTC could sell" not in cells_of(("after", unlisted))
+
+
+def test_a_name_is_neither_markup_nor_a_picture(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = Settings("", "", None, "", Path(), None, 0.0, as_json=False)
+    grid = Grid([ListedMarket(0, "[red]:x:", 5, 100, 450, 50_000)])
+    view = msgspec.structs.replace(account(0), buying_power=[BuyingPower("[red]:x:", 12, 100_000)])
+    show(settings, Report({}, [account_table(view, grid)]))
+    assert "[red]:x:" in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,21 +20,22 @@ from sequencer.wallet.units import parse_address
 from sequencer.wallet.verified import WalletOptions
 from sequencer.wallet.wallet import Wallet
 from tests.patience import PATIENCE_SECONDS
-from tests.sequencer.wallet_node import RunningNode, Shell, mode, still_node
+from tests.sequencer.node_process import A_WHILE_SECONDS, Node
+from tests.sequencer.wallet_node import Shell, mode, still_node
 
 DOLLAR = 1_000_000
 POSTING_FEE = genesis.DEVNET_POSTING_FEE_MICROS
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """One venue for all tests of this file."""
     with still_node(tmp_path_factory.mktemp("node")) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def trader(node: RunningNode, tmp_path_factory: pytest.TempPathFactory) -> Shell:
+def trader(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Shell:
     """A wallet with play money and one account."""
     shell = Shell(node, tmp_path_factory.mktemp("trader"))
     shell.json("new", "--light-kdf")
@@ -42,7 +44,7 @@ def trader(node: RunningNode, tmp_path_factory: pytest.TempPathFactory) -> Shell
 
 
 @pytest.fixture(scope="module")
-def other(node: RunningNode, tmp_path_factory: pytest.TempPathFactory) -> Shell:
+def other(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Shell:
     """Somebody else's wallet with play money and one account."""
     shell = Shell(node, tmp_path_factory.mktemp("other"))
     shell.json("new", "--light-kdf")
@@ -199,7 +201,7 @@ def test_a_trigger_waits_and_a_dry_run_signs_nothing(trader: Shell) -> None:
     assert "REDUCE_ONLY" in line
 
 
-def test_money_goes_home(trader: Shell, node: RunningNode) -> None:
+def test_money_goes_home(trader: Shell, node: Node) -> None:
     first = int(trader.environment["CATENARY_WALLET_ACCOUNT"] or 0)
     isolated = trader.json("deposit", "--amount", "10")["account"]
     trader.json("transfer", "--amount", "25.5", "--to-account", str(isolated))
@@ -213,8 +215,12 @@ def test_money_goes_home(trader: Shell, node: RunningNode) -> None:
     # All but what posting costs.
     withdrawn = trader.json("withdraw", "--amount", "39.9995", "--recipient", recipient, account=str(isolated))
     index = str(withdrawn["withdrawal_index"])
-    line, _ = trader.fails(20, "claim", index)
-    paid = trader.json("claim", index, "--wait", "--timeout", "60")
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while "is final in" not in (line := trader.fails(20, "claim", index)[0]):
+        assert time.monotonic() < deadline, line
+        time.sleep(0.3)
+    node.pass_time(A_WHILE_SECONDS)
+    paid = trader.json("claim", index, "--wait", "--timeout", str(PATIENCE_SECONDS))
     assert (paid["recipient"].lower(), paid["amount_micros"]) == (recipient, str(40 * DOLLAR - POSTING_FEE))
     assert paid["gas_used"] < 175_000
     line, summary = trader.fails(15, "claim", index)
@@ -311,9 +317,7 @@ def test_an_isolated_account_without_position_goes_home_whole(trader: Shell, oth
     assert len(trader.json("positions", account=None)["accounts"]) == owned
 
 
-def test_an_agent_trades_for_an_account_and_no_more(
-    trader: Shell, other: Shell, node: RunningNode, tmp_path: Path
-) -> None:
+def test_an_agent_trades_for_an_account_and_no_more(trader: Shell, other: Shell, node: Node, tmp_path: Path) -> None:
     account = trader.environment["CATENARY_WALLET_ACCOUNT"] or ""
     agent = Shell(node, tmp_path)
     address = agent.json("new", "--light-kdf")["address"]
@@ -383,13 +387,13 @@ def test_an_owner_bounds_leverage(trader: Shell) -> None:
     assert trader.json("isolated", "close", "--account", account)["closed"]
 
 
-def test_a_wallet_stays_with_the_rollup_that_it_first_used(node: RunningNode, tmp_path: Path) -> None:
+def test_a_wallet_stays_with_the_rollup_that_it_first_used(node: Node, tmp_path: Path) -> None:
     shell = Shell(node, tmp_path)
     shell.json("new", "--light-kdf")
     first = shell.run("faucet")
     assert first.exit_code == 0, first.stderr
-    assert f"notice: first use of rollup {node.rollup.lower()}" in first.stderr.lower()
-    for part in ("notice: its operator is 0x", "oracle signers: 0x", "notice: a batch is final 3 s"):
+    assert f"notice: first use of rollup 0x{node.rollup.hex()}" in first.stderr.lower()
+    for part in ("notice: its operator is 0x", "oracle signers: 0x", f"notice: a batch is final {A_WHILE_SECONDS} s"):
         assert part in first.stderr
     assert "notice:" not in shell.run("faucet").stderr
 
@@ -404,7 +408,7 @@ def test_a_wallet_stays_with_the_rollup_that_it_first_used(node: RunningNode, tm
     # Looking is refused as well: the numbers would be of something else.
     shell.fails(3, "positions", "--account", "17")
     # Each of the ways out that it names: the flag, a directory of its own with the same key, another pin.
-    shell.json("faucet", "--rollup-address", node.rollup)
+    shell.json("faucet", "--rollup-address", "0x" + node.rollup.hex())
     shell.fails(3, "faucet")
     assert "another --wallet-dir, where --keystore" in line
     elsewhere = ("--wallet-dir", str(tmp_path / "second"), "--keystore", str(tmp_path / "default.json"))
@@ -429,7 +433,7 @@ def test_watch_follows_in_both_fashions(trader: Shell) -> None:
     assert "(the node's word)" in shown.stdout
 
 
-def test_a_keystore_is_private_and_never_overwritten(node: RunningNode, tmp_path: Path) -> None:
+def test_a_keystore_is_private_and_never_overwritten(node: Node, tmp_path: Path) -> None:
     shell = Shell(node, tmp_path / "wallets")
     made = shell.json("new", "--light-kdf", "--keystore", "second")
     path = Path(made["keystore"])
@@ -444,7 +448,7 @@ def test_a_keystore_is_private_and_never_overwritten(node: RunningNode, tmp_path
     assert shell.json("address", keystore="second", password=None)["address"] == made["address"]
 
 
-def test_passwords_come_from_file_or_prompt(node: RunningNode, tmp_path: Path) -> None:
+def test_passwords_come_from_file_or_prompt(node: Node, tmp_path: Path) -> None:
     shell = Shell(node, tmp_path)
     password_file = tmp_path / "password"
     password_file.write_text("from a file\nsecond line\n")
@@ -467,7 +471,7 @@ def test_passwords_come_from_file_or_prompt(node: RunningNode, tmp_path: Path) -
     shell.fails(18, *deposit, keystore="broken")
 
 
-def test_an_address_that_is_not_the_keys_is_not_believed(node: RunningNode, tmp_path: Path) -> None:
+def test_an_address_that_is_not_the_keys_is_not_believed(node: Node, tmp_path: Path) -> None:
     shell = Shell(node, tmp_path)
     made = shell.json("new", "--light-kdf")
     path = Path(made["keystore"])
@@ -566,7 +570,7 @@ def test_options_come_from_flag_environment_and_file(trader: Shell, tmp_path: Pa
     assert nowhere in line
 
 
-def test_a_node_that_lies_about_a_withdrawal_gets_no_claim(trader: Shell, node: RunningNode, tmp_path: Path) -> None:
+def test_a_node_that_lies_about_a_withdrawal_gets_no_claim(trader: Shell, node: Node, tmp_path: Path) -> None:
     index = trader.json("withdraw", "--amount", "3")["withdrawal_index"]
 
     class LyingNode(NodeClient):
