@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from hypothesis import is_hypothesis_test
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 from tests.processor_time import ProcessorTime
 
@@ -16,6 +16,10 @@ from tests.processor_time import ProcessorTime
 # those cost where the environment forbids to keep it.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# How long a draw takes says how busy the machine is, and nothing of the law.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 TESTS: Final = Path(__file__).parent
 NOT_SLOW: Final = "not slow"

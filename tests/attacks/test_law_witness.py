@@ -218,7 +218,7 @@ class TestTrap4Preimages:
 class TestTrap5Malleability:
     """What is hashed is what was decoded: no other witness leads to another root."""
 
-    @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
     @given(data=st.data())
     def test_a_changed_byte_is_refused_or_says_nothing(self, case: Case, data: st.DataObject) -> None:
         end = len(case.witness)
@@ -232,7 +232,7 @@ class TestTrap5Malleability:
             return
         assert root == case.post_root
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
     @given(length=st.integers(0, HINTS_AT + 708))
     def test_a_cut_witness_is_refused_or_says_nothing(self, case: Case, length: int) -> None:
         try:
@@ -320,7 +320,7 @@ def garbage(tag: int, seed: int) -> bytes:
 class TestAnyBody:
     """Any bytes are a legal chunk: both twins come to the same root, and nothing makes the referee revert."""
 
-    @settings(max_examples=120, deadline=None)
+    @settings(max_examples=120)
     @given(body=st.binary(max_size=900))
     @example(body=b"")
     @example(body=b"\xff" * 6)
@@ -330,7 +330,7 @@ class TestAnyBody:
     def test_garbage(self, body: bytes) -> None:
         venue.run_body(trader_state(), body)
 
-    @settings(max_examples=120, deadline=None)
+    @settings(max_examples=120)
     @given(parts=st.lists(st.tuples(st.sampled_from(sorted(WHOLE)), st.integers(0, 2**64)), max_size=30))
     def test_known_tags_over_garbage(self, parts: list[tuple[int, int]]) -> None:
         body = venue.body_of(garbage(tag, seed) for tag, seed in parts)

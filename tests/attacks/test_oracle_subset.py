@@ -85,7 +85,7 @@ PRICE = st.integers(1, 2**48 - 1)
     order=st.permutations(range(7)),
     chosen=st.sampled_from(list(combinations(range(7), DEVNET_QUORUM))),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_the_median_stays_between_the_honest_whoever_lies_and_whoever_chooses(
     honest: list[int], lies: list[int], order: list[int], chosen: tuple[int, ...]
 ) -> None:
@@ -100,7 +100,7 @@ def test_the_median_stays_between_the_honest_whoever_lies_and_whoever_chooses(
     order=st.permutations(range(7)),
     chosen=st.sampled_from(list(combinations(range(7), DEVNET_QUORUM))),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_the_same_holds_of_premiums(
     honest: list[int], lies: list[int], order: list[int], chosen: tuple[int, ...]
 ) -> None:

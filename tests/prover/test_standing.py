@@ -22,7 +22,7 @@ def settled_of(globals: containers.Globals, row: containers.Account) -> containe
     return settled
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(SIZES, SIZES, st.integers(-(10**12), 10**12), st.integers(-(10**9), 10**9))
 def test_both_agree_at_equal_prices_without_an_own_bound(first: int, second: int, collateral: int, due: int) -> None:
     globals = globals_of()

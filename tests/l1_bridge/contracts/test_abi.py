@@ -70,7 +70,7 @@ cases = st.lists(types, max_size=4).flatmap(
 
 
 @given(cases)
-@settings(max_examples=2 * EXAMPLES, deadline=None)
+@settings(max_examples=2 * EXAMPLES)
 def test_encodes_as_eth_abi_does_and_decodes_what_it_encoded(case: tuple[list[str], tuple[Any, ...]]) -> None:
     kinds, values = case
     data = encode(kinds, values)
@@ -87,7 +87,7 @@ def is_canonical(kinds: list[str], data: bytes) -> bool:
 
 
 @given(cases, st.data())
-@settings(max_examples=2 * EXAMPLES, deadline=None)
+@settings(max_examples=2 * EXAMPLES)
 def test_accepts_of_changed_bytes_exactly_the_canonical(case: tuple[list[str], tuple[Any, ...]], drawn: Any) -> None:
     kinds, values = case
     data = bytearray(encode(kinds, values))

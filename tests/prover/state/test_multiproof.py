@@ -55,7 +55,7 @@ def record(height: int, mask: int, *siblings: bytes) -> bytes:
     st.dictionaries(LEAF_INDICES, LEAF_HASHES, min_size=1, max_size=12),
     st.lists(st.integers(0, 11), max_size=6),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_roots_equal_those_of_the_tree(
     held: dict[int, bytes], touched: dict[int, bytes], overwritten: list[int]
 ) -> None:
@@ -246,7 +246,7 @@ def test_proof_for_more_or_fewer_leaves_is_refused() -> None:
 
 
 @given(st.binary(max_size=200), st.lists(st.integers(0, 40), min_size=1, max_size=4, unique=True))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_arbitrary_bytes_never_crash_the_verifier(proof: bytes, indices: list[int]) -> None:
     leaves = [(index, LEAF, OTHER) for index in sorted(indices)]
     with suppress(WitnessError):

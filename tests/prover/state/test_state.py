@@ -37,7 +37,7 @@ def fresh() -> State:
     return venue.genesis_state()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 2), CHANGES, FIELDS), max_size=8))
 def test_an_account_encoded_from_its_last_image_is_encoded_as_by_the_law(
     changes: list[tuple[int, dict[int, containers.Position], dict[str, Any]]],

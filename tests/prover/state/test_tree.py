@@ -49,7 +49,7 @@ def assert_equals_naive(tree: StateTree, leaves: Mapping[int, bytes]) -> None:
 
 
 @given(st.lists(st.dictionaries(LEAF_INDICES, LEAF_HASHES, max_size=12), max_size=4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_updates_equal_recomputation(chunks: list[dict[int, bytes]]) -> None:
     tree = StateTree()
     leaves: dict[int, bytes] = {}

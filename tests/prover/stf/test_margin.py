@@ -125,7 +125,7 @@ class TestSettle:
         assert margin.settle(RISK, row, NOW) == (row, 0)
         assert margin.settle(RISK, row, NOW)[0] is row
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(st.lists(st.tuples(SIZES, COSTS, INDICES, INDICES), max_size=16))
     def test_nothing_is_made_and_less_than_a_micro_dollar_stays_behind(
         self, rows: list[tuple[int, int, int, int]]
@@ -147,7 +147,7 @@ class TestSettle:
 
 
 class TestDivision:
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(st.integers(-(2**200), 2**200), st.integers(1, 2**60))
     def test_floor_and_ceil(self, numerator: int, denominator: int) -> None:
         assert margin.floor_div(numerator, denominator) == numerator // denominator
@@ -168,7 +168,7 @@ class TestOnlyReduced:
         assert not margin.only_reduced(10, -1, 100, 200, 60, 6)
         assert not margin.only_reduced(10, 9, 100, 200, 60, 61)
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(
         st.integers(-(10**9), 10**9),
         st.integers(-(10**9), 10**9),
@@ -184,14 +184,14 @@ class TestOnlyReduced:
 
 
 class TestMedian:
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(st.sampled_from([1, 3, 5, 7]), st.data())
     def test_it_is_the_middle_one(self, count: int, data: st.DataObject) -> None:
         reports = data.draw(st.lists(st.integers(-(2**23), 2**48), min_size=count, max_size=count))
 
         assert markets.median(reports + [0] * (7 - count), count) == sorted(reports)[count // 2]
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(
         st.lists(st.integers(590_000, 610_000), min_size=5, max_size=5), st.integers(1, 2**48), st.integers(1, 2**48)
     )

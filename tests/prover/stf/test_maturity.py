@@ -219,7 +219,7 @@ class Purse:
 STEPS = st.lists(st.tuples(st.integers(0, 3 * EPOCH), st.integers(-100, 100)), max_size=20)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(-50, 200), STEPS)
 def test_money_ages_as_an_independent_reading_says(start: int, steps: list[tuple[int, int]]) -> None:
     row = account(collateral=start)
@@ -237,7 +237,7 @@ def test_money_ages_as_an_independent_reading_says(start: int, steps: list[tuple
         assert row.fresh >= 0
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(
     st.lists(
         st.tuples(st.integers(0, 3), st.sampled_from([-20_000, -600, 60, 15_000])),

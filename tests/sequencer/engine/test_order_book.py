@@ -136,7 +136,7 @@ def assert_alike(book: OrderBook, naive: NaiveBook) -> None:
 
 
 @given(STEPS)
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 def test_matches_as_a_sorted_list_does(steps: list[Any]) -> None:
     book, naive = OrderBook(MARKET, ROOMY), NaiveBook()
     placed = filled = left = removed = 0
@@ -182,7 +182,7 @@ def test_matches_as_a_sorted_list_does(steps: list[Any]) -> None:
 
 
 @given(STEPS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_added_again_by_arrival_the_orders_make_the_same_book(steps: list[Any]) -> None:
     book = OrderBook(MARKET, ROOMY)
     for sequence, step in enumerate(steps):
@@ -370,7 +370,7 @@ def stop_order(price: int, above: bool, **changes: int) -> Order:
     st.lists(st.tuples(st.integers(90, 110), st.booleans(), st.integers(0, 60)), max_size=40),
     st.lists(st.one_of(st.integers(85, 115), st.tuples(st.integers(0, 60)), st.sets(st.integers(0, 39))), max_size=20),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_triggers_fire_as_the_law_says_first_armed_first(armed: list[tuple[int, bool, int]], steps: list[Any]) -> None:
     book = TriggerBook(MARKET, ROOMY)
     waiting = [

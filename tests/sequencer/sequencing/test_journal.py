@@ -88,7 +88,7 @@ def directory(tmp_path: Path) -> Path:
     st.integers(HEADER_LENGTH, 400),
     st.integers(1, 50),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_what_is_committed_is_read_back(groups: list[list[bytes]], segment_bytes: int, from_sequence: int) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         directory = Path(temporary)
@@ -489,7 +489,7 @@ class VolatileDisk(Disk):
 
 
 @given(st.integers(0, 40), st.integers(1, 3), st.integers(0, 2**32))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_power_may_fail_at_any_call(calls: int, group_size: int, seed: int) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         directory = Path(temporary)
@@ -514,7 +514,7 @@ def test_power_may_fail_at_any_call(calls: int, group_size: int, seed: int) -> N
 
 
 @given(st.integers(0, 40), st.booleans(), st.integers(0, 2**32))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_what_a_killed_writer_left_is_synced_before_it_is_called_durable(calls: int, more: bool, seed: int) -> None:
     """The process dies between write and sync, the next one opens the journal, and then the power fails."""
     with tempfile.TemporaryDirectory() as temporary:

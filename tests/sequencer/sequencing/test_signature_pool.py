@@ -92,13 +92,13 @@ def test_a_worker_shares_its_constants_with_the_law() -> None:
     assert verifier_worker._NOBODY == NOBODY
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(min_size=96, max_size=96))
 def test_garbage_recovers_to_what_the_law_says(row: bytes) -> None:
     assert RECOVERER.recover(row) == by_the_law(row)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.sampled_from(KEYS),
     st.binary(min_size=32, max_size=32),
@@ -168,7 +168,7 @@ def test_a_row_of_an_operation_is_what_its_owner_signed() -> None:
         assert RECOVERER.recover(signed_row(domain, operation)) == recovered(domain, operation)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(min_size=constants.ORDER_LENGTH - 1, max_size=constants.ORDER_LENGTH - 1))
 def test_a_row_of_any_order_bytes_has_the_digest_of_the_law(tail: bytes) -> None:
     operation = bytes([constants.ORDER]) + tail

@@ -31,7 +31,7 @@ OWNER = b"\x77" * 20
 # The devnet's markets, and one that has no label.
 NAMES = ("BTC", "ETH", "SOL", "#3")
 EPOCH = START // constants.EPOCH
-EXAMPLES = settings(max_examples=60, deadline=None)
+EXAMPLES = settings(max_examples=60)
 
 
 def seen_at(risk: containers.Risk, account: containers.Account, now_ms: int, posting_fee: int = 0) -> Outlook:

@@ -85,19 +85,19 @@ near_calls = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=200), st.sampled_from([JSON, MSGPACK]))
 def test_random_bytes_never_raise(body: bytes, codec: Codec) -> None:
     work_through(codec, body)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(alphabet='[]{}",:\\u0d8f123456789eE+-.truefalsn \x00é', max_size=80))
 def test_almost_json_never_raises(text: str) -> None:
     work_through(JSON, text.encode())
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(near_calls | st.lists(near_calls, max_size=3), st.binary(max_size=3), st.integers(0, 400))
 def test_almost_calls_never_raise(message: Any, noise: bytes, place: int) -> None:
     text = json.dumps(message).encode()
