@@ -682,6 +682,12 @@ async def test_a_source_with_a_deadline(autojump_clock: trio.testing.MockClock) 
         await report_source("http://127.0.0.1:9", httpx.MockTransport(hang))()
 
 
+def out_of_patience(guard: Any, world: World) -> None:
+    """As if the guard had watched the loser since the beginning."""
+    deciding = guard.challenger._guarding._guard
+    deciding._since, deciding._seen = {LOSER: 0}, world.venue.state.root
+
+
 @pytest.mark.stage(build=under_water)
 async def test_a_rescue_at_an_old_price_brings_its_tick_along(world: World, node: L1Node, client: L1Client) -> None:
     # Older than a forced rescue may find it, and younger than patience.
@@ -691,8 +697,7 @@ async def test_a_rescue_at_an_old_price_brings_its_tick_along(world: World, node
         await guard.once()
         assert told.asked == 0
     async with watching(world, node, patience=600, source=told.source) as guard:
-        guard.challenger._guarding._guard._since = {LOSER: 0}  # type: ignore[union-attr]
-        guard.challenger._guarding._guard._seen = world.venue.state.root  # type: ignore[union-attr]
+        out_of_patience(guard, world)
         assert (await guard.once()).entries_sent == 2
         assert [operation[0] for operation in guard.queued()] == [constants.FORCED_TICK, constants.FORCED_RESCUE]
         tick, waits = guard.queued()
@@ -713,8 +718,7 @@ async def test_three_ticks_in_a_row_and_the_rescue_are_one_transaction(
     row = [reports(world, newest - number * constants.TICK_STEP, FALLEN) for number in range(3)]
     told = Node(lambda: row)
     async with watching(world, node, patience=600, source=told.source) as guard:
-        guard.challenger._guarding._guard._since = {LOSER: 0}  # type: ignore[union-attr]
-        guard.challenger._guarding._guard._seen = world.venue.state.root  # type: ignore[union-attr]
+        out_of_patience(guard, world)
         sent = await sent_by(client, CHALLENGER)
         assert (await guard.once()).entries_sent == 4
         assert await sent_by(client, CHALLENGER) == sent + 1
@@ -732,8 +736,7 @@ async def test_a_tick_that_shows_the_account_healthy_is_not_bought_for_it(
     newest = await silent(world, client, 400)
     told = Node(lambda: [reports(world, newest)])
     async with watching(world, node, patience=600, source=told.source) as guard:
-        guard.challenger._guarding._guard._since = {LOSER: 0}  # type: ignore[union-attr]
-        guard.challenger._guarding._guard._seen = world.venue.state.root  # type: ignore[union-attr]
+        out_of_patience(guard, world)
         assert ((await guard.once()).entries_sent, told.asked, guard.queued()) == (0, 1, [])
 
 
