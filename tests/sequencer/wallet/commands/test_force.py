@@ -63,9 +63,9 @@ def test_an_agent_is_granted_and_dismissed_without_a_signature(trader: Shell) ->
 def test_every_order_that_was_signed_is_void(trader: Shell) -> None:
     order = ("order", "--market", "BTC", "--side", "buy", "--size", "0.01", "--price", "30000")
     trader.json(*order)
-    assert trader.json("orders")["orders"]
+    assert trader.json("positions")["accounts"][0]["open_orders"]
     assert trader.json("force", "cancel-all")["code"] == 0
-    assert not trader.json("orders")["orders"]
+    assert trader.json("positions")["accounts"][0]["open_orders"] == []
 
 
 def test_a_position_that_is_not_there_is_not_closed(trader: Shell) -> None:
