@@ -80,6 +80,18 @@ def test_a_healthy_account_is_not_rescued(trader: Shell, stranger: Shell) -> Non
     assert "HEALTHY" in line
 
 
+def test_ticks_stand_right_in_front_of_the_rescue_that_they_are_evidence_for(trader: Shell, stranger: Shell) -> None:
+    account = trader.environment["CATENARY_WALLET_ACCOUNT"]
+    assert account is not None
+    rescue = ("force", "rescue", "--target", account, "--market", "BTC")
+    # Of no signer at all: consumed by the law with a code of its own, and in front of the rescue.
+    tick = ("--tick", "0x06" + bytes(8).hex())
+    line, _ = stranger.fails(14, *rescue, *tick * 3)
+    assert "OVERFILLED" in line
+    line, _ = stranger.fails(2, *rescue, *tick * 4)
+    assert "at most 3 ticks" in line
+
+
 def test_what_is_no_tick_costs_nothing(trader: Shell) -> None:
     for text, sentence in (("zz", "hex"), ("0x07", "begin with 06"), ("", "begin with 06")):
         line, _ = trader.fails(2, "force", "tick", "--tick", text)
