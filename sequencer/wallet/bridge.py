@@ -1,6 +1,6 @@
 """What a wallet does through the rollup's contract on L1: deposits, forced entries, governance, claims."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
@@ -155,13 +155,17 @@ class Bridge:
 
     # Entries of the queue.
 
-    async def force(self, tag: int, payload: bytes, timeout_seconds: float) -> Forced:
-        """Queues an operation on L1, where nobody can leave it out, and waits for what the node says it came to."""
+    async def force(self, tag: int, payload: bytes, timeout_seconds: float, evidence: Sequence[bytes] = ()) -> Forced:
+        """Queues an operation on L1, where nobody can leave it out, and waits for what the node says it came to.
+
+        evidence: at most three signed ticks that stand right in front of it, in the same transaction.
+        """
         venue = await self._verified.forced_venue()
         fee = (await self._parameters(venue)).entry_fee_wei
-        return await self._queued(
-            venue, calls.encode_entry(tag, payload), calls.entry_gas(payload), fee, timeout_seconds
-        )
+        entries = [*((constants.FORCED_TICK, tick[1:]) for tick in evidence), (tag, payload)]
+        data = calls.encode_entries(entries) if evidence else calls.encode_entry(tag, payload)
+        gas = sum(calls.entry_gas(each) for _, each in entries)
+        return await self._queued(venue, data, gas, fee * len(entries), timeout_seconds)
 
     # Governance.
 
@@ -232,7 +236,8 @@ class Bridge:
 
     def _event_of(self, venue: Venue, receipt: Receipt, kind: type[_Event]) -> _Event:
         identity = batch.BridgeId(venue.chain_id, venue.rollup)
-        for log in receipt.logs:
+        # The last one: what evidence stands in front of.
+        for log in reversed(receipt.logs):
             if log.address == venue.rollup:
                 event = events.decode_log(identity, log)
                 if isinstance(event, kind):

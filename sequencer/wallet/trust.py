@@ -24,6 +24,8 @@ from sequencer.wallet.errors import BadInput, BadProof, L1Unreachable, NotGenuin
 from sequencer.wallet.units import MONEY_DECIMALS
 
 _CACHE_LIMIT: Final = 64
+# PROTOCOL.md derives what a hostile sequencer can gain on forced paths from an hour each.
+_MOST_WAIT_SECONDS: Final = 3_600
 
 
 class ListedMarket(msgspec.Struct, frozen=True):
@@ -203,6 +205,13 @@ async def _verify(l1: L1Client, location: Location) -> Venue:
         raise NotGenuine(f"there is no token at {checksum_address(found.token)}")
     answer = await l1.eth_call(location.rollup, bridge_artifact().encode_call("parameters"))
     parameters = calls.decode_record(calls.Parameters, answer)
+    waits = (("clock lag", parameters.max_lag_seconds), ("queue wait", parameters.inclusion_seconds))
+    for word, seconds in waits:
+        if seconds > _MOST_WAIT_SECONDS:
+            raise NotGenuine(
+                f"the bridge lets the sequencer's {word} by {seconds} s, where at most {_MOST_WAIT_SECONDS} s keep "
+                "in time what is forced; nothing is signed for it"
+            )
     globals, block = await _genesis_globals(l1, location)
     return Venue(
         location=location,

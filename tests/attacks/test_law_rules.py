@@ -66,7 +66,7 @@ class TestC1Time:
         return state
 
     def test_off_an_expired_order_is_filled(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def turned_back(self: Chunk, timestamp: int, queue_only: bool = False) -> None:
+        def turned_back(self: Chunk, timestamp: int, _: bool) -> None:
             self.commitment.timestamp = timestamp
 
         monkeypatch.setattr(Chunk, "open", turned_back)

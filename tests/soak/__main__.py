@@ -29,6 +29,7 @@ CAMPAIGNS: Final = {
     "rollback": Campaign("rollback", "a roll-back costs the same whatever follows the lie", "followers", 100_000),
     "crash": Campaign("crash", "January 2022: gentle against full liquidation", "accounts", 200, (("hours", 48),)),
     "house": Campaign("house", "folders, classes, functions and words of the source, counted", "most", 5),
+    "bridge": Campaign("bridge", "states of a bridge: the node has a batch that it takes, always", "cases", 20_000),
     "claims": Campaign("claims", "mutated withdrawal proofs against the bridge: none is taken", "cases", 100_000),
     "honest": Campaign("honest", "honest chunks against every abuse of a proof: nobody is slashed", "cases", 10_000),
     "byzantine": Campaign("byzantine", "whatever the bridge takes: each lie is proven, no truth is", "seeds", 100),

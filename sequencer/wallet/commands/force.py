@@ -14,11 +14,15 @@ from sequencer.wallet.commands.running import Report, Settings, command, run_act
 from sequencer.wallet.errors import BadInput, NotYet
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from prover.stf import containers
     from sequencer.wallet.bridge import Forced
     from sequencer.wallet.wallet import Wallet
 
 _ALL = "all"
+# The bridge takes four entries at once.
+_EVIDENCE = 3
 
 timeout_option = click.option(
     "--timeout",
@@ -37,9 +41,11 @@ def _entry(account: int, **fields: int | bytes) -> containers.Entry:
     return msgspec.convert(values | fields, containers.Entry)
 
 
-async def forced(wallet: Wallet, tag: int, payload: bytes, timeout_seconds: float) -> Report:
+async def forced(
+    wallet: Wallet, tag: int, payload: bytes, timeout_seconds: float, evidence: Sequence[bytes] = ()
+) -> Report:
     """Queues an entry and tells what came of it; Rejected where the law refused it, NotYet where nothing is known."""
-    return come_of(tag, await wallet.bridge.force(tag, payload, timeout_seconds), timeout_seconds)
+    return come_of(tag, await wallet.bridge.force(tag, payload, timeout_seconds, evidence), timeout_seconds)
 
 
 def come_of(tag: int, found: Forced, timeout_seconds: float) -> Report:
@@ -194,16 +200,26 @@ def force_cancel_all(settings: Settings, account: int | None, timeout: float) ->
 @click.option("--target", type=click.IntRange(constants.RESERVED_ACCOUNTS), required=True, help="Whose account.")
 @click.option("--market", required=True, help="The market of its largest requirement, by name or index.")
 @click.option("--size", default=_ALL, show_default=True, help="At most so much, in units of the market, or all.")
+@click.option("--tick", "texts", multiple=True, help="A signed tick in hex that is to stand in front; at most three.")
 @timeout_option
 @command
-def force_rescue(settings: Settings, target: int, market: str, size: str, timeout: float) -> None:
-    """Have the insurance account liquidate, or take over, an account that the sequencer leaves alone."""
+def force_rescue(
+    settings: Settings, target: int, market: str, size: str, texts: tuple[str, ...], timeout: float
+) -> None:
+    """Have the insurance account liquidate, or take over, an account that the sequencer leaves alone.
+
+    Three young ticks in a row are the evidence for it: entered in one transaction, nobody can tear them apart.
+    """
     from prover.signing import operations
+
+    ticks = [_tick(text) for text in texts]
+    if len(ticks) > _EVIDENCE:
+        raise BadInput(f"at most {_EVIDENCE} ticks stand in front of a rescue, these are {len(ticks)}")
 
     async def action(wallet: Wallet) -> Report:
         index, lots = await _lots(wallet, market, size)
         payload = operations.forced_rescue_payload(index, target, lots)
-        return await forced(wallet, constants.FORCED_RESCUE, payload, timeout)
+        return await forced(wallet, constants.FORCED_RESCUE, payload, timeout, ticks)
 
     run_action(settings, action, signing=True)
 
@@ -214,17 +230,22 @@ def force_rescue(settings: Settings, target: int, market: str, size: str, timeou
 @command
 def force_tick(settings: Settings, text: str, timeout: float) -> None:
     """Enter signed prices that the sequencer withholds."""
+    tick = _tick(text)
+
+    async def action(wallet: Wallet) -> Report:
+        return await forced(wallet, constants.FORCED_TICK, tick[1:], timeout)
+
+    run_action(settings, action, signing=True)
+
+
+def _tick(text: str) -> bytes:
     try:
         tick = bytes.fromhex(text.removeprefix("0x"))
     except ValueError:
         raise BadInput("a tick is hex, such as 0x06...") from None
     if not tick or tick[0] != constants.TICK:
         raise BadInput("these are not the bytes of a tick: they begin with 06")
-
-    async def action(wallet: Wallet) -> Report:
-        return await forced(wallet, constants.FORCED_TICK, tick[1:], timeout)
-
-    run_action(settings, action, signing=True)
+    return tick
 
 
 async def _price(wallet: Wallet, market: str, price: str) -> int:

@@ -42,7 +42,7 @@ def test_the_bridge_takes_what_the_encoders_write(venue: Harness) -> None:
     payee = Withdrawal(0, TRADER, 10**6)
     tree = WithdrawalTree([payee.leaf()])
     commitment = venue.next_commitment(withdrawals_root=tree.root, withdrawn_total_micros=10**6)
-    chunks = (Chunk(honest_chunk(commitment).body + b"\x02", keccak(b"any")), honest_chunk(commitment))
+    chunks = (Chunk(b"any bytes", keccak(b"any")), honest_chunk(commitment))
     head = venue.head
     (log,) = evm.send(SEQUENCER, bridge, encode_commit(head.number, head.batch_hash, chunks, commitment)).logs
     event = decode_log(venue.id, log)

@@ -82,7 +82,7 @@ async def test_honest_batches_are_never_challenged(guard: Guard, world: World, c
     before = await sent_by(client, CHALLENGER)
     now = await world.now_ms()
     odd = now.to_bytes(6, "big") + b"\xff" * 8_186
-    await world.commit([world.venue.trade(now), odd, b"", b"\x00\x01"])
+    await world.commit([world.venue.trade(now), odd, odd[:6], bytes(6)])
     summary = await guard.once()
     assert (summary.held, summary.valid, summary.fraud) == (True, 2, 0)
     assert await sent_by(client, CHALLENGER) == before

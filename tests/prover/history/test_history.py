@@ -382,6 +382,26 @@ REFUSED = {
 }
 
 
+# Of the same queue, of which the chunk consumes all four: every count, head and hash that the bridge takes.
+A1_CLAIMS = [(count, taken) for count in (2, 3, 4) for taken in range(count, 5) if (count, taken) != (4, 4)]
+
+
+@pytest.mark.parametrize(("count", "taken"), A1_CLAIMS)
+async def test_a1_every_other_claim_about_the_queue_that_the_bridge_takes_is_a_fraud(
+    world: World, reader: Reader, count: int, taken: int
+) -> None:
+    good = await world.open_accounts()
+    await world.deposit(2)
+    await world.deposit(3)
+    chain = [await chain_after(world, number) for number in range(5)]
+    claim = queue_claim(count, taken, taken)
+    await world.commit([[]], [Lie(0, claim=lambda true: claim(true, chain))])
+    notices = reader.catch_up()
+    assert (judgements(notices)[-1].verdict, alarms(notices)) == (Verdict.FRAUD, [])
+    await prove(world, reader.replay.dispute())
+    assert (await world.head()).batch_hash == good.batch_hash
+
+
 @pytest.mark.parametrize("name", REFUSED)
 async def test_a_queue_that_the_bridge_refuses_is_a_history_that_nobody_acts_on(
     world: World, reader: Reader, name: str

@@ -180,6 +180,16 @@ def test_a_bridge_made_for_another_address_is_refused(chain: Chain) -> None:
         chain.examine(chain.status(rollup_address="0x" + stranger.hex()))
 
 
+@pytest.mark.parametrize("slow", ["max_lag_seconds", "inclusion_seconds"])
+def test_a_bridge_that_lets_the_sequencer_wait_for_longer_than_the_bounds_assume_is_refused(
+    chain: Chain, slow: str
+) -> None:
+    parameters = msgspec.structs.replace(deployment.DEVNET_PARAMETERS, **{slow: 3_601})
+    found = chain.ask(lambda l1: deployment.deploy(l1, OPERATOR, GENESIS, parameters))
+    with pytest.raises(NotGenuine, match="by 3601 s, where at most 3600 s"):
+        Chain(chain.url, found).examine(Chain(chain.url, found).status())
+
+
 def test_an_l1_that_is_gone(chain: Chain) -> None:
     async def main() -> None:
         async with L1Client(chain.url, L1Options(attempts=1)) as l1:

@@ -63,9 +63,9 @@ def test_an_agent_is_granted_and_dismissed_without_a_signature(trader: Shell) ->
 def test_every_order_that_was_signed_is_void(trader: Shell) -> None:
     order = ("order", "--market", "BTC", "--side", "buy", "--size", "0.01", "--price", "30000")
     trader.json(*order)
-    assert trader.json("orders")["orders"]
+    assert trader.json("positions")["accounts"][0]["open_orders"]
     assert trader.json("force", "cancel-all")["code"] == 0
-    assert not trader.json("orders")["orders"]
+    assert trader.json("positions")["accounts"][0]["open_orders"] == []
 
 
 def test_a_position_that_is_not_there_is_not_closed(trader: Shell) -> None:
@@ -78,6 +78,18 @@ def test_a_healthy_account_is_not_rescued(trader: Shell, stranger: Shell) -> Non
     assert account is not None
     line, _ = stranger.fails(14, "force", "rescue", "--target", account, "--market", "BTC")
     assert "HEALTHY" in line
+
+
+def test_ticks_stand_right_in_front_of_the_rescue_that_they_are_evidence_for(trader: Shell, stranger: Shell) -> None:
+    account = trader.environment["CATENARY_WALLET_ACCOUNT"]
+    assert account is not None
+    rescue = ("force", "rescue", "--target", account, "--market", "BTC")
+    # Of no signer at all: consumed by the law with a code of its own, and in front of the rescue.
+    tick = ("--tick", "0x06" + bytes(8).hex())
+    line, _ = stranger.fails(14, *rescue, *tick * 3)
+    assert "OVERFILLED" in line
+    line, _ = stranger.fails(2, *rescue, *tick * 4)
+    assert "at most 3 ticks" in line
 
 
 def test_what_is_no_tick_costs_nothing(trader: Shell) -> None:
