@@ -449,7 +449,7 @@ class TestH7Governor:
         assert_refused(state, change(state, 3, label=DOGE, **fields), code=c.OUT_OF_RANGE)
 
     def replaced(self, **fields: Any) -> bytes:
-        kept = {"posting_fee": 0, "grace_period": 10_000, "signer_index": 0, "signer": containers.NOBODY}
+        kept = {"posting_fee": 1, "grace_period": 10_000, "signer_index": 0, "signer": containers.NOBODY}
         payload = operations.venue_payload(containers.VenueParameters(**(kept | fields)))
         return venue.entry(constants.SET_VENUE, payload, venue.OPERATOR)
 
@@ -483,7 +483,8 @@ class TestH7Governor:
     @pytest.mark.parametrize(
         "fields",
         [
-            {"posting_fee": 100_001},
+            {"posting_fee": 0},
+            {"posting_fee": constants.MOST_POSTING_FEE + 1},
             {"grace_period": 3_600_001},
             {"signer_index": 7, "signer": OWNERS[9]},
             {"signer_index": 1, "signer": venue.SIGNERS[0]},

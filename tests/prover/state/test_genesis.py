@@ -107,7 +107,7 @@ def test_bytes_of_another_length_are_no_globals(length: int) -> None:
 
 def test_bits_outside_their_field_are_not_canonical() -> None:
     genesis = bytearray(genesis_bytes(OPERATOR, SIGNERS, 5))
-    genesis[32 * 15] = 1
+    genesis[32 * 18] = 1
     with pytest.raises(ValueError, match="not canonical"):
         legal_globals(bytes(genesis))
 
