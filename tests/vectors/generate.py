@@ -110,6 +110,16 @@ def law() -> dict[str, Any]:
     return {"domain": venue.DOMAIN.hex(), "law_version": constants.LAW_VERSION, "cases": needed}
 
 
+def law_sample() -> list[dict[str, Any]]:
+    """The cases kept by four chunks, each with its scenes, in every kind of world: a sixth of what `law` plays."""
+    recorder = Recorder(SEED)
+    for kind in WORLDS:
+        world = World(kind, recorder.rng)
+        for chunk in range(4):
+            recorder.chunk(world, chunk)
+    return recorder.cases_kept
+
+
 def pairs_of(case: dict[str, Any]) -> set[tuple[int, int]]:
     """The (operation, code) pairs that a law case shows."""
     return set(zip(venue.tags_of(bytes.fromhex(case["body"])), case["codes"], strict=True))

@@ -19,8 +19,9 @@ from prover.state import multiproof
 from prover.stf import constants, containers, encoding, margin, markets, merkle, signatures
 from prover.stf.replay import Chunk
 from tests.twins import venue
+from tests.vectors import __main__ as command
 from tests.vectors import law_table
-from tests.vectors.generate import FILES, pairs_of, scaled_market
+from tests.vectors.generate import FILES, law_sample, pairs_of, scaled_market
 from tests.vectors.probe import Probe, plain, probe
 
 HERE: Final = Path(__file__).parent
@@ -261,10 +262,18 @@ def test_vectors_are_what_the_law_gives(name: str) -> None:
     assert json.dumps(FILES[name](), indent=1) + "\n" == (HERE / name).read_text()
 
 
+# Every file but the law's cases, and of those a part in which every kind of world and every scene has its turn.
+SAMPLE: Final = """
+import json, sys
+from tests.vectors.generate import FILES, law_sample
+json.dump([law_sample(), {name: make() for name, make in FILES.items() if name != "law.json"}], sys.stdout)
+"""
+
+
 def test_vectors_are_what_the_law_gives_whatever_the_hash_seed() -> None:
     hash_seed = "4242" if os.environ.get("PYTHONHASHSEED") != "4242" else "1"
     done = subprocess.run(
-        [sys.executable, "-m", "tests.vectors", "--check"],
+        [sys.executable, "-c", SAMPLE],
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
         cwd=HERE.parent.parent,
         capture_output=True,
@@ -273,3 +282,20 @@ def test_vectors_are_what_the_law_gives_whatever_the_hash_seed() -> None:
     )
 
     assert done.returncode == 0, done.stderr
+    cases, files = json.loads(done.stdout)
+    assert cases == law_sample()
+    assert len(cases) >= 20
+    for name, content in files.items():
+        assert json.dumps(content, indent=1) + "\n" == (HERE / name).read_text()
+
+
+@pytest.mark.parametrize(("held", "code"), [("", 0), ("{}", 1)])
+def test_a_file_that_differs_is_said(
+    held: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "ticks.json").write_text(held or (HERE / "ticks.json").read_text())
+    monkeypatch.setattr(command, "FILES", {"ticks.json": FILES["ticks.json"]})
+    monkeypatch.setattr(sys, "argv", ["tests.vectors", "--check", "--to", str(tmp_path)])
+
+    assert command.main() == code
+    assert ("ticks.json: not what the law gives" in capsys.readouterr().err) is bool(held)
