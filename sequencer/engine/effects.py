@@ -14,7 +14,7 @@ from prover.stf import codes
 from sequencer.engine.post_mortem import PostMortem
 from sequencer.engine.records import Fill
 
-EFFECTS_VERSION: Final = 1
+EFFECTS_VERSION: Final = 2
 
 # Effects of one input are numbered from its own number times this.
 _PLACES: Final = 1 << 24

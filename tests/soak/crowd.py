@@ -28,7 +28,7 @@ class Crowd:
             [SIGNER],
             1,
             listings,
-            posting_fee_micros=rng.choice([0, 500]),
+            posting_fee_micros=rng.choice([1, 500]),
             grace_period_ms=rng.choice([0, 5_000, 10_000, 15_000]),
         )
         self.ledger = Ledger(encoding.globals_from_bytes(genesis), watch)

@@ -65,7 +65,8 @@ def test_the_real_bridge_takes_no_more_than_is_set_aside_for_it() -> None:
     proof = witness.build(state.tree, chunk)
     assert len(proof) > 88_000
     lie = msgspec.structs.replace(genesis, tree_root=b"\x66" * 32)
-    chunks = [Chunk(body, b"\x77" * 32)] + [Chunk(b"", b"\x77" * 32)] * (MAX_CHUNKS - 2) + [Chunk(b"", lie.root())]
+    idle = Chunk(body[:6], b"\x77" * 32)
+    chunks = [Chunk(body, b"\x77" * 32), *[idle] * (MAX_CHUNKS - 2), Chunk(idle.body, lie.root())]
     head = decode_record(BatchRecord, bridge.call_raw("head"))
     bridge.send(
         "commit",

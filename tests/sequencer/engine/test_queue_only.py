@@ -107,6 +107,8 @@ def test_steps_of_a_head_go_on_in_it_and_the_journal_gives_the_same_chunks() -> 
         world.tick()
     world.queue_only = True
     world.process(leave(world.now, FIRST + 1, owner(1)))
+    # A step waits for a price that is newer than its entry.
+    world.tick()
     world.seal()
     commitment = world.engine.view.commitment
     assert commitment.queue_taken == commitment.queue_count

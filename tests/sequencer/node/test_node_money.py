@@ -16,6 +16,7 @@ from l1_bridge.codec import batch, calls
 from l1_bridge.contracts.artifact import load_artifact
 from l1_bridge.hashing import keccak
 from prover.contracts.deployment import view
+from prover.state import genesis
 from prover.state.leveldb import LevelDbStore
 from prover.stf import constants, encoding, margin
 from sequencer.client.clock import wall_clock_ms
@@ -88,7 +89,8 @@ async def story(node: Node) -> None:
     booked = client.call("catenary_withdraw", request=fields, signature="0x" + signature.hex())
     index = booked["withdrawal_index"]
     assert (booked["finality"], index) == ("sequenced", 0)
-    assert int(client.call("catenary_account", account=account)["collateral_micros"]) == before - amount
+    left = int(client.call("catenary_account", account=account)["collateral_micros"])
+    assert left == before - amount - genesis.DEVNET_POSTING_FEE_MICROS
     first = client.call("catenary_withdrawals", recipient="0x" + RECIPIENT.hex())
     assert [(entry["index"], entry["amount_micros"]) for entry in first] == [(0, str(amount))]
 
@@ -113,7 +115,7 @@ async def story(node: Node) -> None:
 
         def shows_withdrawal(found: dict[str, Any]) -> bool:
             leaf = encoding.account_from_payload(raw(found["leaf"])) if found["leaf"] != "0x" else None
-            return leaf is not None and margin.collateral(leaf) == before - amount
+            return leaf is not None and margin.collateral(leaf) == before - amount - genesis.DEVNET_POSTING_FEE_MICROS
 
         member = await proof_until(node, "catenary_proof", shows_withdrawal, account=account)
         posted = commitment_of(member["commitment"])

@@ -8,6 +8,7 @@ import trio
 from eth_account import Account
 
 from prover.signing.signatures import address_of
+from prover.state import genesis
 from sequencer.client.clock import wall_clock_ms
 from sequencer.devnet.signing_account import SigningAccount
 from tests.sequencer.node_process import Node, funded, node_inside
@@ -132,7 +133,8 @@ def test_a_wallet_bounds_its_leverage_and_opens_an_account_beside_it(
     owned = process.client.call("catenary_accounts", owner=before["owner"])
     assert index in owned
     assert foreseen["other"] == foreseen["other_after"]["account"] == index
-    assert (foreseen["other_before"], foreseen["fees_micros"]) == (None, str(1 * DOLLAR))
+    fees = 1 * DOLLAR + genesis.DEVNET_POSTING_FEE_MICROS
+    assert (foreseen["other_before"], foreseen["fees_micros"]) == (None, str(fees))
     second = process.client.call("catenary_account", account=index)
     assert (second["owner"], second["settled_micros"], second["maturing"]) == (before["owner"], str(49 * DOLLAR), [])
     sent(process, "catenary_setLeverage", by_owner, kind="set_leverage", account=account)
