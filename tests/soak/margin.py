@@ -54,6 +54,10 @@ class Watch(Queue):
             constants.DEPOSIT: self._deposit,
             constants.WITHDRAW: self._payment,
             constants.TRANSFER: self._payment,
+            constants.CANCEL: self._request,
+            constants.CANCEL_ALL: self._request,
+            constants.SET_AGENT: self._request,
+            constants.SET_LEVERAGE: self._request,
             constants.TICK: self._tick,
             constants.FILL: self._fill,
             constants.LIQUIDATE: self._liquidate,
@@ -125,29 +129,43 @@ class Watch(Queue):
         step, request = self.step, self.step.request
         assert request is not None
         before = step.before[request.account]
-        ages = self._touch(request.account)
+        ages, fee = self._charged(request)
         self._others_stay(request.account, constants.MARKETS)
         settled = ages.at(step.now // constants.EPOCH)[0]
         self.claim(request.amount <= settled, "unsettled money left", f"{request.amount} of {settled}")
         was = self.read(before, self.prices, own=True)
         kept = max(was.initial, ceil(was.notional, 10))
-        self.claim(was.equity - request.amount >= kept, "payment margin", f"{was} less {request.amount}")
+        left = was.equity - fee - request.amount
+        self.claim(left >= kept, "payment margin", f"{was} less {request.amount} and {fee}")
         self.claim(not self.in_grace, "grace", "money left in a grace")
         ages.settled -= request.amount
         self._aged(request.account, True)
         if step.tag == constants.WITHDRAW:
             self.paid_out += request.amount
-            return {request.account}
+            self._fees(fee)
+            return {request.account, constants.FEE_ACCOUNT}
         opening = request.other == constants.NEW_ACCOUNT
         other = self.ledger.globals.next_account - 1 if opening else request.other
-        fee = constants.CREATION_FEE if opening else 0
-        self.ages.setdefault(other, Ages()).settled += request.amount - fee
+        creation = constants.CREATION_FEE if opening else 0
+        self.ages.setdefault(other, Ages()).settled += request.amount - creation
         self.accepted["opening_transfer"] += opening
         self._aged(other, False)
         owners = self.ledger.account(other).owner == self.ledger.account(request.account).owner
         self.claim(owners, "owner", f"account {other}")
-        self._fees(fee)
+        self._fees(fee + creation)
         return {request.account, other, constants.FEE_ACCOUNT}
+
+    def _request(self) -> set[int]:
+        """A request that moves no money but its fee: whoever signed it has to be able to pay that, no more."""
+        request = self.step.request
+        assert request is not None
+        was = self.read(self.step.before[request.account], self.prices)
+        _, fee = self._charged(request)
+        self.claim(was.equity >= fee, "posted below zero", f"account {request.account}: {was} less {fee}")
+        self._others_stay(request.account, constants.MARKETS)
+        self._aged(request.account, True)
+        self._fees(fee)
+        return {request.account, constants.FEE_ACCOUNT}
 
     def _tick(self) -> set[int]:
         step, risk = self.step, self.ledger.globals.risk

@@ -249,6 +249,14 @@ class Readings:
             self.indebted.add(number)
         return ages
 
+    def _charged(self, request: containers.Request) -> tuple[Ages, int]:
+        """Settles whoever signed a request, and takes the posting fee, youngest money first; his money, the fee."""
+        fee = self.ledger.globals.posting_fee
+        self.claim(fee <= request.max_posting_fee, "fee", f"{fee} above what account {request.account} signed")
+        ages = self._touch(request.account)
+        ages.book(-fee, self.step.now // constants.EPOCH)
+        return ages, fee
+
     def _moved(self, number: int, market: int, size: int, quote: int, fee: int, leaves: bool = False) -> None:
         """A party of a fill or rescue pays funding, then the fee, and what a full close realises; nothing else.
 

@@ -101,6 +101,8 @@ def _fees_twice(chunk: Chunk, amount: int) -> None:
 
 _judged_at = rescue.judged_at
 _close = rescue.close
+_book = custody.book
+_charged = custody.charged
 _clock = Chunk.clock
 _tick = markets.tick
 _booked = margin.booked
@@ -131,6 +133,25 @@ def _with_any_equity(
     rescued = _close(under, move, rich, *others)
     rescued.account = msgspec.structs.replace(rescued.account, settled=rescued.account.settled - lent)
     return rescued
+
+
+def _free_of_charge(terms: containers.Terms, account: containers.Account) -> tuple[containers.Account, int]:
+    return _charged(msgspec.structs.replace(terms, posting_fee=0), account)
+
+
+def _oldest_money_first(terms: containers.Terms, account: containers.Account) -> tuple[containers.Account, int]:
+    settled, dust = _free_of_charge(terms, account)
+    return custody.credited(settled, -terms.posting_fee), dust
+
+
+def _posted_by_anybody(
+    tag: int, terms: containers.Terms, request: containers.Request, account: containers.Account, *others: Any
+) -> containers.Booked:
+    """A request whose account is lent whatever it lacks, and pays it back afterwards."""
+    lent = 10**15
+    booked = _book(tag, terms, request, custody.credited(account, lent), *others)
+    booked.account = custody.credited(booked.account, -lent)
+    return booked
 
 
 def _steady(chunk: Chunk) -> containers.Clock:
@@ -175,6 +196,9 @@ BROKEN: Final[dict[str, tuple[object, str, object, str]]] = {
         _pass(codes.MARGIN, custody.check_payment),
         "payment margin",
     ),
+    "requests free of charge": (custody, "charged", _free_of_charge, "money"),
+    "posting fees of the oldest money": (custody, "charged", _oldest_money_first, "ages"),
+    "requests below zero": (custody, "book", _posted_by_anybody, "posted below zero"),
     "payments in a grace": (custody, "check_payment", _pass(codes.GRACE, custody.check_payment), "grace"),
     "profit settled at once": (margin, "booked", _settled_at_once, "unsettled money left"),
     "the owner's own bound counts": (rescue, "unbounded", lambda account: account, "too many lots"),
