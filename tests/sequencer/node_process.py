@@ -58,6 +58,12 @@ class Node:
         self.domain = domain_separator(chain_id, rollup)
         self.client = Client(url)
 
+    def l1_time_ms(self) -> int:
+        """The time of L1's latest block, of whole seconds: what was signed in the same second may be later than it."""
+        asked = {"jsonrpc": "2.0", "id": 1, "method": "eth_getBlockByNumber", "params": ["latest", False]}
+        answer = httpx.post(self.l1_url, json=asked, trust_env=False, verify=False, timeout=PATIENCE_SECONDS)
+        return int(answer.json()["result"]["timestamp"], 16) * 1_000
+
     def pass_time(self, seconds: int) -> None:
         """L1's clock moves on at once where it is anvil's; the embedded L1's moves by itself alone."""
         if ANVIL.exists():

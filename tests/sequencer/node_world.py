@@ -100,6 +100,14 @@ def leave(now: int, account: int, sender: bytes) -> bytes:
     return operations.entry_bytes(constants.LEAVE, sender, now, payload)
 
 
+def void_all(now: int, account: int, sender: bytes) -> bytes:
+    """The bytes of an entry by which an owner voids whatever was signed before L1 took it."""
+    fields = encoding.entry(constants.FORCED_AGENT, 0, 0)
+    changed = msgspec.structs.replace(fields, account=account, agent_index=constants.FLOOR_INDEX)
+    payload = operations.entry_payload(constants.FORCED_AGENT, changed)
+    return operations.entry_bytes(constants.FORCED_AGENT, sender, now, payload)
+
+
 def order(now: int, account: int, side: int, price: int, size: int = LOTS, **changes: Any) -> containers.Order:
     """A good BTC order of slot 1; changes by field name."""
     immediate = changes.get("time_in_force", GTC) != GTC

@@ -12,7 +12,21 @@ from prover.stf import codes, constants
 from sequencer.engine.effects import Left, Processed, SoftlyCancelled
 from sequencer.engine.engine import Engine
 from sequencer.sequencing.staged_store import BufferedStore
-from tests.sequencer.node_world import BTC, BUY, DOMAIN, FIRST, PRICES, SELL, World, key, request, signed_request
+from tests.sequencer.node_world import (
+    BTC,
+    BUY,
+    DOMAIN,
+    FIRST,
+    LOTS,
+    PRICES,
+    SELL,
+    World,
+    key,
+    owner,
+    request,
+    signed_request,
+    void_all,
+)
 
 PRICE = PRICES[BTC]
 
@@ -124,3 +138,26 @@ def test_a_hard_cancel_stands_in_a_chunk_and_is_paid(tag: int) -> None:
     assert world.engine.open_operations > outcome.operation > 0 or outcome.chunk > 0
     assert world.engine.account(FIRST).settled == money - world.engine.globals.posting_fee
     world.check()
+
+
+@pytest.mark.parametrize("is_sealed", [False, True])
+def test_a_forced_cancel_all_takes_out_what_was_signed_before_its_entry(is_sealed: bool) -> None:
+    world = World(3)
+    armed = {"trigger": constants.TRIGGER_AT_OR_BELOW, "trigger_price": PRICE - 500}
+    world.order(0, SELL, PRICE)
+    assert world.order(0, SELL, PRICE - 600, slot=2, **armed).status == "armed"
+    world.order(1, SELL, PRICE + 10)
+    # A part is filled first: the open chunk then holds the order.
+    assert world.order(2, BUY, PRICE, 300).filled == 300
+    world.now += 1
+    entered_at = world.now
+    world.order(0, SELL, PRICE + 20, slot=3)
+    if is_sealed:
+        world.seal()
+    world.now += 1
+    gone = world.process(void_all(entered_at, FIRST, owner(0)))
+    assert (gone.code, gone.markets) == (codes.OK, {BTC})
+    # What has the entry's own time, or a later one, is not below the floor.
+    assert world.engine.account(FIRST).floor == entered_at
+    assert (world.resting(), world.waiting()) == ([(1, 1, LOTS), (0, 3, LOTS)], [])
+    world.check(flush_every=1)

@@ -11,6 +11,7 @@ import trio
 
 from prover.signing.signatures import address_of, order_digest, request_digest, sign
 from prover.signing.typed_data import SIGNED, domain_separator, signed_fields
+from prover.state.genesis import DEVNET_POSTING_FEE_MICROS
 from prover.stf import codes, constants, containers, signatures
 from sequencer.client.clock import wall_clock_ms
 from sequencer.devnet.signing_account import SigningAccount
@@ -33,6 +34,8 @@ class Venue:
         self.node = node
         self.client: Client = node.client
         self.accounts = accounts
+        # Requests of the first account that a chunk holds.
+        self.posted = 0
         self.price: int = self.client.call("catenary_markets")[0]["price_ticks"]
 
     def order(self, trader: int = 0, price_shift: int = 0, **changes: Any) -> containers.Order:
@@ -51,6 +54,12 @@ class Venue:
             for name, value in signed_fields(tag, given).items()
         }
         return {"request": fields, "signature": "0x" + signature.hex()}
+
+    def post(self, method: str, params: dict[str, Any]) -> Any:
+        """What a good request of the first account comes to: it costs its posting fee."""
+        result = self.client.call(method, **params)
+        self.posted += 1
+        return result
 
     def state(self) -> list[Any]:
         """What no refused call may change."""
@@ -72,10 +81,12 @@ def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
 
 @pytest.fixture(autouse=True)
 def unchanged(venue: Venue) -> Iterator[None]:
-    """Around every test: the same state before and after, and a node that still trades is seen at the end of it."""
-    before = venue.state()
+    """Around every test: the state before and after differs by the fees of what was posted, and the node is ready."""
+    before, posted = venue.state(), venue.posted
     yield
-    assert venue.state() == before
+    fees = (venue.posted - posted) * DEVNET_POSTING_FEE_MICROS
+    first = before[0] | {"collateral_micros": str(int(before[0]["collateral_micros"]) - fees)}
+    assert venue.state() == [first, *before[1:]]
     assert venue.client.status()["ready"] is True
 
 
@@ -320,7 +331,7 @@ def test_both_forms_of_a_good_signature_are_taken(venue: Venue) -> None:
         if form != "64":
             params["signature"] = joined(r, s, v if form == "65 with 27" else v - 27)
         assert venue.client.call("catenary_order", **params)["status"] == "resting"
-        venue.client.call("catenary_cancel", **venue.request(constants.CANCEL, slot=1, sequence=given.sequence))
+        venue.post("catenary_cancel", venue.request(constants.CANCEL, slot=1, sequence=given.sequence))
 
 
 # What the law refuses.
@@ -367,7 +378,7 @@ def test_a_replayed_order(venue: Venue) -> None:
     first = venue.client.call("catenary_order", **params)
     assert venue.client.call("catenary_order", **params) == first
     cancel = venue.request(constants.CANCEL, slot=4, sequence=given.sequence)
-    venue.client.call("catenary_cancel", **cancel)
+    venue.post("catenary_cancel", cancel)
     assert venue.client.refused("catenary_order", **params)[:2] == law(codes.USED)
     assert venue.client.refused("catenary_cancel", **cancel)[:2] == law(codes.USED)
     immediate = venue.signed(venue.order(price_shift=-1_000, slot=5, time_in_force=IOC))
@@ -462,7 +473,7 @@ def test_an_agent_beyond_its_grant(venue: Venue) -> None:
     agent, resting = key(1), venue.order(price_shift=-1_000, slot=4)
     signed = venue.signed(resting)
     grant = {"recipient": address_of(agent), "amount": wall_clock_ms() + constants.HOUR}
-    venue.client.call("catenary_setAgent", **venue.request(constants.SET_AGENT, **grant, first_slot=5, last_slot=9))
+    venue.post("catenary_setAgent", venue.request(constants.SET_AGENT, **grant, first_slot=5, last_slot=9))
     assert venue.client.call("catenary_order", **signed)["status"] == "resting"
 
     def by_agent(tag: int, **changes: Any) -> dict[str, Any]:
@@ -477,9 +488,9 @@ def test_an_agent_beyond_its_grant(venue: Venue) -> None:
     assert refused[:2] == law(codes.AGENT_LIMITS)
     refused = venue.client.refused("catenary_transfer", **by_agent(constants.TRANSFER, amount=DOLLAR, other=18))
     assert refused[:2] == law(codes.BAD_SIGNATURE)
-    assert venue.client.call("catenary_cancel", **by_agent(constants.CANCEL, slot=5))["code"] == 0
-    venue.client.call("catenary_cancel", **venue.request(constants.CANCEL, slot=4))
-    venue.client.call("catenary_setAgent", **venue.request(constants.SET_AGENT, slot=201))
+    assert venue.post("catenary_cancel", by_agent(constants.CANCEL, slot=5))["code"] == 0
+    venue.post("catenary_cancel", venue.request(constants.CANCEL, slot=4))
+    venue.post("catenary_setAgent", venue.request(constants.SET_AGENT, slot=201))
     refused = venue.client.refused("catenary_cancel", **by_agent(constants.CANCEL, slot=6))
     assert refused[:2] == law(codes.BAD_SIGNATURE)
 
@@ -491,7 +502,7 @@ def test_one_bad_order_among_many_harms_no_other(venue: Venue) -> None:
     assert [sorted(answer) for answer in answers] == [["error"], ["result"], ["error"]]
     assert answers[0]["error"]["code"] == law(codes.BAD_SIGNATURE)[0]
     cancel = venue.request(constants.CANCEL, slot=6)
-    venue.client.call("catenary_cancel", **cancel)
+    venue.post("catenary_cancel", cancel)
 
 
 def test_what_is_not_posted_yet(venue: Venue) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from sequencer.client.clock import wall_clock_ms
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.node_process import Client, Node
 from tests.sequencer.wallet_node import Shell, still_node, trader_of
@@ -60,10 +61,15 @@ def test_an_agent_is_granted_and_dismissed_without_a_signature(trader: Shell) ->
     assert "--first-slot" in line
 
 
-def test_every_order_that_was_signed_is_void(trader: Shell) -> None:
+def test_every_order_that_was_signed_is_void(trader: Shell, node: Node) -> None:
     order = ("order", "--market", "BTC", "--side", "buy", "--size", "0.01", "--price", "30000")
     trader.json(*order)
     assert trader.json("positions")["accounts"][0]["open_orders"]
+    # An entry has the time of its block, and what has a later sequence stays.
+    signed_by, ends_at = wall_clock_ms(), time.monotonic() + PATIENCE_SECONDS
+    while node.l1_time_ms() <= signed_by:
+        assert time.monotonic() < ends_at
+        time.sleep(0.1)
     assert trader.json("force", "cancel-all")["code"] == 0
     assert trader.json("positions")["accounts"][0]["open_orders"] == []
 
@@ -76,8 +82,17 @@ def test_a_position_that_is_not_there_is_not_closed(trader: Shell) -> None:
 def test_a_healthy_account_is_not_rescued(trader: Shell, stranger: Shell) -> None:
     account = trader.environment["CATENARY_WALLET_ACCOUNT"]
     assert account is not None
-    line, _ = stranger.fails(14, "force", "rescue", "--target", account, "--market", "BTC")
+    rescue = ("force", "rescue", "--target", account, "--market", "BTC")
+    # Without a position there is nothing that could ever be rescued.
+    line, _ = stranger.fails(14, *rescue)
+    assert "OVERFILLED" in line
+    order = ("order", "--market", "BTC", "--size", "0.01", "--time-in-force", "ioc")
+    trader.json(*order, "--side", "buy", "--price", "70000")
+    assert trader.json("positions")["accounts"][0]["positions"]
+    line, _ = stranger.fails(14, *rescue)
     assert "HEALTHY" in line
+    trader.json(*order, "--side", "sell", "--price", "50000")
+    assert trader.json("positions")["accounts"][0]["positions"] == []
 
 
 def test_ticks_stand_right_in_front_of_the_rescue_that_they_are_evidence_for(trader: Shell, stranger: Shell) -> None:
