@@ -15,8 +15,34 @@ from tests.sequencer.wallet_node import Shell, running_node, trader_of
 NOWHERE = Node("http://127.0.0.1:9", "http://127.0.0.1:9", bytes(20), 31_337)
 
 
+class Clock:
+    """The time of node and wallets: where L1's was moved on, theirs follows, as entries bring L1's time."""
+
+    def __init__(self) -> None:
+        self._ahead_ns = 0
+
+    def time_ns(self) -> int:
+        """As `time.time_ns`."""
+        return time.time_ns() + self._ahead_ns
+
+    def follow(self, node: Node) -> None:
+        """Never behind L1's."""
+        self._ahead_ns = max(self._ahead_ns, node.l1_time_ms() * 1_000_000 - time.time_ns())
+
+
+CLOCK = Clock()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def clock() -> Iterator[None]:
+    """What both read."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sequencer.client.clock.time", CLOCK)
+        yield
+
+
 @pytest.fixture(scope="module")
-def governed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, Shell]]:
+def governed(clock: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, Shell]]:
     """A node, and the wallet of its governor."""
     directory: Path = tmp_path_factory.mktemp("governor")
     address = Shell(NOWHERE, directory).json("new", "--light-kdf")["address"]
@@ -45,6 +71,7 @@ def enacted(node: Node, shell: Shell, announcement: str, rejection: str = "", ex
     arguments = ("govern", "enact", "--announcement", announcement)
     deadline = time.monotonic() + PATIENCE_SECONDS
     node.pass_time(A_WHILE_SECONDS)
+    CLOCK.follow(node)
     while True:
         states = {one["announcement"]: one["state"] for one in shell.json("govern", "show")["announcements"]}
         if states[announcement] == "enactable":
@@ -65,6 +92,14 @@ def once_posted(shell: Shell, *arguments: str) -> dict[str, Any]:
         assert time.monotonic() < deadline, result.stderr
         time.sleep(0.5)
     return dict(json.loads(result.stdout.splitlines()[-1]))
+
+
+def fill(shell: Shell, *arguments: str) -> None:
+    """Takes what the maker quotes: after a jump of the clock it has to quote anew."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (taken := once_posted(shell, *arguments, "--time-in-force", "ioc"))["status"] != "filled":
+        assert time.monotonic() < deadline, taken
+        time.sleep(0.5)
 
 
 def order(market: str, price: str, size: str, side: str = "buy") -> tuple[str, ...]:
@@ -98,8 +133,7 @@ def test_a_changed_fee_is_signed_for_and_changes_once_a_month(governed: tuple[No
     line, _ = governor.fails(2, "govern", "market", "--market", "BTC", "--initial-ppm", str(2**24))
     assert "larger than its field" in line
     enacted(node, trader, announced(governor, "market", "--market", "BTC", "--taker-fee-ppm", "550"))
-    taken = once_posted(trader, *order("BTC", "70000", "0.001"), "--time-in-force", "ioc")
-    assert taken["status"] == "filled"
+    fill(trader, *order("BTC", "70000", "0.001"))
     enacted(node, trader, announced(governor, "market", "--market", "ETH", "--initial-ppm", "30000"), "STEP_LIMIT")
     # L1 itself refuses a second step within the month, and the announcement is not spent by who tries.
     again = announced(governor, "market", "--market", "BTC", "--taker-fee-ppm", "540")
@@ -109,13 +143,13 @@ def test_a_changed_fee_is_signed_for_and_changes_once_a_month(governed: tuple[No
 
 def test_a_market_that_reduces_takes_no_growing_order(governed: tuple[Node, Shell], trader: Shell) -> None:
     node, governor = governed
-    trader.json(*order("SOL", "200", "1"), "--time-in-force", "ioc")
+    fill(trader, *order("SOL", "200", "1"))
     enacted(node, trader, announced(governor, "market", "--market", "SOL", "--status", "reduce-only"))
     result = trader.run(*order("SOL", "200", "1"), "--time-in-force", "ioc", "--json")
     assert "MARKET_REDUCES" in result.stdout + result.stderr
     closing = order("SOL", "200", "1", "sell")
     assert "MARKET_REDUCES" in trader.fails(14, *closing)[0]
-    assert trader.json(*closing, "--reduce-only")["status"] == "resting"
+    assert once_posted(trader, *closing, "--reduce-only")["status"] == "resting"
 
 
 def test_the_venue_changes_and_what_is_retracted_does_not(governed: tuple[Node, Shell], trader: Shell) -> None:
@@ -133,7 +167,7 @@ def test_the_venue_changes_and_what_is_retracted_does_not(governed: tuple[Node, 
     enacted(node, trader, again)
     assert [one["state"] for one in trader.json("govern", "show")["announcements"]][-2:] == ["retracted", "enacted"]
     # Whoever signed for the old fee would be refused.
-    assert once_posted(trader, *order("ETH", "3500", "0.01"), "--time-in-force", "ioc")["status"] == "filled"
+    fill(trader, *order("ETH", "3500", "0.01"))
     line, _ = governor.fails(2, "govern", *venue, "--signer-index", "1")
     assert "go together" in line
     for seconds in ("-1", "nan"):
