@@ -104,11 +104,13 @@ def test_steps_of_a_head_go_on_in_it_and_the_journal_gives_the_same_chunks() -> 
     world.order(0, SELL, PRICE)
     world.order(1, BUY, PRICE)
     for _ in range(3):
-        world.tick()
+        assert world.tick().code == codes.OK
+        world.seal()
     world.queue_only = True
     world.process(leave(world.now, FIRST + 1, owner(1)))
     # A step waits for a price that is newer than its entry.
-    world.tick()
+    # A step waits for a price that is newer than its entry.
+    assert world.tick().code == codes.OK
     world.seal()
     commitment = world.engine.view.commitment
     assert commitment.queue_taken == commitment.queue_count
