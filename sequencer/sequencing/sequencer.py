@@ -1,6 +1,5 @@
 """The sequencing task: one at a time, durable before it is acknowledged, told to everybody after it is durable."""
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -86,7 +85,8 @@ class Sequencer:
         self.seal_seconds = seal_seconds
         self.backlog_chunks = backlog_chunks
         self._posted_chunks = posted_chunks
-        self._sealed_at: deque[tuple[int, int]] = deque()
+        # The last chunk whose time was read: its number, and when it was.
+        self._dated = (0, 0)
         # Once the oldest chunk that L1 does not hold is so old, nothing is taken that grows risk.
         self.stale_ms: int | None = None
         # Whether entries have waited so long at a time that a chunk serves the queue alone; whoever reads L1 says so.
@@ -119,12 +119,15 @@ class Sequencer:
     @property
     def is_backlogged(self) -> bool:
         """Whether so much waits to be posted, or for so long, that nothing is taken which grows risk."""
-        while self._sealed_at and self._sealed_at[0][0] <= self._posted_chunks():
-            self._sealed_at.popleft()
-        is_stale = (
-            self.stale_ms is not None and self._sealed_at and self._sealed_at[0][1] + self.stale_ms <= self.now_ms()
-        )
-        return bool(is_stale) or self.backlog >= self.backlog_chunks
+        return self._is_stale() or self.backlog >= self.backlog_chunks
+
+    def _is_stale(self) -> bool:
+        """Whether the oldest chunk that L1 does not hold, sealed by this process or an earlier one, is too old."""
+        oldest = self._posted_chunks() + 1
+        if self.stale_ms is not None and self._dated[0] != oldest and (chunk := self.engine.chunk_record(oldest)):
+            self._dated = oldest, encoding.commitment_from_bytes(chunk.commitment).timestamp
+        number, time_ms = self._dated
+        return self.stale_ms is not None and number == oldest and time_ms + self.stale_ms <= self.now_ms()
 
     async def submit(self, operation: bytes | SignedOperation, taken: Callable[[], None] = lambda: None) -> Processed:
         """Sequences one operation; returns once it is durable. Raises Backlogged.
@@ -233,8 +236,7 @@ class Sequencer:
             if records:
                 self.journal.append(records)
                 await trio.to_thread.run_sync(self.journal.commit)
-            for chunk in self.engine.flush(self.journal.durable_sequence):
-                self._sealed_at.append((chunk.number, encoding.commitment_from_bytes(chunk.commitment).timestamp))
+            self.engine.flush(self.journal.durable_sequence)
             if self.journal.can_truncate_before(self.engine.cursor + 1):
                 # The store holds what these records came to, and was synced.
                 await trio.to_thread.run_sync(self.journal.truncate_before, self.engine.cursor + 1)

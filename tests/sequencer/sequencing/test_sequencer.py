@@ -305,6 +305,32 @@ async def test_once_the_oldest_unposted_chunk_is_old_only_what_lowers_risk_is_ta
     nursery.cancel_scope.cancel()
 
 
+async def test_a_restart_forgets_no_chunk_that_is_old_and_unposted(tmp_path: Path) -> None:
+    store, posted = genesis_store(), 0
+    venue, clock, _ = opened(tmp_path, store)
+    async with trio.open_nursery() as first:
+        await first.start(venue.run)
+        await fund(venue, 2)
+        await venue.submit(b"")
+        first.cancel_scope.cancel()
+    venue.journal.close()
+    again, clock, _ = opened(tmp_path, store, posted_chunks=lambda: posted)
+    again.stale_ms = 60_000
+    async with trio.open_nursery() as second:
+        await second.start(again.run)
+        clock.now += 60_000
+        growing = signed_order(order(clock.now, FIRST + 1, BUY, PRICE), key(1))
+        with pytest.raises(Backlogged):
+            await again.submit(growing)
+        posted = again.engine.chunk_count
+        await again.submit(growing)
+        # A roll-back: L1 holds it no longer.
+        posted = 0
+        with pytest.raises(Backlogged):
+            await again.submit(signed_order(order(clock.now, FIRST, BUY, PRICE), key(0)))
+        second.cancel_scope.cancel()
+
+
 async def test_near_the_bound_only_what_lowers_risk_is_taken(tmp_path: Path, nursery: trio.Nursery) -> None:
     posted = 0
     venue, clock, _ = opened(tmp_path, backlog_chunks=2, posted_chunks=lambda: posted)
