@@ -1,6 +1,5 @@
 """Sealed chunks to L1: pre-flight on the shipped bytecode, one batch at a time on the canonical head, no other."""
 
-import itertools
 from collections.abc import Sequence
 from typing import Final
 
@@ -127,16 +126,24 @@ class Poster:
         owed = calls.decode_record(calls.QueueEntry, answer)
         return (owed.enqueued_at + (await self._fixed()).inclusion_seconds) * 1_000
 
-    def _next(self, first: int, late_ms: int | None) -> list[SealedChunk]:
-        """The most chunks behind chunk `first` that the bridge takes in one batch; empty where it takes none."""
-        found = (self._engine.chunk_record(number) for number in range(first + 1, first + 1 + batch.MAX_CHUNKS))
-        chunks = [chunk for chunk in itertools.takewhile(lambda chunk: chunk is not None, found) if chunk is not None]
-        return chunks[: batch_length([(_timestamp_ms(chunk), chunk.body) for chunk in chunks], late_ms)]
+    def _sealed_behind(self, first: int) -> list[SealedChunk]:
+        """What stands behind chunk `first`, as many as a batch holds at most."""
+        chunks = []
+        for number in range(first + 1, first + 1 + batch.MAX_CHUNKS):
+            chunk = self._engine.chunk_record(number)
+            if chunk is None:
+                break
+            chunks.append(chunk)
+        return chunks
 
-    async def _is_too_old(self, time_ms: int) -> bool:
+    async def _taken_of(self, chunks: list[SealedChunk], record: calls.BatchRecord) -> list[SealedChunk]:
+        """The most of these that the bridge takes in one batch behind this one; empty where it takes none."""
+        times = [(_timestamp_ms(chunk), chunk.body) for chunk in chunks]
+        return chunks[: batch_length(times, await self._late_ms(record))]
+
+    async def _is_too_old(self, time_ms: int, now_seconds: int) -> bool:
         """Whether the bridge takes no batch any more whose first chunk is of this time."""
-        oldest = await self._client.next_timestamp() - (await self._fixed()).max_lag_seconds
-        return time_ms < oldest * 1_000
+        return time_ms < (now_seconds - (await self._fixed()).max_lag_seconds) * 1_000
 
     async def overdue_behind(self, final_block: str | int, open_since_ms: int | None = None) -> int | None:
         """The chunk behind which nothing can ever be posted, None where it can. Raises L1Error.
@@ -148,11 +155,10 @@ class Poster:
             record, first = await self.head()
         except ForeignHead:
             return None
-        chunk = self._engine.chunk_record(first + 1)
-        if chunk is not None:
-            takes_any = bool(self._next(first, await self._late_ms(record)))
-            open_since_ms = _stated_ms(chunk.body) if takes_any else 0
-        if open_since_ms is None or not await self._is_too_old(open_since_ms):
+        chunks = self._sealed_behind(first)
+        if chunks:
+            open_since_ms = _stated_ms(chunks[0].body) if await self._taken_of(chunks, record) else 0
+        if open_since_ms is None or not await self._is_too_old(open_since_ms, await self._client.next_timestamp()):
             return None
         final, _ = await self.head(final_block)
         if final.batch_hash != record.batch_hash:
@@ -162,12 +168,13 @@ class Poster:
     async def post_once(self) -> bool:
         """Commits one batch if anything is sealed beyond the head; whether it did. Raises Overdue."""
         record, first = await self.head()
-        if self._engine.chunk_record(first + 1) is None:
+        sealed = self._sealed_behind(first)
+        if not sealed:
             return False
-        chunks = self._next(first, await self._late_ms(record))
-        if not chunks or await self._is_too_old(_stated_ms(chunks[0].body)):
-            raise Overdue(_overdue(first))
+        chunks = await self._taken_of(sealed, record)
         now_seconds = await self._client.next_timestamp()
+        if not chunks or await self._is_too_old(_stated_ms(chunks[0].body), now_seconds):
+            raise Overdue(_overdue(first))
         # L1 takes nothing from ahead of its own clock: what this node sealed in L1's future waits for it.
         while chunks and _timestamp_ms(chunks[-1]) > now_seconds * 1_000:
             chunks.pop()
