@@ -206,18 +206,8 @@ def cancel_all(
     )
     if refused.code != codes.OK:
         return refused
-    raised: containers.Account = containers.Account(
-        owner=account.owner,
-        floor=request.sequence + 1,
-        settled=account.settled,
-        older=account.older,
-        fresh=account.fresh,
-        epoch=account.epoch,
-        initial_ppm=account.initial_ppm,
-        agents=account.agents,
-        positions=account.positions,
-    )
-    return containers.Booked(code=codes.OK, account=raised, other=account, slot=untouched, fee=0, dust=0)
+    voided: containers.Account = raised(account, request.sequence + 1)
+    return containers.Booked(code=codes.OK, account=voided, other=account, slot=untouched, fee=0, dust=0)
 
 
 def set_agent(
@@ -239,21 +229,8 @@ def set_agent(
     refused.code = signatures.permitted(signatures.owned(account, signer), terms, request, account, slot)
     if refused.code != codes.OK:
         return refused
-    agents: list[uint256] = account.agents.copy()
-    agents[request.other] = encoding.agent_word(
-        request.recipient, request.amount, request.first_slot, request.last_slot
-    )
-    trusted: containers.Account = containers.Account(
-        owner=account.owner,
-        floor=account.floor,
-        settled=account.settled,
-        older=account.older,
-        fresh=account.fresh,
-        epoch=account.epoch,
-        initial_ppm=account.initial_ppm,
-        agents=agents,
-        positions=account.positions,
-    )
+    word: uint256 = encoding.agent_word(request.recipient, request.amount, request.first_slot, request.last_slot)
+    trusted: containers.Account = trusting(account, request.other, word)
     used: containers.Slot = containers.Slot(sequence=request.sequence + 1, filled=0)
     return containers.Booked(code=codes.OK, account=trusted, other=account, slot=used, fee=0, dust=0)
 
@@ -387,10 +364,10 @@ def raised(account: containers.Account, least: int256) -> containers.Account:
     )
 
 
-def trusting(account: containers.Account, entry: containers.Entry) -> containers.Account:
-    """An account with the agent that an entry names; PROTOCOL.md 8.20."""
+def trusting(account: containers.Account, index: int256, word: uint256) -> containers.Account:
+    """An account with an agent in one of its places, or nobody; PROTOCOL.md 8.9, 8.20."""
     agents: list[uint256] = account.agents.copy()
-    agents[entry.agent_index] = encoding.agent_word(entry.agent, entry.expires_at, entry.first_slot, entry.last_slot)
+    agents[index] = word
     return containers.Account(
         owner=account.owner,
         floor=account.floor,
@@ -428,7 +405,8 @@ def enter(
         if raising:
             entered.account = raised(account, entry.time)
             return entered
-        entered.account = trusting(account, entry)
+        word: uint256 = encoding.agent_word(entry.agent, entry.expires_at, entry.first_slot, entry.last_slot)
+        entered.account = trusting(account, entry.agent_index, word)
         return entered
     settled: containers.Account = account
     dust: int256 = 0
