@@ -110,8 +110,7 @@ class _Scratch:
 
     def _end_head(self) -> None:
         # Close steps are the venue's choice and cannot be guessed: the head counts as done, its account as it stands.
-        self.chunk.commitment.queue_count = self.chunk.commitment.queue_taken
-        self.chunk.globals.head_account = self.chunk.globals.head_market = self.chunk.globals.head_lots = 0
+        self.chunk.end_head()
 
 
 class Guard:

@@ -523,10 +523,15 @@ class Chunk(WorkingState):
         if done:
             if every and code != codes.INSOLVENT:
                 self._pay_leaver(index)
-            self.commitment.queue_count = self.commitment.queue_taken
-            globals.head_account = globals.head_market = globals.head_lots = 0
-            globals.head_time = globals.head_limit = 0
+            self.end_head()
         return code
+
+    def end_head(self) -> None:
+        """Nothing of the queue that was taken is owed any more; PROTOCOL.md 8.15."""
+        globals = self.globals
+        self.commitment.queue_count = self.commitment.queue_taken
+        globals.head_account = globals.head_market = globals.head_lots = 0
+        globals.head_time = globals.head_limit = 0
 
     def of_head(self, move: containers.Rescue) -> containers.Rescue:
         """A step as the head asks for it; PROTOCOL.md 8.15."""
