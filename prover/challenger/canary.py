@@ -151,8 +151,7 @@ class Canary:
             await self._client.send(self._signer, bridge, taking, BOND_WEI, gas=_SEAT_GAS)
         answer = await self._client.eth_call(bridge, calls.encode_call("head"))
         head = calls.decode_record(calls.BatchRecord, answer)
-        block = await self._client.block("latest")
-        now_ms = 0 if block is None else 1_000 * block.timestamp
+        now_ms = 1_000 * await self._client.next_timestamp()
         chunks, claimed = invalid_batch(self._bridge, self._genesis, now_ms, self.posted)
         data = calls.encode_commit(head.number, head.batch_hash, chunks, claimed)
         receipt = await self._client.send(self._signer, bridge, data, gas=_COMMIT_GAS)
