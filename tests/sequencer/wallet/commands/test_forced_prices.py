@@ -20,7 +20,7 @@ class Clock:
     """The time of node and wallets, ahead of L1's, whose entries bring theirs: it moves with readings and ticks."""
 
     def __init__(self) -> None:
-        self.ms = time.time_ns() // 1_000_000 + 900_000
+        self.ms = time.time_ns() // 1_000_000 + 86_400_000
 
     def time_ns(self) -> int:
         """As `time.time_ns`."""
