@@ -17,10 +17,13 @@ LONG_BTC = "3.3"
 
 
 class Clock:
-    """The time of node and wallets, ahead of L1's, whose entries bring theirs: it moves with readings and ticks."""
+    """The time of node and wallets, ahead of L1's, whose entries bring theirs: it moves with readings and ticks.
+
+    By less than the inclusion time: a node that knows nothing of L1 for so long serves the queue alone.
+    """
 
     def __init__(self) -> None:
-        self.ms = time.time_ns() // 1_000_000 + 86_400_000
+        self.ms = time.time_ns() // 1_000_000 + 900_000
 
     def time_ns(self) -> int:
         """As `time.time_ns`."""
@@ -80,6 +83,15 @@ def lots_and_cost(client: Client, shell: Shell) -> tuple[int, int]:
     return int(held["size_lots"]), int(held["cost_micros"])
 
 
+def quoted_around(node: Node, price_ticks: int) -> None:
+    """Waits until the devnet's maker bids near this oracle price of BTC: it looks once a second."""
+    ends_at = time.monotonic() + PATIENCE_SECONDS
+    with Client(node.url) as client:
+        while not (bids := client.call("catenary_book", market=0)["bids"]) or bids[0][0] >= price_ticks:
+            assert time.monotonic() < ends_at, bids
+            time.sleep(0.1)
+
+
 def test_prices_and_rescues_come_by_l1_alone(
     node: Node, clock: Clock, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -100,8 +112,10 @@ def test_prices_and_rescues_come_by_l1_alone(
     account = loser.environment["CATENARY_WALLET_ACCOUNT"]
     assert account is not None
     # 1.5 percent of 198,000 dollars: below maintenance, above close-out. The devnet's maker bids for a little of it.
-    for _ in range(3):
+    for _ in range(2):
         assert winner.json("force", "tick", "--tick", prices.tick(591_000))["code"] == 0
+    quoted_around(node, 591_000)
+    assert winner.json("force", "tick", "--tick", prices.tick(591_000))["code"] == 0
     lots = position(loser)["size_lots"]
     assert {told["kind"] for told in loser.json("post-mortem")["rescues"]} == {"liquidation"}
     line, _ = winner.fails(14, "force", "rescue", "--target", account, "--market", "BTC")
