@@ -2,11 +2,12 @@
 """
 @title Trading
 @license MIT
-@notice The trading family of the law as a contract of its own: stateless, called by the referee.
+@notice The trading family of the law, and rescues against resting orders, as a contract of its own: stateless, called by the referee.
 """
 
 from prover.stf import containers
 from prover.stf import encoding
+from prover.stf import rescue
 from prover.stf import signatures
 from prover.stf import trading as law
 
@@ -44,3 +45,19 @@ def fill(risk: containers.Risk, clock: containers.Clock, market: containers.Mark
     @return The decision and what it leads to.
     """
     return law.fill(risk, clock, market, posting_fee, maker, taker, size)
+
+
+@external
+@pure
+def decide(tag: int256, under: containers.Conditions, move: containers.Rescue, account: containers.Account, maker: containers.Side, insurance: containers.Account) -> containers.Rescued:
+    """
+    @notice Decides a rescue against a resting order: a liquidation or an unwinding.
+    @param tag Which of them.
+    @param under Prices, those of the tick before, the chunk's time and what the ticks before it allow, the market.
+    @param move What its author asks for.
+    @param account The account that is liquidated.
+    @param maker The resting order with its account and its slot.
+    @param insurance The market's insurance account.
+    @return The decision and what it leads to.
+    """
+    return rescue.decide_by_order(tag, under, move, account, maker, insurance)

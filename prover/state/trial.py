@@ -64,11 +64,11 @@ def decide_rescue(
     if tag == constants.CLOSE_STEP:
         move = chunk.of_head(move)
     if tag in (constants.LIQUIDATE, constants.UNWIND):
-        market, other = maker.market, side(chunk, maker)
+        decide, market, other = rescue.decide_by_order, maker.market, side(chunk, maker)
     else:
-        market = move.market
+        decide, market = rescue.decide, move.market
         other = containers.Side(order=maker, account=peek_account(chunk, move.other), slot=_NO_SLOT)
-    return rescue.decide(
+    return decide(
         tag,
         chunk.conditions(tag, market),
         move,

@@ -587,7 +587,8 @@ class Chunk(WorkingState):
             facing = self._side(self.orders[move.maker])
         else:
             facing = containers.Side(order=_NO_ORDER, account=self.accounts[other], slot=_NO_SLOT)
-        rescued = rescue.decide(
+        decide = rescue.decide_by_order if by_order else rescue.decide
+        rescued = decide(
             tag,
             self.conditions(tag, market, entered_at),
             move,

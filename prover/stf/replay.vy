@@ -446,7 +446,11 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                     if by_order:
                         maker_order = orders[move.maker]
                         slot = slots[maker_slot]
-                    rescued: containers.Rescued = staticcall IRescue(RESCUE).decide(
+                    # Rescues against a resting order are of the trading family: the size limit splits the rescues.
+                    family: address = RESCUE
+                    if by_order:
+                        family = TRADING
+                    rescued: containers.Rescued = staticcall IRescue(family).decide(
                         tag,
                         containers.Conditions(
                             risk=globals.risk, previous=previous, clock=clock, listed=globals.markets[market],

@@ -660,6 +660,20 @@ def close(
     return step
 
 
+def decide_by_order(
+    tag: int256,
+    under: containers.Conditions,
+    move: containers.Rescue,
+    account: containers.Account,
+    other: containers.Side,
+    insurance: containers.Account,
+) -> containers.Rescued:
+    """What a rescue against a resting order comes to; PROTOCOL.md 8.11, 8.14."""
+    if tag == constants.LIQUIDATE:
+        return liquidate(under, move, account, other, insurance)
+    return unwind(under, move, other, insurance)
+
+
 def decide(
     tag: int256,
     under: containers.Conditions,
@@ -668,13 +682,9 @@ def decide(
     other: containers.Side,
     insurance: containers.Account,
 ) -> containers.Rescued:
-    """What a rescue or a step of a close comes to; PROTOCOL.md 8.11 to 8.16."""
-    if tag == constants.LIQUIDATE:
-        return liquidate(under, move, account, other, insurance)
+    """What a rescue against an account, or a step of a close, comes to; PROTOCOL.md 8.12, 8.13, 8.15, 8.16."""
     if tag == constants.CLOSE_STEP:
         return close(under, move, account, other.account, insurance)
-    if tag == constants.TAKE_OVER or tag == constants.FORCED_RESCUE:
-        return take_over(tag, under, move, account, insurance)
     if tag == constants.DELEVERAGE:
         return deleverage(under, move, account, other.account, insurance)
-    return unwind(under, move, other, insurance)
+    return take_over(tag, under, move, account, insurance)

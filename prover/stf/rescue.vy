@@ -666,14 +666,19 @@ def close(under: containers.Conditions, move: containers.Rescue, account: contai
 
 @internal
 @pure
-def decide(tag: int256, under: containers.Conditions, move: containers.Rescue, account: containers.Account, other: containers.Side, insurance: containers.Account) -> containers.Rescued:
-    """What a rescue or a step of a close comes to; PROTOCOL.md 8.11 to 8.16."""
+def decide_by_order(tag: int256, under: containers.Conditions, move: containers.Rescue, account: containers.Account, other: containers.Side, insurance: containers.Account) -> containers.Rescued:
+    """What a rescue against a resting order comes to; PROTOCOL.md 8.11, 8.14."""
     if tag == constants.LIQUIDATE:
         return self.liquidate(under, move, account, other, insurance)
+    return self.unwind(under, move, other, insurance)
+
+
+@internal
+@pure
+def decide(tag: int256, under: containers.Conditions, move: containers.Rescue, account: containers.Account, other: containers.Side, insurance: containers.Account) -> containers.Rescued:
+    """What a rescue against an account, or a step of a close, comes to; PROTOCOL.md 8.12, 8.13, 8.15, 8.16."""
     if tag == constants.CLOSE_STEP:
         return self.close(under, move, account, other.account, insurance)
-    if tag == constants.TAKE_OVER or tag == constants.FORCED_RESCUE:
-        return self.take_over(tag, under, move, account, insurance)
     if tag == constants.DELEVERAGE:
         return self.deleverage(under, move, account, other.account, insurance)
-    return self.unwind(under, move, other, insurance)
+    return self.take_over(tag, under, move, account, insurance)
