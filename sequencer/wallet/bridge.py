@@ -17,7 +17,7 @@ from l1_bridge.contracts.artifact import Artifact, ArtifactError, bridge_artifac
 from prover.contracts.deployment import DEVNET_CHAINS
 from prover.stf import codes, constants, containers
 from sequencer.client.client import NodeClient
-from sequencer.client.errors import NodeUnreachable, Rejected
+from sequencer.client.errors import ClientError, Rejected
 from sequencer.schema.answers import EntryView
 from sequencer.wallet.announcements import Announcement, announcements
 from sequencer.wallet.errors import (
@@ -215,7 +215,7 @@ class Bridge:
         with trio.move_on_after(timeout_seconds):
             while found is None:
                 await trio.sleep(self._poll_seconds)
-                with suppress(NodeUnreachable):
+                with suppress(ClientError):
                     found = await self._node.queue_entry(entry.index)
         return Forced(
             queue_index=entry.index,

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from l1_bridge.addresses import checksum_address
+from l1_bridge.addresses import AddressError, checksum_address, parse_address
 from sequencer.wallet.errors import WalletError, WrongChain
 from sequencer.wallet.trust import Venue
 
@@ -46,16 +46,23 @@ class RollupPin:
             )
         return False
 
+    def rollup(self) -> bytes | None:
+        """The address that was pinned, None before the first use."""
+        known = self.known()
+        return None if known is None else parse_address(known.rollup)
+
     def known(self) -> Pinned | None:
         """What was pinned, None before the first use; WalletError for a file that does not say."""
         try:
             with self.path.open("rb") as file:
-                return msgspec.json.decode(file.read(_MAX_PIN_BYTES), type=Pinned)
+                known = msgspec.json.decode(file.read(_MAX_PIN_BYTES), type=Pinned)
+            parse_address(known.rollup)
+            return known
         except FileNotFoundError:
             return None
         except OSError as error:
             raise WalletError(f"{self.path} cannot be read: {error.strerror}") from None
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, AddressError):
             # Taking it for a first use would let whoever damages the file choose the rollup.
             raise WalletError(
                 f"{self.path} does not say which rollup this wallet is for: remove it to pin the next one"

@@ -10,9 +10,9 @@ from l1_bridge.client.client import L1Client
 from prover.stf import containers
 from sequencer.client.client import NodeClient
 from sequencer.client.clock import wall_clock_ms
-from sequencer.client.errors import NodeUnreachable, Rejected
+from sequencer.client.errors import ClientError, NodeUnreachable, Rejected
 from sequencer.schema.answers import Status
-from sequencer.wallet.errors import BadProof, NotGenuine, NotYet
+from sequencer.wallet.errors import L1Unreachable, NotYet, WalletError
 from sequencer.wallet.pin import PIN_FILE, RollupPin, introduction
 from sequencer.wallet.trust import (
     ProvenAccount,
@@ -52,7 +52,7 @@ class Verified:
         self._cache = VerdictCache(directory / "verified.json")
         self._pin = RollupPin(directory / PIN_FILE)
         self._venue: Venue | None = None
-        self._venue_alone: Venue | None = None
+        self._forced: Venue | None = None
 
     async def venue(self) -> Venue:
         """The venue behind the node, once it was found genuine on L1; asked once a wallet."""
@@ -63,9 +63,7 @@ class Verified:
             venue = await examine(self._l1, status, self._cache, options.expected_rollup)
             venue = await self._as_governed(venue)
             check_markets(venue, await self._node.markets())
-            if self._pin.admit(venue, is_named=options.expected_rollup is not None):
-                for sentence in introduction(venue, self._pin):
-                    options.tell(sentence)
+            self._admit(venue)
             self._venue = venue
         return self._venue
 
@@ -76,24 +74,40 @@ class Verified:
             self._options.warn(f"the node's clock is {abs(skew) / 1000:.1f} s {where} this one: orders may be refused")
 
     async def forced_venue(self) -> Venue:
-        """The venue for a forced operation: with the node where it is honest, else by L1 and the rollup's address.
+        """The venue for a forced operation, by L1 alone: the rollup that was named, else the one this wallet is for.
 
-        L1 alone knows the markets of genesis; whatever was listed since is called by its index.
+        A node is asked which rollup it serves only where neither is known. Of markets that were listed since genesis it
+        gives a proof or nothing: L1 alone knows those of genesis, and whatever came later is called by its index.
         """
+        if self._forced is None:
+            rollup = self._options.expected_rollup or self._pin.rollup()
+            self._forced = await self._named_by_node() if rollup is None else await self._alone(rollup)
+        return self._forced
+
+    async def _named_by_node(self) -> Venue:
         try:
             return await self.venue()
-        except (NodeUnreachable, NotGenuine, BadProof) as error:
-            expected = self._options.expected_rollup
-            if expected is None:
-                if not isinstance(error, NodeUnreachable):
-                    raise
-                raise NodeUnreachable(
-                    "the node does not answer: name the rollup with --rollup-address, and L1 is enough"
-                ) from None
-            if self._venue_alone is None:
-                self._options.warn(f"the node is no help ({error}): L1 alone has to do")
-                self._venue_alone = await examine_alone(self._l1, expected, self._cache)
-            return self._venue_alone
+        except L1Unreachable:
+            raise
+        except ClientError as error:
+            kind = type(error) if isinstance(error, WalletError) else NodeUnreachable
+            raise kind(f"{error}: name the rollup with --rollup-address, and L1 is enough", error.data) from None
+
+    async def _alone(self, rollup: bytes) -> Venue:
+        venue = await examine_alone(self._l1, rollup, self._cache)
+        self._admit(venue)
+        try:
+            return await self._as_governed(venue)
+        except L1Unreachable:
+            raise
+        except ClientError as error:
+            self._options.warn(f"the node is no help ({error}): markets listed since genesis have an index and no name")
+            return venue
+
+    def _admit(self, venue: Venue) -> None:
+        if self._pin.admit(venue, is_named=self._options.expected_rollup is not None):
+            for sentence in introduction(venue, self._pin):
+                self._options.tell(sentence)
 
     async def _as_governed(self, venue: Venue) -> Venue:
         # What the code is stands for ever; what it charges and lists does not, where there is a governor.

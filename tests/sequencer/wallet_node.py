@@ -2,10 +2,12 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, TypeAlias
 
 from click.testing import CliRunner, Result
 
@@ -72,6 +74,41 @@ def trader_of(node: Node, directory: Path) -> Shell:
     shell.json("new", "--light-kdf")
     shell.environment["CATENARY_WALLET_ACCOUNT"] = str(shell.json("deposit", "--amount", "5000", "--faucet")["account"])
     return shell
+
+
+Answer: TypeAlias = dict[str, Any] | bytes | None
+
+
+@contextmanager
+def lying_node(answer_to: Callable[[str, dict[str, Any]], Answer]) -> Iterator[str]:
+    """What a node says that says what it likes: a JSON-RPC answer, any bytes, or, for None, nothing at all."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            said = answer_to(asked["method"], asked["params"])
+            if said is None:
+                self.close_connection = True
+                return
+            body = (
+                said if isinstance(said, bytes) else json.dumps({"jsonrpc": "2.0", "id": asked["id"], **said}).encode()
+            )
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def mode(path: Path) -> int:

@@ -21,6 +21,7 @@ def elsewhere(**changes: Any) -> Venue:
 
 def test_the_first_use_pins_and_is_told(tmp_path: Path) -> None:
     pin = RollupPin(tmp_path / "wallets" / "rollup.json")
+    assert pin.rollup() is None
     assert pin.admit(VENUE, is_named=False)
     assert mode(pin.path) == 0o600
     assert list(pin.path.parent.iterdir()) == [pin.path]
@@ -46,6 +47,7 @@ def test_another_rollup_is_refused_unless_it_is_named(tmp_path: Path, changes: d
     pin = RollupPin(tmp_path / "rollup.json")
     pin.admit(VENUE, is_named=False)
     kept = pin.path.read_bytes()
+    assert pin.rollup() == VENUE.rollup
     other = elsewhere(**changes)
     with pytest.raises(WrongChain, match=f"--rollup-address {checksum_address(other.rollup)} if you mean it"):
         pin.admit(other, is_named=False)
@@ -64,7 +66,17 @@ def test_new_code_at_the_same_place_is_the_same_rollup(tmp_path: Path) -> None:
     assert not pin.admit(elsewhere(shipped_hash=b"\x09" * 32), is_named=False)
 
 
-@pytest.mark.parametrize("content", [b"", b"no JSON", b"{}", b'{"chain_id": "31337"}', b"\xff"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no JSON",
+        b"{}",
+        b'{"chain_id": "31337"}',
+        b'{"chain_id": 1, "genesis_block_hash": "0x", "rollup": "0x12"}',
+        b"\xff",
+    ],
+)
 def test_a_damaged_pin_is_no_first_use(tmp_path: Path, content: bytes) -> None:
     pin = RollupPin(tmp_path / "rollup.json")
     pin.path.write_bytes(content)

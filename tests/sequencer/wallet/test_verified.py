@@ -3,14 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from l1_bridge.client.client import L1Client
 from sequencer.client.client import NodeClient
-from sequencer.client.errors import NodeUnreachable, Rejected
+from sequencer.client.errors import ClientError, Misfit, NodeUnreachable, Rejected
 from sequencer.schema.answers import Status
-from sequencer.wallet.errors import L1Unreachable, NotYet, WrongChain
-from sequencer.wallet.trust import Venue
+from sequencer.wallet.errors import BadProof, L1Unreachable, NotGenuine, NotYet, WrongChain
+from sequencer.wallet.pin import PIN_FILE, RollupPin, introduction
+from sequencer.wallet.trust import Venue, VerdictCache
 from sequencer.wallet.verified import Verified, WalletOptions
 from tests.sequencer.wallet.test_typed_data import VENUE
 
@@ -66,23 +68,79 @@ async def test_what_is_in_no_posted_batch_may_come_and_a_refusal_stays_one(tmp_p
             await question()
 
 
-@pytest.mark.trio
-async def test_without_a_node_the_rollup_has_to_be_named(tmp_path: Path) -> None:
-    with pytest.raises(NodeUnreachable, match="name the rollup with --rollup-address"):
-        await verified(Verified, GONE, tmp_path).forced_venue()
+FAILURES = (
+    GONE,
+    Misfit("the answer does not fit"),
+    Rejected(-32_603, "INTERNAL", "something broke"),
+    WrongChain("the node serves chain 1"),
+    NotGenuine("the node names another referee"),
+    BadProof("the node's globals are not the committed ones"),
+)
 
 
 @pytest.mark.trio
-async def test_a_named_rollup_is_looked_for_on_l1_alone(tmp_path: Path) -> None:
-    told: list[str] = []
-    known = verified(Verified, GONE, tmp_path, expected_rollup=VENUE.rollup, warn=told.append)
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
+async def test_an_unknown_rollup_has_to_be_named_whatever_a_node_says(tmp_path: Path, failure: ClientError) -> None:
+    with pytest.raises(ClientError, match=f"{failure}: name the rollup with --rollup-address, and L1 is enough"):
+        await verified(Verified, failure, tmp_path).forced_venue()
+
+
+@pytest.mark.trio
+async def test_without_an_l1_nothing_helps(tmp_path: Path) -> None:
+    with pytest.raises(L1Unreachable, match=r"^the L1 is gone$"):
+        await verified(Verified, L1Unreachable("the L1 is gone"), tmp_path).forced_venue()
     with pytest.raises(L1Unreachable):
-        await known.forced_venue()
-    assert told == ["the node is no help (gone): L1 alone has to do"]
+        await verified(Verified, GONE, tmp_path, expected_rollup=VENUE.rollup).forced_venue()
+
+
+class OnL1:
+    """What stands on L1, whatever is asked for."""
+
+    def __init__(self, venue: Venue) -> None:
+        self.venue = venue
+        self.asked: list[bytes] = []
+
+    async def __call__(self, l1: L1Client, rollup: bytes, cache: VerdictCache) -> Venue:
+        self.asked.append(rollup)
+        return self.venue
 
 
 @pytest.mark.trio
-async def test_a_wrong_chain_is_no_silent_node(tmp_path: Path) -> None:
-    known = verified(Verified, WrongChain("another"), tmp_path, expected_rollup=VENUE.rollup)
-    with pytest.raises(WrongChain, match="another"):
-        await known.forced_venue()
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
+async def test_a_rollup_that_is_named_or_pinned_is_looked_for_on_l1_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: ClientError
+) -> None:
+    found = OnL1(VENUE)
+    monkeypatch.setattr("sequencer.wallet.verified.examine_alone", found)
+    told: list[str] = []
+    for options in ({"expected_rollup": VENUE.rollup}, {}):
+        known = verified(Verified, failure, tmp_path, tell=told.append, warn=told.append, **options)
+        assert await known.forced_venue() == await known.forced_venue() == VENUE
+    assert found.asked == [VENUE.rollup] * 2
+    # The first use pins it, and the second needs no name. Nobody listed anything here: the node is not asked at all.
+    assert told == introduction(VENUE, RollupPin(tmp_path / PIN_FILE))
+
+
+@pytest.mark.trio
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
+async def test_what_was_listed_since_genesis_needs_a_proof_and_nothing_else_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: ClientError
+) -> None:
+    governed = msgspec.structs.replace(VENUE, governor=b"\x13" * 20)
+    monkeypatch.setattr("sequencer.wallet.verified.examine_alone", OnL1(governed))
+    told: list[str] = []
+    known = verified(Verified, failure, tmp_path, expected_rollup=VENUE.rollup, warn=told.append)
+    assert await known.forced_venue() == governed
+    assert told == [f"the node is no help ({failure}): markets listed since genesis have an index and no name"]
+
+
+@pytest.mark.trio
+async def test_a_pin_to_another_rollup_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    RollupPin(tmp_path / PIN_FILE).admit(VENUE, is_named=False)
+    forked = msgspec.structs.replace(VENUE.location, genesis_block_hash=b"\x09" * 32)
+    monkeypatch.setattr(
+        "sequencer.wallet.verified.examine_alone", OnL1(msgspec.structs.replace(VENUE, location=forked))
+    )
+    with pytest.raises(WrongChain, match="is pinned to rollup"):
+        await verified(Verified, GONE, tmp_path).forced_venue()
+    assert await verified(Verified, GONE, tmp_path, expected_rollup=VENUE.rollup).forced_venue()

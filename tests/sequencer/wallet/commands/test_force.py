@@ -2,15 +2,17 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from sequencer.client.clock import wall_clock_ms
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.node_process import Client, Node
-from tests.sequencer.wallet_node import Shell, still_node, trader_of
+from tests.sequencer.wallet_node import Answer, Shell, lying_node, still_node, trader_of
 
 DOLLAR = 1_000_000
+NOWHERE = "http://127.0.0.1:9"
 
 
 @pytest.fixture(scope="module")
@@ -113,16 +115,31 @@ def test_what_is_no_tick_costs_nothing(trader: Shell) -> None:
         assert sentence in line
 
 
-def test_without_a_node_its_rollup_has_to_be_named(trader: Shell, node: Node) -> None:
-    nowhere = "http://127.0.0.1:9"
-    line, _ = trader.fails(10, "force", "withdraw", "--amount", "1", node_url=nowhere)
+def test_without_a_node_an_unknown_rollup_has_to_be_named(trader: Shell, node: Node, tmp_path: Path) -> None:
+    elsewhere = {"dir": str(tmp_path), "keystore": str(trader.directory / "default.json"), "node_url": NOWHERE}
+    line, _ = trader.fails(10, "force", "withdraw", "--amount", "1", **elsewhere)
     assert "--rollup-address" in line
     before = collateral(trader)
-    arguments = ("force", "withdraw", "--amount", "1", "--rollup-address", "0x" + node.rollup.hex(), "--timeout", "0")
-    assert trader.json(*arguments, node_url=nowhere)["code"] is None
+    arguments = ("force", "withdraw", "--amount", "1", "--timeout", "0")
+    assert trader.json(*arguments, "--rollup-address", "0x" + node.rollup.hex(), **elsewhere)["code"] is None
+    # This wallet knows its rollup.
+    assert trader.json(*arguments, node_url=NOWHERE)["code"] is None
     # The node was not asked, and serves it all the same: the next entry comes behind it.
     assert trader.json("force", "withdraw", "--amount", "1")["code"] == 0
-    assert collateral(trader) == before - 2 * DOLLAR
+    assert collateral(trader) == before - 3 * DOLLAR
+
+
+ERROR = {"error": {"code": -32_603, "message": "something broke", "data": {"name": "INTERNAL"}}}
+
+
+@pytest.mark.parametrize("lie", [{"result": {"chain_id": 1}}, ERROR, {"result": "17"}, b"<html>", None])
+def test_a_node_that_lies_stops_nobody(trader: Shell, lie: Answer) -> None:
+    before = collateral(trader)
+    with lying_node(lambda method, params: lie) as url:
+        withdraw = ("force", "withdraw", "--amount", "1", "--timeout", "0")
+        assert trader.json(*withdraw, node_url=url)["code"] is None
+    assert trader.json("force", "cancel-all")["code"] == 0
+    assert collateral(trader) == before - DOLLAR
 
 
 def test_who_trades_leaves_whole(trader: Shell, node: Node) -> None:
