@@ -40,6 +40,14 @@ class Judged(Standing, frozen=True):
         """Equity over maintenance: below 1 the account is liquidated, below 2/3 taken over."""
         return Fraction(self.equity, self.maintenance)
 
+    @property
+    def at_risk(self) -> int:
+        """Micro-dollars that fund and pool pay for it if prices move against it by its markets' initial fractions.
+
+        A debt counts: until a rescue books it, it matures as somebody's profit.
+        """
+        return self.initial - self.equity
+
 
 def met_by_order(risk: containers.Risk, settled: containers.Account) -> Standing:
     """For its owner: what an order, a withdrawal and a margin call go by, the owner's own bound of leverage included.

@@ -188,7 +188,12 @@ class Guarding:
         return len(wanted)
 
     def _report(self, wanted: Wanted, index: int | None, receipt: Receipt, fee_wei: int) -> None:
-        fields: dict[str, Any] = {"account": wanted.account, "market": wanted.market, "below_since_ms": wanted.since_ms}
+        fields: dict[str, Any] = {
+            "account": wanted.account,
+            "market": wanted.market,
+            "below_since_ms": wanted.since_ms,
+            "at_risk_micros": wanted.at_risk,
+        }
         text = f"account {wanted.account} is still below maintenance: its rescue is entry {index} of the queue"
         if wanted.tag == constants.FORCED_TICK:
             fields = {"tick_time_ms": wanted.since_ms}

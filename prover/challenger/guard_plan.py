@@ -59,13 +59,17 @@ class Round(msgspec.Struct, frozen=True):
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """An entry that is worth its fee. account and market: of a rescue, else -1; since_ms: L2 time, or of a tick."""
+    """An entry that is worth its fee. account and market: of a rescue, else -1; since_ms: L2 time, or of a tick.
+
+    at_risk: micro-dollars that fund and pool stand to lose by what is rescued; 0 for a tick.
+    """
 
     tag: int
     payload: bytes
     account: int = -1
     market: int = -1
     since_ms: int = -1
+    at_risk: int = 0
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -80,12 +84,16 @@ NOTHING: Final = Plan((), {}, False)
 
 
 class _Scratch:
-    """A posted state on which queue entries are tried, as if what a guard cannot know had gone well."""
+    """A trial of queue entries, opened at an L1 time, as if what a guard cannot know had gone well."""
 
-    def __init__(self, state: State, recover: Recover, now_ms: int) -> None:
-        self._trial = Trial(state.domain, state.commitment, state.globals, state, recover)
+    def __init__(self, trial: Trial, now_ms: int) -> None:
+        self._trial = trial
         self.chunk.open(now_ms)
         self._end_head()
+
+    def above(self) -> "_Scratch":
+        """Another one on top of this one, which stays as it is."""
+        return _Scratch(self._trial.above(), self.chunk.commitment.timestamp)
 
     @property
     def chunk(self) -> Chunk:
@@ -195,7 +203,7 @@ class Guard:
 
         An entry that the law would refuse, or that asks for a few lots, holds nobody off: else an owner could.
         """
-        scratch = _Scratch(state, self._recover, now_ms)
+        scratch = _Scratch(Trial(state.domain, state.commitment, state.globals, state, self._recover), now_ms)
         held_off: set[tuple[int, int]] = set()
         for operation in pending:
             move = encoding.rescue(constants.FORCED_RESCUE, word_at(operation, constants.ENTRY_HEAD_LENGTH))
@@ -208,25 +216,51 @@ class Guard:
     def _rescues(
         self, scratch: _Scratch, ripe: list[int], held_off: set[tuple[int, int]], now_ms: int, budget: int
     ) -> tuple[tuple[Wanted, ...], dict[int, int]]:
-        """Worst first; each is tried after those before it, for they share the funds."""
+        """Where most is at risk first; each is tried after those before it, for they share the funds."""
         judged = {index: scratch.judged(index) for index in ripe}
         judged = {index: found for index, found in judged.items() if (index, found.largest) not in held_off}
-        below = sorted((found.ratio, index) for index, found in judged.items() if found.is_below)
+        below = sorted((-found.at_risk, index) for index, found in judged.items() if found.is_below)
         wanted: list[Wanted] = []
         refused: dict[int, int] = {}
         for _, index in below:
             if len(wanted) >= budget:
                 break
-            market = judged[index].largest
-            payload = operations.forced_rescue_payload(market, index, operations.ALL_LOTS)
-            before = scratch.size(index, market)
-            code = scratch.apply(self._entry(constants.FORCED_RESCUE, now_ms + ARRIVAL_MS, payload))
-            # At the worse of two prices the fewest lots may be none: OK, and nothing done for the fee.
-            if code == codes.OK and scratch.size(index, market) < before:
-                wanted.append(Wanted(constants.FORCED_RESCUE, payload, index, market, self._since[index]))
-            else:
+            found = judged[index]
+            lots, code = self._most_lots(scratch, index, found.largest, now_ms)
+            if lots == 0:
                 refused[index] = code
+                continue
+            size, entry = scratch.size(index, found.largest), self._rescue(index, found.largest, lots, now_ms)
+            scratch.apply(entry)
+            saved = found.at_risk * min(lots, size) // size
+            payload = entry[constants.ENTRY_HEAD_LENGTH :]
+            wanted.append(Wanted(constants.FORCED_RESCUE, payload, index, found.largest, self._since[index], saved))
         return tuple(wanted), refused
+
+    def _most_lots(self, scratch: _Scratch, index: int, market: int, now_ms: int) -> tuple[int, int]:
+        """All lots, or the most that the law takes of an account; 0 where it takes none, and the code of all."""
+
+        def tried(lots: int) -> tuple[bool, int]:
+            above = scratch.above()
+            code = above.apply(self._rescue(index, market, lots, now_ms))
+            # At the worse of two prices the fewest lots may be none: OK, and nothing done for the fee.
+            return code == codes.OK and above.size(index, market) < scratch.size(index, market), code
+
+        is_taken, code = tried(operations.ALL_LOTS)
+        if is_taken:
+            return operations.ALL_LOTS, code
+        if not tried(1)[0]:
+            return 0, code
+        # What a fund cannot take whole it takes in part: the law says where between one lot and all of them it ends.
+        taken, refused = 1, scratch.size(index, market)
+        while refused - taken > 1:
+            middle = (taken + refused) // 2
+            taken, refused = (middle, refused) if tried(middle)[0] else (taken, middle)
+        return taken, code
+
+    def _rescue(self, index: int, market: int, lots: int, now_ms: int) -> bytes:
+        payload = operations.forced_rescue_payload(market, index, lots)
+        return self._entry(constants.FORCED_RESCUE, now_ms + ARRIVAL_MS, payload)
 
     def _ticks(
         self, scratch: _Scratch, rounds: Sequence[Round], oldest_ms: int, now_ms: int, most: int

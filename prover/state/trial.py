@@ -167,3 +167,8 @@ class Trial:
     def account(self, index: int) -> containers.Account:
         """An account as it stands here."""
         return peek_account(self.chunk, index)
+
+    def above(self) -> "Trial":
+        """Another trial that begins where this one stands and leaves it as it is."""
+        below = self.chunk
+        return Trial(below.domain, below.commitment, below.globals, _Above(below), below.ecrecover)

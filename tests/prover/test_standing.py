@@ -50,6 +50,7 @@ def test_a_rescue_judges_at_the_better_of_two_prices_and_an_order_at_the_last() 
     assert (met.equity, met.maintenance, met.room) == (0, 708 * DOLLAR, -708 * DOLLAR)
     assert (judged.equity, judged.maintenance, judged.is_below) == (1_000 * DOLLAR, 720 * DOLLAR, False)
     assert judged.ratio == Fraction(1_000, 720)
+    assert judged.at_risk == 1_200 * DOLLAR - 1_000 * DOLLAR
     # An owner's own close is judged at the worse one, which is the last here.
     worse = judged_risk(globals, row, kinder=False)
     assert counted_by_rescue(worse, row) == counted_by_rescue(globals.risk, row)

@@ -208,11 +208,14 @@ async def test_an_account_that_the_sequencer_leaves_alone_is_rescued_from_l1(
     async with watching(world, node) as guard:
         await guard.once()
         await later(world, client, FALLEN, PATIENCE)
+        state = world.venue.state
+        judged = judged_by_rescue(state.globals, state.account(LOSER), state.commitment.timestamp)
         summary = await guard.once()
         assert (summary.entries_sent, summary.held) == (1, True)
         assert guard.moves() == [(0, LOSER, operations.ALL_LOTS)]
         (said,) = guard.said.names("entry_enqueued")
         assert (said["kind"], said["account"], said["market"]) == ("forced_rescue", LOSER, 0)
+        assert said["at_risk_micros"] == judged.at_risk
         assert said["gas_used"] < 125_000
         assert said["fee_wei"] == PARAMETERS.entry_fee_wei
         assert await sent_by(client, CHALLENGER) == before + 1
@@ -346,7 +349,9 @@ async def test_what_waits_in_the_pool_is_not_sent_twice(world: World, node: L1No
 
 
 @pytest.mark.stage(build=under_water, losers=2)
-async def test_the_worst_goes_first_and_the_budget_ends_it(world: World, node: L1Node, client: L1Client) -> None:
+async def test_where_most_is_at_risk_goes_first_and_the_budget_ends_it(
+    world: World, node: L1Node, client: L1Client
+) -> None:
     # Account 18 has less money behind as many lots.
     async with watching(world, node, patience=0, entries=1) as guard:
         assert ((await guard.once()).entries_sent, guard.moves()) == (1, [(0, LOSER, operations.ALL_LOTS)])
@@ -413,11 +418,8 @@ async def test_a_queue_too_long_to_decide_is_said(
         assert [entry["event"] for entry in logs if entry["event"] == "guard_queue"] == warned
 
 
-@pytest.mark.parametrize("fund", [0, 1_000 * DOLLAR], ids=["empty", "too small"])
-async def test_nothing_is_paid_where_the_fund_could_not_take_it(
-    world: World, node: L1Node, client: L1Client, fund: int
-) -> None:
-    await under_water(world, client, fund=fund)
+@pytest.mark.stage(build=under_water, fund=0)
+async def test_nothing_is_paid_where_the_fund_could_not_take_it(world: World, node: L1Node, client: L1Client) -> None:
     before = await sent_by(client, CHALLENGER)
     async with watching(world, node, patience=0) as guard:
         assert (await guard.once()).entries_sent == 0
@@ -432,11 +434,13 @@ async def test_nothing_is_paid_where_the_fund_could_not_take_it(
         assert (await guard.once()).entries_sent == 1
 
 
-# Ten times 60,000 dollars an hour: one position of 472,800 fits, a second does not.
+# Ten times 60,000 dollars an hour: one position of 472,800 fits, of a second one 127,200.
 @pytest.mark.stage(build=under_water, losers=2, fund=60_000 * DOLLAR)
 async def test_two_rescues_share_one_fund(world: World, node: L1Node, client: L1Client) -> None:
     async with watching(world, node, patience=0) as guard:
-        assert ((await guard.once()).entries_sent, guard.moves()) == (1, [(0, LOSER, operations.ALL_LOTS)])
+        assert (await guard.once()).entries_sent == 2
+        part = 127_200 * DOLLAR // FALLEN[0]
+        assert guard.moves() == [(0, LOSER, operations.ALL_LOTS), (0, SECOND_LOSER, part)]
         (said,) = guard.said.names("rescue_refused")
         assert (said["account"], said["code"]) == (SECOND_LOSER, "FUND_LIMIT")
 

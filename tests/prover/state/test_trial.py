@@ -108,6 +108,20 @@ def test_a_trial_goes_on_in_another_chunk_when_one_is_full() -> None:
     assert state.account(VICTIM).positions[0].size == BITCOIN
 
 
+def test_a_trial_above_another_leaves_it_as_it_is() -> None:
+    state = under_water()
+    below = trial.Trial(state.domain, state.commitment, state.globals, state, lambda digest, v, r, s: bytes(20))
+    below.chunk.open(venue.NOW)
+    assert below.apply(operations.rescue_bytes(constants.TAKE_OVER, take_over(1))) == codes.OK
+    before = standing(below.chunk)
+
+    above = below.above()
+
+    assert above.apply(operations.rescue_bytes(constants.TAKE_OVER, take_over(2))) == codes.OK
+    assert [each.account(VICTIM).positions[0].size for each in (above, below)] == [BITCOIN - 3, BITCOIN - 1]
+    assert standing(below.chunk) == before
+
+
 def test_one_side_of_a_fill_has_the_law_s_margin() -> None:
     state = under_water()
     clock = chunk_of(state).clock()
