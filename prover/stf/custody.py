@@ -52,16 +52,16 @@ def credited(account: containers.Account, amount: int256) -> containers.Account:
 
 
 def check_payment(
-    risk: containers.Risk, clock: containers.Clock, settled: containers.Account, amount: int256
+    risk: containers.Risk, clock: containers.Clock, settled: containers.Account, amount: int256, most: int256
 ) -> int256:
-    """Whether so much may leave a settled account now; PROTOCOL.md 7.3."""
+    """Whether so much, and at most so much, may leave a settled account now; PROTOCOL.md 7.3."""
     if amount == 0:
         return codes.ZERO_AMOUNT
     if not clock.priced:
         return codes.STALE
     if clock.grace:
         return codes.GRACE
-    if amount > settled.settled:
+    if amount > most:
         return codes.COLLATERAL
     if amount > margin.spendable(risk, settled, constants.WITHDRAWAL_FLOOR_PPM):
         return codes.MARGIN
@@ -101,7 +101,7 @@ def withdraw(
     paid: containers.Account = account
     dust: int256 = 0
     paid, dust = charged(terms, account)
-    refused.code = check_payment(terms.risk, terms.clock, paid, request.amount)
+    refused.code = check_payment(terms.risk, terms.clock, paid, request.amount, paid.settled)
     if refused.code != codes.OK:
         return refused
     return containers.Booked(
@@ -111,6 +111,24 @@ def withdraw(
         slot=containers.Slot(sequence=request.sequence + 1, filled=0),
         fee=terms.posting_fee,
         dust=dust,
+    )
+
+
+def received(
+    account: containers.Account, before: containers.Account, after: containers.Account, now: int256
+) -> containers.Account:
+    """An account with what another one gave, each part as old as it was; PROTOCOL.md 8.3."""
+    today: containers.Account = margin.matured(account, now)
+    return containers.Account(
+        owner=today.owner,
+        floor=today.floor,
+        settled=today.settled + before.settled - after.settled,
+        older=today.older + before.older - after.older,
+        fresh=today.fresh + before.fresh - after.fresh,
+        epoch=today.epoch,
+        initial_ppm=today.initial_ppm,
+        agents=today.agents,
+        positions=today.positions,
     )
 
 
@@ -148,21 +166,26 @@ def transfer(
     paid: containers.Account = account
     dust: int256 = 0
     paid, dust = charged(terms, account)
-    refused.code = check_payment(terms.risk, terms.clock, paid, request.amount)
+    # Unsettled money may move: it keeps its age, and stays within reach of what it may have to pay.
+    refused.code = check_payment(terms.risk, terms.clock, paid, request.amount, margin.collateral(paid))
     if refused.code != codes.OK:
         return refused
     if margin.collateral(other) + request.amount >= constants.COLLATERAL_BOUND:
         refused.code = codes.OUT_OF_BOUNDS
         return refused
+    given: containers.Account = margin.booked(paid, -request.amount, paid.positions)
     fee: int256 = terms.posting_fee
-    received: containers.Account = credited(other, request.amount)
+    receiving: containers.Account = other
+    if opening:
+        receiving = opened(account.owner, 0, other)
+    receiving = received(receiving, paid, given, terms.clock.now)
     if opening:
         fee = fee + constants.CREATION_FEE
-        received = opened(account.owner, request.amount - constants.CREATION_FEE, other)
+        receiving = margin.booked(receiving, -constants.CREATION_FEE, receiving.positions)
     return containers.Booked(
         code=codes.OK,
-        account=credited(paid, -request.amount),
-        other=received,
+        account=given,
+        other=receiving,
         slot=containers.Slot(sequence=request.sequence + 1, filled=0),
         fee=fee,
         dust=dust,

@@ -17,6 +17,7 @@ from tests.twins.venue import DOLLAR, KEYS, NOW, OWNERS, account, build_state, o
 
 MAKER, TAKER = 17, 18
 BTC = 600_000
+POSTING_FEE = venue.globals_of().posting_fee
 
 
 def traders(**accounts: containers.Account) -> State:
@@ -255,6 +256,34 @@ class TestC7Aliasing:
     def test_on_a_transfer_to_oneself_is_refused(self) -> None:
         transfer = venue.signed_request(constants.TRANSFER, venue.request(MAKER, amount=DOLLAR, other=MAKER), KEYS[1])
         assert_refused(traders(), transfer, code=c.SAME_ACCOUNT)
+
+    @staticmethod
+    def sibling(profit: int) -> State:
+        """A maker with so much fresh profit and nothing else, beside an account of the same owner."""
+        rows = {MAKER: account(OWNERS[1], 0, fresh=profit), 20: account(OWNERS[1], 0)}
+        return build_state(accounts={TAKER: account(OWNERS[2]), **rows})
+
+    def moved_on(self, state: State) -> list[bytes]:
+        """The profit goes to the own account, and out of the venue."""
+        profit = state.account(MAKER).fresh - POSTING_FEE
+        leaving = venue.withdrawal(state, 20, profit - POSTING_FEE)
+        return [venue.transfer(state, MAKER, 20, profit), leaving]
+
+    def test_off_profit_settles_by_changing_accounts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        keeps = "receiving = received(receiving, paid, given, terms.clock.now)"
+        rule_off(monkeypatch, custody, keeps, "receiving = credited(receiving, request.amount)")
+        state = self.sibling(50 * DOLLAR)
+        chunk = python_chunk(state, *self.moved_on(state))
+
+        assert chunk.operation_codes == [c.OK, c.OK]
+        # Made in this very chunk's epoch, and gone: no debt that a loser leaves behind can reach it any more.
+        assert chunk.commitment.withdrawn_total == 50 * DOLLAR - 2 * POSTING_FEE
+
+    def test_on_money_keeps_its_age_wherever_it_goes(self) -> None:
+        state = self.sibling(50 * DOLLAR)
+        transfer, leaving = self.moved_on(state)
+        assert venue.run(state, transfer).codes == (c.OK,)
+        assert_refused(state, leaving, code=c.COLLATERAL)
 
     def test_on_one_order_listed_twice_has_one_row(self) -> None:
         state = traders()

@@ -32,6 +32,7 @@ KINDS: Final = (
     *(name for tag, name in NAMES.items() if tag not in (UNKNOWN, constants.SET_VENUE)),
     "insurance_deposit",
     "opening_transfer",
+    "unsettled_transfer",
     "refund",
     "close_by_counterparty",
     "close_by_debtor",
@@ -131,25 +132,30 @@ class Watch(Queue):
         before = step.before[request.account]
         ages, fee = self._charged(request)
         self._others_stay(request.account, constants.MARKETS)
-        settled = ages.at(step.now // constants.EPOCH)[0]
-        self.claim(request.amount <= settled, "unsettled money left", f"{request.amount} of {settled}")
+        epoch = step.now // constants.EPOCH
+        most = ages.at(epoch)[0] if step.tag == constants.WITHDRAW else ages.total
+        self.claim(request.amount <= most, "unsettled money left", f"{request.amount} of {most}")
         was = self.read(before, self.prices, own=True)
         kept = max(was.initial, ceil(was.notional, 10))
         left = was.equity - fee - request.amount
         self.claim(left >= kept, "payment margin", f"{was} less {request.amount} and {fee}")
         self.claim(not self.in_grace, "grace", "money left in a grace")
-        ages.settled -= request.amount
-        self._aged(request.account, True)
         if step.tag == constants.WITHDRAW:
+            ages.settled -= request.amount
             self.paid_out += request.amount
+            self._aged(request.account, True)
             self._fees(fee)
             return {request.account, constants.FEE_ACCOUNT}
         opening = request.other == constants.NEW_ACCOUNT
         other = self.ledger.globals.next_account - 1 if opening else request.other
         creation = constants.CREATION_FEE if opening else 0
-        self.ages.setdefault(other, Ages()).settled += request.amount - creation
+        received = self.ages.setdefault(other, Ages())
+        self.accepted["unsettled_transfer"] += ages.at(epoch)[0] < ages.total
+        ages.give(request.amount, received)
+        received.book(-creation, epoch)
         self.accepted["opening_transfer"] += opening
-        self._aged(other, False)
+        self._aged(request.account, True)
+        self._aged(other, True)
         owners = self.ledger.account(other).owner == self.ledger.account(request.account).owner
         self.claim(owners, "owner", f"account {other}")
         self._fees(fee + creation)

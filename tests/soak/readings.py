@@ -5,7 +5,7 @@ Nothing here calls the law's own checks.
 
 from collections import Counter
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import msgspec
 
@@ -53,6 +53,16 @@ class Ages:
             left -= eaten
             self.earned[earlier] -= eaten
         self.settled -= left
+
+    def give(self, amount: int, other: Self) -> None:
+        """Hands money over, the youngest first, each part as old as it is."""
+        for earlier in sorted(self.earned, reverse=True):
+            part = min(amount, self.earned[earlier])
+            amount -= part
+            self.earned[earlier] -= part
+            other.earned[earlier] = other.earned.get(earlier, 0) + part
+        self.settled -= amount
+        other.settled += amount
 
     def at(self, epoch: int) -> tuple[int, int, int]:
         """Settled, older and fresh money as an epoch sees it."""

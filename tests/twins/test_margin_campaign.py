@@ -154,6 +154,12 @@ def _posted_by_anybody(
     return booked
 
 
+def _settled_where_it_arrives(
+    account: containers.Account, before: containers.Account, after: containers.Account, now: int
+) -> containers.Account:
+    return custody.credited(margin.matured(account, now), margin.collateral(before) - margin.collateral(after))
+
+
 def _steady(chunk: Chunk) -> containers.Clock:
     return msgspec.structs.replace(_clock(chunk), steady=True)
 
@@ -198,6 +204,7 @@ BROKEN: Final[dict[str, tuple[object, str, object, str]]] = {
     ),
     "requests free of charge": (custody, "charged", _free_of_charge, "money"),
     "posting fees of the oldest money": (custody, "charged", _oldest_money_first, "ages"),
+    "transfers that settle money": (custody, "received", _settled_where_it_arrives, "ages"),
     "requests below zero": (custody, "book", _posted_by_anybody, "posted below zero"),
     "payments in a grace": (custody, "check_payment", _pass(codes.GRACE, custody.check_payment), "grace"),
     "profit settled at once": (margin, "booked", _settled_at_once, "unsettled money left"),

@@ -193,7 +193,6 @@ async def close_account(
 
     What was done is appended to `shown` as it is done. NotYet while a position is left.
     """
-    from sequencer.wallet.commands.fields import maturing_fields, maturing_text
     from sequencer.wallet.drafts import RequestTerms
     from sequencer.wallet.units import money_text
 
@@ -225,7 +224,8 @@ async def close_account(
             f"{left} in account {account} found nobody at the worst price, so no money was moved; run again: {again}",
             {**fields, "closed": False, "moved_micros": "0"},
         )
-    moved = view.withdrawable_micros
+    # What still matures goes on maturing in the cross account.
+    moved = max(0, view.collateral_micros - venue.posting_fee_micros)
     if moved:
         drafted, _ = await wallet.request(RequestTerms(kind="transfer", amount=moved, other=target), account)
         shown.append(f"{drafted.text}: sequenced (the node's word)")
@@ -234,14 +234,12 @@ async def close_account(
     if is_closed:
         shown.append(f"account {account} is empty")
     else:
-        why = f"is still maturing: {maturing_text(view)}; then run again" if view.maturing else "is left: run again"
-        shown.append(f"{money_text(view.collateral_micros)} of account {account} {why}: {again}")
+        shown.append(f"{money_text(view.collateral_micros)} of account {account} is left: run again: {again}")
     return {
         **fields,
         "closed": is_closed,
         "moved_micros": str(moved),
         "left_micros": str(view.collateral_micros),
-        "maturing": maturing_fields(view),
         "finality": "sequenced",
     }
 

@@ -93,8 +93,7 @@ class TestEpochs:
             (1_000 * EPOCH + 1, 150, (0, 0, 0)),
         ],
     )
-    @pytest.mark.parametrize("kind", ["withdraw", "transfer"])
-    def test_only_what_is_settled_leaves(self, kind: str, elapsed: int, leaves: int, left: PARTS) -> None:
+    def test_only_what_is_settled_leaves(self, elapsed: int, leaves: int, left: PARTS) -> None:
         state = state_of(held_money(100, 0, 0, gain=50))
         close(state)
         now = NOW + elapsed
@@ -103,14 +102,11 @@ class TestEpochs:
             assert venue.later(state, at) <= now
 
         def payment(amount: int) -> bytes:
-            if kind == "withdraw":
-                return venue.withdrawal(state, TRADER, amount, now)
-            return venue.transfer(state, TRADER, OTHER, amount, now)
+            return venue.withdrawal(state, TRADER, amount, now)
 
         assert venue.run(state, payment(leaves * DOLLAR + 1), timestamp=now).codes == (c.COLLATERAL,)
         assert venue.run(state, payment(leaves * DOLLAR), timestamp=now).codes == (c.OK,)
         assert parts(state.account(TRADER)) == tuple(dollars * DOLLAR for dollars in left)
-        assert parts(state.account(OTHER)) == ((leaves * DOLLAR if kind == "transfer" else 0), 0, 0)
         assert conservation(state).sound
 
     def test_profits_of_two_epochs_settle_one_after_the_other(self) -> None:
@@ -172,13 +168,50 @@ class TestWhatComesIn:
         assert venue.run(state, venue.withdrawal(state, TRADER, 7 * DOLLAR + 1)).codes == (c.COLLATERAL,)
         assert venue.run(state, venue.withdrawal(state, TRADER, 7 * DOLLAR)).codes == (c.OK,)
 
-    def test_a_received_transfer_is_settled_and_leaves_at_once(self) -> None:
-        state = state_of(account(collateral=9 * DOLLAR, older=DOLLAR, fresh=50 * DOLLAR))
-        assert venue.run(state, venue.transfer(state, TRADER, OTHER, 9 * DOLLAR + 1)).codes == (c.COLLATERAL,)
-        assert venue.run(state, venue.transfer(state, TRADER, OTHER, 9 * DOLLAR)).codes == (c.OK,)
-        assert parts(state.account(TRADER)) == (0, DOLLAR, 50 * DOLLAR)
-        assert parts(state.account(OTHER)) == (9 * DOLLAR, 0, 0)
-        assert venue.run(state, venue.withdrawal(state, OTHER, 9 * DOLLAR)).codes == (c.OK,)
+    @pytest.mark.parametrize(
+        ("amount", "left", "received"),
+        [
+            (1, (9, 20, 49), (0, 0, 1)),
+            (50, (9, 20, 0), (0, 0, 50)),
+            (51, (9, 19, 0), (0, 1, 50)),
+            (70, (9, 0, 0), (0, 20, 50)),
+            (73, (6, 0, 0), (3, 20, 50)),
+            (79, (0, 0, 0), (9, 20, 50)),
+        ],
+    )
+    def test_a_transfer_takes_the_youngest_money_first_and_keeps_its_age(
+        self, amount: int, left: PARTS, received: PARTS
+    ) -> None:
+        state = state_of(account(collateral=9 * DOLLAR, older=20 * DOLLAR, fresh=50 * DOLLAR))
+        assert venue.run(state, venue.transfer(state, TRADER, OTHER, 79 * DOLLAR + 1)).codes == (c.COLLATERAL,)
+        assert venue.run(state, venue.transfer(state, TRADER, OTHER, amount * DOLLAR)).codes == (c.OK,)
+        assert parts(state.account(TRADER)) == tuple(dollars * DOLLAR for dollars in left)
+        assert parts(state.account(OTHER)) == tuple(dollars * DOLLAR for dollars in received)
+        assert conservation(state).sound
+        leaves = received[0] * DOLLAR
+        assert venue.run(state, venue.withdrawal(state, OTHER, leaves + 1)).codes == (c.COLLATERAL,)
+
+    def test_whoever_receives_has_aged_first(self) -> None:
+        state = state_of(account(collateral=0, older=5 * DOLLAR, fresh=50 * DOLLAR))
+        assert venue.run(state, venue.transfer(state, TRADER, OTHER, 20 * DOLLAR)).codes == (c.OK,)
+        now = venue.later(state, NOW + EPOCH)
+        # What was fresh on both sides is older on both.
+        assert venue.run(state, venue.transfer(state, TRADER, OTHER, DOLLAR, now), timestamp=now).codes == (c.OK,)
+        assert parts(state.account(TRADER)) == (5 * DOLLAR, 29 * DOLLAR, 0)
+        assert parts(state.account(OTHER)) == (0, 21 * DOLLAR, 0)
+        assert conservation(state).sound
+
+    @pytest.mark.parametrize(
+        ("fresh", "opened"), [(50, (0, 0, 1)), (1, (0, 1, 0)), (0, (0, 1, 0))], ids=["fresh", "both", "older"]
+    )
+    def test_an_account_that_a_transfer_opens_pays_the_youngest_for_it(self, fresh: int, opened: PARTS) -> None:
+        state = state_of(account(collateral=9 * DOLLAR, older=20 * DOLLAR, fresh=fresh * DOLLAR))
+        new = state.globals.next_account
+        transfer = venue.transfer(state, TRADER, constants.NEW_ACCOUNT, 2 * DOLLAR)
+        assert venue.run(state, transfer).codes == (c.OK,)
+        assert parts(state.account(new)) == tuple(dollars * DOLLAR for dollars in opened)
+        assert state.account(new).epoch == NOW // EPOCH
+        assert conservation(state).sound
 
     def test_a_deposit_does_not_make_the_rest_any_older(self) -> None:
         state = state_of(account(collateral=0, fresh=50 * DOLLAR))

@@ -463,8 +463,8 @@ def test_hyperliquid_keeps_a_tenth_of_the_open_notional(dollars: int, withdrawab
     assert seen_at(risk, account, START).withdrawable_micros == withdrawable * DOLLAR
     amount = withdrawable * DOLLAR
     if amount:
-        assert custody.check_payment(risk, CLOCK, account, amount) == codes.OK
-    assert custody.check_payment(risk, CLOCK, account, amount + 1) == codes.MARGIN
+        assert custody.check_payment(risk, CLOCK, account, amount, account.settled) == codes.OK
+    assert custody.check_payment(risk, CLOCK, account, amount + 1, account.settled) == codes.MARGIN
 
 
 # Lighter.

@@ -28,7 +28,10 @@ DOLLAR = 1_000_000
 BTC = VENUE.markets[0]
 PRICE = 600_000
 CROSS, ISOLATED = 17, 18
+FEE = VENUE.posting_fee_micros
 LATER = Maturing(5 * DOLLAR, NOW + 3_600_000)
+# What arrives of a hundred dollars.
+WHOLE = 100 * DOLLAR - FEE
 
 
 def account_view(account: int, settled: int, **changes: Any) -> AccountView:
@@ -68,11 +71,12 @@ class SmallVenue(NodeClient):
         self.views[account] = msgspec.structs.replace(self.views[account], **changes)
 
     def pay(self, account: int, amount: int) -> None:
-        """Adds settled money."""
-        settled = self.views[account].settled_micros + amount
+        """Adds settled money, or takes the youngest first."""
         maturing = sum(step.amount_micros for step in self.views[account].maturing)
-        held = settled + maturing
-        self.change(account, settled_micros=settled, withdrawable_micros=settled, collateral_micros=held)
+        left = max(0, maturing + min(amount, 0))
+        settled = self.views[account].settled_micros + amount + maturing - left
+        self.change(account, settled_micros=settled, withdrawable_micros=settled, collateral_micros=settled + left)
+        self.change(account, maturing=[Maturing(left, LATER.settles_at_ms)] if left else [])
 
     def note(self, kind: str, fields: Fields) -> None:
         """Keeps what was sent, or refuses it as told to."""
@@ -98,7 +102,7 @@ class SmallVenue(NodeClient):
             self.change(request["account"], open_orders=[])
         else:
             assert kind == "transfer"
-            self.pay(request["account"], -request["amount_micros"])
+            self.pay(request["account"], -request["amount_micros"] - FEE)
             if request["to_account"] == constants.NEW_ACCOUNT:
                 opened = max(self.views) + 1
                 self.views[opened] = account_view(opened, request["amount_micros"] - constants.CREATION_FEE)
@@ -150,10 +154,10 @@ def test_closing_cancels_then_reduces_then_moves_everything(
     assert (order["side"], order["size_lots"], order["limit_price_ticks"]) == (side, 300, worst)
     assert (order["reduce_only"], order["time_in_force"]) == (1, constants.IMMEDIATE_OR_CANCEL)
     transfer = node.sent[2][1]
-    assert (transfer["account"], transfer["to_account"], transfer["amount_micros"]) == (ISOLATED, CROSS, 100 * DOLLAR)
-    assert (fields["closed"], fields["moved_micros"], fields["left_micros"]) == (True, "100000000", "0")
+    assert (transfer["account"], transfer["to_account"], transfer["amount_micros"]) == (ISOLATED, CROSS, WHOLE)
+    assert (fields["closed"], fields["moved_micros"], fields["left_micros"]) == (True, str(WHOLE), "0")
     assert any(f"at {worst // 10}" in line for line in shown), "the worst price is stated"
-    assert node.views[CROSS].settled_micros == 1_100 * DOLLAR
+    assert node.views[CROSS].settled_micros == 1_000 * DOLLAR + WHOLE
     # Again: there is nothing left to do, and nothing is done.
     again, shown = close(tmp_path, node)
     assert again["closed"]
@@ -171,25 +175,32 @@ def test_a_position_that_finds_nobody_keeps_its_money(tmp_path: Path) -> None:
     fields, _ = close(tmp_path, node)
     assert fields["closed"]
     assert node.sent[3][1]["size_lots"] == 200
-    assert node.views[CROSS].settled_micros == 1_100 * DOLLAR
+    assert node.views[CROSS].settled_micros == 1_000 * DOLLAR + WHOLE
 
 
-def test_what_matures_is_told_with_its_time_and_fetched_later(tmp_path: Path) -> None:
-    node = holding(300, maturing=[LATER])
+def test_what_matures_moves_too_and_goes_on_maturing(tmp_path: Path) -> None:
+    node = holding(300, maturing=[LATER], collateral_micros=105 * DOLLAR)
     fields, shown = close(tmp_path, node)
-    assert not fields["closed"]
-    assert (fields["moved_micros"], fields["left_micros"]) == ("100000000", "5000000")
-    assert fields["maturing"] == [{"amount_micros": "5000000", "settles_at_ms": NOW + 3_600_000}]
-    assert "$5.00 at 2027-01-15 09:00:00 UTC; then run again: catenary wallet isolated close --account 18" in shown[-1]
-    # Too early: nothing can be moved, and the same is told.
-    sent = len(node.sent)
-    early, _ = close(tmp_path, node)
-    assert (early["closed"], early["moved_micros"]) == (False, "0")
-    assert node.kinds()[sent:] == ["cancel_all"]
-    node.change(ISOLATED, maturing=[])
-    node.pay(ISOLATED, LATER.amount_micros)
-    done, _ = close(tmp_path, node)
-    assert (done["closed"], done["moved_micros"]) == (True, "5000000")
+    assert (fields["closed"], fields["moved_micros"]) == (True, str(WHOLE + 5 * DOLLAR))
+    assert shown[-1] == "account 18 is empty"
+
+
+def test_what_arrives_meanwhile_is_told_and_moved_by_another_run(tmp_path: Path) -> None:
+    class LateVenue(SmallVenue):
+        """Pays in while the transfer is under way."""
+
+        async def request(self, kind: str, request: Fields, signature: bytes) -> RequestResult:
+            answered = await super().request(kind, request, signature)
+            if kind == "transfer":
+                self.pay(ISOLATED, 7 * DOLLAR)
+            return answered
+
+    node = LateVenue(account_view(CROSS, 0), account_view(ISOLATED, 100 * DOLLAR))
+    fields, shown = close(tmp_path, node)
+    assert (fields["closed"], fields["left_micros"]) == (False, str(7 * DOLLAR))
+    assert shown[-1] == "$7.00 of account 18 is left: run again: catenary wallet isolated close --account 18"
+    again, _ = close(tmp_path, node)
+    assert again["moved_micros"] == str(7 * DOLLAR - FEE)
 
 
 @pytest.mark.parametrize("step", ["cancel_all", "order", "transfer"])
@@ -202,7 +213,7 @@ def test_a_refused_step_is_an_error_and_the_next_run_goes_on(tmp_path: Path, ste
     node.refuses = {}
     fields, _ = close(tmp_path, node)
     assert fields["closed"]
-    assert node.views[CROSS].settled_micros == 1_100 * DOLLAR
+    assert node.views[CROSS].settled_micros == 1_000 * DOLLAR + WHOLE
 
 
 def test_a_worst_price_lies_within_the_band_and_on_the_near_side() -> None:
