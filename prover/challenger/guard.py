@@ -1,7 +1,6 @@
 """The guard's edge: asks a source for the oracle's reports and pays on L1 for what the guard decided."""
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any, Final
 
 import httpx
@@ -18,7 +17,8 @@ from l1_bridge.codec.calls import MAX_ENTRIES_AT_ONCE, Parameters, decode_record
 from l1_bridge.codec.events import BridgeEvent, Enqueued, LogError, decode_log
 from l1_bridge.contracts.artifact import ArtifactError
 from l1_bridge.recursion import recursion_bounded
-from prover.challenger.guard_plan import MAX_PENDING, NOTHING, Guard, Plan, Policy, Round, Wanted, entries_within_hour
+from prover.challenger.guard_plan import NOTHING, Guard, Plan, Policy, Round, Wanted, entries_within_hour
+from prover.challenger.guard_queue import Waiting
 from prover.challenger.pauses import Pauses
 from prover.history.history import ChainReplay
 from prover.signing.operations import ENTRY_NAMES
@@ -29,6 +29,8 @@ from prover.telling import Output
 _ROUNDS: Final = 12
 _SOURCE_BYTES: Final = 1 << 20
 _SOURCE_SECONDS: Final = 10.0
+# Some 40 ms of work: so long a signal may have to wait.
+_ENTRIES_AT_ONCE: Final = 4_096
 
 Source = Callable[[], Awaitable[list[Round]]]
 
@@ -92,7 +94,7 @@ class Guarding:
         self._parameters: Parameters | None = None
         # L1 times, ms, of what was paid for: the queue forgets entries of final batches.
         self._paid_at: list[int] = []
-        self._waiting = 0
+        self._waiting: Waiting | None = None
         self._pauses = Pauses()
         self._said: set[tuple[int, int]] = set()
 
@@ -104,8 +106,6 @@ class Guarding:
         if parameters is None:
             return 0
         plan = await self._plan(last, parameters, [])
-        if self._waiting > MAX_PENDING and self._pauses.is_due("queue"):
-            self._later("queue", f"{self._waiting} entries wait in the queue, too many to decide: nothing is enqueued")
         rounds = await self._rounds() if plan.wants_tick else None
         if rounds is not None:
             plan = await self._plan(last, parameters, rounds)
@@ -126,22 +126,32 @@ class Guarding:
         return await self._pay(plan.entries[:at_once], last, parameters)
 
     async def _plan(self, last: Block, parameters: Parameters, rounds: list[Round]) -> Plan:
-        decide = partial(self._decide, last.timestamp * 1_000, parameters.max_lag_seconds * 1_000, rounds)
-        # In a thread: it walks over all accounts.
-        return await trio.to_thread.run_sync(decide)
-
-    def _decide(self, now_ms: int, max_lag_ms: int, rounds: list[Round]) -> Plan:
-        if not self._guard.is_due(self._replay.state, now_ms, max_lag_ms):
+        now_ms, max_lag_ms = last.timestamp * 1_000, parameters.max_lag_seconds * 1_000
+        # In threads: one walks over all accounts, the other over what came into the queue.
+        if not await trio.to_thread.run_sync(self._guard.is_due, self._replay.state, now_ms, max_lag_ms):
             return NOTHING
-        queue = self._replay.records.queue()
-        commitment = self._replay.state.commitment
-        pending = [operation for index, operation in queue if index >= commitment.queue_taken]
-        self._waiting = len(pending)
+        waiting = self._waiting
+        if waiting is None or not waiting.is_of(self._replay.state, self._replay.records.queue_hash):
+            waiting = self._waiting = Waiting(self._replay.state, now_ms)
+        while waiting.next < self._replay.cursor.queue_length:
+            await trio.to_thread.run_sync(self._take_entries, waiting)
+        return await trio.to_thread.run_sync(self._decide, waiting, now_ms, max_lag_ms, rounds)
+
+    def _take_entries(self, waiting: Waiting) -> None:
+        records, length = self._replay.records, self._replay.cursor.queue_length
+        for index in range(waiting.next, min(waiting.next + _ENTRIES_AT_ONCE, length)):
+            operation, chain_hash = records.queue_operation(index), records.queue_hash(index)
+            assert operation is not None, "entries that wait are kept"
+            assert chain_hash is not None, "with their hashes"
+            waiting.take(operation, chain_hash)
+
+    def _decide(self, waiting: Waiting, now_ms: int, max_lag_ms: int, rounds: list[Round]) -> Plan:
         self._paid_at = [at for at in self._paid_at if at > now_ms - constants.HOUR]
         # The queue remembers across restarts, this process what became final.
-        on_chain = entries_within_hour([operation for _, operation in queue], self._signer.address, now_ms)
+        queue = [operation for _, operation in self._replay.records.queue()]
+        on_chain = entries_within_hour(queue, self._signer.address, now_ms)
         budget = self._policy.entries_an_hour - max(on_chain, len(self._paid_at))
-        return self._guard.plan(self._replay.state, pending, now_ms, max_lag_ms, budget, rounds)
+        return self._guard.plan(self._replay.state, waiting, now_ms, max_lag_ms, budget, rounds)
 
     async def _bridge_parameters(self, last: Block) -> Parameters | None:
         if self._parameters is None:

@@ -1,7 +1,7 @@
 """What a guard enqueues on L1 in place of a sequencer that does not: rescues and ticks; no I/O.
 
 The law decides: whatever would be paid for is first applied to a scratch chunk on top of the posted state and of the
-queue's entries that it has not consumed. Only what is OK there is enqueued.
+queue's entries that it has not consumed (`guard_queue`). Only what is OK there is enqueued.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,15 +9,14 @@ from typing import Annotated, Final
 
 import msgspec
 
+from prover.challenger.guard_queue import Scratch, Waiting
 from prover.signing import operations
 from prover.signing.recover import recover_fast
 from prover.signing.reports import tick_digest
 from prover.signing.signatures import compact
-from prover.standing import Judged, judged_by_rescue
+from prover.standing import judged_by_rescue
 from prover.state.state import State
-from prover.state.trial import Trial
-from prover.stf import codes, constants, containers, encoding, signatures
-from prover.stf.replay import Chunk
+from prover.stf import codes, constants, containers, signatures
 from prover.stf.words import Recover, word_at
 
 # An honest venue rescues within one tick and posts within minutes; a queue entry is due an hour after its arrival at
@@ -27,8 +26,6 @@ PATIENCE_SECONDS: Final = 600
 ENTRIES_AN_HOUR: Final = 20
 # Five L1 blocks: so much later than the newest block an entry may arrive, and must still find its price young.
 ARRIVAL_MS: Final = 60_000
-# About a hundred chunks of deposits: a bound on the work of one decision. Beyond it nothing is decided.
-MAX_PENDING: Final = 4_096
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -83,44 +80,6 @@ class Plan(msgspec.Struct, frozen=True):
 NOTHING: Final = Plan((), {}, False)
 
 
-class _Scratch:
-    """A trial of queue entries, opened at an L1 time, as if what a guard cannot know had gone well."""
-
-    def __init__(self, trial: Trial, now_ms: int) -> None:
-        self._trial = trial
-        self.chunk.open(now_ms)
-        self._end_head()
-
-    def above(self) -> "_Scratch":
-        """Another one on top of this one, which stays as it is."""
-        return _Scratch(self._trial.above(), self.chunk.commitment.timestamp)
-
-    @property
-    def chunk(self) -> Chunk:
-        """The chunk that is open now."""
-        return self._trial.chunk
-
-    def apply(self, operation: bytes) -> int:
-        """The law's code of one queue entry; what it changes stays."""
-        # A rescue waits in the queue until the prices are steady: here it counts as having waited.
-        self.chunk.globals.streak = constants.STEADY_TICKS
-        code = self._trial.apply(operation)
-        self._end_head()
-        return code
-
-    def judged(self, index: int) -> Judged:
-        """An account as a rescue judges it here."""
-        return judged_by_rescue(self.chunk.globals, self._trial.account(index), self.chunk.commitment.timestamp)
-
-    def size(self, index: int, market: int) -> int:
-        """Lots of a position, long or short."""
-        return abs(encoding.unpack(self._trial.account(index).positions[market]).size)
-
-    def _end_head(self) -> None:
-        # Close steps are the venue's choice and cannot be guessed: the head counts as done, its account as it stands.
-        self.chunk.end_head()
-
-
 class Guard:
     """Remembers which accounts stay below maintenance, and decides what `sender` enqueues.
 
@@ -166,21 +125,20 @@ class Guard:
     def plan(
         self,
         state: State,
-        pending: Sequence[bytes],
+        waiting: Waiting,
         now_ms: int,
         max_lag_ms: int,
         budget: int,
         rounds: Sequence[Round] = (),
     ) -> Plan:
-        """What to enqueue at L1 time `now_ms`, at most `budget` entries, `pending` being what the state has not
-        consumed.
+        """What to enqueue at L1 time `now_ms`, at most `budget` entries, behind what `waiting` holds for this state.
 
         `max_lag_ms`: how far behind L1 a batch may end. `rounds` are a source's, believed in nothing: the law asks.
         """
-        if len(pending) > MAX_PENDING or budget <= 0 or not self.is_due(state, now_ms, max_lag_ms):
+        if budget <= 0 or not self.is_due(state, now_ms, max_lag_ms):
             return NOTHING
         ripe = self._ripe(state, now_ms, max_lag_ms)
-        scratch, held_off = self._tried(state, pending, now_ms)
+        scratch, held_off = waiting.scratch(now_ms), waiting.held_off
         if self._is_old(scratch.chunk.globals, now_ms):
             oldest = now_ms - self._policy.patience_ms
             ticks = self._ticks(scratch, rounds, oldest, now_ms, _most_ticks(budget) if ripe else 1)
@@ -190,7 +148,7 @@ class Guard:
         if codes.STALE not in refused.values():
             return Plan(rescues, refused, False)
         # Ticks are bought for the rescues that they make possible, and not without one.
-        scratch, held_off = self._tried(state, pending, now_ms)
+        scratch = waiting.scratch(now_ms)
         oldest = now_ms + ARRIVAL_MS - constants.FORCED_PRICE_AGE
         ticks = self._ticks(scratch, rounds, oldest, now_ms, _most_ticks(budget))
         if not ticks:
@@ -198,23 +156,8 @@ class Guard:
         rescues, refused = self._rescues(scratch, ripe, held_off, now_ms, budget - len(ticks))
         return Plan((*ticks, *rescues) if rescues else (), refused, False)
 
-    def _tried(self, state: State, pending: Sequence[bytes], now_ms: int) -> tuple[_Scratch, set[tuple[int, int]]]:
-        """The state with the pending entries on top, and the accounts and markets that one of them rescues whole.
-
-        An entry that the law would refuse, or that asks for a few lots, holds nobody off: else an owner could.
-        """
-        scratch = _Scratch(Trial(state.domain, state.commitment, state.globals, state, self._recover), now_ms)
-        held_off: set[tuple[int, int]] = set()
-        for operation in pending:
-            move = encoding.rescue(constants.FORCED_RESCUE, word_at(operation, constants.ENTRY_HEAD_LENGTH))
-            size = scratch.size(move.account, move.market) if move.market < constants.MARKETS else 0
-            code = scratch.apply(operation)
-            if operation[0] == constants.FORCED_RESCUE and code == codes.OK and move.lots >= size:
-                held_off.add((move.account, move.market))
-        return scratch, held_off
-
     def _rescues(
-        self, scratch: _Scratch, ripe: list[int], held_off: set[tuple[int, int]], now_ms: int, budget: int
+        self, scratch: Scratch, ripe: list[int], held_off: set[tuple[int, int]], now_ms: int, budget: int
     ) -> tuple[tuple[Wanted, ...], dict[int, int]]:
         """Where most is at risk first; each is tried after those before it, for they share the funds."""
         judged = {index: scratch.judged(index) for index in ripe}
@@ -237,11 +180,11 @@ class Guard:
             wanted.append(Wanted(constants.FORCED_RESCUE, payload, index, found.largest, self._since[index], saved))
         return tuple(wanted), refused
 
-    def _most_lots(self, scratch: _Scratch, index: int, market: int, now_ms: int) -> tuple[int, int]:
+    def _most_lots(self, scratch: Scratch, index: int, market: int, now_ms: int) -> tuple[int, int]:
         """All lots, or the most that the law takes of an account; 0 where it takes none, and the code of all."""
 
         def tried(lots: int) -> tuple[bool, int]:
-            above = scratch.above()
+            above = scratch.above(now_ms)
             code = above.apply(self._rescue(index, market, lots, now_ms))
             # At the worse of two prices the fewest lots may be none: OK, and nothing done for the fee.
             return code == codes.OK and above.size(index, market) < scratch.size(index, market), code
@@ -263,7 +206,7 @@ class Guard:
         return self._entry(constants.FORCED_RESCUE, now_ms + ARRIVAL_MS, payload)
 
     def _ticks(
-        self, scratch: _Scratch, rounds: Sequence[Round], oldest_ms: int, now_ms: int, most: int
+        self, scratch: Scratch, rounds: Sequence[Round], oldest_ms: int, now_ms: int, most: int
     ) -> tuple[Wanted, ...]:
         """Whole ticks that are newer than the scratch's and not before `oldest_ms`, tried: `most` in a row, the newest
         that there are, oldest first, or the newest one; or nothing."""

@@ -1,6 +1,7 @@
 """Runs of a challenger on an L1 node, and what they said."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,15 @@ import trio
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.keys import development_key
 from l1_bridge.client.options import L1Options
-from l1_bridge.hashing import keccak
+from l1_bridge.codec.batch import extend_queue_hash
+from l1_bridge.hashing import ZERO_HASH, keccak
 from prover.challenger.challenger import Challenger, Settings
+from prover.challenger.guard_queue import Waiting
 from prover.challenger.report import Summary
 from prover.cli.running import StandardOutput
 from prover.history.history import ChainReplay
 from prover.signing.recover import recover_fast
+from prover.state.state import State
 from prover.state.store import MemoryStore
 from prover.stf.words import Recover
 from tests.prover.conftest import POLL_SECONDS
@@ -95,6 +99,15 @@ class Guard:
     def alarms(self) -> list[str]:
         """Codes of the alarms so far."""
         return [said["code"] for said in self.said.names("alarm")]
+
+
+def queued_on(state: State, now_ms: int, pending: Sequence[bytes] = ()) -> Waiting:
+    """What a guard makes of entries that wait, on top of a state."""
+    found, chain_hash = Waiting(state, now_ms), ZERO_HASH
+    for operation in pending:
+        chain_hash = extend_queue_hash(chain_hash, operation)
+        found.take(operation, chain_hash)
+    return found
 
 
 async def sent_by(client: L1Client, role: int) -> int:

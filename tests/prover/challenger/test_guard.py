@@ -19,7 +19,6 @@ from l1_bridge.client.options import L1Options
 from l1_bridge.codec import calls, events
 from l1_bridge.contracts.artifact import load_artifact
 from prover.challenger import guard as guarding_module
-from prover.challenger import guard_plan as guard_rules
 from prover.challenger.challenger import Challenger, Settings
 from prover.challenger.guard import SourceError, report_source
 from prover.challenger.guard_plan import (
@@ -32,6 +31,7 @@ from prover.challenger.guard_plan import (
     entries_within_hour,
     whole_ticks,
 )
+from prover.challenger.guard_queue import Waiting
 from prover.challenger.report import Summary
 from prover.cli.commands import challenger
 from prover.cli.main import cli
@@ -46,7 +46,7 @@ from sequencer.sequencing.report_desk import Kept, round_view
 from sequencer.sequencing.report_desk import Round as VenueRound
 from tests import patience
 from tests.l1_bridge.l1_nodes import L1Node
-from tests.prover.challenger.runs import Recorder, command, lying_blocks, mine, sent_by
+from tests.prover.challenger.runs import Recorder, command, lying_blocks, mine, queued_on, sent_by
 from tests.prover.conftest import POLL_SECONDS
 from tests.prover.l1_faults import Tampering
 from tests.prover.world import (
@@ -403,19 +403,32 @@ async def test_what_the_bridge_would_refuse_is_not_sent(world: World, node: L1No
 
 
 @pytest.mark.stage(build=under_water)
-@pytest.mark.parametrize(("limit", "warned"), [(1, ["guard_queue"]), (3, [])])
-async def test_a_queue_too_long_to_decide_is_said(
-    world: World, node: L1Node, client: L1Client, monkeypatch: pytest.MonkeyPatch, limit: int, warned: list[str]
+async def test_i3_a_long_queue_is_taken_in_slices_and_once(
+    world: World, node: L1Node, client: L1Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (guard_rules, guarding_module):
-        monkeypatch.setattr(module, "MAX_PENDING", limit)
-    for _ in range(2):
+    monkeypatch.setattr(guarding_module, "_ENTRIES_AT_ONCE", 2)
+    taken: list[int] = []
+    take = Waiting.take
+
+    def counted(waiting: Waiting, operation: bytes, chain_hash: bytes) -> None:
+        taken.append(waiting.next)
+        take(waiting, operation, chain_hash)
+
+    monkeypatch.setattr(Waiting, "take", counted)
+    for _ in range(5):
         await give(world, TRADERS[0], 1, FUND)
     world.waiting = []
+    first = world.venue.state.commitment.queue_taken
     async with watching(world, node, patience=0) as guard:
-        with structlog.testing.capture_logs() as logs:
-            assert (await guard.once()).entries_sent == (0 if warned else 1)
-        assert [entry["event"] for entry in logs if entry["event"] == "guard_queue"] == warned
+        assert (await guard.once()).entries_sent == 1
+        # The last is what the guard itself entered.
+        assert taken == list(range(first, first + 6))
+        await mine(client)
+        assert (await guard.once()).entries_sent == 1
+        assert len(taken) == 6
+        await later(world, client, FALLEN)
+        await guard.once()
+        assert taken[6:] == taken[:6], "another state begins anew"
 
 
 @pytest.mark.stage(build=under_water, fund=0)
@@ -766,12 +779,11 @@ async def test_a_queue_longer_than_a_chunk_is_tried_in_full(world: World, client
     )
     root = state.root
     for count in (0, 21, 50):
-        plan = guard.plan(state, [small] * count, now, 0, 5)
+        plan = guard.plan(state, queued_on(state, now, [small] * count), now, 0, 5)
         assert [entry.account for entry in plan.entries] == [LOSER]
     # In a hundred steps all of it is closed: there is nothing left to pay for.
-    assert guard.plan(state, [small] * 100, now, 0, 5).entries == ()
-    assert guard.plan(state, [small] * 4_097, now, 0, 5).entries == ()
-    assert guard.plan(state, [], now, 0, 0).entries == ()
+    assert guard.plan(state, queued_on(state, now, [small] * 100), now, 0, 5).entries == ()
+    assert guard.plan(state, queued_on(state, now), now, 0, 0).entries == ()
     assert state.root == root
     assert held(world, LOSER) == SIZE
 
@@ -784,7 +796,7 @@ async def test_an_open_head_counts_as_done(world: World, client: L1Client) -> No
     )
     probe = state.chunk(lambda *_: bytes(20))
     assert (probe.apply(closing), begun(probe.commitment)) == (codes.OK, 1)
-    plan = Guard(Policy(0), bytes(20)).plan(state, [closing], now, 0, 5)
+    plan = Guard(Policy(0), bytes(20)).plan(state, queued_on(state, now, [closing]), now, 0, 5)
     assert [entry.account for entry in plan.entries] == [LOSER]
 
 
@@ -819,7 +831,7 @@ async def test_a_plan_keeps_to_its_budget(world: World, client: L1Client) -> Non
     guard._since, guard._seen = {LOSER: 0, SECOND_LOSER: 0}, state.root
     tags = [constants.FORCED_TICK, constants.FORCED_RESCUE, constants.FORCED_RESCUE]
     for budget in range(5):
-        plan = guard.plan(state, [], now, PARAMETERS.max_lag_seconds * 1_000, budget, rounds)
+        plan = guard.plan(state, queued_on(state, now), now, PARAMETERS.max_lag_seconds * 1_000, budget, rounds)
         assert [entry.tag for entry in plan.entries] == tags[:budget]
 
 
@@ -842,14 +854,14 @@ async def test_a_second_position_is_rescued_behind_the_first(world: World, clien
         await later(world, client, (580_000, *PRICES[1:]))
     state, now = world.venue.state, world.venue.state.commitment.timestamp
     guard = Guard(Policy(0), bytes(20))
-    (first,) = guard.plan(state, [], now, 0, 5).entries
+    (first,) = guard.plan(state, queued_on(state, now), now, 0, 5).entries
     assert (first.account, first.market) == (LOSER, 0)
     pending = operations.entry_bytes(constants.FORCED_RESCUE, bytes(20), now, first.payload)
     # An hour in the queue each would be too slow, and the owner might have entered the first himself.
-    (second,) = guard.plan(state, [pending], now, 0, 5).entries
+    (second,) = guard.plan(state, queued_on(state, now, [pending]), now, 0, 5).entries
     assert (second.account, second.market) == (LOSER, 1)
     behind = operations.entry_bytes(constants.FORCED_RESCUE, bytes(20), now, second.payload)
-    assert guard.plan(state, [pending, behind], now, 0, 5).entries == ()
+    assert guard.plan(state, queued_on(state, now, [pending, behind]), now, 0, 5).entries == ()
 
 
 async def test_only_our_own_entries_of_the_last_hour_count() -> None:

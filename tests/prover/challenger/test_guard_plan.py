@@ -1,10 +1,17 @@
 """What a guard decides on states of the law's own, without an L1: how much, for whom, and what it leaves alone."""
 
+from collections.abc import Sequence
+
+import pytest
+
 from prover.challenger.guard_plan import Guard, Plan, Policy, Wanted
+from prover.challenger.guard_queue import Waiting
 from prover.signing import operations
 from prover.state.state import State
+from prover.state.trial import Trial
 from prover.stf import codes, constants, containers, encoding
 from tests.attacks.stage import BITCOIN, BTC, POOL, VICTIM, held, stage, value
+from tests.prover.challenger.runs import queued_on
 from tests.twins.venue import DOLLAR, NOW, OWNERS
 
 SENDER = b"\x77" * 20
@@ -12,9 +19,9 @@ FIRST = POOL + 1
 ALL = operations.ALL_LOTS
 
 
-def planned(state: State, pending: list[bytes] | None = None, budget: int = 20) -> Plan:
+def planned(state: State, pending: Sequence[bytes] = (), budget: int = 20) -> Plan:
     """What a guard without patience would enqueue."""
-    return Guard(Policy(0), SENDER).plan(state, pending or [], NOW, 0, budget)
+    return Guard(Policy(0), SENDER).plan(state, queued_on(state, NOW, pending), NOW, 0, budget)
 
 
 def rescues(plan: Plan) -> list[tuple[int, int]]:
@@ -108,3 +115,62 @@ def test_i2_an_owner_cannot_make_its_account_look_dearer() -> None:
     plan = planned(stage(rows, 2_000_000))
     assert [found.account for found in plan.entries] == [VICTIM, FIRST]
     assert [found.at_risk for found in plan.entries] == [1_100 * DOLLAR, 550 * DOLLAR]
+
+
+# I3: a long queue.
+
+
+def deposit(index: int = constants.NEW_ACCOUNT, dollars: int = 1, owner: bytes = OWNERS[5]) -> bytes:
+    return operations.deposit_bytes(containers.Deposit(SENDER, owner, index, dollars * DOLLAR))
+
+
+def test_i3_thousands_of_deposits_keep_nobody_from_deciding() -> None:
+    state = stage({VICTIM: held(BITCOIN, 100)}, 100_000)
+    root = state.root
+    found = queued_on(state, NOW, [deposit()] * 5_000)
+    assert found.next == state.commitment.queue_taken + 5_000
+    assert rescues(Guard(Policy(0), SENDER).plan(state, found, NOW, 0, 5)) == [(VICTIM, ALL)]
+    assert state.root == root
+
+
+def test_i3_the_last_of_thousands_counts() -> None:
+    state = stage({VICTIM: held(BITCOIN, 100)}, 100_000)
+    # Enough to be healthy again, and one dollar less than that.
+    for dollars, wanted in ((620, []), (619, [(VICTIM, ALL)])):
+        queue = [deposit()] * 4_200 + [deposit(VICTIM, dollars, OWNERS[1])]
+        assert rescues(planned(state, queue)) == wanted
+
+
+def test_i3_asking_again_costs_no_work_of_what_was_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = stage({VICTIM: held(BITCOIN, 100)}, 100_000)
+    found = queued_on(state, NOW, [deposit()] * 50)
+    guard, applied = Guard(Policy(0), SENDER), 0
+    apply = Trial.apply
+
+    def counted(trial: Trial, operation: bytes) -> int:
+        nonlocal applied
+        applied += 1
+        return apply(trial, operation)
+
+    monkeypatch.setattr(Trial, "apply", counted)
+    for _ in range(3):
+        assert rescues(guard.plan(state, found, NOW, 0, 5)) == [(VICTIM, ALL)]
+    # Tried, and then kept for those behind it.
+    assert applied == 3 * 2
+
+
+def test_what_waits_is_of_one_state_and_one_queue() -> None:
+    state, other = (stage({VICTIM: held(BITCOIN, dollars)}) for dollars in (100, 200))
+    found = Waiting(state, NOW)
+    assert found.is_of(state, lambda _: None), "nothing was taken"
+    assert not found.is_of(other, lambda _: None)
+    found.take(deposit(), b"\x01" * 32)
+    first = state.commitment.queue_taken
+    assert found.is_of(state, {first: b"\x01" * 32}.get)
+    assert not found.is_of(state, {first: b"\x02" * 32}.get), "a reorganisation"
+    assert not found.is_of(state, {first + 1: b"\x01" * 32}.get), "a shorter queue"
+    chunk = state.chunk(lambda *_: SENDER)
+    chunk.open(NOW)
+    assert chunk.apply(deposit()) == codes.OK
+    state.seal(chunk)
+    assert not found.is_of(state, {first: b"\x01" * 32}.get), "a new batch"
