@@ -130,7 +130,10 @@ SENTENCE: Final[dict[int, tuple[str, str]]] = {
         "Equity is, or would be, below zero: only a take-over or deleveraging may touch the account.",
     ),
     NOT_LARGEST: ("NOT_LARGEST", "Another position of the account has a larger maintenance requirement."),
-    TOO_MANY_LOTS: ("TOO_MANY_LOTS", "One lot less would bring the account back to its initial requirement."),
+    TOO_MANY_LOTS: (
+        "TOO_MANY_LOTS",
+        "Fewer lots would bring the account back to its initial requirement, the fee paid.",
+    ),
     LIQUIDATION_PRICE: (
         "LIQUIDATION_PRICE",
         "The price is worse for the account than the zero price or the fillable price.",

@@ -125,8 +125,33 @@ def liquidation_fee(lots: int256, price: int256, maintenance_ppm: int256, improv
     return max(min(maintenance * constants.LIQUIDATION_FEE_PPM // constants.PPM, improvement), 0)
 
 
+def liquidated(
+    equity: int256,
+    maintenance: int256,
+    size: int256,
+    oracle: int256,
+    maintenance_ppm: int256,
+    price: int256,
+    closed: int256,
+) -> tuple[int256, int256, int256]:
+    """Gain, maintenance requirement and fee of a liquidation of so many lots; PROTOCOL.md 7.7."""
+    gain: int256 = closed * (price - oracle)
+    maintenance_after: int256 = (
+        maintenance
+        - margin.requirement(oracle, size, maintenance_ppm)
+        + margin.requirement(oracle, size - closed, maintenance_ppm)
+    )
+    improvement: int256 = equity + gain - margin.ceil_div(equity * maintenance_after, maintenance)
+    return gain, maintenance_after, liquidation_fee(abs(closed), price, maintenance_ppm, improvement)
+
+
 def check_liquidation(
-    judged: containers.Risk, base: containers.Account, market: int256, price: int256, lots: int256
+    judged: containers.Risk,
+    base: containers.Account,
+    minimum_notional: int256,
+    market: int256,
+    price: int256,
+    lots: int256,
 ) -> tuple[int256, int256]:
     """Whether lots may be liquidated at a price, and the fee; PROTOCOL.md 7.7."""
     every: containers.Sums = margin.sums(judged, base, constants.MARKETS)
@@ -143,12 +168,11 @@ def check_liquidation(
     oracle: int256 = judged.price[market]
     maintenance_ppm: int256 = judged.maintenance_ppm[market]
     initial_ppm: int256 = judged.initial_ppm[market]
-    closed: int256 = signed_lots(position, lots)
-    gain: int256 = closed * (price - oracle)
-    maintenance_after: int256 = (
-        every.maintenance
-        - margin.requirement(oracle, position.size, maintenance_ppm)
-        + margin.requirement(oracle, position.size - closed, maintenance_ppm)
+    gain: int256 = 0
+    maintenance_after: int256 = 0
+    fee: int256 = 0
+    gain, maintenance_after, fee = liquidated(
+        equity, every.maintenance, position.size, oracle, maintenance_ppm, price, signed_lots(position, lots)
     )
     # Never worse than the zero price, nor than oracle * (1 -+ 1.5 * mmf * (1 - E / MM)): at the zero price alone the
     # whole account could be sold to a friend without one lot too many.
@@ -157,17 +181,25 @@ def check_liquidation(
     allowance: int256 = 3 * maintenance_ppm * (every.maintenance - equity)
     if gain * 2 * constants.PPM * every.maintenance + lots * oracle * allowance < 0:
         return codes.LIQUIDATION_PRICE, 0
-    # One lot less must leave it below its initial requirement.
-    fewer: int256 = signed_lots(position, lots - 1)
+    # One lot less must leave it below its initial requirement, its fee paid: else the fee takes it back below
+    # maintenance. What would be left of it and is no order any more goes with the rest.
+    needed: int256 = lots
+    if lots == abs(position.size):
+        needed = max(lots - max(minimum_notional - 1, 0) // oracle, 1)
+    fewer: int256 = signed_lots(position, needed - 1)
+    fewer_gain: int256 = 0
+    fewer_fee: int256 = 0
+    fewer_gain, maintenance_after, fewer_fee = liquidated(
+        equity, every.maintenance, position.size, oracle, maintenance_ppm, price, fewer
+    )
     initial_before: int256 = (
         every.initial
         - margin.requirement(oracle, position.size, initial_ppm)
         + margin.requirement(oracle, position.size - fewer, initial_ppm)
     )
-    if equity + fewer * (price - oracle) >= initial_before:
+    if equity + fewer_gain - fewer_fee >= initial_before:
         return codes.TOO_MANY_LOTS, 0
-    improvement: int256 = equity + gain - margin.ceil_div(equity * maintenance_after, every.maintenance)
-    return codes.OK, liquidation_fee(lots, price, maintenance_ppm, improvement)
+    return codes.OK, fee
 
 
 def unbounded(account: containers.Account) -> containers.Account:
@@ -210,7 +242,12 @@ def liquidate(
     settled, dust = margin.settle(under.risk, account, under.clock.now)
     fee: int256 = 0
     refused.code, fee = check_liquidation(
-        judged_at(True, under.risk, under.previous, settled), unbounded(settled), market, price, move.lots
+        judged_at(True, under.risk, under.previous, settled),
+        unbounded(settled),
+        under.listed.minimum_notional,
+        market,
+        price,
+        move.lots,
     )
     if refused.code != codes.OK:
         return refused
@@ -313,7 +350,13 @@ def funded(
 
 
 def fewest(
-    every: containers.Sums, equity: int256, oracle: int256, size: int256, initial_ppm: int256, discount: int256
+    every: containers.Sums,
+    equity: int256,
+    minimum_notional: int256,
+    oracle: int256,
+    size: int256,
+    initial_ppm: int256,
+    discount: int256,
 ) -> int256:
     """The fewest lots that bring an account back to its initial requirement; PROTOCOL.md 8.16."""
     # At oracle * (1 -+ discount / (2 * MM * 10^6)).
@@ -322,7 +365,10 @@ def fewest(
         return abs(size)
     others: int256 = every.initial - margin.requirement(oracle, size, initial_ppm)
     missing: int256 = abs(size) * oracle * initial_ppm - (equity - others) * constants.PPM
-    return min(max(margin.ceil_div(2 * every.maintenance * missing, relief), 0), abs(size))
+    found: int256 = max(margin.ceil_div(2 * every.maintenance * missing, relief), 0)
+    if found > 0 and (abs(size) - found) * oracle < minimum_notional:
+        return abs(size)
+    return min(found, abs(size))
 
 
 def take_over(
@@ -370,7 +416,9 @@ def take_over(
     gentle: bool = forced and equity * 3 >= every.maintenance * 2
     discount: int256 = 3 * under.risk.maintenance_ppm[market] * (every.maintenance - equity)
     if gentle:
-        lots = min(lots, fewest(every, equity, oracle, old.size, under.risk.initial_ppm[market], discount))
+        initial_ppm: int256 = under.risk.initial_ppm[market]
+        minimum: int256 = under.listed.minimum_notional
+        lots = min(lots, fewest(every, equity, minimum, oracle, old.size, initial_ppm, discount))
     closed: int256 = signed_lots(old, lots)
     premium: int256 = 0
     if gentle:

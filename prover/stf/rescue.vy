@@ -146,7 +146,21 @@ def liquidation_fee(lots: int256, price: int256, maintenance_ppm: int256, improv
 
 @internal
 @pure
-def check_liquidation(judged: containers.Risk, base: containers.Account, market: int256, price: int256, lots: int256) -> (int256, int256):
+def liquidated(equity: int256, maintenance: int256, size: int256, oracle: int256, maintenance_ppm: int256, price: int256, closed: int256) -> (int256, int256, int256):
+    """Gain, maintenance requirement and fee of a liquidation of so many lots; PROTOCOL.md 7.7."""
+    gain: int256 = closed * (price - oracle)
+    maintenance_after: int256 = (
+        maintenance
+        - margin.requirement(oracle, size, maintenance_ppm)
+        + margin.requirement(oracle, size - closed, maintenance_ppm)
+    )
+    improvement: int256 = equity + gain - margin.ceil_div(equity * maintenance_after, maintenance)
+    return gain, maintenance_after, self.liquidation_fee(abs(closed), price, maintenance_ppm, improvement)
+
+
+@internal
+@pure
+def check_liquidation(judged: containers.Risk, base: containers.Account, minimum_notional: int256, market: int256, price: int256, lots: int256) -> (int256, int256):
     """Whether lots may be liquidated at a price, and the fee; PROTOCOL.md 7.7."""
     every: containers.Sums = margin.sums(judged, base, constants.MARKETS)
     equity: int256 = margin.collateral(base) + every.value
@@ -162,13 +176,10 @@ def check_liquidation(judged: containers.Risk, base: containers.Account, market:
     oracle: int256 = judged.price[market]
     maintenance_ppm: int256 = judged.maintenance_ppm[market]
     initial_ppm: int256 = judged.initial_ppm[market]
-    closed: int256 = self.signed_lots(position, lots)
-    gain: int256 = closed * (price - oracle)
-    maintenance_after: int256 = (
-        every.maintenance
-        - margin.requirement(oracle, position.size, maintenance_ppm)
-        + margin.requirement(oracle, position.size - closed, maintenance_ppm)
-    )
+    gain: int256 = 0
+    maintenance_after: int256 = 0
+    fee: int256 = 0
+    gain, maintenance_after, fee = self.liquidated(equity, every.maintenance, position.size, oracle, maintenance_ppm, price, self.signed_lots(position, lots))
     # Never worse than the zero price, nor than oracle * (1 -+ 1.5 * mmf * (1 - E / MM)): at the zero price alone the
     # whole account could be sold to a friend without one lot too many.
     if (equity + gain) * every.maintenance < equity * maintenance_after:
@@ -176,17 +187,23 @@ def check_liquidation(judged: containers.Risk, base: containers.Account, market:
     allowance: int256 = 3 * maintenance_ppm * (every.maintenance - equity)
     if gain * 2 * constants.PPM * every.maintenance + lots * oracle * allowance < 0:
         return codes.LIQUIDATION_PRICE, 0
-    # One lot less must leave it below its initial requirement.
-    fewer: int256 = self.signed_lots(position, lots - 1)
+    # One lot less must leave it below its initial requirement, its fee paid: else the fee takes it back below
+    # maintenance. What would be left of it and is no order any more goes with the rest.
+    needed: int256 = lots
+    if lots == abs(position.size):
+        needed = max(lots - max(minimum_notional - 1, 0) // oracle, 1)
+    fewer: int256 = self.signed_lots(position, needed - 1)
+    fewer_gain: int256 = 0
+    fewer_fee: int256 = 0
+    fewer_gain, maintenance_after, fewer_fee = self.liquidated(equity, every.maintenance, position.size, oracle, maintenance_ppm, price, fewer)
     initial_before: int256 = (
         every.initial
         - margin.requirement(oracle, position.size, initial_ppm)
         + margin.requirement(oracle, position.size - fewer, initial_ppm)
     )
-    if equity + fewer * (price - oracle) >= initial_before:
+    if equity + fewer_gain - fewer_fee >= initial_before:
         return codes.TOO_MANY_LOTS, 0
-    improvement: int256 = equity + gain - margin.ceil_div(equity * maintenance_after, every.maintenance)
-    return codes.OK, self.liquidation_fee(lots, price, maintenance_ppm, improvement)
+    return codes.OK, fee
 
 
 @internal
@@ -224,7 +241,7 @@ def liquidate(under: containers.Conditions, move: containers.Rescue, account: co
     dust: int256 = 0
     settled, dust = margin.settle(under.risk, account, under.clock.now)
     fee: int256 = 0
-    refused.code, fee = self.check_liquidation(self.judged_at(True, under.risk, under.previous, settled), self.unbounded(settled), market, price, move.lots)
+    refused.code, fee = self.check_liquidation(self.judged_at(True, under.risk, under.previous, settled), self.unbounded(settled), under.listed.minimum_notional, market, price, move.lots)
     if refused.code != codes.OK:
         return refused
     old: containers.Position = encoding.unpack(settled.positions[market])
@@ -324,7 +341,7 @@ def funded(under: containers.Conditions, insurance: containers.Account, market: 
 
 @internal
 @pure
-def fewest(every: containers.Sums, equity: int256, oracle: int256, size: int256, initial_ppm: int256, discount: int256) -> int256:
+def fewest(every: containers.Sums, equity: int256, minimum_notional: int256, oracle: int256, size: int256, initial_ppm: int256, discount: int256) -> int256:
     """The fewest lots that bring an account back to its initial requirement; PROTOCOL.md 8.16."""
     # At oracle * (1 -+ discount / (2 * MM * 10^6)).
     relief: int256 = oracle * (2 * every.maintenance * initial_ppm - discount)
@@ -332,7 +349,10 @@ def fewest(every: containers.Sums, equity: int256, oracle: int256, size: int256,
         return abs(size)
     others: int256 = every.initial - margin.requirement(oracle, size, initial_ppm)
     missing: int256 = abs(size) * oracle * initial_ppm - (equity - others) * constants.PPM
-    return min(max(margin.ceil_div(2 * every.maintenance * missing, relief), 0), abs(size))
+    found: int256 = max(margin.ceil_div(2 * every.maintenance * missing, relief), 0)
+    if found > 0 and (abs(size) - found) * oracle < minimum_notional:
+        return abs(size)
+    return min(found, abs(size))
 
 
 @internal
@@ -376,7 +396,9 @@ def take_over(tag: int256, under: containers.Conditions, move: containers.Rescue
     gentle: bool = forced and equity * 3 >= every.maintenance * 2
     discount: int256 = 3 * under.risk.maintenance_ppm[market] * (every.maintenance - equity)
     if gentle:
-        lots = min(lots, self.fewest(every, equity, oracle, old.size, under.risk.initial_ppm[market], discount))
+        initial_ppm: int256 = under.risk.initial_ppm[market]
+        minimum: int256 = under.listed.minimum_notional
+        lots = min(lots, self.fewest(every, equity, minimum, oracle, old.size, initial_ppm, discount))
     closed: int256 = self.signed_lots(old, lots)
     premium: int256 = 0
     if gentle:

@@ -38,9 +38,10 @@ class PostMortem(msgspec.Struct, frozen=True):
     quote_micros: what a long got for the lots or a short paid, before the fee; over lots it is the exact price.
     price_ticks: that price. zero_price_ticks: at it equity over maintenance stays as it was; None at an unwinding.
     Both are rounded for the account: up where it was long.
-    one_lot_less: equity, rounded down, and initial requirement had one lot less been closed; None where the law bounds
-    no lots. paid_by_fund: what the insurance account gave beyond the oracle price. signers: indices of the oracle
-    signers of the last tick. counterparty: the maker, the insurance account, or who stood on the other side.
+    one_lot_less: equity after the fee, rounded down, and initial requirement had one lot less been closed, or, of a
+    whole position, as many less as make an order; None where the law bounds no lots. paid_by_fund: what the insurance
+    account gave beyond the oracle price. signers: indices of the oracle signers of the last tick. counterparty: the
+    maker, the insurance account, or who stood on the other side.
     """
 
     number: int
@@ -155,19 +156,26 @@ class Case:
         return settled
 
     def _one_lot_less(self, closed: int, price: int) -> tuple[int, int] | tuple[None, None]:
-        """Equity before the fee and base initial requirement had one lot less been closed at the same price."""
+        """Equity after the fee and base initial requirement had one lot less been closed, or an order been left."""
         before, market = self._before, self.move.market
-        oracle = self._counted.price[market]
-        fewer = closed - (1 if closed > 0 else -1)
+        oracle, maintenance_ppm = self._counted.price[market], self._counted.maintenance_ppm[market]
+        size = encoding.unpack(self._settled.positions[market]).size
+        lots = abs(closed) - 1
+        if closed == size:
+            smallest = margin.ceil_div(self._chunk.globals.markets[market].minimum_notional, oracle)
+            lots = max(min(lots, abs(size) - smallest), 0)
+        fewer = lots if closed > 0 else -lots
         if self.tag == constants.LIQUIDATE:
-            gain = fewer * (price - oracle)
+            gain, _, fee = rescue.liquidated(
+                before.equity, before.maintenance, size, oracle, maintenance_ppm, price, fewer
+            )
+            gain -= fee
         elif self.tag == constants.FORCED_RESCUE and before.equity * 3 >= before.maintenance * 2:
             # The bound is by the law's fraction of a tick, not by the quote that is cut to micro-dollars.
-            discount = 3 * self._counted.maintenance_ppm[market] * (before.maintenance - before.equity)
-            gain = -margin.ceil_div(abs(fewer) * oracle * discount, 2 * constants.PPM * before.maintenance)
+            discount = 3 * maintenance_ppm * (before.maintenance - before.equity)
+            gain = -margin.ceil_div(lots * oracle * discount, 2 * constants.PPM * before.maintenance)
         else:
             return None, None
-        size = encoding.unpack(self._settled.positions[market]).size
         ppm = self._counted.initial_ppm[market]
         freed = margin.requirement(oracle, size, ppm) - margin.requirement(oracle, size - fewer, ppm)
         return before.equity + gain, before.initial - freed

@@ -317,9 +317,10 @@ class PostMortemView(msgspec.Struct, frozen=True, kw_only=True):
     quote_micros: what a long got for the lots or a short paid, before the fee; over lots it is the exact price.
     price_ticks: that price. zero_price_ticks: at it equity over maintenance stays as it was; None at an unwinding.
     Both are rounded for the account: up where it was long.
-    one_lot_less: equity, rounded down, and initial requirement had one lot less been closed; None where the law bounds
-    no lots. paid_by_fund: what the insurance account gave beyond the oracle price. signers: indices of the oracle
-    signers of the last tick. counterparty: the maker, the insurance account, or who stood on the other side.
+    one_lot_less: equity after the fee, rounded down, and initial requirement had one lot less been closed, or, of a
+    whole position, as many less as make an order; None where the law bounds no lots. paid_by_fund: what the insurance
+    account gave beyond the oracle price. signers: indices of the oracle signers of the last tick. counterparty: the
+    maker, the insurance account, or who stood on the other side.
     formulas: by what they decide, of this kind of rescue.
     """
 

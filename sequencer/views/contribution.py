@@ -4,7 +4,7 @@ import msgspec
 
 from prover.standing import met_by_order
 from prover.state.trial import one_side
-from prover.stf import codes, containers, margin, rescue
+from prover.stf import codes, constants, containers, margin, rescue
 from sequencer.schema.accounts import Contribution, Leg, Reduced, Saved, Shocked
 from sequencer.views.account import BASIS_POINTS, only, positions_of, ratio_ppm
 from sequencer.views.markets import names
@@ -100,7 +100,7 @@ def _liquidated(
         positions_of(settled), key=lambda entry: (-met_by_order(moved, only(settled, entry[0])).maintenance, entry[0])
     )
     for market, held in largest_first:
-        if met_by_order(moved, left).equity >= met_by_order(moved, left).initial:
+        if met_by_order(moved, left).room >= 0:
             break
         lots = _fewest_lots(there, clock, left, market, held.size)
         lost = held.size * (risk.price[market] - moved.price[market])
@@ -117,16 +117,21 @@ def _closed(
     size: int,
     lots: int,
 ) -> containers.Account:
-    """The account with so many lots closed at the oracle price; as it is where the law does not take that."""
-    change = -lots if size > 0 else lots
-    traded = one_side(globals, clock, account, market, change, globals.risk.price[market], 0)
+    """The account with so many lots liquidated at the oracle price; as it is where the law does not take that."""
+    risk = globals.risk
+    price, maintenance_ppm = risk.price[market], risk.maintenance_ppm[market]
+    closed = lots if size > 0 else -lots
+    every = margin.sums(risk, account, constants.MARKETS)
+    equity = margin.collateral(account) + every.value
+    _, _, fee = rescue.liquidated(equity, every.maintenance, size, price, maintenance_ppm, price, closed)
+    traded = one_side(globals, clock, account, market, -closed, price, fee)
     return traded.account if traded.code == codes.OK else account
 
 
 def _fewest_lots(
     globals: containers.Globals, clock: containers.Clock, account: containers.Account, market: int, size: int
 ) -> int:
-    """The fewest lots whose closing brings the account to its initial requirement; all where none do."""
+    """The fewest lots that bring the account to its initial requirement; all where none do, or leave no order."""
 
     def is_enough(lots: int) -> bool:
         after = met_by_order(globals.risk, _closed(globals, clock, account, market, size, lots))
@@ -139,4 +144,5 @@ def _fewest_lots(
             high = middle
         else:
             low = middle
-    return high
+    is_dust = (abs(size) - high) * globals.risk.price[market] < globals.markets[market].minimum_notional
+    return abs(size) if is_dust else high

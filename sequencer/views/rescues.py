@@ -23,7 +23,7 @@ _STEADY: Final = f"{_THREE}, or after {constants.FORCED_PRICE_AGE // 1_000} seco
 _NEWER: Final = f"{_THREE}, the last newer than the entry"
 _ZERO: Final = "-+ (equity - equity * maintenance_after / maintenance) / lots"
 _GENTLE: Final = "(1 -+ 1.5 * maintenance_ppm * (1 - equity / maintenance))"
-_FEWEST: Final = "equity with one lot less < initial requirement with one lot less"
+_FEWEST: Final = "equity after the fee with one lot less < initial requirement with one lot less"
 # By kind. Equity and maintenance are those before, at the prices of `counted_at`; -+ is minus for a long.
 _FORMULAS: Final = {
     LIQUIDATION: {

@@ -3,6 +3,7 @@
 Off: the Python law without the rule, and the loss that follows. On: both twins, their code, and a state as it was.
 """
 
+import bisect
 from typing import Any
 
 import msgspec
@@ -30,6 +31,7 @@ from tests.attacks.stage import (
     ceil,
     debts,
     forced,
+    forced_rescue,
     held,
     liquidate,
     row_of,
@@ -57,10 +59,18 @@ class TestC3Gentle:
         row = account(OWNERS[1], self.equity, {0: position(BITCOIN, BITCOIN * BTC)}, **changes)
         return stage({VICTIM: row})
 
+    def fee(self, lots: int) -> int:
+        """A tenth of the maintenance margin of what is closed."""
+        return lots * self.fair_price * MAINTENANCE_PPM // PPM // 10
+
     def most(self) -> int:
-        """The most lots: the last but one still leaves equity below the initial requirement."""
-        needed, lost = BTC * INITIAL_PPM // PPM, BTC - self.fair_price
-        return ceil(BITCOIN * needed - self.equity, needed - lost)
+        """The most lots: the last but one still leaves equity below the initial requirement, the fee paid."""
+
+        def is_restored(lots: int) -> bool:
+            left = self.equity - lots * (BTC - self.fair_price) - self.fee(lots)
+            return left >= (BITCOIN - lots) * BTC * INITIAL_PPM // PPM
+
+        return bisect.bisect_left(range(BITCOIN), True, key=is_restored)
 
     def test_off_the_zero_price_takes_all_equity(self, monkeypatch: pytest.MonkeyPatch) -> None:
         rule_off(
@@ -86,26 +96,101 @@ class TestC3Gentle:
 
         assert chunk.operation_codes[-1] == c.OK
         assert row_of(chunk, VICTIM).positions[0] is containers.EMPTY
-        # The fee of a whole position: a tenth of its maintenance margin.
-        fee = BITCOIN * self.fair_price * MAINTENANCE_PPM // PPM // 10
-        lost = BITCOIN * (BTC - self.fair_price) + fee
+        lost = BITCOIN * (BTC - self.fair_price) + self.fee(BITCOIN)
         assert value(row_of(chunk, VICTIM)) == self.equity - lost
-        assert lost > 2 * self.most() * (BTC - self.fair_price + fee // BITCOIN)
+        assert 2 * self.most() < BITCOIN
 
     def test_on_one_lot_too_many_is_refused_and_the_rest_is_done_once(self) -> None:
         state, lots = self.state(), self.most()
-        assert (lots, lots * 100 // BITCOIN) == (40_969, 40)
+        assert (lots, lots * 100 // BITCOIN) == (43_609, 43)
         for more in (lots + 1, BITCOIN):
             assert_refused(state, bid(self.fair_price), liquidate(more), code=c.TOO_MANY_LOTS)
         assert venue.run(state, bid(self.fair_price), liquidate(lots)).codes == (c.OK, c.OK)
 
-        fee = lots * self.fair_price * MAINTENANCE_PPM // PPM // 10
         left = state.account(VICTIM)
         assert size_of(left) == BITCOIN - lots
-        assert value(left) == self.equity - lots * (BTC - self.fair_price) - fee
-        assert state.account(1).fresh == fee
+        assert value(left) == self.equity - lots * (BTC - self.fair_price) - self.fee(lots)
+        assert state.account(1).fresh == self.fee(lots)
         assert conservation(state).sound
         assert_refused(state, bid(self.fair_price, sequence=2), liquidate(1), code=c.HEALTHY)
+
+    # So little equity that nearly all must go, at a bid of the oracle price.
+    thin = 40 * DOLLAR
+
+    def test_off_the_fee_takes_it_below_maintenance_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(monkeypatch, rescue, " - fewer_fee >= initial_before", " >= initial_before")
+        state = stage({VICTIM: account(OWNERS[1], self.thin, {0: position(BITCOIN, BITCOIN * BTC)})})
+        # The most before the fee: (1 - 40 / 1,200) of it.
+        lots = ceil((BITCOIN * BTC * INITIAL_PPM // PPM - self.thin) * PPM, BTC * INITIAL_PPM)
+        assert python_chunk(state, bid(BTC), liquidate(lots + 1)).operation_codes[-1] == c.TOO_MANY_LOTS
+        chunk = python_chunk(state, bid(BTC), liquidate(lots))
+
+        assert chunk.operation_codes[-1] == c.OK
+        left = row_of(chunk, VICTIM)
+        # The fee takes all that was bettered: as bad as before, and the next order is tried.
+        assert value(left) == self.thin * size_of(left) // BITCOIN
+        assert value(left) < size_of(left) * BTC * MAINTENANCE_PPM // PPM
+
+    def test_on_it_stands_at_its_initial_requirement_with_the_fee_paid(self) -> None:
+        state = stage({VICTIM: account(OWNERS[1], 300 * DOLLAR, {0: position(BITCOIN, BITCOIN * BTC)})})
+        rest = next(
+            rest
+            for rest in range(BITCOIN)
+            if 300 * DOLLAR - (BITCOIN - rest) * BTC * MAINTENANCE_PPM // PPM // 10 < rest * BTC * INITIAL_PPM // PPM
+        )
+        lots = BITCOIN - rest + 1
+        assert_refused(state, bid(BTC), liquidate(lots + 1), code=c.TOO_MANY_LOTS)
+        assert venue.run(state, bid(BTC), liquidate(lots)).codes == (c.OK, c.OK)
+        left = state.account(VICTIM)
+        assert value(left) >= size_of(left) * BTC * INITIAL_PPM // PPM
+        assert_refused(state, bid(BTC, sequence=2), liquidate(1), code=c.HEALTHY)
+
+    def remains(self, minimum: int) -> State:
+        """Half a dollar behind a hundred lots: 63 must go to a liquidator, 81 to the fund."""
+        row = account(OWNERS[1], 500_000, {0: position(100, 100 * BTC)})
+        return stage({VICTIM: row}, fund=1_000, market={"minimum_notional": minimum})
+
+    def test_off_what_is_left_is_too_small_for_an_order(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(monkeypatch, rescue, "    if lots == abs(position.size):\n", "    if False:\n")
+        state = self.remains(37 * BTC + 1)
+        assert python_chunk(state, bid(BTC), liquidate(64)).operation_codes[-1] == c.TOO_MANY_LOTS
+        assert python_chunk(state, bid(BTC), liquidate(100)).operation_codes[-1] == c.TOO_MANY_LOTS
+        chunk = python_chunk(state, bid(BTC), liquidate(63))
+        assert chunk.operation_codes[-1] == c.OK
+        assert size_of(row_of(chunk, VICTIM)) * BTC < state.globals.markets[0].minimum_notional
+
+    @pytest.mark.parametrize(
+        ("minimum", "is_taken"), [(0, False), (37 * BTC, False), (37 * BTC + 1, True), (10**9, True)]
+    )
+    def test_on_what_would_be_too_small_goes_with_the_rest(self, minimum: int, is_taken: bool) -> None:
+        for lots in (64, 99):
+            assert_refused(self.remains(minimum), bid(BTC), liquidate(lots), code=c.TOO_MANY_LOTS)
+        state = self.remains(minimum)
+        if not is_taken:
+            assert_refused(state, bid(BTC), liquidate(100), code=c.TOO_MANY_LOTS)
+            return
+        assert venue.run(state, bid(BTC), liquidate(100)).codes == (c.OK, c.OK)
+        assert size_of(state.account(VICTIM)) == 0
+        assert conservation(state).sound
+
+    def test_off_a_forced_rescue_leaves_too_little(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(
+            monkeypatch, rescue, "        return abs(size)\n    return min(found", "        pass\n    return min(found"
+        )
+        chunk = python_chunk(self.remains(19 * BTC + 1), forced_rescue())
+        assert chunk.operation_codes == [c.OK]
+        assert size_of(row_of(chunk, VICTIM)) == 19
+
+    @pytest.mark.parametrize(("minimum", "left"), [(0, 19), (19 * BTC, 19), (19 * BTC + 1, 0), (10**9, 0)])
+    def test_on_a_forced_rescue_takes_it_too(self, minimum: int, left: int) -> None:
+        state = self.remains(minimum)
+        assert venue.run(state, forced_rescue()).codes == (c.OK,)
+        assert size_of(state.account(VICTIM)) == left
+        assert conservation(state).sound
+        # Whoever asks for fewer gets them.
+        state = self.remains(minimum)
+        assert venue.run(state, forced_rescue(lots=5)).codes == (c.OK,)
+        assert size_of(state.account(VICTIM)) == 95
 
     def test_off_the_owners_own_bound_makes_it_larger(self, monkeypatch: pytest.MonkeyPatch) -> None:
         rule_off(monkeypatch, rescue, "        initial_ppm=0,\n", "        initial_ppm=account.initial_ppm,\n")

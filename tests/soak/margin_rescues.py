@@ -80,11 +80,21 @@ class Rescues(Readings):
             given = Fraction(sign(size) * (oracle - price), oracle)
             bound = Fraction(3 * risk.maintenance_ppm[market], 2 * PPM) * (1 - ratio)
             self.claim(given <= bound, "price", f"{given} below the oracle, {bound} allowed")
-        fewer = closed - sign(size)
+        fewer = sign(size) * self._enough(market, oracle, abs(size), lots)
         equity = was.equity + fewer * (price - oracle)
+        bettered = equity - Fraction(
+            was.equity * self.maintenance_after(before, market, fewer, judged), was.maintenance
+        )
+        tenth = Fraction(abs(fewer) * price * risk.maintenance_ppm[market], 10 * PPM)
+        left = equity - max(min(tenth, bettered), 0)
         initial = was.initial + self.needed_change(risk.initial_ppm[market], oracle, size, fewer)
-        self.claim(equity < initial, "too many lots", f"one less than {lots}: {equity} of {initial}")
+        self.claim(left < initial, "too many lots", f"{abs(fewer)} instead of {lots}: {left} of {initial}")
         return {move.account, maker, insurance, constants.FEE_ACCOUNT}
+
+    def _enough(self, market: int, oracle: int, size: int, lots: int) -> int:
+        """The most lots that must not have been enough: one less, or, of all, what leaves the smallest order."""
+        least = ceil(self.ledger.globals.markets[market].minimum_notional, oracle) if lots == size else 0
+        return max(min(lots - 1, size - least), 0)
 
     def _capped(self, market: int, turned_over: int, paid: int, fund: int) -> None:
         """Caps of the hour, by the fund as it stood before: ten times turned over, a quarter paid out."""
@@ -149,10 +159,11 @@ class Rescues(Readings):
             each = oracle * share / was.maintenance
             premium = -int(lots * each)
             after = was.equity + premium
-            left = was.initial - lots * oracle * Fraction(risk.initial_ppm[market], PPM)
-            # One lot less would have left it below its requirement; roundings of requirements aside.
-            fewer = was.equity - (lots - 1) * each - left - oracle * Fraction(risk.initial_ppm[market], PPM)
-            self.claim(fewer < 2, "too many lots", f"one less than {lots}: {fewer}")
+            # So many lots would have left it below its requirement; roundings of requirements aside.
+            enough = self._enough(market, oracle, abs(size), lots)
+            left = was.initial - enough * oracle * Fraction(risk.initial_ppm[market], PPM)
+            fewer = was.equity - enough * each - left
+            self.claim(fewer < 2, "too many lots", f"{enough} instead of {lots}: {fewer}")
             maintenance = self.maintenance_after(before, market, closed, self.prices)
             self.claim(after * was.maintenance >= was.equity * maintenance, "E/MM lowered", f"{was} -> {after}")
         else:

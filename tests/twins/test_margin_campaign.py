@@ -229,7 +229,7 @@ BROKEN: Final[dict[str, tuple[object, str, object, str]]] = {
     "forced rescues take all lots": (
         rescue,
         "fewest",
-        lambda *given: abs(given[3]),
+        lambda *given: abs(given[4]),
         "too many lots",
     ),
     "forced withdrawals to the last dollar": (constants, "FORCED_FLOOR_PPM", 0, "payment margin"),

@@ -372,7 +372,7 @@ def post_mortem_text(found: PostMortemView, grid: Grid) -> list[str]:
     if found.one_lot_less_equity_micros is not None and found.one_lot_less_initial_micros is not None:
         equity, initial = found.one_lot_less_equity_micros, found.one_lot_less_initial_micros
         less = f"equity {money_text(equity)}, initial {money_text(initial)}"
-        lines.append(f"   with one lot less, before the fee: {less}")
+        lines.append(f"   with one lot less, after its fee: {less}")
     if found.fee_micros:
         lines.append(f"   fee {money_text(found.fee_micros)}, to the insurance account")
     if found.paid_by_fund_micros:

@@ -304,16 +304,15 @@ def test_a_shock_liquidates_the_largest_requirement_first_and_no_lot_more_than_n
     risk = risk_of([1_000_000, 500_000], [30_000, 50_000], [60_000, 100_000], [0, 0])
     account = account_of(150 * DOLLAR, {0: (1_000, 1_000 * DOLLAR, 0), 1: (1_000, 500 * DOLLAR, 0)})
     assert shocked(globals_at(risk), CLOCK, account, -500, None).liquidated == []
-    found = shocked(globals_at(risk), CLOCK, account, -700, None)
-    # 45 dollars are left; 27.90 and 23.25 are needed to stay, 55.80 and 46.50 to be healthy again.
-    assert (found.equity_micros, found.maintenance_micros, found.deficit_micros) == (45 * DOLLAR, 51_150_000, 0)
-    # All of market 0 leaves 46.50 to be covered by 45: another 33 lots go.
-    assert found.liquidated == [Reduced("BTC", 1_000, 70 * DOLLAR), Reduced("ETH", 33, 35 * DOLLAR)]
-    left = account_of(45 * DOLLAR, {1: (967, 967 * 465_000, 0)})
-    at = risk_of([930_000, 465_000], [30_000, 50_000], [60_000, 100_000], [0, 0])
-    assert oracle(at, left)["initial_micros"] <= 45 * DOLLAR
-    more = account_of(45 * DOLLAR, {1: (968, 968 * 465_000, 0)})
-    assert oracle(at, more)["initial_micros"] > 45 * DOLLAR
+    found = shocked(globals_at(risk), CLOCK, account, -850, None)
+    # 22.50 dollars are left; 27.45 and 22.875 are needed to stay, 54.90 and 45.75 to be healthy again.
+    assert (found.equity_micros, found.maintenance_micros, found.deficit_micros) == (22_500_000, 50_325_000, 0)
+    # All of market 0 costs a fee of 2.745 and leaves 22.875 to be covered by 19.755: another 599 lots go.
+    assert found.liquidated == [Reduced("BTC", 1_000, 85 * DOLLAR), Reduced("ETH", 599, 42_500_000)]
+    at = risk_of([915_000, 457_500], [30_000, 50_000], [60_000, 100_000], [0, 0])
+    for lots, fee, is_healthy in ((599, 1_370_212, True), (598, 1_367_925, False)):
+        left = account_of(19_755_000 - fee, {1: (1_000 - lots, (1_000 - lots) * 457_500, 0)})
+        assert (oracle(at, left)["initial_micros"] <= 19_755_000 - fee) == is_healthy
 
 
 def test_a_shock_in_one_market_liquidates_elsewhere() -> None:
@@ -358,7 +357,12 @@ def test_a_shock_is_the_account_at_moved_prices(
     if found.liquidated and expected["equity_micros"] >= 0:
         first = found.liquidated[0]
         market = NAMES.index(first.market)
-        asked = rescue.unbounded(settled), market, moved.price[market]
+        asked = (
+            rescue.unbounded(settled),
+            globals_at(risk).markets[market].minimum_notional,
+            market,
+            moved.price[market],
+        )
         assert rescue.check_liquidation(moved, *asked, first.lots)[0] == codes.OK
         more = rescue.check_liquidation(moved, *asked, first.lots + 1)[0]
         assert more == (codes.OVERFILLED if first.lots == sizes[first.market] else codes.TOO_MANY_LOTS)
@@ -371,7 +375,7 @@ def test_an_owners_own_bound_makes_no_liquidation_larger() -> None:
         for bound in (0, 100_000, 500_000)
         for held in [{0: (100_000, 100_000 * 600_000, 0)}]
     ]
-    assert [[entry.lots for entry in found] for found in shocks] == [[49_749]] * 3
+    assert [[entry.lots for entry in found] for found in shocks] == [[52_925]] * 3
 
 
 @pytest.mark.parametrize("market", [None, 0])

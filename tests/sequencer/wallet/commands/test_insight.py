@@ -69,7 +69,7 @@ def test_a_post_mortem_is_told_in_dollars_and_units() -> None:
         "   before: equity $9,084.12, maintenance $10,385.00, initial $17,308.00, at the judged prices",
         "   account 18 took it at $59290.7, $415,278.584777 in all; zero price $58680.2, rounded for the account",
         "   after:  equity $8,990.00, maintenance $5,380.00, initial $8,980.00",
-        "   with one lot less, before the fee: equity $9,000.750001, initial $9,000.76",
+        "   with one lot less, after its fee: equity $9,000.750001, initial $9,000.76",
         "   fee $49.00, to the insurance account",
     ]
 
