@@ -18,7 +18,7 @@ from l1_bridge.client.keys import Signer
 from l1_bridge.client.values import Block
 from l1_bridge.codec.calls import Bond, decode_record, encode_call
 from prover.challenger.guard import Guarding, Source
-from prover.challenger.guard_plan import Policy
+from prover.challenger.guard_purse import Policy
 from prover.challenger.nodes import Nodes
 from prover.challenger.pauses import Pauses
 from prover.challenger.proof import Proving

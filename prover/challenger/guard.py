@@ -1,6 +1,7 @@
 """The guard's edge: asks a source for the oracle's reports and pays on L1 for what the guard decided."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 import httpx
@@ -17,10 +18,12 @@ from l1_bridge.codec.calls import MAX_ENTRIES_AT_ONCE, Parameters, decode_record
 from l1_bridge.codec.events import BridgeEvent, Enqueued, LogError, decode_log
 from l1_bridge.contracts.artifact import ArtifactError
 from l1_bridge.recursion import recursion_bounded
-from prover.challenger.guard_plan import NOTHING, Guard, Plan, Policy, Round, Wanted, entries_within_hour
+from prover.challenger.guard_plan import Guard, Plan, Round, Wanted
+from prover.challenger.guard_purse import DAY, ETHER, Policy, Purse
 from prover.challenger.guard_queue import Waiting
 from prover.challenger.pauses import Pauses
 from prover.history.history import ChainReplay
+from prover.history.records import Payment
 from prover.signing.operations import ENTRY_NAMES
 from prover.stf import codes, constants
 from prover.telling import Output
@@ -92,8 +95,6 @@ class Guarding:
         self._guard = Guard(policy, signer.address)
         self._logger = structlog.get_logger()
         self._parameters: Parameters | None = None
-        # L1 times, ms, of what was paid for: the queue forgets entries of final batches.
-        self._paid_at: list[int] = []
         self._waiting: Waiting | None = None
         self._pauses = Pauses()
         self._said: set[tuple[int, int]] = set()
@@ -105,12 +106,24 @@ class Guarding:
         parameters = await self._bridge_parameters(last)
         if parameters is None:
             return 0
-        plan = await self._plan(last, parameters, [])
+        now_ms, max_lag_ms = last.timestamp * 1_000, parameters.max_lag_seconds * 1_000
+        # In threads: one walks over all accounts, others over what came into the queue.
+        if not await trio.to_thread.run_sync(self._guard.is_due, self._replay.state, now_ms, max_lag_ms):
+            return 0
+        purse = await self._purse(now_ms, parameters)
+        if purse is None:
+            return 0
+        waiting = await self._waiting_entries(now_ms)
+        decide = partial(self._guard.plan, self._replay.state, waiting, now_ms, max_lag_ms, purse)
+        plan = await trio.to_thread.run_sync(decide, ())
         rounds = await self._rounds() if plan.wants_tick else None
         if rounds is not None:
-            plan = await self._plan(last, parameters, rounds)
-            if plan.wants_tick:
-                self._later("source", "no whole tick that the law would take and that is young enough")
+            plan = await trio.to_thread.run_sync(decide, rounds)
+            if any(entry.tag == constants.FORCED_TICK for entry in plan.entries):
+                self._pauses.end("source")
+            else:
+                why = "no whole tick that the law would take and that is young enough"
+                self._later("source", why if plan.wants_tick else "nobody is worth the ticks that there are")
         self._tell(plan)
         if not plan.entries:
             return 0
@@ -123,19 +136,27 @@ class Guarding:
             return 0
         # Evidence and what it is for cannot be torn apart.
         at_once = MAX_ENTRIES_AT_ONCE if plan.entries[0].tag == constants.FORCED_TICK else 1
-        return await self._pay(plan.entries[:at_once], last, parameters)
+        return await self._pay(plan.entries[:at_once], last, parameters, purse)
 
-    async def _plan(self, last: Block, parameters: Parameters, rounds: list[Round]) -> Plan:
-        now_ms, max_lag_ms = last.timestamp * 1_000, parameters.max_lag_seconds * 1_000
-        # In threads: one walks over all accounts, the other over what came into the queue.
-        if not await trio.to_thread.run_sync(self._guard.is_due, self._replay.state, now_ms, max_lag_ms):
-            return NOTHING
+    async def _purse(self, now_ms: int, parameters: Parameters) -> Purse | None:
+        """What may be paid now; None while L1 asks for more than a guard gives."""
+        if not self._pauses.is_due("fee"):
+            return None
+        gas_price, _ = await self._client.fees()
+        if gas_price > self._policy.max_fee_wei:
+            most = f"{self._policy.max_fee_wei / 10**9:g}"
+            self._later("fee", f"L1 asks for {gas_price / 10**9:g} gwei per gas, and a guard gives {most}")
+            return None
+        self._pauses.end("fee")
+        return Purse(self._policy, self._replay.records.payments(), now_ms, parameters.entry_fee_wei, gas_price)
+
+    async def _waiting_entries(self, now_ms: int) -> Waiting:
         waiting = self._waiting
         if waiting is None or not waiting.is_of(self._replay.state, self._replay.records.queue_hash):
             waiting = self._waiting = Waiting(self._replay.state, now_ms)
         while waiting.next < self._replay.cursor.queue_length:
             await trio.to_thread.run_sync(self._take_entries, waiting)
-        return await trio.to_thread.run_sync(self._decide, waiting, now_ms, max_lag_ms, rounds)
+        return waiting
 
     def _take_entries(self, waiting: Waiting) -> None:
         records, length = self._replay.records, self._replay.cursor.queue_length
@@ -144,14 +165,6 @@ class Guarding:
             assert operation is not None, "entries that wait are kept"
             assert chain_hash is not None, "with their hashes"
             waiting.take(operation, chain_hash)
-
-    def _decide(self, waiting: Waiting, now_ms: int, max_lag_ms: int, rounds: list[Round]) -> Plan:
-        self._paid_at = [at for at in self._paid_at if at > now_ms - constants.HOUR]
-        # The queue remembers across restarts, this process what became final.
-        queue = [operation for _, operation in self._replay.records.queue()]
-        on_chain = entries_within_hour(queue, self._signer.address, now_ms)
-        budget = self._policy.entries_an_hour - max(on_chain, len(self._paid_at))
-        return self._guard.plan(self._replay.state, waiting, now_ms, max_lag_ms, budget, rounds)
 
     async def _bridge_parameters(self, last: Block) -> Parameters | None:
         if self._parameters is None:
@@ -175,29 +188,45 @@ class Guarding:
         except SourceError as error:
             self._later("source", str(error))
             return None
-        self._pauses.end("source")
         return rounds
 
-    async def _pay(self, wanted: tuple[Wanted, ...], last: Block, parameters: Parameters) -> int:
+    async def _pay(self, wanted: tuple[Wanted, ...], last: Block, parameters: Parameters, purse: Purse) -> int:
         bridge, fee = self._replay.bridge.address, parameters.entry_fee_wei * len(wanted)
         calldata = encode_entries([(entry.tag, entry.payload) for entry in wanted])
-        gas = sum(entry_gas(entry.payload) for entry in wanted)
+        gas, now_ms, most = (
+            sum(entry_gas(entry.payload) for entry in wanted),
+            last.timestamp * 1_000,
+            purse.price(wanted),
+        )
         try:
+            if await self._client.balance(self._signer.address) < most:
+                raise L1Rejected(-32000, f"the key holds less than the {most / ETHER:g} ether that this may cost")
             await self._client.eth_call(bridge, calldata, sender=self._signer.address, gas=gas, value=fee)
             # Before it leaves: an entry whose receipt nobody sees may be paid for all the same.
-            self._paid_at += [last.timestamp * 1_000] * len(wanted)
+            self._remember(now_ms, most)
             # Proofs wait meanwhile: minutes at most, of a window that outside devnets is seven days.
             receipt = await self._client.send(self._signer, bridge, calldata, fee, gas=gas)
         except (L1Rejected, L1Timeout) as error:
             self._later("send", str(error))
             return 0
         self._pauses.end("send")
+        paid = fee + receipt.gas_used * receipt.effective_gas_price_wei
+        self._remember(now_ms, paid, instead=True)
         queued = [event.index for event in self._events(receipt) if isinstance(event, Enqueued)]
         for place, entry in enumerate(wanted):
-            self._report(entry, queued[place] if place < len(queued) else None, receipt, parameters.entry_fee_wei)
+            index = queued[place] if place < len(queued) else None
+            self._report(entry, index, receipt, paid)
         return len(wanted)
 
-    def _report(self, wanted: Wanted, index: int | None, receipt: Receipt, fee_wei: int) -> None:
+    def _remember(self, now_ms: int, wei: int, instead: bool = False) -> None:
+        """One more payment, or another amount for the last one."""
+        payments = [paid for paid in self._replay.records.payments() if paid.at_ms > now_ms - DAY]
+        if instead:
+            payments.pop()
+        payments.append(Payment(now_ms, wei.to_bytes(32, "big")))
+        self._replay.records.remember_payments(payments)
+
+    def _report(self, wanted: Wanted, index: int | None, receipt: Receipt, cost_wei: int) -> None:
         fields: dict[str, Any] = {
             "account": wanted.account,
             "market": wanted.market,
@@ -217,7 +246,7 @@ class Guarding:
             transaction_hash=receipt.transaction_hash,
             block_number=receipt.block_number,
             gas_used=receipt.gas_used,
-            fee_wei=fee_wei,
+            cost_wei=cost_wei,
             **fields,
         )
 
@@ -242,6 +271,10 @@ class Guarding:
                 code=name,
             )
         self._said |= refused
+        if plan.unpaid and self._pauses.is_due("budget"):
+            dollars = sum(plan.unpaid.values()) // 1_000_000
+            why = f"{len(plan.unpaid)} accounts with {dollars} dollars at risk are not worth what an entry costs now"
+            self._later("budget", why)
 
     # Pauses between attempts, doubling.
 

@@ -4,11 +4,12 @@ The law decides: whatever would be paid for is first applied to a scratch chunk 
 queue's entries that it has not consumed (`guard_queue`). Only what is OK there is enqueued.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Final
 
 import msgspec
 
+from prover.challenger.guard_purse import Policy, Purse
 from prover.challenger.guard_queue import Scratch, Waiting
 from prover.signing import operations
 from prover.signing.recover import recover_fast
@@ -19,20 +20,8 @@ from prover.state.state import State
 from prover.stf import codes, constants, containers, signatures
 from prover.stf.words import Recover, word_at
 
-# An honest venue rescues within one tick and posts within minutes; a queue entry is due an hour after its arrival at
-# the earliest. Ten minutes spare it what is only not posted yet, and cost the account a sixth of that hour.
-PATIENCE_SECONDS: Final = 600
-# About three entries are one account with its tick; a venue that needs more than this an hour is lost anyway.
-ENTRIES_AN_HOUR: Final = 20
 # Five L1 blocks: so much later than the newest block an entry may arrive, and must still find its price young.
 ARRIVAL_MS: Final = 60_000
-
-
-class Policy(msgspec.Struct, frozen=True):
-    """How long a guard waits, and how much it pays for: ms, entries within 3,600 s of L1 time."""
-
-    patience_ms: int = PATIENCE_SECONDS * 1_000
-    entries_an_hour: int = ENTRIES_AN_HOUR
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -70,14 +59,16 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What to enqueue, in this order; `refused` accounts by the law's code; whether a tick would change something."""
+    """What to enqueue, in this order; `refused` accounts by the law's code; `unpaid` ones, which are not worth it now,
+    by micro-dollars at risk; whether a tick would change something."""
 
-    entries: tuple[Wanted, ...]
-    refused: dict[int, int]
-    wants_tick: bool
+    entries: tuple[Wanted, ...] = ()
+    refused: dict[int, int] = {}
+    unpaid: dict[int, int] = {}
+    wants_tick: bool = False
 
 
-NOTHING: Final = Plan((), {}, False)
+NOTHING: Final = Plan()
 
 
 class Guard:
@@ -110,12 +101,13 @@ class Guard:
     def is_due(self, state: State, now_ms: int, max_lag_ms: int) -> bool:
         """Whether there is anything to plan for: cheap where nothing has changed."""
         self.observe(state)
-        return self._is_old(state.globals, now_ms) or bool(self._ripe(state, now_ms, max_lag_ms))
+        return self._is_withheld(state, state.globals.tick_time) or bool(self._ripe(state, now_ms, max_lag_ms))
 
-    def _is_old(self, globals: containers.Globals, now_ms: int) -> bool:
-        # Nobody needs a price before there is an account.
-        has_accounts = globals.next_account > constants.RESERVED_ACCOUNTS
-        return has_accounts and now_ms - globals.tick_time > self._policy.patience_ms
+    def _is_withheld(self, state: State, tick_time: int) -> bool:
+        # By the clock of what is posted: a poster that is only late has its ticks with it, and another one were old
+        # when it came to its turn. Nobody needs a price before there is an account.
+        has_accounts = state.globals.next_account > constants.RESERVED_ACCOUNTS
+        return has_accounts and state.commitment.timestamp - tick_time > self._policy.patience_ms
 
     def _ripe(self, state: State, now_ms: int, max_lag_ms: int) -> list[int]:
         # The next batch cannot end earlier than the lag, so a silent sequencer does not stop the clock for ever.
@@ -128,57 +120,71 @@ class Guard:
         waiting: Waiting,
         now_ms: int,
         max_lag_ms: int,
-        budget: int,
+        purse: Purse,
         rounds: Sequence[Round] = (),
     ) -> Plan:
-        """What to enqueue at L1 time `now_ms`, at most `budget` entries, behind what `waiting` holds for this state.
+        """What to enqueue at L1 time `now_ms` out of a purse, behind what `waiting` holds for this state.
 
         `max_lag_ms`: how far behind L1 a batch may end. `rounds` are a source's, believed in nothing: the law asks.
         """
-        if budget <= 0 or not self.is_due(state, now_ms, max_lag_ms):
+        if not self.is_due(state, now_ms, max_lag_ms):
             return NOTHING
-        ripe = self._ripe(state, now_ms, max_lag_ms)
-        scratch, held_off = waiting.scratch(now_ms), waiting.held_off
-        if self._is_old(scratch.chunk.globals, now_ms):
-            oldest = now_ms - self._policy.patience_ms
-            ticks = self._ticks(scratch, rounds, oldest, now_ms, _most_ticks(budget) if ripe else 1)
-            rescues, refused = self._rescues(scratch, ripe, held_off, now_ms, budget - len(ticks))
-            return Plan((*ticks, *rescues), refused, not ticks)
-        rescues, refused = self._rescues(scratch, ripe, held_off, now_ms, budget)
-        if codes.STALE not in refused.values():
-            return Plan(rescues, refused, False)
-        # Ticks are bought for the rescues that they make possible, and not without one.
+        who: Iterable[int] = self._ripe(state, now_ms, max_lag_ms)
         scratch = waiting.scratch(now_ms)
-        oldest = now_ms + ARRIVAL_MS - constants.FORCED_PRICE_AGE
-        ticks = self._ticks(scratch, rounds, oldest, now_ms, _most_ticks(budget))
-        if not ticks:
-            return Plan(rescues, refused, True)
-        rescues, refused = self._rescues(scratch, ripe, held_off, now_ms, budget - len(ticks))
-        return Plan((*ticks, *rescues) if rescues else (), refused, False)
+        is_withheld = self._is_withheld(state, scratch.chunk.globals.tick_time)
+        plan = self._rescues(scratch, who, waiting.held_off, now_ms, purse.copy())
+        if not is_withheld and codes.STALE not in plan.refused.values():
+            return plan
+        if is_withheld:
+            # Who fell below at prices that nobody posted has been waiting for as long as they were withheld.
+            who = range(constants.RESERVED_ACCOUNTS, state.globals.next_account)
+        has_ticks = False
+        # Three in a row are evidence that nobody can spoil; one alone leaves the rescue to wait.
+        for most in (constants.STEADY_TICKS, 1):
+            scratch, left = waiting.scratch(now_ms), purse.copy()
+            ticks = self._ticks(scratch, rounds, now_ms, most)
+            has_ticks |= bool(ticks)
+            for tick in ticks:
+                left.pay(left.cost(tick.payload))
+            found = self._rescues(scratch, who, waiting.held_off, now_ms, left) if ticks else NOTHING
+            # A tick is bought for the rescues that it makes possible, and not without one.
+            entries = (*ticks, *found.entries)
+            if found.entries and purse.is_worth(sum(entry.at_risk for entry in entries), purse.price(entries)):
+                return msgspec.structs.replace(found, entries=entries)
+        return msgspec.structs.replace(plan, wants_tick=not has_ticks)
 
     def _rescues(
-        self, scratch: Scratch, ripe: list[int], held_off: set[tuple[int, int]], now_ms: int, budget: int
-    ) -> tuple[tuple[Wanted, ...], dict[int, int]]:
+        self, scratch: Scratch, who: Iterable[int], held_off: set[tuple[int, int]], now_ms: int, purse: Purse
+    ) -> Plan:
         """Where most is at risk first; each is tried after those before it, for they share the funds."""
-        judged = {index: scratch.judged(index) for index in ripe}
+        judged = {index: scratch.judged(index) for index in who}
         judged = {index: found for index, found in judged.items() if (index, found.largest) not in held_off}
-        below = sorted((-found.at_risk, index) for index, found in judged.items() if found.is_below)
         wanted: list[Wanted] = []
         refused: dict[int, int] = {}
-        for _, index in below:
-            if len(wanted) >= budget:
-                break
-            found = judged[index]
-            lots, code = self._most_lots(scratch, index, found.largest, now_ms)
+        unpaid: dict[int, int] = {}
+        for risk, index in sorted((-found.at_risk, index) for index, found in judged.items() if found.is_below):
+            market = judged[index].largest
+            cost = purse.cost(operations.forced_rescue_payload(market, index, operations.ALL_LOTS))
+            if not purse.is_worth(-risk, cost):
+                unpaid[index] = -risk
+                continue
+            lots, code = self._most_lots(scratch, index, market, now_ms)
             if lots == 0:
                 refused[index] = code
                 continue
-            size, entry = scratch.size(index, found.largest), self._rescue(index, found.largest, lots, now_ms)
+            size = scratch.size(index, market)
+            saved = -risk * min(lots, size) // size
+            if not purse.is_worth(saved, cost):
+                unpaid[index] = saved
+                continue
+            purse.pay(cost)
+            entry = self._rescue(index, market, lots, now_ms)
             scratch.apply(entry)
-            saved = found.at_risk * min(lots, size) // size
-            payload = entry[constants.ENTRY_HEAD_LENGTH :]
-            wanted.append(Wanted(constants.FORCED_RESCUE, payload, index, found.largest, self._since[index], saved))
-        return tuple(wanted), refused
+            since = self._since.get(index, scratch.chunk.globals.tick_time)
+            wanted.append(
+                Wanted(constants.FORCED_RESCUE, entry[constants.ENTRY_HEAD_LENGTH :], index, market, since, saved)
+            )
+        return Plan(tuple(wanted), refused, unpaid)
 
     def _most_lots(self, scratch: Scratch, index: int, market: int, now_ms: int) -> tuple[int, int]:
         """All lots, or the most that the law takes of an account; 0 where it takes none, and the code of all."""
@@ -205,11 +211,10 @@ class Guard:
         payload = operations.forced_rescue_payload(market, index, lots)
         return self._entry(constants.FORCED_RESCUE, now_ms + ARRIVAL_MS, payload)
 
-    def _ticks(
-        self, scratch: Scratch, rounds: Sequence[Round], oldest_ms: int, now_ms: int, most: int
-    ) -> tuple[Wanted, ...]:
-        """Whole ticks that are newer than the scratch's and not before `oldest_ms`, tried: `most` in a row, the newest
-        that there are, oldest first, or the newest one; or nothing."""
+    def _ticks(self, scratch: Scratch, rounds: Sequence[Round], now_ms: int, most: int) -> tuple[Wanted, ...]:
+        """Whole ticks that are newer than the scratch's and young enough for a rescue that arrives with them, tried:
+        `most` in a row, the newest that there are, oldest first, or the newest one; or nothing."""
+        oldest_ms = now_ms + ARRIVAL_MS - constants.FORCED_PRICE_AGE
         globals = scratch.chunk.globals
         after = max(globals.tick_time, oldest_ms - 1)
         found = list(whole_ticks(scratch.chunk.domain, globals, rounds, after, now_ms, self._recover))
@@ -229,11 +234,6 @@ class Guard:
 
     def _entry(self, tag: int, time_ms: int, payload: bytes) -> bytes:
         return operations.entry_bytes(tag, self._sender, time_ms, payload)
-
-
-def _most_ticks(budget: int) -> int:
-    # Three in a row are evidence that nobody can spoil; one alone leaves the rescue to wait.
-    return constants.STEADY_TICKS if budget > constants.STEADY_TICKS else 1
 
 
 def _row(time: int, count: int) -> list[int]:
@@ -286,15 +286,3 @@ def _signed(
     if signer == containers.NOBODY or signer != globals.signers[report.signer_index]:
         return None
     return report.signer_index, prices, premiums, signature
-
-
-def entries_within_hour(queue: Sequence[bytes], sender: bytes, now_ms: int) -> int:
-    """How many of the queue's newest entries, oldest first, `sender` paid for in the hour before L1 time `now_ms`."""
-    count = 0
-    for operation in reversed(queue):
-        if operation[0] not in (constants.FORCED_RESCUE, constants.FORCED_TICK):
-            continue
-        if int.from_bytes(operation[21:27], "big") <= now_ms - constants.HOUR:
-            break
-        count += operation[1:21] == sender
-    return count

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from l1_bridge.client.client import L1Client
     from prover.challenger.canary import CanaryWatch
     from prover.challenger.challenger import Challenger, Settings
+    from prover.challenger.guard_purse import Policy
     from prover.contracts.deployment import Deployment
     from prover.history.history import ChainReplay
     from prover.history.records import Notice
@@ -49,7 +50,11 @@ class ChallengerOptions(msgspec.Struct, frozen=True, kw_only=True):
     collect: bool
     guard: bool
     guard_patience: int
-    guard_entries: int
+    guard_hour_ether: float
+    guard_day_ether: float
+    guard_share: float
+    guard_ether_price: float
+    guard_max_fee_gwei: float
     guard_tick_url: str | None
     canary: bool
     canary_interval: float
@@ -102,11 +107,31 @@ def _l1_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Seconds of L2 time below maintenance, seen by this process, before a rescue; age of prices before a tick.",
 )
 @click.option(
-    "--guard-entries",
-    type=click.IntRange(1, 1_000),
-    default=20,
+    "--guard-hour-ether", type=click.FloatRange(0, 1e6), default=0.25, show_default=True, help="Paid an hour at most."
+)
+@click.option(
+    "--guard-day-ether", type=click.FloatRange(0, 1e6), default=1.0, show_default=True, help="Paid a day at most."
+)
+@click.option(
+    "--guard-share",
+    type=click.FloatRange(0, 100, min_open=True),
+    default=10.0,
     show_default=True,
-    help="Entries an hour that are paid for at most.",
+    help="Percent of the money at risk that an entry may cost; less as the budgets are used up.",
+)
+@click.option(
+    "--guard-ether-price",
+    type=click.FloatRange(0, 1e9, min_open=True),
+    default=5_000.0,
+    show_default=True,
+    help="Dollars that an ether counts as.",
+)
+@click.option(
+    "--guard-max-fee-gwei",
+    type=click.FloatRange(0.001),
+    default=100.0,
+    show_default=True,
+    help="Per gas; nothing is entered while L1 asks for more.",
 )
 @click.option("--guard-tick-url", help="A node's API, or a mirror, that tells the oracle's signed reports.")
 @click.option("--canary", is_flag=True, help="On a devnet: post invalid batches to a second rollup beside the venue.")
@@ -177,7 +202,6 @@ async def _challenger(
     from l1_bridge.client.options import L1Options
     from prover.challenger.challenger import Challenger, Settings
     from prover.challenger.guard import report_source
-    from prover.challenger.guard_plan import Policy
     from prover.cli.keys import load_signer
     from prover.contracts import deployment
 
@@ -207,7 +231,7 @@ async def _challenger(
                 second_client=second,
                 collect=options.collect,
                 poll_seconds=options.poll_interval,
-                guard=Policy(options.guard_patience * 1_000, options.guard_entries) if options.guard else None,
+                guard=guard_policy(options) if options.guard else None,
                 source=None if url is None else report_source(url),
             )
             opened = Challenger(client, replay, output, settings)
@@ -224,6 +248,20 @@ async def _challenger(
                 valid_tip=replay.cursor.valid,
             )
             yield opened, await _canary(options, client, found, output, settings) if options.canary else None
+
+
+def guard_policy(options: ChallengerOptions) -> "Policy":
+    """How a guard waits and what it pays, by these options."""
+    from prover.challenger.guard_purse import Policy
+
+    return Policy(
+        patience_ms=options.guard_patience * 1_000,
+        hour_wei=int(options.guard_hour_ether * 10**9) * 10**9,
+        day_wei=int(options.guard_day_ether * 10**9) * 10**9,
+        share_ppm=int(options.guard_share * 10_000),
+        ether_micros=int(options.guard_ether_price * 1_000_000),
+        max_fee_wei=int(options.guard_max_fee_gwei * 10**9),
+    )
 
 
 async def _canary(

@@ -142,9 +142,10 @@ class ChainReplay:
         self._overlay.flush(sync=True)
 
     def wipe(self) -> None:
-        """Forget everything but what was sent, to begin again: the remedy for an incomplete history."""
+        """Forget everything but what was sent and paid, to begin again: the remedy for an incomplete history."""
         fresh = Cursor(SCHEMA, self.bridge.chain_id, self.bridge.address, self._cursor.from_block)
-        self.records.drop(*(at for at, _ in self._overlay.iterate(b"") if not at.startswith(records.INTENT)))
+        kept = (records.INTENT, records.PAID)
+        self.records.drop(*(at for at, _ in self._overlay.iterate(b"") if not at.startswith(kept)))
         self.records.put(records.CURSOR, fresh)
         self._overlay.flush(sync=True)
         self._cursor = fresh

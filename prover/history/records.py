@@ -6,8 +6,10 @@ Keys, all under "m" beside the state's own:
     mx + block     BlockEntry: header and undo     mu + number   undo of a replayed batch, until it is final
     mq + index     chain hash and queue entry      mf + number   Dispute of a fraudulent batch
     mr + bond id   Reward that waits               mp + hash     Intent of a proof: outlives reorganisations
+                                                   mgpaid        Payments of a guard: outlive them too
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final, TypeVar
 
@@ -30,6 +32,7 @@ QUEUE: Final = b"mq"
 DISPUTE: Final = b"mf"
 REWARD: Final = b"mr"
 INTENT: Final = b"mp"
+PAID: Final = b"mgpaid"
 
 _Record = TypeVar("_Record", bound=msgspec.Struct)
 
@@ -171,6 +174,24 @@ class Intent(msgspec.Struct, frozen=True):
     nonce: int
 
 
+class Payment(msgspec.Struct, frozen=True):
+    """What a guard paid at an L1 time, or may have to pay."""
+
+    at_ms: int
+    amount: bytes
+
+    @property
+    def wei(self) -> int:
+        """Budgets in wei do not fit into 64 bits."""
+        return int.from_bytes(self.amount, "big")
+
+
+class Payments(msgspec.Struct, frozen=True):
+    """What a guard remembers of its payments, oldest first."""
+
+    every: tuple[Payment, ...] = ()
+
+
 class Cursor(msgspec.Struct, frozen=True):
     """Where the replay stands. `tip` is the newest canonical batch, `valid` the one whose state is held."""
 
@@ -273,11 +294,6 @@ class Records:
         entry = self._overlay.get(key(QUEUE, index))
         return None if entry is None else entry[32:]
 
-    def queue(self) -> list[tuple[int, bytes]]:
-        """Index and bytes of the queue's entries that no final batch has consumed, in order; maybe one more."""
-        entries = self._overlay.iterate(QUEUE)
-        return [(int.from_bytes(at[len(QUEUE) :], "big"), entry[32:]) for at, entry in entries]
-
     def intent(self, batch_hash: bytes) -> Intent | None:
         """The proof that was about to be sent against a batch, also before a restart."""
         return self._get(INTENT + batch_hash, Intent)
@@ -285,6 +301,16 @@ class Records:
     def remember_intent(self, intent: Intent) -> None:
         """Durable before it returns."""
         self.put(INTENT + intent.batch_hash, intent)
+        self._overlay.flush(sync=True)
+
+    def payments(self) -> tuple[Payment, ...]:
+        """What a guard has paid of late, also before a restart."""
+        found = self._get(PAID, Payments)
+        return () if found is None else found.every
+
+    def remember_payments(self, payments: Sequence[Payment]) -> None:
+        """All that are to be remembered; durable before it returns."""
+        self.put(PAID, Payments(tuple(payments)))
         self._overlay.flush(sync=True)
 
     def put(self, at: bytes, record: msgspec.Struct) -> None:

@@ -13,10 +13,12 @@ from l1_bridge.client.options import L1Options
 from l1_bridge.codec.batch import extend_queue_hash
 from l1_bridge.hashing import ZERO_HASH, keccak
 from prover.challenger.challenger import Challenger, Settings
+from prover.challenger.guard_purse import Policy, Purse
 from prover.challenger.guard_queue import Waiting
 from prover.challenger.report import Summary
 from prover.cli.running import StandardOutput
 from prover.history.history import ChainReplay
+from prover.history.records import Payment
 from prover.signing.recover import recover_fast
 from prover.state.state import State
 from prover.state.store import MemoryStore
@@ -108,6 +110,11 @@ def queued_on(state: State, now_ms: int, pending: Sequence[bytes] = ()) -> Waiti
         chain_hash = extend_queue_hash(chain_hash, operation)
         found.take(operation, chain_hash)
     return found
+
+
+def purse(gas_price_wei: int = 10**9, payments: Sequence[Payment] = (), now_ms: int = 0, **policy: int) -> Purse:
+    """What a guard may pay where an entry's fee is 0.0001 ether."""
+    return Purse(Policy(**policy), payments, now_ms, 10**14, gas_price_wei)
 
 
 async def sent_by(client: L1Client, role: int) -> int:

@@ -14,26 +14,25 @@ import trio.testing
 from click.testing import CliRunner
 
 from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Timeout
 from l1_bridge.client.keys import development_key
 from l1_bridge.client.options import L1Options
+from l1_bridge.client.values import Receipt
 from l1_bridge.codec import calls, events
 from l1_bridge.contracts.artifact import load_artifact
 from prover.challenger import guard as guarding_module
 from prover.challenger.challenger import Challenger, Settings
 from prover.challenger.guard import SourceError, report_source
 from prover.challenger.guard_plan import (
-    ENTRIES_AN_HOUR,
-    PATIENCE_SECONDS,
     Guard,
-    Policy,
     Report,
     Round,
-    entries_within_hour,
     whole_ticks,
 )
+from prover.challenger.guard_purse import Policy
 from prover.challenger.guard_queue import Waiting
 from prover.challenger.report import Summary
-from prover.cli.commands import challenger
+from prover.cli.commands import ChallengerOptions, challenger, guard_policy
 from prover.cli.main import cli
 from prover.history.history import ChainReplay
 from prover.signing import operations, signatures
@@ -46,7 +45,7 @@ from sequencer.sequencing.report_desk import Kept, round_view
 from sequencer.sequencing.report_desk import Round as VenueRound
 from tests import patience
 from tests.l1_bridge.l1_nodes import L1Node
-from tests.prover.challenger.runs import Recorder, command, lying_blocks, mine, queued_on, sent_by
+from tests.prover.challenger.runs import Recorder, command, lying_blocks, mine, purse, queued_on, sent_by
 from tests.prover.conftest import POLL_SECONDS
 from tests.prover.l1_faults import Tampering
 from tests.prover.world import (
@@ -90,8 +89,9 @@ class Watch:
 
     def __init__(self, world: World, client: L1Client, **options: Any) -> None:
         self.world, self.client, self.said = world, client, Recorder()
-        self.replay = ChainReplay(MemoryStore(), world.bridge)
-        policy = Policy(options.pop("patience", PATIENCE) * 1_000, options.pop("entries", 20))
+        self.replay = ChainReplay(options.pop("store", None) or MemoryStore(), world.bridge)
+        terms = {name: options.pop(name) for name in ("hour_wei", "max_fee_wei", "share_ppm") if name in options}
+        policy = Policy(options.pop("patience", PATIENCE) * 1_000, **terms)
         options = {"signer": development_key(CHALLENGER), "guard": policy} | options
         self.challenger = Challenger(client, self.replay, self.said, Settings(poll_seconds=POLL_SECONDS, **options))
         self.taken = 0
@@ -104,8 +104,8 @@ class Watch:
 
     def queued(self) -> list[bytes]:
         """What the queue holds that no batch has consumed."""
-        consumed = self.replay.state.commitment.queue_count
-        return [operation for index, operation in self.replay.records.queue() if index >= consumed]
+        entries = range(self.replay.state.commitment.queue_count, self.replay.cursor.queue_length)
+        return [self.replay.records.queue_operation(index) or b"" for index in entries]
 
     def moves(self) -> list[tuple[int, int, int]]:
         """Market, account and lots of the rescues that wait."""
@@ -189,6 +189,19 @@ async def under_water(world: World, client: L1Client, losers: int = 1, fund: int
         assert judged_by_rescue(state.globals, state.account(MAKER + loser), state.commitment.timestamp).is_below
 
 
+# What an entry may cost at 10 gwei, and half of what it then costs more; see `dear`.
+ONE_ENTRY = 27 * 10**14
+
+
+def dear(guard: Watch) -> None:
+    """As if L1 asked for 10 gwei."""
+
+    async def fees() -> tuple[int, int]:
+        return 10 * 10**9, 10**9
+
+    guard.challenger._client.fees = fees  # type: ignore[method-assign]
+
+
 def held(world: World, index: int) -> int:
     return encoding.unpack(world.venue.state.account(index).positions[0]).size
 
@@ -217,7 +230,7 @@ async def test_an_account_that_the_sequencer_leaves_alone_is_rescued_from_l1(
         assert (said["kind"], said["account"], said["market"]) == ("forced_rescue", LOSER, 0)
         assert said["at_risk_micros"] == judged.at_risk
         assert said["gas_used"] < 125_000
-        assert said["fee_wei"] == PARAMETERS.entry_fee_wei
+        assert said["cost_wei"] > PARAMETERS.entry_fee_wei
         assert await sent_by(client, CHALLENGER) == before + 1
         # The sequencer has to take it, after three ticks in a row, and the law closes the position.
         world.waiting = guard.queued()
@@ -353,21 +366,23 @@ async def test_where_most_is_at_risk_goes_first_and_the_budget_ends_it(
     world: World, node: L1Node, client: L1Client
 ) -> None:
     # Account 18 has less money behind as many lots.
-    async with watching(world, node, patience=0, entries=1) as guard:
-        assert ((await guard.once()).entries_sent, guard.moves()) == (1, [(0, LOSER, operations.ALL_LOTS)])
-        await later(world, client, FALLEN)
-        assert (await guard.once()).entries_sent == 1
-        # The queue remembers for a new process.
-        async with watching(world, node, patience=0, entries=1) as again:
-            assert (await again.once()).entries_sent == 0
-        async with watching(world, node, patience=0, entries=2) as richer:
+    async with watching(world, node, patience=0, hour_wei=ONE_ENTRY) as guard:
+        dear(guard)
+        with structlog.testing.capture_logs() as logs:
+            assert ((await guard.once()).entries_sent, guard.moves()) == (1, [(0, LOSER, operations.ALL_LOTS)])
+            await later(world, client, FALLEN)
+            assert (await guard.once()).entries_sent == 1
+        assert [entry["event"] for entry in logs if entry["event"] == "guard_budget"] == ["guard_budget"]
+        async with watching(world, node, patience=0, hour_wei=2 * ONE_ENTRY) as richer:
+            dear(richer)
             assert (await richer.once()).entries_sent == 1
             assert [account for _, account, _ in richer.moves()] == [LOSER, SECOND_LOSER]
 
 
 @pytest.mark.stage(build=under_water, losers=2)
 async def test_after_an_hour_there_is_a_new_budget(world: World, node: L1Node, client: L1Client) -> None:
-    async with watching(world, node, patience=0, entries=1) as guard:
+    async with watching(world, node, patience=0, hour_wei=ONE_ENTRY) as guard:
+        dear(guard)
         assert (await guard.once()).entries_sent == 1
         world.waiting = guard.queued()
         await later(world, client, FALLEN, 3_300)
@@ -378,15 +393,54 @@ async def test_after_an_hour_there_is_a_new_budget(world: World, node: L1Node, c
 
 
 @pytest.mark.stage(build=under_water, losers=2)
-async def test_what_the_queue_has_forgotten_is_paid_for_all_the_same(
-    world: World, node: L1Node, client: L1Client, monkeypatch: pytest.MonkeyPatch
+async def test_neither_a_restart_nor_a_new_beginning_refills_the_budget(
+    world: World, node: L1Node, client: L1Client
 ) -> None:
-    async with watching(world, node, patience=0, entries=1) as guard:
+    store = MemoryStore()
+    async with watching(world, node, patience=0, hour_wei=ONE_ENTRY, store=store) as guard:
+        dear(guard)
         assert (await guard.once()).entries_sent == 1
-        # As if its batch were final already.
-        monkeypatch.setattr(guard.replay.records, "queue", list)
-        await later(world, client, FALLEN)
-        assert (await guard.once()).entries_sent == 1
+        (paid,) = guard.replay.records.payments()
+        (said,) = guard.said.names("entry_enqueued")
+        assert paid.wei == said["cost_wei"]
+    for begin_again in (False, True):
+        async with watching(world, node, patience=0, hour_wei=ONE_ENTRY, store=store) as again:
+            dear(again)
+            if begin_again:
+                again.replay.lose("a log is missing")
+            assert (await again.once()).entries_sent == 0
+            assert again.replay.records.payments() == (paid,)
+    async with watching(world, node, patience=0, hour_wei=ONE_ENTRY) as forgetful:
+        dear(forgetful)
+        assert (await forgetful.once()).entries_sent == 1
+
+
+@pytest.mark.stage(build=under_water)
+async def test_what_was_sent_counts_by_its_bound_until_its_receipt_is_seen(
+    world: World, node: L1Node, client: L1Client
+) -> None:
+    async with watching(world, node, patience=0) as guard:
+        dear(guard)
+
+        async def lost(*_: Any, **__: Any) -> Receipt:
+            raise L1Timeout([b"\x01" * 32])
+
+        guard.challenger._client.send = lost  # type: ignore[method-assign]
+        assert (await guard.once()).entries_sent == 0
+        (paid,) = guard.replay.records.payments()
+        assert paid.wei == PARAMETERS.entry_fee_wei + calls.entry_gas(bytes(11)) * 10 * 10**9
+
+
+@pytest.mark.stage(build=under_water)
+@pytest.mark.parametrize(("most_gwei", "sent"), [(9, 0), (10, 1)])
+async def test_while_l1_asks_for_too_much_nothing_is_entered(
+    world: World, node: L1Node, client: L1Client, most_gwei: int, sent: int
+) -> None:
+    async with watching(world, node, patience=0, max_fee_wei=most_gwei * 10**9) as guard:
+        dear(guard)
+        with structlog.testing.capture_logs() as logs:
+            assert (await guard.once()).entries_sent == sent
+        assert [entry["event"] for entry in logs if entry["event"] == "guard_fee"] == ["guard_fee"] * (1 - sent)
 
 
 @pytest.mark.stage(build=under_water)
@@ -567,35 +621,59 @@ async def newest_time(world: World) -> int:
     return (await world.now_ms()) - 5_000
 
 
+async def positions_and_silence(world: World, client: L1Client) -> None:
+    """Positions that are healthy at the last tick, and none for longer than patience."""
+    await positions(world, client)
+    await silent(world, client)
+
+
 async def opened_and_silent(world: World, client: L1Client) -> None:
-    """Two accounts, and no tick for longer than patience."""
+    """Two accounts without positions, and no tick for longer than patience."""
     await world.open_accounts()
     await silent(world, client)
 
 
-@pytest.mark.stage(build=opened_and_silent)
-async def test_a_tick_that_the_sequencer_withholds_is_forced(world: World, node: L1Node, client: L1Client) -> None:
+async def under_water_and_silent(world: World, client: L1Client) -> None:
+    """An account below maintenance that no fallen tick would show healthy, and none for longer than patience."""
+    await under_water(world, client)
+    await silent(world, client)
+
+
+@pytest.mark.stage(build=positions_and_silence)
+async def test_ticks_that_the_sequencer_withholds_are_forced_with_the_rescue_that_they_show(
+    world: World, node: L1Node, client: L1Client
+) -> None:
     newest = await newest_time(world)
     told = Node(
         lambda: [
-            reports(world, newest - 5_000),
-            reports(world, newest, FALLEN),
+            *(reports(world, newest - late * constants.TICK_STEP, FALLEN) for late in range(3)),
             reports(world, newest + 5_000, signers=range(4)),
         ]
     )
     async with watching(world, node, source=told.source) as guard:
-        assert (await guard.once()).entries_sent == 1
-        (entry,) = guard.queued()
-        assert entry[0] == constants.FORCED_TICK
-        (said,) = guard.said.names("entry_enqueued")
-        assert (said["kind"], said["tick_time_ms"]) == ("forced_tick", newest)
-        assert said["gas_used"] < 250_000
-        # As long as it waits in the queue, it is not bought again.
-        assert (await guard.once()).entries_sent == 1
+        assert (await guard.once()).entries_sent == 4
+        assert [entry[0] for entry in guard.queued()] == [constants.FORCED_TICK] * 3 + [constants.FORCED_RESCUE]
+        said = guard.said.names("entry_enqueued")
+        assert [each["tick_time_ms"] for each in said[:3]] == [newest - 10_000, newest - 5_000, newest]
+        assert (said[3]["account"], said[0]["gas_used"] < 700_000) == (LOSER, True)
+        # As long as they wait in the queue, they are not bought again.
+        assert (await guard.once()).entries_sent == 4
         world.waiting = guard.queued()
         await later(world, client, None)
         assert (world.venue.state.globals.tick_time, world.venue.state.globals.risk.price[0]) == (newest, FALLEN[0])
+        assert held(world, LOSER) == 0
         assert (await guard.once()).held
+
+
+@pytest.mark.stage(build=opened_and_silent)
+async def test_i4_no_tick_is_bought_for_nobody(world: World, node: L1Node, client: L1Client) -> None:
+    newest = await newest_time(world)
+    told = Node(lambda: [reports(world, newest - late * constants.TICK_STEP, FALLEN) for late in range(3)])
+    async with watching(world, node, source=told.source) as guard:
+        assert ((await guard.once()).entries_sent, guard.queued(), told.asked) == (0, [], 1)
+        # It is asked again only after a pause.
+        await guard.once()
+        assert told.asked == 1
 
 
 @pytest.mark.stage(build=opened)
@@ -615,13 +693,13 @@ async def test_without_accounts_nobody_needs_a_price(world: World, node: L1Node,
 
 def forged(world: World, time_ms: int, change: Callable[[dict[str, Any]], None]) -> bytes:
     """A node's answer with three of seven reports changed: one quorum less."""
-    found = told(reports(world, time_ms))
+    found = told(reports(world, time_ms, FALLEN))
     for report in found["reports"][:3]:
         change(report)
     return msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "result": [found]})
 
 
-@pytest.mark.stage(build=opened_and_silent)
+@pytest.mark.stage(build=under_water_and_silent)
 @pytest.mark.parametrize(
     "answer",
     [
@@ -632,12 +710,12 @@ def forged(world: World, time_ms: int, change: Callable[[dict[str, Any]], None])
         lambda world, newest: b'{"result":[{"time_ms":-1,"reports":[]}]}',
         lambda world, newest: b" " * (2 << 20),
         lambda world, newest: [],
-        lambda world, newest: [reports(world, newest, signers=range(4))],
-        lambda world, newest: [reports(world, newest - newest % 5_000 + 1)],
-        lambda world, newest: [reports(world, newest - 1_000_000)],
-        lambda world, newest: [reports(world, newest - PATIENCE * 1_000 - 5_000)],
-        lambda world, newest: [reports(world, newest + 3_600_000)],
-        lambda world, newest: [reports(world, newest, PRICES[:2])],
+        lambda world, newest: [reports(world, newest, FALLEN, range(4))],
+        lambda world, newest: [reports(world, newest - newest % 5_000 + 1, FALLEN)],
+        lambda world, newest: [reports(world, newest - 1_000_000, FALLEN)],
+        lambda world, newest: [reports(world, newest - 245_000, FALLEN)],
+        lambda world, newest: [reports(world, newest + 3_600_000, FALLEN)],
+        lambda world, newest: [reports(world, newest, FALLEN[:2])],
         lambda world, newest: forged(world, newest, lambda report: report["prices_ticks"].__setitem__(0, 1)),
         lambda world, newest: forged(world, newest, lambda report: report.update(signer_index=6)),
         lambda world, newest: forged(world, newest, lambda report: report.update(signature="0x" + "00" * 64)),
@@ -674,18 +752,18 @@ async def test_a_source_of_garbage_costs_nothing(
     assert await sent_by(client, CHALLENGER) == before
 
 
-@pytest.mark.stage(build=opened_and_silent)
+@pytest.mark.stage(build=under_water_and_silent)
 async def test_a_source_that_is_down_and_none_at_all_cost_nothing(world: World, node: L1Node, client: L1Client) -> None:
     for source in (report_source("http://127.0.0.1:1"), report_source("nonsense"), None):
         async with watching(world, node, source=source) as guard:
             assert ((await guard.once()).entries_sent, guard.queued()) == (0, [])
 
 
-@pytest.mark.stage(build=opened_and_silent)
+@pytest.mark.stage(build=under_water_and_silent)
 async def test_reports_for_another_bridge_are_none(world: World, node: L1Node, client: L1Client) -> None:
     newest = await newest_time(world)
     foreign = World(world.chain, bytes(20), world.token, PARAMETERS)
-    told = Node(lambda: [reports(foreign, newest)])
+    told = Node(lambda: [reports(foreign, newest, FALLEN)])
     async with watching(world, node, source=told.source) as guard:
         assert (await guard.once()).entries_sent == 0
 
@@ -779,11 +857,11 @@ async def test_a_queue_longer_than_a_chunk_is_tried_in_full(world: World, client
     )
     root = state.root
     for count in (0, 21, 50):
-        plan = guard.plan(state, queued_on(state, now, [small] * count), now, 0, 5)
+        plan = guard.plan(state, queued_on(state, now, [small] * count), now, 0, purse())
         assert [entry.account for entry in plan.entries] == [LOSER]
     # In a hundred steps all of it is closed: there is nothing left to pay for.
-    assert guard.plan(state, queued_on(state, now, [small] * 100), now, 0, 5).entries == ()
-    assert guard.plan(state, queued_on(state, now), now, 0, 0).entries == ()
+    assert guard.plan(state, queued_on(state, now, [small] * 100), now, 0, purse()).entries == ()
+    assert guard.plan(state, queued_on(state, now), now, 0, purse(hour_wei=0)).entries == ()
     assert state.root == root
     assert held(world, LOSER) == SIZE
 
@@ -796,7 +874,7 @@ async def test_an_open_head_counts_as_done(world: World, client: L1Client) -> No
     )
     probe = state.chunk(lambda *_: bytes(20))
     assert (probe.apply(closing), begun(probe.commitment)) == (codes.OK, 1)
-    plan = Guard(Policy(0), bytes(20)).plan(state, queued_on(state, now, [closing]), now, 0, 5)
+    plan = Guard(Policy(0), bytes(20)).plan(state, queued_on(state, now, [closing]), now, 0, purse())
     assert [entry.account for entry in plan.entries] == [LOSER]
 
 
@@ -822,19 +900,6 @@ async def test_a_forged_report_does_not_spoil_a_round(world: World) -> None:
     assert tick[9] == 1
 
 
-@pytest.mark.stage(build=under_water, losers=2)
-async def test_a_plan_keeps_to_its_budget(world: World, client: L1Client) -> None:
-    state = world.venue.state
-    now = state.commitment.timestamp + 20_000
-    rounds = [msgspec.convert(told(reports(world, now, FALLEN)), Round)]
-    guard = Guard(Policy(10_000), bytes(20))
-    guard._since, guard._seen = {LOSER: 0, SECOND_LOSER: 0}, state.root
-    tags = [constants.FORCED_TICK, constants.FORCED_RESCUE, constants.FORCED_RESCUE]
-    for budget in range(5):
-        plan = guard.plan(state, queued_on(state, now), now, PARAMETERS.max_lag_seconds * 1_000, budget, rounds)
-        assert [entry.tag for entry in plan.entries] == tags[:budget]
-
-
 async def test_a_second_position_is_rescued_behind_the_first(world: World, client: L1Client) -> None:
     for trader in range(2):
         await world.deposit(trader, (100_000, 10_000)[trader] * DOLLAR)
@@ -854,34 +919,14 @@ async def test_a_second_position_is_rescued_behind_the_first(world: World, clien
         await later(world, client, (580_000, *PRICES[1:]))
     state, now = world.venue.state, world.venue.state.commitment.timestamp
     guard = Guard(Policy(0), bytes(20))
-    (first,) = guard.plan(state, queued_on(state, now), now, 0, 5).entries
+    (first,) = guard.plan(state, queued_on(state, now), now, 0, purse()).entries
     assert (first.account, first.market) == (LOSER, 0)
     pending = operations.entry_bytes(constants.FORCED_RESCUE, bytes(20), now, first.payload)
     # An hour in the queue each would be too slow, and the owner might have entered the first himself.
-    (second,) = guard.plan(state, queued_on(state, now, [pending]), now, 0, 5).entries
+    (second,) = guard.plan(state, queued_on(state, now, [pending]), now, 0, purse()).entries
     assert (second.account, second.market) == (LOSER, 1)
     behind = operations.entry_bytes(constants.FORCED_RESCUE, bytes(20), now, second.payload)
-    assert guard.plan(state, queued_on(state, now, [pending, behind]), now, 0, 5).entries == ()
-
-
-async def test_only_our_own_entries_of_the_last_hour_count() -> None:
-    ours, theirs = b"\x01" * 20, b"\x02" * 20
-    now = 10 * constants.HOUR
-
-    def entry(tag: int, sender: bytes, age_ms: int) -> bytes:
-        return operations.entry_bytes(tag, sender, now - age_ms, b"")
-
-    queue = [
-        entry(constants.FORCED_RESCUE, ours, constants.HOUR),
-        entry(constants.FORCED_RESCUE, ours, constants.HOUR - 1),
-        bytes([constants.DEPOSIT]) + ours + bytes(31),
-        entry(constants.FORCED_TICK, ours, 2),
-        entry(constants.FORCED_RESCUE, theirs, 1),
-        entry(constants.LEAVE, ours, 0),
-    ]
-    assert entries_within_hour(queue, ours, now) == 2
-    assert entries_within_hour(queue, theirs, now) == 1
-    assert entries_within_hour([], ours, now) == 0
+    assert guard.plan(state, queued_on(state, now, [pending, behind]), now, 0, purse()).entries == ()
 
 
 # The command.
@@ -898,8 +943,9 @@ async def test_the_command_guards(world: World, node: L1Node, client: L1Client, 
 
 async def test_the_command_has_the_defaults_of_the_guard() -> None:
     defaults = {option.name: option.default for option in challenger.params}
-    assert (defaults["guard_patience"], defaults["guard_entries"]) == (PATIENCE_SECONDS, ENTRIES_AN_HOUR)
-    assert Policy() == Policy(PATIENCE_SECONDS * 1_000, ENTRIES_AN_HOUR)
+    given = {name: defaults[name] for name in ChallengerOptions.__struct_fields__ if name.startswith("guard_")}
+    options = dict.fromkeys(ChallengerOptions.__struct_fields__) | given
+    assert guard_policy(ChallengerOptions(**options)) == Policy()
 
 
 @pytest.mark.parametrize(
@@ -907,7 +953,12 @@ async def test_the_command_has_the_defaults_of_the_guard() -> None:
     [
         (["--guard", "--watch"], "does not go with --watch"),
         (["--guard-tick-url", "http://127.0.0.1:9"], "with --guard alone"),
-        (["--guard", "--guard-entries", "0"], "--guard-entries"),
+        (["--guard", "--guard-hour-ether", "-1"], "--guard-hour-ether"),
+        (["--guard", "--guard-day-ether", "-1"], "--guard-day-ether"),
+        (["--guard", "--guard-share", "0"], "--guard-share"),
+        (["--guard", "--guard-share", "101"], "--guard-share"),
+        (["--guard", "--guard-ether-price", "0"], "--guard-ether-price"),
+        (["--guard", "--guard-max-fee-gwei", "0"], "--guard-max-fee-gwei"),
         (["--guard", "--guard-patience", "-1"], "--guard-patience"),
     ],
 )

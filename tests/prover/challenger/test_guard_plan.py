@@ -4,14 +4,18 @@ from collections.abc import Sequence
 
 import pytest
 
-from prover.challenger.guard_plan import Guard, Plan, Policy, Wanted
+from prover.challenger.guard_plan import NOTHING, Guard, Plan, Report, Round, Wanted, whole_ticks
+from prover.challenger.guard_purse import Policy, Purse
 from prover.challenger.guard_queue import Waiting
 from prover.signing import operations
+from prover.signing.recover import recover_fast
+from prover.signing.reports import tick_digest
 from prover.state.state import State
 from prover.state.trial import Trial
 from prover.stf import codes, constants, containers, encoding
-from tests.attacks.stage import BITCOIN, BTC, POOL, VICTIM, held, stage, value
-from tests.prover.challenger.runs import queued_on
+from tests.attacks.stage import BITCOIN, BTC, ETH, POOL, SOL, STEP, VICTIM, held, stage, value
+from tests.prover.challenger.runs import purse, queued_on
+from tests.twins import venue
 from tests.twins.venue import DOLLAR, NOW, OWNERS
 
 SENDER = b"\x77" * 20
@@ -19,9 +23,9 @@ FIRST = POOL + 1
 ALL = operations.ALL_LOTS
 
 
-def planned(state: State, pending: Sequence[bytes] = (), budget: int = 20) -> Plan:
+def planned(state: State, pending: Sequence[bytes] = (), money: Purse | None = None) -> Plan:
     """What a guard without patience would enqueue."""
-    return Guard(Policy(0), SENDER).plan(state, queued_on(state, NOW, pending), NOW, 0, budget)
+    return Guard(Policy(0), SENDER).plan(state, queued_on(state, NOW, pending), NOW, 0, money or purse())
 
 
 def rescues(plan: Plan) -> list[tuple[int, int]]:
@@ -51,6 +55,10 @@ def six_millions(fund: int) -> State:
     victim = held(lots, 28_800)
     assert value(victim, BTC) * 10 == 4 * 72_000 * DOLLAR
     return stage({VICTIM: victim}, fund)
+
+
+# What a rescue may cost where L1 asks for a gwei, 1.75 dollars.
+COST = purse().cost(bytes(constants.FORCED_RESCUE_LENGTH))
 
 
 # I1: what a fund cannot take whole.
@@ -104,8 +112,8 @@ def dust(count: int) -> dict[int, containers.Account]:
 
 def test_i2_money_at_risk_goes_first_and_not_the_worst_ratio() -> None:
     rows = {VICTIM: held(100 * BITCOIN, 70_000), **dust(40)}
-    plan = planned(stage(rows, 2_000_000), budget=1)
-    assert rescues(plan) == [(VICTIM, ALL)]
+    plan = planned(stage(rows, 2_000_000))
+    assert rescues(plan)[0] == (VICTIM, ALL)
     assert plan.entries[0].at_risk == 50_000 * DOLLAR
 
 
@@ -115,6 +123,34 @@ def test_i2_an_owner_cannot_make_its_account_look_dearer() -> None:
     plan = planned(stage(rows, 2_000_000))
     assert [found.account for found in plan.entries] == [VICTIM, FIRST]
     assert [found.at_risk for found in plan.entries] == [1_100 * DOLLAR, 550 * DOLLAR]
+
+
+def test_i2_off_forty_accounts_of_dust_use_up_what_is_paid_an_hour() -> None:
+    # By the number of entries alone, that is: whoever is below is worth one, whatever it may cost.
+    plan = planned(stage(dust(40), 2_000_000), money=purse(share_ppm=10**12, hour_wei=40 * COST))
+    assert len(plan.entries) == 40
+
+
+def test_i2_on_dust_is_not_worth_an_entry() -> None:
+    plan = planned(stage(dust(40), 2_000_000), money=purse(hour_wei=40 * COST))
+    # 12 dollars and what 60 dollars ask for initially, against an entry of 1.75 dollars.
+    assert (plan.entries, plan.unpaid) == ((), dict.fromkeys(dust(40), 13200000))
+    assert purse().is_worth(17_535_200, COST)
+    assert not purse().is_worth(17_535_199, COST)
+
+
+def test_i2_on_small_accounts_leave_what_a_large_one_needs() -> None:
+    # A hundred accounts that are worth an entry each while the budget is whole.
+    rows = {FIRST + number: held(BITCOIN // 10, 60, owner=OWNERS[4]) for number in range(100)}
+    state, hour = stage(rows, 2_000_000), 40 * COST
+    plan = planned(state, money=purse(hour_wei=hour))
+    # At 60 dollars each: until 29% of the budget are left.
+    assert (len(plan.entries), len(plan.unpaid)) == (29, 71)
+    left = purse(hour_wei=hour)
+    for _ in plan.entries:
+        left.pay(COST)
+    later = stage(rows | {VICTIM: held(BITCOIN, 100)}, 2_000_000)
+    assert rescues(planned(later, money=left)) == [(VICTIM, ALL)]
 
 
 # I3: a long queue.
@@ -129,7 +165,7 @@ def test_i3_thousands_of_deposits_keep_nobody_from_deciding() -> None:
     root = state.root
     found = queued_on(state, NOW, [deposit()] * 5_000)
     assert found.next == state.commitment.queue_taken + 5_000
-    assert rescues(Guard(Policy(0), SENDER).plan(state, found, NOW, 0, 5)) == [(VICTIM, ALL)]
+    assert rescues(Guard(Policy(0), SENDER).plan(state, found, NOW, 0, purse())) == [(VICTIM, ALL)]
     assert state.root == root
 
 
@@ -154,7 +190,7 @@ def test_i3_asking_again_costs_no_work_of_what_was_taken(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Trial, "apply", counted)
     for _ in range(3):
-        assert rescues(guard.plan(state, found, NOW, 0, 5)) == [(VICTIM, ALL)]
+        assert rescues(guard.plan(state, found, NOW, 0, purse())) == [(VICTIM, ALL)]
     # Tried, and then kept for those behind it.
     assert applied == 3 * 2
 
@@ -174,3 +210,131 @@ def test_what_waits_is_of_one_state_and_one_queue() -> None:
     assert chunk.apply(deposit()) == codes.OK
     state.seal(chunk)
     assert not found.is_of(state, {first: b"\x01" * 32}.get), "a new batch"
+
+
+# I4: ticks.
+
+PATIENCE = 600_000
+LAG = 3_600_000
+
+
+def round_of(time_ms: int, price: int, signers: Sequence[int] = range(5)) -> Round:
+    """What a source tells of one grid time."""
+    prices = [price, ETH, SOL]
+    digest = tick_digest(venue.DOMAIN, time_ms, [*prices, *[0] * 13], [0] * 16)
+    signed = ["0x" + venue.sign(venue.SIGNER_KEYS[index], digest).hex() for index in signers]
+    return Round(
+        time_ms,
+        tuple(Report(index, tuple(prices), (0,) * 3, found) for index, found in zip(signers, signed, strict=True)),
+    )
+
+
+def row(now: int, price: int, count: int = 3) -> list[Round]:
+    return [round_of(now - late * STEP, price) for late in range(count)]
+
+
+def at(state: State, clock: int) -> State:
+    """The state as it is posted once its clock stands there; no tick came meanwhile."""
+    chunk = state.chunk(lambda *_: SENDER)
+    chunk.open(clock)
+    state.seal(chunk)
+    return state
+
+
+def guarded(state: State, now: int, rounds: Sequence[Round], money: Purse | None = None, since: int = NOW) -> Plan:
+    """What a guard enqueues that has been watching for a while."""
+    guard = Guard(Policy(PATIENCE), SENDER)
+    guard.observe(state)
+    guard._since = dict.fromkeys(guard._since, since)
+    return guard.plan(state, queued_on(state, now), now, LAG, money or purse(), rounds)
+
+
+def tags(plan: Plan) -> list[int]:
+    return [entry.tag for entry in plan.entries]
+
+
+TICK, RESCUE = constants.FORCED_TICK, constants.FORCED_RESCUE
+ELEVEN_MINUTES = 660_000
+
+
+def test_i4_off_a_tick_beside_a_late_poster_ends_as_an_old_one() -> None:
+    # The poster's chunk has a newer tick, and the entry comes to its turn behind it.
+    state, now = stage({VICTIM: held(BITCOIN, 1_000)}, 100_000), NOW + ELEVEN_MINUTES
+    bought = entry_of(TICK, whole(state, round_of(now, BTC)), now)
+    chunk = state.chunk(recover_fast)
+    chunk.open(now + STEP)
+    assert chunk.apply(whole(state, round_of(now + STEP, BTC))) == codes.OK
+    assert chunk.apply(bought) == codes.OLD_TICK
+
+
+def test_i4_on_a_poster_that_is_late_has_its_ticks_with_it() -> None:
+    now = NOW + ELEVEN_MINUTES
+    fallen = row(now, 594_000)
+    state = stage({VICTIM: held(BITCOIN, 1_000)}, 100_000)
+    assert guarded(state, now, fallen) == NOTHING
+    # Nor after any time: nothing of that is posted yet.
+    assert guarded(state, now + 10 * LAG, row(now + 10 * LAG, 594_000)) == NOTHING
+    # It has posted, and left the ticks out.
+    assert tags(guarded(at(state, now), now, fallen)) == [TICK] * 3 + [RESCUE]
+
+
+def test_i4_one_millisecond_more_than_patience_is_withheld() -> None:
+    state = stage({VICTIM: held(BITCOIN, 1_000)}, 100_000)
+    now = NOW + PATIENCE
+    assert guarded(at(state, now), now, row(now, 594_000)) == NOTHING
+    assert tags(guarded(at(state, now + 1), now, row(now, 594_000))) == [TICK] * 3 + [RESCUE]
+
+
+def test_i4_no_tick_without_anybody_below_at_it() -> None:
+    now = NOW + ELEVEN_MINUTES
+    state = at(stage({VICTIM: held(BITCOIN, 1_000)}, 100_000), now)
+    plan = guarded(state, now, row(now, BTC))
+    assert (plan.entries, plan.wants_tick) == ((), False)
+    # One tick alone: the kinder one before it judges.
+    assert guarded(state, now, row(now, 594_000, 1)).entries == ()
+    assert guarded(state, now, []).wants_tick
+
+
+def test_i4_ticks_that_wait_are_not_bought_again() -> None:
+    now = NOW + ELEVEN_MINUTES
+    state = at(stage({VICTIM: held(BITCOIN, 1_000)}, 0), now)
+    pending = [entry_of(TICK, whole(state, found), now) for found in reversed(row(now, 594_000))]
+    guard = Guard(Policy(PATIENCE), SENDER)
+    later = row(now + STEP, 594_000)
+    plan = guard.plan(state, queued_on(state, now, pending), now, LAG, purse(), later)
+    assert (plan.entries, plan.wants_tick) == ((), False)
+
+
+def test_i4_ticks_and_rescue_cost_a_share_of_what_is_at_risk_at_most() -> None:
+    now = NOW + ELEVEN_MINUTES
+    state = at(stage({VICTIM: held(BITCOIN, 1_000)}, 100_000), now)
+    # At 594,000 a position of 59,400 dollars asks for 1,188, and 400 are there.
+    at_risk, fallen = 788 * DOLLAR, row(now, 594_000)
+    bought = guarded(state, now, fallen)
+    assert sum(entry.at_risk for entry in bought.entries) == at_risk
+    cost = purse().price(bought.entries)
+    enough = cost * Policy().ether_micros * constants.PPM // (at_risk * 10**18) + 1
+    assert tags(guarded(state, now, fallen, purse(share_ppm=enough))) == [TICK] * 3 + [RESCUE]
+    assert guarded(state, now, fallen, purse(share_ppm=enough - 1)).entries == ()
+
+
+def test_i4_one_tick_where_three_are_too_dear() -> None:
+    now = NOW + 400_000
+    state = at(stage({VICTIM: held(BITCOIN, 400)}, 100_000), now)
+    # Below since long ago, at prices too old for a rescue that arrives now.
+    assert guarded(state, now, [], since=0).refused == {VICTIM: codes.STALE}
+    cost = purse().price(guarded(state, now, row(now, BTC), since=0).entries)
+    assert tags(guarded(state, now, row(now, BTC), purse(hour_wei=10 * cost), since=0)) == [TICK] * 3 + [RESCUE]
+    assert tags(guarded(state, now, row(now, BTC), purse(hour_wei=cost - 1), since=0)) == [TICK, RESCUE]
+    one = purse().price(guarded(state, now, row(now, BTC, 1), since=0).entries)
+    assert tags(guarded(state, now, row(now, BTC), purse(hour_wei=one - 1), since=0)) == []
+
+
+def whole(state: State, found: Round) -> bytes:
+    """A round as a tick."""
+    (tick,) = whole_ticks(venue.DOMAIN, state.globals, [found], 0, found.time_ms)
+    return tick
+
+
+def entry_of(tag: int, tick: bytes, now: int) -> bytes:
+    return operations.entry_bytes(tag, SENDER, now, tick[1:])
