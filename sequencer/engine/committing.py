@@ -4,7 +4,7 @@ import msgspec
 
 from prover.signing import operations
 from prover.state.trial import NO_ORDER, decide_rescue, maker_fee
-from prover.stf import codes, constants, containers
+from prover.stf import codes, constants, containers, margin
 from prover.stf.replay import HEAD_ENDS, Chunk
 from sequencer.engine.effects import (
     AnyEffect,
@@ -34,6 +34,7 @@ from sequencer.engine.placing import (
 )
 from sequencer.engine.queue import Queue
 from sequencer.engine.records import EntryRecord, Fill, OpenOrder
+from sequencer.engine.reservation import cover
 
 
 class Committing:
@@ -99,6 +100,18 @@ class Committing:
         """Takes an open order out."""
         lots = self.orders.leave(order)
         return _left(order, lots, reason, detail)
+
+    def drop_uncovered(self, index: int) -> list[AnyEffect]:
+        """Takes out what an account's free collateral no longer covers, the newest first; reduce-only orders stay."""
+        chunk = self.chunk.view
+        risk = chunk.globals.risk
+        effects: list[AnyEffect] = []
+        for order in self.orders.reserving(index):
+            settled, _ = margin.settle(risk, self.account(index), chunk.clock().now)
+            if cover(risk, settled, self.orders.reserved(index, risk.price)).free >= 0:
+                break
+            effects.append(self.leave(order, Reason.MARGIN))
+        return effects
 
     def drop_cancelled(self, request: containers.Request, every: bool) -> list[AnyEffect]:
         """Takes out what a cancel covers: up to its sequence, in its slot or in all."""

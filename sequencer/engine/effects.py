@@ -14,7 +14,7 @@ from prover.stf import codes
 from sequencer.engine.post_mortem import PostMortem
 from sequencer.engine.records import Fill
 
-EFFECTS_VERSION: Final = 2
+EFFECTS_VERSION: Final = 3
 
 # Effects of one input are numbered from its own number times this.
 _PLACES: Final = 1 << 24
@@ -32,6 +32,8 @@ class Reason(StrEnum):
     DISMISSED = "dismissed"
     # The market takes nothing that grows, or nothing at all.
     MARKET = "market"
+    # Its account's free collateral no longer covers it, after money or positions have gone.
+    MARGIN = "margin"
     # The law refused its fill; `detail` names the rule.
     REFUSED = "refused"
     # Nothing more to meet, and it may not rest; `detail` says what stopped it.
@@ -104,10 +106,14 @@ class Filled(Effect, tag="filled", kw_only=True):
 
 
 class Refused(Effect, tag="refused", kw_only=True):
-    """The input was not taken; it is in no journal. detail: a sentence of the venue's own, where it has one."""
+    """The input was not taken; it is in no journal. detail: a sentence of the venue's own, where it has one.
+
+    most_lots: of an order that lacks margin, the largest size that would pass.
+    """
 
     code: int
     detail: str = ""
+    most_lots: int | None = None
 
 
 class Applied(Effect, tag="applied", kw_only=True):
@@ -293,6 +299,11 @@ class Processed(msgspec.Struct, frozen=True):
             return refused.detail
         end = None if self._order is None else self._end
         return end.detail if isinstance(end, Left) else ""
+
+    @property
+    def most_lots(self) -> int | None:
+        """Of an order that was refused for want of margin, the largest size that would pass."""
+        return next((effect.most_lots for effect in self.effects if isinstance(effect, Refused)), None)
 
     @property
     def chunk(self) -> int:

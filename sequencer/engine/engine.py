@@ -345,6 +345,8 @@ class Engine:
         effects = self._committing.drop_cancelled(request, tag == constants.CANCEL_ALL)
         if tag == constants.SET_AGENT:
             effects += self._drop_dismissed(request.account)
+        if tag in (constants.WITHDRAW, constants.TRANSFER, constants.SET_LEVERAGE):
+            effects += self._committing.drop_uncovered(request.account)
         if tag == constants.WITHDRAW:
             effects.append(self._committing.pay_out(request.recipient, request.amount))
         return effects
@@ -362,14 +364,16 @@ class Engine:
             applied.account = case.account
             record = case.record(None)
             kept = None if record is None else self._ledger.note_rescue(record)
-            return [Rescued(operation_tag=tag, market=case.move.market, accounts=[case.account], record=kept)]
+            rescued = Rescued(operation_tag=tag, market=case.move.market, accounts=[case.account], record=kept)
+            return [rescued, *self._committing.drop_uncovered(case.account)]
         if tag == constants.SET_VENUE:
             return []
         entry = encoding.entry(tag, word_at(operation, 1), tail)
         applied.account = entry.account
         effects = self._drop_dismissed(entry.account)
         effects += self._committing.note_payment(self._queue.entries[-1], paid_before)
-        return effects + self._go_on_closing()
+        effects += self._go_on_closing()
+        return effects + self._committing.drop_uncovered(entry.account)
 
     # Open orders that a request, an entry or a tick takes out.
 

@@ -268,6 +268,8 @@ class Liquidator:
                     record=None if record is None else committing.ledger.note_rescue(record),
                 )
             )
+            if case.account >= constants.RESERVED_ACCOUNTS:
+                self.effects += committing.drop_uncovered(case.account)
         return code
 
 

@@ -19,6 +19,7 @@ from sequencer.engine.records import (
     Writes,
     place_key,
 )
+from sequencer.engine.reservation import Reservations, Sums
 
 # Where an order's bytes name its market.
 _MARKET_AT: Final = 4
@@ -38,6 +39,7 @@ class Orders:
         self.books = [OrderBook(market, limits) for market in range(constants.MARKETS)]
         self.triggers = [TriggerBook(market, limits) for market in range(constants.MARKETS)]
         self._open: dict[tuple[int, int], OpenOrder] = {}
+        self._reservations = Reservations()
         self._dirty: set[tuple[int, int]] = set()
         self._taken: dict[tuple[int, int], tuple[int, int]] = {
             (int.from_bytes(key[-4:-1], "big"), key[-1]): msgspec.msgpack.decode(value, type=tuple[int, int])
@@ -55,6 +57,7 @@ class Orders:
         for known in sorted(entries, key=lambda entry: entry.arrival):
             order = encoding.order(word_at(known.operation, 1), word_at(known.operation, 32))
             self._open[(order.account, order.slot)] = known
+            self._reservations.put(order, known.remaining, known.armed)
             if known.armed:
                 self.triggers[order.market].arm(order)
             else:
@@ -85,6 +88,15 @@ class Orders:
             found += [(order, book.remaining(order.account, order.slot), False) for order in book.orders_of(account)]
             found += [(order, order.size, True) for order in triggers.orders_of(account)]
         return found
+
+    def reserved(self, account: int, prices: list[int]) -> dict[int, Sums]:
+        """What may grow an account's positions, by market, measured at these oracle prices."""
+        return self._reservations.of(account, prices)
+
+    def reserving(self, account: int) -> list[containers.Order]:
+        """The orders of an account that reserve margin, the newest first."""
+        found = self._reservations.orders_of(account)
+        return sorted(found, key=lambda order: -self.signed(order).arrival)
 
     def of_market(self, market: int) -> list[containers.Order]:
         """Open orders of a market: those that rest by arrival, then those that wait."""
@@ -158,6 +170,7 @@ class Orders:
         known = self._open[place]
         known.remaining -= lots
         self._dirty.add(place)
+        self._reservations.put(maker, known.remaining, is_armed=False)
         if known.remaining == 0:
             del self._open[place]
 
@@ -182,11 +195,13 @@ class Orders:
         place = (order.account, order.slot)
         self.arrivals += 1
         self._open[place] = OpenOrder(self.arrivals, armed, remaining, operation, signer)
+        self._reservations.put(order, remaining, armed)
         self._dirty.add(place)
 
     def _forget(self, order: containers.Order) -> OpenOrder:
         place = (order.account, order.slot)
         self._dirty.add(place)
+        self._reservations.put(order, 0, is_armed=False)
         return self._open.pop(place)
 
     # What is kept.

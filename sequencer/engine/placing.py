@@ -15,6 +15,7 @@ from sequencer.engine.effects import Reason, Refused, Repeated, refused
 from sequencer.engine.order_book import Matching, Stop, order_id
 from sequencer.engine.orders import WORD_BYTES, Orders
 from sequencer.engine.records import OpenOrder
+from sequencer.engine.reservation import Open, Sums, cover, most_lots, needs_more, with_lots
 
 # An order that meets more makers than a chunk has places for overflows it whatever room is left.
 _MAKERS_COUNTED: Final = 64
@@ -89,12 +90,16 @@ def judge(orders: Orders, chunk: Chunk, arrival: Arrival) -> Admitted | Repeated
     if orders.was_taken(order, clock.now):
         # The law lets an order be filled until it expires; the venue takes each one once.
         return refused(codes.USED)
+    held = None if known is None else orders.held(known, order.account, order.slot)
     code, is_armed = _check_now(chunk, clock, order, account)
+    if code == codes.TAKER_MARGIN:
+        return _uncovered(code, orders, chunk, order, held, is_armed)
     if code != codes.OK:
         return refused(code)
     if order.post_only == 1 and not is_armed and orders.books[order.market].would_cross(order):
         return refused(codes.POST_ONLY)
-    held = None if known is None else orders.held(known, order.account, order.slot)
+    if not _is_covered(orders, chunk, order, held, is_armed):
+        return _uncovered(codes.MARGIN, orders, chunk, order, held, is_armed)
     sentence = orders.no_room(order, held, is_armed)
     if sentence:
         return refused(codes.FULL, sentence)
@@ -133,6 +138,74 @@ def _check_now(
         if trial.code != codes.OK:
             return codes.TAKER_MARGIN if trial.code == codes.MARGIN else trial.code, False
     return codes.OK, code == codes.NOT_TRIGGERED
+
+
+def _beside(
+    orders: Orders, risk: containers.Risk, order: containers.Order, held: containers.Order | None
+) -> dict[int, Sums]:
+    """What is open of an account beside an order, which takes the slot of the one that is held."""
+    open = orders.reserved(order.account, risk.price)
+    if held is None:
+        return open
+    known = orders.signed(held)
+    return with_lots(open, held, -known.remaining, known.armed, risk.price[held.market])
+
+
+def _is_covered(
+    orders: Orders, chunk: Chunk, order: containers.Order, held: containers.Order | None, is_armed: bool
+) -> bool:
+    """Whether an account's equity covers an order with all that it has open."""
+    if order.reduce_only == 1:
+        return True
+    open = _beside(orders, chunk.globals.risk, order, held)
+    if not open and not is_armed:
+        # Alone it stands for no more than its fill at the limit, which the law has just taken.
+        return True
+    left = lots_left(chunk, order)
+    if not needs_more(chunk.globals.risk, peek_account(chunk, order.account), open, order, left, is_armed):
+        return True
+    return _most_covered(chunk, open, order, is_armed) >= left
+
+
+def _most_covered(chunk: Chunk, open: Open, order: containers.Order, is_armed: bool) -> int:
+    risk = chunk.globals.risk
+    settled, _ = margin.settle(risk, peek_account(chunk, order.account), chunk.clock().now)
+    return most_lots(risk, settled, open, order, is_armed)
+
+
+def _uncovered(
+    code: int,
+    orders: Orders,
+    chunk: Chunk,
+    order: containers.Order,
+    held: containers.Order | None,
+    is_armed: bool,
+) -> Refused:
+    """The refusal of an order that lacks margin: what there is, and the largest size that would pass."""
+    globals, clock = chunk.globals, chunk.clock()
+    risk, market = globals.risk, globals.markets[order.market]
+    account = peek_account(chunk, order.account)
+    open = _beside(orders, risk, order, held)
+    high = min(_most_covered(chunk, open, order, is_armed), lots_left(chunk, order))
+
+    def is_taken(lots: int) -> bool:
+        fee = taker_fee(market, lots, order.limit_price, globals.posting_fee)
+        signed_size = trading.signed_size(order, lots)
+        return one_side(globals, clock, account, order.market, signed_size, order.limit_price, fee).code == codes.OK
+
+    low = 0
+    while not is_armed and low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if is_taken(middle) else (low, middle - 1)
+    most = high if high * order.limit_price >= market.minimum_notional else 0
+    settled, _ = margin.settle(risk, account, clock.now)
+    free = max(0, cover(risk, settled, open).free)
+    return Refused(
+        code=code,
+        detail=f"Free collateral beside the account's other open orders is {free // 10**6}.{free % 10**6:06d} dollars, "
+        f"and {most} lots are the largest size that passes; a reduce-only order reserves nothing.",
+        most_lots=most,
+    )
 
 
 def check_soft_cancel(chunk: Chunk, tag: int, request: containers.Request, signer: bytes, now: int) -> int:

@@ -46,7 +46,7 @@ class AgentView(msgspec.Struct, frozen=True):
 
 
 class BuyingPower(msgspec.Struct, frozen=True):
-    """The largest fill in one market, in lots at the oracle price and with the taker's fees, that the law takes."""
+    """The largest fill in one market, in lots at the oracle price and with the taker's fees, beside all open orders."""
 
     market: str
     buy_lots: Whole
@@ -56,8 +56,9 @@ class BuyingPower(msgspec.Struct, frozen=True):
 class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     """An account after all funding that is due, as it is or as it would be; money in micro-dollars.
 
-    Collateral is settled money, which alone may leave, and what is maturing. initial_ppm: the owner's own bound of
-    leverage, 0 for none.
+    Collateral is settled money, which alone may leave, and what is maturing. reserved_micros: what open orders need
+    above the initial requirement. Free collateral is what neither needs; what may leave is for the law alone.
+    initial_ppm: the owner's own bound of leverage, 0 for none.
 
     margin_usage_ppm = initial / equity, margin_ratio_ppm = maintenance / equity, leverage_ppm = notional / equity; None
     where equity is gone. Exactly where margin_ratio_ppm is None or above 10^6 the account is below maintenance.
@@ -77,6 +78,7 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     initial_micros: Micros
     maintenance_micros: Micros
     notional_micros: Micros
+    reserved_micros: Micros
     free_collateral_micros: Micros
     withdrawable_micros: Micros
     margin_usage_ppm: Whole | None

@@ -1,8 +1,8 @@
 """What an account is worth and may do: the functions that decide, asked without deciding.
 
-No formula of the margin law stands here: equity and requirements are those of `prover.standing.met_by_order`, prices
-at which something happens are searched for, by asking it at other prices. Every answer is after all funding that is
-due. Fractions are ppm, rounded against the account.
+No formula of the margin law stands here: equity and requirements are those of `prover.standing.met_by_order`, what open
+orders reserve is the engine's `reservation`, prices at which something happens are searched for, by asking it at other
+prices. Every answer is after all funding that is due. Fractions are ppm, rounded against the account.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,8 +11,9 @@ from typing import Final
 import msgspec
 
 from prover.standing import Standing, met_by_order
-from prover.state.trial import one_side, taker_fee
+from prover.state.trial import NO_ORDER, one_side, taker_fee
 from prover.stf import codes, constants, containers, encoding, margin
+from sequencer.engine.reservation import Open, cover, most_lots
 from sequencer.schema.accounts import AgentView, BuyingPower, Maturing, Outlook, PositionView
 from sequencer.schema.params import HIGHEST_SHOCK_BP, LOWEST_SHOCK_BP
 from sequencer.schema.values import as_hex
@@ -49,13 +50,15 @@ def view(
     called: Sequence[str],
     index: int,
     posting_fee: int,
+    open: Open,
 ) -> Outlook:
     """An account at the oracle prices, its profit matured up to `now_ms`; without buying power, ranks and margin call.
 
-    called: the markets by name; posting_fee: micro-dollars that taking money out costs.
+    called: the markets by name; posting_fee: micro-dollars that taking money out costs; open: its open orders.
     """
     settled, _ = margin.settle(risk, account, now_ms)
     now = met_by_order(risk, settled)
+    needed = cover(risk, settled, open)
     # The fee eats the youngest money first.
     free = min(margin.collateral(settled), margin.spendable(risk, settled, constants.WITHDRAWAL_FLOOR_PPM))
     # What is over counts as money already.
@@ -78,7 +81,8 @@ def view(
         initial_micros=now.initial,
         maintenance_micros=now.maintenance,
         notional_micros=now.notional,
-        free_collateral_micros=max(0, now.equity - now.initial),
+        reserved_micros=needed.required - now.initial,
+        free_collateral_micros=max(0, needed.free),
         withdrawable_micros=max(0, min(settled.settled, free - posting_fee)),
         margin_usage_ppm=ratio_ppm(now.initial, now.equity),
         margin_ratio_ppm=ratio_ppm(now.maintenance, now.equity),
@@ -236,21 +240,23 @@ def _first_below(room: Callable[[int], int], safe: int, unsafe: int) -> int | No
     return unsafe
 
 
-def outlook(globals: containers.Globals, clock: containers.Clock, index: int, account: containers.Account) -> Outlook:
-    """An account at a clock, with its buying power in every listed market."""
-    seen = view(globals.risk, account, clock.now, names(globals), index, globals.posting_fee)
-    powers = [buying_power(globals, clock, account, market) for market in range(globals.market_count)]
+def outlook(
+    globals: containers.Globals, clock: containers.Clock, index: int, account: containers.Account, open: Open
+) -> Outlook:
+    """An account at a clock beside its open orders, with its buying power in every listed market."""
+    seen = view(globals.risk, account, clock.now, names(globals), index, globals.posting_fee, open)
+    powers = [buying_power(globals, clock, account, market, open) for market in range(globals.market_count)]
     return msgspec.structs.replace(seen, buying_power=powers)
 
 
 def buying_power(
-    globals: containers.Globals, clock: containers.Clock, account: containers.Account, market: int
+    globals: containers.Globals, clock: containers.Clock, account: containers.Account, market: int, open: Open
 ) -> BuyingPower:
     """How much of a market an account could buy and sell now at the oracle price, fees paid; stale prices aside."""
     return BuyingPower(
         market=names(globals)[market],
-        buy_lots=_most_lots(globals, clock, account, market, 1),
-        sell_lots=_most_lots(globals, clock, account, market, -1),
+        buy_lots=_most_lots(globals, clock, account, market, 1, open),
+        sell_lots=_most_lots(globals, clock, account, market, -1, open),
     )
 
 
@@ -270,16 +276,41 @@ def code_of_fill(
     return one_side(globals, clock, account, market, direction * lots, price, fee).code
 
 
-def _most_lots(
-    globals: containers.Globals, clock: containers.Clock, account: containers.Account, market: int, direction: int
+def covered_lots(
+    globals: containers.Globals,
+    clock: containers.Clock,
+    account: containers.Account,
+    market: int,
+    direction: int,
+    open: Open,
 ) -> int:
+    """The most lots at the oracle price that equity covers beside open orders; direction: 1 buys, -1 sells."""
+    risk = globals.risk
+    if not open or not margin.trades(globals.markets[market], risk.price[market]):
+        return constants.SIZE_BOUND
+    settled, _ = margin.settle(risk, account, clock.now)
+    side = constants.BUY if direction > 0 else constants.SELL
+    taker = msgspec.structs.replace(NO_ORDER, market=market, side=side, limit_price=risk.price[market])
+    return most_lots(risk, settled, open, taker, is_armed=False)
+
+
+def _most_lots(
+    globals: containers.Globals,
+    clock: containers.Clock,
+    account: containers.Account,
+    market: int,
+    direction: int,
+    open: Open,
+) -> int:
+    most = covered_lots(globals, clock, account, market, direction, open)
+
     def is_taken(lots: int) -> bool:
-        return code_of_fill(globals, clock, account, market, direction, lots) == codes.OK
+        return lots <= most and code_of_fill(globals, clock, account, market, direction, lots) == codes.OK
 
     # What closes a position is taken in a healthy account and in one that is only reduced; past it, more lots need
     # more and pay more, so that one bound parts what is taken from what is not.
     held = encoding.unpack(account.positions[market]).size
-    taken = abs(held) if held * direction < 0 else 0
+    taken = min(abs(held), most) if held * direction < 0 else 0
     if taken > 0 and not is_taken(taken):
         return 0
     step = 1

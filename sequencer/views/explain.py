@@ -10,11 +10,13 @@ from typing import Final
 from prover.state.trial import taker_fee
 from prover.stf import codes, constants, containers, encoding, margin
 from sequencer.engine.ranking import Place, score
+from sequencer.engine.reservation import NOTHING, Open, Sums, if_filled, of_market
 from sequencer.schema.accounts import BuyingPower, Explained, MarginCall, Outlook, PositionView
 from sequencer.schema.params import HIGHEST_SHOCK_BP, LOWEST_SHOCK_BP
 from sequencer.views.account import (
     BASIS_POINTS,
     code_of_fill,
+    covered_lots,
     outlook,
     positions_of,
     room_of_price,
@@ -42,15 +44,17 @@ def explain(
     clock: containers.Clock,
     index: int,
     account: containers.Account,
+    open: Open,
     look: MarginCall | None,
     places_of: Callable[[Outlook], Mapping[str, Place]],
 ) -> list[Explained]:
     """Every number that is told of an account, each over the state or over numbers that stand before it.
 
-    look: the last tick's, which the margin call is from; places_of: the deleveraging ranks of an account as it is seen.
+    open: what its open orders reserve margin for; look: the last tick's, which the margin call is from; places_of: the
+    deleveraging ranks of an account as it is seen.
     """
     risk = globals.risk
-    seen = outlook(globals, clock, index, account)
+    seen = outlook(globals, clock, index, account, open)
     called = names(globals)
     settled, _ = margin.settle(risk, account, clock.now)
     sheet = _Sheet()
@@ -63,6 +67,8 @@ def explain(
     sheet.add("funding_payment", payment, "micros", f"ceil_div(sum(owed), {constants.FUNDING_SCALE})", owed=owed)
     sheet.add("folded", sum(folded), "micros", "sum(settled_values)", settled_values=folded)
     _explain_money(sheet, seen, account, clock.now, payment, sum(folded))
+    reserved = [_explain_reserved(sheet, called[market], market, risk, settled, sums) for market, sums in open.items()]
+    sheet.add("reserved", sum(reserved), "micros", "sum(markets)", markets=reserved)
     _explain_pool(sheet, seen, globals.posting_fee)
     _explain_call(sheet, look)
     places = places_of(seen)
@@ -72,8 +78,8 @@ def explain(
     held_markets = [market for market, _ in shown]
     for direction in (-1, 1):
         _explain_shock(sheet, direction, seen, held_markets, risk, settled)
-    for market, power in enumerate(seen.buying_power):
-        _explain_power(sheet, market, power, seen, globals, clock, account)
+    for power in seen.buying_power:
+        _explain_power(sheet, power, seen, globals, clock, account, open)
     return sheet.found
 
 
@@ -118,6 +124,31 @@ def _explain_folded(sheet: _Sheet, name: str, market: int, risk: containers.Risk
     at = {"size": held.size, "price": price, "cost": held.cost}
     sheet.add(f"{name}.settled_value", worth, "micros", "size * price - cost", **at)
     return worth
+
+
+def _explain_reserved(
+    sheet: _Sheet, name: str, market: int, risk: containers.Risk, settled: containers.Account, sums: Sums
+) -> int:
+    """Adds what the open orders of a market need above the position; gives it."""
+    held, price = encoding.unpack(settled.positions[market]).size, risk.price[market]
+    initial = of_market(risk, settled, market, held, NOTHING)
+    fractions = {"initial_ppm": risk.initial_ppm[market], "own_initial_ppm": settled.initial_ppm}
+    after = "abs(size + lots) * price * max(initial_ppm, own_initial_ppm)"
+    formula = (
+        f"ceil_div({after}, {constants.PPM}) + worse if abs(size + lots) > abs(size) or (size + lots) * size < 0 else 0"
+    )
+    found: dict[str, int] = {}
+    for label, lots, worse in (
+        ("if_bought", sums.buy_lots, sums.buy_worse),
+        ("if_sold", -sums.sell_lots, sums.sell_worse),
+    ):
+        found[label] = if_filled(risk, settled, market, held, lots, worse)
+        inputs = {"size": held, "lots": lots, "price": price, "worse": worse}
+        sheet.add(f"{name}.{label}", found[label], "micros", formula, **inputs, **fractions)
+    reserved = of_market(risk, settled, market, held, sums) - initial
+    formula = "max(0, if_bought - initial, if_sold - initial)"
+    sheet.add(f"{name}.reserved", reserved, "micros", formula, **found, initial=initial)
+    return reserved
 
 
 def _explain_money(
@@ -170,8 +201,9 @@ def _explain_pool(sheet: _Sheet, seen: Outlook, posting_fee: int) -> None:
         ("notional", seen.notional_micros, [leg.notional_micros for leg in legs]),
     ):
         sheet.add(name, value, "micros", "sum(positions)", positions=parts)
-    formula = "max(0, equity - initial)"
-    sheet.add("free_collateral", seen.free_collateral_micros, "micros", formula, equity=equity, initial=initial)
+    formula = "max(0, equity - initial - reserved)"
+    needed = {"initial": initial, "reserved": seen.reserved_micros}
+    sheet.add("free_collateral", seen.free_collateral_micros, "micros", formula, equity=equity, **needed)
     tenth = f"ceil_div(notional * {constants.WITHDRAWAL_FLOOR_PPM}, {constants.PPM})"
     sheet.add(
         "withdrawable",
@@ -294,23 +326,31 @@ def _explain_shock(
 
 def _explain_power(
     sheet: _Sheet,
-    market: int,
     power: BuyingPower,
     seen: Outlook,
     globals: containers.Globals,
     clock: containers.Clock,
     account: containers.Account,
+    open: Open,
 ) -> None:
     """Adds how much could be bought and sold, each proven by what it would leave and by what one lot more would."""
+    market = names(globals).index(power.market)
     for label, direction, most in (("could_buy", 1, power.buy_lots), ("could_sell", -1, power.sell_lots)):
         of = f"{power.market}.{label}"
         formula = (
             "the largest fill, at the oracle price and with the taker's fees, that leaves room >= 0, or only reduces "
-            "the position and leaves kept >= 0, and that no other rule of the law refuses"
+            "the position and leaves kept >= 0, that no other rule of the law refuses, and that equity covers beside "
+            "open orders"
         )
         sheet.add(of, most, "lots", formula, price=globals.risk.price[market])
         if most > 0:
             _explain_fill(sheet, of, "", market, direction * most, seen, globals)
+        if open:
+            covered = covered_lots(globals, clock, account, market, direction, open)
+            formula = "the largest size whose reservation equity covers, or that needs no more than is needed already"
+            sheet.add(f"{of}.covered", covered, "lots", formula)
+            if covered == most:
+                continue
         code = code_of_fill(globals, clock, account, market, direction, most + 1)
         if code == codes.MARGIN:
             _explain_fill(sheet, of, "_one_lot_more", market, direction * (most + 1), seen, globals)

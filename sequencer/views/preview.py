@@ -25,6 +25,7 @@ from sequencer.engine.placing import (
     room_of_fill,
 )
 from sequencer.engine.records import OpenOrder
+from sequencer.engine.reservation import Open, with_lots
 from sequencer.schema.accounts import Foreseen, Outlook, PreviewFill
 from sequencer.views.account import outlook
 
@@ -37,15 +38,17 @@ def preview_request(engine: Engine, tag: int, request: containers.Request, now_m
     trial = _trial(engine, now_ms, engine.account(request.account).owner)
     applied = preview(trial, operations.request_bytes(tag, request, _NO_SIGNATURE))
     code = applied.operation_codes[0]
-    before = _seen(trial, request.account)
+    prices = trial.globals.risk.price
+    open = engine.orders.reserved(request.account, prices)
+    before = _seen(trial, request.account, open)
     other = other_before = other_after = None
     fees = trial.globals.posting_fee if code == codes.OK else 0
     if tag == constants.TRANSFER:
         is_opening = request.other == constants.NEW_ACCOUNT
         other = engine.globals.next_account if is_opening else request.other
-        other_before = None if is_opening else _seen(trial, other)
+        other_before = None if is_opening else _seen(trial, other, engine.orders.reserved(other, prices))
         if code == codes.OK:
-            other_after = _seen(applied, other)
+            other_after = _seen(applied, other, engine.orders.reserved(other, prices))
             fees += constants.CREATION_FEE if is_opening else 0
         else:
             other_after = other_before
@@ -54,7 +57,7 @@ def preview_request(engine: Engine, tag: int, request: containers.Request, now_m
         refusal="" if code == codes.OK else codes.SENTENCE[code][0],
         status="applied" if code == codes.OK else "refused",
         before=before,
-        after=_seen(applied, request.account) if code == codes.OK else before,
+        after=_seen(applied, request.account, open) if code == codes.OK else before,
         fees_micros=fees,
         other=other,
         other_before=other_before,
@@ -67,7 +70,9 @@ def preview_order(engine: Engine, order: containers.Order, now_ms: int) -> Fores
     owner = engine.account(order.account).owner
     arrival = Arrival(order, operations.order_bytes(order, _NO_SIGNATURE), owner)
     scratch = _Scratch(engine, now_ms)
-    before = _seen(scratch.chunk, order.account)
+    price = scratch.chunk.globals.risk.price[order.market]
+    open = engine.orders.reserved(order.account, scratch.chunk.globals.risk.price)
+    before = _seen(scratch.chunk, order.account, open)
     judged = judge(engine.orders, scratch.chunk, arrival)
     if isinstance(judged, Admitted) and not judged.is_armed and not scratch.fits(order):
         scratch.cut()
@@ -85,27 +90,39 @@ def preview_order(engine: Engine, order: containers.Order, now_ms: int) -> Fores
             filled_lots=judged.filled,
             remaining_lots=judged.lots,
         )
+    if judged.replaced is not None:
+        known = engine.orders.signed(judged.replaced)
+        at = scratch.chunk.globals.risk.price[judged.replaced.market]
+        open = with_lots(open, judged.replaced, -known.remaining, known.armed, at)
     if judged.is_armed:
         return Foreseen(
             code=codes.OK,
             refusal="",
             status="armed",
             before=before,
-            after=before,
+            after=_seen(scratch.chunk, order.account, with_lots(open, order, order.size, True, price)),
             remaining_lots=order.size,
-            if_filled=_if_filled(scratch.chunk, order, order.size, is_maker=False),
+            if_filled=_if_filled(scratch.chunk, order, order.size, open, is_maker=False),
         )
-    return _placed(engine, scratch, arrival, judged.replaced, before)
+    return _placed(engine, scratch, arrival, judged.replaced, before, open)
 
 
 def _placed(
-    engine: Engine, scratch: "_Scratch", arrival: Arrival, replaced: containers.Order | None, before: Outlook
+    engine: Engine,
+    scratch: "_Scratch",
+    arrival: Arrival,
+    replaced: containers.Order | None,
+    before: Outlook,
+    open: Open,
 ) -> Foreseen:
+    """open: what is open of the account beside the order."""
     order = arrival.order
     left = lots_left(scratch.chunk, order)
     size = reducible(order, scratch.account(order.account), left)
     if size <= 0:
-        return Foreseen(code=codes.OK, refusal="", status="expired", before=before, after=before)
+        return Foreseen(
+            code=codes.OK, refusal="", status="expired", before=before, after=_seen(scratch.chunk, order.account, open)
+        )
     reached = _Reached(engine.books[order.market], order, replaced)
     placing = Placing(scratch, reached, arrival, left, size)
     fills: list[PreviewFill] = []
@@ -117,10 +134,11 @@ def _placed(
             reached.filled(decided.maker, decided.lots)
         else:
             reached.leave(decided.maker)
-    after = _seen(scratch.chunk, order.account)
     price = scratch.chunk.globals.risk.price[order.market]
     better = sum(trading.signed_size(order, fill.size_lots) * (price - fill.price_ticks) for fill in fills)
     is_resting = placing.remaining > 0 and placing.may_rest and reached.has_room(order.account)
+    rest = with_lots(open, order, placing.remaining, False, price) if is_resting else open
+    after = _seen(scratch.chunk, order.account, rest)
     if placing.remaining == 0:
         status = "filled"
     elif is_resting:
@@ -137,7 +155,7 @@ def _placed(
         remaining_lots=placing.remaining,
         fills=fills,
         fees_micros=before.equity_micros + better - after.equity_micros,
-        if_filled=_if_filled(scratch.chunk, order, placing.remaining, is_maker=True) if is_resting else None,
+        if_filled=_if_filled(scratch.chunk, order, placing.remaining, open, is_maker=True) if is_resting else None,
     )
 
 
@@ -265,11 +283,11 @@ def _trial(engine: Engine, now_ms: int, owner: bytes) -> Chunk:
     return trial
 
 
-def _seen(trial: Chunk, account: int) -> Outlook:
-    return outlook(trial.globals, trial.clock(), account, peek_account(trial, account))
+def _seen(trial: Chunk, account: int, open: Open) -> Outlook:
+    return outlook(trial.globals, trial.clock(), account, peek_account(trial, account), open)
 
 
-def _if_filled(trial: Chunk, order: containers.Order, left: int, *, is_maker: bool) -> Outlook | None:
+def _if_filled(trial: Chunk, order: containers.Order, left: int, open: Open, *, is_maker: bool) -> Outlook | None:
     market = trial.globals.markets[order.market]
     account = peek_account(trial, order.account)
     lots = reducible(order, account, left)
@@ -280,4 +298,4 @@ def _if_filled(trial: Chunk, order: containers.Order, left: int, *, is_maker: bo
     if lots <= 0 or traded.code != codes.OK:
         return None
     # Who takes the other side is not known, so that open interest stands as it is.
-    return outlook(trial.globals, trial.clock(), order.account, traded.account)
+    return outlook(trial.globals, trial.clock(), order.account, traded.account, open)

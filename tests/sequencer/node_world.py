@@ -21,6 +21,7 @@ from sequencer.devnet.prices import DEVNET_QUORUM, devnet_signer_keys
 from sequencer.engine.effects import Processed
 from sequencer.engine.engine import Engine, EngineLimits
 from sequencer.engine.records import Input, SealedChunk
+from sequencer.engine.reservation import Sums
 from sequencer.sequencing.staged_store import BufferedStore
 
 CHAIN_ID: Final = 31_337
@@ -220,6 +221,10 @@ class World:
         given = order(self.now, FIRST + trader, side, price, size, **changes)
         return self.process(signed_order(given, key(trader), self.domain))
 
+    def signed(self, given: containers.Order, trader: int) -> bytes:
+        """An order as it is signed here."""
+        return signed_order(given, key(trader), self.domain)
+
     def request(self, tag: int, trader: int, **changes: Any) -> Processed:
         """One signed request."""
         return self.process(signed_request(tag, request(self.now, FIRST + trader, **changes), key(trader), self.domain))
@@ -249,6 +254,10 @@ class World:
     def waiting(self, market: int = BTC) -> list[tuple[int, int]]:
         """(trader, slot) of the armed orders by arrival."""
         return [(given.account - FIRST, given.slot) for given in self.engine.triggers[market].waiting()]
+
+    def open(self, trader: int) -> dict[int, Sums]:
+        """What a trader's open orders reserve margin for."""
+        return self.engine.orders.reserved(FIRST + trader, self.engine.globals.risk.price)
 
     def position(self, trader: int, market: int = BTC) -> int:
         """Lots held."""

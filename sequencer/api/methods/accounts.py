@@ -16,6 +16,7 @@ from sequencer.api.rpc.errors import INVALID_PARAMS, CallError
 from sequencer.api.rpc.handlers import method
 from sequencer.api.rpc.jsonrpc import Call
 from sequencer.engine.engine import Engine
+from sequencer.engine.reservation import Open
 from sequencer.schema.accounts import (
     AccountView,
     Contribution,
@@ -64,7 +65,9 @@ class Accounts:
     def account_view(self, index: int) -> AccountView:
         """An account as it is told, whether it exists or not."""
         engine = self._engine
-        seen = self._ranked(outlook(engine.globals, engine.view.clock(), index, engine.account(index)))
+        seen = self._ranked(
+            outlook(engine.globals, engine.view.clock(), index, engine.account(index), self._open(index))
+        )
         slot = free_slot(engine, index)
         sequence = max(engine.slot(index << constants.SLOT_BITS | slot).sequence, seen.floor)
         told = msgspec.structs.asdict(seen) | {"margin_call_percent": self._calls.level(index)}
@@ -74,6 +77,9 @@ class Accounts:
             open_orders=open_orders(engine, index),
             root=as_hex(engine.state.root),
         )
+
+    def _open(self, index: int) -> Open:
+        return self._engine.orders.reserved(index, self._engine.globals.risk.price)
 
     def _ranked(self, seen: Outlook) -> Outlook:
         """Says where each position stands; None for one that has no place."""
@@ -131,7 +137,9 @@ class Accounts:
         account = require_account(self._engine, params.account)
         engine, index = self._engine, params.account
         look = self._calls.last_look(index)
-        found = explain(engine.globals, engine.view.clock(), index, account, look, self._rankings.places)
+        found = explain(
+            engine.globals, engine.view.clock(), index, account, self._open(index), look, self._rankings.places
+        )
         return Explanation(index, found, "sequenced")
 
     @method(

@@ -199,6 +199,8 @@ class Operations:
             raise CallError(BACKLOG)
         if outcome.code != codes.OK:
             data: dict[str, Any] = {}
+            if outcome.most_lots is not None:
+                data = {"largest_size_lots": str(outcome.most_lots)}
             if outcome.code == codes.BAD_SIGNATURE:
                 recovered = signer_of(signed.digest, signed.operation)
                 data = self._signature_data(recovered, signed.message.account, signed.digest)

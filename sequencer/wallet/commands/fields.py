@@ -34,6 +34,7 @@ def outlook_fields(view: Outlook, grid: Grid) -> dict[str, Any]:
         "equity_micros": str(view.equity_micros),
         "initial_micros": str(view.initial_micros),
         "maintenance_micros": str(view.maintenance_micros),
+        "reserved_micros": str(view.reserved_micros),
         "free_collateral_micros": str(view.free_collateral_micros),
         "withdrawable_micros": str(view.withdrawable_micros),
         "margin_usage_ppm": view.margin_usage_ppm,

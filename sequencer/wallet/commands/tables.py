@@ -40,6 +40,7 @@ def _pool_rows(view: Outlook) -> list[tuple[str, Text]]:
         ("maturing profit", maturing_text(view) or "none"),
         ("initial requirement", money_text(view.initial_micros)),
         ("maintenance requirement", money_text(view.maintenance_micros)),
+        ("reserved by open orders", money_text(view.reserved_micros)),
         ("free collateral", money_text(view.free_collateral_micros)),
         ("withdrawable", money_text(view.withdrawable_micros)),
     ]

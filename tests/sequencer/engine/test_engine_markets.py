@@ -124,7 +124,7 @@ def test_a_settled_position_is_shown_as_money_before_its_account_is_touched() ->
         assert world.order(trader, side, PRICES[ETH], LOTS, market=ETH).code == codes.OK
     ended(world, PRICES)
     engine = world.engine
-    told = outlook(engine.globals, engine.view.clock(), FIRST + 1, engine.account(FIRST + 1))
+    told = outlook(engine.globals, engine.view.clock(), FIRST + 1, engine.account(FIRST + 1), {})
     assert told.positions == []
     assert told.collateral_micros == margin.collateral(world.engine.account(FIRST + 1))
     assert market_views(engine.globals)[ETH].status == "settled"
@@ -167,9 +167,9 @@ def test_an_account_that_holds_something_settled_is_explained_previewed_and_shoc
     ended(world, up)
     engine, account = world.engine, world.engine.account(FIRST + 1)
     clock = engine.view.clock()
-    found = explain(engine.globals, clock, FIRST + 1, account, None, lambda seen: {})
+    found = explain(engine.globals, clock, FIRST + 1, account, {}, None, lambda seen: {})
     numbers = {number.name: number.value for number in found}
-    seen = outlook(engine.globals, clock, FIRST + 1, account)
+    seen = outlook(engine.globals, clock, FIRST + 1, account, {})
     assert numbers["equity"] == seen.equity_micros
     assert numbers["collateral"] == seen.collateral_micros
     assert numbers["folded"] == numbers["ETH.settled_value"] == LOTS * 15_000

@@ -66,12 +66,12 @@ def test_an_order_is_admitted_up_to_the_buying_power_and_no_lot_further() -> Non
     world = market(interest_dollars=1_000_000)
     engine = world.engine
     globals, clock, account = engine.globals, engine.view.clock(), engine.account(FIRST + 2)
-    power = buying_power(globals, clock, account, BTC)
+    power = buying_power(globals, clock, account, BTC, {})
     # n * (0.02 + 0.98 n / 1,000,000) = 100,000 at n = 309,398 dollars; fees take a little of it.
     assert lots_of(308_500) < power.buy_lots < lots_of(309_398)
     assert power.buy_lots == power.sell_lots
     # The other market's power is what it always was.
-    assert buying_power(globals, clock, account, ETH).buy_lots * PRICES[ETH] > 4_800_000 * DOLLAR
+    assert buying_power(globals, clock, account, ETH, {}).buy_lots * PRICES[ETH] > 4_800_000 * DOLLAR
     for lots, code in ((power.buy_lots, codes.OK), (power.buy_lots + 1, codes.MARGIN)):
         fee = margin.ceil_div(lots * PRICE * globals.markets[BTC].taker_fee_ppm, 10**6) + globals.posting_fee
         assert one_side(globals, clock, account, BTC, lots, PRICE, fee).code == code

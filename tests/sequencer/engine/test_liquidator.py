@@ -147,12 +147,12 @@ def test_an_owners_own_order_is_passed_over() -> None:
 
 def test_a_maker_without_margin_leaves_and_the_next_one_takes() -> None:
     world = crowded(traders=7)
-    # The whole of trader 3's money stands behind ETH: its BTC order was covered when it came.
+    # Trader 3's money covered both when they came: then ETH took what its BTC order stood on.
     world.order(3, BUY, 593_960, 1_000_000)
-    world.order(5, SELL, PRICES[ETH], 16_000_000, market=ETH, slot=2)
-    world.order(3, BUY, PRICES[ETH], 16_000_000, market=ETH, slot=2)
+    world.order(5, SELL, PRICES[ETH], 13_000_000, market=ETH, slot=2)
+    world.order(3, BUY, PRICES[ETH], 13_000_000, market=ETH, slot=2)
     world.order(4, BUY, 593_950, HEAVY)
-    assert ticks(world, BREAK) == [LIQUIDATION]
+    assert seconds(world, (BREAK, PRICES[ETH] * 99 // 100, PRICES[2]), 3) == [LIQUIDATION]
     assert world.engine.rescues[0].counterparty == FIRST + 4
     assert all(trader != 3 for trader, _, _ in world.resting())
 

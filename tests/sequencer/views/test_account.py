@@ -36,7 +36,7 @@ EXAMPLES = settings(max_examples=60)
 
 def seen_at(risk: containers.Risk, account: containers.Account, now_ms: int, posting_fee: int = 0) -> Outlook:
     """An account without its buying power, which globals are needed for."""
-    return view(risk, account, now_ms, NAMES, FIRST, posting_fee)
+    return view(risk, account, now_ms, NAMES, FIRST, posting_fee, {})
 
 
 def risk_of(prices: list[int], maintenance: list[int], initial: list[int], funding: list[int]) -> containers.Risk:
@@ -118,6 +118,7 @@ def oracle(risk: containers.Risk, account: containers.Account) -> dict[str, Any]
         "initial_micros": initial,
         "maintenance_micros": maintenance,
         "notional_micros": sum(notional.values()),
+        "reserved_micros": 0,
         "free_collateral_micros": max(0, equity - initial),
         "withdrawable_micros": max(0, min(settled, equity - floor)),
         "margin_usage_ppm": ratio(initial),
@@ -310,7 +311,7 @@ def test_buying_power_is_what_the_law_takes_and_not_one_lot_more(size: int, side
     globals, account = world.engine.globals, world.engine.account(FIRST + 1)
     clock = world.engine.view.clock()
     for market in (BTC, ETH):
-        power = buying_power(globals, clock, account, market)
+        power = buying_power(globals, clock, account, market, {})
         price, listed = globals.risk.price[market], globals.markets[market]
         for lots, direction in ((power.buy_lots, 1), (power.sell_lots, -1)):
 
@@ -329,12 +330,14 @@ def test_an_account_below_its_initial_requirement_can_only_sell() -> None:
     engine = world.engine
     now = met_by_order(engine.globals.risk, engine.account(FIRST + 1))
     assert now.maintenance <= now.equity < now.initial
-    power = buying_power(engine.globals, engine.view.clock(), engine.account(FIRST + 1), BTC)
+    power = buying_power(engine.globals, engine.view.clock(), engine.account(FIRST + 1), BTC, {})
     assert power.buy_lots == 0
     assert power.sell_lots > 400_000
     # With nothing left, the law takes no reduction either.
     world.tick((PRICES[BTC] * 970 // 1000, *PRICES[1:]))
-    assert buying_power(engine.globals, engine.view.clock(), engine.account(FIRST + 1), BTC) == BuyingPower("BTC", 0, 0)
+    assert buying_power(engine.globals, engine.view.clock(), engine.account(FIRST + 1), BTC, {}) == BuyingPower(
+        "BTC", 0, 0
+    )
     seen = seen_at(engine.globals.risk, engine.account(FIRST + 1), world.now)
     assert (seen.equity_micros < 0, seen.margin_ratio_ppm, seen.free_collateral_micros) == (True, None, 0)
     assert (seen.fall_bp, seen.rise_bp) == (0, 0)
@@ -345,9 +348,9 @@ def test_a_closed_or_unpriced_market_has_no_buying_power() -> None:
     world.process(b"")
     engine = world.engine
     account = account_of(10**12, {})
-    assert buying_power(engine.globals, engine.view.clock(), account, BTC) == BuyingPower("BTC", 0, 0)
+    assert buying_power(engine.globals, engine.view.clock(), account, BTC, {}) == BuyingPower("BTC", 0, 0)
     world = holder(0)
     world.engine.globals.markets[BTC].status = constants.MARKET_CLOSED
     engine = world.engine
-    assert buying_power(engine.globals, engine.view.clock(), account, BTC) == BuyingPower("BTC", 0, 0)
-    assert buying_power(engine.globals, engine.view.clock(), account, ETH).buy_lots > 0
+    assert buying_power(engine.globals, engine.view.clock(), account, BTC, {}) == BuyingPower("BTC", 0, 0)
+    assert buying_power(engine.globals, engine.view.clock(), account, ETH, {}).buy_lots > 0

@@ -64,7 +64,7 @@ def explained(
     risk: containers.Risk, account: containers.Account, clock: containers.Clock = CLOCK
 ) -> dict[str, Explained]:
     """The numbers of an account that no tick has looked at and nobody ranked, by name."""
-    found = explain(globals_at(risk), clock, FIRST, account, None, lambda seen: {})
+    found = explain(globals_at(risk), clock, FIRST, account, {}, None, lambda seen: {})
     assert len({number.name for number in found}) == len(found)
     return {number.name: number for number in found}
 
@@ -88,7 +88,7 @@ def test_every_formula_gives_its_value(world: tuple[containers.Risk, containers.
 def test_no_number_of_the_view_is_left_out(world: tuple[containers.Risk, containers.Account]) -> None:
     risk, account = world
     found = explained(risk, account)
-    told = msgspec.to_builtins(outlook(globals_at(risk), CLOCK, FIRST, account))
+    told = msgspec.to_builtins(outlook(globals_at(risk), CLOCK, FIRST, account, {}))
     numbers = {name: value for name, value in told_numbers(told) if not name.endswith("deleveraging_rank")}
     assert numbers == {name: found[name].value for name in numbers}
 
@@ -135,7 +135,13 @@ def numbers_of(world: World, trader: int = 1, market: int = BTC) -> dict[str, Ex
     """The numbers of a trader in a venue, formulas proven."""
     engine = world.engine
     found = explain(
-        engine.globals, engine.view.clock(), FIRST + trader, engine.account(FIRST + trader), None, lambda seen: {}
+        engine.globals,
+        engine.view.clock(),
+        FIRST + trader,
+        engine.account(FIRST + trader),
+        world.open(trader),
+        None,
+        lambda seen: {},
     )
     assert all(number.formula.startswith(SEARCH) or recompute(number) == number.value for number in found)
     return {number.name: number for number in found}
@@ -217,7 +223,7 @@ def test_what_matures_is_explained_with_its_hour() -> None:
 def test_a_margin_call_is_recomputed_from_the_last_look(previous: int, equity: int, maintenance: int) -> None:
     level = next_level(previous, Standing(equity, 0, maintenance, 0))
     look = MarginCall(17, level, previous, None, equity, maintenance, START)
-    found = explain(globals_at(risk_of([], [], [], [])), CLOCK, 17, account_of(7, {}), look, lambda seen: {})
+    found = explain(globals_at(risk_of([], [], [], [])), CLOCK, 17, account_of(7, {}), {}, look, lambda seen: {})
     (number,) = [number for number in found if number.name == "margin_call"]
     assert (number.value, recompute(number)) == (level, level)
 
@@ -237,8 +243,8 @@ def test_a_position_has_a_score_where_it_is_in_profit_and_a_rank_where_it_has_a_
         asked.append(seen)
         return {"BTC": Place(1, None, None)}
 
-    found = {number.name: number for number in explain(globals_at(risk), CLOCK, FIRST, account, None, places_of)}
-    assert asked == [outlook(globals_at(risk), CLOCK, FIRST, account)]
+    found = {number.name: number for number in explain(globals_at(risk), CLOCK, FIRST, account, {}, None, places_of)}
+    assert asked == [outlook(globals_at(risk), CLOCK, FIRST, account, {})]
     # 100 of 900 dollars, at 2,000 dollars on an equity of 120.
     assert found["BTC.deleveraging_score"].value == 100 * 2_000 * 10**6 // (900 * 120)
     assert found["BTC.deleveraging_rank"].value == 1

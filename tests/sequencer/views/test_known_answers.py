@@ -389,7 +389,7 @@ def test_dydx_v4_usage_leverage_and_buying_power() -> None:
     world = World(2, dollars=1_000)
     globals = world.engine.globals
     globals.posting_fee = globals.markets[BTC].taker_fee_ppm = 0
-    power = buying_power(globals, world.engine.view.clock(), world.engine.account(FIRST), BTC)
+    power = buying_power(globals, world.engine.view.clock(), world.engine.account(FIRST), BTC, {})
     assert power.buy_lots == power.sell_lots == 1_000 * DOLLAR * 10**6 // 20_000 // PRICES[BTC]
 
 

@@ -62,7 +62,7 @@ def snapshot(world: World) -> list[Any]:
 def seen_now(world: World, account: int) -> Outlook:
     """An account as the engine has it, with what it could buy and sell."""
     engine = world.engine
-    return outlook(engine.globals, engine.view.clock(), account, engine.account(account))
+    return outlook(engine.globals, engine.view.clock(), account, engine.account(account), world.open(account - FIRST))
 
 
 def previewed(world: World, given: containers.Order) -> Foreseen:
@@ -78,7 +78,8 @@ def compare(world: World, trader: int, given: containers.Order) -> Foreseen:
     seen = previewed(world, given)
     # Valued at the time at which the order comes, when a grace may be over or profit have matured.
     now = _trial(world.engine, world.now, owner(trader)).clock()
-    assert seen.before == outlook(world.engine.globals, now, given.account, world.engine.account(given.account))
+    account = world.engine.account(given.account)
+    assert seen.before == outlook(world.engine.globals, now, given.account, account, world.open(given.account - FIRST))
     outcome = world.process(signed_order(given, key(trader)))
     assert seen.code == outcome.code, (seen, outcome)
     assert seen.after == seen_now(world, given.account)
@@ -312,7 +313,7 @@ def test_a_rest_that_the_law_would_not_take_promises_nothing() -> None:
     assert seen.status == "partially_filled"
     assert seen.if_filled is not None
     later = previewed(world, order(world.now, FIRST, SELL, PRICE + 500, 13_000, slot=2))
-    assert (later.status, later.refusal) == ("refused", "TAKER_MARGIN")
+    assert (later.status, later.code) == ("refused", codes.TAKER_MARGIN)
 
 
 def test_that_a_chunk_ends_before_the_order_is_foreseen() -> None:

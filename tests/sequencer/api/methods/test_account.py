@@ -88,7 +88,11 @@ async def test_before_is_the_account_as_it_is_told_and_after_as_it_then_is(desk:
     assert [leg["deleveraging_rank"] for leg in told["positions"]] == [1]
     fields = {"account": FIRST, "market": 1, "side": 1, "size_lots": 5_000, "limit_price_ticks": PRICES[1]}
     seen = await preview(desk, kind="order", **fields)
-    assert seen["before"] == without_orders(told, finality="preview") == seen["after"]
+    assert seen["before"] == without_orders(told, finality="preview")
+    # It would rest: nothing but its reservation is taken, 1,500 dollars at 2%.
+    assert (seen["after"]["reserved_micros"], seen["after"]["initial_micros"]) == ("30000000", told["initial_micros"])
+    free = int(told["free_collateral_micros"]) - 30 * DOLLAR
+    assert int(seen["after"]["free_collateral_micros"]) == free
     assert seen["if_filled"]["finality"] == "preview"
     assert [leg["deleveraging_rank"] for leg in seen["if_filled"]["positions"]] == [1, None]
     # Money in: the receiver could buy more, the giver less, and both are told so beforehand.

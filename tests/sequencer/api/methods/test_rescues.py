@@ -133,7 +133,7 @@ async def test_equal_scores_stand_by_account_and_an_insurance_account_nowhere(de
 
     def place(index: int) -> Place | None:
         """Of somebody with the first's position."""
-        seen = view(engine.globals.risk, account, desk.clock.now, called, index, 0)
+        seen = view(engine.globals.risk, account, desk.clock.now, called, index, 0, {})
         return Rankings(engine).places(seen).get("BTC")
 
     first, second = place(FIRST + 1), place(FIRST + 2)
