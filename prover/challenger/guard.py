@@ -100,7 +100,7 @@ class Guarding:
         self._said: set[tuple[int, int]] = set()
 
     async def act(self, last: Block) -> int:
-        """Enqueues one entry, or ticks and the rescue behind them, on what is known at block `last`; how many."""
+        """Enqueues rescues, or ticks and a rescue behind them, on what is known at block `last`; how many entries."""
         if not self._pauses.is_due("send"):
             return 0
         parameters = await self._bridge_parameters(last)
@@ -135,8 +135,7 @@ class Guarding:
         if await self._client.nonce(self._signer.address, "pending") != read:
             return 0
         # Evidence and what it is for cannot be torn apart.
-        at_once = MAX_ENTRIES_AT_ONCE if plan.entries[0].tag == constants.FORCED_TICK else 1
-        return await self._pay(plan.entries[:at_once], last, parameters, purse)
+        return await self._pay(plan.entries[:MAX_ENTRIES_AT_ONCE], last, parameters, purse)
 
     async def _purse(self, now_ms: int, parameters: Parameters) -> Purse | None:
         """What may be paid now; None while L1 asks for more than a guard gives."""
@@ -193,11 +192,8 @@ class Guarding:
     async def _pay(self, wanted: tuple[Wanted, ...], last: Block, parameters: Parameters, purse: Purse) -> int:
         bridge, fee = self._replay.bridge.address, parameters.entry_fee_wei * len(wanted)
         calldata = encode_entries([(entry.tag, entry.payload) for entry in wanted])
-        gas, now_ms, most = (
-            sum(entry_gas(entry.payload) for entry in wanted),
-            last.timestamp * 1_000,
-            purse.price(wanted),
-        )
+        gas = sum(entry_gas(entry.payload) for entry in wanted)
+        now_ms, most = last.timestamp * 1_000, purse.price(wanted)
         try:
             if await self._client.balance(self._signer.address) < most:
                 raise L1Rejected(-32000, f"the key holds less than the {most / ETHER:g} ether that this may cost")

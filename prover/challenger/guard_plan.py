@@ -132,7 +132,7 @@ class Guard:
         who: Iterable[int] = self._ripe(state, now_ms, max_lag_ms)
         scratch = waiting.scratch(now_ms)
         is_withheld = self._is_withheld(state, scratch.chunk.globals.tick_time)
-        plan = self._rescues(scratch, who, waiting.held_off, now_ms, purse.copy())
+        plan = self._rescues(scratch, who, now_ms, purse.copy())
         if not is_withheld and codes.STALE not in plan.refused.values():
             return plan
         if is_withheld:
@@ -146,19 +146,16 @@ class Guard:
             has_ticks |= bool(ticks)
             for tick in ticks:
                 left.pay(left.cost(tick.payload))
-            found = self._rescues(scratch, who, waiting.held_off, now_ms, left) if ticks else NOTHING
+            found = self._rescues(scratch, who, now_ms, left) if ticks else NOTHING
             # A tick is bought for the rescues that it makes possible, and not without one.
             entries = (*ticks, *found.entries)
             if found.entries and purse.is_worth(sum(entry.at_risk for entry in entries), purse.price(entries)):
                 return msgspec.structs.replace(found, entries=entries)
         return msgspec.structs.replace(plan, wants_tick=not has_ticks)
 
-    def _rescues(
-        self, scratch: Scratch, who: Iterable[int], held_off: set[tuple[int, int]], now_ms: int, purse: Purse
-    ) -> Plan:
+    def _rescues(self, scratch: Scratch, who: Iterable[int], now_ms: int, purse: Purse) -> Plan:
         """Where most is at risk first; each is tried after those before it, for they share the funds."""
         judged = {index: scratch.judged(index) for index in who}
-        judged = {index: found for index, found in judged.items() if (index, found.largest) not in held_off}
         wanted: list[Wanted] = []
         refused: dict[int, int] = {}
         unpaid: dict[int, int] = {}

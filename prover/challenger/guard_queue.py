@@ -6,9 +6,9 @@ from prover.signing.recover import recover_fast
 from prover.standing import Judged, judged_by_rescue
 from prover.state.state import State
 from prover.state.trial import Trial
-from prover.stf import codes, constants, encoding
+from prover.stf import constants, encoding
 from prover.stf.replay import Chunk
-from prover.stf.words import Recover, word_at
+from prover.stf.words import Recover
 
 
 class Scratch:
@@ -59,8 +59,6 @@ class Waiting:
     def __init__(self, state: State, now_ms: int, recover: Recover = recover_fast) -> None:
         trial = Trial(state.domain, state.commitment, state.globals, state, recover)
         self.next = state.commitment.queue_taken
-        # Accounts and markets that an entry rescues whole.
-        self.held_off: set[tuple[int, int]] = set()
         self._state, self._root, self._first = state, state.root, self.next
         self._scratch = Scratch(trial, now_ms)
         self._chain_hash = b""
@@ -72,16 +70,8 @@ class Waiting:
         return self.next == self._first or chain_hash(self.next - 1) == self._chain_hash
 
     def take(self, operation: bytes, chain_hash: bytes) -> None:
-        """Applies the next entry, up to and with which the queue has this hash.
-
-        An entry that the law would refuse, or that asks for a few lots, holds nobody off: else an owner could.
-        """
-        scratch = self._scratch
-        move = encoding.rescue(constants.FORCED_RESCUE, word_at(operation, constants.ENTRY_HEAD_LENGTH))
-        size = scratch.size(move.account, move.market) if move.market < constants.MARKETS else 0
-        code = scratch.apply(operation)
-        if operation[0] == constants.FORCED_RESCUE and code == codes.OK and move.lots >= size:
-            self.held_off.add((move.account, move.market))
+        """Applies the next entry, up to and with which the queue has this hash."""
+        self._scratch.apply(operation)
         self.next += 1
         self._chain_hash = chain_hash
 

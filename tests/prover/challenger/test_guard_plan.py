@@ -102,6 +102,21 @@ def test_i1_a_part_counts_by_what_it_saves() -> None:
     assert part.at_risk == whole.at_risk * word(part).lots // (100 * BITCOIN)
 
 
+def test_i1_a_part_that_saves_too_little_is_not_asked_for() -> None:
+    plan = planned(six_millions(10))
+    # A hundred dollars of six millions: 1.52 of 91,200 at risk.
+    assert (plan.entries, plan.refused) == ((), {})
+    assert 0 < plan.unpaid[VICTIM] < 1_520_000 + DOLLAR
+    assert rescues(planned(six_millions(10), money=purse(share_ppm=10**7))) != []
+
+
+def test_what_the_law_takes_and_changes_nothing_is_not_paid_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = six_millions(2_000_000)
+    monkeypatch.setattr(Trial, "apply", lambda trial, operation: codes.OK)
+    plan = planned(state)
+    assert (plan.entries, plan.refused) == ((), {VICTIM: codes.OK})
+
+
 # I2: who goes first.
 
 
@@ -135,6 +150,8 @@ def test_i2_on_dust_is_not_worth_an_entry() -> None:
     plan = planned(stage(dust(40), 2_000_000), money=purse(hour_wei=40 * COST))
     # 12 dollars and what 60 dollars ask for initially, against an entry of 1.75 dollars.
     assert (plan.entries, plan.unpaid) == ((), dict.fromkeys(dust(40), 13200000))
+    # Nor worth a trial: no fund could take them, and nobody asks.
+    assert planned(stage(dust(40), 0)).refused == {}
     assert purse().is_worth(17_535_200, COST)
     assert not purse().is_worth(17_535_199, COST)
 
@@ -174,7 +191,8 @@ def test_i3_the_last_of_thousands_counts() -> None:
     # Enough to be healthy again, and one dollar less than that.
     for dollars, wanted in ((620, []), (619, [(VICTIM, ALL)])):
         queue = [deposit()] * 4_200 + [deposit(VICTIM, dollars, OWNERS[1])]
-        assert rescues(planned(state, queue)) == wanted
+        plan = planned(state, queue)
+        assert (rescues(plan), plan.refused) == (wanted, {})
 
 
 def test_i3_asking_again_costs_no_work_of_what_was_taken(monkeypatch: pytest.MonkeyPatch) -> None:
