@@ -74,9 +74,12 @@ STEADY_TICKS: constant(int256) = 3
 # Rescue
 # Of the closed lots' maintenance requirement, and never more than what the price is better than the zero price.
 LIQUIDATION_FEE_PPM: constant(int256) = 100_000
-# An insurance account turns over at most ten times its money an hour, and pays out at most a quarter of it.
+# An insurance account holds, grows by in an hour and unwinds in an hour at most ten times its equity each, and pays
+# out at most a quarter of it an hour.
 TURNOVER_MULTIPLE: constant(int256) = 10
 PAYOUT_PPM: constant(int256) = 250_000
+# In the word of an hour's turnover what was unwound stands above what was taken.
+UNWOUND: constant(int256) = 2**128
 UNWIND_BAND_PPM: constant(int256) = 1_000
 # Of the notional, from whoever forces a close to whoever takes the other side.
 FORCED_PENALTY_PPM: constant(int256) = 10_000

@@ -169,6 +169,11 @@ def sums(risk: containers.Risk, account: containers.Account, left_out: int256) -
     return containers.Sums(value=value, notional=notional, initial=initial, maintenance=maintenance)
 
 
+def equity(risk: containers.Risk, account: containers.Account) -> int256:
+    """Equity of a settled account; PROTOCOL.md 7.2."""
+    return collateral(account) + sums(risk, account, constants.MARKETS).value
+
+
 def spendable(risk: containers.Risk, account: containers.Account, floor_ppm: int256) -> int256:
     """How much may leave a settled account; PROTOCOL.md 7.3."""
     every: containers.Sums = sums(risk, account, constants.MARKETS)

@@ -197,6 +197,13 @@ def sums(risk: containers.Risk, account: containers.Account, left_out: int256) -
 
 @internal
 @pure
+def equity(risk: containers.Risk, account: containers.Account) -> int256:
+    """Equity of a settled account; PROTOCOL.md 7.2."""
+    return self.collateral(account) + self.sums(risk, account, constants.MARKETS).value
+
+
+@internal
+@pure
 def spendable(risk: containers.Risk, account: containers.Account, floor_ppm: int256) -> int256:
     """How much may leave a settled account; PROTOCOL.md 7.3."""
     every: containers.Sums = self.sums(risk, account, constants.MARKETS)

@@ -566,7 +566,9 @@ class Chunk(WorkingState):
             return codes.NO_ORDER
         if not by_order and move.market >= globals.market_count:
             return codes.NO_MARKET
-        if tag != constants.UNWIND and move.account < constants.RESERVED_ACCOUNTS:
+        # An insurance account below maintenance is reduced as others are deleveraged.
+        insured = tag == constants.DELEVERAGE and move.account == constants.insurance_account(move.market)
+        if tag != constants.UNWIND and move.account < constants.RESERVED_ACCOUNTS and not insured:
             return codes.RESERVED
         paired = tag == constants.DELEVERAGE or (
             tag == constants.CLOSE_STEP and move.other != constants.insurance_account(move.market)

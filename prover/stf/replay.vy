@@ -406,12 +406,14 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                 if globals.head_market != constants.MARKETS:
                     move.lots = min(move.lots, globals.head_lots)
             paired: bool = tag == constants.DELEVERAGE or (tag == constants.CLOSE_STEP and move.other != constants.insurance_account(move.market))
+            # An insurance account below maintenance is reduced as others are deleveraged.
+            insured: bool = tag == constants.DELEVERAGE and move.account == constants.insurance_account(move.market)
             by_order: bool = tag == constants.LIQUIDATE or tag == constants.UNWIND
             if by_order and move.maker >= order_count:
                 code = codes.NO_ORDER
             elif not by_order and move.market >= globals.market_count:
                 code = codes.NO_MARKET
-            elif tag != constants.UNWIND and move.account < constants.RESERVED_ACCOUNTS:
+            elif tag != constants.UNWIND and move.account < constants.RESERVED_ACCOUNTS and not insured:
                 code = codes.RESERVED
             elif paired and move.other < constants.RESERVED_ACCOUNTS:
                 code = codes.RESERVED

@@ -318,13 +318,17 @@ def funded(
     paid_out: int256,
 ) -> containers.Funded:
     """Whether the insurance account may take lots, and its row afterwards; PROTOCOL.md 7.7."""
-    fund: int256 = max(under.listed.fund, 0)
     taking: containers.Account = insurance
     dust: int256 = 0
     taking, dust = margin.settle(under.risk, insurance, under.clock.now)
+    most: int256 = max(margin.equity(under.risk, taking), 0)
     held: containers.Position = encoding.unpack(taking.positions[market])
-    # What makes the fund's own position smaller is no turnover.
-    turned_over: int256 = max(abs(held.size + closed) - abs(held.size), 0) * under.risk.price[market]
+    # What makes the fund's own position smaller is no growth.
+    grown: int256 = max(abs(held.size + closed) - abs(held.size), 0) * under.risk.price[market]
+    # All that it holds counts too: what it took in other hours it has to unwind before it takes more.
+    stands: int256 = max(
+        under.listed.turned_over % constants.UNWOUND + grown, abs(held.size + closed) * under.risk.price[market]
+    )
     refused: containers.Funded = containers.Funded(
         code=codes.OUT_OF_BOUNDS, account=insurance, growth=0, dust=0, turned_over=0
     )
@@ -333,10 +337,12 @@ def funded(
     taking = margin.moved(under.risk, taking, market, closed, quote, 0)
     after: containers.Sums = margin.sums(under.risk, taking, constants.MARKETS)
     # Nor does it need money of its own, where it pays nobody: else a fund in trouble could keep others from leaving.
-    if turned_over + paid_out > 0 and (
-        under.listed.turned_over + turned_over > fund * constants.TURNOVER_MULTIPLE
-        or (under.listed.paid_out + paid_out) * constants.PPM > fund * constants.PAYOUT_PPM
-        or margin.collateral(taking) + after.value < after.initial
+    if (grown > 0 and stands > most * constants.TURNOVER_MULTIPLE) or (
+        grown + paid_out > 0
+        and (
+            (under.listed.paid_out + paid_out) * constants.PPM > most * constants.PAYOUT_PPM
+            or margin.collateral(taking) + after.value < after.initial
+        )
     ):
         refused.code = codes.FUND_LIMIT
         return refused
@@ -345,7 +351,7 @@ def funded(
         account=taking,
         growth=interest_growth(held.size, closed),
         dust=dust,
-        turned_over=turned_over,
+        turned_over=grown,
     )
 
 
@@ -493,7 +499,7 @@ def deleverage(
     dust: int256 = 0
     settled, dust = margin.settle(under.risk, account, under.clock.now)
     judged: containers.Risk = judged_at(True, under.risk, under.previous, settled)
-    if margin.collateral(settled) + margin.sums(judged, settled, constants.MARKETS).value >= 0:
+    if margin.equity(judged, settled) >= 0:
         refused.code = codes.HEALTHY
         return refused
     old: containers.Position = encoding.unpack(settled.positions[market])
@@ -508,7 +514,7 @@ def deleverage(
     every: containers.Sums = margin.sums(under.risk, paying, constants.MARKETS)
     allowed: int256 = min(
         margin.collateral(paying) + every.value - every.initial,
-        max(under.listed.fund, 0) * constants.PAYOUT_PPM // constants.PPM - under.listed.paid_out,
+        max(margin.collateral(paying) + every.value, 0) * constants.PAYOUT_PPM // constants.PPM - under.listed.paid_out,
     )
     # The fund pays all that it may before anybody else bears a micro-dollar.
     paid_out: int256 = max(min(premium, allowed), 0)
@@ -532,6 +538,57 @@ def deleverage(
         dust=dust + paying_dust + bearing_dust,
         turned_over=0,
         paid_out=paid_out,
+    )
+
+
+def reduce(
+    under: containers.Conditions, move: containers.Rescue, other: containers.Account, insurance: containers.Account
+) -> containers.Rescued:
+    """Whether an insurance account below maintenance gives lots to somebody opposite; PROTOCOL.md 8.13."""
+    refused: containers.Rescued = untouched(insurance, other, insurance, containers.Slot(sequence=0, filled=0))
+    market: int256 = move.market
+    refused.code = check_rescue(under.clock, under.listed, under.risk.price[market])
+    if refused.code != codes.OK:
+        return refused
+    settled: containers.Account = insurance
+    dust: int256 = 0
+    settled, dust = margin.settle(under.risk, insurance, under.clock.now)
+    judged: containers.Risk = judged_at(True, under.risk, under.previous, settled)
+    equity: int256 = margin.equity(judged, settled)
+    if equity >= margin.sums(judged, settled, constants.MARKETS).maintenance:
+        refused.code = codes.HEALTHY
+        return refused
+    held: containers.Position = encoding.unpack(settled.positions[market])
+    if move.lots == 0 or move.lots > abs(held.size):
+        refused.code = codes.OVERFILLED
+        return refused
+    # It holds nothing elsewhere. One lot less must leave it below its initial requirement.
+    left: int256 = abs(held.size) - move.lots + 1
+    if equity >= margin.requirement(judged.price[market], left, judged.initial_ppm[market]):
+        refused.code = codes.TOO_MANY_LOTS
+        return refused
+    bearing: containers.Account = other
+    bearing_dust: int256 = 0
+    bearing, bearing_dust = margin.settle(under.risk, other, under.clock.now)
+    closed: int256 = signed_lots(held, move.lots)
+    # At the oracle price, for nothing: what a fund owes stays its own.
+    refused.code = check_counterparty(under.risk, bearing, market, closed, 0)
+    if refused.code != codes.OK:
+        return refused
+    quote: int256 = closed * under.risk.price[market]
+    reduced: containers.Account = margin.moved(under.risk, settled, market, -closed, -quote, 0)
+    opposite: int256 = encoding.unpack(bearing.positions[market]).size
+    return containers.Rescued(
+        code=codes.OK,
+        account=reduced,
+        other=margin.moved(under.risk, bearing, market, closed, quote, 0),
+        insurance=reduced,
+        slot=refused.slot,
+        fee=0,
+        growth=interest_growth(held.size, -closed) + interest_growth(opposite, closed),
+        dust=dust + bearing_dust,
+        turned_over=0,
+        paid_out=0,
     )
 
 
@@ -564,7 +621,8 @@ def unwind(
     if closed * (price - oracle) * constants.PPM + turned_over * constants.UNWIND_BAND_PPM < 0:
         refused.code = codes.PRICE_BAND
         return refused
-    if under.listed.turned_over + turned_over > max(under.listed.fund, 0) * constants.TURNOVER_MULTIPLE:
+    most: int256 = max(margin.equity(under.risk, settled), 0) * constants.TURNOVER_MULTIPLE
+    if under.listed.turned_over // constants.UNWOUND + turned_over > most:
         refused.code = codes.FUND_LIMIT
         return refused
     maker_fee: int256 = margin.ceil_div(move.lots * price * under.listed.maker_fee_ppm, constants.PPM)
@@ -581,7 +639,7 @@ def unwind(
         fee=maker_fee,
         growth=taken.growth + interest_growth(held.size, -closed),
         dust=dust + taken.dust,
-        turned_over=turned_over,
+        turned_over=turned_over * constants.UNWOUND,
         paid_out=0,
     )
 
@@ -589,7 +647,7 @@ def unwind(
 def waits(under: containers.Conditions, settled: containers.Account) -> bool:
     """Whether one of two prices alone is to blame, and another may still come; PROTOCOL.md 8.15."""
     better: containers.Risk = judged_at(True, under.risk, under.previous, settled)
-    return margin.collateral(settled) + margin.sums(better, settled, constants.MARKETS).value >= 0
+    return margin.equity(better, settled) >= 0
 
 
 def is_over(under: containers.Conditions) -> bool:
@@ -619,7 +677,7 @@ def check_close(
     away: int256 = signed_lots(encoding.unpack(settled.positions[market]), judged.price[market] - under.limit)
     if under.limit != 0 and away < 0:
         return codes.LIMIT
-    if margin.collateral(settled) + margin.sums(judged, settled, constants.MARKETS).value >= 0:
+    if margin.equity(judged, settled) >= 0:
         return codes.OK
     if waits(under, settled):
         return codes.UNSTEADY
@@ -630,7 +688,7 @@ def check_debtor(
     under: containers.Conditions, bearing: containers.Account, market: int256, closed: int256, most: int256
 ) -> tuple[int256, int256]:
     """Whether a counterparty below zero is closed too, and what the account bears of it; PROTOCOL.md 8.15."""
-    if margin.collateral(bearing) + margin.sums(under.risk, bearing, constants.MARKETS).value >= 0:
+    if margin.equity(under.risk, bearing) >= 0:
         return codes.OK, 0
     if waits(under, bearing):
         return codes.UNSTEADY, 0
@@ -733,6 +791,8 @@ def decide(
     """What a rescue against an account, or a step of a close, comes to; PROTOCOL.md 8.12, 8.13, 8.15, 8.16."""
     if tag == constants.CLOSE_STEP:
         return close(under, move, account, other.account, insurance)
+    if tag == constants.DELEVERAGE and move.account == constants.insurance_account(move.market):
+        return reduce(under, move, other.account, insurance)
     if tag == constants.DELEVERAGE:
         return deleverage(under, move, account, other.account, insurance)
     return take_over(tag, under, move, account, insurance)

@@ -58,7 +58,7 @@ class Liquidator:
         self._sides: dict[tuple[int, int], Side] = {}
 
     def run(self) -> None:
-        """Rescues the worst first, then lets insurance accounts reduce what they hold."""
+        """Rescues the worst first, then lets insurance accounts unwind, and reduces those below maintenance."""
         clock = self._chunk.view.clock()
         if not clock.steady or clock.grace or not clock.priced:
             return
@@ -70,6 +70,7 @@ class Liquidator:
                     break
         for market in range(self._chunk.globals.market_count):
             self._unwind(market)
+            self._reduce(market)
 
     def _step(self, index: int) -> bool:
         """One rescue of one account; whether there was any."""
@@ -138,11 +139,11 @@ class Liquidator:
     def _borne(self, settled: containers.Account, market: int, held: int) -> int:
         """What somebody would bear of one lot's loss after the fund has paid what it may; micro-dollars."""
         globals = self._chunk.globals
-        risk, listed = globals.risk, globals.markets[market]
+        risk = globals.risk
         premium = rescue.premium_of(risk, settled, market, 1 if held > 0 else -1)
         settled_fund, _ = margin.settle(risk, self._chunk.account(constants.insurance_account(market)), self._now)
         fund = counted_by_rescue(risk, settled_fund)
-        quarter = max(listed.fund, 0) * constants.PAYOUT_PPM // constants.PPM - listed.paid_out
+        quarter = max(fund.equity, 0) * constants.PAYOUT_PPM // constants.PPM - globals.markets[market].paid_out
         payable = min(fund.equity - fund.initial, quarter)
         return max(premium - max(payable, 0), 0)
 
@@ -191,6 +192,24 @@ class Liquidator:
                 return False
             # Whoever left or has no margin keeps nobody behind him from the fund's lots.
             self.effects += committing.drop_if_at_fault(maker, max(offered, 1), code)
+        return False
+
+    def _reduce(self, market: int) -> None:
+        """What no order takes of a fund below maintenance goes to whoever stands opposite, as few lots as help it."""
+        for _ in range(_STEPS_OF_AN_ACCOUNT):
+            if self._left == 0 or not self._reduce_some(market, constants.insurance_account(market)):
+                return
+
+    def _reduce_some(self, market: int, index: int) -> bool:
+        account = self._chunk.account(index)
+        held = encoding.unpack(account.positions[market]).size
+        if not held or not judged_by_rescue(self._chunk.globals, account, self._now).is_below:
+            return False
+        for other in self._opposite(market, held).asked(abs(held), 0):
+            move = self._against(index, market, held, other)
+            lots = self._most(constants.DELEVERAGE, move, None, codes.TOO_MANY_LOTS)
+            if lots and self._carry_out(constants.DELEVERAGE, _of(move, lots), None) == codes.OK:
+                return True
         return False
 
     def _most(self, tag: int, move: containers.Rescue, maker: containers.Order | None, *too_many: int) -> int:

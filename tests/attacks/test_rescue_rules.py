@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from prover.signing import operations
 from prover.state.audit import conservation
 from prover.state.state import State
 from prover.stf import codes as c
-from prover.stf import constants, containers, custody, replay, rescue
+from prover.stf import constants, containers, custody, margin, replay, rescue
 from tests.attacks.law_variants import python_chunk, rule_off
 from tests.attacks.stage import (
     ATTACKER,
@@ -115,7 +116,7 @@ class TestH1ForcedClose:
         assert_refused(state, move(constants.CLOSE_STEP, most + 1, other=1), code=c.FUND_LIMIT)
         assert venue.run(state, move(constants.CLOSE_STEP, most, other=1)).codes == (c.OK,)
         assert (size_of(state.account(1)), state.globals.head_lots) == (most, BITCOIN - most)
-        assert_refused(state, move(constants.CLOSE_STEP, 1, other=1), code=c.FUND_LIMIT)
+        assert_refused(state, move(constants.CLOSE_STEP, other=1), code=c.FUND_LIMIT)
         # Then a position on the other side serves: nobody waits for the fund's next hour.
         assert venue.run(state, move(constants.CLOSE_STEP, other=ATTACKER)).codes == (c.OK,)
         assert (size_of(state.account(VICTIM)), state.commitment.queue_count) == (0, 1)
@@ -428,7 +429,7 @@ class TestEveryHeadHasAnEnd:
     @pytest.mark.parametrize("dollars", [500, -500])
     def test_off_a_fund_in_trouble_keeps_him(self, monkeypatch: pytest.MonkeyPatch, dollars: int) -> None:
         state = self.fund_is_short(dollars)
-        rule_off(monkeypatch, rescue, "turned_over + paid_out > 0", "True")
+        rule_off(monkeypatch, rescue, "grown + paid_out > 0", "True")
         step = move(constants.CLOSE_STEP, BITCOIN // 4, other=1)
         chunk = python_chunk(state, self.LEAVE, step, venue.deposit(containers.NOBODY, 10**12))
 
@@ -630,7 +631,7 @@ class TestH2Deleverage:
         assert_refused(self.state(-10_001, fund=4_000), self.deleverage, code=c.NOT_IN_PROFIT)
 
     def test_off_a_healthy_account_is_closed_against_a_chosen_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        rule = "margin.sums(judged, settled, constants.MARKETS).value >= 0:\n        refused.code = codes.HEALTHY\n"
+        rule = "margin.equity(judged, settled) >= 0:\n        refused.code = codes.HEALTHY\n"
         rule_off(monkeypatch, rescue, rule, rule.replace(">= 0", ">= 10**30"))
         chunk = python_chunk(self.state(hole=-50_000), self.deleverage)
 
@@ -711,7 +712,7 @@ class TestH6Unwind:
         lost = 2_000 * DOLLAR - value(row_of(chunk, 1))
         assert lost == 60 * DOLLAR == 3 * (2_000 * DOLLAR // 100)
 
-    def test_on_ten_times_the_fund_an_hour(self) -> None:
+    def test_on_ten_times_its_equity_an_hour(self) -> None:
         state = self.state(2_000)
         most = 10 * 2_000 * DOLLAR // BTC
         order = bid(BTC - BTC // 1_000)
@@ -719,3 +720,132 @@ class TestH6Unwind:
         assert venue.run(state, order, move(constants.UNWIND, most)).codes == (c.OK, c.OK)
         assert 2_000 * DOLLAR - value(state.account(1)) == most * (BTC // 1_000) <= 2_000 * DOLLAR // 100
         assert_refused(state, order, move(constants.UNWIND, most), code=c.FUND_LIMIT)
+
+
+class TestG2Fund:
+    """Own shorts leave hour after hour until the fund stands for many times what it has; then the price rises."""
+
+    FUND = 10_000
+    # A fund without a position; a hundred thousand dollars are ten times its money.
+    TENFOLD = 100_000 * DOLLAR // BTC
+    ROSE = BTC * 105 // 100
+    # Half of its maintenance margin is left.
+    taken = move(constants.TAKE_OVER)
+
+    def state(self, held_before: int, fund: int = FUND, entry: int = BTC, **market: int) -> State:
+        """A short that is to be taken over, and a fund that took so many lots from others in hours before."""
+        insurance = held(-held_before, fund, entry, owner=containers.NOBODY)
+        return stage({1: insurance, VICTIM: held(-BITCOIN, 360)}, market=market)
+
+    RULE = "stands: int256 = max(\n        under.listed.turned_over % constants.UNWOUND + grown, "
+
+    def test_off_each_hour_adds_ten_times_its_money(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(monkeypatch, rescue, self.RULE, self.RULE.replace("grown, ", "grown, 0 * "))
+        chunk = python_chunk(self.state(3 * self.TENFOLD), self.taken)
+
+        assert chunk.operation_codes == [c.OK]
+        # Five percent take all that it has, and more: whoever was long against it has won it.
+        assert value(row_of(chunk, 1), self.ROSE) < -7_000 * DOLLAR
+
+    def test_on_all_that_it_holds_counts(self) -> None:
+        assert_refused(self.state(3 * self.TENFOLD), self.taken, code=c.FUND_LIMIT)
+        assert_refused(self.state(self.TENFOLD), move(constants.TAKE_OVER, 1_000), code=c.FUND_LIMIT)
+        room = self.state(self.TENFOLD - 1_000)
+        assert venue.run(room, move(constants.TAKE_OVER, 1_000)).codes == (c.OK,)
+        assert value(room.account(1), self.ROSE) > self.FUND * DOLLAR * 49 // 100
+        assert conservation(room).sound
+
+    def test_on_what_it_unwinds_it_may_take_again(self) -> None:
+        state = self.state(self.TENFOLD)
+        selling = ask(BTC, BITCOIN)
+        assert venue.run(state, selling, move(constants.UNWIND, 1_000)).codes == (c.OK, c.OK)
+        assert venue.run(state, move(constants.TAKE_OVER, 1_000)).codes == (c.OK,)
+        assert size_of(state.account(1)) == -self.TENFOLD
+
+    def test_off_it_grows_by_money_that_it_has_lost(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(monkeypatch, rescue, "max(margin.equity(under.risk, taking), 0)", "max(under.listed.fund, 0)")
+        # Sold ten percent below: nine tenths of the fund are gone, and its collateral says nothing of it.
+        chunk = python_chunk(self.state(90_000, entry=BTC * 9 // 10), move(constants.TAKE_OVER, 20_000))
+
+        assert chunk.operation_codes == [c.OK]
+        assert value(row_of(chunk, 1)) < 4_700 * DOLLAR
+
+    def test_on_it_grows_by_its_equity(self) -> None:
+        assert_refused(self.state(90_000, entry=BTC * 9 // 10), move(constants.TAKE_OVER, 20_000), code=c.FUND_LIMIT)
+
+    OWN_ROOM = "under.listed.turned_over // constants.UNWOUND + turned_over > most"
+
+    def grown(self) -> State:
+        """A fund that has taken all that it may in this hour."""
+        state = self.state(0, fund=BITCOIN * BTC // DOLLAR // 10)
+        assert venue.run(state, self.taken).codes == (c.OK,)
+        return state
+
+    def test_off_what_it_took_it_cannot_sell_in_the_same_hour(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        shared = self.OWN_ROOM.replace("// constants", "% constants")
+        rule_off(monkeypatch, rescue, self.OWN_ROOM, shared)
+        chunk = python_chunk(self.grown(), ask(BTC, BITCOIN), move(constants.UNWIND, self.TENFOLD // 10))
+
+        assert chunk.operation_codes == [c.OK, c.FUND_LIMIT]
+        assert value(row_of(chunk, 1), self.ROSE) < 3_400 * DOLLAR
+
+    def test_on_unwinding_has_room_of_its_own(self) -> None:
+        state = self.grown()
+        most = size_of(state.account(1))
+        assert venue.run(state, ask(BTC, BITCOIN), move(constants.UNWIND, -most)).codes == (c.OK, c.OK)
+        assert size_of(state.account(1)) == 0
+        listed = state.globals.markets[0]
+        assert listed.turned_over // constants.UNWOUND == -most * BTC
+        assert listed.turned_over % constants.UNWOUND == -most * BTC
+        # The next hour begins with both.
+        venue.later(state, NOW + constants.HOUR)
+        assert state.globals.markets[0].turned_over == 0
+
+    def short_fund(self, dollars: int, lots: int = BITCOIN, **rows: containers.Account) -> State:
+        """A fund that is short so many lots on so many dollars; somebody who has won nothing is long."""
+        fund = held(-lots, dollars, owner=containers.NOBODY)
+        other = rows.get("other", held(lots, 5_000, owner=OWNERS[2]))
+        return stage({1: fund, VICTIM: account(), ATTACKER: other})
+
+    def reduces(self, lots: int, other: int = ATTACKER) -> bytes:
+        return move(constants.DELEVERAGE, lots, account=1, other=other)
+
+    def test_off_a_fund_below_maintenance_runs_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(monkeypatch, replay, " and not insured")
+        chunk = python_chunk(self.short_fund(700), self.reduces(BITCOIN // 2))
+
+        assert chunk.operation_codes == [c.RESERVED]
+        assert value(row_of(chunk, 1), self.ROSE) == -2_300 * DOLLAR
+
+    def test_on_it_is_reduced_at_the_oracle_price(self) -> None:
+        # 700 dollars carry two percent of 35,000: 58,333 lots.
+        state, most = self.short_fund(700), BITCOIN - 700 * DOLLAR * 50 // BTC
+        for lots in (most + 1, BITCOIN):
+            assert_refused(state, self.reduces(lots), code=c.TOO_MANY_LOTS)
+        assert venue.run(state, self.reduces(most)).codes == (c.OK,)
+        assert (size_of(state.account(1)), size_of(state.account(ATTACKER))) == (most - BITCOIN, BITCOIN - most)
+        assert (value(state.account(1)), value(state.account(ATTACKER))) == (700 * DOLLAR, 5_000 * DOLLAR)
+        assert state.globals.markets[0].fund == margin.collateral(state.account(1))
+        assert conservation(state).sound
+        assert_refused(state, self.reduces(1), code=c.HEALTHY)
+
+    def test_on_a_fund_that_owes_gives_all_away_and_keeps_its_debt(self) -> None:
+        state = self.short_fund(-300)
+        assert venue.run(state, self.reduces(BITCOIN)).codes == (c.OK,)
+        assert (size_of(state.account(1)), value(state.account(1))) == (0, -300 * DOLLAR)
+        assert value(state.account(ATTACKER)) == 5_000 * DOLLAR
+        assert conservation(state).sound
+
+    def test_on_it_is_reduced_against_whoever_is_opposite_and_owes_nothing(self) -> None:
+        assert_refused(self.short_fund(720), self.reduces(1), code=c.HEALTHY)
+        assert_refused(self.short_fund(700), self.reduces(0), code=c.OVERFILLED)
+        assert_refused(self.short_fund(700), self.reduces(BITCOIN + 1), code=c.OVERFILLED)
+        assert_refused(self.short_fund(700), self.reduces(1, other=VICTIM), code=c.NO_OPPOSITE)
+        small = self.short_fund(-1, other=held(1_000, 5_000, owner=OWNERS[2]))
+        assert_refused(small, self.reduces(1_001), code=c.NO_OPPOSITE)
+        debtor = self.short_fund(700, other=held(BITCOIN, -1, owner=OWNERS[2]))
+        assert_refused(debtor, self.reduces(1), code=c.NOT_IN_PROFIT)
+        # Another market's fund is nobody's to reduce here.
+        other = operations.rescue_bytes(constants.DELEVERAGE, containers.Rescue(0, 0, 2, ATTACKER, 1))
+        assert_refused(self.short_fund(700), other, code=c.RESERVED)
+        assert_refused(self.short_fund(700), self.reduces(1, other=1), code=c.RESERVED)

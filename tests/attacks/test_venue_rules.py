@@ -295,8 +295,8 @@ class TestM12Straddle:
         return [move(constants.TAKE_OVER, self.HALF, account=index) for index in indices]
 
     def test_off_it_pays_for_all_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        rule = "        or (under.listed.paid_out + paid_out) * constants.PPM > fund * constants.PAYOUT_PPM\n"
-        rule_off(monkeypatch, rescue, rule)
+        rule = "(under.listed.paid_out + paid_out) * constants.PPM > most * constants.PAYOUT_PPM"
+        rule_off(monkeypatch, rescue, rule, "False")
         chunk = python_chunk(self.state(), *self.taken(VICTIM, 20))
 
         assert chunk.operation_codes == [c.OK, c.OK]

@@ -33,6 +33,7 @@ KINDS: Final = (
     "insurance_deposit",
     "opening_transfer",
     "unsettled_transfer",
+    "fund_reduced",
     "refund",
     "close_by_counterparty",
     "close_by_debtor",
@@ -196,7 +197,8 @@ class Watch(Queue):
         if last and step.time - last > constants.TICK_GAP:
             self.grace_until = step.time + self.ledger.globals.grace_period
         if step.time // constants.HOUR != last // constants.HOUR:
-            self.hour_turned.clear()
+            self.hour_grown.clear()
+            self.hour_unwound.clear()
             self.hour_paid.clear()
         for market, (total, lasted) in list(self.settling.items()):
             total, lasted = total + prices[market] * elapsed, lasted + elapsed
@@ -281,16 +283,17 @@ class Watch(Queue):
         closed = sign(row.positions[market].size) * lots
         premium = self.premium(row, market, closed)
         taking = self.ledger.account(market + 1)
-        fund = max(all_money(taking), 0)
         every = self.read(taking, self.prices)
+        fund = max(every.equity, 0)
         held = taking.positions[market].size
         grown = max(abs(held + closed) - abs(held), 0)
         ppm = self.ledger.globals.risk.initial_ppm[market]
         initial = every.initial + self.needed_change(ppm, self.prices[market], taking.positions[market].size, -closed)
         if grown == 0 and premium <= 0:
             return True
+        stands = max(self.hour_grown[market] + grown * self.prices[market], abs(held + closed) * self.prices[market])
         return (
-            self.hour_turned[market] + grown * self.prices[market] <= 10 * fund
+            (grown == 0 or stands <= 10 * fund)
             and (self.hour_paid[market] + max(premium, 0)) * 4 <= fund
             and every.equity - premium >= initial
         )

@@ -3,7 +3,7 @@
 from prover.stf import codes, constants
 from prover.stf.constants import PPM
 from tests.soak.margin_rescues import Rescues
-from tests.soak.readings import all_money, ceil, sign
+from tests.soak.readings import ceil, sign
 
 
 class Queue(Rescues):
@@ -147,7 +147,7 @@ class Queue(Rescues):
         quote = closed * price - discount
         is_fund = move.other == insurance
         self.step.before.setdefault(insurance, self._none)
-        fund = all_money(self.step.before[insurance])
+        fund = self.step.before[insurance]
         opposite = self.step.before[move.other]
         bore = self.read(opposite, self.prices)
         is_debtor = not is_fund and bore.equity < 0
@@ -179,13 +179,13 @@ class Queue(Rescues):
     def fund_takes(self, market: int, closed: int, quote: int) -> bool:
         """Whether a market's fund, as it was before the step, may take so many signed lots for a quote."""
         taking = self.step.before[market + 1]
-        fund = max(all_money(taking), 0)
         held, price = taking.positions[market].size, self.prices[market]
         grown = max(abs(held + closed) - abs(held), 0)
         every = self.read(taking, self.prices)
+        fund = max(every.equity, 0)
         ppm = self.ledger.globals.risk.initial_ppm[market]
         initial = every.initial + self.needed_change(ppm, price, held, -closed)
-        turned_over = self.hour_turned[market] + grown * price
+        stands = max(self.hour_grown[market] + grown * price, abs(held + closed) * price)
         pays = self.hour_paid[market] * 4 <= fund
-        is_able = turned_over <= 10 * fund and pays and every.equity + closed * price - quote >= initial
+        is_able = stands <= 10 * fund and pays and every.equity + closed * price - quote >= initial
         return is_able or grown == 0

@@ -96,14 +96,17 @@ class Rescues(Readings):
         least = ceil(self.ledger.globals.markets[market].minimum_notional, oracle) if lots == size else 0
         return max(min(lots - 1, size - least), 0)
 
-    def _capped(self, market: int, turned_over: int, paid: int, fund: int) -> None:
-        """Caps of the hour, by the fund as it stood before: ten times turned over, a quarter paid out."""
-        self.hour_turned[market] += turned_over
+    def _capped(self, market: int, grown: int, paid: int, fund: containers.Account) -> None:
+        """By the fund's equity as it stood before: ten times taken in an hour and held, a quarter paid out in one."""
+        self.hour_grown[market] += grown
         self.hour_paid[market] += paid
-        if turned_over:
-            self.claim(self.hour_turned[market] <= max(fund, 0) * 10, "turnover cap", f"{self.hour_turned} of {fund}")
+        equity = max(self.read(fund, self.prices).equity, 0)
+        if grown:
+            held = abs(self.ledger.account(market + 1).positions[market].size) * self.prices[market]
+            self.claim(self.hour_grown[market] <= equity * 10, "turnover cap", f"{self.hour_grown} of {equity}")
+            self.claim(held <= equity * 10, "inventory cap", f"{held} of {equity}")
         if paid:
-            self.claim(self.hour_paid[market] * 4 <= max(fund, 0), "payout cap", f"{self.hour_paid} of {fund}")
+            self.claim(self.hour_paid[market] * 4 <= equity, "payout cap", f"{self.hour_paid} of {equity}")
 
     def _take_over(self) -> set[int]:
         move = self.step.move
@@ -118,21 +121,20 @@ class Rescues(Readings):
         self.claim(0 < move.lots <= abs(size), "lots", f"{move.lots} of {size}")
         closed = sign(size) * move.lots
         premium = self.premium(before, market, closed)
-        fund = all_money(taking)
         self.step.before.setdefault(insurance, taking)
         self._moved(move.account, market, -closed, -closed * oracle - premium, 0)
         self._moved(insurance, market, closed, closed * oracle + premium, 0)
         self._zero_price(move.account)
         held = taking.positions[market].size
         grown = max(abs(held + closed) - abs(held), 0)
-        self._taken(market, grown * oracle, max(premium, 0), fund)
+        self._taken(market, grown * oracle, max(premium, 0), taking)
         return {move.account, insurance}
 
-    def _taken(self, market: int, turned_over: int, paid: int, fund: int) -> None:
+    def _taken(self, market: int, grown: int, paid: int, fund: containers.Account) -> None:
         """A fund keeps its caps, and its requirement, but where it grows by nothing and pays nobody."""
-        self._capped(market, turned_over, paid, fund)
+        self._capped(market, grown, paid, fund)
         after = self.read(self.ledger.account(market + 1), self.prices)
-        is_free = turned_over == 0 and paid == 0
+        is_free = grown == 0 and paid == 0
         self.claim(is_free or after.equity >= after.initial, "fund below its requirement", f"{after}")
 
     def _forced_rescue(self) -> set[int]:
@@ -168,12 +170,11 @@ class Rescues(Readings):
             self.claim(after * was.maintenance >= was.equity * maintenance, "E/MM lowered", f"{was} -> {after}")
         else:
             self.accepted["forced_take_over"] += 1
-        fund = all_money(taking)
         self._moved(move.account, market, -closed, -closed * oracle - premium, 0)
         self._moved(insurance, market, closed, closed * oracle + premium, 0)
         held = taking.positions[market].size
         grown = max(abs(held + closed) - abs(held), 0)
-        self._taken(market, grown * oracle, max(premium, 0), fund)
+        self._taken(market, grown * oracle, max(premium, 0), taking)
         return {move.account, insurance}
 
     def _zero_price(self, number: int) -> None:
@@ -188,6 +189,8 @@ class Rescues(Readings):
         assert move is not None
         self._allowed()
         market, insurance, lots = move.market, move.market + 1, move.lots
+        if move.account == insurance:
+            return self._reduce(move)
         before, other = self.step.before[move.account], self.step.before[move.other]
         paying = self.step.before.setdefault(insurance, self._none)
         size, oracle = before.positions[market].size, self.prices[market]
@@ -197,7 +200,6 @@ class Rescues(Readings):
         self.claim(held.size * size < 0 and 0 < lots <= min(abs(size), abs(held.size)), "lots", f"{lots} of {size}")
         closed = sign(size) * lots
         premium = max(self.premium(before, market, closed), 0)
-        fund = all_money(paying)
         paid = min(premium, self.payable(market, paying))
         borne = premium - paid
         self._moved(move.account, market, -closed, -closed * oracle - premium, 0)
@@ -212,10 +214,28 @@ class Rescues(Readings):
         bore, bears = self.read(other, self.prices), self.read(self.ledger.account(move.other), self.prices)
         kept = bears.equity >= bears.maintenance or bears.equity * bore.maintenance >= bore.equity * bears.maintenance
         self.claim(is_spared or kept, "counterparty", f"{bore} -> {bears}")
-        self._capped(market, 0, paid, fund)
+        self._capped(market, 0, paid, paying)
         after = self.read(self.ledger.account(insurance), self.prices)
         self.claim(paid == 0 or after.equity >= after.initial, "fund below its requirement", f"{after}")
         return {move.account, move.other, insurance}
+
+    def _reduce(self, move: containers.Rescue) -> set[int]:
+        """A fund below maintenance gives lots away at the oracle price, as few as bring it back."""
+        market, insurance, lots = move.market, move.market + 1, move.lots
+        fund, other = self.step.before[insurance], self.step.before[move.other]
+        judged, size, held = self.judged(fund), fund.positions[market].size, other.positions[market].size
+        was = self.read(fund, judged)
+        self.claim(was.equity < was.maintenance, "reduced in health", f"{was}")
+        self.claim(held * size < 0 and 0 < lots <= min(abs(size), abs(held)), "lots", f"{lots} of {size}")
+        self.claim(self.read(other, self.prices).equity >= 0, "counterparty", f"account {move.other} owes")
+        ppm = self.ledger.globals.risk.initial_ppm[market]
+        fewer = ceil((abs(size) - lots + 1) * judged[market] * ppm, PPM)
+        self.claim(was.equity < fewer, "too many lots", f"one less than {lots}: {was.equity} of {fewer}")
+        quote = sign(size) * lots * self.prices[market]
+        self._moved(insurance, market, -sign(size) * lots, -quote, 0)
+        self._moved(move.other, market, sign(size) * lots, quote, 0)
+        self.accepted["fund_reduced"] += 1
+        return {insurance, move.other}
 
     def _unwind(self) -> set[int]:
         move, order = self.step.move, self.step.maker
@@ -224,12 +244,14 @@ class Rescues(Readings):
         self._allowed()
         market, price, insurance = order.market, order.limit_price, order.market + 1
         before, oracle = self.step.before[insurance], self.prices[market]
-        size, fund = before.positions[market].size, all_money(before)
+        size, equity = before.positions[market].size, max(self.read(before, self.prices).equity, 0)
         self.claim(0 < move.lots <= abs(size), "lots", f"{move.lots} of {size}")
         self.claim(sign(size) * (oracle - price) * 1_000 <= oracle, "unwinding price", f"{price} at {oracle}")
         closed = sign(size) * move.lots
         self._moved(insurance, market, -closed, -closed * price, 0)
         maker = self._maker(move.lots)
         self._fees(ceil(move.lots * price * self.ledger.globals.markets[market].maker_fee_ppm, PPM))
-        self._capped(market, move.lots * oracle, 0, fund)
+        self.hour_unwound[market] += move.lots * oracle
+        told = f"unwound {self.hour_unwound} of {equity}"
+        self.claim(self.hour_unwound[market] <= equity * 10, "turnover cap", told)
         return {maker, insurance, constants.FEE_ACCOUNT}

@@ -100,7 +100,8 @@ class Readings:
         self.dust = 0
         self.paid_in = 0
         self.paid_out = 0
-        self.hour_turned: Counter[int] = Counter()
+        self.hour_grown: Counter[int] = Counter()
+        self.hour_unwound: Counter[int] = Counter()
         self.hour_paid: Counter[int] = Counter()
         self.filled: Counter[tuple[int, int, int]] = Counter()
         # Of markets that are over, their prices for ever; of those that settle, the sum of price times time, and time.
@@ -207,7 +208,7 @@ class Readings:
     def payable(self, market: int, insurance: containers.Account) -> int:
         """What a fund may still pay out: its free collateral, and what its hour leaves of a quarter."""
         free = self.read(insurance, self.prices)
-        quarter = max(all_money(insurance), 0) // 4 - self.hour_paid[market]
+        quarter = max(free.equity, 0) // 4 - self.hour_paid[market]
         return max(min(free.equity - free.initial, quarter), 0)
 
     def _conserved(self) -> None:

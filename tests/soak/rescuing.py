@@ -11,8 +11,11 @@ class Rescuing(Crowd):
 
     def turnover_left(self, market: int) -> int:
         """Notional that a market's fund may still take in this hour."""
-        listed = self.ledger.globals.markets[market]
-        return max(listed.fund, 0) * constants.TURNOVER_MULTIPLE - listed.turned_over
+        globals = self.ledger.globals
+        row, _ = margin.settle(globals.risk, self.ledger.account(market + 1), self.ledger.now)
+        most = max(margin.equity(globals.risk, row), 0) * constants.TURNOVER_MULTIPLE
+        held = abs(row.positions[market].size) * globals.risk.price[market]
+        return most - max(globals.markets[market].turned_over % constants.UNWOUND, held)
 
     def enter_rescue(self, index: int) -> None:
         """A stranger has the fund rescue somebody, mostly as far as the law lets it."""
@@ -60,7 +63,7 @@ class Rescuing(Crowd):
             rng.choice(choices)(index)
         for market in self.unsettled():
             if self.ledger.account(market + 1).positions[market].size and rng.random() < 0.5:
-                self.unwind(market)
+                rng.choice([self.unwind, self.reduce])(market)
 
     def liquidate(self, index: int) -> None:
         """About as many lots as are needed, at a price between the oracle's and the worst that the law allows."""
@@ -126,6 +129,20 @@ class Rescuing(Crowd):
         maker = self.maker_for(market, constants.BUY if size > 0 else constants.SELL, lots, price, 0)
         if maker is not None:
             self.ledger.rescue(constants.UNWIND, containers.Rescue(maker, 0, 0, 0, lots))
+
+    def reduce(self, market: int) -> None:
+        """The fund gives somebody opposite about as many lots as bring it back to its requirement."""
+        risk, index = self.ledger.globals.risk, market + 1
+        row, _ = margin.settle(risk, self.ledger.account(index), self.ledger.now)
+        size = row.positions[market].size
+        most = max(margin.equity(risk, row), 0) * constants.PPM // (risk.initial_ppm[market] * self.prices[market])
+        needed = abs(size) - most + self.rng.choice([-1, 0, 0, 1])
+        rows = {other: self.ledger.account(other).positions[market].size for other in self.holders()}
+        opposite = [other for other, held in rows.items() if held * size < 0]
+        if opposite:
+            other = max(opposite, key=lambda other: abs(rows[other]))
+            lots = max(1, min(abs(size), abs(rows[other]), needed))
+            self.ledger.rescue(constants.DELEVERAGE, containers.Rescue(0, market, index, other, lots))
 
     def rescue_fully(self, index: int) -> bool:
         """One rescue of an account below zero, the largest that the law takes; False when it takes none."""

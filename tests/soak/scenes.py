@@ -71,6 +71,8 @@ class Scene:
         self.fund = rng.choice([_RICH, 10**14])
         if tag == constants.DELEVERAGE:
             self.fund = rng.choice([0, 0, 10**6, 10**10])
+        # An insurance account below maintenance, on the side of whom it may be reduced against.
+        self.reduces = tag == constants.DELEVERAGE and (code == c.TOO_MANY_LOTS or rng.random() < 0.2)
         self.insured = -self.size if tag == constants.UNWIND else 0
         self.entered_at = venue.NOW
         self.begun = int(tag == constants.CLOSE_STEP)
@@ -258,6 +260,10 @@ class Scene:
         if self.winner_equity is not None:
             winner[1] = venue.position(self.winner_eth, self.winner_eth * eth_price)
             winner_money = self.winner_equity - won
+        if self.reduces:
+            self.insured = self.size
+            share = self.ratio_ppm if self.code == c.HEALTHY else self.rng.randrange(100_000, 900_000)
+            self.fund = -(-self.lots_held * price * _MAINTENANCE_PPM // constants.PPM) * share // constants.PPM
         rows = {
             ACCOUNT: venue.account(venue.OWNERS[1], money, held, initial_ppm=self.rng.choice([0, 0, 200_000])),
             MAKER: venue.account(
@@ -297,6 +303,8 @@ class Scene:
         if tag == constants.CLOSE_STEP:
             move = containers.Rescue(0, fields.get("market", self.stepped_market), 0, self.counterparty, self.lots)
             return [operations.rescue_bytes(tag, move)]
+        if self.reduces and "account" not in fields:
+            fields["account"] = 1
         move = containers.Rescue(**({"maker": 0, "market": 0, "account": ACCOUNT, "other": WINNER, "lots": 0} | fields))
         order = venue.signed_order(venue.order(MAKER, **self.maker), venue.KEYS[2])
         return [order, operations.rescue_bytes(tag, move)]

@@ -101,6 +101,7 @@ def _fees_twice(chunk: Chunk, amount: int) -> None:
 
 _judged_at = rescue.judged_at
 _close = rescue.close
+_reduce = rescue.reduce
 _book = custody.book
 _charged = custody.charged
 _clock = Chunk.clock
@@ -132,6 +133,17 @@ def _with_any_equity(
     rich = msgspec.structs.replace(account, settled=account.settled + lent)
     rescued = _close(under, move, rich, *others)
     rescued.account = msgspec.structs.replace(rescued.account, settled=rescued.account.settled - lent)
+    return rescued
+
+
+def _in_any_health(
+    under: containers.Conditions, move: containers.Rescue, other: containers.Account, fund: containers.Account
+) -> containers.Rescued:
+    """A fund that is robbed of whatever it has, and gets it back after it was reduced."""
+    taken = 10**15
+    rescued = _reduce(under, move, other, msgspec.structs.replace(fund, settled=fund.settled - taken))
+    row = msgspec.structs.replace(rescued.insurance, settled=rescued.insurance.settled + taken)
+    rescued.insurance = rescued.account = row
     return rescued
 
 
@@ -246,6 +258,7 @@ BROKEN: Final[dict[str, tuple[object, str, object, str]]] = {
     "funding above its cap": (markets, "accrued", _add(1, markets.accrued), "funding index"),
     "a dearer zero price": (rescue, "premium_of", _add(1_000_000, rescue.premium_of), "zero price"),
     "no cap on turnover": (constants, "TURNOVER_MULTIPLE", 10_000, "turnover cap"),
+    "funds reduced in health": (rescue, "reduce", _in_any_health, "reduced in health"),
     "no cap on payouts": (constants, "PAYOUT_PPM", 2 * constants.PPM, "payout cap"),
     "funds that pay nothing": (constants, "PAYOUT_PPM", 0, "left below zero"),
     "nobody bears a loss": (rescue, "check_counterparty", lambda *_: codes.MARGIN, "left below zero"),

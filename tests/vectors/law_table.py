@@ -216,6 +216,7 @@ _REACHABLE: Final[dict[int, tuple[int, ...]]] = {
         *_RESCUABLE[1:],
         c.HEALTHY,
         c.OVERFILLED,
+        c.TOO_MANY_LOTS,
         c.NO_OPPOSITE,
         c.NOT_IN_PROFIT,
         c.MARGIN,

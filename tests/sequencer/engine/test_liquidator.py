@@ -182,7 +182,9 @@ def test_the_fund_takes_no_more_than_it_may_turn_over() -> None:
     world = crowded(fund=100_000 * DOLLAR)
     assert ticks(world, 591_500)[0] == TAKE_OVER
     taken = encoding.unpack(world.engine.account(BTC + 1).positions[BTC]).size
-    assert taken * 591_500 <= 10 * 100_000 * DOLLAR < (taken + 1) * 591_500
+    fund = margin.equity(world.engine.globals.risk, world.engine.account(BTC + 1))
+    assert 100_000 * DOLLAR < fund < 110_000 * DOLLAR
+    assert 99 * fund // 10 < taken * 591_500 <= 10 * fund
     assert world.position(0) == HEAVY - taken
     world.check()
 
@@ -325,6 +327,23 @@ def test_an_insurance_account_unwinds_into_the_book() -> None:
     assert encoding.unpack(world.engine.account(BTC + 1).positions[BTC]).size == HEAVY - 1_000_000
     world.order(4, BUY, 590_800, 1_000_000)
     assert ticks(world, 591_500, 1) == [], "more than ten basis points below the oracle price"
+    world.check()
+
+
+def test_a_fund_below_maintenance_is_reduced_against_the_ranking() -> None:
+    world = crowded(fund=100_000 * DOLLAR)
+    assert ticks(world, 591_500)[0] == TAKE_OVER
+    fund = BTC + 1
+    taken = encoding.unpack(world.engine.account(fund).positions[BTC]).size
+    # Nobody bids for it, and the price goes on by a tenth: a tenth of the fund is left.
+    kinds = seconds(world, (538_000, *PRICES[1:]), 4)
+    assert DELEVERAGING in kinds
+    record = next(record for record in world.engine.rescues if record.account == fund)
+    assert (record.counterparty, record.price_ticks, record.paid_by_fund_micros) == (FIRST + 1, 538_000, 0)
+    row = world.engine.account(fund)
+    assert 0 < encoding.unpack(row.positions[BTC]).size == taken - record.lots
+    judged = judged_by_rescue(world.engine.globals, row, world.now)
+    assert judged.initial <= judged.equity
     world.check()
 
 
