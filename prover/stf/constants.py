@@ -65,6 +65,8 @@ TICK_GAP: Final = 60_000
 EPOCH: Final = 14_400_000
 MAX_GRACE: Final = 3_600_000
 HOUR: Final = 3_600_000
+# So much of an hour must be counted before its mean settles a market.
+LEAST_SETTLING_TIME: Final = 2_700_000
 # So many ticks in a row, each one step after the last, before anybody is liquidated.
 STEADY_TICKS: Final = 3
 

@@ -68,6 +68,8 @@ TICK_GAP: constant(int256) = 60_000
 EPOCH: constant(int256) = 14_400_000
 MAX_GRACE: constant(int256) = 3_600_000
 HOUR: constant(int256) = 3_600_000
+# So much of an hour must be counted before its mean settles a market.
+LEAST_SETTLING_TIME: constant(int256) = 2_700_000
 # So many ticks in a row, each one step after the last, before anybody is liquidated.
 STEADY_TICKS: constant(int256) = 3
 

@@ -168,7 +168,7 @@ class Market(msgspec.Struct):
     Open-interest scaling of the initial fraction runs between the two interest bounds, micro-dollars of notional, zero
     for none; `fund` is the collateral of the market's insurance account, `turned_over` and `paid_out` what it took and
     gave within the hour of the last tick, micro-dollars. `changed_at` is when its parameters changed. The two of
-    settling add up price * milliseconds, and milliseconds, until an hour's mean settles the market.
+    settling add up price * milliseconds, and milliseconds, of an hour whose mean settles the market.
     """
 
     label: bytes32
@@ -383,7 +383,7 @@ class Funded(msgspec.Struct, gc=False):
 
 
 class Ticked(msgspec.Struct, gc=False):
-    """A tick, decided."""
+    """A tick, decided. settled: 1 of a market that is over with it."""
 
     code: int
     time: int
@@ -394,3 +394,4 @@ class Ticked(msgspec.Struct, gc=False):
     funding_index: list[int]
     settling_sum: list[int]
     settling_time: list[int]
+    settled: list[int]

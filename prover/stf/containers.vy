@@ -336,3 +336,4 @@ struct Ticked:
     funding_index: int256[16]
     settling_sum: int256[16]
     settling_time: int256[16]
+    settled: int256[16]

@@ -72,12 +72,25 @@ def check_signer(index: int256, last: int256, signer: address, signers: list[add
     return codes.OK
 
 
-def settling_price(price: int256, settling_sum: int256, settling_time: int256) -> int256:
-    """The price of a settling market: its mean, once the hour is whole; PROTOCOL.md 8.22."""
-    # An hour's mean settles it, and stays its price for ever.
-    if settling_time >= constants.HOUR:
-        return settling_sum // settling_time
-    return price
+def settling(
+    listed: containers.Market, price: int256, last: int256, time: int256
+) -> tuple[int256, int256, int256, int256]:
+    """Whether a settling market is over at this tick, its price, and what is counted of its hour; PROTOCOL.md 8.22."""
+    # An hour of the clock, that begins an hour or more after its announcement: whoever orders picks no span.
+    start: int256 = (time - 1) // constants.HOUR * constants.HOUR
+    counted_sum: int256 = listed.settling_sum
+    counted_time: int256 = listed.settling_time
+    if last <= start:
+        # The hour's mean settles it, and stays its price for ever; too many gaps, and another hour must do.
+        if counted_time >= constants.LEAST_SETTLING_TIME:
+            return 1, counted_sum // counted_time, 0, 0
+        counted_sum = 0
+        counted_time = 0
+    if start >= listed.changed_at + constants.HOUR:
+        lasted: int256 = min(time - max(last, start), constants.TICK_GAP)
+        counted_sum = counted_sum + price * lasted
+        counted_time = counted_time + lasted
+    return 0, price, counted_sum, counted_time
 
 
 def tick(
@@ -97,6 +110,7 @@ def tick(
         funding_index=[0] * constants.MARKETS,
         settling_sum=[0] * constants.MARKETS,
         settling_time=[0] * constants.MARKETS,
+        settled=[0] * constants.MARKETS,
     )
     if ticked.code != codes.OK:
         return ticked
@@ -143,12 +157,17 @@ def tick(
             time - globals.tick_time,
         )
         if listed.status == constants.MARKET_SETTLING:
-            lasted: int256 = min(time - globals.tick_time, constants.TICK_GAP)
-            ticked.settling_sum[market] = listed.settling_sum + ticked.price[market] * lasted
-            ticked.settling_time[market] = listed.settling_time + lasted
-            ticked.price[market] = settling_price(
-                ticked.price[market], ticked.settling_sum[market], ticked.settling_time[market]
+            is_over: int256 = 0
+            price_now: int256 = 0
+            counted_sum: int256 = 0
+            counted_time: int256 = 0
+            is_over, price_now, counted_sum, counted_time = settling(
+                listed, ticked.price[market], globals.tick_time, time
             )
+            ticked.settled[market] = is_over
+            ticked.price[market] = price_now
+            ticked.settling_sum[market] = counted_sum
+            ticked.settling_time[market] = counted_time
     return ticked
 
 

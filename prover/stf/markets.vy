@@ -88,12 +88,23 @@ def check_signer(index: int256, last: int256, signer: address, signers: uint256[
 
 @internal
 @pure
-def settling_price(price: int256, settling_sum: int256, settling_time: int256) -> int256:
-    """The price of a settling market: its mean, once the hour is whole; PROTOCOL.md 8.22."""
-    # An hour's mean settles it, and stays its price for ever.
-    if settling_time >= constants.HOUR:
-        return settling_sum // settling_time
-    return price
+def settling(listed: containers.Market, price: int256, last: int256, time: int256) -> (int256, int256, int256, int256):
+    """Whether a settling market is over at this tick, its price, and what is counted of its hour; PROTOCOL.md 8.22."""
+    # An hour of the clock, that begins an hour or more after its announcement: whoever orders picks no span.
+    start: int256 = (time - 1) // constants.HOUR * constants.HOUR
+    counted_sum: int256 = listed.settling_sum
+    counted_time: int256 = listed.settling_time
+    if last <= start:
+        # The hour's mean settles it, and stays its price for ever; too many gaps, and another hour must do.
+        if counted_time >= constants.LEAST_SETTLING_TIME:
+            return 1, counted_sum // counted_time, 0, 0
+        counted_sum = 0
+        counted_time = 0
+    if start >= listed.changed_at + constants.HOUR:
+        lasted: int256 = min(time - max(last, start), constants.TICK_GAP)
+        counted_sum = counted_sum + price * lasted
+        counted_time = counted_time + lasted
+    return 0, price, counted_sum, counted_time
 
 
 @internal
@@ -113,6 +124,7 @@ def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: u
         funding_index=empty(int256[16]),
         settling_sum=empty(int256[16]),
         settling_time=empty(int256[16]),
+        settled=empty(int256[16]),
     )
     if ticked.code != codes.OK:
         return ticked
@@ -159,10 +171,15 @@ def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: u
             time - globals.tick_time,
         )
         if listed.status == constants.MARKET_SETTLING:
-            lasted: int256 = min(time - globals.tick_time, constants.TICK_GAP)
-            ticked.settling_sum[market] = listed.settling_sum + ticked.price[market] * lasted
-            ticked.settling_time[market] = listed.settling_time + lasted
-            ticked.price[market] = self.settling_price(ticked.price[market], ticked.settling_sum[market], ticked.settling_time[market])
+            is_over: int256 = 0
+            price_now: int256 = 0
+            counted_sum: int256 = 0
+            counted_time: int256 = 0
+            is_over, price_now, counted_sum, counted_time = self.settling(listed, ticked.price[market], globals.tick_time, time)
+            ticked.settled[market] = is_over
+            ticked.price[market] = price_now
+            ticked.settling_sum[market] = counted_sum
+            ticked.settling_time[market] = counted_time
     return ticked
 
 

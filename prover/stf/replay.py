@@ -141,7 +141,7 @@ def take_tick(globals: containers.Globals, ticked: containers.Ticked, queued: in
     globals.streak = ticked.streak
     globals.tick_queued = queued
     for market, listed in enumerate(globals.markets):
-        if listed.settling_time >= constants.HOUR:
+        if ticked.settled[market] == 1:
             listed.status = constants.MARKET_SETTLED
             listed.open_interest = 0
             set_fractions(globals, market, 0, 0)

@@ -351,7 +351,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                         listed.paid_out = 0
                     listed.settling_sum = ticked.settling_sum[market]
                     listed.settling_time = ticked.settling_time[market]
-                    if listed.settling_time >= constants.HOUR:
+                    if ticked.settled[market] == 1:
                         listed.status = constants.MARKET_SETTLED
                         listed.open_interest = 0
                         globals.risk.initial_ppm[market] = 0

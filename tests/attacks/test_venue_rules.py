@@ -13,7 +13,7 @@ from prover.state.audit import conservation
 from prover.state.state import State
 from prover.stf import codes as c
 from prover.stf import constants, containers, margin, markets, rescue
-from prover.stf.replay import Chunk
+from prover.stf.replay import Chunk, take_tick
 from tests.attacks.law_variants import python_chunk, rule_off
 from tests.attacks.stage import (
     ATTACKER,
@@ -314,6 +314,47 @@ class TestM12Straddle:
         assert venue.run(state, forced_rescue(20, time=now), timestamp=now).codes == (c.OK,)
         assert value(state.account(1)) == (self.FUND - 2 * self.HOLE) * DOLLAR
         assert conservation(state).sound
+
+
+class TestC4Settlement:
+    """A market must not settle at the best minutes of a day: the operator says which ticks there are."""
+
+    HIGH = BTC + 12_000
+
+    def state(self) -> State:
+        return stage({VICTIM: held(BITCOIN, 13_000)}, market={"status": constants.MARKET_SETTLING})
+
+    def picked(self) -> containers.Globals:
+        """Three days in which the price is high for a minute an hour, and only that minute has a tick."""
+        globals = self.state().globals
+        for turn in range(1, 70):
+            now = NOW + turn * constants.HOUR + 30 * 60_000
+            tick = venue.tick(now, [self.HIGH, ETH, SOL])
+            ticked = markets.tick(venue.DOMAIN, globals, now, tick + bytes(32), venue.recover_fast)
+            assert ticked.code == c.OK
+            take_tick(globals, ticked, 0)
+        return globals
+
+    def test_off_it_settles_at_the_best_minutes_of_days(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(monkeypatch, markets, "    if last <= start:\n", "    if counted_time >= constants.HOUR:\n")
+        globals = self.picked()
+        assert globals.markets[0].status == constants.MARKET_SETTLED
+        assert globals.risk.price[0] == self.HIGH
+
+    def test_on_it_takes_three_quarters_of_one_hour(self) -> None:
+        assert self.picked().markets[0].status == constants.MARKET_SETTLING
+
+    def test_on_gaps_in_an_hour_are_worth_no_more_than_a_quarter(self) -> None:
+        """Fifteen minutes may be left out, and each tick stands for a minute: nothing else is the operator's choice."""
+        state = self.state()
+        for minute in [*range(1, 31), *range(46, 61)]:
+            now = NOW + minute * 60_000
+            price = BTC if minute <= 30 else self.HIGH
+            assert venue.run(state, venue.tick(now, [price, ETH, SOL]), timestamp=now).codes == (c.OK,)
+        now += STEP
+        assert venue.run(state, venue.tick(now, [BTC, ETH, SOL]), timestamp=now).codes == (c.OK,)
+        assert state.globals.markets[0].status == constants.MARKET_SETTLED
+        assert state.globals.risk.price[0] == BTC + 4_000
 
 
 class TestSettlingCountsInFull:

@@ -179,8 +179,17 @@ class History(Rescuing):
         self.finish_head()
         if self.change(market, constants.MARKET_SETTLING) != codes.OK:
             return
-        while ledger.globals.markets[market].status == constants.MARKET_SETTLING:
-            self.tick([self.moved(price, rng.uniform(-0.003, 0.003)) for price in self.prices], 60_000)
+        # Three quarters of the first full hour that begins an hour later, give or take a minute, or the next one.
+        for _ in range(20):
+            if ledger.globals.markets[market].status != constants.MARKET_SETTLING:
+                break
+            last = ledger.globals.tick_time
+            begin = -(-(max(last, ledger.globals.markets[market].changed_at + constants.HOUR)) // constants.HOUR)
+            self.tick(self.prices, begin * constants.HOUR - last + rng.choice([0, 30_000]))
+            for _ in range(rng.choice([44, 46, 46])):
+                self.tick([self.moved(price, rng.uniform(-0.003, 0.003)) for price in self.prices], 60_000)
+            end = (begin + 1) * constants.HOUR
+            self.tick(self.prices, end - ledger.globals.tick_time + constants.TICK_STEP)
         self.change(market, constants.MARKET_OPEN)
         for _ in range(3):
             self.tick(self.prices)

@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, Final
 
 from prover.stf import codes, constants, containers
@@ -200,13 +201,11 @@ class Watch(Queue):
             self.hour_grown.clear()
             self.hour_unwound.clear()
             self.hour_paid.clear()
-        for market, (total, lasted) in list(self.settling.items()):
-            total, lasted = total + prices[market] * elapsed, lasted + elapsed
-            self.settling[market] = (total, lasted)
-            if lasted >= 3_600_000:
-                # The mean of an hour, each price for as long as it lasted.
+        for market, earliest in list(self.settling.items()):
+            mean = self._hour_mean(market, earliest, last)
+            if step.time > ceil(last, 3_600_000) * 3_600_000 and mean is not None:
                 del self.settling[market]
-                self.over[market] = prices[market] = total // lasted
+                self.over[market] = prices[market] = mean
                 self.accepted["settlement"] += 1
         self.ticks.append((step.time, prices))
         self.claim(prices == risk.price[: self.market_count], "price", f"{risk.price} not {prices}")
@@ -214,6 +213,19 @@ class Watch(Queue):
         over = {market for market, status in enumerate(statuses) if status == constants.MARKET_SETTLED}
         self.claim(over == set(self.over), "settlement", f"{over} not {self.over}")
         return set()
+
+    def _hour_mean(self, market: int, earliest: int, last: int) -> int | None:
+        """The mean over the hour of the clock in which the last tick stands, each price for as long as it lasted."""
+        begin = (ceil(last, 3_600_000) - 1) * 3_600_000
+        counted = [
+            (prices[market], min(at - max(before, begin), 60_000))
+            for (before, _), (at, prices) in pairwise(self.ticks)
+            if at > begin
+        ]
+        total = sum(lasted for _, lasted in counted)
+        if begin < earliest or total < 45 * 60_000:
+            return None
+        return sum(price * lasted for price, lasted in counted) // total
 
     def _fill(self) -> set[int]:
         maker, taker, lots = self.step.maker, self.step.taker, self.step.size

@@ -97,7 +97,7 @@ class Queue(Rescues):
         return set()
 
     def _set_market(self) -> set[int]:
-        given = self.step.parameters
+        step, given = self.step, self.step.parameters
         assert given is not None
         listed, risk = self.ledger.globals.markets[given.market], self.ledger.globals.risk
         # In its last hour a market counts in full.
@@ -107,7 +107,7 @@ class Queue(Rescues):
         self.claim(given.market not in self.over, "parameters", "a market that is over came back")
         self.accepted["listing"] += listed.open_interest == 0 and risk.price[given.market] == 0
         if given.status == constants.MARKET_SETTLING:
-            self.settling[given.market] = (0, 0)
+            self.settling[given.market] = (step.now + 2 * constants.HOUR - 1) // constants.HOUR * constants.HOUR
         return set()
 
     def _close_step(self) -> set[int]:

@@ -104,9 +104,9 @@ class Readings:
         self.hour_unwound: Counter[int] = Counter()
         self.hour_paid: Counter[int] = Counter()
         self.filled: Counter[tuple[int, int, int]] = Counter()
-        # Of markets that are over, their prices for ever; of those that settle, the sum of price times time, and time.
+        # Of markets that are over, their prices for ever; of those that settle, when the first hour begins that may.
         self.over: dict[int, int] = {}
-        self.settling: dict[int, tuple[int, int]] = {}
+        self.settling: dict[int, int] = {}
         self.indebted: set[int] = set()
         # Of the close that is under way: when it was entered, its limit. Whether the last tick came by the queue.
         self.head_entered, self.head_limit = 0, 0

@@ -42,14 +42,20 @@ def change(state: State, market: int = 0, **fields: Any) -> bytes:
     )
 
 
-def hour(state: State, prices: list[int]) -> int:
-    """Ticks a minute apart, these prices in turn, for an hour; answers with the time of the last."""
-    now = state.globals.tick_time
-    for minute in range(60):
+def minutes(state: State, prices: list[int], count: int = 60, first: int = constants.TICK_GAP) -> int:
+    """Ticks a minute apart, the first one so much later, these prices in turn; answers with the time of the last."""
+    now = state.globals.tick_time + first - constants.TICK_GAP
+    for minute in range(count):
         now += constants.TICK_GAP
         tick = venue.tick(now, [prices[minute % len(prices)], 300_000, 1_500_000], market_count=3)
         assert venue.run(state, tick, timestamp=now).codes == (c.OK,)
     return now
+
+
+def hour(state: State, prices: list[int]) -> int:
+    """An hour of the clock, from its beginning on, and the tick that ends it at a price that does not count."""
+    minutes(state, prices)
+    return minutes(state, [BTC // 2], 1, constants.TICK_STEP)
 
 
 class TestListing:
@@ -173,15 +179,52 @@ class TestSettlement:
 
     def test_not_before_the_hour_is_over(self) -> None:
         state = state_of(constants.MARKET_SETTLING)
-        now = NOW
-        for _ in range(59):
-            now += constants.TICK_GAP
-            venue.run(state, venue.tick(now, [BTC, 300_000, 1_500_000]), timestamp=now)
-        assert state.globals.markets[0].status == constants.MARKET_SETTLING
-        # A gap counts for a minute, however long it is.
-        now += 10 * constants.TICK_GAP
-        venue.run(state, venue.tick(now, [BTC, 300_000, 1_500_000]), timestamp=now)
+        minutes(state, [BTC])
+        market = state.globals.markets[0]
+        assert (market.status, market.settling_time) == (constants.MARKET_SETTLING, constants.HOUR)
+        assert state.globals.risk.price[0] == BTC
+        minutes(state, [BTC], 1, constants.TICK_STEP)
         assert state.globals.markets[0].status == constants.MARKET_SETTLED
+        assert (state.globals.markets[0].settling_sum, state.globals.markets[0].settling_time) == (0, 0)
+
+    @pytest.mark.parametrize(("counted", "is_over"), [(45, True), (44, False)])
+    def test_three_quarters_of_an_hour_must_be_counted(self, counted: int, is_over: bool) -> None:
+        state = state_of(constants.MARKET_SETTLING)
+        minutes(state, [BTC + 1_000], counted)
+        rest = constants.HOUR - counted * constants.TICK_GAP
+        minutes(state, [BTC], 1, rest + constants.TICK_STEP)
+        market = state.globals.markets[0]
+        assert (market.status == constants.MARKET_SETTLED) == is_over
+        if is_over:
+            assert state.globals.risk.price[0] == BTC + 1_000
+            return
+        # The next hour counts alone, from its beginning on: the tick before it is of the last one.
+        assert (market.settling_sum, market.settling_time) == (5_000 * BTC, 5_000)
+        minutes(state, [BTC - 1_000], 60, constants.TICK_GAP - constants.TICK_STEP)
+        minutes(state, [BTC], 1, constants.TICK_STEP)
+        assert state.globals.risk.price[0] == (5_000 * BTC + 3_595_000 * (BTC - 1_000)) // constants.HOUR
+
+    @pytest.mark.parametrize(("later", "waits"), [(0, 1), (1, 2), (constants.HOUR, 2)])
+    def test_it_is_a_full_hour_that_begins_an_hour_after_the_entry(self, later: int, waits: int) -> None:
+        state = state_of(constants.MARKET_SETTLING, changed_at=NOW + later)
+        for _ in range(waits):
+            minutes(state, [BTC + 1_000])
+            market = state.globals.markets[0]
+            assert (market.status, market.settling_time) == (constants.MARKET_SETTLING, 0)
+        minutes(state, [BTC - 1_000])
+        assert state.globals.markets[0].settling_time == constants.HOUR
+        minutes(state, [BTC], 1)
+        assert state.globals.risk.price[0] == BTC - 1_000
+        assert conservation(state).sound
+
+    def test_a_tick_counts_a_minute_at_most_and_nothing_before_the_hour(self) -> None:
+        state = state_of(constants.MARKET_SETTLING)
+        minutes(state, [BTC], 1, constants.HOUR - 5_000)
+        assert state.globals.markets[0].settling_time == constants.TICK_GAP
+        minutes(state, [BTC], 1, 25_000)
+        assert state.globals.markets[0].settling_time == 20_000
+        minutes(state, [BTC], 1, 10 * constants.TICK_GAP)
+        assert state.globals.markets[0].settling_time == 20_000 + constants.TICK_GAP
 
     def test_its_price_stands_whatever_is_signed_later(self) -> None:
         state, now = self.settled([BTC + 1_000])

@@ -47,6 +47,17 @@ def ticked(world: World, prices: tuple[int, ...], after: int = constants.TICK_ST
     assert world.process(tick(world.now, prices, (0,) * len(prices), world.domain)).code == codes.OK
 
 
+def settled(world: World, up: tuple[int, ...]) -> None:
+    """ETH settles in the first full hour that begins an hour later: half of it at the old price, half at another."""
+    begin = -(-(world.now + constants.HOUR) // constants.HOUR) * constants.HOUR
+    ticked(world, PRICES, begin - world.now)
+    for minute in range(60):
+        ticked(world, PRICES if minute < 30 else up, 60_000)
+    assert world.engine.globals.markets[ETH].status == constants.MARKET_SETTLING
+    ticked(world, up)
+    assert world.engine.globals.markets[ETH].status == constants.MARKET_SETTLED
+
+
 def test_a_listed_market_is_traded_from_its_first_tick() -> None:
     world = World(traders=2)
     assert changed(world, DOGE).code == codes.OK
@@ -74,14 +85,13 @@ def test_a_market_ends_at_the_mean_of_an_hour() -> None:
     assert changed(world, ETH, status=constants.MARKET_SETTLING).code == codes.OK
     # Half an hour at the old price, half at one that is 300 dollars higher.
     up = (PRICES[BTC], PRICES[ETH] + 30_000, PRICES[2])
-    for minute in range(60):
-        ticked(world, PRICES if minute < 30 else up, 60_000)
+    settled(world, up)
     market = world.engine.globals.markets[ETH]
     assert (market.status, market.open_interest) == (constants.MARKET_SETTLED, 0)
-    settled = PRICES[ETH] + 15_000
-    assert world.engine.globals.risk.price[ETH] == settled
+    mean = PRICES[ETH] + 15_000
+    assert world.engine.globals.risk.price[ETH] == mean
     ticked(world, up)
-    assert world.engine.globals.risk.price[ETH] == settled, "for ever"
+    assert world.engine.globals.risk.price[ETH] == mean, "for ever"
     again = changed(world, ETH, status=constants.MARKET_OPEN, initial_ppm=20_000, maintenance_ppm=12_000)
     assert again.code == codes.NO_MARKET
     # The position is there until its account is touched, and money afterwards.
@@ -100,9 +110,7 @@ def ended(world: World, up: tuple[int, ...]) -> None:
     assert changed(world, ETH, status=constants.MARKET_REDUCE_ONLY).code == codes.OK
     ticked(world, PRICES, constants.PARAMETER_PERIOD)
     assert changed(world, ETH, status=constants.MARKET_SETTLING).code == codes.OK
-    for minute in range(60):
-        ticked(world, PRICES if minute < 30 else up, 60_000)
-    assert world.engine.globals.markets[ETH].status == constants.MARKET_SETTLED
+    settled(world, up)
 
 
 def test_an_account_that_a_settlement_leaves_in_debt_stops_nothing() -> None:
