@@ -24,11 +24,13 @@ from sequencer.engine.placing import (
     Arrival,
     Decided,
     Placing,
+    Room,
     departure,
     is_admitted,
     is_maker_at_fault,
     lots_left,
     reducible,
+    room_for,
     room_of_fill,
     still_entitled,
 )
@@ -65,8 +67,8 @@ class Committing:
             return self.chunk.cut(self.now), [maker, taker]
         return chunk, missing
 
-    def place(self, arrival: Arrival) -> list[AnyEffect]:
-        """Matches an order that the law admits, and lets the rest of it rest."""
+    def place(self, arrival: Arrival, *, replaces: bool = False) -> list[AnyEffect]:
+        """Matches an order that the law admits, and lets the rest of it rest; replaces: one has just left for it."""
         order = arrival.order
         book = self.orders.books[order.market]
         left = lots_left(self.chunk.view, order)
@@ -82,19 +84,30 @@ class Committing:
                 effects.append(self.leave(decided.maker, decided.reason, _detail(decided.code)))
         if placing.remaining == 0:
             return effects
-        if placing.may_rest and book.has_room(order.account):
-            self.orders.rest(order, arrival.operation, arrival.signer, placing.remaining)
+        room = None
+        if placing.may_rest:
+            room = room_for(self.orders, self.chunk.view, order, False, replaces=replaces)
+        if room is not None and not room.refusal:
+            effects += self._displace(room)
+            self.orders.rest(order, arrival.operation, arrival.signer, placing.remaining, room.behind)
             name = order_id(order)
             effects.append(Rested(order=name, account=order.account, market=order.market, lots=placing.remaining))
         else:
             effects.append(_left(order, placing.remaining, placing.reason, placing.detail))
         return effects
 
-    def arm(self, arrival: Arrival) -> Armed:
+    def arm(self, arrival: Arrival, *, replaces: bool) -> list[AnyEffect]:
         """Lets an order wait for its trigger."""
         order = arrival.order
-        self.orders.arm(order, arrival.operation, arrival.signer)
-        return Armed(order=order_id(order), account=order.account, market=order.market, lots=order.size)
+        room = room_for(self.orders, self.chunk.view, order, True, replaces=replaces)
+        assert not room.refusal, "an order that was admitted finds its place"
+        effects = self._displace(room)
+        self.orders.arm(order, arrival.operation, arrival.signer, room.behind)
+        name = order_id(order)
+        return [*effects, Armed(order=name, account=order.account, market=order.market, lots=order.size)]
+
+    def _displace(self, room: Room) -> list[AnyEffect]:
+        return [] if room.displaced is None else [self.leave(room.displaced, Reason.DISPLACED)]
 
     def leave(self, order: containers.Order, reason: Reason, detail: str = "") -> Left:
         """Takes an open order out."""
@@ -111,6 +124,7 @@ class Committing:
             if cover(risk, settled, self.orders.reserved(index, risk.price)).free >= 0:
                 break
             effects.append(self.leave(order, Reason.MARGIN))
+        self.orders.rate(index, max(0, margin.collateral(self.account(index))))
         return effects
 
     def drop_cancelled(self, request: containers.Request, every: bool) -> list[AnyEffect]:

@@ -14,7 +14,7 @@ from prover.stf import codes
 from sequencer.engine.post_mortem import PostMortem
 from sequencer.engine.records import Fill
 
-EFFECTS_VERSION: Final = 3
+EFFECTS_VERSION: Final = 4
 
 # Effects of one input are numbered from its own number times this.
 _PLACES: Final = 1 << 24
@@ -34,6 +34,8 @@ class Reason(StrEnum):
     MARKET = "market"
     # Its account's free collateral no longer covers it, after money or positions have gone.
     MARGIN = "margin"
+    # The book was full, and more money stands behind the order that took its place.
+    DISPLACED = "displaced"
     # The law refused its fill; `detail` names the rule.
     REFUSED = "refused"
     # Nothing more to meet, and it may not rest; `detail` says what stopped it.

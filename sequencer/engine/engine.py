@@ -56,7 +56,7 @@ from sequencer.engine.records import (
 class EngineLimits(msgspec.Struct, frozen=True):
     """What the venue holds at most."""
 
-    book: Limits = Limits(orders=100_000, orders_of_account=255)
+    book: Limits = Limits(orders=100_000, orders_of_account=64)
     # A chunk is closed to new inputs at this many bytes, so that most inputs find a chunk with room.
     chunk_bytes: int = 7_000
 
@@ -260,7 +260,8 @@ class Engine:
             size=order.size,
             time_ms=chunk.commitment.timestamp,
         )
-        after = [self._committing.arm(arrival)] if said.is_armed else self._committing.place(arrival)
+        commit = self._committing.arm if said.is_armed else self._committing.place
+        after = commit(arrival, replaces=said.replaced is not None)
         return codes.OK, [accepted, *effects, *after]
 
     def _soft_cancel(self, given: Input) -> tuple[int, list[AnyEffect]]:
@@ -415,7 +416,7 @@ class Engine:
             for order, known in self._orders.fired(market, self.globals.risk.price[market]):
                 name = order_id(order)
                 effects.append(Fired(order=name, account=order.account, market=market, lots=known.remaining))
-                effects += self._committing.place(Arrival(order, known.operation, known.signer))
+                effects += self._committing.place(Arrival(order, known.operation, known.signer), replaces=True)
         liquidator = Liquidator(self._committing)
         if not is_serving:
             liquidator.run()

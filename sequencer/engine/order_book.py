@@ -24,17 +24,15 @@ ORDER_ID_DIGITS: Final = (constants.ACCOUNT_BITS + constants.SLOT_BITS + 48) // 
 Depth = list[tuple[int, int]]
 
 
-class BookFull(Exception):
-    """No room for one more order; nothing has changed."""
-
-    code: Final = "BOOK_FULL"
-
-
 class Limits(msgspec.Struct, frozen=True):
-    """How many orders a book holds, in all and of one account."""
+    """How many orders a book holds, and in how many places an account's orders stand, in all books together.
+
+    An account has one place more for each `micros_of_place` of its equity.
+    """
 
     orders: int
     orders_of_account: int
+    micros_of_place: int = 100 * 10**6
 
 
 class Stop(StrEnum):
@@ -47,12 +45,16 @@ class Stop(StrEnum):
 
 
 class Resting(msgspec.Struct, gc=False, eq=False):
-    """An order in a book and the lots it has left; `arrival` counts the orders of that book."""
+    """An order in a book and the lots it has left; `arrival` counts the orders of that book.
+
+    behind: its part of the money that stood behind its account's orders in this book when it came, or stands since.
+    """
 
     order: Order
     remaining: int
     arrival: int
     live: bool
+    behind: int
 
 
 def order_id(order: Order) -> str:
@@ -83,6 +85,32 @@ class _Agenda:
         return due
 
 
+class _Backing:
+    """The orders of a book, the one with the least behind it first and of equal ones the newest.
+
+    Invariant: what stands behind an order only falls; each time it is pushed again, and the older entry is void.
+    """
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int, Resting]] = []
+
+    def push(self, entry: Resting, living: int) -> None:
+        """`living` is how many orders the book holds: it bounds what the heap keeps."""
+        if len(self._heap) > 2 * living + HEAP_SLACK:
+            self._heap = [item for item in self._heap if _is_valid(item)]
+            heapify(self._heap)
+        heappush(self._heap, (entry.behind, -entry.arrival, entry))
+
+    def least(self) -> Resting | None:
+        while self._heap and not _is_valid(self._heap[0]):
+            heappop(self._heap)
+        return self._heap[0][2] if self._heap else None
+
+
+def _is_valid(item: tuple[int, int, Resting]) -> bool:
+    return item[2].live and item[2].behind == item[0]
+
+
 class _Roster:
     """The orders of one book by account and slot, their number kept within limits, their expiry kept in order."""
 
@@ -92,19 +120,27 @@ class _Roster:
         self._arrivals = 0
         self._accounts: dict[int, dict[int, Resting]] = {}
         self._expiries = _Agenda()
+        self._backing = _Backing()
 
-    def check_room(self, account: int) -> None:
-        """BookFull if the book or the account's share of it is full."""
-        if self.count >= self._limits.orders:
-            raise BookFull(f"The book holds {self._limits.orders} orders, which is its limit.")
-        held = self._accounts.get(account)
-        if held is not None and len(held) >= self._limits.orders_of_account:
-            raise BookFull(f"The account has {self._limits.orders_of_account} orders in this book, which is its limit.")
+    def has_room(self, gone: int) -> bool:
+        """Whether one more finds room, once so many have left."""
+        return self.count - gone < self._limits.orders
 
-    def has_room(self, account: int, gone: int = 0, own_gone: int = 0) -> bool:
-        """Whether `check_room` would pass once `gone` orders have left, `own_gone` of them the account's."""
-        own = len(self._accounts.get(account, ())) - own_gone
-        return self.count - gone < self._limits.orders and own < self._limits.orders_of_account
+    def least(self) -> Resting | None:
+        """The order with the least behind it."""
+        return self._backing.least()
+
+    def count_of(self, account: int) -> int:
+        return len(self._accounts.get(account, ()))
+
+    def rate(self, account: int, money: int) -> list[Resting]:
+        """Shares what stands behind an account among its orders here; those of which it has become less."""
+        held = self._accounts.get(account, {}).values()
+        poorer = [entry for entry in held if entry.behind > money // len(held)]
+        for entry in poorer:
+            entry.behind = money // len(held)
+            self._backing.push(entry, self.count)
+        return poorer
 
     def get(self, account: int, slot: int) -> Resting | None:
         held = self._accounts.get(account)
@@ -120,13 +156,14 @@ class _Roster:
         entries.sort(key=_arrival)
         return entries
 
-    def enter(self, order: Order, remaining: int) -> Resting:
-        self.check_room(order.account)
+    def enter(self, order: Order, remaining: int, behind: int) -> Resting:
+        assert self.has_room(0), "room is made before an order enters"
         held = self._accounts.setdefault(order.account, {})
         assert order.slot not in held, "an order is removed before another takes its slot"
         self._arrivals += 1
-        entry = Resting(order, remaining, self._arrivals, True)
+        entry = Resting(order, remaining, self._arrivals, True, behind)
         self._expiries.push(order.expires_at, entry, self.count)
+        self._backing.push(entry, self.count)
         held[order.slot] = entry
         self.count += 1
         return entry
@@ -246,7 +283,34 @@ class Matching:
         self.stop = Stop.FILLED
 
 
-class OrderBook:
+class _Shared:
+    """What book and trigger book of a market have in common: places, and who stands in them."""
+
+    def __init__(self, market: int, limits: Limits) -> None:
+        self._market = market
+        self._roster = _Roster(limits)
+
+    def __len__(self) -> int:
+        return self._roster.count
+
+    def has_room(self, gone: int = 0) -> bool:
+        """Whether one more order finds room, once so many have left."""
+        return self._roster.has_room(gone)
+
+    def least(self) -> Resting | None:
+        """The order that would leave first for one with more behind it."""
+        return self._roster.least()
+
+    def count_of(self, account: int) -> int:
+        """Orders of an account."""
+        return self._roster.count_of(account)
+
+    def rate(self, account: int, money: int) -> list[Resting]:
+        """So much stands behind an account now: its orders of which less does."""
+        return self._roster.rate(account, money)
+
+
+class OrderBook(_Shared):
     """The resting orders of one market.
 
     Invariant: the best bid is below the best ask after every call.
@@ -260,29 +324,17 @@ class OrderBook:
     """
 
     def __init__(self, market: int, limits: Limits) -> None:
-        self._market = market
-        self._roster = _Roster(limits)
+        super().__init__(market, limits)
         self._bids = _Side(1)
         self._asks = _Side(-1)
 
-    def __len__(self) -> int:
-        return self._roster.count
-
-    def check_room(self, account: int) -> None:
-        """BookFull if an order of this account could not rest now: ask before the match, not after it."""
-        self._roster.check_room(account)
-
-    def has_room(self, account: int, gone: int = 0, own_gone: int = 0) -> bool:
-        """Whether an order of this account could rest, once `gone` others and `own_gone` of its own have left."""
-        return self._roster.has_room(account, gone + own_gone, own_gone)
-
-    def add(self, order: Order, remaining: int) -> None:
-        """Let an order rest behind its price level; BookFull if there is no room."""
+    def add(self, order: Order, remaining: int, behind: int = 0) -> None:
+        """Let an order rest behind its price level; behind: the money that stands behind it."""
         assert order.market == self._market
         assert 0 < remaining <= order.size
         assert order.time_in_force == constants.GOOD_TILL_TIME, "an immediate order never rests"
         assert not self.would_cross(order), "an order is matched, and its rest expired if need be, before it rests"
-        self._side_of(order).add(self._roster.enter(order, remaining))
+        self._side_of(order).add(self._roster.enter(order, remaining, behind))
 
     def get(self, account: int, slot: int) -> Order | None:
         """The order resting in that slot."""
@@ -363,28 +415,20 @@ class OrderBook:
         self._roster.leave(entry)
 
 
-class TriggerBook:
+class TriggerBook(_Shared):
     """The orders of one market that wait for the oracle price; nobody sees them and nothing meets them until then."""
 
     def __init__(self, market: int, limits: Limits) -> None:
-        self._market = market
-        self._roster = _Roster(limits)
+        super().__init__(market, limits)
         self._above = _Agenda()
         self._below = _Agenda()
 
-    def __len__(self) -> int:
-        return self._roster.count
-
-    def check_room(self, account: int) -> None:
-        """BookFull if an order of this account could not be armed now."""
-        self._roster.check_room(account)
-
-    def arm(self, order: Order) -> None:
-        """Let an order wait for its trigger; BookFull if there is no room."""
+    def arm(self, order: Order, behind: int = 0) -> None:
+        """Let an order wait for its trigger; behind: the money that stands behind it."""
         assert order.market == self._market
         assert order.trigger != constants.NO_TRIGGER
         living = self._roster.count
-        entry = self._roster.enter(order, order.size)
+        entry = self._roster.enter(order, order.size, behind)
         if order.trigger == constants.TRIGGER_AT_OR_ABOVE:
             self._above.push(order.trigger_price, entry, living)
         else:

@@ -1,5 +1,6 @@
 """The open orders: books, triggers, the bytes that were signed, and which slot was taken up to which sequence."""
 
+from collections import Counter
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import Final
 
@@ -9,7 +10,7 @@ from prover.signing.receipts import Receipt, chained
 from prover.state.trial import NO_ORDER
 from prover.stf import constants, containers, encoding
 from prover.stf.words import word_at
-from sequencer.engine.order_book import BookFull, Limits, OrderBook, TriggerBook
+from sequencer.engine.order_book import Limits, OrderBook, TriggerBook
 from sequencer.engine.records import (
     ORDER_KEY,
     RECEIPTS_KEY,
@@ -36,10 +37,12 @@ class Orders:
     def __init__(self, store: StagedStore, limits: Limits, arrivals: int) -> None:
         """arrivals: orders that were remembered so far."""
         self.arrivals = arrivals
+        self.limits = limits
         self.books = [OrderBook(market, limits) for market in range(constants.MARKETS)]
         self.triggers = [TriggerBook(market, limits) for market in range(constants.MARKETS)]
         self._open: dict[tuple[int, int], OpenOrder] = {}
         self._reservations = Reservations()
+        self._counts: Counter[int] = Counter()
         self._dirty: set[tuple[int, int]] = set()
         self._taken: dict[tuple[int, int], tuple[int, int]] = {
             (int.from_bytes(key[-4:-1], "big"), key[-1]): msgspec.msgpack.decode(value, type=tuple[int, int])
@@ -58,10 +61,11 @@ class Orders:
             order = encoding.order(word_at(known.operation, 1), word_at(known.operation, 32))
             self._open[(order.account, order.slot)] = known
             self._reservations.put(order, known.remaining, known.armed)
+            self._counts[order.account] += 1
             if known.armed:
-                self.triggers[order.market].arm(order)
+                self.triggers[order.market].arm(order, known.behind)
             else:
-                self.books[order.market].add(order, known.remaining)
+                self.books[order.market].add(order, known.remaining, known.behind)
 
     # What is seen.
 
@@ -115,19 +119,20 @@ class Orders:
         closing = msgspec.structs.replace(NO_ORDER, market=market, side=side, limit_price=limit)
         return list(self.books[market].facing(closing))
 
-    def no_room(self, order: containers.Order, held: containers.Order | None, is_armed: bool) -> str:
-        """Why an order could not rest; empty where it could, need not, or takes the place of the one it replaces."""
-        book = self.triggers[order.market] if is_armed else self.books[order.market]
-        need_not = not is_armed and (
-            order.time_in_force != constants.GOOD_TILL_TIME or self.books[order.market].would_cross(order)
-        )
-        replaces = held is not None and held.market == order.market and book.get(held.account, held.slot) is not None
-        if not need_not and not replaces:
-            try:
-                book.check_room(order.account)
-            except BookFull as full:
-                return str(full)
-        return ""
+    def count(self, account: int) -> int:
+        """Open orders of an account, in all books together."""
+        return self._counts[account]
+
+    def stands_in(self, order: containers.Order | None, market: int, is_armed: bool) -> bool:
+        """Whether an open order, where there is one, stands in that book."""
+        if order is None:
+            return False
+        return order.market == market and self.signed(order).armed == is_armed
+
+    def may_have_to_rest(self, order: containers.Order, is_armed: bool) -> bool:
+        """Whether an order needs a place where nothing of it is filled at once."""
+        is_patient = order.time_in_force == constants.GOOD_TILL_TIME
+        return is_armed or (is_patient and not self.books[order.market].would_cross(order))
 
     # What changes.
 
@@ -153,15 +158,23 @@ class Orders:
         self._taken[place] = (sequence, until)
         self._dirty_taken.add(place)
 
-    def arm(self, order: containers.Order, operation: bytes, signer: bytes) -> None:
+    def arm(self, order: containers.Order, operation: bytes, signer: bytes, behind: int) -> None:
         """Lets an order wait for its trigger."""
-        self.triggers[order.market].arm(order)
-        self._remember(order, operation, signer, order.size, armed=True)
+        self.triggers[order.market].arm(order, behind)
+        self._remember(order, OpenOrder(self.arrivals + 1, True, order.size, operation, signer, behind))
 
-    def rest(self, order: containers.Order, operation: bytes, signer: bytes, remaining: int) -> None:
+    def rest(self, order: containers.Order, operation: bytes, signer: bytes, remaining: int, behind: int) -> None:
         """Lets what is left of an order rest in its book."""
-        self._remember(order, operation, signer, remaining, armed=False)
-        self.books[order.market].add(order, remaining)
+        self._remember(order, OpenOrder(self.arrivals + 1, False, remaining, operation, signer, behind))
+        self.books[order.market].add(order, remaining, behind)
+
+    def rate(self, account: int, money: int) -> None:
+        """So much money stands behind an account's orders from now on; more than when they came counts for none."""
+        for book in (*self.books, *self.triggers):
+            for entry in book.rate(account, money):
+                place = (account, entry.order.slot)
+                self._open[place].behind = entry.behind
+                self._dirty.add(place)
 
     def filled(self, maker: containers.Order, lots: int) -> None:
         """Books a fill of a resting order that the law accepted; with nothing left it is gone."""
@@ -172,6 +185,7 @@ class Orders:
         self._dirty.add(place)
         self._reservations.put(maker, known.remaining, is_armed=False)
         if known.remaining == 0:
+            self._counts[maker.account] -= 1
             del self._open[place]
 
     def leave(self, order: containers.Order) -> int:
@@ -191,17 +205,19 @@ class Orders:
         """Takes out the orders whose trigger an oracle price reaches, the first armed first."""
         return [(order, self._forget(order)) for order in self.triggers[market].fired(price)]
 
-    def _remember(self, order: containers.Order, operation: bytes, signer: bytes, remaining: int, armed: bool) -> None:
+    def _remember(self, order: containers.Order, known: OpenOrder) -> None:
         place = (order.account, order.slot)
         self.arrivals += 1
-        self._open[place] = OpenOrder(self.arrivals, armed, remaining, operation, signer)
-        self._reservations.put(order, remaining, armed)
+        self._counts[order.account] += 1
+        self._open[place] = known
+        self._reservations.put(order, known.remaining, known.armed)
         self._dirty.add(place)
 
     def _forget(self, order: containers.Order) -> OpenOrder:
         place = (order.account, order.slot)
         self._dirty.add(place)
         self._reservations.put(order, 0, is_armed=False)
+        self._counts[order.account] -= 1
         return self._open.pop(place)
 
     # What is kept.

@@ -37,6 +37,17 @@ class Admitted(msgspec.Struct, frozen=True):
     is_armed: bool
 
 
+class Room(msgspec.Struct, frozen=True):
+    """The place of an order that rests or waits. behind: its part of the money behind its account's orders there.
+
+    displaced: the order that leaves a full book for it; refusal: why there is none, empty where there is.
+    """
+
+    behind: int
+    displaced: containers.Order | None = None
+    refusal: str = ""
+
+
 class Decided(msgspec.Struct, frozen=True):
     """What becomes of one maker: a fill of `lots`, or it leaves. missing: orders that the chunk has yet to admit."""
 
@@ -100,9 +111,11 @@ def judge(orders: Orders, chunk: Chunk, arrival: Arrival) -> Admitted | Repeated
         return refused(codes.POST_ONLY)
     if not _is_covered(orders, chunk, order, held, is_armed):
         return _uncovered(codes.MARGIN, orders, chunk, order, held, is_armed)
-    sentence = orders.no_room(order, held, is_armed)
-    if sentence:
-        return refused(codes.FULL, sentence)
+    if orders.may_have_to_rest(order, is_armed):
+        gone = int(orders.stands_in(held, order.market, is_armed))
+        room = room_for(orders, chunk, order, is_armed, replaces=held is not None, gone=gone)
+        if room.refusal:
+            return refused(codes.FULL, room.refusal)
     return Admitted(replaced=held, is_armed=is_armed)
 
 
@@ -206,6 +219,35 @@ def _uncovered(
         f"and {most} lots are the largest size that passes; a reduce-only order reserves nothing.",
         most_lots=most,
     )
+
+
+def room_for(
+    orders: Orders, chunk: Chunk, order: containers.Order, is_armed: bool, *, replaces: bool, gone: int = 0
+) -> Room:
+    """Where an order finds its place: one of its account's, in a book with room or instead of one with less behind it.
+
+    replaces: it takes the place of another of its account; gone: orders that leave the book before it rests.
+    """
+    limits, book = orders.limits, (orders.triggers if is_armed else orders.books)[order.market]
+    account, held = peek_account(chunk, order.account), orders.count(order.account)
+    behind = max(0, margin.collateral(account)) // (book.count_of(order.account) + 1)
+    if held >= limits.orders_of_account and not replaces:
+        settled, _ = margin.settle(chunk.globals.risk, account, chunk.clock().now)
+        equity = max(0, cover(chunk.globals.risk, settled, {}).equity)
+        places = limits.orders_of_account + equity // limits.micros_of_place
+        if held >= places:
+            return Room(
+                behind,
+                refusal=f"The account has {held} open orders and {places} places: {limits.orders_of_account} and one "
+                f"for each {limits.micros_of_place // 10**6} dollars of equity.",
+            )
+    if book.has_room(gone):
+        return Room(behind)
+    least = book.least()
+    if least is None or least.behind >= behind:
+        sentence = f"The book holds {limits.orders} orders, which is its limit, and as much money stands behind each."
+        return Room(behind, refusal=sentence)
+    return Room(behind, displaced=least.order)
 
 
 def check_soft_cancel(chunk: Chunk, tag: int, request: containers.Request, signer: bytes, now: int) -> int:

@@ -118,13 +118,17 @@ class EntryRecord(msgspec.Struct, array_like=True):
 
 
 class OpenOrder(msgspec.Struct, array_like=True):
-    """An open order: its whole signed operation, who signed it, when it came, and whether it waits for its trigger."""
+    """An open order: its whole signed operation, who signed it, when it came, and whether it waits for its trigger.
+
+    behind: the money that stands behind it, by which it keeps its place in a full book.
+    """
 
     arrival: int
     armed: bool
     remaining: int
     operation: bytes
     signer: bytes
+    behind: int
 
 
 def place_key(prefix: bytes, account: int, slot: int) -> bytes:

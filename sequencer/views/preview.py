@@ -22,6 +22,7 @@ from sequencer.engine.placing import (
     judge,
     lots_left,
     reducible,
+    room_for,
     room_of_fill,
 )
 from sequencer.engine.records import OpenOrder
@@ -136,7 +137,11 @@ def _placed(
             reached.leave(decided.maker)
     price = scratch.chunk.globals.risk.price[order.market]
     better = sum(trading.signed_size(order, fill.size_lots) * (price - fill.price_ticks) for fill in fills)
-    is_resting = placing.remaining > 0 and placing.may_rest and reached.has_room(order.account)
+    is_resting = placing.remaining > 0 and placing.may_rest
+    if is_resting:
+        gone = reached.gone + engine.orders.stands_in(replaced, order.market, False)
+        replaces = replaced is not None
+        is_resting = not room_for(engine.orders, scratch.chunk, order, False, replaces=replaces, gone=gone).refusal
     rest = with_lots(open, order, placing.remaining, False, price) if is_resting else open
     after = _seen(scratch.chunk, order.account, rest)
     if placing.remaining == 0:
@@ -233,11 +238,9 @@ class _Reached:
     """A copy of as much of a book as an order reaches: one maker at a time stands in it, by the book's own priority."""
 
     def __init__(self, book: OrderBook, taker: containers.Order, replaced: containers.Order | None) -> None:
-        self._book = book
         self._facing = (found for found in book.facing(taker) if found[0] is not replaced)
         self._copy = OrderBook(taker.market, Limits(orders=2, orders_of_account=2))
-        self._own_gone = int(replaced is not None and book.get(replaced.account, replaced.slot) is not None)
-        self._gone = 0
+        self.gone = 0
         self._reach()
 
     def match(self, taker: containers.Order, size: int, is_own: Callable[[int], bool] | None = None) -> Matching:
@@ -254,13 +257,9 @@ class _Reached:
         self._copy.remove(maker.account, maker.slot)
         self._went()
 
-    def has_room(self, account: int) -> bool:
-        """Whether an order of this account could rest in the book behind all that."""
-        return self._book.has_room(account, self._gone, self._own_gone)
-
     def _went(self) -> None:
         if len(self._copy) == 0:
-            self._gone += 1
+            self.gone += 1
             self._reach()
 
     def _reach(self) -> None:

@@ -1,6 +1,7 @@
 """The engine case by case: what an input comes to, and that chunk, journal and store say the same afterwards."""
 
-from prover.stf import codes, constants, containers
+from prover.stf import codes, constants, containers, margin
+from sequencer.engine.effects import Left, Reason
 from sequencer.engine.engine import Engine, EngineLimits
 from sequencer.engine.order_book import Limits
 from sequencer.engine.records import TAKEN_KEY, Input
@@ -456,23 +457,95 @@ def test_a_taker_without_margin_takes_nothing() -> None:
 
 # Full books.
 
-SMALL = EngineLimits(book=Limits(orders=3, orders_of_account=2))
+
+def small(orders: int, places: int = 2, micros_of_place: int = 10**15) -> EngineLimits:
+    """Books of so few orders, and accounts of so few places that no money adds to."""
+    return EngineLimits(book=Limits(orders, places, micros_of_place))
 
 
-def test_a_full_book_refuses_what_would_rest() -> None:
-    world = World(4, SMALL)
-    for slot in (1, 2):
-        world.order(0, SELL, PRICE + slot, slot=slot)
-    refused = world.order(0, SELL, PRICE + 9, slot=3)
+def test_an_account_has_so_many_places_in_all_books_together() -> None:
+    world = World(2, small(10))
+    world.order(0, SELL, PRICE + 1)
+    world.order(0, SELL, PRICES[ETH], market=ETH, slot=2)
+    refused = world.order(0, SELL, PRICE + 9, slot=3, trigger=constants.TRIGGER_AT_OR_ABOVE, trigger_price=PRICE + 5)
     assert (refused.code, refused.changed) == (codes.FULL, False)
-    assert "2 orders" in refused.refusal
-    world.order(1, SELL, PRICE + 5)
-    assert world.order(2, BUY, PRICE - 5).code == codes.FULL
+    assert "2 open orders and 2 places" in refused.refusal
+    assert world.order(0, SELL, PRICE + 9, slot=3).code == codes.FULL
+    # What fills at once needs none, and what replaces another takes its place.
+    world.order(1, BUY, PRICE)
+    assert world.order(0, SELL, PRICE, LOTS, slot=3).status == "filled"
+    world.now += 1
+    assert world.order(0, SELL, PRICE + 9, slot=2).status == "resting"
+    world.check()
+
+
+def test_a_hundred_dollars_of_equity_are_a_place_more() -> None:
+    world = World(2, small(10, 1, 100 * DOLLAR), dollars=250)
+    codes_of = [world.order(0, SELL, PRICE + slot, 100, slot=slot).code for slot in range(1, 6)]
+    assert codes_of == [codes.OK] * 3 + [codes.FULL] * 2
+    # It is equity and not collateral: a loss that is open counts.
+    world.order(1, SELL, PRICE, 3_000)
+    assert world.order(0, BUY, PRICE, 3_000, slot=9, time_in_force=IOC).status == "filled"
+    world.tick(moved(-3))
+    world.request(constants.CANCEL, 0, slot=1, max_posting_fee=0)
+    assert world.order(0, SELL, PRICE + 9, 100, slot=8, reduce_only=1).code == codes.FULL
+    world.check()
+
+
+def test_two_dollars_keep_nobody_out_of_a_full_book() -> None:
+    world = World(0, small(6, 64))
+    poor, rich = range(3), 3
+    for trader in range(4):
+        world.process(deposit(owner(trader), (2 if trader in poor else 1_000) * DOLLAR))
+    world.tick()
+    for trader in poor:
+        for slot in (1, 2):
+            assert world.order(trader, BUY, PRICE - 10, 20, slot=slot).status == "resting"
+    # Among equals whoever was there first stays.
+    world.process(deposit(owner(4), 2 * DOLLAR))
+    assert world.order(4, BUY, PRICE - 10, 20).status == "resting", "its first, with two dollars behind it"
+    assert world.order(4, BUY, PRICE - 10, 20, slot=2).code == codes.FULL
+    taken = [world.order(rich, BUY, PRICE - 9, 20, slot=slot) for slot in range(1, 6)]
+    assert [outcome.status for outcome in taken] == ["resting"] * 5
+    left = [effect for outcome in taken for effect in outcome.effects if isinstance(effect, Left)]
+    assert {effect.reason for effect in left} == {Reason.DISPLACED}
+    assert [effect.account - FIRST for effect in left] == [1, 0, 4, 2, 1]
+    assert len(world.resting()) == 6
+    world.check()
+
+
+def test_money_that_has_left_keeps_no_place() -> None:
+    world = World(3, small(2, 64), dollars=1_000)
+    world.order(0, BUY, PRICE - 10, 20)
+    world.order(1, BUY, PRICE - 10, 20)
+    assert world.order(2, BUY, PRICE - 10, 20).code == codes.FULL
+    paid = world.request(constants.WITHDRAW, 0, slot=9, amount=998 * DOLLAR, recipient=RECIPIENT)
+    assert (paid.code, len(world.resting())) == (codes.OK, 2)
+    # Known after a restart as well, from the store.
+    world.seal()
+    again = Engine(BufferedStore(world.store), DOMAIN, world.limits)
+    for engine in (world.engine, again):
+        least = engine.books[BTC].least()
+        assert least is not None
+        assert (least.order.account, least.behind) == (FIRST, margin.collateral(engine.account(FIRST)))
+    assert world.order(2, BUY, PRICE - 10, 20).status == "resting"
+    assert [trader for trader, _, _ in world.resting()] == [1, 2]
+    world.check()
+
+
+def test_a_full_trigger_book_is_shared_alike() -> None:
+    world = World(2, small(1, 64), dollars=50)
+    stop = {"trigger": constants.TRIGGER_AT_OR_ABOVE, "trigger_price": PRICE + 5}
+    assert world.order(0, BUY, PRICE + 5, 20, **stop).status == "armed"
+    assert world.order(1, BUY, PRICE + 5, 20, **stop).code == codes.FULL
+    world.process(deposit(owner(1), DOLLAR, FIRST + 1))
+    assert world.order(1, BUY, PRICE + 5, 20, **stop).status == "armed"
+    assert world.waiting() == [(1, 1)]
     world.check()
 
 
 def test_a_full_book_still_trades_and_still_replaces() -> None:
-    world = World(4, SMALL)
+    world = World(4, small(3))
     for slot in (1, 2):
         world.order(0, SELL, PRICE + slot, slot=slot)
     world.order(1, SELL, PRICE + 5)

@@ -10,7 +10,6 @@ from prover.stf import constants
 from prover.stf.containers import Order
 from sequencer.engine.order_book import (
     HEAP_SLACK,
-    BookFull,
     Limits,
     OrderBook,
     Stop,
@@ -313,31 +312,48 @@ def test_fills_of_strangers_and_of_too_many_lots_are_bugs() -> None:
     assert book.depth(1) == ([(100, 10)], [])
 
 
-def test_a_full_book_refuses_and_stays_as_it_is() -> None:
+def test_a_full_book_takes_nobody() -> None:
     book = OrderBook(MARKET, Limits(orders=2, orders_of_account=255))
     book.add(order(account=20), 10)
-    book.check_room(22)
+    assert book.has_room()
     book.add(order(account=21), 10)
-    with pytest.raises(BookFull) as refused:
+    assert (book.has_room(), book.has_room(gone=1)) == (False, True)
+    with pytest.raises(AssertionError, match="room is made"):
         book.add(order(account=22), 10)
-    assert refused.value.code == "BOOK_FULL"
-    with pytest.raises(BookFull):
-        book.check_room(20)
     assert [resting.account for resting, _ in book.resting()] == [20, 21]
     book.remove(20, 1)
     book.add(order(account=22), 10)
     assert len(book) == 2
 
 
-def test_an_account_has_its_share_of_the_book() -> None:
-    book = OrderBook(MARKET, Limits(orders=100, orders_of_account=2))
-    book.add(order(slot=1), 10)
-    book.add(order(slot=2), 10)
-    with pytest.raises(BookFull):
-        book.add(order(slot=3), 10)
-    book.add(order(account=18, slot=3), 10)
-    assert [o.slot for o in book.orders_of(17)] == [1, 2]
-    assert book.orders_of(99) == []
+def test_the_order_with_the_least_behind_it_would_leave_first_and_of_equal_ones_the_newest() -> None:
+    book = OrderBook(MARKET, ROOMY)
+    assert book.least() is None
+    for account, slot, behind in ((17, 1, 50), (17, 2, 25), (18, 1, 25), (19, 1, 30)):
+        book.add(order(account=account, slot=slot), 10, behind)
+    assert book.count_of(17) == 2
+    for place in ((18, 1), (17, 2), (19, 1), (17, 1)):
+        least = book.least()
+        assert least is not None
+        assert (least.order.account, least.order.slot) == place
+        book.remove(*place)
+    assert book.least() is None
+
+
+def test_what_stands_behind_an_order_only_falls() -> None:
+    book = OrderBook(MARKET, ROOMY)
+    for account, slot, behind in ((17, 1, 100), (17, 2, 50), (18, 1, 60)):
+        book.add(order(account=account, slot=slot), 10, behind)
+    assert book.rate(17, 400) == []
+    assert [(entry.order.slot, entry.behind) for entry in book.rate(17, 20)] == [(1, 10), (2, 10)]
+    assert book.rate(99, 5) == []
+    least = book.least()
+    assert least is not None
+    assert (least.order.account, least.order.slot) == (17, 2)
+    # However often it falls, the heap holds few entries that are void.
+    for money in range(19, 1, -1):
+        book.rate(17, money)
+    assert len(book._roster._backing._heap) <= 2 * len(book) + HEAP_SLACK + 1
 
 
 def test_an_order_is_good_at_its_last_millisecond() -> None:
@@ -424,13 +440,15 @@ def test_a_slot_used_again_waits_with_the_new_trigger() -> None:
     assert book.get(17, 1) is None
 
 
-def test_a_full_trigger_book_refuses() -> None:
+def test_a_full_trigger_book_takes_nobody() -> None:
     book = TriggerBook(MARKET, Limits(orders=1, orders_of_account=1))
-    book.arm(stop_order(110, True))
-    with pytest.raises(BookFull):
+    book.arm(stop_order(110, True), 7)
+    assert not book.has_room()
+    with pytest.raises(AssertionError, match="room is made"):
         book.arm(stop_order(110, True, account=18))
-    with pytest.raises(BookFull):
-        book.check_room(18)
+    least = book.least()
+    assert least is not None
+    assert least.behind == 7
     assert book.waiting() == [stop_order(110, True)]
 
 
