@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import httpx
 import trio
 
-from l1_bridge.client.errors import L1Rejected, L1Timeout, L1Unavailable
+from l1_bridge.client.errors import L1Rejected, L1Timeout, L1Unavailable, L1Unconfirmed
 from l1_bridge.client.following import Depth, Follower, LogFilter
 from l1_bridge.client.keys import TransactionSigner
 from l1_bridge.client.options import DEFAULT_OPTIONS, L1Options
@@ -41,7 +41,8 @@ class L1Client(L1Reader):
         """Sign, submit and wait until `confirmations` blocks hold it (1 = mined).
 
         One transaction of a signer is in flight at a time. Fees are raised when it stays unmined, up to
-        `max_fee_wei`. Raises L1Rejected when it is refused or reverts, L1Timeout when it stays unconfirmed.
+        `max_fee_wei`. Raises L1Rejected when it is refused or reverts, L1Timeout when it stays unconfirmed,
+        L1Unconfirmed when the node falls silent after it was sent.
         """
         if gas < floor_gas(data):
             # anvil takes such a transaction and drops it without a word, so the node cannot be left to say it.
@@ -56,6 +57,10 @@ class L1Client(L1Reader):
                     )
             except trio.TooSlowError:
                 raise L1Timeout(pending.hashes) from None
+            except L1Unavailable as error:
+                if not pending.hashes:
+                    raise
+                raise L1Unconfirmed(pending.hashes, error) from error
         if not receipt.succeeded:
             raise await self._revert_of(signer, to, data, value, gas, receipt)
         return receipt

@@ -24,6 +24,14 @@ class L1NoAnswer(L1Unavailable):
     """The node took the request and gave no answer in time."""
 
 
+class L1Unconfirmed(L1Unavailable):
+    """The node fell silent after a transaction was sent, which may be mined. `transaction_hashes`: all that were."""
+
+    def __init__(self, transaction_hashes: Sequence[bytes], why: object) -> None:
+        super().__init__(f"sent {', '.join('0x' + item.hex() for item in transaction_hashes)}, then: {why}")
+        self.transaction_hashes = tuple(transaction_hashes)
+
+
 class L1Rejected(L1Error):
     """The node, or the contract, said no. `code` is JSON-RPC's, `reason` the decoded revert text, `data` the raw."""
 

@@ -1,7 +1,6 @@
 """What a wallet does through the rollup's contract on L1: deposits, forced entries, governance, claims."""
 
-from collections.abc import Awaitable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -9,17 +8,16 @@ import trio
 
 from l1_bridge.addresses import checksum_address
 from l1_bridge.client.client import L1Client
-from l1_bridge.client.errors import L1Error, L1Rejected
 from l1_bridge.client.keys import DigestSigner
 from l1_bridge.client.values import Receipt
 from l1_bridge.codec import batch, calls, events
 from l1_bridge.contracts.artifact import Artifact, ArtifactError, bridge_artifact, load_artifact
 from prover.contracts.deployment import DEVNET_CHAINS
-from prover.stf import codes, constants, containers
+from prover.stf import constants, containers
 from sequencer.client.client import NodeClient
-from sequencer.client.errors import ClientError, Rejected
-from sequencer.schema.answers import EntryView
+from sequencer.client.errors import Rejected
 from sequencer.wallet.announcements import Announcement, announcements
+from sequencer.wallet.entries import Entered, Entries, Forced, guarded
 from sequencer.wallet.errors import (
     BadInput,
     InsufficientFunds,
@@ -32,7 +30,7 @@ from sequencer.wallet.errors import (
 from sequencer.wallet.keys import SigningKey
 from sequencer.wallet.trust import ProvenWithdrawal, Venue
 from sequencer.wallet.units import money_text
-from sequencer.wallet.verified import Verified
+from sequencer.wallet.verified import Verified, WalletOptions
 
 # Measured on the shipped contracts (approve 46k, deposit 105k to 153k, claim 119k) and doubled: real tokens cost more.
 APPROVE_GAS: Final = 100_000
@@ -40,7 +38,6 @@ DEPOSIT_GAS: Final = 350_000
 CLAIM_GAS: Final = 350_000
 
 _Event = TypeVar("_Event")
-_Answer = TypeVar("_Answer")
 
 
 class Deposited(msgspec.Struct, frozen=True):
@@ -50,18 +47,6 @@ class Deposited(msgspec.Struct, frozen=True):
     amount_micros: int
     queue_index: int
     transaction_hash: str
-
-
-class Forced(msgspec.Struct, frozen=True):
-    """An entry of the L1 queue. code: what it came to, None while the node has not said so."""
-
-    queue_index: int
-    transaction_hash: str
-    due_at: int
-    code: int | None
-    rejection: str
-    done: bool
-    withdrawal: int | None
 
 
 class Claimed(msgspec.Struct, frozen=True):
@@ -75,16 +60,6 @@ class Claimed(msgspec.Struct, frozen=True):
     gas_used: int
 
 
-async def _guarded(answer: Awaitable[_Answer]) -> _Answer:
-    """What L1 answers; its refusals and silences in the wallet's words."""
-    try:
-        return await answer
-    except L1Rejected as error:
-        raise L1Refused(f"L1 refused: {error.reason}") from None
-    except L1Error as error:
-        raise L1Unreachable(str(error)) from None
-
-
 class Bridge:
     """The contract as one address uses it; without a key it only looks. The node tells what became of things."""
 
@@ -95,14 +70,15 @@ class Bridge:
         verified: Verified,
         address: bytes,
         key: SigningKey | None,
-        poll_seconds: float,
+        options: WalletOptions,
     ) -> None:
+        self.entries = Entries(node, l1, address, options.tell, options.poll_seconds)
         self._node = node
         self._l1 = l1
         self._verified = verified
         self._address = address
         self._key = key
-        self._poll_seconds = poll_seconds
+        self._poll_seconds = options.poll_seconds
         self._bridge = bridge_artifact()
         self._token = load_artifact("MockDollar")
 
@@ -155,8 +131,10 @@ class Bridge:
 
     # Entries of the queue.
 
-    async def force(self, tag: int, payload: bytes, timeout_seconds: float, evidence: Sequence[bytes] = ()) -> Forced:
-        """Queues an operation on L1, where nobody can leave it out, and waits for what the node says it came to.
+    async def force(
+        self, tag: int, payload: bytes, timeout_seconds: float | None, evidence: Sequence[bytes] = ()
+    ) -> Forced:
+        """Queues an operation on L1, where nobody can leave it out, and waits for what it comes to.
 
         evidence: at most three signed ticks that stand right in front of it, in the same transaction.
         """
@@ -174,7 +152,7 @@ class Bridge:
         venue = await self._verified.forced_venue()
         identity = batch.BridgeId(venue.chain_id, venue.rollup)
         try:
-            return await _guarded(announcements(self._l1, identity, venue.block))
+            return await guarded(announcements(self._l1, identity, venue.block))
         except (events.LogError, ArtifactError) as error:
             raise L1Unreachable(f"the L1 node's logs are not the bridge's: {error}") from None
 
@@ -196,7 +174,7 @@ class Bridge:
         await self._require_ether(gas)
         await self._send(venue.rollup, self._bridge.encode_call("retract", announcement), gas)
 
-    async def enact(self, tag: int, payload: bytes, timeout_seconds: float) -> Forced:
+    async def enact(self, tag: int, payload: bytes, timeout_seconds: float | None) -> Forced:
         """Queues what was announced long enough ago, as anybody may, and waits for what it came to."""
         venue = await self._verified.forced_venue()
         data = self._bridge.encode_call("enact", tag, payload)
@@ -207,28 +185,14 @@ class Bridge:
             who = "nobody" if venue.governor == containers.NOBODY else checksum_address(venue.governor)
             raise BadInput(f"{checksum_address(self._address)} is not the governor of this venue, {who} is")
 
-    async def _queued(self, venue: Venue, data: bytes, gas: int, fee: int, timeout_seconds: float) -> Forced:
+    async def _queued(self, venue: Venue, data: bytes, gas: int, fee: int, timeout_seconds: float | None) -> Forced:
         await self._require_ether(gas, fee)
         receipt = await self._send(venue.rollup, data, gas, fee)
-        entry = self._entry_of(venue, receipt)
-        found: EntryView | None = None
-        with trio.move_on_after(timeout_seconds):
-            while found is None:
-                await trio.sleep(self._poll_seconds)
-                with suppress(ClientError):
-                    found = await self._node.queue_entry(entry.index)
-        return Forced(
-            queue_index=entry.index,
-            transaction_hash="0x" + receipt.transaction_hash.hex(),
-            due_at=entry.due_at,
-            code=None if found is None else found.code,
-            rejection="" if found is None or found.code == codes.OK else found.name,
-            done=found is not None and found.done,
-            withdrawal=None if found is None else found.withdrawal,
-        )
+        entered = Entered.of(self._entry_of(venue, receipt), receipt.transaction_hash)
+        return await self.entries.outcome(venue, entered, timeout_seconds)
 
     async def _parameters(self, venue: Venue) -> calls.Parameters:
-        data = await _guarded(self._l1.eth_call(venue.rollup, self._bridge.encode_call("parameters")))
+        data = await guarded(self._l1.eth_call(venue.rollup, self._bridge.encode_call("parameters")))
         return calls.decode_record(calls.Parameters, data)
 
     def _entry_of(self, venue: Venue, receipt: Receipt) -> events.Enqueued:
@@ -275,7 +239,7 @@ class Bridge:
     async def _final_withdrawal(self, venue: Venue, index: int) -> ProvenWithdrawal:
         proven = await self._verified.withdrawal(index)
         final_at = await self._ask(self._bridge, venue.rollup, "final_at", proven.batch_number)
-        head = await _guarded(self._l1.block("latest"))
+        head = await guarded(self._l1.block("latest"))
         left = final_at - (0 if head is None else head.timestamp)
         if left > 0:
             raise NotYet(f"withdrawal {index} is posted in batch {proven.batch_number}, which is final in {left} s")
@@ -289,10 +253,10 @@ class Bridge:
 
     async def ether_balance(self) -> int:
         """Wei of the address on L1."""
-        return await _guarded(self._l1.balance(self._address))
+        return await guarded(self._l1.balance(self._address))
 
     async def _require_ether(self, gas: int, value_wei: int = 0) -> None:
-        fee, _ = await _guarded(self._l1.fees())
+        fee, _ = await guarded(self._l1.fees())
         held = await self.ether_balance()
         if held < gas * fee + value_wei:
             raise InsufficientFunds(
@@ -301,11 +265,11 @@ class Bridge:
             )
 
     async def _ask(self, artifact: Artifact, address: bytes, function: str, *arguments: Any) -> Any:
-        data = await _guarded(self._l1.eth_call(address, artifact.encode_call(function, *arguments)))
+        data = await guarded(self._l1.eth_call(address, artifact.encode_call(function, *arguments)))
         return artifact.decode_result(function, data)
 
     async def _send(self, to: bytes, data: bytes, gas: int, value_wei: int = 0) -> Receipt:
         if self._key is None:
             raise WalletError("this wallet was opened without its key")
         signer = DigestSigner(self._key.address, self._key.sign)
-        return await _guarded(self._l1.send(signer, to, data, value_wei, gas=gas))
+        return await guarded(self._l1.send(signer, to, data, value_wei, gas=gas))

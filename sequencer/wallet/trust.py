@@ -262,11 +262,13 @@ def check_markets(venue: Venue, markets: Sequence[MarketView]) -> None:
 
 
 class ProvenAccount(msgspec.Struct, frozen=True):
-    """An account as a batch on L1 commits to it."""
+    """An account as a batch on L1 commits to it, and how much of the queue that batch was done with, and took."""
 
     batch_number: int
     account: containers.Account
     timestamp_ms: int
+    queue_count: int
+    queue_taken: int
 
 
 async def prove_account(l1: L1Client, venue: Venue, account: int, proof: AccountProof) -> ProvenAccount:
@@ -289,7 +291,7 @@ async def prove_account(l1: L1Client, venue: Venue, account: int, proof: Account
     if node != commitment.tree_root:
         raise BadProof("the node's path does not lead from the account to the committed tree")
     await recorded_batch(l1, venue, proof.batch, commitment)
-    return ProvenAccount(proof.batch, row, commitment.timestamp_ms)
+    return ProvenAccount(proof.batch, row, commitment.timestamp_ms, commitment.queue_count, commitment.queue_taken)
 
 
 async def prove_globals(l1: L1Client, venue: Venue, proof: GlobalsProof) -> containers.Globals:

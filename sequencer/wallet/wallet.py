@@ -46,7 +46,7 @@ class Wallet:
         self.address = address
         self.record = SignedRecord(directory / f"{checksum_address(address)}.signed.jsonl")
         self.verified = Verified(node, l1, directory, options)
-        self.bridge = Bridge(node, l1, self.verified, address, key, options.poll_seconds)
+        self.bridge = Bridge(node, l1, self.verified, address, key, options)
         self._key = key
         self._clock_ms = options.clock_ms
 
@@ -57,18 +57,20 @@ class Wallet:
     async def own_account(self, account: int | None) -> int:
         """The account to act on: the given one, or the only one that the address owns."""
         if account is not None:
-            if not constants.RESERVED_ACCOUNTS <= account < constants.NEW_ACCOUNT:
-                raise BadInput(f"{account} is no trader's account")
-            return account
+            return _traders(account)
         owned = await self.node.accounts(self.address)
         if not owned:
             raise BadInput(
                 f"{checksum_address(self.address)} has no account yet: `catenary wallet deposit` opens one; an agent "
                 "names its owner's account with --account"
             )
-        if len(owned) > 1:
-            raise BadInput(f"this address owns the accounts {', '.join(map(str, owned))}: name one with --account")
-        return owned[0]
+        return _only(owned)
+
+    async def forced_account(self, account: int | None) -> int:
+        """The account to act on through L1: the given one, or the only one that L1 proves to be the address's."""
+        if account is not None:
+            return _traders(account)
+        return _only(await self.bridge.entries.own_accounts(await self.verified.forced_venue()))
 
     # Building. Nothing here is taken from the node but which slots it holds busy.
 
@@ -190,3 +192,15 @@ class Wallet:
     def _note(self, drafted: Draft, status: str) -> None:
         self.record.mark({"0x" + drafted.digest.hex()}, status)
         self.record.compact(self._clock_ms())
+
+
+def _traders(account: int) -> int:
+    if not constants.RESERVED_ACCOUNTS <= account < constants.NEW_ACCOUNT:
+        raise BadInput(f"{account} is no trader's account")
+    return account
+
+
+def _only(owned: list[int]) -> int:
+    if len(owned) > 1:
+        raise BadInput(f"this address owns the accounts {', '.join(map(str, owned))}: name one with --account")
+    return owned[0]

@@ -11,13 +11,13 @@ from prover.stf import constants
 from sequencer.client.errors import Rejected
 from sequencer.wallet.commands.options import SECONDS, account_option, read_grant, slot_options
 from sequencer.wallet.commands.running import Report, Settings, command, run_action
-from sequencer.wallet.errors import BadInput, NotYet
+from sequencer.wallet.errors import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from prover.stf import containers
-    from sequencer.wallet.bridge import Forced
+    from sequencer.wallet.entries import Entered, Forced
     from sequencer.wallet.wallet import Wallet
 
 _ALL = "all"
@@ -27,9 +27,7 @@ _EVIDENCE = 3
 timeout_option = click.option(
     "--timeout",
     type=SECONDS,
-    default=120.0,
-    show_default=True,
-    help="Seconds to wait for what the entry comes to; 0 does not wait.",
+    help="Seconds of L1's clock to wait for what the entry comes to; until it is late if not given, 0 does not wait.",
 )
 
 
@@ -42,37 +40,45 @@ def _entry(account: int, **fields: int | bytes) -> containers.Entry:
 
 
 async def forced(
-    wallet: Wallet, tag: int, payload: bytes, timeout_seconds: float, evidence: Sequence[bytes] = ()
+    wallet: Wallet, tag: int, payload: bytes, timeout_seconds: float | None, evidence: Sequence[bytes] = ()
 ) -> Report:
     """Queues an entry and tells what came of it; Rejected where the law refused it, NotYet where nothing is known."""
-    return come_of(tag, await wallet.bridge.force(tag, payload, timeout_seconds, evidence), timeout_seconds)
+    return come_of(tag, await wallet.bridge.force(tag, payload, timeout_seconds, evidence))
 
 
-def come_of(tag: int, found: Forced, timeout_seconds: float) -> Report:
+def come_of(tag: int, found: Forced) -> Report:
     """What came of an entry, told as `forced` does."""
     from prover.signing import operations
     from prover.stf import codes
 
     name = operations.ENTRY_NAMES[tag]
-    if found.code is None and timeout_seconds > 0:
-        raise NotYet(
-            f"{name} is entry {found.queue_index} of the L1 queue ({found.transaction_hash}), and the node has not "
-            "said what it came to; it is served, or the sequencer loses its seat",
-            msgspec.to_builtins(found),
-        )
     if found.code not in (None, codes.OK):
         _, sentence = codes.SENTENCE.get(found.code or 0, ("", "The law has no such code."))
-        raise Rejected(-33_000 - (found.code or 0), found.rejection, sentence)
+        if not found.proven:
+            sentence += f" That is the node's word: `{_status(found)} --replay` asks L1 before anything is paid again."
+        # Nothing that was asked for is done.
+        data = msgspec.to_builtins(msgspec.structs.replace(found, done=False))
+        raise Rejected(-33_000 - (found.code or 0), found.rejection, sentence, data)
     return Report({"operation": name, **msgspec.to_builtins(found)}, _lines(name, found))
+
+
+def _status(found: Forced) -> str:
+    return f"catenary wallet force status {found.queue_index}"
 
 
 def _lines(name: str, found: Forced) -> list[str]:
     lines = [f"{name} is entry {found.queue_index} of the L1 queue: {found.transaction_hash}"]
     if found.code is None:
-        return lines
-    lines.append("done" if found.done else "under way: its positions are closed step by step")
-    if found.withdrawal is not None:
-        lines.append(f"paid as withdrawal {found.withdrawal}: catenary wallet claim --index {found.withdrawal}")
+        return [*lines, f"what it comes to: {_status(found)}"]
+    said = "done" if found.done else "under way, its positions are closed step by step"
+    if not found.proven:
+        lines.append(f"{said} by the node's word; by L1's: {_status(found)} --replay")
+    elif found.account is None:
+        lines.append(f"{said}: L1 has it in batch {found.batch}")
+    else:
+        lines.append(f"{said}: L1 has it in batch {found.batch}, and account {found.account} is this key's")
+    if found.withdrawal is not None and found.proven:
+        lines.append(f"paid as withdrawal {found.withdrawal}: catenary wallet claim {found.withdrawal} --wait")
     return lines
 
 
@@ -80,7 +86,7 @@ def _lines(name: str, found: Forced) -> list[str]:
 @account_option
 @timeout_option
 @command
-def leave(settings: Settings, account: int | None, timeout: float) -> None:
+def leave(settings: Settings, account: int | None, timeout: float | None) -> None:
     """Leave through L1: void every signature, dismiss agents, close all positions, pay what may leave.
 
     Positions are closed at the worse of the last two oracle prices less at most one percent, and less what they bear
@@ -90,7 +96,7 @@ def leave(settings: Settings, account: int | None, timeout: float) -> None:
     from prover.signing import operations
 
     async def action(wallet: Wallet) -> Report:
-        own = await wallet.own_account(account)
+        own = await wallet.forced_account(account)
         payload = operations.entry_payload(constants.LEAVE, _entry(own))
         return await forced(wallet, constants.LEAVE, payload, timeout)
 
@@ -101,8 +107,37 @@ def leave(settings: Settings, account: int | None, timeout: float) -> None:
 def force() -> None:
     """Operations through L1's queue, which no sequencer can leave out; each costs the bridge's fee and L1 gas.
 
-    Without an answering node name the rollup with --rollup-address and the account with --account.
+    L1 and this wallet's key are enough, and no node is believed. The rollup is the one that this wallet is pinned to,
+    or --rollup-address; without --account the key's accounts are found by replaying L1's log, which takes a while where
+    much was traded.
     """
+
+
+@force.command("status")
+@click.argument("index", type=click.IntRange(0, 2**40 - 1), required=False)
+@click.option("--replay", is_flag=True, help="By L1's log alone, whatever a node says.")
+@timeout_option
+@command
+def force_status(settings: Settings, index: int | None, replay: bool, timeout: float | None) -> None:
+    """Tell what entry INDEX of the queue came to, waiting for it, or list the entries of this key. Costs nothing."""
+
+    async def action(wallet: Wallet) -> Report:
+        venue, entries = await wallet.verified.forced_venue(), wallet.bridge.entries
+        if index is None:
+            return _listed([entry for entry in await entries.all(venue) if entry.sender == wallet.address])
+        entered = await entries.one(venue, index)
+        found = await (entries.replayed(venue, entered) if replay else entries.outcome(venue, entered, timeout))
+        return come_of(entered.tag, found)
+
+    run_action(settings, action, signing=False)
+
+
+def _listed(entries: Sequence[Entered]) -> Report:
+    from sequencer.wallet.units import time_text
+
+    fields = [{"queue_index": entry.index, "operation": entry.name, "due_at": entry.due_at} for entry in entries]
+    shown = [f"entry {entry.index}: {entry.name}, due by {time_text(1_000 * entry.due_at)}" for entry in entries]
+    return Report({"entries": fields}, shown or ["this key has entered nothing"])
 
 
 @force.command("withdraw")
@@ -110,7 +145,7 @@ def force() -> None:
 @account_option
 @timeout_option
 @command
-def force_withdraw(settings: Settings, amount: str, account: int | None, timeout: float) -> None:
+def force_withdraw(settings: Settings, amount: str, account: int | None, timeout: float | None) -> None:
     """Pay what may leave, at most this, to the owner."""
     from prover.signing import operations
     from sequencer.wallet.units import parse_money
@@ -118,7 +153,7 @@ def force_withdraw(settings: Settings, amount: str, account: int | None, timeout
     micros = constants.EVERYTHING if amount == _ALL else parse_money(amount)
 
     async def action(wallet: Wallet) -> Report:
-        entry = _entry(await wallet.own_account(account), amount=micros)
+        entry = _entry(await wallet.forced_account(account), amount=micros)
         payload = operations.entry_payload(constants.FORCED_WITHDRAW, entry)
         return await forced(wallet, constants.FORCED_WITHDRAW, payload, timeout)
 
@@ -133,7 +168,7 @@ def force_withdraw(settings: Settings, amount: str, account: int | None, timeout
 @timeout_option
 @command
 def force_close(
-    settings: Settings, market: str, size: str, limit: str | None, account: int | None, timeout: float
+    settings: Settings, market: str, size: str, limit: str | None, account: int | None, timeout: float | None
 ) -> None:
     """Close a position, or part of it, at the worse of the last two oracle prices less at most one percent.
 
@@ -145,7 +180,7 @@ def force_close(
     async def action(wallet: Wallet) -> Report:
         index, lots = await _lots(wallet, market, size)
         ticks = 0 if limit is None else await _price(wallet, market, limit)
-        entry = _entry(await wallet.own_account(account), market=index, amount=lots, limit=ticks)
+        entry = _entry(await wallet.forced_account(account), market=index, amount=lots, limit=ticks)
         payload = operations.entry_payload(constants.FORCED_CLOSE, entry)
         return await forced(wallet, constants.FORCED_CLOSE, payload, timeout)
 
@@ -162,7 +197,7 @@ def force_close(
 @account_option
 @timeout_option
 @command
-def force_agent(settings: Settings, index: int, account: int | None, timeout: float, **given: Any) -> None:
+def force_agent(settings: Settings, index: int, account: int | None, timeout: float | None, **given: Any) -> None:
     """Grant or revoke without a signature: for contracts, and against a stolen agent under censorship."""
     from prover.signing import operations
 
@@ -173,7 +208,7 @@ def force_agent(settings: Settings, index: int, account: int | None, timeout: fl
         fields |= {"first_slot": grant.first_slot, "last_slot": grant.last_slot}
 
     async def action(wallet: Wallet) -> Report:
-        entry = _entry(await wallet.own_account(account), **fields)
+        entry = _entry(await wallet.forced_account(account), **fields)
         payload = operations.entry_payload(constants.FORCED_AGENT, entry)
         return await forced(wallet, constants.FORCED_AGENT, payload, timeout)
 
@@ -184,12 +219,12 @@ def force_agent(settings: Settings, index: int, account: int | None, timeout: fl
 @account_option
 @timeout_option
 @command
-def force_cancel_all(settings: Settings, account: int | None, timeout: float) -> None:
+def force_cancel_all(settings: Settings, account: int | None, timeout: float | None) -> None:
     """Void every order and request that was signed before L1 takes this, softly cancelled ones included."""
     from prover.signing import operations
 
     async def action(wallet: Wallet) -> Report:
-        entry = _entry(await wallet.own_account(account), agent_index=constants.FLOOR_INDEX)
+        entry = _entry(await wallet.forced_account(account), agent_index=constants.FLOOR_INDEX)
         payload = operations.entry_payload(constants.FORCED_AGENT, entry)
         return await forced(wallet, constants.FORCED_AGENT, payload, timeout)
 
@@ -204,7 +239,7 @@ def force_cancel_all(settings: Settings, account: int | None, timeout: float) ->
 @timeout_option
 @command
 def force_rescue(
-    settings: Settings, target: int, market: str, size: str, texts: tuple[str, ...], timeout: float
+    settings: Settings, target: int, market: str, size: str, texts: tuple[str, ...], timeout: float | None
 ) -> None:
     """Have the insurance account liquidate, or take over, an account that the sequencer leaves alone.
 
@@ -228,7 +263,7 @@ def force_rescue(
 @click.option("--tick", "text", required=True, help="A whole signed tick in hex: `tick` of catenary_reports.")
 @timeout_option
 @command
-def force_tick(settings: Settings, text: str, timeout: float) -> None:
+def force_tick(settings: Settings, text: str, timeout: float | None) -> None:
     """Enter signed prices that the sequencer withholds."""
     tick = _tick(text)
 

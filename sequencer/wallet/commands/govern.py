@@ -209,7 +209,7 @@ def govern_retract(settings: Settings, announcement: str) -> None:
 @click.option("--announcement", required=True, help="Its hash, as `govern show` tells it.")
 @timeout_option
 @command
-def govern_enact(settings: Settings, announcement: str, timeout: float) -> None:
+def govern_enact(settings: Settings, announcement: str, timeout: float | None) -> None:
     """Queue what has waited long enough, as anybody may."""
     digest = _hash(announcement)
 
@@ -218,7 +218,7 @@ def govern_enact(settings: Settings, announcement: str, timeout: float) -> None:
         if not made:
             raise BadInput(f"nothing with the hash 0x{digest.hex()} was announced")
         found = await wallet.bridge.enact(made[-1].tag, made[-1].payload, timeout)
-        return come_of(made[-1].tag, found, timeout)
+        return come_of(made[-1].tag, found)
 
     run_action(settings, action, signing=True)
 

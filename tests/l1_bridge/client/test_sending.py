@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from l1_bridge.client.client import L1Client
-from l1_bridge.client.errors import L1Rejected, L1Timeout
+from l1_bridge.client.errors import L1Rejected, L1Timeout, L1Unavailable, L1Unconfirmed
 from l1_bridge.client.keys import development_key
 from l1_bridge.client.options import L1Options
 from l1_bridge.client.sending import floor_gas
@@ -81,6 +81,28 @@ async def test_fees_rise_to_the_cap_and_the_deadline_ends_the_wait(autojump_cloc
     assert node.fees == sorted(set(node.fees))
     assert 3 * GWEI * 8 // 9 < node.fees[-1] <= 3 * GWEI
     assert len(stuck.value.transaction_hashes) == len(node.fees)
+
+
+@pytest.mark.parametrize(("silent_after", "sent"), [(0, 0), (1, 1), (3, 1)])
+async def test_a_node_that_falls_silent_leaves_word_of_what_was_sent(
+    autojump_clock: trio.testing.MockClock, silent_after: int, sent: int
+) -> None:
+    node, asked = NeverMining(), 0
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        nonlocal asked
+        asked += b"eth_sendRawTransaction" in request.content or bool(node.fees)
+        if asked > silent_after or silent_after == 0:
+            raise httpx.ConnectError("gone")
+        return node.serve(request)
+
+    client = L1Client("http://l1.invalid", L1Options(attempts=2), transport=httpx.MockTransport(serve))
+    with pytest.raises(L1Unavailable, match="gone") as lost:
+        await client.send(development_key(0), bytes(20), gas=21_000)
+    await client.close()
+    assert isinstance(lost.value, L1Unconfirmed) is bool(sent)
+    if isinstance(lost.value, L1Unconfirmed):
+        assert len(lost.value.transaction_hashes) == sent
 
 
 async def test_gas_below_the_floor_is_refused_before_anything_is_signed() -> None:

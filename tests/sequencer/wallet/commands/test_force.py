@@ -1,13 +1,18 @@
 """Operations forced through L1's queue by a wallet: each serves its owner, none serves anybody else."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
+from prover.stf import codes
 from sequencer.client.clock import wall_clock_ms
+from sequencer.schema.answers import EntryView, QueueView
 from tests.patience import PATIENCE_SECONDS
+from tests.sequencer.answers import answer
 from tests.sequencer.node_process import Client, Node
 from tests.sequencer.wallet_node import Answer, Shell, lying_node, still_node, trader_of
 
@@ -142,12 +147,65 @@ def test_a_node_that_lies_stops_nobody(trader: Shell, lie: Answer) -> None:
     assert collateral(trader) == before - DOLLAR
 
 
+def stranger_of(account: int, withdrawal: int, proof: Answer) -> Callable[[str, dict[str, Any]], Answer]:
+    """A node that gives a stranger's account for everybody's, and calls everything done."""
+
+    def lie(method: str, params: dict[str, Any]) -> Answer:
+        if method == "catenary_accounts":
+            return {"result": [account]}
+        if method == "catenary_queue":
+            told = answer(
+                EntryView, index=params["index"], account=account, name="OK", done=True, withdrawal=withdrawal
+            )
+            return {"result": msgspec.to_builtins(QueueView(params["index"] + 1, None, [told]))}
+        return proof
+
+    return lie
+
+
+def test_whose_account_it_is_l1_says_and_no_node(trader: Shell, stranger: Shell, node: Node) -> None:
+    mine, other = (int(shell.environment["CATENARY_WALLET_ACCOUNT"] or 0) for shell in (trader, stranger))
+    withdraw = ("force", "withdraw", "--amount", "1")
+    # Its own proof of the stranger's account: true, and of no use.
+    with lying_node(stranger_of(other, 0, {"result": node.client.call("catenary_proof", account=other)})) as url:
+        done = trader.json(*withdraw, account=None, node_url=url)
+        assert (done["account"], done["code"], done["done"], done["proven"]) == (mine, 0, True, True)
+        assert done["withdrawal"] is not None
+        assert trader.json("force", "status", str(done["queue_index"]), node_url=url) == done
+        # Named, it is somebody else's all the same.
+        for shown in ((), ("--timeout", "0")):
+            entered = trader.run(*withdraw, *shown, "--json", account=str(other), node_url=url)
+            assert (entered.exit_code, '"done": true' in entered.stdout) == (0 if shown else 14, False)
+        line, summary = trader.fails(14, "force", "status", str(done["queue_index"] + 1), "--replay", node_url=url)
+        assert "NOT_OWNER" in line
+        assert (summary["code"], summary["proven"]) == (-33_000 - codes.NOT_OWNER, True)
+    # An honest node's proof shows the same, and so does L1 alone.
+    for question in ((), ("--replay",)):
+        told = trader.json("force", "status", str(done["queue_index"]), *question)
+        assert told | {"batch": 0} == done | {"batch": 0}
+        line, summary = trader.fails(14, "force", "status", str(done["queue_index"] + 1), *question)
+        assert summary["proven"]
+
+
+def test_a_key_without_an_account_names_one(node: Node, tmp_path: Path) -> None:
+    nobody = Shell(node, tmp_path)
+    nobody.json("new", "--light-kdf")
+    line, _ = nobody.fails(2, "leave")
+    assert "nothing on L1 proves that an account belongs to" in line
+    assert "--account" in line
+    assert nobody.json("force", "status")["entries"] == []
+    line, _ = nobody.fails(2, "force", "status", "4000")
+    assert "has no entry 4000" in line
+
+
 def test_who_trades_leaves_whole(trader: Shell, node: Node) -> None:
     order = ("order", "--market", "BTC", "--side", "buy", "--size", "0.01", "--time-in-force", "ioc")
     trader.json(*order, "--price", "70000")
     assert trader.json("positions")["accounts"][0]["positions"]
-    left = trader.json("leave")
-    assert (left["operation"], left["code"]) == ("leave", 0)
+    account = int(trader.environment["CATENARY_WALLET_ACCOUNT"] or 0)
+    with lying_node(stranger_of(account + 1, 3, ERROR)) as url:
+        left = trader.json("leave", account=None, node_url=url)
+    assert (left["operation"], left["account"], left["code"], left["proven"]) == ("leave", account, 0, True)
     with Client(node.url) as client:
         # Where a tick has been left out just now it is under way until three come in a row.
         ends_at = time.monotonic() + PATIENCE_SECONDS
@@ -155,5 +213,7 @@ def test_who_trades_leaves_whole(trader: Shell, node: Node) -> None:
             assert time.monotonic() < ends_at, entry
             time.sleep(0.1)
     assert entry["withdrawal"] is not None
-    account = trader.json("positions")["accounts"][0]
-    assert (account["positions"], account["settled_micros"]) == ([], "0")
+    held = trader.json("positions")["accounts"][0]
+    assert (held["positions"], held["settled_micros"]) == ([], "0")
+    told = trader.json("force", "status", str(left["queue_index"]))
+    assert (told["done"], told["proven"], told["withdrawal"]) == (True, True, entry["withdrawal"])

@@ -1,0 +1,145 @@
+"""What the bridge's logs come to in one pass that keeps nothing: the state, and what became of each queue entry."""
+
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import msgspec
+
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Unavailable
+from l1_bridge.codec.batch import BridgeId
+from l1_bridge.codec.calls import BatchRecord, decode_record, encode_call
+from l1_bridge.codec.events import BatchCommitted, LogError, RolledBack, decode_log
+from l1_bridge.contracts.artifact import bridge_artifact
+from prover.signing.recover import recover_fast
+from prover.state.overlay import Overlay
+from prover.state.state import State, create
+from prover.state.store import MemoryStore
+from prover.stf import constants
+from prover.stf.replay import HEAD_ENDS, Chunk
+
+# Some hundreds of batches at most, of 0.4 MB.
+_PAGE_BLOCKS: Final = 1_000
+
+_Event = TypeVar("_Event", BatchCommitted, RolledBack)
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What an entry came to in a batch; not done while a close or leave goes on, whose code is that of its end."""
+
+    code: int
+    done: bool
+    withdrawal: int | None
+    batch: int
+
+
+class Rebuilt(msgspec.Struct, frozen=True):
+    """State and outcomes after `batch`, the newest up to which every batch of the bridge replays to its root.
+
+    `contradicted`: the next one stands on L1 and does not, so that it and all behind it can be proven wrong.
+    """
+
+    state: State
+    outcomes: dict[int, Outcome]
+    batch: int
+    contradicted: bool
+
+    def accounts_of(self, owner: bytes) -> list[int]:
+        """The indexes of an owner's accounts, ascending."""
+        every = range(constants.RESERVED_ACCOUNTS, self.state.globals.next_account)
+        return [index for index in every if self.state.account(index).owner == owner]
+
+
+class _Watched(Chunk):
+    """A chunk that notes what each entry of the queue comes to; PROTOCOL.md 4.9 and 8.15."""
+
+    def __init__(self, state: State, outcomes: dict[int, Outcome], batch: int) -> None:
+        super().__init__(state.domain, state.commitment, state.globals, state, recover_fast)
+        self._outcomes = outcomes
+        self._batch = batch
+
+    def apply(self, operation: bytes) -> int:
+        """Applies one operation; returns its code."""
+        taken, head = self.commitment.queue_taken, self.commitment.queue_count
+        had_head, listed = self.globals.head_account != 0, self.globals.withdrawal_count
+        code = super().apply(operation)
+        has_head = self.globals.head_account != 0
+        withdrawal = listed if self.globals.withdrawal_count > listed else None
+        if self.commitment.queue_taken > taken:
+            opened = has_head and not had_head
+            self._outcomes[taken] = Outcome(code, not opened, withdrawal, self._batch)
+        elif had_head and not has_head:
+            ended = code if code in HEAD_ENDS else self._outcomes[head].code
+            self._outcomes[head] = Outcome(ended, True, withdrawal, self._batch)
+        return code
+
+
+class _Pass:
+    """Batches one after the other, each whole or not at all."""
+
+    def __init__(self, bridge: BridgeId, genesis: bytes) -> None:
+        self._store = Overlay(MemoryStore())
+        self._domain = bridge.domain_separator()
+        self.state = create(self._store, self._domain, genesis)
+        self._store.flush(sync=False)
+        self.outcomes: dict[int, Outcome] = {}
+        self.batch = 0
+        self.contradicted = False
+
+    def take(self, event: BatchCommitted) -> None:
+        """Replays a batch on top of the newest; one that does not come to its roots leaves no trace."""
+        number = event.batch.header.number
+        outcomes = dict(self.outcomes)
+        for chunk in event.batch.chunks:
+            replayed = _Watched(self.state, outcomes, number)
+            replayed.run(chunk.body)
+            if self.state.seal(replayed) != chunk.post_root:
+                self._store.restore({})
+                self.state = State(self._store, self._domain)
+                self.contradicted = True
+                return
+        self._store.flush(sync=False)
+        self.outcomes, self.batch = outcomes, number
+
+
+async def rebuild(
+    client: L1Client, bridge: BridgeId, genesis: bytes, from_block: int, tell: Callable[[str], None]
+) -> Rebuilt:
+    """Replays what stands on the bridge by now; L1Unavailable where the node's logs are not all that it wrote."""
+    target = await client.block("latest")
+    if target is None:
+        raise L1Unavailable("the L1 node gives no latest block")
+    record = decode_record(BatchRecord, await client.eth_call(bridge.address, encode_call("head"), target.number))
+    tell(f"replaying {record.number} batches from L1's log")
+    undone = await _logged(client, bridge, RolledBack, from_block, target.number)
+    replayed, tip = _Pass(bridge, genesis), (0, b"")
+    for first in range(from_block, target.number + 1, _PAGE_BLOCKS):
+        last = min(first + _PAGE_BLOCKS - 1, target.number)
+        for at, event in await _logged(client, bridge, BatchCommitted, first, last):
+            header = event.batch.header
+            if any(later > at and proven.number <= header.number for later, proven in undone):
+                continue
+            if header.number != tip[0] + 1 or (tip[0] and header.parent_hash != tip[1]):
+                raise L1Unavailable(f"the L1 node's logs have batch {header.number} right behind batch {tip[0]}")
+            tip = header.number, event.batch_hash
+            if not replayed.contradicted:
+                replayed.take(event)
+    if record.number and tip != (record.number, record.batch_hash):
+        raise L1Unavailable(f"the bridge is at batch {record.number}, the L1 node's logs at batch {tip[0]}: try again")
+    return Rebuilt(replayed.state, replayed.outcomes, replayed.batch, replayed.contradicted)
+
+
+async def _logged(
+    client: L1Client, bridge: BridgeId, kind: type[_Event], first: int, last: int
+) -> list[tuple[tuple[int, int], _Event]]:
+    """The bridge's events of one kind, each with its place on L1."""
+    topic = next(topic for topic, event in bridge_artifact().events.items() if event.name == kind.__name__)
+    found = []
+    try:
+        for log in await client.logs(bridge.address, [topic], first, last):
+            event = decode_log(bridge, log)
+            if isinstance(event, kind):
+                found.append(((log.block_number, log.log_index), event))
+    except LogError as error:
+        raise L1Unavailable(f"the L1 node's logs are not the bridge's: {error}") from None
+    return found

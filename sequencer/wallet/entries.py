@@ -1,0 +1,317 @@
+"""What became of an entry of L1's queue: by the bridge and a proof against it, or by replay; a node is a hint."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import msgspec
+import trio
+
+from l1_bridge.addresses import checksum_address
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Error, L1Rejected, L1Timeout, L1Unconfirmed
+from l1_bridge.client.values import Log
+from l1_bridge.codec import batch, calls, events
+from l1_bridge.contracts.artifact import ArtifactError, bridge_artifact
+from prover.contracts import deployment
+from prover.signing import operations
+from prover.stf import codes, constants, containers, encoding, margin
+from prover.stf.words import word_at
+from sequencer.client.client import NodeClient
+from sequencer.client.errors import ClientError
+from sequencer.schema.answers import EntryView
+from sequencer.wallet.errors import BadInput, L1Refused, L1Unreachable, NotYet
+from sequencer.wallet.trust import ProvenAccount, Venue, prove_account, prove_withdrawal
+from sequencer.wallet.units import time_text
+
+if TYPE_CHECKING:
+    from prover.history.outcomes import Rebuilt
+
+_OF_AN_OWNER: Final = (constants.FORCED_WITHDRAW, constants.FORCED_CLOSE, constants.LEAVE, constants.FORCED_AGENT)
+_Answer = TypeVar("_Answer")
+
+
+async def guarded(answer: Awaitable[_Answer]) -> _Answer:
+    """What L1 answers; its refusals and silences in the wallet's words."""
+    try:
+        return await answer
+    except L1Rejected as error:
+        raise L1Refused(f"L1 refused: {error.reason}") from None
+    except (L1Timeout, L1Unconfirmed) as error:
+        hashes = ["0x" + item.hex() for item in error.transaction_hashes]
+        raise NotYet(
+            f"a transaction was sent and may still be mined ({', '.join(hashes)}): send nothing again before L1 has "
+            "forgotten it; what is in the queue is listed by `catenary wallet force status`",
+            {"transaction_hashes": hashes},
+        ) from None
+    except (L1Error, ArtifactError) as error:
+        raise L1Unreachable(str(error)) from None
+
+
+class Entered(msgspec.Struct, frozen=True):
+    """An entry as L1's log has it; times in seconds of L1's clock."""
+
+    index: int
+    operation: bytes
+    enqueued_at: int
+    due_at: int
+    transaction_hash: bytes
+
+    @classmethod
+    def of(cls, event: events.Enqueued, transaction_hash: bytes) -> "Entered":
+        """What an event says."""
+        return cls(event.index, event.operation, event.enqueued_at, event.due_at, transaction_hash)
+
+    @property
+    def tag(self) -> int:
+        """Which operation it is."""
+        return self.operation[0]
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return operations.ENTRY_NAMES[self.tag]
+
+    @property
+    def sender(self) -> bytes:
+        """Who entered it."""
+        return self.operation[1:21]
+
+    @property
+    def request(self) -> containers.Entry | None:
+        """What an owner asks for; None where it is no owner's."""
+        if self.tag not in _OF_AN_OWNER:
+            return None
+        payload = word_at(self.operation, constants.ENTRY_HEAD_LENGTH)
+        return encoding.entry(self.tag, word_at(self.operation, 1), payload)
+
+
+class Forced(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of the L1 queue, and what it came to. code: None while nobody has said so.
+
+    `batch` on L1 has taken it, None while none has. `proven`: L1 shows that it came to this, and not the node's word.
+    """
+
+    queue_index: int
+    transaction_hash: str
+    due_at: int
+    account: int | None
+    code: int | None = None
+    rejection: str = ""
+    done: bool = False
+    withdrawal: int | None = None
+    batch: int | None = None
+    proven: bool = False
+
+
+def _waiting(entered: Entered) -> Forced:
+    request = entered.request
+    return Forced(
+        queue_index=entered.index,
+        transaction_hash="0x" + entered.transaction_hash.hex(),
+        due_at=entered.due_at,
+        account=None if request is None else request.account,
+    )
+
+
+def _come_to(entered: Entered, code: int, **known: int | bool | None) -> Forced:
+    rejection = "" if code == codes.OK else codes.SENTENCE.get(code, ("UNKNOWN", ""))[0]
+    return msgspec.structs.replace(_waiting(entered), code=code, rejection=rejection, **known)
+
+
+class Entries:
+    """The queue as one address sees it. Nothing here is signed or paid."""
+
+    def __init__(
+        self, node: NodeClient, l1: L1Client, address: bytes, tell: Callable[[str], None], poll_seconds: float
+    ) -> None:
+        self._node = node
+        self._l1 = l1
+        self._address = address
+        self._tell = tell
+        self._poll_seconds = poll_seconds
+        self._bridge = bridge_artifact()
+
+    # What L1's log says.
+
+    async def all(self, venue: Venue) -> list[Entered]:
+        """Every entry that ever was, the oldest first."""
+        return await self._logged(venue)
+
+    async def one(self, venue: Venue, index: int) -> Entered:
+        """The entry of this number; BadInput where there is none."""
+        found = await self._logged(venue, index.to_bytes(32, "big"))
+        if not found:
+            raise BadInput(f"L1's queue has no entry {index}")
+        return found[0]
+
+    async def _logged(self, venue: Venue, *number: bytes) -> list[Entered]:
+        topic = next(topic for topic, event in self._bridge.events.items() if event.name == "Enqueued")
+        head = await guarded(self._l1.block("latest"))
+        last = 0 if head is None else head.number
+        found: list[Log] = await guarded(self._l1.logs(venue.rollup, [topic, *number], venue.block, last))
+        identity = batch.BridgeId(venue.chain_id, venue.rollup)
+        try:
+            read = [(events.decode_log(identity, log), log.transaction_hash) for log in found]
+        except events.LogError as error:
+            raise L1Unreachable(f"the L1 node's logs are not the bridge's: {error}") from None
+        return [Entered.of(event, of) for event, of in read if isinstance(event, events.Enqueued)]
+
+    async def own_accounts(self, venue: Venue) -> list[int]:
+        """The accounts of the address by its deposits and a replay of L1's log; BadInput where there is none."""
+        mine = checksum_address(self._address)
+        otherwise = "name the account with --account if you know of one"
+        deposits = [entry for entry in await self.all(venue) if entry.tag == constants.DEPOSIT]
+        if self._address not in [_deposit(entry).owner for entry in deposits]:
+            raise BadInput(
+                f"nothing on L1 proves that an account belongs to {mine}, no deposit was made for it: {otherwise}"
+            )
+        rebuilt = await self._rebuilt(venue)
+        found = rebuilt.accounts_of(self._address)
+        if not found:
+            raise BadInput(
+                f"nothing on L1 proves that an account belongs to {mine} after batch {rebuilt.batch}: its deposit "
+                f"still waits, or was refunded; {otherwise}"
+            )
+        return found
+
+    async def _rebuilt(self, venue: Venue) -> "Rebuilt":
+        # The whole law: imported where nothing else helps.
+        from prover.history.outcomes import rebuild
+
+        identity = batch.BridgeId(venue.chain_id, venue.rollup)
+        logged = await guarded(deployment.logged_genesis(self._l1, identity))
+        if logged is None:
+            raise L1Unreachable("the L1 node does not give the bridge's genesis log")
+        rebuilt = await guarded(rebuild(self._l1, identity, *logged, self._tell))
+        if rebuilt.contradicted:
+            self._tell(f"batch {rebuilt.batch + 1} is not what the law gives: it and what follows count for nothing")
+        return rebuilt
+
+    # What became of an entry.
+
+    async def outcome(self, venue: Venue, entered: Entered, timeout_seconds: float | None) -> Forced:
+        """Waits, by L1's clock, until a batch on L1 has taken an owner's entry, and says what it came to.
+
+        Without a time it waits until a batch without the entry would be late; for none at all it only says where the
+        entry stands. NotYet, and never anything that sounds like an end, while no batch has it.
+        """
+        if timeout_seconds == 0:
+            return _waiting(entered)
+        late_at = entered.enqueued_at + await self._inclusion_seconds(venue)
+        until = late_at if timeout_seconds is None else entered.enqueued_at + timeout_seconds
+        again = f"`catenary wallet force status {entered.index}`"
+        self._tell(
+            f"{entered.name} is entry {entered.index} of the L1 queue and waits for a batch on L1, late from "
+            f"{time_text(1_000 * late_at)} of L1's clock on; if stopped now, {again} goes on and costs nothing"
+        )
+        hint: EntryView | None = None
+        try:
+            while True:
+                head = await guarded(self._l1.block("latest"))
+                if head is None:
+                    raise L1Unreachable("the L1 node gives no latest block")
+                hint = await self._hint(entered) or hint
+                found = await self._taken(venue, entered, hint)
+                if found is not None:
+                    return found
+                if head.timestamp >= until:
+                    break
+                await trio.sleep(self._poll_seconds)
+        except L1Unreachable as error:
+            sentence = f"{error}; {entered.name} is entry {entered.index} of the L1 queue all the same: {again} goes on"
+            raise L1Unreachable(sentence, msgspec.to_builtins(_waiting(entered))) from None
+        is_late = head.timestamp >= late_at
+        late = " and is late: its sequencer serves the queue alone by now, or loses the seat" if is_late else ""
+        said = "" if hint is None else f", though the node says {hint.name}"
+        raise NotYet(
+            f"{entered.name} is entry {entered.index} of the L1 queue{late}, and no batch on L1 has it{said}: do not "
+            f"enter it again, {again} waits on",
+            msgspec.to_builtins(_waiting(entered)),
+        )
+
+    async def _inclusion_seconds(self, venue: Venue) -> int:
+        answer = await guarded(self._l1.eth_call(venue.rollup, self._bridge.encode_call("parameters")))
+        return calls.decode_record(calls.Parameters, answer).inclusion_seconds
+
+    async def _hint(self, entered: Entered) -> EntryView | None:
+        with suppress(ClientError):
+            told = await self._node.queue_entry(entered.index)
+            return told if told is not None and told.index == entered.index else None
+        return None
+
+    async def _taken(self, venue: Venue, entered: Entered, hint: EntryView | None) -> Forced | None:
+        """What an entry came to; None while no batch on L1 is known to have it."""
+        request = entered.request
+        if request is None and hint is not None:
+            # Nobody's account, and nobody waits for a batch to know of a tick: its word will do.
+            return _come_to(entered, hint.code, done=hint.done)
+        proven = None if hint is None or request is None else await self._account(venue, request.account)
+        if hint is not None and request is not None and proven is not None and proven.queue_taken > entered.index:
+            shown = await self._shown(venue, entered, request, hint, proven)
+            return shown or await self.replayed(venue, entered)
+        record = await self._head(venue)
+        return await self.replayed(venue, entered) if record.queue_count > entered.index else None
+
+    async def _account(self, venue: Venue, account: int) -> ProvenAccount | None:
+        with suppress(ClientError):
+            return await prove_account(self._l1, venue, account, await self._node.proof(account))
+        return None
+
+    async def _head(self, venue: Venue) -> calls.BatchRecord:
+        answer = await guarded(self._l1.eth_call(venue.rollup, self._bridge.encode_call("head")))
+        return calls.decode_record(calls.BatchRecord, answer)
+
+    async def _shown(
+        self, venue: Venue, entered: Entered, request: containers.Entry, hint: EntryView, proven: ProvenAccount
+    ) -> Forced | None:
+        """The hint, where the posted account shows the same; None where it shows something else, or nothing."""
+        is_head, number = proven.queue_count == entered.index, proven.batch_number
+        if proven.account.owner != entered.sender:
+            return _come_to(entered, codes.NOT_OWNER, done=True, batch=number, proven=True)
+        if hint.code != codes.OK:
+            return _come_to(entered, hint.code, done=not is_head, batch=number)
+        is_paid = hint.withdrawal is not None and await self._pays(venue, hint.withdrawal, entered.sender)
+        is_payment = hint.withdrawal is not None or entered.tag == constants.FORCED_WITHDRAW
+        if (is_payment and not is_paid) or not _shows(entered, request, proven.account, is_head):
+            return None
+        return _come_to(entered, codes.OK, done=not is_head, withdrawal=hint.withdrawal, batch=number, proven=True)
+
+    async def _pays(self, venue: Venue, withdrawal: int, recipient: bytes) -> bool:
+        with suppress(ClientError):
+            proof = await self._node.withdrawal_proof(withdrawal)
+            proven = await prove_withdrawal(self._l1, venue, withdrawal, proof)
+            return proven.withdrawal.recipient == recipient
+        return False
+
+    async def replayed(self, venue: Venue, entered: Entered) -> Forced:
+        """What an entry came to by L1's log alone; NotYet while no batch that follows the law has it."""
+        rebuilt = await self._rebuilt(venue)
+        found = rebuilt.outcomes.get(entered.index)
+        if found is None:
+            raise NotYet(
+                f"{entered.name} is entry {entered.index} of the L1 queue, and no batch up to {rebuilt.batch}, the "
+                "newest that follows the law, has it",
+                msgspec.to_builtins(_waiting(entered)),
+            )
+        known = {"done": found.done, "withdrawal": found.withdrawal, "batch": found.batch}
+        return _come_to(entered, found.code, **known, proven=True)
+
+
+def _deposit(entered: Entered) -> containers.Deposit:
+    return encoding.deposit(word_at(entered.operation, 1), word_at(entered.operation, 21))
+
+
+def _shows(entered: Entered, request: containers.Entry, account: containers.Account, is_head: bool) -> bool:
+    """Whether an account looks as if the entry had come to what was asked for."""
+    if entered.tag == constants.LEAVE:
+        return account.floor >= request.time and (is_head or margin.closed(account, constants.MARKETS, 0))
+    if entered.tag == constants.FORCED_CLOSE:
+        is_whole = request.amount == operations.ALL_LOTS
+        return is_head or not is_whole or margin.closed(account, request.market, request.amount)
+    if entered.tag == constants.FORCED_AGENT and request.agent_index == constants.FLOOR_INDEX:
+        return account.floor >= request.time
+    if entered.tag == constants.FORCED_AGENT:
+        granted = encoding.agent_word(request.agent, request.expires_at, request.first_slot, request.last_slot)
+        return account.agents[request.agent_index] == granted
+    return True

@@ -1,0 +1,153 @@
+"""What became of queue entries, and whose accounts there are, by L1's log alone; lies and gaps in it are said."""
+
+from functools import partial
+from typing import Any
+
+import msgspec
+import pytest
+
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Unavailable
+from l1_bridge.client.keys import DigestSigner, development_key
+from l1_bridge.client.options import L1Options
+from l1_bridge.codec import calls, events
+from prover.history.history import ChainReplay
+from prover.history.outcomes import Outcome, Rebuilt, rebuild
+from prover.history.verify import verify
+from prover.signing import operations, signatures
+from prover.state.store import MemoryStore
+from prover.stf import codes, constants, containers
+from tests.l1_bridge.l1_nodes import L1Node
+from tests.prover.l1_faults import Tampering
+from tests.prover.world import CHALLENGER, DOLLAR, GENESIS, TRADER_KEYS, TRADERS, Lie, World, false_tree, opened
+
+pytestmark = pytest.mark.trio
+
+
+@pytest.fixture
+def world(node_world: World) -> World:
+    return node_world
+
+
+async def rebuilt(world: World, client: L1Client) -> Rebuilt:
+    """From the first block on."""
+    return await rebuild(client, world.bridge, GENESIS, 0, lambda sentence: None)
+
+
+async def traded(world: World, client: L1Client) -> None:
+    """Traders 0 and 1 with a position each, and ether for entries of their own."""
+    await opened(world, client)
+    await world.commit([world.venue.trade(await world.now_ms())])
+    for trader in TRADERS[:2]:
+        await client.send(development_key(CHALLENGER), trader, value=10**18, gas=30_000)
+
+
+async def force(world: World, client: L1Client, trader: int, tag: int, account: int, **fields: int) -> None:
+    """An entry of a trader, which waits in the queue until the next batch."""
+    values: dict[str, Any] = dict.fromkeys(containers.Entry.__struct_fields__, 0)
+    values |= {"sender": containers.NOBODY, "agent": containers.NOBODY, "account": account}
+    payload = operations.entry_payload(tag, msgspec.convert(values | fields, containers.Entry))
+    signer = DigestSigner(TRADERS[trader], partial(signatures.sign, TRADER_KEYS[trader]))
+    data, fee = calls.encode_entry(tag, payload), world.parameters.entry_fee_wei
+    receipt = await client.send(signer, world.bridge.address, data, fee, gas=calls.entry_gas(payload))
+    (event,) = [events.decode_log(world.bridge, log) for log in receipt.logs]
+    assert isinstance(event, events.Enqueued)
+    world.waiting.append(event.operation)
+
+
+async def test_before_the_first_batch_there_is_the_genesis(world: World, client: L1Client) -> None:
+    found = await rebuilt(world, client)
+    assert (found.batch, found.outcomes, found.contradicted) == (0, {}, False)
+    assert found.accounts_of(TRADERS[0]) == []
+
+
+@pytest.mark.stage(build=traded)
+async def test_each_entry_came_to_what_the_law_says(world: World, client: L1Client) -> None:
+    await force(world, client, 0, constants.FORCED_WITHDRAW, 18, amount=DOLLAR)
+    await force(world, client, 0, constants.LEAVE, 17)
+    await force(world, client, 1, constants.FORCED_WITHDRAW, 18, amount=DOLLAR)
+    await force(world, client, 1, constants.FORCED_CLOSE, 18, market=2, amount=1)
+    await world.deposit(0)
+    await world.commit()
+    under_way = await rebuilt(world, client)
+    assert under_way.batch == 3
+    assert under_way.accounts_of(TRADERS[0]) == [17, 19]
+    assert under_way.outcomes == {
+        0: Outcome(codes.OK, True, None, 1),
+        1: Outcome(codes.OK, True, None, 1),
+        2: Outcome(codes.NOT_OWNER, True, None, 3),
+        3: Outcome(codes.OK, False, None, 3),
+        4: Outcome(codes.OK, True, 0, 3),
+        5: Outcome(codes.OVERFILLED, True, None, 3),
+        6: Outcome(codes.OK, True, None, 3),
+    }
+
+    await client.call("evm_increaseTime", [30])
+    await client.call("evm_mine", [])
+    now = await world.now_ms()
+    ticks = [world.venue.tick(now - late * constants.TICK_STEP) for late in (2, 1, 0)]
+    step = operations.rescue_bytes(constants.CLOSE_STEP, containers.Rescue(0, 0, 0, 18, operations.ALL_LOTS))
+    await world.commit([[*ticks, step]])
+    found = await rebuilt(world, client)
+    assert found.outcomes == under_way.outcomes | {3: Outcome(codes.OK, True, 1, 4)}
+    assert found.state.account(17).settled == 0
+
+
+@pytest.mark.stage(build=opened)
+async def test_a_false_batch_and_all_behind_it_count_for_nothing(world: World, client: L1Client) -> None:
+    await world.deposit(2)
+    await world.steal()
+    await world.commit()
+    found = await rebuilt(world, client)
+    assert (found.batch, found.contradicted) == (1, True)
+    assert sorted(found.outcomes) == [0, 1]
+    assert found.accounts_of(TRADERS[2]) == []
+    assert found.state.root == (await rebuilt(world, client)).state.root
+
+
+@pytest.mark.stage(build=opened)
+async def test_logs_that_are_not_all_are_no_state(world: World, client: L1Client, node: L1Node) -> None:
+    for _ in range(2):
+        await world.commit()
+
+    async def tampered(tamper: Any) -> Rebuilt:
+        def change(method: str, params: Any, result: Any) -> Any:
+            return tamper(result) if method == "eth_getLogs" else result
+
+        async with L1Client(node.url, L1Options(attempts=1), transport=Tampering(change)) as l1:
+            return await rebuilt(world, l1)
+
+    assert (await tampered(lambda logs: logs)).batch == 3
+    for keep, sentence in (
+        (slice(0, -1), "the bridge is at batch 3, the L1 node's logs at batch 2"),
+        (slice(0, 0), "the bridge is at batch 3, the L1 node's logs at batch 0"),
+        (slice(1, None), "logs have batch 2 right behind batch 0"),
+    ):
+        with pytest.raises(L1Unavailable, match=sentence):
+            await tampered(lambda logs, keep=keep: logs[keep])
+    with pytest.raises(L1Unavailable, match="logs are not the bridge's"):
+        await tampered(lambda logs: [{**log, "data": log["data"][:-2]} for log in logs])
+    # Of another kind than was asked for: left out, and missed.
+    foreign = "0x" + bytes(32).hex()
+    with pytest.raises(L1Unavailable, match="UNKNOWN_EVENT"):
+        await tampered(lambda logs: [{**log, "topics": [foreign]} for log in logs])
+
+
+@pytest.mark.stage(build=opened)
+async def test_what_was_rolled_back_counts_for_nothing(world: World, client: L1Client) -> None:
+    await world.commit([[]], [Lie(0, claim=false_tree)])
+    await world.commit()
+    replay = ChainReplay(MemoryStore(), world.bridge)
+    await verify(client, replay, world.token, tell=lambda notice: None)
+    dispute = replay.dispute()
+    assert dispute is not None
+    assert (await rebuilt(world, client)).contradicted
+    await world.send(CHALLENGER, calls.encode_prove_fraud(dispute.batch, dispute.chunk_index, dispute.witness))
+    undone = await rebuilt(world, client)
+    assert (undone.batch, undone.contradicted) == (1, False)
+    world.venue.go_back(1)
+    await world.take_seat()
+    await world.deposit(2)
+    await world.commit()
+    found = await rebuilt(world, client)
+    assert (found.batch, found.accounts_of(TRADERS[2])) == (2, [19])
