@@ -47,13 +47,15 @@ def change(tail: uint256, label: bytes32, fractions: uint256, bounds: uint256, l
 
 @external
 @pure
-def check_venue(tail: uint256, signers: uint256[7], changed_at: int256, now: int256) -> int256:
+def check_venue(tail: uint256, signers: uint256[7], posting_fee: int256, grace_period: int256, changed_at: int256, now: int256) -> int256:
     """
     @notice Decides new parameters of the venue.
     @param tail The entry's payload.
     @param signers The oracle's signers as they stand.
+    @param posting_fee The posting fee as it stands.
+    @param grace_period The grace as it stands.
     @param changed_at When the venue's parameters changed last.
     @param now The chunk's clock.
     @return Code.
     """
-    return law.check_venue(encoding.venue_parameters(tail), signers, changed_at, now)
+    return law.check_venue(encoding.venue_parameters(tail), signers, posting_fee, grace_period, changed_at, now)

@@ -108,6 +108,9 @@ PARAMETER_PERIOD: Final = 2_592_000_000
 # A fraction or a bound moves by at most a quarter of itself, a fee by at most so many ppm.
 STEP_DIVISOR: Final = 4
 FEE_STEP_PPM: Final = 100
+# From nothing, or from little: micro-dollars, and ms.
+POSTING_FEE_STEP: Final = 10_000
+GRACE_STEP: Final = 300_000
 LEAST_INITIAL_PPM: Final = 5_000
 LEAST_MAINTENANCE_PPM: Final = 2_500
 # Maintenance is at most three quarters of the initial fraction.

@@ -111,6 +111,9 @@ PARAMETER_PERIOD: constant(int256) = 2_592_000_000
 # A fraction or a bound moves by at most a quarter of itself, a fee by at most so many ppm.
 STEP_DIVISOR: constant(int256) = 4
 FEE_STEP_PPM: constant(int256) = 100
+# From nothing, or from little: micro-dollars, and ms.
+POSTING_FEE_STEP: constant(int256) = 10_000
+GRACE_STEP: constant(int256) = 300_000
 LEAST_INITIAL_PPM: constant(int256) = 5_000
 LEAST_MAINTENANCE_PPM: constant(int256) = 2_500
 # Maintenance is at most three quarters of the initial fraction.

@@ -315,7 +315,14 @@ def change(given: containers.Parameters, listed: containers.Market, initial_ppm:
 
 @internal
 @pure
-def check_venue(given: containers.VenueParameters, signers: uint256[7], changed_at: int256, now: int256) -> int256:
+def nudged(old: int256, new: int256, least: int256) -> bool:
+    """Whether a parameter moves by at most a quarter of itself, or by its least step; PROTOCOL.md 7.8."""
+    return abs(new - old) <= max(old // constants.STEP_DIVISOR, least)
+
+
+@internal
+@pure
+def check_venue(given: containers.VenueParameters, signers: uint256[7], posting_fee: int256, grace_period: int256, changed_at: int256, now: int256) -> int256:
     """Whether the venue may be changed like this now; PROTOCOL.md 8.23."""
     # What costs L1 bytes is never free: a signed maximum of zero says that a request is not to be posted.
     if given.posting_fee == 0 or given.posting_fee > constants.MOST_POSTING_FEE:
@@ -333,4 +340,8 @@ def check_venue(given: containers.VenueParameters, signers: uint256[7], changed_
                 return codes.OUT_OF_RANGE
     if changed_at != 0 and now < changed_at + constants.PARAMETER_PERIOD:
         return codes.TOO_SOON
+    if not self.nudged(posting_fee, given.posting_fee, constants.POSTING_FEE_STEP):
+        return codes.STEP_LIMIT
+    if not self.nudged(grace_period, given.grace_period, constants.GRACE_STEP):
+        return codes.STEP_LIMIT
     return codes.OK

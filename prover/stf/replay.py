@@ -181,7 +181,9 @@ def set_market(globals: containers.Globals, operation: bytes, now: int) -> int:
 def set_venue(globals: containers.Globals, tail: uint256, now: int) -> int:
     """The governor's word on the whole venue; PROTOCOL.md 8.23."""
     given = encoding.venue_parameters(tail)
-    code = markets.check_venue(given, globals.signers, globals.venue_changed_at, now)
+    code = markets.check_venue(
+        given, globals.signers, globals.posting_fee, globals.grace_period, globals.venue_changed_at, now
+    )
     if code == codes.OK:
         globals.posting_fee = given.posting_fee
         globals.grace_period = given.grace_period

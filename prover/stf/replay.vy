@@ -33,7 +33,7 @@ interface IRescue:
 interface IMarkets:
     def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: Bytes[1_504]) -> containers.Ticked: view
     def change(tail: uint256, label: bytes32, fractions: uint256, bounds: uint256, listed: containers.Market, initial_ppm: int256, maintenance_ppm: int256, market_count: int256, now: int256) -> containers.Changed: pure
-    def check_venue(tail: uint256, signers: uint256[7], changed_at: int256, now: int256) -> int256: pure
+    def check_venue(tail: uint256, signers: uint256[7], posting_fee: int256, grace_period: int256, changed_at: int256, now: int256) -> int256: pure
 
 
 interface IIdentity:
@@ -525,7 +525,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                     globals.market_count = max(globals.market_count, changing + 1)
 
         elif tag == constants.SET_VENUE:
-            code = staticcall IMarkets(MARKETS).check_venue(tail, globals.signers, globals.venue_changed_at, now)
+            code = staticcall IMarkets(MARKETS).check_venue(tail, globals.signers, globals.posting_fee, globals.grace_period, globals.venue_changed_at, now)
             if code == codes.OK:
                 given: containers.VenueParameters = encoding.venue_parameters(tail)
                 globals.posting_fee = given.posting_fee

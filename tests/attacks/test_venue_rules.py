@@ -3,7 +3,7 @@
 Off: the Python law without the rule, and the loss that follows. On: both twins, their code, and a state as it was.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -533,3 +533,43 @@ class TestH7Governor:
     )
     def test_on_the_venues_parameters_have_ranges_too(self, fields: dict[str, Any]) -> None:
         assert_refused(self.state(), self.replaced(**fields), code=c.OUT_OF_RANGE)
+
+    LEAPS: Final = ({"posting_fee": 100_000}, {"grace_period": constants.MAX_GRACE})
+
+    @pytest.mark.parametrize("fields", LEAPS)
+    def test_off_nothing_becomes_the_most_in_one_step(
+        self, monkeypatch: pytest.MonkeyPatch, fields: dict[str, int]
+    ) -> None:
+        rule_off(
+            monkeypatch,
+            markets,
+            "    return abs(new - old) <= max(old // constants.STEP_DIVISOR, least)\n",
+            "    return True\n",
+        )
+        state = self.state()
+        assert (state.globals.posting_fee, state.globals.grace_period) == (0, 10_000)
+        assert python_chunk(state, self.replaced(**fields)).operation_codes == [c.OK]
+
+    @pytest.mark.parametrize("fields", LEAPS)
+    def test_on_a_step_is_bounded_from_nothing_as_well(self, fields: dict[str, int]) -> None:
+        assert_refused(self.state(), self.replaced(**fields), code=c.STEP_LIMIT)
+
+    @pytest.mark.parametrize(
+        ("name", "old", "least", "most"),
+        [
+            ("posting_fee", 0, 1, 10_000),
+            ("posting_fee", 40_003, 30_003, 50_003),
+            ("posting_fee", 400_003, 300_003, 500_003),
+            ("grace_period", 0, 0, 300_000),
+            ("grace_period", 1_200_003, 900_003, 1_500_003),
+            ("grace_period", 2_400_000, 1_800_000, 3_000_000),
+        ],
+    )
+    def test_on_it_is_a_quarter_or_a_cent_and_five_minutes(self, name: str, old: int, least: int, most: int) -> None:
+        kept = {"posting_fee": 1, "grace_period": 10_000} | {name: old}
+        for value_now, code in ((least - 1, False), (least, True), (most, True), (most + 1, False)):
+            if value_now < 0 or (name == "posting_fee" and value_now < 1):
+                continue
+            state = stage({}, **kept)
+            entry = self.replaced(**(kept | {name: value_now}))
+            assert venue.run(state, entry).codes == (c.OK if code else c.STEP_LIMIT,)

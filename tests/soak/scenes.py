@@ -425,10 +425,21 @@ def _tick_payload(rng: random.Random, code: int) -> bytes:
 
 
 def _venue_payload(rng: random.Random, code: int, globals: containers.Globals) -> bytes:
-    given = {
-        "posting_fee": rng.choice([1, rng.randrange(1, 10**6), constants.MOST_POSTING_FEE]),
-        "grace_period": rng.randrange(constants.MAX_GRACE),
+    fee, grace = rng.choice([0, 1, rng.randrange(1, 10**6)]), rng.choice([0, rng.randrange(constants.MAX_GRACE)])
+    globals.posting_fee, globals.grace_period = fee, grace
+    fee_step, grace_step = max(fee // 4, constants.POSTING_FEE_STEP), max(grace // 4, constants.GRACE_STEP)
+    given: dict[str, Any] = {
+        "posting_fee": min(max(fee + rng.choice([1, fee_step, -fee_step]), 1), constants.MOST_POSTING_FEE),
+        "grace_period": min(max(grace + rng.choice([0, grace_step, -grace_step]), 0), constants.MAX_GRACE),
     }
+    if code == c.STEP_LIMIT:
+        globals.posting_fee, globals.grace_period = min(fee, 10**5), min(grace, 10**6)
+        given |= rng.choice(
+            [
+                {"posting_fee": globals.posting_fee + max(globals.posting_fee // 4, constants.POSTING_FEE_STEP) + 1},
+                {"grace_period": globals.grace_period + max(globals.grace_period // 4, constants.GRACE_STEP) + 1},
+            ]
+        )
     given |= {"signer_index": rng.randrange(7), "signer": rng.choice([containers.NOBODY, venue.OWNERS[9]])}
     if code == c.TOO_SOON:
         globals.venue_changed_at = venue.NOW - rng.choice([0, constants.PARAMETER_PERIOD - 1])

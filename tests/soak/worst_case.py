@@ -294,7 +294,11 @@ class Dense:
         elif tag == constants.FORCED_RESCUE:
             payload = operations.forced_rescue_payload(market, self.indices[2 * number], 0x1111)
         elif tag == constants.SET_VENUE:
-            payload = operations.venue_payload(containers.VenueParameters(99_999, 999_999, 6, b"\x99" * 20))
+            payload = operations.venue_payload(
+                containers.VenueParameters(
+                    self.state.globals.posting_fee + 9_999, self.state.globals.grace_period + 99_999, 6, b"\x99" * 20
+                )
+            )
         elif tag == constants.SET_MARKET:
             payload = self.same_market(market)
         else:

@@ -273,7 +273,7 @@ _REACHABLE: Final[dict[int, tuple[int, ...]]] = {
     constants.FORCED_AGENT: (*_OWNED, c.OK),
     constants.FORCED_TICK: (*_ENTRY, *_TICK),
     constants.SET_MARKET: (*_ENTRY, c.NO_MARKET, c.OUT_OF_RANGE, c.TOO_SOON, c.STEP_LIMIT, c.OK),
-    constants.SET_VENUE: (*_ENTRY, c.OUT_OF_RANGE, c.TOO_SOON, c.OK),
+    constants.SET_VENUE: (*_ENTRY, c.OUT_OF_RANGE, c.TOO_SOON, c.STEP_LIMIT, c.OK),
 }
 
 # Of a chunk that serves the queue alone: what it does not take has room in it, and is asked nothing more.
