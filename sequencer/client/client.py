@@ -136,9 +136,9 @@ class NodeClient:
         told = await self._typed(QueueView, "catenary_queue", index=index)
         return next(iter(told.entries), None)
 
-    async def globals(self) -> GlobalsProof:
-        """The globals at the newest posted root."""
-        return await self._typed(GlobalsProof, "catenary_globals")
+    async def globals(self, final: bool = False) -> GlobalsProof:
+        """The globals at the newest posted root, or at the newest final one."""
+        return await self._typed(GlobalsProof, "catenary_globals", final=final)
 
     async def post_mortems(self, account: int, limit: int) -> list[PostMortemView]:
         """The newest rescues in which an account had a part, the newest first."""

@@ -297,7 +297,7 @@ class AccountProof(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GlobalsProof(msgspec.Struct, frozen=True, kw_only=True):
-    """catenary_globals: the encoded globals at the newest posted root."""
+    """catenary_globals: the encoded globals at the newest posted root, or the newest final one."""
 
     batch: int
     globals: HexText

@@ -29,6 +29,12 @@ class NoParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """For methods that take nothing."""
 
 
+class AtRoot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The newest posted root, or the newest final one."""
+
+    final: bool = False
+
+
 class OfAccount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One account."""
 

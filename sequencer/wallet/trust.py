@@ -1,5 +1,6 @@
 """What a wallet believes, and why: contracts by their code on L1, markets by the genesis log, balances by a proof."""
 
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,7 +30,10 @@ _MOST_WAIT_SECONDS: Final = 3_600
 
 
 class ListedMarket(msgspec.Struct, frozen=True):
-    """A market as L1 has it: what its lots and ticks mean, what it may charge, how far it strays."""
+    """A market as L1 has it: what its lots and ticks mean, what it may charge, how far it strays.
+
+    `final_in` seconds the batch that lists it can no longer be proven wrong; 0 where the label stands for ever.
+    """
 
     index: int
     name: str
@@ -37,6 +41,7 @@ class ListedMarket(msgspec.Struct, frozen=True):
     maker_fee_ppm: int
     taker_fee_ppm: int
     band_ppm: int
+    final_in: int = 0
 
     @property
     def price_decimals(self) -> int:
@@ -89,8 +94,17 @@ class Venue(msgspec.Struct, frozen=True):
         return domain_separator(self.chain_id, self.rollup)
 
     def market(self, name: str | int) -> ListedMarket:
-        """A market by its name, in any case, or by its index; BadInput where there is none."""
-        return market_called(name, self.markets)
+        """A market to sign for, by its name, in any case, or by its index; BadInput where there is none.
+
+        NotYet where it stands in no final batch: a lie could still say what its lots and ticks mean.
+        """
+        found = market_called(name, self.markets)
+        if found.final_in > 0:
+            raise NotYet(
+                f"market {found.name} was listed by a batch that is not final for another {found.final_in} s of L1's "
+                "clock: until then what its lots mean may prove a lie, and nothing is signed for it; wait until then"
+            )
+        return found
 
 
 def market_called(name: str | int, markets: Sequence[ListedMarket]) -> ListedMarket:
@@ -251,6 +265,29 @@ async def _genesis_globals(l1: L1Client, location: Location) -> tuple[containers
     raise NotGenuine("the L1 node does not give the bridge's genesis log: what lots and ticks mean is unknown")
 
 
+def governed(
+    venue: Venue, final: Sequence[ListedMarket], posted: containers.Globals, number: int, final_in: int
+) -> Venue:
+    """The venue with what it lists and charges by a posted batch; BadProof where labels that were final are others.
+
+    `final`: the markets of a final batch, or of genesis; those that came later are final with the posted one.
+    """
+    markets = listed_markets(posted)
+    for was, is_now in itertools.zip_longest(final, markets[: len(final)]):
+        if is_now is None or (was.name, was.size_decimals) != (is_now.name, is_now.size_decimals):
+            raise BadProof(
+                f"batch {number} on L1 changes the label of market {was.index}, which was final as {was.name} of "
+                f"{was.size_decimals} decimals and changes never: the batch is a lie, and nothing is signed on it"
+            )
+    later = [msgspec.structs.replace(market, final_in=final_in) for market in markets[len(final) :]]
+    return msgspec.structs.replace(
+        venue,
+        markets=(*markets[: len(final)], *later),
+        posting_fee_micros=posted.posting_fee,
+        oracle_signers=tuple(signer for signer in posted.signers if signer != containers.NOBODY),
+    )
+
+
 def check_markets(venue: Venue, markets: Sequence[MarketView]) -> None:
     """NotGenuine where the node gives a market another name or grid than L1: a size would mean something else."""
     for listed in venue.markets:
@@ -294,15 +331,27 @@ async def prove_account(l1: L1Client, venue: Venue, account: int, proof: Account
     return ProvenAccount(proof.batch, row, commitment.timestamp_ms, commitment.queue_count, commitment.queue_taken)
 
 
-async def prove_globals(l1: L1Client, venue: Venue, proof: GlobalsProof) -> containers.Globals:
+class ProvenGlobals(msgspec.Struct, frozen=True):
+    """The globals as a batch on L1 commits to them; `final_in` seconds nobody can prove it wrong any more."""
+
+    batch_number: int
+    globals: containers.Globals
+    final_in: int
+
+
+async def prove_globals(l1: L1Client, venue: Venue, proof: GlobalsProof) -> ProvenGlobals:
     """The globals as a posted batch on L1 commits to them; BadProof for any others."""
     commitment = _commitment(proof.commitment)
     data = _hex(proof.globals, "globals")
     if keccak(data) != commitment.globals_hash:
         raise BadProof("the node's globals are not the committed ones")
     await recorded_batch(l1, venue, proof.batch, commitment)
+    with _answered():
+        final_at = await deployment.view(l1, bridge_artifact(), venue.rollup, "final_at", proof.batch)
+        head = await l1.block("latest")
+    final_in = max(0, final_at - (0 if head is None else head.timestamp))
     try:
-        return encoding.globals_from_bytes(data)
+        return ProvenGlobals(proof.batch, encoding.globals_from_bytes(data), final_in)
     except ValueError as error:
         raise BadProof(f"the committed globals cannot be read: {error}") from None
 

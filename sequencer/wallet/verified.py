@@ -1,6 +1,6 @@
 """What a wallet holds to be true of its venue: found genuine on L1 once, pinned, then proven batch by batch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,14 +15,16 @@ from sequencer.schema.answers import Status
 from sequencer.wallet.errors import L1Unreachable, NotYet, WalletError
 from sequencer.wallet.pin import PIN_FILE, RollupPin, introduction
 from sequencer.wallet.trust import (
+    ListedMarket,
     ProvenAccount,
+    ProvenGlobals,
     ProvenWithdrawal,
     Venue,
     VerdictCache,
     check_markets,
     examine,
     examine_alone,
-    listed_markets,
+    governed,
     prove_account,
     prove_globals,
     prove_withdrawal,
@@ -111,24 +113,26 @@ class Verified:
 
     async def _as_governed(self, venue: Venue) -> Venue:
         # What the code is stands for ever; what it charges and lists does not, where there is a governor.
-        globals = None if venue.governor == containers.NOBODY else await self._posted_globals(venue)
-        if globals is None:
+        posted = None if venue.governor == containers.NOBODY else await self._proven_globals(venue, final=False)
+        if posted is None:
             return venue
-        signers = tuple(signer for signer in globals.signers if signer != containers.NOBODY)
-        return msgspec.structs.replace(
-            venue, markets=listed_markets(globals), posting_fee_micros=globals.posting_fee, oracle_signers=signers
-        )
+        final: Sequence[ListedMarket] = venue.markets
+        if posted.globals.market_count > len(final):
+            settled = posted if posted.final_in == 0 else await self._proven_globals(venue, final=True)
+            if settled is not None and settled.final_in == 0:
+                final = governed(venue, final, settled.globals, settled.batch_number, 0).markets
+        return governed(venue, final, posted.globals, posted.batch_number, posted.final_in)
 
     async def globals(self) -> containers.Globals:
         """The globals as the newest posted batch holds them, by a proof against L1; NotYet before the first."""
-        globals = await self._posted_globals(await self.venue())
-        if globals is None:
+        proven = await self._proven_globals(await self.venue(), final=False)
+        if proven is None:
             raise NotYet("no batch is on L1 yet: what stays as it is cannot be proven")
-        return globals
+        return proven.globals
 
-    async def _posted_globals(self, venue: Venue) -> containers.Globals | None:
+    async def _proven_globals(self, venue: Venue, final: bool) -> ProvenGlobals | None:
         try:
-            proof = await self._node.globals()
+            proof = await self._node.globals(final)
         except Rejected as error:
             if error.rejection == "NOT_READY":
                 return None

@@ -29,7 +29,7 @@ from sequencer.schema.answers import (
     WithdrawalProof,
     WithdrawalView,
 )
-from sequencer.schema.params import LIST_LIMIT, Newest, NoParams, OfAccount, OfIndex, QueueOf, WithdrawalsOf
+from sequencer.schema.params import LIST_LIMIT, AtRoot, Newest, NoParams, OfAccount, OfIndex, QueueOf, WithdrawalsOf
 from sequencer.schema.values import Bytes20, as_hex
 from sequencer.views.markets import names
 
@@ -184,24 +184,25 @@ class Rollup:
 
     @method(
         "catenary_globals",
-        "The globals at the newest posted root: markets, parameters, signers, prices.",
+        "The globals at the newest posted root, or at the newest final one: markets, parameters, signers, prices.",
         errors=(NOT_READY,),
     )
-    async def posted_globals(self, params: NoParams, call: Call) -> GlobalsProof:
-        posted = self._view.posted_chunks
-        last = self._engine.chunk_record(posted)
-        if not self._view.batches or last is None:
-            raise CallError(NOT_READY, "No batch of this node is the newest on L1.")
+    async def posted_globals(self, params: AtRoot, call: Call) -> GlobalsProof:
+        view = self._view
+        posted = next((one for one in reversed(view.batches) if not params.final or view.is_final(one.number)), None)
+        last = None if posted is None or posted.chunks is None else self._engine.chunk_record(posted.chunks)
+        if posted is None or last is None:
+            raise CallError(
+                NOT_READY, f"No batch of this node is the newest{' final' if params.final else ''} one on L1."
+            )
         # The next chunk's witness begins with the commitment and the globals that it starts from; it may be sealed and
         # not written yet.
-        waiting = (chunk for chunk in self._engine.sealed if chunk.number == posted + 1)
-        after = self._engine.chunk_record(posted + 1) or next(waiting, None)
+        waiting = (chunk for chunk in self._engine.sealed if chunk.number == last.number + 1)
+        after = self._engine.chunk_record(last.number + 1) or next(waiting, None)
         data = encoding.globals_bytes(self._engine.state.globals)
         if after is not None:
             data = after.witness[encoding.COMMITMENT_BYTES :][: encoding.GLOBALS_BYTES]
-        return GlobalsProof(
-            batch=self._view.batches[-1].number, globals=as_hex(data), commitment=_words(last.commitment)
-        )
+        return GlobalsProof(batch=posted.number, globals=as_hex(data), commitment=_words(last.commitment))
 
 
 def _entry_view(record: EntryRecord) -> EntryView:

@@ -298,9 +298,10 @@ async def _lots(wallet: Wallet, market: str, size: str) -> tuple[int, int]:
     from sequencer.wallet.units import parse_units
 
     venue = await wallet.verified.forced_venue()
-    is_unknown = market.isascii() and market.isdigit() and int(market) >= len(venue.markets)
+    known = [str(listed.index) for listed in venue.markets if listed.final_in == 0]
+    is_unknown = market.isascii() and market.isdigit() and str(int(market)) not in known
     if is_unknown and int(market) < constants.MARKETS and size == _ALL:
-        # Listed since genesis: L1 alone does not say what its lots mean, and all of them need no meaning.
+        # Listed since genesis, in no final batch: what its lots mean is not certain, and all of them need no meaning.
         return int(market), operations.ALL_LOTS
     listed = venue.market(market)
     if size == _ALL:

@@ -15,12 +15,12 @@ from l1_bridge.hashing import keccak
 from prover.contracts import deployment
 from prover.contracts.referee import artifact
 from prover.signing import signatures
-from prover.state.genesis import DEVNET_MARKETS, genesis_bytes
+from prover.state.genesis import DEVNET_MARKETS, genesis_bytes, label
 from prover.state.state import genesis_commitment
 from prover.state.tree import StateTree
 from prover.stf import constants, containers, encoding
 from sequencer.client.client import NodeClient
-from sequencer.schema.answers import AccountProof, MarketView, Status, WithdrawalProof
+from sequencer.schema.answers import AccountProof, GlobalsProof, MarketView, Status, WithdrawalProof
 from sequencer.wallet.errors import BadInput, BadProof, L1Unreachable, NotGenuine, NotYet, WalletError, WrongChain
 from sequencer.wallet.trust import (
     ListedMarket,
@@ -28,8 +28,10 @@ from sequencer.wallet.trust import (
     VerdictCache,
     check_markets,
     examine,
+    governed,
     market_called,
     prove_account,
+    prove_globals,
     prove_withdrawal,
 )
 from sequencer.wallet.verified import Verified, WalletOptions
@@ -256,6 +258,54 @@ def test_a_node_cannot_change_what_a_lot_is(chain: Chain, change: dict[str, Any]
     check_markets(venue, honest)
     with pytest.raises(NotGenuine, match="L1 calls it BTC"):
         check_markets(venue, [msgspec.structs.replace(honest[0], **change), *honest[1:]])
+
+
+# Labels. What was final never changes; what is not yet final is known, and signed for by nobody.
+
+
+def globals_with(*labels: bytes) -> containers.Globals:
+    """The globals of genesis, with markets of these labels as well."""
+    globals = encoding.globals_from_bytes(GENESIS)
+    for index, name in enumerate(labels, 3):
+        globals.markets[index] = msgspec.structs.replace(globals.markets[2], label=name)
+    globals.market_count = 3 + len(labels)
+    return globals
+
+
+def test_a_market_that_is_not_final_is_refused_for_signing_by_name(chain: Chain) -> None:
+    venue = chain.examine(chain.status())
+    posted = globals_with(label("DOGE", 3))
+    young = governed(venue, venue.markets, posted, 9, 120)
+    assert [market.name for market in young.markets] == ["BTC", "ETH", "SOL", "DOGE"]
+    for known in ("BTC", "sol", 2):
+        assert young.market(known).final_in == 0
+    for unknown in ("DOGE", "doge", 3):
+        with pytest.raises(NotYet, match="market DOGE was listed by a batch that is not final for another 120 s"):
+            young.market(unknown)
+    assert governed(venue, young.markets, posted, 10, 120).market("DOGE").size_decimals == 3
+    assert governed(venue, venue.markets, posted, 9, 0).market("DOGE").size_decimals == 3
+
+
+@pytest.mark.parametrize("false", [label("DOGE", 2), label("DOGS", 3)])
+def test_a_label_that_was_final_never_changes(chain: Chain, false: bytes) -> None:
+    venue = chain.examine(chain.status())
+    final = governed(venue, venue.markets, globals_with(label("DOGE", 3)), 9, 0).markets
+    with pytest.raises(BadProof, match="batch 11 on L1 changes the label of market 3, which was final as DOGE of 3"):
+        governed(venue, final, globals_with(false, label("PEPE", 0)), 11, 120)
+    # Nor does a market that was there go away.
+    with pytest.raises(BadProof, match="market 3"):
+        governed(venue, final, globals_with(), 11, 0)
+
+
+def test_a_batch_is_as_final_as_the_bridge_says(chain: Chain) -> None:
+    venue = chain.examine(chain.status())
+    commitment, _ = genesis_commitment(GENESIS)
+    proof = GlobalsProof(batch=0, globals="0x" + GENESIS.hex(), commitment=words(commitment))
+    proven = chain.ask(lambda l1: prove_globals(l1, venue, proof))
+    assert (proven.batch_number, proven.final_in, proven.globals.market_count) == (0, 0, 3)
+    other = encoding.globals_bytes(globals_with(label("DOGE", 3)))
+    with pytest.raises(BadProof, match="globals are not the committed ones"):
+        chain.ask(lambda l1: prove_globals(l1, venue, msgspec.structs.replace(proof, globals="0x" + other.hex())))
 
 
 # Proofs. Batch 0, the genesis, is on L1 too: its tree holds the fee account.

@@ -7,12 +7,15 @@ import msgspec
 import pytest
 
 from l1_bridge.client.client import L1Client
+from prover.state import genesis
+from prover.state.genesis import genesis_bytes
+from prover.stf import encoding
 from sequencer.client.client import NodeClient
 from sequencer.client.errors import ClientError, Misfit, NodeUnreachable, Rejected
 from sequencer.schema.answers import Status
 from sequencer.wallet.errors import BadProof, L1Unreachable, NotGenuine, NotYet, WrongChain
 from sequencer.wallet.pin import PIN_FILE, RollupPin, introduction
-from sequencer.wallet.trust import Venue, VerdictCache
+from sequencer.wallet.trust import ProvenGlobals, Venue, VerdictCache
 from sequencer.wallet.verified import Verified, WalletOptions
 from tests.sequencer.wallet.test_typed_data import VENUE
 
@@ -27,7 +30,7 @@ class Node(NodeClient):
     async def status(self) -> Status:
         raise self.failure
 
-    async def globals(self) -> Any:
+    async def globals(self, final: bool = False) -> Any:
         raise self.failure
 
     async def proof(self, account: int) -> Any:
@@ -144,3 +147,77 @@ async def test_a_pin_to_another_rollup_is_not_passed_over(tmp_path: Path, monkey
     with pytest.raises(WrongChain, match="is pinned to rollup"):
         await verified(Verified, GONE, tmp_path).forced_venue()
     assert await verified(Verified, GONE, tmp_path, expected_rollup=VENUE.rollup).forced_venue()
+
+
+class Governor(NodeClient):
+    """Gives globals of one kind as posted, and of another as final; what is none is not ready."""
+
+    def __init__(self, posted: ProvenGlobals | None, final: ProvenGlobals | None) -> None:
+        super().__init__("http://node")
+        self.given = {False: posted, True: final}
+
+    async def globals(self, final: bool = False) -> Any:
+        if self.given[final] is None:
+            raise NOT_READY
+        return self.given[final]
+
+
+def proven(count: int, number: int, final_in: int, decimals: int = 3) -> ProvenGlobals:
+    """Globals that list BTC, and a market of these decimals for each more."""
+    globals = encoding.globals_from_bytes(genesis_bytes(VENUE.operator, list(VENUE.oracle_signers), 1))
+    names = (genesis.label("BTC", 5), *(genesis.label(f"NEW{index}", decimals) for index in range(1, count)))
+    for index, name in enumerate(names):
+        globals.markets[index] = msgspec.structs.replace(globals.markets[0], label=name)
+    globals.market_count = count
+    return ProvenGlobals(number, globals, final_in)
+
+
+@pytest.mark.trio
+@pytest.mark.parametrize(
+    ("posted", "final", "signed_for"),
+    [
+        (None, None, ["BTC"]),
+        (proven(1, 9, 60), None, ["BTC"]),
+        (proven(2, 9, 0), None, ["BTC", "NEW1"]),
+        (proven(2, 9, 60), None, ["BTC"]),
+        (proven(2, 9, 60), proven(1, 4, 0), ["BTC"]),
+        (proven(2, 9, 60), proven(2, 4, 0), ["BTC", "NEW1"]),
+        (proven(3, 9, 60), proven(2, 4, 0), ["BTC", "NEW1"]),
+        # What is called final and is not.
+        (proven(2, 9, 60), proven(2, 8, 30), ["BTC"]),
+    ],
+)
+async def test_new_markets_come_from_final_batches_alone(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    posted: ProvenGlobals | None,
+    final: ProvenGlobals | None,
+    signed_for: list[str],
+) -> None:
+    known = governed_by(tmp_path, monkeypatch, posted, final)
+    venue = await known.forced_venue()
+    assert [market.name for market in venue.markets if market.final_in == 0] == signed_for
+
+
+def governed_by(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, posted: ProvenGlobals | None, final: ProvenGlobals | None
+) -> Verified:
+    """A wallet of a governed venue that stands on L1, and what its node proves."""
+
+    async def as_given(l1: L1Client, venue: Venue, proof: Any) -> ProvenGlobals:
+        return proof  # type: ignore[no-any-return]
+
+    governed = msgspec.structs.replace(VENUE, governor=b"\x13" * 20)
+    monkeypatch.setattr("sequencer.wallet.verified.examine_alone", OnL1(governed))
+    monkeypatch.setattr("sequencer.wallet.verified.prove_globals", as_given)
+    return Verified(Governor(posted, final), L1, directory, WalletOptions(expected_rollup=VENUE.rollup))
+
+
+@pytest.mark.trio
+async def test_a_batch_that_changes_a_final_label_is_a_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    known = governed_by(tmp_path, monkeypatch, proven(2, 9, 60, decimals=2), proven(2, 4, 0))
+    known._options = WalletOptions(expected_rollup=VENUE.rollup, warn=told.append)
+    # A forced path goes on with what L1 alone knows.
+    assert [market.name for market in (await known.forced_venue()).markets] == ["BTC"]
+    assert "batch 9 on L1 changes the label of market 1, which was final as NEW1 of 3 decimals" in told[0]

@@ -121,6 +121,14 @@ def test_a_market_is_listed_priced_and_traded(governed: tuple[Node, Shell], trad
     line, _ = trader.fails(15, "govern", "enact", "--announcement", made)
     assert "TOO_EARLY" in line
     enacted(node, trader, made)
+    # Until the batch is final, its label may prove a lie: the wallet signs nothing for it, and says so by name.
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (refused := trader.run(*order("DOGE", "99", "1"))).exit_code == 2:
+        assert time.monotonic() < deadline, refused.stderr
+        time.sleep(0.5)
+    assert (refused.exit_code, "market DOGE was listed by a batch that is not final" in refused.stderr) == (20, True)
+    node.pass_time(A_WHILE_SECONDS)
+    CLOCK.follow(node)
     # The devnet's oracle follows: the next ticks have four prices.
     once_posted(trader, *order("DOGE", "99", "1"))
     (resting,) = trader.json("positions")["accounts"][0]["open_orders"]
