@@ -59,6 +59,8 @@ class EngineLimits(msgspec.Struct, frozen=True):
     book: Limits = Limits(orders=100_000, orders_of_account=64)
     # A chunk is closed to new inputs at this many bytes, so that most inputs find a chunk with room.
     chunk_bytes: int = 7_000
+    # One tick may reach any number of triggers: so many are sent into the books by it and by each input after it.
+    fired_stops: int = 200
 
 
 class Engine:
@@ -152,8 +154,8 @@ class Engine:
         tag = given.operation[0] if given.operation else None
         code = codes.OK
         if tag is None:
-            effects = self._go_on_closing()
-            is_changing = self._open.was_cut or self.open_operations > 0
+            effects = self._go_on()
+            is_changing = self._open.was_cut or self.open_operations > 0 or bool(effects)
         else:
             if given.queue_only and not serves_queue(tag):
                 code, effects = codes.QUEUE_ONLY, [refused(codes.QUEUE_ONLY)]
@@ -408,19 +410,36 @@ class Engine:
             effects += self._committing.expire(market)
             if globals.markets[market].status == constants.MARKET_SETTLED:
                 effects += self._drop_refused_by_market(market)
-        # Within a grace the law fills nothing that grows, and most makers would: triggers wait for the end of it. In a
-        # chunk that serves the queue alone nothing is filled or liquidated at all.
-        is_serving = self.view.queue_only
-        firing = 0 if self.view.clock().grace or is_serving else globals.market_count
-        for market in range(firing):
-            for order, known in self._orders.fired(market, self.globals.risk.price[market]):
-                name = order_id(order)
-                effects.append(Fired(order=name, account=order.account, market=market, lots=known.remaining))
-                effects += self._committing.place(Arrival(order, known.operation, known.signer), replaces=True)
         liquidator = Liquidator(self._committing)
-        if not is_serving:
+        # In a chunk that serves the queue alone nothing is filled or liquidated at all.
+        if not self.view.queue_only:
             liquidator.run()
-        return [*effects, *liquidator.effects, *self._go_on_closing()]
+        # Rescues come first: else whoever arms the most stops would put them between a debtor and his bids.
+        return [*effects, *liquidator.effects, *self._fire(), *self._go_on_closing()]
+
+    def stops_are_due(self, now: int, queue_only: bool) -> bool:
+        """Whether an empty input at this time sends stops into the books: they come before any new order."""
+        if queue_only or not self._orders.is_due(self.globals.risk.price):
+            return False
+        return _may_fire(self.view if self.open_operations else next_chunk(self.view, now))
+
+    def _fire(self) -> list[AnyEffect]:
+        """Sends stops that oracle prices reach into the books, a bounded number an input: the others stay armed."""
+        if self._open.queue_only or not _may_fire(self.view):
+            return []
+        effects: list[AnyEffect] = []
+        for order, known in self._orders.fire(self.globals.risk.price, self.limits.fired_stops):
+            name = order_id(order)
+            effects.append(Fired(order=name, account=order.account, market=order.market, lots=known.remaining))
+            effects += self._committing.place(Arrival(order, known.operation, known.signer), replaces=True)
+        return effects
+
+    def _go_on(self) -> list[AnyEffect]:
+        """What the clock alone brings on: stops that are due, then a forced close under way."""
+        if not self._orders.is_due(self.globals.risk.price):
+            return self._go_on_closing()
+        self._open.open(self._committing.now)
+        return [*self._fire(), *self._go_on_closing()]
 
     def _go_on_closing(self) -> list[AnyEffect]:
         if self.globals.head_account == 0:
@@ -430,3 +449,9 @@ class Engine:
         liquidator = Liquidator(self._committing)
         liquidator.close_head()
         return liquidator.effects
+
+
+def _may_fire(chunk: Chunk) -> bool:
+    """Within a grace the law fills nothing that grows, and most makers would: triggers wait for the end of it."""
+    clock = chunk.clock()
+    return clock.priced and not clock.grace and not chunk.queue_only

@@ -75,13 +75,20 @@ class _Agenda:
             heapify(self._heap)
         heappush(self._heap, (rank, entry.arrival, entry))
 
+    def first(self, rank: int) -> Resting | None:
+        """The living order that is due first, at or before `rank`."""
+        while self._heap and self._heap[0][0] <= rank:
+            if self._heap[0][2].live:
+                return self._heap[0][2]
+            heappop(self._heap)
+        return None
+
     def pop_through(self, rank: int) -> list[Resting]:
         """The living orders due at or before `rank`."""
         due: list[Resting] = []
-        while self._heap and self._heap[0][0] <= rank:
-            entry = heappop(self._heap)[2]
-            if entry.live:
-                due.append(entry)
+        while (entry := self.first(rank)) is not None:
+            heappop(self._heap)
+            due.append(entry)
         return due
 
 
@@ -455,11 +462,10 @@ class TriggerBook(_Shared):
         self._roster.leave(entry)
         return entry.order
 
-    def fired(self, oracle_price_ticks: int) -> list[Order]:
-        """Remove the orders whose trigger this price reaches, the first armed first whatever their trigger prices."""
-        entries = self._above.pop_through(oracle_price_ticks) + self._below.pop_through(-oracle_price_ticks)
-        entries.sort(key=_arrival)
-        return self._leave(entries)
+    def due(self, oracle_price_ticks: int) -> Order | None:
+        """The order whose trigger a price reaches first: the nearest one of each direction, of both the first armed."""
+        nearest = (self._above.first(oracle_price_ticks), self._below.first(-oracle_price_ticks))
+        return min((entry for entry in nearest if entry is not None), key=_arrival).order if any(nearest) else None
 
     def expire(self, now_ms: int) -> list[Order]:
         """Remove the orders whose time has passed at `now_ms`, the earliest first."""

@@ -1,6 +1,6 @@
 """The open orders: books, triggers, the bytes that were signed, and which slot was taken up to which sequence."""
 
-from collections import Counter
+from collections import Counter, deque
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import Final
 
@@ -201,9 +201,26 @@ class Orders:
         expired = self.books[market].expire(now) + self.triggers[market].expire(now)
         return [(order, self._forget(order).remaining) for order in expired]
 
-    def fired(self, market: int, price: int) -> list[tuple[containers.Order, OpenOrder]]:
-        """Takes out the orders whose trigger an oracle price reaches, the first armed first."""
-        return [(order, self._forget(order)) for order in self.triggers[market].fired(price)]
+    def is_due(self, prices: list[int]) -> bool:
+        """Whether oracle prices reach the trigger of an order that waits."""
+        return any(len(book) and book.due(price) for book, price in zip(self.triggers, prices, strict=True))
+
+    def fire(self, prices: list[int], most: int) -> list[tuple[containers.Order, OpenOrder]]:
+        """Takes out orders whose triggers oracle prices reach, the first armed first.
+
+        Where more than `most` are due, those go whose triggers were reached first, the markets in turn; the others
+        wait on.
+        """
+        fired: list[tuple[containers.Order, OpenOrder]] = []
+        books = deque((book, price) for book, price in zip(self.triggers, prices, strict=True) if len(book))
+        while books and len(fired) < most:
+            book, price = books.popleft()
+            order = book.due(price)
+            if order is not None:
+                book.remove(order.account, order.slot)
+                fired.append((order, self._forget(order)))
+                books.append((book, price))
+        return sorted(fired, key=lambda pair: pair[1].arrival)
 
     def _remember(self, order: containers.Order, known: OpenOrder) -> None:
         place = (order.account, order.slot)

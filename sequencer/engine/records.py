@@ -46,8 +46,8 @@ class StagedStore(Protocol):
 class Input(msgspec.Struct, frozen=True, array_like=True):
     """One thing that happened to the venue, as the journal keeps it.
 
-    operation: the bytes as a chunk carries them; empty for "seal now", after what a forced close under way can do by
-    the clock alone. now: the node's clock in milliseconds.
+    operation: the bytes as a chunk carries them; empty for "seal now", after what stops that are due and a forced close
+    under way can do by the clock alone. now: the node's clock in milliseconds.
     signer: whom the signature recovers to; empty where there is none or many. queue_only: entries of the L1 queue have
     waited so long by L1's clock that a chunk takes nothing but the queue.
     """

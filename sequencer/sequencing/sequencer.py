@@ -20,6 +20,8 @@ _GROUP_LIMIT: Final = 256
 # In calls.
 _QUEUE_LIMIT: Final = 4_096
 
+_ORDER: Final = bytes([constants.ORDER])
+
 # What lowers risk or brings money in is taken however long the backlog is.
 _ALWAYS_TAKEN: Final = (constants.CANCEL, constants.CANCEL_ALL, constants.TICK)
 
@@ -199,16 +201,39 @@ class Sequencer:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._seal_by_time)
             task_status.started()
-            async for first in self._receive:
-                group = list(first)
-                while len(group) < _GROUP_LIMIT:
-                    try:
-                        group += self._receive.receive_nowait()
-                    except trio.WouldBlock:
-                        break
+            held: list[_Waiting] = []
+            while True:
+                is_firing = self._stops_are_due()
+                if is_firing:
+                    await self._sequence([_Waiting(self.now_ms(), b"", None, b"")], 0)
+                elif not held:
+                    held = list(await self._receive.receive())
+                held += self._arrived(_GROUP_LIMIT - len(held) if not is_firing else _QUEUE_LIMIT)
+                # Orders wait until no stop is due; prices, cancels and the queue's entries do not.
+                group = [one for one in held if not (is_firing and one.operation[:1] == _ORDER)]
+                held = [one for one in held if is_firing and one.operation[:1] == _ORDER]
                 start = 0
-                while start < len(group):
+                while start < len(group) and not self._has_to_wait(group[start]):
                     start = await self._sequence(group, start)
+                held = group[start:] + held
+
+    def _arrived(self, most: int) -> list[_Waiting]:
+        """What waits in the queue, as whole calls, until there are so many."""
+        found: list[_Waiting] = []
+        while len(found) < most:
+            try:
+                found += self._receive.receive_nowait()
+            except trio.WouldBlock:
+                break
+        return found
+
+    def _has_to_wait(self, waiting: _Waiting) -> bool:
+        """Whether it is a new order, and stops that were fired before it came are not in the books yet."""
+        return waiting.operation[:1] == _ORDER and self._stops_are_due()
+
+    def _stops_are_due(self) -> bool:
+        now = self.now_ms()
+        return self.engine.stops_are_due(now, self.is_late(now))
 
     async def _sequence(self, group: list[_Waiting], start: int) -> int:
         """Processes inputs up to the first that seals, makes them durable, answers them; where to go on."""
@@ -216,6 +241,8 @@ class Sequencer:
         stop = start
         while stop < len(group):
             waiting = group[stop]
+            if stop > start and self._has_to_wait(waiting):
+                break
             if waiting.signer is None and not waiting.known.is_set():
                 if stop > start:
                     # Those before it do not wait for its signer.
@@ -252,9 +279,11 @@ class Sequencer:
     async def _seal_by_time(self) -> None:
         while True:
             await trio.sleep(self.seal_seconds)
-            # A forced close goes on by the clock alone where no tick comes that would move it.
+            # A forced close goes on by the clock alone where no tick comes that would move it, and so do stops that
+            # waited for the end of a grace.
             commitment = self.engine.view.commitment
-            if self.engine.open_operations or commitment.queue_taken > commitment.queue_count:
+            is_closing = commitment.queue_taken > commitment.queue_count
+            if self.engine.open_operations or is_closing or self._stops_are_due():
                 await self.submit(b"")
 
 

@@ -1,7 +1,7 @@
 """The engine case by case: what an input comes to, and that chunk, journal and store say the same afterwards."""
 
 from prover.stf import codes, constants, containers, margin
-from sequencer.engine.effects import Left, Reason
+from sequencer.engine.effects import Fired, Left, Processed, Reason
 from sequencer.engine.engine import Engine, EngineLimits
 from sequencer.engine.order_book import Limits
 from sequencer.engine.records import TAKEN_KEY, Input
@@ -339,6 +339,76 @@ def test_a_tick_whose_triggers_overflow_a_chunk() -> None:
     assert world.resting() == []
     assert {fill.chunk for fill in ticked.fills} == set(range(before + 1, world.engine.chunk_count + 1))
     world.check(flush_every=1)
+
+
+def stopped(world: World, traders: range, below: int = 500) -> None:
+    """One stop of each trader, which sells where the price has fallen by so many ticks."""
+    for trader in traders:
+        fields = {"trigger": constants.TRIGGER_AT_OR_BELOW, "trigger_price": PRICE - below, "slot": 2}
+        assert world.order(trader, SELL, PRICE - 2_000, 100, **fields).status == "armed"
+
+
+def fired(outcome: Processed) -> list[int]:
+    """Whose stops an input sent into the books."""
+    return [effect.account - FIRST for effect in outcome.effects if isinstance(effect, Fired)]
+
+
+def test_a_tick_sends_a_bounded_number_of_stops_and_empty_inputs_send_the_rest() -> None:
+    world = World(9, EngineLimits(fired_stops=3))
+    world.order(0, BUY, PRICE - 1_000, 500)
+    stopped(world, range(1, 9))
+    down = (PRICE - 600, *PRICES[1:])
+    engine = world.engine
+    assert not engine.stops_are_due(world.now, queue_only=False)
+    assert fired(world.tick(down)) == [1, 2, 3]
+    assert engine.stops_are_due(world.now, queue_only=False)
+    # Not where the queue alone is served, nor at a price that is too old.
+    assert not engine.stops_are_due(world.now, queue_only=True)
+    rounds = []
+    while engine.stops_are_due(world.now, queue_only=False):
+        rounds.append(fired(world.process(b"")))
+    assert rounds == [[4, 5, 6], [7, 8]]
+    assert world.process(b"").changed is False
+    assert [trader for trader, _, _ in world.resting()] == [6, 7, 8]
+    assert (world.waiting(), world.position(0)) == ([], 500)
+    # Cut off anywhere, a node that opens again goes on with the same stops.
+    for kept in range(len(world.journal) - 2, len(world.journal) + 1):
+        again = replayed(world.journal[:kept], 1, world.limits)
+        for given in world.journal[kept:]:
+            assert again.stops_are_due(given.now, queue_only=False)
+            again.process(given)
+        assert picture(again) == picture(engine)
+    world.check(flush_every=1)
+
+
+def test_what_was_due_and_is_no_longer_reached_waits_on() -> None:
+    world = World(5, EngineLimits(fired_stops=2))
+    stopped(world, range(4))
+    assert fired(world.tick(moved(-0.1))) == [0, 1]
+    world.tick()
+    assert not world.engine.stops_are_due(world.now, queue_only=False)
+    assert [trader for trader, _ in world.waiting()] == [2, 3]
+    world.check()
+
+
+def test_due_stops_wait_for_a_price_that_is_young_and_for_the_end_of_a_grace() -> None:
+    world = World(5, EngineLimits(fired_stops=1))
+    stopped(world, range(3))
+    world.tick(moved(-0.1))
+    assert world.engine.stops_are_due(world.now, queue_only=False)
+    world.seal()
+    world.now += constants.MAX_PRICE_AGE + 1
+    assert not world.engine.stops_are_due(world.now, queue_only=False)
+    assert (fired(world.process(b"")), len(world.waiting())) == ([], 1)
+    world.check()
+
+
+def test_markets_take_turns() -> None:
+    world = World(9, EngineLimits(fired_stops=2))
+    stopped(world, range(3))
+    fall = {"trigger": constants.TRIGGER_AT_OR_BELOW, "trigger_price": PRICES[ETH] - 1, "slot": 3, "market": ETH}
+    world.order(8, SELL, PRICES[ETH] - 9, 100, **fall)
+    assert fired(world.tick((PRICE - 600, PRICES[ETH] - 2, PRICES[2]))) == [0, 8]
 
 
 # Chunks.

@@ -7,6 +7,7 @@ import pytest
 from prover.standing import judged_by_rescue
 from prover.state.trial import decide_rescue, next_chunk
 from prover.stf import codes, constants, containers, encoding, margin
+from sequencer.engine.effects import Fired, Rescued
 from sequencer.engine.engine import Engine
 from sequencer.engine.liquidator import most_lots
 from sequencer.engine.post_mortem import DELEVERAGING, FORCED_CLOSE, LIQUIDATION, TAKE_OVER, UNWINDING
@@ -155,6 +156,23 @@ def test_a_maker_without_margin_leaves_and_the_next_one_takes() -> None:
     assert seconds(world, (BREAK, PRICES[ETH] * 99 // 100, PRICES[2]), 3) == [LIQUIDATION]
     assert world.engine.rescues[0].counterparty == FIRST + 4
     assert all(trader != 3 for trader, _, _ in world.resting())
+
+
+def test_rescues_come_before_the_stops_that_a_tick_fires() -> None:
+    world = crowded()
+    world.order(3, BUY, 593_950, HEAVY)
+    assert ticks(world, PRICES[BTC], 2) + ticks(world, BREAK, 1) == []
+    # Both would take the same bid at the same tick.
+    given = {"trigger": constants.TRIGGER_AT_OR_BELOW, "trigger_price": BREAK - 10, "slot": 3}
+    assert world.order(5, SELL, 593_000, HEAVY, **given).status == "armed"
+    world.seal()
+    outcome = world.tick((BREAK - 10, *PRICES[1:]))
+    kinds = [type(effect) for effect in outcome.effects if isinstance(effect, Rescued | Fired)]
+    assert kinds == [Rescued, Fired]
+    (record,) = world.engine.rescues
+    assert (record.counterparty, record.kind) == (FIRST + 3, LIQUIDATION)
+    assert [fill.taker - FIRST for fill in outcome.fills] == [0, 5]
+    world.check()
 
 
 def test_below_close_out_without_a_bid_the_fund_takes_over() -> None:

@@ -382,6 +382,15 @@ def stop_order(price: int, above: bool, **changes: int) -> Order:
     return order(trigger=trigger, trigger_price=price, **changes)
 
 
+def fired(book: TriggerBook, price: int) -> list[Order]:
+    """The orders whose triggers a price reaches, as they are taken out one by one."""
+    found: list[Order] = []
+    while (order := book.due(price)) is not None:
+        assert book.remove(order.account, order.slot) is order
+        found.append(order)
+    return found
+
+
 @given(
     st.lists(st.tuples(st.integers(90, 110), st.booleans(), st.integers(0, 60)), max_size=40),
     st.lists(st.one_of(st.integers(85, 115), st.tuples(st.integers(0, 60)), st.sets(st.integers(0, 39))), max_size=20),
@@ -408,7 +417,7 @@ def test_triggers_fire_as_the_law_says_first_armed_first(armed: list[tuple[int, 
                 for each in waiting
                 if (step >= each.trigger_price if each.trigger == 1 else step <= each.trigger_price)
             ]
-            assert book.fired(step) == gone
+            assert sorted(fired(book, step), key=waiting.index) == gone
         waiting = [each for each in waiting if each not in gone]
         assert book.waiting() == waiting
         assert len(book) == len(waiting)
@@ -419,11 +428,23 @@ def test_a_trigger_fires_once_and_at_its_price() -> None:
     rise, fall = stop_order(110, True, account=20), stop_order(90, False, account=21)
     book.arm(rise)
     book.arm(fall)
-    assert book.fired(109) == []
-    assert book.fired(91) == []
-    assert book.fired(110) == [rise]
-    assert book.fired(110) == []
-    assert book.fired(90) == [fall]
+    assert fired(book, 109) == []
+    assert fired(book, 91) == []
+    assert fired(book, 110) == [rise]
+    assert fired(book, 110) == []
+    assert fired(book, 90) == [fall]
+
+
+def test_the_nearest_trigger_is_reached_first_and_of_two_directions_the_first_armed() -> None:
+    book = TriggerBook(MARKET, ROOMY)
+    given = [(110, True), (105, True), (107, False), (120, False), (105, True)]
+    stops = [stop_order(price, rises, account=20 + number) for number, (price, rises) in enumerate(given)]
+    for stop in stops:
+        book.arm(stop)
+    # On the way down 120 was passed before 107.
+    assert [stop.account - 20 for stop in fired(book, 107)] == [1, 3, 2, 4]
+    assert book.due(107) is None
+    assert book.waiting() == [stops[0]]
 
 
 def test_a_slot_used_again_waits_with_the_new_trigger() -> None:
@@ -433,10 +454,10 @@ def test_a_slot_used_again_waits_with_the_new_trigger() -> None:
     assert book.remove(17, 1) is None
     newer = stop_order(120, True, sequence=2)
     book.arm(newer)
-    assert book.fired(115) == []
+    assert fired(book, 115) == []
     assert book.get(17, 1) is newer
     assert book.orders_of(17) == [newer]
-    assert book.fired(120) == [newer]
+    assert fired(book, 120) == [newer]
     assert book.get(17, 1) is None
 
 

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from prover.stf import codes, constants
-from sequencer.engine.effects import Processed
+from sequencer.engine.effects import Processed, Ticked
 from sequencer.engine.engine import Engine
 from sequencer.engine.records import Input, SealedChunk
 from sequencer.sequencing.journal import REAL_DISK, Disk, Journal, JournalError, JournalFailed, Limits
@@ -99,6 +99,77 @@ async def fund(venue: Sequencer, traders: int = 2) -> None:
     for index in range(traders):
         await venue.submit(deposit(owner(index), 100_000 * DOLLAR))
     await venue.submit(tick(START))
+
+
+async def armed(venue: Sequencer, clock: Clock, traders: int) -> None:
+    """A stop of each trader; one input sends two of them into the books."""
+    venue.engine.limits = msgspec.structs.replace(venue.engine.limits, fired_stops=2)
+    await fund(venue, traders + 2)
+    for trader in range(traders):
+        fires = {"trigger": constants.TRIGGER_AT_OR_BELOW, "trigger_price": PRICE - 500}
+        given = order(clock.now, FIRST + trader, SELL, PRICE - 700, 100, **fires)
+        assert (await venue.submit(signed_order(given, key(trader)))).status == "armed"
+
+
+async def test_stops_that_are_due_come_before_new_orders_and_nothing_else_waits_for_them(
+    tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    venue, clock, ear = opened(tmp_path)
+    await nursery.start(venue.run)
+    await armed(venue, clock, 5)
+    late, buyer = FIRST + 5, FIRST + 6
+    first = order(clock.now, late, SELL, PRICE - 700, 100)
+    clock.now += constants.TICK_STEP
+    cancelled = request(clock.now, FIRST + 4, slot=1, max_posting_fee=0)
+    given = [
+        tick(clock.now, (PRICE - 600, *PRICES[1:])),
+        signed_order(first, key(5)),
+        signed_request(constants.CANCEL, cancelled, key(4)),
+    ]
+    heard = len(ear.outcomes)
+    ticked, placed, gone = await venue.submit_all(given)
+    assert ticked is not None
+    assert placed is not None
+    assert gone is not None
+    assert (placed.status, gone.receipt is not None) == ("resting", True)
+    # Two by the tick, two by the first empty input; the cancel of the fifth overtook the order and was in time.
+    told = [
+        [type(effect).__name__ for effect in outcome.effects if not isinstance(effect, Ticked)]
+        for outcome in ear.outcomes[heard:]
+    ]
+    assert told == [
+        ["Applied", "Fired", "Rested", "Fired", "Rested"],
+        ["Fired", "Rested", "Fired", "Rested"],
+        ["SoftlyCancelled", "Left"],
+        ["Accepted", "Rested"],
+    ]
+    assert [given.operation[:1] for given in records(venue)][-4:] == [b"\x06", b"", b"\x04", b"\x07"]
+    filled = await venue.submit(signed_order(order(clock.now, buyer, BUY, PRICE - 700, 500), key(6)))
+    assert [fill.maker - FIRST for fill in filled.fills] == [0, 1, 2, 3, 5]
+    await venue.submit(b"")
+    assert picture(replayed(records(venue), 0, venue.engine.limits)) == picture(venue.engine)
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_node_that_died_between_them_goes_on_with_the_stops_that_are_left(tmp_path: Path) -> None:
+    store = genesis_store()
+    async with trio.open_nursery() as nursery:
+        venue, clock, _ = opened(tmp_path, store)
+        await nursery.start(venue.run)
+        await armed(venue, clock, 5)
+        clock.now += constants.TICK_STEP
+        # Nobody goes on behind it.
+        venue.engine.stops_are_due = lambda now, queue_only: False  # type: ignore[method-assign]
+        await venue.submit(tick(clock.now, (PRICE - 600, *PRICES[1:])))
+        nursery.cancel_scope.cancel()
+    venue.journal.close()
+    async with trio.open_nursery() as nursery:
+        again, later, _ = opened(tmp_path, store)
+        later.now = clock.now
+        await nursery.start(again.run)
+        buyer = signed_order(order(later.now, FIRST + 6, BUY, PRICE - 700, 500), key(6))
+        assert [fill.maker - FIRST for fill in (await again.submit(buyer)).fills] == [0, 1, 2, 3, 4]
+        nursery.cancel_scope.cancel()
 
 
 def records(venue: Sequencer) -> list[Input]:
