@@ -136,6 +136,16 @@ class L1Reader(JsonRpc):
         """Receipt of a mined transaction, None while it is not mined."""
         return as_receipt(await self.call("eth_getTransactionReceipt", [to_hex(transaction_hash)]))
 
+    async def creation(self, transaction_hash: bytes) -> bytes:
+        """What a mined transaction ran to create a contract, arguments included; empty where it called one instead.
+
+        L1Unavailable where the node does not know it any more.
+        """
+        found = await self.call("eth_getTransactionByHash", [to_hex(transaction_hash)])
+        if not isinstance(found, dict):
+            raise L1Unavailable(f"the L1 node does not know transaction {to_hex(transaction_hash)}")
+        return as_bytes(found.get("input")) if found.get("to") is None else b""
+
     async def logs(
         self,
         address: bytes | Sequence[bytes] | None,

@@ -72,6 +72,11 @@ class DeploymentRecord(msgspec.Struct, frozen=True):
     deployment: Deployment
     genesis: bytes
 
+    @property
+    def genesis_root(self) -> bytes:
+        """The root that a bridge of this genesis begins with; ValueError unless the bytes are legal."""
+        return encoding.state_root(genesis_commitment(self.genesis)[0])
+
     def encode(self) -> bytes:
         """A line of JSON."""
         at = self.deployment
@@ -139,15 +144,47 @@ async def read(client: L1Client, bridge: bytes) -> Deployment:
     return deployment
 
 
+async def genesis_root(client: L1Client, bridge: bytes) -> bytes:
+    """The root of the bridge's batch 0."""
+    answer = await client.eth_call(bridge, calls.encode_call("record", 0))
+    return calls.decode_record(calls.BatchRecord, answer).last_root
+
+
 async def logged_genesis(client: L1Client, identity: batch.BridgeId) -> tuple[bytes, int] | None:
-    """The genesis bytes in the one log that the bridge's constructor wrote, and its block; None without such a log."""
+    """The genesis bytes in the one log that the bridge's constructor wrote, and its block; None without such a log.
+
+    WrongContracts unless that transaction ran the shipped constructor on what it logged and on nothing else, and the
+    genesis bytes are what the first root stands for. Code that is genuine does not tell what stood in its storage when
+    it was put there: whoever deploys chooses what runs before it, and what that logs.
+    """
     topic = next(topic for topic, event in bridge_artifact().events.items() if event.name == "Genesis")
     head = await client.block("latest")
     for log in await client.logs(identity.address, [topic], 0, 0 if head is None else head.number):
-        event = events.decode_log(identity, log)
+        try:
+            event = events.decode_log(identity, log)
+        except events.LogError as error:
+            raise WrongContracts(f"the bridge's genesis log contradicts itself: {error}") from None
         if isinstance(event, events.Genesis):
+            await _require_constructed(client, identity.address, event, log.transaction_hash)
             return event.genesis_bytes, log.block_number
     return None
+
+
+async def _require_constructed(client: L1Client, bridge: bytes, event: events.Genesis, transaction_hash: bytes) -> None:
+    fixed = event.token, event.referee, event.parameters, event.commitment, event.genesis_bytes
+    if await client.creation(transaction_hash) != calls.encode_creation(*fixed):
+        raise WrongContracts(
+            f"the bridge at 0x{bridge.hex()} was not made by the shipped constructor, called by itself with what its "
+            "genesis log says: what stands in its storage is anybody's choice"
+        )
+    try:
+        commitment, _ = genesis_commitment(event.genesis_bytes)
+    except ValueError as error:
+        raise WrongContracts(f"the bridge's genesis cannot be used: {error}") from None
+    if encoding.state_root(commitment) != event.root:
+        raise WrongContracts(
+            "the bridge's genesis bytes do not give its first root: no challenger can rebuild what it began with"
+        )
 
 
 async def view(client: L1Client, artifact: Artifact, address: bytes, name: str, *arguments: Any) -> Any:

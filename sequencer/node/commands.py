@@ -197,7 +197,7 @@ def _place(running: "Running") -> "Place":
     from sequencer.node.first_trade import Place
 
     at = running.deployment
-    return Place(running.url, running.l1_url, at.chain_id, running.l1_genesis_hash, at.bridge)
+    return Place(running.url, running.l1_url, at.chain_id, running.l1_genesis_hash, at.bridge, running.genesis_root)
 
 
 def _first(errors: BaseExceptionGroup[Exception]) -> str:

@@ -14,7 +14,7 @@ from l1_bridge.hashing import keccak
 from sequencer.wallet.commands.running import DEFAULT_DIRECTORY
 from sequencer.wallet.errors import WalletError
 from sequencer.wallet.keys import keystore_path
-from sequencer.wallet.pin import PIN_FILE, Pinned, RollupPin
+from sequencer.wallet.pin import PIN_FILE, Pinned, RollupPin, pinned
 
 _DEFAULT_URL: Final = "http://127.0.0.1:9545"
 _DEFAULT_L1_URL: Final = "http://127.0.0.1:8545"
@@ -30,11 +30,12 @@ class Place(msgspec.Struct, frozen=True):
     chain_id: int
     l1_genesis_hash: bytes
     rollup: bytes
+    genesis_root: bytes
 
     @property
     def pinned(self) -> Pinned:
         """As a wallet directory that used it has it."""
-        return Pinned(self.chain_id, "0x" + self.l1_genesis_hash.hex(), checksum_address(self.rollup))
+        return pinned(self.chain_id, self.l1_genesis_hash, self.rollup, self.genesis_root)
 
 
 def wallet_directory() -> Path:

@@ -42,6 +42,7 @@ class Running(msgspec.Struct):
     url: str
     l1_url: str
     l1_genesis_hash: bytes
+    genesis_root: bytes
     deployment: Deployment
     engine: Engine
     sequencer: Sequencer
@@ -169,6 +170,7 @@ class Node:
                     url=url,
                     l1_url=client.url,
                     l1_genesis_hash=b"" if first is None else first.hash,
+                    genesis_root=self._ground.record.genesis_root,
                     deployment=deployment,
                     engine=self._ground.engine,
                     sequencer=self._sequencer,

@@ -18,6 +18,7 @@ from prover.contracts.deployment import (
     DeploymentRecord,
     WrongContracts,
     deploy,
+    genesis_root,
     logged_genesis,
     read,
 )
@@ -79,10 +80,15 @@ async def rollup_of(config: NodeConfig, datadir: Datadir, client: L1Client, oper
     named = config.rollup_address
     if recorded is not None:
         await _require_recorded(config, recorded, client)
-        return DeploymentRecord(await _checked(client, recorded.deployment.bridge), recorded.genesis)
+        found = DeploymentRecord(await _checked(client, recorded.deployment.bridge), recorded.genesis)
+        await _require_same_genesis(config, found, client)
+        return found
     if named:
         deployment = await _checked(client, named)
-        logged = await logged_genesis(client, deployment.identity)
+        try:
+            logged = await logged_genesis(client, deployment.identity)
+        except WrongContracts as error:
+            raise L1Unusable(f"This rollup cannot be served: {error}.") from None
         if logged is None:
             raise L1Unusable("The L1 node does not give the bridge's genesis log.")
         record = DeploymentRecord(deployment, logged[0])
@@ -105,6 +111,19 @@ async def _require_recorded(config: NodeConfig, recorded: DeploymentRecord, clie
         )
     if config.rollup_address and config.rollup_address != at.bridge:
         raise DatadirUnusable(f"The datadir {config.datadir} belongs to the rollup 0x{at.bridge.hex()}.")
+
+
+async def _require_same_genesis(config: NodeConfig, recorded: DeploymentRecord, client: L1Client) -> None:
+    """The datadir's state begins where the bridge's does: it may be a copy, or the L1 may have been made anew."""
+    try:
+        root = await genesis_root(client, recorded.deployment.bridge)
+        is_same = root == recorded.genesis_root
+    except L1Error as error:
+        raise L1Unusable(f"The L1 does not say what the rollup began with: {error}") from None
+    except ValueError as error:
+        raise DatadirUnusable(f"The genesis in the datadir {config.datadir} cannot be used: {error}.") from None
+    if not is_same:
+        raise DatadirUnusable(f"The datadir {config.datadir} has another genesis than the rollup, 0x{root.hex()}.")
 
 
 async def _deployed(config: NodeConfig, client: L1Client, operator: Signer) -> DeploymentRecord:

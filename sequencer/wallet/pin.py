@@ -16,11 +16,20 @@ _MAX_PIN_BYTES: Final = 4_096
 
 
 class Pinned(msgspec.Struct, frozen=True):
-    """One rollup: an address alone may stand on many chains, and a chain id alone on many devnets."""
+    """One rollup: an address may stand on many chains, a chain id on many devnets, and be deployed to again by a fork.
+
+    `genesis_root` is that of its first batch.
+    """
 
     chain_id: int
     genesis_block_hash: str
     rollup: str
+    genesis_root: str
+
+
+def pinned(chain_id: int, genesis_block_hash: bytes, rollup: bytes, genesis_root: bytes) -> Pinned:
+    """As it stands in the file."""
+    return Pinned(chain_id, "0x" + genesis_block_hash.hex(), checksum_address(rollup), "0x" + genesis_root.hex())
 
 
 class RollupPin:
@@ -31,7 +40,7 @@ class RollupPin:
 
     def admit(self, venue: Venue, is_named: bool) -> bool:
         """Whether this is the first use, which pins the rollup; WrongChain for another one that nobody named."""
-        met = Pinned(venue.chain_id, "0x" + venue.location.genesis_block_hash.hex(), checksum_address(venue.rollup))
+        met = pinned(venue.chain_id, venue.location.genesis_block_hash, venue.rollup, venue.location.genesis_root)
         known = self.known()
         if known is None and self._keep(met):
             return True
@@ -88,8 +97,8 @@ class RollupPin:
 
 
 def _words(pinned: Pinned) -> str:
-    genesis = pinned.genesis_block_hash[:10]
-    return f"rollup {pinned.rollup} on chain {pinned.chain_id} (L1 genesis block {genesis}...)"
+    genesis = f"L1 genesis block {pinned.genesis_block_hash[:10]}..., first root {pinned.genesis_root[:10]}..."
+    return f"rollup {pinned.rollup} on chain {pinned.chain_id} ({genesis})"
 
 
 def introduction(venue: Venue, pin: RollupPin) -> list[str]:

@@ -13,7 +13,7 @@ from l1_bridge.addresses import AddressError, checksum_address, parse_address
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Error, L1Rejected
 from l1_bridge.codec import batch, calls
-from l1_bridge.contracts.artifact import ArtifactError, bridge_artifact
+from l1_bridge.contracts.artifact import ArtifactError, bridge_artifact, load_artifact
 from l1_bridge.hashing import keccak
 from prover.contracts import deployment
 from prover.contracts.referee import FAMILIES, artifact
@@ -53,11 +53,13 @@ class Location(msgspec.Struct, frozen=True):
     """Which code stands where, before anything is said about it.
 
     `code_hash` is of the bridge's runtime code, immutables included; `shipped_hash` of the code it is compared with.
+    `genesis_root` is that of batch 0: after a reorganisation another genesis may have come to the same address.
     """
 
     chain_id: int
     genesis_block_hash: bytes
     rollup: bytes
+    genesis_root: bytes
     code_hash: bytes
     shipped_hash: bytes
 
@@ -195,11 +197,13 @@ async def _examine(l1: L1Client, status: Status, cache: VerdictCache | None, exp
 async def _genuine(l1: L1Client, chain_id: int, rollup: bytes, cache: VerdictCache | None) -> Venue:
     first = await l1.block(0)
     shipped = [bridge_artifact(), *(artifact(name) for name in ("FraudReferee", *FAMILIES))]
+    code = await l1.code(rollup)
     location = Location(
         chain_id=chain_id,
         genesis_block_hash=b"" if first is None else first.hash,
         rollup=rollup,
-        code_hash=keccak(await l1.code(rollup)),
+        genesis_root=await deployment.genesis_root(l1, rollup) if bridge_artifact().matches_runtime(code) else b"",
+        code_hash=keccak(code),
         shipped_hash=keccak(b"".join(keccak(contract.runtime_bytecode) for contract in shipped)),
     )
     venue = cache.find(location) if cache is not None else None
@@ -215,8 +219,10 @@ async def _verify(l1: L1Client, location: Location) -> Venue:
         found = await deployment.read(l1, location.rollup)
     except deployment.WrongContracts as error:
         raise NotGenuine(f"{error}; nothing is signed for it") from None
-    if not await l1.code(found.token):
-        raise NotGenuine(f"there is no token at {checksum_address(found.token)}")
+    decimals = await deployment.view(l1, load_artifact("MockDollar"), found.token, "decimals")
+    if decimals != MONEY_DECIMALS:
+        token = checksum_address(found.token)
+        raise NotGenuine(f"the token at {token} has {decimals} decimals, where amounts here have {MONEY_DECIMALS}")
     answer = await l1.eth_call(location.rollup, bridge_artifact().encode_call("parameters"))
     parameters = calls.decode_record(calls.Parameters, answer)
     waits = (("clock lag", parameters.max_lag_seconds), ("queue wait", parameters.inclusion_seconds))
@@ -257,11 +263,11 @@ async def _genesis_globals(l1: L1Client, location: Location) -> tuple[containers
     """The first globals, from the one log that the bridge's constructor wrote, and its block."""
     try:
         logged = await deployment.logged_genesis(l1, batch.BridgeId(location.chain_id, location.rollup))
-        if logged is not None:
-            genesis, block = logged
-            return legal_globals(genesis), block
-    except ValueError as error:
-        raise NotGenuine(f"the bridge's genesis cannot be used: {error}") from None
+    except deployment.WrongContracts as error:
+        raise NotGenuine(f"{error}; nothing is signed for it") from None
+    if logged is not None:
+        genesis, block = logged
+        return legal_globals(genesis), block
     raise NotGenuine("the L1 node does not give the bridge's genesis log: what lots and ticks mean is unknown")
 
 

@@ -25,7 +25,8 @@ OTHER = ("http://127.0.0.1:9645", "http://127.0.0.1:8645")
 
 def place_of(venue: Venue, urls: tuple[str, str] = USUAL) -> Place:
     """Where a node serves this venue."""
-    return Place(*urls, venue.chain_id, venue.location.genesis_block_hash, venue.rollup)
+    at = venue.location
+    return Place(*urls, at.chain_id, at.genesis_block_hash, at.rollup, at.genesis_root)
 
 
 def elsewhere() -> Venue:

@@ -1,17 +1,20 @@
 """What a node stands on: whose key, and which rollup; where that does not go together it says so and does not start."""
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 import pytest
 
 from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Unavailable
 from l1_bridge.client.keys import development_key
-from prover.contracts.deployment import Deployment, DeploymentRecord
-from sequencer.node.config import CannotStart, DatadirUnusable, NodeConfig
+from l1_bridge.codec.batch import BridgeId
+from prover.contracts.deployment import Deployment, DeploymentRecord, WrongContracts
+from sequencer.node.config import CannotStart, DatadirUnusable, L1Unusable, NodeConfig
 from sequencer.node.datadir import held
 from sequencer.node.opening import operator_of, rollup_of
+from tests.prover.world import GENESIS
 
 BRIDGE = b"\x01" * 20
 RECORD = DeploymentRecord(Deployment(31_337, BRIDGE, b"\x02" * 20, b"\x03" * 20), b"genesis")
@@ -60,3 +63,55 @@ async def test_nothing_is_deployed_on_somebodys_l1_unasked(tmp_path: Path) -> No
         with pytest.raises(CannotStart, match=r"--rollup-address.*--deploy"):
             await rollup_of(config, datadir, cast(L1Client, Chain(31_337)), development_key(0))
         assert datadir.record() is None
+
+
+@pytest.fixture
+def as_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code of every contract is the shipped one."""
+
+    async def read(client: L1Client, bridge: bytes) -> Deployment:
+        return RECORD.deployment
+
+    monkeypatch.setattr("sequencer.node.opening.read", read)
+
+
+@pytest.mark.trio
+@pytest.mark.usefixtures("as_shipped")
+async def test_a_rollup_whose_genesis_contradicts_itself_is_not_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def logged(client: L1Client, identity: BridgeId) -> tuple[bytes, int]:
+        raise WrongContracts("the bridge's genesis bytes do not give its first root")
+
+    monkeypatch.setattr("sequencer.node.opening.logged_genesis", logged)
+    config = NodeConfig(datadir=tmp_path, l1_rpc_url="http://l1.invalid", rollup_address=BRIDGE)
+    with held(tmp_path) as datadir:
+        with pytest.raises(L1Unusable, match="cannot be served: the bridge's genesis bytes do not give its first root"):
+            await rollup_of(config, datadir, cast(L1Client, Chain(31_337)), development_key(0))
+        assert datadir.record() is None
+
+
+@pytest.mark.trio
+@pytest.mark.usefixtures("as_shipped")
+@pytest.mark.parametrize(
+    ("genesis", "answer", "kind", "sentence"),
+    [
+        (GENESIS, b"\x09" * 32, DatadirUnusable, "has another genesis than the rollup, 0x0909"),
+        (b"genesis", b"\x09" * 32, DatadirUnusable, "genesis in the datadir .* cannot be used"),
+        (GENESIS, L1Unavailable("gone"), L1Unusable, "does not say what the rollup began with: gone"),
+    ],
+)
+async def test_a_datadir_of_another_genesis(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, genesis: bytes, answer: Any, kind: type[CannotStart], sentence: str
+) -> None:
+    async def root(client: L1Client, bridge: bytes) -> bytes:
+        if isinstance(answer, Exception):
+            raise answer
+        return bytes(answer)
+
+    monkeypatch.setattr("sequencer.node.opening.genesis_root", root)
+    config = NodeConfig(datadir=tmp_path, l1_rpc_url="http://l1.invalid")
+    with held(tmp_path) as datadir:
+        datadir.keep_record(msgspec.structs.replace(RECORD, genesis=genesis))
+        with pytest.raises(kind, match=sentence):
+            await rollup_of(config, datadir, cast(L1Client, Chain(31_337)), development_key(0))

@@ -42,7 +42,10 @@ def test_the_first_use_pins_and_is_told(tmp_path: Path) -> None:
     assert not RollupPin(pin.path).admit(VENUE, is_named=True)
 
 
-@pytest.mark.parametrize("changes", [{"chain_id": 1}, {"genesis_block_hash": b"\x09" * 32}, {"rollup": b"\x12" * 20}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"chain_id": 1}, {"genesis_block_hash": b"\x09" * 32}, {"rollup": b"\x12" * 20}, {"genesis_root": b"\x09" * 32}],
+)
 def test_another_rollup_is_refused_unless_it_is_named(tmp_path: Path, changes: dict[str, Any]) -> None:
     pin = RollupPin(tmp_path / "rollup.json")
     pin.admit(VENUE, is_named=False)

@@ -1,16 +1,21 @@
 """A wallet believes L1 and nobody else: tampered contracts, lying nodes, forged proofs, against a real chain."""
 
+import json
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 import pytest
+import rlp
 import trio
 
 from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Unavailable
 from l1_bridge.client.keys import development_key
 from l1_bridge.client.options import L1Options
+from l1_bridge.codec import batch, calls
+from l1_bridge.contracts.artifact import ARTIFACTS, bridge_artifact
 from l1_bridge.hashing import keccak
 from prover.contracts import deployment
 from prover.contracts.referee import artifact
@@ -192,6 +197,138 @@ def test_a_bridge_that_lets_the_sequencer_wait_for_longer_than_the_bounds_assume
         Chain(chain.url, found).examine(Chain(chain.url, found).status())
 
 
+# What an outsider can deploy of genuine code, and what he cannot have signed for.
+
+
+def initcode(runtime: bytes, storage: dict[int, int], topics: list[bytes], data: bytes) -> bytes:
+    """What puts code somewhere after it has written to its storage, and logged, whatever its author likes."""
+
+    def push(value: int | bytes) -> bytes:
+        return b"\x7f" + (value if isinstance(value, bytes) else value.to_bytes(32, "big"))
+
+    def assembled(at: int) -> bytes:
+        written = b"".join(push(value) + push(slot) + b"\x55" for slot, value in storage.items())
+        copied = push(len(data)) + push(at) + push(0) + b"\x39"
+        logged = b"".join(map(push, reversed(topics))) + push(len(data)) + push(0) + bytes([0xA0 + len(topics)])
+        returned = (
+            push(len(runtime)) + push(at + len(data)) + push(0) + b"\x39" + push(len(runtime)) + push(0) + b"\xf3"
+        )
+        return written + copied + logged + returned
+
+    return assembled(len(assembled(0))) + data + runtime
+
+
+def entry_of(slot: int, key: int) -> int:
+    """Where Vyper keeps an entry of a map."""
+    return int.from_bytes(keccak(slot.to_bytes(32, "big") + key.to_bytes(32, "big")), "big")
+
+
+async def last_block(l1: L1Client) -> int:
+    """The number of the latest block."""
+    head = await l1.block()
+    assert head is not None
+    return head.number
+
+
+def test_genuine_code_over_a_forged_storage_is_no_bridge(chain: Chain) -> None:
+    shipped = bridge_artifact()
+    layout = json.loads((ARTIFACTS / "RollupBridge.json").read_text())["layout"]["storage_layout"]
+    topic = next(topic for topic, event in shipped.events.items() if event.name == "Genesis")
+
+    async def forge(l1: L1Client) -> bytes:
+        address = keccak(rlp.encode([OPERATOR.address, await l1.nonce(OPERATOR.address)]))[12:]
+        at = batch.BridgeId(31_337, address)
+        genuine = await l1.code(chain.found.bridge)
+        (log,) = await l1.logs(chain.found.bridge, [topic], 0, await last_block(l1))
+        root = log.topics[2]
+        first_hash = batch.genesis_hash(at, GENESIS, root)
+        storage = {
+            entry_of(layout["hash_at"]["slot"], 0): int.from_bytes(first_hash, "big"),
+            entry_of(layout["last_root_at"]["slot"], 0): int.from_bytes(root, "big"),
+            layout["vault_micros"]["slot"]: 10**15,
+        }
+        runtime = genuine.replace(chain.found.domain, at.domain_separator())
+        made, _ = await l1.deploy(
+            OPERATOR, initcode(runtime, storage, [topic, first_hash, root], log.data), gas=12_000_000
+        )
+        assert made == address
+        # Its code, its first root and its log are those of a bridge; a fortune stands in its books, and nothing there.
+        assert await deployment.read(l1, made) == msgspec.structs.replace(chain.found, bridge=made, block=0)
+        assert await deployment.genesis_root(l1, made) == root
+        assert await deployment.view(l1, shipped, made, "vault_micros") == 10**15
+        return made
+
+    forged = chain.ask(forge)
+    with pytest.raises(NotGenuine, match="was not made by the shipped constructor"):
+        chain.examine(chain.status(rollup_address="0x" + forged.hex()))
+
+
+def bridge_over(chain: Chain, **changes: Any) -> str:
+    """A bridge that the shipped constructor makes of what a deployer likes."""
+    opened = batch.Commitment.decode(encoding.commitment_bytes(genesis_commitment(GENESIS)[0]))
+    fixed = {"token": chain.found.token, "referee": chain.found.referee, "parameters": deployment.DEVNET_PARAMETERS}
+    fixed |= {"genesis": opened, "genesis_bytes": GENESIS}
+
+    async def deployed(l1: L1Client) -> bytes:
+        made, _ = await l1.deploy(OPERATOR, calls.encode_creation(**(fixed | changes)), gas=12_000_000)
+        return made
+
+    return "0x" + chain.ask(deployed).hex()
+
+
+def other_genesis(**changes: Any) -> bytes:
+    """Genesis bytes that differ in some fields."""
+    globals = encoding.globals_from_bytes(GENESIS)
+    for name, value in changes.items():
+        setattr(globals, name, value)
+    return encoding.globals_bytes(globals)
+
+
+@pytest.mark.parametrize(
+    ("genesis", "sentence"),
+    [
+        (other_genesis(posting_fee=501), "genesis bytes do not give its first root"),
+        (other_genesis(market_count=2), "genesis cannot be used: no legal genesis: absent markets are zero"),
+        (other_genesis(quorum=4), "genesis cannot be used: no legal genesis: the oracle has an odd quorum"),
+        (b"no genesis", "genesis cannot be used"),
+    ],
+)
+def test_a_bridge_whose_genesis_contradicts_itself_is_refused(chain: Chain, genesis: bytes, sentence: str) -> None:
+    rollup = bridge_over(chain, genesis_bytes=genesis)
+    with pytest.raises(NotGenuine, match=sentence):
+        chain.examine(chain.status(rollup_address=rollup))
+
+
+def test_money_that_nobody_put_into_the_first_tree_is_found(chain: Chain) -> None:
+    # An account of the deployer's with a fortune, which the genesis bytes do not show.
+    commitment, _ = genesis_commitment(GENESIS)
+    rich = encoding.account_from_payload(bytes.fromhex(forged_payload()[2:]))
+    commitment.tree_root = StateTree([(0, encoding.account_hash(rich))]).root
+    rollup = bridge_over(chain, genesis=batch.Commitment.decode(encoding.commitment_bytes(commitment)))
+    with pytest.raises(NotGenuine, match="genesis bytes do not give its first root"):
+        chain.examine(chain.status(rollup_address=rollup))
+
+
+def test_another_referee_or_token_is_refused(chain: Chain) -> None:
+    with pytest.raises(NotGenuine, match="is not the shipped FraudReferee"):
+        chain.examine(chain.status(rollup_address=bridge_over(chain, referee=chain.found.token)))
+    # Whatever it is asked, it answers 18.
+    eighteen = initcode(bytes.fromhex("60125f5260205ff3"), {}, [], b"")
+    token, _ = chain.ask(lambda l1: l1.deploy(OPERATOR, eighteen, gas=1_000_000))
+    with pytest.raises(NotGenuine, match="has 18 decimals, where amounts here have 6"):
+        chain.examine(chain.status(rollup_address=bridge_over(chain, token=token)))
+
+
+def test_what_made_a_contract_is_told_by_its_transaction_alone(chain: Chain) -> None:
+    async def question(l1: L1Client) -> bytes:
+        receipt = await l1.send(OPERATOR, b"\x99" * 19 + b"\x01", value=1, gas=21_000)
+        with pytest.raises(L1Unavailable, match="does not know transaction 0x0909"):
+            await l1.creation(b"\x09" * 32)
+        return await l1.creation(receipt.transaction_hash)
+
+    assert chain.ask(question) == b""
+
+
 def test_an_l1_that_is_gone(chain: Chain) -> None:
     async def main() -> None:
         async with L1Client(chain.url, L1Options(attempts=1)) as l1:
@@ -211,11 +348,12 @@ def test_a_verdict_is_kept_for_exactly_this_code(chain: Chain, tmp_path: Path) -
     for change in (
         {"chain_id": 1},
         {"rollup": b"\x01" * 20},
+        {"genesis_root": b"\x01" * 32},
         {"code_hash": b"\x01" * 32},
         {"shipped_hash": b"\x01" * 32},
     ):
         assert cache.find(msgspec.structs.replace(venue.location, **change)) is None
-    # With the verdict at hand nothing but code and chain is asked.
+    # With the verdict at hand nothing but code, chain and the first root is asked.
     asked: list[str] = []
 
     async def question(l1: L1Client) -> Venue:
@@ -229,7 +367,7 @@ def test_a_verdict_is_kept_for_exactly_this_code(chain: Chain, tmp_path: Path) -
         return await examine(l1, chain.status(), cache)
 
     assert chain.ask(question) == venue
-    assert asked == ["eth_getBlockByNumber", "eth_getCode"]
+    assert asked == ["eth_getBlockByNumber", "eth_getCode", "eth_call"]
     path.write_text("no JSON")
     assert chain.examine(chain.status(), cache) == venue
     with pytest.raises(NotGenuine):
