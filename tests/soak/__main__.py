@@ -33,6 +33,7 @@ CAMPAIGNS: Final = {
     "claims": Campaign("claims", "mutated withdrawal proofs against the bridge: none is taken", "cases", 100_000),
     "honest": Campaign("honest", "honest chunks against every abuse of a proof: nobody is slashed", "cases", 10_000),
     "byzantine": Campaign("byzantine", "whatever the bridge takes: each lie is proven, no truth is", "seeds", 100),
+    "hostile": Campaign("hostile", "what a hostile seat wins, path by path", "cases", 20_000, (("history", -1),)),
     "drill": Campaign("drill", "the oracle's outage drill against a real node", "rounds", 1),
 }
 

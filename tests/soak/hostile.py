@@ -1,0 +1,446 @@
+"""A hostile seat against everybody else: what it wins on each forced path, beside the bound computed before it moves.
+
+A case is one history: signed prices, a stranger or own accounts, an entry on L1 and how long the seat is silent. The
+bound follows from these alone (PROTOCOL.md 10.6). Then the operator searches with all prices before its eyes: which
+ticks there are, at which times of its clock, in which order, served when and posted when. The shipped law says what
+comes of it, and a batch that the bridge would not take wins nothing.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Final
+
+import pytest
+
+from prover.signing import operations
+from prover.state.genesis import DEVNET_MARKETS
+from prover.stf import codes, constants, containers, rescue
+from prover.stf.constants import PPM
+from tests.attacks.law_variants import rule_off
+from tests.soak.hostile_seat import (
+    FUND,
+    MINUTE,
+    OLD_RULES,
+    OPERATOR,
+    OTHER_OWN,
+    OWN,
+    PRICE,
+    RICH,
+    SHIPPED,
+    STEP,
+    STRANGER,
+    VICTIM,
+    WATCHER,
+    Prices,
+    Refused,
+    Rules,
+    Seat,
+    grid,
+    holding,
+    row,
+    tick,
+    ticks,
+    value,
+)
+from tests.soak.ledger import signature
+from tests.twins import venue
+from tests.twins.venue import DOLLAR, NOW
+
+# Plans that the operator weighs by signed prices, and those of them that it plays.
+WEIGHED: Final = 40
+PLAYED: Final = 2
+# What fits into a chunk.
+DEPOSITS: Final = constants.MAX_ACCOUNT_REFERENCES
+TICKS: Final = constants.MAX_WEIGHT // constants.TICK_WEIGHT
+# Histories of the old rules before a loss counts as not found.
+OLD_HISTORIES: Final = 400
+DAY: Final = 86_400_000
+# Of anything in a history, ms after its first price.
+ENTERED: Final = 30 * MINUTE
+
+
+@dataclass
+class Case:
+    """One history of one path: prices, how long the seat is silent beyond its hour, what it won and its bound."""
+
+    rng: Random
+    rules: Rules
+    gain: int = 0
+    bound: int = 0
+
+    def __post_init__(self) -> None:
+        rng = self.rng
+        self.silence = rng.choice([0] * 8 + [rng.randrange(constants.HOUR), rng.randrange(DAY - constants.HOUR)])
+        self.entered = NOW + ENTERED + rng.randrange(MINUTE)
+        # Whatever waits is served by then, or the seat is lost; and a batch is posted within the lag.
+        self.until = self.entered + SHIPPED.inclusion + self.silence
+        last = self.until + self.rules.lag + constants.HOUR
+        self.prices = Prices(rng, (last - NOW) // MINUTE)
+        self.lots = round(10 ** rng.uniform(3.5, 6.5))
+        self.is_long = rng.random() < 0.5
+
+    @property
+    def signed(self) -> int:
+        """The stranger's lots."""
+        return self.lots if self.is_long else -self.lots
+
+    def won(self, gain: int) -> None:
+        """A plan came to this."""
+        self.gain = max(self.gain, gain)
+
+    def best(self, weighed: list[tuple[int, Any]]) -> Iterator[Any]:
+        """The plans that look best by the prices alone."""
+        weighed.sort(key=lambda plan: plan[0], reverse=True)
+        for _, plan in weighed[:PLAYED]:
+            yield plan
+
+    def range_bound(self, low: int, high: int, share_ppm: int) -> int:
+        """Micro-dollars that the lots lose between two prices, and a share of their notional."""
+        return self.lots * max(high - low, 0) + self.lots * high * share_ppm // PPM + 1
+
+
+def posted_at(case: Case, begun: int, rng: Random) -> int:
+    """When the operator posts what it dates back to `begun`, mostly at either end or where prices suit it."""
+    times = [begun, begun + case.rules.lag, *(begun + rng.randrange(case.rules.lag + 1) for _ in range(3))]
+    at = case.prices.at
+    return max(times, key=at) if case.is_long == (rng.random() < 0.9) else min(times, key=at)
+
+
+def forced_close(case: Case) -> None:
+    """A stranger closes through L1; the operator is the other side, at a price and a moment that it picks."""
+    rng, prices, rules = case.rng, case.prices, case.rules
+    first, last = case.entered - 3 * STEP, case.until + SHIPPED.lag
+    low, high = prices.low(first, last), prices.high(first, last)
+    limit = 0
+    if rng.random() < 0.5 and not rules.drain:
+        limit = prices.at(case.entered) * (PPM + rng.randint(-50_000, 10_000) * (1 if case.is_long else -1)) // PPM
+    if limit and case.is_long:
+        low = min(max(low, limit), high)
+    elif limit:
+        high = max(min(high, limit), low)
+    case.bound = case.range_bound(low, high, constants.FORCED_PENALTY_PPM)
+    money = case.lots * PRICE * rng.randint(1, 30) // 10
+    fund = rng.choice([0, 0, money * 4])
+
+    def play(plan: tuple[int, int, int, bool]) -> None:
+        last_tick, stepped, posted, is_queued = plan
+        price = prices.at(NOW)
+        seat = Seat(
+            {
+                FUND: holding(containers.NOBODY, fund, 0, 0),
+                VICTIM: holding(STRANGER, money, case.signed, price),
+                OWN: holding(OPERATOR, RICH, -case.signed, price),
+            },
+            rules,
+        )
+        asked = venue.owned(constants.FORCED_CLOSE, VICTIM, amount=case.lots, limit=limit)
+        bodies = [seat.enqueue(case.entered, constants.FORCED_CLOSE, asked, STRANGER)]
+        evidence = ticks(prices, last_tick)
+        if is_queued:
+            at = max(last_tick, case.entered)
+            evidence = [seat.enqueue(at, constants.FORCED_TICK, each[1:], OPERATOR) for each in evidence]
+        lots = case.lots if rng.random() < 0.7 else rng.randint(1, case.lots)
+        move = [
+            operations.rescue_bytes(constants.CLOSE_STEP, containers.Rescue(0, 0, VICTIM, other, lots))
+            for other in (FUND, OWN)
+        ]
+        before = seat.account(VICTIM)
+        seat.chunk(stepped, *bodies, *evidence, *move, is_late=seat.is_late(stepped))
+        seat.commit(posted)
+        after = seat.account(VICTIM)
+        # Against the price at which it is posted, and against a seat that had served the entry at once.
+        case.won(max(value(before, at) - value(after, at) for at in (prices.at(posted), prices.at(case.entered))))
+
+    weighed = []
+    for _ in range(WEIGHED):
+        last_tick = grid(rng.randrange(case.entered + STEP, case.until))
+        is_queued = rng.random() < 0.4
+        oldest = constants.HEAD_PATIENCE if is_queued else rules.step_age
+        stepped = max(case.entered, min(last_tick + rng.choice([0, rng.randrange(oldest)]), case.until))
+        posted = posted_at(case, stepped, rng)
+        sign = 1 if case.is_long else -1
+        paid = prices.at(last_tick)
+        if limit == 0 or (paid - limit) * sign >= 0:
+            gains = (sign * (prices.at(posted) - paid), sign * (prices.at(case.entered) - paid))
+            weighed.append((max(gains), (last_tick, stepped, posted, is_queued)))
+    for plan in case.best(weighed):
+        play(plan)
+
+
+def forced_rescue(case: Case) -> None:
+    """Somebody below maintenance is rescued through L1, by a watcher or the operator, with evidence that it picks."""
+    rng, prices, rules = case.rng, case.prices, case.rules
+    low = prices.low(case.entered - constants.FORCED_PRICE_AGE - 3 * STEP, case.until + SHIPPED.lag)
+    high = prices.high(case.entered - constants.FORCED_PRICE_AGE - 3 * STEP, case.until + SHIPPED.lag)
+    maintenance_ppm = DEVNET_MARKETS[0].maintenance_ppm
+    # A gentle rescue costs at most half of the maintenance requirement, one at the zero price at most two thirds.
+    case.bound = case.range_bound(low, high, maintenance_ppm * 2 // 3)
+    evidence_at = grid(case.entered - rng.randrange(constants.FORCED_PRICE_AGE))
+    price = prices.at(evidence_at)
+    money = case.lots * price * maintenance_ppm // PPM * rng.randint(-10, 105) // 100
+
+    def play(plan: tuple[int, int, int, int]) -> None:
+        evidence_tick, newer_tick, served, posted = plan
+        seat = Seat(
+            {
+                FUND: row(containers.NOBODY, 10**9),
+                VICTIM: holding(STRANGER, money, case.signed, price),
+                OWN: holding(OPERATOR, RICH, -case.signed, price),
+            },
+            rules,
+        )
+        asked = operations.forced_rescue_payload(0, VICTIM, operations.ALL_LOTS)
+        evidence = ticks(prices, evidence_tick)
+        bodies = [seat.enqueue(case.entered, constants.FORCED_TICK, each[1:], WATCHER) for each in evidence]
+        entry = seat.enqueue(case.entered, constants.FORCED_RESCUE, asked, WATCHER)
+        newer = ticks(prices, newer_tick) if newer_tick else []
+        before = seat.account(VICTIM)
+        seat.chunk(served, *bodies, *newer, entry, is_late=seat.is_late(served))
+        seat.commit(posted)
+        after = seat.account(VICTIM)
+        case.won(value(before, prices.at(posted)) - value(after, prices.at(posted)))
+
+    weighed = []
+    for _ in range(WEIGHED):
+        evidence_tick = evidence_at if rng.random() < 0.3 else grid(case.entered - rng.randrange(295_000))
+        served = rng.randrange(case.entered, case.until)
+        newer_tick = grid(rng.randrange(evidence_tick + 3 * STEP, served + 4 * STEP))
+        newer_tick = newer_tick if newer_tick <= served and rng.random() < 0.5 else 0
+        paid = prices.at(newer_tick or evidence_tick)
+        posted = posted_at(case, served, rng)
+        equity = money + case.signed * (paid - price)
+        if 0 <= equity * PPM < case.lots * paid * maintenance_ppm:
+            won = (prices.at(posted) - paid) * (1 if case.is_long else -1)
+            weighed.append((won, (evidence_tick, newer_tick, served, posted)))
+    for plan in case.best(weighed):
+        play(plan)
+
+
+def forced_withdraw(case: Case) -> None:
+    """The operator takes its own money out at a price that has moved, and leaves the debt behind."""
+    rng, prices, rules = case.rng, case.prices, case.rules
+    # A young price leaves a tenth of notional, and may be as old as the lag; any price leaves a quarter.
+    first, last = case.entered - case.silence - 3 * STEP - MINUTE, case.entered + SHIPPED.inclusion + SHIPPED.lag
+    first = max(first, NOW + MINUTE)
+    young = SHIPPED.lag + constants.MAX_PRICE_AGE
+    worst = prices.worst_fall if case.is_long else prices.worst_rise
+    case.bound = case.lots * max(
+        worst(first, last, young, constants.WITHDRAWAL_FLOOR_PPM),
+        worst(first, last, last - first, constants.FORCED_FLOOR_PPM),
+    )
+    price = prices.at(NOW)
+    money = case.lots * price * rng.randint(3, 20) // 10
+
+    def play(plan: tuple[int, int, int]) -> None:
+        last_tick, served, posted = plan
+        own, other = holding(OPERATOR, money, case.signed, price), holding(OPERATOR, RICH, -case.signed, price)
+        seat = Seat({OWN: own, OTHER_OWN: other}, rules)
+        assert seat.chunk(last_tick, *ticks(prices, last_tick)) == (codes.OK,) * 3
+        seat.commit(last_tick)
+        asked = venue.owned(constants.FORCED_WITHDRAW, OWN, amount=constants.EVERYTHING)
+        entry = seat.enqueue(case.entered, constants.FORCED_WITHDRAW, asked, OPERATOR)
+        seat.chunk(served, entry, is_late=seat.is_late(served))
+        seat.commit(posted)
+        left = value(seat.account(OWN), prices.at(posted))
+        case.won(min(-left, seat.commitment.withdrawn_total))
+
+    weighed = []
+    for _ in range(WEIGHED):
+        served = rng.randrange(case.entered, case.entered + SHIPPED.inclusion)
+        oldest = rng.choice([constants.MAX_PRICE_AGE, served - first - 3 * STEP])
+        last_tick = grid(max(served - rng.randrange(oldest), first + 4 * STEP))
+        posted = posted_at(case, served, rng)
+        moved = (prices.at(last_tick) - prices.at(posted)) * (1 if case.is_long else -1)
+        weighed.append((moved * PPM // prices.at(last_tick), (last_tick, served, posted)))
+    for plan in case.best(weighed):
+        play(plan)
+
+
+def delay_of_an_exit(case: Case) -> None:
+    """A stranger's withdrawal waits while the seat trades; ms of L2 time, in which it still did, in micro-seconds."""
+    rng, rules = case.rng, case.rules
+    case.bound = SHIPPED.inclusion * 1_000
+    case.prices.base, case.prices.noise = [PRICE] * (DAY // MINUTE), [0] * (MINUTE // STEP)
+    flood = rng.choice([0, rng.randrange(40), 960 if rules.drain else 0])
+    seat = Seat(
+        {VICTIM: row(STRANGER, 1_000), OWN: row(OPERATOR, 10**6), OTHER_OWN: row(OPERATOR, 10**6)},
+        rules,
+    )
+    for _ in range(flood):
+        seat.entered(case.entered - 1, venue.deposit(OPERATOR, DOLLAR, OWN))
+    asked = venue.owned(constants.FORCED_WITHDRAW, VICTIM, amount=DOLLAR)
+    seat.enqueue(case.entered, constants.FORCED_WITHDRAW, asked, STRANGER)
+    now = NOW + ENTERED - MINUTE
+    while now < case.entered + rules.lag + 2 * rules.inclusion:
+        # In step, or as far behind as the bridge lets it; a burst of hours where nothing forbids it.
+        now += rng.choice([rng.randrange(1, 20 * MINUTE), rng.randrange(1, constants.HOUR), rules.lag // 2])
+        begun = max(now - rng.choice([0, rng.randrange(rules.lag)]), seat.now)
+        ends = rng.choice([begun, now, rng.randrange(begun, now + 1)]) if begun <= now else now
+        # The last moment at which the bridge has no objection is the best one.
+        brink = case.entered + rules.inclusion - 1
+        if begun <= brink <= now and rng.random() < 0.5:
+            ends = brink
+        begun, ends = min(begun, ends), max(min(ends, now), seat.now)
+        is_late = seat.is_late(ends)
+        traded = _post(case, seat, now, (begun, ends), is_late)
+        if seat.commitment.queue_count > flood:
+            return
+        if traded:
+            case.won((traded - case.entered) * 1_000)
+
+
+def _post(case: Case, seat: Seat, now: int, times: tuple[int, int], is_late: bool) -> int:
+    """A batch of two chunks in which own accounts trade with each other, and some of the queue: when they last did."""
+    rng = case.rng
+    saved = dict(seat.rows), dict(seat.slots), seat.globals, seat.commitment
+    traded = 0
+    for time in times:
+        at = max(grid(time), seat.globals.tick_time + STEP)
+        fill = own_trade(seat, time, 100)
+        codes_ = seat.chunk(time, tick(case.prices, at), *fill, is_late=is_late)
+        if codes_[-1] == codes.OK:
+            traded = time
+    # Of what stands in front of the stranger: work that excuses, where any does, and some of it otherwise.
+    waiting = [operation for _, operation in seat.queue[seat.commitment.queue_taken : -1]]
+    needed = 200 if seat.rules.drain and seat.refusal(now) == "INCLUSION" else rng.randrange(9)
+    for begin in range(0, min(needed, len(waiting)), DEPOSITS):
+        seat.chunk(times[1], *waiting[begin : min(begin + DEPOSITS, needed)], is_late=is_late)
+    try:
+        seat.commit(now)
+    except Refused:
+        seat.rows, seat.slots, seat.globals, seat.commitment = saved
+        seat.chunks, seat.work = [], 0
+        return 0
+    return traded
+
+
+def own_trade(seat: Seat, time: int, lots: int, seller: int = OWN, buyer: int = OTHER_OWN) -> list[bytes]:
+    """Two orders and their fill at the oracle price, by whoever owns both."""
+    bodies = []
+    for index, side in ((seller, constants.SELL), (buyer, constants.BUY)):
+        sequence = seat.slot(index << 8 | 1).sequence + 1
+        order = venue.order(
+            index, side=side, size=lots, limit_price=seat.globals.risk.price[0], sequence=sequence, **venue.at(time)
+        )
+        bodies.append(operations.order_bytes(order, signature(seat.account(index).owner)))
+    return [*bodies, operations.fill_bytes(0, 1, lots)]
+
+
+def settlement(case: Case) -> None:
+    """A market settles while the operator holds one side of it and picks the ticks of its last hour."""
+    rng, prices, rules = case.rng, case.prices, case.rules
+    begin = NOW + constants.HOUR
+    minutes = range(60)
+    every = [prices.at(begin + (place + 1) * STEP) for place in range(constants.HOUR // STEP)]
+    mean = sum(every) // len(every)
+    # A tick stands for up to a minute before it, and a quarter of the hour may be left out.
+    sign = 1 if case.is_long else -1
+    spans = [(begin + minute * MINUTE, begin + (minute + 2) * MINUTE) for minute in minutes]
+    if case.is_long:
+        reached = sorted((prices.high(*span) - mean for span in spans), reverse=True)
+    else:
+        reached = sorted((mean - prices.low(*span) for span in spans), reverse=True)
+    counted = constants.LEAST_SETTLING_TIME // MINUTE
+    case.bound = case.lots * max(sum(reached[:counted]) // counted + 2, 0)
+    seat = Seat(
+        {
+            OWN: holding(OPERATOR, RICH, case.signed, PRICE),
+            VICTIM: holding(STRANGER, RICH, -case.signed, PRICE),
+        },
+        rules,
+        status=constants.MARKET_SETTLING,
+        changed_at=NOW,
+    )
+    left_out = set(sorted(minutes, key=lambda minute: sign * prices.base[(begin - NOW) // MINUTE + minute])[:15])
+    if rng.random() < 0.2:
+        left_out = set(rng.sample(minutes, rng.randrange(15)))
+    picked = [begin]
+    for minute in minutes:
+        times = [begin + minute * MINUTE + place * STEP for place in range(1, 13)]
+        times = [time for time in times if time <= picked[-1] + MINUTE] if minute - 1 not in left_out else times
+        if minute not in left_out and times:
+            picked.append(max(times, key=lambda time: sign * prices.at(time)))
+    picked.append(begin + constants.HOUR + STEP)
+    assert seat.chunk(begin, tick(prices, begin)) == (codes.OK,)
+    seat.commit(begin)
+    # The whole hour in one batch, when it is over: as much as the operator can know when it picks.
+    for first in range(1, len(picked), TICKS):
+        times = picked[first : first + TICKS]
+        assert set(seat.chunk(times[-1], *(tick(prices, time) for time in times))) == {codes.OK}
+    seat.commit(picked[-1])
+    if seat.globals.markets[0].status == constants.MARKET_SETTLED:
+        case.won(case.lots * sign * (seat.globals.risk.price[0] - mean))
+
+
+PATHS: Final[dict[str, Callable[[Case], None]]] = {
+    "forced_close": forced_close,
+    "forced_rescue": forced_rescue,
+    "forced_withdraw": forced_withdraw,
+    "settlement": settlement,
+    "delay_of_an_exit": delay_of_an_exit,
+}
+
+
+# What the search has to find where the rule is missing: a path, and the law without it.
+OLD: Final[dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]]] = {
+    "C3": ("forced_close", lambda patch: _any_price_of_any_age(patch)),
+    "H1": ("delay_of_an_exit", lambda patch: None),
+}
+
+
+def _any_price_of_any_age(patch: pytest.MonkeyPatch) -> None:
+    """Steps of a close as they were: at whatever price is there."""
+    rule_off(patch, rescue, "return under.clock.priced or under.tick_queued == 1", "return True")
+    patch.setattr(constants, "HEAD_PATIENCE", DAY)
+
+
+def played(path: str, seed: str, rules: Rules = SHIPPED) -> Case:
+    """One history of a path, by its seed."""
+    case = Case(Random(f"{path}:{seed}"), rules)
+    PATHS[path](case)
+    return case
+
+
+def old_rules_found(seed: int) -> list[str]:
+    """Cases of which the search finds a gain above the bound once the rules are as they were."""
+    return [name for name in OLD if found(name, seed)]
+
+
+def found(name: str, seed: int) -> bool:
+    """Whether some history wins more than the bound under the rules as they were."""
+    path, without = OLD[name]
+    with pytest.MonkeyPatch.context() as patch:
+        without(patch)
+        for number in range(OLD_HISTORIES):
+            with suppress(Refused):
+                case = played(path, f"{seed}:{number}", OLD_RULES)
+                if case.gain > case.bound:
+                    return True
+    return False
+
+
+def run(cases: int, seed: int, history: int = -1) -> tuple[dict[str, Any], list[str]]:
+    """So many histories, paths in turn, or one of them again: the pair of the largest gain over its bound a path."""
+    broken: list[str] = []
+    shown: dict[str, Case] = {}
+    names = list(PATHS)
+    for number in [history] if history >= 0 else range(cases):
+        path = names[number % len(names)]
+        case = played(path, f"{seed}:{number}")
+        if case.gain > case.bound:
+            broken.append(f"{path}: {case.gain} above {case.bound}: --seed {seed} --history {number}")
+        before = shown.setdefault(path, case)
+        if case.gain * max(before.bound, 1) > before.gain * max(case.bound, 1):
+            shown[path] = case
+    old = [] if history >= 0 else old_rules_found(seed)
+    broken += [f"{name} is not found under the old rules" for name in OLD if name not in old and history < 0]
+    summary = {
+        "cases": cases if history < 0 else 1,
+        "by_path": {
+            path: {"gain_micros": case.gain, "bound_micros": case.bound} for path, case in sorted(shown.items())
+        },
+        "old_rules_found": old,
+    }
+    return summary, broken
