@@ -34,6 +34,9 @@ CAMPAIGNS: Final = {
     "honest": Campaign("honest", "honest chunks against every abuse of a proof: nobody is slashed", "cases", 10_000),
     "byzantine": Campaign("byzantine", "whatever the bridge takes: each lie is proven, no truth is", "seeds", 100),
     "hostile": Campaign("hostile", "what a hostile seat wins, path by path", "cases", 20_000, (("history", -1),)),
+    "mutants": Campaign(
+        "mutants", "faults of either twin: the published vectors notice each", "cases", 400, (("trees", 1),)
+    ),
     "drill": Campaign("drill", "the oracle's outage drill against a real node", "rounds", 1),
 }
 

@@ -40,7 +40,6 @@ class Campaign:
         self.chunks = 0
         self.mismatches = 0
         self.unexpected: set[tuple[int, int]] = set()
-        self.last: venue.Outcome
         self.recovered: dict[tuple[bytes, int, int, int], bytes] = {}
 
     def recover(self, digest: bytes, v: int, r: int, s: int) -> bytes:
@@ -166,7 +165,7 @@ class Campaign:
         return whole[: rng.choice([1, len(whole) - 1, rng.randrange(1, len(whole))])]
 
     def compare(self, world: World, body: bytes) -> None:
-        outcome = self.last = self.run_body(world.kind, world.state, body)
+        outcome = self.run_body(world.kind, world.state, body)
         for index, row in outcome.chunk.accounts.items():
             if index >= venue.FIRST and index not in world.accounts and row.owner in venue.KEY_OF:
                 world.accounts.append(index)
@@ -174,7 +173,7 @@ class Campaign:
             if leaf not in world.slots:
                 world.slots.append(leaf)
 
-    def run_body(self, name: str, state: State, body: bytes) -> venue.Outcome:
+    def run_body(self, name: str, state: State, body: bytes) -> venue.Played:
         """One chunk by both twins, counted."""
         outcome = venue.Outcome(state, body, self.recover)
         self.count(outcome)

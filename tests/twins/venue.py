@@ -199,6 +199,13 @@ def planted(globals: containers.Globals, leaves: Leaves, timestamp: int = NOW, b
     return state
 
 
+def copied(state: State) -> State:
+    """The same state over a store of its own."""
+    store = MemoryStore()
+    store.write(dict(state.store.iterate(b"")), sync=False)
+    return State(store, DOMAIN)
+
+
 def free_of_charge(**changes: Any) -> containers.Globals:
     """Globals of a venue without fees, so that sums of money stay round."""
     globals = globals_of(**({"posting_fee": 0} | changes))

@@ -1,11 +1,15 @@
-"""Writes the golden vectors, or checks them: python -m tests.vectors [--check] [--to DIR]."""
+"""Writes the golden vectors, or checks them: python -m tests.vectors [--check | --pick [--mutants N]] [--to DIR].
+
+The chunks of `law.json` are given: it says anew what both twins decide about them. `--pick` chooses others.
+"""
 
 import argparse
 import json
 import sys
 from pathlib import Path
 
-from tests.vectors.generate import FILES
+from tests.vectors.generate import FILES, law_of
+from tests.vectors.pool import picks
 
 HERE = Path(__file__).parent
 
@@ -14,11 +18,14 @@ def main() -> int:
     """Exit code 1 when --check finds a file that differs."""
     parser = argparse.ArgumentParser(prog="python -m tests.vectors", description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
+    parser.add_argument("--pick", action="store_true", help="choose the law's chunks anew, by its branches: minutes")
+    parser.add_argument("--mutants", type=int, default=0, help="with --pick: and until they notice so many faults, too")
     parser.add_argument("--to", type=Path, default=HERE, help="another directory")
     options = parser.parse_args()
     stale = False
     for name, make in FILES.items():
-        text = json.dumps(make(), indent=1) + "\n"
+        made = law_of(picks(options.mutants)) if options.pick and name == "law.json" else make()
+        text = json.dumps(made, indent=1) + "\n"
         path = options.to / name
         if not options.check:
             path.write_text(text)

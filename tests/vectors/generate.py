@@ -4,7 +4,10 @@ Bytes are hex without a prefix, integers are JSON numbers or, above 2^53, decima
 witness carries commitment, globals, leaf payloads and multiproof of its pre-state (PROTOCOL.md, Witness).
 """
 
+import json
 import random
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -15,13 +18,12 @@ from prover.signing.recover import CURVE_ORDER, recover_fast
 from prover.signing.reports import tick_digest
 from prover.signing.signatures import order_digest, request_digest
 from prover.signing.typed_data import SIGNED
-from prover.state.state import State
 from prover.stf import codes, constants, containers, encoding, margin, markets, merkle, signatures
-from tests.soak.twins import CHUNKS_A_WORLD, Campaign
-from tests.soak.world import WORLDS, World
 from tests.twins import venue
 from tests.vectors import law_table
+from tests.vectors.reading import Given, decided
 
+HERE: Final = Path(__file__).parent
 SEED: Final = 20_261_122
 _AMOUNT_BITS: Final = {
     constants.WITHDRAW: 64,
@@ -49,75 +51,20 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value]
 
 
-class Recorder(Campaign):
-    """A campaign that keeps the chunks which show a pair of the table for the first time."""
-
-    def __init__(self, seed: int) -> None:
-        super().__init__(0, seed, print)
-        self.cases_kept: list[dict[str, Any]] = []
-        self.shown: set[tuple[int, int]] = set()
-
-    def run_scene(self, state: State, body: bytes) -> None:
-        """Both twins only come to what shows something new."""
-        played = venue.Played(state, body, self.recover)
-        if self.new_in(played):
-            super().run_scene(state, body)
-        else:
-            self.count(played)
-
-    def new_in(self, played: venue.Played) -> set[tuple[int, int]]:
-        """Pairs that no chunk before has shown."""
-        return set(zip(venue.tags_of(played.body), played.codes, strict=True)) - self.shown
-
-    def run_body(self, name: str, state: State, body: bytes) -> venue.Outcome:
-        pre_root = state.root
-        outcome = super().run_body(name, state, body)
-        new = self.new_in(outcome)
-        if not new:
-            return outcome
-        self.shown |= new
-        self.cases_kept.append(
-            {
-                "name": f"{name} {len(self.cases_kept)}",
-                "pre_root": pre_root.hex(),
-                "body": body.hex(),
-                "witness": outcome.witness.hex(),
-                "codes": list(outcome.codes),
-                "post_root": outcome.post_root.hex(),
-                "post_commitment": encoding.commitment_bytes(state.commitment).hex(),
-            }
-        )
-        return outcome
-
-
 def law() -> dict[str, Any]:
-    """Chunks that together come to every (operation, code) pair of the law's table, both twins agreeing."""
-    recorder = Recorder(SEED)
-    turn = 0
-    while recorder.shown != law_table.PAIRS:
-        world = World(WORLDS[turn % len(WORLDS)], recorder.rng)
-        turn += 1
-        for chunk in range(CHUNKS_A_WORLD):
-            recorder.chunk(world, chunk)
-    assert recorder.mismatches == 0
-    # The latest first: a chunk that shows many pairs may make earlier ones needless.
-    needed: list[dict[str, Any]] = []
-    missing = set(law_table.PAIRS)
-    for case in sorted(recorder.cases_kept, key=lambda case: (-len(pairs_of(case) & missing), case["name"])):
-        if pairs_of(case) & missing:
-            missing -= pairs_of(case)
-            needed.append(case)
-    return {"domain": venue.DOMAIN.hex(), "law_version": constants.LAW_VERSION, "cases": needed}
+    """The cases that `tests.vectors.picking` chose, as both twins decide them."""
+    held = json.loads((HERE / "law.json").read_text())["cases"]
+    return law_of([Given(case["name"], bytes.fromhex(case["body"]), bytes.fromhex(case["witness"])) for case in held])
 
 
-def law_sample() -> list[dict[str, Any]]:
-    """The cases kept by four chunks, each with its scenes, in every kind of world: a sixth of what `law` plays."""
-    recorder = Recorder(SEED)
-    for kind in WORLDS:
-        world = World(kind, recorder.rng)
-        for chunk in range(4):
-            recorder.chunk(world, chunk)
-    return recorder.cases_kept
+def law_of(chosen: Sequence[Given]) -> dict[str, Any]:
+    """The file of these cases."""
+    cases = [decided(venue.DOMAIN, given) for given in chosen]
+    for case in cases:
+        before, body, witness = (bytes.fromhex(case[part]) for part in ("pre_root", "body", "witness"))
+        root, codes = venue.referee().trace(venue.DOMAIN, before, body, witness)
+        assert (list(codes), root.hex()) == (case["codes"], case["post_root"]), case["name"]
+    return {"domain": venue.DOMAIN.hex(), "law_version": constants.LAW_VERSION, "cases": cases}
 
 
 def pairs_of(case: dict[str, Any]) -> set[tuple[int, int]]:
