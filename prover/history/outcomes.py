@@ -1,13 +1,14 @@
 """What the bridge's logs come to in one pass that keeps nothing: the state, and what became of each queue entry."""
 
-from collections.abc import Callable
+from collections import ChainMap
+from collections.abc import Callable, MutableMapping
 from typing import Final, TypeVar
 
 import msgspec
 
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Unavailable
-from l1_bridge.codec.batch import BridgeId
+from l1_bridge.codec.batch import BridgeId, Commitment, Withdrawal
 from l1_bridge.codec.calls import BatchRecord, decode_record, encode_call
 from l1_bridge.codec.events import BatchCommitted, LogError, RolledBack, decode_log
 from l1_bridge.contracts.artifact import bridge_artifact
@@ -15,7 +16,7 @@ from prover.signing.recover import recover_fast
 from prover.state.overlay import Overlay
 from prover.state.state import State, create
 from prover.state.store import MemoryStore
-from prover.stf import constants
+from prover.stf import constants, encoding
 from prover.stf.replay import HEAD_ENDS, Chunk
 
 # Some hundreds of batches at most, of 0.4 MB.
@@ -34,13 +35,14 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Rebuilt(msgspec.Struct, frozen=True):
-    """State and outcomes after `batch`, the newest up to which every batch of the bridge replays to its root.
+    """State, outcomes and withdrawals after `batch`, the newest up to which all of the bridge's replay to their roots.
 
     `contradicted`: the next one stands on L1 and does not, so that it and all behind it can be proven wrong.
     """
 
     state: State
     outcomes: dict[int, Outcome]
+    withdrawals: list[Withdrawal]
     batch: int
     contradicted: bool
 
@@ -49,14 +51,26 @@ class Rebuilt(msgspec.Struct, frozen=True):
         every = range(constants.RESERVED_ACCOUNTS, self.state.globals.next_account)
         return [index for index in every if self.state.account(index).owner == owner]
 
+    @property
+    def commitment(self) -> Commitment:
+        """What the root after `batch` opens to."""
+        return Commitment.decode(encoding.commitment_bytes(self.state.commitment))
+
 
 class _Watched(Chunk):
-    """A chunk that notes what each entry of the queue comes to; PROTOCOL.md 4.9 and 8.15."""
+    """A chunk that notes what each entry of the queue comes to, and each withdrawal; PROTOCOL.md 4.9 and 8.15."""
 
-    def __init__(self, state: State, outcomes: dict[int, Outcome], batch: int) -> None:
+    def __init__(
+        self, state: State, outcomes: MutableMapping[int, Outcome], withdrawals: list[Withdrawal], batch: int
+    ) -> None:
         super().__init__(state.domain, state.commitment, state.globals, state, recover_fast)
         self._outcomes = outcomes
+        self._withdrawals = withdrawals
         self._batch = batch
+
+    def _append_withdrawal(self, recipient: bytes, amount: int) -> None:
+        self._withdrawals.append(Withdrawal(self.globals.withdrawal_count, recipient, amount))
+        super()._append_withdrawal(recipient, amount)
 
     def apply(self, operation: bytes) -> int:
         """Applies one operation; returns its code."""
@@ -83,34 +97,43 @@ class _Pass:
         self.state = create(self._store, self._domain, genesis)
         self._store.flush(sync=False)
         self.outcomes: dict[int, Outcome] = {}
+        self.withdrawals: list[Withdrawal] = []
         self.batch = 0
         self.contradicted = False
 
     def take(self, event: BatchCommitted) -> None:
         """Replays a batch on top of the newest; one that does not come to its roots leaves no trace."""
         number = event.batch.header.number
-        outcomes = dict(self.outcomes)
+        fresh: dict[int, Outcome] = {}
+        listed = len(self.withdrawals)
         for chunk in event.batch.chunks:
-            replayed = _Watched(self.state, outcomes, number)
+            replayed = _Watched(self.state, ChainMap(fresh, self.outcomes), self.withdrawals, number)
             replayed.run(chunk.body)
             if self.state.seal(replayed) != chunk.post_root:
                 self._store.restore({})
+                del self.withdrawals[listed:]
                 self.state = State(self._store, self._domain)
                 self.contradicted = True
                 return
         self._store.flush(sync=False)
-        self.outcomes, self.batch = outcomes, number
+        self.outcomes.update(fresh)
+        self.batch = number
 
 
 async def rebuild(
-    client: L1Client, bridge: BridgeId, genesis: bytes, from_block: int, tell: Callable[[str], None]
+    client: L1Client,
+    bridge: BridgeId,
+    genesis: bytes,
+    from_block: int,
+    tell: Callable[[str], None],
+    until: int | None = None,
 ) -> Rebuilt:
-    """Replays what stands on the bridge by now; L1Unavailable where the node's logs are not all that it wrote."""
+    """Replays what stands on the bridge by now, up to a batch; L1Unavailable where logs are not all that it wrote."""
     target = await client.block("latest")
     if target is None:
         raise L1Unavailable("the L1 node gives no latest block")
     record = decode_record(BatchRecord, await client.eth_call(bridge.address, encode_call("head"), target.number))
-    tell(f"replaying {record.number} batches from L1's log")
+    tell(f"replaying {record.number if until is None else min(until, record.number)} batches from L1's log")
     undone = await _logged(client, bridge, RolledBack, from_block, target.number)
     replayed, tip = _Pass(bridge, genesis), (0, b"")
     for first in range(from_block, target.number + 1, _PAGE_BLOCKS):
@@ -122,11 +145,12 @@ async def rebuild(
             if header.number != tip[0] + 1 or (tip[0] and header.parent_hash != tip[1]):
                 raise L1Unavailable(f"the L1 node's logs have batch {header.number} right behind batch {tip[0]}")
             tip = header.number, event.batch_hash
-            if not replayed.contradicted:
+            if (until is None or header.number <= until) and not replayed.contradicted:
                 replayed.take(event)
     if record.number and tip != (record.number, record.batch_hash):
         raise L1Unavailable(f"the bridge is at batch {record.number}, the L1 node's logs at batch {tip[0]}: try again")
-    return Rebuilt(replayed.state, replayed.outcomes, replayed.batch, replayed.contradicted)
+    state, outcomes = replayed.state, replayed.outcomes
+    return Rebuilt(state, outcomes, replayed.withdrawals, replayed.batch, replayed.contradicted)
 
 
 async def _logged(

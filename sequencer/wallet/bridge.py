@@ -15,11 +15,12 @@ from l1_bridge.contracts.artifact import Artifact, ArtifactError, bridge_artifac
 from prover.contracts.deployment import DEVNET_CHAINS
 from prover.stf import constants, containers
 from sequencer.client.client import NodeClient
-from sequencer.client.errors import Rejected
+from sequencer.client.errors import NodeUnreachable, Rejected
 from sequencer.wallet.announcements import Announcement, announcements
 from sequencer.wallet.entries import Entered, Entries, Forced, guarded
 from sequencer.wallet.errors import (
     BadInput,
+    BadProof,
     InsufficientFunds,
     L1Refused,
     L1Unreachable,
@@ -210,15 +211,18 @@ class Bridge:
 
     # Money out.
 
-    async def claim(self, index: int, wait: bool, timeout_seconds: float) -> Claimed:
-        """Has L1 pay a withdrawal once its batch is final; NotYet before that; `wait` waits as long as the time-out."""
-        venue = await self._verified.venue()
+    async def claim(self, index: int, wait: bool, timeout_seconds: float, by_replay: bool = False) -> Claimed:
+        """Has L1 pay a withdrawal once its batch is final; NotYet before that; `wait` waits as long as the time-out.
+
+        A node that proves nothing, or is not to be asked, is replaced by a replay of L1's log.
+        """
+        venue = await self._verified.forced_venue()
         if await self._ask(self._bridge, venue.rollup, "is_claimed", index):
             raise L1Refused(f"withdrawal {index} has been paid already")
         deadline = trio.current_time() + (timeout_seconds if wait else 0)
         while True:
             try:
-                proven = await self._final_withdrawal(venue, index)
+                proven = await self._final_withdrawal(venue, index, by_replay)
                 break
             except NotYet:
                 if trio.current_time() >= deadline:
@@ -236,8 +240,13 @@ class Bridge:
             gas_used=receipt.gas_used,
         )
 
-    async def _final_withdrawal(self, venue: Venue, index: int) -> ProvenWithdrawal:
-        proven = await self._verified.withdrawal(index)
+    async def _final_withdrawal(self, venue: Venue, index: int, by_replay: bool) -> ProvenWithdrawal:
+        if by_replay:
+            return await self.entries.final_withdrawal(venue, index)
+        try:
+            proven = await self._verified.withdrawal(index)
+        except (NodeUnreachable, Rejected, BadProof):
+            return await self.entries.final_withdrawal(venue, index)
         final_at = await self._ask(self._bridge, venue.rollup, "final_at", proven.batch_number)
         head = await guarded(self._l1.block("latest"))
         left = final_at - (0 if head is None else head.timestamp)

@@ -20,8 +20,8 @@ from prover.stf.words import word_at
 from sequencer.client.client import NodeClient
 from sequencer.client.errors import ClientError
 from sequencer.schema.answers import EntryView
-from sequencer.wallet.errors import BadInput, L1Refused, L1Unreachable, NotYet
-from sequencer.wallet.trust import ProvenAccount, Venue, prove_account, prove_withdrawal
+from sequencer.wallet.errors import BadInput, L1Refused, L1Unreachable, NotGenuine, NotYet
+from sequencer.wallet.trust import ProvenAccount, ProvenWithdrawal, Venue, prove_account, prove_withdrawal
 from sequencer.wallet.units import time_text
 
 if TYPE_CHECKING:
@@ -131,6 +131,7 @@ class Entries:
         self._tell = tell
         self._poll_seconds = poll_seconds
         self._bridge = bridge_artifact()
+        self._replayed_to = -1
 
     # What L1's log says.
 
@@ -175,15 +176,31 @@ class Entries:
             )
         return found
 
-    async def _rebuilt(self, venue: Venue) -> "Rebuilt":
+    async def final_withdrawal(self, venue: Venue, index: int) -> ProvenWithdrawal:
+        """A withdrawal in the newest final batch, by a replay up to it; NotYet where it holds none of this number."""
+        final: int = await guarded(deployment.view(self._l1, self._bridge, venue.rollup, "final_number"))
+        if final != self._replayed_to:
+            rebuilt = await self._rebuilt(venue, final)
+            self._replayed_to = final
+            if index < len(rebuilt.withdrawals):
+                proof = batch.WithdrawalTree([listed.leaf() for listed in rebuilt.withdrawals]).proof(index)
+                return ProvenWithdrawal(rebuilt.batch, rebuilt.commitment, rebuilt.withdrawals[index], proof)
+        raise NotYet(
+            f"withdrawal {index} is in no final batch, the newest of which is batch {final}, by L1's log alone"
+        )
+
+    async def _rebuilt(self, venue: Venue, until: int | None = None) -> "Rebuilt":
         # The whole law: imported where nothing else helps.
         from prover.history.outcomes import rebuild
 
         identity = batch.BridgeId(venue.chain_id, venue.rollup)
-        logged = await guarded(deployment.logged_genesis(self._l1, identity))
+        try:
+            logged = await guarded(deployment.logged_genesis(self._l1, identity))
+        except deployment.WrongContracts as error:
+            raise NotGenuine(f"{error}; nothing is believed of it") from None
         if logged is None:
             raise L1Unreachable("the L1 node does not give the bridge's genesis log")
-        rebuilt = await guarded(rebuild(self._l1, identity, *logged, self._tell))
+        rebuilt = await guarded(rebuild(self._l1, identity, *logged, self._tell, until))
         if rebuilt.contradicted:
             self._tell(f"batch {rebuilt.batch + 1} is not what the law gives: it and what follows count for nothing")
         return rebuilt

@@ -152,7 +152,7 @@ class Verified:
 
     async def withdrawal(self, index: int) -> ProvenWithdrawal:
         """A withdrawal as a posted batch holds it, by a proof against L1; NotYet, or BadProof for a lie."""
-        venue = await self.venue()
+        venue = await self.forced_venue()
         try:
             proof = await self._node.withdrawal_proof(index)
         except Rejected as error:

@@ -235,13 +235,14 @@ def transfer(settings: Settings, amount: str, to_account: int, account: int | No
 @click.argument("index", type=click.IntRange(0, 2**32 - 1))
 @click.option("--wait", is_flag=True, help="Wait until the withdrawal's batch is posted and final.")
 @click.option("--timeout", type=float, default=900.0, show_default=True, help="Seconds that --wait waits.")
+@click.option("--replay", is_flag=True, help="By L1's log alone, whatever a node says.")
 @command
-def claim(settings: Settings, index: int, wait: bool, timeout: float) -> None:
+def claim(settings: Settings, index: int, wait: bool, timeout: float, replay: bool) -> None:
     """Have L1 pay withdrawal INDEX; anybody may, the recipient gets the money."""
     from sequencer.wallet.units import money_text
 
     async def action(wallet: Wallet) -> Report:
-        done = await wallet.bridge.claim(index, wait, timeout)
+        done = await wallet.bridge.claim(index, wait, timeout, replay)
         return Report(
             {**msgspec.to_builtins(done), "amount_micros": str(done.amount_micros)},
             [f"L1 paid {money_text(done.amount_micros)} to {done.recipient} in {done.transaction_hash}"],

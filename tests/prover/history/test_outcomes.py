@@ -11,6 +11,7 @@ from l1_bridge.client.errors import L1Unavailable
 from l1_bridge.client.keys import DigestSigner, development_key
 from l1_bridge.client.options import L1Options
 from l1_bridge.codec import calls, events
+from l1_bridge.codec.batch import WithdrawalTree
 from prover.history.history import ChainReplay
 from prover.history.outcomes import Outcome, Rebuilt, rebuild
 from prover.history.verify import verify
@@ -91,6 +92,13 @@ async def test_each_entry_came_to_what_the_law_says(world: World, client: L1Clie
     found = await rebuilt(world, client)
     assert found.outcomes == under_way.outcomes | {3: Outcome(codes.OK, True, 1, 4)}
     assert found.state.account(17).settled == 0
+    # What a claim needs, after each batch.
+    for seen, count in ((under_way, 1), (found, 2)):
+        assert [(one.index, one.recipient) for one in seen.withdrawals] == [(0, TRADERS[1]), (1, TRADERS[0])][:count]
+        tree = WithdrawalTree([one.leaf() for one in seen.withdrawals])
+        assert seen.commitment.withdrawals_root == tree.root
+    earlier = await rebuild(client, world.bridge, GENESIS, 0, lambda sentence: None, until=3)
+    assert (earlier.batch, earlier.commitment) == (3, under_way.commitment)
 
 
 @pytest.mark.stage(build=opened)
@@ -101,6 +109,7 @@ async def test_a_false_batch_and_all_behind_it_count_for_nothing(world: World, c
     found = await rebuilt(world, client)
     assert (found.batch, found.contradicted) == (1, True)
     assert sorted(found.outcomes) == [0, 1]
+    assert found.withdrawals == []
     assert found.accounts_of(TRADERS[2]) == []
     assert found.state.root == (await rebuilt(world, client)).state.root
 

@@ -98,10 +98,10 @@ class Known(Entries):
     async def _pays(self, venue: Venue, withdrawal: int, recipient: bytes) -> bool:
         return recipient == self.recipient
 
-    async def _rebuilt(self, venue: Venue) -> Rebuilt:
+    async def _rebuilt(self, venue: Venue, until: int | None = None) -> Rebuilt:
         self.replays += 1
         outcomes = {} if self.found is None else {7: self.found}
-        return Rebuilt(None, outcomes, 3, contradicted=False)  # type: ignore[arg-type]
+        return Rebuilt(None, outcomes, [], 3, contradicted=False)  # type: ignore[arg-type]
 
 
 def known(said: EntryView | Exception | None = None, l1: L1 | None = None, **given: Any) -> tuple[Known, list[str]]:

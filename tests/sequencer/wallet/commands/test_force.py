@@ -13,7 +13,7 @@ from sequencer.client.clock import wall_clock_ms
 from sequencer.schema.answers import EntryView, QueueView
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.answers import answer
-from tests.sequencer.node_process import Client, Node
+from tests.sequencer.node_process import A_WHILE_SECONDS, Client, Node
 from tests.sequencer.wallet_node import Answer, Shell, lying_node, still_node, trader_of
 
 DOLLAR = 1_000_000
@@ -217,3 +217,10 @@ def test_who_trades_leaves_whole(trader: Shell, node: Node) -> None:
     assert (held["positions"], held["settled_micros"]) == ([], "0")
     told = trader.json("force", "status", str(left["queue_index"]))
     assert (told["done"], told["proven"], told["withdrawal"]) == (True, True, entry["withdrawal"])
+    # Nor is a node needed for the last step, or believed.
+    node.pass_time(A_WHILE_SECONDS)
+    claim = ("claim", str(entry["withdrawal"]), "--wait", "--timeout", str(PATIENCE_SECONDS))
+    paid = trader.json(*claim, node_url=NOWHERE)
+    assert paid["recipient"] == trader.json("address")["address"]
+    line, _ = trader.fails(15, *claim, "--replay")
+    assert "has been paid already" in line

@@ -582,8 +582,12 @@ def test_a_node_that_lies_about_a_withdrawal_gets_no_claim(trader: Shell, node: 
             believer = Wallet(honest, l1, address, tmp_path, options=WalletOptions(poll_seconds=0.1))
             with pytest.raises(NotYet, match="is final in"):
                 await posted(believer)
+            liar = Wallet(lying, l1, address, tmp_path)
             with pytest.raises(BadProof, match="does not lead from the withdrawal"):
-                await Wallet(lying, l1, address, tmp_path).bridge.claim(index, wait=True, timeout_seconds=10)
+                await liar.verified.withdrawal(index)
+            # So L1 is asked alone, and no batch of it that is final has this one.
+            with pytest.raises(NotYet, match=f"withdrawal {index} is in no final batch, .* by L1's log alone"):
+                await liar.bridge.claim(index, wait=False, timeout_seconds=10)
 
     async def posted(believer: Wallet) -> None:
         with trio.fail_after(PATIENCE_SECONDS):
