@@ -59,7 +59,7 @@ class Purse:
     def copy(self) -> "Purse":
         """Another one with as much in it."""
         copied = Purse(self._policy, (), 0, self._entry_fee_wei, self._gas_price_wei)
-        copied._left = [*self._left]
+        copied._left = self._left
         return copied
 
     def cost(self, payload: bytes) -> int:

@@ -555,13 +555,16 @@ async def test_while_two_l1_nodes_disagree_nothing_is_enqueued(world: World, nod
 
 
 @pytest.mark.stage(build=under_water)
-async def test_what_l1_would_refuse_is_not_sent(world: World, node: L1Node, client: L1Client) -> None:
+@pytest.mark.parametrize("holds_wei", [1, 10**15], ids=["nothing", "the fee and no gas"])
+async def test_what_l1_would_refuse_is_not_sent(world: World, node: L1Node, client: L1Client, holds_wei: int) -> None:
     poor = development_key(9)
     balance = await client.balance(poor.address)
-    await client.call("anvil_setBalance", ["0x" + poor.address.hex(), "0x1"])
+    await client.call("anvil_setBalance", ["0x" + poor.address.hex(), hex(holds_wei)])
     try:
         async with watching(world, node, patience=0, signer=poor) as guard:
+            dear(guard)
             assert (await guard.once()).entries_sent == 0
+            assert guard.replay.records.payments() == ()
     finally:
         await client.call("anvil_setBalance", ["0x" + poor.address.hex(), hex(balance)])
 

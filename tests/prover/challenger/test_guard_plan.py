@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from prover.challenger.guard_plan import NOTHING, Guard, Plan, Report, Round, Wanted, whole_ticks
+from prover.challenger.guard_plan import ARRIVAL_MS, NOTHING, Guard, Plan, Report, Round, Wanted, whole_ticks
 from prover.challenger.guard_purse import Policy, Purse
 from prover.challenger.guard_queue import Waiting
 from prover.signing import operations
@@ -346,6 +346,24 @@ def test_i4_one_tick_where_three_are_too_dear() -> None:
     assert tags(guarded(state, now, row(now, BTC), purse(hour_wei=cost - 1), since=0)) == [TICK, RESCUE]
     one = purse().price(guarded(state, now, row(now, BTC, 1), since=0).entries)
     assert tags(guarded(state, now, row(now, BTC), purse(hour_wei=one - 1), since=0)) == []
+
+
+def test_i4_a_tick_is_young_enough_when_its_rescue_arrives() -> None:
+    now = NOW + 400_000
+    state = at(stage({VICTIM: held(BITCOIN, 400)}, 100_000), now)
+    oldest = now + ARRIVAL_MS - constants.FORCED_PRICE_AGE
+    assert tags(guarded(state, now, row(oldest, BTC, 1), since=0)) == [TICK, RESCUE]
+    assert tags(guarded(state, now, row(oldest - STEP, BTC, 1), since=0)) == []
+
+
+def test_i4_what_ticks_cost_is_not_there_for_rescues() -> None:
+    now = NOW + ELEVEN_MINUTES
+    state = at(stage({VICTIM: held(BITCOIN, 1_000), FIRST: held(BITCOIN, 1_000, owner=OWNERS[4])}, 200_000), now)
+    fallen = row(now, 594_000)
+    both = guarded(state, now, fallen)
+    assert tags(both) == [TICK] * 3 + [RESCUE] * 2
+    short = purse(hour_wei=purse().price(both.entries) - 1, share_ppm=10**9)
+    assert tags(guarded(state, now, fallen, short)) == [TICK] * 3 + [RESCUE]
 
 
 def whole(state: State, found: Round) -> bytes:
