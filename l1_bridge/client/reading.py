@@ -56,14 +56,17 @@ class L1Reader(JsonRpc):
     ) -> None:
         await self.close()
 
-    async def chain_id(self) -> int:
-        """The node's chain id, asked once; L1WrongChain when it is not the expected one."""
+    async def chain_id(self, again: bool = False) -> int:
+        """The node's chain id, asked once, or `again`; L1WrongChain when it is not the expected one."""
+        if self._chain_id is not None and not again:
+            return self._chain_id
+        actual = as_integer(await self.call("eth_chainId"))
+        if self.options.chain_id not in (None, actual):
+            raise L1WrongChain(self.options.chain_id or 0, actual)
         if self._chain_id is None:
-            actual = as_integer(await self.call("eth_chainId"))
-            if self.options.chain_id not in (None, actual):
-                raise L1WrongChain(self.options.chain_id or 0, actual)
+            # What is signed stays for the chain that was met first.
             self._chain_id = actual
-        return self._chain_id
+        return actual
 
     async def client_version(self) -> str:
         """What the node calls itself."""

@@ -29,7 +29,14 @@ from prover.history.records import MEMORY_BLOCKS, Reorganised, Reward
 from prover.telling import Output
 
 COLLECT_GAS: Final = 150_000
-_BEGIN_AGAIN: Final = "begin again"
+_ASK_AGAIN: Final = "ask again"
+_LEAVE_CHAIN: Final = "leave chain"
+# So often every node is asked once more for what does not fit, from the newest block on at which all agreed, so often
+# from the oldest that is remembered, and only then everything is read anew: with pauses up to two minutes.
+_TIMES_FROM_AGREED: Final = 4
+_TIMES_FROM_MEMORY: Final = 3
+# So often in a row a node must say that the chain left all that is remembered, with pauses likewise.
+_TIMES_TOO_DEEP: Final = 6
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -67,18 +74,20 @@ class Challenger:
             if signer is None:
                 raise ValueError("a guard pays for entries of the queue: it needs a key")
             self._guarding = Guarding(client, replay, output, signer, policy, settings.source)
+        # Since all fitted: how often nodes were asked again, and how often one has told another chain.
+        self._asked_again = 0
+        self._too_deep = 0
         self._follower = self._follow()
 
     async def run(self, once: bool = False) -> None:
         """Follow and answer, for ever; with `once`, up to the head and until nothing is left to do there."""
-        if self._replay.cursor.incomplete:
-            self._begin_again()
         unreachable = False
         while True:
             try:
                 busy = await self._step(once)
                 unreachable = False
             except L1Error as error:
+                self._nodes.leave_open(str(error))
                 if once:
                     raise
                 if not unreachable:
@@ -99,7 +108,8 @@ class Challenger:
         return summary
 
     def _follow(self) -> Follower:
-        return self._client.follow(
+        every = self._nodes.every
+        return every[self._asked_again % len(every)].follow(
             self._replay.bridge.address,
             self._replay.cursor.from_block,
             memory_blocks=MEMORY_BLOCKS,
@@ -107,30 +117,70 @@ class Challenger:
         )
 
     async def _at_head(self) -> bool:
-        # An empty poll may also mean that the chain moved while it was read.
+        # What nobody could tell better stays as it is; an empty poll may also mean that the chain moved meanwhile.
+        if self._replay.cursor.incomplete or self._too_deep:
+            return True
         head = await self._client.block("latest")
         return head is not None and head.number < self._follower.next_block
 
-    def _begin_again(self) -> None:
-        self._logger.warning("replaying_from_genesis", reason=self._replay.cursor.incomplete)
+    async def _ask_again(self, once: bool) -> bool:
+        """Reads anew what does not fit, from one node after the other, and forgets no more for it than it has to."""
+        round_, turn = divmod(self._asked_again, len(self._nodes.every))
+        rounds = _TIMES_FROM_AGREED + _TIMES_FROM_MEMORY
+        if (once and round_ > rounds) or not (once or self._pauses.is_due(_ASK_AGAIN)):
+            return False
+        self._pauses.postpone(_ASK_AGAIN)
+        reason, agreed = self._replay.cursor.incomplete, self._nodes.agreed
+        back_to = agreed if agreed is not None and round_ < _TIMES_FROM_AGREED else 0
+        is_whole = round_ < rounds and await trio.to_thread.run_sync(self._replay.rewind, back_to)
+        if not is_whole:
+            self._replay.wipe()
+        self._follower = self._follow()
+        self._logger.warning("asking_again", reason=reason, from_block=self._follower.next_block, node=turn)
+        self._asked_again += 1
+        return True
+
+    async def _leave_chain(self, error: L1ReorgTooDeep, once: bool) -> bool:
+        """What is known is forgotten only where a node of this chain says so again and again, and no other keeps it."""
+        self._report.alarm("REORG_TOO_DEEP", str(error), once_for=b"")
+        self._nodes.leave_open(str(error))
+        if not (once or self._pauses.is_due(_LEAVE_CHAIN)):
+            return False
+        self._pauses.postpone(_LEAVE_CHAIN)
+        self._too_deep += 1
+        if self._too_deep < _TIMES_TOO_DEEP:
+            return once
+        if await self._nodes.is_elsewhere(self._replay.records.blocks()[-1]):
+            return False
+        self._fit_again()
         self._replay.wipe()
         self._follower = self._follow()
+        return True
+
+    def _fit_again(self) -> None:
+        if self._too_deep:
+            self._too_deep = 0
+            self._pauses.end(_LEAVE_CHAIN)
+            self._report.end_alarm("REORG_TOO_DEEP", b"")
 
     async def _step(self, once: bool) -> bool:
+        if self._replay.cursor.incomplete:
+            return await self._ask_again(once)
         try:
             events = await self._follower.poll()
         except L1ReorgTooDeep as error:
-            self._report.alarm("REORG_TOO_DEEP", str(error))
-            self._begin_again()
-            return True
+            return await self._leave_chain(error, once)
+        self._fit_again()
         for event in events:
             await self._handle(event)
+            if self._replay.cursor.incomplete:
+                break
         if events:
             return True
         remembered = self._follower.remembered
         if not remembered:
             return False
-        return await self._settle(remembered[-1], once)
+        return await self._settle(remembered[-1])
 
     async def _handle(self, event: Applied | Reverted) -> None:
         # In a thread: a full batch is seconds of work, and a signal must not wait for it.
@@ -139,19 +189,16 @@ class Challenger:
                 self._paid.clear()
             self._report.notice(notice)
 
-    async def _settle(self, last: Block, once: bool) -> bool:
+    async def _settle(self, last: Block) -> bool:
         """Act at the head; whether there is more to do at once."""
-        if self._replay.cursor.incomplete:
-            if not once and self._pauses.is_due(_BEGIN_AGAIN):
-                self._pauses.postpone(_BEGIN_AGAIN)
-                self._begin_again()
-                return True
-            return False
         if not self._replay.started:
             self._report.alarm("NO_BRIDGE", f"up to block {last.number} there is no Genesis of the bridge")
             return False
         if not await self._nodes.agree(last):
-            return False
+            return bool(self._replay.cursor.incomplete)
+        if self._asked_again:
+            self._asked_again = 0
+            self._pauses.end(_ASK_AGAIN)
         dispute = self._replay.dispute()
         acted = dispute is not None and await self._proving.answer(dispute, last)
         for reward in self._replay.records.rewards():
@@ -165,7 +212,7 @@ class Challenger:
     def _is_tip_valid(self) -> bool:
         """Whether every canonical batch is valid, by logs that neither bridge nor second node contradicts."""
         cursor = self._replay.cursor
-        if not self._replay.started or cursor.incomplete or self._nodes.disagree or self._report.has_drifted:
+        if not self._replay.started or cursor.incomplete or self._nodes.undecided or self._report.has_drifted:
             return False
         return cursor.tip == cursor.valid
 

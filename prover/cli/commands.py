@@ -92,7 +92,10 @@ def _l1_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @_l1_options
-@click.option("--second-l1-rpc-url", help="A second opinion: nothing is sent unless both L1 nodes agree.")
+@click.option(
+    "--second-l1-rpc-url",
+    help="A second L1 node: nothing is sent unless both agree, and logs that one leaves out are read from the other.",
+)
 @click.option("--datadir", type=click.Path(path_type=Path), required=True, help="Where the replayed state is kept.")
 @key_options
 @click.option("--watch", is_flag=True, help="Give verdicts, send nothing.")

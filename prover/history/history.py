@@ -136,13 +136,22 @@ class ChainReplay:
         return self._notices
 
     def lose(self, detail: str) -> None:
-        """Trust no log from here on: the bridge itself contradicts them."""
+        """Trust no log from here on: the bridge itself contradicts them. Kept in memory: whoever starts asks anew."""
         self._lose(detail)
-        self.records.put(records.CURSOR, self._cursor)
-        self._overlay.flush(sync=True)
+
+    def rewind(self, number: int) -> bool:
+        """Take the newest blocks back to block `number`, or to the oldest that is remembered, so that they are read
+        again: the remedy for logs that come late, or from another node. False where what is missing lies deeper."""
+        blocks = self.records.blocks()
+        # One block stays, or a follower would begin where the history does.
+        kept = next((at for at, block in enumerate(blocks) if block.number >= number), len(blocks) - 1)
+        for block in reversed(blocks[kept + 1 :]):
+            self.handle(Reverted(block))
+        self._cursor = self.records.cursor()
+        return bool(blocks) and not self._cursor.incomplete
 
     def wipe(self) -> None:
-        """Forget everything but what was sent and paid, to begin again: the remedy for an incomplete history."""
+        """Forget everything but what was sent and paid, to begin again: the last remedy for an incomplete history."""
         fresh = Cursor(SCHEMA, self.bridge.chain_id, self.bridge.address, self._cursor.from_block)
         kept = (records.INTENT, records.PAID)
         self.records.drop(*(at for at, _ in self._overlay.iterate(b"") if not at.startswith(kept)))

@@ -159,6 +159,24 @@ async def test_another_chain_is_refused(node: L1Node) -> None:
             pass
 
 
+async def test_a_chain_that_is_asked_for_again_is_not_the_one_that_is_signed_for(
+    node: L1Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def elsewhere(client: L1Client, method: str) -> str:
+        return "0x1"
+
+    async with L1Client(node.url) as client:
+        await client.chain_id()
+        monkeypatch.setattr(L1Client, "call", elsewhere)
+        assert [await client.chain_id(), await client.chain_id(again=True)] == [31_337, 1]
+        assert await client.chain_id() == 31_337
+    monkeypatch.undo()
+    async with L1Client(node.url, L1Options(chain_id=31_337)) as client:
+        monkeypatch.setattr(L1Client, "call", elsewhere)
+        with pytest.raises(L1WrongChain):
+            await client.chain_id(again=True)
+
+
 async def test_a_lost_answer_does_not_send_twice(node: L1Node) -> None:
     sender = development_key(8)
     lost: list[bytes] = []

@@ -86,11 +86,16 @@ def test_i1_what_no_fund_takes_is_not_asked_for() -> None:
     assert (plan.entries, plan.refused) == ((), {VICTIM: codes.FUND_LIMIT})
 
 
-def test_i1_a_part_that_waits_leaves_the_fund_nothing_for_another() -> None:
-    state = six_millions(200_000)
-    (first,) = planned(state).entries
-    plan = planned(state, [entry(first.payload)])
-    assert (plan.entries, plan.refused) == ((), {VICTIM: codes.FUND_LIMIT})
+def test_i1_behind_a_part_that_waits_there_is_what_the_fund_then_takes() -> None:
+    state, pending, parts = six_millions(200_000), [], []
+    while (plan := planned(state, pending)).entries:
+        ((_, lots),) = rescues(plan)
+        parts.append(lots)
+        pending.append(entry(plan.entries[0].payload))
+    # The discount of one part is what the fund takes the next one with, until that is worth no entry.
+    assert parts == sorted(parts, reverse=True)
+    assert 0 < sum(parts) < 50 * BITCOIN
+    assert [*plan.refused, *plan.unpaid] == [VICTIM]
 
 
 def test_i1_a_part_counts_by_what_it_saves() -> None:

@@ -1,19 +1,31 @@
-"""A second L1 node: nothing is sent while two nodes tell two stories, or one of them nothing."""
+"""L1 nodes that lie, lag or leave out: unknown and why, others are asked, and nothing known is wiped for one answer."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
+import structlog
+import trio
+import trio.testing
 
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Unavailable
+from l1_bridge.client.options import L1Options
+from l1_bridge.codec.batch import BridgeId
 from l1_bridge.contracts.artifact import bridge_artifact
-from tests.prover.challenger.runs import Guard, lying_blocks, sent_by
-from tests.prover.l1_faults import Tamper
+from l1_bridge.hashing import keccak
+from prover.challenger.challenger import Challenger, Settings
+from prover.challenger.nodes import MOST_BLOCKS_BEHIND, UNDECIDED_SECONDS, Nodes
+from prover.challenger.report import Report
+from prover.history.history import ChainReplay
+from prover.state.store import MemoryStore
+from tests.prover.challenger.runs import Guard, Recorder, lying_blocks, sent_by
+from tests.prover.l1_faults import Tamper, Tampering
 from tests.prover.world import (
     CHALLENGER,
     World,
     lied,
+    opened,
 )
 
 pytestmark = pytest.mark.trio
@@ -77,3 +89,225 @@ async def test_a_second_l1_node_that_does_not_answer_sends_nothing(
     assert not (await guard.once(second=down)).held
     assert guard.alarms == ["SECOND_L1_UNAVAILABLE"]
     assert await sent_by(client, CHALLENGER) == before
+
+
+# Nodes that leave something out.
+
+
+class Forgotten:
+    """How often a replay was wiped."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.wiped = 0
+        wipe = ChainReplay.wipe
+
+        def counted(replay: ChainReplay) -> None:
+            self.wiped += 1
+            wipe(replay)
+
+        monkeypatch.setattr(ChainReplay, "wipe", counted)
+
+
+@pytest.fixture
+def forgotten(monkeypatch: pytest.MonkeyPatch) -> Forgotten:
+    return Forgotten(monkeypatch)
+
+
+def topic(event: str) -> str:
+    return next("0x" + topic.hex() for topic, found in bridge_artifact().events.items() if found.name == event)
+
+
+def omitting(event: str, times: int = 10**6) -> Tamper:
+    """A node that leaves such logs out, so many times that it would have to tell them."""
+
+    def tamper(method: str, params: list[Any], result: Any) -> Any:
+        nonlocal times
+        if method != "eth_getLogs" or times == 0:
+            return result
+        told = [log for log in result if log["topics"][0] != topic(event)]
+        times -= len(told) < len(result)
+        return told
+
+    return tamper
+
+
+async def read(guard: Guard, world: World) -> None:
+    """Up to a first batch, by an honest node; then a second one."""
+    assert (await guard.once()).held
+    await world.deposit(2)
+    await world.commit([world.venue.trade(await world.now_ms())])
+
+
+@pytest.mark.stage(build=opened)
+@pytest.mark.parametrize("event", ["BatchCommitted", "Enqueued"])
+async def test_a_log_that_comes_late_is_asked_for_again_and_nothing_is_wiped(
+    guard: Guard, world: World, forgotten: Forgotten, event: str
+) -> None:
+    await read(guard, world)
+    summary = await guard.once(tamper=omitting(event, 3))
+    assert (summary.held, summary.tip, summary.valid_tip) == (True, 2, 2)
+    assert guard.alarms == ["HISTORY"] * 3
+    assert forgotten.wiped == 0
+
+
+@pytest.mark.stage(build=opened)
+@pytest.mark.parametrize("event", ["BatchCommitted", "Enqueued"])
+async def test_a_log_that_one_node_leaves_out_is_read_from_another(
+    guard: Guard, world: World, forgotten: Forgotten, event: str
+) -> None:
+    await read(guard, world)
+    summary = await guard.once(tamper=omitting(event), second=honest)
+    assert (summary.held, summary.tip, forgotten.wiped) == (True, 2, 0)
+    assert set(guard.alarms) == {"HISTORY"}
+
+
+@pytest.mark.stage(build=opened)
+async def test_a_log_that_nobody_tells_leaves_a_reason_and_is_asked_for_from_deeper_each_time(
+    guard: Guard, world: World, client: L1Client, forgotten: Forgotten
+) -> None:
+    async with L1Client(guard.url, L1Options(attempts=1), transport=Tampering(omitting("Enqueued"))) as lying:
+        replay = ChainReplay(guard.store, world.bridge)
+        challenger = Challenger(client, replay, guard.said, Settings(poll_seconds=0.01))
+        await challenger.run(once=True)
+        agreed = replay.records.blocks()[-1].number
+        await world.deposit(2)
+        challenger._client = challenger._nodes._client = lying
+        challenger._follower = challenger._follow()
+        with structlog.testing.capture_logs() as logs:
+            await challenger.run(once=True)
+        oldest = replay.records.blocks()[0].number
+        asked = [entry["from_block"] for entry in logs if entry["event"] == "asking_again"]
+        assert asked == [agreed + 1] * 4 + [oldest + 1] * 3 + [0]
+        assert forgotten.wiped == 1
+        assert not challenger.finish().held
+        assert "queue entr" in replay.cursor.incomplete
+    # A node that has it ends it.
+    assert (await guard.once()).held
+
+
+@pytest.mark.stage(build=lied)
+async def test_a_node_whose_bridge_stands_otherwise_is_not_acted_upon(
+    guard: Guard, world: World, client: L1Client
+) -> None:
+    before = await sent_by(client, CHALLENGER)
+    for second in (lying_call("head", lambda _: "0x" + "00" * 224), lying_call("queue_length", lambda _: "0x01")):
+        assert not (await guard.once(second=second)).held
+        assert guard.alarms[-1] == "L1_DISAGREES"
+    assert await sent_by(client, CHALLENGER) == before
+
+
+@pytest.mark.stage(build=opened)
+async def test_a_node_that_does_not_say_how_the_bridge_stands_leaves_it_open(guard: Guard, world: World) -> None:
+    assert (await guard.once()).held
+    assert not (await guard.once(tamper=lying_call("head", lambda _: "0x"))).held
+    assert not (await guard.once(second=lying_call("head", lambda _: "0x"))).held
+
+
+@pytest.mark.stage(build=opened)
+@pytest.mark.parametrize("method", ["eth_getLogs", "eth_call"])
+async def test_null_is_no_answer(guard: Guard, world: World, forgotten: Forgotten, method: str) -> None:
+    await read(guard, world)
+    with pytest.raises(L1Unavailable, match="something else than"):
+        await guard.once(tamper=lambda asked, params, result: None if asked == method else result)
+    assert (guard.summary.held, forgotten.wiped) == (False, 0)
+    assert (await guard.once()).tip == 2
+
+
+# Nodes that lag, and nodes of another chain.
+
+
+@pytest.mark.stage(build=opened)
+@pytest.mark.parametrize(("blocks", "held"), [(MOST_BLOCKS_BEHIND, True), (MOST_BLOCKS_BEHIND + 1, False)])
+async def test_a_node_that_ends_long_before_the_other_is_told(
+    guard: Guard, world: World, client: L1Client, blocks: int, held: bool
+) -> None:
+    newest = await client.call("eth_getBlockByNumber", ["latest", False])
+    await client.call("anvil_mine", [hex(blocks)])
+
+    def lagging(method: str, params: list[Any], result: Any) -> Any:
+        return newest if method == "eth_getBlockByNumber" and params[0] == "latest" else result
+
+    assert (await guard.once(tamper=lagging, second=honest)).held == held
+    assert guard.alarms == ([] if held else ["L1_DISAGREES"])
+
+
+@pytest.mark.stage(build=opened)
+async def test_a_node_that_gives_no_blocks_before_its_newest_leaves_it_open(
+    guard: Guard, world: World, client: L1Client
+) -> None:
+    assert (await guard.once()).held
+    last = int((await client.call("eth_getBlockByNumber", ["latest", False]))["number"], 16)
+    await client.call("anvil_mine", [hex(MOST_BLOCKS_BEHIND + 1)])
+
+    def holes(method: str, params: list[Any], result: Any) -> Any:
+        is_block = method == "eth_getBlockByNumber" and params[0] != "latest"
+        return None if is_block and int(params[0], 16) > last else result
+
+    async with L1Client(guard.url, L1Options(attempts=1), transport=Tampering(holes)) as client_of_holes:
+        replay = ChainReplay(guard.store, world.bridge)
+        challenger = Challenger(client_of_holes, replay, guard.said, Settings())
+        assert not await challenger._step(once=False)
+        assert not challenger.finish().held
+
+
+def elsewhere(chain: str | None, times: int = 10**6) -> Tamper:
+    """A node that tells another chain, which has no bridge, so many blocks long; under its id or under ours."""
+
+    def other(block_hash: str) -> str:
+        return "0x" + keccak(block_hash.encode()).hex()
+
+    def tamper(method: str, params: list[Any], result: Any) -> Any:
+        nonlocal times
+        if method == "eth_chainId" and chain is not None:
+            return chain
+        if times > 0 and method.startswith("eth_getBlock"):
+            times -= 1
+            return result | {"hash": other(result["hash"]), "parentHash": other(result["parentHash"])}
+        return [] if times > 0 and method == "eth_getLogs" else result
+
+    return tamper
+
+
+@pytest.mark.stage(build=opened)
+@pytest.mark.parametrize(
+    ("tamper", "second", "alarms", "wiped"),
+    [
+        (elsewhere("0x1"), None, ["REORG_TOO_DEEP", "L1_DISAGREES"], 0),
+        (elsewhere(None), honest, ["REORG_TOO_DEEP", "L1_DISAGREES"], 0),
+        (elsewhere(None, 6), None, ["REORG_TOO_DEEP"], 0),
+        (elsewhere(None), None, ["REORG_TOO_DEEP", "NO_BRIDGE"], 1),
+    ],
+    ids=["another chain", "the other node keeps it", "for a while", "again and again"],
+)
+async def test_a_node_of_another_chain_is_no_reason_to_forget(
+    guard: Guard,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    forgotten: Forgotten,
+    tamper: Tamper,
+    second: Tamper | None,
+    alarms: list[str],
+    wiped: int,
+) -> None:
+    monkeypatch.setattr("prover.challenger.challenger.MEMORY_BLOCKS", 2)
+    assert (await guard.once()).held
+    summary = await guard.once(tamper=tamper, second=second)
+    assert guard.alarms[:2] == alarms
+    assert summary.held == (wiped == 0 and len(alarms) == 1)
+    assert forgotten.wiped == wiped
+    if not wiped:
+        assert (await guard.once()).held
+
+
+async def test_what_stays_open_is_told_after_a_while(autojump_clock: trio.testing.MockClock) -> None:
+    said = Recorder()
+    bridge = BridgeId(31_337, b"\x11" * 20)
+    nodes = Nodes(cast(L1Client, None), None, ChainReplay(MemoryStore(), bridge), Report(said, None))
+    for seconds in (0.0, UNDECIDED_SECONDS - 1):
+        await trio.sleep(seconds)
+        assert not nodes.leave_open("the node says nothing")
+    assert said.said == []
+    await trio.sleep(1)
+    for _ in range(2):
+        nodes.leave_open("the node says nothing")
+    assert [(each["code"], each["detail"]) for each in said.said] == [("L1_UNDECIDED", "the node says nothing")]

@@ -724,6 +724,67 @@ async def test_a_collected_reward_is_no_longer_owed(world: World, reader: Reader
     assert reader.replay.records.rewards() == []
 
 
+def without_logs(applied: Applied) -> Applied:
+    """A block as a node tells it that leaves its logs out."""
+    return Applied(applied.block, ())
+
+
+async def test_what_was_left_out_is_read_again_and_nothing_else_is_forgotten(world: World, reader: Reader) -> None:
+    await world.open_accounts()
+    reader.catch_up()
+    whole, number = dict(reader.store.iterate(b"")), reader.read[-1].block.number
+    await world.deposit(2)
+    await world.commit()
+    *left_out, last = reader.chain.blocks[len(reader.read) :]
+    for block in left_out:
+        reader.replay.handle(without_logs(block))
+    assert alarms(reader.replay.handle(last)) == [Reason.HISTORY]
+    assert reader.replay.rewind(number)
+    assert dict(reader.store.iterate(b"")) == whole
+    assert (reader.replay.cursor.incomplete, reader.replay.records.blocks()[-1].number) == ("", number)
+    assert judged(reader.catch_up()).verdict == Verdict.VALID
+
+
+async def test_what_the_bridge_contradicts_is_read_again_though_no_block_changed_anything(
+    world: World, reader: Reader
+) -> None:
+    assert isinstance(world.chain, EvmChain)
+    await world.open_accounts()
+    world.chain.pass_time(1)
+    reader.catch_up()
+    tip = reader.replay.cursor.tip
+    reader.replay.lose("the bridge says otherwise")
+    assert reader.replay.rewind(reader.read[-1].block.number), "to where it is: only to ask again"
+    assert (reader.replay.cursor.incomplete, reader.replay.cursor.tip) == ("", tip)
+    reader.replay.lose("the bridge says otherwise")
+    assert reader.replay.rewind(reader.read[-2].block.number)
+    assert reader.replay.cursor.incomplete == ""
+
+
+async def test_a_rewind_leaves_the_oldest_block_and_says_where_that_is_not_deep_enough(world: World) -> None:
+    assert isinstance(world.chain, EvmChain)
+    reader = Reader(world, memory_blocks=3)
+    await world.open_accounts()
+    reader.catch_up()
+    assert reader.replay.rewind(0)
+    assert len(reader.replay.records.blocks()) == 1
+    reader.read = reader.read[:-2]
+    reader.catch_up()
+    await world.deposit(2)
+    for block in reader.chain.blocks[len(reader.read) :]:
+        reader.replay.handle(without_logs(block))
+    before = len(reader.chain.blocks)
+    await world.deposit(3)
+    for block in reader.chain.blocks[before:]:
+        reader.replay.handle(block)
+    for _ in range(2):
+        world.chain.pass_time(1)
+        reader.replay.handle(reader.chain.blocks[-1])
+    assert reader.replay.cursor.incomplete
+    assert not reader.replay.rewind(0)
+    assert not Reader(world).replay.rewind(0), "nothing was read"
+
+
 async def test_wiping_forgets_the_history_but_not_what_was_sent(world: World, reader: Reader) -> None:
     await world.open_accounts()
     reader.catch_up()
