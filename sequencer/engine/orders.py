@@ -37,6 +37,8 @@ class Orders:
     def __init__(self, store: StagedStore, limits: Limits, arrivals: int) -> None:
         """arrivals: orders that were remembered so far."""
         self.arrivals = arrivals
+        # What was created before is not taken: whoever held the seat then may have taken it back off L1.
+        self.not_before_ms = 0
         self.limits = limits
         self.books = [OrderBook(market, limits) for market in range(constants.MARKETS)]
         self.triggers = [TriggerBook(market, limits) for market in range(constants.MARKETS)]

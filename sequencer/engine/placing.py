@@ -98,6 +98,8 @@ def judge(orders: Orders, chunk: Chunk, arrival: Arrival) -> Admitted | Repeated
             filled=order.size - known.remaining,
             lots=known.remaining,
         )
+    if order.created_at < orders.not_before_ms:
+        return refused(codes.CANCELLED, "It was created before this node's seat was taken: sign it again.")
     if orders.was_taken(order, clock.now):
         # The law lets an order be filled until it expires; the venue takes each one once.
         return refused(codes.USED)

@@ -69,16 +69,20 @@ class Poster:
 
     async def take_seat(self, endpoint_url: str) -> None:
         """Takes the committer's seat with the bond, unless this key holds it already; SeatTaken otherwise."""
-        bridge = self._deployment.bridge
-        seat = calls.decode_record(calls.Seat, await self._client.eth_call(bridge, calls.encode_call("seat")))
+        seat = await self.seat()
         if seat.holder == self._signer.address:
             return
         if seat.bond_id:
             raise SeatTaken(f"the committer's seat is held by 0x{seat.holder.hex()}")
         bond_wei = (await self._fixed()).bond_wei
         data = calls.encode_call("take_seat", endpoint_url[:_ENDPOINT_LIMIT])
-        await self._client.send(self._signer, bridge, data, value=bond_wei, gas=_SEAT_GAS)
+        await self._client.send(self._signer, self._deployment.bridge, data, value=bond_wei, gas=_SEAT_GAS)
         self._log.info("seat.taken", holder="0x" + self._signer.address.hex(), bond_wei=bond_wei)
+
+    async def seat(self) -> calls.Seat:
+        """Who holds the seat, and since when."""
+        answer = await self._client.eth_call(self._deployment.bridge, calls.encode_call("seat"))
+        return calls.decode_record(calls.Seat, answer)
 
     async def run(self) -> None:
         """Posts until cancelled. PreflightFailed and Overdue end the node; trouble with L1 is waited out.

@@ -195,7 +195,18 @@ class Node:
                 await self._poster.take_seat(url)
             except SeatTaken as error:
                 raise L1Unusable(f"This node cannot post: {error}.") from None
+            await self._follow_seat()
             nursery.start_soon(self._poster.run)
+        else:
+            await self._follow_seat()
+
+    async def _follow_seat(self) -> None:
+        """Refuses what was created under an earlier seat; by this node's clock where L1's is ahead of it."""
+        try:
+            seat = await self._poster.seat()
+        except L1Error as error:
+            raise L1Unusable(f"The L1 does not say who holds the seat: {error}") from None
+        self._sequencer.seated(min(seat.taken_at * 1_000, self._ground.now_ms()))
 
     async def _meet_prices(self, nursery: trio.Nursery) -> None:
         if self._is_oracle_simulated:

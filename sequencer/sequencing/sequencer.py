@@ -113,6 +113,14 @@ class Sequencer:
         self.journal.truncate_before(self.engine.cursor + 1)
         return count
 
+    def seated(self, since_ms: int) -> None:
+        """The seat that orders here was taken at a time; what was created before it is refused from now on.
+
+        Who held it before may have given receipts for soft cancels that nobody else knows. Set behind the replay: what
+        the journal holds was taken by this node.
+        """
+        self.engine.orders.not_before_ms = since_ms
+
     @property
     def backlog(self) -> int:
         """Sealed chunks that L1 does not hold yet."""

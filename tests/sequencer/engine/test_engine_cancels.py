@@ -12,6 +12,7 @@ from prover.stf import codes, constants
 from sequencer.engine.effects import Left, Processed, SoftlyCancelled
 from sequencer.engine.engine import Engine
 from sequencer.sequencing.staged_store import BufferedStore
+from sequencer.views.preview import preview_order
 from tests.sequencer.node_world import (
     BTC,
     BUY,
@@ -22,6 +23,7 @@ from tests.sequencer.node_world import (
     SELL,
     World,
     key,
+    order,
     owner,
     request,
     signed_request,
@@ -161,3 +163,23 @@ def test_a_forced_cancel_all_takes_out_what_was_signed_before_its_entry(is_seale
     assert world.engine.account(FIRST).floor == entered_at
     assert (world.resting(), world.waiting()) == ([(1, 1, LOTS), (0, 3, LOTS)], [])
     world.check(flush_every=1)
+
+
+def test_a_new_seat_takes_no_order_that_was_created_before_it() -> None:
+    world = World(2)
+    operation = world.signed(order(world.now, FIRST, SELL, PRICE), 0)
+    # Whoever held the seat may have given a receipt for it: this node knows of none.
+    world.now += 5
+    world.engine.orders.not_before_ms = world.now
+    refused = world.process(operation)
+    assert (refused.code, refused.changed) == (codes.CANCELLED, False)
+    assert "before this node's seat was taken" in refused.refusal
+    seen = preview_order(world.engine, order(world.now - 1, FIRST, SELL, PRICE), world.now)
+    assert (seen.status, seen.code) == ("refused", codes.CANCELLED)
+    assert world.order(0, SELL, PRICE).status == "resting"
+    # What is open already is told again, and cancels of what is older are taken.
+    again = world.signed(order(world.now, FIRST, SELL, PRICE), 0)
+    world.engine.orders.not_before_ms += 1
+    assert world.process(again).status == "resting"
+    assert world.request(constants.CANCEL, 0, slot=1, max_posting_fee=0).code == codes.OK
+    world.check()

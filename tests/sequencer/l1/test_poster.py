@@ -149,6 +149,11 @@ async def test_who_holds_the_seat_keeps_it_and_nobody_else_gets_it() -> None:
         other = Poster(here.client, development_key(1), here.deployment, here.world.engine)
         with pytest.raises(SeatTaken, match="held by 0xf39fd6e5"):
             await other.take_seat("mine")
+        seat = await other.seat()
+        assert (seat.holder, seat.bond_id) == (OPERATOR.address, 1)
+        taken = await here.client.block("latest")
+        assert taken is not None
+        assert 0 < seat.taken_at <= taken.timestamp
 
 
 async def test_an_outage_is_waited_out() -> None:

@@ -372,6 +372,21 @@ def test_orders_from_the_future(venue: Venue) -> None:
     assert venue.client.refused("catenary_order", **venue.signed(given))[:2] == law(codes.NOT_YET)
 
 
+def test_orders_from_before_the_seat_was_taken(venue: Venue) -> None:
+    now = wall_clock_ms()
+    given = venue.order(created_at=now - 30 * 60_000, expires_at=now + 60_000)
+    answer = venue.client.answer("catenary_order", **venue.signed(given))
+    assert answer["error"]["code"] == law(codes.CANCELLED)[0]
+    assert "before this node's seat was taken" in answer["error"]["message"]
+
+
+def test_the_largest_size_is_told_to_people_and_programs(venue: Venue) -> None:
+    error = venue.client.answer("catenary_order", **venue.signed(venue.order(size=10**9)))["error"]
+    most = int(error["data"]["largest_size_lots"])
+    assert most > 0
+    assert f"{most} lots are the largest size" in error["message"]
+
+
 def test_a_replayed_order(venue: Venue) -> None:
     given = venue.order(price_shift=-1_000, slot=4)
     params = venue.signed(given)
