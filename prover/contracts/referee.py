@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any, Final
 
-import pyrevm
-
 from l1_bridge.contracts.artifact import Artifact, load_artifact
 
 ARTIFACTS: Final = Path(__file__).parent / "artifacts"
@@ -27,6 +25,9 @@ class LocalReferee:
     """FraudReferee and its families, deployed from the artifacts into an EVM of their own."""
 
     def __init__(self) -> None:
+        # An EVM is loaded where one runs: wallets ask this module for artifacts alone.
+        import pyrevm
+
         self._evm = pyrevm.EVM(gas_limit=2**40, spec_id="CANCUN")
         self._evm.set_balance(_DEPLOYER, 2**100)
         families = [self._evm.deploy(_DEPLOYER, artifact(name).bytecode) for name in FAMILIES]

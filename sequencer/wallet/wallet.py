@@ -1,6 +1,8 @@
 """A trader's side of the venue: builds every operation itself, signs it only for a genuine rollup, believes only L1."""
 
+import functools
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from l1_bridge.addresses import checksum_address
 from l1_bridge.client.client import L1Client
@@ -10,7 +12,6 @@ from sequencer.client.errors import Rejected
 from sequencer.schema.accounts import AccountView
 from sequencer.schema.answers import OrderResult, RequestResult
 from sequencer.schema.writing import to_wire
-from sequencer.wallet.bridge import Bridge
 from sequencer.wallet.drafts import (
     Draft,
     OrderTerms,
@@ -26,6 +27,9 @@ from sequencer.wallet.keys import SigningKey
 from sequencer.wallet.record import CANCEL_ALL_SLOT, Signed, SignedRecord, last_sequence, next_slot
 from sequencer.wallet.trust import Venue
 from sequencer.wallet.verified import MAX_CLOCK_SKEW_MS, Verified, WalletOptions
+
+if TYPE_CHECKING:
+    from sequencer.wallet.bridge import Bridge
 
 
 class Wallet:
@@ -46,9 +50,18 @@ class Wallet:
         self.address = address
         self.record = SignedRecord(directory / f"{checksum_address(address)}.signed.jsonl")
         self.verified = Verified(node, l1, directory, options)
-        self.bridge = Bridge(node, l1, self.verified, address, key, options)
+        self._l1 = l1
         self._key = key
+        self._options = options
         self._clock_ms = options.clock_ms
+
+    @functools.cached_property
+    def bridge(self) -> "Bridge":
+        """The rollup's contract as this address uses it."""
+        # A twentieth of a reading command's start, and none of those needs it.
+        from sequencer.wallet.bridge import Bridge
+
+        return Bridge(self.node, self._l1, self.verified, self.address, self._key, self._options)
 
     async def venue(self) -> Venue:
         """The venue behind the node, found genuine on L1."""
