@@ -36,6 +36,11 @@ class Judged(Standing, frozen=True):
         return 0 < self.maintenance > self.equity
 
     @property
+    def is_close_out(self) -> bool:
+        """Whether the law would have it taken over whole: below two thirds of its maintenance."""
+        return self.is_below and self.equity * 3 < self.maintenance * 2
+
+    @property
     def ratio(self) -> Fraction:
         """Equity over maintenance: below 1 the account is liquidated, below 2/3 taken over."""
         return Fraction(self.equity, self.maintenance)

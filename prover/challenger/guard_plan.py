@@ -81,7 +81,9 @@ class Guard:
         self._policy = policy
         self._sender = sender
         self._recover = recover
+        # Of accounts below maintenance, and of those that the law would have taken over whole.
         self._since: dict[int, int] = {}
+        self._close_out_since: dict[int, int] = {}
         self._seen = b""
 
     def observe(self, state: State) -> None:
@@ -89,13 +91,16 @@ class Guard:
         if state.root == self._seen:
             return
         now, globals = state.commitment.timestamp, state.globals
-        below = {
-            index
-            for index in range(constants.RESERVED_ACCOUNTS, globals.next_account)
-            if judged_by_rescue(globals, state.account(index), now).is_below
-        }
-        # A roll-back or a reorganisation sets L2 time back.
-        self._since = {index: min(self._since.get(index, now), now) for index in below}
+        below: dict[int, int] = {}
+        close_out: dict[int, int] = {}
+        for index in range(constants.RESERVED_ACCOUNTS, globals.next_account):
+            judged = judged_by_rescue(globals, state.account(index), now)
+            # A roll-back or a reorganisation sets L2 time back.
+            if judged.is_below:
+                below[index] = min(self._since.get(index, now), now)
+            if judged.is_close_out:
+                close_out[index] = min(self._close_out_since.get(index, now), now)
+        self._since, self._close_out_since = below, close_out
         self._seen = state.root
 
     def is_due(self, state: State, now_ms: int, max_lag_ms: int) -> bool:
@@ -112,7 +117,10 @@ class Guard:
     def _ripe(self, state: State, now_ms: int, max_lag_ms: int) -> list[int]:
         # The next batch cannot end earlier than the lag, so a silent sequencer does not stop the clock for ever.
         clock = max(state.commitment.timestamp, now_ms - max_lag_ms)
-        return [index for index, since in self._since.items() if clock - since >= self._policy.patience_ms]
+        # Who may be below zero at the next tick is waited for less long.
+        waits = ((self._since, self._policy.patience_ms), (self._close_out_since, self._policy.close_out_ms))
+        ripe = {index for seen, patience in waits for index, since in seen.items() if clock - since >= patience}
+        return sorted(ripe)
 
     def plan(
         self,

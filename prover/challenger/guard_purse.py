@@ -12,6 +12,7 @@ from prover.stf import constants
 # An honest venue rescues within one tick and posts within minutes; a queue entry is due an hour after its arrival at
 # the earliest. Ten minutes spare it what is only not posted yet, and cost the account a sixth of that hour.
 PATIENCE_SECONDS: Final = 600
+CLOSE_OUT_SECONDS: Final = 180
 ETHER: Final = 10**18
 # Three ticks and a rescue at a fee of 100 gwei, twice.
 HOUR_ETHER: Final = 0.25
@@ -24,8 +25,9 @@ DAY: Final = 24 * constants.HOUR
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """How long a guard waits, ms, and what it pays: wei within 3,600 s and within a day of L1 time, at most a share of
-    the money at risk, an ether being worth so many micro-dollars, and nothing while L1 asks for more per gas."""
+    """How long a guard waits, ms, less for who is to be taken over whole; and what it pays: wei within 3,600 s and
+    within a day of L1 time, at most a share of the money at risk, an ether being worth so many micro-dollars, and
+    nothing while L1 asks for more per gas."""
 
     patience_ms: int = PATIENCE_SECONDS * 1_000
     hour_wei: int = int(HOUR_ETHER * ETHER)
@@ -33,6 +35,7 @@ class Policy(msgspec.Struct, frozen=True):
     share_ppm: int = int(SHARE_PERCENT * 10_000)
     ether_micros: int = int(ETHER_DOLLARS * 1_000_000)
     max_fee_wei: int = int(MAX_FEE_GWEI * 10**9)
+    close_out_ms: int = CLOSE_OUT_SECONDS * 1_000
 
 
 class Priced(Protocol):

@@ -50,6 +50,7 @@ class ChallengerOptions(msgspec.Struct, frozen=True, kw_only=True):
     collect: bool
     guard: bool
     guard_patience: int
+    guard_close_out_patience: int
     guard_hour_ether: float
     guard_day_ether: float
     guard_share: float
@@ -108,6 +109,13 @@ def _l1_options(command: Callable[..., Any]) -> Callable[..., Any]:
     default=600,
     show_default=True,
     help="Seconds of L2 time below maintenance, seen by this process, before a rescue; age of prices before a tick.",
+)
+@click.option(
+    "--guard-close-out-patience",
+    type=click.IntRange(0, 604_800),
+    default=180,
+    show_default=True,
+    help="The same below two thirds of maintenance, where the fund takes an account over whole.",
 )
 @click.option(
     "--guard-hour-ether", type=click.FloatRange(0, 1e6), default=0.25, show_default=True, help="Paid an hour at most."
@@ -259,6 +267,7 @@ def guard_policy(options: ChallengerOptions) -> "Policy":
 
     return Policy(
         patience_ms=options.guard_patience * 1_000,
+        close_out_ms=options.guard_close_out_patience * 1_000,
         hour_wei=int(options.guard_hour_ether * 10**9) * 10**9,
         day_wei=int(options.guard_day_ether * 10**9) * 10**9,
         share_ppm=int(options.guard_share * 10_000),

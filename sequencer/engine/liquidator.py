@@ -85,7 +85,7 @@ class Liquidator:
         held = encoding.unpack(settled.positions[market]).size
         if judged.equity >= 0 and self._through_book(index, market, held):
             return True
-        if judged.equity * 3 < judged.maintenance * 2 and self._take_over(index, market, held):
+        if judged.is_close_out and self._take_over(index, market, held):
             return True
         return judged.equity < 0 and self._deleverage(index, settled)
 

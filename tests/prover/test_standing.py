@@ -85,3 +85,11 @@ def test_an_account_is_below_at_the_first_micro_dollar_under_maintenance() -> No
 
     assert not judged_by_rescue(globals_of(), account(collateral=720 * DOLLAR, positions=held), NOW).is_below
     assert judged_by_rescue(globals_of(), account(collateral=720 * DOLLAR - 1, positions=held), NOW).is_below
+
+
+def test_an_account_is_closed_out_below_two_thirds_of_its_maintenance() -> None:
+    globals = globals_of()
+    for collateral, expected in ((480 * DOLLAR, False), (480 * DOLLAR - 1, True), (-1, True)):
+        row = account(collateral=collateral, positions={0: position(BITCOIN, COST)})
+        assert judged_by_rescue(globals, row, NOW).is_close_out == expected
+    assert not judged_by_rescue(globals, account(collateral=-1), NOW).is_close_out

@@ -115,8 +115,8 @@ class Watch:
 
 
 @asynccontextmanager
-async def watching(world: World, node: L1Node, **options: Any) -> AsyncIterator[Watch]:
-    async with L1Client(node.url, L1Options(poll_seconds=POLL_SECONDS, attempts=2)) as client:
+async def watching(world: World, node: L1Node, kind: type[L1Client] = L1Client, **options: Any) -> AsyncIterator[Watch]:
+    async with kind(node.url, L1Options(poll_seconds=POLL_SECONDS, attempts=2)) as client:
         yield Watch(world, client, **options)
 
 
@@ -189,17 +189,15 @@ async def under_water(world: World, client: L1Client, losers: int = 1, fund: int
         assert judged_by_rescue(state.globals, state.account(MAKER + loser), state.commitment.timestamp).is_below
 
 
-# What an entry may cost at 10 gwei, and half of what it then costs more; see `dear`.
+# What an entry may cost at 10 gwei, and half of what it then costs more; see `Dear`.
 ONE_ENTRY = 27 * 10**14
 
 
-def dear(guard: Watch) -> None:
+class Dear(L1Client):
     """As if L1 asked for 10 gwei."""
 
-    async def fees() -> tuple[int, int]:
+    async def fees(self) -> tuple[int, int]:
         return 10 * 10**9, 10**9
-
-    guard.challenger._client.fees = fees  # type: ignore[method-assign]
 
 
 def held(world: World, index: int) -> int:
@@ -366,23 +364,20 @@ async def test_where_most_is_at_risk_goes_first_and_the_budget_ends_it(
     world: World, node: L1Node, client: L1Client
 ) -> None:
     # Account 18 has less money behind as many lots.
-    async with watching(world, node, patience=0, hour_wei=ONE_ENTRY) as guard:
-        dear(guard)
+    async with watching(world, node, Dear, patience=0, hour_wei=ONE_ENTRY) as guard:
         with structlog.testing.capture_logs() as logs:
             assert ((await guard.once()).entries_sent, guard.moves()) == (1, [(0, LOSER, operations.ALL_LOTS)])
             await later(world, client, FALLEN)
             assert (await guard.once()).entries_sent == 1
         assert [entry["event"] for entry in logs if entry["event"] == "guard_budget"] == ["guard_budget"]
-        async with watching(world, node, patience=0, hour_wei=2 * ONE_ENTRY) as richer:
-            dear(richer)
+        async with watching(world, node, Dear, patience=0, hour_wei=2 * ONE_ENTRY) as richer:
             assert (await richer.once()).entries_sent == 1
             assert [account for _, account, _ in richer.moves()] == [LOSER, SECOND_LOSER]
 
 
 @pytest.mark.stage(build=under_water, losers=2)
 async def test_after_an_hour_there_is_a_new_budget(world: World, node: L1Node, client: L1Client) -> None:
-    async with watching(world, node, patience=0, hour_wei=ONE_ENTRY) as guard:
-        dear(guard)
+    async with watching(world, node, Dear, patience=0, hour_wei=ONE_ENTRY) as guard:
         assert (await guard.once()).entries_sent == 1
         world.waiting = guard.queued()
         await later(world, client, FALLEN, 3_300)
@@ -397,35 +392,30 @@ async def test_neither_a_restart_nor_a_new_beginning_refills_the_budget(
     world: World, node: L1Node, client: L1Client
 ) -> None:
     store = MemoryStore()
-    async with watching(world, node, patience=0, hour_wei=ONE_ENTRY, store=store) as guard:
-        dear(guard)
+    async with watching(world, node, Dear, patience=0, hour_wei=ONE_ENTRY, store=store) as guard:
         assert (await guard.once()).entries_sent == 1
         (paid,) = guard.replay.records.payments()
         (said,) = guard.said.names("entry_enqueued")
         assert paid.wei == said["cost_wei"]
     for begin_again in (False, True):
-        async with watching(world, node, patience=0, hour_wei=ONE_ENTRY, store=store) as again:
-            dear(again)
+        async with watching(world, node, Dear, patience=0, hour_wei=ONE_ENTRY, store=store) as again:
             if begin_again:
                 again.replay.lose("a log is missing")
             assert (await again.once()).entries_sent == 0
             assert again.replay.records.payments() == (paid,)
-    async with watching(world, node, patience=0, hour_wei=ONE_ENTRY) as forgetful:
-        dear(forgetful)
+    async with watching(world, node, Dear, patience=0, hour_wei=ONE_ENTRY) as forgetful:
         assert (await forgetful.once()).entries_sent == 1
 
 
 @pytest.mark.stage(build=under_water)
 async def test_what_was_sent_counts_by_its_bound_until_its_receipt_is_seen(
-    world: World, node: L1Node, client: L1Client
+    world: World, node: L1Node, client: L1Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with watching(world, node, patience=0) as guard:
-        dear(guard)
+    async def lost(*_: Any, **__: Any) -> Receipt:
+        raise L1Timeout([b"\x01" * 32])
 
-        async def lost(*_: Any, **__: Any) -> Receipt:
-            raise L1Timeout([b"\x01" * 32])
-
-        guard.challenger._client.send = lost  # type: ignore[method-assign]
+    monkeypatch.setattr(Dear, "send", lost)
+    async with watching(world, node, Dear, patience=0) as guard:
         assert (await guard.once()).entries_sent == 0
         (paid,) = guard.replay.records.payments()
         assert paid.wei == PARAMETERS.entry_fee_wei + calls.entry_gas(bytes(11)) * 10 * 10**9
@@ -436,8 +426,7 @@ async def test_what_was_sent_counts_by_its_bound_until_its_receipt_is_seen(
 async def test_while_l1_asks_for_too_much_nothing_is_entered(
     world: World, node: L1Node, client: L1Client, most_gwei: int, sent: int
 ) -> None:
-    async with watching(world, node, patience=0, max_fee_wei=most_gwei * 10**9) as guard:
-        dear(guard)
+    async with watching(world, node, Dear, patience=0, max_fee_wei=most_gwei * 10**9) as guard:
         with structlog.testing.capture_logs() as logs:
             assert (await guard.once()).entries_sent == sent
         assert [entry["event"] for entry in logs if entry["event"] == "guard_fee"] == ["guard_fee"] * (1 - sent)
@@ -561,8 +550,7 @@ async def test_what_l1_would_refuse_is_not_sent(world: World, node: L1Node, clie
     balance = await client.balance(poor.address)
     await client.call("anvil_setBalance", ["0x" + poor.address.hex(), hex(holds_wei)])
     try:
-        async with watching(world, node, patience=0, signer=poor) as guard:
-            dear(guard)
+        async with watching(world, node, Dear, patience=0, signer=poor) as guard:
             assert (await guard.once()).entries_sent == 0
             assert guard.replay.records.payments() == ()
     finally:

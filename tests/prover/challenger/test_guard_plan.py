@@ -61,6 +61,31 @@ def six_millions(fund: int) -> State:
 COST = purse().cost(bytes(constants.FORCED_RESCUE_LENGTH))
 
 
+# When.
+
+
+@pytest.mark.parametrize(("dollars", "patience"), [(480, 600_000), (479, 180_000)])
+def test_who_is_to_be_taken_over_whole_is_waited_for_less_long(dollars: int, patience: int) -> None:
+    # 720 dollars of maintenance, and two thirds of them.
+    state, guard = stage({VICTIM: held(BITCOIN, dollars)}, 100_000), Guard(Policy(), SENDER)
+    for late, wanted in ((0, False), (patience - 1, False), (patience, True)):
+        at(state, NOW + late)
+        assert guard.is_due(state, NOW + late, LAG) == wanted
+        plan = guard.plan(state, queued_on(state, NOW + late), NOW + late, LAG, purse(), [])
+        # At a price that is too old by then it is asked for, and refused.
+        assert rescues(plan) == [(VICTIM, ALL)] * (wanted and late < constants.FORCED_PRICE_AGE)
+
+
+def test_who_recovers_in_between_is_waited_for_anew() -> None:
+    state, guard = stage({VICTIM: held(BITCOIN, 479)}, 100_000), Guard(Policy(), SENDER)
+    guard.observe(state)
+    guard.observe(stage({VICTIM: held(BITCOIN, 480)}, 100_000))
+    assert (guard._since, guard._close_out_since) == ({VICTIM: NOW}, {})
+    at(state, NOW + 1)
+    guard.observe(state)
+    assert (guard._since, guard._close_out_since) == ({VICTIM: NOW}, {VICTIM: NOW + 1})
+
+
 # I1: what a fund cannot take whole.
 
 
