@@ -12,14 +12,19 @@ from l1_bridge.client.keys import Signer
 from l1_bridge.codec import batch, calls
 from prover.contracts.deployment import Deployment
 from prover.contracts.referee import LocalReferee, RefereeRefused
-from prover.stf import constants
+from prover.stf import constants, containers
 from sequencer.engine.engine import Engine
 from sequencer.engine.records import SealedChunk
+from sequencer.views.markets import index_of
 
 # A batch stays below the 131,072 bytes that the public mempool takes.
 MAX_BATCH_BYTES: Final = 96_000
 # Per byte: 16 of calldata or the floor of 40, 8 in the log, hashing and memory; fixed: checks, record, a cold start.
 _GAS_PER_BYTE: Final = 64
+# The longest signed request, whose posting fee pays for its bytes and nothing else.
+_REQUEST_GAS: Final = constants.SET_AGENT_LENGTH * _GAS_PER_BYTE
+# The market whose oracle price says what L1's gas is worth.
+_ETHER: Final = "ETH"
 _GAS_FIXED: Final = 1_000_000
 _SEAT_GAS: Final = 600_000
 # The bridge keeps so many bytes of it.
@@ -65,6 +70,8 @@ class Poster:
         self._parameters: calls.Parameters | None = None
         self.batches_posted = 0
         self.trouble = ""
+        # Whether the bytes of a request cost more at L1's price of gas than the highest posting fee.
+        self.is_l1_dear = False
         self._log = structlog.get_logger("poster")
 
     async def take_seat(self, endpoint_url: str) -> None:
@@ -92,6 +99,7 @@ class Poster:
         pause = self._post_seconds
         while True:
             try:
+                await self.look_at_gas()
                 posted = await self.post_once()
                 self.trouble = ""
                 pause = self._post_seconds
@@ -102,6 +110,16 @@ class Poster:
                 self._log.warning("post.failed", error=str(error), next_in_seconds=pause)
             if not posted:
                 await trio.sleep(pause)
+
+    async def look_at_gas(self) -> None:
+        """Asks L1 for its price of gas, and the venue's oracle for that of ether; without one nothing is dear."""
+        head = await self._client.block("latest")
+        ether = ether_micros(self._engine.globals)
+        if head is None or ether is None:
+            return
+        was_dear, self.is_l1_dear = self.is_l1_dear, is_dear(head.base_fee_wei, ether)
+        if self.is_l1_dear != was_dear:
+            self._log.warning("l1.dear" if self.is_l1_dear else "l1.cheap", base_fee_wei=head.base_fee_wei)
 
     async def head(self, block: str | int = "latest") -> tuple[calls.BatchRecord, int]:
         """The batch that the next commit builds on, and how many of our chunks it contains. Raises ForeignHead."""
@@ -231,6 +249,19 @@ class Poster:
 
 class ForeignHead(L1Error):
     """The bridge's head is not built from this node's chunks; it must not build on it."""
+
+
+def ether_micros(globals: containers.Globals) -> int | None:
+    """What one ether is worth by the oracle, in micro-dollars; None where the venue lists no such market."""
+    market = index_of(globals, _ETHER)
+    if market is None or globals.risk.price[market] == 0:
+        return None
+    return int(globals.risk.price[market] * 10 ** globals.markets[market].label[31])
+
+
+def is_dear(base_fee_wei: int, ether: int) -> bool:
+    """Whether at this price of gas the highest posting fee does not cover the longest request."""
+    return _REQUEST_GAS * base_fee_wei * ether > constants.MOST_POSTING_FEE * 10**18
 
 
 def _commit_gas(data: bytes) -> int:

@@ -130,6 +130,7 @@ class Node:
             ground.datadir.checkpoint,
         )
         self._poster = Poster(client, operator, deployment, ground.engine, post_seconds=config.post_seconds)
+        self._sequencer.is_l1_dear = lambda: self._poster.is_l1_dear
 
     def _api(self) -> Server:
         registry = Registry()

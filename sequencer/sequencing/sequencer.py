@@ -7,6 +7,7 @@ import msgspec
 import structlog
 import trio
 
+from prover.signing.receipts import is_soft
 from prover.signing.signed import SignedOperation, read, signer_of
 from prover.stf import constants, containers, encoding
 from prover.stf.replay import is_entry
@@ -27,7 +28,7 @@ _ALWAYS_TAKEN: Final = (constants.CANCEL, constants.CANCEL_ALL, constants.TICK)
 
 
 class Backlogged(Exception):
-    """Too many chunks wait to be posted: nothing that grows risk is taken until the backlog shrinks."""
+    """Too many chunks wait to be posted, or posting is too dear: nothing that grows risk is taken meanwhile."""
 
 
 class Listener(Protocol):
@@ -91,6 +92,8 @@ class Sequencer:
         self._dated = (0, 0)
         # Once the oldest chunk that L1 does not hold is so old, nothing is taken that grows risk.
         self.stale_ms: int | None = None
+        # Whether posting a request costs more than the highest posting fee; whoever reads L1 says so.
+        self.is_l1_dear: Callable[[], bool] = lambda: False
         # Whether entries have waited so long at a time that a chunk serves the queue alone; whoever reads L1 says so.
         self.is_late: Callable[[int], bool] = lambda now_ms: False
         self.listeners: list[Listener] = []
@@ -164,7 +167,8 @@ class Sequencer:
                 operation = given
             else:
                 signed, operation = given, given.operation
-            if self.is_backlogged and not _is_always_taken(operation, signed):
+            is_unpaid = self.is_l1_dear() and _needs_paid_bytes(operation, signed)
+            if is_unpaid or (self.is_backlogged and not _is_always_taken(operation, signed)):
                 waiting.append(None)
             else:
                 waiting.append(_Waiting(self.now_ms(), operation, signed, self._signer(signed)))
@@ -298,6 +302,14 @@ class Sequencer:
 def _has_signer(operation: bytes) -> bool:
     """Whether an operation has one signer: not a seal, a tick or an entry of the L1 queue."""
     return bool(operation) and operation[0] != constants.TICK and not is_entry(operation[0])
+
+
+def _needs_paid_bytes(operation: bytes, signed: SignedOperation | None) -> bool:
+    """Whether a posting fee alone pays what an operation costs on L1; who exits can do so through L1's queue."""
+    if signed is None or is_soft(operation):
+        return False
+    # What closes a position is worth its bytes: else it would be liquidated, for more of them.
+    return not (isinstance(signed.message, containers.Order) and signed.message.reduce_only == 1)
 
 
 def _is_always_taken(operation: bytes, signed: SignedOperation | None) -> bool:

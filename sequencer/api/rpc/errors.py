@@ -30,7 +30,9 @@ TOO_MANY_SUBSCRIPTIONS: Final = ApiError(
     -32002, "TOO_MANY_SUBSCRIPTIONS", "The connection or the node has no room for another subscription."
 )
 BACKLOG: Final = ApiError(
-    -32003, "BACKLOG", "Too much is waiting to be posted to L1; only what lowers risk is taken now."
+    -32003,
+    "BACKLOG",
+    "Too much waits to be posted to L1, or L1 is too dear; only what lowers risk is taken now.",
 )
 SHUTTING_DOWN: Final = ApiError(-32004, "SHUTTING_DOWN", "The node is shutting down; the call was not started.")
 NOT_READY: Final = ApiError(-32005, "NOT_READY", "The node is not ready yet; ask /ready.")

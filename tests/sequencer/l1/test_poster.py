@@ -21,10 +21,10 @@ from prover.contracts.deployment import Deployment, deploy
 from prover.stf import constants, encoding
 from sequencer.client.clock import wall_clock_ms
 from sequencer.l1.bridge_view import BridgeView
-from sequencer.l1.poster import ForeignHead, Poster, PreflightFailed, SeatTaken
+from sequencer.l1.poster import ForeignHead, Poster, PreflightFailed, SeatTaken, ether_micros, is_dear
 from tests.l1_bridge.l1_nodes import anvil
 from tests.patience import PATIENCE_SECONDS
-from tests.sequencer.node_world import World, genesis, owner
+from tests.sequencer.node_world import ETH, PRICES, World, genesis, owner
 
 pytestmark = pytest.mark.trio
 OPERATOR = development_key(0)
@@ -154,6 +154,37 @@ async def test_who_holds_the_seat_keeps_it_and_nobody_else_gets_it() -> None:
         taken = await here.client.block("latest")
         assert taken is not None
         assert 0 < seat.taken_at <= taken.timestamp
+
+
+async def test_l1_is_dear_where_the_highest_posting_fee_does_not_cover_a_request() -> None:
+    # 119 bytes at 64 gas each are 7,616 gas: a dollar at 4,000 dollars an ether and 32.8 gwei.
+    ether, gwei = 4_000 * 10**6, 10**9
+    assert [is_dear(price * gwei, ether) for price in (1, 32, 33, 500)] == [False, False, True, True]
+    assert not is_dear(500 * gwei, 200 * 10**6)
+    globals = World(1).engine.globals
+    assert ether_micros(globals) == PRICES[ETH] * 10 ** globals.markets[ETH].label[31]
+    globals.risk.price[ETH] = 0
+    assert ether_micros(globals) is None
+    globals.market_count = 1
+    assert ether_micros(globals) is None
+
+
+async def test_l1_s_price_of_gas_is_asked_before_each_batch(quiet: list[dict[str, object]]) -> None:
+    async with site() as here, trio.open_nursery() as nursery:
+        here.seal(1)
+        assert not here.poster.is_l1_dear
+        await here.client.call("anvil_setNextBlockBaseFeePerGas", [hex(10**12)])
+        await here.client.call("anvil_mine", [])
+        await here.poster.look_at_gas()
+        assert here.poster.is_l1_dear
+        await here.client.call("anvil_setNextBlockBaseFeePerGas", [hex(10**9)])
+        await here.client.call("anvil_mine", [])
+        nursery.start_soon(here.poster.run)
+        with trio.fail_after(PATIENCE_SECONDS):
+            while here.poster.is_l1_dear:
+                await trio.sleep(0.01)
+        assert [line["event"] for line in quiet if str(line["event"]).startswith("l1.")] == ["l1.dear", "l1.cheap"]
+        nursery.cancel_scope.cancel()
 
 
 async def test_an_outage_is_waited_out() -> None:

@@ -376,6 +376,39 @@ async def test_once_the_oldest_unposted_chunk_is_old_only_what_lowers_risk_is_ta
     nursery.cancel_scope.cancel()
 
 
+async def test_where_l1_is_dear_only_what_needs_no_paid_bytes_is_taken(tmp_path: Path, nursery: trio.Nursery) -> None:
+    venue, clock, _ = opened(tmp_path)
+    await nursery.start(venue.run)
+    await fund(venue)
+    await venue.submit(signed_order(order(clock.now, FIRST, SELL, PRICE), key(0)))
+    await venue.submit(signed_order(order(clock.now, FIRST + 1, BUY, PRICE, 500), key(1)))
+    is_dear = True
+    venue.is_l1_dear = lambda: is_dear
+    paid = {"amount": DOLLAR, "recipient": owner(0)}
+    growing = signed_order(order(clock.now, FIRST + 1, BUY, PRICE, slot=2), key(1))
+    for operation in (
+        growing,
+        signed_request(constants.WITHDRAW, request(clock.now, FIRST, slot=3, **paid), key(0)),
+        signed_request(constants.CANCEL, request(clock.now, FIRST, slot=1), key(0)),
+        signed_request(constants.SET_AGENT, request(clock.now, FIRST, slot=4), key(0)),
+    ):
+        with pytest.raises(Backlogged):
+            await venue.submit(operation)
+    # What closes a position, what nobody may post, prices and the queue's entries.
+    reducing = order(clock.now, FIRST + 1, SELL, PRICE + 9, 500, slot=5, reduce_only=1)
+    clock.now += constants.TICK_STEP
+    for operation in (
+        signed_order(reducing, key(1)),
+        signed_request(constants.CANCEL, request(clock.now, FIRST, slot=1, max_posting_fee=0), key(0)),
+        tick(clock.now),
+        deposit(owner(7), DOLLAR),
+    ):
+        assert (await venue.submit(operation)).code == codes.OK
+    is_dear = False
+    assert (await venue.submit(growing)).status == "resting"
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_restart_forgets_no_chunk_that_is_old_and_unposted(tmp_path: Path) -> None:
     store, posted = genesis_store(), 0
     venue, clock, _ = opened(tmp_path, store)
