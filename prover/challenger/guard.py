@@ -122,8 +122,8 @@ class Guarding:
             if any(entry.tag == constants.FORCED_TICK for entry in plan.entries):
                 self._pauses.end("source")
             else:
-                why = "no whole tick that the law would take and that is young enough"
-                self._later("source", why if plan.wants_tick else "nobody is worth the ticks that there are")
+                why = "no whole tick that the law would take"
+                self._later("source", why if plan.wants_tick else "nobody is worth the ticks, or they are too old")
         self._tell(plan)
         if not plan.entries:
             return 0

@@ -217,12 +217,10 @@ class Guard:
         return self._entry(constants.FORCED_RESCUE, now_ms + ARRIVAL_MS, payload)
 
     def _ticks(self, scratch: Scratch, rounds: Sequence[Round], now_ms: int, most: int) -> tuple[Wanted, ...]:
-        """Whole ticks that are newer than the scratch's and young enough for a rescue that arrives with them, tried:
-        `most` in a row, the newest that there are, oldest first, or the newest one; or nothing."""
-        oldest_ms = now_ms + ARRIVAL_MS - constants.FORCED_PRICE_AGE
+        """Whole ticks that are newer than the scratch's, tried: `most` in a row, the newest that there are, oldest
+        first, or the newest one; or nothing. Whether they are young enough for a rescue is the law's to say."""
         globals = scratch.chunk.globals
-        after = max(globals.tick_time, oldest_ms - 1)
-        found = list(whole_ticks(scratch.chunk.domain, globals, rounds, after, now_ms, self._recover))
+        found = list(whole_ticks(scratch.chunk.domain, globals, rounds, globals.tick_time, now_ms, self._recover))
         times = [_time_of(tick) for tick in found]
         rows = (
             found[at : at + most][::-1] for at, time in enumerate(times) if _row(time, most) == times[at : at + most]

@@ -364,6 +364,8 @@ def test_i4_ticks_and_rescue_cost_a_share_of_what_is_at_risk_at_most() -> None:
     enough = cost * Policy().ether_micros * constants.PPM // (at_risk * 10**18) + 1
     assert tags(guarded(state, now, fallen, purse(share_ppm=enough))) == [TICK] * 3 + [RESCUE]
     assert guarded(state, now, fallen, purse(share_ppm=enough - 1)).entries == ()
+    # Nor at a hundred times the gas price.
+    assert guarded(state, now, fallen, purse(10**11)).entries == ()
 
 
 def test_i4_one_tick_where_three_are_too_dear() -> None:
