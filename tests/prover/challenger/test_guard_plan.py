@@ -394,6 +394,9 @@ def test_i4_what_ticks_cost_is_not_there_for_rescues() -> None:
     fallen = row(now, 594_000)
     both = guarded(state, now, fallen)
     assert tags(both) == [TICK] * 3 + [RESCUE] * 2
+    # All that they show counts against them.
+    enough = purse().price(both.entries) * Policy().ether_micros * constants.PPM // (2 * 788 * DOLLAR * 10**18) + 1
+    assert guarded(state, now, fallen, purse(share_ppm=enough)) == both
     short = purse(hour_wei=purse().price(both.entries) - 1, share_ppm=10**9)
     assert tags(guarded(state, now, fallen, short)) == [TICK] * 3 + [RESCUE]
 

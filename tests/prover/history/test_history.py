@@ -22,6 +22,7 @@ from prover.history.records import (
     Intent,
     Judgement,
     Notice,
+    Payment,
     Reason,
     Reorganised,
     Undone,
@@ -790,9 +791,12 @@ async def test_wiping_forgets_the_history_but_not_what_was_sent(world: World, re
     reader.catch_up()
     intent = Intent(keccak(b"batch"), b"\x01" * 20, 7)
     reader.replay.records.remember_intent(intent)
+    paid = Payment(1, bytes(32))
+    reader.replay.records.remember_payments([paid])
     reader.replay.lose("the bridge says otherwise")
     reader.replay.wipe()
     assert not reader.replay.started
+    assert reader.replay.records.payments() == (paid,)
     assert reader.replay.records.intent(intent.batch_hash) == intent
     reader.read = []
     assert judged(reader.catch_up()).verdict == Verdict.VALID
