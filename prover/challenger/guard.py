@@ -97,11 +97,13 @@ class Guarding:
         self._parameters: Parameters | None = None
         self._waiting: Waiting | None = None
         self._pauses = Pauses()
+        # The block at which there was nothing to enter, and no tick to ask for: only another one brings something.
+        self._nothing_at = b""
         self._said: set[tuple[int, int]] = set()
 
     async def act(self, last: Block) -> int:
         """Enqueues rescues, or ticks and a rescue behind them, on what is known at block `last`; how many entries."""
-        if not self._pauses.is_due("send"):
+        if last.hash == self._nothing_at or not self._pauses.is_due("send"):
             return 0
         parameters = await self._bridge_parameters(last)
         if parameters is None:
@@ -126,6 +128,7 @@ class Guarding:
                 self._later("source", why if plan.wants_tick else "nobody is worth the ticks, or they are too old")
         self._tell(plan)
         if not plan.entries:
+            self._nothing_at = b"" if plan.wants_tick else last.hash
             return 0
         try:
             read = await self._client.nonce(self._signer.address, last.number)

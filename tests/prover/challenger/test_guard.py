@@ -25,6 +25,7 @@ from prover.challenger.challenger import Challenger, Settings
 from prover.challenger.guard import SourceError, report_source
 from prover.challenger.guard_plan import (
     Guard,
+    Plan,
     Report,
     Round,
     whole_ticks,
@@ -488,6 +489,28 @@ async def test_nothing_is_paid_where_the_fund_could_not_take_it(world: World, no
         await give(world, TRADERS[0], 1, FUND)
         world.waiting = []
         assert (await guard.once()).entries_sent == 1
+
+
+@pytest.mark.stage(build=under_water, fund=0)
+async def test_where_there_is_nothing_to_enter_another_block_is_waited_for(
+    world: World, node: L1Node, client: L1Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = 0
+    plan = Guard.plan
+
+    def counted(*arguments: Any) -> Plan:
+        nonlocal planned
+        planned += 1
+        return plan(*arguments)
+
+    monkeypatch.setattr(Guard, "plan", counted)
+    async with watching(world, node, patience=0) as guard:
+        for expected in (1, 1):
+            await guard.once()
+            assert planned == expected
+        await mine(client)
+        await guard.once()
+        assert planned == 2
 
 
 # Ten times 60,000 dollars: one position of 472,800 fits, of a second one a part.
