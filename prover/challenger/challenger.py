@@ -199,6 +199,8 @@ class Challenger:
         if self._asked_again:
             self._asked_again = 0
             self._pauses.end(_ASK_AGAIN)
+            # From here on by the first node again, which may have left out that one thing alone.
+            self._follower = self._follow()
         dispute = self._replay.dispute()
         acted = dispute is not None and await self._proving.answer(dispute, last)
         for reward in self._replay.records.rewards():

@@ -162,6 +162,25 @@ async def test_a_log_that_one_node_leaves_out_is_read_from_another(
 
 
 @pytest.mark.stage(build=opened)
+async def test_what_another_node_told_is_gone_on_from_with_the_first(
+    guard: Guard, world: World, forgotten: Forgotten
+) -> None:
+    async with (
+        L1Client(guard.url, L1Options(attempts=1), transport=Tampering(omitting("Enqueued"))) as first,
+        L1Client(guard.url) as second,
+    ):
+        replay = ChainReplay(guard.store, world.bridge)
+        challenger = Challenger(first, replay, guard.said, Settings(second_client=second, poll_seconds=0.01))
+        for expected in (1, 2):
+            await challenger.run(once=True)
+            assert (challenger.finish().held, replay.cursor.tip) == (True, expected)
+            assert challenger._follower._client is first
+            await world.deposit(2)
+            await world.commit()
+    assert forgotten.wiped == 0
+
+
+@pytest.mark.stage(build=opened)
 async def test_a_log_that_nobody_tells_leaves_a_reason_and_is_asked_for_from_deeper_each_time(
     guard: Guard, world: World, client: L1Client, forgotten: Forgotten
 ) -> None:
