@@ -12,6 +12,7 @@ from l1_bridge.client.keys import DigestSigner
 from l1_bridge.client.values import Receipt
 from l1_bridge.codec import batch, calls, events
 from l1_bridge.contracts.artifact import Artifact, ArtifactError, bridge_artifact, load_artifact
+from prover.contracts import deployment
 from prover.contracts.deployment import DEVNET_CHAINS
 from prover.stf import constants, containers
 from sequencer.client.client import NodeClient
@@ -140,7 +141,7 @@ class Bridge:
         evidence: at most three signed ticks that stand right in front of it, in the same transaction.
         """
         venue = await self._verified.forced_venue()
-        fee = (await self._parameters(venue)).entry_fee_wei
+        fee = (await guarded(self._parameters(venue))).entry_fee_wei
         entries = [*((constants.FORCED_TICK, tick[1:]) for tick in evidence), (tag, payload)]
         data = calls.encode_entries(entries) if evidence else calls.encode_entry(tag, payload)
         gas = sum(calls.entry_gas(each) for _, each in entries)
@@ -193,7 +194,7 @@ class Bridge:
         return await self.entries.outcome(venue, entered, timeout_seconds)
 
     async def _parameters(self, venue: Venue) -> calls.Parameters:
-        data = await guarded(self._l1.eth_call(venue.rollup, self._bridge.encode_call("parameters")))
+        data = await self._l1.eth_call(venue.rollup, self._bridge.encode_call("parameters"))
         return calls.decode_record(calls.Parameters, data)
 
     def _entry_of(self, venue: Venue, receipt: Receipt) -> events.Enqueued:
@@ -274,8 +275,7 @@ class Bridge:
             )
 
     async def _ask(self, artifact: Artifact, address: bytes, function: str, *arguments: Any) -> Any:
-        data = await guarded(self._l1.eth_call(address, artifact.encode_call(function, *arguments)))
-        return artifact.decode_result(function, data)
+        return await guarded(deployment.view(self._l1, artifact, address, function, *arguments))
 
     async def _send(self, to: bytes, data: bytes, gas: int, value_wei: int = 0) -> Receipt:
         if self._key is None:

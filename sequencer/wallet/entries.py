@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _OF_AN_OWNER: Final = (constants.FORCED_WITHDRAW, constants.FORCED_CLOSE, constants.LEAVE, constants.FORCED_AGENT)
 _Answer = TypeVar("_Answer")
+_Kept = TypeVar("_Kept", calls.BatchRecord, calls.Parameters)
 
 
 async def guarded(answer: Awaitable[_Answer]) -> _Answer:
@@ -89,7 +90,8 @@ class Entered(msgspec.Struct, frozen=True):
 class Forced(msgspec.Struct, frozen=True, kw_only=True):
     """An entry of the L1 queue, and what it came to. code: None while nobody has said so.
 
-    `batch` on L1 has taken it, None while none has. `proven`: L1 shows that it came to this, and not the node's word.
+    `batch` on L1 has taken it, None while none has, and where it is an owner's, that the account is the sender's and
+    that a withdrawal pays him. `proven`: L1 shows, too, that it came to this; else that is the node's word.
     """
 
     queue_index: int
@@ -248,8 +250,7 @@ class Entries:
         )
 
     async def _inclusion_seconds(self, venue: Venue) -> int:
-        answer = await guarded(self._l1.eth_call(venue.rollup, self._bridge.encode_call("parameters")))
-        return calls.decode_record(calls.Parameters, answer).inclusion_seconds
+        return (await guarded(self._asked(venue, "parameters", calls.Parameters))).inclusion_seconds
 
     async def _hint(self, entered: Entered) -> EntryView | None:
         with suppress(ClientError):
@@ -276,8 +277,10 @@ class Entries:
         return None
 
     async def _head(self, venue: Venue) -> calls.BatchRecord:
-        answer = await guarded(self._l1.eth_call(venue.rollup, self._bridge.encode_call("head")))
-        return calls.decode_record(calls.BatchRecord, answer)
+        return await guarded(self._asked(venue, "head", calls.BatchRecord))
+
+    async def _asked(self, venue: Venue, view: str, kind: type[_Kept]) -> _Kept:
+        return calls.decode_record(kind, await self._l1.eth_call(venue.rollup, self._bridge.encode_call(view)))
 
     async def _shown(
         self, venue: Venue, entered: Entered, request: containers.Entry, hint: EntryView, proven: ProvenAccount
@@ -292,7 +295,11 @@ class Entries:
         is_payment = hint.withdrawal is not None or entered.tag == constants.FORCED_WITHDRAW
         if (is_payment and not is_paid) or not _shows(entered, request, proven.account, is_head):
             return None
-        return _come_to(entered, codes.OK, done=not is_head, withdrawal=hint.withdrawal, batch=number, proven=True)
+        # How much a position was before, and which withdrawal is this entry's, no later state shows.
+        is_part = entered.tag == constants.FORCED_CLOSE and request.amount != operations.ALL_LOTS
+        is_shown = not is_part and entered.tag != constants.FORCED_WITHDRAW
+        known = {"done": not is_head, "withdrawal": hint.withdrawal, "batch": number}
+        return _come_to(entered, codes.OK, **known, proven=is_shown)
 
     async def _pays(self, venue: Venue, withdrawal: int, recipient: bytes) -> bool:
         with suppress(ClientError):

@@ -71,13 +71,12 @@ def _lines(name: str, found: Forced) -> list[str]:
     if found.code is None:
         return [*lines, f"what it comes to: {_status(found)}"]
     said = "done" if found.done else "under way, its positions are closed step by step"
-    if not found.proven:
-        lines.append(f"{said} by the node's word; by L1's: {_status(found)} --replay")
-    elif found.account is None:
-        lines.append(f"{said}: L1 has it in batch {found.batch}")
-    else:
-        lines.append(f"{said}: L1 has it in batch {found.batch}, and account {found.account} is this key's")
-    if found.withdrawal is not None and found.proven:
+    if found.batch is not None:
+        said += f": L1 has it in batch {found.batch}"
+        said += "" if found.account is None else f", and account {found.account} is its sender's"
+    word = "" if found.proven else f"; what it came to is the node's word, by L1's: {_status(found)} --replay"
+    lines.append(said + word)
+    if found.withdrawal is not None and found.batch is not None:
         lines.append(f"paid as withdrawal {found.withdrawal}: catenary wallet claim {found.withdrawal} --wait")
     return lines
 

@@ -216,7 +216,12 @@ def run_action(settings: Settings, action: Action, *, signing: bool) -> None:
 
     key = settings.key() if signing else None
     address = keystore_address(settings.path) if key is None else key.address
-    show(settings, trio.run(functools.partial(_with_wallet, settings, address, key, action)))
+    try:
+        show(settings, trio.run(functools.partial(_with_wallet, settings, address, key, action)))
+    except KeyboardInterrupt:
+        if signing:
+            warn("what was sent before may still be mined or sequenced: `wallet force status` and `orders` list it")
+        raise
 
 
 async def _with_wallet(settings: Settings, address: bytes, key: SigningKey | None, action: Action) -> Report:

@@ -27,7 +27,7 @@ from sequencer.wallet.commands.options import (
 from sequencer.wallet.commands.requests import drafted_report, order_report, request_command
 from sequencer.wallet.commands.running import Report, Settings, command, run_action, show, warn
 from sequencer.wallet.commands.unlocking import lock, session_fields, session_text, unlock
-from sequencer.wallet.errors import BadInput, L1Unreachable, NotYet
+from sequencer.wallet.errors import BadInput, BadProof, L1Unreachable, NotYet
 
 if TYPE_CHECKING:
     from sequencer.schema.accounts import AccountView
@@ -281,6 +281,7 @@ def orders(settings: Settings) -> None:
 def positions(settings: Settings, account: int | None) -> None:
     """Show an account: what the node says now, and what L1 proves."""
     from l1_bridge.addresses import checksum_address
+    from prover.stf import containers
     from sequencer.wallet.commands.fields import account_fields
 
     async def action(wallet: Wallet) -> Report:
@@ -292,6 +293,11 @@ def positions(settings: Settings, account: int | None) -> None:
         for index in owned:
             view = await wallet.node.account(index)
             proven = await _proof(wallet, index, tell=True)
+            # One that was opened just now is nobody's in the newest posted batch.
+            strangers = proven is not None and proven.account.owner not in (wallet.address, containers.NOBODY)
+            if account is None and proven is not None and strangers:
+                whose = checksum_address(proven.account.owner)
+                raise BadProof(f"the node says that account {index} is this address's, and L1 that it is {whose}'s")
             accounts.append(account_fields(view, proven, grid))
             if settings.as_json:
                 continue

@@ -166,9 +166,7 @@ async def test_an_l1_that_falls_silent_does_not_unmake_an_entry(autojump_clock: 
         (LEAVE, LEFT, None),
         (LEAVE, LEFT, 3),
         (EVERYTHING, LEFT, None),
-        (PART, HOLDING, None),
         (CANCEL_ALL, HOLDING, None),
-        (WITHDRAW, HOLDING, 3),
         (GRANT, msgspec.structs.replace(LEFT, agents=[0, encoding.agent_word(STRANGER, 9, 0, 3), 0]), None),
     ],
 )
@@ -180,6 +178,14 @@ async def test_what_a_node_says_counts_where_a_posted_account_shows_it(
     assert (found.code, found.done, found.withdrawal, found.batch) == (codes.OK, True, withdrawal, 9)
     assert found.proven
     assert entries.replays == 0
+
+
+@pytest.mark.parametrize(("entry", "withdrawal"), [(PART, None), (WITHDRAW, 3)])
+async def test_what_no_later_state_shows_stays_the_nodes_word(entry: Entered, withdrawal: int | None) -> None:
+    entries, _ = known(hint(withdrawal=withdrawal), proven=posted(HOLDING))
+    found = await entries.outcome(VENUE, entry, None)
+    assert (found.code, found.done, found.withdrawal, found.batch) == (codes.OK, True, withdrawal, 9)
+    assert (found.proven, entries.replays) == (False, 0)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +217,7 @@ async def test_a_close_goes_on_while_it_is_the_head() -> None:
     entries, _ = known(hint(), proven=posted(HOLDING, count=7))
     for entry in (LEAVE, EVERYTHING, PART):
         found = await entries.outcome(VENUE, entry, None)
-        assert (found.code, found.done, found.proven) == (codes.OK, False, True)
+        assert (found.code, found.done, found.proven) == (codes.OK, False, entry is not PART)
     # What passes another's head is done though the head is not.
     entries, _ = known(hint(), proven=posted(LEFT, count=4))
     assert (await entries.outcome(VENUE, CANCEL_ALL, None)).done

@@ -182,9 +182,39 @@ def test_whose_account_it_is_l1_says_and_no_node(trader: Shell, stranger: Shell,
     # An honest node's proof shows the same, and so does L1 alone.
     for question in ((), ("--replay",)):
         told = trader.json("force", "status", str(done["queue_index"]), *question)
-        assert told | {"batch": 0} == done | {"batch": 0}
+        # Which withdrawal is this entry's, no proof shows.
+        unlike = {"batch": 0, "proven": bool(question)}
+        assert told | {"batch": 0} == done | unlike
         line, summary = trader.fails(14, "force", "status", str(done["queue_index"] + 1), *question)
         assert summary["proven"]
+
+
+def test_a_strangers_account_is_not_shown_as_ones_own(trader: Shell, stranger: Shell, node: Node) -> None:
+    theirs = int(stranger.environment["CATENARY_WALLET_ACCOUNT"] or 0)
+
+    def lie(method: str, params: dict[str, Any]) -> Answer:
+        if method == "catenary_accounts":
+            return {"result": [theirs]}
+        return {name: told for name, told in node.client.answer(method, **params).items() if name != "id"}
+
+    # By then a batch on L1 has the account.
+    assert stranger.json("force", "cancel-all")["batch"] is not None
+    with lying_node(lie) as url:
+        line, summary = trader.fails(21, "positions", account=None, node_url=url)
+        assert f"the node says that account {theirs} is this address's, and L1 that it is " in line
+        assert summary["error"] == "BAD_PROOF"
+        # Who asks for it by its number may look.
+        assert trader.json("positions", account=str(theirs), node_url=url)["accounts"][0]["account"] == theirs
+
+
+def test_who_is_interrupted_is_told_what_may_have_been_sent(trader: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def interrupted(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sequencer.wallet.bridge.Bridge.force", interrupted)
+    ended = trader.run("force", "cancel-all")
+    assert ended.exit_code == 1
+    assert "what was sent before may still be mined or sequenced: `wallet force status`" in ended.stderr
 
 
 def test_a_key_without_an_account_names_one(node: Node, tmp_path: Path) -> None:
