@@ -19,6 +19,7 @@ from prover.challenger.nodes import MOST_BLOCKS_BEHIND, UNDECIDED_SECONDS, Nodes
 from prover.challenger.report import Report
 from prover.history.history import ChainReplay
 from prover.state.store import MemoryStore
+from tests.patience import PATIENCE_SECONDS
 from tests.prover.challenger.runs import Guard, Recorder, lying_blocks, sent_by
 from tests.prover.l1_faults import Tamper, Tampering
 from tests.prover.world import (
@@ -202,6 +203,26 @@ async def test_a_log_that_nobody_tells_leaves_a_reason_and_is_asked_for_from_dee
         assert "queue entr" in replay.cursor.incomplete
     # A node that has it ends it.
     assert (await guard.once()).held
+
+
+@pytest.mark.stage(build=opened)
+async def test_one_run_ends_where_nobody_tells_what_is_missing(guard: Guard, world: World, client: L1Client) -> None:
+    await read(guard, world)
+    left_out = int(await client.call("eth_blockNumber"), 16)
+    await world.commit()
+    await client.call("anvil_mine", ["0x8"])
+
+    def omitted(method: str, params: list[Any], result: Any) -> Any:
+        logs = method == "eth_getLogs"
+        return [log for log in result if int(log["blockNumber"], 16) != left_out] if logs else result
+
+    options = L1Options(attempts=1, page_blocks=2)
+    async with L1Client(guard.url, options, transport=Tampering(omitted)) as lying:
+        challenger = Challenger(lying, ChainReplay(guard.store, world.bridge), guard.said, Settings(poll_seconds=0.01))
+        with trio.fail_after(PATIENCE_SECONDS):
+            await challenger.run(once=True)
+        assert not challenger.finish().held
+    assert (await guard.once()).tip == 3
 
 
 @pytest.mark.stage(build=lied)
