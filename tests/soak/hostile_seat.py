@@ -4,9 +4,10 @@ The law is the shipped one, on rows in dictionaries. Of the bridge stands here w
 of a batch's first chunk, the queue and its order, and late batches. Signatures name their signer, as in ledger.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from random import Random
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -23,13 +24,18 @@ from tests.twins import venue
 from tests.twins.venue import DOLLAR, NOW, OWNERS
 
 MINUTE: Final = 60_000
+DAY: Final = 86_400_000
+# Of anything in a history, ms after its first price.
+ENTERED: Final = 30 * MINUTE
+# Plans of an operator that it plays, of those that it weighs.
+PLAYED: Final = 2
 STEP: Final = constants.TICK_STEP
 PRICE: Final = 600_000
 # A stranger, the operator's own accounts, and the fund of the one market.
 VICTIM, OWN, OTHER_OWN, THIRD_OWN = range(constants.RESERVED_ACCOUNTS, constants.RESERVED_ACCOUNTS + 4)
 FUND: Final = constants.insurance_account(0)
 STRANGER, OPERATOR, WATCHER = OWNERS[1:4]
-RICH: Final = 10**9 * DOLLAR
+RICH: Final = 10**12 * DOLLAR
 
 
 class Rules(NamedTuple):
@@ -55,18 +61,18 @@ class Refused(Exception):
 
 
 class Prices:
-    """One signed price each five seconds, drawn before anybody acts: a path by the minute, the same noise in each."""
+    """One signed price each five seconds, drawn before anybody acts: a path by the minute, and its noise."""
 
     def __init__(self, rng: Random, minutes: int) -> None:
         walk = rng.choice([0.0, 0.0002, 0.001, 0.003])
+        drift = rng.choice([0.0, 0.0, 0.0, -0.0003, 0.0003])
         jumps = {rng.randrange(minutes): rng.choice([-1, 1]) * rng.choice([0.01, 0.05, 0.2, 0.6]) for _ in range(3)}
         if rng.random() < 0.3:
             jumps = {}
         price = float(PRICE)
         self.base: list[int] = []
         for minute in range(minutes):
-            # A jump takes a few minutes, or one tick.
-            price *= 1 + rng.uniform(-walk, walk) + jumps.get(minute, 0.0)
+            price *= 1 + drift + rng.uniform(-walk, walk) + jumps.get(minute, 0.0)
             price = min(max(price, PRICE / 20), PRICE * 20)
             self.base.append(round(price))
         most = rng.choice([0, 200, 2_000, 10_000])
@@ -202,6 +208,12 @@ class Seat:
         self.chunks.append((time, is_late))
         return tuple(chunk.operation_codes)
 
+    def trial(self, time: int, *bodies: bytes) -> Chunk:
+        """A chunk that comes to nothing."""
+        chunk = Chunk(venue.DOMAIN, self.commitment, self.globals, self, recover)
+        chunk.run(time.to_bytes(constants.TIMESTAMP_LENGTH, "big") + b"".join(bodies))
+        return chunk
+
     def is_late(self, now: int) -> bool:
         """Whether a batch on top of the last one that ends at `now` serves the queue alone."""
         return not self.rules.drain and self._waits(self.parent, now, now)
@@ -240,3 +252,60 @@ class Seat:
             raise Refused(refusal)
         self.parent = msgspec.structs.replace(self.commitment)
         self.chunks, self.work = [], 0
+
+
+def own_trade(seat: Seat, time: int, lots: int, price: int, seller: int = OWN, buyer: int = OTHER_OWN) -> list[bytes]:
+    """Two orders and their fill, by whoever owns both."""
+    bodies = []
+    for index, side in ((seller, constants.SELL), (buyer, constants.BUY)):
+        sequence = seat.slot(index << 8 | 1).sequence + 1
+        order = venue.order(index, side=side, size=lots, limit_price=price, sequence=sequence, **venue.at(time))
+        bodies.append(operations.order_bytes(order, signature(seat.account(index).owner)))
+    return [*bodies, operations.fill_bytes(0, 1, lots)]
+
+
+@dataclass
+class Case:
+    """One history of one path: prices, how long the seat is silent beyond its hour, what it won and its bound."""
+
+    rng: Random
+    rules: Rules
+    gain: int = 0
+    bound: int = 0
+
+    def __post_init__(self) -> None:
+        rng = self.rng
+        self.silence = rng.choice([0] * 8 + [rng.randrange(constants.HOUR), rng.randrange(DAY - constants.HOUR)])
+        self.entered = NOW + ENTERED + rng.randrange(MINUTE)
+        # Whatever waits is served by then, or the seat is lost; and a batch is posted within the lag.
+        self.until = self.entered + SHIPPED.inclusion + self.silence
+        last = self.until + self.rules.lag + constants.HOUR
+        self.prices = Prices(rng, (last - NOW) // MINUTE)
+        self.lots = round(10 ** rng.uniform(3.5, 6.5))
+        self.is_long = rng.random() < 0.5
+
+    @property
+    def signed(self) -> int:
+        """The stranger's lots."""
+        return self.lots if self.is_long else -self.lots
+
+    def won(self, gain: int) -> None:
+        """A plan came to this."""
+        self.gain = max(self.gain, gain)
+
+    def best(self, weighed: list[tuple[int, Any]]) -> Iterator[Any]:
+        """The plans that look best by the prices alone."""
+        weighed.sort(key=lambda plan: plan[0], reverse=True)
+        for _, plan in weighed[:PLAYED]:
+            yield plan
+
+    def range_bound(self, low: int, high: int, share_ppm: int) -> int:
+        """Micro-dollars that the lots lose between two prices, and a share of their notional."""
+        return self.lots * max(high - low, 0) + self.lots * high * share_ppm // PPM + 1
+
+
+def posted_at(case: Case, begun: int, rng: Random) -> int:
+    """When the operator posts what it dates back to `begun`, mostly at either end or where prices suit it."""
+    times = [begun, begun + case.rules.lag, *(begun + rng.randrange(case.rules.lag + 1) for _ in range(3))]
+    at = case.prices.at
+    return max(times, key=at) if case.is_long == (rng.random() < 0.9) else min(times, key=at)
