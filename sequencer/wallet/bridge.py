@@ -128,7 +128,7 @@ class Bridge:
             return Deposited(account, amount_micros, entry, "0x" + receipt.transaction_hash.hex())
         raise NotYet(
             f"deposit {entry} is on L1 (0x{receipt.transaction_hash.hex()}), but the node has not booked it within "
-            f"{timeout_seconds:g} s; it will, or the sequencer loses its seat"
+            f"{timeout_seconds:g} s; it will, or the sequencer loses its seat: do not deposit it again"
         )
 
     # Entries of the queue.

@@ -107,13 +107,13 @@ def test_what_is_posted_names_agents_that_a_node_might_hide() -> None:
         epoch=now // constants.EPOCH - 1,
         agents=[0, encoding.agent_word(b"\xab" * 20, now, 0, 255)],
     )
-    proven = ProvenAccount(7, row, now)
+    proven = ProvenAccount(7, row, now, 0, 0)
     fields = posted_fields(proven, GRID)
     # Matured up to the batch's own time.
     assert (fields["collateral_micros"], fields["settled_micros"]) == ("12", "7")
     assert [agent.lower() for agent in fields["agents"]] == ["0x" + "ab" * 20]
     assert "agents: 0xab" in posted_text(proven, GRID).lower()
-    assert "agents: none" in posted_text(ProvenAccount(7, encoding.no_account(), now), GRID)
+    assert "agents: none" in posted_text(ProvenAccount(7, encoding.no_account(), now, 0, 0), GRID)
 
 
 def test_a_grace_is_shown_while_it_lasts() -> None:
