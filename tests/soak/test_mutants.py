@@ -6,7 +6,7 @@ import pytest
 
 from tests.soak import mutants
 from tests.soak.mutants import LAW, Mutant
-from tests.soak.mutations import mutants_of
+from tests.soak.mutations import UNREPLAYED, mutants_of
 
 TEXT = '''"""Not a word of this is changed: 1 + 1."""
 from somewhere import things
@@ -54,6 +54,43 @@ def test_each_is_the_whole_text_with_one_line_changed_or_two_checks_swapped() ->
         assert len(before) == len(after)
         changed = [line for line, (was, now) in enumerate(zip(before, after, strict=True), 1) if was != now]
         assert changed == ([10, 11, 12, 13] if mutant.kind == "order" else [mutant.line])
+
+
+IDLE = """
+def decide(packed: int) -> int:
+    dust: int = 0
+    kept: int = 0
+    settled, dust = settle(bits(packed, 232, 24))
+    if dust == kept:
+        raise ValueError
+    return dust
+
+
+def admit(self) -> int:
+    return 1 + 1
+
+
+def after() -> int:
+    return 2
+"""
+
+
+def test_what_decides_nothing_is_left_alone() -> None:
+    found = {(mutant.line, mutant.now) for mutant in mutants_of("some.py", IDLE)}
+
+    assert found == {
+        # Nothing replaces it.
+        (4, "kept: int = 1"),
+        (5, "settled, dust = settle(bits(packed, 233, 24))"),
+        (6, "if dust != kept:"),
+        (16, "return 3"),
+    }
+
+
+def test_what_no_replay_comes_to_is_a_function_of_the_law() -> None:
+    text = "".join(path.read_text() for path in LAW.glob("*.py"))
+
+    assert all(text.count(f"def {name}(") == 1 for name in UNREPLAYED)
 
 
 def fault(name: str, was: str, now: str) -> Mutant:
