@@ -6,8 +6,9 @@ import msgspec
 
 from l1_bridge.hashing import keccak
 from prover.signing.signed import signer_of
-from prover.stf import constants, signatures
-from prover.stf.words import word
+from prover.stf import constants, containers, encoding, signatures
+from prover.stf.replay import operation_length
+from prover.stf.words import word, word_at
 
 RECEIPT_TYPE: Final = keccak(b"Receipt(uint24 account,uint8 slot,uint48 sequence,uint48 time_ms,bytes32 running_hash)")
 # The three bytes before the signature.
@@ -47,3 +48,23 @@ def receipt_digest(domain: bytes, receipt: Receipt) -> bytes:
 def signer_of_receipt(domain: bytes, receipt: Receipt, signature: bytes) -> bytes:
     """Whose key signed a receipt; nobody's where the 64 bytes are no signature."""
     return signer_of(receipt_digest(domain, receipt), signature)
+
+
+def breaks(receipt: Receipt, body: bytes) -> containers.Order | None:
+    """An order in a chunk that began after a receipt had taken it out: who keeps its word puts none there.
+
+    A chunk that began before it may hold what was filled before it, and is no evidence.
+    """
+    began = int.from_bytes(body[: constants.TIMESTAMP_LENGTH], "big") % constants.QUEUE_ONLY_BIT
+    at = constants.TIMESTAMP_LENGTH
+    while began > receipt.time_ms and at < len(body):
+        length = operation_length(body, at)
+        if length == 0:
+            break
+        if body[at] == constants.ORDER:
+            order = encoding.order(word_at(body, at + 1), word_at(body, at + 32))
+            is_covered = order.account == receipt.account and receipt.slot in (0, order.slot)
+            if is_covered and order.sequence <= receipt.sequence:
+                return order
+        at += length
+    return None

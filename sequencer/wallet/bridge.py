@@ -14,14 +14,18 @@ from l1_bridge.codec import batch, calls, events
 from l1_bridge.contracts.artifact import Artifact, ArtifactError, bridge_artifact, load_artifact
 from prover.contracts import deployment
 from prover.contracts.deployment import DEVNET_CHAINS
+from prover.signing import receipts as signed
+from prover.signing.receipts import breaks, signer_of_receipt
 from prover.stf import constants, containers
 from sequencer.client.client import NodeClient
 from sequencer.client.errors import NodeUnreachable, Rejected
+from sequencer.schema.answers import ReceiptView
 from sequencer.wallet.announcements import Announcement, announcements
 from sequencer.wallet.entries import Entered, Entries, Forced, guarded
 from sequencer.wallet.errors import (
     BadInput,
     BadProof,
+    BrokenReceipt,
     InsufficientFunds,
     L1Refused,
     L1Unreachable,
@@ -30,6 +34,7 @@ from sequencer.wallet.errors import (
     WrongChain,
 )
 from sequencer.wallet.keys import SigningKey
+from sequencer.wallet.record import KeptReceipt
 from sequencer.wallet.trust import ProvenWithdrawal, Venue
 from sequencer.wallet.units import money_text
 from sequencer.wallet.verified import Verified, WalletOptions
@@ -60,6 +65,31 @@ class Claimed(msgspec.Struct, frozen=True):
     batch: int
     transaction_hash: str
     gas_used: int
+
+
+class Broken(msgspec.Struct, frozen=True):
+    """An order on L1 that a receipt had taken out: the evidence is the receipt beside this chunk of this batch."""
+
+    receipt: KeptReceipt
+    batch: int
+    chunk: int
+    slot: int
+    sequence: int
+    committer: str
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        seat = "the seat that signed it" if self.committer == self.receipt.holder else f"another seat, {self.committer}"
+        return (
+            f"batch {self.batch}, chunk {self.chunk} holds the order of account {self.receipt.account} in slot "
+            f"{self.slot}, sequence {self.sequence}, which a receipt had taken out; posted by {seat}"
+        )
+
+
+def _signed(kept: KeptReceipt) -> signed.Receipt:
+    running_hash = bytes.fromhex(kept.running_hash.removeprefix("0x"))
+    return signed.Receipt(kept.account, kept.slot, kept.sequence, kept.time_ms, running_hash)
 
 
 class Bridge:
@@ -130,6 +160,69 @@ class Bridge:
             f"deposit {entry} is on L1 (0x{receipt.transaction_hash.hex()}), but the node has not booked it within "
             f"{timeout_seconds:g} s; it will, or the sequencer loses its seat: do not deposit it again"
         )
+
+    # Receipts of soft cancels.
+
+    async def seat_holder(self, venue: Venue) -> tuple[bytes, int]:
+        """Whose key signs receipts and posts, as of which L1 block."""
+        head = await guarded(self._l1.block("latest"))
+        if head is None:
+            raise L1Unreachable("the L1 node gives no latest block")
+        answer = await guarded(self._l1.eth_call(venue.rollup, calls.encode_call("seat"), head.number))
+        return calls.decode_record(calls.Seat, answer).holder, head.number
+
+    async def word_on(
+        self, venue: Venue, message: containers.Request, given: ReceiptView | None, now_ms: int
+    ) -> KeptReceipt:
+        """The sequencer's word on a soft cancel, as it is kept; BrokenReceipt where it is none."""
+        advice = "; what it was to take out may be filled until it expires: cancel again with --hard"
+        if given is None:
+            raise BrokenReceipt(f"the node gave no receipt for the soft cancel{advice}")
+        if (given.account, given.slot, given.sequence) != (message.account, message.slot, message.sequence):
+            raise BrokenReceipt(f"the node's receipt is for something else than was cancelled{advice}")
+        # Later than now it would be no evidence of what is filled until then.
+        if given.time_ms > now_ms + constants.CLOCK_TOLERANCE:
+            raise BrokenReceipt(f"the node's receipt is of a time that has not come{advice}")
+        holder, block = await self.seat_holder(venue)
+        kept = KeptReceipt(
+            chain_id=venue.chain_id,
+            rollup=checksum_address(venue.rollup),
+            holder=checksum_address(holder),
+            block=block,
+            account=given.account,
+            slot=given.slot,
+            sequence=given.sequence,
+            time_ms=given.time_ms,
+            running_hash=given.running_hash,
+            signature=given.signature,
+        )
+        signer = signer_of_receipt(venue.domain, _signed(kept), bytes.fromhex(given.signature[2:]))
+        if signer != holder or holder == containers.NOBODY:
+            raise BrokenReceipt(f"the node's receipt is not signed by the seat, {kept.holder}{advice}")
+        return kept
+
+    async def broken(self, venue: Venue, receipts: Sequence[KeptReceipt]) -> list[Broken]:
+        """What L1 holds against receipts: orders in chunks that began after a receipt had taken them out."""
+        head = await guarded(self._l1.block("latest"))
+        if not receipts or head is None:
+            return []
+        topics = [topic for topic, event in self._bridge.events.items() if event.name == "BatchCommitted"]
+        first = min(kept.block for kept in receipts)
+        found: list[Broken] = []
+        for log in await guarded(self._l1.logs(venue.rollup, [topics], first, head.number)):
+            try:
+                event = events.decode_log(batch.BridgeId(venue.chain_id, venue.rollup), log)
+            except events.LogError as error:
+                raise L1Unreachable(f"the L1 node's logs are not the bridge's: {error}") from None
+            assert isinstance(event, events.BatchCommitted), "no other was asked for"
+            header = event.batch.header
+            for number, chunk in enumerate(event.batch.chunks):
+                for kept in receipts:
+                    order = breaks(_signed(kept), chunk.body)
+                    if order is not None:
+                        committer = checksum_address(header.committer)
+                        found.append(Broken(kept, header.number, number, order.slot, order.sequence, committer))
+        return found
 
     # Entries of the queue.
 

@@ -77,6 +77,13 @@ class NotYet(WalletError):
     name = "NOT_YET"
 
 
+class BrokenReceipt(WalletError):
+    """The sequencer's word on a soft cancel is missing, is not its own, or was not kept."""
+
+    status = 22
+    name = "BROKEN_RECEIPT"
+
+
 class BadProof(WalletError):
     """A proof does not lead to the root that the bridge keeps: the node's word and L1 contradict each other."""
 

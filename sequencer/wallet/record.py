@@ -5,7 +5,7 @@ import os
 from collections.abc import Container, Iterable, Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -17,6 +17,8 @@ CANCEL_ALL_SLOT: Final = 0
 # Statuses after which the node will not use a signature again; L1's word on it comes with the next posted batch.
 DONE: Final = frozenset(("filled", "expired", "refused", "cancelled", "applied"))
 _COMPACT_AT_LINES: Final = 1_000
+
+_Line = TypeVar("_Line", bound=msgspec.Struct)
 
 
 class Signed(msgspec.Struct, frozen=True):
@@ -61,14 +63,76 @@ def exposure(entries: Iterable[Signed], now_ms: int) -> Exposure:
     )
 
 
-class SignedRecord:
-    """The signatures of one address, in a file of its own, written before anything is sent.
+class KeptReceipt(msgspec.Struct, frozen=True):
+    """A receipt of a soft cancel, whose seat signed it, and from which L1 block on it could be broken."""
 
-    A line a signature or change of status; the last one of a digest counts. A line cut off by a crash was never sent.
-    """
+    chain_id: int
+    rollup: str
+    holder: str
+    block: int
+    account: int
+    slot: int
+    sequence: int
+    time_ms: int
+    running_hash: str
+    signature: str
+
+
+class _Lines:
+    """A file of lines that are added durably; one that a crash cut off counts for nothing."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+
+    def append(self, entries: Iterable[msgspec.Struct]) -> None:
+        """Adds lines durably."""
+        content = b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries)
+        try:
+            handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            with os.fdopen(handle, "ab") as file:
+                # A line that a crash cut off must not swallow this one.
+                file.write(b"\n" + content if self._is_cut_off() else content)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise WalletError(f"the wallet's record {self._path} cannot be written: {error.strerror}") from None
+
+    def _read(self, kind: type[_Line]) -> list[_Line]:
+        """Every whole line, the oldest first."""
+        found: list[_Line] = []
+        for line in self._lines():
+            try:
+                found.append(msgspec.json.decode(line, type=kind))
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                continue
+        return found
+
+    def _lines(self) -> list[bytes]:
+        try:
+            return self._path.read_bytes().splitlines()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise WalletError(f"the wallet's record {self._path} cannot be read: {error.strerror}") from None
+
+    def _is_cut_off(self) -> bool:
+        content = self._path.read_bytes() if self._path.exists() else b""
+        return bool(content) and not content.endswith(b"\n")
+
+
+class ReceiptRecord(_Lines):
+    """The receipts of one address: evidence beside a fill on L1, kept for good."""
+
+    def read(self) -> list[KeptReceipt]:
+        """Every receipt, the oldest first."""
+        return self._read(KeptReceipt)
+
+
+class SignedRecord(_Lines):
+    """The signatures of one address, in a file of its own, written before anything is sent; added while locked.
+
+    A line a signature or change of status; the last one of a digest counts. A line cut off by a crash was never sent.
+    """
 
     @contextmanager
     def locked(self) -> Iterator[dict[str, Signed]]:
@@ -87,19 +151,6 @@ class SignedRecord:
         """Every signature as it stands, oldest first."""
         with self.locked() as entries:
             return list(entries.values())
-
-    def append(self, entries: Iterable[Signed]) -> None:
-        """Adds lines durably; only while locked."""
-        content = b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries)
-        try:
-            handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-            with os.fdopen(handle, "ab") as file:
-                # A line that a crash cut off must not swallow this one.
-                file.write(b"\n" + content if self._is_cut_off() else content)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise WalletError(f"the record of signatures {self._path} cannot be written: {error.strerror}") from None
 
     def mark(self, digests: Set[str], status: str) -> None:
         """Notes what became of signatures."""
@@ -122,29 +173,10 @@ class SignedRecord:
             temporary.replace(self._path)
 
     def _load(self) -> dict[str, Signed]:
-        entries: dict[str, Signed] = {}
-        for line in self._lines():
-            try:
-                entry = msgspec.json.decode(line, type=Signed)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                continue
-            entries[entry.digest] = entry
-        return entries
-
-    def _lines(self) -> list[bytes]:
-        try:
-            return self._path.read_bytes().splitlines()
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise WalletError(f"the record of signatures {self._path} cannot be read: {error.strerror}") from None
+        return {entry.digest: entry for entry in self._read(Signed)}
 
     def _line_count(self) -> int:
         return len(self._lines())
-
-    def _is_cut_off(self) -> bool:
-        content = self._path.read_bytes() if self._path.exists() else b""
-        return bool(content) and not content.endswith(b"\n")
 
 
 def next_slot(

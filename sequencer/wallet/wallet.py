@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from l1_bridge.addresses import checksum_address
 from l1_bridge.client.client import L1Client
-from prover.stf import constants
+from prover.stf import constants, containers
 from sequencer.client.client import NodeClient
 from sequencer.client.errors import Rejected
 from sequencer.schema.accounts import AccountView
@@ -24,12 +24,20 @@ from sequencer.wallet.drafts import (
 )
 from sequencer.wallet.errors import BadInput, WalletError
 from sequencer.wallet.keys import SigningKey
-from sequencer.wallet.record import CANCEL_ALL_SLOT, Signed, SignedRecord, last_sequence, next_slot
+from sequencer.wallet.record import (
+    CANCEL_ALL_SLOT,
+    KeptReceipt,
+    ReceiptRecord,
+    Signed,
+    SignedRecord,
+    last_sequence,
+    next_slot,
+)
 from sequencer.wallet.trust import Venue
 from sequencer.wallet.verified import MAX_CLOCK_SKEW_MS, Verified, WalletOptions
 
 if TYPE_CHECKING:
-    from sequencer.wallet.bridge import Bridge
+    from sequencer.wallet.bridge import Bridge, Broken
 
 
 class Wallet:
@@ -49,6 +57,7 @@ class Wallet:
         self.node = node
         self.address = address
         self.record = SignedRecord(directory / f"{checksum_address(address)}.signed.jsonl")
+        self.receipts = ReceiptRecord(directory / f"{checksum_address(address)}.receipts.jsonl")
         self.verified = Verified(node, l1, directory, options)
         self._l1 = l1
         self._key = key
@@ -178,8 +187,20 @@ class Wallet:
             self._note(drafted, "refused")
             raise
         self._note(drafted, "applied")
+        message = drafted.message
+        if kind in ("cancel", "cancel_all") and message.max_posting_fee == 0:
+            # Without the sequencer's word what it was to take out counts as open.
+            assert isinstance(message, containers.Request)
+            self.receipts.append([await self.bridge.word_on(venue, message, result.receipt, self._clock_ms())])
         self.record.mark(covered, "cancelled")
         return drafted, result
+
+    async def checked_receipts(self) -> tuple[list[KeptReceipt], list["Broken"]]:
+        """The receipts of this rollup that are kept, and what L1 holds against them."""
+        venue = await self.venue()
+        here = (venue.chain_id, checksum_address(venue.rollup))
+        kept = [one for one in self.receipts.read() if (one.chain_id, one.rollup) == here]
+        return kept, await self.bridge.broken(venue, kept)
 
     def _sign(self, venue: Venue, drafted: Draft) -> bytes:
         """The 65-byte signature; recorded before it exists anywhere else. Only while the record is locked."""

@@ -276,6 +276,23 @@ def orders(settings: Settings) -> None:
 
 
 @wallet.command()
+@command
+def receipts(settings: Settings) -> None:
+    """Compare the sequencer's receipts for soft cancels with what is on L1; BROKEN_RECEIPT where one was not kept."""
+    from sequencer.wallet.errors import BrokenReceipt
+
+    async def action(wallet: Wallet) -> Report:
+        kept, broken = await wallet.checked_receipts()
+        if broken:
+            sentence = f"{len(broken)} times the sequencer has broken its word: {broken[0].sentence}"
+            raise BrokenReceipt(sentence, {"evidence": msgspec.to_builtins(broken)})
+        fields = {"receipts": msgspec.to_builtins(kept)}
+        return Report(fields, [f"{len(kept)} receipts for soft cancels, none broken by what is on L1"])
+
+    run_action(settings, action, signing=False)
+
+
+@wallet.command()
 @account_option
 @command
 def positions(settings: Settings, account: int | None) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from l1_bridge.hashing import keccak
 from prover.signing import operations
-from prover.signing.receipts import Receipt, chained, is_soft, receipt_digest, signer_of_receipt
+from prover.signing.receipts import Receipt, breaks, chained, is_soft, receipt_digest, signer_of_receipt
 from prover.signing.signatures import sign
 from prover.stf import constants, containers
 from tests.twins.venue import KEYS, OWNERS
@@ -39,3 +39,51 @@ def test_only_a_cancel_that_pays_nothing_is_soft(tag: int, maximum: int) -> None
     request = containers.Request(17, 0, 1, 1, 2, max_posting_fee=maximum)
     is_cancel = tag in (constants.CANCEL, constants.CANCEL_ALL)
     assert is_soft(operations.request_bytes(tag, request, b"\x01" * 64)) == (is_cancel and maximum == 0)
+
+
+def body(time_ms: int, *operations_: bytes) -> bytes:
+    """A chunk."""
+    return time_ms.to_bytes(6, "big") + b"".join(operations_)
+
+
+def an_order(account: int = 17, slot: int = 3, sequence: int = 1_000) -> bytes:
+    """An order as a chunk carries it; nobody asks here who signed it."""
+    order = containers.Order(
+        account, 0, 0, 5, 7, slot, sequence, sequence, sequence + 1, 0, 0, 0, 0, 0, 500, 500, unused=0
+    )
+    return operations.order_bytes(order, b"\x01" * 64)
+
+
+FILL = operations.fill_bytes(0, 1, 5)
+
+
+@pytest.mark.parametrize(
+    ("chunk", "is_broken"),
+    [
+        (body(2_001, an_order()), True),
+        (body(2_001, FILL, an_order(sequence=999), FILL), True),
+        (body(2_001 + constants.QUEUE_ONLY_BIT, an_order()), True),
+        # What began before the receipt may hold what was filled before it.
+        (body(2_000, an_order()), False),
+        (body(2_000 + constants.QUEUE_ONLY_BIT, an_order()), False),
+        (body(2_001, an_order(sequence=1_001)), False),
+        (body(2_001, an_order(slot=4)), False),
+        (body(2_001, an_order(account=18)), False),
+        (body(2_001), False),
+        # A chunk ends for the law where its bytes are cut off or unknown.
+        (body(2_001, an_order()[:-1]), False),
+        (body(2_001, b"\xff", an_order()), False),
+        (b"\x00", False),
+    ],
+)
+def test_an_order_in_a_chunk_that_began_later_breaks_a_receipt(chunk: bytes, is_broken: bool) -> None:
+    found = breaks(chained(bytes(32), 17, 3, 1_000, 2_000), chunk)
+    assert (found is not None) == is_broken
+
+
+def test_a_cancel_of_all_covers_every_slot() -> None:
+    every = chained(bytes(32), 17, 0, 1_000, 2_000)
+    found = breaks(every, body(2_001, an_order(slot=9)))
+    assert found is not None
+    assert (found.account, found.slot, found.sequence) == (17, 9, 1_000)
+    assert breaks(every, body(2_001, an_order(slot=9, sequence=1_001))) is None

@@ -6,16 +6,20 @@ from typing import Any
 import msgspec
 import pytest
 
+from l1_bridge.addresses import checksum_address
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Rejected, L1Unavailable
 from l1_bridge.client.values import Block, Receipt
-from prover.stf import constants
+from prover.signing.receipts import chained, receipt_digest
+from prover.stf import constants, containers
 from sequencer.client.client import NodeClient
 from sequencer.schema.accounts import AccountView
-from sequencer.schema.answers import Status
+from sequencer.schema.answers import ReceiptView, Status
+from sequencer.schema.values import as_hex
 from sequencer.wallet.bridge import Bridge
 from sequencer.wallet.errors import (
     BadInput,
+    BrokenReceipt,
     InsufficientFunds,
     L1Refused,
     L1Unreachable,
@@ -23,6 +27,7 @@ from sequencer.wallet.errors import (
     WrongChain,
 )
 from sequencer.wallet.keys import Key, SigningKey
+from sequencer.wallet.record import KeptReceipt
 from sequencer.wallet.trust import Venue
 from sequencer.wallet.verified import Verified, WalletOptions
 from tests.sequencer.answers import answer
@@ -154,3 +159,61 @@ async def test_without_a_key_nothing_is_sent() -> None:
     with pytest.raises(WalletError, match="without its key"):
         await bridge(l1, GOVERNED, key=None).retract(bytes(32))
     assert l1.sent == []
+
+
+# Receipts of soft cancels.
+
+
+class SeatedL1(L1):
+    """An L1 on which a key holds the seat."""
+
+    async def eth_call(self, *arguments: Any, **given: Any) -> bytes:
+        return b"".join(word.rjust(32, b"\x00") for word in (KEY.address, b"\x01", b"\x02", b""))
+
+    async def block(self, *arguments: Any) -> Block | None:
+        return answer(Block, number=77)
+
+
+NOW = 1_800_000_000_000
+CANCEL = containers.Request(17, 3, NOW, NOW, NOW + 60_000)
+
+
+def given(key: Key = KEY, domain: bytes = VENUE.domain, **changes: Any) -> ReceiptView:
+    """What a node answers to the soft cancel."""
+    fields = {"account": 17, "slot": 3, "sequence": NOW, "time_ms": NOW + 5, **changes}
+    receipt = chained(bytes(32), **fields)
+    signature = key.sign(receipt_digest(domain, receipt))
+    return ReceiptView(**fields, running_hash=as_hex(receipt.running_hash), signature=as_hex(signature))
+
+
+async def word_on(view: ReceiptView | None) -> KeptReceipt:
+    """What the wallet keeps of it."""
+    return await bridge(SeatedL1()).word_on(VENUE, CANCEL, view, NOW)
+
+
+@pytest.mark.trio
+async def test_a_receipt_that_the_seat_signed_is_kept() -> None:
+    kept = await word_on(given())
+    assert (kept.account, kept.slot, kept.sequence, kept.time_ms, kept.block) == (17, 3, NOW, NOW + 5, 77)
+    assert kept.holder == checksum_address(KEY.address)
+    assert kept.rollup == checksum_address(VENUE.rollup)
+
+
+@pytest.mark.trio
+@pytest.mark.parametrize(
+    ("view", "sentence"),
+    [
+        (None, "gave no receipt"),
+        (given(slot=4), "something else"),
+        (given(sequence=NOW - 1), "something else"),
+        (given(account=18), "something else"),
+        (given(time_ms=NOW + constants.CLOCK_TOLERANCE + 1), "has not come"),
+        (given(Key(b"\x06" * 32)), "not signed by the seat"),
+        (given(domain=bytes(32)), "not signed by the seat"),
+        (msgspec.structs.replace(given(), running_hash=as_hex(bytes(32))), "not signed by the seat"),
+    ],
+)
+async def test_a_receipt_that_is_no_evidence_is_told_and_not_kept(view: ReceiptView | None, sentence: str) -> None:
+    with pytest.raises(BrokenReceipt, match=sentence) as caught:
+        await word_on(view)
+    assert "cancel again with --hard" in str(caught.value)

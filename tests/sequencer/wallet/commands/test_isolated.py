@@ -1,5 +1,6 @@
 """Isolated accounts as the wallet opens, closes and resumes them, against a venue of a few numbers."""
 
+import functools
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from sequencer.client.client import Fields, NodeClient
 from sequencer.client.errors import Rejected
 from sequencer.schema.accounts import AccountView, Maturing, OpenOrder, PositionView
 from sequencer.schema.answers import MarketView, OrderResult, RequestResult
+from sequencer.wallet.bridge import Bridge
 from sequencer.wallet.commands.isolated import accounts, close_account, closing_terms, open_account
 from sequencer.wallet.drafts import OrderTerms
 from sequencer.wallet.errors import BadInput, NotGenuine, NotYet
-from sequencer.wallet.record import Signed
+from sequencer.wallet.record import KeptReceipt, Signed
 from sequencer.wallet.trust import ListedMarket
 from sequencer.wallet.wallet import Wallet
 from tests.sequencer.answers import answer
@@ -115,11 +117,26 @@ class SmallVenue(NodeClient):
         return [kind for kind, _ in self.sent]
 
 
+class BelievingBridge(Bridge):
+    """A contract whose seat gives its word on every soft cancel."""
+
+    async def word_on(self, *given: Any) -> KeptReceipt:
+        return answer(KeptReceipt)
+
+
+class BelievingWallet(TrustingWallet):
+    """A wallet whose receipts have tests of their own."""
+
+    @functools.cached_property
+    def bridge(self) -> Bridge:
+        return BelievingBridge(self.node, self._l1, self.verified, self.address, self._key, self._options)
+
+
 def run(directory: Path, node: SmallVenue, action: Callable[[Wallet], Awaitable[Any]]) -> Any:
     """The outcome of an action of the owner's wallet."""
 
     async def main() -> Any:
-        return await action(TrustingWallet(node, L1Client("http://l1"), KEY.address, directory, key=KEY))
+        return await action(BelievingWallet(node, L1Client("http://l1"), KEY.address, directory, key=KEY))
 
     return trio.run(main)
 

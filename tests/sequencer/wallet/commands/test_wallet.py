@@ -187,6 +187,34 @@ def test_cancel_all_reaches_every_order(other: Shell) -> None:
     other.json("cancel", "--all")
 
 
+def test_receipts_are_kept_and_a_broken_one_is_told(trader: Shell, other: Shell) -> None:
+    low, fair = oracle_price(trader, 970), oracle_price(trader)
+    bid = ("order", "--market", "BTC", "--side", "buy", "--size", "0.001")
+    rested = trader.json(*bid, "--price", low)
+    trader.json("cancel", "--slot", str(rested["slot"]))
+    *_, kept = trader.json("receipts")["receipts"]
+    assert (kept["account"], kept["slot"]) == (rested["account"], rested["slot"])
+    assert kept["sequence"] >= rested["sequence"]
+    made = trader.json(*bid, "--price", fair)
+    other.json(
+        "order", "--market", "BTC", "--side", "sell", "--size", "0.001", "--price", fair, "--time-in-force", "ioc"
+    )
+    # As if the sequencer had given its word on what was filled then: once the batch is on L1 it is evidence.
+    false = {**kept, "slot": made["slot"], "sequence": made["sequence"], "time_ms": 1}
+    (path,) = trader.directory.glob("*.receipts.jsonl")
+    before = path.read_bytes()
+    path.write_bytes(before + json.dumps(false).encode() + b"\n")
+    until = time.monotonic() + A_WHILE_SECONDS
+    while trader.run("receipts").exit_code == 0:
+        assert time.monotonic() < until
+    line, summary = trader.fails(22, "receipts")
+    assert "broken its word" in line
+    assert "posted by the seat that signed it" in line
+    assert [one["sequence"] for one in summary["evidence"]] == [made["sequence"]]
+    path.write_bytes(before)
+    assert trader.json("receipts")["receipts"][-1] == kept
+
+
 def test_a_trigger_waits_and_a_dry_run_signs_nothing(trader: Shell) -> None:
     base = ["order", "--market", "ETH", "--side", "buy", "--size", "0.1", "--price", "3000"]
     before = len(trader.json("orders")["signatures"])
