@@ -570,7 +570,11 @@ class Chunk(WorkingState):
             return codes.NO_MARKET
         # An insurance account below maintenance is reduced as others are deleveraged.
         insured = tag == constants.DELEVERAGE and move.account == constants.insurance_account(move.market)
-        if tag != constants.UNWIND and move.account < constants.RESERVED_ACCOUNTS and not insured:
+        # The fund of another market, once that is settled, goes home by an entry.
+        homing = tag == constants.FORCED_RESCUE and constants.FEE_ACCOUNT < move.account < constants.RESERVED_ACCOUNTS
+        homing = homing and move.account != constants.insurance_account(move.market)
+        spared = insured or homing
+        if tag != constants.UNWIND and move.account < constants.RESERVED_ACCOUNTS and not spared:
             return codes.RESERVED
         paired = tag == constants.DELEVERAGE or (
             tag == constants.CLOSE_STEP and move.other != constants.insurance_account(move.market)
@@ -614,6 +618,8 @@ class Chunk(WorkingState):
             self.accounts[insurance] = rescued.insurance
             listed = globals.markets[market]
             listed.fund = margin.collateral(rescued.insurance)
+            if homing:
+                globals.markets[constants.insured_market(move.account)].fund = margin.collateral(rescued.account)
             listed.turned_over += rescued.turned_over
             listed.paid_out += rescued.paid_out
             listed.open_interest += rescued.growth

@@ -409,11 +409,14 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
             # An insurance account below maintenance is reduced as others are deleveraged.
             insured: bool = tag == constants.DELEVERAGE and move.account == constants.insurance_account(move.market)
             by_order: bool = tag == constants.LIQUIDATE or tag == constants.UNWIND
+            # The fund of another market, once that is settled, goes home by an entry.
+            homing: bool = tag == constants.FORCED_RESCUE and move.account != constants.FEE_ACCOUNT and move.account < constants.RESERVED_ACCOUNTS
+            homing = homing and move.account != constants.insurance_account(move.market)
             if by_order and move.maker >= order_count:
                 code = codes.NO_ORDER
             elif not by_order and move.market >= globals.market_count:
                 code = codes.NO_MARKET
-            elif tag != constants.UNWIND and move.account < constants.RESERVED_ACCOUNTS and not insured:
+            elif tag != constants.UNWIND and move.account < constants.RESERVED_ACCOUNTS and not insured and not homing:
                 code = codes.RESERVED
             elif paired and move.other < constants.RESERVED_ACCOUNTS:
                 code = codes.RESERVED
@@ -482,6 +485,8 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                         listed.paid_out = listed.paid_out + rescued.paid_out
                         listed.open_interest = listed.open_interest + rescued.growth
                         globals.markets[market] = listed
+                        if homing:
+                            globals.markets[constants.insured_market(move.account)].fund = margin.collateral(rescued.account)
                         fee = rescued.fee
                         dust = rescued.dust
                     # It ends below zero, which is for deleveraging; beyond its limit; without a price for long; or closed.

@@ -3,7 +3,7 @@
 Formulas: PROTOCOL.md, rescue. The zero price of an account is the one at which equity over maintenance stays as it is.
 """
 
-from prover.stf import codes, constants, containers, encoding, margin, trading
+from prover.stf import codes, constants, containers, custody, encoding, margin, trading
 from prover.stf.words import int256
 
 
@@ -766,6 +766,37 @@ def close(
     return step
 
 
+def sent_home(
+    under: containers.Conditions, move: containers.Rescue, account: containers.Account, insurance: containers.Account
+) -> containers.Rescued:
+    """Whether the fund of a settled market goes to that of the first one that is not; PROTOCOL.md 8.16."""
+    gone: containers.Rescued = untouched(account, account, insurance, containers.Slot(sequence=0, filled=0))
+    source: int256 = constants.insured_market(move.account)
+    gone.code = codes.NO_MARKET
+    # Only a settled market has a price and no requirement.
+    if under.risk.initial_ppm[source] != 0 or under.risk.price[source] == 0:
+        return gone
+    for market in range(constants.MARKETS):
+        if under.risk.initial_ppm[market] != 0:
+            if market == move.market:
+                gone.code = codes.OK
+            break
+    if gone.code != codes.OK:
+        return gone
+    # Its own position became money at the mean, like everybody's.
+    gone.account, gone.dust = margin.settle(under.risk, account, under.clock.now)
+    amount: int256 = margin.collateral(gone.account)
+    if amount <= 0:
+        gone.code = codes.COLLATERAL
+        return gone
+    if margin.collateral(insurance) + amount >= constants.COLLATERAL_BOUND:
+        gone.code = codes.OUT_OF_BOUNDS
+        return gone
+    gone.account = margin.booked(gone.account, -amount, gone.account.positions)
+    gone.insurance = custody.credited(insurance, amount)
+    return gone
+
+
 def decide_by_order(
     tag: int256,
     under: containers.Conditions,
@@ -795,4 +826,6 @@ def decide(
         return reduce(under, move, other.account, insurance)
     if tag == constants.DELEVERAGE:
         return deleverage(under, move, account, other.account, insurance)
+    if tag == constants.FORCED_RESCUE and move.account < constants.RESERVED_ACCOUNTS:
+        return sent_home(under, move, account, insurance)
     return take_over(tag, under, move, account, insurance)

@@ -10,6 +10,7 @@
 from prover.stf import codes
 from prover.stf import constants
 from prover.stf import containers
+from prover.stf import custody
 from prover.stf import encoding
 from prover.stf import margin
 from prover.stf import trading
@@ -738,6 +739,37 @@ def close(under: containers.Conditions, move: containers.Rescue, account: contai
 
 @internal
 @pure
+def sent_home(under: containers.Conditions, move: containers.Rescue, account: containers.Account, insurance: containers.Account) -> containers.Rescued:
+    """Whether the fund of a settled market goes to that of the first one that is not; PROTOCOL.md 8.16."""
+    gone: containers.Rescued = self.untouched(account, account, insurance, containers.Slot(sequence=0, filled=0))
+    source: int256 = constants.insured_market(move.account)
+    gone.code = codes.NO_MARKET
+    # Only a settled market has a price and no requirement.
+    if under.risk.initial_ppm[source] != 0 or under.risk.price[source] == 0:
+        return gone
+    for market: int256 in range(constants.MARKETS):
+        if under.risk.initial_ppm[market] != 0:
+            if market == move.market:
+                gone.code = codes.OK
+            break
+    if gone.code != codes.OK:
+        return gone
+    # Its own position became money at the mean, like everybody's.
+    gone.account, gone.dust = margin.settle(under.risk, account, under.clock.now)
+    amount: int256 = margin.collateral(gone.account)
+    if amount <= 0:
+        gone.code = codes.COLLATERAL
+        return gone
+    if margin.collateral(insurance) + amount >= constants.COLLATERAL_BOUND:
+        gone.code = codes.OUT_OF_BOUNDS
+        return gone
+    gone.account = margin.booked(gone.account, -amount, gone.account.positions)
+    gone.insurance = custody.credited(insurance, amount)
+    return gone
+
+
+@internal
+@pure
 def decide_by_order(tag: int256, under: containers.Conditions, move: containers.Rescue, account: containers.Account, other: containers.Side, insurance: containers.Account) -> containers.Rescued:
     """What a rescue against a resting order comes to; PROTOCOL.md 8.11, 8.14."""
     if tag == constants.LIQUIDATE:
@@ -755,4 +787,6 @@ def decide(tag: int256, under: containers.Conditions, move: containers.Rescue, a
         return self.reduce(under, move, other.account, insurance)
     if tag == constants.DELEVERAGE:
         return self.deleverage(under, move, account, other.account, insurance)
+    if tag == constants.FORCED_RESCUE and move.account < constants.RESERVED_ACCOUNTS:
+        return self.sent_home(under, move, account, insurance)
     return self.take_over(tag, under, move, account, insurance)

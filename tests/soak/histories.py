@@ -191,6 +191,9 @@ class History(Rescuing):
             end = (begin + 1) * constants.HOUR
             self.tick(self.prices, end - ledger.globals.tick_time + constants.TICK_STEP)
         self.change(market, constants.MARKET_OPEN)
+        # Its fund goes home: to the first market that is not over, and to no other one.
+        for home in self.unsettled()[::-1]:
+            ledger.enter_rescue(ledger.now, containers.Rescue(0, home, market + 1, 0, 1))
         for _ in range(3):
             self.tick(self.prices)
 

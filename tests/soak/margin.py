@@ -44,6 +44,7 @@ KINDS: Final = (
     "listing",
     "settlement",
     "folding",
+    "sent_home",
 )
 RESCUES: Final = (constants.LIQUIDATE, constants.TAKE_OVER, constants.DELEVERAGE, constants.UNWIND)
 

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 from prover.stf import constants, containers
 from prover.stf.constants import PPM
+from tests.soak.ledger import FIRST
 from tests.soak.readings import Ages, Readings, all_money, ceil, sign
 
 
@@ -141,6 +142,8 @@ class Rescues(Readings):
         """The fund in the liquidator's place: gently where it still can be, else as in a take-over."""
         step, move = self.step, self.step.move
         assert move is not None
+        if move.account < FIRST:
+            return self._sent_home()
         self._steady(True)
         self.claim(self.ticks[-1][0] + 300_000 >= step.entered_at, "stale", f"entered at {step.entered_at}")
         market, insurance = move.market, move.market + 1
@@ -176,6 +179,23 @@ class Rescues(Readings):
         grown = max(abs(held + closed) - abs(held), 0)
         self._taken(market, grown * oracle, max(premium, 0), taking)
         return {move.account, insurance}
+
+    def _sent_home(self) -> set[int]:
+        """All money of the fund of a market that is over goes to that of the first one that is not."""
+        move = self.step.move
+        assert move is not None
+        home = next(market for market in range(self.market_count) if market not in self.over)
+        self.claim(move.account - 1 in self.over and move.market == home, "home", f"{move.account} to {move.market}")
+        ages = self._touch(move.account)
+        self.claim(ages.total > 0, "home", f"{ages.total}")
+        epoch = self.step.now // constants.EPOCH
+        self.ages.setdefault(home + 1, Ages()).settled += ages.total
+        ages.book(-ages.total, epoch)
+        self._others_stay(move.account, constants.MARKETS)
+        self._aged(move.account, True)
+        self._aged(home + 1, False)
+        self.accepted["sent_home"] += 1
+        return {move.account, home + 1}
 
     def _zero_price(self, number: int) -> None:
         """A fund or counterparty takes at the zero price: E/MM at current prices stays, to a micro-dollar."""

@@ -287,7 +287,8 @@ class Scene:
         if code == c.NO_ORDER:
             fields["maker"] = rng.choice([1, 7, 255])
         elif code == c.RESERVED:
-            fields |= rng.choice([{"account": rng.randrange(17)}, {"account": 0}])
+            # Other funds may be of markets that are over.
+            fields |= {"account": rng.randrange(2 if tag == constants.FORCED_RESCUE else 17)}
             if tag == constants.DELEVERAGE and rng.random() < 0.5:
                 fields = {"lots": self.lots, "other": rng.randrange(17)}
         elif code == c.NO_ACCOUNT:
@@ -310,11 +311,40 @@ class Scene:
         return [order, operations.rescue_bytes(tag, move)]
 
 
+def home_scene(rng: random.Random, code: int) -> tuple[Any, list[bytes], int]:
+    """The fund of market 1, which is over, goes to that of the first market that is not."""
+    globals = venue.globals_of()
+    over = {1} if rng.random() < 0.7 else {0, 1}
+    market = 2 if 0 in over else 0
+    for each in over:
+        globals.markets[each].status = constants.MARKET_SETTLED
+        globals.risk.initial_ppm[each] = globals.risk.maintenance_ppm[each] = 0
+    size, price = rng.choice([0, 5_000, -5_000]), globals.risk.price[1]
+    money = rng.choice([1, 10**9])
+    if code == c.COLLATERAL:
+        money = rng.choice([0, -1, -(10**9)])
+    elif code == c.NO_MARKET:
+        market = rng.choice([{0, 1, 2} - over - {market}, {3}, {16}]).pop() if len(over) == 1 else rng.choice([0, 3])
+        if rng.random() < 0.3:
+            globals.risk.initial_ppm[1], market = 20_000, 0
+    rich = constants.COLLATERAL_BOUND - (1 if code == c.OUT_OF_BOUNDS else 10**10)
+    held = {1: venue.position(size, size * price)} if size else {}
+    rows = {2: venue.account(containers.NOBODY, money, held, fresh=5 if code == c.OK else 0)}
+    if market < 16:
+        rows[market + 1] = venue.account(containers.NOBODY, rich)
+    for index, row in rows.items():
+        globals.markets[index - 1].fund = row.settled + row.fresh
+    payload = operations.forced_rescue_payload(market, 2, rng.choice([0, 1]))
+    return venue.build_state(globals, rows), [venue.entry(constants.FORCED_RESCUE, payload, venue.DEPOSITOR)], venue.NOW
+
+
 def scene(rng: random.Random, tag: int, code: int) -> tuple[Any, list[bytes], int]:
     """A state, operations and a clock that come to (tag, code), by construction or nearly."""
     if code == c.QUEUE_ONLY:
         operation = bytes([tag]) + rng.randbytes(KINDS[tag].length - 1)
         return venue.build_state(venue.globals_of()), [operation], venue.NOW + constants.QUEUE_ONLY_BIT
+    if tag == constants.FORCED_RESCUE and (code == c.COLLATERAL or rng.random() < 0.1):
+        return home_scene(rng, code)
     if tag in _RESCUES:
         return Scene(rng, tag, code).build()
     if tag in _ENTRIES:

@@ -265,6 +265,7 @@ _REACHABLE: Final[dict[int, tuple[int, ...]]] = {
         c.NOT_LARGEST,
         c.OUT_OF_BOUNDS,
         c.FUND_LIMIT,
+        c.COLLATERAL,
         c.OK,
     ),
     constants.FORCED_WITHDRAW: (*_OWNED, c.COLLATERAL, c.OK),

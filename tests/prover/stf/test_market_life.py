@@ -9,7 +9,8 @@ from prover.signing import operations
 from prover.state.audit import conservation
 from prover.state.state import State
 from prover.stf import codes as c
-from prover.stf import constants, containers, encoding, margin
+from prover.stf import constants, containers, encoding, margin, rescue
+from tests.attacks.law_variants import python_chunk, rule_off
 from tests.twins import venue
 from tests.twins.venue import DOLLAR, NOW, OWNERS, account, position
 
@@ -259,6 +260,72 @@ class TestSettlement:
         payload = operations.forced_rescue_payload(0, LONG, 1)
         entry = venue.entry(constants.FORCED_RESCUE, payload, venue.DEPOSITOR, now)
         assert venue.run(state, entry, timestamp=now).codes == (c.NO_MARKET,)
+
+    def home(self, market: int = 1, account: int = 1) -> bytes:
+        payload = operations.forced_rescue_payload(market, account, 1)
+        return venue.entry(constants.FORCED_RESCUE, payload, venue.DEPOSITOR)
+
+    def with_fund(self, dollars: int, held: int = 0, status: Status = constants.MARKET_SETTLING) -> State:
+        """Market 0 over, its fund with so many dollars and lots that it took at BTC; market 1's has a dollar."""
+        globals = venue.free_of_charge()
+        globals.markets[0] = msgspec.structs.replace(globals.markets[0], status=status)
+        rows = {1: account(containers.NOBODY, dollars * DOLLAR, {0: position(held, held * BTC)} if held else {})}
+        rows |= {2: account(containers.NOBODY, DOLLAR, fresh=3), LONG: account(OWNERS[1], 0)}
+        rows[SHORT] = account(OWNERS[2], 10_000 * DOLLAR, {0: position(-held, -held * BTC)} if held else {})
+        state = venue.balanced(globals, rows)
+        if status == constants.MARKET_SETTLING:
+            hour(state, [BTC + 1_000])
+        return state
+
+    @pytest.mark.parametrize(("dollars", "held"), [(700_000, 0), (700_000, 5_000), (-1, 5_000)])
+    def test_its_fund_goes_to_that_of_the_first_market_that_is_not_over(self, dollars: int, held: int) -> None:
+        state = self.with_fund(dollars, held)
+        assert venue.run(state, self.home()).codes == (c.OK,)
+        row, other = state.account(1), state.account(2)
+        assert (margin.collateral(row), row.positions[0]) == (0, containers.EMPTY)
+        assert margin.collateral(other) == DOLLAR + 3 + dollars * DOLLAR + held * 1_000
+        assert [market.fund for market in state.globals.markets[:2]] == [0, margin.collateral(other)]
+        assert conservation(state).sound
+        # Once.
+        assert venue.run(state, self.home()).codes == (c.COLLATERAL,)
+
+    def test_only_of_a_market_that_is_over_and_only_home(self) -> None:
+        state = self.with_fund(5)
+        assert venue.run(state, self.home(market=2)).codes == (c.NO_MARKET,)
+        assert venue.run(state, self.home(market=3)).codes == (c.NO_MARKET,)
+        assert venue.run(state, self.home(market=0)).codes == (c.RESERVED,)
+        assert venue.run(state, self.home(market=0, account=2)).codes == (c.NO_MARKET,)
+        # A market that never was is not over.
+        assert venue.run(state, self.home(account=9)).codes == (c.NO_MARKET,)
+        assert venue.run(state, self.home(account=0)).codes == (c.RESERVED,)
+        for status in (constants.MARKET_OPEN, constants.MARKET_REDUCE_ONLY):
+            assert venue.run(self.with_fund(5, status=status), self.home()).codes == (c.NO_MARKET,)
+        assert state.account(1).settled == 5 * DOLLAR
+
+    @pytest.mark.parametrize(("dollars", "held"), [(0, 0), (-5, 0), (-5, 5_000), (4, -5_000)])
+    def test_a_fund_that_has_nothing_stays(self, dollars: int, held: int) -> None:
+        state = self.with_fund(dollars, held)
+        assert dollars * DOLLAR + held * 1_000 <= 0
+        assert venue.run(state, self.home()).codes == (c.COLLATERAL,)
+        assert conservation(state).sound
+
+    def test_what_would_pass_the_bounds_stays(self) -> None:
+        state = self.with_fund(5)
+        row = account(containers.NOBODY, constants.COLLATERAL_BOUND - 5 * DOLLAR)
+        full = venue.balanced(state.globals, {1: state.account(1), 2: row})
+        assert venue.run(full, self.home()).codes == (c.OUT_OF_BOUNDS,)
+
+    def test_off_it_is_stranded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """K4: without this arm of the law the entry is a rescue of an account without an owner."""
+        state = self.with_fund(700_000)
+        rule = (
+            "    if tag == constants.FORCED_RESCUE and move.account < constants.RESERVED_ACCOUNTS:\n"
+            "        return sent_home(under, move, account, insurance)\n"
+        )
+        rule_off(monkeypatch, rescue, rule)
+        chunk = python_chunk(state, self.home())
+        assert chunk.operation_codes == [c.NO_ACCOUNT]
+        assert margin.collateral(chunk.accounts[1]) == 700_000 * DOLLAR
 
     def test_a_close_that_is_under_way_ends_with_its_market(self) -> None:
         state = state_of(constants.MARKET_SETTLING)
