@@ -210,6 +210,7 @@ async def test_one_run_ends_where_nobody_tells_what_is_missing(guard: Guard, wor
     await read(guard, world)
     left_out = int(await client.call("eth_blockNumber"), 16)
     await world.commit()
+    found_out = left_out + 1
     await client.call("anvil_mine", ["0x8"])
 
     def omitted(method: str, params: list[Any], result: Any) -> Any:
@@ -222,6 +223,11 @@ async def test_one_run_ends_where_nobody_tells_what_is_missing(guard: Guard, wor
         with trio.fail_after(PATIENCE_SECONDS):
             await challenger.run(once=True)
         assert not challenger.finish().held
+    async with L1Client(guard.url, L1Options(attempts=1), transport=Tampering(omitted)) as lying:
+        replay = ChainReplay(MemoryStore(), world.bridge)
+        assert await Challenger(lying, replay, guard.said, Settings())._step(once=False)
+        # No block behind it is read: the memory is for going back.
+        assert (replay.records.blocks()[-1].number, bool(replay.cursor.incomplete)) == (found_out, True)
     assert (await guard.once()).tip == 3
 
 
@@ -337,6 +343,23 @@ async def test_a_node_of_another_chain_is_no_reason_to_forget(
     assert forgotten.wiped == wiped
     if not wiped:
         assert (await guard.once()).held
+
+
+@pytest.mark.stage(build=opened)
+async def test_answers_of_another_chain_count_only_in_a_row(
+    guard: Guard, world: World, monkeypatch: pytest.MonkeyPatch, forgotten: Forgotten
+) -> None:
+    monkeypatch.setattr("prover.challenger.challenger.MEMORY_BLOCKS", 2)
+    assert (await guard.once()).held
+    # Three blocks are asked for each time, and the sixth time in a row would be believed.
+    transport = Tampering(elsewhere(None, 5 * 3))
+    async with L1Client(guard.url, L1Options(attempts=1), transport=transport) as client:
+        challenger = Challenger(client, ChainReplay(guard.store, world.bridge), guard.said, Settings())
+        for _ in range(2):
+            transport.tamper = elsewhere(None, 5 * 3)
+            await challenger.run(once=True)
+            assert (challenger.finish().held, forgotten.wiped) == (True, 0)
+    assert guard.alarms == ["REORG_TOO_DEEP"] * 2
 
 
 async def test_what_stays_open_is_told_after_a_while(autojump_clock: trio.testing.MockClock) -> None:
