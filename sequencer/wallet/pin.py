@@ -55,11 +55,6 @@ class RollupPin:
             )
         return False
 
-    def rollup(self) -> bytes | None:
-        """The address that was pinned, None before the first use."""
-        known = self.known()
-        return None if known is None else parse_address(known.rollup)
-
     def known(self) -> Pinned | None:
         """What was pinned, None before the first use; WalletError for a file that does not say."""
         try:

@@ -156,10 +156,16 @@ async def examine(l1: L1Client, status: Status, cache: VerdictCache | None, expe
         return await _examine(l1, status, cache, expected)
 
 
-async def examine_alone(l1: L1Client, rollup: bytes, cache: VerdictCache) -> Venue:
-    """The venue at an address, by L1 alone: for whoever has to do without the node. Raises as `examine`."""
+async def examine_alone(l1: L1Client, rollup: bytes, cache: VerdictCache, pinned_chain: int | None = None) -> Venue:
+    """The venue at an address, by L1 alone: for whoever has to do without the node. Raises as `examine`.
+
+    `pinned_chain`: the one that the address was pinned on, where the user has not named it anew.
+    """
     with _answered():
-        return await _genuine(l1, await l1.chain_id(), rollup, cache)
+        chain_id = await l1.chain_id()
+        if pinned_chain not in (None, chain_id):
+            raise WrongChain(f"this wallet's rollup is on chain {pinned_chain}, the L1 at {l1.url} is chain {chain_id}")
+        return await _genuine(l1, chain_id, rollup, cache)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from l1_bridge.addresses import parse_address
 from l1_bridge.client.client import L1Client
 from prover.stf import containers
 from sequencer.client.client import NodeClient
@@ -82,8 +83,13 @@ class Verified:
         gives a proof or nothing: L1 alone knows those of genesis, and whatever came later is called by its index.
         """
         if self._forced is None:
-            rollup = self._options.expected_rollup or self._pin.rollup()
-            self._forced = await self._named_by_node() if rollup is None else await self._alone(rollup)
+            named, pinned = self._options.expected_rollup, self._pin.known()
+            if named is not None:
+                self._forced = await self._alone(named, None)
+            elif pinned is not None:
+                self._forced = await self._alone(parse_address(pinned.rollup), pinned.chain_id)
+            else:
+                self._forced = await self._named_by_node()
         return self._forced
 
     async def _named_by_node(self) -> Venue:
@@ -95,8 +101,8 @@ class Verified:
             kind = type(error) if isinstance(error, WalletError) else NodeUnreachable
             raise kind(f"{error}: name the rollup with --rollup-address, and L1 is enough", error.data) from None
 
-    async def _alone(self, rollup: bytes) -> Venue:
-        venue = await examine_alone(self._l1, rollup, self._cache)
+    async def _alone(self, rollup: bytes, pinned_chain: int | None) -> Venue:
+        venue = await examine_alone(self._l1, rollup, self._cache, pinned_chain)
         self._admit(venue)
         try:
             return await self._as_governed(venue)

@@ -21,7 +21,7 @@ def elsewhere(**changes: Any) -> Venue:
 
 def test_the_first_use_pins_and_is_told(tmp_path: Path) -> None:
     pin = RollupPin(tmp_path / "wallets" / "rollup.json")
-    assert pin.rollup() is None
+    assert pin.known() is None
     assert pin.admit(VENUE, is_named=False)
     assert mode(pin.path) == 0o600
     assert list(pin.path.parent.iterdir()) == [pin.path]
@@ -50,7 +50,9 @@ def test_another_rollup_is_refused_unless_it_is_named(tmp_path: Path, changes: d
     pin = RollupPin(tmp_path / "rollup.json")
     pin.admit(VENUE, is_named=False)
     kept = pin.path.read_bytes()
-    assert pin.rollup() == VENUE.rollup
+    known = pin.known()
+    assert known is not None
+    assert known.rollup == checksum_address(VENUE.rollup)
     other = elsewhere(**changes)
     with pytest.raises(WrongChain, match=f"--rollup-address {checksum_address(other.rollup)} if you mean it"):
         pin.admit(other, is_named=False)

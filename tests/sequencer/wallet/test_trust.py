@@ -33,6 +33,7 @@ from sequencer.wallet.trust import (
     VerdictCache,
     check_markets,
     examine,
+    examine_alone,
     governed,
     market_called,
     prove_account,
@@ -154,6 +155,16 @@ def test_another_contract_is_no_bridge(chain: Chain) -> None:
     for address in (chain.found.token, chain.found.referee):
         with pytest.raises(NotGenuine, match="not the shipped RollupBridge"):
             chain.examine(chain.status(rollup_address="0x" + address.hex()))
+
+
+def test_a_rollup_that_was_pinned_on_another_chain_is_not_looked_for_on_this(chain: Chain, tmp_path: Path) -> None:
+    def alone(pinned_chain: int | None) -> Venue:
+        cache = VerdictCache(tmp_path / "verified.json")
+        return chain.ask(lambda l1: examine_alone(l1, chain.found.bridge, cache, pinned_chain))
+
+    assert alone(None) == alone(31_337)
+    with pytest.raises(WrongChain, match=r"this wallet's rollup is on chain 1, the L1 at .* is chain 31337"):
+        alone(1)
 
 
 def test_the_rollup_that_the_user_knows_wins(chain: Chain) -> None:

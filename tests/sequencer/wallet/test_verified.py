@@ -101,10 +101,10 @@ class OnL1:
 
     def __init__(self, venue: Venue) -> None:
         self.venue = venue
-        self.asked: list[bytes] = []
+        self.asked: list[tuple[bytes, int | None]] = []
 
-    async def __call__(self, l1: L1Client, rollup: bytes, cache: VerdictCache) -> Venue:
-        self.asked.append(rollup)
+    async def __call__(self, l1: L1Client, rollup: bytes, cache: VerdictCache, pinned_chain: int | None) -> Venue:
+        self.asked.append((rollup, pinned_chain))
         return self.venue
 
 
@@ -119,7 +119,7 @@ async def test_a_rollup_that_is_named_or_pinned_is_looked_for_on_l1_alone(
     for options in ({"expected_rollup": VENUE.rollup}, {}):
         known = verified(Verified, failure, tmp_path, tell=told.append, warn=told.append, **options)
         assert await known.forced_venue() == await known.forced_venue() == VENUE
-    assert found.asked == [VENUE.rollup] * 2
+    assert found.asked == [(VENUE.rollup, None), (VENUE.rollup, VENUE.chain_id)]
     # The first use pins it, and the second needs no name. Nobody listed anything here: the node is not asked at all.
     assert told == introduction(VENUE, RollupPin(tmp_path / PIN_FILE))
 
