@@ -159,6 +159,7 @@ def market_payload(given: containers.Parameters) -> bytes:
         given.maker_fee_ppm,
         given.taker_fee_ppm,
         given.band_ppm,
+        given.unwind_band_ppm,
         given.funding_cap_ppm,
     )
     return b"".join(
@@ -166,7 +167,7 @@ def market_payload(given: containers.Parameters) -> bytes:
             bytes([given.market, given.status]),
             given.label,
             *(fraction.to_bytes(3, "big") for fraction in fractions),
-            given.minimum_notional.to_bytes(8, "big"),
+            given.minimum_notional.to_bytes(5, "big"),
             given.interest_lower.to_bytes(13, "big"),
             given.interest_upper.to_bytes(13, "big"),
         ]
@@ -177,8 +178,8 @@ def market_parameters(payload: bytes) -> containers.Parameters:
     """What 86 bytes of `market_payload` say; ValueError for another length."""
     if len(payload) != constants.SET_MARKET_LENGTH:
         raise ValueError(f"parameters of a market are {constants.SET_MARKET_LENGTH} bytes, these are {len(payload)}")
-    fractions = [int.from_bytes(payload[at : at + 3], "big") for at in range(34, 52, 3)]
-    bounds = [int.from_bytes(payload[at:end], "big") for at, end in ((52, 60), (60, 73), (73, 86))]
+    fractions = [int.from_bytes(payload[at : at + 3], "big") for at in range(34, 55, 3)]
+    bounds = [int.from_bytes(payload[at:end], "big") for at, end in ((55, 60), (60, 73), (73, 86))]
     return containers.Parameters(payload[0], payload[1], payload[2:34], *fractions, *bounds)
 
 

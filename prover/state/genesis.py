@@ -18,6 +18,7 @@ class MarketListing(msgspec.Struct, frozen=True, kw_only=True):
     maker_fee_ppm: int = 100
     taker_fee_ppm: int = 450
     band_ppm: int = 50_000
+    unwind_band_ppm: int = 1_000
     funding_cap_ppm: int = 500
     minimum_notional_micros: int = 10_000_000
     interest_lower_micros: int = 0
@@ -32,6 +33,7 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
     interest_lower_micros: int = 0
     interest_upper_micros: int = 0
     band_ppm: int = 50_000
+    unwind_band_ppm: int = 1_000
     funding_cap_ppm: int = 500
 
     def listing(self, name: str, size_decimals: int) -> MarketListing:
@@ -56,6 +58,7 @@ TIERS: Final = {
         interest_lower_micros=20 * _MILLION,
         interest_upper_micros=50 * _MILLION,
         band_ppm=100_000,
+        unwind_band_ppm=5_000,
         funding_cap_ppm=1_000,
     ),
     "long-tail": Tier(
@@ -64,6 +67,7 @@ TIERS: Final = {
         interest_lower_micros=5 * _MILLION,
         interest_upper_micros=10 * _MILLION,
         band_ppm=200_000,
+        unwind_band_ppm=10_000,
         funding_cap_ppm=2_000,
     ),
     "isolated": Tier(
@@ -72,6 +76,7 @@ TIERS: Final = {
         interest_lower_micros=_MILLION // 2,
         interest_upper_micros=_MILLION,
         band_ppm=200_000,
+        unwind_band_ppm=10_000,
         funding_cap_ppm=2_000,
     ),
 }
@@ -150,13 +155,14 @@ def legal_globals(genesis: bytes) -> containers.Globals:
         row = globals.markets[market]
         moving = (risk.price[market], risk.funding_index[market], row.previous_price, row.premium_ppm)
         counted = (row.open_interest, row.fund, row.turned_over, row.paid_out)
-        lived = (row.changed_at, row.settling_sum, row.settling_time)
+        lived = (row.changed_at, row.settling)
         _require(not any((*moving, *counted, *lived)), "no market has a history before genesis")
         interest = (row.interest_lower, row.interest_upper)
         fixed = (
             row.maker_fee_ppm,
             row.taker_fee_ppm,
             row.band_ppm,
+            row.unwind_band_ppm,
             row.funding_cap_ppm,
             row.minimum_notional,
             *interest,
@@ -170,6 +176,7 @@ def legal_globals(genesis: bytes) -> containers.Globals:
         _require(row.status in (constants.MARKET_CLOSED, constants.MARKET_OPEN), "a market is open or closed")
         _require(0 <= row.maker_fee_ppm < 2**16 and 0 <= row.taker_fee_ppm < 2**16, "fees fit what orders can sign")
         _require(0 <= row.band_ppm <= constants.PPM, "the price band is a fraction")
+        _require(0 <= row.unwind_band_ppm <= constants.PPM, "the unwinding band is a fraction")
         _require(0 <= row.funding_cap_ppm < 2**23, "the funding cap fits a premium")
         _require(0 <= row.minimum_notional < 2**104, "the minimum notional can be reached")
         is_interest = interest == (0, 0) or 0 <= interest[0] < interest[1] < 2**104
@@ -201,6 +208,7 @@ def genesis_bytes(
             maker_fee_ppm=listing.maker_fee_ppm,
             taker_fee_ppm=listing.taker_fee_ppm,
             band_ppm=listing.band_ppm,
+            unwind_band_ppm=listing.unwind_band_ppm,
             funding_cap_ppm=listing.funding_cap_ppm,
             minimum_notional=listing.minimum_notional_micros,
             previous_price=0,
@@ -212,8 +220,7 @@ def genesis_bytes(
             turned_over=0,
             paid_out=0,
             changed_at=0,
-            settling_sum=0,
-            settling_time=0,
+            settling=0,
         )
         for listing in listings
     ]

@@ -67,6 +67,8 @@ MAX_GRACE: Final = 3_600_000
 HOUR: Final = 3_600_000
 # So much of an hour must be counted before its mean settles a market.
 LEAST_SETTLING_TIME: Final = 2_700_000
+# What is counted of an hour stands in one word: the sum of price * ms times this, and ms.
+SETTLING_SHIFT: Final = 2**32
 # So many ticks in a row, each one step after the last, before anybody is liquidated.
 STEADY_TICKS: Final = 3
 
@@ -79,7 +81,6 @@ TURNOVER_MULTIPLE: Final = 10
 PAYOUT_PPM: Final = 250_000
 # In the word of an hour's turnover what was unwound stands above what was taken.
 UNWOUND: Final = 2**128
-UNWIND_BAND_PPM: Final = 1_000
 # Of the notional, from whoever forces a close to whoever takes the other side.
 FORCED_PENALTY_PPM: Final = 10_000
 
@@ -118,6 +119,9 @@ MAINTENANCE_NUMERATOR: Final = 3
 MAINTENANCE_DENOMINATOR: Final = 4
 MOST_FEE_PPM: Final = 1_000
 LEAST_BAND_PPM: Final = 10_000
+LEAST_UNWIND_BAND_PPM: Final = 100
+# Of ten times its equity an hour: a fifth of it.
+MOST_UNWIND_BAND_PPM: Final = 20_000
 MOST_BAND_PPM: Final = 500_000
 MOST_FUNDING_CAP_PPM: Final = 10_000
 MOST_MINIMUM_NOTIONAL: Final = 1_000_000_000

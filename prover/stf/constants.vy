@@ -70,6 +70,8 @@ MAX_GRACE: constant(int256) = 3_600_000
 HOUR: constant(int256) = 3_600_000
 # So much of an hour must be counted before its mean settles a market.
 LEAST_SETTLING_TIME: constant(int256) = 2_700_000
+# What is counted of an hour stands in one word: the sum of price * ms times this, and ms.
+SETTLING_SHIFT: constant(int256) = 2**32
 # So many ticks in a row, each one step after the last, before anybody is liquidated.
 STEADY_TICKS: constant(int256) = 3
 
@@ -82,7 +84,6 @@ TURNOVER_MULTIPLE: constant(int256) = 10
 PAYOUT_PPM: constant(int256) = 250_000
 # In the word of an hour's turnover what was unwound stands above what was taken.
 UNWOUND: constant(int256) = 2**128
-UNWIND_BAND_PPM: constant(int256) = 1_000
 # Of the notional, from whoever forces a close to whoever takes the other side.
 FORCED_PENALTY_PPM: constant(int256) = 10_000
 
@@ -121,6 +122,9 @@ MAINTENANCE_NUMERATOR: constant(int256) = 3
 MAINTENANCE_DENOMINATOR: constant(int256) = 4
 MOST_FEE_PPM: constant(int256) = 1_000
 LEAST_BAND_PPM: constant(int256) = 10_000
+LEAST_UNWIND_BAND_PPM: constant(int256) = 100
+# Of ten times its equity an hour: a fifth of it.
+MOST_UNWIND_BAND_PPM: constant(int256) = 20_000
 MOST_BAND_PPM: constant(int256) = 500_000
 MOST_FUNDING_CAP_PPM: constant(int256) = 10_000
 MOST_MINIMUM_NOTIONAL: constant(int256) = 1_000_000_000

@@ -138,6 +138,7 @@ class Parameters(msgspec.Struct, frozen=True, gc=False):
     maker_fee_ppm: int
     taker_fee_ppm: int
     band_ppm: int
+    unwind_band_ppm: int
     funding_cap_ppm: int
     minimum_notional: int
     interest_lower: int
@@ -167,8 +168,8 @@ class Market(msgspec.Struct):
 
     Open-interest scaling of the initial fraction runs between the two interest bounds, micro-dollars of notional, zero
     for none; `fund` is the collateral of the market's insurance account, `turned_over` and `paid_out` what it took and
-    gave within the hour of the last tick, micro-dollars. `changed_at` is when its parameters changed. The two of
-    settling add up price * milliseconds, and milliseconds, of an hour whose mean settles the market.
+    gave within the hour of the last tick, micro-dollars. `changed_at` is when its parameters changed. `settling` is
+    the sum of price * milliseconds, times 2^32, and milliseconds of an hour whose mean settles the market.
     """
 
     label: bytes32
@@ -176,6 +177,7 @@ class Market(msgspec.Struct):
     maker_fee_ppm: int
     taker_fee_ppm: int
     band_ppm: int
+    unwind_band_ppm: int
     funding_cap_ppm: int
     minimum_notional: int
     previous_price: int
@@ -187,8 +189,7 @@ class Market(msgspec.Struct):
     turned_over: int
     paid_out: int
     changed_at: int
-    settling_sum: int
-    settling_time: int
+    settling: int
 
 
 class Globals(msgspec.Struct):
@@ -392,6 +393,5 @@ class Ticked(msgspec.Struct, gc=False):
     price: list[int]
     premium_ppm: list[int]
     funding_index: list[int]
-    settling_sum: list[int]
-    settling_time: list[int]
+    settling: list[int]
     settled: list[int]

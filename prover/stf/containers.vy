@@ -120,6 +120,7 @@ struct Parameters:
     maker_fee_ppm: int256
     taker_fee_ppm: int256
     band_ppm: int256
+    unwind_band_ppm: int256
     funding_cap_ppm: int256
     minimum_notional: int256
     interest_lower: int256
@@ -148,6 +149,7 @@ struct Market:
     maker_fee_ppm: int256
     taker_fee_ppm: int256
     band_ppm: int256
+    unwind_band_ppm: int256
     funding_cap_ppm: int256
     minimum_notional: int256
     previous_price: int256
@@ -159,8 +161,7 @@ struct Market:
     turned_over: int256
     paid_out: int256
     changed_at: int256
-    settling_sum: int256
-    settling_time: int256
+    settling: int256
 
 
 # The head is the entry of the L1 queue that is only partly done: an account, 0 for none, a market or MARKETS for all.
@@ -334,6 +335,5 @@ struct Ticked:
     price: int256[16]
     premium_ppm: int256[16]
     funding_index: int256[16]
-    settling_sum: int256[16]
-    settling_time: int256[16]
+    settling: int256[16]
     settled: int256[16]

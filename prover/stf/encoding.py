@@ -210,8 +210,9 @@ def parameters(tail: uint256, label: bytes32, fractions: uint256, bounds: uint25
         maker_fee_ppm=bits(fractions, 184, 24),
         taker_fee_ppm=bits(fractions, 160, 24),
         band_ppm=bits(fractions, 136, 24),
-        funding_cap_ppm=bits(fractions, 112, 24),
-        minimum_notional=bits(fractions, 48, 64),
+        unwind_band_ppm=bits(fractions, 112, 24),
+        funding_cap_ppm=bits(fractions, 88, 24),
+        minimum_notional=bits(fractions, 48, 40),
         interest_lower=bits(bounds, 152, 104),
         interest_upper=bits(bounds, 48, 104),
     )
@@ -333,6 +334,7 @@ def globals_bytes(globals: containers.Globals) -> bytes:
             word(market.maker_fee_ppm),
             word(market.taker_fee_ppm),
             word(market.band_ppm),
+            word(market.unwind_band_ppm),
             word(market.funding_cap_ppm),
             word(market.minimum_notional),
             word(market.previous_price),
@@ -344,8 +346,7 @@ def globals_bytes(globals: containers.Globals) -> bytes:
             word(market.turned_over),
             word(market.paid_out),
             word(market.changed_at),
-            word(market.settling_sum),
-            word(market.settling_time),
+            word(market.settling),
         ]
     return b"".join(words)
 

@@ -247,8 +247,9 @@ def parameters(tail: uint256, label: bytes32, fractions: uint256, bounds: uint25
         maker_fee_ppm=self.bits(fractions, 184, 24),
         taker_fee_ppm=self.bits(fractions, 160, 24),
         band_ppm=self.bits(fractions, 136, 24),
-        funding_cap_ppm=self.bits(fractions, 112, 24),
-        minimum_notional=self.bits(fractions, 48, 64),
+        unwind_band_ppm=self.bits(fractions, 112, 24),
+        funding_cap_ppm=self.bits(fractions, 88, 24),
+        minimum_notional=self.bits(fractions, 48, 40),
         interest_lower=self.bits(bounds, 152, 104),
         interest_upper=self.bits(bounds, 48, 104),
     )

@@ -72,25 +72,57 @@ def check_signer(index: int256, last: int256, signer: address, signers: list[add
     return codes.OK
 
 
-def settling(
-    listed: containers.Market, price: int256, last: int256, time: int256
-) -> tuple[int256, int256, int256, int256]:
+def settling(listed: containers.Market, price: int256, last: int256, time: int256) -> tuple[int256, int256, int256]:
     """Whether a settling market is over at this tick, its price, and what is counted of its hour; PROTOCOL.md 8.22."""
     # An hour of the clock, that begins an hour or more after its announcement: whoever orders picks no span.
     start: int256 = (time - 1) // constants.HOUR * constants.HOUR
-    counted_sum: int256 = listed.settling_sum
-    counted_time: int256 = listed.settling_time
+    counted_sum: int256 = listed.settling // constants.SETTLING_SHIFT
+    counted_time: int256 = listed.settling % constants.SETTLING_SHIFT
     if last <= start:
         # The hour's mean settles it, and stays its price for ever; too many gaps, and another hour must do.
         if counted_time >= constants.LEAST_SETTLING_TIME:
-            return 1, counted_sum // counted_time, 0, 0
+            return 1, counted_sum // counted_time, 0
         counted_sum = 0
         counted_time = 0
     if start >= listed.changed_at + constants.HOUR:
         lasted: int256 = min(time - max(last, start), constants.TICK_GAP)
         counted_sum = counted_sum + price * lasted
         counted_time = counted_time + lasted
-    return 0, price, counted_sum, counted_time
+    return 0, price, counted_sum * constants.SETTLING_SHIFT + counted_time
+
+
+def reported(
+    domain: bytes32,
+    signers: list[address],
+    market_count: int256,
+    time: int256,
+    signer_count: int256,
+    operation: bytes,
+    ecrecover: Recover,
+) -> tuple[int256, list[list[int256]], list[list[int256]]]:
+    """Whether all reports of a tick are of oracle signers, and what they say of each market; PROTOCOL.md 8.6."""
+    prices: list[list[int256]] = [[0] * constants.SIGNERS for _ in range(constants.MARKETS)]
+    premiums: list[list[int256]] = [[0] * constants.SIGNERS for _ in range(constants.MARKETS)]
+    code: int256 = codes.OK
+    last: int256 = -1
+    at: uint256 = 9
+    for i in range(signer_count):
+        index: int256 = encoding.bits(word_at(operation, at), 248, 8)
+        signer: address = containers.NOBODY
+        price: list[int256] = [0] * constants.MARKETS
+        premium: list[int256] = [0] * constants.MARKETS
+        signer, price, premium = tick_signer(domain, time, market_count, operation, at + 1, ecrecover)
+        code = check_signer(index, last, signer, signers)
+        if code != codes.OK:
+            return code, prices, premiums
+        last = index
+        for market in range(market_count):
+            if price[market] == 0:
+                return codes.ZERO_PRICE, prices, premiums
+            prices[market][i] = price[market]
+            premiums[market][i] = premium[market]
+        at += constants.TICK_SIGNER_LENGTH + constants.TICK_MARKET_LENGTH * market_count
+    return codes.OK, prices, premiums
 
 
 def tick(
@@ -108,8 +140,7 @@ def tick(
         price=[0] * constants.MARKETS,
         premium_ppm=[0] * constants.MARKETS,
         funding_index=[0] * constants.MARKETS,
-        settling_sum=[0] * constants.MARKETS,
-        settling_time=[0] * constants.MARKETS,
+        settling=[0] * constants.MARKETS,
         settled=[0] * constants.MARKETS,
     )
     if ticked.code != codes.OK:
@@ -122,25 +153,11 @@ def tick(
         ticked.grace_until = time + globals.grace_period
     if time - globals.tick_time == constants.TICK_STEP:
         ticked.streak = min(globals.streak + 1, constants.STEADY_TICKS)
-    last: int256 = -1
-    at: uint256 = 9
-    for i in range(signer_count):
-        index: int256 = encoding.bits(word_at(operation, at), 248, 8)
-        signer: address = containers.NOBODY
-        price: list[int256] = [0] * constants.MARKETS
-        premium: list[int256] = [0] * constants.MARKETS
-        signer, price, premium = tick_signer(domain, time, market_count, operation, at + 1, ecrecover)
-        ticked.code = check_signer(index, last, signer, globals.signers)
-        if ticked.code != codes.OK:
-            return ticked
-        last = index
-        for market in range(market_count):
-            if price[market] == 0:
-                ticked.code = codes.ZERO_PRICE
-                return ticked
-            prices[market][i] = price[market]
-            premiums[market][i] = premium[market]
-        at += constants.TICK_SIGNER_LENGTH + constants.TICK_MARKET_LENGTH * market_count
+    ticked.code, prices, premiums = reported(
+        domain, globals.signers, market_count, time, signer_count, operation, ecrecover
+    )
+    if ticked.code != codes.OK:
+        return ticked
     for market in range(market_count):
         listed: containers.Market = globals.markets[market]
         if listed.status == constants.MARKET_SETTLED:
@@ -159,15 +176,11 @@ def tick(
         if listed.status == constants.MARKET_SETTLING:
             is_over: int256 = 0
             price_now: int256 = 0
-            counted_sum: int256 = 0
-            counted_time: int256 = 0
-            is_over, price_now, counted_sum, counted_time = settling(
-                listed, ticked.price[market], globals.tick_time, time
-            )
+            counted: int256 = 0
+            is_over, price_now, counted = settling(listed, ticked.price[market], globals.tick_time, time)
             ticked.settled[market] = is_over
             ticked.price[market] = price_now
-            ticked.settling_sum[market] = counted_sum
-            ticked.settling_time[market] = counted_time
+            ticked.settling[market] = counted
     return ticked
 
 
@@ -187,6 +200,10 @@ def in_range(given: containers.Parameters) -> bool:
     if given.maker_fee_ppm > given.taker_fee_ppm or given.taker_fee_ppm > constants.MOST_FEE_PPM:
         return False
     if given.band_ppm < constants.LEAST_BAND_PPM or given.band_ppm > constants.MOST_BAND_PPM:
+        return False
+    if given.unwind_band_ppm < constants.LEAST_UNWIND_BAND_PPM:
+        return False
+    if given.unwind_band_ppm > min(given.band_ppm, constants.MOST_UNWIND_BAND_PPM):
         return False
     if given.funding_cap_ppm > constants.MOST_FUNDING_CAP_PPM:
         return False
@@ -210,6 +227,8 @@ def check_step(
     if not stepped(listed.band_ppm, given.band_ppm) or not stepped(listed.funding_cap_ppm, given.funding_cap_ppm):
         return False
     if not stepped(listed.minimum_notional, given.minimum_notional):
+        return False
+    if not stepped(listed.unwind_band_ppm, given.unwind_band_ppm):
         return False
     # Scaling may begin, and never ends: whoever lifts the bounds lifts what the fund stands for.
     if listed.interest_upper == 0:
@@ -284,6 +303,7 @@ def change(
         maker_fee_ppm=given.maker_fee_ppm,
         taker_fee_ppm=given.taker_fee_ppm,
         band_ppm=given.band_ppm,
+        unwind_band_ppm=given.unwind_band_ppm,
         funding_cap_ppm=given.funding_cap_ppm,
         minimum_notional=given.minimum_notional,
         previous_price=listed.previous_price,
@@ -295,8 +315,7 @@ def change(
         turned_over=listed.turned_over,
         paid_out=listed.paid_out,
         changed_at=now,
-        settling_sum=0,
-        settling_time=0,
+        settling=0,
     )
     return changed
 

@@ -88,23 +88,51 @@ def check_signer(index: int256, last: int256, signer: address, signers: uint256[
 
 @internal
 @pure
-def settling(listed: containers.Market, price: int256, last: int256, time: int256) -> (int256, int256, int256, int256):
+def settling(listed: containers.Market, price: int256, last: int256, time: int256) -> (int256, int256, int256):
     """Whether a settling market is over at this tick, its price, and what is counted of its hour; PROTOCOL.md 8.22."""
     # An hour of the clock, that begins an hour or more after its announcement: whoever orders picks no span.
     start: int256 = (time - 1) // constants.HOUR * constants.HOUR
-    counted_sum: int256 = listed.settling_sum
-    counted_time: int256 = listed.settling_time
+    counted_sum: int256 = listed.settling // constants.SETTLING_SHIFT
+    counted_time: int256 = listed.settling % constants.SETTLING_SHIFT
     if last <= start:
         # The hour's mean settles it, and stays its price for ever; too many gaps, and another hour must do.
         if counted_time >= constants.LEAST_SETTLING_TIME:
-            return 1, counted_sum // counted_time, 0, 0
+            return 1, counted_sum // counted_time, 0
         counted_sum = 0
         counted_time = 0
     if start >= listed.changed_at + constants.HOUR:
         lasted: int256 = min(time - max(last, start), constants.TICK_GAP)
         counted_sum = counted_sum + price * lasted
         counted_time = counted_time + lasted
-    return 0, price, counted_sum, counted_time
+    return 0, price, counted_sum * constants.SETTLING_SHIFT + counted_time
+
+
+@internal
+@view
+def reported(domain: bytes32, signers: uint256[7], market_count: int256, time: int256, signer_count: int256, operation: uint256) -> (int256, int256[7][16], int256[7][16]):
+    """Whether all reports of a tick are of oracle signers, and what they say of each market; PROTOCOL.md 8.6."""
+    prices: int256[7][16] = empty(int256[7][16])
+    premiums: int256[7][16] = empty(int256[7][16])
+    code: int256 = codes.OK
+    last: int256 = -1
+    at: uint256 = operation + 9
+    for i: int256 in range(signer_count, bound=7):
+        index: int256 = encoding.bits(merkle.at(at), 248, 8)
+        signer: address = containers.NOBODY
+        price: int256[16] = empty(int256[16])
+        premium: int256[16] = empty(int256[16])
+        signer, price, premium = self.tick_signer(domain, time, market_count, at + 1)
+        code = self.check_signer(index, last, signer, signers)
+        if code != codes.OK:
+            return code, prices, premiums
+        last = index
+        for market: int256 in range(market_count, bound=16):
+            if price[market] == 0:
+                return codes.ZERO_PRICE, prices, premiums
+            prices[market][i] = price[market]
+            premiums[market][i] = premium[market]
+        at += convert(constants.TICK_SIGNER_LENGTH + constants.TICK_MARKET_LENGTH * market_count, uint256)
+    return codes.OK, prices, premiums
 
 
 @internal
@@ -122,8 +150,7 @@ def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: u
         price=empty(int256[16]),
         premium_ppm=empty(int256[16]),
         funding_index=empty(int256[16]),
-        settling_sum=empty(int256[16]),
-        settling_time=empty(int256[16]),
+        settling=empty(int256[16]),
         settled=empty(int256[16]),
     )
     if ticked.code != codes.OK:
@@ -136,25 +163,9 @@ def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: u
         ticked.grace_until = time + globals.grace_period
     if time - globals.tick_time == constants.TICK_STEP:
         ticked.streak = min(globals.streak + 1, constants.STEADY_TICKS)
-    last: int256 = -1
-    at: uint256 = operation + 9
-    for i: int256 in range(signer_count, bound=7):
-        index: int256 = encoding.bits(merkle.at(at), 248, 8)
-        signer: address = containers.NOBODY
-        price: int256[16] = empty(int256[16])
-        premium: int256[16] = empty(int256[16])
-        signer, price, premium = self.tick_signer(domain, time, market_count, at + 1)
-        ticked.code = self.check_signer(index, last, signer, globals.signers)
-        if ticked.code != codes.OK:
-            return ticked
-        last = index
-        for market: int256 in range(market_count, bound=16):
-            if price[market] == 0:
-                ticked.code = codes.ZERO_PRICE
-                return ticked
-            prices[market][i] = price[market]
-            premiums[market][i] = premium[market]
-        at += convert(constants.TICK_SIGNER_LENGTH + constants.TICK_MARKET_LENGTH * market_count, uint256)
+    ticked.code, prices, premiums = self.reported(domain, globals.signers, market_count, time, signer_count, operation)
+    if ticked.code != codes.OK:
+        return ticked
     for market: int256 in range(market_count, bound=16):
         listed: containers.Market = globals.markets[market]
         if listed.status == constants.MARKET_SETTLED:
@@ -173,13 +184,11 @@ def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: u
         if listed.status == constants.MARKET_SETTLING:
             is_over: int256 = 0
             price_now: int256 = 0
-            counted_sum: int256 = 0
-            counted_time: int256 = 0
-            is_over, price_now, counted_sum, counted_time = self.settling(listed, ticked.price[market], globals.tick_time, time)
+            counted: int256 = 0
+            is_over, price_now, counted = self.settling(listed, ticked.price[market], globals.tick_time, time)
             ticked.settled[market] = is_over
             ticked.price[market] = price_now
-            ticked.settling_sum[market] = counted_sum
-            ticked.settling_time[market] = counted_time
+            ticked.settling[market] = counted
     return ticked
 
 
@@ -207,6 +216,10 @@ def in_range(given: containers.Parameters) -> bool:
         return False
     if given.band_ppm < constants.LEAST_BAND_PPM or given.band_ppm > constants.MOST_BAND_PPM:
         return False
+    if given.unwind_band_ppm < constants.LEAST_UNWIND_BAND_PPM:
+        return False
+    if given.unwind_band_ppm > min(given.band_ppm, constants.MOST_UNWIND_BAND_PPM):
+        return False
     if given.funding_cap_ppm > constants.MOST_FUNDING_CAP_PPM:
         return False
     if given.minimum_notional == 0 or given.minimum_notional > constants.MOST_MINIMUM_NOTIONAL:
@@ -229,6 +242,8 @@ def check_step(given: containers.Parameters, listed: containers.Market, initial_
     if not self.stepped(listed.band_ppm, given.band_ppm) or not self.stepped(listed.funding_cap_ppm, given.funding_cap_ppm):
         return False
     if not self.stepped(listed.minimum_notional, given.minimum_notional):
+        return False
+    if not self.stepped(listed.unwind_band_ppm, given.unwind_band_ppm):
         return False
     # Scaling may begin, and never ends: whoever lifts the bounds lifts what the fund stands for.
     if listed.interest_upper == 0:
@@ -296,6 +311,7 @@ def change(given: containers.Parameters, listed: containers.Market, initial_ppm:
         maker_fee_ppm=given.maker_fee_ppm,
         taker_fee_ppm=given.taker_fee_ppm,
         band_ppm=given.band_ppm,
+        unwind_band_ppm=given.unwind_band_ppm,
         funding_cap_ppm=given.funding_cap_ppm,
         minimum_notional=given.minimum_notional,
         previous_price=listed.previous_price,
@@ -307,8 +323,7 @@ def change(given: containers.Parameters, listed: containers.Market, initial_ppm:
         turned_over=listed.turned_over,
         paid_out=listed.paid_out,
         changed_at=now,
-        settling_sum=0,
-        settling_time=0,
+        settling=0,
     )
     return changed
 

@@ -128,8 +128,7 @@ def take_tick(globals: containers.Globals, ticked: containers.Ticked, queued: in
         if new_hour:
             listed.turned_over = 0
             listed.paid_out = 0
-        listed.settling_sum = ticked.settling_sum[market]
-        listed.settling_time = ticked.settling_time[market]
+        listed.settling = ticked.settling[market]
     globals.risk = containers.Risk(
         price=ticked.price,
         funding_index=ticked.funding_index,
@@ -573,8 +572,8 @@ class Chunk(WorkingState):
         # The fund of another market, once that is settled, goes home by an entry.
         homing = tag == constants.FORCED_RESCUE and constants.FEE_ACCOUNT < move.account < constants.RESERVED_ACCOUNTS
         homing = homing and move.account != constants.insurance_account(move.market)
-        spared = insured or homing
-        if tag != constants.UNWIND and move.account < constants.RESERVED_ACCOUNTS and not spared:
+        is_reserved = tag != constants.UNWIND and move.account < constants.RESERVED_ACCOUNTS and not homing
+        if is_reserved and not insured:
             return codes.RESERVED
         paired = tag == constants.DELEVERAGE or (
             tag == constants.CLOSE_STEP and move.other != constants.insurance_account(move.market)

@@ -349,8 +349,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                     if ticked.time // constants.HOUR != globals.tick_time // constants.HOUR:
                         listed.turned_over = 0
                         listed.paid_out = 0
-                    listed.settling_sum = ticked.settling_sum[market]
-                    listed.settling_time = ticked.settling_time[market]
+                    listed.settling = ticked.settling[market]
                     if ticked.settled[market] == 1:
                         listed.status = constants.MARKET_SETTLED
                         listed.open_interest = 0

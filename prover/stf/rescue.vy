@@ -340,8 +340,10 @@ def funded(under: containers.Conditions, insurance: containers.Account, market: 
 
 @internal
 @pure
-def fewest(every: containers.Sums, equity: int256, minimum_notional: int256, oracle: int256, size: int256, initial_ppm: int256, discount: int256) -> int256:
+def fewest(under: containers.Conditions, market: int256, every: containers.Sums, equity: int256, size: int256, discount: int256) -> int256:
     """The fewest lots that bring an account back to its initial requirement; PROTOCOL.md 8.16."""
+    oracle: int256 = under.risk.price[market]
+    initial_ppm: int256 = under.risk.initial_ppm[market]
     # At oracle * (1 -+ discount / (2 * MM * 10^6)).
     relief: int256 = oracle * (2 * every.maintenance * initial_ppm - discount)
     if relief <= 0:
@@ -349,7 +351,7 @@ def fewest(every: containers.Sums, equity: int256, minimum_notional: int256, ora
     others: int256 = every.initial - margin.requirement(oracle, size, initial_ppm)
     missing: int256 = abs(size) * oracle * initial_ppm - (equity - others) * constants.PPM
     found: int256 = max(margin.ceil_div(2 * every.maintenance * missing, relief), 0)
-    if found > 0 and (abs(size) - found) * oracle < minimum_notional:
+    if found > 0 and (abs(size) - found) * oracle < under.listed.minimum_notional:
         return abs(size)
     return min(found, abs(size))
 
@@ -395,9 +397,7 @@ def take_over(tag: int256, under: containers.Conditions, move: containers.Rescue
     gentle: bool = forced and equity * 3 >= every.maintenance * 2
     discount: int256 = 3 * under.risk.maintenance_ppm[market] * (every.maintenance - equity)
     if gentle:
-        initial_ppm: int256 = under.risk.initial_ppm[market]
-        minimum: int256 = under.listed.minimum_notional
-        lots = min(lots, self.fewest(every, equity, minimum, oracle, old.size, initial_ppm, discount))
+        lots = min(lots, self.fewest(under, market, every, equity, old.size, discount))
     closed: int256 = self.signed_lots(old, lots)
     premium: int256 = 0
     if gentle:
@@ -587,7 +587,9 @@ def unwind(under: containers.Conditions, move: containers.Rescue, maker: contain
         return refused
     closed: int256 = self.signed_lots(held, move.lots)
     turned_over: int256 = move.lots * oracle
-    if closed * (price - oracle) * constants.PPM + turned_over * constants.UNWIND_BAND_PPM < 0:
+    # Never under one tick: where ticks are coarse, no other price is any nearer.
+    away: int256 = max(turned_over * under.listed.unwind_band_ppm, move.lots * constants.PPM)
+    if closed * (price - oracle) * constants.PPM + away < 0:
         refused.code = codes.PRICE_BAND
         return refused
     most: int256 = max(margin.equity(under.risk, settled), 0) * constants.TURNOVER_MULTIPLE

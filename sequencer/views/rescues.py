@@ -49,7 +49,7 @@ _FORMULAS: Final = {
     },
     UNWINDING: {
         "judged_price": "oracle_price: an insurance account is not judged",
-        "price": f"the order's, at most {constants.UNWIND_BAND_PPM} ppm worse than oracle_price",
+        "price": "the order's, at most the market's unwind_band_ppm worse than oracle_price, or one tick",
     },
     FORCED_CLOSE: {
         "judged_price": "the worse of the last two oracle prices for the account",

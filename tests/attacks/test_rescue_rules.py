@@ -3,7 +3,7 @@
 Off: the Python law without the rule, and the loss that follows. On: both twins, their code, and a state as it was.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -18,6 +18,7 @@ from tests.attacks.stage import (
     BITCOIN,
     BTC,
     ETH,
+    POOL,
     VICTIM,
     ask,
     bid,
@@ -671,7 +672,7 @@ class TestH6Unwind:
         return stage({1: held(BITCOIN, fund, owner=containers.NOBODY)})
 
     def test_off_the_fund_sells_below_the_market(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        rule = "    if closed * (price - oracle) * constants.PPM + turned_over * constants.UNWIND_BAND_PPM < 0:\n"
+        rule = "    if closed * (price - oracle) * constants.PPM + away < 0:\n"
         rule_off(monkeypatch, rescue, rule, "    if False:\n")
         low = BTC * 95 // 100
         chunk = python_chunk(self.state(), bid(low), move(constants.UNWIND))
@@ -687,6 +688,38 @@ class TestH6Unwind:
         assert venue.run(state, bid(worst), move(constants.UNWIND)).codes == (c.OK, c.OK)
         assert value(state.account(1)) == 10_000 * DOLLAR - BITCOIN * BTC // 1_000
         assert conservation(state).sound
+
+    @pytest.mark.parametrize(("band", "worst"), [(100, BTC - 60), (7_000, BTC - 4_200), (20_000, BTC - 12_000)])
+    def test_on_the_band_is_the_markets_own(self, band: int, worst: int) -> None:
+        for sign in (1, -1):
+            row = held(sign * BITCOIN, 10_000, owner=containers.NOBODY)
+            state = stage({1: row}, market={"unwind_band_ppm": band})
+            order, price = (bid, worst) if sign > 0 else (ask, 2 * BTC - worst)
+            assert_refused(state, order(price - sign), move(constants.UNWIND), code=c.PRICE_BAND)
+            assert venue.run(state, order(price), move(constants.UNWIND)).codes == (c.OK, c.OK)
+
+    COARSE: Final = 20
+
+    def coarse(self) -> State:
+        """A price of twenty ticks: one of them is five percent."""
+        globals = venue.free_of_charge(streak=constants.STEADY_TICKS)
+        globals.markets[0].band_ppm, globals.markets[0].minimum_notional = 500_000, 1
+        globals.risk.price = [self.COARSE, *globals.risk.price[1:]]
+        rows = {1: held(BITCOIN, 10_000, self.COARSE, owner=containers.NOBODY), VICTIM: account()}
+        rows |= {ATTACKER: account(OWNERS[2], 10**6 * DOLLAR)}
+        rows |= {POOL: held(-BITCOIN, 10**6, self.COARSE, owner=OWNERS[3])}
+        return venue.balanced(globals, rows)
+
+    def test_off_nothing_is_within_a_tick(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule = "max(turned_over * under.listed.unwind_band_ppm, move.lots * constants.PPM)"
+        rule_off(monkeypatch, rescue, rule, "turned_over * under.listed.unwind_band_ppm")
+        chunk = python_chunk(self.coarse(), bid(self.COARSE - 1), move(constants.UNWIND))
+        assert chunk.operation_codes[-1] == c.PRICE_BAND
+
+    def test_on_one_tick_is_always_within_it(self) -> None:
+        state = self.coarse()
+        assert_refused(state, bid(self.COARSE - 2), move(constants.UNWIND), code=c.PRICE_BAND)
+        assert venue.run(state, bid(self.COARSE - 1), move(constants.UNWIND)).codes == (c.OK, c.OK)
 
     def test_off_it_opens_the_other_side(self, monkeypatch: pytest.MonkeyPatch) -> None:
         rule = "    if abs(held.size) < move.lots:\n        refused.code = codes.OVERFILLED\n        return refused\n"

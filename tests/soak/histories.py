@@ -219,6 +219,7 @@ class History(Rescuing):
             maker_fee_ppm=listed.maker_fee_ppm,
             taker_fee_ppm=listed.taker_fee_ppm + self.rng.choice([0, 100, 101]),
             band_ppm=listed.band_ppm,
+            unwind_band_ppm=listed.unwind_band_ppm,
             funding_cap_ppm=listed.funding_cap_ppm,
             minimum_notional=listed.minimum_notional,
             interest_lower=listed.interest_lower,

@@ -266,7 +266,9 @@ class Rescues(Readings):
         before, oracle = self.step.before[insurance], self.prices[market]
         size, equity = before.positions[market].size, max(self.read(before, self.prices).equity, 0)
         self.claim(0 < move.lots <= abs(size), "lots", f"{move.lots} of {size}")
-        self.claim(sign(size) * (oracle - price) * 1_000 <= oracle, "unwinding price", f"{price} at {oracle}")
+        band = self.ledger.globals.markets[market].unwind_band_ppm
+        worse = sign(size) * (oracle - price)
+        self.claim(worse <= max(1, Fraction(oracle * band, PPM)), "unwinding price", f"{price} at {oracle}")
         closed = sign(size) * move.lots
         self._moved(insurance, market, -closed, -closed * price, 0)
         maker = self._maker(move.lots)

@@ -319,6 +319,7 @@ class Dense:
                 maker_fee_ppm=row.maker_fee_ppm,
                 taker_fee_ppm=row.taker_fee_ppm,
                 band_ppm=row.band_ppm,
+                unwind_band_ppm=row.unwind_band_ppm,
                 funding_cap_ppm=row.funding_cap_ppm,
                 minimum_notional=row.minimum_notional,
                 interest_lower=0x1111_1111_1111,

@@ -709,3 +709,28 @@ def test_in_a_grace_and_where_a_market_reduces_positions_may_only_become_smaller
     codes = venue.run(venue.build_state(globals, rows), *orders, *fills).codes
 
     assert codes[len(orders) :] == (c.OK, c.OK, grown, grown)
+
+
+def test_no_signer_takes_a_place_that_nobody_has() -> None:
+    globals = venue.globals_of()
+    globals.signers = [*globals.signers[:6], containers.NOBODY]
+    kept = globals.posting_fee, globals.grace_period
+    payload = operations.venue_payload(containers.VenueParameters(*kept, 6, venue.OWNERS[9]))
+
+    entry = venue.entry(constants.SET_VENUE, payload, venue.OPERATOR)
+
+    assert venue.run(venue.build_state(globals), entry).codes == (c.OUT_OF_RANGE,)
+
+
+def test_where_every_market_is_over_no_fund_has_a_home() -> None:
+    globals = venue.globals_of()
+    for market in globals.markets[: globals.market_count]:
+        market.status = constants.MARKET_SETTLED
+    none = [0] * constants.MARKETS
+    globals.risk = msgspec.structs.replace(globals.risk, initial_ppm=none, maintenance_ppm=none)
+    globals.markets[0].fund = DOLLAR
+    state = venue.build_state(globals, {1: account(containers.NOBODY, DOLLAR)})
+
+    entry = venue.entry(constants.FORCED_RESCUE, operations.forced_rescue_payload(1, 1, 1), venue.DEPOSITOR)
+
+    assert venue.run(state, entry).codes == (c.NO_MARKET,)

@@ -53,6 +53,11 @@ def minutes(state: State, prices: list[int], count: int = 60, first: int = const
     return now
 
 
+def counted(state: State) -> tuple[int, int]:
+    """What is counted of market 0's hour: the sum of price times ms, and ms."""
+    return divmod(state.globals.markets[0].settling, constants.SETTLING_SHIFT)
+
+
 def hour(state: State, prices: list[int]) -> int:
     """An hour of the clock, from its beginning on, and the tick that ends it at a price that does not count."""
     minutes(state, prices)
@@ -100,6 +105,9 @@ class TestSteps:
             ({"taker_fee_ppm": 101}, c.STEP_LIMIT),
             ({"band_ppm": 62_500}, c.OK),
             ({"band_ppm": 62_501}, c.STEP_LIMIT),
+            ({"unwind_band_ppm": 1_250}, c.OK),
+            ({"unwind_band_ppm": 1_251}, c.STEP_LIMIT),
+            ({"unwind_band_ppm": 749}, c.STEP_LIMIT),
             ({"interest_lower": 0, "interest_upper": 1}, c.OK),
         ],
     )
@@ -182,17 +190,17 @@ class TestSettlement:
         state = state_of(constants.MARKET_SETTLING)
         minutes(state, [BTC])
         market = state.globals.markets[0]
-        assert (market.status, market.settling_time) == (constants.MARKET_SETTLING, constants.HOUR)
+        assert (market.status, counted(state)[1]) == (constants.MARKET_SETTLING, constants.HOUR)
         assert state.globals.risk.price[0] == BTC
         minutes(state, [BTC], 1, constants.TICK_STEP)
         assert state.globals.markets[0].status == constants.MARKET_SETTLED
-        assert (state.globals.markets[0].settling_sum, state.globals.markets[0].settling_time) == (0, 0)
+        assert state.globals.markets[0].settling == 0
 
-    @pytest.mark.parametrize(("counted", "is_over"), [(45, True), (44, False)])
-    def test_three_quarters_of_an_hour_must_be_counted(self, counted: int, is_over: bool) -> None:
+    @pytest.mark.parametrize(("ticks", "is_over"), [(45, True), (44, False)])
+    def test_three_quarters_of_an_hour_must_be_counted(self, ticks: int, is_over: bool) -> None:
         state = state_of(constants.MARKET_SETTLING)
-        minutes(state, [BTC + 1_000], counted)
-        rest = constants.HOUR - counted * constants.TICK_GAP
+        minutes(state, [BTC + 1_000], ticks)
+        rest = constants.HOUR - ticks * constants.TICK_GAP
         minutes(state, [BTC], 1, rest + constants.TICK_STEP)
         market = state.globals.markets[0]
         assert (market.status == constants.MARKET_SETTLED) == is_over
@@ -200,7 +208,7 @@ class TestSettlement:
             assert state.globals.risk.price[0] == BTC + 1_000
             return
         # The next hour counts alone, from its beginning on: the tick before it is of the last one.
-        assert (market.settling_sum, market.settling_time) == (5_000 * BTC, 5_000)
+        assert counted(state) == (5_000 * BTC, 5_000)
         minutes(state, [BTC - 1_000], 60, constants.TICK_GAP - constants.TICK_STEP)
         minutes(state, [BTC], 1, constants.TICK_STEP)
         assert state.globals.risk.price[0] == (5_000 * BTC + 3_595_000 * (BTC - 1_000)) // constants.HOUR
@@ -211,9 +219,9 @@ class TestSettlement:
         for _ in range(waits):
             minutes(state, [BTC + 1_000])
             market = state.globals.markets[0]
-            assert (market.status, market.settling_time) == (constants.MARKET_SETTLING, 0)
+            assert (market.status, market.settling) == (constants.MARKET_SETTLING, 0)
         minutes(state, [BTC - 1_000])
-        assert state.globals.markets[0].settling_time == constants.HOUR
+        assert counted(state)[1] == constants.HOUR
         minutes(state, [BTC], 1)
         assert state.globals.risk.price[0] == BTC - 1_000
         assert conservation(state).sound
@@ -221,11 +229,11 @@ class TestSettlement:
     def test_a_tick_counts_a_minute_at_most_and_nothing_before_the_hour(self) -> None:
         state = state_of(constants.MARKET_SETTLING)
         minutes(state, [BTC], 1, constants.HOUR - 5_000)
-        assert state.globals.markets[0].settling_time == constants.TICK_GAP
+        assert counted(state)[1] == constants.TICK_GAP
         minutes(state, [BTC], 1, 25_000)
-        assert state.globals.markets[0].settling_time == 20_000
+        assert counted(state)[1] == 20_000
         minutes(state, [BTC], 1, 10 * constants.TICK_GAP)
-        assert state.globals.markets[0].settling_time == 20_000 + constants.TICK_GAP
+        assert counted(state)[1] == 20_000 + constants.TICK_GAP
 
     def test_its_price_stands_whatever_is_signed_later(self) -> None:
         state, now = self.settled([BTC + 1_000])

@@ -31,6 +31,7 @@ def changed(world: World, market: int, **changes: Any) -> Processed:
         "maker_fee_ppm": 100 if now is None else now.maker_fee_ppm,
         "taker_fee_ppm": 450 if now is None else now.taker_fee_ppm,
         "band_ppm": tier.band_ppm if now is None else now.band_ppm,
+        "unwind_band_ppm": tier.unwind_band_ppm if now is None else now.unwind_band_ppm,
         "funding_cap_ppm": tier.funding_cap_ppm if now is None else now.funding_cap_ppm,
         "minimum_notional": 1 if now is None else now.minimum_notional,
         "interest_lower": 0,

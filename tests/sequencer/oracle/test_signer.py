@@ -202,6 +202,7 @@ async def listed(world: OracleWorld) -> None:
         maker_fee_ppm=100,
         taker_fee_ppm=450,
         band_ppm=tier.band_ppm,
+        unwind_band_ppm=tier.unwind_band_ppm,
         funding_cap_ppm=tier.funding_cap_ppm,
         minimum_notional=1,
         interest_lower=0,

@@ -35,6 +35,7 @@ def market_payload(**changes: Any) -> bytes:
         "maker_fee_ppm": 100,
         "taker_fee_ppm": 450,
         "band_ppm": 100_000,
+        "unwind_band_ppm": 5_000,
         "funding_cap_ppm": 1_000,
         "minimum_notional": 1,
         "interest_lower": 0,
