@@ -90,8 +90,16 @@ DEVNET_POSTING_FEE_MICROS: Final = 500
 DEVNET_GRACE_MS: Final = 10_000
 
 
+# Of the price that a listing names: a coarser one leaves no room to fall, and a tick of it is wider than bands.
+LEAST_LISTING_TICKS: Final = 10_000
+
+
 def label(name: str, size_decimals: int) -> bytes:
-    """32 bytes: the ASCII name, zeros, and the size decimals in the last byte."""
+    """32 bytes: the ASCII name, zeros, and the size decimals in the last byte; ValueError for what has no place."""
+    if not (name.isascii() and 0 < len(name) <= 31):
+        raise ValueError(f"a market's name has 1 to 31 ASCII characters, this one has {len(name)}")
+    if not 0 <= size_decimals <= constants.MOST_SIZE_DECIMALS:
+        raise ValueError(f"a market has 0 to {constants.MOST_SIZE_DECIMALS} size decimals, not {size_decimals}")
     return name.encode("ascii").ljust(31, b"\x00") + bytes([size_decimals])
 
 
@@ -173,6 +181,7 @@ def legal_globals(genesis: bytes) -> containers.Globals:
             continue
         is_margin = 0 < risk.maintenance_ppm[market] <= risk.initial_ppm[market] <= constants.PPM
         _require(is_margin, "0 < maintenance <= initial <= 1")
+        _require(row.label[31] <= constants.MOST_SIZE_DECIMALS, "size decimals are at most six")
         _require(row.status in (constants.MARKET_CLOSED, constants.MARKET_OPEN), "a market is open or closed")
         _require(0 <= row.maker_fee_ppm < 2**16 and 0 <= row.taker_fee_ppm < 2**16, "fees fit what orders can sign")
         _require(0 <= row.band_ppm <= constants.PPM, "the price band is a fraction")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -12,6 +13,7 @@ from prover.stf import constants
 from sequencer.wallet.commands.force import come_of, timeout_option
 from sequencer.wallet.commands.running import Report, Settings, command, run_action
 from sequencer.wallet.errors import BadInput
+from sequencer.wallet.units import parse_units
 
 if TYPE_CHECKING:
     from prover.stf import containers
@@ -38,6 +40,16 @@ _PARAMETERS: Final = {
 }
 
 
+def _parameter_options(otherwise: str) -> Callable[[Any], Any]:
+    def added(function: Any) -> Any:
+        for name, sentence in reversed(_PARAMETERS.items()):
+            option = "--" + name.replace("_", "-")
+            function = click.option(option, name, type=click.IntRange(0), help=f"{sentence} {otherwise}")(function)
+        return function
+
+    return added
+
+
 @click.group()
 def govern() -> None:
     """What a venue lists, asks for and charges: announced by its governor, enacted by anybody after its delay.
@@ -51,16 +63,23 @@ def govern() -> None:
 @click.option(
     "--size-decimals", type=click.IntRange(0, 6), required=True, help="Decimals of a lot; ticks take the rest."
 )
+@click.option("--price", required=True, help="What it costs now, in dollars: a coarse price is refused.")
 @click.option("--tier", type=click.Choice(list(genesis.TIERS)), required=True, help="Whose parameters it begins with.")
+@_parameter_options("As the tier has it if not given.")
 @command
-def govern_list(settings: Settings, name: str, size_decimals: int, tier: str) -> None:
-    """Announce a new market. Oracle signers need its price from its enactment on."""
+def govern_list(settings: Settings, name: str, size_decimals: int, price: str, tier: str, **asked: int | None) -> None:
+    """Announce a new market, at any leverage within the law's ranges.
+
+    Oracle signers need its price from its enactment on.
+    """
     from prover.signing import operations
-    from prover.stf import containers
+    from prover.stf import containers, markets
 
     if not (name.isascii() and name.isprintable() and 0 < len(name) <= _NAME_BYTES):
         raise BadInput(f"a name has 1 to {_NAME_BYTES} ASCII characters")
-    listing = genesis.TIERS[tier].listing(name, size_decimals)
+    _check_price(price, size_decimals)
+    stands = msgspec.structs.asdict(genesis.TIERS[tier].listing(name, size_decimals))
+    values = [stands[field] if asked[field] is None else asked[field] for field in _PARAMETERS]
 
     async def action(wallet: Wallet) -> Report:
         venue = await wallet.verified.forced_venue()
@@ -75,20 +94,24 @@ def govern_list(settings: Settings, name: str, size_decimals: int, tier: str) ->
             index,
             constants.MARKET_OPEN,
             genesis.label(name, size_decimals),
-            listing.initial_ppm,
-            listing.maintenance_ppm,
-            listing.maker_fee_ppm,
-            listing.taker_fee_ppm,
-            listing.band_ppm,
-            listing.unwind_band_ppm,
-            listing.funding_cap_ppm,
-            listing.minimum_notional_micros,
-            listing.interest_lower_micros,
-            listing.interest_upper_micros,
+            *values,  # type: ignore[arg-type]
         )
+        if not markets.in_range(given):
+            raise BadInput("a parameter is outside the law's ranges: PROTOCOL.md 7.8")
         return await _announced(wallet, constants.SET_MARKET, operations.market_payload(given))
 
     run_action(settings, action, signing=True)
+
+
+def _check_price(price: str, size_decimals: int) -> None:
+    """Refuses a market whose price in ticks is coarse: it could fall to nothing, and halt every tick."""
+    least = genesis.LEAST_LISTING_TICKS
+    ticks = [parse_units(price, 12, "price", "dollars") // 10 ** (6 + decimals) for decimals in range(7)]
+    if ticks[size_decimals] >= least:
+        return
+    fits = max((decimals for decimals in range(size_decimals) if ticks[decimals] >= least), default=None)
+    way = "list more of it as one, such as a thousand" if fits is None else f"--size-decimals {fits} would do"
+    raise BadInput(f"{price} dollars are {ticks[size_decimals]} ticks, fewer than {least:,}: {way}")
 
 
 def _listing(one: Announcement) -> containers.Parameters | None:
@@ -103,19 +126,10 @@ def _listing(one: Announcement) -> containers.Parameters | None:
         return None
 
 
-def _parameter_options(function: Any) -> Any:
-    for name, sentence in reversed(_PARAMETERS.items()):
-        option = "--" + name.replace("_", "-")
-        function = click.option(option, name, type=click.IntRange(0), help=f"{sentence} As it is if not given.")(
-            function
-        )
-    return function
-
-
 @govern.command("market")
 @click.option("--market", required=True, help="Name or index, such as BTC.")
 @click.option("--status", type=click.Choice(list(_STATUSES)), help="As it is if not given.")
-@_parameter_options
+@_parameter_options("As it is if not given.")
 @command
 def govern_market(settings: Settings, market: str, status: str | None, **given: int | None) -> None:
     """Announce other parameters of a market, or its end: reduce-only, a month later settling.

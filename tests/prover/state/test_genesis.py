@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from prover.state import state
-from prover.state.genesis import DEVNET_MARKETS, TIERS, genesis_bytes, legal_globals, name_and_decimals
+from prover.state.genesis import DEVNET_MARKETS, TIERS, genesis_bytes, label, legal_globals, name_and_decimals
 from prover.state.store import MemoryStore
 from prover.stf import constants, containers, encoding
 
@@ -72,6 +72,8 @@ ILLEGAL: dict[str, Callable[[containers.Globals], None]] = {
     "a negative fee": set_market("maker_fee_ppm", -1),
     "a fee that no order can sign": set_market("taker_fee_ppm", 2**16),
     "a band above one": set_market("band_ppm", 1_000_001),
+    "an unwinding band above one": set_market("unwind_band_ppm", 1_000_001),
+    "seven size decimals": set_market("label", b"BTC".ljust(31, b"\x00") + b"\x07"),
     "a funding cap beyond a premium": set_market("funding_cap_ppm", 2**23),
     "a minimum beyond any order": set_market("minimum_notional", 2**104),
     "an insurance fund before genesis": set_market("fund", 1),
@@ -132,3 +134,13 @@ def test_every_tier_can_be_listed() -> None:
 
 def test_reserved_accounts_come_before_the_first() -> None:
     assert devnet().next_account == constants.RESERVED_ACCOUNTS
+
+
+@pytest.mark.parametrize(("name", "size_decimals"), [("", 3), ("N" * 32, 3), ("Ŋ", 3), ("DOGE", 7), ("DOGE", -1)])
+def test_a_market_without_a_lawful_label_is_refused_by_name(name: str, size_decimals: int) -> None:
+    with pytest.raises(ValueError, match="a market"):
+        label(name, size_decimals)
+    listed = TIERS["small"].listing(name, size_decimals)
+    with pytest.raises(ValueError, match="a market"):
+        genesis_bytes(bytes([1]) * 20, [bytes([2]) * 20], 1, (listed,))
+    assert label("N" * 31, 6) == b"N" * 31 + b"\x06"

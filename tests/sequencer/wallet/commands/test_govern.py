@@ -111,12 +111,23 @@ def test_a_market_is_listed_priced_and_traded(governed: tuple[Node, Shell], trad
     node, governor = governed
     line, _ = trader.fails(2, *order("DOGE", "99", "1"))
     assert "there is no market DOGE" in line
-    listing = ("list", "--name", "DOGE", "--size-decimals", "3", "--tier", "small")
+    listing = ("list", "--name", "DOGE", "--size-decimals", "3", "--tier", "small", "--price", "99")
     line, _ = trader.fails(2, "govern", *listing)
     assert "is not the governor" in line
+    # 9.999 dollars are 9,999 ticks of a tenth of a cent; a coin too cheap for any tick is listed by the thousand.
+    for price, way in (("9.9999", "--size-decimals 2 would do"), ("0.00001234", "such as a thousand")):
+        line, _ = governor.fails(2, "govern", *listing[:-1], price)
+        assert "fewer than 10,000" in line
+        assert way in line
+    line, _ = governor.fails(2, "govern", *listing, "--initial-ppm", "4999", "--maintenance-ppm", "3000")
+    assert "outside the law's ranges" in line
+    # Forty times, which no tier has.
+    listing += ("--initial-ppm", "25000", "--maintenance-ppm", "15000")
     made = announced(governor, *listing)
     for name in ("doge", "BTC", "7"):
-        line, _ = governor.fails(2, "govern", "list", "--name", name, "--size-decimals", "3", "--tier", "small")
+        line, _ = governor.fails(
+            2, "govern", "list", "--name", name, "--size-decimals", "3", "--tier", "small", "--price", "99"
+        )
         assert "a name of its own" in line
     line, _ = trader.fails(15, "govern", "enact", "--announcement", made)
     assert "TOO_EARLY" in line
