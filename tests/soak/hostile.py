@@ -9,7 +9,7 @@ comes of it, and a batch that the bridge would not take wins nothing.
 from collections.abc import Callable
 from contextlib import suppress
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pytest
 
@@ -48,6 +48,7 @@ from tests.soak.hostile_seat import (
     ticks,
     value,
 )
+from tests.soak.hostile_traders import Traders
 from tests.twins import venue
 from tests.twins.venue import DOLLAR, NOW
 
@@ -324,21 +325,45 @@ PATHS: Final[dict[str, Callable[[Case], None]]] = {
 }
 
 
-# Played beside them, and above the bound today for want of a rule: that a debt which no fund pays reaches money that
-# has not settled, whether or not whoever posts deleverages.
 NOT_HELD: Final[dict[str, Callable[[Case], None]]] = {"beyond_the_fund": beyond_the_fund}
-# What the search has to find where the rule is missing: a path, and the law without it.
-OLD: Final[dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]]] = {
-    "C1": ("omitted_liquidation", lambda patch: None),
-    "C3": ("forced_close", lambda patch: _any_price_of_any_age(patch)),
-    "H1": ("delay_of_an_exit", lambda patch: None),
-}
+STRANGERS: Final = "strangers"
+# Played beside the others, and above the bound today for want of a rule: that a debt which no fund pays reaches money
+# that has not settled, whether or not whoever posts deleverages.
+OPEN: Final = {*NOT_HELD, STRANGERS}
+
+
+class Old(NamedTuple):
+    """A case that the search has to find where its rule is missing: what it wins above its bound, and how it was."""
+
+    excess: Callable[[str], int]
+    without: Callable[[pytest.MonkeyPatch], None] = lambda patch: None
 
 
 def _any_price_of_any_age(patch: pytest.MonkeyPatch) -> None:
     """Steps of a close as they were: at whatever price is there."""
     rule_off(patch, rescue, "return under.clock.priced or under.tick_queued == 1", "return True")
     patch.setattr(constants, "HEAD_PATIENCE", DAY)
+
+
+def _excess(path: str) -> Callable[[str], int]:
+    def excess(seed: str) -> int:
+        case = played(path, seed, OLD_RULES)
+        return case.gain - case.bound
+
+    return excess
+
+
+def strangers_lost(seed: str) -> int:
+    """What strangers lose of settled money and deposits in one history of traders and an honest operator."""
+    return Traders(Random(f"{STRANGERS}:{seed}")).run()
+
+
+OLD: Final = {
+    "C1": Old(_excess("omitted_liquidation")),
+    "C3": Old(_excess("forced_close"), _any_price_of_any_age),
+    "G1": Old(strangers_lost),
+    "H1": Old(_excess("delay_of_an_exit")),
+}
 
 
 def played(path: str, seed: str, rules: Rules = SHIPPED) -> Case:
@@ -348,20 +373,13 @@ def played(path: str, seed: str, rules: Rules = SHIPPED) -> Case:
     return case
 
 
-def old_rules_found(seed: int) -> list[str]:
-    """Cases of which the search finds a gain above the bound once the rules are as they were."""
-    return [name for name in OLD if found(name, seed)]
-
-
 def found(name: str, seed: int) -> bool:
     """Whether some history wins more than the bound under the rules as they were."""
-    path, without = OLD[name]
     with pytest.MonkeyPatch.context() as patch:
-        without(patch)
+        OLD[name].without(patch)
         for number in range(OLD_HISTORIES):
             with suppress(Refused):
-                case = played(path, f"{seed}:{number}", OLD_RULES)
-                if case.gain > case.bound:
+                if OLD[name].excess(f"{seed}:{number}") > 0:
                     return True
     return False
 
@@ -370,22 +388,30 @@ def run(cases: int, seed: int, history: int = -1) -> tuple[dict[str, Any], list[
     """So many histories, paths in turn, or one of them again: the pair of the largest gain over its bound a path."""
     broken: list[str] = []
     shown: dict[str, Case] = {}
-    names = [*PATHS, *NOT_HELD]
+    lost = 0
+    names = [*PATHS, *NOT_HELD, STRANGERS]
     for number in [history] if history >= 0 else range(cases):
         path = names[number % len(names)]
+        again = f"--seed {seed} --history {number}"
+        if path == STRANGERS:
+            missing = strangers_lost(f"{seed}:{number}")
+            lost = max(lost, missing)
+            broken += [f"strangers lose {missing}: {again}"] if missing and path not in OPEN else []
+            continue
         case = played(path, f"{seed}:{number}")
-        if case.gain > case.bound and path in PATHS:
-            broken.append(f"{path}: {case.gain} above {case.bound}: --seed {seed} --history {number}")
+        if case.gain > case.bound and path not in OPEN:
+            broken.append(f"{path}: {case.gain} above {case.bound}: {again}")
         before = shown.setdefault(path, case)
         if case.gain * max(before.bound, 1) > before.gain * max(case.bound, 1):
             shown[path] = case
-    old = [] if history >= 0 else old_rules_found(seed)
+    old = [name for name in OLD if history < 0 and found(name, seed)]
     broken += [f"{name} is not found under the old rules" for name in OLD if name not in old and history < 0]
     told = {path: {"gain_micros": case.gain, "bound_micros": case.bound} for path, case in sorted(shown.items())}
     summary = {
         "cases": cases if history < 0 else 1,
         "by_path": {path: pair for path, pair in told.items() if path in PATHS},
         "not_held": {path: pair for path, pair in told.items() if path in NOT_HELD},
+        "strangers_settled_lost_micros": lost,
         "old_rules_found": old,
     }
     return summary, broken

@@ -136,9 +136,14 @@ def size(account: containers.Account) -> int:
     return encoding.unpack(account.positions[0]).size
 
 
+def signed(time: int, price: int) -> bytes:
+    """The tick of a time: one signer stands for the quorum, which is honest."""
+    return operations.tick_bytes(time, 1, [(0, [price], [0], signature(venue.SIGNERS[0]))])
+
+
 def tick(prices: Prices, time: int) -> bytes:
-    """The signed tick of a time: one signer stands for the quorum, which is honest."""
-    return operations.tick_bytes(time, 1, [(0, [prices.at(time)], [0], signature(venue.SIGNERS[0]))])
+    """The signed tick of a time."""
+    return signed(time, prices.at(time))
 
 
 def ticks(prices: Prices, last: int) -> list[bytes]:

@@ -13,7 +13,7 @@ from tests.twins.venue import NOW
 
 
 def test_nobody_wins_more_than_the_bound(capsys: pytest.CaptureFixture[str]) -> None:
-    summary, broken = hostile.run(100 * len(PATHS | NOT_HELD), 7)
+    summary, broken = hostile.run(100 * (len(PATHS | NOT_HELD) + 1), 7)
 
     assert broken == []
     assert summary["old_rules_found"] == list(OLD)
@@ -39,11 +39,11 @@ def test_a_gain_above_its_bound_is_a_violation(monkeypatch: pytest.MonkeyPatch) 
     assert broken[0].endswith("--seed 7 --history 1")
 
 
-@pytest.mark.parametrize("name", OLD)
+@pytest.mark.parametrize("name", sorted(OLD.keys() - {"G1"}))
 def test_under_the_shipped_rules_nothing_of_the_old_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hostile, "OLD_RULES", SHIPPED)
     monkeypatch.setattr(hostile, "OLD_HISTORIES", 20)
-    monkeypatch.setitem(OLD, name, (OLD[name][0], lambda patch: None))
+    monkeypatch.setitem(OLD, name, OLD[name]._replace(without=lambda patch: None))
     assert not found(name, 7)
 
 
