@@ -26,7 +26,7 @@ CHUNKS: Final = 2_016
 ROOT: Final = Path(__file__).parents[2]
 TESTS: Final = ("tests/prover/stf", "tests/attacks")
 # Each chunk of these is a case, whatever others show.
-CORNERS: Final = "tests/prover/stf/test_corners.py"
+CORNERS: Final = ("tests/prover/stf/test_corners.py", "tests/prover/stf/test_rescue_corners.py")
 CORNER: Final = "corner"
 Visit = Callable[[int, str, State, bytes], None]
 
@@ -85,7 +85,7 @@ def of_tests() -> list[Given]:
         def pytest_runtest_logstart(self, nodeid: str) -> None:
             """As pytest calls it."""
             file, _, test = nodeid.partition("::")
-            self.name = f"{CORNER} {test}" if file == CORNERS else test
+            self.name = f"{CORNER} {test}" if file in CORNERS else test
 
     named = Named()
 

@@ -165,9 +165,9 @@ def distinct(**changes: Any) -> containers.Globals:
         listed.premium_ppm = 11 * step
         listed.open_interest = 10**10 * step + 1
         listed.fund = 10**12 * step + 3
-        listed.turned_over = 13 * step
+        listed.turned_over = 13 * step + 23 * step * constants.UNWOUND
         listed.paid_out = 17 * step
-        listed.previous_price -= 19 * step
+        listed.previous_price += (-1) ** (market + 1) * 19 * step
         globals.risk.initial_ppm[market] += 23 * step
         globals.risk.maintenance_ppm[market] += 29 * step
         globals.risk.funding_index[market] = (-1) ** market * 10**9 * 1_009 * step + step
