@@ -12,7 +12,7 @@ from prover.stf import codes as c
 from prover.stf import constants, containers, margin, rescue
 from tests.prover.stf.test_corners import ALICE, PRICES, distinct, ordered, rich
 from tests.twins import venue
-from tests.twins.venue import DOLLAR, KEYS, NOW, OWNERS, account, position
+from tests.twins.venue import DOLLAR, NOW, OWNERS, account, position
 
 MARKET: Final = 1
 FUND: Final = constants.insurance_account(MARKET)
