@@ -101,7 +101,11 @@ def needs_more(
     market = order.market
     held, sums = encoding.unpack(account.positions[market]).size, open.get(market, NOTHING)
     after = sums.plus(order, lots, lots * worse_by(order, is_armed, risk.price[market]))
-    return of_market(risk, account, market, held, after) > of_market(risk, account, market, held, sums)
+    is_buy = order.side == constants.BUY
+    waiting, worse = (after.buy_lots, after.buy_worse) if is_buy else (-after.sell_lots, after.sell_worse)
+    needed = if_filled(risk, account, market, held, waiting, worse)
+    # Of the other side nothing changes.
+    return needed > 0 and needed > of_market(risk, account, market, held, sums)
 
 
 def most_lots(
