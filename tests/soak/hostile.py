@@ -6,6 +6,7 @@ ticks there are, at which times of its clock, in which order, served when and po
 comes of it, and a batch that the bridge would not take wins nothing.
 """
 
+import inspect
 from collections.abc import Callable
 from contextlib import suppress
 from random import Random
@@ -345,6 +346,13 @@ def _any_price_of_any_age(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(constants, "HEAD_PATIENCE", DAY)
 
 
+def _open_profit_alone_pays(patch: pytest.MonkeyPatch) -> None:
+    """Deleveraging in which what the counterparty has not won is paid by nobody, and so not at all."""
+    bears = "    borne: int256 = min(rest, profit * abs(closed) // abs(held.size))\n"
+    if bears in inspect.getsource(rescue):
+        rule_off(patch, rescue, bears, bears + "    if borne < rest:\n        return codes.INDEBTED, 0\n")
+
+
 def _excess(path: str) -> Callable[[str], int]:
     def excess(seed: str) -> int:
         case = played(path, seed, OLD_RULES)
@@ -361,7 +369,7 @@ def strangers_lost(seed: str) -> int:
 OLD: Final = {
     "C1": Old(_excess("omitted_liquidation")),
     "C3": Old(_excess("forced_close"), _any_price_of_any_age),
-    "G1": Old(strangers_lost),
+    "G1": Old(strangers_lost, _open_profit_alone_pays),
     "H1": Old(_excess("delay_of_an_exit")),
 }
 
