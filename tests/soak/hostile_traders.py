@@ -81,7 +81,9 @@ class Traders:
             change = trend * most if rng.random() < 0.7 else rng.uniform(-most, most)
             if rng.random() < 0.03:
                 change = rng.uniform(-0.1, 0.1)
-            self.tick(max(round(self.price * (1 + change)), 1_000))
+            # Some of what was won matures on the way.
+            later = (self.now // constants.EPOCH + 1) * constants.EPOCH if rng.random() < 0.05 else 0
+            self.tick(max(round(self.price * (1 + change)), 1_000), later)
             for _ in range(rng.randrange(3)):
                 self.act(trend)
         for _ in range(ROUNDS):
