@@ -776,6 +776,20 @@ async def test_a_source_that_is_down_and_none_at_all_cost_nothing(world: World, 
 
 
 @pytest.mark.stage(build=under_water_and_silent)
+async def test_a_source_that_had_nothing_is_asked_again_in_the_same_block(
+    world: World, node: L1Node, client: L1Client
+) -> None:
+    newest = await newest_time(world)
+    told = Node(lambda: [reports(world, newest, FALLEN)] if told.asked > 1 else [])
+    async with watching(world, node, source=told.source) as guard:
+        assert ((await guard.once()).entries_sent, told.asked) == (0, 1)
+        guarding = guard.challenger._guarding
+        assert guarding is not None
+        guarding._pauses.end("source")
+        assert ((await guard.once()).entries_sent, told.asked) == (2, 2)
+
+
+@pytest.mark.stage(build=under_water_and_silent)
 async def test_reports_for_another_bridge_are_none(world: World, node: L1Node, client: L1Client) -> None:
     newest = await newest_time(world)
     foreign = World(world.chain, bytes(20), world.token, PARAMETERS)
