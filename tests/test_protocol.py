@@ -1,5 +1,6 @@
 """PROTOCOL.md says what the code does: its tables, its type strings, and every byte of its worked example."""
 
+import json
 import re
 from functools import cache
 from pathlib import Path
@@ -19,7 +20,8 @@ from prover.state import genesis, multiproof, state, witness
 from prover.state.store import MemoryStore
 from prover.stf import codes, constants, containers, encoding, margin, markets, signatures
 from prover.stf.replay import KINDS, Chunk
-from tests.vectors import law_table
+from tests.vectors import law_table, writes
+from tests.vectors.reading import Given
 
 ROOT: Final = Path(__file__).parent.parent
 PROTOCOL: Final = (ROOT / "PROTOCOL.md").read_text() if (ROOT / "PROTOCOL.md").exists() else ""
@@ -358,6 +360,13 @@ def test_the_codes_are_the_laws() -> None:
 
 def test_the_laws_table_is_printed() -> None:
     assert table("### The law's table") == law_rows()
+
+
+def test_what_each_operation_writes_is_what_the_published_cases_show() -> None:
+    law = json.loads((ROOT / "tests" / "vectors" / "law.json").read_text())
+    chunks = [Given(case["name"], *map(bytes.fromhex, (case["body"], case["witness"]))) for case in law["cases"]]
+
+    assert table("### Writes") == writes.rows(writes.written(bytes.fromhex(law["domain"]), chunks))
 
 
 def test_lengths_weights_and_references_are_the_laws() -> None:

@@ -1,7 +1,7 @@
 """The chunks that golden cases are picked from: those of a campaign, and those that the tests of the law run.
 
-First few that together show each pair of the law's table and each branch of the Python twin; then whatever notices a
-fault of that twin which they do not.
+First few that together show each pair of the law's table, each branch of the Python twin, and each field that an
+operation makes larger, smaller or another; then whatever notices a fault of that twin which they do not.
 """
 
 import random
@@ -20,6 +20,7 @@ from tests.soak.world import WORLDS, World
 from tests.twins import venue
 from tests.vectors.picking import Branches, picked, shortened
 from tests.vectors.reading import Given, decided, read
+from tests.vectors.writes import written
 
 SEED: Final = 20_261_122
 CHUNKS: Final = 2_016
@@ -103,11 +104,12 @@ def of_tests() -> list[Given]:
 
 
 def marks_of(branches: Branches, chunk: Given) -> frozenset[Any]:
-    """Pairs and branches that a chunk shows; a corner shows itself."""
+    """Pairs, branches, and what each operation makes of each field; a corner shows itself."""
     codes: list[int] = []
     steps = branches.of(lambda: codes.extend(read(venue.DOMAIN, chunk.body, chunk.witness).operation_codes))
     own = {chunk.name} if chunk.name.startswith(CORNER) else set[str]()
-    return steps | own | set(zip(venue.tags_of(chunk.body), codes, strict=True))
+    writes = {(tag, *what) for tag, every in written(venue.DOMAIN, [chunk]).items() for what in every}
+    return steps | own | writes | set(zip(venue.tags_of(chunk.body), codes, strict=True))
 
 
 def picks(mutants: int = 0) -> list[Given]:
