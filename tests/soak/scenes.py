@@ -4,6 +4,8 @@ import random
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
+
 from prover.signing import operations
 from prover.stf import codes as c
 from prover.stf import constants, containers
@@ -276,6 +278,7 @@ class Scene:
             1: venue.account(containers.NOBODY, self.fund, {0: venue.position(self.insured, self.insured * price)}),
         }
         self.globals.markets[0].fund = self.fund
+        rows = {index: aged(self.rng, row) for index, row in rows.items()}
         state = venue.build_state(self.globals, rows, self.slots, begun=self.begun)
         return state, self.chunk(), self.timestamp
 
@@ -336,6 +339,21 @@ def home_scene(rng: random.Random, code: int) -> tuple[Any, list[bytes], int]:
         globals.markets[index - 1].fund = row.settled + row.fresh
     payload = operations.forced_rescue_payload(market, 2, rng.choice([0, 1]))
     return venue.build_state(globals, rows), [venue.entry(constants.FORCED_RESCUE, payload, venue.DEPOSITOR)], venue.NOW
+
+
+def aged(rng: random.Random, row: containers.Account) -> containers.Account:
+    """The same account, now and then with money that matures or has matured, and a little funding due."""
+    changes: dict[str, Any] = {"epoch": venue.EPOCH - rng.choice([0, 0, 1, 2])}
+    if row.owner != containers.NOBODY and row.settled > 0:
+        older, fresh = rng.randrange(row.settled // 2 + 1), rng.randrange(row.settled // 2 + 1)
+        changes |= {"settled": row.settled - older - fresh, "older": older, "fresh": fresh}
+    if rng.random() < 0.5:
+        # Of at most 2,000,000 lots it is a micro-dollar or none: nothing that was aimed at is missed.
+        changes["positions"] = [
+            msgspec.structs.replace(held, funding=held.funding + rng.choice([-1, 1])) if held.size else held
+            for held in row.positions
+        ]
+    return msgspec.structs.replace(row, **changes)
 
 
 def scene(rng: random.Random, tag: int, code: int) -> tuple[Any, list[bytes], int]:
