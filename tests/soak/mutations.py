@@ -56,14 +56,14 @@ _OTHER_NAMES: Final = {
 }
 _GUARD: Final = re.compile(r"^( *)(if|elif) (?!False)(.+):(?: *#.*)?$")
 _EQUALITY: Final = re.compile(r"^[\w.]+ == [\w.]+$")
-_REFUSAL: Final = re.compile(r"code=codes\.(?!OK)|^ *return codes\.(?!OK)")
+_REFUSAL: Final = re.compile(r"code=codes\.(?!OK)|^ *return codes\.(?!OK)|^ *refused: ")
 # A variable of the module that is no constant; a field of a container.
 _DECLARED: Final = (re.compile(r"^\w+: (?!Final|constant)"), re.compile(r"^    \w+: [\w\[\]., ]+$"))
 # A field that ends with the word: more bits of it are the same.
-_LAST_BITS: Final = re.compile(r"\bbits\([^()]+, (\d+), (\d+)\)")
+_LAST_BITS: Final = re.compile(r"\bbits\((?:[^()]|\([^()]*\))+, (\d+), (\d+)\)")
 _WORD_BITS: Final = 256
 _DEFAULT: Final = re.compile(r"^( *)(\w+): \w+ = \w+$")
-_ASSIGNED: Final = re.compile(r"^( *)([\w, ]+) = ")
+_ASSIGNED: Final = re.compile(r"^( *)([\w., ]+) = ")
 # Ways in of the engine, and what writes a witness: the former's twin is `apply`, `encodings.json` shows the latter.
 UNREPLAYED: Final = ("admit", "book_fill", "account_payload_head", "account_payload", "slot_payload", "no_account")
 _SILENT: Final = ("@", "import ", "from ", "assert ", "def ", "struct ", "class ")

@@ -60,7 +60,8 @@ IDLE = """
 def decide(packed: int) -> int:
     dust: int = 0
     kept: int = 0
-    settled, dust = settle(bits(packed, 232, 24))
+    settled, dust = settle(bits(word(packed), 232, 24))
+    refused: Rescued = untouched(maker, taker)
     if dust == kept:
         raise ValueError
     return dust
@@ -81,9 +82,9 @@ def test_what_decides_nothing_is_left_alone() -> None:
     assert found == {
         # Nothing replaces it.
         (4, "kept: int = 1"),
-        (5, "settled, dust = settle(bits(packed, 233, 24))"),
-        (6, "if dust != kept:"),
-        (16, "return 3"),
+        (5, "settled, dust = settle(bits(word(packed), 233, 24))"),
+        (7, "if dust != kept:"),
+        (17, "return 3"),
     }
 
 

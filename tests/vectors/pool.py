@@ -27,7 +27,7 @@ CHUNKS: Final = 2_016
 ROOT: Final = Path(__file__).parents[2]
 TESTS: Final = ("tests/prover/stf", "tests/attacks")
 # Each chunk of these is a case, whatever others show.
-CORNERS: Final = ("tests/prover/stf/test_corners.py", "tests/prover/stf/test_rescue_corners.py")
+CORNERS: Final = tuple(f"tests/prover/stf/test_{name}.py" for name in ("corners", "market_corners", "rescue_corners"))
 CORNER: Final = "corner"
 Visit = Callable[[int, str, State, bytes], None]
 

@@ -247,6 +247,7 @@ def test_entries_change_what_they_name_and_nothing_else(age: int, grace: int, ag
     rows[THIRD] = rich(THIRD, epoch=epoch, positions=[containers.EMPTY] * constants.MARKETS)
     rows[FIFTH] = rich(FIFTH, OWNERS[ODD], epoch=epoch, floor=2**47)
     rows[SIXTH] = rich(SIXTH, epoch=epoch, older=5, fresh=7)
+    rows[EIGHTH] = rich(EIGHTH, epoch=epoch, older=5, fresh=7, initial_ppm=constants.PPM)
     state = venue.build_state(globals, rows)
     everything = {"amount": constants.EVERYTHING}
 
@@ -258,6 +259,7 @@ def test_entries_change_what_they_name_and_nothing_else(age: int, grace: int, ag
         venue.entry(constants.FORCED_WITHDRAW, venue.owned(constants.FORCED_WITHDRAW, ALICE, amount=12_345)),
         venue.entry(constants.FORCED_WITHDRAW, venue.owned(constants.FORCED_WITHDRAW, SECOND, **everything)),
         venue.entry(constants.FORCED_WITHDRAW, venue.owned(constants.FORCED_WITHDRAW, SIXTH, **everything)),
+        venue.entry(constants.FORCED_WITHDRAW, venue.owned(constants.FORCED_WITHDRAW, EIGHTH, **everything)),
         named(FOURTH, agent_index=0, agent=OWNERS[9], expires_at=2**48 - 1, first_slot=3, last_slot=3),
         named(FOURTH, agent_index=1),
         named(SEVENTH, agent_index=constants.FLOOR_INDEX),
@@ -266,19 +268,19 @@ def test_entries_change_what_they_name_and_nothing_else(age: int, grace: int, ag
         venue.entry(constants.LEAVE, venue.owned(constants.LEAVE, FIFTH), OWNERS[ODD], NOW - 1),
     )
 
-    assert venue.run(state, *chunk).codes == (*[c.OK] * 3, c.REFUNDED, c.OK, c.ZERO_AMOUNT, *[c.OK] * 9)
+    assert venue.run(state, *chunk).codes == (*[c.OK] * 3, c.REFUNDED, c.OK, c.ZERO_AMOUNT, *[c.OK] * 10)
 
 
 @pytest.mark.parametrize("lots", [1, constants.SIZE_BOUND - 1])
 def test_a_forced_close_begins_with_what_it_names(lots: int) -> None:
     state = venue.build_state(distinct(), {ALICE: rich(ALICE, OWNERS[ODD], epoch=venue.EPOCH - 1)})
-    payload = venue.owned(constants.FORCED_CLOSE, ALICE, market=2, amount=lots, limit=2**48 - 1)
+    payload = venue.owned(constants.FORCED_CLOSE, ALICE, market=1, amount=lots, limit=2**47 + 5)
 
     def close(market: int) -> bytes:
         named = venue.owned(constants.FORCED_CLOSE, ALICE, market=market, amount=1)
         return venue.entry(constants.FORCED_CLOSE, named, OWNERS[ODD])
 
-    chunk = (close(16), close(15), venue.entry(constants.FORCED_CLOSE, payload, OWNERS[ODD], NOW - 1), close(1))
+    chunk = (close(16), close(15), venue.entry(constants.FORCED_CLOSE, payload, OWNERS[ODD], NOW - 1), close(2))
 
     assert venue.run(state, *chunk).codes == (c.NO_MARKET, c.OVERFILLED, c.OK, c.HEAD_UNFINISHED)
 
@@ -549,7 +551,7 @@ def test_a_fill_names_two_orders_that_are_there() -> None:
 SCALED: Final = [
     ((0, 0), 0, 20_000),
     ((6_000_000, 12_000_000), 2**60, 20_000),
-    ((6_000_001, 12_000_000), 2**60, 20_000),
+    ((9_000_000, 12_000_000), 2**60, 20_000),
     ((1, 6_000_000), 2**60, 1_000_000),
     ((1, 5_999_999), 2**60, 1_000_000),
     ((4_000_000, 13_000_001), 2**60, 237_778),

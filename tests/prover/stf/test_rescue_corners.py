@@ -105,6 +105,17 @@ def rests(sign: int, price: int, slot: int, size: int = 10**6, **fields: Any) ->
     return ordered(MAKER, **values)
 
 
+def dearest(state: State, sign: int, victim: int) -> tuple[int, int]:
+    """The dearest price at which a hundred lots of somebody may be liquidated, and one tick more."""
+    good, bad = ORACLE, ORACLE - sign * 14_000
+    while abs(good - bad) > 1:
+        middle = (good + bad) // 2
+        chunk = [rests(sign, middle, 1), move(constants.LIQUIDATE, victim, 100)]
+        is_good = venue.Played(state, venue.body_of(chunk)).codes[-1] == c.OK
+        good, bad = (middle, bad) if is_good else (good, middle)
+    return good, bad
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_liquidation_is_as_large_and_as_dear_as_it_may_be(sign: int) -> None:
     globals = distinct()
@@ -116,38 +127,78 @@ def test_a_liquidation_is_as_large_and_as_dear_as_it_may_be(sign: int) -> None:
         lambda _: 0,
         lambda _: -1,
         lambda maintenance: maintenance // 7,
+        lambda maintenance: maintenance * 3 // 10,
     ]
     rows = [worth(globals, trader(globals, salt, sign), share) for salt, share in enumerate(shares, 1)]
-    first, second, third, fourth, fifth, sixth, seventh = VICTIMS[:7]
+    first, second, third, fourth, fifth, sixth, seventh, eighth = VICTIMS[:8]
     state = state_with(globals, rows, fund_of(globals, -sign, 10**9))
 
-    def at_price(price: int) -> bool:
-        chunk = [rests(sign, price, 1), move(constants.LIQUIDATE, first, 100)]
-        return venue.Played(state, venue.body_of(chunk)).codes[-1] == c.OK
-
-    good, bad = ORACLE, ORACLE - sign * 14_000
-    while abs(good - bad) > 1:
-        middle = (good + bad) // 2
-        good, bad = (middle, bad) if at_price(middle) else (good, middle)
-    slot = {"slot": 5}
+    good, bad = dearest(state, sign, first)
+    # Far below maintenance the zero price is nearer than what a liquidation may cost.
+    zero, beyond = dearest(state, sign, eighth)
     chunk = Chunk(
         state,
         rests(sign, bad, 1),
         rests(sign, good, 2),
         rests(sign, ORACLE + sign * 57, 3),
         rests(sign, ORACLE + sign * 45, 4),
-        rests(-sign, ORACLE, **slot),
+        rests(sign, ORACLE - sign * 15_001, 6, max_fee_ppm=0),
+        rests(sign, ORACLE, 7, max_fee_ppm=101),
+        rests(sign, ORACLE - sign * 15_001, 8, time_in_force=constants.IMMEDIATE_OR_CANCEL),
+        rests(sign, beyond, 9),
+        rests(sign, zero, 10),
     )
+    chunk.add(c.POST_ONLY, move(constants.LIQUIDATE, first, 100, 6))
+    chunk.add(c.LIQUIDATION_PRICE, move(constants.LIQUIDATE, eighth, 100, 7))
+    chunk.add(c.OK, move(constants.LIQUIDATE, eighth, 100, 8))
+    chunk.add(c.PRICE_BAND, move(constants.LIQUIDATE, first, 100, 4))
+    chunk.add(c.FEE_ABOVE_MAXIMUM, move(constants.LIQUIDATE, first, 100, 5))
     chunk.add(c.LIQUIDATION_PRICE, move(constants.LIQUIDATE, first, 100, 0))
     chunk.add(c.OK, move(constants.LIQUIDATE, first, 100, 1))
-    chunk.add(c.MISMATCHED, move(constants.LIQUIDATE, second, 100, 4))
     chunk.edge(c.TOO_MANY_LOTS, lambda lots: move(constants.LIQUIDATE, second, lots, 2), 1, 20_000)
     chunk.add(c.HEALTHY, move(constants.LIQUIDATE, third, 1, 2))
     chunk.edge(c.TOO_MANY_LOTS, lambda lots: move(constants.LIQUIDATE, fourth, lots, 3), 1, 20_000)
     chunk.add(c.INSOLVENT, move(constants.LIQUIDATE, sixth, 1, 2))
-    chunk.add(c.OK, move(constants.LIQUIDATE, fifth, 1, 2), move(constants.LIQUIDATE, fifth, 19_999, 2))
+    chunk.add(c.OK, move(constants.LIQUIDATE, fifth, 1, 2))
     chunk.edge(c.OVERFILLED, lambda lots: move(constants.LIQUIDATE, seventh, lots, 2), 1, 40_000)
     chunk.run()
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_would_be_no_order_any_more_goes_with_the_rest(sign: int) -> None:
+    globals = distinct()
+
+    def small(lots: int, equity: Callable[[int], int]) -> containers.Account:
+        held = position(sign * lots, -sign * lots * 5, globals.risk.funding_index[MARKET])
+        return worth(globals, account(OWNERS[2], 0, {MARKET: held}), equity)
+
+    def state(missing: int) -> State:
+        rows = [
+            small(60, lambda maintenance: maintenance - missing),
+            small(60, lambda maintenance: maintenance - missing - 1),
+            small(2, lambda maintenance: maintenance - 1),
+            small(1, lambda maintenance: maintenance - 1),
+        ]
+        return state_with(globals, rows, fund_of(globals, -sign, 10**9))
+
+    def chunk(missing: int) -> Chunk:
+        price = ORACLE + sign * 57
+        made = Chunk(state(missing), rests(sign, price, 1, 100), rests(-sign, price, 2, 100))
+        made.add(c.TOO_MANY_LOTS, move(constants.LIQUIDATE, VICTIMS[0], 60))
+        made.add(c.OK, move(constants.LIQUIDATE, VICTIMS[1], 60))
+        made.add(c.MISMATCHED, move(constants.LIQUIDATE, VICTIMS[2], 2, 1))
+        made.add(c.OK, move(constants.LIQUIDATE, VICTIMS[2], 2), move(constants.LIQUIDATE, VICTIMS[3], 1))
+        return made
+
+    def is_good(missing: int) -> bool:
+        tried = chunk(missing)
+        return venue.Played(tried.state, venue.body_of(tried.operations[:3])).codes[-1] == c.OK
+
+    refused, taken = 0, 200_000
+    while taken - refused > 1:
+        middle = (refused + taken) // 2
+        refused, taken = (refused, middle) if is_good(middle) else (middle, taken)
+    chunk(refused).run()
 
 
 @pytest.mark.parametrize("pays", [True, False])
@@ -207,7 +258,7 @@ def test_who_is_deleveraged_bears_no_more_than_he_may(sign: int) -> None:
     for at in (3, 4, 5, 7):
         held = rows[at].positions.copy()
         lots = held[MARKET].size
-        gain = (50 if at == 7 else 10_000) * sign * abs(lots)
+        gain = {3: 400_000, 7: 50}.get(at, 50_000) * sign * abs(lots)
         held[MARKET] = position(lots, lots * ORACLE - abs(gain), held[MARKET].funding)
         rows[at] = msgspec.structs.replace(rows[at], positions=held)
     rows[4] = worth(globals, rows[4], lambda maintenance: maintenance + 10**6)
@@ -298,3 +349,36 @@ def test_a_head_is_closed_lot_by_lot_at_its_limit_and_no_further(sign: int, away
         chunk.add(c.NO_OPPOSITE, step(VICTIMS[3], 8_000), step(VICTIMS[1], 9_001))
         chunk.try_more(step(VICTIMS[2], 4_000), step(VICTIMS[1], 4_000), step(VICTIMS[1], 4_000), step(FUND, 1))
     chunk.run()
+
+
+@pytest.mark.parametrize(
+    ("equity", "kinder", "code"),
+    [(0, False, c.OK), (-1, False, c.UNSTEADY), (0, True, c.UNSTEADY), (-1, True, c.INSOLVENT)],
+)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_head_below_zero_waits_where_one_price_alone_is_to_blame(
+    sign: int, equity: int, kinder: bool, code: int
+) -> None:
+    globals = distinct(head_account=VICTIMS[0], head_market=MARKET, head_lots=5_000, head_time=NOW - 1)
+    row = worth(globals, trader(globals, 1, sign), lambda _: equity)
+    if not kinder:
+        settled, _ = margin.settle(globals.risk, row, NOW)
+        missing = equity - margin.equity(judged(globals, settled, kinder=False), settled)
+        row = msgspec.structs.replace(row, settled=row.settled + missing)
+    fund = {FUND: fund_of(globals, sign, 10**10)}
+    chunk = Chunk(venue.build_state(globals, {**fund, VICTIMS[0]: row}, begun=1))
+    chunk.add(code, step(FUND, 5))
+    chunk.run()
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_forced_rescue_takes_a_price_of_five_minutes_and_waits_so_long_for_steady_ones(more: int) -> None:
+    globals = distinct(streak=constants.STEADY_TICKS - 1, tick_time=NOW - constants.FORCED_PRICE_AGE)
+    rows = [worth(globals, trader(globals, 1, 1), lambda maintenance: maintenance // 2)]
+    state = state_with(globals, rows, fund_of(globals, 1, 10**10))
+    payload = operations.forced_rescue_payload(MARKET, VICTIMS[0], 5)
+    entries = [venue.entry(constants.FORCED_RESCUE, payload, time=NOW + at) for at in (0, 1)]
+
+    codes = venue.run(state, *entries, timestamp=NOW + more).codes
+
+    assert codes == ((c.OK if more else c.UNSTEADY), c.STALE)
