@@ -81,18 +81,25 @@ class Traders:
             change = trend * most if rng.random() < 0.7 else rng.uniform(-most, most)
             if rng.random() < 0.03:
                 change = rng.uniform(-0.1, 0.1)
-            # Some of what was won matures on the way.
-            later = (self.now // constants.EPOCH + 1) * constants.EPOCH if rng.random() < 0.05 else 0
-            self.tick(max(round(self.price * (1 + change)), 1_000), later)
+            if rng.random() < 0.05:
+                # Some of what was won matures on the way.
+                self.pass_epoch()
+            self.tick(max(round(self.price * (1 + change)), 1_000))
             for _ in range(rng.randrange(3)):
                 self.act(trend)
         for _ in range(ROUNDS):
-            self.tick(self.price, (self.now // constants.EPOCH + 1) * constants.EPOCH)
+            self.pass_epoch()
             for _ in range(3):
                 self.tick(max(round(self.price * (1 + rng.choice([0, rng.uniform(-most, most)]))), 1_000))
             for index in OWN:
                 self.withdraw(index)
         return self.lost()
+
+    def pass_epoch(self) -> None:
+        """The rest of an epoch, in which nothing moves: whoever is below zero has been rescued before it."""
+        for _ in range(constants.STEADY_TICKS):
+            self.tick(self.price)
+        self.tick(self.price, (self.now // constants.EPOCH + 1) * constants.EPOCH)
 
     def lost(self) -> int:
         """What the vault is short of once the traders are gone."""
