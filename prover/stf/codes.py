@@ -118,7 +118,7 @@ SENTENCE: Final[dict[int, tuple[str, str]]] = {
     OLD_TICK: ("OLD_TICK", "The tick is not newer than the last one."),
     QUORUM: ("QUORUM", "The tick does not carry exactly the quorum of signatures or all markets."),
     BAD_SIGNERS: ("BAD_SIGNERS", "A signer of the tick is unknown or did not sign it."),
-    ZERO_PRICE: ("ZERO_PRICE", "A signer reported a price of zero."),
+    ZERO_PRICE: ("ZERO_PRICE", "No market has a price in this tick."),
     REFUNDED: ("REFUNDED", "The deposit could not be booked and became a withdrawal to its depositor."),
     WITHDRAWALS_FULL: ("WITHDRAWALS_FULL", "The withdrawal tree has no leaf left."),
     GRACE: ("GRACE", "Ticks were missing: until the grace ends nothing may grow risk or take money out."),

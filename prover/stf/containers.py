@@ -384,7 +384,7 @@ class Funded(msgspec.Struct, gc=False):
 
 
 class Ticked(msgspec.Struct, gc=False):
-    """A tick, decided. settled: 1 of a market that is over with it."""
+    """A tick, decided. status: of each market after it."""
 
     code: int
     time: int
@@ -394,4 +394,4 @@ class Ticked(msgspec.Struct, gc=False):
     premium_ppm: list[int]
     funding_index: list[int]
     settling: list[int]
-    settled: list[int]
+    status: list[int]

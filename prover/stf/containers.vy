@@ -336,4 +336,4 @@ struct Ticked:
     premium_ppm: int256[16]
     funding_index: int256[16]
     settling: int256[16]
-    settled: int256[16]
+    status: int256[16]

@@ -117,8 +117,6 @@ def reported(
             return code, prices, premiums
         last = index
         for market in range(market_count):
-            if price[market] == 0:
-                return codes.ZERO_PRICE, prices, premiums
             prices[market][i] = price[market]
             premiums[market][i] = premium[market]
         at += constants.TICK_SIGNER_LENGTH + constants.TICK_MARKET_LENGTH * market_count
@@ -141,7 +139,7 @@ def tick(
         premium_ppm=[0] * constants.MARKETS,
         funding_index=[0] * constants.MARKETS,
         settling=[0] * constants.MARKETS,
-        settled=[0] * constants.MARKETS,
+        status=[0] * constants.MARKETS,
     )
     if ticked.code != codes.OK:
         return ticked
@@ -158,29 +156,41 @@ def tick(
     )
     if ticked.code != codes.OK:
         return ticked
+    is_priced: bool = False
     for market in range(market_count):
         listed: containers.Market = globals.markets[market]
+        ticked.status[market] = listed.status
+        ticked.price[market] = globals.risk.price[market]
+        ticked.funding_index[market] = globals.risk.funding_index[market]
         if listed.status == constants.MARKET_SETTLED:
-            ticked.price[market] = globals.risk.price[market]
-            ticked.funding_index[market] = globals.risk.funding_index[market]
+            is_priced = True
             continue
-        ticked.price[market] = median(prices[market], signer_count)
-        ticked.premium_ppm[market] = median(premiums[market], signer_count)
-        ticked.funding_index[market] = accrued(
-            globals.risk.funding_index[market],
-            ticked.premium_ppm[market],
-            globals.markets[market].funding_cap_ppm,
-            ticked.price[market],
-            time - globals.tick_time,
-        )
+        price: int256 = median(prices[market], signer_count)
+        if price != 0:
+            is_priced = True
+            ticked.price[market] = price
+            ticked.premium_ppm[market] = median(premiums[market], signer_count)
+            ticked.funding_index[market] = accrued(
+                globals.risk.funding_index[market],
+                ticked.premium_ppm[market],
+                globals.markets[market].funding_cap_ppm,
+                ticked.price[market],
+                time - globals.tick_time,
+            )
+        elif listed.status == constants.MARKET_OPEN and ticked.price[market] != 0:
+            # Set aside alone: its price and index stand, it is only reduced, and the others go on.
+            ticked.status[market] = constants.MARKET_REDUCE_ONLY
         if listed.status == constants.MARKET_SETTLING:
             is_over: int256 = 0
             price_now: int256 = 0
             counted: int256 = 0
             is_over, price_now, counted = settling(listed, ticked.price[market], globals.tick_time, time)
-            ticked.settled[market] = is_over
+            if is_over == 1:
+                ticked.status[market] = constants.MARKET_SETTLED
             ticked.price[market] = price_now
             ticked.settling[market] = counted
+    if not is_priced:
+        ticked.code = codes.ZERO_PRICE
     return ticked
 
 

@@ -127,8 +127,6 @@ def reported(domain: bytes32, signers: uint256[7], market_count: int256, time: i
             return code, prices, premiums
         last = index
         for market: int256 in range(market_count, bound=16):
-            if price[market] == 0:
-                return codes.ZERO_PRICE, prices, premiums
             prices[market][i] = price[market]
             premiums[market][i] = premium[market]
         at += convert(constants.TICK_SIGNER_LENGTH + constants.TICK_MARKET_LENGTH * market_count, uint256)
@@ -151,7 +149,7 @@ def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: u
         premium_ppm=empty(int256[16]),
         funding_index=empty(int256[16]),
         settling=empty(int256[16]),
-        settled=empty(int256[16]),
+        status=empty(int256[16]),
     )
     if ticked.code != codes.OK:
         return ticked
@@ -166,29 +164,41 @@ def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: u
     ticked.code, prices, premiums = self.reported(domain, globals.signers, market_count, time, signer_count, operation)
     if ticked.code != codes.OK:
         return ticked
+    is_priced: bool = False
     for market: int256 in range(market_count, bound=16):
         listed: containers.Market = globals.markets[market]
+        ticked.status[market] = listed.status
+        ticked.price[market] = globals.risk.price[market]
+        ticked.funding_index[market] = globals.risk.funding_index[market]
         if listed.status == constants.MARKET_SETTLED:
-            ticked.price[market] = globals.risk.price[market]
-            ticked.funding_index[market] = globals.risk.funding_index[market]
+            is_priced = True
             continue
-        ticked.price[market] = self.median(prices[market], signer_count)
-        ticked.premium_ppm[market] = self.median(premiums[market], signer_count)
-        ticked.funding_index[market] = self.accrued(
-            globals.risk.funding_index[market],
-            ticked.premium_ppm[market],
-            globals.markets[market].funding_cap_ppm,
-            ticked.price[market],
-            time - globals.tick_time,
-        )
+        price: int256 = self.median(prices[market], signer_count)
+        if price != 0:
+            is_priced = True
+            ticked.price[market] = price
+            ticked.premium_ppm[market] = self.median(premiums[market], signer_count)
+            ticked.funding_index[market] = self.accrued(
+                globals.risk.funding_index[market],
+                ticked.premium_ppm[market],
+                globals.markets[market].funding_cap_ppm,
+                ticked.price[market],
+                time - globals.tick_time,
+            )
+        elif listed.status == constants.MARKET_OPEN and ticked.price[market] != 0:
+            # Set aside alone: its price and index stand, it is only reduced, and the others go on.
+            ticked.status[market] = constants.MARKET_REDUCE_ONLY
         if listed.status == constants.MARKET_SETTLING:
             is_over: int256 = 0
             price_now: int256 = 0
             counted: int256 = 0
             is_over, price_now, counted = self.settling(listed, ticked.price[market], globals.tick_time, time)
-            ticked.settled[market] = is_over
+            if is_over == 1:
+                ticked.status[market] = constants.MARKET_SETTLED
             ticked.price[market] = price_now
             ticked.settling[market] = counted
+    if not is_priced:
+        ticked.code = codes.ZERO_PRICE
     return ticked
 
 

@@ -140,8 +140,9 @@ def take_tick(globals: containers.Globals, ticked: containers.Ticked, queued: in
     globals.streak = ticked.streak
     globals.tick_queued = queued
     for market, listed in enumerate(globals.markets):
-        if ticked.settled[market] == 1:
-            listed.status = constants.MARKET_SETTLED
+        is_ended = ticked.status[market] == constants.MARKET_SETTLED and listed.status != constants.MARKET_SETTLED
+        listed.status = ticked.status[market]
+        if is_ended:
             listed.open_interest = 0
             set_fractions(globals, market, 0, 0)
 

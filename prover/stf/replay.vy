@@ -350,8 +350,9 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                         listed.turned_over = 0
                         listed.paid_out = 0
                     listed.settling = ticked.settling[market]
-                    if ticked.settled[market] == 1:
-                        listed.status = constants.MARKET_SETTLED
+                    over: bool = ticked.status[market] == constants.MARKET_SETTLED and listed.status != constants.MARKET_SETTLED
+                    listed.status = ticked.status[market]
+                    if over:
                         listed.open_interest = 0
                         globals.risk.initial_ppm[market] = 0
                         globals.risk.maintenance_ppm[market] = 0

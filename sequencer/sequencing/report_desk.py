@@ -126,7 +126,7 @@ class ReportDesk:
         index = report.signer_index
         if not 0 <= index < constants.SIGNERS or globals.signers[index] == containers.NOBODY:
             raise ReportRefused(codes.SENTENCE[codes.BAD_SIGNERS][0], {"signer_index": index})
-        if not all(report.prices_ticks):
+        if not any(report.prices_ticks):
             raise ReportRefused(codes.SENTENCE[codes.ZERO_PRICE][0])
 
     def _signer_of(self, report: Report) -> bytes:

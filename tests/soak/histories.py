@@ -196,6 +196,12 @@ class History(Rescuing):
             ledger.enter_rescue(ledger.now, containers.Rescue(0, home, market + 1, 0, 1))
         for _ in range(3):
             self.tick(self.prices)
+        # One market has no price for a while, which stops no other.
+        if len(left := self.unsettled()) > 1:
+            kept = self.prices
+            for _ in range(3):
+                self.tick([0 if each == left[-1] else price for each, price in enumerate(kept)])
+            self.tick(kept)
 
     def finish_head(self) -> None:
         """A forced close that is under way is brought to its end, as far as it has one, at steady ticks."""

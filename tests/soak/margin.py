@@ -11,7 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any, Final
 
 from prover.stf import codes, constants, containers
@@ -45,6 +45,7 @@ KINDS: Final = (
     "settlement",
     "folding",
     "sent_home",
+    "set_aside",
 )
 RESCUES: Final = (constants.LIQUIDATE, constants.TAKE_OVER, constants.DELEVERAGE, constants.UNWIND)
 
@@ -179,11 +180,15 @@ class Watch(Queue):
     def _tick(self) -> set[int]:
         step, risk = self.step, self.ledger.globals.risk
         for market, (before, price) in enumerate(zip(self.signed, step.prices, strict=False)):
+            # What has no price stands where it was.
+            if price == 0:
+                continue
             moved = abs(price - before)
             # To the next whole tick.
             self.claim(2 * moved * PPM <= 2 * before * JUMP_PPM + PPM, "jump", f"market {market}: {before} -> {price}")
             self.largest_jump_ppm = max(self.largest_jump_ppm, moved * PPM // before)
-        self.signed = list(step.prices)
+        earlier = self.ticks[-1][1] if self.ticks else []
+        self.signed = [price or before for price, before in zip_longest(step.prices, self.signed, fillvalue=0)]
         self.tick_queued = step.tag == constants.FORCED_TICK
         last = self.ticks[-1][0] if self.ticks else 0
         elapsed = min(step.time - last, constants.TICK_GAP)
@@ -191,6 +196,12 @@ class Watch(Queue):
         for market, price in enumerate(step.prices):
             if market in self.over:
                 prices[market] = self.over[market]
+                continue
+            if price == 0:
+                prices[market] = earlier[market]
+                status = self.ledger.globals.markets[market].status
+                self.claim(status not in (0, constants.MARKET_OPEN), "set aside", f"market {market}: {status}")
+                self.accepted["set_aside"] += 1
                 continue
             cap = self.ledger.globals.markets[market].funding_cap_ppm
             rate = max(-cap, min(cap, step.premiums[market]))

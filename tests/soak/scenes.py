@@ -467,7 +467,7 @@ def _tick_payload(rng: random.Random, code: int) -> bytes:
         c.DUPLICATE_SIGNER: {"signers": rng.choice([[0, 0, 1, 2, 3], [0, 1, 2, 3, 3]])},
         c.UNSORTED_SIGNERS: {"signers": rng.choice([[0, 1, 2, 4, 3], [1, 0, 1, 2, 3]])},
         c.BAD_SIGNERS: {"forged": rng.randrange(5)},
-        c.ZERO_PRICE: {"prices": [PRICE, 0, 1]},
+        c.ZERO_PRICE: {"prices": [0, 0, 0]},
     }
     return venue.tick(**({"time": venue.NOW + 5_000, "prices": prices} | changes.get(code, {})))[1:]
 

@@ -122,11 +122,15 @@ class Singles(Requests):
             indices[at - 1 : at + 1] = [before, before] if code == c.DUPLICATE_SIGNER else [here, before]
         reports: list[tuple[int, list[int], list[int], bytes]] = []
         nothing = [0] * (constants.MARKETS - count)
+        # Now and then most signers have no price of one market.
+        silent = rng.randrange(count) if rng.random() < 0.1 else count
         for number, index in enumerate(indices):
             prices = [self.next_price(market) for market in range(count)]
             premiums = [rng.choice([rng.randrange(-900, 900), MAX_PREMIUM, -(2**23)]) for _ in range(count)]
-            if code == c.ZERO_PRICE and number == len(indices) // 2:
-                prices[rng.randrange(count)] = 0
+            if code == c.ZERO_PRICE:
+                prices = [0] * count
+            elif silent < count and rng.random() < 0.8:
+                prices[silent] = 0
             digest = tick_digest(venue.DOMAIN, moment, prices + nothing, premiums + nothing)
             key = venue.SIGNER_KEYS[index % constants.SIGNERS]
             signature = venue.sign(key, digest)

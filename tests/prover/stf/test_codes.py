@@ -176,7 +176,7 @@ EXAMPLES: Final[dict[int, dict[int, Operations]]] = {
         c.DUPLICATE_SIGNER: [tick(signers=[0, 0, 1, 2, 3])],
         c.UNSORTED_SIGNERS: [tick(signers=[0, 1, 2, 4, 3])],
         c.BAD_SIGNERS: [tick(forged=4)],
-        c.ZERO_PRICE: [tick(prices=[BTC, 0, 1])],
+        c.ZERO_PRICE: [tick(prices=[0, 0, 0])],
         c.FULL: [operations.tick_bytes(0, 0, [])] * (constants.MAX_WEIGHT // constants.TICK_WEIGHT) + [tick()],
         c.MALFORMED: [tick()[:-1]],
     },

@@ -1,15 +1,17 @@
 """A market is listed, changed, only reduced, settled at an hour's mean; every account is folded at its next touch."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 import pytest
 
 from prover.signing import operations
+from prover.signing.reports import tick_digest
 from prover.state.audit import conservation
 from prover.state.state import State
 from prover.stf import codes as c
-from prover.stf import constants, containers, encoding, margin, rescue
+from prover.stf import constants, containers, encoding, margin, markets, rescue
 from tests.attacks.law_variants import python_chunk, rule_off
 from tests.twins import venue
 from tests.twins.venue import DOLLAR, NOW, OWNERS, account, position
@@ -149,6 +151,103 @@ class TestVenue:
         again = self.entry(state, signer_index=1, signer=OWNERS[9])
         assert venue.run(state, again, timestamp=NOW + MONTH - 1).codes == (c.TOO_SOON,)
         assert venue.run(state, again, timestamp=NOW + MONTH).codes == (c.OK,)
+
+
+class TestSetAside:
+    """K3: a market that has no price stops no tick of the others; it is only reduced from then on, and may settle."""
+
+    STEP: Final = constants.TICK_STEP
+
+    def tick(self, state: State, *reports: list[int], premiums: Sequence[int] = (500, 500, 500)) -> int:
+        """One report a signer, or the same of all five."""
+        now = state.globals.tick_time + self.STEP
+        each = list(reports) * (5 // len(reports))
+        given = []
+        for index, prices in enumerate(each):
+            whole, rates = prices + [0] * 13, list(premiums) + [0] * 13
+            given.append(
+                (
+                    index,
+                    prices,
+                    premiums,
+                    venue.sign(venue.SIGNER_KEYS[index], tick_digest(venue.DOMAIN, now, whole, rates)),
+                )
+            )
+        codes = venue.run(state, operations.tick_bytes(now, 3, given), timestamp=now).codes
+        return codes[0]
+
+    def test_off_it_stops_every_tick(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As it was: without a price of each market there is no tick."""
+        rule_off(
+            monkeypatch,
+            markets,
+            "        if price != 0:\n",
+            "        if price == 0:\n            ticked.code = codes.ZERO_PRICE\n            return ticked\n"
+            "        if price != 0:\n",
+        )
+        state = state_of()
+        chunk = python_chunk(state, venue.tick(NOW + self.STEP, [0, 300_000, 1_500_000]), timestamp=NOW + self.STEP)
+        assert chunk.operation_codes == [c.ZERO_PRICE]
+        assert chunk.globals.tick_time == NOW
+
+    def test_on_the_others_go_on(self) -> None:
+        state = state_of()
+        index = list(state.globals.risk.funding_index)
+        assert self.tick(state, [0, 300_100, 1_500_000]) == c.OK
+        risk, market = state.globals.risk, state.globals.markets[0]
+        assert (risk.price[:2], state.globals.tick_time) == ([BTC, 300_100], NOW + self.STEP)
+        assert (risk.funding_index[0], market.premium_ppm) == (index[0], 0)
+        assert risk.funding_index[1] != index[1]
+        assert [each.status for each in state.globals.markets[:2]] == [2, 1]
+        assert conservation(state).sound
+
+    def test_what_is_set_aside_is_only_reduced(self) -> None:
+        state = state_of()
+        assert self.tick(state, [0, 300_000, 1_500_000]) == c.OK
+        now = NOW + self.STEP
+        grown = venue.trade(state, SHORT, LONG, 1_000, now=now)
+        assert venue.run(state, *grown, timestamp=now).codes[-1] == c.MARKET_REDUCES
+        reduced = venue.trade(state, LONG, SHORT, 1_000, now=now)
+        assert venue.run(state, *reduced, timestamp=now).codes[-1] == c.OK
+        # A price that comes back moves it again, and opens nothing: that is the governor's.
+        assert self.tick(state, [BTC + 7, 300_000, 1_500_000]) == c.OK
+        assert (state.globals.risk.price[0], state.globals.markets[0].status) == (BTC + 7, constants.MARKET_REDUCE_ONLY)
+        opened = change(state, status=constants.MARKET_OPEN)
+        assert venue.run(state, opened, timestamp=now + self.STEP).codes == (c.OK,)
+
+    def test_it_takes_most_signers(self) -> None:
+        none, some = [0, 300_000, 1_500_000], [BTC + 1, 300_000, 1_500_000]
+        state = state_of()
+        assert self.tick(state, none, none, some, some, some) == c.OK
+        assert (state.globals.risk.price[0], state.globals.markets[0].status) == (BTC + 1, constants.MARKET_OPEN)
+        assert self.tick(state, none, none, none, some, some) == c.OK
+        assert (state.globals.risk.price[0], state.globals.markets[0].status) == (BTC + 1, constants.MARKET_REDUCE_ONLY)
+
+    def test_it_settles_at_the_price_that_stands(self) -> None:
+        state = state_of(constants.MARKET_SETTLING)
+        minutes(state, [0])
+        minutes(state, [0], 1, constants.TICK_STEP)
+        assert (state.globals.markets[0].status, state.globals.risk.price[0]) == (constants.MARKET_SETTLED, BTC)
+        assert conservation(state).sound
+
+    def test_a_market_without_a_first_price_waits_for_it(self) -> None:
+        state = state_of()
+        state.globals.risk.price[2] = 0
+        state = venue.balanced(state.globals, {})
+        assert self.tick(state, [BTC, 300_000, 0]) == c.OK
+        assert (state.globals.risk.price[2], state.globals.markets[2].status) == (0, constants.MARKET_OPEN)
+        assert self.tick(state, [BTC, 300_000, 9]) == c.OK
+        assert state.globals.risk.price[2] == 9
+
+    def test_no_price_at_all_is_no_tick(self) -> None:
+        state = state_of()
+        assert self.tick(state, [0, 0, 0]) == c.ZERO_PRICE
+        assert state.globals.tick_time == NOW
+        forced = venue.entry(constants.FORCED_TICK, venue.tick(NOW + self.STEP, [0, 0, 0])[1:], venue.DEPOSITOR)
+        assert venue.run(state, forced, timestamp=NOW + self.STEP).codes == (c.ZERO_PRICE,)
+        # What is over has its price for ever.
+        state = state_of(constants.MARKET_SETTLED)
+        assert self.tick(state, [0, 0, 0]) == c.OK
 
 
 class TestReduceOnly:
