@@ -328,9 +328,12 @@ PATHS: Final[dict[str, Callable[[Case], None]]] = {
 
 NOT_HELD: Final[dict[str, Callable[[Case], None]]] = {"beyond_the_fund": beyond_the_fund}
 STRANGERS: Final = "strangers"
-# Played beside the others, and above the bound today for want of a rule: that a debt which no fund pays reaches money
-# that has not settled, whether or not whoever posts deleverages.
-OPEN: Final = {*NOT_HELD, STRANGERS}
+# Whether the law has it that unsettled money bears what a counterparty has not won.
+_BEARS: Final = "    borne: int256 = min(rest, profit * abs(closed) // abs(held.size))\n"
+IS_BORNE: Final = _BEARS in inspect.getsource(rescue)
+# Played beside the others, and above the bound for want of a rule: that a debt which no fund pays reaches money that
+# has not settled, and does so also where whoever posts deleverages nobody.
+OPEN: Final = {*NOT_HELD} if IS_BORNE else {*NOT_HELD, STRANGERS}
 
 
 class Old(NamedTuple):
@@ -348,9 +351,8 @@ def _any_price_of_any_age(patch: pytest.MonkeyPatch) -> None:
 
 def _open_profit_alone_pays(patch: pytest.MonkeyPatch) -> None:
     """Deleveraging in which what the counterparty has not won is paid by nobody, and so not at all."""
-    bears = "    borne: int256 = min(rest, profit * abs(closed) // abs(held.size))\n"
-    if bears in inspect.getsource(rescue):
-        rule_off(patch, rescue, bears, bears + "    if borne < rest:\n        return codes.INDEBTED, 0\n")
+    if IS_BORNE:
+        rule_off(patch, rescue, _BEARS, _BEARS + "    if borne < rest:\n        return codes.INDEBTED, 0\n")
 
 
 def _excess(path: str) -> Callable[[str], int]:
