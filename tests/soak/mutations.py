@@ -62,7 +62,7 @@ _DECLARED: Final = (re.compile(r"^\w+: (?!Final|constant)"), re.compile(r"^    \
 # A field that ends with the word: more bits of it are the same.
 _LAST_BITS: Final = re.compile(r"\bbits\((?:[^()]|\([^()]*\))+, (\d+), (\d+)\)")
 _WORD_BITS: Final = 256
-_DEFAULT: Final = re.compile(r"^( *)(\w+): \w+ = \w+$")
+_DEFAULT: Final = re.compile(r"^( *)(\w+): [\w.\[\]]+ = [^(]+$")
 _ASSIGNED: Final = re.compile(r"^( *)([\w., ]+) = ")
 # Ways in of the engine, and what writes a witness: the former's twin is `apply`, `encodings.json` shows the latter.
 UNREPLAYED: Final = ("admit", "book_fill", "account_payload_head", "account_payload", "slot_payload", "no_account")
@@ -146,6 +146,16 @@ def _unreplayed(lines: list[str]) -> set[int]:
     return found
 
 
+def _statement(lines: list[str], number: int) -> str:
+    """The statement that begins in a line, over as many as it has."""
+    text = lines[number - 1]
+    for line in lines[number:]:
+        if text.count("(") == text.count(")"):
+            break
+        text += line
+    return text
+
+
 def _replaced(lines: list[str]) -> set[int]:
     """Numbers of the lines that only declare: the next statement says the value."""
     found: set[int] = set()
@@ -157,7 +167,8 @@ def _replaced(lines: list[str]) -> set[int]:
             continue
         if assigned:
             names = {assigned[1] + name.strip() for name in assigned[2].split(",")}
-            found |= {declared[name] for name in names & declared.keys()}
+            read = set(re.findall(r"\w+", _statement(lines, number)[assigned.end() :]))
+            found |= {declared[name] for name in names & declared.keys() if name.strip() not in read}
         declared = {}
     return found
 

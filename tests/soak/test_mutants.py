@@ -64,6 +64,8 @@ def decide(packed: int) -> int:
     refused: Rescued = untouched(maker, taker)
     if dust == kept:
         raise ValueError
+    account: Account = maker
+    account = settle(account, taker)
     return dust
 
 
@@ -84,7 +86,10 @@ def test_what_decides_nothing_is_left_alone() -> None:
         (4, "kept: int = 1"),
         (5, "settled, dust = settle(bits(word(packed), 233, 24))"),
         (7, "if dust != kept:"),
-        (17, "return 3"),
+        # It is read before it is replaced.
+        (9, "account: Account = taker"),
+        (10, "account = settle(account, maker)"),
+        (19, "return 3"),
     }
 
 

@@ -221,7 +221,7 @@ def test_requests_change_what_they_name_and_nothing_else(ago: int) -> None:
         good(constants.TRANSFER, THIRD, amount=123 * DOLLAR, other=constants.NEW_ACCOUNT),
         good(constants.CANCEL, FOURTH, key=agent, slot=5),
         good(constants.CANCEL_ALL, FIFTH, key=KEYS[21], slot=0, sequence=NOW),
-        good(constants.SET_AGENT, SIXTH, other=0, recipient=OWNERS[9], amount=2**48 - 1, first_slot=6, last_slot=6),
+        good(constants.SET_AGENT, SIXTH, other=0, recipient=OWNERS[9], amount=2**48 - 1, first_slot=7, last_slot=7),
         good(constants.SET_AGENT, SEVENTH, other=1, recipient=containers.NOBODY, first_slot=0, last_slot=0),
         good(constants.SET_LEVERAGE, EIGHTH, amount=constants.PPM),
     )
@@ -529,6 +529,35 @@ def test_who_takes_no_slot_has_room_where_all_slots_are_taken() -> None:
     codes = venue.run(venue.build_state(), *orders, *map(blank, others)).codes
 
     assert c.FULL not in codes
+
+
+CANONICAL: Final[list[dict[str, int]]] = [
+    {"slot": 0},
+    {"size": 0},
+    {"limit_price": 0},
+    {"unused": 1},
+    {"time_in_force": 3},
+    {"trigger": 3, "trigger_price": 1},
+    {"post_only": 1, "time_in_force": 2},
+    {"post_only": 1, "time_in_force": 1},
+]
+
+
+def test_each_bit_of_an_order_and_of_a_grant_is_of_one_meaning() -> None:
+    state = venue.build_state(distinct(), {ALICE: rich(0, floor=0)})
+    orders = [ordered(ALICE, **fields) for fields in CANONICAL]
+    nobody = [{"expires_at": 1}, {"last_slot": 1}]
+    grants = [
+        venue.entry(constants.FORCED_AGENT, venue.owned(constants.FORCED_AGENT, ALICE, **each)) for each in nobody
+    ]
+    floors: list[dict[str, Any]] = [{"agent": OWNERS[9]}, {"agent_index": 3}]
+    for fields in floors:
+        named = venue.owned(constants.FORCED_AGENT, ALICE, **({"agent_index": constants.FLOOR_INDEX} | fields))
+        grants.append(venue.entry(constants.FORCED_AGENT, named))
+
+    codes = venue.run(state, *orders, *grants).codes
+
+    assert codes == (*[c.NOT_CANONICAL] * len(orders), *[c.BAD_ENTRY] * len(grants))
 
 
 def test_a_chunk_of_nothing_moves_the_clock() -> None:

@@ -178,21 +178,30 @@ def test_what_would_be_no_order_any_more_goes_with_the_rest(sign: int) -> None:
             small(60, lambda maintenance: maintenance - missing - 1),
             small(2, lambda maintenance: maintenance - 1),
             small(1, lambda maintenance: maintenance - 1),
+            small(2, lambda maintenance: maintenance - 1),
         ]
         return state_with(globals, rows, fund_of(globals, -sign, 10**9))
 
     def chunk(missing: int) -> Chunk:
         price = ORACLE + sign * 57
-        made = Chunk(state(missing), rests(sign, price, 1, 100), rests(-sign, price, 2, 100))
+        made = Chunk(
+            state(missing),
+            rests(sign, price, 1, 100),
+            rests(-sign, price, 2, 100),
+            rests(sign, ORACLE + sign * 15_001, 3, 100),
+            rests(sign, ORACLE + sign * 15_000, 4, 100),
+        )
         made.add(c.TOO_MANY_LOTS, move(constants.LIQUIDATE, VICTIMS[0], 60))
         made.add(c.OK, move(constants.LIQUIDATE, VICTIMS[1], 60))
         made.add(c.MISMATCHED, move(constants.LIQUIDATE, VICTIMS[2], 2, 1))
-        made.add(c.OK, move(constants.LIQUIDATE, VICTIMS[2], 2), move(constants.LIQUIDATE, VICTIMS[3], 1))
+        made.add(c.PRICE_BAND, move(constants.LIQUIDATE, VICTIMS[2], 1, 2))
+        made.add(c.OK, move(constants.LIQUIDATE, VICTIMS[2], 1, 3))
+        made.add(c.OK, move(constants.LIQUIDATE, VICTIMS[4], 2), move(constants.LIQUIDATE, VICTIMS[3], 1))
         return made
 
     def is_good(missing: int) -> bool:
         tried = chunk(missing)
-        return venue.Played(tried.state, venue.body_of(tried.operations[:3])).codes[-1] == c.OK
+        return venue.Played(tried.state, venue.body_of(tried.operations[:5])).codes[-1] == c.OK
 
     refused, taken = 0, 200_000
     while taken - refused > 1:
@@ -216,12 +225,17 @@ def test_a_fund_takes_as_much_as_it_may(sign: int, pays: bool) -> None:
     ]
     rows = [worth(globals, trader(globals, salt, sign), share) for salt, share in enumerate(shares, 1)]
     first, second, third, fourth, fifth, sixth, seventh = VICTIMS[:7]
+    rows.append(account(OWNERS[2], -5))
     take, all_lots = constants.TAKE_OVER, 20_000
     chunk = Chunk(state_with(globals, rows, fund_of(globals, -sign, 10**9)))
     chunk.add(c.HEALTHY, move(take, first, 1))
     chunk.add(c.OK, move(take, second, 7))
     chunk.add(c.OVERFILLED, move(take, third, all_lots + 1), move(take, third, 0))
     chunk.add(c.HEALTHY, forced(sixth, 5))
+    chunk.add(c.OVERFILLED, forced(sixth, 0))
+    # Nobody, and somebody who holds nothing and owes.
+    chunk.add(c.NO_ACCOUNT, forced(VICTIMS[20], 0))
+    chunk.add(c.NOT_LARGEST, move(take, VICTIMS[7], 1))
     # Gently: as many as bring it back, and not one more.
     chunk.add(c.OK, forced(fifth, constants.SIZE_BOUND - 1))
     chunk.add(c.HEALTHY, forced(fifth, 1))
@@ -254,6 +268,7 @@ def test_who_is_deleveraged_bears_no_more_than_he_may(sign: int) -> None:
         worth(globals, trader(globals, 6, -sign, 9_002), lambda maintenance: maintenance // 3),
         worth(globals, trader(globals, 7, -sign, 9_003), lambda _: -1),
         trader(globals, 8, -sign, 9_004),
+        worth(globals, trader(globals, 9, sign, 20_008), lambda _: -1),
     ]
     for at in (3, 4, 5, 7):
         held = rows[at].positions.copy()
@@ -263,7 +278,7 @@ def test_who_is_deleveraged_bears_no_more_than_he_may(sign: int) -> None:
         rows[at] = msgspec.structs.replace(rows[at], positions=held)
     rows[4] = worth(globals, rows[4], lambda maintenance: maintenance + 10**6)
     rows[5] = worth(globals, rows[5], lambda maintenance: maintenance // 3)
-    broke, even, deep, winner, close_by, poor, debtor, slight = VICTIMS[:8]
+    broke, even, deep, winner, close_by, poor, debtor, slight, broken = VICTIMS[:9]
     lever = constants.DELEVERAGE
     # The fund pays a quarter of its equity, and a little more than that is owed.
     chunk = Chunk(state_with(globals, rows, fund_of(globals, -sign, 10**8, 100)))
@@ -273,7 +288,7 @@ def test_who_is_deleveraged_bears_no_more_than_he_may(sign: int) -> None:
 
     chunk.add(c.HEALTHY, by(winner, even)(1))
     chunk.add(c.OVERFILLED, by(winner, broke)(0), by(winner, broke)(20_001))
-    chunk.add(c.OK, by(winner, broke)(17))
+    chunk.add(c.OK, by(winner, broke)(17), by(winner, broken)(8))
     chunk.add(c.NO_OPPOSITE, by(winner)(9_001), by(broke)(1))
     chunk.add(c.OK, by(winner)(2_000), by(winner)(900))
     chunk.add(c.OK, by(close_by)(1))
