@@ -410,5 +410,5 @@ def test_the_domain_is_the_bridges() -> None:
 
 
 def test_the_empty_account_hash_is_stated() -> None:
-    assert keccak(bytes(800)) == encoding.EMPTY_ACCOUNT
+    assert keccak(bytes(832)) == encoding.EMPTY_ACCOUNT
     assert encoding.EMPTY_ACCOUNT.hex() in PROTOCOL

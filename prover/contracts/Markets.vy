@@ -22,7 +22,7 @@ def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: B
     @param operation The operation's bytes; what follows them is not read.
     @return The decision: medians and the accrued funding indices.
     """
-    return law.tick(domain, globals, now, 4 + merkle.at(4 + 32 + 13_120 + 32) + 32)
+    return law.tick(domain, globals, now, 4 + merkle.at(4 + 32 + 13_824 + 32) + 32)
 
 
 @external

@@ -71,7 +71,9 @@ def conservation(state: State) -> Audit:
             sizes[market] += position.size
             longs[market] += max(position.size, 0)
     globals = state.globals
-    held = (collateral - cost) * constants.FUNDING_SCALE - owed + globals.funding_dust
+    # What debtors were credited, and nobody has paid yet.
+    unpaid = globals.pool.receivable + globals.pool.owed
+    held = (collateral - cost - unpaid) * constants.FUNDING_SCALE - owed + globals.funding_dust
     booked = (globals.deposited_total - state.commitment.withdrawn_total) * constants.FUNDING_SCALE
     return Audit(
         accounts=accounts,

@@ -159,6 +159,9 @@ def legal_globals(genesis: bytes) -> containers.Globals:
     is_quorum = globals.quorum % 2 == 1 and 2 * faults < globals.quorum <= len(signers)
     _require(is_quorum, "the oracle has an odd quorum above two thirds of its signers")
     risk = globals.risk
+    pool = globals.pool
+    _require(not any((pool.epoch, pool.older, pool.fresh, pool.receivable, pool.owed)), "nobody owes before genesis")
+    _require(not any((risk.debts.held_at, *risk.debts.factors)), "nobody has paid for others before genesis")
     for market in range(constants.MARKETS):
         row = globals.markets[market]
         moving = (risk.price[market], risk.funding_index[market], row.previous_price, row.premium_ppm)

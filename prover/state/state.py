@@ -12,7 +12,7 @@ from prover.state.store import Store
 from prover.state.tree import StateTree
 from prover.stf import constants, containers, encoding, margin, merkle
 from prover.stf.replay import Chunk
-from prover.stf.words import Recover
+from prover.stf.words import Recover, word
 
 _LEAF: Final = b"l"
 _COMMITMENT: Final = b"commitment"
@@ -148,7 +148,7 @@ class State:
                 words[market] = encoding.position_word(position)
             if position is not containers.EMPTY:
                 held |= 1 << market
-        digest = keccak(encoding.account_head(account) + b"".join(words))
+        digest = keccak(encoding.account_head(account) + b"".join(words) + word(account.factor))
         payload = b"".join(
             [
                 encoding.account_payload_head(account),
@@ -190,6 +190,9 @@ def _assert_conserved(chunk: Chunk) -> None:
                 longs[market] += sign * max(position.size, 0)
     globals, pre_globals = chunk.globals, chunk.pre_globals
     money += globals.funding_dust - pre_globals.funding_dust
+    # What debtors were credited, and nobody has paid yet.
+    pool, pre_pool = globals.pool, pre_globals.pool
+    money -= (pool.receivable + pool.owed - pre_pool.receivable - pre_pool.owed) * constants.FUNDING_SCALE
     deposited = globals.deposited_total - pre_globals.deposited_total
     withdrawn = chunk.commitment.withdrawn_total - chunk.pre_commitment.withdrawn_total
     assert money == (deposited - withdrawn) * constants.FUNDING_SCALE, "conservation"

@@ -18,7 +18,7 @@ def build(
 
     What the caller has encoded already need not be again: payloads of accounts as they were loaded, and pre-globals.
 
-    Commitment 288 | globals 13,120 | leaf count 1 | hint count 2 | hints 1 each | leaves | proof (PROTOCOL.md).
+    Commitment 288 | globals 13,824 | leaf count 1 | hint count 2 | hints 1 each | leaves | proof (PROTOCOL.md).
     """
     leaf_indices = sorted([index << constants.SLOT_BITS for index in chunk.loaded_accounts] + list(chunk.loaded_slots))
     known = {} if payloads is None else payloads

@@ -54,7 +54,7 @@ TOO_MANY_LOTS: Final = 48
 LIQUIDATION_PRICE: Final = 49
 UNSTEADY: Final = 50
 FUND_LIMIT: Final = 51
-NOT_IN_PROFIT: Final = 52
+INDEBTED: Final = 52
 NO_OPPOSITE: Final = 53
 HEAD_UNFINISHED: Final = 54
 NO_HEAD: Final = 55
@@ -140,7 +140,7 @@ SENTENCE: Final[dict[int, tuple[str, str]]] = {
     ),
     UNSTEADY: ("UNSTEADY", "There were not three ticks in a row, each one step after the last."),
     FUND_LIMIT: ("FUND_LIMIT", "The insurance account would pass its limits."),
-    NOT_IN_PROFIT: ("NOT_IN_PROFIT", "The counterparty's lots are not in profit by what they would bear."),
+    INDEBTED: ("INDEBTED", "The counterparty is below zero, and a debt keeps its position."),
     NO_OPPOSITE: ("NO_OPPOSITE", "The other account does not hold the opposite position, or not so many lots of it."),
     HEAD_UNFINISHED: (
         "HEAD_UNFINISHED",

@@ -69,6 +69,17 @@ HOUR: Final = 3_600_000
 LEAST_SETTLING_TIME: Final = 2_700_000
 # What is counted of an hour stands in one word: the sum of price * ms times this, and ms.
 SETTLING_SHIFT: Final = 2**32
+# The last epochs with a debt, each with the factor at its end; what of a factor is its mantissa.
+FACTORS: Final = 16
+FACTOR_BOUND: Final = 2**96
+MANTISSA_BOUND: Final = 2**64
+MANTISSA_ONE: Final = 2**63
+LEAST_MANTISSA: Final = 2**32
+MOST_EXPONENT: Final = 2**32 - 1
+# No sum of unsettled money comes near it.
+POOL_BOUND: Final = 2**118
+# Micro-dollars that may be owed before nothing matures any more.
+MOST_OWED: Final = 100_000_000
 # So many ticks in a row, each one step after the last, before anybody is liquidated.
 STEADY_TICKS: Final = 3
 
@@ -184,25 +195,25 @@ SET_VENUE_LENGTH: Final = 27
 
 # Measured worst cases (python -m tests.soak worst), with the leaves that the operation brings and all their siblings.
 DEPOSIT_WEIGHT: Final = 80
-WITHDRAW_WEIGHT: Final = 145
-TRANSFER_WEIGHT: Final = 205
-CANCEL_WEIGHT: Final = 140
-CANCEL_ALL_WEIGHT: Final = 126
+WITHDRAW_WEIGHT: Final = 165
+TRANSFER_WEIGHT: Final = 250
+CANCEL_WEIGHT: Final = 162
+CANCEL_ALL_WEIGHT: Final = 149
 TICK_WEIGHT: Final = 600
-ORDER_WEIGHT: Final = 105
-FILL_WEIGHT: Final = 108
-SET_AGENT_WEIGHT: Final = 142
-SET_LEVERAGE_WEIGHT: Final = 140
-LIQUIDATE_WEIGHT: Final = 240
-TAKE_OVER_WEIGHT: Final = 225
-DELEVERAGE_WEIGHT: Final = 300
-UNWIND_WEIGHT: Final = 120
-CLOSE_STEP_WEIGHT: Final = 370
-FORCED_RESCUE_WEIGHT: Final = 235
+ORDER_WEIGHT: Final = 122
+FILL_WEIGHT: Final = 124
+SET_AGENT_WEIGHT: Final = 165
+SET_LEVERAGE_WEIGHT: Final = 162
+LIQUIDATE_WEIGHT: Final = 300
+TAKE_OVER_WEIGHT: Final = 280
+DELEVERAGE_WEIGHT: Final = 370
+UNWIND_WEIGHT: Final = 157
+CLOSE_STEP_WEIGHT: Final = 445
+FORCED_RESCUE_WEIGHT: Final = 285
 FORCED_WITHDRAW_WEIGHT: Final = 145
-FORCED_CLOSE_WEIGHT: Final = 115
+FORCED_CLOSE_WEIGHT: Final = 125
 LEAVE_WEIGHT: Final = 145
-FORCED_AGENT_WEIGHT: Final = 85
+FORCED_AGENT_WEIGHT: Final = 99
 FORCED_TICK_WEIGHT: Final = 600
 SET_MARKET_WEIGHT: Final = 32
 SET_VENUE_WEIGHT: Final = 32

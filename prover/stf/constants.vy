@@ -72,6 +72,17 @@ HOUR: constant(int256) = 3_600_000
 LEAST_SETTLING_TIME: constant(int256) = 2_700_000
 # What is counted of an hour stands in one word: the sum of price * ms times this, and ms.
 SETTLING_SHIFT: constant(int256) = 2**32
+# The last epochs with a debt, each with the factor at its end; what of a factor is its mantissa.
+FACTORS: constant(int256) = 16
+FACTOR_BOUND: constant(int256) = 2**96
+MANTISSA_BOUND: constant(int256) = 2**64
+MANTISSA_ONE: constant(int256) = 2**63
+LEAST_MANTISSA: constant(int256) = 2**32
+MOST_EXPONENT: constant(int256) = 2**32 - 1
+# No sum of unsettled money comes near it.
+POOL_BOUND: constant(int256) = 2**118
+# Micro-dollars that may be owed before nothing matures any more.
+MOST_OWED: constant(int256) = 100_000_000
 # So many ticks in a row, each one step after the last, before anybody is liquidated.
 STEADY_TICKS: constant(int256) = 3
 
@@ -187,25 +198,25 @@ SET_VENUE_LENGTH: constant(int256) = 27
 
 # Measured worst cases (python -m tests.soak worst), with the leaves that the operation brings and all their siblings.
 DEPOSIT_WEIGHT: constant(int256) = 80
-WITHDRAW_WEIGHT: constant(int256) = 145
-TRANSFER_WEIGHT: constant(int256) = 205
-CANCEL_WEIGHT: constant(int256) = 140
-CANCEL_ALL_WEIGHT: constant(int256) = 126
+WITHDRAW_WEIGHT: constant(int256) = 165
+TRANSFER_WEIGHT: constant(int256) = 250
+CANCEL_WEIGHT: constant(int256) = 162
+CANCEL_ALL_WEIGHT: constant(int256) = 149
 TICK_WEIGHT: constant(int256) = 600
-ORDER_WEIGHT: constant(int256) = 105
-FILL_WEIGHT: constant(int256) = 108
-SET_AGENT_WEIGHT: constant(int256) = 142
-SET_LEVERAGE_WEIGHT: constant(int256) = 140
-LIQUIDATE_WEIGHT: constant(int256) = 240
-TAKE_OVER_WEIGHT: constant(int256) = 225
-DELEVERAGE_WEIGHT: constant(int256) = 300
-UNWIND_WEIGHT: constant(int256) = 120
-CLOSE_STEP_WEIGHT: constant(int256) = 370
-FORCED_RESCUE_WEIGHT: constant(int256) = 235
+ORDER_WEIGHT: constant(int256) = 122
+FILL_WEIGHT: constant(int256) = 124
+SET_AGENT_WEIGHT: constant(int256) = 165
+SET_LEVERAGE_WEIGHT: constant(int256) = 162
+LIQUIDATE_WEIGHT: constant(int256) = 300
+TAKE_OVER_WEIGHT: constant(int256) = 280
+DELEVERAGE_WEIGHT: constant(int256) = 370
+UNWIND_WEIGHT: constant(int256) = 157
+CLOSE_STEP_WEIGHT: constant(int256) = 445
+FORCED_RESCUE_WEIGHT: constant(int256) = 285
 FORCED_WITHDRAW_WEIGHT: constant(int256) = 145
-FORCED_CLOSE_WEIGHT: constant(int256) = 115
+FORCED_CLOSE_WEIGHT: constant(int256) = 125
 LEAVE_WEIGHT: constant(int256) = 145
-FORCED_AGENT_WEIGHT: constant(int256) = 85
+FORCED_AGENT_WEIGHT: constant(int256) = 99
 FORCED_TICK_WEIGHT: constant(int256) = 600
 SET_MARKET_WEIGHT: constant(int256) = 32
 SET_VENUE_WEIGHT: constant(int256) = 32

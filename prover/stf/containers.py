@@ -30,7 +30,7 @@ class Account(msgspec.Struct, frozen=True, gc=False):
 
     Collateral is settled + older + fresh: profit is fresh in the epoch in which it is made, older in the next one,
     settled after that. `initial_ppm` is the owner's own bound of leverage. An agent is a packed word: address 160,
-    expires_at 48, first and last slot 8 each.
+    expires_at 48, first and last slot 8 each. `factor` is that of unsettled money at the last touch.
     """
 
     owner: address
@@ -42,6 +42,7 @@ class Account(msgspec.Struct, frozen=True, gc=False):
     initial_ppm: int
     agents: list[uint256]
     positions: list[Position]
+    factor: int = 0
 
 
 class Slot(msgspec.Struct, frozen=True, gc=False):
@@ -154,13 +155,40 @@ class VenueParameters(msgspec.Struct, frozen=True, gc=False):
     signer: address
 
 
+class Debts(msgspec.Struct, frozen=True, gc=False):
+    """What unsettled money has paid for debts: (epoch * 2^96 + factor at its end) of the last epochs with one.
+
+    held_at: since when nothing matures, 0 where it does.
+    """
+
+    held_at: int
+    factors: list[int]
+
+
+NO_DEBTS: Final = Debts(held_at=0, factors=[0] * 16)
+
+
+class Pool(msgspec.Struct, frozen=True, gc=False):
+    """Sums of unsettled money, of the epoch before and of this one; what accounts have still to pay of debts taken.
+
+    owed: debts that found no unsettled money yet.
+    """
+
+    epoch: int
+    older: int
+    fresh: int
+    receivable: int
+    owed: int
+
+
 class Risk(msgspec.Struct):
-    """What a margin walk reads of all sixteen markets; a settled market has no requirement."""
+    """What a walk over an account reads: all sixteen markets, and debts; a settled market has no requirement."""
 
     price: list[int]
     funding_index: list[int]
     initial_ppm: list[int]
     maintenance_ppm: list[int]
+    debts: Debts = NO_DEBTS
 
 
 class Market(msgspec.Struct):
@@ -223,6 +251,7 @@ class Globals(msgspec.Struct):
     frontier: list[bytes32]
     risk: Risk
     markets: list[Market]
+    pool: Pool = Pool(epoch=0, older=0, fresh=0, receivable=0, owed=0)
 
 
 class Commitment(msgspec.Struct):
@@ -359,7 +388,10 @@ class Rescue(msgspec.Struct, frozen=True, gc=False):
 
 
 class Rescued(msgspec.Struct, gc=False):
-    """A rescue, decided. other: the maker or the counterparty; slot: the maker's; fee: to the fee account."""
+    """A rescue, decided. other: the maker or the counterparty; slot: the maker's; fee: to the fee account.
+
+    debt: micro-dollars that unsettled money pays.
+    """
 
     code: int
     account: Account
@@ -371,6 +403,7 @@ class Rescued(msgspec.Struct, gc=False):
     dust: int
     turned_over: int
     paid_out: int
+    debt: int
 
 
 class Funded(msgspec.Struct, gc=False):

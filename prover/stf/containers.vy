@@ -28,6 +28,7 @@ struct Account:
     initial_ppm: int256
     agents: uint256[2]
     positions: uint256[16]
+    factor: int256
 
 
 struct Slot:
@@ -135,12 +136,30 @@ struct VenueParameters:
     signer: address
 
 
+# What unsettled money has paid for debts: (epoch * 2^96 + factor at its end) of the last epochs with one. held_at: since
+# when nothing matures, 0 where it does.
+struct Debts:
+    held_at: int256
+    factors: int256[16]
+
+
+# Sums of unsettled money, of the epoch before and of this one; what accounts have still to pay of debts taken; debts that
+# found no unsettled money yet.
+struct Pool:
+    epoch: int256
+    older: int256
+    fresh: int256
+    receivable: int256
+    owed: int256
+
+
 # A settled market has no requirement.
 struct Risk:
     price: int256[16]
     funding_index: int256[16]
     initial_ppm: int256[16]
     maintenance_ppm: int256[16]
+    debts: Debts
 
 
 struct Market:
@@ -190,6 +209,7 @@ struct Globals:
     frontier: bytes32[32]
     risk: Risk
     markets: Market[16]
+    pool: Pool
 
 
 struct Commitment:
@@ -315,6 +335,7 @@ struct Rescued:
     dust: int256
     turned_over: int256
     paid_out: int256
+    debt: int256
 
 
 # What an insurance account takes, decided.

@@ -33,6 +33,7 @@ def opened(owner: address, amount: int256, absent: containers.Account) -> contai
         initial_ppm=0,
         agents=absent.agents,
         positions=absent.positions,
+        factor=0,
     )
 
 
@@ -48,6 +49,7 @@ def credited(account: containers.Account, amount: int256) -> containers.Account:
         initial_ppm=account.initial_ppm,
         agents=account.agents,
         positions=account.positions,
+        factor=account.factor,
     )
 
 
@@ -115,11 +117,11 @@ def withdraw(
 
 
 def received(
-    account: containers.Account, before: containers.Account, after: containers.Account, now: int256
+    terms: containers.Terms, account: containers.Account, before: containers.Account, after: containers.Account
 ) -> containers.Account:
     """An account with what another one gave, each part as old as it was; PROTOCOL.md 8.3."""
-    today: containers.Account = margin.matured(account, now)
-    return containers.Account(
+    today: containers.Account = margin.matured(terms.risk.debts, account, terms.clock.now)
+    richer: containers.Account = containers.Account(
         owner=today.owner,
         floor=today.floor,
         settled=today.settled + before.settled - after.settled,
@@ -129,7 +131,9 @@ def received(
         initial_ppm=today.initial_ppm,
         agents=today.agents,
         positions=today.positions,
+        factor=today.factor,
     )
+    return margin.booked(richer, 0, richer.positions)
 
 
 def transfer(
@@ -178,7 +182,7 @@ def transfer(
     receiving: containers.Account = other
     if opening:
         receiving = opened(account.owner, 0, other)
-    receiving = received(receiving, paid, given, terms.clock.now)
+    receiving = received(terms, receiving, paid, given)
     if opening:
         fee = fee + constants.CREATION_FEE
         receiving = margin.booked(receiving, -constants.CREATION_FEE, receiving.positions)
@@ -284,6 +288,7 @@ def set_leverage(
         initial_ppm=request.amount,
         agents=account.agents,
         positions=account.positions,
+        factor=account.factor,
     )
     used: containers.Slot = containers.Slot(sequence=request.sequence + 1, filled=0)
     return containers.Booked(code=codes.OK, account=bounded, other=account, slot=used, fee=0, dust=0)
@@ -369,6 +374,7 @@ def left(account: containers.Account, now: int256) -> containers.Account:
         initial_ppm=account.initial_ppm,
         agents=agents,
         positions=account.positions,
+        factor=account.factor,
     )
 
 
@@ -384,6 +390,7 @@ def raised(account: containers.Account, least: int256) -> containers.Account:
         initial_ppm=account.initial_ppm,
         agents=account.agents,
         positions=account.positions,
+        factor=account.factor,
     )
 
 
@@ -401,6 +408,7 @@ def trusting(account: containers.Account, index: int256, word: uint256) -> conta
         initial_ppm=account.initial_ppm,
         agents=agents,
         positions=account.positions,
+        factor=account.factor,
     )
 
 

@@ -46,6 +46,7 @@ def opened(owner: address, amount: int256, absent: containers.Account) -> contai
         initial_ppm=0,
         agents=absent.agents,
         positions=absent.positions,
+        factor=0,
     )
 
 
@@ -63,6 +64,7 @@ def credited(account: containers.Account, amount: int256) -> containers.Account:
         initial_ppm=account.initial_ppm,
         agents=account.agents,
         positions=account.positions,
+        factor=account.factor,
     )
 
 
@@ -127,10 +129,10 @@ def withdraw(terms: containers.Terms, request: containers.Request, account: cont
 
 @internal
 @pure
-def received(account: containers.Account, before: containers.Account, after: containers.Account, now: int256) -> containers.Account:
+def received(terms: containers.Terms, account: containers.Account, before: containers.Account, after: containers.Account) -> containers.Account:
     """An account with what another one gave, each part as old as it was; PROTOCOL.md 8.3."""
-    today: containers.Account = margin.matured(account, now)
-    return containers.Account(
+    today: containers.Account = margin.matured(terms.risk.debts, account, terms.clock.now)
+    richer: containers.Account = containers.Account(
         owner=today.owner,
         floor=today.floor,
         settled=today.settled + before.settled - after.settled,
@@ -140,7 +142,9 @@ def received(account: containers.Account, before: containers.Account, after: con
         initial_ppm=today.initial_ppm,
         agents=today.agents,
         positions=today.positions,
+        factor=today.factor,
     )
+    return margin.booked(richer, 0, richer.positions)
 
 
 @internal
@@ -181,7 +185,7 @@ def transfer(terms: containers.Terms, request: containers.Request, index: int256
     receiving: containers.Account = other
     if opening:
         receiving = self.opened(account.owner, 0, other)
-    receiving = self.received(receiving, paid, given, terms.clock.now)
+    receiving = self.received(terms, receiving, paid, given)
     if opening:
         fee = fee + constants.CREATION_FEE
         receiving = margin.booked(receiving, -constants.CREATION_FEE, receiving.positions)
@@ -262,6 +266,7 @@ def set_leverage(terms: containers.Terms, request: containers.Request, account: 
         initial_ppm=request.amount,
         agents=account.agents,
         positions=account.positions,
+        factor=account.factor,
     )
     used: containers.Slot = containers.Slot(sequence=request.sequence + 1, filled=0)
     return containers.Booked(code=codes.OK, account=bounded, other=account, slot=used, fee=0, dust=0)
@@ -340,6 +345,7 @@ def left(account: containers.Account, now: int256) -> containers.Account:
         initial_ppm=account.initial_ppm,
         agents=agents,
         positions=account.positions,
+        factor=account.factor,
     )
 
 
@@ -357,6 +363,7 @@ def raised(account: containers.Account, least: int256) -> containers.Account:
         initial_ppm=account.initial_ppm,
         agents=account.agents,
         positions=account.positions,
+        factor=account.factor,
     )
 
 
@@ -376,6 +383,7 @@ def trusting(account: containers.Account, index: int256, word: uint256) -> conta
         initial_ppm=account.initial_ppm,
         agents=agents,
         positions=account.positions,
+        factor=account.factor,
     )
 
 

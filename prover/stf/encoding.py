@@ -14,11 +14,11 @@ FUNDING_BIAS: Final = 2**79
 PREMIUM_BIAS: Final = 2**23
 COLLATERAL_BIAS: Final = 2**127
 COMMITMENT_BYTES: Final = 288
-GLOBALS_BYTES: Final = 13_120
-ACCOUNT_PAYLOAD_BYTES: Final = 140
+GLOBALS_BYTES: Final = 13_824
+ACCOUNT_PAYLOAD_BYTES: Final = 152
 
-# keccak256 of the 25 zero words of an account that does not exist.
-EMPTY_ACCOUNT: Final = bytes.fromhex("ee0a1a26c607ab52c6308165995365f7951a185fccca4b76c847b8860d9fea7a")
+# keccak256 of the 26 zero words of an account that does not exist.
+EMPTY_ACCOUNT: Final = bytes.fromhex("0f7a6db47eb8d2e04d65d498d8b486f86775766269241e0b5467dc9c9b361f09")
 
 
 def bits(packed: uint256, low: uint256, width: uint256) -> int256:
@@ -280,7 +280,9 @@ def account_hash(account: containers.Account) -> bytes32:
     """The leaf of an account; PROTOCOL.md 4.3."""
     # Invariant: emptiness is decided by the whole hash, never by one zero field.
     digest: bytes32 = keccak256(
-        account_head(account) + b"".join([position_word(position) for position in account.positions])
+        account_head(account)
+        + b"".join([position_word(position) for position in account.positions])
+        + word(account.factor)
     )
     if digest == EMPTY_ACCOUNT:
         return containers.NO_HASH
@@ -300,7 +302,7 @@ def withdrawal_hash(index: int256, recipient: address, amount: int256) -> bytes3
 
 
 def globals_bytes(globals: containers.Globals) -> bytes:
-    """The canonical bytes of globals: 410 ABI words in field order, 13,120 bytes; PROTOCOL.md 4.6."""
+    """The canonical bytes of globals: 432 ABI words in field order, 13,824 bytes; PROTOCOL.md 4.6."""
     risk: containers.Risk = globals.risk
     words: list[bytes] = [
         word(globals.next_account),
@@ -327,6 +329,7 @@ def globals_bytes(globals: containers.Globals) -> bytes:
     words += globals.frontier
     for column in (risk.price, risk.funding_index, risk.initial_ppm, risk.maintenance_ppm):
         words += [word(value) for value in column]
+    words += [word(value) for value in (risk.debts.held_at, *risk.debts.factors)]
     for market in globals.markets:
         words += [
             market.label,
@@ -348,6 +351,8 @@ def globals_bytes(globals: containers.Globals) -> bytes:
             word(market.changed_at),
             word(market.settling),
         ]
+    pool: containers.Pool = globals.pool
+    words += [word(value) for value in (pool.epoch, pool.older, pool.fresh, pool.receivable, pool.owed)]
     return b"".join(words)
 
 
@@ -389,9 +394,10 @@ def globals_from_bytes(data: bytes) -> containers.Globals:
     cut: list[bytes] = [data[32 * i : 32 * i + 32] for i in range(GLOBALS_BYTES // 32)]
     columns: list[list[int]] = [[_signed(data, 32 * (58 + 16 * c + m)) for m in range(16)] for c in range(4)]
     rows: list[containers.Market] = [
-        containers.Market(cut[122 + 18 * m], *[_signed(data, 32 * (122 + 18 * m + f)) for f in range(1, 18)])
+        containers.Market(cut[139 + 18 * m], *[_signed(data, 32 * (139 + 18 * m + f)) for f in range(1, 18)])
         for m in range(16)
     ]
+    owing = containers.Debts(_signed(data, 32 * 122), [_signed(data, 32 * (123 + i)) for i in range(16)])
     decoded = containers.Globals(
         next_account=head[0],
         market_count=head[1],
@@ -414,8 +420,9 @@ def globals_from_bytes(data: bytes) -> containers.Globals:
         operator=cut[18][12:],
         signers=[cut[19 + i][12:] for i in range(7)],
         frontier=cut[26:58],
-        risk=containers.Risk(*columns),
+        risk=containers.Risk(columns[0], columns[1], columns[2], columns[3], owing),
         markets=rows,
+        pool=containers.Pool(*[_signed(data, 32 * (427 + i)) for i in range(5)]),
     )
     if globals_bytes(decoded) != data:
         raise ValueError("globals are not canonical")
@@ -440,7 +447,7 @@ def commitment_from_bytes(data: bytes) -> containers.Commitment:
 
 
 def account_payload_head(account: containers.Account) -> bytes:
-    """An account before its positions, 138 bytes; PROTOCOL.md 11.2."""
+    """An account before its positions, 150 bytes; PROTOCOL.md 11.2."""
     return b"".join(
         [
             account.owner,
@@ -452,12 +459,13 @@ def account_payload_head(account: containers.Account) -> bytes:
             account.initial_ppm.to_bytes(3, "big"),
             account.agents[0].to_bytes(28, "big"),
             account.agents[1].to_bytes(28, "big"),
+            account.factor.to_bytes(12, "big"),
         ]
     )
 
 
 def account_payload(account: containers.Account) -> bytes:
-    """An account in a witness or a store: its head 138, bitmap of positions 2, 32 a position; PROTOCOL.md 11.2."""
+    """An account in a witness or a store: its head 150, bitmap of positions 2, 32 a position; PROTOCOL.md 11.2."""
     held: int = 0
     words: list[bytes] = []
     for market, position in enumerate(account.positions):
@@ -475,7 +483,7 @@ def account_payload(account: containers.Account) -> bytes:
 
 def account_from_payload(data: bytes) -> containers.Account:
     """The inverse of `account_payload`; ValueError where the length does not fit the bitmap; PROTOCOL.md 11.2."""
-    held: int = int.from_bytes(data[138:140], "big")
+    held: int = int.from_bytes(data[150:152], "big")
     if len(data) != ACCOUNT_PAYLOAD_BYTES + 32 * held.bit_count():
         raise ValueError("account payload of a wrong length")
     positions: list[containers.Position] = [containers.EMPTY] * constants.MARKETS
@@ -494,6 +502,7 @@ def account_from_payload(data: bytes) -> containers.Account:
         initial_ppm=int.from_bytes(data[79:82], "big"),
         agents=[int.from_bytes(data[82:110], "big"), int.from_bytes(data[110:138], "big")],
         positions=positions,
+        factor=int.from_bytes(data[138:150], "big"),
     )
 
 

@@ -16,8 +16,8 @@ PREMIUM_BIAS: constant(int256) = 2**23
 COST_MASK: constant(uint256) = 2**112 - 1
 FUNDING_MASK: constant(uint256) = 2**80 - 1
 
-# keccak256 of the 25 zero words of an account that does not exist.
-EMPTY_ACCOUNT: constant(bytes32) = 0xee0a1a26c607ab52c6308165995365f7951a185fccca4b76c847b8860d9fea7a
+# keccak256 of the 26 zero words of an account that does not exist.
+EMPTY_ACCOUNT: constant(bytes32) = 0x0f7a6db47eb8d2e04d65d498d8b486f86775766269241e0b5467dc9c9b361f09
 
 
 @internal

@@ -3,7 +3,7 @@
 Formulas: PROTOCOL.md, margin law. Sums leave one market out, so that before and after differ in one leg.
 """
 
-from prover.stf import constants, containers, encoding
+from prover.stf import constants, containers, debts, encoding
 from prover.stf.words import int256
 
 
@@ -61,26 +61,27 @@ def closed(account: containers.Account, market: int256, lots: int256) -> bool:
     return True
 
 
-def matured(account: containers.Account, now: int256) -> containers.Account:
-    """Fresh and older profit, moved on by the epochs that have passed; PROTOCOL.md 7.1."""
-    epoch: int256 = now // constants.EPOCH
-    if account.epoch == epoch:
+def matured(owing: containers.Debts, account: containers.Account, now: int256) -> containers.Account:
+    """Fresh and older money, moved on by the epochs that have passed, its part of debts paid; PROTOCOL.md 7.1."""
+    epoch: int256 = debts.today(owing, now)
+    factor: int256 = debts.latest(owing)
+    if account.epoch == epoch and account.factor == factor:
         return account
-    settled: int256 = account.settled + account.older
-    older: int256 = account.fresh
-    if account.epoch + 1 < epoch:
-        settled = settled + older
-        older = 0
+    settled: int256 = 0
+    older: int256 = 0
+    fresh: int256 = 0
+    settled, older, fresh = debts.aged(owing, account, epoch)
     return containers.Account(
         owner=account.owner,
         floor=account.floor,
         settled=settled,
         older=older,
-        fresh=0,
+        fresh=fresh,
         epoch=epoch,
         initial_ppm=account.initial_ppm,
         agents=account.agents,
         positions=account.positions,
+        factor=factor,
     )
 
 
@@ -96,6 +97,14 @@ def booked(account: containers.Account, change: int256, positions: list[containe
     if older < 0:
         settled = settled + older
         older = 0
+    # What an account owes is paid first: money that pays for others' debts is there.
+    if settled < 0:
+        by_fresh: int256 = min(fresh, -settled)
+        fresh = fresh - by_fresh
+        settled = settled + by_fresh
+        by_older: int256 = min(older, -settled)
+        older = older - by_older
+        settled = settled + by_older
     return containers.Account(
         owner=account.owner,
         floor=account.floor,
@@ -106,6 +115,7 @@ def booked(account: containers.Account, change: int256, positions: list[containe
         initial_ppm=account.initial_ppm,
         agents=account.agents,
         positions=positions,
+        factor=account.factor,
     )
 
 
@@ -125,7 +135,7 @@ def moved(
 
 def settle(risk: containers.Risk, account: containers.Account, now: int256) -> tuple[containers.Account, int256]:
     """An account with matured profit and paid funding, and the dust of the rounding; PROTOCOL.md 7.1."""
-    today: containers.Account = matured(account, now)
+    today: containers.Account = matured(risk.debts, account, now)
     due: bool = False
     owed: int256 = 0
     folded: int256 = 0

@@ -8,6 +8,7 @@
 
 from prover.stf import constants
 from prover.stf import containers
+from prover.stf import debts
 from prover.stf import encoding
 
 
@@ -81,26 +82,27 @@ def closed(account: containers.Account, market: int256, lots: int256) -> bool:
 
 @internal
 @pure
-def matured(account: containers.Account, now: int256) -> containers.Account:
-    """Fresh and older profit, moved on by the epochs that have passed; PROTOCOL.md 7.1."""
-    epoch: int256 = now // constants.EPOCH
-    if account.epoch == epoch:
+def matured(owing: containers.Debts, account: containers.Account, now: int256) -> containers.Account:
+    """Fresh and older money, moved on by the epochs that have passed, its part of debts paid; PROTOCOL.md 7.1."""
+    epoch: int256 = debts.today(owing, now)
+    factor: int256 = debts.latest(owing)
+    if account.epoch == epoch and account.factor == factor:
         return account
-    settled: int256 = account.settled + account.older
-    older: int256 = account.fresh
-    if account.epoch + 1 < epoch:
-        settled = settled + older
-        older = 0
+    settled: int256 = 0
+    older: int256 = 0
+    fresh: int256 = 0
+    settled, older, fresh = debts.aged(owing, account, epoch)
     return containers.Account(
         owner=account.owner,
         floor=account.floor,
         settled=settled,
         older=older,
-        fresh=0,
+        fresh=fresh,
         epoch=epoch,
         initial_ppm=account.initial_ppm,
         agents=account.agents,
         positions=account.positions,
+        factor=factor,
     )
 
 
@@ -118,6 +120,14 @@ def booked(account: containers.Account, change: int256, positions: uint256[16]) 
     if older < 0:
         settled = settled + older
         older = 0
+    # What an account owes is paid first: money that pays for others' debts is there.
+    if settled < 0:
+        by_fresh: int256 = min(fresh, -settled)
+        fresh = fresh - by_fresh
+        settled = settled + by_fresh
+        by_older: int256 = min(older, -settled)
+        older = older - by_older
+        settled = settled + by_older
     return containers.Account(
         owner=account.owner,
         floor=account.floor,
@@ -128,6 +138,7 @@ def booked(account: containers.Account, change: int256, positions: uint256[16]) 
         initial_ppm=account.initial_ppm,
         agents=account.agents,
         positions=positions,
+        factor=account.factor,
     )
 
 
@@ -149,7 +160,7 @@ def moved(risk: containers.Risk, settled: containers.Account, market: int256, si
 @pure
 def settle(risk: containers.Risk, account: containers.Account, now: int256) -> (containers.Account, int256):
     """An account with matured profit and paid funding, and the dust of the rounding; PROTOCOL.md 7.1."""
-    today: containers.Account = self.matured(account, now)
+    today: containers.Account = self.matured(risk.debts, account, now)
     due: bool = False
     owed: int256 = 0
     folded: int256 = 0

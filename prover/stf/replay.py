@@ -14,6 +14,7 @@ from prover.stf import (
     constants,
     containers,
     custody,
+    debts,
     encoding,
     margin,
     markets,
@@ -134,6 +135,7 @@ def take_tick(globals: containers.Globals, ticked: containers.Ticked, queued: in
         funding_index=ticked.funding_index,
         initial_ppm=globals.risk.initial_ppm,
         maintenance_ppm=globals.risk.maintenance_ppm,
+        debts=globals.risk.debts,
     )
     globals.tick_time = ticked.time
     globals.grace_until = ticked.grace_until
@@ -314,6 +316,20 @@ class WorkingState:
             self.ecrecover,
         )
 
+    def _put(self, index: int, account: containers.Account) -> None:
+        """An account as an operation leaves it, and the sums of unsettled money with it; PROTOCOL.md 7.9."""
+        globals = self.globals
+        # A preview fills orders that no look-up has loaded.
+        before = self.accounts.get(index) or self.rows.account(index)
+        globals.pool = debts.touched(globals.pool, globals.risk.debts, before, account, self.commitment.timestamp)
+        self.accounts[index] = account
+
+    def _collect(self, debt: int) -> None:
+        """Unsettled money pays what is owed; PROTOCOL.md 7.9."""
+        globals = self.globals
+        globals.pool, owing = debts.take(globals.pool, globals.risk.debts, debt, self.commitment.timestamp)
+        globals.risk = msgspec.structs.replace(globals.risk, debts=owing)
+
     def _credit_fees(self, amount: int) -> None:
         """Money for the fee account; PROTOCOL.md 4.7."""
         fees = self.accounts[constants.FEE_ACCOUNT]
@@ -416,8 +432,8 @@ class Chunk(WorkingState):
 
     def _book(self, maker: containers.Order, taker: containers.Order, filled: containers.Filled) -> None:
         """The rows and sums that a fill leaves; PROTOCOL.md 8.8."""
-        self.accounts[maker.account] = filled.maker
-        self.accounts[taker.account] = filled.taker
+        self._put(maker.account, filled.maker)
+        self._put(taker.account, filled.taker)
         self.slots[(maker.account << 8) | maker.slot] = filled.maker_slot
         self.slots[(taker.account << 8) | taker.slot] = filled.taker_slot
         self._credit_fees(filled.fee)
@@ -429,6 +445,8 @@ class Chunk(WorkingState):
         ticked = markets.tick(self.domain, self.globals, self.commitment.timestamp, operation, self.ecrecover)
         if ticked.code == codes.OK:
             take_tick(self.globals, ticked, queued)
+            if self.globals.pool.owed > 0:
+                self._collect(0)
         return ticked.code
 
     def _entry(self, tag: int, operation: bytes) -> int:
@@ -485,7 +503,7 @@ class Chunk(WorkingState):
 
     def _book_entered(self, index: int, entered: containers.Entered) -> None:
         """The row, and the payment, that such an entry leaves; PROTOCOL.md 8.17."""
-        self.accounts[index] = entered.account
+        self._put(index, entered.account)
         self.globals.funding_dust += entered.dust
         if entered.amount != 0:
             self._append_withdrawal(entered.account.owner, entered.amount)
@@ -610,12 +628,12 @@ class Chunk(WorkingState):
                 after = abs(encoding.unpack(rescued.account.positions[market]).size)
                 globals.head_lots = max(globals.head_lots - before + after, 0)
             if tag != constants.UNWIND:
-                self.accounts[move.account] = rescued.account
+                self._put(move.account, rescued.account)
             if by_order or paired:
-                self.accounts[other] = rescued.other
+                self._put(other, rescued.other)
             if by_order:
                 self.slots[(facing.order.account << 8) | facing.order.slot] = rescued.slot
-            self.accounts[insurance] = rescued.insurance
+            self._put(insurance, rescued.insurance)
             listed = globals.markets[market]
             listed.fund = margin.collateral(rescued.insurance)
             if homing:
@@ -625,6 +643,8 @@ class Chunk(WorkingState):
             listed.open_interest += rescued.growth
             self._credit_fees(rescued.fee)
             globals.funding_dust += rescued.dust
+            if rescued.debt > 0:
+                self._collect(rescued.debt)
         return rescued.code
 
     def _order(self, operation: bytes) -> int:
@@ -667,12 +687,12 @@ class Chunk(WorkingState):
             other = self._account(index)
             booked = custody.transfer(terms, request, index, account, other, slot, signer)
             if booked.code == codes.OK:
-                self.accounts[index] = booked.other
+                self._put(index, booked.other)
                 globals.next_account += opening
         else:
             booked = custody.book(tag, terms, request, account, slot, signer)
         if booked.code == codes.OK:
-            self.accounts[request.account] = booked.account
+            self._put(request.account, booked.account)
             if tag != constants.CANCEL_ALL:
                 self.slots[slot_index] = booked.slot
             self._credit_fees(booked.fee)

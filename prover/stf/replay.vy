@@ -10,6 +10,7 @@
 from prover.stf import codes
 from prover.stf import constants
 from prover.stf import containers
+from prover.stf import debts
 from prover.stf import encoding
 from prover.stf import margin
 from prover.stf import merkle
@@ -37,12 +38,12 @@ interface IMarkets:
 
 
 interface IIdentity:
-    def globals(shifted: Bytes[13_148]) -> (uint256, uint256, uint256, containers.Globals): pure
+    def globals(shifted: Bytes[13_852]) -> (uint256, uint256, uint256, containers.Globals): pure
 
 
 COLLATERAL_BIAS: constant(int256) = 2**127
 COMMITMENT_BYTES: constant(uint256) = 288
-GLOBALS_BYTES: constant(uint256) = 13_120
+GLOBALS_BYTES: constant(uint256) = 13_824
 IDENTITY: constant(address) = 0x0000000000000000000000000000000000000004
 # The longest tick, 9 + 7 * (65 + 16 * 9) = 1_472, and a word to read past its end.
 MAX_TICK_BYTES: constant(uint256) = 1_504
@@ -170,7 +171,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
     @return The post-root, and the code of every operation.
     """
     commitment: containers.Commitment = abi_decode(slice(msg.data, witness, COMMITMENT_BYTES), containers.Commitment)
-    # abi_decode would unroll a setter for each of 410 words. L1's precompile 4 answers with the call data: four bytes of
+    # abi_decode would unroll a setter for each of 432 words. L1's precompile 4 answers with the call data: four bytes of
     # selector, two words, then the bytes, so that 28 bytes ahead of them put the globals on words of their own.
     globals: containers.Globals = empty(containers.Globals)
     ahead: uint256[3] = empty(uint256[3])
@@ -215,8 +216,9 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
             account.initial_ppm = encoding.bits(word, 72, 24)
             account.agents[0] = merkle.at(offset + 86) >> 32
             account.agents[1] = merkle.at(offset + 114) >> 32
-            held: uint256 = merkle.at(offset + 142) >> 240
-            offset = unsafe_add(offset, 144)
+            account.factor = encoding.bits(merkle.at(offset + 142), 160, 96)
+            held: uint256 = merkle.at(offset + 154) >> 240
+            offset = unsafe_add(offset, 156)
             for market: uint256 in range(16):
                 if (held >> market) & 1 == 1:
                     account.positions[market] = merkle.at(offset)
@@ -301,6 +303,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
         payment: int256 = 0
         fee: int256 = 0
         dust: int256 = 0
+        debt: int256 = 0
         tail: uint256 = merkle.at(start + 29)
         tick_at: uint256 = start
         if tag == constants.FORCED_TICK:
@@ -330,7 +333,9 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                 )
                 code = filled.code
                 if code == codes.OK:
+                    globals.pool = debts.touched(globals.pool, globals.risk.debts, accounts[order_account[maker]], filled.maker, now)
                     accounts[order_account[maker]] = filled.maker
+                    globals.pool = debts.touched(globals.pool, globals.risk.debts, accounts[order_account[taker]], filled.taker, now)
                     accounts[order_account[taker]] = filled.taker
                     slots[order_slot[maker]] = filled.maker_slot
                     slots[order_slot[taker]] = filled.taker_slot
@@ -473,11 +478,14 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                             size_after: int256 = abs(encoding.unpack(rescued.account.positions[market]).size)
                             globals.head_lots = max(globals.head_lots - size_before + size_after, 0)
                         if tag != constants.UNWIND:
+                            globals.pool = debts.touched(globals.pool, globals.risk.debts, accounts[rescued_row], rescued.account, now)
                             accounts[rescued_row] = rescued.account
                         if by_order or paired:
+                            globals.pool = debts.touched(globals.pool, globals.risk.debts, accounts[other_row], rescued.other, now)
                             accounts[other_row] = rescued.other
                         if by_order:
                             slots[maker_slot] = rescued.slot
+                        globals.pool = debts.touched(globals.pool, globals.risk.debts, accounts[insurance_row], rescued.insurance, now)
                         accounts[insurance_row] = rescued.insurance
                         listed: containers.Market = globals.markets[market]
                         listed.fund = margin.collateral(rescued.insurance)
@@ -489,6 +497,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                             globals.markets[constants.insured_market(move.account)].fund = margin.collateral(rescued.account)
                         fee = rescued.fee
                         dust = rescued.dust
+                        debt = rescued.debt
                     # It ends below zero, which is for deleveraging; beyond its limit; without a price for long; or closed.
                     ended: bool = code == codes.INSOLVENT or code == codes.LIMIT or code == codes.STALE
                     if code == codes.OK:
@@ -502,6 +511,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                                 constants.FORCED_WITHDRAW, globals.risk, clock, globals.withdrawal_count, owner, everything, accounts[rescued_row]
                             )
                             if paid.code == codes.OK:
+                                globals.pool = debts.touched(globals.pool, globals.risk.debts, accounts[rescued_row], paid.account, now)
                                 accounts[rescued_row] = paid.account
                                 dust = dust + paid.dust
                                 payee = paid.account.owner
@@ -549,6 +559,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
             if code == codes.OK and entered.opened and globals.head_account != 0:
                 code = codes.HEAD_UNFINISHED
             if code == codes.OK:
+                globals.pool = debts.touched(globals.pool, globals.risk.debts, accounts[entered_row], entered.account, now)
                 accounts[entered_row] = entered.account
                 dust = entered.dust
                 payee = entered.account.owner
@@ -615,9 +626,11 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                 code = booked.code
                 if code == codes.OK:
                     if tag == constants.TRANSFER:
+                        globals.pool = debts.touched(globals.pool, globals.risk.debts, accounts[other_row], booked.other, now)
                         accounts[other_row] = booked.other
                         if opening:
                             globals.next_account = globals.next_account + 1
+                    globals.pool = debts.touched(globals.pool, globals.risk.debts, accounts[account_row], booked.account, now)
                     accounts[account_row] = booked.account
                     if tag != constants.CANCEL_ALL:
                         slots[slot_row] = booked.slot
@@ -627,6 +640,9 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                         payee = encoding.to_address(signed.tail)
                         payment = encoding.bits(head, 16, 64)
 
+        # At a tick what is still owed is taken too.
+        if debt > 0 or (globals.pool.owed > 0 and code == codes.OK and (tag == constants.TICK or tag == constants.FORCED_TICK)):
+            globals.pool, globals.risk.debts = debts.take(globals.pool, globals.risk.debts, debt, now)
         accounts[0].settled = accounts[0].settled + fee
         globals.funding_dust = globals.funding_dust + dust
         if payment != 0:

@@ -23,6 +23,7 @@ def judged_at(
         funding_index=risk.funding_index,
         initial_ppm=risk.initial_ppm,
         maintenance_ppm=risk.maintenance_ppm,
+        debts=risk.debts,
     )
 
 
@@ -215,6 +216,7 @@ def unbounded(account: containers.Account) -> containers.Account:
         initial_ppm=0,
         agents=account.agents,
         positions=account.positions,
+        factor=account.factor,
     )
 
 
@@ -265,13 +267,14 @@ def liquidate(
         code=codes.OK,
         account=margin.moved(under.risk, settled, market, -closed, -closed * price, fee),
         other=taken.account,
-        insurance=margin.booked(insurance, fee, insurance.positions),
+        insurance=margin.booked(margin.matured(under.risk.debts, insurance, under.clock.now), fee, insurance.positions),
         slot=maker_slot_after(maker.order, maker.slot, move.lots),
         fee=maker_fee,
         growth=taken.growth + interest_growth(old.size, -closed),
         dust=dust + taken.dust,
         turned_over=0,
         paid_out=0,
+        debt=0,
     )
 
 
@@ -290,6 +293,7 @@ def untouched(
         dust=0,
         turned_over=0,
         paid_out=0,
+        debt=0,
     )
 
 
@@ -447,36 +451,41 @@ def take_over(
         dust=dust + fund.dust,
         turned_over=fund.turned_over,
         paid_out=paid_out,
+        debt=0,
     )
 
 
 def check_counterparty(
-    risk: containers.Risk, settled: containers.Account, market: int256, closed: int256, borne: int256
-) -> int256:
-    """Whether another account may have to take lots, and bear so much; PROTOCOL.md 8.13."""
+    risk: containers.Risk, settled: containers.Account, market: int256, closed: int256, rest: int256
+) -> tuple[int256, int256]:
+    """Whether another account may have to take lots, and what it bears of the rest; PROTOCOL.md 8.13."""
     held: containers.Position = encoding.unpack(settled.positions[market])
     if held.size * closed >= 0 or abs(held.size) < abs(closed):
-        return codes.NO_OPPOSITE
+        return codes.NO_OPPOSITE, 0
     every: containers.Sums = margin.sums(risk, settled, constants.MARKETS)
     before: int256 = margin.collateral(settled) + every.value
-    # Closed at the oracle price, with the fund paying all of it, nobody loses anything; a debt keeps its position.
-    if borne == 0 and before >= 0:
-        return codes.OK
-    oracle: int256 = risk.price[market]
+    # A debt keeps its position.
+    if before < 0:
+        return codes.INDEBTED, 0
     # Nobody pays more for another's loss than what the lots that are taken have won.
-    profit: int256 = held.size * oracle - held.cost
-    if profit <= 0 or borne * abs(held.size) > profit * abs(closed):
-        return codes.NOT_IN_PROFIT
+    oracle: int256 = risk.price[market]
+    profit: int256 = max(held.size * oracle - held.cost, 0)
+    borne: int256 = min(rest, profit * abs(closed) // abs(held.size))
     maintenance_after: int256 = (
         every.maintenance
         - margin.requirement(oracle, held.size, risk.maintenance_ppm[market])
         + margin.requirement(oracle, held.size + closed, risk.maintenance_ppm[market])
     )
-    if before - borne < maintenance_after and not margin.only_reduced(
-        held.size, held.size + closed, before, before - borne, every.maintenance, maintenance_after
+    # Closed at the oracle price, and bearing nothing of it, nobody loses anything.
+    if (
+        borne > 0
+        and before - borne < maintenance_after
+        and not margin.only_reduced(
+            held.size, held.size + closed, before, before - borne, every.maintenance, maintenance_after
+        )
     ):
-        return codes.MARGIN
-    return codes.OK
+        return codes.MARGIN, borne
+    return codes.OK, borne
 
 
 def deleverage(
@@ -517,11 +526,12 @@ def deleverage(
     )
     # The fund pays all that it may before anybody else bears a micro-dollar.
     paid_out: int256 = max(min(premium, allowed), 0)
-    borne: int256 = premium - paid_out
+    borne: int256 = 0
     bearing: containers.Account = other
     bearing_dust: int256 = 0
     bearing, bearing_dust = margin.settle(under.risk, other, under.clock.now)
-    refused.code = check_counterparty(under.risk, bearing, market, closed, borne)
+    # What neither pays is a debt, and unsettled money pays it.
+    refused.code, borne = check_counterparty(under.risk, bearing, market, closed, premium - paid_out)
     if refused.code != codes.OK:
         return refused
     held: containers.Position = encoding.unpack(bearing.positions[market])
@@ -537,6 +547,7 @@ def deleverage(
         dust=dust + paying_dust + bearing_dust,
         turned_over=0,
         paid_out=paid_out,
+        debt=premium - paid_out - borne,
     )
 
 
@@ -570,17 +581,19 @@ def reduce(
     bearing_dust: int256 = 0
     bearing, bearing_dust = margin.settle(under.risk, other, under.clock.now)
     closed: int256 = signed_lots(held, move.lots)
-    # At the oracle price, for nothing: what a fund owes stays its own.
-    refused.code = check_counterparty(under.risk, bearing, market, closed, 0)
+    borne: int256 = 0
+    refused.code, borne = check_counterparty(under.risk, bearing, market, closed, 0)
     if refused.code != codes.OK:
         return refused
+    # At the oracle price, for nothing: what the lots have cost a fund beyond its money is a debt like others.
+    premium: int256 = max(premium_of(under.risk, settled, market, closed), 0)
     quote: int256 = closed * under.risk.price[market]
-    reduced: containers.Account = margin.moved(under.risk, settled, market, -closed, -quote, 0)
+    reduced: containers.Account = margin.moved(under.risk, settled, market, -closed, -quote - premium, 0)
     opposite: int256 = encoding.unpack(bearing.positions[market]).size
     return containers.Rescued(
         code=codes.OK,
         account=reduced,
-        other=margin.moved(under.risk, bearing, market, closed, quote, 0),
+        other=margin.moved(under.risk, bearing, market, closed, quote + borne, 0),
         insurance=reduced,
         slot=refused.slot,
         fee=0,
@@ -588,6 +601,7 @@ def reduce(
         dust=dust + bearing_dust,
         turned_over=0,
         paid_out=0,
+        debt=premium - borne,
     )
 
 
@@ -642,6 +656,7 @@ def unwind(
         dust=dust + taken.dust,
         turned_over=turned_over * constants.UNWOUND,
         paid_out=0,
+        debt=0,
     )
 
 

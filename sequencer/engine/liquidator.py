@@ -118,22 +118,27 @@ class Liquidator:
         return self._carry_out(constants.TAKE_OVER, _of(move, lots), None) == codes.OK
 
     def _deleverage(self, index: int, settled: containers.Account) -> bool:
-        """Against whoever is in profit and can bear the loss, then against whom it costs nothing."""
+        """Against whoever is in profit and can bear the loss, then against anybody, at the cost of unsettled money."""
         risk = self._chunk.globals.risk
         dearest_first = sorted(
             ((market, encoding.unpack(position).size) for market, position in enumerate(settled.positions)),
             key=lambda entry: -abs(entry[1]) * risk.price[entry[0]] * risk.maintenance_ppm[entry[0]],
         )
-        for market, held in dearest_first:
-            if not held:
-                continue
-            there, borne = self._opposite(market, held), self._borne(settled, market, held)
+        open_legs = [(market, held) for market, held in dearest_first if held]
+        for market, held in open_legs:
+            borne = self._borne(settled, market, held)
             # The same whoever bears it: no crowd of hopeless accounts is worth a look at everybody.
-            for other in there.asked(abs(held), borne) if borne <= there.bears else []:
-                move = self._against(index, market, held, other)
-                lots = self._most(constants.DELEVERAGE, move, None, codes.NOT_IN_PROFIT, codes.MARGIN)
-                if lots and self._carry_out(constants.DELEVERAGE, _of(move, lots), None) == codes.OK:
-                    return True
+            if borne <= self._opposite(market, held).bears and self._deleverage_some(index, market, held, borne):
+                return True
+        # What nobody has won is paid by unsettled money, whoever gives up his position for nothing.
+        return any(self._deleverage_some(index, market, held, 0) for market, held in open_legs)
+
+    def _deleverage_some(self, index: int, market: int, held: int, borne: int) -> bool:
+        for other in self._opposite(market, held).asked(abs(held), borne):
+            move = self._against(index, market, held, other)
+            lots = self._most(constants.DELEVERAGE, move, None, codes.MARGIN)
+            if lots and self._carry_out(constants.DELEVERAGE, _of(move, lots), None) == codes.OK:
+                return True
         return False
 
     def _borne(self, settled: containers.Account, market: int, held: int) -> int:

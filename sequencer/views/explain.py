@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from prover.state.trial import taker_fee
-from prover.stf import codes, constants, containers, encoding, margin
+from prover.stf import codes, constants, containers, debts, encoding, margin
 from sequencer.engine.ranking import Place, score
 from sequencer.engine.reservation import NOTHING, Open, Sums, if_filled, of_market
 from sequencer.schema.accounts import BuyingPower, Explained, MarginCall, Outlook, PositionView
@@ -66,7 +66,7 @@ def explain(
     payment = margin.ceil_div(sum(owed), constants.FUNDING_SCALE)
     sheet.add("funding_payment", payment, "micros", f"ceil_div(sum(owed), {constants.FUNDING_SCALE})", owed=owed)
     sheet.add("folded", sum(folded), "micros", "sum(settled_values)", settled_values=folded)
-    _explain_money(sheet, seen, account, clock.now, payment, sum(folded))
+    _explain_money(sheet, seen, account, risk.debts, clock.now, payment, sum(folded))
     reserved = [_explain_reserved(sheet, called[market], market, risk, settled, sums) for market, sums in open.items()]
     sheet.add("reserved", sum(reserved), "micros", "sum(markets)", markets=reserved)
     _explain_pool(sheet, seen, globals.posting_fee)
@@ -152,12 +152,24 @@ def _explain_reserved(
 
 
 def _explain_money(
-    sheet: _Sheet, seen: Outlook, account: containers.Account, now_ms: int, payment: int, folded: int
+    sheet: _Sheet,
+    seen: Outlook,
+    account: containers.Account,
+    owing: containers.Debts,
+    now_ms: int,
+    payment: int,
+    folded: int,
 ) -> None:
     """Adds what is settled and what matures: first the state's three parts as time has moved them on."""
     epoch = f"now // {constants.EPOCH}"
-    given = {"settled": account.settled, "older": account.older, "fresh": account.fresh, "epoch": account.epoch}
-    matured = margin.matured(account, now_ms)
+    # While a debt is owed nothing matures: it is as if time stood still.
+    now_ms = owing.held_at or now_ms
+    _, older, fresh = debts.aged(owing, account, account.epoch)
+    unsettled = {"older_before": account.older, "older": older, "fresh_before": account.fresh, "fresh": fresh}
+    paid = account.older + account.fresh - older - fresh
+    sheet.add("paid_for_debts", paid, "micros", "older_before - older + fresh_before - fresh", **unsettled)
+    given = {"settled": account.settled, "older": older, "fresh": fresh, "epoch": account.epoch}
+    matured = margin.matured(owing, account, now_ms)
     for name, value, formula in (
         (
             "settled",
@@ -172,17 +184,27 @@ def _explain_money(
     change = {"folded": folded, "funding_payment": payment}
     formula = "settled + older + fresh + folded - funding_payment"
     sheet.add("collateral", seen.collateral_micros, "micros", formula, **money, **change)
-    # Profit is fresh; a loss eats fresh, older and settled money in turn.
-    formula = "settled + min(0, older + min(0, fresh + folded - funding_payment))"
-    sheet.add("settled", seen.settled_micros, "micros", formula, **money, **change)
+    # Profit is fresh; a loss eats fresh, older and settled money in turn; what the account owes itself is paid first.
+    change_of = folded - payment
+    left = {
+        "settled": matured.settled + min(0, matured.older + min(0, matured.fresh + change_of)),
+        "older": max(0, matured.older + min(0, matured.fresh + change_of)),
+        "fresh": max(0, matured.fresh + change_of),
+    }
+    for name, formula in (
+        ("settled", "settled + min(0, older + min(0, fresh + folded - funding_payment))"),
+        ("older", "max(0, older + min(0, fresh + folded - funding_payment))"),
+        ("fresh", "max(0, fresh + folded - funding_payment)"),
+    ):
+        sheet.add(f"changed.{name}", left[name], "micros", formula, **money, **change)
+    formula = "settled + min(max(0, -settled), older + fresh)"
+    sheet.add("settled", seen.settled_micros, "micros", formula, **left)
     steps = {
-        (now_ms // constants.EPOCH + 1) * constants.EPOCH: "max(0, older + min(0, fresh + folded - funding_payment))",
-        (now_ms // constants.EPOCH + 2) * constants.EPOCH: "max(0, fresh + folded - funding_payment)",
+        (now_ms // constants.EPOCH + 1) * constants.EPOCH: "older - min(older, max(0, -settled - fresh))",
+        (now_ms // constants.EPOCH + 2) * constants.EPOCH: "fresh - min(fresh, max(0, -settled))",
     }
     for place, step in enumerate(seen.maturing):
-        sheet.add(
-            f"maturing.{place}.amount", step.amount_micros, "micros", steps[step.settles_at_ms], **money, **change
-        )
+        sheet.add(f"maturing.{place}.amount", step.amount_micros, "micros", steps[step.settles_at_ms], **left)
         ends = step.settles_at_ms // constants.EPOCH - now_ms // constants.EPOCH
         formula = f"({epoch} + {ends}) * {constants.EPOCH}"
         sheet.add(f"maturing.{place}.settles_at", step.settles_at_ms, "ms", formula, now=now_ms)

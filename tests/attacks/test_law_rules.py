@@ -270,7 +270,7 @@ class TestC7Aliasing:
         return [venue.transfer(state, MAKER, 20, profit), leaving]
 
     def test_off_profit_settles_by_changing_accounts(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        keeps = "receiving = received(receiving, paid, given, terms.clock.now)"
+        keeps = "receiving = received(terms, receiving, paid, given)"
         rule_off(monkeypatch, custody, keeps, "receiving = credited(receiving, request.amount)")
         state = self.sibling(50 * DOLLAR)
         chunk = python_chunk(state, *self.moved_on(state))

@@ -211,7 +211,7 @@ class TestTrap4Preimages:
         encoding.globals_hash(venue.globals_of())
         encoding.state_root(commitment)
 
-        assert lengths == [800, 32, 128, 13_120, 288]
+        assert lengths == [832, 32, 128, 13_824, 288]
         assert 64 not in lengths
 
 

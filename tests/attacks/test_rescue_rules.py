@@ -463,10 +463,10 @@ class TestEveryHeadHasAnEnd:
     def test_off_a_debtor_keeps_him(self, monkeypatch: pytest.MonkeyPatch) -> None:
         state = self.debtor_is_short(1_000)
         rule = "    # A debtor is closed too"
-        rule_off(monkeypatch, rescue, rule, f"    return codes.NOT_IN_PROFIT, 0\n{rule}")
+        rule_off(monkeypatch, rescue, rule, f"    return codes.INDEBTED, 0\n{rule}")
         chunk = python_chunk(state, self.LEAVE, move(constants.CLOSE_STEP, BITCOIN, other=ATTACKER))
 
-        assert chunk.operation_codes == [c.OK, c.NOT_IN_PROFIT]
+        assert chunk.operation_codes == [c.OK, c.INDEBTED]
 
     @pytest.mark.parametrize(
         ("owed", "won", "borne"),
@@ -560,14 +560,9 @@ class TestH2Deleverage:
         assert state.globals.markets[0].paid_out == paid
         assert conservation(state).sound
 
-    @pytest.mark.parametrize(
-        ("won", "instead"), [(0, "if False:"), (-5, "if False:"), (999, "if profit <= 0:"), (1, "if profit <= 0:")]
-    )
-    def test_off_somebody_pays_more_than_he_has_won(
-        self, monkeypatch: pytest.MonkeyPatch, won: int, instead: str
-    ) -> None:
-        rule = "if profit <= 0 or borne * abs(held.size) > profit * abs(closed):"
-        rule_off(monkeypatch, rescue, rule, instead)
+    @pytest.mark.parametrize("won", [-5, 0, 1, 999])
+    def test_off_somebody_pays_more_than_he_has_won(self, monkeypatch: pytest.MonkeyPatch, won: int) -> None:
+        rule_off(monkeypatch, rescue, "min(rest, profit * abs(closed) // abs(held.size))", "rest")
         chunk = python_chunk(self.state(won), self.deleverage)
 
         assert chunk.operation_codes == [c.OK]
@@ -575,7 +570,13 @@ class TestH2Deleverage:
 
     @pytest.mark.parametrize("won", [-5, 0, 1, 999])
     def test_on_only_profit_pays(self, won: int) -> None:
-        assert_refused(self.state(won), self.deleverage, code=c.NOT_IN_PROFIT)
+        state = self.state(won)
+        assert venue.run(state, self.deleverage).codes == (c.OK,)
+        assert value(state.account(ATTACKER)) == (10_000 + min(won, 0)) * DOLLAR
+        assert value(state.account(VICTIM)) == 0
+        # Nobody has unsettled money here.
+        assert state.globals.pool.owed == (self.HOLE - max(won, 0)) * DOLLAR
+        assert conservation(state).sound
 
     def test_on_profit_pays_to_the_last(self) -> None:
         state = self.state(self.HOLE)
@@ -583,20 +584,13 @@ class TestH2Deleverage:
         assert value(state.account(ATTACKER)) == 10_000 * DOLLAR
 
     def test_on_a_part_of_a_position_pays_a_part_of_its_profit(self) -> None:
-        # A hundredth of the lots has won ten dollars of the thousand: eleven are refused.
+        # A hundredth of the lots has won ten dollars of the thousand: the eleventh is a debt.
         part = move(constants.DELEVERAGE, BITCOIN // 100, other=ATTACKER)
-        assert_refused(self.state(1_000, hole=1_100), part, code=c.NOT_IN_PROFIT)
-        assert venue.run(self.state(1_000), part).codes == (c.OK,)
-
-    FREE = "    if borne == 0 and before >= 0:\n        return codes.OK\n"
-
-    @pytest.mark.parametrize("won", [-9_999, -5, 0])
-    def test_off_a_loser_keeps_a_debt_that_the_fund_could_pay(self, monkeypatch: pytest.MonkeyPatch, won: int) -> None:
-        rule_off(monkeypatch, rescue, self.FREE, "")
-        chunk = python_chunk(self.state(won, fund=4_000), self.deleverage)
-
-        assert chunk.operation_codes == [c.NOT_IN_PROFIT]
-        assert value(row_of(chunk, VICTIM)) == -self.HOLE * DOLLAR
+        for hole, owed in ((1_100, DOLLAR), (1_000, 0)):
+            state = self.state(1_000, hole=hole)
+            assert venue.run(state, part).codes == (c.OK,)
+            assert value(state.account(ATTACKER)) == (10_000 + 990) * DOLLAR
+            assert state.globals.pool.owed == owed
 
     @pytest.mark.parametrize("won", [-10_000, -9_999, -5, 0])
     def test_on_a_loser_is_closed_where_the_fund_pays_all(self, won: int) -> None:
@@ -616,20 +610,21 @@ class TestH2Deleverage:
         # A quarter of the fund is a micro-dollar short of what those lots are below zero.
         part = move(constants.DELEVERAGE, lots, other=ATTACKER)
         short = self.state(won, micros=4 * self.HOLE * DOLLAR * lots // BITCOIN - 1)
-        assert_refused(short, part, code=c.NOT_IN_PROFIT)
+        assert venue.run(short, part).codes == (c.OK,)
+        assert (value(short.account(ATTACKER)), short.globals.pool.owed) == ((10_000 + won) * DOLLAR, 1)
         enough = self.state(won, micros=4 * self.HOLE * DOLLAR * lots // BITCOIN)
         assert venue.run(enough, part).codes == (c.OK,)
         assert value(enough.account(ATTACKER)) == (10_000 + won) * DOLLAR
 
     def test_off_a_debtor_loses_what_his_debt_stands_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        rule_off(monkeypatch, rescue, "if borne == 0 and before >= 0:", "if borne == 0:")
+        rule_off(monkeypatch, rescue, "    if before < 0:\n        return codes.INDEBTED, 0\n")
         chunk = python_chunk(self.state(-10_001, fund=4_000), self.deleverage)
 
         assert chunk.operation_codes == [c.OK]
         assert (size_of(row_of(chunk, ATTACKER)), value(row_of(chunk, ATTACKER))) == (0, -DOLLAR)
 
     def test_on_a_debtor_keeps_his_position(self) -> None:
-        assert_refused(self.state(-10_001, fund=4_000), self.deleverage, code=c.NOT_IN_PROFIT)
+        assert_refused(self.state(-10_001, fund=4_000), self.deleverage, code=c.INDEBTED)
 
     def test_off_a_healthy_account_is_closed_against_a_chosen_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
         rule = "margin.equity(judged, settled) >= 0:\n        refused.code = codes.HEALTHY\n"
@@ -644,7 +639,7 @@ class TestH2Deleverage:
         assert_refused(self.state(hole=-dollars), self.deleverage, code=c.HEALTHY)
 
     def test_off_the_winner_is_left_below_maintenance(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        rule_off(monkeypatch, rescue, "    ):\n        return codes.MARGIN\n", "    ):\n        return codes.OK\n")
+        rule_off(monkeypatch, rescue, "return codes.MARGIN, borne", "return codes.OK, borne")
         chunk = python_chunk(self.indebted(), self.deleverage)
 
         assert chunk.operation_codes == [c.OK]
@@ -862,10 +857,11 @@ class TestG2Fund:
         assert conservation(state).sound
         assert_refused(state, self.reduces(1), code=c.HEALTHY)
 
-    def test_on_a_fund_that_owes_gives_all_away_and_keeps_its_debt(self) -> None:
+    def test_on_what_a_fund_owes_is_a_debt_like_others(self) -> None:
         state = self.short_fund(-300)
         assert venue.run(state, self.reduces(BITCOIN)).codes == (c.OK,)
-        assert (size_of(state.account(1)), value(state.account(1))) == (0, -300 * DOLLAR)
+        assert (size_of(state.account(1)), value(state.account(1))) == (0, 0)
+        assert state.globals.pool.owed == 300 * DOLLAR
         assert value(state.account(ATTACKER)) == 5_000 * DOLLAR
         assert conservation(state).sound
 
@@ -877,7 +873,7 @@ class TestG2Fund:
         small = self.short_fund(-1, other=held(1_000, 5_000, owner=OWNERS[2]))
         assert_refused(small, self.reduces(1_001), code=c.NO_OPPOSITE)
         debtor = self.short_fund(700, other=held(BITCOIN, -1, owner=OWNERS[2]))
-        assert_refused(debtor, self.reduces(1), code=c.NOT_IN_PROFIT)
+        assert_refused(debtor, self.reduces(1), code=c.INDEBTED)
         # Another market's fund is nobody's to reduce here.
         other = operations.rescue_bytes(constants.DELEVERAGE, containers.Rescue(0, 0, 2, ATTACKER, 1))
         assert_refused(self.short_fund(700), other, code=c.RESERVED)

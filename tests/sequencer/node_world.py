@@ -338,7 +338,7 @@ def check_chunks(store: MemoryStore, engine: Engine, listings: Listings = DEVNET
 def check_conservation(engine: Engine) -> None:
     """The equation of the blueprint's numbers, over every account that exists."""
     globals = engine.globals
-    money = globals.funding_dust
+    money = globals.funding_dust - (globals.pool.receivable + globals.pool.owed) * constants.FUNDING_SCALE
     sizes = [0] * constants.MARKETS
     longs = [0] * constants.MARKETS
     for index in range(globals.next_account):

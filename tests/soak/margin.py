@@ -35,6 +35,8 @@ KINDS: Final = (
     "opening_transfer",
     "unsettled_transfer",
     "fund_reduced",
+    "debt_taken",
+    "held",
     "refund",
     "close_by_counterparty",
     "close_by_debtor",
@@ -136,7 +138,7 @@ class Watch(Queue):
         before = step.before[request.account]
         ages, fee = self._charged(request)
         self._others_stay(request.account, constants.MARKETS)
-        epoch = step.now // constants.EPOCH
+        epoch = self.epoch
         most = ages.at(epoch)[0] if step.tag == constants.WITHDRAW else ages.total
         self.claim(request.amount <= most, "unsettled money left", f"{request.amount} of {most}")
         was = self.read(before, self.prices, own=True)
@@ -153,9 +155,9 @@ class Watch(Queue):
         opening = request.other == constants.NEW_ACCOUNT
         other = self.ledger.globals.next_account - 1 if opening else request.other
         creation = constants.CREATION_FEE if opening else 0
-        received = self.ages.setdefault(other, Ages())
+        received = self._arrived(other)
         self.accepted["unsettled_transfer"] += ages.at(epoch)[0] < ages.total
-        ages.give(request.amount, received)
+        ages.give(request.amount, received, epoch)
         received.book(-creation, epoch)
         self.accepted["opening_transfer"] += opening
         self._aged(request.account, True)
@@ -222,6 +224,8 @@ class Watch(Queue):
         self.ticks.append((step.time, prices))
         self.claim(prices == risk.price[: self.market_count], "price", f"{risk.price} not {prices}")
         statuses = [self.ledger.globals.markets[market].status for market in range(self.market_count)]
+        if self.still_owed > 0:
+            self._collect(0)
         over = {market for market, status in enumerate(statuses) if status == constants.MARKET_SETTLED}
         self.claim(over == set(self.over), "settlement", f"{over} not {self.over}")
         return set()
@@ -326,14 +330,14 @@ class Watch(Queue):
         """Whether a counterparty may be made to bear what the fund does not pay for so many lots."""
         closed = sign(row.positions[market].size) * lots
         premium = max(self.premium(row, market, closed), 0)
-        borne = premium - min(premium, self.payable(market, self.ledger.account(market + 1)))
+        rest = premium - min(premium, self.payable(market, self.ledger.account(market + 1)))
         was = self.read(other, self.prices)
-        if borne == 0 and was.equity >= 0:
-            return True
-        held = other.positions[market]
-        profit = held.size * self.prices[market] - held.cost
-        if profit <= 0 or borne * abs(held.size) > profit * lots:
+        if was.equity < 0:
             return False
+        held = other.positions[market]
+        borne = min(rest, max(held.size * self.prices[market] - held.cost, 0) * lots // abs(held.size))
+        if borne == 0:
+            return True
         after = self.maintenance_after(other, market, -closed, self.prices)
         equity = was.equity - borne
         return equity >= after or equity * was.maintenance >= was.equity * after

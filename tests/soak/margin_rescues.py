@@ -65,12 +65,13 @@ class Rescues(Readings):
         self.claim(0 < lots <= abs(size), "lots", f"{lots} of {size}")
         closed = sign(size) * lots
         insurance = market + 1
-        fee = all_money(self.ledger.account(insurance)) - all_money(step.before.get(insurance))
+        fund = step.before.get(insurance, self._none)
+        fee = all_money(self.ledger.account(insurance)) - sum(self.money_of(fund))
         self.claim(0 <= fee <= lots * price // 100, "liquidation fee", f"{fee}")
         self._moved(move.account, market, -closed, -closed * price, fee)
         maker = self._maker(lots)
         self._fees(ceil(lots * price * self.ledger.globals.markets[market].maker_fee_ppm, PPM))
-        self.ages.setdefault(insurance, Ages()).book(fee, step.now // constants.EPOCH)
+        self._arrived(insurance).book(fee, self.epoch)
         self._aged(insurance, False)
         now = self.read(self.ledger.account(move.account), judged)
         self.claim(
@@ -221,22 +222,22 @@ class Rescues(Readings):
         closed = sign(size) * lots
         premium = max(self.premium(before, market, closed), 0)
         paid = min(premium, self.payable(market, paying))
-        borne = premium - paid
+        profit = max(held.size * oracle - held.cost, 0)
+        borne = min(premium - paid, profit * lots // abs(held.size))
         self._moved(move.account, market, -closed, -closed * oracle - premium, 0)
         self._moved(move.other, market, closed, closed * oracle + borne, 0)
         # The fund pays first, and all that it may.
         self._moved(insurance, market, 0, 0, paid)
-        profit = held.size * oracle - held.cost
-        is_spared = borne == 0 and self.read(other, self.prices).equity >= 0
-        is_borne = is_spared or (profit > 0 and borne * abs(held.size) <= profit * lots)
-        self.claim(is_borne, "bears too much", f"{borne} of {profit}")
+        self.claim(self.read(other, self.prices).equity >= 0, "counterparty", f"account {move.other} owes")
         self._zero_price(move.account)
         bore, bears = self.read(other, self.prices), self.read(self.ledger.account(move.other), self.prices)
         kept = bears.equity >= bears.maintenance or bears.equity * bore.maintenance >= bore.equity * bears.maintenance
-        self.claim(is_spared or kept, "counterparty", f"{bore} -> {bears}")
+        self.claim(borne == 0 or kept, "counterparty", f"{bore} -> {bears}")
         self._capped(market, 0, paid, paying)
         after = self.read(self.ledger.account(insurance), self.prices)
         self.claim(paid == 0 or after.equity >= after.initial, "fund below its requirement", f"{after}")
+        if premium > paid + borne:
+            self._collect(premium - paid - borne)
         return {move.account, move.other, insurance}
 
     def _reduce(self, move: containers.Rescue) -> set[int]:
@@ -252,8 +253,11 @@ class Rescues(Readings):
         fewer = ceil((abs(size) - lots + 1) * judged[market] * ppm, PPM)
         self.claim(was.equity < fewer, "too many lots", f"one less than {lots}: {was.equity} of {fewer}")
         quote = sign(size) * lots * self.prices[market]
-        self._moved(insurance, market, -sign(size) * lots, -quote, 0)
+        debt = max(self.premium(fund, market, sign(size) * lots), 0)
+        self._moved(insurance, market, -sign(size) * lots, -quote - debt, 0)
         self._moved(move.other, market, sign(size) * lots, quote, 0)
+        if debt > 0:
+            self._collect(debt)
         self.accepted["fund_reduced"] += 1
         return {insurance, move.other}
 

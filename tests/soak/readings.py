@@ -42,10 +42,13 @@ class Ages:
         self.settled = 0
         self.earned: dict[int, int] = {}
 
-    def book(self, change: int, epoch: int) -> None:
-        """Profit belongs to its epoch; a loss eats the youngest money first."""
+    def book(self, change: int, epoch: int, now: int | None = None) -> None:
+        """Profit belongs to its epoch, and a debt of its own comes first; a loss eats the youngest money first."""
+        now = epoch if now is None else now
         if change > 0:
-            self.earned[epoch] = self.earned.get(epoch, 0) + change
+            repaid = min(change, max(-self.at(now)[0], 0))
+            self.settled += repaid
+            self.earned[epoch] = self.earned.get(epoch, 0) + change - repaid
             return
         left = -change
         for earlier in sorted(self.earned, reverse=True):
@@ -54,15 +57,19 @@ class Ages:
             self.earned[earlier] -= eaten
         self.settled -= left
 
-    def give(self, amount: int, other: Self) -> None:
-        """Hands money over, the youngest first, each part as old as it is."""
+    def give(self, amount: int, other: Self, now: int) -> None:
+        """Hands money over, the youngest first, each part as old as it is; where it arrives the oldest helps first."""
+        parts: list[tuple[int, int]] = []
         for earlier in sorted(self.earned, reverse=True):
             part = min(amount, self.earned[earlier])
             amount -= part
             self.earned[earlier] -= part
-            other.earned[earlier] = other.earned.get(earlier, 0) + part
+            parts.append((part, earlier))
         self.settled -= amount
-        other.settled += amount
+        other.settled += amount + sum(part for part, earlier in parts if earlier <= now - 2)
+        for part, earlier in parts:
+            if earlier > now - 2:
+                other.book(part, earlier, now)
 
     def at(self, epoch: int) -> tuple[int, int, int]:
         """Settled, older and fresh money as an epoch sees it."""
@@ -78,6 +85,11 @@ class Ages:
 def all_money(row: containers.Account | None) -> int:
     """All money of an account, of any age; none where there is no account."""
     return 0 if row is None else row.settled + row.older + row.fresh
+
+
+def share(factor: int) -> Fraction:
+    """What a factor stands for: its mantissa over 2^(63 + its exponent); 0 for one."""
+    return Fraction(factor % 2**64, 2 ** (63 + factor // 2**64)) if factor else Fraction(1)
 
 
 class Readings:
@@ -108,6 +120,10 @@ class Readings:
         self.over: dict[int, int] = {}
         self.settling: dict[int, int] = {}
         self.indebted: set[int] = set()
+        # Each time that unsettled money paid: the epoch, the factor from then on. What is owed still, and since when
+        # nothing matures for it. By how much roundings may have moved the sums, micro-dollars.
+        self.takes: list[tuple[int, int]] = []
+        self.still_owed = self.held_at = self.slack = 0
         # Of the close that is under way: when it was entered, its limit. Whether the last tick came by the queue.
         self.head_entered, self.head_limit = 0, 0
         self.tick_queued = False
@@ -120,6 +136,51 @@ class Readings:
             self.by_kind[kind] += 1
             what = f"{NAMES.get(self.step.tag)}" if self.steps else "history"
             self.broken.append(f"{self.name} step {self.steps} {what}: {kind}: {told}")
+
+    @property
+    def epoch(self) -> int:
+        """By which money matures: it stands still while debts are owed."""
+        return (self.held_at or self.step.now) // constants.EPOCH
+
+    def money_of(self, row: containers.Account) -> tuple[int, int, int]:
+        """Settled, older and fresh money as at an account's last touch, less what they have paid for debts since."""
+        known = [factor for _, factor in self.takes]
+        since = known.index(row.factor) + 1 if row.factor in known else 0
+
+        def paid(amount: int, last: int) -> int:
+            later = [factor for epoch, factor in self.takes[since:] if epoch <= last]
+            return int(amount * share(later[-1]) / share(row.factor)) if later else amount
+
+        return row.settled, paid(row.older, row.epoch), paid(row.fresh, row.epoch + 1)
+
+    def unsettled(self, row: containers.Account) -> tuple[int, int]:
+        """Older and fresh money of an account as it is now."""
+        _, older, fresh = self.money_of(row)
+        by_epoch = {row.epoch - 1: older, row.epoch: fresh}
+        return by_epoch.get(self.epoch - 1, 0), by_epoch.get(self.epoch, 0)
+
+    def _collect(self, debt: int) -> None:
+        """Unsettled money pays what is owed, all of it alike, and what is left keeps all from maturing."""
+        pool, debts = self.ledger.globals.pool, self.ledger.globals.risk.debts
+        before, factor = self.takes[-1][1] if self.takes else 0, debts.factors[-1] % 2**96
+        whole = sum(sum(self.unsettled(row)) for row in self.ledger.rows.values())
+        owed, rounding = self.still_owed + debt, len(self.ledger.rows) + self.slack
+        taken = owed - pool.owed
+        told = f"{taken} of {whole} for {owed}"
+        self.claim(abs(taken - min(owed, whole)) <= rounding and taken >= 0, "debt", told)
+        if factor != before:
+            left = whole * share(factor) / share(before)
+            self.claim(left <= whole - taken + rounding, "debt", f"{left} left, {told}")
+            self.claim(left + rounding + (whole >> 28) >= whole - taken, "debt", f"only {left} left, {told}")
+            self.takes.append((self.epoch, factor))
+            self.slack += len(self.ledger.rows) + (whole >> 28) + 1
+            self.accepted["debt_taken"] += 1
+        self.claim((factor != before) == (taken > 0), "debt", told)
+        self.still_owed = pool.owed
+        since = 0 if pool.owed <= 100_000_000 else self.held_at or self.step.now
+        self.claim(debts.held_at == since, "held", f"{debts.held_at} not {since}")
+        self.held_at = since
+        self.accepted["held"] += since != 0
 
     def owed(self, row: containers.Account | None) -> int:
         """Funding that an account owes, in FUNDING_SCALE units, exactly."""
@@ -168,7 +229,7 @@ class Readings:
     def read(self, row: containers.Account, prices: list[int], own: bool = False) -> Reading:
         """An account at given prices; its owner's own leverage bound only counts where `own` says so."""
         risk = self.ledger.globals.risk
-        equity = all_money(row) - ceil(self.owed(row), FUNDING_SCALE)
+        equity = sum(self.money_of(row)) - ceil(self.owed(row), FUNDING_SCALE)
         initial = maintenance = notional = most = largest = 0
         for market, price in enumerate(prices):
             position = row.positions[market]
@@ -215,12 +276,15 @@ class Readings:
         ledger = self.ledger
         count = self.market_count
         index = ledger.globals.risk.funding_index
-        collateral = cost = owed = 0
+        collateral = cost = owed = unpaid = 0
+        unsettled = [0, 0]
         sizes = [0] * count
         longs = [0] * count
         for number, row in ledger.rows.items():
             held = row.settled + row.older + row.fresh
             collateral += held
+            unpaid += held - sum(self.money_of(row))
+            unsettled = [sum(pair) for pair in zip(unsettled, self.unsettled(row), strict=True)]
             holds = False
             for market in range(count):
                 position = row.positions[market]
@@ -238,8 +302,16 @@ class Readings:
         globals = ledger.globals
         # Of a market that is over some have their money and some not yet: what is left stands at its price.
         left = sum(sizes[market] * price for market, price in self.over.items())
-        error = (left + collateral - cost - self.paid_in + self.paid_out) * FUNDING_SCALE - owed + globals.funding_dust
+        pool = globals.pool
+        money = left + collateral - cost - pool.receivable - pool.owed
+        error = (money - self.paid_in + self.paid_out) * FUNDING_SCALE - owed + globals.funding_dust
         self.claim(error == 0, "conservation", f"{error} / {FUNDING_SCALE} micro-dollars")
+        sums = {pool.epoch - 1: pool.older, pool.epoch: pool.fresh}
+        found = [sums.get(self.epoch - 1, 0), sums.get(self.epoch, 0)]
+        rounding = self.slack + (len(ledger.rows) + self.steps if self.takes else 0)
+        off = max(abs(one - other) for one, other in zip(found, unsettled, strict=True))
+        self.claim(off <= rounding, "unsettled sums", f"{found} not {unsettled}")
+        self.claim(abs(pool.receivable - unpaid) <= rounding, "receivable", f"{pool.receivable} not {unpaid}")
         totals = (globals.deposited_total, ledger.chunk.commitment.withdrawn_total)
         self.claim(totals == (self.paid_in, self.paid_out), "totals", f"{totals}")
         self.claim(not any(size for market, size in enumerate(sizes) if market not in self.over), "sizes", f"{sizes}")
@@ -250,11 +322,22 @@ class Readings:
             fund = all_money(ledger.account(market + 1))
             self.claim(listed.fund == fund, "fund", f"market {market}: {listed.fund}, account {fund}")
 
+    def _arrived(self, number: int) -> Ages:
+        """The money of an account that something is added to: it has paid for debts, and its funding stays due."""
+        ages = self.ages.setdefault(number, Ages())
+        before = self.step.before.get(number)
+        if before is not None:
+            _, older, fresh = self.money_of(before)
+            for epoch, paid in ((before.epoch - 1, before.older - older), (before.epoch, before.fresh - fresh)):
+                if paid:
+                    ages.earned[epoch] -= paid
+        return ages
+
     def _touch(self, number: int) -> Ages:
         """Books what settling an account makes of its money: funding, rounded against it, and what is over."""
         before = self.step.before[number]
-        ages = self.ages.setdefault(number, Ages())
-        ages.book(self.gained(before) - ceil(self.owed(before), FUNDING_SCALE), self.step.now // constants.EPOCH)
+        ages = self._arrived(number)
+        ages.book(self.gained(before) - ceil(self.owed(before), FUNDING_SCALE), self.epoch)
         if any(before.positions[market].size for market in self.over):
             self.accepted["folding"] += 1
             self.indebted.add(number)
@@ -265,7 +348,7 @@ class Readings:
         fee = self.ledger.globals.posting_fee
         self.claim(fee <= request.max_posting_fee, "fee", f"{fee} above what account {request.account} signed")
         ages = self._touch(request.account)
-        ages.book(-fee, self.step.now // constants.EPOCH)
+        ages.book(-fee, self.epoch)
         return ages, fee
 
     def _moved(self, number: int, market: int, size: int, quote: int, fee: int, leaves: bool = False) -> None:
@@ -274,7 +357,7 @@ class Readings:
         leaves: what may leave is paid out after that.
         """
         before, row = self.step.before[number], self.ledger.account(number)
-        epoch = self.step.now // constants.EPOCH
+        epoch = self.epoch
         ages = self._touch(number)
         old = before.positions[market]
         expected = (old.size + size, old.cost + quote, self.index[market]) if old.size + size else (0, 0, 0)
@@ -305,7 +388,7 @@ class Readings:
         told = f"account {number}: {all_money(row)} not {ages.total}"
         self.claim(all_money(row) == ages.total, "money", told)
         if was_settled and number >= FIRST:
-            expected = ages.at(self.step.now // constants.EPOCH)
+            expected = ages.at(self.epoch)
             found = (row.settled, row.older, row.fresh)
             self.claim(found == expected, "ages", f"account {number}: {found} not {expected}")
 
@@ -322,7 +405,7 @@ class Readings:
     def _released(self, number: int, row: containers.Account, ages: Ages, asked: int) -> int:
         """What left an account of what was asked for: all that is settled and free, never more; `row` before it."""
         paid = self._paid_out()
-        settled = ages.at(self.step.now // constants.EPOCH)[0]
+        settled = ages.at(self.epoch)[0]
         was = self.read(row, self.prices, own=True)
         is_sure = not self.in_grace and self.step.now - self.ticks[-1][0] <= 20_000
         kept = max(was.initial, ceil(was.notional, 10 if is_sure else 4))

@@ -114,7 +114,13 @@ class Rescuing(Crowd):
             held = self.ledger.account(other).positions[market]
             return held.size * self.prices[market] - held.cost
 
-        other = max(opposite, key=profit) if self.rng.random() < 0.8 else self.rng.choice(opposite)
+        def equity(other: int) -> int:
+            return margin.equity(self.ledger.globals.risk, self.ledger.account(other))
+
+        drawn = self.rng.random()
+        other = max(opposite, key=profit) if drawn < 0.6 else self.rng.choice(opposite)
+        if drawn > 0.8:
+            other = min(opposite, key=equity)
         held = abs(self.ledger.account(other).positions[market].size)
         lots = min(abs(size), held or 1) if self.rng.random() < 0.7 else self.lots_of(size)
         self.ledger.rescue(constants.DELEVERAGE, containers.Rescue(0, market, index, other, lots))

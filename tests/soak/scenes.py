@@ -131,8 +131,8 @@ class Scene:
         if tag == constants.CLOSE_STEP:
             self.aim_step()
             return
-        if code == c.NOT_IN_PROFIT:
-            self.fund, self.profit_ppm = 0, -rng.randrange(1, 10_000)
+        if code == c.INDEBTED:
+            self.winner_equity = -rng.randrange(1, 10**9)
         elif code == c.POST_ONLY:
             self.maker |= {"time_in_force": rng.choice([1, 2]), "expires_at": venue.NOW + 5_000}
         elif code == c.PRICE_BAND:
@@ -244,6 +244,30 @@ class Scene:
         self.globals.markets[0].previous_price = PRICE + (3_000 if (self.sign > 0) == better else -3_000)
         self.ratio_ppm = self.rng.randrange(1_000, 400_000) * (-1 if better else 1)
 
+    def indebt(self) -> None:
+        """Sometimes unsettled money has paid for debts, or is about to."""
+        rng = self.rng
+        if self.tag == constants.CLOSE_STEP or rng.random() < 0.5:
+            return
+        epochs = sorted(rng.sample(range(venue.EPOCH - 18, venue.EPOCH + 1), rng.randrange(1, constants.FACTORS + 1)))
+        exponents = sorted(rng.randrange(rng.choice([2, 300])) for _ in epochs)
+        factors = [
+            epoch << 96 | up << 64 | rng.randrange(2**32, 2**64) for epoch, up in zip(epochs, exponents, strict=True)
+        ]
+        held_at = rng.choice([0, 0, venue.NOW - 1, venue.NOW - 2 * constants.EPOCH])
+        self.globals.risk.debts = containers.Debts(held_at, [0] * (constants.FACTORS - len(factors)) + factors)
+        sums = [rng.choice([0, rng.randrange(10**4), rng.randrange(10**12)]) for _ in range(4)]
+        self.globals.pool = containers.Pool(venue.EPOCH - rng.randrange(3), *sums)
+
+    def ages(self, most: int) -> dict[str, int]:
+        """Unsettled money of some time, and the factor of its last touch."""
+        rng = self.rng
+        if self.tag == constants.CLOSE_STEP or rng.random() < 0.3:
+            return {}
+        known = [0, *(factor % constants.FACTOR_BOUND for factor in self.globals.risk.debts.factors)]
+        older, fresh = rng.randrange(most), rng.randrange(most)
+        return {"older": older, "fresh": fresh, "epoch": venue.EPOCH - rng.randrange(4), "factor": rng.choice(known)}
+
     def build(self) -> tuple[Any, list[bytes], int]:
         """The state, the chunk's operations, its clock."""
         self.aim()
@@ -266,16 +290,25 @@ class Scene:
             self.insured = self.size
             share = self.ratio_ppm if self.code == c.HEALTHY else self.rng.randrange(100_000, 900_000)
             self.fund = -(-self.lots_held * price * _MAINTENANCE_PPM // constants.PPM) * share // constants.PPM
+        self.indebt()
         rows = {
-            ACCOUNT: venue.account(venue.OWNERS[1], money, held, initial_ppm=self.rng.choice([0, 0, 200_000])),
+            ACCOUNT: venue.account(
+                venue.OWNERS[1], money, held, initial_ppm=self.rng.choice([0, 0, 200_000]), **self.ages(1_000)
+            ),
             MAKER: venue.account(
                 venue.OWNERS[2],
                 self.maker_money,
                 {0: venue.position(self.maker_size, self.maker_size * price)},
                 self.maker_floor,
+                **self.ages(10**6),
             ),
-            WINNER: venue.account(venue.OWNERS[3], winner_money, winner),
-            1: venue.account(containers.NOBODY, self.fund, {0: venue.position(self.insured, self.insured * price)}),
+            WINNER: venue.account(venue.OWNERS[3], winner_money, winner, **self.ages(1_000)),
+            1: venue.account(
+                containers.NOBODY,
+                self.fund,
+                {0: venue.position(self.insured, self.insured * price)},
+                **self.ages(1_000),
+            ),
         }
         self.globals.markets[0].fund = self.fund
         rows = {index: aged(self.rng, row) for index, row in rows.items()}

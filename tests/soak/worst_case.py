@@ -25,7 +25,7 @@ from tests.twins import venue
 from tests.vectors.law_table import NAMES
 
 GAS_LIMIT: Final = 10_000_000
-CALLDATA_LIMIT: Final = 100_000
+CALLDATA_LIMIT: Final = 101_000
 # What prove_fraud takes beside the referee, with a body and a witness of the largest size.
 BRIDGE_GAS: Final = 340_000
 PRICE: Final = 600_000
@@ -115,6 +115,11 @@ class Dense:
         prices = [PRICE + 1_111 * m for m in range(self.market_count)]
         globals = venue.globals_of(listings, 7, 7, prices)
         globals.risk.funding_index = [123_456_789_123 + m for m in range(self.market_count)]
+        # Unsettled money has paid for debts in each of the last epochs, and after every account's last touch.
+        last = range(venue.EPOCH + 1 - constants.FACTORS, venue.EPOCH + 1)
+        factors = [epoch << 96 | (n + 1) << 69 | 2**64 - 3 * n for n, epoch in enumerate(last)]
+        globals.risk.debts = containers.Debts(0, factors)
+        globals.pool = containers.Pool(venue.EPOCH, 2**60, 2**60, 2**60, 0)
         globals.withdrawal_count = withdrawal_count
         globals.frontier = [rng.randbytes(32) for _ in range(constants.WITHDRAWAL_LEVELS)]
         globals.deposited_total = 2**100 - 1
@@ -197,6 +202,7 @@ class Dense:
             "older": 0x1111_1111,
             "fresh": 0x1111_1111,
             "epoch": venue.EPOCH - 1,
+            "factor": 1 << 69 | 2**64 - 1,
             "initial_ppm": 20_001,
             "agents": [encoding.agent_word(b"\x77" * 20, 2**48 - 1, 0, 255), FULL_AGENT],
         }

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from prover.state.trial import peek_account
-from prover.stf import codes, constants, containers, custody, margin, markets, rescue, trading
+from prover.stf import codes, constants, containers, custody, debts, margin, markets, rescue, trading
 from prover.stf.replay import Chunk
 from tests.soak import crowd, histories, ledger
 from tests.soak import margin as campaign
@@ -50,6 +50,23 @@ def _pass(code: int, decide: Callable[..., int]) -> Callable[..., int]:
     return passed
 
 
+_check_counterparty = rescue.check_counterparty
+
+
+def _pass_counterparty(code: int) -> Callable[..., tuple[int, int]]:
+    """The check of a counterparty without one of its refusals."""
+
+    def passed(*arguments: Any) -> tuple[int, int]:
+        found, borne = _check_counterparty(*arguments)
+        return codes.OK if found == code else found, borne
+
+    return passed
+
+
+def _put_uncounted(chunk: Chunk, index: int, account: containers.Account) -> None:
+    chunk.accounts[index] = account
+
+
 def _pass_liquidation(code: int) -> Callable[..., tuple[int, int]]:
     decide = rescue.check_liquidation
 
@@ -68,7 +85,7 @@ def _twice(exact: Callable[..., int]) -> Callable[..., int]:
     return lambda *arguments: 2 * exact(*arguments)
 
 
-def _ripe(account: containers.Account, now: int) -> containers.Account:
+def _ripe(_debts: containers.Debts, account: containers.Account, now: int) -> containers.Account:
     """Maturity skipped: whatever was earned is settled at once."""
     settled = margin.collateral(account)
     return msgspec.structs.replace(account, settled=settled, older=0, fresh=0, epoch=now // constants.EPOCH)
@@ -167,9 +184,10 @@ def _posted_by_anybody(
 
 
 def _settled_where_it_arrives(
-    account: containers.Account, before: containers.Account, after: containers.Account, now: int
+    terms: containers.Terms, account: containers.Account, before: containers.Account, after: containers.Account
 ) -> containers.Account:
-    return custody.credited(margin.matured(account, now), margin.collateral(before) - margin.collateral(after))
+    today = margin.matured(terms.risk.debts, account, terms.clock.now)
+    return custody.credited(today, margin.collateral(before) - margin.collateral(after))
 
 
 def _steady(chunk: Chunk) -> containers.Clock:
@@ -261,19 +279,17 @@ BROKEN: Final[dict[str, tuple[object, str, object, str]]] = {
     "funds reduced in health": (rescue, "reduce", _in_any_health, "reduced in health"),
     "no cap on payouts": (constants, "PAYOUT_PPM", 2 * constants.PPM, "payout cap"),
     "funds that pay nothing": (constants, "PAYOUT_PPM", 0, "left below zero"),
-    "nobody bears a loss": (rescue, "check_counterparty", lambda *_: codes.MARGIN, "left below zero"),
-    "losers bear losses": (
+    "nobody bears a loss": (rescue, "check_counterparty", lambda *_: (codes.MARGIN, 0), "left below zero"),
+    "debtors lose what their debt stands on": (
         rescue,
         "check_counterparty",
-        _pass(codes.NOT_IN_PROFIT, rescue.check_counterparty),
-        "bears too much",
-    ),
-    "bearing below maintenance": (
-        rescue,
-        "check_counterparty",
-        _pass(codes.MARGIN, rescue.check_counterparty),
+        _pass_counterparty(codes.INDEBTED),
         "counterparty",
     ),
+    "debts that nobody pays": (debts, "lowered", lambda factor, *_: factor, "debt"),
+    "sleepers pay nothing": (debts, "ended", lambda *_: 0, "receivable"),
+    "settled money pays": (debts, "ended", lambda owing, _epoch: debts.latest(owing), "money"),
+    "sums of unsettled money forgotten": (Chunk, "_put", _put_uncounted, "unsettled sums"),
     "more is bought than sold": (trading, "signed_size", _a_lot_more_bought, "sizes"),
     "open interest forgotten": (rescue, "interest_growth", lambda _old, _size: 0, "open interest"),
     "fills without margin": (margin, "only_reduced", lambda *_: True, "fill margin"),
@@ -287,7 +303,7 @@ _SEEN_IN: Final[dict[str, int]] = {
     "settled too early": 32,
     "settled at the last price": 32,
     "the owner's own bound counts": 18,
-    "bearing below maintenance": 16,
+    "debtors lose what their debt stands on": 29,
     "any position first": 13,
     "strangers enter": 11,
     "nobody bears a loss": 11,

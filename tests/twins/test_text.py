@@ -17,7 +17,7 @@ import pytest
 from prover.stf import codes, constants, containers
 
 STF: Final = Path(constants.__file__).parent
-STEMS: Final = ("encoding", "margin", "merkle", "signatures", "custody", "markets", "trading", "rescue")
+STEMS: Final = ("debts", "encoding", "margin", "merkle", "signatures", "custody", "markets", "trading", "rescue")
 LIMIT: Final = 0.1
 
 # Every difference that the comparison does not count, with its reason.

@@ -25,7 +25,7 @@ def test_every_weight_covers_its_worst_case_and_no_chunk_passes_the_limits() -> 
 
     assert violations == []
     assert summary["worst_gas"] <= 10_000_000
-    assert summary["worst_calldata_bytes"] <= 100_000
+    assert summary["worst_calldata_bytes"] <= worst_case.CALLDATA_LIMIT
 
 
 def test_a_weight_that_is_too_small_is_noticed() -> None:

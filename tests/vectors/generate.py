@@ -397,7 +397,8 @@ def margins() -> dict[str, Any]:
         (rng.randrange(-(2**140), 2**140), constants.FUNDING_SCALE) for _ in range(3)
     ]
     return {
-        "risk": plain(risk),
+        "risk": {name: plain(column) for name, column in msgspec.structs.asdict(risk).items() if name != "debts"},
+        "debts": plain(risk.debts),
         "accounts": settled,
         "scaled": [scaled_row(*row) for row in _SCALED],
         "only_reduced": [

@@ -218,7 +218,7 @@ _REACHABLE: Final[dict[int, tuple[int, ...]]] = {
         c.OVERFILLED,
         c.TOO_MANY_LOTS,
         c.NO_OPPOSITE,
-        c.NOT_IN_PROFIT,
+        c.INDEBTED,
         c.MARGIN,
         c.OK,
     ),

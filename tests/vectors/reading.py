@@ -32,7 +32,7 @@ class Witness:
             leaf = int.from_bytes(data[at : at + 4], "big")
             at += 4
             if leaf & 255 == 0:
-                size = 140 + 32 * int.from_bytes(data[at + 138 : at + 140], "big").bit_count()
+                size = 152 + 32 * int.from_bytes(data[at + 150 : at + 152], "big").bit_count()
                 self.rows[leaf] = encoding.account_from_payload(data[at : at + size])
             else:
                 size = 15

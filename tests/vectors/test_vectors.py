@@ -167,7 +167,10 @@ def test_funding_accrued(row: dict[str, Any], bytecode: Probe) -> None:
 
 
 def test_margin(bytecode: Probe) -> None:
-    risk = containers.Risk(**{name: [int(v) for v in column] for name, column in MARGIN["risk"].items()})
+    columns = {name: [int(v) for v in column] for name, column in MARGIN["risk"].items()}
+    owing = MARGIN["debts"]
+    owing = containers.Debts(int(owing["held_at"]), [int(factor) for factor in owing["factors"]])
+    risk = containers.Risk(**columns, debts=owing)
     for row in MARGIN["accounts"]:
         account = encoding.account_from_payload(bytes.fromhex(row["payload"]))
         settled, dust = margin.settle(risk, account, venue.NOW)

@@ -143,6 +143,7 @@ def flat(account: containers.Account) -> Any:
         account.initial_ppm,
         tuple(account.agents),
         tuple(plain(each) for each in account.positions),
+        account.factor,
     )
 
 

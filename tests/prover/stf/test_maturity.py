@@ -111,7 +111,7 @@ class TestEpochs:
 
     def test_profits_of_two_epochs_settle_one_after_the_other(self) -> None:
         row = held_money(100, 20, 30, gain=50)
-        seen = [parts(margin.matured(row, NOW + epochs * EPOCH)) for epochs in range(4)]
+        seen = [parts(margin.matured(containers.NO_DEBTS, row, NOW + epochs * EPOCH)) for epochs in range(4)]
         one = [tuple(money // DOLLAR for money in each) for each in seen]
 
         assert one == [(100, 20, 30), (120, 30, 0), (150, 0, 0), (150, 0, 0)]
@@ -119,9 +119,9 @@ class TestEpochs:
     def test_within_an_epoch_nothing_is_copied(self) -> None:
         row = held_money(1, 2, 3)
 
-        assert margin.matured(row, NOW) is row
-        assert margin.matured(row, NOW + EPOCH - 1) is row
-        assert margin.matured(row, NOW + EPOCH) is not row
+        assert margin.matured(containers.NO_DEBTS, row, NOW) is row
+        assert margin.matured(containers.NO_DEBTS, row, NOW + EPOCH - 1) is row
+        assert margin.matured(containers.NO_DEBTS, row, NOW + EPOCH) is not row
 
 
 class TestLosses:
@@ -152,12 +152,21 @@ class TestLosses:
         assert parts(state.account(TRADER)) == (1_000 * DOLLAR - 1_150, 0, 0)
         assert conservation(state).sound
 
-    def test_a_settled_debt_is_paid_by_nothing_but_time(self) -> None:
+    @pytest.mark.parametrize(
+        ("profit", "left"), [(4, (-6, 0, 0)), (10, (0, 0, 0)), (25, (0, 0, 15))], ids=["less", "all", "more"]
+    )
+    def test_a_debt_of_its_own_is_paid_first(self, profit: int, left: PARTS) -> None:
+        # Else money would pay for others' debts that is not there.
         row = account(collateral=-10, fresh=0)
-        rich = margin.booked(row, 25, row.positions)
 
-        assert parts(rich) == (-10, 0, 25)
-        assert parts(margin.matured(rich, NOW + 2 * EPOCH)) == (15, 0, 0)
+        assert parts(margin.booked(row, profit, row.positions)) == left
+
+    def test_a_debt_is_paid_by_what_arrives(self) -> None:
+        state = state_of(account(collateral=9 * DOLLAR, older=20 * DOLLAR, fresh=5 * DOLLAR))
+        row = account(collateral=-8 * DOLLAR)
+        state = venue.balanced(venue.free_of_charge(), {TRADER: state.account(TRADER), OTHER: row})
+        assert venue.run(state, venue.transfer(state, TRADER, OTHER, 25 * DOLLAR)).codes == (c.OK,)
+        assert parts(state.account(OTHER)) == (0, 17 * DOLLAR, 0)
 
 
 class TestWhatComesIn:
@@ -235,7 +244,9 @@ class Purse:
         self.settled += sum(money for epoch, money in self.made if epoch <= self.epoch - 2)
         self.made = [(epoch, money) for epoch, money in self.made if epoch > self.epoch - 2]
         if change > 0:
-            self.made.append((self.epoch, change))
+            repaid = min(change, max(-self.settled, 0))
+            self.settled += repaid
+            self.made.append((self.epoch, change - repaid))
         while change < 0 and self.made:
             epoch, money = self.made.pop()
             change += money
@@ -261,7 +272,7 @@ def test_money_ages_as_an_independent_reading_says(start: int, steps: list[tuple
     for elapsed, change in steps:
         now += elapsed
         total += change
-        row = margin.booked(margin.matured(row, now), change, row.positions)
+        row = margin.booked(margin.matured(containers.NO_DEBTS, row, now), change, row.positions)
         purse.book(now, change)
 
         assert parts(row) == purse.parts

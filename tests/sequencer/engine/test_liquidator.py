@@ -225,21 +225,26 @@ def test_where_nobody_won_in_the_largest_market_the_next_one_is_closed() -> None
         world.order(short, SELL, PRICES[market], lots, market=market, slot=short)
         world.order(0, BUY, PRICES[market], lots, market=market, slot=short)
     at_other_hands(world, 585_000, 585_000, 4_000_000, PRICES[ETH])
-    assert seconds(world, (585_500, 290_000, PRICES[2]), 4) == [DELEVERAGING]
-    assert (world.position(0), world.position(0, ETH)) == (4_000_000, 0)
-    # Nobody can bear anything of what is left, and the fund has nothing: the law would refuse it too.
-    assert seconds(world, (585_500, 290_000, PRICES[2]), 1) == []
+    assert seconds(world, (585_500, 290_000, PRICES[2]), 4) == [DELEVERAGING, DELEVERAGING]
+    assert (world.position(0), world.position(0, ETH)) == (0, 0)
+    first, second = world.engine.rescues
+    assert (first.market, second.market) == (ETH, BTC)
+    # Nobody can bear anything of what is left, and the fund has nothing: unsettled money does, or will.
+    pool = world.engine.globals.pool
+    assert pool.receivable + pool.owed > 0
+    assert margin.collateral(world.engine.account(FIRST)) == 0
     world.check()
 
 
-def test_no_more_lots_are_closed_than_the_fund_and_the_winner_pay_for() -> None:
+def test_what_the_fund_and_the_winner_do_not_pay_is_a_debt() -> None:
     world = crowded(fund=20_000 * DOLLAR)
     at_other_hands(world, 585_000, 586_010, HEAVY)
     assert ticks(world, 586_000, 4) == [TAKE_OVER, DELEVERAGING]
     taken, deleveraged = world.engine.rescues
     assert deleveraged.paid_by_fund_micros > 0
-    assert 0 < world.position(0) == HEAVY - taken.lots - deleveraged.lots
-    assert deleverage_code(world, 1) == codes.NOT_IN_PROFIT
+    assert 0 == world.position(0) == HEAVY - taken.lots - deleveraged.lots
+    pool = world.engine.globals.pool
+    assert pool.receivable + pool.owed > 0
     world.check()
 
 
@@ -424,8 +429,8 @@ def test_a_fund_in_trouble_lets_go_whoever_leaves() -> None:
     world.check()
 
 
-def test_debtors_on_the_other_side_keep_nobody() -> None:
-    """The only short is below zero, nobody has won anything and there is no fund: he is closed with what he owes."""
+def test_a_debtor_is_closed_whoever_has_won_what_he_lost() -> None:
+    """The only short is below zero, nobody has won anything and there is no fund: unsettled money pays for him."""
     world = World(traders=4, dollars=1_500)
     world.process(deposit(owner(2), 50_000 * DOLLAR, FIRST + 2))
     price, lots = PRICES[BTC], 100_000
@@ -436,9 +441,13 @@ def test_debtors_on_the_other_side_keep_nobody() -> None:
     world.order(1, SELL, dear, lots, slot=3)
     world.order(2, BUY, dear, lots, slot=3)
     ticks(world, price * 1_030 // 1_000, 4)
-    assert world.position(0) == -lots
+    assert (world.position(2), world.position(0)) == (0, 0)
+    assert margin.collateral(world.engine.account(FIRST)) == 0
+    pool = world.engine.globals.pool
+    # Who sold at 1.015 times has realised it, and pays.
+    assert (pool.receivable > 0, pool.owed) == (True, 0)
     assert world.process(leave(world.now - 1, FIRST + 2, owner(2))).code == codes.OK
-    assert (world.position(2), world.position(0), begun(world.engine.view.commitment)) == (0, 0, 0)
+    assert begun(world.engine.view.commitment) == 0
     assert world.process(deposit(owner(3), 10 * DOLLAR, FIRST + 3)).code == codes.OK
     world.check()
 

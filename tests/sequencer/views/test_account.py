@@ -101,6 +101,8 @@ def oracle(risk: containers.Risk, account: containers.Account) -> dict[str, Any]
     age = EPOCH - account.epoch
     older, fresh = [(account.older, account.fresh), (account.fresh, 0)][age] if age < 2 else (0, 0)
     settled = collateral if older + fresh < payment else collateral + payment - older - fresh
+    # What an account owes itself is paid first.
+    settled = min(collateral, 0) if settled < 0 else settled
     equity = collateral + sum(p.size * risk.price[m] - p.cost for m, p in held.items())
     notional = {m: abs(p.size) * risk.price[m] for m, p in held.items()}
     fraction = {m: max(risk.initial_ppm[m], account.initial_ppm) for m in held}

@@ -319,7 +319,7 @@ def test_a_rest_that_the_law_would_not_take_promises_nothing() -> None:
 def test_that_a_chunk_ends_before_the_order_is_foreseen() -> None:
     """The open chunk's clock stands before the maker's end; the order has no room there, and finds the next one's."""
     world = World(44)
-    for number in range(21):
+    for number in range(19):
         world.order(2 * number % 40, SELL, PRICE, 100, slot=number + 1)
         world.order(2 * number % 40 + 1, BUY, PRICE, 100, slot=number + 1)
     world.order(40, SELL, PRICE, 100, expires_at=world.now + 500)

@@ -1,0 +1,203 @@
+"""What a loser cannot pay, and who bears it: those who just won, however they hold what they won."""
+
+from fractions import Fraction
+
+import pytest
+
+from prover.state.audit import conservation
+from prover.state.state import State
+from prover.stf import codes as c
+from prover.stf import constants, containers, debts, margin, replay
+from prover.stf.replay import Chunk
+from tests.attacks.law_variants import python_chunk, rule_off
+from tests.attacks.stage import ATTACKER, BITCOIN, BTC, VICTIM, held, row_of, size_of, stage, ticks, value
+from tests.attacks.stage import rescue as move
+from tests.attacks.test_law_rules import assert_refused
+from tests.twins import venue
+from tests.twins.venue import DOLLAR, NOW, OWNERS, account
+
+EPOCH = constants.EPOCH
+# The winner's own two, and somebody who has nothing to do with it.
+WINNER, SIBLING, STRANGER = 20, 21, 22
+NOBODY_ELSE = {1: account(containers.NOBODY, 0), 19: account(OWNERS[5], 0)}
+
+
+class TestG1HandOver:
+    """A winner hands its position on just before the loser falls below zero, and waits for its profit to mature.
+
+    The loser is short a bitcoin and owes 2,000 dollars; whoever is long bought at the price of today.
+    """
+
+    HOLE = 2_000
+    deleverage = move(constants.DELEVERAGE)
+    deleveraged = move(constants.DELEVERAGE, other=ATTACKER)
+
+    def state(self, won: int = 3_500, others: int = 500, **winner: int) -> State:
+        """The winner has so many dollars of fresh profit over 1,000 deposited, a stranger so many over 10,000."""
+        return stage(
+            NOBODY_ELSE
+            | {
+                VICTIM: held(-BITCOIN, -self.HOLE),
+                ATTACKER: held(BITCOIN, 1_500, owner=OWNERS[2]),
+                WINNER: account(OWNERS[2], 1_000 * DOLLAR, fresh=won * DOLLAR, **winner),
+                SIBLING: account(OWNERS[2], 0),
+                STRANGER: account(OWNERS[4], 10_000 * DOLLAR, fresh=others * DOLLAR),
+            },
+            pool=containers.Pool(venue.EPOCH, 0, (won + others) * DOLLAR, 0, 0),
+        )
+
+    @staticmethod
+    def claims(chunk: Chunk) -> int:
+        """What all may withdraw once everything has matured: nobody holds a position any more."""
+        rows = [row_of(chunk, index) for index in (0, 1, VICTIM, ATTACKER, 19, WINNER, SIBLING, STRANGER)]
+        matured = [margin.matured(chunk.globals.risk.debts, row, NOW + 2 * EPOCH) for row in rows]
+        assert not any(size_of(row) for row in matured)
+        return sum(max(row.settled, 0) for row in matured)
+
+    def test_off_the_vault_pays_what_the_loser_cannot(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(monkeypatch, replay, "self._collect(rescued.debt)", "pass")
+        chunk = python_chunk(self.state(), self.deleveraged)
+
+        assert chunk.operation_codes == [c.OK]
+        assert self.claims(chunk) == chunk.globals.deposited_total + self.HOLE * DOLLAR
+
+    def test_on_unsettled_money_pays_pro_rata(self) -> None:
+        state = self.state()
+        chunk = python_chunk(state, self.deleveraged)
+        assert chunk.globals.deposited_total - 2 <= self.claims(chunk) <= chunk.globals.deposited_total
+        assert venue.run(state, self.deleveraged).codes == (c.OK,)
+        assert conservation(state).sound
+        pool = state.globals.pool
+        assert (pool.receivable, pool.owed) == (self.HOLE * DOLLAR, 0)
+        # Half of what was won pays; deposits, and whoever gave up his position, pay nothing.
+        for index, settled, fresh in ((WINNER, 1_000, 1_750), (STRANGER, 10_000, 250), (ATTACKER, 1_500, 0)):
+            row = margin.matured(state.globals.risk.debts, state.account(index), NOW)
+            assert row.settled == settled * DOLLAR
+            assert 0 <= fresh * DOLLAR - row.fresh <= 1
+        # At the next touch it is gone.
+        assert venue.run(state, venue.withdrawal(state, WINNER, 1_000 * DOLLAR)).codes == (c.OK,)
+        assert 1_750 * DOLLAR - 1 <= state.account(WINNER).fresh <= 1_750 * DOLLAR
+        assert 250 * DOLLAR - 1 <= state.globals.pool.receivable <= 250 * DOLLAR
+        assert conservation(state).sound
+
+    @pytest.mark.parametrize("epochs", [1, 2, 5])
+    def test_on_sleeping_evades_nothing(self, epochs: int) -> None:
+        state = self.state()
+        assert venue.run(state, self.deleveraged).codes == (c.OK,)
+        now = venue.later(state, NOW + epochs * EPOCH)
+        most = 1_000 * DOLLAR + (1_750 * DOLLAR - 1 if epochs > 1 else 0)
+        assert_refused(state, venue.withdrawal(state, WINNER, most + 2, now), code=c.COLLATERAL, timestamp=now)
+        assert venue.run(state, venue.withdrawal(state, WINNER, most, now), timestamp=now).codes == (c.OK,)
+        assert conservation(state).sound
+
+    def test_off_who_sleeps_is_spared(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(monkeypatch, debts, "    if account.factor != latest(debts):\n", "    if False:\n")
+        chunk = python_chunk(self.state(), self.deleveraged)
+
+        assert self.claims(chunk) == chunk.globals.deposited_total + self.HOLE * DOLLAR
+
+    def test_on_a_transfer_carries_it_along(self) -> None:
+        state = self.state()
+        transfer = venue.transfer(state, WINNER, SIBLING, 3_500 * DOLLAR)
+        assert venue.run(state, transfer, self.deleveraged).codes == (c.OK, c.OK)
+        assert state.account(SIBLING).fresh == 3_500 * DOLLAR
+        back = venue.transfer(state, SIBLING, WINNER, 1_750 * DOLLAR - 1)
+        assert_refused(state, venue.transfer(state, SIBLING, WINNER, 1_750 * DOLLAR + 1), code=c.COLLATERAL)
+        assert venue.run(state, back).codes == (c.OK,)
+        assert state.account(WINNER).fresh == 1_750 * DOLLAR - 1
+        assert conservation(state).sound
+
+    def test_on_what_had_settled_by_the_clock_pays_nothing(self) -> None:
+        # Made two epochs ago, and not touched since: it is the stranger's 500 dollars that pay.
+        state = self.state(epoch=venue.EPOCH - 2)
+        state = stage(
+            NOBODY_ELSE | {i: state.account(i) for i in (VICTIM, ATTACKER, WINNER, SIBLING, STRANGER)},
+            pool=containers.Pool(venue.EPOCH, 0, 500 * DOLLAR, 0, 0),
+        )
+        assert venue.run(state, self.deleveraged).codes == (c.OK,)
+        assert state.globals.pool.owed == (self.HOLE - 500) * DOLLAR
+        row = margin.matured(state.globals.risk.debts, state.account(WINNER), NOW)
+        assert (row.settled, row.fresh) == (4_500 * DOLLAR, 0)
+
+    def owing(self) -> State:
+        """Of 2,000 dollars unsettled money has paid 400, and all that it had."""
+        state = self.state(won=300, others=100)
+        assert venue.run(state, self.deleveraged).codes == (c.OK,)
+        assert (state.globals.pool.owed, state.globals.pool.receivable) == (1_600 * DOLLAR, 400 * DOLLAR)
+        assert state.globals.risk.debts.held_at == NOW
+        return state
+
+    def won_later(self, state: State, now: int) -> None:
+        """The stranger closes a position that has won fifty dollars, against the attacker."""
+        opening = venue.trade(state, ATTACKER, STRANGER, 10_000, now=now)
+        assert venue.run(state, *opening, timestamp=now).codes[-1] == c.OK
+        closing = venue.trade(state, STRANGER, ATTACKER, 10_000, BTC + 5_000, now=now)
+        assert venue.run(state, *closing, timestamp=now).codes[-1] == c.OK
+
+    def test_on_while_debts_are_owed_nothing_matures_and_what_is_won_pays(self) -> None:
+        state = self.owing()
+        now = venue.later(state, NOW + 3 * EPOCH)
+        self.won_later(state, now)
+        row = state.account(STRANGER)
+        assert (row.fresh, row.epoch) == (50 * DOLLAR, venue.EPOCH)
+        assert state.globals.pool.fresh == 50 * DOLLAR
+        ticks(state, BTC)
+        assert state.globals.pool.owed == 1_550 * DOLLAR
+        assert venue.run(
+            state, venue.withdrawal(state, STRANGER, 1, state.globals.tick_time), timestamp=state.globals.tick_time
+        ).codes == (c.OK,)
+        assert state.account(STRANGER).fresh == 0
+        assert conservation(state).sound
+
+    def test_off_it_matures_beside_the_debt(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        state = self.owing()
+        rule_off(monkeypatch, debts, "    if debts.held_at != 0:\n", "    if False:\n")
+        owing = state.globals.risk.debts
+        won = account(OWNERS[4], 0, fresh=DOLLAR, factor=debts.latest(owing))
+        late = margin.matured(owing, won, NOW + 2 * EPOCH)
+
+        assert late.settled == DOLLAR
+
+    def test_on_settled_money_leaves_as_ever(self) -> None:
+        state = self.owing()
+        assert venue.run(state, venue.withdrawal(state, STRANGER, 10_000 * DOLLAR)).codes == (c.OK,)
+        assert venue.run(state, venue.deposit(OWNERS[4], DOLLAR, STRANGER)).codes == (c.OK,)
+        assert venue.run(state, venue.withdrawal(state, STRANGER, DOLLAR)).codes == (c.OK,)
+
+    def test_on_little_that_is_owed_holds_nobody_up(self) -> None:
+        state = self.state(won=1_900, others=0)
+        assert venue.run(state, self.deleveraged).codes == (c.OK,)
+        assert state.globals.pool.owed == 100 * DOLLAR
+        assert state.globals.risk.debts.held_at == 0
+        more = self.state(won=1_899, others=0)
+        assert venue.run(more, self.deleveraged).codes == (c.OK,)
+        assert more.globals.risk.debts.held_at == NOW
+
+    def test_on_open_profit_bears_first(self) -> None:
+        state = self.state()
+        winner = held(BITCOIN, 1_500, BTC - 1_200 * DOLLAR // BITCOIN, owner=OWNERS[2])
+        state = stage(
+            NOBODY_ELSE | {i: state.account(i) for i in (VICTIM, WINNER, SIBLING, STRANGER)} | {ATTACKER: winner},
+            pool=state.globals.pool,
+        )
+        assert venue.run(state, self.deleveraged).codes == (c.OK,)
+        assert value(state.account(ATTACKER)) == 1_500 * DOLLAR
+        assert state.globals.pool.receivable == 800 * DOLLAR
+        assert conservation(state).sound
+
+
+def test_more_epochs_with_debts_than_are_kept_are_judged_by_the_oldest() -> None:
+    owing = containers.NO_DEBTS
+    row = account(OWNERS[1], 0, older=8, fresh=2**40, epoch=1)
+    factors = []
+    for epoch in range(1, constants.FACTORS + 4):
+        whole = containers.Pool(epoch, 0, 1_000, 0, 0)
+        _, owing = debts.take(whole, owing, 100, epoch * EPOCH)
+        factors.append(debts.latest(owing))
+    assert owing.factors[0] // constants.FACTOR_BOUND == 4
+    settled, older, fresh = debts.aged(owing, row, constants.FACTORS + 3)
+    # Fresh money of epoch 1 should have paid twice a tenth; the oldest that is kept is of epoch 4.
+    assert (older, fresh) == (0, 0)
+    assert 0 <= 2**40 * Fraction(9**4, 10**4) + 8 * Fraction(9**4, 10**4) - settled <= 2**10
+    young = account(OWNERS[1], 0, fresh=2**40, epoch=5, factor=factors[3])
+    assert 0 <= 2**40 * Fraction(9**2, 10**2) - debts.aged(owing, young, constants.FACTORS + 3)[0] <= 2**10
