@@ -6,7 +6,6 @@ ticks there are, at which times of its clock, in which order, served when and po
 comes of it, and a batch that the bridge would not take wins nothing.
 """
 
-import inspect
 from collections.abc import Callable
 from contextlib import suppress
 from random import Random
@@ -328,12 +327,9 @@ PATHS: Final[dict[str, Callable[[Case], None]]] = {
 
 NOT_HELD: Final[dict[str, Callable[[Case], None]]] = {"beyond_the_fund": beyond_the_fund}
 STRANGERS: Final = "strangers"
-# Whether the law has it that unsettled money bears what a counterparty has not won.
-_BEARS: Final = "    borne: int256 = min(rest, profit * abs(closed) // abs(held.size))\n"
-IS_BORNE: Final = _BEARS in inspect.getsource(rescue)
 # Played beside the others, and above the bound for want of a rule: that a debt which no fund pays reaches money that
-# has not settled, and does so also where whoever posts deleverages nobody.
-OPEN: Final = {*NOT_HELD} if IS_BORNE else {*NOT_HELD, STRANGERS}
+# has not settled, also where whoever posts deleverages nobody.
+OPEN: Final = {*NOT_HELD}
 
 
 class Old(NamedTuple):
@@ -351,8 +347,8 @@ def _any_price_of_any_age(patch: pytest.MonkeyPatch) -> None:
 
 def _open_profit_alone_pays(patch: pytest.MonkeyPatch) -> None:
     """Deleveraging in which what the counterparty has not won is paid by nobody, and so not at all."""
-    if IS_BORNE:
-        rule_off(patch, rescue, _BEARS, _BEARS + "    if borne < rest:\n        return codes.INDEBTED, 0\n")
+    bears = "    borne: int256 = min(rest, profit * abs(closed) // abs(held.size))\n"
+    rule_off(patch, rescue, bears, bears + "    if borne < rest:\n        return codes.INDEBTED, 0\n")
 
 
 def _excess(path: str) -> Callable[[str], int]:
