@@ -158,10 +158,8 @@ def legal_globals(genesis: bytes) -> containers.Globals:
     faults = (len(signers) - 1) // 3
     is_quorum = globals.quorum % 2 == 1 and 2 * faults < globals.quorum <= len(signers)
     _require(is_quorum, "the oracle has an odd quorum above two thirds of its signers")
+    _require_no_debts(globals)
     risk = globals.risk
-    pool = globals.pool
-    _require(not any((pool.epoch, pool.older, pool.fresh, pool.receivable, pool.owed)), "nobody owes before genesis")
-    _require(not any((risk.debts.held_at, *risk.debts.factors)), "nobody has paid for others before genesis")
     for market in range(constants.MARKETS):
         row = globals.markets[market]
         moving = (risk.price[market], risk.funding_index[market], row.previous_price, row.premium_ppm)
@@ -194,6 +192,12 @@ def legal_globals(genesis: bytes) -> containers.Globals:
         is_interest = interest == (0, 0) or 0 <= interest[0] < interest[1] < 2**104
         _require(is_interest, "open-interest scaling runs from a lower to an upper bound")
     return globals
+
+
+def _require_no_debts(globals: containers.Globals) -> None:
+    pool, debts = globals.pool, globals.risk.debts
+    _require(not any((pool.epoch, pool.older, pool.fresh, pool.receivable, pool.owed)), "nobody owes before genesis")
+    _require(not any((debts.held_at, *debts.factors)), "nobody has paid for others before genesis")
 
 
 def _require(is_legal: bool, sentence: str) -> None:

@@ -362,6 +362,20 @@ def fewest(under: containers.Conditions, market: int256, every: containers.Sums,
 
 @internal
 @pure
+def beyond_oracle(forced: bool, under: containers.Conditions, market: int256, settled: containers.Account, old: containers.Position, wanted: int256) -> (int256, int256):
+    """The lots that are taken over, and what is paid for them beyond the oracle price; PROTOCOL.md 8.12, 8.16."""
+    # The rule chose the account at the kinder prices; what it pays is counted at today's.
+    every: containers.Sums = margin.sums(under.risk, self.unbounded(settled), constants.MARKETS)
+    equity: int256 = margin.collateral(settled) + every.value
+    if not forced or equity * 3 < every.maintenance * 2:
+        return wanted, self.premium_of(under.risk, settled, market, self.signed_lots(old, wanted))
+    discount: int256 = 3 * under.risk.maintenance_ppm[market] * (every.maintenance - equity)
+    lots: int256 = min(wanted, self.fewest(under, market, every, equity, old.size, discount))
+    return lots, -(lots * under.risk.price[market] * discount // (2 * constants.PPM * every.maintenance))
+
+
+@internal
+@pure
 def take_over(tag: int256, under: containers.Conditions, move: containers.Rescue, account: containers.Account, insurance: containers.Account) -> containers.Rescued:
     """Whether the insurance account takes lots, gently where it is forced early; PROTOCOL.md 8.12, 8.16."""
     unused: containers.Slot = containers.Slot(sequence=0, filled=0)
@@ -395,19 +409,9 @@ def take_over(tag: int256, under: containers.Conditions, move: containers.Rescue
     if lots == 0 or lots > abs(old.size):
         refused.code = codes.OVERFILLED
         return refused
-    # The rule chose the account at the kinder prices; what it pays is counted at today's.
-    every = margin.sums(under.risk, self.unbounded(settled), constants.MARKETS)
-    equity = margin.collateral(settled) + every.value
-    gentle: bool = forced and equity * 3 >= every.maintenance * 2
-    discount: int256 = 3 * under.risk.maintenance_ppm[market] * (every.maintenance - equity)
-    if gentle:
-        lots = min(lots, self.fewest(under, market, every, equity, old.size, discount))
-    closed: int256 = self.signed_lots(old, lots)
     premium: int256 = 0
-    if gentle:
-        premium = -(lots * oracle * discount // (2 * constants.PPM * every.maintenance))
-    else:
-        premium = self.premium_of(under.risk, settled, market, closed)
+    lots, premium = self.beyond_oracle(forced, under, market, settled, old, lots)
+    closed: int256 = self.signed_lots(old, lots)
     quote: int256 = closed * oracle + premium
     paid_out: int256 = max(premium, 0)
     fund: containers.Funded = self.funded(under, insurance, market, closed, quote, paid_out)

@@ -302,7 +302,7 @@ _SEEN_IN: Final[dict[str, int]] = {
     "forced rescues take all lots": 33,
     "settled too early": 32,
     "settled at the last price": 32,
-    "the owner's own bound counts": 18,
+    "the owner's own bound counts": 194,
     "debtors lose what their debt stands on": 29,
     "any position first": 13,
     "strangers enter": 11,
