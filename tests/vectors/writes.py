@@ -1,8 +1,8 @@
 """What each operation writes, read from the published cases: fields of accounts, slots, globals and commitment."""
 
 from collections import defaultdict
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 
@@ -77,13 +77,39 @@ def _direction(was: Any, now: Any) -> str:
     return "other"
 
 
+# What the table says in a word.
+GROUPS: Final = {
+    "as settled": ("epoch", "factor", "fresh", "older", "positions", "settled"),
+    "the queue": ("queue_count", "queue_hash", "queue_taken", "timestamp"),
+    "the head": ("head_account", "head_market", "head_time"),
+    "a withdrawal": ("frontier", "withdrawal_count"),
+    "a tick": ("funding_index", "premium_ppm", "previous_price", "price", "settling", "status"),
+    "fees and bands": ("band_ppm", "funding_cap_ppm", "maker_fee_ppm", "taker_fee_ppm", "unwind_band_ppm"),
+    "margins": ("initial_ppm", "maintenance_ppm"),
+    "interest": ("interest_lower", "interest_upper"),
+}
+
+
+def listed(names: Iterable[str], groups: Mapping[str, Sequence[str]]) -> str:
+    """Names behind each other; a group of which all are there by its own name, first."""
+    left, told = list(names), list[str]()
+    for group, members in groups.items():
+        if set(members) <= set(left):
+            told.append(group)
+            left = [name for name in left if name not in members]
+    return ", ".join([*told, *left])
+
+
 def rows(found: Written) -> list[list[str]]:
     """The table of writes as PROTOCOL.md prints it: operation, fields of account, slot, market, globals, commitment."""
     kinds = (("account",), ("slot",), ("market", "risk"), ("globals",), ("commitment",))
     return [
         [
             law_table.NAMES[tag],
-            *(", ".join(sorted({name for kind, name, _ in found[tag] if kind in several})) or "-" for several in kinds),
+            *(
+                listed(sorted({name for kind, name, _ in found[tag] if kind in several}), GROUPS) or "-"
+                for several in kinds
+            ),
         ]
         for tag in sorted(KINDS)
     ]
