@@ -11,7 +11,7 @@ import msgspec
 from l1_bridge.hashing import ZERO_HASH, keccak
 
 MAX_CHUNKS = 24
-MAX_CHUNK_BYTES = 8_192
+MAX_CHUNK_BYTES = 7_600
 WITHDRAWALS_DEPTH = 32
 ZERO_ADDRESS = bytes(20)
 _DOMAIN_TYPE_HASH = keccak(b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")

@@ -177,7 +177,7 @@ event Frozen:
 
 LAW_VERSION: public(constant(uint256)) = 4
 MAX_CHUNKS: public(constant(uint256)) = 24
-MAX_CHUNK_BYTES: public(constant(uint256)) = 8192
+MAX_CHUNK_BYTES: public(constant(uint256)) = 7600
 MAX_WITNESS_BYTES: public(constant(uint256)) = 98304
 MAX_GENESIS_BYTES: constant(uint256) = 16384
 MAX_ENTRY_BYTES: constant(uint256) = 1536

@@ -29,7 +29,7 @@ def __init__(trading: address, custody: address, markets: address, rescue: addre
 
 @external
 @view
-def replay(domain: bytes32, pre_root: bytes32, body: Bytes[8_192], witness: Bytes[MAX_WITNESS_BYTES]) -> bytes32:
+def replay(domain: bytes32, pre_root: bytes32, body: Bytes[7_600], witness: Bytes[MAX_WITNESS_BYTES]) -> bytes32:
     """
     @notice The post-root of a chunk.
     @param domain EIP-712 domain separator of the rollup.
@@ -43,7 +43,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: Bytes[8_192], witness: Byte
 
 @external
 @view
-def trace(domain: bytes32, pre_root: bytes32, body: Bytes[8_192], witness: Bytes[MAX_WITNESS_BYTES]) -> (bytes32, DynArray[int256, 910]):
+def trace(domain: bytes32, pre_root: bytes32, body: Bytes[7_600], witness: Bytes[MAX_WITNESS_BYTES]) -> (bytes32, DynArray[int256, 844]):
     """
     @notice The post-root of a chunk and the code of each operation, for differential tests and for humans.
     @param domain EIP-712 domain separator of the rollup.
@@ -57,7 +57,7 @@ def trace(domain: bytes32, pre_root: bytes32, body: Bytes[8_192], witness: Bytes
 
 @internal
 @view
-def _replay(domain: bytes32, pre_root: bytes32) -> (bytes32, DynArray[int256, 910]):
+def _replay(domain: bytes32, pre_root: bytes32) -> (bytes32, DynArray[int256, 844]):
     """Body and witness are read where they stand in the call data; PROTOCOL.md 11.1."""
     body: uint256 = 4 + merkle.at(68)
     witness: uint256 = 4 + merkle.at(100)

@@ -222,9 +222,9 @@ SET_VENUE_WEIGHT: Final = 32
 TIMESTAMP_LENGTH: Final = 6
 # Of a chunk's time: it serves the queue alone.
 QUEUE_ONLY_BIT: Final = 2**47
-MAX_CHUNK_BYTES: Final = 8_192
-# The shortest operation is a tick of no signer, 9 bytes: (8_192 - 6) // 9 whole ones, and one that is cut off.
-MAX_OPERATIONS: Final = 910
+MAX_CHUNK_BYTES: Final = 7_600
+# The shortest operation is a tick of no signer, 9 bytes: (7_600 - 6) // 9 whole ones, and one that is cut off.
+MAX_OPERATIONS: Final = 844
 # With an empty chunk (820,000 gas) and operations that are FULL, the dearest proof stays below 10,000,000 gas.
 MAX_WEIGHT: Final = 8_000
 MAX_ORDERS: Final = 43

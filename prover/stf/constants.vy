@@ -225,9 +225,9 @@ SET_VENUE_WEIGHT: constant(int256) = 32
 TIMESTAMP_LENGTH: constant(int256) = 6
 # Of a chunk's time: it serves the queue alone.
 QUEUE_ONLY_BIT: constant(int256) = 2**47
-MAX_CHUNK_BYTES: constant(int256) = 8_192
-# The shortest operation is a tick of no signer, 9 bytes: (8_192 - 6) // 9 whole ones, and one that is cut off.
-MAX_OPERATIONS: constant(int256) = 910
+MAX_CHUNK_BYTES: constant(int256) = 7_600
+# The shortest operation is a tick of no signer, 9 bytes: (7_600 - 6) // 9 whole ones, and one that is cut off.
+MAX_OPERATIONS: constant(int256) = 844
 # With an empty chunk (820,000 gas) and operations that are FULL, the dearest proof stays below 10,000,000 gas.
 MAX_WEIGHT: constant(int256) = 8_000
 MAX_ORDERS: constant(int256) = 43

@@ -163,7 +163,7 @@ def enter(tag: int256, risk: containers.Risk, clock: containers.Clock, withdrawa
 
 @internal
 @view
-def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint256, witness: uint256) -> (bytes32, DynArray[int256, 910]):
+def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint256, witness: uint256) -> (bytes32, DynArray[int256, 844]):
     """
     @notice What a chunk makes of a state; PROTOCOL.md 6.2, 11.4.
     @param body Where the chunk body starts in the call data; `body_length` its bytes.
@@ -241,7 +241,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
             slot_count = unsafe_add(slot_count, 1)
     assert account_count > 0 and account_at[0] == 0, "fee account"
 
-    operation_codes: DynArray[int256, 910] = []
+    operation_codes: DynArray[int256, 844] = []
     orders: containers.Order[43] = empty(containers.Order[43])
     order_account: uint256[43] = empty(uint256[43])
     order_slot: uint256[43] = empty(uint256[43])

@@ -58,7 +58,7 @@ class EngineLimits(msgspec.Struct, frozen=True):
 
     book: Limits = Limits(orders=100_000, orders_of_account=64)
     # A chunk is closed to new inputs at this many bytes, so that most inputs find a chunk with room.
-    chunk_bytes: int = 7_000
+    chunk_bytes: int = 6_400
     # One tick may reach any number of triggers: so many are sent into the books by it and by each input after it.
     fired_stops: int = 200
 

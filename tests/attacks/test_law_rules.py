@@ -530,7 +530,7 @@ class TestOurOwn:
 
     def test_the_longest_body_is_all_read(self) -> None:
         nothing = venue.operations.tick_bytes(NOW, 0, [])
-        body = venue.body_of([nothing] * 909) + b"\x06" * 5
+        body = venue.body_of([nothing] * (constants.MAX_OPERATIONS - 1)) + b"\x06" * 7
         assert len(body) == constants.MAX_CHUNK_BYTES
         outcome = venue.run_body(traders(), body)
 

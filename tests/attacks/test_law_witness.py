@@ -324,9 +324,9 @@ class TestAnyBody:
     @given(body=st.binary(max_size=900))
     @example(body=b"")
     @example(body=b"\xff" * 6)
-    @example(body=b"\x06" * 8_192)
-    @example(body=b"\x01" * 8_192)
-    @example(body=b"\x08" * 8_192)
+    @example(body=b"\x06" * 7_600)
+    @example(body=b"\x01" * 7_600)
+    @example(body=b"\x08" * 7_600)
     def test_garbage(self, body: bytes) -> None:
         venue.run_body(trader_state(), body)
 

@@ -6,7 +6,7 @@
 
 @view
 @external
-def replay(domain: bytes32, pre_root: bytes32, body: Bytes[8192], witness: Bytes[98304]) -> bytes32:
+def replay(domain: bytes32, pre_root: bytes32, body: Bytes[7600], witness: Bytes[98304]) -> bytes32:
     """
     @notice A body of a time and a commitment leads to that commitment's root, any other to a digest of all inputs
     @dev The witness "revert" reverts, "burn" needs far more gas than a transaction has

@@ -528,6 +528,12 @@ def changed(rng: Random, value: Any) -> Any:
         flipped = bytearray(value)
         flipped[rng.randrange(len(flipped))] ^= 1 << rng.randrange(8)
         return bytes(flipped)
+    if isinstance(value, list):
+        at = rng.randrange(len(value))
+        return [*value[:at], changed(rng, value[at]), *value[at + 1 :]]
+    if isinstance(value, msgspec.Struct):
+        field = rng.choice(value.__struct_fields__)
+        return msgspec.structs.replace(value, **{field: changed(rng, getattr(value, field))})
     return value - 1 if value > 0 and rng.random() < 0.5 else value + rng.choice([1, 1, 2])
 
 
@@ -619,12 +625,7 @@ def _global(owner: Callable[[containers.Globals], Any], name: str) -> Lie:
     def tamper(rng: Random) -> Tamper:
         def change(globals: containers.Globals, leaves: dict[int, bytes]) -> None:
             held = owner(globals)
-            value = getattr(held, name)
-            if isinstance(value, list):
-                at = rng.randrange(len(value))
-                value[at] = changed(rng, value[at])
-            else:
-                setattr(held, name, changed(rng, value))
+            setattr(held, name, changed(rng, getattr(held, name)))
 
         return change
 

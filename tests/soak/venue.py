@@ -53,7 +53,7 @@ def _crowd(seed: int, random: Random, by_code: Counter[str]) -> int:
     limits = EngineLimits()
     if random.random() < 0.5:
         book = Limits(orders=random.randrange(2, 40), orders_of_account=random.randrange(1, 7))
-        limits = EngineLimits(book=book, chunk_bytes=random.randrange(200, 7_000))
+        limits = EngineLimits(book=book, chunk_bytes=random.randrange(200, 6_400))
     world = World(limits=limits)
     crowd = Crowd(seed)
     for _ in range(_CROWD_STEPS):

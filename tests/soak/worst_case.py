@@ -25,7 +25,7 @@ from tests.twins import venue
 from tests.vectors.law_table import NAMES
 
 GAS_LIMIT: Final = 10_000_000
-CALLDATA_LIMIT: Final = 101_000
+CALLDATA_LIMIT: Final = 100_000
 # What prove_fraud takes beside the referee, with a body and a witness of the largest size.
 BRIDGE_GAS: Final = 340_000
 PRICE: Final = 600_000
@@ -478,13 +478,13 @@ def kinds() -> dict[int, dict[str, int]]:
         constants.SET_MARKET: {
             "every market": slope(lambda d, n: [d.entry(constants.SET_MARKET, i) for i in range(n)], 2, 16),
             "of the largest length": slope(
-                lambda d, n: [venue.entry(constants.SET_MARKET, b"\x99" * 1_507)] * n, 1, 5, expected=c.BAD_ENTRY
+                lambda d, n: [venue.entry(constants.SET_MARKET, b"\x99" * 1_507)] * n, 1, 4, expected=c.BAD_ENTRY
             ),
         },
         constants.SET_VENUE: {
             "alone": slope(lambda d, n: [d.entry(constants.SET_VENUE, i) for i in range(n)], 0, 1),
             "of the largest length": slope(
-                lambda d, n: [venue.entry(constants.SET_VENUE, b"\x99" * 1_507)] * n, 1, 5, expected=c.BAD_ENTRY
+                lambda d, n: [venue.entry(constants.SET_VENUE, b"\x99" * 1_507)] * n, 1, 4, expected=c.BAD_ENTRY
             ),
         },
         constants.CANCEL: {"cold": slope(lambda d, n: [d.request(constants.CANCEL, i) for i in range(n)], 2, 40)},

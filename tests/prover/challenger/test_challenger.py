@@ -18,6 +18,7 @@ from l1_bridge.client.keys import development_key
 from l1_bridge.client.options import L1Options
 from l1_bridge.contracts.artifact import bridge_artifact
 from prover.state.leveldb import LevelDbStore
+from prover.stf import constants
 from tests.l1_bridge.l1_nodes import L1Node, embedded_l1
 from tests.patience import PATIENCE_SECONDS
 from tests.prover.challenger.runs import Guard, command, mine, sent_by
@@ -81,7 +82,7 @@ async def test_a_theft_behind_a_head_that_was_never_opened_is_proven(guard: Guar
 async def test_honest_batches_are_never_challenged(guard: Guard, world: World, client: L1Client) -> None:
     before = await sent_by(client, CHALLENGER)
     now = await world.now_ms()
-    odd = now.to_bytes(6, "big") + b"\xff" * 8_186
+    odd = now.to_bytes(6, "big") + b"\xff" * (constants.MAX_CHUNK_BYTES - 6)
     await world.commit([world.venue.trade(now), odd, odd[:6], bytes(6)])
     summary = await guard.once()
     assert (summary.held, summary.valid, summary.fraud) == (True, 2, 0)

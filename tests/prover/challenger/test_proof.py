@@ -120,12 +120,12 @@ def bodies_of_no_use(venue: Venue, now_ms: int) -> dict[str, bytes]:
     orders = b"".join(venue.order(i % 4, 17 + i, now_ms, side=i % 2) for i in range(40))
     return {
         "empty": b"",
-        "fills of nothing": time + operations.fill_bytes(0, 0, 1) * 818,
-        "ticks of nothing": time + (b"\x06" + bytes(8)) * 909,
-        "unsigned withdrawals": time + (b"\x02" + bytes(114)) * 71,
+        "fills of nothing": time + operations.fill_bytes(0, 0, 1) * 759,
+        "ticks of nothing": time + (b"\x06" + bytes(8)) * (constants.MAX_OPERATIONS - 1),
+        "unsigned withdrawals": time + (b"\x02" + bytes(114)) * 66,
         "orders and fills": time
         + orders
-        + b"".join(operations.fill_bytes(i % 40, (i + 1) % 40, 99) for i in range(340)),
+        + b"".join(operations.fill_bytes(i % 40, (i + 1) % 40, 99) for i in range(307)),
     }
 
 

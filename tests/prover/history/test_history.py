@@ -143,9 +143,9 @@ ODD_BODIES: dict[str, Callable[[bytes], bytes]] = {
     "serving the queue alone": lambda body: bytes([body[0] | 128]) + body[1:],
     "an unknown tag after good operations": lambda body: body + b"\xee" * 40,
     "cut off": lambda body: body[:-1],
-    "full of the smallest operation": lambda body: body[:6] + b"\x08" * 8_186,
-    "as long as it may be": lambda body: body[:6] + bytes(8_186),
-    "ticks of nothing": lambda body: body[:6] + (b"\x06" + bytes(8)) * 900,
+    "full of the smallest operation": lambda body: body[:6] + b"\x08" * (constants.MAX_CHUNK_BYTES - 6),
+    "as long as it may be": lambda body: body[:6] + bytes(constants.MAX_CHUNK_BYTES - 6),
+    "ticks of nothing": lambda body: body[:6] + (b"\x06" + bytes(8)) * (constants.MAX_OPERATIONS - 1),
 }
 
 

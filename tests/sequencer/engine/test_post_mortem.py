@@ -14,6 +14,7 @@ import pytest
 from prover.signing import operations
 from prover.stf import codes, constants, containers, encoding, margin
 from sequencer.engine.effects import Processed
+from sequencer.engine.liquidator import Liquidator
 from sequencer.engine.post_mortem import (
     DELEVERAGING,
     FORCED_CLOSE,
@@ -361,8 +362,10 @@ def test_what_a_leaver_is_paid_out_is_no_part_of_the_last_close() -> None:
     world.check()
 
 
-def test_a_close_against_a_debtor_tells_what_was_borne() -> None:
+def test_a_close_against_a_debtor_tells_what_was_borne(monkeypatch: pytest.MonkeyPatch) -> None:
     """The only short is below zero, and no fund: whoever leaves bears of what is missing what the lots have won."""
+    # As of a seat that leaves a debtor as he is.
+    monkeypatch.setattr(Liquidator, "_deleverage", lambda *_: False)
     world = World(traders=3, dollars=1_500)
     world.process(deposit(owner(2), 50_000 * DOLLAR, FIRST + 2))
     price, lots = PRICES[BTC], 100_000
