@@ -245,7 +245,8 @@ class Sequencer:
 
     def _stops_are_due(self) -> bool:
         now = self.now_ms()
-        return self.engine.stops_are_due(now, self.is_late(now))
+        # Asked for each order: how late the queue is, is looked at only where stops are due.
+        return self.engine.stops_are_due(now, queue_only=False) and not self.is_late(now)
 
     async def _sequence(self, group: list[_Waiting], start: int) -> int:
         """Processes inputs up to the first that seals, makes them durable, answers them; where to go on."""
