@@ -204,7 +204,7 @@ def test_receipts_are_kept_and_a_broken_one_is_told(trader: Shell, other: Shell)
     (path,) = trader.directory.glob("*.receipts.jsonl")
     before = path.read_bytes()
     path.write_bytes(before + json.dumps(false).encode() + b"\n")
-    until = time.monotonic() + A_WHILE_SECONDS
+    until = time.monotonic() + PATIENCE_SECONDS
     while trader.run("receipts").exit_code == 0:
         assert time.monotonic() < until
     line, summary = trader.fails(22, "receipts")
