@@ -82,10 +82,14 @@ class L1Reader(JsonRpc):
         pending = await self.call("eth_getBlockByNumber", ["pending", False])
         if isinstance(pending, dict) and pending.get("timestamp") is not None:
             return as_integer(pending["timestamp"])
+        return (await self.newest_block()).timestamp
+
+    async def newest_block(self) -> Block:
+        """The latest block; L1Unavailable where the node gives none, so that nobody takes that for an empty chain."""
         newest = await self.block("latest")
         if newest is None:
-            raise L1Unavailable("the L1 node has no latest block")
-        return newest.timestamp
+            raise L1Unavailable("the L1 node gives no latest block")
+        return newest
 
     async def blocks(self, first: int, last: int) -> list[Block | None]:
         """Headers first..last inclusive, in batches; L1TooLarge or L1NoAnswer when even one is too much."""
@@ -173,9 +177,7 @@ class L1Reader(JsonRpc):
 
     async def fees(self) -> tuple[int, int]:
         """(max fee, priority fee) in wei per gas: twice the base fee and the node's advice."""
-        head = await self.block("latest")
-        if head is None:
-            raise L1Unavailable("the L1 node has no latest block")
+        head = await self.newest_block()
         try:
             tip = as_integer(await self.call("eth_maxPriorityFeePerGas"))
         except L1Rejected:

@@ -209,6 +209,11 @@ _PLAIN_EVENTS: Mapping[str, type[BridgeEvent]] = {
 }
 
 
+def topic_of(kind: type[BridgeEvent]) -> bytes:
+    """The first topic of the logs of an event."""
+    return next(topic for topic, event in bridge_artifact().events.items() if event.name == kind.__name__)
+
+
 def decode_log(bridge: BridgeId, log: LogLike) -> BridgeEvent:
     """The event in a log of this bridge; LogError rather than wrong data for any log that it cannot have written."""
     if log.address != bridge.address:

@@ -372,8 +372,7 @@ async def _opened(
 async def _deployment_block(client: "L1Client", bridge: bytes) -> int:
     from l1_bridge.client.errors import L1Rejected
 
-    head = await client.block("latest")
-    low, high = 0, 0 if head is None else head.number
+    low, high = 0, (await client.newest_block()).number
     try:
         while low < high:
             middle = (low + high) // 2

@@ -157,9 +157,8 @@ async def logged_genesis(client: L1Client, identity: batch.BridgeId) -> tuple[by
     genesis bytes are what the first root stands for. Code that is genuine does not tell what stood in its storage when
     it was put there: whoever deploys chooses what runs before it, and what that logs.
     """
-    topic = next(topic for topic, event in bridge_artifact().events.items() if event.name == "Genesis")
-    head = await client.block("latest")
-    for log in await client.logs(identity.address, [topic], 0, 0 if head is None else head.number):
+    head = await client.newest_block()
+    for log in await client.logs(identity.address, [events.topic_of(events.Genesis)], 0, head.number):
         try:
             event = events.decode_log(identity, log)
         except events.LogError as error:

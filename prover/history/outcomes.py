@@ -10,8 +10,7 @@ from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Unavailable
 from l1_bridge.codec.batch import BridgeId, Commitment, Withdrawal
 from l1_bridge.codec.calls import BatchRecord, decode_record, encode_call
-from l1_bridge.codec.events import BatchCommitted, LogError, RolledBack, decode_log
-from l1_bridge.contracts.artifact import bridge_artifact
+from l1_bridge.codec.events import BatchCommitted, LogError, RolledBack, decode_log, topic_of
 from prover.signing.recover import recover_fast
 from prover.state.overlay import Overlay
 from prover.state.state import State, create
@@ -129,9 +128,7 @@ async def rebuild(
     until: int | None = None,
 ) -> Rebuilt:
     """Replays what stands on the bridge by now, up to a batch; L1Unavailable where logs are not all that it wrote."""
-    target = await client.block("latest")
-    if target is None:
-        raise L1Unavailable("the L1 node gives no latest block")
+    target = await client.newest_block()
     record = decode_record(BatchRecord, await client.eth_call(bridge.address, encode_call("head"), target.number))
     tell(f"replaying {record.number if until is None else min(until, record.number)} batches from L1's log")
     undone = await _logged(client, bridge, RolledBack, from_block, target.number)
@@ -157,10 +154,9 @@ async def _logged(
     client: L1Client, bridge: BridgeId, kind: type[_Event], first: int, last: int
 ) -> list[tuple[tuple[int, int], _Event]]:
     """The bridge's events of one kind, each with its place on L1."""
-    topic = next(topic for topic, event in bridge_artifact().events.items() if event.name == kind.__name__)
     found = []
     try:
-        for log in await client.logs(bridge.address, [topic], first, last):
+        for log in await client.logs(bridge.address, [topic_of(kind)], first, last):
             event = decode_log(bridge, log)
             if isinstance(event, kind):
                 found.append(((log.block_number, log.log_index), event))

@@ -1,17 +1,15 @@
 """What the governor of a venue has announced on L1, and what has become of it."""
 
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
 from l1_bridge.client.client import L1Client
-from l1_bridge.client.errors import L1Unavailable
 from l1_bridge.codec import batch, events
 from l1_bridge.contracts.artifact import bridge_artifact
 from prover.contracts import deployment
 
 State = Literal["waiting", "enactable", "expired", "enacted", "retracted"]
-_LOGGED: Final = ("Announced", "Retracted")
 
 
 class Announcement(msgspec.Struct, frozen=True):
@@ -29,10 +27,8 @@ async def announcements(l1: L1Client, identity: batch.BridgeId, block: int) -> l
 
     Raises as the client does; LogError and ArtifactError for what the bridge cannot have said.
     """
-    topics = [topic for topic, event in bridge_artifact().events.items() if event.name in _LOGGED]
-    head = await l1.block("latest")
-    if head is None:
-        raise L1Unavailable("the L1 node gives no latest block")
+    topics = [events.topic_of(kind) for kind in (events.Announced, events.Retracted)]
+    head = await l1.newest_block()
     found: list[Announcement] = []
     for log in await l1.logs(identity.address, [topics], block, head.number):
         event = events.decode_log(identity, log)

@@ -21,7 +21,7 @@ from sequencer.client.client import NodeClient
 from sequencer.client.errors import NodeUnreachable, Rejected
 from sequencer.schema.answers import ReceiptView
 from sequencer.wallet.announcements import Announcement, announcements
-from sequencer.wallet.entries import Entered, Entries, Forced, guarded
+from sequencer.wallet.entries import Entered, Entries, Forced, guarded, logged
 from sequencer.wallet.errors import (
     BadInput,
     BadProof,
@@ -165,9 +165,7 @@ class Bridge:
 
     async def seat_holder(self, venue: Venue) -> tuple[bytes, int]:
         """Whose key signs receipts and posts, as of which L1 block."""
-        head = await guarded(self._l1.block("latest"))
-        if head is None:
-            raise L1Unreachable("the L1 node gives no latest block")
+        head = await guarded(self._l1.newest_block())
         answer = await guarded(self._l1.eth_call(venue.rollup, calls.encode_call("seat"), head.number))
         return calls.decode_record(calls.Seat, answer).holder, head.number
 
@@ -203,18 +201,12 @@ class Bridge:
 
     async def broken(self, venue: Venue, receipts: Sequence[KeptReceipt]) -> list[Broken]:
         """What L1 holds against receipts: orders in chunks that began after a receipt had taken them out."""
-        head = await guarded(self._l1.block("latest"))
-        if not receipts or head is None:
+        if not receipts:
             return []
-        topics = [topic for topic, event in self._bridge.events.items() if event.name == "BatchCommitted"]
+        head = await guarded(self._l1.newest_block())
         first = min(kept.block for kept in receipts)
         found: list[Broken] = []
-        for log in await guarded(self._l1.logs(venue.rollup, [topics], first, head.number)):
-            try:
-                event = events.decode_log(batch.BridgeId(venue.chain_id, venue.rollup), log)
-            except events.LogError as error:
-                raise L1Unreachable(f"the L1 node's logs are not the bridge's: {error}") from None
-            assert isinstance(event, events.BatchCommitted), "no other was asked for"
+        for _, event in await logged(self._l1, venue, events.BatchCommitted, first, head.number):
             header = event.batch.header
             for number, chunk in enumerate(event.batch.chunks):
                 for kept in receipts:
@@ -342,8 +334,7 @@ class Bridge:
         except (NodeUnreachable, Rejected, BadProof):
             return await self.entries.final_withdrawal(venue, index)
         final_at = await self._ask(self._bridge, venue.rollup, "final_at", proven.batch_number)
-        head = await guarded(self._l1.block("latest"))
-        left = final_at - (0 if head is None else head.timestamp)
+        left = final_at - (await guarded(self._l1.newest_block())).timestamp
         if left > 0:
             raise NotYet(f"withdrawal {index} is posted in batch {proven.batch_number}, which is final in {left} s")
         return proven

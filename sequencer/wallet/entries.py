@@ -10,7 +10,7 @@ import trio
 from l1_bridge.addresses import checksum_address
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Error, L1Rejected, L1Timeout, L1Unconfirmed
-from l1_bridge.client.values import Log
+from l1_bridge.client.values import Block, Log
 from l1_bridge.codec import batch, calls, events
 from l1_bridge.contracts.artifact import ArtifactError, bridge_artifact
 from prover.contracts import deployment
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _OF_AN_OWNER: Final = (constants.FORCED_WITHDRAW, constants.FORCED_CLOSE, constants.LEAVE, constants.FORCED_AGENT)
 _Answer = TypeVar("_Answer")
+_Event = TypeVar("_Event", events.Enqueued, events.BatchCommitted)
 _Kept = TypeVar("_Kept", calls.BatchRecord, calls.Parameters)
 
 
@@ -47,6 +48,19 @@ async def guarded(answer: Awaitable[_Answer]) -> _Answer:
         ) from None
     except (L1Error, ArtifactError) as error:
         raise L1Unreachable(str(error)) from None
+
+
+async def logged(
+    l1: L1Client, venue: Venue, kind: type[_Event], first: int, last: int, *indexed: bytes
+) -> list[tuple[Log, _Event]]:
+    """The bridge's events of one kind in a range of blocks, each with its log; L1Unreachable for what is none."""
+    identity = batch.BridgeId(venue.chain_id, venue.rollup)
+    found: list[Log] = await guarded(l1.logs(venue.rollup, [events.topic_of(kind), *indexed], first, last))
+    try:
+        read = [(log, events.decode_log(identity, log)) for log in found]
+    except events.LogError as error:
+        raise L1Unreachable(f"the L1 node's logs are not the bridge's: {error}") from None
+    return [(log, event) for log, event in read if isinstance(event, kind)]
 
 
 class Entered(msgspec.Struct, frozen=True):
@@ -139,26 +153,33 @@ class Entries:
 
     async def all(self, venue: Venue) -> list[Entered]:
         """Every entry that ever was, the oldest first."""
-        return await self._logged(venue)
+        head, found = await self._logged(venue)
+        length = await self._length(venue, head)
+        if len(found) != length:
+            raise L1Unreachable(
+                f"the L1 node's logs hold {len(found)} of the queue's {length} entries: ask another one"
+            )
+        return found
 
     async def one(self, venue: Venue, index: int) -> Entered:
         """The entry of this number; BadInput where there is none."""
-        found = await self._logged(venue, index.to_bytes(32, "big"))
-        if not found:
-            raise BadInput(f"L1's queue has no entry {index}")
-        return found[0]
+        head, found = await self._logged(venue, index.to_bytes(32, "big"))
+        if found:
+            return found[0]
+        if index < await self._length(venue, head):
+            raise L1Unreachable(f"the L1 node's logs leave out entry {index} of the queue: ask another one")
+        raise BadInput(f"L1's queue has no entry {index}")
 
-    async def _logged(self, venue: Venue, *number: bytes) -> list[Entered]:
-        topic = next(topic for topic, event in self._bridge.events.items() if event.name == "Enqueued")
-        head = await guarded(self._l1.block("latest"))
-        last = 0 if head is None else head.number
-        found: list[Log] = await guarded(self._l1.logs(venue.rollup, [topic, *number], venue.block, last))
-        identity = batch.BridgeId(venue.chain_id, venue.rollup)
-        try:
-            read = [(events.decode_log(identity, log), log.transaction_hash) for log in found]
-        except events.LogError as error:
-            raise L1Unreachable(f"the L1 node's logs are not the bridge's: {error}") from None
-        return [Entered.of(event, of) for event, of in read if isinstance(event, events.Enqueued)]
+    async def _logged(self, venue: Venue, *number: bytes) -> tuple[Block, list[Entered]]:
+        """Up to which block, and what its log holds, which may be less than was entered."""
+        head = await guarded(self._l1.newest_block())
+        found = await logged(self._l1, venue, events.Enqueued, venue.block, head.number, *number)
+        return head, [Entered.of(event, log.transaction_hash) for log, event in found]
+
+    async def _length(self, venue: Venue, head: Block) -> int:
+        """Entries that there ever were, by the bridge's storage."""
+        data = self._bridge.encode_call("queue_length")
+        return int.from_bytes(await guarded(self._l1.eth_call(venue.rollup, data, head.number)), "big")
 
     async def own_accounts(self, venue: Venue) -> list[int]:
         """The accounts of the address by its deposits and a replay of L1's log; BadInput where there is none."""
@@ -227,9 +248,7 @@ class Entries:
         hint: EntryView | None = None
         try:
             while True:
-                head = await guarded(self._l1.block("latest"))
-                if head is None:
-                    raise L1Unreachable("the L1 node gives no latest block")
+                head = await guarded(self._l1.newest_block())
                 hint = await self._hint(entered) or hint
                 found = await self._taken(venue, entered, hint)
                 if found is not None:

@@ -360,8 +360,8 @@ async def prove_globals(l1: L1Client, venue: Venue, proof: GlobalsProof) -> Prov
     await recorded_batch(l1, venue, proof.batch, commitment)
     with _answered():
         final_at = await deployment.view(l1, bridge_artifact(), venue.rollup, "final_at", proof.batch)
-        head = await l1.block("latest")
-    final_in = max(0, final_at - (0 if head is None else head.timestamp))
+        head = await l1.newest_block()
+    final_in = max(0, final_at - head.timestamp)
     try:
         return ProvenGlobals(proof.batch, encoding.globals_from_bytes(data), final_in)
     except ValueError as error:

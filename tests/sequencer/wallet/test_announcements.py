@@ -8,6 +8,7 @@ from eth_abi.abi import encode
 
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Unavailable
+from l1_bridge.client.reading import L1Reader
 from l1_bridge.client.values import Log
 from l1_bridge.codec import events
 from l1_bridge.codec.batch import BridgeId
@@ -82,6 +83,8 @@ class ToldL1:
     async def block(self, number: str) -> Any:
         """The head, or none."""
         return None if self._now < 0 else msgspec.defstruct("Head", ["number", "timestamp"])(9, self._now)
+
+    newest_block = L1Reader.newest_block
 
     async def logs(self, *_: Any) -> list[Log]:
         """The bridge's."""

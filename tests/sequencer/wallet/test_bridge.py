@@ -217,3 +217,10 @@ async def test_a_receipt_that_is_no_evidence_is_told_and_not_kept(view: ReceiptV
     with pytest.raises(BrokenReceipt, match=sentence) as caught:
         await word_on(view)
     assert "cancel again with --hard" in str(caught.value)
+
+
+@pytest.mark.trio
+async def test_an_l1_without_a_newest_block_has_not_shown_that_no_receipt_was_broken() -> None:
+    kept = await word_on(given())
+    with pytest.raises(L1Unreachable, match="no latest block"):
+        await bridge(L1()).broken(VENUE, [kept])

@@ -9,7 +9,7 @@ import trio.testing
 
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Rejected, L1Timeout, L1Unavailable, L1Unconfirmed
-from l1_bridge.client.values import Block
+from l1_bridge.client.values import Block, Log
 from l1_bridge.codec import calls
 from prover.history.outcomes import Outcome, Rebuilt
 from prover.signing import operations
@@ -19,7 +19,7 @@ from sequencer.client.client import NodeClient
 from sequencer.client.errors import NodeUnreachable, Rejected
 from sequencer.schema.answers import EntryView
 from sequencer.wallet.entries import Entered, Entries, Forced, guarded
-from sequencer.wallet.errors import L1Refused, L1Unreachable, NotYet, WalletError
+from sequencer.wallet.errors import BadInput, L1Refused, L1Unreachable, NotYet, WalletError
 from sequencer.wallet.trust import ProvenAccount, Venue
 from sequencer.wallet.units import time_text
 from tests.sequencer.answers import answer
@@ -271,3 +271,27 @@ async def test_what_may_be_mined_is_not_sent_again(failure: Exception, kind: typ
     with pytest.raises(kind, match=sentence) as told:
         await guarded(fails())
     assert (kind is NotYet) is ("send nothing again" in str(told.value))
+
+
+class Omitting(L1):
+    """One whose log is empty, of a bridge whose queue is not."""
+
+    async def logs(self, *arguments: Any, **given: Any) -> list[Log]:
+        return []
+
+    async def eth_call(self, *arguments: Any, **given: Any) -> bytes:
+        return (3).to_bytes(32, "big")
+
+
+async def test_entries_that_a_log_leaves_out_are_no_entries_that_never_were(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    entries, _ = known(l1=Omitting())
+    with pytest.raises(L1Unreachable, match="hold 0 of the queue's 3 entries"):
+        await entries.all(VENUE)
+    with pytest.raises(L1Unreachable, match="hold 0 of the queue's 3 entries"):
+        await entries.own_accounts(VENUE)
+    with pytest.raises(L1Unreachable, match="leave out entry 2 of the queue"):
+        await entries.one(VENUE, 2)
+    with pytest.raises(BadInput, match="has no entry 3"):
+        await entries.one(VENUE, 3)
