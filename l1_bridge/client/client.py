@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import httpx
 import trio
 
-from l1_bridge.client.errors import L1Rejected, L1Timeout, L1Unavailable, L1Unconfirmed
+from l1_bridge.client.errors import L1Rejected, L1Reverted, L1Timeout, L1Unavailable, L1Unconfirmed
 from l1_bridge.client.following import Depth, Follower, LogFilter
 from l1_bridge.client.keys import TransactionSigner
 from l1_bridge.client.options import DEFAULT_OPTIONS, L1Options
@@ -82,10 +82,10 @@ class L1Client(L1Reader):
             # The state before the block is close to what the transaction saw; the exact one no node keeps.
             await self.eth_call(to, data, receipt.block_number - 1, sender=signer.address, gas=gas, value=value)
         except L1Rejected as error:
-            return L1Rejected(3, error.reason, error.data)
+            return L1Reverted(error.reason, error.data)
         except L1Unavailable:
             pass
-        return L1Rejected(3, f"{where} failed for no reproducible reason, {receipt.gas_used} of {gas} gas used")
+        return L1Reverted(f"{where} failed for no reproducible reason, {receipt.gas_used} of {gas} gas used")
 
     def follow(
         self,

@@ -24,6 +24,10 @@ class L1NoAnswer(L1Unavailable):
     """The node took the request and gave no answer in time."""
 
 
+class L1Busy(L1Unavailable):
+    """The node says, in whatever layer, that it cannot answer now: a rate limit, a header that it still lacks."""
+
+
 class L1Unconfirmed(L1Unavailable):
     """The node fell silent after a transaction was sent, which may be mined. `transaction_hashes`: all that were."""
 
@@ -33,13 +37,23 @@ class L1Unconfirmed(L1Unavailable):
 
 
 class L1Rejected(L1Error):
-    """The node, or the contract, said no. `code` is JSON-RPC's, `reason` the decoded revert text, `data` the raw."""
+    """The node said no, or the contract. `code` is JSON-RPC's, `reason` the decoded revert text, `data` the raw.
+
+    Only L1Reverted is a verdict of the contract; anything else says something about the node, or about the request.
+    """
 
     def __init__(self, code: int, reason: str, data: bytes = b"") -> None:
         super().__init__(f"{reason} (code {code})")
         self.code = code
         self.reason = reason
         self.data = data
+
+
+class L1Reverted(L1Rejected):
+    """The contract said no: it ran, and reverted."""
+
+    def __init__(self, reason: str, data: bytes = b"") -> None:
+        super().__init__(3, reason, data)
 
 
 class L1WrongChain(L1Error):

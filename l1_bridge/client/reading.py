@@ -7,7 +7,15 @@ from typing import Any, Self, TypeVar
 import httpx
 import trio
 
-from l1_bridge.client.errors import L1NoAnswer, L1Rejected, L1TooLarge, L1Unavailable, L1WrongChain
+from l1_bridge.client.errors import (
+    L1Busy,
+    L1NoAnswer,
+    L1Rejected,
+    L1Reverted,
+    L1TooLarge,
+    L1Unavailable,
+    L1WrongChain,
+)
 from l1_bridge.client.options import DEFAULT_OPTIONS, L1Options
 from l1_bridge.client.rpc import BATCH_LIMIT, CALL_TIMEOUT_SECONDS, JsonRpc
 from l1_bridge.client.values import (
@@ -29,6 +37,8 @@ from l1_bridge.client.values import (
 _Item = TypeVar("_Item")
 # A refusal costs one answer, a timeout the whole wait: that one shrinks a page faster.
 _REFUSED_DIVISOR, _TIMED_OUT_DIVISOR = 2, 8
+# How a node says that it does not take a tag: some call it unavailable.
+_REFUSED = (L1Rejected, L1Busy)
 
 
 class L1Reader(JsonRpc):
@@ -73,13 +83,22 @@ class L1Reader(JsonRpc):
         return str(await self.call("web3_clientVersion"))
 
     async def block(self, tag: Tag = "latest") -> Block | None:
-        """Header by number or tag (latest, safe, finalized, pending); None when the node has no such block."""
-        return as_block(await self.call("eth_getBlockByNumber", [tag_text(tag), False]))
+        """Header by number or tag (latest, safe, finalized); None when the node has no such block, or no such tag."""
+        try:
+            return as_block(await self.call("eth_getBlockByNumber", [tag_text(tag), False]))
+        except L1Rejected:
+            # Before the first finalized block, and where a chain has none, nodes refuse the name instead.
+            if tag not in ("safe", "finalized"):
+                raise
+            return None
 
     async def next_timestamp(self) -> int:
         """Seconds that a block made now would carry, as far as the node says; the newest block's where it does not."""
         # A pending block has no hash on most nodes, so it is no Block.
-        pending = await self.call("eth_getBlockByNumber", ["pending", False])
+        try:
+            pending = await self.call("eth_getBlockByNumber", ["pending", False])
+        except _REFUSED:
+            pending = None
         if isinstance(pending, dict) and pending.get("timestamp") is not None:
             return as_integer(pending["timestamp"])
         return (await self.newest_block()).timestamp
@@ -110,7 +129,7 @@ class L1Reader(JsonRpc):
 
     async def nonce(self, address: bytes, block: Tag = "latest") -> int:
         """Number of transactions sent by the account."""
-        return as_integer(await self.call("eth_getTransactionCount", [to_hex(address), tag_text(block)]))
+        return as_integer(await self._at("eth_getTransactionCount", [to_hex(address)], block))
 
     async def storage(self, address: bytes, slot: int, block: Tag = "latest") -> int:
         """One storage word."""
@@ -127,7 +146,7 @@ class L1Reader(JsonRpc):
         value: int = 0,
         timeout_seconds: float = CALL_TIMEOUT_SECONDS,
     ) -> bytes:
-        """Returned bytes of a simulated call; L1Rejected with code 3 and the reason when it reverts."""
+        """Returned bytes of a simulated call; L1Reverted with the reason when it reverts."""
         request: dict[str, str] = {"data": to_hex(data)}
         if to is not None:
             request["to"] = to_hex(to)
@@ -137,7 +156,18 @@ class L1Reader(JsonRpc):
             request["gas"] = hex(gas)
         if value:
             request["value"] = hex(value)
-        return as_bytes(await self.call("eth_call", [request, tag_text(block)], timeout_seconds=timeout_seconds))
+        return as_bytes(await self._at("eth_call", [request], block, timeout_seconds))
+
+    async def _at(self, method: str, params: list[Any], block: Tag, timeout_seconds: float | None = None) -> Any:
+        """A question about the state at a block; at the newest one where the node does not take "pending"."""
+        try:
+            return await self.call(method, [*params, tag_text(block)], timeout_seconds=timeout_seconds)
+        except L1Reverted:
+            raise
+        except _REFUSED:
+            if block != "pending":
+                raise
+        return await self.call(method, [*params, "latest"], timeout_seconds=timeout_seconds)
 
     async def receipt(self, transaction_hash: bytes) -> Receipt | None:
         """Receipt of a mined transaction, None while it is not mined."""

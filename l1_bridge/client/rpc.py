@@ -10,8 +10,9 @@ import msgspec
 import trio
 
 from l1_bridge.client.body import body_within
-from l1_bridge.client.errors import L1NoAnswer, L1Rejected, L1TooLarge, L1Unavailable, revert_reason
+from l1_bridge.client.errors import L1Busy, L1NoAnswer, L1TooLarge, L1Unavailable
 from l1_bridge.client.options import DEFAULT_OPTIONS, L1Options
+from l1_bridge.client.refusals import refusal
 from l1_bridge.recursion import recursion_bounded
 
 BATCH_LIMIT = 100
@@ -19,6 +20,9 @@ BATCH_LIMIT = 100
 CALL_TIMEOUT_SECONDS = 120.0
 _BACKOFF_FIRST_SECONDS = 0.1
 _BACKOFF_MAX_SECONDS = 3.0
+_RETRY_AFTER_MAX_SECONDS = 10.0
+# Whatever stands before a node says with these that it is no answer of its own; 504 is told apart, as a timeout.
+_BUSY_STATUSES = frozenset((408, 425, 429, 502, 503, *range(520, 531)))
 
 
 class JsonRpc:
@@ -44,49 +48,63 @@ class JsonRpc:
         self, method: str, params: Sequence[Any] = (), *, timeout_seconds: float | None = None, hasty: bool = False
     ) -> Any:
         """One request; the decoded result. Raises L1Rejected or L1Unavailable; `hasty`: at the first timeout."""
-        request = {"jsonrpc": "2.0", "id": next(self._request_ids), "method": method, "params": list(params)}
-        return _result(await self._post(request, timeout_seconds, hasty))
+        return (await self._ask([(method, params)], timeout_seconds, hasty, is_batch=False))[0]
 
     async def batch(
         self, calls: Sequence[tuple[str, Sequence[Any]]], *, timeout_seconds: float | None = None, hasty: bool = False
     ) -> list[Any]:
-        """Results in the order of the calls, a hundred to a request; the first error is raised."""
+        """Results in the order of the calls, a hundred to a request; the first error is raised.
+
+        What a node was too busy for, or left out, is asked again alone.
+        """
         results: list[Any] = []
         for start in range(0, len(calls), BATCH_LIMIT):
-            requests = [
-                {"jsonrpc": "2.0", "id": next(self._request_ids), "method": method, "params": list(params)}
-                for method, params in calls[start : start + BATCH_LIMIT]
-            ]
-            answers = await self._post(requests, timeout_seconds, hasty)
-            if not isinstance(answers, list):
-                _result(answers)
-                raise L1Unavailable("the L1 node answered a batch with a single result")
-            by_id = {answer.get("id"): answer for answer in answers if isinstance(answer, dict)}
-            for request in requests:
-                if request["id"] not in by_id:
-                    raise L1Unavailable("the L1 node left out a part of a batch")
-                results.append(_result(by_id[request["id"]]))
+            results += await self._ask(calls[start : start + BATCH_LIMIT], timeout_seconds, hasty, is_batch=True)
         return results
 
-    async def _post(self, request: Any, timeout_seconds: float | None, hasty: bool) -> Any:
+    async def _ask(
+        self, calls: Sequence[tuple[str, Sequence[Any]]], timeout_seconds: float | None, hasty: bool, *, is_batch: bool
+    ) -> list[Any]:
+        """Results of the calls, each asked until it is answered or the attempts without any progress are over."""
+        found: dict[int, Any] = {}
+        patience = _Patience(self.options.attempts)
+        while True:
+            left = [index for index in range(len(calls)) if index not in found]
+            requests = [self._request(*calls[index]) for index in left]
+            answer = await self._post(requests if is_batch else requests[0], timeout_seconds, hasty, patience)
+            busy: L1Busy | None = None
+            for index, request, given in zip(left, requests, _matched(requests, answer, is_batch), strict=True):
+                try:
+                    found[index] = _result(request["method"], given)
+                except L1Busy as error:
+                    busy = error
+            if busy is None:
+                return [found[index] for index in range(len(calls))]
+            if len(found) > len(calls) - len(left):
+                patience.renew()
+            if not await patience.waited():
+                raise L1Busy(f"the L1 node at {self.url}: {busy}")
+
+    def _request(self, method: str, params: Sequence[Any]) -> dict[str, Any]:
+        return {"jsonrpc": "2.0", "id": next(self._request_ids), "method": method, "params": list(params)}
+
+    async def _post(self, request: Any, timeout_seconds: float | None, hasty: bool, patience: "_Patience") -> Any:
         content = msgspec.json.encode(request)
         limit = self.options.timeout_seconds if timeout_seconds is None else timeout_seconds
-        pause = _BACKOFF_FIRST_SECONDS
-        for attempt in range(1, self.options.attempts + 1):
+        while True:
             try:
                 with trio.fail_after(limit):
                     return await self._post_once(content)
             except (trio.TooSlowError, _GatewayTimeoutError) as error:
-                if hasty or attempt == self.options.attempts:
+                if hasty or not await patience.waited():
                     raise L1NoAnswer(
                         f"the L1 node at {self.url}: {str(error) or f'no answer in {limit:g} s'}"
                     ) from error
             except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, _BadAnswerError) as error:
-                if attempt == self.options.attempts or isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
+                is_hopeless = isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol)
+                asked_for = error.retry_after_seconds if isinstance(error, _BadAnswerError) else 0.0
+                if is_hopeless or not await patience.waited(asked_for):
                     raise L1Unavailable(f"the L1 node at {self.url}: {str(error) or type(error).__name__}") from error
-            await trio.sleep(pause)
-            pause = min(2 * pause, _BACKOFF_MAX_SECONDS)
-        raise AssertionError("attempts is at least one")
 
     async def _post_once(self, content: bytes) -> Any:
         headers = {"Content-Type": "application/json"}
@@ -106,8 +124,8 @@ class JsonRpc:
             answer = None
         if response.status_code == 504:
             raise _GatewayTimeoutError("HTTP status 504")
-        if response.status_code in (429, 502, 503):
-            raise _BadAnswerError(f"HTTP status {response.status_code}")
+        if response.status_code in _BUSY_STATUSES:
+            raise _BadAnswerError(f"HTTP status {response.status_code}", response.headers.get("Retry-After", ""))
         if response.status_code == 413 and not isinstance(answer, dict | list):
             raise L1TooLarge(f"the L1 node at {self.url}: HTTP status 413")
         if not isinstance(answer, dict | list):
@@ -145,28 +163,58 @@ class _Body(httpx.AsyncByteStream):
 
 
 class _BadAnswerError(Exception):
-    """What came back is not JSON-RPC."""
+    """What came back is not JSON-RPC, or the node has said in HTTP alone that it is busy, perhaps for how long."""
+
+    def __init__(self, why: str, retry_after: str = "") -> None:
+        super().__init__(why)
+        # In seconds; the other form, a date, is not worth two clocks that differ.
+        self.retry_after_seconds = float(retry_after) if retry_after.isascii() and retry_after.isdecimal() else 0.0
 
 
 class _GatewayTimeoutError(Exception):
     """Something before the node waited for it in vain."""
 
 
-def _result(answer: Any) -> Any:
+class _Patience:
+    """How often one question is asked, with pauses that grow; anew once a part of it was answered."""
+
+    def __init__(self, attempts: int) -> None:
+        self._attempts = attempts
+        self.renew()
+
+    def renew(self) -> None:
+        """There was progress: all attempts are left."""
+        self._left = self._attempts
+        self._pause = _BACKOFF_FIRST_SECONDS
+
+    async def waited(self, asked_for: float = 0.0) -> bool:
+        """Sleeps before the next attempt, at least as long as the node asked for; False where this was the last."""
+        self._left -= 1
+        if self._left <= 0:
+            return False
+        await trio.sleep(max(self._pause, min(asked_for, _RETRY_AFTER_MAX_SECONDS)))
+        self._pause = min(2 * self._pause, _BACKOFF_MAX_SECONDS)
+        return True
+
+
+def _matched(requests: Sequence[dict[str, Any]], answer: Any, is_batch: bool) -> list[Any]:
+    """The answer to each request, None where the node left it out."""
+    if not is_batch:
+        return [answer]
+    if not isinstance(answer, list):
+        if not isinstance(answer, dict) or answer.get("error") is None:
+            raise L1Unavailable("the L1 node answered a batch with a single result")
+        return [answer] * len(requests)
+    by_id = {item.get("id"): item for item in answer if isinstance(item, dict)}
+    return [by_id.get(request["id"]) for request in requests]
+
+
+def _result(method: str, answer: Any) -> Any:
+    if answer is None:
+        raise L1Busy("the L1 node left out a part of a batch")
     if not isinstance(answer, dict) or ("result" not in answer and "error" not in answer):
         raise L1Unavailable("the L1 node's answer is not JSON-RPC")
     error = answer.get("error")
     if error is None:
         return answer.get("result")
-    if not isinstance(error, dict):
-        raise L1Rejected(-32603, str(error))
-    code = error.get("code")
-    data = error.get("data")
-    raw = b""
-    if isinstance(data, str) and data.startswith("0x"):
-        try:
-            raw = bytes.fromhex(data[2:])
-        except ValueError:
-            raw = b""
-    reason = revert_reason(raw) or str(error.get("message", "no reason given"))
-    raise L1Rejected(code if isinstance(code, int) else -32603, reason, raw)
+    raise refusal(method, error)

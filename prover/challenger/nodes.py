@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 import trio
 
 from l1_bridge.client.client import L1Client
-from l1_bridge.client.errors import L1Rejected, L1Unavailable
+from l1_bridge.client.errors import L1Rejected, L1Reverted, L1Unavailable
 from l1_bridge.client.values import Block
 from l1_bridge.codec.calls import BatchRecord, decode_record, encode_call
 from l1_bridge.contracts.artifact import ArtifactError
@@ -156,6 +156,6 @@ class Nodes:
                 return False
             record = await client.eth_call(bridge, encode_call("record", number - 1))
             parent_root = decode_record(BatchRecord, record).last_root
-        except (L1Rejected, ArtifactError):
+        except (L1Reverted, ArtifactError):
             return False
         return dispute.batch.pre_root(dispute.chunk_index, parent_root) == dispute.pre_root

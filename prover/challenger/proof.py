@@ -12,7 +12,7 @@ import structlog
 import trio
 
 from l1_bridge.client.client import L1Client
-from l1_bridge.client.errors import L1Error, L1Rejected, L1Timeout, L1Unavailable
+from l1_bridge.client.errors import L1Error, L1Rejected, L1Reverted, L1Timeout, L1Unavailable
 from l1_bridge.client.keys import Signer
 from l1_bridge.client.values import Block, Receipt
 from l1_bridge.codec.calls import encode_prove_fraud
@@ -129,7 +129,7 @@ class Proving:
             await self._client.eth_call(
                 bridge, calldata, sender=signer.address, gas=gas, timeout_seconds=SIMULATION_SECONDS
             )
-        except L1Rejected as error:
+        except L1Reverted as error:
             if error.reason == "NOT_CANONICAL":
                 return False
             if error.reason == "HONEST_CHUNK":
@@ -137,8 +137,8 @@ class Proving:
             self._pauses.postpone(dispute.batch_hash)
             self._report.alarm("SIMULATION", f"batch {number}: {error}", once_for=dispute.batch_hash)
             return False
-        except L1Unavailable as error:
-            # The local referee is the same code: a slow node is no reason to let a window pass.
+        except (L1Unavailable, L1Rejected) as error:
+            # The local referee is the same code: a node that is slow, or will not run it, lets no window pass.
             self._logger.warning("simulation_without_answer", number=number, error=str(error))
         self._report.event(
             "proof_simulated",
@@ -211,7 +211,7 @@ class Proving:
                     # It may be our own proof that was faster: its receipt is a moment away.
                     scope.deadline = trio.current_time() + GRACE_SECONDS
                     return
-            except L1Unavailable:
+            except L1Error:
                 continue
 
     def _lost(self, number: int) -> None:

@@ -7,7 +7,7 @@ import structlog
 import trio
 
 from l1_bridge.client.client import L1Client
-from l1_bridge.client.errors import L1Error, L1Rejected, L1Unavailable
+from l1_bridge.client.errors import L1Error, L1Rejected, L1Reverted, L1Unavailable
 from l1_bridge.client.keys import Signer
 from l1_bridge.codec import batch, calls
 from prover.contracts.deployment import Deployment
@@ -207,7 +207,7 @@ class Poster:
         # Asked before it is paid for: a refusal costs nothing, and says why.
         refused = await self._refusal(data)
         if refused:
-            raise L1Rejected(3, refused)
+            raise L1Reverted(refused)
         receipt = await self._client.send(self._signer, self._deployment.bridge, data, gas=_commit_gas(data))
         self.batches_posted += 1
         size = sum(len(chunk.body) for chunk in chunks)
@@ -228,8 +228,11 @@ class Poster:
             await self._client.eth_call(
                 self._deployment.bridge, data, "pending", sender=self._signer.address, gas=_commit_gas(data)
             )
-        except L1Rejected as error:
+        except L1Reverted as error:
             return error.reason or "the bridge refuses the batch without a reason"
+        except L1Rejected as error:
+            # The node's own refusal is no verdict: what it will not simulate it may still take.
+            self._log.warning("post.not_simulated", error=str(error))
         return ""
 
     def _preflight(self, chunks: list[SealedChunk]) -> None:

@@ -11,7 +11,7 @@ import msgspec
 
 from l1_bridge.addresses import AddressError, checksum_address, parse_address
 from l1_bridge.client.client import L1Client
-from l1_bridge.client.errors import L1Error, L1Rejected
+from l1_bridge.client.errors import L1Error, L1Reverted
 from l1_bridge.codec import batch, calls
 from l1_bridge.contracts.artifact import ArtifactError, bridge_artifact, load_artifact
 from l1_bridge.hashing import keccak
@@ -173,7 +173,7 @@ def _answered() -> Iterator[None]:
     """What L1 refuses, or does not answer, in the wallet's words."""
     try:
         yield
-    except L1Rejected as error:
+    except L1Reverted as error:
         raise NotGenuine(f"the contracts on L1 do not answer as Catenary's do: {error.reason}") from None
     except L1Error as error:
         raise L1Unreachable(str(error)) from None
@@ -398,7 +398,7 @@ async def recorded_batch(l1: L1Client, venue: Venue, number: int, commitment: ba
     bridge = bridge_artifact()
     try:
         data = await l1.eth_call(venue.rollup, bridge.encode_call("record", number))
-    except L1Rejected as error:
+    except L1Reverted as error:
         if error.reason == "NOT_CANONICAL":
             raise NotYet(f"batch {number} does not stand on L1: not posted yet, or rolled back") from None
         raise NotGenuine(f"the bridge does not answer: {error.reason}") from None

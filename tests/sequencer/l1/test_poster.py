@@ -38,10 +38,11 @@ def quiet() -> Any:
 
 
 class Wire(httpx.AsyncBaseTransport):
-    """A transport that can be cut."""
+    """A transport that can be cut; `refused` are (method, tag) which the node behind it does not take."""
 
     def __init__(self) -> None:
         self.is_cut = False
+        self.refused: set[tuple[str, str]] = set()
         self.failed = trio.Event()
         self._inner = httpx.AsyncHTTPTransport()
 
@@ -50,6 +51,13 @@ class Wire(httpx.AsyncBaseTransport):
         if self.is_cut:
             self.failed.set()
             raise httpx.ConnectError("the wire is cut")
+        asked = msgspec.json.decode(request.content)
+        if (
+            self.refused
+            and isinstance(asked, dict)
+            and (asked["method"], asked["params"][-1:]) in [(method, [tag]) for method, tag in self.refused]
+        ):
+            return httpx.Response(200, json={"id": asked["id"], "error": {"code": -32602, "message": "invalid block"}})
         return await self._inner.handle_async_request(request)
 
     async def aclose(self) -> None:
@@ -317,3 +325,26 @@ async def test_a_refusal_is_known_before_it_is_paid() -> None:
             nursery.cancel_scope.cancel()
         assert here.poster.trouble.startswith("NOT_SEAT_HOLDER")
         assert await here.client.nonce(OPERATOR.address) == nonce
+
+
+async def test_a_node_that_does_not_take_the_pending_tag_or_simulate_at_all_holds_no_batch_up(
+    quiet: list[dict[str, Any]],
+) -> None:
+    async with site() as here:
+        here.seal(1)
+        here.wire.refused = {(method, "pending") for method in ("eth_call", "eth_getBlockByNumber")}
+        assert await here.poster.post_once()
+        assert [line for line in quiet if line["event"] == "post.not_simulated"] == []
+        here.seal(1)
+        # Whatever is asked at the newest block but the bridge's own words is refused too.
+        simulated = here.client.eth_call
+
+        async def refusing(to: bytes, data: bytes, *rest: Any, **options: Any) -> bytes:
+            if "sender" in options:
+                raise L1Rejected(-32601, "this node runs nothing")
+            return await simulated(to, data, *rest, **options)
+
+        here.client.eth_call = refusing  # type: ignore[method-assign,assignment]
+        assert await here.poster.post_once()
+        assert [line["event"] for line in quiet if line["event"] == "post.not_simulated"] == ["post.not_simulated"]
+        assert await here.head() == 2
