@@ -2,9 +2,10 @@
 
 from collections import ChainMap
 from collections.abc import Callable, MutableMapping
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import msgspec
+import trio
 
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Unavailable
@@ -14,8 +15,8 @@ from l1_bridge.codec.events import BatchCommitted, LogError, RolledBack, decode_
 from prover.signing.recover import recover_fast
 from prover.state.overlay import Overlay
 from prover.state.state import State, create
-from prover.state.store import MemoryStore
-from prover.stf import constants, encoding
+from prover.state.store import MemoryStore, Store
+from prover.stf import codes, constants, encoding
 from prover.stf.replay import HEAD_ENDS, Chunk
 
 # Some hundreds of batches at most, of 0.4 MB.
@@ -56,6 +57,46 @@ class Rebuilt(msgspec.Struct, frozen=True):
         return Commitment.decode(encoding.commitment_bytes(self.state.commitment))
 
 
+class Taken(msgspec.Struct, frozen=True):
+    """An entry that a chunk took: its index in the queue, its place among the chunk's operations, its bytes."""
+
+    index: int
+    place: int
+    operation: bytes
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    """A chunk of L1 that replayed to its root, and what it brought; `state` stands behind it.
+
+    outcomes: of the entries that were taken, or came to their end, here. tick: bytes of the last one that the law took,
+    from its tag on; empty where there was none.
+    """
+
+    body: bytes
+    pre_root: bytes
+    witness: bytes
+    operations: int
+    entries: list[Taken]
+    outcomes: dict[int, Outcome]
+    withdrawals: list[Withdrawal]
+    tick: bytes
+    state: State
+
+
+class Keeper(Protocol):
+    """Whoever keeps what a pass finds. Each batch reaches `store` whole, in one synced write, or not at all."""
+
+    @property
+    def store(self) -> Store:
+        """Empty; the state is built in it."""
+
+    def keep(self, replayed: Replayed) -> dict[bytes, bytes | None]:
+        """What is to be written along with a chunk, under keys that start with b"m"."""
+
+    def reached(self, batch: int, of: int) -> None:
+        """So many batches are in the store."""
+
+
 class _Watched(Chunk):
     """A chunk that notes what each entry of the queue comes to, and each withdrawal; PROTOCOL.md 4.9 and 8.15."""
 
@@ -66,6 +107,8 @@ class _Watched(Chunk):
         self._outcomes = outcomes
         self._withdrawals = withdrawals
         self._batch = batch
+        self.entries: list[Taken] = []
+        self.last_tick = b""
 
     def _append_withdrawal(self, recipient: bytes, amount: int) -> None:
         self._withdrawals.append(Withdrawal(self.globals.withdrawal_count, recipient, amount))
@@ -78,7 +121,11 @@ class _Watched(Chunk):
         code = super().apply(operation)
         has_head = self.globals.head_account != 0
         withdrawal = listed if self.globals.withdrawal_count > listed else None
+        if code == codes.OK and operation[0] in (constants.TICK, constants.FORCED_TICK):
+            is_forced = operation[0] == constants.FORCED_TICK
+            self.last_tick = operation[constants.ENTRY_HEAD_LENGTH - 1 :] if is_forced else operation
         if self.commitment.queue_taken > taken:
+            self.entries.append(Taken(taken, len(self.operation_codes) - 1, operation))
             opened = has_head and not had_head
             self._outcomes[taken] = Outcome(code, not opened, withdrawal, self._batch)
         elif had_head and not has_head:
@@ -90,11 +137,12 @@ class _Watched(Chunk):
 class _Pass:
     """Batches one after the other, each whole or not at all."""
 
-    def __init__(self, bridge: BridgeId, genesis: bytes) -> None:
-        self._store = Overlay(MemoryStore())
+    def __init__(self, bridge: BridgeId, genesis: bytes, keeper: Keeper | None) -> None:
+        self._keeper = keeper
+        self._store = Overlay(MemoryStore() if keeper is None else keeper.store)
         self._domain = bridge.domain_separator()
         self.state = create(self._store, self._domain, genesis)
-        self._store.flush(sync=False)
+        self._store.flush(sync=True)
         self.outcomes: dict[int, Outcome] = {}
         self.withdrawals: list[Withdrawal] = []
         self.batch = 0
@@ -106,15 +154,32 @@ class _Pass:
         fresh: dict[int, Outcome] = {}
         listed = len(self.withdrawals)
         for chunk in event.batch.chunks:
-            replayed = _Watched(self.state, ChainMap(fresh, self.outcomes), self.withdrawals, number)
+            here: dict[int, Outcome] = {}
+            paid, pre_root = len(self.withdrawals), self.state.root
+            replayed = _Watched(self.state, ChainMap(here, fresh, self.outcomes), self.withdrawals, number)
             replayed.run(chunk.body)
+            proof = b"" if self._keeper is None else self.state.witness(replayed)
             if self.state.seal(replayed) != chunk.post_root:
                 self._store.restore({})
                 del self.withdrawals[listed:]
                 self.state = State(self._store, self._domain)
                 self.contradicted = True
                 return
-        self._store.flush(sync=False)
+            fresh |= here
+            if self._keeper is not None:
+                told = Replayed(
+                    body=chunk.body,
+                    pre_root=pre_root,
+                    witness=proof,
+                    operations=len(replayed.operation_codes),
+                    entries=replayed.entries,
+                    outcomes=here,
+                    withdrawals=self.withdrawals[paid:],
+                    tick=replayed.last_tick,
+                    state=self.state,
+                )
+                self._store.write(self._keeper.keep(told), sync=True)
+        self._store.flush(sync=True)
         self.outcomes.update(fresh)
         self.batch = number
 
@@ -126,13 +191,17 @@ async def rebuild(
     from_block: int,
     tell: Callable[[str], None],
     until: int | None = None,
+    keeper: Keeper | None = None,
 ) -> Rebuilt:
-    """Replays what stands on the bridge by now, up to a batch; L1Unavailable where logs are not all that it wrote."""
+    """Replays what stands on the bridge by now, up to a batch; L1Unavailable where logs are not all that it wrote.
+
+    keeper: who keeps chunks and state; without one all is in memory, and forgotten.
+    """
     target = await client.newest_block()
     record = decode_record(BatchRecord, await client.eth_call(bridge.address, encode_call("head"), target.number))
     tell(f"replaying {record.number if until is None else min(until, record.number)} batches from L1's log")
     undone = await _logged(client, bridge, RolledBack, from_block, target.number)
-    replayed, tip = _Pass(bridge, genesis), (0, b"")
+    replayed, tip = _Pass(bridge, genesis, keeper), (0, b"")
     for first in range(from_block, target.number + 1, _PAGE_BLOCKS):
         last = min(first + _PAGE_BLOCKS - 1, target.number)
         for at, event in await _logged(client, bridge, BatchCommitted, first, last):
@@ -143,7 +212,9 @@ async def rebuild(
                 raise L1Unavailable(f"the L1 node's logs have batch {header.number} right behind batch {tip[0]}")
             tip = header.number, event.batch_hash
             if (until is None or header.number <= until) and not replayed.contradicted:
-                replayed.take(event)
+                await trio.to_thread.run_sync(replayed.take, event)
+                if keeper is not None:
+                    keeper.reached(replayed.batch, record.number)
     if record.number and tip != (record.number, record.batch_hash):
         raise L1Unavailable(f"the bridge is at batch {record.number}, the L1 node's logs at batch {tip[0]}: try again")
     state, outcomes = replayed.state, replayed.outcomes

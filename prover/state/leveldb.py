@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import plyvel
 
@@ -10,19 +10,31 @@ from prover.state.store import StoreUnavailable
 
 # About one false positive in a hundred look-ups, for ten bits a key.
 BLOOM_FILTER_BITS = 10
+# What an opening that failed leaves in an empty directory.
+_WITHOUT_DATA: Final = ("LOCK", "LOG", "LOG.old")
 
 
 class LevelDbStore:
     """A Store in one directory, held by one process at a time; safe to write from a worker thread."""
 
-    def __init__(self, path: Path | str) -> None:
-        """Open or create the directory; StoreUnavailable if it is in use, damaged or not writable."""
+    def __init__(self, path: Path | str, *, is_strict: bool = False) -> None:
+        """Open the directory, or create a store where it is empty or missing; StoreUnavailable if it is in use, damaged
+        or not writable.
+
+        is_strict: a damaged log of LevelDB's is refused, a torn end after a power cut too, unless it is cut off clean.
+        Otherwise whatever batches it held from the damage on to the end of a block are dropped without a word: of use
+        to whoever can begin anew, or can tell that something is missing.
+        """
         self._path = Path(path)
         try:
             self._path.mkdir(parents=True, exist_ok=True)
-            # No paranoid checks: after a power cut the torn end of the log is expected, and dropped by whole batches.
+            # Invariant: where any file of a store is left, a missing one is damage. LevelDB would make a new store in
+            # its place, and delete the tables that the new one does not know.
             self._database: Any = plyvel.DB(
-                str(self._path), create_if_missing=True, bloom_filter_bits=BLOOM_FILTER_BITS
+                str(self._path),
+                create_if_missing=all(entry.name in _WITHOUT_DATA for entry in self._path.iterdir()),
+                paranoid_checks=is_strict,
+                bloom_filter_bits=BLOOM_FILTER_BITS,
             )
         except (plyvel.Error, OSError) as error:
             raise StoreUnavailable(self._why_not_opened(error)) from error
@@ -71,8 +83,8 @@ class LevelDbStore:
         text = _text(error)
         if text.startswith("IO error: lock "):
             return f"The store at {self._path} is in use by another process."
-        if isinstance(error, plyvel.CorruptionError):
-            return f"The store at {self._path} is damaged and must be rebuilt from L1 or a snapshot: {text}."
+        if isinstance(error, plyvel.CorruptionError) or "create_if_missing is false" in text:
+            return f"The store at {self._path} is damaged and must be rebuilt from L1 or a back-up: {text}."
         return f"The store at {self._path} cannot be opened: {text}."
 
 

@@ -12,6 +12,7 @@ from prover.stf import constants, containers, encoding
 from prover.stf.words import word_at
 from sequencer.engine.order_book import Limits, OrderBook, TriggerBook
 from sequencer.engine.records import (
+    NOT_BEFORE_KEY,
     ORDER_KEY,
     RECEIPTS_KEY,
     TAKEN_KEY,
@@ -38,7 +39,7 @@ class Orders:
         """arrivals: orders that were remembered so far."""
         self.arrivals = arrivals
         # What was created before is not taken: whoever held the seat then may have taken it back off L1.
-        self.not_before_ms = 0
+        self.not_before_ms = int.from_bytes(store.get(NOT_BEFORE_KEY) or b"", "big")
         self.limits = limits
         self.books = [OrderBook(market, limits) for market in range(constants.MARKETS)]
         self.triggers = [TriggerBook(market, limits) for market in range(constants.MARKETS)]

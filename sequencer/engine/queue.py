@@ -34,22 +34,7 @@ class Queue:
 
     def note(self, index: int, operation: bytes, code: int, is_done: bool, chunk: int, place: int) -> EntryRecord:
         """Lists an entry; what it pays, and that it is done, is added where it becomes known."""
-        tag = operation[0]
-        account = None
-        if tag in _ABOUT_AN_ACCOUNT:
-            account = encoding.entry(tag, 0, word_at(operation, constants.ENTRY_HEAD_LENGTH)).account
-        record = EntryRecord(
-            index=index,
-            tag=tag,
-            sender=operation[1:21],
-            account=account,
-            code=code,
-            done=is_done,
-            withdrawal=None,
-            chunk=chunk,
-            operation=place,
-            time=0 if tag == constants.DEPOSIT else encoding.entry_time(word_at(operation, 1)),
-        )
+        record = entry_record(index, operation, code, is_done, chunk, place)
         self.entries.append(record)
         if not is_done:
             self.head = record
@@ -71,3 +56,23 @@ class Queue:
 
     def _keep(self, record: EntryRecord) -> None:
         self._store.write({number_key(QUEUE_KEY, record.index): msgspec.msgpack.encode(record)}, sync=False)
+
+
+def entry_record(index: int, operation: bytes, code: int, is_done: bool, chunk: int, place: int) -> EntryRecord:
+    """What is kept of an entry, by its bytes; chunk and place are where it stands."""
+    tag = operation[0]
+    account = None
+    if tag in _ABOUT_AN_ACCOUNT:
+        account = encoding.entry(tag, 0, word_at(operation, constants.ENTRY_HEAD_LENGTH)).account
+    return EntryRecord(
+        index=index,
+        tag=tag,
+        sender=operation[1:21],
+        account=account,
+        code=code,
+        done=is_done,
+        withdrawal=None,
+        chunk=chunk,
+        operation=place,
+        time=0 if tag == constants.DEPOSIT else encoding.entry_time(word_at(operation, 1)),
+    )

@@ -17,6 +17,8 @@ TAKEN_KEY: Final = b"mtaken"
 RESCUE_KEY: Final = b"mrescue"
 RECEIPTS_KEY: Final = b"mreceipts"
 QUEUE_KEY: Final = b"mqueue"
+# Milliseconds, 8 bytes: what was created before is not taken, since a store rebuilt from L1 knows of no soft cancel.
+NOT_BEFORE_KEY: Final = b"mnotbefore"
 
 Writes = dict[bytes, bytes | None]
 

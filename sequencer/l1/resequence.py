@@ -231,7 +231,7 @@ def settle(datadir: Path) -> None:
     state, rebuilt, replaced = datadir / STATE, datadir / _REBUILT, datadir / _REPLACED
     if not state.exists() and rebuilt.exists() and replaced.exists():
         rebuilt.rename(state)
-        _sync(datadir)
+        sync_directory(datadir)
     if state.exists():
         shutil.rmtree(rebuilt, ignore_errors=True)
         if replaced.exists():
@@ -258,20 +258,21 @@ def resequence(
     finally:
         new.close()
         old.close()
-    _sync(datadir / _REBUILT)
-    _sync(datadir)
+    sync_directory(datadir / _REBUILT)
+    sync_directory(datadir)
     reached("built")
     (datadir / STATE).rename(datadir / _REPLACED)
-    _sync(datadir)
+    sync_directory(datadir)
     reached("old one away")
     (datadir / _REBUILT).rename(datadir / STATE)
-    _sync(datadir)
+    sync_directory(datadir)
     reached("swapped")
     settle(datadir)
     return voided
 
 
-def _sync(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Returns when the names in a directory are on the disk."""
     file = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(file)

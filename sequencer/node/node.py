@@ -69,7 +69,7 @@ async def run(
             try:
                 journal = Journal(datadir.journal, _JOURNAL_LIMITS)
                 opened.callback(journal.close)
-                engine = await open_engine(config, datadir, record, client, journal)
+                engine = await open_engine(config, datadir, record, client, journal, now_ms)
                 opened.callback(engine.store.close)
                 fixed = await parameters_of(client, record.deployment.bridge)
                 ground = Ground(config, datadir, client, record, fixed, engine, journal, now_ms)

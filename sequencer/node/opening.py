@@ -1,6 +1,6 @@
 """What a node stands on before it runs: whose key, which rollup, and the engine on its state."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -30,7 +30,7 @@ from prover.state.store import StoreUnavailable
 from sequencer.devnet.prices import DEVNET_QUORUM, devnet_signer_keys
 from sequencer.engine.engine import Engine
 from sequencer.engine.records import Input
-from sequencer.l1 import resequence
+from sequencer.l1 import rebuild, resequence
 from sequencer.l1.poster import Poster
 from sequencer.node.config import CannotStart, DatadirUnusable, L1Unusable, NodeConfig
 from sequencer.node.datadir import Datadir
@@ -160,10 +160,18 @@ async def _checked(client: L1Client, address: bytes) -> Deployment:
 
 
 async def open_engine(
-    config: NodeConfig, datadir: Datadir, record: DeploymentRecord, client: L1Client, journal: Journal
+    config: NodeConfig,
+    datadir: Datadir,
+    record: DeploymentRecord,
+    client: L1Client,
+    journal: Journal,
+    now_ms: Callable[[], int],
 ) -> Engine:
     """The engine on the datadir's state; at the last posted chunk where L1 will never take what comes behind it."""
     resequence.settle(datadir.path)
+    if not (datadir.path / resequence.STATE).exists():
+        chosen = operator_of(config, record.deployment.chain_id) if config.is_posting else None
+        await _first_state(datadir, record, client, journal, now_ms(), chosen)
     engine = _engine_on(datadir, record)
     if not config.is_posting:
         return engine
@@ -194,12 +202,57 @@ async def open_engine(
     return _engine_on(datadir, record)
 
 
-def _engine_on(datadir: Datadir, record: DeploymentRecord) -> Engine:
-    domain = record.deployment.domain
+async def _first_state(
+    datadir: Datadir, record: DeploymentRecord, client: L1Client, journal: Journal, now_ms: int, operator: Signer | None
+) -> None:
+    """The state of a datadir that has none yet: what the bridge holds, or genesis where it holds no batch.
+
+    operator: who would post, None where nobody does.
+    """
+    if journal.durable_sequence:
+        raise DatadirUnusable(
+            f"The datadir {datadir.path} has a journal of {journal.durable_sequence} records and no state: "
+            f"`catenary datadir repair` builds it again"
+        )
+    log = structlog.get_logger("node")
+    # It would leave out the queue's entries that are to be consumed.
+    datadir.checkpoint.unlink(missing_ok=True)
+
+    def reached(batch: int, of: int) -> None:
+        log.info("rebuild.progress", batch=batch, of=of, percent=100 * batch // of)
+
     try:
-        store = LevelDbStore(datadir.path / resequence.STATE)
-        if store.get(b"commitment") is None:
-            prover_state.create(store, domain, record.genesis)
-        return Engine(BufferedStore(store), domain)
+        answer = await client.eth_call(record.deployment.bridge, calls.encode_call("head"))
+        if calls.decode_record(calls.BatchRecord, answer).number == 0:
+            rebuild.genesis_state(datadir.path, record)
+            return
+        seat = calls.decode_record(
+            calls.Seat, await client.eth_call(record.deployment.bridge, calls.encode_call("seat"))
+        )
+        if operator is not None and seat.bond_id and seat.holder != operator.address:
+            # Said before hours of replay.
+            raise L1Unusable(f"This node cannot post: the committer's seat is held by 0x{seat.holder.hex()}.")
+        log.info("rebuild.started", rollup="0x" + record.deployment.bridge.hex())
+        rebuilt = await rebuild.rebuild_state(client, record, datadir.path, now_ms, reached)
+    except rebuild.Contradicted as error:
+        raise L1Unusable(f"This node cannot be rebuilt: {error}.") from None
+    except L1Error as error:
+        raise L1Unusable(f"The L1 does not say what the rollup holds: {error}") from None
+    except (StoreUnavailable, OSError) as error:
+        raise DatadirUnusable(f"The state cannot be built in {datadir.path}: {error}") from None
+    datadir.keep()
+    log.warning(
+        "rebuild.done",
+        **msgspec.structs.asdict(rebuilt),
+        lost="open orders, soft cancels, and what was acknowledged and not posted",
+    )
+
+
+def _engine_on(datadir: Datadir, record: DeploymentRecord) -> Engine:
+    try:
+        store = LevelDbStore(datadir.path / resequence.STATE, is_strict=True)
+        return Engine(BufferedStore(store), record.deployment.domain)
     except (StoreUnavailable, prover_state.StateError) as error:
-        raise DatadirUnusable(f"The datadir {datadir.path} cannot be used: {error}") from None
+        raise DatadirUnusable(
+            f"The datadir {datadir.path} cannot be used: {error} `catenary datadir repair` may mend it."
+        ) from None

@@ -120,9 +120,9 @@ class Sequencer:
         """The seat that orders here was taken at a time; what was created before it is refused from now on.
 
         Who held it before may have given receipts for soft cancels that nobody else knows. Set behind the replay: what
-        the journal holds was taken by this node.
+        the journal holds was taken by this node. A store that was rebuilt from L1 may know a later time.
         """
-        self.engine.orders.not_before_ms = since_ms
+        self.engine.orders.not_before_ms = max(since_ms, self.engine.orders.not_before_ms)
 
     @property
     def backlog(self) -> int:

@@ -37,6 +37,7 @@ CAMPAIGNS: Final = {
     "mutants": Campaign(
         "mutants", "faults of either twin: the published vectors notice each", "cases", 400, (("trees", 1),)
     ),
+    "rebuild": Campaign("rebuild", "a node's rebuild from L1 beside a challenger's replay", "rounds", 100),
     "drill": Campaign("drill", "the oracle's outage drill against a real node", "rounds", 1),
 }
 

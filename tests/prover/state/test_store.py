@@ -154,3 +154,51 @@ def test_killed_writer_leaves_whole_batches_only(tmp_path: Path) -> None:
         assert min(last) >= acknowledged
         assert list(store.iterate(b"old")) == [(b"old%d" % min(last), b"")]
         store.close()
+
+
+def written(path: Path) -> Path:
+    """A store whose newest writes are in LevelDB's log alone; the log."""
+    store = LevelDbStore(path)
+    for number in range(20):
+        store.write({b"%d" % number: os.urandom(4_000)}, sync=True)
+    store.close()
+    (log,) = path.glob("*.log")
+    return log
+
+
+def test_a_flipped_byte_in_the_log_is_no_hole_that_nobody_sees(tmp_path: Path) -> None:
+    log = written(tmp_path)
+    contents = bytearray(log.read_bytes())
+    contents[len(contents) // 2] ^= 1
+    log.write_bytes(contents)
+    with pytest.raises(StoreUnavailable, match="is damaged and must be rebuilt from L1 or a back-up"):
+        LevelDbStore(tmp_path, is_strict=True)
+    # Who can begin anew opens it all the same, with what is left.
+    store = LevelDbStore(tmp_path)
+    assert len(list(store.iterate(b""))) < 20
+    store.close()
+
+
+def test_a_log_that_a_power_cut_ended_is_whole_batches(tmp_path: Path) -> None:
+    log = written(tmp_path)
+    os.truncate(log, log.stat().st_size - 100)
+    store = LevelDbStore(tmp_path, is_strict=True)
+    assert len(list(store.iterate(b""))) == 19
+    store.close()
+
+
+@pytest.mark.parametrize("gone", ["CURRENT", "MANIFEST-*"])
+def test_where_files_of_a_store_are_left_none_is_created(tmp_path: Path, gone: str) -> None:
+    written(tmp_path)
+    for path in tmp_path.glob(gone):
+        path.unlink()
+    before = sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith("LO"))
+    for is_strict in (True, False):
+        with pytest.raises(StoreUnavailable, match="is damaged"):
+            LevelDbStore(tmp_path, is_strict=is_strict)
+    assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith("LO")) == before
+
+
+def test_an_opening_that_failed_in_an_empty_directory_is_no_store(tmp_path: Path) -> None:
+    (tmp_path / "LOCK").touch()
+    LevelDbStore(tmp_path).close()
