@@ -34,21 +34,18 @@ from sequencer.engine.effects import (
 )
 from sequencer.engine.ledger import Ledger
 from sequencer.engine.liquidator import Liquidator
-from sequencer.engine.open_chunk import OpenChunk
+from sequencer.engine.open_chunk import OpenChunk, SealedChunks
 from sequencer.engine.order_book import Limits, order_id
 from sequencer.engine.orders import Orders
 from sequencer.engine.placing import Admitted, Arrival, check_soft_cancel, fits, judge, still_entitled
 from sequencer.engine.post_mortem import Case
 from sequencer.engine.queue import Queue
 from sequencer.engine.records import (
-    CHUNK_KEY,
     CURSOR_KEY,
-    ROOT_KEY,
     SIGNERS_KEY,
     Input,
     SealedChunk,
     StagedStore,
-    number_key,
     signers_of,
 )
 
@@ -61,6 +58,8 @@ class EngineLimits(msgspec.Struct, frozen=True):
     chunk_bytes: int = 6_400
     # One tick may reach any number of triggers: so many are sent into the books by it and by each input after it.
     fired_stops: int = 200
+    # What inputs overflowed waits for the end of the chunk that the last of them went on in: so many chunks at most.
+    waiting_chunks: int = 16
 
 
 class Engine:
@@ -79,13 +78,12 @@ class Engine:
         counts = (0, 0, 0) if cursor is None else msgspec.msgpack.decode(cursor, type=tuple[int, int, int])
         self.cursor, chunk_count, arrivals = counts
         self.inputs = self.cursor
-        self._open = OpenChunk(self.state, chunk_count)
+        self._sealed = SealedChunks(store, chunk_count)
+        self._open = OpenChunk(self.state, self._sealed)
         self._orders = Orders(store, self.limits.book, arrivals)
         self._ledger = Ledger(store)
         self._queue = Queue(store)
         self._committing = Committing(self._open, self._orders, self._ledger, self._queue)
-        self._written = chunk_count
-        self._fetched = chunk_count
         # What is seen from outside.
         self.books = self._orders.books
         self.triggers = self._orders.triggers
@@ -98,6 +96,9 @@ class Engine:
         self.slot = self._open.slot
         self.accounts_of = self._ledger.accounts_of
         self.open_orders = self._orders.open_of
+        self.chunk_record = self._sealed.record
+        self.chunk_with_root = self._sealed.with_root
+        self.chunk_begun = self._sealed.begun
 
     @property
     def view(self) -> Chunk:
@@ -127,12 +128,12 @@ class Engine:
     @property
     def chunk_count(self) -> int:
         """Sealed chunks."""
-        return self._open.chunk_count
+        return self._sealed.count
 
     @property
     def sealed(self) -> list[SealedChunk]:
-        """Chunks sealed since the last flush."""
-        return self._open.sealed
+        """Chunks of closed batches since the last flush; one that an input overflowed is none of them yet."""
+        return self._sealed.closed
 
     @property
     def tick_signers(self) -> list[int]:
@@ -171,27 +172,28 @@ class Engine:
             self.inputs += 1
             number(effects, self.inputs)
             self._ledger.touched(processed.accounts)
-        if tag is None or self._open.was_cut or self._open.body_size >= self.limits.chunk_bytes:
-            # Invariant: what is flushed ends at an input, so that the journal goes on right behind it.
+        # Invariant: what is flushed ends at an input, so that the journal goes on right behind it. A chunk that was
+        # overflowed ends within an input, and is written with a later one.
+        if tag is None or self._open.body_size >= self.limits.chunk_bytes or self._has_waited_enough():
             self._seal()
         return processed
+
+    def _has_waited_enough(self) -> bool:
+        """Whether overflowed chunks have nothing to wait for, or are too many."""
+        waiting = self._sealed.waiting
+        return waiting > 0 and (self.open_operations == 0 or waiting >= self.limits.waiting_chunks)
 
     # What is kept.
 
     def _seal(self) -> None:
         """Seals the open chunk, and closes a batch of writes that ends with the last input that was counted."""
         self._open.seal()
-        new = [chunk for chunk in self._open.sealed if chunk.number > self._written]
-        if not new:
+        if not self._sealed.waiting:
             return
-        writes = self._orders.writes(self.state.commitment.timestamp)
-        for chunk in new:
-            writes[number_key(CHUNK_KEY, chunk.number)] = msgspec.msgpack.encode(chunk)
-            writes[ROOT_KEY + chunk.post_root] = chunk.number.to_bytes(8, "big")
-        self._written = self._open.chunk_count
+        writes = self._orders.writes(self.state.commitment.timestamp) | self._sealed.close()
         self.cursor = self.inputs
         writes[SIGNERS_KEY] = bytes(self._ledger.tick_signers)
-        counts = (self.cursor, self._open.chunk_count, self._orders.arrivals)
+        counts = (self.cursor, self.chunk_count, self._orders.arrivals)
         writes[CURSOR_KEY] = msgspec.msgpack.encode(counts)
         self.store.write(writes, sync=True)
         self.store.stage(self.cursor)
@@ -206,25 +208,7 @@ class Engine:
     def stage(self, appended: int) -> list[SealedChunk]:
         """As `flush`, but leaves the writing to the caller, who has `store.staged` once the journal is durable."""
         assert self.cursor <= appended, "what is written is in the journal"
-        sealed, self._open.sealed = self._open.sealed, []
-        self._fetched = self._open.chunk_count
-        return sealed
-
-    def chunk_record(self, number: int) -> SealedChunk | None:
-        """A chunk from 1 on that was fetched by `flush` or `stage`.
-
-        Invariant: no other is told, else a chunk could be posted whose inputs the journal may yet lose.
-        """
-        if number > self._fetched:
-            return None
-        value = self.store.get(number_key(CHUNK_KEY, number))
-        return None if value is None else msgspec.msgpack.decode(value, type=SealedChunk)
-
-    def chunk_with_root(self, root: bytes) -> int | None:
-        """The number of the chunk that ended at a root, of those that `chunk_record` tells."""
-        value = self.store.get(ROOT_KEY + root)
-        number = 0 if value is None else int.from_bytes(value, "big")
-        return number if 0 < number <= self._fetched else None
+        return self._sealed.fetch()
 
     # Orders.
 

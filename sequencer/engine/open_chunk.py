@@ -1,33 +1,107 @@
-"""The chunk that is being filled: its clock, its room, its body, and its seal on the state below it."""
+"""The chunk that is being filled, its seal on the state below it, and the way of sealed ones to whoever posts them."""
 
 from collections.abc import Sequence
+
+import msgspec
 
 from prover.signing.recover import recover_fast
 from prover.state.state import State
 from prover.state.trial import peek_account, peek_slot
 from prover.stf import constants, containers, encoding
 from prover.stf.replay import Chunk
-from sequencer.engine.records import SealedChunk
+from sequencer.engine.records import CHUNK_KEY, ROOT_KEY, SealedChunk, StagedStore, Writes, number_key
+
+
+class SealedChunks:
+    """Sealed chunks on their way to whoever posts them: closed with a batch of writes, then told.
+
+    count: sealed ones since genesis. Invariant: a batch ends where an input ends, and so does its last chunk; one that
+    an input overflowed waits for the chunk in which that input went on.
+    """
+
+    def __init__(self, store: StagedStore, count: int) -> None:
+        self.count = count
+        self._store = store
+        self._closed = count
+        self._told = count
+        self._untold: list[SealedChunk] = []
+
+    @property
+    def closed(self) -> list[SealedChunk]:
+        """Those of closed batches that nobody has fetched yet."""
+        return self._untold[: self._closed - self._told]
+
+    @property
+    def waiting(self) -> int:
+        """How many no batch was closed with yet."""
+        return self.count - self._closed
+
+    def add(self, chunk: SealedChunk) -> None:
+        """One more is sealed."""
+        self.count += 1
+        assert chunk.number == self.count, "chunks are numbered as they are sealed"
+        self._untold.append(chunk)
+
+    def close(self) -> Writes:
+        """What the store keeps of those that waited: a batch ends with them."""
+        writes: Writes = {}
+        for chunk in self._untold[self._closed - self._told :]:
+            writes[number_key(CHUNK_KEY, chunk.number)] = msgspec.msgpack.encode(chunk)
+            writes[ROOT_KEY + chunk.post_root] = chunk.number.to_bytes(8, "big")
+        self._closed = self.count
+        return writes
+
+    def fetch(self) -> list[SealedChunk]:
+        """Those of closed batches, which are told from now on: the journal has what they came from."""
+        fetched = self.closed
+        del self._untold[: len(fetched)]
+        self._told = self._closed
+        return fetched
+
+    def record(self, number: int) -> SealedChunk | None:
+        """A chunk from 1 on that was fetched by `flush` or `stage`.
+
+        Invariant: no other is told, else a chunk could be posted whose inputs the journal may yet lose.
+        """
+        if number > self._told:
+            return None
+        value = self._store.get(number_key(CHUNK_KEY, number))
+        return None if value is None else msgspec.msgpack.decode(value, type=SealedChunk)
+
+    def begun(self, number: int) -> SealedChunk | None:
+        """A chunk from 1 on, told or not: for what it began with alone, which is the end of the chunk before it."""
+        waiting = (chunk for chunk in self._untold if chunk.number == number)
+        return self.record(number) or next(waiting, None)
+
+    def with_root(self, root: bytes) -> int | None:
+        """The number of the chunk that ended at a root, of those that are told."""
+        value = self._store.get(ROOT_KEY + root)
+        number = 0 if value is None else int.from_bytes(value, "big")
+        return number if 0 < number <= self._told else None
 
 
 class OpenChunk:
     """The state with everything sequenced on top of it.
 
-    chunk_count: sealed chunks; sealed: those that nobody has fetched yet; signer: who signed the input under way, empty
+    sealed: the chunks before this one; signer: who signed the input under way, empty
     where there is none or many; queue_only: the input under way needs a chunk that serves the queue alone; was_cut: it
     has overflowed a chunk.
     """
 
-    def __init__(self, state: State, chunk_count: int) -> None:
+    def __init__(self, state: State, sealed: SealedChunks) -> None:
         self.state = state
-        self.chunk_count = chunk_count
-        self.sealed: list[SealedChunk] = []
+        self.sealed = sealed
         self.signer = b""
         self.queue_only = False
         self.was_cut = False
         self.body_size = 0
         self._chunk: Chunk | None = None
         self._body: list[bytes] = []
+
+    @property
+    def chunk_count(self) -> int:
+        """Sealed chunks."""
+        return self.sealed.count
 
     @property
     def view(self) -> Chunk:
@@ -98,10 +172,9 @@ class OpenChunk:
         proof = self.state.witness(chunk)
         pre_root = self.state.root
         post_root = self.state.seal(chunk)
-        self.chunk_count += 1
-        self.sealed.append(
+        self.sealed.add(
             SealedChunk(
-                number=self.chunk_count,
+                number=self.chunk_count + 1,
                 body=b"".join(self._body),
                 pre_root=pre_root,
                 post_root=post_root,

@@ -31,24 +31,30 @@ TRADERS: Final = 12
 AGENTS: Final = (60, 61, 62)
 _SLOTS: Final = 6
 _LOTS: Final = (1_000, 2_000, 500)
+# Makers of a sweep: with the taker they refer to more than a chunk holds.
+_SWEPT: Final = 40
 
 
 class Crowd:
     """The next operation and the clock's next step; a pure function of the seed and of what the engine shows."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, sweeps: float = 0.0) -> None:
+        """sweeps: how often one taker meets more makers than a chunk holds, a share of the steps."""
         self.random = Random(seed)
+        self.sweeps = sweeps
         self.now = START
         self.prices = list(PRICES)
         self._sent: list[bytes] = []
-        self._opening = [deposit(owner(index), self.random.randrange(500, 50_000) * DOLLAR) for index in range(TRADERS)]
-        self._opening.append(tick(START))
+        self._due = [deposit(owner(index), self.random.randrange(500, 50_000) * DOLLAR) for index in range(TRADERS)]
+        self._due.append(tick(START))
 
     def step(self, engine: Engine) -> tuple[int, bytes]:
         """(clock in ms, operation bytes), as the edge hands them to the engine."""
-        if self._opening:
-            return self.now, self._opening.pop(0)
         random = self.random
+        if self._due:
+            return self.now, self._due.pop(0)
+        if self.sweeps and random.random() < self.sweeps:
+            self._due = self._sweep()
         # Now and then the machine's clock is set back.
         self.now += -random.randrange(300) if random.random() < 0.02 else random.randrange(60)
         if random.random() < 0.01:
@@ -77,6 +83,21 @@ class Crowd:
         self.prices = [max(1, int(price * (1 + random.uniform(-wild, wild)))) for price in self.prices]
         premiums = [random.randrange(-900, 900) for _ in self.prices]
         return tick(step, (self.prices[0], self.prices[1], self.prices[2]), (premiums[0], premiums[1], premiums[2]))
+
+    def _sweep(self) -> list[bytes]:
+        """Small orders of the others, and one of a trader who has taken out his own that meets them all."""
+        taker, price = self._trader(), self.prices[0]
+        others = [trader for trader in range(TRADERS) if trader != taker]
+        gone = request(self.now - 1, FIRST + taker, slot=0, max_posting_fee=0)
+        given = [signed_request(constants.CANCEL_ALL, gone, key(taker))]
+        for place in range(_SWEPT):
+            trader, slot = others[place % len(others)], 100 + place // len(others)
+            resting = order(self.now, FIRST + trader, constants.SELL, price + place, _LOTS[0] // 10, slot=slot)
+            given.append(signed_order(resting, key(trader)))
+        taking = order(
+            self.now, FIRST + taker, constants.BUY, price + price // 100, _LOTS[0] * 8, slot=100, time_in_force=IOC
+        )
+        return [*given, signed_order(taking, key(taker))]
 
     def _trader(self) -> int:
         return self.random.randrange(TRADERS)

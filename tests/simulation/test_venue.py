@@ -25,6 +25,14 @@ def test_a_venue_that_dies_again_and_again_is_the_one_that_never_did() -> None:
     assert set(crashes) == set(POINTS)
 
 
+def test_a_venue_that_dies_between_two_chunks_of_one_input_is_the_one_that_never_did() -> None:
+    between = 0
+    for seed in range(0, 10, 2):
+        print(f"seed {seed}")
+        between += simulate(seed, STEPS, sweeps=0.5)["restarts_between"]
+    assert between > 1
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_a_disk_that_lies_is_found_out(seed: int) -> None:
     print(f"seed {seed}")

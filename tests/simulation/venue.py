@@ -190,11 +190,13 @@ class Uninterrupted:
 class Simulation:
     """One seed's run."""
 
-    def __init__(self, seed: int, steps: int, directory: Path, is_disk_lying: bool = False) -> None:
+    def __init__(
+        self, seed: int, steps: int, directory: Path, is_disk_lying: bool = False, sweeps: float = 0.0
+    ) -> None:
         self.is_disk_lying = is_disk_lying
         self.seed = seed
         self.random = Random(seed)
-        self.crowd = Crowd(seed)
+        self.crowd = Crowd(seed, sweeps)
         self.fate = Fate(self.random)
         self.steps = steps
         self.directory = directory
@@ -203,6 +205,7 @@ class Simulation:
         self.gone: dict[int, bytes] = {}
         self.restarts = 0
         self.replayed = 0
+        self.restarts_between = 0
         self.acknowledged: list[tuple[Input, Processed]] = []
         self.seen: Counter[str] = Counter()
 
@@ -227,6 +230,8 @@ class Simulation:
             engine = Engine(BufferedStore(FailingStore(self.store, self.fate)), DOMAIN)
             venue = Sequencer(engine, journal, lambda: self.crowd.now, seal_seconds=1e9)
             self.replayed += venue.replayed
+            # What the last input overflowed waits for the chunk in which it went on.
+            self.restarts_between += engine.chunk_count > 0 and engine.chunk_record(engine.chunk_count) is None
             self._check(engine, journal)
             async with trio.open_nursery() as nursery:
                 await nursery.start(venue.run)
@@ -283,11 +288,14 @@ class Simulation:
         engine = Engine(BufferedStore(self.store), DOMAIN)
         Sequencer(engine, journal, lambda: self.crowd.now)
         self._check(engine, journal)
+        engine.process(Input(self.crowd.now, b""))
+        engine.flush(engine.inputs)
         check_chunks(self.store, engine)
         journal.close()
         return {
             "seed": self.seed,
             "restarts": self.restarts,
+            "restarts_between": self.restarts_between,
             "replayed": self.replayed,
             "acknowledged": len(self.acknowledged),
             "chunks": engine.chunk_count,
@@ -297,9 +305,12 @@ class Simulation:
         }
 
 
-def simulate(seed: int, steps: int, is_disk_lying: bool = False) -> dict[str, Any]:
-    """One run; an AssertionError is a violation, a JournalError or StateError too."""
+def simulate(seed: int, steps: int, is_disk_lying: bool = False, sweeps: float = 0.0) -> dict[str, Any]:
+    """One run; an AssertionError is a violation, a JournalError or StateError too.
+
+    sweeps: in which share of the steps a taker begins to gather more makers than a chunk holds.
+    """
     with tempfile.TemporaryDirectory(prefix="catenary-simulation-") as directory:
-        simulation = Simulation(seed, steps, Path(directory), is_disk_lying)
+        simulation = Simulation(seed, steps, Path(directory), is_disk_lying, sweeps)
         trio.run(simulation.run)
         return simulation.finish()

@@ -21,7 +21,7 @@ def run(cases: int, seed: int) -> tuple[dict[str, Any], list[str]]:
     broken: list[str] = []
     crashes: Counter[str] = Counter()
     by_code: Counter[str] = Counter()
-    done = runs = chunks = 0
+    done = runs = chunks = between = 0
     while done < cases:
         chosen = random.randrange(2**32)
         runs += 1
@@ -31,10 +31,11 @@ def run(cases: int, seed: int) -> tuple[dict[str, Any], list[str]]:
                 chunks += _crowd(chosen, random, by_code)
             else:
                 done += _SIMULATION_STEPS
-                summary = simulate(chosen, _SIMULATION_STEPS)
+                summary = simulate(chosen, _SIMULATION_STEPS, sweeps=random.choice((0.0, 0.01, 0.5)))
                 crashes.update(summary["crashes"])
                 by_code.update(summary["by_code"])
                 chunks += summary["chunks"]
+                between += summary["restarts_between"]
         except Exception as error:
             kind = "crowd" if runs % 2 else "simulation"
             broken.append(f"{kind} of seed {chosen}: {type(error).__name__}: {str(error)[:300]}")
@@ -42,6 +43,7 @@ def run(cases: int, seed: int) -> tuple[dict[str, Any], list[str]]:
         "cases": done,
         "runs": runs,
         "chunks": chunks,
+        "restarts_between": between,
         "violations": len(broken),
         "crashes": dict(sorted(crashes.items())),
         "by_code": dict(sorted(by_code.items())),

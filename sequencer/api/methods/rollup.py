@@ -195,10 +195,8 @@ class Rollup:
             raise CallError(
                 NOT_READY, f"No batch of this node is the newest{' final' if params.final else ''} one on L1."
             )
-        # The next chunk's witness begins with the commitment and the globals that it starts from; it may be sealed and
-        # not written yet.
-        waiting = (chunk for chunk in self._engine.sealed if chunk.number == last.number + 1)
-        after = self._engine.chunk_record(last.number + 1) or next(waiting, None)
+        # The next chunk's witness begins with the commitment and the globals that it starts from.
+        after = self._engine.chunk_begun(last.number + 1)
         data = encoding.globals_bytes(self._engine.state.globals)
         if after is not None:
             data = after.witness[encoding.COMMITMENT_BYTES :][: encoding.GLOBALS_BYTES]

@@ -1,10 +1,28 @@
 """The chunk that is being filled: an input that has no room in it seals it, and goes on in the next one alone."""
 
+from copy import deepcopy
+from typing import Any
+
+from prover.state.store import MemoryStore
 from prover.stf import codes, constants
-from sequencer.engine.engine import Engine
+from sequencer.engine.effects import Processed
+from sequencer.engine.engine import Engine, EngineLimits
 from sequencer.engine.records import Input
 from sequencer.sequencing.staged_store import BufferedStore
-from tests.sequencer.node_world import BTC, BUY, DOMAIN, FIRST, PRICES, SELL, START, World, check_chunks, deposit, owner
+from tests.sequencer.node_world import (
+    BTC,
+    BUY,
+    DOMAIN,
+    FIRST,
+    PRICES,
+    SELL,
+    START,
+    World,
+    check_chunks,
+    deposit,
+    owner,
+    picture,
+)
 
 PRICE = PRICES[BTC]
 
@@ -91,3 +109,84 @@ def test_a_chunk_is_told_when_the_journal_has_its_inputs_and_not_before() -> Non
     (sealed,) = world.engine.flush(world.engine.inputs)
     assert (world.engine.chunk_record(number), world.engine.chunk_with_root(root)) == (sealed, number)
     assert world.engine.chunk_record(fetched) is not None
+
+
+def swept(world: World, times: int) -> None:
+    """Takers that each meet 45 makers, more than a chunk holds, with quiet trades in between."""
+    for time in range(times):
+        for trader in range(45):
+            world.order(trader, SELL, PRICE + trader, 100, slot=time + 1)
+        assert world.order(45, BUY, PRICE + 50, 4_500, slot=time + 1).filled == 4_500
+        for trader in range(0, 8, 2):
+            world.order(trader, SELL, PRICE, 100, slot=100 + time)
+            world.order(trader + 1, BUY, PRICE, 100, slot=100 + time)
+
+
+def test_what_overflows_a_chunk_seals_one_chunk() -> None:
+    operations = {}
+    for waiting in (16, 1):
+        world = World(46, EngineLimits(waiting_chunks=waiting))
+        world.seal()
+        before = world.engine.chunk_count
+        swept(world, 12)
+        world.seal()
+        operations[waiting] = [chunk.operations for chunk in world.sealed if chunk.number > before]
+        world.check(flush_every=1)
+    assert min(operations[16][:-1]) >= 64
+    # Where nothing may wait, the chunk in which an input went on ends with it: every second one is a stub.
+    assert operations[1][1:24:2] == [27] + [39] * 11
+    assert (len(operations[16]), len(operations[1])) == (20, 25)
+
+
+def test_a_chunk_whose_end_is_within_an_input_is_written_with_the_next_one() -> None:
+    world = World(46)
+    world.seal()
+    told, kept = world.engine.chunk_count, world.engine.cursor
+    for trader in range(45):
+        world.order(trader, SELL, PRICE + trader, 100)
+    world.order(45, BUY, PRICE + 50, 4_500)
+    assert (world.engine.chunk_count, world.engine.cursor, world.engine.sealed) == (told + 1, kept, [])
+    assert world.engine.open_operations == 27
+    # Nobody who posts sees it, nothing of it is in the store, and what it began with is known.
+    assert world.engine.chunk_record(told + 1) is None
+    assert world.engine.chunk_with_root(world.engine.state.root) is None
+    begun = world.engine.chunk_begun(told + 1)
+    assert begun is not None
+    assert world.engine.chunk_with_root(begun.pre_root) == told
+    assert Engine(BufferedStore(deepcopy(world.store)), DOMAIN).chunk_count == told
+    world.seal()
+    assert [chunk.number for chunk in world.sealed[-2:]] == [told + 1, told + 2]
+    assert world.engine.cursor == len(world.journal)
+    assert world.engine.chunk_record(told + 1) == world.engine.chunk_begun(told + 1) == begun
+    world.check(flush_every=1)
+
+
+class Watched(World):
+    """A world that keeps what it looked like, and what its store held, behind each input that changed something."""
+
+    def __init__(self, traders: int) -> None:
+        self.seen: list[tuple[int, dict[str, Any], MemoryStore]] = []
+        super().__init__(traders)
+
+    def process(self, operation: bytes) -> Processed:
+        """One input, and a look at what came of it."""
+        outcome = super().process(operation)
+        if outcome.changed:
+            self.seen.append((len(self.journal), picture(self.engine), deepcopy(self.store)))
+        return outcome
+
+
+def test_a_venue_that_dies_behind_any_input_is_the_one_that_did_not() -> None:
+    """Whatever the journal held when it died, with what the store held: also between the two chunks of one input."""
+    world = Watched(46)
+    world.seal()
+    swept(world, 2)
+    between = 0
+    for count, seen, store in world.seen:
+        reopened = Engine(BufferedStore(store), DOMAIN)
+        written = reopened.chunk_count
+        for given in world.journal[reopened.cursor : count]:
+            assert reopened.process(given).changed
+        assert picture(reopened) == seen
+        between += reopened.chunk_count > written
+    assert between > 20

@@ -282,6 +282,36 @@ async def test_a_restart_goes_on_where_the_journal_ends(tmp_path: Path) -> None:
     assert again.engine.open_operations == venue.engine.open_operations
 
 
+async def test_what_an_order_overflowed_outlives_a_death_before_the_next_chunk_is_sealed(tmp_path: Path) -> None:
+    store = genesis_store()
+    async with trio.open_nursery() as nursery:
+        venue, clock, _ = opened(tmp_path, store)
+        await nursery.start(venue.run)
+        await fund(venue, 34)
+        await venue.submit(b"")
+        told = venue.engine.chunk_count
+        makers = [signed_order(order(clock.now, FIRST + n, SELL, PRICE + n, 100), key(n)) for n in range(33)]
+        await venue.submit_all(makers)
+        taker = signed_order(order(clock.now, FIRST + 33, BUY, PRICE + 40, 3_300), key(33))
+        assert (await venue.submit(taker)).filled == 3_300
+        # Answered, so it is durable; the first of its two chunks is for nobody to post.
+        assert (venue.engine.chunk_count, len(chunks(venue))) == (told + 1, told)
+        seen = picture(venue.engine)
+        nursery.cancel_scope.cancel()
+    venue.journal.close()
+    async with trio.open_nursery() as nursery:
+        again, later, _ = opened(tmp_path, store)
+        later.now = clock.now
+        assert again.replayed == 34
+        assert picture(again.engine) == seen
+        assert len(chunks(again)) == told
+        await nursery.start(again.run)
+        await again.submit(b"")
+        assert [chunk.number for chunk in chunks(again)] == list(range(1, told + 3))
+        assert picture(replayed(records(again), 0)) == picture(again.engine)
+        nursery.cancel_scope.cancel()
+
+
 async def test_records_that_the_store_contains_leave_the_journal(tmp_path: Path) -> None:
     store = genesis_store()
     engine = Engine(BufferedStore(store), DOMAIN)
