@@ -32,7 +32,9 @@ CAMPAIGNS: Final = {
     "bridge": Campaign("bridge", "states of a bridge: the node has a batch that it takes, always", "cases", 20_000),
     "claims": Campaign("claims", "mutated withdrawal proofs against the bridge: none is taken", "cases", 100_000),
     "honest": Campaign("honest", "honest chunks against every abuse of a proof: nobody is slashed", "cases", 10_000),
-    "byzantine": Campaign("byzantine", "whatever the bridge takes: each lie is proven, no truth is", "seeds", 100),
+    "byzantine": Campaign(
+        "byzantine", "whatever the bridge takes: each lie is proven, no truth is", "seeds", 100, (("process", 0),)
+    ),
     "hostile": Campaign("hostile", "what a hostile seat wins, path by path", "cases", 20_000, (("history", -1),)),
     "mutants": Campaign(
         "mutants", "faults of either twin: the published vectors notice each", "cases", 400, (("trees", 1),)

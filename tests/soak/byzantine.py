@@ -293,10 +293,19 @@ def first_wrong(scene: Scene, draft: Draft) -> int | None:
     return next(differ, None)
 
 
-def run(size: int, seed: int) -> tuple[dict[str, Any], list[str]]:
-    """Batches that the bridge took and refused, and every one of which something else was said than what is so."""
-    campaign = Campaign(seed)
-    campaign.run(size)
+def run(size: int, seed: int, process: int = 0) -> tuple[dict[str, Any], list[str]]:
+    """Batches that the bridge took and refused, and every one of which something else was said than what is so.
+
+    process: 1 has each false batch proven by the challenger's own process on anvil as well.
+    """
+    if process:
+        # Here and not above: it is this campaign on another stage.
+        from tests.soak.byzantine_process import played
+
+        campaign, further = played(size, seed)
+    else:
+        campaign, further = Campaign(seed), {}
+        campaign.run(size)
     summary = {
         "classes": len(campaign.by_class),
         "runs": campaign.by_class.total() + campaign.honest,
@@ -308,4 +317,4 @@ def run(size: int, seed: int) -> tuple[dict[str, Any], list[str]]:
         "refused_by_reason": dict(sorted(campaign.refused.items())),
         "never_taken": sorted(name for name in campaign.never if not campaign.by_class[name]),
     }
-    return summary, [*campaign.undetected, *campaign.unproven, *campaign.false_verdicts]
+    return summary | further, [*campaign.undetected, *campaign.unproven, *campaign.false_verdicts]

@@ -62,9 +62,9 @@ class Scene:
         self._replayed: dict[tuple[bytes, ...], list[Commitment]] = {}
 
     @classmethod
-    async def make(cls, seed: int, parent: str) -> "Scene":
+    async def make(cls, seed: int, parent: str, chain: EvmChain | None = None) -> "Scene":
         """Lives up to the parent: accounts, trades, a final batch, a roll-back in every second scene, a queue."""
-        self = cls(await World.make(EvmChain()), Random(seed), parent)
+        self = cls(await World.make(chain or EvmChain()), Random(seed), parent)
         rollup = self.rollup
         for trader in range(4):
             await rollup.deposit(trader)
