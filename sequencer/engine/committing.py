@@ -135,9 +135,18 @@ class Committing:
             if (every or order.slot == request.slot) and order.sequence <= request.sequence
         ]
 
-    def expire(self, market: int) -> list[AnyEffect]:
-        """Takes out the orders of a market whose time has passed."""
-        return [_left(order, lots, Reason.EXPIRED) for order, lots in self.orders.expire(market, self.now)]
+    @property
+    def ticked_at(self) -> int:
+        """What ends before this time is over: a tick is newer, and by the clock of the input it has passed."""
+        return min(self.now, self.chunk.globals.tick_time)
+
+    def expire(self, most: int) -> list[AnyEffect]:
+        """Takes out orders that are over, so many at most; the others are filled no more."""
+        return [_left(order, lots, Reason.EXPIRED) for order, lots in self.orders.expire(self.ticked_at, most)]
+
+    def resting_against(self, market: int, size: int) -> list[tuple[containers.Order, int]]:
+        """Resting orders that a position of so many signed lots could be closed against, the best first."""
+        return self.orders.resting_against(market, size, self.ticked_at)
 
     def _fill(self, decided: Decided, filled: containers.Filled, taker: Arrival) -> Filled:
         chunk = self.chunk.open(self.now)

@@ -58,6 +58,8 @@ class EngineLimits(msgspec.Struct, frozen=True):
     chunk_bytes: int = 6_400
     # One tick may reach any number of triggers: so many are sent into the books by it and by each input after it.
     fired_stops: int = 200
+    # As many may end at one: so many leave the books by it and by each input after it.
+    expired_orders: int = 200
     # What inputs overflowed waits for the end of the chunk that the last of them went on in: so many chunks at most.
     waiting_chunks: int = 16
 
@@ -84,6 +86,8 @@ class Engine:
         self._ledger = Ledger(store)
         self._queue = Queue(store)
         self._committing = Committing(self._open, self._orders, self._ledger, self._queue)
+        # Whether orders that are over stand in the books, as the last look at them has found.
+        self._is_expiring = self._orders.has_expired(self.globals.tick_time)
         # What is seen from outside.
         self.books = self._orders.books
         self.triggers = self._orders.triggers
@@ -390,8 +394,8 @@ class Engine:
         globals = self.globals
         effects: list[AnyEffect] = [Ticked(time_ms=globals.tick_time, markets=globals.market_count)]
         self._ledger.tick_signers = signers_of(tick)
+        effects += self._expire()
         for market in range(globals.market_count):
-            effects += self._committing.expire(market)
             if globals.markets[market].status == constants.MARKET_SETTLED:
                 effects += self._drop_refused_by_market(market)
         liquidator = Liquidator(self._committing)
@@ -401,15 +405,31 @@ class Engine:
         # Rescues come first: else whoever arms the most stops would put them between a debtor and his bids.
         return [*effects, *liquidator.effects, *self._fire(), *self._go_on_closing()]
 
-    def stops_are_due(self, now: int, queue_only: bool) -> bool:
-        """Whether an empty input at this time sends stops into the books: they come before any new order."""
-        if queue_only or not self._orders.is_due(self.globals.risk.price):
+    def has_more(self, now: int, queue_only: bool) -> bool:
+        """Whether an empty input at this time takes out expired orders or sends stops into the books.
+
+        What a tick has left of them comes before any new order.
+        """
+        if queue_only:
+            return False
+        if self._is_expiring:
+            return True
+        if not self._orders.is_due(self.globals.risk.price):
             return False
         return _may_fire(self.view if self.open_operations else next_chunk(self.view, now))
 
+    def _expire(self) -> list[AnyEffect]:
+        """Takes out orders that are over, a bounded number an input: the others are filled no more."""
+        effects = self._committing.expire(self.limits.expired_orders)
+        self._is_expiring = self._orders.has_expired(self._committing.ticked_at)
+        return effects
+
     def _fire(self) -> list[AnyEffect]:
-        """Sends stops that oracle prices reach into the books, a bounded number an input: the others stay armed."""
-        if self._open.queue_only or not _may_fire(self.view):
+        """Sends stops that oracle prices reach into the books, a bounded number an input: the others stay armed.
+
+        Once what has expired is out, stops among it.
+        """
+        if self._is_expiring or self._open.queue_only or not _may_fire(self.view):
             return []
         effects: list[AnyEffect] = []
         for order, known in self._orders.fire(self.globals.risk.price, self.limits.fired_stops):
@@ -419,11 +439,12 @@ class Engine:
         return effects
 
     def _go_on(self) -> list[AnyEffect]:
-        """What the clock alone brings on: stops that are due, then a forced close under way."""
-        if not self._orders.is_due(self.globals.risk.price):
-            return self._go_on_closing()
-        self._open.open(self._committing.now)
-        return [*self._fire(), *self._go_on_closing()]
+        """What the clock alone brings on: the rest of what a tick began, then a forced close under way."""
+        effects = self._expire()
+        if self._orders.is_due(self.globals.risk.price):
+            self._open.open(self._committing.now)
+            effects += self._fire()
+        return [*effects, *self._go_on_closing()]
 
     def _go_on_closing(self) -> list[AnyEffect]:
         if self.globals.head_account == 0:

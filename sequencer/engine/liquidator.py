@@ -92,7 +92,7 @@ class Liquidator:
     def _through_book(self, index: int, market: int, held: int) -> bool:
         committing, chunk = self._committing, self._chunk
         owner = chunk.account(index).owner
-        for maker, resting in committing.orders.resting_against(market, held)[:_MAKERS_TRIED]:
+        for maker, resting in committing.resting_against(market, held)[:_MAKERS_TRIED]:
             # An owner's own order would be a trade with oneself.
             if chunk.account(maker.account).owner == owner:
                 continue
@@ -186,7 +186,7 @@ class Liquidator:
 
     def _unwind_some(self, market: int, held: int) -> bool:
         committing, chunk = self._committing, self._chunk
-        for maker, resting in committing.orders.resting_against(market, held)[:_MAKERS_TRIED]:
+        for maker, resting in committing.resting_against(market, held)[:_MAKERS_TRIED]:
             offered = min(abs(held), reducible(maker, chunk.account(maker.account), resting))
             move = containers.Rescue(maker=0, market=market, account=0, other=0, lots=offered)
             lots = self._most(constants.UNWIND, move, maker, codes.FUND_LIMIT)

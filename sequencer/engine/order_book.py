@@ -83,10 +83,10 @@ class _Agenda:
             heappop(self._heap)
         return None
 
-    def pop_through(self, rank: int) -> list[Resting]:
-        """The living orders due at or before `rank`."""
+    def pop_through(self, rank: int, most: int) -> list[Resting]:
+        """The living orders due at or before `rank`, so many at most."""
         due: list[Resting] = []
-        while (entry := self.first(rank)) is not None:
+        while len(due) < most and (entry := self.first(rank)) is not None:
             heappop(self._heap)
             due.append(entry)
         return due
@@ -183,9 +183,13 @@ class _Roster:
             del self._accounts[entry.order.account]
         self.count -= 1
 
-    def expired(self, now_ms: int) -> list[Resting]:
-        # The law refuses an order whose expires_at lies before the clock: at expires_at itself it is still good.
-        return self._expiries.pop_through(now_ms - 1)
+    # The law refuses an order whose expires_at lies before the clock: at expires_at itself it is still good.
+
+    def expired(self, now_ms: int, most: int) -> list[Resting]:
+        return self._expiries.pop_through(now_ms - 1, most)
+
+    def has_expired(self, now_ms: int) -> bool:
+        return self._expiries.first(now_ms - 1) is not None
 
 
 class _Level:
@@ -316,6 +320,10 @@ class _Shared:
         """So much stands behind an account now: its orders of which less does."""
         return self._roster.rate(account, money)
 
+    def has_expired(self, now_ms: int) -> bool:
+        """Whether the time of an order has passed at `now_ms`."""
+        return self._roster.has_expired(now_ms)
+
 
 class OrderBook(_Shared):
     """The resting orders of one market.
@@ -404,9 +412,9 @@ class OrderBook(_Shared):
         """Bids and asks as (price_ticks, size_lots), the best first, at most `levels` of each."""
         return self._bids.depth(levels), self._asks.depth(levels)
 
-    def expire(self, now_ms: int) -> list[Order]:
-        """Remove the orders whose time has passed at `now_ms`, the earliest first."""
-        entries = self._roster.expired(now_ms)
+    def expire(self, now_ms: int, most: int) -> list[Order]:
+        """Remove orders whose time has passed at `now_ms`, the earliest first and so many at most."""
+        entries = self._roster.expired(now_ms, most)
         for entry in entries:
             self._drop(entry)
         return [entry.order for entry in entries]
@@ -467,9 +475,9 @@ class TriggerBook(_Shared):
         nearest = (self._above.first(oracle_price_ticks), self._below.first(-oracle_price_ticks))
         return min((entry for entry in nearest if entry is not None), key=_arrival).order if any(nearest) else None
 
-    def expire(self, now_ms: int) -> list[Order]:
-        """Remove the orders whose time has passed at `now_ms`, the earliest first."""
-        return self._leave(self._roster.expired(now_ms))
+    def expire(self, now_ms: int, most: int) -> list[Order]:
+        """Remove orders whose time has passed at `now_ms`, the earliest first and so many at most."""
+        return self._leave(self._roster.expired(now_ms, most))
 
     def _leave(self, entries: list[Resting]) -> list[Order]:
         for entry in entries:

@@ -115,12 +115,12 @@ class Orders:
         taken = [self._taken.get(place, (-1, -1)) for place in places]
         return any(order.sequence <= sequence and clock <= until for sequence, until in taken)
 
-    def resting_against(self, market: int, size: int) -> list[tuple[containers.Order, int]]:
-        """Resting orders that a position of so many signed lots could be closed against, the best first."""
+    def resting_against(self, market: int, size: int, now: int) -> list[tuple[containers.Order, int]]:
+        """Resting orders that a position of so many signed lots could be closed against at `now`, the best first."""
         side = constants.SELL if size > 0 else constants.BUY
         limit = 1 if size > 0 else _HIGHEST_PRICE
         closing = msgspec.structs.replace(NO_ORDER, market=market, side=side, limit_price=limit)
-        return list(self.books[market].facing(closing))
+        return [(maker, lots) for maker, lots in self.books[market].facing(closing) if maker.expires_at >= now]
 
     def count(self, account: int) -> int:
         """Open orders of an account, in all books together."""
@@ -199,10 +199,17 @@ class Orders:
         assert removed is not None, "an open order stands in one book"
         return self._forget(order).remaining
 
-    def expire(self, market: int, now: int) -> list[tuple[containers.Order, int]]:
-        """Takes out what has expired by `now`: each order and the lots it had left."""
-        expired = self.books[market].expire(now) + self.triggers[market].expire(now)
+    def expire(self, now: int, most: int) -> list[tuple[containers.Order, int]]:
+        """Takes out what has expired by `now`, so many at most: each order and the lots it had left."""
+        expired: list[containers.Order] = []
+        for pair in zip(self.books, self.triggers, strict=True):
+            for book in pair:
+                expired += book.expire(now, most - len(expired))
         return [(order, self._forget(order).remaining) for order in expired]
+
+    def has_expired(self, now: int) -> bool:
+        """Whether an open order has expired by `now`."""
+        return any(book.has_expired(now) for book in (*self.books, *self.triggers))
 
     def is_due(self, prices: list[int]) -> bool:
         """Whether oracle prices reach the trigger of an order that waits."""

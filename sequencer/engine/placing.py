@@ -69,6 +69,10 @@ class Facing(Protocol):
 class Ground(Protocol):
     """The chunk that fills are decided on; it may be another one after each that was committed."""
 
+    @property
+    def ticked_at(self) -> int:
+        """The time before which an order's end is over, whatever the clock of the chunk."""
+
     def account(self, index: int) -> containers.Account:
         """An account with everything decided so far."""
 
@@ -387,6 +391,9 @@ class Placing:
 
     def _decide(self, maker: containers.Order, lots: int) -> tuple[int, Decided | None]:
         """The law's code, and what becomes of the maker; None where it is the taker's fault."""
+        if maker.expires_at < self._ground.ticked_at:
+            # One of many that a tick found at their end, and that later inputs take out.
+            return codes.EXPIRED, _leaves(maker, codes.EXPIRED)
         known = self._ground.signed(maker)
         makers = Arrival(maker, known.operation, known.signer)
         chunk, missing = self._ground.chunk_for(makers, self._taker)

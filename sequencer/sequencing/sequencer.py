@@ -215,15 +215,15 @@ class Sequencer:
             task_status.started()
             held: list[_Waiting] = []
             while True:
-                is_firing = self._stops_are_due()
-                if is_firing:
+                is_behind = self._has_more()
+                if is_behind:
                     await self._sequence([_Waiting(self.now_ms(), b"", None, b"")], 0)
                 elif not held:
                     held = list(await self._receive.receive())
-                held += self._arrived(_GROUP_LIMIT - len(held) if not is_firing else _QUEUE_LIMIT)
-                # Orders wait until no stop is due; prices, cancels and the queue's entries do not.
-                group = [one for one in held if not (is_firing and one.operation[:1] == _ORDER)]
-                held = [one for one in held if is_firing and one.operation[:1] == _ORDER]
+                held += self._arrived(_GROUP_LIMIT - len(held) if not is_behind else _QUEUE_LIMIT)
+                # Orders wait until a tick's work is done; prices, cancels and the queue's entries do not.
+                group = [one for one in held if not (is_behind and one.operation[:1] == _ORDER)]
+                held = [one for one in held if is_behind and one.operation[:1] == _ORDER]
                 start = 0
                 while start < len(group) and not self._has_to_wait(group[start]):
                     start = await self._sequence(group, start)
@@ -240,13 +240,13 @@ class Sequencer:
         return found
 
     def _has_to_wait(self, waiting: _Waiting) -> bool:
-        """Whether it is a new order, and stops that were fired before it came are not in the books yet."""
-        return waiting.operation[:1] == _ORDER and self._stops_are_due()
+        """Whether it is a new order, and a tick that came before it has not done with the books yet."""
+        return waiting.operation[:1] == _ORDER and self._has_more()
 
-    def _stops_are_due(self) -> bool:
+    def _has_more(self) -> bool:
         now = self.now_ms()
-        # Asked for each order: how late the queue is, is looked at only where stops are due.
-        return self.engine.stops_are_due(now, queue_only=False) and not self.is_late(now)
+        # Asked for each order: how late the queue is, is looked at only where there is more to do.
+        return self.engine.has_more(now, queue_only=False) and not self.is_late(now)
 
     async def _sequence(self, group: list[_Waiting], start: int) -> int:
         """Processes inputs up to the first that seals, makes them durable, answers them; where to go on."""
@@ -292,11 +292,11 @@ class Sequencer:
     async def _seal_by_time(self) -> None:
         while True:
             await trio.sleep(self.seal_seconds)
-            # A forced close goes on by the clock alone where no tick comes that would move it, and so do stops that
-            # waited for the end of a grace.
+            # A forced close goes on by the clock alone where no tick comes that would move it, and so does what a tick
+            # has left: stops that waited for the end of a grace.
             commitment = self.engine.view.commitment
             is_closing = commitment.queue_taken > commitment.queue_count
-            if self.engine.open_operations or is_closing or self._stops_are_due():
+            if self.engine.open_operations or is_closing or self._has_more():
                 await self.submit(b"")
 
 

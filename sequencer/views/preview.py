@@ -197,6 +197,11 @@ class _Scratch:
             self.chunk.open(now_ms)
             self._size = constants.TIMESTAMP_LENGTH
 
+    @property
+    def ticked_at(self) -> int:
+        """What ends before this time is over."""
+        return min(self._now_ms, self.chunk.globals.tick_time)
+
     def account(self, index: int) -> containers.Account:
         """An account with everything decided so far."""
         return peek_account(self.chunk, index)

@@ -360,13 +360,13 @@ def test_a_tick_sends_a_bounded_number_of_stops_and_empty_inputs_send_the_rest()
     stopped(world, range(1, 9))
     down = (PRICE - 600, *PRICES[1:])
     engine = world.engine
-    assert not engine.stops_are_due(world.now, queue_only=False)
+    assert not engine.has_more(world.now, queue_only=False)
     assert fired(world.tick(down)) == [1, 2, 3]
-    assert engine.stops_are_due(world.now, queue_only=False)
+    assert engine.has_more(world.now, queue_only=False)
     # Not where the queue alone is served, nor at a price that is too old.
-    assert not engine.stops_are_due(world.now, queue_only=True)
+    assert not engine.has_more(world.now, queue_only=True)
     rounds = []
-    while engine.stops_are_due(world.now, queue_only=False):
+    while engine.has_more(world.now, queue_only=False):
         rounds.append(fired(world.process(b"")))
     assert rounds == [[4, 5, 6], [7, 8]]
     assert world.process(b"").changed is False
@@ -376,10 +376,68 @@ def test_a_tick_sends_a_bounded_number_of_stops_and_empty_inputs_send_the_rest()
     for kept in range(len(world.journal) - 2, len(world.journal) + 1):
         again = replayed(world.journal[:kept], 1, world.limits)
         for given in world.journal[kept:]:
-            assert again.stops_are_due(given.now, queue_only=False)
+            assert again.has_more(given.now, queue_only=False)
             again.process(given)
         assert picture(again) == picture(engine)
     world.check(flush_every=1)
+
+
+def expired(outcome: Processed) -> list[int]:
+    """Whose orders an input took out because their time had passed."""
+    gone = [effect for effect in outcome.effects if isinstance(effect, Left)]
+    return [effect.account - FIRST for effect in gone if effect.reason is Reason.EXPIRED]
+
+
+def test_a_tick_takes_out_a_bounded_number_of_expired_orders_and_empty_inputs_the_rest() -> None:
+    world = World(10)
+    for place in range(450):
+        fires = {"trigger": constants.TRIGGER_AT_OR_ABOVE, "trigger_price": PRICE * 2} if place % 2 else {}
+        world.order(place % 9, SELL, PRICE, 100, slot=place // 9 + 1, expires_at=START + 500, **fires)
+    world.seal()
+    counts = [len(expired(world.tick()))]
+    while world.engine.has_more(world.now, queue_only=False):
+        counts.append(len(expired(world.process(b""))))
+    assert counts == [200, 200, 50]
+    assert world.process(b"").changed is False
+    assert (world.resting(), world.waiting()) == ([], [])
+    # Cut off anywhere, a node that opens again goes on with the same orders.
+    for kept in range(len(world.journal) - 2, len(world.journal) + 1):
+        again = replayed(world.journal[:kept], 1, world.limits)
+        for given in world.journal[kept:]:
+            assert again.has_more(given.now, queue_only=False)
+            again.process(given)
+        assert picture(again) == picture(world.engine)
+    world.check(flush_every=1)
+
+
+def test_an_expired_order_that_waits_to_leave_is_filled_by_nobody() -> None:
+    """By the clock of the chunk, which began before their end, the law would fill all of them."""
+    world = World(6, EngineLimits(expired_orders=1))
+    world.seal()
+    world.order(4, SELL, PRICE + 1, 100)
+    world.order(5, BUY, PRICE + 1, 100)
+    for trader in range(3):
+        world.order(trader, SELL, PRICE, 100, expires_at=START + 500)
+    stopped(world, range(4, 5), below=1)
+    world.order(3, SELL, PRICE + 1, 100)
+    ticked = world.tick((PRICE - 1, *PRICES[1:]))
+    assert world.engine.view.commitment.timestamp == START
+    # The stop waits until all that has expired is out.
+    assert (expired(ticked), fired(ticked)) == ([0], [])
+    taken = world.order(5, BUY, PRICE + 1, 100, slot=3)
+    assert ([fill.maker - FIRST for fill in taken.fills], expired(taken)) == ([3], [1, 2])
+    assert fired(world.process(b"")) == [4]
+    assert not world.engine.has_more(world.now, queue_only=False)
+    world.check(flush_every=1)
+
+
+def test_a_rescue_passes_over_an_expired_order_that_waits_to_leave() -> None:
+    world = World(3)
+    for trader in range(2):
+        world.order(trader, BUY, PRICE, 100, expires_at=START + 500 + trader)
+    found = world.engine.orders.resting_against
+    assert [maker.account - FIRST for maker, _ in found(BTC, 100, START + 500)] == [0, 1]
+    assert [maker.account - FIRST for maker, _ in found(BTC, 100, START + 501)] == [1]
 
 
 def test_what_was_due_and_is_no_longer_reached_waits_on() -> None:
@@ -387,7 +445,7 @@ def test_what_was_due_and_is_no_longer_reached_waits_on() -> None:
     stopped(world, range(4))
     assert fired(world.tick(moved(-0.1))) == [0, 1]
     world.tick()
-    assert not world.engine.stops_are_due(world.now, queue_only=False)
+    assert not world.engine.has_more(world.now, queue_only=False)
     assert [trader for trader, _ in world.waiting()] == [2, 3]
     world.check()
 
@@ -396,10 +454,10 @@ def test_due_stops_wait_for_a_price_that_is_young_and_for_the_end_of_a_grace() -
     world = World(5, EngineLimits(fired_stops=1))
     stopped(world, range(3))
     world.tick(moved(-0.1))
-    assert world.engine.stops_are_due(world.now, queue_only=False)
+    assert world.engine.has_more(world.now, queue_only=False)
     world.seal()
     world.now += constants.MAX_PRICE_AGE + 1
-    assert not world.engine.stops_are_due(world.now, queue_only=False)
+    assert not world.engine.has_more(world.now, queue_only=False)
     assert (fired(world.process(b"")), len(world.waiting())) == ([], 1)
     world.check()
 

@@ -141,7 +141,7 @@ def test_matches_as_a_sorted_list_does(steps: list[Any]) -> None:
     placed = filled = left = removed = 0
     for sequence, step in enumerate(steps):
         if isinstance(step, int):
-            gone = book.expire(step)
+            gone = book.expire(step, len(naive.entries))
             expected = [resting for resting, _ in naive.entries if resting.expires_at < step]
             assert gone == sorted(expected, key=lambda o: o.expires_at)
             removed += sum(remaining for resting, remaining in naive.entries if resting.expires_at < step)
@@ -359,9 +359,21 @@ def test_what_stands_behind_an_order_only_falls() -> None:
 def test_an_order_is_good_at_its_last_millisecond() -> None:
     resting = order(expires_at=5_000)
     book = book_of(resting)
-    assert book.expire(5_000) == []
-    assert book.expire(5_001) == [resting]
+    assert book.expire(5_000, 1) == []
+    assert book.expire(5_001, 1) == [resting]
     assert (len(book), book.depth(1)) == (0, ([], []))
+
+
+def test_so_many_expire_at_a_time_the_earliest_first() -> None:
+    for book, resting in (
+        (OrderBook(MARKET, ROOMY), [order(account=17 + n, expires_at=5_000 - n) for n in range(5)]),
+        (TriggerBook(MARKET, ROOMY), [stop_order(70, True, account=17 + n, expires_at=5_000 - n) for n in range(5)]),
+    ):
+        for each in resting:
+            book.add(each, each.size) if isinstance(book, OrderBook) else book.arm(each)
+        assert [book.expire(5_000, 3), book.has_expired(5_000)] == [[resting[4], resting[3], resting[2]], True]
+        assert [book.expire(5_000, 3), book.has_expired(5_000)] == [[resting[1]], False]
+        assert (book.has_expired(5_001), book.expire(5_001, 0), len(book)) == (True, [], 1)
 
 
 def test_orders_that_come_and_go_leave_nothing_behind() -> None:
@@ -410,7 +422,7 @@ def test_triggers_fire_as_the_law_says_first_armed_first(armed: list[tuple[int, 
             assert all(book.remove(each.account, each.slot) is each for each in gone)
         elif isinstance(step, tuple):
             gone = sorted((each for each in waiting if each.expires_at < step[0]), key=lambda o: o.expires_at)
-            assert book.expire(step[0]) == gone
+            assert book.expire(step[0], len(waiting)) == gone
         else:
             gone = [
                 each

@@ -10,7 +10,7 @@ import trio.testing
 
 from prover.stf import codes, constants
 from sequencer.engine.effects import Processed, Ticked
-from sequencer.engine.engine import Engine
+from sequencer.engine.engine import Engine, EngineLimits
 from sequencer.engine.records import Input, SealedChunk
 from sequencer.sequencing.journal import REAL_DISK, Disk, Journal, JournalError, JournalFailed, Limits
 from sequencer.sequencing.sequencer import Backlogged, Sequencer
@@ -85,11 +85,25 @@ def chunks(venue: Sequencer) -> list[SealedChunk]:
     return [chunk for chunk in found if chunk is not None]
 
 
-def opened(directory: Path, store: Any = None, disk: Disk = REAL_DISK, **options: Any) -> tuple[Sequencer, Clock, Ear]:
+class Forgetful(Sequencer):
+    """One that does not go on with what a tick has left, so that it can die before."""
+
+    def _has_more(self) -> bool:
+        return False
+
+
+def opened(
+    directory: Path,
+    store: Any = None,
+    disk: Disk = REAL_DISK,
+    kind: type[Sequencer] = Sequencer,
+    limits: EngineLimits | None = None,
+    **options: Any,
+) -> tuple[Sequencer, Clock, Ear]:
     """A venue over a journal in `directory`."""
     clock, ear = Clock(), Ear()
-    engine = Engine(BufferedStore(store or genesis_store()), DOMAIN)
-    venue = Sequencer(engine, Journal(directory, LIMITS, disk), clock, **options)
+    engine = Engine(BufferedStore(store or genesis_store()), DOMAIN, limits)
+    venue = kind(engine, Journal(directory, LIMITS, disk), clock, **options)
     venue.listeners.append(ear)
     return venue, clock, ear
 
@@ -154,12 +168,10 @@ async def test_stops_that_are_due_come_before_new_orders_and_nothing_else_waits_
 async def test_a_node_that_died_between_them_goes_on_with_the_stops_that_are_left(tmp_path: Path) -> None:
     store = genesis_store()
     async with trio.open_nursery() as nursery:
-        venue, clock, _ = opened(tmp_path, store)
+        venue, clock, _ = opened(tmp_path, store, kind=Forgetful)
         await nursery.start(venue.run)
         await armed(venue, clock, 5)
         clock.now += constants.TICK_STEP
-        # Nobody goes on behind it.
-        venue.engine.stops_are_due = lambda now, queue_only: False  # type: ignore[method-assign]
         await venue.submit(tick(clock.now, (PRICE - 600, *PRICES[1:])))
         nursery.cancel_scope.cancel()
     venue.journal.close()
@@ -169,6 +181,31 @@ async def test_a_node_that_died_between_them_goes_on_with_the_stops_that_are_lef
         await nursery.start(again.run)
         buyer = signed_order(order(later.now, FIRST + 6, BUY, PRICE - 700, 500), key(6))
         assert [fill.maker - FIRST for fill in (await again.submit(buyer)).fills] == [0, 1, 2, 3, 4]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_node_that_died_among_expired_orders_takes_out_the_rest_before_any_new_order(tmp_path: Path) -> None:
+    store, limits = genesis_store(), EngineLimits(expired_orders=2)
+    async with trio.open_nursery() as nursery:
+        venue, clock, _ = opened(tmp_path, store, kind=Forgetful, limits=limits)
+        await nursery.start(venue.run)
+        await fund(venue, 6)
+        for trader in range(5):
+            given = order(clock.now, FIRST + trader, SELL, PRICE, 100, expires_at=START + 500)
+            await venue.submit(signed_order(given, key(trader)))
+        clock.now += constants.TICK_STEP
+        await venue.submit(tick(clock.now))
+        nursery.cancel_scope.cancel()
+    assert [given.account - FIRST for given, _ in venue.engine.books[0].resting()] == [2, 3, 4]
+    venue.journal.close()
+    async with trio.open_nursery() as nursery:
+        again, later, ear = opened(tmp_path, store, limits=limits)
+        later.now = clock.now
+        await nursery.start(again.run)
+        buyer = signed_order(order(later.now, FIRST + 5, BUY, PRICE, 500), key(5))
+        assert (await again.submit(buyer)).status == "resting"
+        told = [[type(effect).__name__ for effect in outcome.effects] for outcome in ear.outcomes]
+        assert told == [["Left", "Left"], ["Left"], ["Accepted", "Rested"]]
         nursery.cancel_scope.cancel()
 
 
