@@ -1,6 +1,6 @@
 """The state of the rollup: tree, leaves, globals and commitment over a store; one atomic write a sealed chunk."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final, TypeVar
 
 import msgspec
@@ -20,6 +20,9 @@ _GLOBALS: Final = b"globals"
 _DECODED_LIMIT: Final = 65_536
 # About a kilobyte each.
 _IMAGE_LIMIT: Final = 16_384
+
+_ZEROS: Final = bytes(32)
+_SLOT_BYTES: Final = 15
 
 _Row = TypeVar("_Row")
 
@@ -42,8 +45,11 @@ class State:
     `sealed_leaves`: tree address and payload of every row that the last seal wrote.
     """
 
-    def __init__(self, store: Store, domain: bytes) -> None:
-        """Opens the state in `store`; StateError when it holds none or its root is not the one it commits to."""
+    def __init__(self, store: Store, domain: bytes, accounts: dict[int, bytes] | None = None) -> None:
+        """Opens the state in `store`; StateError when it holds none or its root is not the one it commits to.
+
+        accounts: takes the payload of every account, ascending, for who would walk over all rows again.
+        """
         self.store = store
         self.domain = domain
         commitment = store.get(_COMMITMENT)
@@ -57,10 +63,7 @@ class State:
         self._images: dict[int, _Image] = {}
         self._accounts: dict[int, containers.Account] = {}
         self._slots: dict[int, containers.Slot] = {}
-        self.tree = StateTree(
-            (int.from_bytes(key[1:], "big"), leaf_hash(int.from_bytes(key[1:], "big"), payload))
-            for key, payload in store.iterate(_LEAF)
-        )
+        self.tree = StateTree(_leaves(store, {} if accounts is None else accounts))
         if self.tree.root != self.commitment.tree_root:
             raise StateError("the leaves in the store do not hash to the committed tree root")
 
@@ -215,11 +218,56 @@ def _leaf_key(leaf_index: int) -> bytes:
     return _LEAF + leaf_index.to_bytes(4, "big")
 
 
+def _leaves(store: Store, accounts: dict[int, bytes]) -> Iterator[tuple[int, bytes]]:
+    for key, payload in store.iterate(_LEAF):
+        leaf = int.from_bytes(key[1:], "big")
+        if not key[-1]:
+            accounts[leaf >> constants.SLOT_BITS] = payload
+        yield leaf, leaf_hash(leaf, payload)
+
+
 def leaf_hash(leaf_index: int, payload: bytes) -> bytes:
-    """What the tree keeps of a row: an account's where the index ends in a zero byte, else an order slot's."""
-    if leaf_index & 255 == 0:
-        return encoding.account_hash(encoding.account_from_payload(payload))
-    return encoding.slot_hash(encoding.slot_from_payload(payload))
+    """What the tree keeps of a row: an account's where the index ends in a zero byte, else an order slot's.
+
+    From the payload itself: the words are there already, and a start hashes every row. ValueError where the payload is
+    none.
+    """
+    if leaf_index & 255:
+        if len(payload) != _SLOT_BYTES:
+            raise ValueError("order slot payload of a wrong length")
+        return keccak(_ZEROS[:17] + payload) if payload != _ZEROS[:_SLOT_BYTES] else containers.NO_HASH
+    held = int.from_bytes(payload[150:152], "big")
+    if len(payload) != encoding.ACCOUNT_PAYLOAD_BYTES + 32 * held.bit_count():
+        raise ValueError("account payload of a wrong length")
+    words = [_ZEROS] * constants.MARKETS
+    at = encoding.ACCOUNT_PAYLOAD_BYTES
+    while held:
+        words[(held & -held).bit_length() - 1] = payload[at : at + 32]
+        held &= held - 1
+        at += 32
+    digest = keccak(
+        b"".join(
+            [
+                _ZEROS[:12],
+                payload[:20],
+                _ZEROS[:25],
+                payload[20:27],
+                *[word(int.from_bytes(payload[i : i + 16], "big") - encoding.COLLATERAL_BIAS) for i in (27, 43, 59)],
+                _ZEROS[:28],
+                payload[75:79],
+                _ZEROS[:29],
+                payload[79:82],
+                _ZEROS[:4],
+                payload[82:110],
+                _ZEROS[:4],
+                payload[110:138],
+                *words,
+                _ZEROS[:20],
+                payload[138:150],
+            ]
+        )
+    )
+    return containers.NO_HASH if digest == encoding.EMPTY_ACCOUNT else digest
 
 
 def create(store: Store, domain: bytes, genesis: bytes) -> State:

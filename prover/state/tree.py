@@ -60,7 +60,7 @@ class StateTree:
         self._folded: dict[int, list[bytes]] = {}
         rest = iter(leaves)
         while bulk := dict(islice(rest, _BULK_LEAVES)):
-            self.update(bulk)
+            self._set(bulk, is_filling=True)
 
     @property
     def root(self) -> bytes:
@@ -69,13 +69,17 @@ class StateTree:
 
     def update(self, leaves: Mapping[int, bytes]) -> bytes:
         """Set leaf hashes (32 zero bytes empty a leaf) and return the new root; meant to be called once a chunk."""
+        return self._set(leaves, is_filling=False)
+
+    def _set(self, leaves: Mapping[int, bytes], *, is_filling: bool) -> bytes:
         for leaf_index, leaf_hash in leaves.items():
             assert 0 <= leaf_index < 1 << DEPTH, leaf_index
             assert len(leaf_hash) == _HASH_BYTES, leaf_hash
         changed: list[tuple[int, bytes]] = []
         for account, entries in groupby(sorted(leaves.items()), lambda entry: entry[0] >> SLOT_BITS):
             slots = [(leaf_index & _SLOT_MASK, leaf_hash) for leaf_index, leaf_hash in entries]
-            changed.append((account, self._set_slots(account, slots)))
+            node = self._fill_slots(account, slots) if is_filling else None
+            changed.append((account, self._set_slots(account, slots) if node is None else node))
         # Each account climbs to where the next one's path joins, so whoever climbs on finds both children fresh.
         for (account, node), (following, _) in pairwise(changed):
             self._climb_account(account, node, (account ^ following).bit_length() - 1)
@@ -138,6 +142,26 @@ class StateTree:
                 found.append(nodes[k ^ 1])
                 k >>= 1
         return found
+
+    def _fill_slots(self, account: int, slots: list[tuple[int, bytes]]) -> bytes | None:
+        """The node of a new account with low slots alone, whose row nobody may ever ask for; None for any other one."""
+        page = self._pages.get(account >> _PAGE_BITS)
+        last = slots[-1][0]
+        if page is None or page.rows[account & _PAGE_MASK] or last >= _LOW_SLOTS or slots[-1][1] == ZERO_HASH:
+            return None
+        cells = [ZERO_HASH] * (last + 1)
+        for slot, leaf in slots:
+            cells[slot] = leaf
+        page.rows[account & _PAGE_MASK] = b"".join(cells)
+        for _ in range(SLOT_BITS):
+            if len(cells) == 1:
+                cells = [keccak(cells[0] + ZERO_HASH)]
+                continue
+            if len(cells) & 1:
+                cells.append(ZERO_HASH)
+            pairs = [left + right for left, right in zip(cells[::2], cells[1::2], strict=True)]
+            cells = [keccak(pair) if pair != _ZERO_PAIR else ZERO_HASH for pair in pairs]
+        return cells[0]
 
     def _set_slots(self, account: int, slots: list[tuple[int, bytes]]) -> bytes:
         page = self._pages.get(account >> _PAGE_BITS)

@@ -75,7 +75,8 @@ class Engine:
         self.limits = limits or EngineLimits()
         self.store = store
         self.domain = domain
-        self.state = State(store, domain)
+        accounts: dict[int, bytes] = {}
+        self.state = State(store, domain, accounts)
         cursor = store.get(CURSOR_KEY)
         counts = (0, 0, 0) if cursor is None else msgspec.msgpack.decode(cursor, type=tuple[int, int, int])
         self.cursor, chunk_count, arrivals = counts
@@ -83,7 +84,8 @@ class Engine:
         self._sealed = SealedChunks(store, chunk_count)
         self._open = OpenChunk(self.state, self._sealed)
         self._orders = Orders(store, self.limits.book, arrivals)
-        self._ledger = Ledger(store)
+        self._ledger = Ledger(store, self.state.globals.risk, accounts)
+        self._open.watched_by.append(self._ledger.watchlist)
         self._queue = Queue(store)
         self._committing = Committing(self._open, self._orders, self._ledger, self._queue)
         # Whether orders that are over stand in the books, as the last look at them has found.
@@ -175,7 +177,7 @@ class Engine:
         if is_changing:
             self.inputs += 1
             number(effects, self.inputs)
-            self._ledger.touched(processed.accounts)
+            self._ledger.touched((index, self.account(index)) for index in processed.accounts)
         # Invariant: what is flushed ends at an input, so that the journal goes on right behind it. A chunk that was
         # overflowed ends within an input, and is written with a later one.
         if tag is None or self._open.body_size >= self.limits.chunk_bytes or self._has_waited_enough():

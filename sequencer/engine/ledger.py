@@ -1,12 +1,12 @@
 """The lists beside the tree: fills, withdrawals, rescues, who may hold positions, whose account is whose."""
 
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
 
-from prover.stf import containers, encoding
+from prover.stf import constants, containers, encoding
 from sequencer.engine.post_mortem import PostMortem
 from sequencer.engine.records import (
     RESCUE_KEY,
@@ -17,15 +17,21 @@ from sequencer.engine.records import (
     WithdrawalRecord,
     number_key,
 )
+from sequencer.watch.watchlist import Watchlist
 
 _REMEMBERED_FILLS: Final = 10_000
 _REMEMBERED_RESCUES: Final = 10_000
+_NO_POSITIONS: Final = [containers.EMPTY] * constants.MARKETS
 
 
 class Ledger:
-    """holders: accounts that may hold a position; whoever looks at one that does not may discard it."""
+    """holders: accounts that hold a position.
 
-    def __init__(self, store: StagedStore) -> None:
+    watchlist: those that may be below maintenance.
+    """
+
+    def __init__(self, store: StagedStore, risk: containers.Risk, accounts: Mapping[int, bytes]) -> None:
+        """accounts: the payload of every account, ascending."""
         self._store = store
         self._accounts_of: defaultdict[bytes, list[int]] = defaultdict(list)
         self.holders: set[int] = set()
@@ -39,14 +45,18 @@ class Ledger:
         )
         # Who signed the last tick: a forced close may come long after it.
         self.tick_signers: list[int] = list(store.get(SIGNERS_KEY) or b"")
-        for key, value in store.iterate(b"l"):
-            if key[-1] == 0:
-                account = encoding.account_from_payload(value)
-                index = int.from_bytes(key[1:4], "big")
-                if account.owner != containers.NOBODY:
-                    self.opened(index, account.owner)
-                if any(encoding.unpack(position).size for position in account.positions):
-                    self.holders.add(index)
+        self.watchlist = Watchlist(multiple=1)
+        # Everybody is looked at once, before anybody waits for it.
+        self.watchlist.look(risk, self._opened(accounts))
+
+    def _opened(self, accounts: Mapping[int, bytes]) -> Iterator[tuple[int, containers.Account]]:
+        """Lists the accounts; gives those that hold positions."""
+        for index, payload in accounts.items():
+            if payload[:20] != containers.NOBODY:
+                self.opened(index, payload[:20])
+            if len(payload) > encoding.ACCOUNT_PAYLOAD_BYTES:
+                self.holders.add(index)
+                yield index, encoding.account_from_payload(payload)
 
     def accounts_of(self, owner: bytes) -> list[int]:
         """Indices of an owner's accounts, ascending."""
@@ -56,9 +66,13 @@ class Ledger:
         """Lists an account."""
         self._accounts_of[owner].append(index)
 
-    def touched(self, accounts: Iterable[int]) -> None:
-        """Lists accounts that may hold a position from now on."""
-        self.holders.update(accounts)
+    def touched(self, rows: Iterable[tuple[int, containers.Account]]) -> None:
+        """Lists whoever holds a position, of accounts that may have changed."""
+        for index, account in rows:
+            if account.positions == _NO_POSITIONS:
+                self.holders.discard(index)
+            else:
+                self.holders.add(index)
 
     def note_withdrawal(self, recipient: bytes, amount: int, chunk: int) -> int:
         """Lists a withdrawal of the tree; its index."""

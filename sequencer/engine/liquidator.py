@@ -62,8 +62,9 @@ class Liquidator:
         clock = self._chunk.view.clock()
         if not clock.steady or clock.grace or not clock.priced:
             return
-        holders = sorted(filter(is_traders, self._committing.ledger.holders))
-        rows = [(index, self._chunk.account(index)) for index in holders]
+        self._chunk.note_changed()
+        near = self._committing.ledger.watchlist.near(self._chunk.globals.risk, self._chunk.account)
+        rows = [(index, self._chunk.account(index)) for index in near if is_traders(index)]
         for index in worst_first(self._chunk.globals, clock.now, rows):
             for _ in range(_STEPS_OF_AN_ACCOUNT):
                 if self._left == 0 or not self._step(index):

@@ -10,6 +10,7 @@ from prover.state.trial import peek_account, peek_slot
 from prover.stf import constants, containers, encoding
 from prover.stf.replay import Chunk
 from sequencer.engine.records import CHUNK_KEY, ROOT_KEY, SealedChunk, StagedStore, Writes, number_key
+from sequencer.watch.watchlist import Watchlist
 
 
 class SealedChunks:
@@ -85,7 +86,7 @@ class OpenChunk:
 
     sealed: the chunks before this one; signer: who signed the input under way, empty
     where there is none or many; queue_only: the input under way needs a chunk that serves the queue alone; was_cut: it
-    has overflowed a chunk.
+    has overflowed a chunk; watched_by: who is told of every account that changes.
     """
 
     def __init__(self, state: State, sealed: SealedChunks) -> None:
@@ -94,6 +95,7 @@ class OpenChunk:
         self.signer = b""
         self.queue_only = False
         self.was_cut = False
+        self.watched_by: list[Watchlist] = []
         self.body_size = 0
         self._chunk: Chunk | None = None
         self._body: list[bytes] = []
@@ -162,8 +164,18 @@ class OpenChunk:
         self._body.append(operation)
         self.body_size += len(operation)
 
+    def note_changed(self) -> None:
+        """Tells those who watch which accounts the open chunk has changed, by the law's own rows."""
+        if self._chunk is None:
+            return
+        loaded = self._chunk.loaded_accounts
+        changed = [index for index, account in self._chunk.accounts.items() if account is not loaded[index]]
+        for watchlist in self.watched_by:
+            watchlist.note(changed)
+
     def seal(self) -> bool:
         """Makes the open chunk the state; whether there was anything in it."""
+        self.note_changed()
         chunk, self._chunk = self._chunk, None
         size, self.body_size = self.body_size, 0
         if chunk is None or not chunk.operation_codes:

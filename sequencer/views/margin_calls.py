@@ -3,15 +3,16 @@
 A call's level rises when the ratio reaches it, and eases only once the ratio is five points below it.
 """
 
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
 from prover.standing import Standing, met_by_order
-from prover.stf import containers, margin
+from prover.stf import margin
+from sequencer.engine.engine import Engine
 from sequencer.schema.accounts import MarginCall
 from sequencer.views.account import positions_of, ratio_ppm
+from sequencer.watch.watchlist import Watchlist
 
 # Percent of maintenance requirement over equity.
 LEVELS: Final = (50, 70, 80, 90, 100)
@@ -35,9 +36,12 @@ class MarginCalls:
     Rebuilt, not stored: a node that starts again tells every standing call once more.
     """
 
-    def __init__(self, watched: set[int]) -> None:
-        """`watched`: the accounts that may hold positions; whoever fills adds to it, `look` discards from it."""
-        self._watched = watched
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        # What an account has is twice its maintenance where the lowest level begins.
+        self._watchlist = Watchlist(multiple=100 // LEVELS[0])
+        self._watchlist.note(engine.holders)
+        engine.open_chunk.watched_by.append(self._watchlist)
         self._looks: dict[int, MarginCall] = {}
 
     def level(self, account: int) -> int:
@@ -46,7 +50,7 @@ class MarginCalls:
         return 0 if found is None else found.level_percent
 
     def last_look(self, account: int) -> MarginCall | None:
-        """What the last tick's look at an account found, level 0 too; None where it held no position."""
+        """What the last tick's look at an account found, level 0 too; None where it was far from the lowest level."""
         return self._looks.get(account)
 
     def standing(self, limit: int) -> list[MarginCall]:
@@ -57,17 +61,18 @@ class MarginCalls:
         )
         return [msgspec.structs.replace(call, previous_percent=call.level_percent) for call in called[:limit]]
 
-    def look(
-        self,
-        risk: containers.Risk,
-        tick_time_ms: int,
-        now_ms: int,
-        account_of: Callable[[int], containers.Account],
-    ) -> list[MarginCall]:
-        """The changes at new prices, by account."""
+    def look(self) -> list[MarginCall]:
+        """The changes at new prices, by account; looks at whoever may be near a level, and whoever is called."""
+        engine = self._engine
+        risk, now_ms = engine.globals.risk, engine.view.commitment.timestamp
+        tick_time_ms = engine.globals.tick_time
+        engine.open_chunk.note_changed()
+        near = self._watchlist.near(risk, engine.account)
+        called = (index for index, call in self._looks.items() if call.level_percent)
+        looks: dict[int, MarginCall] = {}
         changes: list[MarginCall] = []
-        for index in sorted(self._watched):
-            account = account_of(index)
+        for index in sorted({*near, *called}):
+            account = engine.account(index)
             settled, _ = margin.settle(risk, account, now_ms)
             now = met_by_order(risk, settled)
             before = self.level(index)
@@ -81,10 +86,9 @@ class MarginCalls:
                 maintenance_micros=now.maintenance,
                 tick_time_ms=tick_time_ms,
             )
-            self._looks[index] = call
-            if not positions_of(account):
-                self._watched.discard(index)
-                del self._looks[index]
+            if positions_of(account):
+                looks[index] = call
             if level != before:
                 changes.append(call)
+        self._looks = looks
         return changes

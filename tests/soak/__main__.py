@@ -40,6 +40,9 @@ CAMPAIGNS: Final = {
         "mutants", "faults of either twin: the published vectors notice each", "cases", 400, (("trees", 1),)
     ),
     "rebuild": Campaign("rebuild", "a node's rebuild from L1 beside a challenger's replay", "rounds", 100),
+    "scale": Campaign(
+        "scale", "a tick that hurts nobody costs the same however many accounts there are", "accounts", 100_000
+    ),
     "drill": Campaign("drill", "the oracle's outage drill against a real node", "rounds", 1),
 }
 

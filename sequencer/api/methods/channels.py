@@ -105,13 +105,12 @@ class Channels:
             self._feeds.publish("batches", self._rollup.newest_batches(1))
 
     def _tell_calls(self, feeds: Feeds) -> None:
-        """Looks at the accounts once a tick, and tells the changed calls on `margin_calls` and `account:N`."""
+        """Looks once a tick at who is near a call, and tells the changed calls on `margin_calls` and `account:N`."""
         globals = self._engine.globals
         if globals.tick_time == self._looked_at_ms:
             return
         self._looked_at_ms = globals.tick_time
-        now_ms = self._engine.view.commitment.timestamp
-        for call in self._calls.look(globals.risk, globals.tick_time, now_ms, self._engine.account):
+        for call in self._calls.look():
             feeds.publish("margin_calls", call)
             self._tell_account(feeds, call.account, margin_call=call)
 

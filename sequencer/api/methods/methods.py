@@ -36,7 +36,7 @@ class Methods:
         """sign: 64 compact bytes of a digest, by the key that posts."""
         engine = venue.engine
         self.is_ready = False
-        rankings, calls, drafter = Rankings(engine), MarginCalls(engine.holders), Drafter(engine, now_ms)
+        rankings, calls, drafter = Rankings(engine), MarginCalls(engine), Drafter(engine, now_ms)
         self.markets = Markets(engine)
         self.accounts = Accounts(engine, calls, rankings, drafter, now_ms)
         self.rollup = Rollup(engine, view, deployment, now_ms, lambda: self.is_ready)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -53,6 +54,30 @@ def test_an_account_encoded_from_its_last_image_is_encoded_as_by_the_law(
         assert digest == encoding.account_hash(accounts[index])
         assert payload == encoding.account_payload(accounts[index])
         assert encoding.account_payload(encoding.account_from_payload(payload)) == payload
+        assert state.leaf_hash(index << constants.SLOT_BITS, payload) == digest
+
+
+@given(st.integers(0, 2**56 - 1), st.integers(0, 2**64 - 1))
+def test_a_slot_is_hashed_from_its_payload_as_by_the_law(sequence: int, filled: int) -> None:
+    slot = containers.Slot(sequence=sequence, filled=filled)
+    assert state.leaf_hash(257, encoding.slot_payload(slot)) == encoding.slot_hash(slot)
+    assert state.leaf_hash(257, encoding.slot_payload(encoding.no_slot())) == containers.NO_HASH
+
+
+def test_a_payload_of_a_wrong_length_has_no_hash() -> None:
+    held = encoding.account_payload(venue.account(positions={3: venue.position(5, -7)}))
+    for leaf, payload in ((256, held[:-1]), (256, held + bytes(32)), (256, b""), (257, bytes(14)), (257, bytes(16))):
+        with pytest.raises(ValueError, match="wrong length"):
+            state.leaf_hash(leaf, payload)
+
+
+def test_an_opened_state_gives_the_payload_of_every_account() -> None:
+    opened = venue.build_state(
+        accounts={17: venue.account(), 40: venue.account()}, slots={(17 << 8) + 3: containers.Slot(1, 1)}
+    )
+    taken: dict[int, bytes] = {}
+    State(opened.store, opened.domain, taken)
+    assert taken == {index: encoding.account_payload(opened.account(index)) for index in (0, 17, 40)}
 
 
 def test_an_account_that_is_empty_again_has_no_hash() -> None:

@@ -1,8 +1,12 @@
 """Whom the venue rescues: through the book first, the worst first, gently; then the fund, then the ranking."""
 
+from collections.abc import Callable
 from fractions import Fraction
+from random import Random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from prover.standing import judged_by_rescue
 from prover.state.trial import decide_rescue, next_chunk
@@ -13,20 +17,24 @@ from sequencer.engine.liquidator import most_lots
 from sequencer.engine.post_mortem import DELEVERAGING, FORCED_CLOSE, LIQUIDATION, TAKE_OVER, UNWINDING
 from sequencer.engine.ranking import ranking
 from sequencer.sequencing.staged_store import BufferedStore
+from sequencer.watch.watchlist import Watchlist
 from tests.sequencer.node_world import (
     BTC,
     BUY,
     DOLLAR,
+    DOMAIN,
     ETH,
     FIRST,
     PRICES,
     SELL,
     World,
     deposit,
+    genesis_store,
     key,
     leave,
     order,
     owner,
+    picture,
     signed_order,
 )
 from tests.twins.venue import begun
@@ -548,3 +556,42 @@ def test_a_leave_that_one_price_of_two_calls_insolvent_waits_also_without_ticks(
     assert (world.position(1), begun(world.engine.view.commitment)) == (lots, 0)
     assert world.engine.entries[-1].code == codes.STALE
     world.check()
+
+
+class Everybody(Watchlist):
+    """Looks at all who hold a position, whatever the prices."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(multiple=1)
+        self.engine = engine
+
+    def near(self, risk: containers.Risk, account_of: Callable[[int], containers.Account]) -> list[int]:
+        return sorted(self.engine.holders)
+
+
+@settings(max_examples=15)
+@given(seed=st.integers(0, 2**32))
+def test_a_look_at_those_who_are_near_rescues_whom_a_look_at_everybody_does(seed: int) -> None:
+    rng = Random(seed)
+    world = World(traders=8)
+    world.process(deposit(owner(50), rng.choice((1, 2_000_000)) * DOLLAR, BTC + 1))
+    other = Engine(BufferedStore(genesis_store()), DOMAIN)
+    other._ledger.watchlist = Everybody(other)
+    prices = list(PRICES)
+    for _ in range(60):
+        if rng.random() < 0.5:
+            market, trader = rng.randrange(3), rng.randrange(8)
+            price = prices[market] * rng.randrange(990, 1_011) // 1_000
+            size = int(rng.uniform(0.1, 3) * 1_500_000 * DOLLAR / price)
+            world.order(trader, rng.choice((BUY, SELL)), price, size, slot=rng.randrange(1, 9), market=market)
+        else:
+            step = rng.choice((2, 20, 80))
+            prices = [price * (1_000 + rng.randint(-step, step)) // 1_000 for price in prices]
+            for _ in range(rng.choice((1, 3, 4))):
+                world.seal()
+                premiums = tuple(rng.choice((0, 500, -500)) for _ in range(3))
+                assert world.tick(tuple(prices), premiums).code == codes.OK
+    for count, taken in enumerate(world.journal, start=1):
+        assert other.process(taken).changed
+        other.flush(count)
+    assert picture(other) == picture(world.engine)

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from prover.stf import codes, constants, containers
+from prover.stf import codes, constants
 from sequencer.engine.engine import Engine
 from sequencer.schema.accounts import MarginCall
 from sequencer.sequencing.staged_store import BufferedStore
@@ -59,14 +59,14 @@ def look(world: World, calls: MarginCalls, per_mille: int) -> list[tuple[int, in
     world.seal()
     assert world.tick((PRICE * per_mille // 1_000, *PRICES[1:])).code == codes.OK
     globals = world.engine.globals
-    found = calls.look(globals.risk, globals.tick_time, world.now, world.engine.account)
+    found = calls.look()
     assert all(call.tick_time_ms == globals.tick_time for call in found)
     return [(call.account - FIRST, call.previous_percent, call.level_percent) for call in found]
 
 
 def test_a_fall_and_a_recovery(world: World) -> None:
     """Margin ratios of trader 1: 36, 52, 70, 79, 91, 119, none, 99, 85, 74, 66, 50, 43 percent."""
-    calls = MarginCalls(world.engine.holders)
+    calls = MarginCalls(world.engine)
     told = [look(world, calls, at) for at in (1_000, 990, 983, 982, 980, 977, 966, 979, 981, 983, 985, 991, 995)]
     assert told == [
         [],
@@ -87,36 +87,45 @@ def test_a_fall_and_a_recovery(world: World) -> None:
 
 
 def test_a_wobble_is_told_once(world: World) -> None:
-    calls = MarginCalls(world.engine.holders)
+    calls = MarginCalls(world.engine)
     # 66, 70+, 69.9, 66, 74, 70 percent; then far away, and back.
     told = [look(world, calls, at) for at in (985, 983, 984, 985, 983, 984, 1_003, 983)]
     assert told == [[(1, 0, 50)], [(1, 50, 70)], [], [], [], [], [(1, 70, 0)], [(1, 0, 70)]]
 
 
-def test_who_closes_is_told_so_and_then_skipped(world: World) -> None:
-    calls = MarginCalls(world.engine.holders)
-    asked: list[int] = []
-
-    def account_of(index: int) -> containers.Account:
-        asked.append(index)
-        return world.engine.account(index)
-
-    # Trader 2 was touched by a deposit and is dropped at the first look.
-    assert world.engine.holders == {FIRST, FIRST + 1, FIRST + 2}
-    look(world, calls, 983)
+def test_who_closes_is_told_so_and_then_skipped(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = MarginCalls(world.engine)
     assert world.engine.holders == {FIRST, FIRST + 1}
+    look(world, calls, 983)
     assert [call.account for call in calls.standing(10)] == [FIRST + 1]
     now = PRICE * 983 // 1_000
     world.order(0, BUY, now, 100_000, slot=2)
     assert world.order(1, SELL, now, 100_000, slot=2).status == "filled"
     assert look(world, calls, 983) == [(1, 70, 0)]
     assert (calls.standing(10), world.engine.holders) == ([], set())
-    assert calls.look(world.engine.globals.risk, 0, world.now, account_of) == []
+    asked: list[int] = []
+    monkeypatch.setattr(world.engine, "account", asked.append)
+    assert calls.look() == []
     assert asked == []
 
 
+def test_a_tick_looks_at_nobody_who_is_far_from_a_call(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = MarginCalls(world.engine)
+    assert look(world, calls, 1_000) == []
+    assert calls.last_look(FIRST + 1) is None
+    asked: list[int] = []
+    account = world.engine.account
+    monkeypatch.setattr(world.engine, "account", lambda index: asked.append(index) or account(index))
+    assert look(world, calls, 991) == []
+    assert asked == []
+    assert look(world, calls, 990) == [(1, 0, 50)]
+    assert set(asked) == {FIRST + 1}
+    assert (found := calls.last_look(FIRST + 1)) is not None
+    assert found.level_percent == 50
+
+
 def test_the_worst_stand_first_and_the_list_is_cut() -> None:
-    calls = MarginCalls(set())
+    calls = MarginCalls(World().engine)
     calls._looks = {
         index: MarginCall(index, level, level, 0, 0, 0, 0)
         for index, level in ((20, 50), (18, 100), (21, 0), (19, 100), (17, 70))
