@@ -5,15 +5,18 @@ from typing import Any, Final
 import msgspec
 
 from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Reverted
 from l1_bridge.client.keys import Signer
 from l1_bridge.codec import batch, calls, events
-from l1_bridge.contracts.artifact import Artifact, bridge_artifact, load_artifact
+from l1_bridge.contracts.artifact import Artifact, ArtifactError, bridge_artifact, load_artifact
 from prover.contracts import referee
 from prover.state.state import genesis_commitment
 from prover.stf import encoding
 
 # 24,576 bytes at 200 gas each, creation code at up to 16 gas a byte, and the genesis is logged.
 _DEPLOY_GAS: Final = 12_000_000
+# Of the token, which the bridge itself never asks.
+TOKEN_DECIMALS: Final = 6
 
 # Where the bridge takes short windows, and money is play money.
 DEVNET_CHAINS: Final = (31_337, 1_337)
@@ -118,7 +121,8 @@ async def deploy(
 async def deploy_bridge(
     client: L1Client, signer: Signer, genesis: bytes, parameters: calls.Parameters, token: bytes, law: bytes
 ) -> Deployment:
-    """Deploys a bridge alone, over a token and a referee that stand."""
+    """Deploys a bridge alone, over a token and a referee that stand. WrongContracts for a token of other decimals."""
+    await _require_micros(client, token)
     commitment, _ = genesis_commitment(genesis)
     opened = batch.Commitment.decode(encoding.commitment_bytes(commitment))
     code = calls.encode_creation(token, law, parameters, opened, genesis)
@@ -131,6 +135,7 @@ async def read(client: L1Client, bridge: bytes) -> Deployment:
     await _require_shipped(client, bridge_artifact(), bridge)
     referee_address = await _address(client, bridge_artifact(), bridge, "REFEREE")
     token = await _address(client, bridge_artifact(), bridge, "TOKEN")
+    await _require_micros(client, token)
     shipped = referee.artifact("FraudReferee")
     await _require_shipped(client, shipped, referee_address)
     for name in referee.FAMILIES:
@@ -194,6 +199,18 @@ async def view(client: L1Client, artifact: Artifact, address: bytes, name: str, 
 async def _address(client: L1Client, artifact: Artifact, contract: bytes, name: str) -> bytes:
     answer: str = await view(client, artifact, contract, name)
     return bytes.fromhex(answer.removeprefix("0x"))
+
+
+async def _require_micros(client: L1Client, token: bytes) -> None:
+    """Amounts are micro-dollars everywhere: the bridge books what the token counts, whatever it means by it."""
+    try:
+        decimals = await view(client, load_artifact("MockDollar"), token, "decimals")
+    except (ArtifactError, L1Reverted):
+        raise WrongContracts(f"the token at 0x{token.hex()} does not say how many decimals it has") from None
+    if decimals != TOKEN_DECIMALS:
+        raise WrongContracts(
+            f"the token at 0x{token.hex()} has {decimals} decimals, where amounts here have {TOKEN_DECIMALS}"
+        )
 
 
 async def _require_shipped(client: L1Client, artifact: Artifact, address: bytes) -> None:

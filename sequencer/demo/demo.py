@@ -224,7 +224,11 @@ class Demo:
         command = [*_catenary("node"), "--l1-rpc-url", l1_url, "--datadir", str(self.config.datadir / "node")]
         command += ["--port", "0", "--development-key", str(key), "--json", "--post-interval", "2"]
         command += ["--no-oracle", "--no-maker"]
-        command += ["--rollup-address", rollup] if rollup else ["--deploy", "--window", str(self.config.window_seconds)]
+        command += (
+            ["--rollup-address", rollup, "--take-seat"]
+            if rollup
+            else ["--deploy", "--window", str(self.config.window_seconds)]
+        )
         child = await self._spawn("the node", command)
         return child, await child.said("ready")
 

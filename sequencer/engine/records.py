@@ -19,6 +19,8 @@ RECEIPTS_KEY: Final = b"mreceipts"
 QUEUE_KEY: Final = b"mqueue"
 # Milliseconds, 8 bytes: what was created before is not taken, since a store rebuilt from L1 knows of no soft cancel.
 NOT_BEFORE_KEY: Final = b"mnotbefore"
+# Which rollup the store is of, as its node remembers it.
+IDENTITY_KEY: Final = b"midentity"
 
 Writes = dict[bytes, bytes | None]
 
@@ -89,6 +91,11 @@ class SealedChunk(msgspec.Struct, array_like=True):
     operations: int
     withdrawal_count: int
     leaves: list[tuple[int, bytes]]
+
+    @property
+    def began_ms(self) -> int:
+        """The time with which it begins; an entry of the queue may move its clock on."""
+        return int.from_bytes(self.body[: constants.TIMESTAMP_LENGTH], "big") % constants.QUEUE_ONLY_BIT
 
 
 class WithdrawalRecord(msgspec.Struct, array_like=True):

@@ -1,6 +1,6 @@
 """Sealed chunks to L1: pre-flight on the shipped bytecode, one batch at a time on the canonical head, no other."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
@@ -10,6 +10,7 @@ from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Error, L1Rejected, L1Reverted, L1Unavailable
 from l1_bridge.client.keys import Signer
 from l1_bridge.codec import batch, calls
+from l1_bridge.contracts.artifact import ArtifactError
 from prover.contracts.deployment import Deployment
 from prover.contracts.referee import LocalReferee, RefereeRefused
 from prover.stf import constants, containers
@@ -55,6 +56,7 @@ class Poster:
         engine: Engine,
         *,
         post_seconds: float = 5.0,
+        clock: Callable[[], float] = trio.current_time,
     ) -> None:
         self._client = client
         self._signer = signer
@@ -67,10 +69,29 @@ class Poster:
         self._checked = 0
         self._parameters: calls.Parameters | None = None
         self.batches_posted = 0
+        self._clock = clock
+        # Since when there is trouble, in seconds of the clock, and whether it is the bridge itself that says no.
         self.trouble = ""
+        self.trouble_since = 0.0
+        self.is_refused = False
         # Whether the bytes of a request cost more at L1's price of gas than the highest posting fee.
         self.is_l1_dear = False
         self._log = structlog.get_logger("poster")
+
+    @property
+    def operator(self) -> bytes:
+        """The address that posts."""
+        return self._signer.address
+
+    @property
+    def bridge(self) -> bytes:
+        """The address that is posted to."""
+        return self._deployment.bridge
+
+    async def is_seat_new(self) -> bool:
+        """Whether nobody has ever bonded for this rollup. Raises L1Error."""
+        answer = await self._client.eth_call(self._deployment.bridge, calls.encode_call("bond_count"))
+        return int.from_bytes(answer, "big") == 0
 
     async def take_seat(self, endpoint_url: str) -> None:
         """Takes the committer's seat with the bond, unless this key holds it already; SeatTaken otherwise."""
@@ -101,13 +122,20 @@ class Poster:
                 posted = await self.post_once()
                 self.trouble = ""
                 pause = self._post_seconds
-            except L1Error as error:
+            except (L1Error, ArtifactError) as error:
+                # What no bridge would answer comes from a node that has none: on another chain, or not there yet.
                 posted = False
-                self.trouble = str(error)
+                self._note(error)
                 pause = min(2 * pause, max(_LONGEST_PAUSE_SECONDS, self._post_seconds))
                 self._log.warning("post.failed", error=str(error), next_in_seconds=pause)
             if not posted:
                 await trio.sleep(pause)
+
+    def _note(self, error: Exception) -> None:
+        is_refused = isinstance(error, L1Reverted)
+        if not self.trouble or is_refused != self.is_refused:
+            self.trouble_since = self._clock()
+        self.trouble, self.is_refused = str(error), is_refused
 
     async def look_at_gas(self) -> None:
         """Asks L1 for its price of gas, and the venue's oracle for that of ether; without one nothing is dear."""
@@ -123,12 +151,17 @@ class Poster:
         """The batch that the next commit builds on, and how many of our chunks it contains. Raises ForeignHead."""
         data = await self._client.eth_call(self._deployment.bridge, calls.encode_call("head"), block)
         record = calls.decode_record(calls.BatchRecord, data)
-        number = self._engine.chunk_with_root(record.last_root)
+        number = self.chunk_of(record)
         if number is None:
-            if record.number == 0 and record.last_root == self._genesis_root:
-                return record, 0
             raise ForeignHead(f"batch {record.number} on L1 ends in a root that this node never had")
         return record, number
+
+    def chunk_of(self, record: calls.BatchRecord) -> int | None:
+        """How many of our chunks stand on L1 where this batch is the newest; None where it is not built from them."""
+        number = self._engine.chunk_with_root(record.last_root)
+        if number is None and record.number == 0 and record.last_root == self._genesis_root:
+            return 0
+        return number
 
     async def _fixed(self) -> calls.Parameters:
         if self._parameters is None:
@@ -177,13 +210,37 @@ class Poster:
             return None
         chunks = self._sealed_behind(first)
         if chunks:
-            open_since_ms = _stated_ms(chunks[0].body) if await self._taken_of(chunks, record) else 0
+            open_since_ms = chunks[0].began_ms if await self._taken_of(chunks, record) else 0
         if open_since_ms is None or not await self._is_too_old(open_since_ms, await self._client.next_timestamp()):
             return None
+        await self._require_final(record, final_block)
+        return first
+
+    async def other_queue_behind(self, final_block: str | int, taken: int, taken_hash: bytes) -> int | None:
+        """The chunk behind which nothing can be posted, because L1's queue is another than what was taken of it.
+
+        taken, taken_hash: entries of the queue, those that are in no chunk yet as well, and their hash chain. A queue
+        that is shorter proves nothing: it may be that of a node that lags. Raises L1Error.
+        """
+        try:
+            record, first = await self.head()
+        except ForeignHead:
+            return None
+        bridge = self._deployment.bridge
+        length = await self._client.eth_call(bridge, calls.encode_call("queue_length"), final_block)
+        if not 0 < taken <= int.from_bytes(length, "big"):
+            return None
+        answer = await self._client.eth_call(bridge, calls.encode_call("queue_entry", taken - 1), final_block)
+        if calls.decode_record(calls.QueueEntry, answer).chain_hash == taken_hash:
+            return None
+        await self._require_final(record, final_block)
+        return first
+
+    async def _require_final(self, record: calls.BatchRecord, final_block: str | int) -> None:
+        """L1Unavailable unless L1's final part has the same newest batch."""
         final, _ = await self.head(final_block)
         if final.batch_hash != record.batch_hash:
             raise L1Unavailable(f"batch {record.number} is not final yet; start again when it is")
-        return first
 
     async def post_once(self) -> bool:
         """Commits one batch if anything is sealed beyond the head; whether it did. Raises Overdue."""
@@ -193,7 +250,7 @@ class Poster:
             return False
         chunks = await self._taken_of(sealed, record)
         now_seconds = await self._client.next_timestamp()
-        if not chunks or await self._is_too_old(_stated_ms(chunks[0].body), now_seconds):
+        if not chunks or await self._is_too_old(chunks[0].began_ms, now_seconds):
             raise Overdue(_overdue(first))
         # L1 takes nothing from ahead of its own clock: what this node sealed in L1's future waits for it.
         while chunks and _timestamp_ms(chunks[-1]) > now_seconds * 1_000:
@@ -293,11 +350,6 @@ def batch_length(chunks: Sequence[tuple[int, bytes]], late_ms: int | None) -> in
 def is_queue_only(body: bytes) -> bool:
     """Whether a chunk serves the queue alone."""
     return int.from_bytes(body[: constants.TIMESTAMP_LENGTH], "big") >= constants.QUEUE_ONLY_BIT
-
-
-def _stated_ms(body: bytes) -> int:
-    """The time with which a chunk begins; an entry of the queue may move its clock on."""
-    return int.from_bytes(body[: constants.TIMESTAMP_LENGTH], "big") % constants.QUEUE_ONLY_BIT
 
 
 def _overdue(first: int) -> str:

@@ -25,6 +25,7 @@ from sequencer.engine.queue import entry_record
 from sequencer.engine.records import (
     CHUNK_KEY,
     CURSOR_KEY,
+    IDENTITY_KEY,
     NOT_BEFORE_KEY,
     QUEUE_KEY,
     ROOT_KEY,
@@ -120,7 +121,7 @@ class RebuiltState(msgspec.Struct, frozen=True):
 
 def genesis_state(datadir: Path, record: DeploymentRecord) -> None:
     """Puts the store of a rollup without batches where the datadir has none. StoreUnavailable."""
-    with _unfinished(datadir) as store:
+    with _unfinished(datadir, record) as store:
         prover_state.create(store, record.deployment.domain, record.genesis)
 
 
@@ -131,7 +132,7 @@ async def rebuild_state(
 
     Killed at any moment there is a whole store or none. The journal of the datadir has to be empty.
     """
-    with _unfinished(datadir) as store:
+    with _unfinished(datadir, record) as store:
         keeper = StoreKeeper(store, reached)
         rebuilt = await _replayed(client, record, keeper)
         commitment, globals = rebuilt.state.commitment, rebuilt.state.globals
@@ -148,13 +149,14 @@ async def rebuild_state(
 
 
 @contextmanager
-def _unfinished(datadir: Path) -> Iterator[LevelDbStore]:
-    """An empty store, which becomes the datadir's where the body ends well."""
+def _unfinished(datadir: Path, record: DeploymentRecord) -> Iterator[LevelDbStore]:
+    """A store that says of which rollup it is, and nothing else; it becomes the datadir's where the body ends well."""
     assert not (datadir / STATE).exists(), "a state is not built over another"
     unfinished = datadir / UNFINISHED
     shutil.rmtree(unfinished, ignore_errors=True)
     store = LevelDbStore(unfinished)
     try:
+        store.write({IDENTITY_KEY: record.encode()}, sync=True)
         yield store
     finally:
         store.close()

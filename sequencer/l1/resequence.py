@@ -30,6 +30,8 @@ from sequencer.engine.post_mortem import KINDS, PostMortem
 from sequencer.engine.records import (
     CHUNK_KEY,
     CURSOR_KEY,
+    IDENTITY_KEY,
+    NOT_BEFORE_KEY,
     QUEUE_KEY,
     RECEIPTS_KEY,
     RESCUE_KEY,
@@ -140,8 +142,9 @@ def rebuild(old: Store, new: Store, what: Kept, journaled: Iterable[Input]) -> V
             pending.put(key, value)
     pending.flush()
     # The commitment comes last: a store without it holds no state.
+    of_store = {name: row for name in (IDENTITY_KEY, NOT_BEFORE_KEY) if (row := old.get(name)) is not None}
     place = {CURSOR_KEY: msgspec.msgpack.encode((what.cursor, kept, arrivals)), SIGNERS_KEY: _last_signers(old, kept)}
-    new.write({**state_writes(commitment, globals_data, leaves.items()), **place}, sync=True)
+    new.write({**of_store, **state_writes(commitment, globals_data, leaves.items()), **place}, sync=True)
     assert State(new, what.domain).root == root, "the leaves hash to the root on L1"
     return voided
 

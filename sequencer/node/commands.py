@@ -40,6 +40,7 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     l1_port: int
     rollup_address: bytes | None
     deploy: bool
+    take_seat: bool
     window_seconds: int
     governor: bytes | None
     governance_delay: int
@@ -69,6 +70,7 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--l1-port", type=click.IntRange(0, 65535), default=8545, show_default=True, help="Embedded L1's port.")
 @click.option("--rollup-address", type=AddressType(), help="Bridge of an existing rollup.")
 @click.option("--deploy", is_flag=True, help="Deploy a new rollup to --l1-rpc-url (implied by the embedded L1).")
+@click.option("--take-seat", is_flag=True, help="Put up the bond for an open seat (implied for a new rollup).")
 @click.option("--window", "window_seconds", type=click.IntRange(1), default=30, show_default=True, help="Seconds.")
 @click.option(
     "--governor", type=AddressType(), help="Of a new rollup: who may announce parameters; nobody if not given."
@@ -120,6 +122,7 @@ def config_of(options: NodeOptions) -> "NodeConfig":
         l1_port=options.l1_port,
         rollup_address=options.rollup_address or b"",
         is_deploy_allowed=options.deploy,
+        is_seat_wanted=options.take_seat,
         operator=operator,
         is_oracle_simulated=not options.no_oracle,
         oracle_seed=options.oracle_seed,

@@ -1,8 +1,9 @@
 """The node: one nursery around sequencer, L1, poster, prices and API; everything that lasts is in its datadir."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +18,7 @@ from l1_bridge.codec import calls
 from prover.contracts.deployment import Deployment, DeploymentRecord
 from sequencer.api.methods.methods import Methods
 from sequencer.api.methods.reports import Reports
+from sequencer.api.methods.standing import Standing
 from sequencer.api.rpc.handlers import register
 from sequencer.api.rpc.jsonrpc import Registry
 from sequencer.api.transport.server import ApiConfig, Server, open_port
@@ -24,8 +26,10 @@ from sequencer.client.clock import wall_clock_ms
 from sequencer.engine.engine import Engine
 from sequencer.l1.bridge_view import BridgeView, Checkpoint
 from sequencer.l1.following import EntryFeeder, Following, read_checkpoint
+from sequencer.l1.postable import CODES
 from sequencer.l1.poster import Poster, SeatTaken
-from sequencer.node.config import DatadirUnusable, L1Unusable, NodeConfig
+from sequencer.l1.watching import Watch
+from sequencer.node.config import CannotStart, DatadirUnusable, L1Unusable, NodeConfig
 from sequencer.node.datadir import Datadir, held
 from sequencer.node.devnet_tasks import run_maker, simulate_oracle
 from sequencer.node.opening import connected, open_engine, operator_of, parameters_of, rollup_of
@@ -34,6 +38,15 @@ from sequencer.sequencing.sequencer import Sequencer
 from sequencer.sequencing.signature_pool import Verifiers
 
 _JOURNAL_LIMITS: Final = Limits(segment_bytes=64 << 20, pending_bytes=64 << 20)
+
+# None of these ends by itself, and nothing could be taken meanwhile: where they stand a node does not come up.
+_REFUSALS: Final[Mapping[str, type[CannotStart]]] = {
+    "OTHER_SEAT": L1Unusable,
+    "OTHER_HISTORY": DatadirUnusable,
+    "SECOND_NODE": DatadirUnusable,
+    "UNREAD": L1Unusable,
+    "NO_BRIDGE": L1Unusable,
+}
 
 
 class Running(msgspec.Struct):
@@ -112,10 +125,21 @@ class Node:
             recoverer=self._verifiers,
             posted_chunks=lambda: self._view.posted_chunks,
         )
-        # Half of what the bridge allows: what is taken now is still to be posted in the other half.
-        self._sequencer.stale_ms = ground.parameters.max_lag_seconds * 500
         operator = operator_of(config, deployment.chain_id)
-        self._methods = Methods(self._sequencer, self._view, client, deployment, ground.now_ms, operator.sign)
+        self._poster = Poster(client, operator, deployment, ground.engine, post_seconds=config.post_seconds)
+        self._sequencer.is_l1_dear = lambda: self._poster.is_l1_dear
+        self._watch = Watch(
+            client,
+            self._sequencer,
+            self._poster,
+            is_posting=config.is_posting,
+            max_lag_seconds=ground.parameters.max_lag_seconds,
+        )
+        self._sequencer.taking = lambda: self._watch.taking
+        self._standing = Standing(lambda: self._watch.reasons)
+        self._methods = Methods(
+            self._sequencer, self._view, client, deployment, ground.now_ms, operator.sign, self._standing
+        )
         self._sequencer.listeners.append(self._methods)
         self._view.listeners.append(self._methods.posted)
         self._reports = Reports(
@@ -129,21 +153,19 @@ class Node:
             EntryFeeder(self._sequencer, ground.parameters.inclusion_seconds),
             ground.datadir.checkpoint,
         )
-        self._poster = Poster(client, operator, deployment, ground.engine, post_seconds=config.post_seconds)
-        self._sequencer.is_l1_dear = lambda: self._poster.is_l1_dear
 
     def _api(self) -> Server:
         registry = Registry()
         self._methods.register(registry)
         register(registry, self._reports)
         collectors = CollectorRegistry()
-        _register_gauges(collectors, self._sequencer, self._view)
+        _register_gauges(collectors, self._sequencer, self._view, self._standing)
         server = Server(
             ApiConfig(port=self._ground.config.port),
             registry,
             metrics=collectors,
             epoch=secrets.token_hex(4),
-            why_not_ready=lambda: None if self._methods.is_ready else "The node is catching up with L1.",
+            why_not_ready=self._standing.why_not,
         )
         self._methods.open_feeds(server.feeds)
         return server
@@ -159,7 +181,7 @@ class Node:
             await self._meet_l1(nursery, url)
             await self._meet_prices(nursery)
             self._ground.datadir.keep()
-            self._methods.is_ready = True
+            self._standing.is_up = True
             if self._ground.config.is_maker_running and self._is_devnet:
                 nursery.start_soon(run_maker, client, deployment, url, self._ground.now_ms)
             structlog.get_logger("node").info(
@@ -182,24 +204,49 @@ class Node:
             try:
                 await trio.sleep_forever()
             finally:
-                self._methods.is_ready = False
+                self._standing.is_up = False
                 self._server.stop()
 
     async def _meet_l1(self, nursery: trio.Nursery, url: str) -> None:
+        # Before the first entry of the queue is taken: a store that cannot post begins no history of its own.
+        await self._watch.look()
+        self._require_postable()
         try:
             await self._following.catch_up()
         except L1Error as error:
             raise L1Unusable(f"The L1 cannot be followed: {error}") from None
         nursery.start_soon(self._following.run)
         if self._ground.config.is_posting:
-            try:
-                await self._poster.take_seat(url)
-            except SeatTaken as error:
-                raise L1Unusable(f"This node cannot post: {error}.") from None
-            await self._follow_seat()
+            await self._take_seat(url)
+        await self._follow_seat()
+        await self._watch.look()
+        nursery.start_soon(self._watch.run)
+        if self._ground.config.is_posting:
             nursery.start_soon(self._poster.run)
-        else:
-            await self._follow_seat()
+
+    def _require_postable(self) -> None:
+        """CannotStart where this store can post nothing, and time alone changes nothing about it."""
+        sentences = {reason.code: reason.sentence for reason in self._watch.reasons}
+        for code, refusal in _REFUSALS.items():
+            if code in sentences:
+                raise refusal(f"{code}: {sentences[code]}")
+
+    async def _take_seat(self, url: str) -> None:
+        """Takes an open seat where the operator says so, which a new rollup's is the same as. CannotStart."""
+        config = self._ground.config
+        is_deploying = config.is_l1_embedded or config.is_deploy_allowed
+        try:
+            is_wanted = config.is_seat_wanted or (is_deploying and await self._poster.is_seat_new())
+            if not is_wanted and not (await self._poster.seat()).bond_id:
+                raise CannotStart(
+                    "SEAT_OPEN: nobody holds the committer's seat, and a bond of "
+                    f"{self._ground.parameters.bond_wei / 10**18:g} ether is put up with --take-seat alone."
+                )
+            await self._poster.take_seat(url)
+        except SeatTaken as error:
+            raise L1Unusable(f"This node cannot post: {error}.") from None
+        except L1Error as error:
+            raise L1Unusable(f"The committer's seat cannot be taken: {error}") from None
 
     async def _follow_seat(self) -> None:
         """Refuses what was created under an earlier seat; by this node's clock where L1's is ahead of it."""
@@ -217,7 +264,7 @@ class Node:
             nursery.start_soon(self._reports.run)
 
 
-def _register_gauges(collectors: CollectorRegistry, sequencer: Sequencer, view: BridgeView) -> None:
+def _register_gauges(collectors: CollectorRegistry, sequencer: Sequencer, view: BridgeView, standing: Standing) -> None:
     def gauge(name: str, sentence: str, read: Any) -> None:
         Gauge(f"catenary_{name}", sentence, registry=collectors).set_function(read)
 
@@ -229,3 +276,7 @@ def _register_gauges(collectors: CollectorRegistry, sequencer: Sequencer, view: 
     gauge("batches_rolled_back", "Batches that a proof removed.", lambda: view.rolled_back)
     gauge("accounts", "Accounts that were ever opened.", lambda: engine.globals.next_account)
     gauge("tick_time_ms", "Grid time of the newest price.", lambda: engine.globals.tick_time)
+    gauge("ready", "1 while nothing stands against posting what is taken.", lambda: standing.is_ready)
+    not_ready = Gauge("catenary_not_ready", "1 for each reason that stands.", ["reason"], registry=collectors)
+    for code in CODES:
+        not_ready.labels(code).set_function(partial(standing.has, code))

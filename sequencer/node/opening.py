@@ -1,7 +1,7 @@
 """What a node stands on before it runs: whose key, which rollup, and the engine on its state."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, closing
 
 import msgspec
 import structlog
@@ -11,7 +11,7 @@ from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Error
 from l1_bridge.client.keys import DEVELOPMENT_CHAIN_ID, Signer, development_key
 from l1_bridge.client.options import L1Options
-from l1_bridge.codec import calls
+from l1_bridge.codec import batch, calls
 from prover.contracts.deployment import (
     DEVNET_PARAMETERS,
     Deployment,
@@ -27,9 +27,10 @@ from prover.state import state as prover_state
 from prover.state.genesis import genesis_bytes
 from prover.state.leveldb import LevelDbStore
 from prover.state.store import StoreUnavailable
+from prover.stf.replay import is_entry
 from sequencer.devnet.prices import DEVNET_QUORUM, devnet_signer_keys
 from sequencer.engine.engine import Engine
-from sequencer.engine.records import Input
+from sequencer.engine.records import IDENTITY_KEY, Input
 from sequencer.l1 import rebuild, resequence
 from sequencer.l1.poster import Poster
 from sequencer.node.config import CannotStart, DatadirUnusable, L1Unusable, NodeConfig
@@ -76,7 +77,7 @@ def operator_of(config: NodeConfig, chain_id: int) -> Signer:
 
 async def rollup_of(config: NodeConfig, datadir: Datadir, client: L1Client, operator: Signer) -> DeploymentRecord:
     """The rollup that this datadir belongs to: recorded, named by the operator, or deployed now."""
-    recorded = datadir.record()
+    recorded = datadir.record() or _kept_identity(datadir)
     named = config.rollup_address
     if recorded is not None:
         await _require_recorded(config, recorded, client)
@@ -100,6 +101,31 @@ async def rollup_of(config: NodeConfig, datadir: Datadir, client: L1Client, oper
     if not config.is_l1_embedded and not named:
         # Contracts on somebody's L1 were paid for, and this is the only place that says where they are.
         datadir.keep()
+    return record
+
+
+def _kept_identity(datadir: Datadir) -> DeploymentRecord | None:
+    """The rollup that the store itself is of, where its record is gone; None where there is no store. DatadirUnusable.
+
+    Nothing is deployed over what somebody's money is in.
+    """
+    resequence.settle(datadir.path)
+    if not (datadir.path / resequence.STATE).exists():
+        if datadir.journal.exists() and any(datadir.journal.iterdir()):
+            raise DatadirUnusable(f"The datadir {datadir.path} has a journal, and neither a state nor a deployment.")
+        return None
+    try:
+        with closing(LevelDbStore(datadir.path / resequence.STATE)) as store:
+            identity, commitment = store.get(IDENTITY_KEY), store.get(b"commitment")
+        if identity is None and commitment is not None:
+            raise DatadirUnusable(f"The datadir {datadir.path} has a state that does not say of which rollup it is.")
+        record = None if identity is None else DeploymentRecord.decode(identity)
+    except (StoreUnavailable, ValueError) as error:
+        raise DatadirUnusable(f"The datadir {datadir.path} cannot be used: {error}") from None
+    if record is not None:
+        datadir.keep_record(record)
+        at = "0x" + record.deployment.bridge.hex()
+        structlog.get_logger("node").warning("deployment.restored", rollup=at, source="the store's own identity")
     return record
 
 
@@ -178,9 +204,13 @@ async def open_engine(
     deployment = record.deployment
     final_block: str | int = "latest" if deployment.chain_id == DEVELOPMENT_CHAIN_ID else "finalized"
     poster = Poster(client, operator_of(config, deployment.chain_id), deployment, engine)
-    tail = next((msgspec.msgpack.decode(given, type=Input) for _, given in journal.replay(engine.cursor + 1)), None)
+    tail = [msgspec.msgpack.decode(given, type=Input) for _, given in journal.replay(engine.cursor + 1)]
     try:
-        kept = await poster.overdue_behind(final_block, None if tail is None else tail.now)
+        kept = await poster.overdue_behind(final_block, tail[0].now if tail else None)
+        because = "were not posted in time"
+        if kept is None:
+            kept = await poster.other_queue_behind(final_block, *_queue_taken(engine, tail))
+            because = "followed from entries that L1's queue does not have"
     except L1Error as error:
         engine.store.close()
         raise L1Unusable(f"The L1 does not say what it holds: {error}") from None
@@ -188,14 +218,13 @@ async def open_engine(
         return engine
     # The checkpoint would leave out the queue's entries that are to be consumed again.
     datadir.checkpoint.unlink(missing_ok=True)
-    journaled = (msgspec.msgpack.decode(given, type=Input) for _, given in journal.replay(engine.cursor + 1))
     kept_place = resequence.Kept(deployment.domain, record.genesis, kept, journal.durable_sequence)
     try:
-        voided = resequence.resequence(datadir.path, engine.store, kept_place, journaled)
+        voided = resequence.resequence(datadir.path, engine.store, kept_place, iter(tail))
     except (StoreUnavailable, OSError) as error:
         raise DatadirUnusable(f"The venue cannot be re-sequenced in {config.datadir}: {error}") from None
     structlog.get_logger("node").error(
-        f"RE-SEQUENCED: {voided.operation_count} acknowledged operations were not posted in time and are VOID",
+        f"RE-SEQUENCED: {voided.operation_count} acknowledged operations {because} and are VOID",
         **msgspec.structs.asdict(voided),
         open_orders="all dropped",
     )
@@ -248,9 +277,21 @@ async def _first_state(
     )
 
 
+def _queue_taken(engine: Engine, tail: Sequence[Input]) -> tuple[int, bytes]:
+    """How many entries of the L1 queue a store and what is journaled behind it have taken, and their hash chain."""
+    count, chain_hash = engine.state.commitment.queue_taken, engine.state.commitment.queue_hash
+    for given in tail:
+        if given.operation and is_entry(given.operation[0]):
+            count, chain_hash = count + 1, batch.extend_queue_hash(chain_hash, given.operation)
+    return count, chain_hash
+
+
 def _engine_on(datadir: Datadir, record: DeploymentRecord) -> Engine:
     try:
         store = LevelDbStore(datadir.path / resequence.STATE, is_strict=True)
+        if store.get(IDENTITY_KEY) != record.encode():
+            store.close()
+            raise DatadirUnusable(f"The state in the datadir {datadir.path} is of another rollup than its deployment.")
         return Engine(BufferedStore(store), record.deployment.domain)
     except (StoreUnavailable, prover_state.StateError) as error:
         raise DatadirUnusable(

@@ -43,6 +43,13 @@ class FinalBatch(msgspec.Struct, frozen=True):
     batch: int
 
 
+class ReadinessReason(msgspec.Struct, frozen=True):
+    """Why a node is not ready: a stable code, and a sentence."""
+
+    code: str
+    sentence: str
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """catenary_status."""
 
@@ -59,6 +66,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     now_ms: int
     grace_until_ms: int
     ready: bool
+    reasons: list[ReadinessReason]
 
 
 # Markets and trades.

@@ -7,13 +7,13 @@ import msgspec
 import structlog
 import trio
 
-from prover.signing.receipts import is_soft
 from prover.signing.signed import SignedOperation, read, signer_of
-from prover.stf import constants, containers, encoding
+from prover.stf import constants
 from prover.stf.replay import is_entry
 from sequencer.engine.effects import Processed
 from sequencer.engine.engine import Engine
 from sequencer.engine.records import Input
+from sequencer.sequencing.admission import Taking, Untaken, is_taken, lowers_risk, needs_paid_bytes
 from sequencer.sequencing.journal import Journal, JournalError
 from sequencer.sequencing.signature_pool import VerifierError
 
@@ -23,12 +23,13 @@ _QUEUE_LIMIT: Final = 4_096
 
 _ORDER: Final = bytes([constants.ORDER])
 
-# What lowers risk or brings money in is taken however long the backlog is.
-_ALWAYS_TAKEN: Final = (constants.CANCEL, constants.CANCEL_ALL, constants.TICK)
 
+class NotTaken(Exception):
+    """What was given is not taken now; `why`: too much waits to be posted, or what is taken could not be posted."""
 
-class Backlogged(Exception):
-    """Too many chunks wait to be posted, or posting is too dear: nothing that grows risk is taken meanwhile."""
+    def __init__(self, why: Untaken) -> None:
+        super().__init__(why.name)
+        self.why = why
 
 
 class Listener(Protocol):
@@ -63,6 +64,12 @@ class _Waiting:
         self.done = trio.Event()
         self.outcome: Processed | None = None
 
+    @property
+    def processed(self) -> Processed:
+        """What came of it, once it is done."""
+        assert self.outcome is not None, "what has a signer is sequenced"
+        return self.outcome
+
 
 class Sequencer:
     """Inputs from everywhere, one after another, through engine, journal and store."""
@@ -88,10 +95,8 @@ class Sequencer:
         self.seal_seconds = seal_seconds
         self.backlog_chunks = backlog_chunks
         self._posted_chunks = posted_chunks
-        # The last chunk whose time was read: its number, and when it was.
-        self._dated = (0, 0)
-        # Once the oldest chunk that L1 does not hold is so old, nothing is taken that grows risk.
-        self.stale_ms: int | None = None
+        # How much of what is signed could be posted; whoever reads L1 says so.
+        self.taking: Callable[[], Taking] = lambda: Taking.ALL
         # Whether posting a request costs more than the highest posting fee; whoever reads L1 says so.
         self.is_l1_dear: Callable[[], bool] = lambda: False
         # Whether entries have waited so long at a time that a chunk serves the queue alone; whoever reads L1 says so.
@@ -131,48 +136,46 @@ class Sequencer:
 
     @property
     def is_backlogged(self) -> bool:
-        """Whether so much waits to be posted, or for so long, that nothing is taken which grows risk."""
-        return self._is_stale() or self.backlog >= self.backlog_chunks
+        """Whether so much waits to be posted that nothing is taken which grows risk."""
+        return self.backlog >= self.backlog_chunks
 
-    def _is_stale(self) -> bool:
-        """Whether the oldest chunk that L1 does not hold, sealed by this process or an earlier one, is too old."""
-        oldest = self._posted_chunks() + 1
-        if self.stale_ms is not None and self._dated[0] != oldest and (chunk := self.engine.chunk_record(oldest)):
-            self._dated = oldest, encoding.commitment_from_bytes(chunk.commitment).timestamp
-        number, time_ms = self._dated
-        return self.stale_ms is not None and number == oldest and time_ms + self.stale_ms <= self.now_ms()
+    def _why_not(self, operation: bytes, signed: SignedOperation | None) -> Untaken | None:
+        """Why an operation is not taken now; None where it is."""
+        if not is_taken(self.taking(), operation, signed):
+            return Untaken.NOT_POSTABLE
+        is_unpaid = self.is_l1_dear() and needs_paid_bytes(operation, signed)
+        if is_unpaid or (self.is_backlogged and not lowers_risk(operation, signed)):
+            return Untaken.BACKLOG
+        return None
 
     async def submit(self, operation: bytes | SignedOperation, taken: Callable[[], None] = lambda: None) -> Processed:
-        """Sequences one operation; returns once it is durable. Raises Backlogged.
+        """Sequences one operation; returns once it is durable. Raises NotTaken.
 
         `taken` is called once it has its place in the order of arrival.
         """
         (outcome,) = await self.submit_all([operation], taken)
-        if outcome is None:
-            raise Backlogged
+        if isinstance(outcome, Untaken):
+            raise NotTaken(outcome)
         return outcome
 
     async def submit_all(
         self, operations: Sequence[bytes | SignedOperation], taken: Callable[[], None] = lambda: None
-    ) -> list[Processed | None]:
-        """Sequences operations one behind the other; returns once all are durable, None for the backlogged ones.
+    ) -> list[Processed | Untaken]:
+        """Sequences operations one behind the other; returns once all are durable, or why one was not taken.
 
         One that comes as bytes and has one signer is decoded here, once.
         A caller who gives up takes along what has no signer yet; what has one is sequenced all the same.
         """
-        waiting: list[_Waiting | None] = []
+        waiting: list[_Waiting | Untaken] = []
         for given in operations:
             if isinstance(given, bytes):
                 signed = read(self.engine.domain, given) if _has_signer(given) else None
                 operation = given
             else:
                 signed, operation = given, given.operation
-            is_unpaid = self.is_l1_dear() and _needs_paid_bytes(operation, signed)
-            if is_unpaid or (self.is_backlogged and not _is_always_taken(operation, signed)):
-                waiting.append(None)
-            else:
-                waiting.append(_Waiting(self.now_ms(), operation, signed, self._signer(signed)))
-        sent = [one for one in waiting if one is not None]
+            why_not = self._why_not(operation, signed)
+            waiting.append(why_not or _Waiting(self.now_ms(), operation, signed, self._signer(signed)))
+        sent = [one for one in waiting if isinstance(one, _Waiting)]
         searched = [one for one in sent if one.signer is None]
         if sent:
             # All or none: whoever is in the queue has somebody who looks for its signer.
@@ -187,7 +190,7 @@ class Sequencer:
                 one.known.set()
         for one in sent:
             await one.done.wait()
-        return [None if one is None else one.outcome for one in waiting]
+        return [one if isinstance(one, Untaken) else one.processed for one in waiting]
 
     def _signer(self, signed: SignedOperation | None) -> bytes | None:
         """The signer where it needs no search, empty where there is none or many; None where it has to be found."""
@@ -303,21 +306,3 @@ class Sequencer:
 def _has_signer(operation: bytes) -> bool:
     """Whether an operation has one signer: not a seal, a tick or an entry of the L1 queue."""
     return bool(operation) and operation[0] != constants.TICK and not is_entry(operation[0])
-
-
-def _needs_paid_bytes(operation: bytes, signed: SignedOperation | None) -> bool:
-    """Whether a posting fee alone pays what an operation costs on L1; who exits can do so through L1's queue."""
-    if signed is None or is_soft(operation):
-        return False
-    # What closes a position is worth its bytes: else it would be liquidated, for more of them.
-    return not (isinstance(signed.message, containers.Order) and signed.message.reduce_only == 1)
-
-
-def _is_always_taken(operation: bytes, signed: SignedOperation | None) -> bool:
-    if signed is None or operation[0] in _ALWAYS_TAKEN:
-        return True
-    message = signed.message
-    if isinstance(message, containers.Order):
-        return message.reduce_only == 1
-    # A grant can wait, a dismissal cannot.
-    return operation[0] == constants.SET_AGENT and message.recipient == containers.NOBODY

@@ -13,7 +13,7 @@ from l1_bridge.addresses import AddressError, checksum_address, parse_address
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Error, L1Reverted
 from l1_bridge.codec import batch, calls
-from l1_bridge.contracts.artifact import ArtifactError, bridge_artifact, load_artifact
+from l1_bridge.contracts.artifact import ArtifactError, bridge_artifact
 from l1_bridge.hashing import keccak
 from prover.contracts import deployment
 from prover.contracts.referee import FAMILIES, artifact
@@ -225,10 +225,6 @@ async def _verify(l1: L1Client, location: Location) -> Venue:
         found = await deployment.read(l1, location.rollup)
     except deployment.WrongContracts as error:
         raise NotGenuine(f"{error}; nothing is signed for it") from None
-    decimals = await deployment.view(l1, load_artifact("MockDollar"), found.token, "decimals")
-    if decimals != MONEY_DECIMALS:
-        token = checksum_address(found.token)
-        raise NotGenuine(f"the token at {token} has {decimals} decimals, where amounts here have {MONEY_DECIMALS}")
     answer = await l1.eth_call(location.rollup, bridge_artifact().encode_call("parameters"))
     parameters = calls.decode_record(calls.Parameters, answer)
     waits = (("clock lag", parameters.max_lag_seconds), ("queue wait", parameters.inclusion_seconds))

@@ -14,9 +14,11 @@ from prover.contracts.deployment import Deployment
 from prover.signing.typed_data import typed_data
 from prover.stf import constants, containers
 from sequencer.api.methods.methods import Methods
+from sequencer.api.methods.standing import Standing
 from sequencer.api.rpc.jsonrpc import JSON, Call, Registry
 from sequencer.api.rpc.subscriptions import Channel, Feeds
 from sequencer.l1.bridge_view import BridgeView
+from sequencer.l1.postable import Reason
 from sequencer.schema.accounts import AccountView
 from sequencer.schema.params import OrderFields, SignedOrder
 from sequencer.schema.values import HexBytes, decode_value
@@ -114,8 +116,11 @@ class Desk:
         self.view = BridgeView(batch.BridgeId(CHAIN_ID, BRIDGE), self.venue.engine, genesis())
         deployment = Deployment(CHAIN_ID, BRIDGE, b"\x12" * 20, b"\x13" * 20)
         client = cast(L1Client, NoL1())
-        self.methods = Methods(self.venue, self.view, client, deployment, self.clock, development_key(0).sign)
-        self.methods.is_ready = True
+        self.reasons: list[Reason] = []
+        self.standing = Standing(lambda: self.reasons)
+        self.standing.is_up = True
+        sign = development_key(0).sign
+        self.methods = Methods(self.venue, self.view, client, deployment, self.clock, sign, self.standing)
         self.channels = Channels()
         self.methods.open_feeds(cast(Feeds, self.channels))
         self.venue.listeners.append(self.methods)

@@ -16,6 +16,7 @@ from prover.contracts.deployment import Deployment
 from prover.signing import signatures
 from sequencer.api.methods.methods import Methods
 from sequencer.api.methods.reports import Reports
+from sequencer.api.methods.standing import Standing
 from sequencer.api.rpc.dispatch import Dispatcher
 from sequencer.api.rpc.handlers import register
 from sequencer.api.rpc.jsonrpc import JSON, Registry, Session
@@ -70,8 +71,9 @@ class OracleWorld:
         self.venue = Sequencer(engine, Journal(directory, LIMITS), trio_clock_ms)
         view = BridgeView(batch.BridgeId(CHAIN_ID, BRIDGE), engine, genesis())
         deployment = Deployment(CHAIN_ID, BRIDGE, b"\x12" * 20, b"\x13" * 20)
-        methods = Methods(self.venue, view, cast(L1Client, None), deployment, trio_clock_ms, development_key(0).sign)
-        methods.is_ready = True
+        sign, standing = development_key(0).sign, Standing()
+        standing.is_up = True
+        methods = Methods(self.venue, view, cast(L1Client, None), deployment, trio_clock_ms, sign, standing)
         self.reports = Reports(self.venue, DOMAIN, trio_clock_ms, is_taking=is_taking)
         registry = Registry()
         methods.register(registry)

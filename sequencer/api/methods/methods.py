@@ -11,6 +11,7 @@ from sequencer.api.methods.markets import Markets
 from sequencer.api.methods.operations import Operations
 from sequencer.api.methods.rescues import Rescues
 from sequencer.api.methods.rollup import Rollup
+from sequencer.api.methods.standing import Standing
 from sequencer.api.rpc.handlers import register
 from sequencer.api.rpc.jsonrpc import Registry
 from sequencer.api.rpc.subscriptions import Feeds
@@ -22,7 +23,7 @@ from sequencer.views.rankings import Rankings
 
 
 class Methods:
-    """Everything that is answered says which finality it has; until `is_ready`, nothing that is signed is taken."""
+    """Everything that is answered says which finality it has."""
 
     def __init__(
         self,
@@ -32,15 +33,15 @@ class Methods:
         deployment: Deployment,
         now_ms: Callable[[], int],
         sign: Callable[[bytes], bytes],
+        standing: Standing,
     ) -> None:
         """sign: 64 compact bytes of a digest, by the key that posts."""
         engine = venue.engine
-        self.is_ready = False
         rankings, calls, drafter = Rankings(engine), MarginCalls(engine), Drafter(engine, now_ms)
         self.markets = Markets(engine)
         self.accounts = Accounts(engine, calls, rankings, drafter, now_ms)
-        self.rollup = Rollup(engine, view, deployment, now_ms, lambda: self.is_ready)
-        self.operations = Operations(venue, drafter, client, deployment, lambda: self.is_ready, sign)
+        self.rollup = Rollup(engine, view, deployment, now_ms, standing)
+        self.operations = Operations(venue, drafter, client, deployment, standing, sign)
         self.rescues = Rescues(engine, rankings)
         self._channels = Channels(engine, self.accounts, self.rollup, calls)
 

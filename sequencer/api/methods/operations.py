@@ -17,7 +17,8 @@ from prover.signing.typed_data import typed_data
 from prover.stf import codes, constants, containers
 from prover.stf.replay import operation_length
 from sequencer.api.methods.drafts import Drafter, order_of, request_of, sized, sized_request
-from sequencer.api.rpc.errors import BACKLOG, LAW_ERRORS, NOT_READY, CallError, law_error
+from sequencer.api.methods.standing import Standing
+from sequencer.api.rpc.errors import BACKLOG, LAW_ERRORS, NOT_POSTABLE, NOT_READY, CallError, law_error
 from sequencer.api.rpc.handlers import method
 from sequencer.api.rpc.jsonrpc import Call
 from sequencer.engine.effects import Processed
@@ -34,6 +35,7 @@ from sequencer.schema.answers import (
 )
 from sequencer.schema.params import MOST_ORDERS, OfOperation, SignedOrder, SignedOrders, SignedRequest, ToAddress
 from sequencer.schema.values import as_hex
+from sequencer.sequencing.admission import Untaken
 from sequencer.sequencing.sequencer import Sequencer
 from sequencer.views.books import fill_view
 
@@ -43,7 +45,7 @@ _FAUCET_MICROS: Final = 100_000 * 10**6
 _FAUCET_WEI: Final = 10**18
 _FAUCET_GAS: Final = 200_000
 _FAUCET_KEY: Final = 7
-_ERRORS: Final = (*LAW_ERRORS, BACKLOG)
+_ERRORS: Final = (*LAW_ERRORS, BACKLOG, NOT_POSTABLE)
 
 
 class Operations:
@@ -55,7 +57,7 @@ class Operations:
         drafter: Drafter,
         client: L1Client,
         deployment: Deployment,
-        is_ready: Callable[[], bool],
+        standing: Standing,
         sign: Callable[[bytes], bytes],
     ) -> None:
         self._venue = venue
@@ -63,7 +65,7 @@ class Operations:
         self._drafter = drafter
         self._client = client
         self._deployment = deployment
-        self._is_ready = is_ready
+        self._standing = standing
         self._sign = sign
 
     @method("catenary_order", "Submits an order.", errors=_ERRORS)
@@ -97,7 +99,7 @@ class Operations:
         digest = signatures.order_digest(self._deployment.domain, order)
         return signed_order(order, digest, self._compact(params.signature, order.account, digest))
 
-    def _ordered(self, signed: SignedOperation, outcome: Processed | None) -> OrderResult:
+    def _ordered(self, signed: SignedOperation, outcome: Processed | Untaken) -> OrderResult:
         """What is answered to an order; CallError where it was refused."""
         outcome = self._applied(signed, outcome)
         assert isinstance(signed.message, containers.Order)
@@ -187,15 +189,18 @@ class Operations:
             raise CallError(NOT_READY, f"The L1 does not pay: {error}") from None
         return FaucetPayment(_FAUCET_MICROS, _FAUCET_WEI, as_hex(receipt.transaction_hash))
 
-    async def _submit(self, signed: list[SignedOperation], call: Call) -> list[Processed | None]:
-        if not self._is_ready():
+    async def _submit(self, signed: list[SignedOperation], call: Call) -> list[Processed | Untaken]:
+        if not self._standing.is_up:
             raise CallError(NOT_READY)
         assert all(operation_length(one.operation, 0) == len(one.operation) for one in signed)
         return await self._venue.submit_all(signed, call.release)
 
-    def _applied(self, signed: SignedOperation, outcome: Processed | None) -> Processed:
+    def _applied(self, signed: SignedOperation, outcome: Processed | Untaken) -> Processed:
         """The outcome of what was applied; CallError where it was refused."""
-        if outcome is None:
+        if outcome is Untaken.NOT_POSTABLE:
+            first, *others = self._standing.why_not()
+            raise CallError(NOT_POSTABLE, first.sentence, data={"reasons": [one.code for one in (first, *others)]})
+        if isinstance(outcome, Untaken):
             raise CallError(BACKLOG)
         if outcome.code != codes.OK:
             data: dict[str, Any] = {}

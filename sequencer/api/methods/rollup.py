@@ -9,6 +9,7 @@ from l1_bridge.codec import batch
 from prover.contracts.deployment import Deployment
 from prover.signing.operations import ENTRY_NAMES
 from prover.stf import codes, constants, encoding
+from sequencer.api.methods.standing import Standing
 from sequencer.api.rpc.errors import INVALID_PARAMS, NOT_READY, CallError
 from sequencer.api.rpc.handlers import method
 from sequencer.api.rpc.jsonrpc import Call
@@ -24,6 +25,7 @@ from sequencer.schema.answers import (
     Posted,
     QueueHead,
     QueueView,
+    ReadinessReason,
     Sequenced,
     Status,
     WithdrawalProof,
@@ -43,13 +45,13 @@ class Rollup:
         view: BridgeView,
         deployment: Deployment,
         now_ms: Callable[[], int],
-        is_ready: Callable[[], bool],
+        standing: Standing,
     ) -> None:
         self._engine = engine
         self._view = view
         self._deployment = deployment
         self._now_ms = now_ms
-        self._is_ready = is_ready
+        self._standing = standing
 
     @method("catenary_status", "Where the node stands.")
     async def status(self, params: NoParams, call: Call) -> Status:
@@ -73,7 +75,8 @@ class Rollup:
             final=FinalBatch(view.final_batch),
             now_ms=self._now_ms(),
             grace_until_ms=engine.globals.grace_until,
-            ready=self._is_ready(),
+            ready=self._standing.is_ready,
+            reasons=[ReadinessReason(one.code, one.sentence) for one in self._standing.why_not()],
         )
 
     @method(

@@ -58,6 +58,11 @@ REPEATED_REPORT: Final = ApiError(
 NO_REPORTS: Final = ApiError(
     -32021, "NO_REPORTS", "This node signs its own devnet prices; started with --no-oracle it takes reports."
 )
+NOT_POSTABLE: Final = ApiError(
+    -32022,
+    "NOT_POSTABLE",
+    "What is taken now might never be on L1: `reasons` say why, and /ready does; reading goes on.",
+)
 
 STANDARD_ERRORS: Final = (PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL)
 TRANSPORT_ERRORS: Final = (
@@ -83,6 +88,7 @@ TRANSPORT_ERRORS: Final = (
     LATE_REPORT,
     REPEATED_REPORT,
     NO_REPORTS,
+    NOT_POSTABLE,
 )
 
 

@@ -3,10 +3,10 @@
 import errno
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 import structlog
@@ -14,7 +14,7 @@ import trio
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from sequencer.api.rpc.dispatch import Dispatcher
-from sequencer.api.rpc.errors import TOO_MANY_CONNECTIONS, CallError
+from sequencer.api.rpc.errors import SHUTTING_DOWN, TOO_MANY_CONNECTIONS, CallError
 from sequencer.api.rpc.handlers import method, register
 from sequencer.api.rpc.jsonrpc import JSON, Call, Registry, failure
 from sequencer.api.rpc.limits import Limits
@@ -69,8 +69,18 @@ async def open_port(port: int) -> trio.SocketListener:
     return listener
 
 
-def _always_ready() -> str | None:
-    return None
+class NotReady(Protocol):
+    """Why a node is not ready."""
+
+    @property
+    def code(self) -> str:
+        """A stable word for programs."""
+        ...
+
+    @property
+    def sentence(self) -> str:
+        """The same for people."""
+        ...
 
 
 class Server:
@@ -83,13 +93,13 @@ class Server:
         *,
         metrics: CollectorRegistry,
         epoch: str,
-        why_not_ready: Callable[[], str | None] = _always_ready,
+        why_not_ready: Callable[[], Sequence[NotReady]] = tuple,
         pages: Mapping[str, Page] | None = None,
         surroundings: Surroundings | None = None,
     ) -> None:
-        """`why_not_ready` gives None once the node is ready, else a sentence; `epoch` differs between two runs.
+        """`why_not_ready` gives nothing once the node is ready, else why, the gravest first.
 
-        `pages` maps a path, or a folder ending in a slash, to what answers GET there.
+        `epoch` differs between two runs. `pages` maps a path, or a folder ending in a slash, to what answers GET there.
         """
         self._config = config
         self._registry = registry
@@ -216,8 +226,11 @@ class Server:
         return Answer(200, JSON_TYPE, to_json({"healthy": True}))
 
     async def _ready(self, path: str) -> Answer:
-        reason = "The node is shutting down." if self.dispatcher.is_draining else self._why_not_ready()
-        return Answer(200 if reason is None else 503, JSON_TYPE, to_json({"ready": reason is None, "reason": reason}))
+        told = [(one.code, one.sentence) for one in self._why_not_ready()]
+        if self.dispatcher.is_draining:
+            told = [(SHUTTING_DOWN.name, "The node is shutting down.")]
+        reasons = [{"code": code, "sentence": sentence} for code, sentence in told]
+        return Answer(503 if reasons else 200, JSON_TYPE, to_json({"ready": not reasons, "reasons": reasons}))
 
     async def _metrics_page(self, path: str) -> Answer:
         return Answer(200, CONTENT_TYPE_LATEST, generate_latest(self._collectors))

@@ -1,7 +1,7 @@
 """Sealed chunks on their way to a real L1: all, in order, only what the bytecode confirms, again after a reorg."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import httpx
@@ -119,11 +119,13 @@ class Site:
 
 
 @asynccontextmanager
-async def site() -> AsyncIterator[Site]:
-    """A fresh rollup on a fresh anvil, the seat taken."""
-    with anvil() as l1:
+async def site(url: str = "") -> AsyncIterator[Site]:
+    """A fresh rollup on a fresh anvil or on the L1 that is named, the seat taken."""
+    with nullcontext() if url else anvil() as l1:
         wire = Wire()
-        async with L1Client(l1.url, L1Options(poll_seconds=0.02, attempts=1), transport=wire) as client:
+        async with L1Client(
+            url if l1 is None else l1.url, L1Options(poll_seconds=0.02, attempts=1), transport=wire
+        ) as client:
             deployment = await deploy(client, OPERATOR, genesis())
             built = Site(client, wire, deployment)
             await built.poster.take_seat("http://127.0.0.1:1")

@@ -22,7 +22,15 @@ from prover.state.leveldb import LevelDbStore
 from prover.stf import codes, constants, encoding
 from sequencer.devnet.funding import fund
 from sequencer.engine.engine import Engine
-from sequencer.engine.records import CURSOR_KEY, NOT_BEFORE_KEY, ORDER_KEY, RECEIPTS_KEY, RESCUE_KEY, TAKEN_KEY
+from sequencer.engine.records import (
+    CURSOR_KEY,
+    IDENTITY_KEY,
+    NOT_BEFORE_KEY,
+    ORDER_KEY,
+    RECEIPTS_KEY,
+    RESCUE_KEY,
+    TAKEN_KEY,
+)
 from sequencer.l1.rebuild import UNFINISHED, Contradicted, genesis_state, rebuild_state
 from sequencer.l1.resequence import STATE
 from sequencer.sequencing.staged_store import BufferedStore
@@ -43,7 +51,7 @@ from tests.sequencer.node_world import (
 )
 
 # What no batch on L1 holds.
-UNPOSTED = (ORDER_KEY, TAKEN_KEY, RECEIPTS_KEY, RESCUE_KEY, CURSOR_KEY, NOT_BEFORE_KEY)
+UNPOSTED = (ORDER_KEY, TAKEN_KEY, RECEIPTS_KEY, RESCUE_KEY, CURSOR_KEY, NOT_BEFORE_KEY, IDENTITY_KEY)
 NOW = 2_000_000_000_000
 
 
@@ -136,6 +144,7 @@ async def test_the_rows_are_those_that_the_engine_wrote(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [STATE]
     store = LevelDbStore(tmp_path / STATE)
     assert rows(store) == rows(world.store)
+    assert store.get(IDENTITY_KEY) == record_of(here).encode()
     codes_seen = [entry.code for entry in world.engine.entries]
     assert codes.OK in codes_seen
     assert codes.NOT_OWNER in codes_seen
@@ -212,8 +221,9 @@ def test_what_a_kill_left_half_built_is_no_part_of_a_state(tmp_path: Path) -> No
     half = LevelDbStore(tmp_path / UNFINISHED)
     half.write({b"half": b"a state"}, sync=True)
     half.close()
-    genesis_state(tmp_path, DeploymentRecord(Deployment(31_337, BRIDGE, b"", b""), genesis()))
+    record = DeploymentRecord(Deployment(31_337, BRIDGE, b"", b""), genesis())
+    genesis_state(tmp_path, record)
     assert [path.name for path in tmp_path.iterdir()] == [STATE]
     store = LevelDbStore(tmp_path / STATE)
-    assert dict(store.iterate(b"")) == dict(genesis_store().iterate(b""))
+    assert dict(store.iterate(b"")) == dict(genesis_store().iterate(b"")) | {IDENTITY_KEY: record.encode()}
     store.close()

@@ -281,5 +281,9 @@ def test_a_node_joins_a_rollup_that_others_deployed(tmp_path: Path) -> None:
     with anvil() as l1:
         bridge = trio.run(rolled_out, l1.url, development_key(2))
         chosen = ("--l1-rpc-url", l1.url, "--rollup-address", "0x" + bridge.hex(), "--development-key", "2")
+        # Nobody has said that a bond is to be put up.
+        told(refused_node("--datadir", str(tmp_path / "node"), "--port", "0", *chosen), 2, "SEAT_OPEN", "20 ether")
+        assert not (tmp_path / "node").exists()
+        chosen += ("--take-seat",)
         with node_inside(tmp_path / "node", *chosen) as node:
             assert node.rollup == bridge

@@ -180,7 +180,13 @@ async def test_one_operator_is_slashed_and_another_goes_on_from_l1(tmp_path: Pat
         assert "`catenary challenger` proves that" in str(refused.value.exceptions[0])
         assert not (tmp_path / "second").exists()
         await proven(here, first)
-        async with here.up("second", operator=development_key(1)) as second:
+        with pytest.raises(ExceptionGroup) as refused:
+            async with here.up("second", operator=development_key(1)):
+                raise AssertionError
+        (unseated,) = refused.value.exceptions
+        assert isinstance(unseated, ExceptionGroup)
+        assert "--take-seat" in str(unseated.exceptions[0])
+        async with here.up("second", operator=development_key(1), is_seat_wanted=True) as second:
             await able(second)
             await traded(second)
             await posted(second)

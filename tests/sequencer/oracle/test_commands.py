@@ -43,6 +43,7 @@ STATUS = {
     "now_ms": 0,
     "grace_until_ms": 0,
     "ready": True,
+    "reasons": [],
 }
 BTC: dict[str, Any] = msgspec.to_builtins(answer(MarketView, name="BTC", size_decimals=5, price_decimals=1))
 

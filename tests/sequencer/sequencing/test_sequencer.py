@@ -1,5 +1,6 @@
 """The sequencing task: durable before acknowledged, one after the other, shed when too much waits to be posted."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from prover.stf import codes, constants
 from sequencer.engine.effects import Processed, Ticked
 from sequencer.engine.engine import Engine, EngineLimits
 from sequencer.engine.records import Input, SealedChunk
+from sequencer.sequencing.admission import Taking, Untaken
 from sequencer.sequencing.journal import REAL_DISK, Disk, Journal, JournalError, JournalFailed, Limits
-from sequencer.sequencing.sequencer import Backlogged, Sequencer
+from sequencer.sequencing.sequencer import NotTaken, Sequencer
 from sequencer.sequencing.signature_pool import VerifierDied
 from sequencer.sequencing.signature_worker import Recoverer
 from sequencer.sequencing.staged_store import BufferedStore
@@ -421,25 +423,45 @@ async def test_a_forced_close_goes_on_by_time(
     nursery.cancel_scope.cancel()
 
 
-async def test_once_the_oldest_unposted_chunk_is_old_only_what_lowers_risk_is_taken(
+async def test_what_could_not_be_posted_is_not_taken_and_prices_and_the_queue_go_on(
     tmp_path: Path, nursery: trio.Nursery
 ) -> None:
-    posted = 0
-    venue, clock, _ = opened(tmp_path, posted_chunks=lambda: posted)
-    venue.stale_ms = 60_000
+    venue, clock, _ = opened(tmp_path)
     await nursery.start(venue.run)
-    await fund(venue, 2)
-    await venue.submit(b"")
-    clock.now += 59_999
+    await fund(venue)
     await venue.submit(signed_order(order(clock.now, FIRST, SELL, PRICE), key(0)))
-    clock.now += 1
-    growing = signed_order(order(clock.now, FIRST + 1, BUY, PRICE), key(1))
-    with pytest.raises(Backlogged):
-        await venue.submit(growing)
-    await venue.submit(signed_request(constants.CANCEL, request(clock.now, FIRST, slot=1), key(0)))
-    # The chunk is on L1 now, and the next one is young.
-    posted = venue.engine.chunk_count
-    await venue.submit(growing)
+    await venue.submit(signed_order(order(clock.now, FIRST + 1, BUY, PRICE, 500), key(1)))
+
+    def given() -> dict[str, bytes]:
+        """What is signed, fresh: growing, reducing, a grant and a cancel; and what nobody signs for a trader."""
+        clock.now += constants.TICK_STEP
+        sequence = {"created_at": clock.now, "sequence": clock.now}
+        reducing = order(clock.now, FIRST + 1, SELL, PRICE + 9, 500, slot=5, reduce_only=1, **sequence)
+        grant = request(clock.now, FIRST, slot=3, recipient=owner(5), **sequence)
+        return {
+            "growing": signed_order(order(clock.now, FIRST + 1, BUY, PRICE - 9, slot=2, **sequence), key(1)),
+            "reducing": signed_order(reducing, key(1)),
+            "grant": signed_request(constants.SET_AGENT, grant, key(0)),
+            "cancel": signed_request(constants.CANCEL, request(clock.now, FIRST, slot=9, **sequence), key(0)),
+            "tick": tick(clock.now),
+            "deposit": deposit(owner(7), DOLLAR),
+        }
+
+    expected = {
+        Taking.ALL: {"growing", "reducing", "grant", "cancel"},
+        Taking.REDUCING: {"reducing", "cancel"},
+        Taking.CANCELS: {"cancel"},
+        Taking.NOTHING: set(),
+    }
+    standing = Taking.ALL
+    venue.taking = lambda: standing
+    for standing, names in expected.items():
+        called = given()
+        answers = await venue.submit_all(list(called.values()))
+        taken = {name for name, one in zip(called, answers, strict=True) if one is not Untaken.NOT_POSTABLE}
+        assert taken == names | {"tick", "deposit"}
+        with pytest.raises(NotTaken, match="NOT_POSTABLE") if standing < Taking.ALL else nullcontext():
+            await venue.submit(given()["growing"])
     nursery.cancel_scope.cancel()
 
 
@@ -459,7 +481,7 @@ async def test_where_l1_is_dear_only_what_needs_no_paid_bytes_is_taken(tmp_path:
         signed_request(constants.CANCEL, request(clock.now, FIRST, slot=1), key(0)),
         signed_request(constants.SET_AGENT, request(clock.now, FIRST, slot=4), key(0)),
     ):
-        with pytest.raises(Backlogged):
+        with pytest.raises(NotTaken, match="BACKLOG"):
             await venue.submit(operation)
     # What closes a position, what nobody may post, prices and the queue's entries.
     reducing = order(clock.now, FIRST + 1, SELL, PRICE + 9, 500, slot=5, reduce_only=1)
@@ -474,32 +496,6 @@ async def test_where_l1_is_dear_only_what_needs_no_paid_bytes_is_taken(tmp_path:
     is_dear = False
     assert (await venue.submit(growing)).status == "resting"
     nursery.cancel_scope.cancel()
-
-
-async def test_a_restart_forgets_no_chunk_that_is_old_and_unposted(tmp_path: Path) -> None:
-    store, posted = genesis_store(), 0
-    venue, clock, _ = opened(tmp_path, store)
-    async with trio.open_nursery() as first:
-        await first.start(venue.run)
-        await fund(venue, 2)
-        await venue.submit(b"")
-        first.cancel_scope.cancel()
-    venue.journal.close()
-    again, clock, _ = opened(tmp_path, store, posted_chunks=lambda: posted)
-    again.stale_ms = 60_000
-    async with trio.open_nursery() as second:
-        await second.start(again.run)
-        clock.now += 60_000
-        growing = signed_order(order(clock.now, FIRST + 1, BUY, PRICE), key(1))
-        with pytest.raises(Backlogged):
-            await again.submit(growing)
-        posted = again.engine.chunk_count
-        await again.submit(growing)
-        # A roll-back: L1 holds it no longer.
-        posted = 0
-        with pytest.raises(Backlogged):
-            await again.submit(signed_order(order(clock.now, FIRST, BUY, PRICE), key(0)))
-        second.cancel_scope.cancel()
 
 
 async def test_near_the_bound_only_what_lowers_risk_is_taken(tmp_path: Path, nursery: trio.Nursery) -> None:
@@ -524,7 +520,7 @@ async def test_near_the_bound_only_what_lowers_risk_is_taken(tmp_path: Path, nur
         signed_request(constants.SET_LEVERAGE, request(clock.now, FIRST), key(0)),
         signed_request(constants.SET_AGENT, request(clock.now, FIRST, recipient=owner(5)), key(0)),
     ):
-        with pytest.raises(Backlogged):
+        with pytest.raises(NotTaken, match="BACKLOG"):
             await venue.submit(enlarging)
     before = len(records(venue))
     reducing = signed_order(order(clock.now, FIRST + 1, SELL, PRICE - 100, 400, slot=3, reduce_only=1), key(1))
@@ -669,6 +665,10 @@ async def test_a_call_is_sequenced_whole_and_synced_once(tmp_path: Path, nursery
     cancel = signed_request(constants.CANCEL, request(clock.now, FIRST, slot=7), key(0))
     late = signed_order(order(clock.now, FIRST, SELL, PRICE, slot=40), key(0))
     answers = await venue.submit_all([late, cancel, late])
-    assert [None if answer is None else answer.code for answer in answers] == [None, codes.OK, None]
+    assert [answer.code if isinstance(answer, Processed) else answer for answer in answers] == [
+        Untaken.BACKLOG,
+        codes.OK,
+        Untaken.BACKLOG,
+    ]
     assert await venue.submit_all([]) == []
     nursery.cancel_scope.cancel()

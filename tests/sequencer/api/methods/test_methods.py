@@ -10,7 +10,10 @@ from prover.state.genesis import DEVNET_GRACE_MS
 from prover.stf import codes, constants
 from sequencer.api.rpc.errors import CallError, law_error
 from sequencer.api.rpc.jsonrpc import Call
+from sequencer.l1.postable import Reason, taken
+from sequencer.schema.params import SignedOrders
 from sequencer.schema.values import Bytes20
+from sequencer.sequencing.admission import Taking
 from tests.sequencer.desk import RELEASED, Desk, submitted
 from tests.sequencer.node_world import (
     BUY,
@@ -193,10 +196,37 @@ async def test_an_account_says_what_has_settled_and_whom_it_trusts(desk: Desk) -
 
 
 async def test_a_node_that_is_not_ready_takes_nothing(desk: Desk) -> None:
-    desk.methods.is_ready = False
+    desk.standing.is_up = False
     given = order(desk.clock.now, FIRST, SELL, PRICE)
     signed = submitted(given, 0)
     with pytest.raises(CallError) as refused:
         await desk.methods.operations.order(signed, CALL)
     assert refused.value.error.name == "NOT_READY"
     assert desk.channels.names() == set()
+
+
+async def test_what_could_not_be_posted_is_refused_by_name_and_the_rest_goes_on(desk: Desk) -> None:
+    desk.reasons = [
+        Reason("LATE", "Too late.", Taking.REDUCING),
+        Reason("CLOCK", "Elsewhen."),
+        Reason("L1_AWAY", "Silent.", is_blocking=False),
+    ]
+    desk.venue.taking = lambda: taken(desk.reasons)
+    with pytest.raises(CallError) as refused:
+        await desk.methods.operations.order(submitted(order(desk.clock.now, FIRST, SELL, PRICE), 0), RELEASED)
+    assert refused.value.body() == {
+        "code": -32022,
+        "message": "What is taken now might never be on L1: `reasons` say why, and /ready does; reading goes on. "
+        "Too late.",
+        "data": {"name": "NOT_POSTABLE", "reasons": ["LATE", "CLOCK"]},
+    }
+    status = await desk.ask("catenary_status")
+    assert (status["ready"], [reason["code"] for reason in status["reasons"]]) == (False, ["LATE", "CLOCK"])
+    await desk.ask("catenary_account", account=FIRST)
+    # What came of it is not a silent loss of the call: each order of many is answered for itself.
+    many = SignedOrders([submitted(order(desk.clock.now, FIRST, SELL, PRICE, slot=slot), 0) for slot in (3, 4)])
+    answers = await desk.methods.operations.orders(many, RELEASED)
+    assert [answer.error and answer.error.data["name"] for answer in answers] == ["NOT_POSTABLE"] * 2
+    desk.reasons = []
+    assert (await desk.ask("catenary_status"))["ready"] is True
+    await desk.order(0, SELL, PRICE)

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from sequencer.api.rpc.limits import Limits
 from sequencer.api.transport.server import ApiConfig, CannotListenError, Server
+from sequencer.l1.postable import Reason
 from tests.sequencer.api.conftest import Running, Venue
 
 Start = Callable[..., Any]
@@ -223,11 +224,14 @@ async def test_local_pages_may_call(start: Start, origin: str) -> None:
 
 
 async def test_pages_health_readiness_metrics(start: Start) -> None:
-    reasons: list[str | None] = ["The L1 is behind.", None]
+    reasons = [[Reason("BEHIND", "The L1 is behind.")], []]
     node: Running = await start(why_not_ready=lambda: reasons.pop(0))
     assert (await node.get("/health")).json() == {"healthy": True}
     behind = await node.get("/ready")
-    assert (behind.status_code, behind.json()) == (503, {"ready": False, "reason": "The L1 is behind."})
+    assert (behind.status_code, behind.json()) == (
+        503,
+        {"ready": False, "reasons": [{"code": "BEHIND", "sentence": "The L1 is behind."}]},
+    )
     assert (await node.get("/ready")).status_code == 200
     await node.call("echo", [1])
     assert 'catenary_api_calls_total{method="echo",outcome="OK"} 1.0' in (await node.get("/metrics")).text

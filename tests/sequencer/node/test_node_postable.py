@@ -1,0 +1,228 @@
+"""A node on another chain than its L1: it says so, takes nothing that it could not post, and begins no history anew."""
+
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+import trio
+
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.keys import development_key
+from l1_bridge.client.options import L1Options
+from l1_bridge.codec import calls
+from sequencer.devnet.funding import fund
+from sequencer.l1.resequence import STATE
+from sequencer.node import node
+from sequencer.node.config import CannotStart, DatadirUnusable, L1Unusable, NodeConfig
+from sequencer.node.node import Running
+from tests.l1_bridge.l1_nodes import L1Node, anvil
+from tests.patience import PATIENCE_SECONDS
+from tests.sequencer.node_world import DOLLAR, owner
+
+pytestmark = pytest.mark.trio
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Any:
+    """No log lines between the tests' dots."""
+    with structlog.testing.capture_logs() as lines:
+        yield lines
+
+
+def config(datadir: Path, l1: L1Node, **changes: Any) -> NodeConfig:
+    """A node without a market maker that posts at once."""
+    usual: dict[str, Any] = {"port": 0, "l1_rpc_url": l1.url, "is_maker_running": False, "seal_seconds": 0.1}
+    return NodeConfig(datadir=datadir, **{**usual, "post_seconds": 0.05, "is_deploy_allowed": True, **changes})
+
+
+@asynccontextmanager
+async def up(given: NodeConfig) -> AsyncIterator[Running]:
+    """A node that runs as long as it is asked."""
+    async with trio.open_nursery() as nursery:
+        yield await nursery.start(node.run, given)
+        nursery.cancel_scope.cancel()
+
+
+async def refusal(given: NodeConfig, kind: type[CannotStart]) -> str:
+    """Why a node does not come up."""
+    found: list[BaseException] = []
+    try:
+        async with up(given):
+            raise AssertionError("it came up")
+    except* CannotStart as errors:
+        found = [errors]
+        while isinstance(found[0], BaseExceptionGroup):
+            found = [*found[0].exceptions]
+    assert type(found[0]) is kind, found
+    return str(found[0])
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Waits for what must come."""
+    with trio.fail_after(PATIENCE_SECONDS):
+        while not true():
+            await trio.sleep(0.02)
+
+
+async def ready(running: Running) -> tuple[int, list[str]]:
+    """What /ready says: its status, and the codes."""
+    async with httpx.AsyncClient(trust_env=False, verify=False) as http:
+        answer = await http.get(f"{running.url}/ready")
+    return answer.status_code, [reason["code"] for reason in answer.json()["reasons"]]
+
+
+async def metric(running: Running, name: str) -> str:
+    """The value of a metric, with its label."""
+    async with httpx.AsyncClient(trust_env=False, verify=False) as http:
+        lines = (await http.get(f"{running.url}/metrics")).text.splitlines()
+    return next(line for line in lines if line.startswith(f"catenary_{name} ")).rsplit(" ", 1)[1]
+
+
+async def until_ready(running: Running, *codes: str) -> None:
+    """Waits until /ready says exactly this."""
+    with trio.fail_after(PATIENCE_SECONDS):
+        while await ready(running) != (503 if codes else 200, [*codes]):
+            await trio.sleep(0.05)
+
+
+async def served(datadir: Path, l1: L1Node) -> bytes:
+    """A rollup that was served from a datadir, with a batch of it on L1; the bridge's address."""
+    async with up(config(datadir, l1)) as running:
+        await until(lambda: running.view.posted_chunks > 0)
+        await until_ready(running)
+        assert await metric(running, "ready") == "1.0"
+        return running.deployment.bridge
+
+
+async def passed_on(l1: L1Node, bridge: bytes, key: int) -> None:
+    """Whoever holds the seat by this key leaves it, and it is open."""
+    async with L1Client(l1.url, L1Options(poll_seconds=0.02)) as client:
+        newest = await client.newest_block()
+        await client.send(development_key(key), bridge, calls.encode_call("resign", newest.timestamp + 60), gas=400_000)
+        await client.call("evm_increaseTime", [60])
+        await client.call("evm_mine", [])
+
+
+async def bonds(l1: L1Node, bridge: bytes) -> int:
+    """How many were put up."""
+    async with L1Client(l1.url, L1Options(poll_seconds=0.02)) as client:
+        return int.from_bytes(await client.eth_call(bridge, calls.encode_call("bond_count")), "big")
+
+
+async def test_nobody_bonds_behind_a_history_that_is_not_his(tmp_path: Path) -> None:
+    with anvil() as l1:
+        bridge = await served(tmp_path / "one", l1)
+        shutil.copytree(tmp_path / "one", tmp_path / "two")
+        async with up(config(tmp_path / "two", l1, is_posting=False)) as reading:
+            await until(lambda: reading.engine.chunk_count > reading.view.posted_chunks)
+        await passed_on(l1, bridge, 0)
+        async with up(config(tmp_path / "one", l1, development_key=1, is_seat_wanted=True)) as running:
+            posted = running.view.posted_chunks
+            await until(lambda: running.view.posted_chunks > posted)
+        await passed_on(l1, bridge, 1)
+        before = await bonds(l1, bridge)
+        words = await refusal(config(tmp_path / "two", l1, is_seat_wanted=True), DatadirUnusable)
+        assert words.startswith("OTHER_HISTORY: Batch ")
+        assert f"posted by 0x{development_key(1).address.hex()}" in words
+        assert "never had its root" in words
+        assert (before, await bonds(l1, bridge)) == (2, 2)
+
+
+async def test_a_store_says_itself_of_which_rollup_it_is(tmp_path: Path, quiet: list[dict[str, Any]]) -> None:
+    datadir = tmp_path / "one"
+    with anvil() as l1:
+        bridge = await served(datadir, l1)
+        record = datadir / "deployment.json"
+        kept = record.read_bytes()
+        record.unlink()
+        async with up(config(datadir, l1)) as running:
+            assert running.deployment.bridge == bridge
+            await until_ready(running)
+        assert record.read_bytes() == kept
+        assert [line["rollup"] for line in quiet if line["event"] == "deployment.restored"] == ["0x" + bridge.hex()]
+        # Another rollup's record beside this state.
+        await served(tmp_path / "two", l1)
+        shutil.copy(tmp_path / "two" / "deployment.json", record)
+        assert "of another rollup than its deployment" in await refusal(config(datadir, l1), DatadirUnusable)
+        record.unlink()
+        shutil.rmtree(datadir / STATE)
+        assert "neither a state nor a deployment" in await refusal(config(datadir, l1), DatadirUnusable)
+
+
+async def test_of_two_nodes_with_one_key_the_one_whose_batches_are_not_its_own_stops(tmp_path: Path) -> None:
+    with anvil() as l1:
+        await served(tmp_path / "one", l1)
+        shutil.copytree(tmp_path / "one", tmp_path / "two")
+        async with up(config(tmp_path / "one", l1, is_posting=False)) as first:
+            await until(lambda: first.engine.chunk_count > first.view.posted_chunks)
+        async with up(config(tmp_path / "two", l1, post_seconds=600)) as second:
+            await until(lambda: second.engine.chunk_count > second.view.posted_chunks)
+            assert await ready(second) == (200, [])
+            async with up(config(tmp_path / "one", l1)) as first:
+                await until_ready(second, "SECOND_NODE")
+                await until_ready(first)
+            assert await metric(second, 'not_ready{reason="SECOND_NODE"}') == "1.0"
+            assert await metric(second, "ready") == "0.0"
+        assert (await refusal(config(tmp_path / "two", l1), DatadirUnusable)).startswith("SECOND_NODE")
+
+
+async def test_a_bond_is_put_up_only_where_the_operator_says_so(tmp_path: Path) -> None:
+    with anvil() as l1:
+        bridge = await served(tmp_path / "one", l1)
+        await passed_on(l1, bridge, 0)
+        words = await refusal(config(tmp_path / "one", l1), CannotStart)
+        assert words.startswith("SEAT_OPEN")
+        assert "--take-seat" in words
+        # A lost datadir comes back from L1, and asks all the same.
+        given = config(tmp_path / "two", l1, rollup_address=bridge)
+        assert (await refusal(given, CannotStart)).startswith("SEAT_OPEN")
+        assert await bonds(l1, bridge) == 1
+        async with up(config(tmp_path / "one", l1, is_seat_wanted=True)) as running:
+            await until_ready(running)
+        # Its own by now: there is nothing to be put up.
+        async with up(config(tmp_path / "one", l1)) as running:
+            await until_ready(running)
+        assert await bonds(l1, bridge) == 2
+        given = config(tmp_path / "one", l1, development_key=1)
+        assert (await refusal(given, L1Unusable)).startswith("OTHER_SEAT")
+
+
+async def test_a_deposit_that_a_reorganisation_took_stops_trading_until_the_store_is_resequenced(
+    tmp_path: Path, quiet: list[dict[str, Any]]
+) -> None:
+    with anvil() as l1:
+        await served(tmp_path / "one", l1)
+        async with L1Client(l1.url, L1Options(poll_seconds=0.02)) as client:
+            snapshot = await client.call("evm_snapshot", [])
+            payer = development_key(3)
+            # A node that posts nothing: what it takes stands in no batch that would be reorganised with it.
+            reading = config(tmp_path / "one", l1, is_posting=False)
+            async with up(reading) as running:
+                token, bridge = running.deployment.token, running.deployment.bridge
+                await fund(client, payer, token, bridge, [(owner(0), 1_000 * DOLLAR)])
+                await client.call("anvil_mine", ["0x4"])
+                await until(lambda: bool(running.engine.accounts_of(owner(0))))
+                await until_ready(running)
+            assert await client.call("evm_revert", [snapshot])
+            await client.call("anvil_mine", ["0x10"])
+            # Neither a restart nor another one forgets it.
+            for _ in range(2):
+                async with up(config(tmp_path / "one", l1)) as running:
+                    await until_ready(running, "OTHER_QUEUE")
+                    assert running.engine.accounts_of(owner(0))
+            await fund(client, payer, token, bridge, [(owner(1), 1_000 * DOLLAR)])
+            await client.call("anvil_mine", ["0x4"])
+            quiet.clear()
+            async with up(config(tmp_path / "one", l1)) as running:
+                (told,) = [line for line in quiet if line["event"].startswith("RE-SEQUENCED")]
+                assert "L1's queue does not have" in told["event"]
+                assert running.engine.accounts_of(owner(0)) == []
+                await until(lambda: bool(running.engine.accounts_of(owner(1))))
+                await until_ready(running)
+                posted = running.view.posted_chunks
+                await until(lambda: running.view.posted_chunks > posted)
