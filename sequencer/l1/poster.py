@@ -22,8 +22,6 @@ from sequencer.views.markets import index_of
 MAX_BATCH_BYTES: Final = 96_000
 # Per byte: 16 of calldata or the floor of 40, 8 in the log, hashing and memory; fixed: checks, record, a cold start.
 _GAS_PER_BYTE: Final = 64
-# The longest signed request, whose posting fee pays for its bytes and nothing else.
-_REQUEST_GAS: Final = constants.SET_AGENT_LENGTH * _GAS_PER_BYTE
 # The market whose oracle price says what L1's gas is worth.
 _ETHER: Final = "ETH"
 _GAS_FIXED: Final = 1_000_000
@@ -74,8 +72,9 @@ class Poster:
         self.trouble = ""
         self.trouble_since = 0.0
         self.is_refused = False
-        # Whether the bytes of a request cost more at L1's price of gas than the highest posting fee.
-        self.is_l1_dear = False
+        # What a byte costs at L1's price of gas, in micro-dollars, where a request's cost more than the highest posting
+        # fee; else 0.
+        self.dear_byte_micros = 0
         self._log = structlog.get_logger("poster")
 
     @property
@@ -143,9 +142,9 @@ class Poster:
         ether = ether_micros(self._engine.globals)
         if head is None or ether is None:
             return
-        was_dear, self.is_l1_dear = self.is_l1_dear, is_dear(head.base_fee_wei, ether)
-        if self.is_l1_dear != was_dear:
-            self._log.warning("l1.dear" if self.is_l1_dear else "l1.cheap", base_fee_wei=head.base_fee_wei)
+        was, self.dear_byte_micros = self.dear_byte_micros, dear_byte_micros(head.base_fee_wei, ether)
+        if (was > 0) != (self.dear_byte_micros > 0):
+            self._log.warning("l1.dear" if self.dear_byte_micros else "l1.cheap", base_fee_wei=head.base_fee_wei)
 
     async def head(self, block: str | int = "latest") -> tuple[calls.BatchRecord, int]:
         """The batch that the next commit builds on, and how many of our chunks it contains. Raises ForeignHead."""
@@ -317,9 +316,11 @@ def ether_micros(globals: containers.Globals) -> int | None:
     return int(globals.risk.price[market] * 10 ** globals.markets[market].label[31])
 
 
-def is_dear(base_fee_wei: int, ether: int) -> bool:
-    """Whether at this price of gas the highest posting fee does not cover the longest request."""
-    return _REQUEST_GAS * base_fee_wei * ether > constants.MOST_POSTING_FEE * 10**18
+def dear_byte_micros(base_fee_wei: int, ether: int) -> int:
+    """What a byte costs, in micro-dollars, where the highest posting fee does not cover the longest request; else 0."""
+    cost = _GAS_PER_BYTE * base_fee_wei * ether
+    is_dear = constants.SET_AGENT_LENGTH * cost > constants.MOST_POSTING_FEE * 10**18
+    return -(-cost // 10**18) if is_dear else 0
 
 
 def _commit_gas(data: bytes) -> int:

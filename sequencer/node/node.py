@@ -127,7 +127,7 @@ class Node:
         )
         operator = operator_of(config, deployment.chain_id)
         self._poster = Poster(client, operator, deployment, ground.engine, post_seconds=config.post_seconds)
-        self._sequencer.is_l1_dear = lambda: self._poster.is_l1_dear
+        self._sequencer.dear_byte_micros = lambda: self._poster.dear_byte_micros
         self._watch = Watch(
             client,
             self._sequencer,

@@ -8,12 +8,13 @@ import structlog
 import trio
 
 from prover.signing.signed import SignedOperation, read, signer_of
-from prover.stf import constants
+from prover.stf import constants, containers
 from prover.stf.replay import is_entry
 from sequencer.engine.effects import Processed
 from sequencer.engine.engine import Engine
 from sequencer.engine.records import Input
 from sequencer.sequencing.admission import Taking, Untaken, is_taken, lowers_risk, needs_paid_bytes
+from sequencer.sequencing.exits import Exits, bill
 from sequencer.sequencing.journal import Journal, JournalError
 from sequencer.sequencing.signature_pool import VerifierError
 
@@ -62,10 +63,10 @@ class _Waiting:
         self.is_given_up = False
         self.known = trio.Event()
         self.done = trio.Event()
-        self.outcome: Processed | None = None
+        self.outcome: Processed | Untaken | None = None
 
     @property
-    def processed(self) -> Processed:
+    def answer(self) -> Processed | Untaken:
         """What came of it, once it is done."""
         assert self.outcome is not None, "what has a signer is sequenced"
         return self.outcome
@@ -97,8 +98,10 @@ class Sequencer:
         self._posted_chunks = posted_chunks
         # How much of what is signed could be posted; whoever reads L1 says so.
         self.taking: Callable[[], Taking] = lambda: Taking.ALL
-        # Whether posting a request costs more than the highest posting fee; whoever reads L1 says so.
-        self.is_l1_dear: Callable[[], bool] = lambda: False
+        # What a byte costs on L1 where the highest posting fee does not cover a request, in micro-dollars, else 0;
+        # whoever reads L1 says so.
+        self.dear_byte_micros: Callable[[], int] = lambda: 0
+        self._exits = Exits()
         # Whether entries have waited so long at a time that a chunk serves the queue alone; whoever reads L1 says so.
         self.is_late: Callable[[int], bool] = lambda now_ms: False
         self.listeners: list[Listener] = []
@@ -143,7 +146,7 @@ class Sequencer:
         """Why an operation is not taken now; None where it is."""
         if not is_taken(self.taking(), operation, signed):
             return Untaken.NOT_POSTABLE
-        is_unpaid = self.is_l1_dear() and needs_paid_bytes(operation, signed)
+        is_unpaid = self.dear_byte_micros() > 0 and needs_paid_bytes(operation, signed)
         if is_unpaid or (self.is_backlogged and not lowers_risk(operation, signed)):
             return Untaken.BACKLOG
         return None
@@ -190,7 +193,7 @@ class Sequencer:
                 one.known.set()
         for one in sent:
             await one.done.wait()
-        return [one if isinstance(one, Untaken) else one.processed for one in waiting]
+        return [one if isinstance(one, Untaken) else one.answer for one in waiting]
 
     def _signer(self, signed: SignedOperation | None) -> bytes | None:
         """The signer where it needs no search, empty where there is none or many; None where it has to be found."""
@@ -269,8 +272,8 @@ class Sequencer:
                 continue
             assert waiting.signer is not None
             given = Input(waiting.now, waiting.operation, waiting.signer, self.is_late(waiting.now))
-            waiting.outcome = self.engine.process(given, waiting.signed)
-            if waiting.outcome.changed:
+            waiting.outcome = self._process(given, waiting.signed)
+            if isinstance(waiting.outcome, Processed) and waiting.outcome.changed:
                 records.append(msgspec.msgpack.encode(given))
             if self.engine.sealed:
                 break
@@ -287,10 +290,24 @@ class Sequencer:
             if waiting.outcome is None:
                 continue
             waiting.done.set()
-            if waiting.outcome.changed:
+            if isinstance(waiting.outcome, Processed) and waiting.outcome.changed:
                 for listener in self.listeners:
                     listener.sequenced(waiting.outcome)
         return stop
+
+    def _process(self, given: Input, signed: SignedOperation | None) -> Processed | Untaken:
+        """What an input comes to, where it is no exit whose bytes nobody pays for."""
+        byte_micros = self.dear_byte_micros()
+        order = signed.message if signed is not None else None
+        if byte_micros == 0 or not isinstance(order, containers.Order):
+            return self.engine.process(given, signed)
+        # Of what the engine holds now: orders that came before it in its call are in the books.
+        exit = bill(self.engine, order, byte_micros)
+        if not self._exits.takes(order.account, exit, given.now):
+            return Untaken.BACKLOG
+        outcome = self.engine.process(given, signed)
+        self._exits.took(order.account, exit, outcome)
+        return outcome
 
     async def _seal_by_time(self) -> None:
         while True:

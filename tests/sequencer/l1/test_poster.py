@@ -21,7 +21,7 @@ from prover.contracts.deployment import Deployment, deploy
 from prover.stf import constants, encoding
 from sequencer.client.clock import wall_clock_ms
 from sequencer.l1.bridge_view import BridgeView
-from sequencer.l1.poster import ForeignHead, Poster, PreflightFailed, SeatTaken, ether_micros, is_dear
+from sequencer.l1.poster import ForeignHead, Poster, PreflightFailed, SeatTaken, dear_byte_micros, ether_micros
 from tests.l1_bridge.l1_nodes import anvil
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.node_world import ETH, PRICES, World, genesis, owner
@@ -169,8 +169,8 @@ async def test_who_holds_the_seat_keeps_it_and_nobody_else_gets_it() -> None:
 async def test_l1_is_dear_where_the_highest_posting_fee_does_not_cover_a_request() -> None:
     # 119 bytes at 64 gas each are 7,616 gas: a dollar at 4,000 dollars an ether and 32.8 gwei.
     ether, gwei = 4_000 * 10**6, 10**9
-    assert [is_dear(price * gwei, ether) for price in (1, 32, 33, 500)] == [False, False, True, True]
-    assert not is_dear(500 * gwei, 200 * 10**6)
+    assert [dear_byte_micros(price * gwei, ether) for price in (1, 32, 33, 500)] == [0, 0, 8_448, 128_000]
+    assert dear_byte_micros(500 * gwei, 200 * 10**6) == 0
     globals = World(1).engine.globals
     assert ether_micros(globals) == PRICES[ETH] * 10 ** globals.markets[ETH].label[31]
     globals.risk.price[ETH] = 0
@@ -182,16 +182,16 @@ async def test_l1_is_dear_where_the_highest_posting_fee_does_not_cover_a_request
 async def test_l1_s_price_of_gas_is_asked_before_each_batch(quiet: list[dict[str, object]]) -> None:
     async with site() as here, trio.open_nursery() as nursery:
         here.seal(1)
-        assert not here.poster.is_l1_dear
+        assert not here.poster.dear_byte_micros
         await here.client.call("anvil_setNextBlockBaseFeePerGas", [hex(10**12)])
         await here.client.call("anvil_mine", [])
         await here.poster.look_at_gas()
-        assert here.poster.is_l1_dear
+        assert here.poster.dear_byte_micros
         await here.client.call("anvil_setNextBlockBaseFeePerGas", [hex(10**9)])
         await here.client.call("anvil_mine", [])
         nursery.start_soon(here.poster.run)
         with trio.fail_after(PATIENCE_SECONDS):
-            while here.poster.is_l1_dear:
+            while here.poster.dear_byte_micros:
                 await trio.sleep(0.01)
         assert [line["event"] for line in quiet if str(line["event"]).startswith("l1.")] == ["l1.dear", "l1.cheap"]
         nursery.cancel_scope.cancel()

@@ -25,6 +25,7 @@ from tests.sequencer.node_world import (
     DOLLAR,
     DOMAIN,
     FIRST,
+    IOC,
     PRICES,
     SELL,
     START,
@@ -471,8 +472,8 @@ async def test_where_l1_is_dear_only_what_needs_no_paid_bytes_is_taken(tmp_path:
     await fund(venue)
     await venue.submit(signed_order(order(clock.now, FIRST, SELL, PRICE), key(0)))
     await venue.submit(signed_order(order(clock.now, FIRST + 1, BUY, PRICE, 500), key(1)))
-    is_dear = True
-    venue.is_l1_dear = lambda: is_dear
+    byte_micros = 8_448
+    venue.dear_byte_micros = lambda: byte_micros
     paid = {"amount": DOLLAR, "recipient": owner(0)}
     growing = signed_order(order(clock.now, FIRST + 1, BUY, PRICE, slot=2), key(1))
     for operation in (
@@ -493,8 +494,32 @@ async def test_where_l1_is_dear_only_what_needs_no_paid_bytes_is_taken(tmp_path:
         deposit(owner(7), DOLLAR),
     ):
         assert (await venue.submit(operation)).code == codes.OK
-    is_dear = False
+    byte_micros = 0
     assert (await venue.submit(growing)).status == "resting"
+    nursery.cancel_scope.cancel()
+
+
+async def test_where_l1_is_dear_exits_are_paid_for_within_a_bound(tmp_path: Path, nursery: trio.Nursery) -> None:
+    venue, clock, _ = opened(tmp_path)
+    await nursery.start(venue.run)
+    await fund(venue)
+    await venue.submit(signed_order(order(clock.now, FIRST, SELL, PRICE), key(0)))
+    await venue.submit(signed_order(order(clock.now, FIRST + 1, BUY, PRICE), key(1)))
+    await venue.submit(signed_order(order(clock.now, FIRST, BUY, PRICE, slot=2), key(0)))
+    # 236 bytes for a lot of sixty cents are 4.70 dollars, and at most one per cent of what they close.
+    venue.dear_byte_micros = lambda: 20_000
+
+    def piece(slot: int, size: int = 1) -> bytes:
+        given = order(clock.now, FIRST + 1, SELL, PRICE, size, slot=slot, reduce_only=1, time_in_force=IOC)
+        return signed_order(given, key(1))
+
+    outcomes = await venue.submit_all([piece(slot) for slot in range(10, 30)])
+    assert [isinstance(outcome, Processed) and outcome.filled == 1 for outcome in outcomes] == [True] * 16 + [False] * 4
+    assert len(records(venue)) == 6 + 16
+    with pytest.raises(NotTaken, match="BACKLOG"):
+        await venue.submit(piece(30))
+    # What closes enough is worth its bytes however often.
+    assert (await venue.submit(piece(31, 984))).filled == 984
     nursery.cancel_scope.cancel()
 
 

@@ -1,0 +1,120 @@
+"""Exits while L1 is dear: who pays for their bytes, how much of it, and what happened without a bound."""
+
+import pytest
+
+from prover.stf import constants
+from sequencer.engine.engine import Engine
+from sequencer.sequencing.exits import COST_PPM, FILLS_OF_A_DAY, Bill, Exits, bill
+from tests.sequencer.node_world import BTC, BUY, DOLLAR, FIRST, IOC, PRICES, SELL, World, order
+
+PRICE = PRICES[BTC]
+# 128,000 micro-dollars: at 500 gwei and 4,000 dollars an ether. A fill is 236 bytes: 30 dollars.
+BYTE = 128_000
+_DAY = 86_400_000
+
+
+def held(lots: int = 1_000) -> World:
+    """Account 1 is long, account 0 short, and nothing rests."""
+    world = World(3)
+    world.order(0, SELL, PRICE, lots)
+    world.order(1, BUY, PRICE, lots)
+    assert world.position(1) == lots
+    return world
+
+
+def asked(world: World, size: int, price: int = PRICE, side: int = SELL, **changes: int) -> Bill:
+    """The bill of a reduce-only order of account 1."""
+    return bill(world.engine, order(world.now, FIRST + 1, side, price, size, slot=9, reduce_only=1, **changes), BYTE)
+
+
+def test_an_exit_that_rests_costs_nothing() -> None:
+    assert asked(held(), 1) == Bill(0, True)
+
+
+def test_an_exit_is_worth_its_bytes_where_they_cost_a_hundredth_of_what_it_closes() -> None:
+    world = held(100_000)
+    world.order(2, BUY, PRICE, 100_000)
+    cost = 236 * BYTE - world.engine.globals.posting_fee
+    least = -(-cost * constants.PPM // (COST_PPM * PRICE))
+    assert 1_000 < least < 100_000
+    assert (asked(world, least), asked(world, least - 1)) == (Bill(1, True), Bill(1, False))
+    # At a tenth of the price of gas a tenth closes enough.
+    small = order(world.now, FIRST + 1, SELL, PRICE, least // 10 + 1, slot=9, reduce_only=1)
+    assert bill(world.engine, small, BYTE // 10).is_worth
+
+
+def test_only_what_is_held_and_met_closes_anything() -> None:
+    world = held()
+    world.order(2, BUY, PRICE - 10, 100_000)
+    assert asked(world, 10**6, PRICE - 10) == Bill(1, False)
+    assert asked(world, 10**6, PRICE) == Bill(0, True)
+    # A sale where nothing is long closes nothing.
+    world.order(0, SELL, PRICE + 10, 1_000)
+    assert asked(world, 1_000, PRICE + 10, BUY) == Bill(0, True)
+
+
+def test_every_maker_is_a_fill() -> None:
+    world = held(100_000)
+    for trader in (0, 2):
+        for slot in range(10, 20):
+            world.order(trader, BUY, PRICE, 200, slot=slot)
+    assert asked(world, 4_000) == Bill(20, False)
+    assert asked(world, 3_801).fills == 20
+    assert asked(world, 3_800).fills == 19
+
+
+def test_nobody_knows_what_a_stop_will_close() -> None:
+    stop = {"trigger": constants.TRIGGER_AT_OR_BELOW, "trigger_price": PRICE - 9}
+    assert asked(held(100_000), 100_000, PRICE - 50, **stop) == Bill(1, False)
+
+
+def test_an_account_has_so_many_fills_a_day() -> None:
+    world, exits = held(), Exits()
+    world.order(2, BUY, PRICE, 1_000)
+    one, many = Bill(1, False), Bill(FILLS_OF_A_DAY, False)
+    taken = world.order(1, SELL, PRICE, 1, slot=9, reduce_only=1, time_in_force=IOC)
+    assert taken.filled == 1
+    assert exits.takes(1, one, world.now)
+    exits.took(1, one, taken)
+    assert [exits.takes(account, many, world.now) for account in (1, 2)] == [False, True]
+    assert exits.takes(1, Bill(FILLS_OF_A_DAY - 1, False), world.now)
+    assert exits.takes(1, Bill(100, True), world.now)
+    assert exits.takes(1, many, world.now + _DAY)
+
+
+def test_makers_that_left_are_no_way_around_it() -> None:
+    """The bill names one fill; that maker is gone, and the order meets many behind it."""
+    world, exits = held(100_000), Exits()
+    for slot in range(10, 30):
+        world.order(2, BUY, PRICE, 200, slot=slot)
+    taken = world.order(1, SELL, PRICE, 4_000, slot=9, reduce_only=1, time_in_force=IOC)
+    assert len(taken.fills) == 20
+    assert exits.takes(1, Bill(1, True), world.now)
+    exits.took(1, Bill(1, True), taken)
+    assert [exits.takes(1, Bill(1, is_worth), world.now) for is_worth in (True, False)] == [True, False]
+
+
+def paid_by_the_operator(engine: Engine, exits: Exits | None, world: World, pieces: int) -> int:
+    """What so many one-lot exits cost it beyond their fees; micro-dollars."""
+    cost = 0
+    for piece in range(pieces):
+        given = order(world.now, FIRST + 1, SELL, PRICE, 1, slot=9, reduce_only=1, time_in_force=IOC)
+        asked_for = bill(engine, given, BYTE)
+        if exits is not None and not exits.takes(given.account, asked_for, world.now):
+            continue
+        world.now += 1
+        taken = world.order(1, SELL, PRICE, 1, slot=9 + piece % 100, reduce_only=1, time_in_force=IOC)
+        assert taken.filled == 1
+        cost += 236 * BYTE - engine.globals.posting_fee
+        if exits is not None:
+            exits.took(given.account, asked_for, taken)
+    return cost
+
+
+@pytest.mark.parametrize(("is_on", "dollars"), [(False, 120 * 30), (True, 16 * 30)])
+def test_a_position_of_little_worth_is_closed_lot_by_lot(is_on: bool, dollars: int) -> None:
+    """A position of six hundred dollars: without the bound the operator pays thousands for a part of it."""
+    world = held()
+    world.order(2, BUY, PRICE, 1_000)
+    paid = paid_by_the_operator(world.engine, Exits() if is_on else None, world, 120)
+    assert dollars * DOLLAR * 9 // 10 < paid <= dollars * DOLLAR * 11 // 10
