@@ -16,6 +16,7 @@ GROUP: Final = "catenary.commands"
 SHORT_HELP: Final = {
     "bench": "Measure the node's path from signature check to LevelDB, and a challenger's replay.",
     "challenger": "Replay every batch from L1 alone and prove a fraudulent one in one transaction.",
+    "datadir": "Check, back up, restore and repair a node's datadir. The node must not run.",
     "demo": "Play the whole story: trade, a lying sequencer, the proof, a new sequencer, the claim, rebuilt from L1.",
     "node": "Run the venue: match, sequence, keep, post.",
     "oracle": "Sign prices and premiums at every grid time and report them to nodes.",

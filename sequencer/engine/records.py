@@ -17,6 +17,8 @@ TAKEN_KEY: Final = b"mtaken"
 RESCUE_KEY: Final = b"mrescue"
 RECEIPTS_KEY: Final = b"mreceipts"
 QUEUE_KEY: Final = b"mqueue"
+# Numbers of the newest writes; each row says the lowest number that is kept.
+WRITE_KEY: Final = b"mwrite"
 # Milliseconds, 8 bytes: what was created before is not taken, since a store rebuilt from L1 knows of no soft cancel.
 NOT_BEFORE_KEY: Final = b"mnotbefore"
 # Which rollup the store is of, as its node remembers it.

@@ -205,8 +205,13 @@ class Following:
         if self._queue.is_waiting:
             return
         temporary = self._checkpoint.with_suffix(".tmp")
-        temporary.write_bytes(msgspec.msgpack.encode(checkpoint))
-        temporary.replace(self._checkpoint)
+        try:
+            temporary.write_bytes(msgspec.msgpack.encode(checkpoint))
+            temporary.replace(self._checkpoint)
+        except OSError as error:
+            # The next start reads more of L1, and that is all.
+            self._log.warning("checkpoint.unwritten", error=str(error))
+            return
         self._checkpoint_block = checkpoint.block
 
     async def _apply_latest(self, event: Applied | Reverted) -> None:

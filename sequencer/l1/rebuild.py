@@ -125,6 +125,16 @@ def genesis_state(datadir: Path, record: DeploymentRecord) -> None:
         prover_state.create(store, record.deployment.domain, record.genesis)
 
 
+def write_genesis(directory: Path, record: DeploymentRecord) -> None:
+    """That store in a directory of any name. StoreUnavailable."""
+    store = LevelDbStore(directory)
+    try:
+        store.write({IDENTITY_KEY: record.encode()}, sync=True)
+        prover_state.create(store, record.deployment.domain, record.genesis)
+    finally:
+        store.close()
+
+
 async def rebuild_state(
     client: L1Client, record: DeploymentRecord, datadir: Path, now_ms: int, reached: Callable[[int, int], None]
 ) -> RebuiltState:

@@ -146,12 +146,14 @@ async def serve(config: "NodeConfig", output: Output) -> bool:
     """Runs a node until a signal; CommandFailed for what comes from outside."""
     import trio
 
+    from prover.state.store import StoreUnavailable
     from sequencer.api.transport.server import CannotListenError
     from sequencer.l1.following import QueueUnreadable
     from sequencer.l1.poster import Overdue, PreflightFailed
     from sequencer.node import node as node_module
     from sequencer.node.config import CannotStart, DatadirUnusable, L1Unusable
     from sequencer.node.first_trade import hint, program_name, wallet_directory
+    from sequencer.sequencing.journal import JournalError
     from sequencer.sequencing.signature_pool import VerifierError
 
     async with until_signal():
@@ -190,6 +192,9 @@ async def serve(config: "NodeConfig", output: Output) -> bool:
             raise CommandFailed(f"STOPPED: {_first(errors)}.") from None
         except* VerifierError as errors:
             raise CommandFailed(f"STOPPED: {_first(errors)}.") from None
+        except* (JournalError, StoreUnavailable) as errors:
+            # A full disk, or one that fails: nothing was acknowledged that is not on it.
+            raise CommandFailed(f"STOPPED, the disk refuses: {_first(errors)}", EXIT_DATADIR) from None
         except* QueueUnreadable as errors:
             raise CommandFailed(f"STOPPED before an unlawful batch: {_first(errors)}", EXIT_L1) from None
     output.event("stopped", "Stopped; everything acknowledged is in the datadir.")

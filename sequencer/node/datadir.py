@@ -2,11 +2,14 @@
 
 import fcntl
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from prover.contracts.deployment import DeploymentRecord
 from sequencer.l1.following import CHECKPOINT
@@ -14,6 +17,24 @@ from sequencer.node.config import DatadirUnusable
 
 _LOCK: Final = "LOCK"
 _RECORD: Final = "deployment.json"
+# Within the journal's directory, which it goes with.
+_LINEAGE: Final = "lineage.json"
+
+
+class Lineage(msgspec.Struct, frozen=True):
+    """What the first record of a journal stands on: a state root in hex, empty where its records do not lead to the
+    state any more. `name` is random: two journals of one name are parts of one."""
+
+    root: str
+    name: str
+
+
+def lineage_of(journal: Path) -> Lineage | None:
+    """What a journal says of itself; None where it says nothing that can be read."""
+    try:
+        return msgspec.json.decode((journal / _LINEAGE).read_bytes(), type=Lineage)
+    except (OSError, msgspec.DecodeError):
+        return None
 
 
 class Datadir:
@@ -47,6 +68,11 @@ class Datadir:
         """How far L1 was read."""
         return self.path / CHECKPOINT
 
+    def begin_journal(self, root: bytes) -> None:
+        """The journal's first record stands on this root; empty: its records no longer lead to the state."""
+        self.journal.mkdir(exist_ok=True)
+        _write(self.journal / _LINEAGE, msgspec.json.encode(Lineage(root.hex(), secrets.token_hex(8))))
+
     def record(self) -> DeploymentRecord | None:
         """The rollup that this directory belongs to; None for a new one, DatadirUnusable for a damaged record."""
         path = self.path / _RECORD
@@ -59,12 +85,17 @@ class Datadir:
 
     def keep_record(self, record: DeploymentRecord) -> None:
         """Belongs to this rollup for ever."""
-        temporary = self.path / "deployment.tmp"
-        with temporary.open("wb") as file:
-            file.write(record.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path / _RECORD)
+        _write(self.path / _RECORD, record.encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    """All of it or nothing."""
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
 
 
 @contextmanager

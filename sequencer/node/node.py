@@ -29,15 +29,14 @@ from sequencer.l1.following import EntryFeeder, Following, read_checkpoint
 from sequencer.l1.postable import CODES
 from sequencer.l1.poster import Poster, SeatTaken
 from sequencer.l1.watching import Watch
+from sequencer.node.checking import JOURNAL_LIMITS
 from sequencer.node.config import CannotStart, DatadirUnusable, L1Unusable, NodeConfig
 from sequencer.node.datadir import Datadir, held
 from sequencer.node.devnet_tasks import run_maker, simulate_oracle
 from sequencer.node.opening import connected, open_engine, operator_of, parameters_of, rollup_of
-from sequencer.sequencing.journal import Journal, JournalError, Limits
+from sequencer.sequencing.journal import Journal, JournalError
 from sequencer.sequencing.sequencer import Sequencer
 from sequencer.sequencing.signature_pool import Verifiers
-
-_JOURNAL_LIMITS: Final = Limits(segment_bytes=64 << 20, pending_bytes=64 << 20)
 
 # None of these ends by itself, and nothing could be taken meanwhile: where they stand a node does not come up.
 _REFUSALS: Final[Mapping[str, type[CannotStart]]] = {
@@ -80,7 +79,7 @@ async def run(
             operator = operator_of(config, await client.chain_id())
             record = await rollup_of(config, datadir, client, operator)
             try:
-                journal = Journal(datadir.journal, _JOURNAL_LIMITS)
+                journal = Journal(datadir.journal, JOURNAL_LIMITS)
                 opened.callback(journal.close)
                 engine = await open_engine(config, datadir, record, client, journal, now_ms)
                 opened.callback(engine.store.close)

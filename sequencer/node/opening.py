@@ -115,7 +115,7 @@ def _kept_identity(datadir: Datadir) -> DeploymentRecord | None:
             raise DatadirUnusable(f"The datadir {datadir.path} has a journal, and neither a state nor a deployment.")
         return None
     try:
-        with closing(LevelDbStore(datadir.path / resequence.STATE)) as store:
+        with closing(LevelDbStore(datadir.path / resequence.STATE, is_strict=True)) as store:
             identity, commitment = store.get(IDENTITY_KEY), store.get(b"commitment")
         if identity is None and commitment is not None:
             raise DatadirUnusable(f"The datadir {datadir.path} has a state that does not say of which rollup it is.")
@@ -218,6 +218,7 @@ async def open_engine(
         return engine
     # The checkpoint would leave out the queue's entries that are to be consumed again.
     datadir.checkpoint.unlink(missing_ok=True)
+    datadir.begin_journal(b"")
     kept_place = resequence.Kept(deployment.domain, record.genesis, kept, journal.durable_sequence)
     try:
         voided = resequence.resequence(datadir.path, engine.store, kept_place, iter(tail))
@@ -253,6 +254,7 @@ async def _first_state(
     try:
         answer = await client.eth_call(record.deployment.bridge, calls.encode_call("head"))
         if calls.decode_record(calls.BatchRecord, answer).number == 0:
+            datadir.begin_journal(record.genesis_root)
             rebuild.genesis_state(datadir.path, record)
             return
         seat = calls.decode_record(
@@ -262,6 +264,7 @@ async def _first_state(
             # Said before hours of replay.
             raise L1Unusable(f"This node cannot post: the committer's seat is held by 0x{seat.holder.hex()}.")
         log.info("rebuild.started", rollup="0x" + record.deployment.bridge.hex())
+        datadir.begin_journal(b"")
         rebuilt = await rebuild.rebuild_state(client, record, datadir.path, now_ms, reached)
     except rebuild.Contradicted as error:
         raise L1Unusable(f"This node cannot be rebuilt: {error}.") from None

@@ -392,6 +392,23 @@ class Journal:
         self._segments = [*self._segments, _Segment(path=path, first=first, marker=marker)]
 
 
+def whole_records(directory: Path) -> Iterator[tuple[int, bytes]]:
+    """What a journal holds before its first damage or gap, read without opening or changing it."""
+    following: int | None = None
+    for path in sorted(directory.glob("*.journal")):
+        try:
+            segment = _read_header(path)
+            if following not in (None, segment.first):
+                return
+            following = segment.first
+            with path.open("rb") as file:
+                for sequence, payload in _read_frames(file, segment):
+                    yield sequence, payload
+                    following = sequence + 1
+        except (JournalCorrupt, _BadFrameError, OSError):
+            return
+
+
 def _name(first: int | None) -> str:
     return f"{first:020d}.journal"
 

@@ -1,10 +1,19 @@
-"""A store whose writes wait for the journal, so that several chunks reach the disk in one atomic write."""
+"""A store whose writes wait for the journal, so that several chunks reach the disk in one atomic write.
+
+Each write that reaches the store is numbered by a row of its own. LevelDB drops damaged writes of its log and goes on
+with those behind them: where a number is missing, whatever else that write held is missing too.
+"""
 
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 import msgspec
 
-from prover.state.store import Store
+from prover.state.store import Store, StoreUnavailable
+from sequencer.engine.records import WRITE_KEY, number_key
+
+# More than the log ever holds: what is in a table is covered by the table's own checksums.
+_NUMBERED_WRITES: Final = 1_024
 
 
 class Staged(msgspec.Struct, frozen=True):
@@ -23,7 +32,9 @@ class BufferedStore:
     """
 
     def __init__(self, store: Store) -> None:
+        """StoreUnavailable where the store has lost a write."""
         self._store = store
+        self._number = require_every_write(store)
         self._pending: dict[bytes, bytes | None] = {}
         self._staged: list[tuple[int, dict[bytes, bytes | None]]] = []
 
@@ -66,7 +77,7 @@ class BufferedStore:
 
     def persist(self, staged: Staged) -> None:
         """One atomic, synced write; the only call that may come from another thread."""
-        self._store.write(staged.writes, sync=True)
+        self._write(staged.writes)
 
     def persisted(self, staged: Staged) -> None:
         """Lets go of what `persist` has written."""
@@ -78,9 +89,30 @@ class BufferedStore:
         for _, batch in self._staged:
             writes.update(batch)
         if writes:
-            self._store.write(writes, sync=True)
+            self._write(writes)
             self._staged = []
+
+    def _write(self, writes: dict[bytes, bytes | None]) -> None:
+        number = self._number + 1
+        lowest = max(1, number - _NUMBERED_WRITES + 1)
+        numbered: dict[bytes, bytes | None] = {number_key(WRITE_KEY, number): lowest.to_bytes(8, "big")}
+        if lowest > 1:
+            numbered[number_key(WRITE_KEY, lowest - 1)] = None
+        self._store.write({**writes, **numbered}, sync=True)
+        self._number = number
 
     def close(self) -> None:
         """Closes the store below."""
         self._store.close()
+
+
+def require_every_write(store: Store) -> int:
+    """The number of the newest write, 0 before the first; StoreUnavailable where one before it is missing."""
+    rows = [(int.from_bytes(key[len(WRITE_KEY) :], "big"), value) for key, value in store.iterate(WRITE_KEY)]
+    if not rows:
+        return 0
+    newest, lowest = rows[-1][0], int.from_bytes(rows[-1][1], "big")
+    missing = set(range(lowest, newest + 1)) - {number for number, _ in rows}
+    if missing:
+        raise StoreUnavailable(f"The store has lost write {min(missing)} of {newest}.")
+    return newest
