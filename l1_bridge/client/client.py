@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 
 import httpx
-import trio
 
-from l1_bridge.client.errors import L1Rejected, L1Reverted, L1Timeout, L1Unavailable, L1Unconfirmed
-from l1_bridge.client.following import Depth, Follower, LogFilter
+from l1_bridge.client.errors import L1Rejected, L1Reverted, L1Unavailable
+from l1_bridge.client.following import Depth, Follower, IsWhole, LogFilter
 from l1_bridge.client.keys import TransactionSigner
 from l1_bridge.client.options import DEFAULT_OPTIONS, L1Options
 from l1_bridge.client.reading import L1Reader
-from l1_bridge.client.sending import Pending, floor_gas
+from l1_bridge.client.sending import DEFAULT_TERMS, Sender, Terms, Waiting, floor_gas
 from l1_bridge.client.values import Block, Receipt
 
 
@@ -25,7 +24,12 @@ class L1Client(L1Reader):
         self, url: str, options: L1Options = DEFAULT_OPTIONS, *, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
         super().__init__(url, options, transport=transport)
-        self._senders: dict[bytes, trio.Lock] = {}
+        self._senders: dict[bytes, Sender] = {}
+
+    @property
+    def waiting(self) -> tuple[Waiting, ...]:
+        """Transactions that are under way and not mined."""
+        return tuple(sender.waiting for sender in self._senders.values() if sender.waiting is not None)
 
     async def send(
         self,
@@ -35,41 +39,38 @@ class L1Client(L1Reader):
         value: int = 0,
         *,
         gas: int,
-        confirmations: int | None = None,
-        timeout_seconds: float = 600.0,
+        terms: Terms = DEFAULT_TERMS,
     ) -> Receipt:
-        """Sign, submit and wait until `confirmations` blocks hold it (1 = mined).
+        """Sign, submit and wait until it is mined, as deep as the terms say.
 
-        One transaction of a signer is in flight at a time. Fees are raised when it stays unmined, up to
-        `max_fee_wei`. Raises L1Rejected when it is refused or reverts, L1Timeout when it stays unconfirmed,
+        One transaction of a signer is in flight at a time, at its oldest nonce. Raises L1Rejected when it is refused,
+        L1Reverted when it reverts, L1Timeout when it stays unconfirmed, L1Superseded when another one took its place,
         L1Unconfirmed when the node falls silent after it was sent.
         """
         if gas < floor_gas(data):
             # anvil takes such a transaction and drops it without a word, so the node cannot be left to say it.
             raise L1Rejected(-32000, f"gas {gas} is below the calldata floor of {floor_gas(data)}")
-        chain_id = await self.chain_id()
-        async with self._senders.setdefault(signer.address, trio.Lock()):
-            pending = Pending(self, signer, to, data, value, gas, chain_id)
-            try:
-                with trio.fail_after(timeout_seconds):
-                    receipt = await pending.confirmed(
-                        self.options.confirmations if confirmations is None else confirmations
-                    )
-            except trio.TooSlowError:
-                raise L1Timeout(pending.hashes) from None
-            except L1Unavailable as error:
-                if not pending.hashes:
-                    raise
-                raise L1Unconfirmed(pending.hashes, error) from error
+        fields = {
+            "type": 2,
+            "chainId": await self.chain_id(),
+            "data": data,
+            "value": value,
+            "gas": gas,
+            "accessList": [],
+        }
+        if to is not None:
+            fields["to"] = to
+        sender = self._senders.setdefault(signer.address, Sender(self, signer.address))
+        receipt = await sender.send(signer, fields, terms)
         if not receipt.succeeded:
             raise await self._revert_of(signer, to, data, value, gas, receipt)
         return receipt
 
     async def deploy(
-        self, signer: TransactionSigner, initcode: bytes, *, gas: int, value: int = 0, confirmations: int | None = None
+        self, signer: TransactionSigner, initcode: bytes, *, gas: int, value: int = 0
     ) -> tuple[bytes, Receipt]:
         """(contract address, receipt) of a new contract; `initcode` includes the encoded constructor arguments."""
-        receipt = await self.send(signer, None, initcode, value, gas=gas, confirmations=confirmations)
+        receipt = await self.send(signer, None, initcode, value, gas=gas)
         if receipt.contract_address is None:
             raise L1Unavailable("the L1 node's receipt of a deployment names no contract")
         return receipt.contract_address, receipt
@@ -96,10 +97,12 @@ class L1Client(L1Reader):
         topics: Sequence[bytes | Sequence[bytes] | None] = (),
         memory_blocks: int = 256,
         resume: Sequence[Block] = (),
+        is_whole: IsWhole | None = None,
     ) -> Follower:
         """Follow blocks and an address's logs from `from_block` on.
 
         `depth` is a tag ("finalized", "safe"), the number of blocks to stay behind the latest, or both. `resume` are
         the newest blocks already applied, oldest first, as `Follower.remembered` gave them before a restart.
+        `is_whole`: whether logs are all that there are; where they are not, the same blocks are asked for again.
         """
-        return Follower(self, LogFilter(address, topics), from_block, depth, memory_blocks, resume)
+        return Follower(self, LogFilter(address, topics), from_block, depth, memory_blocks, resume, is_whole)

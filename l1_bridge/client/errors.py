@@ -70,11 +70,20 @@ class L1ReorgTooDeep(L1Error):
 
 
 class L1Timeout(L1Error):
-    """The transaction was not confirmed in time; it may still be mined. `transaction_hashes` are all that were sent."""
+    """The transaction was not confirmed in time; it may still be mined. `transaction_hashes` are all that were sent.
 
-    def __init__(self, transaction_hashes: Sequence[bytes]) -> None:
-        super().__init__("not confirmed in time: " + ", ".join("0x" + item.hex() for item in transaction_hashes))
+    Where there are none, nothing was sent, and nothing will be mined.
+    """
+
+    def __init__(self, transaction_hashes: Sequence[bytes], why: str = "") -> None:
+        sent = ", ".join("0x" + item.hex() for item in transaction_hashes) or "nothing was sent"
+        super().__init__(f"not confirmed in time: {sent}" + (f"; {why}" if why else ""))
         self.transaction_hashes = tuple(transaction_hashes)
+        self.why = why
+
+
+class L1Superseded(L1Timeout):
+    """Another transaction of the same key took this one's nonce: it will not be mined unless the chain turns."""
 
 
 def revert_reason(data: bytes) -> str:

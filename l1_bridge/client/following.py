@@ -58,10 +58,14 @@ class LogFilter(msgspec.Struct, frozen=True):
     topics: Sequence[bytes | Sequence[bytes] | None] = ()
 
 
+IsWhole = Callable[[Sequence[Applied]], Awaitable[bool]]
+
+
 class Follower:
     """Turns a chain that may reorganise into Applied and Reverted events; holds at most `memory_blocks` headers.
 
     Invariant: the events, replayed in order, leave exactly the blocks from_block..`position` of one chain.
+    `is_whole` is asked about new blocks before any of them counts as read: whether their logs are all that there are.
     """
 
     def __init__(
@@ -72,12 +76,14 @@ class Follower:
         depth: int | str | Depth,
         memory_blocks: int,
         resume: Sequence[Block],
+        is_whole: IsWhole | None = None,
     ) -> None:
         self._client = client
         self._wanted = wanted
         self._from_block = from_block
         self._depth = depth
         self._recent: deque[Block] = deque(resume, maxlen=memory_blocks)
+        self._is_whole = is_whole
 
     @property
     def remembered(self) -> tuple[Block, ...]:
@@ -172,8 +178,12 @@ class Follower:
             if log.block_hash not in logs:
                 return []
             logs[log.block_hash].append(log)
+        applied = [Applied(block, tuple(logs[block.hash])) for block in blocks]
+        # No absence is believed: a node that answers with no logs, in time and with status 200, may lack them.
+        if self._is_whole is not None and not await self._is_whole(applied):
+            return []
         still = await self._client.block(blocks[-1].number)
         if still is None or still.hash != blocks[-1].hash:
             return []
         self._recent.extend(blocks)
-        return [Applied(block, tuple(logs[block.hash])) for block in blocks]
+        return applied

@@ -7,14 +7,17 @@ _ANSWER_LIMIT_BYTES = 64 << 20
 
 
 class L1Options(msgspec.Struct, frozen=True, kw_only=True):
-    """With `chain_id` given, entering a client checks it. `max_fee_wei` per gas is never exceeded."""
+    """With `chain_id` given, entering a client checks it. `max_fee_wei` per gas is never exceeded.
+
+    silence_seconds: so long a node may answer nothing while a transaction is under way.
+    """
 
     chain_id: int | None = None
     timeout_seconds: float = 20.0
     attempts: int = 5
     page_blocks: int = 1_000
-    confirmations: int = 1
     resubmit_seconds: float = 48.0
+    silence_seconds: float = 120.0
     max_fee_wei: int = 500 * 10**9
     poll_seconds: float = 1.0
     answer_limit_bytes: int = _ANSWER_LIMIT_BYTES

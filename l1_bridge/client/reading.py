@@ -205,14 +205,14 @@ class L1Reader(JsonRpc):
 
         return await self._log_pages.collect(first_block, last_block, ask)
 
-    async def fees(self) -> tuple[int, int]:
-        """(max fee, priority fee) in wei per gas: twice the base fee and the node's advice."""
+    async def fees(self, most_wei: int | None = None) -> tuple[int, int]:
+        """(max fee, priority fee) in wei per gas: twice the base fee and the node's advice, within the cap."""
         head = await self.newest_block()
         try:
             tip = as_integer(await self.call("eth_maxPriorityFeePerGas"))
         except L1Rejected:
             tip = 10**9
-        fee = min(2 * head.base_fee_wei + tip, self.options.max_fee_wei)
+        fee = min(2 * head.base_fee_wei + tip, self.options.max_fee_wei if most_wei is None else most_wei)
         return fee, min(tip, fee)
 
 

@@ -14,6 +14,7 @@ import trio
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Error
 from l1_bridge.client.keys import Signer
+from l1_bridge.client.sending import OWN_TERMS
 from l1_bridge.codec import batch, calls, events
 from l1_bridge.hashing import keccak
 from prover.challenger.challenger import Challenger, Settings
@@ -148,13 +149,13 @@ class Canary:
         seat = calls.decode_record(calls.Seat, await self._client.eth_call(bridge, calls.encode_call("seat")))
         if seat.holder != self._signer.address:
             taking = calls.encode_call("take_seat", "canary")
-            await self._client.send(self._signer, bridge, taking, BOND_WEI, gas=_SEAT_GAS)
+            await self._client.send(self._signer, bridge, taking, BOND_WEI, gas=_SEAT_GAS, terms=OWN_TERMS)
         answer = await self._client.eth_call(bridge, calls.encode_call("head"))
         head = calls.decode_record(calls.BatchRecord, answer)
         now_ms = 1_000 * await self._client.next_timestamp()
         chunks, claimed = invalid_batch(self._bridge, self._genesis, now_ms, self.posted)
         data = calls.encode_commit(head.number, head.batch_hash, chunks, claimed)
-        receipt = await self._client.send(self._signer, bridge, data, gas=_COMMIT_GAS)
+        receipt = await self._client.send(self._signer, bridge, data, gas=_COMMIT_GAS, terms=OWN_TERMS)
         told = (events.decode_log(self._bridge, log) for log in receipt.logs if log.address == bridge)
         (committed,) = [event for event in told if isinstance(event, events.BatchCommitted)]
         number, now = committed.batch.header.number, self._clock()

@@ -15,6 +15,7 @@ from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Error, L1Rejected, L1ReorgTooDeep, L1Timeout
 from l1_bridge.client.following import Applied, Follower, Reverted
 from l1_bridge.client.keys import Signer
+from l1_bridge.client.sending import OWN_TERMS
 from l1_bridge.client.values import Block
 from l1_bridge.codec.calls import Bond, decode_record, encode_call
 from prover.challenger.guard import Guarding, Source
@@ -231,7 +232,7 @@ class Challenger:
             return False
         calldata = encode_call("collect_reward", reward.bond_id)
         try:
-            await self._client.send(signer, bridge, calldata, gas=COLLECT_GAS)
+            await self._client.send(signer, bridge, calldata, gas=COLLECT_GAS, terms=OWN_TERMS)
         except (L1Rejected, L1Timeout) as error:
             self._pauses.postpone(key)
             self._logger.warning("reward_not_collected", bond_id=reward.bond_id, error=str(error))

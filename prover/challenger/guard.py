@@ -13,6 +13,7 @@ from l1_bridge.client.body import body_within
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Rejected, L1Timeout
 from l1_bridge.client.keys import Signer
+from l1_bridge.client.sending import OWN_TERMS
 from l1_bridge.client.values import Block, Receipt
 from l1_bridge.codec.calls import MAX_ENTRIES_AT_ONCE, Parameters, decode_record, encode_call, encode_entries, entry_gas
 from l1_bridge.codec.events import BridgeEvent, Enqueued, LogError, decode_log
@@ -204,7 +205,7 @@ class Guarding:
             # Before it leaves: an entry whose receipt nobody sees may be paid for all the same.
             self._remember(now_ms, most)
             # Proofs wait meanwhile: minutes at most, of a window that outside devnets is seven days.
-            receipt = await self._client.send(self._signer, bridge, calldata, fee, gas=gas)
+            receipt = await self._client.send(self._signer, bridge, calldata, fee, gas=gas, terms=OWN_TERMS)
         except (L1Rejected, L1Timeout) as error:
             self._later("send", str(error))
             return 0

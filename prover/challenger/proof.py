@@ -14,6 +14,7 @@ import trio
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Error, L1Rejected, L1Reverted, L1Timeout, L1Unavailable
 from l1_bridge.client.keys import Signer
+from l1_bridge.client.sending import OWN_TERMS
 from l1_bridge.client.values import Block, Receipt
 from l1_bridge.codec.calls import encode_prove_fraud
 from prover.challenger.nodes import Nodes
@@ -154,7 +155,7 @@ class Proving:
 
     async def _prove(self, signer: Signer, dispute: Dispute, calldata: bytes, gas: int) -> bool:
         number, key = dispute.batch.header.number, dispute.batch_hash
-        nonce = await self._client.nonce(signer.address, "pending")
+        nonce = await self._client.nonce(signer.address)
         intent = Intent(key, signer.address, nonce)
         await trio.to_thread.run_sync(self._replay.records.remember_intent, intent)
         self._report.summary.proofs_sent += 1
@@ -195,7 +196,9 @@ class Proving:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._cancel_once_gone, dispute, nursery.cancel_scope)
             try:
-                receipt = await self._client.send(signer, self._replay.bridge.address, calldata, gas=gas)
+                receipt = await self._client.send(
+                    signer, self._replay.bridge.address, calldata, gas=gas, terms=OWN_TERMS
+                )
             except L1Error as error:
                 failure = error
             nursery.cancel_scope.cancel()

@@ -7,8 +7,9 @@ import structlog
 import trio
 
 from l1_bridge.client.client import L1Client
-from l1_bridge.client.errors import L1Error, L1Rejected, L1Reverted, L1Unavailable
+from l1_bridge.client.errors import L1Error, L1Rejected, L1Reverted, L1Superseded, L1Unavailable
 from l1_bridge.client.keys import Signer
+from l1_bridge.client.sending import OWN_TERMS
 from l1_bridge.codec import batch, calls
 from l1_bridge.contracts.artifact import ArtifactError
 from prover.contracts.deployment import Deployment
@@ -101,7 +102,9 @@ class Poster:
             raise SeatTaken(f"the committer's seat is held by 0x{seat.holder.hex()}")
         bond_wei = (await self._fixed()).bond_wei
         data = calls.encode_call("take_seat", endpoint_url[:_ENDPOINT_LIMIT])
-        await self._client.send(self._signer, self._deployment.bridge, data, value=bond_wei, gas=_SEAT_GAS)
+        await self._client.send(
+            self._signer, self._deployment.bridge, data, value=bond_wei, gas=_SEAT_GAS, terms=OWN_TERMS
+        )
         self._log.info("seat.taken", holder="0x" + self._signer.address.hex(), bond_wei=bond_wei)
 
     async def seat(self) -> calls.Seat:
@@ -121,6 +124,11 @@ class Poster:
                 posted = await self.post_once()
                 self.trouble = ""
                 pause = self._post_seconds
+            except L1Superseded as error:
+                # Something older of this key was mined: what is due now is decided anew, and at once.
+                posted, pause = False, self._post_seconds
+                self._note(error)
+                self._log.warning("post.superseded", error=str(error))
             except (L1Error, ArtifactError) as error:
                 # What no bridge would answer comes from a node that has none: on another chain, or not there yet.
                 posted = False
@@ -262,7 +270,9 @@ class Poster:
         refused = await self._refusal(data)
         if refused:
             raise L1Reverted(refused)
-        receipt = await self._client.send(self._signer, self._deployment.bridge, data, gas=_commit_gas(data))
+        receipt = await self._client.send(
+            self._signer, self._deployment.bridge, data, gas=_commit_gas(data), terms=OWN_TERMS
+        )
         self.batches_posted += 1
         size = sum(len(chunk.body) for chunk in chunks)
         self._log.info("batch.posted", number=record.number + 1, chunks=len(chunks), bytes=size, gas=receipt.gas_used)

@@ -46,6 +46,7 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     governance_delay: int
     seal_seconds: float
     post_interval: float
+    max_fee_gwei: float
     oracle_seed: int
     no_oracle: bool
     no_maker: bool
@@ -85,6 +86,7 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
 # A chunk has one clock: past half of the law's tolerance, what is signed now would soon be too new for an open chunk.
 @click.option("--seal-seconds", type=click.FloatRange(0.05, 5), default=1.0, show_default=True, help="Chunk age.")
 @click.option("--post-interval", type=click.FloatRange(0.05, 600), default=5.0, show_default=True, help="Post every.")
+@click.option("--max-fee-gwei", type=click.FloatRange(0.001), default=500.0, show_default=True, help="Per gas.")
 @click.option("--oracle-seed", type=int, default=0, show_default=True, help="Seed of the simulated devnet prices.")
 @click.option("--no-oracle", is_flag=True, help="Simulate no prices: wait for the reports of `catenary oracle`.")
 @click.option("--no-maker", is_flag=True, help="No devnet market maker: the book is empty until somebody quotes.")
@@ -128,6 +130,7 @@ def config_of(options: NodeOptions) -> "NodeConfig":
         oracle_seed=options.oracle_seed,
         seal_seconds=options.seal_seconds,
         post_seconds=options.post_interval,
+        max_fee_wei=int(options.max_fee_gwei * 10**9),
         window_seconds=options.window_seconds,
         governor=options.governor or containers.NOBODY,
         governance_delay_seconds=options.governance_delay,

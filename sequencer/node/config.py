@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 
 from l1_bridge.client.keys import Signer
+from l1_bridge.client.options import DEFAULT_OPTIONS
 from prover.stf import containers
 
 
@@ -24,6 +25,8 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     oracle_seed: int = 0
     seal_seconds: float = 1.0
     post_seconds: float = 5.0
+    # Per gas, of whatever the node sends; above it L1 is waited for.
+    max_fee_wei: int = DEFAULT_OPTIONS.max_fee_wei
     window_seconds: int = 30
     governor: bytes = containers.NOBODY
     governance_delay_seconds: int = 30

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Error
 from l1_bridge.client.keys import DEVELOPMENT_CHAIN_ID
+from l1_bridge.client.sending import Waiting
 from l1_bridge.codec import calls
 from prover.contracts.deployment import Deployment, DeploymentRecord
 from sequencer.api.methods.methods import Methods
@@ -159,6 +160,7 @@ class Node:
         register(registry, self._reports)
         collectors = CollectorRegistry()
         _register_gauges(collectors, self._sequencer, self._view, self._standing)
+        _register_waiting(collectors, self._ground.client)
         server = Server(
             ApiConfig(port=self._ground.config.port),
             registry,
@@ -261,6 +263,17 @@ class Node:
             await nursery.start(simulate_oracle, self._sequencer, self._reports, self._deployment.domain, seed)
         else:
             nursery.start_soon(self._reports.run)
+
+
+def _register_waiting(collectors: CollectorRegistry, client: L1Client) -> None:
+    def gauge(name: str, sentence: str, read: Callable[[Waiting], float]) -> None:
+        found = Gauge(f"catenary_l1_{name}", sentence, registry=collectors)
+        found.set_function(lambda: max(map(read, client.waiting), default=0))
+
+    gauge(
+        "pending_seconds", "How long a transaction has waited to be mined.", lambda at: trio.current_time() - at.since
+    )
+    gauge("pending_fee_wei", "What it offers per gas.", lambda at: at.max_fee_wei)
 
 
 def _register_gauges(collectors: CollectorRegistry, sequencer: Sequencer, view: BridgeView, standing: Standing) -> None:

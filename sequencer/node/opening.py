@@ -44,16 +44,16 @@ from sequencer.sequencing.staged_store import BufferedStore
 async def connected(config: NodeConfig, datadir: Datadir) -> AsyncIterator[L1Client]:
     """A client of the operator's L1, or of an embedded one that lives as long as the node. L1Unusable."""
     if not config.is_l1_embedded:
-        async with _client(config.l1_rpc_url) as client:
+        async with _client(config.l1_rpc_url, config.max_fee_wei) as client:
             yield client
         return
-    async with embedded_l1(datadir.l1, config.l1_port) as url, _client(url) as client:
+    async with embedded_l1(datadir.l1, config.l1_port) as url, _client(url, config.max_fee_wei) as client:
         yield client
 
 
 @asynccontextmanager
-async def _client(url: str) -> AsyncIterator[L1Client]:
-    client = L1Client(url, L1Options(poll_seconds=0.5))
+async def _client(url: str, max_fee_wei: int) -> AsyncIterator[L1Client]:
+    client = L1Client(url, L1Options(poll_seconds=0.5, max_fee_wei=max_fee_wei))
     try:
         await client.chain_id()
     except L1Error as error:

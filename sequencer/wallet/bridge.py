@@ -9,6 +9,7 @@ import trio
 from l1_bridge.addresses import checksum_address
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.keys import DigestSigner
+from l1_bridge.client.sending import Terms
 from l1_bridge.client.values import Receipt
 from l1_bridge.codec import batch, calls, events
 from l1_bridge.contracts.artifact import Artifact, ArtifactError, bridge_artifact, load_artifact
@@ -111,6 +112,8 @@ class Bridge:
         self._address = address
         self._key = key
         self._poll_seconds = options.poll_seconds
+        # Never in the place of what this key has sent before: that may be what its owner is waiting for.
+        self._terms = Terms(tell=options.tell)
         self._bridge = bridge_artifact()
         self._token = load_artifact("MockDollar")
 
@@ -365,4 +368,4 @@ class Bridge:
         if self._key is None:
             raise WalletError("this wallet was opened without its key")
         signer = DigestSigner(self._key.address, self._key.sign)
-        return await guarded(self._l1.send(signer, to, data, value_wei, gas=gas))
+        return await guarded(self._l1.send(signer, to, data, value_wei, gas=gas, terms=self._terms))

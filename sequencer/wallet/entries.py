@@ -41,6 +41,8 @@ async def guarded(answer: Awaitable[_Answer]) -> _Answer:
         raise L1Refused(f"L1 refused: {error.reason}") from None
     except (L1Timeout, L1Unconfirmed) as error:
         hashes = ["0x" + item.hex() for item in error.transaction_hashes]
+        if not hashes:
+            raise L1Unreachable(f"nothing was sent: {error}") from None
         raise NotYet(
             f"a transaction was sent and may still be mined ({', '.join(hashes)}): send nothing again before L1 has "
             "forgotten it; what is in the queue is listed by `catenary wallet force status`",

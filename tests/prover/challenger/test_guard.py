@@ -197,7 +197,7 @@ ONE_ENTRY = 27 * 10**14
 class Dear(L1Client):
     """As if L1 asked for 10 gwei."""
 
-    async def fees(self) -> tuple[int, int]:
+    async def fees(self, most_wei: int | None = None) -> tuple[int, int]:
         return 10 * 10**9, 10**9
 
 

@@ -73,7 +73,7 @@ class L1(L1Client):
     async def balance(self, *arguments: Any) -> int:
         return self.ether
 
-    async def fees(self) -> tuple[int, int]:
+    async def fees(self, most_wei: int | None = None) -> tuple[int, int]:
         return 10**9, 1
 
     async def block(self, *arguments: Any) -> Block | None:

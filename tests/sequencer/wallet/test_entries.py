@@ -260,6 +260,7 @@ async def test_an_entry_about_nobodys_account_is_known_by_the_nodes_word() -> No
     [
         (L1Rejected(3, "FROZEN"), L1Refused, "L1 refused: FROZEN"),
         (L1Unavailable("gone"), L1Unreachable, "gone"),
+        (L1Timeout([], "an earlier one waits"), L1Unreachable, "nothing was sent: .*an earlier one waits"),
         (L1Timeout([b"\x09" * 32]), NotYet, "may still be mined .0x0909"),
         (L1Unconfirmed([b"\x09" * 32, b"\x08" * 32], "gone"), NotYet, "may still be mined .0x0909.*, 0x0808"),
     ],
