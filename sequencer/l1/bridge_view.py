@@ -87,6 +87,12 @@ class BridgeView:
         """The bridge says that batches up to this one are final."""
         self.final_batch = number
 
+    def restart(self, from_beginning: bool = False) -> None:
+        """Forgets what was taken since the last checkpoint, or everything, so that it is read again."""
+        if from_beginning:
+            self._base = Checkpoint(-1, b"", 0, [])
+        self._revert(self._base.block + 1)
+
     def is_final(self, number: int) -> bool:
         """Whether nothing can undo the batch of this number any more."""
         return number <= self.final_batch
@@ -134,6 +140,11 @@ class BridgeView:
                     chunks=self._engine.chunk_with_root(last_root),
                 )
             )
+
+    @property
+    def tip(self) -> tuple[int, bytes | None]:
+        """Number and hash of the newest batch; no hash before the first."""
+        return (self.batches[-1].number, self.batches[-1].batch_hash) if self.batches else (0, None)
 
     @property
     def posted_chunks(self) -> int:

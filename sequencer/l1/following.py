@@ -1,6 +1,7 @@
 """Follows the bridge twice: at the head for what is posted, behind finality for what may be consumed."""
 
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -9,14 +10,15 @@ import structlog
 import trio
 
 from l1_bridge.client.client import L1Client
-from l1_bridge.client.errors import L1Error
+from l1_bridge.client.errors import L1Error, L1Unavailable
 from l1_bridge.client.following import Applied, Depth, Follower, Reverted, block_at
 from l1_bridge.client.keys import DEVELOPMENT_CHAIN_ID
 from l1_bridge.client.values import Block, Log
 from l1_bridge.codec import batch, calls
-from l1_bridge.codec.events import BridgeEvent, Enqueued, LogError, decode_log
+from l1_bridge.codec.events import BatchCommitted, BridgeEvent, Enqueued, LogError, RolledBack, decode_log
 from l1_bridge.contracts.artifact import ArtifactError, bridge_artifact
 from prover.contracts.deployment import Deployment
+from prover.history.absence import missing_batch, missing_entry
 from prover.stf import codes
 from prover.stf.replay import UNCONSUMED
 from sequencer.l1.bridge_view import BridgeView, Checkpoint
@@ -32,10 +34,19 @@ _CONSUMED: Final = Depth("finalized", stalled_seconds=1_200, blocks=64)
 # How often entries are tried again that wait behind a forced close.
 _DRAIN_SECONDS: Final = 1
 _LOG_PAGE_BLOCKS: Final = 1_000
+# How often logs are read that do not come to what the bridge holds, so often from the last checkpoint on; with pauses
+# about two minutes in all.
+_TIMES_ASKED: Final = 8
+_TIMES_FROM_CHECKPOINT: Final = 4
+_LONGEST_PAUSE_SECONDS: Final = 30.0
 
 
 class QueueUnreadable(Exception):
     """L1's logs do not give the queue whole: going on would make every later batch unlawful."""
+
+
+class QueueGap(QueueUnreadable):
+    """An entry is missing in front of one that is there."""
 
 
 async def read_checkpoint(path: Path, client: L1Client) -> Checkpoint | None:
@@ -75,6 +86,14 @@ class EntryFeeder:
         self._log = structlog.get_logger("queue")
 
     @property
+    def known(self) -> tuple[int, bytes]:
+        """How many entries of the queue were read, and the hash of the queue up to there."""
+        commitment = self._sequencer.engine.view.commitment
+        if self._waiting:
+            return self._waiting[-1].index + 1, self._waiting[-1].chain_hash
+        return commitment.queue_taken, commitment.queue_hash
+
+    @property
     def is_waiting(self) -> bool:
         """Whether an entry was read and is not sequenced."""
         return bool(self._waiting)
@@ -110,8 +129,8 @@ class EntryFeeder:
             if event.index < following:
                 return
             if event.index > following:
-                raise QueueUnreadable(f"the L1 node gives queue entry {event.index}, the next is {following}")
-            queue_hash = self._waiting[-1].chain_hash if self._waiting else commitment.queue_hash
+                raise QueueGap(f"the L1 node gives queue entry {event.index}, the next is {following}")
+            _, queue_hash = self.known
             if batch.extend_queue_hash(queue_hash, event.operation) != event.chain_hash:
                 raise QueueUnreadable(f"queue entry {event.index} does not follow from those that were consumed")
             self._waiting.append(event)
@@ -184,22 +203,78 @@ class Following:
         if target.number <= self._view.block:
             self._saw(target)
             return
+        pause = self._client.options.poll_seconds
+        for asked in range(1, _TIMES_ASKED + 1):
+            missing = await self._read_pages(target)
+            if not missing:
+                break
+            self._log.warning("l1.logs_missing", block=target.number, why=missing, asked=asked)
+            # The last resort: what an earlier run believed to be all stands in the checkpoint.
+            self._view.restart(from_beginning=asked >= _TIMES_FROM_CHECKPOINT)
+            await trio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        else:
+            raise L1Unavailable(f"the L1 node's logs are not all that the bridge wrote: {missing}")
+        self._saw(target)
+        self._save(self._view.read_to(target))
+
+    async def _read_pages(self, target: Block) -> str:
+        """Takes all logs up to a block; what is missing of them by the bridge's own word, or nothing."""
         first = self._view.block + 1
         while first <= target.number:
             last = min(first + _LOG_PAGE_BLOCKS - 1, target.number)
             for log in await self._client.logs(self._deployment.bridge, [], first, last):
                 event = self._decode(log)
                 self._view.take(log.block_number, event)
-                await self._consume(event)
+                try:
+                    await self._consume(event)
+                except QueueGap as gap:
+                    return str(gap)
             first = last + 1
-        self._saw(target)
-        self._save(self._view.read_to(target))
+        bridge, at = self._deployment.bridge, target.number
+        return await missing_batch(self._client, bridge, at, self._view.tip) or await missing_entry(
+            self._client, bridge, at, self._queue.known
+        )
+
+    async def _has_batches(self, applied: Sequence[Applied]) -> bool:
+        """Whether these blocks' logs, behind what the view has read, come to the bridge's own newest batch."""
+        tip = self._view.tip
+        for event in self._events(applied):
+            if isinstance(event, BatchCommitted):
+                tip = event.batch.header.number, event.batch_hash
+            elif isinstance(event, RolledBack):
+                tip = event.number - 1, None
+        return self._told(
+            applied, await missing_batch(self._client, self._deployment.bridge, applied[-1].block.number, tip)
+        )
+
+    async def _has_entries(self, applied: Sequence[Applied]) -> bool:
+        """Whether these blocks' logs, behind what was read of the queue, come to the bridge's own queue."""
+        known = self._queue.known
+        for event in self._events(applied):
+            # What was consumed in an earlier run comes again behind an older checkpoint.
+            if isinstance(event, Enqueued) and event.index >= known[0]:
+                known = event.index + 1, event.chain_hash
+        return self._told(
+            applied, await missing_entry(self._client, self._deployment.bridge, applied[-1].block.number, known)
+        )
+
+    def _told(self, applied: Sequence[Applied], missing: str) -> bool:
+        if missing:
+            self._log.warning("l1.logs_missing", block=applied[-1].block.number, why=missing)
+        return not missing
+
+    def _events(self, applied: Sequence[Applied]) -> list[BridgeEvent]:
+        return [self._decode(log) for step in applied for log in step.logs]
 
     def _behind_view(self) -> tuple[Follower, Follower]:
         """Followers of what the view has not read: at the head, and behind finality."""
         first = self._view.block + 1
         bridge = self._deployment.bridge
-        return self._client.follow(bridge, first), self._client.follow(bridge, first, depth=self._depth)
+        return (
+            self._client.follow(bridge, first, is_whole=self._has_batches),
+            self._client.follow(bridge, first, depth=self._depth, is_whole=self._has_entries),
+        )
 
     def _save(self, checkpoint: Checkpoint) -> None:
         if self._queue.is_waiting:

@@ -2,21 +2,25 @@
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
+import structlog
 import trio
 import trio.testing
 
+from l1_bridge.client.keys import development_key
 from l1_bridge.codec.batch import extend_queue_hash
 from l1_bridge.codec.events import Enqueued
 from l1_bridge.hashing import ZERO_HASH
 from prover.stf import codes
-from sequencer.l1.bridge_view import BridgeView
+from sequencer.devnet.funding import fund
+from sequencer.l1.bridge_view import BridgeView, Checkpoint
 from sequencer.l1.following import EntryFeeder, Following, QueueUnreadable, read_checkpoint
 from sequencer.sequencing.sequencer import Sequencer
-from tests.sequencer.l1.test_poster import site
-from tests.sequencer.node_world import genesis
+from tests.patience import PATIENCE_SECONDS
+from tests.sequencer.l1.test_poster import Site, site
+from tests.sequencer.node_world import DOLLAR, FIRST, genesis, owner
 
 pytestmark = pytest.mark.trio
 
@@ -153,3 +157,95 @@ async def test_a_node_follows_from_behind_its_checkpoint_and_not_from_the_beginn
         assert (again.batches, again.block) == (here.view.batches, newest.number)
         # What is posted is known although no event told of it.
         assert again.posted_chunks == 1
+
+
+class Follow:
+    """What a node has around a site's engine that follows its queue: everything is booked at once."""
+
+    def __init__(self, here: Site, checkpoint: Path, known: Checkpoint | None = None) -> None:
+        world = here.world
+
+        async def submit(operation: bytes) -> Any:
+            return world.process(operation)
+
+        sequencer = cast(Sequencer, SimpleNamespace(engine=world.engine, submit=submit))
+        self.here = here
+        self.view = BridgeView(here.deployment.identity, world.engine, genesis(), known)
+        self.following = Following(here.client, here.deployment, self.view, EntryFeeder(sequencer, 3_600), checkpoint)
+        self.checkpoint = checkpoint
+
+    async def deposit(self) -> None:
+        """Ten dollars into a new account, final on L1."""
+        here = self.here
+        payer, contracts = development_key(3), (here.deployment.token, here.deployment.bridge)
+        await fund(here.client, payer, *contracts, [(owner(1), 10 * DOLLAR)])
+        await here.client.call("anvil_mine", ["0x4"])
+
+    @property
+    def is_credited(self) -> bool:
+        """Whether the deposit is in the state, once."""
+        return [self.here.world.engine.account(FIRST).settled, self.here.world.engine.globals.deposited_total] == [
+            10 * DOLLAR
+        ] * 2
+
+
+@pytest.mark.parametrize("blind", [1, 3])
+async def test_a_deposit_that_logs_leave_out_is_credited_once_they_have_it(tmp_path: Path, blind: int) -> None:
+    """Down while it happens, up while eth_getLogs answers with nothing: the bridge's own count says that it lacks."""
+    with structlog.testing.capture_logs() as lines:
+        async with site() as here:
+            node = Follow(here, tmp_path / "c")
+            await node.deposit()
+            here.wire.blind = blind
+            await node.following.catch_up()
+            assert node.is_credited
+            assert node.checkpoint.exists()
+    missing = [line["why"] for line in lines if line["event"] == "l1.logs_missing"]
+    assert len(missing) == blind
+    assert "the bridge has 1 queue entries, by its logs 0" in missing[0]
+
+
+async def test_no_progress_is_saved_while_logs_are_not_all(tmp_path: Path) -> None:
+    with structlog.testing.capture_logs():
+        async with site() as here:
+            node = Follow(here, tmp_path / "c")
+            await node.deposit()
+            here.wire.blind = 1_000
+            with trio.move_on_after(1.5):
+                await node.following.catch_up()
+                raise AssertionError("caught up without the deposit")
+            assert here.wire.blind < 999, "it was asked again"
+            assert not node.checkpoint.exists()
+
+
+async def test_a_deposit_behind_a_checkpoint_that_was_saved_in_vain_is_found_from_the_beginning(
+    tmp_path: Path,
+) -> None:
+    with structlog.testing.capture_logs():
+        async with site() as here:
+            await Follow(here, tmp_path / "c").deposit()
+            newest = await here.client.newest_block()
+            at = await here.client.block(newest.number - 3)
+            assert at is not None
+            node = Follow(here, tmp_path / "c", Checkpoint(at.number, at.hash, 0, []))
+            await node.following.catch_up()
+            assert node.is_credited
+
+
+async def test_logs_that_come_late_at_the_head_are_waited_for(tmp_path: Path) -> None:
+    with structlog.testing.capture_logs() as lines:
+        async with site() as here:
+            node = Follow(here, tmp_path / "c")
+            await node.following.catch_up()
+            here.wire.blind = 4
+            await node.deposit()
+            here.seal(1)
+            await here.poster.post_once()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(node.following.run)
+                with trio.fail_after(PATIENCE_SECONDS):
+                    while not node.is_credited or not node.view.batches:
+                        await trio.sleep(0.01)
+                nursery.cancel_scope.cancel()
+    assert here.wire.blind == 0
+    assert len([line for line in lines if line["event"] == "l1.logs_missing"]) >= 2

@@ -38,11 +38,15 @@ def quiet() -> Any:
 
 
 class Wire(httpx.AsyncBaseTransport):
-    """A transport that can be cut; `refused` are (method, tag) which the node behind it does not take."""
+    """A transport that can be cut; `refused` are (method, tag) which the node behind it does not take.
+
+    blind: how many more times it answers with no logs, in time and with status 200.
+    """
 
     def __init__(self) -> None:
         self.is_cut = False
         self.refused: set[tuple[str, str]] = set()
+        self.blind = 0
         self.failed = trio.Event()
         self._inner = httpx.AsyncHTTPTransport()
 
@@ -52,6 +56,9 @@ class Wire(httpx.AsyncBaseTransport):
             self.failed.set()
             raise httpx.ConnectError("the wire is cut")
         asked = msgspec.json.decode(request.content)
+        if self.blind and b"eth_getLogs" in request.content:
+            self.blind -= 1
+            return httpx.Response(200, json={"id": asked["id"], "result": []})
         if (
             self.refused
             and isinstance(asked, dict)
