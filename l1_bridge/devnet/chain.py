@@ -90,6 +90,20 @@ class CallResult(msgspec.Struct, frozen=True):
     gas_used_before_refund: int
 
 
+def steady_clock(wall: Callable[[], float], monotonic: Callable[[], float]) -> Callable[[], float]:
+    """Seconds since 1970 that begin right and go on by the monotonic clock.
+
+    A block that was made while the machine's clock stood an hour ahead would hold L1's time there for ever.
+    """
+    ahead = wall() - monotonic()
+    return lambda: monotonic() + ahead
+
+
+def _since_boot() -> float:
+    """Seconds that nobody sets, those that the machine slept included where the system counts them."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 class DevnetChain:
     """One chain in one database; `send` and `tick` write, everything else only reads."""
 
@@ -101,9 +115,10 @@ class DevnetChain:
         block_period_seconds: float = 1.0,
         max_ahead_seconds: int = 15,
         finality_depth: int = 2,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         """Continue the database's chain or start one at the present time; raises DatadirError for a foreign chain."""
+        clock = clock or steady_clock(time.time, _since_boot)
         self.chain_id = chain_id
         self.finality_depth = finality_depth
         self.database = database

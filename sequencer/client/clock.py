@@ -1,4 +1,4 @@
-"""The local clock, which is where every signed time comes from unless a caller brings another."""
+"""The machine's clocks. Every signed time comes from the one that people set, unless a caller brings another."""
 
 import time
 
@@ -6,3 +6,8 @@ import time
 def wall_clock_ms() -> int:
     """Milliseconds since 1970."""
     return time.time_ns() // 1_000_000
+
+
+def monotonic_clock_ms() -> int:
+    """Milliseconds that nobody sets, those that the machine slept included where the system counts them."""
+    return time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)) // 1_000_000

@@ -17,10 +17,20 @@ from sequencer.l1.postable import BridgeFacts, Facts, Reason
 from sequencer.l1.poster import Poster
 from sequencer.sequencing.admission import Taking
 from sequencer.sequencing.sequencer import Sequencer
+from sequencer.sequencing.venue_clock import VenueClock
 
 _LOOK_SECONDS: Final = 1.0
 # A node behind a balancer may be some blocks behind the one that answered before: its word is older, not other.
 _LAGGING_SECONDS: Final = 30.0
+
+
+async def meet_time(client: L1Client, clock: VenueClock, newest: Block | None = None) -> None:
+    """Lets a clock meet L1's: its newest block, or what one made now would carry on a devnet. L1Error."""
+    if clock.has_slots:
+        seconds = (newest or await client.newest_block()).timestamp
+    else:
+        seconds = await client.next_timestamp()
+    clock.met_l1(seconds * 1_000)
 
 
 class _Seen(msgspec.Struct, frozen=True):
@@ -45,7 +55,7 @@ class Watch:
         *,
         is_posting: bool,
         max_lag_seconds: int,
-        clock_skew_ms: Callable[[], int] = lambda: 0,
+        venue_clock: VenueClock,
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
         """max_lag_seconds: how far behind L1's clock a batch may begin. clock: the poster's, in seconds."""
@@ -55,7 +65,7 @@ class Watch:
         self._poster = poster
         self._operator = poster.operator if is_posting else None
         self._lag_ms = max_lag_seconds * 1_000
-        self._clock_skew_ms = clock_skew_ms
+        self._venue_clock = venue_clock
         self._seen: _Seen | None = None
         self._clock = clock
         self._answered_at = clock()
@@ -100,6 +110,7 @@ class Watch:
 
     async def _ask(self) -> None:
         block = await self._client.newest_block()
+        await meet_time(self._client, self._venue_clock, block)
         now = self._clock()
         if self._seen is not None:
             is_older = block.number < self._seen.block.number and now - self._seen.at < _LAGGING_SECONDS
@@ -164,7 +175,7 @@ class Watch:
             tick_ms=self._engine.globals.tick_time,
             is_bridge_gone=self._seen is not None and bridge is None,
             unanswered_seconds=now - self._answered_at,
-            clock_skew_ms=self._clock_skew_ms(),
+            clock_skew_ms=self._venue_clock.skew_ms,
             trouble=poster.trouble,
             trouble_seconds=now - poster.trouble_since,
             is_refused=poster.is_refused,

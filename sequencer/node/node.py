@@ -16,20 +16,20 @@ from l1_bridge.client.errors import L1Error
 from l1_bridge.client.keys import DEVELOPMENT_CHAIN_ID
 from l1_bridge.client.sending import Waiting
 from l1_bridge.codec import calls
-from prover.contracts.deployment import Deployment, DeploymentRecord
+from prover.contracts.deployment import DEVNET_CHAINS, Deployment, DeploymentRecord
 from sequencer.api.methods.methods import Methods
 from sequencer.api.methods.reports import Reports
 from sequencer.api.methods.standing import Standing
 from sequencer.api.rpc.handlers import register
 from sequencer.api.rpc.jsonrpc import Registry
 from sequencer.api.transport.server import ApiConfig, Server, open_port
-from sequencer.client.clock import wall_clock_ms
+from sequencer.client.clock import monotonic_clock_ms, wall_clock_ms
 from sequencer.engine.engine import Engine
 from sequencer.l1.bridge_view import BridgeView, Checkpoint
 from sequencer.l1.following import EntryFeeder, Following, read_checkpoint
 from sequencer.l1.postable import CODES
 from sequencer.l1.poster import Poster, SeatTaken
-from sequencer.l1.watching import Watch
+from sequencer.l1.watching import Watch, meet_time
 from sequencer.node.checking import JOURNAL_LIMITS
 from sequencer.node.config import CannotStart, DatadirUnusable, L1Unusable, NodeConfig
 from sequencer.node.datadir import Datadir, held
@@ -38,6 +38,7 @@ from sequencer.node.opening import connected, open_engine, operator_of, paramete
 from sequencer.sequencing.journal import Journal, JournalError
 from sequencer.sequencing.sequencer import Sequencer
 from sequencer.sequencing.signature_pool import Verifiers
+from sequencer.sequencing.venue_clock import VenueClock
 
 # None of these ends by itself, and nothing could be taken meanwhile: where they stand a node does not come up.
 _REFUSALS: Final[Mapping[str, type[CannotStart]]] = {
@@ -65,7 +66,8 @@ class Running(msgspec.Struct):
 
 async def run(
     config: NodeConfig,
-    now_ms: Callable[[], int] = wall_clock_ms,
+    wall_ms: Callable[[], int] = wall_clock_ms,
+    monotonic_ms: Callable[[], int] = monotonic_clock_ms,
     *,
     task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -77,15 +79,22 @@ async def run(
         # Before anything is deployed and paid for; that nobody takes it meanwhile is likely enough.
         await (await open_port(config.port)).aclose()
         async with connected(config, datadir) as client:
-            operator = operator_of(config, await client.chain_id())
+            chain_id = await client.chain_id()
+            operator = operator_of(config, chain_id)
+            clock = VenueClock(wall_ms, monotonic_ms, has_slots=chain_id not in DEVNET_CHAINS)
+            try:
+                await meet_time(client, clock)
+            except L1Error as error:
+                raise L1Unusable(f"The L1 does not say what time it is: {error}") from None
             record = await rollup_of(config, datadir, client, operator)
             try:
                 journal = Journal(datadir.journal, JOURNAL_LIMITS)
                 opened.callback(journal.close)
-                engine = await open_engine(config, datadir, record, client, journal, now_ms)
+                engine = await open_engine(config, datadir, record, client, journal, clock)
                 opened.callback(engine.store.close)
+                clock.met_state(engine.state.commitment.timestamp)
                 fixed = await parameters_of(client, record.deployment.bridge)
-                ground = Ground(config, datadir, client, record, fixed, engine, journal, now_ms)
+                ground = Ground(config, datadir, client, record, fixed, engine, journal, clock)
                 node = Node(ground, await read_checkpoint(datadir.checkpoint, client))
             except JournalError as error:
                 raise DatadirUnusable(str(error)) from None
@@ -102,7 +111,7 @@ class Ground(msgspec.Struct, frozen=True):
     parameters: calls.Parameters
     engine: Engine
     journal: Journal
-    now_ms: Callable[[], int]
+    now_ms: VenueClock
 
 
 class Node:
@@ -134,6 +143,7 @@ class Node:
             self._poster,
             is_posting=config.is_posting,
             max_lag_seconds=ground.parameters.max_lag_seconds,
+            venue_clock=ground.now_ms,
         )
         self._sequencer.taking = lambda: self._watch.taking
         self._standing = Standing(lambda: self._watch.reasons)
@@ -161,6 +171,10 @@ class Node:
         collectors = CollectorRegistry()
         _register_gauges(collectors, self._sequencer, self._view, self._standing)
         _register_waiting(collectors, self._ground.client)
+        skew = Gauge(
+            "catenary_clock_skew_ms", "How far the machine's clock is ahead of the venue's.", registry=collectors
+        )
+        skew.set_function(lambda: self._ground.now_ms.skew_ms)
         server = Server(
             ApiConfig(port=self._ground.config.port),
             registry,

@@ -47,6 +47,9 @@ _FAUCET_GAS: Final = 200_000
 _FAUCET_KEY: Final = 7
 _ERRORS: Final = (*LAW_ERRORS, BACKLOG, NOT_POSTABLE)
 
+# Where a caller's clock and the venue's differ, he is told by how much.
+_OF_TIME: Final = (codes.EXPIRED, codes.NOT_YET)
+
 
 class Operations:
     """The handlers."""
@@ -209,7 +212,11 @@ class Operations:
             if outcome.code == codes.BAD_SIGNATURE:
                 recovered = signer_of(signed.digest, signed.operation)
                 data = self._signature_data(recovered, signed.message.account, signed.digest)
-            raise CallError(law_error(outcome.code), outcome.refusal, data=data)
+            refusal = outcome.refusal
+            if outcome.code in _OF_TIME:
+                data["venue_time_ms"] = max(self._venue.now_ms(), self._engine.view.commitment.timestamp)
+                refusal = f"{refusal} The venue's time is {data['venue_time_ms']}.".lstrip()
+            raise CallError(law_error(outcome.code), refusal, data=data)
         return outcome
 
     def _compact(self, signature: bytes, account: int, digest: bytes) -> bytes:

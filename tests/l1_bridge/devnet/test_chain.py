@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from l1_bridge.client.keys import Signer, development_key
-from l1_bridge.devnet.chain import Call, DevnetChain, RefusedError
+from l1_bridge.devnet.chain import Call, DevnetChain, RefusedError, steady_clock
 from l1_bridge.devnet.database import ChainDatabase, DatadirError
 from l1_bridge.hashing import keccak
 from tests.l1_bridge.l1_nodes import probe_initcode
@@ -65,6 +65,18 @@ def venue(tmp_path: Path) -> Iterator[Venue]:
     opened = Venue(tmp_path)
     yield opened
     opened.chain.close()
+
+
+def test_a_machine_whose_clock_jumps_moves_no_block() -> None:
+    wall, monotonic = Clock(), Clock()
+    monotonic.now = 7.0
+    clock = steady_clock(wall, monotonic)
+    assert clock() == START
+    wall.now += 3_600
+    monotonic.now += 15
+    assert clock() == START + 15
+    # The next run begins with what the clock says then.
+    assert steady_clock(wall, monotonic)() == START + 3_600
 
 
 def test_a_transaction_is_mined_at_the_wall_clock(venue: Venue) -> None:

@@ -17,11 +17,13 @@ from l1_bridge.codec import calls
 from prover.contracts.deployment import DEVNET_PARAMETERS
 from prover.signing.operations import deposit_bytes
 from prover.stf import constants, containers
+from sequencer.client.clock import wall_clock_ms
 from sequencer.devnet.funding import fund
 from sequencer.l1.poster import Poster
 from sequencer.l1.watching import Watch
 from sequencer.sequencing.admission import Taking
 from sequencer.sequencing.sequencer import Sequencer
+from sequencer.sequencing.venue_clock import VenueClock
 from tests.l1_bridge.l1_nodes import embedded_l1
 from tests.sequencer.l1.test_poster import OPERATOR, Site, site
 from tests.sequencer.node_world import DOLLAR, World, owner
@@ -48,7 +50,8 @@ class Guard:
         self.poster = options.pop("poster", None) or Poster(
             here.client, OPERATOR, here.deployment, self.world.engine, clock=lambda: self.now
         )
-        options = {"is_posting": True, "max_lag_seconds": LAG_MS // 1_000, **options}
+        moved_alone = VenueClock(lambda: self.world.now, lambda: self.world.now, has_slots=False)
+        options = {"is_posting": True, "max_lag_seconds": LAG_MS // 1_000, "venue_clock": moved_alone, **options}
         self.watch = Watch(here.client, cast(Sequencer, venue), self.poster, clock=lambda: self.now, **options)
 
     async def codes(self) -> list[str]:
@@ -235,7 +238,8 @@ async def test_the_posters_trouble_is_told_once_it_lasts() -> None:
 async def test_prices_and_clock_are_facts_as_well() -> None:
     async with guarded() as (here, _):
         skew = 0
-        guard = Guard(here, clock_skew_ms=lambda: skew)
+        clock = VenueClock(lambda: wall_clock_ms() + skew, wall_clock_ms)
+        guard = Guard(here, venue_clock=clock)
         assert await guard.codes() == []
         guard.world.now += constants.MAX_PRICE_AGE
         assert await guard.codes() == []

@@ -15,6 +15,8 @@ from l1_bridge.client.client import L1Client
 from l1_bridge.client.keys import development_key
 from l1_bridge.client.options import L1Options
 from l1_bridge.codec import calls
+from prover.stf import encoding
+from sequencer.client.clock import wall_clock_ms
 from sequencer.devnet.funding import fund
 from sequencer.l1.resequence import STATE
 from sequencer.node import node
@@ -41,10 +43,10 @@ def config(datadir: Path, l1: L1Node, **changes: Any) -> NodeConfig:
 
 
 @asynccontextmanager
-async def up(given: NodeConfig) -> AsyncIterator[Running]:
+async def up(given: NodeConfig, wall_ms: Callable[[], int] = wall_clock_ms) -> AsyncIterator[Running]:
     """A node that runs as long as it is asked."""
     async with trio.open_nursery() as nursery:
-        yield await nursery.start(node.run, given)
+        yield await nursery.start(node.run, given, wall_ms)
         nursery.cancel_scope.cancel()
 
 
@@ -226,3 +228,47 @@ async def test_a_deposit_that_a_reorganisation_took_stops_trading_until_the_stor
                 await until_ready(running)
                 posted = running.view.posted_chunks
                 await until(lambda: running.view.posted_chunks > posted)
+
+
+HOUR_MS = 3_600_000
+
+
+async def sealed_while(running: Running, count: int) -> list[int]:
+    """The times of the next chunks, and how far they are ahead of this machine's clock."""
+    first = running.engine.chunk_count
+    await until(lambda: running.engine.chunk_count >= first + count)
+    found = [running.engine.chunk_record(number) for number in range(first + 1, first + count + 1)]
+    return [encoding.commitment_from_bytes(chunk.commitment).timestamp - wall_clock_ms() for chunk in found if chunk]
+
+
+@pytest.mark.parametrize("skew", [HOUR_MS, -HOUR_MS])
+async def test_a_jump_of_the_machines_clock_is_not_sequenced(
+    tmp_path: Path, skew: int, quiet: list[dict[str, Any]]
+) -> None:
+    now = 0
+
+    def wall_ms() -> int:
+        return wall_clock_ms() + now
+
+    with anvil() as l1:
+        async with up(config(tmp_path / "one", l1), wall_ms) as running:
+            await until_ready(running)
+            now = skew
+            await until_ready(running, "CLOCK")
+            assert abs(float(await metric(running, "clock_skew_ms")) - skew) < HOUR_MS // 2
+            # Prices go on, by the right time, and L1 takes them.
+            assert all(abs(ahead) < HOUR_MS // 2 for ahead in await sealed_while(running, 2))
+            posted = running.view.posted_chunks
+            await until(lambda: running.view.posted_chunks > posted)
+            now = 0
+            await until_ready(running)
+            now = skew
+            await until_ready(running, "CLOCK")
+        # A restart within the jump.
+        async with up(config(tmp_path / "one", l1), wall_ms) as running:
+            await until_ready(running, "CLOCK")
+            assert all(abs(ahead) < HOUR_MS // 2 for ahead in await sealed_while(running, 2))
+            now = 0
+            await until_ready(running)
+    told = [line["reasons"] for line in quiet if line["event"].startswith("postable.")]
+    assert told.count(["CLOCK"]) == 3

@@ -230,3 +230,22 @@ async def test_what_could_not_be_posted_is_refused_by_name_and_the_rest_goes_on(
     desk.reasons = []
     assert (await desk.ask("catenary_status"))["ready"] is True
     await desk.order(0, SELL, PRICE)
+
+
+@pytest.mark.parametrize(("name", "created", "lives"), [("EXPIRED", -60_000, 59_999), ("NOT_YET", 10_001, 60_000)])
+async def test_who_is_refused_for_his_time_is_told_the_venues(desk: Desk, name: str, created: int, lives: int) -> None:
+    # A chunk has one clock, and what is refused by it is told it: it may be ahead of the next one's.
+    await desk.order(1, BUY, PRICE - 1_000)
+    signed_at = desk.clock.now + created
+    given = order(signed_at, FIRST, SELL, PRICE, expires_at=signed_at + lives)
+    for behind in (0, 500):
+        desk.clock.now -= behind
+        with pytest.raises(CallError) as refused:
+            await desk.methods.operations.order(submitted(given, 0), RELEASED)
+        body = refused.value.body()
+        assert body["data"] == {"venue_time_ms": START, "name": name}
+        assert body["message"].endswith(f" The venue's time is {START}.")
+    # Other refusals have nothing to do with it.
+    with pytest.raises(CallError) as refused:
+        await desk.methods.operations.order(submitted(order(desk.clock.now, FIRST, SELL, 1), 0), RELEASED)
+    assert "venue_time_ms" not in refused.value.data
