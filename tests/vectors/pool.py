@@ -27,7 +27,16 @@ CHUNKS: Final = 2_016
 ROOT: Final = Path(__file__).parents[2]
 TESTS: Final = ("tests/prover/stf", "tests/attacks")
 # Each chunk of these is a case, whatever others show.
-CORNERS: Final = tuple(f"tests/prover/stf/test_{name}.py" for name in ("corners", "market_corners", "rescue_corners"))
+CORNER_TESTS: Final = (
+    "corners",
+    "exact_corners",
+    "exact_debts",
+    "exact_markets",
+    "exact_rescues",
+    "market_corners",
+    "rescue_corners",
+)
+CORNERS: Final = tuple(f"tests/prover/stf/test_{name}.py" for name in CORNER_TESTS)
 CORNER: Final = "corner"
 Visit = Callable[[int, str, State, bytes], None]
 

@@ -23,7 +23,6 @@ UNREACHED: Final = {
     ("replay.py", "if not self.has_room(constants.ORDER):"): "the engine's way in, which no chunk takes",
     ("rescue.py", "if every.maintenance == 0:"): "whoever is asked about holds a position with a price",
     ("rescue.py", "if relief <= 0:"): "asked where equity is two thirds of maintenance at least",
-    ("rescue.py", "if not margin.trades(under.listed, under.risk.price[market]):"): "nobody holds what has no price",
 }
 
 

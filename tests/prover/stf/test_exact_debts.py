@@ -1,0 +1,155 @@
+"""As `test_exact_rescues.py`, of forced rescues and debts: who pays, to the last micro-dollar, and by which factor."""
+
+from typing import Final
+
+import msgspec
+import pytest
+
+from prover.signing import operations
+from prover.stf import codes as c
+from prover.stf import constants, containers
+from tests.prover.stf.test_exact_corners import Fills
+from tests.prover.stf.test_exact_rescues import MAINTENANCE, PRICE, Stages, even, fractions, holder, priced
+from tests.twins import venue
+from tests.twins.venue import DOLLAR, EPOCH, KEYS, NOW, OWNERS, account
+
+ALICE: Final = venue.FIRST
+ONE: Final = constants.MANTISSA_ONE
+
+
+def owing(globals: containers.Globals, factors: list[int], **pool: int) -> containers.Globals:
+    """Globals whose debts have these factors, the newest last, and sums of unsettled money."""
+    debts = msgspec.structs.replace(globals.risk.debts, factors=factors)
+    globals.risk = msgspec.structs.replace(globals.risk, debts=debts)
+    values = {"epoch": EPOCH, "older": 0, "fresh": 0, "receivable": 0, "owed": 0} | pool
+    globals.pool = containers.Pool(**values)
+    return globals
+
+
+def since(first: int, exponent: int = 0) -> list[int]:
+    """A factor for each epoch from this one on, each a little lower."""
+    return [
+        (first + at) * constants.FACTOR_BOUND + (exponent + at) * constants.MANTISSA_BOUND + ONE - at * 2**40
+        for at in range(constants.FACTORS)
+    ]
+
+
+def forced(market: int, index: int, lots: int) -> bytes:
+    """A forced rescue of L1's queue."""
+    payload = operations.forced_rescue_payload(market, index, lots)
+    return venue.entry(constants.FORCED_RESCUE, payload, venue.DEPOSITOR)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_forced_rescue_takes_exactly_so_many_lots(sign: int) -> None:
+    globals = even()
+    stages = Stages(globals)
+    chunk = []
+    # One lot brings it back; two would be left, an order or a micro-dollar less.
+    for market, more in ((0, 0), (1, 1)):
+        fractions(globals, market, 40_000, 30_000)
+        globals.markets[market].minimum_notional = 2 * PRICE + more
+        chunk.append(forced(market, stages.held(market, sign * 3, 3 * MAINTENANCE - 1), 3))
+    # Two thirds of maintenance, and a micro-dollar less.
+    for market, less in ((2, 0), (3, 1)):
+        chunk.append(forced(market, stages.held(market, sign * 20, 20 * MAINTENANCE * 2 // 3 - less), 7))
+    for market in range(4):
+        stages.fund(market, 10 * DOLLAR)
+    state = stages.state()
+
+    assert venue.run(state, *chunk).codes == (c.OK,) * 4
+    lots = [abs(state.account(constants.insurance_account(market)).positions[market].size) for market in range(4)]
+    assert lots == [1, 3, 7, 7]
+
+
+@pytest.mark.parametrize("age", [constants.FORCED_PRICE_AGE + 1, 0])
+def test_the_first_of_two_reasons_not_to_force_a_rescue_is_said(age: int) -> None:
+    globals = even(tick_time=NOW - age)
+    stages = Stages(globals)
+    held = stages.held(0, 10, 0)
+    priced(globals, 1, 0)
+    chunk = (forced(1, held + 1, 0), forced(1, held, 0), forced(0, held, 0))
+
+    assert venue.run(stages.state(), *chunk).codes == (c.NO_ACCOUNT, c.NO_MARKET, c.OVERFILLED)
+
+
+@pytest.mark.parametrize("ago", [constants.FACTORS + 3, constants.FACTORS, 6])
+def test_money_is_judged_by_the_factor_at_the_end_of_its_epoch(ago: int) -> None:
+    factors = since(EPOCH - ago)
+    rows = {
+        ALICE + at: account(OWNERS[1], older=DOLLAR + at, fresh=2 * DOLLAR + at, epoch=EPOCH - ago - 3 + at)
+        for at in range(20)
+    }
+    state = venue.build_state(owing(even(), factors, fresh=2**40, receivable=2**40), rows)
+    requests = [venue.signed_request(constants.CANCEL, venue.request(index), KEYS[1]) for index in rows]
+
+    assert set(venue.run(state, *requests).codes) == {c.OK}
+
+
+def test_who_is_named_by_an_entry_and_not_settled_owes_as_before() -> None:
+    rows = {ALICE: account(OWNERS[1], older=DOLLAR, fresh=2 * DOLLAR, epoch=EPOCH - 1)}
+    state = venue.build_state(owing(even(), since(EPOCH - 15), fresh=2**40, receivable=2**40), rows)
+    named = venue.owned(constants.FORCED_AGENT, ALICE, agent=OWNERS[9])
+
+    assert venue.run(state, venue.entry(constants.FORCED_AGENT, named)).codes == (c.OK,)
+    assert state.globals.pool.receivable == 2**40
+
+
+# Unsettled money, what of it is left once the debt is paid, and the exponent of the factor before.
+FALLS: Final = [
+    (2**31, 1, 0),
+    (2**32, 1, 2**32 - 1),
+    (2**32, 1, 2**32 - 32),
+    (2**33, 1, 0),
+    (3, 2, 7),
+    (DOLLAR, 0, 5),
+]
+
+
+@pytest.mark.parametrize(("whole", "left", "exponent"), FALLS)
+def test_a_factor_falls_by_what_is_paid_and_rounds_down(whole: int, left: int, exponent: int) -> None:
+    newest = (EPOCH - 2) * constants.FACTOR_BOUND + exponent * constants.MANTISSA_BOUND + ONE
+    factors = [*(at * 2**100 + at for at in range(1, constants.FACTORS)), newest]
+    globals = owing(even(), factors, older=whole // 3, fresh=whole - whole // 3)
+    stages = Stages(globals)
+    stages.fund(0, 0)
+    other = stages.held(0, -1, DOLLAR)
+    stages.add(c.OK, constants.DELEVERAGE, 0, stages.held(0, 1, left - whole), 1, other)
+    stages.run()
+
+
+def test_a_debt_of_one_is_one() -> None:
+    globals = owing(even(), since(EPOCH - 15), fresh=100)
+    stages = Stages(globals)
+    stages.fund(0, 0)
+    stages.add(c.OK, constants.DELEVERAGE, 0, stages.held(0, 1, -1), 1, stages.held(0, -1, DOLLAR))
+    stages.run()
+
+
+# What is owed, what of that unsettled money has, and whether a clock stood still before.
+OWED: Final = [
+    (1, 5, 0),
+    (constants.MOST_OWED, 0, 0),
+    (constants.MOST_OWED + 1, 0, 0),
+    (constants.MOST_OWED + 1, 1, NOW - 7 * constants.EPOCH),
+    (constants.MOST_OWED + 2, 1, NOW - 7 * constants.EPOCH),
+]
+
+
+@pytest.mark.parametrize(("owed", "whole", "stands"), OWED)
+def test_a_tick_takes_what_is_owed_and_so_much_may_stay(owed: int, whole: int, stands: int) -> None:
+    globals = owing(even(market_count=1), since(EPOCH - 15), fresh=whole, owed=owed)
+    globals.risk = msgspec.structs.replace(globals.risk, debts=containers.Debts(stands, globals.risk.debts.factors))
+    if stands:
+        globals.pool = msgspec.structs.replace(globals.pool, epoch=stands // constants.EPOCH)
+    state = venue.build_state(globals)
+
+    assert venue.run(state, venue.tick(NOW + 5_000, [PRICE], market_count=1)).codes == (c.OK,)
+    assert state.globals.pool.owed == max(owed - whole, 0)
+
+
+def test_no_sum_of_unsettled_money_passes_its_bound() -> None:
+    fills = Fills(owing(even(), [0] * constants.FACTORS, fresh=constants.POOL_BOUND - 1))
+    # Two micro-dollars are won.
+    fills.add(c.OK, holder(fills.globals, 0, 10, DOLLAR, 10 * PRICE - 2), 10)
+    fills.run()

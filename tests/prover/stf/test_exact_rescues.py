@@ -1,0 +1,442 @@
+"""As `test_rescue_corners.py`, at even numbers: a lot is worth so much, and requires so much, to the micro-dollar.
+
+Each market of a chunk is a stage of its own: a fund, whoever is rescued there, and at most one more on the other side.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+import pytest
+
+from prover.signing import operations
+from prover.state.state import State
+from prover.stf import codes as c
+from prover.stf import constants, containers, margin
+from tests.twins import venue
+from tests.twins.venue import DOLLAR, KEYS, NOW, OWNERS, account, position
+
+PRICE: Final = 300_000
+# Of a lot.
+INITIAL: Final = 15_000
+MAINTENANCE: Final = 9_000
+MAKER: Final = venue.FIRST
+MUCH: Final = 2**60
+Rows = dict[int, containers.Account]
+
+
+def even(**changes: Any) -> containers.Globals:
+    """Globals of sixteen equal markets without fees, after steady ticks."""
+    values = {"posting_fee": 0, "market_count": constants.MARKETS, "streak": constants.STEADY_TICKS}
+    globals = venue.globals_of(**(values | changes))
+    for market in range(constants.MARKETS):
+        globals.markets[market] = msgspec.structs.replace(
+            globals.markets[0],
+            maker_fee_ppm=0,
+            taker_fee_ppm=0,
+            band_ppm=constants.MOST_BAND_PPM,
+            unwind_band_ppm=1_000,
+            interest_lower=0,
+            interest_upper=0,
+            minimum_notional=1,
+        )
+        priced(globals, market, PRICE)
+        fractions(globals, market, 50_000, 30_000)
+    return globals
+
+
+def priced(globals: containers.Globals, market: int, price: int) -> None:
+    """The price of a market, now and at the tick before."""
+    globals.risk.price[market] = globals.markets[market].previous_price = price
+
+
+def fractions(globals: containers.Globals, market: int, initial: int, maintenance: int) -> None:
+    """The fractions of a market, ppm."""
+    globals.risk.initial_ppm[market], globals.risk.maintenance_ppm[market] = initial, maintenance
+
+
+def holder(
+    globals: containers.Globals, market: int, lots: int, equity: int, cost: int | None = None, **fields: Any
+) -> containers.Account:
+    """Somebody with one position and so much equity; its cost is its worth, unless it is given."""
+    price = globals.risk.price[market]
+    paid = lots * price if cost is None else cost
+    index = globals.risk.funding_index[market]
+    held = {market: position(lots, paid, index)} if lots else None
+    return account(OWNERS[2], equity - lots * price + paid, held, **fields)
+
+
+def rescue(tag: int, market: int, index: int, lots: int, other: int = 0) -> bytes:
+    """A rescue in a market; by an order where the tag is of one, whose place stands where the market does."""
+    asked = containers.Rescue(maker=market, market=market, account=index, other=other, lots=lots)
+    return operations.rescue_bytes(tag, asked)
+
+
+class Stages:
+    """A state, and what is played on it: each operation with the code that it has to come to."""
+
+    def __init__(self, globals: containers.Globals) -> None:
+        self.globals = globals
+        self.rows: Rows = {MAKER: account(OWNERS[1], MUCH)}
+        self.orders: list[bytes] = []
+        self.rescues: list[tuple[bytes, int]] = []
+
+    def fund(self, market: int, equity: int, lots: int = 0, cost: int | None = None) -> None:
+        """The insurance account of a market."""
+        self.rows[constants.insurance_account(market)] = holder(self.globals, market, lots, equity, cost)
+
+    def who(self, row: containers.Account) -> int:
+        """A row, and its index."""
+        index = max(self.rows) + 1
+        self.rows[index] = row
+        return index
+
+    def held(self, market: int, lots: int, equity: int, cost: int | None = None, **fields: Any) -> int:
+        """Somebody with one position, and the index."""
+        return self.who(holder(self.globals, market, lots, equity, cost, **fields))
+
+    def add(self, code: int, tag: int, market: int, index: int, lots: int, other: int = 0) -> None:
+        """A rescue and its code."""
+        self.rescues.append((rescue(tag, market, index, lots, other), code))
+
+    def by_order(self, code: int, tag: int, market: int, index: int, lots: int, **order: Any) -> None:
+        """A rescue against an order of its own, which buys at the price unless it is said otherwise, and its code."""
+        values = {"account": MAKER, "limit_price": self.globals.risk.price[market], "size": 1_000} | order
+        message = venue.order(market=market, slot=len(self.orders) + 1, account_index=values.pop("account"), **values)
+        self.rescues.append((rescue(tag, len(self.orders), index, lots), code))
+        self.orders.append(venue.signed_order(message, KEYS[1]))
+
+    def state(self, **fields: Any) -> State:
+        """The state before."""
+        return venue.build_state(self.globals, self.rows, **fields)
+
+    def run(self) -> None:
+        """Both twins, and the codes."""
+        expected = [c.OK] * len(self.orders) + [code for _, code in self.rescues]
+        codes = venue.run(self.state(), *self.orders, *(each for each, _ in self.rescues)).codes
+        assert list(codes) == expected
+
+
+TAKE: Final = constants.TAKE_OVER
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_fund_takes_over_up_to_exactly_what_it_may(sign: int) -> None:
+    globals = even()
+    stages = Stages(globals)
+    # What it took before, and ten lots: ten times its equity, and a micro-dollar more.
+    for market, more in ((0, 0), (1, 1)):
+        globals.markets[market].turned_over = 1_000_000 + more + 7 * constants.UNWOUND
+        stages.fund(market, 400_000)
+        stages.add(c.FUND_LIMIT if more else c.OK, TAKE, market, stages.held(market, sign * 10, 0), 10)
+    # What it paid before, and what this one owes: a quarter of its equity.
+    globals.markets[2].paid_out = 999_000
+    stages.fund(2, 4_000_000)
+    for owed, code in ((1_001, c.FUND_LIMIT), (1_000, c.OK)):
+        stages.add(code, TAKE, 2, stages.held(2, sign * 10, -owed), 10)
+    # Its own initial requirement of ten lots.
+    for market, less in ((3, 0), (4, 1)):
+        fractions(globals, market, 200_000, 30_000)
+        stages.fund(market, 600_000 - less)
+        stages.add(c.FUND_LIMIT if less else c.OK, TAKE, market, stages.held(market, sign * 10, 0), 10)
+    # What makes its own position smaller needs nothing, unless it pays.
+    stages.fund(5, 1, -sign * 100)
+    stages.add(c.OK, TAKE, 5, stages.held(5, sign * 10, 0), 10)
+    stages.fund(6, 3, -sign * 100)
+    stages.add(c.FUND_LIMIT, TAKE, 6, stages.held(6, sign * 10, -1), 10)
+    # One lot of one tick, beside eleven.
+    priced(globals, 7, 1)
+    stages.fund(7, 1, sign * 11)
+    stages.add(c.FUND_LIMIT, TAKE, 7, stages.held(7, sign, 0), 1)
+    # Its cost, up to its bound.
+    for market, more in ((8, 0), (9, 1)):
+        stages.fund(market, constants.COST_BOUND // 2, sign, -sign * (constants.COST_BOUND - 1 + more - 3_000_000))
+        stages.add(c.OUT_OF_BOUNDS if more else c.OK, TAKE, market, stages.held(market, -sign * 10, 0), 10)
+    stages.run()
+
+
+def test_the_least_positions_are_judged_like_all_others() -> None:
+    globals = even()
+    stages = Stages(globals)
+    for market in range(9):
+        stages.fund(market, DOLLAR)
+    # One lot that was worth more at the tick before.
+    globals.markets[0].previous_price += 10_000
+    stages.add(c.HEALTHY, TAKE, 0, stages.held(0, 1, 0), 1)
+    # One lot of one tick, in any market but the first, and owing as little as may be owed.
+    for market in (1, 2, 3, 4):
+        priced(globals, market, 1)
+    stages.add(c.OK, TAKE, 1, stages.held(1, 1, 0), 1)
+    stages.add(c.OK, TAKE, 2, stages.held(2, 1, -1), 1)
+    # Of two that require as much the first one is the largest.
+    both = holder(globals, 5, 10, 0)
+    both.positions[6] = position(-10, -10 * PRICE)
+    twice = stages.who(both)
+    stages.add(c.NOT_LARGEST, TAKE, 6, twice, 10)
+    stages.add(c.OK, TAKE, 5, twice, 10)
+    # One of two lots leaves the requirement as it is, and so all of the debt.
+    opposite = stages.held(3, -1, DOLLAR)
+    stages.add(c.OK, constants.DELEVERAGE, 3, stages.held(3, 2, -1), 1, opposite)
+    # Whoever is below zero is not asked where he holds most.
+    stages.by_order(c.INSOLVENT, constants.LIQUIDATE, 7, stages.who(low(globals, 7, 8)), 1)
+    # No account that is reserved is rescued, a fund by its own market's deleveraging alone.
+    stages.add(c.RESERVED, constants.DELEVERAGE, 7, constants.insurance_account(8), 1, opposite)
+    stages.add(c.RESERVED, constants.DELEVERAGE, 7, constants.FEE_ACCOUNT, 1, opposite)
+    stages.add(c.RESERVED, TAKE, 7, constants.insurance_account(7), 1)
+    stages.run()
+
+
+def low(globals: containers.Globals, market: int, most: int) -> containers.Account:
+    """Somebody below zero who holds more in another market."""
+    row = holder(globals, market, 1, -1)
+    row.positions[most] = position(2, 2 * PRICE)
+    return row
+
+
+@pytest.mark.parametrize(
+    ("price", "age", "grace", "code"), [(0, 1, 1, c.NO_MARKET), (PRICE, 1, 1, c.STALE), (PRICE, 0, 1, c.GRACE)]
+)
+def test_the_first_of_two_reasons_not_to_rescue_now_is_said(price: int, age: int, grace: int, code: int) -> None:
+    globals = even(tick_time=NOW - constants.MAX_PRICE_AGE - age, grace_until=NOW + grace, streak=1)
+    stages = Stages(globals)
+    victim = stages.held(0, 10, 0)
+    priced(globals, 0, price)
+    stages.add(code, TAKE, 0, victim, 1)
+    stages.run()
+
+
+def test_a_liquidation_may_cost_exactly_so_much() -> None:
+    globals = even()
+    stages = Stages(globals)
+    liquidate = constants.LIQUIDATE
+    for market in range(8):
+        stages.fund(market, DOLLAR)
+    # All at the zero price: nothing is left, and no fee.
+    stages.by_order(c.OK, liquidate, 0, stages.held(0, 100, 500), 100, limit_price=PRICE - 5)
+    # Three halves of the maintenance fraction, of what is missing of it: 3,000 where 2,000 of 9,000 a lot are.
+    for code, away in ((c.LIQUIDATION_PRICE, 3_001), (c.OK, 3_000)):
+        stages.by_order(code, liquidate, 1, stages.held(1, 100, 700_000), 1, limit_price=PRICE - away)
+    # What is less than an order goes with the rest: two lots, or three. 46,700 or 47,600 are left before the last.
+    for market, more, code in ((2, 0, c.TOO_MANY_LOTS), (3, 1, c.OK)):
+        globals.markets[market].minimum_notional = 3 * PRICE + more
+        stages.by_order(code, liquidate, market, stages.held(market, 20, 62_000), 20)
+    # Where a lot is an order, none goes with the rest.
+    priced(globals, 4, 1)
+    fractions(globals, 4, constants.PPM, 750_000)
+    stages.by_order(c.TOO_MANY_LOTS, liquidate, 4, stages.held(4, 3, 1), 3)
+    # As much as the maker allows, and no more.
+    globals.markets[5].maker_fee_ppm = 100
+    for code, fee in ((c.FEE_ABOVE_MAXIMUM, 99), (c.OK, 100)):
+        stages.by_order(code, liquidate, 5, stages.held(5, 100, 700_000), 1, max_fee_ppm=fee)
+    stages.run()
+
+
+def test_the_maker_of_a_rescue_needs_what_open_interest_with_its_lots_asks_for() -> None:
+    globals = even()
+    listed = globals.markets[0]
+    listed.interest_lower, listed.interest_upper, listed.open_interest = 12 * PRICE, 40 * PRICE, 20
+    stages = Stages(globals)
+    stages.fund(0, MUCH)
+    globals.markets[0].fund = MUCH
+    ppm = margin.scaled_ppm(listed, PRICE, 20 + 5, globals.risk.initial_ppm[0])
+    needed = margin.requirement(PRICE, 5, ppm)
+    for less, code in ((1, c.MAKER_MARGIN), (0, c.OK)):
+        maker = stages.who(account(OWNERS[1], needed - less))
+        stages.by_order(code, constants.LIQUIDATE, 0, stages.held(0, 100, 700_000), 5, account=maker)
+    stages.run()
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_fund_unwinds_up_to_exactly_what_it_may(sign: int) -> None:
+    globals = even()
+    stages = Stages(globals)
+    unwind, side = constants.UNWIND, {"side": constants.BUY if sign > 0 else constants.SELL}
+    # All of it, and all is one lot.
+    stages.fund(0, DOLLAR, sign)
+    stages.by_order(c.OK, unwind, 0, 0, 1, **side)
+    # One tick away, where a thousandth is less.
+    priced(globals, 1, 10)
+    stages.fund(1, DOLLAR, sign * 1_000)
+    stages.by_order(c.OK, unwind, 1, 0, 7, limit_price=10 - sign, **side)
+    # What it unwound before, and ten lots: ten times its equity, and a micro-dollar more.
+    for market, more in ((2, 0), (3, 1)):
+        globals.markets[market].turned_over = 7 + (1_000_000 + more) * constants.UNWOUND
+        stages.fund(market, 400_000, sign * 20)
+        stages.by_order(c.FUND_LIMIT if more else c.OK, unwind, market, 0, 10, **side)
+    # Nothing of nothing.
+    priced(globals, 4, 1)
+    stages.fund(4, 0, sign * 5)
+    stages.by_order(c.FUND_LIMIT, unwind, 4, 0, 1, **side)
+    stages.run()
+
+
+DELEVERAGE: Final = constants.DELEVERAGE
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_who_is_deleveraged_bears_exactly_what_he_may(sign: int) -> None:
+    globals = even()
+    stages = Stages(globals)
+
+    def lever(code: int, market: int, owed: int, other: tuple[int, int | None], lots: int = 1) -> None:
+        """Somebody owes, and the other has 20 lots, so much equity, and this cost."""
+        equity, cost = other
+        opposite = stages.held(market, -sign * 20, equity, cost)
+        stages.add(code, DELEVERAGE, market, stages.held(market, sign * lots, -owed), lots, opposite)
+
+    def won(a_lot: int) -> int:
+        return -sign * 20 * PRICE - 20 * a_lot
+
+    for market in range(4):
+        stages.fund(market, 0)
+    # What the other has left is what the rest requires, or a micro-dollar less.
+    lever(c.OK, 0, 10_000, (181_000, won(12_000)))
+    lever(c.MARGIN, 0, 10_000, (180_999, won(12_000)))
+    # Who is below already bears less than a share of what he has.
+    lever(c.OK, 1, 1_000, (90_000, won(12_000)))
+    lever(c.OK, 1, 1_000, (90_000, -sign * 20 * PRICE - 20 * PRICE * 2 + (5 if sign < 0 else -5)))
+    lever(c.MARGIN, 1, 1, (1, won(12_000)))
+    # A fund that pays all: the other may have nothing.
+    stages.fund(4, 4_000_000)
+    lever(c.OK, 4, 1_000, (0, None))
+    lever(c.INDEBTED, 4, 1_000, (-1, None))
+    # What the fund pays of 30,000: what it has beyond its own requirement; then a quarter of its equity.
+    stages.fund(5, 160_000, sign * 10, sign * 10 * PRICE + 777)
+    lever(c.OK, 5, 30_000, (DOLLAR, won(90_000)))
+    stages.fund(6, 160_000, sign, sign * PRICE + 777)
+    lever(c.OK, 6, 60_000, (DOLLAR, won(90_000)))
+    stages.run()
+
+
+def test_each_rounding_of_funding_is_dust_whoever_pays_it() -> None:
+    globals = even()
+    stages = Stages(globals)
+    stages.fund(0, 160_000, 10)
+    victim, other = stages.held(0, 20, -30_000), stages.held(0, -20, DOLLAR, -20 * PRICE - DOLLAR)
+    globals.risk.funding_index[0] = 7
+    stages.add(c.OK, DELEVERAGE, 0, victim, 20, other)
+    # One of the smallest unit is owed, and rounded up.
+    stages.fund(1, DOLLAR)
+    owing = stages.held(1, 1, 0)
+    globals.risk.funding_index[1] = 1
+    stages.add(c.OK, TAKE, 1, owing, 1)
+    stages.run()
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_fund_is_reduced_by_exactly_what_it_lacks(sign: int) -> None:
+    globals = even()
+    stages = Stages(globals)
+    # Five lots require all that it has. Costs may be anything.
+    stages.fund(0, 5 * INITIAL, sign * 10, -sign * 7)
+    opposite = stages.held(0, -sign * 20, DOLLAR, sign * 5)
+    fund = constants.insurance_account(0)
+    for code, lots in ((c.OVERFILLED, 11), (c.TOO_MANY_LOTS, 6), (c.OK, 5)):
+        stages.add(code, DELEVERAGE, 0, fund, lots, opposite)
+    stages.fund(1, 5 * INITIAL, sign * 10)
+    stages.add(c.OVERFILLED, DELEVERAGE, 1, constants.insurance_account(1), 11, opposite)
+    stages.run()
+
+
+def closing(
+    globals: containers.Globals, rows: Mapping[int, containers.Account], *steps: tuple[int, int, int], **head: Any
+) -> None:
+    """Steps of the head in the first market: other, lots, code."""
+    values = {"head_account": MAKER, "head_market": 0, "head_lots": 1_000, "head_time": NOW - 1} | head
+    for name, value in values.items():
+        setattr(globals, name, value)
+    state = venue.build_state(globals, {1: account(OWNERS[3], 0), **rows}, begun=1)
+    chunk = [rescue(constants.CLOSE_STEP, 0, 0, lots, other) for other, lots, _ in steps]
+
+    assert venue.run(state, *chunk).codes == tuple(code for _, _, code in steps)
+
+
+FUND: Final = constants.insurance_account(0)
+FIRST, SECOND, THIRD, FOURTH = range(MAKER + 1, MAKER + 5)
+
+
+def test_a_head_ends_after_its_patience_and_not_at_it() -> None:
+    globals = even(tick_time=NOW - constants.HEAD_PATIENCE, tick_queued=1)
+    rows = {MAKER: holder(globals, 0, 20, DOLLAR), FUND: holder(globals, 0, -100, 1)}
+
+    closing(globals, rows, (FUND, 5, c.OK), head_time=NOW - constants.HEAD_PATIENCE - 1)
+
+
+def test_a_price_as_old_as_the_entry_is_no_price_for_it() -> None:
+    globals = even()
+    rows = {MAKER: holder(globals, 0, 20, DOLLAR), FUND: holder(globals, 0, -100, 1)}
+
+    closing(globals, rows, (FUND, 5, c.UNSTEADY), head_time=NOW)
+
+
+def test_a_step_of_nothing_left_ends_the_head_of_one_market() -> None:
+    globals = even()
+
+    closing(globals, {MAKER: holder(globals, 1, 20, DOLLAR)}, (FUND, 5, c.OK))
+
+
+def test_where_there_is_no_price_none_is_waited_for() -> None:
+    globals = even()
+    rows = {MAKER: holder(globals, 0, 20, DOLLAR)}
+    priced(globals, 0, 0)
+
+    closing(globals, rows, (FUND, 0, c.OVERFILLED), (FUND, 5, c.NO_MARKET), head_time=NOW)
+
+
+@pytest.mark.parametrize("cost", [0, 5])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_a_position_has_cost_says_nothing_of_its_lots(sign: int, cost: int) -> None:
+    globals = even()
+    rows = {
+        MAKER: holder(globals, 0, sign * 20, 10 * DOLLAR, sign * cost),
+        FUND: holder(globals, 0, sign * 20, 0),
+        FIRST: holder(globals, 0, -sign * 20, DOLLAR, sign * 5),
+    }
+
+    closing(globals, rows, (FIRST, 10, c.OK))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_debtor_is_closed_at_what_his_lots_have_won(sign: int) -> None:
+    globals = even()
+    rows = {
+        # Fifty thousand a lot were won.
+        MAKER: holder(globals, 0, sign * 20, 2 * DOLLAR, sign * 20 * (PRICE - sign * 50_000)),
+        FIRST: holder(globals, 0, -sign * 20, -2 * DOLLAR),
+        SECOND: holder(globals, 0, -sign * 20, -DOLLAR // 10),
+        THIRD: holder(globals, 0, -sign * 20, 0),
+    }
+
+    closing(globals, rows, (FIRST, 10, c.OK), (SECOND, 4, c.OK), (THIRD, 1, c.OK))
+
+
+def settled_market(globals: containers.Globals, market: int) -> None:
+    """A market that is over."""
+    fractions(globals, market, 0, 0)
+    globals.markets[market].status = constants.MARKET_SETTLED
+
+
+def test_a_fund_goes_home_with_its_last_micro_dollar_and_from_a_settled_market_alone() -> None:
+    globals = even(market_count=6)
+    for market in (2, 3, 4):
+        settled_market(globals, market)
+    fractions(globals, 7, 0, 0)
+    priced(globals, 7, 0)
+    rows = {market + 1: account(containers.NOBODY, money) for market, money in enumerate((9, 9, 0, 1, 7, 0, 0, 5))}
+
+    def sent(source: int, home: int) -> bytes:
+        payload = operations.forced_rescue_payload(home, constants.insurance_account(source), 1)
+        return venue.entry(constants.FORCED_RESCUE, payload, venue.DEPOSITOR)
+
+    moves = [
+        (sent(1, 0), c.NO_MARKET),
+        (sent(7, 0), c.NO_MARKET),
+        (sent(0, 0), c.RESERVED),
+        (sent(2, 1), c.NO_MARKET),
+        (sent(2, 0), c.COLLATERAL),
+        (sent(3, 0), c.OK),
+        (sent(4, 0), c.OK),
+    ]
+    state = venue.build_state(globals, rows)
+
+    assert venue.run(state, *(each for each, _ in moves)).codes == tuple(code for _, code in moves)
