@@ -1,14 +1,17 @@
 """Faults put into either twin of the law, one at a time: the published vectors have to notice each.
 
 A mutant changes one place of one file of `prover/stf`. It is read against the cases of `law.json` alone: the Python
-twin by `tests.vectors.reading`, the Vyper twin by the referee with a contract that holds the place compiled again, one
-after another until one is noticed. What passes is tried against the other vectors and then the tests of the law, in a
-copy of the tree; what passes those too has to stand in `survivors.txt`, with the reason why no chunk can tell it from
-the law.
+twin by `tests.vectors.reading`, the Vyper twin by the referee, with many faults compiled at once where that can be.
+What passes is tried against the other vectors and then the tests of the law, in a copy of the tree; what passes those
+too has to stand in `survivors.txt` with its reason. A mutant that says the same as the law for every input is marked
+`=` there and is none: it does not count, and a case that tells it from the law is a violation.
 """
 
+import importlib
 import importlib.machinery
 import importlib.util
+import inspect
+import itertools
 import json
 import os
 import random
@@ -17,130 +20,107 @@ import signal
 import subprocess
 import sys
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from types import CodeType, FunctionType
+from typing import Any, Final, NamedTuple
 
-import msgspec
-import pyrevm
-from vyper.compiler import outputs_from_compiler_data
 from vyper.compiler.input_bundle import FileInput, FilesystemInputBundle
 from vyper.compiler.phases import CompilerData
 from vyper.compiler.settings import OptimizationLevel, Settings
 from vyper.exceptions import VyperException
 
-from l1_bridge.contracts.artifact import Artifact
 from l1_bridge.contracts.compile import EVM_VERSION, ROOT
-from prover.contracts.referee import FAMILIES, LocalReferee, RefereeRefused, artifact
 from tests.soak.mutations import Mutant, mutants_of
+from tests.soak.schemata import CONTRACTS, LAW, ManyFaults, holders, referee_with
 
-LAW: Final = ROOT / "prover" / "stf"
 CASES: Final = ROOT / "tests" / "vectors" / "law.json"
 EXPLAINED: Final = Path(__file__).parent / "survivors.txt"
-CONTRACTS: Final = ("FraudReferee", *FAMILIES)
-# The contracts that hold a file of the Vyper twin, where not all may: the likeliest first.
-HOLDERS: Final = {
-    "trading": ("Trading",),
-    "rescue": ("Rescue", "Trading"),
-    "markets": ("Markets", "FraudReferee"),
-    "margin": ("Trading", "Rescue", "Custody", "Markets", "FraudReferee"),
-}
-PATIENCE_SECONDS: Final = 300
+EQUAL: Final = "="
+PATIENCE_SECONDS: Final = 60
 NEEDED_PERCENT: Final = 97
+# Faults that are compiled at once: code may not pass 64 KiB.
+AT_ONCE: Final = 150
 KILLED, SURVIVED, INVALID = range(3)
-_DEPLOYER: Final = "0x" + "ee" * 20
 # Of a tree with a fault in it: whatever reads the published files, and the tests of the law.
 VECTORS: Final = ("tests/vectors/test_vectors.py", "-k", "not what_the_law_gives and not a_file_that_differs")
 TESTS: Final = ("tests/prover/stf", "tests/attacks", "tests/prover/state", "tests/twins/test_campaign.py")
 
 
-class FaultyReferee(LocalReferee):
-    """The shipped referee with one contract of another text, whatever its size."""
+class Cases:
+    """The law's cases, each fault's in another order: those that noticed others of its function, then the shortest."""
 
-    def __init__(self, name: str, faulty: Artifact) -> None:
-        contracts = {each: faulty if each == name else artifact(each) for each in CONTRACTS}
-        self._evm = pyrevm.EVM(
-            env=pyrevm.Env(cfg=pyrevm.CfgEnv(limit_contract_code_size=2**17)), gas_limit=2**40, spec_id="CANCUN"
-        )
-        self._evm.set_balance(_DEPLOYER, 2**100)
-        families = [self._evm.deploy(_DEPLOYER, contracts[each].bytecode) for each in FAMILIES]
-        self._referee = contracts["FraudReferee"]
-        self._address = self._evm.deploy(_DEPLOYER, self._referee.creation_code(*families))
-        self.gas_used = 0
+    def __init__(self, cases: Sequence[Any]) -> None:
+        self.cases = sorted(cases, key=lambda case: len(case["body"]))
+        self._noticed: dict[tuple[str, str], list[int]] = defaultdict(list)
 
-    def agrees(self, domain: bytes, case: Any) -> bool:
-        """Whether it comes to the codes and the root of a case."""
-        before, body, witness = (bytes.fromhex(case[part]) for part in ("pre_root", "body", "witness"))
-        try:
-            root, found = self.trace(domain, before, body, witness)
-        except RefereeRefused:
-            return False
-        return list(found) == case["codes"] and root.hex() == case["post_root"]
+    def order(self, mutant: Mutant) -> list[int]:
+        """Numbers of all cases."""
+        first = self._noticed[_place(mutant)]
+        known = set(first)
+        return [*first, *(number for number in range(len(self.cases)) if number not in known)]
+
+    def noticed(self, mutant: Mutant, number: int) -> None:
+        """The case of this number told a fault from the law."""
+        held = self._noticed[_place(mutant)]
+        if number in held:
+            held.remove(number)
+        held.insert(0, number)
 
 
-def compiled(name: str, above: Path) -> Artifact | None:
-    """A contract, not optimized, with the files below `above` instead of the tree's; None if it does not compile."""
-    path = ROOT / "prover" / "contracts" / f"{name}.vy"
-    source = FileInput(source_id=0, path=path.relative_to(ROOT), resolved_path=path, contents=path.read_text())
-    settings = Settings(evm_version=EVM_VERSION, optimize=OptimizationLevel.NONE)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            bundle = FilesystemInputBundle([ROOT, above])
-            data = CompilerData(source, bundle, settings=settings, no_bytecode_metadata=True)
-            outputs = outputs_from_compiler_data(data, ["bytecode", "bytecode_runtime"])
-    except VyperException:
-        return None
-    code, runtime = (bytes.fromhex(outputs[part][2:]) for part in ("bytecode", "bytecode_runtime"))
-    return msgspec.structs.replace(artifact(name), bytecode=code, runtime_bytecode=runtime)
-
-
-@cache
-def sound(name: str) -> bytes:
-    """The code of a contract as it stands, compiled in the same way."""
-    with TemporaryDirectory() as nothing:
-        found = compiled(name, Path(nothing))
-    assert found is not None
-    return found.bytecode
+def _place(mutant: Mutant) -> tuple[str, str]:
+    # Of both twins.
+    return Path(mutant.file).stem, mutant.function
 
 
 @cache
 def published() -> Any:
-    """The law's cases."""
+    """What the law's file says."""
     return json.loads(CASES.read_text())
 
 
-def every_case(agrees: Callable[[bytes, Any], bool]) -> int:
-    """KILLED by the first case with which it does not agree."""
-    domain = bytes.fromhex(published()["domain"])
-    return SURVIVED if all(agrees(domain, case) for case in published()["cases"]) else KILLED
+@cache
+def cases() -> Cases:
+    """The published ones."""
+    return Cases(published()["cases"])
 
 
-def in_a_child(judge: Callable[[], int]) -> int:
-    """What `judge` says in a process of its own: KILLED where it raises or does not end."""
+def first_to_notice(mutant: Mutant, domain: bytes, cases: Sequence[Any]) -> int | None:
+    """The place of the first of the cases with which the Python twin does not agree once it has the fault."""
+    reader, writer = os.pipe()
     sys.stderr.flush()
     child = os.fork()
     if child == 0:
-        code = KILLED
+        at = 0
         try:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
             signal.alarm(PATIENCE_SECONDS)
-            code = judge()
+            agrees = faulty_reading(mutant)
+            while at < len(cases) and agrees(domain, cases[at]):
+                at += 1
         finally:
-            os._exit(code)
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else KILLED
-
-
-def judge_python(mutant: Mutant) -> int:
-    """The Python twin with the fault."""
-    return every_case(faulty_reading(mutant))
+            os.write(writer, at.to_bytes(4, "big"))
+            os._exit(0)
+    os.close(writer)
+    told = os.read(reader, 4)
+    os.close(reader)
+    os.waitpid(child, 0)
+    # Whoever does not end says nothing.
+    at = int.from_bytes(told, "big")
+    return None if told and at == len(cases) else at
 
 
 def faulty_reading(mutant: Mutant) -> Callable[[bytes, Any], bool]:
     """The reading of a case by the Python twin with a fault: for a process that ends with it."""
+    function, code = _function_with(mutant)
+    if function is not None:
+        function.__code__ = code
+        agrees: Callable[[bytes, Any], bool] = importlib.import_module("tests.vectors.reading").agrees
+        return agrees
+    # What stands outside of functions is read as modules are loaded.
     from_file = importlib.machinery.SourceFileLoader.get_data
     target, text = str(LAW / mutant.file), mutant.text.encode()
     kept = importlib.util.cache_from_source(target)
@@ -154,46 +134,126 @@ def faulty_reading(mutant: Mutant) -> Callable[[bytes, Any], bool]:
     importlib.machinery.SourceFileLoader.get_data = get_data  # type: ignore[method-assign]
     for name in [name for name in sys.modules if name.startswith(("prover.", "tests.vectors", "tests.twins"))]:
         del sys.modules[name]
-    agrees: Callable[[bytes, Any], bool] = importlib.import_module("tests.vectors.reading").agrees
+    agrees = importlib.import_module("tests.vectors.reading").agrees
     return agrees
 
 
-def first_to_notice(mutant: Mutant, domain: bytes, cases: Sequence[Any]) -> int | None:
-    """The first of the cases with which the Python twin does not agree once it has the fault."""
-    reader, writer = os.pipe()
+def _function_with(mutant: Mutant) -> tuple[FunctionType | None, CodeType]:
+    """The one function of the law that a fault changes, and its faulty code; none where it changes anything else."""
+    path = LAW / mutant.file
+    faulty = compile(mutant.text, str(path), "exec", dont_inherit=True)
+    sound, theirs = _functions(_compiled(path)), _functions(faulty)
+    changed = [name for name, code in sound.items() if code != theirs.get(name)]
+    found: Any = importlib.import_module(f"prover.stf.{path.stem}")
+    if not mutant.function or len(changed) != 1:
+        return None, faulty
+    for part in changed[0].split("."):
+        found = getattr(found, part, None)
+    return (found, theirs[changed[0]]) if isinstance(found, FunctionType) else (None, faulty)
 
-    def judge() -> int:
-        at = 0
-        try:
-            agrees = faulty_reading(mutant)
-            while at < len(cases) and agrees(domain, cases[at]):
-                at += 1
-        finally:
-            os.write(writer, at.to_bytes(4, "big"))
+
+@cache
+def _compiled(path: Path) -> CodeType:
+    return compile(path.read_text(), str(path), "exec", dont_inherit=True)
+
+
+def _functions(code: CodeType, above: str = "") -> dict[str, CodeType]:
+    """Every function and method of a module by its name, with whatever stands inside it."""
+    found: dict[str, CodeType] = {}
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType) and not inner.co_name.startswith("<"):
+            # A class's body is no function: its names are not fast ones.
+            if inner.co_flags & inspect.CO_NEWLOCALS:
+                found[above + inner.co_name] = inner
+            else:
+                found |= _functions(inner, f"{above}{inner.co_name}.")
+    return found
+
+
+def judged_python(mutant: Mutant, cases: Cases) -> int:
+    """Whether a case tells the Python twin with the fault from the law."""
+    order = cases.order(mutant)
+    at = first_to_notice(mutant, bytes.fromhex(published()["domain"]), [cases.cases[number] for number in order])
+    if at is None:
         return SURVIVED
-
-    in_a_child(judge)
-    os.close(writer)
-    told = os.read(reader, 4)
-    os.close(reader)
-    at = int.from_bytes(told, "big") if told else 0
-    return None if at == len(cases) else at
+    cases.noticed(mutant, order[at])
+    return KILLED
 
 
-def judge_vyper(mutant: Mutant) -> int:
-    """The contract that holds the place, with the fault; INVALID where none does, or it does not compile."""
+def judged_by(referee: ManyFaults, mutant: Mutant, cases: Cases) -> int:
+    """Whether a case tells a referee that has the fault from the law."""
+    domain = bytes.fromhex(published()["domain"])
+    for number in cases.order(mutant):
+        if not referee.agrees(domain, cases.cases[number]):
+            cases.noticed(mutant, number)
+            return KILLED
+    return SURVIVED
+
+
+def judged_alone(mutant: Mutant, cases: Cases) -> int:
+    """The contracts that hold the place, each with the fault; INVALID where none does, or it does not compile."""
     verdict = INVALID
     with TemporaryDirectory() as above:
         write_fault(Path(above), mutant)
-        for name in HOLDERS.get(Path(mutant.file).stem, CONTRACTS):
+        for name in holders(mutant.file):
             found = compiled(name, Path(above))
             if found is None:
                 return INVALID
-            if found.bytecode != sound(name):
-                verdict = every_case(FaultyReferee(name, found).agrees)
+            if found != sound(name):
+                verdict = judged_by(ManyFaults({name: found}), mutant, cases)
             if verdict == KILLED:
                 break
     return verdict
+
+
+def compiled(name: str, above: Path) -> bytes | None:
+    """A contract's code, not optimized, with the files below `above` instead of the tree's; None if there is none."""
+    path = ROOT / "prover" / "contracts" / f"{name}.vy"
+    source = FileInput(source_id=0, path=path.relative_to(ROOT), resolved_path=path, contents=path.read_text())
+    settings = Settings(evm_version=EVM_VERSION, optimize=OptimizationLevel.NONE)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            bundle = FilesystemInputBundle([ROOT, above])
+            return CompilerData(source, bundle, settings=settings, no_bytecode_metadata=True).bytecode
+    except VyperException:
+        return None
+
+
+@cache
+def sound(name: str) -> bytes:
+    """The code of a contract as it stands, compiled in the same way."""
+    with TemporaryDirectory() as nothing:
+        found = compiled(name, Path(nothing))
+    assert found is not None
+    return found
+
+
+def judged_vyper(file: str, mutants: Sequence[Mutant], cases: Cases) -> Iterator[tuple[Mutant, int]]:
+    """What the cases make of mutants of one file."""
+    alone: list[Mutant] = []
+    for start in range(0, len(mutants), AT_ONCE):
+        held = referee_with(file, mutants[start : start + AT_ONCE])
+        domain = bytes.fromhex(published()["domain"])
+        assert all(held.referee.agrees(domain, case) for case in cases.cases), "it has no fault before one is chosen"
+        alone += held.left
+        yield from ((mutant, INVALID) for mutant in held.invalid)
+        for number, mutant in held.faults.items():
+            held.referee.choose(number)
+            yield mutant, judged_by(held.referee, mutant, cases)
+    yield from ((mutant, judged_alone(mutant, cases)) for mutant in alone)
+
+
+def judged(mutants: Sequence[Mutant]) -> Iterator[tuple[Mutant, int]]:
+    """What the published cases make of mutants of both twins."""
+    files: dict[str, list[Mutant]] = defaultdict(list)
+    for mutant in mutants:
+        files[mutant.file].append(mutant)
+    for file, several in sorted(files.items()):
+        if file.endswith(".py"):
+            yield from ((mutant, judged_python(mutant, cases())) for mutant in several)
+        else:
+            yield from judged_vyper(file, several, cases())
 
 
 def write_fault(root: Path, mutant: Mutant) -> None:
@@ -228,75 +288,94 @@ def _passes(root: Path, *arguments: str) -> bool:
 
 
 def explained() -> dict[str, str]:
-    """Key of a mutant -> why nothing tells it from the law."""
+    """Key of a mutant -> why nothing notices it."""
     rows = [line.rpartition(" | ") for line in EXPLAINED.read_text().splitlines() if not line.startswith("#")]
     return {key: reason for key, _, reason in rows}
 
 
+def is_equal(mutant: Mutant) -> bool:
+    """Whether it is said to be the law in other words."""
+    return explained().get(mutant.key, "").startswith(EQUAL)
+
+
 def drawn(rng: random.Random) -> Iterator[Mutant]:
-    """Mutants of both twins by turns, in random order, kind by kind."""
-    rest = {
-        suffix: [
+    """Mutants of both twins by turns, in random order; those of the larger one alone at last."""
+    rest = [
+        [
             mutant
             for path in sorted(LAW.glob(f"*{suffix}"))
             if path.stem not in ("__init__", "codes")
             for mutant in mutants_of(path.name, path.read_text())
         ]
         for suffix in (".py", ".vy")
-    }
-    for mutants in rest.values():
+    ]
+    for mutants in rest:
         rng.shuffle(mutants)
-    while all(rest.values()):
-        for mutants in rest.values():
-            yield mutants.pop()
+    for several in itertools.zip_longest(*rest):
+        yield from (mutant for mutant in several if mutant is not None)
 
 
-def judged(mutant: Mutant) -> int:
-    """What the published cases make of a mutant."""
-    judge = judge_python if mutant.file.endswith(".py") else judge_vyper
-    return in_a_child(lambda: judge(mutant))
+class Counted(NamedTuple):
+    """What became of mutants: those that count, by who noticed them; those that are none, noticed or not."""
+
+    vectors: list[Mutant]
+    tests: list[Mutant]
+    survivors: list[Mutant]
+    equal: list[Mutant]
+    told_apart: list[Mutant]
+
+    @property
+    def tried(self) -> list[Mutant]:
+        """Those that count."""
+        return self.vectors + self.tests + self.survivors
 
 
 def run(size: int, seed: int, trees: int = 1) -> tuple[dict[str, Any], list[str]]:
     """So many mutants; without `trees` the ones that pass the law's cases are not tried any further."""
-    assert every_case(importlib.import_module("tests.vectors.reading").agrees) == SURVIVED
-    for name in CONTRACTS:
-        sound(name)
-    counted = {"vectors": 0, "tests": 0}
-    by_twin = {".py": 0, ".vy": 0}
-    survivors: list[Mutant] = []
-    tried = 0
-    for mutant in drawn(random.Random(seed)):
-        verdict = judged(mutant)
-        if verdict == INVALID:
-            continue
-        tried += 1
-        by_twin[Path(mutant.file).suffix] += 1
-        killer = "vectors" if verdict == KILLED else killed_in_a_tree(mutant) if trees else None
-        if killer:
-            counted[killer] += 1
-        else:
-            survivors.append(mutant)
-        if verdict == SURVIVED:
-            print(f"{mutant.file}:{mutant.line} {mutant.was} -> {mutant.now}: {killer}", file=sys.stderr)
-        if tried == size:
-            break
-    return summary_of(tried, counted, by_twin, survivors)
+    agrees = importlib.import_module("tests.vectors.reading").agrees
+    assert all(agrees(bytes.fromhex(published()["domain"]), case) for case in published()["cases"])
+    counted = Counted([], [], [], [], [])
+    rest = drawn(random.Random(seed))
+    while part := list(itertools.islice(rest, size - len(counted.tried))):
+        for mutant, verdict in judged(part):
+            if verdict != INVALID:
+                count(counted, mutant, verdict == KILLED, bool(trees))
+    return summary_of(counted)
 
 
-def summary_of(
-    tried: int, counted: dict[str, int], by_twin: dict[str, int], survivors: Sequence[Mutant]
-) -> tuple[dict[str, Any], list[str]]:
+def count(counted: Counted, mutant: Mutant, is_noticed: bool, trees: bool) -> None:
+    """Puts a mutant where it belongs; what no case notices is told at once."""
+    if is_equal(mutant):
+        (counted.told_apart if is_noticed else counted.equal).append(mutant)
+        return
+    if is_noticed:
+        counted.vectors.append(mutant)
+        return
+    killer = killed_in_a_tree(mutant) if trees else None
+    {"vectors": counted.vectors, "tests": counted.tests, None: counted.survivors}[killer].append(mutant)
+    print(f"{mutant.file}:{mutant.line} {mutant.was} -> {mutant.now}: {killer}", file=sys.stderr, flush=True)
+
+
+def summary_of(counted: Counted) -> tuple[dict[str, Any], list[str]]:
     """The figures, and what is not as it has to be."""
     reasons = explained()
+    tried, killed = len(counted.tried), len(counted.vectors)
     summary = {
         "mutants": tried,
-        "killed_by_vectors": counted["vectors"],
-        "killed_by_tests": counted["tests"],
-        "survivors": [mutant.key for mutant in survivors],
-        "by_twin": {"python": by_twin[".py"], "vyper": by_twin[".vy"]},
+        "killed_by_vectors": killed,
+        "killed_by_tests": len(counted.tests),
+        "survivors": [mutant.key for mutant in counted.survivors],
+        "equal_to_the_law": len(counted.equal),
+        "by_twin": {
+            twin: {
+                "mutants": sum(mutant.file.endswith(suffix) for mutant in counted.tried),
+                "killed_by_vectors": sum(mutant.file.endswith(suffix) for mutant in counted.vectors),
+            }
+            for twin, suffix in (("python", ".py"), ("vyper", ".vy"))
+        },
     }
-    broken = [f"not explained: {mutant.key}" for mutant in survivors if mutant.key not in reasons]
-    if counted["vectors"] * 100 < tried * NEEDED_PERCENT:
-        broken.append(f"the vectors kill {counted['vectors']} of {tried}, less than {NEEDED_PERCENT} in a hundred")
+    broken = [f"not explained: {mutant.key}" for mutant in counted.survivors if mutant.key not in reasons]
+    broken += [f"said to be the law, and noticed: {mutant.key}" for mutant in counted.told_apart]
+    if killed * 100 < tried * NEEDED_PERCENT:
+        broken.append(f"the vectors kill {killed} of {tried}, less than {NEEDED_PERCENT} in a hundred")
     return summary, broken

@@ -8,6 +8,7 @@ refuses by raising, and functions that no replay of a chunk comes to.
 import io
 import re
 import tokenize
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -70,23 +71,36 @@ _SILENT: Final = ("@", "import ", "from ", "assert ", "def ", "struct ", "class 
 
 
 class Mutant(NamedTuple):
-    """One fault: the file below `prover/stf`, the place (a line from 1), what it said and says, and the whole text."""
+    """One fault: the file below `prover/stf`, the place (a line from 1), what it said and says, and the whole text.
+
+    function: the innermost one around it, if any; nth: of those that say the same in it.
+    """
 
     file: str
+    function: str
     line: int
     kind: str
     was: str
     now: str
     text: str
+    nth: int = 1
 
     @property
     def key(self) -> str:
         """What tells it from all others, wherever its lines move to."""
-        return f"{self.file} | {self.was} | {self.now}"
+        place = f"{self.file} {self.function}" + (f" ({self.nth})" if self.nth > 1 else "")
+        return f"{place} | {self.was} | {self.now}"
 
 
 def mutants_of(file: str, source: str) -> Iterator[Mutant]:
     """Every single fault of a text."""
+    known: Counter[str] = Counter()
+    for mutant in _mutants_of(file, source):
+        known[mutant.key] += 1
+        yield mutant._replace(nth=known[mutant.key])
+
+
+def _mutants_of(file: str, source: str) -> Iterator[Mutant]:
     lines = source.splitlines(keepends=True)
     spoken, known = _spoken(lines) - _unreplayed(lines) - _replaced(lines), _known(lines)
     for line, start, end, replacement, kind in [*_tokens(source), *_guards(lines)]:
@@ -107,7 +121,17 @@ def _mutant(file: str, lines: list[str], line: int, kind: str, put: list[str]) -
     was = lines[line - 1 : line - 1 + len(put)]
     text = "".join([*lines[: line - 1], *put, *lines[line - 1 + len(put) :]])
     said, says = (" ; ".join(each.strip() for each in part) for part in (was, put))
-    return Mutant(file, line, kind, said, says, text)
+    return Mutant(file, _function(lines, line), line, kind, said, says, text)
+
+
+def _function(lines: list[str], number: int) -> str:
+    """The name of the function around a line."""
+    indent = len(lines[number - 1]) - len(lines[number - 1].lstrip(" "))
+    for line in lines[number - 1 :: -1]:
+        found = re.match(r"( *)def (\w+)\(", line)
+        if found and len(found[1]) < indent:
+            return found[2]
+    return ""
 
 
 def _spoken(lines: list[str]) -> set[int]:

@@ -1,11 +1,11 @@
 """Faults of the law: how they are made, and that the published cases notice them."""
 
-from collections import Counter
+import random
 
 import pytest
 
 from tests.soak import mutants
-from tests.soak.mutants import LAW, Mutant
+from tests.soak.mutants import LAW, Counted, Mutant
 from tests.soak.mutations import UNREPLAYED, mutants_of
 
 TEXT = '''"""Not a word of this is changed: 1 + 1."""
@@ -56,6 +56,17 @@ def test_each_is_the_whole_text_with_one_line_changed_or_two_checks_swapped() ->
         assert changed == ([10, 11, 12, 13] if mutant.kind == "order" else [mutant.line])
 
 
+def test_the_same_fault_at_two_places_of_a_function_has_two_keys() -> None:
+    twice = "def decide(maker: int) -> int:\n    if maker < 0:\n        return 0\n    if maker < 0:\n        return 0\n"
+
+    keys = [mutant.key for mutant in mutants_of("some.py", twice) if mutant.kind == "guard"]
+
+    assert keys == [
+        "some.py decide | if maker < 0: | if False:",
+        "some.py decide (2) | if maker < 0: | if False:",
+    ]
+
+
 IDLE = """
 def decide(packed: int) -> int:
     dust: int = 0
@@ -102,38 +113,100 @@ def test_what_no_replay_comes_to_is_a_function_of_the_law() -> None:
 def fault(name: str, was: str, now: str) -> Mutant:
     text = (LAW / name).read_text()
     assert text.count(was) == 1
-    return Mutant(name, 1, "", was, now, text.replace(was, now))
+    line = text[: text.index(was)].count("\n") + 1
+    return Mutant(name, "check_pair", line, "", was, now, text.replace(was, now))
 
 
 @pytest.mark.slow
 def test_a_fault_of_either_twin_is_noticed_and_none_is_none() -> None:
     worse = "if signed_size(taker, maker.limit_price - taker.limit_price) > 0:"
-    other = worse.replace(">", "<")
-
-    assert mutants.judged(fault("trading.py", worse, other)) == mutants.KILLED
     ours = worse.replace("signed_size", "self.signed_size")
-    assert mutants.judged(fault("trading.vy", ours, ours.replace(">", "<"))) == mutants.KILLED
-    # The same in other words.
-    assert mutants.judged(fault("trading.py", worse, worse[:-1] + " and True:")) == mutants.SURVIVED
-    assert mutants.judged(fault("trading.vy", ours, "if this is no text of the law:")) == mutants.INVALID
+    expected = {
+        fault("trading.py", worse, worse.replace(">", "<")): mutants.KILLED,
+        # The same in other words.
+        fault("trading.py", worse, worse[:-1] + " and True:"): mutants.SURVIVED,
+        fault("trading.vy", ours, ours.replace(">", "<")): mutants.KILLED,
+        fault("trading.vy", ours, ours[:-1] + " and True:"): mutants.SURVIVED,
+        fault("trading.vy", "before: int256 = collateral", "before: int256 = no_text_of_the_law"): mutants.INVALID,
+    }
+
+    assert dict(mutants.judged(list(expected))) == expected
 
 
-def test_what_ends_badly_is_noticed() -> None:
-    def raises() -> int:
-        raise KeyError
+def test_what_does_not_come_to_an_end_is_noticed() -> None:
+    worse = "if order.side == constants.BUY:"
 
-    assert mutants.in_a_child(raises) == mutants.KILLED
-    assert mutants.in_a_child(lambda: mutants.SURVIVED) == mutants.SURVIVED
+    raises = fault("trading.py", worse, "if order.sides == constants.BUY:")
+
+    assert mutants.first_to_notice(raises, b"", [{}]) == 0
 
 
-def test_a_survivor_without_a_reason_and_too_few_deaths_are_violations(monkeypatch: pytest.MonkeyPatch) -> None:
-    survivor = Mutant("a.py", 1, "", "was", "now", "")
-    counted = Counter({"vectors": 99, "tests": 0})
+def test_a_function_of_the_law_is_replaced_alone() -> None:
+    from prover.stf import trading
 
-    summary, broken = mutants.summary_of(100, counted, Counter(), [survivor])
-    assert broken == ["not explained: a.py | was | now"]
-    assert summary["survivors"] == ["a.py | was | now"]
-    monkeypatch.setattr(mutants, "explained", lambda: {survivor.key: "equal"})
-    assert mutants.summary_of(100, counted, Counter(), [survivor])[1] == []
-    (few,) = mutants.summary_of(200, counted, Counter(), [survivor])[1]
-    assert few == "the vectors kill 99 of 200, less than 97 in a hundred"
+    worse = "if order.side == constants.BUY:"
+    function, code = mutants._function_with(fault("trading.py", worse, worse.replace("==", "!=")))
+    assert function is trading.signed_size
+    assert code != trading.signed_size.__code__
+    outside = Mutant("constants.py", "", 1, "", "", "", (LAW / "constants.py").read_text() + "MORE = 1\n")
+    assert mutants._function_with(outside)[0] is None
+
+
+def test_cases_that_noticed_others_of_a_function_come_first() -> None:
+    cases = mutants.Cases([{"body": "aaaa"}, {"body": "a"}, {"body": "aa"}])
+    ours, theirs = (Mutant(file, "decide", 1, "", "", "", "") for file in ("some.py", "some.vy"))
+    other = Mutant("some.py", "else", 1, "", "", "", "")
+
+    assert [len(case["body"]) for case in cases.cases] == [1, 2, 4]
+    cases.noticed(ours, 2)
+    cases.noticed(ours, 1)
+    cases.noticed(ours, 2)
+
+    assert cases.order(theirs) == [2, 1, 0]
+    assert cases.order(other) == [0, 1, 2]
+
+
+def named(name: str) -> Mutant:
+    return Mutant(f"{name}.py", "decide", 1, "", "was", "now", "")
+
+
+def test_what_is_not_explained_or_wrongly_and_too_few_deaths_are_violations(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed = [named("killed")] * 97
+    counted = Counted(
+        killed, [named("by a test")], [named("open"), named("unknown")], [named("equal")], [named("none")]
+    )
+    reasons = {
+        named("open").key: "no chunk is so long",
+        named("none").key: "= the same",
+        named("equal").key: "= the same",
+    }
+    monkeypatch.setattr(mutants, "explained", lambda: reasons)
+
+    summary, broken = mutants.summary_of(counted)
+
+    assert (summary["mutants"], summary["killed_by_vectors"], summary["killed_by_tests"]) == (100, 97, 1)
+    assert summary["survivors"] == [named("open").key, named("unknown").key]
+    assert broken == [
+        "not explained: unknown.py decide | was | now",
+        "said to be the law, and noticed: none.py decide | was | now",
+    ]
+    (_, _, few) = mutants.summary_of(counted._replace(vectors=killed[1:]))[1]
+    assert few == "the vectors kill 96 of 99, less than 97 in a hundred"
+
+
+def test_what_is_equal_to_the_law_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mutants, "explained", lambda: {named("equal").key: "= the same", named("open").key: "too long"})
+    counted = Counted([], [], [], [], [])
+
+    for name, is_noticed in (("equal", False), ("equal", True), ("open", False), ("open", True)):
+        mutants.count(counted, named(name), is_noticed, trees=False)
+
+    assert counted == ([named("open")], [], [named("open")], [named("equal")], [named("equal")])
+
+
+def test_mutants_are_drawn_of_both_twins_by_turns_until_there_are_no_more() -> None:
+    suffixes = [mutant.file[-3:] for mutant in mutants.drawn(random.Random(1))]
+
+    assert suffixes[:4] == [".py", ".vy"] * 2
+    assert suffixes[-1] == max(suffixes, key=suffixes.count)
+    assert {".py", ".vy"} == set(suffixes)
