@@ -20,6 +20,7 @@ SHORT_HELP: Final = {
     "demo": "Play the whole story: trade, a lying sequencer, the proof, a new sequencer, the claim, rebuilt from L1.",
     "node": "Run the venue: match, sequence, keep, post.",
     "oracle": "Sign prices and premiums at every grid time and report them to nodes.",
+    "seat": "The committer's seat: who holds it, bond ahead, hand it over, take a bond home.",
     "verify": "Rebuild the state from L1 alone and compare it with what the bridge keeps.",
     "wallet": "Keys, money and orders of one trader.",
 }

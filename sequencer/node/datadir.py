@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -19,6 +19,43 @@ _LOCK: Final = "LOCK"
 _RECORD: Final = "deployment.json"
 # Within the journal's directory, which it goes with.
 _LINEAGE: Final = "lineage.json"
+_ASKED: Final = "hand-over.json"
+_ANSWERED: Final = "handed-over.json"
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """That the seat shall go to the holder of a bond."""
+
+    bond_id: int
+
+
+def ask(path: Path, bond_id: int) -> None:
+    """Asks the node that holds a datadir to hand its seat over."""
+    (path / _ANSWERED).unlink(missing_ok=True)
+    _write(path / _ASKED, msgspec.json.encode(Asked(bond_id)))
+
+
+def answered(path: Path) -> dict[str, Any] | None:
+    """What the node said to that; None as long as it has said nothing."""
+    try:
+        return msgspec.json.decode((path / _ANSWERED).read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process holds this datadir."""
+    try:
+        lock = os.open(path / _LOCK, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 class Lineage(msgspec.Struct, frozen=True):
@@ -72,6 +109,22 @@ class Datadir:
         """The journal's first record stands on this root; empty: its records no longer lead to the state."""
         self.journal.mkdir(exist_ok=True)
         _write(self.journal / _LINEAGE, msgspec.json.encode(Lineage(root.hex(), secrets.token_hex(8))))
+
+    def asked(self) -> int | None:
+        """The bond to whose holder the seat is to go, where somebody has asked for that."""
+        try:
+            return msgspec.json.decode((self.path / _ASKED).read_bytes(), type=Asked).bond_id
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def forget_asked(self) -> None:
+        """What was asked of an earlier run is not done by this one."""
+        (self.path / _ASKED).unlink(missing_ok=True)
+
+    def answer(self, refused: str = "", **told: object) -> None:
+        """Says what became of what was asked; empty `refused`: it is done."""
+        _write(self.path / _ANSWERED, msgspec.json.encode({"refused": refused, **told}))
+        self.forget_asked()
 
     def record(self) -> DeploymentRecord | None:
         """The rollup that this directory belongs to; None for a new one, DatadirUnusable for a damaged record."""

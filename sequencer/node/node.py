@@ -25,9 +25,11 @@ from sequencer.api.rpc.jsonrpc import Registry
 from sequencer.api.transport.server import ApiConfig, Server, open_port
 from sequencer.client.clock import monotonic_clock_ms, wall_clock_ms
 from sequencer.engine.engine import Engine
+from sequencer.l1 import postable
 from sequencer.l1.bridge_view import BridgeView, Checkpoint
 from sequencer.l1.following import EntryFeeder, Following, read_checkpoint
-from sequencer.l1.postable import CODES
+from sequencer.l1.handing_over import HANDING_OVER, CannotHandOver, HandOver
+from sequencer.l1.postable import CODES, Reason
 from sequencer.l1.poster import Poster, SeatTaken
 from sequencer.l1.watching import Watch, meet_time
 from sequencer.node.checking import JOURNAL_LIMITS
@@ -39,6 +41,8 @@ from sequencer.sequencing.journal import Journal, JournalError
 from sequencer.sequencing.sequencer import Sequencer
 from sequencer.sequencing.signature_pool import Verifiers
 from sequencer.sequencing.venue_clock import VenueClock
+
+_ASKED_SECONDS: Final = 0.5
 
 # None of these ends by itself, and nothing could be taken meanwhile: where they stand a node does not come up.
 _REFUSALS: Final[Mapping[str, type[CannotStart]]] = {
@@ -76,6 +80,7 @@ async def run(
     PreflightFailed and Overdue where it must not go on: after the latter it re-sequences at the next start.
     """
     with held(config.datadir) as datadir, ExitStack() as opened:
+        datadir.forget_asked()
         # Before anything is deployed and paid for; that nobody takes it meanwhile is likely enough.
         await (await open_port(config.port)).aclose()
         async with connected(config, datadir) as client:
@@ -145,8 +150,11 @@ class Node:
             max_lag_seconds=ground.parameters.max_lag_seconds,
             venue_clock=ground.now_ms,
         )
-        self._sequencer.taking = lambda: self._watch.taking
-        self._standing = Standing(lambda: self._watch.reasons)
+        self._hand_over = HandOver(
+            client, operator, deployment.bridge, self._sequencer, self._view, ground.parameters.bond_wei
+        )
+        self._sequencer.taking = lambda: postable.taken(self._reasons())
+        self._standing = Standing(self._reasons)
         self._methods = Methods(
             self._sequencer, self._view, client, deployment, ground.now_ms, operator.sign, self._standing
         )
@@ -163,6 +171,9 @@ class Node:
             EntryFeeder(self._sequencer, ground.parameters.inclusion_seconds),
             ground.datadir.checkpoint,
         )
+
+    def _reasons(self) -> tuple[Reason, ...]:
+        return (*self._hand_over.reasons, *self._watch.reasons)
 
     def _api(self) -> Server:
         registry = Registry()
@@ -202,6 +213,8 @@ class Node:
             structlog.get_logger("node").info(
                 "node.ready", url=url, l1=client.url, rollup="0x" + deployment.bridge.hex()
             )
+            if self._ground.config.is_posting:
+                nursery.start_soon(self._leave_when_asked, nursery.cancel_scope)
             first = await client.block(0)
             task_status.started(
                 Running(
@@ -221,6 +234,23 @@ class Node:
             finally:
                 self._standing.is_up = False
                 self._server.stop()
+
+    async def _leave_when_asked(self, scope: trio.CancelScope) -> None:
+        """Hands the seat over where the operator asks for it, and ends."""
+        datadir = self._ground.datadir
+        while True:
+            bond_id = datadir.asked()
+            if bond_id is not None:
+                try:
+                    done = await self._hand_over.run(bond_id)
+                except (CannotHandOver, L1Error) as error:
+                    datadir.answer(refused=str(error))
+                else:
+                    told = {**msgspec.structs.asdict(done), "successor": done.successor.hex(), "root": done.root.hex()}
+                    datadir.answer(**told)
+                    scope.cancel()
+                    return
+            await trio.sleep(_ASKED_SECONDS)
 
     async def _meet_l1(self, nursery: trio.Nursery, url: str) -> None:
         # Before the first entry of the queue is taken: a store that cannot post begins no history of its own.
@@ -304,5 +334,5 @@ def _register_gauges(collectors: CollectorRegistry, sequencer: Sequencer, view: 
     gauge("tick_time_ms", "Grid time of the newest price.", lambda: engine.globals.tick_time)
     gauge("ready", "1 while nothing stands against posting what is taken.", lambda: standing.is_ready)
     not_ready = Gauge("catenary_not_ready", "1 for each reason that stands.", ["reason"], registry=collectors)
-    for code in CODES:
+    for code in (*CODES, HANDING_OVER):
         not_ready.labels(code).set_function(partial(standing.has, code))

@@ -13,19 +13,36 @@ import trio
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.keys import development_key
 from l1_bridge.client.options import L1Options
+from l1_bridge.codec import calls
 from prover.challenger.challenger import Challenger, Settings
 from prover.history.history import ChainReplay
 from prover.state.store import MemoryStore
-from prover.stf import codes, encoding
+from prover.stf import codes, constants, encoding
 from sequencer.demo.lying_sequencer import lie
 from sequencer.devnet.funding import fund
 from sequencer.node import node
 from sequencer.node.config import DatadirUnusable, NodeConfig
+from sequencer.node.datadir import answered, ask, is_held
 from sequencer.node.node import Running
+from sequencer.sequencing.sequencer import NotTaken
 from tests.l1_bridge.l1_nodes import anvil
 from tests.patience import PATIENCE_SECONDS
 from tests.prover.challenger.runs import Recorder
-from tests.sequencer.node_world import BUY, DOLLAR, FIRST, IOC, SELL, key, order, owner, signed_order
+from tests.sequencer.node_world import (
+    BUY,
+    DOLLAR,
+    FIRST,
+    IOC,
+    PRICES,
+    SELL,
+    key,
+    order,
+    owner,
+    request,
+    signed_order,
+    signed_request,
+    tick,
+)
 
 pytestmark = pytest.mark.trio
 TRADERS = 2
@@ -76,9 +93,9 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(directory: Path) -> AsyncIterator[Stage]:
-    """An L1 of its own."""
-    with anvil("--block-time", "0.2") as l1:
+async def stage(directory: Path, *options: str) -> AsyncIterator[Stage]:
+    """An L1 of its own; by its options, with blocks by the clock if none are given."""
+    with anvil(*options or ("--block-time", "0.2")) as l1:
         async with L1Client(l1.url, L1Options(poll_seconds=0.02)) as client:
             yield Stage(l1.url, client, directory)
 
@@ -200,3 +217,69 @@ async def proven(here: Stage, running: Running) -> None:
 
     settings = Settings(signer=development_key(3), poll_seconds=0.05)
     await Challenger(here.client, replay, Recorder(), settings).run(True)
+
+
+async def ticked(running: Running) -> None:
+    """Prices of now."""
+    venue = running.sequencer
+    time = venue.now_ms() - venue.now_ms() % constants.TICK_STEP
+    if time > running.engine.globals.tick_time:
+        outcome = await venue.submit(tick(time, domain=running.deployment.domain))
+        assert outcome.code == codes.OK
+
+
+async def test_a_planned_hand_over_loses_nothing_and_takes_three_blocks_at_most(tmp_path: Path) -> None:
+    # A block for each transaction, and prices by hand: so the blocks of the gap can be counted.
+    by_hand: dict[str, Any] = {"is_oracle_simulated": False}
+    async with stage(tmp_path, "--accounts", "10") as here:
+        async with here.up("first", **by_hand) as first:
+            domain, venue = first.deployment.domain, first.sequencer
+            await here.funded(first)
+            await ticked(first)
+            await traded(first)
+            resting = order(venue.now_ms(), FIRST, SELL, PRICES[0] + 50, slot=7)
+            cancelled = order(venue.now_ms(), FIRST, SELL, PRICES[0] + 60, slot=8)
+            for given in (resting, cancelled):
+                assert (await venue.submit(signed_order(given, key(0), domain))).code == codes.OK
+            await here.client.send(
+                development_key(1), first.deployment.bridge, calls.encode_call("bond_ahead", "http://next"),
+                value=20 * 10**18, gas=600_000,
+            )  # fmt: skip
+            soft = request(venue.now_ms(), FIRST, slot=8, sequence=cancelled.sequence, max_posting_fee=0)
+            assert (await venue.submit(signed_request(constants.CANCEL, soft, key(0), domain))).code == codes.OK
+            last = (await here.client.newest_block()).number
+            ask(tmp_path / "first", 2)
+            while answered(tmp_path / "first") is None:
+                await trio.sleep(0.02)
+            told = answered(tmp_path / "first") or {}
+            assert (told["refused"], told["bond_id"], told["open_orders"]) == ("", 2, 1)
+            # Whatever comes meanwhile was not acknowledged.
+            late = order(venue.now_ms(), FIRST + 1, BUY, PRICES[0] - 50, slot=9)
+            with pytest.raises(NotTaken):
+                await venue.submit(signed_order(late, key(1), domain))
+        while is_held(tmp_path / "first"):
+            await trio.sleep(0.02)
+        shutil.copytree(tmp_path / "first", tmp_path / "second")
+        async with here.up("second", operator=development_key(1), **by_hand) as second:
+            assert (await here.client.newest_block()).number - last <= 3
+            venue = second.sequencer
+            assert [given.slot for given, _, _ in second.engine.open_orders(FIRST)] == [7]
+            assert (await venue.submit(signed_order(cancelled, key(0), domain))).code != codes.OK
+            await ticked(second)
+            given = order(venue.now_ms(), FIRST + 1, BUY, PRICES[0] + 50, slot=4, time_in_force=IOC)
+            assert (await venue.submit(signed_order(given, key(1), domain))).status == "filled"
+            await posted(second)
+            assert second.view.batches[-1].committer == development_key(1).address
+
+
+async def test_a_seat_is_not_handed_to_who_has_paid_no_bond(tmp_path: Path) -> None:
+    async with stage(tmp_path) as here, here.up("first") as first:
+        for bond_id, sentence in ((1, "its own bond's"), (2, "bond 2 is not whole")):
+            ask(tmp_path / "first", bond_id)
+            while (told := answered(tmp_path / "first")) is None:
+                await trio.sleep(0.02)
+            assert sentence in told["refused"]
+        # It goes on as if nobody had asked.
+        await here.funded(first)
+        await traded(first)
+        await posted(first)

@@ -1,0 +1,84 @@
+"""A seat goes to the successor when all that was taken is on L1, and not before."""
+
+from typing import Any
+
+import pytest
+import trio
+
+from l1_bridge.client.keys import Signer, development_key
+from l1_bridge.codec import calls
+from sequencer.l1.handing_over import CannotHandOver, HandOver
+from sequencer.sequencing.admission import Taking
+from tests.sequencer.l1.test_poster import OPERATOR, Site, site
+
+pytestmark = pytest.mark.trio
+BOND_WEI = 20 * 10**18
+SUCCESSOR = development_key(1)
+
+
+class Queue:
+    """A sequencer of which a hand-over needs nothing but the seal."""
+
+    def __init__(self, here: Site) -> None:
+        self.engine = here.world.engine
+        self._here = here
+
+    async def submit(self, operation: bytes) -> None:
+        """Seals."""
+        assert operation == b""
+        self._here.world.seal()
+
+
+def hand_over(here: Site, signer: Signer = OPERATOR) -> HandOver:
+    """That of the site's operator, or of whoever says that he is."""
+    queue: Any = Queue(here)
+    return HandOver(here.client, signer, here.deployment.bridge, queue, here.view, BOND_WEI)
+
+
+async def bonded(here: Site) -> None:
+    """Bond 2 is the successor's."""
+    data = calls.encode_call("bond_ahead", "http://next")
+    await here.client.send(SUCCESSOR, here.deployment.bridge, data, value=BOND_WEI, gas=600_000)
+
+
+async def test_it_waits_until_all_is_on_l1() -> None:
+    async with site() as here, trio.open_nursery() as nursery:
+        await bonded(here)
+        here.seal(2)
+        leaving = hand_over(here)
+        done = []
+
+        async def leave() -> None:
+            done.append(await leaving.run(2))
+
+        nursery.start_soon(leave)
+        while not leaving.reasons:
+            await trio.sleep(0.01)
+        assert [(reason.code, reason.taking) for reason in leaving.reasons] == [("HANDING_OVER", Taking.NOTHING)]
+        await trio.sleep(0.3)
+        assert (await here.poster.seat()).holder == OPERATOR.address
+        assert await here.poster.post_once()
+        await here.follow()
+        while not done:
+            await trio.sleep(0.01)
+        assert (await here.poster.seat()).holder == SUCCESSOR.address
+        assert (done[0].successor, done[0].bond_id, done[0].chunks) == (SUCCESSOR.address, 2, 2)
+        assert done[0].root == here.world.engine.state.root
+
+
+async def test_what_the_bridge_would_not_seat_stops_nothing() -> None:
+    async with site() as here:
+        leaving = hand_over(here)
+        for bond_id, sentence in ((1, "its own bond"), (2, "is not whole"), (10**9, "is not whole")):
+            with pytest.raises(CannotHandOver, match=sentence):
+                await leaving.run(bond_id)
+        await bonded(here)
+        stranger = hand_over(here, SUCCESSOR)
+        with pytest.raises(CannotHandOver, match="not this node's to give"):
+            await stranger.run(2)
+        assert leaving.reasons == ()
+        await leaving.check(2)
+        taken_home = calls.encode_call("withdraw_bond", 2)
+        await here.client.send(SUCCESSOR, here.deployment.bridge, taken_home, gas=600_000)
+        with pytest.raises(CannotHandOver, match="is not whole"):
+            await leaving.check(2)
