@@ -1,7 +1,7 @@
 """What the bridge's logs come to in one pass that keeps nothing: the state, and what became of each queue entry."""
 
 from collections import ChainMap
-from collections.abc import Callable, MutableMapping
+from collections.abc import AsyncIterator, Callable, Collection, MutableMapping
 from typing import Final, Protocol, TypeVar
 
 import msgspec
@@ -17,7 +17,8 @@ from prover.state.overlay import Overlay
 from prover.state.state import State, create
 from prover.state.store import MemoryStore, Store
 from prover.stf import codes, constants, encoding
-from prover.stf.replay import HEAD_ENDS, Chunk
+from prover.stf.replay import HEAD_ENDS, Chunk, operation_length
+from prover.stf.words import word_at
 
 # Some hundreds of batches at most, of 0.4 MB.
 _PAGE_BLOCKS: Final = 1_000
@@ -37,6 +38,7 @@ class Outcome(msgspec.Struct, frozen=True):
 class Rebuilt(msgspec.Struct, frozen=True):
     """State, outcomes and withdrawals after `batch`, the newest up to which all of the bridge's replay to their roots.
 
+    `block`: up to which L1's log was read.
     `contradicted`: the next one stands on L1 and does not, so that it and all behind it can be proven wrong.
     """
 
@@ -44,6 +46,7 @@ class Rebuilt(msgspec.Struct, frozen=True):
     outcomes: dict[int, Outcome]
     withdrawals: list[Withdrawal]
     batch: int
+    block: int
     contradicted: bool
 
     def accounts_of(self, owner: bytes) -> list[int]:
@@ -200,25 +203,72 @@ async def rebuild(
     target = await client.newest_block()
     record = decode_record(BatchRecord, await client.eth_call(bridge.address, encode_call("head"), target.number))
     tell(f"replaying {record.number if until is None else min(until, record.number)} batches from L1's log")
-    undone = await _logged(client, bridge, RolledBack, from_block, target.number)
-    replayed, tip = _Pass(bridge, genesis, keeper), (0, b"")
-    for first in range(from_block, target.number + 1, _PAGE_BLOCKS):
-        last = min(first + _PAGE_BLOCKS - 1, target.number)
+    replayed = _Pass(bridge, genesis, keeper)
+    async for event in _standing(client, bridge, record, from_block, target.number, (0, b"")):
+        if (until is None or event.batch.header.number <= until) and not replayed.contradicted:
+            await trio.to_thread.run_sync(replayed.take, event)
+            if keeper is not None:
+                keeper.reached(replayed.batch, record.number)
+    return Rebuilt(
+        replayed.state,
+        replayed.outcomes,
+        replayed.withdrawals,
+        replayed.batch,
+        target.number,
+        replayed.contradicted,
+    )
+
+
+async def may_have_opened(
+    client: L1Client, bridge: BridgeId, known: BatchRecord, from_block: int, owner: bytes, accounts: Collection[int]
+) -> bool:
+    """Whether a batch that stands behind a known one may have opened an account of an owner, who has these; no replay.
+
+    from_block: what came later is looked at. L1Unavailable where logs are not all that the bridge wrote from there on.
+    """
+    target = await client.newest_block()
+    head = decode_record(BatchRecord, await client.eth_call(bridge.address, encode_call("head"), target.number))
+    found = False
+    async for event in _standing(client, bridge, head, from_block, target.number, (known.number, known.batch_hash)):
+        found = found or any(opens(chunk.body, owner, accounts) for chunk in event.batch.chunks)
+    return found
+
+
+def opens(body: bytes, owner: bytes, accounts: Collection[int]) -> bool:
+    """Whether a chunk asks for an account of an owner, who has these; what the law says of it takes a replay."""
+    at = constants.TIMESTAMP_LENGTH
+    while at < len(body) and (size := operation_length(body, at)):
+        operation = body[at : at + size]
+        if operation[0] == constants.DEPOSIT:
+            entry = encoding.deposit(word_at(operation, 1), word_at(operation, 21))
+            if (entry.owner, entry.account) == (owner, constants.NEW_ACCOUNT):
+                return True
+        elif operation[0] == constants.TRANSFER:
+            request = encoding.request(operation[0], word_at(operation, 1), word_at(operation, 31))
+            if request.account in accounts and request.other == constants.NEW_ACCOUNT:
+                return True
+        at += size
+    return False
+
+
+async def _standing(
+    client: L1Client, bridge: BridgeId, head: BatchRecord, first_block: int, last_block: int, tip: tuple[int, bytes]
+) -> AsyncIterator[BatchCommitted]:
+    """The batches behind `tip`, a number and a hash, up to the bridge's head; they stand in the log of these blocks."""
+    undone = await _logged(client, bridge, RolledBack, first_block, last_block)
+    begun = tip[0]
+    for first in range(first_block, last_block + 1, _PAGE_BLOCKS):
+        last = min(first + _PAGE_BLOCKS - 1, last_block)
         for at, event in await _logged(client, bridge, BatchCommitted, first, last):
             header = event.batch.header
-            if any(later > at and proven.number <= header.number for later, proven in undone):
+            if header.number <= begun or any(later > at and one.number <= header.number for later, one in undone):
                 continue
             if header.number != tip[0] + 1 or (tip[0] and header.parent_hash != tip[1]):
                 raise L1Unavailable(f"the L1 node's logs have batch {header.number} right behind batch {tip[0]}")
             tip = header.number, event.batch_hash
-            if (until is None or header.number <= until) and not replayed.contradicted:
-                await trio.to_thread.run_sync(replayed.take, event)
-                if keeper is not None:
-                    keeper.reached(replayed.batch, record.number)
-    if record.number and tip != (record.number, record.batch_hash):
-        raise L1Unavailable(f"the bridge is at batch {record.number}, the L1 node's logs at batch {tip[0]}: try again")
-    state, outcomes = replayed.state, replayed.outcomes
-    return Rebuilt(state, outcomes, replayed.withdrawals, replayed.batch, replayed.contradicted)
+            yield event
+    if head.number and tip != (head.number, head.batch_hash):
+        raise L1Unavailable(f"the bridge is at batch {head.number}, the L1 node's logs at batch {tip[0]}: try again")
 
 
 async def _logged(

@@ -1,6 +1,7 @@
 """What a wallet does through the rollup's contract on L1: deposits, forced entries, governance, claims."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -22,7 +23,7 @@ from sequencer.client.client import NodeClient
 from sequencer.client.errors import NodeUnreachable, Rejected
 from sequencer.schema.answers import ReceiptView
 from sequencer.wallet.announcements import Announcement, announcements
-from sequencer.wallet.entries import Entered, Entries, Forced, guarded, logged
+from sequencer.wallet.entries import AccountRecord, Entered, Entries, Forced, guarded, logged
 from sequencer.wallet.errors import (
     BadInput,
     BadProof,
@@ -104,8 +105,10 @@ class Bridge:
         address: bytes,
         key: SigningKey | None,
         options: WalletOptions,
+        directory: Path,
     ) -> None:
-        self.entries = Entries(node, l1, address, options.tell, options.poll_seconds)
+        record = AccountRecord(directory / f"{checksum_address(address)}.accounts.json", address, key)
+        self.entries = Entries(node, l1, address, options.tell, options.poll_seconds, record)
         self._node = node
         self._l1 = l1
         self._verified = verified

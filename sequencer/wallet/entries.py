@@ -1,7 +1,9 @@
 """What became of an entry of L1's queue: by the bridge and a proof against it, or by replay; a node is a hint."""
 
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
@@ -13,15 +15,28 @@ from l1_bridge.client.errors import L1Error, L1Rejected, L1Timeout, L1Unconfirme
 from l1_bridge.client.values import Block, Log
 from l1_bridge.codec import batch, calls, events
 from l1_bridge.contracts.artifact import ArtifactError, bridge_artifact
+from l1_bridge.hashing import keccak
 from prover.contracts import deployment
 from prover.signing import operations
-from prover.stf import codes, constants, containers, encoding, margin
+from prover.signing.recover import recover_fast
+from prover.stf import codes, constants, containers, encoding, margin, signatures
 from prover.stf.words import word_at
 from sequencer.client.client import NodeClient
 from sequencer.client.errors import ClientError
-from sequencer.schema.answers import EntryView
-from sequencer.wallet.errors import BadInput, L1Refused, L1Unreachable, NotGenuine, NotYet
-from sequencer.wallet.trust import ProvenAccount, ProvenWithdrawal, Venue, prove_account, prove_withdrawal
+from sequencer.schema.answers import AccountProof, EntryView
+from sequencer.schema.values import as_hex
+from sequencer.wallet.errors import BadInput, BadProof, L1Refused, L1Unreachable, NotGenuine, NotYet
+from sequencer.wallet.keys import SigningKey
+from sequencer.wallet.pin import Pinned, pin_of
+from sequencer.wallet.trust import (
+    ProvenAccount,
+    ProvenWithdrawal,
+    Venue,
+    commitment_of,
+    prove_account,
+    prove_withdrawal,
+    recorded_batch,
+)
 from sequencer.wallet.units import time_text
 
 if TYPE_CHECKING:
@@ -137,17 +152,86 @@ def _come_to(entered: Entered, code: int, **known: int | bool | None) -> Forced:
     return msgspec.structs.replace(_waiting(entered), code=code, rejection=rejection, **known)
 
 
+class KnownAccounts(msgspec.Struct, frozen=True):
+    """All accounts of an address after `batch`, each with its proof there, by a log that was read up to `block`.
+
+    signature: of the address's own key. That none is left out no proof shows.
+    """
+
+    rollup: Pinned
+    batch: int
+    block: int
+    proofs: dict[int, AccountProof]
+    signature: str = ""
+
+    def digest(self) -> bytes:
+        """What is signed; nothing that a contract takes has this form."""
+        said = msgspec.json.encode(msgspec.structs.replace(self, signature=""))
+        return keccak(b"catenary wallet, accounts of this key\x00" + said)
+
+
+class AccountRecord:
+    """What a replay of L1's log has found, in a file: a later command proves it again and replays nothing."""
+
+    def __init__(self, path: Path, address: bytes, key: SigningKey | None) -> None:
+        self._path = path
+        self._address = address
+        self._key = key
+
+    def read(self) -> KnownAccounts | None:
+        """What this address's key signed, which L1 has yet to confirm; anything else in the file is deleted."""
+        try:
+            known = msgspec.json.decode(self._path.read_bytes(), type=KnownAccounts)
+            given = bytes.fromhex(known.signature.removeprefix("0x"))
+        except OSError:
+            return None
+        except (msgspec.DecodeError, ValueError):
+            self.drop()
+            return None
+        r, parity_and_s = int.from_bytes(given[:32], "big"), int.from_bytes(given[32:64], "big")
+        if signatures.recover(known.digest(), r, parity_and_s, recover_fast) != self._address:
+            self.drop()
+            return None
+        return known
+
+    def keep(self, known: KnownAccounts) -> None:
+        """Signs and writes it; one that cannot be written costs the next command a replay and nothing else."""
+        if self._key is None:
+            return
+        signed = msgspec.structs.replace(known, signature=as_hex(self._key.sign(known.digest())))
+        temporary = self._path.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            temporary.write_bytes(msgspec.json.encode(signed))
+            temporary.chmod(0o600)
+            temporary.replace(self._path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+
+    def drop(self) -> None:
+        """Deletes it."""
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+
 class Entries:
-    """The queue as one address sees it. Nothing here is signed or paid."""
+    """The queue as one address sees it. Nothing here is paid."""
 
     def __init__(
-        self, node: NodeClient, l1: L1Client, address: bytes, tell: Callable[[str], None], poll_seconds: float
+        self,
+        node: NodeClient,
+        l1: L1Client,
+        address: bytes,
+        tell: Callable[[str], None],
+        poll_seconds: float,
+        record: AccountRecord,
     ) -> None:
         self._node = node
         self._l1 = l1
         self._address = address
         self._tell = tell
         self._poll_seconds = poll_seconds
+        self._record = record
         self._bridge = bridge_artifact()
         self._replayed_to = -1
 
@@ -184,7 +268,10 @@ class Entries:
         return int.from_bytes(await guarded(self._l1.eth_call(venue.rollup, data, head.number)), "big")
 
     async def own_accounts(self, venue: Venue) -> list[int]:
-        """The accounts of the address by its deposits and a replay of L1's log; BadInput where there is none."""
+        """The accounts of the address by its record, else its deposits and a replay of L1's log; BadInput for none."""
+        known = await self._recorded(venue)
+        if known:
+            return known
         mine = checksum_address(self._address)
         otherwise = "name the account with --account if you know of one"
         deposits = [entry for entry in await self.all(venue) if entry.tag == constants.DEPOSIT]
@@ -199,7 +286,41 @@ class Entries:
                 f"nothing on L1 proves that an account belongs to {mine} after batch {rebuilt.batch}: its deposit "
                 f"still waits, or was refunded; {otherwise}"
             )
+        if not rebuilt.contradicted:
+            self._record.keep(_known_by(venue, rebuilt, found))
         return found
+
+    async def _recorded(self, venue: Venue) -> list[int]:
+        """The accounts that were found before, each proven against L1 as it stands now; none where a replay is due."""
+        from prover.history.outcomes import may_have_opened
+
+        known = self._record.read()
+        if known is None or known.rollup != pin_of(venue) or not known.proofs:
+            return []
+        accounts, identity = sorted(known.proofs), batch.BridgeId(venue.chain_id, venue.rollup)
+        try:
+            for account in accounts:
+                stands = await self._prove_own(venue, known, account)
+            # That none was opened since: by the operations of the batches behind it, without the law.
+            asked = (stands, known.block + 1, self._address, accounts)
+            if await guarded(may_have_opened(self._l1, identity, *asked)):
+                return []
+        except (BadProof, NotYet) as error:
+            self._tell(f"what this wallet knew of its accounts does not hold on L1, and is deleted: {error}")
+            self._record.drop()
+            return []
+        except L1Unreachable:
+            # A log with gaps, which a replay may yet fill, or name.
+            return []
+        return accounts
+
+    async def _prove_own(self, venue: Venue, known: KnownAccounts, account: int) -> calls.BatchRecord:
+        """The batch as it stands on L1; BadProof or NotYet where the account is not the address's in it."""
+        proof = known.proofs[account]
+        proven = await prove_account(self._l1, venue, account, proof)
+        if proof.batch != known.batch or proven.account.owner != self._address:
+            raise BadProof(f"account {account} is not this address's in batch {known.batch}")
+        return await recorded_batch(self._l1, venue, known.batch, commitment_of(proof))
 
     async def final_withdrawal(self, venue: Venue, index: int) -> ProvenWithdrawal:
         """A withdrawal in the newest final batch, by a replay up to it; NotYet where it holds none of this number."""
@@ -341,6 +462,23 @@ class Entries:
             )
         known = {"done": found.done, "withdrawal": found.withdrawal, "batch": found.batch}
         return _come_to(entered, found.code, **known, proven=True)
+
+
+def _known_by(venue: Venue, rebuilt: "Rebuilt", accounts: list[int]) -> KnownAccounts:
+    """What a replay has found, with its proofs."""
+    state = rebuilt.state
+    data = encoding.commitment_bytes(state.commitment)
+    words = [as_hex(data[at : at + 32]) for at in range(0, len(data), 32)]
+    proofs = {
+        account: AccountProof(
+            batch=rebuilt.batch,
+            leaf=as_hex(encoding.account_payload(state.account(account))),
+            path=[as_hex(sibling) for sibling in state.tree.path(account << constants.SLOT_BITS)],
+            commitment=words,
+        )
+        for account in accounts
+    }
+    return KnownAccounts(pin_of(venue), rebuilt.batch, rebuilt.block, proofs)
 
 
 def _deposit(entered: Entered) -> containers.Deposit:

@@ -32,6 +32,12 @@ def pinned(chain_id: int, genesis_block_hash: bytes, rollup: bytes, genesis_root
     return Pinned(chain_id, "0x" + genesis_block_hash.hex(), checksum_address(rollup), "0x" + genesis_root.hex())
 
 
+def pin_of(venue: Venue) -> Pinned:
+    """The one that a venue is."""
+    location = venue.location
+    return pinned(location.chain_id, location.genesis_block_hash, location.rollup, location.genesis_root)
+
+
 class RollupPin:
     """The rollup that a wallet directory first used, in a file of its own."""
 
@@ -40,7 +46,7 @@ class RollupPin:
 
     def admit(self, venue: Venue, is_named: bool) -> bool:
         """Whether this is the first use, which pins the rollup; WrongChain for another one that nobody named."""
-        met = pinned(venue.chain_id, venue.location.genesis_block_hash, venue.rollup, venue.location.genesis_root)
+        met = pin_of(venue)
         known = self.known()
         if known is None and self._keep(met):
             return True

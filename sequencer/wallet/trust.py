@@ -318,7 +318,7 @@ class ProvenAccount(msgspec.Struct, frozen=True):
 
 async def prove_account(l1: L1Client, venue: Venue, account: int, proof: AccountProof) -> ProvenAccount:
     """The posted account, by Merkle path to the root that the bridge recorded; BadProof if the path leads elsewhere."""
-    commitment = _commitment(proof.commitment)
+    commitment = commitment_of(proof)
     payload = _hex(proof.leaf, "leaf")
     try:
         row = encoding.account_from_payload(payload) if payload else encoding.no_account()
@@ -349,7 +349,7 @@ class ProvenGlobals(msgspec.Struct, frozen=True):
 
 async def prove_globals(l1: L1Client, venue: Venue, proof: GlobalsProof) -> ProvenGlobals:
     """The globals as a posted batch on L1 commits to them; BadProof for any others."""
-    commitment = _commitment(proof.commitment)
+    commitment = commitment_of(proof)
     data = _hex(proof.globals, "globals")
     if keccak(data) != commitment.globals_hash:
         raise BadProof("the node's globals are not the committed ones")
@@ -375,7 +375,7 @@ class ProvenWithdrawal(msgspec.Struct, frozen=True):
 
 async def prove_withdrawal(l1: L1Client, venue: Venue, index: int, proof: WithdrawalProof) -> ProvenWithdrawal:
     """The posted withdrawal, by its path to the recorded root; BadProof if the path leads elsewhere."""
-    commitment = _commitment(proof.commitment)
+    commitment = commitment_of(proof)
     recipient = _hex(proof.recipient, "recipient", 20)
     withdrawal = batch.Withdrawal(index, recipient, proof.amount_micros)
     path = [_hex(item, "proof", 32) for item in proof.proof]
@@ -406,8 +406,9 @@ async def recorded_batch(l1: L1Client, venue: Venue, number: int, commitment: ba
     return record
 
 
-def _commitment(words: list[str]) -> batch.Commitment:
-    data = b"".join(_hex(word, "commitment", 32) for word in words)
+def commitment_of(proof: AccountProof | GlobalsProof | WithdrawalProof) -> batch.Commitment:
+    """The commitment that a proof leads to; BadProof for what is none."""
+    data = b"".join(_hex(word, "commitment", 32) for word in proof.commitment)
     try:
         return batch.Commitment.decode(data)
     except ValueError as error:

@@ -62,6 +62,7 @@ class Wallet:
         self._l1 = l1
         self._key = key
         self._options = options
+        self._directory = directory
         self._clock_ms = options.clock_ms
 
     @functools.cached_property
@@ -70,7 +71,7 @@ class Wallet:
         # A twentieth of a reading command's start, and none of those needs it.
         from sequencer.wallet.bridge import Bridge
 
-        return Bridge(self.node, self._l1, self.verified, self.address, self._key, self._options)
+        return Bridge(self.node, self._l1, self.verified, self.address, self._key, self._options, self._directory)
 
     async def venue(self) -> Venue:
         """The venue behind the node, found genuine on L1."""

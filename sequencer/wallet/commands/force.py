@@ -108,7 +108,7 @@ def force() -> None:
 
     L1 and this wallet's key are enough, and no node is believed. The rollup is the one that this wallet is pinned to,
     or --rollup-address; without --account the key's accounts are found by replaying L1's log, which takes a while where
-    much was traded.
+    much was traded. What was found is kept, signed by the key, and proven against L1 anew each time.
     """
 
 

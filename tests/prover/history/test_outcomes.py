@@ -13,7 +13,7 @@ from l1_bridge.client.options import L1Options
 from l1_bridge.codec import calls, events
 from l1_bridge.codec.batch import WithdrawalTree
 from prover.history.history import ChainReplay
-from prover.history.outcomes import Outcome, Rebuilt, rebuild
+from prover.history.outcomes import Outcome, Rebuilt, may_have_opened, opens, rebuild
 from prover.history.verify import verify
 from prover.signing import operations, signatures
 from prover.state.store import MemoryStore
@@ -21,6 +21,7 @@ from prover.stf import codes, constants, containers
 from tests.l1_bridge.l1_nodes import L1Node
 from tests.prover.l1_faults import Tampering
 from tests.prover.world import CHALLENGER, DOLLAR, GENESIS, TRADER_KEYS, TRADERS, Lie, World, false_tree, opened
+from tests.sequencer.node_world import key, request, signed_request
 
 pytestmark = pytest.mark.trio
 
@@ -160,3 +161,50 @@ async def test_what_was_rolled_back_counts_for_nothing(world: World, client: L1C
     await world.commit()
     found = await rebuilt(world, client)
     assert (found.batch, found.accounts_of(TRADERS[2])) == (2, [19])
+
+
+async def standing(world: World, client: L1Client) -> tuple[calls.BatchRecord, int]:
+    """The newest batch, and the block behind the newest."""
+    return await world.head(), (await client.newest_block()).number + 1
+
+
+@pytest.mark.stage(build=traded)
+async def test_without_a_replay_it_is_known_whether_an_account_may_have_been_opened(
+    world: World, client: L1Client
+) -> None:
+    known, block = await standing(world, client)
+    asked = (world.bridge, known, block)
+    assert not await may_have_opened(client, *asked, TRADERS[0], [17])
+    # An own entry names its sender, and opens nothing.
+    await force(world, client, 0, constants.FORCED_WITHDRAW, 17, amount=DOLLAR)
+    await world.commit()
+    assert not await may_have_opened(client, *asked, TRADERS[0], [17])
+    await world.deposit(0)
+    assert not await may_have_opened(client, *asked, TRADERS[0], [17])
+    await world.commit()
+    assert await may_have_opened(client, *asked, TRADERS[0], [17])
+    assert not await may_have_opened(client, *asked, TRADERS[1], [18])
+    later = await standing(world, client)
+    assert not await may_have_opened(client, world.bridge, *later, TRADERS[0], [17, 19])
+    # A log without the batch that did it is no log.
+    with pytest.raises(L1Unavailable, match="the L1 node's logs at batch"):
+        await may_have_opened(client, world.bridge, known, later[1], TRADERS[0], [17])
+
+
+async def test_what_asks_for_an_account() -> None:
+    owner, time = TRADERS[0], bytes(constants.TIMESTAMP_LENGTH)
+    opening = operations.deposit_bytes(containers.Deposit(TRADERS[1], owner, constants.NEW_ACCOUNT, DOLLAR))
+    filling = operations.deposit_bytes(containers.Deposit(TRADERS[1], owner, 17, DOLLAR))
+    assert opens(time + opening, owner, [])
+    assert not opens(time + opening, TRADERS[1], [])
+    assert not opens(time + filling, owner, [17])
+    assert opens(time + filling + opening, owner, [])
+    given = request(9, 17, other=constants.NEW_ACCOUNT, amount=DOLLAR)
+    moving = signed_request(constants.TRANSFER, given, key(0))
+    assert [opens(time + moving, owner, accounts) for accounts in ([17], [18], [])] == [True, False, False]
+    given = request(9, 17, other=19, amount=DOLLAR)
+    assert not opens(time + signed_request(constants.TRANSFER, given, key(0)), owner, [17])
+    # What the law does not reach counts for nothing, and what is cut off is nothing.
+    assert not opens(time + bytes([255]) + opening, owner, [])
+    assert not opens(time + opening[:-1], owner, [])
+    assert not opens(b"", owner, [])

@@ -98,7 +98,7 @@ def bridge(l1: L1, venue: Venue = VENUE, key: SigningKey | None = KEY, chain_id:
     node = Node(chain_id)
     verified = Settled(node, l1, Path("nowhere"), WalletOptions())
     verified.known = venue
-    return Bridge(node, l1, verified, KEY.address, key, WalletOptions(poll_seconds=0.1))
+    return Bridge(node, l1, verified, KEY.address, key, WalletOptions(poll_seconds=0.1), Path("nowhere"))
 
 
 @pytest.mark.trio

@@ -1,5 +1,6 @@
 """How long a wallet waits for its entry, what it believes meanwhile, and that nothing is paid twice for its word."""
 
+from pathlib import Path
 from typing import Any, cast
 
 import msgspec
@@ -18,8 +19,10 @@ from prover.stf import codes, constants, containers, encoding
 from sequencer.client.client import NodeClient
 from sequencer.client.errors import NodeUnreachable, Rejected
 from sequencer.schema.answers import EntryView
-from sequencer.wallet.entries import Entered, Entries, Forced, guarded
+from sequencer.wallet.entries import AccountRecord, Entered, Entries, Forced, KnownAccounts, guarded
 from sequencer.wallet.errors import BadInput, L1Refused, L1Unreachable, NotYet, WalletError
+from sequencer.wallet.keys import Key
+from sequencer.wallet.pin import pin_of
 from sequencer.wallet.trust import ProvenAccount, Venue
 from sequencer.wallet.units import time_text
 from tests.sequencer.answers import answer
@@ -103,13 +106,14 @@ class Known(Entries):
         self.replays += 1
         outcomes = {} if self.found is None else {7: self.found}
         # No test looks into the state.
-        return Rebuilt(cast(State, None), outcomes, [], 3, contradicted=False)
+        return Rebuilt(cast(State, None), outcomes, [], 3, 0, contradicted=False)
 
 
 def known(said: EntryView | Exception | None = None, l1: L1 | None = None, **given: Any) -> tuple[Known, list[str]]:
     """Entries, and what is told of them."""
     told: list[str] = []
-    entries = Known(Node(said), l1 or L1(), MINE, told.append, 1.0)
+    record = AccountRecord(Path("nowhere"), MINE, None)
+    entries = Known(Node(said), l1 or L1(), MINE, told.append, 1.0, record)
     for name, value in given.items():
         setattr(entries, name, value)
     return entries, told
@@ -272,6 +276,33 @@ async def test_what_may_be_mined_is_not_sent_again(failure: Exception, kind: typ
     with pytest.raises(kind, match=sentence) as told:
         await guarded(fails())
     assert (kind is NotYet) is ("send nothing again" in str(told.value))
+
+
+async def test_a_record_of_accounts_is_of_the_key_that_signed_it(tmp_path: Path) -> None:
+    path, mine, other = tmp_path / "there" / "accounts.json", Key(b"\x05" * 32), Key(b"\x06" * 32)
+    known = KnownAccounts(pin_of(VENUE), 3, 9, {})
+    record = AccountRecord(path, mine.address, mine)
+    assert record.read() is None
+    record.keep(known)
+    kept = record.read()
+    assert kept is not None
+    assert msgspec.structs.replace(kept, signature="") == known
+    assert path.stat().st_mode & 0o777 == 0o600
+    # Whoever has no key may look, and writes nothing.
+    assert AccountRecord(path, mine.address, None).read() == kept
+    AccountRecord(tmp_path / "none", mine.address, None).keep(known)
+    assert [item.name for item in tmp_path.iterdir()] == ["there"]
+    lies = [
+        msgspec.json.encode(msgspec.structs.replace(kept, batch=4)),
+        msgspec.json.encode(msgspec.structs.replace(kept, signature="")),
+        msgspec.json.encode(msgspec.structs.replace(kept, signature="0xzz")),
+        msgspec.json.encode(msgspec.structs.replace(kept, signature="0x" + other.sign(known.digest()).hex())),
+        b"{",
+    ]
+    for lie in lies:
+        path.write_bytes(lie)
+        assert record.read() is None
+        assert not path.exists(), lie
 
 
 class Omitting(L1):

@@ -1,5 +1,6 @@
 """Operations forced through L1's queue by a wallet: each serves its owner, none serves anybody else."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,9 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from l1_bridge.addresses import checksum_address
 from prover.stf import codes
 from sequencer.client.clock import wall_clock_ms
 from sequencer.schema.answers import EntryView, QueueView
+from sequencer.wallet.entries import AccountRecord, KnownAccounts
+from sequencer.wallet.keys import Key, open_keystore
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.answers import answer
 from tests.sequencer.node_process import A_WHILE_SECONDS, Client, Node
@@ -187,6 +191,69 @@ def test_whose_account_it_is_l1_says_and_no_node(trader: Shell, stranger: Shell,
         assert told | {"batch": 0} == done | unlike
         line, summary = trader.fails(14, "force", "status", str(done["queue_index"] + 1), *question)
         assert summary["proven"]
+
+
+def key_of(shell: Shell) -> Key:
+    """A trader's own."""
+    return open_keystore(shell.directory / "default.json", shell.environment["CATENARY_WALLET_PASSWORD"] or "")
+
+
+def test_accounts_that_were_found_once_are_proven_again_and_not_replayed_for(node: Node, tmp_path: Path) -> None:
+    trader, stranger = (trader_of(node, tmp_path / name) for name in ("trader", "stranger"))
+    mine, theirs = (int(shell.environment["CATENARY_WALLET_ACCOUNT"] or 0) for shell in (trader, stranger))
+    key = key_of(trader)
+    kept = trader.directory / f"{checksum_address(key.address)}.accounts.json"
+    withdraw = ("force", "withdraw", "--amount", "1")
+
+    def replays(shell: Shell = trader) -> bool:
+        """One forced command about the only account of the key; whether it had to replay L1's log for that."""
+        result = shell.run(*withdraw, "--timeout", "0", "--json", account=None, node_url=NOWHERE)
+        assert result.exit_code == 0, result.stderr
+        account = json.loads(result.stdout.splitlines()[-1])["account"]
+        assert account == (mine if shell is trader else theirs)
+        return "replaying" in result.stderr
+
+    # By then a batch on L1 has both.
+    for shell in (trader, stranger):
+        assert shell.json(*withdraw)["batch"] is not None
+    assert [replays(stranger), replays(), replays()] == [True, True, False]
+    # Its own entries, served since, are no reason.
+    assert trader.json(*withdraw)["batch"] is not None
+    assert not replays()
+    true = kept.read_bytes()
+    # A lie that somebody else wrote, and lies that bear the key's own signature: each is found out and deleted.
+    found = msgspec.json.decode(true, type=KnownAccounts)
+    proof = found.proofs[mine]
+    other = kept.parent.parent / "stranger" / f"{checksum_address(key_of(stranger).address)}.accounts.json"
+    their = msgspec.json.decode(other.read_bytes(), type=KnownAccounts)
+    record = AccountRecord(kept, key.address, key)
+    kept.write_bytes(other.read_bytes())
+    assert replays()
+    changed = msgspec.structs.replace
+    for lie in (
+        their,
+        changed(found, proofs={mine: changed(proof, leaf=their.proofs[theirs].leaf)}),
+        changed(found, batch=found.batch - 1),
+        changed(found, batch=10**6, proofs={mine: changed(proof, batch=10**6)}),
+        changed(found, batch=1, proofs={mine: changed(proof, batch=1)}),
+    ):
+        record.keep(lie)
+        assert replays(), lie
+        assert msgspec.json.decode(kept.read_bytes(), type=KnownAccounts).batch >= found.batch
+    # Of another rollup, or of none: it says nothing here.
+    for lie in (changed(found, rollup=changed(found.rollup, genesis_root="0x00")), changed(found, proofs={})):
+        record.keep(lie)
+        assert replays(), lie
+    # Logs from a block on that leave batches out are no logs.
+    record.keep(changed(found, block=10**9))
+    assert replays()
+    # An account that came later: there are two now, and the wallet chooses none.
+    kept.write_bytes(true)
+    trader.json("deposit", "--amount", "100", "--faucet", account=None)
+    assert trader.json(*withdraw)["batch"] is not None
+    line, _ = trader.fails(2, *withdraw, "--timeout", "0", account=None, node_url=NOWHERE)
+    assert "--account" in line
+    assert len(msgspec.json.decode(kept.read_bytes(), type=KnownAccounts).proofs) == 2
 
 
 def test_a_strangers_account_is_not_shown_as_ones_own(trader: Shell, stranger: Shell, node: Node) -> None:

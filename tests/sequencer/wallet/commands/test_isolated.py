@@ -129,7 +129,8 @@ class BelievingWallet(TrustingWallet):
 
     @functools.cached_property
     def bridge(self) -> Bridge:
-        return BelievingBridge(self.node, self._l1, self.verified, self.address, self._key, self._options)
+        options = self._options
+        return BelievingBridge(self.node, self._l1, self.verified, self.address, self._key, options, self._directory)
 
 
 def run(directory: Path, node: SmallVenue, action: Callable[[Wallet], Awaitable[Any]]) -> Any:
