@@ -202,10 +202,11 @@ class Guarding:
             if await self._client.balance(self._signer.address) < most:
                 raise L1Rejected(-32000, f"the key holds less than the {most / ETHER:g} ether that this may cost")
             await self._client.eth_call(bridge, calldata, sender=self._signer.address, gas=gas, value=fee)
-            # Before it leaves: an entry whose receipt nobody sees may be paid for all the same.
-            self._remember(now_ms, most)
+            # Before it leaves: an entry whose receipt nobody sees may be paid for all the same, at the highest offer.
+            self._remember(now_ms, purse.bound(wanted))
+            terms = msgspec.structs.replace(OWN_TERMS, max_fee_wei=self._policy.max_fee_wei)
             # Proofs wait meanwhile: minutes at most, of a window that outside devnets is seven days.
-            receipt = await self._client.send(self._signer, bridge, calldata, fee, gas=gas, terms=OWN_TERMS)
+            receipt = await self._client.send(self._signer, bridge, calldata, fee, gas=gas, terms=terms)
         except (L1Rejected, L1Timeout) as error:
             self._later("send", str(error))
             return 0

@@ -73,6 +73,11 @@ class Purse:
         """Wei that these cost together."""
         return sum(self.cost(entry.payload) for entry in entries)
 
+    def bound(self, entries: Sequence[Priced]) -> int:
+        """Wei that these cost together if what is sent has to be replaced up to the highest fee that a guard gives."""
+        gas = sum(entry_gas(entry.payload) for entry in entries)
+        return len(entries) * self._entry_fee_wei + gas * max(self._gas_price_wei, self._policy.max_fee_wei)
+
     def is_worth(self, at_risk: int, cost: int) -> bool:
         """Whether so many micro-dollars at risk are worth so many wei, as things stand in the purse.
 

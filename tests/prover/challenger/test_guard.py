@@ -419,7 +419,7 @@ async def test_what_was_sent_counts_by_its_bound_until_its_receipt_is_seen(
     async with watching(world, node, Dear, patience=0) as guard:
         assert (await guard.once()).entries_sent == 0
         (paid,) = guard.replay.records.payments()
-        assert paid.wei == PARAMETERS.entry_fee_wei + calls.entry_gas(bytes(11)) * 10 * 10**9
+        assert paid.wei == PARAMETERS.entry_fee_wei + calls.entry_gas(bytes(11)) * Policy().max_fee_wei
 
 
 @pytest.mark.stage(build=under_water)
@@ -431,6 +431,35 @@ async def test_while_l1_asks_for_too_much_nothing_is_entered(
         with structlog.testing.capture_logs() as logs:
             assert (await guard.once()).entries_sent == sent
         assert [entry["event"] for entry in logs if entry["event"] == "guard_fee"] == ["guard_fee"] * (1 - sent)
+
+
+@pytest.mark.stage(build=under_water)
+async def test_what_waits_is_replaced_up_to_the_cap_and_no_further(
+    world: World, node: L1Node, client: L1Client
+) -> None:
+    asked, _ = await client.fees()
+    most, offers = asked * 3 // 2, set()
+    await client.call("evm_setAutomine", [False])
+    try:
+        async with (
+            L1Client(node.url, L1Options(poll_seconds=POLL_SECONDS, attempts=2, resubmit_seconds=0.05)) as capped,
+            trio.open_nursery() as guarding,
+        ):
+            guard = Watch(world, capped, patience=0, max_fee_wei=most)
+            guarding.start_soon(guard.challenger.run)
+            with trio.fail_after(patience.PATIENCE_SECONDS):
+                while not any("cap" in waiting.why for waiting in capped.waiting):
+                    offers |= {waiting.max_fee_wei for waiting in capped.waiting}
+                    await trio.sleep(POLL_SECONDS)
+            guarding.cancel_scope.cancel()
+        pool = await client.call("txpool_content")
+        (waiting,) = [sent for of_one in pool["pending"].values() for sent in of_one.values()]
+        assert asked < int(waiting["maxFeePerGas"], 16) <= most
+        assert len(offers) > 1
+        assert max(offers) <= most
+    finally:
+        await client.call("evm_setAutomine", [True])
+    await mine(client)
 
 
 @pytest.mark.stage(build=under_water)
