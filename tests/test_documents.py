@@ -13,7 +13,7 @@ WORDS_OF_A_DECISION: Final = 60
 ATTACKS_BEGIN: Final = "| attack or fault | our answer | played by |\n|---|---|---|\n"
 ATTACKS: Final = 101
 NOT_PLAYED: Final = "not played yet: "
-UNPLAYED: Final = 2
+UNPLAYED: Final = 0
 # Of a path in backticks, from the repository's root.
 _PATH: Final = re.compile(r"`((?:l1_bridge|prover|sequencer|tests|docs)/[\w./]*)`")
 

@@ -40,6 +40,9 @@ RULES = {
     '    assert lost_at == 0 or block.timestamp >= lost_at + PARAMETERS.unseat_seconds, "LOST_SEAT"\n': "",
     # C2
     '        assert block.timestamp < self._due_at(entry_index) + PARAMETERS.inclusion_seconds, "WORK_OWED"\n': "        pass\n",  # noqa: E501
+    # C10: without both, whoever takes the seat of a frozen bridge commits what he likes
+    '    assert self.frozen_at == 0, "FROZEN"\n    assert msg.value': "    assert msg.value",
+    '_check_chain()\n    assert self.frozen_at == 0, "FROZEN"\n    bond_id': "_check_chain()\n    bond_id",
     # H4
     "    bond.release_at = self._final_at(number - 1)\n": "    bond.release_at = 0\n",
     # H5
@@ -165,6 +168,39 @@ def test_c2_two_friends_pass_an_idle_seat_to_and_fro(attacked: Harness, ruled: b
         attacked.take_seat(friend)
     lost_wei = attacked.burned_wei - burned_before
     assert lost_wei == (BOND // 4 + BOND // 2 + 4 * BOND if ruled else 0)
+
+
+def test_c10_be_the_first_or_choose_the_prices_after_a_freeze(attacked: Harness, ruled: bool) -> None:
+    attacked.deposit(10 * DOLLAR)
+    payees = [Withdrawal(index, account(100 + index), (index + 1) * DOLLAR) for index in range(3)]
+    tree = attacked.commit_withdrawals(payees)
+    # served by nobody until the bridge is frozen
+    attacked.deposit(DOLLAR)
+    attacked.evm.now += PARAMETERS.window_seconds + PARAMETERS.freeze_grace_seconds + HOUR
+    attacked.bridge.send("freeze", sender=STRANGER)
+    # what is final is paid whole, whoever comes first, and the last one finds his money, too
+    for order in (payees, payees[::-1]):
+        with attacked.evm.rolled_back():
+            for payee in order:
+                attacked.claim(1, payee, tree.proof(payee.index))
+            paid = [attacked.token.call("balanceOf", payee.recipient) for payee in payees]
+            assert paid == [payee.amount_micros for payee in payees]
+            assert attacked.bridge.call("vault_micros") == 5 * DOLLAR
+    # what is inside accounts is nobody's: a seat that came now would settle it at prices of its choice
+    loot = Withdrawal(3, STRANGER, 5 * DOLLAR)
+    all_of_it = WithdrawalTree([payee.leaf() for payee in (*payees, loot)])
+
+    def settle() -> None:
+        attacked.take_seat(STRANGER)
+        settled = {"withdrawals_root": all_of_it.root, "withdrawn_total_micros": 11 * DOLLAR}
+        attacked.commit(attacked.next_commitment(**settled), sender=STRANGER)
+
+    assert succeeds(settle) is not ruled
+    attacked.evm.now += PARAMETERS.window_seconds
+    assert succeeds(lambda: attacked.claim(attacked.tip, loot, all_of_it.proof(3))) is not ruled
+    assert attacked.bridge.call("vault_micros") == (11 * DOLLAR if ruled else 6 * DOLLAR)
+    # and those who were slow are paid as before
+    attacked.claim(1, payees[2], tree.proof(2))
 
 
 def test_h4_prove_a_decoy_of_ones_own_and_keep_the_reward(attacked: Harness, ruled: bool) -> None:
