@@ -36,6 +36,7 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     datadir: Path
     port: int
+    monitor_port: int | None
     l1_rpc_url: str
     l1_port: int
     rollup_address: bytes | None
@@ -67,6 +68,13 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     help="Journal, state, deployment and the embedded L1's chain.",
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=9545, show_default=True, help="API port, 0: any.")
+@click.option(
+    "--monitor-port",
+    type=click.IntRange(0, 65535),
+    default=None,
+    show_default="the one after --port",
+    help="Port of /health, /ready and /metrics alone, 0: any.",
+)
 @click.option("--l1-rpc-url", default="", help="JSON-RPC of an L1 node; without one an embedded L1 starts.")
 @click.option("--l1-port", type=click.IntRange(0, 65535), default=8545, show_default=True, help="Embedded L1's port.")
 @click.option("--rollup-address", type=AddressType(), help="Bridge of an existing rollup.")
@@ -120,6 +128,7 @@ def config_of(options: NodeOptions) -> "NodeConfig":
     return NodeConfig(
         datadir=options.datadir.expanduser(),
         port=options.port,
+        monitor_port=_monitor_port(options),
         l1_rpc_url=options.l1_rpc_url,
         l1_port=options.l1_port,
         rollup_address=options.rollup_address or b"",
@@ -138,6 +147,12 @@ def config_of(options: NodeOptions) -> "NodeConfig":
         is_maker_running=not options.no_maker,
         verifiers=options.verifiers,
     )
+
+
+def _monitor_port(options: NodeOptions) -> int:
+    if options.monitor_port is not None:
+        return options.monitor_port
+    return options.port + 1 if 0 < options.port < 65_535 else 0
 
 
 def _is_given(name: str) -> bool:
@@ -177,6 +192,7 @@ async def serve(config: "NodeConfig", output: Output) -> bool:
                     "ready",
                     lines,
                     url=running.url,
+                    monitor_url=running.monitor_url,
                     l1_rpc_url=running.l1_url,
                     rollup_address=running.deployment.bridge,
                     chain_id=running.deployment.chain_id,

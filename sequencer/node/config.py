@@ -14,6 +14,8 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     datadir: Path
     port: int = 9545
+    # Where health, readiness and metrics are told beside the API's port too; None: nowhere.
+    monitor_port: int | None = None
     l1_rpc_url: str = ""
     l1_port: int = 8545
     rollup_address: bytes = b""

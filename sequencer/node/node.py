@@ -58,6 +58,7 @@ class Running(msgspec.Struct):
     """A node that is up."""
 
     url: str
+    monitor_url: str | None
     l1_url: str
     l1_genesis_hash: bytes
     genesis_root: bytes
@@ -204,6 +205,7 @@ class Node:
                 await nursery.start(self._verifiers.run)
             await nursery.start(self._sequencer.run)
             url = f"http://127.0.0.1:{await nursery.start(self._server.serve)}"
+            monitor_url = await self._monitored(nursery)
             await self._meet_l1(nursery, url)
             await self._meet_prices(nursery)
             self._ground.datadir.keep()
@@ -219,6 +221,7 @@ class Node:
             task_status.started(
                 Running(
                     url=url,
+                    monitor_url=monitor_url,
                     l1_url=client.url,
                     l1_genesis_hash=b"" if first is None else first.hash,
                     genesis_root=self._ground.record.genesis_root,
@@ -251,6 +254,12 @@ class Node:
                     scope.cancel()
                     return
             await trio.sleep(_ASKED_SECONDS)
+
+    async def _monitored(self, nursery: trio.Nursery) -> str | None:
+        port = self._ground.config.monitor_port
+        if port is None:
+            return None
+        return f"http://127.0.0.1:{await nursery.start(self._server.monitor(port).serve)}"
 
     async def _meet_l1(self, nursery: trio.Nursery, url: str) -> None:
         # Before the first entry of the queue is taken: a store that cannot post begins no history of its own.

@@ -1,6 +1,7 @@
 """The sequencing task: one at a time, durable before it is acknowledged, told to everybody after it is durable."""
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -19,10 +20,17 @@ from sequencer.sequencing.journal import Journal, JournalError
 from sequencer.sequencing.signature_pool import VerifierError
 
 _GROUP_LIMIT: Final = 256
-# In calls.
-_QUEUE_LIMIT: Final = 4_096
+# So many are processed before the node's other tasks have their turn.
+_INPUTS_A_TURN: Final = 8
+# In operations of one lane.
+_LANE_LIMIT: Final = 4_096
 
 _ORDER: Final = bytes([constants.ORDER])
+
+# Lanes, the first served first: prices, with the rescues that they bring, and entries of the queue; what takes orders
+# back or moves margin to where it is needed; all else. In each they keep their order of arrival.
+_PRICES, _RELIEF, _REST = range(3)
+_RELIEVES: Final = (constants.CANCEL, constants.CANCEL_ALL, constants.TRANSFER)
 
 
 class NotTaken(Exception):
@@ -52,7 +60,7 @@ class Recoverer(Protocol):
 class _Waiting:
     """An operation at its place in the order of arrival. Its signer may still be looked for."""
 
-    __slots__ = ("done", "is_given_up", "known", "now", "operation", "outcome", "signed", "signer")
+    __slots__ = ("done", "is_given_up", "lane", "now", "operation", "outcome", "signed", "signer")
 
     def __init__(self, now: int, operation: bytes, signed: SignedOperation | None, signer: bytes | None) -> None:
         """signed: the operation as the edge has decoded it, None where it has no one signer."""
@@ -61,7 +69,7 @@ class _Waiting:
         self.signed = signed
         self.signer = signer
         self.is_given_up = False
-        self.known = trio.Event()
+        self.lane = _lane_of(operation)
         self.done = trio.Event()
         self.outcome: Processed | Untaken | None = None
 
@@ -107,7 +115,10 @@ class Sequencer:
         self.listeners: list[Listener] = []
         self._recoverer = recoverer
         self._log = structlog.get_logger("venue")
-        self._send, self._receive = trio.open_memory_channel[list[_Waiting]](_QUEUE_LIMIT)
+        self._lanes: tuple[deque[_Waiting], ...] = (deque(), deque(), deque())
+        # Something has come, or the signer of something that waits is known.
+        self._news = trio.Event()
+        self._has_room = trio.Event()
         self.replayed = self._replay()
 
     def _replay(self) -> int:
@@ -182,7 +193,11 @@ class Sequencer:
         searched = [one for one in sent if one.signer is None]
         if sent:
             # All or none: whoever is in the queue has somebody who looks for its signer.
-            await self._send.send(sent)
+            while any(len(self._lanes[one.lane]) >= _LANE_LIMIT for one in sent):
+                await self._has_room.wait()
+            for one in sent:
+                self._lanes[one.lane].append(one)
+            self._note_news()
         try:
             taken()
             if searched:
@@ -190,7 +205,7 @@ class Sequencer:
         finally:
             for one in searched:
                 one.is_given_up = one.signer is None
-                one.known.set()
+            self._note_news()
         for one in sent:
             await one.done.wait()
         return [one if isinstance(one, Untaken) else one.answer for one in waiting]
@@ -219,31 +234,36 @@ class Sequencer:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._seal_by_time)
             task_status.started()
-            held: list[_Waiting] = []
             while True:
                 is_behind = self._has_more()
                 if is_behind:
-                    await self._sequence([_Waiting(self.now_ms(), b"", None, b"")], 0)
-                elif not held:
-                    held = list(await self._receive.receive())
-                held += self._arrived(_GROUP_LIMIT - len(held) if not is_behind else _QUEUE_LIMIT)
-                # Orders wait until a tick's work is done; prices, cancels and the queue's entries do not.
-                group = [one for one in held if not (is_behind and one.operation[:1] == _ORDER)]
-                held = [one for one in held if is_behind and one.operation[:1] == _ORDER]
-                start = 0
-                while start < len(group) and not self._has_to_wait(group[start]):
-                    start = await self._sequence(group, start)
-                held = group[start:] + held
+                    await self._sequence([_Waiting(self.now_ms(), b"", None, b"")])
+                group = list(self._next(is_behind))
+                if group:
+                    await self._sequence(group)
+                elif not is_behind:
+                    await self._news.wait()
 
-    def _arrived(self, most: int) -> list[_Waiting]:
-        """What waits in the queue, as whole calls, until there are so many."""
-        found: list[_Waiting] = []
-        while len(found) < most:
-            try:
-                found += self._receive.receive_nowait()
-            except trio.WouldBlock:
-                break
-        return found
+    def _note_news(self) -> None:
+        self._news.set()
+        self._news = trio.Event()
+
+    def _next(self, is_behind: bool) -> Iterator[_Waiting]:
+        """What is sequenced next, the first lane first; of a lane nothing whose signer is not known passes by another.
+
+        Orders wait until a tick's work is done; prices, cancels and the queue's entries do not.
+        """
+        count = 0
+        for lane in self._lanes:
+            for waiting in lane:
+                if waiting.signer is None and not waiting.is_given_up:
+                    break
+                if is_behind and waiting.operation[:1] == _ORDER:
+                    continue
+                count += 1
+                if count > _GROUP_LIMIT:
+                    return
+                yield waiting
 
     def _has_to_wait(self, waiting: _Waiting) -> bool:
         """Whether it is a new order, and a tick that came before it has not done with the books yet."""
@@ -254,29 +274,27 @@ class Sequencer:
         # Asked for each order: how late the queue is, is looked at only where there is more to do.
         return self.engine.has_more(now, queue_only=False) and not self.is_late(now)
 
-    async def _sequence(self, group: list[_Waiting], start: int) -> int:
-        """Processes inputs up to the first that seals, makes them durable, answers them; where to go on."""
+    async def _sequence(self, group: list[_Waiting]) -> None:
+        """Processes inputs up to the first that seals, makes them durable, answers them; the others wait on."""
         records: list[bytes] = []
-        stop = start
-        while stop < len(group):
-            waiting = group[stop]
-            if stop > start and self._has_to_wait(waiting):
+        done: list[_Waiting] = []
+        for waiting in group:
+            if done and self._has_to_wait(waiting):
                 break
-            if waiting.signer is None and not waiting.known.is_set():
-                if stop > start:
-                    # Those before it do not wait for its signer.
-                    break
-                await waiting.known.wait()
-            stop += 1
+            done.append(waiting)
             if waiting.is_given_up:
                 continue
-            assert waiting.signer is not None
+            assert waiting.signer is not None, "only what has a signer, or none by law, is next"
             given = Input(waiting.now, waiting.operation, waiting.signer, self.is_late(waiting.now))
             waiting.outcome = self._process(given, waiting.signed)
+            if len(done) % _INPUTS_A_TURN == 0:
+                # Whoever comes meanwhile is read and placed; what is processed is made durable all the same.
+                await trio.lowlevel.cancel_shielded_checkpoint()
             if isinstance(waiting.outcome, Processed) and waiting.outcome.changed:
                 records.append(msgspec.msgpack.encode(given))
             if self.engine.sealed:
                 break
+        self._take_out(done)
         with trio.CancelScope(shield=True):
             # Invariant: what was processed is made durable and answered whole, also while the node is stopping.
             if records:
@@ -286,14 +304,26 @@ class Sequencer:
             if self.journal.can_truncate_before(self.engine.cursor + 1):
                 # The store holds what these records came to, and was synced.
                 await trio.to_thread.run_sync(self.journal.truncate_before, self.engine.cursor + 1)
-        for waiting in group[start:stop]:
+        for waiting in done:
             if waiting.outcome is None:
                 continue
             waiting.done.set()
             if isinstance(waiting.outcome, Processed) and waiting.outcome.changed:
                 for listener in self.listeners:
                     listener.sequenced(waiting.outcome)
-        return stop
+
+    def _take_out(self, done: list[_Waiting]) -> None:
+        for place, lane in enumerate(self._lanes):
+            gone = {id(one) for one in done if one.lane == place}
+            while lane and id(lane[0]) in gone:
+                gone.discard(id(lane.popleft()))
+            # Of orders that wait for a tick's work, what stands behind them was taken.
+            if gone:
+                kept = [one for one in lane if id(one) not in gone]
+                lane.clear()
+                lane.extend(kept)
+        self._has_room.set()
+        self._has_room = trio.Event()
 
     def _process(self, given: Input, signed: SignedOperation | None) -> Processed | Untaken:
         """What an input comes to, where it is no exit whose bytes nobody pays for."""
@@ -318,6 +348,12 @@ class Sequencer:
             is_closing = commitment.queue_taken > commitment.queue_count
             if self.engine.open_operations or is_closing or self._has_more():
                 await self.submit(b"")
+
+
+def _lane_of(operation: bytes) -> int:
+    if not _has_signer(operation):
+        return _PRICES
+    return _RELIEF if operation[0] in _RELIEVES else _REST
 
 
 def _has_signer(operation: bytes) -> bool:

@@ -37,10 +37,20 @@ from tests.sequencer.sequencing.test_sequencer import opened
 
 
 class Released:
-    """A call whose place in the order of arrival nobody waits for."""
+    """A call whose place in the order of arrival nobody waits for. owed: tokens for what it cost in vain."""
+
+    def __init__(self) -> None:
+        self.owed = 0
 
     def release(self) -> None:
         """Nothing waits."""
+
+    def step_aside(self) -> None:
+        """Nobody else is there."""
+
+    def owe(self, tokens: int) -> None:
+        """Counted."""
+        self.owed += tokens
 
 
 RELEASED = cast(Call, Released())

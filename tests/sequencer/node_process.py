@@ -80,6 +80,7 @@ class NodeProcess(Node):
         rollup = bytes.fromhex(ready["rollup_address"].removeprefix("0x"))
         super().__init__(ready["url"], ready["l1_rpc_url"], rollup, ready["chain_id"])
         self.process = process
+        self.ready = ready
 
     @property
     def l1_process(self) -> int:

@@ -19,7 +19,7 @@ from sequencer.api.methods.reports import Reports
 from sequencer.api.methods.standing import Standing
 from sequencer.api.rpc.dispatch import Dispatcher
 from sequencer.api.rpc.handlers import register
-from sequencer.api.rpc.jsonrpc import JSON, Registry, Session
+from sequencer.api.rpc.jsonrpc import JSON, Registry
 from sequencer.api.rpc.limits import Limits
 from sequencer.api.rpc.metrics import ApiMetrics
 from sequencer.client.client import NodeClient
@@ -52,7 +52,7 @@ class Transport(httpx.AsyncBaseTransport):
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
-        self._session = Session(dispatcher.new_bucket())
+        self._session = dispatcher.session()
         self.is_away = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

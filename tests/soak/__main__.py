@@ -43,6 +43,9 @@ CAMPAIGNS: Final = {
     "scale": Campaign(
         "scale", "a tick that hurts nobody costs the same however many accounts there are", "accounts", 100_000
     ),
+    "overload": Campaign(
+        "overload", "forty attackers cost a fair client little, and nothing acknowledged", "seconds", 60
+    ),
     "drill": Campaign("drill", "the oracle's outage drill against a real node", "rounds", 1),
 }
 

@@ -16,6 +16,7 @@ from sequencer.api.rpc.errors import (
     TOO_LARGE,
     CallError,
 )
+from sequencer.api.rpc.gate import Gate
 from sequencer.api.rpc.jsonrpc import (
     BadRequest,
     Call,
@@ -23,6 +24,7 @@ from sequencer.api.rpc.jsonrpc import (
     Registry,
     Request,
     Session,
+    Subscriber,
     failure,
     read_call,
     split,
@@ -48,6 +50,13 @@ class _Outcome(msgspec.Struct):
     after_answer: list[Callable[[], None]] = []
 
 
+class _Passing(msgspec.Struct, frozen=True):
+    """How a call makes way: for the next one of its connection, and for all others in the node."""
+
+    release: Callable[[], None]
+    step_aside: Callable[[], None]
+
+
 class Dispatcher:
     """The same for every transport: `handle(bytes) -> bytes`; never raises for anything that a caller sends."""
 
@@ -66,43 +75,73 @@ class Dispatcher:
         self._log = log
         self._clock = clock
         self._new_incident = new_incident
-        self._bucket = TokenBucket(limits.node_rate, limits.node_burst, clock)
+        self.gate = Gate(limits)
+        self._addresses: dict[str, TokenBucket] = {}
         self.is_draining = False
 
-    def new_bucket(self) -> TokenBucket:
-        """The rate limit of one new connection."""
-        return TokenBucket(self._limits.connection_rate, self._limits.connection_burst, self._clock)
+    def session(self, address: str = "", subscriber: Subscriber | None = None) -> Session:
+        """Of one new connection, from an address that it pays for its first tokens."""
+        limits = self._limits
+        known = self._addresses.get(address)
+        if known is None:
+            if len(self._addresses) >= limits.addresses:
+                self._addresses = {name: bucket for name, bucket in self._addresses.items() if not bucket.is_full}
+            known = TokenBucket(limits.address_rate, limits.address_burst, self._clock)
+            self._addresses[address] = known
+        start = known.take_at_most(min(limits.start_tokens, limits.connection_burst))
+        bucket = TokenBucket(limits.connection_rate, limits.connection_burst, self._clock, start)
+        return Session(bucket, subscriber, known)
 
     async def handle(
-        self, body: bytes, codec: Codec, session: Session, release: Callable[[], None] = lambda: None
+        self,
+        body: bytes,
+        codec: Codec,
+        session: Session,
+        release: Callable[[], None] = lambda: None,
+        *,
+        is_paid: bool = False,
     ) -> Reply:
         """Answers one message, single or batch; `release` is called once every call in it has its place in the order.
+
+        It waits for its turn among all connections before it is read. is_paid: its bytes were paid for already.
 
         Invariant: calls start in the order in which they stand; the next starts when the one before has returned or
         has called `Call.release`, so that orders keep their sequence and still share one group commit.
         """
+        cost = len(body) // self._limits.token_bytes
         try:
-            too_many_bytes = self._rate_limited(session, len(body) // self._limits.token_bytes)
-            if too_many_bytes is not None:
-                raise too_many_bytes
+            if not is_paid:
+                self.pay(session, cost)
+            end_turn = await self.gate.turn(session.share, 1 + cost, len(body))
+        except CallError as error:
+            return self._refused(error, codec, release)
+        try:
+            return await self._answer(body, codec, session, _Passing(release, end_turn))
+        finally:
+            end_turn()
+
+    async def _answer(self, body: bytes, codec: Codec, session: Session, passing: _Passing) -> Reply:
+        try:
             calls = split(codec, body, self._limits.batch_calls)
         except CallError as error:
-            refusal = self._rate_limited(session) or error
-            self._count(UNKNOWN_METHOD, refusal.error.name)
-            release()
-            return Reply(failure(codec, None, refusal))
+            return self._refused(self._rate_limited(session) or error, codec, passing.release)
         if calls is not None:
-            return await self._batch(calls, codec, session, release)
+            return await self._batch(calls, codec, session, passing)
         outcome = _Outcome()
-        await self._call(body, codec, session, outcome, release)
-        release()
+        await self._call(body, codec, session, outcome, passing)
+        passing.release()
         return Reply(outcome.body, outcome.after_answer)
 
-    async def _batch(self, calls: list[bytes], codec: Codec, session: Session, release: Callable[[], None]) -> Reply:
+    def _refused(self, error: CallError, codec: Codec, release: Callable[[], None]) -> Reply:
+        self._count(UNKNOWN_METHOD, error.error.name)
+        release()
+        return Reply(failure(codec, None, error))
+
+    async def _batch(self, calls: list[bytes], codec: Codec, session: Session, passing: _Passing) -> Reply:
         outcomes = [_Outcome() for _ in calls]
 
         async def run(body: bytes, outcome: _Outcome, turn: trio.Event) -> None:
-            await self._call(body, codec, session, outcome, turn.set)
+            await self._call(body, codec, session, outcome, _Passing(turn.set, passing.step_aside))
             turn.set()
 
         async with trio.open_nursery() as nursery:
@@ -110,7 +149,7 @@ class Dispatcher:
                 turn = trio.Event()
                 nursery.start_soon(run, body, outcome, turn)
                 await turn.wait()
-            release()
+            passing.release()
         answers: list[bytes] = []
         room = self._limits.answer_bytes
         for body, outcome in zip(calls, outcomes, strict=True):
@@ -123,9 +162,7 @@ class Dispatcher:
         after_answer = [callback for outcome in outcomes for callback in outcome.after_answer]
         return Reply(codec.join(answers) if answers else None, after_answer)
 
-    async def _call(
-        self, message: bytes, codec: Codec, session: Session, outcome: _Outcome, release: Callable[[], None]
-    ) -> None:
+    async def _call(self, message: bytes, codec: Codec, session: Session, outcome: _Outcome, passing: _Passing) -> None:
         request = read_call(codec, message)
         method_name = UNKNOWN_METHOD
         result: object = None
@@ -141,7 +178,9 @@ class Dispatcher:
             method = self._registry.find(request.method)
             method_name = method.name
             params = method.bind(codec, bytes(request.params))
-            call = Call(session, codec, release)
+            # A call cost a token already, and its bytes what they are.
+            self.pay(session, method.weigh(params) - 1 - len(message) // self._limits.token_bytes)
+            call = Call(session, codec, passing.release, passing.step_aside)
             outcome.after_answer = call.after_answer
             with trio.move_on_after(self._limits.call_seconds) as scope:
                 result = await method.handler(params, call)
@@ -170,12 +209,21 @@ class Dispatcher:
         self._log.error("api.incident", incident=incident, exc_info=error, **context)
         return CallError(INTERNAL, data={"incident": incident})
 
+    def pay_bytes(self, session: Session, size: int) -> None:
+        """Takes the tokens of a message of so many bytes before it is read; raises CallError (RATE_LIMITED)."""
+        self.pay(session, size // self._limits.token_bytes)
+
+    def pay(self, session: Session, cost: int) -> None:
+        """Takes so many tokens, none for less than one; raises CallError (RATE_LIMITED)."""
+        refusal = self._rate_limited(session, cost) if cost > 0 else None
+        if refusal is not None:
+            raise refusal
+
     def _rate_limited(self, session: Session, cost: int = 1) -> CallError | None:
-        wait_seconds = max(session.bucket.wait_seconds(cost), self._bucket.wait_seconds(cost))
+        wait_seconds = session.bucket.wait_seconds(cost)
         if wait_seconds > 0:
             return CallError(RATE_LIMITED, data={"retry_after_ms": math.ceil(wait_seconds * 1000)})
         session.bucket.take(cost)
-        self._bucket.take(cost)
         return None
 
     def _count(self, method: str, outcome: str) -> None:

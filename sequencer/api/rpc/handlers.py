@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar, get_type_hints
 import msgspec
 
 from sequencer.api.rpc.errors import ApiError
-from sequencer.api.rpc.jsonrpc import Registry
+from sequencer.api.rpc.jsonrpc import Registry, weightless
 from sequencer.api.rpc.limits import PARAMS_BYTES
 
 _MARK: Final = "described_method"
@@ -22,16 +22,22 @@ class Described(msgspec.Struct, frozen=True):
     result: Any
     errors: tuple[ApiError, ...]
     params_bytes: int
+    weigh: Callable[[Any], int]
 
 
 def method(
-    name: str, description: str, *, errors: Sequence[ApiError] = (), params_bytes: int = PARAMS_BYTES
+    name: str,
+    description: str,
+    *,
+    errors: Sequence[ApiError] = (),
+    params_bytes: int = PARAMS_BYTES,
+    weigh: Callable[[Any], int] = weightless,
 ) -> Callable[[_HandlerT], _HandlerT]:
     """Makes `async def handler(self, params: P, call: Call) -> R` the method `name` with params P and result R."""
 
     def mark(handler: _HandlerT) -> _HandlerT:
         hints = get_type_hints(handler, include_extras=True)
-        described = Described(name, description, hints["params"], hints["return"], tuple(errors), params_bytes)
+        described = Described(name, description, hints["params"], hints["return"], tuple(errors), params_bytes, weigh)
         setattr(handler, _MARK, described)
         return handler
 
@@ -52,4 +58,5 @@ def register(registry: Registry, *owners: object) -> None:
                     description=described.description,
                     errors=described.errors,
                     params_bytes=described.params_bytes,
+                    weigh=described.weigh,
                 )

@@ -22,6 +22,7 @@ from sequencer.api.rpc.errors import (
     ApiError,
     CallError,
 )
+from sequencer.api.rpc.gate import Share
 from sequencer.api.rpc.limits import MOST_PARAMS_BYTES, PARAMS_BYTES, TokenBucket
 from sequencer.schema.values import decode_value, encode_value, guard_type
 from sequencer.schema.writing import Writer, to_json, to_msgpack, writer
@@ -463,10 +464,17 @@ class Subscriber(Protocol):
 
 
 class Session:
-    """What one connection holds across its calls; `subscriber` is None where nothing can be pushed."""
+    """What one connection holds across its calls; `subscriber` is None where nothing can be pushed.
 
-    def __init__(self, bucket: TokenBucket, subscriber: Subscriber | None = None) -> None:
+    address: the tokens of all connections from where this one is.
+    """
+
+    def __init__(
+        self, bucket: TokenBucket, subscriber: Subscriber | None = None, address: TokenBucket | None = None
+    ) -> None:
         self.bucket = bucket
+        self.address = address
+        self.share = Share()
         self.subscriber = subscriber
         self.leave_by_channel: dict[str, Callable[[], None]] = {}
 
@@ -479,11 +487,29 @@ class Session:
 class Call:
     """The circumstances of one call, handed to its handler beside the parameters."""
 
-    def __init__(self, session: Session, codec: Codec, release: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        codec: Codec,
+        release: Callable[[], None],
+        step_aside: Callable[[], None],
+    ) -> None:
         self.session = session
         self.codec = codec
         self.after_answer: list[Callable[[], None]] = []
         self._release = release
+        self._step_aside = step_aside
+
+    def step_aside(self) -> None:
+        """Gives the node's turn back: this call waits for somebody outside and costs nothing meanwhile."""
+        self._step_aside()
+
+    def owe(self, tokens: int) -> None:
+        """Charges the connection for what this call has cost the node in vain, whether it has the tokens or not."""
+        self.session.bucket.owe(tokens)
+        if self.session.address is not None:
+            self.session.address.owe(tokens)
+        self.session.share.tag += tokens
 
     def release(self) -> None:
         """Lets the connection's next call start: this one has its place in the venue's order and now only waits."""
@@ -524,10 +550,15 @@ def _params_reader(text: bool, params: type[msgspec.Struct]) -> _ParamsReader:
     return _ParamsReader(JSON if text else MSGPACK, params)
 
 
+def weightless(params: object) -> int:
+    """Of a method whose params cost no more than any call does."""
+    return 1
+
+
 class Method(msgspec.Struct, frozen=True):
     """One callable method and what its documentation says; `readers` by whether the codec is text.
 
-    write: a result as it travels.
+    write: a result as it travels; weigh: the tokens that its params cost, one or more.
     """
 
     name: str
@@ -539,6 +570,7 @@ class Method(msgspec.Struct, frozen=True):
     params_bytes: int
     readers: dict[bool, _ParamsReader]
     write: Writer
+    weigh: Callable[[Any], int]
 
     def bind(self, codec: Codec, params: bytes) -> msgspec.Struct:
         """Parameters by name, or by position in the declared order, as the method's struct; raises CallError."""
@@ -566,6 +598,7 @@ class Registry:
         description: str,
         errors: Sequence[ApiError] = (),
         params_bytes: int = PARAMS_BYTES,
+        weigh: Callable[[Any], int] = weightless,
     ) -> None:
         """Registers `await handler(params, call) -> result`; a refusal is a CallError with one of `errors`.
 
@@ -577,7 +610,7 @@ class Registry:
         assert all(error in ALL_ERRORS for error in errors), f"{name} gives an error that the table does not hold"
         readers = {text: _params_reader(text, params) for text in (True, False)}
         self._methods[name] = Method(
-            name, handler, params, result, description, tuple(errors), params_bytes, readers, writer(result)
+            name, handler, params, result, description, tuple(errors), params_bytes, readers, writer(result), weigh
         )
 
     def find(self, name: str) -> Method:

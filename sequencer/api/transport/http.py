@@ -17,13 +17,14 @@ from sequencer.api.rpc.errors import (
     FORBIDDEN_HOST,
     FORBIDDEN_ORIGIN,
     NO_PATH,
+    RATE_LIMITED,
     SHUTTING_DOWN,
     TOO_LARGE,
     TOO_SLOW,
     WRONG_METHOD,
     CallError,
 )
-from sequencer.api.rpc.jsonrpc import JSON, MSGPACK, Session, failure
+from sequencer.api.rpc.jsonrpc import JSON, MSGPACK, failure
 from sequencer.api.rpc.limits import Limits
 
 RECEIVE_BYTES: Final = 65_536
@@ -43,7 +44,11 @@ STATUS_OF: Final[dict[str, int]] = {
     TOO_SLOW.name: 408,
     SHUTTING_DOWN.name: 503,
     TOO_LARGE.name: 413,
+    RATE_LIMITED.name: 429,
 }
+# Pages that say whether the node lives are always given; any other costs tokens, as calls do.
+FREE_PAGES: Final = frozenset({"/health", "/ready"})
+PAGE_TOKENS: Final = 20
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -146,20 +151,33 @@ class HttpConnection:
         access: Access,
         pages: Mapping[str, Page],
         refused: Callable[[str], None],
+        address: str = "",
     ) -> None:
+        # Whether it has ever asked for anything, whether it asks for nothing now, and since when.
+        self.is_used = False
+        self.is_idle = True
+        self.idle_since = trio.current_time()
         self._stream = stream
         self._dispatcher = dispatcher
         self._limits = limits
         self._access = access
         self._pages = pages
         self._refused = refused
-        self._session = Session(dispatcher.new_bucket())
+        self._session = dispatcher.session(address)
         self._connection = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.head_bytes)
+        self._is_paid = False
         self._waiting = trio.CancelScope()
+        self._reading = trio.CancelScope()
 
     def drain(self) -> None:
         """Ends the connection if it waits for a request; one that is being served is answered first."""
         self._waiting.cancel()
+
+    def evict(self) -> None:
+        """Ends a connection that asks for nothing, or has not asked whole yet."""
+        self.is_idle = False
+        self._waiting.cancel()
+        self._reading.cancel()
 
     async def run(self) -> Upgrade | None:
         """Returns an upgrade to serve on the same stream, or None once all is said; raises VanishedError."""
@@ -169,7 +187,7 @@ class HttpConnection:
             answer: Answer | None = None
             request: h11.Request | None = None
             body = b""
-            with trio.move_on_after(self._limits.request_seconds) as scope:
+            with trio.move_on_after(self._limits.request_seconds) as self._reading:
                 try:
                     request = await self._head()
                     if request is None:
@@ -185,11 +203,14 @@ class HttpConnection:
                     refusal = CallError(TOO_LARGE if is_too_large else BAD_HTTP, str(error)[:200])
                 except (wsproto.utilities.ProtocolError, UnicodeError) as error:
                     refusal = CallError(BAD_HTTP, str(error)[:200])
-            if scope.cancelled_caught:
+            if self._reading.cancelled_caught:
                 refusal = CallError(TOO_SLOW)
+            self.is_idle = False
+            read_at = trio.current_time()
             if upgrade is not None:
                 return upgrade
             if refusal is None and request is not None:
+                self.is_used = True
                 try:
                     answer = await self._answer(request, body)
                 except CallError as error:
@@ -197,7 +218,9 @@ class HttpConnection:
             if refusal is not None or answer is None:
                 await self._refuse(request, refusal or CallError(BAD_HTTP))
                 return None
-            await self._send(request, answer, is_last=self._dispatcher.is_draining)
+            # From the last byte read to the answer: what a caller waits for that is the node's own doing.
+            took = f"node;dur={(trio.current_time() - read_at) * 1_000:.1f}"
+            await self._send(request, answer, ("server-timing", took), is_last=self._dispatcher.is_draining)
             if self._connection.our_state is not h11.DONE:
                 await linger(self._stream, self._limits.linger_seconds)
                 return None
@@ -211,6 +234,7 @@ class HttpConnection:
         if self._dispatcher.is_draining:
             return False
         self._waiting = trio.CancelScope(deadline=trio.current_time() + self._limits.idle_seconds)
+        self.idle_since, self.is_idle = trio.current_time(), True
         data = b""
         with self._waiting:
             data = await receive(self._stream)
@@ -237,9 +261,12 @@ class HttpConnection:
         self._access.check_host(_header(request, b"host"))
         if request.method not in (b"GET", b"HEAD") or _header(request, b"upgrade") is not None:
             self._access.check_origin(_header(request, b"origin"))
-        length = _header(request, b"content-length")
-        if length is not None and int(length) > self._limits.body_bytes:
+        length = int(_header(request, b"content-length") or 0)
+        if length > self._limits.body_bytes:
             raise CallError(TOO_LARGE, data={"limit": "body_bytes", "most": self._limits.body_bytes})
+        # Before they are read: what is refused here costs the node no memory.
+        self._dispatcher.pay_bytes(self._session, length)
+        self._is_paid = length > 0
 
     async def _upgrade(self, request: h11.Request) -> Upgrade | None:
         if _path(request) != "/ws":
@@ -284,7 +311,7 @@ class HttpConnection:
                 raise CallError(WRONG_METHOD if self._page(path) else NO_PATH)
             is_msgpack = "msgpack" in (_header(request, b"content-type") or "")
             codec = MSGPACK if is_msgpack else JSON
-            reply = await self._dispatcher.handle(body, codec, self._session)
+            reply = await self._dispatcher.handle(body, codec, self._session, is_paid=self._is_paid)
             if reply.body is None:
                 return Answer(204, "", b"")
             return Answer(200, codec.content_type, reply.body)
@@ -293,6 +320,8 @@ class HttpConnection:
         page = self._page(path)
         if page is None:
             raise CallError(WRONG_METHOD if path == "/" else NO_PATH)
+        if path not in FREE_PAGES:
+            self._dispatcher.pay(self._session, PAGE_TOKENS)
         try:
             return await page(path)
         except Exception as error:
@@ -312,7 +341,7 @@ class HttpConnection:
         await self._send(request, answer, is_last=True)
         await linger(self._stream, self._limits.linger_seconds)
 
-    async def _send(self, request: h11.Request | None, answer: Answer, *, is_last: bool) -> None:
+    async def _send(self, request: h11.Request | None, answer: Answer, *more: tuple[str, str], is_last: bool) -> None:
         headers = [("cache-control", "no-store"), ("x-content-type-options", "nosniff")]
         if answer.status != 204:
             headers += [("content-type", answer.content_type), ("content-length", str(len(answer.body)))]
@@ -321,7 +350,7 @@ class HttpConnection:
             headers += [("access-control-allow-origin", origin), ("vary", "origin")]
         if is_last:
             headers.append(("connection", "close"))
-        headers += answer.headers
+        headers += [*answer.headers, *more]
         try:
             data = self._connection.send(h11.Response(status_code=answer.status, headers=headers)) or b""
             if answer.body and (request is None or request.method != b"HEAD"):

@@ -1,8 +1,10 @@
 """The node's one port on 127.0.0.1: h11 and wsproto under trio, and nothing from outside ends it."""
 
 import errno
+import math
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
@@ -21,7 +23,16 @@ from sequencer.api.rpc.limits import Limits
 from sequencer.api.rpc.metrics import ApiMetrics
 from sequencer.api.rpc.openrpc import openrpc_document
 from sequencer.api.rpc.subscriptions import Feeds
-from sequencer.api.transport.http import JSON_TYPE, Access, Answer, HttpConnection, Page, VanishedError, send
+from sequencer.api.transport.http import (
+    JSON_TYPE,
+    PAGE_TOKENS,
+    Access,
+    Answer,
+    HttpConnection,
+    Page,
+    VanishedError,
+    send,
+)
 from sequencer.api.transport.websocket import WebSocketConnection
 from sequencer.schema.document import Document
 from sequencer.schema.params import NoParams
@@ -29,6 +40,10 @@ from sequencer.schema.writing import to_json
 
 HOST: Final = "127.0.0.1"
 REFUSAL_SECONDS: Final = 1.0
+# Metrics are read anew at most so often.
+METRICS_SECONDS: Final = 1.0
+# Connections of the port that tells of the node.
+MONITORS: Final = 32
 
 
 class ApiConfig(msgspec.Struct, frozen=True):
@@ -83,6 +98,16 @@ class NotReady(Protocol):
         ...
 
 
+def address_of(stream: trio.abc.Stream) -> str:
+    """Whose connection it is; empty where it is no socket's."""
+    if not isinstance(stream, trio.SocketStream):
+        return ""
+    try:
+        return str(stream.socket.getpeername()[0])
+    except OSError:
+        return ""
+
+
 class Server:
     """One node's API. Fill `registry` and `feeds` first, then `await nursery.start(server.serve)` gives the port."""
 
@@ -107,6 +132,7 @@ class Server:
         self._why_not_ready = why_not_ready
         around = surroundings or Surroundings()
         self._log = around.log
+        self._clock = around.clock
         self._metrics = ApiMetrics(metrics)
         self.feeds = Feeds(epoch, config.limits, self._metrics)
         register(registry, self.feeds, self)
@@ -121,7 +147,20 @@ class Server:
             **(pages or {}),
         }
         self._stopping = trio.Event()
-        self._open: set[HttpConnection | WebSocketConnection] = set()
+        # Each with the address that it is from.
+        self._open: dict[HttpConnection | WebSocketConnection, str] = {}
+        # Written once: methods and channels' families stand when the server starts.
+        self._described: Document | None = None
+        self._page = b""
+        self._told_metrics = (-math.inf, b"")
+
+    def monitor(self, port: int) -> "Server":
+        """What tells of this one on a port of its own, where no crowd of callers stands before a monitor."""
+        pages = {"/ready": self._ready, "/metrics": self._metrics_page}
+        limits = Limits(connections=MONITORS)
+        return Server(
+            ApiConfig(port=port, limits=limits), Registry(), metrics=CollectorRegistry(), epoch="monitor", pages=pages
+        )
 
     def stop(self) -> None:
         """Begins the graceful end: no new connections or calls, running calls are answered, then `serve` returns."""
@@ -157,7 +196,7 @@ class Server:
         """Serves one connection. Invariant: nothing that happens in it leaves this method but a cancellation."""
         try:
             async with stream:
-                if len(self._open) >= self._config.limits.connections:
+                if len(self._open) >= self._config.limits.connections and not self._make_room():
                     await self._refuse(stream)
                 else:
                     await self._serve_stream(stream)
@@ -172,6 +211,20 @@ class Server:
             if cancellations is not None:
                 raise cancellations from None
 
+    def _make_room(self) -> bool:
+        """Ends an idle connection of the address that has the most; first one that never asked, then the longest idle.
+
+        Else whoever opens all that there are and says nothing would lock everybody else out.
+        """
+        counts = Counter(self._open.values())
+        idle = [(counts[address], connection) for connection, address in self._open.items() if connection.is_idle]
+        if not idle:
+            return False
+        _, victim = min(idle, key=lambda one: (-one[0], one[1].is_used, one[1].idle_since))
+        victim.evict()
+        self._metrics.closed.labels("EVICTED").inc()
+        return True
+
     def _note_failure(self, error: Exception) -> None:
         if isinstance(error, ExceptionGroup):
             _, rest = error.split(VanishedError)
@@ -182,6 +235,7 @@ class Server:
 
     async def _serve_stream(self, stream: trio.abc.Stream) -> None:
         limits = self._config.limits
+        address = address_of(stream)
         http = HttpConnection(
             stream,
             self.dispatcher,
@@ -189,23 +243,29 @@ class Server:
             self._config.access,
             self._pages,
             lambda reason: self._metrics.refused.labels(reason).inc(),
+            address,
         )
         with self._metrics.connections.track_inprogress():
-            self._open.add(http)
+            self._open[http] = address
             try:
                 upgrade = await http.run()
             finally:
-                self._open.discard(http)
+                del self._open[http]
             if upgrade is None:
                 return
             websocket = WebSocketConnection(
-                stream, upgrade, self.dispatcher, limits, lambda reason: self._metrics.closed.labels(reason).inc()
+                stream,
+                upgrade,
+                self.dispatcher,
+                limits,
+                lambda reason: self._metrics.closed.labels(reason).inc(),
+                address,
             )
-            self._open.add(websocket)
+            self._open[websocket] = address
             try:
                 await websocket.run()
             finally:
-                self._open.discard(websocket)
+                del self._open[websocket]
 
     async def _refuse(self, stream: trio.abc.Stream) -> None:
         self._metrics.refused.labels(TOO_MANY_CONNECTIONS.name).inc()
@@ -213,14 +273,24 @@ class Server:
         head = f"HTTP/1.1 503 \r\ncontent-type: {JSON_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
         await send(stream, head.encode() + body, REFUSAL_SECONDS)
 
-    @method("rpc.discover", "This document: every method, its parameters, results and errors; every channel.")
+    @method(
+        "rpc.discover",
+        "This document: every method, its parameters, results and errors; every channel.",
+        weigh=lambda params: PAGE_TOKENS,
+    )
     async def discover(self, params: NoParams, call: Call) -> Document:
         """rpc.discover."""
-        return openrpc_document(self._registry, self.feeds.channels, self._config.version)
+        return self._document()
 
     async def _openrpc_page(self, path: str) -> Answer:
-        document = openrpc_document(self._registry, self.feeds.channels, self._config.version)
-        return Answer(200, JSON_TYPE, to_json(document))
+        if not self._page:
+            self._page = to_json(self._document())
+        return Answer(200, JSON_TYPE, self._page)
+
+    def _document(self) -> Document:
+        if self._described is None:
+            self._described = openrpc_document(self._registry, self.feeds.channels, self._config.version)
+        return self._described
 
     async def _health(self, path: str) -> Answer:
         return Answer(200, JSON_TYPE, to_json({"healthy": True}))
@@ -233,4 +303,8 @@ class Server:
         return Answer(503 if reasons else 200, JSON_TYPE, to_json({"ready": not reasons, "reasons": reasons}))
 
     async def _metrics_page(self, path: str) -> Answer:
-        return Answer(200, CONTENT_TYPE_LATEST, generate_latest(self._collectors))
+        told_at, told = self._told_metrics
+        if self._clock() - told_at >= METRICS_SECONDS:
+            told = generate_latest(self._collectors)
+            self._told_metrics = self._clock(), told
+        return Answer(200, CONTENT_TYPE_LATEST, told)

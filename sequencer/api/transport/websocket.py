@@ -11,7 +11,7 @@ from wsproto.connection import ConnectionState
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 
 from sequencer.api.rpc.dispatch import Dispatcher
-from sequencer.api.rpc.jsonrpc import JSON, MSGPACK, Codec, Push, Session
+from sequencer.api.rpc.jsonrpc import JSON, MSGPACK, Codec, Push
 from sequencer.api.rpc.limits import Limits
 from sequencer.api.transport.http import PIECES_A_TURN, Upgrade, receive, send
 
@@ -103,14 +103,16 @@ class WebSocketConnection:
         dispatcher: Dispatcher,
         limits: Limits,
         closed: Callable[[str], None],
+        address: str = "",
     ) -> None:
+        self.is_used = True
         self._stream = stream
         self._protocol = upgrade.protocol
         self._upgrade = upgrade
         self._dispatcher = dispatcher
         self._limits = limits
         self._closed = closed
-        self._session = Session(dispatcher.new_bucket(), self)
+        self._session = dispatcher.session(address, self)
         self._outbox = Outbox(limits.queue_messages, limits.queue_bytes)
         self._in_flight = trio.Semaphore(limits.calls_in_flight)
         self._waiting: deque[tuple[bytes, Codec]] = deque()
@@ -123,6 +125,21 @@ class WebSocketConnection:
         self._is_receiving = False
         self._is_reading = True
         self._message = bytearray()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it listens to nothing and asks for nothing."""
+        is_asking = self._in_flight.value < self._limits.calls_in_flight or self._waiting
+        return self._code is None and not is_asking and not self._session.leave_by_channel
+
+    @property
+    def idle_since(self) -> float:
+        """When it was last heard."""
+        return self._heard_at
+
+    def evict(self) -> None:
+        """Ends a connection that listens to nothing and asks for nothing."""
+        self._end(IDLE)
 
     def drain(self) -> None:
         """Takes no further call; those that run are answered, then the peer is told to go."""

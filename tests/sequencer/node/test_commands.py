@@ -18,7 +18,7 @@ def chosen(*flags: str) -> NodeConfig:
 
 def test_without_flags_it_is_the_usual_venue() -> None:
     config = chosen("--verifiers", "0")
-    assert config == NodeConfig(datadir=Path("~/.catenary/node").expanduser())
+    assert config == NodeConfig(datadir=Path("~/.catenary/node").expanduser(), monitor_port=9546)
     assert config.is_l1_embedded
 
 
@@ -27,7 +27,9 @@ def test_each_flag_is_one_choice() -> None:
     address = "0x" + "22" * 20
     for flags, changes in (
         (("--datadir", "/somewhere"), {"datadir": Path("/somewhere")}),
-        (("--port", "0"), {"port": 0}),
+        (("--port", "0"), {"port": 0, "monitor_port": 0}),
+        (("--port", "7000"), {"port": 7_000, "monitor_port": 7_001}),
+        (("--monitor-port", "7"), {"monitor_port": 7}),
         (("--l1-rpc-url", "http://l1"), {"l1_rpc_url": "http://l1"}),
         (("--l1-port", "1"), {"l1_port": 1}),
         (("--rollup-address", address), {"rollup_address": b"\x22" * 20}),

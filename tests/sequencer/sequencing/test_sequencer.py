@@ -149,18 +149,18 @@ async def test_stops_that_are_due_come_before_new_orders_and_nothing_else_waits_
     assert placed is not None
     assert gone is not None
     assert (placed.status, gone.receipt is not None) == ("resting", True)
-    # Two by the tick, two by the first empty input; the cancel of the fifth overtook the order and was in time.
+    # Two by the tick, two by the first empty input; the cancel of the fifth overtook all of them and was in time.
     told = [
         [type(effect).__name__ for effect in outcome.effects if not isinstance(effect, Ticked)]
         for outcome in ear.outcomes[heard:]
     ]
     assert told == [
         ["Applied", "Fired", "Rested", "Fired", "Rested"],
-        ["Fired", "Rested", "Fired", "Rested"],
         ["SoftlyCancelled", "Left"],
+        ["Fired", "Rested", "Fired", "Rested"],
         ["Accepted", "Rested"],
     ]
-    assert [given.operation[:1] for given in records(venue)][-4:] == [b"\x06", b"", b"\x04", b"\x07"]
+    assert [given.operation[:1] for given in records(venue)][-4:] == [b"\x06", b"\x04", b"", b"\x07"]
     filled = await venue.submit(signed_order(order(clock.now, buyer, BUY, PRICE - 700, 500), key(6)))
     assert [fill.maker - FIRST for fill in filled.fills] == [0, 1, 2, 3, 5]
     await venue.submit(b"")
@@ -635,14 +635,41 @@ async def test_the_order_of_arrival_is_not_that_of_the_signers(tmp_path: Path, n
         slow.turns[turn].set()
         await trio.testing.wait_all_tasks_blocked()
         assert done == []
-    # Who needs no signer, and came later, waits as well.
-    nursery.start_soon(venue.submit, tick(START + constants.TICK_STEP))
-    await trio.testing.wait_all_tasks_blocked()
-    assert len(ear.outcomes) == 4
+    # A price has a lane of its own and waits for nobody's signer.
+    await venue.submit(tick(START + constants.TICK_STEP))
+    assert (len(ear.outcomes), done) == (5, [])
     slow.turns[0].set()
     while len(ear.outcomes) < 8:
         await trio.sleep(0)
-    assert [outcome.account for outcome in ear.outcomes[4:7]] == [FIRST, FIRST + 1, FIRST + 2]
+    assert [outcome.account for outcome in ear.outcomes[5:8]] == [FIRST, FIRST + 1, FIRST + 2]
+
+
+async def test_a_cancel_and_a_transfer_overtake_orders_whose_signers_are_looked_for(
+    tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    slow = Slow()
+    venue, clock, ear = opened(tmp_path, recoverer=slow)
+    await nursery.start(venue.run)
+    await fund(venue, 3)
+    heard = len(ear.outcomes)
+    nursery.start_soon(venue.submit, signed_order(order(clock.now, FIRST, SELL, PRICE), key(0)))
+    await trio.testing.wait_all_tasks_blocked()
+    moved = request(clock.now, FIRST + 2, amount=DOLLAR, other=FIRST + 1)
+    gone = request(clock.now, FIRST, slot=1, max_posting_fee=0)
+    for tag, given, signer in ((constants.TRANSFER, moved, 2), (constants.CANCEL, gone, 0)):
+        nursery.start_soon(venue.submit, signed_request(tag, given, key(signer)))
+        await trio.testing.wait_all_tasks_blocked()
+    # The cancel keeps its place behind the transfer, and the order it is about is refused when its turn comes.
+    slow.turns[2].set()
+    await trio.testing.wait_all_tasks_blocked()
+    assert len(ear.outcomes) == heard
+    slow.turns[1].set()
+    while len(ear.outcomes) < heard + 2:
+        await trio.sleep(0)
+    slow.turns[0].set()
+    await trio.testing.wait_all_tasks_blocked()
+    assert [outcome.code for outcome in ear.outcomes[heard:]] == [codes.OK, codes.OK]
+    assert venue.engine.open_orders(FIRST) == []
     assert [len(rows) for rows in slow.asked] == [1, 1, 1]
     nursery.cancel_scope.cancel()
 

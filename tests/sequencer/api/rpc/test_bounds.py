@@ -27,12 +27,11 @@ from sequencer.api.rpc.jsonrpc import (
     Method,
     MsgpackCodec,
     Registry,
-    Session,
 )
 from sequencer.api.rpc.limits import PARAMS_BYTES, Limits, TokenBucket
 from sequencer.api.transport.http import PIECES_A_TURN
 from sequencer.api.transport.server import ApiConfig, Server, Surroundings
-from tests.sequencer.api.conftest import Running, Start, Venue
+from tests.sequencer.api.conftest import Echo, Echoed, Running, Start, Venue
 from tests.sequencer.api.transport.test_http import call_bytes
 from tests.sequencer.api.transport.test_websocket import HANDSHAKE, connect
 
@@ -122,7 +121,7 @@ def server(venue: Venue, **limits: Any) -> Server:
 
 async def answer_to(node: Server, codec: Codec, body: bytes) -> Any:
     """The first answer, plain."""
-    reply = await node.dispatcher.handle(body, codec, Session(node.dispatcher.new_bucket()))
+    reply = await node.dispatcher.handle(body, codec, node.dispatcher.session())
     assert reply.body is not None
     answer = codec.decode(reply.body)
     return answer[0] if isinstance(answer, list) else answer
@@ -190,7 +189,7 @@ async def test_of_a_refused_body_no_tree_is_built(codec: Codec, name: str, shape
         if place == "body":
             continue
         counting: Any = CountingJson() if codec is JSON else CountingMsgpack()
-        session = Session(node.dispatcher.new_bucket())
+        session = node.dispatcher.session()
         tracemalloc.start()
         try:
             await node.dispatcher.handle(body, counting, session)
@@ -376,7 +375,7 @@ async def test_a_method_cannot_ask_for_what_is_not_bounded() -> None:
 async def test_a_connection_pays_for_its_bytes_before_they_are_read() -> None:
     node = server(Venue(), connection_burst=40, connection_rate=1, token_bytes=1_024)
     node.dispatcher._clock = lambda: 0.0
-    session = Session(node.dispatcher.new_bucket())
+    session = node.dispatcher.session()
     counting = CountingJson()
     large = members(JSON, params=b"[" + b" " * 16_000 + b"]")
     names: list[str] = []
@@ -390,11 +389,42 @@ async def test_a_connection_pays_for_its_bytes_before_they_are_read() -> None:
     assert names == ["INVALID_PARAMS", "INVALID_PARAMS", "RATE_LIMITED", "RATE_LIMITED", "OK"]
 
 
-async def test_one_connection_pays_and_the_next_does_not() -> None:
-    node = server(Venue(), connection_burst=40, node_burst=60, connection_rate=1, node_rate=1)
+async def test_a_call_weighs_what_its_params_are() -> None:
+    venue = Venue()
+    venue.registry.add(
+        "heavy", venue.echo, params=Echo, result=Echoed, description="Weighs.", weigh=lambda given: int(given.amount)
+    )
+    node = server(venue, connection_burst=150, connection_rate=1)
+    node.dispatcher._clock = lambda: 0.0
+    session = node.dispatcher.session()
+    names: list[str] = []
+    for method, amount in (("heavy", 100), ("heavy", 100), ("heavy", 40), ("heavy", 10), ("echo", 1)):
+        call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {"amount": amount}}
+        answer = msgspec.json.decode(
+            (await node.dispatcher.handle(msgspec.json.encode(call), JSON, session)).body or b""
+        )
+        names.append(answer["error"]["data"]["name"] if "error" in answer else "OK")
+    # The second had to pay for having come; the rest of it was not there, and nothing of it was done.
+    assert names == ["OK", "RATE_LIMITED", "OK", "RATE_LIMITED", "OK"]
+
+
+async def test_what_is_owed_is_paid_before_anything_else() -> None:
+    now = [0.0]
+    bucket = TokenBucket(10, 100, lambda: now[0])
+    bucket.owe(150)
+    assert bucket.wait_seconds() == pytest.approx(5.1)
+    now[0] = 5.1
+    assert bucket.wait_seconds() == 0
+
+
+async def test_a_connection_begins_with_a_part_of_its_burst() -> None:
+    node = server(Venue(), connection_burst=40, start_tokens=20, connection_rate=1)
     large = members(JSON, params=b"[" + b" " * 16_000 + b"]")
-    names = [(await answer_to(node, JSON, large))["error"]["data"]["name"] for _ in range(4)]
-    assert names == ["INVALID_PARAMS"] * 3 + ["RATE_LIMITED"]
+    session = node.dispatcher.session()
+    replies = [await node.dispatcher.handle(large, JSON, session) for _ in range(2)]
+    names = [JSON.decode(reply.body or b"")["error"]["data"]["name"] for reply in replies]
+    assert names == ["INVALID_PARAMS", "RATE_LIMITED"]
+    assert (await answer_to(node, JSON, large))["error"]["data"]["name"] == "INVALID_PARAMS"
 
 
 async def test_what_costs_more_than_the_burst_costs_the_burst() -> None:
@@ -442,3 +472,42 @@ async def test_the_pieces_of_one_message_let_others_have_their_turn(whole: Any) 
             received += await client.receive_some()
         nursery.cancel_scope.cancel()
     assert turns >= len(body) // PIECES_A_TURN
+
+
+async def test_connections_of_one_address_begin_with_what_is_left_of_it() -> None:
+    now = [0.0]
+    limits = {"start_tokens": 30, "address_burst": 70, "address_rate": 1, "connection_rate": 1}
+    node = server(Venue(), **limits)
+    node.dispatcher._clock = lambda: now[0]
+
+    def first_tokens(address: str) -> int:
+        session = node.dispatcher.session(address)
+        return next(cost for cost in range(100, -1, -1) if cost == 0 or session.bucket.wait_seconds(cost) == 0)
+
+    assert [first_tokens("10.0.0.1") for _ in range(4)] == [30, 30, 10, 0]
+    assert first_tokens("10.0.0.2") == 30
+    now[0] = 20.0
+    assert first_tokens("10.0.0.1") == 20
+
+
+async def test_what_one_connection_owes_its_address_owes_too() -> None:
+    node = server(Venue(), start_tokens=30, address_burst=70, address_rate=1)
+    node.dispatcher._clock = lambda: 0.0
+    session = node.dispatcher.session("10.0.0.1")
+    Call(session, JSON, lambda: None, lambda: None).owe(50)
+    assert session.bucket.wait_seconds() > 0
+    assert node.dispatcher.session("10.0.0.1").bucket.wait_seconds() > 0
+    assert node.dispatcher.session("10.0.0.2").bucket.wait_seconds() == 0
+
+
+async def test_addresses_that_owe_nothing_are_forgotten_when_there_are_too_many() -> None:
+    now = [0.0]
+    node = server(Venue(), addresses=3, start_tokens=10, address_rate=1)
+    node.dispatcher._clock = lambda: now[0]
+    for index in range(3):
+        node.dispatcher.session(f"10.0.0.{index}")
+    now[0] = 5.0
+    node.dispatcher.session("10.0.0.0")
+    now[0] = 12.0
+    node.dispatcher.session("10.0.0.9")
+    assert set(node.dispatcher._addresses) == {"10.0.0.0", "10.0.0.9"}

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import msgpack
 import msgspec
 import pytest
@@ -298,21 +299,22 @@ async def test_a_call_that_takes_too_long(start: Start) -> None:
     assert node.venue.finished == []
 
 
-async def test_rate_limit_of_the_node_with_an_injected_clock(start: Start) -> None:
+async def test_rate_limit_with_an_injected_clock(start: Start) -> None:
     now = [100.0]
-    node: Running = await start(Limits(node_rate=2, node_burst=3), clock=lambda: now[0])
+    node: Running = await start(Limits(connection_rate=2, connection_burst=3), clock=lambda: now[0])
     call = {"jsonrpc": "2.0", "id": 1, "method": "echo", "params": [1]}
-    answers = (await node.post(msgspec.json.encode([call] * 5))).json()
-    assert [answer.get("error", {}).get("data") for answer in answers] == [
-        None,
-        None,
-        None,
-        {"name": "RATE_LIMITED", "retry_after_ms": 500},
-        {"name": "RATE_LIMITED", "retry_after_ms": 500},
-    ]
-    now[0] += 0.5
-    await node.assert_alive()
-    assert (await node.post(b"garbage")).json()["error"]["data"]["name"] == "RATE_LIMITED"
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{node.port}", trust_env=False, verify=False) as client:
+        answers = (await client.post("/", content=msgspec.json.encode([call] * 5))).json()
+        assert [answer.get("error", {}).get("data") for answer in answers] == [
+            None,
+            None,
+            None,
+            {"name": "RATE_LIMITED", "retry_after_ms": 500},
+            {"name": "RATE_LIMITED", "retry_after_ms": 500},
+        ]
+        now[0] += 0.5
+        assert "result" in (await client.post("/", content=msgspec.json.encode(call))).json()
+        assert (await client.post("/", content=b"garbage")).json()["error"]["data"]["name"] == "RATE_LIMITED"
 
 
 async def test_rate_limit_of_one_connection_leaves_the_others_alone(start: Start) -> None:
@@ -326,10 +328,54 @@ async def test_rate_limit_of_one_connection_leaves_the_others_alone(start: Start
 async def test_too_many_connections(start: Start) -> None:
     node: Running = await start(Limits(connections=1))
     async with await trio.open_tcp_stream("127.0.0.1", node.port) as first:
-        await first.send_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert (await first.receive_some()).startswith(b"HTTP/1.1 200")
+        await first.send_all(request_bytes(call_bytes("slow", [1])))
+        while not node.venue.started:
+            await trio.sleep(0)
         async with await trio.open_tcp_stream("127.0.0.1", node.port) as second:
             assert b"TOO_MANY_CONNECTIONS" in await second.receive_some()
+
+
+async def test_connections_that_say_nothing_lock_nobody_out(start: Start) -> None:
+    node: Running = await start(Limits(connections=3))
+    health = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    async with await trio.open_tcp_stream("127.0.0.1", node.port) as used:
+        await used.send_all(health)
+        assert (await used.receive_some()).startswith(b"HTTP/1.1 200")
+        streams = [await trio.open_tcp_stream("127.0.0.1", node.port) for _ in range(6)]
+        # One that has begun a request and does not end it has not asked either.
+        await streams[-1].send_all(b"POST / HTTP/1.1\r\nHost: loc")
+        for _ in range(3):
+            assert (await node.get("/health")).status_code == 200
+        # Whoever has asked once keeps his connection while there are others to end.
+        await used.send_all(health)
+        assert (await used.receive_some()).startswith(b"HTTP/1.1 200")
+        for stream in streams:
+            await stream.aclose()
+
+
+async def test_a_page_costs_tokens_and_whether_the_node_lives_none(start: Start) -> None:
+    node: Running = await start(Limits(connection_burst=40, connection_rate=1), clock=lambda: 0.0)
+    url = f"http://127.0.0.1:{node.port}"
+    async with httpx.AsyncClient(base_url=url, trust_env=False, verify=False) as client:
+        codes = [(await client.get(path)).status_code for path in ("/metrics", "/openrpc.json", "/metrics")]
+        assert codes == [200, 200, 429]
+    async with httpx.AsyncClient(base_url=url, trust_env=False, verify=False) as client:
+        assert {(await client.get(path)).status_code for path in ["/health", "/ready"] * 50} == {200}
+
+
+async def test_metrics_are_read_once_a_second(start: Start) -> None:
+    now = [0.0]
+    node: Running = await start(clock=lambda: now[0])
+
+    async def told() -> str:
+        lines = (await node.get("/metrics")).text.splitlines()
+        return next(line for line in lines if line.startswith("catenary_api_incidents_total"))
+
+    assert (await told()).endswith(" 0.0")
+    node.server.dispatcher.incident(ValueError("of a test"))
+    assert (await told()).endswith(" 0.0")
+    now[0] = 1.0
+    assert (await told()).endswith(" 1.0")
 
 
 async def test_an_idle_connection_is_closed(start: Start) -> None:
@@ -380,3 +426,41 @@ async def test_shutdown_gives_up_at_the_deadline(start: Start, nursery: trio.Nur
     while node.is_served:
         await trio.testing.wait_all_tasks_blocked(0.01)
     assert node.venue.finished == []
+
+
+async def test_a_body_is_paid_for_before_it_is_read(start: Start) -> None:
+    node: Running = await start(Limits(connection_burst=40, connection_rate=1, token_bytes=1_000), clock=lambda: 0.0)
+    head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50000\r\n\r\n"
+    body = call_bytes("echo", [1]).ljust(50_000)
+    # What costs more than the burst costs the burst: the first takes all that a new connection has.
+    async with await trio.open_tcp_stream("127.0.0.1", node.port) as stream:
+        await stream.send_all(head + body)
+        assert (await stream.receive_some()).startswith(b"HTTP/1.1 200")
+        await stream.send_all(head)
+        assert (await stream.receive_some()).startswith(b"HTTP/1.1 429")
+
+
+async def test_an_answer_says_how_long_it_took(start: Start) -> None:
+    node: Running = await start()
+    answer = await node.post(call_bytes("echo", [1]))
+    name, _, took = answer.headers["server-timing"].partition(";dur=")
+    assert name == "node"
+    assert float(took) >= 0
+
+
+async def test_a_port_of_its_own_tells_of_the_node(start: Start) -> None:
+    node: Running = await start()
+    node.server.dispatcher.incident(ValueError("of a test"))
+    async with trio.open_nursery() as nursery:
+        monitor = node.server.monitor(0)
+        port = await nursery.start(monitor.serve)
+        url = f"http://127.0.0.1:{port}"
+        async with httpx.AsyncClient(base_url=url, trust_env=False, verify=False) as client:
+            assert "catenary_api_incidents_total 1.0" in (await client.get("/metrics")).text
+            assert (await client.get("/health")).json() == {"healthy": True}
+            assert (await client.get("/ready")).json()["ready"] is True
+            node.server.dispatcher.is_draining = True
+            assert (await client.get("/ready")).status_code == 503
+            call = {"jsonrpc": "2.0", "id": 1, "method": "echo", "params": [1]}
+            assert (await client.post("/", json=call)).json()["error"]["data"]["name"] == "METHOD_NOT_FOUND"
+        nursery.cancel_scope.cancel()

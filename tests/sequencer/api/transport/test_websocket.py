@@ -324,3 +324,18 @@ async def test_shutdown_answers_what_runs_and_says_goodbye(start: Start) -> None
         await trio.testing.wait_all_tasks_blocked()
     with pytest.raises(httpx.ConnectError):
         await node.get("/health")
+
+
+async def test_a_websocket_that_listens_to_nothing_makes_room_and_one_that_listens_does_not(start: Start) -> None:
+    node: Running = await start(Limits(connections=1))
+    node.server.feeds.open("ticks", lambda: 1)
+    async with connect(node) as silent:
+        assert (await node.get("/health")).status_code == 200
+        with pytest.raises(ConnectionClosed) as closed:
+            await silent.get_message()
+        assert (closed.value.reason.code, closed.value.reason.reason) == (4009, "IDLE")
+    while node.sample("catenary_api_connections"):
+        await trio.sleep(0)
+    async with connect(node) as listening:
+        await ask(listening, "catenary_subscribe", ["ticks"])
+        assert (await node.get("/health")).status_code == 503
