@@ -111,6 +111,15 @@ def _pairs(
 @click.option("--play-from-ms", type=click.IntRange(0), help="Play once from this Unix time on; else round and round.")
 @_pairs("--http-price", "URL#path[,time.path]", parse_http_price, "Repeat for a median of several.", _all_by_market)
 @click.option(
+    "--min-sources",
+    type=click.IntRange(1, 100),
+    show_default="more than half of those given",
+    help="URLs of a market that must agree, or it has no price.",
+)
+@click.option(
+    "--max-spread-ppm", type=click.IntRange(1, 10**6), default=10_000, show_default=True, help="How far they may stand."
+)
+@click.option(
     "--max-age", type=click.FloatRange(0.1, 600), default=15.0, show_default=True, help="Of a price, seconds."
 )
 @click.option("--max-move-ppm", type=click.IntRange(1, 10**6), default=50_000, show_default=True, help="Else confirm.")

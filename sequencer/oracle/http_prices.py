@@ -22,8 +22,25 @@ _MAX_DEPTH: Final = 32
 _BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
 
 
+class Agreement(msgspec.Struct, frozen=True):
+    """When several sources of a market are a price: so many of them within so much of the middle one.
+
+    least: None for more than half of those that were named. spread_ppm: parts in a million of the middle price.
+    """
+
+    least: int | None = None
+    spread_ppm: int = 10_000
+
+    def wanted(self, named: int) -> int:
+        """How many of so many sources have to agree."""
+        return named // 2 + 1 if self.least is None else self.least
+
+
+USUAL: Final = Agreement()
+
+
 class HttpPrices:
-    """Asks one or more URLs a market at each grid time; the median (the lower one of two) of those that answer."""
+    """Asks one or more URLs a market at each grid time; the median (the lower one of two) of those that agree."""
 
     def __init__(
         self,
@@ -32,24 +49,44 @@ class HttpPrices:
         now_ms: Callable[[], int],
         failed: Callable[[str, str], None] = lambda url, reason: None,
         max_age_ms: int = constants.MAX_PRICE_AGE,
+        agreement: Agreement = USUAL,
     ) -> None:
-        """`failed` is told (url, reason) of every answer that is none. Prices older than `max_age_ms` do not count."""
+        """`failed` is told (url, reason) of every answer that is none, and of each that stands apart.
+
+        Prices older than `max_age_ms` do not count.
+        """
         self._client = client
         self._prices = [list(of_market) for of_market in prices]
         self._now_ms = now_ms
         self._failed = failed
         self._max_age_ms = max_age_ms
+        self._agreement = agreement
 
     async def quotes(self, time_ms: int) -> list[Quote | None]:
         """What the URLs answer now."""
-        found: list[list[Quote]] = [[] for _ in self._prices]
+        found: list[list[tuple[Quote, str]]] = [[] for _ in self._prices]
         async with trio.open_nursery() as nursery:
             for place, of_market in enumerate(self._prices):
                 for price in of_market:
                     nursery.start_soon(self._ask, price, found[place])
-        return [_middle(quotes) for quotes in found]
+        return [
+            self._agreed(answers, self._agreement.wanted(len(of_market)))
+            for answers, of_market in zip(found, self._prices, strict=True)
+        ]
 
-    async def _ask(self, price: HttpPrice, found: list[Quote]) -> None:
+    def _agreed(self, answers: list[tuple[Quote, str]], wanted: int) -> Quote | None:
+        """The middle of those that stand by the middle one; None where they are fewer than wanted."""
+        middle = _middle([quote for quote, _ in answers])
+        if middle is None:
+            return None
+        most = middle.dollars * self._agreement.spread_ppm / constants.PPM
+        near = [quote for quote, _ in answers if abs(quote.dollars - middle.dollars) <= most]
+        for quote, url in answers:
+            if quote not in near:
+                self._failed(url, f"{quote.dollars:g} dollars, where others say {middle.dollars:g}")
+        return _middle(near) if len(near) >= wanted else None
+
+    async def _ask(self, price: HttpPrice, found: list[tuple[Quote, str]]) -> None:
         try:
             with trio.fail_after(_HTTP_SECONDS):
                 answer = await self._answer(price.url)
@@ -68,7 +105,7 @@ class HttpPrices:
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, OverflowError) as error:
             self._failed(price.url, str(error) or type(error).__name__)
         else:
-            found.append(Quote(dollars, observed_ms))
+            found.append((Quote(dollars, observed_ms), price.url))
 
     async def _answer(self, url: str) -> Any:
         async with self._client.stream("GET", url, headers={"Accept": "application/json"}) as response:

@@ -1,7 +1,7 @@
 """What the options of a signer open: the nodes that it reports to, its source of prices, the signer itself."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TypeVar
 
 import httpx
@@ -12,9 +12,9 @@ from l1_bridge.client.keys import DEVELOPMENT_CHAIN_ID
 from prover.cli.running import EXIT_USAGE, CommandFailed
 from sequencer.client.client import NodeClient
 from sequencer.client.clock import wall_clock_ms
-from sequencer.client.errors import Misfit
+from sequencer.client.errors import ClientError, Misfit
 from sequencer.devnet.prices import START_DOLLARS
-from sequencer.oracle.http_prices import HttpPrices
+from sequencer.oracle.http_prices import Agreement, HttpPrices
 from sequencer.oracle.options import Options
 from sequencer.oracle.premium import PremiumRule
 from sequencer.oracle.price_filter import PriceFilter
@@ -28,11 +28,15 @@ _Value = TypeVar("_Value")
 
 
 class Connection(msgspec.Struct, frozen=True):
-    """The nodes, and what the first of them that answered says of itself."""
+    """The nodes, and what the first of them that answered says of itself.
+
+    last_ticks: the venue's last prices by market, ticks.
+    """
 
     nodes: list[NodeClient]
     status: Status
     terms: Terms
+    last_ticks: dict[str, int]
 
 
 def expected_terms(options: Options) -> Expected:
@@ -60,7 +64,7 @@ async def connected(options: Options) -> AsyncIterator[Connection]:
                 f"Chain {status.chain_id} is not a devnet: --chain-id, --rollup-address and --market are required.",
                 EXIT_USAGE,
             )
-        yield Connection(nodes, status, terms)
+        yield Connection(nodes, status, terms, await last_ticks(nodes))
 
 
 @asynccontextmanager
@@ -79,6 +83,14 @@ async def price_source(options: Options, markets: Sequence[Market]) -> AsyncIter
         raise CommandFailed(f"{str(error)[:1].upper()}{str(error)[1:]}.", EXIT_USAGE) from None
 
 
+async def last_ticks(nodes: Sequence[NodeClient]) -> dict[str, int]:
+    """The venue's last prices by market, of the first node that tells them; none of a market that never had one."""
+    for node in nodes:
+        with suppress(ClientError):
+            return {market.name: market.price_ticks for market in await node.markets() if market.price_ticks}
+    return {}
+
+
 def seen_by(options: Options, source: PriceSource, signer_index: int) -> PriceSource:
     """A source as one signer sees it."""
     return NoisyPrices(source, options.noise_ppm, signer_index) if options.noise_ppm else source
@@ -87,11 +99,13 @@ def seen_by(options: Options, source: PriceSource, signer_index: int) -> PriceSo
 def opened_signer(options: Options, connection: Connection, source: PriceSource, key: SignerKey) -> OracleSigner:
     """A signer by the wall clock."""
     markets = connection.terms.markets
+    price_filter = PriceFilter(markets, round(options.max_age * 1_000), options.max_move_ppm, options.confirmations)
+    price_filter.begin_at(connection.last_ticks)
     return OracleSigner(
         key,
         connection.terms,
         seen_by(options, source, key.index),
-        PriceFilter(markets, round(options.max_age * 1_000), options.max_move_ppm, options.confirmations),
+        price_filter,
         connection.nodes,
         wall_clock_ms,
         PremiumRule(options.impact_dollars * 10**6, options.premium_cap_ppm),
@@ -101,13 +115,17 @@ def opened_signer(options: Options, connection: Connection, source: PriceSource,
 @asynccontextmanager
 async def _http(options: Options, markets: Sequence[Market]) -> AsyncIterator[PriceSource]:
     prices = [_of(options.http_price, market, "--http-price") for market in markets]
+    for market, given in zip(markets, prices, strict=True):
+        if options.min_sources is not None and len(given) < options.min_sources:
+            raise SourceError(f"market {market.name} has {len(given)} sources, fewer than --min-sources")
     log = structlog.get_logger("oracle")
 
     def failed(url: str, reason: str) -> None:
         log.warning("oracle.no_price", url=url, reason=reason)
 
     async with httpx.AsyncClient(follow_redirects=False, timeout=None) as client:
-        yield HttpPrices(client, prices, wall_clock_ms, failed, round(options.max_age * 1_000))
+        agreement = Agreement(options.min_sources, options.max_spread_ppm)
+        yield HttpPrices(client, prices, wall_clock_ms, failed, round(options.max_age * 1_000), agreement)
 
 
 def _recordings(options: Options, markets: Sequence[Market]) -> list[Series]:

@@ -44,6 +44,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     speed: float
     play_from_ms: int | None
     http_price: dict[str, tuple[HttpPrice, ...]]
+    min_sources: int | None
+    max_spread_ppm: int
     max_age: float
     max_move_ppm: int
     confirmations: int

@@ -1,6 +1,6 @@
 """When a signer would rather stay silent than sign a price."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from sequencer.oracle.price_sources import Market, Quote
@@ -36,6 +36,14 @@ class PriceFilter:
             self._markets.append(market)
             for column in (self._last, self._candidate, self._seen):
                 column.append(0)
+
+    def begin_at(self, last_ticks: Mapping[str, int]) -> None:
+        """Measures the first reading of each market against the venue's last price, where there is one.
+
+        Else a signer that starts beside a broken source would sign whatever it reads first.
+        """
+        for index, market in enumerate(self._markets):
+            self._last[index] = self._last[index] or last_ticks.get(market.name, 0)
 
     def prices(self, time_ms: int, quotes: Sequence[Quote | None]) -> list[int]:
         """Ticks by market; raises Silent, for a signer signs all markets or nothing."""

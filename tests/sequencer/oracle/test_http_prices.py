@@ -7,7 +7,7 @@ import pytest
 import trio
 import trio.testing
 
-from sequencer.oracle.http_prices import HttpPrices
+from sequencer.oracle.http_prices import USUAL, Agreement, HttpPrices
 from sequencer.oracle.options import HttpPrice, parse_http_price
 from sequencer.oracle.price_sources import Quote
 
@@ -17,12 +17,13 @@ NOW = 1_800_000_000_000
 class Shop:
     """An HTTP source that answers what a test sets."""
 
-    def __init__(self, *urls_and_paths: str) -> None:
+    def __init__(self, *urls_and_paths: str, agreement: Agreement = USUAL) -> None:
         self.answers: dict[str, Any] = {}
         self.failures: list[tuple[str, str]] = []
         client = httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
         wanted = [[parse_http_price(text) for text in of_market.split(" ")] for of_market in urls_and_paths]
-        self.source = HttpPrices(client, wanted, lambda: NOW, lambda url, why: self.failures.append((url, why)), 15_000)
+        failed = self.failures.append
+        self.source = HttpPrices(client, wanted, lambda: NOW, lambda *told: failed(told), 15_000, agreement)
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         given = self.answers[request.url.path]
@@ -96,14 +97,45 @@ def test_what_is_no_price(answer: Any, words: str) -> None:
     assert words in reason
 
 
-def test_of_several_sources_the_median_of_those_that_answer() -> None:
-    shop = Shop(" ".join(f"http://x.example/{name}#price" for name in "abc"))
-    shop.answers = {"/a": {"price": 10}, "/b": {"price": 12}, "/c": {"price": 1_000}}
-    assert shop.quotes() == [Quote(12.0, NOW)]
-    shop.answers["/b"] = httpx.Response(500)
-    assert shop.quotes() == [Quote(10.0, NOW)]
+def three(agreement: Agreement = USUAL) -> Shop:
+    """A market of three sources."""
+    return Shop(" ".join(f"http://x.example/{name}#price" for name in "abc"), agreement=agreement)
+
+
+def test_of_several_sources_the_median_of_those_that_agree() -> None:
+    shop = three()
+    shop.answers = {"/a": {"price": 1_000}, "/b": {"price": 1_004}, "/c": {"price": 5}}
+    assert shop.quotes() == [Quote(1_000.0, NOW)]
+    assert shop.failures == [("http://x.example/c", "5 dollars, where others say 1000")]
+    shop.answers["/c"] = {"price": 1_010}
+    assert shop.quotes() == [Quote(1_004.0, NOW)]
     shop.answers = dict.fromkeys(("/a", "/b", "/c"), httpx.ConnectError("refused"))
     assert shop.quotes() == [None]
+
+
+def test_of_two_that_differ_by_a_digit_neither_is_a_price() -> None:
+    shop = three()
+    shop.answers = {"/a": {"price": 60_000.1}, "/b": {"price": 6_000.01}, "/c": httpx.Response(500)}
+    assert shop.quotes() == [None]
+    shop.answers["/c"] = {"price": 60_000.3}
+    assert shop.quotes() == [Quote(60_000.1, NOW)]
+
+
+@pytest.mark.parametrize(
+    ("least", "answering", "is_price"), [(None, 2, True), (None, 1, False), (1, 1, True), (3, 2, False)]
+)
+def test_so_many_have_to_agree(least: int | None, answering: int, is_price: bool) -> None:
+    shop = three(Agreement(least))
+    given = [{"price": 10}] * answering + [httpx.Response(500)] * (3 - answering)
+    shop.answers = dict(zip(("/a", "/b", "/c"), given, strict=True))
+    assert (shop.quotes() != [None]) is is_price
+
+
+@pytest.mark.parametrize(("price", "is_price"), [(1_010, True), (1_010.01, False), (990, True), (989.99, False)])
+def test_they_agree_within_the_spread(price: float, is_price: bool) -> None:
+    shop = three(Agreement(3))
+    shop.answers = {"/a": {"price": 1_000}, "/b": {"price": 1_000}, "/c": {"price": price}}
+    assert (shop.quotes() != [None]) is is_price
 
 
 def test_a_source_that_hangs_is_left() -> None:

@@ -60,6 +60,19 @@ def test_a_crash_is_signed_before_the_last_tick_is_stale() -> None:
     assert watch.sees(35_200) == [352_000, 300_000]
 
 
+def test_a_first_reading_far_from_the_venues_last_price_waits_to_be_confirmed() -> None:
+    watch = Watch()
+    watch.price_filter.begin_at({"BTC": 600_000})
+    assert watch.sees(6_000) == "BTC: moved from 600000 to 60000 ticks, seen 1 times"
+    assert watch.sees(60_100) == [601_000, 300_000]
+    # What it has signed itself counts more than what the venue had when it came.
+    watch.price_filter.begin_at({"BTC": 1, "ETH": 1})
+    assert watch.sees(60_200) == [602_000, 300_000]
+    fresh = Watch()
+    fresh.price_filter.begin_at({"DOGE": 1})
+    assert fresh.sees(6_000) == [60_000, 300_000]
+
+
 def test_one_market_silences_all() -> None:
     watch = Watch()
     watch.sees(60_000)
