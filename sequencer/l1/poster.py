@@ -13,10 +13,10 @@ from l1_bridge.client.sending import OWN_TERMS
 from l1_bridge.codec import batch, calls
 from l1_bridge.contracts.artifact import ArtifactError
 from prover.contracts.deployment import Deployment
-from prover.contracts.referee import LocalReferee, RefereeRefused
 from prover.stf import constants, containers
 from sequencer.engine.engine import Engine
 from sequencer.engine.records import SealedChunk
+from sequencer.l1.preflight import LocalVerdicts, Preflight, PreflightPolicy
 from sequencer.views.markets import index_of
 
 # A batch stays below the 131,072 bytes that the public mempool takes.
@@ -30,10 +30,6 @@ _SEAT_GAS: Final = 600_000
 # The bridge keeps so many bytes of it.
 _ENDPOINT_LIMIT: Final = 128
 _LONGEST_PAUSE_SECONDS: Final = 60.0
-
-
-class PreflightFailed(Exception):
-    """The shipped bytecode gives another root than this node: it must not commit, and must not go on."""
 
 
 class Overdue(Exception):
@@ -56,16 +52,16 @@ class Poster:
         *,
         post_seconds: float = 5.0,
         clock: Callable[[], float] = trio.current_time,
+        preflight: Preflight | None = None,
     ) -> None:
         self._client = client
         self._signer = signer
         self._deployment = deployment
         self._engine = engine
         self._post_seconds = post_seconds
-        self._referee = LocalReferee()
+        self.preflight = preflight or Preflight(LocalVerdicts(deployment.domain), PreflightPolicy())
         first = engine.chunk_begun(1)
         self._genesis_root = engine.state.root if first is None else first.pre_root
-        self._checked = 0
         self._parameters: calls.Parameters | None = None
         self.batches_posted = 0
         self._clock = clock
@@ -264,7 +260,7 @@ class Poster:
             chunks.pop()
         if not chunks:
             return False
-        await trio.to_thread.run_sync(self._preflight, chunks)
+        await self.preflight.judge(chunks)
         data = self._encode(record, chunks)
         # Asked before it is paid for: a refusal costs nothing, and says why.
         refused = await self._refusal(data)
@@ -298,20 +294,6 @@ class Poster:
             # The node's own refusal is no verdict: what it will not simulate it may still take.
             self._log.warning("post.not_simulated", error=str(error))
         return ""
-
-    def _preflight(self, chunks: list[SealedChunk]) -> None:
-        for chunk in chunks:
-            if chunk.number <= self._checked:
-                continue
-            try:
-                root = self._referee.replay(self._deployment.domain, chunk.pre_root, chunk.body, chunk.witness)
-            except RefereeRefused as error:
-                raise PreflightFailed(f"the referee refuses the witness of chunk {chunk.number}: {error}") from None
-            if root != chunk.post_root:
-                raise PreflightFailed(
-                    f"chunk {chunk.number}: this node says 0x{chunk.post_root.hex()}, the referee 0x{root.hex()}"
-                )
-            self._checked = chunk.number
 
 
 class ForeignHead(L1Error):

@@ -52,6 +52,9 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     no_oracle: bool
     no_maker: bool
     verifiers: int
+    preflight_workers: int
+    preflight_percent: int
+    preflight_seconds: float | None
     keystore: Path | None
     password_file: Path | None
     development_key: int
@@ -105,6 +108,21 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     show_default="cores - 1, at least 1",
     help="Signature worker processes, 0: none.",
 )
+@click.option(
+    "--preflight-workers",
+    type=click.IntRange(0, 64),
+    default=1,
+    show_default=True,
+    help="Processes that replay chunks on the shipped bytecode before they are posted, 0: none, in the node itself.",
+)
+@click.option("--preflight-percent", type=click.IntRange(0, 100), default=100, show_default=True, help="Of all chunks.")
+@click.option(
+    "--preflight-seconds",
+    type=click.FloatRange(0),
+    default=None,
+    show_default="no end",
+    help="Of one batch; later chunks are posted without it.",
+)
 @key_options
 @output_options
 @config_option
@@ -119,6 +137,7 @@ def node(options: NodeOptions) -> None:
 
 def config_of(options: NodeOptions) -> "NodeConfig":
     """What the node makes of its flags; CommandFailed for a keystore that does not open."""
+    from sequencer.l1.preflight import PreflightPolicy
     from sequencer.node.config import NodeConfig
 
     operator: Signer | None = None
@@ -146,6 +165,8 @@ def config_of(options: NodeOptions) -> "NodeConfig":
         development_key=options.development_key if _is_given("development_key") else 0,
         is_maker_running=not options.no_maker,
         verifiers=options.verifiers,
+        preflight_workers=options.preflight_workers,
+        preflight=PreflightPolicy(options.preflight_percent, seconds_of_batch=options.preflight_seconds),
     )
 
 
@@ -167,7 +188,8 @@ async def serve(config: "NodeConfig", output: Output) -> bool:
     from prover.state.store import StoreUnavailable
     from sequencer.api.transport.server import CannotListenError
     from sequencer.l1.following import QueueUnreadable
-    from sequencer.l1.poster import Overdue, PreflightFailed
+    from sequencer.l1.poster import Overdue
+    from sequencer.l1.preflight import PreflightFailed
     from sequencer.node import node as node_module
     from sequencer.node.config import CannotStart, DatadirUnusable, L1Unusable
     from sequencer.node.first_trade import hint, program_name, wallet_directory

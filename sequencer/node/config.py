@@ -7,6 +7,7 @@ import msgspec
 from l1_bridge.client.keys import Signer
 from l1_bridge.client.options import DEFAULT_OPTIONS
 from prover.stf import containers
+from sequencer.l1.preflight import PreflightPolicy
 
 
 class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +38,10 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     is_seat_wanted: bool = False
     # Signature workers; 0 checks signatures in the node's own process.
     verifiers: int = 0
+
+    # Pre-flight workers; 0 asks the referee in the node's own process. How much is asked is the operator's policy.
+    preflight_workers: int = 0
+    preflight: PreflightPolicy = PreflightPolicy()
 
     @property
     def is_l1_embedded(self) -> bool:

@@ -1,25 +1,79 @@
-"""An L1 of the node's own: a process that lives and ends with it."""
+"""An L1 of the node's own: a process that lives and ends with it, and is started again when it dies."""
 
 import json
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from subprocess import PIPE
 from typing import Final
 
+import structlog
 import trio
 
 from sequencer.node.config import L1Unusable
 
 _STARTUP_SECONDS: Final = 60.0
 _PREDECESSOR_SECONDS: Final = 10.0
+_FIRST_PAUSE_SECONDS: Final = 0.1
+_LONGEST_PAUSE_SECONDS: Final = 30.0
+
+
+class EmbeddedL1:
+    """One process at a time on one port. url: where it answers; restarts: how often it had to be started anew."""
+
+    def __init__(self, datadir: Path, port: int) -> None:
+        self.url = ""
+        self.restarts = 0
+        self.pid = 0
+        self.failure: L1Unusable | None = None
+        self._datadir = datadir
+        self._port = port
+        self._log = structlog.get_logger("l1")
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Keeps it running until cancelled; where the first start fails, `failure` says why."""
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            began = trio.current_time()
+            try:
+                async with _process(self._datadir, self._port) as (process, url):
+                    self.pid = process.pid
+                    if not self.url:
+                        self.url, self._port = url, int(url.rpartition(":")[2])
+                        task_status.started()
+                    await process.wait()
+                    self._log.error("l1.died", exit_code=process.returncode, restarts=self.restarts)
+            except L1Unusable as error:
+                if not self.url:
+                    self.failure = error
+                    task_status.started()
+                    return
+                self._log.error("l1.not_restarted", error=str(error), next_in_seconds=pause)
+            # What lives long may die again at once; what dies at once is given more and more time.
+            is_lasting = trio.current_time() - began >= _LONGEST_PAUSE_SECONDS
+            pause = _FIRST_PAUSE_SECONDS if is_lasting else min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            await trio.sleep(pause)
+            self.restarts += 1
 
 
 @asynccontextmanager
-async def embedded_l1(datadir: Path, port: int) -> AsyncIterator[str]:
-    """An embedded L1 as a process of its own; gives its URL. L1Unusable where it does not come up."""
+async def embedded_l1(datadir: Path, port: int) -> AsyncIterator[EmbeddedL1]:
+    """An embedded L1 that is started again when it dies. L1Unusable where it does not come up."""
+    embedded = EmbeddedL1(datadir, port)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(embedded.run)
+        if embedded.failure is None:
+            yield embedded
+        nursery.cancel_scope.cancel()
+    if embedded.failure is not None:
+        raise embedded.failure
+
+
+@asynccontextmanager
+async def _process(datadir: Path, port: int) -> AsyncIterator[tuple[trio.Process, str]]:
+    """The process and its URL; it ends with the context. L1Unusable where it does not come up."""
     await _predecessor_gone(datadir)
     command = [sys.executable, "-m", "l1_bridge.devnet.server", "--datadir", str(datadir), "--port", str(port)]
     command.append("--exit-with-stdin")
@@ -44,11 +98,12 @@ async def embedded_l1(datadir: Path, port: int) -> AsyncIterator[str]:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_drain, process.stdout)
             nursery.start_soon(_drain, process.stderr)
-            yield str(json.loads(line)["url"])
+            yield process, str(json.loads(line)["url"])
             nursery.cancel_scope.cancel()
     finally:
         with trio.CancelScope(shield=True):
-            process.terminate()
+            with suppress(ProcessLookupError):
+                process.terminate()
             with trio.move_on_after(10):
                 await process.wait()
             if process.returncode is None:

@@ -31,6 +31,7 @@ from sequencer.l1.following import EntryFeeder, Following, read_checkpoint
 from sequencer.l1.handing_over import HANDING_OVER, CannotHandOver, HandOver
 from sequencer.l1.postable import CODES, Reason
 from sequencer.l1.poster import Poster, SeatTaken
+from sequencer.l1.preflight import LocalVerdicts, Preflight, WorkerVerdicts
 from sequencer.l1.watching import Watch, meet_time
 from sequencer.node.checking import JOURNAL_LIMITS
 from sequencer.node.config import CannotStart, DatadirUnusable, L1Unusable, NodeConfig
@@ -141,7 +142,17 @@ class Node:
             posted_chunks=lambda: self._view.posted_chunks,
         )
         operator = operator_of(config, deployment.chain_id)
-        self._poster = Poster(client, operator, deployment, ground.engine, post_seconds=config.post_seconds)
+        self._referees: WorkerVerdicts | None = None
+        if config.preflight_workers:
+            self._referees = WorkerVerdicts(deployment.domain, config.preflight, config.preflight_workers)
+        self._poster = Poster(
+            client,
+            operator,
+            deployment,
+            ground.engine,
+            post_seconds=config.post_seconds,
+            preflight=Preflight(self._referees or LocalVerdicts(deployment.domain), config.preflight),
+        )
         self._sequencer.dear_byte_micros = lambda: self._poster.dear_byte_micros
         self._watch = Watch(
             client,
@@ -203,6 +214,8 @@ class Node:
         async with trio.open_nursery() as nursery:
             if self._verifiers is not None:
                 await nursery.start(self._verifiers.run)
+            if self._referees is not None:
+                await nursery.start(self._referees.run)
             await nursery.start(self._sequencer.run)
             url = f"http://127.0.0.1:{await nursery.start(self._server.serve)}"
             monitor_url = await self._monitored(nursery)

@@ -219,7 +219,18 @@ def node_inside(datadir: Path, *options: str, usual: tuple[str, ...] = FAST) -> 
     For tests of what a node answers; those of its process, signals and exits start one by `running`.
     """
     with ExitStack() as stack:
-        flags = ["--datadir", str(datadir), "--port", "0", "--verifiers", "0", *usual, *options]
+        flags = [
+            "--datadir",
+            str(datadir),
+            "--port",
+            "0",
+            "--verifiers",
+            "0",
+            "--preflight-workers",
+            "0",
+            *usual,
+            *options,
+        ]
         if "--l1-rpc-url" not in options:
             flags += ["--l1-rpc-url", stack.enter_context(some_l1(datadir.with_name("l1"))).url, "--deploy"]
         with node_command.make_context("node", flags) as context:

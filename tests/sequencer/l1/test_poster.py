@@ -21,7 +21,8 @@ from prover.contracts.deployment import Deployment, deploy
 from prover.stf import constants, encoding
 from sequencer.client.clock import wall_clock_ms
 from sequencer.l1.bridge_view import BridgeView
-from sequencer.l1.poster import ForeignHead, Poster, PreflightFailed, SeatTaken, dear_byte_micros, ether_micros
+from sequencer.l1.poster import ForeignHead, Poster, SeatTaken, dear_byte_micros, ether_micros
+from sequencer.l1.preflight import PreflightFailed
 from tests.l1_bridge.l1_nodes import anvil
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.node_world import ETH, PRICES, World, genesis, owner

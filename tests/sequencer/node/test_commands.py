@@ -6,6 +6,7 @@ import click
 import msgspec
 import pytest
 
+from sequencer.l1.preflight import PreflightPolicy
 from sequencer.node.commands import NodeOptions, config_of, node
 from sequencer.node.config import NodeConfig
 
@@ -18,7 +19,7 @@ def chosen(*flags: str) -> NodeConfig:
 
 def test_without_flags_it_is_the_usual_venue() -> None:
     config = chosen("--verifiers", "0")
-    assert config == NodeConfig(datadir=Path("~/.catenary/node").expanduser(), monitor_port=9546)
+    assert config == NodeConfig(datadir=Path("~/.catenary/node").expanduser(), monitor_port=9546, preflight_workers=1)
     assert config.is_l1_embedded
 
 
@@ -42,6 +43,9 @@ def test_each_flag_is_one_choice() -> None:
         (("--oracle-seed", "7"), {"oracle_seed": 7}),
         (("--no-oracle",), {"is_oracle_simulated": False}),
         (("--no-maker",), {"is_maker_running": False}),
+        (("--preflight-workers", "2"), {"preflight_workers": 2}),
+        (("--preflight-percent", "7"), {"preflight": PreflightPolicy(7)}),
+        (("--preflight-seconds", "3"), {"preflight": PreflightPolicy(seconds_of_batch=3.0)}),
         (("--development-key", "3"), {"development_key": 3}),
     ):
         assert chosen("--verifiers", "0", *flags) == msgspec.structs.replace(usual, **changes), flags

@@ -1,23 +1,27 @@
 """An L1 of the node's own: up while it is needed, gone afterwards, and a port that is taken is said."""
 
+import os
+import signal
 import socket
 from pathlib import Path
 
 import pytest
+import trio
 
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Unavailable
 from l1_bridge.client.options import L1Options
 from sequencer.node.config import L1Unusable
 from sequencer.node.embedded_l1 import embedded_l1
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.trio
 
 
 async def test_it_answers_as_long_as_it_is_needed(tmp_path: Path) -> None:
-    async with embedded_l1(tmp_path / "l1", 0) as url, L1Client(url, L1Options(attempts=1)) as client:
+    async with embedded_l1(tmp_path / "l1", 0) as l1, L1Client(l1.url, L1Options(attempts=1)) as client:
         assert await client.block(0) is not None
-    gone = L1Client(url, L1Options(attempts=1))
+    gone = L1Client(l1.url, L1Options(attempts=1))
     with pytest.raises(L1Unavailable):
         await gone.chain_id()
     await gone.close()
@@ -29,3 +33,21 @@ async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         with pytest.raises(L1Unusable, match=f"{port}.*--l1-port"):
             async with embedded_l1(tmp_path / "l1", port):
                 raise AssertionError
+
+
+async def test_one_that_is_killed_is_started_again_where_it_was(tmp_path: Path) -> None:
+    async with embedded_l1(tmp_path / "l1", 0) as l1, L1Client(l1.url, L1Options(attempts=1)) as client:
+        first = await client.block(0)
+        for restarts in (1, 2):
+            killed = l1.pid
+            os.kill(killed, signal.SIGKILL)
+            with trio.fail_after(PATIENCE_SECONDS):
+                while l1.pid == killed or l1.restarts < restarts:
+                    await trio.sleep(0.05)
+            again = await client.block(0)
+            assert again is not None
+            assert first is not None
+            assert again.hash == first.hash
+    assert l1.restarts == 2
+    with pytest.raises(ProcessLookupError):
+        os.kill(l1.pid, 0)
