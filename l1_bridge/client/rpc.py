@@ -4,6 +4,7 @@ import itertools
 import ssl
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -25,6 +26,13 @@ _RETRY_AFTER_MAX_SECONDS = 10.0
 _BUSY_STATUSES = frozenset((408, 425, 429, 502, 503, *range(520, 531)))
 
 
+def without_secrets(url: str) -> str:
+    """A URL as it may be logged: without user, password, path and query, where providers have their keys."""
+    parts = urlsplit(url)
+    rest = "/..." if parts.path.strip("/") or parts.query else ""
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{rest}" if parts.netloc else url
+
+
 class JsonRpc:
     """Requests to one node, alone or a hundred at a time; every method can be cancelled."""
 
@@ -32,6 +40,8 @@ class JsonRpc:
         self, url: str, options: L1Options = DEFAULT_OPTIONS, *, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
         self.url = url
+        # As it is told: many providers' URLs have a key in them.
+        self.place = without_secrets(url)
         self.options = options
         self._request_ids = itertools.count(1)
         # Proxies of the environment are not for the L1; plain HTTP needs no certificate store, which is slow to load.
@@ -83,7 +93,7 @@ class JsonRpc:
             if len(found) > len(calls) - len(left):
                 patience.renew()
             if not await patience.waited():
-                raise L1Busy(f"the L1 node at {self.url}: {busy}")
+                raise L1Busy(f"the L1 node at {self.place}: {busy}")
 
     def _request(self, method: str, params: Sequence[Any]) -> dict[str, Any]:
         return {"jsonrpc": "2.0", "id": next(self._request_ids), "method": method, "params": list(params)}
@@ -98,13 +108,13 @@ class JsonRpc:
             except (trio.TooSlowError, _GatewayTimeoutError) as error:
                 if hasty or not await patience.waited():
                     raise L1NoAnswer(
-                        f"the L1 node at {self.url}: {str(error) or f'no answer in {limit:g} s'}"
+                        f"the L1 node at {self.place}: {str(error) or f'no answer in {limit:g} s'}"
                     ) from error
             except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, _BadAnswerError) as error:
                 is_hopeless = isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol)
                 asked_for = error.retry_after_seconds if isinstance(error, _BadAnswerError) else 0.0
                 if is_hopeless or not await patience.waited(asked_for):
-                    raise L1Unavailable(f"the L1 node at {self.url}: {str(error) or type(error).__name__}") from error
+                    raise L1Unavailable(f"the L1 node at {self.place}: {str(error) or type(error).__name__}") from error
 
     async def _post_once(self, content: bytes) -> Any:
         headers = {"Content-Type": "application/json"}
@@ -127,14 +137,14 @@ class JsonRpc:
         if response.status_code in _BUSY_STATUSES:
             raise _BadAnswerError(f"HTTP status {response.status_code}", response.headers.get("Retry-After", ""))
         if response.status_code == 413 and not isinstance(answer, dict | list):
-            raise L1TooLarge(f"the L1 node at {self.url}: HTTP status 413")
+            raise L1TooLarge(f"the L1 node at {self.place}: HTTP status 413")
         if not isinstance(answer, dict | list):
             raise _BadAnswerError(f"HTTP status {response.status_code} without JSON-RPC")
         return answer
 
     async def _body_of(self, response: httpx.Response) -> bytes:
         limit = self.options.answer_limit_bytes
-        too_large = L1TooLarge(f"the L1 node at {self.url}: an answer of more than {limit} bytes")
+        too_large = L1TooLarge(f"the L1 node at {self.place}: an answer of more than {limit} bytes")
         # Its word for its own answer, before a byte of that is read; h11 lets only digits through.
         if int(response.headers.get("Content-Length", 0)) > limit:
             raise too_large

@@ -122,6 +122,11 @@ class Orders:
         closing = msgspec.structs.replace(NO_ORDER, market=market, side=side, limit_price=limit)
         return [(maker, lots) for maker, lots in self.books[market].facing(closing) if maker.expires_at >= now]
 
+    @property
+    def open_count(self) -> int:
+        """Open orders of all accounts."""
+        return len(self._open)
+
     def count(self, account: int) -> int:
         """Open orders of an account, in all books together."""
         return self._counts[account]

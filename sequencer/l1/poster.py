@@ -140,6 +140,10 @@ class Poster:
             self.trouble_since = self._clock()
         self.trouble, self.is_refused = str(error), is_refused
 
+    def trouble_seconds(self) -> float:
+        """How long posting has been in trouble; 0 where it is in none."""
+        return self._clock() - self.trouble_since if self.trouble else 0
+
     async def look_at_gas(self) -> None:
         """Asks L1 for its price of gas, and the venue's oracle for that of ether; without one nothing is dear."""
         head = await self._client.block("latest")

@@ -2,10 +2,11 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 from l1_bridge.client.keys import Signer
 from prover.cli.keys import load_signer
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
     from sequencer.node.first_trade import Place
     from sequencer.node.node import Running
 
+_SOURCES: Final = {
+    ParameterSource.COMMANDLINE: "flag",
+    ParameterSource.ENVIRONMENT: "environment",
+    ParameterSource.DEFAULT_MAP: "file",
+    ParameterSource.DEFAULT: "default",
+    ParameterSource.PROMPT: "prompt",
+}
 DEFAULT_DATADIR = Path("~/.catenary/node")
 
 
@@ -55,6 +63,7 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     preflight_workers: int
     preflight_percent: int
     preflight_seconds: float | None
+    print_config: bool
     keystore: Path | None
     password_file: Path | None
     development_key: int
@@ -123,6 +132,7 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     show_default="no end",
     help="Of one batch; later chunks are posted without it.",
 )
+@click.option("--print-config", is_flag=True, help="Say each option's value and where it is from, and end.")
 @key_options
 @output_options
 @config_option
@@ -131,8 +141,29 @@ def node(options: NodeOptions) -> None:
     """Run the venue: match, sequence, keep, post. Without --l1-rpc-url it brings an L1 of its own."""
     configure_logging(options.log_level, options.json)
     output = StandardOutput(options.json)
+    if options.print_config:
+        print_config(output)
+        return
     config = config_of(options)
     run(output, lambda: serve(config, output))
+
+
+def print_config(output: Output) -> None:
+    """Tells the options of the running command, and where each value is from; of URLs not what may be a key."""
+    from l1_bridge.client.rpc import without_secrets
+
+    context = click.get_current_context()
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name or "")
+        if option.name in (None, "print_config", "config") or source is None:
+            continue
+        given = context.params.get(option.name)
+        value = without_secrets(given) if isinstance(given, str) and "://" in given else given
+        told = "0x" + value.hex() if isinstance(value, bytes) else value if value is None else str(value)
+        name = max(option.opts, key=len)
+        output.event(
+            "option", f"{name:<24} {told!s:<40} {_SOURCES[source]}", option=name, value=told, source=_SOURCES[source]
+        )
 
 
 def config_of(options: NodeOptions) -> "NodeConfig":

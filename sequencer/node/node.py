@@ -3,18 +3,16 @@
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import structlog
 import trio
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry
 
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Error
 from l1_bridge.client.keys import DEVELOPMENT_CHAIN_ID
-from l1_bridge.client.sending import Waiting
 from l1_bridge.codec import calls
 from prover.contracts.deployment import DEVNET_CHAINS, Deployment, DeploymentRecord
 from sequencer.api.methods.methods import Methods
@@ -28,11 +26,12 @@ from sequencer.engine.engine import Engine
 from sequencer.l1 import postable
 from sequencer.l1.bridge_view import BridgeView, Checkpoint
 from sequencer.l1.following import EntryFeeder, Following, read_checkpoint
-from sequencer.l1.handing_over import HANDING_OVER, CannotHandOver, HandOver
-from sequencer.l1.postable import CODES, Reason
+from sequencer.l1.handing_over import CannotHandOver, HandOver
+from sequencer.l1.postable import Reason
 from sequencer.l1.poster import Poster, SeatTaken
 from sequencer.l1.preflight import LocalVerdicts, Preflight, WorkerVerdicts
 from sequencer.l1.watching import Watch, meet_time
+from sequencer.node import metrics
 from sequencer.node.checking import JOURNAL_LIMITS
 from sequencer.node.config import CannotStart, DatadirUnusable, L1Unusable, NodeConfig
 from sequencer.node.datadir import Datadir, held
@@ -153,6 +152,7 @@ class Node:
             post_seconds=config.post_seconds,
             preflight=Preflight(self._referees or LocalVerdicts(deployment.domain), config.preflight),
         )
+        self._purse = metrics.Purse(client, self._poster)
         self._sequencer.dear_byte_micros = lambda: self._poster.dear_byte_micros
         self._watch = Watch(
             client,
@@ -192,12 +192,20 @@ class Node:
         self._methods.register(registry)
         register(registry, self._reports)
         collectors = CollectorRegistry()
-        _register_gauges(collectors, self._sequencer, self._view, self._standing)
-        _register_waiting(collectors, self._ground.client)
-        skew = Gauge(
-            "catenary_clock_skew_ms", "How far the machine's clock is ahead of the venue's.", registry=collectors
+        metrics.register(
+            collectors,
+            metrics.Sources(
+                sequencer=self._sequencer,
+                view=self._view,
+                standing=self._standing,
+                client=self._ground.client,
+                poster=self._poster,
+                clock=self._ground.now_ms,
+                purse=self._purse,
+                verifiers=self._verifiers,
+                referees=self._referees,
+            ),
         )
-        skew.set_function(lambda: self._ground.now_ms.skew_ms)
         server = Server(
             ApiConfig(port=self._ground.config.port),
             registry,
@@ -205,6 +213,7 @@ class Node:
             epoch=secrets.token_hex(4),
             why_not_ready=self._standing.why_not,
         )
+        metrics.register_gate(collectors, server)
         self._methods.open_feeds(server.feeds)
         return server
 
@@ -226,7 +235,7 @@ class Node:
             if self._ground.config.is_maker_running and self._is_devnet:
                 nursery.start_soon(run_maker, client, deployment, url, self._ground.now_ms)
             structlog.get_logger("node").info(
-                "node.ready", url=url, l1=client.url, rollup="0x" + deployment.bridge.hex()
+                "node.ready", url=url, l1=client.place, rollup="0x" + deployment.bridge.hex()
             )
             if self._ground.config.is_posting:
                 nursery.start_soon(self._leave_when_asked, nursery.cancel_scope)
@@ -288,6 +297,7 @@ class Node:
         await self._follow_seat()
         await self._watch.look()
         nursery.start_soon(self._watch.run)
+        nursery.start_soon(self._purse.run)
         if self._ground.config.is_posting:
             nursery.start_soon(self._poster.run)
 
@@ -329,32 +339,3 @@ class Node:
             await nursery.start(simulate_oracle, self._sequencer, self._reports, self._deployment.domain, seed)
         else:
             nursery.start_soon(self._reports.run)
-
-
-def _register_waiting(collectors: CollectorRegistry, client: L1Client) -> None:
-    def gauge(name: str, sentence: str, read: Callable[[Waiting], float]) -> None:
-        found = Gauge(f"catenary_l1_{name}", sentence, registry=collectors)
-        found.set_function(lambda: max(map(read, client.waiting), default=0))
-
-    gauge(
-        "pending_seconds", "How long a transaction has waited to be mined.", lambda at: trio.current_time() - at.since
-    )
-    gauge("pending_fee_wei", "What it offers per gas.", lambda at: at.max_fee_wei)
-
-
-def _register_gauges(collectors: CollectorRegistry, sequencer: Sequencer, view: BridgeView, standing: Standing) -> None:
-    def gauge(name: str, sentence: str, read: Any) -> None:
-        Gauge(f"catenary_{name}", sentence, registry=collectors).set_function(read)
-
-    engine = sequencer.engine
-    gauge("chunks_sealed", "Chunks sealed since genesis.", lambda: engine.chunk_count)
-    gauge("chunks_posted", "Chunks that the newest batch on L1 contains.", lambda: view.posted_chunks)
-    gauge("backlog_chunks", "Sealed chunks that L1 does not hold yet.", lambda: sequencer.backlog)
-    gauge("l1_block", "Newest L1 block that was read.", lambda: view.block)
-    gauge("batches_rolled_back", "Batches that a proof removed.", lambda: view.rolled_back)
-    gauge("accounts", "Accounts that were ever opened.", lambda: engine.globals.next_account)
-    gauge("tick_time_ms", "Grid time of the newest price.", lambda: engine.globals.tick_time)
-    gauge("ready", "1 while nothing stands against posting what is taken.", lambda: standing.is_ready)
-    not_ready = Gauge("catenary_not_ready", "1 for each reason that stands.", ["reason"], registry=collectors)
-    for code in (*CODES, HANDING_OVER):
-        not_ready.labels(code).set_function(partial(standing.has, code))

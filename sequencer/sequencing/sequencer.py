@@ -30,6 +30,7 @@ _ORDER: Final = bytes([constants.ORDER])
 # Lanes, the first served first: prices, with the rescues that they bring, and entries of the queue; what takes orders
 # back or moves margin to where it is needed; all else. In each they keep their order of arrival.
 _PRICES, _RELIEF, _REST = range(3)
+LANES: Final = ("prices", "relief", "rest")
 _RELIEVES: Final = (constants.CANCEL, constants.CANCEL_ALL, constants.TRANSFER)
 
 
@@ -119,6 +120,8 @@ class Sequencer:
         # Something has come, or the signer of something that waits is known.
         self._news = trio.Event()
         self._has_room = trio.Event()
+        # What the journal's last sync took.
+        self.sync_seconds = 0.0
         self.replayed = self._replay()
 
     def _replay(self) -> int:
@@ -244,6 +247,10 @@ class Sequencer:
                 elif not is_behind:
                     await self._news.wait()
 
+    def waiting(self, lane: int) -> int:
+        """Operations that wait in a lane."""
+        return len(self._lanes[lane])
+
     def _note_news(self) -> None:
         self._news.set()
         self._news = trio.Event()
@@ -299,7 +306,9 @@ class Sequencer:
             # Invariant: what was processed is made durable and answered whole, also while the node is stopping.
             if records:
                 self.journal.append(records)
+                began = trio.current_time()
                 await trio.to_thread.run_sync(self.journal.commit)
+                self.sync_seconds = trio.current_time() - began
             self.engine.flush(self.journal.durable_sequence)
             if self.journal.can_truncate_before(self.engine.cursor + 1):
                 # The store holds what these records came to, and was synced.

@@ -12,6 +12,7 @@ import trio
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Busy, L1Rejected, L1Reverted, L1TooLarge, L1Unavailable
 from l1_bridge.client.options import L1Options
+from l1_bridge.client.rpc import JsonRpc, without_secrets
 
 pytestmark = pytest.mark.trio
 
@@ -204,3 +205,28 @@ async def test_no_finalized_block_is_none_and_no_newest_block_is_an_error(tag: s
     with pytest.raises(L1Rejected) if is_refused else contextlib.nullcontext():
         assert await client.block(tag) is None
     await client.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://127.0.0.1:8545", "http://127.0.0.1:8545"),
+        ("http://127.0.0.1:8545/", "http://127.0.0.1:8545"),
+        ("https://l1.example/v2/KEY", "https://l1.example/..."),
+        ("https://user:word@l1.example:99/?key=KEY", "https://l1.example:99/..."),
+    ],
+)
+async def test_a_url_is_told_without_what_may_be_a_key(url: str, told: str) -> None:
+    assert without_secrets(url) == told
+
+
+async def test_an_error_names_the_node_and_no_key() -> None:
+    def away(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    rpc = JsonRpc("https://l1.example/v2/KEY", L1Options(attempts=1), transport=httpx.MockTransport(away))
+    with pytest.raises(L1Unavailable) as error:
+        await rpc.call("eth_chainId")
+    assert "https://l1.example/..." in str(error.value)
+    assert "KEY" not in str(error.value)
+    await rpc.close()

@@ -1,11 +1,14 @@
 """`catenary node`: each flag means one choice of the operator, and what is out of bounds is refused."""
 
+import json
 from pathlib import Path
 
 import click
 import msgspec
 import pytest
+from click.testing import CliRunner
 
+from prover.cli.main import cli
 from sequencer.l1.preflight import PreflightPolicy
 from sequencer.node.commands import NodeOptions, config_of, node
 from sequencer.node.config import NodeConfig
@@ -68,3 +71,30 @@ def test_each_flag_is_one_choice() -> None:
 def test_what_is_out_of_bounds_is_a_usage_error(flags: tuple[str, ...]) -> None:
     with pytest.raises(click.UsageError):
         chosen(*flags)
+
+
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *flags: str) -> dict[str, tuple[str, str]]:
+    """Value and source of each option, as --print-config tells them."""
+    file = tmp_path / "node.toml"
+    file.write_text('[common]\nport = 7\n[node]\nseal-seconds = 2.5\nl1-rpc-url = "https://u:p@l1.example/v2/KEY"\n')
+    monkeypatch.setenv("CATENARY_NODE_L1_PORT", "8")
+    result = CliRunner().invoke(cli, ["node", "--json", "--config", str(file), "--print-config", *flags])
+    assert result.exit_code == 0, result.output
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    return {line["option"]: (line["value"], line["source"]) for line in lines}
+
+
+def test_it_says_each_value_and_where_it_is_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = told(tmp_path, monkeypatch, "--window", "31", "--rollup-address", "0x" + "22" * 20)
+    assert found["--window"] == ("31", "flag")
+    assert found["--rollup-address"] == ("0x" + "22" * 20, "flag")
+    assert found["--l1-port"] == ("8", "environment")
+    assert (found["--port"], found["--seal-seconds"]) == (("7", "file"), ("2.5", "file"))
+    assert found["--verifiers"][1] == "default"
+    assert set(found) == {
+        max(option.opts, key=len) for option in node.params if option.name not in ("print_config", "config")
+    }
+
+
+def test_it_says_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert told(tmp_path, monkeypatch)["--l1-rpc-url"] == ("https://l1.example/...", "file")
