@@ -26,6 +26,15 @@ ENTRY_NAMES: Final = {
     constants.SET_MARKET: "set_market",
     constants.SET_VENUE: "set_venue",
 }
+SIGNED_NAMES: Final = {
+    constants.ORDER: "order",
+    constants.WITHDRAW: "withdraw",
+    constants.TRANSFER: "transfer",
+    constants.CANCEL: "cancel",
+    constants.CANCEL_ALL: "cancel_all",
+    constants.SET_AGENT: "set_agent",
+    constants.SET_LEVERAGE: "set_leverage",
+}
 # All of a position, whatever becomes of it until then: the law cuts lots to its size.
 ALL_LOTS: Final = constants.SIZE_BOUND - 1
 

@@ -9,7 +9,7 @@ import msgspec
 
 from sequencer.client.connection import Connection
 from sequencer.client.errors import Misfit, NodeUnreachable, Rejected, rejection
-from sequencer.schema.accounts import AccountView, Contribution, Explanation, OpenOrder, Preview
+from sequencer.schema.accounts import AccountView, Contribution, Explanation, OpenOrder, Preview, VoidedView
 from sequencer.schema.answers import (
     AccountProof,
     AnsweredOrder,
@@ -100,6 +100,10 @@ class NodeClient:
     async def open_orders(self, account: int) -> list[OpenOrder]:
         """The orders that the node holds for an account."""
         return await self._typed(list[OpenOrder], "catenary_openOrders", account=account)
+
+    async def voided(self, account: int) -> list[VoidedView]:
+        """What was acknowledged to an account and is void, the newest first."""
+        return await self._typed(list[VoidedView], "catenary_voided", account=account)
 
     async def book(self, market: str | int, levels: int = 10) -> Book:
         """Price levels of one market."""

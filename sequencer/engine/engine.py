@@ -101,6 +101,7 @@ class Engine:
         self.account = self._open.account
         self.slot = self._open.slot
         self.accounts_of = self._ledger.accounts_of
+        self.voided_of = self._ledger.voided_of
         self.open_orders = self._orders.open_of
         self.chunk_record = self._sealed.record
         self.chunk_with_root = self._sealed.with_root

@@ -1,7 +1,7 @@
 """The lists beside the tree: fills, withdrawals, rescues, who may hold positions, whose account is whose."""
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -11,9 +11,11 @@ from sequencer.engine.post_mortem import PostMortem
 from sequencer.engine.records import (
     RESCUE_KEY,
     SIGNERS_KEY,
+    VOID_KEY,
     WITHDRAWAL_KEY,
     Fill,
     StagedStore,
+    VoidedOperation,
     WithdrawalRecord,
     number_key,
 )
@@ -43,6 +45,11 @@ class Ledger:
             (msgspec.msgpack.decode(value, type=PostMortem) for _, value in store.iterate(RESCUE_KEY)),
             maxlen=_REMEMBERED_RESCUES,
         )
+        # What an owner was acknowledged and a re-sequencing made void, the oldest first.
+        self._voided: defaultdict[int, list[VoidedOperation]] = defaultdict(list)
+        for _, value in store.iterate(VOID_KEY):
+            void = msgspec.msgpack.decode(value, type=VoidedOperation)
+            self._voided[void.account].append(void)
         # Who signed the last tick: a forced close may come long after it.
         self.tick_signers: list[int] = list(store.get(SIGNERS_KEY) or b"")
         self.watchlist = Watchlist(multiple=1)
@@ -61,6 +68,10 @@ class Ledger:
     def accounts_of(self, owner: bytes) -> list[int]:
         """Indices of an owner's accounts, ascending."""
         return sorted(self._accounts_of.get(owner, ()))
+
+    def voided_of(self, account: int) -> Sequence[VoidedOperation]:
+        """What was signed for an account and is void, the oldest first."""
+        return self._voided.get(account, ())
 
     def opened(self, index: int, owner: bytes) -> None:
         """Lists an account."""

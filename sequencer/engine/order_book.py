@@ -59,7 +59,12 @@ class Resting(msgspec.Struct, gc=False, eq=False):
 
 def order_id(order: Order) -> str:
     """The order's name in feeds and receipts: 0x and 20 hexadecimal digits of account, slot and sequence."""
-    return f"0x{order.account << 56 | order.slot << 48 | order.sequence:0{ORDER_ID_DIGITS}x}"
+    return order_name(order.account, order.slot, order.sequence)
+
+
+def order_name(account: int, slot: int, sequence: int) -> str:
+    """The same of an order of which no more is known."""
+    return f"0x{account << 56 | slot << 48 | sequence:0{ORDER_ID_DIGITS}x}"
 
 
 class _Agenda:

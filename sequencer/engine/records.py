@@ -21,6 +21,7 @@ QUEUE_KEY: Final = b"mqueue"
 WRITE_KEY: Final = b"mwrite"
 # Milliseconds, 8 bytes: what was created before is not taken, since a store rebuilt from L1 knows of no soft cancel.
 NOT_BEFORE_KEY: Final = b"mnotbefore"
+VOID_KEY: Final = b"mvoid"
 # Which rollup the store is of, as its node remembers it.
 IDENTITY_KEY: Final = b"midentity"
 
@@ -128,6 +129,18 @@ class EntryRecord(msgspec.Struct, array_like=True):
     time: int
 
 
+class VoidedOperation(msgspec.Struct, array_like=True):
+    """A signed operation that was acknowledged and will never be on L1; chunk: where it stood, 0 for in none."""
+
+    tag: int
+    account: int
+    slot: int
+    sequence: int
+    expires_at: int
+    chunk: int
+    voided_at: int
+
+
 class OpenOrder(msgspec.Struct, array_like=True):
     """An open order: its whole signed operation, who signed it, when it came, and whether it waits for its trigger.
 
@@ -150,6 +163,11 @@ def place_key(prefix: bytes, account: int, slot: int) -> bytes:
 def number_key(prefix: bytes, number: int) -> bytes:
     """Where the entry of a list or the chunk of that number stands in the store."""
     return prefix + number.to_bytes(8, "big")
+
+
+def void_key(account: int, place: int) -> bytes:
+    """Where the entry of that place of what is void stands in the store."""
+    return VOID_KEY + account.to_bytes(4, "big") + place.to_bytes(4, "big")
 
 
 def signers_of(tick: bytes) -> list[int]:

@@ -351,5 +351,5 @@ def is_queue_only(body: bytes) -> bool:
 
 def _overdue(first: int) -> str:
     return (
-        f"the chunks behind chunk {first} were not posted in time and L1 will never take them; restart to re-sequence"
+        f"the chunks behind chunk {first} were not posted in time and L1 will never take them: a restart re-sequences"
     )

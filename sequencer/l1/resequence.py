@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 
 from l1_bridge.hashing import keccak
+from prover.signing.operations import SIGNED_NAMES
 from prover.signing.receipts import is_soft
 from prover.state.leveldb import LevelDbStore
 from prover.state.state import State, genesis_commitment, state_writes
@@ -46,23 +47,13 @@ from sequencer.engine.records import (
     place_key,
     signers_of,
 )
+from sequencer.l1.voided import voided_rows
 
 STATE: Final = "state"
 _REBUILT: Final = "state.rebuilt"
 _REPLACED: Final = "state.replaced"
 _WRITE_BYTES: Final = 8 << 20
-_NAMES: Final = {
-    constants.ORDER: "order",
-    constants.FILL: "fill",
-    constants.WITHDRAW: "withdraw",
-    constants.TRANSFER: "transfer",
-    constants.CANCEL: "cancel",
-    constants.CANCEL_ALL: "cancel_all",
-    constants.SET_AGENT: "set_agent",
-    constants.SET_LEVERAGE: "set_leverage",
-    constants.TICK: "tick",
-    **KINDS,
-}
+_NAMES: Final = {**SIGNED_NAMES, constants.FILL: "fill", constants.TICK: "tick", **KINDS}
 
 
 class Voided(msgspec.Struct, frozen=True):
@@ -121,12 +112,15 @@ def rebuild(old: Store, new: Store, what: Kept, journaled: Iterable[Input]) -> V
     voided = Voided(kept, chunk_count - kept, *_count(old, kept, chunk_count), 0)
     taken = dict(old.iterate(TAKEN_KEY))
     pending.put(RECEIPTS_KEY, old.get(RECEIPTS_KEY) or containers.NO_HASH)
-    for given in journaled:
+    tail = list(journaled)
+    for given in tail:
         is_lost = given.operation and given.operation[0] != constants.TICK and not is_entry(given.operation[0])
         if is_lost:
             voided = msgspec.structs.replace(voided, inputs=voided.inputs + 1)
         _take(taken, given.operation)
     for key, value in taken.items():
+        pending.put(key, value)
+    for key, value in _void_rows(old, range(kept + 1, chunk_count + 1), tail):
         pending.put(key, value)
     found = 0
     for key, value in old.iterate(WITHDRAWAL_KEY):
@@ -147,6 +141,14 @@ def rebuild(old: Store, new: Store, what: Kept, journaled: Iterable[Input]) -> V
     new.write({**of_store, **state_writes(commitment, globals_data, leaves.items()), **place}, sync=True)
     assert State(new, what.domain).root == root, "the leaves hash to the root on L1"
     return voided
+
+
+def _void_rows(old: Store, numbers: range, tail: list[Input]) -> Iterator[tuple[bytes, bytes]]:
+    """What owners are told of the void chunks of these numbers, and of what is in no chunk."""
+    chunks = ((number, list(_operations(_record(old, number).body))) for number in numbers)
+    sealed_ms = encoding.commitment_from_bytes(old.get(b"commitment") or b"").timestamp
+    ended_ms = max([sealed_ms, *(given.now for given in tail)])
+    return voided_rows(old, chunks, [given.operation for given in tail], ended_ms)
 
 
 class _Pending:

@@ -214,42 +214,19 @@ def _is_given(name: str) -> bool:
 
 async def serve(config: "NodeConfig", output: Output) -> bool:
     """Runs a node until a signal; CommandFailed for what comes from outside."""
-    import trio
-
     from prover.state.store import StoreUnavailable
     from sequencer.api.transport.server import CannotListenError
     from sequencer.l1.following import QueueUnreadable
     from sequencer.l1.poster import Overdue
     from sequencer.l1.preflight import PreflightFailed
-    from sequencer.node import node as node_module
     from sequencer.node.config import CannotStart, DatadirUnusable, L1Unusable
-    from sequencer.node.first_trade import hint, program_name, wallet_directory
     from sequencer.sequencing.journal import JournalError
     from sequencer.sequencing.signature_pool import VerifierError
 
     async with until_signal():
         try:
-            async with trio.open_nursery() as nursery:
-                running: node_module.Running = await nursery.start(node_module.run, config)
-                rollup = "0x" + running.deployment.bridge.hex()
-                lines = "\n".join(
-                    [
-                        f"Catenary is up: API {running.url}, L1 {running.l1_url}, rollup {rollup}",
-                        "",
-                        *hint(program_name(), _place(running), wallet_directory()),
-                        "",
-                        "Ctrl-C stops the node; the same command continues this venue.",
-                    ]
-                )
-                output.event(
-                    "ready",
-                    lines,
-                    url=running.url,
-                    monitor_url=running.monitor_url,
-                    l1_rpc_url=running.l1_url,
-                    rollup_address=running.deployment.bridge,
-                    chain_id=running.deployment.chain_id,
-                )
+            while not await _is_over(config, output):
+                output.event("restarting", "The node starts again and re-sequences.")
         except* L1Unusable as errors:
             raise CommandFailed(_first(errors), EXIT_L1) from None
         except* DatadirUnusable as errors:
@@ -271,6 +248,47 @@ async def serve(config: "NodeConfig", output: Output) -> bool:
             raise CommandFailed(f"STOPPED before an unlawful batch: {_first(errors)}", EXIT_L1) from None
     output.event("stopped", "Stopped; everything acknowledged is in the datadir.")
     return True
+
+
+async def _is_over(config: "NodeConfig", output: Output) -> bool:
+    """Runs a node until it is stopped; False where what it took was not posted in time: its next start re-sequences."""
+    import trio
+
+    from sequencer.l1.poster import Overdue
+    from sequencer.node import node as node_module
+    from sequencer.node.first_trade import hint, program_name, wallet_directory
+
+    is_up, is_over = False, True
+    try:
+        async with trio.open_nursery() as nursery:
+            running: node_module.Running = await nursery.start(node_module.run, config)
+            is_up = True
+            rollup = "0x" + running.deployment.bridge.hex()
+            lines = "\n".join(
+                [
+                    f"Catenary is up: API {running.url}, L1 {running.l1_url}, rollup {rollup}",
+                    "",
+                    *hint(program_name(), _place(running), wallet_directory()),
+                    "",
+                    "Ctrl-C stops the node; the same command continues this venue.",
+                ]
+            )
+            output.event(
+                "ready",
+                lines,
+                url=running.url,
+                monitor_url=running.monitor_url,
+                l1_rpc_url=running.l1_url,
+                rollup_address=running.deployment.bridge,
+                chain_id=running.deployment.chain_id,
+            )
+    except* Overdue as errors:
+        if not is_up:
+            # It has just looked: a start that does not help is not repeated.
+            raise
+        output.event("overdue", f"STOPPED: {_first(errors)}.", reason=_first(errors))
+        is_over = False
+    return is_over
 
 
 def _place(running: "Running") -> "Place":

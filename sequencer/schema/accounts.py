@@ -116,12 +116,33 @@ class OpenOrder(msgspec.Struct, frozen=True, kw_only=True):
     status: str
 
 
+class VoidedView(msgspec.Struct, frozen=True, kw_only=True):
+    """A signed operation that was acknowledged and will never be on L1, by which it is as if it had not been.
+
+    order_id: None for what is no order. chunk: where it stood, None for in none. send_again: "as_signed", the same
+    signature until expires_at_ms, or "sign_anew": an order's bytes are never taken twice.
+    """
+
+    operation: str
+    order_id: OrderId | None
+    slot: int
+    sequence: int
+    expires_at_ms: int
+    chunk: int | None
+    voided_at_ms: int
+    send_again: str
+
+
 class AccountView(Outlook, frozen=True, kw_only=True):
-    """catenary_account: with its orders, where the next one would go, and the state root that it is of."""
+    """catenary_account: with its orders, where the next one would go, and the state root that it is of.
+
+    has_voided: whether something that was acknowledged is void; catenary_voided says what.
+    """
 
     slots_hint: SlotHint
     open_orders: list[OpenOrder]
     root: WordText
+    has_voided: bool
 
 
 class PreviewFill(msgspec.Struct, frozen=True):

@@ -2,11 +2,12 @@
 
 from typing import Final
 
+from prover.signing.operations import SIGNED_NAMES
 from prover.stf import constants, containers
 from sequencer.engine.engine import Engine
-from sequencer.engine.order_book import order_id
-from sequencer.engine.records import Fill
-from sequencer.schema.accounts import OpenOrder
+from sequencer.engine.order_book import order_id, order_name
+from sequencer.engine.records import Fill, VoidedOperation
+from sequencer.schema.accounts import OpenOrder, VoidedView
 from sequencer.schema.answers import Book, FillView
 from sequencer.views.markets import names
 
@@ -41,6 +42,21 @@ def fill_view(globals: containers.Globals, fill: Fill) -> FillView:
         time_ms=fill.time,
         chunk=fill.chunk,
         operation_index=fill.operation,
+    )
+
+
+def voided_view(void: VoidedOperation) -> VoidedView:
+    """What was acknowledged and is void."""
+    is_order = void.tag == constants.ORDER
+    return VoidedView(
+        operation=SIGNED_NAMES[void.tag],
+        order_id=order_name(void.account, void.slot, void.sequence) if is_order else None,
+        slot=void.slot,
+        sequence=void.sequence,
+        expires_at_ms=void.expires_at,
+        chunk=void.chunk or None,
+        voided_at_ms=void.voided_at,
+        send_again="sign_anew" if is_order else "as_signed",
     )
 
 

@@ -26,12 +26,13 @@ from sequencer.schema.accounts import (
     Outlook,
     Preview,
     SlotHint,
+    VoidedView,
 )
 from sequencer.schema.answers import FillView
-from sequencer.schema.params import ContributionOf, FillsOf, OfAccount, OfOperation, OfOwner
+from sequencer.schema.params import LIST_LIMIT, ContributionOf, FillsOf, OfAccount, OfOperation, OfOwner
 from sequencer.schema.values import as_hex
 from sequencer.views.account import outlook, standing_of
-from sequencer.views.books import fill_view, free_slot, open_orders
+from sequencer.views.books import fill_view, free_slot, open_orders, voided_view
 from sequencer.views.contribution import contribution
 from sequencer.views.explain import explain
 from sequencer.views.margin_calls import MarginCalls, next_level
@@ -76,6 +77,7 @@ class Accounts:
             slots_hint=SlotHint(slot, sequence),
             open_orders=open_orders(engine, index),
             root=as_hex(engine.state.root),
+            has_voided=bool(engine.voided_of(index)),
         )
 
     def _open(self, index: int) -> Open:
@@ -89,6 +91,14 @@ class Accounts:
             for leg in seen.positions
         ]
         return msgspec.structs.replace(seen, positions=positions)
+
+    @method(
+        "catenary_voided",
+        "What was acknowledged to an account and is void, because L1 can never take it; and what can be sent again.",
+    )
+    async def voided(self, params: OfAccount, call: Call) -> list[VoidedView]:
+        """Of the last seven days, the newest first."""
+        return [voided_view(one) for one in list(self._engine.voided_of(params.account))[-LIST_LIMIT:][::-1]]
 
     @method("catenary_openOrders", "Orders it holds.")
     async def open_orders(self, params: OfAccount, call: Call) -> list[OpenOrder]:

@@ -19,6 +19,7 @@ from prover.signing.signed import recovered
 from prover.state.leveldb import LevelDbStore
 from prover.state.store import MemoryStore
 from prover.stf import codes, constants
+from sequencer.client.client import NodeClient
 from sequencer.client.clock import wall_clock_ms
 from sequencer.devnet.funding import fund
 from sequencer.engine.engine import Engine
@@ -218,7 +219,7 @@ async def test_what_begins_too_late_is_past_help_whatever_is_sealed_behind_it() 
         here.world.now += LAG_SECONDS * 1_000
         here.seal(1)
         assert await here.poster.overdue_behind("latest") == 2
-        with pytest.raises(Overdue, match=r"behind chunk 2 .* restart to re-sequence"):
+        with pytest.raises(Overdue, match=r"behind chunk 2 .* a restart re-sequences"):
             await here.poster.run()
         block = await here.client.block("latest")
         assert block is not None
@@ -283,6 +284,12 @@ async def test_a_node_that_was_cut_off_for_too_long_goes_on_from_what_was_posted
             (told,) = [line for line in quiet if line["event"].startswith("RE-SEQUENCED")]
             assert (told["kept_chunks"], told["void_chunks"], told["entries"]) == (posted, sealed - posted, 1)
             assert told["operations"]["cancel"] + told["inputs"] >= 30
+            # Its owner finds which of his operations are void, whoever asks for the account.
+            async with NodeClient(up.url) as api:
+                void = await api.voided(FIRST)
+                assert len(void) == told["operations"]["cancel"] + told["inputs"]
+                assert {(one.operation, one.slot, one.send_again) for one in void} == {("cancel", 9, "as_signed")}
+                assert (await api.account(FIRST)).has_voided
             # The deposit is consumed again, from L1.
             assert up.engine.accounts_of(owner(1)) == [FIRST + 1]
             with trio.fail_after(PATIENCE_SECONDS):

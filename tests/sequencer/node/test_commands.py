@@ -6,12 +6,18 @@ from pathlib import Path
 import click
 import msgspec
 import pytest
+import trio
 from click.testing import CliRunner
 
 from prover.cli.main import cli
+from prover.cli.running import CommandFailed
+from sequencer.l1.poster import Overdue, Poster
 from sequencer.l1.preflight import PreflightPolicy
-from sequencer.node.commands import NodeOptions, config_of, node
+from sequencer.node.commands import NodeOptions, config_of, node, serve
 from sequencer.node.config import NodeConfig
+from tests.patience import PATIENCE_SECONDS
+from tests.prover.challenger.runs import Recorder
+from tests.sequencer.node_process import own_logging, some_l1
 
 
 def chosen(*flags: str) -> NodeConfig:
@@ -38,6 +44,7 @@ def test_each_flag_is_one_choice() -> None:
         (("--l1-port", "1"), {"l1_port": 1}),
         (("--rollup-address", address), {"rollup_address": b"\x22" * 20}),
         (("--deploy",), {"is_deploy_allowed": True}),
+        (("--take-seat",), {"is_seat_wanted": True}),
         (("--window", "31"), {"window_seconds": 31}),
         (("--governor", address), {"governor": b"\x22" * 20}),
         (("--governance-delay", "31"), {"governance_delay_seconds": 31}),
@@ -98,3 +105,46 @@ def test_it_says_each_value_and_where_it_is_from(tmp_path: Path, monkeypatch: py
 
 def test_it_says_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert told(tmp_path, monkeypatch)["--l1-rpc-url"] == ("https://l1.example/...", "file")
+
+
+@pytest.mark.trio
+async def test_what_was_not_posted_in_time_starts_the_node_again_where_that_may_help(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command; that a start re-sequences, the tests of that say."""
+    post_once, faults, output = Poster.post_once, ["late"], Recorder()
+
+    async def late(self: Poster) -> bool:
+        if faults and output.names("ready"):
+            raise Overdue(faults.pop())
+        return await post_once(self)
+
+    monkeypatch.setattr(Poster, "post_once", late)
+    with some_l1(tmp_path / "l1") as l1, own_logging():
+        config = NodeConfig(
+            datadir=tmp_path / "node",
+            port=0,
+            l1_rpc_url=l1.url,
+            is_deploy_allowed=True,
+            is_maker_running=False,
+            post_seconds=0.05,
+        )
+        with trio.fail_after(PATIENCE_SECONDS):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(serve, config, output)
+                await output.until("restarting")
+                while len(output.names("ready")) < 2:
+                    await output.heard.wait()
+                nursery.cancel_scope.cancel()
+    assert [said["event"] for said in output.said] == ["ready", "overdue", "restarting", "ready"]
+    assert output.names("overdue")[0]["reason"] == "late"
+
+    async def never_up(*_: object, **__: object) -> None:
+        raise Overdue("late again")
+
+    monkeypatch.setattr("sequencer.node.node.run", never_up)
+    with pytest.raises(ExceptionGroup) as refused:
+        await serve(config, output)
+    (failed,) = refused.value.exceptions
+    assert isinstance(failed, CommandFailed)
+    assert str(failed) == "STOPPED: late again."

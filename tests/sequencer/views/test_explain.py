@@ -28,7 +28,7 @@ CLOCK = containers.Clock(now=START, priced=True, grace=False, steady=True)
 # What an account is told with and nothing computes: what the state or a signature says, and how far it has come.
 GIVEN: Final = {
     "account", "owner", "floor", "initial_ppm", "agents", "market", "size_lots", "cost_micros", "price_ticks",
-    "slots_hint", "open_orders", "finality", "root",
+    "slots_hint", "open_orders", "finality", "root", "has_voided",
 }  # fmt: skip
 UNITS: Final = ("_micros", "_lots", "_ppm", "_percent", "_ms")
 OF_ANOTHER_NAME: Final = {

@@ -77,7 +77,9 @@ async def ticked(desk: Desk, *prices: int) -> None:
 
 def without_orders(told: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """What catenary_account tells and a preview too."""
-    return {name: told[name] for name in told if name not in ("slots_hint", "open_orders", "root")} | changes
+    return {
+        name: told[name] for name in told if name not in ("slots_hint", "open_orders", "root", "has_voided")
+    } | changes
 
 
 async def test_before_is_the_account_as_it_is_told_and_after_as_it_then_is(desk: Desk) -> None:

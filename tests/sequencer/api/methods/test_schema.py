@@ -17,7 +17,10 @@ from sequencer.api.rpc.errors import CallError
 from sequencer.api.rpc.handlers import register
 from sequencer.api.rpc.limits import MOST_PARAMS_BYTES
 from sequencer.api.transport.server import ApiConfig, Server, Surroundings
+from sequencer.engine.records import VoidedOperation
+from sequencer.schema.accounts import VoidedView
 from sequencer.schema.answers import AccountProof, FaucetPayment, GlobalsProof, WithdrawalProof
+from sequencer.views.books import voided_view
 from tests.sequencer.answers import answer
 from tests.sequencer.api.json_schema import misfits, untyped
 from tests.sequencer.api.methods.test_rescues import fall
@@ -32,6 +35,7 @@ from tests.sequencer.node_world import (
     PRICES,
     RECIPIENT,
     SELL,
+    START,
     key,
     leave,
     order,
@@ -186,6 +190,10 @@ async def test_every_answer_is_as_the_document_says(whole: Whole) -> None:
         method = here.registry.find(name)
         whole.hold(name, travelled(method.result, made))
         assert isinstance(made, method.result)
+    assert await whole.ask("catenary_voided", account=FIRST) == []
+    void = VoidedOperation(constants.ORDER, FIRST, 2, 3, START, 4, START)
+    for one in (void, msgspec.structs.replace(void, tag=constants.WITHDRAW, chunk=0)):
+        whole.hold("catenary_voided", travelled(list[VoidedView], [voided_view(one)]))
     with pytest.raises(CallError):
         await here.ask("catenary_report", time_ms=0, signer_index=0, prices_ticks=[], premiums_ppm=[], signature="0x")
     whole.answered.add("catenary_report")
