@@ -144,7 +144,7 @@ def _tick() -> bytes:
     reports = []
     for index, key in enumerate(SIGNER_KEYS[:5]):
         prices = [600_000 + 10 * index, 300_000 - index, 1_500_000 + 100 * index] + [0] * 13
-        premiums = [100 - 10 * index, -50, 20 + index] + [0] * 13
+        premiums = [100_000 - 10_000 * index, -50_000, 20_000 + 1_000 * index] + [0] * 13
         signature = sign(key, tick_digest(DOMAIN, NOW, prices, premiums))
         reports.append((index, prices, premiums, signature))
     return operations.tick_bytes(NOW, 3, reports)
@@ -235,6 +235,8 @@ def _settled(size: int, owed_index: int) -> tuple[int, int]:
     return -margin.collateral(account), dust
 
 
+# An interest of 12_500, a damping of 62_500 and a cap of 500_000 ppb an hour.
+TERMS: Final = encoding.funding_terms(500_000, 12_500, 62_500)
 ROUNDING: Final = {
     "floor_div(7, 2)": margin.floor_div(7, 2),
     "floor_div(-7, 2)": margin.floor_div(-7, 2),
@@ -244,9 +246,13 @@ ROUNDING: Final = {
     "its dust": _settled(3, 400_000_000)[1],
     "payment of a short of 3 lots, index up by 400_000_000": _settled(-3, 400_000_000)[0],
     "its dust, too": _settled(-3, 400_000_000)[1],
-    "accrued(0, 80, 500, 600_020, 5_000)": markets.accrued(0, 80, 500, 600_020, 5_000),
-    "accrued(0, -700, 500, 299_999, 5_000)": markets.accrued(0, -700, 500, 299_999, 5_000),
-    "accrued(10, 1, 500, 7, 86_400_000)": markets.accrued(10, 1, 500, 7, 86_400_000),
+    "rate of a premium of 80_000": markets.funding_rate(TERMS, 80_000),
+    "rate of a premium of 70_000": markets.funding_rate(TERMS, 70_000),
+    "rate of a premium of -50_001": markets.funding_rate(TERMS, -50_001),
+    "rate of a premium of -700_000": markets.funding_rate(TERMS, -700_000),
+    "accrued(0, 12_500, 600_020, 5_000)": markets.accrued(0, 12_500, 600_020, 5_000),
+    "accrued(0, -500_000, 299_999, 5_000)": markets.accrued(0, -500_000, 299_999, 5_000),
+    "accrued(10, 1_000, 7, 86_400_000)": markets.accrued(10, 1_000, 7, 86_400_000),
     "requirement of 1 lot at 600_020 ticks, 12_000 ppm": margin.requirement(600_020, 1, 12_000),
     "fee of 3 lots at 600_100 ticks, 450 ppm": margin.ceil_div(3 * 600_100 * 450, constants.PPM),
 }
@@ -333,7 +339,7 @@ def operation_rows() -> list[list[str]]:
     """The table of operations: name, tag, length, weight, account and slot references."""
     rows = []
     for tag, kind in sorted(KINDS.items()):
-        length = "9 + n * (65 + 9 * m)" if tag == constants.TICK else str(kind.length)
+        length = "9 + n * (65 + 10 * m)" if tag == constants.TICK else str(kind.length)
         if tag >= constants.FORCED_RESCUE:
             length = "29 + length"
         rows.append([law_table.NAMES[tag], f"{tag:02x}", length, str(kind.weight), str(kind.accounts), str(kind.slots)])

@@ -180,8 +180,8 @@ MAX_CHUNKS: public(constant(uint256)) = 24
 MAX_CHUNK_BYTES: public(constant(uint256)) = 7600
 MAX_WITNESS_BYTES: public(constant(uint256)) = 98304
 MAX_GENESIS_BYTES: constant(uint256) = 16384
-MAX_ENTRY_BYTES: constant(uint256) = 1536
-MAX_PAYLOAD_BYTES: constant(uint256) = 1507
+MAX_ENTRY_BYTES: constant(uint256) = 1632
+MAX_PAYLOAD_BYTES: constant(uint256) = 1603
 MAX_URL_BYTES: constant(uint256) = 128
 WITHDRAWALS_DEPTH: constant(uint256) = 32
 
@@ -193,10 +193,10 @@ FIRST_ENTRY_TAG: constant(uint256) = 16
 FIRST_GOVERNOR_TAG: constant(uint256) = 22
 ENTRY_TAGS: constant(uint256) = 8
 # Bytes of each payload, 0 where they follow from a tick's own counts: what nobody needs cannot fill the law's chunks
-ENTRY_LENGTHS: public(constant(uint256[ENTRY_TAGS])) = [11, 11, 17, 3, 32, 0, 86, 27]
+ENTRY_LENGTHS: public(constant(uint256[ENTRY_TAGS])) = [11, 11, 17, 3, 32, 0, 98, 27]
 TICK_HEAD_LENGTH: constant(uint256) = 8
 TICK_SIGNER_LENGTH: constant(uint256) = 65
-TICK_MARKET_LENGTH: constant(uint256) = 9
+TICK_MARKET_LENGTH: constant(uint256) = 10
 MAX_TICK_SIGNERS: constant(uint256) = 7
 MAX_TICK_MARKETS: constant(uint256) = 16
 MAX_ENTRIES_AT_ONCE: constant(uint256) = 4

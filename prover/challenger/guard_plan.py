@@ -31,8 +31,8 @@ class Report(msgspec.Struct, frozen=True):
     prices_ticks: Annotated[
         tuple[Annotated[int, msgspec.Meta(gt=0, lt=2**48)], ...], msgspec.Meta(max_length=constants.MARKETS)
     ]
-    premiums_ppm: Annotated[
-        tuple[Annotated[int, msgspec.Meta(ge=-(2**23), lt=2**23)], ...], msgspec.Meta(max_length=constants.MARKETS)
+    premiums_ppb: Annotated[
+        tuple[Annotated[int, msgspec.Meta(ge=-(2**31), lt=2**31)], ...], msgspec.Meta(max_length=constants.MARKETS)
     ]
     signature: Annotated[str, msgspec.Meta(pattern="^0x([0-9a-fA-F]{128}|[0-9a-fA-F]{130})$")]
 
@@ -276,14 +276,14 @@ def _signed(
     domain: bytes, globals: containers.Globals, time_ms: int, report: Report, recover: Recover
 ) -> tuple[int, list[int], list[int], bytes] | None:
     """A report as a tick holds it; None unless its signer signed just this."""
-    if not len(report.prices_ticks) == len(report.premiums_ppm) == globals.market_count:
+    if not len(report.prices_ticks) == len(report.premiums_ppb) == globals.market_count:
         return None
     try:
         signature = compact(bytes.fromhex(report.signature[2:]))
     except ValueError:
         return None
     absent = [0] * (constants.MARKETS - globals.market_count)
-    prices, premiums = [*report.prices_ticks, *absent], [*report.premiums_ppm, *absent]
+    prices, premiums = [*report.prices_ticks, *absent], [*report.premiums_ppb, *absent]
     digest = tick_digest(domain, time_ms, prices, premiums)
     signer = signatures.recover(digest, word_at(signature, 0), word_at(signature, 32), recover)
     if signer == containers.NOBODY or signer != globals.signers[report.signer_index]:

@@ -13,7 +13,7 @@ from prover.stf import merkle
 
 @external
 @view
-def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: Bytes[1_504]) -> containers.Ticked:
+def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: Bytes[1_616]) -> containers.Ticked:
     """
     @notice Decides a tick.
     @param domain EIP-712 domain separator of the rollup.
@@ -27,22 +27,23 @@ def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: B
 
 @external
 @pure
-def change(tail: uint256, label: bytes32, fractions: uint256, bounds: uint256, listed: containers.Market, initial_ppm: int256, maintenance_ppm: int256, market_count: int256, now: int256) -> containers.Changed:
+def change(tail: uint256, label: bytes32, fractions: uint256, bounds: uint256, listed: containers.Market, initial_ppm: int256, maintenance_ppm: int256, price: int256, market_count: int256, now: int256) -> containers.Changed:
     """
     @notice Decides a listing, new parameters of a market, or the beginning of its end.
     @param tail The entry's market and status.
     @param label Its label.
-    @param fractions Its fractions and smallest notional.
-    @param bounds Its bounds of open interest.
+    @param fractions Its fractions, funding and smallest notional.
+    @param bounds The price that it names, and its bounds of open interest.
     @param listed The market as it stands.
     @param initial_ppm Its initial fraction as it stands.
     @param maintenance_ppm Its maintenance fraction as it stands.
+    @param price Its oracle price, zero for none yet.
     @param market_count How many markets there are.
     @param now The chunk's clock.
     @return The decision, and the market afterwards.
     """
     given: containers.Parameters = encoding.parameters(tail, label, fractions, bounds)
-    return law.change(given, listed, initial_ppm, maintenance_ppm, market_count, now)
+    return law.change(given, listed, initial_ppm, maintenance_ppm, price, market_count, now)
 
 
 @external

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from prover.stf import constants, containers
+from prover.stf import constants, containers, encoding
 
 # What the API and the wallet call the signed operations.
 TAG_OF_KIND: Final = {
@@ -161,22 +161,22 @@ def forced_rescue_payload(market: int, account: int, lots: int) -> bytes:
 
 
 def market_payload(given: containers.Parameters) -> bytes:
-    """86 bytes: what the governor would have of a market; OverflowError for what no field can hold."""
-    fractions = (
-        given.initial_ppm,
-        given.maintenance_ppm,
-        given.maker_fee_ppm,
-        given.taker_fee_ppm,
-        given.band_ppm,
-        given.unwind_band_ppm,
-        given.funding_cap_ppm,
-    )
+    """98 bytes: what the governor would have of a market; OverflowError for what no field can hold."""
     return b"".join(
         [
             bytes([given.market, given.status]),
             given.label,
-            *(fraction.to_bytes(3, "big") for fraction in fractions),
+            given.initial_ppm.to_bytes(3, "big"),
+            given.maintenance_ppm.to_bytes(3, "big"),
+            given.maker_fee_ppm.to_bytes(2, "big"),
+            given.taker_fee_ppm.to_bytes(2, "big"),
+            given.band_ppm.to_bytes(3, "big"),
+            given.unwind_band_ppm.to_bytes(2, "big"),
+            given.funding_cap_ppb.to_bytes(4, "big"),
+            (given.funding_interest_ppb + encoding.PREMIUM_BIAS).to_bytes(4, "big"),
+            given.funding_damping_ppb.to_bytes(4, "big"),
             given.minimum_notional.to_bytes(5, "big"),
+            given.price.to_bytes(6, "big"),
             given.interest_lower.to_bytes(13, "big"),
             given.interest_upper.to_bytes(13, "big"),
         ]
@@ -184,12 +184,11 @@ def market_payload(given: containers.Parameters) -> bytes:
 
 
 def market_parameters(payload: bytes) -> containers.Parameters:
-    """What 86 bytes of `market_payload` say; ValueError for another length."""
+    """What 98 bytes of `market_payload` say; ValueError for another length."""
     if len(payload) != constants.SET_MARKET_LENGTH:
         raise ValueError(f"parameters of a market are {constants.SET_MARKET_LENGTH} bytes, these are {len(payload)}")
-    fractions = [int.from_bytes(payload[at : at + 3], "big") for at in range(34, 55, 3)]
-    bounds = [int.from_bytes(payload[at:end], "big") for at, end in ((55, 60), (60, 73), (73, 86))]
-    return containers.Parameters(payload[0], payload[1], payload[2:34], *fractions, *bounds)
+    words = [int.from_bytes(payload[at : at + 32], "big") for at in (0, 34, 66)]
+    return encoding.parameters(words[0], payload[2:34], words[1], words[2])
 
 
 def venue_parameters(payload: bytes) -> containers.VenueParameters:
@@ -219,6 +218,6 @@ def tick_bytes(time: int, market_count: int, reports: list[tuple[int, list[int],
         parts.append(bytes([index]))
         for market in range(market_count):
             parts.append(prices[market].to_bytes(6, "big"))
-            parts.append((premiums[market] + (1 << 23)).to_bytes(3, "big"))
+            parts.append((premiums[market] + encoding.PREMIUM_BIAS).to_bytes(4, "big"))
         parts.append(signature)
     return b"".join(parts)

@@ -9,12 +9,12 @@ from prover.stf import constants, signatures
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What one oracle signer says of one grid time: ticks and ppm an hour by market, and its 64-byte signature."""
+    """What one oracle signer says of one grid time: ticks and ppb an hour by market, and its 64-byte signature."""
 
     time_ms: int
     signer_index: int
     prices_ticks: tuple[int, ...]
-    premiums_ppm: tuple[int, ...]
+    premiums_ppb: tuple[int, ...]
     signature: bytes
 
 
@@ -23,9 +23,9 @@ def tick_digest(domain: bytes, time: int, prices: list[int], premiums: list[int]
     return signatures.digest(domain, signatures.tick_hash(time, prices, premiums))
 
 
-def report_digest(domain: bytes, time_ms: int, prices_ticks: tuple[int, ...], premiums_ppm: tuple[int, ...]) -> bytes:
+def report_digest(domain: bytes, time_ms: int, prices_ticks: tuple[int, ...], premiums_ppb: tuple[int, ...]) -> bytes:
     """The 32 bytes that a signer signs; markets that do not exist are zero."""
-    return tick_digest(domain, time_ms, _padded(prices_ticks), _padded(premiums_ppm))
+    return tick_digest(domain, time_ms, _padded(prices_ticks), _padded(premiums_ppb))
 
 
 def signed_report(
@@ -34,10 +34,10 @@ def signed_report(
     time_ms: int,
     signer_index: int,
     prices_ticks: list[int],
-    premiums_ppm: list[int],
+    premiums_ppb: list[int],
 ) -> Report:
     """One signer's report; `sign` makes 64 compact bytes of a digest."""
-    prices, premiums = tuple(prices_ticks), tuple(premiums_ppm)
+    prices, premiums = tuple(prices_ticks), tuple(premiums_ppb)
     return Report(time_ms, signer_index, prices, premiums, sign(report_digest(domain, time_ms, prices, premiums)))
 
 
@@ -46,7 +46,7 @@ def assembled(reports: list[Report]) -> bytes:
     assert [report.signer_index for report in reports] == sorted({report.signer_index for report in reports})
     first = reports[0]
     rows = [
-        (report.signer_index, _padded(report.prices_ticks), _padded(report.premiums_ppm), report.signature)
+        (report.signer_index, _padded(report.prices_ticks), _padded(report.premiums_ppb), report.signature)
         for report in reports
     ]
     return operations.tick_bytes(first.time_ms, len(first.prices_ticks), rows)

@@ -19,7 +19,9 @@ class MarketListing(msgspec.Struct, frozen=True, kw_only=True):
     taker_fee_ppm: int = 450
     band_ppm: int = 50_000
     unwind_band_ppm: int = 1_000
-    funding_cap_ppm: int = 500
+    funding_cap_ppb: int = 500_000
+    funding_interest_ppb: int = 0
+    funding_damping_ppb: int = 0
     minimum_notional_micros: int = 10_000_000
     interest_lower_micros: int = 0
     interest_upper_micros: int = 0
@@ -34,7 +36,9 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
     interest_upper_micros: int = 0
     band_ppm: int = 50_000
     unwind_band_ppm: int = 1_000
-    funding_cap_ppm: int = 500
+    funding_cap_ppb: int = 500_000
+    funding_interest_ppb: int = 12_500
+    funding_damping_ppb: int = 62_500
 
     def listing(self, name: str, size_decimals: int) -> MarketListing:
         """A market of this tier."""
@@ -42,8 +46,8 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _MILLION: Final = 10**12
-# Initial fraction, share of it that is maintenance, open-interest bounds: dYdX v4 genesis liquidity tiers. Bands and
-# funding caps are our own: what trades less may stray further.
+# Initial fraction, share of it that is maintenance, open-interest bounds: dYdX v4 genesis liquidity tiers. Interest and
+# damping of funding: Hyperliquid. Bands and funding caps are our own: what trades less may stray further.
 TIERS: Final = {
     "large": Tier(initial_ppm=20_000, maintenance_ppm=12_000),
     "mid": Tier(
@@ -59,7 +63,7 @@ TIERS: Final = {
         interest_upper_micros=50 * _MILLION,
         band_ppm=100_000,
         unwind_band_ppm=5_000,
-        funding_cap_ppm=1_000,
+        funding_cap_ppb=1_000_000,
     ),
     "long-tail": Tier(
         initial_ppm=200_000,
@@ -68,7 +72,7 @@ TIERS: Final = {
         interest_upper_micros=10 * _MILLION,
         band_ppm=200_000,
         unwind_band_ppm=10_000,
-        funding_cap_ppm=2_000,
+        funding_cap_ppb=2_000_000,
     ),
     "isolated": Tier(
         initial_ppm=50_000,
@@ -77,21 +81,24 @@ TIERS: Final = {
         interest_upper_micros=_MILLION,
         band_ppm=200_000,
         unwind_band_ppm=10_000,
-        funding_cap_ppm=2_000,
+        funding_cap_ppb=2_000_000,
     ),
 }
-# A devnet begins with empty insurance accounts, under which open-interest scaling would ask for the whole notional.
+# A devnet begins with empty insurance accounts, under which open-interest scaling would ask for the whole notional, and
+# its positions pay no interest: what an example says of them stays true while it is read.
+_PLAIN: Final = {
+    "interest_lower_micros": 0,
+    "interest_upper_micros": 0,
+    "funding_interest_ppb": 0,
+    "funding_damping_ppb": 0,
+}
 DEVNET_MARKETS: Final = (
-    TIERS["large"].listing("BTC", 5),
-    TIERS["large"].listing("ETH", 4),
-    msgspec.structs.replace(TIERS["mid"].listing("SOL", 2), interest_lower_micros=0, interest_upper_micros=0),
+    msgspec.structs.replace(TIERS["large"].listing("BTC", 5), **_PLAIN),
+    msgspec.structs.replace(TIERS["large"].listing("ETH", 4), **_PLAIN),
+    msgspec.structs.replace(TIERS["mid"].listing("SOL", 2), **_PLAIN),
 )
 DEVNET_POSTING_FEE_MICROS: Final = 500
 DEVNET_GRACE_MS: Final = 10_000
-
-
-# Of the price that a listing names: a coarser one leaves no room to fall, and a tick of it is wider than bands.
-LEAST_LISTING_TICKS: Final = 10_000
 
 
 def label(name: str, size_decimals: int) -> bytes:
@@ -162,7 +169,7 @@ def legal_globals(genesis: bytes) -> containers.Globals:
     risk = globals.risk
     for market in range(constants.MARKETS):
         row = globals.markets[market]
-        moving = (risk.price[market], risk.funding_index[market], row.previous_price, row.premium_ppm)
+        moving = (risk.price[market], risk.funding_index[market], row.previous_price, row.premium_ppb)
         counted = (row.open_interest, row.fund, row.turned_over, row.paid_out)
         lived = (row.changed_at, row.settling)
         _require(not any((*moving, *counted, *lived)), "no market has a history before genesis")
@@ -172,7 +179,7 @@ def legal_globals(genesis: bytes) -> containers.Globals:
             row.taker_fee_ppm,
             row.band_ppm,
             row.unwind_band_ppm,
-            row.funding_cap_ppm,
+            row.funding_terms,
             row.minimum_notional,
             *interest,
         )
@@ -187,7 +194,7 @@ def legal_globals(genesis: bytes) -> containers.Globals:
         _require(0 <= row.maker_fee_ppm < 2**16 and 0 <= row.taker_fee_ppm < 2**16, "fees fit what orders can sign")
         _require(0 <= row.band_ppm <= constants.PPM, "the price band is a fraction")
         _require(0 <= row.unwind_band_ppm <= constants.PPM, "the unwinding band is a fraction")
-        _require(0 <= row.funding_cap_ppm < 2**23, "the funding cap fits a premium")
+        _require(0 <= row.funding_terms < 2**96, "the terms of funding are three numbers of 32 bits")
         _require(0 <= row.minimum_notional < 2**104, "the minimum notional can be reached")
         is_interest = interest == (0, 0) or 0 <= interest[0] < interest[1] < 2**104
         _require(is_interest, "open-interest scaling runs from a lower to an upper bound")
@@ -203,6 +210,10 @@ def _require_no_debts(globals: containers.Globals) -> None:
 def _require(is_legal: bool, sentence: str) -> None:
     if not is_legal:
         raise ValueError(f"no legal genesis: {sentence}")
+
+
+def _funding_terms(listing: MarketListing) -> int:
+    return encoding.funding_terms(listing.funding_cap_ppb, listing.funding_interest_ppb, listing.funding_damping_ppb)
 
 
 def genesis_bytes(
@@ -225,10 +236,10 @@ def genesis_bytes(
             taker_fee_ppm=listing.taker_fee_ppm,
             band_ppm=listing.band_ppm,
             unwind_band_ppm=listing.unwind_band_ppm,
-            funding_cap_ppm=listing.funding_cap_ppm,
+            funding_terms=_funding_terms(listing),
             minimum_notional=listing.minimum_notional_micros,
             previous_price=0,
-            premium_ppm=0,
+            premium_ppb=0,
             open_interest=0,
             interest_lower=listing.interest_lower_micros,
             interest_upper=listing.interest_upper_micros,

@@ -34,8 +34,6 @@ FUNDING_BOUND: Final = 2**79
 PPM: Final = 1_000_000
 # One funding index unit is 10^-9 micro-dollar a lot.
 FUNDING_SCALE: Final = 1_000_000_000
-# ppm an hour * price_ticks * ms / (3.6 * 10^6 ms an hour) / 10^6 * FUNDING_SCALE = ppm * price_ticks * ms / 3_600.
-FUNDING_DIVISOR: Final = 3_600
 WITHDRAWAL_FLOOR_PPM: Final = 100_000
 # What a forced withdrawal leaves of open notional while no young price stands, or ticks were missing.
 FORCED_FLOOR_PPM: Final = 250_000
@@ -123,6 +121,8 @@ FEE_STEP_PPM: Final = 100
 # From nothing, or from little: micro-dollars, and ms.
 POSTING_FEE_STEP: Final = 10_000
 GRACE_STEP: Final = 300_000
+# Of the cap, interest and damping: ppb an hour, 0.01 percent in eight hours.
+FUNDING_STEP_PPB: Final = 12_500
 LEAST_INITIAL_PPM: Final = 5_000
 LEAST_MAINTENANCE_PPM: Final = 2_500
 # Maintenance is at most three quarters of the initial fraction.
@@ -134,10 +134,17 @@ LEAST_UNWIND_BAND_PPM: Final = 100
 # Of ten times its equity an hour: a fifth of it.
 MOST_UNWIND_BAND_PPM: Final = 20_000
 MOST_BAND_PPM: Final = 500_000
-MOST_FUNDING_CAP_PPM: Final = 10_000
+# Four percent an hour, as Hyperliquid caps it; interest and damping up to 0.1 percent in eight hours.
+MOST_FUNDING_CAP_PPB: Final = 40_000_000
+MOST_FUNDING_INTEREST_PPB: Final = 125_000
+MOST_FUNDING_DAMPING_PPB: Final = 125_000
 MOST_MINIMUM_NOTIONAL: Final = 1_000_000_000
 MOST_POSTING_FEE: Final = 1_000_000
 MOST_SIZE_DECIMALS: Final = 6
+# Of the price that a listing names: a coarser one leaves no room to fall, and a tick of it is wider than bands.
+LEAST_LISTING_TICKS: Final = 10_000
+# How many times a first price may be above or below the named one.
+LISTING_MULTIPLE: Final = 4
 
 # Operations: tag, length in bytes, weight in kilogas
 DEPOSIT: Final = 1
@@ -172,7 +179,7 @@ CANCEL_LENGTH: Final = 90
 CANCEL_ALL_LENGTH: Final = 90
 TICK_HEAD_LENGTH: Final = 9
 TICK_SIGNER_LENGTH: Final = 65
-TICK_MARKET_LENGTH: Final = 9
+TICK_MARKET_LENGTH: Final = 10
 ORDER_LENGTH: Final = 113
 FILL_LENGTH: Final = 10
 SET_AGENT_LENGTH: Final = 119
@@ -184,13 +191,13 @@ UNWIND_LENGTH: Final = 9
 CLOSE_STEP_LENGTH: Final = 12
 # Of an entry: tag, sender, time, length of its payload; then the payloads.
 ENTRY_HEAD_LENGTH: Final = 29
-MAX_ENTRY_BYTES: Final = 1_536
+MAX_ENTRY_BYTES: Final = 1_632
 FORCED_RESCUE_LENGTH: Final = 11
 FORCED_WITHDRAW_LENGTH: Final = 11
 FORCED_CLOSE_LENGTH: Final = 17
 LEAVE_LENGTH: Final = 3
 FORCED_AGENT_LENGTH: Final = 32
-SET_MARKET_LENGTH: Final = 86
+SET_MARKET_LENGTH: Final = 98
 SET_VENUE_LENGTH: Final = 27
 
 # Measured worst cases (python -m tests.soak worst), with the leaves that the operation brings and all their siblings.

@@ -37,8 +37,6 @@ FUNDING_BOUND: constant(int256) = 2**79
 PPM: constant(int256) = 1_000_000
 # One funding index unit is 10^-9 micro-dollar a lot.
 FUNDING_SCALE: constant(int256) = 1_000_000_000
-# ppm an hour * price_ticks * ms / (3.6 * 10^6 ms an hour) / 10^6 * FUNDING_SCALE = ppm * price_ticks * ms / 3_600.
-FUNDING_DIVISOR: constant(int256) = 3_600
 WITHDRAWAL_FLOOR_PPM: constant(int256) = 100_000
 # What a forced withdrawal leaves of open notional while no young price stands, or ticks were missing.
 FORCED_FLOOR_PPM: constant(int256) = 250_000
@@ -126,6 +124,8 @@ FEE_STEP_PPM: constant(int256) = 100
 # From nothing, or from little: micro-dollars, and ms.
 POSTING_FEE_STEP: constant(int256) = 10_000
 GRACE_STEP: constant(int256) = 300_000
+# Of the cap, interest and damping: ppb an hour, 0.01 percent in eight hours.
+FUNDING_STEP_PPB: constant(int256) = 12_500
 LEAST_INITIAL_PPM: constant(int256) = 5_000
 LEAST_MAINTENANCE_PPM: constant(int256) = 2_500
 # Maintenance is at most three quarters of the initial fraction.
@@ -137,10 +137,17 @@ LEAST_UNWIND_BAND_PPM: constant(int256) = 100
 # Of ten times its equity an hour: a fifth of it.
 MOST_UNWIND_BAND_PPM: constant(int256) = 20_000
 MOST_BAND_PPM: constant(int256) = 500_000
-MOST_FUNDING_CAP_PPM: constant(int256) = 10_000
+# Four percent an hour, as Hyperliquid caps it; interest and damping up to 0.1 percent in eight hours.
+MOST_FUNDING_CAP_PPB: constant(int256) = 40_000_000
+MOST_FUNDING_INTEREST_PPB: constant(int256) = 125_000
+MOST_FUNDING_DAMPING_PPB: constant(int256) = 125_000
 MOST_MINIMUM_NOTIONAL: constant(int256) = 1_000_000_000
 MOST_POSTING_FEE: constant(int256) = 1_000_000
 MOST_SIZE_DECIMALS: constant(int256) = 6
+# Of the price that a listing names: a coarser one leaves no room to fall, and a tick of it is wider than bands.
+LEAST_LISTING_TICKS: constant(int256) = 10_000
+# How many times a first price may be above or below the named one.
+LISTING_MULTIPLE: constant(int256) = 4
 
 # Operations: tag, length in bytes, weight in kilogas
 DEPOSIT: constant(int256) = 1
@@ -175,7 +182,7 @@ CANCEL_LENGTH: constant(int256) = 90
 CANCEL_ALL_LENGTH: constant(int256) = 90
 TICK_HEAD_LENGTH: constant(int256) = 9
 TICK_SIGNER_LENGTH: constant(int256) = 65
-TICK_MARKET_LENGTH: constant(int256) = 9
+TICK_MARKET_LENGTH: constant(int256) = 10
 ORDER_LENGTH: constant(int256) = 113
 FILL_LENGTH: constant(int256) = 10
 SET_AGENT_LENGTH: constant(int256) = 119
@@ -187,13 +194,13 @@ UNWIND_LENGTH: constant(int256) = 9
 CLOSE_STEP_LENGTH: constant(int256) = 12
 # Of an entry: tag, sender, time, length of its payload; then the payloads.
 ENTRY_HEAD_LENGTH: constant(int256) = 29
-MAX_ENTRY_BYTES: constant(int256) = 1_536
+MAX_ENTRY_BYTES: constant(int256) = 1_632
 FORCED_RESCUE_LENGTH: constant(int256) = 11
 FORCED_WITHDRAW_LENGTH: constant(int256) = 11
 FORCED_CLOSE_LENGTH: constant(int256) = 17
 LEAVE_LENGTH: constant(int256) = 3
 FORCED_AGENT_LENGTH: constant(int256) = 32
-SET_MARKET_LENGTH: constant(int256) = 86
+SET_MARKET_LENGTH: constant(int256) = 98
 SET_VENUE_LENGTH: constant(int256) = 27
 
 # Measured worst cases (python -m tests.soak worst), with the leaves that the operation brings and all their siblings.

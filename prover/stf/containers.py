@@ -140,8 +140,11 @@ class Parameters(msgspec.Struct, frozen=True, gc=False):
     taker_fee_ppm: int
     band_ppm: int
     unwind_band_ppm: int
-    funding_cap_ppm: int
+    funding_cap_ppb: int
+    funding_interest_ppb: int
+    funding_damping_ppb: int
     minimum_notional: int
+    price: int
     interest_lower: int
     interest_upper: int
 
@@ -206,10 +209,10 @@ class Market(msgspec.Struct):
     taker_fee_ppm: int
     band_ppm: int
     unwind_band_ppm: int
-    funding_cap_ppm: int
+    funding_terms: int
     minimum_notional: int
     previous_price: int
-    premium_ppm: int
+    premium_ppb: int
     open_interest: int
     interest_lower: int
     interest_upper: int
@@ -424,7 +427,7 @@ class Ticked(msgspec.Struct, gc=False):
     grace_until: int
     streak: int
     price: list[int]
-    premium_ppm: list[int]
+    premium_ppb: list[int]
     funding_index: list[int]
     settling: list[int]
     status: list[int]

@@ -122,8 +122,11 @@ struct Parameters:
     taker_fee_ppm: int256
     band_ppm: int256
     unwind_band_ppm: int256
-    funding_cap_ppm: int256
+    funding_cap_ppb: int256
+    funding_interest_ppb: int256
+    funding_damping_ppb: int256
     minimum_notional: int256
+    price: int256
     interest_lower: int256
     interest_upper: int256
 
@@ -169,10 +172,10 @@ struct Market:
     taker_fee_ppm: int256
     band_ppm: int256
     unwind_band_ppm: int256
-    funding_cap_ppm: int256
+    funding_terms: uint256
     minimum_notional: int256
     previous_price: int256
-    premium_ppm: int256
+    premium_ppb: int256
     open_interest: int256
     interest_lower: int256
     interest_upper: int256
@@ -354,7 +357,7 @@ struct Ticked:
     grace_until: int256
     streak: int256
     price: int256[16]
-    premium_ppm: int256[16]
+    premium_ppb: int256[16]
     funding_index: int256[16]
     settling: int256[16]
     status: int256[16]

@@ -11,7 +11,7 @@ from prover.stf.words import address, address_word, bytes32, int256, keccak256, 
 SIZE_BIAS: Final = 2**63
 COST_BIAS: Final = 2**111
 FUNDING_BIAS: Final = 2**79
-PREMIUM_BIAS: Final = 2**23
+PREMIUM_BIAS: Final = 2**31
 COLLATERAL_BIAS: Final = 2**127
 COMMITMENT_BYTES: Final = 288
 GLOBALS_BYTES: Final = 13_824
@@ -207,15 +207,38 @@ def parameters(tail: uint256, label: bytes32, fractions: uint256, bounds: uint25
         label=label,
         initial_ppm=bits(fractions, 232, 24),
         maintenance_ppm=bits(fractions, 208, 24),
-        maker_fee_ppm=bits(fractions, 184, 24),
-        taker_fee_ppm=bits(fractions, 160, 24),
-        band_ppm=bits(fractions, 136, 24),
-        unwind_band_ppm=bits(fractions, 112, 24),
-        funding_cap_ppm=bits(fractions, 88, 24),
-        minimum_notional=bits(fractions, 48, 40),
-        interest_lower=bits(bounds, 152, 104),
-        interest_upper=bits(bounds, 48, 104),
+        maker_fee_ppm=bits(fractions, 192, 16),
+        taker_fee_ppm=bits(fractions, 176, 16),
+        band_ppm=bits(fractions, 152, 24),
+        unwind_band_ppm=bits(fractions, 136, 16),
+        funding_cap_ppb=bits(fractions, 104, 32),
+        funding_interest_ppb=bits(fractions, 72, 32) - PREMIUM_BIAS,
+        funding_damping_ppb=bits(fractions, 40, 32),
+        minimum_notional=bits(fractions, 0, 40),
+        price=bits(bounds, 208, 48),
+        interest_lower=bits(bounds, 104, 104),
+        interest_upper=bits(bounds, 0, 104),
     )
+
+
+def funding_terms(cap_ppb: int256, interest_ppb: int256, damping_ppb: int256) -> uint256:
+    """A market's terms of funding in one word; PROTOCOL.md 4.6."""
+    return (cap_ppb << 64) | ((interest_ppb + PREMIUM_BIAS) << 32) | damping_ppb
+
+
+def funding_cap(terms: uint256) -> int256:
+    """The most that funding comes to, ppb an hour; PROTOCOL.md 4.6."""
+    return bits(terms, 64, 32)
+
+
+def funding_interest(terms: uint256) -> int256:
+    """What funding tends to, ppb an hour; PROTOCOL.md 4.6."""
+    return bits(terms, 32, 32) - PREMIUM_BIAS
+
+
+def funding_damping(terms: uint256) -> int256:
+    """How far a premium is moved towards that, ppb an hour; PROTOCOL.md 4.6."""
+    return bits(terms, 0, 32)
 
 
 def size_decimals(label: bytes32) -> int256:
@@ -234,8 +257,8 @@ def venue_parameters(tail: uint256) -> containers.VenueParameters:
 
 
 def premium(packed: uint256) -> int256:
-    """A signer's premium of one market, ppm an hour; PROTOCOL.md 8.6."""
-    return bits(packed, 184, 24) - PREMIUM_BIAS
+    """A signer's premium of one market, ppb an hour; PROTOCOL.md 8.6."""
+    return bits(packed, 176, 32) - PREMIUM_BIAS
 
 
 def position_word(position: containers.Position) -> bytes:
@@ -338,10 +361,10 @@ def globals_bytes(globals: containers.Globals) -> bytes:
             word(market.taker_fee_ppm),
             word(market.band_ppm),
             word(market.unwind_band_ppm),
-            word(market.funding_cap_ppm),
+            word(market.funding_terms),
             word(market.minimum_notional),
             word(market.previous_price),
-            word(market.premium_ppm),
+            word(market.premium_ppb),
             word(market.open_interest),
             word(market.interest_lower),
             word(market.interest_upper),

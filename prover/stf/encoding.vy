@@ -12,7 +12,7 @@ from prover.stf import containers
 SIZE_BIAS: constant(int256) = 2**63
 COST_BIAS: constant(int256) = 2**111
 FUNDING_BIAS: constant(int256) = 2**79
-PREMIUM_BIAS: constant(int256) = 2**23
+PREMIUM_BIAS: constant(int256) = 2**31
 COST_MASK: constant(uint256) = 2**112 - 1
 FUNDING_MASK: constant(uint256) = 2**80 - 1
 
@@ -244,15 +244,46 @@ def parameters(tail: uint256, label: bytes32, fractions: uint256, bounds: uint25
         label=label,
         initial_ppm=self.bits(fractions, 232, 24),
         maintenance_ppm=self.bits(fractions, 208, 24),
-        maker_fee_ppm=self.bits(fractions, 184, 24),
-        taker_fee_ppm=self.bits(fractions, 160, 24),
-        band_ppm=self.bits(fractions, 136, 24),
-        unwind_band_ppm=self.bits(fractions, 112, 24),
-        funding_cap_ppm=self.bits(fractions, 88, 24),
-        minimum_notional=self.bits(fractions, 48, 40),
-        interest_lower=self.bits(bounds, 152, 104),
-        interest_upper=self.bits(bounds, 48, 104),
+        maker_fee_ppm=self.bits(fractions, 192, 16),
+        taker_fee_ppm=self.bits(fractions, 176, 16),
+        band_ppm=self.bits(fractions, 152, 24),
+        unwind_band_ppm=self.bits(fractions, 136, 16),
+        funding_cap_ppb=self.bits(fractions, 104, 32),
+        funding_interest_ppb=self.bits(fractions, 72, 32) - PREMIUM_BIAS,
+        funding_damping_ppb=self.bits(fractions, 40, 32),
+        minimum_notional=self.bits(fractions, 0, 40),
+        price=self.bits(bounds, 208, 48),
+        interest_lower=self.bits(bounds, 104, 104),
+        interest_upper=self.bits(bounds, 0, 104),
     )
+
+
+@internal
+@pure
+def funding_terms(cap_ppb: int256, interest_ppb: int256, damping_ppb: int256) -> uint256:
+    """A market's terms of funding in one word; PROTOCOL.md 4.6."""
+    return convert((cap_ppb << 64) | ((interest_ppb + PREMIUM_BIAS) << 32) | damping_ppb, uint256)
+
+
+@internal
+@pure
+def funding_cap(terms: uint256) -> int256:
+    """The most that funding comes to, ppb an hour; PROTOCOL.md 4.6."""
+    return self.bits(terms, 64, 32)
+
+
+@internal
+@pure
+def funding_interest(terms: uint256) -> int256:
+    """What funding tends to, ppb an hour; PROTOCOL.md 4.6."""
+    return self.bits(terms, 32, 32) - PREMIUM_BIAS
+
+
+@internal
+@pure
+def funding_damping(terms: uint256) -> int256:
+    """How far a premium is moved towards that, ppb an hour; PROTOCOL.md 4.6."""
+    return self.bits(terms, 0, 32)
 
 
 @internal
@@ -277,8 +308,8 @@ def venue_parameters(tail: uint256) -> containers.VenueParameters:
 @internal
 @pure
 def premium(packed: uint256) -> int256:
-    """A signer's premium of one market, ppm an hour; PROTOCOL.md 8.6."""
-    return self.bits(packed, 184, 24) - PREMIUM_BIAS
+    """A signer's premium of one market, ppb an hour; PROTOCOL.md 8.6."""
+    return self.bits(packed, 176, 32) - PREMIUM_BIAS
 
 
 @internal

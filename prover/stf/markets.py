@@ -37,10 +37,19 @@ def median(reports: list[int256], count: int256) -> int256:
     return ranked[count // 2]
 
 
-def accrued(funding_index: int256, premium_ppm: int256, cap_ppm: int256, price: int256, elapsed: int256) -> int256:
-    """A funding index after the premium of so many ms; PROTOCOL.md 7.5."""
-    rate_ppm: int256 = max(min(premium_ppm, cap_ppm), -cap_ppm)
-    growth: int256 = margin.floor_div(rate_ppm * price * min(elapsed, constants.TICK_GAP), constants.FUNDING_DIVISOR)
+def funding_rate(terms: uint256, premium_ppb: int256) -> int256:
+    """What longs pay to shorts of their notional, ppb an hour; PROTOCOL.md 7.5."""
+    cap: int256 = encoding.funding_cap(terms)
+    damping: int256 = encoding.funding_damping(terms)
+    # An interest near the premium takes its place; from a premium far off it takes as much as the damping.
+    damped: int256 = premium_ppb + max(min(encoding.funding_interest(terms) - premium_ppb, damping), -damping)
+    return max(min(damped, cap), -cap)
+
+
+def accrued(funding_index: int256, rate_ppb: int256, price: int256, elapsed: int256) -> int256:
+    """A funding index after a rate of so many ms; PROTOCOL.md 7.5."""
+    # An hour's billionths of ticks are units of the index: 10^-9 micro-dollar a lot.
+    growth: int256 = margin.floor_div(rate_ppb * price * min(elapsed, constants.TICK_GAP), constants.HOUR)
     # At the bound the index stands still: funding stops, nothing reverts.
     return max(min(funding_index + growth, constants.FUNDING_BOUND - 1), -constants.FUNDING_BOUND + 1)
 
@@ -56,7 +65,7 @@ def tick_signer(
         packed: uint256 = word_at(operation, at)
         prices[market] = encoding.bits(packed, 208, 48)
         premiums[market] = encoding.premium(packed)
-        at += 9
+        at += 10
     digest: bytes32 = signatures.digest(domain, signatures.tick_hash(time, prices, premiums))
     return signatures.recover(digest, word_at(operation, at), word_at(operation, at + 32), ecrecover), prices, premiums
 
@@ -70,6 +79,16 @@ def check_signer(index: int256, last: int256, signer: address, signers: list[add
     if index >= constants.SIGNERS or signer == containers.NOBODY or signer != signers[index]:
         return codes.BAD_SIGNERS
     return codes.OK
+
+
+def counted(price: int256, known: int256, named: int256) -> int256:
+    """A median price, but none where it is the first and far from the one that the listing named; PROTOCOL.md 8.6."""
+    if known != 0 or named == 0:
+        return price
+    # Its listing or its signers are wrong by a unit: it has no price until both say the same.
+    if price > named * constants.LISTING_MULTIPLE or named > price * constants.LISTING_MULTIPLE:
+        return 0
+    return price
 
 
 def settling(listed: containers.Market, price: int256, last: int256, time: int256) -> tuple[int256, int256, int256]:
@@ -136,7 +155,7 @@ def tick(
         grace_until=globals.grace_until,
         streak=1,
         price=[0] * constants.MARKETS,
-        premium_ppm=[0] * constants.MARKETS,
+        premium_ppb=[0] * constants.MARKETS,
         funding_index=[0] * constants.MARKETS,
         settling=[0] * constants.MARKETS,
         status=[0] * constants.MARKETS,
@@ -166,14 +185,14 @@ def tick(
             is_priced = True
             continue
         price: int256 = median(prices[market], signer_count)
+        price = counted(price, ticked.price[market], listed.previous_price)
         if price != 0:
             is_priced = True
             ticked.price[market] = price
-            ticked.premium_ppm[market] = median(premiums[market], signer_count)
+            ticked.premium_ppb[market] = median(premiums[market], signer_count)
             ticked.funding_index[market] = accrued(
                 globals.risk.funding_index[market],
-                ticked.premium_ppm[market],
-                globals.markets[market].funding_cap_ppm,
+                funding_rate(listed.funding_terms, ticked.premium_ppb[market]),
                 ticked.price[market],
                 time - globals.tick_time,
             )
@@ -183,12 +202,12 @@ def tick(
         if listed.status == constants.MARKET_SETTLING:
             is_over: int256 = 0
             price_now: int256 = 0
-            counted: int256 = 0
-            is_over, price_now, counted = settling(listed, ticked.price[market], globals.tick_time, time)
+            hour: int256 = 0
+            is_over, price_now, hour = settling(listed, ticked.price[market], globals.tick_time, time)
             if is_over == 1:
                 ticked.status[market] = constants.MARKET_SETTLED
             ticked.price[market] = price_now
-            ticked.settling[market] = counted
+            ticked.settling[market] = hour
     if not is_priced:
         ticked.code = codes.ZERO_PRICE
     return ticked
@@ -197,6 +216,11 @@ def tick(
 def stepped(old: int256, new: int256) -> bool:
     """Whether a parameter moves by at most a quarter of itself; PROTOCOL.md 7.8."""
     return abs(new - old) * constants.STEP_DIVISOR <= old
+
+
+def nudged(old: int256, new: int256, least: int256) -> bool:
+    """Whether a parameter moves by at most a quarter of itself, or by its least step; PROTOCOL.md 7.8."""
+    return abs(new - old) <= max(abs(old) // constants.STEP_DIVISOR, least)
 
 
 def in_range(given: containers.Parameters) -> bool:
@@ -215,7 +239,11 @@ def in_range(given: containers.Parameters) -> bool:
         return False
     if given.unwind_band_ppm > min(given.band_ppm, constants.MOST_UNWIND_BAND_PPM):
         return False
-    if given.funding_cap_ppm > constants.MOST_FUNDING_CAP_PPM:
+    if given.funding_cap_ppb > constants.MOST_FUNDING_CAP_PPB:
+        return False
+    if abs(given.funding_interest_ppb) > constants.MOST_FUNDING_INTEREST_PPB:
+        return False
+    if given.funding_damping_ppb > constants.MOST_FUNDING_DAMPING_PPB:
         return False
     if given.minimum_notional == 0 or given.minimum_notional > constants.MOST_MINIMUM_NOTIONAL:
         return False
@@ -234,7 +262,14 @@ def check_step(
         return False
     if abs(given.taker_fee_ppm - listed.taker_fee_ppm) > constants.FEE_STEP_PPM:
         return False
-    if not stepped(listed.band_ppm, given.band_ppm) or not stepped(listed.funding_cap_ppm, given.funding_cap_ppm):
+    terms: uint256 = listed.funding_terms
+    if not nudged(encoding.funding_cap(terms), given.funding_cap_ppb, constants.FUNDING_STEP_PPB):
+        return False
+    if not nudged(encoding.funding_interest(terms), given.funding_interest_ppb, constants.FUNDING_STEP_PPB):
+        return False
+    if not nudged(encoding.funding_damping(terms), given.funding_damping_ppb, constants.FUNDING_STEP_PPB):
+        return False
+    if not stepped(listed.band_ppm, given.band_ppm):
         return False
     if not stepped(listed.minimum_notional, given.minimum_notional):
         return False
@@ -252,6 +287,9 @@ def check_listing(given: containers.Parameters) -> int256:
         return codes.OUT_OF_RANGE
     if encoding.size_decimals(given.label) > constants.MOST_SIZE_DECIMALS:
         return codes.OUT_OF_RANGE
+    # Coarser, and it could fall to nothing, and a tick be wider than bands.
+    if given.price < constants.LEAST_LISTING_TICKS:
+        return codes.OUT_OF_RANGE
     return codes.OK
 
 
@@ -260,12 +298,16 @@ def check_change(
     listed: containers.Market,
     initial_ppm: int256,
     maintenance_ppm: int256,
+    price: int256,
     now: int256,
 ) -> int256:
     """Whether a listed market may be changed like this now; PROTOCOL.md 8.22."""
     if listed.status >= constants.MARKET_SETTLING:
         return codes.NO_MARKET
     if given.label != listed.label or given.status < constants.MARKET_OPEN:
+        return codes.OUT_OF_RANGE
+    # A price is named until there is one.
+    if given.price != 0 and (price != 0 or given.price < constants.LEAST_LISTING_TICKS):
         return codes.OUT_OF_RANGE
     # Whoever holds a position has had the time of a reduce-only market before its last hour begins.
     last: int256 = constants.MARKET_REDUCE_ONLY
@@ -285,6 +327,7 @@ def change(
     listed: containers.Market,
     initial_ppm: int256,
     maintenance_ppm: int256,
+    price: int256,
     market_count: int256,
     now: int256,
 ) -> containers.Changed:
@@ -299,9 +342,12 @@ def change(
     elif given.market == market_count:
         changed.code = check_listing(given)
     else:
-        changed.code = check_change(given, listed, initial_ppm, maintenance_ppm, now)
+        changed.code = check_change(given, listed, initial_ppm, maintenance_ppm, price, now)
     if changed.code != codes.OK:
         return changed
+    named: int256 = listed.previous_price
+    if given.price != 0:
+        named = given.price
     changed.initial_ppm = given.initial_ppm
     if given.status == constants.MARKET_SETTLING:
         # Most of its mean may be known while its price moves: whatever stands in it counts in full until it is over.
@@ -314,10 +360,12 @@ def change(
         taker_fee_ppm=given.taker_fee_ppm,
         band_ppm=given.band_ppm,
         unwind_band_ppm=given.unwind_band_ppm,
-        funding_cap_ppm=given.funding_cap_ppm,
+        funding_terms=encoding.funding_terms(
+            given.funding_cap_ppb, given.funding_interest_ppb, given.funding_damping_ppb
+        ),
         minimum_notional=given.minimum_notional,
-        previous_price=listed.previous_price,
-        premium_ppm=listed.premium_ppm,
+        previous_price=named,
+        premium_ppb=listed.premium_ppb,
         open_interest=listed.open_interest,
         interest_lower=given.interest_lower,
         interest_upper=given.interest_upper,
@@ -328,11 +376,6 @@ def change(
         settling=0,
     )
     return changed
-
-
-def nudged(old: int256, new: int256, least: int256) -> bool:
-    """Whether a parameter moves by at most a quarter of itself, or by its least step; PROTOCOL.md 7.8."""
-    return abs(new - old) <= max(old // constants.STEP_DIVISOR, least)
 
 
 def check_venue(

@@ -49,10 +49,21 @@ def median(reports: int256[7], count: int256) -> int256:
 
 @internal
 @pure
-def accrued(funding_index: int256, premium_ppm: int256, cap_ppm: int256, price: int256, elapsed: int256) -> int256:
-    """A funding index after the premium of so many ms; PROTOCOL.md 7.5."""
-    rate_ppm: int256 = max(min(premium_ppm, cap_ppm), -cap_ppm)
-    growth: int256 = margin.floor_div(rate_ppm * price * min(elapsed, constants.TICK_GAP), constants.FUNDING_DIVISOR)
+def funding_rate(terms: uint256, premium_ppb: int256) -> int256:
+    """What longs pay to shorts of their notional, ppb an hour; PROTOCOL.md 7.5."""
+    cap: int256 = encoding.funding_cap(terms)
+    damping: int256 = encoding.funding_damping(terms)
+    # An interest near the premium takes its place; from a premium far off it takes as much as the damping.
+    damped: int256 = premium_ppb + max(min(encoding.funding_interest(terms) - premium_ppb, damping), -damping)
+    return max(min(damped, cap), -cap)
+
+
+@internal
+@pure
+def accrued(funding_index: int256, rate_ppb: int256, price: int256, elapsed: int256) -> int256:
+    """A funding index after a rate of so many ms; PROTOCOL.md 7.5."""
+    # An hour's billionths of ticks are units of the index: 10^-9 micro-dollar a lot.
+    growth: int256 = margin.floor_div(rate_ppb * price * min(elapsed, constants.TICK_GAP), constants.HOUR)
     # At the bound the index stands still: funding stops, nothing reverts.
     return max(min(funding_index + growth, constants.FUNDING_BOUND - 1), -constants.FUNDING_BOUND + 1)
 
@@ -68,7 +79,7 @@ def tick_signer(domain: bytes32, time: int256, market_count: int256, offset: uin
         packed: uint256 = merkle.at(at)
         prices[market] = encoding.bits(packed, 208, 48)
         premiums[market] = encoding.premium(packed)
-        at += 9
+        at += 10
     digest: bytes32 = signatures.digest(domain, signatures.tick_hash(time, prices, premiums))
     return signatures.recover(digest, merkle.at(at), merkle.at(at + 32)), prices, premiums
 
@@ -84,6 +95,18 @@ def check_signer(index: int256, last: int256, signer: address, signers: uint256[
     if index >= constants.SIGNERS or signer == containers.NOBODY or convert(signer, uint256) != signers[index]:
         return codes.BAD_SIGNERS
     return codes.OK
+
+
+@internal
+@pure
+def counted(price: int256, known: int256, named: int256) -> int256:
+    """A median price, but none where it is the first and far from the one that the listing named; PROTOCOL.md 8.6."""
+    if known != 0 or named == 0:
+        return price
+    # Its listing or its signers are wrong by a unit: it has no price until both say the same.
+    if price > named * constants.LISTING_MULTIPLE or named > price * constants.LISTING_MULTIPLE:
+        return 0
+    return price
 
 
 @internal
@@ -146,7 +169,7 @@ def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: u
         grace_until=globals.grace_until,
         streak=1,
         price=empty(int256[16]),
-        premium_ppm=empty(int256[16]),
+        premium_ppb=empty(int256[16]),
         funding_index=empty(int256[16]),
         settling=empty(int256[16]),
         status=empty(int256[16]),
@@ -174,14 +197,14 @@ def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: u
             is_priced = True
             continue
         price: int256 = self.median(prices[market], signer_count)
+        price = self.counted(price, ticked.price[market], listed.previous_price)
         if price != 0:
             is_priced = True
             ticked.price[market] = price
-            ticked.premium_ppm[market] = self.median(premiums[market], signer_count)
+            ticked.premium_ppb[market] = self.median(premiums[market], signer_count)
             ticked.funding_index[market] = self.accrued(
                 globals.risk.funding_index[market],
-                ticked.premium_ppm[market],
-                globals.markets[market].funding_cap_ppm,
+                self.funding_rate(listed.funding_terms, ticked.premium_ppb[market]),
                 ticked.price[market],
                 time - globals.tick_time,
             )
@@ -191,12 +214,12 @@ def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: u
         if listed.status == constants.MARKET_SETTLING:
             is_over: int256 = 0
             price_now: int256 = 0
-            counted: int256 = 0
-            is_over, price_now, counted = self.settling(listed, ticked.price[market], globals.tick_time, time)
+            hour: int256 = 0
+            is_over, price_now, hour = self.settling(listed, ticked.price[market], globals.tick_time, time)
             if is_over == 1:
                 ticked.status[market] = constants.MARKET_SETTLED
             ticked.price[market] = price_now
-            ticked.settling[market] = counted
+            ticked.settling[market] = hour
     if not is_priced:
         ticked.code = codes.ZERO_PRICE
     return ticked
@@ -207,6 +230,13 @@ def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: u
 def stepped(old: int256, new: int256) -> bool:
     """Whether a parameter moves by at most a quarter of itself; PROTOCOL.md 7.8."""
     return abs(new - old) * constants.STEP_DIVISOR <= old
+
+
+@internal
+@pure
+def nudged(old: int256, new: int256, least: int256) -> bool:
+    """Whether a parameter moves by at most a quarter of itself, or by its least step; PROTOCOL.md 7.8."""
+    return abs(new - old) <= max(abs(old) // constants.STEP_DIVISOR, least)
 
 
 @internal
@@ -230,7 +260,11 @@ def in_range(given: containers.Parameters) -> bool:
         return False
     if given.unwind_band_ppm > min(given.band_ppm, constants.MOST_UNWIND_BAND_PPM):
         return False
-    if given.funding_cap_ppm > constants.MOST_FUNDING_CAP_PPM:
+    if given.funding_cap_ppb > constants.MOST_FUNDING_CAP_PPB:
+        return False
+    if abs(given.funding_interest_ppb) > constants.MOST_FUNDING_INTEREST_PPB:
+        return False
+    if given.funding_damping_ppb > constants.MOST_FUNDING_DAMPING_PPB:
         return False
     if given.minimum_notional == 0 or given.minimum_notional > constants.MOST_MINIMUM_NOTIONAL:
         return False
@@ -249,7 +283,14 @@ def check_step(given: containers.Parameters, listed: containers.Market, initial_
         return False
     if abs(given.taker_fee_ppm - listed.taker_fee_ppm) > constants.FEE_STEP_PPM:
         return False
-    if not self.stepped(listed.band_ppm, given.band_ppm) or not self.stepped(listed.funding_cap_ppm, given.funding_cap_ppm):
+    terms: uint256 = listed.funding_terms
+    if not self.nudged(encoding.funding_cap(terms), given.funding_cap_ppb, constants.FUNDING_STEP_PPB):
+        return False
+    if not self.nudged(encoding.funding_interest(terms), given.funding_interest_ppb, constants.FUNDING_STEP_PPB):
+        return False
+    if not self.nudged(encoding.funding_damping(terms), given.funding_damping_ppb, constants.FUNDING_STEP_PPB):
+        return False
+    if not self.stepped(listed.band_ppm, given.band_ppm):
         return False
     if not self.stepped(listed.minimum_notional, given.minimum_notional):
         return False
@@ -269,16 +310,22 @@ def check_listing(given: containers.Parameters) -> int256:
         return codes.OUT_OF_RANGE
     if encoding.size_decimals(given.label) > constants.MOST_SIZE_DECIMALS:
         return codes.OUT_OF_RANGE
+    # Coarser, and it could fall to nothing, and a tick be wider than bands.
+    if given.price < constants.LEAST_LISTING_TICKS:
+        return codes.OUT_OF_RANGE
     return codes.OK
 
 
 @internal
 @pure
-def check_change(given: containers.Parameters, listed: containers.Market, initial_ppm: int256, maintenance_ppm: int256, now: int256) -> int256:
+def check_change(given: containers.Parameters, listed: containers.Market, initial_ppm: int256, maintenance_ppm: int256, price: int256, now: int256) -> int256:
     """Whether a listed market may be changed like this now; PROTOCOL.md 8.22."""
     if listed.status >= constants.MARKET_SETTLING:
         return codes.NO_MARKET
     if given.label != listed.label or given.status < constants.MARKET_OPEN:
+        return codes.OUT_OF_RANGE
+    # A price is named until there is one.
+    if given.price != 0 and (price != 0 or given.price < constants.LEAST_LISTING_TICKS):
         return codes.OUT_OF_RANGE
     # Whoever holds a position has had the time of a reduce-only market before its last hour begins.
     last: int256 = constants.MARKET_REDUCE_ONLY
@@ -295,7 +342,7 @@ def check_change(given: containers.Parameters, listed: containers.Market, initia
 
 @internal
 @pure
-def change(given: containers.Parameters, listed: containers.Market, initial_ppm: int256, maintenance_ppm: int256, market_count: int256, now: int256) -> containers.Changed:
+def change(given: containers.Parameters, listed: containers.Market, initial_ppm: int256, maintenance_ppm: int256, price: int256, market_count: int256, now: int256) -> containers.Changed:
     """Whether a market is listed or changed, and what it is afterwards; PROTOCOL.md 8.22."""
     changed: containers.Changed = containers.Changed(
         code=codes.OK, listed=listed, initial_ppm=initial_ppm, maintenance_ppm=maintenance_ppm
@@ -307,9 +354,12 @@ def change(given: containers.Parameters, listed: containers.Market, initial_ppm:
     elif given.market == market_count:
         changed.code = self.check_listing(given)
     else:
-        changed.code = self.check_change(given, listed, initial_ppm, maintenance_ppm, now)
+        changed.code = self.check_change(given, listed, initial_ppm, maintenance_ppm, price, now)
     if changed.code != codes.OK:
         return changed
+    named: int256 = listed.previous_price
+    if given.price != 0:
+        named = given.price
     changed.initial_ppm = given.initial_ppm
     if given.status == constants.MARKET_SETTLING:
         # Most of its mean may be known while its price moves: whatever stands in it counts in full until it is over.
@@ -322,10 +372,12 @@ def change(given: containers.Parameters, listed: containers.Market, initial_ppm:
         taker_fee_ppm=given.taker_fee_ppm,
         band_ppm=given.band_ppm,
         unwind_band_ppm=given.unwind_band_ppm,
-        funding_cap_ppm=given.funding_cap_ppm,
+        funding_terms=encoding.funding_terms(
+            given.funding_cap_ppb, given.funding_interest_ppb, given.funding_damping_ppb
+        ),
         minimum_notional=given.minimum_notional,
-        previous_price=listed.previous_price,
-        premium_ppm=listed.premium_ppm,
+        previous_price=named,
+        premium_ppb=listed.premium_ppb,
         open_interest=listed.open_interest,
         interest_lower=given.interest_lower,
         interest_upper=given.interest_upper,
@@ -336,13 +388,6 @@ def change(given: containers.Parameters, listed: containers.Market, initial_ppm:
         settling=0,
     )
     return changed
-
-
-@internal
-@pure
-def nudged(old: int256, new: int256, least: int256) -> bool:
-    """Whether a parameter moves by at most a quarter of itself, or by its least step; PROTOCOL.md 7.8."""
-    return abs(new - old) <= max(old // constants.STEP_DIVISOR, least)
 
 
 @internal

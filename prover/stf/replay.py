@@ -124,8 +124,10 @@ def take_tick(globals: containers.Globals, ticked: containers.Ticked, queued: in
     """Prices, indices and clocks as a tick leaves them; PROTOCOL.md 8.6."""
     new_hour = ticked.time // constants.HOUR != globals.tick_time // constants.HOUR
     for market, listed in enumerate(globals.markets):
-        listed.previous_price = globals.risk.price[market]
-        listed.premium_ppm = ticked.premium_ppm[market]
+        # A named price stands until there is one.
+        if ticked.price[market] != 0:
+            listed.previous_price = globals.risk.price[market]
+        listed.premium_ppb = ticked.premium_ppb[market]
         if new_hour:
             listed.turned_over = 0
             listed.paid_out = 0
@@ -161,7 +163,7 @@ def set_market(globals: containers.Globals, operation: bytes, now: int) -> int:
     """The governor's word on one market; PROTOCOL.md 8.22."""
     at = constants.ENTRY_HEAD_LENGTH
     given = encoding.parameters(
-        word_at(operation, at), operation[at + 2 : at + 34], word_at(operation, at + 34), word_at(operation, at + 60)
+        word_at(operation, at), operation[at + 2 : at + 34], word_at(operation, at + 34), word_at(operation, at + 66)
     )
     if given.market >= constants.MARKETS:
         return codes.NO_MARKET
@@ -170,6 +172,7 @@ def set_market(globals: containers.Globals, operation: bytes, now: int) -> int:
         globals.markets[given.market],
         globals.risk.initial_ppm[given.market],
         globals.risk.maintenance_ppm[given.market],
+        globals.risk.price[given.market],
         globals.market_count,
         now,
     )

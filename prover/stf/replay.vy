@@ -32,8 +32,8 @@ interface IRescue:
 
 
 interface IMarkets:
-    def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: Bytes[1_504]) -> containers.Ticked: view
-    def change(tail: uint256, label: bytes32, fractions: uint256, bounds: uint256, listed: containers.Market, initial_ppm: int256, maintenance_ppm: int256, market_count: int256, now: int256) -> containers.Changed: pure
+    def tick(domain: bytes32, globals: containers.Globals, now: int256, operation: Bytes[1_616]) -> containers.Ticked: view
+    def change(tail: uint256, label: bytes32, fractions: uint256, bounds: uint256, listed: containers.Market, initial_ppm: int256, maintenance_ppm: int256, price: int256, market_count: int256, now: int256) -> containers.Changed: pure
     def check_venue(tail: uint256, signers: uint256[7], posting_fee: int256, grace_period: int256, changed_at: int256, now: int256) -> int256: pure
 
 
@@ -45,8 +45,8 @@ COLLATERAL_BIAS: constant(int256) = 2**127
 COMMITMENT_BYTES: constant(uint256) = 288
 GLOBALS_BYTES: constant(uint256) = 13_824
 IDENTITY: constant(address) = 0x0000000000000000000000000000000000000004
-# The longest tick, 9 + 7 * (65 + 16 * 9) = 1_472, and a word to read past its end.
-MAX_TICK_BYTES: constant(uint256) = 1_504
+# The longest tick, 9 + 7 * (65 + 16 * 10) = 1_584, and a word to read past its end.
+MAX_TICK_BYTES: constant(uint256) = 1_616
 
 TRADING: public(immutable(address))
 CUSTODY: public(immutable(address))
@@ -349,8 +349,10 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
             if code == codes.OK:
                 for market: int256 in range(constants.MARKETS):
                     listed: containers.Market = globals.markets[market]
-                    listed.previous_price = globals.risk.price[market]
-                    listed.premium_ppm = ticked.premium_ppm[market]
+                    # A named price stands until there is one.
+                    if ticked.price[market] != 0:
+                        listed.previous_price = globals.risk.price[market]
+                    listed.premium_ppb = ticked.premium_ppb[market]
                     if ticked.time // constants.HOUR != globals.tick_time // constants.HOUR:
                         listed.turned_over = 0
                         listed.paid_out = 0
@@ -529,8 +531,8 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                 code = codes.NO_MARKET
             else:
                 changed: containers.Changed = staticcall IMarkets(MARKETS).change(
-                    tail, convert(merkle.at(start + 31), bytes32), merkle.at(start + 63), merkle.at(start + 89), globals.markets[changing],
-                    globals.risk.initial_ppm[changing], globals.risk.maintenance_ppm[changing], globals.market_count, now
+                    tail, convert(merkle.at(start + 31), bytes32), merkle.at(start + 63), merkle.at(start + 95), globals.markets[changing],
+                    globals.risk.initial_ppm[changing], globals.risk.maintenance_ppm[changing], globals.risk.price[changing], globals.market_count, now
                 )
                 code = changed.code
                 if code == codes.OK:
@@ -656,7 +658,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
         if waits:
             now = began
         if queued and not waits:
-            entry_bytes: Bytes[1_536] = slice(msg.data, start, 1_536)
+            entry_bytes: Bytes[1_632] = slice(msg.data, start, 1_632)
             digest: bytes32 = keccak256(slice(entry_bytes, 0, convert(size, uint256)))
             commitment.queue_hash = keccak256(concat(commitment.queue_hash, digest))
             commitment.queue_taken = commitment.queue_taken + 1

@@ -36,7 +36,7 @@ SET_LEVERAGE_TYPE: Final = keccak256(
     b"SetLeverage(uint24 account,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms,"
     b"uint24 initial_ppm,uint24 max_posting_fee_micros)"
 )
-TICK_TYPE: Final = keccak256(b"Tick(uint48 time_ms,uint48[16] prices_ticks,int24[16] premiums_ppm)")
+TICK_TYPE: Final = keccak256(b"Tick(uint48 time_ms,uint48[16] prices_ticks,int32[16] premiums_ppb)")
 
 ORDER_WORDS: Final = Struct(">32s" + "24xQ" * 16)
 

@@ -17,7 +17,7 @@ CANCEL_TYPE: constant(bytes32) = keccak256("Cancel(uint24 account,uint8 slot,uin
 CANCEL_ALL_TYPE: constant(bytes32) = keccak256("CancelAll(uint24 account,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms,uint24 max_posting_fee_micros)")
 SET_AGENT_TYPE: constant(bytes32) = keccak256("SetAgent(uint24 account,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms,uint8 agent_index,address agent,uint48 agent_expires_at_ms,uint8 first_slot,uint8 last_slot,uint24 max_posting_fee_micros)")
 SET_LEVERAGE_TYPE: constant(bytes32) = keccak256("SetLeverage(uint24 account,uint8 slot,uint48 sequence,uint48 created_at_ms,uint48 expires_at_ms,uint24 initial_ppm,uint24 max_posting_fee_micros)")
-TICK_TYPE: constant(bytes32) = keccak256("Tick(uint48 time_ms,uint48[16] prices_ticks,int24[16] premiums_ppm)")
+TICK_TYPE: constant(bytes32) = keccak256("Tick(uint48 time_ms,uint48[16] prices_ticks,int32[16] premiums_ppb)")
 
 # Half of the order of secp256k1: a larger s is the malleable twin of a signature.
 HALF_ORDER: constant(uint256) = 57896044618658097711785492504343953926418782139537452191302581570759080747168

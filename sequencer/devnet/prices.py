@@ -29,16 +29,19 @@ class RandomWalk:
         self.follow(labels)
         self.prices = [known or price for known, price in zip(start or self.prices, self.prices, strict=False)]
 
-    def follow(self, labels: list[tuple[str, int]]) -> None:
-        """Begins a price for each market that was listed since."""
-        for name, decimals in labels[len(self.prices) :]:
-            self.prices.append(round(START_DOLLARS.get(name, 100.0) * 10 ** (6 - decimals)))
+    def follow(self, labels: list[tuple[str, int]], named: list[int] | None = None) -> None:
+        """Begins a price for each market that was listed since: the one that its listing named, in ticks, if any."""
+        for market in range(len(self.prices), len(labels)):
+            name, decimals = labels[market]
+            usual = round(START_DOLLARS.get(name, 100.0) * 10 ** (6 - decimals))
+            self.prices.append((named[market] if named else 0) or usual)
             self.premiums.append(0)
 
     def step(self, drift_ppm: int = 0) -> tuple[list[int], list[int]]:
-        """The next prices in ticks and premiums in ppm an hour."""
+        """The next prices in ticks and premiums in ppb an hour."""
         for index, price in enumerate(self.prices):
             move = self._random.gauss(drift_ppm / 1_000_000, STEP_DEVIATION)
             self.prices[index] = max(1, round(price * (1 + move)))
-            self.premiums[index] = max(-400, min(400, round(self.premiums[index] * 0.95 + self._random.gauss(0, 20))))
+            pull = round(self.premiums[index] * 0.95 + self._random.gauss(0, 20_000))
+            self.premiums[index] = max(-400_000, min(400_000, pull))
         return list(self.prices), list(self.premiums)

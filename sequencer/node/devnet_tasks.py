@@ -52,7 +52,8 @@ async def simulate_oracle(
         now = sequencer.now_ms()
         step = now - now % constants.TICK_STEP
         if step > sequencer.engine.globals.tick_time:
-            prices.follow(_labels(sequencer.engine.globals))
+            listed = sequencer.engine.globals
+            prices.follow(_labels(listed), [market.previous_price for market in listed.markets])
             current, premiums = prices.step()
             for index, key in enumerate(keys):
                 report = signed_report(domain, partial(sign, key), step, index, current, premiums)

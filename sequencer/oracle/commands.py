@@ -125,7 +125,13 @@ def _pairs(
 @click.option("--max-move-ppm", type=click.IntRange(1, 10**6), default=50_000, show_default=True, help="Else confirm.")
 @click.option("--confirmations", type=click.IntRange(1, 100), default=3, show_default=True, help="Readings of a jump.")
 @click.option("--impact-dollars", type=click.IntRange(1, 10**9), default=1_000, show_default=True, help="For premiums.")
-@click.option("--premium-cap-ppm", type=click.IntRange(0, 10**6), default=500, show_default=True, help="An hour.")
+@click.option(
+    "--premium-cap-ppb",
+    type=click.IntRange(0, 2**31 - 1),
+    default=40_000_000,
+    show_default=True,
+    help="An hour, in 10^-9.",
+)
 @click.option("--ticks", type=click.IntRange(1), help="Stop after so many grid times.")
 @click.option("--drill", "is_drill", is_flag=True, help="Outage drill: seven devnet signers against --no-oracle.")
 @click.option("--l1-rpc-url", default="http://127.0.0.1:8545", show_default=True, help="For the drill's deposits.")

@@ -108,7 +108,7 @@ def opened_signer(options: Options, connection: Connection, source: PriceSource,
         price_filter,
         connection.nodes,
         wall_clock_ms,
-        PremiumRule(options.impact_dollars * 10**6, options.premium_cap_ppm),
+        PremiumRule(options.impact_dollars * 10**6, options.premium_cap_ppb),
     )
 
 

@@ -50,7 +50,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     max_move_ppm: int
     confirmations: int
     impact_dollars: int
-    premium_cap_ppm: int
+    premium_cap_ppb: int
     ticks: int | None
     is_drill: bool
     l1_rpc_url: str

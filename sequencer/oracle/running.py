@@ -102,10 +102,10 @@ def _tell_step(output: Output, step: Step) -> None:
         return
     output.event(
         "report",
-        f"{step.time_ms} prices {step.report.prices_ticks} premiums {step.report.premiums_ppm} {step.answers}",
+        f"{step.time_ms} prices {step.report.prices_ticks} premiums {step.report.premiums_ppb} {step.answers}",
         time_ms=step.time_ms,
         prices_ticks=step.report.prices_ticks,
-        premiums_ppm=step.report.premiums_ppm,
+        premiums_ppb=step.report.premiums_ppb,
         signature=step.report.signature,
         answers=step.answers,
     )

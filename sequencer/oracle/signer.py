@@ -12,7 +12,7 @@ from prover.signing.reports import Report, signed_report
 from prover.stf import codes, constants
 from sequencer.client.client import NodeClient
 from sequencer.client.errors import ClientError, Rejected
-from sequencer.oracle.premium import PremiumRule, premium_ppm
+from sequencer.oracle.premium import PremiumRule, premium_ppb
 from sequencer.oracle.price_filter import PriceFilter, Silent
 from sequencer.oracle.price_sources import PriceSource
 from sequencer.oracle.terms import Terms
@@ -116,7 +116,7 @@ class OracleSigner:
 
     async def _premiums(self, prices: list[int]) -> list[int]:
         """From the first node that shows all books in time; 0 for each market where none does."""
-        impact_micros, cap_ppm = self._premium_rule.impact_micros, self._premium_rule.cap_ppm
+        impact_micros, cap_ppb = self._premium_rule.impact_micros, self._premium_rule.cap_ppb
         for node in self._nodes:
             books: dict[int, Book] = {}
             try:
@@ -129,7 +129,7 @@ class OracleSigner:
                 continue
             if len(books) == len(prices):
                 return [
-                    premium_ppm(books[i].bids, books[i].asks, price, impact_micros, cap_ppm)
+                    premium_ppb(books[i].bids, books[i].asks, price, impact_micros, cap_ppb)
                     for i, price in enumerate(prices)
                 ]
             self._log.warning("oracle.no_book", node=node.url)

@@ -76,6 +76,7 @@ class MarketView(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of catenary_markets: prices, requirements, fees.
 
     growing_initial_ppm: what a leg that grows stands under at today's open interest; a fill adds its own size.
+    previous_price_ticks: of a market without a price, the one that its listing named. All of funding in ppb an hour.
     """
 
     index: int
@@ -85,7 +86,7 @@ class MarketView(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     price_ticks: int
     previous_price_ticks: int
-    premium_ppm: int
+    premium_ppb: int
     open_interest_lots: int
     initial_ppm: int
     growing_initial_ppm: int
@@ -93,7 +94,10 @@ class MarketView(msgspec.Struct, frozen=True, kw_only=True):
     maker_fee_ppm: int
     taker_fee_ppm: int
     band_ppm: int
-    funding_cap_ppm: int
+    funding_rate_ppb: int
+    funding_cap_ppb: int
+    funding_interest_ppb: int
+    funding_damping_ppb: int
     interest_lower_micros: Micros
     interest_upper_micros: Micros
     fund_micros: Micros
@@ -389,7 +393,7 @@ class KeptReport(msgspec.Struct, frozen=True, kw_only=True):
 
     signer_index: int
     prices_ticks: list[int]
-    premiums_ppm: list[int]
+    premiums_ppb: list[int]
     signature: HexText
     received_ms: int
 

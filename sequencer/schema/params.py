@@ -223,7 +223,7 @@ class ToAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 Prices = Annotated[list[Annotated[int, msgspec.Meta(ge=0, lt=2**48)]], msgspec.Meta(max_length=constants.MARKETS)]
 Premiums = Annotated[
-    list[Annotated[int, msgspec.Meta(ge=-(2**23), lt=2**23)]], msgspec.Meta(max_length=constants.MARKETS)
+    list[Annotated[int, msgspec.Meta(ge=-(2**31), lt=2**31)]], msgspec.Meta(max_length=constants.MARKETS)
 ]
 
 
@@ -233,7 +233,7 @@ class SignedReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     time_ms: TimeMs
     signer_index: Byte
     prices_ticks: Prices
-    premiums_ppm: Premiums
+    premiums_ppb: Premiums
     signature: HexBytes
 
 

@@ -88,8 +88,8 @@ class ReportDesk:
         found = self._rounds.get(report.time_ms) or self._open(report.time_ms)
         earlier = found.kept.get(report.signer_index)
         if earlier is not None:
-            same = (earlier.report.prices_ticks, earlier.report.premiums_ppm)
-            is_same = same == (report.prices_ticks, report.premiums_ppm)
+            same = (earlier.report.prices_ticks, earlier.report.premiums_ppb)
+            is_same = same == (report.prices_ticks, report.premiums_ppb)
             raise ReportRefused(REPEATED, {"is_same": is_same})
         found.kept[report.signer_index] = Kept(report, now_ms)
         if found.chosen:
@@ -121,7 +121,7 @@ class ReportDesk:
         is_passed = time <= globals.tick_time and (found is None or not found.chosen)
         if is_passed or time < now_ms - constants.MAX_PRICE_AGE:
             raise ReportRefused(LATE, {"tick_time_ms": globals.tick_time, "now_ms": now_ms})
-        if len(report.prices_ticks) != globals.market_count or len(report.premiums_ppm) != globals.market_count:
+        if len(report.prices_ticks) != globals.market_count or len(report.premiums_ppb) != globals.market_count:
             raise ReportRefused(codes.SENTENCE[codes.QUORUM][0], {"market_count": globals.market_count})
         index = report.signer_index
         if not 0 <= index < constants.SIGNERS or globals.signers[index] == containers.NOBODY:
@@ -130,7 +130,7 @@ class ReportDesk:
             raise ReportRefused(codes.SENTENCE[codes.ZERO_PRICE][0])
 
     def _signer_of(self, report: Report) -> bytes:
-        digest = report_digest(self._domain, report.time_ms, report.prices_ticks, report.premiums_ppm)
+        digest = report_digest(self._domain, report.time_ms, report.prices_ticks, report.premiums_ppb)
         return signatures.recover(digest, word_at(report.signature, 0), word_at(report.signature, 32), self._recover)
 
     def _open(self, time_ms: int) -> Round:
@@ -152,7 +152,7 @@ def round_view(found: Round) -> ReportRound:
             KeptReport(
                 signer_index=index,
                 prices_ticks=list(kept.report.prices_ticks),
-                premiums_ppm=list(kept.report.premiums_ppm),
+                premiums_ppb=list(kept.report.premiums_ppb),
                 signature=as_hex(kept.report.signature),
                 received_ms=kept.received_ms,
             )

@@ -4,7 +4,7 @@ from functools import lru_cache
 from typing import Final
 
 from prover.state.genesis import market_names
-from prover.stf import constants, containers, margin
+from prover.stf import constants, containers, encoding, margin, markets
 from sequencer.schema.answers import MarketView
 
 _STATUS: Final = {
@@ -45,7 +45,7 @@ def _market_view(globals: containers.Globals, index: int, name: str) -> MarketVi
         status=_STATUS[market.status],
         price_ticks=price,
         previous_price_ticks=market.previous_price,
-        premium_ppm=market.premium_ppm,
+        premium_ppb=market.premium_ppb,
         open_interest_lots=market.open_interest,
         initial_ppm=initial_ppm,
         growing_initial_ppm=margin.scaled_ppm(market, price, market.open_interest, initial_ppm),
@@ -53,7 +53,10 @@ def _market_view(globals: containers.Globals, index: int, name: str) -> MarketVi
         maker_fee_ppm=market.maker_fee_ppm,
         taker_fee_ppm=market.taker_fee_ppm,
         band_ppm=market.band_ppm,
-        funding_cap_ppm=market.funding_cap_ppm,
+        funding_rate_ppb=markets.funding_rate(market.funding_terms, market.premium_ppb),
+        funding_cap_ppb=encoding.funding_cap(market.funding_terms),
+        funding_interest_ppb=encoding.funding_interest(market.funding_terms),
+        funding_damping_ppb=encoding.funding_damping(market.funding_terms),
         interest_lower_micros=market.interest_lower,
         interest_upper_micros=market.interest_upper,
         fund_micros=market.fund,

@@ -95,8 +95,8 @@ def test_the_median_stays_between_the_honest_whoever_lies_and_whoever_chooses(
 
 
 @given(
-    honest=st.lists(st.integers(-(2**23), 2**23 - 1), min_size=5, max_size=5),
-    lies=st.lists(st.integers(-(2**23), 2**23 - 1), min_size=2, max_size=2),
+    honest=st.lists(st.integers(-(2**31), 2**31 - 1), min_size=5, max_size=5),
+    lies=st.lists(st.integers(-(2**31), 2**31 - 1), min_size=2, max_size=2),
     order=st.permutations(range(7)),
     chosen=st.sampled_from(list(combinations(range(7), DEVNET_QUORUM))),
 )

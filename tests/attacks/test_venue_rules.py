@@ -12,7 +12,7 @@ from prover.signing.reports import tick_digest
 from prover.state.audit import conservation
 from prover.state.state import State
 from prover.stf import codes as c
-from prover.stf import constants, containers, margin, markets, rescue
+from prover.stf import constants, containers, encoding, margin, markets, rescue
 from prover.stf.replay import Chunk, take_tick
 from tests.attacks.law_variants import python_chunk, rule_off
 from tests.attacks.stage import (
@@ -45,21 +45,21 @@ from tests.prover.stf.test_market_life import DOGE, change
 from tests.twins import venue
 from tests.twins.venue import DOLLAR, KEYS, NOW, OWNERS, account
 
-MOST_PREMIUM = 2**23 - 1
+MOST_PREMIUM = 2**31 - 1
 MONTH = constants.PARAMETER_PERIOD
 
 
 class TestC4Funding:
     """The book is in no state: what funding grows by is signed, bounded, and the same however ticks are left out."""
 
-    CAP = 500
+    CAP = 500_000
 
     def state(self) -> State:
         return stage({VICTIM: held(BITCOIN, 10_000)})
 
     def paid(self, rate: int, elapsed: int) -> int:
         """What a long of a bitcoin pays at a rate, rounded as the law rounds."""
-        return ceil(BITCOIN * (rate * BTC * elapsed // 3_600), 10**9)
+        return ceil(BITCOIN * (rate * BTC * elapsed // constants.HOUR), 10**9)
 
     def tick(self, time: int, premium: int, price: int = BTC) -> bytes:
         return venue.tick(time, [price, ETH, SOL], [premium])
@@ -72,18 +72,18 @@ class TestC4Funding:
         return 10_000 * DOLLAR - 1 - value(state.account(VICTIM))
 
     def test_off_one_tick_takes_a_percent(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        rule_off(monkeypatch, markets, "max(min(premium_ppm, cap_ppm), -cap_ppm)", "premium_ppm")
+        rule_off(monkeypatch, markets, "max(min(damped, cap), -cap)", "damped")
         state, now = self.state(), NOW + STEP
         chunk = python_chunk(state, *self.touched(state, now, MOST_PREMIUM), timestamp=now)
 
         assert chunk.operation_codes == [c.OK, c.OK]
         lost = 10_000 * DOLLAR - 1 - value(row_of(chunk, VICTIM))
-        assert lost == self.paid(MOST_PREMIUM, STEP) > 600 * DOLLAR
+        assert lost == self.paid(MOST_PREMIUM, STEP) > 100 * DOLLAR
 
     @pytest.mark.parametrize("sign", [1, -1])
     def test_on_the_rate_ends_at_the_cap(self, sign: int) -> None:
         state, now = self.state(), NOW + STEP
-        assert state.globals.markets[0].funding_cap_ppm == self.CAP
+        assert encoding.funding_cap(state.globals.markets[0].funding_terms) == self.CAP
         assert venue.run(state, *self.touched(state, now, sign * MOST_PREMIUM), timestamp=now).codes == (c.OK, c.OK)
         assert self.lost(state) == self.paid(sign * self.CAP, STEP)
         assert abs(self.lost(state)) < DOLLAR // 20
@@ -108,8 +108,8 @@ class TestC4Funding:
         every, one = self.state(), self.state()
         ticks(every, *[BTC] * 12, premium=self.CAP)
         ticks(one, BTC, step=12 * STEP, premium=self.CAP)
-        assert every.globals.risk.funding_index[0] == 12 * (self.CAP * BTC * STEP // 3_600)
-        assert one.globals.risk.funding_index[0] == self.CAP * BTC * 12 * STEP // 3_600
+        assert every.globals.risk.funding_index[0] == 12 * (self.CAP * BTC * STEP // constants.HOUR)
+        assert one.globals.risk.funding_index[0] == self.CAP * BTC * 12 * STEP // constants.HOUR
         # Meanwhile nothing was filled: whoever skips more than four steps skips trading.
         state = self.state()
         late = NOW + constants.MAX_PRICE_AGE + 1
@@ -376,8 +376,9 @@ class TestSettlingCountsInFull:
             taker_fee_ppm=listed.taker_fee_ppm,
             band_ppm=listed.band_ppm,
             unwind_band_ppm=listed.unwind_band_ppm,
-            funding_cap_ppm=listed.funding_cap_ppm,
+            **venue.terms_of(listed),
             minimum_notional=max(listed.minimum_notional, 1),
+            price=0,
             interest_lower=listed.interest_lower,
             interest_upper=listed.interest_upper,
         )
@@ -481,7 +482,10 @@ class TestH7Governor:
             {"unwind_band_ppm": 99},
             {"unwind_band_ppm": 20_001},
             {"band_ppm": 10_000, "unwind_band_ppm": 10_001},
-            {"funding_cap_ppm": 10_001},
+            {"funding_cap_ppb": 40_000_001},
+            {"funding_interest_ppb": 125_001},
+            {"funding_interest_ppb": -125_001},
+            {"funding_damping_ppb": 125_001},
             {"minimum_notional": 0},
             {"minimum_notional": 10**9 + 1},
             {"interest_lower": 5, "interest_upper": 5},
@@ -547,7 +551,7 @@ class TestH7Governor:
         rule_off(
             monkeypatch,
             markets,
-            "    return abs(new - old) <= max(old // constants.STEP_DIVISOR, least)\n",
+            "    return abs(new - old) <= max(abs(old) // constants.STEP_DIVISOR, least)\n",
             "    return True\n",
         )
         state = self.state()

@@ -263,10 +263,10 @@ class Venue:
 
     # Operations, signed.
 
-    def tick(self, time_ms: int, prices: Sequence[int] = PRICES, premium_ppm: int = 100) -> bytes:
+    def tick(self, time_ms: int, prices: Sequence[int] = PRICES, premium_ppb: int = 100_000) -> bytes:
         """A quorum of the oracle's signers says the same."""
         every = [*prices, *[0] * (constants.MARKETS - len(prices))]
-        premiums = [premium_ppm if price else 0 for price in every]
+        premiums = [premium_ppb if price else 0 for price in every]
         digest = tick_digest(self.domain, time_ms, every, premiums)
         reports = [(i, every, premiums, signatures.sign(SIGNER_KEYS[i], digest)) for i in range(5)]
         return operations.tick_bytes(time_ms, len(prices), reports)

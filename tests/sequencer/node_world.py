@@ -79,7 +79,7 @@ def genesis_store(domain: bytes = DOMAIN, listings: Listings = DEVNET_MARKETS) -
 def tick(
     time: int, prices: tuple[int, ...] = PRICES, premiums: tuple[int, ...] = (0, 0, 0), domain: bytes = DOMAIN
 ) -> bytes:
-    """A tick that the quorum signed. time in ms on the grid, prices in ticks, premiums in ppm an hour."""
+    """A tick that the quorum signed. time in ms on the grid, prices in ticks, premiums in ppb an hour."""
     return signed_tick(domain, devnet_signer_keys()[:DEVNET_QUORUM], time, list(prices), list(premiums))
 
 

@@ -126,7 +126,7 @@ def signer(
         PriceFilter(terms.markets, 15_000, 50_000, 3),
         nodes,
         trio_clock_ms,
-        PremiumRule(impact_micros=1_000 * 10**6, cap_ppm=500),
+        PremiumRule(impact_micros=1_000 * 10**6, cap_ppb=500_000),
     )
 
 

@@ -81,7 +81,7 @@ class Crowd:
         random = self.random
         wild = 0.05 if random.random() < 0.1 else 0.004
         self.prices = [max(1, int(price * (1 + random.uniform(-wild, wild)))) for price in self.prices]
-        premiums = [random.randrange(-900, 900) for _ in self.prices]
+        premiums = [random.randrange(-900_000, 900_000) for _ in self.prices]
         return tick(step, (self.prices[0], self.prices[1], self.prices[2]), (premiums[0], premiums[1], premiums[2]))
 
     def _sweep(self) -> list[bytes]:

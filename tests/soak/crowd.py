@@ -48,7 +48,9 @@ class Crowd:
             initial_ppm=initial,
             maintenance_ppm=maintenance,
             band_ppm=rng.choice([50_000, 200_000]),
-            funding_cap_ppm=rng.choice([500, 2_000, 10_000]),
+            funding_cap_ppb=rng.choice([500_000, 2_000_000, 40_000_000]),
+            funding_interest_ppb=rng.choice([0, 12_500, -125_000]),
+            funding_damping_ppb=rng.choice([0, 62_500, 125_000]),
             minimum_notional_micros=DOLLAR,
             interest_lower_micros=lower,
             interest_upper_micros=lower * rng.choice([2, 100]),
@@ -59,7 +61,7 @@ class Crowd:
         self.prices = prices
         self.next_tick += after
         if premiums is None:
-            spread = self.rng.choice([0, 300, 30_000])
+            spread = self.rng.choice([0, 300_000, 30_000_000])
             premiums = [self.rng.randint(-spread, spread) for _ in prices]
         self.ledger.open(self.next_tick)
         is_forced = self.rng.random() < 0.02

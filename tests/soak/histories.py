@@ -166,8 +166,13 @@ class History(Rescuing):
         market = max(self.unsettled(), key=lambda m: ledger.globals.markets[m].open_interest * self.prices[m])
         self.change(market, constants.MARKET_REDUCE_ONLY)
         if ledger.globals.market_count > self.market_count:
+            named = ledger.globals.markets[self.market_count].previous_price
             self.market_count += 1
-            self.prices = [*self.prices, round(10 ** rng.uniform(3.5, 6))]
+            kept = self.prices
+            if rng.random() < 0.5:
+                # Wrong by a unit, in the listing or in the reports.
+                self.tick([*kept, rng.choice([4 * named + 1, -(-named // 4) - 1])])
+            self.prices = [*kept, rng.choice([4 * named, -(-named // 4), round(named * rng.uniform(0.3, 3))])]
         self.tick(self.prices)
         self.trade()
         self.close_some()
@@ -226,8 +231,9 @@ class History(Rescuing):
             taker_fee_ppm=listed.taker_fee_ppm + self.rng.choice([0, 100, 101]),
             band_ppm=listed.band_ppm,
             unwind_band_ppm=listed.unwind_band_ppm,
-            funding_cap_ppm=listed.funding_cap_ppm,
+            **twins_venue.terms_of(listed),
             minimum_notional=listed.minimum_notional,
+            price=round(10 ** self.rng.uniform(3.9, 6)) if market == self.market_count else 0,
             interest_lower=listed.interest_lower,
             interest_upper=listed.interest_upper,
         )

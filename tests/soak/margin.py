@@ -38,6 +38,7 @@ KINDS: Final = (
     "debt_taken",
     "held",
     "refund",
+    "misnamed",
     "close_by_counterparty",
     "close_by_debtor",
     "leaver_paid",
@@ -181,23 +182,28 @@ class Watch(Queue):
 
     def _tick(self) -> set[int]:
         step, risk = self.step, self.ledger.globals.risk
-        for market, (before, price) in enumerate(zip(self.signed, step.prices, strict=False)):
+        said = self.said(step.prices)
+        for market, (before, price) in enumerate(zip(self.signed, said, strict=False)):
             # What has no price stands where it was.
-            if price == 0:
+            if price == 0 or before == 0:
                 continue
             moved = abs(price - before)
             # To the next whole tick.
             self.claim(2 * moved * PPM <= 2 * before * JUMP_PPM + PPM, "jump", f"market {market}: {before} -> {price}")
             self.largest_jump_ppm = max(self.largest_jump_ppm, moved * PPM // before)
         earlier = self.ticks[-1][1] if self.ticks else []
-        self.signed = [price or before for price, before in zip_longest(step.prices, self.signed, fillvalue=0)]
+        self.signed = [price or before for price, before in zip_longest(said, self.signed, fillvalue=0)]
         self.tick_queued = step.tag == constants.FORCED_TICK
         last = self.ticks[-1][0] if self.ticks else 0
         elapsed = min(step.time - last, constants.TICK_GAP)
-        prices = list(step.prices)
-        for market, price in enumerate(step.prices):
+        prices = list(said)
+        for market, price in enumerate(said):
             if market in self.over:
                 prices[market] = self.over[market]
+                continue
+            if price == 0 and market in self.named:
+                prices[market] = 0
+                self.accepted["misnamed"] += 1
                 continue
             if price == 0:
                 prices[market] = earlier[market]
@@ -205,9 +211,7 @@ class Watch(Queue):
                 self.claim(status not in (0, constants.MARKET_OPEN), "set aside", f"market {market}: {status}")
                 self.accepted["set_aside"] += 1
                 continue
-            cap = self.ledger.globals.markets[market].funding_cap_ppm
-            rate = max(-cap, min(cap, step.premiums[market]))
-            self.index[market] += rate * price * elapsed // constants.FUNDING_DIVISOR
+            self.index[market] += self.rate(market, step.premiums[market]) * price * elapsed // constants.HOUR
         self.claim(self.index == risk.funding_index, "funding index", f"{risk.funding_index}")
         if last and step.time - last > constants.TICK_GAP:
             self.grace_until = step.time + self.ledger.globals.grace_period

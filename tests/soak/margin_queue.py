@@ -105,7 +105,10 @@ class Queue(Rescues):
         found = (listed.status, listed.taker_fee_ppm, risk.initial_ppm[given.market])
         self.claim(found == (given.status, given.taker_fee_ppm, initial), "parameters", f"{found}")
         self.claim(given.market not in self.over, "parameters", "a market that is over came back")
-        self.accepted["listing"] += listed.open_interest == 0 and risk.price[given.market] == 0
+        if given.price:
+            self.claim(given.price >= 10_000, "listing", f"{given.price} ticks")
+            self.named[given.market] = given.price
+            self.accepted["listing"] += 1
         if given.status == constants.MARKET_SETTLING:
             self.settling[given.market] = (step.now + 2 * constants.HOUR - 1) // constants.HOUR * constants.HOUR
         return set()

@@ -4,6 +4,7 @@ Nothing here calls the law's own checks.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple, Self
 
@@ -106,6 +107,8 @@ class Readings:
         self.ages: dict[int, Ages] = {}
         self.ticks: list[tuple[int, list[int]]] = []
         self.signed: list[int] = []
+        # Of markets that have no price yet, in ticks.
+        self.named: dict[int, int] = {}
         self.largest_jump_ppm = 0
         self.index: list[int] = [0] * constants.MARKETS
         self.grace_until = 0
@@ -197,6 +200,23 @@ class Readings:
         """What positions in markets that are over are worth, micro-dollars: money at the account's next touch."""
         positions = [(row.positions[market], price) for market, price in self.over.items()]
         return sum(position.size * price - position.cost for position, price in positions)
+
+    def said(self, prices: Sequence[int]) -> list[int]:
+        """What is signed, but 0 for a first price of less than a quarter or more than four times of the named one."""
+        kept = list(prices)
+        for market, named in list(self.named.items()):
+            if named <= 4 * kept[market] <= 16 * named:
+                del self.named[market]
+            else:
+                kept[market] = 0
+        return kept
+
+    def rate(self, market: int, premium: int) -> int:
+        """Ppb an hour that longs pay: the interest, or as near to it as damping brings a premium; at most the cap."""
+        word = self.ledger.globals.markets[market].funding_terms.to_bytes(12, "big")
+        cap, interest, damping = (int.from_bytes(word[at : at + 4], "big") for at in (0, 4, 8))
+        near = sorted((premium - damping, interest - 2**31, premium + damping))[1]
+        return sorted((-cap, near, cap))[1]
 
     @property
     def market_count(self) -> int:

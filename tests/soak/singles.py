@@ -126,7 +126,7 @@ class Singles(Requests):
         silent = rng.randrange(count) if rng.random() < 0.1 else count
         for number, index in enumerate(indices):
             prices = [self.next_price(market) for market in range(count)]
-            premiums = [rng.choice([rng.randrange(-900, 900), MAX_PREMIUM, -(2**23)]) for _ in range(count)]
+            premiums = [rng.choice([rng.randrange(-900_000, 900_000), MAX_PREMIUM, -(2**31)]) for _ in range(count)]
             if code == c.ZERO_PRICE:
                 prices = [0] * count
             elif silent < count and rng.random() < 0.8:

@@ -13,7 +13,7 @@ from tests.twins import venue
 WORLDS: Final = ("three", "wide", "single", "bounds", "young", "full")
 MAX_PRICE: Final = 2**48 - 1
 MAX_SIZE: Final = 2**56 - 1
-MAX_PREMIUM: Final = 2**23 - 1
+MAX_PREMIUM: Final = 2**31 - 1
 MAX_TIME: Final = 2**48 - 1
 
 
@@ -35,7 +35,7 @@ class World:
                 maker_fee_ppm=rng.choice([0, 100]),
                 taker_fee_ppm=rng.choice([450, 450, 1]),
                 band_ppm=1_000_000 if self.extreme else 50_000,
-                funding_cap_ppm=MAX_PREMIUM if self.extreme else 500,
+                funding_cap_ppb=MAX_PREMIUM if self.extreme else 500_000,
                 minimum_notional_micros=10_000_000,
                 interest_lower_micros=10**12 if m == 1 else 0,
                 interest_upper_micros=10**17 if m == 1 else 0,

@@ -126,7 +126,7 @@ class Dense:
         globals.funding_dust = 2**90 - 1
         for market in globals.markets:
             market.open_interest = 2**70 - 1
-            market.premium_ppm = -1
+            market.premium_ppb = -1
         self.globals = globals
         self.indices = spread(accounts)
         self.slot_numbers = list(slots)
@@ -326,8 +326,9 @@ class Dense:
                 taker_fee_ppm=row.taker_fee_ppm,
                 band_ppm=row.band_ppm,
                 unwind_band_ppm=row.unwind_band_ppm,
-                funding_cap_ppm=row.funding_cap_ppm,
+                **venue.terms_of(row),
                 minimum_notional=row.minimum_notional,
+                price=0,
                 interest_lower=0x1111_1111_1111,
                 interest_upper=0x1111_1111_1112,
             )

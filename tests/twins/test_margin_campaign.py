@@ -254,6 +254,8 @@ BROKEN: Final[dict[str, tuple[object, str, object, str]]] = {
     "forced closes below zero": (rescue, "close", _with_any_equity, "closed below zero"),
     "forced paths at unsteady prices": (Chunk, "clock", _steady, "unsteady"),
     "forced closes at old prices": (rescue, "has_price", lambda *_: True, "stale"),
+    "first prices far from the named ones": (markets, "counted", lambda price, *_: price, "price"),
+    "premiums undamped": (markets, "funding_rate", lambda _, premium: premium, "funding index"),
     "heads that end early": (constants, "HEAD_PATIENCE", constants.TICK_GAP, "ended early"),
     "forced closes past the fund": (rescue, "funded", _fund_limit, "fund first"),
     "forced rescues take all lots": (
@@ -299,6 +301,7 @@ BROKEN: Final[dict[str, tuple[object, str, object, str]]] = {
 
 # Which history of seed 5 showed a break that the first three do not: it is tried first, and then all in order.
 _SEEN_IN: Final[dict[str, int]] = {
+    "heads that end early": 260,
     "forced rescues take all lots": 33,
     "settled too early": 32,
     "settled at the last price": 32,

@@ -85,6 +85,15 @@ def _genesis(listings: tuple[MarketListing, ...], quorum: int, signer_count: int
     return pickle.dumps(encoding.globals_from_bytes(genesis_bytes(OPERATOR, SIGNERS[:signer_count], quorum, listings)))
 
 
+def terms_of(listed: containers.Market) -> dict[str, int]:
+    """A market's terms of funding, as parameters call them."""
+    return {
+        "funding_cap_ppb": encoding.funding_cap(listed.funding_terms),
+        "funding_interest_ppb": encoding.funding_interest(listed.funding_terms),
+        "funding_damping_ppb": encoding.funding_damping(listed.funding_terms),
+    }
+
+
 def globals_of(
     listings: tuple[MarketListing, ...] = DEVNET_MARKETS,
     quorum: int = 5,

@@ -70,8 +70,14 @@ def median(reports: int256[7], count: int256) -> int256:
 
 @external
 @pure
-def accrued(funding_index: int256, premium_ppm: int256, cap_ppm: int256, price: int256, elapsed: int256) -> int256:
-    return markets.accrued(funding_index, premium_ppm, cap_ppm, price, elapsed)
+def funding_rate(terms: uint256, premium_ppb: int256) -> int256:
+    return markets.funding_rate(terms, premium_ppb)
+
+
+@external
+@pure
+def accrued(funding_index: int256, rate_ppb: int256, price: int256, elapsed: int256) -> int256:
+    return markets.accrued(funding_index, rate_ppb, price, elapsed)
 
 
 @external

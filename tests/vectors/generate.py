@@ -132,7 +132,7 @@ def signed() -> dict[str, Any]:
             }
         )
     prices = [rng.randrange(1, 2**48) for _ in range(3)] + [0] * 13
-    premiums = [rng.randrange(-(2**23), 2**23) for _ in range(3)] + [0] * 13
+    premiums = [rng.randrange(-(2**31), 2**31) for _ in range(3)] + [0] * 13
     digest = tick_digest(venue.DOMAIN, venue.NOW, prices, premiums)
     signature = venue.sign(venue.SIGNER_KEYS[2], digest)
     tick = {
@@ -283,32 +283,43 @@ def ticks() -> dict[str, Any]:
     rng = random.Random(SEED + 2)
     medians: list[dict[str, Any]] = []
     for count in (1, 3, 5, 7):
-        for low, high in ((1, 2**48), (-(2**23), 2**23), (1, 4)):
+        for low, high in ((1, 2**48), (-(2**31), 2**31), (1, 4)):
             reports = [rng.randrange(low, high) for _ in range(count)]
             padded = reports + [0] * (constants.SIGNERS - count)
             medians.append({"reports": plain(reports), "median": number(markets.median(padded, count))})
     bound = constants.FUNDING_BOUND - 1
     inputs = [
-        (0, 1, 500, 600_000, 5_000),
-        (0, -1, 500, 1, 5_000),
-        (0, -1, 500, 600_001, 5_000),
-        (5, 900, 500, 600_000, 5_000),
-        (5, -900, 500, 600_000, 5_000),
-        (0, 100, 500, 600_000, 10**9),
-        (bound, 100, 500, 600_000, 5_000),
-        (bound - 1, 2**23 - 1, 2**23, 2**48 - 1, 10**9),
-        (-bound, -100, 500, 600_000, 5_000),
-        (1 - bound, -(2**23), 2**23, 2**48 - 1, 10**9),
-        (7, 100, 0, 600_000, 5_000),
+        (0, 1, 600_000, 5_000),
+        (0, -1, 1, 5_000),
+        (0, -1, 600_001, 5_000),
+        (5, 500_000, 600_000, 5_000),
+        (5, -500_000, 600_000, 5_000),
+        (0, 12_500, 600_000, 10**9),
+        (bound, 100_000, 600_000, 5_000),
+        (bound - 1, 2**31 - 1, 2**48 - 1, 10**9),
+        (-bound, -100_000, 600_000, 5_000),
+        (1 - bound, -(2**31), 2**48 - 1, 10**9),
+        (7, 0, 600_000, 5_000),
     ]
-    names = ("funding_index", "premium_ppm", "cap_ppm", "price", "elapsed")
+    names = ("funding_index", "rate_ppb", "price", "elapsed")
+    premium, interest = (0, 12_499, 75_000, 75_001, -50_000, -50_001, 2**31 - 1, -(2**31)), (0, 12_500, -12_500)
+    terms = [(p, i, damping, 500_000) for p in premium for i in interest for damping in (0, 62_500)]
+    terms += [(9, 12_500, 62_500, 0), (0, 12_500, 62_500, 12_499), (-(2**31), 0, 125_000, 2**31 - 1)]
     return {
         "medians": medians,
+        "rates": [rate_row(*row) for row in terms],
         "accrued": [
             dict(zip(names, map(number, row), strict=True)) | {"result": number(markets.accrued(*row))}
             for row in inputs
         ],
     }
+
+
+def rate_row(premium_ppb: int, interest_ppb: int, damping_ppb: int, cap_ppb: int) -> dict[str, Any]:
+    """One rate of funding."""
+    rate = markets.funding_rate(encoding.funding_terms(cap_ppb, interest_ppb, damping_ppb), premium_ppb)
+    values = (premium_ppb, interest_ppb, damping_ppb, cap_ppb, rate)
+    return dict(zip(("premium", "interest", "damping", "cap", "result"), map(number, values), strict=True))
 
 
 # interest_lower, interest_upper, fund, price, open_interest, base_ppm

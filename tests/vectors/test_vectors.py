@@ -160,10 +160,17 @@ def test_medians(row: dict[str, Any], bytecode: Probe) -> None:
 
 @pytest.mark.parametrize("row", TICKS["accrued"])
 def test_funding_accrued(row: dict[str, Any], bytecode: Probe) -> None:
-    arguments = [int(row[name]) for name in ("funding_index", "premium_ppm", "cap_ppm", "price", "elapsed")]
+    arguments = [int(row[name]) for name in ("funding_index", "rate_ppb", "price", "elapsed")]
 
     assert markets.accrued(*arguments) == int(row["result"])
     assert bytecode.call("accrued", *arguments) == int(row["result"])
+
+
+def test_funding_rates(bytecode: Probe) -> None:
+    for row in TICKS["rates"]:
+        terms = encoding.funding_terms(*(int(row[name]) for name in ("cap", "interest", "damping")))
+        assert markets.funding_rate(terms, int(row["premium"])) == int(row["result"])
+        assert bytecode.call("funding_rate", terms, int(row["premium"])) == int(row["result"])
 
 
 def test_margin(bytecode: Probe) -> None:

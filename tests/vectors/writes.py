@@ -83,8 +83,8 @@ GROUPS: Final = {
     "the queue": ("queue_count", "queue_hash", "queue_taken", "timestamp"),
     "the head": ("head_account", "head_market", "head_time"),
     "a withdrawal": ("frontier", "withdrawal_count"),
-    "a tick": ("funding_index", "premium_ppm", "previous_price", "price", "settling", "status"),
-    "fees and bands": ("band_ppm", "funding_cap_ppm", "maker_fee_ppm", "taker_fee_ppm", "unwind_band_ppm"),
+    "a tick": ("funding_index", "premium_ppb", "previous_price", "price", "settling", "status"),
+    "fees and bands": ("band_ppm", "funding_terms", "maker_fee_ppm", "taker_fee_ppm", "unwind_band_ppm"),
     "margins": ("initial_ppm", "maintenance_ppm"),
     "interest": ("interest_lower", "interest_upper"),
 }

@@ -53,7 +53,7 @@ class Reports:
             signature = compact(bytes(params.signature))
         except ValueError as error:
             raise CallError(INVALID_PARAMS, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
-        prices, premiums = tuple(params.prices_ticks), tuple(params.premiums_ppm)
+        prices, premiums = tuple(params.prices_ticks), tuple(params.premiums_ppb)
         given = Report(params.time_ms, params.signer_index, prices, premiums, signature)
         try:
             taken = self.desk.take(given, self._now_ms())

@@ -33,7 +33,9 @@ _PARAMETERS: Final = {
     "taker_fee_ppm": "Of the taker's notional.",
     "band_ppm": "How far a fill may stray from the oracle price.",
     "unwind_band_ppm": "How far an insurance account may sell from it.",
-    "funding_cap_ppm": "Most funding an hour.",
+    "funding_cap_ppb": "Most funding an hour, in 10^-9.",
+    "funding_interest_ppb": "Funding that a market tends to, an hour, in 10^-9.",
+    "funding_damping_ppb": "How far it moves a premium towards that, an hour, in 10^-9.",
     "minimum_notional_micros": "Least notional of an order that grows.",
     "interest_lower_micros": "Open interest from which growing legs need more.",
     "interest_upper_micros": "Open interest at which they need all of it.",
@@ -44,7 +46,8 @@ def _parameter_options(otherwise: str) -> Callable[[Any], Any]:
     def added(function: Any) -> Any:
         for name, sentence in reversed(_PARAMETERS.items()):
             option = "--" + name.replace("_", "-")
-            function = click.option(option, name, type=click.IntRange(0), help=f"{sentence} {otherwise}")(function)
+            least = None if name == "funding_interest_ppb" else 0
+            function = click.option(option, name, type=click.IntRange(least), help=f"{sentence} {otherwise}")(function)
         return function
 
     return added
@@ -73,13 +76,13 @@ def govern_list(settings: Settings, name: str, size_decimals: int, price: str, t
     Oracle signers need its price from its enactment on.
     """
     from prover.signing import operations
-    from prover.stf import containers, markets
+    from prover.stf import markets
 
     if not (name.isascii() and name.isprintable() and 0 < len(name) <= _NAME_BYTES):
         raise BadInput(f"a name has 1 to {_NAME_BYTES} ASCII characters")
-    _check_price(price, size_decimals)
+    price_ticks = _price_ticks(price, size_decimals)
     stands = msgspec.structs.asdict(genesis.TIERS[tier].listing(name, size_decimals))
-    values = [stands[field] if asked[field] is None else asked[field] for field in _PARAMETERS]
+    values = {field: stands[field] if asked[field] is None else asked[field] for field in _PARAMETERS}
 
     async def action(wallet: Wallet) -> Report:
         venue = await wallet.verified.forced_venue()
@@ -90,12 +93,8 @@ def govern_list(settings: Settings, name: str, size_decimals: int, price: str, t
         index = max([len(venue.markets), *(given.market + 1 for given in coming)])
         if index >= constants.MARKETS:
             raise BadInput(f"a venue lists {constants.MARKETS} markets at most")
-        given = containers.Parameters(
-            index,
-            constants.MARKET_OPEN,
-            genesis.label(name, size_decimals),
-            *values,  # type: ignore[arg-type]
-        )
+        label = genesis.label(name, size_decimals)
+        given = _parameters(index, constants.MARKET_OPEN, label, price_ticks, values)
         if not markets.in_range(given):
             raise BadInput("a parameter is outside the law's ranges: PROTOCOL.md 7.8")
         return await _announced(wallet, constants.SET_MARKET, operations.market_payload(given))
@@ -103,12 +102,24 @@ def govern_list(settings: Settings, name: str, size_decimals: int, price: str, t
     run_action(settings, action, signing=True)
 
 
-def _check_price(price: str, size_decimals: int) -> None:
-    """Refuses a market whose price in ticks is coarse: it could fall to nothing, and halt every tick."""
-    least = genesis.LEAST_LISTING_TICKS
-    ticks = [parse_units(price, 12, "price", "dollars") // 10 ** (6 + decimals) for decimals in range(7)]
+def _parameters(
+    index: int, status: int, label: bytes, price_ticks: int, values: dict[str, Any]
+) -> containers.Parameters:
+    """What a market would be; its options are called as the law's fields are, money with its unit behind."""
+    from prover.stf import containers
+
+    fields = {name.removesuffix("_micros"): value for name, value in values.items()}
+    return containers.Parameters(market=index, status=status, label=label, price=price_ticks, **fields)
+
+
+def _price_ticks(price: str, size_decimals: int) -> int:
+    """The price that a listing names; the law refuses a coarse one, which could fall to nothing."""
+    least = constants.LEAST_LISTING_TICKS
+    ticks: list[int] = [parse_units(price, 12, "price", "dollars") // 10 ** (6 + decimals) for decimals in range(7)]
+    if ticks[size_decimals] >= 2**48:
+        raise BadInput(f"{price} dollars are {ticks[size_decimals]} ticks, more than a price can be")
     if ticks[size_decimals] >= least:
-        return
+        return ticks[size_decimals]
     fits = max((decimals for decimals in range(size_decimals) if ticks[decimals] >= least), default=None)
     way = "list more of it as one, such as a thousand" if fits is None else f"--size-decimals {fits} would do"
     raise BadInput(f"{price} dollars are {ticks[size_decimals]} ticks, fewer than {least:,}: {way}")
@@ -129,15 +140,16 @@ def _listing(one: Announcement) -> containers.Parameters | None:
 @govern.command("market")
 @click.option("--market", required=True, help="Name or index, such as BTC.")
 @click.option("--status", type=click.Choice(list(_STATUSES)), help="As it is if not given.")
+@click.option("--price", help="Of a market that has none yet, in dollars: names it anew.")
 @_parameter_options("As it is if not given.")
 @command
-def govern_market(settings: Settings, market: str, status: str | None, **given: int | None) -> None:
+def govern_market(settings: Settings, market: str, status: str | None, price: str | None, **given: int | None) -> None:
     """Announce other parameters of a market, or its end: reduce-only, a month later settling.
 
     What is not given stays as the newest posted batch has it.
     """
     from prover.signing import operations
-    from prover.stf import containers
+    from prover.stf import encoding
 
     async def action(wallet: Wallet) -> Report:
         venue = await wallet.venue()
@@ -151,14 +163,19 @@ def govern_market(settings: Settings, market: str, status: str | None, **given: 
             "taker_fee_ppm": now.taker_fee_ppm,
             "band_ppm": now.band_ppm,
             "unwind_band_ppm": now.unwind_band_ppm,
-            "funding_cap_ppm": now.funding_cap_ppm,
+            "funding_cap_ppb": encoding.funding_cap(now.funding_terms),
+            "funding_interest_ppb": encoding.funding_interest(now.funding_terms),
+            "funding_damping_ppb": encoding.funding_damping(now.funding_terms),
             "minimum_notional_micros": now.minimum_notional,
             "interest_lower_micros": now.interest_lower,
             "interest_upper_micros": now.interest_upper,
         }
-        values = [stands[name] if given[name] is None else given[name] for name in _PARAMETERS]
+        values = {name: stands[name] if given[name] is None else given[name] for name in _PARAMETERS}
         asked = now.status if status is None else _STATUSES[status]
-        parameters = containers.Parameters(index, asked, now.label, *values)  # type: ignore[arg-type]
+        if price is not None and globals.risk.price[index] != 0:
+            raise BadInput("the market has a price: its listing's is named no more")
+        price_ticks = 0 if price is None else _price_ticks(price, now.label[31])
+        parameters = _parameters(index, asked, now.label, price_ticks, values)
         try:
             payload = operations.market_payload(parameters)
         except OverflowError:

@@ -151,9 +151,10 @@ def status_text(status: Status) -> str:
 
 def prices_table(markets: list[MarketView], grid: Grid) -> Table:
     """Oracle prices by the node's word."""
-    table = Table("market", "oracle price", "premium", title="prices", title_justify="left")
+    table = Table("market", "oracle price", "premium an hour", "funding an hour", title="prices", title_justify="left")
     for market in markets:
-        table.add_row(market.name, grid.price(market.index, market.price_ticks), f"{market.premium_ppm} ppm")
+        rates = (f"{rate / 1_000:.3f} ppm" for rate in (market.premium_ppb, market.funding_rate_ppb))
+        table.add_row(market.name, grid.price(market.index, market.price_ticks), *rates)
     return table
 
 

@@ -15,14 +15,14 @@ FEE = PARAMETERS.entry_fee_wei
 DELAY = PARAMETERS.governance_delay_seconds
 FORTNIGHT = 14 * 86_400
 LEAVE, FORCED_TICK, SET_MARKET, SET_VENUE = 19, 21, 22, 23
-LENGTHS = {16: 11, 17: 11, 18: 17, 19: 3, 20: 32, 22: 86, 23: 27}
+LENGTHS = {16: 11, 17: 11, 18: 17, 19: 3, 20: 32, 22: 98, 23: 27}
 ANYBODYS = range(16, 22)
 
 
 def payload_of(tag: int) -> bytes:
     """A payload of the length that the tag needs; a tick says that it has five signers and three markets."""
     if tag == FORCED_TICK:
-        return bytes(6) + b"\x05\x03" + bytes(5 * (65 + 9 * 3))
+        return bytes(6) + b"\x05\x03" + bytes(5 * (65 + 10 * 3))
     return bytes(LENGTHS[tag])
 
 
@@ -50,14 +50,14 @@ class TestEnqueue:
     @pytest.mark.parametrize("tag", ANYBODYS)
     def test_a_payload_has_the_length_that_its_tag_needs_and_no_other(self, venue: Harness, tag: int) -> None:
         needed = payload_of(tag)
-        for payload in (b"", needed[:-1], needed + b"\x00", needed + bytes(1_507 - len(needed))):
+        for payload in (b"", needed[:-1], needed + b"\x00", needed + bytes(1_603 - len(needed))):
             with pytest.raises(Reverted, match="ENTRY_LENGTH"):
                 enqueue(venue, tag, payload)
         assert len(enqueue(venue, tag, needed).operation) == 29 + len(needed)
 
     @pytest.mark.parametrize(("signers", "markets"), [(0, 0), (0, 16), (1, 0), (7, 16)])
     def test_a_ticks_length_follows_from_its_own_counts(self, venue: Harness, signers: int, markets: int) -> None:
-        tick = bytes(6) + bytes([signers, markets]) + bytes(signers * (65 + 9 * markets))
+        tick = bytes(6) + bytes([signers, markets]) + bytes(signers * (65 + 10 * markets))
         for payload in (tick[:-1], tick + b"\x00"):
             with pytest.raises(Reverted, match="ENTRY_LENGTH"):
                 enqueue(venue, FORCED_TICK, payload)
@@ -67,13 +67,13 @@ class TestEnqueue:
     def test_a_tick_of_more_signers_or_markets_than_there_can_be_is_refused(
         self, venue: Harness, signers: int, markets: int
     ) -> None:
-        tick = bytes(6) + bytes([signers, markets]) + bytes(min(signers * (65 + 9 * markets), 1_499))
+        tick = bytes(6) + bytes([signers, markets]) + bytes(min(signers * (65 + 10 * markets), 1_595))
         with pytest.raises(Reverted, match="ENTRY_LENGTH"):
             enqueue(venue, FORCED_TICK, tick)
 
     def test_a_payload_beyond_the_bound_is_refused(self, venue: Harness) -> None:
         with pytest.raises(Reverted):
-            enqueue(venue, payload=bytes(1_508))
+            enqueue(venue, payload=bytes(1_604))
 
     @pytest.mark.parametrize("tag", [0, 1, 6, 15, SET_MARKET, SET_VENUE, 24, 272])
     def test_tags_of_others_are_refused(self, venue: Harness, tag: int) -> None:
@@ -226,12 +226,12 @@ class TestGovernor:
             self.announce(venue, tag)
 
     def test_what_is_announced_has_its_tags_length(self, venue: Harness) -> None:
-        for tag, size in ((SET_VENUE, 26), (SET_VENUE, 28), (SET_MARKET, 27), (SET_VENUE, 86)):
+        for tag, size in ((SET_VENUE, 26), (SET_VENUE, 28), (SET_MARKET, 27), (SET_VENUE, 98)):
             with pytest.raises(Reverted, match="ENTRY_LENGTH"):
                 venue.bridge.send("announce", tag, bytes(size), sender=GOVERNOR)
 
     def test_k1_a_second_step_that_comes_too_soon_is_refused_and_not_burned(self, venue: Harness) -> None:
-        steps = [b"\x00" * 86, b"\x00" + b"\x02" * 85, b"\x01" + b"\x00" * 85]
+        steps = [b"\x00" * 98, b"\x00" + b"\x02" * 97, b"\x01" + b"\x00" * 97]
         for payload in steps:
             venue.bridge.send("announce", SET_MARKET, payload, sender=GOVERNOR)
         self.announce(venue)

@@ -943,7 +943,7 @@ async def test_of_more_than_a_quorum_the_lowest_signers_count(world: World) -> N
     found = msgspec.convert(told(reports(world, time_ms)), Round)
     shuffled = msgspec.structs.replace(found, reports=tuple(reversed(found.reports)) + found.reports[:2])
     (tick,) = whole_ticks(world.venue.domain, globals, [shuffled], 0, time_ms)
-    assert tick == world.venue.tick(time_ms, premium_ppm=0)
+    assert tick == world.venue.tick(time_ms, premium_ppb=0)
     assert list(whole_ticks(world.venue.domain, globals, [shuffled], time_ms, time_ms)) == []
     assert list(whole_ticks(world.venue.domain, globals, [shuffled], 0, time_ms - 1)) == []
     unknown = msgspec.structs.replace(found, reports=tuple(r for r in found.reports if r.signer_index > 2))

@@ -25,7 +25,9 @@ def venue() -> Venue:
     """Two accounts with positions, funding pending on both, and a third without."""
     made = Venue(BridgeId(31_337, b"\x11" * 20))
     made.batch([[deposit(0), deposit(1), deposit(2), made.tick(NOW)], made.trade(NOW)], NOW)
-    made.batch([[made.tick(NOW + 5_000, premium_ppm=77)], [made.tick(NOW + 10_000, premium_ppm=-3)]], NOW + 10_000)
+    made.batch(
+        [[made.tick(NOW + 5_000, premium_ppb=77_000)], [made.tick(NOW + 10_000, premium_ppb=-3_000)]], NOW + 10_000
+    )
     return made
 
 

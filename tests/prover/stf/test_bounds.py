@@ -25,7 +25,7 @@ FUNDING: Final = constants.FUNDING_BOUND - 1
 COLLATERAL: Final = constants.COLLATERAL_BOUND - 1
 PPM: Final = constants.PPM
 FEE_PPM: Final = 2**16 - 1
-PREMIUM: Final = 2**23
+PREMIUM: Final = 2**31
 AMOUNT: Final = 2**64 - 1
 AGENT: Final = 2**224 - 1
 TIME: Final = 2**48 - 1
@@ -75,8 +75,8 @@ TABLE: Final[list[tuple[str, int, int]]] = [
     ("filled + size", 2 * SIZE, 57),
     ("sequence + 1", TIME + 1, 49),
     ("created_at + lifetime", TIME + constants.ORDER_LIFETIME, 49),
-    ("rate * price * gap", PREMIUM * PRICE * constants.TICK_GAP, 87),
-    ("index + growth", FUNDING + PREMIUM * PRICE * constants.TICK_GAP // constants.FUNDING_DIVISOR + 1, 80),
+    ("rate * price * gap", PREMIUM * PRICE * constants.TICK_GAP, 95),
+    ("index + growth", FUNDING + PREMIUM * PRICE * constants.TICK_GAP // constants.HOUR + 1, 80),
     ("collateral + deposit", COLLATERAL + AMOUNT, 97),
     ("open interest * price", INTEREST, 128),
     ("(1 - initial fraction) * (open interest * price - lower bound)", PPM * INTEREST, 148),
@@ -212,11 +212,15 @@ def test_only_reduced_at_the_ends(bytecode: Probe) -> None:
 
 def test_accrued_and_medians_at_the_ends(bytecode: Probe) -> None:
     for arguments in itertools.product(
-        (FUNDING, -FUNDING, 0), (PREMIUM - 1, -PREMIUM, 0), (PREMIUM, 0), (PRICE, 1), (TIME, 5_000, 1)
+        (FUNDING, -FUNDING, 0), (PREMIUM - 1, -PREMIUM, 0), (PRICE, 1), (TIME, 5_000, 1)
     ):
         index = markets.accrued(*arguments)
         assert abs(index) <= FUNDING
         assert bytecode.call("accrued", *arguments) == index
+    for premium, terms in itertools.product((PREMIUM - 1, -PREMIUM, 0), (0, 2**96 - 1, 2**64 - 1, 2**96 - 2**64)):
+        rate = markets.funding_rate(terms, premium)
+        assert abs(rate) <= 2 * PREMIUM
+        assert bytecode.call("funding_rate", terms, premium) == rate
     for count in (1, 3, 5, 7):
         for reports in itertools.product((PRICE, 1), repeat=count):
             padded = [*reports, *[0] * (7 - count)]

@@ -162,7 +162,7 @@ def distinct(**changes: Any) -> containers.Globals:
         step = market + 1
         listed.maker_fee_ppm += step
         listed.taker_fee_ppm += 7 * step
-        listed.premium_ppm = 11 * step
+        listed.premium_ppb = 11 * step
         listed.open_interest = 10**10 * step + 1
         listed.fund = 10**12 * step + 3
         listed.turned_over = 13 * step + 23 * step * constants.UNWOUND

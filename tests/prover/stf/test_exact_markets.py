@@ -7,7 +7,7 @@ from prover.signing.reports import tick_digest
 from prover.stf import codes as c
 from prover.stf import constants
 from tests.prover.stf.test_exact_rescues import PRICE, even, fractions, priced
-from tests.prover.stf.test_market_corners import GIVEN, set_market
+from tests.prover.stf.test_market_corners import GIVEN, as_given, set_market
 from tests.twins import venue
 from tests.twins.venue import KEYS, NOW, SIGNER_KEYS
 
@@ -61,9 +61,7 @@ def test_what_most_signers_have_no_price_of_is_set_aside_alone() -> None:
 def test_the_first_of_two_faults_of_parameters_is_said() -> None:
     globals = even(market_count=2)
     for market in range(2):
-        for name, value in GIVEN.items():
-            if not name.endswith(("initial_ppm", "maintenance_ppm")):
-                setattr(globals.markets[market], name, value)
+        globals.markets[market] = as_given(globals.markets[market])
         fractions(globals, market, GIVEN["initial_ppm"], GIVEN["maintenance_ppm"])
     globals.markets[0].status = constants.MARKET_SETTLING
     globals.markets[1].interest_lower = 0

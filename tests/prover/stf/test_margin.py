@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prover.stf import codes as c
-from prover.stf import constants, containers, custody, margin, markets, trading
+from prover.stf import constants, containers, custody, encoding, margin, markets, trading
 from tests.twins import venue
 from tests.twins.venue import DOLLAR, KEYS, NOW, OWNERS, account, build_state, order, position
 
@@ -187,7 +187,7 @@ class TestMedian:
     @settings(max_examples=200)
     @given(st.sampled_from([1, 3, 5, 7]), st.data())
     def test_it_is_the_middle_one(self, count: int, data: st.DataObject) -> None:
-        reports = data.draw(st.lists(st.integers(-(2**23), 2**48), min_size=count, max_size=count))
+        reports = data.draw(st.lists(st.integers(-(2**31), 2**48), min_size=count, max_size=count))
 
         assert markets.median(reports + [0] * (7 - count), count) == sorted(reports)[count // 2]
 
@@ -200,24 +200,50 @@ class TestMedian:
 
 
 class TestFunding:
-    def test_a_premium_of_a_hundred_ppm_for_five_seconds(self) -> None:
+    def test_a_rate_of_a_hundred_ppm_for_five_seconds(self) -> None:
         # 100 ppm an hour of 600,000 ticks is 60 micro-dollars a lot; five seconds are 1/720 of it: 0.0833.
-        assert markets.accrued(0, 100, 500, BTC, 5_000) == 83_333_333
+        assert markets.accrued(0, 100_000, BTC, 5_000) == 83_333_333
 
-    def test_it_is_clamped_to_the_cap_and_the_gap(self) -> None:
-        assert markets.accrued(0, 501, 500, BTC, 5_000) == markets.accrued(0, 500, 500, BTC, 5_000)
-        assert markets.accrued(0, -501, 500, BTC, 5_000) == markets.accrued(0, -500, 500, BTC, 5_000)
-        assert markets.accrued(0, 100, 500, BTC, 60_001) == markets.accrued(0, 100, 500, BTC, 60_000)
+    def test_an_hour_of_twelve_and_a_half_ppm(self) -> None:
+        index = 0
+        for _ in range(720):
+            index = markets.accrued(index, 12_500, BTC, 5_000)
+        # 7.5 micro-dollars a lot, a little less by 720 roundings down.
+        assert 7_500_000_000 - 720 <= index <= 7_500_000_000
+
+    def test_it_accrues_over_no_gap(self) -> None:
+        assert markets.accrued(0, 100, BTC, 60_001) == markets.accrued(0, 100, BTC, 60_000)
 
     def test_it_rounds_down_on_both_sides(self) -> None:
-        assert markets.accrued(0, 1, 500, 1, 1) == 0
-        assert markets.accrued(0, -1, 500, 1, 1) == -1
+        assert markets.accrued(0, 1, 1, 1) == 0
+        assert markets.accrued(0, -1, 1, 1) == -1
 
     def test_at_the_bound_the_index_stands_still(self) -> None:
         bound = constants.FUNDING_BOUND - 1
-        assert markets.accrued(bound, 500, 500, BTC, 5_000) == bound
-        assert markets.accrued(-bound, -500, 500, BTC, 5_000) == -bound
-        assert markets.accrued(bound, -500, 500, BTC, 5_000) < bound
+        assert markets.accrued(bound, 500, BTC, 5_000) == bound
+        assert markets.accrued(-bound, -500, BTC, 5_000) == -bound
+        assert markets.accrued(bound, -500_000, BTC, 5_000) < bound
+
+    @pytest.mark.parametrize(
+        ("premium", "interest", "damping", "cap", "rate"),
+        [
+            (77, 0, 0, 500, 77),
+            (501, 0, 0, 500, 500),
+            (-501, 0, 0, 500, -500),
+            # Within the damping of the interest it is the interest, beyond it a damping nearer to it.
+            (0, 12_500, 62_500, 500_000, 12_500),
+            (75_000, 12_500, 62_500, 500_000, 12_500),
+            (75_001, 12_500, 62_500, 500_000, 12_501),
+            (-50_000, 12_500, 62_500, 500_000, 12_500),
+            (-50_001, 12_500, 62_500, 500_000, 12_499),
+            (0, -12_500, 10_000, 500_000, -10_000),
+            # The cap comes last.
+            (0, 12_500, 62_500, 12_499, 12_499),
+            (70_000, 0, 62_500, 0, 0),
+        ],
+    )
+    def test_the_rate(self, premium: int, interest: int, damping: int, cap: int, rate: int) -> None:
+        assert markets.funding_rate(encoding.funding_terms(cap, interest, damping), premium) == rate
 
 
 class TestTrade:

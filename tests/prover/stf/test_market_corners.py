@@ -9,7 +9,7 @@ import pytest
 from prover.signing import operations
 from prover.signing.reports import tick_digest
 from prover.stf import codes as c
-from prover.stf import constants, containers
+from prover.stf import constants, containers, encoding
 from tests.prover.stf.test_corners import distinct
 from tests.twins import venue
 from tests.twins.venue import NOW, OWNERS
@@ -25,8 +25,11 @@ GIVEN: Final[Fields] = {
     "maker_fee_ppm": 401,
     "taker_fee_ppm": 603,
     "band_ppm": 100_000,
-    "funding_cap_ppm": 4_000,
+    "funding_cap_ppb": 4_000_000,
+    "funding_interest_ppb": -80_000,
+    "funding_damping_ppb": 80_000,
     "minimum_notional": 40_000_000,
+    "price": 0,
     "interest_lower": 2**60 + 4,
     "interest_upper": 2**61 + 8,
     "unwind_band_ppm": 8_000,
@@ -50,16 +53,20 @@ LISTED: Final[list[tuple[Fields, bool]]] = [
     ({"band_ppm": 500_000, "unwind_band_ppm": 20_000}, True),
     ({"unwind_band_ppm": 99}, False),
     ({"unwind_band_ppm": 100}, True),
-    ({"funding_cap_ppm": 10_001}, False),
-    ({"funding_cap_ppm": 10_000}, True),
+    ({"funding_cap_ppb": 40_000_001}, False),
+    ({"funding_cap_ppb": 40_000_000, "funding_interest_ppb": 125_000}, True),
+    ({"funding_interest_ppb": 125_001}, False),
+    ({"funding_interest_ppb": -125_001}, False),
+    ({"funding_damping_ppb": 125_001}, False),
+    ({"price": 9_999}, False),
+    ({"funding_interest_ppb": -125_000, "funding_damping_ppb": 125_000, "price": 10_000}, True),
     ({"minimum_notional": 0}, False),
     ({"minimum_notional": 1_000_000_001}, False),
     ({"minimum_notional": 1_000_000_000}, True),
-    ({"minimum_notional": 1}, True),
     ({"interest_lower": 1, "interest_upper": 0}, False),
     ({"interest_lower": 0, "interest_upper": 0}, True),
     ({"interest_lower": 1, "interest_upper": 1}, False),
-    ({"interest_lower": 1, "interest_upper": 2}, True),
+    ({"interest_lower": 1, "interest_upper": 2, "minimum_notional": 1}, True),
     ({"label": LABEL[:31] + b"\x07"}, False),
     ({"status": constants.MARKET_CLOSED}, False),
 ]
@@ -70,11 +77,18 @@ def set_market(market: int, **fields: Any) -> bytes:
     return venue.entry(constants.SET_MARKET, operations.market_payload(given), venue.OPERATOR)
 
 
+def as_given(listed: containers.Market) -> containers.Market:
+    """A market as if it stood at these parameters."""
+    named = {name: value for name, value in GIVEN.items() if name in containers.Market.__struct_fields__}
+    terms = encoding.funding_terms(*(GIVEN[f"funding_{each}_ppb"] for each in ("cap", "interest", "damping")))
+    return msgspec.structs.replace(listed, **named, funding_terms=terms)
+
+
 def test_a_market_is_listed_within_the_laws_ranges() -> None:
     chunk, expected = [set_market(4), set_market(16)], [c.NO_MARKET, c.NO_MARKET]
     market = 3
     for fields, is_good in LISTED:
-        chunk.append(set_market(market, **fields))
+        chunk.append(set_market(market, **({"price": 2**48 - 1} | fields)))
         expected.append(c.OK if is_good else c.OUT_OF_RANGE)
         market += is_good
 
@@ -82,7 +96,7 @@ def test_a_market_is_listed_within_the_laws_ranges() -> None:
 
 
 STEPS: Final = {
-    **{name: GIVEN[name] // 4 for name, value in GIVEN.items() if name not in ("status", "label")},
+    **{name: abs(GIVEN[name]) // 4 for name in GIVEN if name not in ("status", "label", "price")},
     "maker_fee_ppm": 100,
     "taker_fee_ppm": 100,
 }
@@ -93,9 +107,8 @@ def test_a_parameter_moves_by_a_step_and_no_further(sign: int) -> None:
     globals = distinct(market_count=constants.MARKETS)
     since = NOW - constants.PARAMETER_PERIOD
     for market in range(constants.MARKETS):
-        named = {name: value for name, value in GIVEN.items() if name not in ("initial_ppm", "maintenance_ppm")}
-        row = msgspec.structs.replace(globals.markets[0], **named, changed_at=since + (market == 12))
-        globals.markets[market] = msgspec.structs.replace(row, previous_price=market + 1, premium_ppm=-market)
+        row = msgspec.structs.replace(as_given(globals.markets[0]), changed_at=since + (market == 12))
+        globals.markets[market] = msgspec.structs.replace(row, previous_price=market + 1, premium_ppb=-market)
         globals.risk.price[market] = 100 + market
         globals.risk.initial_ppm[market], globals.risk.maintenance_ppm[market] = 200_000, 100_000
     globals.markets[13].status = globals.markets[14].status = constants.MARKET_REDUCE_ONLY
@@ -106,8 +119,6 @@ def test_a_parameter_moves_by_a_step_and_no_further(sign: int) -> None:
             chunk.append(set_market(market, **{name: GIVEN[name] + sign * (step + more)}))
             expected.append(code)
     others: list[tuple[int, Fields, int]] = [
-        (11, {"status": constants.MARKET_SETTLING}, c.OUT_OF_RANGE),
-        (11, {"status": constants.MARKET_REDUCE_ONLY}, c.OK),
         (12, {"taker_fee_ppm": 1}, c.OUT_OF_RANGE),
         (12, {"taker_fee_ppm": 999}, c.TOO_SOON),
         (12, {"status": constants.MARKET_SETTLING}, c.OUT_OF_RANGE),
@@ -115,7 +126,8 @@ def test_a_parameter_moves_by_a_step_and_no_further(sign: int) -> None:
         (13, {"status": constants.MARKET_SETTLING}, c.OK),
         (13, {}, c.NO_MARKET),
         (14, {"status": constants.MARKET_OPEN, "initial_ppm": 200_001}, c.OK),
-        (15, {"interest_lower": 7}, c.OK),
+        (15, {"status": constants.MARKET_SETTLING}, c.OUT_OF_RANGE),
+        (15, {"status": constants.MARKET_REDUCE_ONLY, "interest_lower": 7}, c.OK),
     ]
     for market, fields, code in others:
         chunk.append(set_market(market, **fields))
@@ -183,7 +195,7 @@ def reports(time: int, markets: int) -> Iterator[tuple[int, list[int], list[int]
     rest = [0] * (constants.MARKETS - markets)
     for place, index in enumerate((0, 1, 3, 4, 6)):
         prices = [600_000 + 7 * market + (place * (market + 2)) % 5 * 1_000 for market in range(markets)] + rest
-        premiums = [(place * (market + 1)) % 5 * 300 - 700 * (market % 3) for market in range(markets)] + rest
+        premiums = [(place * (market + 1)) % 5 * 300_001 - 700_000 * (market % 3) for market in range(markets)] + rest
         digest = tick_digest(venue.DOMAIN, time, prices, premiums)
         yield index, prices, premiums, venue.sign(venue.SIGNER_KEYS[index], digest)
 
@@ -201,7 +213,12 @@ def test_a_tick_moves_every_market_by_its_own(last: int, time: int, queued: bool
         globals.risk.funding_index[market] = (-1) ** market * 10**12 + market
         row = globals.markets[market]
         globals.markets[market] = msgspec.structs.replace(
-            row, status=constants.MARKET_OPEN, funding_cap_ppm=500 + market, fund=3, paid_out=5, turned_over=7
+            row,
+            status=constants.MARKET_OPEN,
+            funding_terms=encoding.funding_terms(500_000 + market, 900 * market - 7_000, 1_000 * market),
+            fund=3,
+            paid_out=5,
+            turned_over=7,
         )
     globals.risk.funding_index[3] = constants.FUNDING_BOUND - 1
     globals.risk.funding_index[4] = -constants.FUNDING_BOUND + 1

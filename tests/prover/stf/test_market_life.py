@@ -21,6 +21,8 @@ BTC: Final = 600_000
 BITCOIN: Final = 100_000
 DOGE: Final = b"DOGE".ljust(31, b"\x00") + b"\x01"
 MONTH: Final = constants.PARAMETER_PERIOD
+# Ticks, of a listing.
+NAMED: Final = 20_000
 Status = int
 
 
@@ -38,7 +40,8 @@ def change(state: State, market: int = 0, **fields: Any) -> bytes:
     """An entry of the governor that leaves everything as it is but for these fields."""
     row, risk = state.globals.markets[min(market, 2)], state.globals.risk
     values = {name: getattr(row, name) for name in containers.Parameters.__struct_fields__ if hasattr(row, name)}
-    values |= {"market": market, "initial_ppm": risk.initial_ppm[min(market, 2)]}
+    values |= {**venue.terms_of(row), "market": market, "initial_ppm": risk.initial_ppm[min(market, 2)]}
+    values |= {"price": NAMED if market == state.globals.market_count else 0}
     values |= {"maintenance_ppm": risk.maintenance_ppm[min(market, 2)]}
     return venue.entry(
         constants.SET_MARKET, operations.market_payload(containers.Parameters(**(values | fields))), venue.OPERATOR
@@ -72,22 +75,79 @@ class TestListing:
         assert venue.run(state, change(state, 3, label=DOGE, status=1)).codes == (c.OK,)
         assert state.globals.market_count == 4
         assert state.globals.markets[3].label == DOGE
-        before = venue.trade(state, LONG, SHORT, 1_000_000, 20, market=3)
+        before = venue.trade(state, LONG, SHORT, 1_000, NAMED, market=3)
         assert venue.run(state, *before).codes[-1] == c.NO_MARKET
         now = NOW + 5_000
         old = venue.tick(now, [BTC, 300_000, 1_500_000])
-        new = venue.tick(now, [BTC, 300_000, 1_500_000, 20], market_count=4)
+        new = venue.tick(now, [BTC, 300_000, 1_500_000, NAMED], market_count=4)
         assert venue.run(state, old, new, timestamp=now).codes == (c.QUORUM, c.OK)
-        after = venue.trade(state, LONG, SHORT, 1_000_000, 20, market=3, now=now)
+        after = venue.trade(state, LONG, SHORT, 1_000, NAMED, market=3, now=now)
         assert venue.run(state, *after, timestamp=now).codes[-1] == c.OK
         assert conservation(state).sound
 
-    @pytest.mark.parametrize("fields", [{"status": 2}, {"label": bytes(32)}, {"label": DOGE[:-1] + b"\x07"}])
+    @pytest.mark.parametrize(
+        "fields", [{"status": 2}, {"label": bytes(32)}, {"label": DOGE[:-1] + b"\x07"}, {"price": 9_999}, {"price": 0}]
+    )
     def test_only_an_open_market_with_a_name_is_listed(self, fields: dict[str, Any]) -> None:
         state = state_of()
         assert venue.run(state, change(state, 3, **({"label": DOGE} | fields))).codes == (c.OUT_OF_RANGE,)
         assert venue.run(state, change(state, 4, label=DOGE)).codes == (c.NO_MARKET,)
         assert state.globals.market_count == 3
+
+    def listed(self, **fields: Any) -> State:
+        state = state_of()
+        assert venue.run(state, change(state, 3, label=DOGE, **fields)).codes == (c.OK,)
+        return state
+
+    def first(self, price: int, after: int = 1) -> bytes:
+        """A tick that says a price of the new market, so many steps later."""
+        return venue.tick(NOW + after * constants.TICK_STEP, [BTC, 300_000, 1_500_000, price], market_count=4)
+
+    def test_off_a_listing_wrong_by_one_decimal_opens_at_a_tenth(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whoever sells at a tenth before somebody mends it loses nine times of it."""
+        rule_off(monkeypatch, markets, "known != 0 or named == 0", "True")
+        state, now = self.listed(), NOW + constants.TICK_STEP
+        sold = venue.trade(state, LONG, SHORT, 10_000, NAMED // 10, market=3, now=now)
+        chunk = python_chunk(state, self.first(NAMED // 10), *sold, timestamp=now)
+        assert chunk.operation_codes == [c.OK] * 4
+        lost = chunk.accounts[LONG].positions[3].size * (NAMED - NAMED // 10)
+        assert -lost == 9 * 10_000 * (NAMED // 10) == 180 * DOLLAR
+
+    @pytest.mark.parametrize("price", [NAMED // 10, NAMED // 4 - 1, 4 * NAMED + 1, 2**48 - 1, 0])
+    def test_on_a_first_price_far_from_the_named_one_is_none(self, price: int) -> None:
+        state = self.listed()
+        now = NOW + constants.TICK_STEP
+        assert venue.run(state, self.first(price), timestamp=now).codes == (c.OK,)
+        globals = state.globals
+        assert (globals.risk.price[3], globals.risk.funding_index[3], globals.markets[3].premium_ppb) == (0, 0, 0)
+        assert (globals.markets[3].previous_price, globals.markets[3].status) == (NAMED, constants.MARKET_OPEN)
+        assert globals.risk.price[:3] == [BTC, 300_000, 1_500_000]
+        refused = venue.trade(state, LONG, SHORT, 10_000, NAMED, market=3, now=now)
+        assert venue.run(state, *refused, timestamp=now).codes[-1] == c.NO_MARKET
+
+    @pytest.mark.parametrize("price", [NAMED // 4, NAMED, 4 * NAMED])
+    def test_the_first_near_price_opens_it_and_then_it_may_go_anywhere(self, price: int) -> None:
+        state = self.listed()
+        far = (self.first(4 * NAMED + 1), self.first(price, 2), self.first(1, 3))
+        assert venue.run(state, *far[:2], timestamp=NOW + 10_000).codes == (c.OK, c.OK)
+        assert (state.globals.risk.price[3], state.globals.markets[3].previous_price) == (price, 0)
+        assert venue.run(state, far[2], timestamp=NOW + 15_000).codes == (c.OK,)
+        assert (state.globals.risk.price[3], state.globals.markets[3].previous_price) == (1, price)
+
+    def test_a_market_without_a_price_is_named_again_a_month_later(self) -> None:
+        state = self.listed()
+        late = NOW + MONTH
+        for price, code in ((9_999, c.OUT_OF_RANGE), (10 * NAMED, c.OK)):
+            entry = change(state, 3, label=DOGE, price=price)
+            assert venue.run(state, entry, timestamp=late).codes == (code,)
+        assert state.globals.markets[3].previous_price == 10 * NAMED
+        # What has a price has no other one.
+        assert venue.run(state, change(state, 0, price=BTC)).codes == (c.OUT_OF_RANGE,)
+
+    def test_a_change_without_a_price_keeps_the_named_one(self) -> None:
+        state = self.listed()
+        assert venue.run(state, change(state, 3, label=DOGE, price=0), timestamp=NOW + MONTH).codes == (c.OK,)
+        assert state.globals.markets[3].previous_price == NAMED
 
 
 class TestSteps:
@@ -111,6 +171,15 @@ class TestSteps:
             ({"unwind_band_ppm": 1_251}, c.STEP_LIMIT),
             ({"unwind_band_ppm": 749}, c.STEP_LIMIT),
             ({"interest_lower": 0, "interest_upper": 1}, c.OK),
+            ({"funding_cap_ppb": 625_000}, c.OK),
+            ({"funding_cap_ppb": 625_001}, c.STEP_LIMIT),
+            # From zero by a step, too.
+            ({"funding_interest_ppb": 12_500}, c.OK),
+            ({"funding_interest_ppb": 12_501}, c.STEP_LIMIT),
+            ({"funding_interest_ppb": -12_500}, c.OK),
+            ({"funding_interest_ppb": -12_501}, c.STEP_LIMIT),
+            ({"funding_damping_ppb": 12_500}, c.OK),
+            ({"funding_damping_ppb": 12_501}, c.STEP_LIMIT),
         ],
     )
     def test_a_quarter_at_once_and_a_hundred_ppm_of_a_fee(self, fields: dict[str, Any], code: int) -> None:
@@ -196,7 +265,7 @@ class TestSetAside:
         assert self.tick(state, [0, 300_100, 1_500_000]) == c.OK
         risk, market = state.globals.risk, state.globals.markets[0]
         assert (risk.price[:2], state.globals.tick_time) == ([BTC, 300_100], NOW + self.STEP)
-        assert (risk.funding_index[0], market.premium_ppm) == (index[0], 0)
+        assert (risk.funding_index[0], market.premium_ppb) == (index[0], 0)
         assert risk.funding_index[1] != index[1]
         assert [each.status for each in state.globals.markets[:2]] == [2, 1]
         assert conservation(state).sound
@@ -232,7 +301,7 @@ class TestSetAside:
 
     def test_a_market_without_a_first_price_waits_for_it(self) -> None:
         state = state_of()
-        state.globals.risk.price[2] = 0
+        state.globals.risk.price[2] = state.globals.markets[2].previous_price = 0
         state = venue.balanced(state.globals, {})
         assert self.tick(state, [BTC, 300_000, 0]) == c.OK
         assert (state.globals.risk.price[2], state.globals.markets[2].status) == (0, constants.MARKET_OPEN)

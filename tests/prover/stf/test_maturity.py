@@ -60,7 +60,7 @@ class TestProfit:
     def test_funding_that_is_received_is_fresh(self) -> None:
         state = state_of(account(collateral=9_000 * DOLLAR, positions={0: position(-BITCOIN, -BITCOIN * BTC)}))
         now = NOW + 5_000
-        assert venue.run(state, venue.tick(now, [BTC, 300_000, 1_500_000], [500]), timestamp=now).codes == (c.OK,)
+        assert venue.run(state, venue.tick(now, [BTC, 300_000, 1_500_000], [500_000]), timestamp=now).codes == (c.OK,)
         # A shorts' micro-dollar moves, and with it all that is due is settled.
         assert venue.run(state, venue.withdrawal(state, TRADER, 1, now), timestamp=now).codes == (c.OK,)
         # 500 ppm an hour of 60,000 dollars for five seconds, rounded against the account.

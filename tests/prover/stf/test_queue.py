@@ -463,9 +463,9 @@ class TestTheQueue:
 
     def test_an_entry_that_is_longer_than_any_ends_the_chunk(self) -> None:
         state = state_of(account(OWNER))
-        longest = venue.entry(constants.LEAVE, bytes(1_507))
+        longest = venue.entry(constants.LEAVE, bytes(1_603))
         assert venue.run(state, longest, longest).codes == (c.BAD_ENTRY, c.BAD_ENTRY)
-        assert venue.run(state, venue.entry(constants.LEAVE, bytes(1_508))).codes == (c.MALFORMED,)
+        assert venue.run(state, venue.entry(constants.LEAVE, bytes(1_604))).codes == (c.MALFORMED,)
         assert state.commitment.queue_count == 2
 
     def test_its_hash_is_the_bridges(self) -> None:

@@ -104,13 +104,13 @@ async def test_what_the_node_refuses_has_a_name(world: OracleWorld, mock_clock: 
     again = await signer(0, [node]).step(START)
     assert again.answers == {"http://node": "REPEATED_REPORT"}
     assert again.is_taken
-    report = {"time_ms": START, "signer_index": 1, "prices_ticks": [1], "premiums_ppm": [0], "signature": "0x00"}
+    report = {"time_ms": START, "signer_index": 1, "prices_ticks": [1], "premiums_ppb": [0], "signature": "0x00"}
     with pytest.raises(Rejected, match="INVALID_PARAMS"):
         await node.call("catenary_report", **report)
     with pytest.raises(Rejected, match="INVALID_PARAMS"):
         await node.call("catenary_report", **{**report, "signature": "0x" + "00" * 64, "prices_ticks": [-1]})
     with pytest.raises(Rejected, match="INVALID_PARAMS"):
-        await node.call("catenary_report", **{**report, "signature": "0x" + "00" * 64, "premiums_ppm": [2**23]})
+        await node.call("catenary_report", **{**report, "signature": "0x" + "00" * 64, "premiums_ppb": [2**31]})
 
 
 @pytest.mark.trio
@@ -144,15 +144,15 @@ async def test_the_premium_is_read_from_the_public_book(world: OracleWorld, mock
     await node.order(*buyer.order(0, constants.BUY, 2_000, 603_000, 1))
     step = await signer(5, [node]).step(START + STEP)
     assert step.report is not None
-    assert step.report.premiums_ppm == (500, 0, 0)
+    assert step.report.premiums_ppb == (500_000, 0, 0)
     less = await signer(6, [node], Says((60_180.0, 3_000.0, 150.0))).step(START + STEP)
     assert less.report is not None
-    assert less.report.premiums_ppm == (1_000_000 * 120 // 60_180 // 8, 0, 0)
+    assert less.report.premiums_ppb == (10**9 * 120 // 60_180 // 8, 0, 0)
     # No book, no premium, and the price goes out all the same.
     world.transport.is_away = True
     alone = await signer(4, [node]).step(START + STEP)
     assert alone.report is not None
-    assert alone.report.premiums_ppm == (0, 0, 0)
+    assert alone.report.premiums_ppb == (0, 0, 0)
 
 
 @pytest.mark.trio
@@ -203,8 +203,11 @@ async def listed(world: OracleWorld) -> None:
         taker_fee_ppm=450,
         band_ppm=tier.band_ppm,
         unwind_band_ppm=tier.unwind_band_ppm,
-        funding_cap_ppm=tier.funding_cap_ppm,
+        funding_cap_ppb=tier.funding_cap_ppb,
+        funding_interest_ppb=tier.funding_interest_ppb,
+        funding_damping_ppb=tier.funding_damping_ppb,
         minimum_notional=1,
+        price=10_000,
         interest_lower=0,
         interest_upper=0,
     )
@@ -231,7 +234,7 @@ async def test_a_market_that_is_listed_is_signed_for_from_then_on(
     assert terms == await agreed_terms(node, Expected()) == Terms(DOMAIN, (*MARKETS, DOGE))
     with pytest.raises(TermsDiffer, match="list of markets"):
         await agreed_terms(node, Expected(markets=MARKETS))
-    four = Says((*DOLLARS, 0.25))
+    four = Says((*DOLLARS, 25.0))
     # Whatever the clock does, the one that goes on signs nothing twice.
     signed = said[-1].time_ms
     first.follow(terms, four)
@@ -241,4 +244,4 @@ async def test_a_market_that_is_listed_is_signed_for_from_then_on(
     time = START + 10 * STEP
     mock_clock.jump(10 * STEP / 1_000)
     await at_step(world, [signer(index, [node], four, terms=terms) for index in range(5)], time)
-    assert world.venue.engine.globals.risk.price[:4] == [600_000, 300_000, 1_500_000, 250]
+    assert world.venue.engine.globals.risk.price[:4] == [600_000, 300_000, 1_500_000, 25_000]

@@ -70,7 +70,7 @@ def test_the_first_quorum_to_arrive_becomes_the_tick(desk: Desk) -> None:
     assert globals.tick_time == START
     # Of 0, 2, 3, 5, 6 the median is 3's; all seven would have had the same one.
     assert globals.risk.price[:3] == list(prices[3])
-    assert [globals.markets[market].premium_ppm for market in range(3)] == [10, -20, 30]
+    assert [globals.markets[market].premium_ppb for market in range(3)] == [10, -20, 30]
     (round,) = desk.desk.newest(10)
     assert round.chosen == (0, 2, 3, 5, 6)
     assert round.code == "OK"
@@ -159,7 +159,7 @@ def test_who_signed(desk: Desk) -> None:
     assert desk.refused(report(0, signer_index=7)) == ("BAD_SIGNERS", {"signer_index": 7})
     changed = (PRICES[0] + 1, *PRICES[1:])
     assert desk.refused(report(0, prices_ticks=changed))[0] == "BAD_SIGNERS"
-    assert desk.refused(report(0, premiums_ppm=(10, -20, 31)))[0] == "BAD_SIGNERS"
+    assert desk.refused(report(0, premiums_ppb=(10, -20, 31)))[0] == "BAD_SIGNERS"
     assert desk.refused(report(0, time_ms=START + STEP))[0] == "BAD_SIGNERS"
     assert desk.refused(report(0, signature=bytes(64)))[0] == "BAD_SIGNERS"
     foreign = signed_report(b"\x01" * 32, partial(signatures.sign, KEYS[0]), START, 0, list(PRICES), [0, 0, 0])
@@ -168,9 +168,9 @@ def test_who_signed(desk: Desk) -> None:
 
 
 def test_every_market_has_a_price(desk: Desk) -> None:
-    assert desk.refused(report(0, prices=PRICES[:2], premiums_ppm=(0, 0)))[0] == "QUORUM"
-    assert desk.refused(report(0, prices=(*PRICES, 1), premiums_ppm=(0,) * 4))[0] == "QUORUM"
-    assert desk.refused(report(0, premiums_ppm=(0, 0)))[0] == "QUORUM"
+    assert desk.refused(report(0, prices=PRICES[:2], premiums_ppb=(0, 0)))[0] == "QUORUM"
+    assert desk.refused(report(0, prices=(*PRICES, 1), premiums_ppb=(0,) * 4))[0] == "QUORUM"
+    assert desk.refused(report(0, premiums_ppb=(0, 0)))[0] == "QUORUM"
     assert desk.refused(report(0, prices=(0, 0, 0)))[0] == "ZERO_PRICE"
 
 

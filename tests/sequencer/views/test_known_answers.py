@@ -12,6 +12,9 @@ They do not coincide here, and no vector pretends it:
 - Hyperliquid: maintenance tiers by size; a leverage that is set for each market, ours is one bound for the account;
   isolated positions within one account, ours stand in accounts of their own; a liquidation price "topped up to the
   initial requirement" for orders not yet filled.
+- Funding: ours accrues with every tick, theirs is the mean of an hour, paid at its end; an interest
+  takes the place of a premium that is near it here (as of Hyperliquid), in dYdX v4 it is added, which is the same where
+  there is no premium; dYdX v4 caps by what initial margin is above maintenance, ours is a number of the market.
 - Lighter: in pre-liquidation it is the ratio to the initial requirement that must not fall, ours is to maintenance;
   a close-out fraction by market, ours is two thirds of maintenance everywhere.
 Our liquidation price is a tick price at which equity is below the requirement: where a published price is where both
@@ -29,7 +32,8 @@ import msgspec
 import pytest
 
 from prover.standing import met_by_order
-from prover.stf import codes, containers, custody, encoding, margin, rescue, trading
+from prover.stf import codes, constants, containers, custody, encoding, margin, markets, rescue, trading
+from sequencer.oracle.premium import premium_ppb
 from sequencer.views.account import buying_power, liquidation_price
 from sequencer.views.margin_calls import next_level
 from tests.sequencer.node_world import BTC, DOLLAR, FIRST, PRICES, START, World, genesis
@@ -57,6 +61,10 @@ SOURCES: Final = {
     "Hyperliquid tiers": _HYPERLIQUID + "margin-tiers",
     "Hyperliquid liquidations": _HYPERLIQUID + "liquidations",
     "Hyperliquid margining": _HYPERLIQUID + "margining",
+    "Hyperliquid funding": _HYPERLIQUID + "funding",
+    "Hyperliquid payments": "https://huggingface.co/datasets/ironflow/hyperliquid-funding",
+    "v4 funding": _DOCS.replace("3e475b73231a5de7e5a8a55c54047d94578060e5", "85a2541848e9c32208482c7b46d2a95079f91afa")
+    + "trading/funding.mdx",
     "Lighter liquidations": "https://docs.lighter.xyz/perpetual-futures/liquidations-and-insurance-fund",
     "TorchTrade": "https://github.com/TorchTrade/torchtrade/issues/344",
 }
@@ -465,6 +473,88 @@ def test_hyperliquid_keeps_a_tenth_of_the_open_notional(dollars: int, withdrawab
     if amount:
         assert custody.check_payment(risk, CLOCK, account, amount, account.settled) == codes.OK
     assert custody.check_payment(risk, CLOCK, account, amount + 1, account.settled) == codes.MARGIN
+
+
+# Funding: Hyperliquid, and dYdX v4 where the two coincide.
+
+_BILLION: Final = 10**9
+
+
+def hourly(eight_hours: str) -> int:
+    """A rate that is said for eight hours, in ppb an hour."""
+    rate = Fraction(eight_hours) * _BILLION / 8
+    assert rate.denominator == 1
+    return int(rate)
+
+
+def terms(interest: str, damping: str, cap_hourly: str = "0.04") -> int:
+    """Terms of funding: interest and damping for eight hours, the cap for one."""
+    return encoding.funding_terms(int(Fraction(cap_hourly) * _BILLION), hourly(interest), hourly(damping))
+
+
+HYPERLIQUID_TERMS: Final = terms("0.0001", "0.0005")
+
+
+def paid(rate_ppb: int, size: float, price: int, hours: int = 1) -> int:
+    """What a position of so many coins pays in whole hours of ticks, micro-dollars."""
+    index = 0
+    for _ in range(hours * constants.HOUR // constants.TICK_STEP):
+        index = markets.accrued(index, rate_ppb, price * TICK, constants.TICK_STEP)
+    return margin.ceil_div(round(size * LOT) * index, constants.FUNDING_SCALE)
+
+
+def test_hyperliquid_funding_of_a_book_a_percent_above() -> None:
+    """Published numbers, Hyperliquid funding: bid 10,100, spot 10,000: 0.95% for eight hours, an eighth each hour."""
+    bids, asks = [(10_100 * TICK, 100 * LOT)], [(10_200 * TICK, 100 * LOT)]
+    premium = premium_ppb(bids, asks, 10_000 * TICK, 20_000 * DOLLAR, 2**31 - 1)
+    assert premium == hourly("0.01")
+    rate = markets.funding_rate(HYPERLIQUID_TERMS, premium)
+    assert rate == hourly("0.0095") == 1_187_500
+    assert paid(rate, 10, 10_000) == 118_750_000
+    # A short gets a micro-dollar less: what rounds, rounds against the account.
+    assert paid(rate, -10, 10_000) == -118_749_999
+
+
+def test_hyperliquid_interest_without_a_premium() -> None:
+    """Published numbers, Hyperliquid funding: 0.01% for eight hours, 0.00125% an hour: 12.5 ppm; 4% an hour at most."""
+    for premium in ("0", "0.0001", "0.0006", "-0.0004"):
+        assert markets.funding_rate(HYPERLIQUID_TERMS, hourly(premium)) == 12_500
+    for sign in (1, -1):
+        assert markets.funding_rate(HYPERLIQUID_TERMS, sign * hourly("0.3205")) == sign * 40_000_000
+        assert markets.funding_rate(HYPERLIQUID_TERMS, sign * hourly("0.5")) == sign * 40_000_000
+    assert paid(12_500, 1, 60_000, 24) == 24 * 750_000
+
+
+@pytest.mark.parametrize(
+    ("premium", "rate"),
+    [
+        ("-0.000691", "-0.000391"),
+        ("-0.000281", "0.000019"),
+        ("-0.000551", "-0.000251"),
+        ("-0.000913", "-0.000613"),
+        ("-0.000214", "0.000086"),
+        ("-0.001782", "-0.001482"),
+        ("-0.00032", "-0.00002"),
+    ],
+)
+def test_hyperliquid_payments_of_2023(premium: str, rate: str) -> None:
+    """Published numbers, Hyperliquid payments: of 12 May 2023, a premium each and the rate: then damped by 0.03%."""
+    of_2023 = terms("0.0001", "0.0003")
+    assert markets.funding_rate(of_2023, hourly(premium)) == hourly(rate)
+
+
+def test_dydx_v4_funding_of_a_cross_market() -> None:
+    """Published numbers, v4 funding: no interest, a cap of 600% * (5% - 3%) = 12% for eight hours."""
+    cross = terms("0", "0", "0.015")
+    assert markets.funding_rate(cross, hourly("0.08")) == hourly("0.08")
+    for sign in (1, -1):
+        assert markets.funding_rate(cross, sign * hourly("0.12")) == sign * hourly("0.12") == sign * 15_000_000
+        assert markets.funding_rate(cross, sign * hourly("0.2")) == sign * 15_000_000
+
+
+def test_dydx_v4_funding_of_an_isolated_market() -> None:
+    """Published numbers, v4 funding: 0.125 basis points an hour, 1 in eight hours, where the book is at the price."""
+    assert markets.funding_rate(terms("0.0001", "0.0001"), 0) == 12_500
 
 
 # Lighter.

@@ -37,8 +37,11 @@ def market_payload(**changes: Any) -> bytes:
         "taker_fee_ppm": 450,
         "band_ppm": 100_000,
         "unwind_band_ppm": 5_000,
-        "funding_cap_ppm": 1_000,
+        "funding_cap_ppb": 1_000_000,
+        "funding_interest_ppb": -12_500,
+        "funding_damping_ppb": 62_500,
         "minimum_notional": 1,
+        "price": 10_000,
         "interest_lower": 0,
         "interest_upper": 0,
     }

@@ -195,7 +195,7 @@ async def test_every_answer_is_as_the_document_says(whole: Whole) -> None:
     for one in (void, msgspec.structs.replace(void, tag=constants.WITHDRAW, chunk=0)):
         whole.hold("catenary_voided", travelled(list[VoidedView], [voided_view(one)]))
     with pytest.raises(CallError):
-        await here.ask("catenary_report", time_ms=0, signer_index=0, prices_ticks=[], premiums_ppm=[], signature="0x")
+        await here.ask("catenary_report", time_ms=0, signer_index=0, prices_ticks=[], premiums_ppb=[], signature="0x")
     whole.answered.add("catenary_report")
     assert whole.answered == here.registry.methods.keys() - STREAMED
 

@@ -122,9 +122,16 @@ def test_a_market_is_listed_priced_and_traded(governed: tuple[Node, Shell], trad
         assert way in line
     line, _ = governor.fails(2, "govern", *listing, "--initial-ppm", "4999", "--maintenance-ppm", "3000")
     assert "outside the law's ranges" in line
-    # Forty times, which no tier has.
-    listing += ("--initial-ppm", "25000", "--maintenance-ppm", "15000")
+    # Forty times, which no tier has; and other interest than its tier's.
+    listing += ("--initial-ppm", "25000", "--maintenance-ppm", "15000", "--funding-interest-ppb", "-3000")
     made = announced(governor, *listing)
+    said = next(one for one in governor.json("govern", "show")["announcements"] if one["announcement"] == made)
+    assert said["parameters"]["price"] == 99_000
+    assert [said["parameters"][f"funding_{name}_ppb"] for name in ("cap", "interest", "damping")] == [
+        10**6,
+        -3_000,
+        62_500,
+    ]
     for name in ("doge", "BTC", "7"):
         line, _ = governor.fails(
             2, "govern", "list", "--name", name, "--size-decimals", "3", "--tier", "small", "--price", "99"
@@ -157,6 +164,8 @@ def test_a_changed_fee_is_signed_for_and_changes_once_a_month(governed: tuple[No
     node, governor = governed
     line, _ = governor.fails(2, "govern", "market", "--market", "BTC", "--initial-ppm", str(2**24))
     assert "larger than its field" in line
+    line, _ = governor.fails(2, "govern", "market", "--market", "BTC", "--price", "60000")
+    assert "the market has a price" in line
     enacted(node, trader, announced(governor, "market", "--market", "BTC", "--taker-fee-ppm", "550"))
     fill(trader, *order("BTC", "70000", "0.001"))
     enacted(node, trader, announced(governor, "market", "--market", "ETH", "--initial-ppm", "30000"), "STEP_LIMIT")
