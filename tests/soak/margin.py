@@ -108,7 +108,7 @@ class Watch(Queue):
             # Funds pay without a position; nobody else does but for what he signed.
             if before is None or 0 < index < FIRST or any(position.size for position in before.positions):
                 continue
-            if all_money(row) < all_money(before):
+            if all_money(row) < min(all_money(before), sum(self.money_of(before))):
                 asked = [one.account for one in (step.maker, step.taker, step.request, step.entry) if one]
                 asked += [step.head[0]] if step.head else []
                 self.claim(index in asked, "paid unsigned", f"account {index}")
