@@ -32,6 +32,9 @@ class Bill(msgspec.Struct, frozen=True):
 
 def bill(engine: Engine, order: containers.Order, byte_micros: int) -> Bill:
     """What a reduce-only order comes to where a byte on L1 costs so many micro-dollars."""
+    if order.market >= engine.globals.market_count:
+        # Asked before the law is, which refuses it.
+        return Bill(0, True)
     held = encoding.unpack(engine.account(order.account).positions[order.market]).size
     closes = min(order.size, abs(held)) if (held > 0) != (order.side == constants.BUY) else 0
     if order.trigger != constants.NO_TRIGGER:

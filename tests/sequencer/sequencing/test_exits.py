@@ -2,7 +2,7 @@
 
 import pytest
 
-from prover.stf import constants
+from prover.stf import codes, constants
 from sequencer.engine.engine import Engine
 from sequencer.sequencing.exits import COST_PPM, FILLS_OF_A_DAY, Bill, Exits, bill
 from tests.sequencer.node_world import BTC, BUY, DOLLAR, FIRST, IOC, PRICES, SELL, World, order
@@ -51,6 +51,20 @@ def test_only_what_is_held_and_met_closes_anything() -> None:
     # A sale where nothing is long closes nothing.
     world.order(0, SELL, PRICE + 10, 1_000)
     assert asked(world, 1_000, PRICE + 10, BUY) == Bill(0, True)
+
+
+@pytest.mark.parametrize("market", [3, 16, 255])
+def test_a_market_that_is_not_there_is_left_to_the_law(market: int) -> None:
+    world = held()
+    assert asked(world, 100, market=market) == Bill(0, True)
+    refused = world.order(1, SELL, PRICE, 100, market=market, reduce_only=1, slot=9)
+    assert refused.code == codes.NO_MARKET
+
+
+def test_an_account_that_is_not_there_holds_nothing() -> None:
+    world = held()
+    given = order(world.now, 9_999, SELL, PRICE, 100, reduce_only=1)
+    assert bill(world.engine, given, BYTE) == Bill(0, True)
 
 
 def test_every_maker_is_a_fill() -> None:
