@@ -184,7 +184,7 @@ class Watch:
     def _oldest_ms(self, posted: int) -> int | None:
         """When the oldest input was taken that L1 does not hold, by this process or an earlier one; None for none."""
         if self._dated[0] != posted + 1:
-            chunk = self._engine.chunk_record(posted + 1)
+            chunk = self._engine.chunk_begun(posted + 1)
             if chunk is None:
                 is_open = self._engine.open_operations > 0
                 return self._engine.view.commitment.timestamp if is_open else None

@@ -26,7 +26,7 @@ from sequencer.sequencing.sequencer import Sequencer
 from sequencer.sequencing.venue_clock import VenueClock
 from tests.l1_bridge.l1_nodes import embedded_l1
 from tests.sequencer.l1.test_poster import OPERATOR, Site, site
-from tests.sequencer.node_world import DOLLAR, World, owner
+from tests.sequencer.node_world import BUY, DOLLAR, PRICES, SELL, World, owner
 
 pytestmark = pytest.mark.trio
 LAG_MS = DEVNET_PARAMETERS.max_lag_seconds * 1_000
@@ -263,3 +263,21 @@ async def test_it_goes_on_looking(quiet: list[dict[str, Any]]) -> None:
         nursery.cancel_scope.cancel()
     told = [(line["event"], line["reasons"]) for line in quiet if line["event"].startswith("postable")]
     assert told[-1] == ("postable.no", ["SEAT_OPEN"])
+
+
+async def test_what_an_input_overflowed_is_as_old_as_its_own_first_operation() -> None:
+    async with site() as here:
+        world = World(46)
+        world.seal()
+        posted, began = world.engine.chunk_count, world.now
+        guard = Guard(here, world)
+        world.order(44, SELL, PRICES[0], 100)
+        world.order(45, BUY, PRICES[0], 100)
+        world.now += 900
+        for trader in range(40):
+            world.order(trader, SELL, PRICES[0] + trader, 100)
+        assert world.order(45, BUY, PRICES[0] + 50, 4_000, slot=2).filled == 4_000
+        # It waits for the chunk in which the order went on, and is told to nobody who posts.
+        assert (world.engine.chunk_count, world.engine.chunk_record(posted + 1)) == (posted + 1, None)
+        assert world.engine.view.commitment.timestamp == began + 900
+        assert guard.watch._oldest_ms(posted) == began
