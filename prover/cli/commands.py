@@ -1,10 +1,10 @@
 """The prover's two commands, `challenger` and `verify`: their options, and what is opened for them."""
 
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 import msgspec
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from prover.contracts.deployment import Deployment
     from prover.history.history import ChainReplay
     from prover.history.records import Notice
+
+
+_Answer = TypeVar("_Answer")
+_LONGEST_PAUSE_SECONDS: Final = 30.0
 
 
 class ChallengerOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,6 +210,36 @@ def challenger(options: ChallengerOptions) -> None:
 
 
 @asynccontextmanager
+async def _unasked(client: "L1Client") -> "AsyncIterator[L1Client]":
+    """Closes a client that is not asked for its chain first."""
+    import trio
+
+    try:
+        yield client
+    finally:
+        with trio.CancelScope(shield=True):
+            await client.close()
+
+
+async def _awaited(question: Callable[[], Awaitable[_Answer]], pause: float, once: bool) -> _Answer:
+    """What L1 answers, waited for as long as it is away: whoever guards is needed once it is back. Not with --once."""
+    import structlog
+    import trio
+
+    from l1_bridge.client.errors import L1Unavailable
+
+    while True:
+        try:
+            return await question()
+        except L1Unavailable as error:
+            if once:
+                raise
+            structlog.get_logger().warning("l1_away", error=str(error), again_in_seconds=pause)
+        await trio.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+
+@asynccontextmanager
 async def _challenger(
     options: ChallengerOptions, output: Output
 ) -> "AsyncIterator[tuple[Challenger, CanaryWatch | None]]":
@@ -222,8 +256,8 @@ async def _challenger(
         poll_seconds=options.poll_interval,
         max_fee_wei=int(options.max_fee_gwei * 10**9),
     )
-    async with L1Client(options.l1_rpc_url, l1_options) as client:
-        chain = await client.chain_id()
+    async with _unasked(L1Client(options.l1_rpc_url, l1_options)) as client:
+        chain = await _awaited(client.chain_id, options.poll_interval, options.once)
         if options.canary and chain not in deployment.DEVNET_CHAINS:
             text = (
                 f"Chain {chain} is not a devnet: --canary posts invalid batches and burns bonds, and is refused there."
@@ -232,7 +266,7 @@ async def _challenger(
         signer = None
         if not options.watch:
             signer = load_signer(chain, options.keystore, options.password_file, options.development_key)
-        found = await deployment.read(client, bridge)
+        found = await _awaited(lambda: deployment.read(client, bridge), options.poll_interval, options.once)
         async with (
             _opened(client, found, replay_directory(options.datadir), options.from_block) as replay,
             _second(options.second_l1_rpc_url, chain, bridge) as second,

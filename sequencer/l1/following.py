@@ -55,7 +55,11 @@ async def read_checkpoint(path: Path, client: L1Client) -> Checkpoint | None:
         found = msgspec.msgpack.decode(path.read_bytes(), type=Checkpoint)
     except (OSError, msgspec.DecodeError):
         return None
-    block = await client.block(found.block)
+    try:
+        block = await client.block(found.block)
+    except L1Unavailable:
+        # While L1 is away it is believed; whether logs behind it come to what the bridge holds is looked at later.
+        return found
     return found if block is not None and block.hash == found.block_hash else None
 
 

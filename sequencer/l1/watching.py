@@ -74,6 +74,8 @@ class Watch:
         self.reasons: tuple[Reason, ...] = ()
         self.taking = Taking.NOTHING
         self._told: list[str] = []
+        # Hears what the bridge said at each new block.
+        self.heard: Callable[[Block, BridgeFacts], None] = lambda block, bridge: None
         self._log = structlog.get_logger("postable")
 
     async def run(self) -> None:
@@ -90,6 +92,12 @@ class Watch:
             self._answered_at = self._clock()
         except L1Error as error:
             self._log.debug("bridge.unread", error=str(error))
+        self.judge()
+
+    def recall(self, block: Block, bridge: BridgeFacts) -> None:
+        """What an earlier run heard last stands until L1 is read."""
+        known = msgspec.structs.replace(bridge, head_chunk=self._poster.chunk_of(bridge.head))
+        self._seen = _Seen(block, self._clock(), known)
         self.judge()
 
     def judge(self) -> None:
@@ -125,6 +133,8 @@ class Watch:
         # Where the block was replaced meanwhile the answers are of two chains: the next look has one.
         if again is not None and again.hash == block.hash:
             self._seen = _Seen(block, now, bridge)
+            if bridge is not None:
+                self.heard(block, bridge)
 
     def _has_taken_more(self, bridge: BridgeFacts | None) -> bool:
         return bridge is not None and bridge.taken != self._engine.view.commitment.queue_taken

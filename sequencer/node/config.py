@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 
+from l1_bridge.client.errors import L1Timeout, L1Unavailable
 from l1_bridge.client.keys import Signer
 from l1_bridge.client.options import DEFAULT_OPTIONS
 from prover.stf import containers
@@ -55,6 +56,16 @@ class CannotStart(Exception):
 
 class L1Unusable(CannotStart):
     """There is no L1, or not the right one, or not the right contracts on it."""
+
+
+class L1Away(L1Unusable):
+    """L1 does not answer now: later it may, and may be the right one."""
+
+
+def unusable(sentence: str, error: Exception) -> L1Unusable:
+    """The error to raise for what went wrong with L1: L1Away where asking again may help."""
+    kind = L1Away if isinstance(error, L1Unavailable | L1Timeout) else L1Unusable
+    return kind(f"{sentence}: {error}")
 
 
 class DatadirUnusable(CannotStart):

@@ -11,8 +11,9 @@ import trio
 from prometheus_client import CollectorRegistry
 
 from l1_bridge.client.client import L1Client
-from l1_bridge.client.errors import L1Error
+from l1_bridge.client.errors import L1Error, L1Unavailable
 from l1_bridge.client.keys import DEVELOPMENT_CHAIN_ID
+from l1_bridge.client.values import Block
 from l1_bridge.codec import calls
 from prover.contracts.deployment import DEVNET_CHAINS, Deployment, DeploymentRecord
 from sequencer.api.methods.methods import Methods
@@ -27,16 +28,26 @@ from sequencer.l1 import postable
 from sequencer.l1.bridge_view import BridgeView, Checkpoint
 from sequencer.l1.following import EntryFeeder, Following, read_checkpoint
 from sequencer.l1.handing_over import CannotHandOver, HandOver
-from sequencer.l1.postable import Reason
+from sequencer.l1.known import Known, keep_known, read_known, words_of
+from sequencer.l1.postable import BridgeFacts, Reason
 from sequencer.l1.poster import Poster, SeatTaken
 from sequencer.l1.preflight import LocalVerdicts, Preflight, WorkerVerdicts
 from sequencer.l1.watching import Watch, meet_time
 from sequencer.node import metrics
 from sequencer.node.checking import JOURNAL_LIMITS
-from sequencer.node.config import CannotStart, DatadirUnusable, L1Unusable, NodeConfig
+from sequencer.node.config import CannotStart, DatadirUnusable, L1Away, L1Unusable, NodeConfig, unusable
 from sequencer.node.datadir import Datadir, held
 from sequencer.node.devnet_tasks import run_maker, simulate_oracle
-from sequencer.node.opening import connected, open_engine, operator_of, parameters_of, rollup_of
+from sequencer.node.opening import (
+    chain_of,
+    connected,
+    open_engine,
+    operator_of,
+    parameters_of,
+    recalled_engine,
+    recalled_rollup,
+    rollup_of,
+)
 from sequencer.sequencing.journal import Journal, JournalError
 from sequencer.sequencing.sequencer import Sequencer
 from sequencer.sequencing.signature_pool import Verifiers
@@ -45,11 +56,13 @@ from sequencer.sequencing.venue_clock import VenueClock
 _ASKED_SECONDS: Final = 0.5
 
 # None of these ends by itself, and nothing could be taken meanwhile: where they stand a node does not come up.
+_L1_PAUSE_SECONDS: Final = 1.0
+_LONGEST_L1_PAUSE_SECONDS: Final = 15.0
 _REFUSALS: Final[Mapping[str, type[CannotStart]]] = {
     "OTHER_SEAT": L1Unusable,
     "OTHER_HISTORY": DatadirUnusable,
     "SECOND_NODE": DatadirUnusable,
-    "UNREAD": L1Unusable,
+    "UNREAD": L1Away,
     "NO_BRIDGE": L1Unusable,
 }
 
@@ -85,30 +98,45 @@ async def run(
         # Before anything is deployed and paid for; that nobody takes it meanwhile is likely enough.
         await (await open_port(config.port)).aclose()
         async with connected(config, datadir) as client:
-            chain_id = await client.chain_id()
-            operator = operator_of(config, chain_id)
-            clock = VenueClock(wall_ms, monotonic_ms, has_slots=chain_id not in DEVNET_CHAINS)
             try:
-                await meet_time(client, clock)
-            except L1Error as error:
-                raise L1Unusable(f"The L1 does not say what time it is: {error}") from None
-            record = await rollup_of(config, datadir, client, operator)
+                record = await _rollup(config, datadir, client)
+            except L1Away as away:
+                record = recalled_rollup(datadir, away)
+            clock = VenueClock(wall_ms, monotonic_ms, has_slots=record.deployment.chain_id not in DEVNET_CHAINS)
             try:
                 journal = Journal(datadir.journal, JOURNAL_LIMITS)
                 opened.callback(journal.close)
-                engine = await open_engine(config, datadir, record, client, journal, clock)
+                known: Known | None = None
+                try:
+                    await _meet_time(client, clock)
+                    fixed = await parameters_of(client, record.deployment.bridge)
+                    engine = await open_engine(config, datadir, record, client, journal, clock)
+                except L1Away as away:
+                    engine, known = recalled_engine(datadir, record, away)
+                    fixed = known.parameters
                 opened.callback(engine.store.close)
                 clock.met_state(engine.state.commitment.timestamp)
-                fixed = await parameters_of(client, record.deployment.bridge)
-                ground = Ground(config, datadir, client, record, fixed, engine, journal, clock)
+                ground = Ground(config, datadir, client, record, fixed, engine, journal, clock, known)
                 node = Node(ground, await read_checkpoint(datadir.checkpoint, client))
             except JournalError as error:
                 raise DatadirUnusable(str(error)) from None
             await node.run(task_status)
 
 
+async def _rollup(config: NodeConfig, datadir: Datadir, client: L1Client) -> DeploymentRecord:
+    """The rollup that is served, whose contracts L1 has shown. CannotStart."""
+    return await rollup_of(config, datadir, client, operator_of(config, await chain_of(client)))
+
+
+async def _meet_time(client: L1Client, clock: VenueClock) -> None:
+    try:
+        await meet_time(client, clock)
+    except L1Error as error:
+        raise unusable("The L1 does not say what time it is", error) from None
+
+
 class Ground(msgspec.Struct, frozen=True):
-    """What a node stands on, opened by whoever closes it again."""
+    """What a node stands on, opened by whoever closes it again. known: what is gone by while L1 is away."""
 
     config: NodeConfig
     datadir: Datadir
@@ -118,6 +146,7 @@ class Ground(msgspec.Struct, frozen=True):
     engine: Engine
     journal: Journal
     now_ms: VenueClock
+    known: Known | None = None
 
 
 class Node:
@@ -176,13 +205,10 @@ class Node:
             self._sequencer, deployment.domain, ground.now_ms, is_taking=not self._is_oracle_simulated
         )
         self._server = self._api()
-        self._following = Following(
-            client,
-            deployment,
-            self._view,
-            EntryFeeder(self._sequencer, ground.parameters.inclusion_seconds),
-            ground.datadir.checkpoint,
-        )
+        self._feeder = EntryFeeder(self._sequencer, ground.parameters.inclusion_seconds)
+        self._following = Following(client, deployment, self._view, self._feeder, ground.datadir.checkpoint)
+        self._watch.heard = self._keep_known
+        self._is_watching = False
 
     def _reasons(self) -> tuple[Reason, ...]:
         return (*self._hand_over.reasons, *self._watch.reasons)
@@ -228,18 +254,15 @@ class Node:
             await nursery.start(self._sequencer.run)
             url = f"http://127.0.0.1:{await nursery.start(self._server.serve)}"
             monitor_url = await self._monitored(nursery)
-            await self._meet_l1(nursery, url)
+            first = await self._begin(nursery, url)
             await self._meet_prices(nursery)
             self._ground.datadir.keep()
             self._standing.is_up = True
-            if self._ground.config.is_maker_running and self._is_devnet:
-                nursery.start_soon(run_maker, client, deployment, url, self._ground.now_ms)
             structlog.get_logger("node").info(
                 "node.ready", url=url, l1=client.place, rollup="0x" + deployment.bridge.hex()
             )
             if self._ground.config.is_posting:
                 nursery.start_soon(self._leave_when_asked, nursery.cancel_scope)
-            first = await client.block(0)
             task_status.started(
                 Running(
                     url=url,
@@ -283,6 +306,50 @@ class Node:
             return None
         return f"http://127.0.0.1:{await nursery.start(self._server.monitor(port).serve)}"
 
+    async def _begin(self, nursery: trio.Nursery, url: str) -> Block | None:
+        """Meets L1, or goes on from what was known of it while it is away; its first block where it answers."""
+        known = self._ground.known
+        try:
+            if known is None:
+                await self._meet_l1(nursery, url)
+                return await self._ground.client.block(0)
+        except (L1Away, L1Unavailable) as error:
+            known = read_known(self._ground.datadir.path)
+            if known is None:
+                raise L1Away(str(error)) from None
+        self._feeder.horizon_seconds = known.horizon_seconds
+        self._sequencer.seated(min(known.bridge.seat.taken_at * 1_000, self._ground.now_ms()))
+        self._watch.recall(known.block, known.bridge)
+        self._require_postable()
+        self._is_watching = True
+        nursery.start_soon(self._watch.run)
+        nursery.start_soon(self._meet_l1_again, nursery, url)
+        return None
+
+    async def _meet_l1_again(self, nursery: trio.Nursery, url: str) -> None:
+        """Asks until L1 answers, and then whether it is the one that is known. CannotStart ends the node."""
+        ground, log, pause = self._ground, structlog.get_logger("node"), _L1_PAUSE_SECONDS
+        while True:
+            try:
+                await _rollup(ground.config, ground.datadir, ground.client)
+                await self._meet_l1(nursery, url)
+                log.info("l1.back", l1=ground.client.url)
+                return
+            except L1Away as error:
+                log.warning("l1.away", why=str(error), next_in_seconds=pause)
+            await trio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_L1_PAUSE_SECONDS)
+
+    def _keep_known(self, block: Block, bridge: BridgeFacts) -> None:
+        if self._feeder.horizon_seconds is None and not self._is_devnet:
+            # The queue was not read yet: what an earlier run kept knows more.
+            return
+        known = Known(words_of(self._ground.parameters), block, bridge, self._feeder.horizon_seconds)
+        try:
+            keep_known(self._ground.datadir.path, known)
+        except OSError as error:
+            structlog.get_logger("node").warning("known.not_kept", error=str(error))
+
     async def _meet_l1(self, nursery: trio.Nursery, url: str) -> None:
         # Before the first entry of the queue is taken: a store that cannot post begins no history of its own.
         await self._watch.look()
@@ -290,16 +357,20 @@ class Node:
         try:
             await self._following.catch_up()
         except L1Error as error:
-            raise L1Unusable(f"The L1 cannot be followed: {error}") from None
-        nursery.start_soon(self._following.run)
-        if self._ground.config.is_posting:
+            raise unusable("The L1 cannot be followed", error) from None
+        config = self._ground.config
+        if config.is_posting:
             await self._take_seat(url)
         await self._follow_seat()
         await self._watch.look()
-        nursery.start_soon(self._watch.run)
+        nursery.start_soon(self._following.run)
+        if not self._is_watching:
+            nursery.start_soon(self._watch.run)
         nursery.start_soon(self._purse.run)
-        if self._ground.config.is_posting:
+        if config.is_posting:
             nursery.start_soon(self._poster.run)
+        if config.is_maker_running and self._is_devnet:
+            nursery.start_soon(run_maker, self._ground.client, self._deployment, url, self._ground.now_ms)
 
     def _require_postable(self) -> None:
         """CannotStart where this store can post nothing, and time alone changes nothing about it."""
@@ -323,14 +394,14 @@ class Node:
         except SeatTaken as error:
             raise L1Unusable(f"This node cannot post: {error}.") from None
         except L1Error as error:
-            raise L1Unusable(f"The committer's seat cannot be taken: {error}") from None
+            raise unusable("The committer's seat cannot be taken", error) from None
 
     async def _follow_seat(self) -> None:
         """Refuses what was created under an earlier seat; by this node's clock where L1's is ahead of it."""
         try:
             seat = await self._poster.seat()
         except L1Error as error:
-            raise L1Unusable(f"The L1 does not say who holds the seat: {error}") from None
+            raise unusable("The L1 does not say who holds the seat", error) from None
         self._sequencer.seated(min(seat.taken_at * 1_000, self._ground.now_ms()))
 
     async def _meet_prices(self, nursery: trio.Nursery) -> None:

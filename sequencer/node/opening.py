@@ -32,8 +32,9 @@ from sequencer.devnet.prices import DEVNET_QUORUM, devnet_signer_keys
 from sequencer.engine.engine import Engine
 from sequencer.engine.records import IDENTITY_KEY, Input
 from sequencer.l1 import rebuild, resequence
+from sequencer.l1.known import Known, read_known
 from sequencer.l1.poster import Poster
-from sequencer.node.config import CannotStart, DatadirUnusable, L1Unusable, NodeConfig
+from sequencer.node.config import CannotStart, DatadirUnusable, L1Away, L1Unusable, NodeConfig, unusable
 from sequencer.node.datadir import Datadir
 from sequencer.node.embedded_l1 import embedded_l1
 from sequencer.sequencing.journal import Journal
@@ -42,7 +43,7 @@ from sequencer.sequencing.staged_store import BufferedStore
 
 @asynccontextmanager
 async def connected(config: NodeConfig, datadir: Datadir) -> AsyncIterator[L1Client]:
-    """A client of the operator's L1, or of an embedded one that lives as long as the node. L1Unusable."""
+    """A client of the operator's L1, which is not asked yet, or of an embedded one that lives as long as the node."""
     if not config.is_l1_embedded:
         async with _client(config.l1_rpc_url, config.max_fee_wei) as client:
             yield client
@@ -55,15 +56,18 @@ async def connected(config: NodeConfig, datadir: Datadir) -> AsyncIterator[L1Cli
 async def _client(url: str, max_fee_wei: int) -> AsyncIterator[L1Client]:
     client = L1Client(url, L1Options(poll_seconds=0.5, max_fee_wei=max_fee_wei))
     try:
-        await client.chain_id()
-    except L1Error as error:
-        await client.close()
-        raise L1Unusable(f"The L1 cannot be used: {error}") from None
-    try:
         yield client
     finally:
         with trio.CancelScope(shield=True):
             await client.close()
+
+
+async def chain_of(client: L1Client) -> int:
+    """Which chain this is; L1Unusable where it does not say."""
+    try:
+        return await client.chain_id()
+    except L1Error as error:
+        raise unusable("The L1 cannot be used", error) from None
 
 
 def operator_of(config: NodeConfig, chain_id: int) -> Signer:
@@ -90,6 +94,8 @@ async def rollup_of(config: NodeConfig, datadir: Datadir, client: L1Client, oper
             logged = await logged_genesis(client, deployment.identity)
         except WrongContracts as error:
             raise L1Unusable(f"This rollup cannot be served: {error}.") from None
+        except L1Error as error:
+            raise unusable("The L1 does not give the bridge's genesis log", error) from None
         if logged is None:
             raise L1Unusable("The L1 node does not give the bridge's genesis log.")
         record = DeploymentRecord(deployment, logged[0])
@@ -130,7 +136,7 @@ def _kept_identity(datadir: Datadir) -> DeploymentRecord | None:
 
 
 async def _require_recorded(config: NodeConfig, recorded: DeploymentRecord, client: L1Client) -> None:
-    chain_id, at = await client.chain_id(), recorded.deployment
+    chain_id, at = await chain_of(client), recorded.deployment
     if at.chain_id != chain_id:
         raise DatadirUnusable(
             f"The datadir {config.datadir} belongs to chain {at.chain_id}, this L1 is chain {chain_id}."
@@ -145,7 +151,7 @@ async def _require_same_genesis(config: NodeConfig, recorded: DeploymentRecord, 
         root = await genesis_root(client, recorded.deployment.bridge)
         is_same = root == recorded.genesis_root
     except L1Error as error:
-        raise L1Unusable(f"The L1 does not say what the rollup began with: {error}") from None
+        raise unusable("The L1 does not say what the rollup began with", error) from None
     except ValueError as error:
         raise DatadirUnusable(f"The genesis in the datadir {config.datadir} cannot be used: {error}.") from None
     if not is_same:
@@ -157,7 +163,7 @@ async def _deployed(config: NodeConfig, client: L1Client, operator: Signer) -> D
     try:
         return DeploymentRecord(await deploy(client, operator, genesis, _parameters(config)), genesis)
     except L1Error as error:
-        raise L1Unusable(f"The contracts could not be deployed: {error}") from None
+        raise unusable("The contracts could not be deployed", error) from None
 
 
 async def parameters_of(client: L1Client, bridge: bytes) -> calls.Parameters:
@@ -165,7 +171,7 @@ async def parameters_of(client: L1Client, bridge: bytes) -> calls.Parameters:
     try:
         answer = await client.eth_call(bridge, calls.encode_call("parameters"))
     except L1Error as error:
-        raise L1Unusable(f"The L1 does not say what the bridge was deployed with: {error}") from None
+        raise unusable("The L1 does not say what the bridge was deployed with", error) from None
     return calls.decode_record(calls.Parameters, answer)
 
 
@@ -183,6 +189,8 @@ async def _checked(client: L1Client, address: bytes) -> Deployment:
         return await read(client, address)
     except WrongContracts as error:
         raise L1Unusable(f"These are not the shipped contracts: {error}.") from None
+    except L1Error as error:
+        raise unusable("The L1 does not show the contracts", error) from None
 
 
 async def open_engine(
@@ -213,7 +221,7 @@ async def open_engine(
             because = "followed from entries that L1's queue does not have"
     except L1Error as error:
         engine.store.close()
-        raise L1Unusable(f"The L1 does not say what it holds: {error}") from None
+        raise unusable("The L1 does not say what it holds", error) from None
     if kept is None:
         return engine
     # The checkpoint would leave out the queue's entries that are to be consumed again.
@@ -230,6 +238,24 @@ async def open_engine(
         open_orders="all dropped",
     )
     return _engine_on(datadir, record)
+
+
+def recalled_rollup(datadir: Datadir, away: L1Away) -> DeploymentRecord:
+    """The rollup of a datadir that knows enough to go on while L1 is away; raises `away` where it does not."""
+    record = datadir.record()
+    if record is None or read_known(datadir.path) is None:
+        raise away
+    return record
+
+
+def recalled_engine(datadir: Datadir, record: DeploymentRecord, away: L1Away) -> tuple[Engine, Known]:
+    """The engine on the datadir's state as it is, and what was known of L1; raises `away` where nothing was."""
+    known = read_known(datadir.path)
+    resequence.settle(datadir.path)
+    if known is None or not (datadir.path / resequence.STATE).exists():
+        raise away
+    structlog.get_logger("node").warning("l1.away", why=str(away), known_block=known.block.number)
+    return _engine_on(datadir, record), known
 
 
 async def _first_state(
@@ -269,7 +295,7 @@ async def _first_state(
     except rebuild.Contradicted as error:
         raise L1Unusable(f"This node cannot be rebuilt: {error}.") from None
     except L1Error as error:
-        raise L1Unusable(f"The L1 does not say what the rollup holds: {error}") from None
+        raise unusable("The L1 does not say what the rollup holds", error) from None
     except (StoreUnavailable, OSError) as error:
         raise DatadirUnusable(f"The state cannot be built in {datadir.path}: {error}") from None
     datadir.keep()

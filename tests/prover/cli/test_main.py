@@ -1,5 +1,6 @@
 """The command: what it says when it cannot run, and that it loads only what is asked for."""
 
+import itertools
 import json
 import signal
 import subprocess
@@ -11,10 +12,13 @@ from pathlib import Path
 import pytest
 import structlog
 import trio
+import trio.testing
 from click.testing import CliRunner, Result
 
 from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Unavailable
 from l1_bridge.codec.calls import encode_creation
+from prover.cli import commands as prover_commands
 from prover.cli import main as commands
 from prover.cli import running
 from prover.cli.main import SHORT_HELP, cli
@@ -216,3 +220,26 @@ async def test_a_signal_stops_it_cleanly_with_a_summary(
         await process.stdout.aclose()
         assert json.loads(said.splitlines()[-1])["event"] == "summary"
         assert await process.wait() in (0, 1)
+
+
+@pytest.mark.trio
+@pytest.mark.parametrize("once", [False, True])
+async def test_a_challenger_waits_for_an_l1_that_is_away_and_once_does_not(
+    autojump_clock: trio.testing.MockClock, once: bool
+) -> None:
+    asked: list[float] = []
+
+    async def chain_id() -> int:
+        asked.append(trio.current_time())
+        if len(asked) < 8:
+            raise L1Unavailable("nobody listens")
+        return 7
+
+    with structlog.testing.capture_logs() as lines:
+        if once:
+            with pytest.raises(L1Unavailable):
+                await prover_commands._awaited(chain_id, 1.0, once)
+        else:
+            assert await prover_commands._awaited(chain_id, 1.0, once) == 7
+    assert len(lines) == (0 if once else 7)
+    assert once or max(later - at for at, later in itertools.pairwise(asked)) == 30
