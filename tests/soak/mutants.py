@@ -232,8 +232,10 @@ def sound(name: str) -> bytes:
 def judged_vyper(file: str, mutants: Sequence[Mutant], cases: Cases) -> Iterator[tuple[Mutant, int]]:
     """What the cases make of mutants of one file."""
     alone: list[Mutant] = []
-    for start in range(0, len(mutants), AT_ONCE):
-        held = referee_with(file, mutants[start : start + AT_ONCE])
+    parts = -(-len(mutants) // AT_ONCE)
+    for part in range(parts):
+        # Those of one line are parted: choices stand inside each other.
+        held = referee_with(file, mutants[part::parts])
         domain = bytes.fromhex(published()["domain"])
         assert all(held.referee.agrees(domain, case) for case in cases.cases), "it has no fault before one is chosen"
         alone += held.left

@@ -33,6 +33,7 @@ FIRST_NUMBER: Final = 1_000
 _DEPLOYER: Final = "0x" + "ee" * 20
 _CONDITION: Final = re.compile(r"( *)(if|elif) (.+):(?: *#.*)?\n", re.DOTALL)
 _DECLARATION: Final = re.compile(r"( *)(\w+): ([^=]+) = (.+)", re.DOTALL)
+_CONSTANT: Final = re.compile(r"(\w+): constant\([^=]+\) = .+", re.DOTALL)
 _WHOLE: Final = re.compile(r" *(for |else:|assert |def |@|struct )")
 
 
@@ -50,34 +51,91 @@ def statements(source: str) -> dict[int, tuple[int, int]]:
     return found
 
 
-def switched(source: str, faults: Mapping[int, Mutant]) -> tuple[str, set[int]]:
-    """The text that holds these faults, each under its number, and the numbers of those that it cannot hold."""
-    lines = source.splitlines(keepends=True)
-    places = statements(source)
-    inside: dict[tuple[int, int], dict[int, str]] = {}
-    swaps: dict[tuple[int, int], dict[int, str]] = {}
+Span = tuple[int, int]
+Texts = dict[Path, str]
+
+
+class Choices:
+    """The statements of one text that have faults, each with its faulty texts by number."""
+
+    def __init__(self, source: str) -> None:
+        self.lines = source.splitlines(keepends=True)
+        self.places = statements(source)
+        self.inside: dict[Span, dict[int, str]] = {}
+        self.swaps: dict[Span, dict[int, str]] = {}
+
+    def text(self, span: Span) -> str:
+        """What stands there."""
+        return "".join(self.lines[span[0] - 1 : span[1]])
+
+    def using(self, pattern: str) -> list[Span]:
+        """The statements in which something is named."""
+        spans = sorted(set(self.places.values()))
+        return [span for span in spans if '"""' not in self.text(span) and re.search(pattern, self.text(span))]
+
+    def switched(self) -> str:
+        """The text with all choices."""
+        lines = list(self.lines)
+        for spans, is_single in ((self.inside, True), (self.swaps, False)):
+            for (first, last), texts in spans.items():
+                lines[first - 1 : last] = [
+                    chosen("".join(lines[first - 1 : last]), texts, is_single),
+                    *[""] * (last - first),
+                ]
+        return "".join(lines)
+
+
+def switched(sources: Texts, path: Path, faults: Mapping[int, Mutant]) -> tuple[Texts, set[int]]:
+    """The texts that hold these faults of one of them, each under its number, and the numbers that they cannot hold."""
+    every = {each: Choices(source) for each, source in sources.items()}
+    ours = every[path]
     left: set[int] = set()
     for number, fault in faults.items():
         theirs = fault.text.splitlines(keepends=True)
+        swap = (fault.line, fault.line + 3)
+        span = swap if fault.kind == "order" else ours.places[fault.line]
+        text, other = ours.text(span), "".join(theirs[span[0] - 1 : span[1]])
         if fault.kind == "order":
-            span = (fault.line, fault.line + 3)
-            if any(first <= span[1] and last >= span[0] for first, last in swaps):
+            if any(first <= swap[1] and last >= swap[0] for first, last in ours.swaps):
                 left.add(number)
             else:
-                swaps[span] = {number: "".join(theirs[span[0] - 1 : span[1]])}
-            continue
-        span = places[fault.line]
-        text = "".join(lines[span[0] - 1 : span[1]])
-        other = "".join(theirs[span[0] - 1 : span[1]])
-        if not text.startswith(" ") or _WHOLE.match(text) or _declared(text) != _declared(other):
+                ours.swaps[swap] = {number: other}
+        elif is_choosable(text) and _declared(text) == _declared(other):
+            ours.inside.setdefault(span, {})[number] = other
+        elif not chosen_where_it_is_used(every, path, span, other, number):
             left.add(number)
-        else:
-            inside.setdefault(span, {})[number] = other
-    for (first, last), texts in inside.items():
-        lines[first - 1 : last] = [chosen("".join(lines[first - 1 : last]), texts), *[""] * (last - first)]
-    for (first, last), texts in swaps.items():
-        lines[first - 1 : last] = [chosen("".join(lines[first - 1 : last]), texts, False), *[""] * (last - first)]
-    return "".join(lines), left
+    return {each: choices.switched() for each, choices in every.items()}, left
+
+
+def is_choosable(text: str) -> bool:
+    """Whether a statement of a function can be a choice."""
+    return text.startswith(" ") and not _WHOLE.match(text)
+
+
+def chosen_where_it_is_used(every: Mapping[Path, Choices], path: Path, span: Span, other: str, number: int) -> bool:
+    """Puts a second constant beside one, to be chosen in every statement that names it; whether that can be."""
+    found = _CONSTANT.fullmatch(other)
+    if found is None:
+        return False
+    name, second = found[1], f"{found[1]}_{number}"
+    uses: list[tuple[Choices, Span, str]] = []
+    for each, choices in every.items():
+        prefix = "" if each == path else rf"{path.stem}\."
+        uses += [
+            (choices, where, re.sub(rf"(?<![\w.])({prefix}){name}\b", rf"\g<1>{second}", choices.text(where)))
+            for where in choices.using(rf"(?<![\w.]){prefix}{name}\b")
+            if (each, where) != (path, span)
+        ]
+    if any(
+        not is_choosable(choices.text(where)) or _declared(choices.text(where)) != _declared(text)
+        for choices, where, text in uses
+    ):
+        return False
+    for choices, where, text in uses:
+        choices.inside.setdefault(where, {})[number] = text
+    ours = every[path]
+    ours.lines[span[1] - 1] += other.replace(name, second, 1)
+    return True
 
 
 def chosen(text: str, others: Mapping[int, str], is_single: bool = True) -> str:
@@ -163,12 +221,12 @@ def referee_with(file: str, faults: Sequence[Mutant]) -> Held:
     left: list[Mutant] = []
     invalid: list[Mutant] = []
     while True:
-        text, cannot = switched((LAW / file).read_text(), held)
+        texts, cannot = switched(sources(), LAW / file, held)
         left += [held.pop(number) for number in cannot]
         try:
-            return Held(ManyFaults(codes_of(file, text)), held, left, invalid)
+            return Held(ManyFaults(codes_of(file, texts)), held, left, invalid)
         except VyperException as error:
-            found = accused(file, text, str(error))
+            found = [numbers for path, text in texts.items() for numbers in accused(path.name, text, str(error))]
             for numbers in found:
                 # Of several in one line the compiler does not say which.
                 wrong = invalid if len(numbers) == 1 else left
@@ -179,6 +237,12 @@ def referee_with(file: str, faults: Sequence[Mutant]) -> Held:
                 if not named:
                     raise
                 left += [held.pop(number) for number in named]
+
+
+def sources() -> Texts:
+    """The text of every file of the Vyper twin; what asks for the block's number only reads, and so do its callers."""
+    paths = [*sorted(LAW.glob("*.vy")), *(ROOT / "prover" / "contracts" / f"{name}.vy" for name in CONTRACTS)]
+    return {path: path.read_text().replace("@pure", "@view") for path in paths}
 
 
 def accused(file: str, text: str, complaint: str) -> list[set[int]]:
@@ -200,14 +264,13 @@ def accused(file: str, text: str, complaint: str) -> list[set[int]]:
     return found
 
 
-def codes_of(file: str, text: str) -> dict[str, bytes]:
-    """The code of each contract that holds a file, with this text in its place; VyperException where it is none."""
+def codes_of(file: str, texts: Texts) -> dict[str, bytes]:
+    """The code of each contract that holds a file, by these texts; VyperException where they are none."""
     with TemporaryDirectory() as directory:
-        above = Path(directory) / LAW.relative_to(ROOT)
-        above.mkdir(parents=True)
-        for path in LAW.glob("*.vy"):
-            # What asks for the number of the block only reads, and so does whoever calls it.
-            (above / path.name).write_text((text if path.name == file else path.read_text()).replace("@pure", "@view"))
+        for path, text in texts.items():
+            copy = Path(directory) / path.relative_to(ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_text(text)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             asked = {name: _compilation(name, Path(directory)) for name in holders(file)}
@@ -218,9 +281,9 @@ def codes_of(file: str, text: str) -> dict[str, bytes]:
 
 
 def _compilation(name: str, above: Path) -> CompilerData:
-    path = ROOT / "prover" / "contracts" / f"{name}.vy"
-    text = path.read_text().replace("@pure", "@view")
-    source = FileInput(source_id=0, path=path.relative_to(ROOT), resolved_path=path, contents=text)
+    path = Path("prover") / "contracts" / f"{name}.vy"
+    text = (above / path).read_text()
+    source = FileInput(source_id=0, path=path, resolved_path=ROOT / path, contents=text)
     settings = Settings(evm_version=EVM_VERSION, optimize=OptimizationLevel.GAS)
     bundle = FilesystemInputBundle([ROOT, above])
     return CompilerData(source, bundle, settings=settings, no_bytecode_metadata=True)

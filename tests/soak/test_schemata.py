@@ -1,7 +1,15 @@
 """Many faults in one text: how they are chosen. `test_mutants.py` has one that is compiled."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from tests.soak import schemata
 from tests.soak.mutations import Mutant, mutants_of
-from tests.soak.schemata import accused, holders, statements, switched
+from tests.soak.schemata import accused, holders, statements
+
+SOME: Final = Path("law/some.vy")
+OTHER: Final = Path("law/other.vy")
 
 TEXT = """
 LIMIT: constant(int256) = 10
@@ -21,6 +29,11 @@ def decide(maker: int256, taker: int256) -> int256:
 """
 
 
+def switched(source: str, faults: Mapping[int, Mutant]) -> tuple[str, set[int]]:
+    texts, left = schemata.switched({SOME: source}, SOME, faults)
+    return texts[SOME], left
+
+
 def fault(was: str, now: str) -> Mutant:
     return next(m for m in mutants_of("some.vy", TEXT) if (m.was, m.now) == (was, now))
 
@@ -37,7 +50,9 @@ def test_a_statement_becomes_a_choice_between_its_texts() -> None:
 
     text, left = switched(TEXT, faults)
 
-    assert left == {11, 12}
+    # A type is none, and nobody asks for the constant.
+    assert left == {12}
+    assert "LIMIT: constant(int256) = 10\nLIMIT_11: constant(int256) = 11\n" in text
     assert (
         """
     found: int256 = empty(int256)
@@ -74,6 +89,33 @@ def test_two_checks_in_the_other_order_are_one_choice() -> None:
     assert not left
     assert made.count("if block.number == 5:\n        if taker > 7:  # so many\n            return taker\n") == 1
     assert made.count("    else:\n        if maker < taker:\n            return found\n") == 1
+
+
+USES = """
+@internal
+def more() -> int256:
+    return some.LIMIT + some.LIMITED
+"""
+
+
+def test_a_constant_is_chosen_wherever_it_is_named() -> None:
+    limit = fault("LIMIT: constant(int256) = 10", "LIMIT: constant(int256) = 11")
+
+    texts, left = schemata.switched({SOME: TEXT, OTHER: USES}, SOME, {5: limit})
+
+    assert not left
+    assert """
+    if block.number == 5:
+        return some.LIMIT_5 + some.LIMITED
+    else:
+        return some.LIMIT + some.LIMITED
+""" in texts[OTHER]
+    # How often a loop runs, and what another constant is, cannot be chosen.
+    for use in (
+        "    for i: uint256 in range(some.LIMIT):\n        pass\n",
+        "TWICE: constant(int256) = 2 * some.LIMIT\n",
+    ):
+        assert schemata.switched({SOME: TEXT, OTHER: USES + use}, SOME, {5: limit})[1] == {5}
 
 
 def test_a_statement_is_known_by_each_of_its_lines() -> None:

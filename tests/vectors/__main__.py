@@ -1,6 +1,7 @@
-"""Writes the golden vectors, or checks them: python -m tests.vectors [--check | --pick [--mutants N]] [--to DIR].
+"""Writes the golden vectors, or checks them: python -m tests.vectors [--check | --corners | --pick] [--to DIR].
 
-The chunks of `law.json` are given: it says anew what both twins decide about them. `--pick` chooses others.
+The chunks of `law.json` are given: it says anew what both twins decide about them. `--corners` makes those of the
+corner tests anew and leaves the others, `--pick` chooses all of them again (`--mutants N` by faults as well).
 """
 
 import argparse
@@ -8,8 +9,8 @@ import json
 import sys
 from pathlib import Path
 
-from tests.vectors.generate import FILES, law_of
-from tests.vectors.pool import picks
+from tests.vectors.generate import FILES, held, law_of
+from tests.vectors.pool import picks, with_corners
 
 HERE = Path(__file__).parent
 
@@ -19,12 +20,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.vectors", description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
     parser.add_argument("--pick", action="store_true", help="choose the law's chunks anew, by its branches: minutes")
+    parser.add_argument("--corners", action="store_true", help="the corner tests' chunks anew, the others as they are")
     parser.add_argument("--mutants", type=int, default=0, help="with --pick: and until they notice so many faults, too")
     parser.add_argument("--to", type=Path, default=HERE, help="another directory")
     options = parser.parse_args()
     stale = False
     for name, make in FILES.items():
-        made = law_of(picks(options.mutants)) if options.pick and name == "law.json" else make()
+        if name == "law.json" and options.pick:
+            made = law_of(picks(options.mutants))
+        elif name == "law.json" and options.corners:
+            made = law_of(with_corners(held()))
+        else:
+            made = make()
         text = json.dumps(made, indent=1) + "\n"
         path = options.to / name
         if not options.check:

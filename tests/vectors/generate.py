@@ -53,8 +53,13 @@ def plain(value: Any) -> Any:
 
 def law() -> dict[str, Any]:
     """The cases that `tests.vectors.picking` chose, as both twins decide them."""
-    held = json.loads((HERE / "law.json").read_text())["cases"]
-    return law_of([Given(case["name"], bytes.fromhex(case["body"]), bytes.fromhex(case["witness"])) for case in held])
+    return law_of(held())
+
+
+def held() -> list[Given]:
+    """The chunks that the law's file has."""
+    cases = json.loads((HERE / "law.json").read_text())["cases"]
+    return [Given(case["name"], bytes.fromhex(case["body"]), bytes.fromhex(case["witness"])) for case in cases]
 
 
 def law_of(chosen: Sequence[Given]) -> dict[str, Any]:

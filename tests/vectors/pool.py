@@ -82,8 +82,8 @@ def of_campaign() -> list[Given]:
     return found
 
 
-def of_tests() -> list[Given]:
-    """Each chunk that a test of the law runs through both twins."""
+def of_tests(*paths: str) -> list[Given]:
+    """Each chunk that a test of the law, or of these paths, runs through both twins."""
     found: list[Given] = []
     plain = venue.run_body
 
@@ -106,10 +106,15 @@ def of_tests() -> list[Given]:
 
     venue.run_body = run_body
     try:
-        pytest.main(["-qq", *(str(ROOT / folder) for folder in TESTS)], plugins=[named])
+        assert pytest.main(["-qq", *(str(ROOT / path) for path in paths or TESTS)], plugins=[named]) == 0
     finally:
         venue.run_body = plain
     return found
+
+
+def with_corners(held: Sequence[Given]) -> list[Given]:
+    """Chunks that were chosen before, and each chunk of a corner as the law has it now."""
+    return [*(chunk for chunk in held if not chunk.name.startswith(CORNER)), *of_tests(*CORNERS)]
 
 
 def marks_of(branches: Branches, chunk: Given) -> frozenset[Any]:

@@ -1,6 +1,10 @@
 """How golden cases are picked."""
 
+import ast
+import json
+
 from tests.vectors.picking import Branches, picked, shortened
+from tests.vectors.pool import CORNER, CORNERS, ROOT
 
 
 def test_what_is_picked_shows_all_and_nothing_is_picked_for_what_others_show() -> None:
@@ -28,3 +32,16 @@ def test_each_run_is_counted_alone() -> None:
 
     assert up != down
     assert {name for name, _, _ in up | down} == {"margin.py"}
+
+
+def test_each_corner_is_published() -> None:
+    corners = {
+        node.name
+        for path in CORNERS
+        for node in ast.parse((ROOT / path).read_text()).body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    }
+    names = [case["name"] for case in json.loads((ROOT / "tests" / "vectors" / "law.json").read_text())["cases"]]
+
+    published = {name.removeprefix(f"{CORNER} ").partition(" ")[0].partition("[")[0] for name in names}
+    assert corners <= published, "python -m tests.vectors --corners"

@@ -172,6 +172,20 @@ def test_the_longest_entry_is_one_and_a_head_alone_is_none() -> None:
     assert venue.run(venue.build_state(), longest, head).codes == (c.BAD_ENTRY, c.MALFORMED)
 
 
+def test_an_entry_of_no_known_tag_is_none() -> None:
+    entry = venue.entry(constants.SET_VENUE, bytes(constants.SET_VENUE_LENGTH))
+
+    assert venue.run(venue.build_state(), bytes([constants.SET_VENUE + 1]) + entry[1:]).codes == (c.MALFORMED,)
+
+
+def test_what_a_withdrawal_pays_is_not_said_by_the_time_at_which_it_expires() -> None:
+    state = venue.build_state(accounts={ALICE: account()})
+    paid = venue.withdrawal(state, ALICE, DOLLAR, expires_at=NOW + 9_999)
+
+    assert venue.run(state, paid).codes == (c.OK,)
+    assert state.commitment.withdrawn_total == DOLLAR
+
+
 def test_a_tick_that_ends_with_its_head_is_cut_off() -> None:
     tick = venue.tick(NOW + 5_000, [600_000, 300_000, 1_500_000])[: constants.TICK_HEAD_LENGTH]
 
@@ -190,3 +204,12 @@ def test_whoever_leaves_is_paid_whatever_his_index() -> None:
     head = {"head_account": leaver, "head_market": constants.MARKETS, "head_lots": 0}
 
     closing(even(), {leaver: account(OWNERS[1], DOLLAR)}, (FUND, 1, c.OK), **head)
+
+
+def test_who_leaves_and_finds_no_price_pays_the_funding_that_is_due_first() -> None:
+    globals = even(tick_time=NOW - constants.HEAD_PATIENCE - 1)
+    leaver = holder(globals, 0, 3, 10 * DOLLAR)
+    globals.risk.funding_index[0] = 7
+    head = {"head_account": ALICE, "head_market": constants.MARKETS, "head_lots": 0}
+
+    closing(globals, {ALICE: leaver}, (FUND, 1, c.STALE), head_time=NOW - constants.HEAD_PATIENCE - 1, **head)
