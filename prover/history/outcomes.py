@@ -10,13 +10,14 @@ import trio
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Unavailable
 from l1_bridge.codec.batch import BridgeId, Commitment, Withdrawal
+from l1_bridge.codec.batch import Chunk as BatchChunk
 from l1_bridge.codec.calls import BatchRecord, decode_record, encode_call
 from l1_bridge.codec.events import BatchCommitted, LogError, RolledBack, decode_log, topic_of
 from prover.signing.recover import recover_fast
 from prover.state.overlay import Overlay
 from prover.state.state import State, create
 from prover.state.store import MemoryStore, Store
-from prover.stf import codes, constants, encoding
+from prover.stf import codes, constants, containers, encoding
 from prover.stf.replay import HEAD_ENDS, Chunk, operation_length
 from prover.stf.words import word_at
 
@@ -68,17 +69,29 @@ class Taken(msgspec.Struct, frozen=True):
     operation: bytes
 
 
+class Met(msgspec.Struct, frozen=True):
+    """A fill between two orders: its lots, the fee in micro-dollars, and its place among the chunk's operations."""
+
+    maker: containers.Order
+    taker: containers.Order
+    lots: int
+    fee: int
+    place: int
+
+
 class Replayed(msgspec.Struct, frozen=True):
     """A chunk of L1 that replayed to its root, and what it brought; `state` stands behind it.
 
-    outcomes: of the entries that were taken, or came to their end, here. tick: bytes of the last one that the law took,
-    from its tag on; empty where there was none.
+    accounts: whose rows it changed. outcomes: of the entries that were taken, or came to their end, here. tick: bytes
+    of the last one that the law took, from its tag on; empty where there was none.
     """
 
     body: bytes
     pre_root: bytes
     witness: bytes
     operations: int
+    accounts: list[int]
+    fills: list[Met]
     entries: list[Taken]
     outcomes: dict[int, Outcome]
     withdrawals: list[Withdrawal]
@@ -111,11 +124,25 @@ class _Watched(Chunk):
         self._withdrawals = withdrawals
         self._batch = batch
         self.entries: list[Taken] = []
+        self.fills: list[Met] = []
         self.last_tick = b""
+        self._fee = 0
 
     def _append_withdrawal(self, recipient: bytes, amount: int) -> None:
         self._withdrawals.append(Withdrawal(self.globals.withdrawal_count, recipient, amount))
         super()._append_withdrawal(recipient, amount)
+
+    def _book(self, maker: containers.Order, taker: containers.Order, filled: containers.Filled) -> None:
+        self._fee = filled.fee
+        super()._book(maker, taker, filled)
+
+    def _fill(self, operation: bytes) -> int:
+        code = super()._fill(operation)
+        if code == codes.OK:
+            maker, taker = self.orders[operation[1]], self.orders[operation[2]]
+            lots = int.from_bytes(operation[3:10], "big")
+            self.fills.append(Met(maker, taker, lots, self._fee, len(self.operation_codes)))
+        return code
 
     def apply(self, operation: bytes) -> int:
         """Applies one operation; returns its code."""
@@ -135,6 +162,41 @@ class _Watched(Chunk):
             ended = code if code in HEAD_ENDS else self._outcomes[head].code
             self._outcomes[head] = Outcome(ended, True, withdrawal, self._batch)
         return code
+
+
+def replay_chunk(
+    state: State,
+    chunk: BatchChunk,
+    batch: int,
+    outcomes: ChainMap[int, Outcome],
+    withdrawals: list[Withdrawal],
+    *,
+    has_witness: bool = True,
+) -> Replayed | None:
+    """Seals a chunk of L1 on a state. None where that is not its root: the state is then to be opened anew.
+
+    outcomes: what is known of entries; those of this chunk are noted in the first of its maps. withdrawals: listed up
+    to here; its own are added. Without `has_witness` that is left empty.
+    """
+    paid, pre_root = len(withdrawals), state.root
+    replayed = _Watched(state, outcomes, withdrawals, batch)
+    replayed.run(chunk.body)
+    proof = state.witness(replayed) if has_witness else b""
+    if state.seal(replayed) != chunk.post_root:
+        return None
+    return Replayed(
+        body=chunk.body,
+        pre_root=pre_root,
+        witness=proof,
+        operations=len(replayed.operation_codes),
+        accounts=[at for at, row in replayed.accounts.items() if row is not replayed.loaded_accounts[at]],
+        fills=replayed.fills,
+        entries=replayed.entries,
+        outcomes=dict(outcomes.maps[0]),
+        withdrawals=withdrawals[paid:],
+        tick=replayed.last_tick,
+        state=state,
+    )
 
 
 class _Pass:
@@ -158,11 +220,9 @@ class _Pass:
         listed = len(self.withdrawals)
         for chunk in event.batch.chunks:
             here: dict[int, Outcome] = {}
-            paid, pre_root = len(self.withdrawals), self.state.root
-            replayed = _Watched(self.state, ChainMap(here, fresh, self.outcomes), self.withdrawals, number)
-            replayed.run(chunk.body)
-            proof = b"" if self._keeper is None else self.state.witness(replayed)
-            if self.state.seal(replayed) != chunk.post_root:
+            seen = ChainMap(here, fresh, self.outcomes)
+            told = replay_chunk(self.state, chunk, number, seen, self.withdrawals, has_witness=self._keeper is not None)
+            if told is None:
                 self._store.restore({})
                 del self.withdrawals[listed:]
                 self.state = State(self._store, self._domain)
@@ -170,17 +230,6 @@ class _Pass:
                 return
             fresh |= here
             if self._keeper is not None:
-                told = Replayed(
-                    body=chunk.body,
-                    pre_root=pre_root,
-                    witness=proof,
-                    operations=len(replayed.operation_codes),
-                    entries=replayed.entries,
-                    outcomes=here,
-                    withdrawals=self.withdrawals[paid:],
-                    tick=replayed.last_tick,
-                    state=self.state,
-                )
                 self._store.write(self._keeper.keep(told), sync=True)
         self._store.flush(sync=True)
         self.outcomes.update(fresh)

@@ -93,6 +93,7 @@ class Engine:
         # What is seen from outside.
         self.books = self._orders.books
         self.triggers = self._orders.triggers
+        self.ledger = self._ledger
         self.holders = self._ledger.holders
         self.recent_fills = self._ledger.fills
         self.withdrawals = self._ledger.withdrawals

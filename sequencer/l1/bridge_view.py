@@ -54,6 +54,8 @@ class BridgeView:
         self.block = self._base.block
         self.final_batch = 0
         self.listeners: list[Callable[[], None]] = []
+        # Who has to hear of batches and roll-backs before they stand here.
+        self.before: list[Callable[[events.BatchCommitted | events.RolledBack], None]] = []
         self._posted = PostedState(genesis)
 
     def apply(self, event: Applied | Reverted) -> None:
@@ -80,6 +82,8 @@ class BridgeView:
     def take(self, block: int, event: events.BridgeEvent) -> None:
         """Takes one event of the bridge; blocks never decrease."""
         if isinstance(event, events.BatchCommitted | events.RolledBack):
+            for hear in self.before:
+                hear(event)
             self._events.append((block, event))
             self._take(block, event)
 

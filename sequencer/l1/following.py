@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 import structlog
@@ -162,11 +162,31 @@ class EntryFeeder:
         return True
 
 
+class QueueReader(Protocol):
+    """Who gets the queue's entries: a feeder of the sequence, or nobody. horizon_seconds: as the feeder's."""
+
+    horizon_seconds: int | None
+
+    @property
+    def known(self) -> tuple[int, bytes]:
+        """How many entries of the queue were read, and the hash of the queue up to there."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether an entry was read and is not sequenced."""
+
+    async def consume(self, event: Enqueued) -> None:
+        """One entry of a final block."""
+
+    async def run(self) -> None:
+        """Goes on with entries that had to wait."""
+
+
 class Following:
     """Keeps a BridgeView true and feeds the queue; remembers on disk how far it has read."""
 
     def __init__(
-        self, client: L1Client, deployment: Deployment, view: BridgeView, queue: EntryFeeder, checkpoint: Path
+        self, client: L1Client, deployment: Deployment, view: BridgeView, queue: QueueReader, checkpoint: Path
     ) -> None:
         self._client = client
         self._deployment = deployment

@@ -5,7 +5,7 @@ and not posted. So nothing is taken that was created before the rebuild: it may 
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -51,13 +51,20 @@ class Contradicted(Exception):
 class StoreKeeper:
     """Writes each chunk of L1 as the engine keeps those that it seals itself."""
 
-    def __init__(self, store: Store, reached: Callable[[int, int], None] = lambda batch, of: None) -> None:
-        """reached: told how many batches of how many are in the store."""
+    def __init__(
+        self,
+        store: Store,
+        reached: Callable[[int, int], None] = lambda batch, of: None,
+        *,
+        chunks: int = 0,
+        unfinished: Iterable[EntryRecord] = (),
+    ) -> None:
+        """reached: told how many batches of how many are in the store. chunks: that it holds already; unfinished: its
+        entries that are taken and not done, a close under way."""
         self._store = store
         self.reached = reached
-        self.chunks = 0
-        # Entries that are taken and not done: a close under way.
-        self._unfinished: dict[int, EntryRecord] = {}
+        self.chunks = chunks
+        self._unfinished = {record.index: record for record in unfinished}
 
     @property
     def store(self) -> Store:
@@ -67,18 +74,8 @@ class StoreKeeper:
     def keep(self, replayed: Replayed) -> Writes:
         """What stands beside the state behind this chunk."""
         self.chunks += 1
-        number, state = self.chunks, replayed.state
-        chunk = SealedChunk(
-            number=number,
-            body=replayed.body,
-            pre_root=replayed.pre_root,
-            post_root=state.root,
-            commitment=encoding.commitment_bytes(state.commitment),
-            witness=replayed.witness,
-            operations=replayed.operations,
-            withdrawal_count=state.globals.withdrawal_count,
-            leaves=state.sealed_leaves,
-        )
+        number = self.chunks
+        chunk = sealed_chunk(number, replayed)
         writes: Writes = {
             number_key(CHUNK_KEY, number): msgspec.msgpack.encode(chunk),
             ROOT_KEY + chunk.post_root: number.to_bytes(8, "big"),
@@ -91,6 +88,11 @@ class StoreKeeper:
         if replayed.tick:
             writes[SIGNERS_KEY] = bytes(signers_of(replayed.tick))
         return writes | self._entries(replayed)
+
+    @property
+    def unfinished(self) -> list[EntryRecord]:
+        """Entries that are taken and not done."""
+        return list(self._unfinished.values())
 
     def _entries(self, replayed: Replayed) -> Writes:
         for taken in replayed.entries:
@@ -106,6 +108,22 @@ class StoreKeeper:
                 del self._unfinished[index]
             writes[number_key(QUEUE_KEY, index)] = msgspec.msgpack.encode(record)
         return writes
+
+
+def sealed_chunk(number: int, replayed: Replayed) -> SealedChunk:
+    """The record of a chunk that L1 holds, as whoever sealed it has it."""
+    state = replayed.state
+    return SealedChunk(
+        number=number,
+        body=replayed.body,
+        pre_root=replayed.pre_root,
+        post_root=state.root,
+        commitment=encoding.commitment_bytes(state.commitment),
+        witness=replayed.witness,
+        operations=replayed.operations,
+        withdrawal_count=state.globals.withdrawal_count,
+        leaves=state.sealed_leaves,
+    )
 
 
 class RebuiltState(msgspec.Struct, frozen=True):

@@ -204,12 +204,11 @@ def _last_signers(store: Store, kept: int) -> bytes:
 
 
 def _operations(body: bytes) -> Iterator[bytes]:
-    """The operations of a chunk that was sealed here: whole ones, to its end."""
+    """The whole operations of a chunk: one that somebody else has posted may end in bytes that are none."""
     at = constants.TIMESTAMP_LENGTH
-    while at < len(body):
-        end = at + operation_length(body, at)
-        yield body[at:end]
-        at = end
+    while at < len(body) and (size := operation_length(body, at)):
+        yield body[at : at + size]
+        at += size
 
 
 def _take(taken: dict[bytes, bytes], operation: bytes) -> None:

@@ -50,6 +50,7 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     rollup_address: bytes | None
     deploy: bool
     take_seat: bool
+    follow: bool
     window_seconds: int
     governor: bytes | None
     governance_delay: int
@@ -92,6 +93,7 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--rollup-address", type=AddressType(), help="Bridge of an existing rollup.")
 @click.option("--deploy", is_flag=True, help="Deploy a new rollup to --l1-rpc-url (implied by the embedded L1).")
 @click.option("--take-seat", is_flag=True, help="Put up the bond for an open seat (implied for a new rollup).")
+@click.option("--follow", is_flag=True, help="Without the seat: show what L1 holds, take nothing. Needs no key.")
 @click.option("--window", "window_seconds", type=click.IntRange(1), default=30, show_default=True, help="Seconds.")
 @click.option(
     "--governor", type=AddressType(), help="Of a new rollup: who may announce parameters; nobody if not given."
@@ -144,6 +146,8 @@ def node(options: NodeOptions) -> None:
     if options.print_config:
         print_config(output)
         return
+    if options.follow and (not options.l1_rpc_url or options.deploy or options.take_seat):
+        raise CommandFailed("--follow reads an --l1-rpc-url, and neither deploys nor takes a seat.", EXIT_USAGE)
     config = config_of(options)
     run(output, lambda: serve(config, output))
 
@@ -184,6 +188,8 @@ def config_of(options: NodeOptions) -> "NodeConfig":
         rollup_address=options.rollup_address or b"",
         is_deploy_allowed=options.deploy,
         is_seat_wanted=options.take_seat,
+        is_following=options.follow,
+        is_posting=not options.follow,
         operator=operator,
         is_oracle_simulated=not options.no_oracle,
         oracle_seed=options.oracle_seed,
@@ -196,7 +202,7 @@ def config_of(options: NodeOptions) -> "NodeConfig":
         development_key=options.development_key if _is_given("development_key") else 0,
         is_maker_running=not options.no_maker,
         verifiers=options.verifiers,
-        preflight_workers=options.preflight_workers,
+        preflight_workers=0 if options.follow else options.preflight_workers,
         preflight=PreflightPolicy(options.preflight_percent, seconds_of_batch=options.preflight_seconds),
     )
 

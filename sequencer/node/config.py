@@ -35,6 +35,8 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     governor: bytes = containers.NOBODY
     governance_delay_seconds: int = 30
     is_posting: bool = True
+    # Without the seat: what L1 holds is shown, and nothing is taken.
+    is_following: bool = False
     # Whether a bond is put up for an open seat; a rollup that nobody ever served is taken by whoever deployed it.
     is_seat_wanted: bool = False
     # Signature workers; 0 checks signatures in the node's own process.

@@ -15,6 +15,7 @@ from l1_bridge.client.errors import L1Error
 from sequencer.api.methods.standing import Standing
 from sequencer.api.transport.server import Server
 from sequencer.l1.bridge_view import BridgeView
+from sequencer.l1.follower import CONTRADICTED, FOLLOWING
 from sequencer.l1.handing_over import HANDING_OVER
 from sequencer.l1.postable import CODES
 from sequencer.l1.poster import Poster
@@ -68,7 +69,7 @@ def register(collectors: CollectorRegistry, sources: Sources) -> None:
     for name, sentence, read in _numbers(sources):
         Gauge(f"catenary_{name}", sentence, registry=collectors).set_function(read)
     not_ready = Gauge("catenary_not_ready", "1 for each reason that stands.", ["reason"], registry=collectors)
-    for code in (*CODES, HANDING_OVER):
+    for code in (*CODES, HANDING_OVER, FOLLOWING, CONTRADICTED):
         not_ready.labels(code).set_function(partial(sources.standing.has, code))
     lanes = Gauge("catenary_lane_waiting", "Operations that wait to be sequenced.", ["lane"], registry=collectors)
     for lane, name in enumerate(LANES):

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Error, L1Unavailable
-from l1_bridge.client.keys import DEVELOPMENT_CHAIN_ID
+from l1_bridge.client.keys import DEVELOPMENT_CHAIN_ID, Signer
 from l1_bridge.client.values import Block
 from l1_bridge.codec import calls
 from prover.contracts.deployment import DEVNET_CHAINS, Deployment, DeploymentRecord
@@ -23,9 +23,11 @@ from sequencer.api.rpc.handlers import register
 from sequencer.api.rpc.jsonrpc import Registry
 from sequencer.api.transport.server import ApiConfig, Server, open_port
 from sequencer.client.clock import monotonic_clock_ms, wall_clock_ms
+from sequencer.engine.effects import Processed
 from sequencer.engine.engine import Engine
 from sequencer.l1 import postable
 from sequencer.l1.bridge_view import BridgeView, Checkpoint
+from sequencer.l1.follower import Follower, GoBack
 from sequencer.l1.following import EntryFeeder, Following, read_checkpoint
 from sequencer.l1.handing_over import CannotHandOver, HandOver
 from sequencer.l1.known import Known, keep_known, read_known, words_of
@@ -41,6 +43,7 @@ from sequencer.node.devnet_tasks import run_maker, simulate_oracle
 from sequencer.node.opening import (
     chain_of,
     connected,
+    go_back,
     open_engine,
     operator_of,
     parameters_of,
@@ -93,7 +96,7 @@ async def run(
 
     PreflightFailed and Overdue where it must not go on: after the latter it re-sequences at the next start.
     """
-    with held(config.datadir) as datadir, ExitStack() as opened:
+    with held(config.datadir) as datadir:
         datadir.forget_asked()
         # Before anything is deployed and paid for; that nobody takes it meanwhile is likely enough.
         await (await open_port(config.port)).aclose()
@@ -103,24 +106,61 @@ async def run(
             except L1Away as away:
                 record = recalled_rollup(datadir, away)
             clock = VenueClock(wall_ms, monotonic_ms, has_slots=record.deployment.chain_id not in DEVNET_CHAINS)
-            try:
-                journal = Journal(datadir.journal, JOURNAL_LIMITS)
-                opened.callback(journal.close)
-                known: Known | None = None
-                try:
-                    await _meet_time(client, clock)
-                    fixed = await parameters_of(client, record.deployment.bridge)
-                    engine = await open_engine(config, datadir, record, client, journal, clock)
-                except L1Away as away:
-                    engine, known = recalled_engine(datadir, record, away)
-                    fixed = known.parameters
-                opened.callback(engine.store.close)
-                clock.met_state(engine.state.commitment.timestamp)
-                ground = Ground(config, datadir, client, record, fixed, engine, journal, clock, known)
-                node = Node(ground, await read_checkpoint(datadir.checkpoint, client))
-            except JournalError as error:
-                raise DatadirUnusable(str(error)) from None
-            await node.run(task_status)
+            contradicted = b""
+            while True:
+                with ExitStack() as opened:
+                    node = await _opened(config, datadir, client, record, clock, opened, contradicted)
+                    went_back: GoBack | None = None
+                    try:
+                        await node.run(task_status)
+                    except* GoBack as errors:
+                        went_back = _first(errors)
+                if went_back is None:
+                    return
+                # Only a node that follows goes back. It comes up again where it was, and told already that it is up.
+                structlog.get_logger("node").warning("follow.back", chunks=went_back.chunks)
+                go_back(datadir, record, went_back.chunks)
+                contradicted = went_back.contradicted
+                config = msgspec.structs.replace(config, port=node.port or config.port)
+                if node.was_up:
+                    task_status = trio.TASK_STATUS_IGNORED
+
+
+async def _opened(
+    config: NodeConfig,
+    datadir: Datadir,
+    client: L1Client,
+    record: DeploymentRecord,
+    clock: VenueClock,
+    opened: ExitStack,
+    contradicted: bytes,
+) -> "Node":
+    """A node on journal and engine, which `opened` closes. CannotStart."""
+    try:
+        journal = Journal(datadir.journal, JOURNAL_LIMITS)
+        opened.callback(journal.close)
+        known: Known | None = None
+        try:
+            await _meet_time(client, clock)
+            fixed = await parameters_of(client, record.deployment.bridge)
+            engine = await open_engine(config, datadir, record, client, journal, clock)
+        except L1Away as away:
+            engine, known = recalled_engine(datadir, record, away)
+            fixed = known.parameters
+        opened.callback(engine.store.close)
+        clock.met_state(engine.state.commitment.timestamp)
+        ground = Ground(config, datadir, client, record, fixed, engine, journal, clock, known)
+        return Node(ground, await read_checkpoint(datadir.checkpoint, client), contradicted)
+    except JournalError as error:
+        raise DatadirUnusable(str(error)) from None
+
+
+def _first(errors: BaseExceptionGroup[GoBack]) -> GoBack:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, GoBack)
+    return error
 
 
 async def _rollup(config: NodeConfig, datadir: Datadir, client: L1Client) -> DeploymentRecord:
@@ -152,13 +192,19 @@ class Ground(msgspec.Struct, frozen=True):
 class Node:
     """The parts of one node and their tasks."""
 
-    def __init__(self, ground: Ground, checkpoint: Checkpoint | None) -> None:
-        """Replays what the journal holds beyond the engine's store; JournalError when it is damaged."""
+    def __init__(self, ground: Ground, checkpoint: Checkpoint | None, contradicted: bytes = b"") -> None:
+        """Replays what the journal holds beyond the engine's store; JournalError when it is damaged.
+
+        contradicted: the batch that a node which follows has found not to replay.
+        """
         config, client, deployment = ground.config, ground.client, ground.record.deployment
         self._ground = ground
         self._deployment = deployment
         self._is_devnet = deployment.chain_id == DEVELOPMENT_CHAIN_ID
-        self._is_oracle_simulated = config.is_oracle_simulated and self._is_devnet
+        self._is_oracle_simulated = config.is_oracle_simulated and self._is_devnet and not config.is_following
+        # Where it is served, once it is; and whether it has said that it is up.
+        self.port = 0
+        self.was_up = False
         self._verifiers = Verifiers(config.verifiers) if config.verifiers else None
         self._view = BridgeView(deployment.identity, ground.engine, ground.record.genesis, checkpoint)
         self._sequencer = Sequencer(
@@ -173,14 +219,7 @@ class Node:
         self._referees: WorkerVerdicts | None = None
         if config.preflight_workers:
             self._referees = WorkerVerdicts(deployment.domain, config.preflight, config.preflight_workers)
-        self._poster = Poster(
-            client,
-            operator,
-            deployment,
-            ground.engine,
-            post_seconds=config.post_seconds,
-            preflight=Preflight(self._referees or LocalVerdicts(deployment.domain), config.preflight),
-        )
+        self._poster = self._poster_of(operator)
         self._purse = metrics.Purse(client, self._poster)
         self._sequencer.dear_byte_micros = lambda: self._poster.dear_byte_micros
         self._watch = Watch(
@@ -194,7 +233,12 @@ class Node:
         self._hand_over = HandOver(
             client, operator, deployment.bridge, self._sequencer, self._view, ground.parameters.bond_wei
         )
-        self._sequencer.taking = lambda: postable.taken(self._reasons())
+        self._follower: Follower | None = None
+        if config.is_following:
+            follower = Follower(ground.engine, ground.record.genesis_root, self._tell, contradicted)
+            self._view.before.append(lambda event: follower.hear(event, self._view.batches))
+            self._follower = follower
+        self._sequencer.taking = lambda: min(self._watch.taking, postable.taken(self._reasons()))
         self._standing = Standing(self._reasons)
         self._methods = Methods(
             self._sequencer, self._view, client, deployment, ground.now_ms, operator.sign, self._standing
@@ -202,16 +246,38 @@ class Node:
         self._sequencer.listeners.append(self._methods)
         self._view.listeners.append(self._methods.posted)
         self._reports = Reports(
-            self._sequencer, deployment.domain, ground.now_ms, is_taking=not self._is_oracle_simulated
+            self._sequencer,
+            deployment.domain,
+            ground.now_ms,
+            is_taking=not self._is_oracle_simulated and not config.is_following,
         )
         self._server = self._api()
         self._feeder = EntryFeeder(self._sequencer, ground.parameters.inclusion_seconds)
-        self._following = Following(client, deployment, self._view, self._feeder, ground.datadir.checkpoint)
+        self._following = Following(
+            client, deployment, self._view, self._follower or self._feeder, ground.datadir.checkpoint
+        )
         self._watch.heard = self._keep_known
         self._is_watching = False
 
+    def _poster_of(self, operator: Signer) -> Poster:
+        config, domain = self._ground.config, self._deployment.domain
+        return Poster(
+            self._ground.client,
+            operator,
+            self._deployment,
+            self._ground.engine,
+            post_seconds=config.post_seconds,
+            preflight=Preflight(self._referees or LocalVerdicts(domain), config.preflight),
+        )
+
     def _reasons(self) -> tuple[Reason, ...]:
+        if self._follower is not None:
+            return self._follower.reasons
         return (*self._hand_over.reasons, *self._watch.reasons)
+
+    def _tell(self, outcome: Processed) -> None:
+        for listener in self._sequencer.listeners:
+            listener.sequenced(outcome)
 
     def _api(self) -> Server:
         registry = Registry()
@@ -251,13 +317,20 @@ class Node:
                 await nursery.start(self._verifiers.run)
             if self._referees is not None:
                 await nursery.start(self._referees.run)
-            await nursery.start(self._sequencer.run)
-            url = f"http://127.0.0.1:{await nursery.start(self._server.serve)}"
+            if self._follower is None:
+                await nursery.start(self._sequencer.run)
+            self.port = await nursery.start(self._server.serve)
+            url = f"http://127.0.0.1:{self.port}"
             monitor_url = await self._monitored(nursery)
-            first = await self._begin(nursery, url)
-            await self._meet_prices(nursery)
+            first: Block | None
+            if self._follower is not None:
+                first = await self._follow(nursery, self._follower)
+            else:
+                first = await self._begin(nursery, url)
+                await self._meet_prices(nursery)
             self._ground.datadir.keep()
             self._standing.is_up = True
+            self.was_up = True
             structlog.get_logger("node").info(
                 "node.ready", url=url, l1=client.place, rollup="0x" + deployment.bridge.hex()
             )
@@ -282,6 +355,17 @@ class Node:
             finally:
                 self._standing.is_up = False
                 self._server.stop()
+
+    async def _follow(self, nursery: trio.Nursery, follower: Follower) -> Block | None:
+        """Without a seat: reads up to L1's head, and goes on; L1's first block. GoBack where L1 did."""
+        try:
+            await self._following.catch_up()
+            first = await self._ground.client.block(0)
+        except L1Error as error:
+            raise unusable("The L1 cannot be followed", error) from None
+        follower.settle(self._view.batches)
+        nursery.start_soon(self._following.run)
+        return first
 
     async def _leave_when_asked(self, scope: trio.CancelScope) -> None:
         """Hands the seat over where the operator asks for it, and ends."""

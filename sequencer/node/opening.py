@@ -1,5 +1,6 @@
 """What a node stands on before it runs: whose key, which rollup, and the engine on its state."""
 
+import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 
@@ -30,7 +31,7 @@ from prover.state.store import StoreUnavailable
 from prover.stf.replay import is_entry
 from sequencer.devnet.prices import DEVNET_QUORUM, devnet_signer_keys
 from sequencer.engine.engine import Engine
-from sequencer.engine.records import IDENTITY_KEY, Input
+from sequencer.engine.records import CURSOR_KEY, IDENTITY_KEY, Input
 from sequencer.l1 import rebuild, resequence
 from sequencer.l1.known import Known, read_known
 from sequencer.l1.poster import Poster
@@ -74,6 +75,9 @@ def operator_of(config: NodeConfig, chain_id: int) -> Signer:
     """The key that posts; CannotStart where the chain is no devnet and none was given."""
     if config.operator is not None:
         return config.operator
+    if config.is_following:
+        # It signs nothing that anybody sees.
+        return Signer(secrets.token_bytes(32))
     if chain_id != DEVELOPMENT_CHAIN_ID:
         raise CannotStart(f"On chain {chain_id} the node needs --keystore: it has no development keys there.")
     return development_key(config.development_key)
@@ -203,9 +207,14 @@ async def open_engine(
 ) -> Engine:
     """The engine on the datadir's state; at the last posted chunk where L1 will never take what comes behind it."""
     resequence.settle(datadir.path)
+    if config.is_following and journal.durable_sequence:
+        raise DatadirUnusable(f"The datadir {datadir.path} is a sequencer's, with a journal: follow in another one.")
     if not (datadir.path / resequence.STATE).exists():
         chosen = operator_of(config, record.deployment.chain_id) if config.is_posting else None
         await _first_state(datadir, record, client, journal, now_ms(), chosen)
+    if config.is_following:
+        # Chunks come that no record of it led to.
+        datadir.begin_journal(b"")
     engine = _engine_on(datadir, record)
     if not config.is_posting:
         return engine
@@ -326,3 +335,18 @@ def _engine_on(datadir: Datadir, record: DeploymentRecord) -> Engine:
         raise DatadirUnusable(
             f"The datadir {datadir.path} cannot be used: {error} `catenary datadir repair` may mend it."
         ) from None
+
+
+def go_back(datadir: Datadir, record: DeploymentRecord, chunks: int) -> None:
+    """The store of a node that follows ends with this chunk. DatadirUnusable."""
+    try:
+        store = LevelDbStore(datadir.path / resequence.STATE, is_strict=True)
+        _, held, _ = msgspec.msgpack.decode(store.get(CURSOR_KEY) or b"", type=tuple[int, int, int])
+        if held == chunks:
+            store.close()
+            return
+        datadir.checkpoint.unlink(missing_ok=True)
+        kept = resequence.Kept(record.deployment.domain, record.genesis, chunks, 0)
+        resequence.resequence(datadir.path, store, kept, iter(()))
+    except (StoreUnavailable, OSError) as error:
+        raise DatadirUnusable(f"The datadir {datadir.path} cannot go back to chunk {chunks}: {error}") from None

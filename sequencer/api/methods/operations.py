@@ -219,7 +219,7 @@ class Operations:
     def _applied(self, signed: SignedOperation, outcome: Processed | Untaken) -> Processed:
         """The outcome of what was applied; CallError where it was refused."""
         if outcome is Untaken.NOT_POSTABLE:
-            first, *others = self._standing.why_not()
+            first, *others = self._standing.why_refused()
             raise CallError(NOT_POSTABLE, first.sentence, data={"reasons": [one.code for one in (first, *others)]})
         if isinstance(outcome, Untaken):
             raise CallError(BACKLOG)

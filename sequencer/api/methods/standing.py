@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from sequencer.l1.postable import Reason, blocking
+from sequencer.sequencing.admission import Taking
 
 _STARTING: Final = Reason("STARTING", "The node is catching up with L1.")
 
@@ -27,6 +28,10 @@ class Standing:
     def why_not(self) -> list[Reason]:
         """Why the node is not ready, the gravest first."""
         return blocking(self._reasons()) if self.is_up else [_STARTING]
+
+    def why_refused(self) -> list[Reason]:
+        """Why something signed was not taken: a node that follows is ready, and takes nothing."""
+        return self.why_not() or [reason for reason in self._reasons() if reason.taking is not Taking.ALL]
 
     def has(self, code: str) -> bool:
         """Whether a reason of this code stands, told or blocking."""

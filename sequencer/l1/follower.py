@@ -1,0 +1,246 @@
+"""A node without the seat: its state is what the batches on L1 come to, chunk by chunk, and it goes back where they do.
+
+It has no books and takes nothing: what is not posted only the sequencer knows.
+"""
+
+from collections import ChainMap
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+import structlog
+import trio
+
+from l1_bridge.codec.batch import extend_queue_hash
+from l1_bridge.codec.events import BatchCommitted, BridgeEvent, Enqueued, RolledBack
+from prover.history.outcomes import Met, Outcome, Replayed, replay_chunk
+from prover.state.trial import maker_fee
+from prover.stf import codes, constants
+from sequencer.engine.effects import (
+    AnyEffect,
+    Applied,
+    EntryConsumed,
+    Filled,
+    Opened,
+    PaidOut,
+    Processed,
+    Ticked,
+    number,
+)
+from sequencer.engine.engine import Engine
+from sequencer.engine.order_book import order_id
+from sequencer.engine.records import (
+    NOT_BEFORE_KEY,
+    QUEUE_KEY,
+    EntryRecord,
+    Fill,
+    WithdrawalRecord,
+    Writes,
+    signers_of,
+)
+from sequencer.l1.bridge_view import PostedBatch
+from sequencer.l1.following import QueueGap, QueueUnreadable
+from sequencer.l1.postable import Reason
+from sequencer.l1.rebuild import StoreKeeper, sealed_chunk
+from sequencer.sequencing.admission import Taking
+
+FOLLOWING: Final = "FOLLOWING"
+CONTRADICTED: Final = "CONTRADICTED"
+
+
+class GoBack(Exception):
+    """What was followed is not on L1 any more, or never came to its root: the state is opened anew behind a chunk.
+
+    contradicted: the hash of a batch that does not replay, which is not tried again.
+    """
+
+    def __init__(self, chunks: int, contradicted: bytes = b"") -> None:
+        super().__init__(f"back to chunk {chunks}")
+        self.chunks = chunks
+        self.contradicted = contradicted
+
+
+class Follower:
+    """Takes each batch before the view does. In a node that follows it also stands in the queue feeder's place."""
+
+    def __init__(
+        self, engine: Engine, genesis_root: bytes, tell: Callable[[Processed], None], contradicted: bytes = b""
+    ) -> None:
+        """tell: about each chunk, once its batch is stored. contradicted: the batch that is not to be replayed."""
+        self._engine = engine
+        self._genesis_root = genesis_root
+        self._tell = tell
+        self._contradicted = contradicted
+        self._contradicted_number = 0
+        unfinished = [entry for entry in engine.entries if not entry.done]
+        self._keeper = StoreKeeper(engine.store, chunks=engine.chunk_count, unfinished=unfinished)
+        # Effects are numbered by the chunk that they are of, across restarts too.
+        engine.inputs = engine.chunk_count
+        commitment = engine.view.commitment
+        self.known: tuple[int, bytes] = (commitment.queue_taken, commitment.queue_hash)
+        self.horizon_seconds: int | None = None
+        # Until all that L1 has was heard once, batches on what stands behind the store are history, undone since.
+        self._is_settled = False
+        self._log = structlog.get_logger("follower")
+
+    # As the feeder of the queue: entries come with the batches that take them.
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether an entry was read and is not sequenced."""
+        return False
+
+    async def consume(self, event: Enqueued) -> None:
+        """Nothing is sequenced here; that none is missing is looked at all the same. QueueUnreadable."""
+        index, queue_hash = self.known
+        if event.index > index:
+            raise QueueGap(f"the L1 node gives queue entry {event.index}, the next is {index}")
+        if event.index == index:
+            if extend_queue_hash(queue_hash, event.operation) != event.chain_hash:
+                raise QueueUnreadable(f"queue entry {index} does not follow from those before it")
+            self.known = index + 1, event.chain_hash
+
+    async def run(self) -> None:
+        """Has nothing to go on with."""
+        await trio.sleep_forever()
+
+    # Batches.
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """Why nothing is taken, and whether L1 holds what does not replay."""
+        said = "This node follows the bridge and has no seat: orders go to the sequencer, whose address L1 has."
+        found = (Reason(FOLLOWING, said, Taking.NOTHING, is_blocking=False),)
+        if not self._contradicted_number:
+            return found
+        said = f"Batch {self._contradicted_number} on L1 does not replay to its roots: what is shown stands before it."
+        return (Reason(CONTRADICTED, said, Taking.NOTHING), *found)
+
+    def hear(self, event: BridgeEvent, batches: Sequence[PostedBatch]) -> None:
+        """One event that the view has not taken yet; batches: canonical before it. GoBack."""
+        if isinstance(event, RolledBack):
+            if event.number <= self._contradicted_number:
+                self._contradicted_number = 0
+            if self._is_settled:
+                self._end_with([one for one in batches if one.number < event.number])
+        elif isinstance(event, BatchCommitted):
+            self._committed(event, batches)
+
+    def settle(self, batches: Sequence[PostedBatch]) -> None:
+        """All that L1 holds was heard: what is here beyond it is not there any more, or never came there. GoBack."""
+        self._end_with(batches)
+        self._is_settled = True
+
+    def _end_with(self, batches: Sequence[PostedBatch]) -> None:
+        kept = next((one.chunks for one in reversed(batches) if one.chunks is not None), 0)
+        if kept < self._engine.chunk_count:
+            raise GoBack(kept)
+
+    def _committed(self, event: BatchCommitted, batches: Sequence[PostedBatch]) -> None:
+        if self._engine.chunk_with_root(event.batch.chunks[-1].post_root) is not None:
+            return
+        before = [one for one in batches if one.number < event.batch.header.number]
+        parent = before[-1].last_root if before else self._genesis_root
+        kept = 0 if parent == self._genesis_root else self._engine.chunk_with_root(parent)
+        if kept is None or event.batch_hash == self._contradicted:
+            # It is contradicted itself, or stands on one that is, and falls with it.
+            if not self._contradicted_number:
+                self._contradicted_number = event.batch.header.number
+                self._log.error("follow.contradicted", batch=self._contradicted_number)
+        elif self._engine.state.root != parent:
+            if self._is_settled:
+                raise GoBack(kept)
+        else:
+            self._adopt(event, kept)
+
+    def _adopt(self, event: BatchCommitted, kept: int) -> None:
+        """A batch becomes the state, whole and in one write, and is told."""
+        engine, told = self._engine, []
+        for chunk in event.batch.chunks:
+            known = {one.index: Outcome(one.code, one.done, one.withdrawal, 0) for one in self._keeper.unfinished}
+            first_new = engine.globals.next_account
+            replayed = replay_chunk(engine.state, chunk, event.batch.header.number, ChainMap({}, known), [])
+            if replayed is None:
+                raise GoBack(kept, event.batch_hash)
+            writes = self._keeper.keep(replayed)
+            sealed = engine.open_chunk.sealed
+            sealed.add(sealed_chunk(self._keeper.chunks, replayed))
+            # Whoever takes the seat on this store knows of no soft cancel of those who had it.
+            not_before = replayed.state.commitment.timestamp + constants.CLOCK_TOLERANCE
+            engine.store.write({**writes, **sealed.close(), NOT_BEFORE_KEY: not_before.to_bytes(8, "big")}, sync=True)
+            told.append(self._noted(replayed, writes, first_new))
+        engine.store.stage(0)
+        engine.open_chunk.sealed.fetch()
+        engine.store.flush()
+        self._log.info("batch.followed", number=event.batch.header.number, chunks=len(told))
+        for effects in told:
+            self._tell(Processed(code=codes.OK, effects=effects, changed=True))
+
+    def _noted(self, replayed: Replayed, writes: Writes, first_new: int) -> list[AnyEffect]:
+        """The engine's lists as its own chunks leave them; what there is to tell."""
+        engine, chunk = self._engine, self._keeper.chunks
+        ledger = engine.ledger
+        accounts = [index for index in replayed.accounts if index != constants.FEE_ACCOUNT]
+        effects: list[AnyEffect] = [
+            Applied(operation_tag=0, code=codes.OK, account=None, accounts=accounts, chunk=chunk, operation=0)
+        ]
+        for index in range(first_new, engine.globals.next_account):
+            owner = engine.account(index).owner
+            ledger.opened(index, owner)
+            effects.append(Opened(account=index, owner=owner))
+        for watchlist in engine.open_chunk.watched_by:
+            watchlist.note(replayed.accounts)
+        ledger.touched((index, engine.account(index)) for index in replayed.accounts)
+        for paid in replayed.withdrawals:
+            ledger.withdrawals.append(WithdrawalRecord(paid.index, paid.recipient, paid.amount_micros, chunk))
+            effects.append(PaidOut(withdrawal=paid.index, recipient=paid.recipient, amount=paid.amount_micros))
+        effects += self._entries(writes)
+        for met in replayed.fills:
+            fill = self._fill(met, chunk)
+            ledger.fills.append(fill)
+            own = maker_fee(engine.globals.markets[fill.market], fill.size, fill.price)
+            effects.append(Filled(fill=fill, maker_fee=own, taker_fee=fill.fee - own))
+        if replayed.tick:
+            ledger.tick_signers = signers_of(replayed.tick)
+            effects.append(Ticked(time_ms=engine.globals.tick_time, markets=engine.globals.market_count))
+        engine.inputs = chunk
+        number(effects, chunk)
+        return effects
+
+    def _entries(self, writes: Writes) -> list[AnyEffect]:
+        entries, effects = self._engine.entries, list[AnyEffect]()
+        for at, value in writes.items():
+            if not at.startswith(QUEUE_KEY) or value is None:
+                continue
+            record = msgspec.msgpack.decode(value, type=EntryRecord)
+            place = next((place for place, known in enumerate(entries) if known.index == record.index), None)
+            if place is not None:
+                entries[place] = record
+                continue
+            entries.append(record)
+            effects.append(
+                EntryConsumed(
+                    index=record.index,
+                    operation_tag=record.tag,
+                    account=record.account,
+                    code=record.code,
+                    is_done=record.done,
+                )
+            )
+        return effects
+
+    def _fill(self, met: Met, chunk: int) -> Fill:
+        return Fill(
+            market=met.maker.market,
+            price=met.maker.limit_price,
+            size=met.lots,
+            maker=met.maker.account,
+            taker=met.taker.account,
+            maker_order=order_id(met.maker),
+            taker_order=order_id(met.taker),
+            maker_side=met.maker.side,
+            fee=met.fee,
+            time=self._engine.state.commitment.timestamp,
+            chunk=chunk,
+            operation=met.place,
+        )

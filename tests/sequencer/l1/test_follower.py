@@ -1,0 +1,183 @@
+"""A node without the seat has what L1 has: batch by batch, back with every roll-back, and nothing of a lie."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+import trio
+
+from l1_bridge.client.keys import development_key
+from sequencer.client.clock import wall_clock_ms
+from sequencer.demo.lying_sequencer import lie
+from sequencer.devnet.signing_account import SigningAccount
+from sequencer.l1.follower import FOLLOWING as FOLLOWING_CODE
+from sequencer.node.config import DatadirUnusable
+from sequencer.node.datadir import lineage_of
+from sequencer.node.node import Running
+from tests.sequencer.node.test_succession import able, positions, posted, proven, stage, traded
+from tests.sequencer.node_world import BUY, FIRST, LOTS, PRICES, key, owner
+
+pytestmark = pytest.mark.trio
+FOLLOWING: dict[str, Any] = {"is_following": True, "is_posting": False, "is_oracle_simulated": False}
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[Any]:
+    """No log lines between the tests' dots."""
+    with structlog.testing.capture_logs() as lines:
+        yield lines
+
+
+async def asked(url: str, method: str, **params: Any) -> dict[str, Any]:
+    """What a node answers."""
+    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    async with httpx.AsyncClient(trust_env=False) as client:
+        answer: dict[str, Any] = (await client.post(url, json=body)).json()
+    return answer
+
+
+async def same(follower: Running, sequencer: Running) -> None:
+    """Until the follower has everything that the sequencer has posted."""
+    posted_root = sequencer.view.batches[-1].last_root
+    while follower.engine.chunk_with_root(posted_root) is None:
+        await trio.sleep(0.02)
+
+
+async def test_it_has_what_was_posted_and_tells_it(tmp_path: Path, quiet: Any) -> None:
+    async with stage(tmp_path) as here, here.up("first") as first:
+        await here.funded(first)
+        await posted(first)
+        async with here.up("reader", **FOLLOWING) as reader:
+            told: list[Any] = []
+
+            class Ear:
+                def sequenced(self, outcome: Any) -> None:
+                    told.append(outcome)
+
+            reader.sequencer.listeners.append(Ear())
+            await traded(first)
+            await posted(first)
+            await same(reader, first)
+            assert reader.engine.accounts_of(owner(0)) == [FIRST]
+            assert positions(reader) == positions(first)
+            assert reader.engine.withdrawals == first.engine.withdrawals
+            assert [entry.index for entry in reader.engine.entries] == [0, 1]
+            assert [fill for outcome in told for fill in outcome.fills] == list(first.engine.recent_fills)
+            status = (await asked(reader.url, "catenary_status"))["result"]
+            assert (status["ready"], status["posted"]["root"]) == (True, status["state_root"])
+            account = (await asked(reader.url, "catenary_account", account=FIRST))["result"]
+            assert account["positions"][0]["size_lots"] != 0
+            proof = await asked(reader.url, "catenary_proof", account=FIRST)
+            assert "result" in proof, proof
+            # It takes nothing.
+            trader = SigningAccount(key(0), reader.deployment.domain, wall_clock_ms)
+            trader.account = FIRST
+            given, signature = trader.order(0, BUY, LOTS, PRICES[0], 5)
+            refused = await asked(reader.url, "catenary_order", order=given, signature="0x" + signature.hex())
+            assert (refused["error"]["data"]["name"], FOLLOWING_CODE in str(refused)) == ("NOT_POSTABLE", True)
+        # A restart reads on, and replays nothing.
+        quiet.clear()
+        async with here.up("reader", **FOLLOWING) as reader:
+            await same(reader, first)
+            assert not [line for line in quiet if line["event"] == "rebuild.started"]
+
+
+async def test_who_has_followed_can_take_the_seat(tmp_path: Path) -> None:
+    async with stage(tmp_path) as here:
+        async with here.up("first") as first:
+            async with here.up("reader", **FOLLOWING) as reader:
+                await here.funded(first)
+                await traded(first)
+                await posted(first)
+                await same(reader, first)
+            held = positions(first)
+        lineage = lineage_of(tmp_path / "reader" / "journal")
+        assert lineage is not None
+        assert lineage.root == ""
+        async with here.up("reader") as heir:
+            assert positions(heir) == held
+            await able(heir)
+            await traded(heir)
+            await posted(heir)
+
+
+async def test_a_lie_is_not_followed_and_what_comes_after_its_proof_is(tmp_path: Path) -> None:
+    async with stage(tmp_path) as here:
+        async with here.up("first") as first:
+            await here.funded(first)
+            await traded(first)
+            await posted(first)
+        async with here.up("reader", **FOLLOWING) as reader:
+            url, root = reader.url, reader.engine.state.root
+            await lie(here.url, here.rollup, 0, tmp_path / "liar")
+            # It comes up again by itself, where it was, at the state before the lie.
+            await told(url, "CONTRADICTED")
+            status = (await asked(url, "catenary_status"))["result"]
+            assert status["state_root"] == "0x" + root.hex()
+            await proven(here, first)
+            async with here.up("second", operator=development_key(1), is_seat_wanted=True) as second:
+                await posted(second)
+                wanted = "0x" + second.view.batches[-1].last_root.hex()
+                while wanted not in await roots(url):
+                    await trio.sleep(0.05)
+                assert (await asked(url, "catenary_status"))["result"]["ready"]
+        # Whoever comes later reads the lie in L1's logs, and passes over it.
+        shutil.rmtree(tmp_path / "reader")
+        async with here.up("reader", **FOLLOWING) as reader:
+            assert reader.engine.state.root == second.view.batches[-1].last_root
+
+
+async def roots(url: str) -> list[str]:
+    """Where a node stands; nowhere while it comes up."""
+    try:
+        status = (await asked(url, "catenary_status"))["result"]
+    except httpx.HTTPError:
+        return []
+    return [status["posted"]["root"], status["state_root"]]
+
+
+async def told(url: str, code: str) -> None:
+    """Until a node says that it is not ready for a reason."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        while True:
+            try:
+                answer = await client.get(url + "/ready")
+                if code in answer.text:
+                    return
+            except httpx.HTTPError:
+                pass
+            await trio.sleep(0.05)
+
+
+async def test_what_l1_lost_is_lost_here_too(tmp_path: Path) -> None:
+    async with stage(tmp_path, "--accounts", "10") as here:
+        async with here.up("first") as first:
+            await here.funded(first)
+            await posted(first)
+            snapshot = await here.client.call("evm_snapshot", [])
+            await traded(first)
+            await posted(first)
+            await here.client.call("anvil_mine", ["0x4"])
+        async with here.up("reader", **FOLLOWING) as reader:
+            before = reader.engine.chunk_count
+            assert reader.engine.state.root == reader.view.batches[-1].last_root
+        await here.client.call("evm_revert", [snapshot])
+        async with here.up("reader", **FOLLOWING) as reader:
+            assert reader.engine.chunk_count < before
+            assert reader.engine.state.root == reader.view.batches[-1].last_root
+
+
+async def test_a_sequencers_datadir_is_not_followed_in(tmp_path: Path) -> None:
+    async with stage(tmp_path) as here:
+        async with here.up("first") as first:
+            await posted(first)
+        with pytest.raises(ExceptionGroup) as refused:
+            async with here.up("first", **FOLLOWING):
+                raise AssertionError
+        (error,) = refused.value.exceptions
+        assert isinstance(error, DatadirUnusable)
+        assert "is a sequencer's" in str(error)
