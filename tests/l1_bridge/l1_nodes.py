@@ -106,12 +106,12 @@ def _drain(process: "subprocess.Popen[str]") -> None:
 
 
 @contextmanager
-def anvil(*options: str) -> Iterator[L1Node]:
-    """anvil on a free port, two blocks to finality; skips the test where it is not installed."""
+def anvil(*options: str, epoch_slots: int = 1) -> Iterator[L1Node]:
+    """anvil on a free port, two epochs to finality, of a block each; skips the test where it is not installed."""
     binary = str(ANVIL) if ANVIL.exists() else shutil.which("anvil")
     if binary is None:
         pytest.skip("anvil is not installed: npm install --no-save")
-    command = [binary, "--port", "0", "--slots-in-an-epoch", "1", *options]
+    command = [binary, "--port", "0", "--slots-in-an-epoch", str(epoch_slots), *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for line in process.stdout:

@@ -46,6 +46,13 @@ CAMPAIGNS: Final = {
     "overload": Campaign(
         "overload", "forty attackers cost a fair client little, and nothing acknowledged", "seconds", 60
     ),
+    "weather": Campaign(
+        "weather",
+        "faults of L1, reorganisations, kills, clocks: all end where the bridge is",
+        "cases",
+        300,
+        (("real", -1), ("workers", 1)),
+    ),
     "drill": Campaign("drill", "the oracle's outage drill against a real node", "rounds", 1),
 }
 
