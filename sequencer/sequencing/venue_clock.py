@@ -11,6 +11,8 @@ from typing import Final
 JUMP_MS: Final = 2_000
 # So far from the present L1's newest block may be when it is seen first: a slot, and most of a missed one.
 L1_SLACK_MS: Final = 20_000
+# The same of a devnet, whose time is some machine's clock, or moved by hand: it tells an hour from none.
+DEVNET_SLACK_MS: Final = 20 * 60_000
 # How long L1 has to agree with a jump before that is the time.
 SETTLED_MS: Final = 60_000
 # A clock that runs fast or slow is followed in steps of so long, by less than a jump each.
@@ -28,6 +30,7 @@ class VenueClock:
         self._wall_ms = wall_ms
         self._monotonic_ms = monotonic_ms
         self.has_slots = has_slots
+        self._slack_ms = L1_SLACK_MS if has_slots else DEVNET_SLACK_MS
         # A time that was told, the monotonic time of that, and whether it is a guess: then the machine's clock is
         # believed again as soon as L1 agrees with it.
         self._base = (wall_ms(), monotonic_ms())
@@ -79,7 +82,7 @@ class VenueClock:
         return self._l1[0] + monotonic - self._l1[1]
 
     def _is_agreed(self, time_ms: int, monotonic: int) -> bool:
-        return self._l1 is not None and abs(time_ms - self._l1_ms(monotonic)) <= L1_SLACK_MS
+        return self._l1 is not None and abs(time_ms - self._l1_ms(monotonic)) <= self._slack_ms
 
     def _bounded(self, time_ms: int, monotonic: int) -> int:
         """The time, or L1's: where it is ahead of all that L1's present can be, or behind a block that came in time."""
@@ -87,4 +90,4 @@ class VenueClock:
             return time_ms
         now_ms = self._l1_ms(monotonic)
         is_behind = self.has_slots and time_ms < self._l1[0]
-        return now_ms if is_behind or time_ms > now_ms + L1_SLACK_MS else time_ms
+        return now_ms if is_behind or time_ms > now_ms + self._slack_ms else time_ms

@@ -120,7 +120,8 @@ async def test_nobody_bonds_behind_a_history_that_is_not_his(tmp_path: Path) -> 
     with anvil() as l1:
         bridge = await served(tmp_path / "one", l1)
         shutil.copytree(tmp_path / "one", tmp_path / "two")
-        async with up(config(tmp_path / "two", l1, is_posting=False)) as reading:
+        # Of other prices: two stores that are given the same have the same history.
+        async with up(config(tmp_path / "two", l1, is_posting=False, oracle_seed=2)) as reading:
             await until(lambda: reading.engine.chunk_count > reading.view.posted_chunks)
         await passed_on(l1, bridge, 0)
         async with up(config(tmp_path / "one", l1, development_key=1, is_seat_wanted=True)) as running:
@@ -160,9 +161,10 @@ async def test_of_two_nodes_with_one_key_the_one_whose_batches_are_not_its_own_s
     with anvil() as l1:
         await served(tmp_path / "one", l1)
         shutil.copytree(tmp_path / "one", tmp_path / "two")
-        async with up(config(tmp_path / "one", l1, is_posting=False)) as first:
+        # Each of other prices: two stores that are given the same have the same history.
+        async with up(config(tmp_path / "one", l1, is_posting=False, oracle_seed=1)) as first:
             await until(lambda: first.engine.chunk_count > first.view.posted_chunks)
-        async with up(config(tmp_path / "two", l1, post_seconds=600)) as second:
+        async with up(config(tmp_path / "two", l1, post_seconds=600, oracle_seed=2)) as second:
             await until(lambda: second.engine.chunk_count > second.view.posted_chunks)
             assert await ready(second) == (200, [])
             async with up(config(tmp_path / "one", l1)) as first:

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from sequencer.sequencing.venue_clock import JUMP_MS, L1_SLACK_MS, SETTLED_MS, VenueClock
+from sequencer.sequencing.venue_clock import DEVNET_SLACK_MS, JUMP_MS, L1_SLACK_MS, SETTLED_MS, VenueClock
 
 START = 1_800_000_000_000
 HOUR = 3_600_000
@@ -145,6 +145,11 @@ def test_a_devnet_s_clock_is_moved_by_hand_and_nobody_follows() -> None:
     machine.sees_block()
     machine.clock.met_l1(machine.now - HOUR)
     assert machine.clock() == machine.now
+    # It tells an hour from none, and not a minute.
+    for skew, error in ((DEVNET_SLACK_MS, DEVNET_SLACK_MS), (DEVNET_SLACK_MS + 1, 0)):
+        machine = Machine(skew=skew, has_slots=False)
+        machine.sees_block()
+        assert machine.clock() - machine.now == error
 
 
 def test_a_clock_that_runs_off_is_followed_no_faster_than_by_a_jump_in_ten_seconds() -> None:

@@ -26,6 +26,10 @@ class Clock:
         """As `time.time_ns`."""
         return time.time_ns() + self._ahead_ns
 
+    def clock_gettime_ns(self, which: int) -> int:
+        """As `time.clock_gettime_ns`: time passes, and no clock jumps."""
+        return time.clock_gettime_ns(which) + self._ahead_ns
+
     def follow(self, node: Node) -> None:
         """Never behind L1's."""
         self._ahead_ns = max(self._ahead_ns, node.l1_time_ms() * 1_000_000 - time.time_ns())
