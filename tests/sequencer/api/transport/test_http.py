@@ -1,6 +1,7 @@
 """HTTP on real sockets: answers, every refusal, and a node that goes on."""
 
 import random
+import re
 import socket
 import struct
 from collections.abc import Callable
@@ -14,10 +15,12 @@ import trio
 import trio.testing
 from prometheus_client import CollectorRegistry
 
+from sequencer.api.methods.standing import Standing
 from sequencer.api.rpc.limits import Limits
 from sequencer.api.transport.server import ApiConfig, CannotListenError, Server
-from sequencer.l1.postable import Reason
+from sequencer.l1.postable import Reason, reasons
 from tests.sequencer.api.conftest import Running, Venue
+from tests.sequencer.l1.test_postable import CASES, GOOD
 
 Start = Callable[..., Any]
 pytestmark = pytest.mark.trio
@@ -224,9 +227,27 @@ async def test_local_pages_may_call(start: Start, origin: str) -> None:
     assert answer.headers["access-control-allow-origin"] == origin
 
 
+async def test_each_reason_why_a_node_cannot_post_is_read_at_ready(start: Start) -> None:
+    facts = GOOD
+    standing = Standing(lambda: reasons(facts))
+    node: Running = await start(why_not_ready=standing.why_not)
+    assert (await node.get("/ready")).json()["reasons"][0]["code"] == "STARTING"
+    standing.is_up = True
+    for changes, code, _, is_blocking, words in CASES:
+        facts = msgspec.structs.replace(GOOD, **changes)
+        answer = await node.get("/ready")
+        assert answer.status_code == (503 if is_blocking else 200), code
+        told = answer.json()["reasons"]
+        assert [reason["code"] for reason in told] == ([code] if is_blocking else [])
+        assert all(re.search(words, reason["sentence"]) for reason in told)
+        facts = GOOD
+        good = await node.get("/ready")
+        assert (good.status_code, good.json()) == (200, {"ready": True, "reasons": []})
+
+
 async def test_pages_health_readiness_metrics(start: Start) -> None:
-    reasons = [[Reason("BEHIND", "The L1 is behind.")], []]
-    node: Running = await start(why_not_ready=lambda: reasons.pop(0))
+    told = [[Reason("BEHIND", "The L1 is behind.")], []]
+    node: Running = await start(why_not_ready=lambda: told.pop(0))
     assert (await node.get("/health")).json() == {"healthy": True}
     behind = await node.get("/ready")
     assert (behind.status_code, behind.json()) == (
