@@ -1,4 +1,4 @@
-"""What a guard enqueues on L1 in place of a sequencer that does not: rescues and ticks; no I/O.
+"""What a guard enqueues on L1 in place of a sequencer that does not: rescues, calls of funds and ticks; no I/O.
 
 The law decides: whatever would be paid for is first applied to a scratch chunk on top of the posted state and of the
 queue's entries that it has not consumed (`guard_queue`). Only what is OK there is enqueued.
@@ -15,7 +15,7 @@ from prover.signing import operations
 from prover.signing.recover import recover_fast
 from prover.signing.reports import tick_digest
 from prover.signing.signatures import compact
-from prover.standing import judged_by_rescue
+from prover.standing import Judged, judged_by_rescue
 from prover.state.state import State
 from prover.stf import codes, constants, containers, signatures
 from prover.stf.words import Recover, word_at
@@ -93,12 +93,12 @@ class Guard:
         now, globals = state.commitment.timestamp, state.globals
         below: dict[int, int] = {}
         close_out: dict[int, int] = {}
-        for index in range(constants.RESERVED_ACCOUNTS, globals.next_account):
+        for index in _anybody(globals):
             judged = judged_by_rescue(globals, state.account(index), now)
             # A roll-back or a reorganisation sets L2 time back.
-            if judged.is_below:
+            if _is_to_rescue(index, judged):
                 below[index] = min(self._since.get(index, now), now)
-            if judged.is_close_out:
+            if judged.is_close_out or (_is_fund(index) and index in below):
                 close_out[index] = min(self._close_out_since.get(index, now), now)
         self._since, self._close_out_since = below, close_out
         self._seen = state.root
@@ -145,7 +145,7 @@ class Guard:
             return plan
         if is_withheld:
             # Who fell below at prices that nobody posted has been waiting for as long as they were withheld.
-            who = range(constants.RESERVED_ACCOUNTS, state.globals.next_account)
+            who = _anybody(state.globals)
         has_ticks = False
         # Three in a row are evidence that nobody can spoil; one alone leaves the rescue to wait.
         for most in (constants.STEADY_TICKS, 1):
@@ -167,8 +167,9 @@ class Guard:
         wanted: list[Wanted] = []
         refused: dict[int, int] = {}
         unpaid: dict[int, int] = {}
-        for risk, index in sorted((-found.at_risk, index) for index, found in judged.items() if found.is_below):
-            market = judged[index].largest
+        risks = {index: _at_risk(index, found) for index, found in judged.items() if _is_to_rescue(index, found)}
+        for risk, index in sorted((-risk, index) for index, risk in risks.items()):
+            market = constants.insured_market(index) if _is_fund(index) else judged[index].largest
             cost = purse.cost(operations.forced_rescue_payload(market, index, operations.ALL_LOTS))
             if not purse.is_worth(-risk, cost):
                 unpaid[index] = -risk
@@ -178,7 +179,7 @@ class Guard:
                 refused[index] = code
                 continue
             size = scratch.size(index, market)
-            saved = -risk * min(lots, size) // size
+            saved = -risk if _is_fund(index) else -risk * min(lots, size) // size
             if not purse.is_worth(saved, cost):
                 unpaid[index] = saved
                 continue
@@ -198,12 +199,13 @@ class Guard:
             above = scratch.above(now_ms)
             code = above.apply(self._rescue(index, market, lots, now_ms))
             # At the worse of two prices the fewest lots may be none: OK, and nothing done for the fee.
-            return code == codes.OK and above.size(index, market) < scratch.size(index, market), code
+            is_done = _is_fund(index) or above.size(index, market) < scratch.size(index, market)
+            return code == codes.OK and is_done, code
 
         is_taken, code = tried(operations.ALL_LOTS)
         if is_taken:
             return operations.ALL_LOTS, code
-        if not tried(1)[0]:
+        if _is_fund(index) or not tried(1)[0]:
             return 0, code
         # What a fund cannot take whole it takes in part: the law says where between one lot and all of them it ends.
         taken, refused = 1, scratch.size(index, market)
@@ -237,6 +239,25 @@ class Guard:
 
     def _entry(self, tag: int, time_ms: int, payload: bytes) -> bytes:
         return operations.entry_bytes(tag, self._sender, time_ms, payload)
+
+
+def _anybody(globals: containers.Globals) -> Iterator[int]:
+    """The markets' funds, and everybody's accounts."""
+    yield from range(1, globals.market_count + 1)
+    yield from range(constants.RESERVED_ACCOUNTS, globals.next_account)
+
+
+def _is_fund(index: int) -> bool:
+    return index < constants.RESERVED_ACCOUNTS
+
+
+def _is_to_rescue(index: int, judged: Judged) -> bool:
+    # A fund has nobody to take its lots: it is called once it owes, also for what it holds no longer.
+    return judged.equity < 0 if _is_fund(index) else judged.is_below
+
+
+def _at_risk(index: int, judged: Judged) -> int:
+    return -judged.equity if _is_fund(index) else judged.at_risk
 
 
 def _row(time: int, count: int) -> list[int]:

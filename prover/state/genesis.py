@@ -204,7 +204,7 @@ def legal_globals(genesis: bytes) -> containers.Globals:
 def _require_no_debts(globals: containers.Globals) -> None:
     pool, debts = globals.pool, globals.risk.debts
     _require(not any((pool.epoch, pool.older, pool.fresh, pool.receivable, pool.owed)), "nobody owes before genesis")
-    _require(not any((debts.held_at, *debts.factors)), "nobody has paid for others before genesis")
+    _require(not any((debts.clock, *debts.factors)), "nobody has paid for others before genesis")
 
 
 def _require(is_legal: bool, sentence: str) -> None:

@@ -161,14 +161,14 @@ class VenueParameters(msgspec.Struct, frozen=True, gc=False):
 class Debts(msgspec.Struct, frozen=True, gc=False):
     """What unsettled money has paid for debts: (epoch * 2^96 + factor at its end) of the last epochs with one.
 
-    held_at: since when nothing matures, 0 where it does.
+    clock: that money ages by: above 0 where it stands still, what it shows, else what it is ahead of the time.
     """
 
-    held_at: int
+    clock: int
     factors: list[int]
 
 
-NO_DEBTS: Final = Debts(held_at=0, factors=[0] * 16)
+NO_DEBTS: Final = Debts(clock=0, factors=[0] * 16)
 
 
 class Pool(msgspec.Struct, frozen=True, gc=False):

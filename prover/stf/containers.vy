@@ -139,10 +139,10 @@ struct VenueParameters:
     signer: address
 
 
-# What unsettled money has paid for debts: (epoch * 2^96 + factor at its end) of the last epochs with one. held_at: since
-# when nothing matures, 0 where it does.
+# What unsettled money has paid for debts: (epoch * 2^96 + factor at its end) of the last epochs with one. clock: that
+# money ages by: above 0 where it stands still, what it shows, else what it is ahead of the time.
 struct Debts:
-    held_at: int256
+    clock: int256
     factors: int256[16]
 
 

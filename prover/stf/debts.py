@@ -11,9 +11,9 @@ from prover.stf.words import int256
 
 def today(debts: containers.Debts, now: int256) -> int256:
     """The epoch by which money matures: it stands still while a debt is owed; PROTOCOL.md 7.9."""
-    if debts.held_at != 0:
-        return debts.held_at // constants.EPOCH
-    return now // constants.EPOCH
+    if debts.clock > 0:
+        return debts.clock // constants.EPOCH
+    return (now + debts.clock) // constants.EPOCH
 
 
 def latest(debts: containers.Debts) -> int256:
@@ -149,9 +149,10 @@ def take(
         factors[last] = epoch * constants.FACTOR_BOUND + factor
     else:
         sums = containers.Pool(epoch=epoch, older=sums.older, fresh=sums.fresh, receivable=sums.receivable, owed=owed)
-    held_at: int256 = debts.held_at
-    if sums.owed <= constants.MOST_OWED:
-        held_at = 0
-    elif held_at == 0:
-        held_at = now
-    return sums, containers.Debts(held_at=held_at, factors=factors)
+    # It goes on from where it stood: what is earned meanwhile is as young then as it was.
+    clock: int256 = debts.clock
+    if clock <= 0 and sums.owed > constants.MOST_OWED:
+        clock = clock + now
+    elif clock > 0 and sums.owed <= constants.MOST_OWED:
+        clock = clock - now
+    return sums, containers.Debts(clock=clock, factors=factors)

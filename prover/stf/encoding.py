@@ -352,7 +352,7 @@ def globals_bytes(globals: containers.Globals) -> bytes:
     words += globals.frontier
     for column in (risk.price, risk.funding_index, risk.initial_ppm, risk.maintenance_ppm):
         words += [word(value) for value in column]
-    words += [word(value) for value in (risk.debts.held_at, *risk.debts.factors)]
+    words += [word(value) for value in (risk.debts.clock, *risk.debts.factors)]
     for market in globals.markets:
         words += [
             market.label,

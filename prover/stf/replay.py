@@ -591,9 +591,8 @@ class Chunk(WorkingState):
             return codes.NO_MARKET
         # An insurance account below maintenance is reduced as others are deleveraged.
         insured = tag == constants.DELEVERAGE and move.account == constants.insurance_account(move.market)
-        # The fund of another market, once that is settled, goes home by an entry.
+        # By an entry a fund below zero is called, and that of another market, once it is settled, goes home.
         homing = tag == constants.FORCED_RESCUE and constants.FEE_ACCOUNT < move.account < constants.RESERVED_ACCOUNTS
-        homing = homing and move.account != constants.insurance_account(move.market)
         is_reserved = tag != constants.UNWIND and move.account < constants.RESERVED_ACCOUNTS and not homing
         if is_reserved and not insured:
             return codes.RESERVED

@@ -416,9 +416,8 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
             # An insurance account below maintenance is reduced as others are deleveraged.
             insured: bool = tag == constants.DELEVERAGE and move.account == constants.insurance_account(move.market)
             by_order: bool = tag == constants.LIQUIDATE or tag == constants.UNWIND
-            # The fund of another market, once that is settled, goes home by an entry.
+            # By an entry a fund below zero is called, and that of another market, once it is settled, goes home.
             homing: bool = tag == constants.FORCED_RESCUE and move.account != constants.FEE_ACCOUNT and move.account < constants.RESERVED_ACCOUNTS
-            homing = homing and move.account != constants.insurance_account(move.market)
             if by_order and move.maker >= order_count:
                 code = codes.NO_ORDER
             elif not by_order and move.market >= globals.market_count:

@@ -68,6 +68,17 @@ def check_rescue(clock: containers.Clock, listed: containers.Market, price: int2
 
 @internal
 @pure
+def check_evidence(under: containers.Conditions) -> int256:
+    """Whether the last ticks are what a forced rescue may be decided at; PROTOCOL.md 8.16."""
+    if under.tick_time + constants.FORCED_PRICE_AGE < under.entered_at:
+        return codes.STALE
+    if not under.clock.steady and under.clock.now <= under.tick_time + constants.FORCED_PRICE_AGE:
+        return codes.UNSTEADY
+    return codes.OK
+
+
+@internal
+@pure
 def check_forced(under: containers.Conditions, move: containers.Rescue, account: containers.Account) -> int256:
     """Whether anybody may force a rescue of an account now; PROTOCOL.md 8.16."""
     # What can never be done waits for nothing. A grace keeps no forced path waiting, no ticks at all only for a while.
@@ -77,11 +88,7 @@ def check_forced(under: containers.Conditions, move: containers.Rescue, account:
         return codes.NO_MARKET
     if move.lots == 0 or account.positions[move.market] == containers.EMPTY:
         return codes.OVERFILLED
-    if under.tick_time + constants.FORCED_PRICE_AGE < under.entered_at:
-        return codes.STALE
-    if not under.clock.steady and under.clock.now <= under.tick_time + constants.FORCED_PRICE_AGE:
-        return codes.UNSTEADY
-    return codes.OK
+    return self.check_evidence(under)
 
 
 @internal
@@ -344,6 +351,35 @@ def funded(under: containers.Conditions, insurance: containers.Account, market: 
 
 @internal
 @pure
+def affordable(under: containers.Conditions, paying: containers.Account) -> int256:
+    """What a settled insurance account may pay beyond the oracle price, whatever it takes; PROTOCOL.md 8.13."""
+    every: containers.Sums = margin.sums(under.risk, paying, constants.MARKETS)
+    equity: int256 = margin.collateral(paying) + every.value
+    quarter: int256 = max(equity, 0) * constants.PAYOUT_PPM // constants.PPM - under.listed.paid_out
+    return max(min(equity - every.initial, quarter), 0)
+
+
+@internal
+@pure
+def burdened(under: containers.Conditions, insurance: containers.Account, market: int256, closed: int256, premium: int256) -> (containers.Funded, int256):
+    """A fund that is made to take lots beyond its limits, and what it pays of a premium; PROTOCOL.md 8.16."""
+    taking: containers.Account = insurance
+    dust: int256 = 0
+    taking, dust = margin.settle(under.risk, insurance, under.clock.now)
+    paid_out: int256 = min(premium, self.affordable(under, taking))
+    held: containers.Position = encoding.unpack(taking.positions[market])
+    fund: containers.Funded = containers.Funded(
+        code=codes.OK,
+        account=margin.moved(under.risk, taking, market, closed, closed * under.risk.price[market], paid_out),
+        growth=self.interest_growth(held.size, closed),
+        dust=dust,
+        turned_over=0,
+    )
+    return fund, paid_out
+
+
+@internal
+@pure
 def fewest(under: containers.Conditions, market: int256, every: containers.Sums, equity: int256, size: int256, discount: int256) -> int256:
     """The fewest lots that bring an account back to its initial requirement; PROTOCOL.md 8.16."""
     oracle: int256 = under.risk.price[market]
@@ -415,6 +451,10 @@ def take_over(tag: int256, under: containers.Conditions, move: containers.Rescue
     quote: int256 = closed * oracle + premium
     paid_out: int256 = max(premium, 0)
     fund: containers.Funded = self.funded(under, insurance, market, closed, quote, paid_out)
+    # Below zero whoever is opposite wins what nobody has. No operator may keep that, and a counterparty that an entry
+    # names could hand its position on: so the fund takes it, and what it cannot pay unsettled money does.
+    if forced and fund.code == codes.FUND_LIMIT and equity < 0:
+        fund, paid_out = self.burdened(under, insurance, market, closed, premium)
     if fund.code != codes.OK:
         refused.code = fund.code
         return refused
@@ -429,8 +469,35 @@ def take_over(tag: int256, under: containers.Conditions, move: containers.Rescue
         dust=dust + fund.dust,
         turned_over=fund.turned_over,
         paid_out=paid_out,
-        debt=0,
+        debt=max(premium, 0) - paid_out,
     )
+
+
+@internal
+@pure
+def called(under: containers.Conditions, move: containers.Rescue, insurance: containers.Account) -> containers.Rescued:
+    """Whether unsettled money pays what an insurance account is below zero; PROTOCOL.md 8.16."""
+    refused: containers.Rescued = self.untouched(insurance, insurance, insurance, containers.Slot(sequence=0, filled=0))
+    refused.code = codes.NO_MARKET
+    if not margin.trades(under.listed, under.risk.price[move.market]):
+        return refused
+    refused.code = self.check_evidence(under)
+    if refused.code != codes.OK:
+        return refused
+    settled: containers.Account = insurance
+    dust: int256 = 0
+    settled, dust = margin.settle(under.risk, insurance, under.clock.now)
+    judged: containers.Risk = self.judged_at(True, under.risk, under.previous, settled)
+    if margin.equity(judged, settled) >= 0:
+        refused.code = codes.HEALTHY
+        return refused
+    # It keeps its position, which only an operator can give to somebody: from nothing, at the price of the last tick.
+    debt: int256 = -margin.equity(under.risk, settled)
+    refused.account = custody.credited(settled, debt)
+    refused.insurance = refused.account
+    refused.dust = dust
+    refused.debt = debt
+    return refused
 
 
 @internal
@@ -487,13 +554,8 @@ def deleverage(under: containers.Conditions, move: containers.Rescue, account: c
     paying: containers.Account = insurance
     paying_dust: int256 = 0
     paying, paying_dust = margin.settle(under.risk, insurance, under.clock.now)
-    every: containers.Sums = margin.sums(under.risk, paying, constants.MARKETS)
-    allowed: int256 = min(
-        margin.collateral(paying) + every.value - every.initial,
-        max(margin.collateral(paying) + every.value, 0) * constants.PAYOUT_PPM // constants.PPM - under.listed.paid_out,
-    )
     # The fund pays all that it may before anybody else bears a micro-dollar.
-    paid_out: int256 = max(min(premium, allowed), 0)
+    paid_out: int256 = min(premium, self.affordable(under, paying))
     borne: int256 = 0
     bearing: containers.Account = other
     bearing_dust: int256 = 0
@@ -802,6 +864,8 @@ def decide(tag: int256, under: containers.Conditions, move: containers.Rescue, a
         return self.reduce(under, move, other.account, insurance)
     if tag == constants.DELEVERAGE:
         return self.deleverage(under, move, account, other.account, insurance)
+    if tag == constants.FORCED_RESCUE and move.account == constants.insurance_account(move.market):
+        return self.called(under, move, insurance)
     if tag == constants.FORCED_RESCUE and move.account < constants.RESERVED_ACCOUNTS:
         return self.sent_home(under, move, account, insurance)
     return self.take_over(tag, under, move, account, insurance)

@@ -74,7 +74,7 @@ def view(
         floor=account.floor,
         collateral_micros=margin.collateral(settled),
         settled_micros=settled.settled,
-        maturing=_maturing(settled),
+        maturing=_maturing(risk.debts, settled),
         initial_ppm=settled.initial_ppm,
         agents=[_agent(packed) for packed in settled.agents],
         equity_micros=now.equity,
@@ -123,9 +123,9 @@ def standing_of(seen: Outlook) -> Standing:
     return Standing(seen.equity_micros, seen.initial_micros, seen.maintenance_micros, seen.notional_micros)
 
 
-def _maturing(settled: containers.Account) -> list[Maturing]:
-    """Older money settles when the epoch ends, fresh money one epoch later."""
-    ends = (settled.epoch + 1) * constants.EPOCH
+def _maturing(owing: containers.Debts, settled: containers.Account) -> list[Maturing]:
+    """Older money settles when the epoch ends, fresh money one epoch later; where debts are owed, so much later."""
+    ends = (settled.epoch + 1) * constants.EPOCH + max(-owing.clock, 0)
     steps = ((settled.older, ends), (settled.fresh, ends + constants.EPOCH))
     return [Maturing(amount, at) for amount, at in steps if amount]
 

@@ -162,8 +162,9 @@ def _explain_money(
 ) -> None:
     """Adds what is settled and what matures: first the state's three parts as time has moved them on."""
     epoch = f"now // {constants.EPOCH}"
-    # While a debt is owed nothing matures: it is as if time stood still.
-    now_ms = owing.held_at or now_ms
+    # While a debt is owed nothing matures: it is as if time stood still, and then went on from there.
+    behind_ms = max(-owing.clock, 0)
+    now_ms = owing.clock if owing.clock > 0 else now_ms - behind_ms
     _, older, fresh = debts.aged(owing, account, account.epoch)
     unsettled = {"older_before": account.older, "older": older, "fresh_before": account.fresh, "fresh": fresh}
     paid = account.older + account.fresh - older - fresh
@@ -204,10 +205,11 @@ def _explain_money(
         (now_ms // constants.EPOCH + 2) * constants.EPOCH: "fresh - min(fresh, max(0, -settled))",
     }
     for place, step in enumerate(seen.maturing):
-        sheet.add(f"maturing.{place}.amount", step.amount_micros, "micros", steps[step.settles_at_ms], **left)
-        ends = step.settles_at_ms // constants.EPOCH - now_ms // constants.EPOCH
-        formula = f"({epoch} + {ends}) * {constants.EPOCH}"
-        sheet.add(f"maturing.{place}.settles_at", step.settles_at_ms, "ms", formula, now=now_ms)
+        formula = steps[step.settles_at_ms - behind_ms]
+        sheet.add(f"maturing.{place}.amount", step.amount_micros, "micros", formula, **left)
+        ends = (step.settles_at_ms - behind_ms) // constants.EPOCH - now_ms // constants.EPOCH
+        formula = f"({epoch} + {ends}) * {constants.EPOCH} + behind"
+        sheet.add(f"maturing.{place}.settles_at", step.settles_at_ms, "ms", formula, now=now_ms, behind=behind_ms)
 
 
 def _explain_pool(sheet: _Sheet, seen: Outlook, posting_fee: int) -> None:

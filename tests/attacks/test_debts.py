@@ -1,16 +1,29 @@
 """What a loser cannot pay, and who bears it: those who just won, however they hold what they won."""
 
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
 from prover.state.audit import conservation
 from prover.state.state import State
 from prover.stf import codes as c
-from prover.stf import constants, containers, debts, margin, replay
+from prover.stf import constants, containers, debts, margin, replay, rescue
 from prover.stf.replay import Chunk
 from tests.attacks.law_variants import python_chunk, rule_off
-from tests.attacks.stage import ATTACKER, BITCOIN, BTC, VICTIM, held, row_of, size_of, stage, ticks, value
+from tests.attacks.stage import (
+    ATTACKER,
+    BITCOIN,
+    BTC,
+    VICTIM,
+    forced_rescue,
+    held,
+    row_of,
+    size_of,
+    stage,
+    ticks,
+    value,
+)
 from tests.attacks.stage import rescue as move
 from tests.attacks.test_law_rules import assert_refused
 from tests.twins import venue
@@ -124,7 +137,7 @@ class TestG1HandOver:
         state = self.state(won=300, others=100)
         assert venue.run(state, self.deleveraged).codes == (c.OK,)
         assert (state.globals.pool.owed, state.globals.pool.receivable) == (1_600 * DOLLAR, 400 * DOLLAR)
-        assert state.globals.risk.debts.held_at == NOW
+        assert state.globals.risk.debts.clock == NOW
         return state
 
     def won_later(self, state: State, now: int) -> None:
@@ -151,7 +164,7 @@ class TestG1HandOver:
 
     def test_off_it_matures_beside_the_debt(self, monkeypatch: pytest.MonkeyPatch) -> None:
         state = self.owing()
-        rule_off(monkeypatch, debts, "    if debts.held_at != 0:\n", "    if False:\n")
+        rule_off(monkeypatch, debts, "    if debts.clock > 0:\n", "    if False:\n")
         owing = state.globals.risk.debts
         won = account(OWNERS[4], 0, fresh=DOLLAR, factor=debts.latest(owing))
         late = margin.matured(owing, won, NOW + 2 * EPOCH)
@@ -168,10 +181,10 @@ class TestG1HandOver:
         state = self.state(won=1_900, others=0)
         assert venue.run(state, self.deleveraged).codes == (c.OK,)
         assert state.globals.pool.owed == 100 * DOLLAR
-        assert state.globals.risk.debts.held_at == 0
+        assert state.globals.risk.debts.clock == 0
         more = self.state(won=1_899, others=0)
         assert venue.run(more, self.deleveraged).codes == (c.OK,)
-        assert more.globals.risk.debts.held_at == NOW
+        assert more.globals.risk.debts.clock == NOW
 
     def test_on_open_profit_bears_first(self) -> None:
         state = self.state()
@@ -184,6 +197,146 @@ class TestG1HandOver:
         assert value(state.account(ATTACKER)) == 1_500 * DOLLAR
         assert state.globals.pool.receivable == 800 * DOLLAR
         assert conservation(state).sound
+
+
+class TestBeyondTheFund:
+    """A seat that deleverages nobody: its loser owes more than the fund has, and its winner has handed on.
+
+    The heir is long against the loser's bitcoin, and bought at the price of today.
+    """
+
+    HOLE = TestG1HandOver.HOLE
+    HEIR = ATTACKER
+
+    def state(self, fund: int = 0, hole: int = HOLE, **changes: Any) -> State:
+        return stage(
+            NOBODY_ELSE
+            | {
+                1: account(containers.NOBODY, fund * DOLLAR),
+                VICTIM: held(-BITCOIN, -hole),
+                self.HEIR: held(BITCOIN, 100_000, owner=OWNERS[2]),
+                WINNER: account(OWNERS[2], 1_000 * DOLLAR, fresh=3_500 * DOLLAR),
+                SIBLING: account(OWNERS[2], 0),
+                STRANGER: account(OWNERS[4], 10_000 * DOLLAR, fresh=500 * DOLLAR),
+            },
+            pool=containers.Pool(venue.EPOCH, 0, 4_000 * DOLLAR, 0, 0),
+            **changes,
+        )
+
+    def test_off_the_winner_leaves_with_what_the_loser_owes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule = "    if forced and fund.code == codes.FUND_LIMIT and equity < 0:\n"
+        rule_off(monkeypatch, rescue, rule, "    if False:\n")
+        chunk = python_chunk(self.state(), forced_rescue())
+
+        assert chunk.operation_codes == [c.FUND_LIMIT]
+        left = [row_of(chunk, index) for index in (WINNER, STRANGER)]
+        settled = [margin.matured(chunk.globals.risk.debts, row, NOW + 2 * EPOCH).settled for row in left]
+        assert settled == [4_500 * DOLLAR, 10_500 * DOLLAR]
+        assert value(row_of(chunk, VICTIM)) == -self.HOLE * DOLLAR
+
+    @pytest.mark.parametrize(("fund", "paid"), [(0, 0), (-100, 0), (4_000, 1_000), (5_999, 1_499.75)])
+    def test_on_the_fund_takes_it_and_unsettled_money_pays(self, fund: int, paid: float) -> None:
+        state = self.state(fund)
+        assert venue.run(state, forced_rescue()).codes == (c.OK,)
+        debt = self.HOLE - paid
+        assert (state.globals.pool.receivable, state.globals.pool.owed) == (debt * DOLLAR, 0)
+        assert (size_of(state.account(VICTIM)), value(state.account(VICTIM))) == (0, 0)
+        assert (size_of(state.account(1)), value(state.account(1))) == (-BITCOIN, (fund - paid) * DOLLAR)
+        market = state.globals.markets[0]
+        assert (market.paid_out, market.turned_over, market.open_interest) == (paid * DOLLAR, 0, BITCOIN)
+        left = [margin.matured(state.globals.risk.debts, state.account(index), NOW) for index in (WINNER, STRANGER)]
+        assert [row.settled for row in left] == [1_000 * DOLLAR, 10_000 * DOLLAR]
+        assert 0 <= (4_000 - debt) * DOLLAR - sum(row.fresh for row in left) <= 2
+        assert conservation(state).sound
+
+    def test_on_part_of_it_as_well(self) -> None:
+        state = self.state()
+        assert venue.run(state, forced_rescue(lots=BITCOIN // 4)).codes == (c.OK,)
+        assert value(state.account(VICTIM)) == -self.HOLE * DOLLAR * 3 // 4
+        assert state.globals.pool.receivable == self.HOLE * DOLLAR // 4
+        assert conservation(state).sound
+
+    def test_on_what_nobody_has_stays_owed_and_nothing_matures(self) -> None:
+        state = self.state(hole=5_000)
+        assert venue.run(state, forced_rescue()).codes == (c.OK,)
+        assert (state.globals.pool.owed, state.globals.risk.debts.clock) == (1_000 * DOLLAR, NOW)
+
+    @pytest.mark.parametrize("previous", [0, BTC - 2_000])
+    def test_on_above_zero_at_one_of_two_prices_the_fund_keeps_its_limits(self, previous: int) -> None:
+        state = self.state(hole=-1 if previous == 0 else 199, market={"previous_price": previous})
+        assert_refused(state, forced_rescue(), code=c.FUND_LIMIT)
+
+    def test_on_only_what_is_forced(self) -> None:
+        assert_refused(self.state(), move(constants.TAKE_OVER), code=c.FUND_LIMIT)
+
+    def test_on_the_account_keeps_no_option_against_the_fund(self) -> None:
+        # Whoever is made to go below zero ends with nothing, wherever the price goes from there.
+        state = self.state()
+        assert venue.run(state, forced_rescue()).codes == (c.OK,)
+        ticks(state, BTC - 10_000)
+        assert value(state.account(VICTIM), BTC - 10_000) == 0
+        assert value(state.account(1), BTC - 10_000) == 1_000 * DOLLAR
+
+    def taken(self, moved: int) -> tuple[State, int]:
+        """The fund is short a bitcoin of the price of today, and the price moves."""
+        state = self.state()
+        assert venue.run(state, forced_rescue()).codes == (c.OK,)
+        return state, ticks(state, BTC + moved, BTC + moved)
+
+    def test_off_what_the_fund_loses_matures_for_others(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        state, now = self.taken(15_000)
+        rule = (
+            "    if tag == constants.FORCED_RESCUE and move.account == constants.insurance_account(move.market):\n"
+            "        return called(under, move, insurance)\n"
+        )
+        rule_off(monkeypatch, rescue, rule)
+        chunk = python_chunk(state, forced_rescue(1, time=now), timestamp=now)
+
+        assert chunk.operation_codes == [c.NO_MARKET]
+        assert value(row_of(chunk, 1), BTC + 15_000) == -1_500 * DOLLAR
+
+    def test_on_a_fund_below_zero_is_called(self) -> None:
+        state, now = self.taken(15_000)
+        assert venue.run(state, forced_rescue(1, lots=0, time=now), timestamp=now).codes == (c.OK,)
+        fund = state.account(1)
+        assert (size_of(fund), value(fund, BTC + 15_000), fund.settled) == (-BITCOIN, 0, 1_500 * DOLLAR)
+        assert state.globals.markets[0].fund == 1_500 * DOLLAR
+        assert (state.globals.pool.receivable, state.globals.pool.owed) == (3_500 * DOLLAR, 0)
+        assert conservation(state).sound
+        assert_refused(state, forced_rescue(1, time=now), code=c.HEALTHY, timestamp=now)
+
+    def test_on_not_above_zero_at_one_of_two_prices(self) -> None:
+        state, _ = self.taken(0)
+        now = ticks(state, BTC + 15_000)
+        assert_refused(state, forced_rescue(1, time=now), code=c.HEALTHY, timestamp=now)
+        state = self.state(fund=-1)
+        assert venue.run(state, forced_rescue(1)).codes == (c.OK,)
+        assert value(state.account(1)) == 0
+
+    def test_on_a_call_asks_for_the_evidence_of_a_rescue(self) -> None:
+        late = NOW + constants.FORCED_PRICE_AGE + 1
+        assert_refused(self.state(fund=-1), forced_rescue(1, time=late), code=c.STALE)
+        state = self.state(fund=-1)
+        state.globals.streak = 2
+        assert python_chunk(state, forced_rescue(1)).operation_codes == [c.UNSTEADY]
+        state.globals.markets[0].status = constants.MARKET_CLOSED
+        assert python_chunk(state, forced_rescue(1)).operation_codes == [c.NO_MARKET]
+
+
+def test_what_is_earned_while_debts_are_owed_is_as_young_afterwards() -> None:
+    _, owing = debts.take(containers.Pool(venue.EPOCH, 0, 0, 0, 0), containers.NO_DEBTS, 101 * DOLLAR, NOW)
+    later = NOW + 3 * EPOCH + 5
+    assert debts.today(owing, later) == venue.EPOCH
+    earned = account(OWNERS[1], 0, fresh=1_000 * DOLLAR, epoch=venue.EPOCH)
+    pool, owing = debts.take(containers.Pool(venue.EPOCH, 0, 1_000 * DOLLAR, 0, 101 * DOLLAR), owing, 0, later)
+    assert (pool.owed, owing.clock, debts.today(owing, later)) == (0, -3 * EPOCH - 5, venue.EPOCH)
+    early = margin.matured(owing, earned, later + 2 * EPOCH - 1 - NOW % EPOCH)
+    ripe = margin.matured(owing, earned, later + 2 * EPOCH - NOW % EPOCH)
+    assert (early.settled, early.older) == (0, ripe.settled)
+    assert 0 <= 899 * DOLLAR - ripe.settled <= 1
+    # And another debt stops it again, where it is.
+    _, owing = debts.take(pool, owing, 2_000 * DOLLAR, later + 7)
+    assert owing.clock == NOW + 7
 
 
 def test_more_epochs_with_debts_than_are_kept_are_judged_by_the_oldest() -> None:

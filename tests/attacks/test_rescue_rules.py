@@ -334,9 +334,9 @@ class TestPickedTicks:
     def test_off_two_picked_wicks_take_an_account_whole(self, monkeypatch: pytest.MonkeyPatch) -> None:
         rule = (
             "    if not under.clock.steady and under.clock.now <= under.tick_time + constants.FORCED_PRICE_AGE:\n"
-            "        return codes.UNSTEADY\n    return codes.OK\n\n\ndef check_maker("
+            "        return codes.UNSTEADY\n    return codes.OK\n\n\ndef check_forced("
         )
-        rule_off(monkeypatch, rescue, rule, "    return codes.OK\n\n\ndef check_maker(")
+        rule_off(monkeypatch, rescue, rule, "    return codes.OK\n\n\ndef check_forced(")
         state, now = self.thin(self.LOW, self.LOW)
         chunk = python_chunk(state, forced_rescue(time=now), timestamp=now)
 
@@ -541,7 +541,9 @@ class TestH2Deleverage:
     deleverage = move(constants.DELEVERAGE, other=ATTACKER)
 
     def test_off_the_winner_pays_before_the_fund(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        rule_off(monkeypatch, rescue, "paid_out: int256 = max(min(premium, allowed), 0)", "paid_out: int256 = 0")
+        rule_off(
+            monkeypatch, rescue, "paid_out: int256 = min(premium, affordable(under, paying))", "paid_out: int256 = 0"
+        )
         chunk = python_chunk(self.state(fund=10_000), self.deleverage)
 
         assert chunk.operation_codes == [c.OK]

@@ -307,11 +307,10 @@ class TestM12Straddle:
         assert venue.run(state, *self.taken(VICTIM)).codes == (c.OK,)
         assert state.globals.markets[0].paid_out == self.HOLE * DOLLAR
         assert_refused(state, *self.taken(20), code=c.FUND_LIMIT)
-        assert_refused(state, forced_rescue(20), code=c.FUND_LIMIT)
         assert value(state.account(1)) == (self.FUND - self.HOLE) * DOLLAR
         venue.later(state, NOW + constants.HOUR)
         now = ticks(state, BTC, BTC)
-        assert venue.run(state, forced_rescue(20, time=now), timestamp=now).codes == (c.OK,)
+        assert venue.run(state, move(constants.TAKE_OVER, self.HALF, account=20), timestamp=now).codes == (c.OK,)
         assert value(state.account(1)) == (self.FUND - 2 * self.HOLE) * DOLLAR
         assert conservation(state).sound
 

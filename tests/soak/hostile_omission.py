@@ -40,110 +40,176 @@ from tests.twins.venue import NOW
 PATIENCE: Final = 600_000
 CLOSE_OUT_PATIENCE: Final = 180_000
 LOSER, WINNER, HEIR = OWN, OTHER_OWN, THIRD_OWN
+LAST_HEIR: Final = HEIR + 1
 # Until profit has matured, whatever the epoch in which it is made.
 MATURES: Final = 2 * constants.EPOCH
 
 
 def omitted_liquidation(case: Case) -> None:
     """A loser that its fund can take over at once: at most a twentieth of the fund, whatever prices do to it."""
-    omitted(case, 1)
-
-
-def beyond_the_fund(case: Case) -> None:
-    """As much as the fund lets be open at all, of which it can take over but a part."""
-    omitted(case, 20 * constants.FUND_MULTIPLE_UPPER)
-
-
-def omitted(case: Case, twentieths: int) -> None:
-    """The operator trades with itself, omits the loser's rescue, and the winner leaves with what the loser owes."""
-    rng = case.rng
-    opened = grid(case.entered)
+    fund, price, margin_ppm = opened(case, 1)
+    begun = grid(case.entered)
     reach = SHIPPED.lag + PATIENCE + SHIPPED.inclusion + case.silence
-    # Until the winner has left, and the last batch with it.
-    last = opened + case.rules.lag + case.silence + MATURES + 2 * constants.HOUR + case.rules.lag
-    prices = case.prices = Prices(rng, (last - NOW) // MINUTE)
-    fund = round(10 ** rng.uniform(11, 14))
-    price = prices.at(opened)
-    most = fund * twentieths // 20 // price
-    case.lots = max(most * rng.randint(1, 100) // 100, 1)
-    maintenance_ppm = venue.globals_of().risk.maintenance_ppm[0]
-    moved = max(
-        prices.worst_fall(opened, opened + reach + MATURES, reach, maintenance_ppm),
-        prices.worst_rise(opened, opened + reach + MATURES, reach, maintenance_ppm),
-    )
+    ppm = venue.globals_of().risk.maintenance_ppm[0]
+    until = begun + reach + MATURES
+    prices = case.prices
+    moved = max(prices.worst_fall(begun, until, reach, ppm), prices.worst_rise(begun, until, reach, ppm))
     case.bound = min(fund, case.lots * moved)
-    margin_ppm = rng.randint(maintenance_ppm, 3 * maintenance_ppm)
 
     def play(plan: tuple[int, int]) -> None:
         lost_at, posted = plan
-        seat = Seat(
-            {
-                FUND: holding(containers.NOBODY, fund, 0, 0),
-                LOSER: holding(OPERATOR, case.lots * price * margin_ppm // constants.PPM, case.signed, price),
-                WINNER: holding(OPERATOR, RICH, -case.signed, price),
-                HEIR: holding(OPERATOR, RICH, 0, 0),
-            },
-            case.rules,
-            interest_lower=constants.COLLATERAL_BOUND // 4,
-            interest_upper=constants.COLLATERAL_BOUND // 2,
-        )
-        seat.chunk(opened, *ticks(prices, opened))
-        seat.commit(opened)
-        hand_over = own_trade(seat, lost_at, case.lots, prices.at(lost_at), *heirs(case))
-        seat.chunk(lost_at, *ticks(prices, lost_at), *hand_over)
-        seat.commit(posted)
-        leaves = grid((lost_at // constants.EPOCH + 2) * constants.EPOCH + rng.randrange(1, constants.HOUR))
-        posted, paid = watched(case, seat, posted, leaves)
-        profit = withdrawn(seat, prices, leaves) - RICH
+        seat, brought = own_sides(case, fund, price, margin_ppm)
+        posted = handed_over(case, seat, lost_at, posted, heirs(case))
+        leaves = matured_at(case, lost_at)
+        posted = watched(case, seat, posted, leaves)
+        case.won(gained(seat, case.prices, leaves) - brought)
         seat.commit(max(posted, leaves))
-        owed = max(-value(seat.account(LOSER), prices.at(leaves)), 0)
-        # What the fund has paid for the loser and what nobody has, as far as the winner is gone with it.
-        case.won(min(paid + owed, profit))
 
-    weighed = []
-    for _ in range(30):
-        lost_at = grid(rng.randrange(opened + 3 * STEP, opened + case.rules.lag + case.silence))
-        posted = posted_at(case, lost_at, rng)
-        lost = (price - prices.at(lost_at)) * (1 if case.is_long else -1)
-        weighed.append((lost, (lost_at, posted)))
-    for plan in case.best(weighed):
+    for plan in case.best(plans(case, price)):
         play(plan)
 
 
-def heirs(case: Case) -> tuple[int, int]:
+def beyond_the_fund(case: Case) -> None:
+    """As much as the fund lets be open at all, which it is made to take; what is won back does not count."""
+    case.bound = loser_beyond(case, counts_won_back=False)
+
+
+def won_back(case: Case) -> None:
+    """The same with what heirs win back of an open loss, which somebody else has taken out as profit before."""
+    fund_and_range = loser_beyond(case, counts_won_back=True)
+    begun, until = held_over(case)
+    case.bound = fund_and_range + case.lots * (case.prices.high(begun, until) - case.prices.low(begun, until))
+
+
+def held_over(case: Case) -> tuple[int, int]:
+    """From the first position on until the last profit has left."""
+    begun = grid(case.entered)
+    return begun, begun + case.rules.lag + case.silence + 2 * (MATURES + constants.HOUR)
+
+
+def loser_beyond(case: Case, counts_won_back: bool) -> int:
+    """Plays a loser beyond its fund, whose winner hands on twice; answers with the bound of what is not won back."""
+    fund, price, margin_ppm = opened(case, 20 * constants.FUND_MULTIPLE_UPPER)
+    # What the fund has taken it holds until the last profit has left.
+    begun, until = held_over(case)
+    bound = min(fund, case.lots * (case.prices.high(begun, until) - case.prices.low(begun, until)))
+
+    def play(plan: tuple[int, int]) -> None:
+        lost_at, posted = plan
+        seat, brought = own_sides(case, fund, price, margin_ppm)
+        posted = handed_over(case, seat, lost_at, posted, heirs(case))
+        # The heir hands on too, once, when the fund has the loser's lots.
+        again = grid(max(lost_at + case.rng.randrange(STEP, MATURES), posted + 3 * STEP))
+        posted = watched(case, seat, posted, again)
+        worst = min(value(seat.account(HEIR), seen) for seen in seat.seen)
+        posted = handed_over(case, seat, max(again, grid(posted) + STEP), 0, heirs(case, 1))
+        again_whole = max(seat.account(HEIR).settled - max(worst, 0), 0)
+        leaves = matured_at(case, seat.now)
+        posted = watched(case, seat, posted, leaves)
+        case.won(gained(seat, case.prices, leaves) - brought - (0 if counts_won_back else again_whole))
+        seat.commit(max(posted, leaves))
+
+    for plan in case.best(plans(case, price)):
+        play(plan)
+    return bound
+
+
+def opened(case: Case, twentieths: int) -> tuple[int, int, int]:
+    """Prices until the last winner has left, and lots of so much of a fund: it, their price, the loser's margin."""
+    last = grid(case.entered) + 2 * (case.rules.lag + case.silence + MATURES + 2 * constants.HOUR)
+    case.prices = Prices(case.rng, (last - NOW) // MINUTE)
+    fund = round(10 ** case.rng.uniform(11, 14))
+    price = case.prices.at(grid(case.entered))
+    case.lots = max(fund * twentieths // 20 // price * case.rng.randint(1, 100) // 100, 1)
+    maintenance_ppm = venue.globals_of().risk.maintenance_ppm[0]
+    return fund, price, case.rng.randint(maintenance_ppm, 3 * maintenance_ppm)
+
+
+def own_sides(case: Case, fund: int, price: int, margin_ppm: int) -> tuple[Seat, int]:
+    """A seat with own accounts on both sides, and two to hand on to; and what they bring."""
+    seat = Seat(
+        {
+            FUND: holding(containers.NOBODY, fund, 0, 0),
+            LOSER: holding(OPERATOR, case.lots * price * margin_ppm // constants.PPM, case.signed, price),
+            WINNER: holding(OPERATOR, RICH, -case.signed, price),
+            HEIR: holding(OPERATOR, RICH, 0, 0),
+            LAST_HEIR: holding(OPERATOR, RICH, 0, 0),
+        },
+        case.rules,
+        interest_lower=constants.COLLATERAL_BOUND // 4,
+        interest_upper=constants.COLLATERAL_BOUND // 2,
+    )
+    brought = sum(margin.collateral(seat.account(index)) for index in (LOSER, WINNER, HEIR, LAST_HEIR))
+    seat.chunk(grid(case.entered), *ticks(case.prices, grid(case.entered)))
+    seat.commit(grid(case.entered))
+    return seat, brought
+
+
+def plans(case: Case, price: int) -> list[tuple[int, tuple[int, int]]]:
+    """When the winner hands its position on, and when that is posted, by what the loser has lost."""
+    weighed = []
+    begun = grid(case.entered)
+    for _ in range(30):
+        lost_at = grid(case.rng.randrange(begun + 3 * STEP, begun + case.rules.lag + case.silence))
+        posted = posted_at(case, lost_at, case.rng)
+        lost = (price - case.prices.at(lost_at)) * (1 if case.is_long else -1)
+        weighed.append((lost, (lost_at, posted)))
+    return weighed
+
+
+def handed_over(case: Case, seat: Seat, at: int, posted: int, pair: tuple[int, int]) -> int:
+    """A hand-over at the signed price of a time, and when it is posted."""
+    lots = max(abs(size(seat.account(index))) for index in pair)
+    hand_over = own_trade(seat, at, lots, case.prices.at(at), *pair)
+    seat.chunk(at, *ticks(case.prices, at), *hand_over)
+    seat.seen = seat.seen[-1:]
+    posted = posted or posted_at(case, at, case.rng)
+    seat.commit(posted)
+    return posted
+
+
+def matured_at(case: Case, made: int) -> int:
+    """Some time within the first hour in which profit of a time may leave."""
+    return grid((made // constants.EPOCH + 2) * constants.EPOCH + case.rng.randrange(1, constants.HOUR))
+
+
+def heirs(case: Case, generation: int = 0) -> tuple[int, int]:
     """Seller and buyer of a hand-over: the winner is short where the loser is long."""
-    return (HEIR, WINNER) if case.is_long else (WINNER, HEIR)
+    winner, heir = ((WINNER, HEIR), (HEIR, LAST_HEIR))[generation]
+    return (heir, winner) if case.is_long else (winner, heir)
 
 
-def watched(case: Case, seat: Seat, posted: int, until: int) -> tuple[int, int]:
-    """Watchers force the loser's rescue whenever signed prices and posted positions show it below maintenance.
+def watched(case: Case, seat: Seat, posted: int, until: int) -> int:
+    """Watchers force the rescue of the loser and call the fund, as signed prices and posted positions show them.
 
-    The seat serves each as late as it may. Answers with the last post, and what the fund has paid above the oracle
-    price.
+    The seat serves each as late as it may. Answers with the last post.
     """
-    now, paid = posted, 0
+    now = posted
     while True:
         price = case.prices.at(now)
         equity = value(seat.account(LOSER), price)
         lots = abs(size(seat.account(LOSER)))
         maintenance = margin.requirement(price, lots, seat.globals.risk.maintenance_ppm[0])
-        entered = now + (CLOSE_OUT_PATIENCE if equity * 3 < maintenance * 2 else PATIENCE)
+        is_owing = value(seat.account(FUND), price) < 0
+        is_urgent = is_owing or (lots > 0 and equity * 3 < maintenance * 2)
+        entered = now + (CLOSE_OUT_PATIENCE if is_urgent else PATIENCE)
         served = entered + seat.rules.inclusion - 1
-        if lots == 0 or served >= until:
-            return posted, paid
+        if served >= until:
+            return posted
         now = entered
-        if equity >= maintenance:
+        asked = []
+        if lots > 0 and equity < maintenance:
+            asked.append(operations.forced_rescue_payload(0, LOSER, asked_lots(seat, case.prices, entered)))
+        if is_owing:
+            asked.append(operations.forced_rescue_payload(0, FUND, operations.ALL_LOTS))
+        if not asked:
             continue
-        asked = operations.forced_rescue_payload(0, LOSER, asked_lots(seat, case.prices, entered))
         evidence = [
             seat.enqueue(entered, constants.FORCED_TICK, each[1:], WATCHER)
             for each in ticks(case.prices, grid(entered))
         ]
-        entry = seat.enqueue(entered, constants.FORCED_RESCUE, asked, WATCHER)
-        before = seat.account(LOSER)
-        seat.chunk(served, *evidence, entry, is_late=seat.is_late(served))
-        oracle = seat.globals.risk.price[0]
-        paid += max(value(seat.account(LOSER), oracle) - value(before, oracle), 0)
+        entries = [seat.enqueue(entered, constants.FORCED_RESCUE, payload, WATCHER) for payload in asked]
+        seat.chunk(served, *evidence, *entries, is_late=seat.is_late(served))
         now = posted = posted_at(case, served, case.rng)
         seat.commit(posted)
 
@@ -158,12 +224,19 @@ def asked_lots(seat: Seat, prices: Prices, entered: int) -> int:
     return operations.ALL_LOTS
 
 
-def withdrawn(seat: Seat, prices: Prices, now: int) -> int:
-    """All of the winner's money that may leave leaves."""
-    seat.chunk(now, *ticks(prices, now))
-    row, _ = margin.settle(seat.globals.risk, seat.account(WINNER), now)
-    if row.settled > 0:
-        request = venue.request(WINNER, recipient=venue.RECIPIENT, amount=row.settled, **venue.at(now))
+def gained(seat: Seat, prices: Prices, now: int) -> int:
+    """What own accounts may take out at a time, or hold beside open profit, open losses taken off.
+
+    A loss that was open at some evidence counts as lost: what is won back of it is bounded elsewhere (PROTOCOL.md 7.9).
+    """
+    seat.chunk(now, *ticks(prices, grid(now)))
+    left = 0
+    for index in (LOSER, WINNER, HEIR, LAST_HEIR):
+        row, _ = margin.settle(seat.globals.risk, seat.account(index), now)
+        left += max(min(row.settled, *(value(row, price) for price in seat.seen)), 0)
+        if size(row) or row.settled <= 0:
+            continue
+        request = venue.request(index, slot=2, recipient=venue.RECIPIENT, amount=row.settled, **venue.at(now))
         signed = operations.request_bytes(constants.WITHDRAW, request, signature(OPERATOR))
         assert seat.chunk(now, signed) == (codes.OK,)
-    return seat.commitment.withdrawn_total
+    return left

@@ -175,6 +175,8 @@ class Seat:
         self.parent = self.commitment
         self.chunks: list[tuple[int, bool]] = []
         self.work = 0
+        # Prices at the end of each chunk so far.
+        self.seen = [PRICE]
 
     def account(self, index: int) -> containers.Account:
         """A row; the empty one where there is none."""
@@ -211,6 +213,7 @@ class Seat:
         self.slots.update(chunk.slots)
         self.globals, self.commitment = chunk.globals, chunk.commitment
         self.chunks.append((time, is_late))
+        self.seen.append(self.globals.risk.price[0])
         return tuple(chunk.operation_codes)
 
     def trial(self, time: int, *bodies: bytes) -> Chunk:

@@ -2,7 +2,8 @@
 
 One owner has accounts on every side and hands positions on within the band, splits money, leaves through L1, while
 prices move by five basis points to ten percent a tick, books are thin and the fund is empty, small or large. Whatever
-happens, what the vault holds at the end covers what strangers have paid in or what had settled.
+happens, what the vault holds at the end covers what strangers have paid in or what had settled, but for jumps by which
+others only win back what they had lost: at most open interest times the move while a rescue waits for its prices.
 """
 
 from random import Random
@@ -38,6 +39,8 @@ STRANGERS: Final = (IDLE, MAKER, HOLDER)
 BAND: Final = 49_500
 TICKS: Final = 60
 ROUNDS: Final = 3
+# Ticks until a rescue has the second price that it asks for, and three in a row: also the price before them counts.
+WAITS: Final = constants.STEADY_TICKS
 
 
 class Traders:
@@ -55,6 +58,9 @@ class Traders:
         self.seat = Seat({FUND: row(containers.NOBODY, fund), **held, **own}, SHIPPED, **bounds)
         self.seat.globals.deposited_total = sum(margin.collateral(each) for each in self.seat.rows.values())
         self.now, self.price, self.sequence = NOW, PRICE, 0
+        # The last signed prices, for as long as a rescue may wait for the next ones; what strangers lose at most.
+        self.prices = [PRICE]
+        self.exposed = self.bound = 0
 
     @property
     def oracle(self) -> int:
@@ -64,8 +70,15 @@ class Traders:
     def tick(self, price: int, time: int = 0) -> None:
         """A price, and what an honest operator does at it."""
         self.price, self.now = price, max(time, self.now + STEP)
+        self.prices = [*self.prices[-WAITS:], price]
         assert self.seat.chunk(self.now, signed(self.now, price)) == (codes.OK,)
+        globals = self.seat.globals
+        self.exposed = globals.markets[0].open_interest * (max(self.prices) - min(self.prices))
+        before = globals.pool.owed
         self.honest()
+        if self.seat.globals.pool.owed > before:
+            # A jump that nothing unsettled pays for: whoever won by it has won back what he had lost before.
+            self.bound += self.exposed
 
     def run(self) -> int:
         """The whole history; what strangers have lost of settled money and deposits, micro-dollars."""
@@ -93,6 +106,9 @@ class Traders:
                 self.tick(max(round(self.price * (1 + rng.choice([0, rng.uniform(-most, most)]))), 1_000))
             for index in OWN:
                 self.withdraw(index)
+        if any(value(self.seat.account(index), self.oracle) < 0 for index in (FUND, *STRANGERS, *OWN)):
+            # The second price that it would take is not there yet.
+            self.bound += self.exposed
         return self.lost()
 
     def pass_epoch(self) -> None:

@@ -178,17 +178,3 @@ class Queue(Rescues):
         else:
             self.claim(now.equity >= bore.equity, "counterparty", f"{bore} -> {now}")
         return {number, move.other}
-
-    def fund_takes(self, market: int, closed: int, quote: int) -> bool:
-        """Whether a market's fund, as it was before the step, may take so many signed lots for a quote."""
-        taking = self.step.before[market + 1]
-        held, price = taking.positions[market].size, self.prices[market]
-        grown = max(abs(held + closed) - abs(held), 0)
-        every = self.read(taking, self.prices)
-        fund = max(every.equity, 0)
-        ppm = self.ledger.globals.risk.initial_ppm[market]
-        initial = every.initial + self.needed_change(ppm, price, held, -closed)
-        stands = max(self.hour_grown[market] + grown * price, abs(held + closed) * price)
-        pays = self.hour_paid[market] * 4 <= fund
-        is_able = stands <= 10 * fund and pays and every.equity + closed * price - quote >= initial
-        return is_able or grown == 0

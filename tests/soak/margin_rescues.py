@@ -132,6 +132,21 @@ class Rescues(Readings):
         self._taken(market, grown * oracle, max(premium, 0), taking)
         return {move.account, insurance}
 
+    def fund_takes(self, market: int, closed: int, quote: int, paid: int = 0) -> bool:
+        """Whether a market's fund, as it was before, may take so many signed lots for a quote, `paid` of it beyond."""
+        taking = self.step.before[market + 1]
+        held, price = taking.positions[market].size, self.prices[market]
+        grown = max(abs(held + closed) - abs(held), 0)
+        every = self.read(taking, self.prices)
+        fund = max(every.equity, 0)
+        ppm = self.ledger.globals.risk.initial_ppm[market]
+        initial = every.initial + self.needed_change(ppm, price, held, -closed)
+        stands = max(self.hour_grown[market] + grown * price, abs(held + closed) * price)
+        pays = (self.hour_paid[market] + paid) * 4 <= fund
+        is_small = grown == 0 or stands <= 10 * fund
+        is_able = pays and every.equity + closed * price - quote >= initial
+        return is_small and (is_able or (grown == 0 and paid == 0))
+
     def _taken(self, market: int, grown: int, paid: int, fund: containers.Account) -> None:
         """A fund keeps its caps, and its requirement, but where it grows by nothing and pays nobody."""
         self._capped(market, grown, paid, fund)
@@ -143,6 +158,8 @@ class Rescues(Readings):
         """The fund in the liquidator's place: gently where it still can be, else as in a take-over."""
         step, move = self.step, self.step.move
         assert move is not None
+        if move.account == move.market + 1:
+            return self._called()
         if move.account < FIRST:
             return self._sent_home()
         self._steady(True)
@@ -175,11 +192,36 @@ class Rescues(Readings):
         else:
             self.accepted["forced_take_over"] += 1
         self._moved(move.account, market, -closed, -closed * oracle - premium, 0)
+        if judged.equity < 0 and not self.fund_takes(market, closed, closed * oracle + premium, premium):
+            # What is below zero goes to the fund whatever that may take; of the rest it pays what it may.
+            paid = min(premium, self.payable(market, taking))
+            self._moved(insurance, market, closed, closed * oracle, paid)
+            self.hour_paid[market] += paid
+            self.accepted["beyond_the_fund"] += 1
+            if premium > paid:
+                self._collect(premium - paid)
+            return {move.account, insurance}
         self._moved(insurance, market, closed, closed * oracle + premium, 0)
         held = taking.positions[market].size
         grown = max(abs(held + closed) - abs(held), 0)
         self._taken(market, grown * oracle, max(premium, 0), taking)
         return {move.account, insurance}
+
+    def _called(self) -> set[int]:
+        """A fund below zero at both prices stands at nothing again, and unsettled money has paid for it."""
+        step, move = self.step, self.step.move
+        assert move is not None
+        self._steady(True)
+        self.claim(self.ticks[-1][0] + 300_000 >= step.entered_at, "stale", f"entered at {step.entered_at}")
+        before = step.before.setdefault(move.account, self._none)
+        judged, was = self.read(before, self.judged(before)), self.read(before, self.prices)
+        self.claim(judged.equity < 0, "called above zero", f"{judged}")
+        self._touch(move.account).settled -= was.equity
+        self._others_stay(move.account, constants.MARKETS)
+        self._aged(move.account, True)
+        self._collect(-was.equity)
+        self.accepted["fund_called"] += 1
+        return {move.account}
 
     def _sent_home(self) -> set[int]:
         """All money of the fund of a market that is over goes to that of the first one that is not."""
@@ -189,9 +231,8 @@ class Rescues(Readings):
         self.claim(move.account - 1 in self.over and move.market == home, "home", f"{move.account} to {move.market}")
         ages = self._touch(move.account)
         self.claim(ages.total > 0, "home", f"{ages.total}")
-        epoch = self.step.now // constants.EPOCH
         self.ages.setdefault(home + 1, Ages()).settled += ages.total
-        ages.book(-ages.total, epoch)
+        ages.book(-ages.total, self.epoch)
         self._others_stay(move.account, constants.MARKETS)
         self._aged(move.account, True)
         self._aged(home + 1, False)

@@ -123,10 +123,11 @@ class Readings:
         self.over: dict[int, int] = {}
         self.settling: dict[int, int] = {}
         self.indebted: set[int] = set()
-        # Each time that unsettled money paid: the epoch, the factor from then on. What is owed still, and since when
-        # nothing matures for it. By how much roundings may have moved the sums, micro-dollars.
+        # Each time that unsettled money paid: the epoch, the factor from then on. What is owed still, since when
+        # nothing matures for it, and for how long that has been so before. By how much roundings may have moved the
+        # sums, micro-dollars.
         self.takes: list[tuple[int, int]] = []
-        self.still_owed = self.held_at = self.slack = 0
+        self.still_owed = self.held_at = self.held_before = self.slack = 0
         # Of the close that is under way: when it was entered, its limit. Whether the last tick came by the queue.
         self.head_entered, self.head_limit = 0, 0
         self.tick_queued = False
@@ -142,8 +143,8 @@ class Readings:
 
     @property
     def epoch(self) -> int:
-        """By which money matures: it stands still while debts are owed."""
-        return (self.held_at or self.step.now) // constants.EPOCH
+        """By which money matures: times in which debts are owed do not count."""
+        return ((self.held_at or self.step.now) - self.held_before) // constants.EPOCH
 
     def money_of(self, row: containers.Account) -> tuple[int, int, int]:
         """Settled, older and fresh money as at an account's last touch, less what they have paid for debts since."""
@@ -181,7 +182,11 @@ class Readings:
         self.claim((factor != before) == (taken > 0), "debt", told)
         self.still_owed = pool.owed
         since = 0 if pool.owed <= 100_000_000 else self.held_at or self.step.now
-        self.claim(debts.held_at == since, "held", f"{debts.held_at} not {since}")
+        if self.held_at and not since:
+            self.held_before += self.step.now - self.held_at
+            self.accepted["let_go"] += 1
+        clock = since - self.held_before
+        self.claim(debts.clock == clock, "held", f"{debts.clock} not {clock}")
         self.held_at = since
         self.accepted["held"] += since != 0
 

@@ -63,7 +63,7 @@ class Rescuing(Crowd):
             rng.choice(choices)(index)
         for market in self.unsettled():
             if self.ledger.account(market + 1).positions[market].size and rng.random() < 0.5:
-                rng.choice([self.unwind, self.reduce])(market)
+                rng.choice([self.unwind, self.reduce, self.call])(market)
 
     def liquidate(self, index: int) -> None:
         """About as many lots as are needed, at a price between the oracle's and the worst that the law allows."""
@@ -149,6 +149,11 @@ class Rescuing(Crowd):
             other = max(opposite, key=lambda other: abs(rows[other]))
             lots = max(1, min(abs(size), abs(rows[other]), needed))
             self.ledger.rescue(constants.DELEVERAGE, containers.Rescue(0, market, index, other, lots))
+
+    def call(self, market: int) -> None:
+        """A stranger has a fund called, mostly in vain."""
+        lots = self.rng.choice([2**56 - 1, 0])
+        self.ledger.enter_rescue(self.ledger.now, containers.Rescue(0, market, market + 1, 0, lots))
 
     def rescue_fully(self, index: int) -> bool:
         """One rescue of an account below zero, the largest that the law takes; False when it takes none."""

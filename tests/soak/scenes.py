@@ -41,6 +41,8 @@ MAKER: Final = venue.FIRST + 1
 WINNER: Final = venue.FIRST + 2
 _MAINTENANCE_PPM: Final = 12_000
 _RICH: Final = 10**15
+# What the call of a fund may come to.
+_OF_A_CALL: Final = (c.OK, c.HEALTHY, c.NO_MARKET, c.STALE, c.UNSTEADY)
 
 
 class Scene:
@@ -76,6 +78,8 @@ class Scene:
         # An insurance account below maintenance, on the side of whom it may be reduced against.
         self.reduces = tag == constants.DELEVERAGE and (code == c.TOO_MANY_LOTS or rng.random() < 0.2)
         self.insured = -self.size if tag == constants.UNWIND else 0
+        # A fund that is called, in the place of an account.
+        self.calls = tag == constants.FORCED_RESCUE and code in _OF_A_CALL and rng.random() < 0.2
         self.entered_at = venue.NOW
         self.begun = int(tag == constants.CLOSE_STEP)
         self.stepped_market = 0
@@ -125,6 +129,14 @@ class Scene:
         }
         if code in changes:
             changes[code]()
+        if tag == constants.FORCED_RESCUE and code == c.FUND_LIMIT:
+            self.ratio_ppm = rng.randrange(100_000, 600_000)
+        if tag == constants.FORCED_RESCUE and code == c.OK and rng.random() < 0.3:
+            # Below zero, and more than the fund may take, or may pay for.
+            self.ratio_ppm, self.fund = -rng.randrange(1_000, 400_000), rng.choice([0, 10**6, 10**10, _RICH])
+        if self.calls:
+            self.insured = rng.choice([0, self.size])
+            self.fund = rng.choice([0, 10**6]) if code == c.HEALTHY else -rng.randrange(1, 10 ** rng.randrange(1, 12))
         if tag == constants.FORCED_RESCUE and code == c.STALE:
             self.timestamp = venue.NOW
             self.entered_at = venue.NOW + constants.FORCED_PRICE_AGE + rng.choice([1, 10**6])
@@ -247,15 +259,16 @@ class Scene:
     def indebt(self) -> None:
         """Sometimes unsettled money has paid for debts, or is about to."""
         rng = self.rng
-        if self.tag == constants.CLOSE_STEP or rng.random() < 0.5:
+        # Whoever paid a debt is poorer than he was made to be.
+        if self.tag == constants.CLOSE_STEP or self.code == c.FUND_LIMIT or rng.random() < 0.5:
             return
         epochs = sorted(rng.sample(range(venue.EPOCH - 18, venue.EPOCH + 1), rng.randrange(1, constants.FACTORS + 1)))
         exponents = sorted(rng.randrange(rng.choice([2, 300])) for _ in epochs)
         factors = [
             epoch << 96 | up << 64 | rng.randrange(2**32, 2**64) for epoch, up in zip(epochs, exponents, strict=True)
         ]
-        held_at = rng.choice([0, 0, venue.NOW - 1, venue.NOW - 2 * constants.EPOCH])
-        self.globals.risk.debts = containers.Debts(held_at, [0] * (constants.FACTORS - len(factors)) + factors)
+        clock = rng.choice([0, 0, venue.NOW - 1, venue.NOW - 2 * constants.EPOCH, -1, -rng.randrange(constants.EPOCH)])
+        self.globals.risk.debts = containers.Debts(clock, [0] * (constants.FACTORS - len(factors)) + factors)
         sums = [rng.choice([0, rng.randrange(10**4), rng.randrange(10**12)]) for _ in range(4)]
         self.globals.pool = containers.Pool(venue.EPOCH - rng.randrange(3), *sums)
 
@@ -323,8 +336,8 @@ class Scene:
         if code == c.NO_ORDER:
             fields["maker"] = rng.choice([1, 7, 255])
         elif code == c.RESERVED:
-            # Other funds may be of markets that are over.
-            fields |= {"account": rng.randrange(2 if tag == constants.FORCED_RESCUE else 17)}
+            # A fund may be called, or be of a market that is over.
+            fields |= {"account": 0 if tag == constants.FORCED_RESCUE else rng.randrange(17)}
             if tag == constants.DELEVERAGE and rng.random() < 0.5:
                 fields = {"lots": self.lots, "other": rng.randrange(17)}
         elif code == c.NO_ACCOUNT:
@@ -334,7 +347,7 @@ class Scene:
         elif code == c.NO_MARKET and not by_order and rng.random() < 0.5:
             fields["market"] = rng.choice([3, 16, 255])
         if tag == constants.FORCED_RESCUE:
-            market, index = fields.get("market", 0), fields.get("account", ACCOUNT)
+            market, index = fields.get("market", 0), fields.get("account", 1 if self.calls else ACCOUNT)
             payload = bent(rng, code, operations.forced_rescue_payload(market, index, self.lots))
             return [venue.entry(tag, payload, venue.DEPOSITOR, self.entered_at)]
         if tag == constants.CLOSE_STEP:

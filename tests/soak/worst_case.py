@@ -86,6 +86,10 @@ _LEAVES_LIMIT: Final = 4
 _LEAVES: Final[dict[tuple[Any, ...], venue.Leaves]] = {}
 
 
+# A forced rescue by E/MM and the funds' money: beyond what they may take, they would pay most of it.
+FORCED: Final = (("liquidation", 970_000, 2**70), ("take-over", 300_000, 2**70), ("beyond the fund", -50_000, 10**12))
+
+
 class Dense:
     """A state whose touched leaves have a sibling on each of the 32 levels; every account holds sixteen positions."""
 
@@ -100,6 +104,7 @@ class Dense:
         sick_ppm: int | None = None,
         leaving: bool = False,
         debtors: bool = False,
+        fund: int = 2**70,
     ) -> None:
         """`sick_ppm`: equity over maintenance of every second account, whose neighbour has won what it lost.
 
@@ -136,15 +141,15 @@ class Dense:
         self.leaving = leaving
         self.debtors = debtors
         globals.streak = constants.STEADY_TICKS
-        fund = 0 if leaving else 2**70
         if leaving:
+            fund = 0
             globals.head_account, globals.head_market = self.indices[0], constants.MARKETS
             globals.head_time = venue.NOW - 1
         for market in globals.markets:
             market.fund = fund
         globals.next_account = 2**24 - 2**10
         # Chance and withdrawals stand in the globals alone.
-        world = (accounts, positions, tuple(self.slot_numbers), poor, sick_ppm, leaving, debtors)
+        world = (accounts, positions, tuple(self.slot_numbers), poor, sick_ppm, leaving, debtors, fund)
         leaves = _LEAVES.get(world)
         if leaves is None:
             # Worlds come in runs of the same one.
@@ -444,8 +449,14 @@ def kinds() -> dict[int, dict[str, int]]:
             "alone, a debtor": slope(lambda d, n: [d.step(i) for i in range(n)], 0, 1, leaving=True, debtors=True),
         },
         constants.FORCED_RESCUE: {
-            name: slope(lambda d, n: [d.entry(constants.FORCED_RESCUE, i) for i in range(n)], 2, 14, sick_ppm=sick_ppm)
-            for name, sick_ppm in (("liquidation", 970_000), ("take-over", 300_000))
+            name: slope(
+                lambda d, n: [d.entry(constants.FORCED_RESCUE, i) for i in range(n)],
+                2,
+                14,
+                sick_ppm=sick_ppm,
+                fund=fund,
+            )
+            for name, sick_ppm, fund in FORCED
         },
         constants.FORCED_WITHDRAW: _cold_entries(constants.FORCED_WITHDRAW),
         constants.FORCED_CLOSE: {
@@ -599,11 +610,12 @@ def composites() -> dict[str, Proof]:
             f"{NAMES[tag]}, flood",
             lambda d, tag=tag: full(d, [d.entry(tag, i, late=True) for i in range(limit)], []),  # type: ignore[misc]
         )
-    for sick in (970_000, 300_000):
+    for forced, sick, fund in FORCED:
         add(
-            f"forced rescues at {sick}, flood",
+            f"forced rescues, {forced}, flood",
             lambda d: full(d, [], [d.entry(constants.FORCED_RESCUE, i) for i in range(14)]),
             sick_ppm=sick,
+            fund=fund,
         )
     add("forced ticks, flood", lambda d: full(d, [d.entry(constants.FORCED_TICK, i) for i in range(2)], []))
     add("long entries", lambda d: full(d, [venue.entry(constants.SET_VENUE, b"\x99" * 1_507)] * 5, []))

@@ -176,7 +176,7 @@ def test_funding_rates(bytecode: Probe) -> None:
 def test_margin(bytecode: Probe) -> None:
     columns = {name: [int(v) for v in column] for name, column in MARGIN["risk"].items()}
     owing = MARGIN["debts"]
-    owing = containers.Debts(int(owing["held_at"]), [int(factor) for factor in owing["factors"]])
+    owing = containers.Debts(int(owing["clock"]), [int(factor) for factor in owing["factors"]])
     risk = containers.Risk(**columns, debts=owing)
     for row in MARGIN["accounts"]:
         account = encoding.account_from_payload(bytes.fromhex(row["payload"]))

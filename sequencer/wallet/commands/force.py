@@ -231,7 +231,7 @@ def force_cancel_all(settings: Settings, account: int | None, timeout: float | N
 
 
 @force.command("rescue")
-@click.option("--target", type=click.IntRange(constants.RESERVED_ACCOUNTS), required=True, help="Whose account.")
+@click.option("--target", type=click.IntRange(1), required=True, help="Whose account.")
 @click.option("--market", required=True, help="The market of its largest requirement, by name or index.")
 @click.option("--size", default=_ALL, show_default=True, help="At most so much, in units of the market, or all.")
 @click.option("--tick", "texts", multiple=True, help="A signed tick in hex that is to stand in front; at most three.")
@@ -241,6 +241,8 @@ def force_rescue(
     settings: Settings, target: int, market: str, size: str, texts: tuple[str, ...], timeout: float | None
 ) -> None:
     """Have the insurance account liquidate, or take over, an account that the sequencer leaves alone.
+
+    Of an insurance account itself, the market's number plus one: have unsettled money pay what it owes.
 
     Three young ticks in a row are the evidence for it: entered in one transaction, nobody can tear them apart.
     """

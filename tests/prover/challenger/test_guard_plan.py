@@ -106,6 +106,21 @@ def test_i1_a_fund_that_takes_all_is_asked_for_all() -> None:
     assert rescues(planned(six_millions(2_000_000))) == [(VICTIM, ALL)]
 
 
+def test_below_zero_it_is_asked_for_all_whatever_the_fund_has() -> None:
+    assert rescues(planned(stage({VICTIM: held(100 * BITCOIN, -1)}, 0))) == [(VICTIM, ALL)]
+
+
+@pytest.mark.parametrize(("dollars", "lots"), [(-2_000, 0), (-2_000, BITCOIN), (-2, 0), (0, 0)])
+def test_a_fund_is_called_for_what_it_owes(dollars: int, lots: int) -> None:
+    state = stage({1: held(lots, dollars, owner=containers.NOBODY)})
+    plan = planned(state)
+    if dollars == -2_000:
+        assert [(rescue.account, rescue.market) for rescue in map(word, plan.entries)] == [(1, 0)]
+        assert plan.entries[0].at_risk == 2_000 * DOLLAR
+    else:
+        assert (plan.entries, plan.unpaid) == ((), {1: -dollars * DOLLAR} if dollars else {})
+
+
 def test_i1_what_no_fund_takes_is_not_asked_for() -> None:
     plan = planned(six_millions(0))
     assert (plan.entries, plan.refused) == ((), {VICTIM: codes.FUND_LIMIT})

@@ -1,4 +1,4 @@
-"""As `test_exact_rescues.py`, of forced rescues and debts: who pays, to the last micro-dollar, and by which factor."""
+"""As `test_exact_rescues.py`, of forced rescues, calls and debts: who pays, to the micro-dollar, by which factor."""
 
 from typing import Final
 
@@ -153,3 +153,82 @@ def test_no_sum_of_unsettled_money_passes_its_bound() -> None:
     # Two micro-dollars are won.
     fills.add(c.OK, holder(fills.globals, 0, 10, DOLLAR, 10 * PRICE - 2), 10)
     fills.run()
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_below_zero_a_fund_is_made_to_take_all(sign: int) -> None:
+    globals = owing(even(), since(EPOCH - 15), fresh=10_000)
+    stages = Stages(globals)
+    chunk, codes = [], []
+
+    def rescued(market: int, equity: int, code: int) -> None:
+        chunk.append(forced(market, stages.held(market, sign * 10, equity), 10))
+        codes.append(code)
+
+    stages.fund(0, 0)
+    rescued(0, 0, c.FUND_LIMIT)
+    stages.fund(1, 0)
+    rescued(1, -1, c.OK)
+    # A thousand is left of a quarter of its equity.
+    stages.fund(2, 100_000)
+    globals.markets[2].paid_out = 24_000
+    rescued(2, -4_000, c.OK)
+    # One is left beside the initial requirement of what it holds.
+    stages.fund(3, 150_001, sign * 10)
+    rescued(3, -4, c.OK)
+    stages.fund(4, -5, sign * (constants.SIZE_BOUND - 10), cost=0)
+    rescued(4, -4, c.OUT_OF_BOUNDS)
+    # At the better of two prices it stands at zero, or a micro-dollar below.
+    for market, equity, code in ((5, -10, c.FUND_LIMIT), (6, -11, c.OK)):
+        globals.markets[market].previous_price = PRICE + sign
+        stages.fund(market, 0)
+        rescued(market, equity, code)
+    state = stages.state()
+
+    assert venue.run(state, *chunk).codes == tuple(codes)
+    assert [market.paid_out for market in state.globals.markets[:4]] == [0, 0, 25_000, 1]
+    assert state.globals.pool.receivable == 1 + 3_000 + 3 + 11
+    assert [state.account(index + 1).positions[index].size for index in (1, 2, 3)] == [sign * 10, sign * 10, sign * 20]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_fund_is_called_for_what_it_is_below_zero(sign: int) -> None:
+    globals = owing(even(), since(EPOCH - 15), fresh=10_000)
+    stages = Stages(globals)
+    cases = ((0, 5, -1, c.OK), (1, 5, 0, c.HEALTHY), (2, 10, -10, c.HEALTHY), (3, 10, -11, c.OK), (4, 0, -7, c.OK))
+    for market, lots, equity, _ in cases:
+        stages.fund(market, equity, sign * lots)
+        globals.markets[market].previous_price = PRICE + (sign if market in (2, 3) else 0)
+    stages.fund(5, -1)
+    globals.markets[5].status = constants.MARKET_CLOSED
+    state = stages.state()
+
+    # The fee account is no fund.
+    chunk = [forced(0, 0, 0), *(forced(market, constants.insurance_account(market), 0) for market in range(6))]
+    assert venue.run(state, *chunk).codes == (c.RESERVED, *(code for *_, code in cases), c.NO_MARKET)
+    assert state.globals.pool.receivable == 1 + 11 + 7
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"), [({"tick_time": NOW - constants.FORCED_PRICE_AGE - 1}, c.STALE), ({"streak": 2}, c.UNSTEADY)]
+)
+def test_a_call_asks_for_the_evidence_of_a_rescue(changes: dict[str, int], code: int) -> None:
+    stages = Stages(even(**changes))
+    stages.fund(0, -1)
+
+    assert venue.run(stages.state(), forced(0, 1, 1)).codes == (code,)
+
+
+@pytest.mark.parametrize("ahead", [0, -1, -3 * constants.EPOCH])
+def test_a_clock_stands_still_where_it_is(ahead: int) -> None:
+    globals = owing(even(), since(EPOCH - 20), fresh=50)
+    globals.risk = msgspec.structs.replace(globals.risk, debts=containers.Debts(ahead, globals.risk.debts.factors))
+    globals.pool = msgspec.structs.replace(globals.pool, epoch=(NOW + ahead) // constants.EPOCH)
+    stages = Stages(globals)
+    stages.fund(1, 0)
+    # A micro-dollar more than may be owed is missing.
+    entry = forced(1, stages.held(1, 10, -constants.MOST_OWED - 51), 10)
+    state = stages.state()
+
+    assert venue.run(state, entry).codes == (c.OK,)
+    assert (state.globals.pool.owed, state.globals.risk.debts.clock) == (constants.MOST_OWED + 1, NOW + ahead)

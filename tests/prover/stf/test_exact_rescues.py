@@ -431,7 +431,7 @@ def test_a_fund_goes_home_with_its_last_micro_dollar_and_from_a_settled_market_a
     moves = [
         (sent(1, 0), c.NO_MARKET),
         (sent(7, 0), c.NO_MARKET),
-        (sent(0, 0), c.RESERVED),
+        (sent(0, 0), c.HEALTHY),
         (sent(2, 1), c.NO_MARKET),
         (sent(2, 0), c.COLLATERAL),
         (sent(3, 0), c.OK),

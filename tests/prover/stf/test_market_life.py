@@ -469,7 +469,7 @@ class TestSettlement:
         state = self.with_fund(5)
         assert venue.run(state, self.home(market=2)).codes == (c.NO_MARKET,)
         assert venue.run(state, self.home(market=3)).codes == (c.NO_MARKET,)
-        assert venue.run(state, self.home(market=0)).codes == (c.RESERVED,)
+        assert venue.run(state, self.home(market=0)).codes == (c.NO_MARKET,)
         assert venue.run(state, self.home(market=0, account=2)).codes == (c.NO_MARKET,)
         # A market that never was is not over.
         assert venue.run(state, self.home(account=9)).codes == (c.NO_MARKET,)

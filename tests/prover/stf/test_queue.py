@@ -399,7 +399,7 @@ class TestForcedRescue:
             (0, constants.NEW_ACCOUNT, 1, c.NO_ACCOUNT),
             (1, TRADER, 1, c.OVERFILLED),
             (0, TRADER, 0, c.OVERFILLED),
-            (0, 1, 1, c.RESERVED),
+            (0, 0, 1, c.RESERVED),
             (3, TRADER, 1, c.NO_MARKET),
         ],
     )

@@ -79,7 +79,7 @@ class Crowd:
             _, owing = debts.take(
                 containers.Pool(self.now // constants.EPOCH, 0, 10**9, 0, 0), risk.debts, rng.randrange(10**9), self.now
             )
-            globals.risk = msgspec.structs.replace(risk, debts=msgspec.structs.replace(owing, held_at=0))
+            globals.risk = msgspec.structs.replace(risk, debts=msgspec.structs.replace(owing, clock=0))
         elif kind == 8:
             self.now += constants.EPOCH
         elif rng.random() < 0.2:
