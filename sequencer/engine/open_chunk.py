@@ -9,7 +9,7 @@ from prover.state.state import State
 from prover.state.trial import peek_account, peek_slot
 from prover.stf import constants, containers, encoding
 from prover.stf.replay import Chunk
-from sequencer.engine.records import CHUNK_KEY, ROOT_KEY, SealedChunk, StagedStore, Writes, number_key
+from sequencer.engine.records import CHUNK_KEY, PRUNED_KEY, ROOT_KEY, SealedChunk, StagedStore, Writes, number_key
 from sequencer.watch.watchlist import Watchlist
 
 
@@ -68,6 +68,25 @@ class SealedChunks:
             return None
         value = self._store.get(number_key(CHUNK_KEY, number))
         return None if value is None else msgspec.msgpack.decode(value, type=SealedChunk)
+
+    def prune(self, upto: int, most: int = 64) -> int:
+        """Lets go of the witnesses of chunks up to one, so many at a time; how many it was.
+
+        A witness is for the pre-flight before a chunk is posted, and for going back before it: neither comes to what is
+        final. Bodies and rows stay: proofs, and the state behind any chunk, are made of them.
+        """
+        done = int.from_bytes(self._store.get(PRUNED_KEY) or b"", "big")
+        end = min(upto, self._told, done + most)
+        writes: Writes = {}
+        for number in range(done + 1, end + 1):
+            record = self.record(number)
+            assert record is not None, "what was told is kept"
+            record.witness = b""
+            writes[number_key(CHUNK_KEY, number)] = msgspec.msgpack.encode(record)
+        if writes:
+            writes[PRUNED_KEY] = end.to_bytes(8, "big")
+            self._store.write(writes, sync=True)
+        return len(writes) and end - done
 
     def begun(self, number: int) -> SealedChunk | None:
         """A chunk from 1 on, told or not: for what it began with alone, which is the end of the chunk before it."""

@@ -22,6 +22,8 @@ WRITE_KEY: Final = b"mwrite"
 # Milliseconds, 8 bytes: what was created before is not taken, since a store rebuilt from L1 knows of no soft cancel.
 NOT_BEFORE_KEY: Final = b"mnotbefore"
 VOID_KEY: Final = b"mvoid"
+# Up to which chunk the witnesses are gone: 8 bytes.
+PRUNED_KEY: Final = b"mpruned"
 # Which rollup the store is of, as its node remembers it.
 IDENTITY_KEY: Final = b"midentity"
 

@@ -39,6 +39,8 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     is_following: bool = False
     # Whether a bond is put up for an open seat; a rollup that nobody ever served is taken by whoever deployed it.
     is_seat_wanted: bool = False
+    # Behind the newest final chunk so many keep their witnesses: a devnet's L1 may be taken back behind a short window.
+    kept_witnesses: int = 1_024
     # Signature workers; 0 checks signatures in the node's own process.
     verifiers: int = 0
 

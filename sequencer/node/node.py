@@ -57,6 +57,7 @@ from sequencer.sequencing.signature_pool import Verifiers
 from sequencer.sequencing.venue_clock import VenueClock
 
 _ASKED_SECONDS: Final = 0.5
+_PRUNE_SECONDS: Final = 1.0
 
 # None of these ends by itself, and nothing could be taken meanwhile: where they stand a node does not come up.
 _L1_PAUSE_SECONDS: Final = 1.0
@@ -334,6 +335,7 @@ class Node:
             structlog.get_logger("node").info(
                 "node.ready", url=url, l1=client.place, rollup="0x" + deployment.bridge.hex()
             )
+            nursery.start_soon(self._prune)
             if self._ground.config.is_posting:
                 nursery.start_soon(self._leave_when_asked, nursery.cancel_scope)
             task_status.started(
@@ -366,6 +368,15 @@ class Node:
         follower.settle(self._view.batches)
         nursery.start_soon(self._following.run)
         return first
+
+    async def _prune(self) -> None:
+        """Lets go of what nobody needs of final chunks, some at a time; it is written with the next chunk."""
+        kept, sealed = self._ground.config.kept_witnesses, self._ground.engine.open_chunk.sealed
+        while True:
+            await trio.sleep(_PRUNE_SECONDS)
+            final = [one.chunks for one in self._view.batches if one.chunks and self._view.is_final(one.number)]
+            if final:
+                sealed.prune(final[-1] - kept)
 
     async def _leave_when_asked(self, scope: trio.CancelScope) -> None:
         """Hands the seat over where the operator asks for it, and ends."""

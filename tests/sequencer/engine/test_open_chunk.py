@@ -7,7 +7,7 @@ from prover.state.store import MemoryStore
 from prover.stf import codes, constants
 from sequencer.engine.effects import Processed
 from sequencer.engine.engine import Engine, EngineLimits
-from sequencer.engine.records import Input
+from sequencer.engine.records import CHUNK_KEY, Input
 from sequencer.sequencing.staged_store import BufferedStore
 from tests.sequencer.node_world import (
     BTC,
@@ -190,3 +190,29 @@ def test_a_venue_that_dies_behind_any_input_is_the_one_that_did_not() -> None:
         assert picture(reopened) == seen
         between += reopened.chunk_count > written
     assert between > 20
+
+
+def test_what_is_final_lets_go_of_its_witnesses_and_of_nothing_else() -> None:
+    world = World(2)
+    for _ in range(6):
+        world.order(0, SELL, PRICE, 100, slot=2)
+        world.order(1, BUY, PRICE, 100, slot=2)
+        world.seal()
+        world.tick()
+    engine, sealed = world.engine, world.engine.open_chunk.sealed
+    before = [engine.chunk_record(number) for number in range(1, 7)]
+    size = sum(len(value) for _, value in world.store.iterate(CHUNK_KEY))
+    assert [sealed.prune(4, most=3), sealed.prune(4, most=3), sealed.prune(4, most=3), sealed.prune(-1)] == [3, 1, 0, 0]
+    world.seal()
+    for number, record in enumerate(before, start=1):
+        assert record is not None
+        kept = engine.chunk_record(number)
+        assert kept is not None
+        assert (kept.witness == b"") == (number <= 4)
+        kept.witness = record.witness
+        assert kept == record
+    assert sum(len(value) for _, value in world.store.iterate(CHUNK_KEY)) < size
+    # A later opening goes on where this one stood, and never beyond what is told.
+    reopened = Engine(BufferedStore(world.store), DOMAIN)
+    assert picture(reopened) == picture(engine)
+    assert reopened.open_chunk.sealed.prune(100) == engine.chunk_count - 4

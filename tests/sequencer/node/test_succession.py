@@ -15,12 +15,14 @@ from l1_bridge.client.keys import development_key
 from l1_bridge.client.options import L1Options
 from l1_bridge.codec import calls
 from prover.challenger.challenger import Challenger, Settings
+from prover.contracts.deployment import DeploymentRecord
 from prover.history.history import ChainReplay
 from prover.state.store import MemoryStore
 from prover.stf import codes, constants, encoding
 from sequencer.demo.lying_sequencer import lie
 from sequencer.devnet.funding import fund
 from sequencer.node import node
+from sequencer.node.checking import check
 from sequencer.node.config import DatadirUnusable, NodeConfig
 from sequencer.node.datadir import answered, ask, is_held
 from sequencer.node.node import Running
@@ -283,3 +285,22 @@ async def test_a_seat_is_not_handed_to_who_has_paid_no_bond(tmp_path: Path) -> N
         await here.funded(first)
         await traded(first)
         await posted(first)
+
+
+async def test_what_is_final_takes_less_room_and_everything_is_proven_as_before(tmp_path: Path) -> None:
+    async with stage(tmp_path) as here:
+        async with here.up("node", window_seconds=1, kept_witnesses=0) as running:
+            await here.funded(running)
+            await traded(running)
+            await posted(running)
+            while (first := running.engine.chunk_record(1)) is None or first.witness:
+                await running.sequencer.submit(b"")
+                await trio.sleep(0.05)
+            chunk = running.engine.chunk_record(running.view.posted_chunks)
+            assert chunk is not None
+            root = encoding.commitment_from_bytes(chunk.commitment).tree_root
+            assert running.view.posted_state().tree.root == root
+        record = DeploymentRecord.decode((tmp_path / "node" / "deployment.json").read_bytes())
+        assert check(tmp_path / "node" / "state", tmp_path / "node" / "journal", record).findings == []
+        async with here.up("node") as again:
+            assert again.engine.chunk_count >= running.engine.chunk_count
