@@ -80,10 +80,24 @@ def test_money_is_judged_by_the_factor_at_the_end_of_its_epoch(ago: int) -> None
         ALICE + at: account(OWNERS[1], older=DOLLAR + at, fresh=2 * DOLLAR + at, epoch=EPOCH - ago - 3 + at)
         for at in range(20)
     }
+    # Whoever was touched later has paid already: by an exponent, and by a mantissa alone.
+    newer = [factors[10] % constants.FACTOR_BOUND, factors[5] % constants.FACTOR_BOUND - 2**60]
+    for at, factor in enumerate(newer, 20):
+        rows[ALICE + at] = account(OWNERS[1], older=DOLLAR, fresh=3, epoch=EPOCH - ago + 5, factor=factor)
     state = venue.build_state(owing(even(), factors, fresh=2**40, receivable=2**40), rows)
     requests = [venue.signed_request(constants.CANCEL, venue.request(index), KEYS[1]) for index in rows]
 
     assert set(venue.run(state, *requests).codes) == {c.OK}
+
+
+@pytest.mark.parametrize("ago", range(4))
+def test_sums_of_unsettled_money_age_like_the_money(ago: int) -> None:
+    globals = owing(even(), [0] * constants.FACTORS, epoch=EPOCH - ago, older=5 * DOLLAR, fresh=7 * DOLLAR)
+    state = venue.build_state(globals, {ALICE: account()})
+
+    assert venue.run(state, venue.signed_request(constants.CANCEL, venue.request(ALICE), KEYS[1])).codes == (c.OK,)
+    older, fresh = [(5, 7), (7, 0), (0, 0), (0, 0)][ago]
+    assert (state.globals.pool.older, state.globals.pool.fresh) == (older * DOLLAR, fresh * DOLLAR)
 
 
 def test_who_is_named_by_an_entry_and_not_settled_owes_as_before() -> None:
