@@ -1,5 +1,6 @@
 """The lists beside the tree: fills, withdrawals, rescues, who may hold positions, whose account is whose."""
 
+from array import array
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
@@ -23,7 +24,47 @@ from sequencer.watch.watchlist import Watchlist
 
 _REMEMBERED_FILLS: Final = 10_000
 _REMEMBERED_RESCUES: Final = 10_000
+_LEAF_BYTES: Final = 32
 _NO_POSITIONS: Final = [containers.EMPTY] * constants.MARKETS
+
+
+class Withdrawals:
+    """Every withdrawal of the tree: records in the store, in memory a leaf of 32 bytes and a place in the index."""
+
+    def __init__(self, store: StagedStore) -> None:
+        self._store = store
+        self._leaves = bytearray()
+        self._of: defaultdict[bytes, array[int]] = defaultdict(lambda: array("I"))
+        for _, value in store.iterate(WITHDRAWAL_KEY):
+            self._list(msgspec.msgpack.decode(value, type=WithdrawalRecord))
+
+    def __len__(self) -> int:
+        return len(self._leaves) // _LEAF_BYTES
+
+    def __getitem__(self, index: int) -> WithdrawalRecord:
+        """By index, from the end where that is below zero; IndexError for one that is not there."""
+        value = self._store.get(number_key(WITHDRAWAL_KEY, range(len(self))[index]))
+        assert value is not None, "what is listed is in the store"
+        return msgspec.msgpack.decode(value, type=WithdrawalRecord)
+
+    def newest_of(self, recipient: bytes) -> Iterator[WithdrawalRecord]:
+        """Those of a recipient, the newest first."""
+        return (self[index] for index in reversed(self._of.get(recipient, array("I"))))
+
+    def leaves(self, count: int) -> list[bytes]:
+        """The tree's leaves of the first `count`."""
+        return [bytes(self._leaves[at : at + _LEAF_BYTES]) for at in range(0, count * _LEAF_BYTES, _LEAF_BYTES)]
+
+    def add(self, recipient: bytes, amount: int, chunk: int) -> WithdrawalRecord:
+        """Lists one more."""
+        record = WithdrawalRecord(index=len(self), recipient=recipient, amount=amount, chunk=chunk)
+        self._store.write({number_key(WITHDRAWAL_KEY, record.index): msgspec.msgpack.encode(record)}, sync=False)
+        self._list(record)
+        return record
+
+    def _list(self, record: WithdrawalRecord) -> None:
+        self._of[record.recipient].append(record.index)
+        self._leaves += encoding.withdrawal_hash(record.index, record.recipient, record.amount)
 
 
 class Ledger:
@@ -38,9 +79,7 @@ class Ledger:
         self._accounts_of: defaultdict[bytes, list[int]] = defaultdict(list)
         self.holders: set[int] = set()
         self.fills: deque[Fill] = deque(maxlen=_REMEMBERED_FILLS)
-        self.withdrawals: list[WithdrawalRecord] = [
-            msgspec.msgpack.decode(value, type=WithdrawalRecord) for _, value in store.iterate(WITHDRAWAL_KEY)
-        ]
+        self.withdrawals = Withdrawals(store)
         self.rescues: deque[PostMortem] = deque(
             (msgspec.msgpack.decode(value, type=PostMortem) for _, value in store.iterate(RESCUE_KEY)),
             maxlen=_REMEMBERED_RESCUES,
@@ -87,15 +126,20 @@ class Ledger:
 
     def note_withdrawal(self, recipient: bytes, amount: int, chunk: int) -> int:
         """Lists a withdrawal of the tree; its index."""
-        record = WithdrawalRecord(index=len(self.withdrawals), recipient=recipient, amount=amount, chunk=chunk)
-        self.withdrawals.append(record)
-        self._store.write({number_key(WITHDRAWAL_KEY, record.index): msgspec.msgpack.encode(record)}, sync=False)
-        return record.index
+        return self.withdrawals.add(recipient, amount, chunk).index
 
     def note_rescue(self, record: PostMortem) -> PostMortem:
         """Lists a post-mortem, numbered from 0."""
         number = self.rescues[-1].number + 1 if self.rescues else 0
+        most = self.rescues.maxlen or _REMEMBERED_RESCUES
         record = msgspec.structs.replace(record, number=number)
         self.rescues.append(record)
-        self._store.write({number_key(RESCUE_KEY, number): msgspec.msgpack.encode(record)}, sync=False)
+        # What a restart would not remember either is no longer kept.
+        self._store.write(
+            {
+                number_key(RESCUE_KEY, number): msgspec.msgpack.encode(record),
+                **({number_key(RESCUE_KEY, number - most): None} if number >= most else {}),
+            },
+            sync=False,
+        )
         return record

@@ -1,6 +1,11 @@
-"""The deleveraging rankings as of the last tick: both sides of each market are sorted at most once a tick."""
+"""The deleveraging rankings as of the last tick: both sides of each market are sorted at most once a tick.
+
+With very many accounts they are sorted more rarely, so that what they cost a tick stays the same: they are then as of
+the tick at which they were.
+"""
 
 from bisect import bisect_left
+from typing import Final
 
 from prover.stf import constants
 from sequencer.engine.engine import Engine
@@ -8,20 +13,25 @@ from sequencer.engine.ranking import Place, Ranked, ranking, score
 from sequencer.schema.accounts import Outlook
 from sequencer.views.markets import names
 
+# So many accounts are looked at for a side at each tick; with more of them a ranking stays for several ticks.
+HOLDERS_A_TICK: Final = 2_000
+
 
 class Rankings:
     """Who would be deleveraged first."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._tick_time = -1
+        self._sorted_at = -1
         self._sides: dict[tuple[int, int], list[Ranked]] = {}
 
     def of_side(self, market: int, side: int) -> list[Ranked]:
         """The ranking of the longs (1) or shorts (-1) of a market."""
         engine = self._engine
-        if engine.globals.tick_time != self._tick_time:
-            self._tick_time = engine.globals.tick_time
+        tick_time = engine.globals.tick_time
+        lasts = constants.TICK_STEP * (len(engine.holders) // HOLDERS_A_TICK)
+        if tick_time != self._sorted_at and tick_time - self._sorted_at > lasts:
+            self._sorted_at = tick_time
             self._sides = {}
         if (market, side) not in self._sides:
             rows = [(index, engine.account(index)) for index in sorted(engine.holders)]

@@ -312,7 +312,7 @@ def picture(engine: Engine) -> dict[str, Any]:
         "depth": [book.depth(1_000) for book in engine.books],
         "armed": [[(order.account, order.slot, order.sequence) for order in book.waiting()]
                   for book in engine.triggers],
-        "withdrawals": engine.withdrawals,
+        "withdrawals": list(engine.withdrawals),
         "rescues": list(engine.rescues),
         "entries": list(engine.entries),
         "tick signers": engine.tick_signers,

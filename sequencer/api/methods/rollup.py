@@ -133,7 +133,7 @@ class Rollup:
             if params.account is None:
                 raise CallError(INVALID_PARAMS, "Give an account or a recipient.")
             recipient = Bytes20(self._engine.account(params.account).owner)
-        found = (record for record in reversed(self._engine.withdrawals) if record.recipient == recipient)
+        found = self._engine.withdrawals.newest_of(bytes(recipient))
         return [self._withdrawal_view(record) for record in islice(found, LIST_LIMIT)]
 
     def _withdrawal_view(self, record: WithdrawalRecord) -> WithdrawalView:
@@ -157,10 +157,7 @@ class Rollup:
             raise CallError(NOT_READY, "The withdrawal is in no posted batch yet.")
         last = self._engine.chunk_record(posted.chunks)
         assert last is not None, "a posted chunk is kept"
-        leaves = [
-            encoding.withdrawal_hash(entry.index, entry.recipient, entry.amount)
-            for entry in self._engine.withdrawals[: last.withdrawal_count]
-        ]
+        leaves = self._engine.withdrawals.leaves(last.withdrawal_count)
         proof = await trio.to_thread.run_sync(lambda: batch.WithdrawalTree(leaves).proof(params.index))
         return WithdrawalProof(
             batch=posted.number,
