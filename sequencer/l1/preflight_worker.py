@@ -35,6 +35,8 @@ def main() -> None:
     """Answers until stdin ends."""
     # Ctrl-C reaches the whole foreground group; the parent ends its workers itself, by closing their stdin.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Nobody waits for it but the next batch.
+    os.nice(10)
     referee = LocalReferee()
     source = sys.stdin.buffer
     while head := source.read(LENGTH_BYTES):

@@ -92,6 +92,11 @@ class Dispatcher:
         bucket = TokenBucket(limits.connection_rate, limits.connection_burst, self._clock, start)
         return Session(bucket, subscriber, known)
 
+    def pause_seconds(self, address: str) -> float:
+        """How long a new connection of an address waits before it is read: not at all while the address has tokens."""
+        known = self._addresses.get(address)
+        return 0.0 if known is None else min(known.wait_seconds(), self._limits.longest_pause_seconds)
+
     async def handle(
         self,
         body: bytes,

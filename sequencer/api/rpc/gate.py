@@ -3,7 +3,8 @@
 Each connection has a tag, the virtual time at which its next call starts: that of the call served last, or where its
 own last call ends if that is later. Served is the smallest tag, so that a connection that asks for little comes before
 all that wait for much, and each of those gets the same share (Goyal, Vin, Cheng 1996). Small calls do not wait for
-large ones. What would wait too long, or would hold too many bytes meanwhile, is refused before any of it is read.
+large ones: while some of these wait and somebody asks for little, they have half of the time. What would wait too long,
+or would hold too many bytes meanwhile, is refused before any of it is read.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,9 @@ from sequencer.api.rpc.limits import Limits
 
 # What a refused caller is told to wait: about as long as the tokens of a full queue take.
 _RETRY_MS: Final = 1_000
+# Whoever asked for little within so long still may.
+_RECENT_SECONDS: Final = 1.0
+_LONGEST_REST_SECONDS: Final = 1.0
 
 
 class Share:
@@ -32,6 +36,8 @@ class _Class:
     def __init__(self, most: int) -> None:
         self.most = most
         self.running = 0
+        # No call of the class begins before.
+        self.rests_until = 0.0
         self.waiting: list[tuple[int, int, int, trio.Event]] = []
 
     def has_room(self, cost: int) -> bool:
@@ -48,6 +54,7 @@ class Gate:
         self._large = _Class(limits.large_tokens)
         self._served = 0
         self._count = 0
+        self._small_at = -_RECENT_SECONDS
         self.waiting_bytes = 0
         self.shed = 0
 
@@ -73,14 +80,30 @@ class Gate:
             self._served = max(self._served, start)
         else:
             await self._wait(kind, start, cost, size)
-        left = [cost]
+        if kind is self._small:
+            self._small_at = trio.current_time()
+        else:
+            await self._rest(kind, cost)
+        began, left = trio.current_time(), [cost]
 
         def end() -> None:
+            now = trio.current_time()
+            if left[0] and kind is self._large and kind.waiting and now - self._small_at < _RECENT_SECONDS:
+                kind.rests_until = now + min(now - began, _LONGEST_REST_SECONDS)
             kind.running -= left[0]
             left[0] = 0
             self._admit(kind)
 
         return end
+
+    async def _rest(self, kind: _Class, cost: int) -> None:
+        """Waits, turn in hand, until the class has rested as long as its last call took."""
+        try:
+            await trio.sleep_until(kind.rests_until)
+        except trio.Cancelled:
+            kind.running -= cost
+            self._admit(kind)
+            raise
 
     async def _wait(self, kind: _Class, start: int, cost: int, size: int) -> None:
         self._count += 1

@@ -33,6 +33,7 @@ class Limits(msgspec.Struct, frozen=True):
     address_rate: float = 2_000
     address_burst: int = 40_000
     addresses: int = 4_096
+    longest_pause_seconds: float = 1
     small_call_tokens: int = 8
     small_tokens: int = 256
     large_tokens: int = 100

@@ -32,6 +32,8 @@ RECEIVE_BYTES: Final = 65_536
 PIECES_A_TURN: Final = 64
 HEAD_TOO_LARGE: Final = 431
 LINGER_BYTES: Final = 4_000_000
+# Whoever was refused for asking too much is read no further than this to be told so.
+SHED_BYTES: Final = 131_072
 LOCAL_NAMES: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 JSON_TYPE: Final = "application/json"
 
@@ -127,13 +129,12 @@ async def receive(stream: trio.abc.Stream) -> bytes:
         raise VanishedError from None
 
 
-async def linger(stream: trio.abc.Stream, seconds: float) -> None:
+async def linger(stream: trio.abc.Stream, seconds: float, budget: int = LINGER_BYTES) -> None:
     """Ends our side and lets the peer finish: closing over unread bytes would reset away what we last sent."""
     with trio.move_on_after(seconds):
         try:
             if isinstance(stream, trio.abc.HalfCloseableStream):
                 await stream.send_eof()
-            budget = LINGER_BYTES
             while budget > 0 and (data := await receive(stream)):
                 budget -= len(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError, VanishedError):
@@ -339,7 +340,8 @@ class HttpConnection:
         self._refused(refusal.error.name)
         answer = Answer(STATUS_OF.get(refusal.error.name, 400), JSON_TYPE, failure(JSON, None, refusal))
         await self._send(request, answer, is_last=True)
-        await linger(self._stream, self._limits.linger_seconds)
+        budget = SHED_BYTES if refusal.error is RATE_LIMITED else LINGER_BYTES
+        await linger(self._stream, self._limits.linger_seconds, budget)
 
     async def _send(self, request: h11.Request | None, answer: Answer, *more: tuple[str, str], is_last: bool) -> None:
         headers = [("cache-control", "no-store"), ("x-content-type-options", "nosniff")]

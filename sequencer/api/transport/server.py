@@ -236,6 +236,8 @@ class Server:
     async def _serve_stream(self, stream: trio.abc.Stream) -> None:
         limits = self._config.limits
         address = address_of(stream)
+        # Whoever hangs up to be rid of what he owes gains nothing by it.
+        await trio.sleep(self.dispatcher.pause_seconds(address))
         http = HttpConnection(
             stream,
             self.dispatcher,

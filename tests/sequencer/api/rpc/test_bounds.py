@@ -498,6 +498,9 @@ async def test_what_one_connection_owes_its_address_owes_too() -> None:
     assert session.bucket.wait_seconds() > 0
     assert node.dispatcher.session("10.0.0.1").bucket.wait_seconds() > 0
     assert node.dispatcher.session("10.0.0.2").bucket.wait_seconds() == 0
+    # Who hangs up and comes again waits until he is read.
+    pauses = [node.dispatcher.pause_seconds(address) for address in ("10.0.0.1", "10.0.0.2", "10.0.0.3")]
+    assert pauses == [1, 0, 0]
 
 
 async def test_addresses_that_owe_nothing_are_forgotten_when_there_are_too_many() -> None:

@@ -119,3 +119,41 @@ async def test_who_is_called_and_gives_up_at_once_hands_his_turn_on(nursery: tri
     await trio.testing.wait_all_tasks_blocked()
     assert "c1" in crowd.served
     running.cancel()
+
+
+async def test_large_calls_have_half_of_the_time_while_somebody_asks_for_little(
+    nursery: trio.Nursery, mock_clock: trio.testing.MockClock
+) -> None:
+    crowd = Crowd(nursery, small_call_tokens=8, large_tokens=100)
+    for name, cost in (("a1", 100), ("b1", 100), ("d1", 100), ("c1", 1)):
+        await crowd.call(name, cost)
+    mock_clock.jump(0.4)
+    await crowd.end("a1")
+    assert crowd.served == ["a1", "c1"]
+    mock_clock.jump(0.39)
+    await trio.testing.wait_all_tasks_blocked()
+    assert crowd.served == ["a1", "c1"]
+    mock_clock.jump(0.02)
+    await trio.testing.wait_all_tasks_blocked()
+    assert crowd.served == ["a1", "c1", "b1"]
+    # Nobody has asked for little for a second: no rest.
+    mock_clock.jump(1.0)
+    await crowd.end("b1")
+    assert crowd.served == ["a1", "c1", "b1", "d1"]
+
+
+async def test_whoever_gives_up_while_the_large_rest_hands_his_turn_on(
+    nursery: trio.Nursery, mock_clock: trio.testing.MockClock
+) -> None:
+    crowd = Crowd(nursery, small_call_tokens=8, large_tokens=100)
+    await crowd.call("a1", 100)
+    resting = await crowd.call("b1", 100)
+    for name, cost in (("d1", 100), ("c1", 1)):
+        await crowd.call(name, cost)
+    mock_clock.jump(0.5)
+    await crowd.end("a1")
+    resting.cancel()
+    await trio.testing.wait_all_tasks_blocked()
+    mock_clock.jump(0.6)
+    await trio.testing.wait_all_tasks_blocked()
+    assert crowd.served == ["a1", "c1", "d1"]
