@@ -36,7 +36,7 @@ class Withdrawals:
         self._leaves = bytearray()
         self._of: defaultdict[bytes, array[int]] = defaultdict(lambda: array("I"))
         for _, value in store.iterate(WITHDRAWAL_KEY):
-            self._list(msgspec.msgpack.decode(value, type=WithdrawalRecord))
+            self.listed(msgspec.msgpack.decode(value, type=WithdrawalRecord))
 
     def __len__(self) -> int:
         return len(self._leaves) // _LEAF_BYTES
@@ -59,10 +59,11 @@ class Withdrawals:
         """Lists one more."""
         record = WithdrawalRecord(index=len(self), recipient=recipient, amount=amount, chunk=chunk)
         self._store.write({number_key(WITHDRAWAL_KEY, record.index): msgspec.msgpack.encode(record)}, sync=False)
-        self._list(record)
+        self.listed(record)
         return record
 
-    def _list(self, record: WithdrawalRecord) -> None:
+    def listed(self, record: WithdrawalRecord) -> None:
+        """Lists one more that is, or will be, in the store."""
         self._of[record.recipient].append(record.index)
         self._leaves += encoding.withdrawal_hash(record.index, record.recipient, record.amount)
 

@@ -192,7 +192,7 @@ class Follower:
             watchlist.note(replayed.accounts)
         ledger.touched((index, engine.account(index)) for index in replayed.accounts)
         for paid in replayed.withdrawals:
-            ledger.withdrawals.append(WithdrawalRecord(paid.index, paid.recipient, paid.amount_micros, chunk))
+            ledger.withdrawals.listed(WithdrawalRecord(paid.index, paid.recipient, paid.amount_micros, chunk))
             effects.append(PaidOut(withdrawal=paid.index, recipient=paid.recipient, amount=paid.amount_micros))
         effects += self._entries(writes)
         for met in replayed.fills:
