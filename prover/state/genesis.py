@@ -46,10 +46,16 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _MILLION: Final = 10**12
-# Initial fraction, share of it that is maintenance, open-interest bounds: dYdX v4 genesis liquidity tiers. Interest and
-# damping of funding: Hyperliquid. Bands and funding caps are our own: what trades less may stray further.
+# Initial fraction, share of it that is maintenance, open-interest bounds: dYdX v4 genesis liquidity tiers, but those of
+# the large one, which has none there. Interest and damping of funding: Hyperliquid. Bands and funding caps are our own:
+# what trades less may stray further.
 TIERS: Final = {
-    "large": Tier(initial_ppm=20_000, maintenance_ppm=12_000),
+    "large": Tier(
+        initial_ppm=20_000,
+        maintenance_ppm=12_000,
+        interest_lower_micros=400 * _MILLION,
+        interest_upper_micros=1_000 * _MILLION,
+    ),
     "mid": Tier(
         initial_ppm=50_000,
         maintenance_ppm=30_000,

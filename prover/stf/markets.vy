@@ -313,6 +313,9 @@ def check_listing(given: containers.Parameters) -> int256:
     # Coarser, and it could fall to nothing, and a tick be wider than bands.
     if given.price < constants.LEAST_LISTING_TICKS:
         return codes.OUT_OF_RANGE
+    # No fund stands for interest that has no bound; once there is one it never goes.
+    if given.interest_upper == 0:
+        return codes.OUT_OF_RANGE
     return codes.OK
 
 

@@ -235,7 +235,7 @@ class History(Rescuing):
             minimum_notional=listed.minimum_notional,
             price=round(10 ** self.rng.uniform(3.9, 6)) if market == self.market_count else 0,
             interest_lower=listed.interest_lower,
-            interest_upper=listed.interest_upper,
+            interest_upper=listed.interest_upper if market < self.market_count else max(listed.interest_upper, 10**12),
         )
         return self.ledger.set_market(given)
 

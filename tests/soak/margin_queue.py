@@ -106,7 +106,7 @@ class Queue(Rescues):
         self.claim(found == (given.status, given.taker_fee_ppm, initial), "parameters", f"{found}")
         self.claim(given.market not in self.over, "parameters", "a market that is over came back")
         if given.price:
-            self.claim(given.price >= 10_000, "listing", f"{given.price} ticks")
+            self.claim(given.price >= 10_000 and given.interest_upper > 0, "listing", f"{given}")
             self.named[given.market] = given.price
             self.accepted["listing"] += 1
         if given.status == constants.MARKET_SETTLING:

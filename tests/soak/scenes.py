@@ -577,7 +577,7 @@ def _market_payload(rng: random.Random, code: int, globals: containers.Globals) 
         "minimum_notional": source.minimum_notional,
         "price": rng.choice([10_000, 2**48 - 1]) if market == 3 else 0,
         "interest_lower": 0,
-        "interest_upper": rng.choice([0, 10**12]),
+        "interest_upper": 10**12 if market == 3 else rng.choice([0, 10**12]),
     }
     if code == c.NO_MARKET:
         given["market"] = rng.choice([4, 15, 16, 255])

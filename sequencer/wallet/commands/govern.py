@@ -76,7 +76,7 @@ def govern_list(settings: Settings, name: str, size_decimals: int, price: str, t
     Oracle signers need its price from its enactment on.
     """
     from prover.signing import operations
-    from prover.stf import markets
+    from prover.stf import codes, markets
 
     if not (name.isascii() and name.isprintable() and 0 < len(name) <= _NAME_BYTES):
         raise BadInput(f"a name has 1 to {_NAME_BYTES} ASCII characters")
@@ -95,7 +95,7 @@ def govern_list(settings: Settings, name: str, size_decimals: int, price: str, t
             raise BadInput(f"a venue lists {constants.MARKETS} markets at most")
         label = genesis.label(name, size_decimals)
         given = _parameters(index, constants.MARKET_OPEN, label, price_ticks, values)
-        if not markets.in_range(given):
+        if not markets.in_range(given) or markets.check_listing(given) != codes.OK:
             raise BadInput("a parameter is outside the law's ranges: PROTOCOL.md 7.8")
         return await _announced(wallet, constants.SET_MARKET, operations.market_payload(given))
 

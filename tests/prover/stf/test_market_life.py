@@ -23,6 +23,7 @@ DOGE: Final = b"DOGE".ljust(31, b"\x00") + b"\x01"
 MONTH: Final = constants.PARAMETER_PERIOD
 # Ticks, of a listing.
 NAMED: Final = 20_000
+UNBOUNDED: Final = {"interest_lower": 0, "interest_upper": 0}
 Status = int
 
 
@@ -37,12 +38,14 @@ def state_of(status: Status = constants.MARKET_OPEN, lots: int = BITCOIN, **mark
 
 
 def change(state: State, market: int = 0, **fields: Any) -> bytes:
-    """An entry of the governor that leaves everything as it is but for these fields."""
-    row, risk = state.globals.markets[min(market, 2)], state.globals.risk
+    """An entry of the governor that leaves everything as it is but for these fields, or lists one more."""
+    like = market if market < state.globals.market_count else 2
+    row, risk = state.globals.markets[like], state.globals.risk
     values = {name: getattr(row, name) for name in containers.Parameters.__struct_fields__ if hasattr(row, name)}
-    values |= {**venue.terms_of(row), "market": market, "initial_ppm": risk.initial_ppm[min(market, 2)]}
-    values |= {"price": NAMED if market == state.globals.market_count else 0}
-    values |= {"maintenance_ppm": risk.maintenance_ppm[min(market, 2)]}
+    values |= {**venue.terms_of(row), "market": market, "initial_ppm": risk.initial_ppm[like]}
+    values |= {"maintenance_ppm": risk.maintenance_ppm[like], "price": 0}
+    if market == state.globals.market_count:
+        values |= {"price": NAMED, "interest_lower": 10**12, "interest_upper": 10**13}
     return venue.entry(
         constants.SET_MARKET, operations.market_payload(containers.Parameters(**(values | fields))), venue.OPERATOR
     )
@@ -82,11 +85,22 @@ class TestListing:
         new = venue.tick(now, [BTC, 300_000, 1_500_000, NAMED], market_count=4)
         assert venue.run(state, old, new, timestamp=now).codes == (c.QUORUM, c.OK)
         after = venue.trade(state, LONG, SHORT, 1_000, NAMED, market=3, now=now)
+        # Its fund stands for it, and it has none yet: a trade asks for the whole notional.
+        assert state.globals.markets[3].fund == 0
+        assert margin.scaled_ppm(state.globals.markets[3], NAMED, 1, 20_000) == constants.PPM
         assert venue.run(state, *after, timestamp=now).codes[-1] == c.OK
         assert conservation(state).sound
 
     @pytest.mark.parametrize(
-        "fields", [{"status": 2}, {"label": bytes(32)}, {"label": DOGE[:-1] + b"\x07"}, {"price": 9_999}, {"price": 0}]
+        "fields",
+        [
+            {"status": 2},
+            {"label": bytes(32)},
+            {"label": DOGE[:-1] + b"\x07"},
+            {"price": 9_999},
+            {"price": 0},
+            UNBOUNDED,
+        ],
     )
     def test_only_an_open_market_with_a_name_is_listed(self, fields: dict[str, Any]) -> None:
         state = state_of()

@@ -37,8 +37,8 @@ def changed(world: World, market: int, **changes: Any) -> Processed:
         "funding_damping_ppb": 0,
         "price": DOGE_PRICE if now is None else 0,
         "minimum_notional": 1 if now is None else now.minimum_notional,
-        "interest_lower": 0,
-        "interest_upper": 0,
+        "interest_lower": tier.interest_lower_micros if now is None else now.interest_lower,
+        "interest_upper": tier.interest_upper_micros if now is None else now.interest_upper,
     }
     payload = operations.market_payload(containers.Parameters(**(fields | changes)))
     return world.process(operations.entry_bytes(constants.SET_MARKET, containers.NOBODY, world.now, payload))

@@ -208,8 +208,8 @@ async def listed(world: OracleWorld) -> None:
         funding_damping_ppb=tier.funding_damping_ppb,
         minimum_notional=1,
         price=10_000,
-        interest_lower=0,
-        interest_upper=0,
+        interest_lower=tier.interest_lower_micros,
+        interest_upper=tier.interest_upper_micros,
     )
     payload = operations.market_payload(given)
     entry = operations.entry_bytes(constants.SET_MARKET, containers.NOBODY, START, payload)

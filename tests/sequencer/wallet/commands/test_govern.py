@@ -126,6 +126,8 @@ def test_a_market_is_listed_priced_and_traded(governed: tuple[Node, Shell], trad
         assert way in line
     line, _ = governor.fails(2, "govern", *listing, "--initial-ppm", "4999", "--maintenance-ppm", "3000")
     assert "outside the law's ranges" in line
+    line, _ = governor.fails(2, "govern", *listing, "--interest-lower-micros", "0", "--interest-upper-micros", "0")
+    assert "outside the law's ranges" in line
     # Forty times, which no tier has; and other interest than its tier's.
     listing += ("--initial-ppm", "25000", "--maintenance-ppm", "15000", "--funding-interest-ppb", "-3000")
     made = announced(governor, *listing)
