@@ -66,11 +66,14 @@ def test_a_forced_rescue_takes_exactly_so_many_lots(sign: int) -> None:
 def test_the_first_of_two_reasons_not_to_force_a_rescue_is_said(age: int) -> None:
     globals = even(tick_time=NOW - age)
     stages = Stages(globals)
+    stages.fund(0, DOLLAR)
     held = stages.held(0, 10, 0)
     priced(globals, 1, 0)
-    chunk = (forced(1, held + 1, 0), forced(1, held, 0), forced(0, held, 0))
+    fund = constants.insurance_account(0)
+    chunk = (forced(1, held + 1, 0), forced(1, held, 0), forced(0, held, 0), forced(0, fund, 1))
+    called = c.STALE if age else c.HEALTHY
 
-    assert venue.run(stages.state(), *chunk).codes == (c.NO_ACCOUNT, c.NO_MARKET, c.OVERFILLED)
+    assert venue.run(stages.state(), *chunk).codes == (c.NO_ACCOUNT, c.NO_MARKET, c.OVERFILLED, called)
 
 
 @pytest.mark.parametrize("ago", [constants.FACTORS + 3, constants.FACTORS, 6])

@@ -335,6 +335,9 @@ def test_a_fund_is_reduced_by_exactly_what_it_lacks(sign: int) -> None:
         stages.add(code, DELEVERAGE, 0, fund, lots, opposite)
     stages.fund(1, 5 * INITIAL, sign * 10)
     stages.add(c.OVERFILLED, DELEVERAGE, 1, constants.insurance_account(1), 11, opposite)
+    # All of it, of a fund that owes.
+    stages.fund(2, -1_000, sign * 10)
+    stages.add(c.OK, DELEVERAGE, 2, constants.insurance_account(2), 10, stages.held(2, -sign * 20, DOLLAR))
     stages.run()
 
 
