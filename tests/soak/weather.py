@@ -8,7 +8,6 @@ is, every deposit is booked once, no bond is lost, nobody honest is accused, and
 import os
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from random import Random
 from typing import Any, Final
@@ -18,6 +17,7 @@ from tests.soak.weather_scene import Played, play
 
 HARM: Final = ("stuck", "double_credits", "lost_bonds", "ready_but_unpostable", "false_verdicts")
 _REAL_IN: Final = 10
+_CASES_OF_A_PROCESS: Final = 20
 
 
 def run(cases: int, seed: int, real: int = -1, workers: int = 1) -> tuple[dict[str, Any], list[str]]:
@@ -43,5 +43,5 @@ def _played(play_one: Callable[[int], Played], seeds: list[int], workers: int) -
         return [play_one(seed) for seed in seeds]
     # A process each for a while: an EVM's memory is not given back.
     os.environ.setdefault("ETH_HASH_BACKEND", "pysha3")
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=20) as pool:
-        return list(pool.map(play_one, seeds))
+    with get_context("spawn").Pool(workers, maxtasksperchild=_CASES_OF_A_PROCESS) as pool:
+        return pool.map(play_one, seeds, chunksize=1)
