@@ -10,16 +10,19 @@ import trio
 
 from l1_bridge.client.body import body_within
 from l1_bridge.recursion import recursion_bounded
-from sequencer.client.errors import NodeUnreachable, rejection
+from sequencer.client.errors import NodeUnreachable, Rejected, rejection
 from sequencer.schema.writing import to_wire
 
 _ANSWER_LIMIT_BYTES: Final = 16 << 20
+# A node that always says "in no time" is not asked for ever.
+_SHORTEST_WAIT_MS: Final = 50
 
 
 class Connection:
     """NodeUnreachable when there is no answer, Rejected when the answer is no.
 
-    Nothing is sent twice by itself: whether an unanswered operation was applied must be asked, not guessed.
+    Nothing is sent twice by itself: whether an unanswered operation was applied must be asked, not guessed. What a node
+    did not begin because its caller had asked too much (RATE_LIMITED) is asked again when it says, within the timeout.
     """
 
     def __init__(self, url: str, *, timeout_seconds: float, transport: httpx.AsyncBaseTransport | None) -> None:
@@ -37,13 +40,20 @@ class Connection:
     async def call(self, method: str, params: dict[str, Any]) -> Any:
         """The plain result of one call by its full name; params by name."""
         request = {"jsonrpc": "2.0", "id": next(self._request_ids), "method": method, "params": to_wire(params)}
-        answer = await self._post(request)
-        if not isinstance(answer, dict) or ("result" not in answer and not isinstance(answer.get("error"), dict)):
-            raise NodeUnreachable(f"what answers at {self.url} is not a Catenary node")
-        error = answer.get("error")
-        if error is None:
-            return answer["result"]
-        raise rejection(error)
+        left_seconds = self._timeout_seconds
+        while True:
+            answer = await self._post(request)
+            if not isinstance(answer, dict) or ("result" not in answer and not isinstance(answer.get("error"), dict)):
+                raise NodeUnreachable(f"what answers at {self.url} is not a Catenary node")
+            error = answer.get("error")
+            if error is None:
+                return answer["result"]
+            rejected = rejection(error)
+            wait_seconds = _wait_seconds(rejected)
+            if wait_seconds is None or wait_seconds > left_seconds:
+                raise rejected
+            left_seconds -= wait_seconds
+            await trio.sleep(wait_seconds)
 
     async def _post(self, request: Any) -> Any:
         try:
@@ -68,3 +78,11 @@ class Connection:
             raise NodeUnreachable(
                 f"what answers at {self.url} is not a Catenary node (HTTP status {response.status_code})"
             ) from None
+
+
+def _wait_seconds(rejected: Rejected) -> float | None:
+    """How long a node asks to wait that has not begun the call; None if it was refused for another reason."""
+    wait_ms = rejected.data.get("retry_after_ms")
+    if rejected.rejection != "RATE_LIMITED" or type(wait_ms) is not int:
+        return None
+    return max(wait_ms, _SHORTEST_WAIT_MS) / 1_000

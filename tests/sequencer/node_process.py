@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -45,6 +46,8 @@ PRICES: Final = (600_000, 300_000, 1_500_000)
 # Of a challenge window or a delay that a test lets pass on L1: too long for the slowest machine to pass by itself.
 A_WHILE_SECONDS: Final = PATIENCE_SECONDS if ANVIL.exists() else 3
 FAST: Final = ("--no-maker", "--seal-seconds", "0.1", "--post-interval", "0.2", "--log-level", "warning")
+# A call that the node has not begun, for its caller had asked too much, is sent so often at most.
+_ASKED_AGAIN: Final = 40
 
 
 class Node:
@@ -122,7 +125,7 @@ class NodeProcess(Node):
 
 
 class Client:
-    """JSON-RPC by HTTP, with nothing done for the caller."""
+    """JSON-RPC by HTTP, with nothing done for the caller but to wait where it asked too much."""
 
     def __init__(self, url: str) -> None:
         self._http = httpx.Client(base_url=url, trust_env=False, verify=False, timeout=PATIENCE_SECONDS)
@@ -145,9 +148,13 @@ class Client:
 
     def answer(self, method: str, **params: Any) -> dict[str, Any]:
         """The whole answer to a call."""
-        answer: dict[str, Any] = self.post(
-            json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
-        )
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+        for _ in range(_ASKED_AGAIN):
+            answer: dict[str, Any] = self.post(body)
+            refusal = answer.get("error", {}).get("data", {})
+            if refusal.get("name") != "RATE_LIMITED":
+                break
+            time.sleep(refusal["retry_after_ms"] / 1_000)
         return answer
 
     def call(self, method: str, **params: Any) -> Any:

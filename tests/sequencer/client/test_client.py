@@ -70,6 +70,38 @@ def test_a_rejection_carries_name_code_and_data() -> None:
     assert caught.value.data == {"recovered": "0x01", "digest": "0x02", "code": -33006, "rejection": "BAD_SIGNATURE"}
 
 
+def limited(retry_after_ms: object, times: int) -> Respond:
+    """A node that has no room for so many calls, and then answers."""
+    refusals = iter(range(times))
+    data = {"name": "RATE_LIMITED", "retry_after_ms": retry_after_ms}
+    refused = answering(error={"code": -32000, "message": "Too many.", "data": data})
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        return answering(result=[17])(request) if next(refusals, None) is None else refused(request)
+
+    return respond
+
+
+def waited(respond: Respond) -> float:
+    """Seconds that a question waits until it is answered; the timeout is ten."""
+
+    async def main() -> float:
+        async with NodeClient("http://node", timeout_seconds=10, transport=httpx.MockTransport(respond)) as client:
+            began = trio.current_time()
+            assert await client.accounts(bytes(20)) == [17]
+            return trio.current_time() - began
+
+    return trio.run(main, clock=MockClock(autojump_threshold=0))
+
+
+def test_what_a_node_has_not_begun_is_asked_again_when_it_says() -> None:
+    assert waited(limited(142, 3)) == pytest.approx(3 * 0.142)
+    assert waited(limited(0, 3)) == pytest.approx(3 * 0.05)
+    for refused in (limited(10_001, 1), limited(2_600, 4), limited(0, 300), limited("142", 1), limited(-1.5, 1)):
+        with pytest.raises(Rejected, match="RATE_LIMITED"):
+            waited(refused)
+
+
 def test_a_batch_is_answered_order_by_order() -> None:
     placed = answer(OrderResult, status="resting", order_id="0x" + "01" * 10)
     result = [
