@@ -89,7 +89,7 @@ async def test_a_restart_continues_the_chain(tmp_path: Path) -> None:
 async def test_kill_9_while_sending_loses_nothing_that_was_answered(tmp_path: Path) -> None:
     answered: list[Receipt] = []
     with embedded_l1(tmp_path, "--max-ahead", "600") as node:
-        async with L1Client(node.url, L1Options(attempts=1)) as client:
+        async with L1Client(node.url, L1Options(attempts=1, silence_seconds=0)) as client:
             probe, _ = await client.deploy(development_key(0), probe_initcode(), gas=1_000_000)
 
             async def keep_sending(signer: Signer) -> None:
