@@ -131,6 +131,9 @@ def _function(lines: list[str], number: int) -> str:
         found = re.match(r"( *)def (\w+)\(", line)
         if found and len(found[1]) < indent:
             return found[2]
+        # The end of a signature is no statement of the module, but what stands there else is.
+        if not found and line.strip() and not line.startswith((" ", ")")):
+            return ""
     return ""
 
 
