@@ -256,7 +256,8 @@ def accused(file: str, text: str, complaint: str) -> list[set[int]]:
             if not lines[at].strip() or indent >= least:
                 continue
             least = indent
-            numbers = set(map(int, re.findall(r"block\.number == (\d+)", lines[at])))
+            # In a choice, or in a second constant.
+            numbers = {int(number) for number in re.findall(r"(?:block\.number == |^\w+_)(\d+)(?!\d|\w)", lines[at])}
             if numbers:
                 found.append(numbers)
             if numbers or (at < line - 1 and lines[at].endswith(":")):

@@ -146,6 +146,13 @@ def test_whoever_the_compiler_complains_of_is_found() -> None:
     assert said("    return both[0]") == []
 
 
+def test_a_second_constant_that_is_none_is_found() -> None:
+    text = "LIMIT: constant(int256) = 7\nLIMIT_1034: constant(int256) = (\n    2\n    + 3**999\n)\n"
+
+    assert accused("some.vy", text, 'too large\n  contract "law/some.vy:4", line 4') == [{1034}]
+    assert accused("some.vy", text, 'what\n  contract "law/some.vy:1", line 1') == []
+
+
 def test_a_file_stands_in_the_contracts_that_import_it() -> None:
     assert holders("markets.vy") == ["Markets"]
     assert holders("trading.vy") == ["Trading", "Rescue"]
