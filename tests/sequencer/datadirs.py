@@ -7,6 +7,7 @@ import msgspec
 
 from prover.contracts.deployment import Deployment, DeploymentRecord
 from prover.state.leveldb import LevelDbStore
+from prover.state.store import MemoryStore
 from prover.stf import constants
 from sequencer.engine.engine import Engine
 from sequencer.engine.records import Input
@@ -56,16 +57,18 @@ def datadir(path: Path, world: World) -> Path:
 
 
 def engine_of(path: Path) -> Engine:
-    """The engine that a start has: the state, and the journal behind it."""
+    """The engine that a start has: state, and the journal behind it. It goes on in memory, with the files closed."""
+    rows = MemoryStore()
     store = LevelDbStore(path / STATE, is_strict=True)
+    rows.write(dict(store.iterate(b"")), sync=False)
+    store.close()
     journal = Journal(path / "journal", SMALL)
-    engine = Engine(BufferedStore(store), DOMAIN)
+    engine = Engine(BufferedStore(rows), DOMAIN)
     for sequence, given in journal.replay(engine.cursor + 1):
         assert engine.process(msgspec.msgpack.decode(given, type=Input)).changed
         if engine.sealed:
             engine.flush(sequence)
     journal.close()
-    store.close()
     return engine
 
 
