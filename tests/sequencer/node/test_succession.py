@@ -224,7 +224,8 @@ async def proven(here: Stage, running: Running) -> None:
 async def ticked(running: Running) -> None:
     """Prices of now."""
     venue = running.sequencer
-    time = venue.now_ms() - venue.now_ms() % constants.TICK_STEP
+    now = venue.now_ms()
+    time = now - now % constants.TICK_STEP
     if time > running.engine.globals.tick_time:
         outcome = await venue.submit(tick(time, domain=running.deployment.domain))
         assert outcome.code == codes.OK
