@@ -39,6 +39,7 @@ _Item = TypeVar("_Item")
 _REFUSED_DIVISOR, _TIMED_OUT_DIVISOR = 2, 8
 # How a node says that it does not take a tag: some call it unavailable.
 _REFUSED = (L1Rejected, L1Busy)
+_WORD_BYTES = 32
 
 
 class L1Reader(JsonRpc):
@@ -157,6 +158,13 @@ class L1Reader(JsonRpc):
         if value:
             request["value"] = hex(value)
         return as_bytes(await self._at("eth_call", [request], block, timeout_seconds))
+
+    async def word(self, to: bytes, data: bytes, block: Tag = "latest") -> int:
+        """The one word that a view returns; L1Unavailable for any other answer, for nothing is no zero."""
+        answer = await self.eth_call(to, data, block)
+        if len(answer) != _WORD_BYTES:
+            raise L1Unavailable(f"the L1 node answers a view of 0x{to.hex()} with {len(answer)} bytes, not with a word")
+        return int.from_bytes(answer, "big")
 
     async def _at(self, method: str, params: list[Any], block: Tag, timeout_seconds: float | None = None) -> Any:
         """A question about the state at a block; at the newest one where the node does not take "pending"."""

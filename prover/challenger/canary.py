@@ -120,7 +120,7 @@ class Canary:
 
     async def _has_fallen(self, standing: _Standing) -> bool:
         question = calls.encode_call("is_canonical", standing.number, standing.batch_hash)
-        return not int.from_bytes(await self._client.eth_call(self._bridge.address, question), "big")
+        return not await self._client.word(self._bridge.address, question)
 
     def _answered(self, standing: _Standing) -> None:
         self._standing = None

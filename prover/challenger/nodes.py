@@ -74,8 +74,8 @@ class Nodes:
         """Number and hash of the newest batch, and the length of the queue, in the bridge's storage."""
         bridge = self._replay.bridge.address
         head = decode_record(BatchRecord, await client.eth_call(bridge, encode_call("head"), at.number))
-        length = await client.eth_call(bridge, encode_call("queue_length"), at.number)
-        return head.number, head.batch_hash, int.from_bytes(length, "big")
+        length = await client.word(bridge, encode_call("queue_length"), at.number)
+        return head.number, head.batch_hash, length
 
     async def _second_agrees(self, last: Block, head: Block, told: tuple[int, bytes, int]) -> bool:
         other = await self._ask_second(lambda second: second.block(last.number))

@@ -77,7 +77,7 @@ async def verify(
     if (head.number, head.batch_hash) != (cursor.tip, replay.batch_hash(cursor.tip)):
         faults.append(f"the bridge is at batch {head.number}, its logs at batch {cursor.tip}")
     vault, claimed, balance = [
-        await _number(client, address, data, target)
+        await client.word(address, data, target.number)
         for address, data in (
             (bridge.address, encode_call("vault_micros")),
             (bridge.address, encode_call("claimed_total_micros")),
@@ -168,10 +168,6 @@ async def _head(client: L1Client, bridge: BridgeId, at: Block) -> BatchRecord:
         return decode_record(BatchRecord, await client.eth_call(bridge.address, encode_call("head"), at.number))
     except ArtifactError as error:
         raise L1Unavailable(f"the bridge's head is unreadable: {error}") from None
-
-
-async def _number(client: L1Client, contract: bytes, data: bytes, at: Block) -> int:
-    return int.from_bytes(await client.eth_call(contract, data, at.number), "big")
 
 
 def _balance_of(holder: bytes) -> bytes:

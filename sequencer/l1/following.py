@@ -16,12 +16,13 @@ from l1_bridge.client.keys import DEVELOPMENT_CHAIN_ID
 from l1_bridge.client.values import Block, Log
 from l1_bridge.codec import batch, calls
 from l1_bridge.codec.events import BatchCommitted, BridgeEvent, Enqueued, LogError, RolledBack, decode_log
-from l1_bridge.contracts.artifact import ArtifactError, bridge_artifact
+from l1_bridge.contracts.artifact import ArtifactError
 from prover.contracts.deployment import Deployment
 from prover.history.absence import missing_batch, missing_entry
 from prover.stf import codes
 from prover.stf.replay import UNCONSUMED
 from sequencer.l1.bridge_view import BridgeView, Checkpoint
+from sequencer.l1.known import replace_file
 from sequencer.sequencing.sequencer import Sequencer
 
 # Within the datadir.
@@ -303,10 +304,8 @@ class Following:
     def _save(self, checkpoint: Checkpoint) -> None:
         if self._queue.is_waiting:
             return
-        temporary = self._checkpoint.with_suffix(".tmp")
         try:
-            temporary.write_bytes(msgspec.msgpack.encode(checkpoint))
-            temporary.replace(self._checkpoint)
+            replace_file(self._checkpoint, msgspec.msgpack.encode(checkpoint))
         except OSError as error:
             # The next start reads more of L1, and that is all.
             self._log.warning("checkpoint.unwritten", error=str(error))
@@ -321,8 +320,7 @@ class Following:
             self._log.warning("l1.final_unknown", error=str(error))
 
     async def _refresh_final(self) -> None:
-        answer = await self._client.eth_call(self._deployment.bridge, calls.encode_call("final_number"))
-        self._view.finalize(bridge_artifact().decode_result("final_number", answer))
+        self._view.finalize(await self._client.word(self._deployment.bridge, calls.encode_call("final_number")))
 
     async def _apply_finalized(self, event: Applied | Reverted) -> None:
         if isinstance(event, Reverted):

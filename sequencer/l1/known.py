@@ -47,7 +47,12 @@ def read_known(directory: Path) -> Known | None:
 
 
 def keep_known(directory: Path, known: Known) -> None:
-    """Kept for the next run. Not synced: what a power cut leaves is an older word of L1, or none."""
-    temporary = directory / (KNOWN + ".tmp")
-    temporary.write_bytes(msgspec.msgpack.encode(known))
-    temporary.replace(directory / KNOWN)
+    """Kept for the next run."""
+    replace_file(directory / KNOWN, msgspec.msgpack.encode(known))
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """All of it or nothing. Not synced: what a power cut leaves is an older word of L1, or none."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_bytes(content)
+    temporary.replace(path)

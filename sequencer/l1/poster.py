@@ -86,8 +86,7 @@ class Poster:
 
     async def is_seat_new(self) -> bool:
         """Whether nobody has ever bonded for this rollup. Raises L1Error."""
-        answer = await self._client.eth_call(self._deployment.bridge, calls.encode_call("bond_count"))
-        return int.from_bytes(answer, "big") == 0
+        return await self._client.word(self._deployment.bridge, calls.encode_call("bond_count")) == 0
 
     async def take_seat(self, endpoint_url: str) -> None:
         """Takes the committer's seat with the bond, unless this key holds it already; SeatTaken otherwise."""
@@ -179,8 +178,7 @@ class Poster:
     async def _late_ms(self, record: calls.BatchRecord) -> int | None:
         """From which time on a batch behind this one serves the queue alone; None where nothing is owed."""
         bridge = self._deployment.bridge
-        answer = await self._client.eth_call(bridge, calls.encode_call("queue_length"))
-        if record.queue_count == int.from_bytes(answer, "big"):
+        if record.queue_count == await self._client.word(bridge, calls.encode_call("queue_length")):
             return None
         answer = await self._client.eth_call(bridge, calls.encode_call("queue_entry", record.queue_count))
         owed = calls.decode_record(calls.QueueEntry, answer)
@@ -234,8 +232,8 @@ class Poster:
         except ForeignHead:
             return None
         bridge = self._deployment.bridge
-        length = await self._client.eth_call(bridge, calls.encode_call("queue_length"), final_block)
-        if not 0 < taken <= int.from_bytes(length, "big"):
+        length = await self._client.word(bridge, calls.encode_call("queue_length"), final_block)
+        if not 0 < taken <= length:
             return None
         answer = await self._client.eth_call(bridge, calls.encode_call("queue_entry", taken - 1), final_block)
         if calls.decode_record(calls.QueueEntry, answer).chain_hash == taken_hash:

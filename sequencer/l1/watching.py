@@ -8,7 +8,7 @@ import structlog
 import trio
 
 from l1_bridge.client.client import L1Client
-from l1_bridge.client.errors import L1Error
+from l1_bridge.client.errors import L1Error, L1Unavailable
 from l1_bridge.client.values import Block
 from l1_bridge.codec import calls
 from l1_bridge.contracts.artifact import ArtifactError, bridge_artifact
@@ -127,7 +127,10 @@ class Watch:
                 return
         try:
             bridge = await self._bridge(block)
-        except ArtifactError:
+        except ArtifactError as error:
+            # Only where no code stands is there no bridge: a node that has lost a state answers with nothing as well.
+            if await self._client.code(self._poster.bridge, block.number):
+                raise L1Unavailable(f"the L1 node does not say what the bridge holds: {error}") from None
             bridge = None
         again = await self._client.block(block.number)
         # Where the block was replaced meanwhile the answers are of two chains: the next look has one.

@@ -225,7 +225,7 @@ async def serve(config: "NodeConfig", output: Output) -> bool:
     from sequencer.l1.following import QueueUnreadable
     from sequencer.l1.poster import Overdue
     from sequencer.l1.preflight import PreflightFailed
-    from sequencer.node.config import CannotStart, DatadirUnusable, L1Unusable
+    from sequencer.node.config import CannotStart, DatadirUnusable, L1Unusable, first_of
     from sequencer.sequencing.journal import JournalError
     from sequencer.sequencing.signature_pool import VerifierError
 
@@ -234,24 +234,24 @@ async def serve(config: "NodeConfig", output: Output) -> bool:
             while not await _is_over(config, output):
                 output.event("restarting", "The node starts again and re-sequences.")
         except* L1Unusable as errors:
-            raise CommandFailed(_first(errors), EXIT_L1) from None
+            raise CommandFailed(str(first_of(errors)), EXIT_L1) from None
         except* DatadirUnusable as errors:
-            raise CommandFailed(_first(errors), EXIT_DATADIR) from None
+            raise CommandFailed(str(first_of(errors)), EXIT_DATADIR) from None
         except* CannotStart as errors:
-            raise CommandFailed(_first(errors), EXIT_USAGE) from None
+            raise CommandFailed(str(first_of(errors)), EXIT_USAGE) from None
         except* CannotListenError as errors:
-            raise CommandFailed(_first(errors), EXIT_USAGE) from None
+            raise CommandFailed(str(first_of(errors)), EXIT_USAGE) from None
         except* PreflightFailed as errors:
-            raise CommandFailed(f"STOPPED before a wrong commit: {_first(errors)}") from None
+            raise CommandFailed(f"STOPPED before a wrong commit: {first_of(errors)}") from None
         except* Overdue as errors:
-            raise CommandFailed(f"STOPPED: {_first(errors)}.") from None
+            raise CommandFailed(f"STOPPED: {first_of(errors)}.") from None
         except* VerifierError as errors:
-            raise CommandFailed(f"STOPPED: {_first(errors)}.") from None
+            raise CommandFailed(f"STOPPED: {first_of(errors)}.") from None
         except* (JournalError, StoreUnavailable) as errors:
             # A full disk, or one that fails: nothing was acknowledged that is not on it.
-            raise CommandFailed(f"STOPPED, the disk refuses: {_first(errors)}", EXIT_DATADIR) from None
+            raise CommandFailed(f"STOPPED, the disk refuses: {first_of(errors)}", EXIT_DATADIR) from None
         except* QueueUnreadable as errors:
-            raise CommandFailed(f"STOPPED before an unlawful batch: {_first(errors)}", EXIT_L1) from None
+            raise CommandFailed(f"STOPPED before an unlawful batch: {first_of(errors)}", EXIT_L1) from None
     output.event("stopped", "Stopped; everything acknowledged is in the datadir.")
     return True
 
@@ -262,6 +262,7 @@ async def _is_over(config: "NodeConfig", output: Output) -> bool:
 
     from sequencer.l1.poster import Overdue
     from sequencer.node import node as node_module
+    from sequencer.node.config import first_of
     from sequencer.node.first_trade import hint, program_name, wallet_directory
 
     is_up, is_over = False, True
@@ -292,7 +293,7 @@ async def _is_over(config: "NodeConfig", output: Output) -> bool:
         if not is_up:
             # It has just looked: a start that does not help is not repeated.
             raise
-        output.event("overdue", f"STOPPED: {_first(errors)}.", reason=_first(errors))
+        output.event("overdue", f"STOPPED: {first_of(errors)}.", reason=str(first_of(errors)))
         is_over = False
     return is_over
 
@@ -302,10 +303,3 @@ def _place(running: "Running") -> "Place":
 
     at = running.deployment
     return Place(running.url, running.l1_url, at.chain_id, running.l1_genesis_hash, at.bridge, running.genesis_root)
-
-
-def _first(errors: BaseExceptionGroup[Exception]) -> str:
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return str(error)

@@ -37,7 +37,7 @@ from sequencer.l1.preflight import LocalVerdicts, Preflight, WorkerVerdicts
 from sequencer.l1.watching import Watch, meet_time
 from sequencer.node import metrics
 from sequencer.node.checking import JOURNAL_LIMITS
-from sequencer.node.config import CannotStart, DatadirUnusable, L1Away, L1Unusable, NodeConfig, unusable
+from sequencer.node.config import CannotStart, DatadirUnusable, L1Away, L1Unusable, NodeConfig, first_of, unusable
 from sequencer.node.datadir import Datadir, held
 from sequencer.node.devnet_tasks import run_maker, simulate_oracle
 from sequencer.node.opening import (
@@ -58,10 +58,10 @@ from sequencer.sequencing.venue_clock import VenueClock
 
 _ASKED_SECONDS: Final = 0.5
 _PRUNE_SECONDS: Final = 1.0
-
-# None of these ends by itself, and nothing could be taken meanwhile: where they stand a node does not come up.
 _L1_PAUSE_SECONDS: Final = 1.0
 _LONGEST_L1_PAUSE_SECONDS: Final = 15.0
+
+# None of these ends by itself, and nothing could be taken meanwhile: where they stand a node does not come up.
 _REFUSALS: Final[Mapping[str, type[CannotStart]]] = {
     "OTHER_SEAT": L1Unusable,
     "OTHER_HISTORY": DatadirUnusable,
@@ -115,7 +115,7 @@ async def run(
                     try:
                         await node.run(task_status)
                     except* GoBack as errors:
-                        went_back = _first(errors)
+                        went_back = first_of(errors)
                 if went_back is None:
                     return
                 # Only a node that follows goes back. It comes up again where it was, and told already that it is up.
@@ -154,14 +154,6 @@ async def _opened(
         return Node(ground, await read_checkpoint(datadir.checkpoint, client), contradicted)
     except JournalError as error:
         raise DatadirUnusable(str(error)) from None
-
-
-def _first(errors: BaseExceptionGroup[GoBack]) -> GoBack:
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, GoBack)
-    return error
 
 
 async def _rollup(config: NodeConfig, datadir: Datadir, client: L1Client) -> DeploymentRecord:

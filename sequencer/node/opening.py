@@ -13,6 +13,7 @@ from l1_bridge.client.errors import L1Error
 from l1_bridge.client.keys import DEVELOPMENT_CHAIN_ID, Signer, development_key
 from l1_bridge.client.options import L1Options
 from l1_bridge.codec import batch, calls
+from l1_bridge.contracts.artifact import ArtifactError
 from prover.contracts.deployment import (
     DEVNET_PARAMETERS,
     Deployment,
@@ -173,10 +174,9 @@ async def _deployed(config: NodeConfig, client: L1Client, operator: Signer) -> D
 async def parameters_of(client: L1Client, bridge: bytes) -> calls.Parameters:
     """What the rollup's bridge was deployed with; L1Unusable."""
     try:
-        answer = await client.eth_call(bridge, calls.encode_call("parameters"))
-    except L1Error as error:
+        return calls.decode_record(calls.Parameters, await client.eth_call(bridge, calls.encode_call("parameters")))
+    except (L1Error, ArtifactError) as error:
         raise unusable("The L1 does not say what the bridge was deployed with", error) from None
-    return calls.decode_record(calls.Parameters, answer)
 
 
 def _parameters(config: NodeConfig) -> calls.Parameters:
@@ -303,7 +303,7 @@ async def _first_state(
         rebuilt = await rebuild.rebuild_state(client, record, datadir.path, now_ms, reached)
     except rebuild.Contradicted as error:
         raise L1Unusable(f"This node cannot be rebuilt: {error}.") from None
-    except L1Error as error:
+    except (L1Error, ArtifactError) as error:
         raise unusable("The L1 does not say what the rollup holds", error) from None
     except (StoreUnavailable, OSError) as error:
         raise DatadirUnusable(f"The state cannot be built in {datadir.path}: {error}") from None

@@ -196,7 +196,7 @@ async def _bond_of(client: "L1Client", bridge: bytes, holder: bytes, block: int)
     """The newest whole bond of an address at a block; 0 where there is none."""
     from l1_bridge.codec import calls
 
-    count = int.from_bytes(await client.eth_call(bridge, calls.encode_call("bond_count"), block), "big")
+    count = await client.word(bridge, calls.encode_call("bond_count"), block)
     for bond_id in range(count, 0, -1):
         answer = await client.eth_call(bridge, calls.encode_call("bond", bond_id), block)
         if calls.decode_record(calls.Bond, answer).holder == holder:

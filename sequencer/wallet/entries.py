@@ -1,6 +1,5 @@
 """What became of an entry of L1's queue: by the bridge and a proof against it, or by replay; a node is a hint."""
 
-import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -33,6 +32,7 @@ from sequencer.wallet.trust import (
     ProvenWithdrawal,
     Venue,
     commitment_of,
+    keep_cached,
     prove_account,
     prove_withdrawal,
     recorded_batch,
@@ -199,14 +199,7 @@ class AccountRecord:
         if self._key is None:
             return
         signed = msgspec.structs.replace(known, signature=as_hex(self._key.sign(known.digest())))
-        temporary = self._path.with_suffix(f".{os.getpid()}.tmp")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            temporary.write_bytes(msgspec.json.encode(signed))
-            temporary.chmod(0o600)
-            temporary.replace(self._path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
+        keep_cached(self._path, msgspec.json.encode(signed))
 
     def drop(self) -> None:
         """Deletes it."""
@@ -265,7 +258,7 @@ class Entries:
     async def _length(self, venue: Venue, head: Block) -> int:
         """Entries that there ever were, by the bridge's storage."""
         data = self._bridge.encode_call("queue_length")
-        return int.from_bytes(await guarded(self._l1.eth_call(venue.rollup, data, head.number)), "big")
+        return await guarded(self._l1.word(venue.rollup, data, head.number))
 
     async def own_accounts(self, venue: Venue) -> list[int]:
         """The accounts of the address by its record, else its deposits and a replay of L1's log; BadInput for none."""

@@ -118,6 +118,18 @@ def market_called(name: str | int, markets: Sequence[ListedMarket]) -> ListedMar
     raise BadInput(f"there is no market {name}; there are {names}")
 
 
+def keep_cached(path: Path, content: bytes) -> None:
+    """Replaces a file of the owner's alone, whole; where that cannot be written it stays as it was."""
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        temporary.write_bytes(content)
+        temporary.chmod(0o600)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+
+
 class VerdictCache:
     """Verdicts that stand for ever: the code and the chain that they were found on are their key."""
 
@@ -130,15 +142,7 @@ class VerdictCache:
 
     def add(self, venue: Venue) -> None:
         """Keeps a verdict; a cache that cannot be written costs the next run a few calls and nothing else."""
-        content = msgspec.json.encode([*self._load(), venue][-_CACHE_LIMIT:])
-        temporary = self._path.with_suffix(f".{os.getpid()}.tmp")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            temporary.write_bytes(content)
-            temporary.chmod(0o600)
-            temporary.replace(self._path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
+        keep_cached(self._path, msgspec.json.encode([*self._load(), venue][-_CACHE_LIMIT:]))
 
     def _load(self) -> list[Venue]:
         try:

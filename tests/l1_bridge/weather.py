@@ -7,13 +7,15 @@ Each kind stands for something that public nodes were seen to do. `Weather` deci
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from random import Random
 from typing import Any, Final
 
 import httpx
 import msgspec
 import trio
+
+from tests.l1_bridge.http_proxy import answering
+from tests.patience import PATIENCE_SECONDS
 
 # Each with how often a call is hit while it lasts, in percent.
 KINDS: Final = {
@@ -166,37 +168,19 @@ class WeatherTransport(httpx.AsyncBaseTransport):
         return httpx.Response(status, content=body)
 
 
-async def _serve(weather: Weather, client: httpx.AsyncClient, target: str, stream: trio.SocketStream) -> None:
-    """One connection of the proxy, request by request."""
-
-    async def ask(content: bytes) -> bytes:
-        return (await client.post(target, content=content, headers={"Content-Type": "application/json"})).content
-
-    buffer = b""
-    try:
-        while True:
-            while b"\r\n\r\n" not in buffer:
-                received = await stream.receive_some()
-                if not received:
-                    return
-                buffer += received
-            head, _, buffer = buffer.partition(b"\r\n\r\n")
-            lines = head.lower().split(b"\r\n")
-            length = next(int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length:"))
-            while len(buffer) < length:
-                buffer += await stream.receive_some()
-            body, buffer = buffer[:length], buffer[length:]
-            status, answer = await weather.respond(body, ask)
-            await stream.send_all(b"HTTP/1.1 %d X\r\ncontent-length: %d\r\n\r\n" % (status, len(answer)) + answer)
-    except (Lost, trio.BrokenResourceError, trio.ClosedResourceError, httpx.HTTPError):
-        await stream.aclose()
-
-
 @asynccontextmanager
 async def weather_proxy(weather: Weather, target: str) -> AsyncIterator[str]:
     """A proxy on a free port of this machine; its URL."""
-    async with httpx.AsyncClient(trust_env=False, verify=False, timeout=60) as client, trio.open_nursery() as nursery:
-        serve = partial(trio.serve_tcp, partial(_serve, weather, client, target), 0, host="127.0.0.1")
-        listeners = await nursery.start(serve)
-        yield f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
-        nursery.cancel_scope.cancel()
+    async with httpx.AsyncClient(trust_env=False, verify=False, timeout=PATIENCE_SECONDS) as client:
+
+        async def ask(content: bytes) -> bytes:
+            return (await client.post(target, content=content, headers={"Content-Type": "application/json"})).content
+
+        async def respond(body: bytes) -> tuple[int, bytes] | None:
+            try:
+                return await weather.respond(body, ask)
+            except (Lost, httpx.HTTPError):
+                return None
+
+        async with answering(respond) as url:
+            yield url

@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 import httpx
 import msgspec
 import trio
+
+from tests.l1_bridge.http_proxy import answering
 
 Tamper = Callable[[str, list[Any], Any], Any]
 
@@ -43,39 +44,23 @@ class Tampering(httpx.AsyncBaseTransport):
 class Proxy:
     """Forwards to a node, and holds every request of one method: before it arrives there, or its answer after."""
 
-    def __init__(self, url: str, method: str, *, after: bool) -> None:
+    def __init__(self, client: httpx.AsyncClient, url: str, method: str, *, after: bool) -> None:
+        self._client = client
         self._target = url
         self._method = method
         self._after = after
         self.url = ""
         self.held = trio.Event()
 
-    async def _serve(self, client: httpx.AsyncClient, stream: trio.SocketStream) -> None:
-        buffer = bytearray()
-        try:
-            while True:
-                while b"\r\n\r\n" not in buffer:
-                    received = await stream.receive_some()
-                    if not received:
-                        return
-                    buffer += received
-                head, _, rest = bytes(buffer).partition(b"\r\n\r\n")
-                length = next(
-                    int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-len")
-                )
-                while len(rest) < length:
-                    rest += await stream.receive_some()
-                body, buffer = rest[:length], bytearray(rest[length:])
-                holding = self._method.encode() in body
-                if holding and not self._after:
-                    await self._hold()
-                answer = await client.post(self._target, content=body, headers={"Content-Type": "application/json"})
-                if holding:
-                    await self._hold()
-                header = f"HTTP/1.1 200 OK\r\ncontent-length: {len(answer.content)}\r\n\r\n"
-                await stream.send_all(header.encode() + answer.content)
-        except trio.BrokenResourceError:
-            return
+    async def respond(self, body: bytes) -> tuple[int, bytes]:
+        """What the node answers, unless it is held."""
+        holding = self._method.encode() in body
+        if holding and not self._after:
+            await self._hold()
+        answer = await self._client.post(self._target, content=body, headers={"Content-Type": "application/json"})
+        if holding:
+            await self._hold()
+        return 200, answer.content
 
     async def _hold(self) -> None:
         self.held.set()
@@ -85,9 +70,7 @@ class Proxy:
 @asynccontextmanager
 async def proxy(url: str, method: str, *, after: bool = False) -> AsyncIterator[Proxy]:
     """A proxy on a free port of this machine."""
-    made = Proxy(url, method, after=after)
-    async with httpx.AsyncClient(trust_env=False, verify=False, timeout=None) as client, trio.open_nursery() as nursery:
-        listeners = await nursery.start(partial(trio.serve_tcp, partial(made._serve, client), 0, host="127.0.0.1"))
-        made.url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
-        yield made
-        nursery.cancel_scope.cancel()
+    async with httpx.AsyncClient(trust_env=False, verify=False, timeout=None) as client:
+        made = Proxy(client, url, method, after=after)
+        async with answering(made.respond) as made.url:
+            yield made

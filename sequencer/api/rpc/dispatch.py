@@ -116,7 +116,7 @@ class Dispatcher:
         cost = len(body) // self._limits.token_bytes
         try:
             if not is_paid:
-                self.pay(session, cost)
+                self.pay(session, cost, besides=1)
             end_turn = await self.gate.turn(session.share, 1 + cost, len(body))
         except CallError as error:
             return self._refused(error, codec, release)
@@ -129,7 +129,8 @@ class Dispatcher:
         try:
             calls = split(codec, body, self._limits.batch_calls)
         except CallError as error:
-            return self._refused(self._rate_limited(session) or error, codec, passing.release)
+            too_many = self._rate_limited(session, besides=len(body) // self._limits.token_bytes)
+            return self._refused(too_many or error, codec, passing.release)
         if calls is not None:
             return await self._batch(calls, codec, session, passing)
         outcome = _Outcome()
@@ -171,7 +172,8 @@ class Dispatcher:
         request = read_call(codec, message)
         method_name = UNKNOWN_METHOD
         result: object = None
-        refusal = self._rate_limited(session)
+        bytes_cost = len(message) // self._limits.token_bytes
+        refusal = self._rate_limited(session, besides=bytes_cost)
         started_at = self._clock()
         try:
             if refusal is not None:
@@ -184,7 +186,7 @@ class Dispatcher:
             method_name = method.name
             params = method.bind(codec, bytes(request.params))
             # A call cost a token already, and its bytes what they are.
-            self.pay(session, method.weigh(params) - 1 - len(message) // self._limits.token_bytes)
+            self.pay(session, method.weigh(params) - 1 - bytes_cost, besides=1 + bytes_cost)
             call = Call(session, codec, passing.release, passing.step_aside)
             outcome.after_answer = call.after_answer
             with trio.move_on_after(self._limits.call_seconds) as scope:
@@ -216,17 +218,21 @@ class Dispatcher:
 
     def pay_bytes(self, session: Session, size: int) -> None:
         """Takes the tokens of a message of so many bytes before it is read; raises CallError (RATE_LIMITED)."""
-        self.pay(session, size // self._limits.token_bytes)
+        self.pay(session, size // self._limits.token_bytes, besides=1)
 
-    def pay(self, session: Session, cost: int) -> None:
-        """Takes so many tokens, none for less than one; raises CallError (RATE_LIMITED)."""
-        refusal = self._rate_limited(session, cost) if cost > 0 else None
+    def pay(self, session: Session, cost: int, besides: int = 0) -> None:
+        """Takes so many tokens, none for less than one; raises CallError (RATE_LIMITED).
+
+        besides: what else the call costs, or has cost. Who is refused is told to wait for all of it, else who asks
+        again as soon as he may would spend on asking what he has waited for.
+        """
+        refusal = self._rate_limited(session, cost, besides) if cost > 0 else None
         if refusal is not None:
             raise refusal
 
-    def _rate_limited(self, session: Session, cost: int = 1) -> CallError | None:
-        wait_seconds = session.bucket.wait_seconds(cost)
-        if wait_seconds > 0:
+    def _rate_limited(self, session: Session, cost: int = 1, besides: int = 0) -> CallError | None:
+        if session.bucket.wait_seconds(cost) > 0:
+            wait_seconds = session.bucket.wait_seconds(cost + besides)
             return CallError(RATE_LIMITED, data={"retry_after_ms": math.ceil(wait_seconds * 1000)})
         session.bucket.take(cost)
         return None

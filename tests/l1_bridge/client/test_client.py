@@ -9,7 +9,7 @@ import trio
 from eth_abi.abi import encode
 
 from l1_bridge.client.client import L1Client
-from l1_bridge.client.errors import L1Rejected, L1WrongChain, revert_reason
+from l1_bridge.client.errors import L1Rejected, L1Unavailable, L1WrongChain, revert_reason
 from l1_bridge.client.keys import Signer, development_key
 from l1_bridge.client.options import L1Options
 from l1_bridge.client.values import as_block, to_hex
@@ -74,6 +74,10 @@ async def test_contract_is_deployed_called_and_logs(client: L1Client) -> None:
     receipts = [await client.send(owner, probe, selector("increase()"), gas=GAS) for _ in range(3)]
     assert await client.eth_call(probe, selector("count()")) == word(3)
     assert await client.eth_call(probe, selector("count()"), receipts[0].block_number) == word(1)
+    assert await client.word(probe, selector("count()")) == 3
+    # Nothing is no zero.
+    with pytest.raises(L1Unavailable, match="with 0 bytes, not with a word"):
+        await client.word(probe, selector("count()"), receipt.block_number - 1)
     assert await client.storage(probe, 0) == 3
     text = bytes(range(200))
     copied = await client.eth_call(probe, selector("copied(bytes)") + encode(["bytes"], [text]))

@@ -211,9 +211,17 @@ async def test_no_progress_is_saved_while_logs_are_not_all(tmp_path: Path) -> No
             node = Follow(here, tmp_path / "c")
             await node.deposit()
             here.wire.blind = 1_000
-            with trio.move_on_after(1.5):
+
+            async def caught_up() -> None:
                 await node.following.catch_up()
                 raise AssertionError("caught up without the deposit")
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(caught_up)
+                with trio.fail_after(PATIENCE_SECONDS):
+                    while here.wire.blind >= 999:
+                        await trio.sleep(0.01)
+                nursery.cancel_scope.cancel()
             assert here.wire.blind < 999, "it was asked again"
             assert not node.checkpoint.exists()
 

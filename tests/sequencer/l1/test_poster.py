@@ -41,13 +41,14 @@ def quiet() -> Any:
 class Wire(httpx.AsyncBaseTransport):
     """A transport that can be cut; `refused` are (method, tag) which the node behind it does not take.
 
-    blind: how many more times it answers with no logs, in time and with status 200.
+    blind: how many more times it answers with no logs, in time and with status 200. is_mute: to each call with nothing.
     """
 
     def __init__(self) -> None:
         self.is_cut = False
         self.refused: set[tuple[str, str]] = set()
         self.blind = 0
+        self.is_mute = False
         self.failed = trio.Event()
         self._inner = httpx.AsyncHTTPTransport()
 
@@ -60,6 +61,8 @@ class Wire(httpx.AsyncBaseTransport):
         if self.blind and b"eth_getLogs" in request.content:
             self.blind -= 1
             return httpx.Response(200, json={"id": asked["id"], "result": []})
+        if self.is_mute and b"eth_call" in request.content:
+            return httpx.Response(200, json={"id": asked["id"], "result": "0x"})
         if (
             self.refused
             and isinstance(asked, dict)
@@ -358,3 +361,14 @@ async def test_a_node_that_does_not_take_the_pending_tag_or_simulate_at_all_hold
         assert await here.poster.post_once()
         assert [line["event"] for line in quiet if line["event"] == "post.not_simulated"] == ["post.not_simulated"]
         assert await here.head() == 2
+
+
+async def test_no_answer_is_not_that_nobody_has_bonded_or_that_nothing_is_owed() -> None:
+    async with site() as here:
+        assert not await here.poster.is_seat_new()
+        record, _ = await here.poster.head()
+        here.wire.is_mute = True
+        with pytest.raises(L1Unavailable, match="with 0 bytes"):
+            await here.poster.is_seat_new()
+        with pytest.raises(L1Unavailable, match="with 0 bytes"):
+            await here.poster._late_ms(record)

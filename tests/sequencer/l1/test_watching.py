@@ -163,6 +163,18 @@ async def test_a_frozen_bridge_takes_nothing_any_more() -> None:
         assert await guard.codes() == ["FROZEN"]
 
 
+async def test_a_node_that_answers_with_nothing_is_no_l1_without_the_bridge() -> None:
+    """Where its code stands it has lost a state: what was heard before goes on."""
+    async with guarded() as (here, guard):
+        assert await guard.codes() == []
+        here.wire.is_mute = True
+        await here.client.call("evm_mine", [])
+        assert await guard.codes() == []
+        assert await Guard(here).codes() == ["UNREAD"]
+        here.wire.is_mute = False
+        assert await guard.codes() == []
+
+
 async def test_an_l1_without_the_bridge_and_an_l1_that_lags() -> None:
     async with guarded() as (here, guard):
         assert await guard.codes() == []

@@ -250,7 +250,11 @@ async def test_a_planned_hand_over_loses_nothing_and_takes_three_blocks_at_most(
             )  # fmt: skip
             soft = request(venue.now_ms(), FIRST, slot=8, sequence=cancelled.sequence, max_posting_fee=0)
             assert (await venue.submit(signed_request(constants.CANCEL, soft, key(0), domain))).code == codes.OK
+            # What came before may be on its way still, in as many batches as the machine is slow.
+            await posted(first)
             last = (await here.client.newest_block()).number
+            await ticked(first)
+            await traded(first)
             ask(tmp_path / "first", 2)
             while answered(tmp_path / "first") is None:
                 await trio.sleep(0.02)

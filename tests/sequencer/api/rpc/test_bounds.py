@@ -408,6 +408,26 @@ async def test_a_call_weighs_what_its_params_are() -> None:
     assert names == ["OK", "RATE_LIMITED", "OK", "RATE_LIMITED", "OK"]
 
 
+async def test_who_asks_again_when_he_was_told_to_is_served() -> None:
+    venue, now = Venue(), [0.0]
+    venue.registry.add(
+        "heavy", venue.echo, params=Echo, result=Echoed, description="Weighs.", weigh=lambda given: int(given.amount)
+    )
+    node = server(venue, connection_burst=150, connection_rate=1, token_bytes=1_024)
+    node.dispatcher._clock = lambda: now[0]
+    session = node.dispatcher.session()
+    weighing = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": "heavy", "params": {"amount": 100}})
+    for body in (weighing, weighing, members(JSON, params=b"[" + b" " * 16_000 + b"]"), weighing, b"{" * 30_000):
+        names: list[str] = []
+        while "RATE_LIMITED" in names[-1:] or not names:
+            reply = await node.dispatcher.handle(body, JSON, session)
+            data = JSON.decode(reply.body or b"").get("error", {}).get("data", {})
+            names.append(data.get("name", "OK"))
+            now[0] += data.get("retry_after_ms", 0) / 1_000
+            # Once for the bytes, and once for what only who has read them knows.
+            assert len(names) <= 3, names
+
+
 async def test_what_is_owed_is_paid_before_anything_else() -> None:
     now = [0.0]
     bucket = TokenBucket(10, 100, lambda: now[0])
