@@ -139,23 +139,33 @@ class Nodes:
 
     async def second_holds(self, dispute: Dispute) -> bool:
         """Whether the second node holds it too, if there is one; an alarm and a disagreement where it does not."""
-        if self._second is None or await self._ask_second(partial(self._holds, dispute=dispute)):
+        if self._second is None:
             return True
+        held = await self._ask_second(partial(self._holds, dispute=dispute))
         number = dispute.batch.header.number
+        if held is None:
+            self.undecided = f"the second L1 node does not say whether it holds batch {number}"
+        if held is not False:
+            return bool(held)
         detail = f"the second L1 node does not hold batch {number}"
         self._report.alarm("L1_DISAGREES", detail, once_for=dispute.batch_hash)
         self.undecided = detail
         return False
 
     async def _holds(self, client: L1Client, dispute: Dispute) -> bool:
-        """Whether one node holds the batch as canonical, on top of the state that the proof starts from."""
+        """Whether one node holds the batch as canonical, on top of the state that the proof starts from.
+
+        L1Unavailable for an answer that is none: a batch that is there would be taken for one that is gone.
+        """
         bridge, number = self._replay.bridge.address, dispute.batch.header.number
         call = encode_call("is_canonical", number, dispute.batch_hash)
         try:
-            if not int.from_bytes(await client.eth_call(bridge, call), "big"):
+            if not await client.word(bridge, call):
                 return False
             record = await client.eth_call(bridge, encode_call("record", number - 1))
             parent_root = decode_record(BatchRecord, record).last_root
-        except (L1Reverted, ArtifactError):
+        except L1Reverted:
             return False
+        except ArtifactError as error:
+            raise L1Unavailable(f"the L1 node does not say how batch {number - 1} ends: {error}") from error
         return dispute.batch.pre_root(dispute.chunk_index, parent_root) == dispute.pre_root

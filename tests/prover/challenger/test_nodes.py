@@ -52,10 +52,10 @@ def honest(method: str, params: list[Any], result: Any) -> Any:
     ("second", "alarm"),
     [
         (lying_call("is_canonical", lambda _: "0x" + "00" * 32), "L1_DISAGREES"),
-        (lying_call("record", lambda result: "0x" + "11" * 256), "L1_DISAGREES"),
-        (lying_call("record", lambda result: "0x11"), "L1_DISAGREES"),
+        (lying_call("record", lambda result: "0x" + "11" * 224), "L1_DISAGREES"),
+        (lying_call("record", lambda result: "0x11"), "SECOND_L1_UNAVAILABLE"),
         (lying_blocks, "L1_DISAGREES"),
-        (lying_call("is_canonical", lambda _: "0x"), "L1_DISAGREES"),
+        (lying_call("is_canonical", lambda _: "0x"), "SECOND_L1_UNAVAILABLE"),
         (lambda method, params, result: None if method == "eth_getBlockByNumber" else result, None),
     ],
     ids=["no such batch", "another parent", "no parent", "another branch", "no answer", "still behind"],
@@ -236,7 +236,10 @@ async def test_a_node_whose_bridge_stands_otherwise_is_not_acted_upon(
     guard: Guard, world: World, client: L1Client
 ) -> None:
     before = await sent_by(client, CHALLENGER)
-    for second in (lying_call("head", lambda _: "0x" + "00" * 224), lying_call("queue_length", lambda _: "0x01")):
+    for second in (
+        lying_call("head", lambda _: "0x" + "00" * 224),
+        lying_call("queue_length", lambda _: "0x" + "01" * 32),
+    ):
         assert not (await guard.once(second=second)).held
         assert guard.alarms[-1] == "L1_DISAGREES"
     assert await sent_by(client, CHALLENGER) == before
@@ -247,6 +250,19 @@ async def test_a_node_that_does_not_say_how_the_bridge_stands_leaves_it_open(gua
     assert (await guard.once()).held
     assert not (await guard.once(tamper=lying_call("head", lambda _: "0x"))).held
     assert not (await guard.once(second=lying_call("head", lambda _: "0x"))).held
+    assert not (await guard.once(second=lying_call("queue_length", lambda _: "0x01"))).held
+
+
+@pytest.mark.stage(build=lied)
+@pytest.mark.parametrize("view", ["is_canonical", "record"])
+async def test_an_answer_that_is_none_says_of_no_batch_that_it_is_gone(
+    guard: Guard, client: L1Client, view: str
+) -> None:
+    before = await sent_by(client, CHALLENGER)
+    with pytest.raises(L1Unavailable):
+        await guard.once(tamper=lying_call(view, lambda _: "0x"))
+    assert await sent_by(client, CHALLENGER) == before
+    assert (await guard.once()).proofs_won == 1
 
 
 @pytest.mark.stage(build=opened)
