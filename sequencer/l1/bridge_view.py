@@ -1,14 +1,15 @@
 """What the bridge has said so far, from its logs: batches, what they contain, and the state that L1 holds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
 from l1_bridge.client.following import Applied, Reverted
 from l1_bridge.client.values import Block
 from l1_bridge.codec import batch, events
+from prover.state.state import genesis_commitment, leaf_hash
+from prover.state.tree import StateTree
 from sequencer.engine.engine import Engine
-from sequencer.l1.posted_state import PostedState
 
 
 class PostedBatch(msgspec.Struct, frozen=True, array_like=True):
@@ -32,6 +33,30 @@ class Checkpoint(msgspec.Struct, frozen=True, array_like=True):
     block_hash: bytes
     rolled_back: int
     batches: list[PostedBatch]
+
+
+class PostedState:
+    """Tree and leaves after the first `chunks` chunks.
+
+    Membership is shown against what L1 holds and not what the node says.
+    """
+
+    def __init__(self, genesis: bytes) -> None:
+        _, leaves = genesis_commitment(genesis)
+        self.tree = StateTree()
+        self.payloads: dict[int, bytes] = {}
+        self.chunks = 0
+        self._put(leaves)
+
+    def advance(self, leaves: Iterable[tuple[int, bytes]]) -> None:
+        """Applies the rows that one chunk wrote."""
+        self._put(leaves)
+        self.chunks += 1
+
+    def _put(self, leaves: Iterable[tuple[int, bytes]]) -> None:
+        written = dict(leaves)
+        self.payloads.update(written)
+        self.tree.update({leaf: leaf_hash(leaf, payload) for leaf, payload in written.items()})
 
 
 class BridgeView:

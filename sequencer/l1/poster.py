@@ -107,6 +107,17 @@ class Poster:
         answer = await self._client.eth_call(self._deployment.bridge, calls.encode_call("seat"))
         return calls.decode_record(calls.Seat, answer)
 
+    async def bonds(self, block: int) -> list[calls.Bond]:
+        """Every bond that this key has put up as of a block, whatever became of it. Raises L1Error."""
+        bridge = self._deployment.bridge
+        count = await self._client.word(bridge, calls.encode_call("bond_count"), block)
+        answers = [
+            await self._client.eth_call(bridge, calls.encode_call("bond", bond_id), block)
+            for bond_id in range(1, count + 1)
+        ]
+        bonds = [calls.decode_record(calls.Bond, answer) for answer in answers]
+        return [bond for bond in bonds if bond.holder == self._signer.address]
+
     async def run(self) -> None:
         """Posts until cancelled. PreflightFailed and Overdue end the node; trouble with L1 is waited out.
 

@@ -34,6 +34,7 @@ from sequencer.l1.known import Known, keep_known, read_known, words_of
 from sequencer.l1.postable import BridgeFacts, Reason
 from sequencer.l1.poster import Poster, SeatTaken
 from sequencer.l1.preflight import LocalVerdicts, Preflight, WorkerVerdicts
+from sequencer.l1.seating import Seating
 from sequencer.l1.watching import Watch, meet_time
 from sequencer.node import metrics
 from sequencer.node.checking import JOURNAL_LIMITS
@@ -226,6 +227,7 @@ class Node:
         self._hand_over = HandOver(
             client, operator, deployment.bridge, self._sequencer, self._view, ground.parameters.bond_wei
         )
+        self._seating = Seating(client, self._poster, self._sit, self._reasons)
         self._follower: Follower | None = None
         if config.is_following:
             follower = Follower(ground.engine, ground.record.genesis_root, self._tell, contradicted)
@@ -249,7 +251,7 @@ class Node:
         self._following = Following(
             client, deployment, self._view, self._follower or self._feeder, ground.datadir.checkpoint
         )
-        self._watch.heard = self._keep_known
+        self._watch.heard = self._hear
         self._is_watching = False
 
     def _poster_of(self, operator: Signer) -> Poster:
@@ -405,7 +407,7 @@ class Node:
             if known is None:
                 raise L1Away(str(error)) from None
         self._feeder.horizon_seconds = known.horizon_seconds
-        self._sequencer.seated(min(known.bridge.seat.taken_at * 1_000, self._ground.now_ms()))
+        self._sit(known.bridge.seat.taken_at * 1_000)
         self._watch.recall(known.block, known.bridge)
         self._require_postable()
         self._is_watching = True
@@ -426,6 +428,10 @@ class Node:
                 log.warning("l1.away", why=str(error), next_in_seconds=pause)
             await trio.sleep(pause)
             pause = min(2 * pause, _LONGEST_L1_PAUSE_SECONDS)
+
+    def _hear(self, block: Block, bridge: BridgeFacts) -> None:
+        self._seating.hear(block, bridge.seat)
+        self._keep_known(block, bridge)
 
     def _keep_known(self, block: Block, bridge: BridgeFacts) -> None:
         if self._feeder.horizon_seconds is None and not self._is_devnet:
@@ -456,6 +462,7 @@ class Node:
         nursery.start_soon(self._purse.run)
         if config.is_posting:
             nursery.start_soon(self._poster.run)
+            nursery.start_soon(self._seating.run)
         if config.is_maker_running and self._is_devnet:
             nursery.start_soon(run_maker, self._ground.client, self._deployment, url, self._ground.now_ms)
 
@@ -477,19 +484,22 @@ class Node:
                     "SEAT_OPEN: nobody holds the committer's seat, and a bond of "
                     f"{self._ground.parameters.bond_wei / 10**18:g} ether is put up with --take-seat alone."
                 )
-            await self._poster.take_seat(url)
+            await self._seating.take(url, is_wanted)
         except SeatTaken as error:
             raise L1Unusable(f"This node cannot post: {error}.") from None
         except L1Error as error:
             raise unusable("The committer's seat cannot be taken", error) from None
 
     async def _follow_seat(self) -> None:
-        """Refuses what was created under an earlier seat; by this node's clock where L1's is ahead of it."""
         try:
             seat = await self._poster.seat()
         except L1Error as error:
             raise unusable("The L1 does not say who holds the seat", error) from None
-        self._sequencer.seated(min(seat.taken_at * 1_000, self._ground.now_ms()))
+        self._sit(seat.taken_at * 1_000)
+
+    def _sit(self, since_ms: int) -> None:
+        """Refuses what was created under an earlier seat; by this node's clock where L1's is ahead of it."""
+        self._sequencer.seated(min(since_ms, self._ground.now_ms()))
 
     async def _meet_prices(self, nursery: trio.Nursery) -> None:
         if self._is_oracle_simulated:

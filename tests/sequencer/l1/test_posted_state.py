@@ -3,7 +3,7 @@
 from l1_bridge.codec.batch import Commitment
 from prover.state.state import genesis_commitment
 from prover.stf import constants, encoding
-from sequencer.l1.posted_state import PostedState
+from sequencer.l1.bridge_view import PostedState
 from tests.sequencer.node_world import DOLLAR, FIRST, World, deposit, genesis, owner
 
 

@@ -1,0 +1,121 @@
+"""The seat that an operator asked for: taken at the start, and again where L1 took back that it ever was.
+
+Invariant: for one word of the operator's one bond stands at most. Whether it was put up is what the bridge says at the
+head that the node follows, never a receipt's memory: where it stands, was slashed, given up or taken home, a second one
+is not put up.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import structlog
+import trio
+
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Error
+from l1_bridge.client.values import Block
+from l1_bridge.codec import calls
+from l1_bridge.contracts.artifact import ArtifactError
+from sequencer.l1.handing_over import HANDING_OVER
+from sequencer.l1.postable import Reason
+from sequencer.l1.poster import Poster, SeatTaken
+
+_LOOK_SECONDS: Final = 1.0
+# While one of these stands a bond would be put up for a seat from which nothing could be posted.
+_AGAINST: Final = frozenset(
+    (
+        *("OTHER_HISTORY", "SECOND_NODE", "OTHER_QUEUE", "OTHER_SEAT", "FROZEN", "NO_BRIDGE", "UNREAD", "OVERDUE"),
+        HANDING_OVER,
+    )
+)
+
+
+class Seating:
+    """The seat of one key, for as long as its node runs."""
+
+    def __init__(
+        self,
+        client: L1Client,
+        poster: Poster,
+        seated: Callable[[int], None],
+        reasons: Callable[[], Iterable[Reason]],
+    ) -> None:
+        """seated: hears since when this key sits, in milliseconds of L1's clock. reasons: those that stand."""
+        self._client = client
+        self._poster = poster
+        self._seated = seated
+        self._reasons = reasons
+        self._url = ""
+        self._is_wanted = self._is_given_up = False
+        # How many bonds of this key were there before the one that is asked for, and how many of those were slashed.
+        self._earlier = (0, 0)
+        self._heard: tuple[Block, calls.Seat] | None = None
+        # The highest block at which somebody sat: what a node says of an earlier one is old, and not other.
+        self._held_at = 0
+        self._taken_at = 0
+        self._told: str = ""
+        self._log = structlog.get_logger("seat")
+
+    async def take(self, endpoint_url: str, is_wanted: bool) -> None:
+        """Takes an open seat, unless this key holds it. SeatTaken, L1Error.
+
+        is_wanted: whether the operator asked for it, so that it is taken again where L1 takes it back.
+        """
+        block = await self._client.newest_block()
+        bonds = await self._poster.bonds(block.number)
+        is_ours = (await self._poster.seat()).holder == self._poster.operator
+        self._earlier = len(bonds) - (is_ours and len(bonds) > 0), sum(bond.slashed for bond in bonds)
+        await self._poster.take_seat(endpoint_url)
+        self._url, self._is_wanted = endpoint_url, is_wanted
+        self._seats(await self._poster.seat())
+
+    def hear(self, block: Block, seat: calls.Seat) -> None:
+        """What the bridge says of the seat at a new block."""
+        self._heard = block, seat
+        if seat.bond_id:
+            self._held_at = max(self._held_at, block.number)
+        if self._is_wanted and seat.holder == self._poster.operator:
+            self._is_given_up = seat.handover_at > 0
+            self._seats(seat)
+
+    def _seats(self, seat: calls.Seat) -> None:
+        if seat.taken_at != self._taken_at:
+            self._taken_at = seat.taken_at
+            self._seated(seat.taken_at * 1_000)
+
+    async def run(self) -> None:
+        """Looks for ever; trouble with L1 is one line, and the next look."""
+        while True:
+            try:
+                await self.look()
+            except (L1Error, ArtifactError, SeatTaken) as error:
+                self._tell("seat.not_taken_again", str(error))
+            await trio.sleep(_LOOK_SECONDS)
+
+    async def look(self) -> None:
+        """Takes the seat again where it is open and this key's bond was never put up. SeatTaken, L1Error."""
+        if not self._is_wanted or self._heard is None:
+            return
+        block, seat = self._heard
+        if seat.bond_id:
+            self._told = ""
+            return
+        if block.number <= self._held_at or any(reason.code in _AGAINST for reason in self._reasons()):
+            return
+        bonds = await self._poster.bonds(block.number)
+        again = await self._client.block(block.number)
+        if again is None or again.hash != block.hash:
+            # The answers may be of two chains.
+            return
+        earlier, slashed = self._earlier
+        if self._is_given_up or len(bonds) > earlier or sum(bond.slashed for bond in bonds) > slashed:
+            self._tell("seat.lost", "its bond was put up, and nothing more is without --take-seat at a new start")
+            return
+        self._tell("seat.taken_back", "L1 was reorganised behind it, and its bond was never put up: it is again")
+        await self._poster.take_seat(self._url)
+
+    def _tell(self, event: str, why: str) -> None:
+        """One line for each change."""
+        if self._told != event:
+            self._told = event
+            self._log.warning(event, why=why)

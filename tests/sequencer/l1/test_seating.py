@@ -1,0 +1,224 @@
+"""A seat that L1 took back is taken again where its bond was never put up, and nowhere else; on a simulated clock."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+import pytest
+import structlog
+import trio
+import trio.testing
+
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.keys import development_key
+from l1_bridge.client.options import L1Options
+from l1_bridge.codec import calls
+from sequencer.l1.postable import Reason
+from sequencer.l1.poster import Poster, SeatTaken
+from sequencer.l1.seating import Seating
+from tests.l1_bridge.simulated_l1 import SimulatedL1
+from tests.l1_bridge.weather import Weather, WeatherTransport
+from tests.sequencer.node_world import World
+from tests.soak.weather_scene import CHAIN_ID, OPERATOR, Rollup
+
+BLOCK_SECONDS = 2
+OTHER = development_key(7)
+
+
+class Chain:
+    """A simulated L1 that mines, and the seat of the operator's node on it."""
+
+    def __init__(self) -> None:
+        self.rollup = Rollup()
+        self._started = trio.current_time()
+        self.l1 = SimulatedL1(lambda: trio.current_time() - self._started, self.rollup.evm, (), CHAIN_ID)
+        self.l1.found(self.rollup.creation, self.rollup.logs)
+        self.client = self._client()
+        self.since: list[int] = []
+        self.codes: list[str] = []
+        world = World(domain=self.rollup.deployment.domain)
+        poster = Poster(self.client, OPERATOR, self.rollup.deployment, world.engine)
+        self.seating = Seating(
+            self.client, poster, self.since.append, lambda: [Reason(code, "") for code in self.codes]
+        )
+
+    def _client(self) -> L1Client:
+        async def ask(content: bytes) -> bytes:
+            return self.l1.respond(content)
+
+        # No randomness is asked where there is no fault.
+        random: Any = None
+        clear = Weather(random, [], trio.current_time)
+        return L1Client("http://l1", L1Options(poll_seconds=1), transport=WeatherTransport(clear, ask))
+
+    async def mine(self) -> None:
+        """Blocks, and what each says of the seat is heard."""
+        while True:
+            await trio.sleep(BLOCK_SECONDS)
+            self.l1.mine()
+            self.seating.hear(await self.client.newest_block(), self.seat)
+
+    @property
+    def seat(self) -> calls.Seat:
+        """Who has it."""
+        return calls.decode_record(calls.Seat, self.rollup.view("seat"))
+
+    @property
+    def bonds(self) -> int:
+        """How many were put up."""
+        return int.from_bytes(self.rollup.view("bond_count"), "big")
+
+    async def call(self, name: str, *arguments: int | str, signer: Any = OPERATOR, value: int = 0) -> None:
+        """Somebody's call of the bridge, by a client that the node's sender does not know."""
+        data = calls.encode_call(name, *arguments)
+        await self._client().send(signer, self.rollup.deployment.bridge, data, value=value, gas=600_000)
+
+    async def lose(self, depth: int) -> None:
+        """A reorganisation that forgets what it took, seen from the height that was reached before."""
+        self.l1.reorganise(depth, keeps=lambda _: False)
+        await trio.sleep(20 * BLOCK_SECONDS)
+
+
+@contextmanager
+def on_chain(play: Any) -> Iterator[list[str]]:
+    """Plays it on a clock that jumps; the events that were told of the seat."""
+
+    async def main() -> None:
+        chain = Chain()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(chain.mine)
+            nursery.start_soon(chain.seating.run)
+            await play(chain)
+            nursery.cancel_scope.cancel()
+
+    with structlog.testing.capture_logs() as lines:
+        trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    yield [line["event"] for line in lines if line["event"].startswith("seat.")]
+
+
+def test_a_seat_that_a_reorganisation_took_is_taken_again_once() -> None:
+    async def play(chain: Chain) -> None:
+        await chain.seating.take("http://here", True)
+        first = chain.seat
+        assert (first.holder, chain.bonds) == (OPERATOR.address, 1)
+        for _ in range(2):
+            await chain.lose(chain.l1.head.number)
+            assert (chain.seat.holder, chain.bonds) == (OPERATOR.address, 1)
+        assert chain.since[0] == first.taken_at * 1_000 < chain.seat.taken_at * 1_000 == chain.since[-1]
+        # What a reorganisation leaves in its place costs nothing either.
+        chain.l1.reorganise(1)
+        await trio.sleep(20 * BLOCK_SECONDS)
+        assert chain.bonds == 1
+
+    with on_chain(play) as told:
+        assert told.count("seat.taken_back") == told.count("seat.taken") - 1 == 2
+
+
+def test_an_earlier_bond_of_the_same_key_is_not_taken_for_it() -> None:
+    async def play(chain: Chain) -> None:
+        bond_wei = calls.decode_record(calls.Parameters, chain.rollup.view("parameters")).bond_wei
+        await chain.call("bond_ahead", "http://before", value=bond_wei)
+        at = chain.l1.head.number
+        await chain.seating.take("http://here", True)
+        assert chain.bonds == 2
+        await chain.lose(chain.l1.head.number - at)
+        assert (chain.seat.bond_id, chain.bonds) == (2, 2)
+
+    with on_chain(play) as told:
+        assert "seat.taken_back" in told
+
+
+@pytest.mark.parametrize("is_home", [False, True])
+def test_where_the_bond_was_put_up_no_second_one_is(is_home: bool) -> None:
+    async def play(chain: Chain) -> None:
+        await chain.seating.take("http://here", True)
+        await chain.call("resign", chain.l1.head.timestamp + 20)
+        await trio.sleep(20 * BLOCK_SECONDS)
+        assert chain.seat.bond_id == 0
+        if is_home:
+            await chain.call("withdraw_bond", 1)
+        await trio.sleep(100 * BLOCK_SECONDS)
+        assert (chain.seat.bond_id, chain.bonds) == (0, 1)
+        # A reorganisation of something else changes nothing about it.
+        await chain.lose(1)
+        assert (chain.seat.bond_id, chain.bonds) == (0, 1)
+
+    with on_chain(play) as told:
+        assert told == ["seat.taken", "seat.lost"]
+
+
+def test_a_slashed_bond_is_followed_by_none() -> None:
+    """Whatever the bridge says beside it: an earlier bond that L1 took back makes the count no smaller."""
+
+    async def play(chain: Chain) -> None:
+        await chain.seating.take("http://here", True)
+        (whole,) = await chain.seating._poster.bonds(chain.l1.head.number)
+        slashed = msgspec.structs.replace(whole, slashed=True)
+
+        async def told(block: int) -> list[calls.Bond]:
+            return [slashed]
+
+        chain.seating._earlier = 1, 0
+        chain.seating._poster.bonds = told  # type: ignore[method-assign]
+        await chain.lose(chain.l1.head.number)
+        assert (chain.seat.bond_id, chain.bonds) == (0, 0)
+
+    with on_chain(play) as told:
+        assert told == ["seat.taken", "seat.lost"]
+
+
+def test_nobody_who_was_not_told_to_takes_it_again() -> None:
+    async def play(chain: Chain) -> None:
+        await chain.seating.take("http://here", False)
+        await chain.lose(chain.l1.head.number)
+        assert (chain.seat.bond_id, chain.bonds) == (0, 0)
+
+    with on_chain(play) as told:
+        assert told == ["seat.taken"]
+
+
+@pytest.mark.parametrize("code", ["OTHER_QUEUE", "OTHER_HISTORY", "HANDING_OVER", "OVERDUE"])
+def test_no_bond_is_put_up_where_nothing_could_be_posted(code: str) -> None:
+    async def play(chain: Chain) -> None:
+        await chain.seating.take("http://here", True)
+        chain.codes = [code]
+        await chain.lose(chain.l1.head.number)
+        assert chain.bonds == 0
+        chain.codes = ["SEAT_OPEN", "OLD_PRICES"]
+        await trio.sleep(10 * BLOCK_SECONDS)
+        assert (chain.seat.holder, chain.bonds) == (OPERATOR.address, 1)
+
+    with on_chain(play) as told:
+        assert told == ["seat.taken", "seat.taken_back", "seat.taken"]
+
+
+def test_a_seat_that_is_somebody_elses_by_then_stays_his() -> None:
+    async def play(chain: Chain) -> None:
+        await chain.seating.take("http://here", True)
+        bond_wei = calls.decode_record(calls.Parameters, chain.rollup.view("parameters")).bond_wei
+        chain.codes = ["OTHER_QUEUE"]
+        await chain.lose(chain.l1.head.number)
+        await chain.call("take_seat", "http://there", signer=OTHER, value=bond_wei)
+        chain.codes = []
+        await trio.sleep(20 * BLOCK_SECONDS)
+        assert (chain.seat.holder, chain.bonds) == (OTHER.address, 1)
+        with pytest.raises(SeatTaken):
+            await chain.seating.take("http://here", True)
+
+    with on_chain(play):
+        pass
+
+
+def test_what_a_node_says_of_an_earlier_block_is_old_and_not_other() -> None:
+    async def play(chain: Chain) -> None:
+        before = await chain.client.newest_block()
+        await chain.seating.take("http://here", True)
+        await trio.sleep(2 * BLOCK_SECONDS)
+        empty = calls.Seat(bytes(20), 0, 0, 0)
+        chain.seating.hear(before, empty)
+        await chain.seating.look()
+        assert chain.bonds == 1
+
+    with on_chain(play) as told:
+        assert told == ["seat.taken"]
