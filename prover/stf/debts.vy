@@ -23,6 +23,16 @@ def today(debts: containers.Debts, now: int256) -> int256:
 
 @internal
 @pure
+def stood(clock: int256, before: int256, now: int256) -> int256:
+    """The clock that money ages by, once a chunk that serves the queue alone has let time pass; PROTOCOL.md 7.9."""
+    # It stands still already; or nothing was before, and this is where it begins.
+    if clock > 0 or before == 0:
+        return clock
+    return clock + before - now
+
+
+@internal
+@pure
 def latest(debts: containers.Debts) -> int256:
     """The factor of unsettled money as it is now; PROTOCOL.md 7.9."""
     return debts.factors[constants.FACTORS - 1] % constants.FACTOR_BOUND

@@ -237,8 +237,19 @@ class WorkingState:
 
     def open(self, timestamp: int, queue_only: bool = False) -> None:
         """Sets the chunk's clock in milliseconds, never behind the state's, and whom it serves; PROTOCOL.md 6.2."""
-        self.commitment.timestamp = max(self.commitment.timestamp, timestamp)
         self.queue_only = queue_only
+        self._go_on(timestamp)
+
+    def _go_on(self, timestamp: int) -> None:
+        """Time passes, and money ages with it unless the chunk serves the queue alone; PROTOCOL.md 7.9."""
+        before = self.commitment.timestamp
+        self.commitment.timestamp = max(before, timestamp)
+        if self.queue_only:
+            owing = self.globals.risk.debts
+            clock = debts.stood(owing.clock, before, self.commitment.timestamp)
+            self.globals.risk = msgspec.structs.replace(
+                self.globals.risk, debts=containers.Debts(clock=clock, factors=owing.factors)
+            )
 
     def has_room(self, *tags: int) -> bool:
         """Whether operations of these tags, one after the other, would none of them be FULL; PROTOCOL.md 6.2."""
@@ -457,10 +468,10 @@ class Chunk(WorkingState):
         commitment = self.commitment
         head = word_at(operation, 1)
         tail = word_at(operation, constants.ENTRY_HEAD_LENGTH)
-        began = commitment.timestamp
+        began, risk = commitment.timestamp, self.globals.risk
         if tag != constants.DEPOSIT:
             # It brings its time: a clock that lags L1's makes no good tick one of the future, no old price a young one.
-            commitment.timestamp = max(began, encoding.entry_time(head))
+            self._go_on(encoding.entry_time(head))
         if tag == constants.DEPOSIT:
             code = self._deposit(operation)
         elif encoding.entry_length(head) != payload_length(tag, tail):
@@ -477,7 +488,7 @@ class Chunk(WorkingState):
             code = self._enter(tag, head, tail)
         if code in UNCONSUMED:
             # It waits, with all that follows it: else whoever orders had only to leave out a tick to be rid of it.
-            commitment.timestamp = began
+            commitment.timestamp, self.globals.risk = began, risk
             return code
         commitment.queue_hash = keccak256(commitment.queue_hash + keccak256(operation))
         commitment.queue_taken += 1

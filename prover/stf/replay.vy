@@ -251,11 +251,14 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
     length: int256 = convert(body_length, int256)
     at: int256 = constants.TIMESTAMP_LENGTH
     queue_only: bool = False
+    now: int256 = commitment.timestamp
     if length >= at:
         stated: int256 = encoding.bits(merkle.at(body), 208, 48)
-        commitment.timestamp = max(commitment.timestamp, stated % constants.QUEUE_ONLY_BIT)
+        now = max(now, stated % constants.QUEUE_ONLY_BIT)
         queue_only = stated >= constants.QUEUE_ONLY_BIT
-    now: int256 = commitment.timestamp
+        if queue_only:
+            # Money does not age by it.
+            globals.risk.debts.clock = debts.stood(globals.risk.debts.clock, commitment.timestamp, now)
     for i: int256 in range(constants.MAX_OPERATIONS):
         if at >= length:
             break
@@ -270,7 +273,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
             size = size + encoding.entry_length(merkle.at(start + 1))
             if size > constants.MAX_ENTRY_BYTES:
                 size = 0
-        if size == 0 or size > length - at:
+        if size == 0 or size > unsafe_sub(length, at):
             operation_codes.append(codes.MALFORMED)
             break
         at = unsafe_add(at, size)
@@ -286,9 +289,12 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
         used = room
         head: uint256 = merkle.at(start + 1)
         began: int256 = now
+        aged: int256 = globals.risk.debts.clock
         if tag >= constants.FORCED_RESCUE:
             # It brings its time: a clock that lags L1's makes no good tick one of the future, and no old price a young one.
             now = max(now, encoding.entry_time(head))
+            if queue_only:
+                globals.risk.debts.clock = debts.stood(aged, began, now)
         clock: containers.Clock = containers.Clock(
             now=now,
             priced=now - globals.tick_time <= constants.MAX_PRICE_AGE,
@@ -656,6 +662,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
         waits: bool = queued and (code == codes.HEAD_UNFINISHED or code == codes.UNSTEADY)
         if waits:
             now = began
+            globals.risk.debts.clock = aged
         if queued and not waits:
             entry_bytes: Bytes[1_632] = slice(msg.data, start, 1_632)
             digest: bytes32 = keccak256(slice(entry_bytes, 0, convert(size, uint256)))

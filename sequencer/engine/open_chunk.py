@@ -153,8 +153,9 @@ class OpenChunk:
             self._chunk = self.state.chunk(self._recover)
         if not self._chunk.operation_codes:
             # Not the clock of an input that was refused before it: refused inputs are in no journal, and the node's
-            # clock may have been set back since.
+            # clock may have been set back since. Nor how much money aged by it.
             self._chunk.commitment.timestamp = self._chunk.pre_commitment.timestamp
+            self._chunk.globals.risk = self._chunk.pre_globals.risk
             self._chunk.open(now, self.queue_only)
             stated = self._chunk.commitment.timestamp + self.queue_only * constants.QUEUE_ONLY_BIT
             self._body = [stated.to_bytes(constants.TIMESTAMP_LENGTH, "big")]

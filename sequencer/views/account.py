@@ -124,7 +124,7 @@ def standing_of(seen: Outlook) -> Standing:
 
 
 def _maturing(owing: containers.Debts, settled: containers.Account) -> list[Maturing]:
-    """Older money settles when the epoch ends, fresh money one epoch later; where debts are owed, so much later."""
+    """Older money settles when the epoch ends, fresh money one epoch later; by as much later as money is behind."""
     ends = (settled.epoch + 1) * constants.EPOCH + max(-owing.clock, 0)
     steps = ((settled.older, ends), (settled.fresh, ends + constants.EPOCH))
     return [Maturing(amount, at) for amount, at in steps if amount]

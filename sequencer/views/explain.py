@@ -162,15 +162,15 @@ def _explain_money(
 ) -> None:
     """Adds what is settled and what matures: first the state's three parts as time has moved them on."""
     epoch = f"now // {constants.EPOCH}"
-    # While a debt is owed nothing matures: it is as if time stood still, and then went on from there.
+    # While a debt is owed, or the queue alone is served, nothing matures: time stands still and goes on from there.
     behind_ms = max(-owing.clock, 0)
+    matured = margin.matured(owing, account, now_ms)
     now_ms = owing.clock if owing.clock > 0 else now_ms - behind_ms
     _, older, fresh = debts.aged(owing, account, account.epoch)
     unsettled = {"older_before": account.older, "older": older, "fresh_before": account.fresh, "fresh": fresh}
     paid = account.older + account.fresh - older - fresh
     sheet.add("paid_for_debts", paid, "micros", "older_before - older + fresh_before - fresh", **unsettled)
     given = {"settled": account.settled, "older": older, "fresh": fresh, "epoch": account.epoch}
-    matured = margin.matured(owing, account, now_ms)
     for name, value, formula in (
         (
             "settled",

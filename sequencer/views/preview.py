@@ -193,7 +193,6 @@ class _Scratch:
             self.chunk.order_index = view.order_index.copy()
             self.chunk.operation_codes = view.operation_codes.copy()
         else:
-            self.chunk.commitment.timestamp = view.pre_commitment.timestamp
             self.chunk.open(now_ms)
             self._size = constants.TIMESTAMP_LENGTH
 
@@ -275,14 +274,17 @@ class _Reached:
 
 def _behind(engine: Engine, view: Chunk, recover: Recover | None = None) -> Chunk:
     """A throw-away chunk on top of everything sequenced."""
-    return Chunk(engine.domain, view.commitment, view.globals, _Rows(engine), recover or view.ecrecover)
+    # An open chunk without an operation has nothing but a time, which the next operation sets anew.
+    commitment, globals = view.pre_commitment, view.pre_globals
+    if engine.open_operations:
+        commitment, globals = view.commitment, view.globals
+    return Chunk(engine.domain, commitment, globals, _Rows(engine), recover or view.ecrecover)
 
 
 def _trial(engine: Engine, now_ms: int, owner: bytes) -> Chunk:
     """A throw-away chunk with the clock that the next operation will find, to which every signature is the owner's."""
     trial = _behind(engine, engine.view, lambda digest, v, r, s: owner)
     if not engine.open_operations:
-        trial.commitment.timestamp = engine.view.pre_commitment.timestamp
         trial.open(now_ms)
     return trial
 

@@ -89,7 +89,7 @@ WITNESS_RULES: Final[dict[str, tuple[str, str]]] = {
         "assert convert(account_at[found], int256) == index",
     ),
     # Trap 7: reading before the length is checked.
-    "replay#length": ("        if size == 0 or size > length - at:", "        if size == 0:"),
+    "replay#length": ("        if size == 0 or size > unsafe_sub(length, at):", "        if size == 0:"),
     # Rows in any order: one address in two places.
     "replay#order": ('        assert i == 0 or leaf > leaves[i - 1], "order"\n', ""),
 }

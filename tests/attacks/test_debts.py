@@ -15,6 +15,9 @@ from tests.attacks.stage import (
     ATTACKER,
     BITCOIN,
     BTC,
+    ETH,
+    SOL,
+    STEP,
     VICTIM,
     forced_rescue,
     held,
@@ -321,6 +324,82 @@ class TestBeyondTheFund:
         assert python_chunk(state, forced_rescue(1)).operation_codes == [c.UNSTEADY]
         state.globals.markets[0].status = constants.MARKET_CLOSED
         assert python_chunk(state, forced_rescue(1)).operation_codes == [c.NO_MARKET]
+
+
+class TestSilence:
+    """A seat enters its winner's withdrawal, a watcher then its loser's rescue; both are served nine hours late.
+
+    The stage is that of `TestBeyondTheFund`; the watcher enters three ticks in front of its rescue, ten minutes later.
+    """
+
+    HOURS = 9 * constants.HOUR
+    WATCHED = NOW + 600_000
+    LATE = NOW + HOURS + constants.QUEUE_ONLY_BIT
+
+    @staticmethod
+    def state() -> State:
+        return TestBeyondTheFund().state()
+
+    def entries(self) -> list[bytes]:
+        """As they stand in the queue."""
+        payload = venue.owned(constants.FORCED_WITHDRAW, WINNER, amount=constants.EVERYTHING)
+        leaving = venue.entry(constants.FORCED_WITHDRAW, payload, OWNERS[2], NOW + 1)
+        times = [self.WATCHED - 2 * STEP, self.WATCHED - STEP, self.WATCHED]
+        evidence = [
+            venue.entry(constants.FORCED_TICK, venue.tick(time, [BTC, ETH, SOL])[1:], venue.DEPOSITOR, self.WATCHED)
+            for time in times
+        ]
+        return [leaving, *evidence, forced_rescue(time=self.WATCHED)]
+
+    def test_off_the_winner_leaves_with_what_the_loser_owes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(monkeypatch, debts, "    return clock + before - now", "    return clock")
+        chunk = python_chunk(self.state(), *self.entries(), timestamp=self.LATE)
+
+        assert chunk.operation_codes == [c.OK] * 5
+        # The winner is gone with all of it, and what the stranger has won has matured, too: nobody is left who pays.
+        assert chunk.commitment.withdrawn_total == 4_500 * DOLLAR
+        assert chunk.globals.pool.owed == TestBeyondTheFund.HOLE * DOLLAR
+
+    def test_on_what_silence_would_have_matured_pays(self) -> None:
+        state = self.state()
+        assert venue.run(state, *self.entries(), timestamp=self.LATE).codes == (c.OK,) * 5
+        assert state.commitment.withdrawn_total == 1_000 * DOLLAR
+        assert (state.globals.pool.receivable, state.globals.pool.owed) == (2_000 * DOLLAR, 0)
+        assert state.globals.risk.debts.clock == -self.HOURS
+        owing = state.globals.risk.debts
+        left = [margin.matured(owing, state.account(index), NOW + self.HOURS) for index in (WINNER, STRANGER)]
+        assert [row.settled for row in left] == [0, 10_000 * DOLLAR]
+        for row, fresh in zip(left, (1_750, 250), strict=True):
+            assert 0 <= fresh * DOLLAR - row.fresh <= 1
+        assert conservation(state).sound
+
+    @pytest.mark.parametrize("pieces", [1, 2, 24])
+    def test_on_however_many_chunks_the_silence_is_cut_into(self, pieces: int) -> None:
+        state = self.state()
+        leaving, *others = self.entries()
+        for piece in range(1, pieces + 1):
+            at = NOW + self.HOURS * piece // pieces
+            assert venue.run(state, timestamp=at + constants.QUEUE_ONLY_BIT).codes == ()
+        assert venue.run(state, leaving, timestamp=self.LATE).codes == (c.OK,)
+        assert venue.run(state, *others, timestamp=self.LATE).codes == (c.OK,) * 4
+        assert state.commitment.withdrawn_total == 1_000 * DOLLAR
+        assert state.globals.pool.owed == 0
+
+    def test_on_time_that_passes_in_other_chunks_is_what_money_ages_by(self) -> None:
+        state = self.state()
+        assert venue.run(state, *self.entries(), timestamp=self.LATE).codes == (c.OK,) * 5
+        # Two epochs of it from where it stood: what is left leaves then, and a millisecond before it does not.
+        for early in (1, 0):
+            now = NOW + self.HOURS + 2 * EPOCH - early
+            rest = margin.matured(state.globals.risk.debts, state.account(STRANGER), now).settled
+            assert (rest > 10_000 * DOLLAR) == (early == 0)
+
+    def test_on_a_late_leave_takes_no_more(self) -> None:
+        state = self.state()
+        leave = venue.entry(constants.LEAVE, venue.owned(constants.LEAVE, WINNER), OWNERS[2], NOW + 1)
+        assert venue.run(state, leave, *self.entries()[1:], timestamp=self.LATE).codes == (c.OK,) * 5
+        assert state.commitment.withdrawn_total == 1_000 * DOLLAR
+        assert state.globals.pool.owed == 0
 
 
 def test_what_is_earned_while_debts_are_owed_is_as_young_afterwards() -> None:

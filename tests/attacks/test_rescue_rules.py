@@ -403,7 +403,7 @@ class TestPickedTicks:
         return venue.entry(constants.FORCED_TICK, payload, venue.DEPOSITOR, self.LATER)
 
     def test_off_a_lagging_clock_spoils_a_forced_tick(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        rule_off(monkeypatch, replay, "max(began, encoding.entry_time(head))", "began")
+        rule_off(monkeypatch, replay, "self._go_on(encoding.entry_time(head))", "self._go_on(began)")
         chunk = python_chunk(stage({}), self.forced_tick(self.LATER))
 
         assert (chunk.operation_codes, chunk.commitment.queue_count) == ([c.OFF_GRID], 1)

@@ -15,7 +15,7 @@ import pytest
 
 from prover.signing import operations
 from prover.state.genesis import DEVNET_MARKETS
-from prover.stf import codes, constants, containers, rescue
+from prover.stf import codes, constants, containers, debts, rescue
 from prover.stf.constants import PPM
 from tests.attacks.law_variants import rule_off
 from tests.soak.hostile_omission import beyond_the_fund, omitted_liquidation, won_back
@@ -48,6 +48,7 @@ from tests.soak.hostile_seat import (
     ticks,
     value,
 )
+from tests.soak.hostile_silence import silent_seat
 from tests.soak.hostile_traders import Traders
 from tests.twins import venue
 from tests.twins.venue import DOLLAR, NOW
@@ -325,7 +326,7 @@ PATHS: Final[dict[str, Callable[[Case], None]]] = {
     "beyond_the_fund": beyond_the_fund,
 }
 # Played beside others, by the same number.
-BESIDE: Final = {"beyond_the_fund": ("won_back",)}
+BESIDE: Final = {"beyond_the_fund": ("won_back", "silent_seat")}
 
 
 STRANGERS: Final = "strangers"
@@ -350,9 +351,14 @@ def _open_profit_alone_pays(patch: pytest.MonkeyPatch) -> None:
     rule_off(patch, rescue, bears, bears + "    if borne < rest:\n        return codes.INDEBTED, 0\n")
 
 
-def _excess(path: str) -> Callable[[str], int]:
+def _silence_matures(patch: pytest.MonkeyPatch) -> None:
+    """Money that ages by the clock alone, also where nobody but the queue is served."""
+    rule_off(patch, debts, "    return clock + before - now", "    return clock")
+
+
+def _excess(path: str, rules: Rules | None = None) -> Callable[[str], int]:
     def excess(seed: str) -> int:
-        case = played(path, seed, OLD_RULES)
+        case = played(path, seed, rules or OLD_RULES)
         return case.gain - case.bound
 
     return excess
@@ -374,13 +380,14 @@ OLD: Final = {
     "C3": Old(_excess("forced_close"), _any_price_of_any_age),
     "G1": Old(_strangers_excess, _open_profit_alone_pays),
     "H1": Old(_excess("delay_of_an_exit")),
+    "silence": Old(_excess("silent_seat", SHIPPED), _silence_matures),
 }
 
 
 def played(path: str, seed: str, rules: Rules = SHIPPED) -> Case:
     """One history of a path, by its seed."""
     case = Case(Random(f"{path}:{seed}"), rules)
-    (PATHS | {"won_back": won_back})[path](case)
+    (PATHS | {"won_back": won_back, "silent_seat": silent_seat})[path](case)
     return case
 
 

@@ -236,7 +236,9 @@ def gained(seat: Seat, prices: Prices, now: int) -> int:
         left += max(min(row.settled, *(value(row, price) for price in seat.seen)), 0)
         if size(row) or row.settled <= 0:
             continue
-        request = venue.request(index, slot=2, recipient=venue.RECIPIENT, amount=row.settled, **venue.at(now))
+        # Above the floor of one that has left.
+        fields = {"slot": 2, "sequence": now, "recipient": venue.RECIPIENT, "amount": row.settled} | venue.at(now)
+        request = venue.request(index, **fields)
         signed = operations.request_bytes(constants.WITHDRAW, request, signature(OPERATOR))
         assert seat.chunk(now, signed) == (codes.OK,)
     return left

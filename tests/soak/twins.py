@@ -14,7 +14,7 @@ from prover.signing.recover import recover_fast
 from prover.state.state import State
 from prover.stf import codes as c
 from prover.stf import constants
-from prover.stf.replay import KINDS
+from prover.stf.replay import KINDS, serves_queue
 from tests.soak.generator import Generator
 from tests.soak.scenes import SCENES, scene
 from tests.soak.world import WORLDS, Draft, World
@@ -118,6 +118,10 @@ class Campaign:
         for pairs in (*[accepted] * 8, *[sorted(SCENES)] * 5):
             tag, code = min(pairs, key=lambda pair: (self.hits[pair], self.rng.random()))
             state, made, timestamp = scene(self.rng, tag, code)
+            if self.rng.random() < 0.1 and all(serves_queue(each[0]) for each in made):
+                # The same late: money does not age by the time that has passed.
+                timestamp += self.rng.choice([0, 1, constants.EPOCH, 3 * constants.EPOCH])
+                timestamp |= constants.QUEUE_ONLY_BIT
             tail = self.tail(generator) if self.rng.random() < 0.05 else b""
             self.run_scene(state, venue.body_of([*made, tail], timestamp))
 

@@ -85,7 +85,8 @@ def posted_fields(proven: ProvenAccount, grid: Grid) -> dict[str, Any]:
         "batch": proven.batch_number,
         "timestamp_ms": proven.timestamp_ms,
         "collateral_micros": str(margin.collateral(proven.account)),
-        "settled_micros": str(margin.matured(containers.NO_DEBTS, proven.account, proven.timestamp_ms).settled),
+        # As its last touch left it: what has matured since then the leaf alone does not tell.
+        "settled_micros": str(proven.account.settled),
         "own_initial_ppm": proven.account.initial_ppm,
         "agents": [checksum_address(agent) for agent in posted_agents(proven)],
         "positions": [

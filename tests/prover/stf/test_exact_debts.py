@@ -249,3 +249,107 @@ def test_a_clock_stands_still_where_it_is(ahead: int) -> None:
 
     assert venue.run(state, entry).codes == (c.OK,)
     assert (state.globals.pool.owed, state.globals.risk.debts.clock) == (constants.MOST_OWED + 1, NOW + ahead)
+
+
+def shown(clock: int, **changes: int) -> containers.Globals:
+    """Globals whose money ages by this clock; further changes by name."""
+    globals = even(**changes)
+    debts = msgspec.structs.replace(globals.risk.debts, clock=clock)
+    globals.risk = msgspec.structs.replace(globals.risk, debts=debts)
+    return globals
+
+
+ALONE: Final = constants.QUEUE_ONLY_BIT
+
+
+@pytest.mark.parametrize(
+    ("clock", "stated", "after"),
+    [
+        (0, NOW + 7 + ALONE, -7),
+        (-5, NOW + 7 + ALONE, -12),
+        (NOW - 9, NOW + 7 + ALONE, NOW - 9),
+        (1, NOW + 7 + ALONE, 1),
+        (-5, NOW - 7 + ALONE, -5),
+        (0, NOW + 7, 0),
+        (-5, NOW + 7, -5),
+    ],
+)
+def test_money_does_not_age_in_a_chunk_that_serves_the_queue_alone(clock: int, stated: int, after: int) -> None:
+    state = venue.build_state(shown(clock))
+
+    assert venue.run(state, timestamp=stated).codes == ()
+    assert state.globals.risk.debts.clock == after
+    assert state.commitment.timestamp == max(stated % ALONE, NOW)
+
+
+@pytest.mark.parametrize(("clock", "alone", "after"), [(-5, ALONE, -12), (-5, 0, -5), (NOW - 9, ALONE, NOW - 9)])
+def test_nor_by_the_time_that_an_entry_brings_to_it(clock: int, alone: int, after: int) -> None:
+    state = venue.build_state(shown(clock), {ALICE: account()})
+    voids = venue.owned(constants.FORCED_AGENT, ALICE, agent_index=2)
+    # One that is older brings nothing.
+    entries = [venue.entry(constants.FORCED_AGENT, voids, time=NOW + moved) for moved in (5, 4, 7)]
+
+    assert venue.run(state, *entries, timestamp=NOW + 3 + alone).codes == (c.OK,) * 3
+    assert state.globals.risk.debts.clock == after
+    assert state.commitment.timestamp == NOW + 7
+
+
+@pytest.mark.parametrize("alone", [ALONE, 0])
+def test_an_entry_that_waits_leaves_the_clock_of_money_where_it_was(alone: int) -> None:
+    globals = shown(-5, streak=2)
+    stages = Stages(globals)
+    stages.fund(0, DOLLAR)
+    held = stages.held(0, 10, 0)
+    payload = operations.forced_rescue_payload(0, held, 1)
+    entry = venue.entry(constants.FORCED_RESCUE, payload, venue.DEPOSITOR, NOW + 7)
+    state = stages.state()
+    deposit = venue.deposit(OWNERS[1], DOLLAR)
+
+    assert venue.run(state, entry, deposit, timestamp=NOW + 3 + alone).codes == (c.UNSTEADY, c.OK)
+    assert state.globals.risk.debts.clock == (-8 if alone else -5)
+    assert state.commitment.timestamp == NOW + 3
+
+
+def test_a_close_that_waits_leaves_it_too() -> None:
+    globals = shown(0, head_account=ALICE, head_market=0, head_lots=1, head_time=NOW)
+    holding = holder(globals, 0, 3, 10 * DOLLAR)
+    state = venue.build_state(globals, {ALICE: holding}, begun=1)
+    close = venue.owned(constants.FORCED_CLOSE, ALICE, amount=1)
+    entry = venue.entry(constants.FORCED_CLOSE, close, holding.owner, NOW + 9)
+
+    assert venue.run(state, entry, timestamp=NOW + 2 + ALONE).codes == (c.HEAD_UNFINISHED,)
+    assert (state.globals.risk.debts.clock, state.commitment.timestamp) == (-2, NOW + 2)
+
+
+@pytest.mark.parametrize("stated", [NOW, 0])
+def test_before_the_first_time_of_a_venue_there_is_none_to_stand_still(stated: int) -> None:
+    state = venue.build_state(shown(0), {ALICE: account()}, timestamp=0)
+    voids = venue.owned(constants.FORCED_AGENT, ALICE, agent_index=2)
+
+    assert venue.run(state, venue.entry(constants.FORCED_AGENT, voids), timestamp=stated + ALONE).codes == (c.OK,)
+    assert (state.globals.risk.debts.clock, state.commitment.timestamp) == (0, NOW)
+
+
+@pytest.mark.parametrize(("alone", "settled"), [(ALONE, 1), (0, 6)])
+def test_what_matures_is_judged_by_it_before_anything_else_of_the_chunk(alone: int, settled: int) -> None:
+    rows = {ALICE: account(OWNERS[1], DOLLAR, older=2 * DOLLAR, fresh=3 * DOLLAR)}
+    state = venue.build_state(shown(0), rows)
+    everything = venue.owned(constants.FORCED_WITHDRAW, ALICE, amount=constants.EVERYTHING)
+
+    assert venue.run(
+        state, venue.entry(constants.FORCED_WITHDRAW, everything), timestamp=NOW + 2 * constants.EPOCH + alone
+    ).codes == (c.OK,)
+    assert state.commitment.withdrawn_total == settled * DOLLAR
+
+
+@pytest.mark.parametrize("alone", [ALONE, 0])
+def test_a_debt_stops_it_where_it_is(alone: int) -> None:
+    globals = shown(-5)
+    stages = Stages(globals)
+    stages.fund(0, 0)
+    stages.held(0, -1, 0)
+    debtor = stages.held(0, 1, -constants.MOST_OWED - 1)
+    state = stages.state()
+
+    assert venue.run(state, forced(0, debtor, 1), timestamp=NOW + 7 + alone).codes == (c.OK,)
+    assert state.globals.risk.debts.clock == NOW - 5 + (0 if alone else 7)

@@ -1,6 +1,9 @@
 """Entries have waited too long: chunks that serve the queue alone, and nothing that was refused leaves a trace."""
 
 from prover.stf import codes, constants, encoding
+from sequencer.schema.accounts import Maturing
+from sequencer.views.account import outlook
+from sequencer.views.preview import _trial
 from tests.sequencer.node_world import (
     BUY,
     DOLLAR,
@@ -8,6 +11,7 @@ from tests.sequencer.node_world import (
     PRICES,
     RECIPIENT,
     SELL,
+    START,
     World,
     check_chunks,
     check_conservation,
@@ -20,11 +24,18 @@ from tests.sequencer.node_world import (
 )
 
 PRICE = PRICES[0]
+EPOCH = START // constants.EPOCH
 
 
 def flags(world: World) -> list[bool]:
     """Of every sealed chunk, whether it serves the queue alone."""
     return [chunk.body[0] >= 128 for chunk in world.sealed]
+
+
+def maturing(world: World) -> list[Maturing]:
+    """What the account that has won is told of its profit."""
+    engine = world.engine
+    return outlook(engine.globals, engine.view.clock(), FIRST + 1, engine.account(FIRST + 1), {}).maturing
 
 
 def test_what_is_no_entry_and_no_tick_is_refused_and_leaves_nothing_behind() -> None:
@@ -109,7 +120,6 @@ def test_steps_of_a_head_go_on_in_it_and_the_journal_gives_the_same_chunks() -> 
     world.queue_only = True
     world.process(leave(world.now, FIRST + 1, owner(1)))
     # A step waits for a price that is newer than its entry.
-    # A step waits for a price that is newer than its entry.
     assert world.tick().code == codes.OK
     world.seal()
     commitment = world.engine.view.commitment
@@ -130,3 +140,46 @@ def test_an_input_that_is_late_does_not_go_on_in_a_chunk_that_trades() -> None:
     world.seal()
     assert flags(world) == [False, True]
     check_chunks(world.store, world.engine)
+
+
+def test_money_is_as_old_as_the_bytecode_has_it_where_the_queue_alone_was_served() -> None:
+    world = World(2)
+    world.order(0, SELL, PRICE)
+    world.order(1, BUY, PRICE)
+    world.tick()
+    world.order(1, SELL, PRICE + 100)
+    world.order(0, BUY, PRICE + 100)
+    world.seal()
+    assert [step.settles_at_ms for step in maturing(world)] == [(EPOCH + 2) * constants.EPOCH]
+    begun = world.engine.view.commitment.timestamp
+    world.queue_only = True
+    world.now += 9 * constants.HOUR
+    world.process(deposit(owner(7), 1_000 * DOLLAR))
+    # The open chunk says it already.
+    late = world.now - begun
+    for _ in range(2):
+        assert [step.settles_at_ms for step in maturing(world)] == [(EPOCH + 2) * constants.EPOCH + late]
+        world.seal()
+    world.queue_only = False
+    world.tick()
+    world.seal()
+    assert flags(world)[-2:] == [True, False]
+    assert world.engine.globals.risk.debts.clock == -late
+    world.check()
+
+
+def test_what_was_refused_late_leaves_money_its_age() -> None:
+    world = World(2)
+    world.seal()
+    world.queue_only = True
+    world.now += constants.HOUR
+    # Nobody's tick opens a chunk and comes to nothing.
+    assert world.process(tick(world.now + constants.HOUR)).code == codes.OFF_GRID
+    world.queue_only = False
+    now = world.now
+    world.now -= constants.HOUR // 2
+    assert _trial(world.engine, world.now, owner(0)).globals.risk.debts.clock == 0
+    world.tick()
+    world.seal()
+    assert (world.engine.globals.risk.debts.clock, world.engine.view.commitment.timestamp < now) == (0, True)
+    world.check()

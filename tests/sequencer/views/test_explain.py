@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prover.stf import codes, constants, containers, encoding, margin, rescue
+from prover.stf import codes, constants, containers, debts, encoding, margin, rescue
 from sequencer.engine.ranking import Place
 from sequencer.schema.accounts import Explained, MarginCall, Outlook, Reduced, Saved
 from sequencer.views.account import Standing, code_of_fill, outlook, positions_of
@@ -91,6 +91,27 @@ def test_no_number_of_the_view_is_left_out(world: tuple[containers.Risk, contain
     told = msgspec.to_builtins(outlook(globals_at(risk), CLOCK, FIRST, account, {}))
     numbers = {name: value for name, value in told_numbers(told) if not name.endswith("deleveraging_rank")}
     assert numbers == {name: found[name].value for name in numbers}
+
+
+@EXAMPLES
+@given(worlds(), st.sampled_from([-1, -9 * constants.HOUR, START - 5, 2 * constants.EPOCH]))
+def test_what_is_behind_is_explained_as_the_law_has_it(
+    world: tuple[containers.Risk, containers.Account], clock: int
+) -> None:
+    risk, account = world
+    owing = containers.Debts(clock=clock, factors=risk.debts.factors)
+    risk = msgspec.structs.replace(risk, debts=owing)
+    epoch = debts.today(owing, START)
+    account = msgspec.structs.replace(account, epoch=account.epoch - START // constants.EPOCH + epoch)
+    found = explained(risk, account)
+    for number in found.values():
+        assert number.formula.startswith(SEARCH) or recompute(number) == number.value, number
+    seen = outlook(globals_at(risk), CLOCK, FIRST, account, {})
+    row, _ = margin.settle(risk, account, START)
+    assert found["settled"].value == row.settled == seen.settled_micros
+    for step in seen.maturing if clock < 0 else []:
+        early, ripe = (margin.matured(owing, row, step.settles_at_ms - less).settled for less in (1, 0))
+        assert ripe - early == step.amount_micros
 
 
 @EXAMPLES

@@ -109,8 +109,8 @@ def test_what_is_posted_names_agents_that_a_node_might_hide() -> None:
     )
     proven = ProvenAccount(7, row, now, 0, 0)
     fields = posted_fields(proven, GRID)
-    # Matured up to the batch's own time.
-    assert (fields["collateral_micros"], fields["settled_micros"]) == ("12", "7")
+    # No more than is proven: by which clock the rest has matured the leaf does not say.
+    assert (fields["collateral_micros"], fields["settled_micros"]) == ("12", "3")
     assert [agent.lower() for agent in fields["agents"]] == ["0x" + "ab" * 20]
     assert "agents: 0xab" in posted_text(proven, GRID).lower()
     assert "agents: none" in posted_text(ProvenAccount(7, encoding.no_account(), now, 0, 0), GRID)
