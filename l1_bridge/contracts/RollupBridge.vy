@@ -207,6 +207,7 @@ CHUNK_TIME_BYTES: constant(uint256) = 6
 QUEUE_ONLY_BIT: constant(uint256) = 2**47
 
 SEVEN_DAYS: constant(uint256) = 604800
+MOST_SECONDS_UNSERVED: constant(uint256) = 10800
 MISS_RECOVERY_SECONDS: public(constant(uint256)) = SEVEN_DAYS
 MAX_HALVINGS: constant(uint256) = 32
 THIRTY_DAYS: constant(uint256) = 2592000
@@ -285,6 +286,10 @@ def __init__(
         assert (
             parameters.governance_delay_seconds > parameters.window_seconds + parameters.freeze_grace_seconds
         ), "DELAY_TOO_SHORT"
+        # of the four hours that profit waits in the law an hour is left to whoever watches
+        assert (
+            parameters.max_lag_seconds + parameters.inclusion_seconds <= MOST_SECONDS_UNSERVED
+        ), "SERVED_TOO_LATE"
     assert parameters.window_seconds > 0 and parameters.window_seconds < 2**32, "PARAMETERS"
     assert parameters.freeze_grace_seconds < 2**32, "PARAMETERS"
     assert parameters.inclusion_seconds > 0 and parameters.inclusion_seconds < 2**32, "PARAMETERS"
@@ -739,14 +744,15 @@ def commit(
     is_late: bool = False
     if parent.queue_count < self.queue_length:
         # What the parent owed decides, in L2 time: a sealed batch stays legal while L1 is congested, and no order
-        # within it puts anything in front of an entry that waited too long. A late batch serves the queue alone.
+        # within it puts anything in front of an entry that waited too long. A late batch serves the queue alone, and no
+        # other one does in any chunk: money does not age by their time, so nobody may let time pass in them at will.
         late_at: uint256 = self._enqueued_at(parent.queue_count) + PARAMETERS.inclusion_seconds
         is_late = commitment.timestamp_ms >= late_at * 1000
 
     pairs: DynArray[Pair, MAX_CHUNKS] = []
     for i: uint256 in range(count, bound=MAX_CHUNKS):
         stated: uint256 = self._stated_time(bodies[i])
-        assert not is_late or stated >= QUEUE_ONLY_BIT, "INCLUSION"
+        assert is_late == (stated >= QUEUE_ONLY_BIT), "INCLUSION"
         pairs.append(Pair(body_hash=keccak256(bodies[i]), post_root=post_roots[i]))
     number: uint256 = parent_number + 1
     batch_hash: bytes32 = self._batch_hash(

@@ -65,12 +65,13 @@ async def read_checkpoint(path: Path, client: L1Client) -> Checkpoint | None:
 
 
 def serves_queue_alone(now_ms: int, owed_since_ms: int | None, horizon_ms: int | None, inclusion_ms: int) -> bool:
-    """Whether a chunk of this time must serve the queue alone.
+    """Whether what comes at this time may be in no chunk that trades.
 
-    By the oldest owed entry that is known, or because L1 was not read for so long that there may be an older one.
+    By the oldest owed entry; where none is known, because L1 was not read for so long that there may be one.
     """
-    oldest_ms = [since_ms for since_ms in (owed_since_ms, horizon_ms) if since_ms is not None]
-    return bool(oldest_ms) and min(oldest_ms) + inclusion_ms <= now_ms
+    # Entries are read in their order: behind one that is known there is none that is older.
+    oldest_ms = horizon_ms if owed_since_ms is None else owed_since_ms
+    return oldest_ms is not None and oldest_ms + inclusion_ms <= now_ms
 
 
 class EntryFeeder:
@@ -85,6 +86,7 @@ class EntryFeeder:
         self._inclusion_ms = inclusion_seconds * 1_000
         self.horizon_seconds: int | None = None
         sequencer.is_late = self.is_late
+        sequencer.is_blind = self.is_blind
         # Entries that were read and stand behind one that waits; no checkpoint may be behind them.
         self._waiting: deque[Enqueued] = deque()
         self._draining = trio.Lock()
@@ -111,6 +113,13 @@ class EntryFeeder:
         now_ms = max(now_ms, self._sequencer.engine.view.commitment.timestamp)
         horizon_ms = None if self.horizon_seconds is None else self.horizon_seconds * 1_000
         return serves_queue_alone(now_ms, self._owed_since_ms(), horizon_ms, self._inclusion_ms)
+
+    def is_blind(self, now_ms: int) -> bool:
+        """Whether it is not known if a chunk that begins now has to serve the queue alone: none is lawful for sure.
+
+        The bridge takes one that does in a late batch and in no other; whether this would be late is not known.
+        """
+        return self._owed_since_ms() is None and self.is_late(now_ms)
 
     def _owed_since_ms(self) -> int | None:
         """When L1 took the oldest entry that was read and is not done; None where there is none."""

@@ -341,16 +341,16 @@ def batch_length(chunks: Sequence[tuple[int, bytes]], late_ms: int | None) -> in
 
     late_ms: from which time on a batch serves the queue alone, by what its parent owes.
     """
-    size = 0
-    serves_queue = True
-    for count, (time_ms, body) in enumerate(chunks):
+    size = lawful = 0
+    for count, (time_ms, body) in enumerate(chunks[: batch.MAX_CHUNKS], start=1):
         size += len(body)
-        # Times do not fall, so what ends too late stays so with every chunk that follows.
-        serves_queue = serves_queue and is_queue_only(body)
-        is_late = late_ms is not None and time_ms >= late_ms
-        if count == batch.MAX_CHUNKS or size > MAX_BATCH_BYTES or (is_late and not serves_queue):
-            return count
-    return len(chunks)
+        # All of them serve the queue alone, or none does.
+        if size > MAX_BATCH_BYTES or is_queue_only(body) != is_queue_only(chunks[0][1]):
+            break
+        # By its last time: one that serves the queue alone may end late for the first time with a later chunk.
+        if is_queue_only(body) == (late_ms is not None and time_ms >= late_ms):
+            lawful = count
+    return lawful
 
 
 def is_queue_only(body: bytes) -> bool:

@@ -9,9 +9,9 @@ import structlog
 import trio
 
 from prover.signing.signed import SignedOperation, read, signer_of
-from prover.stf import constants, containers
+from prover.stf import codes, constants, containers
 from prover.stf.replay import is_entry
-from sequencer.engine.effects import Processed
+from sequencer.engine.effects import Processed, refused
 from sequencer.engine.engine import Engine
 from sequencer.engine.records import Input
 from sequencer.sequencing.admission import Taking, Untaken, is_taken, lowers_risk, needs_paid_bytes
@@ -26,6 +26,7 @@ _INPUTS_A_TURN: Final = 8
 _LANE_LIMIT: Final = 4_096
 
 _ORDER: Final = bytes([constants.ORDER])
+_TICK: Final = bytes([constants.TICK])
 
 # Lanes, the first served first: prices, with the rescues that they bring, and entries of the queue; what takes orders
 # back or moves margin to where it is needed; all else. In each they keep their order of arrival.
@@ -113,6 +114,8 @@ class Sequencer:
         self._exits = Exits()
         # Whether entries have waited so long at a time that a chunk serves the queue alone; whoever reads L1 says so.
         self.is_late: Callable[[int], bool] = lambda now_ms: False
+        # Whether the queue was not read for so long that no chunk is lawful for sure.
+        self.is_blind: Callable[[int], bool] = lambda now_ms: False
         self.listeners: list[Listener] = []
         self._recoverer = recoverer
         self._log = structlog.get_logger("venue")
@@ -336,6 +339,9 @@ class Sequencer:
 
     def _process(self, given: Input, signed: SignedOperation | None) -> Processed | Untaken:
         """What an input comes to, where it is no exit whose bytes nobody pays for."""
+        if given.operation[:1] == _TICK and self.is_blind(given.now):
+            # All else is no entry either, and refused as what is late.
+            return Processed(code=codes.QUEUE_ONLY, effects=[refused(codes.QUEUE_ONLY)], changed=False)
         byte_micros = self.dear_byte_micros()
         order = signed.message if signed is not None else None
         if byte_micros == 0 or not isinstance(order, containers.Order):

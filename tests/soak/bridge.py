@@ -316,15 +316,20 @@ class History:
         readable = sum(entry.enqueued_at <= horizon for entry in self.model.entries)
         for _ in range(200):
             before = self.sealed[-1].commitment if self.sealed else self.venue.commitments[self.venue.tip]
-            self._seal(before, readable, horizon)
+            if not self._seal(before, readable, horizon):
+                return
             after = self.sealed[-1].commitment
             if after.queue_taken >= readable or self.now * 1_000 < self.head_until_ms:
                 return
 
-    def _seal(self, before: Commitment, readable: int, horizon: int) -> None:
+    def _seal(self, before: Commitment, readable: int, horizon: int) -> bool:
+        """One more chunk; none where it is not known whether it had to serve the queue alone."""
         time_ms = max(self.now * 1_000, before.timestamp_ms)
         owed = self.model.entries[before.queue_count].enqueued_at * 1_000 if before.queue_count < readable else None
         alone = serves_queue_alone(time_ms, owed, horizon * 1_000, INCLUSION_MS)
+        if alone and owed is None:
+            self.seen["blind"] += 1
+            return False
         taken, weight, size = before.queue_taken, 0, constants.TIMESTAMP_LENGTH
         count = before.queue_count if time_ms < self.head_until_ms else taken
         while taken < readable:
@@ -352,6 +357,7 @@ class History:
         body = honest_chunk(after, queue_only=alone).body
         wanted = size if alone else self.rng.choice([size, constants.MAX_CHUNK_BYTES])
         self.sealed.append(Sealed(body + bytes(max(0, wanted - len(body))), after))
+        return True
 
     # What must hold.
 

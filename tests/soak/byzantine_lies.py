@@ -278,7 +278,6 @@ BODIES: Final[dict[str, Lie]] = {
     "body of a later time": _timed(lambda rng, time: time + rng.choice([1, 5_000, 2**46])),
     "body of the latest time": _timed(lambda rng, time: 2**48 - rng.choice([1, 2])),
     "body of an earlier time": _timed(lambda rng, time: rng.choice([0, 1, time - 1, time - 5_000, time // 2])),
-    "body for the queue alone": _timed(lambda rng, time: time ^ constants.QUEUE_ONLY_BIT),
     "bodies change places": _bodies(lambda rng, bodies: bodies[::-1]),
     "bodies at random": _bodies(lambda rng, bodies: rng.sample(bodies, len(bodies))),
     "bodies without one": _bodies(_without_one),

@@ -127,10 +127,10 @@ def test_c1_the_lag_counts_from_the_first_chunk(seated: Harness) -> None:
     for queue_only in (False, True):
         for first_ms in (0, oldest_ms - 1):
             first = honest_chunk(last, b"first", queue_only=queue_only, time_ms=first_ms)
-            refused(seated, "TIMESTAMP_BEHIND", last, [first, honest_chunk(last)])
-        # what comes later may say what it likes: the law's clock never goes back
-        first = honest_chunk(last, b"first", queue_only=queue_only, time_ms=oldest_ms)
-        seated.commit(last, [first, honest_chunk(last, time_ms=0)])
+            refused(seated, "TIMESTAMP_BEHIND", last, [first, honest_chunk(last, queue_only=queue_only)])
+    # what comes later may say what it likes: the law's clock never goes back
+    first = honest_chunk(last, b"first", time_ms=oldest_ms)
+    seated.commit(last, [first, honest_chunk(last, time_ms=0)])
 
 
 def test_every_body_says_a_time(seated: Harness) -> None:
@@ -184,8 +184,22 @@ def test_each_chunk_of_a_late_batch_serves_the_queue_alone(seated: Harness) -> N
         refused(seated, "INCLUSION", late, late_batch(late, *chunks))
     refused(seated, "INCLUSION", late, [Chunk(b"any bytes", keccak(b"any")), honest_chunk(late, queue_only=True)])
     seated.commit(late, late_batch(late, True, True))
-    # what is owed no longer asks nothing of the next batch, and a chunk may serve the queue alone at any time
-    seated.commit(late, late_batch(late, False, True))
+    # what is owed no longer asks nothing of the next batch
+    seated.commit(late, late_batch(late, False, False))
+
+
+def test_no_chunk_of_another_batch_does(seated: Harness) -> None:
+    # nothing owed; something that has not waited long enough, to the millisecond
+    nothing = seated.next_commitment()
+    for chunks in ((True,), (True, False), (False, True)):
+        refused(seated, "INCLUSION", nothing, late_batch(nothing, *chunks))
+    seated.deposit()
+    late_ms = (seated.evm.now + PARAMETERS.inclusion_seconds) * 1000
+    seated.evm.now += PARAMETERS.inclusion_seconds
+    early, late = (seated.next_commitment(queue_count=0, timestamp_ms=late_ms - less) for less in (1, 0))
+    refused(seated, "INCLUSION", early, late_batch(early, True))
+    # what only its end makes late serves the queue alone from its beginning
+    seated.commit(late, [honest_chunk(late, queue_only=True, time_ms=late_ms - 1), *late_batch(late, True)])
 
 
 def test_a_late_batch_may_leave_entries_behind_and_the_next_is_late_again(seated: Harness) -> None:

@@ -134,7 +134,8 @@ def test_h3_what_a_miss_burns_doubles_with_each_one_within_thirty_days(seated: H
         assert isinstance(lost, SeatLost)
         assert (lost.burned_wei, lost.misses) == (BOND // part, 1 if part == 4 else turn + 1)
         seated.take_seat(account(60 + turn))
-        seated.commit(sender=account(60 + turn), queue_only=True)
+        following = seated.next_commitment()
+        seated.commit(following, sender=account(60 + turn), queue_only=seated.is_late(following))
 
 
 def test_h3_who_lost_the_seat_leaves_it_to_others_first(seated: Harness) -> None:

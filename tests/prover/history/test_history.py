@@ -140,7 +140,6 @@ async def test_honest_batches_replay_to_the_bridges_root_and_conserve_money(worl
 ODD_BODIES: dict[str, Callable[[bytes], bytes]] = {
     "a timestamp alone": lambda body: body[:6],
     "garbage": lambda body: body[:6] + bytes(range(256)) * 20,
-    "serving the queue alone": lambda body: bytes([body[0] | 128]) + body[1:],
     "an unknown tag after good operations": lambda body: body + b"\xee" * 40,
     "cut off": lambda body: body[:-1],
     "full of the smallest operation": lambda body: body[:6] + b"\x08" * (constants.MAX_CHUNK_BYTES - 6),
@@ -169,11 +168,10 @@ LIES: dict[str, list[Lie]] = {
     "false root in the middle": [Lie(1, claim=false_tree)],
     "last chunk claims false leaves": [Lie(2, claim=false_tree)],
     "theft, and honest from there on": [Lie(1, patch=theft(17, 18, 77))],
-    "garbage in place of the bytes": [Lie(1, body=lambda body: b"\xff" * len(body))],
+    "garbage in place of the bytes": [Lie(1, body=lambda body: b"\x7f" * len(body))],
     "bytes cut off after they were applied": [Lie(1, body=lambda body: body[:-1])],
     "one bit of a signature": [Lie(1, body=lambda body: body[:-20] + bytes([body[-20] ^ 1]) + body[-19:])],
     "no operations at all": [Lie(1, body=lambda body: body[:6])],
-    "trades where only the queue is served": [Lie(1, body=lambda body: bytes([body[0] | 128]) + body[1:])],
     "a withdrawal that nobody asked for": [
         Lie(2, claim=lambda true: msgspec.structs.replace(true, withdrawals_root=keccak(b"mine"))),
     ],

@@ -97,6 +97,19 @@ async def test_what_l1_holds_beyond_what_was_read_is_taken_to_wait() -> None:
     queue = EntryFeeder(cast(Sequencer, Sequence()), 60)
     queue.horizon_seconds = 100
     assert [queue.is_late(now_ms) for now_ms in (159_999, 160_000)] == [False, True]
+    # Whether the bridge takes a chunk that serves the queue alone then is not known either.
+    assert [queue.is_blind(now_ms) for now_ms in (159_999, 160_000)] == [False, True]
+
+
+async def test_behind_an_entry_that_is_known_there_is_none_that_is_older() -> None:
+    sequence = Sequence()
+    sequence.is_busy = True
+    queue = EntryFeeder(cast(Sequencer, sequence), 60)
+    queue.horizon_seconds = 100
+    [event] = entries(1)
+    await queue.consume(Enqueued(0, event.chain_hash, 130, 0, event.operation))
+    assert [queue.is_late(now_ms) for now_ms in (189_999, 190_000)] == [False, True]
+    assert not queue.is_blind(190_000)
 
 
 async def test_a_gap_in_the_queue_ends_it() -> None:

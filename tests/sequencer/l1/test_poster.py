@@ -21,7 +21,15 @@ from prover.contracts.deployment import Deployment, deploy
 from prover.stf import constants, encoding
 from sequencer.client.clock import wall_clock_ms
 from sequencer.l1.bridge_view import BridgeView
-from sequencer.l1.poster import ForeignHead, Poster, SeatTaken, dear_byte_micros, ether_micros
+from sequencer.l1.poster import (
+    MAX_BATCH_BYTES,
+    ForeignHead,
+    Poster,
+    SeatTaken,
+    batch_length,
+    dear_byte_micros,
+    ether_micros,
+)
 from sequencer.l1.preflight import PreflightFailed
 from tests.l1_bridge.l1_nodes import anvil
 from tests.patience import PATIENCE_SECONDS
@@ -372,3 +380,31 @@ async def test_no_answer_is_not_that_nobody_has_bonded_or_that_nothing_is_owed()
             await here.poster.is_seat_new()
         with pytest.raises(L1Unavailable, match="with 0 bytes"):
             await here.poster._late_ms(record)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "late_ms", "taken"),
+    [
+        ("n1 n2", None, 2),
+        ("n1 n4", 5, 2),
+        ("n1 n5", 5, 1),
+        ("n5", 5, 0),
+        ("n1 q5", 5, 1),
+        ("q5 q6 n7", 5, 2),
+        # Late by a later chunk alone, and so not without it.
+        ("q4 q5", 5, 2),
+        ("q4", 5, 0),
+        ("q5", None, 0),
+    ],
+)
+async def test_all_chunks_of_a_batch_serve_the_queue_alone_or_none_does(
+    chunks: str, late_ms: int | None, taken: int
+) -> None:
+    pairs = [(int(each[1:]), bytes([128 * (each[0] == "q")]) + bytes(5)) for each in chunks.split()]
+    assert batch_length(pairs, late_ms) == taken
+
+
+async def test_a_batch_has_so_many_chunks_and_bytes_at_most() -> None:
+    assert batch_length([(1, bytes(6))] * 25, None) == batch.MAX_CHUNKS
+    most = bytes(MAX_BATCH_BYTES - 6)
+    assert [batch_length([(1, bytes(6)), (1, most + more)], None) for more in (b"", b"1")] == [2, 1]

@@ -466,6 +466,26 @@ async def test_what_could_not_be_posted_is_not_taken_and_prices_and_the_queue_go
     nursery.cancel_scope.cancel()
 
 
+async def test_where_the_queue_was_not_read_only_what_it_brings_comes_into_a_chunk(
+    tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    venue, clock, _ = opened(tmp_path)
+    await nursery.start(venue.run)
+    await fund(venue)
+    await venue.submit(b"")
+    venue.is_late = venue.is_blind = lambda now_ms: True
+    clock.now += constants.TICK_STEP
+    refused = [tick(clock.now), signed_order(order(clock.now, FIRST, SELL, PRICE), key(0))]
+    for operation in refused:
+        assert (await venue.submit(operation)).code == codes.QUEUE_ONLY
+    await venue.submit(b"")
+    assert venue.engine.open_operations == 0
+    # An entry that was read is known.
+    venue.is_late = venue.is_blind = lambda now_ms: False
+    assert (await venue.submit(tick(clock.now))).code == codes.OK
+    nursery.cancel_scope.cancel()
+
+
 async def test_where_l1_is_dear_only_what_needs_no_paid_bytes_is_taken(tmp_path: Path, nursery: trio.Nursery) -> None:
     venue, clock, _ = opened(tmp_path)
     await nursery.start(venue.run)
