@@ -205,6 +205,19 @@ def test_the_first_of_two_reasons_not_to_rescue_now_is_said(price: int, age: int
     stages.run()
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_fee_that_one_lot_less_would_pay_keeps_what_maintenance_says(sign: int) -> None:
+    globals = even()
+    # 12,000,000 of maintenance and 18,000,000 initially; 201 lots need 3,618,000 of it. Below it after the fee of 799
+    # lots, 958,800, and not after one that would leave as much of the equity as is left of the initial requirement.
+    fractions(globals, 0, 60_000, 40_000)
+    stages = Stages(globals)
+    stages.fund(0, DOLLAR)
+    order = {"limit_price": PRICE - sign * 4_656, "side": constants.BUY if sign > 0 else constants.SELL}
+    stages.by_order(c.OK, constants.LIQUIDATE, 0, stages.held(0, sign * 1_000, 7_800_000), 800, **order)
+    stages.run()
+
+
 def test_a_liquidation_may_cost_exactly_so_much() -> None:
     globals = even()
     stages = Stages(globals)
