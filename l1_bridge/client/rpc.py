@@ -10,7 +10,7 @@ import httpx
 import msgspec
 import trio
 
-from l1_bridge.client.body import body_within
+from l1_bridge.client.body import post
 from l1_bridge.client.errors import L1Busy, L1NoAnswer, L1TooLarge, L1Unavailable
 from l1_bridge.client.options import DEFAULT_OPTIONS, L1Options
 from l1_bridge.client.refusals import refusal
@@ -117,16 +117,10 @@ class JsonRpc:
                     raise L1Unavailable(f"the L1 node at {self.place}: {str(error) or type(error).__name__}") from error
 
     async def _post_once(self, content: bytes) -> Any:
-        headers = {"Content-Type": "application/json"}
-        # trio's deadline around this covers all of it, so httpx needs no timeouts of its own.
-        request = self._http.build_request("POST", self.url, content=content, headers=headers, timeout=None)
-        request.stream = _Body(content)
-        response = await self._http.send(request, stream=True)
-        try:
-            body = await self._body_of(response)
-        finally:
-            with trio.CancelScope(shield=True):
-                await response.aclose()
+        limit = self.options.answer_limit_bytes
+        response, body = await post(self._http, self.url, content, limit)
+        if body is None:
+            raise L1TooLarge(f"the L1 node at {self.place}: an answer of more than {limit} bytes")
         try:
             with recursion_bounded():
                 answer = msgspec.json.decode(body)
@@ -141,35 +135,6 @@ class JsonRpc:
         if not isinstance(answer, dict | list):
             raise _BadAnswerError(f"HTTP status {response.status_code} without JSON-RPC")
         return answer
-
-    async def _body_of(self, response: httpx.Response) -> bytes:
-        limit = self.options.answer_limit_bytes
-        too_large = L1TooLarge(f"the L1 node at {self.place}: an answer of more than {limit} bytes")
-        # Its word for its own answer, before a byte of that is read; h11 lets only digits through.
-        if int(response.headers.get("Content-Length", 0)) > limit:
-            raise too_large
-        body = await body_within(response, limit)
-        if body is None:
-            raise too_large
-        return body
-
-
-class _Body(httpx.AsyncByteStream):
-    """A request body in one piece. httpx's own is an async generator, which a broken connection leaves unfinished."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-        self._given = False
-
-    def __aiter__(self) -> "_Body":
-        self._given = False
-        return self
-
-    async def __anext__(self) -> bytes:
-        if self._given:
-            raise StopAsyncIteration
-        self._given = True
-        return self._content
 
 
 class _BadAnswerError(Exception):

@@ -8,7 +8,7 @@ import httpx
 import msgspec
 import trio
 
-from l1_bridge.client.body import body_within
+from l1_bridge.client.body import post
 from l1_bridge.recursion import recursion_bounded
 from sequencer.client.errors import NodeUnreachable, Rejected, rejection
 from sequencer.schema.writing import to_wire
@@ -66,9 +66,7 @@ class Connection:
             raise NodeUnreachable(f"the node at {self.url} cannot be reached: {reason}") from None
 
     async def _post_once(self, content: bytes) -> Any:
-        headers = {"Content-Type": "application/json"}
-        async with self._http.stream("POST", self.url, content=content, headers=headers, timeout=None) as response:
-            body = await body_within(response, _ANSWER_LIMIT_BYTES)
+        response, body = await post(self._http, self.url, content, _ANSWER_LIMIT_BYTES)
         if body is None:
             raise NodeUnreachable(f"the answer of {self.url} is larger than {_ANSWER_LIMIT_BYTES} bytes")
         try:

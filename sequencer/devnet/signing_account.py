@@ -7,7 +7,8 @@ from prover.signing import signatures
 from prover.signing.typed_data import signed_fields
 from prover.stf import constants, containers
 
-_LIFETIME_MS: Final = 60_000
+# What rests lives so long, as a careful client signs it.
+_LIFETIME_MS: Final = 3_600_000
 _MAX_FEE_PPM: Final = 1_000
 _MAX_POSTING_FEE_MICROS: Final = 100_000
 
@@ -17,12 +18,21 @@ SignedMessage = tuple[dict[str, Any], bytes]
 class SigningAccount:
     """One key, one account. Sequences are the clock's, so a later order replaces an earlier one in its slot."""
 
-    def __init__(self, private_key: bytes, domain: bytes, now_ms: Callable[[], int], account: int = 0) -> None:
+    def __init__(
+        self,
+        private_key: bytes,
+        domain: bytes,
+        now_ms: Callable[[], int],
+        account: int = 0,
+        *,
+        lifetime_ms: int = _LIFETIME_MS,
+    ) -> None:
         self.address = signatures.address_of(private_key)
         self.account = account
         self._private_key = private_key
         self._domain = domain
         self._now_ms = now_ms
+        self._lifetime_ms = lifetime_ms
 
     def order(
         self,
@@ -46,7 +56,7 @@ class SigningAccount:
             slot=slot,
             sequence=now,
             created_at=now,
-            expires_at=now + (_LIFETIME_MS if is_resting else constants.IMMEDIATE_LIFETIME),
+            expires_at=now + (self._lifetime_ms if is_resting else constants.IMMEDIATE_LIFETIME),
             time_in_force=time_in_force,
             post_only=int(post_only),
             reduce_only=0,

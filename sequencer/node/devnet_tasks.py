@@ -28,6 +28,8 @@ from sequencer.sequencing.sequencer import Sequencer
 
 _MAKER_KEY: Final = 9
 _MAKER_DEPOSIT_MICROS: Final = 1_000_000 * 10**6
+# What a maker that is gone has quoted ends soon.
+_QUOTE_LIFETIME_MS: Final = 60_000
 
 
 def _labels(globals: containers.Globals) -> list[tuple[str, int]]:
@@ -74,7 +76,8 @@ async def simulate_oracle(
 async def run_maker(client: L1Client, deployment: Deployment, url: str, now_ms: Callable[[], int]) -> None:
     """Devnets only: somebody to trade with. Its account is opened by the first run and used by all."""
     log = structlog.get_logger("maker")
-    trader = SigningAccount(keccak(b"catenary devnet market maker"), deployment.domain, now_ms)
+    key = keccak(b"catenary devnet market maker")
+    trader = SigningAccount(key, deployment.domain, now_ms, lifetime_ms=_QUOTE_LIFETIME_MS)
     async with NodeClient(url) as api:
         try:
             accounts = await api.accounts(trader.address)

@@ -1,12 +1,14 @@
 """Bodies at and past the bound, and what is left of a response whose reader has had enough."""
 
+import gc
 from collections.abc import AsyncIterator
 from typing import Final
 
 import httpx
 import pytest
+import trio
 
-from l1_bridge.client.body import body_within
+from l1_bridge.client.body import body_within, post
 
 pytestmark = pytest.mark.trio
 
@@ -59,3 +61,33 @@ async def test_the_bound_itself_is_within() -> None:
 async def test_a_connection_that_breaks_before_the_bound_is_the_callers_to_hear() -> None:
     with pytest.raises(httpx.ReadError, match="broke"):
         await read(Pieces(2, breaks=True))
+
+
+@pytest.mark.parametrize(("said", "given"), [(LIMIT, 2), (LIMIT + 1, 0)])
+async def test_the_word_of_an_answer_for_its_own_length_is_enough_to_leave_it(said: int, given: int) -> None:
+    pieces = Pieces(2)
+    answer = httpx.Response(200, headers={"Content-Length": str(said)}, stream=pieces)
+    async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: answer)) as client:
+        _, body = await post(client, "http://node", b"{}", LIMIT)
+    assert (body is None, pieces.given, pieces.is_closed) == (given == 0, given, True)
+
+
+class Stuck(httpx.AsyncBaseTransport):
+    """Takes a piece of the request's body and no more, as a connection does that hangs."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Never ends."""
+        assert isinstance(request.stream, httpx.AsyncByteStream)
+        async for piece in request.stream:
+            assert piece == b"{}"
+            await trio.sleep_forever()
+        raise AssertionError("no piece")
+
+
+async def test_a_body_whose_sending_is_broken_off_leaves_nothing_behind() -> None:
+    """An unfinished async generator would be a warning, hence an error, once the garbage collector finds it."""
+    async with httpx.AsyncClient(transport=Stuck()) as client:
+        with trio.move_on_after(0.05) as scope:
+            await post(client, "http://node", b"{}", LIMIT)
+    assert scope.cancelled_caught
+    gc.collect()
