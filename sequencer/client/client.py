@@ -148,9 +148,13 @@ class NodeClient:
         """The newest rescues in which an account had a part, the newest first."""
         return await self._typed(list[PostMortemView], "catenary_postMortems", account=account, limit=limit)
 
-    async def order(self, order: Fields, signature: bytes) -> OrderResult:
-        """Submit one signed order."""
-        return await self._typed(OrderResult, "catenary_order", order=order, signature=signature)
+    async def order(self, order: Fields, signature: bytes, **terms: Any) -> OrderResult:
+        """Submit one signed order; sent again it is answered with what it has come to. terms: as in SignedOrder."""
+        return await self._typed(OrderResult, "catenary_order", order=order, signature=signature, **terms)
+
+    async def fate(self, **named: Any) -> OrderResult:
+        """What became of an order: by order_id, by account and client_id, or by account and slot; Rejected."""
+        return await self._typed(OrderResult, "catenary_order", **named)
 
     async def orders(self, signed: Sequence[tuple[Fields, bytes]]) -> list[OrderResult | Rejected]:
         """Submit many; an order's refusal stands in its place and harms no other."""

@@ -157,12 +157,12 @@ class Committing:
         chunk.book_fill(maker, taker.order, filled)
         self.chunk.append(operations.fill_bytes(maker_index, taker_index, decided.lots))
         self.orders.filled(maker, decided.lots)
-        fill = self._told(maker, decided.lots, filled.fee, taker.order.account, order_id(taker.order))
         own = maker_fee(chunk.globals.markets[maker.market], decided.lots, maker.limit_price)
+        fill = self._told(maker, decided.lots, (filled.fee, own), taker.order.account, order_id(taker.order))
         return Filled(fill=fill, maker_fee=own, taker_fee=filled.fee - own)
 
-    def _told(self, maker: containers.Order, lots: int, fee: int, taker: int, taker_order: str) -> Fill:
-        """The last operation of the chunk, which is a fill."""
+    def _told(self, maker: containers.Order, lots: int, fees: tuple[int, int], taker: int, taker_order: str) -> Fill:
+        """The last operation of the chunk, which is a fill. fees: of both sides, and of these the maker's."""
         fill = Fill(
             market=maker.market,
             price=maker.limit_price,
@@ -172,10 +172,11 @@ class Committing:
             maker_order=order_id(maker),
             taker_order=taker_order,
             maker_side=maker.side,
-            fee=fee,
+            fee=fees[0],
             time=self.chunk.view.commitment.timestamp,
             chunk=self.chunk.chunk_count + 1,
             operation=self.chunk.operations - 1,
+            maker_fee=fees[1],
         )
         self.ledger.fills.append(fill)
         return fill
@@ -221,7 +222,7 @@ class Committing:
             return code, None, effects
         rescued_account = constants.insurance_account(move.market) if tag == constants.UNWIND else move.account
         self.orders.filled(maker, move.lots)
-        fill = self._told(maker, move.lots, rescued.fee, rescued_account, "")
+        fill = self._told(maker, move.lots, (rescued.fee, rescued.fee), rescued_account, "")
         return code, fill, [Filled(fill=fill, maker_fee=rescued.fee, taker_fee=0), *effects]
 
     def _chunk_for_rescue(

@@ -11,10 +11,11 @@ import msgspec
 
 from prover.signing.receipts import Receipt
 from prover.stf import codes
+from sequencer.engine.life.steps import Told
 from sequencer.engine.post_mortem import PostMortem
 from sequencer.engine.records import Fill
 
-EFFECTS_VERSION: Final = 4
+EFFECTS_VERSION: Final = 5
 
 # Effects of one input are numbered from its own number times this.
 _PLACES: Final = 1 << 24
@@ -42,6 +43,19 @@ class Reason(StrEnum):
     UNFILLED = "unfilled"
 
 
+_STATUS_OF: Final = {
+    Reason.EXPIRED: "expired",
+    Reason.REFUSED: "expired",
+    Reason.UNFILLED: "expired",
+    Reason.REDUCED: "reduced",
+}
+
+
+def status_of(reason: Reason) -> str:
+    """The status of an order that left: expired, where its own terms ended it, reduced, or cancelled."""
+    return _STATUS_OF.get(reason, "cancelled")
+
+
 class Effect(msgspec.Struct, kw_only=True):
     """sequence: rises by every effect of the venue, across restarts too; set once, by the engine."""
 
@@ -66,11 +80,13 @@ class Accepted(OrderEffect, tag="accepted", kw_only=True):
 
 
 class Repeated(OrderEffect, tag="repeated", kw_only=True):
-    """The same order again, which is open: nothing has happened."""
+    """The same order again: nothing has happened, and what it has come to is told, its fills with it."""
 
     status: str
     filled: int
     lots: int
+    detail: str = ""
+    fills: list[Fill] = []
 
 
 class Armed(OrderEffect, tag="armed", kw_only=True):
@@ -91,12 +107,24 @@ class Rested(OrderEffect, tag="rested", kw_only=True):
     lots: int
 
 
+class Shrunk(OrderEffect, tag="shrunk", kw_only=True):
+    """It has `lots` left, fewer than were signed and not filled, and goes on."""
+
+    lots: int
+    reason: Reason
+
+
 class Left(OrderEffect, tag="left", kw_only=True):
-    """It is gone with `lots` unfilled. detail: the law's rule or the match's stop, by name."""
+    """It is gone with `lots` unfilled. detail: the law's rule or the match's stop, by name.
+
+    met_lots: what stood in its way; met: whose it was, where it was the owner's own.
+    """
 
     lots: int
     reason: Reason
     detail: str = ""
+    met: str = ""
+    met_lots: int = 0
 
 
 class Filled(Effect, tag="filled", kw_only=True):
@@ -196,6 +224,7 @@ AnyEffect = (
     | Armed
     | Fired
     | Rested
+    | Shrunk
     | Left
     | Filled
     | Refused
@@ -212,7 +241,7 @@ AnyEffect = (
 
 
 class Processed(msgspec.Struct, frozen=True):
-    """What an input came to. code: of the law; changed: whether anything has to be durable.
+    """What an input came to. code: of the law; changed: whether anything has to be durable; told: steps of orders.
 
     What follows from the effects is read off them by the properties: of an order its status, of a request its place.
     """
@@ -220,10 +249,13 @@ class Processed(msgspec.Struct, frozen=True):
     code: int
     effects: list[AnyEffect]
     changed: bool
+    told: list[Told] = []
 
     @property
     def fills(self) -> list[Fill]:
-        """Every fill."""
+        """Every fill; of an order that came again those that it has had."""
+        if isinstance(self._order, Repeated):
+            return self._order.fills
         return [effect.fill for effect in self.effects if isinstance(effect, Filled)]
 
     @property
@@ -290,7 +322,7 @@ class Processed(msgspec.Struct, frozen=True):
         if isinstance(end, Rested):
             return "partially_filled" if self.filled else "resting"
         if isinstance(end, Left):
-            return "expired"
+            return status_of(end.reason)
         return "filled" if end is None else "armed"
 
     @property
@@ -299,8 +331,16 @@ class Processed(msgspec.Struct, frozen=True):
         refused = next((effect for effect in self.effects if isinstance(effect, Refused)), None)
         if refused is not None:
             return refused.detail
+        if isinstance(self._order, Repeated):
+            return self._order.detail
         end = None if self._order is None else self._end
         return end.detail if isinstance(end, Left) else ""
+
+    @property
+    def met(self) -> tuple[str, int]:
+        """Of an order whose rest could not go on, whose order stood in its way, if its own owner's, and its lots."""
+        end = None if self._order is None else self._end
+        return (end.met, end.met_lots) if isinstance(end, Left) else ("", 0)
 
     @property
     def most_lots(self) -> int | None:

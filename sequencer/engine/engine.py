@@ -179,6 +179,7 @@ class Engine:
         if is_changing:
             self.inputs += 1
             number(effects, self.inputs)
+            processed.told.extend(self._orders.lives.note(effects, given))
             self._ledger.touched((index, self.account(index)) for index in processed.accounts)
         # Invariant: what is flushed ends at an input, so that the journal goes on right behind it. A chunk that was
         # overflowed ends within an input, and is written with a later one.

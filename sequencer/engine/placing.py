@@ -12,6 +12,7 @@ from prover.state.trial import decide_fill, one_side, peek_account, peek_slot, t
 from prover.stf import codes, constants, containers, encoding, margin, signatures, trading
 from prover.stf.replay import KINDS, Chunk
 from sequencer.engine.effects import Reason, Refused, Repeated, refused
+from sequencer.engine.life.lives import OPEN
 from sequencer.engine.order_book import Matching, Stop, order_id
 from sequencer.engine.orders import WORD_BYTES, Orders
 from sequencer.engine.records import OpenOrder
@@ -86,14 +87,18 @@ class Ground(Protocol):
 def judge(orders: Orders, chunk: Chunk, arrival: Arrival) -> Admitted | Repeated | Refused:
     """What the venue says of an order at its arrival, on top of `chunk`."""
     order, globals = arrival.order, chunk.globals
+    again = orders.lives.repeated(order.account, order.slot, order.sequence, arrival.operation, arrival.signer)
+    known = orders.known(order.account, order.slot)
+    if again is not None and not (again.status in OPEN and order.expires_at < chunk.clock().now):
+        # Whatever has become of the account, the market or the order's time since: the answer is what it came to.
+        return again
     account = peek_account(chunk, order.account)
     clock = chunk.clock()
     code = trading.check_order(order, account, arrival.signer, globals.markets, globals.market_count, clock.now)
     if code != codes.OK:
         return refused(code)
-    known = orders.known(order.account, order.slot)
     if known is not None and known.operation[:WORD_BYTES] == arrival.operation[:WORD_BYTES]:
-        # The same order again: the same answer, nothing twice.
+        # The same order again, of a store from before lives were kept: the same answer, nothing twice.
         return Repeated(
             order=order_id(order),
             account=order.account,

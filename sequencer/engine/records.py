@@ -26,6 +26,11 @@ VOID_KEY: Final = b"mvoid"
 PRUNED_KEY: Final = b"mpruned"
 # Which rollup the store is of, as its node remembers it.
 IDENTITY_KEY: Final = b"midentity"
+# Lives of orders: each by its name, of each account its head and the ring of those that are kept, and clients' names.
+LIFE_KEY: Final = b"mlife"
+HEAD_KEY: Final = b"mpast"
+RING_KEY: Final = b"mring"
+CLIENT_KEY: Final = b"mclient"
 
 Writes = dict[bytes, bytes | None]
 
@@ -52,23 +57,33 @@ class StagedStore(Protocol):
         """Closes the store below."""
 
 
+class Terms(msgspec.Struct, frozen=True, array_like=True):
+    """What a trader asks of the venue beside the order that he signs; the law knows nothing of it.
+
+    client: his own name for the order, empty for none.
+    """
+
+    client: str = ""
+
+
 class Input(msgspec.Struct, frozen=True, array_like=True):
     """One thing that happened to the venue, as the journal keeps it.
 
     operation: the bytes as a chunk carries them; empty for "seal now", after what stops that are due and a forced close
     under way can do by the clock alone. now: the node's clock in milliseconds.
     signer: whom the signature recovers to; empty where there is none or many. queue_only: entries of the L1 queue have
-    waited so long by L1's clock that a chunk takes nothing but the queue.
+    waited so long by L1's clock that a chunk takes nothing but the queue. terms: of an order, beside what is signed.
     """
 
     now: int
     operation: bytes
     signer: bytes = b""
     queue_only: bool = False
+    terms: Terms | None = None
 
 
-class Fill(msgspec.Struct, frozen=True):
-    """One fill as feeds and receipts tell it."""
+class Fill(msgspec.Struct, frozen=True, array_like=True):
+    """One fill as feeds and receipts tell it. fee: of both sides; maker_fee: the maker's part of it; micro-dollars."""
 
     market: int
     price: int
@@ -82,6 +97,7 @@ class Fill(msgspec.Struct, frozen=True):
     time: int
     chunk: int
     operation: int
+    maker_fee: int
 
 
 class SealedChunk(msgspec.Struct, array_like=True):

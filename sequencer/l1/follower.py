@@ -198,8 +198,7 @@ class Follower:
         for met in replayed.fills:
             fill = self._fill(met, chunk)
             ledger.fills.append(fill)
-            own = maker_fee(engine.globals.markets[fill.market], fill.size, fill.price)
-            effects.append(Filled(fill=fill, maker_fee=own, taker_fee=fill.fee - own))
+            effects.append(Filled(fill=fill, maker_fee=fill.maker_fee, taker_fee=fill.fee - fill.maker_fee))
         if replayed.tick:
             ledger.tick_signers = signers_of(replayed.tick)
             effects.append(Ticked(time_ms=engine.globals.tick_time, markets=engine.globals.market_count))
@@ -243,4 +242,5 @@ class Follower:
             time=self._engine.state.commitment.timestamp,
             chunk=chunk,
             operation=met.place,
+            maker_fee=maker_fee(self._engine.globals.markets[met.maker.market], met.lots, met.maker.limit_price),
         )

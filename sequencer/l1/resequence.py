@@ -47,7 +47,7 @@ from sequencer.engine.records import (
     place_key,
     signers_of,
 )
-from sequencer.l1.voided import voided_rows
+from sequencer.l1.voided import life_rows, voided_rows
 
 STATE: Final = "state"
 _REBUILT: Final = "state.rebuilt"
@@ -148,7 +148,8 @@ def _void_rows(old: Store, numbers: range, tail: list[Input]) -> Iterator[tuple[
     chunks = ((number, list(_operations(_record(old, number).body))) for number in numbers)
     sealed_ms = encoding.commitment_from_bytes(old.get(b"commitment") or b"").timestamp
     ended_ms = max([sealed_ms, *(given.now for given in tail)])
-    return voided_rows(old, chunks, [given.operation for given in tail], ended_ms)
+    yield from voided_rows(old, chunks, [given.operation for given in tail], ended_ms)
+    yield from life_rows(old, numbers.start - 1, ended_ms)
 
 
 class _Pending:

@@ -16,7 +16,18 @@ from prover.state.store import Store
 from prover.stf import constants, containers, encoding
 from prover.stf.replay import is_entry
 from prover.stf.words import word_at
-from sequencer.engine.records import ORDER_KEY, VOID_KEY, OpenOrder, VoidedOperation, void_key
+from sequencer.engine.life.lives import Life, voided
+from sequencer.engine.records import (
+    CLIENT_KEY,
+    HEAD_KEY,
+    LIFE_KEY,
+    ORDER_KEY,
+    RING_KEY,
+    VOID_KEY,
+    OpenOrder,
+    VoidedOperation,
+    void_key,
+)
 
 # Readers find it for so long.
 _KEPT_MS: Final = 7 * 24 * constants.HOUR
@@ -40,6 +51,15 @@ def voided_rows(
     everything = [*(one for one in kept if one.voided_at + _KEPT_MS > until_ms), *found.values()]
     for place, one in enumerate(everything):
         yield void_key(one.account, place), msgspec.msgpack.encode(one)
+
+
+def life_rows(old: Store, chunk: int, until_ms: int) -> Iterator[tuple[bytes, bytes]]:
+    """The lives of orders as the new store keeps them: without what stood in chunks above one, which is void."""
+    for prefix in (HEAD_KEY, RING_KEY, CLIENT_KEY):
+        yield from old.iterate(prefix)
+    for key, value in old.iterate(LIFE_KEY):
+        life = msgspec.msgpack.decode(value, type=Life)
+        yield key, msgspec.msgpack.encode(life) if voided(life, chunk, until_ms) else value
 
 
 def _note(found: dict[tuple[int, int, int, int], VoidedOperation], operation: bytes, chunk: int, until_ms: int) -> None:

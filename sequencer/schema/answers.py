@@ -115,12 +115,14 @@ class Book(msgspec.Struct, frozen=True):
 
 
 class FillView(msgspec.Struct, frozen=True, kw_only=True):
-    """One fill; fee_micros is of both sides."""
+    """One fill; fee_micros is of both sides and with the posting fee, the other two are what each of them paid."""
 
     market: str
     price_ticks: int
     size_lots: int
     fee_micros: Micros
+    maker_fee_micros: Micros
+    taker_fee_micros: Micros
     maker: int
     taker: int
     maker_order_id: OrderIdIfAny
@@ -134,15 +136,57 @@ class FillView(msgspec.Struct, frozen=True, kw_only=True):
 # Submitting.
 
 
-class OrderResult(msgspec.Struct, frozen=True, kw_only=True):
-    """catenary_order: what became of it; reason: why it, or its rest, did not go on."""
+class OrderEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One step in the life of an order, told on `orders:N`.
+
+    event: accepted, armed, triggered, resting, filled, reduced (goes on with fewer lots), or what ended it: reduced
+    (nothing was left to reduce), cancelled, expired, refused (was never taken) or voided (L1 can never take it).
+    reason: why it left or shrank; detail: the law's rule or what stopped it, by name. lots: of this step: filled, or
+    left behind it. status, filled_lots and remaining_lots: of the order after it. role: of a fill, maker or taker;
+    fee_micros: what the order itself paid. time_ms: of the venue's clock. sequence: rises with every effect of the
+    venue, across restarts too; 0 of a refusal, which changes nothing.
+    """
 
     order_id: OrderId
+    client_id: str
+    account: int
+    market: str
+    side: Side
+    event: str
+    status: str
+    reason: str
+    detail: str
+    lots: int
+    filled_lots: int
+    remaining_lots: int
+    price_ticks: int | None
+    role: str
+    fee_micros: Micros
+    time_ms: int
+    sequence: Whole
+
+
+class OrderResult(msgspec.Struct, frozen=True, kw_only=True):
+    """catenary_order and catenary_orders: what became of an order, by now where it came again or was asked for.
+
+    status: armed, resting, partially_filled, filled, cancelled, expired, reduced, voided, or refused where it was
+    asked for. reason: why it, or its rest, did not go on. fees_micros: the order's own. blocking_lots: of what stood
+    first and was in its way, as less than a fill-or-kill order; blocking_order_id: whose it was, of the same owner.
+    events: where it was asked for, the first and the newest steps, all but untold_events of them.
+    """
+
+    order_id: OrderId
+    client_id: str
     status: str
     reason: str
     filled_lots: int
     remaining_lots: int
+    fees_micros: Micros
     fills: list[FillView]
+    blocking_order_id: OrderIdIfAny
+    blocking_lots: int
+    events: list[OrderEvent]
+    untold_events: int
     finality: Finality
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from prover.stf import constants
-from sequencer.schema.values import AccountIndex, Byte, Bytes20, HexBytes, RepeatedUint64, Uint64
+from sequencer.schema.values import AccountIndex, Byte, Bytes20, HexBytes, OrderId, RepeatedUint64, Uint64
 
 LIST_LIMIT: Final = 200
 BOOK_LEVELS: Final = 50
@@ -22,6 +22,8 @@ Index = Annotated[int, msgspec.Meta(ge=0)]
 MarketKey = str | int
 Uint24 = Annotated[int, msgspec.Meta(ge=0, lt=2**24)]
 TimeMs = Annotated[int, msgspec.Meta(ge=0, lt=2**48)]
+# Printable ASCII, no blanks.
+ClientId = Annotated[str, msgspec.Meta(max_length=64, pattern="^[!-~]*$")]
 Kind = Literal["order", "withdraw", "transfer", "cancel", "cancel_all", "set_agent", "set_leverage"]
 
 
@@ -196,10 +198,30 @@ class OfOperation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SignedOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An order and its 64- or 65-byte signature."""
+    """An order and its 64- or 65-byte signature; and, unsigned, what is asked of the venue beside it.
+
+    client_id: the caller's own name for the order, by which it can be asked for.
+    """
 
     order: OrderFields
     signature: HexBytes
+    client_id: ClientId = ""
+
+
+class OrderCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An order that is submitted: as SignedOrder has it. Or one that is asked for, with account and no signature.
+
+    It is named by order_id alone, or by account and client_id, or by account and slot: the newest order of the slot,
+    or the one with that sequence.
+    """
+
+    order: OrderFields | None = None
+    signature: HexBytes | None = None
+    client_id: ClientId = ""
+    account: AccountIndex | None = None
+    slot: Byte | None = None
+    sequence: Uint64 | None = None
+    order_id: OrderId | None = None
 
 
 class SignedOrders(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

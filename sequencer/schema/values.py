@@ -1,5 +1,7 @@
 """How integers past 2^53 and byte strings travel: as text outside, as their own types inside."""
 
+import functools
+import operator
 import re
 import types
 from collections.abc import Callable, Iterator
@@ -129,6 +131,8 @@ def guard_type(kind: Any, is_leaf: Callable[[bytes], bool]) -> Any:
     if all(guard is argument for guard, argument in zip(guards, arguments, strict=True)):
         return kind
     if origin in (Union, types.UnionType):
+        if msgspec.Raw not in guards:
+            return functools.reduce(operator.or_, guards)
         assert set(guards) <= {msgspec.Raw, type(None)}, f"{kind} mixes what is read by msgspec and by hooks"
         return msgspec.Raw
     assert origin in (list, dict), f"{kind} is no type of a parameter"

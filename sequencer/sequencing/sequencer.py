@@ -13,7 +13,7 @@ from prover.stf import codes, constants, containers
 from prover.stf.replay import is_entry
 from sequencer.engine.effects import Processed, refused
 from sequencer.engine.engine import Engine
-from sequencer.engine.records import Input
+from sequencer.engine.records import Input, Terms
 from sequencer.sequencing.admission import Taking, Untaken, is_taken, lowers_risk, needs_paid_bytes
 from sequencer.sequencing.exits import Exits, bill
 from sequencer.sequencing.journal import Journal, JournalError
@@ -62,7 +62,7 @@ class Recoverer(Protocol):
 class _Waiting:
     """An operation at its place in the order of arrival. Its signer may still be looked for."""
 
-    __slots__ = ("done", "is_given_up", "lane", "now", "operation", "outcome", "signed", "signer")
+    __slots__ = ("done", "is_given_up", "lane", "now", "operation", "outcome", "signed", "signer", "terms")
 
     def __init__(self, now: int, operation: bytes, signed: SignedOperation | None, signer: bytes | None) -> None:
         """signed: the operation as the edge has decoded it, None where it has no one signer."""
@@ -70,6 +70,7 @@ class _Waiting:
         self.operation = operation
         self.signed = signed
         self.signer = signer
+        self.terms: Terms | None = None
         self.is_given_up = False
         self.lane = _lane_of(operation)
         self.done = trio.Event()
@@ -179,11 +180,14 @@ class Sequencer:
         return outcome
 
     async def submit_all(
-        self, operations: Sequence[bytes | SignedOperation], taken: Callable[[], None] = lambda: None
+        self,
+        operations: Sequence[bytes | SignedOperation],
+        taken: Callable[[], None] = lambda: None,
+        terms: Sequence[Terms | None] = (),
     ) -> list[Processed | Untaken]:
         """Sequences operations one behind the other; returns once all are durable, or why one was not taken.
 
-        One that comes as bytes and has one signer is decoded here, once.
+        One that comes as bytes and has one signer is decoded here, once. terms: of each, or of none.
         A caller who gives up takes along what has no signer yet; what has one is sequenced all the same.
         """
         waiting: list[_Waiting | Untaken] = []
@@ -195,6 +199,9 @@ class Sequencer:
                 signed, operation = given, given.operation
             why_not = self._why_not(operation, signed)
             waiting.append(why_not or _Waiting(self.now_ms(), operation, signed, self._signer(signed)))
+        for one, asked in zip(waiting, terms, strict=False):
+            if isinstance(one, _Waiting):
+                one.terms = asked
         sent = [one for one in waiting if isinstance(one, _Waiting)]
         searched = [one for one in sent if one.signer is None]
         if sent:
@@ -295,7 +302,7 @@ class Sequencer:
             if waiting.is_given_up:
                 continue
             assert waiting.signer is not None, "only what has a signer, or none by law, is next"
-            given = Input(waiting.now, waiting.operation, waiting.signer, self.is_late(waiting.now))
+            given = Input(waiting.now, waiting.operation, waiting.signer, self.is_late(waiting.now), waiting.terms)
             waiting.outcome = self._process(given, waiting.signed)
             if len(done) % _INPUTS_A_TURN == 0:
                 # Whoever comes meanwhile is read and placed; what is processed is made durable all the same.

@@ -34,6 +34,8 @@ def fill_view(globals: containers.Globals, fill: Fill) -> FillView:
         price_ticks=fill.price,
         size_lots=fill.size,
         fee_micros=fill.fee,
+        maker_fee_micros=fill.maker_fee,
+        taker_fee_micros=fill.fee - fill.maker_fee,
         maker=fill.maker,
         taker=fill.taker,
         maker_order_id=fill.maker_order,

@@ -11,11 +11,12 @@ from sequencer.api.methods.rollup import Rollup
 from sequencer.api.rpc.subscriptions import Channel, Feeds
 from sequencer.engine.effects import Processed, accounts_of, markets_of
 from sequencer.engine.engine import Engine
-from sequencer.schema.accounts import AccountView, MarginCall
-from sequencer.schema.answers import AccountUpdate, BatchView, Book, FillView, MarketView, PostMortemView
-from sequencer.views.books import book, fill_view, trades
+from sequencer.schema.accounts import AccountView, MarginCall, OpenOrder
+from sequencer.schema.answers import AccountUpdate, BatchView, Book, FillView, MarketView, OrderEvent, PostMortemView
+from sequencer.views.books import book, fill_view, open_orders, trades
 from sequencer.views.margin_calls import MarginCalls
 from sequencer.views.markets import market_views, names
+from sequencer.views.orders import event_view
 from sequencer.views.rescues import post_mortem_view
 
 _LEVELS: Final = 20
@@ -29,6 +30,12 @@ CHANNELS: Final = (
     Channel("trades:", "The fills of the market that the key names.", list[FillView], FillView),
     Channel(
         "account:", "The account that the key numbers, whenever something concerns it.", AccountView, AccountUpdate
+    ),
+    Channel(
+        "orders:",
+        "The lives of orders of the account that the key numbers: what is open, then what each input came to.",
+        list[OpenOrder],
+        list[OrderEvent],
     ),
     Channel("margin_calls", "Every margin call whose level changed.", list[MarginCall], MarginCall),
     Channel("rescues", "Every liquidation or other rescue.", list[PostMortemView], PostMortemView),
@@ -57,6 +64,7 @@ class Channels:
         feeds.open("batches", lambda: self._rollup.newest_batches(_BATCHES))
         self._open_markets(feeds)
         feeds.family("account:", self._account_snapshot)
+        feeds.family("orders:", self._orders_snapshot)
         feeds.open("margin_calls", lambda: self._calls.standing(_CALLS))
         feeds.open(
             "rescues",
@@ -64,9 +72,14 @@ class Channels:
         )
 
     def _account_snapshot(self, key: str) -> Callable[[], object] | None:
-        if not key.isascii() or not key.isdigit() or len(key) > 8 or int(key) >= self._engine.globals.next_account:
-            return None
-        return lambda: self._accounts.account_view(int(key))
+        return None if not self._is_account(key) else lambda: self._accounts.account_view(int(key))
+
+    def _orders_snapshot(self, key: str) -> Callable[[], object] | None:
+        return None if not self._is_account(key) else lambda: open_orders(self._engine, int(key))
+
+    def _is_account(self, key: str) -> bool:
+        is_number = key.isascii() and key.isdigit() and len(key) <= 8
+        return is_number and int(key) < self._engine.globals.next_account
 
     def _open_markets(self, feeds: Feeds) -> None:
         """Opens the channels of markets that were listed since."""
@@ -90,6 +103,7 @@ class Channels:
             feeds.publish(f"trades:{called[fill.market]}", fill_view(globals, fill))
         for account in keys(effects, ACCOUNT, accounts_of):
             self._tell_account(feeds, account)
+        self._tell_orders(feeds, outcome)
         if speaking(effects, PRICES):
             feeds.publish("prices", market_views(globals))
         for record in outcome.rescues:
@@ -98,6 +112,19 @@ class Channels:
             for account in (record.account, record.counterparty):
                 self._tell_account(feeds, account, rescue=rescue)
         self._tell_calls(feeds)
+
+    def refused(self, event: OrderEvent) -> None:
+        """Tells the feeds that an order was not taken."""
+        if self._feeds is not None:
+            self._feeds.publish(f"orders:{event.account}", [event])
+
+    def _tell_orders(self, feeds: Feeds, outcome: Processed) -> None:
+        """One message an account and input."""
+        for account in dict.fromkeys(told.place[0] for told in outcome.told):
+            channel = f"orders:{account}"
+            if feeds.is_open(channel):
+                own = [told for told in outcome.told if told.place[0] == account]
+                feeds.publish(channel, [event_view(self._engine.globals, told) for told in own])
 
     def posted(self) -> None:
         """Tells the feeds that the batches on L1 changed."""

@@ -9,7 +9,8 @@ from prover.signing import operations
 from prover.stf import constants, containers
 from sequencer.api.rpc.errors import INVALID_PARAMS, CallError
 from sequencer.engine.engine import Engine
-from sequencer.schema.params import OrderFields, RequestFields, UnsignedOperation
+from sequencer.engine.records import Terms
+from sequencer.schema.params import OrderFields, RequestFields, SignedOrder, UnsignedOperation
 from sequencer.schema.values import decode_value
 from sequencer.schema.writing import writer
 from sequencer.views.books import free_slot
@@ -92,6 +93,12 @@ def order_of(fields: OrderFields) -> containers.Order:
         max_posting_fee=fields.max_posting_fee_micros,
         unused=0,
     )
+
+
+def terms_of(given: SignedOrder) -> Terms | None:
+    """What is asked of the venue beside what is signed; None for nothing."""
+    terms = Terms(client=given.client_id)
+    return None if terms == Terms() else terms
 
 
 def sized(order: containers.Order) -> containers.Order:

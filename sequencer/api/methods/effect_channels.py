@@ -18,6 +18,7 @@ SPEAKS_ON: Final[dict[type[effects.Effect], tuple[str, ...]]] = {
     effects.Armed: (BOOK, ACCOUNT),
     effects.Fired: (BOOK, ACCOUNT),
     effects.Rested: (BOOK, ACCOUNT),
+    effects.Shrunk: (BOOK, ACCOUNT),
     effects.Left: (BOOK, ACCOUNT),
     effects.Filled: (BOOK, TRADES, ACCOUNT),
     effects.Refused: (),

@@ -7,6 +7,7 @@ from prover.contracts.deployment import Deployment
 from sequencer.api.methods.accounts import Accounts
 from sequencer.api.methods.channels import Channels
 from sequencer.api.methods.drafts import Drafter
+from sequencer.api.methods.fates import Fates
 from sequencer.api.methods.markets import Markets
 from sequencer.api.methods.operations import Operations
 from sequencer.api.methods.rescues import Rescues
@@ -41,9 +42,11 @@ class Methods:
         self.markets = Markets(engine)
         self.accounts = Accounts(engine, calls, rankings, drafter, now_ms)
         self.rollup = Rollup(engine, view, deployment, now_ms, standing)
-        self.operations = Operations(venue, drafter, client, deployment, standing, sign)
+        fates = Fates(engine, now_ms)
+        self.operations = Operations(venue, drafter, client, deployment, standing, sign, fates)
         self.rescues = Rescues(engine, rankings)
         self._channels = Channels(engine, self.accounts, self.rollup, calls)
+        fates.tell = self._channels.refused
 
     def register(self, registry: Registry) -> None:
         """Adds every method."""

@@ -1,6 +1,6 @@
 """The methods that take signed operations, each answered once it is durable; and what is to be signed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -17,13 +17,23 @@ from prover.signing.signed import SignedOperation, signed_order, signed_request,
 from prover.signing.typed_data import typed_data
 from prover.stf import codes, constants, containers
 from prover.stf.replay import operation_length
-from sequencer.api.methods.drafts import Drafter, order_of, request_of, sized, sized_request
+from sequencer.api.methods.drafts import Drafter, order_of, request_of, sized, sized_request, terms_of
+from sequencer.api.methods.fates import Fates
 from sequencer.api.methods.standing import Standing
-from sequencer.api.rpc.errors import BACKLOG, LAW_ERRORS, NOT_POSTABLE, NOT_READY, CallError, law_error
+from sequencer.api.rpc.errors import (
+    BACKLOG,
+    LAW_ERRORS,
+    NOT_POSTABLE,
+    NOT_READY,
+    UNKNOWN_ORDER,
+    CallError,
+    law_error,
+)
 from sequencer.api.rpc.handlers import method
 from sequencer.api.rpc.jsonrpc import Call
 from sequencer.engine.effects import Processed
 from sequencer.engine.order_book import order_id
+from sequencer.engine.records import Terms
 from sequencer.schema.answers import (
     AnsweredOrder,
     FaucetPayment,
@@ -34,14 +44,22 @@ from sequencer.schema.answers import (
     SigningRequest,
     TypedData,
 )
-from sequencer.schema.params import MOST_ORDERS, OfOperation, SignedOrder, SignedOrders, SignedRequest, ToAddress
+from sequencer.schema.params import (
+    MOST_ORDERS,
+    OfOperation,
+    OrderCall,
+    SignedOrder,
+    SignedOrders,
+    SignedRequest,
+    ToAddress,
+)
 from sequencer.schema.values import as_hex
 from sequencer.sequencing.admission import Untaken
 from sequencer.sequencing.sequencer import Sequencer
 from sequencer.views.books import fill_view
 
 # An order with all its digits takes 600 bytes, and twice that with a line and an indent for each field.
-_ORDER_BYTES: Final = 1_280
+_ORDER_BYTES: Final = 1_310
 _ORDERS_A_TURN: Final = 10
 # What a signature that is not the owner's has cost in vain, in tokens: it was looked for, and nobody pays for it.
 _BAD_SIGNATURE_TOKENS: Final = 100
@@ -66,7 +84,9 @@ class Operations:
         deployment: Deployment,
         standing: Standing,
         sign: Callable[[bytes], bytes],
+        fates: Fates,
     ) -> None:
+        self._fates = fates
         self._venue = venue
         self._engine = venue.engine
         self._drafter = drafter
@@ -75,11 +95,19 @@ class Operations:
         self._standing = standing
         self._sign = sign
 
-    @method("catenary_order", "Submits an order.", errors=_ERRORS)
-    async def order(self, params: SignedOrder, call: Call) -> OrderResult:
-        signed = self._signed_order(params)
-        (outcome,) = await self._submit([signed], call)
-        return self._ordered(signed, outcome)
+    @method(
+        "catenary_order",
+        "Submits an order; or, without one, says what became of the order that is named.",
+        errors=(*_ERRORS, UNKNOWN_ORDER),
+    )
+    async def order(self, params: OrderCall, call: Call) -> OrderResult:
+        """The same signed order again is answered with what it has come to, and nothing is done twice."""
+        if params.order is None or params.signature is None:
+            return self._fates.asked(params)
+        given = SignedOrder(params.order, params.signature, params.client_id)
+        signed = self._signed_order(given)
+        (outcome,) = await self._submit([signed], call, [terms_of(given)])
+        return self._ordered(signed, outcome, given.client_id)
 
     @method(
         "catenary_orders",
@@ -91,21 +119,24 @@ class Operations:
     async def orders(self, params: SignedOrders, call: Call) -> list[AnsweredOrder]:
         """One behind the other in their order, and durable together."""
         read: list[SignedOperation | CallError] = []
+        terms: list[Terms | None] = []
         for place, given in enumerate(params.orders):
             if place % _ORDERS_A_TURN == _ORDERS_A_TURN - 1:
                 # Whoever sent one order does not wait until a hundred are hashed.
                 await trio.lowlevel.checkpoint()
             try:
                 read.append(self._signed_order(given))
+                terms.append(terms_of(given))
             except CallError as error:
                 read.append(error)
-        outcomes = iter(await self._submit([signed for signed in read if isinstance(signed, SignedOperation)], call))
+        sent = [signed for signed in read if isinstance(signed, SignedOperation)]
+        outcomes = iter(await self._submit(sent, call, terms))
         answers: list[AnsweredOrder] = []
-        for signed in read:
+        for given, signed in zip(params.orders, read, strict=True):
             try:
                 if isinstance(signed, CallError):
                     raise signed
-                answers.append(AnsweredOrder(result=self._ordered(signed, next(outcomes))))
+                answers.append(AnsweredOrder(result=self._ordered(signed, next(outcomes), given.client_id)))
             except CallError as error:
                 answers.append(AnsweredOrder(error=RefusedCall(**error.body())))
         return answers
@@ -115,17 +146,28 @@ class Operations:
         digest = signatures.order_digest(self._deployment.domain, order)
         return signed_order(order, digest, self._compact(params.signature, order.account, digest))
 
-    def _ordered(self, signed: SignedOperation, outcome: Processed | Untaken) -> OrderResult:
+    def _ordered(self, signed: SignedOperation, outcome: Processed | Untaken, client: str) -> OrderResult:
         """What is answered to an order; CallError where it was refused."""
-        outcome = self._applied(signed, outcome)
         assert isinstance(signed.message, containers.Order)
+        if isinstance(outcome, Processed) and outcome.code != codes.OK:
+            self._fates.refused(signed.message, client, outcome)
+        outcome = self._applied(signed, outcome)
+        name = outcome.order or order_id(signed.message)
+        met, met_lots = outcome.met
+        own = [fill.maker_fee if fill.maker_order == name else fill.fee - fill.maker_fee for fill in outcome.fills]
         return OrderResult(
-            order_id=outcome.order or order_id(signed.message),
+            order_id=name,
+            client_id=client,
             status=outcome.status,
             reason=outcome.refusal,
             filled_lots=outcome.filled,
             remaining_lots=outcome.remaining,
+            fees_micros=sum(own),
             fills=[fill_view(self._engine.globals, fill) for fill in outcome.fills],
+            blocking_order_id=met,
+            blocking_lots=met_lots,
+            events=[],
+            untold_events=0,
             finality="sequenced",
         )
 
@@ -206,11 +248,13 @@ class Operations:
             raise CallError(NOT_READY, f"The L1 does not pay: {error}") from None
         return FaucetPayment(_FAUCET_MICROS, _FAUCET_WEI, as_hex(receipt.transaction_hash))
 
-    async def _submit(self, signed: list[SignedOperation], call: Call) -> list[Processed | Untaken]:
+    async def _submit(
+        self, signed: list[SignedOperation], call: Call, terms: Sequence[Terms | None] = ()
+    ) -> list[Processed | Untaken]:
         if not self._standing.is_up:
             raise CallError(NOT_READY)
         assert all(operation_length(one.operation, 0) == len(one.operation) for one in signed)
-        outcomes = await self._venue.submit_all(signed, call.release)
+        outcomes = await self._venue.submit_all(signed, call.release, terms)
         bad = [one for one in outcomes if isinstance(one, Processed) and one.code == codes.BAD_SIGNATURE]
         if bad:
             call.owe(len(bad) * _BAD_SIGNATURE_TOKENS)

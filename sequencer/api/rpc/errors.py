@@ -64,6 +64,11 @@ NOT_POSTABLE: Final = ApiError(
     "NOT_POSTABLE",
     "What is taken now might never be on L1: `reasons` say why, and /ready does; reading goes on.",
 )
+UNKNOWN_ORDER: Final = ApiError(
+    -32023,
+    "UNKNOWN_ORDER",
+    "No such order was taken, or it is forgotten: of each account the newest 10,000 are known, and all that are open.",
+)
 
 STANDARD_ERRORS: Final = (PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL)
 TRANSPORT_ERRORS: Final = (
@@ -90,6 +95,7 @@ TRANSPORT_ERRORS: Final = (
     REPEATED_REPORT,
     NO_REPORTS,
     NOT_POSTABLE,
+    UNKNOWN_ORDER,
 )
 
 

@@ -46,7 +46,13 @@ from tests.sequencer.node_world import (
 
 PRICE = PRICES[BTC]
 # A shape that was told stays in this table; another one is another version.
-SHAPES: Final = {1: "6c1d467e1a8e8e7d", 2: "155eeca603e34748", 3: "84df6cac8054bcae", 4: "1e028cdc40a384d0"}
+SHAPES: Final = {
+    1: "6c1d467e1a8e8e7d",
+    2: "155eeca603e34748",
+    3: "84df6cac8054bcae",
+    4: "1e028cdc40a384d0",
+    5: "ed99c13cd0c9ba20",
+}
 
 
 def kinds(processed: Processed) -> list[type[Effect]]:

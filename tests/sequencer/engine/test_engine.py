@@ -82,11 +82,12 @@ def test_the_same_order_again_is_the_same_answer_and_nothing_twice() -> None:
     world.order(1, BUY, PRICE, 300)
     before = len(world.journal)
     again = world.process(operation)
-    assert (again.code, again.status, again.order, again.changed) == (codes.OK, "resting", first.order, False)
+    assert (again.code, again.status, again.order, again.changed) == (codes.OK, "partially_filled", first.order, False)
     assert (again.filled, again.remaining) == (300, LOTS - 300)
     world.order(1, BUY, PRICE, LOTS - 300, slot=2)
     done = world.process(operation)
-    assert (done.code, done.changed) == (codes.USED, False)
+    assert (done.code, done.changed, done.status, done.filled) == (codes.OK, False, "filled", LOTS)
+    assert [fill.size for fill in done.fills] == [300, LOTS - 300]
     assert len(world.journal) == before + 1
     assert world.position(0) == -LOTS
     world.check()
@@ -108,7 +109,10 @@ def test_an_immediate_order_is_executed_once() -> None:
     assert world.process(operation).filled == 400
     world.order(2, SELL, PRICE, 400)
     again = world.process(operation)
-    assert (again.code, again.filled) == (codes.USED, 0)
+    assert (again.code, again.changed, again.status, again.filled) == (codes.OK, False, "expired", 400)
+    assert [(fill.price, fill.size) for fill in again.fills] == [(PRICE, 400)]
+    # Nobody else's signature opens it.
+    assert world.process(signed_order(order(world.now, FIRST + 1, BUY, PRICE, time_in_force=IOC), key(2))).code != 0
     assert world.position(1) == 400
     world.check()
 
@@ -119,15 +123,16 @@ def test_what_the_venue_expired_does_not_come_back_by_repetition() -> None:
     operation = signed_order(order(world.now, FIRST, BUY, PRICE, slot=2), key(0))
     assert (world.process(operation).status, world.resting()) == ("expired", [(0, 1, 400)])
     world.request(constants.CANCEL, 0, slot=1)
-    assert world.process(operation).code == codes.USED
+    assert (world.process(operation).status, world.process(operation).changed) == ("expired", False)
     for _ in range(3):
         world.seal()
         world.tick()
-    assert world.process(operation).code == codes.USED
+    assert world.process(operation).status == "expired"
     assert world.resting() == []
     world.seal()
     reopened = Engine(BufferedStore(world.store), DOMAIN)
-    assert reopened.process(Input(world.now, operation, owner(0))).code == codes.USED
+    again = reopened.process(Input(world.now, operation, owner(0)))
+    assert (again.code, again.status, again.changed) == (codes.OK, "expired", False)
     world.check(flush_every=1)
 
 
@@ -159,7 +164,8 @@ def test_cancel_takes_the_slot_up_to_its_sequence() -> None:
     assert (cancelled.code, cancelled.markets, cancelled.account) == (codes.OK, {BTC}, FIRST)
     assert world.request(constants.CANCEL, 0, slot=3).code == codes.OK
     assert (world.resting(), world.waiting()) == ([(0, 2, LOTS)], [])
-    assert world.order(0, SELL, PRICE).code == codes.USED
+    assert (world.order(0, SELL, PRICE).status, world.resting()) == ("cancelled", [(0, 2, LOTS)])
+    assert world.order(0, SELL, PRICE + 7).code == codes.USED
     assert world.request(constants.CANCEL, 0, slot=1).code == codes.USED
     world.check()
 
@@ -836,8 +842,11 @@ def test_what_was_taken_is_forgotten_when_it_has_expired_and_not_before() -> Non
         world.tick()
         world.seal()
         assert taken() == expected
-        assert world.process(short).code == codes.EXPIRED
-        assert world.process(long).code == (codes.USED if expected else codes.EXPIRED)
+        # What it came to is known for longer than its place is taken.
+        assert world.process(short).status == "expired"
+        assert world.process(long).status == "cancelled"
+        used = order(START, FIRST + 1, SELL, PRICE + 9, slot=1, expires_at=START + 20_000)
+        assert world.process(signed_order(used, key(1))).code == (codes.USED if expected else codes.EXPIRED)
     world.order(0, SELL, PRICE, slot=1)
     world.tick()
     world.check()

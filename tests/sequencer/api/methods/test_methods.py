@@ -42,16 +42,17 @@ CALL = cast(Call, None)
 
 async def test_everybody_whom_an_input_touches_is_told(desk: Desk) -> None:
     await desk.order(0, SELL, PRICE)
-    assert desk.channels.names() == {"book:BTC", f"account:{FIRST}"}
+    assert desk.channels.names() == {"book:BTC", f"account:{FIRST}", f"orders:{FIRST}"}
     await desk.order(1, BUY, PRICE, 300)
-    assert desk.channels.names() == {"book:BTC", "trades:BTC", f"account:{FIRST}", f"account:{FIRST + 1}"}
+    both = {f"{family}:{FIRST + trader}" for family in ("account", "orders") for trader in (0, 1)}
+    assert desk.channels.names() == {"book:BTC", "trades:BTC"} | both
     fires = {"trigger": constants.TRIGGER_AT_OR_ABOVE, "trigger_price": PRICE + 100}
     await desk.order(2, BUY, PRICE, 200, **fires)
     await desk.order(3, SELL, PRICE + 900, slot=2, expires_at=START + 1_000)
     desk.channels.names()
     desk.clock.now += constants.TICK_STEP
     await desk.venue.submit(tick(desk.clock.now, (PRICE + 100, *PRICES[1:])))
-    accounts = {f"account:{FIRST + trader}" for trader in (0, 2, 3)}
+    accounts = {f"{family}:{FIRST + trader}" for family in ("account", "orders") for trader in (0, 2, 3)}
     assert desk.channels.names() == {"prices", "trades:BTC", "book:BTC", "book:ETH", "book:SOL"} | accounts
 
 

@@ -161,6 +161,7 @@ async def submit_all(whole: Whole) -> None:
     ]
     done, refused = await whole.ask("catenary_orders", orders=signed)
     assert (done.keys(), refused["error"]["data"]["name"]) == ({"result"}, "BAD_SIGNATURE")
+    assert (await whole.ask("catenary_order", account=FIRST + 3, slot=4))["events"] != []
     for name, tag, changes in (
         ("withdraw", constants.WITHDRAW, {"amount": 7 * DOLLAR, "recipient": RECIPIENT}),
         ("transfer", constants.TRANSFER, {"amount": 7 * DOLLAR, "other": constants.NEW_ACCOUNT}),
@@ -215,7 +216,8 @@ async def test_every_message_and_snapshot_is_as_the_document_says(whole: Whole) 
         assert misfits(channels[channel]["message"], message, components) == [], name
         told.add(channel)
     assert told == channels.keys()
-    snapshots = {**here.channels.opened, "account:": here.channels.families["account:"](str(FIRST))}
+    families = {name: find(str(FIRST)) for name, find in here.channels.families.items()}
+    snapshots = {**here.channels.opened, **families}
     assert {here.channels.of(name).name for name in snapshots} == channels.keys()
     for name, snapshot in snapshots.items():
         assert snapshot is not None

@@ -316,7 +316,7 @@ async def test_params_are_bounded_to_the_byte(codec: Codec) -> None:
 def orders_method() -> Method:
     registry = Registry()
     unused: Any = SimpleNamespace(engine=None)
-    register(registry, Operations(unused, unused, unused, unused, lambda: True, bytes))
+    register(registry, Operations(unused, unused, unused, unused, lambda: True, bytes, unused))
     return registry.find("catenary_orders")
 
 

@@ -1,0 +1,143 @@
+"""What became of an order, asked at any time: after a lost answer, a fill, a restart; and told as it happens."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+
+from prover.stf import constants
+from sequencer.api.methods import fates
+from sequencer.api.rpc.errors import CallError
+from sequencer.schema.params import SignedOrder
+from sequencer.schema.values import encode_value
+from tests.sequencer.desk import Desk, submitted
+from tests.sequencer.node_world import BUY, FIRST, IOC, LOTS, PRICES, SELL, order
+
+pytestmark = pytest.mark.trio
+PRICE = PRICES[0]
+
+
+def fields(signed: SignedOrder, client: str = "") -> dict[str, Any]:
+    """An order as it is sent."""
+    sent: dict[str, Any] = msgspec.to_builtins(signed, enc_hook=encode_value)
+    return {**sent, "client_id": client}
+
+
+def given(desk: Desk, trader: int, side: int, price: int, size: int = LOTS, **changes: Any) -> dict[str, Any]:
+    """A signed order of a trader, as it is sent."""
+    client = changes.pop("client", "")
+    made = order(desk.clock.now, FIRST + trader, side, price, size, **changes)
+    return fields(submitted(made, trader), client)
+
+
+async def refused(desk: Desk, **params: Any) -> str:
+    """The name of the error."""
+    with pytest.raises(CallError) as found:
+        await desk.ask("catenary_order", **params)
+    return found.value.error.name
+
+
+def own(desk: Desk, trader: int) -> list[dict[str, Any]]:
+    """What was told on a trader's channel of orders."""
+    return [event for name, told in desk.channels.told if name == f"orders:{FIRST + trader}" for event in told]
+
+
+async def test_an_order_whose_answer_was_lost_is_asked_for_by_any_of_its_names(desk: Desk) -> None:
+    await desk.ask("catenary_order", **given(desk, 0, SELL, PRICE, slot=3))
+    sent = given(desk, 1, BUY, PRICE, 400, slot=7, time_in_force=IOC, client="cl-1")
+    answer = await desk.ask("catenary_order", **sent)
+    for named in ({"account": FIRST + 1, "slot": 7}, {"account": FIRST + 1, "client_id": "cl-1"},
+                  {"order_id": answer["order_id"]},
+                  {"account": FIRST + 1, "slot": 7, "sequence": desk.clock.now}):  # fmt: skip
+        found = await desk.ask("catenary_order", **named)
+        assert {**found, "events": []} == answer
+        assert [(event["event"], event["role"]) for event in found["events"]] == [("accepted", ""), ("filled", "taker")]
+    # The same order again is the same answer, and nobody is told anything.
+    desk.channels.told = []
+    assert await desk.ask("catenary_order", **sent) == answer
+    assert desk.channels.told == []
+    (fill,) = answer["fills"]
+    assert int(fill["maker_fee_micros"]) + int(fill["taker_fee_micros"]) == int(fill["fee_micros"])
+    assert answer["fees_micros"] == fill["taker_fee_micros"]
+
+
+async def test_a_resting_order_is_told_what_it_came_to_by_now(desk: Desk) -> None:
+    sent = given(desk, 0, SELL, PRICE, slot=3)
+    assert (await desk.ask("catenary_order", **sent))["status"] == "resting"
+    await desk.order(1, BUY, PRICE, 400)
+    await desk.order(1, BUY, PRICE, LOTS, slot=2)
+    again = await desk.ask("catenary_order", **sent)
+    assert (again["status"], again["filled_lots"], len(again["fills"])) == ("filled", LOTS, 2)
+
+
+async def test_an_order_is_known_after_a_restart(tmp_path: Path, desk: Desk) -> None:
+    sent = given(desk, 1, BUY, PRICE - 9, slot=7, client="kept")
+    answer = await desk.ask("catenary_order", **sent)
+    events = (await desk.ask("catenary_order", account=FIRST + 1, slot=7))["events"]
+    # As killed: what the journal holds, and no store.
+    desk.venue.journal.close()
+    again = Desk(tmp_path)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(again.venue.run)
+        found = await again.ask("catenary_order", account=FIRST + 1, client_id="kept")
+        assert found["events"] == events
+        assert await again.ask("catenary_order", **sent) == answer
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_was_never_taken_is_unknown_and_what_was_refused_is_remembered(desk: Desk) -> None:
+    assert await refused(desk, account=FIRST, slot=9) == "UNKNOWN_ORDER"
+    assert await refused(desk, account=FIRST, client_id="no") == "UNKNOWN_ORDER"
+    small = given(desk, 0, SELL, PRICE, 1, slot=9, client="small")
+    assert await refused(desk, **small) == "TOO_SMALL"
+    for named in ({"slot": 9}, {"client_id": "small"}):
+        found = await desk.ask("catenary_order", account=FIRST, **named)
+        assert (found["status"], found["reason"], found["filled_lots"]) == ("refused", "TOO_SMALL", 0)
+    (event,) = own(desk, 0)
+    assert (event["event"], event["reason"], event["sequence"]) == ("refused", "TOO_SMALL", 0)
+
+
+async def test_a_stranger_puts_nothing_into_an_account_s_record(desk: Desk) -> None:
+    made = order(desk.clock.now, FIRST, SELL, PRICE, slot=9)
+    assert await refused(desk, **fields(submitted(made, 2), "x")) == "BAD_SIGNATURE"
+    assert await refused(desk, account=FIRST, slot=9) == "UNKNOWN_ORDER"
+    assert own(desk, 0) == []
+
+
+async def test_refusals_are_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fates, "REMEMBERED", 2)
+    for slot in (1, 2, 3):
+        await refused(desk, **given(desk, 0, SELL, PRICE, 1, slot=slot))
+    assert await refused(desk, account=FIRST, slot=1) == "UNKNOWN_ORDER"
+    assert (await desk.ask("catenary_order", account=FIRST, slot=3))["status"] == "refused"
+
+
+async def test_an_order_is_named_in_one_way(desk: Desk) -> None:
+    for wrong in ({}, {"account": FIRST}, {"slot": 1}, {"account": FIRST, "slot": 1, "client_id": "x"}):
+        assert await refused(desk, **wrong) == "INVALID_PARAMS"
+
+
+async def test_the_channel_tells_each_step_once(desk: Desk) -> None:
+    stop = {"trigger": constants.TRIGGER_AT_OR_ABOVE, "trigger_price": PRICE + 100}
+    await desk.ask("catenary_order", **given(desk, 0, SELL, PRICE, slot=3, client="a"))
+    await desk.order(1, BUY, PRICE, 400)
+    await desk.order(0, BUY, PRICE - 50, slot=4, **stop)
+    told = own(desk, 0)
+    assert [(event["event"], event["lots"], event["status"]) for event in told] == [
+        ("accepted", LOTS, "resting"),
+        ("resting", LOTS, "resting"),
+        ("filled", 400, "partially_filled"),
+        ("accepted", LOTS, "resting"),
+        ("armed", LOTS, "armed"),
+    ]
+    assert [event["client_id"] for event in told] == ["a", "a", "a", "", ""]
+    assert (told[2]["role"], told[2]["price_ticks"], told[2]["remaining_lots"]) == ("maker", PRICE, LOTS - 400)
+    assert [event["sequence"] for event in told] == sorted({event["sequence"] for event in told})
+    find = desk.channels.families["orders:"]
+    snapshot = find(str(FIRST))
+    assert snapshot is not None
+    listed: Any = snapshot()
+    assert [one["slot"] for one in listed] == [3, 4]
+    assert find("x") is None

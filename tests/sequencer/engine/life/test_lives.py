@@ -1,0 +1,198 @@
+"""Lives of orders: every step in its turn, the same after a restart, and no more of them than the horizon says."""
+
+from copy import deepcopy
+
+import msgspec
+
+from prover.state.store import MemoryStore
+from prover.stf import codes, constants
+from sequencer.engine.effects import Accepted, Left, Reason
+from sequencer.engine.engine import Engine
+from sequencer.engine.life.lives import MOST_STEPS, VOIDED, Life, Lives, place_of, voided
+from sequencer.engine.life.steps import Step
+from sequencer.engine.order_book import order_name
+from sequencer.engine.records import CLIENT_KEY, LIFE_KEY, RING_KEY, Input, Terms
+from sequencer.sequencing.staged_store import BufferedStore
+from tests.sequencer.node_world import (
+    BTC,
+    BUY,
+    DOMAIN,
+    FIRST,
+    IOC,
+    LOTS,
+    PRICES,
+    SELL,
+    START,
+    World,
+    key,
+    order,
+    owner,
+    signed_order,
+)
+
+PRICE = PRICES[BTC]
+
+
+def life_of(engine: Engine, trader: int, slot: int = 1, sequence: int = START) -> Life:
+    """The life of an order that was taken."""
+    found = engine.orders.lives.find(FIRST + trader, slot, sequence)
+    assert found is not None
+    return found
+
+
+def events(life: Life) -> list[tuple[str, int, str]]:
+    """What happened, with lots and role."""
+    return [(step.event, step.lots, step.role) for step in life.steps]
+
+
+def test_both_sides_of_a_trade_with_role_and_own_fee() -> None:
+    world = World(2)
+    world.order(0, SELL, PRICE)
+    world.now += 7
+    (fill,) = world.order(1, BUY, PRICE, 400, slot=2).fills
+    maker, taker = life_of(world.engine, 0), life_of(world.engine, 1, 2, world.now)
+    assert events(maker) == [("accepted", LOTS, ""), ("resting", LOTS, ""), ("filled", 400, "maker")]
+    assert events(taker) == [("accepted", 400, ""), ("filled", 400, "taker")]
+    assert (maker.status, maker.filled, maker.left) == ("partially_filled", 400, 600)
+    assert (taker.status, taker.filled, taker.left, taker.fills) == ("filled", 400, 0, [fill])
+    assert maker.fees + taker.fees == fill.fee
+    assert maker.fees == fill.maker_fee < taker.fees
+    assert [step.time for step in maker.steps] == [START, START, START + 7]
+    sequences = [step.sequence for step in maker.steps]
+    assert sequences == sorted(set(sequences))
+
+
+def test_every_end_has_its_reason() -> None:
+    world = World(3)
+    world.order(0, SELL, PRICE)
+    world.order(1, BUY, PRICE, LOTS + 1, time_in_force=IOC, slot=2)
+    world.order(1, SELL, PRICE + 9, reduce_only=1, slot=3)
+    world.order(2, BUY, PRICE - 9, expires_at=START + 1_000, slot=4)
+    world.order(0, BUY, PRICE - 9, slot=5)
+    world.request(constants.CANCEL_ALL, 0, slot=0, max_posting_fee=0)
+    world.tick()
+    ends = [(1, 2), (2, 4), (0, 5)]
+    told = [life_of(world.engine, trader, slot) for trader, slot in ends]
+    assert [(one.status, one.reason) for one in told] == [
+        ("expired", "unfilled"),
+        ("expired", "expired"),
+        ("cancelled", "cancelled"),
+    ]
+    assert (told[0].detail, told[0].filled, told[0].left) == ("UNCROSSED", LOTS, 1)
+
+
+def test_what_became_of_orders_is_the_same_after_a_crash_and_after_a_restart() -> None:
+    world = World(2)
+    operation = signed_order(order(START, FIRST + 1, BUY, PRICE, 400, slot=2), key(1))
+    world.order(0, SELL, PRICE)
+    world.seal()
+    given = Input(world.now, operation, owner(1), terms=Terms(client="mine-1"))
+    first = world.engine.process(given)
+    world.journal.append(given)
+    # The journal alone has it.
+    crashed = Engine(BufferedStore(deepcopy(world.store)), DOMAIN)
+    assert crashed.orders.lives.find(FIRST + 1, 2, START) is None
+    for late in world.journal[crashed.cursor :]:
+        crashed.process(late)
+    world.seal()
+    restarted = Engine(BufferedStore(world.store), DOMAIN)
+    for engine in (world.engine, crashed, restarted):
+        again = engine.process(Input(world.now + 9, operation, owner(1)))
+        assert (again.code, again.changed, again.status) == (codes.OK, False, first.status)
+        assert again.fills == first.fills
+        assert engine.orders.lives.named(FIRST + 1, "mine-1") == (2, START)
+        assert events(life_of(engine, 1, 2)) == [("accepted", 400, ""), ("filled", 400, "taker")]
+    # Somebody else's signature of the same fields learns nothing.
+    assert restarted.process(Input(world.now, operation[:-64] + b"\x01" * 64, owner(0))).code != codes.OK
+
+
+def test_an_order_that_the_account_may_no_longer_send_is_answered_all_the_same() -> None:
+    world = World(2)
+    world.order(0, SELL, PRICE)
+    operation = signed_order(order(START, FIRST + 1, BUY, PRICE, time_in_force=IOC), key(1))
+    assert world.process(operation).status == "filled"
+    world.now += constants.IMMEDIATE_LIFETIME + 1
+    world.seal()
+    assert (world.process(operation).status, world.process(operation).changed) == ("filled", False)
+
+
+class Ring:
+    """Lives over a store of their own, of orders that come and go."""
+
+    def __init__(self, horizon: int) -> None:
+        self.store = MemoryStore()
+        self.lives = Lives(BufferedStore(self.store), horizon)
+        self.sequence = 0
+
+    def take(self, slot: int, client: str = "", *, leaves: bool = True) -> int:
+        """One order, of account 17; its sequence."""
+        self.sequence += 1
+        shared = {"order": order_name(17, slot, self.sequence), "account": 17, "market": BTC}
+        accepted = Accepted(**shared, side=BUY, price=1, size=1, time_ms=0)
+        left = [Left(**shared, lots=1, reason=Reason.CANCELLED)] if leaves else []
+        self.lives.note([accepted, *left], Input(0, b"", terms=Terms(client)))
+        return self.sequence
+
+    def kept(self, slot: int) -> list[int]:
+        """Sequences of a slot that are known."""
+        return [one for one in range(1, self.sequence + 1) if self.lives.find(17, slot, one) is not None]
+
+    def write(self) -> None:
+        """Everything into the store, and forgotten in memory."""
+        self.store.write(self.lives.writes(), sync=True)
+
+
+def test_the_oldest_are_forgotten_and_open_ones_never() -> None:
+    ring = Ring(4)
+    ring.take(9, "open", leaves=False)
+    for name in range(6):
+        ring.take(1, f"n{name}")
+        ring.write()
+    assert ring.kept(1) == [5, 6, 7]
+    assert ring.kept(9) == [1]
+    assert (ring.lives.named(17, "n0"), ring.lives.named(17, "n5")) == (None, (1, 7))
+    assert ring.lives.named(17, "open") == (9, 1)
+    assert ring.lives.newest(17, 1) == 7
+    assert ring.lives.newest(17, 2) is None
+    rows = [key for prefix in (LIFE_KEY, RING_KEY, CLIENT_KEY) for key, _ in ring.store.iterate(prefix)]
+    assert len(rows) == 4 + 4 + 4
+
+
+def test_a_name_belongs_to_the_newest_order_of_it() -> None:
+    ring = Ring(2)
+    for _ in range(4):
+        ring.take(1, "same")
+    assert ring.lives.named(17, "same") == (1, 4)
+
+
+def test_of_many_steps_the_first_and_the_newest_are_kept() -> None:
+    world = World(2)
+    world.order(0, SELL, PRICE, 300_000)
+    for _ in range(MOST_STEPS + 20):
+        world.now += 1
+        world.order(1, BUY, PRICE, 1_000, time_in_force=IOC, slot=3)
+    life = life_of(world.engine, 0)
+    assert len(life.steps) == MOST_STEPS
+    assert life.untold == 2 + MOST_STEPS + 20 - MOST_STEPS
+    assert life.filled == (MOST_STEPS + 20) * 1_000
+    assert [step.event for step in life.steps[:3]] == ["accepted", "resting", "filled"]
+
+
+def test_what_l1_can_never_take_is_taken_back() -> None:
+    world = World(2)
+    world.order(0, SELL, PRICE)
+    world.order(1, BUY, PRICE, 100)
+    world.seal()
+    world.order(1, BUY, PRICE, 200, slot=2)
+    life = msgspec.msgpack.decode(msgspec.msgpack.encode(life_of(world.engine, 0)), type=Life)
+    kept = life.fills[0].chunk
+    assert voided(life, kept, 5)
+    assert (life.status, life.filled, life.left, life.fees) == (VOIDED, 100, LOTS - 100, life.fills[0].maker_fee)
+    assert life.steps[-1].event == VOIDED
+    whole = life_of(world.engine, 1, 1)
+    assert not voided(whole, kept, 5)
+    assert isinstance(whole.steps[0], Step)
+
+
+def test_a_name_is_read_as_it_is_written() -> None:
+    assert place_of(order_name(17, 255, 2**48 - 1)) == (17, 255, 2**48 - 1)
