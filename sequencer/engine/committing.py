@@ -15,6 +15,7 @@ from sequencer.engine.effects import (
     PaidOut,
     Reason,
     Rested,
+    Shrunk,
 )
 from sequencer.engine.ledger import Ledger
 from sequencer.engine.open_chunk import OpenChunk
@@ -67,19 +68,26 @@ class Committing:
             return self.chunk.cut(self.now), [maker, taker]
         return chunk, missing
 
-    def place(self, arrival: Arrival, *, replaces: bool = False) -> list[AnyEffect]:
-        """Matches an order that the law admits, and lets the rest of it rest; replaces: one has just left for it."""
+    def place(self, arrival: Arrival, *, replaces: bool = False, most: int | None = None) -> list[AnyEffect]:
+        """Matches an order that the law admits, and lets the rest of it rest.
+
+        replaces: one has just left for it. most: lots that are left of it, where the venue has taken some from it.
+        """
         order = arrival.order
         book = self.orders.books[order.market]
         left = lots_left(self.chunk.view, order)
+        if most is not None:
+            left = min(left, most)
         size = reducible(order, self.account(order.account), left)
         if size <= 0:
-            return [_left(order, 0, Reason.REDUCED)]
+            return [_left(order, left, Reason.REDUCED)]
         effects: list[AnyEffect] = []
         placing = Placing(self, book, arrival, left, size)
         for decided in placing:
             if decided.filled is not None:
                 effects.append(self._fill(decided, decided.filled, arrival))
+            elif decided.is_decrement:
+                effects += self._decrement(decided, order, placing.remaining)
             else:
                 effects.append(self.leave(decided.maker, decided.reason, _detail(decided.code)))
         if placing.remaining == 0:
@@ -89,12 +97,44 @@ class Committing:
             room = room_for(self.orders, self.chunk.view, order, False, replaces=replaces)
         if room is not None and not room.refusal:
             effects += self._displace(room)
-            self.orders.rest(order, arrival.operation, arrival.signer, placing.remaining, room.behind)
+            known = kept_as(self.orders, arrival, placing.remaining, room.behind)
+            known.reduced = lots_left(self.chunk.view, order) - placing.remaining
+            self.orders.rest(order, known)
             name = order_id(order)
             effects.append(Rested(order=name, account=order.account, market=order.market, lots=placing.remaining))
         else:
-            effects.append(_left(order, placing.remaining, placing.reason, placing.detail))
+            effects.append(_left(order, placing.remaining, placing.reason, placing.detail, placing.met))
         return effects
+
+    def _decrement(self, decided: Decided, taker: containers.Order, left: int) -> list[AnyEffect]:
+        """Both orders of one owner lose what they have in common."""
+        effects = [self.shrink(decided.maker, decided.lots, Reason.SELF_TRADE)]
+        own = _shrunk(taker, left, Reason.SELF_TRADE) if left > 0 else _left(taker, decided.lots, Reason.SELF_TRADE)
+        return [*effects, own]
+
+    def shrink(self, order: containers.Order, lots: int, reason: Reason) -> AnyEffect:
+        """Takes so many lots from an open order without a fill; with none left it is gone."""
+        known = self.orders.signed(order)
+        left = known.remaining - lots
+        if left <= 0 and not known.armed:
+            # Lot by lot, as a match that is under way counts.
+            self.orders.filled(order, known.remaining)
+            return _left(order, lots, reason)
+        if left <= 0:
+            return self.leave(order, reason)
+        self.orders.shrink(order, lots)
+        return _shrunk(order, left, reason)
+
+    def take_over(self, arrival: Arrival, held: containers.Order) -> list[AnyEffect]:
+        """Puts a smaller order of the same slot, side and price in the place of one that rests."""
+        order = arrival.order
+        left = lots_left(self.chunk.view, order)
+        lots = self.orders.take_over(order, kept_as(self.orders, arrival, left, self.orders.signed(held).behind))
+        name = order_id(order)
+        return [
+            _left(held, lots, Reason.REPLACED),
+            Rested(order=name, account=order.account, market=order.market, lots=left),
+        ]
 
     def arm(self, arrival: Arrival, *, replaces: bool) -> list[AnyEffect]:
         """Lets an order wait for its trigger."""
@@ -102,7 +142,7 @@ class Committing:
         room = room_for(self.orders, self.chunk.view, order, True, replaces=replaces)
         assert not room.refusal, "an order that was admitted finds its place"
         effects = self._displace(room)
-        self.orders.arm(order, arrival.operation, arrival.signer, room.behind)
+        self.orders.arm(order, kept_as(self.orders, arrival, order.size, room.behind, is_armed=True))
         name = order_id(order)
         return [*effects, Armed(order=name, account=order.account, market=order.market, lots=order.size)]
 
@@ -274,9 +314,27 @@ class Committing:
         return effects
 
 
-def _left(order: containers.Order, lots: int, reason: Reason, detail: str = "") -> Left:
-    name = order_id(order)
-    return Left(order=name, account=order.account, market=order.market, lots=lots, reason=reason, detail=detail)
+def _left(order: containers.Order, lots: int, reason: Reason, detail: str = "", met: tuple[str, int] = ("", 0)) -> Left:
+    return Left(
+        order=order_id(order),
+        account=order.account,
+        market=order.market,
+        lots=lots,
+        reason=reason,
+        detail=detail,
+        met=met[0],
+        met_lots=met[1],
+    )
+
+
+def _shrunk(order: containers.Order, left: int, reason: Reason) -> Shrunk:
+    return Shrunk(order=order_id(order), account=order.account, market=order.market, lots=left, reason=reason)
+
+
+def kept_as(orders: Orders, arrival: Arrival, remaining: int, behind: int, *, is_armed: bool = False) -> OpenOrder:
+    """What is kept of an order that comes to stand in a book."""
+    terms = arrival.terms
+    return OpenOrder(orders.arrivals + 1, is_armed, remaining, arrival.operation, arrival.signer, behind, terms)
 
 
 def _detail(code: int) -> str:

@@ -39,6 +39,8 @@ class Reason(StrEnum):
     DISPLACED = "displaced"
     # The law refused its fill; `detail` names the rule.
     REFUSED = "refused"
+    # It met an order of its owner, who has said that then both give way, or that one.
+    SELF_TRADE = "self_trade"
     # Nothing more to meet, and it may not rest; `detail` says what stopped it.
     UNFILLED = "unfilled"
 
@@ -290,10 +292,16 @@ class Processed(msgspec.Struct, frozen=True):
         return None if own is None else own.account
 
     @property
-    def _end(self) -> Armed | Rested | Left | None:
+    def _end(self) -> Armed | Rested | Shrunk | Left | None:
         """Where the order that came in stands now; None where nothing of it is left."""
         name = self.order
-        ends = (effect for effect in reversed(self.effects) if isinstance(effect, Armed | Rested | Left))
+        ends = (
+            effect
+            for effect in reversed(self.effects)
+            if isinstance(effect, Armed | Rested | Left)
+            # In a match that went on it is not where the order ended.
+            or (isinstance(effect, Shrunk) and effect.reason is Reason.REDUCED)
+        )
         return next((effect for effect in ends if effect.order == name), None)
 
     @property
@@ -319,7 +327,7 @@ class Processed(msgspec.Struct, frozen=True):
         if isinstance(own, Repeated):
             return own.status
         end = self._end
-        if isinstance(end, Rested):
+        if isinstance(end, Rested | Shrunk):
             return "partially_filled" if self.filled else "resting"
         if isinstance(end, Left):
             return status_of(end.reason)

@@ -13,6 +13,7 @@ from prover.state.trial import next_chunk, preview
 from prover.stf import codes, constants, containers, encoding
 from prover.stf.replay import UNCONSUMED, Chunk, is_entry, serves_queue
 from prover.stf.words import word_at
+from sequencer.engine.asked.reducing import follow
 from sequencer.engine.committing import Committing
 from sequencer.engine.effects import (
     Accepted,
@@ -37,7 +38,7 @@ from sequencer.engine.liquidator import Liquidator
 from sequencer.engine.open_chunk import OpenChunk, SealedChunks
 from sequencer.engine.order_book import Limits, order_id
 from sequencer.engine.orders import Orders
-from sequencer.engine.placing import Admitted, Arrival, check_soft_cancel, fits, judge, still_entitled
+from sequencer.engine.placing import Admitted, Arrival, check_soft_cancel, fits, judge, keeps_place, still_entitled
 from sequencer.engine.post_mortem import Case
 from sequencer.engine.queue import Queue
 from sequencer.engine.records import (
@@ -177,6 +178,7 @@ class Engine:
             is_changing = not isinstance(effects[0], Refused | Repeated)
         processed = Processed(code=code, effects=effects, changed=is_changing)
         if is_changing:
+            effects += follow(self._committing, processed.accounts)
             self.inputs += 1
             number(effects, self.inputs)
             processed.told.extend(self._orders.lives.note(effects, given))
@@ -227,7 +229,7 @@ class Engine:
         else:
             assert isinstance(signed.message, containers.Order)
             order = signed.message
-        arrival = Arrival(order, given.operation, given.signer)
+        arrival = Arrival(order, given.operation, given.signer, given.terms)
         chunk = self._open.open(given.now)
         said = judge(self._orders, chunk, arrival)
         is_placed = isinstance(said, Admitted) and not said.is_armed
@@ -242,9 +244,6 @@ class Engine:
             return said.code, [said]
         if isinstance(said, Repeated):
             return codes.OK, [said]
-        effects: list[AnyEffect] = []
-        if said.replaced is not None:
-            effects.append(self._committing.leave(said.replaced, Reason.REPLACED))
         self._orders.take(order)
         accepted = Accepted(
             order=order_id(order),
@@ -255,9 +254,12 @@ class Engine:
             size=order.size,
             time_ms=chunk.commitment.timestamp,
         )
+        held = said.replaced
+        if held is not None and keeps_place(self._orders, chunk, order, held, said.is_armed):
+            return codes.OK, [accepted, *self._committing.take_over(arrival, held)]
+        effects = [] if held is None else [self._committing.leave(held, Reason.REPLACED)]
         commit = self._committing.arm if said.is_armed else self._committing.place
-        after = commit(arrival, replaces=said.replaced is not None)
-        return codes.OK, [accepted, *effects, *after]
+        return codes.OK, [accepted, *effects, *commit(arrival, replaces=held is not None)]
 
     def _soft_cancel(self, given: Input) -> tuple[int, list[AnyEffect]]:
         """Out of the books without a byte on L1: never refused for want of room, and never posted."""
@@ -440,7 +442,8 @@ class Engine:
         for order, known in self._orders.fire(self.globals.risk.price, self.limits.fired_stops):
             name = order_id(order)
             effects.append(Fired(order=name, account=order.account, market=order.market, lots=known.remaining))
-            effects += self._committing.place(Arrival(order, known.operation, known.signer), replaces=True)
+            arrival = Arrival(order, known.operation, known.signer, known.terms)
+            effects += self._committing.place(arrival, replaces=True, most=known.remaining)
         return effects
 
     def _go_on(self) -> list[AnyEffect]:

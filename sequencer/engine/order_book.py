@@ -56,6 +56,10 @@ class Resting(msgspec.Struct, gc=False, eq=False):
     live: bool
     behind: int
 
+    def __lt__(self, other: "Resting") -> bool:
+        # Two of one arrival, where one has taken the other's place: only one of them is alive.
+        return self.live and not other.live
+
 
 def order_id(order: Order) -> str:
     """The order's name in feeds and receipts: 0x and 20 hexadecimal digits of account, slot and sequence."""
@@ -180,6 +184,15 @@ class _Roster:
         self.count += 1
         return entry
 
+    def swap(self, entry: Resting, order: Order, remaining: int, behind: int) -> Resting:
+        """Another order in an entry's slot, with its arrival."""
+        entry.live = False
+        by = Resting(order, remaining, entry.arrival, True, behind)
+        self._expiries.push(order.expires_at, by, self.count)
+        self._backing.push(by, self.count)
+        self._accounts[order.account][order.slot] = by
+        return by
+
     def leave(self, entry: Resting) -> None:
         entry.live = False
         held = self._accounts[entry.order.account]
@@ -236,6 +249,11 @@ class _Side:
             del self.levels[key]
             del self.keys[bisect_left(self.keys, key)]
 
+    def swap(self, entry: Resting, by: Resting) -> None:
+        level = self.levels[self.sign * entry.order.limit_price]
+        level.orders[entry.arrival] = by
+        level.size += by.remaining - entry.remaining
+
     def crossed_by(self, limit_price: int) -> bool:
         return bool(self.keys) and self.keys[-1] >= self.sign * limit_price
 
@@ -252,11 +270,12 @@ class Matching:
     """The proposals for one taker, each made when the fate of the last is known to the book.
 
     Iterate once. For every (maker, size) tell the book `filled` (size or less), `remove` the maker, or stop iterating.
-    `stop` is None until the proposals have run out.
+    `stop` is None until the proposals have run out; `met` is what then stood in the way, and its lots.
     """
 
-    def __init__(self, side: _Side, taker: Order, remaining: int, is_own: Callable[[int], bool] | None) -> None:
+    def __init__(self, side: _Side, taker: Order, remaining: int, is_own: Callable[[Order], bool] | None) -> None:
         self.stop: Stop | None = None
+        self.met: tuple[Order, int] | None = None
         self._side = side
         self._taker = taker
         self._remaining = remaining
@@ -283,12 +302,12 @@ class Matching:
                 return
             entry = side.first()
             maker = entry.order
-            if maker.account == taker.account or (is_own is not None and is_own(maker.account)):
-                self.stop = Stop.SELF_TRADE
-                return
             lots = entry.remaining
+            if maker.account == taker.account if is_own is None else is_own(maker):
+                self.stop, self.met = Stop.SELF_TRADE, (maker, lots)
+                return
             if all_or_nothing and lots < self._remaining:
-                self.stop = Stop.ALL_OR_NOTHING
+                self.stop, self.met = Stop.ALL_OR_NOTHING, (maker, lots)
                 return
             self._offered = entry
             self._offered_lots = lots
@@ -335,9 +354,9 @@ class OrderBook(_Shared):
 
     Invariant: the best bid is below the best ask after every call.
 
-    Self-trade: where the order next in priority belongs to the taker's own account (or its owner, by the caller's
-    predicate) the match stops and the caller expires what is left of the taker. The resting order keeps its place.
-    Passing it over would leave the book crossed; removing it would let a match cancel an order that broke no rule.
+    Self-trade: where the order next in priority belongs to the taker's own account (or as the caller's predicate says)
+    the match stops and the caller expires what is left of the taker. The resting order keeps its place: passing it over
+    would leave the book crossed. An owner may choose that it leaves; then the predicate lets it be proposed.
 
     Fill-or-kill: the law wants one fill of the whole size, and the book passes nobody over, so such an order is filled
     by the maker that is next in priority or not at all.
@@ -394,8 +413,16 @@ class OrderBook(_Shared):
         if entry.remaining == 0:
             self._drop(entry)
 
-    def match(self, taker: Order, remaining: int, is_own: Callable[[int], bool] | None = None) -> Matching:
-        """Proposals for a taker; `is_own` tells of an account index whether its owner is the taker's."""
+    def take_over(self, order: Order, remaining: int, behind: int) -> None:
+        """Put an order with no more lots in the place of the one in its slot, which has the same side and price."""
+        entry = self._roster.get(order.account, order.slot)
+        assert entry is not None, "there is an order in the slot"
+        assert (entry.order.side, entry.order.limit_price) == (order.side, order.limit_price), "the level stays"
+        assert 0 < remaining <= entry.remaining, "who grows goes to the end of the line"
+        self._side_of(order).swap(entry, self._roster.swap(entry, order, remaining, behind))
+
+    def match(self, taker: Order, remaining: int, is_own: Callable[[Order], bool] | None = None) -> Matching:
+        """Proposals for a taker; `is_own` tells of a maker whether it stops the match, as one of its owner does."""
         assert taker.market == self._market
         assert 0 < remaining <= taker.size
         return Matching(self._against(taker), taker, remaining, is_own)

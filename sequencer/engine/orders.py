@@ -48,6 +48,8 @@ class Orders:
         self._open: dict[tuple[int, int], OpenOrder] = {}
         self._reservations = Reservations()
         self._counts: Counter[int] = Counter()
+        # Slots of an account's reduce-only orders.
+        self._reducing: dict[int, set[int]] = {}
         self._dirty: set[tuple[int, int]] = set()
         self._taken: dict[tuple[int, int], tuple[int, int]] = {
             (int.from_bytes(key[-4:-1], "big"), key[-1]): msgspec.msgpack.decode(value, type=tuple[int, int])
@@ -67,6 +69,7 @@ class Orders:
             self._open[(order.account, order.slot)] = known
             self._reservations.put(order, known.remaining, known.armed)
             self._counts[order.account] += 1
+            self._note_reducing(order, is_open=True)
             if known.armed:
                 self.triggers[order.market].arm(order, known.behind)
             else:
@@ -95,7 +98,7 @@ class Orders:
         found: list[tuple[containers.Order, int, bool]] = []
         for book, triggers in zip(self.books, self.triggers, strict=True):
             found += [(order, book.remaining(order.account, order.slot), False) for order in book.orders_of(account)]
-            found += [(order, order.size, True) for order in triggers.orders_of(account)]
+            found += [(order, self.signed(order).remaining, True) for order in triggers.orders_of(account)]
         return found
 
     def reserved(self, account: int, prices: list[int]) -> dict[int, Sums]:
@@ -168,15 +171,54 @@ class Orders:
         self._taken[place] = (sequence, until)
         self._dirty_taken.add(place)
 
-    def arm(self, order: containers.Order, operation: bytes, signer: bytes, behind: int) -> None:
+    def arm(self, order: containers.Order, known: OpenOrder) -> None:
         """Lets an order wait for its trigger."""
-        self.triggers[order.market].arm(order, behind)
-        self._remember(order, OpenOrder(self.arrivals + 1, True, order.size, operation, signer, behind))
+        self.triggers[order.market].arm(order, known.behind)
+        self._remember(order, known)
 
-    def rest(self, order: containers.Order, operation: bytes, signer: bytes, remaining: int, behind: int) -> None:
+    def rest(self, order: containers.Order, known: OpenOrder) -> None:
         """Lets what is left of an order rest in its book."""
-        self._remember(order, OpenOrder(self.arrivals + 1, False, remaining, operation, signer, behind))
-        self.books[order.market].add(order, remaining, behind)
+        self._remember(order, known)
+        self.books[order.market].add(order, known.remaining, known.behind)
+
+    def take_over(self, order: containers.Order, known: OpenOrder) -> int:
+        """Lets an order with no more lots stand in the place of the one in its slot; the lots that this had left."""
+        place = (order.account, order.slot)
+        held = self._open[place]
+        known.arrival = held.arrival
+        self.books[order.market].take_over(order, known.remaining, known.behind)
+        self._open[place] = known
+        self._reservations.put(order, known.remaining, is_armed=False)
+        self._note_reducing(order, is_open=True)
+        self._dirty.add(place)
+        return held.remaining
+
+    def shrink(self, order: containers.Order, lots: int) -> None:
+        """Takes so many lots, fewer than it has, from an open order without a fill."""
+        place = (order.account, order.slot)
+        known = self._open[place]
+        assert 0 < lots < known.remaining, "what has nothing left leaves"
+        if not known.armed:
+            self.books[order.market].filled(order, lots)
+        known.remaining -= lots
+        known.reduced += lots
+        self._reservations.put(order, known.remaining, known.armed)
+        self._dirty.add(place)
+
+    def reducing_of(self, account: int) -> list[tuple[containers.Order, OpenOrder]]:
+        """Reduce-only orders of an account, the first that came first."""
+        found = [(slot, self._open[(account, slot)]) for slot in self._reducing.get(account, ())]
+        found.sort(key=lambda one: one[1].arrival)
+        return [(self.held(known, account, slot), known) for slot, known in found]
+
+    def _note_reducing(self, order: containers.Order, *, is_open: bool) -> None:
+        slots = self._reducing.get(order.account, set())
+        if is_open and order.reduce_only == 1:
+            self._reducing[order.account] = slots | {order.slot}
+        elif order.slot in slots:
+            self._reducing[order.account] = slots - {order.slot}
+            if len(slots) == 1:
+                del self._reducing[order.account]
 
     def rate(self, account: int, money: int) -> None:
         """So much money stands behind an account's orders from now on; more than when they came counts for none."""
@@ -197,6 +239,7 @@ class Orders:
         if known.remaining == 0:
             self._counts[maker.account] -= 1
             del self._open[place]
+            self._note_reducing(maker, is_open=False)
 
     def leave(self, order: containers.Order) -> int:
         """Takes an open order out of its book; the lots it had left."""
@@ -245,6 +288,7 @@ class Orders:
         self._counts[order.account] += 1
         self._open[place] = known
         self._reservations.put(order, known.remaining, known.armed)
+        self._note_reducing(order, is_open=True)
         self._dirty.add(place)
 
     def _forget(self, order: containers.Order) -> OpenOrder:
@@ -252,6 +296,7 @@ class Orders:
         self._dirty.add(place)
         self._reservations.put(order, 0, is_armed=False)
         self._counts[order.account] -= 1
+        self._note_reducing(order, is_open=False)
         return self._open.pop(place)
 
     # What is kept.

@@ -15,7 +15,7 @@ from sequencer.engine.effects import Reason, Refused, Repeated, refused
 from sequencer.engine.life.lives import OPEN
 from sequencer.engine.order_book import Matching, Stop, order_id
 from sequencer.engine.orders import WORD_BYTES, Orders
-from sequencer.engine.records import OpenOrder
+from sequencer.engine.records import CANCEL_TAKER, DECREMENT, OpenOrder, Terms
 from sequencer.engine.reservation import Open, Sums, cover, most_lots, needs_more, with_lots
 
 # An order that meets more makers than a chunk has places for overflows it whatever room is left.
@@ -29,6 +29,14 @@ class Arrival(msgspec.Struct, frozen=True):
     order: containers.Order
     operation: bytes
     signer: bytes
+    terms: Terms | None = None
+
+
+class Tried(msgspec.Struct, frozen=True):
+    """What would be filled of an order, at once or from where it rests: so many lots at the limit of `order`."""
+
+    order: containers.Order
+    lots: int
 
 
 class Admitted(msgspec.Struct, frozen=True):
@@ -50,7 +58,10 @@ class Room(msgspec.Struct, frozen=True):
 
 
 class Decided(msgspec.Struct, frozen=True):
-    """What becomes of one maker: a fill of `lots`, or it leaves. missing: orders that the chunk has yet to admit."""
+    """What becomes of one maker: a fill of `lots`, or it leaves, or both orders lose `lots` without one (is_decrement).
+
+    missing: orders that the chunk has yet to admit.
+    """
 
     maker: containers.Order
     lots: int
@@ -58,12 +69,15 @@ class Decided(msgspec.Struct, frozen=True):
     reason: Reason = Reason.REFUSED
     code: int = codes.OK
     missing: tuple[Arrival, ...] = ()
+    is_decrement: bool = False
 
 
 class Facing(Protocol):
     """The book that an order meets, or a copy of as much of it as is reached."""
 
-    def match(self, taker: containers.Order, size: int, is_own: Callable[[int], bool] | None = None) -> Matching:
+    def match(
+        self, taker: containers.Order, size: int, is_own: Callable[[containers.Order], bool] | None = None
+    ) -> Matching:
         """The proposals for one taker."""
 
 
@@ -113,15 +127,18 @@ def judge(orders: Orders, chunk: Chunk, arrival: Arrival) -> Admitted | Repeated
         # The law lets an order be filled until it expires; the venue takes each one once.
         return refused(codes.USED)
     held = None if known is None else orders.held(known, order.account, order.slot)
-    code, is_armed = _check_now(chunk, clock, order, account)
+    tried = as_filled(orders, chunk, order)
+    code, is_armed = _check_now(chunk, clock, order, tried)
+    if is_armed:
+        tried = Tried(order, lots_left(chunk, order))
     if code == codes.TAKER_MARGIN:
-        return _uncovered(code, orders, chunk, order, held, is_armed)
+        return _uncovered(code, orders, chunk, order, held, tried)
     if code != codes.OK:
         return refused(code)
     if order.post_only == 1 and not is_armed and orders.books[order.market].would_cross(order):
         return refused(codes.POST_ONLY)
-    if not _is_covered(orders, chunk, order, held, is_armed):
-        return _uncovered(codes.MARGIN, orders, chunk, order, held, is_armed)
+    if not _is_covered(orders, chunk, tried, held, is_armed):
+        return _uncovered(codes.MARGIN, orders, chunk, order, held, tried, is_armed=is_armed)
     if orders.may_have_to_rest(order, is_armed):
         gone = int(orders.stands_in(held, order.market, is_armed))
         room = room_for(orders, chunk, order, is_armed, replaces=held is not None, gone=gone)
@@ -130,11 +147,34 @@ def judge(orders: Orders, chunk: Chunk, arrival: Arrival) -> Admitted | Repeated
     return Admitted(replaced=held, is_armed=is_armed)
 
 
-def _check_now(
-    chunk: Chunk, clock: containers.Clock, order: containers.Order, account: containers.Account
-) -> tuple[int, bool]:
-    """The law's code for an order filled whole at its limit today, and whether it waits for its trigger."""
-    globals = chunk.globals
+def as_filled(orders: Orders, chunk: Chunk, order: containers.Order) -> Tried:
+    """An order as it would be filled today: what meets it at the makers' prices, its rest at its own, if it may rest.
+
+    The price is the average of all, rounded against the order.
+    """
+    size = reducible(order, peek_account(chunk, order.account), lots_left(chunk, order))
+    if size <= 0 or order.limit_price <= 0 or order.market >= chunk.globals.market_count:
+        return Tried(order, 0)
+    is_whole = order.time_in_force == constants.FILL_OR_KILL
+    taken = quote = 0
+    for count, (maker, lots) in enumerate(orders.books[order.market].facing(order)):
+        if taken == size or (is_whole and lots < size):
+            break
+        # Of more than a chunk holds, at its limit.
+        price = maker.limit_price if count < _MAKERS_COUNTED else order.limit_price
+        met = min(lots, size - taken) if count < _MAKERS_COUNTED else size - taken
+        taken, quote = taken + met, quote + met * price
+    rest = size - taken if order.time_in_force == constants.GOOD_TILL_TIME else 0
+    lots, quote = taken + rest, quote + rest * order.limit_price
+    if lots == 0:
+        return Tried(order, 0)
+    price = -(-quote // lots) if order.side == constants.BUY else quote // lots
+    return Tried(msgspec.structs.replace(order, limit_price=price), lots)
+
+
+def _check_now(chunk: Chunk, clock: containers.Clock, order: containers.Order, tried: Tried) -> tuple[int, bool]:
+    """The law's code for an order filled today as it would be, and whether it waits for its trigger."""
+    globals, account = chunk.globals, peek_account(chunk, order.account)
     market, price = globals.markets[order.market], globals.risk.price[order.market]
     slot = peek_slot(chunk, order.account << constants.SLOT_BITS | order.slot)
     left = order.size - trading.filled_before(order, slot)
@@ -154,11 +194,12 @@ def _check_now(
         return codes.FEE_ABOVE_MAXIMUM, False
     if order.max_posting_fee < globals.posting_fee and order.post_only == 0:
         return codes.FEE_ABOVE_MAXIMUM, False
-    if code == codes.OK and order.reduce_only == 0:
+    if code == codes.OK and order.reduce_only == 0 and tried.lots > 0:
         # Covered on its own today: the law asks again at each fill.
-        fee = taker_fee(market, size, order.limit_price, globals.posting_fee)
-        signed_size = trading.signed_size(order, size)
-        trial = one_side(globals, clock, account, order.market, signed_size, order.limit_price, fee)
+        at = tried.order.limit_price
+        fee = taker_fee(market, tried.lots, at, globals.posting_fee)
+        signed_size = trading.signed_size(order, tried.lots)
+        trial = one_side(globals, clock, account, order.market, signed_size, at, fee)
         if trial.code != codes.OK:
             return codes.TAKER_MARGIN if trial.code == codes.MARGIN else trial.code, False
     return codes.OK, code == codes.NOT_TRIGGERED
@@ -175,17 +216,15 @@ def _beside(
     return with_lots(open, held, -known.remaining, known.armed, risk.price[held.market])
 
 
-def _is_covered(
-    orders: Orders, chunk: Chunk, order: containers.Order, held: containers.Order | None, is_armed: bool
-) -> bool:
-    """Whether an account's equity covers an order with all that it has open."""
-    if order.reduce_only == 1:
+def _is_covered(orders: Orders, chunk: Chunk, tried: Tried, held: containers.Order | None, is_armed: bool) -> bool:
+    """Whether an account's equity covers an order, as it would be filled, with all that it has open."""
+    order, left = tried.order, tried.lots
+    if order.reduce_only == 1 or left == 0:
         return True
     open = _beside(orders, chunk.globals.risk, order, held)
     if not open and not is_armed:
         # Alone it stands for no more than its fill at the limit, which the law has just taken.
         return True
-    left = lots_left(chunk, order)
     if not needs_more(chunk.globals.risk, peek_account(chunk, order.account), open, order, left, is_armed):
         return True
     return _most_covered(chunk, open, order, is_armed) >= left
@@ -203,19 +242,22 @@ def _uncovered(
     chunk: Chunk,
     order: containers.Order,
     held: containers.Order | None,
-    is_armed: bool,
+    tried: Tried,
+    *,
+    is_armed: bool = False,
 ) -> Refused:
     """The refusal of an order that lacks margin: what there is, and the largest size that would pass."""
+    at = tried.order.limit_price
     globals, clock = chunk.globals, chunk.clock()
     risk, market = globals.risk, globals.markets[order.market]
     account = peek_account(chunk, order.account)
     open = _beside(orders, risk, order, held)
-    high = min(_most_covered(chunk, open, order, is_armed), lots_left(chunk, order))
+    high = min(_most_covered(chunk, open, tried.order, is_armed), lots_left(chunk, order))
 
     def is_taken(lots: int) -> bool:
-        fee = taker_fee(market, lots, order.limit_price, globals.posting_fee)
+        fee = taker_fee(market, lots, at, globals.posting_fee)
         signed_size = trading.signed_size(order, lots)
-        return one_side(globals, clock, account, order.market, signed_size, order.limit_price, fee).code == codes.OK
+        return one_side(globals, clock, account, order.market, signed_size, at, fee).code == codes.OK
 
     low = 0
     while not is_armed and low < high:
@@ -259,6 +301,15 @@ def room_for(
         sentence = f"The book holds {limits.orders} orders, which is its limit, and as much money stands behind each."
         return Room(behind, refusal=sentence)
     return Room(behind, displaced=least.order)
+
+
+def keeps_place(orders: Orders, chunk: Chunk, order: containers.Order, held: containers.Order, is_armed: bool) -> bool:
+    """Whether an order that takes the slot of one that rests keeps its place in the line: only its size falls."""
+    if is_armed or not orders.stands_in(held, order.market, is_armed=False):
+        return False
+    same = (order.side, order.limit_price, order.reduce_only) == (held.side, held.limit_price, held.reduce_only)
+    is_patient = order.time_in_force == constants.GOOD_TILL_TIME
+    return same and is_patient and 0 < lots_left(chunk, order) <= orders.signed(held).remaining
 
 
 def check_soft_cancel(chunk: Chunk, tag: int, request: containers.Request, signer: bytes, now: int) -> int:
@@ -374,14 +425,30 @@ class Placing:
         self._ground = ground
         self._taker = taker
         self._left = left
-        owner = ground.account(taker.order.account).owner
-        self._matching = facing.match(taker.order, size, lambda account: ground.account(account).owner == owner)
+        self._owner = ground.account(taker.order.account).owner
+        self._policy = CANCEL_TAKER if taker.terms is None else taker.terms.self_trade
+        self._matching = facing.match(taker.order, size, self._is_in_the_way)
         self._halt = codes.OK
         self.filled = 0
+
+    def _is_own(self, maker: containers.Order) -> bool:
+        return self._ground.account(maker.account).owner == self._owner
+
+    def _is_in_the_way(self, maker: containers.Order) -> bool:
+        """Whether the match stops at a maker: an agent lets nothing leave of another account than his order's."""
+        if not self._is_own(maker):
+            return False
+        may = self._taker.signer == self._owner or maker.account == self._taker.order.account
+        return self._policy == CANCEL_TAKER or not may
 
     def __iter__(self) -> Iterator[Decided]:
         ground = self._ground
         for maker, offered in self._matching:
+            if self._policy != CANCEL_TAKER and self._is_own(maker):
+                is_decrement = self._policy == DECREMENT
+                self._left -= offered if is_decrement else 0
+                yield Decided(maker, offered, reason=Reason.SELF_TRADE, is_decrement=is_decrement)
+                continue
             lots = reducible(maker, ground.account(maker.account), offered)
             if lots == 0:
                 yield Decided(maker, 0, reason=Reason.REDUCED)
@@ -427,6 +494,14 @@ class Placing:
     def reason(self) -> Reason:
         """Why the rest leaves where it does not rest."""
         return Reason.UNFILLED if self._halt == codes.OK else Reason.REFUSED
+
+    @property
+    def met(self) -> tuple[str, int]:
+        """What stood in the way of the rest: the order's name, where it is the owner's own, and its lots."""
+        if self._matching.met is None:
+            return "", 0
+        maker, lots = self._matching.met
+        return order_id(maker) if self._matching.stop is Stop.SELF_TRADE else "", lots
 
     @property
     def detail(self) -> str:

@@ -57,13 +57,20 @@ class StagedStore(Protocol):
         """Closes the store below."""
 
 
+# Where an order meets one of its owner: its rest leaves, or the other one, or of both what they have in common.
+CANCEL_TAKER: Final = 0
+CANCEL_MAKER: Final = 1
+DECREMENT: Final = 2
+
+
 class Terms(msgspec.Struct, frozen=True, array_like=True):
     """What a trader asks of the venue beside the order that he signs; the law knows nothing of it.
 
-    client: his own name for the order, empty for none.
+    client: his own name for the order, empty for none. self_trade: what happens where it meets an order of its owner.
     """
 
     client: str = ""
+    self_trade: int = CANCEL_TAKER
 
 
 class Input(msgspec.Struct, frozen=True, array_like=True):
@@ -162,7 +169,8 @@ class VoidedOperation(msgspec.Struct, array_like=True):
 class OpenOrder(msgspec.Struct, array_like=True):
     """An open order: its whole signed operation, who signed it, when it came, and whether it waits for its trigger.
 
-    behind: the money that stands behind it, by which it keeps its place in a full book.
+    behind: the money that stands behind it, by which it keeps its place in a full book. reduced: lots that were taken
+    from it without a fill.
     """
 
     arrival: int
@@ -171,6 +179,8 @@ class OpenOrder(msgspec.Struct, array_like=True):
     operation: bytes
     signer: bytes
     behind: int
+    terms: Terms | None = None
+    reduced: int = 0
 
 
 def place_key(prefix: bytes, account: int, slot: int) -> bytes:

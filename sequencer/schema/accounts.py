@@ -107,6 +107,7 @@ class OpenOrder(msgspec.Struct, frozen=True, kw_only=True):
     side: Side
     size_lots: int
     filled_lots: int
+    remaining_lots: int
     limit_price_ticks: int
     slot: int
     sequence: int

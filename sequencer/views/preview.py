@@ -133,6 +133,8 @@ def _placed(
             fills.append(PreviewFill(decided.maker.account, decided.maker.limit_price, decided.lots, fee))
             scratch.fill(decided, decided.filled, order)
             reached.filled(decided.maker, decided.lots)
+        elif decided.is_decrement:
+            reached.filled(decided.maker, decided.lots)
         else:
             reached.leave(decided.maker)
     price = scratch.chunk.globals.risk.price[order.market]
@@ -247,7 +249,9 @@ class _Reached:
         self.gone = 0
         self._reach()
 
-    def match(self, taker: containers.Order, size: int, is_own: Callable[[int], bool] | None = None) -> Matching:
+    def match(
+        self, taker: containers.Order, size: int, is_own: Callable[[containers.Order], bool] | None = None
+    ) -> Matching:
         """The proposals for one taker."""
         return self._copy.match(taker, size, is_own)
 

@@ -20,7 +20,7 @@ from prover.stf.replay import is_entry
 from sequencer.devnet.prices import DEVNET_QUORUM, devnet_signer_keys
 from sequencer.engine.effects import Processed
 from sequencer.engine.engine import Engine, EngineLimits
-from sequencer.engine.records import Input, SealedChunk
+from sequencer.engine.records import Input, SealedChunk, Terms
 from sequencer.engine.reservation import Sums
 from sequencer.sequencing.staged_store import BufferedStore
 
@@ -192,11 +192,11 @@ class World:
 
     # What the edge does.
 
-    def process(self, operation: bytes) -> Processed:
-        """One input, journaled if it changed something."""
+    def process(self, operation: bytes, terms: Terms | None = None) -> Processed:
+        """One input, journaled if it changed something; terms: what is asked beside what is signed."""
         signed = bool(operation) and operation[0] != constants.TICK and not is_entry(operation[0])
         signer = recovered(self.engine.domain, operation) if signed else b""
-        given = Input(self.now, operation, signer, self.queue_only)
+        given = Input(self.now, operation, signer, self.queue_only, terms)
         outcome = self.engine.process(given)
         if outcome.changed:
             self.journal.append(given)
@@ -218,8 +218,9 @@ class World:
 
     def order(self, trader: int, side: int, price: int, size: int = LOTS, **changes: Any) -> Processed:
         """One signed order."""
+        terms = changes.pop("terms", None)
         given = order(self.now, FIRST + trader, side, price, size, **changes)
-        return self.process(signed_order(given, key(trader), self.domain))
+        return self.process(signed_order(given, key(trader), self.domain), terms)
 
     def signed(self, given: containers.Order, trader: int) -> bytes:
         """An order as it is signed here."""

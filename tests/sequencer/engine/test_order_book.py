@@ -266,10 +266,10 @@ def test_own_order_stops_the_taker_and_keeps_its_place() -> None:
 def test_another_account_of_the_owner_is_its_own_too() -> None:
     sibling = order(account=18, side=SELL)
     book = book_of(sibling)
-    matching = book.match(order(), 10, lambda account: account in (17, 18))
+    matching = book.match(order(), 10, lambda maker: maker.account in (17, 18))
     assert list(matching) == []
     assert (matching.stop, matching.remaining) == (Stop.SELF_TRADE, 10)
-    matching = book.match(order(), 10, lambda account: account == 17)
+    matching = book.match(order(), 10, lambda maker: maker.account == 17)
     assert next(iter(matching)) == (sibling, 10)
 
 

@@ -1,5 +1,6 @@
 """What became of an order, asked at any time: after a lost answer, a fill, a restart; and told as it happens."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +73,15 @@ async def test_a_resting_order_is_told_what_it_came_to_by_now(desk: Desk) -> Non
     assert (again["status"], again["filled_lots"], len(again["fills"])) == ("filled", LOTS, 2)
 
 
-async def test_an_order_is_known_after_a_restart(tmp_path: Path, desk: Desk) -> None:
+async def test_an_order_is_known_after_a_restart(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, desk: Desk
+) -> None:
     sent = given(desk, 1, BUY, PRICE - 9, slot=7, client="kept")
     answer = await desk.ask("catenary_order", **sent)
     events = (await desk.ask("catenary_order", account=FIRST + 1, slot=7))["events"]
     # As killed: what the journal holds, and no store.
-    desk.venue.journal.close()
-    again = Desk(tmp_path)
+    shutil.copytree(tmp_path, copied := tmp_path_factory.mktemp("again") / "journal")
+    again = Desk(copied)
     async with trio.open_nursery() as nursery:
         await nursery.start(again.venue.run)
         found = await again.ask("catenary_order", account=FIRST + 1, client_id="kept")
