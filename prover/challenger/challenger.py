@@ -139,6 +139,8 @@ class Challenger:
         self._follower = self._follow()
         self._logger.warning("asking_again", reason=reason, from_block=self._follower.next_block, node=turn)
         self._asked_again += 1
+        # The block may be a few seconds old: a human hears of it once every node has left it out again and again.
+        self._report.is_asked_in_vain = self._asked_again >= _TIMES_FROM_AGREED * len(self._nodes.every)
         return True
 
     async def _leave_chain(self, error: L1ReorgTooDeep, once: bool) -> bool:
@@ -199,6 +201,7 @@ class Challenger:
             return bool(self._replay.cursor.incomplete)
         if self._asked_again:
             self._asked_again = 0
+            self._report.is_asked_in_vain = False
             self._pauses.end(_ASK_AGAIN)
             # From here on by the first node again, which may have left out that one thing alone.
             self._follower = self._follow()

@@ -13,7 +13,7 @@ from l1_bridge.codec.calls import BatchRecord, decode_record, encode_call
 from l1_bridge.contracts.artifact import ArtifactError
 from prover.challenger.report import Report
 from prover.history.history import ChainReplay
-from prover.history.records import Dispute, Reason
+from prover.history.records import Dispute
 
 # So far a node may be behind another: six minutes.
 MOST_BLOCKS_BEHIND: Final = 32
@@ -63,7 +63,7 @@ class Nodes:
             what = "the bridge is at batch {} with {} queue entries"
             theirs, ours = (what.format(found[0], found[2]) for found in (told, expected))
             self._replay.lose(f"block {last.number}: {theirs}, by its logs {ours}")
-            self._report.alarm(Reason.HISTORY, self._replay.cursor.incomplete)
+            self._report.lost(self._replay.cursor.incomplete)
             return False
         self.agreed, self.undecided, self._undecided_since = last.number, "", None
         for code in ("L1_DISAGREES", "L1_UNDECIDED"):

@@ -36,12 +36,15 @@ class Summary(msgspec.Struct):
 
 
 class Report:
-    """One run in the words of its output. `has_drifted`: the law of the replay is not the one on L1."""
+    """One run in the words of its output. `has_drifted`: the law of the replay is not the one on L1.
+
+    is_asked_in_vain: whether nodes were asked again for what does not fit, and have told no better.
+    """
 
     def __init__(self, output: Output, prover: bytes | None) -> None:
         """prover: the address whose proofs and rewards are ours, None for nobody's."""
         self.summary = Summary()
-        self.has_drifted = False
+        self.has_drifted = self.is_asked_in_vain = False
         self._output = output
         self._prover = prover
         self._logger = structlog.get_logger()
@@ -93,6 +96,9 @@ class Report:
             self._output.event("reorganised", text, block_number=notice.block.number, tip=notice.tip)
         else:
             self.has_drifted |= notice.reason == Reason.LAW_DRIFT
+            if notice.reason == Reason.HISTORY:
+                self.lost(notice.detail)
+                return
             self.alarm(notice.reason, notice.detail or SENTENCE[notice.reason])
 
     def _judgement(self, judged: Judgement) -> None:
@@ -127,6 +133,13 @@ class Report:
             claimed_root=judged.claimed_root if fraud else None,
             replayed_root=judged.replayed_root if fraud else None,
         )
+
+    def lost(self, detail: str) -> None:
+        """The logs are not all that the bridge wrote: an alarm once the blocks were asked again, for some come late."""
+        if self.is_asked_in_vain:
+            self.alarm(Reason.HISTORY, detail)
+        else:
+            self._logger.warning("history_gap", detail=detail)
 
     def alarm(self, code: str, detail: str, once_for: bytes | None = None) -> None:
         """A human has to look; with `once_for` only the first time for it, until it is over."""

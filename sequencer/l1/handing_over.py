@@ -23,11 +23,13 @@ from sequencer.sequencing.sequencer import Sequencer
 # A reason why nothing is taken that no fact about L1 is behind.
 HANDING_OVER: Final = "HANDING_OVER"
 _LOOK_SECONDS: Final = 0.1
+# So often L1 is asked while batches are waited for.
+_ASK_SECONDS: Final = 5.0
 _HAND_OVER_GAS: Final = 300_000
 
 
 class CannotHandOver(Exception):
-    """The successor's bond is not one that the bridge seats; nothing was stopped."""
+    """The successor's bond is not one that the bridge seats, or the seat is not this node's: it goes on as it was."""
 
 
 class HandedOver(msgspec.Struct, frozen=True):
@@ -73,17 +75,28 @@ class HandOver:
         return bond.holder
 
     async def run(self, bond_id: int) -> HandedOver:
-        """Stops taking, posts, hands over. CannotHandOver before anything was stopped; later L1 is waited for."""
+        """Stops taking, posts, hands over. CannotHandOver where it cannot, and then all is taken again."""
         successor = await self.check(bond_id)
         said = f"The committer's seat goes to 0x{successor.hex()}: its node takes orders as soon as L1 names it."
         self.reasons = (Reason(HANDING_OVER, said, Taking.NOTHING),)
         self._log.warning("seat.handing_over", successor="0x" + successor.hex(), bond_id=bond_id)
+        try:
+            return await self._handed_over(successor, bond_id)
+        except CannotHandOver as error:
+            self.reasons = ()
+            self._log.warning("seat.not_handed_over", bond_id=bond_id, error=str(error))
+            raise
+
+    async def _handed_over(self, successor: bytes, bond_id: int) -> HandedOver:
         engine = self._sequencer.engine
         # It has its place behind everything that was taken before, and seals it.
         await self._sequencer.submit(b"")
-        taken = engine.chunk_count
+        taken, ask_at = engine.chunk_count, trio.current_time() + _ASK_SECONDS
         while self._view.posted_chunks < taken:
             await trio.sleep(_LOOK_SECONDS)
+            if trio.current_time() >= ask_at:
+                ask_at = trio.current_time() + _ASK_SECONDS
+                await self._block_of(bond_id)
         block = await self._named(bond_id)
         done = HandedOver(
             successor=successor,
@@ -98,7 +111,7 @@ class HandOver:
         return done
 
     async def _named(self, bond_id: int) -> int:
-        """The block in which L1 names the successor."""
+        """The block in which L1 names the successor. CannotHandOver where it never will."""
         data = calls.encode_call("hand_over", bond_id)
         while True:
             try:
@@ -110,4 +123,19 @@ class HandOver:
                 self._log.warning("seat.kept", error=str(error))
             except L1Error as error:
                 self._log.warning("seat.unheard", error=str(error))
+            block = await self._block_of(bond_id)
+            if block is not None:
+                return block
             await trio.sleep(1)
+
+    async def _block_of(self, bond_id: int) -> int | None:
+        """The block in which L1 names the successor, None where it may yet. CannotHandOver where it never will."""
+        try:
+            newest = await self._client.newest_block()
+            seat = calls.decode_record(calls.Seat, await self._client.eth_call(self._bridge, calls.encode_call("seat")))
+            if seat.bond_id == bond_id:
+                return newest.number
+            await self.check(bond_id)
+        except (L1Error, ArtifactError) as error:
+            self._log.warning("seat.unheard", error=str(error))
+        return None

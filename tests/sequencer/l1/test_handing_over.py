@@ -3,15 +3,26 @@
 from typing import Any
 
 import pytest
+import structlog
 import trio
 
 from l1_bridge.client.keys import Signer, development_key
 from l1_bridge.codec import calls
 from sequencer.l1.handing_over import CannotHandOver, HandOver
 from sequencer.sequencing.admission import Taking
+from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.l1.test_poster import OPERATOR, Site, site
 
 pytestmark = pytest.mark.trio
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Any:
+    """No log lines between the tests' dots."""
+    with structlog.testing.capture_logs() as lines:
+        yield lines
+
+
 BOND_WEI = 20 * 10**18
 SUCCESSOR = development_key(1)
 
@@ -82,3 +93,43 @@ async def test_what_the_bridge_would_not_seat_stops_nothing() -> None:
         await here.client.send(SUCCESSOR, here.deployment.bridge, taken_home, gas=600_000)
         with pytest.raises(CannotHandOver, match="is not whole"):
             await leaving.check(2)
+
+
+@pytest.mark.parametrize("is_posted", [True, False])
+async def test_a_bond_that_goes_away_ends_the_hand_over_and_all_is_taken_again(
+    is_posted: bool, quiet: list[dict[str, Any]]
+) -> None:
+    async with site() as here:
+        await bonded(here)
+        here.seal(1)
+        assert await here.poster.post_once()
+        await here.follow()
+        leaving = hand_over(here)
+        leaving._sequencer.submit = withdrawn(here, is_posted)  # type: ignore[method-assign]
+        with trio.fail_after(PATIENCE_SECONDS), pytest.raises(CannotHandOver, match="bond 2 is not whole"):
+            await leaving.run(2)
+        assert leaving.reasons == ()
+        assert (await here.poster.seat()).holder == OPERATOR.address
+        assert [line["bond_id"] for line in quiet if line["event"] == "seat.not_handed_over"] == [2]
+
+
+def withdrawn(here: Site, is_posted: bool) -> Any:
+    """The last input, behind which the successor takes his bond home; not posted, it leaves a chunk that never is."""
+
+    async def submit(operation: bytes) -> None:
+        taken_home = calls.encode_call("withdraw_bond", 2)
+        await here.client.send(SUCCESSOR, here.deployment.bridge, taken_home, gas=600_000)
+        if not is_posted:
+            here.seal(1)
+
+    return submit
+
+
+async def test_a_seat_that_has_changed_hands_unheard_is_handed_over() -> None:
+    async with site() as here:
+        await bonded(here)
+        leaving = hand_over(here)
+        data = calls.encode_call("hand_over", 2)
+        await here.client.send(OPERATOR, here.deployment.bridge, data, gas=300_000)
+        with trio.fail_after(PATIENCE_SECONDS):
+            assert await leaving._named(2) <= (await here.client.newest_block()).number
