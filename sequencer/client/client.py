@@ -169,6 +169,11 @@ class NodeClient:
         method = _METHOD_OF_KIND.get(kind, f"catenary_{kind}")
         return await self._typed(RequestResult, method, request=request, signature=signature)
 
+    async def schedule_cancel(self, request: Fields, signature: bytes, at_ms: int) -> RequestResult:
+        """Set the dead-man switch: a signed soft cancel of all, which happens at `at_ms`; 0 takes it back."""
+        method = "catenary_scheduleCancel"
+        return await self._typed(RequestResult, method, request=request, signature=signature, at_ms=at_ms)
+
     async def withdrawals(self, *, account: int | None = None, recipient: bytes | None = None) -> list[WithdrawalView]:
         """Withdrawals of an account or to a recipient."""
         chosen: dict[str, Any] = {"account": account} if recipient is None else {"recipient": recipient}

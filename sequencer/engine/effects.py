@@ -15,7 +15,7 @@ from sequencer.engine.life.steps import Told
 from sequencer.engine.post_mortem import PostMortem
 from sequencer.engine.records import Fill
 
-EFFECTS_VERSION: Final = 5
+EFFECTS_VERSION: Final = 6
 
 # Effects of one input are numbered from its own number times this.
 _PLACES: Final = 1 << 24
@@ -39,6 +39,8 @@ class Reason(StrEnum):
     DISPLACED = "displaced"
     # The law refused its fill; `detail` names the rule.
     REFUSED = "refused"
+    # The dead-man switch of its account has ended.
+    SCHEDULED = "scheduled"
     # It met an order of its owner, who has said that then both give way, or that one.
     SELF_TRADE = "self_trade"
     # Nothing more to meet, and it may not rest; `detail` says what stopped it.
@@ -166,6 +168,13 @@ class SoftlyCancelled(Effect, tag="softly_cancelled", kw_only=True):
     receipt: Receipt
 
 
+class Switched(Effect, tag="switched", kw_only=True):
+    """All open orders of an account leave at a time, unless it is set anew; 0: no more."""
+
+    account: int
+    at_ms: int
+
+
 class EntryConsumed(Effect, tag="entry_consumed", kw_only=True):
     """An entry of the L1 queue has its turn; is_done unless a close is under way with it."""
 
@@ -232,6 +241,7 @@ AnyEffect = (
     | Refused
     | Applied
     | SoftlyCancelled
+    | Switched
     | EntryConsumed
     | EntryEnded
     | PaidOut
@@ -389,7 +399,7 @@ def accounts_of(effect: AnyEffect) -> tuple[int, ...] | list[int]:
         return (effect.fill.maker, effect.fill.taker)
     if isinstance(effect, Applied | Rescued):
         return effect.accounts
-    return (effect.account,) if isinstance(effect, OrderEffect | Opened | SoftlyCancelled) else ()
+    return (effect.account,) if isinstance(effect, OrderEffect | Opened | SoftlyCancelled | Switched) else ()
 
 
 def markets_of(effect: AnyEffect) -> tuple[int, ...] | range:

@@ -29,6 +29,7 @@ from sequencer.engine.effects import (
     Repeated,
     Rescued,
     SoftlyCancelled,
+    Switched,
     Ticked,
     number,
     refused,
@@ -37,7 +38,7 @@ from sequencer.engine.ledger import Ledger
 from sequencer.engine.liquidator import Liquidator
 from sequencer.engine.open_chunk import OpenChunk, SealedChunks
 from sequencer.engine.order_book import Limits, order_id
-from sequencer.engine.orders import Orders
+from sequencer.engine.orders import EVERY_SLOT, Orders
 from sequencer.engine.placing import Admitted, Arrival, check_soft_cancel, fits, judge, keeps_place, still_entitled
 from sequencer.engine.post_mortem import Case
 from sequencer.engine.queue import Queue
@@ -269,9 +270,20 @@ class Engine:
         code = check_soft_cancel(self.view, tag, request, given.signer, now)
         if code != codes.OK:
             return code, [refused(code)]
+        if given.terms is not None and given.terms.at is not None:
+            return self._switch(request, given.terms.at)
         receipt = self._orders.void(request, now)
         dropped = self._committing.drop_cancelled(request, tag == constants.CANCEL_ALL)
         return codes.OK, [SoftlyCancelled(account=request.account, receipt=receipt), *dropped]
+
+    def _switch(self, request: containers.Request, at: int) -> tuple[int, list[AnyEffect]]:
+        """A cancel of all that is to happen later; the newest that was signed counts."""
+        if request.slot != EVERY_SLOT:
+            return codes.NOT_CANONICAL, [refused(codes.NOT_CANONICAL)]
+        if request.sequence <= self._orders.switches.sequence(request.account):
+            return codes.USED, [refused(codes.USED)]
+        self._orders.switches.put(request.account, at, request.sequence)
+        return codes.OK, [Switched(account=request.account, at_ms=at)]
 
     # Operations that are no orders.
 
@@ -419,7 +431,7 @@ class Engine:
         """
         if queue_only:
             return False
-        if self._is_expiring:
+        if self._is_expiring or self._orders.switches.is_due(now):
             return True
         if not self._orders.is_due(self.globals.risk.price):
             return False
@@ -427,7 +439,14 @@ class Engine:
 
     def _expire(self) -> list[AnyEffect]:
         """Takes out orders that are over, a bounded number an input: the others are filled no more."""
-        effects = self._committing.expire(self.limits.expired_orders)
+        effects: list[AnyEffect] = []
+        while self._orders.switches.is_due(self._committing.now) and len(effects) < self.limits.expired_orders:
+            account = self._orders.switches.fire(self._committing.now)
+            effects.append(Switched(account=account, at_ms=0))
+            effects += [
+                self._committing.leave(order, Reason.SCHEDULED) for order, _, _ in self._orders.open_of(account)
+            ]
+        effects += self._committing.expire(self.limits.expired_orders)
         self._is_expiring = self._orders.has_expired(self._committing.ticked_at)
         return effects
 

@@ -10,6 +10,7 @@ from prover.signing.receipts import Receipt, chained
 from prover.state.trial import NO_ORDER
 from prover.stf import constants, containers, encoding
 from prover.stf.words import word_at
+from sequencer.engine.asked.switch import Switches
 from sequencer.engine.life.lives import Lives
 from sequencer.engine.order_book import Limits, OrderBook, TriggerBook
 from sequencer.engine.records import (
@@ -43,6 +44,7 @@ class Orders:
         self.not_before_ms = int.from_bytes(store.get(NOT_BEFORE_KEY) or b"", "big")
         self.limits = limits
         self.lives = Lives(store)
+        self.switches = Switches(store)
         self.books = [OrderBook(market, limits) for market in range(constants.MARKETS)]
         self.triggers = [TriggerBook(market, limits) for market in range(constants.MARKETS)]
         self._open: dict[tuple[int, int], OpenOrder] = {}
@@ -304,7 +306,7 @@ class Orders:
     def writes(self, clock: int) -> Writes:
         """What has changed since the last call, as the store keeps it; places taken by the expired are forgotten."""
         self._prune_taken(clock)
-        writes = self.lives.writes()
+        writes = self.lives.writes() | self.switches.writes()
         for place in self._dirty:
             known = self._open.get(place)
             writes[place_key(ORDER_KEY, *place)] = None if known is None else msgspec.msgpack.encode(known)

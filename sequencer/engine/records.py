@@ -31,6 +31,8 @@ LIFE_KEY: Final = b"mlife"
 HEAD_KEY: Final = b"mpast"
 RING_KEY: Final = b"mring"
 CLIENT_KEY: Final = b"mclient"
+# Dead-man switches by account.
+SWITCH_KEY: Final = b"mswitch"
 
 Writes = dict[bytes, bytes | None]
 
@@ -67,10 +69,12 @@ class Terms(msgspec.Struct, frozen=True, array_like=True):
     """What a trader asks of the venue beside the order that he signs; the law knows nothing of it.
 
     client: his own name for the order, empty for none. self_trade: what happens where it meets an order of its owner.
+    at: of a soft cancel of all orders, when it is to happen, ms; 0 takes that back.
     """
 
     client: str = ""
     self_trade: int = CANCEL_TAKER
+    at: int | None = None
 
 
 class Input(msgspec.Struct, frozen=True, array_like=True):

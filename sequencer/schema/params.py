@@ -241,6 +241,14 @@ class SignedRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     signature: HexBytes
 
 
+class ScheduledCancel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A soft cancel of all orders with its signature, and when it is to happen; 0 takes the last one back."""
+
+    request: RequestFields
+    signature: HexBytes
+    at_ms: TimeMs
+
+
 class ToAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whom the faucet pays."""
 

@@ -24,6 +24,7 @@ SPEAKS_ON: Final[dict[type[effects.Effect], tuple[str, ...]]] = {
     effects.Refused: (),
     effects.Applied: (ACCOUNT,),
     effects.SoftlyCancelled: (ACCOUNT,),
+    effects.Switched: (ACCOUNT,),
     effects.EntryConsumed: (),
     effects.EntryEnded: (),
     effects.PaidOut: (),

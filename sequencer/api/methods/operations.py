@@ -22,6 +22,7 @@ from sequencer.api.methods.fates import Fates
 from sequencer.api.methods.standing import Standing
 from sequencer.api.rpc.errors import (
     BACKLOG,
+    INVALID_PARAMS,
     LAW_ERRORS,
     NOT_POSTABLE,
     NOT_READY,
@@ -48,6 +49,7 @@ from sequencer.schema.params import (
     MOST_ORDERS,
     OfOperation,
     OrderCall,
+    ScheduledCancel,
     SignedOrder,
     SignedOrders,
     SignedRequest,
@@ -187,6 +189,18 @@ class Operations:
     async def cancel_all(self, params: SignedRequest, call: Call) -> RequestResult:
         return await self._request(constants.CANCEL_ALL, params, call)
 
+    @method(
+        "catenary_scheduleCancel",
+        "Sets a dead-man switch: all open orders of the account leave at a time, unless it is set anew before.",
+        errors=_ERRORS,
+    )
+    async def schedule_cancel(self, params: ScheduledCancel, call: Call) -> RequestResult:
+        """Signed as a soft CancelAll, which is not done now: there is no receipt."""
+        if params.request.max_posting_fee_micros != 0:
+            raise CallError(INVALID_PARAMS, "What is scheduled is a soft cancel: max_posting_fee_micros is 0.")
+        given = SignedRequest(params.request, params.signature)
+        return await self._request(constants.CANCEL_ALL, given, call, Terms(at=params.at_ms))
+
     @method("catenary_setAgent", "Submits a SetAgent request.", errors=_ERRORS)
     async def set_agent(self, params: SignedRequest, call: Call) -> RequestResult:
         return await self._request(constants.SET_AGENT, params, call)
@@ -195,11 +209,11 @@ class Operations:
     async def set_leverage(self, params: SignedRequest, call: Call) -> RequestResult:
         return await self._request(constants.SET_LEVERAGE, params, call)
 
-    async def _request(self, tag: int, params: SignedRequest, call: Call) -> RequestResult:
+    async def _request(self, tag: int, params: SignedRequest, call: Call, terms: Terms | None = None) -> RequestResult:
         request = sized_request(tag, request_of(tag, params.request))
         digest = signatures.request_digest(self._deployment.domain, tag, request)
         signed = signed_request(tag, request, digest, self._compact(params.signature, request.account, digest))
-        (sequenced,) = await self._submit([signed], call)
+        (sequenced,) = await self._submit([signed], call, [terms])
         outcome = self._applied(signed, sequenced)
         return RequestResult(
             code=outcome.code,

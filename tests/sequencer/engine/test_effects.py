@@ -52,6 +52,7 @@ SHAPES: Final = {
     3: "84df6cac8054bcae",
     4: "1e028cdc40a384d0",
     5: "ec2a805f776963d8",
+    6: "a8b4c5c16b7dc5d7",
 }
 
 

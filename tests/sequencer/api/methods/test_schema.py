@@ -175,6 +175,20 @@ async def submit_all(whole: Whole) -> None:
         await whole.ask(f"catenary_{name}", request=fields_of(tag, asked), signature=signature)
 
 
+async def schedule(whole: Whole) -> None:
+    """A dead-man switch, and one that would cost something."""
+    asked = request(whole.desk.clock.now, FIRST + 2, slot=0, max_posting_fee=0)
+    for given, name in ((asked, ""), (msgspec.structs.replace(asked, max_posting_fee=1), "INVALID_PARAMS")):
+        signature = signed_request(constants.CANCEL_ALL, given, key(2))[-64:]
+        fields = {"request": fields_of(constants.CANCEL_ALL, given), "signature": signature, "at_ms": 2**47}
+        if name:
+            with pytest.raises(CallError) as refused:
+                await whole.ask("catenary_scheduleCancel", **fields)
+            assert refused.value.error.name == name
+        else:
+            assert (await whole.ask("catenary_scheduleCancel", **fields))["receipt"] is None
+
+
 async def test_every_answer_is_as_the_document_says(whole: Whole) -> None:
     here = whole.desk
     await here.order(1, SELL, PRICE, 750_000)
@@ -182,6 +196,7 @@ async def test_every_answer_is_as_the_document_says(whole: Whole) -> None:
     await here.order(2, BUY, 593_950, 750_000)
     await ask_all(whole)
     await submit_all(whole)
+    await schedule(whole)
     await fall(here, 594_000)
     await here.venue.submit(leave(here.clock.now, FIRST + 1, owner(1)))
     assert await whole.ask("catenary_postMortems") != []
