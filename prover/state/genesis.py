@@ -24,16 +24,22 @@ class MarketListing(msgspec.Struct, frozen=True, kw_only=True):
     funding_damping_ppb: int = 0
     minimum_notional_micros: int = 10_000_000
     interest_lower_micros: int = 0
-    interest_upper_micros: int = 0
+    interest_upper_micros: int
+
+    @property
+    def whole_fund_micros(self) -> int:
+        """The least that its insurance account holds where its own bounds count, and no multiple of the fund."""
+        lower = -(-self.interest_lower_micros // constants.FUND_MULTIPLE_LOWER)
+        return max(lower, -(-self.interest_upper_micros // constants.FUND_MULTIPLE_UPPER))
 
 
 class Tier(msgspec.Struct, frozen=True, kw_only=True):
-    """What markets of like liquidity share; interest bounds in micro-dollars of notional, zero for none."""
+    """What markets of like liquidity share; interest bounds in micro-dollars of notional."""
 
     initial_ppm: int
     maintenance_ppm: int
-    interest_lower_micros: int = 0
-    interest_upper_micros: int = 0
+    interest_lower_micros: int
+    interest_upper_micros: int
     band_ppm: int = 50_000
     unwind_band_ppm: int = 1_000
     funding_cap_ppb: int = 500_000
@@ -90,14 +96,8 @@ TIERS: Final = {
         funding_cap_ppb=2_000_000,
     ),
 }
-# A devnet begins with empty insurance accounts, under which open-interest scaling would ask for the whole notional, and
-# its positions pay no interest: what an example says of them stays true while it is read.
-_PLAIN: Final = {
-    "interest_lower_micros": 0,
-    "interest_upper_micros": 0,
-    "funding_interest_ppb": 0,
-    "funding_damping_ppb": 0,
-}
+# A devnet's positions pay no interest: what an example says of them stays true while it is read.
+_PLAIN: Final = {"funding_interest_ppb": 0, "funding_damping_ppb": 0}
 DEVNET_MARKETS: Final = (
     msgspec.structs.replace(TIERS["large"].listing("BTC", 5), **_PLAIN),
     msgspec.structs.replace(TIERS["large"].listing("ETH", 4), **_PLAIN),
@@ -202,8 +202,8 @@ def legal_globals(genesis: bytes) -> containers.Globals:
         _require(0 <= row.unwind_band_ppm <= constants.PPM, "the unwinding band is a fraction")
         _require(0 <= row.funding_terms < 2**96, "the terms of funding are three numbers of 32 bits")
         _require(0 <= row.minimum_notional < 2**104, "the minimum notional can be reached")
-        is_interest = interest == (0, 0) or 0 <= interest[0] < interest[1] < 2**104
-        _require(is_interest, "open-interest scaling runs from a lower to an upper bound")
+        is_interest = 0 <= interest[0] < interest[1] < 2**104
+        _require(is_interest, "open interest is scaled from a lower to an upper bound, and is never without one")
     return globals
 
 

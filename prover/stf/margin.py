@@ -33,8 +33,6 @@ def scaled_ppm(market: containers.Market, price: int256, open_interest: int256, 
     """The initial fraction of a leg that grows, by open interest and fund; -1 where none may; PROTOCOL.md 7.4."""
     if market.status != constants.MARKET_OPEN:
         return constants.NO_GROWTH
-    if market.interest_upper == 0:
-        return base_ppm
     fund: int256 = max(market.fund, 0)
     lower: int256 = min(market.interest_lower, fund * constants.FUND_MULTIPLE_LOWER)
     upper: int256 = min(market.interest_upper, fund * constants.FUND_MULTIPLE_UPPER)

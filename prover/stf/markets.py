@@ -247,8 +247,7 @@ def in_range(given: containers.Parameters) -> bool:
         return False
     if given.minimum_notional == 0 or given.minimum_notional > constants.MOST_MINIMUM_NOTIONAL:
         return False
-    if given.interest_upper == 0:
-        return given.interest_lower == 0
+    # No fund stands for interest that has no bound.
     return given.interest_lower < given.interest_upper
 
 
@@ -275,9 +274,7 @@ def check_step(
         return False
     if not stepped(listed.unwind_band_ppm, given.unwind_band_ppm):
         return False
-    # Scaling may begin, and never ends: whoever lifts the bounds lifts what the fund stands for.
-    if listed.interest_upper == 0:
-        return True
+    # Whoever lifts the bounds lifts what the fund stands for.
     return stepped(listed.interest_lower, given.interest_lower) and stepped(listed.interest_upper, given.interest_upper)
 
 
@@ -289,9 +286,6 @@ def check_listing(given: containers.Parameters) -> int256:
         return codes.OUT_OF_RANGE
     # Coarser, and it could fall to nothing, and a tick be wider than bands.
     if given.price < constants.LEAST_LISTING_TICKS:
-        return codes.OUT_OF_RANGE
-    # No fund stands for interest that has no bound; once there is one it never goes.
-    if given.interest_upper == 0:
         return codes.OUT_OF_RANGE
     return codes.OK
 

@@ -328,7 +328,8 @@ async def measure(
 async def _open(venue: _Venue, executor: ProcessPoolExecutor, seed: int, accounts: int) -> float:
     """Deposits, opening positions and full books; orders a second at the end of it."""
     venue.sign_ticks(seconds=600.0)
-    deposits = await venue.sequence([Input(flow.START, deposit) for deposit in flow.deposits(seed, accounts)])
+    paid_in = [*flow.endowments(seed), *flow.deposits(seed, accounts)]
+    deposits = await venue.sequence([Input(flow.START, deposit) for deposit in paid_in])
     assert all(outcome.code == codes.OK for outcome in deposits)
     opening = await venue.drive(flow.opening_orders(seed, accounts), seconds=float("inf"))
     assert not opening.rejected, opening.rejected

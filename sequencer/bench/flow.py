@@ -12,13 +12,13 @@ from l1_bridge.hashing import keccak
 from prover.signing import operations, signatures
 from prover.signing.reports import assembled, signed_report
 from prover.signing.typed_data import domain_separator
-from prover.state.genesis import DEVNET_MARKETS, MarketListing, genesis_bytes
+from prover.state.genesis import DEVNET_MARKETS, genesis_bytes
 from prover.stf import constants, containers
 
 # Three are traded; in the fourth every account only holds a position, so that each margin sum walks over four.
 LISTINGS: Final = (
     *DEVNET_MARKETS,
-    MarketListing(name="LINK", size_decimals=1, initial_ppm=50_000, maintenance_ppm=30_000),
+    msgspec.structs.replace(DEVNET_MARKETS[-1], name="LINK", size_decimals=1),
 )
 MARKET_COUNT: Final = len(LISTINGS)
 TRADED: Final = 3
@@ -76,6 +76,17 @@ def genesis(seed: int) -> bytes:
     """Canonical globals of the bench's venue."""
     signers = [address(_signer_key(seed, index)) for index in range(constants.SIGNERS)]
     return genesis_bytes(address(key(seed, 0)), signers, _QUORUM, LISTINGS)
+
+
+def endowments(seed: int) -> list[bytes]:
+    """What the markets' funds need, so that open interest is scaled by the bounds of its market alone."""
+    payer = address(key(seed, 0))
+    return [
+        operations.deposit_bytes(
+            containers.Deposit(depositor=payer, owner=payer, account=market + 1, amount=listing.whole_fund_micros)
+        )
+        for market, listing in enumerate(LISTINGS)
+    ]
 
 
 def deposits(seed: int, accounts: int) -> list[bytes]:

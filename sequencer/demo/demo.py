@@ -25,8 +25,9 @@ from l1_bridge.codec import batch, calls, events
 from l1_bridge.contracts.artifact import bridge_artifact
 from prover.cli.running import CommandFailed, StandardOutput
 from prover.contracts import deployment
-from prover.stf import constants
+from prover.stf import constants, encoding
 from prover.stf.replay import operation_length
+from prover.stf.words import word_at
 from sequencer.client.client import NodeClient
 from sequencer.client.clock import wall_clock_ms
 from sequencer.client.errors import Rejected
@@ -416,7 +417,7 @@ class Demo:
             elif isinstance(event, events.RolledBack):
                 rolled.append((event, log.transaction_hash))
             elif isinstance(event, events.Enqueued):
-                summary.deposits += event.operation[0] == constants.DEPOSIT
+                summary.deposits += _opens(event.operation)
             elif isinstance(event, events.Claimed):
                 summary.withdrawal_claimed = True
         summary.rolled_back_batches = len(rolled)
@@ -438,6 +439,13 @@ class Demo:
                     summary.orders += chunk.body[at] == constants.ORDER
                     summary.fills += chunk.body[at] == constants.FILL
                     at += size
+
+
+def _opens(operation: bytes) -> bool:
+    """Whether an entry is a trader's deposit, and not what the node paid into the funds."""
+    if operation[0] != constants.DEPOSIT:
+        return False
+    return encoding.deposit(word_at(operation, 1), word_at(operation, 21)).account == constants.NEW_ACCOUNT
 
 
 def _catenary(command: str) -> list[str]:

@@ -96,7 +96,7 @@ class Case:
         self._counted = self._judged if self._counted_at == JUDGED_PRICES else globals.risk
         self._before = counted_by_rescue(self._counted, self._settled)
         self._paid_out = globals.markets[move.market].paid_out
-        self._fund = globals.markets[move.market].fund
+        self._fund = self._held_by_fund()
         self._withdrawn = chunk.view.commitment.withdrawn_total
 
     def record(self, fill: Fill | None) -> PostMortem | None:
@@ -111,7 +111,7 @@ class Case:
         judged, after = counted_by_rescue(self._judged, self._settled), counted_by_rescue(self._counted, row)
         # Whoever leaves is paid with the last step: that is no part of what the step cost.
         withdrawn = chunk.view.commitment.withdrawn_total - self._withdrawn
-        fee = listed.fund - self._fund if self.tag == constants.LIQUIDATE else 0
+        fee = self._held_by_fund() - self._fund if self.tag == constants.LIQUIDATE else 0
         # Besides the fee nothing but the quote moves the account's money.
         quote = _money(row, market) + withdrawn + fee - _money(self._settled, market)
         price = _price_ticks(quote, closed)
@@ -154,6 +154,10 @@ class Case:
         """The account as it stands, settled."""
         settled, _ = margin.settle(self._chunk.globals.risk, self._chunk.account(self.account), self._now_ms)
         return settled
+
+    def _held_by_fund(self) -> int:
+        """Money of the market's insurance account."""
+        return margin.collateral(self._chunk.account(constants.insurance_account(self.move.market)))
 
     def _one_lot_less(self, closed: int, price: int) -> tuple[int, int] | tuple[None, None]:
         """Equity after the fee and base initial requirement had one lot less been closed, or an order been left."""

@@ -26,10 +26,11 @@ from prover.contracts.deployment import (
 )
 from prover.signing.signatures import address_of
 from prover.state import state as prover_state
-from prover.state.genesis import genesis_bytes
+from prover.state.genesis import DEVNET_MARKETS, genesis_bytes
 from prover.state.leveldb import LevelDbStore
 from prover.state.store import StoreUnavailable
 from prover.stf.replay import is_entry
+from sequencer.devnet.funding import endow
 from sequencer.devnet.prices import DEVNET_QUORUM, devnet_signer_keys
 from sequencer.engine.engine import Engine
 from sequencer.engine.records import CURSOR_KEY, IDENTITY_KEY, Input
@@ -166,7 +167,10 @@ async def _require_same_genesis(config: NodeConfig, recorded: DeploymentRecord, 
 async def _deployed(config: NodeConfig, client: L1Client, operator: Signer) -> DeploymentRecord:
     genesis = genesis_bytes(operator.address, [address_of(key) for key in devnet_signer_keys()], DEVNET_QUORUM)
     try:
-        return DeploymentRecord(await deploy(client, operator, genesis, _parameters(config)), genesis)
+        made = await deploy(client, operator, genesis, _parameters(config))
+        # The queue's first entries: whoever deposits later finds the funds that his leverage stands on.
+        await endow(client, operator, made.token, made.bridge, DEVNET_MARKETS)
+        return DeploymentRecord(made, genesis)
     except L1Error as error:
         raise unusable("The contracts could not be deployed", error) from None
 

@@ -429,7 +429,7 @@ def _explain_growth(
     lower = f"min(interest_lower, max(fund, 0) * {constants.FUND_MULTIPLE_LOWER})"
     upper = f"min(interest_upper, max(fund, 0) * {constants.FUND_MULTIPLE_UPPER})"
     formula = (
-        f"initial_ppm if interest_upper == 0 else {constants.PPM} if open_notional >= {upper} else initial_ppm + "
+        f"{constants.PPM} if open_notional >= {upper} else initial_ppm + "
         f"ceil_div(({constants.PPM} - initial_ppm) * max(0, open_notional - {lower}), max(1, {upper} - {lower}))"
     )
     found = margin.scaled_ppm(listed, price, listed.open_interest + lots, initial_ppm)

@@ -145,6 +145,8 @@ class TestG1HandOver:
 
     def won_later(self, state: State, now: int) -> None:
         """The stranger closes a position that has won fifty dollars, against the attacker."""
+        # Without a fund nobody has leverage.
+        assert venue.run(state, venue.deposit(OWNERS[2], 10_000 * DOLLAR, ATTACKER), timestamp=now).codes == (c.OK,)
         opening = venue.trade(state, ATTACKER, STRANGER, 10_000, now=now)
         assert venue.run(state, *opening, timestamp=now).codes[-1] == c.OK
         closing = venue.trade(state, STRANGER, ATTACKER, 10_000, BTC + 5_000, now=now)

@@ -346,7 +346,7 @@ class TestC5Wick:
 
     def test_off_a_limit_with_one_digit_too_many_is_filled(self, monkeypatch: pytest.MonkeyPatch) -> None:
         rule_off(monkeypatch, trading, "        return codes.PRICE_BAND\n", "        pass\n")
-        state = stage({VICTIM: account(OWNERS[1])})
+        state = stage({VICTIM: account(OWNERS[1])}, fund=1_000)
         trade = venue.trade(state, ATTACKER, VICTIM, 1_000, 2 * BTC)
         chunk = python_chunk(state, *trade)
 
@@ -452,7 +452,7 @@ class TestM5Floor:
 
     def test_on_a_second_account_carries_it_on_less(self) -> None:
         # Known, and why maturity and fund-bound interest stand beside it: whoever hands on a position, takes the rest.
-        state = self.state()
+        state = self.state(fund=10_000)
         assert venue.run(state, *venue.trade(state, VICTIM, 20, BITCOIN)).codes[-1] == c.OK
         assert venue.run(state, venue.withdrawal(state, VICTIM, 6_000 * DOLLAR)).codes == (c.OK,)
         assert debts([state.account(20)], self.OUTSIDE) == 1_800 * DOLLAR

@@ -55,7 +55,7 @@ class TestC4Funding:
     CAP = 500_000
 
     def state(self) -> State:
-        return stage({VICTIM: held(BITCOIN, 10_000)})
+        return stage({VICTIM: held(BITCOIN, 10_000)}, fund=10_000)
 
     def paid(self, rate: int, elapsed: int) -> int:
         """What a long of a bitcoin pays at a rate, rounded as the law rounds."""
@@ -207,7 +207,7 @@ class TestC9Drain:
         return stage({18: account(OWNERS[2]), **rows}, fund=fund)
 
     def risen(self) -> tuple[State, int, list[bytes]]:
-        state = self.state()
+        state = self.state(fund=10_000)
         now = ticks(state, self.RISEN)
         return state, now, venue.trade(state, self.WINNER, self.HEIR, BITCOIN, self.RISEN, now=now)
 
@@ -254,9 +254,9 @@ class TestC9Drain:
         assert value(state.account(1), price) > 10_000 * DOLLAR
         assert conservation(state).sound
 
-    def opening(self) -> State:
+    def opening(self, fund: int = 1_000, lower: int = 10**13, upper: int = 10**14) -> State:
         rows = {20: account(OWNERS[4], self.IN * DOLLAR), 21: account(OWNERS[5], self.IN * DOLLAR)}
-        return stage(rows, fund=1_000, market={"interest_lower": 10**13, "interest_upper": 10**14})
+        return stage(rows, fund=fund, market={"interest_lower": lower, "interest_upper": upper})
 
     def test_off_open_interest_outgrows_the_fund(self, monkeypatch: pytest.MonkeyPatch) -> None:
         rule_off(
@@ -280,6 +280,25 @@ class TestC9Drain:
             assert_refused(state, *venue.trade(state, self.LOSER, self.WINNER, lots), code=c.MAKER_MARGIN)
         assert venue.run(state, *venue.trade(state, self.LOSER, self.WINNER, most)).codes[-1] == c.OK
         assert debts([state.account(self.LOSER)], self.RISEN) < 25 * 1_000 * DOLLAR // 10 - self.IN * DOLLAR
+
+    def test_off_a_market_without_a_bound_needs_no_fund(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule = "    fund: int256 = max(market.fund, 0)\n"
+        rule_off(monkeypatch, margin, rule, f"    if market.interest_upper == 0:\n        return base_ppm\n{rule}")
+        state = self.opening(0, 0, 0)
+        chunk = python_chunk(state, *venue.trade(state, self.LOSER, self.WINNER, BITCOIN))
+
+        assert chunk.operation_codes[-1] == c.OK
+        assert debts([row_of(chunk, self.LOSER)], self.RISEN) == (self.WON - self.IN) * DOLLAR
+
+    def test_on_without_a_fund_or_a_bound_everything_that_grows_is_paid_whole(self) -> None:
+        whole = self.IN * DOLLAR // BTC
+        for bounds in ((0, 0), (10**13, 10**14)):
+            state = self.opening(0, *bounds)
+            assert_refused(state, *venue.trade(state, self.LOSER, self.WINNER, whole + 1), code=c.MAKER_MARGIN)
+            assert venue.run(state, *venue.trade(state, self.LOSER, self.WINNER, whole)).codes[-1] == c.OK
+            assert debts([state.account(self.LOSER)], self.RISEN) == 0
+            # Whoever holds may close, and reduce.
+            assert venue.run(state, *venue.trade(state, self.WINNER, self.LOSER, whole)).codes[-1] == c.OK
 
 
 class TestM12Straddle:
@@ -489,6 +508,7 @@ class TestH7Governor:
             {"minimum_notional": 10**9 + 1},
             {"interest_lower": 5, "interest_upper": 5},
             {"interest_lower": 5, "interest_upper": 0},
+            {"interest_lower": 0, "interest_upper": 0},
         ],
     )
     def test_on_nothing_leaves_its_range_on_any_path(self, fields: dict[str, int]) -> None:

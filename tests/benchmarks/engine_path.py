@@ -45,7 +45,8 @@ def measure(blocks: int, seed: int, accounts: int) -> dict[str, float | str]:
 
     opening = bench_flow.opening_orders(seed, accounts)
     flow = [bench_flow.orders_of([bench_flow.block(seed, accounts, number)]) for number in range(_WARM_BLOCKS + blocks)]
-    for operation in (bench_flow.tick(seed, 0), *bench_flow.deposits(seed, accounts), *opening):
+    paid_in = (*bench_flow.endowments(seed), *bench_flow.deposits(seed, accounts))
+    for operation in (bench_flow.tick(seed, 0), *paid_in, *opening):
         sequence(operation)
     micros: list[float] = []
     for orders in flow:

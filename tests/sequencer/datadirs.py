@@ -25,7 +25,7 @@ SMALL: Final = Limits(segment_bytes=6_000, pending_bytes=1 << 20)
 
 def history() -> World:
     """Some chunks, a withdrawal, and orders that rest."""
-    world = World(2)
+    world = World(2, funds=False)
     for number in range(6):
         world.order(0, SELL, PRICES[0] + 100, 100, slot=10 + number)
         world.order(0, SELL, PRICES[0], 100, slot=2)

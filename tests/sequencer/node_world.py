@@ -23,6 +23,7 @@ from sequencer.engine.engine import Engine, EngineLimits
 from sequencer.engine.records import Input, SealedChunk, Terms
 from sequencer.engine.reservation import Sums
 from sequencer.sequencing.staged_store import BufferedStore
+from tests.twins.venue import with_funds
 
 CHAIN_ID: Final = 31_337
 BRIDGE: Final = b"\x11" * 20
@@ -69,10 +70,14 @@ def referee() -> LocalReferee:
     return LocalReferee()
 
 
-def genesis_store(domain: bytes = DOMAIN, listings: Listings = DEVNET_MARKETS) -> MemoryStore:
-    """A store that holds the genesis state."""
+def genesis_store(domain: bytes = DOMAIN, listings: Listings = DEVNET_MARKETS, funds: bool = True) -> MemoryStore:
+    """A store that holds the genesis state; with `funds` as scaling reads them, while their accounts stay empty."""
     store = MemoryStore()
-    prover_state.create(store, domain, genesis(listings))
+    state = prover_state.create(store, domain, genesis(listings))
+    if funds:
+        data = encoding.globals_bytes(with_funds(state.globals))
+        commitment = msgspec.structs.replace(state.commitment, globals_hash=keccak(data))
+        store.write({b"globals": data, b"commitment": encoding.commitment_bytes(commitment)}, sync=False)
     return store
 
 
@@ -174,12 +179,17 @@ class World:
         domain: bytes = DOMAIN,
         start: int = START,
         listings: Listings = DEVNET_MARKETS,
+        funds: bool = True,
     ) -> None:
-        """With `traders`, that many funded accounts FIRST, FIRST + 1, ... and a first tick. `start` is on the grid."""
+        """With `traders`, that many funded accounts FIRST, FIRST + 1, ... and a first tick. `start` is on the grid.
+
+        Without `funds` everything begins with the genesis that a bridge would have, and nobody has leverage.
+        """
         self.limits = limits
         self.domain = domain
         self.listings = listings
-        self.store = genesis_store(domain, listings)
+        self.funds = funds
+        self.store = genesis_store(domain, listings, funds)
         self.engine = Engine(BufferedStore(self.store), domain, limits)
         self.now = start
         self.queue_only = False
@@ -269,10 +279,10 @@ class World:
     def check(self, flush_every: int = 7) -> None:
         """Seals, then: bytecode, journal and store all say the same root, and the same books."""
         self.seal()
-        check_chunks(self.store, self.engine, self.listings)
+        check_chunks(self.store, self.engine, self.listings, self.funds)
         check_conservation(self.engine)
         for interval in (0, flush_every):
-            again = replayed(self.journal, interval, self.limits, self.listings)
+            again = replayed(self.journal, interval, self.limits, self.listings, self.funds)
             assert picture(again) == picture(self.engine)
         reopened = Engine(BufferedStore(deepcopy(self.store)), DOMAIN, self.limits)
         for given in self.journal[reopened.cursor :]:
@@ -281,10 +291,14 @@ class World:
 
 
 def replayed(
-    journal: list[Input], flush_every: int, limits: EngineLimits | None = None, listings: Listings = DEVNET_MARKETS
+    journal: list[Input],
+    flush_every: int,
+    limits: EngineLimits | None = None,
+    listings: Listings = DEVNET_MARKETS,
+    funds: bool = True,
 ) -> Engine:
     """An engine that a journal alone made; it is thrown away and reopened at every `flush_every`th flush."""
-    store = genesis_store(listings=listings)
+    store = genesis_store(listings=listings, funds=funds)
     engine = Engine(BufferedStore(store), DOMAIN, limits)
     flushes = 0
     for count, given in enumerate(journal, start=1):
@@ -321,9 +335,9 @@ def picture(engine: Engine) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def check_chunks(store: MemoryStore, engine: Engine, listings: Listings = DEVNET_MARKETS) -> None:
+def check_chunks(store: MemoryStore, engine: Engine, listings: Listings = DEVNET_MARKETS, funds: bool = True) -> None:
     """Every chunk replays on the shipped bytecode, from the root before it to its own."""
-    root = prover_state.create(MemoryStore(), DOMAIN, genesis(listings)).root
+    root = prover_state.State(genesis_store(listings=listings, funds=funds), DOMAIN).root
     for number in range(1, engine.chunk_count + 1):
         chunk = engine.chunk_record(number)
         assert chunk is not None

@@ -81,7 +81,8 @@ class Scene(NamedTuple):
     thinness: int
 
 
-SCENES: Final = {"ample": Scene(60, 1), "scarce": Scene(2, 16)}
+# A twenty-fifth of the interest that an account opens in a market, some 6,000 dollars, is the least that stands for it.
+SCENES: Final = {"ample": Scene(1_000, 1), "scarce": Scene(250, 16)}
 
 Prices = tuple[int, int, int]
 Ladder = list[tuple[int, int]]
@@ -342,7 +343,7 @@ class Crash:
         self.scene = scene
         self.random = Random(f"{seed}/accounts")
         self.accounts = accounts + accounts % 2
-        self.world = World()
+        self.world = World(funds=False)
         self.fund = self.accounts * scene.fund_dollars * DOLLAR
         self.full = [Full([self.fund] * len(MARKETS), is_like_for_like) for is_like_for_like in (True, False)]
         self.counts: Counter[str] = Counter()

@@ -41,7 +41,8 @@ class Crowd:
     def _listing(self, market: int) -> MarketListing:
         rng = self.rng
         initial, maintenance = rng.choice([(20_000, 12_000), (50_000, 30_000), (100_000, 50_000), (200_000, 100_000)])
-        lower = rng.choice([0, 0, 0, 100_000 * DOLLAR])
+        # Mostly its fund alone is what bounds it.
+        lower = rng.choice([10**9, 10**9, 10**9, 100_000]) * DOLLAR
         return MarketListing(
             name=f"M{market}",
             size_decimals=2,

@@ -39,8 +39,9 @@ class History(Rescuing):
         # One deep account can stand against most others.
         self.deposit(rng.choice(OWNERS), constants.NEW_ACCOUNT, 10**12)
         for market in range(self.market_count):
-            if rng.random() < 0.75:
-                self.deposit(OWNERS[0], market + 1, round(10 ** rng.uniform(8.5, 11.7)))
+            # Without a fund nothing grows on credit.
+            if rng.random() < 0.95:
+                self.deposit(OWNERS[0], market + 1, round(10 ** rng.uniform(9.5, 11.5)))
         for _ in range(rng.randrange(7, 12)):
             self.trade()
 
@@ -235,7 +236,7 @@ class History(Rescuing):
             minimum_notional=listed.minimum_notional,
             price=round(10 ** self.rng.uniform(3.9, 6)) if market == self.market_count else 0,
             interest_lower=listed.interest_lower,
-            interest_upper=listed.interest_upper if market < self.market_count else max(listed.interest_upper, 10**12),
+            interest_upper=listed.interest_upper,
         )
         return self.ledger.set_market(given)
 

@@ -51,7 +51,7 @@ class Traders:
         scale = round(10 ** rng.uniform(3, 6.5))
         fund = rng.choice([0, scale // 100, scale // 10, scale])
         self.book = rng.choice([0, scale // 1_000, scale // 10]) * DOLLAR // PRICE
-        # Interest is bounded by the fund, or by nothing.
+        # Interest is bounded by the fund, or by the market, whose bounds a larger fund would not lower.
         bounds = {"interest_lower": 2**60, "interest_upper": 2**61} if rng.random() < 0.5 else {}
         own = {index: row(OPERATOR, scale * rng.choice([1, 1, 3]) // 10) for index in OWN}
         held = {HOLDER: row(STRANGER, scale), MAKER: row(STRANGER, 100 * scale), IDLE: row(STRANGER, 100 * scale)}

@@ -40,7 +40,7 @@ from tests.sequencer.node_world import (
     owner,
     tick,
 )
-from tests.twins.venue import Leaves, account, planted
+from tests.twins.venue import Leaves, account, planted, with_funds
 
 SMALL: Final = 1_000
 MOST_TICKS_APART: Final = 2.0
@@ -56,7 +56,7 @@ _WRITTEN_AT_ONCE: Final = 20_000
 def plant(path: Path, accounts: int, seed: int) -> None:
     """A store in which so many accounts hold positions that are far from their maintenance."""
     rng = Random(seed)
-    globals = encoding.globals_from_bytes(genesis())
+    globals = with_funds(encoding.globals_from_bytes(genesis()))
     globals.tick_time = START
     globals.risk.price[: len(PRICES)] = PRICES
     rows: dict[int, containers.Account] = {}

@@ -576,8 +576,8 @@ def _market_payload(rng: random.Random, code: int, globals: containers.Globals) 
         "funding_damping_ppb": rng.choice([0, 12_500]),
         "minimum_notional": source.minimum_notional,
         "price": rng.choice([10_000, 2**48 - 1]) if market == 3 else 0,
-        "interest_lower": 0,
-        "interest_upper": 10**12 if market == 3 else rng.choice([0, 10**12]),
+        "interest_lower": 0 if market == 3 else source.interest_lower * rng.choice([75, 100, 125]) // 100,
+        "interest_upper": 10**12 if market == 3 else source.interest_upper * rng.choice([75, 100, 125]) // 100,
     }
     if code == c.NO_MARKET:
         given["market"] = rng.choice([4, 15, 16, 255])
@@ -598,6 +598,7 @@ def _market_payload(rng: random.Random, code: int, globals: containers.Globals) 
                 {"funding_damping_ppb": 125_001},
                 {"price": 9_999},
                 {"minimum_notional": rng.choice([0, 10**9 + 1])},
+                {"interest_lower": 0, "interest_upper": 0},
                 {"interest_lower": 1, "interest_upper": 0},
                 {"interest_lower": 2, "interest_upper": 2},
                 {"status": rng.choice([0, 3, 4, 255])},
@@ -627,7 +628,7 @@ def _market_payload(rng: random.Random, code: int, globals: containers.Globals) 
                 {"funding_interest_ppb": rng.choice([12_501, -12_501])},
                 {"funding_damping_ppb": 12_501},
                 {"minimum_notional": source.minimum_notional * 2},
-                {"interest_lower": 0, "interest_upper": 0},
+                {"interest_lower": 0},
                 {"interest_upper": 3 * 10**12},
             ]
         )

@@ -41,7 +41,7 @@ def test_a_gain_above_its_bound_is_a_violation(monkeypatch: pytest.MonkeyPatch) 
     assert broken[0].endswith("--seed 7 --history 1")
 
 
-@pytest.mark.parametrize("history", ["4104:263", "4201:13767", "5301:1853", "5301:692"])
+@pytest.mark.parametrize("history", ["4201:13767"])
 def test_what_is_only_won_back_stays_within_its_bound(history: str) -> None:
     lost, bound = strangers_lost(history)
     assert 0 < lost <= bound < 10 * lost

@@ -11,6 +11,7 @@ from prover.stf.replay import operation_length
 from tests.twins import venue
 
 WORLDS: Final = ("three", "wide", "single", "bounds", "young", "full")
+FUNDS: Final = (0, 10**14, 10**16, 10**18)
 MAX_PRICE: Final = 2**48 - 1
 MAX_SIZE: Final = 2**56 - 1
 MAX_PREMIUM: Final = 2**31 - 1
@@ -37,8 +38,8 @@ class World:
                 band_ppm=1_000_000 if self.extreme else 50_000,
                 funding_cap_ppb=MAX_PREMIUM if self.extreme else 500_000,
                 minimum_notional_micros=10_000_000,
-                interest_lower_micros=10**12 if m == 1 else 0,
-                interest_upper_micros=10**17 if m == 1 else 0,
+                interest_lower_micros=10**12 if m == 1 else 2**102,
+                interest_upper_micros=10**17 if m == 1 else 2**103,
             )
             for m in range(self.market_count)
         )
@@ -68,8 +69,8 @@ class World:
         }
         self.accounts = sorted(accounts)
         for market in range(1, 3):
-            # The fund of the scaled market, and one that nobody looks at.
-            globals.markets[market - 1].fund = fund = rng.choice([0, 10**12, 10**16])
+            # The fund of the market with low bounds, and one that is mostly large enough.
+            globals.markets[market - 1].fund = fund = rng.choice([0, 10**12, 10**16] if market == 2 else FUNDS)
             accounts[market] = venue.account(containers.NOBODY, fund)
         self.slots = sorted(slots)
         self.state: State = venue.build_state(globals, accounts, slots)

@@ -90,6 +90,10 @@ _LEAVES: Final[dict[tuple[Any, ...], venue.Leaves]] = {}
 FORCED: Final = (("liquidation", 970_000, 2**70), ("take-over", 300_000, 2**70), ("beyond the fund", -50_000, 10**12))
 
 
+# A bound of open interest without a byte that is zero, which calldata has cheaper.
+WIDE: Final = int.from_bytes(b"\x11" * 13, "big")
+
+
 class Dense:
     """A state whose touched leaves have a sibling on each of the 32 levels; every account holds sixteen positions."""
 
@@ -114,7 +118,14 @@ class Dense:
         self.rng = rng
         self.market_count = constants.MARKETS
         listings = tuple(
-            MarketListing(name=f"MARKET{m:02}", size_decimals=5, initial_ppm=20_000, maintenance_ppm=12_000)
+            MarketListing(
+                name=f"MARKET{m:02}",
+                size_decimals=5,
+                initial_ppm=20_000,
+                maintenance_ppm=12_000,
+                interest_lower_micros=WIDE,
+                interest_upper_micros=WIDE + 1,
+            )
             for m in range(self.market_count)
         )
         prices = [PRICE + 1_111 * m for m in range(self.market_count)]
@@ -334,8 +345,8 @@ class Dense:
                 **venue.terms_of(row),
                 minimum_notional=row.minimum_notional,
                 price=0,
-                interest_lower=0x1111_1111_1111,
-                interest_upper=0x1111_1111_1112,
+                interest_lower=row.interest_lower,
+                interest_upper=row.interest_upper,
             )
         )
 

@@ -301,11 +301,12 @@ BROKEN: Final[dict[str, tuple[object, str, object, str]]] = {
 
 # Which history of seed 5 showed a break that the first three do not: it is tried first, and then all in order.
 _SEEN_IN: Final[dict[str, int]] = {
-    "heads that end early": 260,
+    "heads that end early": 27,
     "forced rescues take all lots": 33,
     "settled too early": 32,
     "settled at the last price": 32,
-    "the owner's own bound counts": 194,
+    "the owner's own bound counts": 63,
+    "settled money pays": 12,
     "debtors lose what their debt stands on": 29,
     "any position first": 13,
     "strangers enter": 11,

@@ -329,7 +329,7 @@ def rate_row(premium_ppb: int, interest_ppb: int, damping_ppb: int, cap_ppb: int
 
 # interest_lower, interest_upper, fund, price, open_interest, base_ppm
 _SCALED: Final = (
-    (0, 0, 0, 600_000, 10**9, 20_000),
+    (0, 0, 10**15, 600_000, 1, 20_000),
     (10**12, 3 * 10**12, 10**15, 600_000, 10**6, 20_000),
     (10**12, 3 * 10**12, 10**15, 600_000, 1_666_666, 20_000),
     (10**12, 3 * 10**12, 10**15, 600_000, 1_666_667, 20_000),

@@ -72,6 +72,7 @@ MAKER, LOSER, SECOND_LOSER = 17, 18, 19
 PATIENCE = 60
 SIZE = 800_000
 FUND = 200_000 * DOLLAR
+POOR = 20_000 * DOLLAR
 
 
 @pytest.fixture
@@ -504,8 +505,12 @@ async def test_i3_a_long_queue_is_taken_in_slices_and_once(
         assert taken[6:] == taken[:6], "another state begins anew"
 
 
-@pytest.mark.stage(build=under_water, fund=0)
-async def test_nothing_is_paid_where_the_fund_could_not_take_it(world: World, node: L1Node, client: L1Client) -> None:
+@pytest.mark.stage(build=under_water, fund=POOR)
+async def test_nothing_is_paid_where_the_fund_could_not_take_it(
+    world: World, node: L1Node, client: L1Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A fund on which leverage stands would take it, were it not that it may hold nothing.
+    monkeypatch.setattr(constants, "TURNOVER_MULTIPLE", 0)
     before = await sent_by(client, CHALLENGER)
     async with watching(world, node, patience=0) as guard:
         assert (await guard.once()).entries_sent == 0
@@ -514,16 +519,18 @@ async def test_nothing_is_paid_where_the_fund_could_not_take_it(world: World, no
         (said,) = guard.said.names("rescue_refused")
         assert (said["account"], said["code"]) == (LOSER, "FUND_LIMIT")
         assert await sent_by(client, CHALLENGER) == before
+        monkeypatch.setattr(constants, "TURNOVER_MULTIPLE", 1)
         # Money for the fund that waits in the queue counts: it is consumed before the rescue.
         await give(world, TRADERS[0], 1, FUND)
         world.waiting = []
         assert (await guard.once()).entries_sent == 1
 
 
-@pytest.mark.stage(build=under_water, fund=0)
+@pytest.mark.stage(build=under_water, fund=POOR)
 async def test_where_there_is_nothing_to_enter_another_block_is_waited_for(
     world: World, node: L1Node, client: L1Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(constants, "TURNOVER_MULTIPLE", 0)
     planned = 0
     plan = Guard.plan
 

@@ -80,7 +80,8 @@ ILLEGAL: dict[str, Callable[[containers.Globals], None]] = {
     "an insurance fund before genesis": set_market("fund", 1),
     "turnover before genesis": set_market("turned_over", 1),
     "payouts before genesis": set_market("paid_out", 1),
-    "scaling from a bound to nowhere": set_market("interest_lower", 1),
+    "open interest without a bound": set_interest(0, 0),
+    "scaling from a bound to nowhere": set_interest(1, 0),
     "scaling from an upper bound down": set_interest(2, 1),
     "scaling on a point": set_interest(1, 1),
     "scaling from below zero": set_interest(-1, 1),
@@ -116,7 +117,7 @@ def test_bits_outside_their_field_are_not_canonical() -> None:
 
 
 def test_a_grace_of_an_hour_and_scaling_up_to_its_ends_are_legal() -> None:
-    for grace, lower, upper in ((constants.MAX_GRACE, 0, 1), (0, 2**104 - 2, 2**104 - 1), (1, 0, 0)):
+    for grace, lower, upper in ((constants.MAX_GRACE, 0, 1), (0, 2**104 - 2, 2**104 - 1), (1, 1, 2)):
         globals = devnet()
         globals.grace_period = grace
         set_interest(lower, upper)(globals)

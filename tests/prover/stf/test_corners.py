@@ -164,7 +164,8 @@ def distinct(**changes: Any) -> containers.Globals:
         listed.taker_fee_ppm += 7 * step
         listed.premium_ppb = 11 * step
         listed.open_interest = 10**10 * step + 1
-        listed.fund = 10**12 * step + 3
+        listed.fund = 10**18 * step + 3
+        listed.interest_lower, listed.interest_upper = 2**80 + step, 2**81 - step
         listed.turned_over = 13 * step + 23 * step * constants.UNWOUND
         listed.paid_out = 17 * step
         listed.previous_price += (-1) ** (market + 1) * 19 * step
@@ -578,7 +579,8 @@ def test_a_fill_names_two_orders_that_are_there() -> None:
 
 # Bounds of open interest, the fund, and the fraction that a leg needs at 6,000,000 of notional.
 SCALED: Final = [
-    ((0, 0), 0, 20_000),
+    # Where there is no bound nothing has leverage, whatever the fund has.
+    ((0, 0), 2**60, 1_000_000),
     ((6_000_000, 12_000_000), 2**60, 20_000),
     ((9_000_000, 12_000_000), 2**60, 20_000),
     ((1, 6_000_000), 2**60, 1_000_000),

@@ -85,7 +85,8 @@ def test_a_leg_needs_its_last_micro_dollar_even_where_prices_are_single_ticks() 
     fractions(globals, 0, 20_001, 10_000)
     needed = margin.requirement(globals.risk.price[0], 1, 20_001)
     # A bound that begins at nothing; a fund that has nothing, and a market of ten micro-dollars.
-    globals.markets[1] = msgspec.structs.replace(globals.markets[1], interest_upper=12 * PRICE, fund=2**60)
+    bounds = {"interest_lower": 0, "interest_upper": 12 * PRICE}
+    globals.markets[1] = msgspec.structs.replace(globals.markets[1], **bounds, fund=2**60)
     scaled = margin.requirement(PRICE, 3, margin.scaled_ppm(globals.markets[1], PRICE, 3, 50_000))
     globals.markets[2] = msgspec.structs.replace(globals.markets[2], interest_lower=2**60, interest_upper=2**61, fund=0)
     priced(globals, 2, 1)

@@ -36,8 +36,8 @@ def even(**changes: Any) -> containers.Globals:
             taker_fee_ppm=0,
             band_ppm=constants.MOST_BAND_PPM,
             unwind_band_ppm=1_000,
-            interest_lower=0,
-            interest_upper=0,
+            interest_lower=2**100,
+            interest_upper=2**101,
             minimum_notional=1,
         )
         priced(globals, market, PRICE)

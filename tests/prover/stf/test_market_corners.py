@@ -113,7 +113,6 @@ def test_a_parameter_moves_by_a_step_and_no_further(sign: int) -> None:
         globals.risk.price[market] = 100 + market
         globals.risk.initial_ppm[market], globals.risk.maintenance_ppm[market] = 200_000, 100_000
     globals.markets[13].status = globals.markets[14].status = constants.MARKET_REDUCE_ONLY
-    globals.markets[15].interest_lower = globals.markets[15].interest_upper = 0
     chunk, expected = [], []
     for market, (name, step) in enumerate(STEPS.items()):
         for more, code in ((1, c.STEP_LIMIT), (0, c.OK)):
@@ -128,7 +127,8 @@ def test_a_parameter_moves_by_a_step_and_no_further(sign: int) -> None:
         (13, {}, c.NO_MARKET),
         (14, {"status": constants.MARKET_OPEN, "initial_ppm": 200_001}, c.OK),
         (15, {"status": constants.MARKET_SETTLING}, c.OUT_OF_RANGE),
-        (15, {"status": constants.MARKET_REDUCE_ONLY, "interest_lower": 7}, c.OK),
+        (15, {"interest_lower": 0, "interest_upper": 0}, c.OUT_OF_RANGE),
+        (15, {"status": constants.MARKET_REDUCE_ONLY, "interest_lower": GIVEN["interest_lower"] - 7}, c.OK),
     ]
     for market, fields, code in others:
         chunk.append(set_market(market, **fields))

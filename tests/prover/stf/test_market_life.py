@@ -184,7 +184,10 @@ class TestSteps:
             ({"unwind_band_ppm": 1_250}, c.OK),
             ({"unwind_band_ppm": 1_251}, c.STEP_LIMIT),
             ({"unwind_band_ppm": 749}, c.STEP_LIMIT),
-            ({"interest_lower": 0, "interest_upper": 1}, c.OK),
+            ({"interest_lower": 500 * 10**12}, c.OK),
+            ({"interest_lower": 500 * 10**12 + 1}, c.STEP_LIMIT),
+            ({"interest_upper": 750 * 10**12}, c.OK),
+            ({"interest_upper": 750 * 10**12 - 1}, c.STEP_LIMIT),
             ({"funding_cap_ppb": 625_000}, c.OK),
             ({"funding_cap_ppb": 625_001}, c.STEP_LIMIT),
             # From zero by a step, too.
@@ -208,9 +211,10 @@ class TestSteps:
         # Another market has a clock of its own.
         assert venue.run(state, change(state, 1, initial_ppm=25_000), timestamp=NOW + MONTH).codes == (c.OK,)
 
-    def test_scaling_may_begin_and_never_ends(self) -> None:
+    def test_a_bound_of_open_interest_moves_and_never_goes(self) -> None:
         state = state_of(interest_lower=4, interest_upper=8)
-        assert venue.run(state, change(state, interest_lower=0, interest_upper=0)).codes == (c.STEP_LIMIT,)
+        assert venue.run(state, change(state, **UNBOUNDED)).codes == (c.OUT_OF_RANGE,)
+        assert venue.run(state, change(state, interest_lower=0)).codes == (c.STEP_LIMIT,)
         assert venue.run(state, change(state, interest_lower=3, interest_upper=10)).codes == (c.OK,)
 
 

@@ -46,7 +46,8 @@ def opened_engine() -> Engine:
     """Deposits and opening positions, sealed."""
     engine = open_engine()
     signers = owners()
-    given = [Input(flow.START, operation) for operation in (flow.tick(SEED, 0), *flow.deposits(SEED, ACCOUNTS))]
+    paid_in = (*flow.endowments(SEED), *flow.deposits(SEED, ACCOUNTS))
+    given = [Input(flow.START, operation) for operation in (flow.tick(SEED, 0), *paid_in)]
     given += [Input(flow.START, order, signers[account_of(order)]) for order in flow.opening_orders(SEED, ACCOUNTS)]
     given.append(Input(flow.START, b""))
     for one in given:

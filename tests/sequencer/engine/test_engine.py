@@ -698,7 +698,7 @@ def test_a_full_book_still_trades_and_still_replaces() -> None:
 
 
 def test_deposits_open_top_up_and_come_back() -> None:
-    world = World(1)
+    world = World(1, funds=False)
     opened = world.process(deposit(owner(5), 50 * DOLLAR))
     assert (opened.code, opened.account, world.engine.accounts_of(owner(5))) == (codes.OK, FIRST + 1, [FIRST + 1])
     again = world.process(deposit(owner(5), 7 * DOLLAR, FIRST + 1))

@@ -24,8 +24,9 @@ def lots_of(dollars: int) -> int:
 
 def market(fund_dollars: int = 100_000, interest_dollars: int = 0) -> World:
     """Four traders with 100,000 dollars; traders 0 and 1 hold the open interest."""
-    world = World(4, listings=LISTINGS)
+    world = World(4, listings=LISTINGS, funds=False)
     if fund_dollars:
+        assert world.process(deposit(owner(9), MILLION, ETH + 1)).code == codes.OK
         assert world.process(deposit(owner(9), fund_dollars * DOLLAR, BTC + 1)).code == codes.OK
     if interest_dollars:
         world.order(0, SELL, PRICE, lots_of(interest_dollars))
@@ -48,8 +49,8 @@ def test_an_empty_fund_lets_nobody_grow_on_credit() -> None:
     world = market(fund_dollars=0)
     assert world.order(0, SELL, PRICE, lots_of(101_000)).code == codes.TAKER_MARGIN
     assert world.order(0, SELL, PRICE, lots_of(90_000)).status == "resting"
-    # Other markets do not scale.
-    assert world.order(1, SELL, PRICES[ETH], 500_000, market=ETH).status == "resting"
+    # No market is without a bound: without a fund nobody is given credit in the others either.
+    assert world.order(1, SELL, PRICES[ETH], 500_000, market=ETH).code == codes.TAKER_MARGIN
     world.check()
 
 

@@ -131,6 +131,7 @@ def test_nobody_is_liquidated_without_three_ticks_in_a_row() -> None:
 
 def test_the_worst_margin_ratio_goes_first() -> None:
     world = World(traders=8)
+    world.process(deposit(owner(50), 2_000_000 * DOLLAR, BTC + 1))
     for trader, size in ((0, HEAVY), (1, HEAVY + 300_000)):
         world.order(2 + trader, SELL, PRICES[BTC], size)
         world.order(trader, BUY, PRICES[BTC], size)
@@ -167,7 +168,7 @@ def test_a_maker_without_margin_leaves_and_the_next_one_takes() -> None:
 
 
 def test_rescues_come_before_the_stops_that_a_tick_fires() -> None:
-    world = crowded()
+    world = crowded(fund=2_000_000 * DOLLAR)
     world.order(3, BUY, 593_950, HEAVY)
     assert ticks(world, PRICES[BTC], 2) + ticks(world, BREAK, 1) == []
     # Both would take the same bid at the same tick.

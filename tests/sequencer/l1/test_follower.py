@@ -65,7 +65,7 @@ async def test_it_has_what_was_posted_and_tells_it(tmp_path: Path, quiet: Any) -
             assert reader.engine.accounts_of(owner(0)) == [FIRST]
             assert positions(reader) == positions(first)
             assert list(reader.engine.withdrawals) == list(first.engine.withdrawals)
-            assert [entry.index for entry in reader.engine.entries] == [0, 1]
+            assert [entry.index for entry in reader.engine.entries] == [0, 1, 2, 3, 4]
             assert [fill for outcome in told for fill in outcome.fills] == list(first.engine.recent_fills)
             status = (await asked(reader.url, "catenary_status"))["result"]
             assert (status["ready"], status["posted"]["root"]) == (True, status["state_root"])

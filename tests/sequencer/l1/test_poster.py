@@ -100,7 +100,8 @@ class Site:
     def another_world(self, shift_ms: int = 0) -> World:
         """An engine at this rollup's genesis; its clock lies behind L1's, as a sealed chunk's has to."""
         start = wall_clock_ms() - 1_000_000
-        return World(domain=self.deployment.domain, start=start - start % constants.TICK_STEP + shift_ms)
+        start += shift_ms - start % constants.TICK_STEP
+        return World(domain=self.deployment.domain, start=start, funds=False)
 
     def another_poster(self, world: World) -> Poster:
         """A poster of the same key."""

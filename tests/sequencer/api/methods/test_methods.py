@@ -155,7 +155,8 @@ async def test_the_new_rules_have_their_numbers(desk: Desk) -> None:
 
 async def test_markets_say_what_a_growing_leg_stands_under(desk: Desk) -> None:
     seen = (await desk.ask("catenary_markets"))[0]
-    assert (seen["interest_lower_micros"], seen["interest_upper_micros"], seen["fund_micros"]) == ("0", "0", "0")
+    bounds = [str(million * 10**6 * DOLLAR) for million in (400, 1_000)]
+    assert [seen["interest_lower_micros"], seen["interest_upper_micros"]] == bounds
     assert seen["growing_initial_ppm"] == seen["initial_ppm"] == 20_000
     await desk.order(0, SELL, PRICE)
     await desk.order(1, BUY, PRICE)
