@@ -1,6 +1,7 @@
 """The state of the rollup: tree, leaves, globals and commitment over a store; one atomic write a sealed chunk."""
 
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import Final, TypeVar
 
 import msgspec
@@ -8,8 +9,9 @@ import msgspec
 from l1_bridge.hashing import keccak
 from prover.state import witness
 from prover.state.genesis import legal_globals
-from prover.state.store import Store
-from prover.state.tree import StateTree
+from prover.state.levels import Levels, digest_of
+from prover.state.store import Store, StoreUnavailable
+from prover.state.tree import StateTree, TreeError
 from prover.stf import constants, containers, encoding, margin, merkle
 from prover.stf.replay import Chunk
 from prover.stf.words import Recover, word
@@ -45,10 +47,14 @@ class State:
     `sealed_leaves`: tree address and payload of every row that the last seal wrote.
     """
 
-    def __init__(self, store: Store, domain: bytes, accounts: dict[int, bytes] | None = None) -> None:
+    def __init__(
+        self, store: Store, domain: bytes, accounts: dict[int, bytes] | None = None, levels: Levels | None = None
+    ) -> None:
         """Opens the state in `store`; StateError when it holds none or its root is not the one it commits to.
 
-        accounts: takes the payload of every account, ascending, for who would walk over all rows again.
+        accounts: takes the payload of every account, ascending, for who would walk over all rows again; levels: what
+        an earlier run remembers of the tree, refused where it does not lead to the root. Rows that it spared are hashed
+        when their account is touched first: StoreUnavailable where they are not those of the root.
         """
         self.store = store
         self.domain = domain
@@ -63,9 +69,71 @@ class State:
         self._images: dict[int, _Image] = {}
         self._accounts: dict[int, containers.Account] = {}
         self._slots: dict[int, containers.Slot] = {}
-        self.tree = StateTree(_leaves(store, {} if accounts is None else accounts))
+        # Of accounts that the tree knows by their nodes alone: the last byte of each row's key.
+        self._bare_slots: dict[int, bytes] = {}
+        # Of each account the digest of its rows, empty where they have changed.
+        self._digests: dict[int, bytes] = {}
+        levels = Levels() if levels is None else levels
+        self.tree = self._built({} if accounts is None else accounts, levels)
+        if self.tree.root != self.commitment.tree_root and levels.used:
+            levels.refuse("its nodes do not hash to the committed root")
+            self.tree = self._built({} if accounts is None else accounts, levels)
+        levels.forget()
         if self.tree.root != self.commitment.tree_root:
             raise StateError("the leaves in the store do not hash to the committed tree root")
+
+    def _built(self, accounts: dict[int, bytes], levels: Levels) -> StateTree:
+        """The tree over the store's rows; of accounts that `levels` knows the nodes alone."""
+        bare: dict[int, bytes] = {}
+        self._bare_slots = {}
+
+        def leaves() -> Iterator[tuple[int, bytes]]:
+            # Most accounts use the same few slots.
+            kept: dict[bytes, bytes] = {}
+            for name, rows in groupby(self.store.iterate(_LEAF), _account_of):
+                held = list(rows)
+                index = int.from_bytes(name, "big")
+                if held[0][0][-1] == 0:
+                    accounts[index] = held[0][1]
+                digest = self._digests[index] = digest_of([part for row in held for part in row])
+                node = levels.node(name, digest)
+                if node is None:
+                    for key, payload in held:
+                        leaf = int.from_bytes(key[1:], "big")
+                        yield leaf, leaf_hash(leaf, payload)
+                    continue
+                slots = bytes([key[-1] for key, _ in held])
+                bare[index] = node
+                self._bare_slots[index] = kept.setdefault(slots, slots)
+
+        return StateTree(leaves(), bare, self._leaves_of)
+
+    def _leaves_of(self, index: int) -> Iterator[tuple[int, bytes]]:
+        """The leaves of an account that the tree knows by its node alone."""
+        for slot in self._bare_slots[index]:
+            leaf = index << constants.SLOT_BITS | slot
+            yield leaf, leaf_hash(leaf, self.store.get(_leaf_key(leaf)) or b"")
+
+    def _require_rows(self, index: int) -> None:
+        """The rows of an account, of which one is about to be read, are those that the root commits to."""
+        try:
+            self.tree.fill(index)
+        except (TreeError, ValueError) as error:
+            raise StoreUnavailable(f"The store is not the state of its root: {error}.") from None
+        self._bare_slots.pop(index, None)
+
+    def remembered(self) -> Iterator[tuple[int, bytes, bytes]]:
+        """What a dump of levels holds of each account: index, digest of its rows and node, ascending.
+
+        The state may change between two of them: each is true when it is given.
+        """
+        for index in sorted(self._digests):
+            digest = self._digests[index]
+            if not digest:
+                keys = [_leaf_key(leaf) for leaf in self.tree.leaves_of(index)]
+                digest = digest_of([part for key in keys for part in (key, self.store.get(key) or b"")])
+                self._digests[index] = digest
+            yield index, digest, self.tree.node(constants.SLOT_BITS, index)
 
     @property
     def root(self) -> bytes:
@@ -76,6 +144,7 @@ class State:
         """The account at an index; the empty account where nobody opened one."""
         account = self._accounts.get(index)
         if account is None:
+            self._require_rows(index)
             payload = self.store.get(_leaf_key(index << constants.SLOT_BITS))
             account = encoding.no_account() if payload is None else encoding.account_from_payload(payload)
             _bound(self._accounts, _DECODED_LIMIT)
@@ -86,6 +155,7 @@ class State:
         """The order slot at a tree address; the empty slot where none was used."""
         slot = self._slots.get(leaf_index)
         if slot is None:
+            self._require_rows(leaf_index >> constants.SLOT_BITS)
             payload = self.store.get(_leaf_key(leaf_index))
             slot = encoding.no_slot() if payload is None else encoding.slot_from_payload(payload)
             _bound(self._slots, _DECODED_LIMIT)
@@ -121,6 +191,7 @@ class State:
             if slot is not chunk.loaded_slots[leaf]:
                 hashes[leaf] = encoding.slot_hash(slot)
                 leaves.append((leaf, encoding.slot_payload(slot)))
+        self._digests.update(dict.fromkeys({leaf >> constants.SLOT_BITS for leaf in hashes}, b""))
         commitment = chunk.commitment
         commitment.tree_root = self.tree.update(hashes)
         commitment.withdrawals_root = merkle.frontier_root(chunk.globals.frontier, chunk.globals.withdrawal_count)
@@ -218,12 +289,8 @@ def _leaf_key(leaf_index: int) -> bytes:
     return _LEAF + leaf_index.to_bytes(4, "big")
 
 
-def _leaves(store: Store, accounts: dict[int, bytes]) -> Iterator[tuple[int, bytes]]:
-    for key, payload in store.iterate(_LEAF):
-        leaf = int.from_bytes(key[1:], "big")
-        if not key[-1]:
-            accounts[leaf >> constants.SLOT_BITS] = payload
-        yield leaf, leaf_hash(leaf, payload)
+def _account_of(row: tuple[bytes, bytes]) -> bytes:
+    return row[0][1:4]
 
 
 def leaf_hash(leaf_index: int, payload: bytes) -> bytes:

@@ -10,9 +10,12 @@
 A page and the top are heaps of 2^13 nodes: root at 1, children of k at 2k and 2k + 1. Slots 0..15 are kept as bare
 leaf hashes and folded anew at every touch (at most 15 keccaks); of the higher slots every non-empty node is kept. So
 an account with low slots only is cheap to hold, and one with many pays 8 keccaks a touched slot, not 255 an update.
+
+An account may be given by its node alone, as a dump of an earlier run remembers it. Its leaves are asked for where they
+are needed first, and have to hash to that node.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby, islice, pairwise
 from typing import Final
 
@@ -37,6 +40,10 @@ _FOLDED_LIMIT: Final = 1 << 14
 _BULK_LEAVES: Final = 1 << 16
 
 
+class TreeError(Exception):
+    """Leaves that were asked for late do not hash to the node that stands for them."""
+
+
 class _Page:
     """2^12 accounts: inner nodes, and a row each: leaf hashes of slots 0..15, packed up to the last non-empty one."""
 
@@ -50,8 +57,17 @@ class _Page:
 class StateTree:
     """Leaf hashes in, root out; leaves themselves live in the store. Not safe for use from two threads."""
 
-    def __init__(self, leaves: Iterable[tuple[int, bytes]] = ()) -> None:
-        """Fill from (leaf index, leaf hash); ascending order, as a store yields it, is the fastest."""
+    def __init__(
+        self,
+        leaves: Iterable[tuple[int, bytes]] = (),
+        bare: dict[int, bytes] | None = None,
+        leaves_of: Callable[[int], Iterable[tuple[int, bytes]]] = lambda account: (),
+    ) -> None:
+        """Fill from (leaf index, leaf hash); ascending order, as a store yields it, is the fastest.
+
+        bare: the nodes of accounts whose leaves are not among these, known once all have been drawn; `leaves_of` gives
+        the leaves of one, when it is touched.
+        """
         self._pages: dict[int, _Page] = {}
         self._top: list[bytes] = [ZERO_HASH] * (2 * _PAGE_SIZE)
         # account -> (256 >> level) + index within the account -> node, non-empty nodes over slots 16..255 only.
@@ -61,6 +77,35 @@ class StateTree:
         rest = iter(leaves)
         while bulk := dict(islice(rest, _BULK_LEAVES)):
             self._set(bulk, is_filling=True)
+        self._bare: dict[int, bytes] = bare or {}
+        self._leaves_of = leaves_of
+        self._plant()
+
+    def _plant(self) -> None:
+        """Hashes up from the nodes of bare accounts, every node of their pages once."""
+        pages = {account >> _PAGE_BITS for account in self._bare}
+        for account, node in self._bare.items():
+            assert len(node) == _HASH_BYTES, node
+            page = self._pages.get(account >> _PAGE_BITS)
+            if page is None:
+                page = self._pages[account >> _PAGE_BITS] = _Page()
+            page.nodes[_PAGE_SIZE + (account & _PAGE_MASK)] = node
+        for page_index in pages:
+            _hash_up(self._pages[page_index].nodes)
+            self._top[_PAGE_SIZE + page_index] = self._pages[page_index].nodes[1]
+        if pages:
+            _hash_up(self._top)
+
+    def fill(self, account: int) -> None:
+        """Has the leaves of an account, if it is bare; TreeError where they are not those of its node."""
+        node = self._bare.pop(account, None)
+        if node is None:
+            return
+        slots = [(leaf_index & _SLOT_MASK, leaf_hash) for leaf_index, leaf_hash in sorted(self._leaves_of(account))]
+        if self._set_slots(account, slots) != node:
+            # Asked again it says the same: nothing is ever done with this account.
+            self._bare[account] = node
+            raise TreeError(f"the rows of account {account} do not hash to its node")
 
     @property
     def root(self) -> bytes:
@@ -78,6 +123,8 @@ class StateTree:
         changed: list[tuple[int, bytes]] = []
         for account, entries in groupby(sorted(leaves.items()), lambda entry: entry[0] >> SLOT_BITS):
             slots = [(leaf_index & _SLOT_MASK, leaf_hash) for leaf_index, leaf_hash in entries]
+            if not is_filling and account in self._bare:
+                self.fill(account)
             node = self._fill_slots(account, slots) if is_filling else None
             changed.append((account, self._set_slots(account, slots) if node is None else node))
         # Each account climbs to where the next one's path joins, so whoever climbs on finds both children fresh.
@@ -104,8 +151,20 @@ class StateTree:
             width = _PAGE_SIZE >> (level - SLOT_BITS)
             return page.nodes[width + (node_index & (width - 1))]
         account = node_index >> (SLOT_BITS - level)
+        if account in self._bare:
+            self.fill(account)
         width = _SLOTS >> level
         return self._slot_node(page.rows[account & _PAGE_MASK], account, level, node_index & (width - 1))
+
+    def leaves_of(self, account: int) -> list[int]:
+        """Indices of an account's leaves that are not empty, ascending."""
+        if account in self._bare:
+            self.fill(account)
+        page = self._pages.get(account >> _PAGE_BITS)
+        row = b"" if page is None else page.rows[account & _PAGE_MASK]
+        low = [at // _HASH_BYTES for at in range(0, len(row), _HASH_BYTES) if row[at : at + _HASH_BYTES] != ZERO_HASH]
+        high = sorted(k - _SLOTS for k in self._high.get(account, ()) if k >= _SLOTS)
+        return [account << SLOT_BITS | slot for slot in (*low, *high)]
 
     def sibling(self, level: int, node_index: int) -> bytes:
         """The node that shares its parent with (level, node_index)."""
@@ -121,6 +180,8 @@ class StateTree:
         page = self._pages.get(account >> _PAGE_BITS)
         if page is None:
             return [self.sibling(level, leaf_index >> level) for level in range(stop)]
+        if account in self._bare:
+            self.fill(account)
         row = page.rows[account & _PAGE_MASK]
         folded = self._fold_row(account, row)
         high = self._high.get(account, {})
@@ -233,6 +294,12 @@ def _climb(nodes: list[bytes], index: int, node: bytes, stop: int) -> bytes:
         k >>= 1
         nodes[k] = node
     return node
+
+
+def _hash_up(nodes: list[bytes]) -> None:
+    for k in range(_PAGE_SIZE - 1, 0, -1):
+        pair = nodes[2 * k] + nodes[2 * k + 1]
+        nodes[k] = keccak(pair) if pair != _ZERO_PAIR else ZERO_HASH
 
 
 def _fold(row: bytes) -> list[bytes]:

@@ -8,6 +8,7 @@ import msgspec
 
 from prover.signing.receipts import is_soft
 from prover.signing.signed import SignedOperation
+from prover.state.levels import Levels
 from prover.state.state import State
 from prover.state.trial import next_chunk, preview
 from prover.stf import codes, constants, containers, encoding
@@ -72,13 +73,15 @@ class Engine:
     cursor: the last input that the closed batches of the store contain; inputs: those that the venue contains.
     """
 
-    def __init__(self, store: StagedStore, domain: bytes, limits: EngineLimits | None = None) -> None:
-        """Opens on the state in `store`; StateError when it holds none."""
+    def __init__(
+        self, store: StagedStore, domain: bytes, limits: EngineLimits | None = None, levels: Levels | None = None
+    ) -> None:
+        """Opens on the state in `store`; StateError when it holds none. levels: what is remembered of its tree."""
         self.limits = limits or EngineLimits()
         self.store = store
         self.domain = domain
         accounts: dict[int, bytes] = {}
-        self.state = State(store, domain, accounts)
+        self.state = State(store, domain, accounts, levels)
         cursor = store.get(CURSOR_KEY)
         counts = (0, 0, 0) if cursor is None else msgspec.msgpack.decode(cursor, type=tuple[int, int, int])
         self.cursor, chunk_count, arrivals = counts
@@ -87,7 +90,7 @@ class Engine:
         self._open = OpenChunk(self.state, self._sealed)
         self._orders = Orders(store, self.limits.book, arrivals)
         self._ledger = Ledger(store, self.state.globals.risk, accounts)
-        self._open.watched_by.append(self._ledger.watchlist)
+        self._open.watched_by += self._ledger.watching
         self._queue = Queue(store)
         self._committing = Committing(self._open, self._orders, self._ledger, self._queue)
         # Whether orders that are over stand in the books, as the last look at them has found.

@@ -20,7 +20,8 @@ from sequencer.engine.records import (
     WithdrawalRecord,
     number_key,
 )
-from sequencer.watch.watchlist import Watchlist
+from sequencer.watch.glance import Glance, of_payload
+from sequencer.watch.watchlist import CALLED_MULTIPLE, Watchlist
 
 _REMEMBERED_FILLS: Final = 10_000
 _REMEMBERED_RESCUES: Final = 10_000
@@ -93,17 +94,32 @@ class Ledger:
         # Who signed the last tick: a forced close may come long after it.
         self.tick_signers: list[int] = list(store.get(SIGNERS_KEY) or b"")
         self.watchlist = Watchlist(multiple=1)
+        self._call_watchlist: Watchlist | None = Watchlist(multiple=CALLED_MULTIPLE)
+        # Whom the open chunk tells of every account that changes.
+        self.watching = [self.watchlist, self._call_watchlist]
         # Everybody is looked at once, before anybody waits for it.
-        self.watchlist.look(risk, self._opened(accounts))
+        Watchlist.look_together(self.watching, risk, self._opened(risk, accounts))
 
-    def _opened(self, accounts: Mapping[int, bytes]) -> Iterator[tuple[int, containers.Account]]:
+    def _opened(self, risk: containers.Risk, accounts: Mapping[int, bytes]) -> Iterator[tuple[int, Glance]]:
         """Lists the accounts; gives those that hold positions."""
         for index, payload in accounts.items():
             if payload[:20] != containers.NOBODY:
                 self.opened(index, payload[:20])
             if len(payload) > encoding.ACCOUNT_PAYLOAD_BYTES:
                 self.holders.add(index)
-                yield index, encoding.account_from_payload(payload)
+                yield index, of_payload(risk, payload)
+
+    def watch_calls(self, watched_by: list[Watchlist]) -> Watchlist:
+        """A watchlist of those near a margin call; for whoever asks first everybody was looked at already.
+
+        watched_by: where a further one is told of what changes.
+        """
+        watchlist, self._call_watchlist = self._call_watchlist, None
+        if watchlist is None:
+            watchlist = Watchlist(multiple=CALLED_MULTIPLE)
+            watchlist.note(self.holders)
+            watched_by.append(watchlist)
+        return watchlist
 
     def accounts_of(self, owner: bytes) -> list[int]:
         """Indices of an owner's accounts, ascending."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from prover.contracts.deployment import DeploymentRecord
+from prover.state import levels
 from sequencer.l1.following import CHECKPOINT
 from sequencer.node.config import DatadirUnusable
 
@@ -104,6 +105,11 @@ class Datadir:
     def checkpoint(self) -> Path:
         """How far L1 was read."""
         return self.path / CHECKPOINT
+
+    @property
+    def levels(self) -> Path:
+        """What is remembered of the tree."""
+        return self.path / levels.NAME
 
     def begin_journal(self, root: bytes) -> None:
         """The journal's first record stands on this root; empty: its records no longer lead to the state."""

@@ -45,6 +45,8 @@ from sequencer.node.opening import (
     chain_of,
     connected,
     go_back,
+    keep_levels,
+    leave_levels,
     open_engine,
     operator_of,
     parameters_of,
@@ -59,6 +61,7 @@ from sequencer.sequencing.venue_clock import VenueClock
 
 _ASKED_SECONDS: Final = 0.5
 _PRUNE_SECONDS: Final = 1.0
+_LEVELS_SECONDS: Final = 300.0
 _L1_PAUSE_SECONDS: Final = 1.0
 _LONGEST_L1_PAUSE_SECONDS: Final = 15.0
 
@@ -150,6 +153,8 @@ async def _opened(
             engine, known = recalled_engine(datadir, record, away)
             fixed = known.parameters
         opened.callback(engine.store.close)
+        # Before the store is closed, however the node ends: whoever reads it compares it with the store.
+        opened.callback(leave_levels, engine, datadir.levels)
         clock.met_state(engine.state.commitment.timestamp)
         ground = Ground(config, datadir, client, record, fixed, engine, journal, clock, known)
         return Node(ground, await read_checkpoint(datadir.checkpoint, client), contradicted)
@@ -330,6 +335,7 @@ class Node:
                 "node.ready", url=url, l1=client.place, rollup="0x" + deployment.bridge.hex()
             )
             nursery.start_soon(self._prune)
+            nursery.start_soon(self._keep_levels)
             if self._ground.config.is_posting:
                 nursery.start_soon(self._leave_when_asked, nursery.cancel_scope)
             task_status.started(
@@ -371,6 +377,15 @@ class Node:
             final = [one.chunks for one in self._view.batches if one.chunks and self._view.is_final(one.number)]
             if final:
                 sealed.prune(final[-1] - kept)
+
+    async def _keep_levels(self) -> None:
+        """For a start after a kill, when nothing is left behind."""
+        engine, kept = self._ground.engine, 0
+        while True:
+            if engine.chunk_count != kept:
+                kept = engine.chunk_count
+                await keep_levels(engine, self._ground.datadir.levels)
+            await trio.sleep(_LEVELS_SECONDS)
 
     async def _leave_when_asked(self, scope: trio.CancelScope) -> None:
         """Hands the seat over where the operator asks for it, and ends."""

@@ -3,6 +3,8 @@
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Final
 
 import msgspec
 import structlog
@@ -25,6 +27,7 @@ from prover.contracts.deployment import (
     read,
 )
 from prover.signing.signatures import address_of
+from prover.state import levels
 from prover.state import state as prover_state
 from prover.state.genesis import DEVNET_MARKETS, genesis_bytes
 from prover.state.leveldb import LevelDbStore
@@ -42,6 +45,8 @@ from sequencer.node.datadir import Datadir
 from sequencer.node.embedded_l1 import embedded_l1
 from sequencer.sequencing.journal import Journal
 from sequencer.sequencing.staged_store import BufferedStore
+
+_RECORDS_A_TURN: Final = 128
 
 
 @asynccontextmanager
@@ -334,11 +339,44 @@ def _engine_on(datadir: Datadir, record: DeploymentRecord) -> Engine:
         if store.get(IDENTITY_KEY) != record.encode():
             store.close()
             raise DatadirUnusable(f"The state in the datadir {datadir.path} is of another rollup than its deployment.")
-        return Engine(BufferedStore(store), record.deployment.domain)
+        return remembering_engine(BufferedStore(store), record.deployment.domain, datadir.levels)
     except (StoreUnavailable, prover_state.StateError) as error:
         raise DatadirUnusable(
             f"The datadir {datadir.path} cannot be used: {error} `catenary datadir repair` may mend it."
         ) from None
+
+
+def remembering_engine(store: BufferedStore, domain: bytes, dump: Path) -> Engine:
+    """The engine on a store, with what a dump remembers of its tree. StoreUnavailable, StateError."""
+    remembered = levels.read(dump, domain)
+    engine = Engine(store, domain, levels=remembered)
+    log = structlog.get_logger("node")
+    if remembered.why_not:
+        log.warning("levels.refused", why=remembered.why_not, instead="every row was hashed")
+    elif remembered.used:
+        log.info("levels.used", accounts_spared=remembered.used)
+    return engine
+
+
+async def keep_levels(engine: Engine, dump: Path) -> None:
+    """Writes a dump of the tree's levels as it stands, a piece at a time beside the node's other work."""
+    pieces: list[bytes] = []
+    for piece in levels.dumped(engine.domain, engine.state.remembered()):
+        pieces.append(piece)
+        if len(pieces) % _RECORDS_A_TURN == 0:
+            await trio.lowlevel.checkpoint()
+    try:
+        await trio.to_thread.run_sync(levels.write, dump, pieces)
+    except OSError as error:
+        structlog.get_logger("node").warning("levels.not_kept", error=str(error))
+
+
+def leave_levels(engine: Engine, dump: Path) -> None:
+    """The same at once, by a node that ends."""
+    try:
+        levels.write(dump, levels.dumped(engine.domain, engine.state.remembered()))
+    except (OSError, StoreUnavailable) as error:
+        structlog.get_logger("node").warning("levels.not_kept", error=str(error))
 
 
 def go_back(datadir: Datadir, record: DeploymentRecord, chunks: int) -> None:

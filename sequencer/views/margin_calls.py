@@ -12,7 +12,7 @@ from prover.stf import margin
 from sequencer.engine.engine import Engine
 from sequencer.schema.accounts import MarginCall
 from sequencer.views.account import positions_of, ratio_ppm
-from sequencer.watch.watchlist import Watchlist
+from sequencer.watch.watchlist import CALLED_MULTIPLE
 
 # Percent of maintenance requirement over equity.
 LEVELS: Final = (50, 70, 80, 90, 100)
@@ -39,9 +39,8 @@ class MarginCalls:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         # What an account has is twice its maintenance where the lowest level begins.
-        self._watchlist = Watchlist(multiple=100 // LEVELS[0])
-        self._watchlist.note(engine.holders)
-        engine.open_chunk.watched_by.append(self._watchlist)
+        assert LEVELS[0] * CALLED_MULTIPLE == 100, "the watchlist finds whoever reaches the lowest level"
+        self._watchlist = engine.ledger.watch_calls(engine.open_chunk.watched_by)
         self._looks: dict[int, MarginCall] = {}
 
     def level(self, account: int) -> int:

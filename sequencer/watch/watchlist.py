@@ -15,11 +15,15 @@ maintenance, so nothing but a change of the account itself or of the debts' fact
 """
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from heapq import heapify, heappop, heappush
 from typing import Final
 
-from prover.stf import constants, containers, debts, encoding, margin
+from prover.stf import constants, containers
+from sequencer.watch.glance import Glance, of_account
+
+# Margin calls begin where an account has so many times its maintenance.
+CALLED_MULTIPLE: Final = 2
 
 _SCALE: Final = constants.PPM * constants.FUNDING_SCALE
 _INDEX_BITS: Final = 24
@@ -72,9 +76,20 @@ class Watchlist:
     def look(self, risk: containers.Risk, rows: Iterable[tuple[int, containers.Account]]) -> list[int]:
         """Looks at accounts; those that may be below the line, which the next `near` looks at again."""
         gauges = self._gauges(risk)
-        found = [index for index, account in rows if not self._place(index, risk, gauges, account)]
+        found = [index for index, row in rows if not self._place(index, risk, gauges, of_account(risk, row))]
         self._due.update(found)
         return found
+
+    @staticmethod
+    def look_together(
+        watchlists: Sequence["Watchlist"], risk: containers.Risk, rows: Iterable[tuple[int, Glance]]
+    ) -> None:
+        """The same by several at once, of rows that none of them has seen yet."""
+        pairs = [(one, one._gauges(risk)) for one in watchlists]
+        for index, seen in rows:
+            for one, gauges in pairs:
+                if not one._place(index, risk, gauges, seen):
+                    one._due.add(index)
 
     def _gauges(self, risk: containers.Risk) -> list[int]:
         """Of each market that of its longs, then that of its shorts."""
@@ -85,25 +100,20 @@ class Watchlist:
                 gauges.append(slope * price - index * constants.PPM)
         return gauges
 
-    def _place(self, index: int, risk: containers.Risk, gauges: list[int], account: containers.Account) -> bool:
+    def _place(self, index: int, risk: containers.Risk, gauges: list[int], seen: Glance) -> bool:
         """Looks at an account; whether it can be left alone until a gauge passes one of its bounds."""
         stamp = self._restamp(index)
         self._leaning.discard(index)
-        money = margin.collateral(account)
-        unsettled = account.older + account.fresh
-        if account.factor != debts.latest(risk.debts):
-            money = sum(debts.aged(risk.debts, account, account.epoch))
-        room = money * _SCALE - self._slack
+        unsettled = seen.unsettled
+        room = seen.money * _SCALE - self._slack
         legs: list[tuple[int, int]] = []
         notional = 0
-        for market, position in enumerate(account.positions):
-            if position is containers.EMPTY:
-                continue
-            held = encoding.unpack(position)
-            place = 2 * market + (held.size < 0)
+        for held in seen.legs:
+            place = 2 * held.market + (held.size < 0)
+            price = risk.price[held.market]
             room += held.size * (gauges[place] + held.funding * constants.PPM) - held.cost * _SCALE
-            notional += abs(held.size) * risk.price[market]
-            legs.append((place, risk.price[market]))
+            notional += abs(held.size) * price
+            legs.append((place, price))
         if not legs:
             return True
         if room < 0 or notional == 0:

@@ -2,8 +2,9 @@
 
 The state is planted: accounts in pairs, one long and one short of the same lots in one to three markets, far from their
 maintenance, four order slots each. It is opened in processes of its own, one for each number of accounts, as a node
-opens it: store, tree, engine, margin calls. Times are of the processor, so that the machine's other work does not
-count; the start is also told by the wall clock.
+opens it: store, tree, engine, margin calls, and the first tick, since nobody is served well before it; first without a
+dump of the tree's levels, for what a start takes then, and to leave one. Times are of the processor, so that the
+machine's other work counts less; the start is also told by the wall clock.
 """
 
 import importlib
@@ -19,11 +20,12 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from prover.signing.operations import order_bytes
+from prover.state import levels
 from prover.state.leveldb import LevelDbStore
 from prover.stf import codes, constants, containers, encoding
 from sequencer.engine.effects import Processed
-from sequencer.engine.engine import Engine
 from sequencer.engine.records import Input
+from sequencer.node.opening import leave_levels, remembering_engine
 from sequencer.sequencing.staged_store import BufferedStore
 from sequencer.views.margin_calls import MarginCalls
 from tests.sequencer.node_world import (
@@ -89,7 +91,7 @@ class Venue:
     """The engine on a planted store, and what a node keeps beside it at each tick."""
 
     def __init__(self, path: Path) -> None:
-        self.engine = Engine(BufferedStore(LevelDbStore(path)), DOMAIN)
+        self.engine = remembering_engine(BufferedStore(LevelDbStore(path)), DOMAIN, path.with_name(levels.NAME))
         self.calls = MarginCalls(self.engine)
         self.now = START
         self.told = 0
@@ -124,13 +126,16 @@ class Venue:
         return seconds
 
 
-def measured(path: Path, accounts: int, seed: int, begun: float) -> dict[str, Any]:
+def measured(path: Path, accounts: int, seed: int, begun: float, *, is_start_alone: bool) -> dict[str, Any]:
     """The figures of one venue, in this process; begun: when it was started, by the monotonic clock."""
     importlib.import_module("sequencer.node.commands")
     venue = Venue(path)
-    start, wall = time.process_time(), time.monotonic() - begun
-    rng = Random(seed)
     first = venue.tick(PRICES)
+    start, wall = time.process_time(), time.monotonic() - begun
+    if is_start_alone:
+        leave_levels(venue.engine, path.with_name(levels.NAME))
+        return {"start_seconds": round(start, 2)}
+    rng = Random(seed)
     ticks = []
     for _ in range(_TICKS):
         ticks.append(venue.tick(tuple(price * rng.randrange(999, 1_002) // 1_000 for price in PRICES)))
@@ -183,14 +188,19 @@ def run(accounts: int, seed: int) -> tuple[dict[str, Any], list[str]]:
     for count in sorted({min(SMALL, accounts), accounts}):
         with TemporaryDirectory() as folder:
             plant(Path(folder) / "state", count, seed)
-            begun = time.monotonic()
-            given = [str(Path(folder) / "state"), str(count), str(seed), str(begun)]
-            told = subprocess.run(
-                [sys.executable, "-m", "tests.soak.scale", *given], check=True, stdout=subprocess.PIPE, text=True
-            )
-            figures.append(json.loads(told.stdout))
+            given = [str(Path(folder) / "state"), str(count), str(seed)]
+            without = _in_a_process(*given, "start")
+            told = _in_a_process(*given, "all")
+            figures.append({**told, "start_without_levels_seconds": without["start_seconds"]})
     return {**figures[-1], "beside": figures[:-1]}, violations(figures)
 
 
+def _in_a_process(*given: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "tests.soak.scale", *given, str(time.monotonic())]
+    told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return dict(json.loads(told.stdout.splitlines()[-1]))
+
+
 if __name__ == "__main__":
-    print(json.dumps(measured(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))))
+    path, accounts, seed, what, begun = sys.argv[1:]
+    print(json.dumps(measured(Path(path), int(accounts), int(seed), float(begun), is_start_alone=what == "start")))

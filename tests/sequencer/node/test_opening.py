@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Unavailable
@@ -13,8 +14,10 @@ from l1_bridge.codec.batch import BridgeId
 from prover.contracts.deployment import Deployment, DeploymentRecord, WrongContracts
 from sequencer.node.config import CannotStart, DatadirUnusable, L1Unusable, NodeConfig
 from sequencer.node.datadir import held
-from sequencer.node.opening import operator_of, rollup_of
+from sequencer.node.opening import keep_levels, leave_levels, operator_of, remembering_engine, rollup_of
+from sequencer.sequencing.staged_store import BufferedStore
 from tests.prover.world import GENESIS
+from tests.sequencer.node_world import DOMAIN, World
 
 BRIDGE = b"\x01" * 20
 RECORD = DeploymentRecord(Deployment(31_337, BRIDGE, b"\x02" * 20, b"\x03" * 20), b"genesis")
@@ -115,3 +118,32 @@ async def test_a_datadir_of_another_genesis(
         datadir.keep_record(msgspec.structs.replace(RECORD, genesis=genesis))
         with pytest.raises(kind, match=sentence):
             await rollup_of(config, datadir, cast(L1Client, Chain(31_337)), development_key(0))
+
+
+@pytest.mark.trio
+async def test_a_node_remembers_its_tree_and_says_in_one_line_where_it_does_not(tmp_path: Path) -> None:
+    world, dump = World(), tmp_path / "levels"
+    await keep_levels(world.engine, dump)
+    with capture_logs() as lines:
+        assert remembering_engine(BufferedStore(world.store), DOMAIN, dump).state.root == world.engine.state.root
+    assert [(line["event"], line.get("accounts_spared", 0) > 0) for line in lines] == [("levels.used", True)]
+
+    dump.write_bytes(dump.read_bytes()[:-1])
+    with capture_logs() as lines:
+        assert remembering_engine(BufferedStore(world.store), DOMAIN, dump).state.root == world.engine.state.root
+    assert [(line["event"], line.get("why")) for line in lines] == [("levels.refused", "it is torn or damaged")]
+
+    leave_levels(world.engine, dump)
+    with capture_logs() as lines:
+        remembering_engine(BufferedStore(world.store), DOMAIN, dump)
+    assert [line["event"] for line in lines] == ["levels.used"]
+
+
+@pytest.mark.trio
+async def test_a_disk_that_takes_no_dump_ends_nothing(tmp_path: Path) -> None:
+    world, dump = World(), tmp_path / "levels"
+    dump.mkdir()
+    with capture_logs() as lines:
+        await keep_levels(world.engine, dump)
+        leave_levels(world.engine, dump)
+    assert [line["event"] for line in lines] == ["levels.not_kept"] * 2

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from prover.stf import codes, constants
+from prover.stf import codes, constants, containers
 from sequencer.engine.engine import Engine
 from sequencer.schema.accounts import MarginCall
 from sequencer.sequencing.staged_store import BufferedStore
@@ -122,6 +122,29 @@ def test_a_tick_looks_at_nobody_who_is_far_from_a_call(world: World, monkeypatch
     assert set(asked) == {FIRST + 1}
     assert (found := calls.last_look(FIRST + 1)) is not None
     assert found.level_percent == 50
+
+
+def test_a_start_looks_at_nobody_again_and_finds_who_comes_near(world: World) -> None:
+    world.seal()
+    world.engine = Engine(BufferedStore(world.store), DOMAIN)
+    asked: list[int] = []
+    read = world.engine.account
+
+    def account(index: int) -> containers.Account:
+        asked.append(index)
+        return read(index)
+
+    calls = MarginCalls(world.engine)
+    world.engine.account = account  # type: ignore[method-assign]
+    assert look(world, calls, 1_000) == []
+    assert asked == []
+    # Whoever is second on one engine finds the same as the first, and takes nothing from it.
+    second = MarginCalls(world.engine)
+    changes = look(world, calls, 980)
+    assert changes
+    assert [(call.account - FIRST, call.level_percent) for call in second.look()] == [
+        (who, at) for who, _, at in changes
+    ]
 
 
 def test_the_worst_stand_first_and_the_list_is_cut() -> None:
