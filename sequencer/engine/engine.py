@@ -185,6 +185,8 @@ class Engine:
             effects += follow(self._committing, processed.accounts)
             self.inputs += 1
             number(effects, self.inputs)
+            if given.bill is not None and isinstance(effects[0], Accepted):
+                self._ledger.exit_fills.note(effects[0].account, given.bill, len(processed.fills), given.now)
             processed.told.extend(self._orders.lives.note(effects, given))
             self._ledger.touched((index, self.account(index)) for index in processed.accounts)
         # Invariant: what is flushed ends at an input, so that the journal goes on right behind it. A chunk that was

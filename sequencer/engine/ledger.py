@@ -10,10 +10,12 @@ import msgspec
 from prover.stf import constants, containers, encoding
 from sequencer.engine.post_mortem import PostMortem
 from sequencer.engine.records import (
+    EXIT_KEY,
     RESCUE_KEY,
     SIGNERS_KEY,
     VOID_KEY,
     WITHDRAWAL_KEY,
+    Bill,
     Fill,
     StagedStore,
     VoidedOperation,
@@ -25,6 +27,7 @@ from sequencer.watch.watchlist import CALLED_MULTIPLE, Watchlist
 
 _REMEMBERED_FILLS: Final = 10_000
 _REMEMBERED_RESCUES: Final = 10_000
+_DAY_MS: Final = 86_400_000
 _LEAF_BYTES: Final = 32
 _NO_POSITIONS: Final = [containers.EMPTY] * constants.MARKETS
 
@@ -69,6 +72,44 @@ class Withdrawals:
         self._leaves += encoding.withdrawal_hash(record.index, record.recipient, record.amount)
 
 
+class ExitFills:
+    """The fills that no fee paid for and the operator did, of the day of UTC, account by account.
+
+    They follow from the inputs, so that they are the same after a restart.
+    """
+
+    def __init__(self, store: StagedStore) -> None:
+        self._store = store
+        self._day = 0
+        self._fills: dict[int, int] = {}
+        for key, value in store.iterate(EXIT_KEY):
+            day, fills = msgspec.msgpack.decode(value, type=tuple[int, int])
+            # All of one day: those of an earlier one go with the first of the next.
+            self._day = day
+            self._fills[int.from_bytes(key[len(EXIT_KEY) :], "big")] = fills
+
+    def of(self, account: int, now_ms: int) -> int:
+        """Those of an account on the day of a time."""
+        return self._fills.get(account, 0) if now_ms // _DAY_MS == self._day else 0
+
+    def note(self, account: int, bill: Bill, fills: int, now_ms: int) -> None:
+        """Counts what an exit has come to: makers that left may have let it meet more than its bill says."""
+        fills = max(bill.fills, fills) - bill.fills * bill.is_worth
+        if fills == 0:
+            return
+        writes: dict[bytes, bytes | None] = {}
+        if now_ms // _DAY_MS != self._day:
+            writes = {_exit_key(one): None for one in self._fills}
+            self._day, self._fills = now_ms // _DAY_MS, {}
+        fills = self._fills[account] = self._fills.get(account, 0) + fills
+        writes[_exit_key(account)] = msgspec.msgpack.encode((self._day, fills))
+        self._store.write(writes, sync=False)
+
+
+def _exit_key(account: int) -> bytes:
+    return EXIT_KEY + account.to_bytes(4, "big")
+
+
 class Ledger:
     """holders: accounts that hold a position.
 
@@ -82,6 +123,7 @@ class Ledger:
         self.holders: set[int] = set()
         self.fills: deque[Fill] = deque(maxlen=_REMEMBERED_FILLS)
         self.withdrawals = Withdrawals(store)
+        self.exit_fills = ExitFills(store)
         self.rescues: deque[PostMortem] = deque(
             (msgspec.msgpack.decode(value, type=PostMortem) for _, value in store.iterate(RESCUE_KEY)),
             maxlen=_REMEMBERED_RESCUES,

@@ -24,6 +24,8 @@ NOT_BEFORE_KEY: Final = b"mnotbefore"
 VOID_KEY: Final = b"mvoid"
 # Up to which chunk the witnesses are gone: 8 bytes.
 PRUNED_KEY: Final = b"mpruned"
+# By account, four bytes: the day of UTC, and its fills that no fee paid for.
+EXIT_KEY: Final = b"mexit"
 # Which rollup the store is of, as its node remembers it.
 IDENTITY_KEY: Final = b"midentity"
 # Lives of orders: each by its name, of each account its head and the ring of those that are kept, and clients' names.
@@ -35,6 +37,14 @@ CLIENT_KEY: Final = b"mclient"
 SWITCH_KEY: Final = b"mswitch"
 
 Writes = dict[bytes, bytes | None]
+
+
+class Staged(msgspec.Struct, frozen=True):
+    """Writes of `batches` stages, joined: they may reach the store once the journal is durable up to `cursor`."""
+
+    cursor: int
+    batches: int
+    writes: Writes
 
 
 class StagedStore(Protocol):
@@ -51,6 +61,15 @@ class StagedStore(Protocol):
 
     def stage(self, cursor: int) -> None:
         """Closes everything pending as a batch that a journal durable up to `cursor` allows to be written."""
+
+    def staged(self, durable: int) -> Staged | None:
+        """The batches that a journal durable up to `durable` allows, joined; None where there is none."""
+
+    def persist(self, staged: Staged) -> None:
+        """One atomic, synced write; the only call that may come from another thread."""
+
+    def persisted(self, staged: Staged) -> None:
+        """Lets go of what `persist` has written."""
 
     def flush(self) -> None:
         """Writes every batch at once."""
@@ -77,6 +96,16 @@ class Terms(msgspec.Struct, frozen=True, array_like=True):
     at: int | None = None
 
 
+class Bill(msgspec.Struct, frozen=True, array_like=True):
+    """What an exit is about to come to. fills: those it makes at once; of a stop, which will make some, one.
+
+    is_worth: whether what it closes bears what its bytes cost beyond the fee; never of a stop, since nobody knows.
+    """
+
+    fills: int
+    is_worth: bool
+
+
 class Input(msgspec.Struct, frozen=True, array_like=True):
     """One thing that happened to the venue, as the journal keeps it.
 
@@ -84,6 +113,7 @@ class Input(msgspec.Struct, frozen=True, array_like=True):
     under way can do by the clock alone. now: the node's clock in milliseconds.
     signer: whom the signature recovers to; empty where there is none or many. queue_only: entries of the L1 queue have
     waited so long by L1's clock that a chunk takes nothing but the queue. terms: of an order, beside what is signed.
+    bill: of an exit that was taken where no fee pays for its bytes.
     """
 
     now: int
@@ -91,6 +121,7 @@ class Input(msgspec.Struct, frozen=True, array_like=True):
     signer: bytes = b""
     queue_only: bool = False
     terms: Terms | None = None
+    bill: Bill | None = None
 
 
 class Fill(msgspec.Struct, frozen=True, array_like=True):

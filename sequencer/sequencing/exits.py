@@ -4,30 +4,16 @@ What closes a position is worth its bytes: else it would be liquidated, for more
 or is cut up, would have the operator pay for as long as somebody likes.
 """
 
-from collections import Counter
 from typing import Final
 
-import msgspec
-
 from prover.stf import constants, containers, encoding
-from sequencer.engine.effects import Processed
 from sequencer.engine.engine import Engine
+from sequencer.engine.records import Bill
 
 # What an exit costs the operator beyond its fee is at most so much of what it closes, parts per million.
 COST_PPM: Final = 10_000
 # Fills of an account in a day of UTC that cost more.
 FILLS_OF_A_DAY: Final = 16
-_DAY_MS: Final = 86_400_000
-
-
-class Bill(msgspec.Struct, frozen=True):
-    """What an exit is about to come to. fills: those it makes at once; of a stop, which will make some, one.
-
-    is_worth: whether what it closes bears what its bytes cost beyond the fee; never of a stop, since nobody knows.
-    """
-
-    fills: int
-    is_worth: bool
 
 
 def bill(engine: Engine, order: containers.Order, byte_micros: int) -> Bill:
@@ -54,21 +40,6 @@ def bill(engine: Engine, order: containers.Order, byte_micros: int) -> Bill:
     return Bill(fills, cost * constants.PPM <= (closes - left) * price * COST_PPM)
 
 
-class Exits:
-    """The fills that were paid for today, account by account; a restart forgets them."""
-
-    def __init__(self) -> None:
-        self._day = 0
-        self._fills: Counter[int] = Counter()
-
-    def takes(self, account: int, given: Bill, now_ms: int) -> bool:
-        """Whether an exit is taken: what it closes bears it, or few enough were taken of its account today."""
-        if now_ms // _DAY_MS != self._day:
-            self._day = now_ms // _DAY_MS
-            self._fills.clear()
-        return given.is_worth or self._fills[account] + given.fills <= FILLS_OF_A_DAY
-
-    def took(self, account: int, given: Bill, outcome: Processed) -> None:
-        """Counts what an exit that was taken has come to: makers that left may have let it meet more than it was to."""
-        if outcome.changed:
-            self._fills[account] += max(given.fills, len(outcome.fills)) - given.fills * given.is_worth
+def takes(engine: Engine, account: int, given: Bill, now_ms: int) -> bool:
+    """Whether an exit is taken: what it closes bears it, or few enough were taken of its account today."""
+    return given.is_worth or engine.ledger.exit_fills.of(account, now_ms) + given.fills <= FILLS_OF_A_DAY

@@ -15,7 +15,7 @@ from sequencer.engine.effects import Processed, refused
 from sequencer.engine.engine import Engine
 from sequencer.engine.records import Input, Terms
 from sequencer.sequencing.admission import Taking, Untaken, is_taken, lowers_risk, needs_paid_bytes
-from sequencer.sequencing.exits import Exits, bill
+from sequencer.sequencing.exits import bill, takes
 from sequencer.sequencing.journal import Journal, JournalError
 from sequencer.sequencing.signature_pool import VerifierError
 
@@ -112,7 +112,6 @@ class Sequencer:
         # What a byte costs on L1 where the highest posting fee does not cover a request, in micro-dollars, else 0;
         # whoever reads L1 says so.
         self.dear_byte_micros: Callable[[], int] = lambda: 0
-        self._exits = Exits()
         # Whether entries have waited so long at a time that a chunk serves the queue alone; whoever reads L1 says so.
         self.is_late: Callable[[int], bool] = lambda now_ms: False
         # Whether the queue was not read for so long that no chunk is lawful for sure.
@@ -301,9 +300,8 @@ class Sequencer:
             done.append(waiting)
             if waiting.is_given_up:
                 continue
-            assert waiting.signer is not None, "only what has a signer, or none by law, is next"
-            given = Input(waiting.now, waiting.operation, waiting.signer, self.is_late(waiting.now), waiting.terms)
-            waiting.outcome = self._process(given, waiting.signed)
+            given = self._input(waiting)
+            waiting.outcome = Untaken.BACKLOG if given is None else self._process(given, waiting.signed)
             if len(done) % _INPUTS_A_TURN == 0:
                 # Whoever comes meanwhile is read and placed; what is processed is made durable all the same.
                 await trio.lowlevel.cancel_shielded_checkpoint()
@@ -319,10 +317,11 @@ class Sequencer:
                 began = trio.current_time()
                 await trio.to_thread.run_sync(self.journal.commit)
                 self.sync_seconds = trio.current_time() - began
-            self.engine.flush(self.journal.durable_sequence)
-            if self.journal.can_truncate_before(self.engine.cursor + 1):
-                # The store holds what these records came to, and was synced.
-                await trio.to_thread.run_sync(self.journal.truncate_before, self.engine.cursor + 1)
+            self.engine.stage(self.journal.durable_sequence)
+            await self._write()
+        self._answer(done)
+
+    def _answer(self, done: list[_Waiting]) -> None:
         for waiting in done:
             if waiting.outcome is None:
                 continue
@@ -330,6 +329,17 @@ class Sequencer:
             if isinstance(waiting.outcome, Processed) and waiting.outcome.changed:
                 for listener in self.listeners:
                     listener.sequenced(waiting.outcome)
+
+    async def _write(self) -> None:
+        """Brings closed batches to the disk, in a thread: the node's other tasks do not wait for its sync."""
+        staged = self.engine.store.staged(self.journal.durable_sequence)
+        if staged is None:
+            return
+        await trio.to_thread.run_sync(self.engine.store.persist, staged)
+        self.engine.store.persisted(staged)
+        if self.journal.can_truncate_before(staged.cursor + 1):
+            # The store holds what these records came to, and was synced.
+            await trio.to_thread.run_sync(self.journal.truncate_before, staged.cursor + 1)
 
     def _take_out(self, done: list[_Waiting]) -> None:
         for place, lane in enumerate(self._lanes):
@@ -344,22 +354,24 @@ class Sequencer:
         self._has_room.set()
         self._has_room = trio.Event()
 
-    def _process(self, given: Input, signed: SignedOperation | None) -> Processed | Untaken:
-        """What an input comes to, where it is no exit whose bytes nobody pays for."""
+    def _process(self, given: Input, signed: SignedOperation | None) -> Processed:
         if given.operation[:1] == _TICK and self.is_blind(given.now):
             # All else is no entry either, and refused as what is late.
             return Processed(code=codes.QUEUE_ONLY, effects=[refused(codes.QUEUE_ONLY)], changed=False)
-        byte_micros = self.dear_byte_micros()
-        order = signed.message if signed is not None else None
-        if byte_micros == 0 or not isinstance(order, containers.Order):
-            return self.engine.process(given, signed)
-        # Of what the engine holds now: orders that came before it in its call are in the books.
-        exit = bill(self.engine, order, byte_micros)
-        if not self._exits.takes(order.account, exit, given.now):
-            return Untaken.BACKLOG
-        outcome = self.engine.process(given, signed)
-        self._exits.took(order.account, exit, outcome)
-        return outcome
+        return self.engine.process(given, signed)
+
+    def _input(self, waiting: _Waiting) -> Input | None:
+        """What waits as an input; None where it is an exit whose bytes nobody pays for."""
+        assert waiting.signer is not None, "only what has a signer, or none by law, is next"
+        byte_micros, billed = self.dear_byte_micros(), None
+        order = waiting.signed.message if waiting.signed is not None else None
+        if byte_micros > 0 and isinstance(order, containers.Order):
+            # Of what the engine holds now: orders that came before it in its call are in the books.
+            billed = bill(self.engine, order, byte_micros)
+            if not takes(self.engine, order.account, billed, waiting.now):
+                return None
+        is_late = self.is_late(waiting.now)
+        return Input(waiting.now, waiting.operation, waiting.signer, is_late, waiting.terms, billed)
 
     async def _seal_by_time(self) -> None:
         while True:

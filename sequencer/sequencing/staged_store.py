@@ -7,21 +7,11 @@ with those behind them: where a number is missing, whatever else that write held
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-import msgspec
-
 from prover.state.store import Store, StoreUnavailable
-from sequencer.engine.records import WRITE_KEY, number_key
+from sequencer.engine.records import WRITE_KEY, Staged, number_key
 
 # More than the log ever holds: what is in a table is covered by the table's own checksums.
 _NUMBERED_WRITES: Final = 1_024
-
-
-class Staged(msgspec.Struct, frozen=True):
-    """Writes of `batches` stages, joined: they may reach the store once the journal is durable up to `cursor`."""
-
-    cursor: int
-    batches: int
-    writes: dict[bytes, bytes | None]
 
 
 class BufferedStore:

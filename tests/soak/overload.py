@@ -3,8 +3,9 @@
 A third of the attackers sends a hundred orders a call whose signatures are not the owner's, a third good ones, a third
 bodies that are dear to read, metrics and documents; three hundred further connections say nothing. Their bytes are made
 beforehand and sent by a process of the lowest priority. Latency is the node's own, from the last byte read to the
-answer, as `server-timing` tells it. At the end the node is killed, and another one on its datadir has to know each
-order that was acknowledged and not taken back.
+answer, as `server-timing` tells it, without what the machine kept the node from running: its other users would be
+counted else, and the attackers themselves, who are somewhere else in life. The wall clock is told beside it. At the end
+the node is killed, and another one on its datadir has to know each order that was acknowledged and not taken back.
 """
 
 import json
@@ -142,6 +143,8 @@ class Fair:
         self.price = price
         self.orders: list[float] = []
         self.cancels: list[float] = []
+        # Of both, with what the machine kept the node from running.
+        self.walls: list[float] = []
         self.standing: dict[int, str] = {}
         self.refused = 0
         self._url = url
@@ -174,7 +177,8 @@ class Fair:
         except httpx.TransportError:
             self.refused += 1
             return None
-        times.append(float(told.headers["server-timing"].split("dur=")[1]))
+        times.append(own_ms(told.headers["server-timing"]))
+        self.walls.append(wall_ms(told.headers["server-timing"]))
         answer = told.json()
         self.refused += "result" not in answer
         return answer.get("result")
@@ -211,6 +215,17 @@ class Watched:
         """The most memory that the node has had."""
         told = Path(f"/proc/{self._node.process.pid}/status").read_text()
         return int(told.split("VmHWM:")[1].split()[0]) // 1_024
+
+
+def wall_ms(timing: str) -> float:
+    """Of a `server-timing` the milliseconds from the last byte read to the answer."""
+    return float(timing.split("node;dur=")[1].split(",")[0])
+
+
+def own_ms(timing: str) -> float:
+    """The same without those in which the node was ready to run and the machine gave it no core."""
+    away = timing.partition("away;dur=")[2]
+    return max(0.0, wall_ms(timing) - float(away or 0))
 
 
 def p99(times: list[float]) -> float:
@@ -251,6 +266,7 @@ async def measured(folder: Path, seconds: int, rng: Random) -> dict[str, Any]:
             nursery.start_soon(watched.run)
             await fair.trade(max(seconds / 3, 2))
             before, fair.orders, fair.cancels = fair.orders, [], []
+            walls_before, fair.walls = fair.walls, []
             with attacked(int(node.url.rpartition(":")[2]), bodies):
                 await trio.sleep(1)
                 await fair.trade(seconds)
@@ -260,12 +276,14 @@ async def measured(folder: Path, seconds: int, rng: Random) -> dict[str, Any]:
     with running(folder / "node", *usual) as node:
         told = node.client.call("catenary_openOrders", account=accounts[0].account)
     return {
-        "fair_p99_ms_before": p99(before),
-        "fair_p99_ms_during": p99(fair.orders),
-        "cancel_p99_ms_during": p99(fair.cancels),
+        "fair_p99_ms_before": round(p99(before), 1),
+        "fair_p99_ms_during": round(p99(fair.orders), 1),
+        "cancel_p99_ms_during": round(p99(fair.cancels), 1),
         "ticks_missed": watched.missed,
         "acknowledged_lost": len(set(fair.standing.values()) - {order["order_id"] for order in told}),
         "rss_mb_max": memory,
+        "wall_p99_ms_before": p99(walls_before),
+        "wall_p99_ms_during": p99(fair.walls),
         "fair_orders": len(fair.orders),
         "fair_refused": fair.refused,
         "monitor_silent": watched.silent,

@@ -22,6 +22,14 @@ def test_nothing_that_was_acknowledged_is_lost_under_attack() -> None:
     assert (summary["acknowledged_lost"], summary["fair_refused"]) == (0, 0)
 
 
+def test_what_the_machine_did_with_others_is_not_the_nodes() -> None:
+    assert overload.wall_ms("node;dur=120.5, away;dur=100.0") == 120.5
+    assert overload.own_ms("node;dur=120.5, away;dur=100.0") == 20.5
+    # Where the kernel does not say it, all of it counts.
+    assert overload.own_ms("node;dur=120.5, away;dur=0.0") == overload.own_ms("node;dur=120.5") == 120.5
+    assert overload.own_ms("node;dur=1.0, away;dur=1.1") == 0
+
+
 def test_what_is_slow_missed_lost_or_large_is_a_violation() -> None:
     assert overload.violations(GOOD) == []
     for name, value in (

@@ -26,6 +26,7 @@ from sequencer.api.rpc.errors import (
 )
 from sequencer.api.rpc.jsonrpc import JSON, MSGPACK, failure
 from sequencer.api.rpc.limits import Limits
+from sequencer.api.transport.machine import waited_seconds
 
 RECEIVE_BYTES: Final = 65_536
 # What arrives at once may hold ten thousand pieces: so many are read before the node's other tasks have their turn.
@@ -207,7 +208,7 @@ class HttpConnection:
             if self._reading.cancelled_caught:
                 refusal = CallError(TOO_SLOW)
             self.is_idle = False
-            read_at = trio.current_time()
+            read_at, waited = trio.current_time(), waited_seconds()
             if upgrade is not None:
                 return upgrade
             if refusal is None and request is not None:
@@ -221,6 +222,8 @@ class HttpConnection:
                 return None
             # From the last byte read to the answer: what a caller waits for that is the node's own doing.
             took = f"node;dur={(trio.current_time() - read_at) * 1_000:.1f}"
+            # Of that, what the node was ready to do and had no core for.
+            took += f", away;dur={(waited_seconds() - waited) * 1_000:.1f}"
             await self._send(request, answer, ("server-timing", took), is_last=self._dispatcher.is_draining)
             if self._connection.our_state is not h11.DONE:
                 await linger(self._stream, self._limits.linger_seconds)

@@ -4,8 +4,10 @@ import pytest
 
 from prover.stf import codes, constants
 from sequencer.engine.engine import Engine
-from sequencer.sequencing.exits import COST_PPM, FILLS_OF_A_DAY, Bill, Exits, bill
-from tests.sequencer.node_world import BTC, BUY, DOLLAR, FIRST, IOC, PRICES, SELL, World, order
+from sequencer.engine.records import EXIT_KEY, Bill, Input
+from sequencer.sequencing.exits import COST_PPM, FILLS_OF_A_DAY, bill, takes
+from sequencer.sequencing.staged_store import BufferedStore
+from tests.sequencer.node_world import BTC, BUY, DOLLAR, DOMAIN, FIRST, IOC, PRICES, SELL, World, order, owner
 
 PRICE = PRICES[BTC]
 # 128,000 micro-dollars: at 500 gwei and 4,000 dollars an ether. A fill is 236 bytes: 30 dollars.
@@ -82,46 +84,71 @@ def test_nobody_knows_what_a_stop_will_close() -> None:
     assert asked(held(100_000), 100_000, PRICE - 50, **stop) == Bill(1, False)
 
 
+def noted(world: World, given: Bill, fills: int, account: int = 1) -> None:
+    """As the engine counts an exit that was taken."""
+    world.engine.ledger.exit_fills.note(account, given, fills, world.now)
+
+
 def test_an_account_has_so_many_fills_a_day() -> None:
-    world, exits = held(), Exits()
-    world.order(2, BUY, PRICE, 1_000)
+    world = held()
     one, many = Bill(1, False), Bill(FILLS_OF_A_DAY, False)
-    taken = world.order(1, SELL, PRICE, 1, slot=9, reduce_only=1, time_in_force=IOC)
-    assert taken.filled == 1
-    assert exits.takes(1, one, world.now)
-    exits.took(1, one, taken)
-    assert [exits.takes(account, many, world.now) for account in (1, 2)] == [False, True]
-    assert exits.takes(1, Bill(FILLS_OF_A_DAY - 1, False), world.now)
-    assert exits.takes(1, Bill(100, True), world.now)
-    assert exits.takes(1, many, world.now + _DAY)
+    assert takes(world.engine, 1, one, world.now)
+    noted(world, one, 1)
+    assert [takes(world.engine, account, many, world.now) for account in (1, 2)] == [False, True]
+    assert takes(world.engine, 1, Bill(FILLS_OF_A_DAY - 1, False), world.now)
+    assert takes(world.engine, 1, Bill(100, True), world.now)
+    assert takes(world.engine, 1, many, world.now + _DAY)
 
 
 def test_makers_that_left_are_no_way_around_it() -> None:
     """The bill names one fill; that maker is gone, and the order meets many behind it."""
-    world, exits = held(100_000), Exits()
+    world = held(100_000)
     for slot in range(10, 30):
         world.order(2, BUY, PRICE, 200, slot=slot)
-    taken = world.order(1, SELL, PRICE, 4_000, slot=9, reduce_only=1, time_in_force=IOC)
+    given = order(world.now, FIRST + 1, SELL, PRICE, 4_000, slot=9, reduce_only=1, time_in_force=IOC)
+    taken = world.engine.process(Input(world.now, world.signed(given, 1), owner(1), bill=Bill(1, True)))
     assert len(taken.fills) == 20
-    assert exits.takes(1, Bill(1, True), world.now)
-    exits.took(1, Bill(1, True), taken)
-    assert [exits.takes(1, Bill(1, is_worth), world.now) for is_worth in (True, False)] == [True, False]
+    assert [takes(world.engine, FIRST + 1, Bill(1, is_worth), world.now) for is_worth in (True, False)] == [True, False]
 
 
-def paid_by_the_operator(engine: Engine, exits: Exits | None, world: World, pieces: int) -> int:
+def test_a_refused_exit_is_not_counted() -> None:
+    world = held()
+    given = order(world.now, FIRST + 1, SELL, PRICE, 1, slot=0, reduce_only=1)
+    refused = world.engine.process(Input(world.now, world.signed(given, 1), owner(1), bill=Bill(5, False)))
+    assert not refused.changed
+    assert world.engine.ledger.exit_fills.of(FIRST + 1, world.now) == 0
+
+
+def test_a_restart_counts_on_and_the_next_day_begins_with_nothing() -> None:
+    world = held()
+    noted(world, Bill(3, False), 2)
+    noted(world, Bill(3, True), 3)
+    noted(world, Bill(1, True), 5)
+    noted(world, Bill(1, False), 1, account=2)
+    world.seal()
+    again = Engine(BufferedStore(world.store), DOMAIN)
+    assert [again.ledger.exit_fills.of(account, world.now) for account in (1, 2, 3)] == [7, 1, 0]
+    assert again.ledger.exit_fills.of(1, world.now + _DAY) == 0
+    world.now += _DAY
+    noted(world, Bill(1, False), 1, account=3)
+    world.engine.store.stage(world.engine.inputs)
+    world.engine.store.flush()
+    assert [key[-1] for key, _ in world.store.iterate(EXIT_KEY)] == [3]
+
+
+def paid_by_the_operator(engine: Engine, is_on: bool, world: World, pieces: int) -> int:
     """What so many one-lot exits cost it beyond their fees; micro-dollars."""
     cost = 0
     for piece in range(pieces):
         given = order(world.now, FIRST + 1, SELL, PRICE, 1, slot=9, reduce_only=1, time_in_force=IOC)
         asked_for = bill(engine, given, BYTE)
-        if exits is not None and not exits.takes(given.account, asked_for, world.now):
+        if is_on and not takes(engine, given.account, asked_for, world.now):
             continue
         world.now += 1
         taken = world.order(1, SELL, PRICE, 1, slot=9 + piece % 100, reduce_only=1, time_in_force=IOC)
         assert taken.filled == 1
         cost += 236 * BYTE - engine.globals.posting_fee
-        if exits is not None:
-            exits.took(given.account, asked_for, taken)
+        noted(world, asked_for, len(taken.fills), given.account)
     return cost
 
 
@@ -130,5 +157,5 @@ def test_a_position_of_little_worth_is_closed_lot_by_lot(is_on: bool, dollars: i
     """A position of six hundred dollars: without the bound the operator pays thousands for a part of it."""
     world = held()
     world.order(2, BUY, PRICE, 1_000)
-    paid = paid_by_the_operator(world.engine, Exits() if is_on else None, world, 120)
+    paid = paid_by_the_operator(world.engine, is_on, world, 120)
     assert dollars * DOLLAR * 9 // 10 < paid <= dollars * DOLLAR * 11 // 10

@@ -325,7 +325,7 @@ async def test_a_restart_goes_on_where_the_journal_ends(tmp_path: Path) -> None:
 async def test_what_an_order_overflowed_outlives_a_death_before_the_next_chunk_is_sealed(tmp_path: Path) -> None:
     store = genesis_store()
     async with trio.open_nursery() as nursery:
-        venue, clock, _ = opened(tmp_path, store)
+        venue, clock, _ = opened(tmp_path, store, seal_seconds=1e9)
         await nursery.start(venue.run)
         await fund(venue, 34)
         await venue.submit(b"")
@@ -543,6 +543,36 @@ async def test_where_l1_is_dear_exits_are_paid_for_within_a_bound(tmp_path: Path
     nursery.cancel_scope.cancel()
 
 
+async def test_exits_are_paid_for_within_the_same_bound_after_a_restart(tmp_path: Path) -> None:
+    """Sixteen fills a day: ten before a kill, some sealed and some in the journal alone, leave six."""
+    store = genesis_store()
+
+    def piece(clock: Clock, slot: int) -> bytes:
+        given = order(clock.now, FIRST + 1, SELL, PRICE, 1, slot=slot, reduce_only=1, time_in_force=IOC)
+        return signed_order(given, key(1))
+
+    taken: list[bool] = []
+    for place, (sealed, open_) in enumerate(((6, 4), (0, 10))):
+        venue, clock, _ = opened(tmp_path, store, seal_seconds=1e9)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(venue.run)
+            if place == 0:
+                await fund(venue)
+                await venue.submit(signed_order(order(clock.now, FIRST, SELL, PRICE), key(0)))
+                await venue.submit(signed_order(order(clock.now, FIRST + 1, BUY, PRICE), key(1)))
+                await venue.submit(signed_order(order(clock.now, FIRST, BUY, PRICE, slot=2), key(0)))
+            venue.dear_byte_micros = lambda: 20_000
+            for count in (sealed, open_):
+                pieces = [piece(clock, 10 + len(taken) + slot) for slot in range(count)]
+                outcomes = await venue.submit_all(pieces)
+                taken += [isinstance(outcome, Processed) and outcome.filled == 1 for outcome in outcomes]
+                if count == sealed and place == 0:
+                    await venue.submit(b"")
+            nursery.cancel_scope.cancel()
+        venue.journal.close()
+    assert taken == [True] * 16 + [False] * 4
+
+
 async def test_near_the_bound_only_what_lowers_risk_is_taken(tmp_path: Path, nursery: trio.Nursery) -> None:
     posted = 0
     venue, clock, _ = opened(tmp_path, backlog_chunks=2, posted_chunks=lambda: posted)
@@ -600,7 +630,7 @@ async def test_a_caller_who_gives_up_takes_nothing_from_the_others(tmp_path: Pat
 
 
 async def test_concurrent_callers_are_answered_each_for_himself(tmp_path: Path, nursery: trio.Nursery) -> None:
-    venue, clock, ear = opened(tmp_path)
+    venue, clock, ear = opened(tmp_path, seal_seconds=1e9)
     await nursery.start(venue.run)
     await fund(venue, 40)
     answers: dict[int, Processed] = {}
