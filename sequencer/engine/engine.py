@@ -185,8 +185,7 @@ class Engine:
             effects += follow(self._committing, processed.accounts)
             self.inputs += 1
             number(effects, self.inputs)
-            if given.bill is not None and isinstance(effects[0], Accepted):
-                self._ledger.exit_fills.note(effects[0].account, given.bill, len(processed.fills), given.now)
+            self._ledger.exit_fills.follow(given, processed)
             processed.told.extend(self._orders.lives.note(effects, given))
             self._ledger.touched((index, self.account(index)) for index in processed.accounts)
         # Invariant: what is flushed ends at an input, so that the journal goes on right behind it. A chunk that was
@@ -230,11 +229,7 @@ class Engine:
     # Orders.
 
     def _order(self, given: Input, signed: SignedOperation | None) -> tuple[int, list[AnyEffect]]:
-        if signed is None:
-            order = encoding.order(word_at(given.operation, 1), word_at(given.operation, 32))
-        else:
-            assert isinstance(signed.message, containers.Order)
-            order = signed.message
+        order = _order_of(given, signed)
         arrival = Arrival(order, given.operation, given.signer, given.terms)
         chunk = self._open.open(given.now)
         said = judge(self._orders, chunk, arrival)
@@ -251,15 +246,7 @@ class Engine:
         if isinstance(said, Repeated):
             return codes.OK, [said]
         self._orders.take(order)
-        accepted = Accepted(
-            order=order_id(order),
-            account=order.account,
-            market=order.market,
-            side=order.side,
-            price=order.limit_price,
-            size=order.size,
-            time_ms=chunk.commitment.timestamp,
-        )
+        accepted = _accepted(order, chunk.commitment.timestamp)
         held = said.replaced
         if held is not None and keeps_place(self._orders, chunk, order, held, said.is_armed):
             return codes.OK, [accepted, *self._committing.take_over(arrival, held)]
@@ -303,7 +290,11 @@ class Engine:
         if not has_room:
             self._seal()
             chunk = self._open.open(given.now)
-        case = self._case(operation) if tag == constants.FORCED_RESCUE and code == codes.OK else None
+        case = (
+            _case(self._open, self.tick_signers, operation)
+            if tag == constants.FORCED_RESCUE and code == codes.OK
+            else None
+        )
         next_account = self.globals.next_account
         paid_before = chunk.commitment.withdrawn_total
         entry_index = chunk.commitment.queue_taken
@@ -323,7 +314,7 @@ class Engine:
             self._ledger.opened(next_account, owner)
             effects.append(Opened(account=next_account, owner=owner))
         if is_entry(tag):
-            effects.append(self._note_entry(entry_index, applied, operation))
+            effects.append(_noted(self._queue, self.view, entry_index, applied, operation))
         if tag == constants.TICK:
             effects += self._ticked(operation)
         elif tag == constants.DEPOSIT:
@@ -334,19 +325,6 @@ class Engine:
         else:
             effects += self._requested(applied, operation)
         return code, effects
-
-    def _case(self, operation: bytes) -> Case:
-        tail = word_at(operation, constants.ENTRY_HEAD_LENGTH)
-        move = encoding.rescue(constants.FORCED_RESCUE, tail)
-        return Case(self._open, self.tick_signers, constants.FORCED_RESCUE, move)
-
-    def _note_entry(self, index: int, applied: Applied, operation: bytes) -> EntryConsumed:
-        # The head is owed; whatever passes it is done.
-        is_done = self.view.commitment.queue_count != index
-        record = self._queue.note(index, operation, applied.code, is_done, applied.chunk, applied.operation)
-        return EntryConsumed(
-            index=index, operation_tag=record.tag, account=record.account, code=record.code, is_done=is_done
-        )
 
     def _deposited(self, applied: Applied, operation: bytes, next_account: int) -> list[AnyEffect]:
         entry = encoding.deposit(word_at(operation, 1), word_at(operation, 21))
@@ -492,3 +470,36 @@ def _may_fire(chunk: Chunk) -> bool:
     """Within a grace the law fills nothing that grows, and most makers would: triggers wait for the end of it."""
     clock = chunk.clock()
     return clock.priced and not clock.grace and not chunk.queue_only
+
+
+def _order_of(given: Input, signed: SignedOperation | None) -> containers.Order:
+    if signed is None:
+        return encoding.order(word_at(given.operation, 1), word_at(given.operation, 32))
+    assert isinstance(signed.message, containers.Order)
+    return signed.message
+
+
+def _accepted(order: containers.Order, time_ms: int) -> Accepted:
+    return Accepted(
+        order=order_id(order),
+        account=order.account,
+        market=order.market,
+        side=order.side,
+        price=order.limit_price,
+        size=order.size,
+        time_ms=time_ms,
+    )
+
+
+def _case(open: OpenChunk, signers: list[int], operation: bytes) -> Case:
+    move = encoding.rescue(constants.FORCED_RESCUE, word_at(operation, constants.ENTRY_HEAD_LENGTH))
+    return Case(open, signers, constants.FORCED_RESCUE, move)
+
+
+def _noted(queue: Queue, chunk: Chunk, index: int, applied: Applied, operation: bytes) -> EntryConsumed:
+    # The head is owed; whatever passes it is done.
+    is_done = chunk.commitment.queue_count != index
+    record = queue.note(index, operation, applied.code, is_done, applied.chunk, applied.operation)
+    return EntryConsumed(
+        index=index, operation_tag=record.tag, account=record.account, code=record.code, is_done=is_done
+    )

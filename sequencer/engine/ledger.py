@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from prover.stf import constants, containers, encoding
+from sequencer.engine.effects import Accepted, Processed
 from sequencer.engine.post_mortem import PostMortem
 from sequencer.engine.records import (
     EXIT_KEY,
@@ -17,6 +18,7 @@ from sequencer.engine.records import (
     WITHDRAWAL_KEY,
     Bill,
     Fill,
+    Input,
     StagedStore,
     VoidedOperation,
     WithdrawalRecord,
@@ -91,6 +93,12 @@ class ExitFills:
     def of(self, account: int, now_ms: int) -> int:
         """Those of an account on the day of a time."""
         return self._fills.get(account, 0) if now_ms // _DAY_MS == self._day else 0
+
+    def follow(self, given: Input, outcome: Processed) -> None:
+        """Counts an exit that was accepted with its bill."""
+        accepted = outcome.effects[0] if outcome.effects else None
+        if given.bill is not None and isinstance(accepted, Accepted):
+            self.note(accepted.account, given.bill, len(outcome.fills), given.now)
 
     def note(self, account: int, bill: Bill, fills: int, now_ms: int) -> None:
         """Counts what an exit has come to: makers that left may have let it meet more than its bill says."""
