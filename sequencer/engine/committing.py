@@ -16,6 +16,7 @@ from sequencer.engine.effects import (
     Reason,
     Rested,
     Shrunk,
+    Switched,
 )
 from sequencer.engine.ledger import Ledger
 from sequencer.engine.open_chunk import OpenChunk
@@ -174,6 +175,26 @@ class Committing:
             for order, _, _ in self.orders.open_of(request.account)
             if (every or order.slot == request.slot) and order.sequence <= request.sequence
         ]
+
+    def drop_refused_by_market(self, market: int) -> list[AnyEffect]:
+        """Takes out what a market that only lets positions shrink, or is settled, fills no more."""
+        status = self.chunk.globals.markets[market].status
+        if status == constants.MARKET_OPEN:
+            return []
+        return [
+            self.leave(order, Reason.MARKET)
+            for order in self.orders.of_market(market)
+            if status == constants.MARKET_SETTLED or order.reduce_only == 0
+        ]
+
+    def end_switches(self, most: int) -> list[AnyEffect]:
+        """Takes out all orders of accounts whose dead-man switch has ended, until so many effects have come of it."""
+        effects: list[AnyEffect] = []
+        while self.orders.switches.is_due(self.now) and len(effects) < most:
+            account = self.orders.switches.fire(self.now)
+            effects.append(Switched(account=account, at_ms=0))
+            effects += [self.leave(order, Reason.SCHEDULED) for order, _, _ in self.orders.open_of(account)]
+        return effects
 
     @property
     def ticked_at(self) -> int:

@@ -15,7 +15,7 @@ from sequencer.engine.life.steps import Told
 from sequencer.engine.post_mortem import PostMortem
 from sequencer.engine.records import Fill
 
-EFFECTS_VERSION: Final = 6
+EFFECTS_VERSION: Final = 7
 
 # Effects of one input are numbered from its own number times this.
 _PLACES: Final = 1 << 24
@@ -39,6 +39,8 @@ class Reason(StrEnum):
     DISPLACED = "displaced"
     # The law refused its fill; `detail` names the rule.
     REFUSED = "refused"
+    # An order of its group was filled.
+    LINKED = "linked"
     # The dead-man switch of its account has ended.
     SCHEDULED = "scheduled"
     # It met an order of its owner, who has said that then both give way, or that one.

@@ -14,6 +14,7 @@ from prover.state.trial import next_chunk, preview
 from prover.stf import codes, constants, containers, encoding
 from prover.stf.replay import UNCONSUMED, Chunk, is_entry, serves_queue
 from prover.stf.words import word_at
+from sequencer.engine.asked.linked import settle
 from sequencer.engine.asked.reducing import follow
 from sequencer.engine.committing import Committing
 from sequencer.engine.effects import (
@@ -182,6 +183,7 @@ class Engine:
             is_changing = not isinstance(effects[0], Refused | Repeated)
         processed = Processed(code=code, effects=effects, changed=is_changing)
         if is_changing:
+            effects += settle(self._committing, effects)
             effects += follow(self._committing, processed.accounts)
             self.inputs += 1
             number(effects, self.inputs)
@@ -352,7 +354,7 @@ class Engine:
             return self._ticked(operation[constants.ENTRY_HEAD_LENGTH - 1 :])
         if tag == constants.SET_MARKET:
             market = tail >> 248
-            return [MarketChanged(market=market), *self._drop_refused_by_market(market)]
+            return [MarketChanged(market=market), *self._committing.drop_refused_by_market(market)]
         if case is not None:
             applied.account = case.account
             record = case.record(None)
@@ -381,17 +383,6 @@ class Engine:
                 effects.append(self._committing.leave(order, Reason.DISMISSED))
         return effects
 
-    def _drop_refused_by_market(self, market: int) -> list[AnyEffect]:
-        """Takes out what a market that only lets positions shrink, or is settled, fills no more."""
-        status = self.globals.markets[market].status
-        if status == constants.MARKET_OPEN:
-            return []
-        return [
-            self._committing.leave(order, Reason.MARKET)
-            for order in self._orders.of_market(market)
-            if status == constants.MARKET_SETTLED or order.reduce_only == 0
-        ]
-
     def _ticked(self, tick: bytes) -> list[AnyEffect]:
         globals = self.globals
         effects: list[AnyEffect] = [Ticked(time_ms=globals.tick_time, markets=globals.market_count)]
@@ -399,7 +390,7 @@ class Engine:
         effects += self._expire()
         for market in range(globals.market_count):
             if globals.markets[market].status == constants.MARKET_SETTLED:
-                effects += self._drop_refused_by_market(market)
+                effects += self._committing.drop_refused_by_market(market)
         liquidator = Liquidator(self._committing)
         # In a chunk that serves the queue alone nothing is filled or liquidated at all.
         if not self.view.queue_only:
@@ -422,13 +413,7 @@ class Engine:
 
     def _expire(self) -> list[AnyEffect]:
         """Takes out orders that are over, a bounded number an input: the others are filled no more."""
-        effects: list[AnyEffect] = []
-        while self._orders.switches.is_due(self._committing.now) and len(effects) < self.limits.expired_orders:
-            account = self._orders.switches.fire(self._committing.now)
-            effects.append(Switched(account=account, at_ms=0))
-            effects += [
-                self._committing.leave(order, Reason.SCHEDULED) for order, _, _ in self._orders.open_of(account)
-            ]
+        effects = self._committing.end_switches(self.limits.expired_orders)
         effects += self._committing.expire(self.limits.expired_orders)
         self._is_expiring = self._orders.has_expired(self._committing.ticked_at)
         return effects

@@ -10,6 +10,7 @@ from prover.signing.receipts import Receipt, chained
 from prover.state.trial import NO_ORDER
 from prover.stf import constants, containers, encoding
 from prover.stf.words import word_at
+from sequencer.engine.asked.links import Links
 from sequencer.engine.asked.switch import Switches
 from sequencer.engine.life.lives import Lives
 from sequencer.engine.order_book import Limits, OrderBook, TriggerBook
@@ -45,6 +46,7 @@ class Orders:
         self.limits = limits
         self.lives = Lives(store)
         self.switches = Switches(store)
+        self.links = Links()
         self.books = [OrderBook(market, limits) for market in range(constants.MARKETS)]
         self.triggers = [TriggerBook(market, limits) for market in range(constants.MARKETS)]
         self._open: dict[tuple[int, int], OpenOrder] = {}
@@ -71,7 +73,7 @@ class Orders:
             self._open[(order.account, order.slot)] = known
             self._reservations.put(order, known.remaining, known.armed)
             self._counts[order.account] += 1
-            self._note_reducing(order, is_open=True)
+            self._note_asked(order, known)
             if known.armed:
                 self.triggers[order.market].arm(order, known.behind)
             else:
@@ -191,7 +193,7 @@ class Orders:
         self.books[order.market].take_over(order, known.remaining, known.behind)
         self._open[place] = known
         self._reservations.put(order, known.remaining, is_armed=False)
-        self._note_reducing(order, is_open=True)
+        self._note_asked(order, known)
         self._dirty.add(place)
         return held.remaining
 
@@ -212,6 +214,22 @@ class Orders:
         found = [(slot, self._open[(account, slot)]) for slot in self._reducing.get(account, ())]
         found.sort(key=lambda one: one[1].arrival)
         return [(self.held(known, account, slot), known) for slot, known in found]
+
+    def is_open(self, place: tuple[int, int, int]) -> bool:
+        """Whether the order of that account, slot and sequence stands in a book."""
+        return self.standing(place) is not None
+
+    def standing(self, place: tuple[int, int, int]) -> containers.Order | None:
+        """The open order of that account, slot and sequence."""
+        account, slot, sequence = place
+        known = self._open.get((account, slot))
+        order = None if known is None else self.held(known, account, slot)
+        return order if order is not None and order.sequence == sequence else None
+
+    def _note_asked(self, order: containers.Order, known: OpenOrder) -> None:
+        self._note_reducing(order, is_open=True)
+        if known.terms is not None:
+            self.links.put((order.account, order.slot, order.sequence), known.terms.group)
 
     def _note_reducing(self, order: containers.Order, *, is_open: bool) -> None:
         slots = self._reducing.get(order.account, set())
@@ -290,7 +308,7 @@ class Orders:
         self._counts[order.account] += 1
         self._open[place] = known
         self._reservations.put(order, known.remaining, known.armed)
-        self._note_reducing(order, is_open=True)
+        self._note_asked(order, known)
         self._dirty.add(place)
 
     def _forget(self, order: containers.Order) -> OpenOrder:

@@ -89,11 +89,13 @@ class Terms(msgspec.Struct, frozen=True, array_like=True):
 
     client: his own name for the order, empty for none. self_trade: what happens where it meets an order of its owner.
     at: of a soft cancel of all orders, when it is to happen, ms; 0 takes that back.
+    group: of orders that are linked, one cancels the other; 0 for none.
     """
 
     client: str = ""
     self_trade: int = CANCEL_TAKER
     at: int | None = None
+    group: int = 0
 
 
 class Bill(msgspec.Struct, frozen=True, array_like=True):

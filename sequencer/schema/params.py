@@ -22,6 +22,7 @@ Index = Annotated[int, msgspec.Meta(ge=0)]
 MarketKey = str | int
 Uint24 = Annotated[int, msgspec.Meta(ge=0, lt=2**24)]
 TimeMs = Annotated[int, msgspec.Meta(ge=0, lt=2**48)]
+Group = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
 SelfTrade = Literal["cancel_taker", "cancel_maker", "decrement"]
 # Printable ASCII, no blanks.
 ClientId = Annotated[str, msgspec.Meta(max_length=64, pattern="^[!-~]*$")]
@@ -202,13 +203,15 @@ class SignedOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An order and its 64- or 65-byte signature; and, unsigned, what is asked of the venue beside it.
 
     client_id: the caller's own name for the order, by which it can be asked for. self_trade: where it meets an order of
-    its owner, its rest leaves, or the other one does, or both lose what they have in common.
+    its owner, its rest leaves, or the other one does, or both lose what they have in common. group: of an account's
+    orders with the same number, other than 0, one cancels the other.
     """
 
     order: OrderFields
     signature: HexBytes
     client_id: ClientId = ""
     self_trade: SelfTrade = "cancel_taker"
+    group: Group = 0
 
 
 class OrderCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -222,6 +225,7 @@ class OrderCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     signature: HexBytes | None = None
     client_id: ClientId = ""
     self_trade: SelfTrade = "cancel_taker"
+    group: Group = 0
     account: AccountIndex | None = None
     slot: Byte | None = None
     sequence: Uint64 | None = None

@@ -98,7 +98,7 @@ def order_of(fields: OrderFields) -> containers.Order:
 
 def terms_of(given: SignedOrder) -> Terms | None:
     """What is asked of the venue beside what is signed; None for nothing."""
-    terms = Terms(client=given.client_id, self_trade=_SELF_TRADE[given.self_trade])
+    terms = Terms(client=given.client_id, self_trade=_SELF_TRADE[given.self_trade], group=given.group)
     return None if terms == Terms() else terms
 
 

@@ -106,7 +106,7 @@ class Operations:
         """The same signed order again is answered with what it has come to, and nothing is done twice."""
         if params.order is None or params.signature is None:
             return self._fates.asked(params)
-        given = SignedOrder(params.order, params.signature, params.client_id, params.self_trade)
+        given = SignedOrder(params.order, params.signature, params.client_id, params.self_trade, params.group)
         signed = self._signed_order(given)
         (outcome,) = await self._submit([signed], call, [terms_of(given)])
         return self._ordered(signed, outcome, given.client_id)

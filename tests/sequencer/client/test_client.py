@@ -15,7 +15,7 @@ from trio.testing import MockClock
 from sequencer.client.client import NodeClient
 from sequencer.client.errors import NodeUnreachable, Rejected
 from sequencer.schema.accounts import BuyingPower, Outlook, PositionView, Preview
-from sequencer.schema.answers import OrderResult
+from sequencer.schema.answers import OrderResult, RequestResult
 from sequencer.schema.params import UnsignedOperation
 from sequencer.schema.writing import to_wire
 from tests.sequencer.answers import answer
@@ -115,6 +115,15 @@ def test_a_batch_is_answered_order_by_order() -> None:
     assert refused.rejection == "MARGIN"
     with pytest.raises(NodeUnreachable, match="another number of orders"):
         ask(answering(result=result[:1]), lambda node: node.orders(orders))
+
+
+def test_an_order_is_asked_for_and_a_switch_is_set() -> None:
+    placed = answer(OrderResult, status="cancelled", order_id="0x" + "01" * 10)
+    found = ask(answering(result=msgspec.to_builtins(placed)), lambda node: node.fate(account=17, client_id="x"))
+    assert found == placed
+    done = answer(RequestResult)
+    set_to = ask(answering(result=msgspec.to_builtins(done)), lambda node: node.schedule_cancel({}, b"", 5))
+    assert set_to == done
 
 
 def test_what_a_preview_does_not_tell_is_not_filled_in() -> None:

@@ -53,6 +53,7 @@ SHAPES: Final = {
     4: "1e028cdc40a384d0",
     5: "ec2a805f776963d8",
     6: "a8b4c5c16b7dc5d7",
+    7: "aa5892123f0e1d73",
 }
 
 
