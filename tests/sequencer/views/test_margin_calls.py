@@ -124,7 +124,7 @@ def test_a_tick_looks_at_nobody_who_is_far_from_a_call(world: World, monkeypatch
     assert found.level_percent == 50
 
 
-def test_a_start_looks_at_nobody_again_and_finds_who_comes_near(world: World) -> None:
+def test_a_start_looks_at_nobody_again_and_finds_who_comes_near(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.seal()
     world.engine = Engine(BufferedStore(world.store), DOMAIN)
     asked: list[int] = []
@@ -135,7 +135,7 @@ def test_a_start_looks_at_nobody_again_and_finds_who_comes_near(world: World) ->
         return read(index)
 
     calls = MarginCalls(world.engine)
-    world.engine.account = account  # type: ignore[method-assign]
+    monkeypatch.setattr(world.engine, "account", account)
     assert look(world, calls, 1_000) == []
     assert asked == []
     # Whoever is second on one engine finds the same as the first, and takes nothing from it.
