@@ -51,6 +51,7 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     deploy: bool
     take_seat: bool
     follow: bool
+    soft_from: str
     window_seconds: int
     governor: bytes | None
     governance_delay: int
@@ -94,6 +95,9 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--deploy", is_flag=True, help="Deploy a new rollup to --l1-rpc-url (implied by the embedded L1).")
 @click.option("--take-seat", is_flag=True, help="Put up the bond for an open seat (implied for a new rollup).")
 @click.option("--follow", is_flag=True, help="Without the seat: show what L1 holds, take nothing. Needs no key.")
+@click.option(
+    "--soft-from", default="", help="With --follow: the sequencer's URL, whose stream is shown as not yet posted."
+)
 @click.option("--window", "window_seconds", type=click.IntRange(1), default=30, show_default=True, help="Seconds.")
 @click.option(
     "--governor", type=AddressType(), help="Of a new rollup: who may announce parameters; nobody if not given."
@@ -148,6 +152,8 @@ def node(options: NodeOptions) -> None:
         return
     if options.follow and (not options.l1_rpc_url or options.deploy or options.take_seat):
         raise CommandFailed("--follow reads an --l1-rpc-url, and neither deploys nor takes a seat.", EXIT_USAGE)
+    if options.soft_from and not options.follow:
+        raise CommandFailed("--soft-from is for a node that follows: say --follow.", EXIT_USAGE)
     config = config_of(options)
     run(output, lambda: serve(config, output))
 
@@ -189,6 +195,7 @@ def config_of(options: NodeOptions) -> "NodeConfig":
         is_deploy_allowed=options.deploy,
         is_seat_wanted=options.take_seat,
         is_following=options.follow,
+        soft_from=options.soft_from,
         is_posting=not options.follow,
         operator=operator,
         is_oracle_simulated=not options.no_oracle,

@@ -40,6 +40,8 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     is_posting: bool = True
     # Without the seat: what L1 holds is shown, and nothing is taken.
     is_following: bool = False
+    # Of a node that follows: whose stream it shows beside, marked as not posted; empty: nobody's.
+    soft_from: str = ""
     # Whether a bond is put up for an open seat; a rollup that nobody ever served is taken by whoever deployed it.
     is_seat_wanted: bool = False
     # Behind the newest final chunk so many keep their witnesses: a devnet's L1 may be taken back behind a short window.

@@ -23,6 +23,7 @@ from sequencer.l1.preflight import WorkerVerdicts
 from sequencer.sequencing.sequencer import LANES, Sequencer
 from sequencer.sequencing.signature_pool import Verifiers
 from sequencer.sequencing.venue_clock import VenueClock
+from sequencer.soft.tail import DROPPED
 
 _ASK_SECONDS = 30.0
 
@@ -69,7 +70,7 @@ def register(collectors: CollectorRegistry, sources: Sources) -> None:
     for name, sentence, read in _numbers(sources):
         Gauge(f"catenary_{name}", sentence, registry=collectors).set_function(read)
     not_ready = Gauge("catenary_not_ready", "1 for each reason that stands.", ["reason"], registry=collectors)
-    for code in (*CODES, HANDING_OVER, FOLLOWING, CONTRADICTED):
+    for code in (*CODES, HANDING_OVER, FOLLOWING, CONTRADICTED, DROPPED):
         not_ready.labels(code).set_function(partial(sources.standing.has, code))
     lanes = Gauge("catenary_lane_waiting", "Operations that wait to be sequenced.", ["lane"], registry=collectors)
     for lane, name in enumerate(LANES):

@@ -58,6 +58,7 @@ from sequencer.sequencing.journal import Journal, JournalError
 from sequencer.sequencing.sequencer import Sequencer
 from sequencer.sequencing.signature_pool import Verifiers
 from sequencer.sequencing.venue_clock import VenueClock
+from sequencer.soft.methods import Soft
 
 _ASKED_SECONDS: Final = 0.5
 _PRUNE_SECONDS: Final = 1.0
@@ -238,6 +239,7 @@ class Node:
             follower = Follower(ground.engine, ground.record.genesis_root, self._tell, contradicted)
             self._view.before.append(lambda event: follower.hear(event, self._view.batches))
             self._follower = follower
+        self._soft = Soft(ground.engine, deployment, config.soft_from) if config.soft_from else None
         self._sequencer.taking = lambda: min(self._watch.taking, postable.taken(self._reasons()))
         self._standing = Standing(self._reasons)
         self._methods = Methods(
@@ -272,7 +274,7 @@ class Node:
 
     def _reasons(self) -> tuple[Reason, ...]:
         if self._follower is not None:
-            return self._follower.reasons
+            return (*self._follower.reasons, *(self._soft.tail.reasons if self._soft else ()))
         return (*self._hand_over.reasons, *self._watch.reasons)
 
     def _tell(self, outcome: Processed) -> None:
@@ -307,6 +309,10 @@ class Node:
         )
         metrics.register_gate(collectors, server)
         self._methods.open_feeds(server.feeds)
+        if self._soft is not None:
+            register(registry, self._soft)
+            self._soft.open_feeds(server.feeds)
+            self._sequencer.listeners.append(self._soft)
         return server
 
     async def run(self, task_status: trio.TaskStatus[Running]) -> None:
@@ -367,6 +373,8 @@ class Node:
             raise unusable("The L1 cannot be followed", error) from None
         follower.settle(self._view.batches)
         nursery.start_soon(self._following.run)
+        if self._soft is not None:
+            nursery.start_soon(self._soft.tail.run)
         return first
 
     async def _prune(self) -> None:

@@ -20,11 +20,13 @@ from prover.cli.running import (
     run,
     until_signal,
 )
+from prover.stf import constants
 from sequencer.node.commands import DEFAULT_DATADIR
 
 if TYPE_CHECKING:
     from l1_bridge.client.client import L1Client
     from prover.contracts.deployment import DeploymentRecord
+    from prover.state.leveldb import LevelDbStore
     from sequencer.node.checking import Finding
     from sequencer.node.datadir import Datadir
     from sequencer.node.repair import Mended
@@ -44,6 +46,16 @@ class CopyOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     datadir: Path
     copy: Path
+    json: bool
+    log_level: str
+
+
+class ChunkOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What `catenary datadir chunk` was told."""
+
+    datadir: Path
+    number: int
+    account: int | None
     json: bool
     log_level: str
 
@@ -154,6 +166,40 @@ def restore(options: CopyOptions) -> None:
         return True
 
     run(output, copied)
+
+
+@datadir.command()
+@_common
+@click.option(
+    "--account", type=click.IntRange(0, constants.NEW_ACCOUNT - 1), help="Show its membership behind the chunk."
+)
+@click.argument("number", type=click.IntRange(1))
+@gathered(ChunkOptions)
+def chunk(options: ChunkOptions) -> None:
+    """Tell an old chunk whole: what was let go of is replayed from genesis, and held to each root on the way."""
+    output = _output(options.json, options.log_level)
+
+    async def made() -> bool:
+        from sequencer.l1.resequence import STATE
+        from sequencer.sequencing.rederiving import NotMade, rederived
+
+        with _held(options.datadir.expanduser()) as (held, record), _read(held.path / STATE) as store:
+            try:
+                found, state = rederived(store, record.deployment.domain, record.genesis, options.number)
+            except NotMade as error:
+                raise CommandFailed(f"Chunk {options.number} cannot be made again: {error}.", EXIT_DATADIR) from None
+        fields: dict[str, object] = {
+            name: getattr(found, name)
+            for name in ("number", "operations", "pre_root", "post_root", "commitment", "body", "witness")
+        }
+        if options.account is not None:
+            leaf = options.account << constants.SLOT_BITS
+            payload = state.store.get(b"l" + leaf.to_bytes(4, "big")) or b""
+            fields |= {"account": options.account, "leaf": payload, "path": b"".join(state.tree.path(leaf))}
+        output.summary("the chunk, whole", fields, good=True)
+        return True
+
+    run(output, made)
 
 
 @datadir.command()
@@ -269,6 +315,22 @@ def _held(path: Path) -> "Iterator[tuple[Datadir, DeploymentRecord]]":
             )
             raise CommandFailed(f"The datadir {path} {said}", EXIT_DATADIR)
         yield datadir, record
+
+
+@contextmanager
+def _read(path: Path) -> "Iterator[LevelDbStore]":
+    """The store, for reading."""
+    from prover.state.leveldb import LevelDbStore
+    from prover.state.store import StoreUnavailable
+
+    try:
+        store = LevelDbStore(path, is_strict=True)
+    except StoreUnavailable as error:
+        raise CommandFailed(f"The state cannot be read: {error}", EXIT_DATADIR) from None
+    try:
+        yield store
+    finally:
+        store.close()
 
 
 @contextmanager

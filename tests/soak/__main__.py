@@ -53,6 +53,9 @@ CAMPAIGNS: Final = {
         300,
         (("real", -1), ("workers", 1)),
     ),
+    "kills": Campaign(
+        "kills", "kill -9 under load, in starts, rebuilds and hand-overs: what was acknowledged stays", "kills", 500
+    ),
     "drill": Campaign("drill", "the oracle's outage drill against a real node", "rounds", 1),
 }
 

@@ -1,7 +1,7 @@
 """A node without the seat has what L1 has: batch by batch, back with every roll-back, and nothing of a lie."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -191,3 +191,36 @@ async def test_a_sequencers_datadir_is_not_followed_in(tmp_path: Path) -> None:
         (error,) = refused.value.exceptions
         assert isinstance(error, DatadirUnusable)
         assert "is a sequencer's" in str(error)
+
+
+async def soft(url: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """What a follower shows as not posted, once it is so."""
+    while True:
+        told: dict[str, Any] = (await asked(url, "catenary_soft", market="BTC"))["result"]
+        if holds(told):
+            return told
+        await trio.sleep(0.05)
+
+
+async def test_what_is_not_posted_is_shown_beside_and_as_such(tmp_path: Path) -> None:
+    async with stage(tmp_path) as here, here.up("first") as first:
+        await here.funded(first)
+        await posted(first)
+        async with here.up("reader", **FOLLOWING, soft_from=first.url) as reader:
+            await soft(reader.url, lambda told: told["standing"]["standing"] == "open")
+            # From here on no block comes, and so no batch.
+            await here.client.call("evm_setIntervalMining", [0])
+            await traded(first)
+            told = await soft(reader.url, lambda told: told["fills"] != [])
+            assert (told["posted"], [fill["maker"] for fill in told["fills"]]) == (False, [FIRST])
+            assert [market["name"] for market in told["markets"]] == ["BTC"]
+            assert positions(reader) == [[0] * len(held) for held in positions(first)]
+            assert (await asked(reader.url, "catenary_fills", account=FIRST))["result"] == []
+            assert (await asked(reader.url, "catenary_account", account=FIRST))["result"]["positions"] == []
+            await here.client.call("evm_setIntervalMining", [1])
+            # Then it is L1's to tell.
+            await posted(first)
+            told = await soft(reader.url, lambda told: told["fills"] == [])
+            assert (told["standing"]["standing"], positions(reader)) == ("open", positions(first))
+            refused = await asked(reader.url, "catenary_soft", market="DOGE")
+            assert refused["error"]["data"]["name"] == "NO_MARKET"

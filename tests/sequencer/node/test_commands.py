@@ -45,6 +45,7 @@ def test_each_flag_is_one_choice() -> None:
         (("--rollup-address", address), {"rollup_address": b"\x22" * 20}),
         (("--deploy",), {"is_deploy_allowed": True}),
         (("--take-seat",), {"is_seat_wanted": True}),
+        (("--soft-from", "http://venue"), {"soft_from": "http://venue"}),
         (("--window", "31"), {"window_seconds": 31}),
         (("--governor", address), {"governor": b"\x22" * 20}),
         (("--governance-delay", "31"), {"governance_delay_seconds": 31}),
@@ -101,6 +102,11 @@ def test_it_says_each_value_and_where_it_is_from(tmp_path: Path, monkeypatch: py
     assert set(found) == {
         max(option.opts, key=len) for option in node.params if option.name not in ("print_config", "config")
     }
+
+
+def test_a_stream_is_shown_by_who_follows_alone() -> None:
+    result = CliRunner().invoke(cli, ["node", "--json", "--soft-from", "http://venue"])
+    assert (result.exit_code, "--follow" in result.stdout + result.stderr) == (2, True)
 
 
 def test_it_says_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,103 @@
+"""A WebSocket to another node, from its caller's end: whole text messages, each within a bound."""
+
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+from urllib.parse import urlsplit
+
+import trio
+import wsproto
+from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Event, Ping, Request, TextMessage
+from wsproto.utilities import ProtocolError
+
+# Where a node speaks as a WebSocket.
+PATH: Final = "/ws"
+CONNECT_SECONDS: Final = 10
+MESSAGE_BYTES: Final = 1_000_000
+_PIECE_BYTES: Final = 65_536
+_SECURE: Final = ("https", "wss")
+
+
+class Cut(Exception):
+    """The other end is away, or is not spoken to any more: later it may be there again."""
+
+
+class Socket:
+    """One open connection. Memory: a message and a piece of the stream at most."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self._stream = stream
+        self._protocol = wsproto.WSConnection(wsproto.ConnectionType.CLIENT)
+        self._events: deque[Event] = deque()
+        self._parts: list[str] = []
+        self._size = 0
+
+    async def open(self, host: str, path: str) -> None:
+        """Asks to speak as a WebSocket; Cut where the other end does not."""
+        await self._send(Request(host=host, target=path))
+        if not isinstance(await self._event(), AcceptConnection):
+            raise Cut("it speaks no WebSocket")
+
+    async def send(self, text: str) -> None:
+        """One message; Cut where it does not go out."""
+        await self._send(TextMessage(data=text))
+
+    async def receive(self) -> str:
+        """The next message; Cut at the end, and at what is no text or too large."""
+        while True:
+            event = await self._event()
+            if isinstance(event, Ping):
+                await self._send(event.response())
+            elif isinstance(event, TextMessage):
+                self._parts.append(event.data)
+                self._size += len(event.data)
+                if self._size > MESSAGE_BYTES:
+                    raise Cut(f"a message of over {MESSAGE_BYTES} bytes")
+                if event.message_finished:
+                    text, self._parts, self._size = "".join(self._parts), [], 0
+                    return text
+            elif isinstance(event, BytesMessage | CloseConnection):
+                raise Cut("it has ended the connection" if isinstance(event, CloseConnection) else "a binary message")
+
+    async def _send(self, event: Event) -> None:
+        try:
+            await self._stream.send_all(self._protocol.send(event))
+        except (trio.BrokenResourceError, trio.ClosedResourceError, OSError, ProtocolError) as error:
+            raise Cut(f"nothing goes out: {error or type(error).__name__}") from None
+
+    async def _event(self) -> Event:
+        while not self._events:
+            try:
+                data = await self._stream.receive_some(_PIECE_BYTES)
+                self._protocol.receive_data(bytes(data) or None)
+                self._events.extend(self._protocol.events())
+            except (trio.BrokenResourceError, trio.ClosedResourceError, OSError, ProtocolError) as error:
+                raise Cut(f"nothing comes in: {error or type(error).__name__}") from None
+            if not data and not self._events:
+                raise Cut("it has ended the connection")
+        return self._events.popleft()
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Socket]:
+    """A connection to the node at a URL of http, https, ws or wss; Cut where there is none."""
+    at = urlsplit(url)
+    host, is_secure = at.hostname or "", at.scheme in _SECURE
+    try:
+        with trio.fail_after(CONNECT_SECONDS):
+            stream: trio.abc.Stream = await trio.open_tcp_stream(host, at.port or (443 if is_secure else 80))
+            if is_secure:
+                stream = trio.SSLStream(
+                    stream, ssl.create_default_context(), server_hostname=host, https_compatible=True
+                )
+            socket = Socket(stream)
+            await socket.open(at.netloc.rpartition("@")[2], at.path.rstrip("/") + PATH)
+    except (OSError, ValueError, trio.TooSlowError, trio.BrokenResourceError) as error:
+        raise Cut(f"it cannot be reached: {error or type(error).__name__}") from None
+    try:
+        yield socket
+    finally:
+        with trio.move_on_after(1, shield=True):
+            await trio.aclose_forcefully(stream)

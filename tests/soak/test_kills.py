@@ -1,0 +1,79 @@
+"""Kills in small: one of each kind loses nothing, and what would be lost, doubled or elsewhere is noticed."""
+
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import trio
+
+from sequencer.devnet.signing_account import SigningAccount
+from tests.sequencer.node_world import BUY, DOMAIN, SELL, key
+from tests.soak import kills
+from tests.soak.kills import KINDS, History, Stream, kinds_of
+
+LOTS = 100
+
+
+def test_one_end_of_each_kind_loses_nothing() -> None:
+    # Eight processes on an L1: ten seconds of processor time, for ends that no test in one process has.
+    summary, violations = kills.run(len(KINDS), 1)
+    assert violations == []
+    assert list(summary)[-4:] == ["kills", "lost", "duplicated", "root_mismatches"]
+    assert (summary["kills"], [summary["kills_" + kind] for kind in KINDS]) == (4, [1, 1, 1, 1])
+    assert summary["acknowledged"] > 0
+    assert summary["batches"] > 0
+
+
+def test_every_kind_is_drawn() -> None:
+    drawn = kinds_of(Random(1), 100)
+    assert (len(drawn), set(drawn), drawn[:4]) == (100, set(KINDS), list(KINDS))
+    assert kinds_of(Random(1), 2) == list(KINDS[:2])
+
+
+def looked(positions: tuple[int, int], filled: tuple[int, int], open_orders: list[dict[str, Any]]) -> dict[str, int]:
+    """What a look counts: lots that are held, lots that were acknowledged, and what is open of the first trader."""
+    history = History(Random(1), None, [])
+    history._streams = [Stream(SigningAccount(key(0), DOMAIN, lambda: 1), side) for side in (SELL, BUY)]
+    accounts = [{"positions": [{"size_lots": held}]} for held in positions]
+    answers = [*accounts, open_orders, []]
+    client = SimpleNamespace(call=lambda method, **params: answers.pop(0), status=lambda: {"posted": {"root": "0x11"}})
+    for stream, lots in zip(history._streams, filled, strict=True):
+        stream.filled = lots
+    history._streams[0].standing = {
+        10: {"sequence": 5, "expires_at_ms": 1 << 60},
+        11: {"sequence": 5, "expires_at_ms": 0},
+    }
+    history._streams[0].cancelled = {12: 7}
+
+    async def head() -> Any:
+        return SimpleNamespace(last_root=b"\x11")
+
+    history._head = head
+    trio.run(history._look, SimpleNamespace(client=client))
+    return {name: history.counts[name] for name in ("lost", "duplicated", "root_mismatches")}
+
+
+OPEN = [{"slot": 10, "sequence": 5}]
+
+
+@pytest.mark.parametrize(
+    ("positions", "open_orders", "lost", "duplicated"),
+    [
+        ((-2 * LOTS, 2 * LOTS), OPEN, 0, 0),
+        # One order of each was under way.
+        ((-4 * LOTS, 4 * LOTS), OPEN, 0, 0),
+        ((-5 * LOTS, 5 * LOTS), OPEN, 0, LOTS),
+        ((-LOTS, LOTS), OPEN, LOTS, 0),
+        ((-2 * LOTS, 3 * LOTS), OPEN, LOTS, 0),
+        ((-2 * LOTS, 2 * LOTS), [], 1, 0),
+        ((-2 * LOTS, 2 * LOTS), [{"slot": 10, "sequence": 4}], 1, 0),
+        ((-2 * LOTS, 2 * LOTS), [*OPEN, {"slot": 12, "sequence": 7}], 0, 1),
+        ((-2 * LOTS, 2 * LOTS), [*OPEN, {"slot": 12, "sequence": 8}], 0, 0),
+    ],
+)
+def test_what_is_lost_or_doubled_is_counted(
+    positions: tuple[int, int], open_orders: list[dict[str, Any]], lost: int, duplicated: int
+) -> None:
+    counted = looked(positions, (LOTS, LOTS), open_orders)
+    assert counted == {"lost": lost, "duplicated": duplicated, "root_mismatches": 0}
