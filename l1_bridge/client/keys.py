@@ -68,6 +68,20 @@ class DigestSigner:
         return raw, keccak(raw)
 
 
+def signed_by(transaction: dict[str, Any], signature: tuple[int, int, int]) -> tuple[bytes, bytes]:
+    """(address, hash) of who signed an EIP-1559 transaction without access list, by (parity, r, s); ValueError."""
+    from eth_keys.datatypes import Signature
+    from eth_keys.exceptions import BadSignature
+    from eth_utils.exceptions import ValidationError
+
+    items = [_rlp(transaction[name]) for name in _SIGNED_FIELDS] + [_rlp_list([])]
+    try:
+        key = Signature(vrs=signature).recover_public_key_from_msg_hash(keccak(_EIP_1559 + _rlp_list(items)))
+    except (BadSignature, ValidationError) as error:
+        raise ValueError(f"not a signature: {error}") from None
+    return bytes(key.to_canonical_address()), keccak(_EIP_1559 + _rlp_list([*items, *map(_rlp, signature)]))
+
+
 def _rlp(value: bytes | int) -> bytes:
     item = value.to_bytes((value.bit_length() + 7) // 8, "big") if isinstance(value, int) else value
     return item if len(item) == 1 and item[0] < 0x80 else _rlp_prefix(0x80, len(item)) + item

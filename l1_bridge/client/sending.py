@@ -47,6 +47,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     confirmations: blocks that have to hold it, 1 = mined. timeout_seconds: when the wait ends. max_fee_wei: per gas, of
     replacements too, where it is below the client's own. replaces: whether what the key has in the pool gives way, as
     is right where each decision is made anew; otherwise it is waited for. tell: hears why it waits, instead of the log.
+    nonce: under this one and none other. above_wei: an eighth more than this per gas is offered at least.
     """
 
     confirmations: int = 1
@@ -54,6 +55,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     max_fee_wei: int | None = None
     replaces: bool = False
     tell: Callable[[str], None] | None = None
+    nonce: int | None = None
+    above_wei: int = 0
 
 
 DEFAULT_TERMS: Final = Terms()
@@ -173,13 +176,19 @@ class Pending:
 
     async def _begin(self, mined: int) -> None:
         """The first version, at the oldest nonce that is not mined, once the cap lets it into a block."""
+        chosen = self._terms.nonce
+        if chosen is not None and mined > chosen:
+            raise L1Superseded(self.hashes, f"another transaction of this key was mined with nonce {chosen}")
+        if chosen is not None and mined < chosen:
+            self._wait("pool", f"an earlier transaction of this key, nonce {mined}, has to be mined first")
+            return
         if not self._terms.replaces and await self._client.nonce(self._signer.address, "pending") > mined:
             self._wait("pool", f"an earlier transaction of this key, nonce {mined}, waits to be mined")
             return
         self._fields["nonce"] = mined
         fee, tip = await self._client.fees(self._cap)
         if not await self._is_dear():
-            await self._offer(fee, tip)
+            await self._offer(min(max(fee, _raised(self._terms.above_wei, _BUMP)), self._cap), tip)
 
     async def _is_dear(self) -> bool:
         """Whether no block takes what may be offered; it is not sent then, for most nodes refuse it."""

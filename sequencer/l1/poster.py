@@ -186,14 +186,27 @@ class Poster:
             self._parameters = calls.decode_record(calls.Parameters, answer)
         return self._parameters
 
-    async def _late_ms(self, record: calls.BatchRecord) -> int | None:
-        """From which time on a batch behind this one serves the queue alone; None where nothing is owed."""
+    async def oldest_owed(self, record: calls.BatchRecord) -> calls.QueueEntry | None:
+        """The oldest entry of the queue that a batch does not serve yet; None where it serves all. Raises L1Error."""
         bridge = self._deployment.bridge
         if record.queue_count == await self._client.word(bridge, calls.encode_call("queue_length")):
             return None
         answer = await self._client.eth_call(bridge, calls.encode_call("queue_entry", record.queue_count))
-        owed = calls.decode_record(calls.QueueEntry, answer)
-        return (owed.enqueued_at + (await self._fixed()).inclusion_seconds) * 1_000
+        return calls.decode_record(calls.QueueEntry, answer)
+
+    async def bonded(self) -> tuple[int, int]:
+        """What stands in bonds of this key, in wei, and what was burned or slashed of them. Raises L1Error."""
+        bonds = await self.bonds((await self._client.newest_block()).number)
+        whole = (await self._fixed()).bond_wei
+        # Nothing is left of one that was taken home, and nothing is missing of it.
+        return sum(bond.amount_wei for bond in bonds), sum(
+            whole - bond.amount_wei for bond in bonds if bond.slashed or bond.amount_wei
+        )
+
+    async def _late_ms(self, record: calls.BatchRecord) -> int | None:
+        """From which time on a batch behind this one serves the queue alone; None where nothing is owed."""
+        owed = await self.oldest_owed(record)
+        return None if owed is None else (owed.enqueued_at + (await self._fixed()).inclusion_seconds) * 1_000
 
     def _sealed_behind(self, first: int) -> list[SealedChunk]:
         """What stands behind chunk `first`, as many as a batch holds at most."""

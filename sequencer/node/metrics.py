@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Error
+from l1_bridge.contracts.artifact import ArtifactError
 from sequencer.api.methods.standing import Standing
 from sequencer.api.transport.server import Server
 from sequencer.l1.bridge_view import BridgeView
@@ -43,11 +44,15 @@ class Sources(msgspec.Struct, frozen=True):
 
 
 class Purse:
-    """What L1 says of the key that posts: asked now and then. balance_wei, bond_wei, holds_seat: as it said last."""
+    """What L1 says of the key that posts, and what it is owed: asked now and then, each number as it was said last.
+
+    bond_wei, bond_missing_wei: what stands in bonds of this key, and what was burned or slashed of them. owed_since:
+    L1's time, in seconds, of the oldest entry of the queue that no batch serves, 0 for none.
+    """
 
     def __init__(self, client: L1Client, poster: Poster) -> None:
         self.balance_wei = 0
-        self.holds_seat = 0
+        self.holds_seat = self.bond_wei = self.bond_missing_wei = self.owed_since = 0
         self.asked_at = 0.0
         self._client = client
         self._poster = poster
@@ -59,8 +64,12 @@ class Purse:
             try:
                 self.balance_wei = await self._client.balance(self._poster.operator)
                 self.holds_seat = int((await self._poster.seat()).holder == self._poster.operator)
+                self.bond_wei, self.bond_missing_wei = await self._poster.bonded()
                 self.asked_at = trio.current_time()
-            except L1Error as error:
+                record, _ = await self._poster.head()
+                owed = await self._poster.oldest_owed(record)
+                self.owed_since = 0 if owed is None else owed.enqueued_at
+            except (L1Error, ArtifactError) as error:
                 self._log.warning("purse.unread", error=str(error))
             await trio.sleep(_ASK_SECONDS)
 
@@ -114,6 +123,7 @@ def _numbers(sources: Sources) -> Iterable[tuple[str, str, Callable[[], float]]]
     yield "final_batch", "Number of the newest final batch.", lambda: view.final_batch
     yield "last_batch_age_seconds", "Age of the newest batch on L1, 0 for none.", lambda: _batch_age(view)
     yield "queue_entries", "Entries of the L1 queue that are taken.", lambda: engine.view.commitment.queue_taken
+    yield "queue_oldest_seconds", "Age of the oldest entry that no batch serves, 0 for none.", lambda: _owed(sources)
     yield "queue_unfinished", "1 while the head of the queue is being closed.", lambda: _is_closing(sequencer)
     yield "posting_trouble_seconds", "How long posting has been in trouble, 0 for none.", poster.trouble_seconds
     yield "preflight_checked", "Chunks that the pre-flight has judged.", lambda: poster.preflight.checked
@@ -121,6 +131,8 @@ def _numbers(sources: Sources) -> Iterable[tuple[str, str, Callable[[], float]]]
     # L1 and the key.
     yield "l1_block", "Newest L1 block that was read.", lambda: view.block
     yield "l1_balance_wei", "Ether of the key that posts, as L1 said last.", lambda: sources.purse.balance_wei
+    yield "l1_bond_wei", "What stands in bonds of this key.", lambda: sources.purse.bond_wei
+    yield "l1_bond_missing_wei", "What was burned or slashed of them.", lambda: sources.purse.bond_missing_wei
     yield "l1_seat_held", "1 while this key holds the seat.", lambda: sources.purse.holds_seat
     yield "l1_asked_seconds", "How long ago L1 told of the key.", lambda: trio.current_time() - sources.purse.asked_at
     yield "l1_pending_seconds", "How long a transaction has waited to be mined.", lambda: _pending_seconds(client)
@@ -134,6 +146,10 @@ def _numbers(sources: Sources) -> Iterable[tuple[str, str, Callable[[], float]]]
 
 def _age(sources: Sources, time_ms: int) -> float:
     return (sources.clock() - time_ms) / 1_000 if time_ms else 0
+
+
+def _owed(sources: Sources) -> float:
+    return _age(sources, 1_000 * sources.purse.owed_since)
 
 
 def _batch_age(view: BridgeView) -> float:

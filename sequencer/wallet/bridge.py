@@ -10,6 +10,7 @@ import trio
 from l1_bridge.addresses import checksum_address
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.keys import DigestSigner
+from l1_bridge.client.replacing import Replaced, replace
 from l1_bridge.client.sending import Terms
 from l1_bridge.client.values import Receipt
 from l1_bridge.codec import batch, calls, events
@@ -367,8 +368,19 @@ class Bridge:
     async def _ask(self, artifact: Artifact, address: bytes, function: str, *arguments: Any) -> Any:
         return await guarded(deployment.view(self._l1, artifact, address, function, *arguments))
 
-    async def _send(self, to: bytes, data: bytes, gas: int, value_wei: int = 0) -> Receipt:
+    async def replace(self, transaction_hash: bytes, max_fee_wei: int | None, is_dropped: bool) -> Replaced:
+        """Sends what waits on L1 again at its nonce, dearer, or nothing in its place; what was mined in the end.
+
+        max_fee_wei: most per gas, the client's own by default. L1Refused, L1Unreachable, NotYet.
+        """
+        terms = msgspec.structs.replace(self._terms, max_fee_wei=max_fee_wei)
+        sent = replace(self._l1, self._signer(), transaction_hash, terms, is_dropped=is_dropped)
+        return await guarded(sent)
+
+    def _signer(self) -> DigestSigner:
         if self._key is None:
             raise WalletError("this wallet was opened without its key")
-        signer = DigestSigner(self._key.address, self._key.sign)
-        return await guarded(self._l1.send(signer, to, data, value_wei, gas=gas, terms=self._terms))
+        return DigestSigner(self._key.address, self._key.sign)
+
+    async def _send(self, to: bytes, data: bytes, gas: int, value_wei: int = 0) -> Receipt:
+        return await guarded(self._l1.send(self._signer(), to, data, value_wei, gas=gas, terms=self._terms))

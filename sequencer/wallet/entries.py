@@ -60,7 +60,8 @@ async def guarded(answer: Awaitable[_Answer]) -> _Answer:
             raise L1Unreachable(f"nothing was sent: {error}") from None
         raise NotYet(
             f"a transaction was sent and may still be mined ({', '.join(hashes)}): send nothing again before L1 has "
-            "forgotten it; what is in the queue is listed by `catenary wallet force status`",
+            "forgotten it; `catenary wallet replace` sends it dearer, and what is in the queue is listed by `catenary "
+            "wallet force status`",
             {"transaction_hashes": hashes},
         ) from None
     except (L1Error, ArtifactError) as error:

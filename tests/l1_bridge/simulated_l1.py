@@ -22,6 +22,7 @@ GENESIS_TIME: Final = 1_800_000_000
 GWEI: Final = 10**9
 CHAIN_ID: Final = 31_337
 _EMPTY_HASH: Final = bytes(32)
+_SIGNATURE: Final = {"v": 9, "r": 10, "s": 11}
 
 
 class Refused(Exception):
@@ -52,6 +53,13 @@ class Transaction:
     def hash(self) -> bytes:
         """As JSON-RPC names it."""
         return keccak(self.raw)
+
+    def told(self) -> dict[str, Any]:
+        """As JSON-RPC gives it."""
+        fields = rlp.decode(self.raw[1:])
+        names = {"chainId": 0, "nonce": 1, "maxPriorityFeePerGas": 2, "maxFeePerGas": 3, "gas": 4, "value": 6}
+        told = {name: hex(int.from_bytes(fields[at], "big")) for name, at in (names | _SIGNATURE).items()}
+        return told | {"hash": to_hex(self.hash), "to": to_hex(self.to), "input": to_hex(self.data), "type": "0x2"}
 
     @classmethod
     def decode(cls, raw: bytes) -> "Transaction":
@@ -288,10 +296,14 @@ class SimulatedL1:
 
     def _eth_get_transaction_by_hash(self, transaction_hash: str) -> dict[str, Any] | None:
         for waiting in self.pool.values():
-            if any(to_hex(item.hash) == transaction_hash for item in waiting.values()):
-                return {"hash": transaction_hash, "blockHash": None}
+            for item in waiting.values():
+                if to_hex(item.hash) == transaction_hash:
+                    return item.told() | {"blockHash": None}
         receipt = self._eth_get_transaction_receipt(transaction_hash)
-        return None if receipt is None else {"hash": transaction_hash, "blockHash": receipt["blockHash"]}
+        if receipt is None:
+            return None
+        bodies = [item for block in self.blocks for item in block.bodies if to_hex(item.hash) == transaction_hash]
+        return bodies[0].told() | {"blockHash": receipt["blockHash"]} if bodies else None
 
     def _eth_get_transaction_receipt(self, transaction_hash: str) -> dict[str, Any] | None:
         for block in reversed(self.blocks):

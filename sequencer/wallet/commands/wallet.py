@@ -11,6 +11,7 @@ import msgspec
 
 from prover.stf import constants
 from sequencer.client.errors import NodeUnreachable
+from sequencer.wallet.commands.again import replace, voided
 from sequencer.wallet.commands.force import force, leave
 from sequencer.wallet.commands.govern import govern
 from sequencer.wallet.commands.grants import agent, leverage
@@ -60,6 +61,8 @@ wallet.add_command(leverage)
 wallet.add_command(leave)
 wallet.add_command(force)
 wallet.add_command(govern)
+wallet.add_command(replace)
+wallet.add_command(voided)
 
 
 @wallet.command()
@@ -315,6 +318,8 @@ def positions(settings: Settings, account: int | None) -> None:
             if account is None and proven is not None and strangers:
                 whose = checksum_address(proven.account.owner)
                 raise BadProof(f"the node says that account {index} is this address's, and L1 that it is {whose}'s")
+            if view.has_voided:
+                warn(f"some of what account {index} had sent is void: `catenary wallet voided` says what to send again")
             accounts.append(account_fields(view, proven, grid))
             if settings.as_json:
                 continue

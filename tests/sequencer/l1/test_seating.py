@@ -136,8 +136,11 @@ def test_where_the_bond_was_put_up_no_second_one_is(is_home: bool) -> None:
         await chain.call("resign", chain.l1.head.timestamp + 20)
         await trio.sleep(20 * BLOCK_SECONDS)
         assert chain.seat.bond_id == 0
+        bond_wei = calls.decode_record(calls.Parameters, chain.rollup.view("parameters")).bond_wei
+        assert await chain.seating._poster.bonded() == (bond_wei, 0)
         if is_home:
             await chain.call("withdraw_bond", 1)
+            assert await chain.seating._poster.bonded() == (0, 0)
         await trio.sleep(100 * BLOCK_SECONDS)
         assert (chain.seat.bond_id, chain.bonds) == (0, 1)
         # A reorganisation of something else changes nothing about it.

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Unavailable
+from l1_bridge.codec import calls
 from sequencer.api.rpc.metrics import ApiMetrics
 from sequencer.l1.poster import Poster
 from sequencer.node.commands import node
@@ -129,8 +130,17 @@ class Silent:
             raise L1Unavailable("away")
         return 7
 
-    async def seat(self) -> object:
-        return type("Seat", (), {"holder": self.operator})
+    async def seat(self) -> calls.Seat:
+        return calls.Seat(self.operator, 1, 0, 0)
+
+    async def bonded(self) -> tuple[int, int]:
+        return 15, 5
+
+    async def head(self) -> tuple[None, int]:
+        return None, 0
+
+    async def oldest_owed(self, record: None) -> calls.QueueEntry:
+        return calls.QueueEntry(bytes(32), 1_234, 0)
 
 
 @pytest.mark.trio
@@ -141,6 +151,7 @@ async def test_what_l1_does_not_answer_stays_as_it_was(autojump_clock: trio.test
         await purse.run()
     assert silent.calls > 1
     assert (purse.balance_wei, purse.holds_seat, purse.asked_at) == (7, 1, trio.current_time() - 100)
+    assert (purse.bond_wei, purse.bond_missing_wei, purse.owed_since) == (15, 5, 1_234)
 
 
 def test_the_apis_own_numbers_can_be_read() -> None:
