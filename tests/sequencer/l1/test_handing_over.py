@@ -1,6 +1,7 @@
 """A seat goes to the successor when all that was taken is on L1, and not before."""
 
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import structlog
@@ -105,8 +106,11 @@ async def test_a_bond_that_goes_away_ends_the_hand_over_and_all_is_taken_again(
         assert await here.poster.post_once()
         await here.follow()
         leaving = hand_over(here)
-        leaving._sequencer.submit = withdrawn(here, is_posted)  # type: ignore[method-assign]
-        with trio.fail_after(PATIENCE_SECONDS), pytest.raises(CannotHandOver, match="bond 2 is not whole"):
+        with (
+            patch.object(leaving._sequencer, "submit", withdrawn(here, is_posted)),
+            trio.fail_after(PATIENCE_SECONDS),
+            pytest.raises(CannotHandOver, match="bond 2 is not whole"),
+        ):
             await leaving.run(2)
         assert leaving.reasons == ()
         assert (await here.poster.seat()).holder == OPERATOR.address

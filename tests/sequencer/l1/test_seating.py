@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -163,8 +164,8 @@ def test_a_slashed_bond_is_followed_by_none() -> None:
             return [slashed]
 
         chain.seating._earlier = 1, 0
-        chain.seating._poster.bonds = told  # type: ignore[method-assign]
-        await chain.lose(chain.l1.head.number)
+        with patch.object(chain.seating._poster, "bonds", told):
+            await chain.lose(chain.l1.head.number)
         assert (chain.seat.bond_id, chain.bonds) == (0, 0)
 
     with on_chain(play) as told:

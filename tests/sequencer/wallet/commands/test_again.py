@@ -107,5 +107,5 @@ def test_what_is_void_is_told_with_what_can_be_sent_again(tmp_path: Path) -> Non
     for found in ([void()], []):
         with lying_node(lambda method, params, found=found: {"result": msgspec.to_builtins(found)}) as url:
             shell = shell_of(tmp_path / str(len(found)), url=url)
-            told_by_command = shell.json("voided", account="16")
+            told_by_command = shell.json("voided", account="29")
             assert told_by_command["voided"] == msgspec.to_builtins(found)
