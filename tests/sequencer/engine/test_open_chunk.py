@@ -7,7 +7,7 @@ from prover.state.store import MemoryStore
 from prover.stf import codes, constants
 from sequencer.engine.effects import Processed
 from sequencer.engine.engine import Engine, EngineLimits
-from sequencer.engine.records import CHUNK_KEY, Input
+from sequencer.engine.records import CHUNK_KEY, Input, Terms
 from sequencer.sequencing.staged_store import BufferedStore
 from tests.sequencer.node_world import (
     BTC,
@@ -168,9 +168,9 @@ class Watched(World):
         self.seen: list[tuple[int, dict[str, Any], MemoryStore]] = []
         super().__init__(traders)
 
-    def process(self, operation: bytes) -> Processed:
+    def process(self, operation: bytes, terms: Terms | None = None) -> Processed:
         """One input, and a look at what came of it."""
-        outcome = super().process(operation)
+        outcome = super().process(operation, terms)
         if outcome.changed:
             self.seen.append((len(self.journal), picture(self.engine), deepcopy(self.store)))
         return outcome

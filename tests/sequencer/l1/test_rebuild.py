@@ -24,11 +24,14 @@ from sequencer.devnet.funding import fund
 from sequencer.engine.engine import Engine
 from sequencer.engine.records import (
     CURSOR_KEY,
+    HEAD_KEY,
     IDENTITY_KEY,
+    LIFE_KEY,
     NOT_BEFORE_KEY,
     ORDER_KEY,
     RECEIPTS_KEY,
     RESCUE_KEY,
+    RING_KEY,
     TAKEN_KEY,
     WRITE_KEY,
 )
@@ -52,7 +55,8 @@ from tests.sequencer.node_world import (
 )
 
 # What no batch on L1 holds.
-UNPOSTED = (ORDER_KEY, TAKEN_KEY, RECEIPTS_KEY, RESCUE_KEY, CURSOR_KEY, NOT_BEFORE_KEY, WRITE_KEY, IDENTITY_KEY)
+OF_ITS_OWN = (ORDER_KEY, TAKEN_KEY, RECEIPTS_KEY, RESCUE_KEY, CURSOR_KEY, NOT_BEFORE_KEY, WRITE_KEY, IDENTITY_KEY)
+UNPOSTED = (*OF_ITS_OWN, LIFE_KEY, HEAD_KEY, RING_KEY)
 NOW = 2_000_000_000_000
 
 
