@@ -6,8 +6,9 @@
 It is a memory of hashing, and no source of anything: nodes over accounts are hashed anew up to the root, which has to
 be the committed one, and a record counts only for an account whose rows in the store have its digest. So one that is
 torn or damaged is refused whole, one that is stale serves the accounts that have not changed since, one with a false
-node gives another root, and a row that was changed along with its record is found before anything is done with it: an
-account's own rows are hashed where it is touched first (`StateTree`).
+node gives another root, and a row that was changed along with its record is found before the law does anything with it:
+an account's own rows are hashed where it is touched first (`StateTree`). Lists that a start makes of all rows, of
+owners and of who holds positions, have read it by then.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,8 +1,7 @@
 """A WebSocket to another node, from its caller's end: whole text messages, each within a bound."""
 
 import ssl
-from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Final
 from urllib.parse import urlsplit
@@ -17,6 +16,10 @@ PATH: Final = "/ws"
 CONNECT_SECONDS: Final = 10
 MESSAGE_BYTES: Final = 1_000_000
 _PIECE_BYTES: Final = 65_536
+# A part of a message counts for as much: parts of nothing are parts, too.
+_PART_BYTES: Final = 64
+# What arrives at once may hold ten thousand frames: so many are read before the node's other tasks have their turn.
+_FRAMES_A_TURN: Final = 64
 _SECURE: Final = ("https", "wss")
 
 
@@ -30,7 +33,9 @@ class Socket:
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream
         self._protocol = wsproto.WSConnection(wsproto.ConnectionType.CLIENT)
-        self._events: deque[Event] = deque()
+        self._events: Iterator[Event] = iter(())
+        self._drawn = 0
+        self._is_over = False
         self._parts: list[str] = []
         self._size = 0
 
@@ -52,7 +57,7 @@ class Socket:
                 await self._send(event.response())
             elif isinstance(event, TextMessage):
                 self._parts.append(event.data)
-                self._size += len(event.data)
+                self._size += max(_PART_BYTES, len(event.data))
                 if self._size > MESSAGE_BYTES:
                     raise Cut(f"a message of over {MESSAGE_BYTES} bytes")
                 if event.message_finished:
@@ -68,16 +73,23 @@ class Socket:
             raise Cut(f"nothing goes out: {error or type(error).__name__}") from None
 
     async def _event(self) -> Event:
-        while not self._events:
+        """The next one; frames are read as they are drawn."""
+        while True:
+            self._drawn += 1
+            if self._drawn % _FRAMES_A_TURN == 0:
+                await trio.lowlevel.checkpoint()
             try:
+                event = next(self._events, None)
+                if event is not None:
+                    return event
+                if self._is_over:
+                    raise Cut("it has ended the connection")
                 data = await self._stream.receive_some(_PIECE_BYTES)
+                self._is_over = not data
                 self._protocol.receive_data(bytes(data) or None)
-                self._events.extend(self._protocol.events())
+                self._events = iter(self._protocol.events())
             except (trio.BrokenResourceError, trio.ClosedResourceError, OSError, ProtocolError) as error:
                 raise Cut(f"nothing comes in: {error or type(error).__name__}") from None
-            if not data and not self._events:
-                raise Cut("it has ended the connection")
-        return self._events.popleft()
 
 
 @asynccontextmanager

@@ -19,16 +19,17 @@ from sequencer.schema.soft import SoftStanding
 from sequencer.schema.subscriptions import Subscribed
 from sequencer.schema.values import as_hex, decode_value
 from sequencer.soft.socket import Cut, Socket, connected
-from sequencer.soft.told import Message, Told, Untrue
+from sequencer.soft.told import Message, Told, Untrue, misfit
 
 DROPPED: Final = "SOFT_DROPPED"
 # Nothing was told for so long: prices come every five seconds.
 SILENT_SECONDS: Final = 60
 _FIRST_PAUSE_SECONDS: Final = 0.5
 _LONGEST_PAUSE_SECONDS: Final = 15.0
-# A stream that is faster is read later.
+# A stream that is faster is read later, over all its connections; a long message counts for several.
 _MESSAGES_A_SECOND: Final = 500
 _MESSAGES_AT_ONCE: Final = 4_000
+_MESSAGE_CHARACTERS: Final = 4_096
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -86,11 +87,12 @@ class Tail:
     async def run(self) -> None:
         """For ever, or until it is dropped."""
         pause = _FIRST_PAUSE_SECONDS
+        bucket = TokenBucket(_MESSAGES_A_SECOND, _MESSAGES_AT_ONCE, trio.current_time)
         with self._scope:
             while self._dropped is None:
                 try:
                     async with connected(self._url) as socket:
-                        await self._read(socket)
+                        await self._read(socket, bucket)
                 except Untrue as untrue:
                     self._drop(untrue)
                     return
@@ -112,19 +114,15 @@ class Tail:
         self._changed("")
         self._scope.cancel()
 
-    async def _read(self, socket: Socket) -> None:
+    async def _read(self, socket: Socket, bucket: TokenBucket) -> None:
         await socket.send(_call(0, "catenary_status", {}))
-        self._require_same_rollup((await _next(socket)).result)
+        self._require_same_rollup((await _next(socket, bucket)).result)
         channels = self.told.channels()
         for place, channel in enumerate(channels, start=1):
             await socket.send(_call(place, "catenary_subscribe", self._subscription(channel)))
-        bucket = TokenBucket(_MESSAGES_A_SECOND, _MESSAGES_AT_ONCE, trio.current_time)
         waiting = dict(enumerate(channels, start=1))
         while True:
-            if wait_seconds := bucket.wait_seconds():
-                await trio.sleep(wait_seconds)
-            bucket.take()
-            came = await _next(socket)
+            came = await _next(socket, bucket)
             if came.id is None and came.method == NOTIFICATION:
                 message: Message = _decoded(came.params, Message)
                 self.told.heard(message)
@@ -160,9 +158,12 @@ def _call(number: int, method: str, params: dict[str, object]) -> str:
     return msgspec.json.encode({"jsonrpc": "2.0", "id": number, "method": method, "params": params}).decode()
 
 
-async def _next(socket: Socket) -> _Answer:
+async def _next(socket: Socket, bucket: TokenBucket) -> _Answer:
+    if wait_seconds := bucket.wait_seconds():
+        await trio.sleep(wait_seconds)
     with trio.move_on_after(SILENT_SECONDS):
         text = await socket.receive()
+        bucket.owe(1 + len(text) // _MESSAGE_CHARACTERS)
         came: _Answer = _decoded(msgspec.Raw(text.encode()), _Answer)
         if came.error is not None:
             # Too many ask it, or it has not got so far as to know a market.
@@ -176,4 +177,4 @@ def _decoded(text: msgspec.Raw, kind: Any) -> Any:
         with recursion_bounded():
             return msgspec.json.decode(text, type=kind, strict=False, dec_hook=decode_value)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise Untrue("MISFIT", f"What it tells does not fit: {error}.") from None
+        raise misfit(error) from None

@@ -5,9 +5,10 @@ of the batch may have been left out between two that were told. A price must be 
 and fills of a rescue are not read from batches: of both the form alone is looked at.
 """
 
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict, deque
 from collections.abc import Iterable
-from itertools import pairwise, takewhile
+from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
@@ -30,7 +31,12 @@ MOST_FILLS: Final = 1_024
 MOST_LEVELS: Final = 20
 _MOST_TICKS: Final = 1_024
 _MOST: Final = 1 << 63
+_MOST_MONEY: Final = 1 << 127
 _EPOCH_CHARACTERS: Final = 64
+# Of a market's name and its status.
+_WORD_CHARACTERS: Final = 32
+# Of a sentence that quotes what was told.
+_QUOTED_CHARACTERS: Final = 200
 
 Place = tuple[int, int]
 
@@ -190,29 +196,28 @@ class Told:
             market.forgotten = _place(market.fills.popleft())
         market.fills.append(fill)
 
-    def _posted_of(self, name: str) -> list[FillView]:
-        """Fills of a market that L1 is known to hold, the newest first."""
-        index, globals = names(self._engine.globals).index(name), self._engine.globals
-        return [fill_view(globals, fill) for fill in reversed(self._engine.recent_fills) if fill.market == index]
-
     def _require_none_left_out(self, name: str, after: Place | None, place: Place) -> None:
+        """Of what L1 is known to hold: only what stands between the two is looked at, so that telling costs no more."""
         if after is None:
             return
-        newer = takewhile(lambda fill: _place(fill) > after, self._posted_of(name))
-        if any(_place(fill) < place for fill in newer):
+        held, index = self._engine.recent_fills, names(self._engine.globals).index(name)
+        first, end = bisect_right(held, after, key=_posted_place), bisect_left(held, place, key=_posted_place)
+        if any(held[at].market == index for at in range(first, end)):
             raise Untrue("OMITTED", f"L1 holds a fill of {name} that was not told.")
 
     def _require_posted(self, name: str, fill: FillView) -> None:
         """L1 speaks of its chunk already: it says the same, as far back as is remembered."""
-        remembered = self._engine.recent_fills
-        if not fill.taker_order_id or not remembered or _place(fill) < (remembered[0].chunk, remembered[0].operation):
+        held, place = self._engine.recent_fills, _place(fill)
+        if not fill.taker_order_id or not held or place < _posted_place(held[0]):
             return
-        if fill not in self._posted_of(name):
+        at = bisect_left(held, place, key=_posted_place)
+        if at == len(held) or fill_view(self._engine.globals, held[at]) != fill:
             raise Untrue("NOT_POSTED", f"L1 holds no such fill of {name} in chunk {fill.chunk}.")
 
     def _priced(self, views: list[MarketView]) -> None:
         if len(views) > constants.MARKETS:
             raise Untrue("MISFIT", "It tells of more markets than there can be.")
+        _require_markets(views)
         newest = max((view.tick_time_ms for view in views), default=0)
         if not 0 <= newest < _MOST or (self._ticks and newest < next(reversed(self._ticks))):
             raise Untrue("OUT_OF_ORDER", "Prices come behind later ones.")
@@ -263,11 +268,20 @@ def _place(fill: FillView) -> Place:
     return fill.chunk, fill.operation_index
 
 
+def _posted_place(fill: Fill) -> Place:
+    return fill.chunk, fill.operation
+
+
 def _converted(value: Any, kind: Any) -> Any:
     try:
         return msgspec.convert(value, kind, strict=False, dec_hook=decode_value)
     except msgspec.ValidationError as error:
-        raise Untrue("MISFIT", f"What it tells does not fit: {error}.") from None
+        raise misfit(error) from None
+
+
+def misfit(error: Exception) -> Untrue:
+    """What cannot be read as what was asked for; the error may quote it at any length."""
+    return Untrue("MISFIT", f"What it tells does not fit: {str(error)[:_QUOTED_CHARACTERS]!r}.")
 
 
 def _is_bounded(numbers: Iterable[int]) -> bool:
@@ -279,6 +293,19 @@ def _require_fill(name: str, fill: FillView) -> None:
     fees = (fill.fee_micros, fill.maker_fee_micros, fill.taker_fee_micros)
     if fill.market != name or not _is_bounded(numbers) or not _is_bounded(map(abs, fees)):
         raise Untrue("MISFIT", f"A fill of {name} is none.")
+
+
+def _require_markets(views: list[MarketView]) -> None:
+    for view in views:
+        for field in msgspec.structs.fields(MarketView):
+            value = getattr(view, field.name)
+            if isinstance(value, str):
+                is_fit = len(value) <= _WORD_CHARACTERS
+            else:
+                # Money travels as text; of other numbers a reader of binary frames has 64 bits.
+                is_fit = abs(value) < (_MOST if field.type is int else _MOST_MONEY)
+            if not is_fit:
+                raise Untrue("MISFIT", f"A market that it tells of has no such {field.name}.")
 
 
 def _require_book(name: str, book: Book) -> None:

@@ -23,5 +23,9 @@ def waited_seconds() -> float:
     opened = _opened(os.getpid(), get_ident())
     if opened is None:
         return 0.0
-    fields = os.pread(opened, 128, 0).split()
+    try:
+        fields = os.pread(opened, 128, 0).split()
+    except OSError:
+        # Opened by a thread that is gone, whose name this one has now.
+        return 0.0
     return int(fields[1]) / _NANOSECONDS if len(fields) > 1 else 0.0

@@ -17,7 +17,8 @@ from sequencer.api.transport.server import ApiConfig, Server, Surroundings
 from sequencer.engine.effects import Processed
 from sequencer.schema.answers import Book, FillView, MarketView
 from sequencer.schema.params import NoParams
-from sequencer.soft.socket import MESSAGE_BYTES, Cut, connected
+from sequencer.soft import tail
+from sequencer.soft.socket import MESSAGE_BYTES, Cut, Socket, connected
 from sequencer.soft.tail import DROPPED, Tail
 from sequencer.soft.told import Told
 from sequencer.views.books import fill_view
@@ -208,6 +209,104 @@ async def test_whatever_comes_is_bounded_and_ends_nothing_else(
     await reader.until(lambda: reader.tail.standing.standing == standing and "" in reader.changed)
     assert (reader.tail.standing.code, reader.chunks) == (code, [])
     nursery.cancel_scope.cancel()
+
+
+class Pieces(trio.abc.Stream):
+    """A connection on which this comes, again and again."""
+
+    def __init__(self, piece: bytes) -> None:
+        self.received = 0
+        self._piece = piece
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        self.received += len(self._piece)
+        return self._piece
+
+    async def send_all(self, data: Any) -> None:
+        pass
+
+    async def wait_send_all_might_not_block(self) -> None:
+        pass
+
+    async def aclose(self) -> None:
+        pass
+
+
+def socket_of(stream: Pieces) -> Socket:
+    """A socket that is open already."""
+    socket = Socket(stream)
+    socket._protocol = wsproto.Connection(wsproto.ConnectionType.CLIENT)
+    return socket
+
+
+async def test_a_message_in_parts_of_nothing_has_an_end() -> None:
+    # An empty text that goes on, then continuations that are empty, too.
+    socket = socket_of(Pieces(b"\x00\x00" * 1_000))
+    socket._protocol.receive_data(b"\x01\x00")
+    with pytest.raises(Cut, match="a message of over"):
+        await socket.receive()
+    assert len(socket._parts) <= MESSAGE_BYTES // 64 + 1
+
+
+async def test_many_frames_at_once_leave_the_others_their_turn(nursery: trio.Nursery) -> None:
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    nursery.start_soon(other)
+    # Pongs, which nobody answers, and then a message.
+    socket = socket_of(Pieces(b"\x8a\x00" * 10_000 + b"\x81\x01x"))
+    assert await socket.receive() == "x"
+    assert turns > 100
+    nursery.cancel_scope.cancel()
+
+
+class Cutting:
+    """A connection on which every question is answered, whatever is asked, and that is cut then."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+
+    async def send(self, text: str) -> None:
+        self.asked.append(msgspec.json.decode(text))
+
+    async def receive(self) -> str:
+        if not self.asked:
+            raise Cut("enough")
+        call = self.asked.pop(0)
+        result: Any = await Venue("one").status(NoParams(), None)  # type: ignore[arg-type]
+        if call["method"] == "catenary_subscribe":
+            channel = call["params"]["channel"]
+            kind = channel.partition(":")
+            snapshot: Any = [] if kind[0] != "book" else {"market": kind[2], "bids": [], "asks": []}
+            result = {"channel": channel, "epoch": "one", "sequence": 0, "snapshot": snapshot, "updates": []}
+        return msgspec.json.encode({"id": call["id"], "result": result}).decode()
+
+
+async def test_who_cuts_and_answers_again_is_read_no_faster(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections = 0
+
+    @asynccontextmanager
+    async def again(url: str) -> AsyncIterator[Any]:
+        nonlocal connections
+        connections += 1
+        yield Cutting()
+
+    reader = Reader(0)
+    messages = 1 + len(reader.l1.told.channels())
+    monkeypatch.setattr(tail, "connected", again)
+    monkeypatch.setattr(tail, "_MESSAGES_AT_ONCE", 2 * messages)
+    monkeypatch.setattr(tail, "_MESSAGES_A_SECOND", messages / 100)
+    with trio.move_on_after(1_000):
+        await reader.tail.run()
+    # Two at once, and one in a hundred seconds.
+    assert 10 <= connections <= 13
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "nonsense", "http://127.0.0.1:99999999", ""])

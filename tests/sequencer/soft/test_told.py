@@ -13,6 +13,7 @@ from sequencer.engine.records import Fill
 from sequencer.schema.answers import Book, MarketView
 from sequencer.schema.subscriptions import Subscribed
 from sequencer.schema.writing import to_wire as plain
+from sequencer.soft import told
 from sequencer.soft.told import MOST_FILLS, MOST_LEVELS, Message, Told, Untrue
 from sequencer.views.books import fill_view
 from sequencer.views.markets import market_views
@@ -210,6 +211,50 @@ def test_a_price_that_l1_does_not_have(l1: L1) -> None:
     with pytest.raises(Untrue) as untrue:
         l1.told.answered(PRICES, Subscribed(PRICES, "one", 0, to_wire(view(price_ticks=1)), []))
     assert untrue.value.code == "OTHER_PRICE"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "x" * 33},
+        {"status": "x" * 33},
+        {"posting_fee_micros": 1 << 64},
+        {"initial_ppm": -(1 << 63)},
+        {"fund_micros": 1 << 127},
+    ],
+)
+def test_a_market_that_is_none(l1: L1, changes: dict[str, Any]) -> None:
+    with pytest.raises(Untrue) as untrue:
+        l1.told.answered(PRICES, Subscribed(PRICES, "one", 0, to_wire(view(**changes)), []))
+    assert (untrue.value.code, l1.told.markets) == ("MISFIT", [])
+
+
+def test_a_market_whose_money_is_as_wide_as_the_law_has_it(l1: L1) -> None:
+    l1.told.answered(PRICES, Subscribed(PRICES, "one", 0, to_wire(view(interest_upper_micros=(1 << 104) - 1)), []))
+    assert l1.told.markets[0].interest_upper_micros == (1 << 104) - 1
+
+
+def test_what_is_quoted_of_a_lie_is_short_and_of_one_line(l1: L1) -> None:
+    lie = to_wire(fill_view(GLOBALS, fill(1))) | {"taker_side": "\n" * 100_000}
+    with pytest.raises(Untrue) as untrue:
+        l1.told.heard(Message(TRADES, "one", 1, lie))
+    assert untrue.value.code == "MISFIT"
+    assert len(str(untrue.value)) < 500
+    assert str(untrue.value).isprintable()
+
+
+def test_old_fills_cost_no_look_at_all_that_l1_holds(l1: L1, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+    place = told._posted_place
+    monkeypatch.setattr(told, "_posted_place", lambda one: looked.append(1) or place(one))
+    monkeypatch.setattr(told, "fill_view", lambda globals, one: looked.append(1) or fill_view(globals, one))
+    held = [fill(1_000 + number) for number in range(1_000)]
+    l1.post(1_999, *held)
+    looked.clear()
+    # Older than what is remembered, and then all of that.
+    l1.tell(*(fill(1 + number) for number in range(100)), *held[:100])
+    assert len(looked) < 200 * 40
+    assert l1.chunks == []
 
 
 def test_a_book_is_sorted_and_short(l1: L1) -> None:
