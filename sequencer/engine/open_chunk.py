@@ -147,6 +147,15 @@ class OpenChunk:
         """Operations in the open chunk."""
         return 0 if self._chunk is None else len(self._chunk.operation_codes)
 
+    def time(self, now: int) -> int:
+        """The clock of the chunk in which an input of this time would stand, in milliseconds.
+
+        What was refused before it moves no empty chunk's clock, as in `open`: whether that chunk is late is asked about
+        the time that it will have.
+        """
+        filled = self._chunk if self._chunk is not None and self._chunk.operation_codes else None
+        return max(now, (filled or self.state).commitment.timestamp)
+
     def open(self, now: int) -> Chunk:
         """The open chunk; its clock is that of its first operation."""
         if self._chunk is None:

@@ -110,7 +110,7 @@ class EntryFeeder:
 
         What the queue holds beyond the horizon is not known: past the inclusion time it is taken to be waiting.
         """
-        now_ms = max(now_ms, self._sequencer.engine.view.commitment.timestamp)
+        now_ms = self._sequencer.engine.open_chunk.time(now_ms)
         horizon_ms = None if self.horizon_seconds is None else self.horizon_seconds * 1_000
         return serves_queue_alone(now_ms, self._owed_since_ms(), horizon_ms, self._inclusion_ms)
 

@@ -131,11 +131,17 @@ class HandOver:
     async def _block_of(self, bond_id: int) -> int | None:
         """The block in which L1 names the successor, None where it may yet. CannotHandOver where it never will."""
         try:
-            newest = await self._client.newest_block()
+            try:
+                await self.check(bond_id)
+                refused = None
+            except CannotHandOver as error:
+                refused = error
+            # Asked last: a seat that has just changed hands is not this node's to give either.
             seat = calls.decode_record(calls.Seat, await self._client.eth_call(self._bridge, calls.encode_call("seat")))
             if seat.bond_id == bond_id:
-                return newest.number
-            await self.check(bond_id)
+                return (await self._client.newest_block()).number
+            if refused is not None:
+                raise refused
         except (L1Error, ArtifactError) as error:
             self._log.warning("seat.unheard", error=str(error))
         return None

@@ -63,6 +63,7 @@ class Poster:
         first = engine.chunk_begun(1)
         self._genesis_root = engine.state.root if first is None else first.pre_root
         self._parameters: calls.Parameters | None = None
+        self._others_bonds: set[int] = set()
         self.batches_posted = 0
         self._clock = clock
         # Since when there is trouble, in seconds of the clock, and whether it is the bridge itself that says no.
@@ -111,12 +112,31 @@ class Poster:
         """Every bond that this key has put up as of a block, whatever became of it. Raises L1Error."""
         bridge = self._deployment.bridge
         count = await self._client.word(bridge, calls.encode_call("bond_count"), block)
-        answers = [
-            await self._client.eth_call(bridge, calls.encode_call("bond", bond_id), block)
-            for bond_id in range(1, count + 1)
-        ]
-        bonds = [calls.decode_record(calls.Bond, answer) for answer in answers]
-        return [bond for bond in bonds if bond.holder == self._signer.address]
+        bonds = {}
+        for bond_id in range(1, count + 1):
+            if bond_id not in self._others_bonds:
+                answer = await self._client.eth_call(bridge, calls.encode_call("bond", bond_id), block)
+                bonds[bond_id] = calls.decode_record(calls.Bond, answer)
+        own = [bond for bond in bonds.values() if bond.holder == self._signer.address]
+        if len(own) < len(bonds):
+            await self._settle_others({number for number, bond in bonds.items() if bond.holder != self._signer.address})
+        return own
+
+    async def _settle_others(self, found: set[int]) -> None:
+        """Notes those of others' bonds that are final: a holder never changes, and they are not asked for again.
+
+        Whoever puts bonds up and takes them home pays gas alone for it, and makes no later question any longer.
+        """
+        final = await self._client.block("finalized")
+        if final is None:
+            return
+        try:
+            count = await self._client.word(self._deployment.bridge, calls.encode_call("bond_count"), final.number)
+        except L1Rejected as error:
+            # A node that has no state of so old a block: they are asked for once more.
+            self._log.debug("bonds.final_unknown", error=str(error))
+            return
+        self._others_bonds |= {number for number in found if number <= count}
 
     async def run(self) -> None:
         """Posts until cancelled. PreflightFailed and Overdue end the node; trouble with L1 is waited out.

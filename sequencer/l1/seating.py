@@ -65,7 +65,7 @@ class Seating:
         bonds = await self._poster.bonds(block.number)
         is_ours = (await self._poster.seat()).holder == self._poster.operator
         self._earlier = len(bonds) - (is_ours and len(bonds) > 0), sum(bond.slashed for bond in bonds)
-        await self._poster.take_seat(endpoint_url)
+        await self._put_up(endpoint_url)
         self._url, self._is_wanted = endpoint_url, is_wanted
         self._seats(await self._poster.seat())
 
@@ -112,7 +112,12 @@ class Seating:
             self._tell("seat.lost", "its bond was put up, and nothing more is without --take-seat at a new start")
             return
         self._tell("seat.taken_back", "L1 was reorganised behind it, and its bond was never put up: it is again")
-        await self._poster.take_seat(self._url)
+        await self._put_up(self._url)
+
+    async def _put_up(self, endpoint_url: str) -> None:
+        """The bond, unless the seat is this key's; what was heard before is old from then on. SeatTaken, L1Error."""
+        await self._poster.take_seat(endpoint_url)
+        self._held_at = max(self._held_at, (await self._client.newest_block()).number)
 
     def _tell(self, event: str, why: str) -> None:
         """One line for each change."""

@@ -13,14 +13,15 @@ from l1_bridge.client.keys import development_key
 from l1_bridge.codec.batch import extend_queue_hash
 from l1_bridge.codec.events import Enqueued
 from l1_bridge.hashing import ZERO_HASH
-from prover.stf import codes
+from prover.stf import codes, constants
 from sequencer.devnet.funding import fund
+from sequencer.engine.records import Input
 from sequencer.l1.bridge_view import BridgeView, Checkpoint
 from sequencer.l1.following import EntryFeeder, Following, QueueUnreadable, read_checkpoint
 from sequencer.sequencing.sequencer import Sequencer
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.l1.test_poster import Site, site
-from tests.sequencer.node_world import DOLLAR, FIRST, genesis, owner
+from tests.sequencer.node_world import DOLLAR, FIRST, World, genesis, owner, tick
 
 pytestmark = pytest.mark.trio
 
@@ -29,11 +30,11 @@ class Sequence:
     """A venue that applies what it is given, but while it is `busy`."""
 
     def __init__(self) -> None:
+        commitment = SimpleNamespace(queue_count=0, queue_taken=0, queue_hash=ZERO_HASH, timestamp=0)
         self.engine = SimpleNamespace(
-            view=SimpleNamespace(
-                commitment=SimpleNamespace(queue_count=0, queue_taken=0, queue_hash=ZERO_HASH, timestamp=0)
-            ),
+            view=SimpleNamespace(commitment=commitment),
             entries=[],
+            open_chunk=SimpleNamespace(time=lambda now: max(now, commitment.timestamp)),
         )
         self.taken: list[bytes] = []
         self.is_busy = False
@@ -110,6 +111,17 @@ async def test_behind_an_entry_that_is_known_there_is_none_that_is_older() -> No
     await queue.consume(Enqueued(0, event.chain_hash, 130, 0, event.operation))
     assert [queue.is_late(now_ms) for now_ms in (189_999, 190_000)] == [False, True]
     assert not queue.is_blind(190_000)
+
+
+async def test_what_was_refused_late_makes_no_chunk_late_that_begins_earlier() -> None:
+    """The node's clock was set back: such a chunk's time says that it is not late, and no bridge takes it otherwise."""
+    world = World(2)
+    world.seal()
+    queue = EntryFeeder(cast(Sequencer, SimpleNamespace(engine=world.engine)), 60)
+    queue.horizon_seconds = world.now // 1_000
+    late = queue.horizon_seconds * 1_000 + 60_000
+    assert world.engine.process(Input(late, tick(late + constants.HOUR), b"", True)).code == codes.OFF_GRID
+    assert [queue.is_late(now_ms) for now_ms in (late - 1, late)] == [False, True]
 
 
 async def test_a_gap_in_the_queue_ends_it() -> None:

@@ -137,3 +137,18 @@ async def test_a_seat_that_has_changed_hands_unheard_is_handed_over() -> None:
         await here.client.send(OPERATOR, here.deployment.bridge, data, gas=300_000)
         with trio.fail_after(PATIENCE_SECONDS):
             assert await leaving._named(2) <= (await here.client.newest_block()).number
+
+
+async def test_a_seat_that_changes_hands_while_l1_is_asked_is_handed_over() -> None:
+    async with site() as here:
+        await bonded(here)
+        leaving = hand_over(here)
+        check = leaving.check
+
+        async def slow(bond_id: int) -> bytes:
+            data = calls.encode_call("hand_over", bond_id)
+            await here.client.send(OPERATOR, here.deployment.bridge, data, gas=300_000)
+            return await check(bond_id)
+
+        with patch.object(leaving, "check", slow):
+            assert await leaving._block_of(2) == (await here.client.newest_block()).number

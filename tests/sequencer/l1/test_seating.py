@@ -226,3 +226,54 @@ def test_what_a_node_says_of_an_earlier_block_is_old_and_not_other() -> None:
 
     with on_chain(play) as told:
         assert told == ["seat.taken"]
+
+
+def test_what_was_heard_before_a_bond_was_put_up_puts_up_no_other() -> None:
+    async def play(chain: Chain) -> None:
+        # Nobody tells this one of new blocks.
+        seating = Seating(chain.client, chain.seating._poster, chain.since.append, lambda: [])
+        before = await chain.client.newest_block()
+        empty = calls.Seat(bytes(20), 0, 0, 0)
+        await seating.take("http://here", True)
+        seating.hear(before, empty)
+        await seating.look()
+        await chain.lose(chain.l1.head.number)
+        seating.hear(await chain.client.newest_block(), empty)
+        await seating.look()
+        await chain.call("resign", chain.l1.head.timestamp + 20)
+        await trio.sleep(20 * BLOCK_SECONDS)
+        assert (chain.seat.bond_id, chain.bonds) == (0, 1)
+        await seating.look()
+        assert (chain.seat.bond_id, chain.bonds) == (0, 1)
+
+    with on_chain(play) as told:
+        assert told == ["seat.taken", "seat.taken_back", "seat.taken"]
+
+
+def test_bonds_of_others_are_asked_for_until_they_are_final() -> None:
+    async def play(chain: Chain) -> None:
+        poster = chain.seating._poster
+        await chain.seating.take("http://here", True)
+        bond_wei = calls.decode_record(calls.Parameters, chain.rollup.view("parameters")).bond_wei
+        for bond_id in (2, 3):
+            await chain.call("bond_ahead", "http://there", signer=OTHER, value=bond_wei)
+            await chain.call("withdraw_bond", bond_id, signer=OTHER)
+        asked = []
+        eth_call = chain.client.eth_call
+
+        async def counted(to: bytes, data: bytes, *rest: Any) -> bytes:
+            asked.append(data)
+            return await eth_call(to, data, *rest)
+
+        bridge, count = chain.rollup.deployment.bridge, calls.encode_call("bond_count")
+        final = chain.l1.at("finalized")
+        assert final is not None
+        with patch.object(chain.client, "eth_call", counted):
+            for final_bonds, wanted in ((1, 3), (1, 3), (2, 3), (2, 2), (3, 2), (3, 1)):
+                asked.clear()
+                final.views[bridge, count] = final_bonds.to_bytes(32, "big")
+                assert [bond.amount_wei for bond in await poster.bonds(chain.l1.head.number)] == [bond_wei]
+                assert sum(data[:4] == calls.encode_call("bond", 1)[:4] for data in asked) == wanted
+
+    with on_chain(play):
+        pass
