@@ -53,6 +53,7 @@ CAMPAIGNS: Final = {
         300,
         (("real", -1), ("workers", 1)),
     ),
+    "memory": Campaign("memory", "a node's memory under an hour's number of fills, sampled", "fills", 36_000),
     "kills": Campaign(
         "kills", "kill -9 under load, in starts, rebuilds and hand-overs: what was acknowledged stays", "kills", 500
     ),
