@@ -118,9 +118,10 @@ class Committing:
         known = self.orders.signed(order)
         left = known.remaining - lots
         if left <= 0 and not known.armed:
-            # Lot by lot, as a match that is under way counts.
-            self.orders.filled(order, known.remaining)
-            return _left(order, lots, reason)
+            # Lot by lot, as a match that is under way counts. It may have had fewer left than are to be taken.
+            gone = known.remaining
+            self.orders.filled(order, gone)
+            return _left(order, gone, reason)
         if left <= 0:
             return self.leave(order, reason)
         self.orders.shrink(order, lots)

@@ -15,7 +15,7 @@ from sequencer.engine.life.steps import Told
 from sequencer.engine.post_mortem import PostMortem
 from sequencer.engine.records import Fill
 
-EFFECTS_VERSION: Final = 7
+EFFECTS_VERSION: Final = 8
 
 # Effects of one input are numbered from its own number times this.
 _PLACES: Final = 1 << 24
@@ -86,13 +86,20 @@ class Accepted(OrderEffect, tag="accepted", kw_only=True):
 
 
 class Repeated(OrderEffect, tag="repeated", kw_only=True):
-    """The same order again: nothing has happened, and what it has come to is told, its fills with it."""
+    """The same order again: nothing has happened, and what it has come to is told, its fills with it.
+
+    fees: its own, micro-dollars, of all its fills; untold: steps that are not kept, fills among them; client: as it was
+    called when it was taken.
+    """
 
     status: str
     filled: int
     lots: int
     detail: str = ""
     fills: list[Fill] = []
+    fees: int = 0
+    untold: int = 0
+    client: str = ""
 
 
 class Armed(OrderEffect, tag="armed", kw_only=True):
@@ -290,6 +297,11 @@ class Processed(msgspec.Struct, frozen=True):
     @property
     def _order(self) -> Accepted | Repeated | None:
         return next((effect for effect in self.effects if isinstance(effect, Accepted | Repeated)), None)
+
+    @property
+    def repeated(self) -> Repeated | None:
+        """What is told of an order that came again; None for one that is new."""
+        return self._order if isinstance(self._order, Repeated) else None
 
     @property
     def order(self) -> str:

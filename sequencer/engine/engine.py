@@ -14,7 +14,7 @@ from prover.state.trial import next_chunk, preview
 from prover.stf import codes, constants, containers, encoding
 from prover.stf.replay import UNCONSUMED, Chunk, is_entry, serves_queue
 from prover.stf.words import word_at
-from sequencer.engine.asked.linked import settle
+from sequencer.engine.asked.linked import forget, settle
 from sequencer.engine.asked.reducing import follow
 from sequencer.engine.committing import Committing
 from sequencer.engine.effects import (
@@ -185,6 +185,7 @@ class Engine:
         if is_changing:
             effects += settle(self._committing, effects)
             effects += follow(self._committing, processed.accounts)
+            forget(self._committing, effects)
             self.inputs += 1
             number(effects, self.inputs)
             self._ledger.exit_fills.follow(given, processed)
@@ -247,7 +248,7 @@ class Engine:
             return said.code, [said]
         if isinstance(said, Repeated):
             return codes.OK, [said]
-        self._orders.take(order)
+        self._orders.take(order, 0 if given.terms is None else given.terms.group)
         accepted = _accepted(order, chunk.commitment.timestamp)
         held = said.replaced
         if held is not None and keeps_place(self._orders, chunk, order, held, said.is_armed):

@@ -153,8 +153,12 @@ class Orders:
 
     # What changes.
 
-    def take(self, order: containers.Order) -> None:
-        """An order takes its slot up to its sequence: the law may fill it often, the venue takes it once."""
+    def take(self, order: containers.Order, group: int = 0) -> None:
+        """An order takes its slot up to its sequence: the law may fill it often, the venue takes it once.
+
+        group: its own, also where nothing of it ever rests.
+        """
+        self.links.put((order.account, order.slot, order.sequence), group)
         self._take((order.account, order.slot), order.sequence, order.expires_at)
 
     def void(self, request: containers.Request, now: int) -> Receipt:

@@ -103,7 +103,8 @@ def judge(orders: Orders, chunk: Chunk, arrival: Arrival) -> Admitted | Repeated
     order, globals = arrival.order, chunk.globals
     again = orders.lives.repeated(order.account, order.slot, order.sequence, arrival.operation, arrival.signer)
     known = orders.known(order.account, order.slot)
-    if again is not None and not (again.status in OPEN and order.expires_at < chunk.clock().now):
+    is_over = order.expires_at < chunk.clock().now
+    if again is not None and not (again.status in OPEN and again.filled == 0 and is_over):
         # Whatever has become of the account, the market or the order's time since: the answer is what it came to.
         return again
     account = peek_account(chunk, order.account)
@@ -120,6 +121,7 @@ def judge(orders: Orders, chunk: Chunk, arrival: Arrival) -> Admitted | Repeated
             status="armed" if known.armed else "resting",
             filled=order.size - known.remaining,
             lots=known.remaining,
+            client="" if known.terms is None else known.terms.client,
         )
     if order.created_at < orders.not_before_ms:
         return refused(codes.CANCELLED, "It was created before this node's seat was taken: sign it again.")

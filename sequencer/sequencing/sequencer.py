@@ -123,6 +123,9 @@ class Sequencer:
         # Something has come, or the signer of something that waits is known.
         self._news = trio.Event()
         self._has_room = trio.Event()
+        # Set once what is being processed is durable.
+        self._is_durable = trio.Event()
+        self._is_durable.set()
         # What the journal's last sync took.
         self.sync_seconds = 0.0
         self.replayed = self._replay()
@@ -256,6 +259,10 @@ class Sequencer:
                 elif not is_behind:
                     await self._news.wait()
 
+    async def durable(self) -> None:
+        """Returns once all that the engine shows at the call is in the journal."""
+        await self._is_durable.wait()
+
     def waiting(self, lane: int) -> int:
         """Operations that wait in a lane."""
         return len(self._lanes[lane])
@@ -294,6 +301,7 @@ class Sequencer:
         """Processes inputs up to the first that seals, makes them durable, answers them; the others wait on."""
         records: list[bytes] = []
         done: list[_Waiting] = []
+        self._is_durable = trio.Event()
         for waiting in group:
             if done and self._has_to_wait(waiting):
                 break
@@ -317,6 +325,7 @@ class Sequencer:
                 began = trio.current_time()
                 await trio.to_thread.run_sync(self.journal.commit)
                 self.sync_seconds = trio.current_time() - began
+            self._is_durable.set()
             self.engine.stage(self.journal.durable_sequence)
             await self._write()
         self._answer(done)

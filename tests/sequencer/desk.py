@@ -23,6 +23,7 @@ from sequencer.schema.accounts import AccountView
 from sequencer.schema.params import OrderFields, SignedOrder
 from sequencer.schema.values import HexBytes, decode_value
 from sequencer.schema.writing import to_json, to_wire, writer
+from sequencer.sequencing.journal import REAL_DISK, Disk
 from tests.sequencer.node_world import (
     BRIDGE,
     CHAIN_ID,
@@ -121,8 +122,8 @@ class NoL1:
 class Desk:
     """Methods over a venue, and what a test asks them."""
 
-    def __init__(self, directory: Path) -> None:
-        self.venue, self.clock, _ = opened(directory)
+    def __init__(self, directory: Path, disk: Disk = REAL_DISK) -> None:
+        self.venue, self.clock, _ = opened(directory, disk=disk)
         self.view = BridgeView(batch.BridgeId(CHAIN_ID, BRIDGE), self.venue.engine, genesis())
         deployment = Deployment(CHAIN_ID, BRIDGE, b"\x12" * 20, b"\x13" * 20)
         client = cast(L1Client, NoL1())

@@ -15,6 +15,8 @@ from sequencer.views.orders import life_view, refusal_view, refused_view
 
 # Refusals change nothing and stand in no journal: so many are remembered, of all accounts together.
 REMEMBERED: Final = 10_000
+# A sequence as it is signed.
+_SEQUENCE_BITS: Final = 48
 # Before the law has found that the account's own key signed, or without asking it.
 _BY_ANYBODY: Final = (
     codes.BAD_SIGNATURE,
@@ -36,10 +38,13 @@ class Fates:
 
     def refused(self, order: containers.Order, client: str, outcome: Processed) -> None:
         """Remembers and tells that an order which the account's own key signed was not taken."""
-        if outcome.code in _BY_ANYBODY:
+        place = (order.account, order.slot, order.sequence)
+        if outcome.code in _BY_ANYBODY or self._engine.orders.lives.find(*place) is not None:
+            # Where an order of that name was taken, its life is told, and no refusal of what came behind it.
             return
         event = refusal_view(self._engine.globals, order, client, outcome, self._now_ms())
-        self._refusals[(order.account, order.slot, order.sequence)] = event
+        self._refusals[place] = event
+        self._refusals.move_to_end(place)
         while len(self._refusals) > REMEMBERED:
             self._refusals.popitem(last=False)
         self.tell(event)
@@ -69,6 +74,9 @@ class Fates:
                 "Submit an order with its signature, or name one: by order_id, or account and slot or client_id.",
             )
         if params.slot is not None:
+            if params.sequence is not None and params.sequence >> _SEQUENCE_BITS:
+                # It would be the name of an order of another slot.
+                raise CallError(INVALID_PARAMS, "A field is wider than its signed type.")
             return params.account, params.slot, None if params.sequence is None else int(params.sequence)
         named = self._engine.orders.lives.named(params.account, params.client_id)
         if named is not None:

@@ -105,7 +105,10 @@ class Operations:
     async def order(self, params: OrderCall, call: Call) -> OrderResult:
         """The same signed order again is answered with what it has come to, and nothing is done twice."""
         if params.order is None or params.signature is None:
-            return self._fates.asked(params)
+            found = self._fates.asked(params)
+            # What is told here is as good as an answer to the order itself.
+            await self._venue.durable()
+            return found
         given = SignedOrder(params.order, params.signature, params.client_id, params.self_trade, params.group)
         signed = self._signed_order(given)
         (outcome,) = await self._submit([signed], call, [terms_of(given)])
@@ -159,20 +162,22 @@ class Operations:
         outcome = self._applied(signed, outcome)
         name = outcome.order or order_id(signed.message)
         met, met_lots = outcome.met
+        # Of one that came again: as it was taken, whatever stands beside it now.
+        again = outcome.repeated
         own = [fill.maker_fee if fill.maker_order == name else fill.fee - fill.maker_fee for fill in outcome.fills]
         return OrderResult(
             order_id=name,
-            client_id=client,
+            client_id=client if again is None else again.client,
             status=outcome.status,
             reason=outcome.refusal,
             filled_lots=outcome.filled,
             remaining_lots=outcome.remaining,
-            fees_micros=sum(own),
+            fees_micros=sum(own) if again is None else again.fees,
             fills=[fill_view(self._engine.globals, fill) for fill in outcome.fills],
             blocking_order_id=met,
             blocking_lots=met_lots,
             events=[],
-            untold_events=0,
+            untold_events=0 if again is None else again.untold,
             finality="sequenced",
         )
 

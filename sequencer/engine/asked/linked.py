@@ -37,10 +37,20 @@ def settle(committing: Committing, effects: Iterable[AnyEffect]) -> list[AnyEffe
             found.append(
                 committing.leave(order, Reason.LINKED) if is_whole else committing.shrink(order, lots, Reason.LINKED)
             )
-    for place in (*filled, *left):
-        if not committing.orders.is_open(place):
-            links.drop(place)
-    for effect in found:
-        if isinstance(effect, Left):
-            links.drop(place_of(effect.order))
     return found
+
+
+def forget(committing: Committing, effects: Iterable[AnyEffect]) -> None:
+    """Drops the links of orders that an input has ended, whatever took them out."""
+    links = committing.orders.links
+    if not links:
+        return
+    for effect in effects:
+        names: tuple[str, ...] = ()
+        if isinstance(effect, Filled):
+            names = (effect.fill.maker_order, effect.fill.taker_order)
+        elif isinstance(effect, Left):
+            names = (effect.order,)
+        for place in map(place_of, filter(None, names)):
+            if not committing.orders.is_open(place):
+                links.drop(place)

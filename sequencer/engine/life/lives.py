@@ -154,6 +154,9 @@ class Lives:
             lots=life.left,
             detail=life.detail,
             fills=life.fills,
+            fees=life.fees,
+            untold=life.untold,
+            client=life.client,
         )
 
     # What changes.

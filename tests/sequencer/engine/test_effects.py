@@ -54,6 +54,7 @@ SHAPES: Final = {
     5: "ec2a805f776963d8",
     6: "a8b4c5c16b7dc5d7",
     7: "aa5892123f0e1d73",
+    8: "3fd658fd4a893fce",
 }
 
 

@@ -210,6 +210,17 @@ def test_an_open_order_whose_time_has_passed_is_told_as_such() -> None:
     assert world.process(operation).code == codes.EXPIRED
 
 
+def test_an_open_order_whose_time_has_passed_is_told_what_was_filled_of_it() -> None:
+    world = World(2)
+    operation = signed_order(order(START, FIRST, SELL, PRICE, expires_at=START + 1_000), key(0))
+    world.process(operation)
+    world.order(1, BUY, PRICE, 400)
+    world.seal()
+    world.now += 1_001
+    again = world.process(operation)
+    assert (again.code, again.changed, again.filled, again.remaining) == (codes.OK, False, 400, LOTS - 400)
+
+
 def test_immediate_and_fill_or_kill() -> None:
     world = World(4)
     world.order(0, SELL, PRICE, 300)

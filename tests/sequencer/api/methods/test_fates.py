@@ -7,14 +7,17 @@ from typing import Any
 import msgspec
 import pytest
 import trio
+import trio.testing
 
 from prover.stf import constants
 from sequencer.api.methods import fates
 from sequencer.api.rpc.errors import CallError
 from sequencer.schema.params import SignedOrder
 from sequencer.schema.values import encode_value
+from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.desk import Desk, submitted
 from tests.sequencer.node_world import BUY, FIRST, IOC, LOTS, PRICES, SELL, order
+from tests.sequencer.sequencing.test_sequencer import SlowDisk, fund
 
 pytestmark = pytest.mark.trio
 PRICE = PRICES[0]
@@ -107,6 +110,54 @@ async def test_a_stranger_puts_nothing_into_an_account_s_record(desk: Desk) -> N
     assert await refused(desk, **fields(submitted(made, 2), "x")) == "BAD_SIGNATURE"
     assert await refused(desk, account=FIRST, slot=9) == "UNKNOWN_ORDER"
     assert own(desk, 0) == []
+
+
+async def test_a_refusal_of_another_order_of_that_name_is_no_word_about_the_first(desk: Desk) -> None:
+    await desk.ask("catenary_order", **given(desk, 0, SELL, PRICE, slot=3, client="a"))
+    desk.channels.told = []
+    other = given(desk, 0, SELL, PRICE + 1, slot=3, client="b")
+    assert await refused(desk, **other) == "USED"
+    assert own(desk, 0) == []
+    assert await refused(desk, account=FIRST, client_id="b") == "UNKNOWN_ORDER"
+
+
+async def test_an_order_that_comes_again_is_called_as_it_was_taken(desk: Desk) -> None:
+    sent = given(desk, 0, SELL, PRICE, slot=3, client="a")
+    answer = await desk.ask("catenary_order", **sent)
+    assert await desk.ask("catenary_order", **{**sent, "client_id": "b"}) == answer
+
+
+async def test_a_sequence_of_too_many_bits_names_no_order_of_another_slot(desk: Desk) -> None:
+    await desk.ask("catenary_order", **given(desk, 0, SELL, PRICE, slot=3))
+    beside = 1 << 48 | desk.clock.now
+    assert await refused(desk, account=FIRST, slot=2, sequence=beside) == "INVALID_PARAMS"
+    assert (await desk.ask("catenary_order", account=FIRST, slot=3, sequence=desk.clock.now))["status"] == "resting"
+
+
+async def test_nothing_is_told_of_an_order_before_the_disk_has_it(tmp_path: Path, nursery: trio.Nursery) -> None:
+    disk = SlowDisk()
+    desk = Desk(tmp_path, disk)
+    await nursery.start(desk.venue.run)
+    await fund(desk.venue)
+    disk.is_slow = True
+    nursery.start_soon(desk.order, 0, SELL, PRICE)
+    await disk.reached.wait()
+    found: list[Any] = []
+
+    async def ask() -> None:
+        found.append(await desk.ask("catenary_order", account=FIRST, slot=1))
+
+    nursery.start_soon(ask)
+    await trio.testing.wait_all_tasks_blocked()
+    early = list(found)
+    # Before anything is asserted: a test that fails must not leave the disk's thread waiting.
+    disk.gate.set()
+    assert early == []
+    with trio.fail_after(PATIENCE_SECONDS):
+        while not found:
+            await trio.sleep(0)
+    assert found[0]["status"] == "resting"
+    nursery.cancel_scope.cancel()
 
 
 async def test_refusals_are_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

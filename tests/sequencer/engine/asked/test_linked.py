@@ -69,6 +69,42 @@ def test_a_stop_that_fires_into_too_little_leaves_the_target_the_rest() -> None:
     world.check()
 
 
+def test_an_order_that_is_filled_at_its_arrival_takes_the_others_out() -> None:
+    world = held()
+    world.order(2, BUY, PRICE - 5, LOTS // 2, slot=4)
+    taken = world.order(0, SELL, PRICE - 5, LOTS // 2, slot=5, terms=OCO, reduce_only=1)
+    assert (taken.status, linked(taken)) == ("filled", [(2, "Left", LOTS // 2), (3, "Left", LOTS // 2)])
+    assert len(world.engine.orders.links) == 0
+    world.check()
+
+
+def test_an_order_with_fewer_lots_left_leaves_with_those() -> None:
+    world = World(3)
+    world.order(0, SELL, PRICE + 10, LOTS, slot=2, terms=OCO)
+    world.order(0, SELL, PRICE + 20, 300, slot=3, terms=OCO)
+    assert linked(world.order(2, BUY, PRICE + 10, 400, time_in_force=IOC)) == [(3, "Left", 300)]
+    world.check()
+
+
+def test_links_are_settled_behind_the_input_that_fills_two() -> None:
+    world = World(3)
+    world.order(0, SELL, PRICE + 10, 300, slot=2, terms=OCO)
+    world.order(0, SELL, PRICE + 20, 300, slot=3, terms=OCO)
+    taken = world.order(2, BUY, PRICE + 20, 600, time_in_force=IOC)
+    assert ([fill.size for fill in taken.fills], linked(taken)) == ([300, 300], [])
+    assert len(world.engine.orders.links) == 0
+    world.check()
+
+
+def test_what_leaves_with_its_position_is_linked_no_more() -> None:
+    world = held()
+    world.order(2, BUY, PRICE - 5, slot=4)
+    world.order(0, SELL, PRICE - 5, slot=5, time_in_force=IOC)
+    assert (world.position(0), world.waiting(), world.resting()) == (0, [], [])
+    assert len(world.engine.orders.links) == 0
+    world.check()
+
+
 def test_no_link_without_a_group_and_none_across_accounts() -> None:
     world = held()
     world.order(1, BUY, PRICE - 50, 100, slot=4, terms=OCO)

@@ -176,6 +176,11 @@ def test_of_many_steps_the_first_and_the_newest_are_kept() -> None:
     assert life.untold == 2 + MOST_STEPS + 20 - MOST_STEPS
     assert life.filled == (MOST_STEPS + 20) * 1_000
     assert [step.event for step in life.steps[:3]] == ["accepted", "resting", "filled"]
+    again = world.process(signed_order(order(START, FIRST, SELL, PRICE, 300_000), key(0))).repeated
+    assert again is not None
+    # The sum is of all fills, those that are not told among them.
+    assert (again.fees, again.untold, len(again.fills)) == (life.fees, life.untold, len(life.fills))
+    assert again.fees > sum(fill.maker_fee for fill in again.fills)
 
 
 def test_what_l1_can_never_take_is_taken_back() -> None:
