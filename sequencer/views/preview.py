@@ -71,7 +71,6 @@ def preview_order(engine: Engine, order: containers.Order, now_ms: int) -> Fores
     owner = engine.account(order.account).owner
     arrival = Arrival(order, operations.order_bytes(order, _NO_SIGNATURE), owner)
     scratch = _Scratch(engine, now_ms)
-    price = scratch.chunk.globals.risk.price[order.market]
     open = engine.orders.reserved(order.account, scratch.chunk.globals.risk.price)
     before = _seen(scratch.chunk, order.account, open)
     judged = judge(engine.orders, scratch.chunk, arrival)
@@ -96,6 +95,7 @@ def preview_order(engine: Engine, order: containers.Order, now_ms: int) -> Fores
         at = scratch.chunk.globals.risk.price[judged.replaced.market]
         open = with_lots(open, judged.replaced, -known.remaining, known.armed, at)
     if judged.is_armed:
+        price = scratch.chunk.globals.risk.price[order.market]
         return Foreseen(
             code=codes.OK,
             refusal="",

@@ -304,6 +304,14 @@ def test_stale_prices_and_strangers_are_said_and_not_raised() -> None:
     assert nothing.refusal == "ZERO_AMOUNT"
 
 
+@pytest.mark.parametrize("market", [3, constants.MARKETS, 255])
+def test_a_market_that_is_not_there_is_said_and_not_raised(market: int) -> None:
+    world = World(1)
+    assert preview_order(world.engine, order(world.now, FIRST, BUY, PRICE, market=market), world.now).code == (
+        codes.NO_MARKET
+    )
+
+
 def test_a_rest_that_the_law_would_not_take_promises_nothing() -> None:
     world = World(2, dollars=100)
     # 100 dollars stand for 5,000 dollars of BTC at most; half of them are gone by the fill.
