@@ -9,7 +9,7 @@ from prover.state.trial import maker_fee, next_chunk, one_side, peek_account, pr
 from prover.stf import codes, constants, containers, trading
 from prover.stf.replay import Chunk
 from prover.stf.words import Recover
-from sequencer.engine.effects import Refused, Repeated
+from sequencer.engine.effects import Reason, Refused, Repeated, status_of
 from sequencer.engine.engine import Engine
 from sequencer.engine.order_book import Limits, Matching, OrderBook
 from sequencer.engine.placing import (
@@ -20,6 +20,7 @@ from sequencer.engine.placing import (
     fits,
     is_admitted,
     judge,
+    keeps_place,
     lots_left,
     reducible,
     room_for,
@@ -146,8 +147,11 @@ def _placed(
         is_resting = not room_for(engine.orders, scratch.chunk, order, False, replaces=replaces, gone=gone).refusal
     rest = with_lots(open, order, placing.remaining, False, price) if is_resting else open
     after = _seen(scratch.chunk, order.account, rest)
+    kept = _fitted(engine, scratch, order, replaced, placing.remaining) if is_resting else 0
     if placing.remaining == 0:
         status = "filled"
+    elif is_resting and kept == 0:
+        status = status_of(Reason.REDUCED)
     elif is_resting:
         status = "partially_filled" if fills else "resting"
     else:
@@ -159,11 +163,30 @@ def _placed(
         before=before,
         after=after,
         filled_lots=placing.filled,
-        remaining_lots=placing.remaining,
+        # What leaves is told whole, what rests as it is left.
+        remaining_lots=kept or placing.remaining,
         fills=fills,
         fees_micros=before.equity_micros + better - after.equity_micros,
-        if_filled=_if_filled(scratch.chunk, order, placing.remaining, open, is_maker=True) if is_resting else None,
+        if_filled=_if_filled(scratch.chunk, order, kept, open, is_maker=True) if kept > 0 else None,
     )
+
+
+def _fitted(
+    engine: Engine, scratch: "_Scratch", order: containers.Order, replaced: containers.Order | None, lots: int
+) -> int:
+    """Lots that rest: of a reduce-only order no more than the position has beside those that came before it."""
+    if order.reduce_only == 0:
+        return lots
+    reducing = engine.orders.reducing_of(order.account)
+    if replaced is not None and keeps_place(engine.orders, scratch.chunk, order, replaced, False):
+        arrival = engine.orders.signed(replaced).arrival
+        reducing = [found for found in reducing if found[1].arrival < arrival]
+    before = sum(
+        known.remaining
+        for other, known in reducing
+        if other is not replaced and other.market == order.market and not known.armed
+    )
+    return max(reducible(order, scratch.account(order.account), before + lots) - before, 0)
 
 
 class _Rows(msgspec.Struct):
