@@ -24,6 +24,7 @@ from sequencer.soft.told import Told
 from sequencer.views.books import fill_view
 from sequencer.views.markets import market_views, names
 from tests.patience import PATIENCE_SECONDS
+from tests.sequencer.node_process import own_logging
 from tests.sequencer.soft.test_told import GLOBALS, L1, fill
 
 pytestmark = pytest.mark.trio
@@ -95,9 +96,11 @@ class Reader:
 
 @pytest.fixture(autouse=True)
 def quiet() -> Any:
-    """What is logged."""
-    with structlog.testing.capture_logs() as lines:
-        yield lines
+    """What is logged, whatever a command has set up before."""
+    with own_logging():
+        structlog.reset_defaults()
+        with structlog.testing.capture_logs() as lines:
+            yield lines
 
 
 async def test_an_honest_stream_is_shown_and_comes_back_after_a_cut(nursery: trio.Nursery, quiet: Any) -> None:
