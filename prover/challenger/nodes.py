@@ -142,14 +142,14 @@ class Nodes:
         if self._second is None:
             return True
         held = await self._ask_second(partial(self._holds, dispute=dispute))
+        if held:
+            return True
         number = dispute.batch.header.number
         if held is None:
             self.undecided = f"the second L1 node does not say whether it holds batch {number}"
-        if held is not False:
-            return bool(held)
-        detail = f"the second L1 node does not hold batch {number}"
-        self._report.alarm("L1_DISAGREES", detail, once_for=dispute.batch_hash)
-        self.undecided = detail
+            return False
+        self.undecided = f"the second L1 node does not hold batch {number}"
+        self._report.alarm("L1_DISAGREES", self.undecided, once_for=dispute.batch_hash)
         return False
 
     async def _holds(self, client: L1Client, dispute: Dispute) -> bool:

@@ -112,7 +112,11 @@ class State:
         """The leaves of an account that the tree knows by its node alone."""
         for slot in self._bare_slots[index]:
             leaf = index << constants.SLOT_BITS | slot
-            yield leaf, leaf_hash(leaf, self.store.get(_leaf_key(leaf)) or b"")
+            yield leaf, leaf_hash(leaf, self.payload(leaf))
+
+    def payload(self, leaf_index: int) -> bytes:
+        """What the store holds of a leaf, as it is hashed; nothing where there is none."""
+        return self.store.get(_leaf_key(leaf_index)) or b""
 
     def _require_rows(self, index: int) -> None:
         """The rows of an account, of which one is about to be read, are those that the root commits to."""
@@ -130,8 +134,8 @@ class State:
         for index in sorted(self._digests):
             digest = self._digests[index]
             if not digest:
-                keys = [_leaf_key(leaf) for leaf in self.tree.leaves_of(index)]
-                digest = digest_of([part for key in keys for part in (key, self.store.get(key) or b"")])
+                leaves = self.tree.leaves_of(index)
+                digest = digest_of([part for leaf in leaves for part in (_leaf_key(leaf), self.payload(leaf))])
                 self._digests[index] = digest
             yield index, digest, self.tree.node(constants.SLOT_BITS, index)
 

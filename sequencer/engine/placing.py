@@ -113,7 +113,7 @@ def judge(orders: Orders, chunk: Chunk, arrival: Arrival) -> Admitted | Repeated
     if code != codes.OK:
         return refused(code)
     if known is not None and known.operation[:WORD_BYTES] == arrival.operation[:WORD_BYTES]:
-        # The same order again, of a store from before lives were kept: the same answer, nothing twice.
+        # The same order again by another key that may sign it: the same answer, nothing twice.
         return Repeated(
             order=order_id(order),
             account=order.account,
@@ -330,6 +330,11 @@ def reducible(order: containers.Order, account: containers.Account, left: int) -
         return left
     held = encoding.unpack(account.positions[order.market]).size
     return min(left, abs(held)) if (held > 0) != (order.side == constants.BUY) else 0
+
+
+def kept_behind(order: containers.Order, account: containers.Account, lots: int, before: int) -> int:
+    """Lots of an open order that stay: of a reduce-only one what the position has beyond `before`, which came first."""
+    return max(reducible(order, account, before + lots) - before, 0)
 
 
 def lots_left(chunk: Chunk, order: containers.Order) -> int:

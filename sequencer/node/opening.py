@@ -1,8 +1,8 @@
 """What a node stands on before it runs: whose key, which rollup, and the engine on its state."""
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -361,20 +361,25 @@ def remembering_engine(store: BufferedStore, domain: bytes, dump: Path) -> Engin
 async def keep_levels(engine: Engine, dump: Path) -> None:
     """Writes a dump of the tree's levels as it stands, a piece at a time beside the node's other work."""
     pieces: list[bytes] = []
-    for piece in levels.dumped(engine.domain, engine.state.remembered()):
-        pieces.append(piece)
-        if len(pieces) % _RECORDS_A_TURN == 0:
-            await trio.lowlevel.checkpoint()
-    try:
+    with _told_if_not_kept():
+        for piece in levels.dumped(engine.domain, engine.state.remembered()):
+            pieces.append(piece)
+            if len(pieces) % _RECORDS_A_TURN == 0:
+                await trio.lowlevel.checkpoint()
         await trio.to_thread.run_sync(levels.write, dump, pieces)
-    except OSError as error:
-        structlog.get_logger("node").warning("levels.not_kept", error=str(error))
 
 
 def leave_levels(engine: Engine, dump: Path) -> None:
     """The same at once, by a node that ends."""
-    try:
+    with _told_if_not_kept():
         levels.write(dump, levels.dumped(engine.domain, engine.state.remembered()))
+
+
+@contextmanager
+def _told_if_not_kept() -> Iterator[None]:
+    """The next start hashes every row, and that is all."""
+    try:
+        yield
     except (OSError, StoreUnavailable) as error:
         structlog.get_logger("node").warning("levels.not_kept", error=str(error))
 

@@ -194,8 +194,7 @@ def chunk(options: ChunkOptions) -> None:
         }
         if options.account is not None:
             leaf = options.account << constants.SLOT_BITS
-            payload = state.store.get(b"l" + leaf.to_bytes(4, "big")) or b""
-            fields |= {"account": options.account, "leaf": payload, "path": b"".join(state.tree.path(leaf))}
+            fields |= {"account": options.account, "leaf": state.payload(leaf), "path": b"".join(state.tree.path(leaf))}
         output.summary("the chunk, whole", fields, good=True)
         return True
 

@@ -9,6 +9,7 @@ from sequencer.engine.order_book import order_id, order_name
 from sequencer.engine.records import Fill, VoidedOperation
 from sequencer.schema.accounts import OpenOrder, VoidedView
 from sequencer.schema.answers import Book, FillView
+from sequencer.schema.values import Side
 from sequencer.views.markets import names
 
 _TRADES: Final = 50
@@ -25,6 +26,11 @@ def trades(engine: Engine, market: int) -> list[FillView]:
     """The newest fills of a market."""
     newest = [fill for fill in engine.recent_fills if fill.market == market]
     return [fill_view(engine.globals, fill) for fill in newest[-_TRADES:]]
+
+
+def side_of(side: int) -> Side:
+    """A side in words."""
+    return "buy" if side == constants.BUY else "sell"
 
 
 def fill_view(globals: containers.Globals, fill: Fill) -> FillView:
@@ -75,7 +81,7 @@ def open_orders(engine: Engine, account: int) -> list[OpenOrder]:
         OpenOrder(
             order_id=order_id(order),
             market=called[order.market],
-            side="buy" if order.side == constants.BUY else "sell",
+            side=side_of(order.side),
             size_lots=order.size,
             filled_lots=order.size - left - engine.orders.signed(order).reduced,
             remaining_lots=left,

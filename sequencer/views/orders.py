@@ -1,13 +1,12 @@
 """Orders as they are told: each step of a life, and what a life has come to."""
 
-from prover.stf import codes, constants, containers
+from prover.stf import codes, containers
 from sequencer.engine.effects import Processed
 from sequencer.engine.life.lives import Life
 from sequencer.engine.life.steps import Place, Told
 from sequencer.engine.order_book import order_id, order_name
 from sequencer.schema.answers import OrderEvent, OrderResult
-from sequencer.schema.values import Side
-from sequencer.views.books import fill_view
+from sequencer.views.books import fill_view, side_of
 from sequencer.views.markets import names
 
 
@@ -97,8 +96,3 @@ def refused_view(event: OrderEvent) -> OrderResult:
         untold_events=0,
         finality="sequenced",
     )
-
-
-def side_of(side: int) -> Side:
-    """A side in words."""
-    return "buy" if side == constants.BUY else "sell"

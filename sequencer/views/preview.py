@@ -21,6 +21,7 @@ from sequencer.engine.placing import (
     is_admitted,
     judge,
     keeps_place,
+    kept_behind,
     lots_left,
     reducible,
     room_for,
@@ -175,8 +176,6 @@ def _fitted(
     engine: Engine, scratch: "_Scratch", order: containers.Order, replaced: containers.Order | None, lots: int
 ) -> int:
     """Lots that rest: of a reduce-only order no more than the position has beside those that came before it."""
-    if order.reduce_only == 0:
-        return lots
     reducing = engine.orders.reducing_of(order.account)
     if replaced is not None and keeps_place(engine.orders, scratch.chunk, order, replaced, False):
         arrival = engine.orders.signed(replaced).arrival
@@ -186,7 +185,7 @@ def _fitted(
         for other, known in reducing
         if other is not replaced and other.market == order.market and not known.armed
     )
-    return max(reducible(order, scratch.account(order.account), before + lots) - before, 0)
+    return kept_behind(order, scratch.account(order.account), lots, before)
 
 
 class _Rows(msgspec.Struct):

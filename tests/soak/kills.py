@@ -44,7 +44,7 @@ _BOND_WEI: Final = 20 * 10**18
 _LOTS: Final = LOTS // 10
 _FIRST_SLOT: Final = 10
 _SLOTS: Final = 40
-# Three percent of a bitcoin's price, which simulated prices do not move in a minute.
+# Three percent of a bitcoin's price, which simulated prices do not move while a history lasts.
 _AWAY_TICKS: Final = 18_000
 # Of a start from its first moment: to where most of them are up.
 _START_SECONDS: Final = 2.5

@@ -8,6 +8,7 @@ from prover.stf import codes, containers
 from sequencer.api.rpc.errors import INVALID_PARAMS, UNKNOWN_ORDER, CallError
 from sequencer.engine.effects import Processed
 from sequencer.engine.engine import Engine
+from sequencer.engine.life.lives import place_of
 from sequencer.engine.life.steps import Place
 from sequencer.schema.answers import OrderEvent, OrderResult
 from sequencer.schema.params import OrderCall
@@ -66,8 +67,7 @@ class Fates:
     def _place(self, params: OrderCall) -> tuple[int, int, int | None]:
         """Account, slot and sequence of what is asked for; None for the newest of the slot."""
         if params.order_id is not None:
-            number = int(params.order_id, 16)
-            return number >> 56, number >> 48 & 0xFF, number & 2**48 - 1
+            return place_of(params.order_id)
         if params.account is None or (params.slot is None) is not bool(params.client_id):
             raise CallError(
                 INVALID_PARAMS,

@@ -1,6 +1,6 @@
 """Orders that their owner has linked: which of them share a group, while they are open and until an input is over."""
 
-Place = tuple[int, int, int]
+from sequencer.engine.life.steps import Place
 
 
 class Links:

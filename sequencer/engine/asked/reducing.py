@@ -4,11 +4,12 @@ What rests of an account in a market never exceeds what it could reduce, all of 
 An order that waits for its trigger shows nobody anything, and stays whole as long as there is a position.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 
-from prover.stf import constants, encoding
 from sequencer.engine.committing import Committing
 from sequencer.engine.effects import AnyEffect, Reason
+from sequencer.engine.placing import kept_behind, reducible
 
 
 def follow(committing: Committing, accounts: Iterable[int]) -> list[AnyEffect]:
@@ -19,15 +20,13 @@ def follow(committing: Committing, accounts: Iterable[int]) -> list[AnyEffect]:
         if not orders:
             continue
         account = committing.account(index)
-        room: dict[int, int] = {}
+        before: Counter[int] = Counter()
         for order, known in orders:
-            held = encoding.unpack(account.positions[order.market]).size
-            can = abs(held) if (held > 0) != (order.side == constants.BUY) and held != 0 else 0
-            if can == 0:
+            if reducible(order, account, 1) == 0:
                 effects.append(committing.leave(order, Reason.REDUCED))
             elif not known.armed:
-                left = room.get(order.market, can)
-                if known.remaining > left:
-                    effects.append(committing.shrink(order, known.remaining - left, Reason.REDUCED))
-                room[order.market] = left - min(left, known.remaining)
+                gone = known.remaining - kept_behind(order, account, known.remaining, before[order.market])
+                before[order.market] += known.remaining - gone
+                if gone:
+                    effects.append(committing.shrink(order, gone, Reason.REDUCED))
     return effects

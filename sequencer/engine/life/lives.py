@@ -193,7 +193,7 @@ class Lives:
 
     def _stepped(self, effect: Armed | Fired | Rested | Shrunk | Left, now: int) -> list[Told]:
         place = place_of(effect.order)
-        life = self._opened(place)
+        life = self.find(*place)
         if life is None:
             return []
         life.left = effect.lots
@@ -217,7 +217,7 @@ class Lives:
         for name, role, fee in sides:
             # The taker of a rescue has no order.
             place = place_of(name) if name else None
-            life = None if place is None else self._opened(place)
+            life = None if place is None else self.find(*place)
             if place is None or life is None:
                 continue
             life.filled += fill.size
@@ -236,10 +236,6 @@ class Lives:
             life.untold += 1
         self._lives[place] = life
         return Told(place, life.market, life.side, life.client, step)
-
-    def _opened(self, place: Place) -> Life | None:
-        """A life that goes on; None for an order that was taken before lives were kept."""
-        return self.find(*place)
 
     def _enter(self, place: Place, client: str) -> None:
         """Gives a new order its place in the ring of its account; whoever stood there is forgotten."""

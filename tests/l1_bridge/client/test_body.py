@@ -75,19 +75,25 @@ async def test_the_word_of_an_answer_for_its_own_length_is_enough_to_leave_it(sa
 class Stuck(httpx.AsyncBaseTransport):
     """Takes a piece of the request's body and no more, as a connection does that hangs."""
 
+    def __init__(self) -> None:
+        self.has_taken = trio.Event()
+
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Never ends."""
         assert isinstance(request.stream, httpx.AsyncByteStream)
         async for piece in request.stream:
             assert piece == b"{}"
+            self.has_taken.set()
             await trio.sleep_forever()
         raise AssertionError("no piece")
 
 
 async def test_a_body_whose_sending_is_broken_off_leaves_nothing_behind() -> None:
     """An unfinished async generator would be a warning, hence an error, once the garbage collector finds it."""
-    async with httpx.AsyncClient(transport=Stuck()) as client:
-        with trio.move_on_after(0.05) as scope:
-            await post(client, "http://node", b"{}", LIMIT)
-    assert scope.cancelled_caught
+    stuck = Stuck()
+    async with httpx.AsyncClient(transport=stuck) as client, trio.open_nursery() as nursery:
+        nursery.start_soon(post, client, "http://node", b"{}", LIMIT)
+        await stuck.has_taken.wait()
+        nursery.cancel_scope.cancel()
+    assert nursery.cancel_scope.cancelled_caught
     gc.collect()
