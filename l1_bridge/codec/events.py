@@ -20,8 +20,8 @@ from l1_bridge.contracts.artifact import ArtifactError, bridge_artifact, decode_
 
 # An announcement that nobody enacts within two weeks has to be made again.
 ENACTMENT_SECONDS = 1_209_600
-# 24 bodies with offset and length each, their roots, and the words around them
-MAX_LOG_BYTES = MAX_CHUNKS * (MAX_CHUNK_BYTES + 3 * 32) + 17 * 32
+# 24 bodies, filled up to whole words, with offset and length each, their roots, and the words around them
+MAX_LOG_BYTES = MAX_CHUNKS * (MAX_CHUNK_BYTES + -MAX_CHUNK_BYTES % 32 + 3 * 32) + 17 * 32
 # a batch log begins with 4 words, the 9 of the commitment, and the offsets of bodies and post-roots
 _BODIES_HEAD = 13 * 32
 _BODIES_AT = 15 * 32

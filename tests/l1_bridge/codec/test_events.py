@@ -7,10 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from l1_bridge.codec.batch import (
+    MAX_CHUNK_BYTES,
+    MAX_CHUNKS,
     BridgeId,
     Chunk,
 )
-from l1_bridge.codec.events import BatchCommitted, LogError, SeatTaken, decode_log
+from l1_bridge.codec.events import MAX_LOG_BYTES, BatchCommitted, LogError, SeatTaken, decode_log
 from l1_bridge.contracts.artifact import bridge_artifact
 from l1_bridge.hashing import ZERO_HASH, keccak
 from tests.l1_bridge.evm import Log, account
@@ -104,6 +106,20 @@ def test_a_log_that_unfolds_to_gigabytes_is_refused_before_it_is_decoded(venue: 
     bomb = count.to_bytes(32, "big") + (32 * count).to_bytes(32, "big") * count + size.to_bytes(32, "big")
     assert code_of(venue.id, msgspec.structs.replace(log, data=heads + bomb)) == "MALFORMED"
     assert code_of(venue.id, msgspec.structs.replace(log, data=bytes(250_000))) == "TOO_LARGE"
+
+
+def test_the_largest_batch_that_the_bridge_takes_is_read(venue: Harness) -> None:
+    venue.take_seat()
+    commitment = venue.next_commitment()
+    honest = honest_chunk(commitment)
+    largest = Chunk(honest.body.ljust(MAX_CHUNK_BYTES, b"!"), honest.post_root)
+    (log,) = venue.commit(commitment, [largest] * MAX_CHUNKS).logs
+    event = decode_log(venue.id, log)
+    assert isinstance(event, BatchCommitted)
+    assert event.batch.chunks == (largest,) * MAX_CHUNKS
+    # The bound is what the bridge can write, and not a word more.
+    assert len(log.data) == MAX_LOG_BYTES
+    assert code_of(venue.id, msgspec.structs.replace(log, data=log.data + bytes(32))) == "TOO_LARGE"
 
 
 def test_a_url_that_is_no_text_blinds_nobody(venue: Harness) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from l1_bridge.client.following import Applied, Reverted
 from l1_bridge.client.values import Log
-from l1_bridge.codec.batch import Chunk, Commitment
+from l1_bridge.codec.batch import MAX_CHUNK_BYTES, MAX_CHUNKS, Chunk, Commitment
 from l1_bridge.codec.calls import encode_call, encode_entry, encode_prove_fraud
 from l1_bridge.codec.events import BatchCommitted, Enqueued, decode_log
 from l1_bridge.contracts.artifact import bridge_artifact
@@ -315,6 +315,20 @@ async def test_a_theft_behind_a_head_that_was_never_opened_is_proven(world: Worl
     notices = reader.catch_up()
     verdict = judgements(notices)[-1]
     assert (verdict.verdict, verdict.chunk_index, alarms(notices)) == (Verdict.FRAUD, 1, [])
+    await prove(world, reader.replay.dispute())
+    reader.catch_up()
+    assert (await world.head()).batch_hash == good.batch_hash == reader.replay.batch_hash(reader.replay.cursor.tip)
+
+
+async def test_a_theft_in_the_largest_batch_that_the_bridge_takes_is_proven(world: World, reader: Reader) -> None:
+    good = await world.open_accounts()
+    # As many bytes as the bridge takes, none of which means anything to the law.
+    largest = (await world.now_ms()).to_bytes(6, "big").ljust(MAX_CHUNK_BYTES, b"\xff")
+    await world.commit([largest] * MAX_CHUNKS, [Lie(1, patch=theft(17, 18, 9_000 * DOLLAR))])
+    notices = reader.catch_up()
+    assert alarms(notices) == []
+    verdict = judgements(notices)[-1]
+    assert (verdict.verdict, verdict.chunk_index) == (Verdict.FRAUD, 1)
     await prove(world, reader.replay.dispute())
     reader.catch_up()
     assert (await world.head()).batch_hash == good.batch_hash == reader.replay.batch_hash(reader.replay.cursor.tip)
