@@ -5,13 +5,15 @@ bodies that are dear to read, metrics and documents; three hundred further conne
 beforehand and sent by a process of the lowest priority. Latency is the node's own, from the last byte read to the
 answer, as `server-timing` tells it, without what the machine kept the node from running: its other users would be
 counted else, and the attackers themselves, who are somewhere else in life. The wall clock is told beside it. At the end
-the node is killed, and another one on its datadir has to know each order that was acknowledged and not taken back.
+the node is killed, and the life of each order that was acknowledged is asked of another one on its datadir: it is open,
+filled, or over for a reason that may end it. An expired order is not lost, one that nobody knows is.
 """
 
 import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,13 +22,16 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import httpx
+import msgspec
 import trio
 
 from l1_bridge.hashing import keccak
 from prover.stf import constants
 from sequencer.client.clock import wall_clock_ms
 from sequencer.devnet.signing_account import SigningAccount
-from tests.sequencer.node_process import NodeProcess, funded, running
+from sequencer.engine.effects import Reason
+from sequencer.engine.life.lives import OPEN
+from tests.sequencer.node_process import Client, NodeProcess, funded, running
 
 ATTACKERS: Final = 40
 IDLE: Final = 300
@@ -36,7 +41,9 @@ LEAST_P99_MS: Final = 25.0
 MOST_RSS_MB: Final = 300
 _ORDERS: Final = 100
 _BODIES: Final = 4
+_TOLD: Final = 20
 _FAIR_SLOTS: Final = 40
+_LOTS: Final = 1_000
 _MICROS: Final = 50_000 * 10**6
 _TICK_MS: Final = constants.TICK_STEP
 
@@ -135,6 +142,32 @@ def attacked(port: int, folder: Path) -> Any:
         process.wait()
 
 
+class Acknowledged(msgspec.Struct):
+    """What the node has said of an order, and what may have ended it since: asked for, whether or not it was answered."""
+
+    expires_at_ms: int
+    filled_lots: int
+    ends: set[str]
+
+
+def lost(said: Acknowledged, life: dict[str, Any] | None, is_open: bool, now_ms: int) -> str:
+    """Why an order is lost by what its life tells behind the kill; empty where it is not."""
+    if life is None:
+        return "nobody knows it"
+    if life["filled_lots"] < said.filled_lots:
+        return "a fill is gone"
+    if life["status"] in OPEN:
+        return "" if is_open else "its life is open, and it is in no book"
+    if is_open:
+        return "its life is over, and it is in a book"
+    if life["status"] == "filled":
+        return "" if life["filled_lots"] == _LOTS else "it is filled in part"
+    if life["reason"] == Reason.EXPIRED:
+        return "" if said.expires_at_ms <= now_ms else "it has expired before its time"
+    ends = {*said.ends, Reason.DISPLACED, Reason.MARGIN}
+    return "" if life["reason"] in ends else f"it ended as {life['status']}, {life['reason'] or 'for no reason'}"
+
+
 class Fair:
     """One client that sends one order at a time, takes some back, and notes what the node has said."""
 
@@ -145,8 +178,9 @@ class Fair:
         self.cancels: list[float] = []
         # Of both, with what the machine kept the node from running.
         self.walls: list[float] = []
-        self.standing: dict[int, str] = {}
+        self.acknowledged: dict[str, Acknowledged] = {}
         self.refused = 0
+        self._newest: dict[int, Acknowledged] = {}
         self._url = url
 
     async def trade(self, seconds: float) -> None:
@@ -157,15 +191,34 @@ class Fair:
             while trio.current_time() < until:
                 count += 1
                 slot = 1 + count % _FAIR_SLOTS
-                fields, signature = self.account.order(0, constants.BUY, 1_000, self.price - slot, slot, post_only=True)
+                fields, signature = self.account.order(0, constants.BUY, _LOTS, self.price - slot, slot, post_only=True)
+                self._may_end(slot, Reason.REPLACED)
                 answer = await self._call(client, "catenary_order", "order", fields, signature, self.orders)
                 if answer is not None:
-                    self.standing[slot] = answer["order_id"]
+                    said = Acknowledged(fields["expires_at_ms"], answer["filled_lots"], set())
+                    self.acknowledged[answer["order_id"]] = self._newest[slot] = said
                 if count % 4 == 0:
                     fields, signature = self.account.cancel(slot)
-                    if await self._call(client, "catenary_cancel", "request", fields, signature, self.cancels):
-                        self.standing.pop(slot, None)
+                    self._may_end(slot, Reason.CANCELLED)
+                    await self._call(client, "catenary_cancel", "request", fields, signature, self.cancels)
                 await trio.sleep(0.05)
+
+    def _may_end(self, slot: int, reason: Reason) -> None:
+        if slot in self._newest:
+            self._newest[slot].ends.add(reason)
+
+    def ended(self, client: Client) -> tuple[Counter[str], list[str]]:
+        """What became of all that was acknowledged, counted by status and reason; and why which are lost."""
+        told = client.call("catenary_openOrders", account=self.account.account)
+        standing, now = {order["order_id"] for order in told}, wall_clock_ms()
+        fates: Counter[str] = Counter()
+        gone = []
+        for name, said in self.acknowledged.items():
+            life = client.answer("catenary_order", order_id=name).get("result")
+            fates["unknown" if life is None else life["reason"] or life["status"]] += 1
+            if why := lost(said, life, name in standing, now):
+                gone.append(f"{name}: {why}")
+        return fates, gone
 
     async def _call(
         self, client: httpx.AsyncClient, method: str, name: str, fields: object, signature: bytes, times: list[float]
@@ -274,13 +327,15 @@ async def measured(folder: Path, seconds: int, rng: Random) -> dict[str, Any]:
         memory = watched.rss_mb
         node.kill_with_l1()
     with running(folder / "node", *usual) as node:
-        told = node.client.call("catenary_openOrders", account=accounts[0].account)
+        fates, gone = fair.ended(node.client)
     return {
         "fair_p99_ms_before": round(p99(before), 1),
         "fair_p99_ms_during": round(p99(fair.orders), 1),
         "cancel_p99_ms_during": round(p99(fair.cancels), 1),
         "ticks_missed": watched.missed,
-        "acknowledged_lost": len(set(fair.standing.values()) - {order["order_id"] for order in told}),
+        "acknowledged_lost": len(gone),
+        "lost": gone[:_TOLD],
+        "fates": dict(fates),
         "rss_mb_max": memory,
         "wall_p99_ms_before": p99(walls_before),
         "wall_p99_ms_during": p99(fair.walls),

@@ -1,5 +1,7 @@
 """The campaign of forty attackers: a short one that loses nothing, and what it would call a violation."""
 
+from typing import Any
+
 from tests.soak import overload
 
 GOOD = {
@@ -19,7 +21,37 @@ def test_nothing_that_was_acknowledged_is_lost_under_attack() -> None:
     summary, _ = overload.run(2, 3)
 
     assert summary["fair_orders"] > 0
-    assert (summary["acknowledged_lost"], summary["fair_refused"]) == (0, 0)
+    assert sum(summary["fates"].values()) >= summary["fair_orders"]
+    assert (summary["lost"], summary["acknowledged_lost"], summary["fair_refused"]) == ([], 0, 0)
+
+
+def test_an_order_that_was_acknowledged_is_open_filled_or_over_for_a_reason_that_may_end_it() -> None:
+    def life(status: str, reason: str = "", filled: int = 0) -> dict[str, Any]:
+        return {"status": status, "reason": reason, "filled_lots": filled}
+
+    said = overload.Acknowledged(expires_at_ms=1_000, filled_lots=0, ends={"replaced"})
+    for told, is_open, now in (
+        (life("resting"), True, 999),
+        (life("partially_filled", "", 5), True, 999),
+        (life("filled", "", 1_000), False, 999),
+        (life("expired", "expired"), False, 1_000),
+        (life("cancelled", "replaced"), False, 999),
+        (life("cancelled", "displaced"), False, 999),
+    ):
+        assert overload.lost(said, told, is_open, now) == "", told
+    for told, is_open, why in (
+        (None, False, "nobody knows it"),
+        (life("resting"), False, "its life is open, and it is in no book"),
+        (life("cancelled", "replaced"), True, "its life is over, and it is in a book"),
+        (life("filled", "", 999), False, "it is filled in part"),
+        (life("expired", "expired"), False, "it has expired before its time"),
+        (life("cancelled", "cancelled"), False, "it ended as cancelled, cancelled"),
+        (life("voided", "voided"), False, "it ended as voided, voided"),
+        (life("cancelled"), False, "it ended as cancelled, for no reason"),
+    ):
+        assert overload.lost(said, told, is_open, 999) == why, told
+    filled = overload.Acknowledged(expires_at_ms=1_000, filled_lots=6, ends=set())
+    assert overload.lost(filled, life("partially_filled", "", 5), True, 999) == "a fill is gone"
 
 
 def test_what_the_machine_did_with_others_is_not_the_nodes() -> None:
