@@ -10,6 +10,7 @@ from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Error, L1Rejected, L1Reverted, L1Superseded, L1Unavailable
 from l1_bridge.client.keys import Signer
 from l1_bridge.client.sending import OWN_TERMS
+from l1_bridge.client.values import Block
 from l1_bridge.codec import batch, calls
 from l1_bridge.contracts.artifact import ArtifactError
 from prover.contracts.deployment import Deployment
@@ -206,13 +207,34 @@ class Poster:
             self._parameters = calls.decode_record(calls.Parameters, answer)
         return self._parameters
 
-    async def oldest_owed(self, record: calls.BatchRecord) -> calls.QueueEntry | None:
-        """The oldest entry of the queue that a batch does not serve yet; None where it serves all. Raises L1Error."""
+    async def head_and_owed(self) -> tuple[calls.BatchRecord, int, calls.QueueEntry | None]:
+        """As `head`, and the oldest entry of the queue that the batch does not serve, None where it serves all.
+
+        Invariant: all of one block: an entry that came, or that a reorganisation took, between two answers would be
+        owed by a batch that serves it, or by none. Raises L1Error.
+        """
+        block = await self._client.newest_block()
+        try:
+            record, number = await self.head(block.number)
+            owed = await self._oldest_owed(record, block.number)
+        except L1Reverted:
+            # An index that was there at the block is none at another one of its number: no verdict of the bridge's.
+            await self._require_still(block)
+            raise
+        await self._require_still(block)
+        return record, number, owed
+
+    async def _oldest_owed(self, record: calls.BatchRecord, block: int) -> calls.QueueEntry | None:
         bridge = self._deployment.bridge
-        if record.queue_count == await self._client.word(bridge, calls.encode_call("queue_length")):
+        if record.queue_count == await self._client.word(bridge, calls.encode_call("queue_length"), block):
             return None
-        answer = await self._client.eth_call(bridge, calls.encode_call("queue_entry", record.queue_count))
+        answer = await self._client.eth_call(bridge, calls.encode_call("queue_entry", record.queue_count), block)
         return calls.decode_record(calls.QueueEntry, answer)
+
+    async def _require_still(self, block: Block) -> None:
+        again = await self._client.block(block.number)
+        if again is None or again.hash != block.hash:
+            raise L1Unavailable(f"L1 has replaced block {block.number} while it was asked what the queue is owed")
 
     async def bonded(self) -> tuple[int, int]:
         """What stands in bonds of this key, in wei, and what was burned or slashed of them. Raises L1Error."""
@@ -223,9 +245,8 @@ class Poster:
             whole - bond.amount_wei for bond in bonds if bond.slashed or bond.amount_wei
         )
 
-    async def _late_ms(self, record: calls.BatchRecord) -> int | None:
-        """From which time on a batch behind this one serves the queue alone; None where nothing is owed."""
-        owed = await self.oldest_owed(record)
+    async def _late_ms(self, owed: calls.QueueEntry | None) -> int | None:
+        """From which time on a batch behind one that owes this entry serves the queue alone; None where it owes none."""
         return None if owed is None else (owed.enqueued_at + (await self._fixed()).inclusion_seconds) * 1_000
 
     def _sealed_behind(self, first: int) -> list[SealedChunk]:
@@ -238,10 +259,10 @@ class Poster:
             chunks.append(chunk)
         return chunks
 
-    async def _taken_of(self, chunks: list[SealedChunk], record: calls.BatchRecord) -> list[SealedChunk]:
-        """The most of these that the bridge takes in one batch behind this one; empty where it takes none."""
+    async def _taken_of(self, chunks: list[SealedChunk], owed: calls.QueueEntry | None) -> list[SealedChunk]:
+        """The most of these that the bridge takes in one batch behind one that owes this; empty where it takes none."""
         times = [(_timestamp_ms(chunk), chunk.body) for chunk in chunks]
-        return chunks[: batch_length(times, await self._late_ms(record))]
+        return chunks[: batch_length(times, await self._late_ms(owed))]
 
     async def _is_too_old(self, time_ms: int, now_seconds: int) -> bool:
         """Whether the bridge takes no batch any more whose first chunk is of this time."""
@@ -254,12 +275,12 @@ class Poster:
         What follows from it cannot be undone: L1 has to have said so in its final part too.
         """
         try:
-            record, first = await self.head()
+            record, first, owed = await self.head_and_owed()
         except ForeignHead:
             return None
         chunks = self._sealed_behind(first)
         if chunks:
-            open_since_ms = chunks[0].began_ms if await self._taken_of(chunks, record) else 0
+            open_since_ms = chunks[0].began_ms if await self._taken_of(chunks, owed) else 0
         if open_since_ms is None or not await self._is_too_old(open_since_ms, await self._client.next_timestamp()):
             return None
         await self._require_final(record, final_block)
@@ -293,11 +314,11 @@ class Poster:
 
     async def post_once(self) -> bool:
         """Commits one batch if anything is sealed beyond the head; whether it did. Raises Overdue."""
-        record, first = await self.head()
+        record, first, owed = await self.head_and_owed()
         sealed = self._sealed_behind(first)
         if not sealed:
             return False
-        chunks = await self._taken_of(sealed, record)
+        chunks = await self._taken_of(sealed, owed)
         now_seconds = await self._client.next_timestamp()
         if not chunks or await self._is_too_old(chunks[0].began_ms, now_seconds):
             raise Overdue(_overdue(first))

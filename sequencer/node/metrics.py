@@ -66,8 +66,7 @@ class Purse:
                 self.holds_seat = int((await self._poster.seat()).holder == self._poster.operator)
                 self.bond_wei, self.bond_missing_wei = await self._poster.bonded()
                 self.asked_at = trio.current_time()
-                record, _ = await self._poster.head()
-                owed = await self._poster.oldest_owed(record)
+                _, _, owed = await self._poster.head_and_owed()
                 self.owed_since = 0 if owed is None else owed.enqueued_at
             except (L1Error, ArtifactError) as error:
                 self._log.warning("purse.unread", error=str(error))

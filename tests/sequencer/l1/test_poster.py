@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import msgspec
@@ -17,6 +18,7 @@ from l1_bridge.client.keys import development_key
 from l1_bridge.client.options import L1Options
 from l1_bridge.codec import batch, calls
 from l1_bridge.codec.events import BatchCommitted, decode_log
+from l1_bridge.contracts.artifact import ArtifactError
 from prover.contracts.deployment import Deployment, deploy
 from prover.stf import constants, encoding
 from sequencer.client.clock import wall_clock_ms
@@ -37,6 +39,7 @@ from tests.sequencer.node_world import ETH, PRICES, World, genesis, owner
 
 pytestmark = pytest.mark.trio
 OPERATOR = development_key(0)
+_ENTRY_FEE_WEI = 10**14
 
 
 @pytest.fixture(autouse=True)
@@ -375,12 +378,54 @@ async def test_a_node_that_does_not_take_the_pending_tag_or_simulate_at_all_hold
 async def test_no_answer_is_not_that_nobody_has_bonded_or_that_nothing_is_owed() -> None:
     async with site() as here:
         assert not await here.poster.is_seat_new()
-        record, _ = await here.poster.head()
         here.wire.is_mute = True
         with pytest.raises(L1Unavailable, match="with 0 bytes"):
             await here.poster.is_seat_new()
-        with pytest.raises(L1Unavailable, match="with 0 bytes"):
-            await here.poster._late_ms(record)
+        with pytest.raises(ArtifactError):
+            await here.poster.head_and_owed()
+
+
+async def test_what_is_owed_is_asked_of_one_block() -> None:
+    async with site() as here:
+        _, _, owed = await here.poster.head_and_owed()
+        assert owed is None
+        asked, word = list[object](), here.client.word
+
+        async def late(to: bytes, data: bytes, block: str | int = "latest") -> int:
+            """An entry comes behind the block that was chosen, before the queue's length is asked."""
+            await _enqueue(here)
+            asked.append(block)
+            return await word(to, data, block)
+
+        with patch.object(here.client, "word", late):
+            _, _, owed = await here.poster.head_and_owed()
+        assert (owed, len(asked), isinstance(asked[0], int)) == (None, 1, True)
+        _, _, owed = await here.poster.head_and_owed()
+        assert owed is not None
+        assert owed.enqueued_at == (await here.client.newest_block()).timestamp
+
+
+async def test_what_a_block_says_that_is_replaced_meanwhile_is_not_believed() -> None:
+    async with site() as here:
+        snapshot, word = await here.client.call("evm_snapshot", []), here.client.word
+        await _enqueue(here)
+
+        async def reorganised(to: bytes, data: bytes, block: str | int = "latest") -> int:
+            length = await word(to, data, block)
+            await here.client.call("evm_revert", [snapshot])
+            await here.client.call("evm_increaseTime", [60])
+            await here.client.call("evm_mine", [])
+            await here.client.call("evm_mine", [])
+            return length
+
+        with patch.object(here.client, "word", reorganised), pytest.raises(L1Unavailable, match="has replaced"):
+            await here.poster.head_and_owed()
+
+
+async def _enqueue(here: Site) -> None:
+    """An entry of the queue that needs no money in the venue."""
+    data = calls.encode_call("enqueue", constants.FORCED_RESCUE, bytes(constants.FORCED_RESCUE_LENGTH))
+    await here.client.send(OPERATOR, here.deployment.bridge, data, value=_ENTRY_FEE_WEI, gas=500_000)
 
 
 @pytest.mark.parametrize(

@@ -136,11 +136,8 @@ class Silent:
     async def bonded(self) -> tuple[int, int]:
         return 15, 5
 
-    async def head(self) -> tuple[None, int]:
-        return None, 0
-
-    async def oldest_owed(self, record: None) -> calls.QueueEntry:
-        return calls.QueueEntry(bytes(32), 1_234, 0)
+    async def head_and_owed(self) -> tuple[None, int, calls.QueueEntry]:
+        return None, 0, calls.QueueEntry(bytes(32), 1_234, 0)
 
 
 @pytest.mark.trio
