@@ -1,5 +1,6 @@
 """What a node knew of its L1 when it last heard of it: with that it comes up again while L1 is away."""
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -51,8 +52,18 @@ def keep_known(directory: Path, known: Known) -> None:
     replace_file(directory / KNOWN, msgspec.msgpack.encode(known))
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """All of it or nothing. Not synced: what a power cut leaves is an older word of L1, or none."""
+def replace_file(path: Path, content: bytes, *, is_synced: bool = False) -> None:
+    """All of it or nothing; where it is not synced a power cut leaves what was there before, or nothing."""
     temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(content)
+    with temporary.open("wb") as file:
+        file.write(content)
+        if is_synced:
+            file.flush()
+            os.fsync(file.fileno())
     temporary.replace(path)
+    if is_synced:
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)

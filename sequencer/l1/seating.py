@@ -1,13 +1,15 @@
 """The seat that an operator asked for: taken at the start, and again where L1 took back that it ever was.
 
-Invariant: for one word of the operator's one bond stands at most. Whether it was put up is what the bridge says at the
-head that the node follows, never a receipt's memory: where it stands, was slashed, given up or taken home, a second one
-is not put up.
+Invariant: for one word of the operator's one bond stands at most, across restarts too: which bonds there were before is
+written beside the state before one is put up. Whether it was is what the bridge says at the head that the node follows,
+never a receipt's memory: where it stands, was slashed, given up or taken home, a second one is not put up.
 """
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Final
 
+import msgspec
 import structlog
 import trio
 
@@ -17,9 +19,13 @@ from l1_bridge.client.values import Block
 from l1_bridge.codec import calls
 from l1_bridge.contracts.artifact import ArtifactError
 from sequencer.l1.handing_over import HANDING_OVER
+from sequencer.l1.known import replace_file
 from sequencer.l1.postable import Reason
 from sequencer.l1.poster import Poster, SeatTaken
 
+# Within the datadir.
+WORD: Final = "take-seat.json"
+_SAID_AGAIN: Final = "another one is after `catenary seat bond-again` alone, by a start with --take-seat"
 _LOOK_SECONDS: Final = 1.0
 # While one of these stands a bond would be put up for a seat from which nothing could be posted.
 _AGAINST: Final = frozenset(
@@ -28,6 +34,19 @@ _AGAINST: Final = frozenset(
         HANDING_OVER,
     )
 )
+
+
+class SeatLost(Exception):
+    """The bond of the operator's word was put up, and the seat is open again."""
+
+
+class _Word(msgspec.Struct, frozen=True):
+    """That a key shall take the seat of a bridge; how many bonds it had put up before, and how many were slashed."""
+
+    bridge: str
+    holder: str
+    bonds: int
+    slashed: int
 
 
 class Seating:
@@ -56,18 +75,40 @@ class Seating:
         self._told: str = ""
         self._log = structlog.get_logger("seat")
 
-    async def take(self, endpoint_url: str, is_wanted: bool) -> None:
-        """Takes an open seat, unless this key holds it. SeatTaken, L1Error.
+    async def take(self, endpoint_url: str, is_wanted: bool, word: Path | None = None) -> None:
+        """Takes an open seat, unless this key holds it. SeatTaken, SeatLost, L1Error, OSError.
 
         is_wanted: whether the operator asked for it, so that it is taken again where L1 takes it back.
+        word: the file that remembers his word across restarts; None for one that only a new rollup can hear.
         """
         block = await self._client.newest_block()
         bonds = await self._poster.bonds(block.number)
         is_ours = (await self._poster.seat()).holder == self._poster.operator
-        self._earlier = len(bonds) - (is_ours and len(bonds) > 0), sum(bond.slashed for bond in bonds)
+        fresh = len(bonds) - (is_ours and len(bonds) > 0), sum(bond.slashed for bond in bonds)
+        self._earlier = fresh if word is None else self._said(word, fresh)
+        if not is_ours and self._was_put_up(bonds):
+            raise SeatLost(f"its bond was put up and is not in the seat any more: {_SAID_AGAIN}")
         await self._put_up(endpoint_url)
         self._url, self._is_wanted = endpoint_url, is_wanted
         self._seats(await self._poster.seat())
+
+    def _said(self, word: Path, fresh: tuple[int, int]) -> tuple[int, int]:
+        """What was there when the operator said his word: of an earlier run where there was one, else now."""
+        bridge, holder = self._poster.bridge.hex(), self._poster.operator.hex()
+        try:
+            kept = msgspec.json.decode(word.read_bytes(), type=_Word)
+            if (kept.bridge, kept.holder) == (bridge, holder):
+                return kept.bonds, kept.slashed
+        except FileNotFoundError:
+            pass
+        except (OSError, msgspec.DecodeError) as error:
+            raise SeatLost(f"whether its bond was put up cannot be read from {word} ({error}): {_SAID_AGAIN}") from None
+        replace_file(word, msgspec.json.encode(_Word(bridge, holder, *fresh)), is_synced=True)
+        return fresh
+
+    def _was_put_up(self, bonds: list[calls.Bond]) -> bool:
+        earlier, slashed = self._earlier
+        return len(bonds) > earlier or sum(bond.slashed for bond in bonds) > slashed
 
     def hear(self, block: Block, seat: calls.Seat) -> None:
         """What the bridge says of the seat at a new block."""
@@ -107,9 +148,8 @@ class Seating:
         if again is None or again.hash != block.hash:
             # The answers may be of two chains.
             return
-        earlier, slashed = self._earlier
-        if self._is_given_up or len(bonds) > earlier or sum(bond.slashed for bond in bonds) > slashed:
-            self._tell("seat.lost", "its bond was put up, and nothing more is without --take-seat at a new start")
+        if self._is_given_up or self._was_put_up(bonds):
+            self._tell("seat.lost", f"its bond was put up: {_SAID_AGAIN}")
             return
         self._tell("seat.taken_back", "L1 was reorganised behind it, and its bond was never put up: it is again")
         await self._put_up(self._url)
@@ -124,3 +164,12 @@ class Seating:
         if self._told != event:
             self._told = event
             self._log.warning(event, why=why)
+
+
+def forget_word(directory: Path) -> bool:
+    """The operator says it again: the next start that is told to may put up another bond; whether one was remembered."""
+    try:
+        (directory / WORD).unlink()
+    except FileNotFoundError:
+        return False
+    return True

@@ -93,7 +93,7 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--l1-port", type=click.IntRange(0, 65535), default=8545, show_default=True, help="Embedded L1's port.")
 @click.option("--rollup-address", type=AddressType(), help="Bridge of an existing rollup.")
 @click.option("--deploy", is_flag=True, help="Deploy a new rollup to --l1-rpc-url (implied by the embedded L1).")
-@click.option("--take-seat", is_flag=True, help="Put up the bond for an open seat (implied for a new rollup).")
+@click.option("--take-seat", is_flag=True, help="Put up one bond for an open seat, once (implied for a new rollup).")
 @click.option("--follow", is_flag=True, help="Without the seat: show what L1 holds, take nothing. Needs no key.")
 @click.option(
     "--soft-from", default="", help="With --follow: the sequencer's URL, whose stream is shown as not yet posted."

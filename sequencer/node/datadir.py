@@ -14,6 +14,7 @@ import msgspec
 from prover.contracts.deployment import DeploymentRecord
 from prover.state import levels
 from sequencer.l1.following import CHECKPOINT
+from sequencer.l1.known import replace_file
 from sequencer.node.config import DatadirUnusable
 
 _LOCK: Final = "LOCK"
@@ -148,13 +149,7 @@ class Datadir:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """All of it or nothing."""
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    replace_file(path, content, is_synced=True)
 
 
 @contextmanager

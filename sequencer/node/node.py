@@ -34,7 +34,7 @@ from sequencer.l1.known import Known, keep_known, read_known, words_of
 from sequencer.l1.postable import BridgeFacts, Reason
 from sequencer.l1.poster import Poster, SeatTaken
 from sequencer.l1.preflight import LocalVerdicts, Preflight, WorkerVerdicts
-from sequencer.l1.seating import Seating
+from sequencer.l1.seating import WORD, Seating, SeatLost
 from sequencer.l1.watching import Watch, meet_time
 from sequencer.node import metrics
 from sequencer.node.checking import JOURNAL_LIMITS
@@ -507,9 +507,14 @@ class Node:
                     "SEAT_OPEN: nobody holds the committer's seat, and a bond of "
                     f"{self._ground.parameters.bond_wei / 10**18:g} ether is put up with --take-seat alone."
                 )
-            await self._seating.take(url, is_wanted)
+            word = self._ground.datadir.path / WORD if config.is_seat_wanted else None
+            await self._seating.take(url, is_wanted, word)
         except SeatTaken as error:
             raise L1Unusable(f"This node cannot post: {error}.") from None
+        except SeatLost as error:
+            raise CannotStart(f"SEAT_LOST: {error}.") from None
+        except OSError as error:
+            raise DatadirUnusable(f"The datadir {self._ground.datadir.path} takes nothing: {error}.") from None
         except L1Error as error:
             raise unusable("The committer's seat cannot be taken", error) from None
 

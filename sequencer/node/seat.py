@@ -1,4 +1,4 @@
-"""`catenary seat`: the committer's seat on L1, and how it goes from one operator to the next."""
+"""`catenary seat`: the committer's seat on L1, how it goes from one operator to the next, and a second bond."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -44,6 +44,14 @@ class HandOverOptions(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str
 
 
+class BondAgainOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What `catenary seat bond-again` was told."""
+
+    datadir: Path
+    json: bool
+    log_level: str
+
+
 def _on_l1(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--rollup-address", type=AddressType(), required=True, help="Address of the bridge."),
@@ -55,7 +63,7 @@ def _on_l1(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.group()
 def seat() -> None:
-    """The committer's seat: who holds it, bond ahead, hand it over, take a bond home."""
+    """The committer's seat: who holds it, bond ahead, bond again, hand it over, take a bond home."""
 
 
 @seat.command()
@@ -127,6 +135,33 @@ def withdraw(options: SeatOptions) -> None:
         return True
 
     run_command(output, taken)
+
+
+@seat.command("bond-again")
+@click.option(
+    "--datadir", type=click.Path(path_type=Path), default=DEFAULT_DATADIR, show_default=True, help="Of the node."
+)
+@output_options
+@config_option
+@gathered(BondAgainOptions)
+def bond_again(options: BondAgainOptions) -> None:
+    """Let the next start with --take-seat put up another bond, where the one that an earlier start put up is lost.
+
+    However often a node is started, it puts up one bond for one --take-seat; this says it again.
+    """
+    configure_logging(options.log_level, options.json)
+    output = StandardOutput(options.json)
+
+    async def said() -> bool:
+        from sequencer.l1.seating import forget_word
+
+        path = options.datadir.expanduser()
+        if not forget_word(path):
+            raise CommandFailed(f"No start in {path} has put up a bond: --take-seat alone says it.", EXIT_USAGE)
+        output.summary("the next start with --take-seat may put up a bond", {"datadir": str(path)}, good=True)
+        return True
+
+    run_command(output, said)
 
 
 @seat.command("hand-over")

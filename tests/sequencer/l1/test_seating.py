@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -12,12 +13,13 @@ import trio
 import trio.testing
 
 from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Unavailable
 from l1_bridge.client.keys import development_key
 from l1_bridge.client.options import L1Options
 from l1_bridge.codec import calls
 from sequencer.l1.postable import Reason
 from sequencer.l1.poster import Poster, SeatTaken
-from sequencer.l1.seating import Seating
+from sequencer.l1.seating import WORD, Seating, SeatLost, forget_word
 from tests.l1_bridge.simulated_l1 import SimulatedL1
 from tests.l1_bridge.weather import Weather, WeatherTransport
 from tests.sequencer.node_world import World
@@ -43,6 +45,10 @@ class Chain:
         self.seating = Seating(
             self.client, poster, self.since.append, lambda: [Reason(code, "") for code in self.codes]
         )
+
+    def restarted(self) -> Seating:
+        """The same key's seating in a new process."""
+        return Seating(self.client, self.seating._poster, self.since.append, lambda: [])
 
     def _client(self) -> L1Client:
         async def ask(content: bytes) -> bytes:
@@ -150,6 +156,61 @@ def test_where_the_bond_was_put_up_no_second_one_is(is_home: bool) -> None:
 
     with on_chain(play) as told:
         assert told == ["seat.taken", "seat.lost"]
+
+
+def test_a_restart_alone_puts_up_no_second_bond(tmp_path: Path) -> None:
+    word = tmp_path / WORD
+
+    async def play(chain: Chain) -> None:
+        await chain.seating.take("http://here", True, word)
+        # However often it comes up while it sits, and where a reorganisation took the seat meanwhile.
+        await chain.restarted().take("http://here", True, word)
+        chain.codes = ["OTHER_QUEUE"]
+        await chain.lose(chain.l1.head.number)
+        assert (chain.seat.bond_id, chain.bonds) == (0, 0)
+        await chain.restarted().take("http://here", True, word)
+        assert (chain.seat.holder, chain.bonds) == (OPERATOR.address, 1)
+        await chain.call("resign", chain.l1.head.timestamp + 20)
+        await trio.sleep(20 * BLOCK_SECONDS)
+        for _ in range(2):
+            with pytest.raises(SeatLost, match="bond-again"):
+                await chain.restarted().take("http://here", True, word)
+        assert (chain.seat.bond_id, chain.bonds) == (0, 1)
+        assert forget_word(tmp_path)
+        assert not forget_word(tmp_path)
+        await chain.restarted().take("http://here", True, word)
+        assert (chain.seat.holder, chain.bonds) == (OPERATOR.address, 2)
+
+    with on_chain(play):
+        pass
+
+
+def test_a_bond_that_was_never_put_up_is_by_the_next_start_and_a_word_that_cannot_be_read_by_none(
+    tmp_path: Path,
+) -> None:
+    word = tmp_path / WORD
+
+    async def play(chain: Chain) -> None:
+        async def killed(endpoint_url: str) -> None:
+            raise L1Unavailable("the process ends here")
+
+        with patch.object(chain.seating._poster, "take_seat", killed), pytest.raises(L1Unavailable):
+            await chain.seating.take("http://here", True, word)
+        kept = word.read_bytes()
+        word.write_bytes(kept[:-1])
+        with pytest.raises(SeatLost, match="cannot be read"):
+            await chain.restarted().take("http://here", True, word)
+        assert chain.bonds == 0
+        word.write_bytes(kept)
+        await chain.restarted().take("http://here", True, word)
+        assert (chain.seat.holder, chain.bonds, word.read_bytes()) == (OPERATOR.address, 1, kept)
+        # Of another key, as in a datadir that was handed over, it says nothing of this one.
+        word.write_bytes(kept.replace(OPERATOR.address.hex().encode(), OTHER.address.hex().encode()))
+        await chain.restarted().take("http://here", True, word)
+        assert (chain.bonds, word.read_bytes()) == (1, kept)
+
+    with on_chain(play):
+        pass
 
 
 def test_a_slashed_bond_is_followed_by_none() -> None:

@@ -19,6 +19,7 @@ from prover.stf import encoding
 from sequencer.client.clock import wall_clock_ms
 from sequencer.devnet.funding import fund
 from sequencer.l1.resequence import STATE
+from sequencer.l1.seating import forget_word
 from sequencer.node import node
 from sequencer.node.config import CannotStart, DatadirUnusable, L1Unusable, NodeConfig
 from sequencer.node.node import Running
@@ -198,6 +199,16 @@ async def test_a_bond_is_put_up_only_where_the_operator_says_so(tmp_path: Path) 
         async with up(config(tmp_path / "one", l1)) as running:
             await until_ready(running)
         assert await bonds(l1, bridge) == 2
+        # A service says the same at each start, and that is one word.
+        await passed_on(l1, bridge, 0)
+        for _ in range(2):
+            words = await refusal(config(tmp_path / "one", l1, is_seat_wanted=True), CannotStart)
+            assert words.startswith("SEAT_LOST")
+        assert await bonds(l1, bridge) == 2
+        assert forget_word(tmp_path / "one")
+        async with up(config(tmp_path / "one", l1, is_seat_wanted=True)) as running:
+            await until_ready(running)
+        assert await bonds(l1, bridge) == 3
         given = config(tmp_path / "one", l1, development_key=1)
         assert (await refusal(given, L1Unusable)).startswith("OTHER_SEAT")
 

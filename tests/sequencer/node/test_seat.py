@@ -7,6 +7,7 @@ from typing import Any
 from click.testing import CliRunner
 
 from l1_bridge.client.keys import development_key
+from sequencer.l1.seating import WORD
 from sequencer.node.seat import seat as command
 from tests.sequencer.node_process import node_inside, own_logging, some_l1
 
@@ -41,3 +42,11 @@ def test_a_seat_goes_from_one_operator_to_the_next_and_the_bond_home(tmp_path: P
         chosen = ("--l1-rpc-url", l1.url, "--development-key", "1")
         with node_inside(tmp_path / "node", *chosen) as node:
             assert node.client.status()["ready"]
+
+
+def test_a_second_bond_is_said_where_a_first_one_was(tmp_path: Path) -> None:
+    code, _, error = asked("bond-again", "--datadir", str(tmp_path))
+    assert (code, "--take-seat alone says it" in error) == (2, True)
+    (tmp_path / WORD).write_bytes(b"{}")
+    assert asked("bond-again", "--datadir", str(tmp_path))[0] == 0
+    assert list(tmp_path.iterdir()) == []
