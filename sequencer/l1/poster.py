@@ -246,7 +246,7 @@ class Poster:
         )
 
     async def _late_ms(self, owed: calls.QueueEntry | None) -> int | None:
-        """From which time on a batch behind one that owes this entry serves the queue alone; None where it owes none."""
+        """From which time on a batch behind one that owes this serves the queue alone; None where it owes none."""
         return None if owed is None else (owed.enqueued_at + (await self._fixed()).inclusion_seconds) * 1_000
 
     def _sealed_behind(self, first: int) -> list[SealedChunk]:

@@ -167,7 +167,7 @@ class Seating:
 
 
 def forget_word(directory: Path) -> bool:
-    """The operator says it again: the next start that is told to may put up another bond; whether one was remembered."""
+    """The operator says it again: the next start that is told to may put up another bond; whether there was a word."""
     try:
         (directory / WORD).unlink()
     except FileNotFoundError:

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -198,10 +199,13 @@ class History:
 
     async def _loaded(self) -> None:
         """Until enough was acknowledged that can be lost, and a moment more."""
-        before = sum(one.acknowledged for one in self._streams)
-        with trio.fail_after(PATIENCE_SECONDS):
-            while sum(one.acknowledged for one in self._streams) < before + _LEAST_ACKNOWLEDGED:
-                await trio.sleep(0.02)
+        wanted = sum(one.acknowledged for one in self._streams) + _LEAST_ACKNOWLEDGED
+
+        async def still() -> str:
+            acknowledged = sum(one.acknowledged for one in self._streams)
+            return "" if acknowledged >= wanted else f"{acknowledged} operations are acknowledged, of {wanted}"
+
+        await until("a load that can be lost", still)
         await trio.sleep(self._random.uniform(0, 0.7))
 
     async def _let_go(self, is_over: threading.Event, threads: list[threading.Thread]) -> None:
@@ -243,9 +247,13 @@ class History:
     async def _succeed(self) -> None:
         """Whom L1 names goes on, with a copy of the datadir where it is the other one."""
         # What was sent is mined, or was never sent.
-        block = (await self._l1.newest_block()).number
-        while (await self._l1.newest_block()).number < block + 2:
-            await trio.sleep(0.05)
+        wanted = (await self._l1.newest_block()).number + 2
+
+        async def still() -> str:
+            newest = (await self._l1.newest_block()).number
+            return "" if newest >= wanted else f"L1's newest block is {newest}, not {wanted}"
+
+        await until("two blocks of L1", still)
         seat = calls.decode_record(
             calls.Seat, await self._l1.eth_call(self._deployment.bridge, calls.encode_call("seat"))
         )
@@ -297,11 +305,19 @@ class History:
 
     async def _posted(self, node: Node) -> None:
         """Until L1 holds all that was taken."""
-        while True:
+
+        async def still() -> str:
             status = node.client.status()
-            if not status["sequenced"]["operations"] and status["posted"]["chunks"] == status["sequenced"]["chunk"]:
-                return
-            await trio.sleep(0.05)
+            sequenced, posted = status["sequenced"], status["posted"]
+            if not sequenced["operations"] and posted["chunks"] == sequenced["chunk"]:
+                return ""
+            reasons = [reason["code"] for reason in status["reasons"]]
+            return (
+                f"{sequenced['operations']} operations are open, {posted['chunks']} chunks of {sequenced['chunk']} are "
+                f"posted, and what stands against it is {reasons}"
+            )
+
+        await until("all that was taken to be on L1", still)
 
     async def _replay(self, node: Node) -> None:
         """From L1's logs alone; ticks go on meanwhile, so the bridge's own head is what it has to be."""
@@ -316,6 +332,22 @@ class History:
 
 class NotUp(Exception):
     """A node that must come up has ended."""
+
+
+class NeverCame(Exception):
+    """What was waited for, and what stood when the wait was over."""
+
+
+async def until(awaited: str, still: Callable[[], Awaitable[str]]) -> None:
+    """Waits until nothing is missing any more; NeverCame with the last thing that was.
+
+    still: what is missing now, empty for nothing.
+    """
+    end = trio.current_time() + PATIENCE_SECONDS
+    while missing := await still():
+        if trio.current_time() > end:
+            raise NeverCame(f"{awaited} did not come in {PATIENCE_SECONDS} seconds: {missing}")
+        await trio.sleep(0.05)
 
 
 def kinds_of(random: Random, kills: int) -> list[str]:
@@ -336,7 +368,7 @@ def run(kills: int, seed: int) -> tuple[dict[str, Any], list[str]]:
             with some_l1(Path(name) / "l1") as l1:
                 try:
                     trio.run(history.run, l1.url)
-                except* (NotUp, AssertionError, L1Error) as errors:
+                except* (NotUp, NeverCame, AssertionError, L1Error) as errors:
                     broken += [f"history {first // KILLS_OF_A_HISTORY}: {error!r}" for error in errors.exceptions]
         counts += history.counts
         broken += history.said

@@ -65,7 +65,7 @@ class KilledNode:
 
     async def ready(self) -> Node | None:
         """The node once it says that it is up; None where it has ended before."""
-        with trio.fail_after(PATIENCE_SECONDS):
+        with trio.move_on_after(PATIENCE_SECONDS):
             while True:
                 is_over, told = self.has_ended, self.last
                 if told.get("event") == "ready":
@@ -74,6 +74,7 @@ class KilledNode:
                 if is_over:
                     return None
                 await trio.sleep(_LOOK_SECONDS)
+        raise AssertionError(f"the node has said neither that it is up nor its end; its last line: {self.last}")
 
     def kill(self) -> None:
         """SIGKILL, and until it is gone."""

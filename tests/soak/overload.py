@@ -143,7 +143,7 @@ def attacked(port: int, folder: Path) -> Any:
 
 
 class Acknowledged(msgspec.Struct):
-    """What the node has said of an order, and what may have ended it since: asked for, whether or not it was answered."""
+    """What the node has said of an order, and what may have ended it since: asked for, answered or not."""
 
     expires_at_ms: int
     filled_lots: int

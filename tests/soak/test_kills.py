@@ -1,16 +1,19 @@
 """Kills in small: one of each kind loses nothing, and what would be lost, doubled or elsewhere is noticed."""
 
+from pathlib import Path
 from random import Random
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from sequencer.devnet.signing_account import SigningAccount
+from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.node_world import BUY, DOMAIN, SELL, key
 from tests.soak import kills
-from tests.soak.kills import KINDS, History, Stream, kinds_of
+from tests.soak.kills import KINDS, History, NeverCame, Stream, kinds_of
 
 LOTS = 100
 
@@ -77,3 +80,26 @@ def test_what_is_lost_or_doubled_is_counted(
 ) -> None:
     counted = looked(positions, (LOTS, LOTS), open_orders)
     assert counted == {"lost": lost, "duplicated": duplicated, "root_mismatches": 0}
+
+
+def test_a_wait_ends_and_says_what_it_waited_for() -> None:
+    status = {
+        "sequenced": {"operations": 2, "chunk": 9},
+        "posted": {"chunks": 7},
+        "reasons": [{"code": "NOT_POSTING"}],
+    }
+    asked = []
+
+    def told() -> dict[str, Any]:
+        asked.append(trio.current_time())
+        return status
+
+    async def wait() -> None:
+        await History(Random(1), Path(), [])._posted(SimpleNamespace(client=SimpleNamespace(status=told)))
+
+    said = r"in 600 seconds: 2 operations are open, 7 chunks of 9 are posted, .* \['NOT_POSTING'\]"
+    with pytest.raises(NeverCame, match=said):
+        trio.run(wait, clock=trio.testing.MockClock(autojump_threshold=0))
+    assert asked[-1] - asked[0] > PATIENCE_SECONDS
+    status["sequenced"], status["posted"] = {"operations": 0, "chunk": 9}, {"chunks": 9}
+    trio.run(wait, clock=trio.testing.MockClock(autojump_threshold=0))
