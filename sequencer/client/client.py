@@ -19,6 +19,7 @@ from sequencer.schema.answers import (
     FaucetPayment,
     FillView,
     GlobalsProof,
+    LimitsView,
     MarketView,
     OrderResult,
     PostMortemView,
@@ -84,6 +85,10 @@ class NodeClient:
     async def status(self) -> Status:
         """Where the node stands."""
         return await self._typed(Status, "catenary_status")
+
+    async def limits(self) -> LimitsView:
+        """What may be asked, and how much of it is left to this client's connection and address."""
+        return await self._typed(LimitsView, "catenary_limits")
 
     async def markets(self) -> list[MarketView]:
         """All markets with their prices."""

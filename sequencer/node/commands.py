@@ -1,8 +1,10 @@
 """`catenary node`: its options, and what an operator is told."""
 
 import os
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import click
 import msgspec
@@ -37,6 +39,40 @@ _SOURCES: Final = {
     ParameterSource.PROMPT: "prompt",
 }
 DEFAULT_DATADIR = Path("~/.catenary/node")
+_HOST_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+class HostName(click.ParamType[str]):
+    """A name or an address without a port -> as requests that come for it say it."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Lower case; a usage error for anything that no request could come for."""
+        text = str(value).lower()
+        if not _HOST_NAME.fullmatch(text):
+            self.fail(f"{text[:80]!r} is no name of a host: say it without scheme, port and path", param, ctx)
+        return text
+
+
+class PageOrigin(click.ParamType[str]):
+    """scheme://host[:port] -> as browsers write it: lower case, without its scheme's own port."""
+
+    name = "origin"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """A usage error for anything that no browser sends, such as * or a path."""
+        text = str(value).lower()
+        try:
+            parts = urlsplit(text)
+            scheme, host, port = parts.scheme, parts.hostname or "", parts.port
+        except ValueError:
+            scheme, host, port = "", "", None
+        said = f"{scheme}://{host}" + ("" if port is None else f":{port}")
+        if scheme not in _DEFAULT_PORTS or not _HOST_NAME.fullmatch(host) or text != said:
+            self.fail(f"{text[:80]!r} is no origin: say https://host or https://host:port", param, ctx)
+        return f"{scheme}://{host}" if port == _DEFAULT_PORTS[scheme] else said
 
 
 class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +81,8 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     datadir: Path
     port: int
     monitor_port: int | None
+    allow_host: tuple[str, ...]
+    allow_origin: tuple[str, ...]
     l1_rpc_url: str
     l1_port: int
     rollup_address: bytes | None
@@ -88,6 +126,18 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     default=None,
     show_default="the one after --port",
     help="Port of /health, /ready and /metrics alone, 0: any.",
+)
+@click.option(
+    "--allow-host",
+    type=HostName(),
+    multiple=True,
+    help="A name that requests may come for, as through a proxy; this machine's may always. Give it several times.",
+)
+@click.option(
+    "--allow-origin",
+    type=PageOrigin(),
+    multiple=True,
+    help="https://host[:port] whose pages may ask; this machine's may always. Give it several times.",
 )
 @click.option("--l1-rpc-url", default="", help="JSON-RPC of an L1 node; without one an embedded L1 starts.")
 @click.option("--l1-port", type=click.IntRange(0, 65535), default=8545, show_default=True, help="Embedded L1's port.")
@@ -189,6 +239,8 @@ def config_of(options: NodeOptions) -> "NodeConfig":
         datadir=options.datadir.expanduser(),
         port=options.port,
         monitor_port=_monitor_port(options),
+        api_hosts=frozenset(options.allow_host),
+        api_origins=frozenset(options.allow_origin),
         l1_rpc_url=options.l1_rpc_url,
         l1_port=options.l1_port,
         rollup_address=options.rollup_address or b"",

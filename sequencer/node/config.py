@@ -19,6 +19,9 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     datadir: Path
     port: int = 9545
+    # Beside this machine's: names that requests may come for, as through a proxy, and origins of pages that may ask.
+    api_hosts: frozenset[str] = frozenset()
+    api_origins: frozenset[str] = frozenset()
     # Where health, readiness and metrics are told beside the API's port too; None: nowhere.
     monitor_port: int | None = None
     l1_rpc_url: str = ""

@@ -21,6 +21,7 @@ from sequencer.api.methods.reports import Reports
 from sequencer.api.methods.standing import Standing
 from sequencer.api.rpc.handlers import register
 from sequencer.api.rpc.jsonrpc import Registry
+from sequencer.api.transport.http import Access
 from sequencer.api.transport.server import ApiConfig, Server, open_port
 from sequencer.client.clock import monotonic_clock_ms, wall_clock_ms
 from sequencer.engine.effects import Processed
@@ -283,7 +284,9 @@ class Node:
 
     def _api(self) -> Server:
         registry = Registry()
-        self._methods.register(registry)
+        config = self._ground.config
+        api = ApiConfig(port=config.port, access=Access(config.api_hosts, config.api_origins))
+        self._methods.register(registry, api.limits)
         register(registry, self._reports)
         collectors = CollectorRegistry()
         metrics.register(
@@ -301,7 +304,7 @@ class Node:
             ),
         )
         server = Server(
-            ApiConfig(port=self._ground.config.port),
+            api,
             registry,
             metrics=collectors,
             epoch=secrets.token_hex(4),

@@ -69,6 +69,51 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     reasons: list[ReadinessReason]
 
 
+class Tokens(msgspec.Struct, frozen=True):
+    """What a caller may spend: `left` now, `rate` more a second, never above `burst`."""
+
+    left: int
+    rate: int
+    burst: int
+
+
+class VenueLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How many orders may be open and how long they may live.
+
+    An account has `account_orders` places and one more for each `place_micros` of its equity, in all books together.
+    """
+
+    account_orders: int
+    place_micros: int
+    book_orders: int
+    orders_a_call: int
+    order_life_ms: int
+    immediate_life_ms: int
+    trigger_life_ms: int
+    request_life_ms: int
+
+
+class LimitsView(msgspec.Struct, frozen=True, kw_only=True):
+    """catenary_limits: what a caller may ask, and how much of it is left; sizes in bytes.
+
+    A call costs a token, each whole `token_bytes` of a message one more, and an order of a batch one. How large a
+    method's params may be stands in the document (`x-params-bytes`).
+    """
+
+    connection: Tokens
+    address: Tokens
+    token_bytes: int
+    connections: int
+    calls_in_flight: int
+    batch_calls: int
+    body_bytes: int
+    answer_bytes: int
+    connection_subscriptions: int
+    idle_ms: int
+    call_ms: int
+    venue: VenueLimits
+
+
 # Markets and trades.
 
 

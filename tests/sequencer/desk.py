@@ -15,7 +15,8 @@ from prover.signing.typed_data import typed_data
 from prover.stf import constants, containers
 from sequencer.api.methods.methods import Methods
 from sequencer.api.methods.standing import Standing
-from sequencer.api.rpc.jsonrpc import JSON, Call, Registry
+from sequencer.api.rpc.jsonrpc import JSON, Call, Registry, Session
+from sequencer.api.rpc.limits import Limits, TokenBucket
 from sequencer.api.rpc.subscriptions import Channel, Feeds
 from sequencer.l1.bridge_view import BridgeView
 from sequencer.l1.postable import Reason
@@ -42,6 +43,7 @@ class Released:
 
     def __init__(self) -> None:
         self.owed = 0
+        self.session = Session(TokenBucket(1, 9, lambda: 0.0), address=TokenBucket(1, 9, lambda: 0.0))
 
     def release(self) -> None:
         """Nothing waits."""
@@ -136,7 +138,7 @@ class Desk:
         self.methods.open_feeds(cast(Feeds, self.channels))
         self.venue.listeners.append(self.methods)
         self.registry = Registry()
-        self.methods.register(self.registry)
+        self.methods.register(self.registry, Limits())
 
     async def ask(self, name: str, **params: Any) -> Any:
         """The answer of a method as it travels."""

@@ -76,7 +76,7 @@ class OracleWorld:
         methods = Methods(self.venue, view, cast(L1Client, None), deployment, trio_clock_ms, sign, standing)
         self.reports = Reports(self.venue, DOMAIN, trio_clock_ms, is_taking=is_taking)
         registry = Registry()
-        methods.register(registry)
+        methods.register(registry, Limits())
         register(registry, self.reports)
         log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[])
         dispatcher = Dispatcher(

@@ -111,6 +111,8 @@ class History:
             act()
             self._check()
             self._serve()
+            if act == self._outage:
+                self._stay()
             self._check()
 
     # What others do.
@@ -271,6 +273,12 @@ class History:
         self.seen["served"] += 1
         self.seen["live tip" if self.venue.tip else "genesis"] += 1
         self._try_freeze(tip)
+
+    def _stay(self) -> None:
+        """Until no head is open: an instant between two outages of eight days serves nobody, and is no chance."""
+        while self.model.holder == self.node and self.now * 1_000 < self.head_until_ms:
+            self.venue.evm.now = -(-self.head_until_ms // 1_000)
+            self._serve()
 
     _parent_root = b""
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from l1_bridge.client.client import L1Client
 from prover.contracts.deployment import Deployment
 from sequencer.api.methods.accounts import Accounts
+from sequencer.api.methods.bounds import Bounds
 from sequencer.api.methods.channels import Channels
 from sequencer.api.methods.drafts import Drafter
 from sequencer.api.methods.fates import Fates
@@ -15,6 +16,7 @@ from sequencer.api.methods.rollup import Rollup
 from sequencer.api.methods.standing import Standing
 from sequencer.api.rpc.handlers import register
 from sequencer.api.rpc.jsonrpc import Registry
+from sequencer.api.rpc.limits import Limits
 from sequencer.api.rpc.subscriptions import Feeds
 from sequencer.engine.effects import Processed
 from sequencer.l1.bridge_view import BridgeView
@@ -38,6 +40,7 @@ class Methods:
     ) -> None:
         """sign: 64 compact bytes of a digest, by the key that posts."""
         engine = venue.engine
+        self._book_limits = engine.limits.book
         rankings, calls, drafter = Rankings(engine), MarginCalls(engine), Drafter(engine, now_ms)
         self.markets = Markets(engine)
         self.accounts = Accounts(engine, calls, rankings, drafter, now_ms)
@@ -48,9 +51,10 @@ class Methods:
         self._channels = Channels(engine, self.accounts, self.rollup, calls)
         fates.tell = self._channels.refused
 
-    def register(self, registry: Registry) -> None:
-        """Adds every method."""
-        register(registry, self.rollup, self.markets, self.accounts, self.operations, self.rescues)
+    def register(self, registry: Registry, limits: Limits) -> None:
+        """Adds every method; limits: of the server that calls them."""
+        bounds = Bounds(limits, self._book_limits)
+        register(registry, self.rollup, self.markets, self.accounts, self.operations, self.rescues, bounds)
 
     def open_feeds(self, feeds: Feeds) -> None:
         """Opens the channels."""

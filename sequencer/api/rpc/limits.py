@@ -86,6 +86,12 @@ class TokenBucket:
         return taken
 
     @property
+    def left(self) -> int:
+        """Whole tokens that there are now; none where some are owed."""
+        self.wait_seconds()
+        return max(0, int(self._tokens))
+
+    @property
     def is_full(self) -> bool:
         """Whether nothing was spent that has not come back."""
         self.wait_seconds()

@@ -224,7 +224,8 @@ class HttpConnection:
             took = f"node;dur={(trio.current_time() - read_at) * 1_000:.1f}"
             # Of that, what the node was ready to do and had no core for.
             took += f", away;dur={(waited_seconds() - waited) * 1_000:.1f}"
-            await self._send(request, answer, ("server-timing", took), is_last=self._dispatcher.is_draining)
+            left = ("ratelimit", f'"connection";r={self._session.bucket.left}')
+            await self._send(request, answer, ("server-timing", took), left, is_last=self._dispatcher.is_draining)
             if self._connection.our_state is not h11.DONE:
                 await linger(self._stream, self._limits.linger_seconds)
                 return None

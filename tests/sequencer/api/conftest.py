@@ -14,7 +14,7 @@ from prover.stf.codes import MAKER_MARGIN
 from sequencer.api.rpc.errors import LAW_ERRORS, NOT_READY, CallError, law_error
 from sequencer.api.rpc.jsonrpc import Call, Registry
 from sequencer.api.rpc.limits import Limits
-from sequencer.api.transport.http import Answer
+from sequencer.api.transport.http import Access, Answer
 from sequencer.api.transport.server import ApiConfig, Server, Surroundings
 from sequencer.schema.params import NoParams
 from sequencer.schema.values import Bytes20, Uint64, WideInteger
@@ -147,7 +147,7 @@ async def start(nursery: trio.Nursery) -> AsyncIterator[Start]:
         log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[])
         around = {name: options.pop(name) for name in ("clock", "new_incident") if name in options}
         server = Server(
-            ApiConfig(port=0, limits=limits or Limits()),
+            ApiConfig(port=0, limits=limits or Limits(), access=options.pop("access", Access())),
             venue.registry,
             metrics=collectors,
             epoch="run",

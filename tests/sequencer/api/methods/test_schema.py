@@ -126,6 +126,7 @@ def fields_of(tag: int, message: containers.Order | containers.Request) -> dict[
 
 async def ask_all(whole: Whole) -> None:
     """Every question that needs no signature and no L1."""
+    await whole.ask("catenary_limits")
     for account in range(1, FIRST + 4):
         if account == 1 or account >= FIRST:
             await whole.ask("catenary_account", account=account)

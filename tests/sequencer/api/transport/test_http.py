@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from sequencer.api.methods.standing import Standing
 from sequencer.api.rpc.limits import Limits
+from sequencer.api.transport.http import Access
 from sequencer.api.transport.server import ApiConfig, CannotListenError, Server
 from sequencer.l1.postable import Reason, reasons
 from tests.sequencer.api.conftest import Running, Venue
@@ -225,6 +226,30 @@ async def test_local_pages_may_call(start: Start, origin: str) -> None:
     answer = await node.post(call_bytes("echo", [1]), Origin=origin)
     assert answer.status_code == 200
     assert answer.headers["access-control-allow-origin"] == origin
+
+
+async def test_names_and_pages_that_the_operator_allows_may_call_and_none_beside_them(start: Start) -> None:
+    node: Running = await start(access=Access(frozenset({"venue.example"}), frozenset({"https://page.example"})))
+    for host, origin, status in (
+        ("venue.example", "https://page.example", 200),
+        ("VENUE.example:443", "http://localhost:3000", 200),
+        ("127.0.0.1", "https://page.example", 200),
+        ("venue.example.evil", "https://page.example", 403),
+        ("venue.example", "http://page.example", 403),
+        ("venue.example", "https://page.example:444", 403),
+        ("venue.example", "https://venue.example", 403),
+    ):
+        answer = await node.post(call_bytes("echo", [1]), Host=host, Origin=origin)
+        assert answer.status_code == status, (host, origin)
+        assert answer.headers.get("access-control-allow-origin") == (origin if status == 200 else None)
+
+
+async def test_an_answer_says_how_many_tokens_are_left(start: Start) -> None:
+    node: Running = await start(Limits(start_tokens=50, connection_rate=1e-9), clock=lambda: 0.0)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{node.port}") as client:
+        for left in (49, 48):
+            answer = await client.post("/", content=call_bytes("echo", [1]))
+            assert answer.headers["ratelimit"] == f'"connection";r={left}'
 
 
 async def test_each_reason_why_a_node_cannot_post_is_read_at_ready(start: Start) -> None:
