@@ -4,6 +4,8 @@ A pure function of the state it was opened on and of its inputs, each with its o
 root. Nothing reaches the store before `flush`, which the edge calls once the inputs are durable in the journal.
 """
 
+from typing import Final
+
 import msgspec
 
 from prover.signing.receipts import is_soft
@@ -52,6 +54,9 @@ from sequencer.engine.records import (
     StagedStore,
     signers_of,
 )
+
+# Requests after which free collateral may no longer cover what an account has open.
+UNCOVERING: Final = (constants.WITHDRAW, constants.TRANSFER, constants.SET_LEVERAGE)
 
 
 class EngineLimits(msgspec.Struct, frozen=True):
@@ -180,7 +185,7 @@ class Engine:
                 code, effects = self._soft_cancel(given)
             else:
                 code, effects = self._plain(given)
-            is_changing = not isinstance(effects[0], Refused | Repeated)
+            is_changing = bool(effects) and not isinstance(effects[0], Refused | Repeated)
         processed = Processed(code=code, effects=effects, changed=is_changing)
         if is_changing:
             effects += settle(self._committing, effects)
@@ -272,9 +277,11 @@ class Engine:
         return codes.OK, [SoftlyCancelled(account=request.account, receipt=receipt), *dropped]
 
     def _switch(self, request: containers.Request, at: int) -> tuple[int, list[AnyEffect]]:
-        """A cancel of all that is to happen later; the newest that was signed counts."""
+        """A cancel of all that is to happen later; the newest that was signed counts, and may come again."""
         if request.slot != EVERY_SLOT:
             return codes.NOT_CANONICAL, [refused(codes.NOT_CANONICAL)]
+        if self._orders.switches.is_known(request.account, at, request.sequence):
+            return codes.OK, []
         if request.sequence <= self._orders.switches.sequence(request.account):
             return codes.USED, [refused(codes.USED)]
         self._orders.switches.put(request.account, at, request.sequence)
@@ -341,7 +348,7 @@ class Engine:
         effects = self._committing.drop_cancelled(request, tag == constants.CANCEL_ALL)
         if tag == constants.SET_AGENT:
             effects += self._drop_dismissed(request.account)
-        if tag in (constants.WITHDRAW, constants.TRANSFER, constants.SET_LEVERAGE):
+        if tag in UNCOVERING:
             effects += self._committing.drop_uncovered(request.account)
         if tag == constants.WITHDRAW:
             effects.append(self._committing.pay_out(request.recipient, request.amount))

@@ -160,9 +160,10 @@ class Foreseen(msgspec.Struct, frozen=True, kw_only=True):
 
     fees_micros: what the account itself would pay. Each state has the buying power that the law would leave it at the
     prices, fees and open interest of that state, and the margin call that the next tick would tell of it at the same
-    prices. if_filled: the account once the rest that would rest or wait is filled at its limit; None where there is no
-    rest or where the law would not take that fill today. other: the account that receives a transfer; where the
-    transfer opens it, there is none before it nor after a refusal.
+    prices. leaving: open orders that the collateral that is left would not cover, the newest first. if_filled: the
+    account once the rest that would rest or wait is filled at its limit; None where there is no rest or where the law
+    would not take that fill today. other: the account that receives a transfer; where the transfer opens it, there is
+    none before it nor after a refusal.
     """
 
     code: int
@@ -174,6 +175,7 @@ class Foreseen(msgspec.Struct, frozen=True, kw_only=True):
     remaining_lots: Whole = 0
     fills: list[PreviewFill] = []
     fees_micros: Micros = 0
+    leaving: list[OrderId] = []
     if_filled: Outlook | None = None
     other: int | None = None
     other_before: Outlook | None = None

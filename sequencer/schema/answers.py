@@ -240,7 +240,7 @@ class RefusedCall(msgspec.Struct, frozen=True):
 
     code: int
     message: str
-    data: dict[str, str | int | bool | None]
+    data: dict[str, str | int | bool | list[str] | None]
 
 
 class AnsweredOrder(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -6,12 +6,12 @@ import msgspec
 
 from prover.signing import operations
 from prover.state.trial import maker_fee, next_chunk, one_side, peek_account, preview, taker_fee
-from prover.stf import codes, constants, containers, trading
+from prover.stf import codes, constants, containers, margin, trading
 from prover.stf.replay import Chunk
 from prover.stf.words import Recover
 from sequencer.engine.effects import Reason, Refused, Repeated, status_of
-from sequencer.engine.engine import Engine
-from sequencer.engine.order_book import Limits, Matching, OrderBook
+from sequencer.engine.engine import UNCOVERING, Engine
+from sequencer.engine.order_book import Limits, Matching, OrderBook, order_id
 from sequencer.engine.placing import (
     Admitted,
     Arrival,
@@ -28,7 +28,7 @@ from sequencer.engine.placing import (
     room_of_fill,
 )
 from sequencer.engine.records import OpenOrder
-from sequencer.engine.reservation import Open, with_lots
+from sequencer.engine.reservation import Open, cover, with_lots
 from sequencer.schema.accounts import Foreseen, Outlook, PreviewFill
 from sequencer.views.account import outlook
 
@@ -42,7 +42,10 @@ def preview_request(engine: Engine, tag: int, request: containers.Request, now_m
     applied = preview(trial, operations.request_bytes(tag, request, _NO_SIGNATURE))
     code = applied.operation_codes[0]
     prices = trial.globals.risk.price
-    open = engine.orders.reserved(request.account, prices)
+    open: Open = engine.orders.reserved(request.account, prices)
+    kept, leaving = open, list[containers.Order]()
+    if code == codes.OK and tag in UNCOVERING:
+        leaving, kept = _leaving(engine, applied, request.account, open)
     before = _seen(trial, request.account, open)
     other = other_before = other_after = None
     fees = trial.globals.posting_fee if code == codes.OK else 0
@@ -60,12 +63,26 @@ def preview_request(engine: Engine, tag: int, request: containers.Request, now_m
         refusal="" if code == codes.OK else codes.SENTENCE[code][0],
         status="applied" if code == codes.OK else "refused",
         before=before,
-        after=_seen(applied, request.account, open) if code == codes.OK else before,
+        after=_seen(applied, request.account, kept) if code == codes.OK else before,
         fees_micros=fees,
+        leaving=[order_id(order) for order in leaving],
         other=other,
         other_before=other_before,
         other_after=other_after,
     )
+
+
+def _leaving(engine: Engine, applied: Chunk, account: int, open: Open) -> tuple[list[containers.Order], Open]:
+    """The open orders that leave since nothing covers them any more, the newest first; and what stays open."""
+    risk, leaving = applied.globals.risk, list[containers.Order]()
+    settled, _ = margin.settle(risk, peek_account(applied, account), applied.clock().now)
+    for order in engine.orders.reserving(account):
+        if cover(risk, settled, open).free >= 0:
+            break
+        known = engine.orders.signed(order)
+        open = with_lots(open, order, -known.remaining, known.armed, risk.price[order.market])
+        leaving.append(order)
+    return leaving, open
 
 
 def preview_order(engine: Engine, order: containers.Order, now_ms: int) -> Foreseen:

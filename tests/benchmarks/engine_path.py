@@ -6,11 +6,14 @@ they did the same.
 
 import argparse
 import json
+import tempfile
 import time
+from pathlib import Path
 from statistics import median
 
 from prover.state import state
-from prover.state.store import MemoryStore
+from prover.state.leveldb import LevelDbStore
+from prover.state.store import MemoryStore, Store
 from prover.stf import codes, constants
 from sequencer.bench import bench
 from sequencer.bench import flow as bench_flow
@@ -22,9 +25,8 @@ _WARM_BLOCKS = 10
 _INPUTS_A_MILLISECOND = 20
 
 
-def measure(blocks: int, seed: int, accounts: int) -> dict[str, float | str]:
+def measure(blocks: int, seed: int, accounts: int, store: Store) -> dict[str, float | str]:
     """CPU micro-seconds of an order in the engine, by block of a thousand, beside those of a raw recover."""
-    store = MemoryStore()
     state.create(store, bench_flow.DOMAIN, bench_flow.genesis(seed))
     engine = Engine(BufferedStore(store), bench_flow.DOMAIN)
     owner_of = {
@@ -73,8 +75,12 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=30, help="blocks of a thousand orders (30)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--accounts", type=int, default=1_000)
+    parser.add_argument("--leveldb", action="store_true", help="with the disk's store, whose threads count too")
     given = parser.parse_args()
-    print(json.dumps(measure(given.blocks, given.seed, given.accounts)))
+    with tempfile.TemporaryDirectory() as directory:
+        store = LevelDbStore(Path(directory) / "state") if given.leveldb else MemoryStore()
+        print(json.dumps(measure(given.blocks, given.seed, given.accounts, store)))
+        store.close()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The methods that take signed operations, each answered once it is durable; and what is to be signed."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -277,10 +278,23 @@ class Operations:
             raise CallError(NOT_READY)
         assert all(operation_length(one.operation, 0) == len(one.operation) for one in signed)
         outcomes = await self._venue.submit_all(signed, call.release, terms)
+        outcomes = [self._or_known(one, outcome) for one, outcome in zip(signed, outcomes, strict=True)]
+        if any(isinstance(one, Processed) and one.repeated for one in outcomes):
+            # What is told here is as good as an answer to the order itself.
+            await self._venue.durable()
         bad = [one for one in outcomes if isinstance(one, Processed) and one.code == codes.BAD_SIGNATURE]
         if bad:
             call.owe(len(bad) * _BAD_SIGNATURE_TOKENS)
         return outcomes
+
+    def _or_known(self, signed: SignedOperation, outcome: Processed | Untaken) -> Processed | Untaken:
+        """What an order that came before has come to, where nothing is taken now."""
+        is_closed = isinstance(outcome, Untaken) or outcome.code == codes.QUEUE_ONLY
+        if not is_closed or not isinstance(signed.message, containers.Order):
+            return outcome
+        signer = partial(signer_of, signed.digest, signed.operation)
+        known = self._fates.known(signed.operation, signed.message, signer)
+        return outcome if known is None else Processed(code=codes.OK, effects=[known], changed=False)
 
     def _applied(self, signed: SignedOperation, outcome: Processed | Untaken) -> Processed:
         """The outcome of what was applied; CallError where it was refused."""

@@ -12,11 +12,11 @@ _SLACK: Final = 64
 
 
 class Switches:
-    """By account: when it ends, ms, and the sequence of the cancel that was signed for it."""
+    """By account: when it ends, ms, the sequence of the cancel that was signed for it, and the end as it was asked."""
 
     def __init__(self, store: StagedStore) -> None:
-        self._set: dict[int, tuple[int, int]] = {
-            int.from_bytes(key[-3:], "big"): msgspec.msgpack.decode(value, type=tuple[int, int])
+        self._set: dict[int, tuple[int, int, int]] = {
+            int.from_bytes(key[-3:], "big"): msgspec.msgpack.decode(value, type=tuple[int, int, int])
             for key, value in store.iterate(SWITCH_KEY)
         }
         self._dirty: set[int] = set()
@@ -26,11 +26,18 @@ class Switches:
 
     def sequence(self, account: int) -> int:
         """Of the newest setting: an older one does not come back. -1 for none."""
-        return self._set.get(account, (0, -1))[1]
+        return self._set.get(account, (0, -1, 0))[1]
+
+    def is_known(self, account: int, at: int, sequence: int) -> bool:
+        """Whether the newest setting is this very one, whatever has come of it since."""
+        return self._set.get(account, (0, -1, 0))[1:] == (sequence, at)
 
     def put(self, account: int, at: int, sequence: int) -> None:
         """Sets a switch; 0 takes it back, and the sequence is remembered."""
-        self._set[account] = (at, sequence)
+        self._keep(account, at, sequence, at)
+
+    def _keep(self, account: int, at: int, sequence: int, asked: int) -> None:
+        self._set[account] = (at, sequence, asked)
         self._dirty.add(account)
         if len(self._ends) > 2 * len(self._set) + _SLACK:
             self._order()
@@ -47,7 +54,8 @@ class Switches:
         """Takes back the first switch that is due; its account."""
         assert self.is_due(now), "only what is due is fired"
         account = self._ends[0][1]
-        self.put(account, 0, self.sequence(account))
+        _, sequence, asked = self._set[account]
+        self._keep(account, 0, sequence, asked)
         return account
 
     def writes(self) -> Writes:
@@ -60,5 +68,5 @@ class Switches:
         return rows
 
     def _order(self) -> None:
-        self._ends = [(at, account) for account, (at, _) in self._set.items() if at]
+        self._ends = [(at, account) for account, (at, _, _) in self._set.items() if at]
         heapify(self._ends)

@@ -5,6 +5,7 @@ and those that are open, however old; of an order the first and the newest steps
 chunk has touched.
 """
 
+from collections import OrderedDict
 from hashlib import sha256
 from typing import Any, Final
 
@@ -31,6 +32,10 @@ from sequencer.engine.records import CLIENT_KEY, HEAD_KEY, LIFE_KEY, RING_KEY, F
 HORIZON: Final = 10_000
 # Steps of one order: where there are more, those in the middle are counted and not told.
 MOST_STEPS: Final = 128
+# Of fills that are not told, the sums of so many chunks are kept apart, the oldest joined.
+MOST_SUMS: Final = 64
+# Heads of accounts that stand in memory, whoever was asked for last.
+_HEADS_KEPT: Final = 4_096
 _IDENTITY_BYTES: Final = 16
 # The signed fields of an order: its bytes without the signature.
 _SIGNED_BYTES: Final = constants.ORDER_LENGTH - 64
@@ -43,7 +48,7 @@ OPEN: Final = ("armed", "resting", "partially_filled")
 class Life(msgspec.Struct, array_like=True):
     """All that is kept of an order. identity: of its signed fields; quote: micro-dollars that its fills came to.
 
-    fees: its own, micro-dollars; untold: steps that are not kept; taken_away: lots that left without a fill.
+    fees: its own, micro-dollars; untold: steps that are not kept; sums: of the fills among them, by chunk.
     """
 
     identity: bytes
@@ -62,6 +67,7 @@ class Life(msgspec.Struct, array_like=True):
     fees: int = 0
     untold: int = 0
     steps: list[Step] = []
+    sums: list[tuple[int, int, int, int]] = []
 
     @property
     def is_open(self) -> bool:
@@ -75,7 +81,7 @@ class Life(msgspec.Struct, array_like=True):
 
 
 class _Head(msgspec.Struct, array_like=True):
-    """Of an account: how many places of its ring were given, and the newest sequence of each slot."""
+    """Of an account: how many places of its ring were given, and the highest sequence of each slot."""
 
     given: int
     newest: dict[int, int]
@@ -90,16 +96,43 @@ def _step(life: Life, event: str, now: int, lots: int, sequence: int, **more: An
     return Step(event, now, lots, sequence, life.status, life.filled, life.left, **more)
 
 
+def _sums(step: Step) -> tuple[int, int, int, int]:
+    """Of a fill: its chunk, lots, what they came to, and the order's own fee."""
+    assert step.fill is not None, "a step without a fill comes to nothing"
+    return step.fill.chunk, step.fill.size, step.fill.size * step.fill.price, step.fee
+
+
+def _leave_untold(life: Life) -> None:
+    """Drops the step in the middle; of a fill its sums stay."""
+    step = life.steps.pop(MOST_STEPS // 2)
+    life.untold += 1
+    if step.fill is None:
+        return
+    life.sums.append(_sums(step))
+    # Chunks only rise, so that what is of one chunk stands side by side; past the bound the oldest two are one.
+    is_same = len(life.sums) > 1 and life.sums[-2][0] == life.sums[-1][0]
+    if is_same or len(life.sums) > MOST_SUMS:
+        at = len(life.sums) - 2 if is_same else 0
+        first, second = life.sums[at : at + 2]
+        joined = (second[0], first[1] + second[1], first[2] + second[2], first[3] + second[3])
+        life.sums[at : at + 2] = [joined]
+
+
 def voided(life: Life, chunk: int, now: int) -> bool:
-    """Takes back what stood in chunks above one that L1 can never take; whether anything of a life was void."""
-    gone = [step.fill for step in life.steps if step.fill is not None and step.fill.chunk > chunk]
+    """Takes back what stood in chunks above one that L1 can never take; whether anything of a life was void.
+
+    Where the sums of many chunks were joined and some of them are void, all of them are taken back: nothing is told as
+    filled that L1 may not hold.
+    """
+    gone = [_sums(step) for step in life.steps if step.fill is not None and step.fill.chunk > chunk]
+    gone += [sums for sums in life.sums if sums[0] > chunk]
     if not gone and not life.is_open:
         return False
-    own = sum(step.fee for step in life.steps if step.fill is not None and step.fill.chunk > chunk)
-    lots = sum(fill.size for fill in gone)
     life.steps = [step for step in life.steps if step.fill is None or step.fill.chunk <= chunk]
-    life.filled, life.left, life.fees = life.filled - lots, life.left + lots, life.fees - own
-    life.quote -= sum(fill.size * fill.price for fill in gone)
+    life.sums = [sums for sums in life.sums if sums[0] <= chunk]
+    for _, lots, quote, fees in gone:
+        life.filled, life.left = life.filled - lots, life.left + lots
+        life.quote, life.fees = life.quote - quote, life.fees - fees
     life.status = life.reason = VOIDED
     life.steps.append(_step(life, VOIDED, now, life.left, 0))
     return True
@@ -118,7 +151,8 @@ class Lives:
         self.horizon = horizon
         self._store = store
         self._lives: dict[Place, Life | None] = {}
-        self._heads: dict[int, _Head] = {}
+        self._heads: OrderedDict[int, _Head] = OrderedDict()
+        self._dirty_heads: set[int] = set()
         self._rows: Writes = {}
 
     # What is seen.
@@ -142,6 +176,9 @@ class Lives:
 
     def repeated(self, account: int, slot: int, sequence: int, operation: bytes, signer: bytes) -> Repeated | None:
         """What is answered to the same signed order again: what it has come to; None for one that is new."""
+        if sequence > self._head(account).newest.get(slot, -1):
+            # Newer than all that its slot has held: most orders, for which nothing is looked up.
+            return None
         life = self.find(account, slot, sequence)
         if life is None or life.status == VOIDED or life.identity != identity_of(operation) or life.signer != signer:
             return None
@@ -232,8 +269,7 @@ class Lives:
     def _told(self, place: Place, life: Life, step: Step) -> Told:
         life.steps.append(step)
         if len(life.steps) > MOST_STEPS:
-            del life.steps[MOST_STEPS // 2]
-            life.untold += 1
+            _leave_untold(life)
         self._lives[place] = life
         return Told(place, life.market, life.side, life.client, step)
 
@@ -241,11 +277,12 @@ class Lives:
         """Gives a new order its place in the ring of its account; whoever stood there is forgotten."""
         account, slot, sequence = place
         head = self._head(account)
-        self._heads[account] = head
+        self._dirty_heads.add(account)
         for _ in range(1 << constants.SLOT_BITS):
             key = _ring_key(account, head.given % self.horizon)
+            # In the first round nobody stands there.
+            standing = self._row(key) if head.given >= self.horizon else None
             head.given += 1
-            standing = self._row(key)
             oldest = None if standing is None else (account, standing[0], int.from_bytes(standing[1:], "big"))
             life = None if oldest is None else self.find(*oldest)
             if life is not None and life.is_open:
@@ -256,7 +293,7 @@ class Lives:
             break
         told = bytes([slot]) + sequence.to_bytes(6, "big")
         self._rows[key] = told
-        head.newest[slot] = sequence
+        head.newest[slot] = max(sequence, head.newest.get(slot, -1))
         if client:
             self._rows[_client_key(account, client)] = told
 
@@ -268,10 +305,17 @@ class Lives:
 
     def _head(self, account: int) -> _Head:
         head = self._heads.get(account)
-        if head is not None:
-            return head
-        value = self._store.get(HEAD_KEY + account.to_bytes(3, "big"))
-        return _Head(0, {}) if value is None else msgspec.msgpack.decode(value, type=_Head)
+        if head is None:
+            value = self._store.get(HEAD_KEY + account.to_bytes(3, "big"))
+            head = _Head(0, {}) if value is None else msgspec.msgpack.decode(value, type=_Head)
+            self._heads[account] = head
+            if len(self._heads) > _HEADS_KEPT:
+                # Whoever has something to write is needed for it.
+                gone = next((one for one in self._heads if one not in self._dirty_heads and one != account), None)
+                if gone is not None:
+                    del self._heads[gone]
+        self._heads.move_to_end(account)
+        return head
 
     def _row(self, key: bytes) -> bytes | None:
         return self._rows[key] if key in self._rows else self._store.get(key)
@@ -283,9 +327,10 @@ class Lives:
         writes, self._rows = self._rows, {}
         for place, life in self._lives.items():
             writes[_life_key(place)] = None if life is None else msgspec.msgpack.encode(life)
-        for account, head in self._heads.items():
-            writes[HEAD_KEY + account.to_bytes(3, "big")] = msgspec.msgpack.encode(head)
-        self._lives, self._heads = {}, {}
+        for account in self._dirty_heads:
+            writes[HEAD_KEY + account.to_bytes(3, "big")] = msgspec.msgpack.encode(self._heads[account])
+        self._lives = {}
+        self._dirty_heads.clear()
         return writes
 
 

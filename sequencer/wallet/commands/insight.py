@@ -131,10 +131,14 @@ def _preview(settings: Settings, account: int | None, operation: Callable[[Grid,
             "filled_lots": str(seen.filled_lots),
             "remaining_lots": str(seen.remaining_lots),
             "fees_micros": str(seen.fees_micros),
+            "leaving": seen.leaving,
             "fills": [{"price_ticks": fill.price_ticks, "size_lots": str(fill.size_lots)} for fill in seen.fills],
             **states,
         }
         shown: list[Any] = [_preview_text(seen)]
+        if seen.leaving:
+            shown.append(f"{len(seen.leaving)} open orders would leave, which nothing would cover any more:")
+            shown += [f"  {name}" for name in seen.leaving]
         for columns in (
             (("before", seen.before), ("after", seen.after), ("if filled", seen.if_filled)),
             (("before", seen.other_before), ("after", seen.other_after)),

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from prover.stf import codes, constants, containers
+from sequencer.engine.effects import Left
 from sequencer.engine.engine import EngineLimits
 from sequencer.engine.order_book import Limits
 from sequencer.schema.accounts import Foreseen, Outlook
@@ -272,6 +273,21 @@ def test_a_transfer_to_a_new_account_and_a_bound_of_leverage() -> None:
         world.engine, constants.SET_LEVERAGE, request(world.now, FIRST, amount=constants.PPM + 1), world.now
     )
     assert (wrong.refusal, wrong.after) == ("NOT_CANONICAL", wrong.before)
+
+
+def test_orders_that_a_withdrawal_leaves_uncovered_are_foreseen() -> None:
+    world = World(1, dollars=100)
+    for slot in (1, 2, 3):
+        world.order(0, BUY, PRICE - 10, 2 * LOTS, slot=slot)
+    little = request(world.now, FIRST, amount=DOLLAR, recipient=RECIPIENT)
+    assert preview_request(world.engine, constants.WITHDRAW, little, world.now).leaving == []
+    given = request(world.now, FIRST, amount=60 * DOLLAR, recipient=RECIPIENT)
+    seen = preview_request(world.engine, constants.WITHDRAW, given, world.now)
+    outcome = world.process(signed_request(constants.WITHDRAW, given, key(0)))
+    gone = [effect.order for effect in outcome.effects if isinstance(effect, Left)]
+    assert len(gone) in (1, 2)
+    assert seen.leaving == gone
+    assert seen.after == seen_now(world, FIRST)
 
 
 def test_a_grace_is_foreseen() -> None:

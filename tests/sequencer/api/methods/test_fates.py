@@ -9,11 +9,16 @@ import pytest
 import trio
 import trio.testing
 
-from prover.stf import constants
-from sequencer.api.methods import fates
+from prover.stf import codes, constants
+from sequencer.api.methods.fates import Refusals
 from sequencer.api.rpc.errors import CallError
+from sequencer.engine.effects import Processed
+from sequencer.engine.effects import refused as refusal
+from sequencer.l1.postable import Reason
 from sequencer.schema.params import SignedOrder
 from sequencer.schema.values import encode_value
+from sequencer.sequencing.admission import Taking
+from sequencer.views.orders import refusal_view
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.desk import Desk, submitted
 from tests.sequencer.node_world import BUY, FIRST, IOC, LOTS, PRICES, SELL, order
@@ -160,12 +165,52 @@ async def test_nothing_is_told_of_an_order_before_the_disk_has_it(tmp_path: Path
     nursery.cancel_scope.cancel()
 
 
-async def test_refusals_are_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fates, "REMEMBERED", 2)
-    for slot in (1, 2, 3):
+async def test_refusals_are_bounded_by_account(desk: Desk) -> None:
+    await refused(desk, **given(desk, 1, SELL, PRICE, 1, slot=1))
+    for slot in range(1, 203):
         await refused(desk, **given(desk, 0, SELL, PRICE, 1, slot=slot))
-    assert await refused(desk, account=FIRST, slot=1) == "UNKNOWN_ORDER"
-    assert (await desk.ask("catenary_order", account=FIRST, slot=3))["status"] == "refused"
+    assert await refused(desk, account=FIRST, slot=2) == "UNKNOWN_ORDER"
+    for trader, slot in ((0, 3), (0, 202), (1, 1)):
+        assert (await desk.ask("catenary_order", account=FIRST + trader, slot=slot))["status"] == "refused"
+
+
+async def test_who_is_refused_often_pushes_out_nobody_else(desk: Desk) -> None:
+    event = refusal_view(
+        desk.venue.engine.globals,
+        order(1, FIRST, SELL, PRICE),
+        "",
+        Processed(code=codes.TOO_SMALL, effects=[refusal(codes.TOO_SMALL)], changed=False),
+        1,
+    )
+    kept = Refusals(of_account=4, most=5)
+    places = [(1, 1, 1), (1, 1, 2), (2, 1, 1), (1, 1, 3), (3, 1, 1), (1, 1, 4), (4, 1, 1), (1, 1, 4)]
+    for place in places:
+        kept.put(place, event)
+    assert [place for place in places[:-1] if kept.get(place)] == [
+        (2, 1, 1), (1, 1, 3), (3, 1, 1), (1, 1, 4), (4, 1, 1)]  # fmt: skip
+    assert kept.newest(1, lambda name, _: name[1] < 4) is event
+    assert kept.newest(9, lambda name, _: True) is None
+
+
+async def test_what_came_before_is_answered_while_nothing_is_taken(desk: Desk) -> None:
+    sent = given(desk, 0, SELL, PRICE, slot=3)
+    answer = await desk.ask("catenary_order", **sent)
+    new = given(desk, 0, SELL, PRICE, slot=4)
+    forged = {**sent, "signature": given(desk, 0, SELL, PRICE + 1, slot=3)["signature"]}
+    desk.venue.taking = lambda: Taking.NOTHING
+    desk.reasons.append(Reason("L1_DOWN", "L1 is away.", Taking.NOTHING))
+    assert await desk.ask("catenary_order", **sent) == answer
+    (told, *others) = await desk.ask("catenary_orders", orders=[sent, new, forged])
+    assert told["result"] == answer
+    assert [one["error"]["data"]["name"] for one in others] == ["NOT_POSTABLE"] * 2
+    desk.venue.taking = lambda: Taking.ALL
+    desk.venue.is_late = lambda now: True
+    assert await desk.ask("catenary_order", **sent) == answer
+    assert await refused(desk, **new) == "QUEUE_ONLY"
+    desk.venue.is_late = lambda now: False
+    desk.venue.backlog_chunks = 0
+    assert await desk.ask("catenary_order", **sent) == answer
+    assert await refused(desk, **new) == "BACKLOG"
 
 
 async def test_an_order_is_named_in_one_way(desk: Desk) -> None:

@@ -62,6 +62,24 @@ def test_it_is_set_anew_and_taken_back() -> None:
     assert len(world.resting()) == 1
 
 
+def test_the_same_setting_again_is_answered_the_same_and_does_nothing() -> None:
+    world = World(1)
+    end = world.now + 1_000
+    first = switch(world, end)
+    again = switch(world, end)
+    assert (first.code, again.code, again.effects, again.changed) == (codes.OK, codes.OK, [], False)
+    # With another end it is not the same, and of two with one sequence the first counts.
+    assert switch(world, end + 1).code == codes.USED
+    made = world.now
+    world.now = end
+    world.order(0, SELL, PRICE + 10)
+    assert left(world.process(b"")) == [Reason.SCHEDULED]
+    assert switch(world, end, created_at=made).effects == []
+    world.order(0, SELL, PRICE + 10, slot=2)
+    assert not world.engine.has_more(world.now + 9_000, queue_only=False)
+    world.check()
+
+
 def test_with_no_orders_it_ends_all_the_same() -> None:
     world = World(1)
     switch(world, world.now + 10)

@@ -3,15 +3,26 @@
 from copy import deepcopy
 
 import msgspec
+import pytest
 
 from prover.state.store import MemoryStore
 from prover.stf import codes, constants
 from sequencer.engine.effects import Accepted, Left, Reason
 from sequencer.engine.engine import Engine
-from sequencer.engine.life.lives import MOST_STEPS, VOIDED, Life, Lives, place_of, voided
+from sequencer.engine.life import lives
+from sequencer.engine.life.lives import (
+    MOST_STEPS,
+    MOST_SUMS,
+    VOIDED,
+    Life,
+    Lives,
+    _leave_untold,
+    place_of,
+    voided,
+)
 from sequencer.engine.life.steps import Step
 from sequencer.engine.order_book import order_name
-from sequencer.engine.records import CLIENT_KEY, LIFE_KEY, RING_KEY, Input, Terms
+from sequencer.engine.records import CLIENT_KEY, HEAD_KEY, LIFE_KEY, RING_KEY, Fill, Input, Terms
 from sequencer.sequencing.staged_store import BufferedStore
 from tests.sequencer.node_world import (
     BTC,
@@ -197,6 +208,74 @@ def test_what_l1_can_never_take_is_taken_back() -> None:
     whole = life_of(world.engine, 1, 1)
     assert not voided(whole, kept, 5)
     assert isinstance(whole.steps[0], Step)
+
+
+def test_fills_that_are_not_told_are_taken_back_too() -> None:
+    world = World(2)
+    world.order(0, SELL, PRICE, 1_000 * (MOST_STEPS + 400))
+    for turn in range(MOST_STEPS + 100):
+        world.order(1, BUY, PRICE, 1_000, slot=2, created_at=world.now + turn, time_in_force=IOC)
+    kept = world.engine.chunk_count + 1
+    before = msgspec.msgpack.decode(msgspec.msgpack.encode(life_of(world.engine, 0)), type=Life)
+    world.seal()
+    for turn in range(MOST_STEPS + 100):
+        world.order(1, BUY, PRICE, 1_000, slot=3, created_at=world.now + turn, time_in_force=IOC)
+    after = life_of(world.engine, 0)
+    assert sum(1 for step in after.steps if step.fill is not None and step.fill.chunk > kept) < MOST_STEPS
+    assert voided(after, kept, 5)
+    assert (after.filled, after.left, after.quote, after.fees) == (
+        before.filled,
+        before.left,
+        before.quote,
+        before.fees,
+    )
+
+
+def test_sums_of_many_chunks_are_joined_and_nothing_void_is_told_as_filled() -> None:
+    life = Life(b"", b"", 0, SELL, 1, 10**6, "", "resting", left=10**6)
+    for chunk in range(1, MOST_STEPS + MOST_SUMS + 10):
+        fill = Fill(0, 1, 1, 17, 18, "", "", SELL, 2, 0, chunk, 0, 1)
+        life.steps.append(Step("filled", 0, 1, chunk, "resting", 0, 0, fee=1, fill=fill))
+        life.filled, life.left, life.quote, life.fees = life.filled + 1, life.left - 1, life.quote + 1, life.fees + 1
+        if len(life.steps) > MOST_STEPS:
+            _leave_untold(life)
+    assert len(life.sums) == MOST_SUMS
+    assert sum(lots for _, lots, _, _ in life.sums) == life.untold
+    joined = life.sums[0]
+    assert voided(life, joined[0] - 1, 5)
+    # The chunks that were joined with the first that is void are taken back with it.
+    assert life.filled == MOST_STEPS // 2 == life.quote == life.fees
+
+
+def test_a_new_order_looks_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(1)
+    world.order(0, SELL, PRICE + 1)
+    world.seal()
+    asked: list[bytes] = []
+    store = world.engine.store
+    get = store.get
+    monkeypatch.setattr(store, "get", lambda key: asked.append(bytes(key)) or get(key))
+    world.now += 1
+    assert world.order(0, SELL, PRICE + 1, slot=2).code == codes.OK
+    assert [name for name in asked if name[:5] in (LIFE_KEY, HEAD_KEY, RING_KEY)] == []
+    # Its slot has held a newer one: then it is looked for.
+    assert world.order(0, SELL, PRICE + 2, slot=2, created_at=world.now - 1).code == codes.USED
+    assert any(name.startswith(LIFE_KEY) for name in asked)
+
+
+def test_heads_in_memory_are_bounded_and_written_before_they_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lives, "_HEADS_KEPT", 2)
+    world = World(4)
+    for trader in range(4):
+        world.order(trader, SELL, PRICE + 1)
+    kept = world.engine.orders.lives
+    assert len(kept._heads) == 4
+    world.seal()
+    for trader in range(4):
+        assert kept.newest(FIRST + trader, 1) == world.now
+    for account in range(9):
+        assert kept.newest(account, 1) is None
+    assert len(kept._heads) <= 4
 
 
 def test_a_name_is_read_as_it_is_written() -> None:
