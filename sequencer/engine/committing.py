@@ -138,15 +138,20 @@ class Committing:
             Rested(order=name, account=order.account, market=order.market, lots=left),
         ]
 
-    def arm(self, arrival: Arrival, *, replaces: bool) -> list[AnyEffect]:
+    def arm(self, arrival: Arrival, *, replaces: bool, is_dormant: bool = False) -> list[AnyEffect]:
         """Lets an order wait for its trigger."""
         order = arrival.order
         room = room_for(self.orders, self.chunk.view, order, True, replaces=replaces)
         assert not room.refusal, "an order that was admitted finds its place"
         effects = self._displace(room)
-        self.orders.arm(order, kept_as(self.orders, arrival, order.size, room.behind, is_armed=True))
-        name = order_id(order)
-        return [*effects, Armed(order=name, account=order.account, market=order.market, lots=order.size)]
+        known = kept_as(self.orders, arrival, order.size, room.behind, is_armed=True)
+        known.dormant = is_dormant
+        self.orders.arm(order, known)
+        return [*effects, _armed(order, order.size, is_dormant)]
+
+    def wake(self, order: containers.Order) -> AnyEffect:
+        """Lets a dormant order wait for its trigger alone."""
+        return _armed(order, self.orders.wake(order), is_dormant=False)
 
     def _displace(self, room: Room) -> list[AnyEffect]:
         return [] if room.displaced is None else [self.leave(room.displaced, Reason.DISPLACED)]
@@ -347,6 +352,11 @@ def _left(order: containers.Order, lots: int, reason: Reason, detail: str = "", 
         met=met[0],
         met_lots=met[1],
     )
+
+
+def _armed(order: containers.Order, lots: int, is_dormant: bool) -> Armed:
+    name = order_id(order)
+    return Armed(order=name, account=order.account, market=order.market, lots=lots, dormant=is_dormant)
 
 
 def _shrunk(order: containers.Order, left: int, reason: Reason) -> Shrunk:

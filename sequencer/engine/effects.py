@@ -15,7 +15,7 @@ from sequencer.engine.life.steps import Told
 from sequencer.engine.post_mortem import PostMortem
 from sequencer.engine.records import Fill
 
-EFFECTS_VERSION: Final = 8
+EFFECTS_VERSION: Final = 9
 
 # Effects of one input are numbered from its own number times this.
 _PLACES: Final = 1 << 24
@@ -39,7 +39,7 @@ class Reason(StrEnum):
     DISPLACED = "displaced"
     # The law refused its fill; `detail` names the rule.
     REFUSED = "refused"
-    # An order of its group was filled.
+    # An order of its group was filled; or the one that it comes after left without a fill, or its stop has fired.
     LINKED = "linked"
     # The dead-man switch of its account has ended.
     SCHEDULED = "scheduled"
@@ -103,9 +103,10 @@ class Repeated(OrderEffect, tag="repeated", kw_only=True):
 
 
 class Armed(OrderEffect, tag="armed", kw_only=True):
-    """It waits for its trigger."""
+    """It waits for its trigger; dormant: once the order that it comes after has a fill."""
 
     lots: int
+    dormant: bool = False
 
 
 class Fired(OrderEffect, tag="fired", kw_only=True):
@@ -344,7 +345,7 @@ class Processed(msgspec.Struct, frozen=True):
 
     @property
     def status(self) -> str:
-        """Of the order that came in: armed, resting, partially_filled, filled or expired; empty for none."""
+        """Of the order that came in: armed, dormant, resting, partially_filled, filled or expired; empty for none."""
         own = self._order
         if own is None:
             return ""
@@ -355,7 +356,9 @@ class Processed(msgspec.Struct, frozen=True):
             return "partially_filled" if self.filled else "resting"
         if isinstance(end, Left):
             return status_of(end.reason)
-        return "filled" if end is None else "armed"
+        if end is None:
+            return "filled"
+        return "dormant" if end.dormant else "armed"
 
     @property
     def refusal(self) -> str:

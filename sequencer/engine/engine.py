@@ -16,6 +16,7 @@ from prover.state.trial import next_chunk, preview
 from prover.stf import codes, constants, containers, encoding
 from prover.stf.replay import UNCONSUMED, Chunk, is_entry, serves_queue
 from prover.stf.words import word_at
+from sequencer.engine.asked import bracket
 from sequencer.engine.asked.linked import forget, settle
 from sequencer.engine.asked.reducing import follow
 from sequencer.engine.committing import Committing
@@ -189,6 +190,7 @@ class Engine:
         processed = Processed(code=code, effects=effects, changed=is_changing)
         if is_changing:
             effects += settle(self._committing, effects)
+            effects += bracket.settle(self._committing, effects)
             effects += follow(self._committing, processed.accounts)
             forget(self._committing, effects)
             self.inputs += 1
@@ -258,9 +260,14 @@ class Engine:
         held = said.replaced
         if held is not None and keeps_place(self._orders, chunk, order, held, said.is_armed):
             return codes.OK, [accepted, *self._committing.take_over(arrival, held)]
-        effects = [] if held is None else [self._committing.leave(held, Reason.REPLACED)]
-        commit = self._committing.arm if said.is_armed else self._committing.place
-        return codes.OK, [accepted, *effects, *commit(arrival, replaces=held is not None)]
+        effects: list[AnyEffect] = [] if held is None else [self._committing.leave(held, Reason.REPLACED)]
+        replaces = held is not None
+        if said.is_armed:
+            effects += self._committing.arm(arrival, replaces=replaces, is_dormant=said.is_dormant)
+        else:
+            effects += bracket.end_entry(self._committing, given.terms)
+            effects += self._committing.place(arrival, replaces=replaces)
+        return codes.OK, [accepted, *effects]
 
     def _soft_cancel(self, given: Input) -> tuple[int, list[AnyEffect]]:
         """Out of the books without a byte on L1: never refused for want of room, and never posted."""
@@ -437,6 +444,7 @@ class Engine:
         for order, known in self._orders.fire(self.globals.risk.price, self.limits.fired_stops):
             name = order_id(order)
             effects.append(Fired(order=name, account=order.account, market=order.market, lots=known.remaining))
+            effects += bracket.end_entry(self._committing, known.terms)
             arrival = Arrival(order, known.operation, known.signer, known.terms)
             effects += self._committing.place(arrival, replaces=True, most=known.remaining)
         return effects

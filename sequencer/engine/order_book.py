@@ -463,19 +463,32 @@ class OrderBook(_Shared):
 
 
 class TriggerBook(_Shared):
-    """The orders of one market that wait for the oracle price; nobody sees them and nothing meets them until then."""
+    """The orders of one market that wait for the oracle price; nobody sees them and nothing meets them until then.
+
+    A dormant one waits for more than that: no price reaches it before it is woken.
+    """
 
     def __init__(self, market: int, limits: Limits) -> None:
         super().__init__(market, limits)
         self._above = _Agenda()
         self._below = _Agenda()
 
-    def arm(self, order: Order, behind: int = 0) -> None:
+    def arm(self, order: Order, behind: int = 0, *, is_dormant: bool = False) -> None:
         """Let an order wait for its trigger; behind: the money that stands behind it."""
         assert order.market == self._market
         assert order.trigger != constants.NO_TRIGGER
-        living = self._roster.count
         entry = self._roster.enter(order, order.size, behind)
+        if not is_dormant:
+            self._await_price(entry)
+
+    def wake(self, order: Order) -> None:
+        """Let a dormant order wait for its trigger alone, as long as it has waited."""
+        entry = self._roster.get(order.account, order.slot)
+        assert entry is not None, "who is woken waits"
+        self._await_price(entry)
+
+    def _await_price(self, entry: Resting) -> None:
+        order, living = entry.order, self._roster.count
         if order.trigger == constants.TRIGGER_AT_OR_ABOVE:
             self._above.push(order.trigger_price, entry, living)
         else:

@@ -10,9 +10,10 @@ from prover.signing.receipts import Receipt, chained
 from prover.state.trial import NO_ORDER
 from prover.stf import constants, containers, encoding
 from prover.stf.words import word_at
+from sequencer.engine.asked.followers import Followers
 from sequencer.engine.asked.links import Links
 from sequencer.engine.asked.switch import Switches
-from sequencer.engine.life.lives import Lives
+from sequencer.engine.life.lives import Lives, place_of
 from sequencer.engine.order_book import Limits, OrderBook, TriggerBook
 from sequencer.engine.records import (
     NOT_BEFORE_KEY,
@@ -47,6 +48,7 @@ class Orders:
         self.lives = Lives(store)
         self.switches = Switches(store)
         self.links = Links()
+        self.followers = Followers()
         self.books = [OrderBook(market, limits) for market in range(constants.MARKETS)]
         self.triggers = [TriggerBook(market, limits) for market in range(constants.MARKETS)]
         self._open: dict[tuple[int, int], OpenOrder] = {}
@@ -75,7 +77,7 @@ class Orders:
             self._counts[order.account] += 1
             self._note_asked(order, known)
             if known.armed:
-                self.triggers[order.market].arm(order, known.behind)
+                self.triggers[order.market].arm(order, known.behind, is_dormant=known.dormant)
             else:
                 self.books[order.market].add(order, known.remaining, known.behind)
 
@@ -181,8 +183,26 @@ class Orders:
 
     def arm(self, order: containers.Order, known: OpenOrder) -> None:
         """Lets an order wait for its trigger."""
-        self.triggers[order.market].arm(order, known.behind)
+        self.triggers[order.market].arm(order, known.behind, is_dormant=known.dormant)
         self._remember(order, known)
+
+    def wake(self, order: containers.Order) -> int:
+        """Lets an order that came after another wait for its trigger alone; its lots."""
+        place = (order.account, order.slot)
+        self.triggers[order.market].wake(order)
+        self._open[place].dormant = False
+        self._dirty.add(place)
+        return self._open[place].remaining
+
+    def hang(self, order: containers.Order, entry: str) -> None:
+        """Lets an order come after another one than before."""
+        place = (order.account, order.slot)
+        known = self._open[place]
+        assert known.terms is not None, "who comes after another was asked to"
+        self.followers.drop((*place, order.sequence))
+        known.terms = msgspec.structs.replace(known.terms, after=entry)
+        self._note_asked(order, known)
+        self._dirty.add(place)
 
     def rest(self, order: containers.Order, known: OpenOrder) -> None:
         """Lets what is left of an order rest in its book."""
@@ -233,7 +253,10 @@ class Orders:
     def _note_asked(self, order: containers.Order, known: OpenOrder) -> None:
         self._note_reducing(order, is_open=True)
         if known.terms is not None:
-            self.links.put((order.account, order.slot, order.sequence), known.terms.group)
+            place = (order.account, order.slot, order.sequence)
+            self.links.put(place, known.terms.group)
+            if known.terms.after:
+                self.followers.put(place, place_of(known.terms.after))
 
     def _note_reducing(self, order: containers.Order, *, is_open: bool) -> None:
         slots = self._reducing.get(order.account, set())

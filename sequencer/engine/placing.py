@@ -12,7 +12,7 @@ from prover.state.trial import decide_fill, one_side, peek_account, peek_slot, t
 from prover.stf import codes, constants, containers, encoding, margin, signatures, trading
 from prover.stf.replay import KINDS, Chunk
 from sequencer.engine.effects import Reason, Refused, Repeated, refused
-from sequencer.engine.life.lives import OPEN
+from sequencer.engine.life.lives import OPEN, place_of
 from sequencer.engine.order_book import Matching, Stop, order_id
 from sequencer.engine.orders import WORD_BYTES, Orders
 from sequencer.engine.records import CANCEL_TAKER, DECREMENT, OpenOrder, Terms
@@ -40,10 +40,14 @@ class Tried(msgspec.Struct, frozen=True):
 
 
 class Admitted(msgspec.Struct, frozen=True):
-    """An order that the venue takes. replaced: the order whose slot it takes; is_armed: it waits for its trigger."""
+    """An order that the venue takes. replaced: the order whose slot it takes; is_armed: it waits for its trigger.
+
+    is_dormant: and before that for a fill of the order that it comes after.
+    """
 
     replaced: containers.Order | None
     is_armed: bool
+    is_dormant: bool = False
 
 
 class Room(msgspec.Struct, frozen=True):
@@ -118,7 +122,7 @@ def judge(orders: Orders, chunk: Chunk, arrival: Arrival) -> Admitted | Repeated
             order=order_id(order),
             account=order.account,
             market=order.market,
-            status="armed" if known.armed else "resting",
+            status=status_of_open(known),
             filled=order.size - known.remaining,
             lots=known.remaining,
             client="" if known.terms is None else known.terms.client,
@@ -129,8 +133,11 @@ def judge(orders: Orders, chunk: Chunk, arrival: Arrival) -> Admitted | Repeated
         # The law lets an order be filled until it expires; the venue takes each one once.
         return refused(codes.USED)
     held = None if known is None else orders.held(known, order.account, order.slot)
+    asked = _check_asked(orders, arrival, held)
+    if isinstance(asked, Refused):
+        return asked
     tried = as_filled(orders, chunk, order)
-    code, is_armed = _check_now(chunk, clock, order, tried)
+    code, is_armed = _check_now(chunk, clock, order, tried, is_dormant=asked)
     if is_armed:
         tried = Tried(order, lots_left(chunk, order))
     if code == codes.TAKER_MARGIN:
@@ -146,7 +153,35 @@ def judge(orders: Orders, chunk: Chunk, arrival: Arrival) -> Admitted | Repeated
         room = room_for(orders, chunk, order, is_armed, replaces=held is not None, gone=gone)
         if room.refusal:
             return refused(codes.FULL, room.refusal)
-    return Admitted(replaced=held, is_armed=is_armed)
+    return Admitted(replaced=held, is_armed=is_armed, is_dormant=asked)
+
+
+def _check_asked(orders: Orders, arrival: Arrival, held: containers.Order | None) -> Refused | bool:
+    """Whether an order waits for a fill of the one that it comes after; or why what is asked beside it cannot be."""
+    order, terms = arrival.order, arrival.terms
+    if terms is None:
+        return False
+    if terms.replaces and (held is None or order_id(held) != terms.replaces):
+        return refused(codes.NO_ORDER, "The order that it would replace does not stand in its slot.")
+    if not terms.after:
+        return False
+    if order.reduce_only == 0 or order.trigger == constants.NO_TRIGGER:
+        return refused(codes.MISMATCHED, "Only a reduce-only order with a trigger comes after another.")
+    place = place_of(terms.after)
+    entry = orders.standing(place)
+    life = orders.lives.find(*place)
+    if entry is None and (life is None or life.filled == 0):
+        return refused(codes.NO_ORDER, "The order that it comes after is not open, and was not filled.")
+    if life is None or (place[0], life.market, 1 - life.side) != (order.account, order.market, order.side):
+        return refused(codes.MISMATCHED, "It comes after an order of its account and market, of the other side.")
+    return life.filled == 0
+
+
+def status_of_open(known: OpenOrder) -> str:
+    """Where an open order stands, as it is told."""
+    if known.dormant:
+        return "dormant"
+    return "armed" if known.armed else "resting"
 
 
 def as_filled(orders: Orders, chunk: Chunk, order: containers.Order) -> Tried:
@@ -174,7 +209,9 @@ def as_filled(orders: Orders, chunk: Chunk, order: containers.Order) -> Tried:
     return Tried(msgspec.structs.replace(order, limit_price=price), lots)
 
 
-def _check_now(chunk: Chunk, clock: containers.Clock, order: containers.Order, tried: Tried) -> tuple[int, bool]:
+def _check_now(
+    chunk: Chunk, clock: containers.Clock, order: containers.Order, tried: Tried, *, is_dormant: bool = False
+) -> tuple[int, bool]:
     """The law's code for an order filled today as it would be, and whether it waits for its trigger."""
     globals, account = chunk.globals, peek_account(chunk, order.account)
     market, price = globals.markets[order.market], globals.risk.price[order.market]
@@ -186,10 +223,13 @@ def _check_now(chunk: Chunk, clock: containers.Clock, order: containers.Order, t
         return codes.MARKET_REDUCES, False
     if not clock.priced:
         return codes.STALE, False
-    size = reducible(order, account, left)
+    size = left if is_dormant else reducible(order, account, left)
     if left > 0 and size == 0:
         return codes.REDUCE_ONLY, False
     code = trading.check_order_now(order, account, slot, price, size)
+    if is_dormant and code in (codes.OK, codes.REDUCE_ONLY):
+        # Neither price nor position are there yet: it waits, whatever they are today.
+        code = codes.NOT_TRIGGERED
     if code not in (codes.OK, codes.NOT_TRIGGERED):
         return code, False
     if order.max_fee_ppm < max(market.maker_fee_ppm, market.taker_fee_ppm):

@@ -89,13 +89,16 @@ class Terms(msgspec.Struct, frozen=True, array_like=True):
 
     client: his own name for the order, empty for none. self_trade: what happens where it meets an order of its owner.
     at: of a soft cancel of all orders, when it is to happen, ms; 0 takes that back.
-    group: of orders that are linked, one cancels the other; 0 for none.
+    group: of orders that are linked, one cancels the other; 0 for none. after: the name of the order that has to have a
+    fill first; replaces: of the one that has to stand in the slot; empty for none.
     """
 
     client: str = ""
     self_trade: int = CANCEL_TAKER
     at: int | None = None
     group: int = 0
+    after: str = ""
+    replaces: str = ""
 
 
 class Bill(msgspec.Struct, frozen=True, array_like=True):
@@ -207,7 +210,7 @@ class OpenOrder(msgspec.Struct, array_like=True):
     """An open order: its whole signed operation, who signed it, when it came, and whether it waits for its trigger.
 
     behind: the money that stands behind it, by which it keeps its place in a full book. reduced: lots that were taken
-    from it without a fill.
+    from it without a fill. dormant: it waits for a fill of the order that it comes after, and then for its trigger.
     """
 
     arrival: int
@@ -218,6 +221,7 @@ class OpenOrder(msgspec.Struct, array_like=True):
     behind: int
     terms: Terms | None = None
     reduced: int = 0
+    dormant: bool = False
 
 
 def place_key(prefix: bytes, account: int, slot: int) -> bytes:

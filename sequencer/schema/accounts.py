@@ -100,7 +100,10 @@ class SlotHint(msgspec.Struct, frozen=True):
 
 
 class OpenOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """An order that an account has in a book ("resting") or that waits for its trigger ("armed")."""
+    """An order that an account has in a book ("resting") or that waits for its trigger ("armed").
+
+    A "dormant" one waits for a fill of the order that it comes after, and then for its trigger.
+    """
 
     order_id: OrderId
     market: str

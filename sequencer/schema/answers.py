@@ -184,8 +184,8 @@ class FillView(msgspec.Struct, frozen=True, kw_only=True):
 class OrderEvent(msgspec.Struct, frozen=True, kw_only=True):
     """One step in the life of an order, told on `orders:N`.
 
-    event: accepted, armed, triggered, resting, filled, reduced (goes on with fewer lots), or what ended it: reduced
-    (nothing was left to reduce), cancelled, expired, refused (was never taken) or voided (L1 can never take it).
+    event: accepted, dormant, armed, triggered, resting, filled, reduced (goes on with fewer lots), or what ended it:
+    reduced (nothing was left to reduce), cancelled, expired, refused (was never taken), voided (L1 can never take it).
     reason: why it left or shrank; detail: the law's rule or what stopped it, by name. lots: of this step: filled, or
     left behind it. status, filled_lots and remaining_lots: of the order after it. role: of a fill, maker or taker;
     fee_micros: what the order itself paid. time_ms: of the venue's clock. sequence: rises with every effect of the
@@ -214,8 +214,8 @@ class OrderEvent(msgspec.Struct, frozen=True, kw_only=True):
 class OrderResult(msgspec.Struct, frozen=True, kw_only=True):
     """catenary_order and catenary_orders: what became of an order, by now where it came again or was asked for.
 
-    status: armed, resting, partially_filled, filled, cancelled, expired, reduced, voided, or refused where it was
-    asked for. reason: why it, or its rest, did not go on. fees_micros: the order's own. blocking_lots: of what stood
+    status: armed, dormant, resting, partially_filled, filled, cancelled, expired, reduced, voided, or refused where it
+    was asked for. reason: why it, or its rest, did not go on. fees_micros: its own. blocking_lots: of what stood
     first and was in its way, as less than a fill-or-kill order; blocking_order_id: whose it was, of the same owner.
     events: where it was asked for, the first and the newest steps, all but untold_events of them.
     """

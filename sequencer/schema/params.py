@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from prover.stf import constants
-from sequencer.schema.values import AccountIndex, Byte, Bytes20, HexBytes, OrderId, RepeatedUint64, Uint64
+from sequencer.schema.values import AccountIndex, Byte, Bytes20, HexBytes, OrderId, OrderIdIfAny, RepeatedUint64, Uint64
 
 LIST_LIMIT: Final = 200
 BOOK_LEVELS: Final = 50
@@ -204,7 +204,9 @@ class SignedOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     client_id: the caller's own name for the order, by which it can be asked for. self_trade: where it meets an order of
     its owner, its rest leaves, or the other one does, or both lose what they have in common. group: of an account's
-    orders with the same number, other than 0, one cancels the other.
+    orders with the same number, other than 0, one cancels the other. after: the order_id of an order that has to have a
+    fill before this one, reduce-only and with a trigger, does anything. replaces: the order_id of the order that has to
+    stand in the slot, or this one is refused.
     """
 
     order: OrderFields
@@ -212,6 +214,8 @@ class SignedOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     client_id: ClientId = ""
     self_trade: SelfTrade = "cancel_taker"
     group: Group = 0
+    after: OrderIdIfAny = ""
+    replaces: OrderIdIfAny = ""
 
 
 class OrderCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -226,6 +230,8 @@ class OrderCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     client_id: ClientId = ""
     self_trade: SelfTrade = "cancel_taker"
     group: Group = 0
+    after: OrderIdIfAny = ""
+    replaces: OrderIdIfAny = ""
     account: AccountIndex | None = None
     slot: Byte | None = None
     sequence: Uint64 | None = None

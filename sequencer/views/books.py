@@ -6,6 +6,7 @@ from prover.signing.operations import SIGNED_NAMES
 from prover.stf import constants, containers
 from sequencer.engine.engine import Engine
 from sequencer.engine.order_book import order_id, order_name
+from sequencer.engine.placing import status_of_open
 from sequencer.engine.records import Fill, VoidedOperation
 from sequencer.schema.accounts import OpenOrder, VoidedView
 from sequencer.schema.answers import Book, FillView
@@ -91,7 +92,7 @@ def open_orders(engine: Engine, account: int) -> list[OpenOrder]:
             expires_at_ms=order.expires_at,
             reduce_only=order.reduce_only == 1,
             post_only=order.post_only == 1,
-            status="armed" if is_armed else "resting",
+            status=status_of_open(engine.orders.signed(order)),
         )
-        for order, left, is_armed in engine.open_orders(account)
+        for order, left, _ in engine.open_orders(account)
     ]

@@ -98,7 +98,13 @@ def order_of(fields: OrderFields) -> containers.Order:
 
 def terms_of(given: SignedOrder) -> Terms | None:
     """What is asked of the venue beside what is signed; None for nothing."""
-    terms = Terms(client=given.client_id, self_trade=_SELF_TRADE[given.self_trade], group=given.group)
+    terms = Terms(
+        client=given.client_id,
+        self_trade=_SELF_TRADE[given.self_trade],
+        group=given.group,
+        after=given.after,
+        replaces=given.replaces,
+    )
     return None if terms == Terms() else terms
 
 

@@ -110,7 +110,15 @@ class Operations:
             # What is told here is as good as an answer to the order itself.
             await self._venue.durable()
             return found
-        given = SignedOrder(params.order, params.signature, params.client_id, params.self_trade, params.group)
+        given = SignedOrder(
+            params.order,
+            params.signature,
+            params.client_id,
+            params.self_trade,
+            params.group,
+            params.after,
+            params.replaces,
+        )
         signed = self._signed_order(given)
         (outcome,) = await self._submit([signed], call, [terms_of(given)])
         return self._ordered(signed, outcome, given.client_id)

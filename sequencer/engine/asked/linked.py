@@ -42,8 +42,8 @@ def settle(committing: Committing, effects: Iterable[AnyEffect]) -> list[AnyEffe
 
 def forget(committing: Committing, effects: Iterable[AnyEffect]) -> None:
     """Drops the links of orders that an input has ended, whatever took them out."""
-    links = committing.orders.links
-    if not links:
+    links, followers = committing.orders.links, committing.orders.followers
+    if not links and not followers:
         return
     for effect in effects:
         names: tuple[str, ...] = ()
@@ -54,3 +54,4 @@ def forget(committing: Committing, effects: Iterable[AnyEffect]) -> None:
         for place in map(place_of, filter(None, names)):
             if not committing.orders.is_open(place):
                 links.drop(place)
+                followers.drop(place)

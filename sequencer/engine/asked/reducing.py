@@ -22,6 +22,9 @@ def follow(committing: Committing, accounts: Iterable[int]) -> list[AnyEffect]:
         account = committing.account(index)
         before: Counter[int] = Counter()
         for order, known in orders:
+            if known.dormant:
+                # What it is to reduce is still to come.
+                continue
             if reducible(order, account, 1) == 0:
                 effects.append(committing.leave(order, Reason.REDUCED))
             elif not known.armed:

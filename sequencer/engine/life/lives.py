@@ -42,7 +42,7 @@ _SIGNED_BYTES: Final = constants.ORDER_LENGTH - 64
 
 # Acknowledged, and L1 can never take it.
 VOIDED: Final = "voided"
-OPEN: Final = ("armed", "resting", "partially_filled")
+OPEN: Final = ("armed", "dormant", "resting", "partially_filled")
 
 
 class Life(msgspec.Struct, array_like=True):
@@ -239,7 +239,7 @@ class Lives:
             life.status = event = status_of(effect.reason)
             life.reason, life.detail = reason, detail = str(effect.reason), effect.detail
         elif isinstance(effect, Armed):
-            life.status = event = "armed"
+            life.status = event = "dormant" if effect.dormant else "armed"
         else:
             event = {Fired: "triggered", Rested: "resting", Shrunk: "reduced"}[type(effect)]
             if not isinstance(effect, Shrunk):

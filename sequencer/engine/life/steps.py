@@ -11,8 +11,8 @@ Place = tuple[int, int, int]
 class Step(msgspec.Struct, frozen=True, array_like=True):
     """One step of an order's life. lots: of this step; fee: the order's own, micro-dollars; sequence: of its effect.
 
-    status, filled, left: of the order after it. event: accepted, armed, triggered, resting, filled, reduced, or the
-    status with which it ended.
+    status, filled, left: of the order after it. event: accepted, dormant, armed, triggered, resting, filled, reduced,
+    or the status with which it ended.
     """
 
     event: str

@@ -14,6 +14,7 @@ from sequencer.api.methods.fates import Refusals
 from sequencer.api.rpc.errors import CallError
 from sequencer.engine.effects import Processed
 from sequencer.engine.effects import refused as refusal
+from sequencer.engine.order_book import order_name
 from sequencer.l1.postable import Reason
 from sequencer.schema.params import SignedOrder
 from sequencer.schema.values import encode_value
@@ -240,3 +241,26 @@ async def test_the_channel_tells_each_step_once(desk: Desk) -> None:
     listed: Any = snapshot()
     assert [one["slot"] for one in listed] == [3, 4]
     assert find("x") is None
+
+
+async def test_a_bracket_is_sent_with_its_entry_and_told(desk: Desk) -> None:
+    name = order_name(FIRST, 1, desk.clock.now)
+    entry = given(desk, 0, BUY, PRICE - 100, slot=1)
+    stop = given(
+        desk, 0, SELL, PRICE - 2_000, slot=2, reduce_only=1, trigger=constants.TRIGGER_AT_OR_BELOW,
+        trigger_price=PRICE - 1_000, expires_at=desk.clock.now + constants.HOUR,
+    )  # fmt: skip
+    sent = [entry, {**stop, "after": name}]
+    placed = [one["result"] for one in await desk.ask("catenary_orders", orders=sent)]
+    assert [one["status"] for one in placed] == ["resting", "dormant"]
+    assert placed[0]["order_id"] == name
+    listed = await desk.ask("catenary_openOrders", account=FIRST)
+    assert sorted(one["status"] for one in listed) == ["dormant", "resting"]
+    await desk.order(1, SELL, PRICE - 100, 400, time_in_force=IOC)
+    found = await desk.ask("catenary_order", account=FIRST, slot=2)
+    assert [event["event"] for event in found["events"]] == ["accepted", "dormant", "armed"]
+    lone = given(
+        desk, 0, SELL, PRICE - 2_000, slot=3, reduce_only=1, trigger=constants.TRIGGER_AT_OR_BELOW,
+        trigger_price=PRICE - 1_000, expires_at=desk.clock.now + constants.HOUR,
+    )  # fmt: skip
+    assert await refused(desk, **{**lone, "after": "0x" + "0" * 20}) == "NO_ORDER"
