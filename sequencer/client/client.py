@@ -163,11 +163,15 @@ class NodeClient:
 
     async def orders(self, signed: Sequence[tuple[Fields, bytes]]) -> list[OrderResult | Rejected]:
         """Submit many; an order's refusal stands in its place and harms no other."""
-        items = [{"order": order, "signature": signature} for order, signature in signed]
-        answers = await self._typed(list[AnsweredOrder], "catenary_orders", orders=items)
-        if len(answers) != len(signed):
-            raise NodeUnreachable("the node answered another number of orders than were sent")
+        answers = await self.batch([{"order": order, "signature": signature} for order, signature in signed])
         return [_order_or_rejection(answer) for answer in answers]
+
+    async def batch(self, items: Sequence[Fields]) -> list[AnsweredOrder]:
+        """Submit orders and soft cancels, mixed: items as BatchItem has them; each is answered for itself."""
+        answers = await self._typed(list[AnsweredOrder], "catenary_orders", orders=items)
+        if len(answers) != len(items):
+            raise NodeUnreachable("the node answered another number of orders than were sent")
+        return answers
 
     async def request(self, kind: str, request: Fields, signature: bytes) -> RequestResult:
         """Submit a signed request of any kind that is no order."""

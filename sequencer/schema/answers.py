@@ -243,13 +243,6 @@ class RefusedCall(msgspec.Struct, frozen=True):
     data: dict[str, str | int | bool | list[str] | None]
 
 
-class AnsweredOrder(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One of catenary_orders: a result or an error."""
-
-    result: OrderResult | None = None
-    error: RefusedCall | None = None
-
-
 class ReceiptView(msgspec.Struct, frozen=True, kw_only=True):
     """A soft cancel's, signed by whoever posts (PROTOCOL.md §5.4); slot 0: of every slot."""
 
@@ -271,6 +264,14 @@ class RequestResult(msgspec.Struct, frozen=True, kw_only=True):
     withdrawal_index: int | None
     account_opened: int | None
     finality: Finality
+
+
+class AnsweredOrder(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One of catenary_orders: what became of an order, or of a cancel and of the order that it named; or an error."""
+
+    result: OrderResult | None = None
+    cancelled: RequestResult | None = None
+    error: RefusedCall | None = None
 
 
 class TypedField(msgspec.Struct, frozen=True):

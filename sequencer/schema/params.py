@@ -238,10 +238,28 @@ class OrderCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     order_id: OrderId | None = None
 
 
-class SignedOrders(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Up to a hundred orders; each is answered for itself."""
+class BatchItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of a batch with its signature: an order, as SignedOrder has it, or a soft cancel.
 
-    orders: Annotated[list[SignedOrder], msgspec.Meta(max_length=MOST_ORDERS)]
+    cancel: the signed fields of a Cancel, or with slot 0 of a CancelAll; max_posting_fee_micros is 0. order_id or
+    client_id: the order that is meant, whose slot it has to be; then what became of that one is told beside.
+    """
+
+    signature: HexBytes
+    order: OrderFields | None = None
+    cancel: RequestFields | None = None
+    client_id: ClientId = ""
+    self_trade: SelfTrade = "cancel_taker"
+    group: Group = 0
+    after: OrderIdIfAny = ""
+    replaces: OrderIdIfAny = ""
+    order_id: OrderId | None = None
+
+
+class SignedBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Up to a hundred orders and soft cancels, mixed; each is answered for itself, and cancels come first."""
+
+    orders: Annotated[list[BatchItem], msgspec.Meta(max_length=MOST_ORDERS)]
 
 
 class SignedRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

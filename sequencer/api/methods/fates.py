@@ -113,7 +113,7 @@ class Fates:
 
     def asked(self, params: OrderCall) -> OrderResult:
         """What became of the order that is named; CallError UNKNOWN_ORDER where nothing is known of it."""
-        account, slot, sequence = self._place(params)
+        account, slot, sequence = self.place(params)
         lives = self._engine.orders.lives
         newest = lives.newest(account, slot) if sequence is None else sequence
         life = None if newest is None else lives.find(account, slot, newest)
@@ -127,7 +127,7 @@ class Fates:
             raise CallError(UNKNOWN_ORDER, data={"account": account, "slot": slot})
         return refused_view(found)
 
-    def _place(self, params: OrderCall) -> tuple[int, int, int | None]:
+    def place(self, params: OrderCall) -> tuple[int, int, int | None]:
         """Account, slot and sequence of what is asked for; None for the newest of the slot."""
         if params.order_id is not None:
             return place_of(params.order_id)

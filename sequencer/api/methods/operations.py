@@ -1,6 +1,7 @@
 """The methods that take signed operations, each answered once it is durable; and what is to be signed."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -48,15 +49,18 @@ from sequencer.schema.answers import (
 )
 from sequencer.schema.params import (
     MOST_ORDERS,
+    BatchItem,
     OfOperation,
     OrderCall,
+    OrderFields,
+    RequestFields,
     ScheduledCancel,
+    SignedBatch,
     SignedOrder,
-    SignedOrders,
     SignedRequest,
     ToAddress,
 )
-from sequencer.schema.values import as_hex
+from sequencer.schema.values import HexBytes, as_hex
 from sequencer.sequencing.admission import Untaken
 from sequencer.sequencing.sequencer import Sequencer
 from sequencer.views.books import fill_view
@@ -110,28 +114,20 @@ class Operations:
             # What is told here is as good as an answer to the order itself.
             await self._venue.durable()
             return found
-        given = SignedOrder(
-            params.order,
-            params.signature,
-            params.client_id,
-            params.self_trade,
-            params.group,
-            params.after,
-            params.replaces,
-        )
+        given = _submitted(params, params.order, params.signature)
         signed = self._signed_order(given)
         (outcome,) = await self._submit([signed], call, [terms_of(given)])
         return self._ordered(signed, outcome, given.client_id)
 
     @method(
         "catenary_orders",
-        "Submits orders.",
-        errors=_ERRORS,
+        "Submits orders and soft cancels.",
+        errors=(*_ERRORS, UNKNOWN_ORDER),
         params_bytes=MOST_ORDERS * _ORDER_BYTES,
         weigh=lambda params: len(params.orders),
     )
-    async def orders(self, params: SignedOrders, call: Call) -> list[AnsweredOrder]:
-        """One behind the other in their order, and durable together."""
+    async def orders(self, params: SignedBatch, call: Call) -> list[AnsweredOrder]:
+        """The cancels, then the orders, one behind the other in their order, and durable together."""
         read: list[SignedOperation | CallError] = []
         terms: list[Terms | None] = []
         for place, given in enumerate(params.orders):
@@ -139,8 +135,9 @@ class Operations:
                 # Whoever sent one order does not wait until a hundred are hashed.
                 await trio.lowlevel.checkpoint()
             try:
-                read.append(self._signed_order(given))
-                terms.append(terms_of(given))
+                operation, asked = self._read(given)
+                read.append(operation)
+                terms.append(asked)
             except CallError as error:
                 read.append(error)
         sent = [signed for signed in read if isinstance(signed, SignedOperation)]
@@ -153,10 +150,41 @@ class Operations:
             try:
                 if isinstance(signed, CallError):
                     raise signed
-                answers.append(AnsweredOrder(result=self._ordered(signed, next(outcomes), given.client_id)))
+                answers.append(self._answered(given, signed, next(outcomes)))
             except CallError as error:
                 answers.append(AnsweredOrder(error=RefusedCall(**error.body())))
         return answers
+
+    def _read(self, given: BatchItem) -> tuple[SignedOperation, Terms | None]:
+        """One of a batch as it is submitted; CallError where it is not whole, or names another order than it is of."""
+        if given.order is not None and given.cancel is None and given.order_id is None:
+            order = _submitted(given, given.order, given.signature)
+            return self._signed_order(order), terms_of(order)
+        if given.cancel is None or given.order is not None:
+            raise CallError(INVALID_PARAMS, "Each of a batch has one of order and cancel, and an order no order_id.")
+        if given.cancel.max_posting_fee_micros != 0:
+            raise CallError(INVALID_PARAMS, "A batch takes soft cancels: max_posting_fee_micros is 0.")
+        meant = self._meant(given, given.cancel)
+        if meant is not None and self._fates.place(meant)[:2] != (given.cancel.account, given.cancel.slot):
+            raise CallError(INVALID_PARAMS, "The cancel is signed for another slot than its order's.")
+        tag = constants.CANCEL if given.cancel.slot else constants.CANCEL_ALL
+        return self._signed_request(tag, SignedRequest(given.cancel, given.signature)), None
+
+    def _meant(self, given: BatchItem, cancel: RequestFields) -> OrderCall | None:
+        """The order that a cancel names, as it is asked for; None where it names none."""
+        if given.order_id is not None:
+            return OrderCall(order_id=given.order_id)
+        return OrderCall(account=cancel.account, client_id=given.client_id) if given.client_id else None
+
+    def _answered(self, given: BatchItem, signed: SignedOperation, outcome: Processed | Untaken) -> AnsweredOrder:
+        if given.cancel is None:
+            return AnsweredOrder(result=self._ordered(signed, outcome, given.client_id))
+        done = self._requested(signed, outcome)
+        meant = self._meant(given, given.cancel)
+        with suppress(CallError):
+            return AnsweredOrder(result=None if meant is None else self._fates.asked(meant), cancelled=done)
+        # Nothing is known of that order, and its slot is taken up to the cancel all the same.
+        return AnsweredOrder(cancelled=done)
 
     def _signed_order(self, params: SignedOrder) -> SignedOperation:
         order = sized(order_of(params.order))
@@ -227,10 +255,17 @@ class Operations:
         return await self._request(constants.SET_LEVERAGE, params, call)
 
     async def _request(self, tag: int, params: SignedRequest, call: Call, terms: Terms | None = None) -> RequestResult:
+        signed = self._signed_request(tag, params)
+        (sequenced,) = await self._submit([signed], call, [terms])
+        return self._requested(signed, sequenced)
+
+    def _signed_request(self, tag: int, params: SignedRequest) -> SignedOperation:
         request = sized_request(tag, request_of(tag, params.request))
         digest = signatures.request_digest(self._deployment.domain, tag, request)
-        signed = signed_request(tag, request, digest, self._compact(params.signature, request.account, digest))
-        (sequenced,) = await self._submit([signed], call, [terms])
+        return signed_request(tag, request, digest, self._compact(params.signature, request.account, digest))
+
+    def _requested(self, signed: SignedOperation, sequenced: Processed | Untaken) -> RequestResult:
+        """What is answered to a request; CallError where it was refused."""
         outcome = self._applied(signed, sequenced)
         return RequestResult(
             code=outcome.code,
@@ -339,3 +374,8 @@ class Operations:
             "expected_owner": as_hex(self._engine.account(account).owner),
             "digest": as_hex(digest),
         }
+
+
+def _submitted(given: OrderCall | BatchItem, order: OrderFields, signature: HexBytes) -> SignedOrder:
+    """The order of a call, or of one of a batch, with what is asked beside it."""
+    return SignedOrder(order, signature, given.client_id, given.self_trade, given.group, given.after, given.replaces)

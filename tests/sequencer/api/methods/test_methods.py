@@ -11,7 +11,7 @@ from prover.stf import codes, constants
 from sequencer.api.rpc.errors import CallError, law_error
 from sequencer.api.rpc.jsonrpc import Call
 from sequencer.l1.postable import Reason, taken
-from sequencer.schema.params import SignedOrders
+from sequencer.schema.params import BatchItem, SignedBatch
 from sequencer.schema.values import Bytes20
 from sequencer.sequencing.admission import Taking
 from tests.sequencer.desk import RELEASED, Desk, Released, submitted
@@ -226,7 +226,8 @@ async def test_what_could_not_be_posted_is_refused_by_name_and_the_rest_goes_on(
     assert (status["ready"], [reason["code"] for reason in status["reasons"]]) == (False, ["LATE", "CLOCK"])
     await desk.ask("catenary_account", account=FIRST)
     # What came of it is not a silent loss of the call: each order of many is answered for itself.
-    many = SignedOrders([submitted(order(desk.clock.now, FIRST, SELL, PRICE, slot=slot), 0) for slot in (3, 4)])
+    given = [submitted(order(desk.clock.now, FIRST, SELL, PRICE, slot=slot), 0) for slot in (3, 4)]
+    many = SignedBatch([BatchItem(one.signature, order=one.order) for one in given])
     answers = await desk.methods.operations.orders(many, RELEASED)
     assert [answer.error and answer.error.data["name"] for answer in answers] == ["NOT_POSTABLE"] * 2
     desk.reasons = []
@@ -259,7 +260,7 @@ async def test_a_signature_that_is_not_the_owners_costs_whoever_sent_it(desk: De
     assert (await desk.methods.operations.order(good, RELEASED)).status == "resting"
     assert cast(Released, RELEASED).owed == before
     bad = submitted(order(desk.clock.now, FIRST, SELL, PRICE, slot=2), 1)
-    given = SignedOrders([bad, bad])
+    given = SignedBatch([BatchItem(bad.signature, order=bad.order)] * 2)
     answers = await desk.methods.operations.orders(given, RELEASED)
     assert [answer.error is not None for answer in answers] == [True, True]
     assert cast(Released, RELEASED).owed == before + 200

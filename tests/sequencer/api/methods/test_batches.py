@@ -1,0 +1,118 @@
+"""Orders and soft cancels in one call: each answered for itself, the cancels whatever becomes of the rest."""
+
+from typing import Any
+
+import pytest
+
+from prover.signing.typed_data import typed_data
+from prover.stf import constants
+from sequencer.engine.order_book import order_name
+from sequencer.schema.values import as_hex
+from sequencer.sequencing.admission import Taking
+from tests.sequencer.api.methods.test_fates import given
+from tests.sequencer.desk import Desk
+from tests.sequencer.node_world import (
+    BRIDGE,
+    BUY,
+    CHAIN_ID,
+    FIRST,
+    IOC,
+    LOTS,
+    PRICES,
+    SELL,
+    key,
+    request,
+    signed_request,
+)
+
+pytestmark = pytest.mark.trio
+PRICE = PRICES[0]
+
+
+def cancel(desk: Desk, trader: int, slot: int, **changes: Any) -> dict[str, Any]:
+    """A soft cancel of a slot, or of all, as it stands in a batch."""
+    beside = {name: changes.pop(name) for name in ("order_id", "client_id", "order") if name in changes}
+    tag = constants.CANCEL if slot else constants.CANCEL_ALL
+    made = request(desk.clock.now, FIRST + trader, **{"slot": slot, "max_posting_fee": 0, **changes})
+    fields = typed_data(tag, made, CHAIN_ID, BRIDGE)["message"]
+    return {"cancel": fields, "signature": as_hex(signed_request(tag, made, key(trader))[-64:]), **beside}
+
+
+async def sent(desk: Desk, *items: dict[str, Any]) -> list[dict[str, Any]]:
+    """The answers of a batch."""
+    answers: list[dict[str, Any]] = await desk.ask("catenary_orders", orders=list(items))
+    return answers
+
+
+async def test_cancels_places_and_replacements_are_answered_each_for_itself(desk: Desk) -> None:
+    old = (await sent(desk, given(desk, 0, SELL, PRICE, slot=3), given(desk, 0, SELL, PRICE + 1, slot=4)))[1]["result"]
+    desk.clock.now += 1
+    moved = {**given(desk, 0, SELL, PRICE + 2, slot=4), "replaces": old["order_id"]}
+    stale = {**given(desk, 0, SELL, PRICE + 3, slot=5), "replaces": old["order_id"]}
+    answers = await sent(desk, moved, stale, cancel(desk, 0, 3), given(desk, 0, BUY, PRICE - 5, 1, slot=6))
+    assert answers[0]["result"]["status"] == "resting"
+    assert answers[1]["error"]["data"]["name"] == "NO_ORDER"
+    assert answers[2]["cancelled"]["receipt"]["slot"] == 3
+    assert "result" not in answers[2]
+    assert answers[3]["error"]["data"]["name"] == "TOO_SMALL"
+    assert [one["slot"] for one in await desk.ask("catenary_openOrders", account=FIRST)] == [4]
+
+
+async def test_cancels_come_before_orders_of_their_batch(desk: Desk) -> None:
+    await sent(desk, given(desk, 1, BUY, PRICE, slot=3))
+    # The order behind which it stands in the batch would have met it.
+    taken, gone = await sent(desk, given(desk, 1, SELL, PRICE, slot=4, time_in_force=IOC), cancel(desk, 1, 3))
+    assert (taken["result"]["status"], taken["result"]["blocking_order_id"]) == ("expired", "")
+    assert gone["cancelled"]["receipt"]["slot"] == 3
+
+
+async def test_a_cancel_is_taken_where_no_order_is(desk: Desk) -> None:
+    await sent(desk, given(desk, 0, SELL, PRICE, slot=3), given(desk, 0, SELL, PRICE + 1, slot=4))
+    desk.venue.backlog_chunks = 0
+    refused, one, all_ = await sent(desk, given(desk, 0, SELL, PRICE, slot=5), cancel(desk, 0, 3), cancel(desk, 0, 0))
+    assert refused["error"]["data"]["name"] == "BACKLOG"
+    assert (one["cancelled"]["receipt"]["slot"], all_["cancelled"]["receipt"]["slot"]) == (3, 0)
+    assert await desk.ask("catenary_openOrders", account=FIRST) == []
+    desk.venue.taking = lambda: Taking.CANCELS
+    assert "cancelled" in (await sent(desk, cancel(desk, 0, 7)))[0]
+
+
+async def test_a_cancel_names_its_order_and_hears_what_became_of_it(desk: Desk) -> None:
+    name = order_name(FIRST, 3, desk.clock.now)
+    await sent(desk, given(desk, 0, SELL, PRICE, slot=3, client="mine"))
+    await desk.order(1, BUY, PRICE, 400)
+    (told,) = await sent(desk, cancel(desk, 0, 3, client_id="mine"))
+    assert (told["result"]["status"], told["result"]["filled_lots"]) == ("cancelled", 400)
+    (again,) = await sent(desk, cancel(desk, 0, 3, order_id=name))
+    assert (again["result"]["order_id"], again["result"]["filled_lots"]) == (name, 400)
+    assert again["cancelled"]["receipt"]["slot"] == 3
+
+
+async def test_a_cancel_of_another_slot_than_that_of_the_order_it_names_is_refused(desk: Desk) -> None:
+    await sent(desk, given(desk, 0, SELL, PRICE, slot=3, client="mine"), given(desk, 0, SELL, PRICE + 1, slot=4))
+    answers = await sent(
+        desk,
+        cancel(desk, 0, 4, client_id="mine"),
+        cancel(desk, 0, 4, order_id=order_name(FIRST, 3, 1)),
+        cancel(desk, 1, 4, order_id=order_name(FIRST, 4, 1)),
+        cancel(desk, 0, 4, client_id="never"),
+        # Of an order that nobody has heard of the slot is taken all the same.
+        cancel(desk, 0, 9, order_id=order_name(FIRST, 9, 1)),
+    )
+    assert [one["error"]["data"]["name"] for one in answers[:4]] == ["INVALID_PARAMS"] * 3 + ["UNKNOWN_ORDER"]
+    assert answers[4]["cancelled"]["receipt"]["slot"] == 9
+    assert "result" not in answers[4]
+    assert len(await desk.ask("catenary_openOrders", account=FIRST)) == 2
+
+
+async def test_one_of_a_batch_is_one_thing(desk: Desk) -> None:
+    placed = given(desk, 0, SELL, PRICE, LOTS, slot=3)
+    wrong = [
+        {"signature": placed["signature"]},
+        {**placed, "cancel": cancel(desk, 0, 3)["cancel"]},
+        {**placed, "order_id": order_name(FIRST, 3, 1)},
+        cancel(desk, 0, 3, max_posting_fee=1),
+    ]
+    answers = await sent(desk, *wrong)
+    assert [one["error"]["data"]["name"] for one in answers] == ["INVALID_PARAMS"] * 4
+    assert await desk.ask("catenary_openOrders", account=FIRST) == []
