@@ -56,6 +56,10 @@ class L1Reverted(L1Rejected):
         super().__init__(3, reason, data)
 
 
+class L1Pruned(L1Rejected):
+    """The node does not have what is so old any more: another one, or another source of history, has to say it."""
+
+
 class L1WrongChain(L1Error):
     """The node serves another chain than the one asked for."""
 

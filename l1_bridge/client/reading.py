@@ -10,6 +10,7 @@ import trio
 from l1_bridge.client.errors import (
     L1Busy,
     L1NoAnswer,
+    L1Pruned,
     L1Rejected,
     L1Reverted,
     L1TooLarge,
@@ -200,7 +201,8 @@ class L1Reader(JsonRpc):
     ) -> list[Log]:
         """Logs of the blocks first..last inclusive; a position of `topics` is one topic, alternatives, or None.
 
-        L1Rejected, L1TooLarge or L1NoAnswer when the node cannot give the logs even of one block.
+        L1Rejected, L1TooLarge or L1NoAnswer when the node cannot give the logs even of one block, L1Pruned when it has
+        let go of the oldest of them.
         """
         query: dict[str, Any] = {"topics": [topic_text(item) for item in topics]}
         if address is not None:
@@ -242,7 +244,7 @@ class _Pages:
                 found.extend(await ask(start, stop))
             except (L1Rejected, L1TooLarge, L1NoAnswer) as error:
                 # Nodes limit the size of an answer, each with codes and words of its own, or fail at it without any.
-                if count == 1:
+                if count == 1 or isinstance(error, L1Pruned):
                     raise
                 divisor = _TIMED_OUT_DIVISOR if isinstance(error, L1NoAnswer) else _REFUSED_DIVISOR
                 self._size = max(1, count // divisor)

@@ -6,10 +6,13 @@ acts on what nobody said.
 
 from typing import Any, Final
 
-from l1_bridge.client.errors import L1Busy, L1Error, L1Rejected, L1Reverted, revert_reason
+from l1_bridge.client.errors import L1Busy, L1Error, L1Pruned, L1Rejected, L1Reverted, revert_reason
 
 _REVERT_CODE: Final = 3
 _INTERNAL_CODE: Final = -32603
+# What nodes that have let go of old blocks say since EIP-4444.
+_PRUNED_CODE: Final = 4444
+_PRUNED_WORDS: Final = ("pruned history", "history has been pruned")
 # HTTP's own number put into the body, EIP-1474's "limit exceeded" and "resource unavailable", and a balancer's.
 _BUSY_CODES: Final = frozenset((429, 502, 503, 504, -32005, -32002, -32097))
 _RATE_WORDS: Final = ("rate limit", "ratelimit", "too many requests", "per second", "throttl", "compute units")
@@ -45,7 +48,8 @@ _FINAL_WORDS: Final = ("nonce", "underpriced", "insufficient funds", "already kn
 def refusal(method: str, error: Any) -> L1Error:
     """The error to raise for JSON-RPC's error object, or for what stands in its place.
 
-    L1Reverted where a contract said it, L1Busy where the same request may be answered a moment later, else L1Rejected.
+    L1Reverted where a contract said it, L1Busy where the same request may be answered a moment later, L1Pruned where
+    it never will be, since it is about what the node has let go of; else L1Rejected.
     """
     if not isinstance(error, dict):
         return L1Rejected(_INTERNAL_CODE, str(error))
@@ -58,6 +62,8 @@ def refusal(method: str, error: Any) -> L1Error:
     if code == _REVERT_CODE or "execution reverted" in words or "vm exception" in words:
         # Some nodes keep the data to themselves, and the reason stands behind these words alone.
         return L1Reverted(reason.removeprefix("execution reverted: "), raw)
+    if code == _PRUNED_CODE or any(word in words for word in _PRUNED_WORDS):
+        return L1Pruned(code, reason, raw)
     if is_busy(method, code, words):
         return L1Busy(f"{text} (code {code})")
     return L1Rejected(code, reason, raw)

@@ -6,6 +6,10 @@ would soon run ahead of the clock. So a block is sealed at once only while its t
 Empty blocks keep time passing: one every `block_period_seconds`, and one every twelve seconds once nobody has sent a
 transaction for five minutes, because a stored second costs about 1 kB.
 
+History. `history_blocks` at least are kept, twice as many at most: of older blocks only what stays for ever (see
+`database`), and whoever asks for more is refused by the code that EIP-4444 has led to. The newest state is whole at any
+time: before a generation goes, whatever of it the state still refers to is copied, a piece at each `tidy`.
+
 Threads. One lock serialises writers. Readers take no lock: they work on an immutable header, and state is addressed
 by content, so a long `eth_call` holds up nobody's reads.
 """
@@ -13,12 +17,14 @@ by content, so a long `eth_call` holds up nobody's reads.
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from itertools import islice
 from typing import Any
 
 import msgspec
 import rlp  # type: ignore[import-untyped]
 from eth._utils.address import generate_contract_address
+from eth.constants import BLANK_ROOT_HASH, EMPTY_SHA3
 from eth.exceptions import HeaderNotFound, InsufficientFunds, Revert, VMError
 from eth.vm.message import Message
 from eth.vm.spoof import SpoofTransaction
@@ -26,6 +32,7 @@ from eth_keys.datatypes import PrivateKey
 from eth_tester.backends.pyevm import PyEVMBackend
 from eth_typing import Address
 from eth_utils.exceptions import ValidationError
+from trie.utils.nibbles import decode_nibbles, is_nibbles_terminated
 
 from l1_bridge.client.errors import revert_reason
 from l1_bridge.client.keys import DEVELOPMENT_KEYS
@@ -48,7 +55,15 @@ IDLE_PERIOD_SECONDS = 12
 BLOB_TRANSACTION_TYPE = 3
 # EIP-3860: twice the largest runtime code.
 INITCODE_LIMIT_BYTES = 49_152
-_SCHEMA = b"1"
+# As geth says that it does not have what is older any more.
+PRUNED = 4444
+# The EVM may ask for the hashes of so many: what is needed to go on is never older.
+LEAST_HISTORY_BLOCKS = 256
+_SCHEMA = b"2"
+# Of the state, copied at once.
+_NODES_AT_ONCE = 500
+# Sixteen children and a value; every other node is a pair.
+_BRANCH_LENGTH = 17
 
 
 class RefusedError(Exception):
@@ -115,9 +130,11 @@ class DevnetChain:
         block_period_seconds: float = 1.0,
         max_ahead_seconds: int = 15,
         finality_depth: int = 2,
+        history_blocks: int = LEAST_HISTORY_BLOCKS,
         clock: Callable[[], float] | None = None,
     ) -> None:
         """Continue the database's chain or start one at the present time; raises DatadirError for a foreign chain."""
+        assert history_blocks >= LEAST_HISTORY_BLOCKS, "nobody asks for less"
         clock = clock or steady_clock(time.time, _since_boot)
         self.chain_id = chain_id
         self.finality_depth = finality_depth
@@ -133,6 +150,11 @@ class DevnetChain:
         self._open_receipts: list[EvmReceipt] = []
         self._last_transaction_at = clock()
         self._header_by_number = {0: self._chain.get_canonical_block_header_by_number(0)}
+        self._history_blocks = history_blocks
+        # The block whose state is walked so that all of it stands in the newest generation, and what is left of that.
+        self._walked_from = self._head.block_number
+        self._walk = live_nodes(database, bytes(self._head.state_root))
+        self._is_walked = not database.has_earlier
 
     @property
     def head(self) -> Header:
@@ -205,11 +227,43 @@ class DevnetChain:
             self._index(block.header, len(rlp.encode(block)), transactions, receipts)
             self.database.commit()
             self._head = block.header
+            self._turn_over()
         except BaseException:
             self.database.discard()
             raise
         finally:
             self._open_header, self._open_transactions, self._open_receipts = None, {}, []
+
+    def _turn_over(self) -> None:
+        """Ends the generation before the newest once nobody needs it, and begins the next."""
+        number = self._head.block_number
+        if number + 1 - self.database.since < self._history_blocks:
+            return
+        if self.database.has_earlier:
+            # A walk that began anew, in a later run, says nothing of the states before the one that it began with.
+            if not self._is_walked or number - self._walked_from < LEAST_HISTORY_BLOCKS:
+                return
+            self.database.drop()
+        self.database.turn(number + 1)
+        self._walked_from, self._is_walked = number, False
+        self._walk = live_nodes(self.database, bytes(self._head.state_root))
+
+    def tidy(self) -> None:
+        """A piece of what keeps history short; by one thread alone, beside writers and readers."""
+        walk = self._walk
+        if not self._is_walked:
+            keys = list(islice(walk, _NODES_AT_ONCE))
+            self.database.copy(keys)
+            if len(keys) < _NODES_AT_ONCE:
+                with self._writer:
+                    self._is_walked = walk is self._walk
+        self.database.sweep()
+
+    def require_history(self, first_block: int, addresses: Collection[bytes], first_topics: Collection[bytes]) -> None:
+        """RefusedError where logs that are asked for from a block on may have been dropped."""
+        kept = self.database.first_block
+        if first_block < kept and self.database.has_dropped(addresses, first_topics):
+            raise _pruned(first_block, kept)
 
     def _index(
         self,
@@ -242,7 +296,7 @@ class DevnetChain:
                         "removed": False,
                     }
                 )
-                row = LogRow.pack(log.address, topics, msgspec.json.encode(logs[-1]))
+                row = LogRow.of(log.address, topics, msgspec.json.encode(logs[-1]))
                 self.database.put_log(header.block_number, log_index, row)
                 log_index += 1
             created = None if transaction.to else data_hex(_contract_address(transaction.sender, transaction.nonce))
@@ -261,7 +315,10 @@ class DevnetChain:
             }
             gas_before = receipt.gas_used
             self.database.put_transaction(
-                bytes(transaction.hash), msgspec.json.encode(rendered), msgspec.json.encode(answer)
+                bytes(transaction.hash),
+                msgspec.json.encode(rendered),
+                msgspec.json.encode(answer),
+                is_kept=not transaction.to,
             )
 
     def _decode(self, raw: bytes) -> Transaction:
@@ -315,13 +372,18 @@ class DevnetChain:
         return self._open_header or self._next_header()
 
     def header(self, number: int) -> Header | None:
-        """Sealed header by number."""
+        """Sealed header by number; RefusedError for one that is not kept any more."""
         if number == self._head.block_number:
             return self._head
         try:
-            return self._chain.get_canonical_block_header_by_number(number)
+            found = self._chain.get_canonical_block_header_by_number(number)
         except HeaderNotFound:
-            return None
+            found = None
+        # Looked at last: what was dropped meanwhile may have been missing above.
+        kept = self.database.first_block
+        if 0 < number < kept:
+            raise _pruned(number, kept)
+        return found
 
     def header_by_hash(self, block_hash: bytes) -> Header | None:
         """Sealed header by hash."""
@@ -422,6 +484,33 @@ class DevnetChain:
         return high
 
 
+def live_nodes(database: ChainDatabase, state_root: bytes) -> Iterator[bytes]:
+    """The keys of all that a state is made of: nodes of its tries, and contracts' code."""
+    roots = [(state_root, True)]
+    while roots:
+        root, is_of_accounts = roots.pop()
+        # Hashes of nodes, and nodes that are so short that they stand in their parents.
+        found: list[Any] = [] if root == BLANK_ROOT_HASH else [root]
+        while found:
+            node = found.pop()
+            if isinstance(node, bytes):
+                yield node
+                node = rlp.decode(database[node])
+            if len(node) == _BRANCH_LENGTH:
+                found += [child for child in node[:-1] if child]
+            elif not is_nibbles_terminated(decode_nibbles(node[0])):
+                found.append(node[1])
+            elif is_of_accounts:
+                _, _, storage_root, code_hash = rlp.decode(node[1])
+                roots.append((storage_root, False))
+                if code_hash != EMPTY_SHA3:
+                    yield code_hash
+
+
+def _pruned(number: int, kept: int) -> RefusedError:
+    return RefusedError(PRUNED, f"pruned history unavailable: block {number} is before {kept}, the oldest that is kept")
+
+
 def revert_error(result: CallResult) -> RefusedError:
     """JSON-RPC error of a failed execution: code 3 with the data for a revert, as geth and anvil answer."""
     if isinstance(result.error, Revert):
@@ -501,4 +590,5 @@ def _open_chain(database: ChainDatabase, chain_id: int, now: int) -> Chain:
     database.set_meta("chain_id", str(chain_id).encode())
     database.set_meta("schema", _SCHEMA)
     database.commit()
+    database.founded()
     return chain

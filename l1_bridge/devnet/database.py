@@ -2,20 +2,40 @@
 
 Every write waits in memory until `commit`, which stores it in one synced batch. So a block, its state and its index
 rows appear together or not at all, whatever moment the process is killed at.
+
+Generations. A row belongs to the generation in which it was written, or for ever: genesis, what created a contract, and
+of each kind of log the first few. Reading looks into the newest generation, the one before it, and what stays. `turn`
+begins a generation, `drop` ends the one before: with it goes a stretch of history, and what the newest state still
+needs of it was copied before by `copy`. What is dropped is deleted a piece at a time by `sweep`, also in the next run.
 """
 
+import heapq
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import islice
 from pathlib import Path
+from typing import Self
 
+import msgspec
 import plyvel
 from eth.abc import AtomicWriteBatchAPI
 from eth.db.atomic import AtomicDBWriteBatch
 from eth.db.backends.base import BaseAtomicDB
 
+_FOR_EVER = b"p"
+_OF_A_TIME = b"t"
+_GENERATION = struct.Struct(">I")
+# Of the logs with one address and first topic: whoever looks for what is rare finds it however old it is.
+KEPT_OF_A_KIND = 16
+# Deleted at once.
+_SWEPT = 5_000
+# How many logs of a kind there were, counted to the first that is not kept, and the block of the last one counted.
+_SEEN = struct.Struct(">BQ")
+
 _EVM = b"e"
 _META = b"m"
+_KIND = b"k"
 _TRANSACTION = b"t"
 _RECEIPT = b"r"
 _BLOCK_BODY = b"b"
@@ -32,34 +52,48 @@ class DatadirError(Exception):
     """The datadir cannot be used: in use, unreadable, or of another chain. One sentence for the operator."""
 
 
+class _Generations(msgspec.Struct, frozen=True):
+    """The newest generation's number, its first block, and that of the one before where there is one."""
+
+    newest: int
+    since: int
+    earlier_since: int | None
+
+
 class LogRow:
     """One log as it lies in the index: what a filter asks for, and the finished JSON."""
 
-    __slots__ = ("_row",)
+    __slots__ = ("row",)
 
     def __init__(self, row: bytes) -> None:
-        self._row = row
+        """row: address 20 | topic count 1 | topics 32 each | JSON."""
+        self.row = row
 
-    @staticmethod
-    def pack(address: bytes, topics: list[bytes], json: bytes) -> bytes:
-        """address 20 | topic count 1 | topics 32 each | JSON."""
-        return b"".join((address, bytes((len(topics),)), *topics, json))
+    @classmethod
+    def of(cls, address: bytes, topics: list[bytes], json: bytes) -> Self:
+        """A log that was just emitted."""
+        return cls(b"".join((address, bytes((len(topics),)), *topics, json)))
+
+    @property
+    def kind(self) -> bytes:
+        """Its address and its first topic, if it has one."""
+        return self.address + b"".join(self.topics[:1])
 
     @property
     def address(self) -> bytes:
         """20 bytes of the contract that emitted it."""
-        return self._row[:_ADDRESS_SIZE]
+        return self.row[:_ADDRESS_SIZE]
 
     @property
     def topics(self) -> list[bytes]:
         """Zero to four topics of 32 bytes."""
-        count = self._row[_ADDRESS_SIZE]
-        return [self._row[at : at + 32] for at in range(_TOPICS_AT, _TOPICS_AT + 32 * count, 32)]
+        count = self.row[_ADDRESS_SIZE]
+        return [self.row[at : at + 32] for at in range(_TOPICS_AT, _TOPICS_AT + 32 * count, 32)]
 
     @property
     def json(self) -> bytes:
         """The log object as JSON-RPC answers it."""
-        return self._row[_TOPICS_AT + 32 * self._row[_ADDRESS_SIZE] :]
+        return self.row[_TOPICS_AT + 32 * self.row[_ADDRESS_SIZE] :]
 
 
 class ChainDatabase(BaseAtomicDB):
@@ -77,6 +111,77 @@ class ChainDatabase(BaseAtomicDB):
         except (OSError, plyvel.Error) as error:
             raise DatadirError(f"{directory} cannot be opened: {error}") from None
         self._waiting: dict[bytes, bytes | None] = {}
+        foreign = next(self._level.iterator(include_value=False, stop=_FOR_EVER), None)
+        if foreign is not None:
+            self._level.close()
+            raise DatadirError(f"{directory} was written by another version of the embedded L1")
+        kept = self.meta("generations")
+        self._become(_Generations(1, 0, None) if kept is None else msgspec.json.decode(kept, type=_Generations))
+        # Rows are of no time until genesis stands.
+        self._is_founding = self.meta("chain_id") is None
+
+    def _become(self, generations: "_Generations") -> None:
+        self._generations = generations
+        # In which a row may stand, the first looked into first.
+        count = 1 if generations.earlier_since is None else 2
+        times = range(generations.newest, generations.newest - count, -1)
+        self._places = (*(_OF_A_TIME + _GENERATION.pack(time) for time in times), _FOR_EVER)
+
+    @property
+    def since(self) -> int:
+        """The first block of the newest generation."""
+        return self._generations.since
+
+    @property
+    def has_earlier(self) -> bool:
+        """Whether there is a generation before the newest."""
+        return self._generations.earlier_since is not None
+
+    @property
+    def first_block(self) -> int:
+        """The oldest block of which everything is here, but for genesis."""
+        earlier = self._generations.earlier_since
+        return self.since if earlier is None else earlier
+
+    def founded(self) -> None:
+        """What was written until now stays for ever."""
+        self._is_founding = False
+
+    def turn(self, block: int) -> None:
+        """A block is the first of a new generation; durable at once."""
+        assert not self.has_earlier, "of three generations one is dropped first"
+        assert not self._waiting, "between two blocks"
+        self._note(_Generations(self._generations.newest + 1, block, self.since))
+
+    def drop(self) -> None:
+        """The generation before the newest is gone; durable at once."""
+        assert self.has_earlier, "there is one"
+        self._note(_Generations(self._generations.newest, self.since, None))
+
+    def _note(self, generations: "_Generations") -> None:
+        # Durable first: what is written from here on is found by the next run, whatever this one comes to.
+        self._level.put(_FOR_EVER + _META + b"generations", msgspec.json.encode(generations), sync=True)
+        self._become(generations)
+
+    def copy(self, keys: list[bytes]) -> None:
+        """Rows of py-evm's, addressed by their content, into the newest generation, and at once: they never change."""
+        with self._level.write_batch() as batch:
+            for key in keys:
+                if self._level.get(self._places[0] + _EVM + key) is None:
+                    batch.put(self._places[0] + _EVM + key, self[key])
+
+    def sweep(self) -> None:
+        """Deletes a piece of what was dropped."""
+        generations = self._generations
+        oldest = _OF_A_TIME + _GENERATION.pack(generations.newest - (generations.earlier_since is not None))
+        with self._level.iterator(start=_OF_A_TIME, stop=oldest, include_value=False) as rows:
+            doomed = list(islice(rows, _SWEPT))
+        with self._level.write_batch() as batch:
+            for key in doomed:
+                batch.delete(key)
+        if 0 < len(doomed) < _SWEPT:
+            # Else every later look would pass over what was deleted.
+            self._level.compact_range(start=_OF_A_TIME, stop=oldest)
 
     def close(self) -> None:
         """Release the directory; what was not committed is dropped."""
@@ -99,10 +204,18 @@ class ChainDatabase(BaseAtomicDB):
 
     def _get(self, key: bytes) -> bytes | None:
         waiting = self._waiting
-        if key in waiting:
-            return waiting[key]
-        value: bytes | None = self._level.get(key)
-        return value
+        for place in self._places:
+            placed = place + key
+            if placed in waiting:
+                return waiting[placed]
+            value: bytes | None = self._level.get(placed)
+            if value is not None:
+                return value
+        return None
+
+    def _put(self, key: bytes, value: bytes | None, *, is_kept: bool = False) -> None:
+        place = _FOR_EVER if is_kept or self._is_founding else self._places[0]
+        self._waiting[place + key] = value
 
     # What py-evm asks of a database.
 
@@ -113,12 +226,13 @@ class ChainDatabase(BaseAtomicDB):
         return value
 
     def __setitem__(self, key: bytes, value: bytes) -> None:
-        self._waiting[_EVM + key] = bytes(value)
+        self._put(_EVM + key, bytes(value))
 
     def __delitem__(self, key: bytes) -> None:
         if not self._exists(key):
             raise KeyError(key)
-        self._waiting[_EVM + key] = None
+        for place in self._places:
+            self._waiting[place + _EVM + key] = None
 
     def _exists(self, key: bytes) -> bool:
         return self._get(_EVM + key) is not None
@@ -133,16 +247,18 @@ class ChainDatabase(BaseAtomicDB):
 
     def meta(self, name: str) -> bytes | None:
         """A named fact about this datadir, None when it was never set."""
-        return self._get(_META + name.encode())
+        key = _FOR_EVER + _META + name.encode()
+        waiting = self._waiting
+        return waiting[key] if key in waiting else self._level.get(key)
 
     def set_meta(self, name: str, value: bytes) -> None:
         """Set a named fact about this datadir."""
-        self._waiting[_META + name.encode()] = value
+        self._put(_META + name.encode(), value, is_kept=True)
 
-    def put_transaction(self, transaction_hash: bytes, transaction: bytes, receipt: bytes) -> None:
-        """Index one mined transaction; both values are finished JSON."""
-        self._waiting[_TRANSACTION + transaction_hash] = transaction
-        self._waiting[_RECEIPT + transaction_hash] = receipt
+    def put_transaction(self, transaction_hash: bytes, transaction: bytes, receipt: bytes, *, is_kept: bool) -> None:
+        """Index one mined transaction; both values are finished JSON. is_kept: for ever."""
+        self._put(_TRANSACTION + transaction_hash, transaction, is_kept=is_kept)
+        self._put(_RECEIPT + transaction_hash, receipt, is_kept=is_kept)
 
     def transaction(self, transaction_hash: bytes) -> bytes | None:
         """JSON of a mined transaction."""
@@ -154,7 +270,8 @@ class ChainDatabase(BaseAtomicDB):
 
     def put_block_body(self, number: int, size: int, transaction_hashes: list[bytes]) -> None:
         """Index a block that holds transactions; `size` is in bytes of RLP."""
-        self._waiting[_BLOCK_BODY + number.to_bytes(8, "big")] = _BODY_HEAD.pack(size) + b"".join(transaction_hashes)
+        row = _BODY_HEAD.pack(size) + b"".join(transaction_hashes)
+        self._put(_BLOCK_BODY + number.to_bytes(8, "big"), row)
 
     def block_body(self, number: int) -> tuple[int, list[bytes]] | None:
         """(RLP size, transaction hashes) of a block, None for an empty one."""
@@ -164,14 +281,35 @@ class ChainDatabase(BaseAtomicDB):
         hashes = [row[at : at + _HASH_SIZE] for at in range(_BODY_HEAD.size, len(row), _HASH_SIZE)]
         return _BODY_HEAD.unpack_from(row)[0], hashes
 
-    def put_log(self, block_number: int, log_index: int, row: bytes) -> None:
-        """Index one log; `row` comes from `LogRow.pack`."""
-        self._waiting[_LOG + _LOG_KEY.pack(block_number, log_index)] = row
+    def put_log(self, block_number: int, log_index: int, log: LogRow) -> None:
+        """Index one log; the first of its kind stay for ever."""
+        kind = _KIND + log.kind
+        told = self._get(kind)
+        count, _ = (0, 0) if told is None else _SEEN.unpack(told)
+        if count <= KEPT_OF_A_KIND:
+            self._put(kind, _SEEN.pack(count + 1, block_number), is_kept=True)
+        self._put(_LOG + _LOG_KEY.pack(block_number, log_index), log.row, is_kept=count < KEPT_OF_A_KIND)
 
     def logs(self, first_block: int, last_block: int) -> Iterator[LogRow]:
-        """Committed logs of the blocks first..last inclusive, in chain order."""
-        start = _LOG + _LOG_KEY.pack(first_block, 0)
-        stop = _LOG + _LOG_KEY.pack(last_block + 1, 0)
-        with self._level.iterator(start=start, stop=stop, include_key=False) as rows:
-            for row in rows:
+        """Committed logs of the blocks first..last inclusive, in chain order; of blocks before `first_block` those
+        that are kept for ever."""
+        start, stop = _LOG + _LOG_KEY.pack(first_block, 0), _LOG + _LOG_KEY.pack(last_block + 1, 0)
+        with ExitStack() as stack:
+            found = [
+                stack.enter_context(self._level.iterator(start=place + start, stop=place + stop))
+                for place in self._places
+            ]
+            for _, row in heapq.merge(*found, key=lambda pair: pair[0][-_LOG_KEY.size :]):
                 yield LogRow(row)
+
+    def has_dropped(self, addresses: Collection[bytes], first_topics: Collection[bytes]) -> bool:
+        """Whether logs that such a filter wants were dropped; empty: of any address, or of any first topic."""
+        place = _FOR_EVER + _KIND
+        with self._level.iterator(prefix=place) as rows:
+            for key, told in rows:
+                address, topic = key[len(place) :][:_ADDRESS_SIZE], key[len(place) + _ADDRESS_SIZE :]
+                count, block = _SEEN.unpack(told)
+                is_wanted = (not addresses or address in addresses) and (not first_topics or topic in first_topics)
+                if is_wanted and count > KEPT_OF_A_KIND and block < self.first_block:
+                    return True
+        return False

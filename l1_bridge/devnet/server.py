@@ -129,7 +129,9 @@ class DevnetRpc:
         return answer if "id" in request else None
 
     def _dispatch(self, request: dict[str, Any]) -> Any:
-        from l1_bridge.devnet.chain import RefusedError
+        from eth.vm.interrupt import EVMMissingData
+
+        from l1_bridge.devnet.chain import PRUNED, RefusedError
 
         method, params = request.get("method"), request.get("params", [])
         if request.get("jsonrpc") != "2.0" or not isinstance(method, str):
@@ -143,6 +145,8 @@ class DevnetRpc:
         except RefusedError as error:
             data = None if error.data is None else _data(error.data)
             raise RpcError(error.code, error.message, data) from None
+        except EVMMissingData:
+            raise RpcError(PRUNED, "pruned history unavailable: the state of this block is not kept any more") from None
 
     # One method of the protocol each.
 
@@ -228,6 +232,8 @@ class DevnetRpc:
         listed = address if isinstance(address, list) else [] if address is None else [address]
         addresses = {_parse_bytes(item, "address", 20) for item in listed}
         topics = _topic_filter(query.get("topics"))
+        wanted_first = topics[0] if topics else set()
+        self._chain.require_history(first, addresses, wanted_first)
         found: list[msgspec.Raw] = []
         size = 0
         for row in self._chain.database.logs(first, last):
@@ -244,6 +250,8 @@ class DevnetRpc:
                 raise RpcError(
                     -32005, f"more than {LOG_LIMIT} logs or {ANSWER_LIMIT_BYTES} bytes: ask for fewer blocks"
                 )
+        # What was dropped while it was read is missing here.
+        self._chain.require_history(first, addresses, wanted_first)
         return found
 
     def _log_range(self, query: dict[str, Any]) -> tuple[int, int]:
@@ -489,13 +497,13 @@ async def _respond(send: Send, status: int, body: bytes) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def _tick_forever(chain: "DevnetChain") -> None:
+async def _repeat(work: Callable[[], None]) -> None:
     limiter = trio.CapacityLimiter(1)
     while True:
         try:
-            await trio.to_thread.run_sync(chain.tick, limiter=limiter)
+            await trio.to_thread.run_sync(work, limiter=limiter)
         except Exception as error:
-            print(f"internal error while mining: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            print(f"internal error in {work.__name__}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
         await trio.sleep(TICK_SECONDS)
 
 
@@ -548,7 +556,8 @@ async def serve(
         nursery.start_soon(wait_for_signal)
         if exit_with_stdin:
             nursery.start_soon(wait_for_stdin)
-        nursery.start_soon(_tick_forever, chain)
+        nursery.start_soon(_repeat, chain.tick)
+        nursery.start_soon(_repeat, chain.tidy)
         app: Any = DevnetServer(DevnetRpc(chain))
         await nursery.start(partial(_started, announce, hypercorn_serve, app, config, stopping))
         await stopping.wait()
@@ -588,6 +597,7 @@ class Options(msgspec.Struct, frozen=True):
     block_period: float
     finality_depth: int
     max_ahead: int
+    history_blocks: int
     exit_with_stdin: bool
 
 
@@ -599,6 +609,9 @@ class Options(msgspec.Struct, frozen=True):
 @click.option("--block-period", type=click.FloatRange(0), default=1.0, help="Seconds between empty blocks, 0: none.")
 @click.option("--finality-depth", type=click.IntRange(0), default=2, help="Blocks that finalized lies behind latest.")
 @click.option("--max-ahead", type=click.IntRange(0), default=15, help="Seconds a block may lie ahead of the clock.")
+@click.option(
+    "--history-blocks", type=click.IntRange(256), default=100_000, help="So many are kept at least, at most twice that."
+)
 @click.option("--exit-with-stdin", is_flag=True, help="End when standard input ends, as it does with a killed parent.")
 def main(**flags: Any) -> None:
     """Serve the embedded L1; print one JSON line with the bound port when it is ready."""
@@ -620,6 +633,7 @@ def main(**flags: Any) -> None:
             block_period_seconds=options.block_period,
             max_ahead_seconds=options.max_ahead,
             finality_depth=options.finality_depth,
+            history_blocks=options.history_blocks,
         )
     except DatadirError as error:
         raise click.ClickException(str(error)) from None

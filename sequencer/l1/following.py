@@ -314,7 +314,8 @@ class Following:
         if self._queue.is_waiting:
             return
         try:
-            replace_file(self._checkpoint, msgspec.msgpack.encode(checkpoint))
+            # Synced: an L1 may have let go of the beginning.
+            replace_file(self._checkpoint, msgspec.msgpack.encode(checkpoint), is_synced=True)
         except OSError as error:
             # The next start reads more of L1, and that is all.
             self._log.warning("checkpoint.unwritten", error=str(error))

@@ -18,18 +18,21 @@ _STARTUP_SECONDS: Final = 60.0
 _PREDECESSOR_SECONDS: Final = 10.0
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _LONGEST_PAUSE_SECONDS: Final = 30.0
+# More than a day of blocks a second, two weeks of a venue that nobody uses.
+_HISTORY_BLOCKS: Final = 100_000
 
 
 class EmbeddedL1:
     """One process at a time on one port. url: where it answers; restarts: how often it had to be started anew."""
 
-    def __init__(self, datadir: Path, port: int) -> None:
+    def __init__(self, datadir: Path, port: int, history_blocks: int) -> None:
         self.url = ""
         self.restarts = 0
         self.pid = 0
         self.failure: L1Unusable | None = None
         self._datadir = datadir
         self._port = port
+        self._history_blocks = history_blocks
         self._log = structlog.get_logger("l1")
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -38,7 +41,7 @@ class EmbeddedL1:
         while True:
             began = trio.current_time()
             try:
-                async with _process(self._datadir, self._port) as (process, url):
+                async with _process(self._datadir, self._port, self._history_blocks) as (process, url):
                     self.pid = process.pid
                     if not self.url:
                         self.url, self._port = url, int(url.rpartition(":")[2])
@@ -59,9 +62,12 @@ class EmbeddedL1:
 
 
 @asynccontextmanager
-async def embedded_l1(datadir: Path, port: int) -> AsyncIterator[EmbeddedL1]:
-    """An embedded L1 that is started again when it dies. L1Unusable where it does not come up."""
-    embedded = EmbeddedL1(datadir, port)
+async def embedded_l1(datadir: Path, port: int, window_seconds: int = 0) -> AsyncIterator[EmbeddedL1]:
+    """An embedded L1 that is started again when it dies. L1Unusable where it does not come up.
+
+    window_seconds: of whoever challenges; what is younger than two of them is kept, for no block is shorter than one.
+    """
+    embedded = EmbeddedL1(datadir, port, _HISTORY_BLOCKS + 2 * window_seconds)
     async with trio.open_nursery() as nursery:
         await nursery.start(embedded.run)
         if embedded.failure is None:
@@ -72,11 +78,11 @@ async def embedded_l1(datadir: Path, port: int) -> AsyncIterator[EmbeddedL1]:
 
 
 @asynccontextmanager
-async def _process(datadir: Path, port: int) -> AsyncIterator[tuple[trio.Process, str]]:
+async def _process(datadir: Path, port: int, history_blocks: int) -> AsyncIterator[tuple[trio.Process, str]]:
     """The process and its URL; it ends with the context. L1Unusable where it does not come up."""
     await _predecessor_gone(datadir)
     command = [sys.executable, "-m", "l1_bridge.devnet.server", "--datadir", str(datadir), "--port", str(port)]
-    command.append("--exit-with-stdin")
+    command += ["--history-blocks", str(history_blocks), "--exit-with-stdin"]
     # A group of its own: the terminal's Ctrl-C reaches the node first, which then ends its L1. The pipe to its stdin is
     # never written to: it closes with the node, however the node ends.
     process = await trio.lowlevel.open_process(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True)

@@ -56,7 +56,8 @@ async def connected(config: NodeConfig, datadir: Datadir) -> AsyncIterator[L1Cli
         async with _client(config.l1_rpc_url, config.max_fee_wei) as client:
             yield client
         return
-    async with embedded_l1(datadir.l1, config.l1_port) as l1, _client(l1.url, config.max_fee_wei) as client:
+    own = embedded_l1(datadir.l1, config.l1_port, config.window_seconds)
+    async with own as l1, _client(l1.url, config.max_fee_wei) as client:
         yield client
 
 

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from l1_bridge.client.client import L1Client
-from l1_bridge.client.errors import L1NoAnswer, L1Rejected, L1TooLarge, L1Unavailable
+from l1_bridge.client.errors import L1NoAnswer, L1Pruned, L1Rejected, L1TooLarge, L1Unavailable
 from l1_bridge.client.following import Applied
 from l1_bridge.client.options import L1Options
 
@@ -211,6 +211,18 @@ async def test_a_refusal_of_one_block_is_raised() -> None:
         with pytest.raises(L1Rejected, match="no such address"):
             await numbers(client, 0, 3)
     assert widths(node.asked) == [4, 2, 1]
+
+
+async def test_what_is_not_kept_any_more_is_asked_for_once() -> None:
+    async def refuse(first: int, last: int) -> httpx.Response | None:
+        error = {"code": 4444, "message": "pruned history unavailable: block 0 is before 9, the oldest that is kept"}
+        return httpx.Response(200, json={"jsonrpc": "2.0", "id": 1, "error": error})
+
+    node = Node(refuse)
+    async with node.client() as client:
+        with pytest.raises(L1Pruned, match="the oldest that is kept"):
+            await numbers(client, 0, 3)
+    assert widths(node.asked) == [4]
 
 
 async def test_a_proxy_that_finds_the_request_too_large_gets_smaller_ones() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from l1_bridge.client.errors import L1Busy, L1Rejected, L1Reverted
+from l1_bridge.client.errors import L1Busy, L1Pruned, L1Rejected, L1Reverted
 from l1_bridge.client.refusals import refusal
 
 ERROR_STRING = "0x08c379a0" + f"{32:064x}" + f"{12:064x}" + b"WRONG_PARENT".hex().ljust(64, "0")
@@ -60,3 +60,14 @@ def test_a_node_that_is_busy_or_behind_is_asked_again(method: str, code: int, me
 def test_what_would_be_refused_again_is_a_refusal_and_no_verdict(method: str, error: Any) -> None:
     found = refusal(method, error)
     assert type(found) is L1Rejected
+
+
+@pytest.mark.parametrize("method", ["eth_getLogs", "eth_getBlockByNumber", "eth_call"])
+def test_history_that_a_node_has_let_go_of_is_not_asked_for_again(method: str) -> None:
+    for error in (
+        {"code": 4444, "message": "pruned history unavailable: block 1 is before 9, the oldest that is kept"},
+        {"code": -32000, "message": "Pruned history unavailable"},
+    ):
+        found = refusal(method, error)
+        assert type(found) is L1Pruned
+        assert found.code == error["code"]

@@ -1,14 +1,19 @@
 """The embedded L1's engine under a fake clock: time, what it refuses, and what a crash leaves behind."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import msgspec
+import plyvel
 import pytest
 
 from l1_bridge.client.keys import Signer, development_key
 from l1_bridge.devnet.chain import Call, DevnetChain, RefusedError, steady_clock
 from l1_bridge.devnet.database import ChainDatabase, DatadirError
+from l1_bridge.devnet.server import DevnetRpc
 from l1_bridge.hashing import keccak
 from tests.l1_bridge.l1_nodes import probe_initcode
 
@@ -274,3 +279,166 @@ def test_calls_change_nothing_and_estimates_suffice(venue: Venue) -> None:
         venue.chain.execute(venue.chain.head, bare)
     with pytest.raises(RefusedError, match="max initcode size"):
         venue.chain.execute(venue.chain.head, Call(sender=owner, to=b"", data=bytes(49_153), value=0, gas=1 << 24))
+
+
+# History.
+
+ENOUGH = 256
+
+
+class Counted(Venue):
+    """A venue with a contract that logs each call; it is called now and then as blocks go by."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory, block_period_seconds=1, history_blocks=ENOUGH)
+        self.clock.now += 1
+        created = self.database.receipt(self.send(to=None, value=0, data=probe_initcode(), gas=1_000_000))
+        assert created is not None
+        self.creation = msgspec.json.decode(created)
+        self.probe = bytes.fromhex(self.creation["contractAddress"].removeprefix("0x"))
+        self.calls: dict[int, bytes] = {}
+
+    def pass_blocks(self, count: int, *, is_tidied: bool = True) -> None:
+        for _ in range(count):
+            self.clock.now += 1
+            if self.chain.head.block_number % 5 == 3:
+                sent = self.send(to=self.probe, value=0, data=keccak(b"increase()")[:4], gas=100_000)
+                self.calls[self.chain.head.block_number] = sent
+            else:
+                self.chain.tick()
+            if is_tidied:
+                self.chain.tidy()
+
+    def count_at(self, block: int) -> int:
+        header = self.chain.header(block)
+        owner = development_key(0).address
+        call = Call(sender=owner, to=self.probe, data=keccak(b"count()")[:4], value=0, gas=100_000)
+        return int.from_bytes(self.chain.execute(header, call).output, "big")
+
+    @property
+    def rows(self) -> int:
+        return sum(1 for _ in self.database._level.iterator(include_value=False))
+
+
+def test_history_is_bounded_and_the_newest_state_whole(tmp_path: Path) -> None:
+    venue = Counted(tmp_path)
+    venue.pass_blocks(ENOUGH - 2)
+    assert venue.database.first_block == 0
+    rows = []
+    for _ in range(12):
+        venue.pass_blocks(ENOUGH // 2)
+        rows.append(venue.rows)
+        head, first = venue.chain.head.block_number, venue.database.first_block
+        assert head + 1 - 2 * ENOUGH <= first
+        assert first == 0 or head + 1 - first >= ENOUGH
+        # Every state that is kept is whole, and nonces, code and balances are those of all that was ever sent.
+        for block in (first, (first + head) // 2, head):
+            if block:
+                assert venue.count_at(block) == sum(at <= block for at in venue.calls)
+        assert venue.chain.nonce(venue.chain.head, development_key(0).address) == venue.nonce
+        assert venue.chain.balance(venue.chain.head, development_key(1).address) == 10_000 * 10**18
+    assert venue.database.first_block > 3 * ENOUGH
+    # It goes up and down with the generations, and not up alone.
+    assert max(rows[8:]) <= max(rows[:8])
+    # What was cut does not come back, and the chain goes on.
+    head, first = venue.chain.head.block_number, venue.database.first_block
+    venue.chain.close()
+    venue.open()
+    assert (venue.chain.head.block_number, venue.database.first_block) == (head, first)
+    venue.pass_blocks(ENOUGH)
+    assert venue.count_at(venue.chain.head.block_number) == len(venue.calls)
+    venue.chain.close()
+
+
+def test_what_is_older_is_refused_by_a_code_and_what_is_rare_is_kept(tmp_path: Path) -> None:
+    venue = Counted(tmp_path)
+    venue.pass_blocks(4 * ENOUGH)
+    first = venue.database.first_block
+    assert first > 1
+    header = venue.chain.header(0)
+    assert header is not None
+    assert header.hash == venue.chain.genesis_hash
+    assert venue.chain.header(first) is not None
+    assert venue.chain.header(venue.chain.head.block_number + 1) is None
+    for block in (1, first - 1):
+        with pytest.raises(RefusedError, match=f"pruned history unavailable: block {block} is before {first}") as error:
+            venue.chain.header(block)
+        assert error.value.code == 4444
+    # The first sixteen logs of a kind, and what has created a contract, stay; of the others none is told from before.
+    kept = [msgspec.json.decode(log.json)["blockNumber"] for log in venue.database.logs(0, first - 1)]
+    calls = sorted(venue.calls)
+    assert [int(block, 16) for block in kept] == calls[:16]
+    assert len(list(venue.database.logs(first, calls[-1]))) == sum(at >= first for at in calls)
+    with pytest.raises(RefusedError, match="pruned history"):
+        venue.chain.require_history(first - 1, [venue.probe], [])
+    for asked in ((first, [venue.probe], []), (0, [NOBODY], []), (0, [venue.probe], [bytes(32)])):
+        venue.chain.require_history(*asked)
+    creation = bytes.fromhex(venue.creation["transactionHash"].removeprefix("0x"))
+    assert venue.database.transaction(creation) is not None
+    assert venue.database.receipt(venue.calls[calls[0]]) is None
+    assert venue.database.receipt(venue.calls[calls[-1]]) is not None
+    venue.chain.close()
+
+
+def test_nothing_goes_before_the_state_is_copied_and_a_kill_meanwhile_costs_time_alone(tmp_path: Path) -> None:
+    venue = Counted(tmp_path)
+    venue.pass_blocks(ENOUGH, is_tidied=False)
+    assert venue.database.has_earlier
+    with patch("l1_bridge.devnet.chain._NODES_AT_ONCE", 2):
+        venue.chain.tidy()
+        venue.pass_blocks(2 * ENOUGH, is_tidied=False)
+        assert venue.database.first_block == 0
+        # Killed: what was walked is walked again, and states of before that walk are kept as long as others.
+        venue.database.close()
+        venue.open()
+        venue.pass_blocks(ENOUGH - 10)
+        assert venue.database.first_block == 0
+        venue.pass_blocks(ENOUGH)
+        first = venue.database.first_block
+        assert first > 0
+        head = venue.chain.head.block_number
+        for block in (head - ENOUGH + 1, head):
+            assert venue.count_at(block) == sum(at <= block for at in venue.calls)
+        # Of what is older the blocks are kept, and whoever asks for a state that is not hears that.
+        assert venue.chain.header(first) is not None
+        asked = {"jsonrpc": "2.0", "id": 1, "method": "eth_call"}
+        call = {"to": "0x" + venue.probe.hex(), "data": "0x" + keccak(b"count()")[:4].hex()}
+        answer = DevnetRpc(venue.chain).handle(json.dumps(asked | {"params": [call, hex(first)]}).encode())
+        assert msgspec.json.decode(answer)["error"]["code"] == 4444
+    venue.chain.close()
+
+
+def test_a_generation_that_cannot_be_noted_has_not_begun(tmp_path: Path) -> None:
+    venue = Counted(tmp_path)
+    venue.pass_blocks(ENOUGH - 3)
+    level = venue.database._level
+    venue.database._level = Full(level)
+    with pytest.raises(OSError, match="full"):
+        venue.pass_blocks(3)
+    venue.database._level = level
+    assert (venue.database.has_earlier, venue.database.since) == (False, 0)
+    venue.pass_blocks(1)
+    assert venue.database.has_earlier
+    assert venue.count_at(venue.chain.head.block_number) == len(venue.calls)
+    venue.chain.close()
+
+
+class Full:
+    """A database whose disk takes blocks and no word about generations."""
+
+    def __init__(self, level: Any) -> None:
+        self._level = level
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._level, name)
+
+    def put(self, key: bytes, value: bytes, sync: bool) -> None:
+        raise OSError("the disk is full")
+
+
+def test_a_datadir_of_another_version_is_refused(tmp_path: Path) -> None:
+    level = plyvel.DB(str(tmp_path), create_if_missing=True)
+    level.put(b"mchain_id", b"31337")
+    level.close()
+    with pytest.raises(DatadirError, match="another version"):
+        ChainDatabase(tmp_path)
