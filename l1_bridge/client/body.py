@@ -6,6 +6,8 @@ import httpx
 import trio
 
 _HEADERS: Final = {"Content-Type": "application/json"}
+# What is packed so takes at most a thousand times what was read; packed twice, or otherwise, there is no bound.
+_PACKED: Final = ("gzip", "deflate")
 
 
 async def post(http: httpx.AsyncClient, url: str, content: bytes, limit: int) -> tuple[httpx.Response, bytes | None]:
@@ -24,7 +26,15 @@ async def post(http: httpx.AsyncClient, url: str, content: bytes, limit: int) ->
 
 
 async def body_within(response: httpx.Response, limit: int) -> bytes | None:
-    """The body of a streamed response; None where it has more than `limit` bytes, and the response is closed."""
+    """The body of a streamed response; None where it has more than `limit` bytes, and the response is closed.
+
+    httpx.DecodingError for one that is packed twice: a kilobyte of it may unfold to gigabytes before it is counted.
+    """
+    codings = [name.lower() for name in response.headers.get_list("Content-Encoding", split_commas=True)]
+    packed = [name for name in codings if name not in ("", "identity")]
+    if packed and (len(packed) > 1 or packed[0] not in _PACKED):
+        await response.aclose()
+        raise httpx.DecodingError(f"an answer packed as {', '.join(packed)[:80]} is not read")
     # Its word for its own length, before a byte is read; h11 lets only digits through.
     if int(response.headers.get("Content-Length", 0)) > limit:
         await response.aclose()

@@ -66,9 +66,28 @@ def topic_text(item: bytes | Sequence[bytes] | None) -> Any:
 def as_integer(value: Any) -> int:
     """A quantity."""
     try:
-        return int(value, 16)
+        quantity = int(value, 16)
     except (TypeError, ValueError):
-        raise L1Unavailable("the L1 node answered something else than a quantity") from None
+        quantity = -1
+    if quantity < 0:
+        raise L1Unavailable("the L1 node answered something else than a quantity")
+    return quantity
+
+
+def as_count(value: Any) -> int:
+    """A number of blocks, seconds or wei per gas, of which no chain has more than 64 bits."""
+    count = as_integer(value)
+    if count >> 64:
+        raise L1Unavailable("the L1 node answered something else than a number of 64 bits")
+    return count
+
+
+def as_hash(value: Any) -> bytes:
+    """A word of 32 bytes."""
+    word = as_bytes(value)
+    if len(word) != 32:
+        raise L1Unavailable("the L1 node answered something else than a hash")
+    return word
 
 
 def as_bytes(value: Any) -> bytes:
@@ -92,11 +111,11 @@ def as_block(value: Any) -> Block | None:
         return None
     try:
         return Block(
-            number=as_integer(value["number"]),
-            hash=as_bytes(value["hash"]),
-            parent_hash=as_bytes(value["parentHash"]),
-            timestamp=as_integer(value["timestamp"]),
-            base_fee_wei=as_integer(value.get("baseFeePerGas", "0x0")),
+            number=as_count(value["number"]),
+            hash=as_hash(value["hash"]),
+            parent_hash=as_hash(value["parentHash"]),
+            timestamp=as_count(value["timestamp"]),
+            base_fee_wei=as_count(value.get("baseFeePerGas", "0x0")),
         )
     except (KeyError, TypeError, AttributeError):
         raise L1Unavailable("the L1 node answered something else than a block") from None
@@ -107,13 +126,13 @@ def as_log(value: Any) -> Log:
     try:
         return Log(
             address=as_bytes(value["address"]),
-            topics=tuple(as_bytes(topic) for topic in value["topics"]),
+            topics=tuple(as_hash(topic) for topic in value["topics"]),
             data=as_bytes(value["data"]),
-            block_number=as_integer(value["blockNumber"]),
-            block_hash=as_bytes(value["blockHash"]),
-            transaction_hash=as_bytes(value["transactionHash"]),
-            transaction_index=as_integer(value["transactionIndex"]),
-            log_index=as_integer(value["logIndex"]),
+            block_number=as_count(value["blockNumber"]),
+            block_hash=as_hash(value["blockHash"]),
+            transaction_hash=as_hash(value["transactionHash"]),
+            transaction_index=as_count(value["transactionIndex"]),
+            log_index=as_count(value["logIndex"]),
         )
     except (KeyError, TypeError):
         raise L1Unavailable("the L1 node answered something else than a log") from None

@@ -17,7 +17,7 @@ from l1_bridge.client.keys import Signer
 from l1_bridge.client.sending import OWN_TERMS
 from l1_bridge.client.values import Block, Receipt
 from l1_bridge.codec.calls import encode_prove_fraud
-from prover.challenger.nodes import Nodes
+from prover.challenger.nodes import UNDECIDED_SECONDS, Nodes
 from prover.challenger.pauses import Pauses
 from prover.challenger.report import Report
 from prover.contracts.referee import GAS_LIMIT, LocalReferee, RefereeRefused, transaction_gas
@@ -56,8 +56,11 @@ class Proving:
         self._make_referee = referee
         self._referee: LocalReferee | None = None
         self._logger = structlog.get_logger()
-        # Batches that nobody may act on any more, by hash.
+        # Batches that nobody may act on any more, and those on which the referee has agreed, by hash.
         self._unfit: set[bytes] = set()
+        self._agreed: set[bytes] = set()
+        # Since when the node denies a batch that its own storage ends with.
+        self._denied_since: dict[bytes, float] = {}
         self._pauses = Pauses()
         self._pool_since: dict[bytes, float] = {}
 
@@ -77,20 +80,36 @@ class Proving:
             self._unfit.add(key)
             return False
         if not await self._nodes.hold(dispute):
-            # Rolled back or reorganised in a block that is still to be read, or else the node contradicts itself.
-            head = await self._client.block("latest")
-            return head is not None and head.hash != last.hash
+            return await self._denied(dispute, last)
+        self._denied_since.pop(key, None)
         if not await self._nodes.second_holds(dispute):
             return False
         if await self._in_pool(self._signer, dispute):
             return False
         calldata = encode_prove_fraud(dispute.batch, dispute.chunk_index, dispute.witness)
         gas = proof_gas(dispute.weight_kilogas, calldata, cursor.proof_gas_floor)
-        if not await self._simulated(self._signer, dispute, calldata, gas):
-            return False
-        return await self._prove(self._signer, dispute, calldata, gas)
+        simulated = await self._simulated(self._signer, dispute, calldata, gas)
+        if simulated is None:
+            return await self._denied(dispute, last)
+        return simulated and await self._prove(self._signer, dispute, calldata, gas)
+
+    async def _denied(self, dispute: Dispute, last: Block) -> bool:
+        """The node does not hold the batch: there is a block more to read, or else it contradicts itself."""
+        head = await self._client.block("latest")
+        if head is not None and head.hash != last.hash:
+            return True
+        # What stands behind one address may be a moment apart.
+        since = self._denied_since.setdefault(dispute.batch_hash, trio.current_time())
+        if trio.current_time() - since >= UNDECIDED_SECONDS:
+            number = dispute.batch.header.number
+            detail = f"batch {number} is a fraud, and the L1 node denies it in block {last.number}, which ends with it"
+            self._report.alarm("L1_DISAGREES", detail, once_for=dispute.batch_hash)
+        return False
 
     async def _referee_agrees(self, dispute: Dispute) -> bool:
+        if dispute.batch_hash in self._agreed:
+            # An EVM keeps something of each call, and a proof may be waited for long.
+            return True
         number = dispute.batch.header.number
         body = dispute.batch.chunks[dispute.chunk_index].body
         try:
@@ -100,6 +119,7 @@ class Proving:
         if root != dispute.replayed_root:
             detail = f"batch {number}: the referee gives 0x{root.hex()}, the law 0x{dispute.replayed_root.hex()}"
             return self._give_up(dispute.batch_hash, "REFEREE", detail)
+        self._agreed.add(dispute.batch_hash)
         return True
 
     def _replay_locally(self, pre_root: bytes, body: bytes, proof: bytes) -> bytes:
@@ -124,7 +144,8 @@ class Proving:
         self._report.once("proof_waiting", dispute.batch_hash, text, number=number, nonce=intent.nonce)
         return True
 
-    async def _simulated(self, signer: Signer, dispute: Dispute, calldata: bytes, gas: int) -> bool:
+    async def _simulated(self, signer: Signer, dispute: Dispute, calldata: bytes, gas: int) -> bool | None:
+        """Whether the bridge would take the proof; None where it does not hold the batch."""
         number, bridge = dispute.batch.header.number, self._replay.bridge.address
         try:
             await self._client.eth_call(
@@ -132,9 +153,8 @@ class Proving:
             )
         except L1Reverted as error:
             if error.reason == "NOT_CANONICAL":
-                return False
-            if error.reason == "HONEST_CHUNK":
-                return self._give_up(dispute.batch_hash, "REFEREE", f"batch {number}: the bridge calls it honest")
+                return None
+            # Not even HONEST_CHUNK ends it: the referee has said otherwise, and one node's word is not the bridge's.
             self._pauses.postpone(dispute.batch_hash)
             self._report.alarm("SIMULATION", f"batch {number}: {error}", once_for=dispute.batch_hash)
             return False

@@ -1,6 +1,7 @@
 """Bodies at and past the bound, and what is left of a response whose reader has had enough."""
 
 import gc
+import gzip
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -70,6 +71,37 @@ async def test_the_word_of_an_answer_for_its_own_length_is_enough_to_leave_it(sa
     async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: answer)) as client:
         _, body = await post(client, "http://node", b"{}", LIMIT)
     assert (body is None, pieces.given, pieces.is_closed) == (given == 0, given, True)
+
+
+def packed(times: int, mebibytes: int = 8) -> bytes:
+    """Spaces, packed so often."""
+    body = b" " * (mebibytes << 20)
+    for _ in range(times):
+        body = gzip.compress(body)
+    return body
+
+
+async def answered(content: bytes, coding: str, limit: int) -> bytes | None:
+    """What a caller reads of an answer that is packed."""
+    answer = httpx.Response(200, headers={"Content-Encoding": coding}, stream=httpx.ByteStream(content))
+    async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: answer)) as client:
+        return (await post(client, "http://node", b"{}", limit))[1]
+
+
+@pytest.mark.parametrize(("coding", "times"), [("gzip", 1), ("identity", 0), ("identity, gzip", 1), ("", 0)])
+async def test_an_answer_may_be_packed_once(coding: str, times: int) -> None:
+    content = packed(times, mebibytes=1)
+    assert await answered(content, coding, 2 << 20) == b" " * (1 << 20)
+    assert await answered(content, coding, 1_000) is None
+
+
+@pytest.mark.parametrize("coding", ["gzip, gzip", "gzip,GZIP", "deflate, gzip", "br", "zstd", "gzip, identity, gzip"])
+async def test_an_answer_that_is_packed_twice_is_not_unfolded(coding: str) -> None:
+    content = packed(2)
+    # Eight mebibytes in a hundred bytes: each further one is a byte or two.
+    assert len(content) < 200
+    with pytest.raises(httpx.DecodingError, match="not read"):
+        await answered(content, coding, 64 << 20)
 
 
 class Stuck(httpx.AsyncBaseTransport):

@@ -171,7 +171,7 @@ async def test_a_node_that_refuses_the_tag_pending_answers_for_its_newest_block(
         request = msgspec.json.decode(http.content)
         if "pending" in request["params"]:
             return httpx.Response(200, content=msgspec.json.encode(refused(request, code, "pending is not available")))
-        header = {"number": "0x1", "hash": "0x11", "parentHash": "0x22", "timestamp": "0x7b"}
+        header = {"number": "0x1", "hash": "0x" + "11" * 32, "parentHash": "0x" + "22" * 32, "timestamp": "0x7b"}
         result = {"eth_getBlockByNumber": header, "eth_call": "0x01", "eth_getTransactionCount": "0x5"}
         return httpx.Response(200, json={"id": request["id"], "result": result[request["method"]]})
 

@@ -49,6 +49,7 @@ def test_what_a_node_says_of_itself_is_read_whole() -> None:
     assert as_block(BLOCK | {"baseFeePerGas": "0x10"}) == Block(7, HASH, bytes(32), 10, 16)
     # Before the base fee there was none.
     assert as_block(BLOCK) == Block(7, HASH, bytes(32), 10, 0)
+    assert as_block(BLOCK | {"timestamp": hex(2**64 - 1)}) == Block(7, HASH, bytes(32), 2**64 - 1, 0)
     assert as_log(LOG) == READ_LOG
     assert as_receipt(RECEIPT) == Receipt(HASH, 7, HASH, True, 21_000, 0, None, (READ_LOG,))
     assert as_receipt(RECEIPT | {"contractAddress": to_hex(ADDRESS), "status": "0x0"}) == Receipt(
@@ -68,6 +69,7 @@ def test_what_is_not_there_yet_is_none() -> None:
         (as_integer, None),
         (as_integer, 7),
         (as_integer, "seven"),
+        (as_integer, "-0x7"),
         (as_bytes, 7),
         (as_bytes, "0x0"),
         (as_list, {}),
@@ -75,9 +77,17 @@ def test_what_is_not_there_yet_is_none() -> None:
         (as_block, "block"),
         (as_block, {}),
         (as_block, BLOCK | {"number": None}),
+        # What a store of 64 bits cannot hold would end the program that keeps it.
+        (as_block, BLOCK | {"number": hex(2**64)}),
+        (as_block, BLOCK | {"timestamp": hex(2**64)}),
+        (as_block, BLOCK | {"baseFeePerGas": hex(2**64)}),
+        (as_block, BLOCK | {"hash": "0x11"}),
+        (as_block, BLOCK | {"parentHash": "0x"}),
         (as_log, 7),
         (as_log, {}),
         (as_log, LOG | {"topics": None}),
+        (as_log, LOG | {"topics": ["0x11"]}),
+        (as_log, LOG | {"blockNumber": hex(2**64)}),
         (as_receipt, 7),
         (as_receipt, "receipt"),
         (as_receipt, {"blockHash": "0x"}),

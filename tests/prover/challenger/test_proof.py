@@ -1,19 +1,27 @@
 """A lie becomes one transaction, and nothing else does: who must agree, who was faster, and its gas."""
 
+from typing import Any, Final
+
 import pytest
 import trio
 
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.keys import development_key
+from l1_bridge.client.options import L1Options
+from l1_bridge.contracts.artifact import bridge_artifact
+from prover.challenger.challenger import Challenger, Settings
 from prover.challenger.proof import proof_gas
 from prover.contracts.referee import GAS_LIMIT, LocalReferee, transaction_gas
+from prover.history.history import ChainReplay
 from prover.signing import operations
 from prover.signing.recover import recover_fast
 from prover.state import witness
 from prover.stf import constants, containers
 from tests.l1_bridge.l1_nodes import L1Node
+from tests.patience import PATIENCE_SECONDS
 from tests.prover.challenger.runs import Guard, mine, sent_by
 from tests.prover.conftest import POLL_SECONDS
+from tests.prover.l1_faults import Tampering
 from tests.prover.world import (
     CHALLENGER,
     PARAMETERS,
@@ -28,6 +36,13 @@ from tests.prover.world import (
 )
 
 pytestmark = pytest.mark.trio
+
+NO: Final = "0x" + "00" * 32
+
+
+def selector(name: str) -> str:
+    """How calls of a function of the bridge begin."""
+    return "0x" + bridge_artifact().functions[name].selector.hex()
 
 
 @pytest.mark.stage(build=stolen)
@@ -98,6 +113,79 @@ async def test_a_law_that_differs_from_the_referee_sends_nothing(guard: Guard, w
     assert (summary.held, summary.fraud) == (False, 1)
     assert guard.alarms == ["REFEREE"]
     assert await sent_by(client, CHALLENGER) == before
+
+
+class Counted(LocalReferee):
+    """The shipped referee, and how often it was asked."""
+
+    asked = 0
+
+    def replay(self, domain: bytes, pre_root: bytes, body: bytes, witness: bytes, gas: int = GAS_LIMIT) -> bytes:
+        """Counted."""
+        Counted.asked += 1
+        return super().replay(domain, pre_root, body, witness, gas)
+
+
+@pytest.mark.stage(build=stolen)
+async def test_a_node_that_denies_the_batch_that_its_storage_ends_with_is_told(
+    guard: Guard, client: L1Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Counted, "asked", 0)
+    monkeypatch.setattr("prover.challenger.proof.UNDECIDED_SECONDS", 0.1)
+    before = await sent_by(client, CHALLENGER)
+
+    def denied(method: str, params: list[Any], result: Any) -> Any:
+        return NO if method == "eth_call" and params[0]["data"].startswith(selector("is_canonical")) else result
+
+    with trio.fail_after(PATIENCE_SECONDS):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: guard.run(once=False, tamper=denied, referee=Counted))
+            await guard.said.until("alarm")
+            nursery.cancel_scope.cancel()
+    assert guard.alarms == ["L1_DISAGREES"]
+    assert await sent_by(client, CHALLENGER) == before
+    # Looked at again and again, and asked once.
+    assert Counted.asked == 1
+    assert (await guard.once()).proofs_won == 1
+
+
+class Refusing(Tampering):
+    """Says that the bridge refuses a proof, so often."""
+
+    def __init__(self, times: int, reason: str) -> None:
+        super().__init__(lambda method, params, result: result)
+        self._left = times
+        self._reason = reason
+
+    def _change(self, asked: Any, answer: Any) -> None:
+        if (
+            asked["method"] == "eth_call"
+            and asked["params"][0]["data"].startswith(selector("prove_fraud"))
+            and self._left
+        ):
+            self._left -= 1
+            answer.pop("result", None)
+            answer["error"] = {"code": 3, "message": f"execution reverted: {self._reason}"}
+
+
+@pytest.mark.stage(build=stolen)
+@pytest.mark.parametrize(
+    ("reason", "alarms"), [("HONEST_CHUNK", ["SIMULATION"]), ("FINAL", ["SIMULATION"]), ("NOT_CANONICAL", [])]
+)
+async def test_no_word_of_a_node_ends_a_dispute_for_good(
+    guard: Guard, world: World, reason: str, alarms: list[str]
+) -> None:
+    options = L1Options(poll_seconds=POLL_SECONDS, attempts=2)
+    async with L1Client(guard.url, options, transport=Refusing(1, reason)) as lying:
+        settings = Settings(signer=development_key(CHALLENGER), poll_seconds=POLL_SECONDS)
+        challenger = Challenger(lying, ChainReplay(guard.store, world.bridge), guard.said, settings)
+        with trio.fail_after(PATIENCE_SECONDS):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(challenger.run)
+                await guard.said.until("rolled_back")
+                nursery.cancel_scope.cancel()
+    assert guard.alarms == alarms
+    assert (await world.head()).number == 1
 
 
 @pytest.mark.stage(build=stolen)
