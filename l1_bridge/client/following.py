@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Final
 
 import msgspec
 import trio
@@ -9,6 +10,9 @@ import trio
 from l1_bridge.client.errors import L1Rejected, L1ReorgTooDeep, L1TooLarge, L1Unavailable
 from l1_bridge.client.reading import L1Reader
 from l1_bridge.client.values import Block, Log
+
+# Whoever fills blocks with batches, 185 kB each, chooses what a page of blocks holds: past this a poll ends early.
+_MOST_LOG_BYTES: Final = 32 << 20
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -105,7 +109,7 @@ class Follower:
             # Answered at once: a failure further down must not lose events whose blocks are forgotten already.
             return list(reverted)
         first = self.next_block
-        # A page per poll bounds memory, and lets a caller store its progress on the way through a long history.
+        # A page per poll lets a caller store its progress on the way through a long history.
         last = min(target, first + min(self._client.options.page_blocks, self._recent.maxlen or 1) - 1)
         return list(await self._advance(first, last)) if first <= last else []
 
@@ -162,6 +166,16 @@ class Follower:
             )
         return [Reverted(self._recent.pop()) for _ in range(len(self._recent) - kept)]
 
+    async def _logs(self, first: int, last: int) -> tuple[list[Log], int]:
+        """Logs of the first blocks of a range, and the last of them: of all, or of as many as memory is meant for."""
+        found: list[Log] = []
+        stop, held = first - 1, 0
+        while stop < last and held < _MOST_LOG_BYTES:
+            page, stop = await self._client.page_of_logs(self._wanted.address, self._wanted.topics, stop + 1, last)
+            found += page
+            held += sum(len(log.data) for log in page)
+        return found, stop
+
     async def _advance(self, first: int, last: int) -> list[Applied]:
         blocks: list[Block] = []
         parent = self._recent[-1].hash if self._recent else None
@@ -173,8 +187,10 @@ class Follower:
             parent = block.hash
         if not blocks:
             return []
+        found, last = await self._logs(first, blocks[-1].number)
+        blocks = blocks[: last - first + 1]
         logs: dict[bytes, list[Log]] = {block.hash: [] for block in blocks}
-        for log in await self._client.logs(self._wanted.address, self._wanted.topics, first, blocks[-1].number):
+        for log in found:
             if log.block_hash not in logs:
                 return []
             logs[log.block_hash].append(log)

@@ -204,6 +204,21 @@ class L1Reader(JsonRpc):
         L1Rejected, L1TooLarge or L1NoAnswer when the node cannot give the logs even of one block, L1Pruned when it has
         let go of the oldest of them.
         """
+        return await self._log_pages.collect(first_block, last_block, self._logs_of(address, topics))
+
+    async def page_of_logs(
+        self,
+        address: bytes | Sequence[bytes] | None,
+        topics: Sequence[bytes | Sequence[bytes] | None],
+        first_block: int,
+        last_block: int,
+    ) -> tuple[list[Log], int]:
+        """Likewise of the first blocks of the range, as many as one answer holds, and the last of them."""
+        return await self._log_pages.page(first_block, last_block, self._logs_of(address, topics))
+
+    def _logs_of(
+        self, address: bytes | Sequence[bytes] | None, topics: Sequence[bytes | Sequence[bytes] | None]
+    ) -> Callable[[int, int], Awaitable[list[Log]]]:
         query: dict[str, Any] = {"topics": [topic_text(item) for item in topics]}
         if address is not None:
             query["address"] = to_hex(address) if isinstance(address, bytes) else [to_hex(item) for item in address]
@@ -213,7 +228,7 @@ class L1Reader(JsonRpc):
             answer = await self.call("eth_getLogs", [page], hasty=start < stop)
             return [as_log(item) for item in as_list(answer)]
 
-        return await self._log_pages.collect(first_block, last_block, ask)
+        return ask
 
     async def fees(self, most_wei: int | None = None) -> tuple[int, int]:
         """(max fee, priority fee) in wei per gas: twice the base fee and the node's advice, within the cap."""
@@ -238,10 +253,20 @@ class _Pages:
         found: list[_Item] = []
         start = first
         while start <= last:
-            stop = min(start + self._size - 1, last)
-            count = stop - start + 1
+            items, stop = await self.page(start, last, ask)
+            found.extend(items)
+            start = stop + 1
+        return found
+
+    async def page(
+        self, first: int, last: int, ask: Callable[[int, int], Awaitable[list[_Item]]]
+    ) -> tuple[list[_Item], int]:
+        """What one answer holds of first..last inclusive, and the last block of it."""
+        while True:
+            stop = min(first + self._size - 1, last)
+            count = stop - first + 1
             try:
-                found.extend(await ask(start, stop))
+                found = await ask(first, stop)
             except (L1Rejected, L1TooLarge, L1NoAnswer) as error:
                 # Nodes limit the size of an answer, each with codes and words of its own, or fail at it without any.
                 if count == 1 or isinstance(error, L1Pruned):
@@ -249,8 +274,7 @@ class _Pages:
                 divisor = _TIMED_OUT_DIVISOR if isinstance(error, L1NoAnswer) else _REFUSED_DIVISOR
                 self._size = max(1, count // divisor)
                 continue
-            start = stop + 1
             if count == self._size:
                 # In small steps: past the limit again, the same blocks are asked for twice.
                 self._size = min(self._size + self._size // 4 + 1, self._limit)
-        return found
+            return found, stop

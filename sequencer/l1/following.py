@@ -34,7 +34,6 @@ _CHECKPOINT_BLOCKS: Final = 600
 _CONSUMED: Final = Depth("finalized", stalled_seconds=1_200, blocks=64)
 # How often entries are tried again that wait behind a forced close.
 _DRAIN_SECONDS: Final = 1
-_LOG_PAGE_BLOCKS: Final = 1_000
 # How often logs are read that do not come to what the bridge holds, so often from the last checkpoint on; with pauses
 # about two minutes in all.
 _TIMES_ASKED: Final = 8
@@ -256,8 +255,9 @@ class Following:
         """Takes all logs up to a block; what is missing of them by the bridge's own word, or nothing."""
         first = self._view.block + 1
         while first <= target.number:
-            last = min(first + _LOG_PAGE_BLOCKS - 1, target.number)
-            for log in await self._client.logs(self._deployment.bridge, [], first, last):
+            # Page by page: whoever fills blocks with batches chooses what a thousand of them hold.
+            logs, last = await self._client.page_of_logs(self._deployment.bridge, [], first, target.number)
+            for log in logs:
                 event = self._decode(log)
                 self._view.take(log.block_number, event)
                 try:

@@ -246,6 +246,23 @@ async def test_a_follower_takes_a_dense_history_in_the_pages_that_the_node_can_a
         assert all(isinstance(event, Applied) and len(event.logs) == 1 for event in seen)
 
 
+@pytest.mark.parametrize(("most_bytes", "blocks"), [(1, 15), (15_000, 15), (15_001, 30), (10**9, HEAD + 1)])
+async def test_a_follower_holds_no_more_logs_than_memory_is_meant_for(
+    monkeypatch: pytest.MonkeyPatch, most_bytes: int, blocks: int
+) -> None:
+    monkeypatch.setattr("l1_bridge.client.following._MOST_LOG_BYTES", most_bytes)
+    node = Node()
+    async with node.client(page_blocks=15) as client:
+        client.options = msgspec.structs.replace(client.options, page_blocks=1_000)
+        follower = client.follow(None, 0)
+        assert [event.block.number for event in await follower.poll()] == list(range(blocks))
+        seen = blocks
+        while events := await follower.poll():
+            assert events[0].block.number == seen
+            seen += len(events)
+        assert seen == HEAD + 1
+
+
 async def test_a_follower_says_that_a_block_is_too_large_and_waits_for_no_better_answer() -> None:
     node = Node()
     node.log_bytes = LIMIT_BYTES
