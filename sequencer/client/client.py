@@ -161,9 +161,16 @@ class NodeClient:
         """What became of an order: by order_id, by account and client_id, or by account and slot; Rejected."""
         return await self._typed(OrderResult, "catenary_order", **named)
 
-    async def orders(self, signed: Sequence[tuple[Fields, bytes]]) -> list[OrderResult | Rejected]:
-        """Submit many; an order's refusal stands in its place and harms no other."""
-        answers = await self.batch([{"order": order, "signature": signature} for order, signature in signed])
+    async def orders(
+        self, signed: Sequence[tuple[Fields, bytes] | tuple[Fields, bytes, Fields]]
+    ) -> list[OrderResult | Rejected]:
+        """Submit many, each with its terms if it has some; a refusal stands in its order's place and harms no other."""
+        answers = await self.batch(
+            [
+                {"order": order, "signature": signature, **(terms[0] if terms else {})}
+                for order, signature, *terms in signed
+            ]
+        )
         return [_order_or_rejection(answer) for answer in answers]
 
     async def batch(self, items: Sequence[Fields]) -> list[AnsweredOrder]:

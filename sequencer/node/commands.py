@@ -280,7 +280,7 @@ def _is_given(name: str) -> bool:
 async def serve(config: "NodeConfig", output: Output) -> bool:
     """Runs a node until a signal; CommandFailed for what comes from outside."""
     from prover.state.store import StoreUnavailable
-    from sequencer.api.transport.server import CannotListenError
+    from sequencer.api.transport.port import CannotListenError
     from sequencer.l1.following import QueueUnreadable
     from sequencer.l1.poster import Overdue
     from sequencer.l1.preflight import PreflightFailed

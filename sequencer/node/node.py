@@ -22,7 +22,8 @@ from sequencer.api.methods.standing import Standing
 from sequencer.api.rpc.handlers import register
 from sequencer.api.rpc.jsonrpc import Registry
 from sequencer.api.transport.http import Access
-from sequencer.api.transport.server import ApiConfig, Server, open_port
+from sequencer.api.transport.port import ApiConfig, open_port
+from sequencer.api.transport.server import Server
 from sequencer.client.clock import monotonic_clock_ms, wall_clock_ms
 from sequencer.engine.effects import Processed
 from sequencer.engine.engine import Engine

@@ -4,6 +4,8 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+# The method of every message that is told.
+NOTIFICATION: Final = "catenary_subscription"
 # Components of the document, which alone knows all channels.
 CHANNEL_SNAPSHOT: Final = "ChannelSnapshot"
 CHANNEL_UPDATE: Final = "ChannelUpdate"

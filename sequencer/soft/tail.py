@@ -11,14 +11,13 @@ from l1_bridge.client.rpc import without_secrets
 from l1_bridge.recursion import recursion_bounded
 from prover.contracts.deployment import Deployment
 from sequencer.api.rpc.limits import TokenBucket
-from sequencer.api.rpc.subscriptions import NOTIFICATION
+from sequencer.client.socket import Cut, Socket, connected
 from sequencer.engine.effects import Processed
 from sequencer.l1.postable import Reason
 from sequencer.schema.answers import Status
 from sequencer.schema.soft import SoftStanding
-from sequencer.schema.subscriptions import Subscribed
+from sequencer.schema.subscriptions import NOTIFICATION, Subscribed
 from sequencer.schema.values import as_hex, decode_value
-from sequencer.soft.socket import Cut, Socket, connected
 from sequencer.soft.told import Message, Told, Untrue, misfit
 
 DROPPED: Final = "SOFT_DROPPED"

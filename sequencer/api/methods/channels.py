@@ -11,8 +11,9 @@ from sequencer.api.methods.rollup import Rollup
 from sequencer.api.rpc.subscriptions import Channel, Feeds
 from sequencer.engine.effects import Processed, accounts_of, markets_of
 from sequencer.engine.engine import Engine
-from sequencer.schema.accounts import AccountView, MarginCall, OpenOrder
-from sequencer.schema.answers import AccountUpdate, BatchView, Book, FillView, MarketView, OrderEvent, PostMortemView
+from sequencer.schema.accounts import MarginCall
+from sequencer.schema.answers import AccountUpdate, OrderEvent, PostMortemView
+from sequencer.schema.channels import TOLD_ON
 from sequencer.views.books import book, fill_view, open_orders, trades
 from sequencer.views.margin_calls import MarginCalls
 from sequencer.views.markets import market_views, names
@@ -24,23 +25,17 @@ _BATCHES: Final = 20
 _RESCUES: Final = 20
 _CALLS: Final = 200
 
-CHANNELS: Final = (
-    Channel("prices", "All markets, at every tick.", list[MarketView], list[MarketView]),
-    Channel("book:", "The price levels of the market that the key names, at every change.", Book, Book),
-    Channel("trades:", "The fills of the market that the key names.", list[FillView], FillView),
-    Channel(
-        "account:", "The account that the key numbers, whenever something concerns it.", AccountView, AccountUpdate
-    ),
-    Channel(
-        "orders:",
-        "The lives of orders of the account that the key numbers: what is open, then what each input came to.",
-        list[OpenOrder],
-        list[OrderEvent],
-    ),
-    Channel("margin_calls", "Every margin call whose level changed.", list[MarginCall], MarginCall),
-    Channel("rescues", "Every liquidation or other rescue.", list[PostMortemView], PostMortemView),
-    Channel("batches", "The newest batch whenever those on L1 changed.", list[BatchView], list[BatchView]),
-)
+_SENTENCES: Final = {
+    "prices": "All markets, at every tick.",
+    "book:": "The price levels of the market that the key names, at every change.",
+    "trades:": "The fills of the market that the key names.",
+    "account:": "The account that the key numbers, whenever something concerns it.",
+    "orders:": "The lives of orders of the account that the key numbers: what is open, then what each input came to.",
+    "margin_calls": "Every margin call whose level changed.",
+    "rescues": "Every liquidation or other rescue.",
+    "batches": "The newest batch whenever those on L1 changed.",
+}
+CHANNELS: Final = tuple(Channel(name, sentence, *TOLD_ON[name]) for name, sentence in _SENTENCES.items())
 
 
 class Channels:

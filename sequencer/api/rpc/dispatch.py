@@ -1,22 +1,13 @@
-"""From the bytes of one message to the bytes of its answer: limits, order, deadlines and the last catch."""
+"""JSON-RPC from the bytes of one message to the bytes of its answer: batches, order, deadlines."""
 
-import math
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable
 
 import msgspec
 import structlog
 import trio
 
-from sequencer.api.rpc.errors import (
-    INTERNAL,
-    RATE_LIMITED,
-    SHUTTING_DOWN,
-    TIMEOUT,
-    TOO_LARGE,
-    CallError,
-)
-from sequencer.api.rpc.gate import Gate
+from sequencer.api.rpc.entrance import UNKNOWN_METHOD, Entrance, Passing, Reply
+from sequencer.api.rpc.errors import SHUTTING_DOWN, TIMEOUT, TOO_LARGE, CallError
 from sequencer.api.rpc.jsonrpc import (
     BadRequest,
     Call,
@@ -24,23 +15,13 @@ from sequencer.api.rpc.jsonrpc import (
     Registry,
     Request,
     Session,
-    Subscriber,
     failure,
     read_call,
     split,
     success,
 )
-from sequencer.api.rpc.limits import Limits, TokenBucket
+from sequencer.api.rpc.limits import Limits
 from sequencer.api.rpc.metrics import ApiMetrics
-
-UNKNOWN_METHOD: Final = "unknown"
-
-
-class Reply(msgspec.Struct, frozen=True):
-    """The answer to one message (None: only notifications) and what must run once it is on its way."""
-
-    body: bytes | None
-    after_answer: Sequence[Callable[[], None]] = ()
 
 
 class _Outcome(msgspec.Struct):
@@ -50,15 +31,10 @@ class _Outcome(msgspec.Struct):
     after_answer: list[Callable[[], None]] = []
 
 
-class _Passing(msgspec.Struct, frozen=True):
-    """How a call makes way: for the next one of its connection, and for all others in the node."""
+class Dispatcher(Entrance):
+    """JSON-RPC: calls of a registry, single or in a batch."""
 
-    release: Callable[[], None]
-    step_aside: Callable[[], None]
-
-
-class Dispatcher:
-    """The same for every transport: `handle(bytes) -> bytes`; never raises for anything that a caller sends."""
+    paths = frozenset(("/",))
 
     def __init__(
         self,
@@ -69,68 +45,16 @@ class Dispatcher:
         clock: Callable[[], float],
         new_incident: Callable[[], str],
     ) -> None:
+        super().__init__(limits, metrics, log, clock, new_incident)
         self._registry = registry
-        self._limits = limits
-        self._metrics = metrics
-        self._log = log
-        self._clock = clock
-        self._new_incident = new_incident
-        self.gate = Gate(limits)
-        self._addresses: dict[str, TokenBucket] = {}
-        self.is_draining = False
 
-    def session(self, address: str = "", subscriber: Subscriber | None = None) -> Session:
-        """Of one new connection, from an address that it pays for its first tokens."""
-        limits = self._limits
-        known = self._addresses.get(address)
-        if known is None:
-            if len(self._addresses) >= limits.addresses:
-                self._addresses = {name: bucket for name, bucket in self._addresses.items() if not bucket.is_full}
-            known = TokenBucket(limits.address_rate, limits.address_burst, self._clock)
-            self._addresses[address] = known
-        start = known.take_at_most(min(limits.start_tokens, limits.connection_burst))
-        bucket = TokenBucket(limits.connection_rate, limits.connection_burst, self._clock, start)
-        return Session(bucket, subscriber, known)
-
-    def pause_seconds(self, address: str) -> float:
-        """How long a new connection of an address waits before it is read: not at all while the address has tokens."""
-        known = self._addresses.get(address)
-        return 0.0 if known is None else min(known.wait_seconds(), self._limits.longest_pause_seconds)
-
-    async def handle(
-        self,
-        body: bytes,
-        codec: Codec,
-        session: Session,
-        release: Callable[[], None] = lambda: None,
-        *,
-        is_paid: bool = False,
-    ) -> Reply:
-        """Answers one message, single or batch; `release` is called once every call in it has its place in the order.
-
-        It waits for its turn among all connections before it is read. is_paid: its bytes were paid for already.
-
-        Invariant: calls start in the order in which they stand; the next starts when the one before has returned or
-        has called `Call.release`, so that orders keep their sequence and still share one group commit.
-        """
-        cost = len(body) // self._limits.token_bytes
-        try:
-            if not is_paid:
-                self.pay(session, cost, besides=1)
-            end_turn = await self.gate.turn(session.share, 1 + cost, len(body))
-        except CallError as error:
-            return self._refused(error, codec, release)
-        try:
-            return await self._answer(body, codec, session, _Passing(release, end_turn))
-        finally:
-            end_turn()
-
-    async def _answer(self, body: bytes, codec: Codec, session: Session, passing: _Passing) -> Reply:
+    async def answer(self, body: bytes, codec: Codec, session: Session, passing: Passing) -> Reply:
+        """One message, single or batch."""
         try:
             calls = split(codec, body, self._limits.batch_calls)
         except CallError as error:
-            too_many = self._rate_limited(session, besides=len(body) // self._limits.token_bytes)
-            return self._refused(too_many or error, codec, passing.release)
+            too_many = self.rate_limited(session, besides=len(body) // self._limits.token_bytes)
+            return self.refused(too_many or error, codec, passing.release)
         if calls is not None:
             return await self._batch(calls, codec, session, passing)
         outcome = _Outcome()
@@ -138,16 +62,15 @@ class Dispatcher:
         passing.release()
         return Reply(outcome.body, outcome.after_answer)
 
-    def _refused(self, error: CallError, codec: Codec, release: Callable[[], None]) -> Reply:
-        self._count(UNKNOWN_METHOD, error.error.name)
-        release()
-        return Reply(failure(codec, None, error))
+    def refusal(self, error: CallError, codec: Codec) -> bytes:
+        """An error of no call."""
+        return failure(codec, None, error)
 
-    async def _batch(self, calls: list[bytes], codec: Codec, session: Session, passing: _Passing) -> Reply:
+    async def _batch(self, calls: list[bytes], codec: Codec, session: Session, passing: Passing) -> Reply:
         outcomes = [_Outcome() for _ in calls]
 
         async def run(body: bytes, outcome: _Outcome, turn: trio.Event) -> None:
-            await self._call(body, codec, session, outcome, _Passing(turn.set, passing.step_aside))
+            await self._call(body, codec, session, outcome, Passing(passing.path, turn.set, passing.step_aside))
             turn.set()
 
         async with trio.open_nursery() as nursery:
@@ -168,12 +91,12 @@ class Dispatcher:
         after_answer = [callback for outcome in outcomes for callback in outcome.after_answer]
         return Reply(codec.join(answers) if answers else None, after_answer)
 
-    async def _call(self, message: bytes, codec: Codec, session: Session, outcome: _Outcome, passing: _Passing) -> None:
+    async def _call(self, message: bytes, codec: Codec, session: Session, outcome: _Outcome, passing: Passing) -> None:
         request = read_call(codec, message)
         method_name = UNKNOWN_METHOD
         result: object = None
         bytes_cost = len(message) // self._limits.token_bytes
-        refusal = self._rate_limited(session, besides=bytes_cost)
+        refusal = self.rate_limited(session, besides=bytes_cost)
         started_at = self._clock()
         try:
             if refusal is not None:
@@ -202,40 +125,9 @@ class Dispatcher:
         except Exception as error:
             refusal = self.incident(error, method=method_name)
             body = failure(codec, request.id, refusal)
-        self._count(method_name, "OK" if refusal is None else refusal.error.name)
+        self.count(method_name, "OK" if refusal is None else refusal.error.name)
         if method_name != UNKNOWN_METHOD:
             self._metrics.seconds.labels(method_name).observe(self._clock() - started_at)
         if isinstance(request, Request) and request.is_notification:
             return
         outcome.body = body
-
-    def incident(self, error: Exception, **context: object) -> CallError:
-        """Logs a failure of our own under a new id; what the caller gets to see of it is that id."""
-        incident = self._new_incident()
-        self._metrics.incidents.inc()
-        self._log.error("api.incident", incident=incident, exc_info=error, **context)
-        return CallError(INTERNAL, data={"incident": incident})
-
-    def pay_bytes(self, session: Session, size: int) -> None:
-        """Takes the tokens of a message of so many bytes before it is read; raises CallError (RATE_LIMITED)."""
-        self.pay(session, size // self._limits.token_bytes, besides=1)
-
-    def pay(self, session: Session, cost: int, besides: int = 0) -> None:
-        """Takes so many tokens, none for less than one; raises CallError (RATE_LIMITED).
-
-        besides: what else the call costs, or has cost. Who is refused is told to wait for all of it, else who asks
-        again as soon as he may would spend on asking what he has waited for.
-        """
-        refusal = self._rate_limited(session, cost, besides) if cost > 0 else None
-        if refusal is not None:
-            raise refusal
-
-    def _rate_limited(self, session: Session, cost: int = 1, besides: int = 0) -> CallError | None:
-        if session.bucket.wait_seconds(cost) > 0:
-            wait_seconds = session.bucket.wait_seconds(cost + besides)
-            return CallError(RATE_LIMITED, data={"retry_after_ms": math.ceil(wait_seconds * 1000)})
-        session.bucket.take(cost)
-        return None
-
-    def _count(self, method: str, outcome: str) -> None:
-        self._metrics.calls.labels(method, outcome).inc()

@@ -7,7 +7,7 @@ import msgspec
 
 from sequencer.api.rpc.errors import ALL_ERRORS, STANDARD_ERRORS, ApiError
 from sequencer.api.rpc.jsonrpc import Method, Registry
-from sequencer.api.rpc.subscriptions import NOTIFICATION, Channel
+from sequencer.api.rpc.subscriptions import Channel
 from sequencer.engine.effects import EFFECTS_VERSION
 from sequencer.schema.document import (
     ChannelDescription,
@@ -21,7 +21,7 @@ from sequencer.schema.document import (
     Reference,
     Schema,
 )
-from sequencer.schema.subscriptions import CHANNEL_SNAPSHOT, CHANNEL_UPDATE
+from sequencer.schema.subscriptions import CHANNEL_SNAPSHOT, CHANNEL_UPDATE, NOTIFICATION
 from sequencer.schema.values import finished_schema, value_schema
 
 OPENRPC_VERSION: Final = "1.3.2"

@@ -18,10 +18,9 @@ from sequencer.api.rpc.handlers import method
 from sequencer.api.rpc.jsonrpc import Call, Codec, Push, Session, Subscriber, to_plain
 from sequencer.api.rpc.limits import Limits
 from sequencer.api.rpc.metrics import ApiMetrics
-from sequencer.schema.subscriptions import Subscribe, Subscribed, Unsubscribe, Unsubscribed
+from sequencer.schema.subscriptions import NOTIFICATION, Subscribe, Subscribed, Unsubscribe, Unsubscribed
 from sequencer.schema.writing import Writer, to_json, writer
 
-NOTIFICATION: Final = "catenary_subscription"
 Snapshot = Callable[[], object]
 
 

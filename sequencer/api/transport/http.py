@@ -11,7 +11,7 @@ import wsproto
 from wsproto.events import AcceptConnection
 from wsproto.events import Request as WebSocketRequest
 
-from sequencer.api.rpc.dispatch import Dispatcher
+from sequencer.api.rpc.entrance import Entrance
 from sequencer.api.rpc.errors import (
     BAD_HTTP,
     FORBIDDEN_HOST,
@@ -24,7 +24,7 @@ from sequencer.api.rpc.errors import (
     WRONG_METHOD,
     CallError,
 )
-from sequencer.api.rpc.jsonrpc import JSON, MSGPACK, failure
+from sequencer.api.rpc.jsonrpc import JSON, MSGPACK
 from sequencer.api.rpc.limits import Limits
 from sequencer.api.transport.machine import waited_seconds
 
@@ -35,6 +35,7 @@ HEAD_TOO_LARGE: Final = 431
 LINGER_BYTES: Final = 4_000_000
 # Whoever was refused for asking too much is read no further than this to be told so.
 SHED_BYTES: Final = 131_072
+WEBSOCKET_PATH: Final = "/ws"
 LOCAL_NAMES: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 JSON_TYPE: Final = "application/json"
 
@@ -148,7 +149,7 @@ class HttpConnection:
     def __init__(
         self,
         stream: trio.abc.Stream,
-        dispatcher: Dispatcher,
+        dispatcher: Entrance,
         limits: Limits,
         access: Access,
         pages: Mapping[str, Page],
@@ -274,7 +275,7 @@ class HttpConnection:
         self._is_paid = length > 0
 
     async def _upgrade(self, request: h11.Request) -> Upgrade | None:
-        if _path(request) != "/ws":
+        if _path(request) != WEBSOCKET_PATH:
             return None
         if self._dispatcher.is_draining:
             raise CallError(SHUTTING_DOWN)
@@ -312,11 +313,11 @@ class HttpConnection:
             )
             return Answer(204, "", b"", allow)
         if request.method == b"POST":
-            if path != "/":
+            if path not in self._dispatcher.paths:
                 raise CallError(WRONG_METHOD if self._page(path) else NO_PATH)
             is_msgpack = "msgpack" in (_header(request, b"content-type") or "")
             codec = MSGPACK if is_msgpack else JSON
-            reply = await self._dispatcher.handle(body, codec, self._session, is_paid=self._is_paid)
+            reply = await self._dispatcher.handle(body, codec, self._session, is_paid=self._is_paid, path=path)
             if reply.body is None:
                 return Answer(204, "", b"")
             return Answer(200, codec.content_type, reply.body)
@@ -324,13 +325,13 @@ class HttpConnection:
             raise CallError(WRONG_METHOD)
         page = self._page(path)
         if page is None:
-            raise CallError(WRONG_METHOD if path == "/" else NO_PATH)
+            raise CallError(WRONG_METHOD if path in self._dispatcher.paths else NO_PATH)
         if path not in FREE_PAGES:
             self._dispatcher.pay(self._session, PAGE_TOKENS)
         try:
             return await page(path)
         except Exception as error:
-            return Answer(500, JSON_TYPE, failure(JSON, None, self._dispatcher.incident(error, path=path)))
+            return Answer(500, JSON_TYPE, self._dispatcher.refusal(self._dispatcher.incident(error, path=path), JSON))
 
     def _page(self, path: str) -> Page | None:
         """The page at exactly this path, else the longest registered folder above it."""
@@ -342,7 +343,8 @@ class HttpConnection:
 
     async def _refuse(self, request: h11.Request | None, refusal: CallError) -> None:
         self._refused(refusal.error.name)
-        answer = Answer(STATUS_OF.get(refusal.error.name, 400), JSON_TYPE, failure(JSON, None, refusal))
+        body = self._dispatcher.refusal(refusal, JSON)
+        answer = Answer(STATUS_OF.get(refusal.error.name, 400), JSON_TYPE, body)
         await self._send(request, answer, is_last=True)
         budget = SHED_BYTES if refusal.error is RATE_LIMITED else LINGER_BYTES
         await linger(self._stream, self._limits.linger_seconds, budget)

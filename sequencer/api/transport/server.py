@@ -1,87 +1,29 @@
-"""The node's one port on 127.0.0.1: h11 and wsproto under trio, and nothing from outside ends it."""
+"""The node's API on its port: JSON-RPC, feeds, and the pages that tell of the node."""
 
-import errno
 import math
-import secrets
-import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from importlib.metadata import version
 from typing import Final, Protocol
 
-import msgspec
-import structlog
-import trio
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from sequencer.api.rpc.dispatch import Dispatcher
-from sequencer.api.rpc.errors import SHUTTING_DOWN, TOO_MANY_CONNECTIONS, CallError
+from sequencer.api.rpc.errors import SHUTTING_DOWN
 from sequencer.api.rpc.handlers import method, register
-from sequencer.api.rpc.jsonrpc import JSON, Call, Registry, failure
+from sequencer.api.rpc.jsonrpc import Call, Registry
 from sequencer.api.rpc.limits import Limits
 from sequencer.api.rpc.metrics import ApiMetrics
 from sequencer.api.rpc.openrpc import openrpc_document
 from sequencer.api.rpc.subscriptions import Feeds
-from sequencer.api.transport.http import (
-    JSON_TYPE,
-    PAGE_TOKENS,
-    Access,
-    Answer,
-    HttpConnection,
-    Page,
-    VanishedError,
-    send,
-)
-from sequencer.api.transport.websocket import WebSocketConnection
+from sequencer.api.transport.http import JSON_TYPE, PAGE_TOKENS, Answer, Page
+from sequencer.api.transport.port import ApiConfig, Port, Surroundings
 from sequencer.schema.document import Document
 from sequencer.schema.params import NoParams
 from sequencer.schema.writing import to_json
 
-HOST: Final = "127.0.0.1"
-REFUSAL_SECONDS: Final = 1.0
 # Metrics are read anew at most so often.
 METRICS_SECONDS: Final = 1.0
 # Connections of the port that tells of the node.
 MONITORS: Final = 32
-
-
-class ApiConfig(msgspec.Struct, frozen=True):
-    """`port` 0 takes any free port; `version`, the package's, stands in the OpenRPC document."""
-
-    port: int = 9545
-    version: str = msgspec.field(default_factory=lambda: version("catenary"))
-    limits: Limits = Limits()
-    access: Access = Access()
-
-
-def _new_incident() -> str:
-    return secrets.token_hex(8)
-
-
-class Surroundings(msgspec.Struct, frozen=True):
-    """What the server takes from its process, and a test gives it instead."""
-
-    log: structlog.typing.FilteringBoundLogger = msgspec.field(default_factory=lambda: structlog.get_logger("api"))
-    clock: Callable[[], float] = time.monotonic
-    new_incident: Callable[[], str] = _new_incident
-
-
-class CannotListenError(Exception):
-    """The port cannot be had; the text is one sentence for the operator."""
-
-
-async def open_port(port: int) -> trio.SocketListener:
-    """Listens on the node's address; CannotListenError where that cannot be."""
-    try:
-        (listener,) = await trio.open_tcp_listeners(port, host=HOST)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise CannotListenError(
-                f"Port {port} of {HOST} is in use by another process: stop it or choose another port (0: any)."
-            ) from error
-        raise CannotListenError(f"Port {port} of {HOST} cannot be opened: {error.strerror or error}.") from error
-    return listener
 
 
 class NotReady(Protocol):
@@ -98,17 +40,7 @@ class NotReady(Protocol):
         ...
 
 
-def address_of(stream: trio.abc.Stream) -> str:
-    """Whose connection it is; empty where it is no socket's."""
-    if not isinstance(stream, trio.SocketStream):
-        return ""
-    try:
-        return str(stream.socket.getpeername()[0])
-    except OSError:
-        return ""
-
-
-class Server:
+class Server(Port):
     """One node's API. Fill `registry` and `feeds` first, then `await nursery.start(server.serve)` gives the port."""
 
     def __init__(
@@ -126,29 +58,22 @@ class Server:
 
         `epoch` differs between two runs. `pages` maps a path, or a folder ending in a slash, to what answers GET there.
         """
-        self._config = config
-        self._registry = registry
-        self._collectors = metrics
-        self._why_not_ready = why_not_ready
         around = surroundings or Surroundings()
-        self._log = around.log
-        self._clock = around.clock
-        self._metrics = ApiMetrics(metrics)
-        self.feeds = Feeds(epoch, config.limits, self._metrics)
-        register(registry, self.feeds, self)
-        self.dispatcher = Dispatcher(
-            registry, config.limits, self._metrics, around.log, around.clock, around.new_incident
-        )
-        self._pages: dict[str, Page] = {
+        told = ApiMetrics(metrics)
+        dispatcher = Dispatcher(registry, config.limits, told, around.log, around.clock, around.new_incident)
+        own: dict[str, Page] = {
             "/health": self._health,
             "/ready": self._ready,
             "/metrics": self._metrics_page,
             "/openrpc.json": self._openrpc_page,
-            **(pages or {}),
         }
-        self._stopping = trio.Event()
-        # Each with the address that it is from.
-        self._open: dict[HttpConnection | WebSocketConnection, str] = {}
+        super().__init__(config, dispatcher, told, {**own, **(pages or {})}, around.log)
+        self._registry = registry
+        self._collectors = metrics
+        self._why_not_ready = why_not_ready
+        self._clock = around.clock
+        self.feeds = Feeds(epoch, config.limits, told)
+        register(registry, self.feeds, self)
         # Written once: methods and channels' families stand when the server starts.
         self._described: Document | None = None
         self._page = b""
@@ -161,119 +86,6 @@ class Server:
         return Server(
             ApiConfig(port=port, limits=limits), Registry(), metrics=CollectorRegistry(), epoch="monitor", pages=pages
         )
-
-    def stop(self) -> None:
-        """Begins the graceful end: no new connections or calls, running calls are answered, then `serve` returns."""
-        self._stopping.set()
-
-    async def serve(self, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serves until `stop`, then drains for at most `drain_seconds`; reports the port. Raises CannotListenError."""
-        listener = await self._listen()
-        port: int = listener.socket.getsockname()[1]
-        async with trio.open_nursery() as connections:
-            async with trio.open_nursery() as accepting:
-                serve_listeners = partial(
-                    trio.serve_listeners, self.handle_stream, [listener], handler_nursery=connections
-                )
-                accepting.start_soon(serve_listeners)
-                task_status.started(port)
-                await self._stopping.wait()
-                self.dispatcher.is_draining = True
-                accepting.cancel_scope.cancel()
-            for connection in list(self._open):
-                connection.drain()
-            connections.cancel_scope.deadline = trio.current_time() + self._config.limits.drain_seconds
-        if connections.cancel_scope.cancelled_caught:
-            self._log.warning("api.drain_deadline", seconds=self._config.limits.drain_seconds)
-
-    async def _listen(self) -> trio.SocketListener:
-        listener = await open_port(self._config.port)
-        # Inherited by every accepted socket: what a slow reader leaves in the kernel must be bounded too.
-        listener.socket.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, self._config.limits.socket_send_bytes)
-        return listener
-
-    async def handle_stream(self, stream: trio.abc.Stream) -> None:
-        """Serves one connection. Invariant: nothing that happens in it leaves this method but a cancellation."""
-        try:
-            async with stream:
-                if len(self._open) >= self._config.limits.connections and not self._make_room():
-                    await self._refuse(stream)
-                else:
-                    await self._serve_stream(stream)
-        except VanishedError:
-            pass
-        except Exception as error:
-            self._note_failure(error)
-        except BaseExceptionGroup as group:
-            failures, cancellations = group.split(Exception)
-            if failures is not None:
-                self._note_failure(failures)
-            if cancellations is not None:
-                raise cancellations from None
-
-    def _make_room(self) -> bool:
-        """Ends an idle connection of the address that has the most; first one that never asked, then the longest idle.
-
-        Else whoever opens all that there are and says nothing would lock everybody else out.
-        """
-        counts = Counter(self._open.values())
-        idle = [(counts[address], connection) for connection, address in self._open.items() if connection.is_idle]
-        if not idle:
-            return False
-        _, victim = min(idle, key=lambda one: (-one[0], one[1].is_used, one[1].idle_since))
-        victim.evict()
-        self._metrics.closed.labels("EVICTED").inc()
-        return True
-
-    def _note_failure(self, error: Exception) -> None:
-        if isinstance(error, ExceptionGroup):
-            _, rest = error.split(VanishedError)
-            if rest is None:
-                return
-            error = rest
-        self.dispatcher.incident(error)
-
-    async def _serve_stream(self, stream: trio.abc.Stream) -> None:
-        limits = self._config.limits
-        address = address_of(stream)
-        # Whoever hangs up to be rid of what he owes gains nothing by it.
-        await trio.sleep(self.dispatcher.pause_seconds(address))
-        http = HttpConnection(
-            stream,
-            self.dispatcher,
-            limits,
-            self._config.access,
-            self._pages,
-            lambda reason: self._metrics.refused.labels(reason).inc(),
-            address,
-        )
-        with self._metrics.connections.track_inprogress():
-            self._open[http] = address
-            try:
-                upgrade = await http.run()
-            finally:
-                del self._open[http]
-            if upgrade is None:
-                return
-            websocket = WebSocketConnection(
-                stream,
-                upgrade,
-                self.dispatcher,
-                limits,
-                lambda reason: self._metrics.closed.labels(reason).inc(),
-                address,
-            )
-            self._open[websocket] = address
-            try:
-                await websocket.run()
-            finally:
-                del self._open[websocket]
-
-    async def _refuse(self, stream: trio.abc.Stream) -> None:
-        self._metrics.refused.labels(TOO_MANY_CONNECTIONS.name).inc()
-        body = failure(JSON, None, CallError(TOO_MANY_CONNECTIONS))
-        head = f"HTTP/1.1 503 \r\ncontent-type: {JSON_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
-        await send(stream, head.encode() + body, REFUSAL_SECONDS)
 
     @method(
         "rpc.discover",

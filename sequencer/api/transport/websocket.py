@@ -10,10 +10,10 @@ import wsproto
 from wsproto.connection import ConnectionState
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 
-from sequencer.api.rpc.dispatch import Dispatcher
+from sequencer.api.rpc.entrance import Entrance
 from sequencer.api.rpc.jsonrpc import JSON, MSGPACK, Codec, Push
 from sequencer.api.rpc.limits import Limits
-from sequencer.api.transport.http import PIECES_A_TURN, Upgrade, receive, send
+from sequencer.api.transport.http import PIECES_A_TURN, WEBSOCKET_PATH, Upgrade, receive, send
 
 COALESCED_BYTES: Final = 65_536
 
@@ -100,7 +100,7 @@ class WebSocketConnection:
         self,
         stream: trio.abc.Stream,
         upgrade: Upgrade,
-        dispatcher: Dispatcher,
+        dispatcher: Entrance,
         limits: Limits,
         closed: Callable[[str], None],
         address: str = "",
@@ -303,7 +303,7 @@ class WebSocketConnection:
 
     async def _serve(self, body: bytes, codec: Codec, turn: trio.Event) -> None:
         try:
-            reply = await self._dispatcher.handle(body, codec, self._session, turn.set)
+            reply = await self._dispatcher.handle(body, codec, self._session, turn.set, path=WEBSOCKET_PATH)
             if reply.body is not None and self._is_open():
                 await self._outbox.put(self._frame(reply.body, codec))
             for callback in reply.after_answer:

@@ -15,7 +15,8 @@ from sequencer.api.rpc.errors import LAW_ERRORS, NOT_READY, CallError, law_error
 from sequencer.api.rpc.jsonrpc import Call, Registry
 from sequencer.api.rpc.limits import Limits
 from sequencer.api.transport.http import Access, Answer
-from sequencer.api.transport.server import ApiConfig, Server, Surroundings
+from sequencer.api.transport.port import ApiConfig, Surroundings
+from sequencer.api.transport.server import Server
 from sequencer.schema.params import NoParams
 from sequencer.schema.values import Bytes20, Uint64, WideInteger
 

@@ -13,12 +13,13 @@ from prometheus_client import CollectorRegistry
 
 from prover.contracts.deployment import Deployment
 from sequencer.api.rpc.jsonrpc import Call, Registry
-from sequencer.api.transport.server import ApiConfig, Server, Surroundings
+from sequencer.api.transport.port import ApiConfig, Surroundings
+from sequencer.api.transport.server import Server
+from sequencer.client.socket import MESSAGE_BYTES, Cut, Socket, connected
 from sequencer.engine.effects import Processed
 from sequencer.schema.answers import Book, FillView, MarketView
 from sequencer.schema.params import NoParams
 from sequencer.soft import tail
-from sequencer.soft.socket import MESSAGE_BYTES, Cut, Socket, connected
 from sequencer.soft.tail import DROPPED, Tail
 from sequencer.soft.told import Told
 from sequencer.views.books import fill_view

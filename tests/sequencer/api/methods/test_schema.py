@@ -16,7 +16,8 @@ from sequencer.api.methods.reports import Reports
 from sequencer.api.rpc.errors import CallError
 from sequencer.api.rpc.handlers import register
 from sequencer.api.rpc.limits import MOST_PARAMS_BYTES
-from sequencer.api.transport.server import ApiConfig, Server, Surroundings
+from sequencer.api.transport.port import ApiConfig, Surroundings
+from sequencer.api.transport.server import Server
 from sequencer.engine.records import VoidedOperation
 from sequencer.schema.accounts import VoidedView
 from sequencer.schema.answers import AccountProof, FaucetPayment, GlobalsProof, WithdrawalProof

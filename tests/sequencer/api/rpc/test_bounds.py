@@ -30,7 +30,8 @@ from sequencer.api.rpc.jsonrpc import (
 )
 from sequencer.api.rpc.limits import PARAMS_BYTES, Limits, TokenBucket
 from sequencer.api.transport.http import PIECES_A_TURN
-from sequencer.api.transport.server import ApiConfig, Server, Surroundings
+from sequencer.api.transport.port import ApiConfig, Surroundings
+from sequencer.api.transport.server import Server
 from tests.sequencer.api.conftest import Echo, Echoed, Running, Start, Venue
 from tests.sequencer.api.transport.test_http import call_bytes
 from tests.sequencer.api.transport.test_websocket import HANDSHAKE, connect

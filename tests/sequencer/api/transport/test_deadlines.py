@@ -10,7 +10,8 @@ from prometheus_client import CollectorRegistry
 from trio.testing import MockClock, memory_stream_pair
 
 from sequencer.api.rpc.limits import Limits
-from sequencer.api.transport.server import ApiConfig, Server, Surroundings
+from sequencer.api.transport.port import ApiConfig, Surroundings
+from sequencer.api.transport.server import Server
 from tests.sequencer.api.conftest import Venue
 from tests.sequencer.api.transport.test_http import call_bytes, request_bytes
 from tests.sequencer.api.transport.test_websocket import HANDSHAKE

@@ -18,7 +18,8 @@ from prometheus_client import CollectorRegistry
 from sequencer.api.methods.standing import Standing
 from sequencer.api.rpc.limits import Limits
 from sequencer.api.transport.http import Access
-from sequencer.api.transport.server import ApiConfig, CannotListenError, Server
+from sequencer.api.transport.port import ApiConfig, CannotListenError
+from sequencer.api.transport.server import Server
 from sequencer.l1.postable import Reason, reasons
 from tests.sequencer.api.conftest import Running, Venue
 from tests.sequencer.l1.test_postable import CASES, GOOD

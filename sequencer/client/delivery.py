@@ -1,0 +1,57 @@
+"""Signed orders until their fate is known: an answer that was lost is no reason to sign anew."""
+
+from collections.abc import Sequence
+from typing import Any, Final, TypeAlias
+
+import trio
+
+from sequencer.client.client import Fields, NodeClient
+from sequencer.client.errors import Misfit, NodeUnreachable, Rejected
+from sequencer.schema.answers import OrderResult
+
+# What a node says that takes nothing now: it does not say what became of an order that was sent before.
+_TAKES_NOTHING: Final = frozenset(
+    ("BACKLOG", "NOT_POSTABLE", "NOT_READY", "QUEUE_ONLY", "RATE_LIMITED", "SHUTTING_DOWN")
+)
+_FIRST_PAUSE_SECONDS: Final = 0.2
+_LONGEST_PAUSE_SECONDS: Final = 5.0
+
+# Signed fields, signature, and what is asked beside them: client_id, self_trade, group.
+Placing: TypeAlias = tuple[Fields, bytes, Fields]
+
+
+async def delivered(
+    node: NodeClient, placings: Sequence[Placing], *, within_seconds: float = 60.0
+) -> list[OrderResult | Rejected]:
+    """What became of each. The same signed orders are sent again after a lost answer; nothing happens twice.
+
+    NodeUnreachable where no answer came in time: then it is unknown, and the same orders may be delivered again.
+    """
+    pause, is_doubtful = _FIRST_PAUSE_SECONDS, False
+    deadline = trio.current_time() + within_seconds
+    while True:
+        try:
+            answers = await node.orders(placings)
+            break
+        except Misfit:
+            raise
+        except NodeUnreachable:
+            if trio.current_time() + pause > deadline:
+                raise
+            is_doubtful = True
+            await trio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+    if not is_doubtful:
+        return answers
+    return [await _known(node, placing[0], answer) for placing, answer in zip(placings, answers, strict=True)]
+
+
+async def _known(node: NodeClient, fields: Fields, answer: OrderResult | Rejected) -> OrderResult | Rejected:
+    """Where a node took nothing the second time: what it knows of the first."""
+    if isinstance(answer, OrderResult) or answer.rejection not in _TAKES_NOTHING:
+        return answer
+    named: dict[str, Any] = {name: fields[name] for name in ("account", "slot", "sequence")}
+    try:
+        return await node.fate(**named)
+    except Rejected as unknown:
+        return answer if unknown.rejection == "UNKNOWN_ORDER" else unknown

@@ -1,0 +1,1 @@
+"""`catenary gateway`: programs written for Hyperliquid, unmodified, on this venue."""

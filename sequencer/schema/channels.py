@@ -1,0 +1,24 @@
+"""What is told on each channel: the type of its snapshot and the type of its messages, once for node and client."""
+
+from typing import Any, Final
+
+from sequencer.schema.accounts import AccountView, MarginCall, OpenOrder
+from sequencer.schema.answers import AccountUpdate, BatchView, Book, FillView, MarketView, OrderEvent, PostMortemView
+
+# By the channel's name, or by the beginning, up to its colon, of a family's.
+TOLD_ON: Final[dict[str, tuple[Any, Any]]] = {
+    "prices": (list[MarketView], list[MarketView]),
+    "book:": (Book, Book),
+    "trades:": (list[FillView], FillView),
+    "account:": (AccountView, AccountUpdate),
+    "orders:": (list[OpenOrder], list[OrderEvent]),
+    "margin_calls": (list[MarginCall], MarginCall),
+    "rescues": (list[PostMortemView], PostMortemView),
+    "batches": (list[BatchView], list[BatchView]),
+}
+
+
+def told_on(channel: str) -> tuple[Any, Any]:
+    """Types of snapshot and messages; KeyError of a channel that no node has."""
+    prefix, colon, _ = channel.partition(":")
+    return TOLD_ON[prefix + colon]
