@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 # The other supported Python, where there is one: the wheel is tested on both.
 OTHERS := python3.11 python3.12 $(wildcard $(HOME)/.pyenv/versions/3.11.*/bin/python $(HOME)/.pyenv/versions/3.12.*/bin/python)
 RUN_STAMP := $(VENV)/.run-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
-TEST_STAMP := $(VENV)/.test-$(shell cat pyproject.toml constraints.txt package.json | cksum | cut -d' ' -f1)
+PROGRAMS := tests/sequencer/gateway/programs.txt
+TEST_STAMP := $(VENV)/.test-$(shell cat pyproject.toml constraints.txt package.json $(PROGRAMS) | cksum | cut -d' ' -f1)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: setup run demo test quick check quick-checks quick-venue quick-law style types imports bench clean
@@ -31,6 +32,10 @@ $(TEST_STAMP): $(RUN_STAMP)
 		$$other -m venv --clear $(VENV)/other && \
 		$(VENV)/other/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt \
 			--editable . && break; done || echo "no environment of the other Python: the wheel will be tested on one" >&2
+	@echo "installing programs of another venue, for the gateway's tests"
+	@$(BIN)/python -m venv --clear $(VENV)/programs && \
+		$(VENV)/programs/bin/python -m pip --disable-pip-version-check --quiet install --requirement $(PROGRAMS) || \
+		{ rm -rf $(VENV)/programs; echo "no programs: the gateway's tests with them will be skipped" >&2; }
 	@if command -v npm >/dev/null; then npm install --no-save --no-audit --no-fund --silent; \
 	else echo "no npm: the tests on anvil and with viem and ethers will be skipped" >&2; fi
 	@touch $@

@@ -18,6 +18,7 @@ SHORT_HELP: Final = {
     "challenger": "Replay every batch from L1 alone and prove a fraudulent one in one transaction.",
     "datadir": "Check, back up, restore and repair a node's datadir. The node must not run.",
     "demo": "Play the whole story: trade, a lying sequencer, the proof, a new sequencer, the claim, rebuilt from L1.",
+    "gateway": "Let programs written for Hyperliquid trade here, unmodified.",
     "node": "Run the venue: match, sequence, keep, post.",
     "oracle": "Sign prices and premiums at every grid time and report them to nodes.",
     "seat": "The committer's seat: who holds it, bond ahead, hand it over, take a bond home.",

@@ -101,6 +101,6 @@ def mainnet(signer: bytes) -> str:
     """What a program reads that signs for Hyperliquid's mainnet."""
     return (
         f'This action of {checksum_address(signer)} is signed with source "{REFUSED_SOURCE}": it would be valid on '
-        f'Hyperliquid\'s mainnet as well, for whoever sees it. Sign with source "{TAKEN_SOURCE}" (SDK: any base_url but '
-        "the mainnet's; ccxt: options sandboxMode), and with a key that is used nowhere else."
+        f'Hyperliquid\'s mainnet as well, for whoever sees it. Sign with source "{TAKEN_SOURCE}" (SDK: any base_url '
+        "but the mainnet's; ccxt: options sandboxMode), and with a key that is used nowhere else."
     )

@@ -103,9 +103,11 @@ class OpenOrder(msgspec.Struct, frozen=True, kw_only=True):
     """An order that an account has in a book ("resting") or that waits for its trigger ("armed").
 
     A "dormant" one waits for a fill of the order that it comes after, and then for its trigger.
+    time_in_force, trigger: as they are signed.
     """
 
     order_id: OrderId
+    client_id: str
     market: str
     side: Side
     size_lots: int
@@ -115,8 +117,11 @@ class OpenOrder(msgspec.Struct, frozen=True, kw_only=True):
     slot: int
     sequence: int
     expires_at_ms: int
+    time_in_force: int
     reduce_only: bool
     post_only: bool
+    trigger: int
+    trigger_price_ticks: int
     status: str
 
 

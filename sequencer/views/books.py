@@ -4,6 +4,7 @@ from typing import Final
 
 from prover.signing.operations import SIGNED_NAMES
 from prover.stf import constants, containers
+from sequencer.engine import records
 from sequencer.engine.engine import Engine
 from sequencer.engine.order_book import order_id, order_name
 from sequencer.engine.placing import status_of_open
@@ -79,20 +80,28 @@ def open_orders(engine: Engine, account: int) -> list[OpenOrder]:
     """The orders that an account has in books."""
     called = names(engine.globals)
     return [
-        OpenOrder(
-            order_id=order_id(order),
-            market=called[order.market],
-            side=side_of(order.side),
-            size_lots=order.size,
-            filled_lots=order.size - left - engine.orders.signed(order).reduced,
-            remaining_lots=left,
-            limit_price_ticks=order.limit_price,
-            slot=order.slot,
-            sequence=order.sequence,
-            expires_at_ms=order.expires_at,
-            reduce_only=order.reduce_only == 1,
-            post_only=order.post_only == 1,
-            status=status_of_open(engine.orders.signed(order)),
-        )
+        _open_order(called[order.market], order, engine.orders.signed(order), left)
         for order, left, _ in engine.open_orders(account)
     ]
+
+
+def _open_order(market: str, order: containers.Order, known: records.OpenOrder, left: int) -> OpenOrder:
+    return OpenOrder(
+        order_id=order_id(order),
+        client_id="" if known.terms is None else known.terms.client,
+        market=market,
+        side=side_of(order.side),
+        size_lots=order.size,
+        filled_lots=order.size - left - known.reduced,
+        remaining_lots=left,
+        limit_price_ticks=order.limit_price,
+        slot=order.slot,
+        sequence=order.sequence,
+        expires_at_ms=order.expires_at,
+        time_in_force=order.time_in_force,
+        reduce_only=order.reduce_only == 1,
+        post_only=order.post_only == 1,
+        trigger=order.trigger,
+        trigger_price_ticks=order.trigger_price,
+        status=status_of_open(known),
+    )

@@ -1,0 +1,270 @@
+"""Questions as Hyperliquid's /info takes them, answered by the node's own methods."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+from l1_bridge.addresses import AddressError, address_bytes, checksum_address
+from sequencer.client.client import NodeClient
+from sequencer.client.errors import ClientError
+from sequencer.gateway import shapes
+from sequencer.gateway.exact import dollars, is_cloid, oid_of, place_of, ratio
+from sequencer.gateway.refusals import Refused, of_call
+from sequencer.gateway.trader import Trader
+from sequencer.schema.answers import FillView, MarketView, OrderResult
+
+_FILLS: Final = 200
+_BOOK_LEVELS: Final = 20
+_RATE_DECIMALS: Final = 6
+# What a node does not keep, or what is not here at all.
+_NOT_TOLD: Final = {
+    "userRateLimit": "the node counts tokens of a connection, not requests of an address",
+    "portfolio": "the venue keeps no such series",
+    "vaultDetails": "there are no vaults here",
+}
+
+Question = Mapping[str, Any]
+
+
+class Info:
+    """Answers for every address that is served: a signer's, or that of its account's owner."""
+
+    def __init__(
+        self,
+        node: NodeClient,
+        traders: Mapping[bytes, Trader],
+        recent: Callable[[str], Sequence[FillView]],
+        clock_ms: Callable[[], int],
+    ) -> None:
+        """recent: the newest fills of a market, as they were told."""
+        self._node = node
+        self._traders = traders
+        self._recent = recent
+        self._clock_ms = clock_ms
+        self._answers: Mapping[str, Callable[[Question], Awaitable[Any]]] = {
+            "meta": self._meta,
+            "spotMeta": self._spot_meta,
+            "metaAndAssetCtxs": self._contexts,
+            "spotMetaAndAssetCtxs": self._spot_contexts,
+            "perpDexs": self._dexs,
+            "allMids": self._mids,
+            "l2Book": self._book,
+            "recentTrades": self._trades,
+            "clearinghouseState": self.clearinghouse,
+            "spotClearinghouseState": self._spot_state,
+            "activeAssetData": self.asset_data,
+            "openOrders": self._open_orders,
+            "frontendOpenOrders": self._open_orders,
+            "orderStatus": self._order_status,
+            "historicalOrders": self._historical,
+            "userFills": self.fills,
+            "userFillsByTime": self.fills,
+            "userFees": self._fees,
+            "extraAgents": self._agents,
+            "subAccounts": self._none,
+            "userAbstraction": self._abstraction,
+            "userRole": self._role,
+            "maxBuilderFee": self._no_fee,
+        }
+
+    async def ask(self, question: object) -> Any:
+        """The answer; Refused where there is none."""
+        if not isinstance(question, dict) or not isinstance(question.get("type"), str):
+            raise Refused("Failed to deserialize the JSON body into the target type: a question has a type")
+        kind = question["type"]
+        if question.get("dex"):
+            raise Refused(f"there is one exchange here, and none is called {str(question['dex'])[:64]!r}")
+        answer = self._answers.get(kind)
+        if answer is None:
+            reason = _NOT_TOLD.get(kind, f"it answers {', '.join(sorted(self._answers))}")
+            raise Refused(f"Catenary's gateway does not answer {kind[:64]!r}: {reason}")
+        try:
+            return await answer(question)
+        except ClientError as error:
+            raise Refused(of_call(error)) from None
+
+    # Markets.
+
+    async def markets(self) -> list[MarketView]:
+        """All markets by index."""
+        return await self._node.markets()
+
+    async def _meta(self, question: Question) -> Any:
+        return shapes.meta(await self.markets())
+
+    async def _spot_meta(self, question: Question) -> Any:
+        return shapes.spot_meta()
+
+    async def _contexts(self, question: Question) -> Any:
+        markets = await self.markets()
+        books = [await self._node.book(market.name, 1) for market in markets]
+        return [shapes.meta(markets), [shapes.context(*one) for one in zip(markets, books, strict=True)]]
+
+    async def _spot_contexts(self, question: Question) -> Any:
+        return [shapes.spot_meta(), []]
+
+    async def _dexs(self, question: Question) -> Any:
+        return [None]
+
+    async def _mids(self, question: Question) -> Any:
+        """The middle of each book; where there is none the oracle price, as the mark is."""
+        markets = await self.markets()
+        return {
+            market.name: shapes.middle(market, await self._node.book(market.name, 1))
+            or shapes.price(market, market.price_ticks)
+            for market in markets
+        }
+
+    async def _book(self, question: Question) -> Any:
+        market = await self._market(question)
+        return shapes.levels(market, await self._node.book(market.name, _BOOK_LEVELS), self._clock_ms())
+
+    async def _trades(self, question: Question) -> Any:
+        market = await self._market(question)
+        return [shapes.trade(fill, market) for fill in reversed(self._recent(market.name))]
+
+    async def _market(self, question: Question) -> MarketView:
+        coin = question.get("coin")
+        found = next((market for market in await self.markets() if market.name == coin), None)
+        if found is None:
+            raise Refused(f"there is no coin {str(coin)[:64]!r} here")
+        return found
+
+    # Accounts.
+
+    def trader(self, question: Question) -> Trader:
+        """Whose account is asked about."""
+        user = question.get("user")
+        try:
+            address = address_bytes(str(user))
+        except AddressError as error:
+            raise Refused(f"user {str(user)[:64]!r}: {error}") from None
+        found = self._traders.get(address)
+        if found is None:
+            raise Refused(f"{checksum_address(address)} is neither a signer of this gateway nor an owner it trades for")
+        return found
+
+    async def clearinghouse(self, question: Question) -> Any:
+        """The account, its positions and its margin."""
+        view = await self._node.account(self.trader(question).account)
+        markets = {market.name: market for market in await self.markets()}
+        return shapes.clearinghouse(view, markets, self._clock_ms())
+
+    async def _spot_state(self, question: Question) -> Any:
+        self.trader(question)
+        return {"balances": []}
+
+    async def asset_data(self, question: Question) -> Any:
+        """How much more could be bought and sold in one market."""
+        market = await self._market(question)
+        view = await self._node.account(self.trader(question).account)
+        power = next((one for one in view.buying_power if one.market == market.name), None)
+        lots = (0, 0) if power is None else (power.buy_lots, power.sell_lots)
+        return {
+            "user": question["user"],
+            "coin": market.name,
+            "leverage": {"type": "cross", "value": shapes.most_leverage(market)},
+            "maxTradeSzs": [shapes.size(market, each) for each in lots],
+            "availableToTrade": [dollars(each * market.price_ticks) for each in lots],
+            "markPx": shapes.price(market, market.price_ticks),
+        }
+
+    async def _open_orders(self, question: Question) -> Any:
+        trader = self.trader(question)
+        markets = {market.name: market for market in await self.markets()}
+        orders = await self._node.open_orders(trader.account)
+        return [shapes.open_order(order, markets[order.market]) for order in orders]
+
+    async def _order_status(self, question: Question) -> Any:
+        trader = self.trader(question)
+        named = question.get("oid")
+        if is_cloid(named):
+            result = await trader.fate(None, str(named))
+        elif isinstance(named, int) and place_of(named) is not None:
+            result = await trader.fate(named)
+        else:
+            raise Refused(f"oid {str(named)[:64]!r} is neither an order's number nor a cloid")
+        if result is None:
+            return {"status": "unknownOid"}
+        return {"status": "order", "order": await self._status_of(trader, result)}
+
+    async def _status_of(self, trader: Trader, result: OrderResult) -> dict[str, Any]:
+        number = oid_of(result.order_id)
+        standing = (await trader.standing()).get(number)
+        markets = {market.name: market for market in await self.markets()}
+        last = result.events[-1]
+        wanted = trader.placed.get(number)
+        market = markets[last.market]
+        if standing is not None:
+            order = shapes.open_order(standing, market)
+        elif wanted is not None:
+            order = shapes.wanted_order(number, wanted, market, result.remaining_lots)
+        else:
+            order = shapes.told_order(result, market)
+        return {
+            "order": order,
+            "status": shapes.order_status(result.status, last.reason),
+            "statusTimestamp": last.time_ms,
+        }
+
+    async def _historical(self, question: Question) -> Any:
+        """Orders that this gateway placed since it started, the newest first, and whatever else is open."""
+        trader = self.trader(question)
+        numbers = sorted({*trader.placed, *await trader.standing()}, reverse=True)[:_FILLS]
+        found = [await trader.fate(number) for number in numbers]
+        return [await self._status_of(trader, result) for result in found if result is not None]
+
+    async def fills(self, question: Question) -> Any:
+        """The newest fills, the newest first; between two times where they are given."""
+        trader = self.trader(question)
+        markets = {market.name: market for market in await self.markets()}
+        since, until = _time(question, "startTime", 0), _time(question, "endTime", 2**63)
+        told = await self._node.fills(trader.account, _FILLS)
+        newest = sorted(told, key=lambda fill: (fill.chunk, fill.operation_index), reverse=True)
+        return [
+            shapes.user_fill(fill, trader.account, markets[fill.market])
+            for fill in newest
+            if since <= fill.time_ms <= until
+        ]
+
+    async def _fees(self, question: Question) -> Any:
+        """The highest of all markets, for no rate is the user's own here; posting fees come on top."""
+        self.trader(question)
+        markets = await self.markets()
+        return {
+            "userCrossRate": ratio(max(each.taker_fee_ppm for each in markets), 10**6, _RATE_DECIMALS),
+            "userAddRate": ratio(max(each.maker_fee_ppm for each in markets), 10**6, _RATE_DECIMALS),
+            "activeReferralDiscount": "0",
+        }
+
+    async def _agents(self, question: Question) -> Any:
+        view = await self._node.account(self.trader(question).account)
+        return [
+            {"name": f"agent {index}", "address": grant.address, "validUntil": grant.expires_at_ms}
+            for index, grant in enumerate(view.agents)
+            if grant is not None
+        ]
+
+    async def _none(self, question: Question) -> Any:
+        return None
+
+    async def _abstraction(self, question: Question) -> Any:
+        return "disabled"
+
+    async def _role(self, question: Question) -> Any:
+        try:
+            self.trader(question)
+        except Refused:
+            return {"role": "missing"}
+        return {"role": "user"}
+
+    async def _no_fee(self, question: Question) -> Any:
+        return 0
+
+
+def _time(question: Question, name: str, default: int) -> int:
+    value = question.get(name)
+    if value is None:
+        return default
+    if type(value) is not int:
+        raise Refused(f"{name} is a time in milliseconds")
+    return value

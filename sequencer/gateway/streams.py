@@ -1,0 +1,277 @@
+"""Subscriptions as Hyperliquid's WebSocket has them, fed by one stream of the node for all who listen."""
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import trio
+
+from sequencer.api.rpc.jsonrpc import JSON, Push, Session
+from sequencer.api.rpc.limits import Limits
+from sequencer.api.rpc.subscriptions import Subscription
+from sequencer.client.feeds import Away, Feeds, Frame, Gap, Opened
+from sequencer.gateway import shapes
+from sequencer.gateway.exact import oid_of
+from sequencer.gateway.info import Info
+from sequencer.gateway.refusals import Refused
+from sequencer.gateway.trader import Trader
+from sequencer.schema.accounts import AccountView
+from sequencer.schema.answers import Book, FillView, MarketView, OrderEvent
+from sequencer.schema.writing import to_json
+
+# Fills of a market that are remembered.
+_RECENT: Final = 200
+_OF_COIN: Final = frozenset(("l2Book", "bbo", "trades", "activeAssetCtx", "activeAssetData"))
+_OF_USER: Final = frozenset(
+    (
+        "userEvents",
+        "userFills",
+        "orderUpdates",
+        "clearinghouseState",
+        "openOrders",
+        "webData2",
+        "activeAssetData",
+    )
+)
+KINDS: Final = frozenset(("allMids",)) | _OF_COIN | _OF_USER
+
+
+class _Key(msgspec.Struct, frozen=True):
+    """What is listened to; coin and user are empty where a kind has none."""
+
+    kind: str
+    coin: str
+    user: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}:{self.coin}:{self.user}"
+
+
+class Streams:
+    """Who listens to what, and the newest that was told of each market."""
+
+    def __init__(self, limits: Limits, clock_ms: Callable[[], int]) -> None:
+        self._limits = limits
+        self._clock_ms = clock_ms
+        self._markets: dict[str, MarketView] = {}
+        self._books: dict[str, Book] = {}
+        self._best: dict[str, tuple[Any, Any]] = {}
+        self._fills: dict[str, deque[FillView]] = {}
+        self._listeners: dict[_Key, dict[Session, Subscription]] = {}
+
+    def recent(self, coin: str) -> Sequence[FillView]:
+        """The newest fills of a market, the oldest first."""
+        return list(self._fills.get(coin, ()))
+
+    # Listening.
+
+    def key(self, subscription: object, info: Info) -> _Key:
+        """What a subscription names; Refused for what there is not."""
+        asked = subscription if isinstance(subscription, dict) else {}
+        kind = asked.get("type")
+        if kind not in KINDS:
+            raise Refused(f"Invalid subscription: Catenary's gateway tells {', '.join(sorted(KINDS))}")
+        coin = str(asked.get("coin", "")) if kind in _OF_COIN else ""
+        if kind in _OF_COIN and coin not in self._markets:
+            raise Refused(f"Invalid subscription: there is no coin {coin[:64]!r} here")
+        if kind in _OF_USER:
+            info.trader(asked)
+        return _Key(kind, coin, str(asked["user"]).lower() if kind in _OF_USER else "")
+
+    def listen(self, key: _Key, session: Session) -> Subscription:
+        """From here on a connection is told, once what it gives is released; Refused where it listens already."""
+        if session.subscriber is None:
+            raise Refused("Subscriptions need a WebSocket at /ws")
+        if key.name in session.leave_by_channel:
+            raise Refused(f"Already subscribed: {key.name}")
+        most = self._limits.connection_subscriptions
+        if len(session.leave_by_channel) >= most:
+            raise Refused(f"Too many subscriptions: a connection has {most}")
+        subscription = Subscription(session.subscriber, JSON, self._limits.queue_messages)
+        self._listeners.setdefault(key, {})[session] = subscription
+        session.leave_by_channel[key.name] = lambda: self.leave(key, session)
+        return subscription
+
+    def leave(self, key: _Key, session: Session) -> None:
+        """No more of it; Refused where it was not listened to."""
+        if session.leave_by_channel.pop(key.name, None) is None:
+            raise Refused(f"Already unsubscribed: {key.name}")
+        del self._listeners[key][session]
+        if not self._listeners[key]:
+            del self._listeners[key]
+
+    async def snapshot(self, key: _Key, info: Info) -> tuple[str, Any] | None:
+        """What is told at once: the channel and its data; None of one that tells only what happens."""
+        question = {"type": key.kind, "coin": key.coin, "user": key.user}
+        now = self._clock_ms()
+        if key.kind == "allMids":
+            return "allMids", {"mids": self._mids()}
+        if key.kind in ("orderUpdates", "userEvents"):
+            return None
+        if key.kind == "userFills":
+            return "userFills", {"isSnapshot": True, "user": key.user, "fills": await info.fills(question)}
+        if key.kind == "activeAssetData":
+            return "activeAssetData", await info.asset_data(question)
+        if key.kind in ("clearinghouseState", "openOrders", "webData2"):
+            return key.kind, await self._of_account(key, info)
+        market, book = self._markets[key.coin], self._books.get(key.coin, Book(key.coin, [], []))
+        if key.kind == "l2Book":
+            return key.kind, shapes.levels(market, book, now)
+        if key.kind == "bbo":
+            return key.kind, shapes.bbo(market, book, now)
+        if key.kind == "trades":
+            return key.kind, [shapes.trade(fill, market) for fill in self.recent(key.coin)]
+        return key.kind, {"coin": key.coin, "ctx": shapes.context(market, book)}
+
+    async def _of_account(self, key: _Key, info: Info) -> dict[str, Any]:
+        told: dict[str, Any] = {"user": key.user, "dex": ""}
+        question = {"user": key.user}
+        if key.kind != "openOrders":
+            told["clearinghouseState"] = await info.clearinghouse(question)
+        if key.kind != "clearinghouseState":
+            orders = await info.ask({"type": "openOrders", **question})
+            told["orders" if key.kind == "openOrders" else "openOrders"] = orders
+        return told
+
+    # Telling.
+
+    async def run(
+        self,
+        url: str,
+        traders: Mapping[str, Trader],
+        info: Info,
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """For ever; started once all channels are open. traders: by the address that asks, in small letters."""
+        accounts = {trader.account for trader in traders.values()}
+        markets = await info.markets()
+        channels = [f"{family}:{market.name}" for market in markets for family in ("book", "trades")]
+        channels += [f"{family}:{account}" for account in sorted(accounts) for family in ("account", "orders")]
+        waiting = {"prices", *channels}
+        async with Feeds(url, ["prices", *channels]) as feeds:
+            async for frame in feeds:
+                if isinstance(frame, Opened) and frame.channel in waiting:
+                    waiting.remove(frame.channel)
+                    if not waiting:
+                        task_status.started()
+                await self._heard(frame, traders, info, feeds.follow)
+
+    async def _heard(
+        self,
+        frame: Frame,
+        traders: Mapping[str, Trader],
+        info: Info,
+        follow: Callable[[str], Awaitable[None]],
+    ) -> None:
+        if isinstance(frame, Away | Gap):
+            # What is missed of states comes with the next one; of fills with the snapshot that follows a gap.
+            return
+        family, _, name = frame.channel.partition(":")
+        if family == "prices":
+            await self._told_prices(frame.data, follow)
+        elif family == "book":
+            self._told_book(name, frame.data)
+        elif family == "trades":
+            self._told_fills(name, frame.data if isinstance(frame, Opened) else [frame.data], traders, frame)
+        elif family == "account":
+            await self._told_account(frame.data, traders, info)
+        elif not isinstance(frame, Opened):
+            self._told_orders(int(name), frame.data, traders)
+
+    async def _told_prices(self, markets: list[MarketView], follow: Callable[[str], Awaitable[None]]) -> None:
+        listed = [market.name for market in markets if self._markets and market.name not in self._markets]
+        self._markets = {market.name: market for market in markets}
+        for name in listed:
+            await follow(f"book:{name}")
+            await follow(f"trades:{name}")
+        self._tell(_Key("allMids", "", ""), "allMids", {"mids": self._mids()})
+        for market in markets:
+            if (key := _Key("activeAssetCtx", market.name, "")) in self._listeners:
+                book = self._books.get(market.name, Book(market.name, [], []))
+                self._tell(key, "activeAssetCtx", {"coin": market.name, "ctx": shapes.context(market, book)})
+
+    def _told_book(self, name: str, book: Book) -> None:
+        self._books[name] = book
+        market = self._markets.get(name)
+        if market is None:
+            return
+        now = self._clock_ms()
+        if (key := _Key("l2Book", name, "")) in self._listeners:
+            self._tell(key, "l2Book", shapes.levels(market, book, now))
+        best = (book.bids[:1], book.asks[:1])
+        if best != self._best.get(name):
+            self._best[name] = best
+            self._tell(_Key("bbo", name, ""), "bbo", shapes.bbo(market, book, now))
+            self._tell(_Key("allMids", "", ""), "allMids", {"mids": self._mids()})
+
+    def _mids(self) -> dict[str, str]:
+        empty = Book("", [], [])
+        return {
+            name: shapes.middle(market, self._books.get(name, empty)) or shapes.price(market, market.price_ticks)
+            for name, market in self._markets.items()
+        }
+
+    def _told_fills(self, name: str, fills: list[FillView], traders: Mapping[str, Trader], frame: Frame) -> None:
+        known = self._fills.setdefault(name, deque(maxlen=_RECENT))
+        market = self._markets.get(name)
+        before = {(fill.chunk, fill.operation_index) for fill in known}
+        fresh = [fill for fill in fills if (fill.chunk, fill.operation_index) not in before]
+        is_first = isinstance(frame, Opened) and not known
+        known.extend(fresh)
+        if market is None or is_first or not fresh:
+            return
+        self._tell(_Key("trades", name, ""), "trades", [shapes.trade(fill, market) for fill in fresh])
+        for user, trader in traders.items():
+            own = [
+                shapes.user_fill(fill, trader.account, market)
+                for fill in fresh
+                if trader.account in (fill.maker, fill.taker)
+            ]
+            if own:
+                self._tell(_Key("userFills", "", user), "userFills", {"user": user, "fills": own})
+                self._tell(_Key("userEvents", "", user), "user", {"fills": own})
+
+    def _told_orders(self, account: int, events: list[OrderEvent], traders: Mapping[str, Trader]) -> None:
+        for user, trader in traders.items():
+            if trader.account == account:
+                updates = [
+                    shapes.update(event, self._markets[event.market], trader.placed.get(oid_of(event.order_id)))
+                    for event in events
+                    if (event.market in self._markets and event.event not in ("accepted", "filled"))
+                    or event.status == "filled"
+                ]
+                if updates:
+                    self._tell(_Key("orderUpdates", "", user), "orderUpdates", updates)
+
+    async def _told_account(self, view: AccountView, traders: Mapping[str, Trader], info: Info) -> None:
+        for user, trader in traders.items():
+            if trader.account != view.account:
+                continue
+            for kind in ("clearinghouseState", "openOrders", "webData2"):
+                if (key := _Key(kind, "", user)) in self._listeners:
+                    state = shapes.clearinghouse(view, self._markets, self._clock_ms())
+                    orders = [
+                        shapes.open_order(order, self._markets[order.market])
+                        for order in view.open_orders
+                        if order.market in self._markets
+                    ]
+                    told: dict[str, Any] = {"user": user, "dex": ""}
+                    if kind != "openOrders":
+                        told["clearinghouseState"] = state
+                    if kind != "clearinghouseState":
+                        told["orders" if kind == "openOrders" else "openOrders"] = orders
+                    self._tell(key, kind, told)
+            for name in self._markets:
+                if (key := _Key("activeAssetData", name, user)) in self._listeners:
+                    question = {"user": user, "coin": name}
+                    self._tell(key, "activeAssetData", await info.asset_data(question))
+
+    def _tell(self, key: _Key, channel: str, data: Any) -> None:
+        listeners = self._listeners.get(key)
+        if listeners:
+            message = Push(to_json({"channel": channel, "data": data}))
+            for subscription in list(listeners.values()):
+                subscription.deliver(message)
