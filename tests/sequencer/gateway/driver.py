@@ -52,7 +52,7 @@ class Heard:
 
 def plain(value: Any) -> Any:
     """Arguments: {"cloid": text} stands for the SDK's own type."""
-    if isinstance(value, dict) and set(value) == {"cloid"}:
+    if isinstance(value, dict) and set(value) == {"cloid"} and isinstance(value["cloid"], str):
         from hyperliquid.utils.types import Cloid
 
         return Cloid.from_str(value["cloid"])
