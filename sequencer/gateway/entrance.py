@@ -57,6 +57,8 @@ class Gateway(Entrance):
         try:
             message = codec.decode(body)
         except CallError as error:
+            if passing.path == WEBSOCKET_PATH:
+                return Reply(codec.encode({"channel": "error", "data": str(error)}))
             return self.refused(error, codec, passing.release)
         if passing.path == WEBSOCKET_PATH:
             return await self._spoken(message, codec, session, passing)

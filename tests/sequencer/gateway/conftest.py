@@ -30,11 +30,12 @@ class World(msgspec.Struct, frozen=True):
     owner: Shell
     account: int
     url: str
+    client: httpx.Client
 
     def post(self, path: str, body: Any) -> Any:
         """What the gateway answers, which is always HTTP 200."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        answer = httpx.post(self.url + path, content=content, trust_env=False, verify=False, timeout=PATIENCE_SECONDS)
+        answer = self.client.post(path, content=content)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -102,8 +103,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         account = int(str(owner.environment["CATENARY_WALLET_ACCOUNT"]))
         agent = owner.json("new", "--light-kdf", "--keystore", "agent")["address"]
         owner.json("agent", "set", "--agent", agent, "--expires", "1d")
-        with running_gateway(owner, "--signer", SIGNER, str(account), "agent", "--password-file", str(password)) as url:
-            yield World(node, owner, account, url)
+        options = ("--signer", SIGNER, str(account), "agent", "--password-file", str(password))
+        with (
+            running_gateway(owner, *options) as url,
+            httpx.Client(base_url=url, trust_env=False, verify=False, timeout=PATIENCE_SECONDS) as client,
+        ):
+            yield World(node, owner, account, url, client)
 
 
 @pytest.fixture(scope="module")
