@@ -60,6 +60,11 @@ def oid_of(order_id: str) -> int:
     return oid(name >> _SEQUENCE_BITS & 0xFF, name & (1 << _SEQUENCE_BITS) - 1)
 
 
+def order_name(account: int, number: int) -> str:
+    """The venue's name for an order of an account by its number."""
+    return f"0x{account << 56 | (number & 0xFF) << _SEQUENCE_BITS | number >> _SLOT_BITS:020x}"
+
+
 def is_cloid(text: object) -> bool:
     """Whether something is a client's own name for an order: 0x and 32 digits."""
     return isinstance(text, str) and _CLOID.fullmatch(text) is not None

@@ -42,6 +42,7 @@ MOST_ORDERS: Final = 100
 # A dead-man switch shorter than that would fire while it is set anew.
 SOONEST_SWITCH_MS: Final = 5_000
 _GROUPS: Final = 2**32 - 1
+_GROUPINGS: Final = ("na", "normalTpsl", "positionTpsl")
 _DONE: Final[dict[str, Any]] = {"status": "ok", "response": {"type": "default"}}
 
 _T = TypeVar("_T")
@@ -203,31 +204,32 @@ class Exchange:
     async def _order(self, trader: Trader, given: Envelope) -> dict[str, Any]:
         asked = _read(given.action, _Orders)
         markets = await self._markets()
-        group = 0
-        if asked.grouping == "positionTpsl":
-            group = given.nonce % _GROUPS + 1
-        elif asked.grouping != "na":
-            raise Refused(
-                f"grouping {asked.grouping!r} is not known here: place the entry, and once it is filled its stop and "
-                "target with grouping positionTpsl, of which one cancels the other"
-            )
-        statuses = await self._place(trader, markets, [(order, None) for order in asked.orders], group)
-        return _ok("order", statuses)
+        if asked.grouping not in _GROUPINGS:
+            raise Refused(f"grouping {asked.grouping!r} is none of {', '.join(_GROUPINGS)}")
+        linked = asked.grouping != "na"
+        like = Wanted(OrderTerms(market=0, side=0, size=0, limit_price=0), group=given.nonce % _GROUPS + 1)
+        # What guards an entry is linked among itself, and waits for it.
+        entries = 0 if asked.grouping == "positionTpsl" else 1 if linked else len(asked.orders)
+        guard = msgspec.structs.replace(like, is_guard=asked.grouping == "normalTpsl")
+        plain = msgspec.structs.replace(like, group=0)
+        orders = [(order, plain if at < entries else guard) for at, order in enumerate(asked.orders)]
+        return _ok("order", await self._place(trader, markets, orders))
 
     async def _place(
-        self, trader: Trader, markets: list[MarketView], asked: Sequence[tuple[_Order, int | None]], group: int
+        self, trader: Trader, markets: list[MarketView], asked: Sequence[tuple[_Order, Wanted]]
     ) -> list[Any]:
-        """Statuses of orders, each with the slot of the one that it replaces or None."""
+        """Statuses of orders, each with what it is like but for its own terms and name."""
         statuses: list[Any] = [None] * len(asked)
         wanted: dict[int, Wanted] = {}
-        for at, (order, slot) in enumerate(asked):
+        for at, (order, like) in enumerate(asked):
             try:
-                known = None if slot is not None else await self._known(trader, order, markets)
+                known = None if like.replaces else await self._known(trader, order, markets)
                 if known is not None:
                     statuses[at] = known
                     continue
-                terms = await self._terms(trader, order, markets, is_whole=group != 0)
-                wanted[at] = Wanted(msgspec.structs.replace(terms, slot=slot), order.c or "", group)
+                terms = await self._terms(trader, order, markets, is_whole=like.group != 0 and not like.is_guard)
+                terms = msgspec.structs.replace(terms, slot=like.terms.slot)
+                wanted[at] = msgspec.structs.replace(like, terms=terms, client_id=order.c or "")
             except _Unfit as unfit:
                 statuses[at] = {"error": f"{unfit} asset={order.a}"}
         for at, placed in zip(wanted, await trader.place(list(wanted.values())), strict=True):
@@ -336,14 +338,16 @@ class Exchange:
         standing = await trader.standing()
         named = {order.client_id: order for order in standing.values() if order.client_id}
         statuses: list[Any] = [None] * len(asked)
-        known: dict[int, tuple[_Order, int | None]] = {}
+        known: dict[int, tuple[_Order, Wanted]] = {}
         for at, one in enumerate(asked):
             old = standing.get(one.oid) if isinstance(one.oid, int) else named.get(one.oid)
             if old is None:
                 statuses[at] = {"error": f"Cannot modify canceled or filled order. {NO_ORDER} asset={one.order.a}"}
                 continue
-            known[at] = (one.order, old.slot)
-        placed = await self._place(trader, markets, list(known.values()), 0) if known else []
+            like = OrderTerms(market=0, side=0, size=0, limit_price=0, slot=old.slot)
+            # Where the old one is filled meanwhile, the new one is not placed beside what came of it.
+            known[at] = (one.order, Wanted(like, replaces=old.order_id))
+        placed = await self._place(trader, markets, list(known.values()))
         for at, status in zip(known, placed, strict=True):
             statuses[at] = status
         return _ok("order", statuses)

@@ -15,12 +15,12 @@ _RATE_DECIMALS: Final = 9
 # Of a fraction of margin, and of a mean price of entry.
 _FRACTION_DECIMALS: Final = 6
 _HASH: Final = "0x" + "0" * 64
-_OPEN: Final = frozenset(("resting", "partially_filled"))
 # By status, and where that says too little by the reason.
 _STATUS: Final = {
     "resting": "open",
     "partially_filled": "open",
     "armed": "open",
+    "dormant": "open",
     "filled": "filled",
     "refused": "rejected",
     "reduced": "reduceOnlyCanceled",
@@ -196,7 +196,7 @@ def open_order(order: OpenOrder, market: MarketView) -> dict[str, Any]:
         "reduceOnly": order.reduce_only,
         "orderType": _order_type(is_trigger, is_above == (order.side == "buy"), tif),
         "tif": tif,
-        "isTrigger": is_trigger and order.status == "armed",
+        "isTrigger": is_trigger and order.status in ("armed", "dormant"),
         "triggerPx": trigger if is_trigger else "0.0",
         "triggerCondition": f"Price {'above' if is_above else 'below'} {trigger}" if is_trigger else "N/A",
         "isPositionTpsl": False,
@@ -325,7 +325,7 @@ def _fill_number(fill: FillView) -> int:
 
 def placed_status(number: int, result: OrderResult, market: MarketView) -> dict[str, Any] | None:
     """What a program that has just placed an order reads; None where nothing of it rests, waits or was filled."""
-    if result.status in _OPEN or result.status == "armed":
+    if _STATUS.get(result.status) == "open":
         return {"resting": {"oid": number}}
     if result.filled_lots == 0:
         return None

@@ -12,7 +12,7 @@ from prover.stf import containers
 from sequencer.client.client import NodeClient
 from sequencer.client.delivery import Placing, delivered
 from sequencer.client.errors import ClientError, NodeUnreachable, Rejected
-from sequencer.gateway.exact import oid, oid_of
+from sequencer.gateway.exact import oid, oid_of, order_name
 from sequencer.schema.accounts import OpenOrder
 from sequencer.schema.answers import OrderResult, ReceiptView
 from sequencer.schema.writing import to_wire
@@ -40,11 +40,16 @@ Receipt: TypeAlias = tuple[containers.Request, ReceiptView | None]
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """An order as it is asked for; group: of orders of which one cancels the other, 0 for none."""
+    """An order as it is asked for; group: of orders of which one cancels the other, 0 for none.
+
+    replaces: the order that has to stand in its slot. is_guard: it waits for a fill of the first that is asked for.
+    """
 
     terms: OrderTerms
     client_id: str = ""
     group: int = 0
+    replaces: str = ""
+    is_guard: bool = False
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -97,9 +102,13 @@ class Trader:
         free = set(permitted_slots(view, self.agent, self._clock_ms())) - busy - {CANCEL_ALL_SLOT}
         placings: list[Placing] = []
         found: list[Placed | int] = []
+        entry = ""
         for each in wanted:
             try:
-                number, placing = self._signed(each, self._slot(each, free), view.floor)
+                if each.is_guard and not entry:
+                    raise BadInput("its entry cannot be placed")
+                number, placing = self._signed(each, self._slot(each, free), view.floor, entry)
+                entry = entry or order_name(self.account, number)
             except BadInput as error:
                 found.append(Placed(0, error))
                 continue
@@ -123,14 +132,16 @@ class Trader:
         free.remove(slot)
         return slot
 
-    def _signed(self, wanted: Wanted, slot: int, floor: int) -> tuple[int, Placing]:
+    def _signed(self, wanted: Wanted, slot: int, floor: int, entry: str) -> tuple[int, Placing]:
         draft = order_draft(self.venue, wanted.terms, Place(self.account, slot, self._time(slot, floor)))
         signature = with_recovery_id(self._key.sign(draft.digest))
         number = oid(draft.message.slot, draft.message.sequence)
         self.placed[number] = wanted
         while len(self.placed) > _REMEMBERED:
             self.placed.popitem(last=False)
-        return number, (to_wire(draft.fields), signature, {"client_id": wanted.client_id, "group": wanted.group})
+        beside: dict[str, str | int] = {"client_id": wanted.client_id, "group": wanted.group}
+        beside |= {"replaces": wanted.replaces, "after": entry if wanted.is_guard else ""}
+        return number, (to_wire(draft.fields), signature, beside)
 
     def _time(self, slot: int, floor: int = 0) -> int:
         self._signed_at = self._used[slot] = max(self._clock_ms(), self._signed_at + 1, floor)

@@ -74,6 +74,24 @@ def test_takes_holds_and_leaves_a_position(programs: Programs) -> None:
     assert programs.call("ccxt", "fetch_trades", BTC)
 
 
+def test_a_stop_and_a_target_come_with_their_entry_and_leave_with_it(programs: Programs) -> None:
+    guards = {
+        "stopLoss": {"triggerPrice": 48_000, "price": 47_000},
+        "takeProfit": {"triggerPrice": 70_000, "price": 69_000},
+    }
+    entry = programs.call("ccxt", "create_order", BTC, "limit", "buy", 0.002, 50_000, guards)
+    orders = programs.call("ccxt", "fetch_open_orders", BTC)
+    assert {(order["side"], order["triggerPrice"]) for order in orders} == {
+        ("buy", None),
+        ("sell", 48_000),
+        ("sell", 70_000),
+    }
+    programs.call("ccxt", "cancel_order", entry["id"], BTC)
+    assert programs.call("ccxt", "fetch_open_orders", BTC) == []
+    told = {programs.call("ccxt", "fetch_order", order["id"], BTC)["status"] for order in orders}
+    assert told == {"canceled"}
+
+
 @pytest.mark.parametrize(
     ("order", "kind"),
     [

@@ -94,7 +94,7 @@ def test_nonces_are_of_this_time(world: World) -> None:
         {"type": "order", "orders": [ORDER] * (MOST_ORDERS + 1), "grouping": "na"},
         {"type": "order", "orders": [{**ORDER, "p": 50_000}], "grouping": "na"},
         {"type": "order", "orders": [{**ORDER, "x": 1}], "grouping": "na"},
-        {"type": "order", "orders": [ORDER], "grouping": "normalTpsl"},
+        {"type": "order", "orders": [ORDER], "grouping": "other"},
         {"type": "cancel", "cancels": [{"a": 0, "o": "1"}]},
         {"type": "cancelByCloid", "cancels": [{"asset": 0}]},
         {"type": "batchModify", "modifies": [{"oid": [], "order": ORDER}]},

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sequencer.engine.order_book import order_name
-from sequencer.gateway.exact import dollars, is_cloid, mean_price, oid, oid_of, place_of, ratio, steps
+from sequencer.engine.order_book import order_name as venues_name
+from sequencer.gateway.exact import dollars, is_cloid, mean_price, oid, oid_of, order_name, place_of, ratio, steps
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,8 @@ def test_an_order_has_a_number_of_slot_and_sequence() -> None:
     number = oid(255, sequence)
     assert number < 2**53
     assert place_of(number) == (255, sequence)
-    assert oid_of(order_name(17, 255, sequence)) == number
+    assert oid_of(venues_name(17, 255, sequence)) == number
+    assert order_name(17, number) == venues_name(17, 255, sequence)
     assert oid(1, sequence + 1) > number
 
 
