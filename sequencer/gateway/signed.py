@@ -7,7 +7,7 @@ a signer is a fresh key that owns nothing anywhere.
 import re
 from typing import Any, Final
 
-import msgpack  # type: ignore[import-untyped]  # it ships no types
+import msgpack
 import msgspec
 
 from l1_bridge.addresses import checksum_address

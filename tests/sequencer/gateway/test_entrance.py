@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import httpx
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 import pytest
 import trio
 
