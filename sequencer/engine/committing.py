@@ -199,8 +199,12 @@ class Committing:
         while self.orders.switches.is_due(self.now) and len(effects) < most:
             account = self.orders.switches.fire(self.now)
             effects.append(Switched(account=account, at_ms=0))
-            effects += [self.leave(order, Reason.SCHEDULED) for order, _, _ in self.orders.open_of(account)]
+            effects += self.drop_all(account, Reason.SCHEDULED)
         return effects
+
+    def drop_all(self, account: int, reason: Reason) -> list[AnyEffect]:
+        """Takes out every open order of an account."""
+        return [self.leave(order, reason) for order, _, _ in self.orders.open_of(account)]
 
     @property
     def ticked_at(self) -> int:

@@ -43,6 +43,8 @@ class Reason(StrEnum):
     LINKED = "linked"
     # The dead-man switch of its account has ended.
     SCHEDULED = "scheduled"
+    # The connection has ended for whose end its owner has signed a cancel.
+    DISCONNECTED = "disconnected"
     # It met an order of its owner, who has said that then both give way, or that one.
     SELF_TRADE = "self_trade"
     # Nothing more to meet, and it may not rest; `detail` says what stopped it.

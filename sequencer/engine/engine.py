@@ -53,6 +53,7 @@ from sequencer.engine.records import (
     Input,
     SealedChunk,
     StagedStore,
+    Terms,
     signers_of,
 )
 
@@ -178,7 +179,8 @@ class Engine:
             effects = self._go_on()
             is_changing = self._open.was_cut or self.open_operations > 0 or bool(effects)
         else:
-            if given.queue_only and not serves_queue(tag):
+            # A soft cancel puts nothing into a chunk, whatever that may take.
+            if given.queue_only and not serves_queue(tag) and not is_soft(given.operation):
                 code, effects = codes.QUEUE_ONLY, [refused(codes.QUEUE_ONLY)]
             elif tag == constants.ORDER:
                 code, effects = self._order(given, signed)
@@ -274,11 +276,14 @@ class Engine:
         tag, operation = given.operation[0], given.operation
         request = encoding.request(tag, word_at(operation, 1), word_at(operation, 31))
         now = max(given.now, self.view.commitment.timestamp)
-        code = check_soft_cancel(self.view, tag, request, given.signer, now)
+        terms = given.terms or Terms()
+        code = check_soft_cancel(self.view, tag, request, given.signer, now, handed_in=terms.asked)
         if code != codes.OK:
             return code, [refused(code)]
-        if given.terms is not None and given.terms.at is not None:
-            return self._switch(request, given.terms.at)
+        if terms.at is not None:
+            return self._switch(request, terms.at)
+        if terms.asked is not None:
+            return codes.OK, self._committing.drop_all(request.account, Reason.DISCONNECTED)
         receipt = self._orders.void(request, now)
         dropped = self._committing.drop_cancelled(request, tag == constants.CANCEL_ALL)
         return codes.OK, [SoftlyCancelled(account=request.account, receipt=receipt), *dropped]

@@ -354,14 +354,22 @@ def keeps_place(orders: Orders, chunk: Chunk, order: containers.Order, held: con
     return same and is_patient and 0 < lots_left(chunk, order) <= orders.signed(held).remaining
 
 
-def check_soft_cancel(chunk: Chunk, tag: int, request: containers.Request, signer: bytes, now: int) -> int:
-    """The code of a soft cancel: a signature that may, in time; what it voids may be gone already."""
+def check_soft_cancel(
+    chunk: Chunk, tag: int, request: containers.Request, signer: bytes, now: int, *, handed_in: int | None = None
+) -> int:
+    """The code of a soft cancel: a signature that may, in time; what it voids may be gone already.
+
+    handed_in: when it had to be in time, where it was to happen later.
+    """
     if (request.slot == 0) != (tag == constants.CANCEL_ALL):
         return codes.NOT_CANONICAL
     code = signatures.entrusted(peek_account(chunk, request.account), signer, request.slot, now)
     if code != codes.OK:
         return code
-    return signatures.timely(request.sequence, request.created_at, request.expires_at, constants.REQUEST_LIFETIME, now)
+    timed_at = now if handed_in is None else handed_in
+    return signatures.timely(
+        request.sequence, request.created_at, request.expires_at, constants.REQUEST_LIFETIME, timed_at
+    )
 
 
 def reducible(order: containers.Order, account: containers.Account, left: int) -> int:

@@ -88,7 +88,8 @@ class Terms(msgspec.Struct, frozen=True, array_like=True):
     """What a trader asks of the venue beside the order that he signs; the law knows nothing of it.
 
     client: his own name for the order, empty for none. self_trade: what happens where it meets an order of its owner.
-    at: of a soft cancel of all orders, when it is to happen, ms; 0 takes that back.
+    at: of a soft cancel of all orders, when it is to happen, ms; 0 takes that back. asked: of one that was handed in
+    for the end of a connection, when that was, ms: all that is open leaves now.
     group: of orders that are linked, one cancels the other; 0 for none. after: the name of the order that has to have a
     fill first; replaces: of the one that has to stand in the slot; empty for none.
     """
@@ -99,6 +100,7 @@ class Terms(msgspec.Struct, frozen=True, array_like=True):
     group: int = 0
     after: str = ""
     replaces: str = ""
+    asked: int | None = None
 
 
 class Bill(msgspec.Struct, frozen=True, array_like=True):

@@ -274,6 +274,12 @@ class AnsweredOrder(msgspec.Struct, frozen=True, omit_defaults=True):
     error: RefusedCall | None = None
 
 
+class AtEnd(msgspec.Struct, frozen=True):
+    """catenary_cancelOnDisconnect: the accounts whose open orders leave when this connection ends."""
+
+    accounts: list[int]
+
+
 class TypedField(msgspec.Struct, frozen=True):
     """One field of an EIP-712 type."""
 

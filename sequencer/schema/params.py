@@ -10,6 +10,8 @@ from sequencer.schema.values import AccountIndex, Byte, Bytes20, HexBytes, Order
 LIST_LIMIT: Final = 200
 BOOK_LEVELS: Final = 50
 MOST_ORDERS: Final = 100
+# Cancels that a connection hands in for its end.
+MOST_AT_END: Final = 16
 # Grid times of the oracle's reports: ten minutes of them are kept.
 KEPT_ROUNDS: Final = 128
 # All prices at zero are no prices any more; a rise to eleven times is where nobody looks further.
@@ -275,6 +277,12 @@ class ScheduledCancel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     request: RequestFields
     signature: HexBytes
     at_ms: TimeMs
+
+
+class DisconnectCancels(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Soft cancels of all orders, of one account each, for when this connection ends; none takes them back."""
+
+    cancels: Annotated[list[SignedRequest], msgspec.Meta(max_length=MOST_AT_END)]
 
 
 class ToAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

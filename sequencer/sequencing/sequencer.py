@@ -225,6 +225,14 @@ class Sequencer:
             await one.done.wait()
         return [one if isinstance(one, Untaken) else one.answer for one in waiting]
 
+    def hand_in(self, signed: SignedOperation, terms: Terms) -> None:
+        """Gives one whose signer is known its place in the order of arrival; nobody waits for what comes of it."""
+        assert signed.signer is not None, "nobody would look for the signer"
+        waiting = _Waiting(self.now_ms(), signed.operation, signed, signed.signer)
+        waiting.terms = terms
+        self._lanes[waiting.lane].append(waiting)
+        self._note_news()
+
     def _signer(self, signed: SignedOperation | None) -> bytes | None:
         """The signer where it needs no search, empty where there is none or many; None where it has to be found."""
         if signed is None:

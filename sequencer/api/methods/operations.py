@@ -34,11 +34,13 @@ from sequencer.api.rpc.errors import (
 )
 from sequencer.api.rpc.handlers import method
 from sequencer.api.rpc.jsonrpc import Call
-from sequencer.engine.effects import Processed
+from sequencer.engine.effects import Processed, refused
 from sequencer.engine.order_book import order_id
+from sequencer.engine.placing import check_soft_cancel
 from sequencer.engine.records import Terms
 from sequencer.schema.answers import (
     AnsweredOrder,
+    AtEnd,
     FaucetPayment,
     OrderResult,
     ReceiptView,
@@ -50,6 +52,7 @@ from sequencer.schema.answers import (
 from sequencer.schema.params import (
     MOST_ORDERS,
     BatchItem,
+    DisconnectCancels,
     OfOperation,
     OrderCall,
     OrderFields,
@@ -245,6 +248,38 @@ class Operations:
             raise CallError(INVALID_PARAMS, "What is scheduled is a soft cancel: max_posting_fee_micros is 0.")
         given = SignedRequest(params.request, params.signature)
         return await self._request(constants.CANCEL_ALL, given, call, Terms(at=params.at_ms))
+
+    @method(
+        "catenary_cancelOnDisconnect",
+        "Hands in soft cancels for when this WebSocket ends: all open orders of their accounts leave then.",
+        errors=_ERRORS,
+        weigh=lambda params: max(1, len(params.cancels)),
+    )
+    async def cancel_on_disconnect(self, params: DisconnectCancels, call: Call) -> AtEnd:
+        """In the place of what was handed in before. All of them are checked now, and whether they still may then."""
+        if call.session.subscriber is None:
+            raise CallError(INVALID_PARAMS, "Only a WebSocket has an end that is waited for.")
+        now = self._venue.now_ms()
+        handed_in = [self._for_the_end(given, now, call) for given in params.cancels]
+        call.session.at_end = partial(self._disconnected, handed_in, Terms(asked=now)) if handed_in else None
+        return AtEnd([one.message.account for one in handed_in])
+
+    def _for_the_end(self, given: SignedRequest, now: int, call: Call) -> SignedOperation:
+        if given.request.max_posting_fee_micros != 0:
+            raise CallError(INVALID_PARAMS, "What is handed in is a soft cancel: max_posting_fee_micros is 0.")
+        signed = self._signed_request(constants.CANCEL_ALL, given)
+        signer = signer_of(signed.digest, signed.operation)
+        request, view = signed.message, self._engine.view
+        assert isinstance(request, containers.Request)
+        code = check_soft_cancel(view, constants.CANCEL_ALL, request, signer, max(now, view.commitment.timestamp))
+        if code == codes.BAD_SIGNATURE:
+            call.owe(_BAD_SIGNATURE_TOKENS)
+        self._applied(signed, Processed(code=code, effects=[] if code == codes.OK else [refused(code)], changed=False))
+        return msgspec.structs.replace(signed, signer=signer)
+
+    def _disconnected(self, handed_in: list[SignedOperation], terms: Terms) -> None:
+        for one in handed_in:
+            self._venue.hand_in(one, terms)
 
     @method("catenary_setAgent", "Submits a SetAgent request.", errors=_ERRORS)
     async def set_agent(self, params: SignedRequest, call: Call) -> RequestResult:

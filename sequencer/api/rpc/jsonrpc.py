@@ -477,11 +477,16 @@ class Session:
         self.share = Share()
         self.subscriber = subscriber
         self.leave_by_channel: dict[str, Callable[[], None]] = {}
+        # What is done once the connection has ended, whoever ended it, but where the node itself stops.
+        self.at_end: Callable[[], None] | None = None
 
-    def close(self) -> None:
-        """Leaves every channel."""
+    def close(self, *, is_stopping: bool = False) -> None:
+        """Leaves every channel, and does what was to be done at the end, unless the node stops."""
         for leave in list(self.leave_by_channel.values()):
             leave()
+        at_end, self.at_end = self.at_end, None
+        if at_end is not None and not is_stopping:
+            at_end()
 
 
 class Call:

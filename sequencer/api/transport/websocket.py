@@ -1,5 +1,6 @@
 """One WebSocket over wsproto: calls in, answers and feed messages out through a bounded queue."""
 
+import math
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -130,7 +131,8 @@ class WebSocketConnection:
     def is_idle(self) -> bool:
         """Whether it listens to nothing and asks for nothing."""
         is_asking = self._in_flight.value < self._limits.calls_in_flight or self._waiting
-        return self._code is None and not is_asking and not self._session.leave_by_channel
+        is_expected = self._session.leave_by_channel or self._session.at_end
+        return self._code is None and not is_asking and not is_expected
 
     @property
     def idle_since(self) -> float:
@@ -158,7 +160,7 @@ class WebSocketConnection:
         """A gap in a feed would be worse than a closed connection: the peer resubscribes from its last sequence."""
         self._end(TOO_SLOW_A_READER)
         self._calls.cancel()
-        self._session.close()
+        self._close_session()
 
     async def run(self) -> None:
         """Returns once the connection is over; raises VanishedError."""
@@ -176,13 +178,18 @@ class WebSocketConnection:
                         self._give_up_waiting()
                         if self._code is None:
                             calls.cancel_scope.cancel()
-                self._session.close()
+                self._close_session()
                 self._say_goodbye()
                 await written.wait()
                 await self._await_goodbye()
                 nursery.cancel_scope.cancel()
         finally:
-            self._session.close()
+            self._close_session()
+
+    def _close_session(self) -> None:
+        """The node stops where it says so, and where this task is cancelled from outside."""
+        is_cancelled = trio.current_effective_deadline() == -math.inf
+        self._session.close(is_stopping=is_cancelled or self._dispatcher.is_draining)
 
     def _is_open(self) -> bool:
         return self._protocol.state is ConnectionState.OPEN

@@ -1,6 +1,7 @@
 """A small venue of its own behind a real port: echo, failures, slow and ordered calls."""
 
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import httpx
@@ -51,6 +52,7 @@ class Venue:
     def __init__(self) -> None:
         self.started: list[str] = []
         self.finished: list[str] = []
+        self.ended: list[str] = []
         self.gate = trio.Event()
         self.entered = trio.Event()
         self.registry = Registry()
@@ -62,6 +64,7 @@ class Venue:
         add("slow", self.slow, params=Echo, result=str, description="Waits for the gate.")
         add("ordered", self.ordered, params=Echo, result=str, description="Takes its place, then waits.")
         add("unwritable", self.unwritable, params=NoParams, result=str, description="Answers what nobody can write.")
+        add("at_end", self.at_end, params=Echo, result=str, description="Does something once the connection ends.")
         add("large", self.large, params=Echo, result=str, description="Answers so many characters.")
 
     async def echo(self, params: Echo, call: Call) -> Echoed:
@@ -89,6 +92,10 @@ class Venue:
         if params.text == "last":
             self.gate.set()
         await self.gate.wait()
+        return params.text
+
+    async def at_end(self, params: Echo, call: Call) -> str:
+        call.session.at_end = partial(self.ended.append, params.text) if params.text else None
         return params.text
 
     async def unwritable(self, params: NoParams, call: Call) -> object:

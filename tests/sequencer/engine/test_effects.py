@@ -55,7 +55,7 @@ SHAPES: Final = {
     6: "a8b4c5c16b7dc5d7",
     7: "aa5892123f0e1d73",
     8: "3fd658fd4a893fce",
-    9: "4fc591ebc81c591a",
+    9: "48919b844019e38c",
 }
 
 

@@ -59,6 +59,18 @@ def test_what_is_no_entry_and_no_tick_is_refused_and_leaves_nothing_behind() -> 
     check_chunks(world.store, world.engine)
 
 
+def test_a_soft_cancel_needs_no_chunk_and_is_taken() -> None:
+    world = World(2)
+    world.order(0, SELL, PRICE)
+    world.seal()
+    world.queue_only = True
+    assert world.request(constants.CANCEL_ALL, 0, slot=0, max_posting_fee=0).receipt is not None
+    assert world.resting() == []
+    world.queue_only = False
+    world.seal()
+    check_chunks(world.store, world.engine)
+
+
 def test_a_chunk_serves_the_queue_alone_from_its_first_operation_to_its_last_or_not_at_all() -> None:
     world = World(2)
     world.order(0, SELL, PRICE)

@@ -1,16 +1,20 @@
 """Orders and soft cancels in one call: each answered for itself, the cancels whatever becomes of the rest."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from prover.signing.typed_data import typed_data
 from prover.stf import constants
+from sequencer.api.rpc.errors import CallError
+from sequencer.api.rpc.jsonrpc import JSON, Call, Session, Subscriber
+from sequencer.api.rpc.limits import TokenBucket
 from sequencer.engine.order_book import order_name
 from sequencer.schema.values import as_hex
+from sequencer.schema.writing import to_json, to_wire
 from sequencer.sequencing.admission import Taking
 from tests.sequencer.api.methods.test_fates import given
-from tests.sequencer.desk import Desk
+from tests.sequencer.desk import Desk, travelled
 from tests.sequencer.node_world import (
     BRIDGE,
     BUY,
@@ -33,7 +37,8 @@ def cancel(desk: Desk, trader: int, slot: int, **changes: Any) -> dict[str, Any]
     """A soft cancel of a slot, or of all, as it stands in a batch."""
     beside = {name: changes.pop(name) for name in ("order_id", "client_id", "order") if name in changes}
     tag = constants.CANCEL if slot else constants.CANCEL_ALL
-    made = request(desk.clock.now, FIRST + trader, **{"slot": slot, "max_posting_fee": 0, **changes})
+    account = changes.pop("account", FIRST + trader)
+    made = request(desk.clock.now, account, **{"slot": slot, "max_posting_fee": 0, **changes})
     fields = typed_data(tag, made, CHAIN_ID, BRIDGE)["message"]
     return {"cancel": fields, "signature": as_hex(signed_request(tag, made, key(trader))[-64:]), **beside}
 
@@ -116,3 +121,80 @@ async def test_one_of_a_batch_is_one_thing(desk: Desk) -> None:
     answers = await sent(desk, *wrong)
     assert [one["error"]["data"]["name"] for one in answers] == ["INVALID_PARAMS"] * 4
     assert await desk.ask("catenary_openOrders", account=FIRST) == []
+
+
+def handed_in(desk: Desk, trader: int = 0, **changes: Any) -> dict[str, Any]:
+    """A soft cancel of all, as it is handed in for a connection's end."""
+    made = cancel(desk, trader, 0, **changes)
+    return {"request": made["cancel"], "signature": made["signature"]}
+
+
+async def at_end(desk: Desk, session: Session, *cancels: dict[str, Any]) -> Any:
+    """What is answered on one connection."""
+    method = desk.registry.find("catenary_cancelOnDisconnect")
+    params = method.bind(JSON, to_json(to_wire({"cancels": list(cancels)})))
+    call = Call(session, JSON, lambda: None, lambda: None)
+    return travelled(method.result, await method.handler(params, call))
+
+
+def connection(is_socket: bool = True) -> Session:
+    """A connection's session."""
+    bucket = TokenBucket(1, 1_000, lambda: 0.0)
+    return Session(bucket, cast(Subscriber, object()) if is_socket else None)
+
+
+async def test_open_orders_leave_with_their_connection(desk: Desk) -> None:
+    session = connection()
+    told = await at_end(desk, session, handed_in(desk), handed_in(desk, 1))
+    assert told == {"accounts": [FIRST, FIRST + 1]}
+    await sent(desk, given(desk, 0, SELL, PRICE, slot=3), given(desk, 1, SELL, PRICE + 1, slot=3))
+    await sent(desk, given(desk, 2, SELL, PRICE + 1, slot=3))
+    session.close()
+    await desk.venue.submit(b"")
+    for trader, events in ((0, ["cancelled"]), (1, ["cancelled"]), (2, ["resting"])):
+        found = await desk.ask("catenary_order", account=FIRST + trader, slot=3)
+        assert [found["status"]] == events
+    assert (await desk.ask("catenary_order", account=FIRST, slot=3))["reason"] == "disconnected"
+    # Once: whoever connects again asks anew.
+    await sent(desk, given(desk, 0, SELL, PRICE, slot=4))
+    session.close()
+    await desk.venue.submit(b"")
+    assert len(await desk.ask("catenary_openOrders", account=FIRST)) == 1
+
+
+async def test_it_is_taken_back_and_never_done_by_a_node_that_stops(desk: Desk) -> None:
+    await sent(desk, given(desk, 0, SELL, PRICE, slot=3))
+    for is_taken_back in (True, False):
+        session = connection()
+        await at_end(desk, session, handed_in(desk))
+        if is_taken_back:
+            assert await at_end(desk, session) == {"accounts": []}
+        session.close(is_stopping=not is_taken_back)
+        await desk.venue.submit(b"")
+        assert len(await desk.ask("catenary_openOrders", account=FIRST)) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"max_posting_fee": 1}, "INVALID_PARAMS"),
+        ({"expires_at": 1, "created_at": 1}, "EXPIRED"),
+        ({"account": FIRST + 1}, "BAD_SIGNATURE"),
+        ({"account": FIRST + 999}, "NO_ACCOUNT"),
+    ],
+)
+async def test_what_could_not_be_done_at_the_end_is_refused_at_once(
+    desk: Desk, changes: dict[str, Any], name: str
+) -> None:
+    session = connection()
+    with pytest.raises(CallError) as found:
+        await at_end(desk, session, handed_in(desk, **changes))
+    assert found.value.error.name == name
+    assert session.at_end is None
+
+
+async def test_only_a_connection_with_an_end_takes_it_and_so_many(desk: Desk) -> None:
+    for session, cancels in ((connection(False), 1), (connection(), 17)):
+        with pytest.raises(CallError) as found:
+            await at_end(desk, session, *[handed_in(desk)] * cancels)
+        assert found.value.error.name == "INVALID_PARAMS"

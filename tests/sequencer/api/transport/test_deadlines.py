@@ -89,6 +89,26 @@ async def test_a_silent_peer_is_left_and_one_that_answers_pings_is_kept(autojump
         nursery.cancel_scope.cancel()
 
 
+async def test_the_end_of_a_silent_peer_is_one_and_that_of_a_cancelled_server_is_not(
+    autojump_clock: MockClock,
+) -> None:
+    venue = Venue()
+    server = small_server(venue, CollectorRegistry(), idle_seconds=60, linger_seconds=1)
+    silent, of_silent = memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.handle_stream, of_silent)
+        await silent.send_all(HANDSHAKE + masked(0x81, call_bytes("at_end", [1, "silent"])))
+        await read_all(silent)
+    assert venue.ended == ["silent"]
+    other, of_other = memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.handle_stream, of_other)
+        await other.send_all(HANDSHAKE + masked(0x81, call_bytes("at_end", [1, "cancelled"])))
+        await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+    assert venue.ended == ["silent"]
+
+
 async def test_a_peer_that_takes_nothing_is_given_up(autojump_clock: MockClock) -> None:
     server = small_server(Venue(), CollectorRegistry(), send_seconds=5)
     client, connection = trio.testing.lockstep_stream_pair()

@@ -339,3 +339,44 @@ async def test_a_websocket_that_listens_to_nothing_makes_room_and_one_that_liste
     async with connect(node) as listening:
         await ask(listening, "catenary_subscribe", ["ticks"])
         assert (await node.get("/health")).status_code == 503
+
+
+async def test_what_was_asked_for_the_end_is_done_once_however_the_connection_ends(start: Start) -> None:
+    node: Running = await start()
+    async with connect(node) as websocket:
+        for text in ("before", "closed"):
+            await ask(websocket, "at_end", [0, text])
+        assert node.venue.ended == []
+    async with connect(node) as websocket:
+        await ask(websocket, "at_end", [0, "taken back"])
+        await ask(websocket, "at_end", [0, ""])
+    async with connect(node) as websocket:
+        await ask(websocket, "at_end", [0, "reset"])
+        stream = websocket._stream
+        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        stream.socket.close()
+    while node.sample("catenary_api_connections"):
+        await trio.testing.wait_all_tasks_blocked(0.01)
+    assert node.venue.ended == ["closed", "reset"]
+
+
+async def test_what_was_asked_for_the_end_is_not_done_where_the_node_stops(start: Start) -> None:
+    node: Running = await start()
+    async with connect(node) as websocket:
+        await ask(websocket, "at_end", [0, "stopped"])
+        node.server.stop()
+        with pytest.raises(ConnectionClosed):
+            await websocket.get_message()
+    while node.is_served:
+        await trio.testing.wait_all_tasks_blocked(0.01)
+    assert node.venue.ended == []
+
+
+async def test_a_websocket_whose_end_means_something_makes_room_for_nobody(start: Start) -> None:
+    node: Running = await start(Limits(connections=1))
+    async with connect(node) as websocket:
+        await ask(websocket, "at_end", [0, "evicted"])
+        with pytest.raises(httpx.HTTPStatusError):
+            (await node.get("/health")).raise_for_status()
+        await ask(websocket, "at_end", [0, ""])
+    assert node.venue.ended == []
