@@ -26,6 +26,7 @@ from l1_bridge.client.values import (
     Tag,
     as_block,
     as_bytes,
+    as_count,
     as_integer,
     as_list,
     as_log,
@@ -131,7 +132,7 @@ class L1Reader(JsonRpc):
 
     async def nonce(self, address: bytes, block: Tag = "latest") -> int:
         """Number of transactions sent by the account."""
-        return as_integer(await self._at("eth_getTransactionCount", [to_hex(address)], block))
+        return as_count(await self._at("eth_getTransactionCount", [to_hex(address)], block))
 
     async def storage(self, address: bytes, slot: int, block: Tag = "latest") -> int:
         """One storage word."""

@@ -75,7 +75,7 @@ def as_integer(value: Any) -> int:
 
 
 def as_count(value: Any) -> int:
-    """A number of blocks, seconds or wei per gas, of which no chain has more than 64 bits."""
+    """A number of blocks, transactions, seconds, gas or wei per gas, of which no chain has more than 64 bits."""
     count = as_integer(value)
     if count >> 64:
         raise L1Unavailable("the L1 node answered something else than a number of 64 bits")
@@ -147,12 +147,12 @@ def as_receipt(value: Any) -> Receipt | None:
             return None
         created = value.get("contractAddress")
         return Receipt(
-            transaction_hash=as_bytes(value["transactionHash"]),
-            block_number=as_integer(value["blockNumber"]),
-            block_hash=as_bytes(value["blockHash"]),
+            transaction_hash=as_hash(value["transactionHash"]),
+            block_number=as_count(value["blockNumber"]),
+            block_hash=as_hash(value["blockHash"]),
             succeeded=as_integer(value["status"]) == 1,
-            gas_used=as_integer(value["gasUsed"]),
-            effective_gas_price_wei=as_integer(value.get("effectiveGasPrice", "0x0")),
+            gas_used=as_count(value["gasUsed"]),
+            effective_gas_price_wei=as_count(value.get("effectiveGasPrice", "0x0")),
             contract_address=None if created is None else as_bytes(created),
             logs=tuple(as_log(item) for item in as_list(value["logs"])),
         )

@@ -18,6 +18,7 @@ from l1_bridge.client.keys import Signer
 from l1_bridge.client.sending import OWN_TERMS
 from l1_bridge.client.values import Block
 from l1_bridge.codec.calls import Bond, decode_record, encode_call
+from l1_bridge.contracts.artifact import ArtifactError
 from prover.challenger.guard import Guarding, Source
 from prover.challenger.guard_purse import Policy
 from prover.challenger.nodes import Nodes
@@ -195,7 +196,8 @@ class Challenger:
     async def _settle(self, last: Block) -> bool:
         """Act at the head; whether there is more to do at once."""
         if not self._replay.started:
-            self._report.alarm("NO_BRIDGE", f"up to block {last.number} there is no Genesis of the bridge")
+            detail = f"up to block {last.number} there is no Genesis of the bridge"
+            self._report.alarm("NO_BRIDGE", detail, once_for=b"")
             return False
         if not await self._nodes.agree(last):
             return bool(self._replay.cursor.incomplete)
@@ -230,7 +232,13 @@ class Challenger:
         if owed in self._paid or last.timestamp < reward.release_at or not self._pauses.is_due(key):
             return False
         bridge = self._replay.bridge.address
-        bond = decode_record(Bond, await self._client.eth_call(bridge, encode_call("bond", reward.bond_id)))
+        try:
+            bond = decode_record(Bond, await self._client.eth_call(bridge, encode_call("bond", reward.bond_id)))
+        except (L1Rejected, ArtifactError) as error:
+            # A node that does not know it now: a reward waits, and batches are judged meanwhile.
+            self._pauses.postpone(key)
+            self._logger.warning("reward_not_known", bond_id=reward.bond_id, error=str(error))
+            return False
         if bond.prover != signer.address or bond.reward_wei == 0:
             return False
         calldata = encode_call("collect_reward", reward.bond_id)

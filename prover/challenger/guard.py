@@ -23,6 +23,7 @@ from prover.challenger.guard_plan import Guard, Plan, Round, Wanted
 from prover.challenger.guard_purse import DAY, ETHER, Policy, Purse
 from prover.challenger.guard_queue import Waiting
 from prover.challenger.pauses import Pauses
+from prover.contracts.referee import GAS_LIMIT
 from prover.history.history import ChainReplay
 from prover.history.records import Payment
 from prover.signing.operations import ENTRY_NAMES
@@ -199,8 +200,11 @@ class Guarding:
         gas = sum(entry_gas(entry.payload) for entry in wanted)
         now_ms, most = last.timestamp * 1_000, purse.price(wanted)
         try:
-            if await self._client.balance(self._signer.address) < most:
-                raise L1Rejected(-32000, f"the key holds less than the {most / ETHER:g} ether that this may cost")
+            # The same key proves: who provokes rescues must not leave it without the gas for a lie.
+            kept = GAS_LIMIT * self._policy.max_fee_wei
+            if await self._client.balance(self._signer.address) < most + kept:
+                why = f"the key holds less than the {most / ETHER:g} ether that this may cost"
+                raise L1Rejected(-32000, f"{why} and the {kept / ETHER:g} that it keeps for a proof")
             await self._client.eth_call(bridge, calldata, sender=self._signer.address, gas=gas, value=fee)
             # Before it leaves: an entry whose receipt nobody sees may be paid for all the same, at the highest offer.
             self._remember(now_ms, purse.bound(wanted))

@@ -113,6 +113,12 @@ async def test_the_reward_is_collected_when_it_is_due(node: L1Node, client: L1Cl
     assert (await guard.once()).rewards_wei == 0
     await mine(client, 61)
     assert (await guard.once(collect=False)).rewards_wei == 0
+    selector = "0x" + bridge_artifact().functions["bond"].selector.hex()
+
+    def forgetful(method: str, params: list[Any], result: Any) -> Any:
+        return "0x" if method == "eth_call" and params[0]["data"].startswith(selector) else result
+
+    assert (await guard.once(tamper=forgetful)).rewards_wei == 0
     assert (await guard.once()).rewards_wei == PARAMETERS.bond_wei // 2
     assert (await guard.once()).rewards_wei == 0
     (collected,) = guard.said.names("reward_collected")

@@ -603,7 +603,9 @@ async def test_while_two_l1_nodes_disagree_nothing_is_enqueued(world: World, nod
 
 
 @pytest.mark.stage(build=under_water)
-@pytest.mark.parametrize("holds_wei", [1, 10**15], ids=["nothing", "the fee and no gas"])
+@pytest.mark.parametrize(
+    "holds_wei", [1, 10**15, 16 * 10**17], ids=["nothing", "the fee and no gas", "less than a proof may need"]
+)
 async def test_what_l1_would_refuse_is_not_sent(world: World, node: L1Node, client: L1Client, holds_wei: int) -> None:
     poor = development_key(9)
     balance = await client.balance(poor.address)
@@ -614,6 +616,20 @@ async def test_what_l1_would_refuse_is_not_sent(world: World, node: L1Node, clie
             assert guard.replay.records.payments() == ()
     finally:
         await client.call("anvil_setBalance", ["0x" + poor.address.hex(), hex(balance)])
+
+
+@pytest.mark.stage(build=under_water)
+async def test_what_a_proof_may_need_is_kept_and_the_rest_is_spent(
+    world: World, node: L1Node, client: L1Client
+) -> None:
+    thrifty = development_key(9)
+    balance = await client.balance(thrifty.address)
+    await client.call("anvil_setBalance", ["0x" + thrifty.address.hex(), hex(18 * 10**17)])
+    try:
+        async with watching(world, node, Dear, patience=0, signer=thrifty) as guard:
+            assert (await guard.once()).entries_sent == 1
+    finally:
+        await client.call("anvil_setBalance", ["0x" + thrifty.address.hex(), hex(balance)])
 
 
 async def test_a_guard_needs_a_key(world: World, node: L1Node) -> None:
