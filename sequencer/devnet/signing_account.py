@@ -73,11 +73,15 @@ class SigningAccount:
         """Signed fields of a withdrawal, and its signature."""
         return self._request(constants.WITHDRAW, slot, amount_micros, recipient)
 
+    def transfer(self, amount_micros: int, to_account: int, slot: int) -> SignedMessage:
+        """Signed fields of a transfer to another account, and its signature."""
+        return self._request(constants.TRANSFER, slot, amount_micros, containers.NOBODY, to_account)
+
     def cancel(self, slot: int) -> SignedMessage:
         """Signed fields of a soft cancel of whatever stands in a slot, and its signature."""
         return self._request(constants.CANCEL, slot, 0, containers.NOBODY)
 
-    def _request(self, tag: int, slot: int, amount_micros: int, recipient: bytes) -> SignedMessage:
+    def _request(self, tag: int, slot: int, amount_micros: int, recipient: bytes, other: int = 0) -> SignedMessage:
         now = self._now_ms()
         request = containers.Request(
             account=self.account,
@@ -86,7 +90,7 @@ class SigningAccount:
             created_at=now,
             expires_at=now + constants.REQUEST_LIFETIME,
             amount=amount_micros,
-            other=0,
+            other=other,
             recipient=recipient,
             max_posting_fee=0 if tag == constants.CANCEL else _MAX_POSTING_FEE_MICROS,
         )

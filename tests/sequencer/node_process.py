@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -282,8 +282,11 @@ def report(client: Client, domain: bytes, time_ms: int, prices: list[int]) -> st
 
 
 @contextmanager
-def still_prices(url: str, domain: bytes) -> Iterator[None]:
-    """Ticks that move no price and no funding of a node with --no-oracle, so that what is read twice is the same."""
+def still_prices(url: str, domain: bytes, prices: Sequence[int] = PRICES) -> Iterator[None]:
+    """Ticks that move no price and no funding of a node with --no-oracle, so that what is read twice is the same.
+
+    prices: read anew at each tick, so that whoever changes them moves them.
+    """
     ended, first = Event(), Event()
 
     def speak() -> None:
@@ -291,7 +294,7 @@ def still_prices(url: str, domain: bytes) -> Iterator[None]:
             while not ended.is_set():
                 now = wall_clock_ms()
                 try:
-                    status = report(client, domain, now - now % constants.TICK_STEP, list(PRICES))
+                    status = report(client, domain, now - now % constants.TICK_STEP, list(prices))
                 except httpx.HTTPError:
                     # A node that a test has killed or held up.
                     status = ""
