@@ -162,10 +162,11 @@ def _preview_text(seen: Preview) -> str:
 
 @click.command()
 @account_option
-@click.option("--only", help="Only numbers whose name contains this, such as BTC or margin_ratio.")
+@click.option("--only", help="Only numbers whose name contains this, such as BTC or margin_ratio, with their inputs.")
+@click.option("--full", is_flag=True, help="Every number with its inputs, in micro-dollars, lots and ticks.")
 @command
-def explain(settings: Settings, account: int | None, only: str | None) -> None:
-    """Show every number of an account with its formula and inputs, for recomputing."""
+def explain(settings: Settings, account: int | None, only: str | None, full: bool) -> None:
+    """Show where an account's numbers come from: the pool's in short, --full every one with its inputs."""
     from sequencer.schema.writing import to_wire
 
     async def action(wallet: Wallet) -> Report:
@@ -187,13 +188,39 @@ def explain(settings: Settings, account: int | None, only: str | None) -> None:
                 for number in chosen
             ],
         }
-        return Report(fields, [f"account {index}: {_WORD}", *(_explained_text(number) for number in chosen)])
+        if full or only is not None:
+            return Report(fields, [f"account {index}: {_WORD}", *(_explained_text(number) for number in chosen)])
+        short = [number for number in chosen if _is_of_the_pool(number.name)]
+        grid = await market_grid(wallet)
+        more = f"{len(chosen) - len(short)} more numbers, and all inputs: --full, or --only NAME"
+        return Report(fields, [f"account {index}: {_WORD}", *(_short_text(number, grid) for number in short), more])
 
     run_action(settings, action, signing=False)
 
 
 def _digits(value: int | list[int]) -> str | list[str]:
     return [str(item) for item in value] if isinstance(value, list) else str(value)
+
+
+def _is_of_the_pool(name: str) -> bool:
+    """Whether a number is the whole account's, or says where a position ends."""
+    return "." not in name or name.endswith(".liquidation_price")
+
+
+def _short_text(number: Explained, grid: Grid) -> str:
+    from sequencer.wallet.units import money_text, percent_text
+
+    if number.value is None:
+        value = "none"
+    elif number.unit == "micros":
+        value = money_text(number.value)
+    elif number.unit == "ppm":
+        value = percent_text(number.value)
+    elif number.unit == "ticks":
+        value = f"${grid.price(number.name.partition('.')[0], number.value)}"
+    else:
+        value = f"{number.value:,} {number.unit}"
+    return f"{number.name} = {value}\n    = {number.formula}"
 
 
 def _explained_text(number: Explained) -> str:
@@ -292,9 +319,10 @@ def _contribution_shown(found: Contribution, grid: Grid) -> list[Any]:
     of = "all prices" if shocked.market is None else f"the price of {grid.name(shocked.market)}"
     move = move_text(abs(shocked.shock_bp), -1 if shocked.shock_bp < 0 else 1)
     after = f"equity {money_text(shocked.equity_micros)}, margin ratio {percent_text(shocked.margin_ratio_ppm)}"
+    spared = f": {money_text(saved.saved_micros)} saved" if saved.saved_micros > 0 else ", nothing is saved now"
     lines = [
-        f"one pool needs {money_text(saved.together_micros)}, isolated positions {money_text(saved.isolated_micros)}: "
-        f"{money_text(saved.saved_micros)} saved",
+        f"one pool needs {money_text(saved.together_micros)}, isolated positions {money_text(saved.isolated_micros)}"
+        + spared,
         f"{of} {move}: {after}",
     ]
     if not shocked.liquidated:

@@ -8,7 +8,7 @@ from rich.text import Text
 from l1_bridge.addresses import checksum_address
 from prover.stf import margin
 from sequencer.schema.accounts import AccountView, Outlook, PositionView
-from sequencer.schema.answers import MarketView, Status
+from sequencer.schema.answers import Status
 from sequencer.wallet.commands.fields import (
     held_positions,
     liquidation_price,
@@ -21,17 +21,18 @@ from sequencer.wallet.record import Exposure, Signed
 from sequencer.wallet.trust import ProvenAccount
 from sequencer.wallet.units import leverage_text, money_text, move_text, percent_text, time_text, times_text
 
+# Of a position.
+NO_PRICE = "none: not by this price alone"
 SEQUENCED = "sequenced (the node's word)"
 
 
 def _pool_rows(view: Outlook) -> list[tuple[str, Text]]:
     """The pool's numbers, the first to look at first."""
     call = f"  MARGIN CALL at {view.margin_call_percent}%" if view.margin_call_percent else ""
-    moves = f"{move_text(view.fall_bp, -1)} or {move_text(view.rise_bp, 1)}"
     rows = [
         ("equity", money_text(view.equity_micros)),
         ("margin ratio", percent_text(view.margin_ratio_ppm) + call),
-        ("liquidated if all move", moves if view.positions else "-"),
+        ("liquidated if all move", moves_text(view)),
         ("account leverage", times_text(view.leverage_ppm)),
         ("margin usage", percent_text(view.margin_usage_ppm)),
         ("own bound of leverage", leverage_text(view.initial_ppm)),
@@ -42,9 +43,28 @@ def _pool_rows(view: Outlook) -> list[tuple[str, Text]]:
         ("maintenance requirement", money_text(view.maintenance_micros)),
         ("reserved by open orders", money_text(view.reserved_micros)),
         ("free collateral", money_text(view.free_collateral_micros)),
-        ("withdrawable", money_text(view.withdrawable_micros)),
+        ("withdrawable", withdrawable_text(view)),
     ]
     return [(label, Text(value, style="bold red" if call and label == "margin ratio" else "")) for label, value in rows]
+
+
+def moves_text(view: Outlook) -> str:
+    """Which move of all prices together liquidates."""
+    if not view.positions:
+        return "-"
+    moves = ((view.fall_bp, -1), (view.rise_bp, 1))
+    return " or ".join(move_text(bp, way) for bp, way in moves if bp is not None) or "never, whatever they do together"
+
+
+def withdrawable_text(view: Outlook) -> str:
+    """What may leave, and where free collateral is more than that, what holds it."""
+    text, held = money_text(view.withdrawable_micros), view.free_collateral_micros - view.withdrawable_micros
+    if held <= 0:
+        return text
+    if max(0, view.settled_micros) == view.withdrawable_micros:
+        when = f", the next at {time_text(view.maturing[0].settles_at_ms)}" if view.maturing else ""
+        return f"{text} (profit leaves once it has settled{when})"
+    return f"{text} (a tenth of what is held stays, and a posting fee)"
 
 
 def account_table(view: AccountView, grid: Grid) -> RenderableType:
@@ -73,7 +93,7 @@ def account_table(view: AccountView, grid: Grid) -> RenderableType:
                 ),
                 money_text(position.pending_funding_micros),
                 money_text(position.maintenance_micros),
-                liquidation_price(position, grid) or "none",
+                liquidation_price(position, grid) or NO_PRICE,
                 _rank_text(position),
             )
         parts.append(table)
@@ -111,7 +131,7 @@ def change_table(states: list[tuple[str, Outlook]], grid: Grid) -> Table:
         held = [next((p for p in view.positions if p.market == market), None) for _, view in states]
         name = grid.name(market)
         table.add_row(f"{name} size", *("0" if p is None else grid.size(market, p.size_lots) for p in held))
-        prices = ("-" if p is None else liquidation_price(p, grid) or "none" for p in held)
+        prices = ("-" if p is None else liquidation_price(p, grid) or NO_PRICE for p in held)
         table.add_row(f"{name} liquidation price", *prices)
         table.add_row(f"{name} rank", *("-" if p is None else _rank_text(p) for p in held))
     for market in dict.fromkeys(power.market for _, view in states for power in view.buying_power):
@@ -147,15 +167,6 @@ def status_text(status: Status) -> str:
         f"node: chunk {status.sequenced.chunk}, {status.sequenced.operations} operations; "
         f"says posted up to batch {status.posted.batch}, final up to batch {status.final.batch}{grace}"
     )
-
-
-def prices_table(markets: list[MarketView], grid: Grid) -> Table:
-    """Oracle prices by the node's word."""
-    table = Table("market", "oracle price", "premium an hour", "funding an hour", title="prices", title_justify="left")
-    for market in markets:
-        rates = (f"{rate / 1_000:.3f} ppm" for rate in (market.premium_ppb, market.funding_rate_ppb))
-        table.add_row(market.name, grid.price(market.index, market.price_ticks), *rates)
-    return table
 
 
 def signed_table(entries: list[Signed], now_ms: int) -> Table:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from prover.stf import constants
-from sequencer.client.errors import NodeUnreachable
 from sequencer.wallet.commands.again import replace, voided
 from sequencer.wallet.commands.force import force, leave
 from sequencer.wallet.commands.govern import govern
@@ -27,16 +24,15 @@ from sequencer.wallet.commands.options import (
 )
 from sequencer.wallet.commands.requests import drafted_report, order_report, request_command
 from sequencer.wallet.commands.running import Report, Settings, command, run_action, show, warn
+from sequencer.wallet.commands.seen.prices import book, prices
+from sequencer.wallet.commands.seen.watching import watch
 from sequencer.wallet.commands.unlocking import lock, session_fields, session_text, unlock
 from sequencer.wallet.errors import BadInput, BadProof, L1Unreachable, NotYet
 
 if TYPE_CHECKING:
-    from sequencer.schema.accounts import AccountView
     from sequencer.schema.answers import RequestResult
     from sequencer.wallet.trust import ProvenAccount
     from sequencer.wallet.wallet import Wallet
-
-_PROOF_EVERY_SECONDS: Final = 10.0
 
 
 @click.group()
@@ -63,6 +59,9 @@ wallet.add_command(force)
 wallet.add_command(govern)
 wallet.add_command(replace)
 wallet.add_command(voided)
+wallet.add_command(prices)
+wallet.add_command(book)
+wallet.add_command(watch)
 
 
 @wallet.command()
@@ -312,7 +311,7 @@ def positions(settings: Settings, account: int | None) -> None:
         accounts, shown = [], []
         for index in owned:
             view = await wallet.node.account(index)
-            proven = await _proof(wallet, index, tell=True)
+            proven = await _proof(wallet, index)
             # One that was opened just now is nobody's in the newest posted batch.
             strangers = proven is not None and proven.account.owner not in (wallet.address, containers.NOBODY)
             if account is None and proven is not None and strangers:
@@ -331,69 +330,10 @@ def positions(settings: Settings, account: int | None) -> None:
     run_action(settings, action, signing=False)
 
 
-async def _proof(wallet: Wallet, account: int, tell: bool) -> ProvenAccount | None:
+async def _proof(wallet: Wallet, account: int) -> ProvenAccount | None:
     """The posted account; None where there is no proof yet. A proof that contradicts L1 is an error."""
     try:
         return await wallet.verified.account(account)
     except (NotYet, L1Unreachable) as error:
-        if tell:
-            warn(f"not posted by proof: {error}")
+        warn(f"not posted by proof: {error}")
         return None
-
-
-@wallet.command()
-@account_option
-@click.option("--updates", type=click.IntRange(0), default=0, help="Stop after so many; 0 for never.")
-@command
-def watch(settings: Settings, account: int | None, updates: int) -> None:
-    """Follow an account live until interrupted."""
-    import trio
-
-    from sequencer.wallet.commands.fields import account_fields
-
-    async def action(wallet: Wallet) -> Report:
-        from rich.console import Console, Group
-        from rich.live import Live
-        from rich.text import Text
-
-        from sequencer.wallet.commands.tables import (
-            account_table,
-            posted_text,
-            prices_table,
-            status_text,
-        )
-
-        grid = await market_grid(wallet)
-        index = await wallet.own_account(account)
-        proven = await _proof(wallet, index, tell=False)
-        asked_at = trio.current_time()
-        count = 0
-        view: AccountView | None = None
-        console = Console(quiet=settings.as_json, markup=False, emoji=False)
-        with Live(console=console, auto_refresh=False) as live:
-            while True:
-                try:
-                    view = await wallet.node.account(index)
-                    status, markets = await wallet.node.status(), await wallet.node.markets()
-                    if trio.current_time() - asked_at >= _PROOF_EVERY_SECONDS:
-                        proven, asked_at = await _proof(wallet, index, tell=False), trio.current_time()
-                except NodeUnreachable as error:
-                    live.update(
-                        Group(*([] if view is None else [account_table(view, grid)]), f"error: {error}"), refresh=True
-                    )
-                else:
-                    if settings.as_json:
-                        times = {"now_ms": status.now_ms, "grace_until_ms": status.grace_until_ms}
-                        click.echo(json.dumps({**times, **account_fields(view, proven, grid)}))
-                    posted = "posted: not proven yet" if proven is None else posted_text(proven, grid)
-                    foot = [Text(status_text(status)), Text(posted)]
-                    live.update(Group(account_table(view, grid), prices_table(markets, grid), *foot), refresh=True)
-                count += 1
-                if count == updates:
-                    return Report({"account": index, "updates": count})
-                await trio.sleep(settings.poll_interval)
-
-    try:
-        run_action(settings, action, signing=False)
-    except KeyboardInterrupt:
-        sys.exit(0)

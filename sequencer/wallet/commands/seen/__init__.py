@@ -1,0 +1,1 @@
+"""What a trader looks at: markets, and an account as it moves."""

@@ -1,0 +1,209 @@
+"""`catenary wallet watch`: an account as it moves, a whole terminal of it, or a line an update into a file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Final
+
+import click
+import msgspec
+
+from sequencer.client.errors import NodeUnreachable
+from sequencer.wallet.commands.options import account_option, market_grid
+from sequencer.wallet.commands.running import Report, Settings, command, run_action
+from sequencer.wallet.errors import L1Unreachable, NotYet
+from sequencer.wallet.units import money_text, percent_text, time_text
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from sequencer.schema.accounts import AccountView, Outlook
+    from sequencer.schema.answers import Book, MarketView, Status
+    from sequencer.wallet.commands.grid import Grid
+    from sequencer.wallet.trust import ProvenAccount
+    from sequencer.wallet.wallet import Wallet
+
+_PROOF_EVERY_SECONDS: Final = 10.0
+_PPM: Final = 1_000_000
+# Where margin calls are told, in percent of the ratio at which liquidation begins.
+_CALLS: Final = (50, 70, 80, 90)
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What one update found."""
+
+    view: AccountView
+    status: Status
+    markets: list[tuple[MarketView, Book]]
+    proven: ProvenAccount | None
+
+
+@click.command()
+@account_option
+@click.option("--updates", type=click.IntRange(0), default=0, help="Stop after so many; 0 for never.")
+@command
+def watch(settings: Settings, account: int | None, updates: int) -> None:
+    """Follow an account live until interrupted: pool, margin calls, positions, orders, prices.
+
+    On a terminal it takes the whole of it; into a file or a pipe it writes a line an update.
+    """
+    from rich.console import Console
+
+    async def action(wallet: Wallet) -> Report:
+        grid = await market_grid(wallet)
+        index = await wallet.own_account(account)
+        console = Console(markup=False, emoji=False)
+        if settings.as_json or not console.is_terminal:
+            count = await _lines(wallet, index, updates, grid, settings)
+        else:
+            count = await _screens(wallet, index, updates, grid, settings)
+        return Report({"account": index, "updates": count})
+
+    try:
+        run_action(settings, action, signing=False)
+    except KeyboardInterrupt:
+        sys.exit(0)
+
+
+class _Watcher:
+    """Asks node and L1 for what is to be seen; the proof less often than the rest."""
+
+    def __init__(self, wallet: Wallet, account: int) -> None:
+        self._wallet = wallet
+        self._account = account
+        self._proven: ProvenAccount | None = None
+        self._asked_at: float | None = None
+
+    async def look(self) -> Seen:
+        """NodeUnreachable where there is no answer."""
+        import trio
+
+        node = self._wallet.node
+        view, status, markets = await node.account(self._account), await node.status(), await node.markets()
+        books = [await node.book(market.index, 1) for market in markets]
+        if self._asked_at is None or trio.current_time() - self._asked_at >= _PROOF_EVERY_SECONDS:
+            self._asked_at = trio.current_time()
+            try:
+                self._proven = await self._wallet.verified.account(self._account)
+            except (NotYet, L1Unreachable):
+                self._proven = None
+        return Seen(view, status, list(zip(markets, books, strict=True)), self._proven)
+
+
+async def _lines(wallet: Wallet, account: int, updates: int, grid: Grid, settings: Settings) -> int:
+    """A line an update, written at once; how many there were."""
+    import trio
+
+    from sequencer.wallet.commands.fields import account_fields
+
+    watcher, count = _Watcher(wallet, account), 0
+    while True:
+        try:
+            seen = await watcher.look()
+        except NodeUnreachable as error:
+            click.echo(f"error: {error}", err=True)
+        else:
+            if settings.as_json:
+                times = {"now_ms": seen.status.now_ms, "grace_until_ms": seen.status.grace_until_ms}
+                click.echo(json.dumps({**times, **account_fields(seen.view, seen.proven, grid)}))
+            else:
+                click.echo(line(seen, grid))
+        sys.stdout.flush()
+        count += 1
+        if count == updates:
+            return count
+        await trio.sleep(settings.poll_interval)
+
+
+async def _screens(wallet: Wallet, account: int, updates: int, grid: Grid, settings: Settings) -> int:
+    """The whole terminal, and the last look left on it at the end; how many there were."""
+    import trio
+    from rich.console import Console, Group
+    from rich.live import Live
+
+    watcher, count = _Watcher(wallet, account), 0
+    console = Console(markup=False, emoji=False)
+    last: RenderableType = ""
+    try:
+        with Live(console=console, auto_refresh=False, screen=True) as live:
+            while True:
+                try:
+                    last = screen(await watcher.look(), grid, console.width)
+                    live.update(last, refresh=True)
+                except NodeUnreachable as error:
+                    # What was seen last stays, marked as old.
+                    live.update(Group(f"OLD, the node does not answer: {error}", last), refresh=True)
+                count += 1
+                if count == updates:
+                    return count
+                await trio.sleep(settings.poll_interval)
+    finally:
+        console.print(last)
+
+
+def line(seen: Seen, grid: Grid) -> str:
+    """An account in one line, for files."""
+    view = seen.view
+    held = ", ".join(f"{grid.size(p.market, p.size_lots)} {grid.name(p.market)}" for p in view.positions)
+    called = f"; MARGIN CALL at {view.margin_call_percent}%" if view.margin_call_percent else ""
+    return (
+        f"{time_text(seen.status.now_ms)}  account {view.account}  equity {money_text(view.equity_micros)}  "
+        f"margin ratio {percent_text(view.margin_ratio_ppm)}{called}  free {money_text(view.free_collateral_micros)}  "
+        f"{held or 'no position'}  {len(view.open_orders)} open orders"
+    )
+
+
+def screen(seen: Seen, grid: Grid, width: int) -> RenderableType:
+    """What matters first stands first: a terminal that is too low loses the end."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from sequencer.wallet.commands.seen.prices import prices_table
+    from sequencer.wallet.commands.tables import account_table, posted_text, status_text
+
+    posted = "posted: not proven yet" if seen.proven is None else posted_text(seen.proven, grid)
+    return Group(
+        *(_call(seen.view) if seen.view.margin_call_percent else ()),
+        *health(seen.view, max(20, min(width, 100) - 16)),
+        account_table(seen.view, grid),
+        prices_table(seen.markets, grid),
+        Text(status_text(seen.status)),
+        Text(posted),
+    )
+
+
+def _call(view: AccountView) -> list[RenderableType]:
+    from rich.text import Text
+
+    text = (
+        f" MARGIN CALL at {view.margin_call_percent}%: liquidation begins at 100%. "
+        "Deposit, transfer here, reduce a position, or look at `catenary wallet contribution`. "
+    )
+    return [Text(text, style="bold white on red")]
+
+
+def health(view: Outlook, width: int) -> list[RenderableType]:
+    """How far from trouble, in two bars of so many places: the ratio with its calls, and whose the pool is."""
+    from rich.text import Text
+
+    ratio = _PPM if view.margin_ratio_ppm is None else min(_PPM, view.margin_ratio_ppm)
+    done = -(-ratio * width // _PPM)
+    marks = {percent * width // 100 for percent in _CALLS}
+    bar = "".join("█" if place < done else "|" if place in marks else "·" for place in range(width))
+    style = "green" if ratio < _CALLS[0] * _PPM // 100 else "yellow" if ratio < _CALLS[2] * _PPM // 100 else "bold red"
+    told = "no equity" if view.margin_ratio_ppm is None else percent_text(view.margin_ratio_ppm)
+    shown: list[RenderableType] = [Text.assemble(f"{'trouble':<8}", (bar, style), f" {told}")]
+    if view.equity_micros > 0:
+        shares = (view.maintenance_micros, max(view.initial_micros, view.maintenance_micros) + view.reserved_micros)
+        stay, needed = (min(width, -(-share * width // view.equity_micros)) for share in shares)
+        shown.append(
+            Text.assemble(
+                f"{'pool':<8}",
+                ("█" * stay, "red"), ("▒" * (needed - stay), "yellow"), ("·" * (width - needed), "green"),
+                f" {money_text(view.equity_micros)}",
+            )
+        )  # fmt: skip
+        free = money_text(view.free_collateral_micros)
+        shown.append(Text(f"{'':<8}█ stays {money_text(view.maintenance_micros)}, ▒ asked to grow, · free {free}"))
+    return shown
