@@ -21,7 +21,8 @@ SHORT_HELP: Final = {
     "gateway": "Let programs written for Hyperliquid trade here, unmodified.",
     "node": "Run the venue: match, sequence, keep, post.",
     "oracle": "Sign prices and premiums at every grid time and report them to nodes.",
-    "seat": "The committer's seat: who holds it, bond ahead, hand it over, take a bond home.",
+    "practice": "Learn it with play money: positions, a margin call, a gentle liquidation, the exit through L1.",
+    "seat": "The committer's seat: who holds it, bond ahead, bond again, hand it over, take a bond home.",
     "verify": "Rebuild the state from L1 alone and compare it with what the bridge keeps.",
     "wallet": "Keys, money and orders of one trader.",
 }

@@ -4,13 +4,11 @@ The driver only starts processes and sends what wallets would send. Every figure
 receipts and logs, and from `verify`, which runs as its own process and knows nothing but L1.
 """
 
-import os
 import random
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from subprocess import DEVNULL, PIPE
 from typing import Any, Final
 
 import msgspec
@@ -32,6 +30,7 @@ from sequencer.client.client import NodeClient
 from sequencer.client.clock import wall_clock_ms
 from sequencer.client.errors import Rejected
 from sequencer.demo.child import Child
+from sequencer.demo.company import Company, catenary, l1_options
 from sequencer.demo.liquidation import liquidate_gently
 from sequencer.demo.played_oracle import PlayedOracle
 from sequencer.demo.stage import Stage
@@ -116,17 +115,17 @@ class Demo:
         self._nursery = nursery
         self._stack = stack
         self._random = random.Random(config.seed)
-        self.children: list[Child] = []
+        self.company = Company(config.datadir, nursery)
 
     async def play(self) -> Summary:
         """All of it; the summary counts what L1 and verify say."""
         stage = self.stage
         stage.act("A chain, a node, a challenger")
-        l1_url = self.config.l1_rpc_url or await self._embedded_l1()
+        l1_url = self.config.l1_rpc_url or await self.company.embedded_l1()
         client = await self._stack.enter_async_context(L1Client(l1_url, L1Options(poll_seconds=0.3)))
         self.summary.l1 = await client.client_version()
         stage.step(f"L1 is {self.summary.l1}, chain {await client.chain_id()}")
-        node, venue = await self._node(l1_url, _OPERATOR, "")
+        node, venue = await self.company.node(l1_url, _OPERATOR, window_seconds=self.config.window_seconds)
         rollup = address_bytes(venue["rollup_address"])
         self.summary.rollup_address = venue["rollup_address"]
         found = await deployment.read(client, rollup)
@@ -165,7 +164,7 @@ class Demo:
         await self._proof(challenger, lie["batch"])
 
         stage.act("A new sequencer takes the seat")
-        node, venue = await self._node(l1_url, _SUCCESSOR, venue["rollup_address"])
+        node, venue = await self.company.node(l1_url, _SUCCESSOR, rollup=venue["rollup_address"])
         api = await self._stack.enter_async_context(_node_client(venue["url"]))
         oracle.node = api
         stage.step("another key puts up a bond and goes on from the last true root")
@@ -190,59 +189,21 @@ class Demo:
 
     # Processes.
 
-    async def _spawn(self, name: str, command: list[str], **environment: str) -> Child:
-        process = await trio.lowlevel.open_process(
-            command,
-            stdout=PIPE,
-            stderr=DEVNULL,
-            stdin=DEVNULL,
-            start_new_session=True,
-            env={**os.environ, **environment},
-        )
-        child = Child(name, process)
-        self.children.append(child)
-        self._nursery.start_soon(child.read)
-        return child
-
-    async def _embedded_l1(self) -> str:
-        datadir = self.config.datadir / "l1"
-        command = [
-            sys.executable,
-            "-m",
-            "l1_bridge.devnet.server",
-            "--datadir",
-            str(datadir),
-            "--port",
-            "0",
-            "--max-ahead",
-            "60",
-        ]
-        child = await self._spawn("the embedded L1", command)
-        url: str = (await child.said("ready"))["url"]
-        return url
-
-    async def _node(self, l1_url: str, key: int, rollup: str) -> tuple[Child, dict[str, Any]]:
-        command = [*_catenary("node"), "--l1-rpc-url", l1_url, "--datadir", str(self.config.datadir / "node")]
-        command += ["--port", "0", "--development-key", str(key), "--json", "--post-interval", "2"]
-        command += ["--no-oracle", "--no-maker"]
-        command += (
-            ["--rollup-address", rollup, "--take-seat"]
-            if rollup
-            else ["--deploy", "--window", str(self.config.window_seconds)]
-        )
-        child = await self._spawn("the node", command)
-        return child, await child.said("ready")
-
     async def _challenger(self, l1_url: str, rollup: bytes) -> Child:
-        command = [*_catenary("challenger"), *_l1(l1_url, rollup), "--datadir", str(self.config.datadir / "challenger")]
+        command = [
+            *catenary("challenger"),
+            *l1_options(l1_url, rollup),
+            "--datadir",
+            str(self.config.datadir / "challenger"),
+        ]
         command += ["--development-key", str(_CHALLENGER), "--poll-interval", "0.5", "--json"]
-        child = await self._spawn("the challenger", command)
+        child = await self.company.spawn("the challenger", command)
         await child.said("started")
         self.stage.step("a challenger follows L1, knowing nothing but its logs; it needs no bond")
         return child
 
     async def _keep(self, l1_url: str, venue: dict[str, Any]) -> None:
-        node, again = await self._node(l1_url, _SUCCESSOR, venue["rollup_address"])
+        node, again = await self.company.node(l1_url, _SUCCESSOR, rollup=venue["rollup_address"])
         self.stage.step(
             f"left running: L1 {l1_url}, node {again['url']}, rollup {venue['rollup_address']}; Ctrl-C ends"
         )
@@ -328,7 +289,9 @@ class Demo:
 
     async def _lie(self, l1_url: str, rollup: bytes) -> dict[str, Any]:
         self.stage.step("the honest node stops; the same key now runs a liar")
-        liar = await self._spawn("liar", [sys.executable, "-m", "sequencer.demo.lying_sequencer", *_l1(l1_url, rollup)])
+        liar = await self.company.spawn(
+            "liar", [sys.executable, "-m", "sequencer.demo.lying_sequencer", *l1_options(l1_url, rollup)]
+        )
         lie = await liar.said("lied")
         dollars = lie["amount_micros"] / 10**6
         self.stage.alarm(f"batch {lie['batch']} pays it ${dollars:,.2f} out of account {lie['victim_account']}")
@@ -344,7 +307,7 @@ class Demo:
         self.stage.step("the batch is rolled back, half of the thief's bond is burned, half goes to the challenger")
 
     async def _verify(self, l1_url: str, rollup: bytes) -> None:
-        verify = await self._spawn("verify", [*_catenary("verify"), *_l1(l1_url, rollup), "--json"])
+        verify = await self.company.spawn("verify", [*catenary("verify"), *l1_options(l1_url, rollup), "--json"])
         report = await verify.said("summary")
         self.summary.conservation_error_micros = report["conservation_error_micros"]
         self.summary.verified_roots_equal = report["equal"]
@@ -448,14 +411,6 @@ def _opens(operation: bytes) -> bool:
     return encoding.deposit(word_at(operation, 1), word_at(operation, 21)).account == constants.NEW_ACCOUNT
 
 
-def _catenary(command: str) -> list[str]:
-    return [sys.executable, "-m", "prover.cli.main", command]
-
-
-def _l1(l1_url: str, rollup: bytes) -> list[str]:
-    return ["--l1-rpc-url", l1_url, "--rollup-address", "0x" + rollup.hex()]
-
-
 def _dollars(market: MarketView) -> str:
     return f"{market.price_ticks / 10**market.price_decimals:,.2f}"
 
@@ -479,7 +434,6 @@ async def play(config: DemoConfig, output: StandardOutput) -> Summary:
         except trio.TooSlowError:
             raise CommandFailed(f"the demo did not end within {_DEADLINE_SECONDS} s") from None
         finally:
-            for child in reversed(demo.children):
-                await child.stop()
+            await demo.company.stop()
         nursery.cancel_scope.cancel()
     return summary
