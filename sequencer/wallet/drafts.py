@@ -11,13 +11,15 @@ from prover.signing.signatures import order_digest, request_digest
 from prover.signing.typed_data import typed_data
 from prover.stf import constants, containers, signatures
 from sequencer.schema.accounts import AccountView
-from sequencer.schema.answers import TypedData
-from sequencer.wallet.errors import BadInput, NotGenuine
+from sequencer.schema.answers import MarketView, TypedData
+from sequencer.wallet.errors import BadInput, NotGenuine, NotYet
 from sequencer.wallet.record import CANCEL_ALL_SLOT, SLOTS
-from sequencer.wallet.trust import Venue
+from sequencer.wallet.trust import ListedMarket, Venue
 from sequencer.wallet.units import leverage_text, money_text, time_text, units_text
 
 REQUEST_LIFETIME_MS: Final = 60_000
+# Percents are read and shown with so many decimals: parts per million.
+PERCENT_DECIMALS: Final = 4
 
 
 class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +37,54 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
     lifetime_ms: int | None = None
     max_fee_ppm: int | None = None
     slot: int | None = None
+
+
+# How far from its trigger an order may be filled that names no price of its own, where nothing else is said.
+TRIGGERED_SLIPPAGE_PPM: Final = 100_000
+
+
+def order_name(account: int, slot: int, sequence: int) -> str:
+    """An order's order_id, which its signer knows before anybody has seen it."""
+    return f"0x{account << 56 | slot << 48 | sequence:020x}"
+
+
+def worst_price(price: int, side: int, away_ppm: int) -> int:
+    """The worst price at which somebody trades who goes so far from a price, rounded towards it."""
+    if side == constants.SELL:
+        return max(1, -(-price * (constants.PPM - away_ppm) // constants.PPM))
+    return price * (constants.PPM + away_ppm) // constants.PPM
+
+
+def market_limit(market: ListedMarket, seen: MarketView, side: int, away_ppm: int | None, now_ms: int) -> int:
+    """The limit of an order at the market: so far from the newest oracle price, or the whole band; NotYet, BadInput.
+
+    That price is the node's word: beyond the band around the true one the law fills nothing.
+    """
+    if seen.price_ticks <= 0:
+        raise NotYet(f"{market.name} has no oracle price")
+    age_ms = now_ms - seen.tick_time_ms
+    if age_ms > constants.MAX_PRICE_AGE:
+        raise NotYet(f"the newest oracle price of {market.name} is {age_ms // 1000} s old: nothing is measured at it")
+    if away_ppm is not None and away_ppm > market.band_ppm:
+        band = units_text(market.band_ppm, PERCENT_DECIMALS)
+        raise BadInput(f"{market.name} trades within {band}% of the oracle price: --slippage {band} at most")
+    return worst_price(seen.price_ticks, side, market.band_ppm if away_ppm is None else away_ppm)
+
+
+def guard_terms(entry: OrderTerms, *, trigger_price: int, is_stop: bool, away_ppm: int) -> OrderTerms:
+    """A stop or a target of an entry: reduce-only, for all of it, at the market once its trigger is reached."""
+    side = constants.SELL if entry.side == constants.BUY else constants.BUY
+    is_above = is_stop is (side == constants.BUY)
+    return OrderTerms(
+        market=entry.market,
+        side=side,
+        size=entry.size,
+        limit_price=worst_price(trigger_price, side, away_ppm),
+        time_in_force=constants.IMMEDIATE_OR_CANCEL,
+        reduce_only=True,
+        trigger=constants.TRIGGER_AT_OR_ABOVE if is_above else constants.TRIGGER_AT_OR_BELOW,
+        trigger_price=trigger_price,
+    )
 
 
 class RequestTerms(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,13 +1,16 @@
 """A trader's side of the venue: builds every operation itself, signs it only for a genuine rollup, believes only L1."""
 
 import functools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from l1_bridge.addresses import checksum_address
 from l1_bridge.client.client import L1Client
 from prover.stf import constants, containers
 from sequencer.client.client import NodeClient
+from sequencer.client.delivery import Placing, delivered
 from sequencer.client.errors import Rejected
 from sequencer.schema.accounts import AccountView
 from sequencer.schema.answers import OrderResult, RequestResult
@@ -18,6 +21,7 @@ from sequencer.wallet.drafts import (
     Place,
     RequestTerms,
     order_draft,
+    order_name,
     permitted_slots,
     request_draft,
     with_recovery_id,
@@ -151,20 +155,45 @@ class Wallet:
 
     # Signing and sending.
 
-    async def order(self, terms: OrderTerms, account: int) -> tuple[Draft, OrderResult]:
-        """Signs and submits an order; Rejected with the law's code where it is refused."""
+    async def order(
+        self, terms: OrderTerms, account: int, beside: Mapping[str, Any] = MappingProxyType({})
+    ) -> tuple[Draft, OrderResult]:
+        """Signs and submits an order; Rejected with the law's code where it is refused. beside: what is not signed."""
         venue = await self.venue()
         view = await self.node.account(account)
         with self.record.locked() as entries:
             drafted = order_draft(venue, terms, self._place(venue, account, view, entries, terms.slot))
-            signature = self._sign(venue, drafted)
+            signature = self._sign(venue, drafted, entries)
         try:
-            result = await self.node.order(to_wire(drafted.fields), signature)
+            result = await self.node.order(to_wire(drafted.fields), signature, **beside)
         except Rejected:
             self._note(drafted, "refused")
             raise
         self._note(drafted, result.status)
         return drafted, result
+
+    async def bracket(
+        self, entry: OrderTerms, guards: Sequence[OrderTerms], account: int, beside: Mapping[str, Any]
+    ) -> list[tuple[Draft, OrderResult | Rejected]]:
+        """Signs and submits an entry and the orders that come after it, of which one cancels the other."""
+        venue = await self.venue()
+        view = await self.node.account(account)
+        placings: list[Placing] = []
+        drafts: list[Draft] = []
+        with self.record.locked() as entries:
+            for terms in (entry, *guards):
+                drafted = order_draft(venue, terms, self._place(venue, account, view, entries, terms.slot))
+                asked = dict(beside)
+                if drafts:
+                    first = drafts[0].message
+                    name = order_name(account, first.slot, first.sequence)
+                    asked = {"after": name, "group": beside["group"] or first.sequence % (2**32 - 1) + 1}
+                drafts.append(drafted)
+                placings.append((to_wire(drafted.fields), self._sign(venue, drafted, entries), asked))
+        results = await delivered(self.node, placings)
+        for drafted, result in zip(drafts, results, strict=True):
+            self._note(drafted, "refused" if isinstance(result, Rejected) else result.status)
+        return [*zip(drafts, results, strict=True)]
 
     async def request(self, terms: RequestTerms, account: int) -> tuple[Draft, RequestResult]:
         """Signs and submits a withdrawal, transfer, cancel, grant or bound; Rejected where it is refused."""
@@ -173,7 +202,7 @@ class Wallet:
         view = await self.node.account(account)
         with self.record.locked() as entries:
             drafted = self._request(venue, terms, account, view, entries)
-            signature = self._sign(venue, drafted)
+            signature = self._sign(venue, drafted, entries)
             covered = {
                 digest
                 for digest, entry in entries.items()
@@ -203,8 +232,8 @@ class Wallet:
         kept = [one for one in self.receipts.read() if (one.chain_id, one.rollup) == here]
         return kept, await self.bridge.broken(venue, kept)
 
-    def _sign(self, venue: Venue, drafted: Draft) -> bytes:
-        """The 65-byte signature; recorded before it exists anywhere else. Only while the record is locked."""
+    def _sign(self, venue: Venue, drafted: Draft, entries: dict[str, Signed]) -> bytes:
+        """The 65-byte signature; recorded before it exists anywhere else. entries: of the record, which is locked."""
         if self._key is None:
             raise WalletError("this wallet was opened without its key")
         compact = self._key.sign(drafted.digest)
@@ -222,6 +251,7 @@ class Wallet:
             text=drafted.text,
         )
         self.record.append([entry])
+        entries[entry.digest] = entry
         return with_recovery_id(compact)
 
     def _note(self, drafted: Draft, status: str) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import click
 import msgspec
 
 from prover.stf import constants
-from sequencer.wallet.commands.options import account_option, market_grid, order_options, order_terms
+from sequencer.wallet.commands.options import account_option, listed_price, market_grid, order_options, order_terms
 from sequencer.wallet.commands.running import Report, Settings, command, run_action
 from sequencer.wallet.errors import BadInput
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sequencer.wallet.commands.grid import Grid
     from sequencer.wallet.drafts import OrderTerms
     from sequencer.wallet.wallet import Wallet
+
+    _Operation: TypeAlias = Callable[[Grid, int, Wallet], Awaitable[dict[str, Any]]]
 
 _WORD = "the node's word, nothing was signed or sent"
 
@@ -38,8 +40,9 @@ def preview() -> None:
 def preview_order(settings: Settings, account: int | None, **given: Any) -> None:
     """What an order would fill now, and what the account would be."""
 
-    def operation(grid: Grid, index: int, wallet: Wallet) -> dict[str, Any]:
-        return _order_fields(order_terms(grid.listed(given["market"]), given), index)
+    async def operation(grid: Grid, index: int, wallet: Wallet) -> dict[str, Any]:
+        market = grid.listed(given["market"])
+        return _order_fields(order_terms(market, given, await listed_price(wallet, market, given)), index)
 
     _preview(settings, account, operation)
 
@@ -56,7 +59,7 @@ def preview_withdraw(settings: Settings, amount: str, recipient: str | None, acc
     micros = parse_money(amount)
     to = None if recipient is None else parse_address(recipient)
 
-    def operation(grid: Grid, index: int, wallet: Wallet) -> dict[str, Any]:
+    async def operation(grid: Grid, index: int, wallet: Wallet) -> dict[str, Any]:
         return {"kind": "withdraw", "account": index, "amount_micros": micros, "recipient": to or wallet.address}
 
     _preview(settings, account, operation)
@@ -75,7 +78,7 @@ def preview_transfer(settings: Settings, amount: str, to_account: int, account: 
     if not constants.RESERVED_ACCOUNTS <= to_account < constants.NEW_ACCOUNT:
         raise BadInput(f"{to_account} is no trader's account")
 
-    def operation(grid: Grid, index: int, wallet: Wallet) -> dict[str, Any]:
+    async def operation(grid: Grid, index: int, wallet: Wallet) -> dict[str, Any]:
         return {"kind": "transfer", "account": index, "amount_micros": micros, "to_account": to_account}
 
     _preview(settings, account, operation)
@@ -108,7 +111,7 @@ def _order_fields(terms: OrderTerms, account: int) -> dict[str, Any]:
     return fields
 
 
-def _preview(settings: Settings, account: int | None, operation: Callable[[Grid, int, Wallet], dict[str, Any]]) -> None:
+def _preview(settings: Settings, account: int | None, operation: _Operation) -> None:
     from sequencer.wallet.commands.fields import outlook_fields
 
     async def action(wallet: Wallet) -> Report:
@@ -116,7 +119,7 @@ def _preview(settings: Settings, account: int | None, operation: Callable[[Grid,
 
         grid = await market_grid(wallet)
         index = await wallet.own_account(account)
-        seen = await wallet.node.preview(operation(grid, index, wallet))
+        seen = await wallet.node.preview(await operation(grid, index, wallet))
         states = {
             name: None if view is None else outlook_fields(view, grid)
             for name in ("before", "after", "if_filled", "other_before", "other_after")

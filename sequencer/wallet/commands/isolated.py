@@ -11,7 +11,7 @@ import click
 
 from prover.stf import constants
 from sequencer.client.errors import ClientError
-from sequencer.wallet.commands.options import order_terms
+from sequencer.wallet.commands.options import order_terms, parse_slippage
 from sequencer.wallet.commands.requests import order_report
 from sequencer.wallet.commands.running import Report, Settings, command, run_action, warn
 from sequencer.wallet.errors import BadInput, NotGenuine, NotYet
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from sequencer.wallet.wallet import Wallet
 
 # 10^-4 percent are a millionth.
-_PERCENT_DECIMALS: Final = 4
 # What an order of `isolated open` is besides side, size, price and time in force.
 _PLAIN_ORDER: Final = {
     "post_only": False,
@@ -35,6 +34,8 @@ _PLAIN_ORDER: Final = {
     "expires": None,
     "max_fee_ppm": None,
     "slot": None,
+    "usd": None,
+    "slippage": None,
 }
 
 
@@ -166,11 +167,7 @@ def topup(settings: Settings, account: int, amount: str, cross: int | None) -> N
 @command
 def close(settings: Settings, account: int, slippage: str | None, cross: int | None) -> None:
     """Cancel all, close the position, move what may leave back to the cross account; repeat to go on."""
-    from sequencer.wallet.units import parse_units
-
-    most_ppm = (
-        None if slippage is None else parse_units(slippage.removesuffix("%"), _PERCENT_DECIMALS, "slippage", "percent")
-    )
+    most_ppm = parse_slippage(slippage)
 
     async def action(wallet: Wallet) -> Report:
         target = await accounts(wallet, cross, account)
@@ -193,6 +190,7 @@ async def close_account(
 
     What was done is appended to `shown` as it is done. NotYet while a position is left.
     """
+    from sequencer.client.clock import wall_clock_ms
     from sequencer.wallet.drafts import RequestTerms
     from sequencer.wallet.units import money_text
 
@@ -210,7 +208,7 @@ async def close_account(
             market = venue.market(position.market)
             if market.index not in markets:
                 raise NotYet(f"the node gives no price of {market.name}")
-            terms = closing_terms(market, markets[market.index], position.size_lots, most_ppm)
+            terms = closing_terms(market, markets[market.index], position.size_lots, most_ppm, wall_clock_ms())
             placed = order_report(*await wallet.order(terms, account), market)
             orders.append(placed.fields)
             shown += placed.shown
@@ -255,30 +253,18 @@ def _is_left(view: AccountView) -> bool:
     return bool(view.positions or view.open_orders or view.collateral_micros > 0)
 
 
-def closing_terms(market: ListedMarket, seen: MarketView, size_lots: int, most_ppm: int | None) -> OrderTerms:
-    """A reduce-only order that closes a position at once, at a worst price so far from the oracle price.
+def closing_terms(
+    market: ListedMarket, seen: MarketView, size_lots: int, most_ppm: int | None, now_ms: int
+) -> OrderTerms:
+    """A reduce-only order that closes a position at once, at a worst price so far from the oracle price."""
+    from sequencer.wallet.drafts import OrderTerms, market_limit
 
-    The oracle price is the node's word; beyond the band around the true one the law fills nothing. Rounded towards it.
-    """
-    from sequencer.wallet.drafts import OrderTerms
-    from sequencer.wallet.units import units_text
-
-    if seen.price_ticks <= 0:
-        raise NotYet(f"{market.name} has no oracle price")
-    away_ppm = market.band_ppm if most_ppm is None else most_ppm
-    if away_ppm > market.band_ppm:
-        band = units_text(market.band_ppm, _PERCENT_DECIMALS)
-        raise BadInput(f"{market.name} trades within {band}% of the oracle price: --slippage {band} at most")
-    is_long = size_lots > 0
-    if is_long:
-        price = -(-seen.price_ticks * (constants.PPM - away_ppm) // constants.PPM)
-    else:
-        price = seen.price_ticks * (constants.PPM + away_ppm) // constants.PPM
+    side = constants.SELL if size_lots > 0 else constants.BUY
     return OrderTerms(
         market=market.index,
-        side=constants.SELL if is_long else constants.BUY,
+        side=side,
         size=abs(size_lots),
-        limit_price=max(1, price),
+        limit_price=market_limit(market, seen, side, most_ppm, now_ms),
         time_in_force=constants.IMMEDIATE_OR_CANCEL,
         reduce_only=True,
     )

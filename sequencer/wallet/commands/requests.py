@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sequencer.wallet.commands.running import Report, Settings, run_action
+from sequencer.client.errors import Rejected
+from sequencer.wallet.commands.running import Report, Settings, run_action, warn
 
 if TYPE_CHECKING:
     from sequencer.schema.answers import OrderResult, RequestResult
@@ -57,6 +58,20 @@ def order_report(drafted: Draft, result: OrderResult, market: ListedMarket) -> R
     shown = [f"{drafted.text}: {status} in slot {drafted.message.slot}, sequenced (the node's word)"]
     shown += [f"  filled {fill['size']} at {fill['price']}" for fill in fills]
     return Report(fields, shown)
+
+
+def bracket_report(placed: list[tuple[Draft, OrderResult | Rejected]], market: ListedMarket) -> Report:
+    """What became of an entry and of what comes after it; the first Rejected, with the orders that stand."""
+    reports = [order_report(drafted, one, market) for drafted, one in placed if not isinstance(one, Rejected)]
+    refusal = next((result for _, result in placed if isinstance(result, Rejected)), None)
+    if refusal is not None:
+        for line in (line for report in reports for line in report.shown):
+            warn(line)
+        refusal.data |= {"taken": [report.fields for report in reports]}
+        raise refusal
+    entry, *behind = reports
+    fields = {**entry.fields, "behind": [report.fields for report in behind]}
+    return Report(fields, [line for report in reports for line in report.shown])
 
 
 def request_report(drafted: Draft, result: RequestResult, told: str) -> Report:

@@ -17,12 +17,16 @@ from sequencer.wallet.commands.isolated import isolated
 from sequencer.wallet.commands.options import (
     SECONDS,
     account_option,
+    beside,
+    beside_options,
     dry_run_option,
+    guards,
+    listed_price,
     market_grid,
     order_options,
     order_terms,
 )
-from sequencer.wallet.commands.requests import drafted_report, order_report, request_command
+from sequencer.wallet.commands.requests import bracket_report, drafted_report, order_report, request_command
 from sequencer.wallet.commands.running import Report, Settings, command, run_action, show, warn
 from sequencer.wallet.commands.seen.prices import book, prices
 from sequencer.wallet.commands.seen.watching import watch
@@ -155,19 +159,28 @@ def deposit(
 
 @wallet.command()
 @order_options
+@beside_options
 @account_option
 @dry_run_option
 @command
 def order(settings: Settings, account: int | None, dry_run: bool, **given: Any) -> None:
-    """Sign an order and submit it."""
+    """Sign an order and submit it, with --stop and --target behind it.
+
+    Without --price at the market: a limit so far from the newest oracle price, which is refused where that is stale;
+    with a trigger so far from the trigger.
+    """
 
     async def action(wallet: Wallet) -> Report:
         market = (await wallet.venue()).market(given["market"])
-        terms = order_terms(market, given)
+        seen = await listed_price(wallet, market, given)
+        terms = order_terms(market, given, seen)
+        behind = guards(market, terms, given, seen)
         index = await wallet.own_account(account)
         if dry_run:
             return await drafted_report(wallet, await wallet.draft_order(terms, index))
-        drafted, result = await wallet.order(terms, index)
+        if behind:
+            return bracket_report(await wallet.bracket(terms, behind, index, beside(given)), market)
+        drafted, result = await wallet.order(terms, index, beside(given))
         return order_report(drafted, result, market)
 
     run_action(settings, action, signing=not dry_run)

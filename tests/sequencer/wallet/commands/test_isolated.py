@@ -12,6 +12,7 @@ import trio
 from l1_bridge.client.client import L1Client
 from prover.stf import constants
 from sequencer.client.client import Fields, NodeClient
+from sequencer.client.clock import wall_clock_ms
 from sequencer.client.errors import Rejected
 from sequencer.schema.accounts import AccountView, Maturing, OpenOrder, PositionView
 from sequencer.schema.answers import MarketView, OrderResult, RequestResult
@@ -46,7 +47,8 @@ def account_view(account: int, settled: int, **changes: Any) -> AccountView:
 def listed(ticks: int) -> MarketView:
     """Bitcoin at a price."""
     fees = {"maker_fee_ppm": 100, "taker_fee_ppm": 450, "band_ppm": 50_000}
-    return answer(MarketView, name="BTC", size_decimals=5, price_decimals=1, price_ticks=ticks, **fees)
+    of_now = {"price_ticks": ticks, "tick_time_ms": wall_clock_ms()}
+    return answer(MarketView, name="BTC", size_decimals=5, price_decimals=1, **of_now, **fees)
 
 
 class SmallVenue(NodeClient):
@@ -237,7 +239,7 @@ def test_a_refused_step_is_an_error_and_the_next_run_goes_on(tmp_path: Path, ste
 def test_a_worst_price_lies_within_the_band_and_on_the_near_side() -> None:
     def price(ticks: int, size_lots: int, most_ppm: int | None, band_ppm: int = 50_000) -> int:
         market = ListedMarket(0, "BTC", 5, 100, 450, band_ppm)
-        return closing_terms(market, listed(ticks), size_lots, most_ppm).limit_price
+        return closing_terms(market, listed(ticks), size_lots, most_ppm, wall_clock_ms()).limit_price
 
     assert price(PRICE, 1, None) == 570_000
     assert price(PRICE, 1, 1_000) == 599_400

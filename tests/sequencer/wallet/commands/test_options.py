@@ -6,10 +6,12 @@ import pytest
 
 from prover.stf import constants
 from sequencer.client.clock import wall_clock_ms
-from sequencer.wallet.commands.options import order_terms, read_grant
+from sequencer.schema.answers import MarketView
+from sequencer.wallet.commands.options import guards, order_terms, read_grant
 from sequencer.wallet.drafts import OrderTerms
-from sequencer.wallet.errors import BadInput
+from sequencer.wallet.errors import BadInput, NotYet
 from sequencer.wallet.trust import ListedMarket
+from tests.sequencer.answers import answer
 
 BTC = ListedMarket(0, "BTC", 5, 100, 450, 50_000)
 AGENT = "0x" + "ab" * 20
@@ -25,6 +27,10 @@ PLAIN: dict[str, Any] = {
     "expires": None,
     "max_fee_ppm": None,
     "slot": None,
+    "usd": None,
+    "slippage": None,
+    "stop": None,
+    "target": None,
 }
 
 
@@ -56,6 +62,92 @@ def test_decimals_become_lots_and_ticks() -> None:
 def test_an_order_off_the_grid_is_bad_input(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(BadInput, match=sentence):
         order_terms(BTC, PLAIN | changes)
+
+
+def seen(ticks: int, age_ms: int = 0) -> MarketView:
+    """Bitcoin as a node shows it."""
+    return answer(MarketView, name="BTC", price_ticks=ticks, tick_time_ms=wall_clock_ms() - age_ms)
+
+
+def test_an_order_without_a_price_is_one_at_the_market() -> None:
+    at_market = PLAIN | {"price": None, "time_in_force": None}
+    sold = order_terms(BTC, at_market, seen(600_000))
+    assert (sold.limit_price, sold.time_in_force) == (570_000, constants.IMMEDIATE_OR_CANCEL)
+    bought = order_terms(BTC, at_market | {"side": "buy", "slippage": "0.5%"}, seen(600_000))
+    assert (bought.limit_price, bought.size) == (603_000, 25_000)
+    assert order_terms(BTC, PLAIN | {"time_in_force": None}).time_in_force == constants.GOOD_TILL_TIME
+
+
+def test_a_trigger_without_a_price_is_measured_at_the_trigger() -> None:
+    stop = PLAIN | {"price": None, "time_in_force": None, "trigger_below": "50000", "reduce_only": True}
+    terms = order_terms(BTC, stop)
+    assert (terms.limit_price, terms.trigger_price, terms.time_in_force) == (450_000, 500_000, 1)
+    assert order_terms(BTC, stop | {"slippage": "2"}).limit_price == 490_000
+    target = stop | {"side": "buy", "trigger_below": "40000", "slippage": "1"}
+    assert order_terms(BTC, target).limit_price == 404_000
+
+
+def test_dollars_buy_no_more_than_they_are() -> None:
+    dollars = PLAIN | {"size": None, "usd": "100", "side": "buy"}
+    assert order_terms(BTC, dollars, seen(500_000)).size == 100 * 10**6 // 600_005
+    # What is sold is sold at the better price: no more lots than that.
+    assert order_terms(BTC, dollars | {"side": "sell"}, seen(700_000)).size == 100 * 10**6 // 700_000
+    at_market = dollars | {"price": None, "time_in_force": None, "slippage": "1"}
+    assert order_terms(BTC, at_market, seen(500_000)).size == 100 * 10**6 // 505_000
+
+
+@pytest.mark.parametrize(
+    ("changes", "view", "kind", "sentence"),
+    [
+        ({"price": None}, (600_000, 21_000), NotYet, "is 2[12] s old"),
+        ({"price": None}, (0, 0), NotYet, "no oracle price"),
+        ({"price": None, "slippage": "5.1"}, (600_000, 0), BadInput, "--slippage 5 at most"),
+        ({"slippage": "1"}, None, BadInput, "not both"),
+        ({"price": None, "post_only": True}, (600_000, 0), BadInput, "name its --price"),
+        ({"price": None, "trigger_below": "9", "slippage": "100"}, None, BadInput, "below 100"),
+        ({"usd": "100"}, (600_000, 0), BadInput, "--size or --usd"),
+        ({"size": None}, None, BadInput, "--size or --usd"),
+        ({"size": None, "usd": "0.5"}, (600_000, 0), BadInput, "do not buy one lot"),
+    ],
+)
+def test_what_cannot_be_measured_is_said(
+    changes: dict[str, Any], view: tuple[int, int] | None, kind: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(kind, match=sentence):
+        order_terms(BTC, PLAIN | changes, seen(*view) if view else None)
+
+
+def test_a_bracket_closes_what_its_entry_opens() -> None:
+    given = PLAIN | {"side": "buy", "stop": "55000", "target": "70000.5"}
+    stop, target = guards(BTC, order_terms(BTC, given), given, None)
+    assert (stop.side, stop.size, stop.reduce_only) == (constants.SELL, 25_000, True)
+    assert (stop.trigger, stop.trigger_price, stop.limit_price) == (2, 550_000, 495_000)
+    assert (target.trigger, target.trigger_price, target.limit_price) == (1, 700_005, 630_005)
+    short = PLAIN | {"side": "sell", "stop": "70000", "target": "50000"}
+    stop, target = guards(BTC, order_terms(BTC, short), short, None)
+    assert (stop.side, stop.trigger, stop.limit_price) == (constants.BUY, 1, 770_000)
+    assert (target.trigger, target.limit_price) == (2, 550_000)
+    assert guards(BTC, order_terms(BTC, PLAIN), PLAIN, None) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "view", "sentence"),
+    [
+        ({"stop": "60001"}, None, "the stop of this entry lies below its price"),
+        ({"target": "60000.5"}, None, "the target of this entry lies above its price"),
+        ({"side": "sell", "stop": "50000"}, None, "the stop of this entry lies above its price"),
+        ({"stop": "50000", "reduce_only": True}, None, "no --reduce-only"),
+        ({"stop": "61000", "price": None}, (600_000, 0), "lies below its price"),
+        ({"stop": "50001", "price": None, "trigger_above": "50000"}, None, "lies below its price"),
+    ],
+)
+def test_a_bracket_on_the_wrong_side_is_bad_input(
+    changes: dict[str, Any], view: tuple[int, int] | None, sentence: str
+) -> None:
+    given = PLAIN | {"side": "buy"} | changes
+    market = seen(*view) if view else None
+    with pytest.raises(BadInput, match=sentence):
+        guards(BTC, order_terms(BTC, given, market), given, market)
 
 
 def test_a_grant_lasts_from_now_on() -> None:

@@ -228,6 +228,35 @@ def test_a_trigger_waits_and_a_dry_run_signs_nothing(trader: Shell) -> None:
     assert "REDUCE_ONLY" in line
 
 
+def test_a_bracket_stands_behind_its_entry_and_leaves_with_it(trader: Shell) -> None:
+    placed = trader.json(
+        "order", "--market", "BTC", "--side", "buy", "--usd", "100", "--price", oracle_price(trader, 980),
+        "--stop", oracle_price(trader, 900), "--target", oracle_price(trader, 1_100), "--client-id", "entry-1",
+    )  # fmt: skip
+    assert (placed["status"], [one["status"] for one in placed["behind"]]) == ("resting", ["dormant", "dormant"])
+    slots = [placed["slot"], *(one["slot"] for one in placed["behind"])]
+    assert len(set(slots)) == 3
+    trader.json("cancel", "--slot", str(placed["slot"]))
+    assert own_account(trader)["open_orders"] == []
+    line, summary = trader.fails(
+        14, "order", "--market", "BTC", "--side", "buy", "--size", "0.00001", "--price", oracle_price(trader, 980),
+        "--stop", oracle_price(trader, 900),
+    )  # fmt: skip
+    assert "TOO_SMALL" in line
+    assert summary["taken"] == []
+
+
+def test_an_order_at_the_market_is_filled_at_what_stands_there(trader: Shell, other: Shell) -> None:
+    fair = oracle_price(trader)
+    other.json("order", "--market", "BTC", "--side", "sell", "--size", "0.01", "--price", fair)
+    asked = ("order", "--market", "BTC", "--side", "buy", "--size", "0.01", "--slippage", "0.1")
+    bought = trader.json(*asked, "--client-id", "market-1", "--self-trade", "decrement", "--group", "7")
+    assert (bought["status"], bought["fills"][0]["price"]) == ("filled", fair)
+    trader.json("order", "--market", "BTC", "--side", "sell", "--size", "0.01", "--price", fair)
+    other.json("order", "--market", "BTC", "--side", "buy", "--size", "0.01")
+    assert own_account(trader)["open_orders"] == []
+
+
 def test_money_goes_home(trader: Shell, node: Node) -> None:
     first = int(trader.environment["CATENARY_WALLET_ACCOUNT"] or 0)
     isolated = trader.json("deposit", "--amount", "10")["account"]
