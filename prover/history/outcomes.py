@@ -1,14 +1,15 @@
 """What the bridge's logs come to in one pass that keeps nothing: the state, and what became of each queue entry."""
 
 from collections import ChainMap
-from collections.abc import AsyncIterator, Callable, Collection, MutableMapping
-from typing import Final, Protocol, TypeVar
+from collections.abc import AsyncIterator, Callable, Collection, MutableMapping, Sequence
+from typing import Protocol, TypeVar
 
 import msgspec
 import trio
 
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Unavailable
+from l1_bridge.client.values import Log
 from l1_bridge.codec.batch import BridgeId, Commitment, Withdrawal
 from l1_bridge.codec.batch import Chunk as BatchChunk
 from l1_bridge.codec.calls import BatchRecord, decode_record, encode_call
@@ -20,9 +21,6 @@ from prover.state.store import MemoryStore, Store
 from prover.stf import codes, constants, containers, encoding
 from prover.stf.replay import HEAD_ENDS, Chunk, operation_length
 from prover.stf.words import word_at
-
-# Some hundreds of batches at most, of 0.4 MB.
-_PAGE_BLOCKS: Final = 1_000
 
 _Event = TypeVar("_Event", BatchCommitted, RolledBack)
 
@@ -304,11 +302,14 @@ async def _standing(
     client: L1Client, bridge: BridgeId, head: BatchRecord, first_block: int, last_block: int, tip: tuple[int, bytes]
 ) -> AsyncIterator[BatchCommitted]:
     """The batches behind `tip`, a number and a hash, up to the bridge's head; they stand in the log of these blocks."""
-    undone = await _logged(client, bridge, RolledBack, first_block, last_block)
-    begun = tip[0]
-    for first in range(first_block, last_block + 1, _PAGE_BLOCKS):
-        last = min(first + _PAGE_BLOCKS - 1, last_block)
-        for at, event in await _logged(client, bridge, BatchCommitted, first, last):
+    undone = _read(
+        bridge, RolledBack, await client.logs(bridge.address, [topic_of(RolledBack)], first_block, last_block)
+    )
+    begun, first = tip[0], first_block
+    while first <= last_block:
+        # A page at a time: how many batches stand in a thousand blocks is the seat's choice.
+        logs, last = await client.page_of_logs(bridge.address, [topic_of(BatchCommitted)], first, last_block)
+        for at, event in _read(bridge, BatchCommitted, logs):
             header = event.batch.header
             if header.number <= begun or any(later > at and one.number <= header.number for later, one in undone):
                 continue
@@ -316,17 +317,16 @@ async def _standing(
                 raise L1Unavailable(f"the L1 node's logs have batch {header.number} right behind batch {tip[0]}")
             tip = header.number, event.batch_hash
             yield event
+        first = last + 1
     if head.number and tip != (head.number, head.batch_hash):
         raise L1Unavailable(f"the bridge is at batch {head.number}, the L1 node's logs at batch {tip[0]}: try again")
 
 
-async def _logged(
-    client: L1Client, bridge: BridgeId, kind: type[_Event], first: int, last: int
-) -> list[tuple[tuple[int, int], _Event]]:
+def _read(bridge: BridgeId, kind: type[_Event], logs: Sequence[Log]) -> list[tuple[tuple[int, int], _Event]]:
     """The bridge's events of one kind, each with its place on L1."""
     found = []
     try:
-        for log in await client.logs(bridge.address, [topic_of(kind)], first, last):
+        for log in logs:
             event = decode_log(bridge, log)
             if isinstance(event, kind):
                 found.append(((log.block_number, log.log_index), event))
