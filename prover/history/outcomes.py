@@ -68,13 +68,33 @@ class Taken(msgspec.Struct, frozen=True):
 
 
 class Met(msgspec.Struct, frozen=True):
-    """A fill between two orders: its lots, the fee in micro-dollars, and its place among the chunk's operations."""
+    """A fill between two orders: its lots, the fee in micro-dollars, and its place among the chunk's operations.
+
+    before, after: the maker's account and the taker's.
+    """
 
     maker: containers.Order
     taker: containers.Order
     lots: int
     fee: int
     place: int
+    before: tuple[containers.Account, containers.Account]
+    after: tuple[containers.Account, containers.Account]
+
+
+class Step(msgspec.Struct, frozen=True):
+    """An operation of a chunk with its code, and what it changed: of each account the row before and behind it.
+
+    risk: prices and indices behind it; opened: the index at which it has opened an account, if it did.
+    """
+
+    operation: bytes
+    code: int
+    rows: dict[int, tuple[containers.Account, containers.Account]]
+    risk: containers.Risk
+    opened: int
+    posting_fee: int
+    withdrawals: int
 
 
 class Replayed(msgspec.Struct, frozen=True):
@@ -90,6 +110,7 @@ class Replayed(msgspec.Struct, frozen=True):
     operations: int
     accounts: list[int]
     fills: list[Met]
+    steps: list[Step]
     entries: list[Taken]
     outcomes: dict[int, Outcome]
     withdrawals: list[Withdrawal]
@@ -123,15 +144,17 @@ class _Watched(Chunk):
         self._batch = batch
         self.entries: list[Taken] = []
         self.fills: list[Met] = []
+        self.steps: list[Step] = []
         self.last_tick = b""
-        self._fee = 0
+        self._filled: tuple[int, tuple[containers.Account, containers.Account], containers.Filled] | None = None
+        self._rows: dict[int, containers.Account] = {}
 
     def _append_withdrawal(self, recipient: bytes, amount: int) -> None:
         self._withdrawals.append(Withdrawal(self.globals.withdrawal_count, recipient, amount))
         super()._append_withdrawal(recipient, amount)
 
     def _book(self, maker: containers.Order, taker: containers.Order, filled: containers.Filled) -> None:
-        self._fee = filled.fee
+        self._filled = filled.fee, (self.accounts[maker.account], self.accounts[taker.account]), filled
         super()._book(maker, taker, filled)
 
     def _fill(self, operation: bytes) -> int:
@@ -139,14 +162,19 @@ class _Watched(Chunk):
         if code == codes.OK:
             maker, taker = self.orders[operation[1]], self.orders[operation[2]]
             lots = int.from_bytes(operation[3:10], "big")
-            self.fills.append(Met(maker, taker, lots, self._fee, len(self.operation_codes)))
+            assert self._filled is not None, "a fill that is taken is booked"
+            fee, before, filled = self._filled
+            after = filled.maker, filled.taker
+            self.fills.append(Met(maker, taker, lots, fee, len(self.operation_codes), before, after))
         return code
 
     def apply(self, operation: bytes) -> int:
         """Applies one operation; returns its code."""
         taken, head = self.commitment.queue_taken, self.commitment.queue_count
         had_head, listed = self.globals.head_account != 0, self.globals.withdrawal_count
+        opened = self.globals.next_account
         code = super().apply(operation)
+        self._note_step(operation, code, opened)
         has_head = self.globals.head_account != 0
         withdrawal = listed if self.globals.withdrawal_count > listed else None
         if code == codes.OK and operation[0] in (constants.TICK, constants.FORCED_TICK):
@@ -154,12 +182,23 @@ class _Watched(Chunk):
             self.last_tick = operation[constants.ENTRY_HEAD_LENGTH - 1 :] if is_forced else operation
         if self.commitment.queue_taken > taken:
             self.entries.append(Taken(taken, len(self.operation_codes) - 1, operation))
-            opened = has_head and not had_head
-            self._outcomes[taken] = Outcome(code, not opened, withdrawal, self._batch)
+            is_begun = has_head and not had_head
+            self._outcomes[taken] = Outcome(code, not is_begun, withdrawal, self._batch)
         elif had_head and not has_head:
             ended = code if code in HEAD_ENDS else self._outcomes[head].code
             self._outcomes[head] = Outcome(ended, True, withdrawal, self._batch)
         return code
+
+    def _note_step(self, operation: bytes, code: int, opened: int) -> None:
+        rows: dict[int, tuple[containers.Account, containers.Account]] = {}
+        for index, row in self.accounts.items():
+            before = self._rows.get(index, self.loaded_accounts[index])
+            if row is not before:
+                rows[index] = before, row
+                self._rows[index] = row
+        globals = self.globals
+        step = Step(operation, code, rows, globals.risk, opened, globals.posting_fee, globals.withdrawal_count)
+        self.steps.append(step)
 
 
 def replay_chunk(
@@ -189,6 +228,7 @@ def replay_chunk(
         operations=len(replayed.operation_codes),
         accounts=[at for at, row in replayed.accounts.items() if row is not replayed.loaded_accounts[at]],
         fills=replayed.fills,
+        steps=replayed.steps,
         entries=replayed.entries,
         outcomes=dict(outcomes.maps[0]),
         withdrawals=withdrawals[paid:],

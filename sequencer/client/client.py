@@ -17,7 +17,6 @@ from sequencer.schema.answers import (
     Book,
     EntryView,
     FaucetPayment,
-    FillView,
     GlobalsProof,
     LimitsView,
     MarketView,
@@ -31,6 +30,17 @@ from sequencer.schema.answers import (
     TypedData,
     WithdrawalProof,
     WithdrawalView,
+)
+from sequencer.schema.history import (
+    CandlesPage,
+    EquityPage,
+    FillsPage,
+    FundingPaymentsPage,
+    FundingRatesPage,
+    OrdersPage,
+    StatisticsView,
+    TradesPage,
+    TransfersPage,
 )
 from sequencer.schema.values import decode_value
 
@@ -114,9 +124,43 @@ class NodeClient:
         """Price levels of one market."""
         return await self._typed(Book, "catenary_book", market=market, levels=levels)
 
-    async def fills(self, account: int, limit: int = 50) -> list[FillView]:
-        """The account's newest fills."""
-        return await self._typed(list[FillView], "catenary_fills", account=account, limit=limit)
+    async def fills(self, account: int, **span: Any) -> FillsPage:
+        """A page of an account's fills; span: before, after, from_ms, to_ms and limit, here and below."""
+        return await self._typed(FillsPage, "catenary_fills", account=account, **span)
+
+    async def trades(self, market: str | int, **span: Any) -> TradesPage:
+        """A page of a market's fills."""
+        return await self._typed(TradesPage, "catenary_trades", market=market, **span)
+
+    async def candles(self, market: str | int, interval: str, source: str = "trades", **span: Any) -> CandlesPage:
+        """A page of candles of a market's trades, or of its oracle price."""
+        asked = {"market": market, "interval": interval, "source": source, **span}
+        return await self._typed(CandlesPage, "catenary_candles", **asked)
+
+    async def funding_payments(self, account: int, **span: Any) -> FundingPaymentsPage:
+        """A page of funding that an account paid or received."""
+        return await self._typed(FundingPaymentsPage, "catenary_fundingPayments", account=account, **span)
+
+    async def funding_rates(self, market: str | int, **span: Any) -> FundingRatesPage:
+        """A page of a market's funding, hour by hour."""
+        return await self._typed(FundingRatesPage, "catenary_fundingRates", market=market, **span)
+
+    async def transfers(self, account: int, **span: Any) -> TransfersPage:
+        """A page of deposits, transfers, withdrawals and fees of an account."""
+        return await self._typed(TransfersPage, "catenary_transfers", account=account, **span)
+
+    async def equity(self, account: int, **span: Any) -> EquityPage:
+        """A page of what an account was worth."""
+        return await self._typed(EquityPage, "catenary_equity", account=account, **span)
+
+    async def order_history(self, account: int, before: str = "", limit: int = 20) -> OrdersPage:
+        """A page of an account's orders, the newest first, with all their steps."""
+        asked = {"account": account, "before": before, "limit": limit}
+        return await self._typed(OrdersPage, "catenary_orderHistory", **asked)
+
+    async def statistics(self, market: str | int | None = None) -> list[StatisticsView]:
+        """Trades of the last 24 hours, of one market or of all."""
+        return await self._typed(list[StatisticsView], "catenary_statistics", market=market)
 
     async def batches(self, limit: int = 20) -> list[BatchView]:
         """The newest batches by the node's word."""

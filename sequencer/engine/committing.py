@@ -19,6 +19,8 @@ from sequencer.engine.effects import (
     Switched,
 )
 from sequencer.engine.ledger import Ledger
+from sequencer.engine.money.moved import paid_out
+from sequencer.engine.money.touched import behind
 from sequencer.engine.open_chunk import OpenChunk
 from sequencer.engine.order_book import order_id
 from sequencer.engine.orders import Orders
@@ -223,6 +225,7 @@ class Committing:
         chunk = self.chunk.open(self.now)
         maker = decided.maker
         self._admit(chunk, decided.missing)
+        rows = self.account(maker.account), self.account(taker.order.account)
         maker_index = chunk.order_index[(maker.account, maker.slot, maker.sequence)]
         taker_index = chunk.order_index[(taker.order.account, taker.order.slot, taker.order.sequence)]
         chunk.book_fill(maker, taker.order, filled)
@@ -230,11 +233,18 @@ class Committing:
         self.orders.filled(maker, decided.lots)
         own = maker_fee(chunk.globals.markets[maker.market], decided.lots, maker.limit_price)
         fill = self._told(maker, decided.lots, (filled.fee, own), taker.order.account, order_id(taker.order))
-        return Filled(fill=fill, maker_fee=own, taker_fee=filled.fee - own)
+        return self._filled(fill, (own, filled.fee - own), *rows)
+
+    def _filled(self, fill: Fill, fees: tuple[int, int], *rows: containers.Account) -> Filled:
+        """A fill as it is told. fees, rows: the maker's and the taker's, the rows as they were before it."""
+        quote = fill.size * fill.price * (1 if fill.maker_side == constants.BUY else -1)
+        maker = behind(rows[0], self.account(fill.maker), fill.market, quote)
+        taker = behind(rows[1], self.account(fill.taker), fill.market, -quote)
+        return Filled(fill=fill, maker_fee=fees[0], taker_fee=fees[1], maker=maker, taker=taker)
 
     def _told(self, maker: containers.Order, lots: int, fees: tuple[int, int], taker: int, taker_order: str) -> Fill:
         """The last operation of the chunk, which is a fill. fees: of both sides, and of these the maker's."""
-        fill = Fill(
+        return Fill(
             market=maker.market,
             price=maker.limit_price,
             size=lots,
@@ -249,8 +259,6 @@ class Committing:
             operation=self.chunk.operations - 1,
             maker_fee=fees[1],
         )
-        self.ledger.fills.append(fill)
-        return fill
 
     def _admit(self, chunk: Chunk, missing: tuple[Arrival, ...] | list[Arrival]) -> None:
         for arrival in missing:
@@ -282,6 +290,8 @@ class Committing:
             place = chunk.order_index[(maker.account, maker.slot, maker.sequence)]
             move = msgspec.structs.replace(move, maker=place)
         operation = operations.rescue_bytes(tag, move)
+        rescued_account = constants.insurance_account(move.market) if tag == constants.UNWIND else move.account
+        rows = self.account(rescued_account if maker is None else maker.account), self.account(rescued_account)
         paid_before = chunk.commitment.withdrawn_total
         code = chunk.apply(operation)
         assert code == rescued.code, f"decided just before: {code}"
@@ -291,10 +301,9 @@ class Committing:
             effects += self._note_step(paid_before, code if ends_head else None)
         if maker is None:
             return code, None, effects
-        rescued_account = constants.insurance_account(move.market) if tag == constants.UNWIND else move.account
         self.orders.filled(maker, move.lots)
         fill = self._told(maker, move.lots, (rescued.fee, rescued.fee), rescued_account, "")
-        return code, fill, [Filled(fill=fill, maker_fee=rescued.fee, taker_fee=0), *effects]
+        return code, fill, [self._filled(fill, (rescued.fee, 0), *rows), *effects]
 
     def _chunk_for_rescue(
         self, tag: int, move: containers.Rescue, maker: containers.Order | None
@@ -330,9 +339,10 @@ class Committing:
         paid = self.chunk.view.commitment.withdrawn_total - paid_before
         if paid == 0 or record.account is None:
             return []
-        payment = self.pay_out(self.account(record.account).owner, paid)
+        account = self.account(record.account)
+        payment = self.pay_out(account.owner, paid)
         self.queue.paid(record, payment.withdrawal)
-        return [payment]
+        return [payment, paid_out(record.account, account, payment)]
 
     def _note_step(self, paid_before: int, code: int | None) -> list[AnyEffect]:
         """What a step of the head has paid, and whether it was the last; code: how it ended, if not as it began."""

@@ -12,10 +12,11 @@ import msgspec
 from prover.signing.receipts import Receipt
 from prover.stf import codes
 from sequencer.engine.life.steps import Told
+from sequencer.engine.money.touched import Behind, Sides, Touch
 from sequencer.engine.post_mortem import PostMortem
 from sequencer.engine.records import Fill
 
-EFFECTS_VERSION: Final = 9
+EFFECTS_VERSION: Final = 10
 
 # Effects of one input are numbered from its own number times this.
 _PLACES: Final = 1 << 24
@@ -144,11 +145,13 @@ class Left(OrderEffect, tag="left", kw_only=True):
 
 
 class Filled(Effect, tag="filled", kw_only=True):
-    """A fill; each side's own fee in micro-dollars. The taker of a rescue's fill has no order."""
+    """A fill; each side's own fee in micro-dollars, and how it stands behind it. The taker of a rescue has no order."""
 
     fill: Fill
     maker_fee: int
     taker_fee: int
+    maker: Behind
+    taker: Behind
 
 
 class Refused(Effect, tag="refused", kw_only=True):
@@ -220,12 +223,39 @@ class Opened(Effect, tag="opened", kw_only=True):
 
 
 class Rescued(Effect, tag="rescued", kw_only=True):
-    """A rescue that the law took; record: its post-mortem, where it closed any lots."""
+    """A rescue that the law took; record: its post-mortem, where it closed any lots.
+
+    sides: who was rescued and who stood against it, where no order did.
+    """
 
     operation_tag: int
     market: int
     accounts: list[int]
     record: PostMortem | None
+    sides: Sides | None = None
+
+
+class Settled(Effect, tag="settled", kw_only=True):
+    """What was due of an account was booked when it was touched."""
+
+    account: int
+    touch: Touch
+
+
+class Moved(Effect, tag="moved", kw_only=True):
+    """Money came to an account or left it beside trades. amount: signed; micro-dollars, as `fee` and `collateral`.
+
+    kind: deposit, transfer, withdrawal, or fee, of a request that moves nothing. other: the account at the other end;
+    withdrawal: the index of what was paid out.
+    """
+
+    account: int
+    kind: str
+    amount: int
+    collateral: int
+    fee: int = 0
+    other: int | None = None
+    withdrawal: int | None = None
 
 
 class Ticked(Effect, tag="ticked", kw_only=True):
@@ -259,6 +289,8 @@ AnyEffect = (
     | PaidOut
     | Opened
     | Rescued
+    | Settled
+    | Moved
     | Ticked
     | MarketChanged
 )
@@ -412,13 +444,16 @@ class Processed(msgspec.Struct, frozen=True):
         return next((effect.account for effect in self.effects if isinstance(effect, Opened)), None)
 
 
+_OF_ONE_ACCOUNT: Final = OrderEffect | Opened | SoftlyCancelled | Switched | Settled | Moved
+
+
 def accounts_of(effect: AnyEffect) -> tuple[int, ...] | list[int]:
     """Whose rows or orders an effect touches."""
     if isinstance(effect, Filled):
         return (effect.fill.maker, effect.fill.taker)
     if isinstance(effect, Applied | Rescued):
         return effect.accounts
-    return (effect.account,) if isinstance(effect, OrderEffect | Opened | SoftlyCancelled | Switched) else ()
+    return (effect.account,) if isinstance(effect, _OF_ONE_ACCOUNT) else ()
 
 
 def markets_of(effect: AnyEffect) -> tuple[int, ...] | range:

@@ -4,7 +4,7 @@ A pure function of the state it was opened on and of its inputs, each with its o
 root. Nothing reaches the store before `flush`, which the edge calls once the inputs are durable in the journal.
 """
 
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -33,6 +33,7 @@ from sequencer.engine.effects import (
     Refused,
     Repeated,
     Rescued,
+    Settled,
     SoftlyCancelled,
     Switched,
     Ticked,
@@ -41,6 +42,7 @@ from sequencer.engine.effects import (
 )
 from sequencer.engine.ledger import Ledger
 from sequencer.engine.liquidator import Liquidator
+from sequencer.engine.money.moved import moved
 from sequencer.engine.open_chunk import OpenChunk, SealedChunks
 from sequencer.engine.order_book import Limits, order_id
 from sequencer.engine.orders import EVERY_SLOT, Orders
@@ -54,6 +56,7 @@ from sequencer.engine.records import (
     SealedChunk,
     StagedStore,
     Terms,
+    Writes,
     signers_of,
 )
 
@@ -73,6 +76,16 @@ class EngineLimits(msgspec.Struct, frozen=True):
     expired_orders: int = 200
     # What inputs overflowed waits for the end of the chunk that the last of them went on in: so many chunks at most.
     waiting_chunks: int = 16
+
+
+class Keeper(Protocol):
+    """Whoever keeps books of what inputs come to, in the same atomic write as the state."""
+
+    def note(self, processed: Processed, given: Input) -> None:
+        """An input that changed something; its effects are numbered."""
+
+    def writes(self) -> Writes:
+        """What has changed since the last call, as the store keeps it."""
 
 
 class Engine:
@@ -103,12 +116,14 @@ class Engine:
         self._committing = Committing(self._open, self._orders, self._ledger, self._queue)
         # Whether orders that are over stand in the books, as the last look at them has found.
         self._is_expiring = self._orders.has_expired(self.globals.tick_time)
+        self.keepers: list[Keeper] = []
         # What is seen from outside.
+        self.open_chunk = self._open
+        self.orders = self._orders
         self.books = self._orders.books
         self.triggers = self._orders.triggers
         self.ledger = self._ledger
         self.holders = self._ledger.holders
-        self.recent_fills = self._ledger.fills
         self.withdrawals = self._ledger.withdrawals
         self.rescues = self._ledger.rescues
         self.entries = self._queue.entries
@@ -130,16 +145,6 @@ class Engine:
     def globals(self) -> containers.Globals:
         """The globals with everything sequenced so far."""
         return self._open.globals
-
-    @property
-    def orders(self) -> Orders:
-        """The open orders."""
-        return self._orders
-
-    @property
-    def open_chunk(self) -> OpenChunk:
-        """The chunk that is being filled."""
-        return self._open
 
     @property
     def open_operations(self) -> int:
@@ -195,11 +200,15 @@ class Engine:
             effects += bracket.settle(self._committing, effects)
             effects += follow(self._committing, processed.accounts)
             forget(self._committing, effects)
+            touches = self._open.touched(processed.accounts)
+            effects += [Settled(account=index, touch=touch) for index, touch in touches]
             self.inputs += 1
             number(effects, self.inputs)
             self._ledger.exit_fills.follow(given, processed)
             processed.told.extend(self._orders.lives.note(effects, given))
             self._ledger.touched((index, self.account(index)) for index in processed.accounts)
+            for keeper in self.keepers:
+                keeper.note(processed, given)
         # Invariant: what is flushed ends at an input, so that the journal goes on right behind it. A chunk that was
         # overflowed ends within an input, and is written with a later one.
         if tag is None or self._open.body_size >= self.limits.chunk_bytes or self._has_waited_enough():
@@ -219,6 +228,8 @@ class Engine:
         if not self._sealed.waiting:
             return
         writes = self._orders.writes(self.state.commitment.timestamp) | self._sealed.close()
+        for keeper in self.keepers:
+            writes |= keeper.writes()
         self.cursor = self.inputs
         writes[SIGNERS_KEY] = bytes(self._ledger.tick_signers)
         counts = (self.cursor, self.chunk_count, self._orders.arrivals)
@@ -335,6 +346,8 @@ class Engine:
             owner = self.account(next_account).owner
             self._ledger.opened(next_account, owner)
             effects.append(Opened(account=next_account, owner=owner))
+        after = self.globals
+        effects += moved(operation, code, next_account, self.account, after.posting_fee, after.withdrawal_count)
         if is_entry(tag):
             effects.append(_noted(self._queue, self.view, entry_index, applied, operation))
         if tag == constants.TICK:
@@ -380,6 +393,7 @@ class Engine:
             record = case.record(None)
             kept = None if record is None else self._ledger.note_rescue(record)
             rescued = Rescued(operation_tag=tag, market=case.move.market, accounts=[case.account], record=kept)
+            rescued.sides = None if record is None else case.sides(record)
             return [rescued, *self._committing.drop_uncovered(case.account)]
         if tag == constants.SET_VENUE:
             return []

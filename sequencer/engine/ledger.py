@@ -17,7 +17,6 @@ from sequencer.engine.records import (
     VOID_KEY,
     WITHDRAWAL_KEY,
     Bill,
-    Fill,
     Input,
     StagedStore,
     VoidedOperation,
@@ -27,7 +26,6 @@ from sequencer.engine.records import (
 from sequencer.watch.glance import Glance, of_payload
 from sequencer.watch.watchlist import CALLED_MULTIPLE, Watchlist
 
-_REMEMBERED_FILLS: Final = 10_000
 _REMEMBERED_RESCUES: Final = 10_000
 _DAY_MS: Final = 86_400_000
 _LEAF_BYTES: Final = 32
@@ -129,7 +127,6 @@ class Ledger:
         self._store = store
         self._accounts_of: defaultdict[bytes, list[int]] = defaultdict(list)
         self.holders: set[int] = set()
-        self.fills: deque[Fill] = deque(maxlen=_REMEMBERED_FILLS)
         self.withdrawals = Withdrawals(store)
         self.exit_fills = ExitFills(store)
         self.rescues: deque[PostMortem] = deque(

@@ -291,6 +291,7 @@ class Liquidator:
                     market=move.market,
                     accounts=list({case.account: 0, insurance: 0, (move.other if paired else insurance): 0}),
                     record=None if record is None else committing.ledger.note_rescue(record),
+                    sides=None if record is None or maker is not None else case.sides(record),
                 )
             )
             if case.account >= constants.RESERVED_ACCOUNTS:

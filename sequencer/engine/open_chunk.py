@@ -1,6 +1,6 @@
 """The chunk that is being filled, its seal on the state below it, and the way of sealed ones to whoever posts them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -9,6 +9,7 @@ from prover.state.state import State
 from prover.state.trial import peek_account, peek_slot
 from prover.stf import constants, containers, encoding
 from prover.stf.replay import Chunk
+from sequencer.engine.money.touched import LastRows, Touch, touched
 from sequencer.engine.records import CHUNK_KEY, PRUNED_KEY, ROOT_KEY, SealedChunk, StagedStore, Writes, number_key
 from sequencer.watch.watchlist import Watchlist
 
@@ -116,6 +117,7 @@ class OpenChunk:
         self.was_cut = False
         self.watched_by: list[Watchlist] = []
         self.body_size = 0
+        self._rows = LastRows()
         self._chunk: Chunk | None = None
         self._body: list[bytes] = []
 
@@ -185,8 +187,22 @@ class OpenChunk:
 
     def cut(self, now: int) -> Chunk:
         """Seals what the input under way has overflowed, and opens the next chunk."""
+        rows, loaded = self._rows, {} if self._chunk is None else self._chunk.loaded_accounts
         self.was_cut = self.seal() or self.was_cut
+        rows.carry(loaded)
+        self._rows = rows
         return self.open(now)
+
+    def touched(self, accounts: Iterable[int]) -> Iterator[tuple[int, Touch]]:
+        """What was due of accounts when the input that has just ended touched them; asked once behind each input."""
+        chunk = self._chunk
+        if chunk is None:
+            return
+        for index in accounts:
+            now = peek_account(chunk, index)
+            touch = touched(chunk.globals.risk, self._rows.passed(index, chunk.loaded_accounts.get(index), now), now)
+            if touch is not None:
+                yield index, touch
 
     def append(self, operation: bytes) -> None:
         """Adds to the body what the chunk has applied."""
@@ -205,6 +221,7 @@ class OpenChunk:
     def seal(self) -> bool:
         """Makes the open chunk the state; whether there was anything in it."""
         self.note_changed()
+        self._rows = LastRows()
         chunk, self._chunk = self._chunk, None
         size, self.body_size = self.body_size, 0
         if chunk is None or not chunk.operation_codes:

@@ -6,6 +6,7 @@ import msgspec
 
 from prover.standing import counted_by_rescue, judged_risk
 from prover.stf import constants, containers, encoding, margin, rescue
+from sequencer.engine.money.touched import Sides, behind
 from sequencer.engine.open_chunk import OpenChunk
 from sequencer.engine.records import Fill
 
@@ -98,6 +99,8 @@ class Case:
         self._paid_out = globals.markets[move.market].paid_out
         self._fund = self._held_by_fund()
         self._withdrawn = chunk.view.commitment.withdrawn_total
+        other = move.other or constants.insurance_account(move.market)
+        self._rows = chunk.account(self.account), chunk.account(other)
 
     def record(self, fill: Fill | None) -> PostMortem | None:
         """The post-mortem, not numbered yet, once the law has taken the rescue; None where it closed no lots."""
@@ -148,6 +151,16 @@ class Case:
             counterparty=fill.maker if fill else self.move.other or constants.insurance_account(market),
             chunk=chunk.chunk_count + 1,
             operation=chunk.operations - 1,
+        )
+
+    def sides(self, record: PostMortem) -> Sides:
+        """Both sides behind a rescue without an order, whose post-mortem this is."""
+        was_long = encoding.unpack(self._rows[0].positions[record.market]).size > 0
+        quote = -record.quote_micros if was_long else record.quote_micros
+        return Sides(
+            -record.lots if was_long else record.lots,
+            behind(self._rows[0], self._chunk.account(record.account), record.market, quote),
+            behind(self._rows[1], self._chunk.account(record.counterparty), record.market, -quote),
         )
 
     def _row(self) -> containers.Account:

@@ -13,6 +13,8 @@ from sequencer.gateway.trader import Trader
 from sequencer.schema.answers import FillView, MarketView, OrderResult
 
 _FILLS: Final = 200
+# Of a time as the node takes it, in milliseconds.
+_LATEST: Final = 2**48 - 2
 _BOOK_LEVELS: Final = 20
 _RATE_DECIMALS: Final = 6
 # What a node does not keep, or what is not here at all.
@@ -217,14 +219,12 @@ class Info:
         """The newest fills, the newest first; between two times where they are given."""
         trader = self.trader(question)
         markets = {market.name: market for market in await self.markets()}
-        since, until = _time(question, "startTime", 0), _time(question, "endTime", 2**63)
-        told = await self._node.fills(trader.account, _FILLS)
-        newest = sorted(told, key=lambda fill: (fill.chunk, fill.operation_index), reverse=True)
-        return [
-            shapes.user_fill(fill, trader.account, markets[fill.market])
-            for fill in newest
-            if since <= fill.time_ms <= until
-        ]
+        since, until = _time(question, "startTime", 0), _time(question, "endTime", _LATEST)
+        if since > _LATEST or until < since:
+            return []
+        span = {"from_ms": max(since, 0), "to_ms": min(until, _LATEST) + 1}
+        told = await self._node.fills(trader.account, limit=_FILLS, **span)
+        return [shapes.own_fill(fill, markets[fill.market]) for fill in told.fills]
 
     async def _fees(self, question: Question) -> Any:
         """The highest of all markets, for no rate is the user's own here; posting fees come on top."""

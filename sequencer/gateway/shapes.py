@@ -8,6 +8,7 @@ from sequencer.gateway.exact import dollars, mean_price, oid_of, ratio
 from sequencer.gateway.trader import Wanted
 from sequencer.schema.accounts import AccountView, OpenOrder, PositionView
 from sequencer.schema.answers import Book, FillView, MarketView, OrderEvent, OrderResult
+from sequencer.schema.history import OwnFillView
 from sequencer.wallet.units import units_text
 
 _PPM: Final = 1_000_000
@@ -296,7 +297,29 @@ def user_fill(fill: FillView, account: int, market: MarketView) -> dict[str, Any
         "oid": _number(fill.taker_order_id if is_taker else fill.maker_order_id),
         "crossed": is_taker,
         "fee": dollars(fill.taker_fee_micros if is_taker else fill.maker_fee_micros),
-        "tid": _fill_number(fill),
+        "tid": _place_number(fill.chunk, fill.operation_index),
+        "feeToken": "USDC",
+    }
+
+
+def own_fill(fill: OwnFillView, market: MarketView) -> dict[str, Any]:
+    """A fill as its account has it for ever: beside `user_fill`, what it began with and what the law has booked."""
+    is_buy = fill.side == "buy"
+    began = fill.position_lots - (fill.size_lots if is_buy else -fill.size_lots)
+    return {
+        "coin": fill.market,
+        "px": price(market, fill.price_ticks),
+        "sz": size(market, fill.size_lots),
+        "side": "B" if is_buy else "A",
+        "time": fill.time_ms,
+        "startPosition": size(market, began),
+        "dir": "Buy" if is_buy else "Sell",
+        "closedPnl": dollars(fill.realised_micros),
+        "hash": _HASH,
+        "oid": _number(fill.order_id),
+        "crossed": fill.role != "maker",
+        "fee": dollars(fill.fee_micros),
+        "tid": _place_number(fill.chunk, fill.operation_index),
         "feeToken": "USDC",
     }
 
@@ -310,7 +333,7 @@ def trade(fill: FillView, market: MarketView) -> dict[str, Any]:
         "sz": size(market, fill.size_lots),
         "hash": _HASH,
         "time": fill.time_ms,
-        "tid": _fill_number(fill),
+        "tid": _place_number(fill.chunk, fill.operation_index),
     }
 
 
@@ -318,9 +341,9 @@ def _number(order_id: str) -> int:
     return oid_of(order_id) if order_id else 0
 
 
-def _fill_number(fill: FillView) -> int:
-    """Where it stands: no two fills share a place of a chunk."""
-    return fill.chunk << 20 | fill.operation_index
+def _place_number(chunk: int, operation: int) -> int:
+    """Where a fill stands: no two share a place of a chunk."""
+    return chunk << 20 | operation
 
 
 def placed_status(number: int, result: OrderResult, market: MarketView) -> dict[str, Any] | None:

@@ -13,31 +13,27 @@ import trio
 
 from l1_bridge.codec.batch import extend_queue_hash
 from l1_bridge.codec.events import BatchCommitted, BridgeEvent, Enqueued, RolledBack
-from prover.history.outcomes import Met, Outcome, Replayed, replay_chunk
-from prover.state.trial import maker_fee
+from prover.history.outcomes import Outcome, Replayed, replay_chunk
 from prover.stf import codes, constants
 from sequencer.engine.effects import (
     AnyEffect,
     Applied,
     EntryConsumed,
-    Filled,
     Opened,
     PaidOut,
     Processed,
-    Ticked,
     number,
 )
 from sequencer.engine.engine import Engine
-from sequencer.engine.order_book import order_id
 from sequencer.engine.records import (
     NOT_BEFORE_KEY,
     QUEUE_KEY,
     EntryRecord,
-    Fill,
     WithdrawalRecord,
     Writes,
     signers_of,
 )
+from sequencer.history.lists import Lists
 from sequencer.l1.bridge_view import PostedBatch
 from sequencer.l1.following import QueueGap, QueueUnreadable
 from sequencer.l1.postable import Reason
@@ -64,16 +60,22 @@ class Follower:
     """Takes each batch before the view does. In a node that follows it also stands in the queue feeder's place."""
 
     def __init__(
-        self, engine: Engine, genesis_root: bytes, tell: Callable[[Processed], None], contradicted: bytes = b""
+        self,
+        engine: Engine,
+        lists: Lists,
+        genesis_root: bytes,
+        tell: Callable[[Processed], None],
+        contradicted: bytes = b"",
     ) -> None:
-        """tell: about each chunk, once its batch is stored. contradicted: the batch that is not to be replayed."""
+        """lists: where history is booked. tell: about each chunk, once its batch is stored. contradicted: the batch
+        that is not to be replayed."""
         self._engine = engine
         self._genesis_root = genesis_root
         self._tell = tell
         self._contradicted = contradicted
         self._contradicted_number = 0
         unfinished = [entry for entry in engine.entries if not entry.done]
-        self._keeper = StoreKeeper(engine.store, chunks=engine.chunk_count, unfinished=unfinished)
+        self._keeper = StoreKeeper(engine.store, chunks=engine.chunk_count, unfinished=unfinished, lists=lists)
         # Effects are numbered by the chunk that they are of, across restarts too.
         engine.inputs = engine.chunk_count
         commitment = engine.view.commitment
@@ -181,9 +183,9 @@ class Follower:
         engine, chunk = self._engine, self._keeper.chunks
         ledger = engine.ledger
         accounts = [index for index in replayed.accounts if index != constants.FEE_ACCOUNT]
-        effects: list[AnyEffect] = [
-            Applied(operation_tag=0, code=codes.OK, account=None, accounts=accounts, chunk=chunk, operation=0)
-        ]
+        # As they are booked, and numbered as there.
+        applied = Applied(operation_tag=0, code=codes.OK, account=None, accounts=accounts, chunk=chunk, operation=0)
+        effects: list[AnyEffect] = [*self._keeper.effects, applied]
         for index in range(first_new, engine.globals.next_account):
             owner = engine.account(index).owner
             ledger.opened(index, owner)
@@ -195,13 +197,8 @@ class Follower:
             ledger.withdrawals.listed(WithdrawalRecord(paid.index, paid.recipient, paid.amount_micros, chunk))
             effects.append(PaidOut(withdrawal=paid.index, recipient=paid.recipient, amount=paid.amount_micros))
         effects += self._entries(writes)
-        for met in replayed.fills:
-            fill = self._fill(met, chunk)
-            ledger.fills.append(fill)
-            effects.append(Filled(fill=fill, maker_fee=fill.maker_fee, taker_fee=fill.fee - fill.maker_fee))
         if replayed.tick:
             ledger.tick_signers = signers_of(replayed.tick)
-            effects.append(Ticked(time_ms=engine.globals.tick_time, markets=engine.globals.market_count))
         engine.inputs = chunk
         number(effects, chunk)
         return effects
@@ -227,20 +224,3 @@ class Follower:
                 )
             )
         return effects
-
-    def _fill(self, met: Met, chunk: int) -> Fill:
-        return Fill(
-            market=met.maker.market,
-            price=met.maker.limit_price,
-            size=met.lots,
-            maker=met.maker.account,
-            taker=met.taker.account,
-            maker_order=order_id(met.maker),
-            taker_order=order_id(met.taker),
-            maker_side=met.maker.side,
-            fee=met.fee,
-            time=self._engine.state.commitment.timestamp,
-            chunk=chunk,
-            operation=met.place,
-            maker_fee=maker_fee(self._engine.globals.markets[met.maker.market], met.lots, met.maker.limit_price),
-        )

@@ -21,6 +21,8 @@ from prover.state import state as prover_state
 from prover.state.leveldb import LevelDbStore
 from prover.state.store import Store
 from prover.stf import constants, containers, encoding
+from sequencer.engine.effects import AnyEffect, PaidOut
+from sequencer.engine.effects import number as number_effects
 from sequencer.engine.queue import entry_record
 from sequencer.engine.records import (
     CHUNK_KEY,
@@ -38,10 +40,14 @@ from sequencer.engine.records import (
     number_key,
     signers_of,
 )
+from sequencer.history.books import Books, Seen
+from sequencer.history.lists import Lists
+from sequencer.history.replayed import effects_of
 from sequencer.l1.resequence import STATE, sync_directory
 
 # In the datadir while it is being built; what is left there by a kill is no state of anybody's.
 UNFINISHED: Final = "state.unfinished"
+_EVERY_LIST: Final = 1 << 32
 
 
 class Contradicted(Exception):
@@ -58,10 +64,15 @@ class StoreKeeper:
         *,
         chunks: int = 0,
         unfinished: Iterable[EntryRecord] = (),
+        lists: Lists | None = None,
     ) -> None:
         """reached: told how many batches of how many are in the store. chunks: that it holds already; unfinished: its
-        entries that are taken and not done, a close under way."""
+        entries that are taken and not done, a close under way. lists: where history is booked."""
         self._store = store
+        # All ends are remembered: what a batch has written cannot be read before its end.
+        self._lists = lists or Lists(store, remembered_ends=_EVERY_LIST)
+        self._books = Books(self._lists)
+        self.effects: list[AnyEffect] = []
         self.reached = reached
         self.chunks = chunks
         self._unfinished = {record.index: record for record in unfinished}
@@ -87,27 +98,38 @@ class StoreKeeper:
             writes[number_key(WITHDRAWAL_KEY, paid.index)] = msgspec.msgpack.encode(record)
         if replayed.tick:
             writes[SIGNERS_KEY] = bytes(signers_of(replayed.tick))
-        return writes | self._entries(replayed)
+        entries, forced = self._entries(replayed)
+        self.effects = effects_of(replayed, number, forced)
+        number_effects(self.effects, number)
+        state = replayed.state
+        self._books.book(self.effects, Seen(number, state.commitment.timestamp, state.globals))
+        return writes | entries | self._lists.writes()
 
     @property
     def unfinished(self) -> list[EntryRecord]:
         """Entries that are taken and not done."""
         return list(self._unfinished.values())
 
-    def _entries(self, replayed: Replayed) -> Writes:
+    def _entries(self, replayed: Replayed) -> tuple[Writes, list[tuple[int, PaidOut]]]:
+        """The rows of entries, and what forced paths have paid from which account."""
         for taken in replayed.entries:
             record = entry_record(taken.index, taken.operation, 0, False, self.chunks, taken.place)
             self._unfinished[taken.index] = record
         writes: Writes = {}
+        paid = {one.index: one for one in replayed.withdrawals}
+        forced: list[tuple[int, PaidOut]] = []
         for index, outcome in replayed.outcomes.items():
             record = self._unfinished[index]
             record.code, record.done = outcome.code, outcome.done
             if record.account is not None:
                 record.withdrawal = outcome.withdrawal
+                if (one := paid.get(-1 if outcome.withdrawal is None else outcome.withdrawal)) is not None:
+                    payment = PaidOut(withdrawal=one.index, recipient=one.recipient, amount=one.amount_micros)
+                    forced.append((record.account, payment))
             if record.done:
                 del self._unfinished[index]
             writes[number_key(QUEUE_KEY, index)] = msgspec.msgpack.encode(record)
-        return writes
+        return writes, forced
 
 
 def sealed_chunk(number: int, replayed: Replayed) -> SealedChunk:

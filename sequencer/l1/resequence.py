@@ -47,6 +47,7 @@ from sequencer.engine.records import (
     place_key,
     signers_of,
 )
+from sequencer.history.voided import history_rows
 from sequencer.l1.voided import life_rows, voided_rows
 
 STATE: Final = "state"
@@ -121,6 +122,10 @@ def rebuild(old: Store, new: Store, what: Kept, journaled: Iterable[Input]) -> V
     for key, value in taken.items():
         pending.put(key, value)
     for key, value in _void_rows(old, range(kept + 1, chunk_count + 1), tail):
+        pending.put(key, value)
+    indices = encoding.globals_from_bytes(globals_data).risk.funding_index
+    ended_ms = encoding.commitment_from_bytes(commitment).timestamp
+    for key, value in history_rows(old, kept, ended_ms, indices):
         pending.put(key, value)
     found = 0
     for key, value in old.iterate(WITHDRAWAL_KEY):

@@ -103,6 +103,8 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     preflight_workers: int
     preflight_percent: int
     preflight_seconds: float | None
+    keep_history: tuple[str, ...]
+    equity_seconds: int
     print_config: bool
     keystore: Path | None
     password_file: Path | None
@@ -188,6 +190,20 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     show_default="no end",
     help="Of one batch; later chunks are posted without it.",
 )
+@click.option(
+    "--keep-history",
+    multiple=True,
+    metavar="KIND=ROWS:DAYS",
+    help="Of each list of history at most so many rows, none older than that: fills, funding, transfers, equity, "
+    "trades, rates, candles.",
+)
+@click.option(
+    "--equity-seconds",
+    type=click.IntRange(0),
+    default=900,
+    show_default=True,
+    help="How often an account with positions is valued for its curve of equity, 0: never.",
+)
 @click.option("--print-config", is_flag=True, help="Say each option's value and where it is from, and end.")
 @key_options
 @output_options
@@ -230,7 +246,12 @@ def config_of(options: NodeOptions) -> "NodeConfig":
     """What the node makes of its flags; CommandFailed for a keystore that does not open."""
     from sequencer.l1.preflight import PreflightPolicy
     from sequencer.node.config import NodeConfig
+    from sequencer.sequencing.bookkeeping import kept_of
 
+    try:
+        kept_history = kept_of(options.keep_history)
+    except ValueError as error:
+        raise CommandFailed(f"--keep-history: {error}", EXIT_USAGE) from None
     operator: Signer | None = None
     if options.keystore is not None:
         # The chain is not known yet; a keystore is good on any.
@@ -263,6 +284,8 @@ def config_of(options: NodeOptions) -> "NodeConfig":
         verifiers=options.verifiers,
         preflight_workers=0 if options.follow else options.preflight_workers,
         preflight=PreflightPolicy(options.preflight_percent, seconds_of_batch=options.preflight_seconds),
+        kept_history=kept_history,
+        sample_seconds=options.equity_seconds,
     )
 
 

@@ -1,5 +1,6 @@
 """What the operator chose, and the errors by which a start says that it does not go together."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,6 +10,7 @@ from l1_bridge.client.errors import L1Timeout, L1Unavailable
 from l1_bridge.client.keys import Signer
 from l1_bridge.client.options import DEFAULT_OPTIONS
 from prover.stf import containers
+from sequencer.history.records import Kept
 from sequencer.l1.preflight import PreflightPolicy
 
 _Error = TypeVar("_Error", bound=BaseException)
@@ -55,6 +57,10 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     # Pre-flight workers; 0 asks the referee in the node's own process. How much is asked is the operator's policy.
     preflight_workers: int = 0
     preflight: PreflightPolicy = PreflightPolicy()
+    # How much of each kind of history is kept, where it is not the kind's own measure.
+    kept_history: Mapping[str, Kept] = {}
+    # How often an account that holds positions is valued for its curve of equity; 0: never.
+    sample_seconds: int = 900
 
     @property
     def is_l1_embedded(self) -> bool:

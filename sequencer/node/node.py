@@ -27,6 +27,7 @@ from sequencer.api.transport.server import Server
 from sequencer.client.clock import monotonic_clock_ms, wall_clock_ms
 from sequencer.engine.effects import Processed
 from sequencer.engine.engine import Engine
+from sequencer.history.history import History
 from sequencer.l1 import postable
 from sequencer.l1.bridge_view import BridgeView, Checkpoint
 from sequencer.l1.follower import Follower, GoBack
@@ -56,6 +57,7 @@ from sequencer.node.opening import (
     recalled_rollup,
     rollup_of,
 )
+from sequencer.sequencing.bookkeeping import Bookkeeping
 from sequencer.sequencing.journal import Journal, JournalError
 from sequencer.sequencing.sequencer import Sequencer
 from sequencer.sequencing.signature_pool import Verifiers
@@ -217,6 +219,8 @@ class Node:
             recoverer=self._verifiers,
             posted_chunks=lambda: self._view.posted_chunks,
         )
+        lists = self._sequencer.history.lists
+        self._bookkeeping = self._books(self._sequencer.history)
         operator = operator_of(config, deployment.chain_id)
         self._referees: WorkerVerdicts | None = None
         if config.preflight_workers:
@@ -238,10 +242,10 @@ class Node:
         self._seating = Seating(client, self._poster, self._sit, self._reasons)
         self._follower: Follower | None = None
         if config.is_following:
-            follower = Follower(ground.engine, ground.record.genesis_root, self._tell, contradicted)
+            follower = Follower(ground.engine, lists, ground.record.genesis_root, self._tell, contradicted)
             self._view.before.append(lambda event: follower.hear(event, self._view.batches))
             self._follower = follower
-        self._soft = Soft(ground.engine, deployment, config.soft_from) if config.soft_from else None
+        self._soft = Soft(ground.engine, lists, deployment, config.soft_from) if config.soft_from else None
         self._sequencer.taking = lambda: min(self._watch.taking, postable.taken(self._reasons()))
         self._standing = Standing(self._reasons)
         self._methods = Methods(
@@ -262,6 +266,11 @@ class Node:
         )
         self._watch.heard = self._hear
         self._is_watching = False
+
+    def _books(self, history: History) -> Bookkeeping:
+        ground, config = self._ground, self._ground.config
+        history.kept = config.kept_history
+        return Bookkeeping(history, ground.engine.holders, ground.now_ms, config.sample_seconds)
 
     def _poster_of(self, operator: Signer) -> Poster:
         config, domain = self._ground.config, self._deployment.domain
@@ -346,6 +355,7 @@ class Node:
             )
             nursery.start_soon(self._prune)
             nursery.start_soon(self._keep_levels)
+            nursery.start_soon(self._bookkeeping.run)
             if self._ground.config.is_posting:
                 nursery.start_soon(self._leave_when_asked, nursery.cancel_scope)
             task_status.started(

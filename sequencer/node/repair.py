@@ -21,6 +21,7 @@ from prover.state.store import StoreUnavailable
 from sequencer.client.clock import wall_clock_ms
 from sequencer.engine.engine import Engine
 from sequencer.engine.records import CURSOR_KEY, Input
+from sequencer.history.history import History
 from sequencer.l1 import rebuild
 from sequencer.l1.resequence import STATE, sync_directory
 from sequencer.node.checking import JOURNAL_LIMITS, Checked, check, check_state
@@ -74,6 +75,7 @@ def cut_journal(datadir: Datadir, record: DeploymentRecord) -> Mended:
         store = LevelDbStore(unfinished, is_strict=True)
         try:
             engine = Engine(BufferedStore(store), record.deployment.domain)
+            History(engine)
             last = _apply(engine, _tail(datadir.journal, engine.cursor))
             if engine.open_operations:
                 engine.process(Input(last, b""))
@@ -151,6 +153,7 @@ def _whole(state: Path, journal: Path, record: DeploymentRecord) -> Checked:
         store = LevelDbStore(state, is_strict=True)
         try:
             engine = Engine(BufferedStore(store), record.deployment.domain)
+            History(engine)
             if engine.cursor > opened.durable_sequence:
                 raise JournalError(f"the journal ends at record {opened.durable_sequence}, before {engine.cursor}")
             # Up to the last chunk that the journal sealed: the rest is what any start replays.

@@ -60,13 +60,6 @@ class OfMarket(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     levels: Annotated[int, msgspec.Meta(ge=1, le=BOOK_LEVELS)] = 20
 
 
-class FillsOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The newest fills of an account."""
-
-    account: AccountIndex
-    limit: Limit = 50
-
-
 class WithdrawalsOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Withdrawals by recipient, or of all accounts of the owner of one."""
 

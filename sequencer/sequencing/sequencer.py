@@ -14,6 +14,7 @@ from prover.stf.replay import is_entry
 from sequencer.engine.effects import Processed, refused
 from sequencer.engine.engine import Engine
 from sequencer.engine.records import Input, Terms
+from sequencer.history.history import History
 from sequencer.sequencing.admission import Taking, Untaken, is_taken, lowers_risk, needs_paid_bytes
 from sequencer.sequencing.exits import bill, takes
 from sequencer.sequencing.journal import Journal, JournalError
@@ -102,6 +103,8 @@ class Sequencer:
         Without a `recoverer` signatures are checked here and now, at the cost of everybody who waits.
         """
         self.engine = engine
+        # Before the replay: what the journal holds is booked with it.
+        self.history = History(engine)
         self.journal = journal
         self.now_ms = now_ms
         self.seal_seconds = seal_seconds

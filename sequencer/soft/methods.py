@@ -11,6 +11,7 @@ from sequencer.api.rpc.jsonrpc import Call
 from sequencer.api.rpc.subscriptions import Channel, Feeds
 from sequencer.engine.effects import Processed
 from sequencer.engine.engine import Engine
+from sequencer.history.lists import Lists
 from sequencer.schema.soft import SoftBook, SoftOf, SoftPrices, SoftStanding, SoftTrades, SoftView
 from sequencer.soft.tail import Tail
 from sequencer.soft.told import BOOK, PRICES, TRADES, Told
@@ -29,8 +30,8 @@ CHANNELS: Final = (
 class Soft:
     """The method and the channels of a node that follows a stream; each message is all that there is just then."""
 
-    def __init__(self, engine: Engine, deployment: Deployment, url: str) -> None:
-        self.tail = Tail(url, Told(engine), deployment, self._publish)
+    def __init__(self, engine: Engine, lists: Lists, deployment: Deployment, url: str) -> None:
+        self.tail = Tail(url, Told(engine, lists), deployment, self._publish)
         self._engine = engine
         self._feeds: Feeds | None = None
 

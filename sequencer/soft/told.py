@@ -5,7 +5,6 @@ of the batch may have been left out between two that were told. A price must be 
 and fills of a rescue are not read from batches: of both the form alone is looked at.
 """
 
-from bisect import bisect_left, bisect_right
 from collections import OrderedDict, deque
 from collections.abc import Iterable
 from itertools import pairwise
@@ -17,6 +16,9 @@ from prover.stf import constants
 from sequencer.engine.effects import Applied, Filled, Processed
 from sequencer.engine.engine import Engine
 from sequencer.engine.records import Fill
+from sequencer.history.lists import Lists
+from sequencer.history.records import TRADES as TRADED
+from sequencer.history.records import Trade
 from sequencer.schema.answers import Book, FillView, MarketView
 from sequencer.schema.subscriptions import Subscribed
 from sequencer.schema.values import decode_value
@@ -80,9 +82,10 @@ class _Market:
 class Told:
     """Everything that the stream has said and L1 has not. Untrue from each method that takes something."""
 
-    def __init__(self, engine: Engine) -> None:
-        """engine: of the node that follows; what it holds is posted."""
+    def __init__(self, engine: Engine, lists: Lists) -> None:
+        """engine, lists: of the node that follows; what they hold is posted."""
         self._engine = engine
+        self._lists = lists
         self._lines: dict[str, _Line] = {}
         self._markets: dict[str, _Market] = {}
         self._ticks: OrderedDict[int, dict[str, int]] = OrderedDict()
@@ -200,19 +203,28 @@ class Told:
         """Of what L1 is known to hold: only what stands between the two is looked at, so that telling costs no more."""
         if after is None:
             return
-        held, index = self._engine.recent_fills, names(self._engine.globals).index(name)
-        first, end = bisect_right(held, after, key=_posted_place), bisect_left(held, place, key=_posted_place)
-        if any(held[at].market == index for at in range(first, end)):
+        index = self._index(name)
+        behind = self._lists.first_where(TRADED, index, lambda row: _posted_place(row) > after)
+        if behind < self._lists.ends(TRADED, index)[1] and _posted_place(self._posted_fill(index, behind)) < place:
             raise Untrue("OMITTED", f"L1 holds a fill of {name} that was not told.")
 
     def _require_posted(self, name: str, fill: FillView) -> None:
-        """L1 speaks of its chunk already: it says the same, as far back as is remembered."""
-        held, place = self._engine.recent_fills, _place(fill)
-        if not fill.taker_order_id or not held or place < _posted_place(held[0]):
+        """L1 speaks of its chunk already: it says the same, as far back as history is kept."""
+        index, place = self._index(name), _place(fill)
+        first, end = self._lists.ends(TRADED, index)
+        is_forgotten = first > 0 and (first == end or place < _posted_place(self._posted_fill(index, first)))
+        if not fill.taker_order_id or is_forgotten:
             return
-        at = bisect_left(held, place, key=_posted_place)
-        if at == len(held) or fill_view(self._engine.globals, held[at]) != fill:
+        at = self._lists.first_where(TRADED, index, lambda row: _posted_place(row) >= place)
+        if at == end or fill_view(self._engine.globals, self._posted_fill(index, at).fill) != fill:
             raise Untrue("NOT_POSTED", f"L1 holds no such fill of {name} in chunk {fill.chunk}.")
+
+    def _index(self, name: str) -> int:
+        return names(self._engine.globals).index(name)
+
+    def _posted_fill(self, market: int, number: int) -> Trade:
+        row: Trade = self._lists.row(TRADED, market, number)
+        return row
 
     def _priced(self, views: list[MarketView]) -> None:
         if len(views) > constants.MARKETS:
@@ -268,8 +280,8 @@ def _place(fill: FillView) -> Place:
     return fill.chunk, fill.operation_index
 
 
-def _posted_place(fill: Fill) -> Place:
-    return fill.chunk, fill.operation
+def _posted_place(trade: Trade) -> Place:
+    return trade.fill.chunk, trade.fill.operation
 
 
 def _converted(value: Any, kind: Any) -> Any:

@@ -14,7 +14,6 @@ from sequencer.schema.answers import Book, FillView
 from sequencer.schema.values import Side
 from sequencer.views.markets import names
 
-_TRADES: Final = 50
 _LAST_SLOT: Final = 255
 
 
@@ -22,12 +21,6 @@ def book(engine: Engine, market: int, levels: int) -> Book:
     """The best price levels of a market."""
     bids, asks = engine.books[market].depth(levels)
     return Book(names(engine.globals)[market], bids, asks)
-
-
-def trades(engine: Engine, market: int) -> list[FillView]:
-    """The newest fills of a market."""
-    newest = [fill for fill in engine.recent_fills if fill.market == market]
-    return [fill_view(engine.globals, fill) for fill in newest[-_TRADES:]]
 
 
 def side_of(side: int) -> Side:

@@ -28,11 +28,10 @@ from sequencer.schema.accounts import (
     SlotHint,
     VoidedView,
 )
-from sequencer.schema.answers import FillView
-from sequencer.schema.params import LIST_LIMIT, ContributionOf, FillsOf, OfAccount, OfOperation, OfOwner
+from sequencer.schema.params import LIST_LIMIT, ContributionOf, OfAccount, OfOperation, OfOwner
 from sequencer.schema.values import as_hex
 from sequencer.views.account import outlook, standing_of
-from sequencer.views.books import fill_view, free_slot, open_orders, voided_view
+from sequencer.views.books import free_slot, open_orders, voided_view
 from sequencer.views.contribution import contribution
 from sequencer.views.explain import explain
 from sequencer.views.margin_calls import MarginCalls, next_level
@@ -103,11 +102,6 @@ class Accounts:
     @method("catenary_openOrders", "Orders it holds.")
     async def open_orders(self, params: OfAccount, call: Call) -> list[OpenOrder]:
         return open_orders(self._engine, params.account)
-
-    @method("catenary_fills", "The newest fills.")
-    async def fills(self, params: FillsOf, call: Call) -> list[FillView]:
-        newest = (fill for fill in reversed(self._engine.recent_fills) if params.account in (fill.maker, fill.taker))
-        return [fill_view(self._engine.globals, fill) for fill, _ in zip(newest, range(params.limit), strict=False)]
 
     @method(
         "catenary_preview",

@@ -6,11 +6,12 @@ from l1_bridge.client.client import L1Client
 from prover.contracts.deployment import Deployment
 from sequencer.api.methods.accounts import Accounts
 from sequencer.api.methods.bounds import Bounds
-from sequencer.api.methods.channels import Channels
 from sequencer.api.methods.drafts import Drafter
 from sequencer.api.methods.fates import Fates
+from sequencer.api.methods.feeds.channels import Channels
 from sequencer.api.methods.markets import Markets
 from sequencer.api.methods.operations import Operations
+from sequencer.api.methods.past import Past
 from sequencer.api.methods.rescues import Rescues
 from sequencer.api.methods.rollup import Rollup
 from sequencer.api.methods.standing import Standing
@@ -48,13 +49,14 @@ class Methods:
         fates = Fates(engine, now_ms)
         self.operations = Operations(venue, drafter, client, deployment, standing, sign, fates)
         self.rescues = Rescues(engine, rankings)
-        self._channels = Channels(engine, self.accounts, self.rollup, calls)
+        self.past = Past(engine, venue.history, now_ms, venue.durable)
+        self._channels = Channels(engine, venue.history, self.accounts, self.rollup, calls)
         fates.tell = self._channels.refused
 
     def register(self, registry: Registry, limits: Limits) -> None:
         """Adds every method; limits: of the server that calls them."""
         bounds = Bounds(limits, self._book_limits)
-        register(registry, self.rollup, self.markets, self.accounts, self.operations, self.rescues, bounds)
+        register(registry, self.rollup, self.markets, self.accounts, self.operations, self.rescues, self.past, bounds)
 
     def open_feeds(self, feeds: Feeds) -> None:
         """Opens the channels."""

@@ -69,6 +69,12 @@ UNKNOWN_ORDER: Final = ApiError(
     "UNKNOWN_ORDER",
     "No such order was taken, or it is forgotten: of each account the newest 10,000 are known, and all that are open.",
 )
+CURSOR_GONE: Final = ApiError(
+    -32024, "CURSOR_GONE", "Rows behind this cursor are no longer kept: begin anew, there is a gap."
+)
+CURSOR_UNKNOWN: Final = ApiError(
+    -32025, "CURSOR_UNKNOWN", "The cursor is of no row of this list, or of one that was taken back: begin anew."
+)
 
 STANDARD_ERRORS: Final = (PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL)
 TRANSPORT_ERRORS: Final = (
@@ -96,6 +102,8 @@ TRANSPORT_ERRORS: Final = (
     NO_REPORTS,
     NOT_POSTABLE,
     UNKNOWN_ORDER,
+    CURSOR_GONE,
+    CURSOR_UNKNOWN,
 )
 
 

@@ -169,6 +169,23 @@ class Lives:
         """The sequence of the newest order that a slot has held; None for none."""
         return self._head(account).newest.get(slot)
 
+    def past(self, account: int, before: int | None, most: int) -> list[tuple[int, Place, Life]]:
+        """Lives of an account, the newest first, each with its number: of those numbered below one, so many at most.
+
+        One that has been open for longer than the horizon stands where it was last passed over.
+        """
+        given = self._head(account).given
+        number = given if before is None else min(before, given)
+        found: list[tuple[int, Place, Life]] = []
+        while number > max(0, given - self.horizon) and len(found) < most:
+            number -= 1
+            row = self._row(_ring_key(account, number % self.horizon))
+            place = (account, 0, 0) if row is None else (account, row[0], int.from_bytes(row[1:], "big"))
+            life = None if row is None else self.find(*place)
+            if life is not None:
+                found.append((number, place, life))
+        return found
+
     def named(self, account: int, client: str) -> tuple[int, int] | None:
         """Slot and sequence of the order that an account's owner has called so, the newest of that name."""
         value = self._row(_client_key(account, client))

@@ -16,6 +16,16 @@ from sequencer.client.client import NodeClient
 from sequencer.client.errors import NodeUnreachable, Rejected
 from sequencer.schema.accounts import BuyingPower, Outlook, PositionView, Preview
 from sequencer.schema.answers import OrderResult, RequestResult
+from sequencer.schema.history import (
+    CandlesPage,
+    EquityPage,
+    FillsPage,
+    FundingPaymentsPage,
+    FundingRatesPage,
+    OrdersPage,
+    TradesPage,
+    TransfersPage,
+)
 from sequencer.schema.params import UnsignedOperation
 from sequencer.schema.writing import to_wire
 from tests.sequencer.answers import answer
@@ -227,3 +237,43 @@ def test_a_silent_node_is_given_up() -> None:
     clock = MockClock(autojump_threshold=0)
     start = clock.current_time()
     trio.run(main, clock=clock)
+
+
+def test_pages_of_the_past_are_asked_for_by_their_spans() -> None:
+    seen: list[dict[str, Any]] = []
+    kinds = {
+        "catenary_fills": FillsPage,
+        "catenary_trades": TradesPage,
+        "catenary_candles": CandlesPage,
+        "catenary_fundingPayments": FundingPaymentsPage,
+        "catenary_fundingRates": FundingRatesPage,
+        "catenary_transfers": TransfersPage,
+        "catenary_equity": EquityPage,
+        "catenary_orderHistory": OrdersPage,
+    }
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        asked = msgspec.json.decode(request.content)
+        seen.append(asked["params"])
+        kind = kinds.get(asked["method"])
+        return answering(result=[] if kind is None else to_wire(msgspec.to_builtins(answer(kind))))(request)
+
+    async def main(node: NodeClient) -> list[Any]:
+        span = {"after": "1-1", "limit": 3}
+        return [
+            await node.fills(17, **span),
+            await node.trades("BTC", **span),
+            await node.candles("BTC", "1m", source="oracle", from_ms=5),
+            await node.funding_payments(17),
+            await node.funding_rates(0),
+            await node.transfers(17),
+            await node.equity(17),
+            await node.order_history(17, before="2-2"),
+            await node.statistics("BTC"),
+        ]
+
+    told = ask(respond, main)
+    assert [type(one) for one in told] == [*kinds.values(), list]
+    assert seen[0] == {"account": 17, "after": "1-1", "limit": 3}
+    assert seen[2] == {"market": "BTC", "interval": "1m", "source": "oracle", "from_ms": 5}
+    assert seen[7] == {"account": 17, "before": "2-2", "limit": 20}

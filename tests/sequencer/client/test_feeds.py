@@ -11,7 +11,7 @@ import structlog
 import trio
 from prometheus_client import CollectorRegistry
 
-from sequencer.api.methods.channels import CHANNELS
+from sequencer.api.methods.feeds.channels import CHANNELS
 from sequencer.api.rpc.jsonrpc import Registry
 from sequencer.api.rpc.limits import Limits
 from sequencer.api.transport.port import ApiConfig, Surroundings

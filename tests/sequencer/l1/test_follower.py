@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 import structlog
 import trio
@@ -14,6 +15,7 @@ from l1_bridge.client.keys import development_key
 from sequencer.client.clock import wall_clock_ms
 from sequencer.demo.lying_sequencer import lie
 from sequencer.devnet.signing_account import SigningAccount
+from sequencer.history.records import FILLS, TRADES
 from sequencer.l1.follower import FOLLOWING as FOLLOWING_CODE
 from sequencer.node.config import DatadirUnusable
 from sequencer.node.datadir import lineage_of
@@ -66,7 +68,13 @@ async def test_it_has_what_was_posted_and_tells_it(tmp_path: Path, quiet: Any) -
             assert positions(reader) == positions(first)
             assert list(reader.engine.withdrawals) == list(first.engine.withdrawals)
             assert [entry.index for entry in reader.engine.entries] == [0, 1, 2, 3, 4]
-            assert [fill for outcome in told for fill in outcome.fills] == list(first.engine.recent_fills)
+            lists = first.sequencer.history.lists
+            own = reader.sequencer.history.lists
+            assert [fill for outcome in told for fill in outcome.fills] == [lists.last(TRADES, 0).fill]
+            assert own.last(TRADES, 0).fill == lists.last(TRADES, 0).fill
+            assert own.last(FILLS, FIRST) == msgspec.structs.replace(
+                lists.last(FILLS, FIRST), mark=own.last(FILLS, FIRST).mark
+            )
             status = (await asked(reader.url, "catenary_status"))["result"]
             assert (status["ready"], status["posted"]["root"]) == (True, status["state_root"])
             account = (await asked(reader.url, "catenary_account", account=FIRST))["result"]
@@ -215,7 +223,7 @@ async def test_what_is_not_posted_is_shown_beside_and_as_such(tmp_path: Path) ->
             assert (told["posted"], [fill["maker"] for fill in told["fills"]]) == (False, [FIRST])
             assert [market["name"] for market in told["markets"]] == ["BTC"]
             assert positions(reader) == [[0] * len(held) for held in positions(first)]
-            assert (await asked(reader.url, "catenary_fills", account=FIRST))["result"] == []
+            assert (await asked(reader.url, "catenary_fills", account=FIRST))["result"]["fills"] == []
             assert (await asked(reader.url, "catenary_account", account=FIRST))["result"]["positions"] == []
             await here.client.call("evm_setIntervalMining", [1])
             # Then it is L1's to tell.

@@ -19,7 +19,7 @@ from l1_bridge.codec.events import Enqueued, decode_log
 from prover.contracts.deployment import Deployment, DeploymentRecord
 from prover.signing import operations, signatures
 from prover.state.leveldb import LevelDbStore
-from prover.stf import codes, constants, encoding
+from prover.stf import codes, constants, encoding, margin
 from sequencer.devnet.funding import fund
 from sequencer.engine.engine import Engine
 from sequencer.engine.records import (
@@ -35,6 +35,8 @@ from sequencer.engine.records import (
     TAKEN_KEY,
     WRITE_KEY,
 )
+from sequencer.history.lists import Lists
+from sequencer.history.records import FILLS, HISTORY_KEY, LISTED_KEY, MOVEMENTS, PAYMENTS, TRADES, Kind
 from sequencer.l1.rebuild import UNFINISHED, Contradicted, genesis_state, rebuild_state
 from sequencer.l1.resequence import STATE
 from sequencer.sequencing.staged_store import BufferedStore
@@ -56,7 +58,9 @@ from tests.sequencer.node_world import (
 
 # What no batch on L1 holds.
 OF_ITS_OWN = (ORDER_KEY, TAKEN_KEY, RECEIPTS_KEY, RESCUE_KEY, CURSOR_KEY, NOT_BEFORE_KEY, WRITE_KEY, IDENTITY_KEY)
-UNPOSTED = (*OF_ITS_OWN, LIFE_KEY, HEAD_KEY, RING_KEY)
+# This world keeps no books.
+BOOKS = (HISTORY_KEY, LISTED_KEY)
+UNPOSTED = (*OF_ITS_OWN, *BOOKS, LIFE_KEY, HEAD_KEY, RING_KEY)
 NOW = 2_000_000_000_000
 
 
@@ -130,6 +134,16 @@ async def venue() -> AsyncIterator[Site]:
         yield here
 
 
+def balance(lists: Lists, account: int) -> int:
+    """What an account's rows come to, micro-dollars."""
+
+    def every(kind: Kind) -> list[Any]:
+        return [lists.row(kind, account, number) for number in range(*lists.ends(kind, account))]
+
+    moved = sum(row.amount - row.fee for row in every(MOVEMENTS))
+    return moved + sum(row.realised - row.fee for row in every(FILLS)) - sum(row.paid for row in every(PAYMENTS))
+
+
 def rows(store: Any) -> dict[bytes, bytes]:
     """All that L1 can give back."""
     return {at: value for at, value in store.iterate(b"") if not at.startswith(UNPOSTED)}
@@ -155,6 +169,10 @@ async def test_the_rows_are_those_that_the_engine_wrote(tmp_path: Path) -> None:
     assert codes.NOT_OWNER in codes_seen
     assert any(entry.withdrawal is not None for entry in world.engine.entries)
     engine = Engine(BufferedStore(store), here.deployment.domain)
+    lists = Lists(store)
+    for trader in range(3):
+        assert balance(lists, FIRST + trader) == margin.collateral(engine.account(FIRST + trader))
+    assert [lists.ends(TRADES, 0), lists.ends(FILLS, FIRST)] == [(0, 1), (0, 1)]
     assert (engine.cursor, engine.chunk_count) == (0, world.engine.chunk_count)
     # Whatever somebody signed before may have been cancelled by a receipt that nobody knows any more.
     assert engine.orders.not_before_ms == NOW + constants.CLOCK_TOLERANCE

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.trio
 def shown() -> tuple[Soft, L1]:
     """The methods over a stream that has told two fills."""
     l1 = L1()
-    soft = Soft(l1.engine, AT, "http://venue")
+    soft = Soft(l1.engine, l1.lists, AT, "http://venue")
     soft.tail.told = l1.told
     l1.tell(fill(1), fill(2))
     return soft, l1

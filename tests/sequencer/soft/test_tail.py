@@ -79,7 +79,7 @@ class Reader:
     def __init__(self, port: int) -> None:
         self.l1 = L1()
         self.changed: list[str] = []
-        self.l1.told = Told(self.l1.engine)
+        self.l1.told = Told(self.l1.engine, self.l1.lists)
         self.tail = Tail(f"http://127.0.0.1:{port}", self.l1.told, AT, self.changed.append)
 
     @property

@@ -1,15 +1,19 @@
 """What a stream says is held to itself and to L1, and what is kept of it is bounded."""
 
-from collections import deque
 from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
+from prover.state.store import MemoryStore
 from prover.stf import codes
 from sequencer.engine.effects import Applied, Filled, Processed
+from sequencer.engine.money.touched import Behind
 from sequencer.engine.records import Fill
+from sequencer.history.lists import Lists
+from sequencer.history.records import TRADES as TRADED
+from sequencer.history.records import Kept, Trade
 from sequencer.schema.answers import Book, MarketView
 from sequencer.schema.subscriptions import Subscribed
 from sequencer.schema.writing import to_wire as plain
@@ -21,6 +25,7 @@ from tests.sequencer.node_world import World
 
 TRADES, BOOK, PRICES = "trades:BTC", "book:BTC", "prices"
 GLOBALS = World(2).engine.globals
+LEFT = Behind(0, 0, 0)
 
 
 def to_wire(value: Any) -> Any:
@@ -42,8 +47,12 @@ class L1:
     """What a follower's engine shows of L1, and the stream beside it."""
 
     def __init__(self) -> None:
-        self.engine = SimpleNamespace(globals=GLOBALS, chunk_count=0, recent_fills=deque[Fill]())
-        self.told = Told(self.engine)
+        self.engine = SimpleNamespace(globals=GLOBALS, chunk_count=0)
+        self.lists = Lists(MemoryStore())
+        # Of what was before, nothing is kept.
+        self.lists.append(TRADED, 0, Trade(0, 0, 0, fill(0)))
+        self.lists.let_go(TRADED, 0, Kept(0, 1), 0, 1)
+        self.told = Told(self.engine, self.lists)
         self.sequence = 0
         self.told.answered(TRADES, Subscribed(TRADES, "one", 0, [], []))
 
@@ -56,9 +65,10 @@ class L1:
     def post(self, chunk: int, *fills: Fill) -> None:
         """A chunk comes onto L1."""
         self.engine.chunk_count = chunk
-        self.engine.recent_fills.extend(fills)
+        for one in fills:
+            self.lists.append(TRADED, 0, Trade(one.time, one.operation, one.chunk, one))
         applied = Applied(operation_tag=0, code=codes.OK, account=None, accounts=[], chunk=chunk, operation=0)
-        filled = [Filled(fill=one, maker_fee=0, taker_fee=one.fee) for one in fills]
+        filled = [Filled(fill=one, maker_fee=0, taker_fee=one.fee, maker=LEFT, taker=LEFT) for one in fills]
         self.told.posted(Processed(code=codes.OK, effects=[applied, *filled], changed=True))
 
     @property

@@ -56,7 +56,6 @@ def snapshot(world: World) -> list[Any]:
         dict(engine.orders._open),
         dict(engine.orders._taken),
         engine.chunk_count,
-        list(engine.recent_fills),
     ]
 
 

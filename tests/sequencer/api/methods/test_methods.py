@@ -78,7 +78,7 @@ async def test_books_fills_and_accounts_in_the_words_of_the_api(desk: Desk) -> N
     book = await desk.ask("catenary_book", market="BTC")
     assert book == {"market": "BTC", "bids": [[PRICE - 7, 50]], "asks": [[PRICE, LOTS - 300]]}
     assert await desk.ask("catenary_book", market=0) == book
-    (fill,) = await desk.ask("catenary_fills", account=FIRST + 1)
+    (fill,) = (await desk.ask("catenary_trades", market="BTC"))["trades"]
     assert (fill["price_ticks"], fill["size_lots"], fill["taker_side"]) == (PRICE, 300, "buy")
     assert (fill["maker"], fill["taker"]) == (FIRST, FIRST + 1)
     seen = await desk.ask("catenary_account", account=FIRST + 1)

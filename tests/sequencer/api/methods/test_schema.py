@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from prover.signing import typed_data
 from prover.stf import constants, containers
-from sequencer.api.methods.channels import CHANNELS
+from sequencer.api.methods.feeds.channels import CHANNELS
 from sequencer.api.methods.reports import Reports
 from sequencer.api.rpc.errors import CallError
 from sequencer.api.rpc.handlers import register
@@ -134,13 +134,19 @@ async def ask_all(whole: Whole) -> None:
             await whole.ask("catenary_explain", account=account)
             await whole.ask("catenary_contribution", account=account, shock_bp=-1_500)
             await whole.ask("catenary_openOrders", account=account)
-            await whole.ask("catenary_fills", account=account)
+            for name in ("fills", "fundingPayments", "transfers", "equity", "orderHistory"):
+                await whole.ask(f"catenary_{name}", account=account)
             await whole.ask("catenary_withdrawals", account=account)
     await whole.ask("catenary_contribution", account=FIRST, shock_bp=1_500, market="BTC")
     for name in ("status", "markets", "queue", "batches", "postMortems", "reports"):
         await whole.ask(f"catenary_{name}")
     await whole.ask("catenary_accounts", owner=owner(0))
     await whole.ask("catenary_book", market="BTC")
+    await whole.ask("catenary_statistics")
+    for name in ("trades", "fundingRates"):
+        await whole.ask(f"catenary_{name}", market="BTC")
+    for source in ("trades", "oracle"):
+        await whole.ask("catenary_candles", market="BTC", interval="1m", source=source)
     for side in ("long", "short"):
         await whole.ask("catenary_deleveragingRanking", market="BTC", side=side)
     buy = {"kind": "order", "account": FIRST + 3, "market": 0, "side": 0, "size_lots": 500, "limit_price_ticks": PRICE}

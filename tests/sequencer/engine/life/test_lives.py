@@ -280,3 +280,16 @@ def test_heads_in_memory_are_bounded_and_written_before_they_go(monkeypatch: pyt
 
 def test_a_name_is_read_as_it_is_written() -> None:
     assert place_of(order_name(17, 255, 2**48 - 1)) == (17, 255, 2**48 - 1)
+
+
+def test_the_past_of_an_account_is_listed_from_its_newest_order_back() -> None:
+    ring = Ring(4)
+    open_one = ring.take(9, leaves=False)
+    taken = [ring.take(1 + step % 3) for step in range(7)]
+    listed = ring.lives.past(17, None, 9)
+    assert {place[2] for _, place, _ in listed} == {*taken[-3:], open_one}
+    assert [place[2] for _, place, _ in listed if place[2] != open_one] == taken[-1:-4:-1]
+    numbers = [number for number, _, _ in listed]
+    assert numbers == sorted(numbers, reverse=True)
+    assert [one[0] for one in ring.lives.past(17, numbers[1], 1)] == [numbers[2]]
+    assert ring.lives.past(18, None, 9) == []

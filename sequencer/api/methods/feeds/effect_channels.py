@@ -30,6 +30,8 @@ SPEAKS_ON: Final[dict[type[effects.Effect], tuple[str, ...]]] = {
     effects.PaidOut: (),
     effects.Opened: (ACCOUNT,),
     effects.Rescued: (BOOK, ACCOUNT, RESCUES),
+    effects.Settled: (ACCOUNT,),
+    effects.Moved: (ACCOUNT,),
     effects.Ticked: (BOOK, PRICES),
     effects.MarketChanged: (BOOK,),
 }

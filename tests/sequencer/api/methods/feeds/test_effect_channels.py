@@ -3,7 +3,7 @@
 from typing import get_args
 
 from prover.stf import constants
-from sequencer.api.methods.effect_channels import ACCOUNT, BOOK, PRICES, SPEAKS_ON, TRADES, keys, speaking
+from sequencer.api.methods.feeds.effect_channels import ACCOUNT, BOOK, PRICES, SPEAKS_ON, TRADES, keys, speaking
 from sequencer.engine.effects import AnyEffect, accounts_of, markets_of
 from tests.sequencer.node_world import BTC, BUY, FIRST, SELL, World
 from tests.sequencer.node_world import PRICES as TICK_PRICES

@@ -6,21 +6,26 @@ from typing import Final
 import msgspec
 
 from sequencer.api.methods.accounts import Accounts
-from sequencer.api.methods.effect_channels import ACCOUNT, BOOK, PRICES, keys, speaking
+from sequencer.api.methods.feeds.effect_channels import ACCOUNT, BOOK, PRICES, keys, speaking
 from sequencer.api.methods.rollup import Rollup
 from sequencer.api.rpc.subscriptions import Channel, Feeds
 from sequencer.engine.effects import Processed, accounts_of, markets_of
 from sequencer.engine.engine import Engine
+from sequencer.history.history import History
+from sequencer.history.lists import Asked
+from sequencer.history.records import TRADES
 from sequencer.schema.accounts import MarginCall
-from sequencer.schema.answers import AccountUpdate, OrderEvent, PostMortemView
+from sequencer.schema.answers import AccountUpdate, FillView, OrderEvent, PostMortemView
 from sequencer.schema.channels import TOLD_ON
-from sequencer.views.books import book, fill_view, open_orders, trades
+from sequencer.views.books import book, fill_view, open_orders
+from sequencer.views.history import trade_view
 from sequencer.views.margin_calls import MarginCalls
 from sequencer.views.markets import market_views, names
 from sequencer.views.orders import event_view
 from sequencer.views.rescues import post_mortem_view
 
 _LEVELS: Final = 20
+_TRADES: Final = 50
 _BATCHES: Final = 20
 _RESCUES: Final = 20
 _CALLS: Final = 200
@@ -41,8 +46,11 @@ CHANNELS: Final = tuple(Channel(name, sentence, *TOLD_ON[name]) for name, senten
 class Channels:
     """Listens to what was sequenced and posted. Valuing costs more than telling: nobody listens to most accounts."""
 
-    def __init__(self, engine: Engine, accounts: Accounts, rollup: Rollup, calls: MarginCalls) -> None:
+    def __init__(
+        self, engine: Engine, history: History, accounts: Accounts, rollup: Rollup, calls: MarginCalls
+    ) -> None:
         self._engine = engine
+        self._history = history
         self._accounts = accounts
         self._rollup = rollup
         self._calls = calls
@@ -81,8 +89,13 @@ class Channels:
         engine, called = self._engine, names(self._engine.globals)
         for index in range(self._markets_open, len(called)):
             feeds.open(f"book:{called[index]}", lambda index=index: book(engine, index, _LEVELS))  # type: ignore[misc]
-            feeds.open(f"trades:{called[index]}", lambda index=index: trades(engine, index))  # type: ignore[misc]
+            feeds.open(f"trades:{called[index]}", lambda index=index: self._trades(index))  # type: ignore[misc]
         self._markets_open = len(called)
+
+    def _trades(self, market: int) -> list[FillView]:
+        """The newest fills of a market, the oldest first."""
+        page = self._history.lists.page(TRADES, market, Asked(limit=_TRADES))
+        return [trade_view(self._engine.globals, row) for row in reversed(page.rows)]
 
     def sequenced(self, outcome: Processed) -> None:
         """Tells the feeds about a durable input."""

@@ -1,0 +1,1 @@
+"""What lasts of a venue beside its state: fills, trades, funding, movements, candles. Pure."""
