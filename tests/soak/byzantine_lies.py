@@ -284,6 +284,9 @@ BODIES: Final[dict[str, Lie]] = {
     "bodies with one twice": _bodies(lambda rng, bodies: [bodies[0], *bodies]),
     "bodies with junk between": _bodies(_with_junk),
     "bodies of nothing, as many as there may be": _bodies(lambda rng, bodies: [bodies[0][:6]] * MAX_CHUNKS),
+    "bodies as long and as many as there may be": _bodies(
+        lambda rng, bodies: [bodies[0].ljust(MAX_CHUNK_BYTES, rng.choice([b"\0", b"\xff"]))] * MAX_CHUNKS
+    ),
 }
 
 
