@@ -189,12 +189,13 @@ class Follower:
             return []
         found, last = await self._logs(first, blocks[-1].number)
         blocks = blocks[: last - first + 1]
-        logs: dict[bytes, list[Log]] = {block.hash: [] for block in blocks}
-        for log in found:
+        # By place: a node behind a balancer may tell one twice, or in an order of its own.
+        logs: dict[bytes, dict[int, Log]] = {block.hash: {} for block in blocks}
+        for log in sorted(found, key=lambda log: log.log_index):
             if log.block_hash not in logs:
                 return []
-            logs[log.block_hash].append(log)
-        applied = [Applied(block, tuple(logs[block.hash])) for block in blocks]
+            logs[log.block_hash][log.log_index] = log
+        applied = [Applied(block, tuple(logs[block.hash].values())) for block in blocks]
         # No absence is believed: a node that answers with no logs, in time and with status 200, may lack them.
         if self._is_whole is not None and not await self._is_whole(applied):
             return []

@@ -263,6 +263,24 @@ async def test_a_follower_holds_no_more_logs_than_memory_is_meant_for(
         assert seen == HEAD + 1
 
 
+async def test_a_follower_gives_each_log_once_and_in_its_order() -> None:
+    class Muddled(Node):
+        """Three logs a block, backwards, and one of them twice."""
+
+        def encoded(self, content: Any, results: list[Any]) -> bytes:
+            if isinstance(results[0], list):
+                every = [log | {"logIndex": hex(index)} for log in results[0] for index in (2, 1, 0, 1)]
+                results = [every[::-1]]
+            return super().encoded(content, results)
+
+    async with Muddled().client() as client:
+        events = await client.follow(None, 0).poll()
+    assert len(events) == HEAD + 1
+    for event in events:
+        assert isinstance(event, Applied)
+        assert [(log.block_number, log.log_index) for log in event.logs] == [(event.block.number, i) for i in range(3)]
+
+
 async def test_a_follower_says_that_a_block_is_too_large_and_waits_for_no_better_answer() -> None:
     node = Node()
     node.log_bytes = LIMIT_BYTES
