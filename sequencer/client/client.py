@@ -170,9 +170,13 @@ class NodeClient:
         """What the node says is to be signed; never sign it without building it yourself."""
         return await self._typed(TypedData, "catenary_typedData", operation=operation)
 
-    async def preview(self, operation: Fields) -> Preview:
-        """What an order, transfer or withdrawal would come to; nothing is sent."""
-        return await self._typed(Preview, "catenary_preview", operation=operation)
+    async def preview(self, operation: Fields, opened_with_micros: int | None = None) -> Preview:
+        """What an order, transfer or withdrawal would come to; nothing is sent.
+
+        opened_with_micros: an order in an account that a transfer of so much from its own would open.
+        """
+        params = {"operation": operation, "opened_with_micros": opened_with_micros}
+        return await self._typed(Preview, "catenary_preview", **params)
 
     async def explain(self, account: int) -> Explanation:
         """Every number of an account with its formula and inputs."""

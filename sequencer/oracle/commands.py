@@ -124,6 +124,13 @@ def _pairs(
 )
 @click.option("--max-move-ppm", type=click.IntRange(1, 10**6), default=50_000, show_default=True, help="Else confirm.")
 @click.option("--confirmations", type=click.IntRange(1, 100), default=3, show_default=True, help="Readings of a jump.")
+@click.option(
+    "--missing-seconds",
+    type=click.FloatRange(0),
+    default=60.0,
+    show_default=True,
+    help="A market without a price for so long is said to have none, and the others are signed.",
+)
 @click.option("--impact-dollars", type=click.IntRange(1, 10**9), default=1_000, show_default=True, help="For premiums.")
 @click.option(
     "--premium-cap-ppb",

@@ -99,7 +99,8 @@ def seen_by(options: Options, source: PriceSource, signer_index: int) -> PriceSo
 def opened_signer(options: Options, connection: Connection, source: PriceSource, key: SignerKey) -> OracleSigner:
     """A signer by the wall clock."""
     markets = connection.terms.markets
-    price_filter = PriceFilter(markets, round(options.max_age * 1_000), options.max_move_ppm, options.confirmations)
+    ages = round(options.max_age * 1_000), round(options.missing_seconds * 1_000)
+    price_filter = PriceFilter(markets, ages[0], options.max_move_ppm, options.confirmations, ages[1])
     price_filter.begin_at(connection.last_ticks)
     return OracleSigner(
         key,

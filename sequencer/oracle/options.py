@@ -49,6 +49,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     max_age: float
     max_move_ppm: int
     confirmations: int
+    missing_seconds: float
     impact_dollars: int
     premium_cap_ppb: int
     ticks: int | None

@@ -68,6 +68,7 @@ class OracleSigner:
         self._now_ms = now_ms
         self._premium_rule = premium_rule
         self._signed_ms = 0
+        self._without: list[str] = []
         self._log = structlog.get_logger("oracle").bind(signer=key.index)
 
     def follow(self, terms: Terms, source: PriceSource) -> None:
@@ -106,6 +107,9 @@ class OracleSigner:
         except Silent as silent:
             self._log.warning("oracle.silent", time_ms=time_ms, reason=str(silent))
             return Step(time_ms, reason=str(silent))
+        if self._without != self._price_filter.without:
+            self._without = self._price_filter.without
+            self._log.warning("oracle.without_price", time_ms=time_ms, markets=self._without)
         premiums = await self._premiums(prices)
         report = signed_report(self._terms.domain, self._key.sign, time_ms, self._key.index, prices, premiums)
         answers: dict[str, str] = {}
@@ -129,7 +133,7 @@ class OracleSigner:
                 continue
             if len(books) == len(prices):
                 return [
-                    premium_ppb(books[i].bids, books[i].asks, price, impact_micros, cap_ppb)
+                    premium_ppb(books[i].bids, books[i].asks, price, impact_micros, cap_ppb) if price else 0
                     for i, price in enumerate(prices)
                 ]
             self._log.warning("oracle.no_book", node=node.url)

@@ -194,6 +194,16 @@ class OfOperation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     operation: UnsignedOperation
 
 
+class ToPreview(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An operation without signature; with `opened_with_micros` an order of an account that is not there yet.
+
+    It is previewed as if a transfer of so much from the account that it names had opened one for it.
+    """
+
+    operation: UnsignedOperation
+    opened_with_micros: RepeatedUint64 | None = None
+
+
 class SignedOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An order and its 64- or 65-byte signature; and, unsigned, what is asked of the venue beside it.
 

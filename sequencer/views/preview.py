@@ -85,11 +85,15 @@ def _leaving(engine: Engine, applied: Chunk, account: int, open: Open) -> tuple[
     return leaving, open
 
 
-def preview_order(engine: Engine, order: containers.Order, now_ms: int) -> Foreseen:
-    """An order, as if its owner had signed it: judged, placed and rested by the engine's own code on a scratch copy."""
-    owner = engine.account(order.account).owner
+def preview_order(engine: Engine, order: containers.Order, now_ms: int, opened: "Opened | None" = None) -> Foreseen:
+    """An order, as if its owner had signed it: judged, placed and rested by the engine's own code on a scratch copy.
+
+    opened: the order is of an account that is not there yet.
+    """
+    rows = _Rows(engine, {} if opened is None else opened.rows)
+    owner = rows.account(order.account).owner
     arrival = Arrival(order, operations.order_bytes(order, _NO_SIGNATURE), owner)
-    scratch = _Scratch(engine, now_ms)
+    scratch = _Scratch(engine, now_ms, rows)
     open = engine.orders.reserved(order.account, scratch.chunk.globals.risk.price)
     before = _seen(scratch.chunk, order.account, open)
     judged = judge(engine.orders, scratch.chunk, arrival)
@@ -205,13 +209,32 @@ def _fitted(
     return kept_behind(order, scratch.account(order.account), lots, before)
 
 
+class Opened(msgspec.Struct, frozen=True):
+    """An account that a transfer would open: its index, and the rows of both, by index."""
+
+    account: int
+    rows: dict[int, containers.Account]
+
+
+def opened_by(engine: Engine, transfer: containers.Request, now_ms: int) -> Opened | Foreseen:
+    """The account that a transfer to no account would open; what is told of the transfer where it would be refused."""
+    trial = _trial(engine, now_ms, engine.account(transfer.account).owner)
+    applied = preview(trial, operations.request_bytes(constants.TRANSFER, transfer, _NO_SIGNATURE))
+    if applied.operation_codes[0] != codes.OK:
+        return preview_request(engine, constants.TRANSFER, transfer, now_ms)
+    index = engine.globals.next_account
+    return Opened(index, {each: peek_account(applied, each) for each in (transfer.account, index)})
+
+
 class _Rows(msgspec.Struct):
-    """Rows with everything sequenced so far."""
+    """Rows with everything sequenced so far, and what is imagined beside them."""
 
     engine: Engine
+    imagined: dict[int, containers.Account] = {}
 
     def account(self, index: int) -> containers.Account:
-        return self.engine.account(index)
+        found = self.imagined.get(index)
+        return self.engine.account(index) if found is None else found
 
     def slot(self, leaf_index: int) -> containers.Slot:
         return self.engine.slot(leaf_index)
@@ -220,12 +243,12 @@ class _Rows(msgspec.Struct):
 class _Scratch:
     """The open chunk on a copy that is thrown away: what it has admitted, the room it has left, its clock."""
 
-    def __init__(self, engine: Engine, now_ms: int) -> None:
+    def __init__(self, engine: Engine, now_ms: int, rows: _Rows) -> None:
         self._engine = engine
         self._now_ms = now_ms
         view = engine.view
         self._size = engine.open_chunk.body_size
-        self.chunk = _behind(engine, view)
+        self.chunk = _behind(engine, view, rows)
         if engine.open_operations:
             self.chunk.weight = view.weight
             self.chunk.account_references = view.account_references
@@ -315,18 +338,18 @@ class _Reached:
             self._copy.add(*found)
 
 
-def _behind(engine: Engine, view: Chunk, recover: Recover | None = None) -> Chunk:
+def _behind(engine: Engine, view: Chunk, rows: _Rows, recover: Recover | None = None) -> Chunk:
     """A throw-away chunk on top of everything sequenced."""
     # An open chunk without an operation has nothing but a time, which the next operation sets anew.
     commitment, globals = view.pre_commitment, view.pre_globals
     if engine.open_operations:
         commitment, globals = view.commitment, view.globals
-    return Chunk(engine.domain, commitment, globals, _Rows(engine), recover or view.ecrecover)
+    return Chunk(engine.domain, commitment, globals, rows, recover or view.ecrecover)
 
 
 def _trial(engine: Engine, now_ms: int, owner: bytes) -> Chunk:
     """A throw-away chunk with the clock that the next operation will find, to which every signature is the owner's."""
-    trial = _behind(engine, engine.view, lambda digest, v, r, s: owner)
+    trial = _behind(engine, engine.view, _Rows(engine), lambda digest, v, r, s: owner)
     if not engine.open_operations:
         trial.open(now_ms)
     return trial

@@ -123,7 +123,7 @@ def signer(
         SignerKey(index, partial(signatures.sign, key)),
         terms,
         source or Says(),
-        PriceFilter(terms.markets, 15_000, 50_000, 3),
+        PriceFilter(terms.markets, 15_000, 50_000, 3, 60_000),
         nodes,
         trio_clock_ms,
         PremiumRule(impact_micros=1_000 * 10**6, cap_ppb=500_000),

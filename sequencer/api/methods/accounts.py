@@ -28,14 +28,14 @@ from sequencer.schema.accounts import (
     SlotHint,
     VoidedView,
 )
-from sequencer.schema.params import LIST_LIMIT, ContributionOf, OfAccount, OfOperation, OfOwner
-from sequencer.schema.values import as_hex
+from sequencer.schema.params import LIST_LIMIT, ContributionOf, OfAccount, OfOwner, ToPreview, UnsignedOperation
+from sequencer.schema.values import RepeatedUint64, as_hex
 from sequencer.views.account import outlook, standing_of
 from sequencer.views.books import free_slot, open_orders, voided_view
 from sequencer.views.contribution import contribution
 from sequencer.views.explain import explain
 from sequencer.views.margin_calls import MarginCalls, next_level
-from sequencer.views.preview import preview_order, preview_request
+from sequencer.views.preview import opened_by, preview_order, preview_request
 from sequencer.views.rankings import Rankings
 
 _PREVIEWED: Final = (constants.TRANSFER, constants.WITHDRAW, constants.SET_LEVERAGE)
@@ -108,12 +108,14 @@ class Accounts:
         "An account before and after an order, transfer, withdrawal or bound of leverage that is not sent, with "
         "buying power, margin call and deleveraging ranks.",
     )
-    async def preview(self, params: OfOperation, call: Call) -> Preview:
+    async def preview(self, params: ToPreview, call: Call) -> Preview:
         """A refusal is an answer here: the numbers before it are still good."""
         drafted = self._drafter.draft(params.operation)
         message = drafted.message
         require_account(self._engine, message.account)
-        if isinstance(message, containers.Order):
+        if params.opened_with_micros is not None:
+            seen = self._preview_opened(message, params.opened_with_micros)
+        elif isinstance(message, containers.Order):
             seen = preview_order(self._engine, sized(message), self._now_ms())
         elif drafted.tag in _PREVIEWED:
             given = sized_request(drafted.tag, message)
@@ -124,6 +126,21 @@ class Accounts:
             )
         told = msgspec.structs.asdict(self._marked(seen))
         return Preview(**told, operation=drafted.operation, finality="preview")
+
+    def _preview_opened(self, message: containers.Order | containers.Request, micros: RepeatedUint64) -> Foreseen:
+        """An order in an account that a transfer from its own would open; of the transfer, where that is refused."""
+        if not isinstance(message, containers.Order):
+            raise CallError(INVALID_PARAMS, "Only an order can be previewed in an account that is not there yet.")
+        asked = UnsignedOperation(
+            "transfer", message.account, amount_micros=micros, to_account=constants.NEW_ACCOUNT
+        )  # fmt: skip
+        transfer = self._drafter.draft(asked).message
+        assert isinstance(transfer, containers.Request)
+        opened = opened_by(self._engine, sized_request(constants.TRANSFER, transfer), self._now_ms())
+        if isinstance(opened, Foreseen):
+            return opened
+        order = msgspec.structs.replace(message, account=opened.account)
+        return preview_order(self._engine, sized(order), self._now_ms(), opened)
 
     def _marked(self, seen: Foreseen) -> Foreseen:
         """Every state with its ranks and with the margin call that the next tick would tell at the same prices."""

@@ -42,7 +42,7 @@ def preview_order(settings: Settings, account: int | None, **given: Any) -> None
 
     async def operation(grid: Grid, index: int, wallet: Wallet) -> dict[str, Any]:
         market = grid.listed(given["market"])
-        return _order_fields(order_terms(market, given, await listed_price(wallet, market, given)), index)
+        return unsigned_order(order_terms(market, given, await listed_price(wallet, market, given)), index)
 
     _preview(settings, account, operation)
 
@@ -84,7 +84,7 @@ def preview_transfer(settings: Settings, amount: str, to_account: int, account: 
     _preview(settings, account, operation)
 
 
-def _order_fields(terms: OrderTerms, account: int) -> dict[str, Any]:
+def unsigned_order(terms: OrderTerms, account: int) -> dict[str, Any]:
     """The signed fields that the terms decide; the node fills in slot and times."""
     from sequencer.client.clock import wall_clock_ms
 

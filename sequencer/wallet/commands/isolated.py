@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from prover.stf import constants
-from sequencer.client.errors import ClientError
+from sequencer.client.errors import ClientError, Rejected
+from sequencer.wallet.commands.insight import unsigned_order
 from sequencer.wallet.commands.options import order_terms, parse_slippage
 from sequencer.wallet.commands.requests import order_report
 from sequencer.wallet.commands.running import Report, Settings, command, run_action, warn
@@ -95,11 +96,19 @@ def open_isolated(settings: Settings, cross: int | None, amount: str, **given: A
 async def open_account(
     wallet: Wallet, market: ListedMarket, source: int, micros: int, terms: OrderTerms | None
 ) -> Report:
-    """Opens an account by a transfer, then places its first order; an error of that one names the account."""
+    """Opens an account by a transfer and places its first order, or neither: what would be refused is not sent.
+
+    Where the order is refused all the same, for something that came in between, the money goes back.
+    """
     from l1_bridge.addresses import checksum_address
     from sequencer.wallet.drafts import RequestTerms
     from sequencer.wallet.units import money_text
 
+    if terms is not None:
+        seen = await wallet.node.preview(unsigned_order(terms, source), micros)
+        if seen.status == "refused":
+            sentence = "account and first order would be refused together: nothing was signed or sent"
+            raise Rejected(seen.code, seen.refusal, sentence)
     transfer = RequestTerms(kind="transfer", amount=micros, other=constants.NEW_ACCOUNT)
     # Invariant: the first order is signed for no account that was there before, whatever the node calls new.
     rollup = checksum_address((await wallet.venue()).rollup)
@@ -126,8 +135,14 @@ async def open_account(
         return Report(fields, [drafted.text, told, f"trade with: {trade}"])
     try:
         placed = order_report(*await wallet.order(terms, opened), market)
+    except Rejected as error:
+        back = (await wallet.node.account(opened)).withdrawable_micros
+        await wallet.request(RequestTerms(kind="transfer", amount=back, other=source), opened)
+        warn(f"account {opened} was opened, its first order refused, and {money_text(back)} went back to {source}")
+        error.data |= {"account": opened, "returned_micros": str(back)}
+        raise
     except ClientError as error:
-        warn(f"{told}; only its first order failed")
+        warn(f"{told}; what became of its first order is not known")
         error.data |= {"account": opened}
         raise
     return Report({**fields, "order": placed.fields}, [drafted.text, told, *placed.shown])

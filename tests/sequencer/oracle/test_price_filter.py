@@ -16,7 +16,7 @@ class Watch:
     """A filter over two markets, one reading a grid time."""
 
     def __init__(self) -> None:
-        self.price_filter = PriceFilter([Market("BTC", 1), Market("ETH", 2)], 15_000, 50_000, 3)
+        self.price_filter = PriceFilter([Market("BTC", 1), Market("ETH", 2)], 15_000, 50_000, 3, 60_000)
         self.time = NOW
 
     def sees(self, btc: float, eth: float = 3_000.0, age: int = 0) -> list[int] | str:
@@ -79,7 +79,7 @@ def test_one_market_silences_all() -> None:
     assert watch.sees(30_000, 9_000.0) == (
         "BTC: moved from 600000 to 300000 ticks, seen 1 times; ETH: moved from 300000 to 900000 ticks, seen 1 times"
     )
-    price_filter = PriceFilter([Market("BTC", 1)], 15_000, 50_000, 3)
+    price_filter = PriceFilter([Market("BTC", 1)], 15_000, 50_000, 3, 60_000)
     with pytest.raises(Silent, match="BTC: no price"):
         price_filter.prices(NOW, [None])
     with pytest.raises(Silent, match="another number of markets"):
@@ -92,10 +92,57 @@ def test_a_price_that_ticks_cannot_say(dollars: float) -> None:
 
 
 def test_a_filter_that_follows_forgets_nothing() -> None:
-    price_filter = PriceFilter([], 15_000, 50_000, 3)
+    price_filter = PriceFilter([], 15_000, 50_000, 3, 60_000)
     price_filter.follow(MARKETS[:1])
     assert price_filter.prices(NOW, [Quote(60_000.0, NOW)]) == [600_000]
     price_filter.follow((MARKETS[0], DOGE))
     with pytest.raises(Silent, match="BTC: moved"):
         price_filter.prices(NOW, [Quote(70_000.0, NOW), Quote(0.25, NOW)])
     assert price_filter.prices(NOW, [Quote(60_000.0, NOW), Quote(0.25, NOW)]) == [600_000, 250]
+
+
+class Gap:
+    """A filter over two markets of which one may have no quote."""
+
+    def __init__(self) -> None:
+        self.price_filter = PriceFilter([Market("BTC", 1), Market("ETH", 2)], 15_000, 50_000, 3, 60_000)
+        self.time = NOW
+
+    def sees(self, btc: float | None, eth: float | None = 3_000.0) -> list[int] | str:
+        """The ticks that are signed, or why none are."""
+        self.time += STEP
+        quotes = [None if dollars is None else Quote(dollars, self.time) for dollars in (btc, eth)]
+        try:
+            return self.price_filter.prices(self.time, quotes)
+        except Silent as silent:
+            return str(silent)
+
+
+def test_a_market_whose_source_is_gone_stops_the_others_for_a_minute_and_no_longer() -> None:
+    gap = Gap()
+    assert gap.sees(60_000) == [600_000, 300_000]
+    for _ in range(60_000 // STEP):
+        assert gap.sees(None) == "BTC: no price"
+        assert gap.price_filter.without == []
+    assert gap.sees(None) == [0, 300_000]
+    assert gap.price_filter.without == ["BTC"]
+    # It is back at once, measured against what was signed of it last.
+    assert gap.sees(60_100) == [601_000, 300_000]
+    assert gap.price_filter.without == []
+    # A short gap begins anew.
+    assert gap.sees(None) == "BTC: no price"
+
+
+def test_a_jump_that_nothing_confirms_is_no_missing_price() -> None:
+    gap = Gap()
+    gap.sees(60_000)
+    for place in range(100):
+        assert "BTC: moved" in str(gap.sees(30_000 if place % 2 else 90_000))
+
+
+def test_nobody_is_told_that_no_market_has_a_price() -> None:
+    gap = Gap()
+    for _ in range(2 * 60_000 // STEP):
+        assert isinstance(gap.sees(None, None), str)
+    assert gap.sees(None, None) == "no market has a price"
+    assert gap.sees(60_000, None) == [600_000, 0]

@@ -116,7 +116,7 @@ def test_a_month_of_real_closes() -> None:
     assert len(series.closes) > 40_000
     assert (min(series.closes) > 30_000, max(series.closes) < 50_000) == (True, True)
     source = RecordedPrices([series], speed=3_600.0, start_ms=NOW)
-    kept = PriceFilter([Market("BTC", 1)], 15_000, 100_000, 3)
+    kept = PriceFilter([Market("BTC", 1)], 15_000, 100_000, 3, 60_000)
     # An hour a second, five hours a grid time: the crash of 21 January within a minute, every close signed.
     signed = [kept.prices(NOW + step * STEP, trio.run(source.quotes, NOW + step * STEP))[0] for step in range(149)]
     assert min(signed) == pytest.approx(336_000, rel=0.03)

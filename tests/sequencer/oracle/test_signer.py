@@ -43,6 +43,33 @@ async def at_step(world: OracleWorld, signers: list[Any], time: int) -> list[Ste
 
 
 @pytest.mark.trio
+async def test_a_market_that_most_sources_have_lost_is_set_aside_and_the_others_go_on(
+    world: OracleWorld, mock_clock: trio.testing.MockClock
+) -> None:
+    node = world.client()
+    sources = [Says() for _ in range(5)]
+    signers = [signer(index, [node], sources[index]) for index in range(5)]
+    await at_step(world, signers, START)
+    globals = world.venue.engine.globals
+    for source in sources[:3]:
+        source.dollars = (*DOLLARS[:2], None)
+    steps: list[Step] = []
+    for count in range(1, 60_000 // STEP + 2):
+        mock_clock.jump(STEP / 1_000)
+        steps = await at_step(world, signers, START + count * STEP)
+        is_silent = count <= 60_000 // STEP
+        assert [step.report is None for step in steps] == [is_silent] * 3 + [False] * 2
+    assert "tick" in steps[-1].answers.values()
+    globals = world.venue.engine.globals
+    assert globals.tick_time == steps[-1].time_ms
+    # Its price stands and it is only reduced; the others have theirs.
+    assert globals.risk.price[:3] == list(PRICES)
+    assert [market.status for market in globals.markets[:3]] == [
+        constants.MARKET_OPEN, constants.MARKET_OPEN, constants.MARKET_REDUCE_ONLY,
+    ]  # fmt: skip
+
+
+@pytest.mark.trio
 async def test_five_signers_make_a_tick_and_two_are_spares(
     world: OracleWorld, mock_clock: trio.testing.MockClock
 ) -> None:

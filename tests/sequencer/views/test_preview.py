@@ -12,7 +12,7 @@ from sequencer.engine.engine import EngineLimits
 from sequencer.engine.order_book import Limits
 from sequencer.schema.accounts import Foreseen, Outlook
 from sequencer.views.account import outlook
-from sequencer.views.preview import _trial, preview_order, preview_request
+from sequencer.views.preview import Opened, _trial, opened_by, preview_order, preview_request
 from tests.sequencer.node_world import (
     BTC,
     BUY,
@@ -272,6 +272,32 @@ def test_a_transfer_to_a_new_account_and_a_bound_of_leverage() -> None:
         world.engine, constants.SET_LEVERAGE, request(world.now, FIRST, amount=constants.PPM + 1), world.now
     )
     assert (wrong.refusal, wrong.after) == ("NOT_CANONICAL", wrong.before)
+
+
+def test_an_order_in_an_account_that_a_transfer_would_open_is_what_then_happens() -> None:
+    world = World(3)
+    world.order(1, SELL, PRICE, 100 * LOTS)
+
+    def seen_with(micros: int, size: int) -> Foreseen:
+        before = snapshot(world)
+        transfer = request(world.now, FIRST, amount=micros, other=constants.NEW_ACCOUNT)
+        opened = opened_by(world.engine, transfer, world.now)
+        if isinstance(opened, Opened):
+            given = order(world.now, opened.account, BUY, PRICE, size)
+            opened = preview_order(world.engine, given, world.now, opened)
+        assert snapshot(world) == before
+        return opened
+
+    # The transfer's own refusal is told; then what the money would not carry; then what it does.
+    assert seen_with(constants.CREATION_FEE, LOTS).refusal == "TOO_SMALL"
+    assert seen_with(51 * DOLLAR, 10 * LOTS).status == "refused"
+    seen = seen_with(51 * DOLLAR, LOTS)
+    assert (seen.status, seen.before.equity_micros, seen.after.account) == ("filled", 50 * DOLLAR, FIRST + 3)
+    transfer = request(world.now, FIRST, amount=51 * DOLLAR, other=constants.NEW_ACCOUNT)
+    assert world.process(signed_request(constants.TRANSFER, transfer, key(0))).opened == FIRST + 3
+    outcome = world.process(signed_order(order(world.now, FIRST + 3, BUY, PRICE), key(0)))
+    assert outcome.status == "filled"
+    assert seen.after == seen_now(world, FIRST + 3)
 
 
 def test_orders_that_a_withdrawal_leaves_uncovered_are_foreseen() -> None:

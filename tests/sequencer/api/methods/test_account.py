@@ -10,7 +10,7 @@ from sequencer.api.rpc.errors import CallError
 from sequencer.schema.params import ContributionOf
 from sequencer.schema.values import decode_value
 from tests.sequencer.desk import Desk
-from tests.sequencer.node_world import BUY, DOLLAR, FIRST, PRICES, SELL, key, request, signed_request, tick
+from tests.sequencer.node_world import BUY, DOLLAR, FIRST, LOTS, PRICES, SELL, key, request, signed_request, tick
 from tests.sequencer.views.test_explain import told_numbers
 
 pytestmark = pytest.mark.trio
@@ -352,3 +352,22 @@ async def test_a_contribution_names_its_markets(desk: Desk) -> None:
 async def test_a_shock_to_nothing_or_beyond_reason_is_no_question(shock_bp: int) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"account": FIRST, "shock_bp": shock_bp}, ContributionOf, dec_hook=decode_value)
+
+
+async def test_an_order_of_an_account_that_is_not_there_yet_is_previewed_in_what_a_transfer_would_open(
+    desk: Desk,
+) -> None:
+    await desk.order(1, SELL, PRICES[0], 10 * LOTS)
+    fields = {"kind": "order", "account": FIRST, "market": 0, "side": BUY, "limit_price_ticks": PRICES[0]}
+
+    async def opened(micros: int, **more: Any) -> Any:
+        return await desk.ask("catenary_preview", operation={**fields, **more}, opened_with_micros=micros)
+
+    seen = await opened(101 * DOLLAR, size_lots=LOTS)
+    assert (seen["status"], seen["before"]["account"], seen["after"]["account"]) == ("filled", FIRST + 4, FIRST + 4)
+    assert (seen["before"]["equity_micros"], seen["finality"]) == (str(100 * DOLLAR), "preview")
+    assert (await opened(DOLLAR, size_lots=LOTS))["refusal"] == "TOO_SMALL"
+    assert (await opened(11 * DOLLAR, size_lots=10 * LOTS))["status"] == "refused"
+    with pytest.raises(CallError) as refused:
+        await desk.ask("catenary_preview", operation={"kind": "set_leverage", "account": FIRST}, opened_with_micros=5)
+    assert refused.value.error.name == "INVALID_PARAMS"

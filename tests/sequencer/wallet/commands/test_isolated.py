@@ -13,9 +13,10 @@ from l1_bridge.client.client import L1Client
 from prover.stf import constants
 from sequencer.client.client import Fields, NodeClient
 from sequencer.client.clock import wall_clock_ms
-from sequencer.client.errors import Rejected
-from sequencer.schema.accounts import AccountView, Maturing, OpenOrder, PositionView
+from sequencer.client.errors import NodeUnreachable, Rejected
+from sequencer.schema.accounts import AccountView, Maturing, OpenOrder, Outlook, PositionView, Preview
 from sequencer.schema.answers import MarketView, OrderResult, RequestResult
+from sequencer.schema.params import UnsignedOperation
 from sequencer.wallet.bridge import Bridge
 from sequencer.wallet.commands.isolated import accounts, close_account, closing_terms, open_account
 from sequencer.wallet.drafts import OrderTerms
@@ -60,6 +61,7 @@ class SmallVenue(NodeClient):
         self.liquidity = 10**9
         self.sent: list[tuple[str, Fields]] = []
         self.refuses: dict[str, str] = {}
+        self.previewed: list[int | None] = []
 
     async def accounts(self, owner: bytes) -> list[int]:
         return sorted(self.views) if owner == KEY.address else []
@@ -98,6 +100,14 @@ class SmallVenue(NodeClient):
         left = (abs(held.size_lots) - filled) * (1 if held.size_lots > 0 else -1)
         self.change(account, positions=[msgspec.structs.replace(held, size_lots=left)] if left else [])
         return answer(OrderResult, status="filled" if left == 0 else "expired", filled_lots=filled)
+
+    async def preview(self, operation: Fields, opened_with_micros: int | None = None) -> Preview:
+        self.previewed.append(opened_with_micros)
+        outlook = answer(Outlook)
+        unsigned = UnsignedOperation("order", operation["account"])
+        is_refused = "preview" in self.refuses
+        told = {"refusal": self.refuses["preview"], "status": "refused"} if is_refused else {"status": "filled"}
+        return answer(Preview, before=outlook, after=outlook, operation=unsigned, **told)
 
     async def request(self, kind: str, request: Fields, signature: bytes) -> RequestResult:
         self.note(kind, request)
@@ -269,7 +279,19 @@ def test_an_account_opens_with_its_first_order(tmp_path: Path) -> None:
     assert (plain.fields["account"], plain.fields["order"]) == (19, None)
 
 
-def test_a_refused_transfer_places_no_order_and_a_refused_order_names_the_account(
+def test_what_would_be_refused_is_not_begun(tmp_path: Path) -> None:
+    node = SmallVenue(account_view(CROSS, 1_000 * DOLLAR))
+    node.refuses = {"preview": "TAKER_MARGIN"}
+    with pytest.raises(Rejected, match="TAKER_MARGIN"):
+        run(tmp_path, node, lambda wallet: open_account(wallet, BTC, CROSS, 50 * DOLLAR, FIRST_ORDER))
+    assert node.kinds() == []
+    assert node.previewed == [50 * DOLLAR]
+    # Without an order there is nothing to try.
+    run(tmp_path, node, lambda wallet: open_account(wallet, BTC, CROSS, 50 * DOLLAR, None))
+    assert node.previewed == [50 * DOLLAR]
+
+
+def test_a_refused_transfer_places_no_order_and_a_refused_order_sends_the_money_back(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     node = SmallVenue(account_view(CROSS, 1_000 * DOLLAR))
@@ -281,7 +303,27 @@ def test_a_refused_transfer_places_no_order_and_a_refused_order_names_the_accoun
     with pytest.raises(Rejected, match="TAKER_MARGIN") as caught:
         run(tmp_path, node, lambda wallet: open_account(wallet, BTC, CROSS, 50 * DOLLAR, FIRST_ORDER))
     assert caught.value.data["account"] == ISOLATED
-    assert "account 18 is open and holds $49.00" in capsys.readouterr().err
+    assert node.kinds() == ["transfer", "transfer", "order", "transfer"]
+    assert (node.sent[-1][1]["account"], node.sent[-1][1]["to_account"]) == (ISOLATED, CROSS)
+    assert caught.value.data["returned_micros"] == str(49 * DOLLAR)
+    assert "$49.00 went back to 17" in capsys.readouterr().err
+
+
+def test_an_order_without_an_answer_leaves_the_money_where_it_may_be_needed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Silent(SmallVenue):
+        """Takes what it is sent and does not answer."""
+
+        async def order(self, order: Fields, signature: bytes) -> OrderResult:
+            raise NodeUnreachable("gone")
+
+    node = Silent(account_view(CROSS, 1_000 * DOLLAR))
+    with pytest.raises(NodeUnreachable) as caught:
+        run(tmp_path, node, lambda wallet: open_account(wallet, BTC, CROSS, 50 * DOLLAR, FIRST_ORDER))
+    assert caught.value.data["account"] == ISOLATED
+    assert node.kinds() == ["transfer"]
+    assert "is not known" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("claimed", [CROSS, 19, 20, 3, constants.NEW_ACCOUNT, None])
