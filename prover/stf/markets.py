@@ -97,6 +97,7 @@ def settling(listed: containers.Market, price: int256, last: int256, time: int25
     start: int256 = (time - 1) // constants.HOUR * constants.HOUR
     counted_sum: int256 = listed.settling // constants.SETTLING_SHIFT
     counted_time: int256 = listed.settling % constants.SETTLING_SHIFT
+    expected: int256 = price
     if last <= start:
         # The hour's mean settles it, and stays its price for ever; too many gaps, and another hour must do.
         if counted_time >= constants.LEAST_SETTLING_TIME:
@@ -107,7 +108,12 @@ def settling(listed: containers.Market, price: int256, last: int256, time: int25
         lasted: int256 = min(time - max(last, start), constants.TICK_GAP)
         counted_sum = counted_sum + price * lasted
         counted_time = counted_time + lasted
-    return 0, price, counted_sum * constants.SETTLING_SHIFT + counted_time
+        # What it would settle at, if the price stayed: an account that stood at the price could owe at the mean, and
+        # whoever knows most of the mean could leave at the price.
+        left: int256 = start + constants.HOUR - time
+        if counted_time + left >= constants.LEAST_SETTLING_TIME:
+            expected = (counted_sum + price * left) // (counted_time + left)
+    return 0, expected, counted_sum * constants.SETTLING_SHIFT + counted_time
 
 
 def reported(

@@ -14,15 +14,12 @@ from tests.attacks.stage import (
     BTC,
     ETH,
     POOL,
-    SOL,
-    STEP,
     VICTIM,
     forced,
     held,
     rescue,
     size_of,
     stage,
-    value,
 )
 from tests.twins import venue
 from tests.twins.venue import DOLLAR, NOW, OWNERS, account, position
@@ -171,61 +168,6 @@ class TestSink:
         assert venue.run(state, rescue(constants.DELEVERAGE, other=ATTACKER)).codes == (c.OK,)
         assert conservation(state).sound
         assert state.globals.pool.owed > (HOLE - 1) * DOLLAR
-
-
-class TestMeanOfASettledMarket:
-    """An account stands at the last price of a market that settles at the mean of its hour."""
-
-    TOP = BTC * 11 // 10
-
-    def state(self, rows: dict[int, containers.Account]) -> State:
-        return stage(rows, market={"status": constants.MARKET_SETTLING, "changed_at": NOW - constants.HOUR})
-
-    def minutes(self, state: State, first: int, last: int) -> int:
-        """Both markets rise by a tenth within the hour, a tick a minute."""
-        for minute in range(first, last + 1):
-            now = NOW + minute * 60_000
-            prices = [BTC + (self.TOP - BTC) * minute // 60, ETH + ETH * minute // 600, SOL]
-            assert venue.run(state, venue.tick(now, prices), timestamp=now).codes == (c.OK,)
-        return now
-
-    def test_open_below_zero_without_a_position_nothing_calls_it(self) -> None:
-        # Long and short of two markets that move together, at its requirement all the time; in the end the one is
-        # closed, which only reduces.
-        positions = {0: position(BITCOIN, BITCOIN * BTC), 1: position(-2 * BITCOIN, -2 * BITCOIN * ETH)}
-        state = self.state({VICTIM: account(OWNERS[1], 1_600 * DOLLAR, positions)})
-        now = self.minutes(state, 1, 60)
-        closing = venue.trade(state, POOL, VICTIM, 2 * BITCOIN, ETH * 11 // 10, market=1, now=now)
-        assert venue.run(state, *closing, timestamp=now).codes[-1] == c.OK
-        row = state.account(VICTIM)
-        required = margin.requirement(self.TOP, BITCOIN, state.globals.risk.maintenance_ppm[0])
-        assert value(row, self.TOP) == 1_600 * DOLLAR > required
-        now += STEP
-        assert venue.run(state, venue.tick(now, [self.TOP, ETH, SOL]), timestamp=now).codes == (c.OK,)
-        assert state.globals.markets[0].status == constants.MARKET_SETTLED
-        late = [rescued(VICTIM, market, now) for market in (0, 1)]
-        late += [rescue(constants.DELEVERAGE, 1, market=market) for market in (0, 1)]
-        assert c.OK not in venue.run(state, *late, timestamp=now).codes
-        left = value(row, state.globals.risk.price[0])
-        assert left < -1_300 * DOLLAR
-        assert (state.globals.pool.receivable, state.globals.pool.owed) == (0, 0)
-
-    def test_open_who_knows_the_mean_closes_at_the_price(self) -> None:
-        rows = {VICTIM: held(BITCOIN, 30_000), ATTACKER: held(-BITCOIN, 30_000, owner=OWNERS[2])}
-        state = self.state(rows)
-        now = self.minutes(state, 1, 57)
-        for price in (BTC * 1096 // 1000,) * 3:
-            now += STEP
-            assert venue.run(state, venue.tick(now, [price, ETH, SOL]), timestamp=now).codes == (c.OK,)
-        close = forced(constants.FORCED_CLOSE, time=now - 1, amount=BITCOIN)
-        step = rescue(constants.CLOSE_STEP, other=ATTACKER)
-        assert venue.run(state, close, step, timestamp=now).codes == (c.OK, c.OK)
-        paid = 30_000 * DOLLAR - value(state.account(ATTACKER))
-        self.minutes(state, 58, 60)
-        now = NOW + constants.HOUR + STEP
-        assert venue.run(state, venue.tick(now, [self.TOP, ETH, SOL]), timestamp=now).codes == (c.OK,)
-        at_the_mean = BITCOIN * (state.globals.risk.price[0] - BTC)
-        assert paid - at_the_mean > 2_000 * DOLLAR
 
 
 class TestSleepers:

@@ -49,6 +49,7 @@ KINDS: Final = (
     "forced_take_over",
     "listing",
     "settlement",
+    "mean_to_come",
     "folding",
     "sent_home",
     "set_aside",
@@ -222,12 +223,18 @@ class Watch(Queue):
             self.hour_grown.clear()
             self.hour_unwound.clear()
             self.hour_paid.clear()
+        medians = list(prices)
         for market, earliest in list(self.settling.items()):
             mean = self._hour_mean(market, earliest, last)
             if step.time > ceil(last, 3_600_000) * 3_600_000 and mean is not None:
                 del self.settling[market]
                 self.over[market] = prices[market] = mean
                 self.accepted["settlement"] += 1
+        self.medians.append((step.time, medians))
+        for market, earliest in self.settling.items():
+            mean = self._hour_mean(market, earliest, step.time, to_come=True)
+            prices[market] = prices[market] if mean is None else mean
+            self.accepted["mean_to_come"] += mean is not None
         self.ticks.append((step.time, prices))
         self.claim(prices == risk.price[: self.market_count], "price", f"{risk.price} not {prices}")
         statuses = [self.ledger.globals.markets[market].status for market in range(self.market_count)]
@@ -237,14 +244,19 @@ class Watch(Queue):
         self.claim(over == set(self.over), "settlement", f"{over} not {self.over}")
         return set()
 
-    def _hour_mean(self, market: int, earliest: int, last: int) -> int | None:
-        """The mean over the hour of the clock in which the last tick stands, each price for as long as it lasted."""
+    def _hour_mean(self, market: int, earliest: int, last: int, to_come: bool = False) -> int | None:
+        """The mean over the hour of the clock in which the last tick stands, each price for as long as it lasted.
+
+        To come: as if the price of the last tick stood until the hour is over.
+        """
         begin = (ceil(last, 3_600_000) - 1) * 3_600_000
         counted = [
             (prices[market], min(at - max(before, begin), 60_000))
-            for (before, _), (at, prices) in pairwise(self.ticks)
+            for (before, _), (at, prices) in pairwise(self.medians)
             if at > begin
         ]
+        if to_come:
+            counted.append((self.medians[-1][1][market], begin + 3_600_000 - last))
         total = sum(lasted for _, lasted in counted)
         if begin < earliest or total < 45 * 60_000:
             return None

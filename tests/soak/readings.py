@@ -122,6 +122,8 @@ class Readings:
         # Of markets that are over, their prices for ever; of those that settle, when the first hour begins that may.
         self.over: dict[int, int] = {}
         self.settling: dict[int, int] = {}
+        # What was signed at each tick, before a mean that is to come takes its place.
+        self.medians: list[tuple[int, list[int]]] = []
         self.indebted: set[int] = set()
         # Each time that unsettled money paid: the epoch, the factor from then on. What is owed still, since when
         # nothing matures for it, and for how long that has been so before. By how much roundings may have moved the
