@@ -4,9 +4,11 @@ The TOML has a table a command, [challenger] or [wallet.order], and a table [com
 """
 
 import functools
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
@@ -31,6 +33,8 @@ COMMON: Final = frozenset(
 )
 _LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 _MAX_CONFIG_BYTES: Final = 1 << 20
+_HOST_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _Options = TypeVar("_Options")
@@ -51,6 +55,38 @@ class AddressType(click.ParamType[bytes]):
         except AddressError:
             pass
         self.fail(f"{text[:80]!r} is not an address: 0x and 40 hexadecimal digits", param, ctx)
+
+
+class HostName(click.ParamType[str]):
+    """A name or an address without a port -> as requests that come for it say it."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Lower case; a usage error for anything that no request could come for."""
+        text = str(value).lower()
+        if not _HOST_NAME.fullmatch(text):
+            self.fail(f"{text[:80]!r} is no name of a host: say it without scheme, port and path", param, ctx)
+        return text
+
+
+class PageOrigin(click.ParamType[str]):
+    """scheme://host[:port] -> as browsers write it: lower case, without its scheme's own port."""
+
+    name = "origin"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """A usage error for anything that no browser sends, such as * or a path."""
+        text = str(value).lower()
+        try:
+            parts = urlsplit(text)
+            scheme, host, port = parts.scheme, parts.hostname or "", parts.port
+        except ValueError:
+            scheme, host, port = "", "", None
+        said = f"{scheme}://{host}" + ("" if port is None else f":{port}")
+        if scheme not in _DEFAULT_PORTS or not _HOST_NAME.fullmatch(host) or text != said:
+            self.fail(f"{text[:80]!r} is no origin: say https://host or https://host:port", param, ctx)
+        return f"{scheme}://{host}" if port == _DEFAULT_PORTS[scheme] else said
 
 
 def gathered(kind: Callable[..., _Options]) -> Callable[[Callable[[_Options], None]], Callable[..., None]]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from prover.cli.options import AddressType, config_option, gathered, output_options
+from prover.cli.options import AddressType, HostName, config_option, gathered, output_options
 from prover.cli.running import EXIT_USAGE, CommandFailed, StandardOutput, configure_logging, run
 from sequencer.gateway.options import Options
 
@@ -30,7 +30,7 @@ from sequencer.gateway.options import Options
 @click.option("--password-file", type=click.Path(path_type=Path), help="File with the keystores' password.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=9646, show_default=True, help="On 127.0.0.1; 0: any.")
 @click.option("--good-till", default="24h", show_default=True, help="How long an order lives that is Gtc or Alo.")
-@click.option("--host-name", multiple=True, help="Another name by which programs may call this port.")
+@click.option("--allow-host", type=HostName(), multiple=True, help="Another name that requests may come for.")
 @output_options
 @config_option
 @gathered(Options)

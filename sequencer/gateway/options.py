@@ -16,6 +16,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     password_file: Path | None
     port: int
     good_till: str
-    host_name: tuple[str, ...]
+    allow_host: tuple[str, ...]
     json: bool
     log_level: str

@@ -132,7 +132,7 @@ def _wired(
 ) -> tuple[Port, Callable[..., Awaitable[None]]]:
     """The port, and what has to run before it serves."""
     limits, registry = Limits(), CollectorRegistry()
-    config = ApiConfig(port=options.port, limits=limits, access=Access(hosts=frozenset(options.host_name)))
+    config = ApiConfig(port=options.port, limits=limits, access=Access(hosts=frozenset(options.allow_host)))
     around = Surroundings(log=structlog.get_logger("gateway"))
     metrics = ApiMetrics(registry)
     streams = Streams(limits, wall_clock_ms)

@@ -1,10 +1,8 @@
 """`catenary node`: its options, and what an operator is told."""
 
 import os
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Final
 
 import click
 import msgspec
@@ -12,7 +10,7 @@ from click.core import ParameterSource
 
 from l1_bridge.client.keys import Signer
 from prover.cli.keys import load_signer
-from prover.cli.options import AddressType, config_option, gathered, key_options, output_options
+from prover.cli.options import AddressType, HostName, PageOrigin, config_option, gathered, key_options, output_options
 from prover.cli.running import (
     EXIT_DATADIR,
     EXIT_L1,
@@ -39,40 +37,6 @@ _SOURCES: Final = {
     ParameterSource.PROMPT: "prompt",
 }
 DEFAULT_DATADIR = Path("~/.catenary/node")
-_HOST_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-
-
-class HostName(click.ParamType[str]):
-    """A name or an address without a port -> as requests that come for it say it."""
-
-    name = "name"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Lower case; a usage error for anything that no request could come for."""
-        text = str(value).lower()
-        if not _HOST_NAME.fullmatch(text):
-            self.fail(f"{text[:80]!r} is no name of a host: say it without scheme, port and path", param, ctx)
-        return text
-
-
-class PageOrigin(click.ParamType[str]):
-    """scheme://host[:port] -> as browsers write it: lower case, without its scheme's own port."""
-
-    name = "origin"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """A usage error for anything that no browser sends, such as * or a path."""
-        text = str(value).lower()
-        try:
-            parts = urlsplit(text)
-            scheme, host, port = parts.scheme, parts.hostname or "", parts.port
-        except ValueError:
-            scheme, host, port = "", "", None
-        said = f"{scheme}://{host}" + ("" if port is None else f":{port}")
-        if scheme not in _DEFAULT_PORTS or not _HOST_NAME.fullmatch(host) or text != said:
-            self.fail(f"{text[:80]!r} is no origin: say https://host or https://host:port", param, ctx)
-        return f"{scheme}://{host}" if port == _DEFAULT_PORTS[scheme] else said
 
 
 class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):

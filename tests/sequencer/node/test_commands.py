@@ -15,6 +15,7 @@ from sequencer.l1.poster import Overdue, Poster
 from sequencer.l1.preflight import PreflightPolicy
 from sequencer.node.commands import NodeOptions, config_of, node, serve
 from sequencer.node.config import NodeConfig
+from sequencer.sequencing.bookkeeping import kept_of
 from tests.patience import PATIENCE_SECONDS
 from tests.prover.challenger.runs import Recorder
 from tests.sequencer.node_process import own_logging, some_l1
@@ -28,7 +29,8 @@ def chosen(*flags: str) -> NodeConfig:
 
 def test_without_flags_it_is_the_usual_venue() -> None:
     config = chosen("--verifiers", "0")
-    assert config == NodeConfig(datadir=Path("~/.catenary/node").expanduser(), monitor_port=9546, preflight_workers=1)
+    datadir = Path("~/.catenary/node").expanduser()
+    assert config == NodeConfig(datadir=datadir, monitor_port=9546, preflight_workers=1, kept_history=kept_of(()))
     assert config.is_l1_embedded
 
 
@@ -66,6 +68,8 @@ def test_each_flag_is_one_choice() -> None:
         (("--preflight-percent", "7"), {"preflight": PreflightPolicy(7)}),
         (("--preflight-seconds", "3"), {"preflight": PreflightPolicy(seconds_of_batch=3.0)}),
         (("--development-key", "3"), {"development_key": 3}),
+        (("--keep-history", "fills=7:8"), {"kept_history": kept_of(("fills=7:8",))}),
+        (("--equity-seconds", "0"), {"sample_seconds": 0}),
     ):
         assert chosen("--verifiers", "0", *flags) == msgspec.structs.replace(usual, **changes), flags
 
