@@ -13,7 +13,7 @@ import trio
 from l1_bridge.recursion import recursion_bounded
 from sequencer.client.errors import Misfit, Rejected, rejection
 from sequencer.client.socket import Cut, Socket, connected
-from sequencer.schema.channels import told_on
+from sequencer.schema.channels import is_whole, told_on
 from sequencer.schema.subscriptions import NOTIFICATION, Subscribed
 from sequencer.schema.values import decode_value
 
@@ -36,7 +36,10 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 class Told(msgspec.Struct, frozen=True):
-    """The next message of a channel, of the schema's type; its sequence is the one before and one."""
+    """The next message of a channel, of the schema's type; its sequence is the one before and one.
+
+    Of a channel that tells states some may be left out: each message is all of it.
+    """
 
     channel: str
     epoch: str
@@ -187,7 +190,9 @@ class Feeds:
         self._ready.append(Opened(channel, answer.epoch, answer.sequence, data))
 
     def _tell(self, update: _Update) -> None:
-        if self._last.get(update.channel) != (update.epoch, update.sequence - 1):
+        epoch, last = self._last.get(update.channel, ("", 0))
+        is_next = update.sequence > last if is_whole(update.channel) else update.sequence == last + 1
+        if epoch != update.epoch or not is_next:
             # Nothing is guessed of what lies between: it is asked for.
             raise Cut(f"message {update.sequence} of {update.channel} does not follow the one before")
         self._last[update.channel] = (update.epoch, update.sequence)

@@ -291,6 +291,8 @@ class Node:
     def _tell(self, outcome: Processed) -> None:
         for listener in self._sequencer.listeners:
             listener.sequenced(outcome)
+        for ended in self._sequencer.ended:
+            ended()
 
     def _api(self) -> Server:
         registry = Registry()
@@ -322,6 +324,7 @@ class Node:
         )
         metrics.register_gate(collectors, server)
         self._methods.open_feeds(server.feeds)
+        self._sequencer.ended.append(self._methods.ended)
         if self._soft is not None:
             register(registry, self._soft)
             self._soft.open_feeds(server.feeds)
@@ -356,6 +359,7 @@ class Node:
             nursery.start_soon(self._prune)
             nursery.start_soon(self._keep_levels)
             nursery.start_soon(self._bookkeeping.run)
+            nursery.start_soon(self._methods.run)
             if self._ground.config.is_posting:
                 nursery.start_soon(self._leave_when_asked, nursery.cancel_scope)
             task_status.started(

@@ -167,6 +167,12 @@ class FundingRateView(msgspec.Struct, frozen=True, kw_only=True):
     price_ticks: Whole
 
 
+class FundingNow(FundingRateView, frozen=True, kw_only=True):
+    """The hour's funding of a market, as of the last tick."""
+
+    market: str
+
+
 class FundingRatesPage(Paged, frozen=True, kw_only=True):
     """catenary_fundingRates; the newest hour still changes."""
 

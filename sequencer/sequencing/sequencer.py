@@ -120,6 +120,8 @@ class Sequencer:
         # Whether the queue was not read for so long that no chunk is lawful for sure.
         self.is_blind: Callable[[int], bool] = lambda now_ms: False
         self.listeners: list[Listener] = []
+        # Called once a group was answered and told, in the same turn.
+        self.ended: list[Callable[[], None]] = []
         self._recoverer = recoverer
         self._log = structlog.get_logger("venue")
         self._lanes: tuple[deque[_Waiting], ...] = (deque(), deque(), deque())
@@ -349,6 +351,8 @@ class Sequencer:
             if isinstance(waiting.outcome, Processed) and waiting.outcome.changed:
                 for listener in self.listeners:
                     listener.sequenced(waiting.outcome)
+        for ended in self.ended:
+            ended()
 
     async def _write(self) -> None:
         """Brings closed batches to the disk, in a thread: the node's other tasks do not wait for its sync."""

@@ -20,6 +20,7 @@ from sequencer.history.lists import Lists
 from sequencer.history.records import TRADES as TRADED
 from sequencer.history.records import Trade
 from sequencer.schema.answers import Book, FillView, MarketView
+from sequencer.schema.channels import is_whole
 from sequencer.schema.subscriptions import Subscribed
 from sequencer.schema.values import decode_value
 from sequencer.views.books import fill_view
@@ -137,7 +138,11 @@ class Told:
         line = self._lines.get(message.channel)
         if line is None:
             raise Untrue("MISFIT", "A message is of a feed that nobody has asked for.")
-        if (message.epoch, message.sequence) != (line.epoch, line.sequence + 1):
+        # Of states the newest alone may be told.
+        is_next = message.sequence > line.sequence
+        if not is_whole(message.channel):
+            is_next = message.sequence == line.sequence + 1
+        if message.epoch != line.epoch or not is_next:
             raise Untrue("GAP", f"Of the feed {message.channel} messages are missing, or it began anew unsaid.")
         line.sequence = message.sequence
         if message.channel.startswith(TRADES):

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from prover.stf import constants, containers, markets
 from sequencer.history.history import Day
 from sequencer.history.lists import Page
@@ -12,6 +14,7 @@ from sequencer.schema.history import (
     CandleView,
     EquityPoint,
     FundingLeg,
+    FundingNow,
     FundingPaymentView,
     FundingRateView,
     OwnFillView,
@@ -104,6 +107,11 @@ def rate_view(rate: Rate) -> FundingRateView:
         premium_ppb=rate.premium,
         price_ticks=rate.price,
     )
+
+
+def funding_now(market: str, rate: Rate) -> FundingNow:
+    """This hour's funding of a market."""
+    return FundingNow(market=market, **msgspec.structs.asdict(rate_view(rate)))
 
 
 def transfer_view(movement: Movement) -> TransferView:

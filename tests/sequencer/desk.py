@@ -106,6 +106,22 @@ class Channels:
         """One message."""
         self.told.append((channel, travelled(self.of(channel).message, message)))
 
+    def changed(self, channel: str) -> bool:
+        """Everybody listens to everything."""
+        return True
+
+    def tell(self, channel: str, message: Any, *, is_whole: bool = True) -> None:
+        """One state."""
+        self.publish(channel, message)
+
+    def heard(self, prefix: str) -> list[str]:
+        """Nobody's key in particular."""
+        return []
+
+    def sequence(self, channel: str) -> int:
+        """How often a channel was told."""
+        return sum(name == channel for name, _ in self.told)
+
     def names(self) -> set[str]:
         """Channels that were told since the last question."""
         names = {channel for channel, _ in self.told}
@@ -137,8 +153,16 @@ class Desk:
         self.channels = Channels()
         self.methods.open_feeds(cast(Feeds, self.channels))
         self.venue.listeners.append(self.methods)
+        self.venue.ended.append(self._tell)
         self.registry = Registry()
         self.methods.register(self.registry, Limits())
+
+    def _tell(self) -> None:
+        """States at once, and accounts with them."""
+        self.methods.ended()
+        channels = self.methods._channels
+        while (due := channels.next_account())[0]:
+            channels.tell_account(*due)
 
     async def ask(self, name: str, **params: Any) -> Any:
         """The answer of a method as it travels."""

@@ -41,6 +41,7 @@ class Methods:
     ) -> None:
         """sign: 64 compact bytes of a digest, by the key that posts."""
         engine = venue.engine
+        self._durable = venue.durable
         self._book_limits = engine.limits.book
         rankings, calls, drafter = Rankings(engine), MarginCalls(engine), Drafter(engine, now_ms)
         self.markets = Markets(engine)
@@ -65,6 +66,14 @@ class Methods:
     def sequenced(self, outcome: Processed) -> None:
         """A durable input is told."""
         self._channels.sequenced(outcome)
+
+    def ended(self) -> None:
+        """A group of inputs was told."""
+        self._channels.ended()
+
+    async def run(self) -> None:
+        """Tells accounts as there is time."""
+        await self._channels.run(self._durable)
 
     def posted(self) -> None:
         """That the batches on L1 changed is told."""

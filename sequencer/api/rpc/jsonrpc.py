@@ -438,9 +438,13 @@ def failure(codec: Codec, identifier: RequestId, error: CallError) -> bytes:
 
 
 class Push:
-    """One message for many subscribers, encoded at most once a codec."""
+    """One message for many subscribers, encoded at most once a codec.
 
-    def __init__(self, as_json: bytes) -> None:
+    is_whole: it says all that there is, so that a later one of its kind may go out in its place.
+    """
+
+    def __init__(self, as_json: bytes, *, is_whole: bool = False) -> None:
+        self.is_whole = is_whole
         self._as_json = as_json
         self._as_msgpack: bytes | None = None
 
@@ -456,8 +460,11 @@ class Push:
 class Subscriber(Protocol):
     """The sending side of one WebSocket as the feeds see it."""
 
-    def push(self, message: Push, codec: Codec) -> None:
-        """Queues one message without waiting; a full queue closes the connection."""
+    def push(self, message: Push, codec: Codec, place: object) -> None:
+        """Queues one message without waiting; a full queue closes the connection.
+
+        place: of the subscription, in which a whole message that has not gone out gives way to the next one.
+        """
 
     def overflow(self) -> None:
         """Closes the connection as too slow."""

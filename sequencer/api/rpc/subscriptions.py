@@ -54,7 +54,9 @@ class Subscription:
     def deliver(self, message: Push) -> None:
         """Queues a message, or keeps it for `release`; what does not fit makes the connection close, never a gap."""
         if self._held is None:
-            self._subscriber.push(message, self._codec)
+            self._subscriber.push(message, self._codec, self)
+        elif self._held and self._held[-1].is_whole and message.is_whole:
+            self._held[-1] = message
         elif len(self._held) == self._held.maxlen:
             self._subscriber.overflow()
         else:
@@ -64,7 +66,7 @@ class Subscription:
         """Sends what was held back; from here on messages go out as they come."""
         held, self._held = self._held or (), None
         for message in held:
-            self._subscriber.push(message, self._codec)
+            self._subscriber.push(message, self._codec, self)
 
 
 class Feed:
@@ -81,13 +83,18 @@ class Feed:
         self._ring_bytes = 0
         self.subscriptions: dict[Session, Subscription] = {}
 
-    def publish(self, data: object) -> int:
-        """Sends `data` to every subscriber as the next message; gives its sequence. Never waits."""
+    def publish(self, data: object, *, is_whole: bool = False) -> int:
+        """Sends `data` to every subscriber as the next message; gives its sequence. Never waits.
+
+        is_whole: it is the state; who reads slowly is told the newest of them alone.
+        """
         self.sequence += 1
         encoded = to_json(self._written.message(data))
         head = {"channel": self.name, "epoch": self.epoch, "sequence": self.sequence}
         params = to_json(head)[:-1] + b',"data":' + encoded + b"}"
-        message = Push(b'{"jsonrpc":"2.0","method":"' + NOTIFICATION.encode() + b'","params":' + params + b"}")
+        message = Push(
+            b'{"jsonrpc":"2.0","method":"' + NOTIFICATION.encode() + b'","params":' + params + b"}", is_whole=is_whole
+        )
         self._ring.append(params)
         self._ring_bytes += len(params)
         while len(self._ring) > self._limits.ring_messages or self._ring_bytes > self._limits.ring_bytes:
@@ -95,6 +102,12 @@ class Feed:
         for subscription in list(self.subscriptions.values()):
             subscription.deliver(message)
         return self.sequence
+
+    def skip(self) -> None:
+        """Something has changed that nobody was told: whoever comes again begins with a snapshot."""
+        self.sequence += 1
+        self._ring.clear()
+        self._ring_bytes = 0
 
     def state_since(self, since: int | None, epoch: str | None) -> Subscribed:
         """The missed messages if the ring still holds all of them, else a snapshot."""
@@ -151,6 +164,29 @@ class Feeds:
         feed = self._feeds.get(channel)
         if feed is not None:
             feed.publish(data)
+
+    def changed(self, channel: str) -> bool:
+        """Whether anybody listens to a channel of states, whose state has changed: then a message is to be made.
+
+        Where nobody does, whoever comes begins with a snapshot.
+        """
+        feed = self._feeds.get(channel)
+        if feed is not None and not feed.subscriptions:
+            feed.skip()
+        return feed is not None and bool(feed.subscriptions)
+
+    def tell(self, channel: str, data: object, *, is_whole: bool = True) -> None:
+        """Publishes a state; is_whole: not where the message says more than that, which nobody may miss."""
+        self._feeds[channel].publish(data, is_whole=is_whole)
+
+    def sequence(self, channel: str) -> int:
+        """That of the last message of an open channel."""
+        return self._feeds[channel].sequence
+
+    def heard(self, prefix: str) -> list[str]:
+        """The keys of a family's channels that somebody listens to."""
+        names = [name for name, feed in self._feeds.items() if feed.subscriptions and name.startswith(prefix)]
+        return [name.removeprefix(prefix) for name in names]
 
     @method(
         "catenary_subscribe",

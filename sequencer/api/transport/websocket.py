@@ -33,14 +33,27 @@ REASONS: Final[dict[int, str]] = {
 }
 
 
+class _Frame:
+    """One frame that waits. is_told: of a feed, and no answer; place: in which a later one may come."""
+
+    __slots__ = ("data", "is_told", "place")
+
+    def __init__(self, data: bytes, is_told: bool, place: object) -> None:
+        self.data = data
+        self.is_told = is_told
+        self.place = place
+
+
 class Outbox:
     """Frames on their way out. Invariant: never more than the bounds; feed messages overflow it, answers wait."""
 
     def __init__(self, most_frames: int, most_bytes: int) -> None:
         self._most_frames = most_frames
         self._most_bytes = most_bytes
-        self._frames: deque[bytes] = deque()
+        self._frames: deque[_Frame] = deque()
         self._bytes = 0
+        # The frames that give way to a later one of their place.
+        self._giving_way: dict[object, _Frame] = {}
         self._changed = trio.Event()
         self._is_finished = False
 
@@ -52,20 +65,36 @@ class Outbox:
         self._changed.set()
         self._changed = trio.Event()
 
-    def offer(self, frame: bytes) -> bool:
+    def offer(self, data: bytes) -> bool:
         """Queues a frame without waiting; False if there is no room."""
+        return self._is_finished or self._queued(_Frame(data, False, None))
+
+    def tell(self, data: bytes, place: object, *, is_whole: bool) -> bool:
+        """Queues a feed's frame; a whole one takes the place of one that waits there. False if there is no room."""
         if self._is_finished:
             return True
-        if not self._has_room(len(frame)):
+        waiting = self._giving_way.pop(place, None)
+        if not is_whole or waiting is None:
+            frame = _Frame(data, True, place if is_whole else None)
+            if is_whole:
+                self._giving_way[place] = frame
+            return self._queued(frame)
+        self._giving_way[place] = waiting
+        self._bytes += len(data) - len(waiting.data)
+        waiting.data = data
+        return self._bytes <= self._most_bytes or len(self._frames) == 1
+
+    def _queued(self, frame: _Frame) -> bool:
+        if not self._has_room(len(frame.data)):
             return False
         self._frames.append(frame)
-        self._bytes += len(frame)
+        self._bytes += len(frame.data)
         self._note_change()
         return True
 
-    async def put(self, frame: bytes) -> None:
+    async def put(self, data: bytes) -> None:
         """Queues a frame, waiting for room."""
-        while not self.offer(frame):
+        while not self.offer(data):
             await self._changed.wait()
 
     async def take(self) -> bytes | None:
@@ -74,21 +103,28 @@ class Outbox:
             if self._is_finished:
                 return None
             await self._changed.wait()
-        piece = bytearray(self._frames.popleft())
+        piece = bytearray(self._next())
         while self._frames and len(piece) < COALESCED_BYTES:
-            piece += self._frames.popleft()
+            piece += self._next()
         self._bytes -= len(piece)
         self._note_change()
         return bytes(piece)
 
+    def _next(self) -> bytes:
+        frame = self._frames.popleft()
+        if self._giving_way.get(frame.place) is frame:
+            del self._giving_way[frame.place]
+        return frame.data
+
     def finish(self, last: bytes, *, drop: bool) -> None:
-        """Takes `last` as the last frame; `drop` gives up what has not gone out yet."""
+        """Takes `last` as the last frame; `drop` gives up what feeds have told and has not gone out yet."""
         if self._is_finished:
             return
         if drop:
-            self._frames.clear()
-            self._bytes = 0
-        self._frames.append(last)
+            self._frames = deque(frame for frame in self._frames if not frame.is_told)
+            self._giving_way.clear()
+            self._bytes = sum(len(frame.data) for frame in self._frames)
+        self._frames.append(_Frame(last, False, None))
         self._bytes += len(last)
         self._is_finished = True
         self._note_change()
@@ -120,7 +156,6 @@ class WebSocketConnection:
         self._waiting_bytes = 0
         self._waiting_changed = trio.Event()
         self._reading = trio.CancelScope()
-        self._calls = trio.CancelScope()
         self._code: int | None = None
         self._heard_at = trio.current_time()
         self._is_receiving = False
@@ -147,19 +182,20 @@ class WebSocketConnection:
         """Takes no further call; those that run are answered, then the peer is told to go."""
         self._end(GOING_AWAY)
 
-    def push(self, message: Push, codec: Codec) -> None:
+    def push(self, message: Push, codec: Codec, place: object) -> None:
         """Queues a feed message; a full queue closes the connection."""
-        if (
-            self._code is None
-            and self._is_open()
-            and not self._outbox.offer(self._frame(message.encoded(codec), codec))
-        ):
+        if self._code is not None or not self._is_open():
+            return
+        frame = self._frame(message.encoded(codec), codec)
+        if not self._outbox.tell(frame, place, is_whole=message.is_whole):
             self.overflow()
 
     def overflow(self) -> None:
-        """A gap in a feed would be worse than a closed connection: the peer resubscribes from its last sequence."""
+        """A gap in a feed would be worse than a closed connection: the peer resubscribes from its last sequence.
+
+        Nothing more is read or told; what was asked is answered first, if the peer reads that.
+        """
         self._end(TOO_SLOW_A_READER)
-        self._calls.cancel()
         self._close_session()
 
     async def run(self) -> None:
@@ -170,14 +206,13 @@ class WebSocketConnection:
                 written = trio.Event()
                 nursery.start_soon(self._write, written)
                 nursery.start_soon(self._watch)
-                with self._calls:
-                    async with trio.open_nursery() as calls:
-                        calls.start_soon(self._start_calls, calls)
-                        with self._reading:
-                            await self._read()
-                        self._give_up_waiting()
-                        if self._code is None:
-                            calls.cancel_scope.cancel()
+                async with trio.open_nursery() as calls:
+                    calls.start_soon(self._start_calls, calls)
+                    with self._reading:
+                        await self._read()
+                    self._give_up_waiting()
+                    if self._code is None:
+                        calls.cancel_scope.cancel()
                 self._close_session()
                 self._say_goodbye()
                 await written.wait()

@@ -1,31 +1,32 @@
 """What is told on channels, and to whom: the one that listens to the sequencer for all subscribers."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
+import trio
 
 from sequencer.api.methods.accounts import Accounts
-from sequencer.api.methods.feeds.effect_channels import ACCOUNT, BOOK, PRICES, keys, speaking
+from sequencer.api.methods.feeds.effect_channels import ACCOUNT, BOOK, keys
+from sequencer.api.methods.feeds.states import States
 from sequencer.api.methods.rollup import Rollup
 from sequencer.api.rpc.subscriptions import Channel, Feeds
 from sequencer.engine.effects import Processed, accounts_of, markets_of
 from sequencer.engine.engine import Engine
 from sequencer.history.history import History
-from sequencer.history.lists import Asked
-from sequencer.history.records import TRADES
+from sequencer.history.records import INTERVALS
 from sequencer.schema.accounts import MarginCall
-from sequencer.schema.answers import AccountUpdate, FillView, OrderEvent, PostMortemView
+from sequencer.schema.answers import AccountUpdate, OrderEvent, PostMortemView
 from sequencer.schema.channels import TOLD_ON
-from sequencer.views.books import book, fill_view, open_orders
-from sequencer.views.history import trade_view
+from sequencer.views.books import fill_view, open_orders
 from sequencer.views.margin_calls import MarginCalls
 from sequencer.views.markets import market_views, names
 from sequencer.views.orders import event_view
 from sequencer.views.rescues import post_mortem_view
 
-_LEVELS: Final = 20
-_TRADES: Final = 50
+# A twentieth of the node's time at most goes into accounts that are told.
+_RESTS: Final = 19
 _BATCHES: Final = 20
 _RESCUES: Final = 20
 _CALLS: Final = 200
@@ -33,8 +34,11 @@ _CALLS: Final = 200
 _SENTENCES: Final = {
     "prices": "All markets, at every tick.",
     "book:": "The price levels of the market that the key names, at every change.",
+    "book_deltas:": "The fifty best levels a side of the market that the key names, then whichever have changed.",
     "trades:": "The fills of the market that the key names.",
-    "account:": "The account that the key numbers, whenever something concerns it.",
+    "candles:": "The two newest candles of trades of a market and length, as BTC:1m, whenever they have changed.",
+    "funding": "This hour's funding of every market, at every tick.",
+    "account:": "The account that the key numbers, as soon as there is time after something has concerned it.",
     "orders:": "The lives of orders of the account that the key numbers: what is open, then what each input came to.",
     "margin_calls": "Every margin call whose level changed.",
     "rescues": "Every liquidation or other rescue.",
@@ -43,30 +47,50 @@ _SENTENCES: Final = {
 CHANNELS: Final = tuple(Channel(name, sentence, *TOLD_ON[name]) for name, sentence in _SENTENCES.items())
 
 
+_BOOK: Final = "book:"
+_DELTAS: Final = "book_deltas:"
+_ACCOUNT: Final = "account:"
+_CANDLES: Final = "candles:"
+# What an account is told for beside its state.
+_Extra = tuple[MarginCall | None, PostMortemView | None]
+
+
 class Channels:
-    """Listens to what was sequenced and posted. Valuing costs more than telling: nobody listens to most accounts."""
+    """Listens to what was sequenced and posted, and tells each state once a group of inputs, if anybody listens.
+
+    Valuing an account costs more than sequencing an order: it is done by a task of its own, which rests after each one
+    so many times as long as it has worked.
+    """
 
     def __init__(
         self, engine: Engine, history: History, accounts: Accounts, rollup: Rollup, calls: MarginCalls
     ) -> None:
         self._engine = engine
-        self._history = history
         self._accounts = accounts
         self._rollup = rollup
         self._calls = calls
+        self._states = States(engine, history)
         self._feeds: Feeds | None = None
         self._markets_open = 0
         self._looked_at_ms = engine.globals.tick_time
+        # Since the last group: whose books have changed, where was traded.
+        self._books: set[int] = set()
+        self._traded: set[int] = set()
+        # Accounts that are to be told, in their order.
+        self._due: dict[int, list[_Extra]] = {}
+        self._has_due = trio.Event()
 
     def open(self, feeds: Feeds) -> None:
         """Opens the channels."""
         self._feeds = feeds
-        engine = self._engine
+        engine, states = self._engine, self._states
         feeds.declare(*CHANNELS)
         feeds.open("prices", lambda: market_views(engine.globals))
+        feeds.open("funding", states.funding)
         feeds.open("batches", lambda: self._rollup.newest_batches(_BATCHES))
         self._open_markets(feeds)
-        feeds.family("account:", self._account_snapshot)
+        feeds.family(_CANDLES, states.candles_of)
+        feeds.family(_ACCOUNT, self._account_snapshot)
         feeds.family("orders:", self._orders_snapshot)
         feeds.open("margin_calls", lambda: self._calls.standing(_CALLS))
         feeds.open(
@@ -86,40 +110,80 @@ class Channels:
 
     def _open_markets(self, feeds: Feeds) -> None:
         """Opens the channels of markets that were listed since."""
-        engine, called = self._engine, names(self._engine.globals)
+        states, called = self._states, names(self._engine.globals)
         for index in range(self._markets_open, len(called)):
-            feeds.open(f"book:{called[index]}", lambda index=index: book(engine, index, _LEVELS))  # type: ignore[misc]
-            feeds.open(f"trades:{called[index]}", lambda index=index: self._trades(index))  # type: ignore[misc]
+            feeds.open(f"trades:{called[index]}", partial(states.trades, index))
+            for family, state in ((_BOOK, states.book), (_DELTAS, states.depth)):
+                feeds.open(family + called[index], partial(self._state_of, feeds, family, state, index))
         self._markets_open = len(called)
 
-    def _trades(self, market: int) -> list[FillView]:
-        """The newest fills of a market, the oldest first."""
-        page = self._history.lists.page(TRADES, market, Asked(limit=_TRADES))
-        return [trade_view(self._engine.globals, row) for row in reversed(page.rows)]
+    def _state_of(self, feeds: Feeds, family: str, state: Callable[[int, bool], object], market: int) -> object:
+        """A market's state as the next message goes on from it."""
+        return state(market, names(self._engine.globals)[market] in feeds.heard(family))
 
     def sequenced(self, outcome: Processed) -> None:
-        """Tells the feeds about a durable input."""
+        """Tells the feeds what a durable input was, and notes what it has changed."""
         if self._feeds is None:
             return
         feeds, globals = self._feeds, self._engine.globals
         called = names(globals)
         self._open_markets(feeds)
         effects = outcome.effects
-        for index in keys(effects, BOOK, markets_of):
-            feeds.publish(f"book:{called[index]}", book(self._engine, index, _LEVELS))
+        self._books.update(keys(effects, BOOK, markets_of))
         for fill in outcome.fills:
+            self._traded.add(fill.market)
             feeds.publish(f"trades:{called[fill.market]}", fill_view(globals, fill))
         for account in keys(effects, ACCOUNT, accounts_of):
-            self._tell_account(feeds, account)
+            self._note_account(feeds, account)
         self._tell_orders(feeds, outcome)
-        if speaking(effects, PRICES):
-            feeds.publish("prices", market_views(globals))
         for record in outcome.rescues:
             rescue = post_mortem_view(globals, record)
             feeds.publish("rescues", rescue)
             for account in (record.account, record.counterparty):
-                self._tell_account(feeds, account, rescue=rescue)
-        self._tell_calls(feeds)
+                self._note_account(feeds, account, rescue=rescue)
+
+    def ended(self) -> None:
+        """Tells every state that a group of inputs has changed, in the turn in which the group was answered."""
+        if self._feeds is None:
+            return
+        feeds, states = self._feeds, self._states
+        called = names(self._engine.globals)
+        for index in sorted(self._books):
+            self._tell_book(feeds, index, called[index])
+        for index in sorted(self._traded):
+            for interval in INTERVALS:
+                channel = f"{_CANDLES}{called[index]}:{interval}"
+                if feeds.changed(channel):
+                    feeds.tell(channel, states.candles(index, interval, 2), is_whole=False)
+        self._books.clear()
+        self._traded.clear()
+        if self._engine.globals.tick_time != self._looked_at_ms:
+            self._looked_at_ms = self._engine.globals.tick_time
+            self._ticked(feeds)
+
+    def _tell_book(self, feeds: Feeds, index: int, name: str) -> None:
+        channel = _BOOK + name
+        if feeds.changed(channel) and (told := self._states.next_book(index)) is not None:
+            feeds.tell(channel, told)
+        channel = _DELTAS + name
+        if feeds.changed(channel):
+            change = self._states.next_change(index, feeds.sequence(channel))
+            if change is not None:
+                feeds.tell(channel, change, is_whole=False)
+
+    def _ticked(self, feeds: Feeds) -> None:
+        """Prices have moved: so has whatever is valued by them, and who is near a margin call."""
+        for channel, make in (
+            ("prices", lambda: market_views(self._engine.globals)),
+            ("funding", self._states.funding),
+        ):
+            if feeds.changed(channel):
+                feeds.tell(channel, make())
+        for key in feeds.heard(_ACCOUNT):
+            self._note_account(feeds, int(key))
+        for call in self._calls.look():
+            feeds.publish("margin_calls", call)
+            self._note_account(feeds, call.account, call)
 
     def refused(self, event: OrderEvent) -> None:
         """Tells the feeds that an order was not taken."""
@@ -139,20 +203,48 @@ class Channels:
         if self._feeds is not None:
             self._feeds.publish("batches", self._rollup.newest_batches(1))
 
-    def _tell_calls(self, feeds: Feeds) -> None:
-        """Looks once a tick at who is near a call, and tells the changed calls on `margin_calls` and `account:N`."""
-        globals = self._engine.globals
-        if globals.tick_time == self._looked_at_ms:
-            return
-        self._looked_at_ms = globals.tick_time
-        for call in self._calls.look():
-            feeds.publish("margin_calls", call)
-            self._tell_account(feeds, call.account, margin_call=call)
+    # Accounts.
 
-    def _tell_account(
-        self, feeds: Feeds, account: int, *, margin_call: MarginCall | None = None, rescue: PostMortemView | None = None
+    def _note_account(
+        self, feeds: Feeds, account: int, call: MarginCall | None = None, rescue: PostMortemView | None = None
     ) -> None:
-        channel = f"account:{account}"
-        if feeds.is_open(channel):
-            told = msgspec.structs.asdict(self._accounts.account_view(account))
-            feeds.publish(channel, AccountUpdate(**told, margin_call=margin_call, rescue=rescue))
+        if feeds.changed(f"{_ACCOUNT}{account}"):
+            extras = self._due.setdefault(account, [])
+            if call is not None or rescue is not None:
+                extras.append((call, rescue))
+            self._has_due.set()
+
+    async def run(self, durable: Callable[[], Awaitable[None]]) -> None:
+        """Tells accounts, the first first, until cancelled; durable: returns once what is shown is in the journal."""
+        while True:
+            await self._has_due.wait()
+            began = trio.current_time()
+            channel, updates = self.next_account()
+            spent = trio.current_time() - began
+            if not channel:
+                self._has_due = trio.Event()
+                continue
+            await durable()
+            began = trio.current_time()
+            self.tell_account(channel, updates)
+            await trio.sleep(_RESTS * (spent + trio.current_time() - began))
+
+    def next_account(self) -> tuple[str, list[AccountUpdate]]:
+        """The channel of the account that waits longest, and what is to be told on it; empty where none waits."""
+        account = next(iter(self._due), None)
+        if account is None:
+            return "", []
+        extras, channel = self._due.pop(account), f"{_ACCOUNT}{account}"
+        if self._feeds is None or not self._feeds.changed(channel):
+            return channel, []
+        told = msgspec.structs.asdict(self._accounts.account_view(account))
+        return channel, [
+            AccountUpdate(**told, margin_call=call, rescue=rescue) for call, rescue in extras or [(None, None)]
+        ]
+
+    def tell_account(self, channel: str, updates: Sequence[AccountUpdate]) -> None:
+        """Tells what was valued, if anybody listens still."""
+        if self._feeds is not None and self._feeds.changed(channel):
+            for update in updates:
+                is_whole = update.margin_call is None and update.rescue is None
+                self._feeds.tell(channel, update, is_whole=is_whole)

@@ -10,6 +10,7 @@ from prover.state.genesis import DEVNET_GRACE_MS
 from prover.stf import codes, constants
 from sequencer.api.rpc.errors import CallError, law_error
 from sequencer.api.rpc.jsonrpc import Call
+from sequencer.history.records import INTERVALS
 from sequencer.l1.postable import Reason, taken
 from sequencer.schema.params import BatchItem, SignedBatch
 from sequencer.schema.values import Bytes20
@@ -42,10 +43,12 @@ CALL = cast(Call, None)
 
 async def test_everybody_whom_an_input_touches_is_told(desk: Desk) -> None:
     await desk.order(0, SELL, PRICE)
-    assert desk.channels.names() == {"book:BTC", f"account:{FIRST}", f"orders:{FIRST}"}
+    book = {"book:BTC", "book_deltas:BTC"}
+    assert desk.channels.names() == book | {f"account:{FIRST}", f"orders:{FIRST}"}
     await desk.order(1, BUY, PRICE, 300)
     both = {f"{family}:{FIRST + trader}" for family in ("account", "orders") for trader in (0, 1)}
-    assert desk.channels.names() == {"book:BTC", "trades:BTC"} | both
+    traded = {"trades:BTC", *(f"candles:BTC:{interval}" for interval in INTERVALS)}
+    assert desk.channels.names() == book | traded | both
     fires = {"trigger": constants.TRIGGER_AT_OR_ABOVE, "trigger_price": PRICE + 100}
     await desk.order(2, BUY, PRICE, 200, **fires)
     await desk.order(3, SELL, PRICE + 900, slot=2, expires_at=START + 1_000)
@@ -53,7 +56,8 @@ async def test_everybody_whom_an_input_touches_is_told(desk: Desk) -> None:
     desk.clock.now += constants.TICK_STEP
     await desk.venue.submit(tick(desk.clock.now, (PRICE + 100, *PRICES[1:])))
     accounts = {f"{family}:{FIRST + trader}" for family in ("account", "orders") for trader in (0, 2, 3)}
-    assert desk.channels.names() == {"prices", "trades:BTC", "book:BTC", "book:ETH", "book:SOL"} | accounts
+    # A book that is as it was told is not told again.
+    assert desk.channels.names() == {"prices", "funding"} | book | traded | accounts
 
 
 async def test_a_refused_input_is_told_to_nobody_else(desk: Desk) -> None:

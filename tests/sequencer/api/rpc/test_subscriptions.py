@@ -19,7 +19,7 @@ class Recorder:
         self.sequences: list[int] = []
         self.has_overflowed = False
 
-    def push(self, message: Push, codec: Codec) -> None:
+    def push(self, message: Push, codec: Codec, place: object) -> None:
         self.sequences.append(msgspec.json.decode(message.encoded(codec))["params"]["sequence"])
 
     def overflow(self) -> None:
@@ -67,6 +67,26 @@ def test_messages_before_the_answer_are_held_back_and_bounded() -> None:
     subscription.release()
     subscription.deliver(pushes[3])
     assert recorder.sequences == [0, 1, 3]
+
+
+def test_of_states_that_wait_for_the_answer_the_newest_is_kept() -> None:
+    recorder = Recorder()
+    subscription = Subscription(recorder, JSON, most_held=2)
+    for number, is_whole in enumerate((True, True, False, True, True)):
+        subscription.deliver(Push(b'{"params":{"sequence":%d}}' % number, is_whole=is_whole))
+    assert recorder.has_overflowed
+    subscription.release()
+    assert recorder.sequences == [1, 2]
+
+
+def test_what_nobody_was_told_ends_the_replay() -> None:
+    feed = Feed("ticks", "run.1", lambda: "state", Limits())
+    feed.publish(1)
+    feed.skip()
+    assert feed.state_since(1, "run.1").snapshot == "state"
+    assert feed.state_since(2, "run.1").snapshot is None
+    feed.publish(3)
+    assert [update["sequence"] for update in feed.state_since(2, "run.1").updates] == [3]
 
 
 def test_publishing_where_nobody_looked_costs_nothing_and_a_second_life_has_another_epoch() -> None:

@@ -16,6 +16,7 @@ import trio.testing
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
 from sequencer.api.rpc.limits import Limits
+from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.api.conftest import Running
 
 pytestmark = pytest.mark.trio
@@ -54,6 +55,12 @@ async def next_update(websocket: WebSocketConnection) -> tuple[int, Any]:
 async def read_to_the_end(websocket: WebSocketConnection, sequences: list[int]) -> None:
     while True:
         sequences.append((await next_update(websocket))[0])
+
+
+async def read_answers(websocket: WebSocketConnection, answers: list[Any]) -> None:
+    while True:
+        message = msgspec.json.decode(await websocket.get_message())
+        answers += [message] if "id" in message else []
 
 
 async def test_text_is_json_and_binary_is_msgpack(start: Start) -> None:
@@ -201,6 +208,43 @@ async def test_a_slow_reader_gets_a_prefix_without_a_gap_and_is_told_to_come_bac
         again = {"channel": "ticks", "since": sequences[-1], "epoch": "run.1"}
         updates = (await ask(websocket, "catenary_subscribe", again))["result"]["updates"]
         assert [update["sequence"] for update in updates] == list(range(sequences[-1] + 1, published + 1))
+
+
+async def test_a_slow_reader_of_states_is_told_the_newest_alone_and_stays(start: Start) -> None:
+    node: Running = await start(Limits(queue_messages=8, socket_send_bytes=4_096))
+    feed = node.server.feeds.open("ticks", lambda: None)
+    async with connect(node, message_queue_size=1, receive_buffer_size=1_024) as websocket:
+        await ask(websocket, "catenary_subscribe", ["ticks"])
+        for number in range(500):
+            feed.publish(f"{number}" + "x" * 20_000, is_whole=True)
+            if number % 50 == 0:
+                await trio.testing.wait_all_tasks_blocked()
+        assert feed.subscriptions
+        sequences: list[int] = []
+        with trio.fail_after(PATIENCE_SECONDS):
+            while not sequences or sequences[-1] < 500:
+                sequences.append((await next_update(websocket))[0])
+        assert sequences == sorted(set(sequences))
+        assert len(sequences) < 250
+        assert (await ask(websocket, "echo", {"amount": 5}))["result"]["amount"] == "5"
+
+
+async def test_who_reads_too_slowly_is_answered_before_he_is_told_to_go(start: Start) -> None:
+    node: Running = await start(Limits(queue_messages=8, socket_send_bytes=4_096))
+    feed = node.server.feeds.open("ticks", lambda: None)
+    async with connect(node, message_queue_size=1, receive_buffer_size=1_024) as websocket:
+        await ask(websocket, "catenary_subscribe", ["ticks"])
+        await websocket.send_message(msgspec.json.encode(request("slow", [1, "asked"], 77)).decode())
+        await node.venue.entered.wait()
+        while feed.subscriptions:
+            feed.publish("x" * 20_000)
+            await trio.testing.wait_all_tasks_blocked()
+        node.venue.gate.set()
+        answers: list[Any] = []
+        with pytest.raises(ConnectionClosed) as closed:
+            await read_answers(websocket, answers)
+        assert closed.value.reason.reason.startswith("SLOW_CONSUMER")
+        assert [(answer["id"], answer["result"]) for answer in answers] == [(77, "asked")]
 
 
 async def test_a_reader_that_never_reads_is_cut_off(start: Start) -> None:

@@ -1,0 +1,209 @@
+"""Feeds of a venue: a state once a group and where somebody listens, in the turn of the answers; accounts beside."""
+
+from itertools import pairwise
+from random import Random
+from types import SimpleNamespace
+from typing import Any, cast
+
+import msgspec
+import pytest
+import trio
+from prometheus_client import CollectorRegistry
+from trio.testing import MockClock
+
+from prover.stf import constants
+from sequencer.api.rpc.jsonrpc import JSON, Call, Codec, Push, Session
+from sequencer.api.rpc.limits import Limits, TokenBucket
+from sequencer.api.rpc.metrics import ApiMetrics
+from sequencer.api.rpc.subscriptions import Feeds
+from sequencer.schema.depth import Depth, DepthChange, Mirror
+from sequencer.schema.subscriptions import Subscribe, Subscribed
+from tests.sequencer.desk import Desk
+from tests.sequencer.node_world import BTC, BUY, FIRST, PRICES, SELL, key, order, signed_order, tick
+
+pytestmark = pytest.mark.trio
+PRICE = PRICES[BTC]
+
+
+class Reader:
+    """A connection that keeps what it is told."""
+
+    def __init__(self, feeds: Feeds) -> None:
+        self._feeds = feeds
+        self.session = Session(TokenBucket(1, 9, lambda: 0.0), subscriber=cast(Any, self))
+        self.told: list[dict[str, Any]] = []
+
+    def push(self, message: Push, codec: Codec, place: object) -> None:
+        self.told.append(msgspec.json.decode(message.encoded(codec))["params"])
+
+    async def subscribe(self, channel: str, since: int | None = None, epoch: str | None = None) -> Subscribed:
+        after: list[Any] = []
+        call = cast(Call, SimpleNamespace(session=self.session, codec=JSON, after_answer=after))
+        answer = await self._feeds.subscribe(Subscribe(channel, since, epoch), call)
+        for each in after:
+            each()
+        return answer
+
+    def leave(self, channel: str) -> None:
+        self.session.leave_by_channel[channel]()
+
+    def heard(self) -> list[str]:
+        """Channels of what was told since the last question."""
+        told, self.told = self.told, []
+        return [message["channel"] for message in told]
+
+
+class Told:
+    """A desk whose feeds are real."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.feeds = Feeds("run", Limits(), ApiMetrics(CollectorRegistry()))
+        self.channels = desk.methods._channels
+        self.channels._markets_open = 0
+        desk.venue.ended.remove(desk._tell)
+        desk.venue.ended.append(desk.methods.ended)
+        desk.methods.open_feeds(self.feeds)
+
+    def signed(self, trader: int, side: int, price: int, size: int = 100, **changes: Any) -> bytes:
+        return signed_order(order(self.desk.clock.now, FIRST + trader, side, price, size, **changes), key(trader))
+
+
+@pytest.fixture
+def venue(desk: Desk) -> Told:
+    return Told(desk)
+
+
+def told_change(message: dict[str, Any]) -> DepthChange:
+    return msgspec.convert(message["data"], DepthChange)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_book_kept_by_changes_is_the_venues(venue: Told, seed: int) -> None:
+    random, reader = Random(seed), Reader(venue.feeds)
+    opened = await reader.subscribe("book_deltas:BTC")
+    book, sequence = Mirror(msgspec.convert(opened.snapshot, Depth)), opened.sequence
+    changed = 0
+    for _ in range(60):
+        venue.desk.clock.now += 1
+        group = [
+            venue.signed(
+                random.randrange(4),
+                random.choice((BUY, SELL)),
+                PRICE + random.randrange(-80, 81),
+                random.choice((100, 200, 300)),
+                slot=random.randrange(1, 100),
+            )
+            for _ in range(random.randrange(1, 5))
+        ]
+        await venue.desk.venue.submit_all(group)
+        for message in reader.told:
+            change = told_change(message)
+            assert (change.previous, message["sequence"]) == (sequence, sequence + 1)
+            assert book.change(change)
+            sequence = message["sequence"]
+            changed += 1
+        reader.told = []
+        assert (book.bids, book.asks) == venue.desk.venue.engine.books[BTC].depth(50)
+    assert changed > 30
+    # Whoever comes now has the same.
+    other = await Reader(venue.feeds).subscribe("book_deltas:BTC")
+    last = msgspec.convert(other.snapshot, Depth)
+    assert (last.bids, last.asks, other.sequence) == (book.bids, book.asks, sequence)
+
+
+async def test_a_change_that_is_left_out_is_noticed(venue: Told) -> None:
+    reader = Reader(venue.feeds)
+    book = Mirror(msgspec.convert((await reader.subscribe("book_deltas:BTC")).snapshot, Depth))
+    for step in range(3):
+        await venue.desk.venue.submit(venue.signed(0, BUY, PRICE - step, slot=1 + step))
+    first, second, third = (told_change(message) for message in reader.told)
+    assert book.change(first)
+    assert not book.change(third)
+    assert third.previous != first.previous + 1
+    assert second.bids != []
+
+
+async def test_a_group_is_told_in_the_turn_in_which_it_is_answered(venue: Told, autojump_clock: MockClock) -> None:
+    reader = Reader(venue.feeds)
+    for channel in ("book:BTC", "book_deltas:BTC", "trades:BTC", f"orders:{FIRST}", "candles:BTC:1m"):
+        await reader.subscribe(channel)
+    turns: list[list[str]] = []
+
+    async def send() -> None:
+        sides = [(0, SELL), (1, BUY), (0, SELL), (1, BUY)]
+        group = [venue.signed(trader, side, PRICE, slot=5 + place) for place, (trader, side) in enumerate(sides)]
+        await venue.desk.venue.submit_all(group)
+        turns.append(reader.heard())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send)
+    (told,) = turns
+    assert [told.count(name) for name in ("trades:BTC", f"orders:{FIRST}", "candles:BTC:1m")] == [2, 4, 1]
+    # Both of the book at most once a group, and not where it is as it was.
+    assert told.count("book:BTC") <= 1
+    assert told.count("book_deltas:BTC") <= 1
+
+
+async def test_a_state_that_nobody_hears_is_not_made_and_begins_with_a_snapshot(
+    venue: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, valued = Reader(venue.feeds), list[int]()
+    view = venue.desk.methods.accounts.account_view
+    monkeypatch.setattr(venue.desk.methods.accounts, "account_view", lambda index: valued.append(index) or view(index))
+    name = f"account:{FIRST}"
+    opened = await reader.subscribe(name)
+    reader.leave(name)
+    valued.clear()
+    await venue.desk.venue.submit(venue.signed(0, BUY, PRICE - 9))
+    assert venue.channels.next_account() == ("", [])
+    assert valued == []
+    again = await reader.subscribe(name, since=opened.sequence, epoch=opened.epoch)
+    assert again.snapshot is not None
+    assert again.sequence > opened.sequence
+    assert [len(again.snapshot["open_orders"]), valued] == [1, [FIRST]]
+
+
+async def test_an_account_is_valued_once_for_fifty_readers_and_not_where_orders_are_sequenced(
+    venue: Told, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    valued: list[float] = []
+    view = venue.desk.methods.accounts.account_view
+
+    def slow(index: int) -> Any:
+        valued.append(trio.current_time())
+        autojump_clock.jump(0.01)
+        return view(index)
+
+    readers = [Reader(venue.feeds) for _ in range(50)]
+    for reader in readers:
+        await reader.subscribe(f"account:{FIRST}")
+    monkeypatch.setattr(venue.desk.methods.accounts, "account_view", slow)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(venue.desk.methods.run)
+        for step in range(30):
+            await venue.desk.venue.submit(venue.signed(0, BUY, PRICE - step, slot=1 + step))
+            assert len(valued) <= 1 + step
+        await trio.sleep(2)
+        nursery.cancel_scope.cancel()
+    # Nineteen times as long as it takes nothing is valued.
+    assert all(second - first >= 0.2 - 1e-9 for first, second in pairwise(valued))
+    told = [len(reader.told) for reader in readers]
+    assert told == [len(valued)] * 50
+    assert len(readers[0].told[-1]["data"]["open_orders"]) == 30
+
+
+async def test_a_tick_is_told_to_whoever_hears_an_account_and_a_call_is_never_left_out(venue: Told) -> None:
+    desk, reader = venue.desk, Reader(venue.feeds)
+    await desk.venue.submit_all([venue.signed(1, SELL, PRICE, 750_000), venue.signed(0, BUY, PRICE, 750_000)])
+    await reader.subscribe(f"account:{FIRST}")
+    await reader.subscribe("funding")
+    desk.clock.now += constants.TICK_STEP
+    await desk.venue.submit(b"")
+    await desk.venue.submit(tick(desk.clock.now, (595_000, *PRICES[1:])))
+    channel, updates = venue.channels.next_account()
+    assert channel == f"account:{FIRST}"
+    assert [update.margin_call is not None for update in updates] == [True]
+    venue.channels.tell_account(channel, updates)
+    assert reader.heard() == ["funding", channel]
+    assert venue.channels.next_account()[0] == ""
