@@ -359,6 +359,7 @@ def type_hashes() -> dict[str, bytes]:
         "SetLeverage": signatures.SET_LEVERAGE_TYPE,
         "Tick": signatures.TICK_TYPE,
         "Receipt": receipts.RECEIPT_TYPE,
+        "Acknowledged": receipts.ACKNOWLEDGED_TYPE,
     }
 
 

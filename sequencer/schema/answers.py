@@ -211,6 +211,24 @@ class OrderEvent(msgspec.Struct, frozen=True, kw_only=True):
     sequence: Whole
 
 
+class AcknowledgementView(msgspec.Struct, frozen=True, kw_only=True):
+    """The promise of whoever posts that what was taken will be posted (PROTOCOL.md §5.5).
+
+    One signature over the root of all that was taken together: `place` and `path` lead there from this one.
+    filled_lots: of an order, as taker, at its arrival.
+    """
+
+    tag: int
+    account: int
+    slot: int
+    sequence: int
+    filled_lots: Whole
+    time_ms: int
+    place: int
+    path: list[WordText]
+    signature: HexText
+
+
 class OrderResult(msgspec.Struct, frozen=True, kw_only=True):
     """catenary_order and catenary_orders: what became of an order, by now where it came again or was asked for.
 
@@ -218,6 +236,7 @@ class OrderResult(msgspec.Struct, frozen=True, kw_only=True):
     was asked for. reason: why it, or its rest, did not go on. fees_micros: its own. blocking_lots: of what stood
     first and was in its way, as less than a fill-or-kill order; blocking_order_id: whose it was, of the same owner.
     events: where it was asked for, the first and the newest steps, all but untold_events of them.
+    acknowledgement: where it was submitted; None where it came again long after.
     """
 
     order_id: OrderId
@@ -232,6 +251,7 @@ class OrderResult(msgspec.Struct, frozen=True, kw_only=True):
     blocking_lots: int
     events: list[OrderEvent]
     untold_events: int
+    acknowledgement: AcknowledgementView | None = None
     finality: Finality
 
 
@@ -255,7 +275,10 @@ class ReceiptView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestResult(msgspec.Struct, frozen=True, kw_only=True):
-    """catenary_withdraw, transfer, cancel, cancelAll, setAgent and setLeverage; a soft cancel stands in no chunk."""
+    """catenary_withdraw, transfer, cancel, cancelAll, setAgent and setLeverage; a soft cancel stands in no chunk.
+
+    acknowledgement: None of a soft cancel, which has its receipt.
+    """
 
     code: int
     chunk: int
@@ -263,6 +286,7 @@ class RequestResult(msgspec.Struct, frozen=True, kw_only=True):
     receipt: ReceiptView | None
     withdrawal_index: int | None
     account_opened: int | None
+    acknowledgement: AcknowledgementView | None = None
     finality: Finality
 
 

@@ -15,6 +15,7 @@ from sequencer.engine.effects import Processed, refused
 from sequencer.engine.engine import Engine
 from sequencer.engine.records import Input, Terms
 from sequencer.history.history import History
+from sequencer.sequencing.acknowledging import Acknowledgements
 from sequencer.sequencing.admission import Taking, Untaken, is_taken, lowers_risk, needs_paid_bytes
 from sequencer.sequencing.exits import bill, takes
 from sequencer.sequencing.journal import Journal, JournalError
@@ -122,6 +123,7 @@ class Sequencer:
         self.listeners: list[Listener] = []
         # Called once a group was answered and told, in the same turn.
         self.ended: list[Callable[[], None]] = []
+        self.acknowledgements = Acknowledgements()
         self._recoverer = recoverer
         self._log = structlog.get_logger("venue")
         self._lanes: tuple[deque[_Waiting], ...] = (deque(), deque(), deque())
@@ -344,6 +346,11 @@ class Sequencer:
         self._answer(done)
 
     def _answer(self, done: list[_Waiting]) -> None:
+        self.acknowledgements.note(
+            (waiting.signed, waiting.outcome, waiting.now)
+            for waiting in done
+            if waiting.signed is not None and isinstance(waiting.outcome, Processed)
+        )
         for waiting in done:
             if waiting.outcome is None:
                 continue

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 _OF_AN_OWNER: Final = (constants.FORCED_WITHDRAW, constants.FORCED_CLOSE, constants.LEAVE, constants.FORCED_AGENT)
 _Answer = TypeVar("_Answer")
-_Event = TypeVar("_Event", events.Enqueued, events.BatchCommitted)
+_Event = TypeVar("_Event", events.Enqueued, events.BatchCommitted, events.RolledBack)
 _Kept = TypeVar("_Kept", calls.BatchRecord, calls.Parameters)
 
 

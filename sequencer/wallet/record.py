@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from sequencer.schema.answers import AcknowledgementView
 from sequencer.wallet.errors import BadInput, WalletError
 
 SLOTS: Final = range(1, 256)
@@ -78,6 +79,16 @@ class KeptReceipt(msgspec.Struct, frozen=True):
     signature: str
 
 
+class KeptAcknowledgement(msgspec.Struct, frozen=True):
+    """A promise that an operation will be posted, whose seat signed it, and from which L1 block on it can have been."""
+
+    chain_id: int
+    rollup: str
+    holder: str
+    block: int
+    given: AcknowledgementView
+
+
 class _Lines:
     """A file of lines that are added durably; one that a crash cut off counts for nothing."""
 
@@ -126,6 +137,14 @@ class ReceiptRecord(_Lines):
     def read(self) -> list[KeptReceipt]:
         """Every receipt, the oldest first."""
         return self._read(KeptReceipt)
+
+
+class AcknowledgementRecord(_Lines):
+    """The acknowledgements of one address: evidence beside what L1 does not hold, kept for good."""
+
+    def read(self) -> list[KeptAcknowledgement]:
+        """Every acknowledgement, the oldest first."""
+        return self._read(KeptAcknowledgement)
 
 
 class SignedRecord(_Lines):

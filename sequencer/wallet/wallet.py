@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from l1_bridge.addresses import checksum_address
 from l1_bridge.client.client import L1Client
+from prover.signing import operations
+from prover.signing.receipts import Acknowledgement
 from prover.stf import constants, containers
 from sequencer.client.client import NodeClient
 from sequencer.client.delivery import Placing, delivered
 from sequencer.client.errors import Rejected
 from sequencer.schema.accounts import AccountView
-from sequencer.schema.answers import OrderResult, RequestResult
+from sequencer.schema.answers import AcknowledgementView, OrderResult, RequestResult
 from sequencer.schema.writing import to_wire
 from sequencer.wallet.drafts import (
     Draft,
@@ -26,10 +28,11 @@ from sequencer.wallet.drafts import (
     request_draft,
     with_recovery_id,
 )
-from sequencer.wallet.errors import BadInput, WalletError
+from sequencer.wallet.errors import BadInput, BrokenReceipt, L1Unreachable, WalletError
 from sequencer.wallet.keys import SigningKey
 from sequencer.wallet.record import (
     CANCEL_ALL_SLOT,
+    AcknowledgementRecord,
     KeptReceipt,
     ReceiptRecord,
     Signed,
@@ -39,6 +42,7 @@ from sequencer.wallet.record import (
 )
 from sequencer.wallet.trust import Venue
 from sequencer.wallet.verified import MAX_CLOCK_SKEW_MS, Verified, WalletOptions
+from sequencer.wallet.word.promises import BrokenPromise, Promises
 
 if TYPE_CHECKING:
     from sequencer.wallet.bridge import Bridge, Broken
@@ -61,6 +65,9 @@ class Wallet:
         self.node = node
         self.address = address
         self.record = SignedRecord(directory / f"{checksum_address(address)}.signed.jsonl")
+        self.promises = Promises(
+            l1, AcknowledgementRecord(directory / f"{checksum_address(address)}.acknowledged.jsonl")
+        )
         self.receipts = ReceiptRecord(directory / f"{checksum_address(address)}.receipts.jsonl")
         self.verified = Verified(node, l1, directory, options)
         self._l1 = l1
@@ -164,12 +171,14 @@ class Wallet:
         with self.record.locked() as entries:
             drafted = order_draft(venue, terms, self._place(venue, account, view, entries, terms.slot))
             signature = self._sign(venue, drafted, entries)
+        block = await self.promises.first_block(venue)
         try:
             result = await self.node.order(to_wire(drafted.fields), signature, **beside)
         except Rejected:
             self._note(drafted, "refused")
             raise
         self._note(drafted, result.status)
+        await self._keep_promise(venue, drafted, result.acknowledgement, result.filled_lots, block)
         return drafted, result
 
     async def bracket(
@@ -190,9 +199,12 @@ class Wallet:
                     asked = {"after": name, "group": beside["group"] or first.sequence % (2**32 - 1) + 1}
                 drafts.append(drafted)
                 placings.append((to_wire(drafted.fields), self._sign(venue, drafted, entries), asked))
+        block = await self.promises.first_block(venue)
         results = await delivered(self.node, placings)
         for drafted, result in zip(drafts, results, strict=True):
             self._note(drafted, "refused" if isinstance(result, Rejected) else result.status)
+            if not isinstance(result, Rejected):
+                await self._keep_promise(venue, drafted, result.acknowledgement, result.filled_lots, block)
         return [*zip(drafts, results, strict=True)]
 
     async def request(self, terms: RequestTerms, account: int) -> tuple[Draft, RequestResult]:
@@ -211,6 +223,7 @@ class Wallet:
                 and (kind == "cancel_all" or entry.slot == terms.slot)
                 and not entry.is_done
             }
+        block = await self.promises.first_block(venue)
         try:
             result = await self.node.request(kind, to_wire(drafted.fields), signature)
         except Rejected:
@@ -222,8 +235,34 @@ class Wallet:
             # Without the sequencer's word what it was to take out counts as open.
             assert isinstance(message, containers.Request)
             self.receipts.append([await self.bridge.word_on(venue, message, result.receipt, self._clock_ms())])
+        else:
+            await self._keep_promise(venue, drafted, result.acknowledgement, 0, block)
         self.record.mark(covered, "cancelled")
         return drafted, result
+
+    async def _keep_promise(
+        self, venue: Venue, drafted: Draft, given: AcknowledgementView | None, filled_lots: int, block: int
+    ) -> None:
+        """What was taken is taken, whatever its promise is worth: the owner is told, and nothing is undone."""
+        expected = Acknowledgement(
+            operations.TAG_OF_KIND[drafted.kind],
+            drafted.message.account,
+            drafted.message.slot,
+            drafted.message.sequence,
+            filled_lots,
+            self._clock_ms(),
+        )
+        try:
+            await self.promises.keep(venue, expected, given, block)
+        except (BrokenReceipt, L1Unreachable) as error:
+            self._options.warn(f"no promise that this will be posted: {error}")
+
+    async def broken_promises(self) -> tuple[int, list[BrokenPromise]]:
+        """How many acknowledgements of this rollup are kept, and which of them L1 does not bear out."""
+        venue = await self.venue()
+        here = (venue.chain_id, checksum_address(venue.rollup))
+        kept = [one for one in self.promises.record.read() if (one.chain_id, one.rollup) == here]
+        return len(kept), await self.promises.broken(venue, kept)
 
     async def checked_receipts(self) -> tuple[list[KeptReceipt], list["Broken"]]:
         """The receipts of this rollup that are kept, and what L1 holds against them."""

@@ -39,6 +39,7 @@ from sequencer.engine.order_book import order_id
 from sequencer.engine.placing import check_soft_cancel
 from sequencer.engine.records import Terms
 from sequencer.schema.answers import (
+    AcknowledgementView,
     AnsweredOrder,
     AtEnd,
     FaucetPayment,
@@ -218,6 +219,7 @@ class Operations:
             blocking_lots=met_lots,
             events=[],
             untold_events=0 if again is None else again.untold,
+            acknowledgement=self._acknowledged(signed),
             finality="sequenced",
         )
 
@@ -309,7 +311,27 @@ class Operations:
             receipt=None if outcome.receipt is None else self._signed_receipt(outcome.receipt),
             withdrawal_index=outcome.withdrawal,
             account_opened=outcome.opened,
+            acknowledgement=self._acknowledged(signed),
             finality="sequenced",
+        )
+
+    def _acknowledged(self, signed: SignedOperation) -> AcknowledgementView | None:
+        """The promise that was made of all that was taken together; hashed and signed here, off the sequencing path."""
+        found = self._venue.acknowledgements.of(signed)
+        if found is None:
+            return None
+        group, place = found
+        member = group.members[place]
+        return AcknowledgementView(
+            tag=member.tag,
+            account=member.account,
+            slot=member.slot,
+            sequence=member.sequence,
+            filled_lots=member.filled_lots,
+            time_ms=member.time_ms,
+            place=place,
+            path=[as_hex(sibling) for sibling in group.path(place)],
+            signature=as_hex(group.signature(self._deployment.domain, self._sign)),
         )
 
     def _signed_receipt(self, receipt: Receipt) -> ReceiptView:

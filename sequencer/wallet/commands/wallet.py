@@ -35,8 +35,10 @@ from sequencer.wallet.errors import BadInput, BadProof, L1Unreachable, NotYet
 
 if TYPE_CHECKING:
     from sequencer.schema.answers import RequestResult
+    from sequencer.wallet.bridge import Broken
     from sequencer.wallet.trust import ProvenAccount
     from sequencer.wallet.wallet import Wallet
+    from sequencer.wallet.word.promises import BrokenPromise
 
 
 @click.group()
@@ -291,18 +293,32 @@ def orders(settings: Settings) -> None:
 
 
 @wallet.command()
+@click.option(
+    "--broken", "only_broken", is_flag=True, help="Show the evidence alone, as JSON, and fail for no promise."
+)
 @command
-def receipts(settings: Settings) -> None:
-    """Compare the sequencer's receipts for soft cancels with what is on L1; BROKEN_RECEIPT where one was not kept."""
+def receipts(settings: Settings, only_broken: bool) -> None:
+    """Compare what the sequencer signed with what is on L1; BROKEN_RECEIPT where its word was not kept.
+
+    Its word is a receipt for each soft cancel, and for all else that it took an acknowledgement: that it will be
+    posted. The evidence names batch and chunk; anybody can hold it against L1's own bytes (PROTOCOL.md 5.4, 5.5).
+    """
     from sequencer.wallet.errors import BrokenReceipt
 
     async def action(wallet: Wallet) -> Report:
-        kept, broken = await wallet.checked_receipts()
+        kept, taken_back = await wallet.checked_receipts()
+        promised, left_out = await wallet.broken_promises()
+        broken: list[Broken | BrokenPromise] = [*taken_back, *left_out]
+        evidence = msgspec.to_builtins(broken)
+        if only_broken:
+            lines = [msgspec.json.encode(one).decode() for one in broken]
+            return Report({"evidence": evidence}, lines or ["no promise is broken by what is on L1"])
         if broken:
             sentence = f"{len(broken)} times the sequencer has broken its word: {broken[0].sentence}"
-            raise BrokenReceipt(sentence, {"evidence": msgspec.to_builtins(broken)})
-        fields = {"receipts": msgspec.to_builtins(kept)}
-        return Report(fields, [f"{len(kept)} receipts for soft cancels, none broken by what is on L1"])
+            raise BrokenReceipt(sentence, {"evidence": evidence})
+        fields = {"receipts": msgspec.to_builtins(kept), "acknowledgements": promised}
+        told = f"{len(kept)} receipts for soft cancels and {promised} acknowledgements, none broken by what is on L1"
+        return Report(fields, [told])
 
     run_action(settings, action, signing=False)
 

@@ -12,13 +12,16 @@ import pytest
 import trio
 
 from l1_bridge.client.client import L1Client
+from l1_bridge.client.keys import development_key
+from prover.signing.receipts import acknowledged_digest
 from prover.state import genesis
 from sequencer.client.client import NodeClient
-from sequencer.schema.answers import WithdrawalProof
+from sequencer.schema.answers import AcknowledgementView, WithdrawalProof
 from sequencer.wallet.errors import BadProof, NotYet
 from sequencer.wallet.units import parse_address
 from sequencer.wallet.verified import WalletOptions
 from sequencer.wallet.wallet import Wallet
+from sequencer.wallet.word.promises import acknowledgement
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.node_process import A_WHILE_SECONDS, Node
 from tests.sequencer.wallet_node import Shell, mode, still_node
@@ -212,6 +215,39 @@ def test_receipts_are_kept_and_a_broken_one_is_told(trader: Shell, other: Shell)
     assert [one["sequence"] for one in summary["evidence"]] == [made["sequence"]]
     path.write_bytes(before)
     assert trader.json("receipts")["receipts"][-1] == kept
+
+
+def test_acknowledgements_are_kept_and_a_broken_one_is_evidence(trader: Shell, other: Shell, node: Node) -> None:
+    fair = oracle_price(trader)
+    bid = ("order", "--market", "BTC", "--side", "buy", "--size", "0.001")
+    trader.json(*bid, "--price", fair)
+    ask = ("order", "--market", "BTC", "--side", "sell", "--size", "0.001", "--price", fair, "--time-in-force", "ioc")
+    sold = other.json(*ask)
+    (path,) = other.directory.glob("*.acknowledged.jsonl")
+    before = path.read_bytes()
+    *_, kept = (json.loads(line) for line in before.splitlines())
+    assert (kept["given"]["sequence"], kept["given"]["filled_lots"]) == (sold["sequence"], 100)
+    told = other.json("receipts", "--broken")
+    assert told["evidence"] == []
+    assert other.json("receipts")["acknowledgements"] == len(before.splitlines())
+    # As if the sequencer had acknowledged a lot more than it will post; what nobody signed is no evidence.
+    false = {**kept["given"], "filled_lots": 101, "place": 0, "path": []}
+    unsigned = json.dumps({**kept, "given": false}).encode() + b"\n"
+    leaf = acknowledgement(msgspec.convert(false, AcknowledgementView, strict=False)).leaf
+    signature = "0x" + development_key(0).sign(acknowledged_digest(node.domain, leaf)).hex()
+    signed = json.dumps({**kept, "given": {**false, "signature": signature}}).encode() + b"\n"
+    path.write_bytes(before + unsigned + signed)
+    until = time.monotonic() + PATIENCE_SECONDS
+    while other.run("receipts").exit_code == 0:
+        assert time.monotonic() < until
+    line, summary = other.fails(22, "receipts")
+    assert "1 times the sequencer has broken its word: 101 lots of the order" in line
+    (evidence,) = summary["evidence"]
+    assert (evidence["lots"], evidence["is_there"], evidence["promise"]["given"]["signature"]) == (100, True, signature)
+    assert evidence["chunk_began_ms"] > kept["given"]["time_ms"]
+    assert other.json("receipts", "--broken")["evidence"] == [evidence]
+    path.write_bytes(before)
+    other.json("receipts")
 
 
 def test_a_trigger_waits_and_a_dry_run_signs_nothing(trader: Shell) -> None:

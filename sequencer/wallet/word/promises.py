@@ -1,0 +1,152 @@
+"""Acknowledgements as an owner keeps them: believed for a seat's signature, held against the batches of L1."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from l1_bridge.addresses import checksum_address
+from l1_bridge.client.client import L1Client
+from l1_bridge.client.values import Log
+from l1_bridge.codec import calls, events
+from prover.signing.receipts import MOST_STEPS, Acknowledgement, Found, acknowledged_digest, began_ms, root_of
+from prover.signing.signed import signer_of
+from prover.stf import constants, containers
+from sequencer.schema.answers import AcknowledgementView
+from sequencer.wallet.entries import guarded, logged
+from sequencer.wallet.errors import BrokenReceipt, L1Unreachable
+from sequencer.wallet.record import AcknowledgementRecord, KeptAcknowledgement
+from sequencer.wallet.trust import Venue
+
+
+class BrokenPromise(msgspec.Struct, frozen=True):
+    """What was acknowledged and not posted: a later chunk is, and what should stand before it does not.
+
+    Evidence for anybody: the signed acknowledgement, and the batch and chunk of L1 that began after it.
+    lots: of an order, those of its fills as taker that are posted. committer: who posted that batch.
+    """
+
+    promise: KeptAcknowledgement
+    batch: int
+    chunk: int
+    chunk_began_ms: int
+    is_there: bool
+    lots: int
+    committer: str
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        given = self.promise.given
+        what = f"{given.filled_lots} lots of the order" if given.tag == constants.ORDER else "the request"
+        return (
+            f"{what} of account {given.account} in slot {given.slot}, sequence {given.sequence}, acknowledged at "
+            f"{given.time_ms} by {self.promise.holder}, stand in no chunk that began before (but {self.lots} lots do), "
+            f"and batch {self.batch}, chunk {self.chunk} began later"
+        )
+
+
+class _Posted(msgspec.Struct, frozen=True):
+    """A chunk of a batch that stands."""
+
+    batch: int
+    place: int
+    body: bytes
+    committer: bytes
+
+
+class Promises:
+    """The acknowledgements of one address."""
+
+    def __init__(self, l1: L1Client, record: AcknowledgementRecord) -> None:
+        self.record = record
+        self._l1 = l1
+
+    async def first_block(self, venue: Venue) -> int:
+        """From which L1 block on what is sent now can be posted: the newest one, the venue's first where L1 is away."""
+        try:
+            return (await guarded(self._l1.newest_block())).number
+        except L1Unreachable:
+            return venue.block
+
+    async def keep(
+        self, venue: Venue, expected: Acknowledgement, given: AcknowledgementView | None, block: int
+    ) -> None:
+        """Keeps a promise on L1's word that it is the seat's; BrokenReceipt where it is none.
+
+        expected: what was sent, with what the node says that came of it, and this clock's time.
+        """
+        if given is None:
+            raise BrokenReceipt("the node gave no acknowledgement")
+        said = (given.tag, given.account, given.slot, given.sequence)
+        if said != (expected.tag, expected.account, expected.slot, expected.sequence):
+            raise BrokenReceipt("the node's acknowledgement is of something else")
+        if given.filled_lots < expected.filled_lots:
+            raise BrokenReceipt("the node acknowledges fewer lots than it says are filled")
+        # Later than now it would be no evidence until then.
+        if given.time_ms > expected.time_ms + constants.CLOCK_TOLERANCE:
+            raise BrokenReceipt("the node's acknowledgement is of a time that has not come")
+        answer = await guarded(self._l1.eth_call(venue.rollup, calls.encode_call("seat")))
+        holder = calls.decode_record(calls.Seat, answer).holder
+        if holder == containers.NOBODY or signer_of_promise(venue.domain, given) != holder:
+            raise BrokenReceipt(f"the node's acknowledgement is not signed by the seat, {checksum_address(holder)}")
+        kept = KeptAcknowledgement(
+            venue.chain_id, checksum_address(venue.rollup), checksum_address(holder), block, given
+        )
+        self.record.append([kept])
+
+    async def broken(self, venue: Venue, kept: Sequence[KeptAcknowledgement]) -> list[BrokenPromise]:
+        """Promises beside which something later is posted, and they are not."""
+        if not kept:
+            return []
+        head = await guarded(self._l1.newest_block())
+        posted = await self._posted(venue, min(one.block for one in kept), head.number)
+        # What is not signed by whom it names is no evidence, whoever wrote the line.
+        signed = [one for one in kept if checksum_address(signer_of_promise(venue.domain, one.given)) == one.holder]
+        found = (_held_against(one, posted) for one in signed)
+        return [one for one in found if one is not None]
+
+    async def _posted(self, venue: Venue, first: int, last: int) -> list[_Posted]:
+        """Chunks of the batches in a range of blocks that stand, in their order."""
+        committed = await logged(self._l1, venue, events.BatchCommitted, first, last)
+        rolled_back = await logged(self._l1, venue, events.RolledBack, first, last)
+        told: list[tuple[Log, events.BatchCommitted | events.RolledBack]] = [*committed, *rolled_back]
+        told.sort(key=lambda one: (one[0].block_number, one[0].log_index))
+        chunks: list[_Posted] = []
+        for _, event in told:
+            if isinstance(event, events.RolledBack):
+                chunks = [one for one in chunks if one.batch < event.number]
+                continue
+            header = event.batch.header
+            chunks += [
+                _Posted(header.number, place, chunk.body, header.committer)
+                for place, chunk in enumerate(event.batch.chunks)
+            ]
+        return chunks
+
+
+def signer_of_promise(domain: bytes, given: AcknowledgementView) -> bytes:
+    """Whose key signed the group that an acknowledgement is of; nobody's where it is none."""
+    if len(given.path) > MOST_STEPS or not 0 <= given.place < 1 << len(given.path):
+        return containers.NOBODY
+    own = acknowledgement(given)
+    root = root_of(own.leaf, given.place, [bytes.fromhex(sibling[2:]) for sibling in given.path])
+    return signer_of(acknowledged_digest(domain, root), bytes.fromhex(given.signature[2:]))
+
+
+def acknowledgement(given: AcknowledgementView) -> Acknowledgement:
+    """What it says, as it is hashed."""
+    return Acknowledgement(given.tag, given.account, given.slot, given.sequence, given.filled_lots, given.time_ms)
+
+
+def _held_against(kept: KeptAcknowledgement, posted: Sequence[_Posted]) -> BrokenPromise | None:
+    found = Found(acknowledgement(kept.given))
+    for chunk in posted:
+        began = began_ms(chunk.body)
+        if began <= kept.given.time_ms:
+            found.read(chunk.body)
+        elif not found.is_whole:
+            committer = checksum_address(chunk.committer)
+            return BrokenPromise(kept, chunk.batch, chunk.place, began, found.is_there, found.lots, committer)
+        else:
+            return None
+    return None

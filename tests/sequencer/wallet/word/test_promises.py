@@ -1,0 +1,119 @@
+"""Promises as an owner keeps them: believed for the seat's signature, and held against what L1 has."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+
+from l1_bridge.addresses import checksum_address
+from l1_bridge.client.keys import Signer
+from prover.signing import operations
+from prover.signing.receipts import Acknowledgement, acknowledged_digest, levels, path_of
+from prover.stf import constants, containers
+from sequencer.schema.answers import AcknowledgementView
+from sequencer.schema.values import as_hex
+from sequencer.wallet.errors import BrokenReceipt
+from sequencer.wallet.record import AcknowledgementRecord, KeptAcknowledgement
+from sequencer.wallet.word.promises import Promises, _held_against, _Posted, signer_of_promise
+from tests.sequencer.wallet.test_bridge import KEY, NOW, VENUE, SeatedL1
+
+OTHER = Signer(b"\x06" * 32)
+EXPECTED = Acknowledgement(constants.ORDER, 17, 3, NOW, 5, NOW + 10)
+
+
+def given(sign: Any = KEY.sign, domain: bytes = VENUE.domain, place: int = 2, **changes: Any) -> AcknowledgementView:
+    """What a node answers to an order, of which five lots were filled, in a group of five."""
+    fields = {"tag": constants.ORDER, "account": 17, "slot": 3, "sequence": NOW, "filled_lots": 5, "time_ms": NOW + 5}
+    own = Acknowledgement(**{**fields, **changes})
+    members = [msgspec.structs.replace(own, account=20 + at) if at != place else own for at in range(5)]
+    tree = levels([member.leaf for member in members])
+    return AcknowledgementView(
+        **msgspec.structs.asdict(own),
+        place=place,
+        path=[as_hex(sibling) for sibling in path_of(tree, place)],
+        signature=as_hex(sign(acknowledged_digest(domain, tree[-1][0]))),
+    )
+
+
+def promises(directory: Path) -> Promises:
+    """Over an L1 on which a key holds the seat."""
+    return Promises(SeatedL1(), AcknowledgementRecord(directory / "promises.jsonl"))  # type: ignore[arg-type]
+
+
+def test_a_promise_that_the_seat_signed_is_kept(tmp_path: Path) -> None:
+    kept = promises(tmp_path)
+    trio.run(kept.keep, VENUE, EXPECTED, given(), 76)
+    (one,) = kept.record.read()
+    assert (one.given, one.block, one.holder) == (given(), 76, checksum_address(KEY.address))
+
+
+@pytest.mark.parametrize(
+    ("view", "sentence"),
+    [
+        (None, "gave no acknowledgement"),
+        (given(slot=4), "something else"),
+        (given(sequence=NOW - 1), "something else"),
+        (given(tag=constants.TRANSFER), "something else"),
+        (given(filled_lots=4), "fewer lots"),
+        (given(time_ms=NOW + 11 + constants.CLOCK_TOLERANCE), "has not come"),
+        (given(OTHER.sign), "not signed by the seat"),
+        (given(domain=bytes(32)), "not signed by the seat"),
+        (msgspec.structs.replace(given(), place=3), "not signed by the seat"),
+        (msgspec.structs.replace(given(), place=10), "not signed by the seat"),
+        (msgspec.structs.replace(given(), path=given().path * 6), "not signed by the seat"),
+        (msgspec.structs.replace(given(), filled_lots=6), "not signed by the seat"),
+    ],
+)
+def test_a_promise_that_is_no_evidence_is_told_and_not_kept(
+    tmp_path: Path, view: AcknowledgementView | None, sentence: str
+) -> None:
+    kept = promises(tmp_path)
+    with pytest.raises(BrokenReceipt, match=sentence):
+        trio.run(kept.keep, VENUE, EXPECTED, view, 76)
+    assert kept.record.read() == []
+
+
+def test_whoever_has_the_answer_alone_can_tell_who_signed_it() -> None:
+    assert signer_of_promise(VENUE.domain, given()) == KEY.address
+    assert signer_of_promise(VENUE.domain, given(OTHER.sign)) == OTHER.address
+
+
+def posted(began: int, *parts: bytes, batch: int = 4) -> _Posted:
+    """A chunk on L1."""
+    return _Posted(batch, 0, began.to_bytes(6, "big") + b"".join(parts), OTHER.address)
+
+
+def an_order(account: int) -> bytes:
+    """As a chunk carries it."""
+    order = containers.Order(account, 0, 0, 5, 7, 3, NOW, NOW, NOW + 1, 0, 0, 0, 0, 0, 500, 500, unused=0)
+    return operations.order_bytes(order, b"\x01" * 64)
+
+
+FILLED = (an_order(18), an_order(17), operations.fill_bytes(0, 1, 5))
+LATER = NOW + 6
+
+
+@pytest.mark.parametrize(
+    ("chunks", "is_broken"),
+    [
+        ([], False),
+        ([posted(NOW, *FILLED)], False),
+        ([posted(NOW, *FILLED), posted(LATER)], False),
+        # Nothing that began later is there yet: it may still come.
+        ([posted(NOW)], False),
+        ([posted(NOW), posted(LATER)], True),
+        # What comes too late was not kept in time.
+        ([posted(LATER, *FILLED)], True),
+        ([posted(NOW, *FILLED[:2], operations.fill_bytes(0, 1, 4)), posted(LATER)], True),
+    ],
+)
+def test_a_promise_is_broken_by_a_later_chunk_alone(chunks: list[_Posted], is_broken: bool) -> None:
+    kept = KeptAcknowledgement(VENUE.chain_id, "0x", "0xseat", 76, given())
+    broken = _held_against(kept, chunks)
+    assert (broken is not None) is is_broken
+    if broken is not None:
+        assert (broken.batch, broken.chunk_began_ms, broken.committer) == (4, LATER, checksum_address(OTHER.address))
+        assert "5 lots of the order of account 17" in broken.sentence
+        assert msgspec.json.decode(msgspec.json.encode(broken), type=type(broken)) == broken
