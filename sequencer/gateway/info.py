@@ -8,23 +8,23 @@ from sequencer.client.client import NodeClient
 from sequencer.client.errors import ClientError
 from sequencer.gateway import shapes
 from sequencer.gateway.exact import dollars, is_cloid, oid_of, place_of, ratio
+from sequencer.gateway.past import Past, Question, between
 from sequencer.gateway.refusals import Refused, of_call
 from sequencer.gateway.trader import Trader
-from sequencer.schema.answers import FillView, MarketView, OrderResult
+from sequencer.schema.accounts import OpenOrder
+from sequencer.schema.answers import MarketView, OrderResult
+from sequencer.schema.history import StatisticsView
 
 _FILLS: Final = 200
-# Of a time as the node takes it, in milliseconds.
-_LATEST: Final = 2**48 - 2
+_TRADES: Final = 50
 _BOOK_LEVELS: Final = 20
 _RATE_DECIMALS: Final = 6
 # What a node does not keep, or what is not here at all.
 _NOT_TOLD: Final = {
     "userRateLimit": "the node counts tokens of a connection, not requests of an address",
-    "portfolio": "the venue keeps no such series",
+    "portfolio": "the node keeps samples of an account's equity, catenary_equity, and no such series",
     "vaultDetails": "there are no vaults here",
 }
-
-Question = Mapping[str, Any]
 
 
 class Info:
@@ -34,14 +34,12 @@ class Info:
         self,
         node: NodeClient,
         traders: Mapping[bytes, Trader],
-        recent: Callable[[str], Sequence[FillView]],
         clock_ms: Callable[[], int],
     ) -> None:
-        """recent: the newest fills of a market, as they were told."""
         self._node = node
         self._traders = traders
-        self._recent = recent
         self._clock_ms = clock_ms
+        self._past = Past(node, self._market, self.trader)
         self._answers: Mapping[str, Callable[[Question], Awaitable[Any]]] = {
             "meta": self._meta,
             "spotMeta": self._spot_meta,
@@ -58,6 +56,10 @@ class Info:
             "frontendOpenOrders": self._open_orders,
             "orderStatus": self._order_status,
             "historicalOrders": self._historical,
+            "candleSnapshot": self._past.candles,
+            "fundingHistory": self._past.funding,
+            "userFunding": self._past.user_funding,
+            "userNonFundingLedgerUpdates": self._past.ledger,
             "userFills": self.fills,
             "userFillsByTime": self.fills,
             "userFees": self._fees,
@@ -90,6 +92,13 @@ class Info:
         """All markets by index."""
         return await self._node.markets()
 
+    async def days(self) -> dict[str, StatisticsView]:
+        """The last 24 hours of each market."""
+        try:
+            return {each.market: each for each in await self._node.statistics()}
+        except ClientError as error:
+            raise Refused(of_call(error)) from None
+
     async def _meta(self, question: Question) -> Any:
         return shapes.meta(await self.markets())
 
@@ -98,8 +107,11 @@ class Info:
 
     async def _contexts(self, question: Question) -> Any:
         markets = await self.markets()
-        books = [await self._node.book(market.name, 1) for market in markets]
-        return [shapes.meta(markets), [shapes.context(*one) for one in zip(markets, books, strict=True)]]
+        days = await self.days()
+        contexts = [
+            shapes.context(market, await self._node.book(market.name, 1), days.get(market.name)) for market in markets
+        ]
+        return [shapes.meta(markets), contexts]
 
     async def _spot_contexts(self, question: Question) -> Any:
         return [shapes.spot_meta(), []]
@@ -122,7 +134,8 @@ class Info:
 
     async def _trades(self, question: Question) -> Any:
         market = await self._market(question)
-        return [shapes.trade(fill, market) for fill in reversed(self._recent(market.name))]
+        page = await self._node.trades(market.name, limit=_TRADES)
+        return [shapes.trade(fill, market) for fill in page.trades]
 
     async def _market(self, question: Question) -> MarketView:
         coin = question.get("coin")
@@ -187,17 +200,18 @@ class Info:
             raise Refused(f"oid {str(named)[:64]!r} is neither an order's number nor a cloid")
         if result is None:
             return {"status": "unknownOid"}
-        return {"status": "order", "order": await self._status_of(trader, result)}
+        told = self._status_of(trader, result, await trader.standing(), await self.markets())
+        return {"status": "order", "order": told}
 
-    async def _status_of(self, trader: Trader, result: OrderResult) -> dict[str, Any]:
+    def _status_of(
+        self, trader: Trader, result: OrderResult, standing: Mapping[int, OpenOrder], markets: Sequence[MarketView]
+    ) -> dict[str, Any]:
         number = oid_of(result.order_id)
-        standing = (await trader.standing()).get(number)
-        markets = {market.name: market for market in await self.markets()}
         last = result.events[-1]
-        wanted = trader.placed.get(number)
-        market = markets[last.market]
-        if standing is not None:
-            order = shapes.open_order(standing, market)
+        wanted, is_open = trader.placed.get(number), standing.get(number)
+        market = next(each for each in markets if each.name == last.market)
+        if is_open is not None:
+            order = shapes.open_order(is_open, market)
         elif wanted is not None:
             order = shapes.wanted_order(number, wanted, market, result.remaining_lots)
         else:
@@ -209,21 +223,16 @@ class Info:
         }
 
     async def _historical(self, question: Question) -> Any:
-        """Orders that this gateway placed since it started, the newest first, and whatever else is open."""
+        """The newest orders, the newest first."""
         trader = self.trader(question)
-        numbers = sorted({*trader.placed, *await trader.standing()}, reverse=True)[:_FILLS]
-        found = [await trader.fate(number) for number in numbers]
-        return [await self._status_of(trader, result) for result in found if result is not None]
+        standing, markets = await trader.standing(), await self.markets()
+        return [self._status_of(trader, result, standing, markets) for result in await self._past.orders(trader)]
 
     async def fills(self, question: Question) -> Any:
         """The newest fills, the newest first; between two times where they are given."""
         trader = self.trader(question)
         markets = {market.name: market for market in await self.markets()}
-        since, until = _time(question, "startTime", 0), _time(question, "endTime", _LATEST)
-        if since > _LATEST or until < since:
-            return []
-        span = {"from_ms": max(since, 0), "to_ms": min(until, _LATEST) + 1}
-        told = await self._node.fills(trader.account, limit=_FILLS, **span)
+        told = await self._node.fills(trader.account, limit=_FILLS, **between(question))
         return [shapes.own_fill(fill, markets[fill.market]) for fill in told.fills]
 
     async def _fees(self, question: Question) -> Any:
@@ -259,12 +268,3 @@ class Info:
 
     async def _no_fee(self, question: Question) -> Any:
         return 0
-
-
-def _time(question: Question, name: str, default: int) -> int:
-    value = question.get(name)
-    if value is None:
-        return default
-    if type(value) is not int:
-        raise Refused(f"{name} is a time in milliseconds")
-    return value

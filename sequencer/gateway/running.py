@@ -136,7 +136,7 @@ def _wired(
     around = Surroundings(log=structlog.get_logger("gateway"))
     metrics = ApiMetrics(registry)
     streams = Streams(limits, wall_clock_ms)
-    info = Info(node, by_address, streams.recent, wall_clock_ms)
+    info = Info(node, by_address, wall_clock_ms)
     exchange = Exchange(served, info.markets, wall_clock_ms, parse_duration(options.good_till))
     gateway = Gateway(info, exchange, streams, limits, metrics, around)
     named = {"0x" + address.hex(): trader for address, trader in by_address.items()}

@@ -8,7 +8,7 @@ from sequencer.gateway.exact import dollars, mean_price, oid_of, ratio
 from sequencer.gateway.trader import Wanted
 from sequencer.schema.accounts import AccountView, OpenOrder, PositionView
 from sequencer.schema.answers import Book, FillView, MarketView, OrderEvent, OrderResult
-from sequencer.schema.history import OwnFillView
+from sequencer.schema.history import OwnFillView, StatisticsView
 from sequencer.wallet.units import units_text
 
 _PPM: Final = 1_000_000
@@ -109,9 +109,11 @@ def spot_meta() -> dict[str, Any]:
     return {"tokens": [token], "universe": []}
 
 
-def context(market: MarketView, book: Book) -> dict[str, Any]:
-    """What is told of a market beside its rules. The mark is the oracle price: the law knows no other."""
+def context(market: MarketView, book: Book, day: StatisticsView | None) -> dict[str, Any]:
+    """What is told of a market beside its rules; day: of its last 24 hours. The mark is the oracle price: the law
+    knows no other."""
     oracle = price(market, market.price_ticks)
+    opened = None if day is None else day.open_ticks
     return {
         "funding": ratio(market.funding_rate_ppb, 10**_RATE_DECIMALS, _RATE_DECIMALS),
         "openInterest": size(market, market.open_interest_lots),
@@ -120,9 +122,9 @@ def context(market: MarketView, book: Book) -> dict[str, Any]:
         "markPx": oracle,
         "midPx": middle(market, book),
         "impactPxs": None,
-        "prevDayPx": None,
-        "dayNtlVlm": None,
-        "dayBaseVlm": None,
+        "prevDayPx": None if opened is None else price(market, opened),
+        "dayNtlVlm": None if day is None else dollars(day.volume_micros),
+        "dayBaseVlm": None if day is None else size(market, day.volume_lots),
     }
 
 

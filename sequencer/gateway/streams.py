@@ -1,15 +1,17 @@
 """Subscriptions as Hyperliquid's WebSocket has them, fed by one stream of the node for all who listen."""
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import msgspec
+import structlog
 import trio
 
 from sequencer.api.rpc.jsonrpc import JSON, Push, Session
 from sequencer.api.rpc.limits import Limits
 from sequencer.api.rpc.subscriptions import Subscription
+from sequencer.client.errors import ClientError
 from sequencer.client.feeds import Away, Feeds, Frame, Gap, Opened
 from sequencer.gateway import shapes
 from sequencer.gateway.exact import oid_of
@@ -55,15 +57,12 @@ class Streams:
     def __init__(self, limits: Limits, clock_ms: Callable[[], int]) -> None:
         self._limits = limits
         self._clock_ms = clock_ms
+        self._log = structlog.get_logger("gateway")
         self._markets: dict[str, MarketView] = {}
         self._books: dict[str, Book] = {}
         self._best: dict[str, tuple[Any, Any]] = {}
         self._fills: dict[str, deque[FillView]] = {}
         self._listeners: dict[_Key, dict[Session, Subscription]] = {}
-
-    def recent(self, coin: str) -> Sequence[FillView]:
-        """The newest fills of a market, the oldest first."""
-        return list(self._fills.get(coin, ()))
 
     # Listening.
 
@@ -122,8 +121,8 @@ class Streams:
         if key.kind == "bbo":
             return key.kind, shapes.bbo(market, book, now)
         if key.kind == "trades":
-            return key.kind, [shapes.trade(fill, market) for fill in self.recent(key.coin)]
-        return key.kind, {"coin": key.coin, "ctx": shapes.context(market, book)}
+            return key.kind, [shapes.trade(fill, market) for fill in self._fills.get(key.coin, ())]
+        return key.kind, {"coin": key.coin, "ctx": shapes.context(market, book, (await info.days()).get(key.coin))}
 
     async def _of_account(self, key: _Key, info: Info) -> dict[str, Any]:
         told: dict[str, Any] = {"user": key.user, "dex": ""}
@@ -157,7 +156,11 @@ class Streams:
                     waiting.remove(frame.channel)
                     if not waiting:
                         task_status.started()
-                await self._heard(frame, traders, info, feeds.follow)
+                try:
+                    await self._heard(frame, traders, info, feeds.follow)
+                except (Refused, ClientError) as error:
+                    # The node was asked beside its stream and gave no answer: the next frame is told.
+                    self._log.warning("gateway.untold", channel=getattr(frame, "channel", ""), why=str(error))
 
     async def _heard(
         self,
@@ -171,7 +174,7 @@ class Streams:
             return
         family, _, name = frame.channel.partition(":")
         if family == "prices":
-            await self._told_prices(frame.data, follow)
+            await self._told_prices(frame.data, info, follow)
         elif family == "book":
             self._told_book(name, frame.data)
         elif family == "trades":
@@ -181,17 +184,21 @@ class Streams:
         elif not isinstance(frame, Opened):
             self._told_orders(int(name), frame.data, traders)
 
-    async def _told_prices(self, markets: list[MarketView], follow: Callable[[str], Awaitable[None]]) -> None:
+    async def _told_prices(
+        self, markets: list[MarketView], info: Info, follow: Callable[[str], Awaitable[None]]
+    ) -> None:
         listed = [market.name for market in markets if self._markets and market.name not in self._markets]
         self._markets = {market.name: market for market in markets}
         for name in listed:
             await follow(f"book:{name}")
             await follow(f"trades:{name}")
         self._tell(_Key("allMids", "", ""), "allMids", {"mids": self._mids()})
-        for market in markets:
-            if (key := _Key("activeAssetCtx", market.name, "")) in self._listeners:
-                book = self._books.get(market.name, Book(market.name, [], []))
-                self._tell(key, "activeAssetCtx", {"coin": market.name, "ctx": shapes.context(market, book)})
+        heard = [market for market in markets if _Key("activeAssetCtx", market.name, "") in self._listeners]
+        days = await info.days() if heard else {}
+        for market in heard:
+            context = shapes.context(market, self._books.get(market.name, Book("", [], [])), days.get(market.name))
+            key = _Key("activeAssetCtx", market.name, "")
+            self._tell(key, "activeAssetCtx", {"coin": market.name, "ctx": context})
 
     def _told_book(self, name: str, book: Book) -> None:
         self._books[name] = book

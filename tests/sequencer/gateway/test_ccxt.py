@@ -124,3 +124,16 @@ def test_a_bot_of_the_mainnet_is_told_what_its_signature_would_be(programs: Prog
     assert 'source \\"a\\"' in text
     assert "valid on Hyperliquid's mainnet" in text
     assert programs.call("ccxt", "fetch_open_orders", BTC) == []
+
+
+def test_reads_what_was(programs: Programs) -> None:
+    programs.call("ccxt", "create_order", BTC, "market", "buy", 0.002, 60_000)
+    programs.call("ccxt", "create_order", BTC, "market", "sell", 0.002, 60_000, {"reduceOnly": True})
+    candles = programs.call("ccxt", "fetch_ohlcv", BTC, "1m")
+    assert all(low <= close <= high for _, _, high, low, close, _ in candles)
+    assert sum(volume for *_, volume in candles) >= 0.004
+    assert isinstance(programs.call("ccxt", "fetch_funding_rate_history", BTC), list)
+    assert isinstance(programs.call("ccxt", "fetch_funding_history", BTC), list)
+    (deposit,) = programs.call("ccxt", "fetch_deposits")
+    assert deposit["amount"] == 5_000
+    assert programs.call("ccxt", "fetch_tickers", [BTC])[BTC]["quoteVolume"] > 0

@@ -284,3 +284,28 @@ def awaited(programs: Programs, is_there: Any) -> dict[str, list[Any]]:
             return told
         assert time.monotonic() < deadline, sorted(told)
         time.sleep(0.1)
+
+
+def test_reads_what_was(programs: Programs, world: World) -> None:
+    programs.call("exchange", "market_open", "SOL", True, 1)
+    programs.call("exchange", "market_close", "SOL")
+    now = int(time.time() * 1_000)
+    candles = programs.call("info", "candles_snapshot", "SOL", "1m", now - 3_600_000, now + 60_000)
+    assert sum(candle["n"] for candle in candles) >= 2
+    assert all(float(candle["l"]) <= float(candle["c"]) <= float(candle["h"]) for candle in candles)
+    assert candles == sorted(candles, key=lambda candle: candle["t"])
+    assert programs.call("info", "candles_snapshot", "SOL", "1m", 0, 1_000) == []
+    assert programs.call("info", "candles_snapshot", "SOL", "3m", 0, now)["status"] == "err"
+    rates = programs.call("info", "funding_history", "SOL", now - 7_200_000)
+    assert {rate["coin"] for rate in rates} == {"SOL"}
+    assert isinstance(programs.call("info", "user_funding_history", SIGNER, now - 7_200_000), list)
+    ledger = programs.call("info", "user_non_funding_ledger_updates", SIGNER, 0)
+    assert (ledger[0]["delta"]["type"], ledger[0]["delta"]["usdc"]) == ("deposit", "5000")
+    fills = programs.call("info", "user_fills_by_time", SIGNER, 0)
+    closed = next(fill for fill in fills if fill["coin"] == "SOL")
+    assert (closed["startPosition"], closed["side"]) == ("1", "A")
+    assert float(closed["closedPnl"]) < 0
+    _, contexts = programs.call("info", "meta_and_asset_ctxs")
+    assert float(contexts[2]["dayNtlVlm"]) > 0
+    trades = world.info("recentTrades", coin="SOL")
+    assert trades[0]["time"] >= trades[-1]["time"]
