@@ -121,7 +121,8 @@ class Gateway(Entrance):
             subscriber = session.subscriber
             if snapshot is not None and subscriber is not None:
                 channel, data = snapshot
-                after.append(partial(subscriber.push, Push(JSON.encode({"channel": channel, "data": data})), JSON))
+                first = Push(JSON.encode({"channel": channel, "data": data}))
+                after.append(partial(subscriber.push, first, JSON, subscription))
             after.append(subscription.release)
             return {"channel": "subscriptionResponse", "data": message}
 
