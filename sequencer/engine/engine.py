@@ -315,7 +315,7 @@ class Engine:
     def _plain(self, given: Input) -> tuple[int, list[AnyEffect]]:
         operation, tag = given.operation, given.operation[0]
         chunk = self._open.open(given.now)
-        has_room = self._open.has_room(len(operation), [tag])
+        has_room = self._open.has_room(len(operation), [tag]) and not self._open.is_outrun(operation)
         trial = preview(chunk if has_room else next_chunk(chunk, given.now), operation)
         code = trial.operation_codes[0]
         if code in UNCONSUMED or (code != codes.OK and not is_entry(tag)):

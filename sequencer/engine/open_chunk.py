@@ -8,10 +8,18 @@ from prover.signing.recover import recover_fast
 from prover.state.state import State
 from prover.state.trial import peek_account, peek_slot
 from prover.stf import constants, containers, encoding
-from prover.stf.replay import Chunk
+from prover.stf.replay import Chunk, is_entry
+from prover.stf.words import word_at
 from sequencer.engine.money.touched import LastRows, Touch, touched
 from sequencer.engine.records import CHUNK_KEY, PRUNED_KEY, ROOT_KEY, SealedChunk, StagedStore, Writes, number_key
 from sequencer.watch.watchlist import Watchlist
+
+
+def entered_ms(operation: bytes) -> int:
+    """The time that an operation brings into its chunk, in milliseconds; 0 where it brings none."""
+    if not operation or not is_entry(operation[0]) or operation[0] == constants.DEPOSIT:
+        return 0
+    return encoding.entry_time(word_at(operation, 1))
 
 
 class SealedChunks:
@@ -184,6 +192,17 @@ class OpenChunk:
         if chunk.queue_only != self.queue_only:
             return False
         return self.body_size + size <= constants.MAX_CHUNK_BYTES and chunk.has_room(*tags)
+
+    def is_outrun(self, operation: bytes) -> bool:
+        """Whether an operation would move the clock of a chunk that trades, and has begun.
+
+        An entry of the L1 queue brings its time. Invariant: what trades ends at the time at which it began, when it was
+        asked whether a chunk may still trade: of what ends later the bridge may want that it serves the queue alone.
+        """
+        chunk = self._chunk
+        if chunk is None or not chunk.operation_codes or chunk.queue_only:
+            return False
+        return entered_ms(operation) > chunk.commitment.timestamp
 
     def cut(self, now: int) -> Chunk:
         """Seals what the input under way has overflowed, and opens the next chunk."""

@@ -7,6 +7,7 @@ import msgspec
 
 from prover.stf import constants, encoding
 from prover.stf.words import word_at
+from sequencer.engine.open_chunk import entered_ms
 from sequencer.engine.records import QUEUE_KEY, EntryRecord, StagedStore, number_key
 
 _REMEMBERED_ENTRIES: Final = 10_000
@@ -74,5 +75,5 @@ def entry_record(index: int, operation: bytes, code: int, is_done: bool, chunk: 
         withdrawal=None,
         chunk=chunk,
         operation=place,
-        time=0 if tag == constants.DEPOSIT else encoding.entry_time(word_at(operation, 1)),
+        time=entered_ms(operation),
     )

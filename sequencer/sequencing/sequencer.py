@@ -13,6 +13,7 @@ from prover.stf import codes, constants, containers
 from prover.stf.replay import is_entry
 from sequencer.engine.effects import Processed, refused
 from sequencer.engine.engine import Engine
+from sequencer.engine.open_chunk import entered_ms
 from sequencer.engine.records import Input, Terms
 from sequencer.history.history import History
 from sequencer.sequencing.acknowledging import Acknowledgements
@@ -401,7 +402,8 @@ class Sequencer:
             billed = bill(self.engine, order, byte_micros)
             if not takes(self.engine, order.account, billed, waiting.now):
                 return None
-        is_late = self.is_late(waiting.now)
+        # An entry brings its time: by that the chunk is judged in which it will stand.
+        is_late = self.is_late(max(waiting.now, entered_ms(waiting.operation)))
         return Input(waiting.now, waiting.operation, waiting.signer, is_late, waiting.terms, billed)
 
     async def _seal_by_time(self) -> None:

@@ -1,6 +1,7 @@
 """Entries have waited too long: chunks that serve the queue alone, and nothing that was refused leaves a trace."""
 
 from prover.stf import codes, constants, encoding
+from sequencer.l1.poster import batch_length
 from sequencer.schema.accounts import Maturing
 from sequencer.views.account import outlook
 from sequencer.views.preview import _trial
@@ -21,6 +22,7 @@ from tests.sequencer.node_world import (
     picture,
     replayed,
     tick,
+    void_all,
 )
 
 PRICE = PRICES[0]
@@ -195,3 +197,39 @@ def test_what_was_refused_late_leaves_money_its_age() -> None:
     world.seal()
     assert (world.engine.globals.risk.debts.clock, world.engine.view.commitment.timestamp < now) == (0, True)
     world.check()
+
+
+def test_an_entry_that_is_ahead_of_a_chunk_that_trades_stands_in_the_next_one() -> None:
+    """An entry brings its time: what trades would end when the bridge wants that a chunk serves the queue alone."""
+    world = World(2)
+    world.seal()
+    world.order(0, SELL, PRICE)
+    assert world.order(1, BUY, PRICE).status == "filled"
+    owed_since = world.now - 50 * 60_000
+    late = owed_since + 60 * 60_000
+    assert world.process(void_all(owed_since, FIRST, owner(0))).code == codes.OK
+    assert flags(world) == [False]
+    # The venue's clock lags L1's by eleven minutes.
+    assert world.process(void_all(late, FIRST + 1, owner(1))).code == codes.OK
+    # What has the time that the chunk has by now goes with it, a deposit brings none, and a refused one seals nothing.
+    assert world.process(void_all(late, FIRST, owner(0))).code == codes.OK
+    assert world.process(deposit(owner(7), DOLLAR)).code == codes.OK
+    assert flags(world) == [False, False]
+    world.seal()
+    times = [encoding.commitment_from_bytes(chunk.commitment).timestamp for chunk in world.sealed[1:]]
+    assert times == [late - 10 * 60_000, late]
+    chunks = [(time, chunk.body) for time, chunk in zip(times, world.sealed[1:], strict=True)]
+    # By what the batch before it owes the bridge takes the first, and by what that one owes the second.
+    assert (batch_length(chunks, late), batch_length(chunks[1:], late + 60 * 60_000)) == (1, 1)
+    check_chunks(world.store, world.engine)
+
+
+def test_an_entry_moves_the_clock_of_a_chunk_that_serves_the_queue_alone() -> None:
+    world = World(2)
+    world.seal()
+    world.queue_only = True
+    for minutes in (1, 2, 3):
+        assert world.process(void_all(world.now + minutes * 60_000, FIRST, owner(0))).code == codes.OK
+    assert flags(world) == [False]
+    world.seal()
+    assert flags(world) == [False, True]

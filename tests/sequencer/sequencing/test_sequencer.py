@@ -41,6 +41,7 @@ from tests.sequencer.node_world import (
     signed_order,
     signed_request,
     tick,
+    void_all,
 )
 from tests.twins.venue import begun
 
@@ -483,6 +484,19 @@ async def test_where_the_queue_was_not_read_only_what_it_brings_comes_into_a_chu
     # An entry that was read is known.
     venue.is_late = venue.is_blind = lambda now_ms: False
     assert (await venue.submit(tick(clock.now))).code == codes.OK
+    nursery.cancel_scope.cancel()
+
+
+async def test_an_entry_is_late_by_the_time_that_it_brings(tmp_path: Path, nursery: trio.Nursery) -> None:
+    venue, clock, _ = opened(tmp_path)
+    await nursery.start(venue.run)
+    await fund(venue)
+    await venue.submit(b"")
+    late = clock.now + 60_000
+    venue.is_late = lambda now_ms: now_ms >= late
+    for time, is_queue_only in ((late - 1, False), (late, True)):
+        assert (await venue.submit(void_all(time, FIRST, owner(0)))).code == codes.OK
+        assert venue.engine.view.queue_only is is_queue_only
     nursery.cancel_scope.cancel()
 
 
