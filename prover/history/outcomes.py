@@ -1,7 +1,8 @@
 """What the bridge's logs come to in one pass that keeps nothing: the state, and what became of each queue entry."""
 
 from collections import ChainMap
-from collections.abc import AsyncIterator, Callable, Collection, MutableMapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, MutableMapping, Sequence
+from contextlib import aclosing
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -321,6 +322,16 @@ async def may_have_opened(
     return found
 
 
+async def standing_chunks(client: L1Client, bridge: BridgeId, from_block: int) -> AsyncGenerator[BatchChunk, None]:
+    """The chunks of all that stands on the bridge by now, in order; L1Unavailable where logs are not all of it."""
+    target = await client.newest_block()
+    head = decode_record(BatchRecord, await client.eth_call(bridge.address, encode_call("head"), target.number))
+    async with aclosing(_standing(client, bridge, head, from_block, target.number, (0, b""))) as batches:
+        async for event in batches:
+            for chunk in event.batch.chunks:
+                yield chunk
+
+
 def opens(body: bytes, owner: bytes, accounts: Collection[int]) -> bool:
     """Whether a chunk asks for an account of an owner, who has these; what the law says of it takes a replay."""
     at = constants.TIMESTAMP_LENGTH
@@ -340,7 +351,7 @@ def opens(body: bytes, owner: bytes, accounts: Collection[int]) -> bool:
 
 async def _standing(
     client: L1Client, bridge: BridgeId, head: BatchRecord, first_block: int, last_block: int, tip: tuple[int, bytes]
-) -> AsyncIterator[BatchCommitted]:
+) -> AsyncGenerator[BatchCommitted, None]:
     """The batches behind `tip`, a number and a hash, up to the bridge's head; they stand in the log of these blocks."""
     undone = _read(
         bridge, RolledBack, await client.logs(bridge.address, [topic_of(RolledBack)], first_block, last_block)

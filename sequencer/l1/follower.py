@@ -37,8 +37,9 @@ from sequencer.history.lists import Lists
 from sequencer.l1.bridge_view import PostedBatch
 from sequencer.l1.following import QueueGap, QueueUnreadable
 from sequencer.l1.postable import Reason
-from sequencer.l1.rebuild import StoreKeeper, sealed_chunk
+from sequencer.l1.rebuild import StoreKeeper
 from sequencer.sequencing.admission import Taking
+from sequencer.sequencing.rederiving import sealed_chunk
 
 FOLLOWING: Final = "FOLLOWING"
 CONTRADICTED: Final = "CONTRADICTED"

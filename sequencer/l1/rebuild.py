@@ -20,7 +20,7 @@ from prover.history.outcomes import Rebuilt, Replayed, rebuild
 from prover.state import state as prover_state
 from prover.state.leveldb import LevelDbStore
 from prover.state.store import Store
-from prover.stf import constants, containers, encoding
+from prover.stf import constants, containers
 from sequencer.engine.effects import AnyEffect, PaidOut
 from sequencer.engine.effects import number as number_effects
 from sequencer.engine.queue import entry_record
@@ -34,7 +34,6 @@ from sequencer.engine.records import (
     SIGNERS_KEY,
     WITHDRAWAL_KEY,
     EntryRecord,
-    SealedChunk,
     WithdrawalRecord,
     Writes,
     number_key,
@@ -44,6 +43,7 @@ from sequencer.history.books import Books, Seen
 from sequencer.history.lists import Lists
 from sequencer.history.replayed import effects_of
 from sequencer.l1.resequence import STATE, sync_directory
+from sequencer.sequencing.rederiving import sealed_chunk
 
 # In the datadir while it is being built; what is left there by a kill is no state of anybody's.
 UNFINISHED: Final = "state.unfinished"
@@ -130,22 +130,6 @@ class StoreKeeper:
                 del self._unfinished[index]
             writes[number_key(QUEUE_KEY, index)] = msgspec.msgpack.encode(record)
         return writes, forced
-
-
-def sealed_chunk(number: int, replayed: Replayed) -> SealedChunk:
-    """The record of a chunk that L1 holds, as whoever sealed it has it."""
-    state = replayed.state
-    return SealedChunk(
-        number=number,
-        body=replayed.body,
-        pre_root=replayed.pre_root,
-        post_root=state.root,
-        commitment=encoding.commitment_bytes(state.commitment),
-        witness=replayed.witness,
-        operations=replayed.operations,
-        withdrawal_count=state.globals.withdrawal_count,
-        leaves=state.sealed_leaves,
-    )
 
 
 class RebuiltState(msgspec.Struct, frozen=True):

@@ -6,21 +6,23 @@ passes the check of all of it. What loses something that was acknowledged is don
 
 import itertools
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Error
 from prover.contracts.deployment import DeploymentRecord
 from prover.state.leveldb import LevelDbStore
 from prover.state.state import StateError
 from prover.state.store import StoreUnavailable
 from sequencer.client.clock import wall_clock_ms
 from sequencer.engine.engine import Engine
-from sequencer.engine.records import CURSOR_KEY, Input
+from sequencer.engine.records import CHUNK_KEY, CURSOR_KEY, ROOT_KEY, Input, number_key
 from sequencer.history.history import History
 from sequencer.l1 import rebuild
 from sequencer.l1.resequence import STATE, sync_directory
@@ -28,9 +30,12 @@ from sequencer.node.checking import JOURNAL_LIMITS, Checked, check, check_state
 from sequencer.node.config import DatadirUnusable
 from sequencer.node.datadir import Datadir, lineage_of
 from sequencer.sequencing.journal import Journal, JournalError, whole_records
+from sequencer.sequencing.rederiving import NotMade, posted, rederived
 from sequencer.sequencing.staged_store import BufferedStore
 
 DAMAGED: Final = "damaged"
+# By which a way says that it leads nowhere.
+_NOT_SO: Final = (StoreUnavailable, StateError, JournalError, NotMade, L1Error)
 
 
 class Mended(msgspec.Struct, frozen=True):
@@ -46,19 +51,22 @@ class Irreparable(Exception):
     """Nothing that is here gives the whole state; the message says what would."""
 
 
-def mend(datadir: Datadir, record: DeploymentRecord, backup: Path | None) -> Mended:
-    """Mends the datadir without losing anything that was acknowledged. Irreparable, with what was tried."""
+async def mend(datadir: Datadir, record: DeploymentRecord, backup: Path | None, client: L1Client | None) -> Mended:
+    """Mends the datadir without losing anything that was acknowledged. Irreparable, with what was tried.
+
+    client: of the L1, which may still hold what is lost here; None where there is none.
+    """
     state, journal = datadir.path / STATE, datadir.journal
     checked = check(state, journal, record)
     if checked.is_sound:
         return Mended("nothing to mend", checked.chunks, "0x" + checked.root.hex())
     tried = [finding.sentence for finding in checked.findings]
-    for how, make in _ways(datadir, record, backup):
+    for how, make in _ways(datadir, record, backup, client):
         with _beside(datadir.path) as unfinished:
             try:
-                make(unfinished)
+                await make(unfinished)
                 found = _whole(unfinished, journal, record)
-            except (StoreUnavailable, StateError, JournalError, OSError, msgspec.DecodeError) as error:
+            except (*_NOT_SO, OSError, msgspec.DecodeError) as error:
                 tried.append(f"{how}: {error}")
                 continue
             put_aside(datadir.path, STATE)
@@ -120,22 +128,48 @@ def put_aside(directory: Path, name: str) -> None:
 
 
 def _ways(
-    datadir: Datadir, record: DeploymentRecord, backup: Path | None
-) -> Iterator[tuple[str, Callable[[Path], None]]]:
+    datadir: Datadir, record: DeploymentRecord, backup: Path | None, client: L1Client | None
+) -> Iterator[tuple[str, Callable[[Path], Awaitable[None]]]]:
     """From what costs nothing to what replays everything."""
-    if (datadir.path / STATE).exists():
-        yield "the torn end of the store's log was cut off", lambda target: _left_of(datadir.path / STATE, target)
+    state = datadir.path / STATE
+    if state.exists():
+        yield "the torn end of the store's log was cut off", partial(_left_of, state)
     lineage = lineage_of(datadir.journal)
     if backup is not None and lineage is not None and lineage == lineage_of(backup / "journal"):
-        yield "the back-up and the journal", lambda target: _copy(backup / STATE, target)
+        yield "the back-up and the journal", partial(_copied, backup / STATE)
     if lineage is not None and lineage.root == record.genesis_root.hex():
-        yield "the whole journal", lambda target: rebuild.write_genesis(target, record)
+        yield "the whole journal", partial(_begun, record)
+    if state.exists() and client is not None:
+        yield "the records of chunks that L1 holds", partial(_recorded, state, record, client)
 
 
-def _left_of(state: Path, target: Path) -> None:
+async def _left_of(state: Path, target: Path) -> None:
     """What LevelDB itself can still read: whether that is all, the numbers of the writes tell."""
     _copy(state, target)
     LevelDbStore(target).close()
+
+
+async def _copied(state: Path, target: Path) -> None:
+    _copy(state, target)
+
+
+async def _begun(record: DeploymentRecord, target: Path) -> None:
+    rebuild.write_genesis(target, record)
+
+
+async def _recorded(state: Path, record: DeploymentRecord, client: L1Client, target: Path) -> None:
+    """The state as it is, with the records of chunks that are damaged, or lost, made again by what L1 holds of them."""
+    _copy(state, target)
+    store = LevelDbStore(target)
+    try:
+        _, count, _ = msgspec.msgpack.decode(store.get(CURSOR_KEY) or b"", type=tuple[int, int, int])
+        async for made, _ in rederived(store, record, count, posted(client, record)):
+            row = {number_key(CHUNK_KEY, made.number): msgspec.msgpack.encode(made)}
+            row[ROOT_KEY + made.post_root] = made.number.to_bytes(8, "big")
+            if any(store.get(key) != value for key, value in row.items()):
+                store.write(row, sync=True)
+    finally:
+        store.close()
 
 
 def _copy(state: Path, target: Path) -> None:

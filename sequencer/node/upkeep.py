@@ -56,6 +56,7 @@ class ChunkOptions(msgspec.Struct, frozen=True, kw_only=True):
     datadir: Path
     number: int
     account: int | None
+    l1_rpc_url: str | None
     json: bool
     log_level: str
 
@@ -173,6 +174,7 @@ def restore(options: CopyOptions) -> None:
 @click.option(
     "--account", type=click.IntRange(0, constants.NEW_ACCOUNT - 1), help="Show its membership behind the chunk."
 )
+@click.option("--l1-rpc-url", help="JSON-RPC of the L1: what was posted is made of its logs, not of own records.")
 @click.argument("number", type=click.IntRange(1))
 @gathered(ChunkOptions)
 def chunk(options: ChunkOptions) -> None:
@@ -181,13 +183,17 @@ def chunk(options: ChunkOptions) -> None:
 
     async def made() -> bool:
         from sequencer.l1.resequence import STATE
-        from sequencer.sequencing.rederiving import NotMade, rederived
+        from sequencer.sequencing.rederiving import NotMade, posted, rederived
 
-        with _held(options.datadir.expanduser()) as (held, record), _read(held.path / STATE) as store:
-            try:
-                found, state = rederived(store, record.deployment.domain, record.genesis, options.number)
-            except NotMade as error:
-                raise CommandFailed(f"Chunk {options.number} cannot be made again: {error}.", EXIT_DATADIR) from None
+        async with _l1(options.l1_rpc_url) as client:
+            with _held(options.datadir.expanduser()) as (held, record), _read(held.path / STATE) as store:
+                try:
+                    async for each in rederived(store, record, options.number, posted(client, record)):
+                        found, state = each
+                except NotMade as error:
+                    advice = "" if client is not None else " --l1-rpc-url has it made of what L1 holds."
+                    said = f"Chunk {options.number} cannot be made again: {error}.{advice}"
+                    raise CommandFailed(said, EXIT_DATADIR) from None
         fields: dict[str, object] = {
             name: getattr(found, name)
             for name in ("number", "operations", "pre_root", "post_root", "commitment", "body", "witness")
@@ -244,7 +250,7 @@ async def _mended(options: RepairOptions) -> "Mended":
             try:
                 if foreign is not None:
                     raise repair.Irreparable(foreign.sentence)
-                return repair.mend(held, record, source)
+                return await repair.mend(held, record, source, client)
             except repair.Irreparable as error:
                 if not options.accept_loss:
                     said = "Not mended, since it would lose what was acknowledged; --accept-loss gives that up."

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import trio
 
 from sequencer.l1.rebuild import UNFINISHED
 from sequencer.l1.resequence import STATE
@@ -38,7 +39,7 @@ def mended(path: Path, backup: Path | None = None) -> Mended:
     """As the command does it."""
     with held(path) as datadir:
         datadir.keep()
-        return mend(datadir, RECORD, backup)
+        return trio.run(mend, datadir, RECORD, backup, None)
 
 
 def is_as_before(path: Path, world: World) -> bool:

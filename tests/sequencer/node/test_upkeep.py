@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from prover.state.leveldb import LevelDbStore
+from sequencer.engine.records import CHUNK_KEY, number_key
 from sequencer.l1.resequence import STATE
-from sequencer.node.datadir import held
+from sequencer.node.datadir import Datadir, held
 from sequencer.node.upkeep import datadir as command
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.datadirs import datadir, engine_of, flip, history
@@ -116,6 +118,32 @@ def test_a_datadir_behind_its_l1_or_without_a_state_follows_l1(tmp_path: Path) -
         (path / "deployment.json").unlink()
         named = (*url, "--rollup-address", rollup, "--accept-loss")
         assert asked("repair", "--datadir", str(path), *named)[0] == 0
+        with node_inside(path, *url) as node:
+            assert node.client.status()["ready"]
+
+
+def test_records_that_are_lost_come_again_from_l1_and_nothing_else_is(tmp_path: Path) -> None:
+    path = tmp_path / "node"
+    with some_l1(tmp_path / "l1") as l1:
+        url = ("--l1-rpc-url", l1.url)
+        with node_inside(path, *url, "--deploy") as node:
+            posted(node)
+        wanted = asked("chunk", "--datadir", str(path), "1")[1]
+        # Its journal does not lead to the state any more, as behind a repair.
+        Datadir(path, is_kept=True).begin_journal(b"")
+        store = LevelDbStore(path / STATE)
+        store.write({number_key(CHUNK_KEY, 1): None}, sync=True)
+        store.close()
+        code, said, _ = asked("check", "--datadir", str(path))
+        assert (code, said[0]["code"]) == (1, "CHUNK")
+        code, _, error = asked("chunk", "--datadir", str(path), "1")
+        assert (code, "--l1-rpc-url has it made of what L1 holds" in error) == (4, True)
+        assert asked("chunk", "--datadir", str(path), "1", *url)[1] == wanted
+        assert asked("repair", "--datadir", str(path))[0] == 4
+        code, (summary,), _ = asked("repair", "--datadir", str(path), *url)
+        assert (code, summary["how"], "lost" in summary) == (0, "the records of chunks that L1 holds", False)
+        assert asked("check", "--datadir", str(path), *url)[0] == 0
+        assert asked("chunk", "--datadir", str(path), "1")[1] == wanted
         with node_inside(path, *url) as node:
             assert node.client.status()["ready"]
 
