@@ -63,6 +63,7 @@ from sequencer.sequencing.sequencer import Sequencer
 from sequencer.sequencing.signature_pool import Verifiers
 from sequencer.sequencing.venue_clock import VenueClock
 from sequencer.soft.methods import Soft
+from sequencer.soft.told import Untrue
 
 _ASKED_SECONDS: Final = 0.5
 _PRUNE_SECONDS: Final = 1.0
@@ -116,10 +117,10 @@ async def run(
             except L1Away as away:
                 record = recalled_rollup(datadir, away)
             clock = VenueClock(wall_ms, monotonic_ms, has_slots=record.deployment.chain_id not in DEVNET_CHAINS)
-            contradicted = b""
+            learnt = Learnt()
             while True:
                 with ExitStack() as opened:
-                    node = await _opened(config, datadir, client, record, clock, opened, contradicted)
+                    node = await _opened(config, datadir, client, record, clock, opened, learnt)
                     went_back: GoBack | None = None
                     try:
                         await node.run(task_status)
@@ -130,7 +131,7 @@ async def run(
                 # Only a node that follows goes back. It comes up again where it was, and told already that it is up.
                 structlog.get_logger("node").warning("follow.back", chunks=went_back.chunks)
                 go_back(datadir, record, went_back.chunks)
-                contradicted = went_back.contradicted
+                learnt = Learnt(went_back.contradicted, node.liar)
                 config = msgspec.structs.replace(config, port=node.port or config.port)
                 if node.was_up:
                     task_status = trio.TASK_STATUS_IGNORED
@@ -143,7 +144,7 @@ async def _opened(
     record: DeploymentRecord,
     clock: VenueClock,
     opened: ExitStack,
-    contradicted: bytes,
+    learnt: "Learnt",
 ) -> "Node":
     """A node on journal and engine, which `opened` closes. CannotStart."""
     try:
@@ -162,7 +163,7 @@ async def _opened(
         opened.callback(leave_levels, engine, datadir.levels)
         clock.met_state(engine.state.commitment.timestamp)
         ground = Ground(config, datadir, client, record, fixed, engine, journal, clock, known)
-        return Node(ground, await read_checkpoint(datadir.checkpoint, client), contradicted)
+        return Node(ground, await read_checkpoint(datadir.checkpoint, client), learnt)
     except JournalError as error:
         raise DatadirUnusable(str(error)) from None
 
@@ -177,6 +178,14 @@ async def _meet_time(client: L1Client, clock: VenueClock) -> None:
         await meet_time(client, clock)
     except L1Error as error:
         raise unusable("The L1 does not say what time it is", error) from None
+
+
+class Learnt(msgspec.Struct, frozen=True):
+    """What a node that went back with L1 still knows: the batch that it has found not to replay, and the lie for which
+    the stream beside it is not asked again."""
+
+    contradicted: bytes = b""
+    liar: Untrue | None = None
 
 
 class Ground(msgspec.Struct, frozen=True):
@@ -196,11 +205,8 @@ class Ground(msgspec.Struct, frozen=True):
 class Node:
     """The parts of one node and their tasks."""
 
-    def __init__(self, ground: Ground, checkpoint: Checkpoint | None, contradicted: bytes = b"") -> None:
-        """Replays what the journal holds beyond the engine's store; JournalError when it is damaged.
-
-        contradicted: the batch that a node which follows has found not to replay.
-        """
+    def __init__(self, ground: Ground, checkpoint: Checkpoint | None, learnt: Learnt) -> None:
+        """Replays what the journal holds beyond the engine's store; JournalError when it is damaged."""
         config, client, deployment = ground.config, ground.client, ground.record.deployment
         self._ground = ground
         self._deployment = deployment
@@ -242,10 +248,12 @@ class Node:
         self._seating = Seating(client, self._poster, self._sit, self._reasons)
         self._follower: Follower | None = None
         if config.is_following:
-            follower = Follower(ground.engine, lists, ground.record.genesis_root, self._tell, contradicted)
+            follower = Follower(ground.engine, lists, ground.record.genesis_root, self._tell, learnt.contradicted)
             self._view.before.append(lambda event: follower.hear(event, self._view.batches))
             self._follower = follower
-        self._soft = Soft(ground.engine, lists, deployment, config.soft_from) if config.soft_from else None
+        self._soft: Soft | None = None
+        if config.soft_from:
+            self._soft = Soft(ground.engine, lists, deployment, config.soft_from, learnt.liar)
         self._sequencer.taking = lambda: min(self._watch.taking, postable.taken(self._reasons()))
         self._standing = Standing(self._reasons)
         self._methods = Methods(
@@ -542,6 +550,11 @@ class Node:
         except L1Error as error:
             raise unusable("The L1 does not say who holds the seat", error) from None
         self._sit(seat.taken_at * 1_000)
+
+    @property
+    def liar(self) -> Untrue | None:
+        """For what the stream beside L1 is not asked again, whatever L1 says."""
+        return self._soft.tail.liar if self._soft is not None else None
 
     def _sit(self, since_ms: int) -> None:
         """Refuses what was created under an earlier seat; by this node's clock where L1's is ahead of it."""

@@ -14,7 +14,7 @@ from sequencer.engine.engine import Engine
 from sequencer.history.lists import Lists
 from sequencer.schema.soft import SoftBook, SoftOf, SoftPrices, SoftStanding, SoftTrades, SoftView
 from sequencer.soft.tail import Tail
-from sequencer.soft.told import BOOK, PRICES, TRADES, Told
+from sequencer.soft.told import BOOK, PRICES, TRADES, Told, Untrue
 from sequencer.views.markets import names
 
 _NEWEST: Final = 50
@@ -30,8 +30,11 @@ CHANNELS: Final = (
 class Soft:
     """The method and the channels of a node that follows a stream; each message is all that there is just then."""
 
-    def __init__(self, engine: Engine, lists: Lists, deployment: Deployment, url: str) -> None:
-        self.tail = Tail(url, Told(engine, lists), deployment, self._publish)
+    def __init__(
+        self, engine: Engine, lists: Lists, deployment: Deployment, url: str, dropped: Untrue | None = None
+    ) -> None:
+        """dropped: what it has said that is not so, as this process knows already."""
+        self.tail = Tail(url, Told(engine, lists), deployment, self._publish, dropped)
         self._engine = engine
         self._feeds: Feeds | None = None
 
@@ -49,7 +52,7 @@ class Soft:
         return SoftView(
             standing=self.tail.standing,
             posted_chunks=self._engine.chunk_count,
-            fills=[fill for name in called for fill in told.fills(name)[-params.limit :]],
+            fills=[fill for name in called for fill in told.fills(name, params.limit)],
             books=books,
             markets=[market for market in told.markets if market.name in called],
         )
@@ -77,7 +80,7 @@ class Soft:
         return SoftBook(book=self.tail.told.book(name))
 
     def _trades(self, name: str) -> SoftTrades:
-        return SoftTrades(fills=self.tail.told.fills(name)[-_NEWEST:])
+        return SoftTrades(fills=self.tail.told.fills(name, _NEWEST))
 
     def _prices(self) -> SoftPrices:
         return SoftPrices(markets=self.tail.told.markets)

@@ -44,14 +44,21 @@ class _Answer(msgspec.Struct, frozen=True):
 class Tail:
     """One stream. A contradiction ends it: what was told goes, and it is not asked again before the next start."""
 
-    def __init__(self, url: str, told: Told, deployment: Deployment, changed: Callable[[str], None]) -> None:
-        """changed: told a channel whose data changed, empty where the standing did."""
+    def __init__(
+        self,
+        url: str,
+        told: Told,
+        deployment: Deployment,
+        changed: Callable[[str], None],
+        dropped: Untrue | None = None,
+    ) -> None:
+        """changed: told a channel whose data changed, empty where the standing did. dropped: for what, if it is."""
         self.told = told
         self._url = url
         self._deployment = deployment
         self._changed = changed
         self._scope = trio.CancelScope()
-        self._dropped: Untrue | None = None
+        self._dropped = dropped
         self._away = "it was not asked yet"
         self._log = structlog.get_logger("soft")
 
@@ -66,6 +73,11 @@ class Tail:
         if self._away:
             return msgspec.structs.replace(standing, standing="away", sentence=f"The stream is away: {self._away}.")
         return standing
+
+    @property
+    def liar(self) -> Untrue | None:
+        """What it has said that is not so whatever L1 says; None where L1 might take back that it is not."""
+        return None if self._dropped is None or self._dropped.is_by_l1 else self._dropped
 
     @property
     def reasons(self) -> tuple[Reason, ...]:

@@ -7,7 +7,7 @@ and fills of a rescue are not read from batches: of both the form alone is looke
 
 from collections import OrderedDict, deque
 from collections.abc import Iterable
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, Final
 
 import msgspec
@@ -41,6 +41,8 @@ _WORD_CHARACTERS: Final = 32
 # Of a sentence that quotes what was told.
 _QUOTED_CHARACTERS: Final = 200
 
+_BY_L1: Final = ("NOT_POSTED", "OMITTED", "OTHER_PRICE")
+
 Place = tuple[int, int]
 
 
@@ -50,6 +52,11 @@ class Untrue(Exception):
     def __init__(self, code: str, sentence: str) -> None:
         super().__init__(sentence)
         self.code = code
+
+    @property
+    def is_by_l1(self) -> bool:
+        """Whether L1 said otherwise, which may take it back; else the stream has contradicted itself."""
+        return self.code in _BY_L1
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -89,7 +96,8 @@ class Told:
         self._lists = lists
         self._lines: dict[str, _Line] = {}
         self._markets: dict[str, _Market] = {}
-        self._ticks: OrderedDict[int, dict[str, int]] = OrderedDict()
+        # Of each tick the price of each market, by index.
+        self._ticks: OrderedDict[int, dict[int, int]] = OrderedDict()
         self.markets: list[MarketView] = []
 
     # What is read.
@@ -104,11 +112,12 @@ class Told:
         line = self._lines.get(channel)
         return None if line is None else (line.epoch, line.sequence)
 
-    def fills(self, market: str | None = None) -> list[FillView]:
-        """Of one market or of all, the oldest first."""
-        chosen = [self._markets[market]] if market in self._markets else [] if market else self._markets.values()
-        found = [fill for one in chosen for fill in one.fills]
-        return sorted(found, key=_place)
+    def fills(self, market: str, most: int = MOST_FILLS) -> list[FillView]:
+        """The newest of a market, the oldest first: they stand as they were told."""
+        held = self._markets.get(market)
+        if held is None:
+            return []
+        return list(islice(held.fills, max(0, len(held.fills) - most), None))
 
     def book(self, market: str) -> Book | None:
         """The newest one that was told."""
@@ -238,19 +247,25 @@ class Told:
         newest = max((view.tick_time_ms for view in views), default=0)
         if not 0 <= newest < _MOST or (self._ticks and newest < next(reversed(self._ticks))):
             raise Untrue("OUT_OF_ORDER", "Prices come behind later ones.")
-        self._ticks[newest] = {view.name: view.price_ticks for view in views}
+        told = {view.index: view.price_ticks for view in views}
+        before = self._ticks.get(newest, {})
+        if any(price and told.get(index, price) != price for index, price in before.items()):
+            # What was shown of a tick once is held to L1, whatever is told of it later.
+            raise Untrue("TWO_PRICES", "Of one tick two prices of a market are told.")
+        self._ticks[newest] = before | told
         while len(self._ticks) > _MOST_TICKS:
             self._ticks.popitem(last=False)
         self.markets = views
         self._require_prices()
 
     def _require_prices(self) -> None:
-        """Where L1 stands at a tick that was told, at its prices."""
+        """Where L1 stands at a tick that was told, at its prices; a market that was left out of it had none."""
         globals = self._engine.globals
-        told = self._ticks.get(globals.tick_time, {})
+        told = self._ticks.get(globals.tick_time)
+        if told is None:
+            return
         for index, name in enumerate(names(globals)):
-            price = globals.risk.price[index]
-            if price and told.get(name, 0) not in (0, price):
+            if told.get(index, 0) != globals.risk.price[index]:
                 raise Untrue("OTHER_PRICE", f"The price of {name} on L1 is not the one that was told.")
 
     # What L1 says.

@@ -21,11 +21,12 @@ from sequencer.schema.answers import Book, FillView, MarketView
 from sequencer.schema.params import NoParams
 from sequencer.soft import tail
 from sequencer.soft.tail import DROPPED, Tail
-from sequencer.soft.told import Told
+from sequencer.soft.told import Told, Untrue
 from sequencer.views.books import fill_view
 from sequencer.views.markets import market_views, names
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.node_process import own_logging
+from tests.sequencer.node_world import World
 from tests.sequencer.soft.test_told import GLOBALS, L1, fill
 
 pytestmark = pytest.mark.trio
@@ -167,6 +168,18 @@ async def started(reader: Reader, task_status: trio.TaskStatus[None]) -> None:
     task_status.started()
     await reader.tail.run()
     reader.ended = True
+
+
+async def test_who_has_contradicted_himself_is_not_asked_again_when_l1_goes_back() -> None:
+    for code, is_asked in (("GAP", False), ("TWO_PRICES", False), ("NOT_POSTED", True), ("OTHER_PRICE", True)):
+        before = Tail("http://127.0.0.1:1", Told(World(2).engine), AT, lambda channel: None, Untrue(code, "A lie."))
+        assert before.standing.code == code
+        assert (before.liar is None) is is_asked
+        after = Tail("http://127.0.0.1:1", Told(World(2).engine), AT, lambda channel: None, before.liar)
+        with trio.move_on_after(0.05) as scope:
+            await after.run()
+        assert scope.cancelled_caught is is_asked
+        assert (after.standing.standing, bool(after.reasons)) == (("away", False) if is_asked else ("dropped", True))
 
 
 async def test_a_node_of_another_rollup_is_not_followed(nursery: trio.Nursery) -> None:

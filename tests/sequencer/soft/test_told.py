@@ -74,7 +74,7 @@ class L1:
     @property
     def chunks(self) -> list[int]:
         """Of the fills that are not posted."""
-        return [one.chunk for one in self.told.fills()]
+        return [one.chunk for one in self.told.fills("BTC")]
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def l1() -> L1:
 def test_what_is_told_stands_until_l1_holds_it(l1: L1) -> None:
     l1.tell(fill(1), fill(1, 1), fill(2), fill(4))
     assert l1.chunks == [1, 1, 2, 4]
-    assert l1.told.fills("BTC") == l1.told.fills()
+    assert l1.told.fills("BTC", 2) == l1.told.fills("BTC")[2:]
     assert l1.told.fills("ETH") == []
     l1.post(1, fill(1), fill(1, 1))
     assert l1.chunks == [2, 4]
@@ -188,11 +188,11 @@ def test_a_fill_that_is_none(l1: L1, changes: dict[str, Any]) -> None:
 def test_a_liar_cannot_make_it_grow(l1: L1) -> None:
     fills = [fill(1 + number // 100, number % 100) for number in range(MOST_FILLS + 500)]
     l1.tell(*fills)
-    assert len(l1.told.fills()) == MOST_FILLS
+    assert len(l1.told.fills("BTC")) == MOST_FILLS
     # What was let go of is L1's to tell, and no contradiction.
     l1.post(4, *(one for one in fills if one.chunk <= 4))
     l1.post(6, *(one for one in fills if 4 < one.chunk <= 6))
-    assert l1.told.fills()[0].chunk == 7
+    assert l1.told.fills("BTC")[0].chunk == 7
 
 
 def view(**changes: Any) -> list[MarketView]:
@@ -221,6 +221,26 @@ def test_a_price_that_l1_does_not_have(l1: L1) -> None:
     with pytest.raises(Untrue) as untrue:
         l1.told.answered(PRICES, Subscribed(PRICES, "one", 0, to_wire(view(price_ticks=1)), []))
     assert untrue.value.code == "OTHER_PRICE"
+
+
+def test_a_market_that_is_left_out_of_its_tick(l1: L1) -> None:
+    with pytest.raises(Untrue) as untrue:
+        l1.told.answered(PRICES, Subscribed(PRICES, "one", 0, to_wire(view()[:-1]), []))
+    assert untrue.value.code == "OTHER_PRICE"
+
+
+def test_of_one_tick_there_is_one_price(l1: L1) -> None:
+    """Else a lie that was shown could be told away before L1 holds the tick."""
+    told, time = l1.told, view()[0].tick_time_ms + 5_000
+    later = [msgspec.structs.replace(one, tick_time_ms=time) for one in view()]
+    told.answered(PRICES, Subscribed(PRICES, "one", 0, to_wire(later), []))
+    # A market that is listed meanwhile has no price in it; what is left out was told.
+    told.heard(Message(PRICES, "one", 1, to_wire(later[:2])))
+    told.heard(Message(PRICES, "one", 2, to_wire(later)))
+    lie = msgspec.structs.replace(later[-1], price_ticks=later[-1].price_ticks + 1)
+    with pytest.raises(Untrue) as untrue:
+        told.heard(Message(PRICES, "one", 3, to_wire([*later[:-1], lie])))
+    assert (untrue.value.code, untrue.value.is_by_l1) == ("TWO_PRICES", False)
 
 
 @pytest.mark.parametrize(
