@@ -1,6 +1,7 @@
 """What the bridge has said so far, from its logs: batches, what they contain, and the state that L1 holds."""
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 import msgspec
 
@@ -10,6 +11,9 @@ from l1_bridge.codec import batch, events
 from prover.state.state import genesis_commitment, leaf_hash
 from prover.state.tree import StateTree
 from sequencer.engine.engine import Engine
+
+# A month of a busy venue would be half a million.
+MOST_BATCHES: Final = 4_096
 
 
 class PostedBatch(msgspec.Struct, frozen=True, array_like=True):
@@ -33,6 +37,22 @@ class Checkpoint(msgspec.Struct, frozen=True, array_like=True):
     block_hash: bytes
     rolled_back: int
     batches: list[PostedBatch]
+
+
+def _posted_batch(block: int, event: events.BatchCommitted) -> PostedBatch:
+    """What is kept of a batch; whether it is ours is asked where it is taken."""
+    header, chunks = event.batch.header, event.batch.chunks
+    return PostedBatch(
+        number=header.number,
+        batch_hash=event.batch_hash,
+        committer=header.committer,
+        last_root=chunks[-1].post_root,
+        chunk_count=len(chunks),
+        operations_bytes=sum(len(chunk.body) for chunk in chunks),
+        committed_at=event.committed_at,
+        block=block,
+        chunks=None,
+    )
 
 
 class PostedState:
@@ -67,13 +87,22 @@ class BridgeView:
     """
 
     def __init__(
-        self, identity: batch.BridgeId, engine: Engine, genesis: bytes, checkpoint: Checkpoint | None = None
+        self,
+        identity: batch.BridgeId,
+        engine: Engine,
+        genesis: bytes,
+        checkpoint: Checkpoint | None = None,
+        *,
+        most_batches: int = MOST_BATCHES,
     ) -> None:
+        """most_batches: of settled ones that are final so many stay, the newest."""
         self._identity = identity
         self._engine = engine
         self._genesis = genesis
         self._base = checkpoint or Checkpoint(-1, b"", 0, [])
-        self._events: list[tuple[int, events.BridgeEvent]] = []
+        self._most_batches = most_batches
+        # What was taken since, with the block of each. Not the batches' bytes: until a block is settled many come.
+        self._events: list[tuple[int, PostedBatch | events.RolledBack]] = []
         self.batches = list(self._base.batches)
         self.rolled_back = self._base.rolled_back
         self.block = self._base.block
@@ -100,8 +129,8 @@ class BridgeView:
         self._events = [(number, kept) for number, kept in self._events if number < block]
         self.batches, self.rolled_back = list(self._base.batches), self._base.rolled_back
         self._posted = PostedState(self._genesis)
-        for number, kept in self._events:
-            self._take(number, kept)
+        for _, kept in self._events:
+            self._take(kept)
         self.block = block - 1
 
     def take(self, block: int, event: events.BridgeEvent) -> None:
@@ -109,8 +138,9 @@ class BridgeView:
         if isinstance(event, events.BatchCommitted | events.RolledBack):
             for hear in self.before:
                 hear(event)
-            self._events.append((block, event))
-            self._take(block, event)
+            taken = event if isinstance(event, events.RolledBack) else _posted_batch(block, event)
+            self._events.append((block, taken))
+            self._take(taken)
 
     def finalize(self, number: int) -> None:
         """The bridge says that batches up to this one are final."""
@@ -142,33 +172,25 @@ class BridgeView:
         self.batches, self.rolled_back = list(self._base.batches), self._base.rolled_back
         for number, event in self._events:
             if number <= block.number:
-                self._take(number, event)
-        self._base = Checkpoint(block.number, block.hash, self.rolled_back, self.batches)
-        self.batches, self.rolled_back, self._events = batches, rolled_back, later
+                self._take(event)
+        self._base = Checkpoint(block.number, block.hash, self.rolled_back, self._bounded(self.batches))
+        self.batches, self.rolled_back, self._events = self._bounded(batches), rolled_back, later
         return self._base
 
-    def _take(self, block: int, event: events.BridgeEvent) -> None:
-        if isinstance(event, events.RolledBack):
+    def _bounded(self, batches: list[PostedBatch]) -> list[PostedBatch]:
+        """Without the oldest beyond the bound: what is final is not rolled back, and stands in what comes later."""
+        excess = batches[: max(0, len(batches) - self._most_batches)]
+        return batches[sum(self.is_final(posted.number) for posted in excess) :]
+
+    def _take(self, event: PostedBatch | events.RolledBack) -> None:
+        if self.batches and self.batches[-1].number >= event.number:
             self.batches = [posted for posted in self.batches if posted.number < event.number]
+        if isinstance(event, events.RolledBack):
             self.rolled_back += 1
-        elif isinstance(event, events.BatchCommitted):
-            header = event.batch.header
-            if self.batches and self.batches[-1].number >= header.number:
-                self.batches = [posted for posted in self.batches if posted.number < header.number]
-            last_root = event.batch.chunks[-1].post_root
-            self.batches.append(
-                PostedBatch(
-                    number=header.number,
-                    batch_hash=event.batch_hash,
-                    committer=header.committer,
-                    last_root=last_root,
-                    chunk_count=len(event.batch.chunks),
-                    operations_bytes=sum(len(chunk.body) for chunk in event.batch.chunks),
-                    committed_at=event.committed_at,
-                    block=block,
-                    chunks=self._engine.chunk_with_root(last_root),
-                )
-            )
+        else:
+            # Asked anew each time: a node that follows may have adopted it meanwhile.
+            ours = self._engine.chunk_with_root(event.last_root)
+            self.batches.append(msgspec.structs.replace(event, chunks=ours))
 
     @property
     def tip(self) -> tuple[int, bytes | None]:
@@ -181,7 +203,7 @@ class BridgeView:
         return (self.batches[-1].chunks or 0) if self.batches else 0
 
     def batch_of_chunk(self, number: int) -> PostedBatch | None:
-        """The batch that contains one of our chunks."""
+        """The batch that brought one of our chunks; of what is older than all that are kept, one that stands on it."""
         return next((posted for posted in self.batches if (posted.chunks or 0) >= number), None)
 
     def posted_state(self) -> PostedState:

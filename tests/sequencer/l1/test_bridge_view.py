@@ -131,6 +131,42 @@ async def test_what_is_settled_survives_a_reorganisation_of_what_is_not() -> Non
         assert [posted.number for posted in here.view.batches] == [1]
 
 
+async def test_of_batches_that_are_final_the_newest_stay() -> None:
+    async with site() as here:
+        view = here.view = BridgeView(here.deployment.identity, here.world.engine, genesis(), most_batches=2)
+        for _ in range(5):
+            here.seal(2)
+            await here.poster.post_once()
+        await here.follow()
+        newest = await here.client.newest_block()
+        assert [posted.number for posted in view.settle(newest).batches] == [1, 2, 3, 4, 5]
+        # What could still be rolled back stays, however much it is.
+        view.finalize(1)
+        assert [posted.number for posted in view.settle(newest).batches] == [2, 3, 4, 5]
+        view.finalize(5)
+        assert [posted.number for posted in view.settle(newest).batches] == [4, 5]
+        assert [posted.number for posted in view.batches] == [4, 5]
+        # What was in an older one stands in the oldest that is kept.
+        found = [view.batch_of_chunk(number) for number in (1, 7, 9, 11)]
+        assert [posted.number if posted else None for posted in found] == [4, 4, 5, None]
+        assert (view.posted_chunks, view.posted_state().chunks) == (10, 10)
+        await here.client.call("anvil_mine", ["0x1"])
+        await here.follow()
+        await here.client.call("anvil_reorg", [1, []])
+        await here.follow()
+        assert [posted.number for posted in view.batches] == [4, 5]
+
+
+async def test_until_a_block_is_settled_no_batch_is_kept_whole() -> None:
+    async with site() as here:
+        here.seal(3)
+        await here.poster.post_once()
+        await here.follow()
+        ((_, kept),) = here.view._events
+        body = here.world.sealed[0].body
+        assert body not in msgspec.msgpack.encode(kept)
+
+
 async def test_listeners_hear_when_the_batches_changed_and_only_then() -> None:
     async with site() as here:
         heard: list[int] = []
