@@ -128,7 +128,6 @@ class BridgeView:
     def _revert(self, block: int) -> None:
         self._events = [(number, kept) for number, kept in self._events if number < block]
         self.batches, self.rolled_back = list(self._base.batches), self._base.rolled_back
-        self._posted = PostedState(self._genesis)
         for _, kept in self._events:
             self._take(kept)
         self.block = block - 1
@@ -208,6 +207,7 @@ class BridgeView:
 
     def posted_state(self) -> PostedState:
         """Tree and leaves at the newest posted root."""
+        # Of our chunks alone, which no reorganisation changes: made anew only where L1 holds fewer of them.
         target = self.posted_chunks
         if target < self._posted.chunks:
             self._posted = PostedState(self._genesis)

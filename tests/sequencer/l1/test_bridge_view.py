@@ -167,6 +167,26 @@ async def test_until_a_block_is_settled_no_batch_is_kept_whole() -> None:
         assert body not in msgspec.msgpack.encode(kept)
 
 
+async def test_what_is_posted_is_made_anew_only_where_l1_holds_less() -> None:
+    async with site() as here:
+        here.seal(2)
+        await here.poster.post_once()
+        await here.follow()
+        before = here.view.posted_state()
+        await here.client.call("anvil_mine", ["0x1"])
+        await here.follow()
+        await here.client.call("anvil_reorg", [1, []])
+        await here.follow()
+        assert here.reverted == 1
+        assert here.view.posted_state() is before
+        await here.client.call("anvil_reorg", [2, []])
+        await here.follow()
+        assert here.view.posted_state().chunks == 0
+        await here.poster.post_once()
+        await here.follow()
+        assert (here.view.posted_state().chunks, here.view.posted_state().tree.root) == (2, before.tree.root)
+
+
 async def test_listeners_hear_when_the_batches_changed_and_only_then() -> None:
     async with site() as here:
         heard: list[int] = []
