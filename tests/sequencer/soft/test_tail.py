@@ -26,7 +26,6 @@ from sequencer.views.books import fill_view
 from sequencer.views.markets import market_views, names
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.node_process import own_logging
-from tests.sequencer.node_world import World
 from tests.sequencer.soft.test_told import GLOBALS, L1, fill
 
 pytestmark = pytest.mark.trio
@@ -172,10 +171,10 @@ async def started(reader: Reader, task_status: trio.TaskStatus[None]) -> None:
 
 async def test_who_has_contradicted_himself_is_not_asked_again_when_l1_goes_back() -> None:
     for code, is_asked in (("GAP", False), ("TWO_PRICES", False), ("NOT_POSTED", True), ("OTHER_PRICE", True)):
-        before = Tail("http://127.0.0.1:1", Told(World(2).engine), AT, lambda channel: None, Untrue(code, "A lie."))
+        before = Tail("http://127.0.0.1:1", L1().told, AT, lambda channel: None, Untrue(code, "A lie."))
         assert before.standing.code == code
         assert (before.liar is None) is is_asked
-        after = Tail("http://127.0.0.1:1", Told(World(2).engine), AT, lambda channel: None, before.liar)
+        after = Tail("http://127.0.0.1:1", L1().told, AT, lambda channel: None, before.liar)
         with trio.move_on_after(0.05) as scope:
             await after.run()
         assert scope.cancelled_caught is is_asked
