@@ -11,7 +11,7 @@ import msgspec
 
 from prover.stf import constants, containers
 from sequencer.api.methods.drafts import Drafter, sized, sized_request
-from sequencer.api.methods.lookup import require_account, require_market
+from sequencer.api.methods.lookup import NO_ACCOUNT, NO_MARKET, require_account, require_market
 from sequencer.api.rpc.errors import INVALID_PARAMS, CallError
 from sequencer.api.rpc.handlers import method
 from sequencer.api.rpc.jsonrpc import Call
@@ -57,7 +57,7 @@ class Accounts:
     async def accounts(self, params: OfOwner, call: Call) -> list[int]:
         return self._engine.accounts_of(bytes(params.owner))
 
-    @method("catenary_account", "One account, valued.")
+    @method("catenary_account", "One account, valued.", errors=(NO_ACCOUNT,))
     async def account(self, params: OfAccount, call: Call) -> AccountView:
         require_account(self._engine, params.account)
         return self.account_view(params.account)
@@ -107,6 +107,7 @@ class Accounts:
         "catenary_preview",
         "An account before and after an order, transfer, withdrawal or bound of leverage that is not sent, with "
         "buying power, margin call and deleveraging ranks.",
+        errors=(NO_ACCOUNT,),
     )
     async def preview(self, params: ToPreview, call: Call) -> Preview:
         """A refusal is an answer here: the numbers before it are still good."""
@@ -152,7 +153,7 @@ class Accounts:
         level = next_level(self._calls.level(state.account), standing_of(state))
         return msgspec.structs.replace(self._ranked(state), margin_call_percent=level, finality="preview")
 
-    @method("catenary_explain", "Every number of an account with its formula and inputs.")
+    @method("catenary_explain", "Every number of an account with its formula and inputs.", errors=(NO_ACCOUNT,))
     async def explain(self, params: OfAccount, call: Call) -> Explanation:
         """Numbers are decimal strings: they are for recomputing."""
         account = require_account(self._engine, params.account)
@@ -166,6 +167,7 @@ class Accounts:
     @method(
         "catenary_contribution",
         "What each position adds and takes, what a shock would liquidate, what sharing one pool saves.",
+        errors=(NO_ACCOUNT, NO_MARKET),
     )
     async def contribution(self, params: ContributionOf, call: Call) -> Contribution:
         engine = self._engine

@@ -1,9 +1,14 @@
 """What callers name, or the refusal that it is not there."""
 
+from typing import Final
+
 from prover.stf import codes, constants, containers
 from sequencer.api.rpc.errors import CallError, law_error
 from sequencer.engine.engine import Engine
 from sequencer.views.markets import index_of
+
+NO_ACCOUNT: Final = law_error(codes.NO_ACCOUNT)
+NO_MARKET: Final = law_error(codes.NO_MARKET)
 
 
 def require_account(engine: Engine, index: int) -> containers.Account:
@@ -11,7 +16,7 @@ def require_account(engine: Engine, index: int) -> containers.Account:
     account = engine.account(index)
     is_insurance = constants.FEE_ACCOUNT < index <= engine.globals.market_count
     if account.owner == containers.NOBODY and not is_insurance:
-        raise CallError(law_error(codes.NO_ACCOUNT), data={"account": index})
+        raise CallError(NO_ACCOUNT, data={"account": index})
     return account
 
 
@@ -19,5 +24,5 @@ def require_market(engine: Engine, market: str | int) -> int:
     """The index of a market given by name or index; CallError NO_MARKET."""
     index = index_of(engine.globals, market)
     if index is None:
-        raise CallError(law_error(codes.NO_MARKET), data={"market": market})
+        raise CallError(NO_MARKET, data={"market": market})
     return index

@@ -1,6 +1,6 @@
 """The methods about markets: prices and books."""
 
-from sequencer.api.methods.lookup import require_market
+from sequencer.api.methods.lookup import NO_MARKET, require_market
 from sequencer.api.rpc.handlers import method
 from sequencer.api.rpc.jsonrpc import Call
 from sequencer.engine.engine import Engine
@@ -20,6 +20,6 @@ class Markets:
     async def markets(self, params: NoParams, call: Call) -> list[MarketView]:
         return market_views(self._engine.globals)
 
-    @method("catenary_book", "Price levels of a market.")
+    @method("catenary_book", "Price levels of a market.", errors=(NO_MARKET,))
     async def book(self, params: OfMarket, call: Call) -> Book:
         return book(self._engine, require_market(self._engine, params.market), params.levels)

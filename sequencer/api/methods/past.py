@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from sequencer.api.methods.lookup import require_account, require_market
+from sequencer.api.methods.lookup import NO_ACCOUNT, NO_MARKET, require_account, require_market
 from sequencer.api.rpc.errors import CURSOR_GONE, CURSOR_UNKNOWN, INVALID_PARAMS, CallError
 from sequencer.api.rpc.handlers import method
 from sequencer.api.rpc.jsonrpc import Call
@@ -56,7 +56,8 @@ from sequencer.views.history import (
 from sequencer.views.markets import names
 from sequencer.views.orders import life_view
 
-_ERRORS: Final = (CURSOR_GONE, CURSOR_UNKNOWN)
+_OF_A_MARKET: Final = (NO_MARKET, CURSOR_GONE, CURSOR_UNKNOWN)
+_OF_AN_ACCOUNT: Final = (NO_ACCOUNT, CURSOR_GONE, CURSOR_UNKNOWN)
 _SOURCES: Final = {"trades": OF_TRADES, "oracle": OF_ORACLE}
 _PLACES: Final = {name: place for place, name in enumerate(INTERVALS)}
 
@@ -83,18 +84,18 @@ class Past:
         await self._durable()
         return told
 
-    @method("catenary_fills", "An account's fills, with role, own fee and what each left.", errors=_ERRORS)
+    @method("catenary_fills", "An account's fills, with role, own fee and what each left.", errors=_OF_AN_ACCOUNT)
     async def fills(self, params: AccountSpan, call: Call) -> FillsPage:
         rows, cursors = await self._of_account(FILLS, params, partial(own_fill_view, self._engine.globals))
         return FillsPage(fills=rows, **cursors)
 
-    @method("catenary_trades", "A market's fills.", errors=_ERRORS)
+    @method("catenary_trades", "A market's fills.", errors=_OF_A_MARKET)
     async def trades(self, params: MarketSpan, call: Call) -> TradesPage:
         market = require_market(self._engine, params.market)
         rows, cursors = await self._paged(TRADES, market, params, partial(trade_view, self._engine.globals))
         return TradesPage(trades=rows, **cursors)
 
-    @method("catenary_candles", "Candles of a market's trades or of its oracle price.", errors=_ERRORS)
+    @method("catenary_candles", "Candles of a market's trades or of its oracle price.", errors=_OF_A_MARKET)
     async def candles(self, params: CandleSpan, call: Call) -> CandlesPage:
         market = require_market(self._engine, params.market)
         series = series_of(market, _SOURCES[params.source], _PLACES[params.interval])
@@ -102,28 +103,28 @@ class Past:
         called = names(self._engine.globals)[market]
         return CandlesPage(market=called, interval=params.interval, source=params.source, candles=rows, **cursors)
 
-    @method("catenary_fundingPayments", "Funding that an account paid or received.", errors=_ERRORS)
+    @method("catenary_fundingPayments", "Funding that an account paid or received.", errors=_OF_AN_ACCOUNT)
     async def funding_payments(self, params: AccountSpan, call: Call) -> FundingPaymentsPage:
         rows, cursors = await self._of_account(PAYMENTS, params, partial(payment_view, self._engine.globals))
         return FundingPaymentsPage(payments=rows, **cursors)
 
-    @method("catenary_fundingRates", "A market's funding, hour by hour.", errors=_ERRORS)
+    @method("catenary_fundingRates", "A market's funding, hour by hour.", errors=_OF_A_MARKET)
     async def funding_rates(self, params: MarketSpan, call: Call) -> FundingRatesPage:
         market = require_market(self._engine, params.market)
         rows, cursors = await self._paged(RATES, market, params, rate_view)
         return FundingRatesPage(market=names(self._engine.globals)[market], rates=rows, **cursors)
 
-    @method("catenary_transfers", "Deposits, transfers, withdrawals and fees of an account.", errors=_ERRORS)
+    @method("catenary_transfers", "Deposits, transfers, withdrawals and fees of an account.", errors=_OF_AN_ACCOUNT)
     async def transfers(self, params: AccountSpan, call: Call) -> TransfersPage:
         rows, cursors = await self._of_account(MOVEMENTS, params, transfer_view)
         return TransfersPage(transfers=rows, **cursors)
 
-    @method("catenary_equity", "What an account was worth, sampled.", errors=_ERRORS)
+    @method("catenary_equity", "What an account was worth, sampled.", errors=_OF_AN_ACCOUNT)
     async def equity(self, params: AccountSpan, call: Call) -> EquityPage:
         rows, cursors = await self._of_account(SAMPLES, params, equity_point)
         return EquityPage(points=rows, **cursors)
 
-    @method("catenary_orderHistory", "An account's orders, with all their steps.", errors=(CURSOR_UNKNOWN,))
+    @method("catenary_orderHistory", "An account's orders, with all their steps.", errors=(NO_ACCOUNT, CURSOR_UNKNOWN))
     async def orders(self, params: OrdersOf, call: Call) -> OrdersPage:
         require_account(self._engine, params.account)
         before = cursor_of(params.before)
@@ -138,7 +139,7 @@ class Past:
         await self._durable()
         return OrdersPage(told, older)
 
-    @method("catenary_statistics", "Trades of the last 24 hours, of one market or of all.")
+    @method("catenary_statistics", "Trades of the last 24 hours, of one market or of all.", errors=(NO_MARKET,))
     async def statistics(self, params: StatisticsOf, call: Call) -> list[StatisticsView]:
         engine, now = self._engine, self._now_ms()
         if params.market is None:

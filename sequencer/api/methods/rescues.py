@@ -1,6 +1,6 @@
 """What anybody may ask about rescues: the post-mortem of each, and who would be deleveraged first."""
 
-from sequencer.api.methods.lookup import require_market
+from sequencer.api.methods.lookup import NO_MARKET, require_market
 from sequencer.api.rpc.handlers import method
 from sequencer.api.rpc.jsonrpc import Call
 from sequencer.engine.engine import Engine
@@ -27,7 +27,11 @@ class Rescues:
         ]
         return [post_mortem_view(self._engine.globals, record) for record in found[: params.limit]]
 
-    @method("catenary_deleveragingRanking", "Who would be deleveraged first: return times leverage, the largest first.")
+    @method(
+        "catenary_deleveragingRanking",
+        "Who would be deleveraged first: return times leverage, the largest first.",
+        errors=(NO_MARKET,),
+    )
     async def ranking(self, params: RankingOf, call: Call) -> list[RankView]:
         market = require_market(self._engine, params.market)
         places = self._rankings.of_side(market, 1 if params.side == "long" else -1)
