@@ -28,6 +28,7 @@ from sequencer.wallet.commands.options import (
 )
 from sequencer.wallet.commands.requests import bracket_report, drafted_report, order_report, request_command
 from sequencer.wallet.commands.running import Report, Settings, command, run_action, show, warn
+from sequencer.wallet.commands.seen.past import history
 from sequencer.wallet.commands.seen.prices import book, prices
 from sequencer.wallet.commands.seen.watching import watch
 from sequencer.wallet.commands.unlocking import lock, session_fields, session_text, unlock
@@ -68,6 +69,7 @@ wallet.add_command(voided)
 wallet.add_command(prices)
 wallet.add_command(book)
 wallet.add_command(watch)
+wallet.add_command(history)
 
 
 @wallet.command()

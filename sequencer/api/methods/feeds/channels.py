@@ -25,8 +25,8 @@ from sequencer.views.markets import market_views, names
 from sequencer.views.orders import event_view
 from sequencer.views.rescues import post_mortem_view
 
-# A twentieth of the node's time at most goes into accounts that are told.
-_RESTS: Final = 19
+# A fortieth of the node's time at most goes into accounts that are told.
+_RESTS: Final = 39
 _BATCHES: Final = 20
 _RESCUES: Final = 20
 _CALLS: Final = 200

@@ -1,0 +1,186 @@
+"""`catenary wallet history KIND --csv FILE`: what an account did, as a table for books and taxes; the node's word."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from sequencer.wallet.commands.options import account_option, market_grid
+from sequencer.wallet.commands.running import Report, Settings, command, run_action
+from sequencer.wallet.errors import BadInput
+from sequencer.wallet.units import MONEY_DECIMALS, units_text
+
+if TYPE_CHECKING:
+    from sequencer.schema.history import FundingPaymentView, OwnFillView, Paged, TransferView
+    from sequencer.wallet.commands.grid import Grid
+    from sequencer.wallet.wallet import Wallet
+
+_PAGE: Final = 500
+# More than a node keeps of a list by itself; one that never ends is no list.
+_MOST_PAGES: Final = 2_000
+# A program for tables takes what begins so for a formula.
+_FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r")
+_NANOS: Final = MONEY_DECIMALS + 9
+
+FILLS: Final[tuple[str, ...]] = (
+    "time_utc", "market", "side", "role", "size", "price", "value_usd", "fee_usd", "realised_profit_usd",
+    "position_after", "balance_usd", "order_id", "client_id", "counterparty", "chunk", "operation", "sequence",
+)  # fmt: skip
+FUNDING: Final[tuple[str, ...]] = ("time_utc", "paid_usd", "balance_usd", "positions", "sequence")
+TRANSFERS: Final[tuple[str, ...]] = (
+    "time_utc", "kind", "amount_usd", "fee_usd", "balance_usd", "other_account", "withdrawal", "sequence"
+)  # fmt: skip
+
+_Row = list[str]
+_Ask = Callable[..., Awaitable[Any]]
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(["fills", "funding", "transfers"]))
+@click.option("--csv", "path", type=click.Path(path_type=Path), required=True, help="A file that is not there yet.")
+@click.option("--from", "since", help="Day or time in UTC, such as 2026-01-01; from there on.")
+@click.option("--to", "until", help="Day or time in UTC; up to there and without it.")
+@account_option
+@command
+def history(
+    settings: Settings, kind: str, path: Path, since: str | None, until: str | None, account: int | None
+) -> None:
+    """Write an account's fills, funding or transfers into a CSV file, the oldest first; exact, the node's word.
+
+    Times are ISO 8601 in UTC, money is in dollars. realised_profit_usd is before fees, and booked as the law does, once
+    a position is closed whole; balance_usd is the account's money behind each row.
+    """
+    span = {name: parse_time(text) for name, text in (("from_ms", since), ("to_ms", until)) if text is not None}
+
+    async def action(wallet: Wallet) -> Report:
+        grid = await market_grid(wallet)
+        index = await wallet.own_account(account)
+        node = wallet.node
+        if kind == "fills":
+            asked, rows = await pages(node.fills, index, span), FILLS
+            told = [fill_row(row, grid) for page in asked for row in page.fills]
+        elif kind == "funding":
+            asked, rows = await pages(node.funding_payments, index, span), FUNDING
+            told = [funding_row(row, grid) for page in asked for row in page.payments]
+        else:
+            asked, rows = await pages(node.transfers, index, span), TRANSFERS
+            told = [transfer_row(row) for page in asked for row in page.transfers]
+        write(path, rows, told[::-1])
+        fields = {"account": index, "kind": kind, "rows": len(told), "file": str(path)}
+        return Report(fields, [f"{len(told)} rows of {kind} of account {index} are in {path} (the node's word)"])
+
+    run_action(settings, action, signing=False)
+
+
+def parse_time(text: str) -> int:
+    """Milliseconds of a day or time, in UTC where it does not say otherwise; BadInput."""
+    try:
+        time = datetime.fromisoformat(text.strip())
+        milliseconds = (time if time.tzinfo else time.replace(tzinfo=UTC)) - datetime.fromtimestamp(0, UTC)
+    except (ValueError, OverflowError):
+        raise BadInput(f"{text!r} is no day or time such as 2026-01-31 or 2026-01-31T12:00:00") from None
+    if milliseconds.days < 0:
+        raise BadInput(f"{text} is before 1970")
+    return milliseconds.days * 86_400_000 + milliseconds.seconds * 1_000
+
+
+async def pages(ask: _Ask, account: int, span: dict[str, int]) -> list[Any]:
+    """All pages of a list, the newest first; BadInput where the node's list has no end."""
+    found: list[Any] = []
+    before = ""
+    while len(found) < _MOST_PAGES:
+        page: Paged = await ask(account, before=before, limit=_PAGE, **span)
+        found.append(page)
+        if not page.older or page.older == before:
+            return found
+        before = page.older
+    raise BadInput("the node's list has no end: ask for a shorter time, or another node")
+
+
+def write(path: Path, names: tuple[str, ...], rows: list[_Row]) -> None:
+    """A new file; BadInput where there is one, or where none can be."""
+    try:
+        with path.open("x", newline="", encoding="utf-8") as file:
+            out = csv.writer(file)
+            out.writerow(names)
+            out.writerows(rows)
+    except FileExistsError:
+        raise BadInput(f"{path} is there already: nothing is written over") from None
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written: {error.strerror}") from None
+
+
+def fill_row(fill: OwnFillView, grid: Grid) -> _Row:
+    """A fill; its value is exact, since a lot at a tick is a micro-dollar."""
+    return [
+        iso(fill.time_ms),
+        fill.market,
+        fill.side,
+        fill.role,
+        grid.size(fill.market, fill.size_lots),
+        grid.price(fill.market, fill.price_ticks),
+        dollars(fill.size_lots * fill.price_ticks),
+        dollars(fill.fee_micros),
+        dollars(fill.realised_micros),
+        grid.size(fill.market, fill.position_lots),
+        dollars(fill.collateral_micros),
+        fill.order_id,
+        plain(fill.client_id),
+        str(fill.counterparty),
+        str(fill.chunk),
+        str(fill.operation_index),
+        str(fill.sequence),
+    ]
+
+
+def funding_row(payment: FundingPaymentView, grid: Grid) -> _Row:
+    """Funding paid, negative where it was received, with each position's exact part."""
+    parts = [
+        f"{leg.market} {grid.size(leg.market, leg.size_lots)}: {units_text(leg.owed_nanos, _NANOS)}"
+        for leg in payment.positions
+    ]
+    return [
+        iso(payment.time_ms),
+        dollars(payment.paid_micros),
+        dollars(payment.collateral_micros),
+        "; ".join(parts),
+        str(payment.sequence),
+    ]
+
+
+def transfer_row(moved: TransferView) -> _Row:
+    """Money that came, or left where it is negative."""
+    return [
+        iso(moved.time_ms),
+        moved.kind,
+        dollars(moved.amount_micros),
+        dollars(moved.fee_micros),
+        dollars(moved.collateral_micros),
+        "" if moved.other is None else str(moved.other),
+        "" if moved.withdrawal is None else str(moved.withdrawal),
+        str(moved.sequence),
+    ]
+
+
+def iso(milliseconds: int) -> str:
+    """ISO 8601 in UTC, to the millisecond; BadInput for what is no time."""
+    try:
+        seconds = datetime.fromtimestamp(milliseconds // 1_000, UTC)
+    except (OverflowError, ValueError, OSError):
+        raise BadInput("the node tells a time that is none") from None
+    return f"{seconds:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1_000:03}Z"
+
+
+def dollars(micros: int) -> str:
+    """A plain exact decimal."""
+    return units_text(micros, MONEY_DECIMALS)
+
+
+def plain(text: str) -> str:
+    """Text that no program for tables takes for a formula."""
+    return f"'{text}" if text.startswith(_FORMULAS) else text

@@ -1,0 +1,96 @@
+"""An account's history as a table: exact, in UTC, whole, and over no other file."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from sequencer.schema.history import FillsPage, FundingLeg, FundingPaymentView, OwnFillView, TransferView
+from sequencer.wallet.commands.grid import Grid
+from sequencer.wallet.commands.seen.past import (
+    FILLS,
+    FUNDING,
+    TRANSFERS,
+    fill_row,
+    funding_row,
+    iso,
+    pages,
+    parse_time,
+    plain,
+    transfer_row,
+    write,
+)
+from sequencer.wallet.errors import BadInput
+from sequencer.wallet.trust import ListedMarket
+from tests.sequencer.answers import answer
+
+GRID = Grid([ListedMarket(0, "BTC", 5, 100, 450, 50_000)])
+
+
+def named(names: tuple[str, ...], row: list[str]) -> dict[str, str]:
+    """A row by its columns."""
+    return dict(zip(names, row, strict=True))
+
+
+def test_a_fill_is_told_in_units_and_dollars_to_the_last_digit() -> None:
+    fill = answer(
+        OwnFillView, market="BTC", side="sell", role="taker", size_lots=1_234, price_ticks=600_001, fee_micros=-7,
+        realised_micros=-1_500_001, position_lots=-50, collateral_micros=2**60, client_id="=1+1",
+        order_id="0x" + "1" * 20, time_ms=1_800_000_000_007,
+    )  # fmt: skip
+    row = named(FILLS, fill_row(fill, GRID))
+    assert (row["time_utc"], row["size"], row["price"]) == ("2027-01-15T08:00:00.007Z", "0.01234", "60000.1")
+    assert (row["value_usd"], row["fee_usd"], row["realised_profit_usd"]) == ("740.401234", "-0.000007", "-1.500001")
+    assert (row["position_after"], row["balance_usd"]) == ("-0.0005", "1152921504606.846976")
+    assert row["client_id"] == "'=1+1"
+
+
+def test_funding_and_transfers() -> None:
+    leg = FundingLeg(market="BTC", size_lots=1_000, index_before=0, index=5, owed_nanos=5_000)
+    payment = answer(FundingPaymentView, paid_micros=1, collateral_micros=10, positions=[leg], sequence=2**60)
+    row = named(FUNDING, funding_row(payment, GRID))
+    assert (row["paid_usd"], row["positions"]) == ("0.000001", "BTC 0.01: 0.000000000005")
+    moved = answer(TransferView, kind="withdrawal", amount_micros=-5_000_000, fee_micros=500, withdrawal=3)
+    row = named(TRANSFERS, transfer_row(moved))
+    assert (row["amount_usd"], row["fee_usd"], row["withdrawal"], row["other_account"]) == ("-5", "0.0005", "3", "")
+
+
+def test_pages_are_read_to_their_end_and_a_list_without_end_is_left() -> None:
+    asked: list[dict[str, Any]] = []
+
+    async def ask(account: int, **span: Any) -> FillsPage:
+        asked.append(span)
+        return FillsPage(fills=[], older="1-1" if len(asked) < 3 else "", newer="")
+
+    async def endless(account: int, **span: Any) -> FillsPage:
+        asked.append(span)
+        return FillsPage(fills=[], older=f"{len(asked):x}-1", newer="")
+
+    assert len(trio.run(pages, ask, 17, {"from_ms": 5})) == 2
+    assert asked == [{"before": before, "limit": 500, "from_ms": 5} for before in ("", "1-1")]
+    with pytest.raises(BadInput, match="no end"):
+        trio.run(pages, endless, 17, {})
+
+
+def test_days_and_times_are_in_utc() -> None:
+    assert parse_time("2026-01-01") == parse_time("2026-01-01T00:00:00Z") == 1_767_225_600_000
+    assert parse_time("2026-01-01T01:00:00+01:00") == 1_767_225_600_000
+    for wrong in ("", "yesterday", "2026-13-01", "1969-01-01", "0001-01-01T00:00:00+23:00"):
+        with pytest.raises(BadInput):
+            parse_time(wrong)
+    with pytest.raises(BadInput):
+        iso(2**62)
+
+
+def test_a_file_is_written_once(tmp_path: Path) -> None:
+    path = tmp_path / "fills.csv"
+    write(path, ("a", "b"), [["1", 'x,"y"\n']])
+    with path.open(newline="") as file:
+        assert list(csv.reader(file)) == [["a", "b"], ["1", 'x,"y"\n']]
+    with pytest.raises(BadInput, match="there already"):
+        write(path, ("a",), [])
+    with pytest.raises(BadInput, match="cannot be written"):
+        write(tmp_path / "none" / "fills.csv", ("a",), [])
+    assert [plain(text) for text in ("mine", "-x", "@x", "")] == ["mine", "'-x", "'@x", ""]
