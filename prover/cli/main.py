@@ -14,6 +14,7 @@ from prover.cli.options import name_variables
 GROUP: Final = "catenary.commands"
 # What the list says of each, so that it is printed without importing one of them.
 SHORT_HELP: Final = {
+    "agent": "A trader's own process: slices of a size, orders that are kept, stops that trail, alerts.",
     "bench": "Measure the node's path from signature check to LevelDB, and a challenger's replay.",
     "challenger": "Replay every batch from L1 alone and prove a fraudulent one in one transaction.",
     "datadir": "Check, back up, restore and repair a node's datadir. The node must not run.",

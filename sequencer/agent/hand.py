@@ -1,0 +1,117 @@
+"""What signs and sends for an agent: each order is in the journal before it leaves, and sent until it is known."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from prover.stf import constants
+from sequencer.agent.journal import Ended, Journal, Signed
+from sequencer.client.client import NodeClient
+from sequencer.client.delivery import delivered
+from sequencer.client.errors import Rejected
+from sequencer.schema.answers import OrderResult
+from sequencer.schema.writing import to_wire
+from sequencer.wallet.drafts import (
+    OrderTerms,
+    Place,
+    RequestTerms,
+    order_draft,
+    order_name,
+    request_draft,
+    with_recovery_id,
+)
+from sequencer.wallet.keys import SigningKey
+from sequencer.wallet.trust import Venue
+
+# Of an order that ended so, nothing more is filled.
+OVER: Final = frozenset(("filled", "cancelled", "expired", "reduced", "voided", "refused"))
+
+
+class Hand:
+    """One account, one agent's key. Invariant: nothing is sent that does not stand in the journal."""
+
+    def __init__(
+        self,
+        node: NodeClient,
+        venue: Venue,
+        account: int,
+        key: SigningKey,
+        journal: Journal,
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self.node = node
+        self.venue = venue
+        self.account = account
+        self.clock_ms = clock_ms
+        self._key = key
+        self._journal = journal
+
+    async def place(self, task: str, terms: OrderTerms, part: int) -> None:
+        """Signs an order, writes it down, sends it; NodeUnreachable where it is not known what came of it."""
+        assert terms.slot is not None, "each task has its slot"
+        draft = order_draft(self.venue, terms, Place(self.account, terms.slot, self._time(terms.slot)))
+        message = draft.message
+        number = self._journal.of(task).orders
+        signed = Signed(
+            task=task,
+            order_id=order_name(self.account, message.slot, message.sequence),
+            fields=to_wire(draft.fields),
+            signature="0x" + with_recovery_id(self._key.sign(draft.digest)).hex(),
+            beside={"client_id": f"{task}.{message.sequence}.{number}"},
+            part=part,
+        )
+        self._journal.add(signed)
+        await self.send(signed)
+
+    async def send(self, signed: Signed) -> None:
+        """Sends an order, for the first time or again: nothing happens twice."""
+        signature = bytes.fromhex(signed.signature[2:])
+        (outcome,) = await delivered(self.node, [(signed.fields, signature, signed.beside)])
+        if isinstance(outcome, Rejected):
+            self._end(signed, 0, outcome.rejection)
+        else:
+            self._note(signed, outcome)
+
+    async def ask(self, signed: Signed) -> None:
+        """Finds out what came of an order that was open when it was last heard of; what never arrived is sent again."""
+        try:
+            self._note(signed, await self.node.fate(order_id=signed.order_id))
+        except Rejected as unknown:
+            if unknown.rejection != "UNKNOWN_ORDER":
+                raise
+            if self.clock_ms() > signed.expires_at + constants.CLOCK_TOLERANCE:
+                self._end(signed, 0, "never taken")
+            else:
+                await self.send(signed)
+
+    async def cancel(self, slot: int) -> None:
+        """Takes the order in a slot out; Rejected, NodeUnreachable."""
+        terms = RequestTerms(kind="cancel", slot=slot, is_soft=True)
+        draft = request_draft(self.venue, terms, Place(self.account, slot, self._time(slot)), self._key.address)
+        signature = with_recovery_id(self._key.sign(draft.digest))
+        await self.node.request("cancel", to_wire(draft.fields), signature)
+
+    def _time(self, slot: int) -> int:
+        """The clock, and above all that was signed for the slot before."""
+        last = self._journal.last_sequence.get(slot, 0)
+        self._journal.last_sequence[slot] = max(self.clock_ms(), last + 1)
+        return self._journal.last_sequence[slot]
+
+    def _note(self, signed: Signed, found: OrderResult) -> None:
+        if found.status in OVER:
+            why = f"{found.status} ({found.reason})" if found.reason else found.status
+            self._end(signed, found.filled_lots, why)
+
+    def _end(self, signed: Signed, filled: int, why: str) -> None:
+        self._journal.add(Ended(signed.task, signed.order_id, filled, why))
+
+
+async def pay(
+    node: NodeClient, venue: Venue, key: SigningKey, amounts: tuple[int, int, int], clock_ms: Callable[[], int]
+) -> Any:
+    """A transfer between two accounts of the owner who signs. amounts: from, to, micro-dollars."""
+    source, target, micros = amounts
+    view = await node.account(source)
+    slot = 1 if view.slots_hint is None else view.slots_hint.slot
+    terms = RequestTerms(kind="transfer", amount=micros, other=target)
+    draft = request_draft(venue, terms, Place(source, slot, clock_ms()), key.address)
+    return await node.request("transfer", to_wire(draft.fields), with_recovery_id(key.sign(draft.digest)))
