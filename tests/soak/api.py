@@ -67,7 +67,7 @@ _WRONG: Final[tuple[Any, ...]] = (
 class Listener:
     """A connection that hears everything and forgets it."""
 
-    def push(self, message: Push, codec: Codec) -> None:
+    def push(self, message: Push, codec: Codec, place: object) -> None:
         """Heard."""
 
     def overflow(self) -> None:
@@ -331,7 +331,6 @@ async def _play(size: int, rng: random.Random, directory: Path) -> Judge:
             surroundings=Surroundings(log=log),
         )
         desk.methods.open_feeds(server.feeds)
-        desk.venue.listeners.append(desk.methods)
         document = await desk.ask("rpc.discover")
         drawer, judge = Drawer(rng, document, desk), Judge(document)
         session: Session = server.dispatcher.session("soak", Listener())
