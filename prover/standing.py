@@ -36,6 +36,11 @@ class Judged(Standing, frozen=True):
         return 0 < self.maintenance > self.equity
 
     @property
+    def is_left_owing(self) -> bool:
+        """Whether it is below zero and holds nothing: nobody can take it over, and unsettled money pays."""
+        return self.maintenance == 0 > self.equity
+
+    @property
     def is_close_out(self) -> bool:
         """Whether the law would have it taken over whole: below two thirds of its maintenance."""
         return self.is_below and self.equity * 3 < self.maintenance * 2

@@ -98,7 +98,7 @@ class Guard:
             # A roll-back or a reorganisation sets L2 time back.
             if _is_to_rescue(index, judged):
                 below[index] = min(self._since.get(index, now), now)
-            if judged.is_close_out or (_is_fund(index) and index in below):
+            if judged.is_close_out or judged.is_left_owing or (_is_fund(index) and index in below):
                 close_out[index] = min(self._close_out_since.get(index, now), now)
         self._since, self._close_out_since = below, close_out
         self._seen = state.root
@@ -178,8 +178,9 @@ class Guard:
             if lots == 0:
                 refused[index] = code
                 continue
+            # Whoever owes and holds nothing is called whole, as a fund is.
             size = scratch.size(index, market)
-            saved = -risk if _is_fund(index) else -risk * min(lots, size) // size
+            saved = -risk if _is_fund(index) or size == 0 else -risk * min(lots, size) // size
             if not purse.is_worth(saved, cost):
                 unpaid[index] = saved
                 continue
@@ -199,7 +200,7 @@ class Guard:
             above = scratch.above(now_ms)
             code = above.apply(self._rescue(index, market, lots, now_ms))
             # At the worse of two prices the fewest lots may be none: OK, and nothing done for the fee.
-            is_done = _is_fund(index) or above.size(index, market) < scratch.size(index, market)
+            is_done = above.judged(index) != scratch.judged(index)
             return code == codes.OK and is_done, code
 
         is_taken, code = tried(operations.ALL_LOTS)
@@ -253,7 +254,7 @@ def _is_fund(index: int) -> bool:
 
 def _is_to_rescue(index: int, judged: Judged) -> bool:
     # A fund has nobody to take its lots: it is called once it owes, also for what it holds no longer.
-    return judged.equity < 0 if _is_fund(index) else judged.is_below
+    return judged.equity < 0 if _is_fund(index) else judged.is_below or judged.is_left_owing
 
 
 def _at_risk(index: int, judged: Judged) -> int:

@@ -231,6 +231,7 @@ class WorkingState:
         self.order_index: dict[tuple[int, int, int], int] = {}
         self.operation_codes: list[int] = []
         self.queue_only = False
+        self.debt = 0
         self.weight = 0
         self.account_references = 0
         self.slot_references = 0
@@ -399,6 +400,9 @@ class Chunk(WorkingState):
             code = self._rescue(tag, encoding.rescue(tag, word_at(operation, 1)), 0)
         else:
             code = self._request(tag, operation, taken.slots)
+        if self.debt > 0:
+            self._collect(self.debt)
+            self.debt = 0
         self.operation_codes.append(code)
         return code
 
@@ -656,8 +660,7 @@ class Chunk(WorkingState):
             listed.open_interest += rescued.growth
             self._credit_fees(rescued.fee)
             globals.funding_dust += rescued.dust
-            if rescued.debt > 0:
-                self._collect(rescued.debt)
+            self.debt = rescued.debt
         return rescued.code
 
     def _order(self, operation: bytes) -> int:

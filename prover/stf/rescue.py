@@ -40,6 +40,25 @@ def largest(risk: containers.Risk, account: containers.Account) -> int256:
     return found
 
 
+def check_largest(
+    forced: bool, judged: containers.Risk, account: containers.Account, equity: int256, market: int256
+) -> int256:
+    """Whether this is the position to begin with; PROTOCOL.md 7.7."""
+    first: int256 = largest(judged, account)
+    if market == first:
+        return codes.OK
+    if not forced:
+        return codes.NOT_LARGEST
+    # Of two equal ones a lot decides which is the larger, and whoever orders trades one before each entry. So an entry
+    # may name what is half as large, and below zero, where all has to go, whatever is held.
+    named: int256 = encoding.unpack(account.positions[market]).size
+    most: int256 = encoding.unpack(account.positions[first]).size
+    required: int256 = margin.requirement(judged.price[market], named, judged.maintenance_ppm[market])
+    if equity < 0 or required * 2 >= margin.requirement(judged.price[first], most, judged.maintenance_ppm[first]):
+        return codes.OK
+    return codes.NOT_LARGEST
+
+
 def check_rescue(clock: containers.Clock, listed: containers.Market, price: int256) -> int256:
     """Whether the sequencer may rescue in a market now; PROTOCOL.md 7.7."""
     if not margin.trades(listed, price):
@@ -65,8 +84,6 @@ def check_evidence(under: containers.Conditions) -> int256:
 def check_forced(under: containers.Conditions, move: containers.Rescue, account: containers.Account) -> int256:
     """Whether anybody may force a rescue of an account now; PROTOCOL.md 8.16."""
     # What can never be done waits for nothing. A grace keeps no forced path waiting, no ticks at all only for a while.
-    if account.owner == containers.NOBODY:
-        return codes.NO_ACCOUNT
     if not margin.trades(under.listed, under.risk.price[move.market]):
         return codes.NO_MARKET
     if move.lots == 0 or account.positions[move.market] == containers.EMPTY:
@@ -434,10 +451,12 @@ def beyond_oracle(
 
 
 def take_over(
-    tag: int256,
+    forced: bool,
     under: containers.Conditions,
     move: containers.Rescue,
     account: containers.Account,
+    settled: containers.Account,
+    dust: int256,
     insurance: containers.Account,
 ) -> containers.Rescued:
     """Whether the insurance account takes lots, gently where it is forced early; PROTOCOL.md 8.12, 8.16."""
@@ -445,16 +464,12 @@ def take_over(
     refused: containers.Rescued = untouched(account, account, insurance, unused)
     market: int256 = move.market
     oracle: int256 = under.risk.price[market]
-    forced: bool = tag == constants.FORCED_RESCUE
     if forced:
         refused.code = check_forced(under, move, account)
     else:
         refused.code = check_rescue(under.clock, under.listed, oracle)
     if refused.code != codes.OK:
         return refused
-    settled: containers.Account = account
-    dust: int256 = 0
-    settled, dust = margin.settle(under.risk, account, under.clock.now)
     judged: containers.Risk = judged_at(True, under.risk, under.previous, settled)
     every: containers.Sums = margin.sums(judged, settled, constants.MARKETS)
     equity: int256 = margin.collateral(settled) + every.value
@@ -462,8 +477,8 @@ def take_over(
     if equity * 3 >= every.maintenance * 2 and not (forced and equity < every.maintenance):
         refused.code = codes.HEALTHY
         return refused
-    if largest(judged, settled) != market:
-        refused.code = codes.NOT_LARGEST
+    refused.code = check_largest(forced, judged, settled, equity, market)
+    if refused.code != codes.OK:
         return refused
     old: containers.Position = encoding.unpack(settled.positions[market])
     lots: int256 = move.lots
@@ -500,18 +515,46 @@ def take_over(
     )
 
 
+def relieved(
+    tag: int256,
+    under: containers.Conditions,
+    move: containers.Rescue,
+    account: containers.Account,
+    insurance: containers.Account,
+) -> containers.Rescued:
+    """A take-over, or what somebody has left in a market that is over, or owes without a position; PROTOCOL.md 8.12."""
+    forced: bool = tag == constants.FORCED_RESCUE
+    ended: containers.Rescued = untouched(account, account, insurance, containers.Slot(sequence=0, filled=0))
+    if forced and account.owner == containers.NOBODY:
+        ended.code = codes.NO_ACCOUNT
+        return ended
+    settled: containers.Account = account
+    settled, ended.dust = margin.settle(under.risk, account, under.clock.now)
+    is_left: bool = margin.closed(settled, constants.MARKETS, 0)
+    held: bool = account.positions[move.market] != containers.EMPTY
+    is_folded: bool = held and settled.positions[move.market] == containers.EMPTY
+    if not is_left and not is_folded:
+        return take_over(forced, under, move, account, settled, ended.dust, insurance)
+    # It asks for no price: none can change any more what it comes to.
+    if is_left:
+        ended.debt = max(-margin.collateral(settled), 0)
+    if ended.debt == 0 and not is_folded:
+        ended.code = codes.HEALTHY
+        return ended
+    ended.account = custody.credited(settled, ended.debt)
+    return ended
+
+
 def called(under: containers.Conditions, move: containers.Rescue, insurance: containers.Account) -> containers.Rescued:
     """Whether unsettled money pays what an insurance account is below zero; PROTOCOL.md 8.16."""
     refused: containers.Rescued = untouched(insurance, insurance, insurance, containers.Slot(sequence=0, filled=0))
-    refused.code = codes.NO_MARKET
-    if not margin.trades(under.listed, under.risk.price[move.market]):
-        return refused
-    refused.code = check_evidence(under)
-    if refused.code != codes.OK:
-        return refused
     settled: containers.Account = insurance
     dust: int256 = 0
     settled, dust = margin.settle(under.risk, insurance, under.clock.now)
+    if settled.positions[move.market] != containers.EMPTY:
+        refused.code = check_evidence(under)
+    if refused.code != codes.OK:
+        return refused
     judged: containers.Risk = judged_at(True, under.risk, under.previous, settled)
     if margin.equity(judged, settled) >= 0:
         refused.code = codes.HEALTHY
@@ -766,16 +809,47 @@ def check_close(
 
 
 def check_debtor(
-    under: containers.Conditions, bearing: containers.Account, market: int256, closed: int256, most: int256
+    under: containers.Conditions, bearing: containers.Account, market: int256, closed: int256, quote: int256
 ) -> tuple[int256, int256]:
-    """Whether a counterparty below zero is closed too, and what the account bears of it; PROTOCOL.md 8.15."""
+    """Whether a counterparty below zero is closed too, and what is missing to its zero price; PROTOCOL.md 8.15."""
     if margin.equity(under.risk, bearing) >= 0:
         return codes.OK, 0
     if waits(under, bearing):
         return codes.UNSTEADY, 0
-    # A debtor is closed too: else he would keep an option against whoever took the lots in his stead. What no
-    # deleveraging has covered is lost either way; whoever leaves bears of it what these lots have won.
-    return codes.OK, max(min(premium_of(under.risk, bearing, market, -closed), most), 0)
+    # A debtor is closed too: else he would keep an option against whoever took the lots in his stead.
+    gained: int256 = closed * under.risk.price[market] - quote
+    return codes.OK, max(premium_of(under.risk, bearing, market, -closed) - gained, 0)
+
+
+def against(
+    under: containers.Conditions, step: containers.Rescued, market: int256, closed: int256, quote: int256, most: int256
+) -> tuple[containers.Rescued, int256]:
+    """A step against another account, and what whoever closes bears of what that one is missing; PROTOCOL.md 8.15."""
+    taken: containers.Rescued = step
+    bearing: containers.Account = step.other
+    bearing, taken.dust = margin.settle(under.risk, step.other, under.clock.now)
+    held: containers.Position = encoding.unpack(bearing.positions[market])
+    if held.size * closed >= 0 or abs(held.size) < abs(closed):
+        taken.code = codes.NO_OPPOSITE
+        return taken, 0
+    missing: int256 = 0
+    taken.code, missing = check_debtor(under, bearing, market, closed, quote)
+    if taken.code != codes.OK:
+        return taken, 0
+    # Whoever closes bears of it what these lots have won, the fund pays what it may, unsettled money the rest: what is
+    # owed without a position no rescue would find.
+    borne: int256 = max(min(missing, most), 0)
+    taken.other = margin.moved(under.risk, bearing, market, closed, quote - missing, 0)
+    taken.growth = interest_growth(held.size, closed)
+    if missing > borne:
+        paying: containers.Account = step.insurance
+        dust: int256 = 0
+        paying, dust = margin.settle(under.risk, step.insurance, under.clock.now)
+        taken.paid_out = min(missing - borne, affordable(under, paying))
+        taken.insurance = margin.booked(paying, -taken.paid_out, paying.positions)
+        taken.dust = taken.dust + dust
+        taken.debt = missing - borne - taken.paid_out
+    return taken, borne
 
 
 def close(
@@ -825,20 +899,10 @@ def close(
     elif fund.code == codes.OK:
         step.code = codes.FUND_FIRST
     else:
-        bearing: containers.Account = other
-        bearing, step.dust = margin.settle(under.risk, other, under.clock.now)
-        held: containers.Position = encoding.unpack(bearing.positions[market])
-        if held.size * closed >= 0 or abs(held.size) < abs(closed):
-            step.code = codes.NO_OPPOSITE
-            return step
         won: int256 = (old.size * judged.price[market] - old.cost) * lots // abs(old.size)
         borne: int256 = 0
-        step.code, borne = check_debtor(under, bearing, market, closed, min(won, spare) - discount)
-        if step.code != codes.OK:
-            return step
+        step, borne = against(under, step, market, closed, quote, min(won, spare) - discount)
         quote = quote - borne
-        step.other = margin.moved(under.risk, bearing, market, closed, quote, 0)
-        step.growth = interest_growth(held.size, closed)
     if step.code != codes.OK:
         return step
     step.account = margin.moved(under.risk, settled, market, -closed, -quote, 0)
@@ -911,4 +975,4 @@ def decide(
         return called(under, move, insurance)
     if tag == constants.FORCED_RESCUE and move.account < constants.RESERVED_ACCOUNTS:
         return sent_home(under, move, account, insurance)
-    return take_over(tag, under, move, account, insurance)
+    return relieved(tag, under, move, account, insurance)

@@ -23,7 +23,7 @@ from sequencer.engine.records import (
     WithdrawalRecord,
     number_key,
 )
-from sequencer.watch.glance import Glance, of_payload
+from sequencer.watch.glance import Glance, matters, of_payload
 from sequencer.watch.watchlist import CALLED_MULTIPLE, Watchlist
 
 _REMEMBERED_RESCUES: Final = 10_000
@@ -148,12 +148,13 @@ class Ledger:
         Watchlist.look_together(self.watching, risk, self._opened(risk, accounts))
 
     def _opened(self, risk: containers.Risk, accounts: Mapping[int, bytes]) -> Iterator[tuple[int, Glance]]:
-        """Lists the accounts; gives those that hold positions."""
+        """Lists the accounts; gives those that hold positions, or owe."""
         for index, payload in accounts.items():
             if payload[:20] != containers.NOBODY:
                 self.opened(index, payload[:20])
             if len(payload) > encoding.ACCOUNT_PAYLOAD_BYTES:
                 self.holders.add(index)
+            if matters(payload):
                 yield index, of_payload(risk, payload)
 
     def watch_calls(self, watched_by: list[Watchlist]) -> Watchlist:

@@ -5,7 +5,7 @@ insurance account takes over, and who is deleveraged when nothing else is left (
 can recompute it, nobody can prove that it was kept.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
@@ -65,6 +65,7 @@ class Liquidator:
         self._chunk.note_changed()
         near = self._committing.ledger.watchlist.near(self._chunk.globals.risk, self._chunk.account)
         rows = [(index, self._chunk.account(index)) for index in near if is_traders(index)]
+        self._call(rows)
         for index in worst_first(self._chunk.globals, clock.now, rows):
             for _ in range(_STEPS_OF_AN_ACCOUNT):
                 if self._left == 0 or not self._step(index):
@@ -72,6 +73,39 @@ class Liquidator:
         for market in range(self._chunk.globals.market_count):
             self._unwind(market)
             self._reduce(market)
+
+    def _call(self, rows: list[tuple[int, containers.Account]]) -> None:
+        """Calls whoever is left below zero without a position, once enough of those who won it there have money."""
+        globals = self._chunk.globals
+        over = {market for market in range(constants.MARKETS) if globals.risk.initial_ppm[market] == 0}
+        idle = [(index, row) for index, row in rows if over >= {market for market, _ in _legs(row)}]
+        judged = ((index, judged_by_rescue(globals, row, self._now)) for index, row in idle)
+        missing = {index: -found.equity for index, found in judged if found.is_left_owing}
+        if not missing:
+            return
+        left = sum(missing.values())
+        for won, index, market in sorted(self._winners(), reverse=True):
+            if left <= 0:
+                break
+            self._wind_up(index, market)
+            left -= won
+        for index in missing:
+            self._wind_up(index, 0)
+
+    def _winners(self) -> Iterator[tuple[int, int, int]]:
+        """Micro-dollars won in markets that are over and not touched since, whose they are, and one of the markets."""
+        risk = self._chunk.globals.risk
+        for index in filter(is_traders, self._committing.ledger.holders):
+            legs = [(market, leg) for market, leg in _legs(self._chunk.account(index)) if risk.initial_ppm[market] == 0]
+            won = sum(leg.size * risk.price[market] - leg.cost for market, leg in legs)
+            if won > 0:
+                yield won, index, legs[0][0]
+
+    def _wind_up(self, index: int, market: int) -> None:
+        if self._left > 0:
+            move = containers.Rescue(maker=0, market=market, account=index, other=0, lots=1)
+            code = self._carry_out(constants.TAKE_OVER, move, None)
+            assert code == codes.OK, f"what is over waits for nothing: {code}"
 
     def _step(self, index: int) -> bool:
         """One rescue of one account; whether there was any."""
@@ -297,6 +331,12 @@ class Liquidator:
             if case.account >= constants.RESERVED_ACCOUNTS:
                 self.effects += committing.drop_uncovered(case.account)
         return code
+
+
+def _legs(account: containers.Account) -> list[tuple[int, containers.Position]]:
+    """The positions of an account that are not empty, by market."""
+    held = ((market, encoding.unpack(position)) for market, position in enumerate(account.positions))
+    return [(market, leg) for market, leg in held if leg.size]
 
 
 def _of(move: containers.Rescue, lots: int) -> containers.Rescue:

@@ -44,6 +44,11 @@ def of_account(risk: containers.Risk, account: containers.Account) -> Glance:
     return Glance(money, account.older + account.fresh, legs)
 
 
+def matters(payload: bytes) -> bool:
+    """Whether a look at an account can find anything: it holds a position, or owes."""
+    return len(payload) > encoding.ACCOUNT_PAYLOAD_BYTES or int.from_bytes(payload[27:43], "big") < _BIAS
+
+
 def of_payload(risk: containers.Risk, payload: bytes) -> Glance:
     """The same, from what a store holds; ValueError where the length is wrong."""
     held = int.from_bytes(payload[150:152], "big")

@@ -58,7 +58,7 @@ class Watchlist:
         self._due.update(accounts)
 
     def near(self, risk: containers.Risk, account_of: Callable[[int], containers.Account]) -> list[int]:
-        """Whoever may be below the line, ascending; the others hold nothing or are certainly above it."""
+        """Whoever may be below the line, ascending; the others are certainly above it, or hold and owe nothing."""
         due, self._due = self._due, set()
         if risk.debts.factors != self._factors:
             self._factors = risk.debts.factors
@@ -115,7 +115,7 @@ class Watchlist:
             notional += abs(held.size) * price
             legs.append((place, price))
         if not legs:
-            return True
+            return seen.money >= 0
         if room < 0 or notional == 0:
             return False
         if room >= 2 * unsettled * _SCALE:

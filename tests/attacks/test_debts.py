@@ -71,7 +71,7 @@ class TestG1HandOver:
         return sum(max(row.settled, 0) for row in matured)
 
     def test_off_the_vault_pays_what_the_loser_cannot(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        rule_off(monkeypatch, replay, "self._collect(rescued.debt)", "pass")
+        rule_off(monkeypatch, replay, "self.debt = rescued.debt", "pass")
         chunk = python_chunk(self.state(), self.deleveraged)
 
         assert chunk.operation_codes == [c.OK]
@@ -319,13 +319,20 @@ class TestBeyondTheFund:
         assert value(state.account(1)) == 0
 
     def test_on_a_call_asks_for_the_evidence_of_a_rescue(self) -> None:
-        late = NOW + constants.FORCED_PRICE_AGE + 1
-        assert_refused(self.state(fund=-1), forced_rescue(1, time=late), code=c.STALE)
-        state = self.state(fund=-1)
+        state, now = self.taken(15_000)
+        late = now + constants.FORCED_PRICE_AGE + 1
+        assert_refused(state, forced_rescue(1, time=late), code=c.STALE, timestamp=now)
+        state, now = self.taken(15_000)
         state.globals.streak = 2
-        assert python_chunk(state, forced_rescue(1)).operation_codes == [c.UNSTEADY]
-        state.globals.markets[0].status = constants.MARKET_CLOSED
-        assert python_chunk(state, forced_rescue(1)).operation_codes == [c.NO_MARKET]
+        assert python_chunk(state, forced_rescue(1, time=now), timestamp=now).operation_codes == [c.UNSTEADY]
+
+    @pytest.mark.parametrize("status", [constants.MARKET_OPEN, constants.MARKET_SETTLED])
+    def test_on_what_it_owes_without_a_position_no_price_can_change(self, status: int) -> None:
+        state = self.state(fund=-1)
+        state.globals.markets[0].status, state.globals.streak = status, 0
+        late = NOW + constants.FORCED_PRICE_AGE + 1
+        chunk = python_chunk(state, forced_rescue(1, time=late), forced_rescue(1, time=late))
+        assert chunk.operation_codes == [c.OK, c.HEALTHY]
 
 
 class TestSilence:

@@ -15,7 +15,6 @@ from tests.attacks.stage import (
     ETH,
     POOL,
     VICTIM,
-    forced,
     held,
     rescue,
     size_of,
@@ -55,55 +54,6 @@ def rescued(index: int, market: int = 0, time: int = NOW) -> bytes:
     """An entry of a watcher."""
     payload = operations.forced_rescue_payload(market, index, operations.ALL_LOTS)
     return venue.entry(constants.FORCED_RESCUE, payload, venue.DEPOSITOR, time)
-
-
-class TestDebtorWithoutPosition:
-    """An heir, who has won nothing, is closed by force against the loser: the debt stays, and no rescue finds it."""
-
-    CLOSE = forced(constants.FORCED_CLOSE, sender=OWNERS[2], amount=BITCOIN)
-    # What the heir pays for it goes to the loser.
-    PENALTY = 600
-
-    def state(self) -> State:
-        heir, loser = held(BITCOIN, 60_000, owner=OWNERS[2]), held(-BITCOIN, -HOLE, owner=OWNERS[2])
-        return stage(NOBODY_ELSE | {VICTIM: heir, ATTACKER: loser} | won(), pool=unsettled())
-
-    def test_a_watcher_who_is_first_has_it_paid_by_who_has_won(self) -> None:
-        state = self.state()
-        assert venue.run(state, rescued(ATTACKER)).codes == (c.OK,)
-        assert (state.globals.pool.receivable, state.globals.pool.owed) == (HOLE * DOLLAR, 0)
-
-    def test_open_the_debt_is_nobodys(self) -> None:
-        state = self.state()
-        step = rescue(constants.CLOSE_STEP, other=ATTACKER)
-        assert venue.run(state, self.CLOSE, step).codes == (c.OK, c.OK)
-        late = rescued(ATTACKER), rescue(constants.DELEVERAGE, account=ATTACKER, other=VICTIM)
-        assert venue.run(state, *late).codes == (c.OVERFILLED, c.OVERFILLED)
-        assert conservation(state).sound
-        assert (state.globals.pool.receivable, state.globals.pool.owed) == (0, 0)
-        assert short_of(state, 0, 1, VICTIM, ATTACKER, WINNER, STRANGER) == (HOLE - self.PENALTY) * DOLLAR
-
-
-class TestNotTheLargest:
-    """A loser with two positions of one requirement: before each entry a lot decides which is the larger one."""
-
-    def state(self) -> State:
-        positions = {0: position(-BITCOIN, -BITCOIN * BTC), 1: position(-2 * BITCOIN, -2 * BITCOIN * ETH)}
-        return stage({VICTIM: account(OWNERS[1], -HOLE * DOLLAR, positions)}, fund=10**6)
-
-    def test_a_watcher_who_names_the_larger_one_is_served(self) -> None:
-        assert venue.run(self.state(), rescued(VICTIM)).codes == (c.OK,)
-
-    def test_open_no_entry_finds_the_larger_one(self) -> None:
-        state = self.state()
-        expected = []
-        operations_ = []
-        for market, lots in ((0, 1), (1, 3), (0, 2), (1, 4)):
-            operations_ += [rescue(constants.DELEVERAGE, lots, market=market), rescued(VICTIM, market)]
-            expected += [c.OK, c.NOT_LARGEST]
-        assert venue.run(state, *operations_).codes == tuple(expected)
-        assert state.commitment.queue_count == 4
-        assert size_of(state.account(VICTIM)) == 3 - BITCOIN
 
 
 class TestFeesSettleAtOnce:

@@ -383,8 +383,9 @@ class TestPickedTicks:
         assert size_of(state.account(VICTIM)) == 0
 
     def test_off_a_rescue_of_nobody_holds_the_queue(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        waits = "    if not under.clock.steady:\n        return codes.UNSTEADY\n"
-        rule_off(monkeypatch, rescue, "    if account.owner == containers.NOBODY:\n", waits + "    if False:\n")
+        rule = "    if forced and account.owner == containers.NOBODY:\n        ended.code = codes.NO_ACCOUNT\n"
+        waits = "    if not under.clock.steady:\n        ended.code = codes.UNSTEADY\n"
+        rule_off(monkeypatch, rescue, rule, waits)
         state, now = self.thin(self.LOW, self.LOW)
         chunk = python_chunk(state, forced_rescue(9_999, time=now), timestamp=now)
 
@@ -454,11 +455,11 @@ class TestEveryHeadHasAnEnd:
         assert_refused(state, move(constants.CLOSE_STEP, BITCOIN, other=1), code=c.FUND_LIMIT)
         assert venue.run(state, move(constants.CLOSE_STEP, BITCOIN // 4, other=1)).codes == (c.OK,)
 
-    def debtor_is_short(self, owed: int, won: int = 0) -> State:
+    def debtor_is_short(self, owed: int, won: int = 0, fund: int = 0) -> State:
         """Whoever holds the other side owes so many dollars; the victim has won so many."""
         debtor = held(-BITCOIN, -owed, owner=OWNERS[2])
         entry = BTC - won * DOLLAR // BITCOIN
-        return stage({VICTIM: held(BITCOIN, 60_000 - won, entry), ATTACKER: debtor})
+        return stage({VICTIM: held(BITCOIN, 60_000 - won, entry), ATTACKER: debtor}, fund=fund)
 
     def test_off_a_debtor_keeps_him(self, monkeypatch: pytest.MonkeyPatch) -> None:
         state = self.debtor_is_short(1_000)
@@ -469,18 +470,42 @@ class TestEveryHeadHasAnEnd:
         assert chunk.operation_codes == [c.OK, c.INDEBTED]
 
     @pytest.mark.parametrize(
-        ("owed", "won", "borne"),
-        [(1_000, 0, 0), (1_000, 600, 0), (1_000, 1_100, 500), (1_000, 5_000, 1_000)],
-        ids=["nothing won", "won no more than the penalty", "won some", "won more than is owed"],
+        ("won", "fund", "borne", "paid", "over"),
+        [
+            (0, 0, 0, 0, 0),
+            (600, 0, 0, 0, 0),
+            (1_100, 0, 500, 0, 0),
+            (5_000, 0, 1_400, 0, 0),
+            (1_100, 800, 500, 200, 0),
+            (0, 5_600, 0, 1_400, 0),
+            (5_000, 800, 1_400, 0, 0),
+            (0, 0, 0, 0, 500),
+        ],
+        ids=[
+            "nothing won",
+            "won no more than the penalty",
+            "won some",
+            "won more than is missing",
+            "the fund pays what it may of the rest",
+            "the fund pays all",
+            "the fund pays nothing before whoever leaves",
+            "the penalty is more than is missing",
+        ],
     )
-    def test_on_a_debtor_lets_go_and_what_was_won_pays_for_him(self, owed: int, won: int, borne: int) -> None:
-        state = self.debtor_is_short(owed, won)
+    def test_on_a_debtor_lets_go_and_what_was_won_pays_for_him(
+        self, won: int, fund: int, borne: int, paid: int, over: int
+    ) -> None:
+        owed = 600 - over if over else 2_000
+        state = self.debtor_is_short(owed, won, fund)
         step = move(constants.CLOSE_STEP, BITCOIN, other=ATTACKER)
         assert venue.run(state, self.LEAVE).codes == (c.OK,)
         assert_refused(state, move(constants.CLOSE_STEP, BITCOIN, other=1), code=c.FUND_LIMIT)
         assert venue.run(state, step).codes == (c.OK,)
         assert (venue.begun(state.commitment), size_of(state.account(ATTACKER))) == (0, 0)
-        assert value(state.account(ATTACKER)) == (borne + 600 - owed) * DOLLAR
+        # The penalty counts as his; what is missing then is borne, paid, and taken or owed.
+        assert value(state.account(ATTACKER)) == over * DOLLAR
+        assert value(state.account(1)) == (fund - paid) * DOLLAR
+        assert state.globals.pool.owed == (0 if over else owed - 600 - borne - paid) * DOLLAR
         left = value(state.account(VICTIM)) + state.commitment.withdrawn_total
         assert left == (60_000 - 600 - borne) * DOLLAR
         assert conservation(state).sound
@@ -498,11 +523,11 @@ class TestEveryHeadHasAnEnd:
 
     def test_off_a_profit_leaves_its_debtor_behind(self, monkeypatch: pytest.MonkeyPatch) -> None:
         state = self.debtor_is_short(1_000, 5_000)
-        rule_off(monkeypatch, rescue, "        quote = quote - borne\n", "        pass\n")
+        rule_off(monkeypatch, rescue, "max(min(missing, most), 0)", "0")
         chunk = python_chunk(state, self.LEAVE, move(constants.CLOSE_STEP, BITCOIN, other=ATTACKER))
 
         assert chunk.operation_codes == [c.OK, c.OK]
-        assert value(row_of(chunk, ATTACKER)) == -400 * DOLLAR
+        assert chunk.globals.pool.receivable == 400 * DOLLAR
 
     IDLE = "            step.code = codes.OVERFILLED\n            return step\n        step.account"
 
@@ -522,6 +547,53 @@ class TestEveryHeadHasAnEnd:
         assert venue.run(other, forced(constants.FORCED_CLOSE, amount=BITCOIN)).codes == (c.OK,)
         assert venue.run(other, move(constants.CLOSE_STEP, BITCOIN, other=1)).codes == (c.OK,)
         assert venue.begun(other.commitment) == 0
+
+
+class TestNotTheLargest:
+    """A loser with two positions of one requirement: before each entry a lot decides which is the larger one."""
+
+    LOTS = ((0, 1), (1, 3), (0, 2), (1, 4))
+    NEVER = "    return codes.NOT_LARGEST\n"
+
+    def state(self, dollars: int, short: int = 2) -> State:
+        positions = {0: position(-BITCOIN, -BITCOIN * BTC), 1: position(-short * BITCOIN, -short * BITCOIN * ETH)}
+        return stage({VICTIM: account(OWNERS[1], dollars * DOLLAR, positions)}, fund=10**6)
+
+    @staticmethod
+    def named(market: int) -> bytes:
+        payload = operations.forced_rescue_payload(market, VICTIM, operations.ALL_LOTS)
+        return venue.entry(constants.FORCED_RESCUE, payload, venue.DEPOSITOR)
+
+    def moves(self, tag: int) -> list[bytes]:
+        """What whoever orders does in front of each entry, and the entry."""
+        pairs = ((move(tag, lots, market=market), self.named(market)) for market, lots in self.LOTS)
+        return [operation for pair in pairs for operation in pair]
+
+    def test_off_no_entry_finds_the_larger_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rule_off(monkeypatch, rescue, "    if not forced:\n        return codes.NOT_LARGEST\n", self.NEVER)
+        chunk = python_chunk(self.state(-2_000), *self.moves(constants.DELEVERAGE))
+
+        assert chunk.operation_codes == [c.OK, c.NOT_LARGEST] * 4
+        assert chunk.commitment.queue_count == 4
+        assert size_of(row_of(chunk, VICTIM)) == 3 - BITCOIN
+
+    def test_on_below_zero_all_that_is_held_may_be_named(self) -> None:
+        state = self.state(-2_000, short=8)
+        assert venue.run(state, *self.moves(constants.DELEVERAGE)[:4]).codes == (c.OK,) * 4
+        assert state.account(VICTIM).positions == [containers.EMPTY] * constants.MARKETS
+        assert (value(state.account(VICTIM)), value(state.account(1))) == (0, 999_600 * DOLLAR)
+        assert state.globals.pool.owed == 1_600 * DOLLAR
+        assert conservation(state).sound
+
+    def test_on_above_zero_what_is_half_as_large(self) -> None:
+        state = self.state(700, short=4)
+        # The operator begins with the largest.
+        assert_refused(state, move(constants.TAKE_OVER, 1), code=c.NOT_LARGEST)
+        assert venue.run(state, self.named(0)).codes == (c.OK,)
+        # A requirement that is a lot less than half.
+        positions = {0: position(1 - BITCOIN, (1 - BITCOIN) * BTC), 1: position(-4 * BITCOIN, -4 * BITCOIN * ETH)}
+        state = stage({VICTIM: account(OWNERS[1], 700 * DOLLAR, positions)}, fund=10**6)
+        assert_refused(state, self.named(0), code=c.NOT_LARGEST)
 
 
 class TestH2Deleverage:

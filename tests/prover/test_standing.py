@@ -78,6 +78,10 @@ def test_what_is_judged_names_the_largest_requirement() -> None:
 def test_an_account_without_positions_is_not_below_whatever_it_owes() -> None:
     judged = judged_by_rescue(globals_of(), account(collateral=-1), NOW)
     assert (judged.equity, judged.maintenance, judged.is_below) == (-1, 0, False)
+    assert judged.is_left_owing
+    assert not judged_by_rescue(globals_of(), account(collateral=0), NOW).is_left_owing
+    held = {0: position(BITCOIN, COST)}
+    assert not judged_by_rescue(globals_of(), account(collateral=-1, positions=held), NOW).is_left_owing
 
 
 def test_an_account_is_below_at_the_first_micro_dollar_under_maintenance() -> None:

@@ -92,6 +92,12 @@ class Crowd:
             if index >= FIRST and any(row.positions[market].size for market in self.unsettled())
         ]
 
+    def idle(self) -> list[int]:
+        """Every account that owes and holds nothing, or holds what is over; reserved ones aside."""
+        holders = set(self.holders())
+        rows = ((index, row) for index, row in self.ledger.rows.items() if index >= FIRST and index not in holders)
+        return [index for index, row in rows if row.settled < 0 or any(position.size for position in row.positions)]
+
     def unsettled(self) -> list[int]:
         """Markets that are not over."""
         markets = self.ledger.globals.markets

@@ -95,6 +95,36 @@ class History(Rescuing):
             self.rescue_some()
         self.tick([self.moved(price, rng.uniform(-0.0005, 0.0005)) for price in prices])
 
+    def close_against_debtor(self) -> None:
+        """Whoever stands opposite somebody below zero closes before anybody is rescued, against just him."""
+        ledger = self.ledger
+        risk = ledger.globals.risk
+        for debtor in self.holders():
+            row, _ = margin.settle(risk, ledger.account(debtor), ledger.now)
+            market = self.largest_position(row)
+            size = row.positions[market].size
+            opposite = [o for o in self.holders() if ledger.account(o).positions[market].size * size < 0]
+            if margin.equity(risk, row) >= 0 or not opposite:
+                continue
+            index = self.rng.choice(opposite)
+            lots = min(abs(size), abs(ledger.account(index).positions[market].size))
+            entry = containers.Entry(
+                sender=ledger.account(index).owner,
+                time=ledger.now - 60_000,
+                account=index,
+                market=market,
+                amount=lots,
+                limit=0,
+                agent=AGENTS[2],
+                agent_index=0,
+                expires_at=0,
+                first_slot=0,
+                last_slot=0,
+            )
+            ledger.enter(constants.FORCED_CLOSE, entry)
+            ledger.rescue(constants.CLOSE_STEP, containers.Rescue(0, market, index, debtor, lots))
+            return
+
     def gap(self, length: int) -> None:
         """Ticks stop for a while; somebody tries what silence and the grace forbid; then they are steady again."""
         silence = self.rng.choice([0, 0, 20_001, 50_000, constants.FORCED_PRICE_AGE + 1, constants.HEAD_PATIENCE + 1])
@@ -153,7 +183,8 @@ class History(Rescuing):
                 lots = abs(sizes[market])
             lots = max(1, rng.choice([lots, lots, lots, lots // 2, lots + 1]))
             opposite = [o for o in self.holders() if self.ledger.account(o).positions[market].size * sizes[market] < 0]
-            other = rng.choice([market + 1, market + 1, *opposite[:3], self.somebody()])
+            owing = [o for o in opposite if margin.equity(self.ledger.globals.risk, self.ledger.account(o)) < 0]
+            other = rng.choice([market + 1, market + 1, *opposite[:3], *owing * 3, self.somebody()])
             if other != market + 1:
                 lots = min(lots, abs(self.ledger.account(other).positions[market].size) or 1)
             self.ledger.rescue(constants.CLOSE_STEP, containers.Rescue(0, market, index, other, lots))
@@ -241,13 +272,23 @@ class History(Rescuing):
         return self.ledger.set_market(given)
 
     def rest(self) -> None:
-        """Steady ticks without premium until no grace is left, then rescues of insolvent accounts to a fixed point."""
+        """A last jump, steady ticks without premium until no grace is left, then rescues to a fixed point.
+
+        Whoever is left without a position is called at last, and what is over becomes money.
+        """
         none = [0] * self.market_count
+        self.finish_head()
+        self.jump()
+        self.tick(self.prices)
+        self.close_against_debtor()
         self.finish_head()
         for _ in range(7):
             self.tick(self.prices, premiums=none)
         for _ in range(MAX_PASS):
             rescued = [self.rescue_fully(index) for index in self.holders()]
             if not any(rescued):
-                return
-        raise AssertionError("the rescue pass comes to no fixed point")
+                break
+        else:
+            raise AssertionError("the rescue pass comes to no fixed point")
+        for index in self.idle():
+            self.wind_up(index)

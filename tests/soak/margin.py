@@ -51,6 +51,7 @@ KINDS: Final = (
     "settlement",
     "mean_to_come",
     "folding",
+    "wound_up",
     "sent_home",
     "set_aside",
 )

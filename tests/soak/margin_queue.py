@@ -154,6 +154,7 @@ class Queue(Rescues):
         opposite = self.step.before[move.other]
         bore = self.read(opposite, self.prices)
         is_debtor = not is_fund and bore.equity < 0
+        missing = borne = paid = 0
         if not is_fund:
             held = opposite.positions[market]
             self.claim(not self.fund_takes(market, closed, quote), "fund first", f"{lots} of {market}")
@@ -162,19 +163,29 @@ class Queue(Rescues):
             # Below zero at both prices.
             self.claim(self.read(opposite, self.judged(opposite)).equity < 0, "debtor", f"{bore}")
             won = (size * price - before.positions[market].cost) * lots // abs(size)
-            missing = self.premium(opposite, market, -closed)
-            quote -= max(min(missing, won - discount, spare - discount), 0)
+            # To his zero price, once he has what the price gives him: the leaver, then the fund, then whoever has won.
+            gained = closed * self.prices[market] - quote
+            missing = max(self.premium(opposite, market, -closed) - gained, 0)
+            borne = max(min(missing, won - discount, spare - discount), 0)
+            paid = min(missing - borne, self.payable(market, fund))
         self.accepted["close_by_counterparty"] += not is_fund and not is_debtor
         self.accepted["close_by_debtor"] += is_debtor
-        if is_debtor:
-            self.indebted.add(move.other)
+        self.accepted["debtor_unpaid"] += missing > borne
         held = opposite.positions[market]
         turned_over = max(abs(held.size + closed) - abs(held.size), 0) * self.prices[market]
-        self._moved(number, market, -closed, -quote, 0, leaves)
-        self._moved(move.other, market, closed, quote, 0)
+        self._moved(number, market, -closed, borne - quote, 0, leaves)
+        self._moved(move.other, market, closed, quote - missing, 0)
         now = self.read(self.ledger.account(move.other), self.prices)
         if is_fund:
             self._taken(market, turned_over, 0, fund)
         else:
             self.claim(now.equity >= bore.equity, "counterparty", f"{bore} -> {now}")
-        return {number, move.other}
+        if missing > borne:
+            self._zero_price(move.other)
+            self._moved(insurance, market, 0, 0, paid)
+            self._capped(market, 0, paid, fund)
+            after = self.read(self.ledger.account(insurance), self.prices)
+            self.claim(paid == 0 or after.equity >= after.initial, "fund below its requirement", f"{after}")
+        if missing > borne + paid:
+            self._collect(missing - borne - paid)
+        return {number, move.other, insurance}

@@ -113,6 +113,8 @@ class Rescues(Readings):
     def _take_over(self) -> set[int]:
         move = self.step.move
         assert move is not None
+        if self._is_idle(move):
+            return self._wound_up(move)
         self._allowed()
         market, insurance = move.market, move.market + 1
         before, taking = self.step.before[move.account], self.step.before.get(insurance, self._none)
@@ -162,6 +164,8 @@ class Rescues(Readings):
             return self._called()
         if move.account < FIRST:
             return self._sent_home()
+        if self._is_idle(move):
+            return self._wound_up(move)
         self._steady(True)
         self.claim(self.ticks[-1][0] + 300_000 >= step.entered_at, "stale", f"entered at {step.entered_at}")
         market, insurance = move.market, move.market + 1
@@ -169,7 +173,9 @@ class Rescues(Readings):
         size, oracle = before.positions[market].size, self.prices[market]
         judged = self.read(before, self.judged(before))
         self.claim(judged.equity < judged.maintenance, "liquidated in health", f"{judged}")
-        self.claim(judged.largest == market, "largest first", f"{judged} market {market}")
+        # Below zero whatever is held, above it what is half as large.
+        needed, most = (self._required(before, each) for each in (market, judged.largest))
+        self.claim(judged.equity < 0 or 2 * needed >= most, "largest first", f"{judged} market {market}")
         lots = abs(size) - abs(self.ledger.account(move.account).positions[market].size)
         self.claim(0 < lots <= min(move.lots, abs(size)), "lots", f"{lots} of {size}")
         closed = sign(size) * lots
@@ -207,13 +213,44 @@ class Rescues(Readings):
         self._taken(market, grown * oracle, max(premium, 0), taking)
         return {move.account, insurance}
 
+    def _required(self, row: containers.Account, market: int) -> int:
+        """What a position requires at judged prices."""
+        worth = abs(row.positions[market].size) * self.judged(row)[market]
+        return ceil(worth * self.ledger.globals.risk.maintenance_ppm[market], PPM)
+
+    def _is_idle(self, move: containers.Rescue) -> bool:
+        """Whether an account holds nothing, or something in a market that is over and is named."""
+        positions = self.step.before[move.account].positions
+        holds = any(position.size for market, position in enumerate(positions) if market not in self.over)
+        return not holds or (move.market in self.over and positions[move.market].size != 0)
+
+    def _wound_up(self, move: containers.Rescue) -> set[int]:
+        """What is over becomes money; who then holds nothing and is below zero stands at nothing, and others paid."""
+        before = self.step.before[move.account]
+        positions = before.positions
+        holds = any(position.size for market, position in enumerate(positions) if market not in self.over)
+        debt = 0 if holds else max(-self.read(before, self.prices).equity, 0)
+        folds = positions[move.market].size != 0
+        self.claim(folds or debt > 0, "wound up", f"account {move.account}: {debt}")
+        self._touch(move.account).settled += debt
+        self._others_stay(move.account, constants.MARKETS)
+        self._aged(move.account, True)
+        self.indebted.discard(move.account)
+        if debt > 0:
+            self._collect(debt)
+        self.accepted["wound_up"] += 1
+        self.accepted["left_owing"] += debt > 0
+        return {move.account}
+
     def _called(self) -> set[int]:
         """A fund below zero at both prices stands at nothing again, and unsettled money has paid for it."""
         step, move = self.step, self.step.move
         assert move is not None
-        self._steady(True)
-        self.claim(self.ticks[-1][0] + 300_000 >= step.entered_at, "stale", f"entered at {step.entered_at}")
         before = step.before.setdefault(move.account, self._none)
+        # Only what it holds waits for a price.
+        if before.positions[move.market].size and move.market not in self.over:
+            self._steady(True)
+            self.claim(self.ticks[-1][0] + 300_000 >= step.entered_at, "stale", f"entered at {step.entered_at}")
         judged, was = self.read(before, self.judged(before)), self.read(before, self.prices)
         self.claim(judged.equity < 0, "called above zero", f"{judged}")
         self._touch(move.account).settled -= was.equity

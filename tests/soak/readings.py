@@ -322,8 +322,7 @@ class Readings:
                     owed += size * (index[market] - position.funding)
                     sizes[market] += size
                     longs[market] += size if size > 0 else 0
-            # A market that ends below what an account has leaves its debt without a position; so does a forced close
-            # against somebody whose debt no deleveraging has covered.
+            # A market that ends below what an account has leaves its debt without a position, until it is called.
             if held < 0 and not holds and number not in range(1, FIRST) and number not in self.indebted:
                 self.claim(False, "debt without a position", f"account {number}: {held}")
         globals = ledger.globals

@@ -61,6 +61,9 @@ class Rescuing(Crowd):
             else:
                 choices = [self.liquidate]
             rng.choice(choices)(index)
+        for index in self.idle():
+            if rng.random() < 0.2:
+                self.wind_up(index)
         for market in self.unsettled():
             if self.ledger.account(market + 1).positions[market].size and rng.random() < 0.5:
                 rng.choice([self.unwind, self.reduce, self.call])(market)
@@ -86,6 +89,17 @@ class Rescuing(Crowd):
         maker = self.maker_for(market, constants.BUY if size > 0 else constants.SELL, lots, price, index)
         if maker is not None:
             self.ledger.rescue(constants.LIQUIDATE, containers.Rescue(maker, 0, index, 0, lots))
+
+    def wind_up(self, index: int) -> None:
+        """Whoever may be left with nothing but a debt is called, by the operator or by a stranger."""
+        positions = self.ledger.account(index).positions
+        held = [market for market, position in enumerate(positions) if position.size]
+        market = self.rng.choice(held or range(self.ledger.globals.market_count))
+        move = containers.Rescue(0, market, index, 0, 0)
+        if self.rng.random() < 0.5:
+            self.ledger.rescue(constants.TAKE_OVER, move)
+        else:
+            self.ledger.enter_rescue(self.ledger.now, move)
 
     def lots_of(self, size: int) -> int:
         return self.rng.choice([abs(size), abs(size), max(1, abs(size) // 3), 1, abs(size) + 1])

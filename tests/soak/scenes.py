@@ -42,7 +42,7 @@ WINNER: Final = venue.FIRST + 2
 _MAINTENANCE_PPM: Final = 12_000
 _RICH: Final = 10**15
 # What the call of a fund may come to.
-_OF_A_CALL: Final = (c.OK, c.HEALTHY, c.NO_MARKET, c.STALE, c.UNSTEADY)
+_OF_A_CALL: Final = (c.OK, c.HEALTHY, c.STALE, c.UNSTEADY)
 
 
 class Scene:
@@ -80,6 +80,9 @@ class Scene:
         self.insured = -self.size if tag == constants.UNWIND else 0
         # A fund that is called, in the place of an account.
         self.calls = tag == constants.FORCED_RESCUE and code in _OF_A_CALL and rng.random() < 0.2
+        # Somebody who holds nothing, or only in a market that is over.
+        self.idle = tag in (constants.TAKE_OVER, constants.FORCED_RESCUE) and code in (c.OK, c.HEALTHY)
+        self.idle = self.idle and not self.calls and rng.random() < 0.2
         self.entered_at = venue.NOW
         self.begun = int(tag == constants.CLOSE_STEP)
         self.stepped_market = 0
@@ -134,8 +137,12 @@ class Scene:
         if tag == constants.FORCED_RESCUE and code == c.OK and rng.random() < 0.3:
             # Below zero, and more than the fund may take, or may pay for.
             self.ratio_ppm, self.fund = -rng.randrange(1_000, 400_000), rng.choice([0, 10**6, 10**10, _RICH])
+        if tag == constants.FORCED_RESCUE and code == c.OK and rng.random() < 0.3:
+            # Twice as large as what the entry names, a little more, or much.
+            self.eth = rng.choice([1, -1]) * self.lots_held * rng.choice([3, 4, 5])
         if self.calls:
-            self.insured = rng.choice([0, self.size])
+            # One that holds nothing waits for no price.
+            self.insured = rng.choice([0, self.size]) if code in (c.OK, c.HEALTHY) else self.size
             self.fund = rng.choice([0, 10**6]) if code == c.HEALTHY else -rng.randrange(1, 10 ** rng.randrange(1, 12))
         if tag == constants.FORCED_RESCUE and code == c.STALE:
             self.timestamp = venue.NOW
@@ -165,7 +172,9 @@ class Scene:
             lowest = {constants.TAKE_OVER: 666_700, constants.DELEVERAGE: 1_000}.get(tag, 1_000_001)
             self.ratio_ppm = lowest + rng.randrange(900_000)
         elif code == c.NOT_LARGEST:
-            self.eth = rng.choice([1, -1]) * self.lots_held * 3
+            # More than twice as large, and above zero, where an entry may not name the other one either.
+            self.eth = rng.choice([1, -1]) * self.lots_held * (5 if tag == constants.FORCED_RESCUE else 3)
+            self.ratio_ppm = abs(self.ratio_ppm)
         elif code == c.LIQUIDATION_PRICE:
             self.maker["limit_price"] = PRICE - self.sign * PRICE * 2 // 100
         elif code == c.MISMATCHED:
@@ -225,6 +234,8 @@ class Scene:
             # Somebody below zero on the other side, in profit here or not.
             self.profit_ppm = rng.choice([-1, 1]) * rng.randrange(1, 100_000)
             self.winner_equity = -rng.randrange(1, 10 ** rng.randrange(1, 12))
+            # What it may pay is far from what the lots are worth.
+            self.fund = rng.choice([0, 10**6])
         elif code == c.UNSTEADY:
             self.without_price()
         elif code == c.STALE:
@@ -292,6 +303,8 @@ class Scene:
         held = {0: venue.position(self.size, money + self.size * price - equity)}
         if self.eth:
             held[1] = venue.position(self.eth, self.eth * eth_price)
+        if self.idle:
+            held, money = self.left(held)
         notional = abs(self.winner_size) * price
         won = notional * self.profit_ppm // constants.PPM
         winner = {0: venue.position(self.winner_size, self.winner_size * price - won)}
@@ -327,6 +340,15 @@ class Scene:
         rows = {index: aged(self.rng, row) for index, row in rows.items()}
         state = venue.build_state(self.globals, rows, self.slots, begun=self.begun)
         return state, self.chunk(), self.timestamp
+
+    def left(self, held: dict[int, containers.Position]) -> tuple[dict[int, containers.Position], int]:
+        """The positions and the money of somebody who holds nothing, or only in a market that is over."""
+        money = self.rng.randrange(1, 10 ** self.rng.randrange(1, 12))
+        if self.code == c.OK and self.rng.random() < 0.5:
+            self.globals.markets[0].status = constants.MARKET_SETTLED
+            self.globals.risk.initial_ppm[0] = self.globals.risk.maintenance_ppm[0] = 0
+            return held, self.rng.choice([1, -1]) * money
+        return {}, -money if self.code == c.OK else money
 
     def chunk(self) -> list[bytes]:
         """A maker's order and the rescue."""

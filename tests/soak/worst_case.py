@@ -90,6 +90,10 @@ _LEAVES: Final[dict[tuple[Any, ...], venue.Leaves]] = {}
 FORCED: Final = (("liquidation", 970_000, 2**70), ("take-over", 300_000, 2**70), ("beyond the fund", -50_000, 10**12))
 
 
+# What a fund has where debtors are closed: nothing, or more than they lack.
+INDEBTED_FUNDS: Final = (0, 2**70)
+
+
 # A bound of open interest without a byte that is zero, which calldata has cheaper.
 WIDE: Final = int.from_bytes(b"\x11" * 13, "big")
 
@@ -108,12 +112,13 @@ class Dense:
         sick_ppm: int | None = None,
         leaving: bool = False,
         debtors: bool = False,
+        over: bool = False,
         fund: int = 2**70,
     ) -> None:
         """`sick_ppm`: equity over maintenance of every second account, whose neighbour has won what it lost.
 
-        `leaving`: the first account's leave is under way, against everybody else, since the funds are empty; with
-        `debtors` they are all below zero.
+        `leaving`: the first account's leave is under way, against everybody else, since the funds have taken all that
+        they may; with `debtors` they are all below zero. `over`: every market is.
         """
         self.rng = rng
         self.market_count = constants.MARKETS
@@ -153,11 +158,12 @@ class Dense:
         self.debtors = debtors
         globals.streak = constants.STEADY_TICKS
         if leaving:
-            fund = 0
             globals.head_account, globals.head_market = self.indices[0], constants.MARKETS
             globals.head_time = venue.NOW - 1
         for market in globals.markets:
             market.fund = fund
+            market.turned_over = 2**100 if leaving else 0
+            market.status = constants.MARKET_SETTLED if over else market.status
         globals.next_account = 2**24 - 2**10
         # Chance and withdrawals stand in the globals alone.
         world = (accounts, positions, tuple(self.slot_numbers), poor, sick_ppm, leaving, debtors, fund)
@@ -167,6 +173,8 @@ class Dense:
             if len(_LEAVES) == _LEAVES_LIMIT:
                 del _LEAVES[next(iter(_LEAVES))]
             leaves = _LEAVES[world] = self.leaves(positions, fund, prices)
+        if over:
+            globals.risk.initial_ppm = globals.risk.maintenance_ppm = [0] * constants.MARKETS
         own = copy.copy(leaves)
         own.tree = venue.copy_of(leaves.tree)
         self.state: State = venue.planted(globals, own, begun=int(leaving))
@@ -438,7 +446,12 @@ def kinds() -> dict[int, dict[str, int]]:
             )
         },
         constants.TAKE_OVER: {
-            "cold": slope(lambda d, n: [d.rescue(constants.TAKE_OVER, 0, i) for i in range(n)], 2, 14, sick_ppm=300_000)
+            "cold": slope(
+                lambda d, n: [d.rescue(constants.TAKE_OVER, 0, i) for i in range(n)], 2, 14, sick_ppm=300_000
+            ),
+            "cold, left owing": slope(
+                lambda d, n: [d.rescue(constants.TAKE_OVER, 0, i) for i in range(n)], 2, 14, debtors=True, over=True
+            ),
         },
         constants.DELEVERAGE: {
             "cold": slope(
@@ -454,20 +467,30 @@ def kinds() -> dict[int, dict[str, int]]:
             )
         },
         constants.CLOSE_STEP: {
-            "cold": slope(lambda d, n: [d.step(i) for i in range(n)], 2, 14, leaving=True),
-            "cold, debtors": slope(lambda d, n: [d.step(i) for i in range(n)], 2, 14, leaving=True, debtors=True),
-            "alone": slope(lambda d, n: [d.step(i) for i in range(n)], 0, 1, leaving=True),
-            "alone, a debtor": slope(lambda d, n: [d.step(i) for i in range(n)], 0, 1, leaving=True, debtors=True),
+            "cold": slope(lambda d, n: [d.step(i) for i in range(n)], 2, 14, leaving=True, fund=0),
+            "alone": slope(lambda d, n: [d.step(i) for i in range(n)], 0, 1, leaving=True, fund=0),
+            **{
+                f"{name}, {fund} of the fund": slope(
+                    lambda d, n: [d.step(i) for i in range(n)], low, high, leaving=True, debtors=True, fund=fund
+                )
+                for name, low, high in (("cold, debtors", 2, 14), ("alone, a debtor", 0, 1))
+                for fund in INDEBTED_FUNDS
+            },
         },
         constants.FORCED_RESCUE: {
-            name: slope(
-                lambda d, n: [d.entry(constants.FORCED_RESCUE, i) for i in range(n)],
-                2,
-                14,
-                sick_ppm=sick_ppm,
-                fund=fund,
-            )
-            for name, sick_ppm, fund in FORCED
+            **{
+                name: slope(
+                    lambda d, n: [d.entry(constants.FORCED_RESCUE, i) for i in range(n)],
+                    2,
+                    14,
+                    sick_ppm=sick_ppm,
+                    fund=fund,
+                )
+                for name, sick_ppm, fund in FORCED
+            },
+            "left owing": slope(
+                lambda d, n: [d.entry(constants.FORCED_RESCUE, i) for i in range(n)], 2, 14, debtors=True, over=True
+            ),
         },
         constants.FORCED_WITHDRAW: _cold_entries(constants.FORCED_WITHDRAW),
         constants.FORCED_CLOSE: {
@@ -615,7 +638,18 @@ def composites() -> dict[str, Proof]:
         lambda d: full(d, d.makers(10), [d.rescue(constants.UNWIND, i, i) for i in range(10)]),
         sick_ppm=970_000,
     )
-    add("steps of a leave, flood", lambda d: full(d, [], [d.step(i) for i in range(limit - 1)]), leaving=True)
+    for each, indebted, fund in (
+        ("", False, 0),
+        (" from debtors", True, 0),
+        (" from debtors, a fund pays", True, 2**70),
+    ):
+        add(
+            f"steps of a leave{each}, flood",
+            lambda d: full(d, [], [d.step(i) for i in range(limit - 1)]),
+            leaving=True,
+            debtors=indebted,
+            fund=fund,
+        )
     for tag in (constants.FORCED_WITHDRAW, constants.LEAVE):
         add(
             f"{NAMES[tag]}, flood",

@@ -121,6 +121,16 @@ def test_a_fund_is_called_for_what_it_owes(dollars: int, lots: int) -> None:
         assert (plan.entries, plan.unpaid) == ((), {1: -dollars * DOLLAR} if dollars else {})
 
 
+@pytest.mark.parametrize("dollars", [-2_000, -2, 0])
+def test_whoever_owes_and_holds_nothing_is_called(dollars: int) -> None:
+    plan = planned(stage({VICTIM: venue.account(OWNERS[1], dollars * DOLLAR)}))
+    if dollars == -2_000:
+        assert [rescue.account for rescue in map(word, plan.entries)] == [VICTIM]
+        assert plan.entries[0].at_risk == 2_000 * DOLLAR
+    else:
+        assert (plan.entries, plan.unpaid) == ((), {VICTIM: -dollars * DOLLAR} if dollars else {})
+
+
 def test_i1_what_no_fund_takes_is_not_asked_for() -> None:
     plan = planned(six_millions(0))
     assert (plan.entries, plan.refused) == ((), {VICTIM: codes.FUND_LIMIT})

@@ -11,7 +11,7 @@ from prover.stf import constants, containers
 from tests.prover.stf.test_exact_corners import Fills
 from tests.prover.stf.test_exact_rescues import MAINTENANCE, PRICE, Stages, even, fractions, holder, priced
 from tests.twins import venue
-from tests.twins.venue import DOLLAR, EPOCH, KEYS, NOW, OWNERS, account
+from tests.twins.venue import DOLLAR, EPOCH, KEYS, NOW, OWNERS, account, position
 
 ALICE: Final = venue.FIRST
 ONE: Final = constants.MANTISSA_ONE
@@ -70,10 +70,14 @@ def test_the_first_of_two_reasons_not_to_force_a_rescue_is_said(age: int) -> Non
     held = stages.held(0, 10, 0)
     priced(globals, 1, 0)
     fund = constants.insurance_account(0)
-    chunk = (forced(1, held + 1, 0), forced(1, held, 0), forced(0, held, 0), forced(0, fund, 1))
+    other = constants.insurance_account(2)
+    stages.fund(2, DOLLAR, 1)
+    chunk = (forced(1, held + 1, 0), forced(1, held, 0), forced(0, held, 0), forced(0, fund, 1), forced(2, other, 1))
     called = c.STALE if age else c.HEALTHY
 
-    assert venue.run(stages.state(), *chunk).codes == (c.NO_ACCOUNT, c.NO_MARKET, c.OVERFILLED, called)
+    # A fund that holds nothing asks for no price.
+    codes = (c.NO_ACCOUNT, c.NO_MARKET, c.OVERFILLED, c.HEALTHY, called)
+    assert venue.run(stages.state(), *chunk).codes == codes
 
 
 @pytest.mark.parametrize("ago", [constants.FACTORS + 3, constants.FACTORS, 6])
@@ -222,8 +226,8 @@ def test_a_fund_is_called_for_what_it_is_below_zero(sign: int) -> None:
 
     # The fee account is no fund.
     chunk = [forced(0, 0, 0), *(forced(market, constants.insurance_account(market), 0) for market in range(6))]
-    assert venue.run(state, *chunk).codes == (c.RESERVED, *(code for *_, code in cases), c.NO_MARKET)
-    assert state.globals.pool.receivable == 1 + 11 + 7
+    assert venue.run(state, *chunk).codes == (c.RESERVED, *(code for *_, code in cases), c.OK)
+    assert state.globals.pool.receivable == 1 + 11 + 7 + 1
 
 
 @pytest.mark.parametrize(
@@ -231,9 +235,62 @@ def test_a_fund_is_called_for_what_it_is_below_zero(sign: int) -> None:
 )
 def test_a_call_asks_for_the_evidence_of_a_rescue(changes: dict[str, int], code: int) -> None:
     stages = Stages(even(**changes))
-    stages.fund(0, -1)
+    stages.fund(0, -1, 1)
 
     assert venue.run(stages.state(), forced(0, 1, 1)).codes == (code,)
+
+
+@pytest.mark.parametrize("changes", [{"tick_time": NOW - constants.FORCED_PRICE_AGE - 1}, {"streak": 2}])
+def test_whoever_owes_without_a_position_is_called_at_any_price(changes: dict[str, int]) -> None:
+    globals = owing(even(**changes), since(EPOCH - 15), fresh=10_000)
+    stages = Stages(globals)
+    stages.fund(0, -2)
+    debtor, other, richer = (stages.who(account(OWNERS[1], money)) for money in (-3, -5, 0))
+    take = operations.rescue_bytes(constants.TAKE_OVER, containers.Rescue(0, 0, other, 0, 0))
+    state = stages.state()
+
+    chunk = (forced(0, 1, 1), forced(1, debtor, 0), take, forced(0, debtor, 7), take, forced(0, richer, 1))
+    assert venue.run(state, *chunk).codes == (c.OK, c.OK, c.OK, c.HEALTHY, c.HEALTHY, c.HEALTHY)
+    assert state.globals.pool.receivable == 2 + 3 + 5
+    assert [state.account(index).settled for index in (1, debtor, other)] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_is_held_in_a_market_that_is_over_becomes_money(sign: int) -> None:
+    globals = owing(even(), since(EPOCH - 15), fresh=10_000)
+    globals.markets[1].status = constants.MARKET_SETTLED
+    fractions(globals, 1, 0, 0)
+    stages = Stages(globals)
+    won, lost, owes = (stages.held(1, sign * 10, money) for money in (9, 1, -4))
+    both = holder(globals, 1, sign * 10, -6)
+    both.positions[2] = position(sign, sign * PRICE)
+    more = stages.who(both)
+    state = stages.state()
+
+    take = [operations.rescue_bytes(constants.TAKE_OVER, containers.Rescue(0, 1, each, 0, 1)) for each in (won, more)]
+    again = [forced(1, more, 1), forced(2, won, 1)]
+    codes = (c.OK, c.OK, c.OK, c.OK, c.NO_MARKET, c.HEALTHY)
+    assert venue.run(state, *take, forced(1, lost, 0), forced(1, owes, 0), *again).codes == codes
+    # Whoever holds anything else is not called for what he owes.
+    assert state.globals.pool.receivable == 4
+    assert [state.account(index).positions[1].size for index in (won, lost, owes, more)] == [0] * 4
+    assert state.account(more).positions[2].size == sign
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_entry_may_name_what_is_half_as_large(sign: int) -> None:
+    globals = even()
+    stages = Stages(globals)
+    entries = []
+    # Half of the largest, a lot less than half, and less than that of whoever is below zero.
+    for lots, equity in ((10, MAINTENANCE), (9, MAINTENANCE), (9, 0), (1, -1)):
+        both = holder(globals, 1, sign * lots, equity)
+        both.positions[2] = position(sign * 20, sign * 20 * PRICE)
+        entries.append(forced(1, stages.who(both), constants.SIZE_BOUND - 1))
+    stages.fund(1, DOLLAR)
+
+    codes = (c.OK, c.NOT_LARGEST, c.NOT_LARGEST, c.OK)
+    assert venue.run(stages.state(), *entries).codes == codes
 
 
 @pytest.mark.parametrize("ahead", [0, -1, -3 * constants.EPOCH])

@@ -14,7 +14,7 @@ from prover.state.state import State
 from prover.stf import codes as c
 from prover.stf import constants, containers, margin
 from tests.twins import venue
-from tests.twins.venue import DOLLAR, KEYS, NOW, OWNERS, account, position
+from tests.twins.venue import DOLLAR, EPOCH, KEYS, NOW, OWNERS, account, position
 
 PRICE: Final = 300_000
 # Of a lot.
@@ -356,8 +356,8 @@ def test_a_fund_is_reduced_by_exactly_what_it_lacks(sign: int) -> None:
 
 def closing(
     globals: containers.Globals, rows: Mapping[int, containers.Account], *steps: tuple[int, int, int], **head: Any
-) -> None:
-    """Steps of the head in the first market: other, lots, code."""
+) -> State:
+    """Steps of the head in the first market: other, lots, code; the state that they leave."""
     values = {"head_account": MAKER, "head_market": 0, "head_lots": 1_000, "head_time": NOW - 1} | head
     for name, value in values.items():
         setattr(globals, name, value)
@@ -365,6 +365,7 @@ def closing(
     chunk = [rescue(constants.CLOSE_STEP, 0, 0, lots, other) for other, lots, _ in steps]
 
     assert venue.run(state, *chunk).codes == tuple(code for _, _, code in steps)
+    return state
 
 
 FUND: Final = constants.insurance_account(0)
@@ -424,6 +425,39 @@ def test_a_debtor_is_closed_at_what_his_lots_have_won(sign: int) -> None:
     }
 
     closing(globals, rows, (FIRST, 10, c.OK), (SECOND, 4, c.OK), (THIRD, 1, c.OK))
+
+
+@pytest.mark.parametrize("unsettled", [10**9, 7])
+@pytest.mark.parametrize("cost", [0, 5])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_a_debtor_lacks_is_paid_to_the_micro_dollar(sign: int, cost: int, unsettled: int) -> None:
+    globals = even()
+    penalty = PRICE // 100
+    # It has taken all that it may, and may pay a quarter of ten.
+    globals.markets[0].turned_over = constants.UNWOUND - 1
+    globals.pool = containers.Pool(EPOCH, 0, unsettled, 0, 0)
+    both = holder(globals, 0, -sign, -2 * penalty - 40, -sign * cost)
+    both.positions[1] = position(sign, sign * PRICE)
+    rows = {
+        MAKER: holder(globals, 0, sign * 20, 10 * DOLLAR),
+        FUND: holder(globals, 0, 0, 10),
+        # What the penalty gives him is all that he lacks; a micro-dollar more; as much as the fund may; and more.
+        FIRST: holder(globals, 0, -sign, -penalty),
+        SECOND: holder(globals, 0, -sign, -penalty - 1),
+        THIRD: holder(globals, 0, -sign, -penalty - 4),
+        FOURTH: both,
+    }
+    steps = [(other, 1, c.OK) for other in (FIRST, SECOND, THIRD, FOURTH)]
+
+    state = closing(globals, rows, *steps)
+
+    assert (state.account(FUND).settled, state.globals.markets[0].paid_out) == (8, 2)
+    lacked = 1 + 4 + 20 - 2
+    pool = state.globals.pool
+    assert (pool.receivable + pool.owed, pool.owed > 0) == (lacked, unsettled == 7)
+    assert [margin.equity(state.globals.risk, state.account(index)) for index in (FIRST, SECOND, THIRD)] == [0, 0, 0]
+    left = margin.settle(state.globals.risk, state.account(FOURTH), NOW)[0]
+    assert margin.equity(state.globals.risk, left) == -penalty - 20
 
 
 def settled_market(globals: containers.Globals, market: int) -> None:

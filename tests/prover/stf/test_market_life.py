@@ -453,7 +453,11 @@ class TestSettlement:
         )
         payload = operations.forced_rescue_payload(0, LONG, 1)
         entry = venue.entry(constants.FORCED_RESCUE, payload, venue.DEPOSITOR, now)
-        assert venue.run(state, entry, timestamp=now).codes == (c.NO_MARKET,)
+        take = operations.rescue_bytes(constants.TAKE_OVER, containers.Rescue(0, 0, SHORT, 0, 1))
+        move = operations.rescue_bytes(constants.DELEVERAGE, containers.Rescue(0, 0, LONG, SHORT, 1))
+        # A touch makes money of what was held, once.
+        assert venue.run(state, move, entry, take, timestamp=now).codes == (c.NO_MARKET, c.OK, c.OK)
+        assert venue.run(state, entry, take, timestamp=now).codes == (c.HEALTHY, c.HEALTHY)
 
     def home(self, market: int = 1, account: int = 1) -> bytes:
         payload = operations.forced_rescue_payload(market, account, 1)
@@ -487,7 +491,7 @@ class TestSettlement:
         state = self.with_fund(5)
         assert venue.run(state, self.home(market=2)).codes == (c.NO_MARKET,)
         assert venue.run(state, self.home(market=3)).codes == (c.NO_MARKET,)
-        assert venue.run(state, self.home(market=0)).codes == (c.NO_MARKET,)
+        assert venue.run(state, self.home(market=0)).codes == (c.HEALTHY,)
         assert venue.run(state, self.home(market=0, account=2)).codes == (c.NO_MARKET,)
         # A market that never was is not over.
         assert venue.run(state, self.home(account=9)).codes == (c.NO_MARKET,)

@@ -6,12 +6,29 @@ from prover.signing import operations
 from prover.state.genesis import TIERS, label
 from prover.stf import codes, constants, containers, encoding, margin
 from sequencer.engine.effects import Processed
+from sequencer.engine.engine import Engine
+from sequencer.sequencing.staged_store import BufferedStore
 from sequencer.views.account import outlook
 from sequencer.views.contribution import contribution
 from sequencer.views.explain import explain
 from sequencer.views.markets import index_of, market_views, names
 from sequencer.views.preview import preview_order, preview_request
-from tests.sequencer.node_world import BTC, BUY, DOLLAR, ETH, FIRST, LOTS, PRICES, SELL, World, order, request, tick
+from tests.sequencer.node_world import (
+    BTC,
+    BUY,
+    DOLLAR,
+    ETH,
+    FIRST,
+    LOTS,
+    PRICES,
+    SELL,
+    World,
+    leave,
+    order,
+    owner,
+    request,
+    tick,
+)
 
 DOGE = 3
 DOGE_PRICE = 250_000
@@ -117,16 +134,59 @@ def ended(world: World, up: tuple[int, ...]) -> None:
     settled(world, up)
 
 
-def test_an_account_that_a_settlement_leaves_in_debt_stops_nothing() -> None:
-    world = World(traders=2, dollars=1_000)
+def indebted(traders: int = 2) -> World:
+    """The first trader has won what the second has not, and the market in which they did is over."""
+    world = World(traders=traders, dollars=1_000)
     for trader, side in ((0, SELL), (1, BUY)):
         assert world.order(trader, side, PRICES[ETH], 30_000, market=ETH).code == codes.OK
     # Two dollars of loss on each dollar of margin, between two ticks.
     ended(world, (PRICES[BTC], PRICES[ETH] * 60 // 100, PRICES[2]))
+    assert owed(world) > 0
+    return world
+
+
+def owed(world: World) -> int:
+    """What the second trader is below zero; micro-dollars."""
+    row = world.engine.account(FIRST + 1)
+    return -margin.collateral(margin.settle(world.engine.globals.risk, row, world.now)[0])
+
+
+def test_whoever_a_settlement_leaves_in_debt_is_called_and_who_won_it_there_pays() -> None:
+    world = indebted()
+    debt = owed(world)
+    ticked(world, PRICES)
+    for index in (FIRST, FIRST + 1):
+        assert world.engine.account(index).positions[ETH] is containers.EMPTY
+    pool = world.engine.globals.pool
+    assert (owed(world), pool.receivable, pool.owed) == (0, debt, 0)
+    # The winner's own profit, not his deposit.
+    winner, _ = margin.settle(world.engine.globals.risk, world.engine.account(FIRST), world.now)
+    assert 0 <= winner.fresh < world.engine.account(FIRST).fresh
+    world.check()
+
+
+def test_nobody_is_touched_for_a_debt_that_is_not_there() -> None:
+    world = World(traders=2)
+    for trader, side in ((0, SELL), (1, BUY)):
+        assert world.order(trader, side, PRICES[ETH], LOTS, market=ETH).code == codes.OK
+    ended(world, PRICES)
+    for _ in range(4):
+        ticked(world, PRICES)
+    assert world.position(1, ETH) == LOTS
+
+
+def test_whoever_leaves_a_debt_behind_is_called_after_a_restart_too() -> None:
+    world = indebted()
+    left = world.process(leave(world.now - 1, FIRST + 1, owner(1)))
+    assert left.code == codes.OK
+    assert world.engine.account(FIRST + 1).positions == [containers.EMPTY] * constants.MARKETS
+    debt = owed(world)
+    assert debt > 0
+    world.seal()
+    world.engine = Engine(BufferedStore(world.store), world.domain)
     for _ in range(3):
         ticked(world, PRICES)
-    row = world.engine.account(FIRST + 1)
-    assert margin.collateral(margin.settle(world.engine.globals.risk, row, world.now)[0]) < 0
+    assert (owed(world), world.engine.globals.pool.receivable) == (0, debt)
     world.check()
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prover.stf import constants, containers, debts, encoding
-from sequencer.watch.glance import of_account, of_payload
+from sequencer.watch.glance import matters, of_account, of_payload
 from tests.twins.venue import account, globals_of, position
 
 SIZES = st.integers(-constants.SIZE_BOUND + 1, constants.SIZE_BOUND - 1)
@@ -27,6 +27,12 @@ def test_both_see_the_same(
     seen, read = of_account(RISK, row), of_payload(RISK, encoding.account_payload(row))
     assert msgspec.structs.astuple(seen) == msgspec.structs.astuple(read)
     assert seen.unsettled == older + fresh
+
+
+@pytest.mark.parametrize(("money", "lots", "is_seen"), [(0, 0, False), (-1, 0, True), (0, 1, True), (-1, 1, True)])
+def test_what_neither_holds_nor_owes_needs_no_look(money: int, lots: int, is_seen: bool) -> None:
+    held = {3: position(lots, 0)} if lots else None
+    assert matters(encoding.account_payload(account(collateral=money, positions=held))) == is_seen
 
 
 def test_a_payload_of_a_wrong_length_is_no_account() -> None:

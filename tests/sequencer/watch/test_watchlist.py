@@ -165,6 +165,14 @@ def test_the_other_direction_and_a_market_that_is_not_held_ask_for_no_look() -> 
     assert crowd.asked == []
 
 
+def test_whoever_holds_nothing_is_near_as_long_as_he_owes() -> None:
+    crowd, watchlist = lone(100_000, 1_000 * DOLLAR)
+    for money, near in ((-1, [FIRST]), (0, []), (DOLLAR, [])):
+        crowd.rows[FIRST] = account(collateral=money)
+        watchlist.note([FIRST])
+        assert watchlist.near(crowd.globals.risk, crowd.account) == near
+
+
 def test_whoever_is_near_is_looked_at_every_time_until_it_is_far_again() -> None:
     crowd, watchlist = lone(100_000, 700 * DOLLAR)
     risk = crowd.globals.risk
