@@ -27,6 +27,7 @@ from l1_bridge.client.values import (
     as_block,
     as_bytes,
     as_count,
+    as_hash,
     as_integer,
     as_list,
     as_log,
@@ -226,10 +227,38 @@ class L1Reader(JsonRpc):
 
         async def ask(start: int, stop: int) -> list[Log]:
             page = query | {"fromBlock": hex(start), "toBlock": hex(stop)}
-            answer = await self.call("eth_getLogs", [page], hasty=start < stop)
+            try:
+                answer = await self.call("eth_getLogs", [page], hasty=start < stop)
+            except L1Pruned:
+                raise
+            except (L1Rejected, L1TooLarge, L1NoAnswer):
+                found = await self._logs_by_receipt(start, query) if start == stop else None
+                if found is None:
+                    raise
+                return found
             return [as_log(item) for item in as_list(answer)]
 
         return ask
+
+    async def _logs_by_receipt(self, number: int, query: dict[str, Any]) -> list[Log] | None:
+        """Logs of one block that are too much for one answer, transaction by transaction; None where that fails too.
+
+        Anybody may fill a block with logs beyond what a provider gives at once: nobody is to be blind for it.
+        """
+        try:
+            # Hasty: a node that answers nothing was waited for already.
+            block = await self.call("eth_getBlockByNumber", [hex(number), False], hasty=True)
+            header = as_block(block)
+            if header is None:
+                return None
+            receipts = [await self.receipt(as_hash(item)) for item in as_list(block.get("transactions"))]
+        except (L1Rejected, L1Unavailable):
+            return None
+        if any(receipt is None or receipt.block_hash != header.hash for receipt in receipts):
+            # The block left the chain meanwhile, or the node lacks a part of it.
+            return None
+        logs = (log for receipt in receipts if receipt is not None for log in receipt.logs)
+        return [log for log in logs if _is_wanted(log, query)]
 
     async def fees(self, most_wei: int | None = None) -> tuple[int, int]:
         """(max fee, priority fee) in wei per gas: twice the base fee and the node's advice, within the cap."""
@@ -240,6 +269,20 @@ class L1Reader(JsonRpc):
             tip = 10**9
         fee = min(2 * head.base_fee_wei + tip, self.options.max_fee_wei if most_wei is None else most_wei)
         return fee, min(tip, fee)
+
+
+def _is_wanted(log: Log, query: dict[str, Any]) -> bool:
+    """Whether a filter, as eth_getLogs is asked, lets a log through."""
+    address = query.get("address", to_hex(log.address))
+    if to_hex(log.address) not in ([address] if isinstance(address, str) else address):
+        return False
+    topics = query["topics"]
+    if len(topics) > len(log.topics):
+        return False
+    for wanted, topic in zip(topics, log.topics, strict=False):
+        if wanted is not None and to_hex(topic) not in ([wanted] if isinstance(wanted, str) else wanted):
+            return False
+    return True
 
 
 class _Pages:

@@ -13,7 +13,7 @@ import msgspec
 import structlog
 import trio
 
-from l1_bridge.client.errors import L1Rejected, L1Superseded, L1Timeout, L1Unavailable, L1Unconfirmed
+from l1_bridge.client.errors import L1Error, L1Rejected, L1Superseded, L1Timeout, L1Unavailable, L1Unconfirmed
 from l1_bridge.client.keys import TransactionSigner
 from l1_bridge.client.reading import L1Reader
 from l1_bridge.client.rpc import CALL_TIMEOUT_SECONDS
@@ -32,6 +32,8 @@ _REMEMBERED: Final = 16
 _SAY_AGAIN_SECONDS: Final = 60.0
 # A hundred kilobytes are not sent anew at every look: a pool behind a balancer shows a transaction late.
 _SEND_AGAIN_SECONDS: Final = 5.0
+# So long another node is waited for beside the one that a transaction goes to: it is a second way, and no obstacle.
+_OTHERS_SECONDS: Final = 10.0
 _GWEI: Final = 10**9
 
 
@@ -48,6 +50,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     replacements too, where it is below the client's own. replaces: whether what the key has in the pool gives way, as
     is right where each decision is made anew; otherwise it is waited for. tell: hears why it waits, instead of the log.
     nonce: under this one and none other. above_wei: an eighth more than this per gas is offered at least.
+    others: nodes that are given the same bytes; any of them may say that they are mined.
     """
 
     confirmations: int = 1
@@ -57,6 +60,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     tell: Callable[[str], None] | None = None
     nonce: int | None = None
     above_wei: int = 0
+    others: tuple[L1Reader, ...] = ()
 
 
 DEFAULT_TERMS: Final = Terms()
@@ -236,12 +240,31 @@ class Pending:
         self._sender.waiting = Waiting(self._since, self._fields["nonce"], fee, "to be mined")
 
     async def _submit(self, raw: bytes, transaction_hash: bytes) -> None:
+        async with trio.open_nursery() as nursery:
+            for other in self._terms.others:
+                nursery.start_soon(self._give, other, raw)
+            failure = await self._refusal(raw, transaction_hash)
+        if failure is not None:
+            raise failure
+
+    async def _give(self, other: L1Reader, raw: bytes) -> None:
+        """The same bytes to one of the other nodes, whose refusal is none: it may know them already."""
+        try:
+            with trio.fail_after(_OTHERS_SECONDS):
+                await other.call("eth_sendRawTransaction", [to_hex(raw)])
+        except (L1Error, trio.TooSlowError) as error:
+            self._log.info("l1.not_given", place=other.place, error=str(error))
+
+    async def _refusal(self, raw: bytes, transaction_hash: bytes) -> L1Error | None:
+        """Why the node does not take it, if it does not."""
         try:
             await self._client.call("eth_sendRawTransaction", [to_hex(raw)], timeout_seconds=CALL_TIMEOUT_SECONDS)
-        except L1Rejected:
+        except L1Rejected as error:
             # A retried request may have been heard the first time: what the node knows was submitted.
-            if not await self._is_known(transaction_hash):
-                raise
+            return None if await self._is_known(transaction_hash) else error
+        except L1Error as error:
+            return error
+        return None
 
     async def _is_known(self, transaction_hash: bytes) -> bool:
         return await self._client.call("eth_getTransactionByHash", [to_hex(transaction_hash)]) is not None
@@ -297,8 +320,32 @@ class Pending:
                 raise L1Timeout(self.hashes, f"nonce {lower} left the chain and nobody sends it again")
 
     async def _receipt(self) -> Receipt | None:
+        """As any node has it; an error only where the one that it was sent by fails and none of the others has it."""
+        if not self.hashes or not self._terms.others:
+            return await self._receipt_of(self._client)
+        found: list[Receipt] = []
+        failures: list[L1Error] = []
+
+        async def ask(client: L1Reader, scope: trio.CancelScope) -> None:
+            try:
+                with trio.move_on_after(math.inf if client is self._client else _OTHERS_SECONDS):
+                    receipt = await self._receipt_of(client)
+                    if receipt is not None:
+                        found.append(receipt)
+                        scope.cancel()
+            except L1Error as error:
+                failures.extend([error] if client is self._client else [])
+
+        async with trio.open_nursery() as nursery:
+            for client in (self._client, *self._terms.others):
+                nursery.start_soon(ask, client, nursery.cancel_scope)
+        if not found and failures:
+            raise failures[0]
+        return found[0] if found else None
+
+    async def _receipt_of(self, client: L1Reader) -> Receipt | None:
         for transaction_hash in reversed(self.hashes):
-            receipt = await self._client.receipt(transaction_hash)
+            receipt = await client.receipt(transaction_hash)
             if receipt is not None:
                 return receipt
         return None

@@ -242,7 +242,7 @@ queue_length: public(uint256)
 chain_after: HashMap[uint256, bytes32]  # hash chain after so many entries
 announced_at: public(HashMap[bytes32, uint256])
 enacted_at: HashMap[uint256, uint256]  # by tag and, for a market's parameters, market: tag << 8 | market
-times_of: HashMap[uint256, uint256]  # of the entry with this index: enqueued_at << 64 | due_at
+times_of: HashMap[uint256, uint256]  # of the entry with this index: enqueued_at << 64 | due time in 600ths of a second
 
 seat_bond_id: uint256
 seat_taken_at: uint256
@@ -509,21 +509,19 @@ def _announcement(tag: uint256, payload: Bytes[MAX_PAYLOAD_BYTES]) -> bytes32:
 def _enqueue(operation: Bytes[MAX_ENTRY_BYTES], weight_kilogas: uint256) -> uint256:
     index: uint256 = self.queue_length
     chain_hash: bytes32 = keccak256(concat(self.chain_after[index], keccak256(operation)))
-    due_at: uint256 = block.timestamp
+    # in units of a second over 600 kilogas: whole seconds would let the lightest entry add as much as the heaviest
+    due: uint256 = block.timestamp * SPACING_UNIT_KILOGAS
     if index > 0:
         # due times are spaced by work, so that a flood never makes more overdue than the law can serve
-        spacing: uint256 = (
-            PARAMETERS.spacing_seconds * weight_kilogas + SPACING_UNIT_KILOGAS - 1
-        ) // SPACING_UNIT_KILOGAS
-        due_at = max(due_at, self._due_at(index - 1) + spacing)
+        due = max(due, (self.times_of[index - 1] & (2**64 - 1)) + PARAMETERS.spacing_seconds * weight_kilogas)
     self.queue_length = index + 1
     self.chain_after[index + 1] = chain_hash
-    self.times_of[index] = (block.timestamp << 64) | due_at
+    self.times_of[index] = (block.timestamp << 64) | due
     log Enqueued(
         index=index,
         chain_hash=chain_hash,
         enqueued_at=block.timestamp,
-        due_at=due_at,
+        due_at=due // SPACING_UNIT_KILOGAS,
         operation=operation,
     )
     return index
@@ -616,13 +614,14 @@ def resign(handover_at: uint256):
     @notice Names the moment from which the seat is open; the holder commits until then
     @dev Refused while an entry is owed for longer than the inclusion time, measured from its own due time: else two
          friends could pass an idle seat to and fro and never be unseated
-    @param handover_at L1 time in seconds, from now to at most unseat_seconds ahead
+    @param handover_at L1 time in seconds, from now to at most inclusion_seconds ahead: who goes is no longer unseated
+           for what he leaves, so that any longer notice were that much silence for nothing
     """
     bond_id: uint256 = self.seat_bond_id
     assert not self._seat_is_open() and self.bonds[bond_id].holder == msg.sender, "NOT_SEAT_HOLDER"
     assert self.seat_handover_at == 0, "ALREADY_RESIGNED"
     assert handover_at >= block.timestamp, "HANDOVER_TIME"
-    assert handover_at <= block.timestamp + PARAMETERS.unseat_seconds, "HANDOVER_TIME"
+    assert handover_at <= block.timestamp + PARAMETERS.inclusion_seconds, "HANDOVER_TIME"
     self._check_nothing_owed()
     self.seat_handover_at = handover_at
     log SeatResigned(holder=msg.sender, bond_id=bond_id, handover_at=handover_at)
@@ -1166,7 +1165,7 @@ def _enqueued_at(index: uint256) -> uint256:
 @view
 @internal
 def _due_at(index: uint256) -> uint256:
-    return self.times_of[index] & (2**64 - 1)
+    return (self.times_of[index] & (2**64 - 1)) // SPACING_UNIT_KILOGAS
 
 
 @view

@@ -39,10 +39,15 @@ _TIMES_FROM_AGREED: Final = 4
 _TIMES_FROM_MEMORY: Final = 3
 # So often in a row a node must say that the chain left all that is remembered, with pauses likewise.
 _TIMES_TOO_DEEP: Final = 6
+# So long two L1 nodes have to agree before a proof goes on the word of one: long enough for a restart of either.
+PATIENCE_SECONDS: Final = 600.0
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """How a challenger acts. No signer: it only watches. With a guard it enqueues too, ticks from `source`."""
+    """How a challenger acts. No signer: it only watches. With a guard it enqueues too, ticks from `source`.
+
+    patience_seconds: so long L1 nodes may fail or contradict each other before a proof goes on the word of one.
+    """
 
     signer: Signer | None = None
     second_client: L1Client | None = None
@@ -51,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True):
     referee: Callable[[], LocalReferee] = LocalReferee
     guard: Policy | None = None
     source: Source | None = None
+    patience_seconds: float = PATIENCE_SECONDS
 
 
 class Challenger:
@@ -58,17 +64,14 @@ class Challenger:
 
     def __init__(self, client: L1Client, replay: ChainReplay, output: Output, settings: Settings) -> None:
         """ValueError for a guard without a signer."""
-        self._client = client
         self._replay = replay
         self._settings = settings
         self._logger = structlog.get_logger()
         self._started_at = time.monotonic()
         signer, policy = settings.signer, settings.guard
         self._report = Report(output, None if signer is None else signer.address)
-        self._nodes = Nodes(client, settings.second_client, replay, self._report)
-        self._proving = Proving(
-            client, self._nodes, replay, self._report, signer, settings.poll_seconds, settings.referee
-        )
+        self._nodes = Nodes(client, settings.second_client, replay, self._report, settings.patience_seconds)
+        self._proving = Proving(self._nodes, replay, self._report, signer, settings.poll_seconds, settings.referee)
         self._pauses = Pauses()
         self._paid: set[tuple[int, int]] = set()
         self._guarding: Guarding | None = None
@@ -89,12 +92,16 @@ class Challenger:
                 busy = await self._step(once)
                 unreachable = False
             except L1Error as error:
-                self._nodes.leave_open(str(error))
+                self._nodes.doubt(str(error))
                 if once:
                     raise
                 if not unreachable:
                     self._logger.warning("l1_unavailable", error=str(error))
                 unreachable, busy = True, False
+            if self._nodes.change_places():
+                # What the other one has hidden may lie before the newest block, under the same block hashes.
+                await trio.to_thread.run_sync(self._replay.rewind, self._nodes.agreed or 0)
+                self._follower = self._follow()
             if not busy:
                 if once and await self._at_head():
                     return
@@ -122,7 +129,7 @@ class Challenger:
         # What nobody could tell better stays as it is; an empty poll may also mean that the chain moved meanwhile.
         if self._replay.cursor.incomplete or self._too_deep:
             return True
-        head = await self._client.block("latest")
+        head = await self._nodes.followed.block("latest")
         return head is not None and head.number < self._follower.next_block
 
     async def _ask_again(self, once: bool) -> bool:
@@ -147,7 +154,7 @@ class Challenger:
     async def _leave_chain(self, error: L1ReorgTooDeep, once: bool) -> bool:
         """What is known is forgotten only where a node of this chain says so again and again, and no other keeps it."""
         self._report.alarm("REORG_TOO_DEEP", str(error), once_for=b"")
-        self._nodes.leave_open(str(error))
+        self._nodes.doubt(str(error))
         if not (once or self._pauses.is_due(_LEAVE_CHAIN)):
             return False
         self._pauses.postpone(_LEAVE_CHAIN)
@@ -231,9 +238,9 @@ class Challenger:
         owed = (reward.bond_id, reward.release_at)
         if owed in self._paid or last.timestamp < reward.release_at or not self._pauses.is_due(key):
             return False
-        bridge = self._replay.bridge.address
+        bridge, client = self._replay.bridge.address, self._nodes.followed
         try:
-            bond = decode_record(Bond, await self._client.eth_call(bridge, encode_call("bond", reward.bond_id)))
+            bond = decode_record(Bond, await client.eth_call(bridge, encode_call("bond", reward.bond_id)))
         except (L1Rejected, ArtifactError) as error:
             # A node that does not know it now: a reward waits, and batches are judged meanwhile.
             self._pauses.postpone(key)
@@ -243,7 +250,7 @@ class Challenger:
             return False
         calldata = encode_call("collect_reward", reward.bond_id)
         try:
-            await self._client.send(signer, bridge, calldata, gas=COLLECT_GAS, terms=OWN_TERMS)
+            await client.send(signer, bridge, calldata, gas=COLLECT_GAS, terms=OWN_TERMS)
         except (L1Rejected, L1Timeout) as error:
             self._pauses.postpone(key)
             self._logger.warning("reward_not_collected", bond_id=reward.bond_id, error=str(error))

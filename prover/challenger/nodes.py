@@ -1,5 +1,6 @@
 """The L1 nodes that a challenger asks: whether the bridge's storage and a second node tell the story of the logs."""
 
+import math
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, TypeVar
@@ -19,14 +20,28 @@ from prover.history.records import Dispute
 MOST_BLOCKS_BEHIND: Final = 32
 # So long nodes may leave open how the bridge stands before a human is told.
 UNDECIDED_SECONDS: Final = 120.0
+# So long the second node is waited for with one question: it must not hold up the one that answers.
+_SECOND_SECONDS: Final = 30.0
 
 _Answer = TypeVar("_Answer")
 
 
 class Nodes:
-    """One node that is followed, and a second one, if given, that is asked before anybody acts."""
+    """One node that is followed, and a second one, if given, that is asked before anybody acts.
 
-    def __init__(self, client: L1Client, second: L1Client | None, replay: ChainReplay, report: Report) -> None:
+    Both have to agree, but not for ever: a lie stands once its window has passed, and a proof that is wrong costs its
+    gas alone, for the bridge judges it. After `patience` seconds the word of one is enough for a proof, and where the
+    one that is followed fails or is contradicted, they change places.
+    """
+
+    def __init__(
+        self,
+        client: L1Client,
+        second: L1Client | None,
+        replay: ChainReplay,
+        report: Report,
+        patience_seconds: float = math.inf,
+    ) -> None:
         # The newest block at which all agreed; why they do not yet, or nothing.
         self.agreed: int | None = None
         self.undecided = ""
@@ -34,7 +49,21 @@ class Nodes:
         self._second = second
         self._replay = replay
         self._report = report
+        self._most_patience = patience_seconds
         self._undecided_since: float | None = None
+        # Since when the node that is followed fails or is contradicted, since they have changed places.
+        self._doubted_since: float | None = None
+
+    @property
+    def followed(self) -> L1Client:
+        """The node whose logs are read."""
+        return self._client
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which the word of one is enough: at most an eighth of the challenge window."""
+        window = self._replay.cursor.window_seconds if self._replay.started else 0
+        return min(self._most_patience, window / 8) if window else self._most_patience
 
     @property
     def every(self) -> tuple[L1Client, ...]:
@@ -47,12 +76,13 @@ class Nodes:
             told = await self._bridge(self._client, last)
         except (L1Rejected, ArtifactError) as error:
             # The block left the chain meanwhile, or the node forgot its state: the next poll tells.
-            return self.leave_open(f"block {last.number}: the L1 node does not say how the bridge stands: {error}")
+            return self.doubt(f"block {last.number}: the L1 node does not say how the bridge stands: {error}")
         head = await self._client.block("latest")
         if head is None or head.number > last.number + MOST_BLOCKS_BEHIND:
             ends = "nowhere" if head is None else f"at block {head.number}"
-            return self.leave_open(f"the L1 node ends {ends}, and what it tells ends at block {last.number}")
-        if self._second is not None and not await self._second_agrees(last, head, told):
+            return self.doubt(f"the L1 node ends {ends}, and what it tells ends at block {last.number}")
+        agrees = self._second is None or await self._second_agrees(last, head, told)
+        if not agrees and not self._is_over(self._undecided_since):
             return False
         cursor = self._replay.cursor
         expected = (cursor.tip, self._replay.batch_hash(cursor.tip), cursor.queue_length)
@@ -65,8 +95,12 @@ class Nodes:
             self._replay.lose(f"block {last.number}: {theirs}, by its logs {ours}")
             self._report.lost(self._replay.cursor.incomplete)
             return False
+        if not agrees:
+            self._report.alarm("L1_ALONE", f"proofs go on the word of one L1 node: {self.undecided}", once_for=b"")
+            return True
+        self._doubted_since = None
         self.agreed, self.undecided, self._undecided_since = last.number, "", None
-        for code in ("L1_DISAGREES", "L1_UNDECIDED"):
+        for code in ("L1_DISAGREES", "L1_UNDECIDED", "L1_ALONE"):
             self._report.end_alarm(code, b"")
         return True
 
@@ -80,7 +114,7 @@ class Nodes:
     async def _second_agrees(self, last: Block, head: Block, told: tuple[int, bytes, int]) -> bool:
         other = await self._ask_second(lambda second: second.block(last.number))
         if other is None:
-            return self.leave_open(f"the second L1 node does not have block {last.number}")
+            return self._silent(f"the second L1 node does not have block {last.number}")
         if other.hash != last.hash:
             again = await self._client.block(last.number)
             if again is None or again.hash != last.hash:
@@ -88,7 +122,7 @@ class Nodes:
             return self._contradict(f"the two L1 nodes have different blocks {last.number}")
         theirs = await self._ask_second(lambda second: self._bridge(second, last))
         if theirs is None:
-            return self.leave_open(f"the second L1 node does not say how the bridge stands in block {last.number}")
+            return self._silent(f"the second L1 node does not say how the bridge stands in block {last.number}")
         if theirs != told:
             return self._contradict(f"in block {last.number} the bridge stands otherwise on the second L1 node")
         newest = await self._ask_second(lambda second: second.block("latest"))
@@ -97,7 +131,7 @@ class Nodes:
         return True
 
     def _contradict(self, detail: str) -> bool:
-        self.undecided = detail
+        self._doubt(detail)
         self._report.alarm("L1_DISAGREES", detail, once_for=b"")
         return False
 
@@ -110,6 +144,35 @@ class Nodes:
         if now - self._undecided_since >= UNDECIDED_SECONDS:
             self._report.alarm("L1_UNDECIDED", why, once_for=b"")
         return False
+
+    def _silent(self, why: str) -> bool:
+        """Left open by the second node alone: the one that is followed answers."""
+        self._doubted_since = None
+        return self.leave_open(why)
+
+    def doubt(self, why: str) -> bool:
+        """Left open, and it is the node that is followed which fails; False."""
+        self._doubt(why)
+        return self.leave_open(why)
+
+    def _doubt(self, why: str) -> None:
+        self.undecided, now = why, trio.current_time()
+        if self._undecided_since is None:
+            self._undecided_since = now
+        if self._doubted_since is None:
+            self._doubted_since = now
+
+    def _is_over(self, since: float | None) -> bool:
+        return since is not None and trio.current_time() - since >= self.patience
+
+    def change_places(self) -> bool:
+        """Follows the other node where the followed one has failed, or has been contradicted, for too long."""
+        if self._second is None or not self._is_over(self._doubted_since):
+            return False
+        self._client, self._second = self._second, self._client
+        self._doubted_since = None
+        self._report.alarm("L1_ALONE", f"the other L1 node is followed now: {self.undecided}", once_for=b"")
+        return True
 
     async def is_elsewhere(self, block: Block) -> bool:
         """Whether the node that has left a block serves another chain, or the second one still has it: an alarm."""
@@ -126,7 +189,11 @@ class Nodes:
     async def _ask_second(self, question: Callable[[L1Client], Awaitable[_Answer]]) -> _Answer | None:
         assert self._second is not None
         try:
-            answer = await question(self._second)
+            with trio.fail_after(_SECOND_SECONDS):
+                answer = await question(self._second)
+        except trio.TooSlowError:
+            self._report.alarm("SECOND_L1_UNAVAILABLE", f"no answer in {_SECOND_SECONDS:g} s", once_for=b"")
+            return None
         except (L1Unavailable, L1Rejected, ArtifactError) as error:
             self._report.alarm("SECOND_L1_UNAVAILABLE", str(error), once_for=b"")
             return None
@@ -136,6 +203,12 @@ class Nodes:
     async def hold(self, dispute: Dispute) -> bool:
         """Whether the node that is followed holds the disputed batch."""
         return await self._holds(self._client, dispute)
+
+    async def is_gone(self, dispute: Dispute) -> bool:
+        """Whether no node holds the disputed batch any more."""
+        if await self.hold(dispute):
+            return False
+        return self._second is None or not await self._ask_second(partial(self._holds, dispute=dispute))
 
     async def second_holds(self, dispute: Dispute) -> bool:
         """Whether the second node holds it too, if there is one; an alarm and a disagreement where it does not."""

@@ -1,13 +1,15 @@
 """Where a lie becomes a transaction: the proof against the earliest fraudulent batch, built, checked, sent once.
 
 Before it leaves, the shipped referee in a local EVM, the bridge's own simulation and, if given, a second L1 node have
-agreed with the verdict of two signature libraries (`prover/history`). Its intent is written first, so that a process
-that is killed and started again does not send another.
+agreed with the verdict of two signature libraries (`prover/history`). What a node says against it holds it up for a
+while and never until the window ends: a proof that is wrong costs its gas alone. All nodes are given the same bytes.
+Its intent is written first, so that a process that is killed and started again does not send another.
 """
 
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
 import structlog
 import trio
 
@@ -31,6 +33,9 @@ POOL_PATIENCE_SECONDS: Final = 180.0
 # A proof whose batch has left the chain gets so long to be found in a block.
 GRACE_SECONDS: Final = 10.0
 SIMULATION_SECONDS: Final = 120.0
+# A proof that a node speaks against is sent at most once in so long, and eight times in a window: what a liar makes up
+# costs its gas.
+INSISTENCE_SECONDS: Final = 3_600.0
 
 
 class Proving:
@@ -38,7 +43,6 @@ class Proving:
 
     def __init__(
         self,
-        client: L1Client,
         nodes: Nodes,
         replay: ChainReplay,
         report: Report,
@@ -47,7 +51,6 @@ class Proving:
         referee: Callable[[], LocalReferee],
     ) -> None:
         """referee: makes the shipped one in a local EVM, once a dispute asks for it."""
-        self._client = client
         self._nodes = nodes
         self._replay = replay
         self._report = report
@@ -59,8 +62,11 @@ class Proving:
         # Batches that nobody may act on any more, and those on which the referee has agreed, by hash.
         self._unfit: set[bytes] = set()
         self._agreed: set[bytes] = set()
-        # Since when the node denies a batch that its own storage ends with.
-        self._denied_since: dict[bytes, float] = {}
+        # Since when a node speaks against a proof; from when on one may be sent all the same.
+        self._opposed_since: dict[bytes, float] = {}
+        self._insists_at = 0.0
+        # So many proofs have failed: each is sent by the next node, since one may lie about nonce or fees.
+        self._failures = 0
         self._pauses = Pauses()
         self._pool_since: dict[bytes, float] = {}
 
@@ -72,39 +78,51 @@ class Proving:
             return False
         cursor = self._replay.cursor
         if last.timestamp >= dispute.committed_at + cursor.window_seconds:
-            return self._give_up(key, "FINAL_FRAUD", f"batch {number} is a fraud, and its window has passed")
+            # One block's time is one node's word: it is looked at again.
+            detail = f"batch {number} is a fraud, and its window has passed"
+            self._report.alarm("FINAL_FRAUD", detail, once_for=key)
+            return False
         if not await self._referee_agrees(dispute):
             return False
         if self._signer is None:
             self._report.event("would_prove", f"batch {number}: watching only, no proof is sent", number=number)
             self._unfit.add(key)
             return False
-        if not await self._nodes.hold(dispute):
-            return await self._denied(dispute, last)
-        self._denied_since.pop(key, None)
-        if not await self._nodes.second_holds(dispute):
-            return False
         if await self._in_pool(self._signer, dispute):
             return False
         calldata = encode_prove_fraud(dispute.batch, dispute.chunk_index, dispute.witness)
         gas = proof_gas(dispute.weight_kilogas, calldata, cursor.proof_gas_floor)
-        simulated = await self._simulated(self._signer, dispute, calldata, gas)
-        if simulated is None:
-            return await self._denied(dispute, last)
-        return simulated and await self._prove(self._signer, dispute, calldata, gas)
-
-    async def _denied(self, dispute: Dispute, last: Block) -> bool:
-        """The node does not hold the batch: there is a block more to read, or else it contradicts itself."""
-        head = await self._client.block("latest")
+        opposition = await self._opposition(self._signer, dispute, calldata, gas)
+        if not opposition:
+            self._opposed_since.pop(key, None)
+            return await self._prove(self._signer, dispute, calldata, gas)
+        head = await self._nodes.followed.block("latest")
         if head is not None and head.hash != last.hash:
+            # There is a block more to read, which may have undone the batch.
             return True
+        return self._insists(dispute, opposition) and await self._prove(self._signer, dispute, calldata, gas)
+
+    async def _opposition(self, signer: Signer, dispute: Dispute, calldata: bytes, gas: int) -> str:
+        """What an L1 node says against the proof; nothing where all that answer agree."""
+        number = dispute.batch.header.number
+        if not await self._nodes.hold(dispute):
+            return f"batch {number} is a fraud, and the L1 node, whose storage ends with it, denies it"
+        if not await self._nodes.second_holds(dispute):
+            return self._nodes.undecided
+        return await self._simulated(signer, dispute, calldata, gas)
+
+    def _insists(self, dispute: Dispute, opposition: str) -> bool:
+        """Whether a proof goes out against what a node says, which has said it for long enough."""
+        key, now = dispute.batch_hash, trio.current_time()
+        since = self._opposed_since.setdefault(key, now)
         # What stands behind one address may be a moment apart.
-        since = self._denied_since.setdefault(dispute.batch_hash, trio.current_time())
-        if trio.current_time() - since >= UNDECIDED_SECONDS:
-            number = dispute.batch.header.number
-            detail = f"batch {number} is a fraud, and the L1 node denies it in block {last.number}, which ends with it"
-            self._report.alarm("L1_DISAGREES", detail, once_for=dispute.batch_hash)
-        return False
+        if now - since >= UNDECIDED_SECONDS:
+            self._report.alarm("L1_DISAGREES", opposition, once_for=key)
+        if now - since < self._nodes.patience or now < self._insists_at:
+            return False
+        self._insists_at = now + min(INSISTENCE_SECONDS, self._replay.cursor.window_seconds / 8)
+        self._report.alarm("L1_ALONE", f"the proof is sent all the same: {opposition}", once_for=key)
+        return True
 
     async def _referee_agrees(self, dispute: Dispute) -> bool:
         if dispute.batch_hash in self._agreed:
@@ -132,8 +150,8 @@ class Proving:
         intent = self._replay.records.intent(dispute.batch_hash)
         if intent is None or intent.sender != signer.address:
             return False
-        mined = await self._client.nonce(signer.address, "latest")
-        known = await self._client.nonce(signer.address, "pending")
+        mined = await self._nodes.followed.nonce(signer.address, "latest")
+        known = await self._nodes.followed.nonce(signer.address, "pending")
         if not mined <= intent.nonce < known:
             return False
         since = self._pool_since.setdefault(dispute.batch_hash, trio.current_time())
@@ -144,20 +162,20 @@ class Proving:
         self._report.once("proof_waiting", dispute.batch_hash, text, number=number, nonce=intent.nonce)
         return True
 
-    async def _simulated(self, signer: Signer, dispute: Dispute, calldata: bytes, gas: int) -> bool | None:
-        """Whether the bridge would take the proof; None where it does not hold the batch."""
+    async def _simulated(self, signer: Signer, dispute: Dispute, calldata: bytes, gas: int) -> str:
+        """Why the bridge would not take the proof, as its node says; nothing where it would."""
         number, bridge = dispute.batch.header.number, self._replay.bridge.address
         try:
-            await self._client.eth_call(
+            await self._nodes.followed.eth_call(
                 bridge, calldata, sender=signer.address, gas=gas, timeout_seconds=SIMULATION_SECONDS
             )
         except L1Reverted as error:
             if error.reason == "NOT_CANONICAL":
-                return None
+                return f"batch {number}: {error}"
             # Not even HONEST_CHUNK ends it: the referee has said otherwise, and one node's word is not the bridge's.
             self._pauses.postpone(dispute.batch_hash)
             self._report.alarm("SIMULATION", f"batch {number}: {error}", once_for=dispute.batch_hash)
-            return False
+            return f"batch {number}: {error}"
         except (L1Unavailable, L1Rejected) as error:
             # The local referee is the same code: a node that is slow, or will not run it, lets no window pass.
             self._logger.warning("simulation_without_answer", number=number, error=str(error))
@@ -171,21 +189,28 @@ class Proving:
             calldata_bytes=len(calldata),
             gas_limit=gas,
         )
-        return True
+        return ""
 
     async def _prove(self, signer: Signer, dispute: Dispute, calldata: bytes, gas: int) -> bool:
         number, key = dispute.batch.header.number, dispute.batch_hash
-        nonce = await self._client.nonce(signer.address)
+        every = self._nodes.every
+        turn = self._failures % len(every)
+        route = every[turn:] + every[:turn]
+        # Counted before it is tried: also where the node only falls silent the next one is asked to send.
+        self._failures += 1
+        nonce = await route[0].nonce(signer.address)
         intent = Intent(key, signer.address, nonce)
         await trio.to_thread.run_sync(self._replay.records.remember_intent, intent)
+        alone = bool(self._nodes.undecided) or key in self._opposed_since
         self._report.summary.proofs_sent += 1
+        self._report.summary.proofs_alone += alone
         self._report.event(
-            "proof_sent", f"batch {number}: sending the proof", number=number, batch_hash=key, nonce=nonce
+            "proof_sent", f"batch {number}: sending the proof", number=number, batch_hash=key, nonce=nonce, alone=alone
         )
         try:
-            receipt = await self._send_while_canonical(signer, dispute, calldata, gas)
+            receipt = await self._send_while_canonical(route, signer, dispute, calldata, gas)
         except (L1Rejected, L1Timeout) as error:
-            if not await self._nodes.hold(dispute):
+            if await self._nodes.is_gone(dispute):
                 self._lost(number)
                 return True
             self._pauses.postpone(key)
@@ -194,6 +219,9 @@ class Proving:
         if receipt is None:
             self._lost(number)
             return True
+        # A node that has it mined and keeps the batch as well is not sent one proof after the other.
+        self._failures -= 1
+        self._pauses.postpone(key)
         self._report.summary.proof_gas += receipt.gas_used
         self._report.event(
             "proof_mined",
@@ -208,7 +236,7 @@ class Proving:
         return True
 
     async def _send_while_canonical(
-        self, signer: Signer, dispute: Dispute, calldata: bytes, gas: int
+        self, route: tuple[L1Client, ...], signer: Signer, dispute: Dispute, calldata: bytes, gas: int
     ) -> Receipt | None:
         """The receipt of the proof; None once somebody else's proof, or a reorganisation, was faster."""
         receipt: Receipt | None = None
@@ -216,9 +244,9 @@ class Proving:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._cancel_once_gone, dispute, nursery.cancel_scope)
             try:
-                receipt = await self._client.send(
-                    signer, self._replay.bridge.address, calldata, gas=gas, terms=OWN_TERMS
-                )
+                # Every node is given the bytes: one that takes them and passes nothing on is not the only way to L1.
+                terms = msgspec.structs.replace(OWN_TERMS, others=route[1:])
+                receipt = await route[0].send(signer, self._replay.bridge.address, calldata, gas=gas, terms=terms)
             except L1Error as error:
                 failure = error
             nursery.cancel_scope.cancel()
@@ -230,7 +258,7 @@ class Proving:
         while True:
             await trio.sleep(self._poll_seconds)
             try:
-                if not await self._nodes.hold(dispute):
+                if await self._nodes.is_gone(dispute):
                     # It may be our own proof that was faster: its receipt is a moment away.
                     scope.deadline = trio.current_time() + GRACE_SECONDS
                     return

@@ -12,6 +12,7 @@ from prover.telling import Output, short
 class Summary(msgspec.Struct):
     """What one run of a challenger came to; `held` is whether every canonical batch is valid in the end.
 
+    proofs_alone: those of the sent ones that went on the word of one L1 node, another failing or speaking against it.
     canaries: invalid batches that were posted on purpose beside the venue; missed: those that outlived their time.
     """
 
@@ -19,6 +20,7 @@ class Summary(msgspec.Struct):
     fraud: int = 0
     unknown: int = 0
     proofs_sent: int = 0
+    proofs_alone: int = 0
     proofs_won: int = 0
     proof_gas: int = 0
     rolled_back: int = 0

@@ -1,8 +1,9 @@
 """The prover's two commands, `challenger` and `verify`: their options, and what is opened for them."""
 
+import math
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 _Answer = TypeVar("_Answer")
 _LONGEST_PAUSE_SECONDS: Final = 30.0
+# So long one of two L1 nodes is waited for at the start.
+_START_SECONDS: Final = 30.0
 
 
 class ChallengerOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +102,8 @@ def _l1_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @_l1_options
 @click.option(
     "--second-l1-rpc-url",
-    help="A second L1 node: nothing is sent unless both agree, and logs that one leaves out are read from the other.",
+    help="A second L1 node: logs that one leaves out are read from the other, and both have to agree before a proof is "
+    "sent, for ten minutes and an eighth of the window at most.",
 )
 @click.option("--datadir", type=click.Path(path_type=Path), required=True, help="Where the replayed state is kept.")
 @key_options
@@ -256,8 +260,11 @@ async def _challenger(
         poll_seconds=options.poll_interval,
         max_fee_wei=int(options.max_fee_gwei * 10**9),
     )
-    async with _unasked(L1Client(options.l1_rpc_url, l1_options)) as client:
-        chain = await _awaited(client.chain_id, options.poll_interval, options.once)
+    async with AsyncExitStack() as stack:
+        urls = (options.l1_rpc_url, *filter(None, [options.second_l1_rpc_url]))
+        given = [await stack.enter_async_context(_unasked(L1Client(url, l1_options))) for url in urls]
+        client, *others = await _awaited(lambda: _answering_first(given), options.poll_interval, options.once)
+        chain = await client.chain_id()
         if options.canary and chain not in deployment.DEVNET_CHAINS:
             text = (
                 f"Chain {chain} is not a devnet: --canary posts invalid batches and burns bonds, and is refused there."
@@ -267,13 +274,12 @@ async def _challenger(
         if not options.watch:
             signer = load_signer(chain, options.keystore, options.password_file, options.development_key)
         found = await _awaited(lambda: deployment.read(client, bridge), options.poll_interval, options.once)
-        async with (
-            _opened(client, found, replay_directory(options.datadir), options.from_block) as replay,
-            _second(options.second_l1_rpc_url, chain, bridge) as second,
-        ):
+        for other in others:
+            await _check_second(other, chain, bridge)
+        async with _opened(client, found, replay_directory(options.datadir), options.from_block) as replay:
             settings = Settings(
                 signer=signer,
-                second_client=second,
+                second_client=others[0] if others else None,
                 collect=options.collect,
                 poll_seconds=options.poll_interval,
                 guard=guard_policy(options) if options.guard else None,
@@ -422,15 +428,37 @@ async def _deployment_block(client: "L1Client", bridge: bytes) -> int:
     return low
 
 
-@asynccontextmanager
-async def _second(url: str | None, chain_id: int, bridge: bytes) -> "AsyncIterator[L1Client | None]":
-    from l1_bridge.client.client import L1Client
-    from l1_bridge.client.options import L1Options
+async def _answering_first(given: "Sequence[L1Client]") -> "list[L1Client]":
+    """The nodes that are given, one that answers first; L1Unavailable where none does."""
+    import trio
+
+    from l1_bridge.client.errors import L1Unavailable
+
+    failure = L1Unavailable("no L1 node answers")
+    for at, client in enumerate(given):
+        # The last one may take its time.
+        with trio.move_on_after(_START_SECONDS if at + 1 < len(given) else math.inf):
+            try:
+                await client.chain_id()
+                return [client, *given[:at], *given[at + 1 :]]
+            except L1Unavailable as error:
+                failure = error
+    raise failure
+
+
+async def _check_second(client: "L1Client", chain: int, bridge: bytes) -> None:
+    """Refuses a second node of another chain or bridge; one that does not answer now is no reason not to begin."""
+    import structlog
+    import trio
+
+    from l1_bridge.client.errors import L1Unavailable, L1WrongChain
     from prover.contracts import deployment
 
-    if url is None:
-        yield None
-        return
-    async with L1Client(url, L1Options(chain_id=chain_id)) as client:
-        await deployment.read(client, bridge)
-        yield client
+    try:
+        with trio.fail_after(_START_SECONDS):
+            theirs = await client.chain_id()
+            if theirs != chain:
+                raise L1WrongChain(chain, theirs)
+            await deployment.read(client, bridge)
+    except (L1Unavailable, trio.TooSlowError) as error:
+        structlog.get_logger().warning("second_l1_away", place=client.place, error=str(error) or "no answer")

@@ -33,6 +33,7 @@ from sequencer.wallet.errors import (
     L1Refused,
     L1Unreachable,
     NotYet,
+    QueueOverdue,
     WalletError,
     WrongChain,
 )
@@ -130,10 +131,13 @@ class Bridge:
             raise WrongChain(f"the faucet gives play money on devnets only, this is chain {status.chain_id}")
         await self._node.faucet(self._address)
 
-    async def deposit(self, amount_micros: int, account: int | None, timeout_seconds: float) -> Deposited:
+    async def deposit(
+        self, amount_micros: int, account: int | None, timeout_seconds: float, *, anyway: bool = False
+    ) -> Deposited:
         """Approves and deposits dollars on L1, then waits until the node has booked them; None opens an account.
 
-        An insurance account takes money from anybody, and gives none back.
+        An insurance account takes money from anybody, and gives none back. anyway: also where the queue is overdue,
+        QueueOverdue otherwise.
         """
         venue = await self._verified.venue()
         if amount_micros < venue.minimum_deposit_micros:
@@ -147,6 +151,7 @@ class Bridge:
             needed = f"{money_text(amount_micros)} are needed on L1, {checksum_address(self._address)} has"
             raise InsufficientFunds(f"{needed} {money_text(held)}")
         await self._require_ether(APPROVE_GAS + DEPOSIT_GAS)
+        await self._require_served(venue, anyway)
         before = set(await self._node.accounts(self._address))
         if await self._ask(self._token, venue.token, "allowance", self._address, venue.rollup) < amount_micros:
             approval = self._token.encode_call("approve", venue.rollup, amount_micros)
@@ -166,6 +171,27 @@ class Bridge:
         raise NotYet(
             f"deposit {entry} is on L1 (0x{receipt.transaction_hash.hex()}), but the node has not booked it within "
             f"{timeout_seconds:g} s; it will, or the sequencer loses its seat: do not deposit it again"
+        )
+
+    async def _require_served(self, venue: Venue, anyway: bool) -> None:
+        """That the queue is served: a deposit that no batch has taken when the bridge freezes is nobody's for ever."""
+        head = await guarded(self._l1.newest_block())
+        views = [calls.encode_call(name) for name in ("frozen_at", "parameters", "deadlines")]
+        frozen, given, told = [await guarded(self._l1.eth_call(venue.rollup, view, head.number)) for view in views]
+        try:
+            parameters = calls.decode_record(calls.Parameters, given)
+            clocks = calls.decode_record(calls.Deadlines, told)
+        except ArtifactError as error:
+            raise L1Unreachable(f"the L1 node does not say how long the queue waits: {error}") from error
+        if int.from_bytes(frozen, "big"):
+            raise QueueOverdue("the bridge is frozen: it takes no deposit, and pays final withdrawals alone")
+        late_at = min(clocks.due_at + parameters.inclusion_seconds, clocks.freeze_at)
+        if clocks.due_at == 0 or head.timestamp < late_at or anyway:
+            return
+        overdue, left = head.timestamp - late_at, clocks.freeze_at - head.timestamp
+        raise QueueOverdue(
+            f"entry {clocks.entry_index} of the queue is overdue by {overdue} s, and the bridge freezes in "
+            f"{max(left, 0)} s unless it is served: what is deposited now would then be lost (--anyway to insist)"
         )
 
     # Receipts of soft cancels.

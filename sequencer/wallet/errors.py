@@ -77,6 +77,13 @@ class NotYet(WalletError):
     name = "NOT_YET"
 
 
+class QueueOverdue(WalletError):
+    """The bridge is frozen, or its queue waits for longer than it may: what is deposited now may be lost."""
+
+    status = 23
+    name = "QUEUE_OVERDUE"
+
+
 class BrokenReceipt(WalletError):
     """The sequencer's word on a soft cancel is missing, is not its own, or was not kept."""
 

@@ -456,6 +456,21 @@ class TestH7Governor:
         assert_refused(state, self.take_over, code=c.HEALTHY)
         assert_refused(state, bid(BTC), liquidate(1), code=c.HEALTHY)
 
+    @pytest.mark.parametrize(("late_days", "code"), [(0, c.OK), (1, c.OK), (2, c.TOO_SOON)])
+    def test_a_step_behind_one_that_was_served_a_day_late_is_too_soon_and_announced_again(
+        self, late_days: int, code: int
+    ) -> None:
+        """The bridge counts thirty-one days from where the first one was enacted, the law from where it was served."""
+        state, day = venue.genesis_state(), 86_400_000
+        codes = []
+        for enacted, served, added in ((0, late_days, 1), (31, 31, 2), (62, 62, 2)):
+            fee = state.globals.posting_fee + (added if not codes or codes[-1] == c.OK else 1)
+            parameters = containers.VenueParameters(fee, state.globals.grace_period, 0, containers.NOBODY)
+            payload = operations.venue_payload(parameters)
+            entry = venue.entry(constants.SET_VENUE, payload, venue.OPERATOR, venue.NOW + enacted * day)
+            codes += venue.run(state, entry, timestamp=venue.NOW + served * day).codes
+        assert codes == [c.OK, code, c.OK]
+
     def steps(self, state: State, count: int) -> list[bytes]:
         initial_ppm, maintenance_ppm, entries = INITIAL_PPM, MAINTENANCE_PPM, []
         for _ in range(count):

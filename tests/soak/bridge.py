@@ -215,7 +215,7 @@ class History:
             self.seen["handed over"] += 1
             return
         if self.model.opens_at is None:
-            opens_at = self.now + self.rng.choice([0, 600, DAY])
+            opens_at = self.now + self.rng.choice([0, 600, PARAMETERS.inclusion_seconds])
             if not self._may_leave("resign", opens_at):
                 return
             self.model.opens_at = opens_at

@@ -133,9 +133,16 @@ def faucet(settings: Settings) -> None:
 @click.option("--account", type=int, help="Add to this account instead of opening a new one.")
 @click.option("--insurance", help="Give it to the insurance account of this market, for good.")
 @click.option("--faucet", "from_faucet", is_flag=True, help="Take play money first; devnets only.")
+@click.option("--anyway", is_flag=True, help="Also where the queue is overdue: lost if the bridge freezes.")
 @command
 def deposit(
-    settings: Settings, amount: str, timeout: float, account: int | None, insurance: str | None, from_faucet: bool
+    settings: Settings,
+    amount: str,
+    timeout: float,
+    account: int | None,
+    insurance: str | None,
+    from_faucet: bool,
+    anyway: bool,
 ) -> None:
     """Move dollars from L1 into a new account, into one that you own, or into a market's insurance account."""
     from sequencer.wallet.units import money_text, parse_money
@@ -152,7 +159,7 @@ def deposit(
             index = constants.insurance_account((await wallet.venue()).market(insurance).index)
         if from_faucet:
             await wallet.bridge.take_play_money()
-        done = await wallet.bridge.deposit(micros, index, timeout)
+        done = await wallet.bridge.deposit(micros, index, timeout, anyway=anyway)
         return Report(
             {**msgspec.to_builtins(done), "amount_micros": str(micros)},
             [f"{money_text(micros)} booked: account {done.account} (queue entry {done.queue_index})"],

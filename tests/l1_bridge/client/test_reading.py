@@ -167,9 +167,10 @@ async def test_one_block_without_an_answer_ends_it(
         expected = L1Unavailable if answered == "html" else L1NoAnswer
         with pytest.raises(expected, match=r"no answer in 20 s|HTTP status 50[24]"):
             await read(client, 0, 63)
-        # every attempt on the one block, one on everything wider
-        assert widths(node.asked) == [64, 8, 1, 1, 1, 1, 1]
-        seconds = {"never": 7 * 20, "html": 2 * 20, "gateway": 0}[answered]
+        # every attempt on the one block, one on everything wider, and one on its receipts in the place of its logs
+        by_receipt = read is numbers and answered != "html"
+        assert widths(node.asked) == [64, 8, 1, 1, 1, 1, 1] + [1] * by_receipt
+        seconds = {"never": (7 + by_receipt) * 20, "html": 2 * 20, "gateway": 0}[answered]
         assert seconds <= trio.current_time() - started < seconds + 10
 
 
@@ -179,7 +180,7 @@ async def test_one_block_too_large_is_a_typed_error(read: Callable[..., Awaitabl
     async with node.client(answer_limit_bytes=500) as client:
         with pytest.raises(L1TooLarge, match="more than 500 bytes"):
             await read(client, 0, 7)
-    assert node.asked == [(0, 7), (0, 3), (0, 1), (0, 0)]
+    assert node.asked == [(0, 7), (0, 3), (0, 1), (0, 0)] + [(0, 0)] * (read is numbers)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +211,86 @@ async def test_a_refusal_of_one_block_is_raised() -> None:
     async with node.client() as client:
         with pytest.raises(L1Rejected, match="no such address"):
             await numbers(client, 0, 3)
-    assert widths(node.asked) == [4, 2, 1]
+    assert widths(node.asked) == [4, 2, 1, 1]
+
+
+class Capped(Node):
+    """Refuses the logs of block 2, which eight transactions have filled, and gives each receipt."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.receipts = 0
+        self.changed: dict[str, Any] | None = {}
+
+    def hashes(self, number: int) -> list[str]:
+        return [f"0x{number:060x}{at:04x}" for at in range(8)]
+
+    async def body(self, request: httpx.Request) -> bytes | httpx.Response:
+        call = msgspec.json.decode(request.content)
+        if isinstance(call, dict) and call["method"] == "eth_getBlockByNumber" and call["params"][0] == "0x2":
+            return self.encoded(call, [header(2) | {"transactions": self.hashes(2)}])
+        if isinstance(call, dict) and call["method"] == "eth_getTransactionReceipt":
+            self.receipts += 1
+            at = self.hashes(2).index(call["params"][0])
+            told = self.receipt(at)
+            if at == 5:
+                told = None if self.changed is None else told | self.changed
+            return self.encoded(call, [told])
+        if isinstance(call, dict) and call["method"] == "eth_getLogs":
+            first, last = (int(call["params"][0][key], 16) for key in ("fromBlock", "toBlock"))
+            if first <= 2 <= last:
+                error = {"code": -32602, "message": "Log response size exceeded"}
+                return httpx.Response(200, json={"jsonrpc": "2.0", "id": call["id"], "error": error})
+        return await super().body(request)
+
+    def receipt(self, at: int) -> dict[str, Any]:
+        topics = [f"0x{at:064x}", "0x" + "aa" * 32]
+        mine = log_of(2, 10) | {"logIndex": hex(2 * at), "topics": topics[: 1 + at % 2]}
+        another = log_of(2, 10) | {"logIndex": hex(2 * at + 1), "address": "0x" + "12" * 20, "topics": topics}
+        return {
+            "transactionHash": self.hashes(2)[at],
+            "blockNumber": "0x2",
+            "blockHash": hash_of(2),
+            "status": "0x1",
+            "gasUsed": "0x1",
+            "logs": [mine, another],
+        }
+
+
+OURS = b"\x11" * 20
+
+
+@pytest.mark.parametrize(
+    ("address", "topics", "places"),
+    [
+        (OURS, [], [0, 2, 4, 6, 8, 10, 12, 14]),
+        (None, [], list(range(16))),
+        ([OURS, b"\x12" * 20], [(3).to_bytes(32, "big")], [6, 7]),
+        (OURS, [[(3).to_bytes(32, "big"), (4).to_bytes(32, "big")]], [6, 8]),
+        (OURS, [None, b"\xaa" * 32], [2, 6, 10, 14]),
+        (b"\x13" * 20, [], []),
+    ],
+)
+async def test_a_block_whose_logs_are_too_much_is_read_receipt_by_receipt(
+    address: Any, topics: list[Any], places: list[int]
+) -> None:
+    node = Capped()
+    async with node.client() as client:
+        logs = await client.logs(address, topics, 0, 5)
+    assert [log.log_index for log in logs if log.block_number == 2] == places
+    assert sorted({log.block_number for log in logs} - {2}) == [0, 1, 3, 4, 5]
+    assert node.receipts == 8
+
+
+@pytest.mark.parametrize(
+    "changed", [None, {"blockHash": hash_of(3)}, {"blockHash": "0x00"}], ids=["missing", "another block", "garbage"]
+)
+async def test_a_receipt_that_is_missing_is_no_empty_one(changed: dict[str, Any] | None) -> None:
+    node = Capped()
+    node.changed = changed
+    async with node.client() as client:
+        with pytest.raises(L1Rejected, match="size exceeded"):
+            await client.logs(OURS, [], 0, 5)
 
 
 async def test_what_is_not_kept_any_more_is_asked_for_once() -> None:

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 import structlog
 import trio
@@ -68,6 +69,11 @@ class Sent:
         self.scope = scope
         self.receipt: Receipt | None = None
         self.error: Exception | None = None
+        self._over = trio.Event()
+
+    async def ended(self) -> None:
+        """Returns once it is mined or has failed."""
+        await self._over.wait()
 
     async def run(self, client: L1Client, data: bytes, terms: Terms) -> None:
         """Sends to nobody."""
@@ -76,6 +82,7 @@ class Sent:
                 self.receipt = await client.send(KEY, bytes(20), data, gas=100_000, terms=terms)
             except Exception as error:
                 self.error = error
+        self._over.set()
 
 
 @pytest.fixture
@@ -416,6 +423,53 @@ async def test_a_node_that_falls_silent_leaves_word_of_what_was_sent(
     assert isinstance(lost.value, L1Unconfirmed) is sent
     if isinstance(lost.value, L1Unconfirmed):
         assert list(lost.value.transaction_hashes) == [chain.waiting[0].hash]
+
+
+async def test_the_same_bytes_go_to_the_other_nodes_and_any_of_them_may_have_them_mined(
+    autojump_clock: Clock, chain: Chain
+) -> None:
+    """The first node takes a transaction and passes nothing on, for ever; with another one it is mined."""
+
+    def swallowing(request: httpx.Request) -> httpx.Response:
+        body = msgspec.json.decode(request.content)
+        answers = {"eth_sendRawTransaction": "0x" + "00" * 32, "eth_getTransactionReceipt": None}
+        if body["method"] not in answers:
+            return chain.l1.serve(request)
+        return httpx.Response(200, json={"jsonrpc": "2.0", "id": body["id"], "result": answers[body["method"]]})
+
+    alone = chain.start(chain.client(swallowing), b"alone", Terms(replaces=True, timeout_seconds=60))
+    async with blocks_every(chain, 12):
+        await alone.ended()
+    assert isinstance(alone.error, L1Timeout)
+    assert chain.mined == []
+
+    terms = Terms(replaces=True, timeout_seconds=60, others=(chain.client(),))
+    sent = chain.start(chain.client(swallowing), b"proof", terms)
+    async with blocks_every(chain, 12):
+        await sent.ended()
+    assert sent.receipt is not None
+    assert chain.mined == [b"proof"]
+
+
+@pytest.mark.parametrize("state", ["dead", "hanging", "refusing"])
+async def test_another_node_that_fails_holds_nothing_up(autojump_clock: Clock, chain: Chain, state: str) -> None:
+    async def failing(request: httpx.Request) -> httpx.Response:
+        if state == "dead":
+            raise httpx.ConnectError("refused")
+        if state == "hanging":
+            await trio.sleep_forever()
+        body = msgspec.json.decode(request.content)
+        error = {"code": -32000, "message": "already known"}
+        return httpx.Response(200, json={"jsonrpc": "2.0", "id": body["id"], "error": error})
+
+    other = L1Client("http://other", L1Options(), transport=httpx.MockTransport(failing))
+    began = trio.current_time()
+    sent = chain.start(chain.client(), b"proof", Terms(replaces=True, others=(other,)))
+    async with blocks_every(chain, 12):
+        await sent.ended()
+    assert sent.receipt is not None
+    assert chain.mined == [b"proof"]
+    assert trio.current_time() - began < 60
 
 
 async def test_gas_below_the_floor_is_refused_before_anything_is_signed(autojump_clock: Clock, chain: Chain) -> None:

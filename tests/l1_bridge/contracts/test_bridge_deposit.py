@@ -1,5 +1,6 @@
 """deposit: what arrives is booked, its bytes are chained and logged, due times are spaced by work."""
 
+import msgspec
 import pytest
 
 from l1_bridge.codec.batch import extend_queue_hash
@@ -8,7 +9,7 @@ from l1_bridge.codec.events import Enqueued
 from l1_bridge.contracts.artifact import Artifact
 from l1_bridge.hashing import ZERO_HASH
 from tests.l1_bridge.evm import Evm, Reverted, compile_stub
-from tests.l1_bridge.harness import DEPOSITOR, DOLLAR, NEW_ACCOUNT, STRANGER, TRADER, Harness
+from tests.l1_bridge.harness import DEPOSITOR, DOLLAR, NEW_ACCOUNT, PARAMETERS, STRANGER, TRADER, Harness
 
 TAKES_A_FEE, RETURNS_FALSE, REVERTS, CALLS_BACK = 1, 2, 3, 4
 # 3 seconds per 60 kilogas, 80 kilogas a deposit
@@ -62,6 +63,23 @@ def test_c2_a_flood_is_due_no_faster_than_it_can_be_served(venue: Harness) -> No
     # the spacing is forgotten once it has passed
     venue.evm.now += 1_000
     assert enqueued(venue).due_at == venue.evm.now
+
+
+@pytest.fixture
+def fast(stub_referee: Artifact) -> Harness:
+    """A bridge of the shipped spacing: a second for 600 kilogas."""
+    return Harness(Evm(), stub_referee, parameters=msgspec.structs.replace(PARAMETERS, spacing_seconds=1))
+
+
+def test_a_flood_of_light_entries_puts_deadlines_off_by_what_they_weigh(fast: Harness) -> None:
+    """With a second for 600 kilogas a deposit of 80 adds a second in seven or eight, and not one each."""
+    start = fast.evm.now
+    due = [enqueued(fast).due_at - start for _ in range(16)]
+
+    assert due == [80 * count // 600 for count in range(16)] == [0] * 8 + [1] * 7 + [2]
+    assert [entry(fast, index).due_at - start for index in range(16)] == due
+    fast.evm.now += 1
+    assert enqueued(fast).due_at - start == 80 * 16 // 600
 
 
 @pytest.mark.parametrize("account_index", [0, NEW_ACCOUNT])

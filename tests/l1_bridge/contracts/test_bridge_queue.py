@@ -85,7 +85,7 @@ class TestEnqueue:
         first, second = enqueue(venue), enqueue(venue, tag, payload_of(tag))
         weight = venue.bridge.call("ENTRY_WEIGHTS_KILOGAS", tag - 16)
 
-        assert second.due_at - first.due_at == -(-PARAMETERS.spacing_seconds * weight // 600)
+        assert second.due_at - first.due_at == PARAMETERS.spacing_seconds * weight // 600
 
     @pytest.mark.parametrize("fee", [0, FEE - 1, FEE + 1])
     def test_the_fee_is_exact_and_burned(self, venue: Harness, fee: int) -> None:
@@ -258,6 +258,25 @@ class TestGovernor:
             self.enact(venue)
         venue.evm.now += 1
         self.enact(venue)
+
+    def test_of_two_announcements_about_one_market_whoever_comes_first_chooses(self, venue: Harness) -> None:
+        first, second = b"\x00" * 98, b"\x00" + b"\x02" * 97
+        for payload in (first, second):
+            venue.bridge.send("announce", SET_MARKET, payload, sender=GOVERNOR)
+        venue.evm.now += DELAY + 14 * 86_400 - 1
+        with venue.evm.rolled_back():
+            venue.bridge.send("enact", SET_MARKET, first, sender=STRANGER)
+        venue.bridge.send("enact", SET_MARKET, second, sender=STRANGER)
+        with pytest.raises(Reverted, match="TOO_SOON"):
+            venue.bridge.send("enact", SET_MARKET, first, sender=STRANGER)
+        venue.evm.now += 31 * 86_400
+        with pytest.raises(Reverted, match="TOO_LATE"):
+            venue.bridge.send("enact", SET_MARKET, first, sender=STRANGER)
+        # It is taken back and announced anew, and then has its time.
+        venue.bridge.send("retract", keccak(abi_words(SET_MARKET, first)), sender=GOVERNOR)
+        venue.bridge.send("announce", SET_MARKET, first, sender=GOVERNOR)
+        venue.evm.now += DELAY
+        venue.bridge.send("enact", SET_MARKET, first, sender=STRANGER)
 
     def test_another_payload_is_another_announcement(self, venue: Harness) -> None:
         self.announce(venue)

@@ -46,7 +46,7 @@ def test_who_resigns_commits_until_the_handover_and_not_a_second_longer(seated: 
     handover_at = seated.evm.now + 30
     refused(seated, "NOT_SEAT_HOLDER", "resign", handover_at, sender=STRANGER)
     refused(seated, "HANDOVER_TIME", "resign", seated.evm.now - 1, sender=SEQUENCER)
-    refused(seated, "HANDOVER_TIME", "resign", seated.evm.now + PARAMETERS.unseat_seconds + 1, sender=SEQUENCER)
+    refused(seated, "HANDOVER_TIME", "resign", seated.evm.now + PARAMETERS.inclusion_seconds + 1, sender=SEQUENCER)
     receipt = seated.bridge.send("resign", handover_at, sender=SEQUENCER)
     assert seated.event(receipt) == SeatResigned(holder=SEQUENCER, bond_id=1, handover_at=handover_at)
     refused(seated, "ALREADY_RESIGNED", "resign", handover_at + 1, sender=SEQUENCER)
@@ -60,6 +60,22 @@ def test_who_resigns_commits_until_the_handover_and_not_a_second_longer(seated: 
     seated.take_seat(SUCCESSOR)
     assert seat(seated).handover_at == 0
     seated.commit(sender=SUCCESSOR)
+
+
+def test_a_squatter_who_resigns_ahead_is_silent_for_the_inclusion_time_and_no_longer(venue: Harness) -> None:
+    venue.take_seat()
+    refused(venue, "HANDOVER_TIME", "resign", venue.evm.now + PARAMETERS.unseat_seconds, sender=SEQUENCER)
+    venue.bridge.send("resign", venue.evm.now + PARAMETERS.inclusion_seconds, sender=SEQUENCER)
+    venue.evm.now += 1
+    venue.deposit()
+    venue.evm.now += PARAMETERS.inclusion_seconds - 1
+    assert seat(venue) == OPEN
+    # A friend may do so once more, a second before the entry is owed; whoever follows cannot.
+    venue.take_seat(SUCCESSOR)
+    venue.bridge.send("resign", venue.evm.now + PARAMETERS.inclusion_seconds, sender=SUCCESSOR)
+    venue.evm.now += PARAMETERS.inclusion_seconds
+    venue.take_seat(STRANGER)
+    refused(venue, "WORK_OWED", "resign", venue.evm.now, sender=STRANGER)
 
 
 def test_nobody_resigns_away_from_owed_work(seated: Harness) -> None:

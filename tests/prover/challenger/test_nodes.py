@@ -1,8 +1,11 @@
 """L1 nodes that lie, lag or leave out: unknown and why, others are asked, and nothing known is wiped for one answer."""
 
+import math
 from collections.abc import Callable
 from typing import Any, cast
 
+import httpx
+import msgspec
 import pytest
 import structlog
 import trio
@@ -10,8 +13,10 @@ import trio.testing
 
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Unavailable
+from l1_bridge.client.keys import development_key
 from l1_bridge.client.options import L1Options
 from l1_bridge.codec.batch import BridgeId
+from l1_bridge.codec.calls import encode_call
 from l1_bridge.contracts.artifact import bridge_artifact
 from l1_bridge.hashing import keccak
 from prover.challenger.challenger import Challenger, Settings
@@ -19,14 +24,17 @@ from prover.challenger.nodes import MOST_BLOCKS_BEHIND, UNDECIDED_SECONDS, Nodes
 from prover.challenger.report import Report
 from prover.history.history import ChainReplay
 from prover.state.store import MemoryStore
+from tests.l1_bridge.l1_nodes import L1Node
 from tests.patience import PATIENCE_SECONDS
 from tests.prover.challenger.runs import Guard, Recorder, lying_blocks, sent_by
+from tests.prover.conftest import POLL_SECONDS
 from tests.prover.l1_faults import Tamper, Tampering
 from tests.prover.world import (
     CHALLENGER,
     World,
     lied,
     opened,
+    stolen,
 )
 
 pytestmark = pytest.mark.trio
@@ -392,3 +400,177 @@ async def test_what_stays_open_is_told_after_a_while(autojump_clock: trio.testin
     for _ in range(2):
         nodes.leave_open("the node says nothing")
     assert [(each["code"], each["detail"]) for each in said.said] == [("L1_UNDECIDED", "the node says nothing")]
+
+
+# A lie stands once its window has passed: who fails, lies or says nothing holds its proof up for a while alone.
+
+
+class Hanging(Tampering):
+    """Takes requests and answers none, whatever they ask."""
+
+    def __init__(self) -> None:
+        super().__init__(honest)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await trio.sleep_forever()
+        raise AssertionError
+
+
+class Capped(Tampering):
+    """Gives no logs of more than so many bytes in one answer, and receipts only if it is told to."""
+
+    def __init__(self, receipts: bool) -> None:
+        super().__init__(honest)
+        self._receipts = receipts
+
+    def _change(self, asked: Any, answer: Any) -> None:
+        is_large = asked["method"] == "eth_getLogs" and len(str(answer.get("result"))) > 2_000
+        if is_large or (asked["method"] == "eth_getTransactionReceipt" and not self._receipts):
+            answer.pop("result", None)
+            answer["error"] = {"code": -32602, "message": "Log response size exceeded"}
+
+
+def dead(method: str, params: list[Any], result: Any) -> Any:
+    """A node that nobody reaches."""
+    raise L1Unavailable("down") from None
+
+
+async def hiding(client: L1Client, bridge: bytes) -> Tamper:
+    """A node for which there is no second batch, in its logs and in the bridge's storage alike."""
+    selectors = {name: "0x" + bridge_artifact().functions[name].selector.hex() for name in ("head", "is_canonical")}
+    first = "0x" + (await client.eth_call(bridge, encode_call("record", 1))).hex()
+
+    def tamper(method: str, params: list[Any], result: Any) -> Any:
+        if method == "eth_getLogs":
+            number = "0x" + (2).to_bytes(32, "big").hex()
+            return [log for log in result if log["topics"][:2] != [topic("BatchCommitted"), number]]
+        if method == "eth_call" and params[0]["data"].startswith(selectors["head"]):
+            return first
+        return (
+            "0x" + bytes(32).hex()
+            if method == "eth_call" and selectors["is_canonical"] in params[0]["data"]
+            else result
+        )
+
+    return tamper
+
+
+async def played(
+    guard: Guard, first: httpx.AsyncBaseTransport, second: httpx.AsyncBaseTransport | None, patience: float, until: str
+) -> None:
+    """A challenger with these nodes until it has said something; it is ended then."""
+    hasty = L1Options(poll_seconds=POLL_SECONDS, attempts=1, timeout_seconds=0.3)
+    sound = msgspec.structs.replace(hasty, timeout_seconds=PATIENCE_SECONDS)
+    clients = [
+        L1Client(guard.url, hasty if isinstance(each, Hanging) else sound, transport=each)
+        for each in (first, second)
+        if each is not None
+    ]
+    settings = Settings(
+        signer=development_key(CHALLENGER),
+        second_client=clients[1] if second is not None else None,
+        poll_seconds=POLL_SECONDS,
+        patience_seconds=patience,
+    )
+    challenger = Challenger(clients[0], ChainReplay(guard.store, guard.world.bridge), guard.said, settings)
+    try:
+        with trio.fail_after(PATIENCE_SECONDS):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(challenger.run)
+                await guard.said.until(until)
+                nursery.cancel_scope.cancel()
+    finally:
+        for client in clients:
+            await client.close()
+
+
+def faulty(kind: str) -> httpx.AsyncBaseTransport:
+    """A node that does not answer what has to be known."""
+    return {"dead": Tampering(dead), "hanging": Hanging(), "capped": Capped(receipts=False)}[kind]
+
+
+@pytest.mark.stage(build=stolen)
+@pytest.mark.parametrize("kind", ["dead", "hanging", "capped"])
+@pytest.mark.parametrize("place", [0, 1])
+async def test_one_node_that_fails_holds_a_proof_up_for_a_while(
+    guard: Guard, world: World, client: L1Client, kind: str, place: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prover.challenger.nodes.UNDECIDED_SECONDS", 0.1)
+    # Of a call a node that hangs is given two minutes; the second one is not waited for as long.
+    monkeypatch.setattr("prover.challenger.nodes._SECOND_SECONDS", 1.0 if kind == "hanging" else PATIENCE_SECONDS)
+    before = await sent_by(client, CHALLENGER)
+    nodes = [faulty(kind), Tampering(honest)]
+    # A second node that is capped is not asked for logs: it agrees.
+    if (kind, place) != ("capped", 1):
+        # Without the rule nothing is ever sent.
+        await played(guard, nodes[place], nodes[1 - place], math.inf, "alarm")
+        assert set(guard.alarms) <= {"L1_UNDECIDED", "SECOND_L1_UNAVAILABLE"}
+        assert await sent_by(client, CHALLENGER) == before
+        nodes = [faulty(kind), Tampering(honest)]
+    await played(guard, nodes[place], nodes[1 - place], 0.5, "rolled_back")
+    assert ("L1_ALONE" in guard.alarms) == ((kind, place) != ("capped", 1))
+    assert (await world.head()).number == 1
+
+
+@pytest.mark.stage(build=stolen)
+async def test_logs_of_one_block_that_are_too_large_are_read_by_receipt(guard: Guard, world: World) -> None:
+    await played(guard, Capped(receipts=True), None, math.inf, "rolled_back")
+    assert guard.alarms == []
+    assert (await world.head()).number == 1
+
+
+@pytest.mark.stage(build=stolen)
+@pytest.mark.parametrize("place", [0, 1])
+async def test_a_node_that_hides_a_batch_holds_its_proof_up_for_a_while(
+    guard: Guard, world: World, client: L1Client, place: int
+) -> None:
+    before = await sent_by(client, CHALLENGER)
+    lie = await hiding(client, world.bridge.address)
+    nodes = [Tampering(lie), Tampering(honest)]
+    await played(guard, nodes[place], nodes[1 - place], math.inf, "alarm")
+    assert guard.alarms == ["L1_DISAGREES"]
+    assert await sent_by(client, CHALLENGER) == before
+    nodes = [Tampering(lie), Tampering(honest)]
+    await played(guard, nodes[place], nodes[1 - place], 0.5, "proof_mined")
+    assert "L1_ALONE" in guard.alarms
+    assert (await world.head()).number == 1
+    assert await sent_by(client, CHALLENGER) == before + 1
+
+
+@pytest.mark.stage(build=stolen)
+@pytest.mark.parametrize("view", ["is_canonical", "prove_fraud"])
+async def test_a_node_that_speaks_against_a_proof_holds_it_up_for_a_while(
+    guard: Guard, world: World, view: str
+) -> None:
+    """One node alone: its logs and the bridge's storage show the batch, and it denies it or refuses the simulation."""
+    answer = {"is_canonical": "0x" + bytes(32).hex(), "prove_fraud": ""}[view]
+    transport = Tampering(lying_call(view, lambda _: answer)) if answer else Disbelieving()
+    await played(guard, transport, None, 0.3, "rolled_back")
+    assert guard.alarms[-1] == "L1_ALONE"
+    assert (await world.head()).number == 1
+
+
+class Disbelieving(Tampering):
+    """Says of every simulated proof that the chunk is honest."""
+
+    def __init__(self) -> None:
+        super().__init__(honest)
+
+    def _change(self, asked: Any, answer: Any) -> None:
+        selector = "0x" + bridge_artifact().functions["prove_fraud"].selector.hex()
+        if asked["method"] == "eth_call" and asked["params"][0]["data"].startswith(selector):
+            answer.pop("result", None)
+            answer["error"] = {"code": 3, "message": "execution reverted: HONEST_CHUNK"}
+
+
+async def test_the_patience_with_nodes_is_at_most_an_eighth_of_the_window(node: L1Node, world: World) -> None:
+    guard = Guard(world, node.url)
+    replay = ChainReplay(guard.store, world.bridge)
+    async with L1Client(node.url) as client:
+        nodes = Nodes(client, None, replay, Report(guard.said, None), 600.0)
+        assert nodes.patience == 600.0
+        await Challenger(client, replay, guard.said, Settings())._step(once=False)
+        assert nodes.patience == replay.cursor.window_seconds / 8 == 75.0
+        # One node has no other to change places with.
+        nodes.doubt("down")
+        assert not nodes.change_places()

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+import msgspec
 import pytest
 import trio
 
@@ -186,6 +187,33 @@ async def test_no_word_of_a_node_ends_a_dispute_for_good(
                 nursery.cancel_scope.cancel()
     assert guard.alarms == alarms
     assert (await world.head()).number == 1
+
+
+@pytest.mark.stage(build=stolen)
+async def test_what_a_liar_makes_up_costs_one_proof_an_eighth_of_the_window(
+    guard: Guard, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replay = ChainReplay(guard.store, world.bridge)
+    async with L1Client(guard.url) as client:
+        challenger = Challenger(client, replay, guard.said, Settings(patience_seconds=30))
+        for event in await challenger._follower.poll():
+            await challenger._handle(event)
+    dispute, proving = replay.dispute(), challenger._proving
+    assert dispute is not None
+    another = msgspec.structs.replace(dispute, batch_hash=bytes(32))
+    now = 1_000.0
+    monkeypatch.setattr(trio, "current_time", lambda: now)
+
+    # Not before the patience is over, then once, then once in an eighth of the window, for whatever batch it is.
+    assert [proving._insists(each, "no") for each in (dispute, another)] == [False, False]
+    now += 29
+    assert not proving._insists(dispute, "no")
+    now += 1
+    assert [proving._insists(each, "no") for each in (dispute, dispute, another)] == [True, False, False]
+    now += PARAMETERS.window_seconds / 8 - 1
+    assert not proving._insists(another, "no")
+    now += 1
+    assert [proving._insists(each, "no") for each in (another, dispute)] == [True, False]
 
 
 @pytest.mark.stage(build=stolen)

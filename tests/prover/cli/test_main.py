@@ -243,3 +243,36 @@ async def test_a_challenger_waits_for_an_l1_that_is_away_and_once_does_not(
             assert await prover_commands._awaited(chain_id, 1.0, once) == 7
     assert len(lines) == (0 if once else 7)
     assert once or max(later - at for at, later in itertools.pairwise(asked)) == 30
+
+
+class Node(L1Client):
+    """Is of a chain, or does not answer, or never does."""
+
+    def __init__(self, chain: int | None, hangs: bool = False) -> None:
+        super().__init__("http://l1")
+        self._chain, self._hangs = chain, hangs
+
+    async def chain_id(self, again: bool = False) -> int:
+        if self._hangs:
+            await trio.sleep_forever()
+        if self._chain is None:
+            raise L1Unavailable("down")
+        return self._chain
+
+
+@pytest.mark.trio
+@pytest.mark.parametrize("failing", [Node(None), Node(7, hangs=True)], ids=["dead", "hanging"])
+async def test_a_challenger_begins_with_the_l1_node_that_answers(
+    autojump_clock: trio.testing.MockClock, failing: Node
+) -> None:
+    sound = Node(7)
+    assert await prover_commands._answering_first([sound, failing]) == [sound, failing]
+    assert await prover_commands._answering_first([failing, sound]) == [sound, failing]
+    with pytest.raises(L1Unavailable, match="down"):
+        await prover_commands._answering_first([failing, Node(None)])
+    # One that does not answer now is checked by what it tells later; one of another chain is refused.
+    with structlog.testing.capture_logs() as lines:
+        await prover_commands._check_second(failing, 7, bytes(20))
+    assert [line["event"] for line in lines] == ["second_l1_away"]
+    with pytest.raises(L1WrongChain):
+        await prover_commands._check_second(Node(8), 7, bytes(20))

@@ -10,6 +10,8 @@ from l1_bridge.addresses import checksum_address
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Rejected, L1Unavailable
 from l1_bridge.client.values import Block, Receipt
+from l1_bridge.contracts.artifact import bridge_artifact
+from prover.contracts.deployment import DEVNET_PARAMETERS
 from prover.signing.receipts import chained, receipt_digest
 from prover.stf import constants, containers
 from sequencer.client.client import NodeClient
@@ -23,6 +25,7 @@ from sequencer.wallet.errors import (
     InsufficientFunds,
     L1Refused,
     L1Unreachable,
+    QueueOverdue,
     WalletError,
     WrongChain,
 )
@@ -128,6 +131,82 @@ async def test_a_deposit_that_cannot_be_is_not_sent(
     with pytest.raises(kind, match=sentence):
         await bridge(l1).deposit(amount, account, 1)
     assert l1.sent == []
+
+
+class Queued(L1):
+    """A bridge of which one entry was due `waited` seconds ago; or none, or it is frozen."""
+
+    def __init__(self, waited: int | None, frozen_at: int = 0) -> None:
+        super().__init__(word=DOLLAR, ether=10**18)
+        self.head = Block(7, b"7" * 32, b"6" * 32, 1_000_000, 1)
+        due_at = 0 if waited is None else self.head.timestamp - waited
+        freeze_at = due_at and due_at + DEVNET_PARAMETERS.window_seconds + DEVNET_PARAMETERS.freeze_grace_seconds
+        told = {
+            "frozen_at": (frozen_at,),
+            "parameters": msgspec.structs.astuple(DEVNET_PARAMETERS),
+            "deadlines": (3, due_at, due_at, freeze_at),
+        }
+        self.told = {
+            bridge_artifact().functions[name].selector: b"".join(
+                word.rjust(32, b"\0") if isinstance(word, bytes) else word.to_bytes(32, "big") for word in words
+            )
+            for name, words in told.items()
+        }
+
+    async def eth_call(self, *arguments: Any, **given: Any) -> bytes:
+        return self.told.get(arguments[1][:4]) or await super().eth_call(*arguments, **given)
+
+    async def block(self, *arguments: Any) -> Block | None:
+        return self.head
+
+
+class Asked(Node):
+    """Knows no account."""
+
+    async def accounts(self, owner: bytes) -> list[int]:
+        return []
+
+
+def depositing(l1: L1) -> Bridge:
+    """A wallet that has all that a deposit needs."""
+    node = Asked(31_337)
+    verified = Settled(node, l1, Path("nowhere"), WalletOptions())
+    return Bridge(node, l1, verified, KEY.address, KEY, WalletOptions(poll_seconds=0.1), Path("nowhere"))
+
+
+INCLUSION = DEVNET_PARAMETERS.inclusion_seconds
+
+
+@pytest.mark.trio
+@pytest.mark.parametrize(
+    ("l1", "sentence"),
+    [
+        (Queued(INCLUSION), "entry 3 of the queue is overdue by 0 s, and the bridge freezes in 601230 s"),
+        (Queued(700_000), "freezes in 0 s unless it is served"),
+        (Queued(None, frozen_at=5), "the bridge is frozen"),
+    ],
+    ids=["overdue", "due to freeze", "frozen"],
+)
+async def test_no_deposit_goes_into_a_queue_that_nobody_serves(l1: Queued, sentence: str) -> None:
+    with pytest.raises(QueueOverdue, match=sentence) as refused:
+        await depositing(l1).deposit(DOLLAR, None, 1)
+    assert (refused.value.name, refused.value.status, l1.sent) == ("QUEUE_OVERDUE", 23, [])
+
+
+@pytest.mark.trio
+@pytest.mark.parametrize(
+    ("l1", "anyway"), [(Queued(None), False), (Queued(INCLUSION - 1), False), (Queued(700_000), True)]
+)
+async def test_a_deposit_into_a_queue_that_is_served_or_anyway_is_sent(l1: Queued, anyway: bool) -> None:
+    with pytest.raises(L1Refused, match="sent"):
+        await depositing(l1).deposit(DOLLAR, None, 1, anyway=anyway)
+    assert len(l1.sent) == 1
+
+
+@pytest.mark.trio
+async def test_a_frozen_bridge_takes_no_deposit_anyway() -> None:
+    with pytest.raises(QueueOverdue, match="frozen"):
+        await depositing(Queued(None, frozen_at=5)).deposit(DOLLAR, None, 1, anyway=True)
 
 
 @pytest.mark.trio
