@@ -16,7 +16,7 @@ import trio.testing
 from click.testing import CliRunner, Result
 
 from l1_bridge.client.client import L1Client
-from l1_bridge.client.errors import L1Unavailable
+from l1_bridge.client.errors import L1Unavailable, L1WrongChain
 from l1_bridge.codec.calls import encode_creation
 from prover.cli import commands as prover_commands
 from prover.cli import main as commands
