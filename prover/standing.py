@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import msgspec
 
-from prover.stf import constants, containers, margin, rescue
+from prover.stf import constants, containers, encoding, margin, rescue
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -79,6 +79,17 @@ def judged_by_rescue(globals: containers.Globals, account: containers.Account, n
 def counted_by_rescue(risk: containers.Risk, settled: containers.Account) -> Standing:
     """For what a rescue costs those who take part: at the given prices, without the owner's own bound of leverage."""
     return met_by_order(risk, rescue.unbounded(settled))
+
+
+def won_where_over(risk: containers.Risk, account: containers.Account) -> tuple[int, int]:
+    """Micro-dollars that an account has won in markets that are over, not touched since, and one of them; else 0, -1.
+
+    It pays for no debt before it is money: whoever settles the account makes it that.
+    """
+    over = [market for market in range(constants.MARKETS) if risk.initial_ppm[market] == 0]
+    held = [(market, encoding.unpack(account.positions[market])) for market in over]
+    won = sum(leg.size * risk.price[market] - leg.cost for market, leg in held)
+    return (won, next(market for market, leg in held if leg.size)) if won > 0 else (0, -1)
 
 
 def judged_risk(globals: containers.Globals, settled: containers.Account, kinder: bool = True) -> containers.Risk:

@@ -15,7 +15,7 @@ from prover.signing import operations
 from prover.signing.recover import recover_fast
 from prover.signing.reports import tick_digest
 from prover.signing.signatures import compact
-from prover.standing import Judged, judged_by_rescue
+from prover.standing import Judged, judged_by_rescue, won_where_over
 from prover.state.state import State
 from prover.stf import codes, constants, containers, signatures
 from prover.stf.words import Recover, word_at
@@ -185,13 +185,31 @@ class Guard:
                 unpaid[index] = saved
                 continue
             purse.pay(cost)
+            since = self._since.get(index, scratch.chunk.globals.tick_time)
+            if judged[index].is_left_owing:
+                wanted += self._touches(scratch, -risk, now_ms, since, purse)
             entry = self._rescue(index, market, lots, now_ms)
             scratch.apply(entry)
-            since = self._since.get(index, scratch.chunk.globals.tick_time)
             wanted.append(
                 Wanted(constants.FORCED_RESCUE, entry[constants.ENTRY_HEAD_LENGTH :], index, market, since, saved)
             )
         return Plan(tuple(wanted), refused, unpaid)
+
+    def _touches(self, scratch: Scratch, missing: int, now_ms: int, since: int, purse: Purse) -> Iterator[Wanted]:
+        """Those who have won what is missing in a market that is over, the most first: else strangers pay it alone."""
+        risk = scratch.chunk.globals.risk
+        traders = range(constants.RESERVED_ACCOUNTS, scratch.chunk.globals.next_account)
+        winners = sorted(((*won_where_over(risk, scratch.account(index)), index) for index in traders), reverse=True)
+        for won, market, index in winners:
+            entry = self._rescue(index, max(market, 0), operations.ALL_LOTS, now_ms)
+            payload = entry[constants.ENTRY_HEAD_LENGTH :]
+            saved, cost = min(won, missing), purse.cost(payload)
+            if saved <= 0 or not purse.is_worth(saved, cost):
+                return
+            purse.pay(cost)
+            scratch.apply(entry)
+            missing -= won
+            yield Wanted(constants.FORCED_RESCUE, payload, index, market, since, saved)
 
     def _most_lots(self, scratch: Scratch, index: int, market: int, now_ms: int) -> tuple[int, int]:
         """All lots, or the most that the law takes of an account; 0 where it takes none, and the code of all."""

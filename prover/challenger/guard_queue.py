@@ -6,7 +6,7 @@ from prover.signing.recover import recover_fast
 from prover.standing import Judged, judged_by_rescue
 from prover.state.state import State
 from prover.state.trial import Trial
-from prover.stf import constants, encoding
+from prover.stf import constants, containers, encoding
 from prover.stf.replay import Chunk
 from prover.stf.words import Recover
 
@@ -38,11 +38,15 @@ class Scratch:
 
     def judged(self, index: int) -> Judged:
         """An account as a rescue judges it here."""
-        return judged_by_rescue(self.chunk.globals, self._trial.account(index), self.chunk.commitment.timestamp)
+        return judged_by_rescue(self.chunk.globals, self.account(index), self.chunk.commitment.timestamp)
+
+    def account(self, index: int) -> containers.Account:
+        """An account as it stands here."""
+        return self._trial.account(index)
 
     def size(self, index: int, market: int) -> int:
         """Lots of a position, long or short."""
-        return abs(encoding.unpack(self._trial.account(index).positions[market]).size)
+        return abs(encoding.unpack(self.account(index).positions[market]).size)
 
     def _end_head(self) -> None:
         # Close steps are the venue's choice and cannot be guessed: the head counts as done, its account as it stands.

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from prover.standing import counted_by_rescue, judged_by_rescue
+from prover.standing import counted_by_rescue, judged_by_rescue, won_where_over
 from prover.stf import codes, constants, containers, encoding, margin, rescue
 from prover.stf.replay import HEAD_ENDS
 from sequencer.engine.committing import Committing
@@ -77,8 +77,8 @@ class Liquidator:
     def _call(self, rows: list[tuple[int, containers.Account]]) -> None:
         """Calls whoever is left below zero without a position, once enough of those who won it there have money."""
         globals = self._chunk.globals
-        over = {market for market in range(constants.MARKETS) if globals.risk.initial_ppm[market] == 0}
-        idle = [(index, row) for index, row in rows if over >= {market for market, _ in _legs(row)}]
+        open_ = [market for market in range(globals.market_count) if globals.risk.initial_ppm[market] != 0]
+        idle = [(index, row) for index, row in rows if all(row.positions[m] is containers.EMPTY for m in open_)]
         judged = ((index, judged_by_rescue(globals, row, self._now)) for index, row in idle)
         missing = {index: -found.equity for index, found in judged if found.is_left_owing}
         if not missing:
@@ -94,12 +94,10 @@ class Liquidator:
 
     def _winners(self) -> Iterator[tuple[int, int, int]]:
         """Micro-dollars won in markets that are over and not touched since, whose they are, and one of the markets."""
-        risk = self._chunk.globals.risk
         for index in filter(is_traders, self._committing.ledger.holders):
-            legs = [(market, leg) for market, leg in _legs(self._chunk.account(index)) if risk.initial_ppm[market] == 0]
-            won = sum(leg.size * risk.price[market] - leg.cost for market, leg in legs)
+            won, market = won_where_over(self._chunk.globals.risk, self._chunk.account(index))
             if won > 0:
-                yield won, index, legs[0][0]
+                yield won, index, market
 
     def _wind_up(self, index: int, market: int) -> None:
         if self._left > 0:
@@ -331,12 +329,6 @@ class Liquidator:
             if case.account >= constants.RESERVED_ACCOUNTS:
                 self.effects += committing.drop_uncovered(case.account)
         return code
-
-
-def _legs(account: containers.Account) -> list[tuple[int, containers.Position]]:
-    """The positions of an account that are not empty, by market."""
-    held = ((market, encoding.unpack(position)) for market, position in enumerate(account.positions))
-    return [(market, leg) for market, leg in held if leg.size]
 
 
 def _of(move: containers.Rescue, lots: int) -> containers.Rescue:

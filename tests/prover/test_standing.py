@@ -6,7 +6,7 @@ from typing import Final
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prover.standing import counted_by_rescue, judged_by_rescue, judged_risk, met_by_order
+from prover.standing import counted_by_rescue, judged_by_rescue, judged_risk, met_by_order, won_where_over
 from prover.stf import containers, margin
 from tests.twins.venue import DOLLAR, NOW, account, globals_of, position
 
@@ -97,3 +97,13 @@ def test_an_account_is_closed_out_below_two_thirds_of_its_maintenance() -> None:
         row = account(collateral=collateral, positions={0: position(BITCOIN, COST)})
         assert judged_by_rescue(globals, row, NOW).is_close_out == expected
     assert not judged_by_rescue(globals, account(collateral=-1), NOW).is_close_out
+
+
+def test_what_is_won_where_a_market_is_over_is_no_money_yet() -> None:
+    globals = globals_of()
+    globals.risk.initial_ppm[1] = 0
+    won = {0: position(BITCOIN, 0), 1: position(-BITCOIN, -BITCOIN * globals.risk.price[1] - 7)}
+    assert won_where_over(globals.risk, account(positions=won)) == (7, 1)
+    lost = {1: position(BITCOIN, BITCOIN * globals.risk.price[1])}
+    assert won_where_over(globals.risk, account(positions=lost)) == (0, -1)
+    assert won_where_over(globals.risk, account(positions={0: won[0]})) == (0, -1)

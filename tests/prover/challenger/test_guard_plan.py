@@ -131,6 +131,30 @@ def test_whoever_owes_and_holds_nothing_is_called(dollars: int) -> None:
         assert (plan.entries, plan.unpaid) == ((), {VICTIM: -dollars * DOLLAR} if dollars else {})
 
 
+@pytest.mark.parametrize(("won", "touched"), [((3_000, 5_000), [1]), ((1_500, 1_000), [0, 1]), ((1_500, 2), [0])])
+def test_whoever_has_won_it_where_the_market_is_over_is_touched_before(
+    won: tuple[int, int], touched: list[int]
+) -> None:
+    rows = {
+        FIRST + place: held(BITCOIN, 0, BTC - dollars * DOLLAR // BITCOIN, owner=OWNERS[2])
+        for place, dollars in enumerate(won)
+    }
+    state = stage({VICTIM: venue.account(OWNERS[1], -2_000 * DOLLAR), **rows})
+    settle_market(state)
+    plan = planned(state)
+    assert [(rescue.account, rescue.market) for rescue in map(word, plan.entries)] == [
+        *((FIRST + place, 0) for place in touched),
+        (VICTIM, 0),
+    ]
+    assert sum(entry.at_risk for entry in plan.entries[:-1]) <= 2_000 * DOLLAR
+
+
+def settle_market(state: State) -> None:
+    """The first market is over at its price."""
+    state.globals.markets[0].status = constants.MARKET_SETTLED
+    state.globals.risk.initial_ppm[0] = state.globals.risk.maintenance_ppm[0] = 0
+
+
 def test_i1_what_no_fund_takes_is_not_asked_for() -> None:
     plan = planned(six_millions(0))
     assert (plan.entries, plan.refused) == ((), {VICTIM: codes.FUND_LIMIT})

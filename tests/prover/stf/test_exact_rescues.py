@@ -460,6 +460,31 @@ def test_what_a_debtor_lacks_is_paid_to_the_micro_dollar(sign: int, cost: int, u
     assert margin.equity(state.globals.risk, left) == -penalty - 20
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_the_leaver_bears_of_it_the_fund_does_not_pay_again(sign: int) -> None:
+    globals = even()
+    penalty = PRICE // 100
+    globals.markets[0].turned_over = constants.UNWOUND - 1
+    fund = holder(globals, 0, sign, 40_000, fresh=5, epoch=EPOCH - 1)
+    # Something is due: so it is told whether anybody touches it.
+    index = globals.risk.funding_index[0] - sign * 7
+    fund.positions[0] = msgspec.structs.replace(fund.positions[0], funding=index)
+    rows = {
+        # A hundred more than the penalty were won with each lot.
+        MAKER: holder(globals, 0, sign * 20, 10 * DOLLAR, 20 * (sign * PRICE - penalty - 100)),
+        FUND: fund,
+        FIRST: holder(globals, 0, -sign, -penalty - 100),
+        SECOND: holder(globals, 0, -sign, -penalty - 150),
+        THIRD: holder(globals, 0, -sign, 1),
+    }
+
+    state = closing(globals, rows, (FIRST, 1, c.OK), (THIRD, 1, c.OK))
+    assert (state.account(FUND).fresh, state.globals.funding_dust) == (5, 0)
+    state = closing(globals, rows, (FIRST, 1, c.OK), (SECOND, 1, c.OK))
+    assert state.globals.markets[0].paid_out == 50
+    assert (state.account(FUND).epoch, state.globals.funding_dust) == (EPOCH, constants.FUNDING_SCALE - 7)
+
+
 def settled_market(globals: containers.Globals, market: int) -> None:
     """A market that is over."""
     fractions(globals, market, 0, 0)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from prover.signing import operations
+from prover.standing import won_where_over
 from prover.state.genesis import TIERS, label
 from prover.stf import codes, constants, containers, encoding, margin
 from sequencer.engine.effects import Processed
@@ -162,6 +163,21 @@ def test_whoever_a_settlement_leaves_in_debt_is_called_and_who_won_it_there_pays
     # The winner's own profit, not his deposit.
     winner, _ = margin.settle(world.engine.globals.risk, world.engine.account(FIRST), world.now)
     assert 0 <= winner.fresh < world.engine.account(FIRST).fresh
+    world.check()
+
+
+def test_no_more_are_touched_than_have_won_what_is_missing() -> None:
+    world = World(traders=4, dollars=1_000)
+    # One has lost what two have won; the first of those alone has won what is missing.
+    for trader, lots in ((0, 20_000), (2, 5_000), (3, 5_000)):
+        assert world.order(trader, SELL, PRICES[ETH], lots, market=ETH).code == codes.OK
+    assert world.order(1, BUY, PRICES[ETH], 30_000, market=ETH).code == codes.OK
+    ended(world, (PRICES[BTC], PRICES[ETH] * 60 // 100, PRICES[2]))
+    risk = world.engine.globals.risk
+    assert 0 < owed(world) < won_where_over(risk, world.engine.account(FIRST))[0]
+    ticked(world, PRICES)
+    left = [world.engine.account(FIRST + trader).positions[ETH] is not containers.EMPTY for trader in range(4)]
+    assert (owed(world), left) == (0, [False, False, True, True])
     world.check()
 
 
