@@ -187,7 +187,7 @@ WITHDRAWALS_DEPTH: constant(uint256) = 32
 
 NEW_ACCOUNT: public(constant(uint256)) = 16777215  # 0xFFFFFF: the law hands out the next index
 DEPOSIT_TAG: constant(bytes1) = 0x01
-DEPOSIT_WEIGHT_KILOGAS: public(constant(uint256)) = 80
+DEPOSIT_WEIGHT_KILOGAS: public(constant(uint256)) = 100
 # Entries of the law that anybody may write, then the governor's; what they mean is the law's business
 FIRST_ENTRY_TAG: constant(uint256) = 16
 FIRST_GOVERNOR_TAG: constant(uint256) = 22

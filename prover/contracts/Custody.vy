@@ -14,15 +14,17 @@ from prover.stf import signatures
 
 @external
 @pure
-def deposit(entry: containers.Deposit, index: int256, account: containers.Account) -> (int256, containers.Account):
+def deposit(entry: containers.Deposit, index: int256, account: containers.Account, owing: containers.Debts, now: int256) -> (int256, containers.Account):
     """
     @notice Books a deposit from the L1 queue.
     @param entry The deposit.
     @param index The account that it names, or the next free one.
     @param account That account as it stands.
+    @param owing The debts that unsettled money has paid, and is to pay.
+    @param now The chunk's clock.
     @return Code, and the account afterwards.
     """
-    return law.deposit(entry, index, account)
+    return law.deposit(entry, index, account, owing, now)
 
 
 @external

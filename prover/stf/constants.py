@@ -201,7 +201,7 @@ SET_MARKET_LENGTH: Final = 98
 SET_VENUE_LENGTH: Final = 27
 
 # Measured worst cases (python -m tests.soak worst), with the leaves that the operation brings and all their siblings.
-DEPOSIT_WEIGHT: Final = 80
+DEPOSIT_WEIGHT: Final = 100
 WITHDRAW_WEIGHT: Final = 165
 TRANSFER_WEIGHT: Final = 250
 CANCEL_WEIGHT: Final = 162
@@ -214,7 +214,7 @@ SET_LEVERAGE_WEIGHT: Final = 162
 LIQUIDATE_WEIGHT: Final = 300
 TAKE_OVER_WEIGHT: Final = 280
 DELEVERAGE_WEIGHT: Final = 370
-UNWIND_WEIGHT: Final = 157
+UNWIND_WEIGHT: Final = 162
 CLOSE_STEP_WEIGHT: Final = 470
 FORCED_RESCUE_WEIGHT: Final = 315
 FORCED_WITHDRAW_WEIGHT: Final = 145
@@ -232,7 +232,7 @@ QUEUE_ONLY_BIT: Final = 2**47
 MAX_CHUNK_BYTES: Final = 7_600
 # The shortest operation is a tick of no signer, 9 bytes: (7_600 - 6) // 9 whole ones, and one that is cut off.
 MAX_OPERATIONS: Final = 844
-# With an empty chunk (820,000 gas) and operations that are FULL, the dearest proof stays below 10,000,000 gas.
+# With an empty chunk (832,000 gas) and operations that are FULL, the dearest proof stays below 10,000,000 gas.
 MAX_WEIGHT: Final = 8_000
 MAX_ORDERS: Final = 43
 MAX_ACCOUNT_REFERENCES: Final = 43

@@ -15,7 +15,7 @@ from prover.stf import signatures
 
 @internal
 @pure
-def deposit(entry: containers.Deposit, index: int256, account: containers.Account) -> (int256, containers.Account):
+def deposit(entry: containers.Deposit, index: int256, account: containers.Account, owing: containers.Debts, now: int256) -> (int256, containers.Account):
     """Whether a deposit is booked, empty or refunded; PROTOCOL.md 8.1."""
     if entry.amount == 0:
         return codes.ZERO_AMOUNT, account
@@ -27,9 +27,11 @@ def deposit(entry: containers.Deposit, index: int256, account: containers.Accoun
     insurance: bool = entry.account > constants.FEE_ACCOUNT and entry.account < constants.RESERVED_ACCOUNTS
     if not insurance and (account.owner == containers.NOBODY or account.owner != entry.owner):
         return codes.REFUNDED, account
-    if margin.collateral(account) + entry.amount >= constants.COLLATERAL_BOUND:
+    # Whoever sleeps is judged by debts that are long past: with a deposit anybody has an account judged in time.
+    today: containers.Account = margin.matured(owing, account, now)
+    if margin.collateral(today) + entry.amount >= constants.COLLATERAL_BOUND:
         return codes.REFUNDED, account
-    return codes.OK, self.credited(account, entry.amount)
+    return codes.OK, self.credited(today, entry.amount)
 
 
 @internal

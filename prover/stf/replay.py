@@ -346,9 +346,12 @@ class WorkingState:
         globals.risk = msgspec.structs.replace(globals.risk, debts=owing)
 
     def _credit_fees(self, amount: int) -> None:
-        """Money for the fee account; PROTOCOL.md 4.7."""
-        fees = self.accounts[constants.FEE_ACCOUNT]
-        self.accounts[constants.FEE_ACCOUNT] = custody.credited(fees, amount)
+        """What the fee account earns: as young as any profit; PROTOCOL.md 4.7, 7.9."""
+        if amount > 0:
+            # Settled at once, profit that has to wait could leave as fees of trades with oneself.
+            fees = self.accounts[constants.FEE_ACCOUNT]
+            today = margin.matured(self.globals.risk.debts, fees, self.commitment.timestamp)
+            self._put(constants.FEE_ACCOUNT, msgspec.structs.replace(today, fresh=today.fresh + amount))
 
     def _append_withdrawal(self, recipient: bytes, amount: int) -> None:
         """One leaf of the withdrawals tree; PROTOCOL.md 4.8."""
@@ -533,12 +536,18 @@ class Chunk(WorkingState):
         index: int256 = entry.account
         if entry.account == constants.NEW_ACCOUNT:
             index = globals.next_account
-        code, self.accounts[index] = custody.deposit(entry, index, self._account(index))
+        owing, now = globals.risk.debts, self.commitment.timestamp
+        before = self._account(index)
+        code, account = custody.deposit(entry, index, before, owing, now)
+        if code == codes.OK:
+            self._put(index, account)
         globals.deposited_total += entry.amount
         if code == codes.OK and entry.account == constants.NEW_ACCOUNT:
             globals.next_account += 1
         if code == codes.OK and constants.FEE_ACCOUNT < index < constants.RESERVED_ACCOUNTS:
-            globals.markets[constants.insured_market(index)].fund += entry.amount
+            globals.markets[constants.insured_market(index)].fund += margin.collateral(account) - margin.collateral(
+                before
+            )
         if code == codes.REFUNDED:
             if globals.withdrawal_count < constants.MAX_WITHDRAWALS:
                 self._append_withdrawal(entry.depositor, entry.amount)

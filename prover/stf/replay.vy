@@ -22,7 +22,7 @@ interface ITrading:
 
 
 interface ICustody:
-    def deposit(entry: containers.Deposit, index: int256, account: containers.Account) -> (int256, containers.Account): pure
+    def deposit(entry: containers.Deposit, index: int256, account: containers.Account, owing: containers.Debts, now: int256) -> (int256, containers.Account): pure
     def book(signed: containers.Signed, terms: containers.Terms, index: int256, account: containers.Account, other: containers.Account, slot: containers.Slot) -> containers.Booked: pure
     def enter(tag: int256, risk: containers.Risk, clock: containers.Clock, withdrawal_count: int256, head: uint256, tail: uint256, account: containers.Account) -> containers.Entered: pure
 
@@ -246,6 +246,7 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
     order_account: uint256[43] = empty(uint256[43])
     order_slot: uint256[43] = empty(uint256[43])
     order_count: int256 = 0
+    put: containers.Account[4] = empty(containers.Account[4])
     # What the operations so far have taken of the chunk's room.
     used: Kind = empty(Kind)
     length: int256 = convert(body_length, int256)
@@ -308,6 +309,8 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
         payee: address = containers.NOBODY
         payment: int256 = 0
         fee: int256 = 0
+        # Where the rows stand that it leaves, in this order; 44 for none.
+        put_at: uint256[4] = [44, 44, 44, 44]
         dust: int256 = 0
         debt: int256 = 0
         tail: uint256 = merkle.at(start + 29)
@@ -339,10 +342,10 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                 )
                 code = filled.code
                 if code == codes.OK:
-                    globals.pool = debts.touched(globals.pool, globals.risk.debts, accounts[order_account[maker]], filled.maker, now)
-                    accounts[order_account[maker]] = filled.maker
-                    globals.pool = debts.touched(globals.pool, globals.risk.debts, accounts[order_account[taker]], filled.taker, now)
-                    accounts[order_account[taker]] = filled.taker
+                    put[0] = filled.maker
+                    put_at[0] = order_account[maker]
+                    put[1] = filled.taker
+                    put_at[1] = order_account[taker]
                     slots[order_slot[maker]] = filled.maker_slot
                     slots[order_slot[taker]] = filled.taker_slot
                     fee = filled.fee
@@ -386,13 +389,15 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                 index = globals.next_account
             row: uint256 = self.row(hint, account_count, account_at, index)
             hint = unsafe_add(hint, 1)
-            code, accounts[row] = staticcall ICustody(CUSTODY).deposit(entry, index, accounts[row])
+            code, put[0] = staticcall ICustody(CUSTODY).deposit(entry, index, accounts[row], globals.risk.debts, now)
+            if code == codes.OK:
+                put_at[0] = row
             globals.deposited_total = globals.deposited_total + entry.amount
             if code == codes.OK and entry.account == constants.NEW_ACCOUNT:
                 globals.next_account = globals.next_account + 1
             if code == codes.OK and index > constants.FEE_ACCOUNT and index < constants.RESERVED_ACCOUNTS:
                 insured: int256 = constants.insured_market(index)
-                globals.markets[insured].fund = globals.markets[insured].fund + entry.amount
+                globals.markets[insured].fund = globals.markets[insured].fund + margin.collateral(put[0]) - margin.collateral(accounts[row])
             if code == codes.REFUNDED:
                 if globals.withdrawal_count < constants.MAX_WITHDRAWALS:
                     payee = entry.depositor
@@ -485,15 +490,15 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                             size_after: int256 = abs(encoding.unpack(rescued.account.positions[market]).size)
                             globals.head_lots = max(globals.head_lots - size_before + size_after, 0)
                         if tag != constants.UNWIND:
-                            globals.pool = debts.touched(globals.pool, globals.risk.debts, accounts[rescued_row], rescued.account, now)
-                            accounts[rescued_row] = rescued.account
+                            put[0] = rescued.account
+                            put_at[0] = rescued_row
                         if by_order or paired:
-                            globals.pool = debts.touched(globals.pool, globals.risk.debts, accounts[other_row], rescued.other, now)
-                            accounts[other_row] = rescued.other
+                            put[1] = rescued.other
+                            put_at[1] = other_row
                         if by_order:
                             slots[maker_slot] = rescued.slot
-                        globals.pool = debts.touched(globals.pool, globals.risk.debts, accounts[insurance_row], rescued.insurance, now)
-                        accounts[insurance_row] = rescued.insurance
+                        put[2] = rescued.insurance
+                        put_at[2] = insurance_row
                         listed: containers.Market = globals.markets[market]
                         listed.fund = margin.collateral(rescued.insurance)
                         listed.turned_over = listed.turned_over + rescued.turned_over
@@ -508,18 +513,18 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                     # It ends below zero, which is for deleveraging; beyond its limit; without a price for long; or closed.
                     ended: bool = code == codes.INSOLVENT or code == codes.LIMIT or code == codes.STALE
                     if code == codes.OK:
-                        ended = margin.closed(accounts[rescued_row], globals.head_market, globals.head_lots)
+                        ended = margin.closed(rescued.account, globals.head_market, globals.head_lots)
                     if tag == constants.CLOSE_STEP and ended:
                         if code != codes.INSOLVENT and globals.head_market == constants.MARKETS:
                             # As if the owner had forced a withdrawal of everything.
-                            owner: uint256 = convert(accounts[rescued_row].owner, uint256) << 96
+                            owner: uint256 = convert(rescued.account.owner, uint256) << 96
                             everything: uint256 = (convert(move.account, uint256) << 232) | (convert(constants.EVERYTHING, uint256) << 168)
                             paid: containers.Entered = self.enter(
-                                constants.FORCED_WITHDRAW, globals.risk, clock, globals.withdrawal_count, owner, everything, accounts[rescued_row]
+                                constants.FORCED_WITHDRAW, globals.risk, clock, globals.withdrawal_count, owner, everything, rescued.account
                             )
                             if paid.code == codes.OK:
-                                globals.pool = debts.touched(globals.pool, globals.risk.debts, accounts[rescued_row], paid.account, now)
-                                accounts[rescued_row] = paid.account
+                                put[3] = paid.account
+                                put_at[3] = rescued_row
                                 dust = dust + paid.dust
                                 payee = paid.account.owner
                                 payment = paid.amount
@@ -566,8 +571,8 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
             if code == codes.OK and entered.opened and globals.head_account != 0:
                 code = codes.HEAD_UNFINISHED
             if code == codes.OK:
-                globals.pool = debts.touched(globals.pool, globals.risk.debts, accounts[entered_row], entered.account, now)
-                accounts[entered_row] = entered.account
+                put[0] = entered.account
+                put_at[0] = entered_row
                 dust = entered.dust
                 payee = entered.account.owner
                 payment = entered.amount
@@ -633,12 +638,12 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                 code = booked.code
                 if code == codes.OK:
                     if tag == constants.TRANSFER:
-                        globals.pool = debts.touched(globals.pool, globals.risk.debts, accounts[other_row], booked.other, now)
-                        accounts[other_row] = booked.other
+                        put[0] = booked.other
+                        put_at[0] = other_row
                         if opening:
                             globals.next_account = globals.next_account + 1
-                    globals.pool = debts.touched(globals.pool, globals.risk.debts, accounts[account_row], booked.account, now)
-                    accounts[account_row] = booked.account
+                    put[1] = booked.account
+                    put_at[1] = account_row
                     if tag != constants.CANCEL_ALL:
                         slots[slot_row] = booked.slot
                     fee = booked.fee
@@ -647,10 +652,18 @@ def replay(domain: bytes32, pre_root: bytes32, body: uint256, body_length: uint2
                         payee = encoding.to_address(signed.tail)
                         payment = encoding.bits(head, 16, 64)
 
+        for k: uint256 in range(4):
+            if k == 3 and fee > 0:
+                # What the fee account earns is as young as any profit. A step, which pays whoever leaves, has no fee.
+                put_at[3] = 0
+                put[3] = margin.matured(globals.risk.debts, accounts[0], now)
+                put[3].fresh = put[3].fresh + fee
+            if put_at[k] < 44:
+                globals.pool = debts.touched(globals.pool, globals.risk.debts, accounts[put_at[k]], put[k], now)
+                accounts[put_at[k]] = put[k]
         # At a tick what is still owed is taken too.
         if debt > 0 or (globals.pool.owed > 0 and code == codes.OK and (tag == constants.TICK or tag == constants.FORCED_TICK)):
             globals.pool, globals.risk.debts = debts.take(globals.pool, globals.risk.debts, debt, now)
-        accounts[0].settled = accounts[0].settled + fee
         globals.funding_dust = globals.funding_dust + dust
         if payment != 0:
             leaf: bytes32 = encoding.withdrawal_hash(globals.withdrawal_count, payee, payment)

@@ -167,7 +167,7 @@ class TestC6Orders:
         chunk = python_chunk(traders(), maker_order(), taker_order(post_only=1), fill())
 
         assert chunk.operation_codes[-1] == c.OK
-        paid = chunk.accounts[constants.FEE_ACCOUNT].settled
+        paid = chunk.accounts[constants.FEE_ACCOUNT].fresh
         assert paid > 10_000 * BTC * 100 // constants.PPM * 2
 
     def test_on_a_post_only_order_only_makes(self) -> None:
@@ -566,4 +566,4 @@ class TestOurOwn:
 
         assert outcome.codes == (c.OK, c.WITHDRAWALS_FULL, c.WITHDRAWALS_FULL)
         assert state.commitment.withdrawals_root != containers.NO_HASH
-        assert state.account(constants.FEE_ACCOUNT).settled == 7
+        assert state.account(constants.FEE_ACCOUNT).fresh == 7

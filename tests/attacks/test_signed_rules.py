@@ -204,7 +204,7 @@ class TestM2Indices:
 
         assert chunk.operation_codes == [c.OK] * 20
         assert chunk.globals.next_account == POOL + 1 + 20
-        assert row_of(chunk, constants.FEE_ACCOUNT).settled == 0
+        assert row_of(chunk, constants.FEE_ACCOUNT).fresh == 0
 
     def test_on_each_costs_a_dollar(self) -> None:
         state = stage({})
@@ -213,7 +213,7 @@ class TestM2Indices:
         assert venue.run(state, *self.opening(constants.CREATION_FEE + 1, 20)).codes == (c.OK,) * 20
 
         assert state.globals.next_account == POOL + 1 + 20
-        assert state.account(constants.FEE_ACCOUNT).settled == 20 * DOLLAR
+        assert state.account(constants.FEE_ACCOUNT).fresh == 20 * DOLLAR
         assert [state.account(POOL + 1 + i).settled for i in range(20)] == [1] * 20
         assert conservation(state).sound
 
@@ -239,7 +239,7 @@ class TestM6Dust:
         chunk = python_chunk(traders(), *self.dust(1))
 
         assert chunk.operation_codes[-1] == c.OK
-        assert row_of(chunk, constants.FEE_ACCOUNT).settled == self.fees(1) + self.POSTING < 1_000
+        assert row_of(chunk, constants.FEE_ACCOUNT).fresh == self.fees(1) + self.POSTING < 1_000
 
     def test_on_an_order_is_worth_ten_dollars_or_closes(self) -> None:
         state = traders()
@@ -255,7 +255,7 @@ class TestM6Dust:
         rule_off(monkeypatch, trading, "        taker_fee = taker_fee + posting_fee\n", "        pass\n")
         chunk = python_chunk(traders(), *self.dust(self.LEAST))
 
-        assert row_of(chunk, constants.FEE_ACCOUNT).settled == self.fees(self.LEAST) < 6_000
+        assert row_of(chunk, constants.FEE_ACCOUNT).fresh == self.fees(self.LEAST) < 6_000
 
     def test_off_an_order_that_is_cut_up_pays_for_every_cut(self, monkeypatch: pytest.MonkeyPatch) -> None:
         rule_off(monkeypatch, trading, "    if taken_before == 0:\n", "    if True:\n")
@@ -263,14 +263,14 @@ class TestM6Dust:
         chunk = python_chunk(traders(), maker, taker, *[fill(1)] * self.LEAST)
 
         assert chunk.operation_codes == [c.OK] * (self.LEAST + 2)
-        assert row_of(chunk, constants.FEE_ACCOUNT).settled == self.LEAST * (self.fees(1) + self.POSTING)
+        assert row_of(chunk, constants.FEE_ACCOUNT).fresh == self.LEAST * (self.fees(1) + self.POSTING)
 
     def test_on_posting_is_paid_once_and_as_signed(self) -> None:
         state = traders()
         assert_refused(state, *self.dust(self.LEAST, max_posting_fee=self.POSTING - 1), code=c.FEE_ABOVE_MAXIMUM)
         maker, taker, _ = self.dust(self.LEAST, max_posting_fee=self.POSTING)
         assert venue.run(state, maker, taker, *[fill(1)] * self.LEAST).codes == (c.OK,) * (self.LEAST + 2)
-        assert state.account(constants.FEE_ACCOUNT).settled == self.LEAST * self.fees(1) + self.POSTING
+        assert state.account(constants.FEE_ACCOUNT).fresh == self.LEAST * self.fees(1) + self.POSTING
 
 
 class TestD1FreeOperations:
@@ -308,5 +308,5 @@ class TestD1FreeOperations:
             assert_refused(state, *self.cancels(1, max_posting_fee=most), code=c.FEE_ABOVE_MAXIMUM)
         assert venue.run(state, *self.cancels(6)).codes == (c.OK,) * 4 + (c.INSOLVENT,) * 2
         assert state.account(ATTACKER).settled == 0
-        assert state.account(constants.FEE_ACCOUNT).settled == 2 * DOLLAR
+        assert state.account(constants.FEE_ACCOUNT).fresh == 2 * DOLLAR
         assert conservation(state).sound

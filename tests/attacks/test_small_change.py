@@ -117,7 +117,7 @@ class TestOneLotFarming:
         """Fees of both sides for so many fills, and lots that changed hands."""
         chunk = python_chunk(self.state(), *self.trade(fills))
         assert set(chunk.operation_codes) == {c.OK}
-        return row_of(chunk, constants.FEE_ACCOUNT).settled, size_of(row_of(chunk, ATTACKER))
+        return row_of(chunk, constants.FEE_ACCOUNT).fresh, size_of(row_of(chunk, ATTACKER))
 
     def test_off_single_lots_trade_for_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         rule = "margin.ceil_div(size * price * market."

@@ -20,7 +20,7 @@ from prover.stf.replay import HEAD_ENDS
 from tests.soak.histories import History
 from tests.soak.ledger import FIRST, Ledger, Step
 from tests.soak.margin_queue import Queue
-from tests.soak.readings import Ages, all_money, ceil, sign
+from tests.soak.readings import all_money, ceil, sign
 from tests.soak.rescuing import probe_lots
 from tests.vectors.law_table import NAMES, UNKNOWN
 
@@ -133,9 +133,9 @@ class Watch(Queue):
             return set()
         opening = entry.account == constants.NEW_ACCOUNT
         index = self.ledger.globals.next_account - 1 if opening else entry.account
-        self.ages.setdefault(index, Ages()).settled += entry.amount
+        self._arrived(index).settled += entry.amount
         self.accepted["insurance_deposit"] += index < FIRST
-        self._aged(index, False)
+        self._aged(index, not opening)
         return {index}
 
     def _payment(self) -> set[int]:

@@ -413,14 +413,15 @@ class Readings:
         row, ages = self.ledger.account(number), self.ages.setdefault(number, Ages())
         told = f"account {number}: {all_money(row)} not {ages.total}"
         self.claim(all_money(row) == ages.total, "money", told)
-        if was_settled and number >= FIRST:
+        if was_settled and (number >= FIRST or number == constants.FEE_ACCOUNT):
             expected = ages.at(self.epoch)
             found = (row.settled, row.older, row.fresh)
             self.claim(found == expected, "ages", f"account {number}: {found} not {expected}")
 
     def _fees(self, amount: int) -> None:
-        self.ages.setdefault(constants.FEE_ACCOUNT, Ages()).settled += amount
-        self._aged(constants.FEE_ACCOUNT, False)
+        if amount > 0:
+            self._arrived(constants.FEE_ACCOUNT).book(amount, self.epoch)
+        self._aged(constants.FEE_ACCOUNT, amount > 0)
 
     def _paid_out(self) -> int:
         """What has left the venue in this step."""

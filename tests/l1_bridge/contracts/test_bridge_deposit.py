@@ -12,8 +12,8 @@ from tests.l1_bridge.evm import Evm, Reverted, compile_stub
 from tests.l1_bridge.harness import DEPOSITOR, DOLLAR, NEW_ACCOUNT, PARAMETERS, STRANGER, TRADER, Harness
 
 TAKES_A_FEE, RETURNS_FALSE, REVERTS, CALLS_BACK = 1, 2, 3, 4
-# 3 seconds per 60 kilogas, 80 kilogas a deposit
-SPACING = 4
+# 3 seconds per 60 kilogas, 100 kilogas a deposit
+SPACING = 5
 
 
 def enqueued(venue: Harness, **named: int | bytes) -> Enqueued:
@@ -72,14 +72,14 @@ def fast(stub_referee: Artifact) -> Harness:
 
 
 def test_a_flood_of_light_entries_puts_deadlines_off_by_what_they_weigh(fast: Harness) -> None:
-    """With a second for 600 kilogas a deposit of 80 adds a second in seven or eight, and not one each."""
+    """With a second for 600 kilogas a deposit of 100 adds a second in six, and not one each."""
     start = fast.evm.now
     due = [enqueued(fast).due_at - start for _ in range(16)]
 
-    assert due == [80 * count // 600 for count in range(16)] == [0] * 8 + [1] * 7 + [2]
+    assert due == [100 * count // 600 for count in range(16)] == [0] * 6 + [1] * 6 + [2] * 4
     assert [entry(fast, index).due_at - start for index in range(16)] == due
     fast.evm.now += 1
-    assert enqueued(fast).due_at - start == 80 * 16 // 600
+    assert enqueued(fast).due_at - start == 100 * 16 // 600
 
 
 @pytest.mark.parametrize("account_index", [0, NEW_ACCOUNT])

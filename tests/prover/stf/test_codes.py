@@ -298,7 +298,7 @@ CHANGES: Final[list[tuple[str, Operations, Callable[[State], Any], Any]]] = [
     ("fill", [sell(), buy(), fill(7)], lambda s: s.slot(TAKER << 8 | 1), containers.Slot(3, 7)),
     ("fill", [sell(), buy(), fill(7)], lambda s: s.account(TAKER).positions[0].cost, 7 * BTC),
     # ceil(7 * 600_000 * 100 / 10^6) + ceil(7 * 600_000 * 450 / 10^6) + 500
-    ("fill", [sell(), buy(), fill(7)], lambda s: s.account(0).settled, 420 + 1_890 + 500),
+    ("fill", [sell(), buy(), fill(7)], lambda s: s.account(0).fresh, 420 + 1_890 + 500),
     ("fill", [sell(), buy(), fill(7)], lambda s: s.globals.markets[0].open_interest, 7),
 ]
 

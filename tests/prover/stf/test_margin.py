@@ -281,7 +281,7 @@ class TestTrade:
         # ceil(600,000 * 100 / 10^6) and ceil(600,000 * 450 / 10^6) + 500.
         assert margin.collateral(state.account(17)) == 1_000 * DOLLAR - 60
         assert margin.collateral(state.account(18)) == 1_000 * DOLLAR - 270 - 500
-        assert state.account(0).settled == 60 + 270 + 500
+        assert state.account(0).fresh == 60 + 270 + 500
 
 
 def test_a_credited_account_differs_in_its_collateral_alone() -> None:

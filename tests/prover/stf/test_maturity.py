@@ -226,7 +226,8 @@ class TestWhatComesIn:
         state = state_of(account(collateral=0, fresh=50 * DOLLAR))
         now = venue.later(state, NOW + EPOCH)
         assert venue.run(state, venue.deposit(OWNERS[1], DOLLAR, TRADER), timestamp=now).codes == (c.OK,)
-        assert parts(state.account(TRADER)) == (DOLLAR, 0, 50 * DOLLAR)
+        # Older by the epoch that has passed, as at any touch, and by no more.
+        assert parts(state.account(TRADER)) == (DOLLAR, 50 * DOLLAR, 0)
         assert venue.run(state, venue.withdrawal(state, TRADER, DOLLAR, now), timestamp=now).codes == (c.OK,)
         assert parts(state.account(TRADER)) == (0, 50 * DOLLAR, 0)
 

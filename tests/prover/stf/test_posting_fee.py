@@ -29,7 +29,7 @@ def fees_taken(cuts: list[int], max_posting_fee: int = FEE) -> tuple[list[int], 
     outcome = venue.run(
         state, venue.signed_order(maker, venue.KEYS[1]), venue.signed_order(taker, venue.KEYS[2]), *fills
     )
-    return list(outcome.codes[2:]), state.account(0).settled
+    return list(outcome.codes[2:]), state.account(0).fresh
 
 
 def test_an_order_cut_into_many_fills_pays_it_once() -> None:
@@ -91,7 +91,7 @@ def test_a_request_pays_the_youngest_money_first(
     state = funded(*before)
     assert venue.run(state, request(tag)).codes == (codes.OK,)
     assert ages(state.account(17)) == after
-    assert state.account(constants.FEE_ACCOUNT).settled == FEE
+    assert state.account(constants.FEE_ACCOUNT).fresh == FEE
     assert conservation(state).sound
 
 
@@ -100,9 +100,9 @@ def test_a_request_that_signed_less_is_not_posted(tag: int) -> None:
     state, amount = funded(10 * FEE), int(tag in PAYMENTS)
     for most in (0, FEE - 1):
         assert venue.run(state, request(tag, amount, most)).codes == (codes.FEE_ABOVE_MAXIMUM,)
-    assert state.account(constants.FEE_ACCOUNT).settled == 0
+    assert state.account(constants.FEE_ACCOUNT).fresh == 0
     assert venue.run(state, request(tag, amount, 2**24 - 1)).codes == (codes.OK,)
-    assert state.account(constants.FEE_ACCOUNT).settled == FEE
+    assert state.account(constants.FEE_ACCOUNT).fresh == FEE
 
 
 @pytest.mark.parametrize("tag", MOVES_NOTHING)
@@ -133,6 +133,6 @@ def test_a_transfer_to_a_new_account_pays_both_fees() -> None:
     fields = {"amount": 2 * venue.DOLLAR, "other": constants.NEW_ACCOUNT, "max_posting_fee": FEE}
     signed = venue.signed_request(constants.TRANSFER, venue.request(17, **fields), venue.KEYS[1])
     assert venue.run(state, signed).codes == (codes.OK,)
-    assert state.account(constants.FEE_ACCOUNT).settled == constants.CREATION_FEE + FEE
+    assert state.account(constants.FEE_ACCOUNT).fresh == constants.CREATION_FEE + FEE
     assert state.account(17).settled == venue.DOLLAR - FEE
     assert state.account(20).settled == 2 * venue.DOLLAR - constants.CREATION_FEE

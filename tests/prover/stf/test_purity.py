@@ -121,7 +121,9 @@ def test_capacities_follow_from_the_law_s_room() -> None:
 
     assert constants.MAX_ACCOUNT_ROWS == constants.MAX_ACCOUNT_REFERENCES + 1
     assert constants.MAX_LEAVES == constants.MAX_ACCOUNT_ROWS + constants.MAX_SLOT_REFERENCES
-    assert set(re.findall(r"Account\[(\d+)\]", replay)) == {str(constants.MAX_ACCOUNT_ROWS)}
+    # An operation leaves three rows, and the fee account's.
+    assert set(re.findall(r"Account\[(\d+)\]", replay)) == {str(constants.MAX_ACCOUNT_ROWS), "4"}
+    assert f"put_at: uint256[4] = [{', '.join([str(constants.MAX_ACCOUNT_ROWS)] * 4)}]" in replay
     assert set(re.findall(r"Slot\[(\d+)\]", replay)) == {str(constants.MAX_SLOT_REFERENCES)}
     assert set(re.findall(r"Order\[(\d+)\]", replay)) == {str(constants.MAX_ORDERS)}
     assert set(re.findall(r"DynArray\[int256, (\d+)\]", replay)) == {str(constants.MAX_OPERATIONS)}

@@ -756,7 +756,7 @@ def test_withdrawals_and_transfers() -> None:
 
 def test_a_transfer_opens_an_account_of_its_owner() -> None:
     world = World(2)
-    fees = world.engine.account(constants.FEE_ACCOUNT).settled
+    fees = world.engine.account(constants.FEE_ACCOUNT).fresh
     second = FIRST + 2
     new = {"amount": 100 * DOLLAR, "other": constants.NEW_ACCOUNT}
     for slot, amount, code in ((8, constants.CREATION_FEE, codes.TOO_SMALL), (9, 10**12, codes.COLLATERAL)):
@@ -769,7 +769,7 @@ def test_a_transfer_opens_an_account_of_its_owner() -> None:
     row = world.engine.account(second)
     assert (row.owner, row.settled) == (owner(0), 100 * DOLLAR - constants.CREATION_FEE)
     assert (
-        world.engine.account(constants.FEE_ACCOUNT).settled
+        world.engine.account(constants.FEE_ACCOUNT).fresh
         == fees + constants.CREATION_FEE + world.engine.globals.posting_fee
     )
     assert world.request(constants.TRANSFER, 0, slot=7, amount=DOLLAR, other=second).opened is None
