@@ -125,7 +125,7 @@ async def watching(world: World, node: L1Node, kind: type[L1Client] = L1Client, 
 async def asked_again(guard: Watch, times: int = 20) -> None:
     """Waits until a guard that runs has asked its L1 so many times more."""
     until, count = trio.Event(), 0
-    ask = guard.challenger._client.call
+    ask = guard.challenger._nodes.followed.call
 
     async def counted(*arguments: Any, **options: Any) -> Any:
         nonlocal count
@@ -134,7 +134,7 @@ async def asked_again(guard: Watch, times: int = 20) -> None:
             until.set()
         return await ask(*arguments, **options)
 
-    guard.challenger._client.call = counted  # type: ignore[method-assign]
+    guard.challenger._nodes.followed.call = counted  # type: ignore[method-assign]
     await until.wait()
 
 

@@ -198,7 +198,7 @@ async def test_a_log_that_nobody_tells_leaves_a_reason_and_is_asked_for_from_dee
         await challenger.run(once=True)
         agreed = replay.records.blocks()[-1].number
         await world.deposit(2)
-        challenger._client = challenger._nodes._client = lying
+        challenger._nodes._client = lying
         challenger._follower = challenger._follow()
         with structlog.testing.capture_logs() as logs:
             await challenger.run(once=True)
