@@ -132,9 +132,7 @@ def test_whoever_owes_and_holds_nothing_is_called(dollars: int) -> None:
 
 
 @pytest.mark.parametrize(("won", "touched"), [((3_000, 5_000), [1]), ((1_500, 1_000), [0, 1]), ((1_500, 2), [0])])
-def test_whoever_has_won_it_where_the_market_is_over_is_touched_before(
-    won: tuple[int, int], touched: list[int]
-) -> None:
+def test_who_has_won_it_where_a_market_is_over_is_touched_first(won: tuple[int, int], touched: list[int]) -> None:
     rows = {
         FIRST + place: held(BITCOIN, 0, BTC - dollars * DOLLAR // BITCOIN, owner=OWNERS[2])
         for place, dollars in enumerate(won)

@@ -96,7 +96,7 @@ def test_a_healthy_account_is_not_rescued(trader: Shell, stranger: Shell) -> Non
     rescue = ("force", "rescue", "--target", account, "--market", "BTC")
     # Without a position there is nothing that could ever be rescued.
     line, _ = stranger.fails(14, *rescue)
-    assert "OVERFILLED" in line
+    assert "HEALTHY" in line
     order = ("order", "--market", "BTC", "--size", "0.01", "--time-in-force", "ioc")
     trader.json(*order, "--side", "buy", "--price", "70000")
     assert trader.json("positions")["accounts"][0]["positions"]
@@ -113,7 +113,7 @@ def test_ticks_stand_right_in_front_of_the_rescue_that_they_are_evidence_for(tra
     # Of no signer at all: consumed by the law with a code of its own, and in front of the rescue.
     tick = ("--tick", "0x06" + bytes(8).hex())
     line, _ = stranger.fails(14, *rescue, *tick * 3)
-    assert "OVERFILLED" in line
+    assert "HEALTHY" in line
     line, _ = stranger.fails(2, *rescue, *tick * 4)
     assert "at most 3 ticks" in line
 
