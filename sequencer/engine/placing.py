@@ -172,6 +172,10 @@ def _check_asked(orders: Orders, arrival: Arrival, held: containers.Order | None
     life = orders.lives.find(*place)
     if entry is None and (life is None or life.filled == 0):
         return refused(codes.NO_ORDER, "The order that it comes after is not open, and was not filled.")
+    if entry is not None and entry.reduce_only == 1:
+        return refused(
+            codes.MISMATCHED, "It comes after an order that may open a position: a reduce-only one does not."
+        )
     if life is None or (place[0], life.market, 1 - life.side) != (order.account, order.market, order.side):
         return refused(codes.MISMATCHED, "It comes after an order of its account and market, of the other side.")
     return life.filled == 0
@@ -264,8 +268,9 @@ def _is_covered(orders: Orders, chunk: Chunk, tried: Tried, held: containers.Ord
     if order.reduce_only == 1 or left == 0:
         return True
     open = _beside(orders, chunk.globals.risk, order, held)
-    if not open and not is_armed:
-        # Alone it stands for no more than its fill at the limit, which the law has just taken.
+    if not open and not is_armed and order.time_in_force != constants.GOOD_TILL_TIME:
+        # Alone it stands for no more than its fill now, which the law has just taken. What may rest is another thing:
+        # the law counts as a gain what its limit is better than the price, and nobody has sold to it yet.
         return True
     if not needs_more(chunk.globals.risk, peek_account(chunk, order.account), open, order, left, is_armed):
         return True

@@ -2,7 +2,7 @@
 
 Per market the worse of two counts: every buy filled, or every sell. A side that can only shrink the position reserves
 nothing, nor does a reduce-only order. What an order's limit is worse than the price at which it may be filled counts
-in full: the oracle price, or the trigger price of an order that waits for it.
+in full: the oracle price, or the trigger price of an order that waits for it. What it is better by takes nothing off.
 """
 
 from collections.abc import Mapping

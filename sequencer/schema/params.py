@@ -210,8 +210,8 @@ class SignedOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     client_id: the caller's own name for the order, by which it can be asked for. self_trade: where it meets an order of
     its owner, its rest leaves, or the other one does, or both lose what they have in common. group: of an account's
     orders with the same number, other than 0, one cancels the other. after: the order_id of an order that has to have a
-    fill before this one, reduce-only and with a trigger, does anything. replaces: the order_id of the order that has to
-    stand in the slot, or this one is refused.
+    fill before this one, reduce-only and with a trigger, does anything, and is not reduce-only itself. replaces: the
+    order_id of the order that has to stand in the slot, or this one is refused.
     """
 
     order: OrderFields

@@ -52,13 +52,16 @@ def end_entry(committing: Committing, terms: Terms | None) -> list[AnyEffect]:
 def _end_followers(committing: Committing, entry: Place, by: Accepted | None) -> list[AnyEffect]:
     """An entry is gone: what still waits for it leaves, or waits for the order that has taken its slot.
 
-    by: that order, where it is open or has fills. It has to be of the same market and side.
+    by: that order, where it is open or has fills. It has to be of the same market and side, and no reduce-only one.
+    Invariant: no entry is reduce-only, so that nothing that leaves with a position has orders that wait for it.
     """
+    taker = None if by is None else committing.orders.standing(place_of(by.order))
+    is_reducing = taker is not None and taker.reduce_only == 1
     effects: list[AnyEffect] = []
     for order in _standing(committing, entry):
         if not committing.orders.signed(order).dormant:
             continue
-        if by is not None and (by.market, 1 - by.side) == (order.market, order.side):
+        if by is not None and not is_reducing and (by.market, 1 - by.side) == (order.market, order.side):
             committing.orders.hang(order, by.order)
         else:
             effects.append(committing.leave(order, Reason.LINKED))

@@ -11,6 +11,7 @@ from sequencer.engine.engine import Engine
 from sequencer.engine.reservation import NOTHING, Sums, cover, most_lots, with_lots
 from sequencer.sequencing.staged_store import BufferedStore
 from sequencer.views.account import outlook
+from sequencer.views.preview import preview_order
 from tests.sequencer.node_world import (
     BTC,
     BUY,
@@ -201,6 +202,29 @@ def test_a_limit_worse_than_the_price_counts_in_full() -> None:
     # One that waits is measured by the price at which it fires.
     assert world.order(0, SELL, PRICE - 700, 500, slot=2, trigger=BELOW, trigger_price=PRICE - 500).code == 0
     assert world.open(0)[BTC] == Sums(2_000, 500, 2_000 * 2_000, 500 * 200)
+
+
+def test_what_may_rest_is_worth_no_gain_at_its_own_limit() -> None:
+    """The law values a fill at its limit: a sixth below the price it would bear an order of any size."""
+    world, whole = World(3, dollars=100), 1_000_000
+    for limit, side in ((PRICE * 5 // 6, BUY), (PRICE * 7 // 6, SELL)):
+        refused = world.order(0, side, limit, whole)
+        most = refused.most_lots
+        assert (refused.code, most) == (codes.MARGIN, 100 * DOLLAR * 50 // PRICE)
+        foreseen = preview_order(world.engine, order(world.now, FIRST, side, limit, whole), world.now)
+        assert foreseen.code == codes.MARGIN
+        assert world.order(0, side, limit, most + 1).code == codes.MARGIN
+        assert world.order(0, side, limit, most).status == "resting"
+        world.request(constants.CANCEL, 0, slot=1)
+        world.now += 1
+    # What is filled now or never has its gain at once.
+    small = 100 * DOLLAR * 50 // PRICE // 2
+    for seller in (1, 2):
+        assert world.order(seller, SELL, PRICE * 995 // 1_000, small + 100).status == "resting"
+    more = 2 * small + 200
+    assert world.order(0, BUY, PRICE * 995 // 1_000, more).code == codes.MARGIN
+    assert world.order(0, BUY, PRICE * 995 // 1_000, more, time_in_force=IOC).status == "filled"
+    world.check()
 
 
 def test_an_order_that_is_replaced_counts_no_more() -> None:

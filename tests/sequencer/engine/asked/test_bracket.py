@@ -187,6 +187,21 @@ def test_an_entry_that_left_without_a_fill_has_no_followers_any_more() -> None:
     assert child(world, STOP, entry).code == codes.NO_ORDER
 
 
+def test_nothing_waits_for_an_order_that_only_reduces() -> None:
+    """It leaves with the position that it reduces, and no fill of it would ever wake them."""
+    world = World(2)
+    world.order(0, SELL, PRICE, slot=9)
+    assert world.order(1, BUY, PRICE, time_in_force=IOC).status == "filled"
+    bracket(world)
+    world.now += 1
+    entry = order_name(FIRST, ENTRY, world.now)
+    moved = world.order(0, BUY, PRICE - 100, slot=ENTRY, reduce_only=1)
+    assert (moved.status, ends(moved), world.waiting()) == ("resting", [STOP, TARGET], [])
+    assert child(world, STOP, entry).code == codes.MISMATCHED
+    assert world.waiting() == []
+    world.check()
+
+
 def test_a_dormant_order_ends_with_its_time() -> None:
     world = World(2)
     entry = order_name(FIRST, ENTRY, world.now)
