@@ -104,10 +104,10 @@ def opened(
     limits: EngineLimits | None = None,
     **options: Any,
 ) -> tuple[Sequencer, Clock, Ear]:
-    """A venue over a journal in `directory`."""
+    """A venue over a journal in `directory`. Nothing is sealed by the machine's clock unless a test says so."""
     clock, ear = Clock(), Ear()
     engine = Engine(BufferedStore(store or genesis_store()), DOMAIN, limits)
-    venue = kind(engine, Journal(directory, LIMITS, disk), clock, **options)
+    venue = kind(engine, Journal(directory, LIMITS, disk), clock, **{"seal_seconds": 1e9, **options})
     venue.listeners.append(ear)
     return venue, clock, ear
 
@@ -326,7 +326,7 @@ async def test_a_restart_goes_on_where_the_journal_ends(tmp_path: Path) -> None:
 async def test_what_an_order_overflowed_outlives_a_death_before_the_next_chunk_is_sealed(tmp_path: Path) -> None:
     store = genesis_store()
     async with trio.open_nursery() as nursery:
-        venue, clock, _ = opened(tmp_path, store, seal_seconds=1e9)
+        venue, clock, _ = opened(tmp_path, store)
         await nursery.start(venue.run)
         await fund(venue, 34)
         await venue.submit(b"")
@@ -567,7 +567,7 @@ async def test_exits_are_paid_for_within_the_same_bound_after_a_restart(tmp_path
 
     taken: list[bool] = []
     for place, (sealed, open_) in enumerate(((6, 4), (0, 10))):
-        venue, clock, _ = opened(tmp_path, store, seal_seconds=1e9)
+        venue, clock, _ = opened(tmp_path, store)
         async with trio.open_nursery() as nursery:
             await nursery.start(venue.run)
             if place == 0:
@@ -644,7 +644,7 @@ async def test_a_caller_who_gives_up_takes_nothing_from_the_others(tmp_path: Pat
 
 
 async def test_concurrent_callers_are_answered_each_for_himself(tmp_path: Path, nursery: trio.Nursery) -> None:
-    venue, clock, ear = opened(tmp_path, seal_seconds=1e9)
+    venue, clock, ear = opened(tmp_path)
     await nursery.start(venue.run)
     await fund(venue, 40)
     answers: dict[int, Processed] = {}
