@@ -157,6 +157,9 @@ class Operations:
                 answers.append(self._answered(given, signed, next(outcomes)))
             except CallError as error:
                 answers.append(AnsweredOrder(error=RefusedCall(**error.body())))
+        if any(given.cancel is not None for given in params.orders):
+            # What is told of cancelled orders may be newer than the batch.
+            await self._venue.durable()
         return answers
 
     def _read(self, given: BatchItem) -> tuple[SignedOperation, Terms | None]:

@@ -93,6 +93,22 @@ async def test_a_cancel_names_its_order_and_hears_what_became_of_it(desk: Desk) 
     assert again["cancelled"]["receipt"]["slot"] == 3
 
 
+async def test_what_is_told_of_a_cancelled_order_is_in_the_journal(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fill of another call may come between the batch and its answer."""
+    awaited: list[int] = []
+    durable = desk.venue.durable
+
+    async def counted() -> None:
+        awaited.append(len(awaited))
+        await durable()
+
+    monkeypatch.setattr(desk.venue, "durable", counted)
+    await sent(desk, given(desk, 0, SELL, PRICE, slot=3, client="mine"))
+    assert awaited == []
+    (told,) = await sent(desk, cancel(desk, 0, 3, client_id="mine"))
+    assert (told["result"]["status"], awaited) == ("cancelled", [0])
+
+
 async def test_a_cancel_of_another_slot_than_that_of_the_order_it_names_is_refused(desk: Desk) -> None:
     await sent(desk, given(desk, 0, SELL, PRICE, slot=3, client="mine"), given(desk, 0, SELL, PRICE + 1, slot=4))
     answers = await sent(
