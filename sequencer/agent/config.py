@@ -4,6 +4,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
+import httpx
 import msgspec
 
 from prover.stf import constants
@@ -121,6 +122,19 @@ def read_config(path: Path) -> Config:
         raise BadInput(f"{path}: {len(config.tasks)} tasks, at most {MOST_TASKS} are taken")
     if config.top_up is not None and config.top_up.from_account == config.account:
         raise BadInput(f"{path}: top_up takes from another account than it gives to")
+    for place, url in enumerate(config.alerts.webhooks, 1):
+        # Its path is a secret.
+        if not _is_web(url):
+            raise BadInput(f"{path}: webhook {place} of alerts is no http or https URL with a host")
     if any(not command for command in config.alerts.commands):
         raise BadInput(f"{path}: a command of alerts is empty")
     return config
+
+
+def _is_web(url: str) -> bool:
+    """Whether whoever sends to it understands it."""
+    try:
+        parsed = httpx.URL(url)
+        return parsed.scheme in ("http", "https") and bool(parsed.host)
+    except (httpx.InvalidURL, ValueError):
+        return False

@@ -167,11 +167,15 @@ class Journal(Story):
 
     def add(self, record: Record) -> None:
         """Writes a line; returns once it is on the disk."""
+        line = msgspec.json.encode(record) + b"\n"
         try:
-            os.write(self._file.fileno(), msgspec.json.encode(record) + b"\n")
+            written = os.write(self._file.fileno(), line)
             os.fsync(self._file.fileno())
         except OSError as error:
             raise WalletError(f"the agent's journal cannot be written: {error.strerror}") from None
+        if written < len(line):
+            # A disk that fills takes a part and says nothing; the next start cuts it off.
+            raise WalletError("the agent's journal cannot be written: the disk took a part of a line")
         self.take(record)
 
 

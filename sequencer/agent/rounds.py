@@ -67,6 +67,10 @@ class Round:
             if seen is None:
                 raise NotYet(f"task {task.name}: the node shows no market {market.name}")
             self._check_terms(task, market, seen)
+        if self._config.top_up is not None:
+            # Not only when the margin call is there.
+            for text in (self._config.top_up.amount, self._config.top_up.most_a_day):
+                parse_money(text)
 
     def _check_terms(self, task: Twap | Keep | Trail, market: ListedMarket, seen: MarketView) -> None:
         if isinstance(task, Keep):

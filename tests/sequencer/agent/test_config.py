@@ -78,6 +78,9 @@ def test_a_whole_configuration(tmp_path: Path) -> None:
         ("account = 17", 'account = "17"', "account"),
         ("account = 17", "account = ", "no configuration"),
         ('[["notify-send", "catenary"]]', "[[]]", "command of alerts is empty"),
+        ('hook"]', 'hook", "http://a:b/"]', "webhook 2 of alerts"),
+        ("https://example", "ftp://example", "webhook 1 of alerts"),
+        ("https://example.org", "https://xn--", "webhook 1 of alerts"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, sentence: str) -> None:

@@ -1,5 +1,6 @@
 """The journal comes back as it was, cut off or not; what is damaged, or held by another, is refused."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,20 @@ def test_a_line_that_a_crash_cut_off_was_never_sent(tmp_path: Path) -> None:
     with Journal(path) as journal:
         assert journal.of("t").began == LINES[0]
         journal.add(signed("0xc"))
+    assert read_story(path).of("t").orders == 1
+
+
+def test_a_line_that_a_full_disk_takes_a_part_of_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    with Journal(path := tmp_path / "j") as journal:
+        journal.add(LINES[0])
+        monkeypatch.setattr(os, "write", lambda file, line: write(file, line[:5]))
+        with pytest.raises(WalletError, match="a part of a line"):
+            journal.add(signed("0xa"))
+        monkeypatch.undo()
+        assert journal.of("t").orders == 0
+    with Journal(path) as again:
+        again.add(signed("0xa"))
     assert read_story(path).of("t").orders == 1
 
 

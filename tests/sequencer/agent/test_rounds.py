@@ -328,6 +328,8 @@ def test_a_margin_call_is_told_where_it_rises_and_dollars_come_within_their_limi
                            interval_seconds=15, slippage="1")]},
             "worth less than the least order",
         ),
+        ({"top_up": TopUp(from_account=99, owner_keystore="default", at_percent=80, amount="5", most_a_day="many")},
+         "many"),
     ],
 )  # fmt: skip
 def test_what_could_never_be_done_is_said_at_the_start(
