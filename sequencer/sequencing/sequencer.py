@@ -134,6 +134,8 @@ class Sequencer:
         # Set once what is being processed is durable.
         self._is_durable = trio.Event()
         self._is_durable.set()
+        # Whether all that the engine shows is durable, answered and told.
+        self.is_told = True
         # What the journal's last sync took.
         self.sync_seconds = 0.0
         self.replayed = self._replay()
@@ -318,6 +320,7 @@ class Sequencer:
         records: list[bytes] = []
         done: list[_Waiting] = []
         self._is_durable = trio.Event()
+        self.is_told = False
         for waiting in group:
             if done and self._has_to_wait(waiting):
                 break
@@ -359,6 +362,7 @@ class Sequencer:
             if isinstance(waiting.outcome, Processed) and waiting.outcome.changed:
                 for listener in self.listeners:
                     listener.sequenced(waiting.outcome)
+        self.is_told = True
         for ended in self.ended:
             ended()
 

@@ -118,6 +118,9 @@ class Channels:
         """Nobody's key in particular."""
         return []
 
+    def settle(self) -> None:
+        """Nobody waits to join."""
+
     def sequence(self, channel: str) -> int:
         """How often a channel was told."""
         return sum(name == channel for name, _ in self.told)

@@ -42,6 +42,7 @@ class Methods:
         """sign: 64 compact bytes of a digest, by the key that posts."""
         engine = venue.engine
         self._durable = venue.durable
+        self._is_told = lambda: venue.is_told
         self._book_limits = engine.limits.book
         rankings, calls, drafter = Rankings(engine), MarginCalls(engine), Drafter(engine, now_ms)
         self.markets = Markets(engine)
@@ -61,6 +62,7 @@ class Methods:
 
     def open_feeds(self, feeds: Feeds) -> None:
         """Opens the channels."""
+        feeds.is_told = self._is_told
         self._channels.open(feeds)
 
     def sequenced(self, outcome: Processed) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
+import trio
+
 from sequencer.api.methods.lookup import NO_ACCOUNT, NO_MARKET, require_account, require_market
 from sequencer.api.rpc.errors import CURSOR_GONE, CURSOR_UNKNOWN, INVALID_PARAMS, CallError
 from sequencer.api.rpc.handlers import method
@@ -146,7 +148,11 @@ class Past:
             chosen = list(range(engine.globals.market_count))
         else:
             chosen = [require_market(engine, params.market)]
-        told = [statistics_view(engine.globals, market, self._history.day(market, now), now) for market in chosen]
+        told: list[StatisticsView] = []
+        for market in chosen:
+            told.append(statistics_view(engine.globals, market, self._history.day(market, now), now))
+            # A day is made of its minutes: others have their turn between two markets.
+            await trio.lowlevel.checkpoint()
         await self._durable()
         return told
 

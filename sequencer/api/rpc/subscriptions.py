@@ -2,9 +2,11 @@
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import msgspec
+import trio
 
 from sequencer.api.rpc.errors import (
     ALREADY_SUBSCRIBED,
@@ -133,6 +135,10 @@ class Feeds:
         self._families: dict[str, Callable[[str], Snapshot | None]] = {}
         self._opened_count = 0
         self._subscription_count = 0
+        # Whether all that snapshots show was told; who tells says so, and calls `settle` once it is.
+        self.is_told: Callable[[], bool] = lambda: True
+        # Who has come while it was not.
+        self._joining: dict[trio.Event, Callable[[], None]] = {}
 
     def declare(self, *channels: Channel) -> None:
         """Says what is told on channels, before they are opened."""
@@ -194,6 +200,34 @@ class Feeds:
         errors=(NO_CHANNEL, NOT_STREAMING, ALREADY_SUBSCRIBED, TOO_MANY_SUBSCRIPTIONS),
     )
     async def subscribe(self, params: Subscribe, call: Call) -> Subscribed:
+        """Invariant: a snapshot shows nothing that a message behind it tells again, nor what may yet be lost."""
+        if self.is_told():
+            return self._join(params, call)
+        answers: list[Subscribed | CallError] = []
+        has_joined = trio.Event()
+        self._joining[has_joined] = partial(self._join_late, params, call, answers)
+        try:
+            await has_joined.wait()
+        finally:
+            self._joining.pop(has_joined, None)
+        if isinstance(answers[0], CallError):
+            raise answers[0]
+        return answers[0]
+
+    def settle(self) -> None:
+        """All that is shown was told: whoever came meanwhile joins, in this turn."""
+        joining, self._joining = self._joining, {}
+        for has_joined, join in joining.items():
+            join()
+            has_joined.set()
+
+    def _join_late(self, params: Subscribe, call: Call, answers: list[Subscribed | CallError]) -> None:
+        try:
+            answers.append(self._join(params, call))
+        except CallError as error:
+            answers.append(error)
+
+    def _join(self, params: Subscribe, call: Call) -> Subscribed:
         session, subscriber = call.session, call.session.subscriber
         if subscriber is None:
             raise CallError(NOT_STREAMING)

@@ -105,7 +105,8 @@ class Channels:
         return None if not self._is_account(key) else lambda: open_orders(self._engine, int(key))
 
     def _is_account(self, key: str) -> bool:
-        is_number = key.isascii() and key.isdigit() and len(key) <= 8
+        # Of one spelling: on a channel of another nothing would ever be told.
+        is_number = key.isascii() and key.isdigit() and len(key) <= 8 and key == str(int(key))
         return is_number and int(key) < self._engine.globals.next_account
 
     def _open_markets(self, feeds: Feeds) -> None:
@@ -160,6 +161,7 @@ class Channels:
         if self._engine.globals.tick_time != self._looked_at_ms:
             self._looked_at_ms = self._engine.globals.tick_time
             self._ticked(feeds)
+        feeds.settle()
 
     def _tell_book(self, feeds: Feeds, index: int, name: str) -> None:
         channel = _BOOK + name

@@ -1,15 +1,22 @@
 """Feeds and bounds without sockets."""
 
+from types import SimpleNamespace
+from typing import Any, cast
+
 import msgspec
 import pytest
+import trio
+import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from sequencer.api.rpc.jsonrpc import JSON, Codec, Push
+from sequencer.api.rpc.errors import ALREADY_SUBSCRIBED, CallError
+from sequencer.api.rpc.jsonrpc import JSON, Call, Codec, Push, Session
 from sequencer.api.rpc.limits import Limits, TokenBucket
 from sequencer.api.rpc.metrics import ApiMetrics
 from sequencer.api.rpc.subscriptions import Feed, Feeds, Subscription
+from sequencer.schema.subscriptions import Subscribe
 
 
 class Recorder:
@@ -87,6 +94,39 @@ def test_what_nobody_was_told_ends_the_replay() -> None:
     assert feed.state_since(2, "run.1").snapshot is None
     feed.publish(3)
     assert [update["sequence"] for update in feed.state_since(2, "run.1").updates] == [3]
+
+
+@pytest.mark.trio
+async def test_who_comes_while_more_is_shown_than_was_told_joins_once_it_is_told() -> None:
+    feeds, is_told, answers = Feeds("run", Limits(), ApiMetrics(CollectorRegistry())), [False], list[Any]()
+    feeds.is_told = lambda: is_told[0]
+    feed = feeds.open("ticks", lambda: feed.sequence)
+
+    async def join(session: Session) -> None:
+        call = cast(Call, SimpleNamespace(session=session, codec=JSON, after_answer=[]))
+        try:
+            answers.append((await feeds.subscribe(Subscribe("ticks"), call)).snapshot)
+        except CallError as error:
+            answers.append(error.error)
+
+    given_up, joined = (Session(TokenBucket(1, 9, lambda: 0.0), subscriber=Recorder()) for _ in range(2))
+    async with trio.open_nursery() as nursery:
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as gone:
+                gone.start_soon(join, given_up)
+                for _ in range(2):
+                    nursery.start_soon(join, joined)
+                await trio.testing.wait_all_tasks_blocked()
+                scope.cancel()
+        assert answers == []
+        feed.publish("late")
+        is_told[0] = True
+        feeds.settle()
+    # Of the two calls of one connection either may have come first.
+    assert sorted(answers, key=str) == sorted([1, ALREADY_SUBSCRIBED], key=str)
+    assert list(feed.subscriptions) == [joined]
+    await join(given_up)
+    assert answers[-1] == 1
 
 
 def test_publishing_where_nobody_looked_costs_nothing_and_a_second_life_has_another_epoch() -> None:

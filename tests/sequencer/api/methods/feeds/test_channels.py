@@ -1,5 +1,6 @@
 """Feeds of a venue: a state once a group and where somebody listens, in the turn of the answers; accounts beside."""
 
+import threading
 from itertools import pairwise
 from random import Random
 from types import SimpleNamespace
@@ -8,16 +9,20 @@ from typing import Any, cast
 import msgspec
 import pytest
 import trio
+import trio.testing
 from prometheus_client import CollectorRegistry
 from trio.testing import MockClock
 
 from prover.stf import constants
+from sequencer.api.rpc.errors import NO_CHANNEL, CallError
 from sequencer.api.rpc.jsonrpc import JSON, Call, Codec, Push, Session
 from sequencer.api.rpc.limits import Limits, TokenBucket
 from sequencer.api.rpc.metrics import ApiMetrics
 from sequencer.api.rpc.subscriptions import Feeds
+from sequencer.history.records import TRADES
 from sequencer.schema.depth import Depth, DepthChange, Mirror
 from sequencer.schema.subscriptions import Subscribe, Subscribed
+from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.desk import Desk
 from tests.sequencer.node_world import BTC, BUY, FIRST, PRICES, SELL, key, order, signed_order, tick
 
@@ -143,6 +148,52 @@ async def test_a_group_is_told_in_the_turn_in_which_it_is_answered(venue: Told, 
     # Both of the book at most once a group, and not where it is as it was.
     assert told.count("book:BTC") <= 1
     assert told.count("book_deltas:BTC") <= 1
+
+
+async def test_whoever_comes_while_a_group_is_made_durable_is_told_nothing_twice(
+    venue: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sequencer, reader = venue.desk.venue, Reader(venue.feeds)
+    await sequencer.submit(venue.signed(0, SELL, PRICE))
+    is_synced, commit = threading.Event(), sequencer.journal.commit
+
+    def slow() -> None:
+        assert is_synced.wait(PATIENCE_SECONDS)
+        commit()
+
+    monkeypatch.setattr(sequencer.journal, "commit", slow)
+    opened: list[Subscribed] = []
+
+    async def join(channel: str) -> None:
+        opened.append(await reader.subscribe(channel))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sequencer.submit, venue.signed(1, BUY, PRICE))
+        while sequencer.is_told:
+            await trio.lowlevel.checkpoint()
+        for channel in ("trades:BTC", f"orders:{FIRST}"):
+            nursery.start_soon(join, channel)
+        await trio.testing.wait_all_tasks_blocked()
+        # The fill is there, and may yet be lost.
+        seen = sequencer.history.lists.ends(TRADES, BTC)[1], list(opened)
+        is_synced.set()
+    assert seen == (1, [])
+    told = {answer.channel: answer.snapshot for answer in opened}
+    assert [len(told["trades:BTC"]), told[f"orders:{FIRST}"], reader.heard()] == [1, [], []]
+    # Whoever comes between two groups waits for nothing, and is told what comes then.
+    other = Reader(venue.feeds)
+    assert len((await other.subscribe("trades:BTC")).snapshot) == 1
+    await sequencer.submit_all([venue.signed(0, SELL, PRICE, slot=2), venue.signed(1, BUY, PRICE, slot=2)])
+    assert other.heard() == ["trades:BTC"]
+
+
+@pytest.mark.parametrize("key", [f"0{FIRST}", f"00{FIRST}", "-1", "", "x", "99999999"])
+@pytest.mark.parametrize("family", ["account:", "orders:"])
+async def test_an_account_has_one_channel_by_one_spelling(venue: Told, family: str, key: str) -> None:
+    with pytest.raises(CallError) as error:
+        await Reader(venue.feeds).subscribe(family + key)
+    assert error.value.error is NO_CHANNEL
+    assert (await Reader(venue.feeds).subscribe(f"{family}{FIRST}")).snapshot is not None
 
 
 async def test_a_state_that_nobody_hears_is_not_made_and_begins_with_a_snapshot(
