@@ -191,7 +191,11 @@ class Books:
             if not risk.price[market]:
                 continue
             for place, length in _LENGTHS:
-                self.candle(series_of(market, OF_ORACLE, place), length, effect.time_ms, risk.price[market])
+                series = series_of(market, OF_ORACLE, place)
+                last: Candle | None = self.lists.last(CANDLES, series)
+                # Behind a re-sequencing a tick may be older than what was said before it, which stays said.
+                if last is None or effect.time_ms >= last.time:
+                    self.candle(series, length, effect.time_ms, risk.price[market])
             self._accrued(market, effect.time_ms, seen.globals)
 
     def _accrued(self, market: int, time: int, globals: containers.Globals) -> None:

@@ -35,6 +35,8 @@ from sequencer.history.records import (
 
 # A list that nobody appends to is looked at once in a while, for what has grown old.
 _LOOKED_AT: Final = 64
+# In one turn: the others wait for the next one.
+_MOST_LOOKED_AT: Final = 1_024
 _MINUTES: Final = tuple(INTERVALS).index("1m")
 
 
@@ -93,7 +95,7 @@ class History:
 
     def let_go(self, now_ms: int, most: int) -> int:
         """Shortens lists that have grown, and looks at some others; so many rows at most; how many it was."""
-        lists, gone = self.lists, 0
+        lists, gone, seen = self.lists, 0, 0
         looked = deque(lists.grown)
         lists.grown = {}
         for _ in range(_LOOKED_AT):
@@ -104,11 +106,12 @@ class History:
             looked.append(at)
         while looked:
             kind, owner = looked.popleft()
-            if gone >= most:
+            if gone >= most or seen >= _MOST_LOOKED_AT:
                 # It goes on where this ends.
                 lists.grown[kind, owner] = None
                 continue
             gone += lists.let_go(kind, owner, self.kept.get(kind.name, kind.kept), now_ms, most - gone)
+            seen += 1
         return gone
 
     def sample(self, account: int, now_ms: int) -> None:

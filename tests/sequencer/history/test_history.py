@@ -5,8 +5,10 @@ from copy import deepcopy
 import pytest
 
 from prover.stf import constants, encoding, margin
+from sequencer.engine.effects import Ticked
 from sequencer.engine.engine import Engine
 from sequencer.engine.records import Input, Terms
+from sequencer.history.books import Books, Seen
 from sequencer.history.history import History
 from sequencer.history.records import (
     CANDLES,
@@ -245,6 +247,37 @@ def test_lists_are_shortened_by_whoever_has_time_a_bounded_number_at_once() -> N
     world.seal()
     kept = [key for key in history_of(world.store) if key.startswith(HISTORY_KEY + FILLS.letter)]
     assert len(kept) == 10
+
+
+def test_a_turn_looks_at_a_bounded_number_of_lists_and_leaves_none_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sequencer.history.history._MOST_LOOKED_AT", 2)
+    monkeypatch.setattr("sequencer.history.history._LOOKED_AT", 0)
+    world = ledgers.Kept()
+    world.history.kept = {"fills": Kept(1, 400)}
+    for step in range(3):
+        world.order(0, SELL, PRICE, 100, slot=1 + step)
+        world.order(1, BUY, PRICE, 100, slot=1 + step)
+    waiting, turns = len(world.history.lists.grown), 0
+    assert waiting > 6
+    while world.history.lists.grown:
+        world.history.let_go(world.now, 99)
+        turns += 1
+        assert len(world.history.lists.grown) == max(0, waiting - 2 * turns)
+    assert [len(world.rows(FILLS, FIRST + trader)) for trader in (0, 1)] == [1, 1]
+
+
+def test_a_tick_older_than_what_was_said_before_a_resequencing_changes_no_candle() -> None:
+    world = ledgers.Kept()
+    world.later(3 * MINUTE)
+    minutes = series_of(BTC, OF_ORACLE, 0)
+    said = world.rows(CANDLES, minutes)
+    assert [row.time for row in said] == sorted({row.time for row in said})
+    books, before = Books(world.history.lists), deepcopy(said)
+    seen = Seen(1, world.now, world.engine.globals)
+    books.book([Ticked(time_ms=said[-1].time - 1, markets=1)], seen)
+    assert world.rows(CANDLES, minutes) == before
+    books.book([Ticked(time_ms=said[-1].time + MINUTE, markets=1)], seen)
+    assert [row.time for row in world.rows(CANDLES, minutes)][-1] == before[-1].time + MINUTE
 
 
 def test_a_sample_is_what_an_account_is_worth_and_no_clock_goes_back_in_it() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -81,12 +81,12 @@ def parse_time(text: str) -> int:
     """Milliseconds of a day or time, in UTC where it does not say otherwise; BadInput."""
     try:
         time = datetime.fromisoformat(text.strip())
-        milliseconds = (time if time.tzinfo else time.replace(tzinfo=UTC)) - datetime.fromtimestamp(0, UTC)
+        since = (time if time.tzinfo else time.replace(tzinfo=UTC)) - datetime.fromtimestamp(0, UTC)
     except (ValueError, OverflowError):
         raise BadInput(f"{text!r} is no day or time such as 2026-01-31 or 2026-01-31T12:00:00") from None
-    if milliseconds.days < 0:
+    if since.days < 0:
         raise BadInput(f"{text} is before 1970")
-    return milliseconds.days * 86_400_000 + milliseconds.seconds * 1_000
+    return since // timedelta(milliseconds=1)
 
 
 async def pages(ask: _Ask, account: int, span: dict[str, int]) -> list[Any]:
@@ -119,9 +119,9 @@ def fill_row(fill: OwnFillView, grid: Grid) -> _Row:
     """A fill; its value is exact, since a lot at a tick is a micro-dollar."""
     return [
         iso(fill.time_ms),
-        fill.market,
+        plain(fill.market),
         fill.side,
-        fill.role,
+        plain(fill.role),
         grid.size(fill.market, fill.size_lots),
         grid.price(fill.market, fill.price_ticks),
         dollars(fill.size_lots * fill.price_ticks),
@@ -148,7 +148,7 @@ def funding_row(payment: FundingPaymentView, grid: Grid) -> _Row:
         iso(payment.time_ms),
         dollars(payment.paid_micros),
         dollars(payment.collateral_micros),
-        "; ".join(parts),
+        plain("; ".join(parts)),
         str(payment.sequence),
     ]
 
@@ -157,7 +157,7 @@ def transfer_row(moved: TransferView) -> _Row:
     """Money that came, or left where it is negative."""
     return [
         iso(moved.time_ms),
-        moved.kind,
+        plain(moved.kind),
         dollars(moved.amount_micros),
         dollars(moved.fee_micros),
         dollars(moved.collateral_micros),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import trio
+from msgspec import structs
 
 from sequencer.schema.history import FillsPage, FundingLeg, FundingPaymentView, OwnFillView, TransferView
 from sequencer.wallet.commands.grid import Grid
@@ -45,6 +46,8 @@ def test_a_fill_is_told_in_units_and_dollars_to_the_last_digit() -> None:
     assert (row["value_usd"], row["fee_usd"], row["realised_profit_usd"]) == ("740.401234", "-0.000007", "-1.500001")
     assert (row["position_after"], row["balance_usd"]) == ("-0.0005", "1152921504606.846976")
     assert row["client_id"] == "'=1+1"
+    lied = named(FILLS, fill_row(structs.replace(fill, market="=A1", role="@x"), GRID))
+    assert (lied["market"], lied["role"], lied["size"]) == ("'=A1", "'@x", "1234 lots")
 
 
 def test_funding_and_transfers() -> None:
@@ -55,6 +58,9 @@ def test_funding_and_transfers() -> None:
     moved = answer(TransferView, kind="withdrawal", amount_micros=-5_000_000, fee_micros=500, withdrawal=3)
     row = named(TRANSFERS, transfer_row(moved))
     assert (row["amount_usd"], row["fee_usd"], row["withdrawal"], row["other_account"]) == ("-5", "0.0005", "3", "")
+    assert named(TRANSFERS, transfer_row(structs.replace(moved, kind="+1")))["kind"] == "'+1"
+    lied = structs.replace(payment, positions=[structs.replace(leg, market="=A1")])
+    assert named(FUNDING, funding_row(lied, GRID))["positions"].startswith("'=A1")
 
 
 def test_pages_are_read_to_their_end_and_a_list_without_end_is_left() -> None:
@@ -77,6 +83,7 @@ def test_pages_are_read_to_their_end_and_a_list_without_end_is_left() -> None:
 def test_days_and_times_are_in_utc() -> None:
     assert parse_time("2026-01-01") == parse_time("2026-01-01T00:00:00Z") == 1_767_225_600_000
     assert parse_time("2026-01-01T01:00:00+01:00") == 1_767_225_600_000
+    assert parse_time("2026-01-01T00:00:00.007999") == 1_767_225_600_007
     for wrong in ("", "yesterday", "2026-13-01", "1969-01-01", "0001-01-01T00:00:00+23:00"):
         with pytest.raises(BadInput):
             parse_time(wrong)
