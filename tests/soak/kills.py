@@ -1,10 +1,11 @@
 """Kill -9 of a venue at any moment, and what was acknowledged: under load, in a start, a rebuild from L1, a hand-over.
 
 Two traders send order behind order and soft cancels to `catenary node`, on an L1 of its own; the process is killed and
-started again on its datadir. Behind a rebuild the datadir is gone, behind a hand-over another key holds the seat and a
-copy of it. After each return every acknowledged fill is in the positions, once; every resting order is in its slot
-unless it is over, nothing that was cancelled is back, and the bridge's newest batch is the node's. At the end of each
-history all of it is replayed from L1's logs alone, which has to end where node and bridge are.
+started again on its datadir. Each acknowledged fill stands once in the history of its account. Behind a rebuild the
+datadir is gone, behind a hand-over another key holds the seat and a copy of it. After each return every acknowledged
+fill is in the positions, once; every resting order is in its slot unless it is over, nothing that was cancelled is
+back, and the bridge's newest batch is the node's. At the end of each history all of it is replayed from L1's logs
+alone, which has to end where node and bridge are.
 """
 
 import shutil
@@ -32,6 +33,7 @@ from prover.state.store import MemoryStore
 from sequencer.client.clock import wall_clock_ms
 from sequencer.devnet.signing_account import SigningAccount
 from sequencer.node.datadir import answered, ask
+from sequencer.schema.history import MOST_ROWS
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.node_process import Client, Node, deployment_of, funded, some_l1
 from tests.sequencer.node_world import BUY, DOLLAR, LOTS, SELL, key
@@ -289,6 +291,11 @@ class History:
             self.counts["lost"] += one.missing(found, wall_clock_ms())
             self.counts["duplicated"] += one.returned(found)
             one.filled = 0
+        for one, held in zip(self._streams, (sold, bought), strict=True):
+            rows = fills_of(node.client, one.trader.account)
+            # Of one account all fills come to its position, and one operation of a chunk is a fill once.
+            self.counts["lost"] += abs(held - sum(_lots_of(row) for row in rows))
+            self.counts["duplicated"] += len(rows) - len({(row["chunk"], row["operation_index"]) for row in rows})
         with trio.move_on_after(PATIENCE_SECONDS):
             while (await self._head()).last_root.hex() not in node.client.status()["posted"]["root"]:
                 await trio.sleep(0.1)
@@ -328,6 +335,21 @@ class History:
             self._mismatch(f"L1 does not replay to the bridge's root: {report}")
         self.counts["acknowledged"] += sum(one.acknowledged for one in self._streams)
         self.counts["batches"] += report.batches
+
+
+def fills_of(client: Client, account: int) -> list[dict[str, Any]]:
+    """All that an account's history has of fills."""
+    rows, before = list[dict[str, Any]](), ""
+    while True:
+        page = client.call("catenary_fills", account=account, before=before, limit=MOST_ROWS)
+        rows += page["fills"]
+        before = page["older"]
+        if not before:
+            return rows
+
+
+def _lots_of(row: dict[str, Any]) -> int:
+    return row["size_lots"] if row["side"] == "buy" else -row["size_lots"]
 
 
 class NotUp(Exception):

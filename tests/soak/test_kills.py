@@ -34,12 +34,28 @@ def test_every_kind_is_drawn() -> None:
     assert kinds_of(Random(1), 2) == list(KINDS[:2])
 
 
-def looked(positions: tuple[int, int], filled: tuple[int, int], open_orders: list[dict[str, Any]]) -> dict[str, int]:
-    """What a look counts: lots that are held, lots that were acknowledged, and what is open of the first trader."""
+def rows_of(lots: int) -> list[dict[str, Any]]:
+    """Fills of an account that come to so many lots."""
+    return [{"side": "buy" if lots > 0 else "sell", "size_lots": abs(lots), "chunk": 1, "operation_index": 2}]
+
+
+def looked(
+    positions: tuple[int, int],
+    filled: tuple[int, int],
+    open_orders: list[dict[str, Any]],
+    history_rows: list[dict[str, Any]] | None = None,
+) -> dict[str, int]:
+    """What a look counts: lots that are held, lots that were acknowledged, and what is open of the first trader.
+
+    history_rows: the first trader's, where they are not what he holds.
+    """
     history = History(Random(1), None, [])
     history._streams = [Stream(SigningAccount(key(0), DOMAIN, lambda: 1), side) for side in (SELL, BUY)]
     accounts = [{"positions": [{"size_lots": held}]} for held in positions]
-    answers = [*accounts, open_orders, []]
+    first = rows_of(positions[0]) if history_rows is None else history_rows
+    # A page each, of the first trader two.
+    pages = [{"fills": first[:1], "older": "1-1"}, {"fills": first[1:], "older": ""}]
+    answers = [*accounts, open_orders, [], *pages, {"fills": rows_of(positions[1]), "older": ""}]
     client = SimpleNamespace(call=lambda method, **params: answers.pop(0), status=lambda: {"posted": {"root": "0x11"}})
     for stream, lots in zip(history._streams, filled, strict=True):
         stream.filled = lots
@@ -79,6 +95,23 @@ def test_what_is_lost_or_doubled_is_counted(
     positions: tuple[int, int], open_orders: list[dict[str, Any]], lost: int, duplicated: int
 ) -> None:
     counted = looked(positions, (LOTS, LOTS), open_orders)
+    assert counted == {"lost": lost, "duplicated": duplicated, "root_mismatches": 0}
+
+
+@pytest.mark.parametrize(
+    ("rows", "lost", "duplicated"),
+    [
+        (rows_of(-2 * LOTS), 0, 0),
+        ([], 2 * LOTS, 0),
+        (rows_of(-LOTS), LOTS, 0),
+        (rows_of(-LOTS) * 2, 0, 1),
+        ([*rows_of(-LOTS), rows_of(-LOTS)[0] | {"operation_index": 3}], 0, 0),
+    ],
+)
+def test_a_fill_that_history_lacks_or_has_twice_is_counted(
+    rows: list[dict[str, Any]], lost: int, duplicated: int
+) -> None:
+    counted = looked((-2 * LOTS, 2 * LOTS), (LOTS, LOTS), OPEN, rows)
     assert counted == {"lost": lost, "duplicated": duplicated, "root_mismatches": 0}
 
 
