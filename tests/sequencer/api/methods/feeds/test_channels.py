@@ -237,8 +237,8 @@ async def test_an_account_is_valued_once_for_fifty_readers_and_not_where_orders_
             assert len(valued) <= 1 + step
         await trio.sleep(2)
         nursery.cancel_scope.cancel()
-    # Thirty-nine times as long as it takes nothing is valued.
-    assert all(second - first >= 0.4 - 1e-9 for first, second in pairwise(valued))
+    # Thirty-nine times as long as it takes nothing is valued; a clock that has jumped far counts no nanoseconds.
+    assert all(second - first >= 0.4 - 1e-3 for first, second in pairwise(valued))
     told = [len(reader.told) for reader in readers]
     assert told == [len(valued)] * 50
     assert len(readers[0].told[-1]["data"]["open_orders"]) == 30
