@@ -502,8 +502,9 @@ def test_a_forced_close_without_a_price_ends_in_silence(restarts: bool) -> None:
 
 def test_the_ranking_is_by_return_times_leverage() -> None:
     world = World(traders=6)
-    for trader, size, price in ((1, 1_000_000, 600_000), (2, 4_000_000, 600_000), (3, 4_000_000, 590_000)):
-        world.order(0, BUY, price, size, slot=1 + trader)
+    sold = ((0, 1, 1_000_000, 600_000), (0, 2, 4_000_000, 600_000), (4, 3, 4_000_000, 590_000))
+    for buyer, trader, size, price in sold:
+        world.order(buyer, BUY, price, size, slot=1 + trader)
         world.order(trader, SELL, price, size)
     ticks(world, 580_000, 1)
     rows = [(FIRST + trader, world.engine.account(FIRST + trader)) for trader in range(6)]
