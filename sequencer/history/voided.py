@@ -18,11 +18,13 @@ from sequencer.history.records import (
     INTERVALS,
     KINDS,
     LISTED_KEY,
+    MINUTE,
     OF_TRADES,
     RATES,
     SAMPLES,
     SERIES,
     TRADES,
+    Candle,
     Kind,
     Row,
     Trade,
@@ -33,6 +35,7 @@ from sequencer.history.records import (
 
 _KIND_OF: Final = {kind.letter: kind for kind in KINDS}
 _LENGTHS: Final = tuple(enumerate(INTERVALS.values()))
+_MINUTES: Final = tuple(INTERVALS).index("1m")
 
 
 def history_rows(old: Store, chunk: int, ended_ms: int, indices: Sequence[int]) -> Iterator[tuple[bytes, bytes]]:
@@ -96,8 +99,12 @@ class _Over:
 
 
 def _candles(old: Store, lists: Lists, market: int, end: int) -> Iterator[tuple[bytes, bytes]]:
-    """Candles up to the first void trade as they are; the one that it stood in is made of what is left of it."""
-    first, last = lists.ends(TRADES, market)
+    """Candles up to the first void trade as they are; the one that it stood in is made of what is left of it.
+
+    That is its whole minutes, then the trades of the last one: trades of a long candle need not all be kept.
+    """
+    _, last = lists.ends(TRADES, market)
+    minutes = series_of(market, OF_TRADES, _MINUTES)
     for place, length in _LENGTHS:
         series = series_of(market, OF_TRADES, place)
         if end == last:
@@ -109,8 +116,15 @@ def _candles(old: Store, lists: Lists, market: int, end: int) -> Iterator[tuple[
         yield from _copied(old, lists, CANDLES, series, cut)
         ends: Writes = {listed_key(CANDLES, series): msgspec.msgpack.encode((lists.ends(CANDLES, series)[0], cut))}
         books = Books(Lists(_Over(old, ends)))
-        begin = lists.first_where(TRADES, market, partial(_begins, start))
-        for number in range(max(first, begin), end):
+        begun = voided.time - voided.time % MINUTE
+        of_minutes = (lists.first_where(CANDLES, minutes, partial(_begins, time)) for time in (start, begun))
+        for number in range(*of_minutes):
+            minute: Candle = lists.row(CANDLES, minutes, number)
+            for price in (minute.open, minute.high, minute.low, minute.close):
+                candle = books.candle(series, length, minute.time, price)
+            candle.lots, candle.quote = candle.lots + minute.lots, candle.quote + minute.quote
+            candle.count += minute.count
+        for number in range(lists.first_where(TRADES, market, partial(_begins, begun)), end):
             trade: Trade = lists.row(TRADES, market, number)
             books.candle(series, length, trade.time, trade.fill.price).add(trade.fill)
         yield from ((key, value) for key, value in books.lists.writes().items() if value is not None)

@@ -15,12 +15,15 @@ from sequencer.history.records import (
     HISTORY_KEY,
     INTERVALS,
     LISTED_KEY,
+    MINUTE,
     OF_ORACLE,
+    OF_TRADES,
     RATES,
     SERIES,
     TRADES,
     series_of,
 )
+from sequencer.history.records import Kept as Few
 from sequencer.history.voided import history_rows
 from sequencer.l1.resequence import Kept, rebuild
 from sequencer.sequencing.staged_store import BufferedStore
@@ -46,6 +49,29 @@ def is_of_oracle(key: bytes) -> bool:
     at = len(LISTED_KEY if key.startswith(LISTED_KEY) else HISTORY_KEY) + 1
     owner = int.from_bytes(key[at : at + 4], "big")
     return letter == CANDLES.letter and owner % SERIES // len(INTERVALS) == OF_ORACLE
+
+
+def test_a_long_candle_keeps_what_it_had_of_trades_that_are_no_longer_kept() -> None:
+    world = ledgers.Kept()
+    for step, move in enumerate((0, 70, -40, 20, 30)):
+        if step < 4:
+            world.later(2 * MINUTE)
+        world.order(0, SELL, PRICES[BTC] + move, 100, slot=1 + step)
+        world.order(1, BUY, PRICES[BTC] + move, 100, slot=1 + step)
+    world.seal()
+    day = series_of(BTC, OF_TRADES, list(INTERVALS).index("1d"))
+    then, chunk = deepcopy(world.rows(CANDLES, day)), world.engine.chunk_count
+    ended, indices = world.engine.state.commitment.timestamp, list(world.engine.globals.risk.funding_index)
+    world.order(0, SELL, PRICES[BTC] + 95, 100, slot=9)
+    world.order(1, BUY, PRICES[BTC] + 95, 100, slot=9)
+    world.history.kept = {"trades": Few(3, 400)}
+    world.history.let_go(world.now, 99)
+    world.seal()
+    assert world.rows(CANDLES, day) != then
+    new = MemoryStore()
+    new.write(dict(history_rows(world.store, chunk, ended, indices)), sync=False)
+    assert [Lists(new).last(CANDLES, day)] == then
+    assert (then[0].count, then[0].high - PRICES[BTC], then[0].low - PRICES[BTC]) == (5, 70, -40)
 
 
 @pytest.mark.parametrize("seed", range(3))
