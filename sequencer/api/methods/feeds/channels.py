@@ -79,6 +79,8 @@ class Channels:
         # Accounts that are to be told, in their order.
         self._due: dict[int, list[_Extra]] = {}
         self._has_due = trio.Event()
+        # What the channel of the account that was valued last had told then.
+        self._valued_at = 0
 
     def open(self, feeds: Feeds) -> None:
         """Opens the channels."""
@@ -239,14 +241,16 @@ class Channels:
         extras, channel = self._due.pop(account), f"{_ACCOUNT}{account}"
         if self._feeds is None or not self._feeds.changed(channel):
             return channel, []
+        self._valued_at = self._feeds.sequence(channel)
         told = msgspec.structs.asdict(self._accounts.account_view(account))
         return channel, [
             AccountUpdate(**told, margin_call=call, rescue=rescue) for call, rescue in extras or [(None, None)]
         ]
 
     def tell_account(self, channel: str, updates: Sequence[AccountUpdate]) -> None:
-        """Tells what was valued, if anybody listens still."""
-        if self._feeds is not None and self._feeds.changed(channel):
+        """Tells what was valued, if anybody listens still, and nobody has come since to a newer snapshot."""
+        feeds = self._feeds
+        if feeds is not None and feeds.changed(channel) and feeds.sequence(channel) == self._valued_at:
             for update in updates:
                 is_whole = update.margin_call is None and update.rescue is None
-                self._feeds.tell(channel, update, is_whole=is_whole)
+                feeds.tell(channel, update, is_whole=is_whole)

@@ -244,6 +244,22 @@ async def test_an_account_is_valued_once_for_fifty_readers_and_not_where_orders_
     assert len(readers[0].told[-1]["data"]["open_orders"]) == 30
 
 
+async def test_whoever_comes_to_a_newer_snapshot_is_not_told_what_was_valued_before_it(venue: Told) -> None:
+    name, submit = f"account:{FIRST}", venue.desk.venue.submit
+    first, other = Reader(venue.feeds), Reader(venue.feeds)
+    await first.subscribe(name)
+    await submit(venue.signed(0, BUY, PRICE - 9))
+    valued = venue.channels.next_account()
+    first.leave(name)
+    await submit(venue.signed(0, BUY, PRICE - 8, slot=2))
+    assert len((await other.subscribe(name)).snapshot["open_orders"]) == 2
+    venue.channels.tell_account(*valued)
+    assert other.heard() == []
+    await submit(venue.signed(0, BUY, PRICE - 7, slot=3))
+    venue.channels.tell_account(*venue.channels.next_account())
+    assert [len(message["data"]["open_orders"]) for message in other.told] == [3]
+
+
 async def test_a_tick_is_told_to_whoever_hears_an_account_and_a_call_is_never_left_out(venue: Told) -> None:
     desk, reader = venue.desk, Reader(venue.feeds)
     await desk.venue.submit_all([venue.signed(1, SELL, PRICE, 750_000), venue.signed(0, BUY, PRICE, 750_000)])
