@@ -180,11 +180,11 @@ async def test_a_call_is_told_on_both_channels(desk: Desk) -> None:
     desk.channels.told = []
     desk.clock.now += constants.TICK_STEP
     await desk.venue.submit(tick(desk.clock.now, (price, *PRICES[1:])))
-    assert desk.channels.names() == {"prices", "book:BTC", "book:ETH", "book:SOL"}
+    assert desk.channels.names() == {"prices", "funding"}
 
 
 @pytest.mark.trio
 async def test_nothing_is_valued_for_a_channel_that_nobody_opened(desk: Desk) -> None:
-    desk.channels.is_open = lambda channel: False  # type: ignore[method-assign]
+    desk.channels.is_open = desk.channels.changed = lambda channel: False  # type: ignore[method-assign]
     await desk.order(0, SELL, PRICE, 600_000)
-    assert desk.channels.names() == {"book:BTC"}
+    assert not desk.channels.names() & {"margin_calls", f"account:{FIRST}"}
