@@ -62,15 +62,19 @@ class Round:
         for task in self._config.tasks:
             if task.slot not in permitted:
                 raise BadInput(f"task {task.name}: the key may not sign for slot {task.slot}")
-            market = self._hand.venue.market(task.market)
-            seen = shown.get(market.index)
-            if seen is None:
-                raise NotYet(f"task {task.name}: the node shows no market {market.name}")
-            self._check_terms(task, market, seen)
+            self._check_terms(task, *self._market(task, shown))
         if self._config.top_up is not None:
             # Not only when the margin call is there.
             for text in (self._config.top_up.amount, self._config.top_up.most_a_day):
                 parse_money(text)
+
+    def _market(self, task: Twap | Keep | Trail, shown: dict[int, MarketView]) -> tuple[ListedMarket, MarketView]:
+        """A task's market, and what the node says of it, which it may not do in each of its answers. NotYet."""
+        market = self._hand.venue.market(task.market)
+        seen = shown.get(market.index)
+        if seen is None:
+            raise NotYet(f"task {task.name}: the node shows no market {market.name}")
+        return market, seen
 
     def _check_terms(self, task: Twap | Keep | Trail, market: ListedMarket, seen: MarketView) -> None:
         if isinstance(task, Keep):
@@ -107,8 +111,7 @@ class Round:
             return
         if progress.stopped:
             return
-        market = self._hand.venue.market(task.market)
-        seen = shown[market.index]
+        market, seen = self._market(task, shown)
         now = self._hand.clock_ms()
         wanted: plans.Want | plans.Over | None
         if isinstance(task, Twap):

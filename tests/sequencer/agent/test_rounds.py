@@ -284,6 +284,23 @@ def test_a_refusal_is_told_once_and_waited_for(world: World, tmp_path: Path) -> 
         play(world, tmp_path / "j", body, keep=[crossing])
 
 
+def test_a_node_that_shows_a_market_no_more_is_trouble_and_no_end(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing() -> list[Any]:
+        return []
+
+    async def body(played: Played) -> None:
+        monkeypatch.setattr(played.hand.node, "markets", nothing)
+        await played.rounds.go()
+        assert played.of("stop").orders == 0
+        assert [(one["event"], one["why"]) for one in played.alerted] == [
+            ("trouble", "task stop: the node shows no market BTC")
+        ]
+
+    play(world, tmp_path / "j", body, trail=[STOP])
+
+
 def test_a_margin_call_is_told_where_it_rises_and_dollars_come_within_their_limits(
     world: World, tmp_path: Path
 ) -> None:
