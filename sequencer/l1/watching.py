@@ -144,17 +144,19 @@ class Watch:
 
     async def _bridge(self, block: Block) -> BridgeFacts:
         """What the bridge says at a block. L1Error, and ArtifactError where there is none."""
+        # Read before anything is awaited: the sequence goes on meanwhile, in the same object.
         commitment = self._engine.view.commitment
+        taken, taken_hash = commitment.queue_taken, commitment.queue_hash
         head = calls.decode_record(calls.BatchRecord, await self._call(block, "head"))
         holder = b""
         if head.bond_id:
             holder = calls.decode_record(calls.Bond, await self._call(block, "bond", head.bond_id)).holder
         length = await self._number(block, "queue_length")
-        chain_hash: bytes | None = commitment.queue_hash
-        if commitment.queue_taken > length:
+        chain_hash: bytes | None = taken_hash
+        if taken > length:
             chain_hash = None
-        elif commitment.queue_taken:
-            entry = await self._call(block, "queue_entry", commitment.queue_taken - 1)
+        elif taken:
+            entry = await self._call(block, "queue_entry", taken - 1)
             chain_hash = calls.decode_record(calls.QueueEntry, entry).chain_hash
         return BridgeFacts(
             head=head,
@@ -162,8 +164,8 @@ class Watch:
             head_chunk=self._poster.chunk_of(head),
             seat=calls.decode_record(calls.Seat, await self._call(block, "seat")),
             queue_length=length,
-            taken=commitment.queue_taken,
-            taken_hash=commitment.queue_hash,
+            taken=taken,
+            taken_hash=taken_hash,
             chain_hash=chain_hash,
             frozen_at=await self._number(block, "frozen_at"),
         )

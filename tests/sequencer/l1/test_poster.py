@@ -1,6 +1,6 @@
 """Sealed chunks on their way to a real L1: all, in order, only what the bytecode confirms, again after a reorg."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 from unittest.mock import patch
@@ -53,6 +53,7 @@ class Wire(httpx.AsyncBaseTransport):
     """A transport that can be cut; `refused` are (method, tag) which the node behind it does not take.
 
     blind: how many more times it answers with no logs, in time and with status 200. is_mute: to each call with nothing.
+    meanwhile: what happens once, while a call of the bridge with that name is on its way.
     """
 
     def __init__(self) -> None:
@@ -60,6 +61,7 @@ class Wire(httpx.AsyncBaseTransport):
         self.refused: set[tuple[str, str]] = set()
         self.blind = 0
         self.is_mute = False
+        self.meanwhile: tuple[str, Callable[[], object]] | None = None
         self.failed = trio.Event()
         self._inner = httpx.AsyncHTTPTransport()
 
@@ -72,6 +74,9 @@ class Wire(httpx.AsyncBaseTransport):
         if self.blind and b"eth_getLogs" in request.content:
             self.blind -= 1
             return httpx.Response(200, json={"id": asked["id"], "result": []})
+        if self.meanwhile is not None and calls.encode_call(self.meanwhile[0]).hex().encode() in request.content:
+            (_, happens), self.meanwhile = self.meanwhile, None
+            happens()
         if self.is_mute and b"eth_call" in request.content:
             return httpx.Response(200, json={"id": asked["id"], "result": "0x"})
         if (

@@ -138,6 +138,25 @@ async def test_the_queue_that_was_taken_is_held_to_the_bridges_own_hash() -> Non
         assert await guard.poster.other_queue_behind("latest", 0, bytes(32)) is None
 
 
+@pytest.mark.parametrize("is_told", [True, False])
+@pytest.mark.parametrize("asked", ["head", "queue_length", "seat", "frozen_at"])
+async def test_an_entry_that_is_taken_while_l1_is_asked_is_held_to_the_bridge_at_the_next_look(
+    asked: str, is_told: bool
+) -> None:
+    async with guarded() as (here, guard):
+        payees = [(owner(0), 1_000 * DOLLAR)]
+        await fund(here.client, development_key(3), here.deployment.token, here.deployment.bridge, payees)
+        payer = development_key(3).address
+        payee = owner(0) if is_told else owner(1)
+        booked = deposit_bytes(containers.Deposit(payer, payee, constants.NEW_ACCOUNT, 1_000 * DOLLAR))
+        guard.world.tick()
+        assert guard.world.engine.open_operations, "an open chunk goes on in the object that was looked at"
+        here.wire.meanwhile = asked, lambda: guard.world.process(booked)
+        assert await guard.codes() == []
+        assert guard.world.engine.view.commitment.queue_taken == 1
+        assert await guard.codes() == ([] if is_told else ["OTHER_QUEUE"])
+
+
 async def test_the_seat_is_looked_at_all_the_time() -> None:
     async with guarded() as (here, guard):
         newest = await here.client.newest_block()
