@@ -51,6 +51,9 @@ _STEP_PPM: Final = 3_000
 _STEPS: Final = 30
 _ETH_FALL_PPM: Final = 10_000
 _BITCOIN, _ETHER = range(2)
+# What a machine with too much to do brings about, and a few ticks take away: so many are waited for.
+_PASSING: Final = ("STALE", "GRACE", "BACKLOG", "NOT_POSTABLE", "NOT_READY", "RATE_LIMITED")
+_PATIENCE: Final = 40
 # Commands that only show, and so can be run again for people.
 _LOOKS: Final = ("preview", "positions", "contribution", "post-mortem")
 
@@ -103,9 +106,10 @@ class Learnt(msgspec.Struct):
 class Trader:
     """The reader's wallet, as commands."""
 
-    def __init__(self, stage: Stage, environment: dict[str, str]) -> None:
+    def __init__(self, stage: Stage, environment: dict[str, str], next_tick: Callable[[], Awaitable[None]]) -> None:
         self._stage = stage
         self._environment = {**os.environ, **environment}
+        self._next_tick = next_tick
 
     async def run(self, *arguments: str) -> dict[str, Any]:
         """A command as a trader types it: what it says is shown, what it found is returned. CommandFailed."""
@@ -119,12 +123,17 @@ class Trader:
 
     async def _say(self, *arguments: str) -> str:
         command = [*catenary("wallet"), *arguments]
-        ended = await trio.run_process(
-            command, env=self._environment, capture_stdout=True, capture_stderr=True, check=False
-        )
-        if ended.returncode != 0:
-            raise CommandFailed(f"catenary wallet {shlex.join(arguments)}: {ended.stderr.decode().strip()}")
-        return ended.stdout.decode()
+        for _ in range(_PATIENCE):
+            ended = await trio.run_process(
+                command, env=self._environment, capture_stdout=True, capture_stderr=True, check=False
+            )
+            if ended.returncode == 0:
+                return ended.stdout.decode()
+            said = ended.stderr.decode().strip()
+            if not any(f"{name}:" in said for name in _PASSING):
+                break
+            await self._next_tick()
+        raise CommandFailed(f"catenary wallet {shlex.join(arguments)}: {said}")
 
 
 class Market:
@@ -148,10 +157,15 @@ class Market:
 
     async def quote(self, side: int, size: int, price: int | None = None) -> None:
         """A stranger's order, at the oracle price if none is given."""
-        at = (await self.view()).price_ticks if price is None else price
-        (answer,) = await self._api.orders([self._others[side].order(self._index, side, size, at, 1 + self._index)])
-        if isinstance(answer, Rejected):
-            raise answer
+        for _ in range(_PATIENCE):
+            at = (await self.view()).price_ticks if price is None else price
+            (answer,) = await self._api.orders([self._others[side].order(self._index, side, size, at, 1 + self._index)])
+            if not isinstance(answer, Rejected):
+                return
+            if answer.rejection not in _PASSING:
+                raise answer
+            await self._oracle.next_tick()
+        raise CommandFailed(f"nobody could quote for {_PATIENCE} ticks")
 
     async def order(self, side: str, size: int, price: int) -> list[str]:
         """The options of the reader's order."""
@@ -327,7 +341,7 @@ async def _opened(
         "CATENARY_WALLET_POLL_INTERVAL": "0.3",
     }
     played = [Market(api, oracle, others, index) for index in (_BITCOIN, _ETHER)]
-    return Practice(stage, Trader(stage, environment), api, *played)
+    return Practice(stage, Trader(stage, environment, oracle.next_tick), api, *played)
 
 
 async def play(directory: Path, output: StandardOutput, pause: Callable[[], Awaitable[None]]) -> Learnt:
