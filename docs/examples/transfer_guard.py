@@ -51,7 +51,12 @@ async def main(given: argparse.Namespace) -> None:
         async for frame in feeds:
             if isinstance(frame, Away | Gap):
                 continue
-            ratio = frame.data.margin_ratio_ppm
+            try:
+                # As it stands now: what is told may be of before the last transfer.
+                ratio = (await node.account(given.account)).margin_ratio_ppm
+            except (Rejected, NodeUnreachable) as error:
+                print(f"not seen: {error}", flush=True)
+                continue
             # None: equity is gone, and what is moved would pay for that first.
             if ratio is None or ratio < given.above_percent * 10_000:
                 continue
@@ -63,9 +68,9 @@ async def main(given: argparse.Namespace) -> None:
                 left -= amount if isinstance(error, NodeUnreachable) else 0
                 print(f"not moved: {error}", flush=True)
                 await trio.sleep(1)
-                continue
-            left -= amount
-            print(f"moved {amount} micro-dollars at {ratio / 10_000:.1f}%, {left} may follow", flush=True)
+            else:
+                left -= amount
+                print(f"moved {amount} micro-dollars at {ratio / 10_000:.1f}%, {left} may follow", flush=True)
             if left == 0:
                 return
 

@@ -43,10 +43,10 @@ class Connection:
         left_seconds = self._timeout_seconds
         while True:
             answer = await self._post(request)
-            if not isinstance(answer, dict) or ("result" not in answer and not isinstance(answer.get("error"), dict)):
-                raise NodeUnreachable(f"what answers at {self.url} is not a Catenary node")
-            error = answer.get("error")
-            if error is None:
+            error = answer.get("error") if isinstance(answer, dict) else None
+            if not isinstance(error, dict):
+                if not isinstance(answer, dict) or "result" not in answer or error is not None:
+                    raise NodeUnreachable(f"what answers at {self.url} is not a Catenary node")
                 return answer["result"]
             rejected = rejection(error)
             wait_seconds = _wait_seconds(rejected)

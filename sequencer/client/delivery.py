@@ -35,6 +35,12 @@ async def delivered(
             break
         except Misfit:
             raise
+        except Rejected as refusal:
+            # None of them was read this time: that says nothing of what was sent before.
+            if not is_doubtful:
+                raise
+            answers = [refusal] * len(placings)
+            break
         except NodeUnreachable:
             if trio.current_time() + pause > deadline:
                 raise
@@ -54,4 +60,6 @@ async def _known(node: NodeClient, fields: Fields, answer: OrderResult | Rejecte
     try:
         return await node.fate(**named)
     except Rejected as unknown:
-        return answer if unknown.rejection == "UNKNOWN_ORDER" else unknown
+        if unknown.rejection == "UNKNOWN_ORDER":
+            return answer
+        raise NodeUnreachable(f"whether the order was taken is unknown, and the node does not say: {unknown}") from None

@@ -165,6 +165,9 @@ class Feeds:
         came: _Message = self._decoded(text.encode(), _Message)
         if came.method == NOTIFICATION:
             self._tell(self._decoded(came.params, _Update))
+        elif came.id is None and came.error is not None:
+            # A message that was not read: which one, nobody says.
+            self._refused(rejection(came.error))
         elif came.id in self._asked:
             channel = self._asked.pop(came.id)
             if came.error is not None:
@@ -192,7 +195,7 @@ class Feeds:
     def _tell(self, update: _Update) -> None:
         epoch, last = self._last.get(update.channel, ("", 0))
         is_next = update.sequence > last if is_whole(update.channel) else update.sequence == last + 1
-        if epoch != update.epoch or not is_next:
+        if update.channel not in self._types or epoch != update.epoch or not is_next:
             # Nothing is guessed of what lies between: it is asked for.
             raise Cut(f"message {update.sequence} of {update.channel} does not follow the one before")
         self._last[update.channel] = (update.epoch, update.sequence)

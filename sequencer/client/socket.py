@@ -14,7 +14,8 @@ from wsproto.utilities import ProtocolError
 # Where a node speaks as a WebSocket.
 PATH: Final = "/ws"
 CONNECT_SECONDS: Final = 10
-MESSAGE_BYTES: Final = 1_000_000
+# More than all messages of a channel that a node holds (Limits.ring_bytes), which come as one answer.
+MESSAGE_BYTES: Final = 2_000_000
 _PIECE_BYTES: Final = 65_536
 # A part of a message counts for as much: parts of nothing are parts, too.
 _PART_BYTES: Final = 64
@@ -97,19 +98,20 @@ async def connected(url: str) -> AsyncIterator[Socket]:
     """A connection to the node at a URL of http, https, ws or wss; Cut where there is none."""
     at = urlsplit(url)
     host, is_secure = at.hostname or "", at.scheme in _SECURE
+    stream: trio.abc.Stream | None = None
     try:
-        with trio.fail_after(CONNECT_SECONDS):
-            stream: trio.abc.Stream = await trio.open_tcp_stream(host, at.port or (443 if is_secure else 80))
-            if is_secure:
-                stream = trio.SSLStream(
-                    stream, ssl.create_default_context(), server_hostname=host, https_compatible=True
-                )
-            socket = Socket(stream)
-            await socket.open(at.netloc.rpartition("@")[2], at.path.rstrip("/") + PATH)
-    except (OSError, ValueError, trio.TooSlowError, trio.BrokenResourceError) as error:
-        raise Cut(f"it cannot be reached: {error or type(error).__name__}") from None
-    try:
+        try:
+            with trio.fail_after(CONNECT_SECONDS):
+                stream = await trio.open_tcp_stream(host, at.port or (443 if is_secure else 80))
+                if is_secure:
+                    context = ssl.create_default_context()
+                    stream = trio.SSLStream(stream, context, server_hostname=host, https_compatible=True)
+                socket = Socket(stream)
+                await socket.open(at.netloc.rpartition("@")[2], at.path.rstrip("/") + PATH)
+        except (OSError, ValueError, trio.TooSlowError, trio.BrokenResourceError) as error:
+            raise Cut(f"it cannot be reached: {error or type(error).__name__}") from None
         yield socket
     finally:
-        with trio.move_on_after(1, shield=True):
-            await trio.aclose_forcefully(stream)
+        if stream is not None:
+            with trio.move_on_after(1, shield=True):
+                await trio.aclose_forcefully(stream)

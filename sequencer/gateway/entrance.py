@@ -1,7 +1,6 @@
 """The gateway's port: /info, /exchange and /ws, each answered by HTTP 200 and with words that its programs read."""
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any, Final
 
 import trio
@@ -13,10 +12,12 @@ from sequencer.api.rpc.limits import Limits
 from sequencer.api.rpc.metrics import ApiMetrics
 from sequencer.api.transport.http import WEBSOCKET_PATH
 from sequencer.api.transport.port import Surroundings
+from sequencer.client.errors import ClientError
 from sequencer.gateway.exchange import Exchange
 from sequencer.gateway.info import Info
-from sequencer.gateway.refusals import Refused, UnknownSigner
+from sequencer.gateway.refusals import Refused, UnknownSigner, of_call
 from sequencer.gateway.streams import Streams
+from sequencer.schema.writing import to_json
 
 INFO: Final = "/info"
 EXCHANGE: Final = "/exchange"
@@ -73,14 +74,18 @@ class Gateway(Entrance):
             told = await ask(message, session)
         except Refused as refused:
             if isinstance(refused, UnknownSigner):
-                session.bucket.owe(_BAD_SIGNATURE_TOKENS)
+                session.owe(_BAD_SIGNATURE_TOKENS)
             self.count(path, "REFUSED")
             return {"status": "err", "response": str(refused)}
+        except ClientError as error:
+            self.count(path, error.name)
+            return {"status": "err", "response": of_call(error)}
         except CallError as error:
             self.count(path, error.error.name)
             return {"status": "err", "response": str(error)}
         except Exception as error:
-            return {"status": "err", "response": str(self.incident(error, path=path))}
+            failed = self.incident(error, path=path)
+            return {"status": "err", "response": f"{failed} {failed.data['incident']}"}
         self.count(path, "OK")
         return told
 
@@ -115,15 +120,12 @@ class Gateway(Entrance):
             subscription = self._streams.listen(key, session)
             try:
                 snapshot = await self._streams.snapshot(key, self._info)
-            except Refused:
-                self._streams.leave(key, session)
+            except BaseException:
+                # Whatever went wrong: what is held back for nobody would fill up and end the connection.
+                session.leave(key.name)
                 raise
-            subscriber = session.subscriber
-            if snapshot is not None and subscriber is not None:
-                channel, data = snapshot
-                first = Push(JSON.encode({"channel": channel, "data": data}))
-                after.append(partial(subscriber.push, first, JSON, subscription))
-            after.append(subscription.release)
+            first = [] if snapshot is None else [Push(to_json({"channel": snapshot[0], "data": snapshot[1]}))]
+            after.append(lambda: subscription.release(*first))
             return {"channel": "subscriptionResponse", "data": message}
 
         told = await self._told(WEBSOCKET_PATH, subscribe, spoken, session)
@@ -134,7 +136,9 @@ class Gateway(Entrance):
             raise Refused(
                 "Error parsing JSON into valid websocket request: a method is subscribe, unsubscribe, ping or post"
             )
-        self._streams.leave(self._streams.key(spoken.get("subscription"), self._info), session)
+        key = self._streams.key(spoken.get("subscription"), self._info)
+        if not session.leave(key.name):
+            raise Refused(f"Already unsubscribed: {key.name}")
         return {"channel": "subscriptionResponse", "data": spoken}
 
     async def _posted(self, spoken: dict[str, Any], session: Session) -> Any:

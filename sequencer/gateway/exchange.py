@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 
 from prover.stf import constants
-from sequencer.client.errors import ClientError
+from sequencer.client.errors import ClientError, Rejected
 from sequencer.gateway import shapes
 from sequencer.gateway.exact import dollars, is_cloid, oid_of, steps
 from sequencer.gateway.nonces import Nonces
@@ -16,11 +16,11 @@ from sequencer.gateway.refusals import (
     NO_MATCH,
     NO_ORDER,
     OFF_TICK,
+    POST_ONLY,
     ZERO_SIZE,
     Bbo,
     Refused,
     UnknownSigner,
-    of_call,
     of_order,
     owners_alone,
 )
@@ -154,7 +154,7 @@ class Exchange:
         }
 
     async def act(self, payload: object) -> dict[str, Any]:
-        """What an action came to; Refused where none of it was done."""
+        """What an action came to; Refused or ClientError where none of it was done."""
         given = envelope(payload)
         kind = given.action["type"]
         served = self._signer(given)
@@ -168,10 +168,7 @@ class Exchange:
             raise Refused(f"Catenary's gateway does not do {kind[:64]!r}; it does {', '.join(sorted(self._does))}")
         served.nonces.take(given.nonce)
         async with served.trader.lock:
-            try:
-                return await does(served.trader, given)
-            except ClientError as error:
-                raise Refused(of_call(error)) from None
+            return await does(served.trader, given)
 
     def _signer(self, given: Envelope) -> Served:
         kind = given.action["type"]
@@ -223,6 +220,8 @@ class Exchange:
         wanted: dict[int, Wanted] = {}
         for at, (order, like) in enumerate(asked):
             try:
+                if order.c is not None and not is_cloid(order.c):
+                    raise _Unfit("A cloid is 0x and 32 hexadecimal digits.")
                 known = None if like.replaces else await self._known(trader, order, markets)
                 if known is not None:
                     statuses[at] = known
@@ -240,8 +239,6 @@ class Exchange:
         """What became of an order of the same name: the same cloid twice is one order."""
         if order.c is None:
             return None
-        if not is_cloid(order.c):
-            raise _Unfit("A cloid is 0x and 32 hexadecimal digits.")
         result = await trader.fate(None, order.c)
         if result is None or result.status == "refused":
             return None
@@ -299,10 +296,18 @@ class Exchange:
         if isinstance(outcome, OrderResult):
             status = shapes.placed_status(placed.number, outcome, market)
             return status or {"error": f"{NO_MATCH} asset={market.index} ({outcome.status} {outcome.reason})"}
-        book = await trader.node.book(market.name, 1)
-        best = [shapes.price(market, side[0][0]) if side else "" for side in (book.bids, book.asks)]
         minimum = dollars(market.minimum_notional_micros)
-        return {"error": of_order(outcome, market.index, Bbo(*best), minimum)}
+        return {"error": of_order(outcome, market.index, await self._best(trader, market, outcome), minimum)}
+
+    async def _best(self, trader: Trader, market: MarketView, outcome: ClientError) -> Bbo:
+        """What a post-only order would have met. Without an answer it stays untold: what was placed is placed."""
+        if not isinstance(outcome, Rejected) or outcome.rejection != POST_ONLY:
+            return Bbo("", "")
+        try:
+            book = await trader.node.book(market.name, 1)
+        except ClientError:
+            return Bbo("", "")
+        return Bbo(*(shapes.price(market, side[0][0]) if side else "" for side in (book.bids, book.asks)))
 
     # Cancelling and changing.
 

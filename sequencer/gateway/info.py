@@ -5,11 +5,10 @@ from typing import Any, Final
 
 from l1_bridge.addresses import AddressError, address_bytes, checksum_address
 from sequencer.client.client import NodeClient
-from sequencer.client.errors import ClientError
 from sequencer.gateway import shapes
 from sequencer.gateway.exact import dollars, is_cloid, oid_of, place_of, ratio
 from sequencer.gateway.past import Past, Question, between
-from sequencer.gateway.refusals import Refused, of_call
+from sequencer.gateway.refusals import Refused
 from sequencer.gateway.trader import Trader
 from sequencer.schema.accounts import OpenOrder
 from sequencer.schema.answers import MarketView, OrderResult
@@ -71,7 +70,7 @@ class Info:
         }
 
     async def ask(self, question: object) -> Any:
-        """The answer; Refused where there is none."""
+        """The answer; Refused where there is none, ClientError where the node gives none."""
         if not isinstance(question, dict) or not isinstance(question.get("type"), str):
             raise Refused("Failed to deserialize the JSON body into the target type: a question has a type")
         kind = question["type"]
@@ -81,10 +80,7 @@ class Info:
         if answer is None:
             reason = _NOT_TOLD.get(kind, f"it answers {', '.join(sorted(self._answers))}")
             raise Refused(f"Catenary's gateway does not answer {kind[:64]!r}: {reason}")
-        try:
-            return await answer(question)
-        except ClientError as error:
-            raise Refused(of_call(error)) from None
+        return await answer(question)
 
     # Markets.
 
@@ -94,10 +90,7 @@ class Info:
 
     async def days(self) -> dict[str, StatisticsView]:
         """The last 24 hours of each market."""
-        try:
-            return {each.market: each for each in await self._node.statistics()}
-        except ClientError as error:
-            raise Refused(of_call(error)) from None
+        return {each.market: each for each in await self._node.statistics()}
 
     async def _meta(self, question: Question) -> Any:
         return shapes.meta(await self.markets())
@@ -185,8 +178,9 @@ class Info:
 
     async def _open_orders(self, question: Question) -> Any:
         trader = self.trader(question)
-        markets = {market.name: market for market in await self.markets()}
         orders = await self._node.open_orders(trader.account)
+        # Asked for after what names them: a market that was listed meanwhile is among them.
+        markets = {market.name: market for market in await self.markets()}
         return [shapes.open_order(order, markets[order.market]) for order in orders]
 
     async def _order_status(self, question: Question) -> Any:
@@ -225,14 +219,15 @@ class Info:
     async def _historical(self, question: Question) -> Any:
         """The newest orders, the newest first."""
         trader = self.trader(question)
+        orders = await self._past.orders(trader)
         standing, markets = await trader.standing(), await self.markets()
-        return [self._status_of(trader, result, standing, markets) for result in await self._past.orders(trader)]
+        return [self._status_of(trader, result, standing, markets) for result in orders]
 
     async def fills(self, question: Question) -> Any:
         """The newest fills, the newest first; between two times where they are given."""
         trader = self.trader(question)
-        markets = {market.name: market for market in await self.markets()}
         told = await self._node.fills(trader.account, limit=_FILLS, **between(question))
+        markets = {market.name: market for market in await self.markets()}
         return [shapes.own_fill(fill, markets[fill.market]) for fill in told.fills]
 
     async def _fees(self, question: Question) -> Any:

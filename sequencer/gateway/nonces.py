@@ -43,8 +43,8 @@ class Nonces:
         if len(self._used) == KEPT and nonce < self._used[0]:
             raise Refused(f"Invalid nonce {nonce}: below the {KEPT} highest that were used")
         if nonce > now and nonce > self._ahead:
-            self._ahead = nonce
             _keep(self._path, nonce)
+            self._ahead = nonce
         heapq.heappush(self._used, nonce)
         if len(self._used) > KEPT:
             heapq.heappop(self._used)

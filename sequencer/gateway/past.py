@@ -54,7 +54,7 @@ class Past:
         asked = question.get("req")
         asked = asked if isinstance(asked, dict) else {}
         market, interval = await self._market(asked), asked.get("interval")
-        if interval not in _INTERVALS:
+        if not isinstance(interval, str) or interval not in _INTERVALS:
             raise Refused(f"interval {str(interval)[:16]!r} is none of {', '.join(_INTERVALS)}")
         span: dict[str, Any] = between(asked)
         found: list[CandleView] = []
@@ -84,8 +84,8 @@ class Past:
     async def user_funding(self, question: Question) -> Any:
         """Funding that an account received, negative where it paid, by position; the oldest first."""
         trader = self._trader(question)
-        markets = {market.name: market for market in await self._node.markets()}
         page = await self._node.funding_payments(trader.account, limit=MOST_ROWS, **between(question))
+        markets = {market.name: market for market in await self._node.markets()}
         return [
             {
                 "time": payment.time_ms,

@@ -16,6 +16,8 @@ NO_ORDER: Final = "Order was never placed, already canceled, or filled."
 GROWS: Final = "Reduce only order would increase position."
 NO_MARGIN: Final = "Insufficient margin to place order."
 TOO_FAR: Final = "Order price cannot be more than 80% away from the reference price"
+# The law's code where a post-only order would have taken.
+POST_ONLY: Final = "POST_ONLY"
 # Before the best bid and ask, which follow.
 WOULD_MATCH: Final = "Post only order would have immediately matched, bbo was"
 
@@ -65,7 +67,7 @@ def of_order(error: ClientError, asset: int, bbo: Bbo, minimum_dollars: str) -> 
     if not isinstance(error, Rejected):
         return f"{error} asset={asset}"
     words = _BY_CODE.get(error.rejection)
-    if error.rejection == "POST_ONLY":
+    if error.rejection == POST_ONLY:
         words = f"{WOULD_MATCH} {bbo.bid}@{bbo.ask}."
     if error.rejection == "TOO_SMALL":
         words = f"Order must have minimum value of ${minimum_dollars}."

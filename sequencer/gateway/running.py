@@ -1,9 +1,9 @@
 """A gateway as a process: opens keys and venue, checks each grant, serves the port until a signal."""
 
-import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import structlog
 import trio
@@ -14,6 +14,7 @@ from l1_bridge.client.client import L1Client
 from l1_bridge.client.options import L1Options
 from prover.cli.keys import asked_password
 from prover.cli.running import EXIT_BROKEN, EXIT_USAGE, CommandFailed, until_signal
+from prover.stf import containers
 from prover.telling import Output
 from sequencer.api.rpc.limits import Limits
 from sequencer.api.rpc.metrics import ApiMetrics
@@ -30,12 +31,15 @@ from sequencer.gateway.options import Options
 from sequencer.gateway.streams import Streams
 from sequencer.gateway.trader import Receipt, Trader
 from sequencer.wallet.bridge import Bridge
-from sequencer.wallet.errors import BadInput
+from sequencer.wallet.errors import BadInput, BrokenReceipt
 from sequencer.wallet.keys import Key, keystore_path, open_keystore
-from sequencer.wallet.record import ReceiptRecord
+from sequencer.wallet.record import KeptReceipt, ReceiptRecord
 from sequencer.wallet.trust import Venue
 from sequencer.wallet.units import parse_duration
 from sequencer.wallet.verified import Verified, WalletOptions
+
+# Of an account, while L1 does not answer.
+MOST_RECEIPTS: Final = 10_000
 
 
 async def run_gateway(output: Output, options: Options) -> bool:
@@ -79,9 +83,9 @@ async def _run(output: Output, options: Options) -> None:
             for trader in traders.values():
                 bridge = Bridge(node, l1, verified, trader.agent, None, wallet_options, directory)
                 record = ReceiptRecord(directory / f"{checksum_address(trader.agent)}.receipts.jsonl")
-                kept, waiting = trio.open_memory_channel[Receipt](math.inf)
-                trader.receipts = kept.send_nowait
-                nursery.start_soon(_keep_receipts, waiting, venue, bridge, record)
+                keeping = _Keeping(venue, bridge, record, log)
+                trader.receipts = keeping.add
+                nursery.start_soon(keeping.run)
             port, run_streams = _wired(options, node, served, by_address)
             await nursery.start(run_streams)
             number = await nursery.start(port.serve)
@@ -151,13 +155,45 @@ def _wired(
     return port, partial(streams.run, options.node_url, named, info)
 
 
-async def _keep_receipts(
-    waiting: trio.MemoryReceiveChannel[Receipt], venue: Venue, bridge: Bridge, record: ReceiptRecord
-) -> None:
-    """Compares receipts with the seat on L1, off the way of the cancels; what is none is said aloud."""
-    log = structlog.get_logger("gateway")
-    async for message, receipt in waiting:
-        try:
-            record.append([await bridge.word_on(venue, message, receipt, wall_clock_ms())])
-        except ClientError as error:
-            log.error("gateway.no_receipt", account=message.account, slot=message.slot, why=str(error))
+class _Keeping:
+    """Compares receipts with the seat on L1, off the way of the cancels; what is none is said aloud.
+
+    All that came while L1 was asked share the next look and one write.
+    """
+
+    def __init__(
+        self, venue: Venue, bridge: Bridge, record: ReceiptRecord, log: structlog.typing.FilteringBoundLogger
+    ) -> None:
+        self._venue = venue
+        self._bridge = bridge
+        self._record = record
+        self._waiting: list[Receipt] = []
+        self._came = trio.Event()
+        self._log = log
+
+    def add(self, receipt: Receipt) -> None:
+        """Never waits; past the bound a receipt is given up, in the log."""
+        if len(self._waiting) >= MOST_RECEIPTS:
+            self._lost(receipt[0], f"{MOST_RECEIPTS} wait for L1 already")
+            return
+        self._waiting.append(receipt)
+        self._came.set()
+
+    async def run(self) -> None:
+        """For ever."""
+        while True:
+            await self._came.wait()
+            self._came = trio.Event()
+            waiting, self._waiting = self._waiting, []
+            try:
+                words = await self._bridge.words_on(self._venue, waiting, wall_clock_ms())
+                kept = [word for word in words if isinstance(word, KeptReceipt)]
+                await trio.to_thread.run_sync(self._record.append, kept)
+            except ClientError as error:
+                words = [BrokenReceipt(str(error))] * len(waiting)
+            for (message, _), word in zip(waiting, words, strict=True):
+                if isinstance(word, BrokenReceipt):
+                    self._lost(message, str(word))
+
+    def _lost(self, message: containers.Request, why: str) -> None:
+        self._log.error("gateway.no_receipt", account=message.account, slot=message.slot, why=why)

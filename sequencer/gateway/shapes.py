@@ -356,5 +356,6 @@ def placed_status(number: int, result: OrderResult, market: MarketView) -> dict[
         return None
     quote = sum(fill.price_ticks * fill.size_lots for fill in result.fills)
     told = sum(fill.size_lots for fill in result.fills)
-    mean = mean_price(quote, told, market.price_decimals)
+    # Of what was filled long ago the prices are not told with it.
+    mean = mean_price(quote, told, market.price_decimals) if told else None
     return {"filled": {"totalSz": size(market, result.filled_lots), "avgPx": mean, "oid": number}}

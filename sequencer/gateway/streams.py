@@ -70,7 +70,7 @@ class Streams:
         """What a subscription names; Refused for what there is not."""
         asked = subscription if isinstance(subscription, dict) else {}
         kind = asked.get("type")
-        if kind not in KINDS:
+        if not isinstance(kind, str) or kind not in KINDS:
             raise Refused(f"Invalid subscription: Catenary's gateway tells {', '.join(sorted(KINDS))}")
         coin = str(asked.get("coin", "")) if kind in _OF_COIN else ""
         if kind in _OF_COIN and coin not in self._markets:
@@ -90,13 +90,11 @@ class Streams:
             raise Refused(f"Too many subscriptions: a connection has {most}")
         subscription = Subscription(session.subscriber, JSON, self._limits.queue_messages)
         self._listeners.setdefault(key, {})[session] = subscription
-        session.leave_by_channel[key.name] = lambda: self.leave(key, session)
+        session.leave_by_channel[key.name] = lambda: self._leave(key, session)
         return subscription
 
-    def leave(self, key: _Key, session: Session) -> None:
-        """No more of it; Refused where it was not listened to."""
-        if session.leave_by_channel.pop(key.name, None) is None:
-            raise Refused(f"Already unsubscribed: {key.name}")
+    def _leave(self, key: _Key, session: Session) -> None:
+        del session.leave_by_channel[key.name]
         del self._listeners[key][session]
         if not self._listeners[key]:
             del self._listeners[key]
@@ -169,7 +167,10 @@ class Streams:
         info: Info,
         follow: Callable[[str], Awaitable[None]],
     ) -> None:
-        if isinstance(frame, Away | Gap):
+        if isinstance(frame, Away):
+            self._log.warning("gateway.away", why=frame.why, pause_seconds=frame.pause_seconds)
+            return
+        if isinstance(frame, Gap):
             # What is missed of states comes with the next one; of fills with the snapshot that follows a gap.
             return
         family, _, name = frame.channel.partition(":")
@@ -247,8 +248,8 @@ class Streams:
                 updates = [
                     shapes.update(event, self._markets[event.market], trader.placed.get(oid_of(event.order_id)))
                     for event in events
-                    if (event.market in self._markets and event.event not in ("accepted", "filled"))
-                    or event.status == "filled"
+                    if event.market in self._markets
+                    and (event.event not in ("accepted", "filled") or event.status == "filled")
                 ]
                 if updates:
                     self._tell(_Key("orderUpdates", "", user), "orderUpdates", updates)

@@ -49,6 +49,7 @@ DEPOSIT_GAS: Final = 350_000
 CLAIM_GAS: Final = 350_000
 
 _Event = TypeVar("_Event")
+_ADVICE: Final = "; what it was to take out may be filled until it expires: cancel again with --hard"
 
 
 class Deposited(msgspec.Struct, frozen=True):
@@ -94,6 +95,37 @@ class Broken(msgspec.Struct, frozen=True):
 def _signed(kept: KeptReceipt) -> signed.Receipt:
     running_hash = bytes.fromhex(kept.running_hash.removeprefix("0x"))
     return signed.Receipt(kept.account, kept.slot, kept.sequence, kept.time_ms, running_hash)
+
+
+def _fitting(message: containers.Request, given: ReceiptView | None, now_ms: int) -> ReceiptView:
+    if given is None:
+        raise BrokenReceipt(f"the node gave no receipt for the soft cancel{_ADVICE}")
+    if (given.account, given.slot, given.sequence) != (message.account, message.slot, message.sequence):
+        raise BrokenReceipt(f"the node's receipt is for something else than was cancelled{_ADVICE}")
+    # Later than now it would be no evidence of what is filled until then.
+    if given.time_ms > now_ms + constants.CLOCK_TOLERANCE:
+        raise BrokenReceipt(f"the node's receipt is of a time that has not come{_ADVICE}")
+    return given
+
+
+def _kept(venue: Venue, given: ReceiptView, seat: tuple[bytes, int]) -> KeptReceipt:
+    holder, block = seat
+    kept = KeptReceipt(
+        chain_id=venue.chain_id,
+        rollup=checksum_address(venue.rollup),
+        holder=checksum_address(holder),
+        block=block,
+        account=given.account,
+        slot=given.slot,
+        sequence=given.sequence,
+        time_ms=given.time_ms,
+        running_hash=given.running_hash,
+        signature=given.signature,
+    )
+    signer = signer_of_receipt(venue.domain, _signed(kept), bytes.fromhex(given.signature[2:]))
+    if signer != holder or holder == containers.NOBODY:
+        raise BrokenReceipt(f"the node's receipt is not signed by the seat, {kept.holder}{_ADVICE}")
+    return kept
 
 
 class Bridge:
@@ -206,31 +238,21 @@ class Bridge:
         self, venue: Venue, message: containers.Request, given: ReceiptView | None, now_ms: int
     ) -> KeptReceipt:
         """The sequencer's word on a soft cancel, as it is kept; BrokenReceipt where it is none."""
-        advice = "; what it was to take out may be filled until it expires: cancel again with --hard"
-        if given is None:
-            raise BrokenReceipt(f"the node gave no receipt for the soft cancel{advice}")
-        if (given.account, given.slot, given.sequence) != (message.account, message.slot, message.sequence):
-            raise BrokenReceipt(f"the node's receipt is for something else than was cancelled{advice}")
-        # Later than now it would be no evidence of what is filled until then.
-        if given.time_ms > now_ms + constants.CLOCK_TOLERANCE:
-            raise BrokenReceipt(f"the node's receipt is of a time that has not come{advice}")
-        holder, block = await self.seat_holder(venue)
-        kept = KeptReceipt(
-            chain_id=venue.chain_id,
-            rollup=checksum_address(venue.rollup),
-            holder=checksum_address(holder),
-            block=block,
-            account=given.account,
-            slot=given.slot,
-            sequence=given.sequence,
-            time_ms=given.time_ms,
-            running_hash=given.running_hash,
-            signature=given.signature,
-        )
-        signer = signer_of_receipt(venue.domain, _signed(kept), bytes.fromhex(given.signature[2:]))
-        if signer != holder or holder == containers.NOBODY:
-            raise BrokenReceipt(f"the node's receipt is not signed by the seat, {kept.holder}{advice}")
-        return kept
+        receipt = _fitting(message, given, now_ms)
+        return _kept(venue, receipt, await self.seat_holder(venue))
+
+    async def words_on(
+        self, venue: Venue, cancels: Sequence[tuple[containers.Request, ReceiptView | None]], now_ms: int
+    ) -> list[KeptReceipt | BrokenReceipt]:
+        """The same of many, for one look at the seat; where it is none BrokenReceipt stands in its place."""
+        seat = await self.seat_holder(venue)
+        found: list[KeptReceipt | BrokenReceipt] = []
+        for message, given in cancels:
+            try:
+                found.append(_kept(venue, _fitting(message, given, now_ms), seat))
+            except BrokenReceipt as broken:
+                found.append(broken)
+        return found
 
     async def broken(self, venue: Venue, receipts: Sequence[KeptReceipt]) -> list[Broken]:
         """What L1 holds against receipts: orders in chunks that began after a receipt had taken them out."""

@@ -102,7 +102,7 @@ class _Lines:
             handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             with os.fdopen(handle, "ab") as file:
                 # A line that a crash cut off must not swallow this one.
-                file.write(b"\n" + content if self._is_cut_off() else content)
+                file.write(b"\n" + content if _is_cut_off(handle) else content)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
@@ -126,9 +126,11 @@ class _Lines:
         except OSError as error:
             raise WalletError(f"the wallet's record {self._path} cannot be read: {error.strerror}") from None
 
-    def _is_cut_off(self) -> bool:
-        content = self._path.read_bytes() if self._path.exists() else b""
-        return bool(content) and not content.endswith(b"\n")
+
+def _is_cut_off(handle: int) -> bool:
+    """The last byte alone is read: what is kept for good grows."""
+    size = os.fstat(handle).st_size
+    return size > 0 and os.pread(handle, 1, size - 1) != b"\n"
 
 
 class ReceiptRecord(_Lines):

@@ -278,7 +278,7 @@ class Operations:
         assert isinstance(request, containers.Request)
         code = check_soft_cancel(view, constants.CANCEL_ALL, request, signer, max(now, view.commitment.timestamp))
         if code == codes.BAD_SIGNATURE:
-            call.owe(_BAD_SIGNATURE_TOKENS)
+            call.session.owe(_BAD_SIGNATURE_TOKENS)
         self._applied(signed, Processed(code=code, effects=[] if code == codes.OK else [refused(code)], changed=False))
         return msgspec.structs.replace(signed, signer=signer)
 
@@ -387,7 +387,7 @@ class Operations:
             await self._venue.durable()
         bad = [one for one in outcomes if isinstance(one, Processed) and one.code == codes.BAD_SIGNATURE]
         if bad:
-            call.owe(len(bad) * _BAD_SIGNATURE_TOKENS)
+            call.session.owe(len(bad) * _BAD_SIGNATURE_TOKENS)
         return outcomes
 
     def _or_known(self, signed: SignedOperation, outcome: Processed | Untaken) -> Processed | Untaken:

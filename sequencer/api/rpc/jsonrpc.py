@@ -487,6 +487,20 @@ class Session:
         # What is done once the connection has ended, whoever ended it, but where the node itself stops.
         self.at_end: Callable[[], None] | None = None
 
+    def leave(self, channel: str) -> bool:
+        """Leaves one channel; False where it was not followed, or is left already."""
+        leave = self.leave_by_channel.get(channel)
+        if leave is not None:
+            leave()
+        return leave is not None
+
+    def owe(self, tokens: int) -> None:
+        """Charges what was done in vain, whether there are the tokens or not; a new connection is rid of nothing."""
+        self.bucket.owe(tokens)
+        if self.address is not None:
+            self.address.owe(tokens)
+        self.share.tag += tokens
+
     def close(self, *, is_stopping: bool = False) -> None:
         """Leaves every channel, and does what was to be done at the end, unless the node stops."""
         for leave in list(self.leave_by_channel.values()):
@@ -515,13 +529,6 @@ class Call:
     def step_aside(self) -> None:
         """Gives the node's turn back: this call waits for somebody outside and costs nothing meanwhile."""
         self._step_aside()
-
-    def owe(self, tokens: int) -> None:
-        """Charges the connection for what this call has cost the node in vain, whether it has the tokens or not."""
-        self.session.bucket.owe(tokens)
-        if self.session.address is not None:
-            self.session.address.owe(tokens)
-        self.session.share.tag += tokens
 
     def release(self) -> None:
         """Lets the connection's next call start: this one has its place in the venue's order and now only waits."""

@@ -64,10 +64,10 @@ class Subscription:
         else:
             self._held.append(message)
 
-    def release(self) -> None:
-        """Sends what was held back; from here on messages go out as they come."""
+    def release(self, *first: Push) -> None:
+        """Sends what comes first and what was held back; from here on messages go out as they come."""
         held, self._held = self._held or (), None
-        for message in held:
+        for message in (*first, *held):
             self._subscriber.push(message, self._codec, self)
 
 

@@ -72,6 +72,13 @@ def test_params_go_by_name_and_text() -> None:
     ]
 
 
+@pytest.mark.parametrize("answer", [{"result": 1, "error": "no"}, {"error": "no"}, {"error": 7}, {}])
+def test_an_error_of_another_shape_is_no_answer(answer: dict[str, Any]) -> None:
+    with pytest.raises(NodeUnreachable, match="not a Catenary node"):
+        ask(answering(**answer), lambda node: node.call("catenary_status"))
+    assert ask(answering(result=1, error=None), lambda node: node.call("catenary_status")) == 1
+
+
 def test_a_rejection_carries_name_code_and_data() -> None:
     error = {"code": -33006, "message": "No.", "data": {"name": "BAD_SIGNATURE", "recovered": "0x01", "digest": "0x02"}}
     with pytest.raises(Rejected, match="BAD_SIGNATURE: No") as caught:

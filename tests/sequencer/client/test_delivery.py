@@ -113,6 +113,28 @@ def test_where_nothing_is_taken_any_more_the_first_sending_is_asked_about(
     assert refused.rejection == name
 
 
+def refusing(name: str) -> bytes:
+    """A refusal of the whole call, of which nothing was read."""
+    error = '{"code":-32003,"message":"Not now.","data":{"name":"' + name + '"}}'
+    return b'{"jsonrpc":"2.0","id":1,"error":' + error.encode() + b"}"
+
+
+def test_a_call_that_is_not_read_the_second_time_says_nothing_of_the_first(node: Node, account: SigningAccount) -> None:
+    (result,) = deliver(node, Lossy(None, refusing("SHUTTING_DOWN")), placing(account, 8))
+    assert isinstance(result, OrderResult)
+    assert result.status == "resting"
+    # Of one that never came, and of one that is refused at once, the refusal stands.
+    (refused,) = deliver(node, Lossy(b"{", refusing("SHUTTING_DOWN")), placing(account, 9))
+    assert isinstance(refused, Rejected)
+    with pytest.raises(Rejected, match="SHUTTING_DOWN"):
+        deliver(node, Lossy(refusing("SHUTTING_DOWN")), placing(account, 9))
+
+
+def test_where_a_node_does_not_say_what_became_of_the_first_it_is_unknown(node: Node, account: SigningAccount) -> None:
+    with pytest.raises(NodeUnreachable, match="whether the order was taken is unknown"):
+        deliver(node, Lossy(None, busy("NOT_POSTABLE"), refusing("RATE_LIMITED")), placing(account, 10))
+
+
 def test_without_any_answer_it_is_unknown(node: Node, account: SigningAccount) -> None:
     with pytest.raises(NodeUnreachable, match="lost"):
         deliver(node, Lossy(*[None] * 100), placing(account, 6), within_seconds=0.5)

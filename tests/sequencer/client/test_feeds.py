@@ -19,6 +19,7 @@ from sequencer.api.transport.server import Server
 from sequencer.client import feeds
 from sequencer.client.errors import Misfit, Rejected
 from sequencer.client.feeds import Away, Feeds, Frame, Gap, Opened, Told
+from sequencer.client.socket import Cut, connected
 from sequencer.schema.answers import Book
 from sequencer.schema.channels import TOLD_ON, told_on
 from tests.patience import PATIENCE_SECONDS
@@ -183,6 +184,98 @@ async def test_a_silent_node_is_asked_and_then_left(
     assert "said nothing" in frame.why
     assert sent == ["catenary_subscribe", "catenary_status"]
     assert trio.current_time() == pytest.approx(2 * feeds.QUIET_SECONDS)
+
+
+class Speaking:
+    """A connection on which these come, one after the other, and then nothing."""
+
+    def __init__(self, *messages: dict[str, Any]) -> None:
+        self._messages = iter(messages)
+
+    async def send(self, text: str) -> None:
+        pass
+
+    async def receive(self) -> str:
+        for message in self._messages:
+            return msgspec.json.encode(message).decode()
+        return await trio.sleep_forever()
+
+
+@pytest.mark.parametrize(
+    ("message", "why"),
+    [
+        ({"id": None, "error": {"code": -1, "message": "Wait.", "data": {"name": "RATE_LIMITED"}}}, "RATE_LIMITED"),
+        (
+            {
+                "method": "catenary_subscription",
+                "params": {"channel": "book:XRP", "epoch": "", "sequence": 1, "data": {}},
+            },
+            "message 1 of book:XRP",
+        ),
+    ],
+)
+async def test_what_answers_no_question_ends_the_connection_and_not_the_reader(
+    monkeypatch: pytest.MonkeyPatch, message: dict[str, Any], why: str
+) -> None:
+    @asynccontextmanager
+    async def speaking(url: str) -> AsyncIterator[Any]:
+        yield Speaking(message)
+
+    monkeypatch.setattr(feeds, "connected", speaking)
+    async with Feeds("http://node", ["book:BTC"]) as stream:
+        frame = await anext(stream)
+    assert isinstance(frame, Away)
+    assert why in frame.why
+
+
+async def test_a_refusal_of_what_was_not_read_ends_the_reader_where_waiting_does_not_help(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @asynccontextmanager
+    async def speaking(url: str) -> AsyncIterator[Any]:
+        yield Speaking({"id": None, "error": {"code": -1, "message": "No.", "data": {"name": "PARSE_ERROR"}}})
+
+    monkeypatch.setattr(feeds, "connected", speaking)
+    async with Feeds("http://node", ["book:BTC"]) as stream:
+        with pytest.raises(Rejected, match="PARSE_ERROR"):
+            await anext(stream)
+
+
+async def test_all_that_a_node_holds_of_a_channel_comes_in_one_answer() -> None:
+    limits = Limits()
+    venue = Venue("one")
+    async with served(venue) as port, Feeds(f"http://127.0.0.1:{port}", ["book:BTC"]) as stream:
+        await next_of(stream, Opened)
+        assert stream._socket is not None
+        await stream._socket._stream.aclose()
+        large = Book("BTC", [(price, 1) for price in range(150)], [])
+        feed = venue.server.feeds._feeds["book:BTC"]
+        while feed._ring_bytes < limits.ring_bytes - 1_000 and len(feed._ring) < limits.ring_messages - 1:
+            venue.server.feeds.publish("book:BTC", large)
+        last = feed.sequence
+        assert feed._ring_bytes > limits.ring_bytes * 9 // 10
+        assert [(await next_of(stream, Told)).sequence for _ in range(last)] == list(range(1, last + 1))
+
+
+async def test_a_connection_that_does_not_come_about_is_closed() -> None:
+    ended = trio.Event()
+
+    async def deaf(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        while await stream.receive_some():
+            pass
+        ended.set()
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(trio.serve_tcp, deaf, 0)
+        # What is raised is held while the end is awaited: nobody collects what it refers to.
+        with pytest.raises(Cut, match="no WebSocket") as cut:
+            await connected(f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}").__aenter__()
+        with trio.fail_after(PATIENCE_SECONDS):
+            await ended.wait()
+        assert cut.value
+        nursery.cancel_scope.cancel()
 
 
 async def test_every_channel_of_the_node_is_known() -> None:

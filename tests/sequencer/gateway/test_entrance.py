@@ -11,6 +11,7 @@ import trio
 from l1_bridge.hashing import keccak
 from prover.signing.signatures import sign
 from prover.stf.signatures import HALF_ORDER
+from sequencer.api.rpc.errors import INTERNAL
 from sequencer.client.clock import wall_clock_ms
 from sequencer.client.socket import connected
 from sequencer.gateway import refusals, shapes, streams
@@ -130,6 +131,20 @@ def test_an_order_that_cannot_be_signed_harms_no_other(world: World, changes: di
     assert world.post("/exchange", signed(cancel))["response"]["data"]["statuses"] == ["success"]
 
 
+def test_a_change_that_is_named_wrongly_harms_no_other(world: World) -> None:
+    placed = world.post("/exchange", signed({**order(), "orders": [ORDER, ORDER]}))
+    first, second = (status["resting"]["oid"] for status in placed["response"]["data"]["statuses"])
+    changes = [{"oid": first, "order": {**ORDER, "c": "mine"}}, {"oid": second, "order": {**ORDER, "p": "50001"}}]
+    answer = world.post("/exchange", signed({"type": "batchModify", "modifies": changes}))
+    wrong, changed = answer["response"]["data"]["statuses"]
+    assert wrong["error"].startswith("A cloid is")
+    cancels = [{"a": 0, "o": number} for number in (first, changed["resting"]["oid"])]
+    assert world.post("/exchange", signed({"type": "cancel", "cancels": cancels}))["response"]["data"]["statuses"] == [
+        "success",
+        "success",
+    ]
+
+
 @pytest.mark.parametrize("path", ["/info", "/exchange"])
 @pytest.mark.parametrize(
     "body",
@@ -164,6 +179,7 @@ def test_garbage_is_answered_by_200_and_an_error(world: World, path: str, body: 
         {"type": "orderStatus", "user": SIGNER, "oid": "x"},
         {"type": "orderStatus", "user": SIGNER},
         {"type": "userFillsByTime", "user": SIGNER, "startTime": "1"},
+        {"type": "candleSnapshot", "req": {"coin": "BTC", "interval": ["1m"]}},
         {"type": "meta", "dex": "other"},
         {"type": "x" * 10_000},
     ],
@@ -172,6 +188,7 @@ def test_a_question_without_an_answer_is_refused_in_words(world: World, question
     answer = world.post("/info", question)
     assert answer["status"] == "err"
     assert len(answer["response"]) < 2_000
+    assert not answer["response"].startswith(INTERNAL.sentence)
 
 
 def test_what_programs_ask_at_their_start_is_answered(world: World) -> None:
@@ -239,6 +256,7 @@ def test_the_websocket_answers_whatever_is_said(speak: Any) -> None:
         {"method": "subscribe", "subscription": {"type": "candle", "coin": "BTC", "interval": "1m"}},
         {"method": "subscribe", "subscription": {"type": "userFills", "user": "0x" + "12" * 20}},
         {"method": "subscribe"},
+        {"method": "subscribe", "subscription": {"type": ["l2Book"]}},
         {"method": "post", "id": 7, "request": info},
         {"method": "post", "id": 8, "request": {"type": "action", "payload": signed(order(), keccak(b"a stranger"))}},
         {"method": "post", "id": 9},
@@ -246,7 +264,7 @@ def test_the_websocket_answers_whatever_is_said(speak: Any) -> None:
         7,
         "{",
     )
-    assert [answer["channel"] for answer in answers[:10]] == [
+    assert [answer["channel"] for answer in answers[:11]] == [
         "pong",
         "subscriptionResponse",
         "error",
@@ -255,16 +273,18 @@ def test_the_websocket_answers_whatever_is_said(speak: Any) -> None:
         "error",
         "error",
         "error",
+        "error",
         "post",
         "post",
     ]
-    assert answers[8]["data"] == {
+    assert answers[9]["data"] == {
         "id": 7,
         "response": {"type": "info", "payload": {"type": "userRole", "data": {"role": "user"}}},
     }
-    assert answers[9]["data"]["response"]["payload"]["status"] == "err"
-    assert answers[10]["data"]["response"]["type"] == "error"
-    assert [answer["channel"] for answer in answers[11:]] == ["error"] * 3
+    assert answers[10]["data"]["response"]["payload"]["status"] == "err"
+    assert answers[11]["data"]["response"]["type"] == "error"
+    assert not any(INTERNAL.sentence in str(answer["data"]) for answer in answers[1:])
+    assert [answer["channel"] for answer in answers[12:]] == ["error"] * 3
 
 
 def test_a_started_gateway_takes_nothing_of_before(world: World) -> None:

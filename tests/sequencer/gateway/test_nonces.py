@@ -56,6 +56,18 @@ def test_a_file_that_says_nothing_covers_all_that_could_have_been_taken(tmp_path
         Nonces(tmp_path / "torn", clock).take(START + AHEAD_MS)
 
 
+def test_what_cannot_be_written_down_is_not_taken_nor_is_what_comes_before_it(tmp_path: Path) -> None:
+    clock = Clock()
+    nonces = Nonces(tmp_path / "gone" / "nonce", clock)
+    for ahead in (20, 10):
+        with pytest.raises(FileNotFoundError):
+            nonces.take(START + ahead)
+    (tmp_path / "gone").mkdir()
+    nonces.take(START + 10)
+    with pytest.raises(Refused, match="older"):
+        Nonces(tmp_path / "gone" / "nonce", clock).take(START + 10)
+
+
 def test_the_window_has_two_ends(tmp_path: Path) -> None:
     clock = Clock()
     nonces = Nonces(tmp_path / "nonce", clock)

@@ -299,6 +299,25 @@ async def test_a_receipt_that_is_no_evidence_is_told_and_not_kept(view: ReceiptV
 
 
 @pytest.mark.trio
+async def test_many_receipts_share_one_look_at_the_seat() -> None:
+    class CountedL1(SeatedL1):
+        looks = 0
+
+        async def eth_call(self, *arguments: Any, **given: Any) -> bytes:
+            self.looks += 1
+            return await super().eth_call(*arguments, **given)
+
+    l1 = CountedL1()
+    good, none, foreign, again = await bridge(l1).words_on(
+        VENUE, [(CANCEL, given()), (CANCEL, None), (CANCEL, given(Key(b"\x06" * 32))), (CANCEL, given())], NOW
+    )
+    assert good == again == await word_on(given())
+    assert "gave no receipt" in str(none)
+    assert "not signed by the seat" in str(foreign)
+    assert l1.looks == 1
+
+
+@pytest.mark.trio
 async def test_an_l1_without_a_newest_block_has_not_shown_that_no_receipt_was_broken() -> None:
     kept = await word_on(given())
     with pytest.raises(L1Unreachable, match="no latest block"):

@@ -515,7 +515,7 @@ async def test_what_one_connection_owes_its_address_owes_too() -> None:
     node = server(Venue(), start_tokens=30, address_burst=70, address_rate=1)
     node.dispatcher._clock = lambda: 0.0
     session = node.dispatcher.session("10.0.0.1")
-    Call(session, JSON, lambda: None, lambda: None).owe(50)
+    session.owe(50)
     assert session.bucket.wait_seconds() > 0
     assert node.dispatcher.session("10.0.0.1").bucket.wait_seconds() > 0
     assert node.dispatcher.session("10.0.0.2").bucket.wait_seconds() == 0

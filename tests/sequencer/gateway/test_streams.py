@@ -1,0 +1,150 @@
+"""What is told to who listens, without sockets: in its order, and whatever the node answers or leaves unsaid."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import httpx
+import msgspec
+import pytest
+import structlog
+from prometheus_client import CollectorRegistry
+
+from sequencer.api.rpc.jsonrpc import JSON, Codec, Push, Session
+from sequencer.api.rpc.limits import Limits
+from sequencer.api.rpc.metrics import ApiMetrics
+from sequencer.api.transport.http import WEBSOCKET_PATH
+from sequencer.api.transport.port import Surroundings
+from sequencer.client.client import NodeClient
+from sequencer.client.feeds import Opened, Told
+from sequencer.gateway.entrance import EXCHANGE, Gateway
+from sequencer.gateway.exchange import Exchange
+from sequencer.gateway.info import Info
+from sequencer.gateway.streams import Streams
+from sequencer.gateway.trader import Trader
+from sequencer.schema.answers import Book, MarketView, OrderEvent
+from tests.sequencer.answers import answer
+from tests.sequencer.gateway.test_entrance import order, signed
+
+pytestmark = pytest.mark.trio
+USER = "0x" + "12" * 20
+TRADER = cast(Trader, SimpleNamespace(account=17, placed={}))
+BTC = answer(MarketView, name="BTC", price_decimals=1, size_decimals=5, price_ticks=600_000)
+ADDRESS = "10.0.0.1"
+
+
+class Recorder:
+    """A connection's end that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def push(self, message: Push, codec: Codec, place: object) -> None:
+        self.told.append(msgspec.json.decode(message.encoded(codec)))
+
+    def overflow(self) -> None:
+        raise AssertionError("nothing is told so fast here")
+
+
+class World:
+    """A gateway whose node answers as a test says."""
+
+    def __init__(self, respond: Any) -> None:
+        node = NodeClient("http://node", transport=httpx.MockTransport(respond))
+        limits = Limits(address_burst=70, start_tokens=30, address_rate=1)
+        self.registry = CollectorRegistry()
+        self.streams = Streams(limits, lambda: 7)
+        self.info = Info(node, {b"\x12" * 20: TRADER}, lambda: 7)
+        around = Surroundings(
+            log=structlog.wrap_logger(structlog.ReturnLogger(), processors=[]),
+            clock=lambda: 0.0,
+            new_incident=lambda: "this one",
+        )
+        exchange = Exchange([], self.info.markets, lambda: 7, 1_000)
+        self.gateway = Gateway(self.info, exchange, self.streams, limits, ApiMetrics(self.registry), around)
+        self.recorder = Recorder()
+        self.session: Session = self.gateway.session(ADDRESS, self.recorder)
+
+    async def hear(self, channel: str, data: Any, kind: Any = Told) -> None:
+        """One frame of the node's."""
+
+        async def follow(channel: str) -> None:
+            raise AssertionError("nothing is listed meanwhile")
+
+        await self.streams._heard(kind(channel, "one", 1, data), {USER: TRADER}, self.info, follow)
+
+    async def say(self, message: Any, path: str = WEBSOCKET_PATH) -> Any:
+        """What is answered; what waits for the answer runs behind it."""
+        reply = await self.gateway.handle(JSON.encode(message), JSON, self.session, path=path)
+        assert reply.body is not None
+        answered = msgspec.json.decode(reply.body)
+        self.recorder.told.append(answered)
+        for callback in reply.after_answer:
+            callback()
+        return answered
+
+
+def away(request: httpx.Request) -> httpx.Response:
+    """A node that is not there."""
+    raise httpx.ConnectError("away")
+
+
+def subscription(kind: str, **named: str) -> dict[str, Any]:
+    """A message that asks for one."""
+    return {"method": "subscribe", "subscription": {"type": kind, **named}}
+
+
+async def test_the_first_of_a_subscription_comes_behind_its_answer_and_before_the_rest() -> None:
+    world = World(away)
+    await world.hear("prices", [BTC], Opened)
+    await world.hear("book:BTC", Book("BTC", [(600_000, 1)], []))
+    await world.say(subscription("l2Book", coin="BTC"))
+    await world.hear("book:BTC", Book("BTC", [(600_001, 1)], []))
+    assert [told["channel"] for told in world.recorder.told] == ["subscriptionResponse", "l2Book", "l2Book"]
+    prices = [told["data"]["levels"][0][0]["px"] for told in world.recorder.told[1:]]
+    assert prices == ["60000", "60000.1"]
+    # Of one that tells only what happens nothing comes first.
+    await world.say(subscription("orderUpdates", user=USER))
+    assert world.recorder.told[-1]["channel"] == "subscriptionResponse"
+
+
+async def test_a_subscription_whose_first_cannot_be_had_is_none() -> None:
+    world = World(away)
+    refused = await world.say(subscription("userFills", user=USER))
+    assert (refused["channel"], "cannot be reached" in refused["data"]) == ("error", True)
+    assert (world.session.leave_by_channel, world.streams._listeners) == ({}, {})
+    # The node is away: that is no incident of this process.
+    assert world.registry.get_sample_value("catenary_api_incidents_total") == 0
+
+
+async def test_an_error_of_ours_is_told_with_its_incident_and_leaves_no_subscription() -> None:
+    def broken(request: httpx.Request) -> httpx.Response:
+        raise RuntimeError("ours")
+
+    world = World(broken)
+    refused = await world.say(subscription("userFills", user=USER))
+    assert "this one" in refused["data"]
+    assert (world.session.leave_by_channel, world.streams._listeners) == ({}, {})
+    assert world.registry.get_sample_value("catenary_api_incidents_total") == 1
+
+
+async def test_an_order_in_a_market_that_was_not_told_yet_ends_nothing() -> None:
+    world = World(away)
+    await world.hear("prices", [BTC], Opened)
+    await world.say(subscription("orderUpdates", user=USER))
+    events = [
+        answer(OrderEvent, order_id="0x" + "0" * 19 + "1", market=market, event="filled", status="filled", side="buy")
+        for market in ("DOGE", "BTC")
+    ]
+    await world.hear("orders:17", events)
+    (update,) = world.recorder.told[-1]["data"]
+    assert (update["order"]["coin"], update["status"]) == ("BTC", "filled")
+
+
+async def test_a_signature_of_nobody_is_owed_by_the_address() -> None:
+    world = World(away)
+    assert world.gateway.pause_seconds(ADDRESS) == 0
+    await world.say({"method": "ping"})
+    assert world.gateway.pause_seconds(ADDRESS) == 0
+    refused = await world.say(signed(order()), EXCHANGE)
+    assert refused["response"].startswith("User or API Wallet")
+    assert world.gateway.pause_seconds(ADDRESS) > 0
