@@ -39,10 +39,9 @@ from tests.sequencer.sequencing.test_sequencer import opened
 
 
 class Released:
-    """A call whose place in the order of arrival nobody waits for. owed: tokens for what it cost in vain."""
+    """A call whose place in the order of arrival nobody waits for; its session counts what was done in vain."""
 
     def __init__(self) -> None:
-        self.owed = 0
         self.session = Session(TokenBucket(1, 9, lambda: 0.0), address=TokenBucket(1, 9, lambda: 0.0))
 
     def release(self) -> None:
@@ -50,10 +49,6 @@ class Released:
 
     def step_aside(self) -> None:
         """Nobody else is there."""
-
-    def owe(self, tokens: int) -> None:
-        """Counted."""
-        self.owed += tokens
 
 
 RELEASED = cast(Call, Released())

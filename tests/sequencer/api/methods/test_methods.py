@@ -15,7 +15,7 @@ from sequencer.l1.postable import Reason, taken
 from sequencer.schema.params import BatchItem, SignedBatch
 from sequencer.schema.values import Bytes20
 from sequencer.sequencing.admission import Taking
-from tests.sequencer.desk import RELEASED, Desk, Released, submitted
+from tests.sequencer.desk import RELEASED, Desk, submitted
 from tests.sequencer.node_world import (
     BUY,
     CHAIN_ID,
@@ -259,13 +259,13 @@ async def test_who_is_refused_for_his_time_is_told_the_venues(desk: Desk, name: 
 
 
 async def test_a_signature_that_is_not_the_owners_costs_whoever_sent_it(desk: Desk) -> None:
-    before = cast(Released, RELEASED).owed
+    before = RELEASED.session.share.tag
     good = submitted(order(desk.clock.now, FIRST, SELL, PRICE), 0)
     assert (await desk.methods.operations.order(good, RELEASED)).status == "resting"
-    assert cast(Released, RELEASED).owed == before
+    assert RELEASED.session.share.tag == before
     bad = submitted(order(desk.clock.now, FIRST, SELL, PRICE, slot=2), 1)
     given = SignedBatch([BatchItem(bad.signature, order=bad.order)] * 2)
     answers = await desk.methods.operations.orders(given, RELEASED)
     assert [answer.error is not None for answer in answers] == [True, True]
-    assert cast(Released, RELEASED).owed == before + 200
+    assert RELEASED.session.share.tag == before + 200
     assert desk.registry.find("catenary_orders").weigh(given) == 2
