@@ -712,7 +712,8 @@ async def test_a_cancel_and_a_transfer_overtake_orders_whose_signers_are_looked_
     tmp_path: Path, nursery: trio.Nursery
 ) -> None:
     slow = Slow()
-    venue, clock, ear = opened(tmp_path, recoverer=slow)
+    # The cancel behind the transfer is answered with the next seal at the latest.
+    venue, clock, ear = opened(tmp_path, recoverer=slow, seal_seconds=1.0)
     await nursery.start(venue.run)
     await fund(venue, 3)
     heard = len(ear.outcomes)
