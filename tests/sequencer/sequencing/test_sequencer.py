@@ -712,14 +712,13 @@ async def test_a_cancel_and_a_transfer_overtake_orders_whose_signers_are_looked_
     tmp_path: Path, nursery: trio.Nursery
 ) -> None:
     slow = Slow()
-    # The cancel behind the transfer is answered with the next seal at the latest.
-    venue, clock, ear = opened(tmp_path, recoverer=slow, seal_seconds=1.0)
+    venue, clock, ear = opened(tmp_path, recoverer=slow)
     await nursery.start(venue.run)
     await fund(venue, 3)
     heard = len(ear.outcomes)
     nursery.start_soon(venue.submit, signed_order(order(clock.now, FIRST, SELL, PRICE), key(0)))
     await trio.testing.wait_all_tasks_blocked()
-    moved = request(clock.now, FIRST + 2, amount=DOLLAR, other=FIRST + 1)
+    moved = request(clock.now, FIRST + 2, amount=2 * DOLLAR, other=constants.NEW_ACCOUNT)
     gone = request(clock.now, FIRST, slot=1, max_posting_fee=0)
     for tag, given, signer in ((constants.TRANSFER, moved, 2), (constants.CANCEL, gone, 0)):
         nursery.start_soon(venue.submit, signed_request(tag, given, key(signer)))
@@ -731,6 +730,7 @@ async def test_a_cancel_and_a_transfer_overtake_orders_whose_signers_are_looked_
     slow.turns[1].set()
     while len(ear.outcomes) < heard + 2:
         await trio.sleep(0)
+    assert ear.outcomes[heard].opened == FIRST + 3
     slow.turns[0].set()
     await trio.testing.wait_all_tasks_blocked()
     assert [outcome.code for outcome in ear.outcomes[heard:]] == [codes.OK, codes.OK]
