@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -18,6 +18,17 @@ EXIT_BROKEN: Final = 1  # the promise of the command did not hold
 EXIT_USAGE: Final = 2
 EXIT_L1: Final = 3  # missing or wrong L1, chain or contracts
 EXIT_DATADIR: Final = 4  # in use, foreign, damaged
+
+
+_Error = TypeVar("_Error", bound=BaseException)
+
+
+def first_of(errors: BaseExceptionGroup[_Error]) -> _Error:
+    """The first error of a group, however deep it lies."""
+    error: _Error | BaseExceptionGroup[_Error] = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 class CommandFailed(click.ClickException):

@@ -10,6 +10,8 @@ import msgspec
 import structlog
 import trio
 
+from l1_bridge.client.rpc import without_secrets
+
 # What waits to be told; past it the oldest is dropped, and said so in the log.
 MOST_WAITING: Final = 64
 _ATTEMPTS: Final = 5
@@ -81,7 +83,7 @@ class Alerts:
                 why = f"no answer in {_TIMEOUT_SECONDS:g} s"
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 why = str(error) or type(error).__name__
-        self._log.error("agent.webhook_failed", url=_shown(url), why=why)
+        self._log.error("agent.webhook_failed", url=without_secrets(url), why=why)
 
     async def _serve_command(self, command: tuple[str, ...], queue: deque[bytes]) -> None:
         while True:
@@ -98,9 +100,3 @@ class Alerts:
                 self._log.error("agent.command_failed", command=command[0], why=f"longer than {_TIMEOUT_SECONDS:g} s")
             except OSError as error:
                 self._log.error("agent.command_failed", command=command[0], why=error.strerror)
-
-
-def _shown(url: str) -> str:
-    """Scheme and host: paths of webhooks are secrets."""
-    parsed = httpx.URL(url)
-    return f"{parsed.scheme}://{parsed.host}"

@@ -10,7 +10,7 @@ import trio
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.options import L1Options
 from prover.cli.keys import asked_password
-from prover.cli.running import EXIT_BROKEN, CommandFailed, until_signal
+from prover.cli.running import CommandFailed, first_of, until_signal
 from prover.telling import Output
 from sequencer.agent.alerts import Alerts
 from sequencer.agent.config import Config, read_config
@@ -40,10 +40,8 @@ async def run_agent(output: Output, given: Given) -> bool:
         async with until_signal():
             await _run(output, given)
     except* ClientError as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        raise CommandFailed(f"The agent cannot go on: {error}.", getattr(error, "status", EXIT_BROKEN)) from None
+        error = first_of(group)
+        raise CommandFailed(f"The agent cannot go on: {error}.", error.status) from None
     return True
 
 

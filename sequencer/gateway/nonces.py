@@ -1,13 +1,13 @@
 """Which nonces of a signer were used: each is taken once, however often the gateway starts anew."""
 
 import heapq
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from l1_bridge.files import replace_file
 from sequencer.gateway.refusals import Refused
 
 # Of a signer the highest are kept, and nothing below the lowest of them is taken.
@@ -43,7 +43,7 @@ class Nonces:
         if len(self._used) == KEPT and nonce < self._used[0]:
             raise Refused(f"Invalid nonce {nonce}: below the {KEPT} highest that were used")
         if nonce > now and nonce > self._ahead:
-            _keep(self._path, nonce)
+            replace_file(self._path, msgspec.json.encode(nonce), is_synced=True)
             self._ahead = nonce
         heapq.heappush(self._used, nonce)
         if len(self._used) > KEPT:
@@ -59,12 +59,3 @@ def _kept(path: Path, now_ms: int) -> int:
         # Whatever stood there, nothing further ahead was ever taken.
         return now_ms + AHEAD_MS
     return kept
-
-
-def _keep(path: Path, nonce: int) -> None:
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        file.write(msgspec.json.encode(nonce))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -13,7 +13,7 @@ from l1_bridge.addresses import address_bytes, checksum_address
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.options import L1Options
 from prover.cli.keys import asked_password
-from prover.cli.running import EXIT_BROKEN, EXIT_USAGE, CommandFailed, until_signal
+from prover.cli.running import EXIT_BROKEN, EXIT_USAGE, CommandFailed, first_of, until_signal
 from prover.stf import containers
 from prover.telling import Output
 from sequencer.api.rpc.limits import Limits
@@ -48,17 +48,11 @@ async def run_gateway(output: Output, options: Options) -> bool:
         async with until_signal():
             await _run(output, options)
     except* ClientError as group:
-        error = _first(group)
+        error = first_of(group)
         raise CommandFailed(f"The gateway cannot go on: {error}.", getattr(error, "status", EXIT_BROKEN)) from None
     except* CannotListenError as group:
-        raise CommandFailed(str(_first(group))) from None
+        raise CommandFailed(str(first_of(group))) from None
     return True
-
-
-def _first(group: BaseException) -> BaseException:
-    while isinstance(group, BaseExceptionGroup):
-        group = group.exceptions[0]
-    return group
 
 
 async def _run(output: Output, options: Options) -> None:

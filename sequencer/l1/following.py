@@ -17,12 +17,12 @@ from l1_bridge.client.values import Block, Log
 from l1_bridge.codec import batch, calls
 from l1_bridge.codec.events import BatchCommitted, BridgeEvent, Enqueued, LogError, RolledBack, decode_log
 from l1_bridge.contracts.artifact import ArtifactError
+from l1_bridge.files import replace_file
 from prover.contracts.deployment import Deployment
 from prover.history.absence import missing_batch, missing_entry
 from prover.stf import codes
 from prover.stf.replay import UNCONSUMED
 from sequencer.l1.bridge_view import BridgeView, Checkpoint
-from sequencer.l1.known import replace_file
 from sequencer.sequencing.sequencer import Sequencer
 
 # Within the datadir.

@@ -1,6 +1,5 @@
 """What a node knew of its L1 when it last heard of it: with that it comes up again while L1 is away."""
 
-import os
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +8,7 @@ import msgspec
 from l1_bridge.client.values import Block
 from l1_bridge.codec import calls
 from l1_bridge.contracts.artifact import ArtifactError
+from l1_bridge.files import replace_file
 from sequencer.l1.postable import BridgeFacts
 
 # Within the datadir.
@@ -50,20 +50,3 @@ def read_known(directory: Path) -> Known | None:
 def keep_known(directory: Path, known: Known) -> None:
     """Kept for the next run."""
     replace_file(directory / KNOWN, msgspec.msgpack.encode(known))
-
-
-def replace_file(path: Path, content: bytes, *, is_synced: bool = False) -> None:
-    """All of it or nothing; where it is not synced a power cut leaves what was there before, or nothing."""
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        if is_synced:
-            file.flush()
-            os.fsync(file.fileno())
-    temporary.replace(path)
-    if is_synced:
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)

@@ -18,8 +18,8 @@ from l1_bridge.client.errors import L1Error
 from l1_bridge.client.values import Block
 from l1_bridge.codec import calls
 from l1_bridge.contracts.artifact import ArtifactError
+from l1_bridge.files import replace_file
 from sequencer.l1.handing_over import HANDING_OVER
-from sequencer.l1.known import replace_file
 from sequencer.l1.postable import Reason
 from sequencer.l1.poster import Poster, SeatTaken
 

@@ -18,6 +18,7 @@ from prover.cli.running import (
     CommandFailed,
     StandardOutput,
     configure_logging,
+    first_of,
     run,
     until_signal,
 )
@@ -271,7 +272,7 @@ async def serve(config: "NodeConfig", output: Output) -> bool:
     from sequencer.l1.following import QueueUnreadable
     from sequencer.l1.poster import Overdue
     from sequencer.l1.preflight import PreflightFailed
-    from sequencer.node.config import CannotStart, DatadirUnusable, L1Unusable, first_of
+    from sequencer.node.config import CannotStart, DatadirUnusable, L1Unusable
     from sequencer.sequencing.journal import JournalError
     from sequencer.sequencing.signature_pool import VerifierError
 
@@ -308,7 +309,6 @@ async def _is_over(config: "NodeConfig", output: Output) -> bool:
 
     from sequencer.l1.poster import Overdue
     from sequencer.node import node as node_module
-    from sequencer.node.config import first_of
     from sequencer.node.first_trade import hint, program_name, wallet_directory
 
     is_up, is_over = False, True

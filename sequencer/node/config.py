@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
@@ -12,8 +11,6 @@ from l1_bridge.client.options import DEFAULT_OPTIONS
 from prover.stf import containers
 from sequencer.history.records import Kept
 from sequencer.l1.preflight import PreflightPolicy
-
-_Error = TypeVar("_Error", bound=BaseException)
 
 
 class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,14 +81,6 @@ def unusable(sentence: str, error: Exception) -> L1Unusable:
     """The error to raise for what went wrong with L1: L1Away where asking again may help."""
     kind = L1Away if isinstance(error, L1Unavailable | L1Timeout) else L1Unusable
     return kind(f"{sentence}: {error}")
-
-
-def first_of(errors: BaseExceptionGroup[_Error]) -> _Error:
-    """The first error of a group, however deep it lies."""
-    error: _Error | BaseExceptionGroup[_Error] = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 class DatadirUnusable(CannotStart):

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import msgspec
 
+from l1_bridge.files import replace_file
 from prover.contracts.deployment import DeploymentRecord
 from prover.state import levels
 from sequencer.l1.following import CHECKPOINT
-from sequencer.l1.known import replace_file
 from sequencer.node.config import DatadirUnusable
 
 _LOCK: Final = "LOCK"

@@ -15,6 +15,7 @@ from l1_bridge.client.errors import L1Error, L1Unavailable
 from l1_bridge.client.keys import DEVELOPMENT_CHAIN_ID, Signer
 from l1_bridge.client.values import Block
 from l1_bridge.codec import calls
+from prover.cli.running import first_of
 from prover.contracts.deployment import DEVNET_CHAINS, Deployment, DeploymentRecord
 from sequencer.api.methods.methods import Methods
 from sequencer.api.methods.reports import Reports
@@ -41,7 +42,7 @@ from sequencer.l1.seating import WORD, Seating, SeatLost
 from sequencer.l1.watching import Watch, meet_time
 from sequencer.node import metrics
 from sequencer.node.checking import JOURNAL_LIMITS
-from sequencer.node.config import CannotStart, DatadirUnusable, L1Away, L1Unusable, NodeConfig, first_of, unusable
+from sequencer.node.config import CannotStart, DatadirUnusable, L1Away, L1Unusable, NodeConfig, unusable
 from sequencer.node.datadir import Datadir, held
 from sequencer.node.devnet_tasks import run_maker, simulate_oracle
 from sequencer.node.opening import (

@@ -1,11 +1,9 @@
 """How an account is shown to people: in dollars and units, and every state in a column of its own."""
 
-from io import StringIO
 from pathlib import Path
 
 import msgspec
 import pytest
-from rich.console import Console
 
 from prover.stf import constants, encoding
 from sequencer.schema.accounts import AccountView, AgentView, BuyingPower, Maturing, Outlook, PositionView
@@ -21,6 +19,7 @@ from sequencer.wallet.commands.tables import (
 )
 from sequencer.wallet.trust import ListedMarket, ProvenAccount
 from tests.sequencer.answers import answer
+from tests.sequencer.wallet.commands.drawn import drawn
 
 GRID = Grid([ListedMarket(0, "BTC", 5, 100, 450, 50_000)])
 
@@ -49,21 +48,13 @@ def account(size: int = 300, call: int = 0, liquidation: int | None = 571_000, r
     )
 
 
-def shown(renderable: object) -> str:
-    """What a wide terminal shows."""
-    console = Console(width=200, file=StringIO())
-    console.print(renderable)
-    assert isinstance(console.file, StringIO)
-    return console.file.getvalue()
-
-
 def test_the_pool_is_shown_with_its_call_and_its_liquidation() -> None:
-    text = shown(account_table(account(call=90), GRID))
+    text = drawn(account_table(account(call=90), GRID))
     for part in ("91.28%  MARGIN CALL at 90%", "-4.83%", "16.75x", "57100", "0.00012", "1 "):
         assert part in text
-    assert "MARGIN CALL" not in shown(account_table(account(), GRID))
-    assert "none" in shown(account_table(account(liquidation=None, rank=4_711), GRID))
-    assert "4711" in shown(account_table(account(rank=4_711), GRID))
+    assert "MARGIN CALL" not in drawn(account_table(account(), GRID))
+    assert "none" in drawn(account_table(account(liquidation=None, rank=4_711), GRID))
+    assert "4711" in drawn(account_table(account(rank=4_711), GRID))
 
 
 def test_what_may_leave_and_when_stands_beside_who_may_trade() -> None:
@@ -76,7 +67,7 @@ def test_what_may_leave_and_when_stands_beside_who_may_trade() -> None:
         initial_ppm=333_334,
         agents=[None, agent],
     )
-    text = shown(account_table(seen, GRID))
+    text = drawn(account_table(seen, GRID))
     for part in (
         "$4.00",
         "$1.00 at 2027-01-15 08:00:00 UTC; $2.50 at 2027-01-15 12:00:00 UTC",
@@ -91,7 +82,7 @@ def test_what_may_leave_and_when_stands_beside_who_may_trade() -> None:
     assert fields["maturing"][1] == {"amount_micros": "2500000", "settles_at_ms": now + 14_400_000}
     assert fields["own_initial_ppm"] == 333_334
     assert fields["agents"] == [None, msgspec.to_builtins(agent)]
-    plain = shown(account_table(account(), GRID))
+    plain = drawn(account_table(account(), GRID))
     assert "who else may trade" not in plain
     assert [line.split("│")[2].strip() for line in plain.splitlines() if "maturing" in line] == ["none"]
 
@@ -134,7 +125,7 @@ def test_a_change_has_a_column_for_each_state() -> None:
     poorer = msgspec.structs.replace(states[2][1], buying_power=[BuyingPower("BTC", 0, 200_000)])
 
     def cells_of(*shown_states: tuple[str, Outlook]) -> dict[str, list[str]]:
-        text = shown(change_table([*shown_states], GRID))
+        text = drawn(change_table([*shown_states], GRID))
         assert "account 17, a preview" in text
         rows = [[cell.strip() for cell in line.split("│")] for line in text.splitlines() if line.startswith("│")]
         return {row[1]: row[2:-1] for row in rows}

@@ -1,26 +1,15 @@
 """Prices and a book as people read them."""
 
-from io import StringIO
-
 import pytest
-from rich.console import Console
 
 from sequencer.schema.answers import Book, MarketView
 from sequencer.wallet.commands.grid import Grid
 from sequencer.wallet.commands.seen.prices import book_shown, prices_table, rate_text
 from sequencer.wallet.trust import ListedMarket
 from tests.sequencer.answers import answer
+from tests.sequencer.wallet.commands.drawn import drawn
 
 GRID = Grid([ListedMarket(0, "BTC", 5, 100, 450, 50_000)])
-
-
-def drawn(*items: object) -> str:
-    """What a wide terminal shows."""
-    console = Console(width=200, file=StringIO())
-    for item in items:
-        console.print(item)
-    assert isinstance(console.file, StringIO)
-    return console.file.getvalue()
 
 
 def market(**changes: object) -> MarketView:

@@ -1,0 +1,21 @@
+"""Files that are whole, whatever ends the process that writes them."""
+
+import os
+from pathlib import Path
+
+
+def replace_file(path: Path, content: bytes, *, is_synced: bool = False) -> None:
+    """All of it or nothing; where it is not synced a power cut leaves what was there before, or nothing."""
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        if is_synced:
+            file.flush()
+            os.fsync(file.fileno())
+    temporary.replace(path)
+    if is_synced:
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
