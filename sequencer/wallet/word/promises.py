@@ -111,17 +111,40 @@ class Promises:
         rolled_back = await logged(self._l1, venue, events.RolledBack, first, last)
         told: list[tuple[Log, events.BatchCommitted | events.RolledBack]] = [*committed, *rolled_back]
         told.sort(key=lambda one: (one[0].block_number, one[0].log_index))
-        chunks: list[_Posted] = []
+        standing: list[events.BatchCommitted] = []
         for _, event in told:
             if isinstance(event, events.RolledBack):
-                chunks = [one for one in chunks if one.batch < event.number]
-                continue
-            header = event.batch.header
-            chunks += [
-                _Posted(header.number, place, chunk.body, header.committer)
-                for place, chunk in enumerate(event.batch.chunks)
-            ]
-        return chunks
+                standing = [one for one in standing if one.batch.header.number < event.number]
+            else:
+                standing.append(event)
+        await self._require_whole(venue, standing, first)
+        return [
+            _Posted(event.batch.header.number, place, chunk.body, event.batch.header.committer)
+            for event in standing
+            for place, chunk in enumerate(event.batch.chunks)
+        ]
+
+    async def _require_whole(self, venue: Venue, standing: Sequence[events.BatchCommitted], first: int) -> None:
+        """L1Unreachable unless these are all batches since a block, as the bridge has them: who accuses a seat of what
+        is not there has to know that nothing was left out."""
+        if not standing:
+            return
+        began = await guarded(self._l1.block(first))
+        before, last = await self._record(venue, standing[0], -1), await self._record(venue, standing[-1], 0)
+        hashes = [before.batch_hash, *(event.batch_hash for event in standing)]
+        is_whole = (
+            began is not None
+            and before.committed_at < began.timestamp
+            and last.batch_hash == hashes[-1]
+            and [event.batch.header.parent_hash for event in standing] == hashes[:-1]
+        )
+        if not is_whole:
+            raise L1Unreachable("the L1 node does not show every batch that stands, so nothing is said of promises")
+
+    async def _record(self, venue: Venue, event: events.BatchCommitted, away: int) -> calls.BatchRecord:
+        """What the bridge keeps of a batch so many numbers away."""
+        data = calls.encode_call("record", event.batch.header.number + away)
+        return calls.decode_record(calls.BatchRecord, await guarded(self._l1.eth_call(venue.rollup, data)))
 
 
 def signer_of_promise(domain: bytes, given: AcknowledgementView) -> bytes:

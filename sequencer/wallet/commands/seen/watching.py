@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -84,10 +85,9 @@ class _Watcher:
         books = [await node.book(market.index, 1) for market in markets]
         if self._asked_at is None or trio.current_time() - self._asked_at >= _PROOF_EVERY_SECONDS:
             self._asked_at = trio.current_time()
-            try:
+            # What was proven stays so while there is no newer proof: it says of which batch it is.
+            with suppress(NotYet, L1Unreachable):
                 self._proven = await self._wallet.verified.account(self._account)
-            except (NotYet, L1Unreachable):
-                self._proven = None
         return Seen(view, status, list(zip(markets, books, strict=True)), self._proven)
 
 

@@ -9,14 +9,17 @@ import trio
 
 from l1_bridge.addresses import checksum_address
 from l1_bridge.client.keys import Signer
+from l1_bridge.client.values import Block
+from l1_bridge.codec import batch, events
 from prover.signing import operations
 from prover.signing.receipts import Acknowledgement, acknowledged_digest, levels, path_of
 from prover.stf import constants, containers
 from sequencer.schema.answers import AcknowledgementView
 from sequencer.schema.values import as_hex
-from sequencer.wallet.errors import BrokenReceipt
+from sequencer.wallet.errors import BrokenReceipt, L1Unreachable
 from sequencer.wallet.record import AcknowledgementRecord, KeptAcknowledgement
 from sequencer.wallet.word.promises import Promises, _held_against, _Posted, signer_of_promise
+from tests.sequencer.answers import answer
 from tests.sequencer.wallet.test_bridge import KEY, NOW, VENUE, SeatedL1
 
 OTHER = Signer(b"\x06" * 32)
@@ -117,3 +120,59 @@ def test_a_promise_is_broken_by_a_later_chunk_alone(chunks: list[_Posted], is_br
         assert (broken.batch, broken.chunk_began_ms, broken.committer) == (4, LATER, checksum_address(OTHER.address))
         assert "5 lots of the order of account 17" in broken.sentence
         assert msgspec.json.decode(msgspec.json.encode(broken), type=type(broken)) == broken
+
+
+HASHES = [bytes([number]) * 32 for number in range(6)]
+
+
+def committed(number: int, parent: int | None = None) -> events.BatchCommitted:
+    """A batch that says which stood before it."""
+    header = batch.Header(number, HASHES[number - 1 if parent is None else parent], 0, OTHER.address)
+    return events.BatchCommitted(batch.Batch(header, (), answer(batch.Commitment)), HASHES[number], 1, 100 * number)
+
+
+class RecordingL1:
+    """A bridge of five batches, one every 100 seconds; block 2 came a second before the second of them."""
+
+    def __init__(self, began: int | None = 199, tip: bytes = HASHES[5]) -> None:
+        self.began = began
+        self.tip = tip
+
+    async def block(self, number: int) -> Block | None:
+        return None if self.began is None else answer(Block, number=number, timestamp=self.began)
+
+    async def eth_call(self, to: bytes, data: bytes) -> bytes:
+        number = int.from_bytes(data[4:], "big")
+        known = self.tip if number == 5 else HASHES[number]
+        words = (number, known, bytes(32), 1, 100 * number, 0, 0)
+        return b"".join(word if isinstance(word, bytes) else word.to_bytes(32, "big") for word in words)
+
+
+WHOLE = [committed(number) for number in (2, 3, 4, 5)]
+
+
+@pytest.mark.parametrize(
+    ("standing", "l1", "is_whole"),
+    [
+        (WHOLE, RecordingL1(), True),
+        # Without a batch there is nobody to accuse.
+        ([], RecordingL1(began=None), True),
+        ([WHOLE[0], *WHOLE[2:]], RecordingL1(), False),
+        # The first one is left out: what stood before the others came later than the block.
+        (WHOLE[1:], RecordingL1(), False),
+        (WHOLE, RecordingL1(began=100), False),
+        # A roll-back is left out: other batches stand, in the middle or at the end.
+        ([*WHOLE[:2], committed(4, parent=0), WHOLE[3]], RecordingL1(), False),
+        (WHOLE, RecordingL1(tip=bytes(32)), False),
+        (WHOLE, RecordingL1(began=None), False),
+    ],
+)
+def test_nobody_is_accused_by_what_a_node_leaves_out(
+    tmp_path: Path, standing: list[events.BatchCommitted], l1: RecordingL1, is_whole: bool
+) -> None:
+    over = Promises(l1, AcknowledgementRecord(tmp_path / "promises.jsonl"))  # type: ignore[arg-type]
+    if is_whole:
+        trio.run(over._require_whole, VENUE, standing, 2)
+        return
+    with pytest.raises(L1Unreachable, match="every batch that stands"):
+        trio.run(over._require_whole, VENUE, standing, 2)

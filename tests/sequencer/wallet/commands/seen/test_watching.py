@@ -1,17 +1,21 @@
 """An account that is watched: a line for files, and a screen on which trouble stands first."""
 
-from io import StringIO
+from types import SimpleNamespace
+from typing import cast
 
 import msgspec
 import pytest
-from rich.console import Console, RenderableType
+import trio
 
 from sequencer.schema.accounts import AccountView, PositionView
-from sequencer.schema.answers import Sequenced, Status
+from sequencer.schema.answers import MarketView, Sequenced, Status
 from sequencer.wallet.commands.grid import Grid
-from sequencer.wallet.commands.seen.watching import Seen, health, line, screen
+from sequencer.wallet.commands.seen.watching import Seen, _Watcher, health, line, screen
+from sequencer.wallet.errors import L1Unreachable, NotYet
 from sequencer.wallet.trust import ListedMarket
+from sequencer.wallet.wallet import Wallet
 from tests.sequencer.answers import answer
+from tests.sequencer.wallet.commands.drawn import drawn
 
 GRID = Grid([ListedMarket(0, "BTC", 5, 100, 450, 50_000)])
 HELD = answer(PositionView, market="BTC", size_lots=-300, liquidation_price_ticks=None, deleveraging_rank=None)
@@ -32,15 +36,6 @@ def seen(**changes: object) -> Seen:
     """One look at the account."""
     status = answer(Status, now_ms=1_800_000_000_000, sequenced=answer(Sequenced, chunk=3))
     return Seen(msgspec.structs.replace(VIEW, **changes), status, [], None)
-
-
-def drawn(*items: RenderableType) -> str:
-    """What a terminal of a hundred columns shows."""
-    console = Console(width=100, file=StringIO())
-    for item in items:
-        console.print(item)
-    assert isinstance(console.file, StringIO)
-    return console.file.getvalue()
 
 
 def test_a_line_has_what_a_log_of_an_account_needs() -> None:
@@ -79,3 +74,39 @@ def test_the_bar_of_the_pool_says_whose_it_is() -> None:
     # No place is lost where more is needed than there is.
     _, bar, _ = health(msgspec.structs.replace(VIEW, initial_micros=50_000_000), 100)
     assert [str(bar).count(part) for part in "█▒·"] == [30, 70, 0]
+
+
+@pytest.mark.trio
+async def test_what_was_proven_stays_while_l1_shows_no_newer_proof(autojump_clock: object) -> None:
+    first, second = object(), object()
+    proofs: list[object] = [first, NotYet("later"), L1Unreachable("away"), second]
+
+    class Proving:
+        """L1, as far as it shows an account."""
+
+        async def account(self, index: int) -> object:
+            proof = proofs.pop(0)
+            if isinstance(proof, Exception):
+                raise proof
+            return proof
+
+    class Telling:
+        """A node without markets."""
+
+        async def account(self, index: int) -> AccountView:
+            return VIEW
+
+        async def status(self) -> Status:
+            return seen().status
+
+        async def markets(self) -> list[MarketView]:
+            return []
+
+    watcher = _Watcher(cast(Wallet, SimpleNamespace(node=Telling(), verified=Proving())), 17)
+    found = []
+    for _ in range(4):
+        found.append((await watcher.look()).proven)
+        # Within ten seconds nothing is asked again.
+        assert (await watcher.look()).proven is found[-1]
+        await trio.sleep(10)
+    assert found == [first, first, first, second]
