@@ -76,11 +76,16 @@ def prices_table(pairs: list[tuple[MarketView, Book]], grid: Grid) -> Table:
             told["bid"] or "-",
             told["ask"] or "-",
             rate_text(market.funding_rate_ppb),
-            "none" if market.growing_initial_ppm >= _PPM else times_text(_PPM * _PPM // market.growing_initial_ppm),
+            _leverage(market.growing_initial_ppm),
             percent_text(market.taker_fee_ppm),
             told["open_interest"],
         )
     return table
+
+
+def _leverage(initial_ppm: int) -> str:
+    """Of a leg that grows; -1 where none may: in a market that only reduces or is over."""
+    return times_text(_PPM * _PPM // initial_ppm) if 0 < initial_ppm < _PPM else "none"
 
 
 def rate_text(ppb: int) -> str:

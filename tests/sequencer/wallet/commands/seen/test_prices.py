@@ -47,6 +47,11 @@ def test_what_is_not_there_is_told_in_words() -> None:
     text = drawn(prices_table([(odd, Book("BTC", [], []))], GRID))
     for part in ("BTC (reduce only)", "none yet", "none"):
         assert part in text
+    for growing in (-1, 0):
+        over = market(status="settled", growing_initial_ppm=growing)
+        text = drawn(prices_table([(over, Book("BTC", [], []))], GRID))
+        assert "BTC (settled)" in text
+        assert ("none" in text, "x " in text) == (True, False)
     assert drawn(*book_shown(Book("BTC", [], []), 0, GRID)).startswith("nobody quotes BTC now")
     assert "nobody sells BTC now" in drawn(*book_shown(Book("BTC", [(599_990, 100)], []), 0, GRID))
     assert "nobody buys BTC now" in drawn(*book_shown(Book("BTC", [], [(599_990, 100)]), 0, GRID)).replace("\n", " ")
