@@ -64,7 +64,9 @@ def middle(market: MarketView, book: Book) -> str | None:
 
 def most_leverage(market: MarketView) -> int:
     """The largest whole multiple that a new position may have today."""
-    return max(1, _PPM // max(1, market.growing_initial_ppm))
+    # -1 where nothing may grow.
+    growing = market.growing_initial_ppm
+    return max(1, _PPM // growing) if growing > 0 else 1
 
 
 def meta(markets: Sequence[MarketView]) -> dict[str, Any]:

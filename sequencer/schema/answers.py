@@ -120,7 +120,8 @@ class LimitsView(msgspec.Struct, frozen=True, kw_only=True):
 class MarketView(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of catenary_markets: prices, requirements, fees.
 
-    growing_initial_ppm: what a leg that grows stands under at today's open interest; a fill adds its own size.
+    growing_initial_ppm: what a leg that grows stands under at today's open interest, -1 where none may; a fill
+    adds its own size.
     previous_price_ticks: of a market without a price, the one that its listing named. All of funding in ppb an hour.
     """
 

@@ -8,7 +8,7 @@ import pytest
 from sequencer.client.errors import NodeUnreachable, Rejected
 from sequencer.gateway import refusals
 from sequencer.gateway.exchange import Exchange
-from sequencer.gateway.shapes import placed_status
+from sequencer.gateway.shapes import most_leverage, placed_status
 from sequencer.gateway.trader import Placed, Trader
 from sequencer.schema.answers import Book, FillView, MarketView, OrderResult
 from tests.sequencer.answers import answer
@@ -58,3 +58,10 @@ async def test_a_mean_price_is_told_of_fills_that_are_told() -> None:
     assert placed_status(7, told, BTC) == {"filled": {"totalSz": "0.001", "avgPx": "60000", "oid": 7}}
     untold = answer(OrderResult, status="filled", filled_lots=100)
     assert placed_status(7, untold, BTC) == {"filled": {"totalSz": "0.001", "avgPx": None, "oid": 7}}
+
+
+@pytest.mark.parametrize(
+    ("growing_ppm", "most"), [(20_000, 50), (30_000, 33), (1_000_000, 1), (2_000_000, 1), (0, 1), (-1, 1)]
+)
+async def test_where_nothing_may_grow_no_leverage_is_promised(growing_ppm: int, most: int) -> None:
+    assert most_leverage(answer(MarketView, growing_initial_ppm=growing_ppm)) == most
