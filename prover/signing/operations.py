@@ -4,6 +4,8 @@ from typing import Final
 
 from prover.stf import constants, containers, encoding
 
+_ORDER_NAME_DIGITS: Final = (constants.ACCOUNT_BITS + constants.SLOT_BITS + 48) // 4
+
 # What the API and the wallet call the signed operations.
 TAG_OF_KIND: Final = {
     "order": constants.ORDER,
@@ -37,6 +39,11 @@ SIGNED_NAMES: Final = {
 }
 # All of a position, whatever becomes of it until then: the law cuts lots to its size.
 ALL_LOTS: Final = constants.SIZE_BOUND - 1
+
+
+def order_name(account: int, slot: int, sequence: int) -> str:
+    """An order's name in feeds, receipts and histories: 0x and 20 hexadecimal digits of account, slot and sequence."""
+    return f"0x{account << 56 | slot << 48 | sequence:0{_ORDER_NAME_DIGITS}x}"
 
 
 def order_bytes(order: containers.Order, signature: bytes) -> bytes:

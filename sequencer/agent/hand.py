@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from prover.signing.operations import order_name
 from prover.stf import constants
 from sequencer.agent.journal import Ended, Journal, Signed
 from sequencer.client.client import NodeClient
@@ -15,7 +16,6 @@ from sequencer.wallet.drafts import (
     Place,
     RequestTerms,
     order_draft,
-    order_name,
     request_draft,
     with_recovery_id,
 )

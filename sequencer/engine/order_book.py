@@ -13,13 +13,13 @@ from typing import Final
 
 import msgspec
 
+from prover.signing.operations import order_name
 from prover.stf import constants
 from prover.stf.containers import Order
 
 # Left-overs of removed orders that a heap may hold beside its living ones before it is rebuilt.
 HEAP_SLACK: Final = 64
 
-ORDER_ID_DIGITS: Final = (constants.ACCOUNT_BITS + constants.SLOT_BITS + 48) // 4
 
 Depth = list[tuple[int, int]]
 
@@ -64,11 +64,6 @@ class Resting(msgspec.Struct, gc=False, eq=False):
 def order_id(order: Order) -> str:
     """The order's name in feeds and receipts: 0x and 20 hexadecimal digits of account, slot and sequence."""
     return order_name(order.account, order.slot, order.sequence)
-
-
-def order_name(account: int, slot: int, sequence: int) -> str:
-    """The same of an order of which no more is known."""
-    return f"0x{account << 56 | slot << 48 | sequence:0{ORDER_ID_DIGITS}x}"
 
 
 class _Agenda:

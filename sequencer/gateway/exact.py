@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+from prover.signing import operations
 from sequencer.wallet.units import MONEY_DECIMALS, units_text
 
 # What a number in an action may look like; a trailing zero is a wrong hash, and the signature's to find.
@@ -62,7 +63,7 @@ def oid_of(order_id: str) -> int:
 
 def order_name(account: int, number: int) -> str:
     """The venue's name for an order of an account by its number."""
-    return f"0x{account << 56 | (number & 0xFF) << _SEQUENCE_BITS | number >> _SLOT_BITS:020x}"
+    return operations.order_name(account, number & 0xFF, number >> _SLOT_BITS)
 
 
 def is_cloid(text: object) -> bool:

@@ -10,10 +10,10 @@ from typing import Final
 
 import msgspec
 
+from prover.signing.operations import order_name
 from prover.stf import constants, margin
 from sequencer.engine.effects import Processed
 from sequencer.engine.engine import Engine
-from sequencer.engine.order_book import order_name
 from sequencer.engine.records import Input, Writes
 from sequencer.history.books import BOOKED, Books, Seen
 from sequencer.history.lists import Lists

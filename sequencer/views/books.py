@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from prover.signing.operations import SIGNED_NAMES
+from prover.signing.operations import SIGNED_NAMES, order_name
 from prover.stf import constants, containers
 from sequencer.engine import records
 from sequencer.engine.engine import Engine
-from sequencer.engine.order_book import order_id, order_name
+from sequencer.engine.order_book import order_id
 from sequencer.engine.placing import status_of_open
 from sequencer.engine.records import Fill, VoidedOperation
 from sequencer.schema.accounts import OpenOrder, VoidedView

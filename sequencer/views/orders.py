@@ -1,10 +1,11 @@
 """Orders as they are told: each step of a life, and what a life has come to."""
 
+from prover.signing.operations import order_name
 from prover.stf import codes, containers
 from sequencer.engine.effects import Processed
 from sequencer.engine.life.lives import Life
 from sequencer.engine.life.steps import Place, Told
-from sequencer.engine.order_book import order_id, order_name
+from sequencer.engine.order_book import order_id
 from sequencer.schema.answers import OrderEvent, OrderResult
 from sequencer.views.books import fill_view, side_of
 from sequencer.views.markets import names

@@ -43,11 +43,6 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
 TRIGGERED_SLIPPAGE_PPM: Final = 100_000
 
 
-def order_name(account: int, slot: int, sequence: int) -> str:
-    """An order's order_id, which its signer knows before anybody has seen it."""
-    return f"0x{account << 56 | slot << 48 | sequence:020x}"
-
-
 def worst_price(price: int, side: int, away_ppm: int) -> int:
     """The worst price at which somebody trades who goes so far from a price, rounded towards it."""
     if side == constants.SELL:

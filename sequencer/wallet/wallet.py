@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from l1_bridge.addresses import checksum_address
 from l1_bridge.client.client import L1Client
 from prover.signing import operations
+from prover.signing.operations import order_name
 from prover.signing.receipts import Acknowledgement
 from prover.stf import constants, containers
 from sequencer.client.client import NodeClient
@@ -23,7 +24,6 @@ from sequencer.wallet.drafts import (
     Place,
     RequestTerms,
     order_draft,
-    order_name,
     permitted_slots,
     request_draft,
     with_recovery_id,

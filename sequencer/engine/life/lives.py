@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from prover.signing.operations import order_name
 from prover.stf import constants
 from sequencer.engine.effects import (
     Accepted,
@@ -25,7 +26,6 @@ from sequencer.engine.effects import (
     status_of,
 )
 from sequencer.engine.life.steps import Place, Step, Told
-from sequencer.engine.order_book import order_name
 from sequencer.engine.records import CLIENT_KEY, HEAD_KEY, LIFE_KEY, RING_KEY, Fill, Input, StagedStore, Writes
 
 # Orders of an account whose lives are kept after their end, the oldest forgotten first.

@@ -58,3 +58,8 @@ def test_an_entry_is_tag_sender_time_length_and_payload() -> None:
     assert operations.entry_bytes(constants.FORCED_RESCUE, SENDER, 5, payload) == (
         bytes([constants.FORCED_RESCUE]) + SENDER + (5).to_bytes(6, "big") + b"\x00\x0b" + payload
     )
+
+
+def test_an_order_s_name_has_its_account_slot_and_sequence() -> None:
+    assert operations.order_name(0x0A0B0C, 0x0D, 0x010203040506) == "0x0a0b0c0d010203040506"
+    assert operations.order_name(0, 1, 0) == "0x00000001000000000000"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sequencer.engine.order_book import order_name as venues_name
+from prover.signing.operations import order_name as venues_name
 from sequencer.gateway.exact import dollars, is_cloid, mean_price, oid, oid_of, order_name, place_of, ratio, steps
 
 

@@ -4,12 +4,12 @@ from typing import Any, cast
 
 import pytest
 
+from prover.signing.operations import order_name
 from prover.signing.typed_data import typed_data
 from prover.stf import constants
 from sequencer.api.rpc.errors import CallError
 from sequencer.api.rpc.jsonrpc import JSON, Call, Session, Subscriber
 from sequencer.api.rpc.limits import TokenBucket
-from sequencer.engine.order_book import order_name
 from sequencer.schema.values import as_hex
 from sequencer.schema.writing import to_json, to_wire
 from sequencer.sequencing.admission import Taking

@@ -9,12 +9,12 @@ import pytest
 import trio
 import trio.testing
 
+from prover.signing.operations import order_name
 from prover.stf import codes, constants
 from sequencer.api.methods.fates import Refusals
 from sequencer.api.rpc.errors import CallError
 from sequencer.engine.effects import Processed
 from sequencer.engine.effects import refused as refusal
-from sequencer.engine.order_book import order_name
 from sequencer.l1.postable import Reason
 from sequencer.schema.params import SignedOrder
 from sequencer.schema.values import encode_value

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from prover.signing.operations import order_name
 from prover.stf import codes, constants
 from sequencer.engine.effects import Armed, Left, Processed, Reason
 from sequencer.engine.engine import Engine
-from sequencer.engine.order_book import order_name
 from sequencer.engine.records import Terms
 from sequencer.sequencing.staged_store import BufferedStore
 from tests.sequencer.node_world import BTC, BUY, DOMAIN, FIRST, GTC, IOC, LOTS, PRICES, SELL, START, World

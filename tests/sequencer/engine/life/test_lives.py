@@ -5,6 +5,7 @@ from copy import deepcopy
 import msgspec
 import pytest
 
+from prover.signing.operations import order_name
 from prover.state.store import MemoryStore
 from prover.stf import codes, constants
 from sequencer.engine.effects import Accepted, Left, Reason
@@ -21,7 +22,6 @@ from sequencer.engine.life.lives import (
     voided,
 )
 from sequencer.engine.life.steps import Step
-from sequencer.engine.order_book import order_name
 from sequencer.engine.records import CLIENT_KEY, HEAD_KEY, LIFE_KEY, RING_KEY, Fill, Input, Terms
 from sequencer.sequencing.staged_store import BufferedStore
 from tests.sequencer.node_world import (
