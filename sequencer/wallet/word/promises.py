@@ -17,6 +17,9 @@ from sequencer.wallet.errors import BrokenReceipt, L1Unreachable
 from sequencer.wallet.record import AcknowledgementRecord, KeptAcknowledgement
 from sequencer.wallet.trust import Venue
 
+# Blocks of one second: how far a search for the first of them goes back.
+_MOST_A_SECOND = 256
+
 
 class BrokenPromise(msgspec.Struct, frozen=True):
     """What was acknowledged and not posted: a later chunk is, and what should stand before it does not.
@@ -99,11 +102,22 @@ class Promises:
         if not kept:
             return []
         head = await guarded(self._l1.newest_block())
-        posted = await self._posted(venue, min(one.block for one in kept), head.number)
+        first = await self._first_of_second(min(one.block for one in kept))
+        posted = await self._posted(venue, first, head.number)
         # What is not signed by whom it names is no evidence, whoever wrote the line.
         signed = [one for one in kept if checksum_address(signer_of_promise(venue.domain, one.given)) == one.holder]
         found = (_held_against(one, posted) for one in signed)
         return [one for one in found if one is not None]
+
+    async def _first_of_second(self, number: int) -> int:
+        """The first block with a block's time: a chain for tests has several a second, and what the bridge keeps of a
+        batch is its second alone."""
+        began = await guarded(self._l1.block(number))
+        for before in range(number - 1, max(number - 1 - _MOST_A_SECOND, -1), -1):
+            block = await guarded(self._l1.block(before))
+            if began is None or block is None or block.timestamp < began.timestamp:
+                return before + 1
+        return number
 
     async def _posted(self, venue: Venue, first: int, last: int) -> list[_Posted]:
         """Chunks of the batches in a range of blocks that stand, in their order."""

@@ -176,3 +176,21 @@ def test_nobody_is_accused_by_what_a_node_leaves_out(
         return
     with pytest.raises(L1Unreachable, match="every batch that stands"):
         trio.run(over._require_whole, VENUE, standing, 2)
+
+
+class HastyL1(RecordingL1):
+    """Three blocks a second, of which those before the second one are gone."""
+
+    async def block(self, number: int) -> Block | None:
+        return answer(Block, number=number, timestamp=number // 3) if number >= 3 else None
+
+
+@pytest.mark.parametrize(("number", "first"), [(8, 6), (7, 6), (6, 6), (4, 3), (3, 3), (1, 1)])
+def test_the_batches_of_a_whole_second_are_read(tmp_path: Path, number: int, first: int) -> None:
+    over = Promises(HastyL1(), AcknowledgementRecord(tmp_path / "promises.jsonl"))  # type: ignore[arg-type]
+    assert trio.run(over._first_of_second, number) == first
+
+
+def test_a_chain_whose_time_stands_still_ends_the_search(tmp_path: Path) -> None:
+    over = Promises(RecordingL1(began=7), AcknowledgementRecord(tmp_path / "promises.jsonl"))  # type: ignore[arg-type]
+    assert trio.run(over._first_of_second, 5_000) == 5_000
