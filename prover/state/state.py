@@ -24,7 +24,6 @@ _DECODED_LIMIT: Final = 65_536
 _IMAGE_LIMIT: Final = 16_384
 
 _ZEROS: Final = bytes(32)
-_SLOT_BYTES: Final = 15
 
 _Row = TypeVar("_Row")
 
@@ -304,9 +303,9 @@ def leaf_hash(leaf_index: int, payload: bytes) -> bytes:
     none.
     """
     if leaf_index & 255:
-        if len(payload) != _SLOT_BYTES:
+        if len(payload) != witness.SLOT_PAYLOAD_BYTES:
             raise ValueError("order slot payload of a wrong length")
-        return keccak(_ZEROS[:17] + payload) if payload != _ZEROS[:_SLOT_BYTES] else containers.NO_HASH
+        return keccak(_ZEROS[:17] + payload) if payload != _ZEROS[: witness.SLOT_PAYLOAD_BYTES] else containers.NO_HASH
     held = int.from_bytes(payload[150:152], "big")
     if len(payload) != encoding.ACCOUNT_PAYLOAD_BYTES + 32 * held.bit_count():
         raise ValueError("account payload of a wrong length")

@@ -17,7 +17,7 @@ are needed first, and have to hash to that node.
 
 from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby, islice, pairwise
-from typing import Final
+from typing import Final, Self
 
 from l1_bridge.hashing import ZERO_HASH, keccak
 from prover.stf.constants import ACCOUNT_BITS, SLOT_BITS
@@ -95,6 +95,17 @@ class StateTree:
             self._top[_PAGE_SIZE + page_index] = self._pages[page_index].nodes[1]
         if pages:
             _hash_up(self._top)
+
+    def copied(self, leaves_of: Callable[[int], Iterable[tuple[int, bytes]]]) -> Self:
+        """A tree of its own that stands where this one does; `leaves_of` gives it the leaves of bare accounts."""
+        other = type(self)(leaves_of=leaves_of)
+        for index, page in self._pages.items():
+            copy = other._pages[index] = _Page()
+            copy.nodes, copy.rows = page.nodes.copy(), page.rows.copy()
+        other._top = self._top.copy()
+        other._high = {account: nodes.copy() for account, nodes in self._high.items()}
+        other._bare = self._bare.copy()
+        return other
 
     def fill(self, account: int) -> None:
         """Has the leaves of an account, if it is bare; TreeError where they are not those of its node."""

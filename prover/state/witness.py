@@ -9,6 +9,7 @@ from prover.stf import constants, encoding
 from prover.stf.replay import Chunk
 
 MAX_WITNESS_BYTES: Final = 98_304
+SLOT_PAYLOAD_BYTES: Final = 15
 
 
 def build(
@@ -52,3 +53,21 @@ def build(
     )
     assert len(witness) <= MAX_WITNESS_BYTES, "the law's room bounds every witness"
     return witness
+
+
+def rows(data: bytes) -> dict[int, bytes]:
+    """The rows of a witness that `build` has made: payloads by leaf, as they were before the chunk."""
+    at = encoding.COMMITMENT_BYTES + encoding.GLOBALS_BYTES
+    count, hints = data[at], int.from_bytes(data[at + 1 : at + 3], "big")
+    at += 3 + hints
+    found: dict[int, bytes] = {}
+    for _ in range(count):
+        leaf = int.from_bytes(data[at : at + 4], "big")
+        at += 4
+        size = SLOT_PAYLOAD_BYTES
+        if leaf & 255 == 0:
+            held = int.from_bytes(data[at + 150 : at + 152], "big")
+            size = encoding.ACCOUNT_PAYLOAD_BYTES + 32 * held.bit_count()
+        found[leaf] = data[at : at + size]
+        at += size
+    return found

@@ -1,6 +1,6 @@
 """What the bridge has said so far, from its logs: batches, what they contain, and the state that L1 holds."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -8,9 +8,8 @@ import msgspec
 from l1_bridge.client.following import Applied, Reverted
 from l1_bridge.client.values import Block
 from l1_bridge.codec import batch, events
-from prover.state.state import genesis_commitment, leaf_hash
-from prover.state.tree import StateTree
 from sequencer.engine.engine import Engine
+from sequencer.views.posted_state import PostedState
 
 # A month of a busy venue would be half a million.
 MOST_BATCHES: Final = 4_096
@@ -55,30 +54,6 @@ def _posted_batch(block: int, event: events.BatchCommitted) -> PostedBatch:
     )
 
 
-class PostedState:
-    """Tree and leaves after the first `chunks` chunks.
-
-    Membership is shown against what L1 holds and not what the node says.
-    """
-
-    def __init__(self, genesis: bytes) -> None:
-        _, leaves = genesis_commitment(genesis)
-        self.tree = StateTree()
-        self.payloads: dict[int, bytes] = {}
-        self.chunks = 0
-        self._put(leaves)
-
-    def advance(self, leaves: Iterable[tuple[int, bytes]]) -> None:
-        """Applies the rows that one chunk wrote."""
-        self._put(leaves)
-        self.chunks += 1
-
-    def _put(self, leaves: Iterable[tuple[int, bytes]]) -> None:
-        written = dict(leaves)
-        self.payloads.update(written)
-        self.tree.update({leaf: leaf_hash(leaf, payload) for leaf, payload in written.items()})
-
-
 class BridgeView:
     """The bridge's canonical chain: the one place that knows what is posted, what is final, what was rolled back.
 
@@ -90,7 +65,6 @@ class BridgeView:
         self,
         identity: batch.BridgeId,
         engine: Engine,
-        genesis: bytes,
         checkpoint: Checkpoint | None = None,
         *,
         most_batches: int = MOST_BATCHES,
@@ -98,7 +72,6 @@ class BridgeView:
         """most_batches: of settled ones that are final so many stay, the newest."""
         self._identity = identity
         self._engine = engine
-        self._genesis = genesis
         self._base = checkpoint or Checkpoint(-1, b"", 0, [])
         self._most_batches = most_batches
         # What was taken since, with the block of each. Not the batches' bytes: until a block is settled many come.
@@ -110,7 +83,7 @@ class BridgeView:
         self.listeners: list[Callable[[], None]] = []
         # Who has to hear of batches and roll-backs before they stand here.
         self.before: list[Callable[[events.BatchCommitted | events.RolledBack], None]] = []
-        self._posted = PostedState(genesis)
+        self._posted: PostedState | None = None
 
     def apply(self, event: Applied | Reverted) -> None:
         """Takes one step of the L1 chain."""
@@ -206,13 +179,10 @@ class BridgeView:
         return next((posted for posted in self.batches if (posted.chunks or 0) >= number), None)
 
     def posted_state(self) -> PostedState:
-        """Tree and leaves at the newest posted root."""
-        # Of our chunks alone, which no reorganisation changes: made anew only where L1 holds fewer of them.
+        """Tree and rows at the newest posted root. WayBackGone, StoreUnavailable."""
         target = self.posted_chunks
-        if target < self._posted.chunks:
-            self._posted = PostedState(self._genesis)
-        while self._posted.chunks < target:
-            record = self._engine.chunk_record(self._posted.chunks + 1)
-            assert record is not None, "a posted chunk is kept"
-            self._posted.advance(record.leaves)
+        if self._posted is not None and self._posted.reaches(target):
+            self._posted.advance(target)
+        else:
+            self._posted = PostedState.at(self._engine, target)
         return self._posted

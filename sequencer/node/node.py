@@ -217,7 +217,7 @@ class Node:
         self.port = 0
         self.was_up = False
         self._verifiers = Verifiers(config.verifiers) if config.verifiers else None
-        self._view = BridgeView(deployment.identity, ground.engine, ground.record.genesis, checkpoint)
+        self._view = BridgeView(deployment.identity, ground.engine, checkpoint)
         self._sequencer = Sequencer(
             ground.engine,
             ground.journal,

@@ -30,7 +30,6 @@ from tests.sequencer.node_world import (
     CHAIN_ID,
     FIRST,
     LOTS,
-    genesis,
     key,
     order,
     signed_order,
@@ -140,7 +139,7 @@ class Desk:
 
     def __init__(self, directory: Path, disk: Disk = REAL_DISK) -> None:
         self.venue, self.clock, _ = opened(directory, disk=disk)
-        self.view = BridgeView(batch.BridgeId(CHAIN_ID, BRIDGE), self.venue.engine, genesis())
+        self.view = BridgeView(batch.BridgeId(CHAIN_ID, BRIDGE), self.venue.engine)
         deployment = Deployment(CHAIN_ID, BRIDGE, b"\x12" * 20, b"\x13" * 20)
         client = cast(L1Client, NoL1())
         self.reasons: list[Reason] = []

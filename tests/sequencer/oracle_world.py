@@ -34,7 +34,7 @@ from sequencer.oracle.terms import Terms
 from sequencer.sequencing.journal import Journal
 from sequencer.sequencing.sequencer import Sequencer
 from sequencer.sequencing.staged_store import BufferedStore
-from tests.sequencer.node_world import BRIDGE, CHAIN_ID, DOMAIN, START, genesis, genesis_store
+from tests.sequencer.node_world import BRIDGE, CHAIN_ID, DOMAIN, START, genesis_store
 from tests.sequencer.sequencing.test_sequencer import LIMITS
 
 MARKETS = (Market("BTC", 1), Market("ETH", 2), Market("SOL", 4))
@@ -69,7 +69,7 @@ class OracleWorld:
     def __init__(self, directory: Path, *, is_taking: bool = True) -> None:
         engine = Engine(BufferedStore(genesis_store()), DOMAIN)
         self.venue = Sequencer(engine, Journal(directory, LIMITS), trio_clock_ms)
-        view = BridgeView(batch.BridgeId(CHAIN_ID, BRIDGE), engine, genesis())
+        view = BridgeView(batch.BridgeId(CHAIN_ID, BRIDGE), engine)
         deployment = Deployment(CHAIN_ID, BRIDGE, b"\x12" * 20, b"\x13" * 20)
         sign, standing = development_key(0).sign, Standing()
         standing.is_up = True

@@ -34,6 +34,7 @@ from sequencer.schema.answers import (
 from sequencer.schema.params import LIST_LIMIT, AtRoot, Newest, NoParams, OfAccount, OfIndex, QueueOf, WithdrawalsOf
 from sequencer.schema.values import Bytes20, as_hex
 from sequencer.views.markets import names
+from sequencer.views.posted_state import WayBackGone
 
 
 class Rollup:
@@ -171,14 +172,17 @@ class Rollup:
     async def proof(self, params: OfAccount, call: Call) -> AccountProof:
         if not self._view.batches or self._view.batches[-1].chunks is None:
             raise CallError(NOT_READY, "No batch of this node is the newest on L1.")
-        state = self._view.posted_state()
+        try:
+            state = self._view.posted_state()
+        except WayBackGone:
+            raise CallError(NOT_READY, "L1 holds less than this node can still go back to.") from None
         leaf = params.account << constants.SLOT_BITS
         last = self._engine.chunk_record(self._view.posted_chunks)
         assert last is not None, "a posted chunk is kept"
         return AccountProof(
             batch=self._view.batches[-1].number,
-            leaf=as_hex(state.payloads.get(leaf, b"")),
-            path=[as_hex(sibling) for sibling in state.tree.path(leaf)],
+            leaf=as_hex(state.payload(leaf)),
+            path=[as_hex(sibling) for sibling in state.path(leaf)],
             commitment=_words(last.commitment),
         )
 

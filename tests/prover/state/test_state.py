@@ -95,6 +95,9 @@ def test_a_witness_of_remembered_rows_is_the_one_of_rows_encoded_anew() -> None:
             chunk.apply(venue.deposit(venue.OWNERS[1], amount, account))
         proof = opened.witness(chunk)
         assert proof == witness.build(opened.tree, chunk)
+        assert witness.rows(proof) == {
+            index << constants.SLOT_BITS: encoding.account_payload(row) for index, row in chunk.loaded_accounts.items()
+        }
         opened.seal(chunk)
         assert opened.sealed_leaves == [
             (index << constants.SLOT_BITS, encoding.account_payload(row))

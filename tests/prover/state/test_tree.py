@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from l1_bridge.hashing import ZERO_HASH, keccak
-from prover.state.tree import DEPTH, StateTree
+from prover.state.tree import DEPTH, StateTree, TreeError
 
 LAST_INDEX = 2**32 - 1
 LEAF = keccak(b"leaf")
@@ -147,3 +147,29 @@ def test_refused_update_leaves_the_tree_untouched(leaves: dict[int, bytes]) -> N
 def test_node_outside_the_tree_is_a_bug_of_the_caller(level: int, node_index: int) -> None:
     with pytest.raises(AssertionError):
         StateTree().node(level, node_index)
+
+
+def test_a_copy_goes_its_own_way() -> None:
+    leaves = {3: LEAF, 17 << 8 | 200: OTHER, 4097 << 8: LEAF, LAST_INDEX: OTHER}
+    tree = StateTree(leaves.items(), bare={9: LEAF})
+    copy = tree.copied(lambda account: [])
+    root = tree.root
+    assert copy.root == root
+    for changed in ({3: OTHER}, {17 << 8 | 200: ZERO_HASH, 17 << 8 | 201: LEAF}, {4096 << 8 | 5: OTHER}):
+        copy.update(changed)
+        leaves.update(changed)
+        assert tree.root == root
+        assert StateTree(leaves.items(), bare={9: LEAF}).root == copy.root != root
+    tree.update({3: ZERO_HASH})
+    assert copy.leaf(3) == OTHER
+
+
+def test_a_copy_asks_its_own_source_for_the_leaves_of_a_bare_account() -> None:
+    held = {9 << 8: LEAF, 9 << 8 | 20: OTHER}
+    node = StateTree(held.items()).node(8, 9)
+    tree = StateTree(bare={9: node}, leaves_of=lambda account: held.items())
+    copy, other = tree.copied(lambda account: held.items()), tree.copied(lambda account: [])
+    tree.update({9 << 8: ZERO_HASH})
+    assert [copy.leaf(leaf) for leaf in held] == [LEAF, OTHER]
+    with pytest.raises(TreeError, match="account 9"):
+        other.leaf(9 << 8)

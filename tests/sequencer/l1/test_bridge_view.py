@@ -12,7 +12,6 @@ from sequencer.l1.bridge_view import BridgeView, Checkpoint
 from sequencer.l1.poster import ForeignHead
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.l1.test_poster import OPERATOR, Site, site
-from tests.sequencer.node_world import genesis
 
 pytestmark = pytest.mark.trio
 GAS = 16_000_000
@@ -89,7 +88,7 @@ async def test_which_batch_holds_a_chunk() -> None:
         assert [posted.number if posted else None for posted in found] == [1, 1, 1, 2, 2, None]
         state = here.view.posted_state()
         assert state.chunks == 5
-        assert state.tree.root == batch.Commitment.decode(here.world.sealed[4].commitment).tree_root
+        assert state.root == batch.Commitment.decode(here.world.sealed[4].commitment).tree_root
 
 
 async def test_a_checkpoint_reads_on_and_comes_to_the_same() -> None:
@@ -105,7 +104,7 @@ async def test_a_checkpoint_reads_on_and_comes_to_the_same() -> None:
         await here.follow()
         checkpoint = msgspec.msgpack.decode(written, type=Checkpoint)
         assert [posted.number for posted in checkpoint.batches] == [1]
-        again = BridgeView(here.deployment.identity, here.world.engine, genesis(), checkpoint)
+        again = BridgeView(here.deployment.identity, here.world.engine, checkpoint)
         assert (again.posted_chunks, again.block) == (2, settled_at.number)
         follower = here.client.follow(here.deployment.bridge, settled_at.number + 1)
         while events := await follower.poll():
@@ -133,7 +132,7 @@ async def test_what_is_settled_survives_a_reorganisation_of_what_is_not() -> Non
 
 async def test_of_batches_that_are_final_the_newest_stay() -> None:
     async with site() as here:
-        view = here.view = BridgeView(here.deployment.identity, here.world.engine, genesis(), most_batches=2)
+        view = here.view = BridgeView(here.deployment.identity, here.world.engine, most_batches=2)
         for _ in range(5):
             here.seal(2)
             await here.poster.post_once()
@@ -184,7 +183,7 @@ async def test_what_is_posted_is_made_anew_only_where_l1_holds_less() -> None:
         assert here.view.posted_state().chunks == 0
         await here.poster.post_once()
         await here.follow()
-        assert (here.view.posted_state().chunks, here.view.posted_state().tree.root) == (2, before.tree.root)
+        assert (here.view.posted_state().chunks, here.view.posted_state().root) == (2, before.root)
 
 
 async def test_listeners_hear_when_the_batches_changed_and_only_then() -> None:

@@ -21,7 +21,7 @@ from sequencer.l1.following import EntryFeeder, Following, QueueUnreadable, read
 from sequencer.sequencing.sequencer import Sequencer
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.l1.test_poster import Site, site
-from tests.sequencer.node_world import DOLLAR, FIRST, World, genesis, owner, tick
+from tests.sequencer.node_world import DOLLAR, FIRST, World, owner, tick
 
 pytestmark = pytest.mark.trio
 
@@ -173,7 +173,7 @@ async def test_a_node_follows_from_behind_its_checkpoint_and_not_from_the_beginn
         assert newest is not None
         settled_at = await here.client.block(newest.number - 2)
         assert settled_at is not None
-        again = BridgeView(here.deployment.identity, here.world.engine, genesis(), here.view.settle(settled_at))
+        again = BridgeView(here.deployment.identity, here.world.engine, here.view.settle(settled_at))
         queue = EntryFeeder(cast(Sequencer, SimpleNamespace(engine=here.world.engine)), 3_600)
         following = Following(here.client, here.deployment, again, queue, tmp_path / "c")
         assert again.block == settled_at.number
@@ -195,7 +195,7 @@ class Follow:
 
         sequencer = cast(Sequencer, SimpleNamespace(engine=world.engine, submit=submit))
         self.here = here
-        self.view = BridgeView(here.deployment.identity, world.engine, genesis(), known)
+        self.view = BridgeView(here.deployment.identity, world.engine, known)
         self.following = Following(here.client, here.deployment, self.view, EntryFeeder(sequencer, 3_600), checkpoint)
         self.checkpoint = checkpoint
 

@@ -101,7 +101,7 @@ class Site:
         self.deployment = deployment
         self.world = self.another_world()
         self.poster = self.another_poster(self.world)
-        self.view = BridgeView(deployment.identity, self.world.engine, genesis())
+        self.view = BridgeView(deployment.identity, self.world.engine)
         self._follower: Follower = client.follow(deployment.bridge, 0)
         self.reverted = 0
 
@@ -177,8 +177,8 @@ async def test_every_sealed_chunk_is_posted_once_and_in_order() -> None:
         # What is proven of an account is proven against the root on L1.
         state = here.view.posted_state()
         commitment = batch.Commitment.decode(here.world.sealed[-1].commitment)
-        assert state.tree.root == commitment.tree_root
-        assert encoding.account_from_payload(state.payloads[0]).owner == owner(99)
+        assert state.root == commitment.tree_root
+        assert encoding.account_from_payload(state.payload(0)).owner == owner(99)
 
 
 async def test_who_holds_the_seat_keeps_it_and_nobody_else_gets_it() -> None:
@@ -306,7 +306,7 @@ async def test_a_batch_that_a_reorganisation_dropped_is_posted_again() -> None:
         await here.follow()
         assert here.view.posted_chunks == 3
         commitment = batch.Commitment.decode(here.world.sealed[-1].commitment)
-        assert here.view.posted_state().tree.root == commitment.tree_root
+        assert here.view.posted_state().root == commitment.tree_root
         assert await here.posted() == [(chunk.body, chunk.post_root) for chunk in here.world.sealed]
 
 

@@ -304,7 +304,7 @@ async def test_what_is_final_takes_less_room_and_everything_is_proven_as_before(
             chunk = running.engine.chunk_record(running.view.posted_chunks)
             assert chunk is not None
             root = encoding.commitment_from_bytes(chunk.commitment).tree_root
-            assert running.view.posted_state().tree.root == root
+            assert running.view.posted_state().root == root
         record = DeploymentRecord.decode((tmp_path / "node" / "deployment.json").read_bytes())
         assert check(tmp_path / "node" / "state", tmp_path / "node" / "journal", record).findings == []
         async with here.up("node") as again:

@@ -5,12 +5,17 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from l1_bridge.codec import batch
+from l1_bridge.hashing import ZERO_HASH, keccak
 from prover.signing import signatures
 from prover.state.genesis import DEVNET_GRACE_MS
+from prover.state.state import leaf_hash
 from prover.stf import codes, constants
 from sequencer.api.rpc.errors import CallError, law_error
 from sequencer.api.rpc.jsonrpc import Call
+from sequencer.engine.records import SealedChunk
 from sequencer.history.records import INTERVALS
+from sequencer.l1.bridge_view import PostedBatch
 from sequencer.l1.postable import Reason, taken
 from sequencer.schema.params import BatchItem, SignedBatch
 from sequencer.schema.values import Bytes20
@@ -115,6 +120,48 @@ async def test_without_a_posted_batch_nothing_is_called_posted(desk: Desk) -> No
     assert refused.value.error.name == "NOT_READY"
     status = await desk.ask("catenary_status")
     assert status["posted"] == {"batch": 0, "chunks": 0, "root": ""}
+
+
+def posted_up_to(chunk: SealedChunk) -> PostedBatch:
+    """The newest batch on L1, which ends with a chunk of this store."""
+    return PostedBatch(1, b"", b"", chunk.post_root, 1, 0, 0, 0, chunk.number)
+
+
+async def three_chunks(desk: Desk) -> list[SealedChunk]:
+    for slot in range(1, 4):
+        await desk.order(0, SELL, PRICE, slot=slot)
+        await desk.order(1, BUY, PRICE, slot=slot)
+        await desk.venue.submit(b"")
+    sealed = [desk.venue.engine.chunk_record(number) for number in range(1, desk.venue.engine.chunk_count + 1)]
+    return [chunk for chunk in sealed if chunk is not None]
+
+
+async def test_an_account_is_proven_at_the_root_that_l1_holds(desk: Desk) -> None:
+    sealed = await three_chunks(desk)
+    leaf = FIRST << constants.SLOT_BITS
+    told: list[str] = []
+    for chunk in (sealed[-1], sealed[0], sealed[1]):
+        desk.view.batches = [posted_up_to(chunk)]
+        proof = await desk.ask("catenary_proof", account=FIRST)
+        told.append(proof["leaf"])
+        node = leaf_hash(leaf, bytes.fromhex(proof["leaf"][2:]))
+        for level, sibling in enumerate(bytes.fromhex(one[2:]) for one in proof["path"]):
+            pair = sibling + node if leaf >> level & 1 else node + sibling
+            node = keccak(pair) if any(pair) else ZERO_HASH
+        assert node == batch.Commitment.decode(chunk.commitment).tree_root
+    assert len(set(told)) == 3
+    assert (await desk.ask("catenary_proof", account=9_999))["leaf"] == "0x"
+
+
+async def test_an_account_is_not_proven_where_nobody_can_go_back_to(desk: Desk) -> None:
+    sealed = await three_chunks(desk)
+    assert desk.venue.engine.open_chunk.sealed.prune(2) == 2
+    desk.view.batches = [posted_up_to(sealed[0])]
+    with pytest.raises(CallError, match="go back to") as refused:
+        await desk.ask("catenary_proof", account=FIRST)
+    assert refused.value.error.name == "NOT_READY"
+    desk.view.batches = [posted_up_to(sealed[1])]
+    assert (await desk.ask("catenary_proof", account=FIRST))["batch"] == 1
 
 
 async def test_the_faucet_says_when_l1_does_not_pay(desk: Desk) -> None:

@@ -40,9 +40,9 @@ def given(sign: Any = KEY.sign, domain: bytes = VENUE.domain, place: int = 2, **
     )
 
 
-def promises(directory: Path) -> Promises:
-    """Over an L1 on which a key holds the seat."""
-    return Promises(SeatedL1(), AcknowledgementRecord(directory / "promises.jsonl"))  # type: ignore[arg-type]
+def promises(directory: Path, l1: Any = None) -> Promises:
+    """Over an L1 on which a key holds the seat, or another one."""
+    return Promises(l1 or SeatedL1(), AcknowledgementRecord(directory / "promises.jsonl"))
 
 
 def test_a_promise_that_the_seat_signed_is_kept(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ WHOLE = [committed(number) for number in (2, 3, 4, 5)]
 def test_nobody_is_accused_by_what_a_node_leaves_out(
     tmp_path: Path, standing: list[events.BatchCommitted], l1: RecordingL1, is_whole: bool
 ) -> None:
-    over = Promises(l1, AcknowledgementRecord(tmp_path / "promises.jsonl"))  # type: ignore[arg-type]
+    over = promises(tmp_path, l1)
     if is_whole:
         trio.run(over._require_whole, VENUE, standing, 2)
         return
@@ -187,10 +187,10 @@ class HastyL1(RecordingL1):
 
 @pytest.mark.parametrize(("number", "first"), [(8, 6), (7, 6), (6, 6), (4, 3), (3, 3), (1, 1)])
 def test_the_batches_of_a_whole_second_are_read(tmp_path: Path, number: int, first: int) -> None:
-    over = Promises(HastyL1(), AcknowledgementRecord(tmp_path / "promises.jsonl"))  # type: ignore[arg-type]
+    over = promises(tmp_path, HastyL1())
     assert trio.run(over._first_of_second, number) == first
 
 
 def test_a_chain_whose_time_stands_still_ends_the_search(tmp_path: Path) -> None:
-    over = Promises(RecordingL1(began=7), AcknowledgementRecord(tmp_path / "promises.jsonl"))  # type: ignore[arg-type]
+    over = promises(tmp_path, RecordingL1(began=7))
     assert trio.run(over._first_of_second, 5_000) == 5_000
