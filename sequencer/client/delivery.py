@@ -13,6 +13,8 @@ from sequencer.schema.answers import OrderResult
 _TAKES_NOTHING: Final = frozenset(
     ("BACKLOG", "NOT_POSTABLE", "NOT_READY", "QUEUE_ONLY", "RATE_LIMITED", "SHUTTING_DOWN")
 )
+# What it says of a call that it has begun and not ended: no more than no answer does.
+_UNKNOWN: Final = "TIMEOUT"
 _FIRST_PAUSE_SECONDS: Final = 0.2
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 
@@ -36,17 +38,20 @@ async def delivered(
         except Misfit:
             raise
         except Rejected as refusal:
-            # None of them was read this time: that says nothing of what was sent before.
-            if not is_doubtful:
-                raise
-            answers = [refusal] * len(placings)
-            break
-        except NodeUnreachable:
-            if trio.current_time() + pause > deadline:
-                raise
-            is_doubtful = True
-            await trio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            if refusal.rejection != _UNKNOWN:
+                # None of them was read this time: that says nothing of what was sent before.
+                if not is_doubtful:
+                    raise
+                answers = [refusal] * len(placings)
+                break
+            lost: NodeUnreachable = NodeUnreachable(str(refusal))
+        except NodeUnreachable as error:
+            lost = error
+        if trio.current_time() + pause > deadline:
+            raise lost
+        is_doubtful = True
+        await trio.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
     if not is_doubtful:
         return answers
     return [await _known(node, placing[0], answer) for placing, answer in zip(placings, answers, strict=True)]

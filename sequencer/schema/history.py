@@ -138,7 +138,8 @@ class FundingLeg(msgspec.Struct, frozen=True, kw_only=True):
 
 class FundingPaymentView(msgspec.Struct, frozen=True, kw_only=True):
     """Funding that was booked when an account was touched. paid_micros: of all positions, rounded up once; negative
-    where it was received. An untouched position accrues, and stands in the account's pending funding."""
+    where it was received. An untouched position accrues, and stands in the account's pending funding. sequence: behind
+    the fills of its input (those with the same sequence // 2^24), before which it was booked."""
 
     paid_micros: Micros
     collateral_micros: Micros

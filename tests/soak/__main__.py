@@ -57,6 +57,12 @@ CAMPAIGNS: Final = {
     "kills": Campaign(
         "kills", "kill -9 under load, in starts, rebuilds and hand-overs: what was acknowledged stays", "kills", 500
     ),
+    "bots": Campaign(
+        "bots",
+        "two bots over a connection that is cut and a node that is killed: their books stay right",
+        "minutes",
+        10,
+    ),
     "api": Campaign("api", "whatever is sent to the API has an answer that its document explains", "requests", 100_000),
     "drill": Campaign("drill", "the oracle's outage drill against a real node", "rounds", 1),
 }

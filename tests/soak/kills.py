@@ -177,7 +177,7 @@ class History:
             await self._loaded()
             if kind == "rebuild":
                 await self._let_go(is_over, threads)
-                await self._posted(node)
+                await all_posted(node)
             if kind == "hand_over":
                 await self._ask_to_leave()
             if kind in ("load", "hand_over"):
@@ -310,31 +310,32 @@ class History:
         self.counts["root_mismatches"] += 1
         self.said.append(said)
 
-    async def _posted(self, node: Node) -> None:
-        """Until L1 holds all that was taken."""
-
-        async def still() -> str:
-            status = node.client.status()
-            sequenced, posted = status["sequenced"], status["posted"]
-            if not sequenced["operations"] and posted["chunks"] == sequenced["chunk"]:
-                return ""
-            reasons = [reason["code"] for reason in status["reasons"]]
-            return (
-                f"{sequenced['operations']} operations are open, {posted['chunks']} chunks of {sequenced['chunk']} are "
-                f"posted, and what stands against it is {reasons}"
-            )
-
-        await until("all that was taken to be on L1", still)
-
     async def _replay(self, node: Node) -> None:
         """From L1's logs alone; ticks go on meanwhile, so the bridge's own head is what it has to be."""
-        await self._posted(node)
+        await all_posted(node)
         replay = ChainReplay(MemoryStore(), self._deployment.identity)
         report = await verify(self._l1, replay, self._deployment.token, tell=lambda notice: None)
         if not report.held:
             self._mismatch(f"L1 does not replay to the bridge's root: {report}")
         self.counts["acknowledged"] += sum(one.acknowledged for one in self._streams)
         self.counts["batches"] += report.batches
+
+
+async def all_posted(node: Node) -> None:
+    """Until L1 holds all that was taken."""
+
+    async def still() -> str:
+        status = node.client.status()
+        sequenced, posted = status["sequenced"], status["posted"]
+        if not sequenced["operations"] and posted["chunks"] == sequenced["chunk"]:
+            return ""
+        reasons = [reason["code"] for reason in status["reasons"]]
+        return (
+            f"{sequenced['operations']} operations are open, {posted['chunks']} chunks of {sequenced['chunk']} are "
+            f"posted, and what stands against it is {reasons}"
+        )
+
+    await until("all that was taken to be on L1", still)
 
 
 def fills_of(client: Client, account: int) -> list[dict[str, Any]]:

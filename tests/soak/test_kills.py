@@ -1,6 +1,5 @@
 """Kills in small: one of each kind loses nothing, and what would be lost, doubled or elsewhere is noticed."""
 
-from pathlib import Path
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +12,7 @@ from sequencer.devnet.signing_account import SigningAccount
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.node_world import BUY, DOMAIN, SELL, key
 from tests.soak import kills
-from tests.soak.kills import KINDS, History, NeverCame, Stream, kinds_of
+from tests.soak.kills import KINDS, History, NeverCame, Stream, all_posted, kinds_of
 
 LOTS = 100
 
@@ -128,7 +127,7 @@ def test_a_wait_ends_and_says_what_it_waited_for() -> None:
         return status
 
     async def wait() -> None:
-        await History(Random(1), Path(), [])._posted(SimpleNamespace(client=SimpleNamespace(status=told)))
+        await all_posted(SimpleNamespace(client=SimpleNamespace(status=told)))
 
     said = r"in 600 seconds: 2 operations are open, 7 chunks of 9 are posted, .* \['NOT_POSTING'\]"
     with pytest.raises(NeverCame, match=said):

@@ -130,6 +130,15 @@ def test_a_call_that_is_not_read_the_second_time_says_nothing_of_the_first(node:
         deliver(node, Lossy(refusing("SHUTTING_DOWN")), placing(account, 9))
 
 
+def test_a_call_that_was_begun_and_not_ended_is_sent_again(node: Node, account: SigningAccount) -> None:
+    order, transport = placing(account, 11), Lossy(refusing("TIMEOUT"), None)
+    (result,) = deliver(node, transport, order)
+    assert isinstance(result, OrderResult)
+    assert (result.status, transport.sent) == ("resting", 3)
+    with pytest.raises(NodeUnreachable, match="TIMEOUT"):
+        deliver(node, Lossy(*[refusing("TIMEOUT")] * 100), order, within_seconds=0.5)
+
+
 def test_where_a_node_does_not_say_what_became_of_the_first_it_is_unknown(node: Node, account: SigningAccount) -> None:
     with pytest.raises(NodeUnreachable, match="whether the order was taken is unknown"):
         deliver(node, Lossy(None, busy("NOT_POSTABLE"), refusing("RATE_LIMITED")), placing(account, 10))
