@@ -18,8 +18,8 @@ _UNKNOWN: Final = "TIMEOUT"
 _FIRST_PAUSE_SECONDS: Final = 0.2
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 
-# Signed fields, signature, and what is asked beside them: client_id, self_trade, group.
-Placing: TypeAlias = tuple[Fields, bytes, Fields]
+# Signed fields, signature, and what may be asked beside them: client_id, self_trade, group.
+Placing: TypeAlias = tuple[Fields, bytes] | tuple[Fields, bytes, Fields]
 
 
 async def delivered(
@@ -55,6 +55,14 @@ async def delivered(
     if not is_doubtful:
         return answers
     return [await _known(node, placing[0], answer) for placing, answer in zip(placings, answers, strict=True)]
+
+
+async def placed(node: NodeClient, placing: Placing, *, within_seconds: float = 60.0) -> OrderResult:
+    """What became of one, delivered so; Rejected where it was refused."""
+    (outcome,) = await delivered(node, [placing], within_seconds=within_seconds)
+    if isinstance(outcome, Rejected):
+        raise outcome
+    return outcome
 
 
 async def _known(node: NodeClient, fields: Fields, answer: OrderResult | Rejected) -> OrderResult | Rejected:

@@ -120,7 +120,9 @@ class Feeds:
             except Cut as cut:
                 await self._stack.aclose()
                 self._socket = None
-                self._pause = min(max(2 * self._pause, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+                self._pause = min(
+                    max(2 * self._pause, FIRST_PAUSE_SECONDS, 2 * cut.after_seconds), LONGEST_PAUSE_SECONDS
+                )
                 self._ready.append(Away(str(cut), self._pause))
         return self._ready.popleft()
 
@@ -177,7 +179,8 @@ class Feeds:
 
     def _refused(self, refusal: Rejected) -> None:
         if refusal.rejection in _LATER:
-            raise Cut(str(refusal))
+            wait_ms = refusal.data.get("retry_after_ms")
+            raise Cut(str(refusal), wait_ms / 1_000 if isinstance(wait_ms, int) else 0.0)
         raise refusal
 
     def _answered(self, channel: str, answer: Subscribed) -> None:

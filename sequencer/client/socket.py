@@ -25,7 +25,11 @@ _SECURE: Final = ("https", "wss")
 
 
 class Cut(Exception):
-    """The other end is away, or is not spoken to any more: later it may be there again."""
+    """The other end is away, or is not spoken to any more: later it may be there again, where it says so not before."""
+
+    def __init__(self, why: str, after_seconds: float = 0.0) -> None:
+        super().__init__(why)
+        self.after_seconds = after_seconds
 
 
 class Socket:

@@ -28,6 +28,7 @@ from prover.stf.replay import operation_length
 from prover.stf.words import word_at
 from sequencer.client.client import NodeClient
 from sequencer.client.clock import wall_clock_ms
+from sequencer.client.delivery import delivered
 from sequencer.client.errors import Rejected
 from sequencer.demo.child import Child
 from sequencer.demo.company import Company, catenary, l1_options
@@ -249,7 +250,7 @@ class Demo:
                 ]
                 batches += [self._take(taker, market) for taker in takers for market in markets]
                 for start in range(0, len(batches), 50):
-                    for answer in await api.orders(batches[start : start + 50]):
+                    for answer in await delivered(api, batches[start : start + 50]):
                         orders += 1
                         if isinstance(answer, Rejected):
                             refused += 1

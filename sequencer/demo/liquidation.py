@@ -1,13 +1,13 @@
 """The act in which a price falls: margin calls, and a gentle liquidation."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from prover.stf import constants
 from sequencer.client.client import NodeClient
-from sequencer.client.errors import Rejected
+from sequencer.client.delivery import placed
 from sequencer.demo.played_oracle import PlayedOracle
 from sequencer.devnet.signing_account import SigningAccount
 from sequencer.schema.answers import PostMortemView
@@ -60,8 +60,8 @@ async def liquidate_gently(
     account = await api.account(hero.account)
     size = next(power.buy_lots for power in account.buying_power if power.market == market.name) * _BOLDNESS_PPM // _PPM
     equity = account.equity_micros
-    await _placed(api, maker.order(market.index, constants.SELL, size, price, 240))
-    await _placed(api, hero.order(market.index, constants.BUY, size, price, 1, constants.IMMEDIATE_OR_CANCEL))
+    await placed(api, maker.order(market.index, constants.SELL, size, price, 240))
+    await placed(api, hero.order(market.index, constants.BUY, size, price, 1, constants.IMMEDIATE_OR_CANCEL))
     tell(f"account {hero.account} buys {size / 10**market.size_decimals:,.2f} {market.name} on ${equity / 10**6:,.0f}")
     lots = (await api.account(hero.account)).positions[0].size_lots
     told: list[PostMortemView] = []
@@ -82,12 +82,6 @@ async def liquidate_gently(
             break
         if fall == _FALL_PPM[-1]:
             # Somebody bids just below the oracle price: within the price that the law grants the account.
-            await _placed(api, rescuer.order(market.index, constants.BUY, size, there * 9_998 // 10_000, 241))
+            await placed(api, rescuer.order(market.index, constants.BUY, size, there * 9_998 // 10_000, 241))
     oracle.let_go()
     return MarginStory(calls, lots, told[::-1])
-
-
-async def _placed(api: NodeClient, order: tuple[dict[str, Any], bytes]) -> None:
-    (answer,) = await api.orders([order])
-    if isinstance(answer, Rejected):
-        raise answer

@@ -26,6 +26,7 @@ from prover.contracts import deployment
 from prover.stf import constants
 from sequencer.client.client import NodeClient
 from sequencer.client.clock import wall_clock_ms
+from sequencer.client.delivery import placed
 from sequencer.client.errors import Rejected
 from sequencer.demo.company import Company, catenary
 from sequencer.demo.played_oracle import PlayedOracle
@@ -159,11 +160,12 @@ class Market:
         """A stranger's order, at the oracle price if none is given."""
         for _ in range(_PATIENCE):
             at = (await self.view()).price_ticks if price is None else price
-            (answer,) = await self._api.orders([self._others[side].order(self._index, side, size, at, 1 + self._index)])
-            if not isinstance(answer, Rejected):
+            try:
+                await placed(self._api, self._others[side].order(self._index, side, size, at, 1 + self._index))
                 return
-            if answer.rejection not in _PASSING:
-                raise answer
+            except Rejected as refusal:
+                if refusal.rejection not in _PASSING:
+                    raise
             await self._oracle.next_tick()
         raise CommandFailed(f"nobody could quote for {_PATIENCE} ticks")
 

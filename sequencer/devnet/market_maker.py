@@ -1,14 +1,19 @@
 """A devnet's market maker: quotes around the oracle price, so that whoever comes first finds somebody to trade with."""
 
-import structlog
-import trio
+from typing import Final
 
-from l1_bridge.client.errors import L1Error
+import structlog
+
 from prover.stf import constants
 from sequencer.client.client import NodeClient
+from sequencer.client.delivery import delivered
 from sequencer.client.errors import ClientError
+from sequencer.client.feeds import Away, Feeds, Gap
 from sequencer.devnet.signing_account import SignedMessage, SigningAccount
 from sequencer.schema.answers import MarketView
+
+# A quote that is older than a tick is worth nothing: the next one takes its place.
+_QUOTE_SECONDS: Final = constants.TICK_STEP / 1_000
 
 
 def ladder(
@@ -29,16 +34,16 @@ def ladder(
 
 
 async def make_markets(maker: SigningAccount, node: NodeClient, levels: int = 5) -> None:
-    """Quotes every market around the oracle price for ever; a devnet's first counterparty."""
+    """Quotes every market around the oracle price at each tick, for ever; a devnet's first counterparty."""
     log = structlog.get_logger("maker")
-    quoted_at = 0
-    while True:
-        try:
-            markets = await node.markets()
-            if markets[0].tick_time_ms != quoted_at:
-                quoted_at = markets[0].tick_time_ms
-                for market in markets:
-                    await node.orders(ladder(maker, market, levels, value_dollars=2_000, step_ppm=300))
-        except (ClientError, L1Error) as error:
-            log.warning("maker.waits", error=str(error))
-        await trio.sleep(1.0)
+    async with Feeds(node.url, ["prices"]) as feeds:
+        async for frame in feeds:
+            if isinstance(frame, Away | Gap):
+                log.warning("maker.waits", error=str(frame))
+                continue
+            for market in frame.data:
+                quotes = ladder(maker, market, levels, value_dollars=2_000, step_ppm=300)
+                try:
+                    await delivered(node, quotes, within_seconds=_QUOTE_SECONDS)
+                except ClientError as error:
+                    log.warning("maker.waits", error=str(error))

@@ -87,8 +87,7 @@ async def run_maker(client: L1Client, deployment: Deployment, url: str, now_ms: 
                 await fund(client, payer, deployment.token, deployment.bridge, deposits)
                 while not (accounts := await api.accounts(trader.address)):
                     await trio.sleep(0.5)
+            trader.account = accounts[0]
+            await make_markets(trader, api)
         except (ClientError, L1Error) as error:
             log.warning("maker.gave_up", error=str(error))
-            return
-        trader.account = accounts[0]
-        await make_markets(trader, api)

@@ -8,10 +8,10 @@ import trio
 
 from prover.stf import constants
 from sequencer.client.client import NodeClient
+from sequencer.client.delivery import placed
 from sequencer.client.errors import Rejected
 from sequencer.devnet.signing_account import SigningAccount
 from sequencer.oracle.signer import OracleSigner
-from sequencer.schema.answers import OrderResult
 
 _POLL_SECONDS: Final = 0.5
 PATIENCE_SECONDS: Final = 60.0
@@ -72,8 +72,8 @@ class Desk(msgspec.Struct, frozen=True):
             0, constants.BUY, size, market.price_ticks, _QUOTE_SLOT, time_in_force=constants.IMMEDIATE_OR_CANCEL
         )
         try:
-            await self.node.order(*ask)
-            result: OrderResult = await self.node.order(*bid)
+            await placed(self.node, ask)
+            result = await placed(self.node, bid)
         except Rejected as error:
             return error.rejection
         return OK if result.filled_lots == size else result.reason or result.status

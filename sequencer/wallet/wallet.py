@@ -13,7 +13,7 @@ from prover.signing.operations import order_name
 from prover.signing.receipts import Acknowledgement
 from prover.stf import constants, containers
 from sequencer.client.client import NodeClient
-from sequencer.client.delivery import Placing, delivered
+from sequencer.client.delivery import Placing, delivered, placed
 from sequencer.client.errors import Rejected
 from sequencer.schema.accounts import AccountView
 from sequencer.schema.answers import AcknowledgementView, OrderResult, RequestResult
@@ -173,7 +173,7 @@ class Wallet:
             signature = self._sign(venue, drafted, entries)
         block = await self.promises.first_block(venue)
         try:
-            result = await self.node.order(to_wire(drafted.fields), signature, **beside)
+            result = await placed(self.node, (to_wire(drafted.fields), signature, beside))
         except Rejected:
             self._note(drafted, "refused")
             raise

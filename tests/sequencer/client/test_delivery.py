@@ -11,7 +11,7 @@ import trio
 from prover.stf import constants
 from sequencer.client.client import NodeClient
 from sequencer.client.clock import wall_clock_ms
-from sequencer.client.delivery import delivered
+from sequencer.client.delivery import delivered, placed
 from sequencer.client.errors import Misfit, NodeUnreachable, Rejected
 from sequencer.devnet.signing_account import SigningAccount
 from sequencer.schema.answers import OrderResult
@@ -91,6 +91,16 @@ def test_a_refusal_is_no_reason_to_send_again(node: Node, account: SigningAccoun
     refused, taken = deliver(node, transport, ({**fields, "size_lots": 101}, signature, terms), placing(account, 3))
     assert isinstance(refused, Rejected)
     assert (refused.rejection, taken.status, transport.sent) == ("BAD_SIGNATURE", "resting", 1)
+
+
+@pytest.mark.trio
+async def test_of_one_order_a_refusal_is_raised(node: Node, account: SigningAccount) -> None:
+    async with NodeClient(node.url, transport=Lossy(None)) as client:
+        # What is asked beside an order may be left out.
+        assert (await placed(client, account.order(0, constants.BUY, 100, 590_000, 11))).status == "resting"
+        fields, signature = account.order(0, constants.BUY, 100, 590_000, 12)
+        with pytest.raises(Rejected, match="BAD_SIGNATURE"):
+            await placed(client, ({**fields, "size_lots": 101}, signature))
 
 
 def busy(name: str) -> bytes:

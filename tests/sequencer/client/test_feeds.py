@@ -228,6 +228,22 @@ async def test_what_answers_no_question_ends_the_connection_and_not_the_reader(
     assert why in frame.why
 
 
+async def test_who_is_told_to_wait_waits_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "LONGEST_PAUSE_SECONDS", 15.0)
+    data = {"name": "RATE_LIMITED", "retry_after_ms": 3_000}
+
+    @asynccontextmanager
+    async def speaking(url: str) -> AsyncIterator[Any]:
+        yield Speaking({"id": None, "error": {"code": -1, "message": "Wait.", "data": data}})
+
+    monkeypatch.setattr(feeds, "connected", speaking)
+    async with Feeds("http://node", ["book:BTC"]) as stream:
+        frame = await anext(stream)
+    assert isinstance(frame, Away)
+    # Half of the pause is by chance.
+    assert frame.pause_seconds == 6.0
+
+
 async def test_a_refusal_of_what_was_not_read_ends_the_reader_where_waiting_does_not_help(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

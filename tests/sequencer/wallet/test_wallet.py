@@ -1,6 +1,6 @@
 """What a wallet signs when the node is hostile or gone: its own time, its own slot, recorded before it is sent."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 import trio
+import trio.testing
 
 from l1_bridge.client.client import L1Client
 from prover.signing import operations
@@ -19,6 +20,7 @@ from prover.state.store import MemoryStore
 from prover.stf import codes, constants, containers, encoding
 from prover.stf.replay import Chunk
 from sequencer.client.client import Fields, NodeClient
+from sequencer.client.delivery import Placing
 from sequencer.client.errors import NodeUnreachable, Rejected
 from sequencer.schema.accounts import AccountView, AgentView, OpenOrder, SlotHint
 from sequencer.schema.answers import OrderResult, RequestResult
@@ -80,11 +82,15 @@ class LawNode(NodeClient):
     async def account(self, account: int) -> AccountView:
         return self.view
 
-    async def order(self, order: Fields, signature: bytes) -> OrderResult:
+    async def orders(self, signed: Sequence[Placing]) -> list[OrderResult | Rejected]:
+        ((order, signature, *_),) = signed
         fields = {own: int(order[name]) for own, name, _ in SIGNED[constants.ORDER][1]}
         message = containers.Order(**fields, unused=0)
-        self.judge(operations.order_bytes(message, compact(signature)), order)
-        return answer(OrderResult, status="resting")
+        try:
+            self.judge(operations.order_bytes(message, compact(signature)), order)
+        except Rejected as refusal:
+            return [refusal]
+        return [answer(OrderResult, status="resting")]
 
     async def request(self, kind: str, request: Fields, signature: bytes) -> RequestResult:
         fields: dict[str, Any] = {"slot": 0, "amount": 0, "other": 0, "recipient": containers.NOBODY}
@@ -113,7 +119,8 @@ def with_wallet(
         address = KEY.address if key is None else key.address
         return await action(TrustingWallet(node, l1, address, directory, key, WalletOptions(clock_ms=lambda: now)))
 
-    return trio.run(main)
+    # An answer that does not come is waited for, in no time.
+    return trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
 def recorded(directory: Path, node: LawNode) -> list[Signed]:
@@ -323,7 +330,9 @@ def test_a_signature_is_recorded_before_it_is_sent(tmp_path: Path) -> None:
     (entry,) = recorded(tmp_path, node)
     assert (entry.status, entry.value_micros, entry.slot) == ("signed", 25_000 * 600_005, 1)
     assert entry.expires_at_ms == NOW + constants.HOUR
-    # Nobody knows what became of it, so its slot stays taken.
+    # It was sent again as it was, and nobody knows what became of it, so its slot stays taken.
+    assert len(node.submitted) > 1
+    assert all(fields == node.submitted[0] for fields in node.submitted)
     node.failure = None
     drafted, _ = with_wallet(tmp_path, node, lambda wallet: wallet.order(BUY, ACCOUNT), now=NOW + 1)
     assert drafted.message.slot == 2

@@ -4,40 +4,28 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import click
-import msgspec
 
 from sequencer.client.errors import NodeUnreachable
 from sequencer.wallet.commands.options import account_option, market_grid
 from sequencer.wallet.commands.running import Report, Settings, command, run_action
-from sequencer.wallet.errors import L1Unreachable, NotYet
 from sequencer.wallet.units import money_text, percent_text, time_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from sequencer.schema.accounts import AccountView, Outlook
-    from sequencer.schema.answers import Book, MarketView, Status
     from sequencer.wallet.commands.grid import Grid
-    from sequencer.wallet.trust import ProvenAccount
+    from sequencer.wallet.commands.seen.watcher import Seen
     from sequencer.wallet.wallet import Wallet
 
-_PROOF_EVERY_SECONDS: Final = 10.0
+# Where much is told, the screen is drawn no more often.
+_SHORTEST_SECONDS: Final = 0.25
 _PPM: Final = 1_000_000
 # Where margin calls are told, in percent of the ratio at which liquidation begins.
 _CALLS: Final = (50, 70, 80, 90)
-
-
-class Seen(msgspec.Struct, frozen=True):
-    """What one update found."""
-
-    view: AccountView
-    status: Status
-    markets: list[tuple[MarketView, Book]]
-    proven: ProvenAccount | None
 
 
 @click.command()
@@ -67,53 +55,31 @@ def watch(settings: Settings, account: int | None, updates: int) -> None:
         sys.exit(0)
 
 
-class _Watcher:
-    """Asks node and L1 for what is to be seen; the proof less often than the rest."""
-
-    def __init__(self, wallet: Wallet, account: int) -> None:
-        self._wallet = wallet
-        self._account = account
-        self._proven: ProvenAccount | None = None
-        self._asked_at: float | None = None
-
-    async def look(self) -> Seen:
-        """NodeUnreachable where there is no answer."""
-        import trio
-
-        node = self._wallet.node
-        view, status, markets = await node.account(self._account), await node.status(), await node.markets()
-        books = [await node.book(market.index, 1) for market in markets]
-        if self._asked_at is None or trio.current_time() - self._asked_at >= _PROOF_EVERY_SECONDS:
-            self._asked_at = trio.current_time()
-            # What was proven stays so while there is no newer proof: it says of which batch it is.
-            with suppress(NotYet, L1Unreachable):
-                self._proven = await self._wallet.verified.account(self._account)
-        return Seen(view, status, list(zip(markets, books, strict=True)), self._proven)
-
-
 async def _lines(wallet: Wallet, account: int, updates: int, grid: Grid, settings: Settings) -> int:
     """A line an update, written at once; how many there were."""
     import trio
 
     from sequencer.wallet.commands.fields import account_fields
+    from sequencer.wallet.commands.seen.watcher import watched
 
-    watcher, count = _Watcher(wallet, account), 0
-    while True:
-        try:
-            seen = await watcher.look()
-        except NodeUnreachable as error:
-            click.echo(f"error: {error}", err=True)
-        else:
-            if settings.as_json:
-                times = {"now_ms": seen.status.now_ms, "grace_until_ms": seen.status.grace_until_ms}
-                click.echo(json.dumps({**times, **account_fields(seen.view, seen.proven, grid)}))
+    count = 0
+    async with watched(wallet, account) as watcher:
+        while True:
+            try:
+                seen = await watcher.look()
+            except NodeUnreachable as error:
+                click.echo(f"error: {error}", err=True)
             else:
-                click.echo(line(seen, grid))
-        sys.stdout.flush()
-        count += 1
-        if count == updates:
-            return count
-        await trio.sleep(settings.poll_interval)
+                if settings.as_json:
+                    times = {"now_ms": seen.status.now_ms, "grace_until_ms": seen.status.grace_until_ms}
+                    click.echo(json.dumps({**times, **account_fields(seen.view, seen.proven, grid)}))
+                else:
+                    click.echo(line(seen, grid))
+            sys.stdout.flush()
+            count += 1
+            if count == updates:
+                return count
+            await trio.sleep(settings.poll_interval)
 
 
 async def _screens(wallet: Wallet, account: int, updates: int, grid: Grid, settings: Settings) -> int:
@@ -122,22 +88,27 @@ async def _screens(wallet: Wallet, account: int, updates: int, grid: Grid, setti
     from rich.console import Console, Group
     from rich.live import Live
 
-    watcher, count = _Watcher(wallet, account), 0
+    from sequencer.wallet.commands.seen.watcher import watched
+
+    count = 0
     console = Console(markup=False, emoji=False)
     last: RenderableType = ""
     try:
-        with Live(console=console, auto_refresh=False, screen=True) as live:
-            while True:
-                try:
-                    last = screen(await watcher.look(), grid, console.width)
-                    live.update(last, refresh=True)
-                except NodeUnreachable as error:
-                    # What was seen last stays, marked as old.
-                    live.update(Group(f"OLD, the node does not answer: {error}", last), refresh=True)
-                count += 1
-                if count == updates:
-                    return count
-                await trio.sleep(settings.poll_interval)
+        async with watched(wallet, account) as watcher:
+            with Live(console=console, auto_refresh=False, screen=True) as live:
+                while True:
+                    try:
+                        last = screen(await watcher.look(), grid, console.width)
+                        live.update(last, refresh=True)
+                    except NodeUnreachable as error:
+                        # What was seen last stays, marked as old.
+                        live.update(Group(f"OLD, the node does not answer: {error}", last), refresh=True)
+                    count += 1
+                    if count == updates:
+                        return count
+                    await trio.sleep(min(_SHORTEST_SECONDS, settings.poll_interval))
+                    with trio.move_on_after(settings.poll_interval):
+                        await watcher.changed()
     finally:
         console.print(last)
 

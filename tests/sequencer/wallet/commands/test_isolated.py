@@ -1,18 +1,20 @@
 """Isolated accounts as the wallet opens, closes and resumes them, against a venue of a few numbers."""
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 import trio
+import trio.testing
 
 from l1_bridge.client.client import L1Client
 from prover.stf import constants
 from sequencer.client.client import Fields, NodeClient
 from sequencer.client.clock import wall_clock_ms
+from sequencer.client.delivery import Placing
 from sequencer.client.errors import NodeUnreachable, Rejected
 from sequencer.schema.accounts import AccountView, Maturing, OpenOrder, Outlook, PositionView, Preview
 from sequencer.schema.answers import MarketView, OrderResult, RequestResult
@@ -90,16 +92,20 @@ class SmallVenue(NodeClient):
         if kind in self.refuses:
             raise Rejected(-33_000, self.refuses[kind], "no")
 
-    async def order(self, order: Fields, signature: bytes) -> OrderResult:
-        self.note("order", order)
+    async def orders(self, signed: Sequence[Placing]) -> list[OrderResult | Rejected]:
+        ((order, *_),) = signed
+        try:
+            self.note("order", order)
+        except Rejected as refusal:
+            return [refusal]
         account = order["account"]
         if not order["reduce_only"]:
-            return answer(OrderResult, status="resting")
+            return [answer(OrderResult, status="resting")]
         (held,) = self.views[account].positions
         filled = min(self.liquidity, abs(held.size_lots), order["size_lots"])
         left = (abs(held.size_lots) - filled) * (1 if held.size_lots > 0 else -1)
         self.change(account, positions=[msgspec.structs.replace(held, size_lots=left)] if left else [])
-        return answer(OrderResult, status="filled" if left == 0 else "expired", filled_lots=filled)
+        return [answer(OrderResult, status="filled" if left == 0 else "expired", filled_lots=filled)]
 
     async def preview(self, operation: Fields, opened_with_micros: int | None = None) -> Preview:
         self.previewed.append(opened_with_micros)
@@ -151,7 +157,8 @@ def run(directory: Path, node: SmallVenue, action: Callable[[Wallet], Awaitable[
     async def main() -> Any:
         return await action(BelievingWallet(node, L1Client("http://l1"), KEY.address, directory, key=KEY))
 
-    return trio.run(main)
+    # An answer that does not come is waited for, in no time.
+    return trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
 def close(directory: Path, node: SmallVenue, most_ppm: int | None = None) -> tuple[dict[str, Any], list[Any]]:
@@ -315,7 +322,7 @@ def test_an_order_without_an_answer_leaves_the_money_where_it_may_be_needed(
     class Silent(SmallVenue):
         """Takes what it is sent and does not answer."""
 
-        async def order(self, order: Fields, signature: bytes) -> OrderResult:
+        async def orders(self, signed: Sequence[Placing]) -> list[OrderResult | Rejected]:
             raise NodeUnreachable("gone")
 
     node = Silent(account_view(CROSS, 1_000 * DOLLAR))

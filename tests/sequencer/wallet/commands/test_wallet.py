@@ -508,7 +508,7 @@ def test_a_wallet_stays_with_the_rollup_that_it_first_used(node: Node, tmp_path:
 
 def test_watch_follows_in_both_fashions(trader: Shell) -> None:
     result = trader.run("watch", "--updates", "2", "--json")
-    assert result.exit_code == 0
+    assert (result.exit_code, result.stderr) == (0, "")
     updates = [json.loads(line) for line in result.stdout.splitlines()]
     assert [update.get("finality") for update in updates] == ["sequenced", "sequenced", None]
     for part in ("settled_micros", "maturing", "own_initial_ppm", "agents", "grace_until_ms"):

@@ -1,19 +1,14 @@
 """An account that is watched: a line for files, and a screen on which trouble stands first."""
 
-from types import SimpleNamespace
-from typing import cast
-
 import msgspec
 import pytest
-import trio
 
 from sequencer.schema.accounts import AccountView, PositionView
-from sequencer.schema.answers import MarketView, Sequenced, Status
+from sequencer.schema.answers import Sequenced, Status
 from sequencer.wallet.commands.grid import Grid
-from sequencer.wallet.commands.seen.watching import Seen, _Watcher, health, line, screen
-from sequencer.wallet.errors import L1Unreachable, NotYet
+from sequencer.wallet.commands.seen.watcher import Seen
+from sequencer.wallet.commands.seen.watching import health, line, screen
 from sequencer.wallet.trust import ListedMarket
-from sequencer.wallet.wallet import Wallet
 from tests.sequencer.answers import answer
 from tests.sequencer.wallet.commands.drawn import drawn
 
@@ -74,39 +69,3 @@ def test_the_bar_of_the_pool_says_whose_it_is() -> None:
     # No place is lost where more is needed than there is.
     _, bar, _ = health(msgspec.structs.replace(VIEW, initial_micros=50_000_000), 100)
     assert [str(bar).count(part) for part in "█▒·"] == [30, 70, 0]
-
-
-@pytest.mark.trio
-async def test_what_was_proven_stays_while_l1_shows_no_newer_proof(autojump_clock: object) -> None:
-    first, second = object(), object()
-    proofs: list[object] = [first, NotYet("later"), L1Unreachable("away"), second]
-
-    class Proving:
-        """L1, as far as it shows an account."""
-
-        async def account(self, index: int) -> object:
-            proof = proofs.pop(0)
-            if isinstance(proof, Exception):
-                raise proof
-            return proof
-
-    class Telling:
-        """A node without markets."""
-
-        async def account(self, index: int) -> AccountView:
-            return VIEW
-
-        async def status(self) -> Status:
-            return seen().status
-
-        async def markets(self) -> list[MarketView]:
-            return []
-
-    watcher = _Watcher(cast(Wallet, SimpleNamespace(node=Telling(), verified=Proving())), 17)
-    found = []
-    for _ in range(4):
-        found.append((await watcher.look()).proven)
-        # Within ten seconds nothing is asked again.
-        assert (await watcher.look()).proven is found[-1]
-        await trio.sleep(10)
-    assert found == [first, first, first, second]
