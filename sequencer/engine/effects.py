@@ -259,10 +259,11 @@ class Moved(Effect, tag="moved", kw_only=True):
 
 
 class Ticked(Effect, tag="ticked", kw_only=True):
-    """New oracle prices in the first `markets` markets."""
+    """New oracle prices in the first `markets` markets; prices: of all markets behind it, 0 where there is none."""
 
     time_ms: int
     markets: int
+    prices: list[int]
 
 
 class MarketChanged(Effect, tag="market_changed", kw_only=True):

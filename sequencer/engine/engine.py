@@ -419,7 +419,8 @@ class Engine:
 
     def _ticked(self, tick: bytes) -> list[AnyEffect]:
         globals = self.globals
-        effects: list[AnyEffect] = [Ticked(time_ms=globals.tick_time, markets=globals.market_count)]
+        prices = list(globals.risk.price)
+        effects: list[AnyEffect] = [Ticked(time_ms=globals.tick_time, markets=globals.market_count, prices=prices)]
         self._ledger.tick_signers = signers_of(tick)
         effects += self._expire()
         for market in range(globals.market_count):

@@ -241,6 +241,13 @@ def void_key(account: int, place: int) -> bytes:
     return VOID_KEY + account.to_bytes(4, "big") + place.to_bytes(4, "big")
 
 
+def tick_of(operation: bytes) -> bytes:
+    """The bytes of the tick that an operation is or brings from L1, from its tag on; nothing of any other one."""
+    if operation[0] == constants.FORCED_TICK:
+        return operation[constants.ENTRY_HEAD_LENGTH - 1 :]
+    return operation if operation[0] == constants.TICK else b""
+
+
 def signers_of(tick: bytes) -> list[int]:
     """Indices of the signers of a tick's bytes."""
     size = constants.TICK_SIGNER_LENGTH + constants.TICK_MARKET_LENGTH * tick[8]

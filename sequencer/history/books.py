@@ -186,16 +186,15 @@ class Books:
         self.lists.append(MOVEMENTS, effect.account, movement)
 
     def _ticked(self, effect: Ticked, seen: Seen) -> None:
-        risk = seen.globals.risk
-        for market in range(effect.markets):
-            if not risk.price[market]:
+        for market, price in enumerate(effect.prices[: effect.markets]):
+            if not price:
                 continue
             for place, length in _LENGTHS:
                 series = series_of(market, OF_ORACLE, place)
                 last: Candle | None = self.lists.last(CANDLES, series)
                 # Behind a re-sequencing a tick may be older than what was said before it, which stays said.
                 if last is None or effect.time_ms >= last.time:
-                    self.candle(series, length, effect.time_ms, risk.price[market])
+                    self.candle(series, length, effect.time_ms, price)
             self._accrued(market, effect.time_ms, seen.globals)
 
     def _accrued(self, market: int, time: int, globals: containers.Globals) -> None:

@@ -7,16 +7,16 @@ from collections.abc import Iterable
 
 from prover.history.outcomes import Met, Replayed
 from prover.state.trial import maker_fee
-from prover.stf import constants
+from prover.stf import codes, constants
 from sequencer.engine.effects import AnyEffect, Filled, PaidOut, Settled, Ticked
 from sequencer.engine.money.moved import moved, paid_out
 from sequencer.engine.money.touched import behind, touched
 from sequencer.engine.order_book import order_id
-from sequencer.engine.records import Fill
+from sequencer.engine.records import Fill, tick_of
 
 
 def effects_of(replayed: Replayed, chunk: int, forced: Iterable[tuple[int, PaidOut]] = ()) -> list[AnyEffect]:
-    """Fills, funding, movements and the newest tick of a chunk of that number, in their order; not numbered.
+    """Fills, funding, movements and ticks of a chunk of that number, in their order; not numbered.
 
     forced: what forced paths have paid, with the accounts that it came from.
     """
@@ -33,9 +33,13 @@ def effects_of(replayed: Replayed, chunk: int, forced: Iterable[tuple[int, PaidO
             touch = None if index == constants.FEE_ACCOUNT else touched(step.risk, before, after)
             if touch is not None:
                 effects.append(Settled(account=index, touch=touch))
+        tick = tick_of(step.operation)
+        if tick and step.code == codes.OK:
+            prices = list(step.risk.price)
+            effects.append(
+                Ticked(time_ms=int.from_bytes(tick[1:7], "big"), markets=state.globals.market_count, prices=prices)
+            )
     effects += [paid_out(account, state.account(account), payment) for account, payment in forced]
-    if replayed.tick:
-        effects.append(Ticked(time_ms=state.globals.tick_time, markets=state.globals.market_count))
     return effects
 
 

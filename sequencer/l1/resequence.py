@@ -46,6 +46,7 @@ from sequencer.engine.records import (
     WithdrawalRecord,
     place_key,
     signers_of,
+    tick_of,
 )
 from sequencer.history.voided import history_rows
 from sequencer.l1.voided import life_rows, voided_rows
@@ -200,10 +201,7 @@ def _last_signers(store: Store, kept: int) -> bytes:
     for number in range(kept, 0, -1):
         found = b""
         for operation in _operations(_record(store, number).body):
-            if operation[0] == constants.TICK:
-                found = operation
-            elif operation[0] == constants.FORCED_TICK:
-                found = operation[constants.ENTRY_HEAD_LENGTH - 1 :]
+            found = tick_of(operation) or found
         if found:
             return bytes(signers_of(found))
     return b""

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from prover.stf import constants
-from sequencer.engine.effects import Applied, Filled, Processed
+from sequencer.engine.effects import Applied, Filled, Processed, Ticked
 from sequencer.engine.engine import Engine
 from sequencer.engine.records import Fill
 from sequencer.history.lists import Lists
@@ -96,8 +96,11 @@ class Told:
         self._lists = lists
         self._lines: dict[str, _Line] = {}
         self._markets: dict[str, _Market] = {}
-        # Of each tick the price of each market, by index.
+        # Of each tick that was told the price of each market, by index; and of those that L1 holds.
         self._ticks: OrderedDict[int, dict[int, int]] = OrderedDict()
+        self._posted_ticks: OrderedDict[int, list[int]] = OrderedDict()
+        if engine.globals.tick_time:
+            self._posted_ticks[engine.globals.tick_time] = list(engine.globals.risk.price)
         self.markets: list[MarketView] = []
 
     # What is read.
@@ -253,10 +256,13 @@ class Told:
             # What was shown of a tick once is held to L1, whatever is told of it later.
             raise Untrue("TWO_PRICES", "Of one tick two prices of a market are told.")
         self._ticks[newest] = before | told
-        while len(self._ticks) > _MOST_TICKS:
-            self._ticks.popitem(last=False)
+        _bound(self._ticks)
         self.markets = views
         self._require_prices()
+        self._require_tick(newest)
+        if newest < self._engine.globals.tick_time and newest not in self._posted_ticks:
+            # Older than what is known of L1, which has other prices by now: nobody can say whether it was so.
+            self.markets = []
 
     def _require_prices(self) -> None:
         """Where L1 stands at a tick that was told, at its prices; a market that was left out of it had none."""
@@ -266,7 +272,29 @@ class Told:
             return
         for index, name in enumerate(names(globals)):
             if told.get(index, 0) != globals.risk.price[index]:
-                raise Untrue("OTHER_PRICE", f"The price of {name} on L1 is not the one that was told.")
+                raise _other_price(name)
+
+    def _require_tick(self, time: int) -> None:
+        """A tick that was told and that L1 has come to or passed: it is there, with the prices that were told.
+
+        A market that has no price in it may have been listed since, and been told with the price of its listing.
+        """
+        told, prices = self._ticks.get(time), self._posted_ticks.get(time)
+        if told is None:
+            return
+        if prices is not None:
+            for index, name in enumerate(names(self._engine.globals)):
+                if prices[index] and told.get(index, 0) != prices[index]:
+                    raise _other_price(name)
+        elif self._posted_ticks and next(iter(self._posted_ticks)) < time < next(reversed(self._posted_ticks)):
+            raise Untrue("NOT_POSTED", f"L1 holds no tick of {time}, whose prices were told.")
+
+    def _tick_posted(self, effect: Ticked) -> None:
+        passed = next(reversed(self._posted_ticks), 0)
+        self._posted_ticks[effect.time_ms] = effect.prices
+        _bound(self._posted_ticks)
+        for time in [time for time in self._ticks if passed < time <= effect.time_ms]:
+            self._require_tick(time)
 
     # What L1 says.
 
@@ -275,7 +303,9 @@ class Told:
         globals = self._engine.globals
         called = names(globals)
         for effect in outcome.effects:
-            if isinstance(effect, Filled):
+            if isinstance(effect, Ticked):
+                self._tick_posted(effect)
+            elif isinstance(effect, Filled):
                 self._was_posted(self._market(called[effect.fill.market]), effect.fill, fill_view(globals, effect.fill))
         chunk = max((effect.chunk for effect in outcome.effects if isinstance(effect, Applied)), default=0)
         for name, market in self._markets.items():
@@ -294,6 +324,15 @@ class Told:
                 raise Untrue("NOT_POSTED", f"A fill of {seen.market} in chunk {fill.chunk} is another one on L1.")
         elif place > market.forgotten:
             raise Untrue("OMITTED", f"L1 holds a fill of {seen.market} that was not told.")
+
+
+def _bound(ticks: OrderedDict[int, Any]) -> None:
+    while len(ticks) > _MOST_TICKS:
+        ticks.popitem(last=False)
+
+
+def _other_price(name: str) -> Untrue:
+    return Untrue("OTHER_PRICE", f"The price of {name} on L1 is not the one that was told.")
 
 
 def _place(fill: FillView) -> Place:

@@ -273,10 +273,11 @@ def test_a_tick_older_than_what_was_said_before_a_resequencing_changes_no_candle
     said = world.rows(CANDLES, minutes)
     assert [row.time for row in said] == sorted({row.time for row in said})
     books, before = Books(world.history.lists), deepcopy(said)
+    prices = list(world.engine.globals.risk.price)
     seen = Seen(1, world.now, world.engine.globals)
-    books.book([Ticked(time_ms=said[-1].time - 1, markets=1)], seen)
+    books.book([Ticked(time_ms=said[-1].time - 1, markets=1, prices=prices)], seen)
     assert world.rows(CANDLES, minutes) == before
-    books.book([Ticked(time_ms=said[-1].time + MINUTE, markets=1)], seen)
+    books.book([Ticked(time_ms=said[-1].time + MINUTE, markets=1, prices=prices)], seen)
     assert [row.time for row in world.rows(CANDLES, minutes)][-1] == before[-1].time + MINUTE
 
 

@@ -11,14 +11,14 @@ from prover.history.outcomes import Outcome, replay_chunk
 from prover.state.state import State
 from prover.state.store import MemoryStore
 from prover.stf import constants
-from sequencer.engine.effects import PaidOut, number
+from sequencer.engine.effects import PaidOut, Ticked, number
 from sequencer.history.books import Books, Seen
 from sequencer.history.lists import Lists
 from sequencer.history.records import CANDLES, FILLS, MOVEMENTS, PAYMENTS, RATES, SERIES, TRADES, Kind
 from sequencer.history.replayed import effects_of
 from tests.sequencer.history import ledgers
 from tests.sequencer.history.ledgers import flow
-from tests.sequencer.node_world import DOMAIN, FIRST, genesis_store
+from tests.sequencer.node_world import DOMAIN, FIRST, PRICES, genesis_store
 
 
 def rows_of(lists: Lists, kind: Kind, owner: int) -> list[Any]:
@@ -77,3 +77,23 @@ def test_what_a_forced_path_has_paid_is_a_withdrawal() -> None:
     first, second = rows_of(lists, MOVEMENTS, FIRST)
     assert (first.kind, second.kind, second.amount, second.withdrawal) == ("deposit", "withdrawal", -5, 3)
     assert rows_of(lists, MOVEMENTS, constants.FEE_ACCOUNT) == []
+
+
+def test_every_tick_of_a_chunk_is_told_with_its_own_prices() -> None:
+    world = ledgers.Kept()
+    world.seal()
+    ticks: list[tuple[int, list[int]]] = []
+    for price in (610_000, 605_000, 0, 620_000):
+        world.tick((price, *PRICES[1:]))
+        ticks.append((world.engine.globals.tick_time, list(world.engine.globals.risk.price)))
+    world.seal()
+    state, told = State(genesis_store(), DOMAIN), list[tuple[int, list[int]]]()
+    for at in range(1, world.engine.chunk_count + 1):
+        record = world.engine.chunk_record(at)
+        assert record is not None
+        replayed = replay_chunk(state, Chunk(record.body, record.post_root), 1, ChainMap({}, dict[int, Outcome]()), [])
+        assert replayed is not None
+        found = [one for one in effects_of(replayed, at) if isinstance(one, Ticked)]
+        told += [(one.time_ms, one.prices) for one in found]
+    assert told[-4:] == ticks
+    assert ticks[2][1] == ticks[1][1]

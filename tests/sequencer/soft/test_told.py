@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from prover.state.store import MemoryStore
-from prover.stf import codes
-from sequencer.engine.effects import Applied, Filled, Processed
+from prover.stf import codes, constants
+from sequencer.engine.effects import Applied, Filled, Processed, Ticked
 from sequencer.engine.money.touched import Behind
 from sequencer.engine.records import Fill
 from sequencer.history.lists import Lists
@@ -221,6 +221,94 @@ def test_a_price_that_l1_does_not_have(l1: L1) -> None:
     with pytest.raises(Untrue) as untrue:
         l1.told.answered(PRICES, Subscribed(PRICES, "one", 0, to_wire(view(price_ticks=1)), []))
     assert untrue.value.code == "OTHER_PRICE"
+
+
+STEP = constants.TICK_STEP
+
+
+def at(steps: int, price: int) -> list[MarketView]:
+    """The markets so many ticks behind the one at which L1 stands, at one price."""
+    time = GLOBALS.tick_time + steps * STEP
+    return [msgspec.structs.replace(one, tick_time_ms=time, price_ticks=price) for one in view()]
+
+
+def ticked(steps: int, *prices: int) -> Ticked:
+    """As L1 has that tick."""
+    whole = [*prices, *[0] * (constants.MARKETS - len(prices))]
+    return Ticked(time_ms=GLOBALS.tick_time + steps * STEP, markets=GLOBALS.market_count, prices=whole)
+
+
+@pytest.fixture
+def ticks(l1: L1) -> L1:
+    """L1 at its tick, and a stream that has told the next three at prices of 101, 102 and 103."""
+    l1.told.answered(PRICES, Subscribed(PRICES, "one", 0, to_wire(view()), []))
+    for steps in (1, 2, 3):
+        l1.told.heard(Message(PRICES, "one", steps, to_wire(at(steps, 100 + steps))))
+    return l1
+
+
+@pytest.mark.parametrize(
+    ("code", "posted"),
+    [
+        ("", [(1, 101), (2, 102), (3, 103)]),
+        ("", [(1, 101)]),
+        # Not the last one that a batch holds, nor the first.
+        ("OTHER_PRICE", [(1, 101), (2, 99), (3, 103)]),
+        ("OTHER_PRICE", [(1, 99), (2, 102), (3, 103)]),
+        ("OTHER_PRICE", [(1, 101), (2, 102), (3, 104)]),
+        # Told, and passed over on L1: it never was.
+        ("NOT_POSTED", [(1, 101), (3, 103)]),
+        ("NOT_POSTED", [(4, 104)]),
+    ],
+)
+def test_every_tick_that_was_told_is_held_to_l1(ticks: L1, code: str, posted: list[tuple[int, int]]) -> None:
+    effects = [ticked(steps, *[price] * GLOBALS.market_count) for steps, price in posted]
+    outcome = Processed(code=codes.OK, effects=effects, changed=True)
+    if not code:
+        ticks.told.posted(outcome)
+        assert [one.price_ticks for one in ticks.told.markets] == [103] * GLOBALS.market_count
+        return
+    with pytest.raises(Untrue) as untrue:
+        ticks.told.posted(outcome)
+    assert (untrue.value.code, untrue.value.is_by_l1) == (code, True)
+
+
+@pytest.mark.parametrize(
+    ("code", "steps", "price", "is_shown"),
+    [
+        ("", 2, 102, True),
+        ("OTHER_PRICE", 2, 99, False),
+        ("NOT_POSTED", 1, 101, False),
+        # Before anything that is known of L1.
+        ("", -1, 77, False),
+    ],
+)
+def test_a_tick_that_is_told_behind_its_batch(l1: L1, code: str, steps: int, price: int, is_shown: bool) -> None:
+    count = GLOBALS.market_count
+    l1.engine.globals = msgspec.structs.replace(GLOBALS, tick_time=GLOBALS.tick_time + 3 * STEP)
+    effects = [ticked(2, *[102] * count), ticked(3, *[103] * count)]
+    l1.told.posted(Processed(code=codes.OK, effects=effects, changed=True))
+    told = Subscribed(PRICES, "one", 0, to_wire(at(steps, price)), [])
+    if code:
+        with pytest.raises(Untrue) as untrue:
+            l1.told.answered(PRICES, told)
+        assert untrue.value.code == code
+        return
+    l1.told.answered(PRICES, told)
+    assert bool(l1.told.markets) == is_shown
+
+
+def test_a_market_that_is_listed_behind_a_tick_has_no_price_in_it(ticks: L1) -> None:
+    """What it was told with is the price of its listing, which L1 has later."""
+    lacking = ticked(1, *[101] * (GLOBALS.market_count - 1))
+    ticks.told.posted(Processed(code=codes.OK, effects=[lacking], changed=True))
+    assert ticks.told.markets
+
+
+def test_what_is_known_of_ticks_is_bounded(l1: L1) -> None:
+    for steps in range(1, 1_100):
+        l1.told.posted(Processed(code=codes.OK, effects=[ticked(steps, 1)], changed=True))
+    assert len(l1.told._posted_ticks) == 1_024
 
 
 def test_a_market_that_is_left_out_of_its_tick(l1: L1) -> None:
