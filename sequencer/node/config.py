@@ -23,6 +23,10 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     api_origins: frozenset[str] = frozenset()
     # Where health, readiness and metrics are told beside the API's port too; None: nowhere.
     monitor_port: int | None = None
+    # Whether the page is served on the API's port; an L1 that any browser may ask, and a challenger's URL for it.
+    has_page: bool = True
+    page_l1_url: str = ""
+    challenger_url: str = ""
     l1_rpc_url: str = ""
     l1_port: int = 8545
     rollup_address: bytes = b""

@@ -23,9 +23,11 @@ from sequencer.api.methods.standing import Standing
 from sequencer.api.rpc.handlers import register
 from sequencer.api.rpc.jsonrpc import Registry
 from sequencer.api.transport.http import Access
+from sequencer.api.transport.http import Page as ServedPage
 from sequencer.api.transport.port import ApiConfig, open_port
 from sequencer.api.transport.server import Server
 from sequencer.client.clock import monotonic_clock_ms, wall_clock_ms
+from sequencer.dashboard.page import Page, Place
 from sequencer.engine.effects import Processed
 from sequencer.engine.engine import Engine
 from sequencer.history.history import History
@@ -303,6 +305,14 @@ class Node:
         for ended in self._sequencer.ended:
             ended()
 
+    def _page_of(self, config: NodeConfig) -> dict[str, ServedPage]:
+        """What a browser gets at /. An embedded L1 is asked where it is; another one only where the operator says so,
+        whose own URL of it may hold a secret."""
+        if not config.has_page:
+            return {}
+        l1_url = config.page_l1_url or (self._ground.client.url if config.is_l1_embedded else "")
+        return Page(Place(l1_url, config.challenger_url, self._is_devnet)).pages
+
     def _api(self) -> Server:
         registry = Registry()
         config = self._ground.config
@@ -330,6 +340,7 @@ class Node:
             metrics=collectors,
             epoch=secrets.token_hex(4),
             why_not_ready=self._standing.why_not,
+            pages=self._page_of(config),
         )
         metrics.register_gate(collectors, server)
         self._methods.open_feeds(server.feeds)

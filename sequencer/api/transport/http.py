@@ -350,7 +350,9 @@ class HttpConnection:
         await linger(self._stream, self._limits.linger_seconds, budget)
 
     async def _send(self, request: h11.Request | None, answer: Answer, *more: tuple[str, str], is_last: bool) -> None:
-        headers = [("cache-control", "no-store"), ("x-content-type-options", "nosniff")]
+        headers = [("x-content-type-options", "nosniff")]
+        if all(name != "cache-control" for name, _ in answer.headers):
+            headers.append(("cache-control", "no-store"))
         if answer.status != 204:
             headers += [("content-type", answer.content_type), ("content-length", str(len(answer.body)))]
         origin = _header(request, b"origin") if request is not None else None

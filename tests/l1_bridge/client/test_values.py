@@ -96,7 +96,6 @@ def test_what_is_not_there_yet_is_none() -> None:
         (as_receipt, RECEIPT | {"transactionHash": "0x11"}),
         (as_receipt, RECEIPT | {"logs": {}}),
     ],
-    ids=repr,
 )
 def test_anything_else_is_an_unusable_node(read: Callable[[Any], Any], value: Any) -> None:
     with pytest.raises(L1Unavailable, match="something else than"):

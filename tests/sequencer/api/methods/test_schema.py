@@ -18,6 +18,7 @@ from sequencer.api.rpc.handlers import register
 from sequencer.api.rpc.limits import MOST_PARAMS_BYTES
 from sequencer.api.transport.port import ApiConfig, Surroundings
 from sequencer.api.transport.server import Server
+from sequencer.dashboard.wire import TARGET, declarations
 from sequencer.engine.records import VoidedOperation
 from sequencer.schema.accounts import VoidedView
 from sequencer.schema.answers import AccountProof, FaucetPayment, GlobalsProof, WithdrawalProof
@@ -246,3 +247,7 @@ async def test_every_message_and_snapshot_is_as_the_document_says(whole: Whole) 
     for name, snapshot in snapshots.items():
         assert snapshot is not None
         assert misfits(channels[here.channels.of(name).name]["snapshot"], snapshot(), components) == [], name
+
+
+async def test_the_page_has_the_types_of_the_document(whole: Whole) -> None:
+    assert declarations(whole.document) == TARGET.read_text(), "python -m sequencer.dashboard.wire DOCUMENT"

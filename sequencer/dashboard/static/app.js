@@ -1,0 +1,26 @@
+/** The page begins here: one document, four views, no reload. */
+import { render } from "preact";
+import { api } from "./feeds.js";
+import { html } from "./html.js";
+import { Header } from "./parts/header.js";
+import { Toasts } from "./parts/toast.js";
+import { route } from "./venue.js";
+import { Learn } from "./views/learn.js";
+import { Pool } from "./views/pool.js";
+import { Rollup } from "./views/rollup.js";
+import { Trade } from "./views/trade.js";
+
+const VIEWS = { trade: Trade, pool: Pool, rollup: Rollup, learn: Learn };
+
+function App() {
+  const [view = "trade"] = route.value;
+  const View = VIEWS[/** @type {keyof typeof VIEWS} */ (view)] ?? Trade;
+  return html`<a class="skip" href="#main">To the view</a>
+    <${Header} />
+    <main id="main" tabindex="-1" class="view-${view}"><${View} /></main>
+    <${Toasts} />`;
+}
+
+const root = document.getElementById("page");
+if (root) render(html`<${App} />`, root);
+api.start();

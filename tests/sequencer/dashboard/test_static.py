@@ -1,0 +1,21 @@
+"""The page's own tests, by node's test runner; without a node on the machine they are skipped, and said so."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.patience import PATIENCE_SECONDS
+
+pytestmark = pytest.mark.slow
+TESTS = Path(__file__).parent / "static"
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node on this machine: the page's own tests are skipped")
+def test_the_page_by_its_own_tests() -> None:
+    names = [str(path) for path in sorted(TESTS.glob("*.test.mjs"))]
+    ended = subprocess.run(
+        ["node", "--test", *names], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
