@@ -78,7 +78,7 @@ class Challenger:
         if policy is not None:
             if signer is None:
                 raise ValueError("a guard pays for entries of the queue: it needs a key")
-            self._guarding = Guarding(client, replay, output, signer, policy, settings.source)
+            self._guarding = Guarding(self._nodes, replay, output, signer, policy, settings.source)
         # Since all fitted: how often nodes were asked again, and how often one has told another chain.
         self._asked_again = 0
         self._too_deep = 0
@@ -130,7 +130,7 @@ class Challenger:
         if self._replay.cursor.incomplete or self._too_deep:
             return True
         head = await self._nodes.followed.block("latest")
-        return head is not None and head.number < self._follower.next_block
+        return head is None or head.number < self._follower.next_block
 
     async def _ask_again(self, once: bool) -> bool:
         """Reads anew what does not fit, from one node after the other, and forgets no more for it than it has to."""
@@ -190,7 +190,7 @@ class Challenger:
             return True
         remembered = self._follower.remembered
         if not remembered:
-            return False
+            return self._nodes.doubt("the L1 node shows no block")
         return await self._settle(remembered[-1])
 
     async def _handle(self, event: Applied | Reverted) -> None:
@@ -205,7 +205,8 @@ class Challenger:
         if not self._replay.started:
             detail = f"up to block {last.number} there is no Genesis of the bridge"
             self._report.alarm("NO_BRIDGE", detail, once_for=b"")
-            return False
+            # A node that hides the bridge from the beginning is one that fails: another may have it.
+            return self._nodes.doubt(detail)
         if not await self._nodes.agree(last):
             return bool(self._replay.cursor.incomplete)
         if self._asked_again:
@@ -218,7 +219,7 @@ class Challenger:
         acted = dispute is not None and await self._proving.answer(dispute, last)
         for reward in self._replay.records.rewards():
             acted |= await self._collect_reward(reward, last)
-        if self._guarding is not None and not acted and self._is_tip_valid():
+        if self._guarding is not None and not acted and self._are_batches_valid():
             sent = await self._guarding.act(last)
             self._report.summary.entries_sent += sent
             acted = sent > 0
@@ -226,8 +227,12 @@ class Challenger:
 
     def _is_tip_valid(self) -> bool:
         """Whether every canonical batch is valid, by logs that neither bridge nor second node contradicts."""
+        return self._are_batches_valid() and not self._nodes.undecided
+
+    def _are_batches_valid(self) -> bool:
+        """Whether they are by the logs that were read, whatever a second node says."""
         cursor = self._replay.cursor
-        if not self._replay.started or cursor.incomplete or self._nodes.undecided or self._report.has_drifted:
+        if not self._replay.started or cursor.incomplete or self._report.has_drifted:
             return False
         return cursor.tip == cursor.valid
 

@@ -10,8 +10,7 @@ import structlog
 import trio
 
 from l1_bridge.client.body import body_within
-from l1_bridge.client.client import L1Client
-from l1_bridge.client.errors import L1Rejected, L1Timeout
+from l1_bridge.client.errors import L1Error, L1Rejected
 from l1_bridge.client.keys import Signer
 from l1_bridge.client.sending import OWN_TERMS
 from l1_bridge.client.values import Block, Receipt
@@ -22,6 +21,7 @@ from l1_bridge.recursion import recursion_bounded
 from prover.challenger.guard_plan import Guard, Plan, Round, Wanted
 from prover.challenger.guard_purse import DAY, ETHER, Policy, Purse
 from prover.challenger.guard_queue import Waiting
+from prover.challenger.nodes import Nodes
 from prover.challenger.pauses import Pauses
 from prover.contracts.referee import GAS_LIMIT
 from prover.history.history import ChainReplay
@@ -77,18 +77,22 @@ def report_source(url: str, transport: httpx.AsyncBaseTransport | None = None) -
 
 
 class Guarding:
-    """One guard over one replay, one key that pays. Only asked where every batch up to the tip is valid."""
+    """One guard over one replay, one key that pays. Only asked where every batch up to the tip is valid.
+
+    What one node alone has told it, after all patience with another, costs what the budget gives and no more: an entry
+    about somebody healthy is consumed as HEALTHY.
+    """
 
     def __init__(
         self,
-        client: L1Client,
+        nodes: Nodes,
         replay: ChainReplay,
         output: Output,
         signer: Signer,
         policy: Policy,
         source: Source | None = None,
     ) -> None:
-        self._client = client
+        self._nodes = nodes
         self._replay = replay
         self._output = output
         self._signer = signer
@@ -102,6 +106,8 @@ class Guarding:
         # The block at which there was nothing to enter, and no tick to ask for: only another one brings something.
         self._nothing_at = b""
         self._said: set[tuple[int, int]] = set()
+        # So many payments have failed: each is sent by the next node.
+        self._failures = 0
 
     async def act(self, last: Block) -> int:
         """Enqueues rescues, or ticks and a rescue behind them, on what is known at block `last`; how many entries."""
@@ -133,11 +139,11 @@ class Guarding:
             self._nothing_at = b"" if plan.wants_tick else last.hash
             return 0
         try:
-            read = await self._client.nonce(self._signer.address, last.number)
+            read = await self._nodes.followed.nonce(self._signer.address, last.number)
         except L1Rejected:
             return 0
         # What was sent before must have been read back, or it would be paid for twice.
-        if await self._client.nonce(self._signer.address, "pending") != read:
+        if await self._nodes.followed.nonce(self._signer.address, "pending") != read:
             return 0
         # Evidence and what it is for cannot be torn apart.
         return await self._pay(plan.entries[:MAX_ENTRIES_AT_ONCE], last, parameters, purse)
@@ -146,7 +152,7 @@ class Guarding:
         """What may be paid now; None while L1 asks for more than a guard gives."""
         if not self._pauses.is_due("fee"):
             return None
-        gas_price, _ = await self._client.fees()
+        gas_price, _ = await self._nodes.followed.fees()
         if gas_price > self._policy.max_fee_wei:
             most = f"{self._policy.max_fee_wei / 10**9:g}"
             self._later("fee", f"L1 asks for {gas_price / 10**9:g} gwei per gas, and a guard gives {most}")
@@ -174,7 +180,7 @@ class Guarding:
         if self._parameters is None:
             call = encode_call("parameters")
             try:
-                answer = await self._client.eth_call(self._replay.bridge.address, call, last.number)
+                answer = await self._nodes.followed.eth_call(self._replay.bridge.address, call, last.number)
                 self._parameters = decode_record(Parameters, answer)
             except (L1Rejected, ArtifactError):
                 # The block left the chain meanwhile: the next poll tells.
@@ -199,21 +205,24 @@ class Guarding:
         calldata = encode_entries([(entry.tag, entry.payload) for entry in wanted])
         gas = sum(entry_gas(entry.payload) for entry in wanted)
         now_ms, most = last.timestamp * 1_000, purse.price(wanted)
+        route = self._nodes.route(self._failures)
+        self._failures += 1
         try:
             # The same key proves: who provokes rescues must not leave it without the gas for a lie.
             kept = GAS_LIMIT * self._policy.max_fee_wei
-            if await self._client.balance(self._signer.address) < most + kept:
+            if await route[0].balance(self._signer.address) < most + kept:
                 why = f"the key holds less than the {most / ETHER:g} ether that this may cost"
                 raise L1Rejected(-32000, f"{why} and the {kept / ETHER:g} that it keeps for a proof")
-            await self._client.eth_call(bridge, calldata, sender=self._signer.address, gas=gas, value=fee)
+            await route[0].eth_call(bridge, calldata, sender=self._signer.address, gas=gas, value=fee)
             # Before it leaves: an entry whose receipt nobody sees may be paid for all the same, at the highest offer.
             self._remember(now_ms, purse.bound(wanted))
-            terms = msgspec.structs.replace(OWN_TERMS, max_fee_wei=self._policy.max_fee_wei)
+            terms = msgspec.structs.replace(OWN_TERMS, max_fee_wei=self._policy.max_fee_wei, others=route[1:])
             # Proofs wait meanwhile: minutes at most, of a window that outside devnets is seven days.
-            receipt = await self._client.send(self._signer, bridge, calldata, fee, gas=gas, terms=terms)
-        except (L1Rejected, L1Timeout) as error:
+            receipt = await route[0].send(self._signer, bridge, calldata, fee, gas=gas, terms=terms)
+        except L1Error as error:
             self._later("send", str(error))
             return 0
+        self._failures -= 1
         self._pauses.end("send")
         paid = fee + receipt.gas_used * receipt.effective_gas_price_wei
         self._remember(now_ms, paid, instead=True)
@@ -252,6 +261,7 @@ class Guarding:
             block_number=receipt.block_number,
             gas_used=receipt.gas_used,
             cost_wei=cost_wei,
+            alone=bool(self._nodes.undecided),
             **fields,
         )
 

@@ -30,8 +30,8 @@ class Nodes:
     """One node that is followed, and a second one, if given, that is asked before anybody acts.
 
     Both have to agree, but not for ever: a lie stands once its window has passed, and a proof that is wrong costs its
-    gas alone, for the bridge judges it. After `patience` seconds the word of one is enough for a proof, and where the
-    one that is followed fails or is contradicted, they change places.
+    gas alone, for the bridge judges it; a guard's rescue likewise, for the law does. After `patience` seconds the word
+    of one is enough for either, and where the one that is followed fails or is contradicted, they change places.
     """
 
     def __init__(
@@ -70,6 +70,11 @@ class Nodes:
         """Whoever can be asked for logs, the node that is followed first."""
         return (self._client,) if self._second is None else (self._client, self._second)
 
+    def route(self, failures: int) -> tuple[L1Client, ...]:
+        """Whom a transaction is given to, at each failure another one first: one may lie about nonce or fees."""
+        turn = failures % len(self.every)
+        return self.every[turn:] + self.every[:turn]
+
     async def agree(self, last: Block) -> bool:
         """Whether the bridge's storage, and the second node, tell the story that the logs told."""
         try:
@@ -96,7 +101,8 @@ class Nodes:
             self._report.lost(self._replay.cursor.incomplete)
             return False
         if not agrees:
-            self._report.alarm("L1_ALONE", f"proofs go on the word of one L1 node: {self.undecided}", once_for=b"")
+            why = f"proofs and rescues go on the word of one L1 node: {self.undecided}"
+            self._report.alarm("L1_ALONE", why, once_for=b"")
             return True
         self._doubted_since = None
         self.agreed, self.undecided, self._undecided_since = last.number, "", None

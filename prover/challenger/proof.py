@@ -65,7 +65,7 @@ class Proving:
         # Since when a node speaks against a proof; from when on one may be sent all the same.
         self._opposed_since: dict[bytes, float] = {}
         self._insists_at = 0.0
-        # So many proofs have failed: each is sent by the next node, since one may lie about nonce or fees.
+        # So many proofs have failed: each is sent by the next node.
         self._failures = 0
         self._pauses = Pauses()
         self._pool_since: dict[bytes, float] = {}
@@ -193,9 +193,7 @@ class Proving:
 
     async def _prove(self, signer: Signer, dispute: Dispute, calldata: bytes, gas: int) -> bool:
         number, key = dispute.batch.header.number, dispute.batch_hash
-        every = self._nodes.every
-        turn = self._failures % len(every)
-        route = every[turn:] + every[:turn]
+        route = self._nodes.route(self._failures)
         # Counted before it is tried: also where the node only falls silent the next one is asked to send.
         self._failures += 1
         nonce = await route[0].nonce(signer.address)

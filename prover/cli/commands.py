@@ -102,8 +102,8 @@ def _l1_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @_l1_options
 @click.option(
     "--second-l1-rpc-url",
-    help="A second L1 node: logs that one leaves out are read from the other, and both have to agree before a proof is "
-    "sent, for ten minutes and an eighth of the window at most.",
+    help="A second L1 node: logs that one leaves out are read from the other, and both have to agree before a proof or "
+    "a rescue is sent, for ten minutes and an eighth of the window at most.",
 )
 @click.option("--datadir", type=click.Path(path_type=Path), required=True, help="Where the replayed state is kept.")
 @key_options

@@ -5,9 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
+import msgspec
 import trio
 
 from l1_bridge.client.client import L1Client
+from l1_bridge.client.errors import L1Unavailable
 from l1_bridge.client.keys import development_key
 from l1_bridge.client.options import L1Options
 from l1_bridge.codec.batch import extend_queue_hash
@@ -23,6 +26,7 @@ from prover.signing.recover import recover_fast
 from prover.state.state import State
 from prover.state.store import MemoryStore
 from prover.stf.words import Recover
+from tests.patience import PATIENCE_SECONDS
 from tests.prover.conftest import POLL_SECONDS
 from tests.prover.l1_faults import Tamper, Tampering
 from tests.prover.world import (
@@ -138,3 +142,59 @@ def lying_blocks(method: str, params: list[Any], result: Any) -> Any:
     return (
         result | {"hash": "0x" + keccak(result["hash"].encode()).hex()} if method.startswith("eth_getBlock") else result
     )
+
+
+def honest(method: str, params: list[Any], result: Any) -> Any:
+    """The node's own answer."""
+    return result
+
+
+def dead(method: str, params: list[Any], result: Any) -> Any:
+    """A node that nobody reaches."""
+    raise L1Unavailable("down") from None
+
+
+class Hanging(Tampering):
+    """Takes requests and answers none, whatever they ask."""
+
+    def __init__(self) -> None:
+        super().__init__(honest)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await trio.sleep_forever()
+        raise AssertionError
+
+
+async def played(
+    guard: Guard,
+    first: httpx.AsyncBaseTransport,
+    second: httpx.AsyncBaseTransport | None,
+    patience: float,
+    until: str,
+    policy: Policy | None = None,
+) -> None:
+    """A challenger with these nodes until it has said something; it is ended then."""
+    hasty = L1Options(poll_seconds=POLL_SECONDS, attempts=1, timeout_seconds=0.3)
+    sound = msgspec.structs.replace(hasty, timeout_seconds=PATIENCE_SECONDS)
+    clients = [
+        L1Client(guard.url, hasty if isinstance(each, Hanging) else sound, transport=each)
+        for each in (first, second)
+        if each is not None
+    ]
+    settings = Settings(
+        signer=development_key(CHALLENGER),
+        second_client=clients[1] if second is not None else None,
+        poll_seconds=POLL_SECONDS,
+        patience_seconds=patience,
+        guard=policy,
+    )
+    challenger = Challenger(clients[0], ChainReplay(guard.store, guard.world.bridge), guard.said, settings)
+    try:
+        with trio.fail_after(PATIENCE_SECONDS):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(challenger.run)
+                await guard.said.until(until)
+                nursery.cancel_scope.cancel()
+    finally:
+        for client in clients:
+            await client.close()

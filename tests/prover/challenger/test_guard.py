@@ -1,5 +1,6 @@
 """The guard on a real L1: what a sequencer omits stands in the queue once, and nobody pays for what changes nothing."""
 
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -46,7 +47,20 @@ from sequencer.sequencing.report_desk import Kept, round_view
 from sequencer.sequencing.report_desk import Round as VenueRound
 from tests import patience
 from tests.l1_bridge.l1_nodes import L1Node
-from tests.prover.challenger.runs import Recorder, command, lying_blocks, mine, purse, queued_on, sent_by
+from tests.prover.challenger.runs import Guard as Run
+from tests.prover.challenger.runs import (
+    Hanging,
+    Recorder,
+    command,
+    dead,
+    honest,
+    lying_blocks,
+    mine,
+    played,
+    purse,
+    queued_on,
+    sent_by,
+)
 from tests.prover.conftest import POLL_SECONDS
 from tests.prover.l1_faults import Tampering
 from tests.prover.world import (
@@ -600,6 +614,57 @@ async def test_while_two_l1_nodes_disagree_nothing_is_enqueued(world: World, nod
         watching(world, node, patience=0, second_client=second) as guard,
     ):
         assert (await guard.once()).entries_sent == 0
+
+
+@pytest.mark.stage(build=under_water)
+@pytest.mark.parametrize("kind", ["dead", "hanging", "on another branch"])
+@pytest.mark.parametrize("place", [0, 1])
+async def test_one_l1_node_that_fails_holds_a_rescue_up_for_a_while(
+    guard: Run, client: L1Client, kind: str, place: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prover.challenger.nodes.UNDECIDED_SECONDS", 0.1)
+    # Of a call a node that hangs is given two minutes; the second one is not waited for as long.
+    second_seconds = 1.0 if kind == "hanging" else patience.PATIENCE_SECONDS
+    monkeypatch.setattr("prover.challenger.nodes._SECOND_SECONDS", second_seconds)
+    before = await sent_by(client, CHALLENGER)
+
+    def nodes() -> list[httpx.AsyncBaseTransport]:
+        tamper = dead if kind == "dead" else lying_blocks
+        faulty = Hanging() if kind == "hanging" else Tampering(tamper)
+        return [faulty, Tampering(honest)] if place == 0 else [Tampering(honest), faulty]
+
+    # Without the rule nothing is ever entered.
+    await played(guard, *nodes(), math.inf, "alarm", Policy(0))
+    assert "L1_ALONE" not in guard.alarms
+    assert await sent_by(client, CHALLENGER) == before
+    await played(guard, *nodes(), 0.5, "entry_enqueued", Policy(0))
+    assert "L1_ALONE" in guard.alarms
+    (said,) = guard.said.names("entry_enqueued")
+    assert said["alone"]
+    assert await sent_by(client, CHALLENGER) == before + 1
+
+
+class Swallowing(Tampering):
+    """Takes transactions and passes none on."""
+
+    def __init__(self) -> None:
+        super().__init__(honest)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        asked = msgspec.json.decode(request.content)
+        if isinstance(asked, dict) and asked["method"] == "eth_sendRawTransaction":
+            answer = {"jsonrpc": "2.0", "id": asked["id"], "result": "0x" + bytes(32).hex()}
+            return httpx.Response(200, content=msgspec.json.encode(answer))
+        return await super().handle_async_request(request)
+
+
+@pytest.mark.stage(build=under_water)
+async def test_an_l1_node_that_swallows_a_rescue_is_not_the_only_way(guard: Run, client: L1Client) -> None:
+    before = await sent_by(client, CHALLENGER)
+    await played(guard, Swallowing(), Tampering(honest), math.inf, "entry_enqueued", Policy(0))
+    (said,) = guard.said.names("entry_enqueued")
+    assert not said["alone"]
+    assert await sent_by(client, CHALLENGER) == before + 1
 
 
 @pytest.mark.stage(build=under_water)

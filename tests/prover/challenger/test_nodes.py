@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import httpx
-import msgspec
 import pytest
 import structlog
 import trio
@@ -13,7 +12,6 @@ import trio.testing
 
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Unavailable
-from l1_bridge.client.keys import development_key
 from l1_bridge.client.options import L1Options
 from l1_bridge.codec.batch import BridgeId
 from l1_bridge.codec.calls import encode_call
@@ -26,8 +24,7 @@ from prover.history.history import ChainReplay
 from prover.state.store import MemoryStore
 from tests.l1_bridge.l1_nodes import L1Node
 from tests.patience import PATIENCE_SECONDS
-from tests.prover.challenger.runs import Guard, Recorder, lying_blocks, sent_by
-from tests.prover.conftest import POLL_SECONDS
+from tests.prover.challenger.runs import Guard, Hanging, Recorder, dead, honest, lying_blocks, played, sent_by
 from tests.prover.l1_faults import Tamper, Tampering
 from tests.prover.world import (
     CHALLENGER,
@@ -48,11 +45,6 @@ def lying_call(name: str, answer: Callable[[str], str]) -> Tamper:
         return answer(result) if method == "eth_call" and params[0]["data"].startswith(selector) else result
 
     return tamper
-
-
-def honest(method: str, params: list[Any], result: Any) -> Any:
-    """The node's own answer."""
-    return result
 
 
 @pytest.mark.stage(build=lied)
@@ -405,17 +397,6 @@ async def test_what_stays_open_is_told_after_a_while(autojump_clock: trio.testin
 # A lie stands once its window has passed: who fails, lies or says nothing holds its proof up for a while alone.
 
 
-class Hanging(Tampering):
-    """Takes requests and answers none, whatever they ask."""
-
-    def __init__(self) -> None:
-        super().__init__(honest)
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        await trio.sleep_forever()
-        raise AssertionError
-
-
 class Capped(Tampering):
     """Gives no logs of more than so many bytes in one answer, and receipts only if it is told to."""
 
@@ -428,11 +409,6 @@ class Capped(Tampering):
         if is_large or (asked["method"] == "eth_getTransactionReceipt" and not self._receipts):
             answer.pop("result", None)
             answer["error"] = {"code": -32602, "message": "Log response size exceeded"}
-
-
-def dead(method: str, params: list[Any], result: Any) -> Any:
-    """A node that nobody reaches."""
-    raise L1Unavailable("down") from None
 
 
 async def hiding(client: L1Client, bridge: bytes) -> Tamper:
@@ -453,35 +429,6 @@ async def hiding(client: L1Client, bridge: bytes) -> Tamper:
         )
 
     return tamper
-
-
-async def played(
-    guard: Guard, first: httpx.AsyncBaseTransport, second: httpx.AsyncBaseTransport | None, patience: float, until: str
-) -> None:
-    """A challenger with these nodes until it has said something; it is ended then."""
-    hasty = L1Options(poll_seconds=POLL_SECONDS, attempts=1, timeout_seconds=0.3)
-    sound = msgspec.structs.replace(hasty, timeout_seconds=PATIENCE_SECONDS)
-    clients = [
-        L1Client(guard.url, hasty if isinstance(each, Hanging) else sound, transport=each)
-        for each in (first, second)
-        if each is not None
-    ]
-    settings = Settings(
-        signer=development_key(CHALLENGER),
-        second_client=clients[1] if second is not None else None,
-        poll_seconds=POLL_SECONDS,
-        patience_seconds=patience,
-    )
-    challenger = Challenger(clients[0], ChainReplay(guard.store, guard.world.bridge), guard.said, settings)
-    try:
-        with trio.fail_after(PATIENCE_SECONDS):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(challenger.run)
-                await guard.said.until(until)
-                nursery.cancel_scope.cancel()
-    finally:
-        for client in clients:
-            await client.close()
 
 
 def faulty(kind: str) -> httpx.AsyncBaseTransport:
@@ -535,6 +482,33 @@ async def test_a_node_that_hides_a_batch_holds_its_proof_up_for_a_while(
     assert "L1_ALONE" in guard.alarms
     assert (await world.head()).number == 1
     assert await sent_by(client, CHALLENGER) == before + 1
+
+
+def silent(method: str, params: list[Any], result: Any) -> Any:
+    """A node without a log."""
+    return [] if method == "eth_getLogs" else result
+
+
+def empty(method: str, params: list[Any], result: Any) -> Any:
+    """A node without a block."""
+    return None if method == "eth_getBlockByNumber" else result
+
+
+@pytest.mark.stage(build=stolen)
+@pytest.mark.parametrize(("lie", "alarms"), [(silent, ["NO_BRIDGE"]), (empty, [])])
+async def test_one_run_ends_where_a_node_shows_nothing(guard: Guard, lie: Tamper, alarms: list[str]) -> None:
+    assert not (await guard.once(tamper=lie)).held
+    assert guard.alarms == alarms
+
+
+@pytest.mark.stage(build=stolen)
+@pytest.mark.parametrize("lie", [silent, empty, lying_blocks])
+async def test_a_node_that_shows_nothing_from_the_beginning_holds_a_proof_up_for_a_while(
+    guard: Guard, world: World, lie: Tamper
+) -> None:
+    await played(guard, Tampering(lie), Tampering(honest), 0.5, "rolled_back")
+    assert "L1_ALONE" in guard.alarms
+    assert (await world.head()).number == 1
 
 
 @pytest.mark.stage(build=stolen)
