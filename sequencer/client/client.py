@@ -20,6 +20,7 @@ from sequencer.schema.answers import (
     GlobalsProof,
     LimitsView,
     MarketView,
+    MovedPrice,
     OrderResult,
     PostMortemView,
     QueueView,
@@ -258,6 +259,10 @@ class NodeClient:
     async def reports(self, limit: int = 10) -> list[ReportRound]:
         """What the oracle's signers reported of the newest grid times."""
         return await self._typed(list[ReportRound], "catenary_reports", limit=limit)
+
+    async def move_price(self, market: str | int, ppm: int) -> MovedPrice:
+        """By how much a devnet's simulated price moves at its next step; Rejected where signers report prices."""
+        return await self._typed(MovedPrice, "catenary_movePrice", market=market, ppm=ppm)
 
     async def faucet(self, address: bytes) -> FaucetPayment:
         """Play dollars and a little ether; devnets only."""

@@ -37,6 +37,10 @@ class RandomWalk:
             self.prices.append((named[market] if named else 0) or usual)
             self.premiums.append(0)
 
+    def move(self, market: int, ppm: int) -> None:
+        """Moves a price beside its walk, which goes on from there."""
+        self.prices[market] = max(1, self.prices[market] * (1_000_000 + ppm) // 1_000_000)
+
     def step(self, drift_ppm: int = 0) -> tuple[list[int], list[int]]:
         """The next prices in ticks and premiums in ppb an hour."""
         for index, price in enumerate(self.prices):

@@ -56,6 +56,8 @@ async def simulate_oracle(
         if step > sequencer.engine.globals.tick_time:
             listed = sequencer.engine.globals
             prices.follow(_labels(listed), [market.previous_price for market in listed.markets])
+            for market, ppm in reports.taken_moves().items():
+                prices.move(market, ppm)
             current, premiums = prices.step()
             for index, key in enumerate(keys):
                 report = signed_report(domain, partial(sign, key), step, index, current, premiums)

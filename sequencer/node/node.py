@@ -269,6 +269,7 @@ class Node:
             deployment.domain,
             ground.now_ms,
             is_taking=not self._is_oracle_simulated and not config.is_following,
+            is_simulated=self._is_oracle_simulated,
         )
         self._server = self._api()
         self._feeder = EntryFeeder(self._sequencer, ground.parameters.inclusion_seconds)

@@ -509,6 +509,13 @@ class ReportAnswer(msgspec.Struct, frozen=True):
     quorum: int
 
 
+class MovedPrice(msgspec.Struct, frozen=True):
+    """catenary_movePrice: by how much the market's next tick moves, with what was asked before it."""
+
+    market: str
+    ppm: int
+
+
 class KeptReport(msgspec.Struct, frozen=True, kw_only=True):
     """A signer's report with the node's time at its arrival."""
 

@@ -17,6 +17,8 @@ KEPT_ROUNDS: Final = 128
 # All prices at zero are no prices any more; a rise to eleven times is where nobody looks further.
 LOWEST_SHOCK_BP: Final = -9_999
 HIGHEST_SHOCK_BP: Final = 100_000
+# What a simulated price may be made to move by at one step.
+MOST_MOVE_PPM: Final = 20_000
 
 Limit = Annotated[int, msgspec.Meta(ge=1, le=LIST_LIMIT)]
 Index = Annotated[int, msgspec.Meta(ge=0)]
@@ -265,6 +267,13 @@ class SignedBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Up to a hundred orders and soft cancels, mixed; each is answered for itself, and cancels come first."""
 
     orders: Annotated[list[BatchItem], msgspec.Meta(max_length=MOST_ORDERS)]
+
+
+class PriceMove(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """By how much a simulated price is to move at its next step, beside its walk."""
+
+    market: MarketKey
+    ppm: Annotated[int, msgspec.Meta(ge=-MOST_MOVE_PPM, le=MOST_MOVE_PPM)]
 
 
 class SignedRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -74,7 +74,7 @@ class OracleWorld:
         sign, standing = development_key(0).sign, Standing()
         standing.is_up = True
         methods = Methods(self.venue, view, cast(L1Client, None), deployment, trio_clock_ms, sign, standing)
-        self.reports = Reports(self.venue, DOMAIN, trio_clock_ms, is_taking=is_taking)
+        self.reports = Reports(self.venue, DOMAIN, trio_clock_ms, is_taking=is_taking, is_simulated=not is_taking)
         registry = Registry()
         methods.register(registry, Limits())
         register(registry, self.reports)

@@ -1,4 +1,4 @@
-"""The API of the oracle's reports, and the task that hands their ticks to the venue."""
+"""The API of prices: reports of the oracle's signers, or moves of a devnet's own; and who hands ticks to the venue."""
 
 from collections.abc import Callable
 from typing import Final
@@ -9,13 +9,23 @@ import trio
 from prover.signing.reports import Report
 from prover.signing.signatures import compact
 from prover.stf import codes
-from sequencer.api.rpc.errors import INVALID_PARAMS, LATE_REPORT, NO_REPORTS, REPEATED_REPORT, CallError, law_error
+from sequencer.api.methods.lookup import NO_MARKET, require_market
+from sequencer.api.rpc.errors import (
+    INVALID_PARAMS,
+    LATE_REPORT,
+    NO_REPORTS,
+    REPEATED_REPORT,
+    SIGNED_PRICES,
+    CallError,
+    law_error,
+)
 from sequencer.api.rpc.handlers import method
 from sequencer.api.rpc.jsonrpc import Call
-from sequencer.schema.answers import ReportAnswer, ReportRound
-from sequencer.schema.params import ReportsOf, SignedReport
+from sequencer.schema.answers import MovedPrice, ReportAnswer, ReportRound
+from sequencer.schema.params import MOST_MOVE_PPM, PriceMove, ReportsOf, SignedReport
 from sequencer.sequencing.report_desk import LATE, REPEATED, TICK, ReportDesk, ReportRefused, round_view
 from sequencer.sequencing.sequencer import Sequencer
+from sequencer.views.markets import names
 
 # A tick is due every five seconds; whoever is this far behind gains nothing from older ones.
 _WAITING_TICKS: Final = 8
@@ -30,13 +40,24 @@ _REFUSALS: Final = {
 
 
 class Reports:
-    """catenary_report and catenary_reports. `is_taking` is false where the node signs a devnet's prices itself."""
+    """Reports of signers, or, where the node signs a devnet's prices itself, moves that they are asked to make."""
 
-    def __init__(self, venue: Sequencer, domain: bytes, now_ms: Callable[[], int], *, is_taking: bool) -> None:
+    def __init__(
+        self,
+        venue: Sequencer,
+        domain: bytes,
+        now_ms: Callable[[], int],
+        *,
+        is_taking: bool,
+        is_simulated: bool = False,
+    ) -> None:
+        """is_taking: reports; is_simulated: whoever simulates prices comes for `moves` at each step."""
         self.desk = ReportDesk(domain, lambda: venue.engine.globals)
         self._venue = venue
         self._now_ms = now_ms
         self._is_taking = is_taking
+        self._is_simulated = is_simulated
+        self._moves: dict[int, int] = {}
         self._log = structlog.get_logger("oracle")
         self._send, self._receive = trio.open_memory_channel[tuple[int, bytes]](_WAITING_TICKS)
 
@@ -73,6 +94,25 @@ class Reports:
             return [round_view(found) for found in self.desk.newest(params.limit)]
         found = self.desk.at(params.time_ms)
         return [] if found is None else [round_view(found)]
+
+    @method(
+        "catenary_movePrice",
+        "On a devnet whose node simulates prices: moves one by so much at its next step, to see what comes of it.",
+        errors=(SIGNED_PRICES, NO_MARKET),
+    )
+    async def move_price(self, params: PriceMove, call: Call) -> MovedPrice:
+        """Several moves of one step come to no more than one may."""
+        if not self._is_simulated:
+            raise CallError(SIGNED_PRICES)
+        market = require_market(self._venue.engine, params.market)
+        ppm = self._moves.get(market, 0) + params.ppm
+        self._moves[market] = max(-MOST_MOVE_PPM, min(MOST_MOVE_PPM, ppm))
+        return MovedPrice(names(self._venue.engine.globals)[market], self._moves[market])
+
+    def taken_moves(self) -> dict[int, int]:
+        """What was asked of the step that is made now, in ppm by market."""
+        moves, self._moves = self._moves, {}
+        return moves
 
     async def run(self) -> None:
         """Submits ticks in the order in which their quorums were whole."""

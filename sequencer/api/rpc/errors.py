@@ -75,6 +75,11 @@ CURSOR_GONE: Final = ApiError(
 CURSOR_UNKNOWN: Final = ApiError(
     -32025, "CURSOR_UNKNOWN", "The cursor is of no row of this list, or of one that was taken back: begin anew."
 )
+SIGNED_PRICES: Final = ApiError(
+    -32026,
+    "SIGNED_PRICES",
+    "Prices here are what signers report; only a devnet that simulates its own moves one.",
+)
 
 STANDARD_ERRORS: Final = (PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL)
 TRANSPORT_ERRORS: Final = (
@@ -104,6 +109,7 @@ TRANSPORT_ERRORS: Final = (
     UNKNOWN_ORDER,
     CURSOR_GONE,
     CURSOR_UNKNOWN,
+    SIGNED_PRICES,
 )
 
 

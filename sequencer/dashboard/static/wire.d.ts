@@ -950,6 +950,16 @@ export interface KeptReport {
   received_ms: number;
 }
 
+export interface PriceMove {
+  market: string | number;
+  ppm: number;
+}
+
+export interface MovedPrice {
+  market: string;
+  ppm: number;
+}
+
 export interface Subscribe {
   channel: string;
   since?: number | null;
@@ -1204,6 +1214,7 @@ export interface Methods {
   "catenary_limits": { params: Record<string, never>; result: LimitsView };
   "catenary_report": { params: { time_ms: number; signer_index: number; prices_ticks: number[]; premiums_ppb: number[]; signature: string }; result: ReportAnswer };
   "catenary_reports": { params: { time_ms?: number | null; limit?: number }; result: ReportRound[] };
+  "catenary_movePrice": { params: { market: string | number; ppm: number }; result: MovedPrice };
   "catenary_subscribe": { params: { channel: string; since?: number | null; epoch?: string | null }; result: Subscribed };
   "catenary_unsubscribe": { params: { channel: string }; result: Unsubscribed };
   "rpc.discover": { params: Record<string, never>; result: Document };

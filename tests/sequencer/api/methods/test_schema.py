@@ -65,7 +65,7 @@ class Whole:
 
     def __init__(self, here: Desk) -> None:
         self.desk = here
-        register(here.registry, Reports(here.venue, DOMAIN, here.clock, is_taking=True))
+        register(here.registry, Reports(here.venue, DOMAIN, here.clock, is_taking=True, is_simulated=True))
         log = structlog.wrap_logger(structlog.ReturnLogger(), processors=[])
         self.server = Server(
             ApiConfig(), here.registry, metrics=CollectorRegistry(), epoch="run", surroundings=Surroundings(log=log)
@@ -142,6 +142,7 @@ async def ask_all(whole: Whole) -> None:
     for name in ("status", "markets", "queue", "batches", "postMortems", "reports"):
         await whole.ask(f"catenary_{name}")
     await whole.ask("catenary_accounts", owner=owner(0))
+    await whole.ask("catenary_movePrice", market="BTC", ppm=-3_000)
     await whole.ask("catenary_book", market="BTC")
     await whole.ask("catenary_statistics")
     for name in ("trades", "fundingRates"):
