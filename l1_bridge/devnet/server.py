@@ -32,6 +32,12 @@ TICK_SECONDS = 0.2
 EXECUTION_SLOTS, READING_SLOTS = 4, 8
 _EXECUTING = frozenset(("eth_call", "eth_estimateGas", "eth_sendRawTransaction"))
 _MAX_WORD = (1 << 256) - 1
+# Any page of any host may ask, as of other devnets: here is nothing but play money and what everybody may see.
+_ANY_PAGE = (
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-allow-headers", b"content-type"),
+    (b"access-control-max-age", b"86400"),
+)
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -449,6 +455,9 @@ class DevnetServer:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1003})
             return
+        if scope["method"] == "OPTIONS":
+            await _respond(send, 204, b"")
+            return
         if scope["method"] != "POST":
             await _respond(send, 405, _encode(_error(None, RpcError(-32600, "send JSON-RPC requests by HTTP POST"))))
             return
@@ -489,7 +498,7 @@ async def _read_body(scope: Scope, receive: Receive) -> bytes | None:
 
 
 async def _respond(send: Send, status: int, body: bytes) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *_ANY_PAGE]
     if status == 413:
         # The rest of an oversized body is not read, so the connection cannot serve another request.
         headers.append((b"connection", b"close"))

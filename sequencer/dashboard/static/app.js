@@ -1,9 +1,11 @@
 /** The page begins here: one document, four views, no reload. */
 import { render } from "preact";
-import { api } from "./feeds.js";
+import { effect } from "@preact/signals";
+import { api, link } from "./feeds.js";
 import { html } from "./html.js";
 import { Header } from "./parts/header.js";
 import { Toasts } from "./parts/toast.js";
+import { comeBack } from "./session.js";
 import { route } from "./venue.js";
 import { Learn } from "./views/learn.js";
 import { Pool } from "./views/pool.js";
@@ -24,3 +26,6 @@ function App() {
 const root = document.getElementById("page");
 if (root) render(html`<${App} />`, root);
 api.start();
+effect(() => {
+  if (link.value === "open") comeBack().catch(() => {});
+});

@@ -247,6 +247,15 @@ def test_other_http_is_refused(node: L1Node) -> None:
     assert ask(node, "eth_chainId")["result"] == "0x7a69"
 
 
+def test_a_page_of_any_host_may_ask(node: L1Node) -> None:
+    asked = {"origin": "http://127.0.0.1:9545", "access-control-request-method": "POST"}
+    with httpx.Client(trust_env=False, verify=False) as http:
+        allowed = http.options(node.url, headers=asked)
+        assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (204, "*")
+        assert allowed.headers["access-control-allow-headers"] == "content-type"
+        assert http.get(node.url).headers["access-control-allow-origin"] == "*"
+
+
 def test_clients_that_vanish_leave_the_node_alone(node: L1Node) -> None:
     port = int(node.url.rpartition(":")[2])
     body = b'{"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["latest",true]}'

@@ -3,6 +3,7 @@ import { html } from "../html.js";
 import { link, useFeed } from "../feeds.js";
 import { percent, relative, short } from "../format.js";
 import { session } from "../session.js";
+import { Connect } from "./connect.js";
 import { account, addressOf, market, route, second, status, theme } from "../venue.js";
 
 const VIEWS = [
@@ -30,6 +31,7 @@ export function Header() {
     <div class="grow"></div>
     <${Who} />
     <${Freshness} />
+    <${Connect} />
     <button
       type="button"
       class="plain"

@@ -1,0 +1,48 @@
+/** L1 as this page asks it: JSON-RPC to the node that the venue's node has named, which anybody may ask. */
+import { ApiError } from "./api.js";
+import { hex } from "./bytes.js";
+import { place } from "./venue.js";
+
+const PATIENCE_MS = 30_000;
+let next = 1;
+
+/** Whether there is an L1 node that this browser may ask. */
+export function hasL1() {
+  return place.l1_url !== "";
+}
+
+/**
+ * @param {string} method
+ * @param {any[]} params
+ * @returns {Promise<any>}
+ */
+export async function askL1(method, params) {
+  if (!hasL1()) throw new ApiError("NO_L1", "The node names no L1 that a browser may ask (--page-l1-url).");
+  let answer;
+  try {
+    const response = await fetch(place.l1_url, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ jsonrpc: "2.0", id: next++, method, params }),
+      signal: AbortSignal.timeout(PATIENCE_MS),
+    });
+    answer = await response.json();
+  } catch (error) {
+    throw new ApiError("L1_AWAY", `The L1 node does not answer: ${error instanceof Error ? error.message : error}`);
+  }
+  if (answer?.error) {
+    throw new ApiError("L1_REFUSED", String(answer.error.message ?? "refused"), { code: answer.error.code, data: answer.error.data });
+  }
+  return answer?.result ?? null;
+}
+
+/**
+ * What a contract's view returns.
+ * @param {string} to
+ * @param {Uint8Array} data
+ * @param {string} [block]
+ * @returns {Promise<string>}
+ */
+export async function callL1(to, data, block = "latest") {
+  return String(await askL1("eth_call", [{ to, data: hex(data) }, block]));
+}
