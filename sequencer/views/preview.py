@@ -102,7 +102,8 @@ def preview_order(engine: Engine, order: containers.Order, now_ms: int, opened: 
         judged = judge(engine.orders, scratch.chunk, arrival)
     if isinstance(judged, Refused):
         name = judged.detail or codes.SENTENCE[judged.code][0]
-        return Foreseen(code=judged.code, refusal=name, status="refused", before=before, after=before)
+        most = judged.most_lots
+        return Foreseen(code=judged.code, refusal=name, status="refused", before=before, after=before, most_lots=most)
     if isinstance(judged, Repeated):
         return Foreseen(
             code=codes.OK,

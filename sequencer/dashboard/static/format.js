@@ -6,7 +6,7 @@
 
 /** @typedef {string | number | bigint} Integer */
 
-const locale = navigator.language || "en";
+const locale = globalThis.navigator?.language || "en";
 
 /** @type {Map<string, Intl.NumberFormat>} */
 const formats = new Map();

@@ -14,7 +14,7 @@ TESTS = Path(__file__).parent / "static"
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="no node on this machine: the page's own tests are skipped")
 def test_the_page_by_its_own_tests() -> None:
-    names = [str(path) for path in sorted(TESTS.glob("*.test.mjs"))]
+    names = [str(path) for path in sorted(TESTS.rglob("*.test.mjs"))]
     ended = subprocess.run(
         ["node", "--test", *names], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
     )

@@ -1,16 +1,49 @@
 /** The market, the order form, and what the account has. */
+import { useEffect } from "preact/hooks";
 import { html } from "../html.js";
 import { useFeed } from "../feeds.js";
-import { price, size } from "../format.js";
-import { Panel } from "../parts/panel.js";
+import { remembered } from "../memory.js";
+import { Keys, onKey } from "../parts/keyboard.js";
+import { MarketBar } from "../parts/market_bar.js";
+import { fill, isSheetOpen } from "../parts/drafting.js";
+import { OrderForm } from "../parts/order_form.js";
+import { Panel, Tabs } from "../parts/panel.js";
+import { Tables } from "../parts/tables.js";
+import { Trades } from "../parts/trades.js";
+import { CandleChoices, Candles, Credit } from "../pictures/candles.js";
+import { Depth, DepthStep } from "../pictures/depth.js";
 import { market, marketOf } from "../venue.js";
 
+const beside = remembered("trade-beside", "book");
+
 export function Trade() {
-  const markets = useFeed("prices");
-  const found = marketOf(markets, market.value);
-  const book = useFeed(`book_deltas:${market.value}`);
+  const found = marketOf(useFeed("prices"), market.value);
+  useEffect(() => {
+    addEventListener("keydown", onKey);
+    return () => removeEventListener("keydown", onKey);
+  }, []);
   if (!found) return html`<${Panel} title="Trade">Waiting for the node.<//>`;
-  return html`<${Panel} title=${`${found.name} ${price(found.price_ticks, found)}`}>
-    <table><tbody>${(book?.bids ?? []).slice(0, 10).map((/** @type {[number, number]} */ [at, lots]) => html`<tr key=${at}><td>${price(at, found)}</td><td>${size(lots, found)}</td></tr>`)}</tbody></table>
-  <//>`;
+  const tabs = [{ key: "book", title: "Book" }, { key: "trades", title: "Trades" }];
+  return html`<div class="trade ${isSheetOpen.value ? "sheet-open" : ""}">
+    <h1 class="sr">Trade ${found.name}</h1>
+    <${MarketBar} found=${found} />
+    <${Panel} title="Price" area="chart" actions=${html`<${CandleChoices} />`}><${Candles} market=${found} /><${Credit} /><//>
+    <${Panel} title="Market depth" area="depth" actions=${html`<${DepthStep} market=${found} />`}>
+      <${Tabs} label="Book or trades" tabs=${tabs} chosen=${beside.value} choose=${(/** @type {string} */ key) => (beside.value = key)} />
+      ${beside.value === "trades" ? html`<${Trades} market=${found} />` : html`<${Depth} market=${found} />`}
+    <//>
+    <${Panel} title="Order" area="form" actions=${html`<button type="button" class="plain sheet-close" onClick=${() => (isSheetOpen.value = false)}>Close</button>`}><${OrderForm} /><//>
+    <${Tables} />
+    <div class="sheet-bar">
+      ${["buy", "sell"].map((side) => html`<button type="button" key=${side} class=${side} onClick=${() => openSheet(/** @type {any} */ (side))}>${side === "buy" ? "Buy" : "Sell"} ${found.name}</button>`)}
+    </div>
+    <${Keys} />
+  </div>`;
+}
+
+/** @param {"buy" | "sell"} side */
+function openSheet(side) {
+  fill({ side });
+  isSheetOpen.value = true;
+  requestAnimationFrame(() => document.getElementById("order-size")?.focus());
 }

@@ -1,0 +1,162 @@
+/**
+ * The order that is being filled in, and what would come of it: one for the whole page, so that the pool draws it too.
+ *
+ * @import {AccountView, MarketView, OrderResult, VenueLimits} from "../wire"
+ * @import {Draft, Form, Leg} from "../order.js"
+ */
+import { computed, effect, signal } from "@preact/signals";
+import { api, join, link } from "../feeds.js";
+import { remembered } from "../memory.js";
+import { drafted, EMPTY } from "../order.js";
+import { Previewer } from "../preview.js";
+import { account, market, marketOf, now } from "../venue.js";
+
+/** What is chosen stays chosen; what is typed is gone with the page. */
+const choices = remembered("order", { kind: EMPTY.kind, unit: EMPTY.unit, force: EMPTY.force, life_ms: EMPTY.life_ms, selfTrade: EMPTY.selfTrade });
+
+/** @type {import("@preact/signals").Signal<Form>} */
+export const form = signal({ ...EMPTY, ...choices.peek() });
+effect(() => {
+  const { kind, unit, force, life_ms, selfTrade } = form.value;
+  choices.value = { kind, unit, force, life_ms, selfTrade };
+});
+
+/** @param {Partial<Form>} changes */
+export function fill(changes) {
+  form.value = { ...form.peek(), ...changes };
+}
+
+/** Empties what was typed; choices stay. */
+export function clear() {
+  fill({ price: "", trigger: "", target: "", size: "", guardStop: "", guardTarget: "", group: "", replaces: null });
+}
+
+/** Whether the form stands over the view, where there is no room beside it. */
+export const isSheetOpen = signal(false);
+
+const prices = join("prices")[0].state;
+/** @type {import("@preact/signals").ReadonlySignal<MarketView | undefined>} */
+export const seenMarket = computed(() => marketOf(prices.value, market.value));
+
+const watched = signal(/** @type {import("../feeds.js").Feed | null} */ (null));
+effect(() => {
+  if (account.value === null) {
+    watched.value = null;
+    return;
+  }
+  const [feed, leave] = join(`account:${account.value}`);
+  watched.value = feed;
+  return leave;
+});
+/** @type {import("@preact/signals").ReadonlySignal<AccountView | undefined>} */
+export const seenAccount = computed(() => watched.value?.state.value);
+
+/** @type {import("@preact/signals").Signal<VenueLimits | null>} */
+export const limits = signal(null);
+effect(() => {
+  if (link.value === "open" && limits.peek() === null) {
+    api.call("catenary_limits", {}).then(
+      (found) => (limits.value = found.venue),
+      () => {},
+    );
+  }
+});
+
+export const orderPreviewer = new Previewer((operation, openedWith) =>
+  api.call("catenary_preview", { operation, opened_with_micros: openedWith }),
+);
+/** What would come of the form as it is. */
+export const seen = orderPreviewer.seen;
+
+// A form's own orders are linked by a number of their own; a new one for each form that was sent.
+const group = signal(drawn());
+function drawn() {
+  return 1 + (crypto.getRandomValues(new Uint32Array(1))[0] ?? 0) % (2 ** 32 - 1);
+}
+
+/** What a preview may not outlive: an answer for the other side, market or account says nothing. */
+const about = computed(() => {
+  const { side, kind, isReduceOnly } = form.value;
+  return [account.value, market.value, side, kind, isReduceOnly].join(" ");
+});
+
+/** The law's own maximum where it has refused more, for as long as the question is the same. */
+const refusedAbove = signal({ about: "", lots: /** @type {bigint | null} */ (null) });
+
+/** Lots that the account could take on the form's side. */
+export const most = computed(() => {
+  const refused = refusedAbove.value;
+  if (refused.about === about.value && refused.lots !== null) return refused.lots;
+  const power = seenAccount.value?.buying_power.find((one) => one.market === market.value);
+  return BigInt((form.value.side === "buy" ? power?.buy_lots : power?.sell_lots) ?? 0);
+});
+
+/** The form read; null before market and account are there. @type {import("@preact/signals").ReadonlySignal<Draft | null>} */
+export const read = computed(() => {
+  const [found, of] = [seenMarket.value, account.value];
+  if (found === undefined || of === null) return null;
+  return drafted(form.value, facts(found, of));
+});
+
+/** @param {MarketView} found @param {number} of */
+export function facts(found, of) {
+  const position = seenAccount.value?.positions.find((one) => one.market === found.name);
+  return { account: of, market: found, position, most: most.value, limits: limits.value, now_ms: now(), group: group.value };
+}
+
+/** The operation as the form has it, null where it is not filled in: what is previewed. */
+export const draft = computed(() => read.value?.legs[0]?.operation ?? null);
+
+// What the form says is asked for at once; that prices have moved, once a second.
+const PAUSE_MS = 1_000;
+let askedForm = form.peek();
+let askedAbout = "";
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let later;
+effect(() => {
+  const operation = draft.value;
+  const question = about.value;
+  const isTyped = form.value !== askedForm || question !== askedAbout;
+  if (!isTyped && operation !== null) {
+    later ??= setTimeout(ask, PAUSE_MS);
+    return;
+  }
+  askedForm = form.value;
+  if (question !== askedAbout) orderPreviewer.want(null);
+  askedAbout = question;
+  ask();
+});
+function ask() {
+  clearTimeout(later);
+  later = undefined;
+  orderPreviewer.want(draft.peek());
+}
+
+effect(() => {
+  const lots = seen.value.preview?.most_lots;
+  if (lots !== null && lots !== undefined) refusedAbove.value = { about: about.peek(), lots: BigInt(lots) };
+});
+// What was refused a while ago is not what would be refused now: an emptied form asks anew.
+effect(() => {
+  if (form.value.size === "" && refusedAbove.peek().lots !== null) refusedAbove.value = { about: "", lots: null };
+});
+
+/**
+ * Sends a form's orders, the entry first: the others come after it.
+ * @param {Leg[]} legs
+ * @param {(operation: Leg["operation"], beside: Leg["beside"]) => Promise<OrderResult>} send
+ * @returns {Promise<OrderResult[]>}
+ */
+export async function sendAll(legs, send) {
+  /** @type {OrderResult[]} */
+  const results = [];
+  for (const leg of legs) {
+    const entry = results[0];
+    // An entry that is over without a fill has nothing to guard.
+    if (leg.isAfter && entry && entry.filled_lots === 0 && ["expired", "refused", "cancelled"].includes(entry.status)) break;
+    const beside = leg.isAfter && entry ? { ...leg.beside, after: entry.order_id } : leg.beside;
+    results.push(await send(leg.operation, beside));
+  }
+  group.value = drawn();
+  return results;
+}
