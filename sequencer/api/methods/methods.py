@@ -51,14 +51,16 @@ class Methods:
         fates = Fates(engine, now_ms)
         self.operations = Operations(venue, drafter, client, deployment, standing, sign, fates)
         self.rescues = Rescues(engine, rankings)
-        self.past = Past(engine, venue.history, now_ms, venue.durable)
+        self.past = Past(engine, venue.history, now_ms)
         self._channels = Channels(engine, venue.history, self.accounts, self.rollup, calls)
         fates.tell = self._channels.refused
 
     def register(self, registry: Registry, limits: Limits) -> None:
         """Adds every method; limits: of the server that calls them."""
-        bounds = Bounds(limits, self._book_limits)
-        register(registry, self.rollup, self.markets, self.accounts, self.operations, self.rescues, self.past, bounds)
+        register(registry, self.rollup, self.markets, self.accounts, durable=self._durable)
+        register(registry, self.operations)
+        register(registry, self.rescues, self.past, durable=self._durable)
+        register(registry, Bounds(limits, self._book_limits))
 
     def open_feeds(self, feeds: Feeds) -> None:
         """Opens the channels."""

@@ -68,62 +68,58 @@ _Told = tuple[list[Any], dict[str, str]]
 
 
 class Past:
-    """The handlers. What is told here is in the journal, as every answer is."""
+    """The handlers."""
 
-    def __init__(self, engine: Engine, history: History, now_ms: Callable[[], int], durable: Callable[[], Any]) -> None:
-        """durable: returns once all that the engine shows at the call is in the journal."""
+    def __init__(self, engine: Engine, history: History, now_ms: Callable[[], int]) -> None:
         self._engine = engine
         self._history = history
         self._now_ms = now_ms
-        self._durable = durable
 
-    async def _of_account(self, kind: Kind, params: AccountSpan, view: _View) -> _Told:
+    def _of_account(self, kind: Kind, params: AccountSpan, view: _View) -> _Told:
         require_account(self._engine, params.account)
-        return await self._paged(kind, params.account, params, view)
+        return self._paged(kind, params.account, params, view)
 
-    async def _paged(self, kind: Kind, owner: int, params: Span, view: _View) -> _Told:
-        told = paged(page_of(self._history, kind, owner, params), view)
-        await self._durable()
-        return told
+    def _paged(self, kind: Kind, owner: int, params: Span, view: _View) -> _Told:
+        return paged(page_of(self._history, kind, owner, params), view)
 
     @method("catenary_fills", "An account's fills, with role, own fee and what each left.", errors=_OF_AN_ACCOUNT)
     async def fills(self, params: AccountSpan, call: Call) -> FillsPage:
-        rows, cursors = await self._of_account(FILLS, params, partial(own_fill_view, self._engine.globals))
+        rows, cursors = self._of_account(FILLS, params, partial(own_fill_view, self._engine.globals))
         return FillsPage(fills=rows, **cursors)
 
     @method("catenary_trades", "A market's fills.", errors=_OF_A_MARKET)
     async def trades(self, params: MarketSpan, call: Call) -> TradesPage:
         market = require_market(self._engine, params.market)
-        rows, cursors = await self._paged(TRADES, market, params, partial(trade_view, self._engine.globals))
+        rows, cursors = self._paged(TRADES, market, params, partial(trade_view, self._engine.globals))
         return TradesPage(trades=rows, **cursors)
 
     @method("catenary_candles", "Candles of a market's trades or of its oracle price.", errors=_OF_A_MARKET)
     async def candles(self, params: CandleSpan, call: Call) -> CandlesPage:
         market = require_market(self._engine, params.market)
         series = series_of(market, _SOURCES[params.source], _PLACES[params.interval])
-        rows, cursors = await self._paged(CANDLES, series, params, candle_view)
+        rows, cursors = self._paged(CANDLES, series, params, candle_view)
         called = names(self._engine.globals)[market]
         return CandlesPage(market=called, interval=params.interval, source=params.source, candles=rows, **cursors)
 
     @method("catenary_fundingPayments", "Funding that an account paid or received.", errors=_OF_AN_ACCOUNT)
     async def funding_payments(self, params: AccountSpan, call: Call) -> FundingPaymentsPage:
-        rows, cursors = await self._of_account(PAYMENTS, params, partial(payment_view, self._engine.globals))
+        rows, cursors = self._of_account(PAYMENTS, params, partial(payment_view, self._engine.globals))
         return FundingPaymentsPage(payments=rows, **cursors)
 
     @method("catenary_fundingRates", "A market's funding, hour by hour.", errors=_OF_A_MARKET)
     async def funding_rates(self, params: MarketSpan, call: Call) -> FundingRatesPage:
         market = require_market(self._engine, params.market)
-        rows, cursors = await self._paged(RATES, market, params, rate_view)
+        rows, cursors = self._paged(RATES, market, params, rate_view)
         return FundingRatesPage(market=names(self._engine.globals)[market], rates=rows, **cursors)
 
     @method("catenary_transfers", "Deposits, transfers, withdrawals and fees of an account.", errors=_OF_AN_ACCOUNT)
     async def transfers(self, params: AccountSpan, call: Call) -> TransfersPage:
-        rows, cursors = await self._of_account(MOVEMENTS, params, transfer_view)
+        rows, cursors = self._of_account(MOVEMENTS, params, transfer_view)
         return TransfersPage(transfers=rows, **cursors)
 
     @method("catenary_equity", "What an account was worth, sampled.", errors=_OF_AN_ACCOUNT)
     async def equity(self, params: AccountSpan, call: Call) -> EquityPage:
-        rows, cursors = await self._of_account(SAMPLES, params, equity_point)
+        rows, cursors = self._of_account(SAMPLES, params, equity_point)
         return EquityPage(points=rows, **cursors)
 
     @method("catenary_orderHistory", "An account's orders, with all their steps.", errors=(NO_ACCOUNT, CURSOR_UNKNOWN))
@@ -138,7 +134,6 @@ class Past:
         if len(lives) > params.limit:
             number, place, _ = lives[params.limit - 1]
             older = str(Cursor(number, place[2]))
-        await self._durable()
         return OrdersPage(told, older)
 
     @method("catenary_statistics", "Trades of the last 24 hours, of one market or of all.", errors=(NO_MARKET,))
@@ -153,7 +148,6 @@ class Past:
             told.append(statistics_view(engine.globals, market, self._history.day(market, now), now))
             # A day is made of its minutes: others have their turn between two markets.
             await trio.lowlevel.checkpoint()
-        await self._durable()
         return told
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar, get_type_hints
 import msgspec
 
 from sequencer.api.rpc.errors import ApiError
-from sequencer.api.rpc.jsonrpc import Registry, weightless
+from sequencer.api.rpc.jsonrpc import Call, Handler, Registry, weightless
 from sequencer.api.rpc.limits import PARAMS_BYTES
 
 _MARK: Final = "described_method"
@@ -44,15 +44,20 @@ def method(
     return mark
 
 
-def register(registry: Registry, *owners: object) -> None:
-    """Adds every described handler of each owner, in the order in which they stand in its class."""
+def register(registry: Registry, *owners: object, durable: Callable[[], Awaitable[None]] | None = None) -> None:
+    """Adds every described handler of each owner, in the order in which they stand in its class.
+
+    durable: for handlers of what the venue shows; returns once all of that, as it is at the call, outlives a crash. An
+    answer of theirs waits for it, since what is shown is ahead of what is kept.
+    """
     for owner in owners:
         for attribute, function in vars(type(owner)).items():
             described: Described | None = getattr(function, _MARK, None)
             if described is not None:
+                handler = getattr(owner, attribute)
                 registry.add(
                     described.name,
-                    getattr(owner, attribute),
+                    handler if durable is None else _behind(durable, handler),
                     params=described.params,
                     result=described.result,
                     description=described.description,
@@ -60,3 +65,15 @@ def register(registry: Registry, *owners: object) -> None:
                     params_bytes=described.params_bytes,
                     weigh=described.weigh,
                 )
+
+
+def _behind(durable: Callable[[], Awaitable[None]], handler: Handler[Any]) -> Handler[Any]:
+    async def answered(params: msgspec.Struct, call: Call) -> object:
+        try:
+            return await handler(params, call)
+        finally:
+            # It was read, errors too, and only waits: the connection's next call may start.
+            call.release()
+            await durable()
+
+    return answered

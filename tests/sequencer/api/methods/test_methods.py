@@ -1,9 +1,14 @@
 """What the node answers and whom it tells, in the words of the API, without sockets or an L1."""
 
+import shutil
+import threading
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
 import pytest
+import trio
 
 from l1_bridge.codec import batch
 from l1_bridge.hashing import ZERO_HASH, keccak
@@ -12,14 +17,17 @@ from prover.state.genesis import DEVNET_GRACE_MS
 from prover.state.state import leaf_hash
 from prover.stf import codes, constants
 from sequencer.api.rpc.errors import CallError, law_error
-from sequencer.api.rpc.jsonrpc import Call
+from sequencer.api.rpc.jsonrpc import JSON, Call
 from sequencer.engine.records import SealedChunk
 from sequencer.history.records import INTERVALS
 from sequencer.l1.bridge_view import PostedBatch
 from sequencer.l1.postable import Reason, taken
 from sequencer.schema.params import BatchItem, SignedBatch
 from sequencer.schema.values import Bytes20
+from sequencer.schema.writing import to_json, to_wire
 from sequencer.sequencing.admission import Taking
+from sequencer.sequencing.journal import Disk
+from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.desk import RELEASED, Desk, submitted
 from tests.sequencer.node_world import (
     BUY,
@@ -32,6 +40,7 @@ from tests.sequencer.node_world import (
     RECIPIENT,
     SELL,
     START,
+    deposit,
     key,
     order,
     owner,
@@ -40,6 +49,7 @@ from tests.sequencer.node_world import (
     signed_request,
     tick,
 )
+from tests.sequencer.sequencing.test_sequencer import opened
 
 pytestmark = pytest.mark.trio
 PRICE = PRICES[0]
@@ -316,3 +326,107 @@ async def test_a_signature_that_is_not_the_owners_costs_whoever_sent_it(desk: De
     assert [answer.error is not None for answer in answers] == [True, True]
     assert RELEASED.session.share.tag == before + 200
     assert desk.registry.find("catenary_orders").weigh(given) == 2
+
+
+# How everything is asked for that shows what the venue holds, and the others, which show nothing of it or wait
+# themselves.
+READING: dict[str, dict[str, Any]] = {
+    "catenary_accounts": {"owner": Bytes20(owner(0))},
+    "catenary_account": {"account": FIRST},
+    "catenary_voided": {"account": FIRST},
+    "catenary_openOrders": {"account": FIRST},
+    "catenary_preview": {
+        "operation": {
+            "kind": "order", "account": FIRST, "market": 0, "side": 0, "size_lots": 1, "limit_price_ticks": PRICE,
+        }
+    },
+    "catenary_explain": {"account": FIRST},
+    "catenary_contribution": {"account": FIRST},
+    "catenary_status": {},
+    "catenary_queue": {},
+    "catenary_batches": {},
+    "catenary_withdrawals": {"account": FIRST},
+    "catenary_withdrawalProof": {"index": 0},
+    "catenary_proof": {"account": FIRST},
+    "catenary_globals": {},
+    "catenary_markets": {},
+    "catenary_book": {"market": 0},
+    "catenary_postMortems": {},
+    "catenary_deleveragingRanking": {"market": 0, "side": "long"},
+    "catenary_fills": {"account": FIRST},
+    "catenary_trades": {"market": 0},
+    "catenary_candles": {"market": 0, "interval": "1m"},
+    "catenary_fundingPayments": {"account": FIRST},
+    "catenary_fundingRates": {"market": 0},
+    "catenary_transfers": {"account": FIRST},
+    "catenary_equity": {"account": FIRST},
+    "catenary_orderHistory": {"account": FIRST},
+    "catenary_statistics": {},
+}  # fmt: skip
+OTHERS = {
+    "catenary_order", "catenary_orders", "catenary_withdraw", "catenary_transfer", "catenary_cancel",
+    "catenary_cancelAll", "catenary_scheduleCancel", "catenary_cancelOnDisconnect", "catenary_setAgent",
+    "catenary_setLeverage", "catenary_typedData", "catenary_faucet", "catenary_limits",
+}  # fmt: skip
+
+
+class HeldDisk(Disk):
+    """Takes nothing of what is written until it is let go."""
+
+    def __init__(self) -> None:
+        self.is_free = threading.Event()
+        self.is_free.set()
+
+    def write(self, file: int, data: memoryview) -> int:
+        assert self.is_free.wait(PATIENCE_SECONDS)
+        return super().write(file, data)
+
+
+async def test_what_is_shown_is_what_a_kill_leaves(tmp_path: Path, nursery: trio.Nursery) -> None:
+    """An order rests in the books, and its journal is not written: whoever asks meanwhile waits for it."""
+    disk = HeldDisk()
+    desk = Desk(tmp_path / "live", disk)
+    await nursery.start(desk.venue.run)
+    await desk.venue.submit(deposit(owner(0), 10_000 * DOLLAR))
+    await desk.venue.submit(tick(START))
+    assert set(desk.registry.methods) == READING.keys() | OTHERS
+    disk.is_free.clear()
+    nursery.start_soon(desk.order, 0, SELL, PRICE)
+    while not desk.venue.engine.open_orders(FIRST):
+        await trio.sleep(0)
+    released: list[None] = []
+    call = cast(Call, SimpleNamespace(release=lambda: released.append(None)))
+    answers: dict[str, Any] = {}
+
+    async def read(name: str) -> None:
+        method = desk.registry.find(name)
+        try:
+            params = method.bind(JSON, to_json(to_wire(READING[name])))
+            answers[name] = await method.handler(params, call)
+        except CallError as error:
+            answers[name] = error
+
+    try:
+        for name in READING:
+            nursery.start_soon(read, name)
+        await trio.testing.wait_all_tasks_blocked()
+        early, let_on = dict(answers), len(released)
+        shutil.copytree(tmp_path / "live", tmp_path / "killed")
+    finally:
+        disk.is_free.set()
+    # A connection's next call does not wait with them.
+    assert (early, let_on) == ({}, len(READING))
+    with trio.fail_after(PATIENCE_SECONDS):
+        while len(answers) < len(READING):
+            await trio.sleep(0)
+    assert [one.order_id for one in answers["catenary_openOrders"]]
+    assert [one.order_id for one in answers["catenary_account"].open_orders]
+    killed, _, _ = opened(tmp_path / "killed")
+    assert not killed.engine.open_orders(FIRST)
+    nursery.cancel_scope.cancel()
+
+
+async def test_who_asks_while_nothing_is_made_durable_waits_for_nothing(desk: Desk) -> None:
+    assert desk.venue.is_told
+    with trio.fail_after(PATIENCE_SECONDS):
+        assert await desk.ask("catenary_openOrders", account=FIRST) == []
