@@ -28,6 +28,12 @@ _OF_A_TIME = b"t"
 _GENERATION = struct.Struct(">I")
 # Of the logs with one address and first topic: whoever looks for what is rare finds it however old it is.
 KEPT_OF_A_KIND = 16
+# Whoever emits logs chooses their first topics, and whoever sends transactions the contracts: so many of one contract
+# are kinds, of so many contracts, the first ones. Of all others nothing stays.
+KINDS_OF_A_CONTRACT = 64
+CONTRACTS_OF_KINDS = 1_024
+# Of what has created a contract as many stay.
+KEPT_CREATIONS = 1_024
 # Deleted at once.
 _SWEPT = 5_000
 # How many logs of a kind there were, counted to the first that is not kept, and the block of the last one counted.
@@ -36,6 +42,8 @@ _SEEN = struct.Struct(">BQ")
 _EVM = b"e"
 _META = b"m"
 _KIND = b"k"
+_KIND_COUNT = b"c"
+_CREATION_COUNT = b"n"
 _TRANSACTION = b"t"
 _RECEIPT = b"r"
 _BLOCK_BODY = b"b"
@@ -256,7 +264,12 @@ class ChainDatabase(BaseAtomicDB):
         self._put(_META + name.encode(), value, is_kept=True)
 
     def put_transaction(self, transaction_hash: bytes, transaction: bytes, receipt: bytes, *, is_kept: bool) -> None:
-        """Index one mined transaction; both values are finished JSON. is_kept: for ever."""
+        """Index one mined transaction; both values are finished JSON. is_kept: for ever, if it is one of the first."""
+        if is_kept:
+            count = self._counted(_CREATION_COUNT)
+            is_kept = count < KEPT_CREATIONS
+            if is_kept:
+                self._put(_CREATION_COUNT, (count + 1).to_bytes(4, "big"), is_kept=True)
         self._put(_TRANSACTION + transaction_hash, transaction, is_kept=is_kept)
         self._put(_RECEIPT + transaction_hash, receipt, is_kept=is_kept)
 
@@ -285,10 +298,33 @@ class ChainDatabase(BaseAtomicDB):
         """Index one log; the first of its kind stay for ever."""
         kind = _KIND + log.kind
         told = self._get(kind)
-        count, _ = (0, 0) if told is None else _SEEN.unpack(told)
-        if count <= KEPT_OF_A_KIND:
-            self._put(kind, _SEEN.pack(count + 1, block_number), is_kept=True)
+        if told is None and not self._is_kind(log.address):
+            if self.meta("other_kinds") is None:
+                self.set_meta("other_kinds", block_number.to_bytes(8, "big"))
+            count = KEPT_OF_A_KIND
+        else:
+            count, _ = (0, 0) if told is None else _SEEN.unpack(told)
+            if count <= KEPT_OF_A_KIND:
+                self._put(kind, _SEEN.pack(count + 1, block_number), is_kept=True)
         self._put(_LOG + _LOG_KEY.pack(block_number, log_index), log.row, is_kept=count < KEPT_OF_A_KIND)
+
+    def _is_kind(self, address: bytes) -> bool:
+        """Counts one kind more of a contract, if there may be one."""
+        if not self._may_have_kinds(address):
+            return False
+        kinds = self._counted(_KIND_COUNT + address)
+        if kinds == 0:
+            self._put(_KIND_COUNT, (self._counted(_KIND_COUNT) + 1).to_bytes(4, "big"), is_kept=True)
+        self._put(_KIND_COUNT + address, (kinds + 1).to_bytes(4, "big"), is_kept=True)
+        return True
+
+    def _may_have_kinds(self, address: bytes) -> bool:
+        """Whether a contract may have more kinds than it has."""
+        kinds = self._counted(_KIND_COUNT + address)
+        return kinds < KINDS_OF_A_CONTRACT if kinds else self._counted(_KIND_COUNT) < CONTRACTS_OF_KINDS
+
+    def _counted(self, key: bytes) -> int:
+        return int.from_bytes(self._get(key) or b"", "big")
 
     def logs(self, first_block: int, last_block: int) -> Iterator[LogRow]:
         """Committed logs of the blocks first..last inclusive, in chain order; of blocks before `first_block` those
@@ -304,6 +340,8 @@ class ChainDatabase(BaseAtomicDB):
 
     def has_dropped(self, addresses: Collection[bytes], first_topics: Collection[bytes]) -> bool:
         """Whether logs that such a filter wants were dropped; empty: of any address, or of any first topic."""
+        if self._has_dropped_others(addresses, first_topics):
+            return True
         place = _FOR_EVER + _KIND
         with self._level.iterator(prefix=place) as rows:
             for key, told in rows:
@@ -313,3 +351,15 @@ class ChainDatabase(BaseAtomicDB):
                 if is_wanted and count > KEPT_OF_A_KIND and block < self.first_block:
                     return True
         return False
+
+    def _has_dropped_others(self, addresses: Collection[bytes], first_topics: Collection[bytes]) -> bool:
+        """The same of logs that are of no kind: which there were, nobody knows any more."""
+        since = self.meta("other_kinds")
+        if since is None or int.from_bytes(since, "big") >= self.first_block:
+            return False
+        if not addresses:
+            return True
+        full = [address for address in addresses if not self._may_have_kinds(address)]
+        if not first_topics:
+            return bool(full)
+        return any(self._get(_KIND + address + topic) is None for address in full for topic in first_topics)

@@ -27,6 +27,8 @@ from sequencer.l1.poster import Poster, SeatTaken
 WORD: Final = "take-seat.json"
 _SAID_AGAIN: Final = "another one is after `catenary seat bond-again` alone, by a start with --take-seat"
 _LOOK_SECONDS: Final = 1.0
+# Keys and bridges of whose words one datadir knows; nobody has so many.
+_MOST_WORDS: Final = 64
 # While one of these stands a bond would be put up for a seat from which nothing could be posted.
 _AGAINST: Final = frozenset(
     (
@@ -95,15 +97,20 @@ class Seating:
     def _said(self, word: Path, fresh: tuple[int, int]) -> tuple[int, int]:
         """What was there when the operator said his word: of an earlier run where there was one, else now."""
         bridge, holder = self._poster.bridge.hex(), self._poster.operator.hex()
+        words: list[_Word] = []
         try:
-            kept = msgspec.json.decode(word.read_bytes(), type=_Word)
-            if (kept.bridge, kept.holder) == (bridge, holder):
-                return kept.bonds, kept.slashed
+            words = msgspec.json.decode(word.read_bytes(), type=list[_Word])
         except FileNotFoundError:
             pass
         except (OSError, msgspec.DecodeError) as error:
             raise SeatLost(f"whether its bond was put up cannot be read from {word} ({error}): {_SAID_AGAIN}") from None
-        replace_file(word, msgspec.json.encode(_Word(bridge, holder, *fresh)), is_synced=True)
+        for kept in words:
+            if (kept.bridge, kept.holder) == (bridge, holder):
+                return kept.bonds, kept.slashed
+        if len(words) >= _MOST_WORDS:
+            # None is let go of: its key's next start would put up another bond.
+            raise SeatLost(f"{word} remembers {_MOST_WORDS} bonds of other keys, the most: {_SAID_AGAIN}")
+        replace_file(word, msgspec.json.encode([*words, _Word(bridge, holder, *fresh)]), is_synced=True)
         return fresh
 
     def _was_put_up(self, bonds: list[calls.Bond]) -> bool:
@@ -167,7 +174,10 @@ class Seating:
 
 
 def forget_word(directory: Path) -> bool:
-    """The operator says it again: the next start that is told to may put up another bond; whether there was a word."""
+    """The operator says it again, for each key: the next start that is told to may put up another bond.
+
+    Whether there was a word.
+    """
     try:
         (directory / WORD).unlink()
     except FileNotFoundError:

@@ -14,7 +14,7 @@ import trio.testing
 
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Unavailable
-from l1_bridge.client.keys import development_key
+from l1_bridge.client.keys import Signer, development_key
 from l1_bridge.client.options import L1Options
 from l1_bridge.codec import calls
 from sequencer.l1.postable import Reason
@@ -40,15 +40,16 @@ class Chain:
         self.client = self._client()
         self.since: list[int] = []
         self.codes: list[str] = []
-        world = World(domain=self.rollup.deployment.domain)
-        poster = Poster(self.client, OPERATOR, self.rollup.deployment, world.engine)
+        self._engine = World(domain=self.rollup.deployment.domain).engine
+        poster = Poster(self.client, OPERATOR, self.rollup.deployment, self._engine)
         self.seating = Seating(
             self.client, poster, self.since.append, lambda: [Reason(code, "") for code in self.codes]
         )
 
-    def restarted(self) -> Seating:
-        """The same key's seating in a new process."""
-        return Seating(self.client, self.seating._poster, self.since.append, lambda: [])
+    def restarted(self, key: Signer = OPERATOR) -> Seating:
+        """A key's seating in a new process."""
+        poster = Poster(self._client(), key, self.rollup.deployment, self._engine)
+        return Seating(self.client, poster, self.since.append, lambda: [])
 
     def _client(self) -> L1Client:
         async def ask(content: bytes) -> bytes:
@@ -206,8 +207,9 @@ def test_a_bond_that_was_never_put_up_is_by_the_next_start_and_a_word_that_canno
         assert (chain.seat.holder, chain.bonds, word.read_bytes()) == (OPERATOR.address, 1, kept)
         # Of another key, as in a datadir that was handed over, it says nothing of this one.
         word.write_bytes(kept.replace(OPERATOR.address.hex().encode(), OTHER.address.hex().encode()))
+        other = word.read_bytes()
         await chain.restarted().take("http://here", True, word)
-        assert (chain.bonds, word.read_bytes()) == (1, kept)
+        assert (chain.bonds, word.read_bytes()) == (1, other[:-1] + b"," + kept[1:])
 
     with on_chain(play):
         pass
@@ -335,6 +337,32 @@ def test_bonds_of_others_are_asked_for_until_they_are_final() -> None:
                 final.views[bridge, count] = final_bonds.to_bytes(32, "big")
                 assert [bond.amount_wei for bond in await poster.bonds(chain.l1.head.number)] == [bond_wei]
                 assert sum(data[:4] == calls.encode_call("bond", 1)[:4] for data in asked) == wanted
+
+    with on_chain(play):
+        pass
+
+
+def test_the_words_of_all_keys_are_remembered_and_bounded(tmp_path: Path) -> None:
+    """Else whoever starts another key in between lets the first put up a second bond."""
+    word = tmp_path / WORD
+
+    async def play(chain: Chain) -> None:
+        await chain.seating.take("http://here", True, word)
+        first = word.read_bytes()
+        await chain.call("resign", chain.l1.head.timestamp + 20)
+        await trio.sleep(20 * BLOCK_SECONDS)
+        await chain.restarted(OTHER).take("http://there", True, word)
+        assert (chain.seat.holder, chain.bonds) == (OTHER.address, 2)
+        await chain.call("resign", chain.l1.head.timestamp + 20, signer=OTHER)
+        await trio.sleep(20 * BLOCK_SECONDS)
+        for key in (OPERATOR, OTHER):
+            with pytest.raises(SeatLost, match="bond-again"):
+                await chain.restarted(key).take("http://here", True, word)
+        words = msgspec.json.decode(first)
+        word.write_bytes(msgspec.json.encode([{**words[0], "holder": f"{number:040x}"} for number in range(64)]))
+        with pytest.raises(SeatLost, match="remembers 64"):
+            await chain.restarted().take("http://here", True, word)
+        assert chain.bonds == 2
 
     with on_chain(play):
         pass
