@@ -3,7 +3,9 @@ import { render } from "preact";
 import { effect } from "@preact/signals";
 import { api, link } from "./feeds.js";
 import { html } from "./html.js";
+import { Explaining } from "./parts/explain.js";
 import { Header } from "./parts/header.js";
+import { PoolStrip } from "./parts/pool_strip.js";
 import { Toasts } from "./parts/toast.js";
 import { comeBack } from "./session.js";
 import { route } from "./venue.js";
@@ -19,7 +21,9 @@ function App() {
   const View = VIEWS[/** @type {keyof typeof VIEWS} */ (view)] ?? Trade;
   return html`<a class="skip" href="#main">To the view</a>
     <${Header} />
+    <${PoolStrip} />
     <main id="main" tabindex="-1" class="view-${view}"><${View} /></main>
+    <${Explaining} />
     <${Toasts} />`;
 }
 

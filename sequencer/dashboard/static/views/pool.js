@@ -1,6 +1,37 @@
+/** The heart: one pool, what each position does to it, how far it is from trouble, and what would happen if. */
+import { useFeed } from "../feeds.js";
 import { html } from "../html.js";
 import { Panel } from "../parts/panel.js";
+import { imagined } from "../parts/imagined.js";
+import { PoolList } from "../parts/pool_list.js";
+import { wayOut } from "../parts/pool_strip.js";
+import { Gauge } from "../pictures/gauge.js";
+import { PoolPicture } from "../pictures/pool.js";
+import { account, addressOf } from "../venue.js";
 
 export function Pool() {
-  return html`<${Panel} title="Pool">To come.<//>`;
+  const index = account.value;
+  const seen = useFeed(index === null ? null : `account:${index}`);
+  const markets = useFeed("prices");
+  if (index === null) {
+    return html`<${Panel} title="Pool"><p>No account yet. <a href=${addressOf("learn")}>Begin with play money</a>, or connect a wallet.</p><//>`;
+  }
+  if (seen === undefined) return html`<${Panel} title="Pool"><p role="status">Waiting for the node.</p><//>`;
+  const { after, isOld } = imagined(index);
+  return html`<div class="pool-view" data-account=${index}>
+    <${Panel} title="Pool of account ${index}" area="pool">
+      <div class="pool-top">
+        <${Gauge}
+          big=${true}
+          ratio=${seen.margin_ratio_ppm}
+          call=${seen.margin_call_percent}
+          after=${after && { ratio: after.margin_ratio_ppm, call: after.margin_call_percent }}
+          isOld=${isOld}
+        />
+        <p class="pool-way">Liquidated if all prices <strong>${wayOut(seen)}</strong> together.</p>
+      </div>
+      <${PoolPicture} seen=${seen} after=${after} isOld=${isOld} markets=${markets} name="pool" />
+      <${PoolList} seen=${seen} after=${after} isOld=${isOld} markets=${markets} />
+    <//>
+  </div>`;
 }

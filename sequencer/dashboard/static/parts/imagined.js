@@ -1,0 +1,45 @@
+/**
+ * The account as it would be: by the order form, or by another action that is looked at. One at a time; the newest.
+ *
+ * @import {Outlook} from "../wire"
+ */
+import { signal } from "@preact/signals";
+
+/**
+ * @typedef {object} Imagined
+ * @property {Outlook | null} after
+ * @property {boolean} isOld whether its answer is still to come
+ */
+
+/** @type {Imagined} */
+const NOTHING = { after: null, isOld: false };
+
+/** Whoever has a preview to show, the newest last. @type {import("@preact/signals").Signal<readonly import("@preact/signals").ReadonlySignal<import("../preview.js").Seen>[]>} */
+const shown = signal([]);
+
+/**
+ * Lets a form's previews be drawn over what is; the returned function ends it.
+ * @param {import("@preact/signals").ReadonlySignal<import("../preview.js").Seen>} seen
+ * @returns {() => void}
+ */
+export function imagine(seen) {
+  shown.value = [...shown.peek(), seen];
+  return () => {
+    shown.value = shown.peek().filter((one) => one !== seen);
+  };
+}
+
+/**
+ * What an account would be by what is looked at now.
+ * @param {number} account
+ * @returns {Imagined}
+ */
+export function imagined(account) {
+  for (const seen of shown.value.toReversed()) {
+    const { preview, isOld } = seen.value;
+    if (preview === null || preview.code !== 0) continue;
+    const after = [preview.after, preview.other_after].find((one) => one?.account === account);
+    if (after) return { after, isOld };
+  }
+  return NOTHING;
+}

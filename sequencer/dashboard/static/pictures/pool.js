@@ -1,0 +1,141 @@
+/**
+ * The pool as one picture: what is there, what each position adds or eats, what has to stay, and where trouble begins.
+ * As it would be lies over it as outlines. The list beside it says the same in words, so the picture itself is silent.
+ *
+ * @import {MarketView} from "../wire"
+ * @import {Segment, Standing} from "./pool_shape.js"
+ */
+import { dollars } from "../format.js";
+import { html } from "../html.js";
+import { useWidth } from "../parts/width.js";
+import { hue } from "../venue.js";
+import { labelled, place, scaleOf, shape } from "./pool_shape.js";
+
+const POOL = { y: 30, height: 44 };
+const NEEDS = { y: 82, height: 34 };
+const FOOT = 122;
+const HEIGHT = 142;
+// Pixels of a letter at the picture's size of type, for what has room; on the safe side.
+const LETTER = 7.2;
+const BEGINS = "liquidation";
+
+/**
+ * @param {{seen: Standing, after?: Standing | null, isOld?: boolean, markets: MarketView[] | undefined, name: string}} props
+ * name: of this picture, once in the document
+ */
+export function PoolPicture({ seen, after = null, isOld = false, markets, name }) {
+  const [box, width] = useWidth(800);
+  const now = shape(seen);
+  const then = after === null ? null : shape(after);
+  const scale = then === null ? scaleOf(now) : scaleOf(now, then);
+  /** @param {Segment} one */
+  const look = (one) => (one.market === null ? "" : hue(markets, one.market));
+  const hues = [...new Set([...now.pool, ...now.needs, ...(then?.pool ?? []), ...(then?.needs ?? [])].map(look))];
+  return html`<div class="pool-picture" ref=${box}>
+    <svg aria-hidden="true" height=${HEIGHT} width="100%">
+      <defs>${hues.filter(Boolean).map((one) => html`<${Hatch} key=${one} id=${`${name}-${one}`} look=${one} />`)}</defs>
+      ${now.pool.map((one) => html`<${Part} key=${one.key} one=${one} row=${POOL} scale=${scale} width=${width} look=${look(one)} name=${name} />`)}
+      ${now.needs.map((one) => html`<${Part} key=${one.key} one=${one} row=${NEEDS} scale=${scale} width=${width} look=${look(one)} name=${name} />`)}
+      ${then?.pool.map((one) => html`<${Outline} key=${one.key} one=${one} row=${POOL} scale=${scale} look=${look(one)} isOld=${isOld} />`)}
+      ${then?.needs.map((one) => html`<${Outline} key=${one.key} one=${one} row=${NEEDS} scale=${scale} look=${look(one)} isOld=${isOld} />`)}
+      <${Marks} marks=${now.marks} scale=${scale} width=${width} />
+      <${Edge} at=${now.equity} scale=${scale} width=${width} isThen=${false} />
+      ${then !== null && then.equity !== now.equity && html`<${Edge} at=${then.equity} scale=${scale} width=${width} isThen=${true} />`}
+    </svg>
+  </div>`;
+}
+
+/** Stripes of a market's colour: what is eaten, and what is needed to grow. @param {{id: string, look: string}} props */
+function Hatch({ id, look }) {
+  return html`<pattern id=${id} class=${look} width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
+    <rect class="hatch-ground" width="7" height="7" /><rect class="hatch-line" width="3" height="7" />
+  </pattern>`;
+}
+
+/** @param {bigint} from @param {bigint} to @param {{least: bigint, most: bigint}} scale */
+function span(from, to, scale) {
+  const x = place(from, scale);
+  return { x: `${x}%`, width: `${Math.max(0, place(to, scale) - x)}%` };
+}
+
+/**
+ * One segment, and its words where there is room.
+ * @param {{one: Segment, row: {y: number, height: number}, scale: {least: bigint, most: bigint}, width: number, look: string, name: string}} props
+ */
+function Part({ one, row, scale, width, look, name }) {
+  const { x, width: wide } = span(one.from, one.to, scale);
+  const isHatched = one.kind === "loss" || one.kind === "initial";
+  const words = wordsOf(one);
+  const pixels = (Number.parseFloat(wide) / 100) * width;
+  const text = words.find((each) => each.length * LETTER + 12 < pixels) ?? "";
+  const middle = `${Number.parseFloat(x) + Number.parseFloat(wide) / 2}%`;
+  return html`<g class="part ${one.kind} ${look}">
+    <rect
+      y=${row.y}
+      height=${row.height}
+      style=${{ x, width: wide, fill: isHatched ? `url(#${name}-${look})` : undefined }}
+    />
+    ${text && html`<text x=${middle} y=${row.y + row.height / 2 + 5} text-anchor="middle" class=${isHatched ? "on-hatch" : ""}>${text}</text>`}
+  </g>`;
+}
+
+/** The same in fewer words each. @param {Segment} one @returns {string[]} */
+function wordsOf(one) {
+  const size = dollars(one.to - one.from, { digits: 0 });
+  switch (one.kind) {
+    case "gain":
+      return [`${one.market} +${size}`, `+${size}`, `${one.market} +`];
+    case "loss":
+      return [`${one.market} −${size}`, `−${size}`, `${one.market} −`];
+    case "maintenance":
+      return [`${one.market} has to stay ${size}`, `${one.market} ${size}`, `${one.market}`];
+    case "initial":
+      return [`${one.market} to grow ${size}`, `+${size}`];
+    case "reserved":
+      return [`orders ${size}`, "orders"];
+    case "free":
+      return [`free ${size}`, "free"];
+    default:
+      return [`${one.kind} ${dollars(one.to - one.from, { digits: 0 })}`, one.kind];
+  }
+}
+
+/** @param {{one: Segment, row: {y: number, height: number}, scale: {least: bigint, most: bigint}, look: string, isOld: boolean}} props */
+function Outline({ one, row, scale, look, isOld }) {
+  return html`<rect
+    class="outline ${one.kind} ${look} ${isOld ? "old" : ""}"
+    y=${row.y - 3}
+    height=${row.height + 6}
+    style=${span(one.from, one.to, scale)}
+  />`;
+}
+
+/** @param {{marks: {percent: number, at: bigint}[], scale: {least: bigint, most: bigint}, width: number}} props */
+function Marks({ marks, scale, width }) {
+  const said = labelled(marks, scale, width, (percent) => LETTER * (percent === 100 ? BEGINS.length : 4) + 8);
+  return html`${marks.map(({ percent, at }) => {
+    const x = place(at, scale);
+    const text = percent === 100 ? BEGINS : `${percent}%`;
+    return html`<g key=${percent} class="mark ${percent === 100 ? "end" : ""}">
+      <line x1=${`${x}%`} x2=${`${x}%`} y1=${percent === 100 ? 22 : POOL.y} y2=${FOOT} />
+      ${said.has(percent) && html`<text x=${`${x}%`} y=${FOOT + 14} text-anchor=${anchor(x, width, text)}>${text}</text>`}
+    </g>`;
+  })}`;
+}
+
+/** Where equity ends. @param {{at: bigint, scale: {least: bigint, most: bigint}, width: number, isThen: boolean}} props */
+function Edge({ at, scale, width, isThen }) {
+  const x = place(at, scale);
+  const text = isThen ? `would be ${dollars(at, { digits: 0 })}` : `equity ${dollars(at, { digits: 0 })}`;
+  return html`<g class="edge ${isThen ? "then" : ""}">
+    <line x1=${`${x}%`} x2=${`${x}%`} y1=${isThen ? 16 : 20} y2=${NEEDS.y + NEEDS.height + 2} />
+    ${isThen ? null : html`<text x=${`${x}%`} y="14" text-anchor=${anchor(x, width, text)}>${text}</text>`}
+  </g>`;
+}
+
+/** Words stay inside the picture. @param {number} x percent @param {number} width @param {string} text */
+function anchor(x, width, text) {
+  const half = (text.length * LETTER) / 2;
+  const at = (x / 100) * width;
+  return at < half ? "start" : at > width - half ? "end" : "middle";
+}
