@@ -243,12 +243,22 @@ class Reduced(msgspec.Struct, frozen=True):
     lost_micros: Micros
 
 
+class ShockedLeg(msgspec.Struct, frozen=True):
+    """A position at its moved price, before anything is closed."""
+
+    market: str
+    price_ticks: Whole
+    unrealised_micros: Micros
+    initial_micros: Micros
+    maintenance_micros: Micros
+
+
 class Shocked(msgspec.Struct, frozen=True, kw_only=True):
     """An account after prices moved by shock_bp, all of them or one market's; moved prices are rounded down to ticks.
 
-    liquidated: in order, empty where the account stays at or above maintenance. The position with the largest
-    requirement goes first, no more of it than brings the account back to its initial requirement, closed at the moved
-    oracle price without a fee: worse prices close more. deficit_micros: what is missing once all is closed.
+    legs: by market. liquidated: in order, empty where the account stays at or above maintenance. The position with the
+    largest requirement goes first, no more of it than brings the account back to its initial requirement, closed at the
+    moved oracle price without a fee: worse prices close more. deficit_micros: what is missing once all is closed.
     """
 
     shock_bp: int
@@ -257,6 +267,7 @@ class Shocked(msgspec.Struct, frozen=True, kw_only=True):
     initial_micros: Micros
     maintenance_micros: Micros
     margin_ratio_ppm: Whole | None
+    legs: list[ShockedLeg]
     liquidated: list[Reduced]
     deficit_micros: Micros
 

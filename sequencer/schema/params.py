@@ -19,11 +19,15 @@ LOWEST_SHOCK_BP: Final = -9_999
 HIGHEST_SHOCK_BP: Final = 100_000
 # What a simulated price may be made to move by at one step.
 MOST_MOVE_PPM: Final = 20_000
+# As many as there may ever be markets.
+MOST_BETAS: Final = constants.MARKETS
 
 Limit = Annotated[int, msgspec.Meta(ge=1, le=LIST_LIMIT)]
 Index = Annotated[int, msgspec.Meta(ge=0)]
 # A market by name or index.
 MarketKey = str | int
+# How much of a shock a market takes, in basis points; a price that moves against the others has a negative one.
+Beta = Annotated[int, msgspec.Meta(ge=-100_000, le=100_000)]
 Uint24 = Annotated[int, msgspec.Meta(ge=0, lt=2**24)]
 TimeMs = Annotated[int, msgspec.Meta(ge=0, lt=2**48)]
 Group = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
@@ -90,11 +94,15 @@ class Newest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ContributionOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One account, and a shock in basis points, of all markets or of one by name or index."""
+    """One account, and a shock in basis points, of all markets or of one by name or index.
+
+    betas_bp: by a market's name, how much of the shock it takes, 10,000 all of it as a market that is not named.
+    """
 
     account: AccountIndex
     shock_bp: Annotated[int, msgspec.Meta(ge=LOWEST_SHOCK_BP, le=HIGHEST_SHOCK_BP)] = -1_000
     market: MarketKey | None = None
+    betas_bp: Annotated[dict[str, Beta], msgspec.Meta(max_length=MOST_BETAS)] = {}
 
 
 class PostMortemsOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,24 +1,36 @@
 """What each position adds to or takes from the pool, what sharing one pool saves, and what a shock does."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from prover.standing import met_by_order
 from prover.state.trial import one_side
 from prover.stf import codes, constants, containers, margin, rescue
-from sequencer.schema.accounts import Contribution, Leg, Reduced, Saved, Shocked
+from sequencer.schema.accounts import Contribution, Leg, Reduced, Saved, Shocked, ShockedLeg
 from sequencer.views.account import BASIS_POINTS, only, positions_of, ratio_ppm
 from sequencer.views.markets import names
 
 
+class Moves(msgspec.Struct, frozen=True):
+    """A shock of -9,999 bp or more, of all markets or of one. betas_bp: by market, how much of it that market takes."""
+
+    shock_bp: int
+    market: int | None = None
+    betas_bp: Mapping[int, int] = {}
+
+    def moved(self, market: int, price: int) -> int:
+        """A price after the shock, rounded down to ticks; never below one. 0, no price, stays."""
+        if not price or self.market not in (None, market):
+            return price
+        factor = BASIS_POINTS**2 + self.shock_bp * self.betas_bp.get(market, BASIS_POINTS)
+        return max(1, price * factor // BASIS_POINTS**2)
+
+
 def contribution(
-    globals: containers.Globals,
-    clock: containers.Clock,
-    index: int,
-    account: containers.Account,
-    shock_bp: int,
-    shocked_market: int | None,
+    globals: containers.Globals, clock: containers.Clock, index: int, account: containers.Account, moves: Moves
 ) -> Contribution:
-    """What each position adds and takes, and what a shock (-9,999 bp or more) of all or of one market's prices does."""
+    """What each position adds and takes, and what a shock does."""
     risk = globals.risk
     settled, _ = margin.settle(risk, account, clock.now)
     now = met_by_order(risk, settled)
@@ -45,7 +57,7 @@ def contribution(
         equity_micros=now.equity,
         legs=legs,
         saved=saved(risk, settled),
-        shocked=shocked(globals, clock, settled, shock_bp, shocked_market),
+        shocked=shocked(globals, clock, settled, moves),
         finality="sequenced",
     )
 
@@ -58,35 +70,31 @@ def saved(risk: containers.Risk, settled: containers.Account) -> Saved:
     return Saved(together, isolated, isolated - together)
 
 
-def shocked(
-    globals: containers.Globals,
-    clock: containers.Clock,
-    settled: containers.Account,
-    shock_bp: int,
-    market: int | None,
-) -> Shocked:
+def shocked(globals: containers.Globals, clock: containers.Clock, settled: containers.Account, moves: Moves) -> Shocked:
     """A settled account after a shock, and what would be liquidated in which order."""
     risk = globals.risk
-    moved = msgspec.structs.replace(
-        risk,
-        price=[
-            max(1, price * (BASIS_POINTS + shock_bp) // BASIS_POINTS) if price and market in (None, index) else price
-            for index, price in enumerate(risk.price)
-        ],
-    )
+    moved = msgspec.structs.replace(risk, price=[moves.moved(market, price) for market, price in enumerate(risk.price)])
     after = met_by_order(moved, settled)
     there = msgspec.structs.replace(globals, risk=moved)
     liquidated = _liquidated(globals, there, clock, settled) if after.room < 0 else []
     return Shocked(
-        shock_bp=shock_bp,
-        market=None if market is None else names(globals)[market],
+        shock_bp=moves.shock_bp,
+        market=None if moves.market is None else names(globals)[moves.market],
         equity_micros=after.equity,
         initial_micros=after.initial,
         maintenance_micros=after.maintenance,
         margin_ratio_ppm=ratio_ppm(after.maintenance, after.equity),
+        legs=[_leg_of(globals, moved, settled, market) for market, _ in positions_of(settled)],
         liquidated=liquidated,
         deficit_micros=max(0, -after.equity),
     )
+
+
+def _leg_of(
+    globals: containers.Globals, moved: containers.Risk, settled: containers.Account, market: int
+) -> ShockedLeg:
+    leg = met_by_order(moved, only(settled, market))
+    return ShockedLeg(names(globals)[market], moved.price[market], leg.equity, leg.initial, leg.maintenance)
 
 
 def _liquidated(

@@ -32,7 +32,7 @@ from sequencer.schema.params import LIST_LIMIT, ContributionOf, OfAccount, OfOwn
 from sequencer.schema.values import RepeatedUint64, as_hex
 from sequencer.views.account import outlook, standing_of
 from sequencer.views.books import free_slot, open_orders, voided_view
-from sequencer.views.contribution import contribution
+from sequencer.views.contribution import Moves, contribution
 from sequencer.views.explain import explain
 from sequencer.views.margin_calls import MarginCalls, next_level
 from sequencer.views.preview import opened_by, preview_order, preview_request
@@ -173,5 +173,6 @@ class Accounts:
         engine = self._engine
         account = require_account(engine, params.account)
         market = None if params.market is None else require_market(engine, params.market)
-        clock = engine.view.clock()
-        return contribution(engine.globals, clock, params.account, account, params.shock_bp, market)
+        betas = {require_market(engine, name): beta for name, beta in params.betas_bp.items()}
+        moves = Moves(params.shock_bp, market, betas)
+        return contribution(engine.globals, engine.view.clock(), params.account, account, moves)

@@ -387,6 +387,7 @@ export interface ContributionOf {
   account: number;
   shock_bp?: number;
   market?: string | number | null;
+  betas_bp?: Record<string, number>;
 }
 
 export interface Contribution {
@@ -423,8 +424,17 @@ export interface Shocked {
   initial_micros: string;
   maintenance_micros: string;
   margin_ratio_ppm: number | string | null;
+  legs: ShockedLeg[];
   liquidated: Reduced[];
   deficit_micros: string;
+}
+
+export interface ShockedLeg {
+  market: string;
+  price_ticks: number | string;
+  unrealised_micros: string;
+  initial_micros: string;
+  maintenance_micros: string;
 }
 
 export interface Reduced {
@@ -1188,7 +1198,7 @@ export interface Methods {
   "catenary_openOrders": { params: { account: number }; result: OpenOrder[] };
   "catenary_preview": { params: { operation: UnsignedOperation; opened_with_micros?: string | number | null }; result: Preview };
   "catenary_explain": { params: { account: number }; result: Explanation };
-  "catenary_contribution": { params: { account: number; shock_bp?: number; market?: string | number | null }; result: Contribution };
+  "catenary_contribution": { params: { account: number; shock_bp?: number; market?: string | number | null; betas_bp?: Record<string, number> }; result: Contribution };
   "catenary_order": { params: { order?: OrderFields | null; signature?: string | null; client_id?: string; self_trade?: "cancel_maker" | "cancel_taker" | "decrement"; group?: number; after?: string; replaces?: string; account?: number | null; slot?: number | null; sequence?: string | number | null; order_id?: string | null }; result: OrderResult };
   "catenary_orders": { params: { orders: BatchItem[] }; result: AnsweredOrder[] };
   "catenary_withdraw": { params: { request: RequestFields; signature: string }; result: RequestResult };

@@ -10,7 +10,7 @@ from sequencer.engine.effects import Processed
 from sequencer.engine.engine import Engine
 from sequencer.sequencing.staged_store import BufferedStore
 from sequencer.views.account import outlook
-from sequencer.views.contribution import contribution
+from sequencer.views.contribution import Moves, contribution
 from sequencer.views.explain import explain
 from sequencer.views.markets import index_of, market_views, names
 from sequencer.views.preview import preview_order, preview_request
@@ -263,7 +263,7 @@ def test_an_account_that_holds_something_settled_is_explained_previewed_and_shoc
     assert numbers["folded"] == numbers["ETH.settled_value"] == LOTS * 15_000
     money = margin.collateral(account)
     assert numbers["collateral"] == money + LOTS * 15_000 - (numbers["funding_payment"] or 0)
-    told = contribution(engine.globals, engine.view.clock(), FIRST + 1, account, -10, None)
+    told = contribution(engine.globals, engine.view.clock(), FIRST + 1, account, Moves(-10))
     assert told.equity_micros == numbers["equity"]
     asked = order(world.now, FIRST + 1, BUY, PRICES[BTC], LOTS, slot=9)
     preview = preview_order(engine, asked, world.now)

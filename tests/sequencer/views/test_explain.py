@@ -12,7 +12,7 @@ from prover.stf import codes, constants, containers, debts, encoding, margin, re
 from sequencer.engine.ranking import Place
 from sequencer.schema.accounts import Explained, MarginCall, Outlook, Reduced, Saved
 from sequencer.views.account import Standing, code_of_fill, outlook, positions_of
-from sequencer.views.contribution import contribution, saved, shocked
+from sequencer.views.contribution import Moves, contribution, saved, shocked
 from sequencer.views.explain import SEARCH, explain
 from sequencer.views.margin_calls import LEVELS, next_level
 from tests.sequencer.node_world import BTC, BUY, DOLLAR, ETH, FIRST, PRICES, SELL, START, World, genesis
@@ -281,7 +281,7 @@ def test_a_position_has_a_score_where_it_is_in_profit_and_a_rank_where_it_has_a_
 def test_contributions_add_up_to_the_pool(world: tuple[containers.Risk, containers.Account]) -> None:
     risk, account = world
     seen = seen_at(risk, account, START)
-    found = contribution(globals_at(risk), CLOCK, FIRST, account, -1_000, None)
+    found = contribution(globals_at(risk), CLOCK, FIRST, account, Moves(-1_000))
     assert seen.collateral_micros + sum(leg.to_equity_micros for leg in found.legs) == seen.equity_micros
     assert (
         seen.collateral_micros + sum(leg.to_free_micros for leg in found.legs)
@@ -330,8 +330,8 @@ def test_a_gain_stands_for_a_loss_in_one_pool() -> None:
 def test_a_shock_liquidates_the_largest_requirement_first_and_no_lot_more_than_needed() -> None:
     risk = risk_of([1_000_000, 500_000], [30_000, 50_000], [60_000, 100_000], [0, 0])
     account = account_of(150 * DOLLAR, {0: (1_000, 1_000 * DOLLAR, 0), 1: (1_000, 500 * DOLLAR, 0)})
-    assert shocked(globals_at(risk), CLOCK, account, -500, None).liquidated == []
-    found = shocked(globals_at(risk), CLOCK, account, -850, None)
+    assert shocked(globals_at(risk), CLOCK, account, Moves(-500)).liquidated == []
+    found = shocked(globals_at(risk), CLOCK, account, Moves(-850))
     # 22.50 dollars are left; 27.45 and 22.875 are needed to stay, 54.90 and 45.75 to be healthy again.
     assert (found.equity_micros, found.maintenance_micros, found.deficit_micros) == (22_500_000, 50_325_000, 0)
     # All of market 0 costs a fee of 2.745 and leaves 22.875 to be covered by 19.755: another 599 lots go.
@@ -346,17 +346,33 @@ def test_a_shock_in_one_market_liquidates_elsewhere() -> None:
     """How a loss nibbles at the pool: a small fall here, and the large position there has to go."""
     risk = risk_of([1_000_000, 1_000_000], [10_000, 50_000], [20_000, 100_000], [0, 0])
     account = account_of(120 * DOLLAR, {0: (3_000, 3_000 * DOLLAR, 0), 1: (-1_000, -1_000 * DOLLAR, 0)})
-    found = shocked(globals_at(risk), CLOCK, account, -200, 0)
+    found = shocked(globals_at(risk), CLOCK, account, Moves(-200, 0))
     assert found.market == "BTC"
     assert [entry.market for entry in found.liquidated] == ["ETH"]
     assert found.liquidated[0].lost_micros == 0
-    assert shocked(globals_at(risk), CLOCK, account, -200, 1).liquidated == []
+    assert shocked(globals_at(risk), CLOCK, account, Moves(-200, 1)).liquidated == []
+
+
+def test_each_market_takes_as_much_of_a_shock_as_its_beta_says() -> None:
+    risk = risk_of([1_000_001, 1_000_000], [10_000, 50_000], [20_000, 100_000], [0, 0])
+    account = account_of(900 * DOLLAR, {0: (3_000, 3_000 * DOLLAR, 0), 1: (-1_000, -1_000 * DOLLAR, 0)})
+    # 2 and 3 percent down, and one up; market 0's price is rounded down to a tick.
+    found = shocked(globals_at(risk), CLOCK, account, Moves(-200, None, {1: 15_000}))
+    assert [(leg.market, leg.price_ticks) for leg in found.legs] == [("BTC", 980_000), ("ETH", 970_000)]
+    assert [leg.unrealised_micros for leg in found.legs] == [-60 * DOLLAR, 30 * DOLLAR]
+    assert sum(leg.maintenance_micros for leg in found.legs) == found.maintenance_micros
+    assert sum(leg.initial_micros for leg in found.legs) == found.initial_micros
+    assert found.equity_micros == 870 * DOLLAR
+    against = shocked(globals_at(risk), CLOCK, account, Moves(-200, 1, {1: -5_000}))
+    assert [leg.price_ticks for leg in against.legs] == [1_000_001, 1_010_000]
+    least = shocked(globals_at(risk), CLOCK, account, Moves(-9_999, None, {0: 100_000}))
+    assert least.legs[0].price_ticks == 1, "no price falls below a tick"
 
 
 def test_what_cannot_be_paid_is_a_deficit_and_everything_goes() -> None:
     risk = risk_of([1_000_000], [10_000], [20_000], [0])
     account = account_of(50 * DOLLAR, {0: (-1_000, -1_000 * DOLLAR, 0)})
-    found = shocked(globals_at(risk), CLOCK, account, 1_000, None)
+    found = shocked(globals_at(risk), CLOCK, account, Moves(1_000))
     assert found.margin_ratio_ppm is None
     assert found.deficit_micros == 50 * DOLLAR
     assert found.liquidated == [Reduced("BTC", 1_000, 100 * DOLLAR)]
@@ -369,7 +385,7 @@ def test_a_shock_is_the_account_at_moved_prices(
 ) -> None:
     risk, account = world
     settled, _ = margin.settle(risk, account, START)
-    found = shocked(globals_at(risk), CLOCK, settled, shock_bp, None)
+    found = shocked(globals_at(risk), CLOCK, settled, Moves(shock_bp))
     prices = [max(1, price * (10_000 + shock_bp) // 10_000) if price else 0 for price in risk.price]
     moved = msgspec.structs.replace(risk, price=prices)
     expected = oracle(moved, settled)
@@ -398,7 +414,7 @@ def test_a_shock_is_the_account_at_moved_prices(
 def test_an_owners_own_bound_makes_no_liquidation_larger() -> None:
     risk = risk_of([600_000], [12_000], [20_000], [0])
     shocks = [
-        shocked(globals_at(risk), CLOCK, account_of(900 * DOLLAR, held, initial_ppm=bound), -50, None).liquidated
+        shocked(globals_at(risk), CLOCK, account_of(900 * DOLLAR, held, initial_ppm=bound), Moves(-50)).liquidated
         for bound in (0, 100_000, 500_000)
         for held in [{0: (100_000, 100_000 * 600_000, 0)}]
     ]
@@ -407,6 +423,8 @@ def test_an_owners_own_bound_makes_no_liquidation_larger() -> None:
 
 @pytest.mark.parametrize("market", [None, 0])
 def test_an_account_without_positions_has_nothing_to_say(market: int | None) -> None:
-    found = contribution(globals_at(risk_of([5], [10], [20], [0])), CLOCK, FIRST, account_of(7, {}), -5_000, market)
+    found = contribution(
+        globals_at(risk_of([5], [10], [20], [0])), CLOCK, FIRST, account_of(7, {}), Moves(-5_000, market)
+    )
     assert (found.equity_micros, found.legs, found.saved) == (7, [], Saved(0, 0, 0))
     assert found.shocked.liquidated == []

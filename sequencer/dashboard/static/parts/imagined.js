@@ -4,6 +4,7 @@
  * @import {Outlook} from "../wire"
  */
 import { signal } from "@preact/signals";
+import { seen as drafted } from "./drafting.js";
 
 /**
  * @typedef {object} Imagined
@@ -15,7 +16,7 @@ import { signal } from "@preact/signals";
 const NOTHING = { after: null, isOld: false };
 
 /** Whoever has a preview to show, the newest last. @type {import("@preact/signals").Signal<readonly import("@preact/signals").ReadonlySignal<import("../preview.js").Seen>[]>} */
-const shown = signal([]);
+const shown = signal([drafted]);
 
 /**
  * Lets a form's previews be drawn over what is; the returned function ends it.

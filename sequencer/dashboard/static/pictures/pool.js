@@ -30,19 +30,27 @@ export function PoolPicture({ seen, after = null, isOld = false, markets, name }
   const scale = then === null ? scaleOf(now) : scaleOf(now, then);
   /** @param {Segment} one */
   const look = (one) => (one.market === null ? "" : hue(markets, one.market));
+  // What stays where it is needs no outline.
+  const stands = new Set([...now.pool, ...now.needs].map(identity));
+  const moved = { pool: then?.pool.filter((one) => !stands.has(identity(one))), needs: then?.needs.filter((one) => !stands.has(identity(one)) && one.kind !== "free") };
   const hues = [...new Set([...now.pool, ...now.needs, ...(then?.pool ?? []), ...(then?.needs ?? [])].map(look))];
   return html`<div class="pool-picture" ref=${box}>
     <svg aria-hidden="true" height=${HEIGHT} width="100%">
       <defs>${hues.filter(Boolean).map((one) => html`<${Hatch} key=${one} id=${`${name}-${one}`} look=${one} />`)}</defs>
       ${now.pool.map((one) => html`<${Part} key=${one.key} one=${one} row=${POOL} scale=${scale} width=${width} look=${look(one)} name=${name} />`)}
       ${now.needs.map((one) => html`<${Part} key=${one.key} one=${one} row=${NEEDS} scale=${scale} width=${width} look=${look(one)} name=${name} />`)}
-      ${then?.pool.map((one) => html`<${Outline} key=${one.key} one=${one} row=${POOL} scale=${scale} look=${look(one)} isOld=${isOld} />`)}
-      ${then?.needs.map((one) => html`<${Outline} key=${one.key} one=${one} row=${NEEDS} scale=${scale} look=${look(one)} isOld=${isOld} />`)}
+      ${moved.pool?.map((one) => html`<${Outline} key=${one.key} one=${one} row=${POOL} scale=${scale} look=${look(one)} isOld=${isOld} />`)}
+      ${moved.needs?.map((one) => html`<${Outline} key=${one.key} one=${one} row=${NEEDS} scale=${scale} look=${look(one)} isOld=${isOld} />`)}
       <${Marks} marks=${now.marks} scale=${scale} width=${width} />
-      <${Edge} at=${now.equity} scale=${scale} width=${width} isThen=${false} />
-      ${then !== null && then.equity !== now.equity && html`<${Edge} at=${then.equity} scale=${scale} width=${width} isThen=${true} />`}
+      <${Edge} at=${now.equity} scale=${scale} width=${width} words="equity" />
+      ${then !== null && then.equity !== now.equity && html`<${Edge} at=${then.equity} scale=${scale} width=${width} words="would be" beside=${now.equity} />`}
     </svg>
   </div>`;
+}
+
+/** @param {Segment} one */
+function identity(one) {
+  return `${one.key} ${one.kind} ${one.from} ${one.to}`;
 }
 
 /** Stripes of a market's colour: what is eaten, and what is needed to grow. @param {{id: string, look: string}} props */
@@ -123,13 +131,18 @@ function Marks({ marks, scale, width }) {
   })}`;
 }
 
-/** Where equity ends. @param {{at: bigint, scale: {least: bigint, most: bigint}, width: number, isThen: boolean}} props */
-function Edge({ at, scale, width, isThen }) {
+/**
+ * Where equity ends. `beside`: where other words stand already.
+ * @param {{at: bigint, scale: {least: bigint, most: bigint}, width: number, words: string, beside?: bigint}} props
+ */
+function Edge({ at, scale, width, words, beside }) {
   const x = place(at, scale);
-  const text = isThen ? `would be ${dollars(at, { digits: 0 })}` : `equity ${dollars(at, { digits: 0 })}`;
-  return html`<g class="edge ${isThen ? "then" : ""}">
-    <line x1=${`${x}%`} x2=${`${x}%`} y1=${isThen ? 16 : 20} y2=${NEEDS.y + NEEDS.height + 2} />
-    ${isThen ? null : html`<text x=${`${x}%`} y="14" text-anchor=${anchor(x, width, text)}>${text}</text>`}
+  const text = `${words} ${dollars(at, { digits: 0 })}`;
+  const far = beside === undefined ? width : (Math.abs(x - place(beside, scale)) / 100) * width;
+  const hasRoom = far > (text.length + 12) * LETTER;
+  return html`<g class="edge ${beside === undefined ? "" : "then"}">
+    <line x1=${`${x}%`} x2=${`${x}%`} y1="20" y2=${NEEDS.y + NEEDS.height + 2} />
+    ${hasRoom && html`<text x=${`${x}%`} y="14" text-anchor=${anchor(x, width, text)}>${text}</text>`}
   </g>`;
 }
 

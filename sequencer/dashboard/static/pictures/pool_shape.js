@@ -15,8 +15,7 @@ export const CALL_LEVELS = [50, 70, 80, 90, 100];
  * @property {string} initial_micros
  * @property {string} maintenance_micros
  * @property {string} reserved_micros
- * @property {string} free_collateral_micros
- * @property {PositionView[]} positions
+ * @property {Pick<PositionView, "market" | "unrealised_micros" | "initial_micros" | "maintenance_micros">[]} positions
  */
 
 /**

@@ -7,6 +7,7 @@ import { PoolList } from "../parts/pool_list.js";
 import { wayOut } from "../parts/pool_strip.js";
 import { Gauge } from "../pictures/gauge.js";
 import { PoolPicture } from "../pictures/pool.js";
+import { shocked, ShockView } from "../pictures/shock.js";
 import { account, addressOf } from "../venue.js";
 
 export function Pool() {
@@ -18,6 +19,9 @@ export function Pool() {
   }
   if (seen === undefined) return html`<${Panel} title="Pool"><p role="status">Waiting for the node.</p><//>`;
   const { after, isOld } = imagined(index);
+  // What is drawn over the pool: what is being filled in, else the shock that is looked at.
+  const moved = shocked.value;
+  const over = after ?? (moved && { ...seen, ...moved, positions: moved.legs });
   return html`<div class="pool-view" data-account=${index}>
     <${Panel} title="Pool of account ${index}" area="pool">
       <div class="pool-top">
@@ -30,8 +34,9 @@ export function Pool() {
         />
         <p class="pool-way">Liquidated if all prices <strong>${wayOut(seen)}</strong> together.</p>
       </div>
-      <${PoolPicture} seen=${seen} after=${after} isOld=${isOld} markets=${markets} name="pool" />
+      <${PoolPicture} seen=${seen} after=${over} isOld=${isOld} markets=${markets} name="pool" />
       <${PoolList} seen=${seen} after=${after} isOld=${isOld} markets=${markets} />
     <//>
+    <${ShockView} seen=${seen} markets=${markets} />
   </div>`;
 }

@@ -7,7 +7,7 @@ import pytest
 
 from prover.stf import constants
 from sequencer.api.rpc.errors import CallError
-from sequencer.schema.params import ContributionOf
+from sequencer.schema.params import MOST_BETAS, ContributionOf
 from sequencer.schema.values import decode_value
 from tests.sequencer.desk import Desk
 from tests.sequencer.node_world import BUY, DOLLAR, FIRST, LOTS, PRICES, SELL, key, request, signed_request, tick
@@ -346,6 +346,20 @@ async def test_a_contribution_names_its_markets(desk: Desk) -> None:
     assert (whole["legs"], whole["shocked"]["market"], whole["shocked"]["liquidated"]) == ([], None, [])
     with pytest.raises(CallError, match="market"):
         await desk.ask("catenary_contribution", account=FIRST, market="DOGE")
+
+
+async def test_a_shock_reaches_each_market_by_its_beta(desk: Desk) -> None:
+    await desk.order(0, SELL, PRICE, 300_000)
+    await desk.order(1, BUY, PRICE, 300_000)
+    plain = await desk.ask("catenary_contribution", account=FIRST + 1, shock_bp=-500)
+    halved = await desk.ask("catenary_contribution", account=FIRST + 1, shock_bp=-1_000, betas_bp={"BTC": 5_000})
+    assert halved["shocked"]["legs"] == plain["shocked"]["legs"]
+    assert [leg["market"] for leg in plain["shocked"]["legs"]] == ["BTC"]
+    with pytest.raises(CallError, match="market"):
+        await desk.ask("catenary_contribution", account=FIRST, betas_bp={"DOGE": 1})
+    for betas in ({"BTC": 100_001}, {"BTC": -100_001}, {f"M{index}": 1 for index in range(MOST_BETAS + 1)}):
+        with pytest.raises(CallError):
+            await desk.ask("catenary_contribution", account=FIRST, betas_bp=betas)
 
 
 @pytest.mark.parametrize("shock_bp", [-10_000, 100_001])
