@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from prover.signing.operations import order_name
-from prover.stf import constants
+from prover.stf import constants, containers
 from sequencer.agent.journal import Ended, Journal, Signed
 from sequencer.client.client import NodeClient
 from sequencer.client.delivery import delivered
@@ -21,6 +21,7 @@ from sequencer.wallet.drafts import (
 )
 from sequencer.wallet.keys import SigningKey
 from sequencer.wallet.trust import Venue
+from sequencer.wallet.word.keeping import Keeping
 
 # Of an order that ended so, nothing more is filled.
 OVER: Final = frozenset(("filled", "cancelled", "expired", "reduced", "voided", "refused"))
@@ -37,13 +38,16 @@ class Hand:
         key: SigningKey,
         journal: Journal,
         clock_ms: Callable[[], int],
+        keeping: Keeping | None = None,
     ) -> None:
+        """keeping: where what the sequencer signs is kept."""
         self.node = node
         self.venue = venue
         self.account = account
         self.clock_ms = clock_ms
         self._key = key
         self._journal = journal
+        self._keeping = keeping
 
     async def place(self, task: str, terms: OrderTerms, part: int) -> None:
         """Signs an order, writes it down, sends it; NodeUnreachable where it is not known what came of it."""
@@ -60,15 +64,18 @@ class Hand:
             part=part,
         )
         self._journal.add(signed)
-        await self.send(signed)
+        await self._send(signed, 0 if self._keeping is None else self._keeping.block)
 
-    async def send(self, signed: Signed) -> None:
-        """Sends an order, for the first time or again: nothing happens twice."""
+    async def _send(self, signed: Signed, block: int) -> None:
+        """Sends an order, for the first time or again: nothing happens twice. block: it is in none of L1 before."""
         signature = bytes.fromhex(signed.signature[2:])
         (outcome,) = await delivered(self.node, [(signed.fields, signature, signed.beside)])
         if isinstance(outcome, Rejected):
             self._end(signed, 0, outcome.rejection)
         else:
+            if self._keeping is not None:
+                slot, sequence = int(signed.fields["slot"]), int(signed.fields["sequence"])
+                self._keeping.ordered(self.account, slot, sequence, outcome, block)
             self._note(signed, outcome)
 
     async def ask(self, signed: Signed) -> None:
@@ -81,14 +88,18 @@ class Hand:
             if self.clock_ms() > signed.expires_at + constants.CLOCK_TOLERANCE:
                 self._end(signed, 0, "never taken")
             else:
-                await self.send(signed)
+                # Another run may have sent it, and nobody knows when.
+                await self._send(signed, self.venue.block)
 
     async def cancel(self, slot: int) -> None:
         """Takes the order in a slot out; Rejected, NodeUnreachable."""
         terms = RequestTerms(kind="cancel", slot=slot, is_soft=True)
         draft = request_draft(self.venue, terms, Place(self.account, slot, self._time(slot)), self._key.address)
         signature = with_recovery_id(self._key.sign(draft.digest))
-        await self.node.request("cancel", to_wire(draft.fields), signature)
+        result = await self.node.request("cancel", to_wire(draft.fields), signature)
+        if self._keeping is not None:
+            assert isinstance(draft.message, containers.Request)
+            self._keeping.cancelled(draft.message, result.receipt)
 
     def _time(self, slot: int) -> int:
         """The clock, and above all that was signed for the slot before."""

@@ -20,8 +20,10 @@ from sequencer.agent.rounds import DAY_MS, Round
 from sequencer.client.client import NodeClient
 from sequencer.client.clock import wall_clock_ms
 from sequencer.client.errors import ClientError, NodeUnreachable
+from sequencer.wallet.bridge import Bridge
 from sequencer.wallet.keys import Key, keystore_path, open_keystore
 from sequencer.wallet.verified import Verified, WalletOptions
+from sequencer.wallet.word.keeping import keeping_of
 
 _LONGEST_PAUSE_SECONDS: Final = 30
 
@@ -57,13 +59,17 @@ async def _run(output: Output, given: Given) -> None:
     with Journal(journal_path(given.config, config)) as journal:
         async with NodeClient(config.node_url) as node, L1Client(config.l1_rpc_url, L1Options(attempts=2)) as l1:
             # Nothing is signed unless the contracts on L1 are the shipped ones.
-            venue = await Verified(node, l1, directory, options).venue()
-            hand = Hand(node, venue, config.account, key, journal, wall_clock_ms)
+            verified = Verified(node, l1, directory, options)
+            venue = await verified.venue()
+            bridge = Bridge(node, l1, verified, key.address, None, options, directory)
+            keeping = keeping_of(venue, bridge, l1, directory, key.address)
+            hand = Hand(node, venue, config.account, key, journal, wall_clock_ms, keeping)
             alerts = Alerts(config.alerts.webhooks, config.alerts.commands)
             rounds = Round(config, journal, hand, alerts, owner, lambda name, line: output.event(name, line, line=line))
             await rounds.check(key.address)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(alerts.run)
+                nursery.start_soon(keeping.run)
                 line = f"{len(config.tasks)} tasks for account {config.account}"
                 output.event("ready", line, account=config.account)
                 await go_round(rounds, config.poll_seconds)

@@ -126,8 +126,15 @@ class Feeds:
                 self._ready.append(Away(str(cut), self._pause))
         return self._ready.popleft()
 
+    @property
+    def channels(self) -> int:
+        """How many it follows."""
+        return len(self._types)
+
     async def follow(self, channel: str) -> None:
-        """One channel more."""
+        """One channel more, also while another task reads."""
+        if channel in self._types:
+            return
         self._types[channel] = told_on(channel)
         if self._socket is not None:
             try:
@@ -142,8 +149,11 @@ class Feeds:
             await trio.sleep(self._pause * (1 + self._shake()) / 2)
             self._asked.clear()
             socket = await self._stack.enter_async_context(connected(self._url))
-            for channel in self._types:
-                await self._subscribe(socket, channel)
+            asked: set[str] = set()
+            # Meanwhile some may be added.
+            while left := [channel for channel in self._types if channel not in asked]:
+                asked.add(left[0])
+                await self._subscribe(socket, left[0])
             self._socket = socket
         self._take(await self._next(self._socket))
 

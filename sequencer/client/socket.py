@@ -37,6 +37,8 @@ class Socket:
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream
+        # Several tasks may send: what is made first goes out first.
+        self._sending = trio.Lock()
         self._protocol = wsproto.WSConnection(wsproto.ConnectionType.CLIENT)
         self._events: Iterator[Event] = iter(())
         self._drawn = 0
@@ -73,7 +75,8 @@ class Socket:
 
     async def _send(self, event: Event) -> None:
         try:
-            await self._stream.send_all(self._protocol.send(event))
+            async with self._sending:
+                await self._stream.send_all(self._protocol.send(event))
         except (trio.BrokenResourceError, trio.ClosedResourceError, OSError, ProtocolError) as error:
             raise Cut(f"nothing goes out: {error or type(error).__name__}") from None
 

@@ -38,7 +38,7 @@ class Info:
         self._node = node
         self._traders = traders
         self._clock_ms = clock_ms
-        self._past = Past(node, self._market, self.trader)
+        self.past = Past(node, self._market, self.trader)
         self._answers: Mapping[str, Callable[[Question], Awaitable[Any]]] = {
             "meta": self._meta,
             "spotMeta": self._spot_meta,
@@ -55,10 +55,10 @@ class Info:
             "frontendOpenOrders": self._open_orders,
             "orderStatus": self._order_status,
             "historicalOrders": self._historical,
-            "candleSnapshot": self._past.candles,
-            "fundingHistory": self._past.funding,
-            "userFunding": self._past.user_funding,
-            "userNonFundingLedgerUpdates": self._past.ledger,
+            "candleSnapshot": self.past.candles,
+            "fundingHistory": self.past.funding,
+            "userFunding": self.past.user_funding,
+            "userNonFundingLedgerUpdates": self.past.ledger,
             "userFills": self.fills,
             "userFillsByTime": self.fills,
             "userFees": self._fees,
@@ -219,7 +219,7 @@ class Info:
     async def _historical(self, question: Question) -> Any:
         """The newest orders, the newest first."""
         trader = self.trader(question)
-        orders = await self._past.orders(trader)
+        orders = await self.past.orders(trader)
         standing, markets = await trader.standing(), await self.markets()
         return [self._status_of(trader, result, standing, markets) for result in orders]
 

@@ -9,13 +9,13 @@ from sequencer.gateway.exact import dollars, ratio
 from sequencer.gateway.refusals import Refused
 from sequencer.gateway.trader import Trader
 from sequencer.schema.answers import MarketView, OrderResult
-from sequencer.schema.history import MOST_ORDERS, MOST_ROWS, CandleView, TransferView
+from sequencer.schema.history import MOST_ORDERS, MOST_ROWS, CandleView, FundingLeg, TransferView
 
 Question = Mapping[str, Any]
 
 # Of a time as the node takes it, in milliseconds.
 LATEST: Final = 2**48 - 2
-_INTERVALS: Final = {
+INTERVALS: Final = {
     "1m": 60_000,
     "5m": 300_000,
     "15m": 900_000,
@@ -53,9 +53,7 @@ class Past:
         """The newest candles of a market's trades between two times, the oldest first; where none traded is none."""
         asked = question.get("req")
         asked = asked if isinstance(asked, dict) else {}
-        market, interval = await self._market(asked), asked.get("interval")
-        if not isinstance(interval, str) or interval not in _INTERVALS:
-            raise Refused(f"interval {str(interval)[:16]!r} is none of {', '.join(_INTERVALS)}")
+        market, interval = await self._market(asked), interval_of(asked)
         span: dict[str, Any] = between(asked)
         found: list[CandleView] = []
         older = ""
@@ -65,7 +63,13 @@ class Past:
             older = page.older
             if not older:
                 break
-        return [_candle(candle, market, interval) for candle in reversed(found)]
+        return [candle_told(candle, market, interval) for candle in reversed(found)]
+
+    async def newest_candle(self, question: Question) -> dict[str, Any] | None:
+        """The one that a market's next trade changes or follows; None where nothing was traded."""
+        market, interval = await self._market(question), interval_of(question)
+        page = await self._node.candles(market.name, interval, limit=1)
+        return candle_told(page.candles[0], market, interval) if page.candles else None
 
     async def funding(self, question: Question) -> Any:
         """A market's funding hour by hour, the oldest first."""
@@ -87,21 +91,18 @@ class Past:
         page = await self._node.funding_payments(trader.account, limit=MOST_ROWS, **between(question))
         markets = {market.name: market for market in await self._node.markets()}
         return [
-            {
-                "time": payment.time_ms,
-                "hash": _HASH,
-                "delta": {
-                    "type": "funding",
-                    "coin": leg.market,
-                    "usdc": ratio(-leg.owed_nanos, _NANO_DOLLARS, _USDC_DECIMALS),
-                    "szi": shapes.size(markets[leg.market], leg.size_lots),
-                    "fundingRate": None,
-                    "nSamples": None,
-                },
-            }
+            {"time": payment.time_ms, "hash": _HASH, "delta": {"type": "funding", **_leg(leg, markets)}}
             for payment in reversed(page.payments)
             for leg in payment.positions
         ]
+
+    async def paid(self, account: int, after: str) -> tuple[list[dict[str, Any]], str]:
+        """What an account received since a cursor, the newest page of it for an empty one; and the next cursor."""
+        page = await self._node.funding_payments(account, limit=MOST_ROWS, after=after)
+        markets = {market.name: market for market in await self._node.markets()}
+        payments = page.payments if after else page.payments[::-1]
+        told = [{"time": each.time_ms, **_leg(leg, markets)} for each in payments for leg in each.positions]
+        return told, page.newer
 
     async def ledger(self, question: Question) -> Any:
         """Money that came or left beside trades, the oldest first."""
@@ -137,10 +138,19 @@ def _time(question: Question, name: str, default: int) -> int:
     return value
 
 
-def _candle(candle: CandleView, market: MarketView, interval: str) -> dict[str, Any]:
+def interval_of(question: Question) -> str:
+    """The length of candles that a question names; Refused for one that there is not."""
+    interval = question.get("interval")
+    if not isinstance(interval, str) or interval not in INTERVALS:
+        raise Refused(f"interval {str(interval)[:16]!r} is none of {', '.join(INTERVALS)}")
+    return interval
+
+
+def candle_told(candle: CandleView, market: MarketView, interval: str) -> dict[str, Any]:
+    """One candle."""
     return {
         "t": candle.start_ms,
-        "T": candle.start_ms + _INTERVALS[interval] - 1,
+        "T": candle.start_ms + INTERVALS[interval] - 1,
         "s": market.name,
         "i": interval,
         "o": shapes.price(market, candle.open_ticks),
@@ -149,6 +159,16 @@ def _candle(candle: CandleView, market: MarketView, interval: str) -> dict[str, 
         "l": shapes.price(market, candle.low_ticks),
         "v": shapes.size(market, candle.volume_lots),
         "n": candle.trades,
+    }
+
+
+def _leg(leg: FundingLeg, markets: Mapping[str, MarketView]) -> dict[str, Any]:
+    return {
+        "coin": leg.market,
+        "usdc": ratio(-leg.owed_nanos, _NANO_DOLLARS, _USDC_DECIMALS),
+        "szi": shapes.size(markets[leg.market], leg.size_lots),
+        "fundingRate": None,
+        "nSamples": None,
     }
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 import structlog
 import trio
@@ -14,7 +13,6 @@ from l1_bridge.client.client import L1Client
 from l1_bridge.client.options import L1Options
 from prover.cli.keys import asked_password
 from prover.cli.running import EXIT_BROKEN, EXIT_USAGE, CommandFailed, first_of, until_signal
-from prover.stf import containers
 from prover.telling import Output
 from sequencer.api.rpc.limits import Limits
 from sequencer.api.rpc.metrics import ApiMetrics
@@ -29,17 +27,13 @@ from sequencer.gateway.info import Info
 from sequencer.gateway.nonces import Nonces
 from sequencer.gateway.options import Options
 from sequencer.gateway.streams import Streams
-from sequencer.gateway.trader import Receipt, Trader
+from sequencer.gateway.trader import Trader
 from sequencer.wallet.bridge import Bridge
-from sequencer.wallet.errors import BadInput, BrokenReceipt
+from sequencer.wallet.errors import BadInput
 from sequencer.wallet.keys import Key, keystore_path, open_keystore
-from sequencer.wallet.record import KeptReceipt, ReceiptRecord
-from sequencer.wallet.trust import Venue
 from sequencer.wallet.units import parse_duration
 from sequencer.wallet.verified import Verified, WalletOptions
-
-# Of an account, while L1 does not answer.
-MOST_RECEIPTS: Final = 10_000
+from sequencer.wallet.word.keeping import keeping_of
 
 
 async def run_gateway(output: Output, options: Options) -> bool:
@@ -76,11 +70,11 @@ async def _run(output: Output, options: Options) -> None:
         async with trio.open_nursery() as nursery:
             for trader in traders.values():
                 bridge = Bridge(node, l1, verified, trader.agent, None, wallet_options, directory)
-                record = ReceiptRecord(directory / f"{checksum_address(trader.agent)}.receipts.jsonl")
-                keeping = _Keeping(venue, bridge, record, log)
-                trader.receipts = keeping.add
-                nursery.start_soon(keeping.run)
-            port, run_streams = _wired(options, node, served, by_address)
+                trader.keeping = keeping_of(venue, bridge, l1, directory, trader.agent)
+                nursery.start_soon(trader.keeping.run)
+            port, run_streams = _wired(
+                options, node, served, by_address, (await node.limits()).connection_subscriptions
+            )
             await nursery.start(run_streams)
             number = await nursery.start(port.serve)
             url = f"http://{HOST}:{number}"
@@ -126,9 +120,9 @@ async def addresses(node: NodeClient, served: Sequence[Served]) -> dict[bytes, T
 
 
 def _wired(
-    options: Options, node: NodeClient, served: Sequence[Served], by_address: Mapping[bytes, Trader]
+    options: Options, node: NodeClient, served: Sequence[Served], by_address: Mapping[bytes, Trader], most: int
 ) -> tuple[Port, Callable[..., Awaitable[None]]]:
-    """The port, and what has to run before it serves."""
+    """The port, and what has to run before it serves. most: channels of one connection to the node."""
     limits, registry = Limits(), CollectorRegistry()
     config = ApiConfig(port=options.port, limits=limits, access=Access(hosts=frozenset(options.allow_host)))
     around = Surroundings(log=structlog.get_logger("gateway"))
@@ -146,48 +140,4 @@ def _wired(
         return Answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
 
     port = Port(config, gateway, metrics, {"/health": healthy, "/metrics": told}, around.log)
-    return port, partial(streams.run, options.node_url, named, info)
-
-
-class _Keeping:
-    """Compares receipts with the seat on L1, off the way of the cancels; what is none is said aloud.
-
-    All that came while L1 was asked share the next look and one write.
-    """
-
-    def __init__(
-        self, venue: Venue, bridge: Bridge, record: ReceiptRecord, log: structlog.typing.FilteringBoundLogger
-    ) -> None:
-        self._venue = venue
-        self._bridge = bridge
-        self._record = record
-        self._waiting: list[Receipt] = []
-        self._came = trio.Event()
-        self._log = log
-
-    def add(self, receipt: Receipt) -> None:
-        """Never waits; past the bound a receipt is given up, in the log."""
-        if len(self._waiting) >= MOST_RECEIPTS:
-            self._lost(receipt[0], f"{MOST_RECEIPTS} wait for L1 already")
-            return
-        self._waiting.append(receipt)
-        self._came.set()
-
-    async def run(self) -> None:
-        """For ever."""
-        while True:
-            await self._came.wait()
-            self._came = trio.Event()
-            waiting, self._waiting = self._waiting, []
-            try:
-                words = await self._bridge.words_on(self._venue, waiting, wall_clock_ms())
-                kept = [word for word in words if isinstance(word, KeptReceipt)]
-                await trio.to_thread.run_sync(self._record.append, kept)
-            except ClientError as error:
-                words = [BrokenReceipt(str(error))] * len(waiting)
-            for (message, _), word in zip(waiting, words, strict=True):
-                if isinstance(word, BrokenReceipt):
-                    self._lost(message, str(word))
-
-    def _lost(self, message: containers.Request, why: str) -> None:
-        self._log.error("gateway.no_receipt", account=message.account, slot=message.slot, why=why)
+    return port, partial(streams.run, options.node_url, named, info, most)

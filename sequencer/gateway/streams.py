@@ -11,24 +11,32 @@ import trio
 from sequencer.api.rpc.jsonrpc import JSON, Push, Session
 from sequencer.api.rpc.limits import Limits
 from sequencer.api.rpc.subscriptions import Subscription
-from sequencer.client.errors import ClientError
-from sequencer.client.feeds import Away, Feeds, Frame, Gap, Opened
+from sequencer.client.errors import ClientError, Rejected
+from sequencer.client.feeds import Away, Gap, Opened, Told
+from sequencer.client.wide import wide_feeds
 from sequencer.gateway import shapes
 from sequencer.gateway.exact import oid_of
 from sequencer.gateway.info import Info
+from sequencer.gateway.past import candle_told, interval_of
 from sequencer.gateway.refusals import Refused
 from sequencer.gateway.trader import Trader
 from sequencer.schema.accounts import AccountView
 from sequencer.schema.answers import Book, FillView, MarketView, OrderEvent
+from sequencer.schema.history import CandleView
 from sequencer.schema.writing import to_json
 
 # Fills of a market that are remembered.
 _RECENT: Final = 200
-_OF_COIN: Final = frozenset(("l2Book", "bbo", "trades", "activeAssetCtx", "activeAssetData"))
+# So many candles at the end of a series change.
+_CANDLES: Final = 2
+# Where the node cannot go on behind what it told: some rows are not told at all.
+_CURSOR_ENDED: Final = frozenset(("CURSOR_GONE", "CURSOR_UNKNOWN"))
+_OF_COIN: Final = frozenset(("l2Book", "bbo", "trades", "candle", "activeAssetCtx", "activeAssetData"))
 _OF_USER: Final = frozenset(
     (
         "userEvents",
         "userFills",
+        "userFundings",
         "orderUpdates",
         "clearinghouseState",
         "openOrders",
@@ -40,15 +48,16 @@ KINDS: Final = frozenset(("allMids",)) | _OF_COIN | _OF_USER
 
 
 class _Key(msgspec.Struct, frozen=True):
-    """What is listened to; coin and user are empty where a kind has none."""
+    """What is listened to; coin, user and interval are empty where a kind has none."""
 
     kind: str
     coin: str
     user: str
+    interval: str = ""
 
     @property
     def name(self) -> str:
-        return f"{self.kind}:{self.coin}:{self.user}"
+        return ":".join((self.kind, self.coin, self.user, *([self.interval] if self.interval else [])))
 
 
 class Streams:
@@ -62,7 +71,12 @@ class Streams:
         self._books: dict[str, Book] = {}
         self._best: dict[str, tuple[Any, Any]] = {}
         self._fills: dict[str, deque[FillView]] = {}
+        # By market and length: the two newest candles as they were told.
+        self._candles: dict[str, list[CandleView]] = {}
+        # By user: up to where funding was told.
+        self._paid: dict[str, str] = {}
         self._listeners: dict[_Key, dict[Session, Subscription]] = {}
+        self._follow: Callable[[str], Awaitable[None]] | None = None
 
     # Listening.
 
@@ -77,7 +91,8 @@ class Streams:
             raise Refused(f"Invalid subscription: there is no coin {coin[:64]!r} here")
         if kind in _OF_USER:
             info.trader(asked)
-        return _Key(kind, coin, str(asked["user"]).lower() if kind in _OF_USER else "")
+        user = str(asked["user"]).lower() if kind in _OF_USER else ""
+        return _Key(kind, coin, user, interval_of(asked) if kind == "candle" else "")
 
     def listen(self, key: _Key, session: Session) -> Subscription:
         """From here on a connection is told, once what it gives is released; Refused where it listens already."""
@@ -98,6 +113,8 @@ class Streams:
         del self._listeners[key][session]
         if not self._listeners[key]:
             del self._listeners[key]
+            if key.kind == "userFundings":
+                self._paid.pop(key.user, None)
 
     async def snapshot(self, key: _Key, info: Info) -> tuple[str, Any] | None:
         """What is told at once: the channel and its data; None of one that tells only what happens."""
@@ -109,6 +126,12 @@ class Streams:
             return None
         if key.kind == "userFills":
             return "userFills", {"isSnapshot": True, "user": key.user, "fills": await info.fills(question)}
+        if key.kind == "userFundings":
+            told, newest = await info.past.paid(info.trader(question).account, "")
+            self._paid.setdefault(key.user, newest)
+            return "userFundings", {"isSnapshot": True, "user": key.user, "fundings": told}
+        if key.kind == "candle":
+            return await self._newest_candle(key, info)
         if key.kind == "activeAssetData":
             return "activeAssetData", await info.asset_data(question)
         if key.kind in ("clearinghouseState", "openOrders", "webData2"):
@@ -121,6 +144,14 @@ class Streams:
         if key.kind == "trades":
             return key.kind, [shapes.trade(fill, market) for fill in self._fills.get(key.coin, ())]
         return key.kind, {"coin": key.coin, "ctx": shapes.context(market, book, (await info.days()).get(key.coin))}
+
+    async def _newest_candle(self, key: _Key, info: Info) -> tuple[str, Any] | None:
+        """None where nothing was traded yet. From the first listener on a market's candles are followed."""
+        if self._follow is not None:
+            await self._follow(f"candles:{key.coin}:{key.interval}")
+        asked = {"coin": key.coin, "interval": key.interval}
+        found = await info.past.newest_candle(asked)
+        return None if found is None else ("candle", found)
 
     async def _of_account(self, key: _Key, info: Info) -> dict[str, Any]:
         told: dict[str, Any] = {"user": key.user, "dex": ""}
@@ -139,18 +170,28 @@ class Streams:
         url: str,
         traders: Mapping[str, Trader],
         info: Info,
+        most: int,
         *,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """For ever; started once all channels are open. traders: by the address that asks, in small letters."""
+        """For ever; started once all channels are open. traders: by the address that asks, in small letters.
+
+        most: channels of one connection to the node; where there are more there are more connections.
+        """
         accounts = {trader.account for trader in traders.values()}
         markets = await info.markets()
-        channels = [f"{family}:{market.name}" for market in markets for family in ("book", "trades")]
+        channels = ["prices"]
+        channels += [f"{family}:{market.name}" for market in markets for family in ("book", "trades")]
         channels += [f"{family}:{account}" for account in sorted(accounts) for family in ("account", "orders")]
-        waiting = {"prices", *channels}
-        async with Feeds(url, ["prices", *channels]) as feeds:
+        waiting = set(channels)
+        async with wide_feeds(url, channels, most) as feeds:
+            self._follow = feeds.follow
             async for frame in feeds:
-                if isinstance(frame, Opened) and frame.channel in waiting:
+                if isinstance(frame, Away):
+                    why, pause = frame.why, frame.pause_seconds
+                    self._log.warning("gateway.away", why=why, pause_seconds=pause, channels_missing=len(waiting))
+                    continue
+                if frame.channel in waiting and isinstance(frame, Opened):
                     waiting.remove(frame.channel)
                     if not waiting:
                         task_status.started()
@@ -158,18 +199,15 @@ class Streams:
                     await self._heard(frame, traders, info, feeds.follow)
                 except (Refused, ClientError) as error:
                     # The node was asked beside its stream and gave no answer: the next frame is told.
-                    self._log.warning("gateway.untold", channel=getattr(frame, "channel", ""), why=str(error))
+                    self._log.warning("gateway.untold", channel=frame.channel, why=str(error))
 
     async def _heard(
         self,
-        frame: Frame,
+        frame: Opened | Told | Gap,
         traders: Mapping[str, Trader],
         info: Info,
         follow: Callable[[str], Awaitable[None]],
     ) -> None:
-        if isinstance(frame, Away):
-            self._log.warning("gateway.away", why=frame.why, pause_seconds=frame.pause_seconds)
-            return
         if isinstance(frame, Gap):
             # What is missed of states comes with the next one; of fills with the snapshot that follows a gap.
             return
@@ -180,6 +218,8 @@ class Streams:
             self._told_book(name, frame.data)
         elif family == "trades":
             self._told_fills(name, frame.data if isinstance(frame, Opened) else [frame.data], traders, frame)
+        elif family == "candles":
+            self._told_candles(name, frame.data[-_CANDLES:])
         elif family == "account":
             await self._told_account(frame.data, traders, info)
         elif not isinstance(frame, Opened):
@@ -222,7 +262,37 @@ class Streams:
             for name, market in self._markets.items()
         }
 
-    def _told_fills(self, name: str, fills: list[FillView], traders: Mapping[str, Trader], frame: Frame) -> None:
+    def _told_candles(self, name: str, candles: list[CandleView]) -> None:
+        """Those that are not as they were told."""
+        coin, _, interval = name.partition(":")
+        known, self._candles[name] = self._candles.get(name), candles
+        market = self._markets.get(coin)
+        if market is None or known is None:
+            # What was before the first listener came stands in his first answer.
+            return
+        for candle in candles:
+            if candle not in known:
+                self._tell(_Key("candle", coin, "", interval), "candle", candle_told(candle, market, interval))
+
+    async def _told_paid(self, user: str, trader: Trader, info: Info) -> None:
+        """Funding that was booked since the last time."""
+        key = _Key("userFundings", "", user)
+        if key not in self._listeners or user not in self._paid:
+            return
+        try:
+            told, self._paid[user] = await info.past.paid(trader.account, self._paid[user])
+        except Rejected as refusal:
+            if refusal.rejection not in _CURSOR_ENDED:
+                raise
+            self._log.warning("gateway.gap", channel=key.name, why=str(refusal))
+            _, self._paid[user] = await info.past.paid(trader.account, "")
+            return
+        if told:
+            self._tell(key, "userFundings", {"user": user, "fundings": told})
+
+    def _told_fills(
+        self, name: str, fills: list[FillView], traders: Mapping[str, Trader], frame: Opened | Told
+    ) -> None:
         known = self._fills.setdefault(name, deque(maxlen=_RECENT))
         market = self._markets.get(name)
         before = {(fill.chunk, fill.operation_index) for fill in known}
@@ -272,6 +342,7 @@ class Streams:
                     if kind != "clearinghouseState":
                         told["orders" if kind == "openOrders" else "openOrders"] = orders
                     self._tell(key, kind, told)
+            await self._told_paid(user, trader, info)
             for name in self._markets:
                 if (key := _Key("activeAssetData", name, user)) in self._listeners:
                     question = {"user": user, "coin": name}

@@ -14,7 +14,7 @@ from sequencer.client.delivery import Placing, delivered
 from sequencer.client.errors import ClientError, NodeUnreachable, Rejected
 from sequencer.gateway.exact import oid, oid_of, order_name
 from sequencer.schema.accounts import OpenOrder
-from sequencer.schema.answers import OrderResult, ReceiptView
+from sequencer.schema.answers import OrderResult
 from sequencer.schema.writing import to_wire
 from sequencer.wallet.drafts import (
     OrderTerms,
@@ -29,6 +29,7 @@ from sequencer.wallet.errors import BadInput
 from sequencer.wallet.keys import SigningKey
 from sequencer.wallet.record import CANCEL_ALL_SLOT
 from sequencer.wallet.trust import Venue
+from sequencer.wallet.word.keeping import Keeping
 
 # Orders whose terms are remembered after they left.
 _REMEMBERED: Final = 10_000
@@ -36,7 +37,6 @@ _CANCEL_ATTEMPTS: Final = 4
 _RETRY_SECONDS: Final = 0.2
 
 Outcome: TypeAlias = OrderResult | ClientError
-Receipt: TypeAlias = tuple[containers.Request, ReceiptView | None]
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -70,7 +70,8 @@ class Trader:
         self.venue = venue
         # An order's terms by its number, for as long as they are remembered.
         self.placed: OrderedDict[int, Wanted] = OrderedDict()
-        self.receipts: Callable[[Receipt], None] = lambda receipt: None
+        # What the sequencer signs is kept there, in a process that keeps it.
+        self.keeping: Keeping | None = None
         self._key = key
         self._clock_ms = clock_ms
         self._signed_at = 0
@@ -114,8 +115,13 @@ class Trader:
                 continue
             placings.append(placing)
             found.append(number)
+        block = 0 if self.keeping is None else self.keeping.block
         outcomes = iter(await self._delivered(placings) if placings else [])
-        return [one if isinstance(one, Placed) else Placed(one, next(outcomes)) for one in found]
+        told = [each if isinstance(each, Placed) else Placed(each, next(outcomes)) for each in found]
+        for one in told:
+            if self.keeping is not None and isinstance(one.outcome, OrderResult):
+                self.keeping.ordered(self.account, one.number & 0xFF, one.number >> 8, one.outcome, block)
+        return told
 
     async def _delivered(self, placings: list[Placing]) -> list[Outcome]:
         try:
@@ -166,7 +172,8 @@ class Trader:
                 await trio.sleep(_RETRY_SECONDS * 2**attempt)
                 continue
             assert isinstance(draft.message, containers.Request)
-            self.receipts((draft.message, result.receipt))
+            if self.keeping is not None:
+                self.keeping.cancelled(draft.message, result.receipt)
             return
 
     async def schedule_cancel(self, at_ms: int) -> None:

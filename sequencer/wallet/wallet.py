@@ -42,7 +42,7 @@ from sequencer.wallet.record import (
 )
 from sequencer.wallet.trust import Venue
 from sequencer.wallet.verified import MAX_CLOCK_SKEW_MS, Verified, WalletOptions
-from sequencer.wallet.word.promises import BrokenPromise, Promises
+from sequencer.wallet.word.promises import BrokenPromise, Promises, taken_lots
 
 if TYPE_CHECKING:
     from sequencer.wallet.bridge import Bridge, Broken
@@ -178,7 +178,7 @@ class Wallet:
             self._note(drafted, "refused")
             raise
         self._note(drafted, result.status)
-        await self._keep_promise(venue, drafted, result.acknowledgement, result.filled_lots, block)
+        await self._keep_promise(venue, drafted, result.acknowledgement, taken_lots(result), block)
         return drafted, result
 
     async def bracket(
@@ -204,7 +204,7 @@ class Wallet:
         for drafted, result in zip(drafts, results, strict=True):
             self._note(drafted, "refused" if isinstance(result, Rejected) else result.status)
             if not isinstance(result, Rejected):
-                await self._keep_promise(venue, drafted, result.acknowledgement, result.filled_lots, block)
+                await self._keep_promise(venue, drafted, result.acknowledgement, taken_lots(result), block)
         return [*zip(drafts, results, strict=True)]
 
     async def request(self, terms: RequestTerms, account: int) -> tuple[Draft, RequestResult]:

@@ -11,7 +11,7 @@ from l1_bridge.codec import calls, events
 from prover.signing.receipts import MOST_STEPS, Acknowledgement, Found, acknowledged_digest, began_ms, root_of
 from prover.signing.signed import signer_of
 from prover.stf import constants, containers
-from sequencer.schema.answers import AcknowledgementView
+from sequencer.schema.answers import AcknowledgementView, OrderResult
 from sequencer.wallet.entries import guarded, logged
 from sequencer.wallet.errors import BrokenReceipt, L1Unreachable
 from sequencer.wallet.record import AcknowledgementRecord, KeptAcknowledgement
@@ -48,6 +48,17 @@ class BrokenPromise(msgspec.Struct, frozen=True):
         )
 
 
+class Given(msgspec.Struct, frozen=True):
+    """What a node gave for what was sent. block: of L1, from which on it can have been posted.
+
+    expected: what was sent, with what the node says that came of it, and the time by this clock.
+    """
+
+    expected: Acknowledgement
+    given: AcknowledgementView | None
+    block: int
+
+
 class _Posted(msgspec.Struct, frozen=True):
     """A chunk of a batch that stands."""
 
@@ -78,24 +89,27 @@ class Promises:
 
         expected: what was sent, with what the node says that came of it, and this clock's time.
         """
-        if given is None:
-            raise BrokenReceipt("the node gave no acknowledgement")
-        said = (given.tag, given.account, given.slot, given.sequence)
-        if said != (expected.tag, expected.account, expected.slot, expected.sequence):
-            raise BrokenReceipt("the node's acknowledgement is of something else")
-        if given.filled_lots < expected.filled_lots:
-            raise BrokenReceipt("the node acknowledges fewer lots than it says are filled")
-        # Later than now it would be no evidence until then.
-        if given.time_ms > expected.time_ms + constants.CLOCK_TOLERANCE:
-            raise BrokenReceipt("the node's acknowledgement is of a time that has not come")
+        (word,) = await self.words_on(venue, [Given(expected, given, block)])
+        if isinstance(word, BrokenReceipt):
+            raise word
+        self.record.append([word])
+
+    async def words_on(self, venue: Venue, all_given: Sequence[Given]) -> list[KeptAcknowledgement | BrokenReceipt]:
+        """What may be kept of many, for one look at the seat; where it is none BrokenReceipt stands in its place."""
         answer = await guarded(self._l1.eth_call(venue.rollup, calls.encode_call("seat")))
         holder = calls.decode_record(calls.Seat, answer).holder
-        if holder == containers.NOBODY or signer_of_promise(venue.domain, given) != holder:
-            raise BrokenReceipt(f"the node's acknowledgement is not signed by the seat, {checksum_address(holder)}")
-        kept = KeptAcknowledgement(
-            venue.chain_id, checksum_address(venue.rollup), checksum_address(holder), block, given
-        )
-        self.record.append([kept])
+        found: list[KeptAcknowledgement | BrokenReceipt] = []
+        for each in all_given:
+            try:
+                given = _fitting(each)
+                if holder == containers.NOBODY or signer_of_promise(venue.domain, given) != holder:
+                    seat = checksum_address(holder)
+                    raise BrokenReceipt(f"the node's acknowledgement is not signed by the seat, {seat}")
+                rollup = checksum_address(venue.rollup)
+                found.append(KeptAcknowledgement(venue.chain_id, rollup, checksum_address(holder), each.block, given))
+            except BrokenReceipt as broken:
+                found.append(broken)
+        return found
 
     async def broken(self, venue: Venue, kept: Sequence[KeptAcknowledgement]) -> list[BrokenPromise]:
         """Promises beside which something later is posted, and they are not."""
@@ -159,6 +173,30 @@ class Promises:
         """What the bridge keeps of a batch so many numbers away."""
         data = calls.encode_call("record", event.batch.header.number + away)
         return calls.decode_record(calls.BatchRecord, await guarded(self._l1.eth_call(venue.rollup, data)))
+
+
+def taken_lots(result: OrderResult) -> int:
+    """Lots that an order took at its arrival, by an answer that may come long after: those are what is promised."""
+    given = result.acknowledgement
+    if given is None or not result.fills:
+        return result.filled_lots
+    own = [fill for fill in result.fills if fill.taker_order_id == result.order_id and fill.time_ms <= given.time_ms]
+    return sum(fill.size_lots for fill in own)
+
+
+def _fitting(each: Given) -> AcknowledgementView:
+    expected, given = each.expected, each.given
+    if given is None:
+        raise BrokenReceipt("the node gave no acknowledgement")
+    said = (given.tag, given.account, given.slot, given.sequence)
+    if said != (expected.tag, expected.account, expected.slot, expected.sequence):
+        raise BrokenReceipt("the node's acknowledgement is of something else")
+    if given.filled_lots < expected.filled_lots:
+        raise BrokenReceipt("the node acknowledges fewer lots than it says are filled")
+    # Later than now it would be no evidence until then.
+    if given.time_ms > expected.time_ms + constants.CLOCK_TOLERANCE:
+        raise BrokenReceipt("the node's acknowledgement is of a time that has not come")
+    return given
 
 
 def signer_of_promise(domain: bytes, given: AcknowledgementView) -> bytes:

@@ -21,9 +21,11 @@ from sequencer.client.client import NodeClient
 from sequencer.client.clock import wall_clock_ms
 from sequencer.client.errors import NodeUnreachable
 from sequencer.schema.accounts import AccountView
+from sequencer.wallet.bridge import Bridge
 from sequencer.wallet.errors import BadInput
 from sequencer.wallet.keys import Key, keystore_path, open_keystore
 from sequencer.wallet.verified import Verified, WalletOptions
+from sequencer.wallet.word.keeping import keeping_of
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.node_process import Node
 from tests.sequencer.wallet_node import Shell, still_node, trader_of
@@ -80,14 +82,14 @@ class Failing(Hand):
 
     dies = ""
 
-    async def send(self, signed: Signed) -> None:
+    async def _send(self, signed: Signed, block: int) -> None:
         if self.dies == "before":
             raise NodeUnreachable("killed")
         if self.dies == "behind":
             fields, signature = signed.fields, bytes.fromhex(signed.signature[2:])
             await self.node.order(fields, signature, **signed.beside)
             raise NodeUnreachable("killed")
-        await super().send(signed)
+        await super()._send(signed, block)
 
 
 class Played(msgspec.Struct):
@@ -122,15 +124,22 @@ def play(world: World, journal: Path, body: Any, **tasks: Any) -> None:
 
     async def main() -> None:
         async with NodeClient(world.node.url) as node, L1Client(world.node.l1_url) as l1:
-            venue = await Verified(node, l1, world.owner.directory, WalletOptions()).venue()
+            directory, options = world.owner.directory, WalletOptions()
+            verified = Verified(node, l1, directory, options)
+            venue = await verified.venue()
+            bridge = Bridge(node, l1, verified, agent.address, None, options, directory)
+            keeping = keeping_of(venue, bridge, l1, directory, agent.address)
             with Journal(journal) as kept:
-                hand, alerts = Failing(node, venue, world.account, agent, kept, wall_clock_ms), Heard()
+                hand, alerts = Failing(node, venue, world.account, agent, kept, wall_clock_ms, keeping), Heard()
                 told: list[tuple[str, str]] = []
                 key = owner if config.top_up is not None else None
                 rounds = Round(config, kept, hand, alerts, key, lambda name, line: told.append((name, line)))
                 await rounds.check(agent.address)
-                with trio.fail_after(PATIENCE_SECONDS):
-                    await body(Played(rounds, hand, kept, told, alerts.heard))
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(keeping.run)
+                    with trio.fail_after(PATIENCE_SECONDS):
+                        await body(Played(rounds, hand, kept, told, alerts.heard))
+                    nursery.cancel_scope.cancel()
 
     trio.run(main)
 
@@ -361,3 +370,19 @@ def test_what_could_never_be_done_is_said_at_the_start(
 
     with pytest.raises(BadInput, match=sentence):
         play(world, tmp_path / "j", never, **changes)
+
+
+def test_what_the_sequencer_signed_is_kept_for_the_agents_wallet(world: World, tmp_path: Path) -> None:
+    def held() -> tuple[int, int]:
+        told = world.owner.json("receipts", keystore="agent")
+        return len(told["receipts"]), told["acknowledgements"]
+
+    async def body(played: Played) -> None:
+        receipts, promises = await trio.to_thread.run_sync(held)
+        await played.rounds.go()
+        await played.hand.cancel(28)
+        while await trio.to_thread.run_sync(held) != (receipts + 1, promises + 1):
+            await trio.sleep(0.1)
+
+    kept = Keep(name="bid", market="BTC", slot=28, side="buy", size="0.01", price="50000")
+    play(world, tmp_path / "j", body, keep=[kept])

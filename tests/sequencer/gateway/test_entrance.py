@@ -253,7 +253,7 @@ def test_the_websocket_answers_whatever_is_said(speak: Any) -> None:
         {"method": "subscribe", "subscription": book},
         {"method": "unsubscribe", "subscription": book},
         {"method": "unsubscribe", "subscription": book},
-        {"method": "subscribe", "subscription": {"type": "candle", "coin": "BTC", "interval": "1m"}},
+        {"method": "subscribe", "subscription": {"type": "candle", "coin": "BTC", "interval": "2m"}},
         {"method": "subscribe", "subscription": {"type": "userFills", "user": "0x" + "12" * 20}},
         {"method": "subscribe"},
         {"method": "subscribe", "subscription": {"type": ["l2Book"]}},

@@ -1,5 +1,6 @@
 """hyperliquid-python-sdk as it comes from PyPI, told nothing but another base_url."""
 
+import json
 import time
 from typing import Any
 
@@ -251,16 +252,22 @@ def test_its_websocket_hears_books_trades_orders_and_fills(programs: Programs) -
         {"type": "userEvents", "user": SIGNER},
         {"type": "orderUpdates", "user": SIGNER},
         {"type": "webData2", "user": SIGNER},
+        {"type": "candle", "coin": "ETH", "interval": "1m"},
+        {"type": "userFundings", "user": SIGNER},
     ]
     for kind in kinds:
         programs.call("heard", "subscribe", kind)
-    awaited(programs, lambda told: {"l2Book", "bbo", "allMids", "activeAssetCtx", "userFills"} <= set(told))
+    first = {"l2Book", "bbo", "allMids", "activeAssetCtx", "userFills", "userFundings"}
+    told = awaited(programs, lambda told: first <= set(told))
+    assert told["userFundings"][0]["isSnapshot"] is True
 
     filled = status_of(programs.call("exchange", "market_open", "ETH", True, 0.01))["filled"]
 
     told = awaited(
-        programs, lambda told: {"trades", "user", "orderUpdates"} <= set(told) and len(told["userFills"]) > 1
+        programs, lambda told: {"trades", "user", "orderUpdates", "candle"} <= set(told) and len(told["userFills"]) > 1
     )
+    candle = told["candle"][-1]
+    assert (candle["s"], candle["i"], candle["T"] - candle["t"], candle["n"] > 0) == ("ETH", "1m", 59_999, True)
     fill = told["userFills"][-1]["fills"][-1]
     assert (fill["oid"], fill["coin"], fill["side"]) == (filled["oid"], "ETH", "B")
     assert told["user"][-1]["fills"][-1] == fill
@@ -284,6 +291,20 @@ def awaited(programs: Programs, is_there: Any) -> dict[str, list[Any]]:
             return told
         assert time.monotonic() < deadline, sorted(told)
         time.sleep(0.1)
+
+
+def test_what_the_sequencer_promised_is_kept_for_the_agents_wallet(programs: Programs, world: World) -> None:
+    path = world.owner.directory / f"{world.owner.json('address', keystore='agent')['address']}.acknowledged.jsonl"
+    before = len(path.read_text().splitlines()) if path.exists() else 0
+    number = status_of(programs.call("exchange", "order", "BTC", True, 0.002, 50_000, GTC))["resting"]["oid"]
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not path.exists() or len(path.read_text().splitlines()) <= before:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert json.loads(path.read_text().splitlines()[-1])["given"]["sequence"] == number >> 8
+    assert status_of(programs.call("exchange", "cancel", "BTC", number)) == "success"
+    kept = world.owner.json("receipts", keystore="agent")
+    assert kept["acknowledgements"] > before
 
 
 def test_reads_what_was(programs: Programs, world: World) -> None:

@@ -21,7 +21,9 @@ from sequencer.gateway.exchange import Exchange
 from sequencer.gateway.info import Info
 from sequencer.gateway.streams import Streams
 from sequencer.gateway.trader import Trader
+from sequencer.schema.accounts import AccountView
 from sequencer.schema.answers import Book, MarketView, OrderEvent
+from sequencer.schema.history import CandlesPage, CandleView, FundingLeg, FundingPaymentsPage, FundingPaymentView
 from tests.sequencer.answers import answer
 from tests.sequencer.gateway.test_entrance import order, signed
 
@@ -148,3 +150,79 @@ async def test_a_signature_of_nobody_is_owed_by_the_address() -> None:
     refused = await world.say(signed(order()), EXCHANGE)
     assert refused["response"].startswith("User or API Wallet")
     assert world.gateway.pause_seconds(ADDRESS) > 0
+
+
+def candle(start: int, close: int) -> CandleView:
+    """One of a minute."""
+    return answer(CandleView, start_ms=start, close_ticks=close)
+
+
+async def test_candles_are_told_as_they_change_and_followed_from_the_first_listener_on() -> None:
+    def respond(request: httpx.Request) -> httpx.Response:
+        asked = msgspec.json.decode(request.content)
+        result: Any = [BTC] if asked["method"] == "catenary_markets" else answer(CandlesPage, candles=[candle(60, 10)])
+        return httpx.Response(
+            200, content=JSON.encode({"jsonrpc": "2.0", "id": asked["id"], "result": msgspec.to_builtins(result)})
+        )
+
+    world, followed = World(respond), list[str]()
+
+    async def follow(channel: str) -> None:
+        followed.append(channel)
+
+    await world.hear("prices", [BTC], Opened)
+    world.streams._follow = follow
+    refused = await world.say(subscription("candle", coin="BTC", interval="2m"))
+    assert "none of 1m" in refused["data"]
+    await world.say(subscription("candle", coin="BTC", interval="1m"))
+    assert followed == ["candles:BTC:1m"]
+    await world.hear("candles:BTC:1m", [candle(0, 5), candle(60, 10)], Opened)
+    await world.hear("candles:BTC:1m", [candle(0, 5), candle(60, 11)])
+    await world.hear("candles:BTC:1m", [candle(60, 12), candle(120, 13)])
+    told = [message["data"] for message in world.recorder.told if message["channel"] == "candle"]
+    assert [(each["t"], each["c"]) for each in told] == [(60, "1"), (60, "1.1"), (60, "1.2"), (120, "1.3")]
+
+
+async def test_funding_is_told_once_as_it_is_booked() -> None:
+    legs = [answer(FundingLeg, market="BTC", size_lots=-100, owed_nanos=-5 * 10**14)]
+    pages = {
+        "": answer(FundingPaymentsPage, newer="1"),
+        "1": answer(FundingPaymentsPage, newer="2", payments=[answer(FundingPaymentView, time_ms=9, positions=legs)]),
+        "2": answer(FundingPaymentsPage, newer="2"),
+    }
+    gone: list[str] = []
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        asked = msgspec.json.decode(request.content)
+        told = {"jsonrpc": "2.0", "id": asked["id"]}
+        after = asked["params"].get("after", "")
+        if after in gone:
+            error = {"code": -32024, "message": "gone", "data": {"name": "CURSOR_GONE"}}
+            return httpx.Response(200, content=JSON.encode({**told, "error": error}))
+        result: Any = [BTC] if asked["method"] == "catenary_markets" else pages[after]
+        return httpx.Response(200, content=JSON.encode({**told, "result": msgspec.to_builtins(result)}))
+
+    world = World(respond)
+    await world.hear("prices", [BTC], Opened)
+    view = answer(AccountView, account=17)
+    # Before anybody listens nothing is asked.
+    await world.hear("account:17", view)
+    await world.say(subscription("userFundings", user=USER))
+    for _ in range(3):
+        await world.hear("account:17", view)
+    told = [message["data"] for message in world.recorder.told if message["channel"] == "userFundings"]
+    assert told == [
+        {"isSnapshot": True, "user": USER, "fundings": []},
+        {
+            "user": USER,
+            "fundings": [
+                {"time": 9, "coin": "BTC", "usdc": "0.5", "szi": "-0.001", "fundingRate": None, "nSamples": None}
+            ],
+        },
+    ]
+    # Where the node lost the place it is found again, and what lies between is not told as new.
+    gone.append("2")
+    await world.hear("account:17", view)
+    assert world.streams._paid == {USER: "1"}
+    await world.say({"method": "unsubscribe", "subscription": {"type": "userFundings", "user": USER}})
+    assert world.streams._paid == {}

@@ -1,0 +1,169 @@
+"""What a sequencer signed for a process that trades all the time: kept off the orders' way, or said to be lost."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import msgspec
+import pytest
+import trio
+import trio.testing
+
+from prover.stf import constants, containers
+from sequencer.schema.answers import AcknowledgementView, FillView, OrderResult, ReceiptView
+from sequencer.wallet.errors import BrokenReceipt, L1Unreachable
+from sequencer.wallet.record import AcknowledgementRecord, KeptAcknowledgement, KeptReceipt, ReceiptRecord
+from sequencer.wallet.word import keeping
+from sequencer.wallet.word.keeping import Keeping
+from sequencer.wallet.word.promises import Given, taken_lots
+from tests.patience import PATIENCE_SECONDS
+from tests.sequencer.answers import answer
+from tests.sequencer.wallet.word.test_promises import given as promise
+
+RECEIPT = answer(ReceiptView)
+PROMISE = promise()
+
+
+class Seat:
+    """The bridge as both are held to it; L1 answers once a test lets it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.asked: list[int] = []
+        self.given: list[Given] = []
+        self.answers = trio.Event()
+        self.is_away = False
+        self.record = AcknowledgementRecord(directory / "acknowledged")
+        self.head = 76
+
+    async def _look(self, count: int) -> None:
+        self.asked.append(count)
+        await self.answers.wait()
+        if self.is_away:
+            raise L1Unreachable("away")
+
+    async def words_on(self, venue: Any, cancels: Any, now_ms: int) -> list[KeptReceipt | BrokenReceipt]:
+        await self._look(len(cancels))
+        return [
+            answer(KeptReceipt, slot=message.slot) if given else BrokenReceipt("none") for message, given in cancels
+        ]
+
+    async def first_block(self, venue: Any) -> int:
+        return self.head
+
+
+class Promised:
+    """The same seat, as acknowledgements are held to it."""
+
+    def __init__(self, seat: Seat) -> None:
+        self._seat = seat
+        self.record = seat.record
+        self.first_block = seat.first_block
+
+    async def words_on(self, venue: Any, all_given: list[Given]) -> list[KeptAcknowledgement | BrokenReceipt]:
+        await self._seat._look(len(all_given))
+        return [
+            BrokenReceipt("none")
+            if each.given is None
+            else KeptAcknowledgement(
+                1, "", "", each.block, msgspec.structs.replace(each.given, slot=each.expected.slot)
+            )
+            for each in all_given
+        ]
+
+
+class Scene:
+    """A process that keeps, a seat, and what the log says was lost."""
+
+    def __init__(self, directory: Path) -> None:
+        self.seat = Seat(directory)
+        self.receipts = ReceiptRecord(directory / "receipts")
+        self.lost: list[str] = []
+        log = SimpleNamespace(error=lambda event, *, why, **named: self.lost.append(why))
+        venue = SimpleNamespace(block=5)
+        promised = Promised(self.seat)
+        self.keeping = Keeping(
+            cast(Any, venue), cast(Any, self.seat), self.receipts, cast(Any, promised), cast(Any, log)
+        )
+
+    def cancel(self, slot: int, given: ReceiptView | None = RECEIPT) -> None:
+        """A receipt comes."""
+        self.keeping.cancelled(containers.Request(17, slot, 1, 1, 2), given)
+
+    def order(self, slot: int, given: AcknowledgementView | None = PROMISE) -> None:
+        """An acknowledgement comes."""
+        result = answer(OrderResult, acknowledgement=given)
+        self.keeping.ordered(17, slot, 9, result, self.keeping.block)
+
+    def play(self, come: Callable[[int], None], count: int) -> list[str]:
+        """So many come, one after the other, before L1 answers; the names of those that are kept or lost then."""
+
+        async def main() -> None:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.keeping.run)
+                for slot in range(count):
+                    come(slot)
+                    await trio.testing.wait_all_tasks_blocked()
+                self.seat.answers.set()
+                with trio.fail_after(PATIENCE_SECONDS):
+                    while len(self.receipts.read()) + len(self.seat.record.read()) + len(self.lost) < count:
+                        await trio.sleep(0.01)
+                await trio.testing.wait_all_tasks_blocked()
+                nursery.cancel_scope.cancel()
+
+        trio.run(main)
+        return self.lost
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    """One."""
+    return Scene(tmp_path)
+
+
+def test_what_comes_while_l1_is_asked_shares_the_next_look(scene: Scene) -> None:
+    assert scene.play(scene.cancel, 5) == []
+    assert (scene.seat.asked, [one.slot for one in scene.receipts.read()]) == ([1, 4], [0, 1, 2, 3, 4])
+
+
+def test_acknowledgements_are_kept_with_the_block_that_was_before_them(scene: Scene) -> None:
+    assert scene.play(scene.order, 3) == []
+    kept = scene.seat.record.read()
+    assert (scene.seat.asked, [one.given.slot for one in kept]) == ([1, 2], [0, 1, 2])
+    # L1 was asked behind them: what is sent from here on stands in no earlier block.
+    assert ({one.block for one in kept}, scene.keeping.block) == ({5}, 76)
+
+
+def test_what_is_no_word_of_the_seat_is_said_aloud(scene: Scene) -> None:
+    assert scene.play(lambda slot: scene.cancel(slot, None), 3) == ["none"] * 3
+    assert scene.play(lambda slot: scene.order(slot, None), 3) == ["none"] * 6
+
+
+def test_what_cannot_be_held_to_l1_is_said_aloud(scene: Scene) -> None:
+    scene.seat.is_away = True
+    assert scene.play(lambda slot: scene.order(slot) if slot % 2 else scene.cancel(slot), 3) == ["away"] * 3
+    assert (scene.receipts.read(), scene.seat.record.read()) == ([], [])
+
+
+def test_what_waits_for_l1_is_bounded(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "MOST_WAITING", 2)
+    assert scene.play(scene.order, 5) == ["2 wait for L1 already"] * 2
+    assert [one.given.slot for one in scene.seat.record.read()] == [0, 1, 2]
+
+
+def test_what_an_order_took_at_its_arrival_is_told_from_what_came_later() -> None:
+    given = answer(AcknowledgementView, tag=constants.ORDER, time_ms=100)
+
+    def fill(lots: int, time_ms: int, **sides: str) -> FillView:
+        return answer(FillView, size_lots=lots, time_ms=time_ms, **sides)
+
+    own = "0x" + "1" * 20
+    fills = [
+        fill(5, 90, taker_order_id=own),
+        fill(7, 100, maker_order_id=own),
+        fill(11, 101, taker_order_id=own),
+    ]
+    result = answer(OrderResult, order_id=own, filled_lots=23, fills=fills, acknowledgement=given)
+    assert taken_lots(result) == 5
+    # Fills that are not shown are believed to be of its arrival.
+    assert taken_lots(msgspec.structs.replace(result, fills=[])) == 23
