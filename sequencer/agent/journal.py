@@ -1,16 +1,26 @@
-"""What an agent has signed and what came of it: a file of lines, each on the disk before anything is sent."""
+"""What an agent has signed and what came of it: a file of lines, each on the disk before anything is sent.
+
+Once it has grown it is written anew, as what its lines come to, beside the old one and in its place at once: whatever
+ends the process meanwhile, one of both is there, and both say the same.
+"""
 
 import fcntl
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, BinaryIO, Final, Self
 
 import msgspec
 
+from l1_bridge.files import replace_file
 from sequencer.wallet.errors import BadInput, WalletError
 
 _MOST_BYTES: Final = 64 << 20
+# Where it is longer, and twice as long as it was when it was written anew, it is written anew.
+COMPACT_BYTES: Final = 1 << 20
+# What was paid is asked of today alone; a clock may be set back.
+_PAID_DAYS: Final = 7
 
 
 class Began(msgspec.Struct, frozen=True, tag="began"):
@@ -70,7 +80,26 @@ class Paid(msgspec.Struct, frozen=True, tag="paid"):
     micros: int
 
 
-Record = Began | Signed | Ended | Stopped | Paid
+class Stands(msgspec.Struct, frozen=True, tag="stands"):
+    """How far a task had come when the journal was written anew."""
+
+    task: str
+    began: Began | None
+    stopped: str
+    filled: int
+    part: int
+    orders: int
+    open: Signed | None
+    last: Ended | None
+
+
+class Slots(msgspec.Struct, frozen=True, tag="slots"):
+    """The highest sequence that was signed for each slot until then."""
+
+    last_sequence: dict[int, int]
+
+
+Record = Began | Signed | Ended | Stopped | Paid | Stands | Slots
 
 
 class Progress:
@@ -104,7 +133,26 @@ class Story:
         """One more line."""
         if isinstance(record, Paid):
             self.paid[record.day] = self.paid.get(record.day, 0) + record.micros
-            return
+        elif isinstance(record, Slots):
+            self.last_sequence |= record.last_sequence
+        elif isinstance(record, Stands):
+            progress = self.tasks[record.task] = Progress()
+            for name in record.__struct_fields__[1:]:
+                setattr(progress, name, getattr(record, name))
+        else:
+            self._take_of_task(record)
+
+    def records(self) -> list[Record]:
+        """The fewest lines that come to the same."""
+        newest = max(self.paid, default=0)
+        stands = [
+            Stands(name, one.began, one.stopped, one.filled, one.part, one.orders, one.open, one.last)
+            for name, one in self.tasks.items()
+        ]
+        paid = [Paid(day, micros) for day, micros in self.paid.items() if day > newest - _PAID_DAYS]
+        return [*stands, *paid, Slots(dict(self.last_sequence))]
+
+    def _take_of_task(self, record: Began | Signed | Ended | Stopped) -> None:
         if isinstance(record, Began):
             self.tasks[record.task] = Progress()
         progress = self.of(record.task)
@@ -125,26 +173,26 @@ class Story:
 
 
 class Journal(Story):
-    """The file, held against a second agent."""
+    """The file, held against a second agent by another one beside it, which is never replaced."""
 
     def __init__(self, path: Path) -> None:
         """BadInput where another process holds it; WalletError where it cannot be used or is damaged."""
         super().__init__()
+        self._path = path
+        with ExitStack() as stack:
+            self._open(stack)
+            # Closed again where it could not be opened.
+            self._opened = stack.pop_all()
+
+    def _open(self, stack: ExitStack) -> None:
+        path = self._path
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        except OSError as error:
-            raise _unusable(path, error) from None
-        self._file = os.fdopen(handle, "r+b")
-        try:
-            self._open(path)
-        except BaseException:
-            self._file.close()
-            raise
-
-    def _open(self, path: Path) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+            stack.callback(os.close, lock)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._file = self._appended()
+            stack.callback(lambda: self._file.close())
             content = path.read_bytes()
             whole = content[: content.rfind(b"\n") + 1]
             if len(whole) < len(content):
@@ -156,6 +204,11 @@ class Journal(Story):
             raise _unusable(path, error) from None
         for record in _records(path, whole):
             self.take(record)
+        self._size = self._written_anew = len(whole)
+
+    def _appended(self) -> BinaryIO:
+        handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        return os.fdopen(handle, "ab")
 
     def __enter__(self) -> Self:
         return self
@@ -163,7 +216,7 @@ class Journal(Story):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        self._opened.close()
 
     def add(self, record: Record) -> None:
         """Writes a line; returns once it is on the disk."""
@@ -177,6 +230,19 @@ class Journal(Story):
             # A disk that fills takes a part and says nothing; the next start cuts it off.
             raise WalletError("the agent's journal cannot be written: the disk took a part of a line")
         self.take(record)
+        self._size += len(line)
+        if self._size > max(COMPACT_BYTES, 2 * self._written_anew):
+            self._write_anew()
+
+    def _write_anew(self) -> None:
+        content = b"".join(msgspec.json.encode(record) + b"\n" for record in self.records())
+        try:
+            replace_file(self._path, content, is_synced=True, is_private=True)
+            old, self._file = self._file, self._appended()
+        except OSError as error:
+            raise WalletError(f"the agent's journal cannot be written anew: {error.strerror}") from None
+        old.close()
+        self._size = self._written_anew = len(content)
 
 
 def _unusable(path: Path, error: OSError) -> WalletError:

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from l1_bridge.files import replace_file
 from sequencer.schema.answers import AcknowledgementView
 from sequencer.wallet.errors import BadInput, WalletError
 
@@ -188,10 +189,8 @@ class SignedRecord(_Lines):
             if self._line_count() < _COMPACT_AT_LINES:
                 return
             living = [entry for entry in entries.values() if entry.expires_at_ms >= now_ms]
-            temporary = self._path.with_suffix(".tmp")
-            temporary.write_bytes(b"".join(msgspec.json.encode(entry) + b"\n" for entry in living))
-            temporary.chmod(0o600)
-            temporary.replace(self._path)
+            content = b"".join(msgspec.json.encode(entry) + b"\n" for entry in living)
+            replace_file(self._path, content, is_synced=True, is_private=True)
 
     def _load(self) -> dict[str, Signed]:
         return {entry.digest: entry for entry in self._read(Signed)}
