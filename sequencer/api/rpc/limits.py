@@ -17,6 +17,8 @@ class Limits(msgspec.Struct, frozen=True):
     A call costs one token, and each whole `token_bytes` of a message one more, before any of it is read; a call that
     weighs more, as orders do by their number, costs the rest before it is done. A new connection has `start_tokens`,
     or what is left of those of its address, which pays for them and for what its connections have cost in vain.
+    Of what was told, for whoever comes again, a channel's ring holds `ring_messages` and `ring_bytes` at most, and all
+    rings together hold `rings_bytes`: beyond that those that have been silent for longest are emptied.
     Of calls that cost at most `small_call_tokens` together `small_tokens` run at a time, of others `large_tokens`; who
     is `ahead_tokens` ahead of all others, and what would wait behind `waiting_bytes`, is refused.
     """
@@ -45,6 +47,7 @@ class Limits(msgspec.Struct, frozen=True):
     node_channels: int = 4_096
     ring_messages: int = 1_024
     ring_bytes: int = 1_000_000
+    rings_bytes: int = 64_000_000
     queue_messages: int = 1_024
     queue_bytes: int = 4_000_000
     socket_send_bytes: int = 262_144

@@ -1,6 +1,6 @@
 """Feeds: a sequence number on every message, a snapshot or the missed messages on every (re)subscription."""
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -24,6 +24,9 @@ from sequencer.schema.subscriptions import NOTIFICATION, Subscribe, Subscribed, 
 from sequencer.schema.writing import Writer, to_json, writer
 
 Snapshot = Callable[[], object]
+
+# What a message that is held costs beside its bytes.
+_MESSAGE_BYTES: Final = 64
 
 
 class Channel(msgspec.Struct, frozen=True):
@@ -71,11 +74,46 @@ class Subscription:
             self._subscriber.push(message, self._codec, self)
 
 
+class Rings:
+    """What all rings hold together: where it is too much, the one that has been silent longest is emptied.
+
+    Who has read that channel to its end loses nothing.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._held: OrderedDict[Feed, int] = OrderedDict()
+        self.bytes = 0
+
+    def spoken(self, feed: "Feed", held_bytes: int) -> None:
+        """A feed has told something, and its ring holds so much now."""
+        self.let_go(feed)
+        self._held[feed] = held_bytes
+        self.bytes += held_bytes
+        while self.bytes > self._most_bytes:
+            oldest = next(iter(self._held))
+            self.let_go(oldest)
+            oldest.empty()
+
+    def let_go(self, feed: "Feed") -> None:
+        """A feed's ring holds nothing."""
+        self.bytes -= self._held.pop(feed, 0)
+
+
 class Feed:
     """One channel. Invariant: sequences are consecutive, and the ring holds the newest of them without a gap."""
 
-    def __init__(self, name: str, epoch: str, snapshot: Snapshot, limits: Limits, written: Written = _AS_IT_IS) -> None:
+    def __init__(
+        self,
+        name: str,
+        epoch: str,
+        snapshot: Snapshot,
+        limits: Limits,
+        rings: Rings,
+        written: Written = _AS_IT_IS,
+    ) -> None:
         self.name = name
+        self._rings = rings
         self._written = written
         self.epoch = epoch
         self.sequence = 0
@@ -101,6 +139,7 @@ class Feed:
         self._ring_bytes += len(params)
         while len(self._ring) > self._limits.ring_messages or self._ring_bytes > self._limits.ring_bytes:
             self._ring_bytes -= len(self._ring.popleft())
+        self._rings.spoken(self, self._ring_bytes + len(self._ring) * _MESSAGE_BYTES)
         for subscription in list(self.subscriptions.values()):
             subscription.deliver(message)
         return self.sequence
@@ -108,6 +147,11 @@ class Feed:
     def skip(self) -> None:
         """Something has changed that nobody was told: whoever comes again begins with a snapshot."""
         self.sequence += 1
+        self._rings.let_go(self)
+        self.empty()
+
+    def empty(self) -> None:
+        """Forgets what it told: whoever has missed some of it begins with a snapshot."""
         self._ring.clear()
         self._ring_bytes = 0
 
@@ -130,6 +174,7 @@ class Feeds:
         self._limits = limits
         self._metrics = metrics
         self._feeds: dict[str, Feed] = {}
+        self.rings = Rings(limits.rings_bytes)
         self._written: dict[str, Written] = {}
         self.channels: list[Channel] = []
         self._families: dict[str, Callable[[str], Snapshot | None]] = {}
@@ -153,7 +198,7 @@ class Feeds:
         self._opened_count += 1
         prefix, colon, _ = channel.partition(":")
         written = self._written.get(prefix + colon, _AS_IT_IS)
-        feed = Feed(channel, f"{self._epoch}.{self._opened_count}", snapshot, self._limits, written)
+        feed = Feed(channel, f"{self._epoch}.{self._opened_count}", snapshot, self._limits, self.rings, written)
         self._feeds[channel] = feed
         return feed
 
@@ -284,6 +329,7 @@ class Feeds:
             return
         for name, feed in self._feeds.items():
             if not feed.subscriptions and any(name.startswith(prefix) for prefix in self._families):
+                self.rings.let_go(feed)
                 del self._feeds[name]
                 return
         raise CallError(TOO_MANY_SUBSCRIPTIONS)

@@ -15,7 +15,7 @@ from sequencer.api.rpc.errors import ALREADY_SUBSCRIBED, CallError
 from sequencer.api.rpc.jsonrpc import JSON, Call, Codec, Push, Session
 from sequencer.api.rpc.limits import Limits, TokenBucket
 from sequencer.api.rpc.metrics import ApiMetrics
-from sequencer.api.rpc.subscriptions import Feed, Feeds, Subscription
+from sequencer.api.rpc.subscriptions import Feed, Feeds, Rings, Subscription
 from sequencer.schema.subscriptions import Subscribe
 
 
@@ -35,7 +35,7 @@ class Recorder:
 
 @given(published=st.integers(0, 30), since=st.integers(-3, 40), ring=st.integers(1, 12))
 def test_a_replay_is_whole_or_a_snapshot(published: int, since: int, ring: int) -> None:
-    feed = Feed("ticks", "run.1", lambda: {"as_of": feed.sequence}, Limits(ring_messages=ring))
+    feed = Feed("ticks", "run.1", lambda: {"as_of": feed.sequence}, Limits(ring_messages=ring), Rings(10**6))
     for number in range(published):
         feed.publish(number)
     state = feed.state_since(since, "run.1")
@@ -49,13 +49,13 @@ def test_a_replay_is_whole_or_a_snapshot(published: int, since: int, ring: int) 
 
 @pytest.mark.parametrize("epoch", [None, "run.2"])
 def test_a_sequence_of_another_life_gets_a_snapshot(epoch: str | None) -> None:
-    feed = Feed("ticks", "run.1", lambda: "state", Limits())
+    feed = Feed("ticks", "run.1", lambda: "state", Limits(), Rings(10**6))
     feed.publish(1)
     assert feed.state_since(1, epoch).snapshot == "state"
 
 
 def test_the_ring_is_bounded_in_bytes() -> None:
-    feed = Feed("ticks", "run.1", lambda: "state", Limits(ring_bytes=1_000))
+    feed = Feed("ticks", "run.1", lambda: "state", Limits(ring_bytes=1_000), Rings(10**6))
     for _ in range(20):
         feed.publish("x" * 200)
     assert feed.state_since(19, "run.1").snapshot is None
@@ -87,7 +87,7 @@ def test_of_states_that_wait_for_the_answer_the_newest_is_kept() -> None:
 
 
 def test_what_nobody_was_told_ends_the_replay() -> None:
-    feed = Feed("ticks", "run.1", lambda: "state", Limits())
+    feed = Feed("ticks", "run.1", lambda: "state", Limits(), Rings(10**6))
     feed.publish(1)
     feed.skip()
     assert feed.state_since(1, "run.1").snapshot == "state"
@@ -127,6 +127,48 @@ async def test_who_comes_while_more_is_shown_than_was_told_joins_once_it_is_told
     assert list(feed.subscriptions) == [joined]
     await join(given_up)
     assert answers[-1] == 1
+
+
+def test_many_channels_with_long_messages_hold_no_more_than_all_may() -> None:
+    limits = Limits(rings_bytes=20_000, node_channels=40)
+    feeds = Feeds("run", limits, ApiMetrics(CollectorRegistry()))
+    feeds.family("account.", lambda key: lambda: f"state of {key}")
+    for number in range(40):
+        feeds._find(f"account.{number}")
+    for _ in range(3):
+        for number in range(40):
+            feeds.publish(f"account.{number}", "x" * 1_000)
+            held = sum(feed._ring_bytes for feed in feeds._feeds.values())
+            assert held <= feeds.rings.bytes <= 20_000
+    silent, newest = feeds._feeds["account.0"], feeds._feeds["account.39"]
+    # Who has missed something of a channel that was silent begins with its state; who has not misses nothing.
+    assert silent.state_since(2, silent.epoch).snapshot == "state of 0"
+    up_to_date = silent.state_since(3, silent.epoch)
+    assert (up_to_date.snapshot, up_to_date.updates) == (None, [])
+    assert [update["sequence"] for update in newest.state_since(2, newest.epoch).updates] == [3]
+    feeds.publish("account.0", "y")
+    assert [update["sequence"] for update in silent.state_since(3, silent.epoch).updates] == [4]
+    # A channel that makes room for another, and one that is not told, take their part along.
+    before = feeds.rings.bytes
+    feeds._find("account.40")
+    assert "account.0" not in feeds._feeds
+    assert feeds.rings.bytes < before
+    before = feeds.rings.bytes
+    newest.skip()
+    assert feeds.rings.bytes < before
+
+
+def test_a_message_that_is_longer_than_all_may_hold_is_told_and_not_held() -> None:
+    feeds = Feeds("run", Limits(rings_bytes=500), ApiMetrics(CollectorRegistry()))
+    feed = feeds.open("ticks", lambda: "state")
+    recorder = Recorder()
+    feed.subscriptions[Session(TokenBucket(1, 9, lambda: 0.0), subscriber=recorder)] = told = Subscription(
+        recorder, JSON, 9
+    )
+    told.release()
+    feed.publish("x" * 1_000)
+    assert (recorder.sequences, feeds.rings.bytes) == ([1], 0)
+    assert feed.state_since(0, feed.epoch).snapshot == "state"
 
 
 def test_publishing_where_nobody_looked_costs_nothing_and_a_second_life_has_another_epoch() -> None:
