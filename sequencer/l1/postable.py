@@ -44,6 +44,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     oldest_ms: since when the oldest input waits that L1 does not hold, None where none does; lag_ms: how old the bridge
     takes it. clock_skew_ms: how far the machine's clock is from the time that is sequenced, 0 while it is believed.
     trouble: what L1 said to the last batch, for how long, and whether the bridge itself refused it.
+    stalled_seconds: for how long something has waited and no batch came, beyond the pause that the node makes.
     """
 
     operator: bytes | None
@@ -59,6 +60,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     trouble: str = ""
     trouble_seconds: float = 0.0
     is_refused: bool = False
+    stalled_seconds: float = 0.0
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -195,13 +197,19 @@ def _prices(facts: Facts) -> list[Reason]:
 
 
 def _trouble(facts: Facts) -> list[Reason]:
-    """What the bridge itself refuses for so long will not be taken later either."""
-    if not facts.trouble or facts.trouble_seconds < PATIENCE_SECONDS:
-        return []
-    since = f"for {facts.trouble_seconds:.0f} s: {facts.trouble}"
-    if facts.is_refused:
-        return [Reason("REFUSED", f"The bridge has refused this store's next batch {since}.", Taking.CANCELS)]
-    return [Reason("NOT_POSTING", f"No batch came onto L1 {since}.")]
+    """What the bridge itself refuses for so long will not be taken later either.
+
+    Whoever posts may be in no trouble that he knows of: his transaction waits, or nobody answers him at all.
+    """
+    if facts.trouble and facts.trouble_seconds >= PATIENCE_SECONDS:
+        since = f"for {facts.trouble_seconds:.0f} s: {facts.trouble}"
+        if facts.is_refused:
+            return [Reason("REFUSED", f"The bridge has refused this store's next batch {since}.", Taking.CANCELS)]
+        return [Reason("NOT_POSTING", f"No batch came onto L1 {since}.")]
+    if facts.stalled_seconds >= PATIENCE_SECONDS:
+        said = f"No batch came onto L1 for {facts.stalled_seconds:.0f} s longer than it should take, and one waits."
+        return [Reason("NOT_POSTING", said)]
+    return []
 
 
 _ASKED: Final[tuple[Callable[[Facts], list[Reason]], ...]] = (

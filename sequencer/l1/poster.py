@@ -59,7 +59,7 @@ class Poster:
         self._signer = signer
         self._deployment = deployment
         self._engine = engine
-        self._post_seconds = post_seconds
+        self.post_seconds = post_seconds
         self.preflight = preflight or Preflight(LocalVerdicts(deployment.domain), PreflightPolicy())
         first = engine.chunk_begun(1)
         self._genesis_root = engine.state.root if first is None else first.pre_root
@@ -144,23 +144,23 @@ class Poster:
 
         `trouble` says what L1 answered last, empty when it took a batch or there was none to post.
         """
-        pause = self._post_seconds
+        pause = self.post_seconds
         while True:
             try:
                 await self.look_at_gas()
                 posted = await self.post_once()
                 self.trouble = ""
-                pause = self._post_seconds
+                pause = self.post_seconds
             except L1Superseded as error:
                 # Something older of this key was mined: what is due now is decided anew, and at once.
-                posted, pause = False, self._post_seconds
+                posted, pause = False, self.post_seconds
                 self._note(error)
                 self._log.warning("post.superseded", error=str(error))
             except (L1Error, ArtifactError) as error:
                 # What no bridge would answer comes from a node that has none: on another chain, or not there yet.
                 posted = False
                 self._note(error)
-                pause = min(2 * pause, max(_LONGEST_PAUSE_SECONDS, self._post_seconds))
+                pause = min(2 * pause, max(_LONGEST_PAUSE_SECONDS, self.post_seconds))
                 self._log.warning("post.failed", error=str(error), next_in_seconds=pause)
             if not posted:
                 await trio.sleep(pause)

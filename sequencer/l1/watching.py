@@ -71,6 +71,9 @@ class Watch:
         self._answered_at = clock()
         # The oldest chunk that L1 does not hold, and the time with which it begins.
         self._dated = (0, 0)
+        # The newest batch, and when it came, or when nothing waited for one.
+        self._newest: int | None = None
+        self._moved_at = clock()
         self.reasons: tuple[Reason, ...] = ()
         self.taking = Taking.NOTHING
         self._told: list[str] = []
@@ -79,7 +82,15 @@ class Watch:
         self._log = structlog.get_logger("postable")
 
     async def run(self) -> None:
-        """Looks for ever, and tells; trouble with L1 is a fact like others."""
+        """Looks for ever, and tells; trouble with L1 is a fact like others, and so is that it does not answer."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._look_for_ever)
+            while True:
+                self.judge()
+                self.tell()
+                await trio.sleep(_LOOK_SECONDS)
+
+    async def _look_for_ever(self) -> None:
         while True:
             await self.look()
             self.tell()
@@ -180,13 +191,17 @@ class Watch:
     def _facts(self) -> Facts:
         poster, now = self._poster, self._clock()
         bridge = None if self._seen is None else self._seen.bridge
+        oldest_ms = self._oldest_ms((bridge and bridge.head_chunk) or 0)
+        newest = None if bridge is None else bridge.head.number
+        if oldest_ms is None or newest != self._newest:
+            self._newest, self._moved_at = newest, now
         return Facts(
             operator=self._operator,
             bridge=bridge,
             chunk_count=self._engine.chunk_count,
             now_ms=self._sequencer.now_ms(),
             lag_ms=self._lag_ms,
-            oldest_ms=self._oldest_ms((bridge and bridge.head_chunk) or 0),
+            oldest_ms=oldest_ms,
             tick_ms=self._engine.globals.tick_time,
             is_bridge_gone=self._seen is not None and bridge is None,
             unanswered_seconds=now - self._answered_at,
@@ -194,6 +209,7 @@ class Watch:
             trouble=poster.trouble,
             trouble_seconds=now - poster.trouble_since,
             is_refused=poster.is_refused,
+            stalled_seconds=max(0.0, now - self._moved_at - poster.post_seconds) if self._operator else 0.0,
         )
 
     def _oldest_ms(self, posted: int) -> int | None:

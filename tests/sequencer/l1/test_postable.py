@@ -37,6 +37,7 @@ GOOD = Facts(
     trouble="no answer",
     trouble_seconds=PATIENCE_SECONDS - 1,
     is_refused=True,
+    stalled_seconds=PATIENCE_SECONDS - 1,
 )
 NO_SEAT = calls.Seat(bytes(20), 0, 0, 0)
 
@@ -86,6 +87,7 @@ CASES: list[tuple[dict[str, Any], str, Taking, bool, str]] = [
         True,
         "No batch .* no answer",
     ),
+    ({"stalled_seconds": PATIENCE_SECONDS}, "NOT_POSTING", Taking.ALL, True, "for 60 s longer .* one waits"),
 ]
 
 

@@ -272,6 +272,55 @@ async def test_the_posters_trouble_is_told_once_it_lasts() -> None:
         assert await guard.codes() == []
 
 
+async def test_a_batch_that_does_not_come_is_told_whatever_the_poster_knows() -> None:
+    """His transaction may wait for ever, or the node that he asks say nothing at all: he is in no trouble then."""
+    async with guarded() as (here, guard):
+        pause = guard.poster.post_seconds
+        assert await guard.codes() == []
+        # Where nothing waits none has to come.
+        guard.now = 1_000.0
+        assert await guard.codes() == []
+        here.seal(1)
+        guard.now += pause + 59
+        assert await guard.codes() == []
+        guard.now += 1
+        assert await guard.codes() == ["NOT_POSTING"]
+        assert guard.watch.taking is Taking.ALL
+        # Trouble that changes its kind is no new beginning of this.
+        guard.poster._note(L1Reverted("QUEUE_COUNT"))
+        assert await guard.codes() == ["NOT_POSTING"]
+        guard.poster.trouble = ""
+        # More comes, and waits, while batches come: each is a sign of life.
+        for _ in range(3):
+            assert await here.poster.post_once()
+            here.seal(1)
+            guard.now += pause + 59
+            assert await guard.codes() == []
+        guard.now += pause + 60
+        assert await guard.codes() == ["NOT_POSTING"]
+        assert await Guard(here, is_posting=False).codes() == []
+
+
+async def test_it_judges_while_l1_does_not_answer(quiet: list[dict[str, Any]]) -> None:
+    async with guarded() as (here, guard), trio.open_nursery() as nursery:
+        nursery.start_soon(guard.watch.run)
+        while guard.watch.taking is not Taking.ALL:
+            await trio.sleep(0.01)
+        held = trio.Event()
+
+        async def hanging(*arguments: Any) -> Any:
+            held.set()
+            await trio.sleep_forever()
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(here.client, "newest_block", hanging)
+            await held.wait()
+            guard.now = 60.0
+            while [reason.code for reason in guard.watch.reasons] != ["L1_AWAY"]:
+                await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+
+
 async def test_prices_and_clock_are_facts_as_well() -> None:
     async with guarded() as (here, _):
         skew = 0
