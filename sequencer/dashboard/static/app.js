@@ -5,6 +5,7 @@ import { api, link } from "./feeds.js";
 import { html } from "./html.js";
 import { Explaining } from "./parts/explain.js";
 import { Header } from "./parts/header.js";
+import { MarginCalls } from "./parts/margin_call.js";
 import { PoolStrip } from "./parts/pool_strip.js";
 import { Toasts } from "./parts/toast.js";
 import { comeBack } from "./session.js";
@@ -22,6 +23,7 @@ function App() {
   return html`<a class="skip" href="#main">To the view</a>
     <${Header} />
     <${PoolStrip} />
+    <${MarginCalls} />
     <main id="main" tabindex="-1" class="view-${view}"><${View} /></main>
     <${Explaining} />
     <${Toasts} />`;

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from sequencer.dashboard.page import STATIC
+from sequencer.views.margin_calls import EASING, LEVELS
 from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.slow
@@ -19,3 +21,9 @@ def test_the_page_by_its_own_tests() -> None:
         ["node", "--test", *names], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_the_page_knows_the_levels_of_margin_calls() -> None:
+    text = (STATIC / "pictures" / "pool_shape.js").read_text()
+    assert f"export const CALL_LEVELS = {list(LEVELS)};" in text
+    assert f"export const EASING = {EASING};" in text

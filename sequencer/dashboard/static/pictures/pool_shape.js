@@ -6,6 +6,8 @@
 
 /** Percent of maintenance over equity at which a margin call is told; the last one is where liquidation begins. */
 export const CALL_LEVELS = [50, 70, 80, 90, 100];
+/** Points that the ratio has to fall below a level for its call to end. */
+export const EASING = 5;
 
 /**
  * What the picture needs of an account, as it is or as it would be.

@@ -1,6 +1,7 @@
 /** The heart: one pool, what each position does to it, how far it is from trouble, and what would happen if. */
 import { useFeed } from "../feeds.js";
 import { html } from "../html.js";
+import { Alarms } from "../parts/alarm.js";
 import { Panel } from "../parts/panel.js";
 import { imagined } from "../parts/imagined.js";
 import { PoolList } from "../parts/pool_list.js";
@@ -23,7 +24,7 @@ export function Pool() {
   const moved = shocked.value;
   const over = after ?? (moved && { ...seen, ...moved, positions: moved.legs });
   return html`<div class="pool-view" data-account=${index}>
-    <${Panel} title="Pool of account ${index}" area="pool">
+    <${Panel} title="Pool of account ${index}" area="pool" actions=${html`<${Alarms} />`}>
       <div class="pool-top">
         <${Gauge}
           big=${true}
