@@ -11,15 +11,17 @@ import { IMMEDIATE_OR_CANCEL } from "./terms.js";
 const DOLLAR = 1_000_000n;
 
 /**
- * What has to come in for the account to be at its initial requirement, and for the call to end: it eases only some
- * points below its level. In whole dollars, rounded up; zero where nothing is missing.
+ * What has to come in for the account to be at its initial requirement; where it is there already, for the call to end,
+ * which eases only some points below its level. In whole dollars, rounded up; zero where nothing is missing.
  * @param {Pick<Outlook, "equity_micros" | "initial_micros" | "reserved_micros" | "maintenance_micros">} seen
  */
 export function topUpMicros(seen) {
+  const equity = BigInt(seen.equity_micros);
+  const missing = BigInt(seen.initial_micros) + BigInt(seen.reserved_micros) - equity;
   const eased = BigInt(/** @type {number} */ (CALL_LEVELS[0]) - EASING);
-  const wanted = [BigInt(seen.initial_micros) + BigInt(seen.reserved_micros), upTo(BigInt(seen.maintenance_micros) * 100n, eased) + 1n];
-  const missing = wanted.reduce((a, b) => (b > a ? b : a)) - BigInt(seen.equity_micros);
-  return missing <= 0n ? 0n : upTo(missing, DOLLAR) * DOLLAR;
+  const called = upTo(BigInt(seen.maintenance_micros) * 100n, eased) + 1n - equity;
+  const wanted = missing > 0n ? missing : called;
+  return wanted <= 0n ? 0n : upTo(wanted, DOLLAR) * DOLLAR;
 }
 
 /** @param {bigint} value @param {bigint} by */

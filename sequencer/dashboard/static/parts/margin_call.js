@@ -15,6 +15,7 @@ import { account, addressOf, marketOf } from "../venue.js";
 import { deposited } from "../deposit.js";
 import { freesMost, giver, reducing, topUpMicros } from "../ways_out.js";
 import { alarm } from "./alarm.js";
+import { isolating } from "./isolated.js";
 import { done, Way } from "./way.js";
 
 /** In the app once, above every view. */
@@ -93,8 +94,14 @@ function WaysOut({ seen }) {
       operation=${reducing(seen.account, most, market, share)}
       note=${share === 100n ? "" : "It asks for the most: reducing it frees most."}
     />`)}
-    <p class="way"><a href=${addressOf("pool")}>Isolate a position</a><small class="soft">What you want to keep apart goes into an account of its own.</small></p>
+    <p class="way"><a href=${addressOf("pool")} onClick=${() => toIsolate(most?.market ?? "")}>Isolate a position</a><small class="soft">What you want to keep apart goes into an account of its own.</small></p>
   </div>`;
+}
+
+/** Brings the form of an isolated position into sight, with a position in it. @param {string} market */
+function toIsolate(market) {
+  isolating.value = market;
+  setTimeout(() => document.getElementById("isolate")?.scrollIntoView({ block: "center" }), 100);
 }
 
 /** @param {{title: string, act: () => Promise<number>}} props */
@@ -107,7 +114,7 @@ function Deposit({ title, act }) {
   };
   return html`<div class="way">
     <button type="button" disabled=${isBusy} onClick=${go}>${isBusy ? "On its way…" : title}</button>
-    <small class="soft">From your wallet on L1: back to the initial requirement, and the call ends. A minute or two.</small>
+    <small class="soft">From your wallet on L1, as much as brings it back to its initial requirement or ends the call.</small>
   </div>`;
 }
 

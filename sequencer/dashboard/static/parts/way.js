@@ -24,7 +24,7 @@ const AGAIN_MS = 4_000;
  * @typedef {object} WayProps
  * @property {string} title what the button says
  * @property {UnsignedOperation} operation
- * @property {number} of the account whose numbers are shown
+ * @property {number | null} of the account whose numbers are shown; null: the one that is opened
  * @property {string | null} [openedWith]
  * @property {string} [note]
  * @property {boolean} [isMain]
@@ -51,11 +51,17 @@ export function Way({ title, operation, of, openedWith = null, note = "", isMain
   return html`<div class="way" onPointerEnter=${() => point(true)} onPointerLeave=${() => point(false)} onFocusIn=${() => point(true)} onFocusOut=${() => point(false)}>
     <button type="button" class=${isMain ? "main" : ""} disabled=${isBusy || !owns || refusal !== "" || preview === null} onClick=${go}>${isBusy ? "Sending…" : title}</button>
     <${Comes} preview=${preview} of=${of} isOld=${isOld} refusal=${refusal} />
+    ${isThin(preview) && html`<small>The book takes ${String(preview?.filled_lots)} of ${String(operation.size_lots)} lots within half a percent.</small>`}
     ${note && html`<small class="soft">${note}</small>`}
   </div>`;
 }
 
-/** @param {{preview: Preview | null, of: number, isOld: boolean, refusal: string}} props */
+/** Whether an order would be filled in part only. @param {Preview | null} preview */
+function isThin(preview) {
+  return preview?.operation.kind === "order" && preview.code === 0 && BigInt(preview.filled_lots ?? 0) < BigInt(preview.operation.size_lots ?? 0);
+}
+
+/** @param {{preview: Preview | null, of: number | null, isOld: boolean, refusal: string}} props */
 function Comes({ preview, of, isOld, refusal }) {
   if (refusal !== "") return html`<span class="way-comes loss">Not now: ${refusal}</span>`;
   const [before, after] = pairOf(preview, of);
@@ -66,10 +72,10 @@ function Comes({ preview, of, isOld, refusal }) {
   </span>`;
 }
 
-/** An account before and after, whichever side of the operation it is on. @param {Preview | null} preview @param {number} of @returns {(Outlook | null | undefined)[]} */
+/** An account before and after, whichever side of the operation it is on. @param {Preview | null} preview @param {number | null} of @returns {(Outlook | null | undefined)[]} */
 function pairOf(preview, of) {
   if (preview === null) return [];
-  return preview.after.account === of ? [preview.before, preview.after] : [preview.other_before, preview.other_after];
+  return of === null || preview.after.account === of ? [preview.before, preview.after] : [preview.other_before, preview.other_after];
 }
 
 /**

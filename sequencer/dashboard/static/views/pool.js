@@ -4,8 +4,11 @@ import { html } from "../html.js";
 import { Alarms } from "../parts/alarm.js";
 import { Panel } from "../parts/panel.js";
 import { imagined } from "../parts/imagined.js";
+import { Isolated } from "../parts/isolated.js";
 import { PoolList } from "../parts/pool_list.js";
+import { PostMortems } from "../parts/post_mortems.js";
 import { wayOut } from "../parts/pool_strip.js";
+import { Saved } from "../parts/saved.js";
 import { Gauge } from "../pictures/gauge.js";
 import { PoolPicture } from "../pictures/pool.js";
 import { shocked, ShockView } from "../pictures/shock.js";
@@ -39,5 +42,8 @@ export function Pool() {
       <${PoolList} seen=${seen} after=${after} isOld=${isOld} markets=${markets} />
     <//>
     <${ShockView} seen=${seen} markets=${markets} />
+    <${Saved} seen=${seen} markets=${markets} />
+    <${Isolated} seen=${seen} markets=${markets} />
+    <${PostMortems} account=${index} rescue=${seen.rescue} markets=${markets} />
   </div>`;
 }

@@ -10,9 +10,10 @@ const seen = (equity, maintenance, initial, reserved = 0) => ({
   reserved_micros: String(reserved * 1e6),
 });
 
-test("a top-up brings the account to its initial requirement and ends the call, in whole dollars", () => {
-  // 45% of 222.3 is 100; the initial requirement would ask for 100 less.
+test("a top-up brings the account to its initial requirement, or ends the call where it is there, in whole dollars", () => {
+  // 45% of 222.3 is 100.
   assert.equal(topUpMicros(seen(150, 100, 120)), 73_000_000n);
+  assert.equal(topUpMicros(seen(150, 100, 160.5)), 11_000_000n);
   assert.equal(topUpMicros(seen(150, 100, 300)), 150_000_000n);
   assert.equal(topUpMicros(seen(150, 100, 300, 40)), 190_000_000n);
   assert.equal(topUpMicros(seen(-10, 100, 300)), 310_000_000n);

@@ -1,0 +1,65 @@
+/**
+ * What was done to an account and why: each rescue with the prices that decided it, what it cost and what it left.
+ *
+ * @import {MarketView, PostMortemView} from "../wire"
+ */
+import { useEffect, useState } from "preact/hooks";
+import { api } from "../feeds.js";
+import { dollars, exactTime, price, relative, size } from "../format.js";
+import { html } from "../html.js";
+import { marketOf, second } from "../venue.js";
+import { Panel } from "./panel.js";
+import { Money } from "./value.js";
+
+const SHOWN = 5;
+/** What each kind does, in one sentence. @type {Record<string, string>} */
+const DOES = {
+  liquidation: "The largest orders of the book took lots, until the account was back at its initial requirement and no further.",
+  take_over: "The market's insurance account took lots: the book was too thin.",
+  deleveraging: "Positions on the other side were closed against it, the most profitable and leveraged first.",
+  unwinding: "The insurance account gave lots back to the market.",
+  forced_close: "An exit through L1 closed lots against the other side.",
+  forced_rescue: "What the operator had omitted was entered on L1 by somebody else.",
+};
+
+/** @param {{account: number, rescue: PostMortemView | null | undefined, markets: MarketView[] | undefined}} props rescue: the newest that the account was told of */
+export function PostMortems({ account, rescue, markets }) {
+  const [found, tell] = useState(/** @type {PostMortemView[]} */ ([]));
+  useEffect(() => {
+    let isOver = false;
+    api.call("catenary_postMortems", { account, limit: SHOWN }).then(
+      (answer) => isOver || tell(answer),
+      () => {},
+    );
+    return () => {
+      isOver = true;
+    };
+  }, [account, rescue?.number]);
+  if (found.length === 0) return null;
+  return html`<${Panel} title="What was closed, and why" area="rescues">
+    <div class="post-mortems">${found.toSorted((a, b) => b.number - a.number).map((one) => html`<${Card} key=${one.number} one=${one} market=${marketOf(markets, one.market)} />`)}</div>
+  <//>`;
+}
+
+/** @param {{one: PostMortemView, market: MarketView | undefined}} props */
+function Card({ one, market }) {
+  const at = (/** @type {number | string | null} */ ticks) => (ticks === null ? "none" : market ? price(ticks, market) : String(ticks));
+  const name = one.kind.replaceAll("_", " ");
+  return html`<article class="post-mortem" aria-label="${name} ${one.number}">
+    <header><strong>${name} of ${market ? size(one.lots, market) : one.lots} ${one.market}</strong>
+      <time class="soft" datetime=${new Date(one.tick_time_ms).toISOString()} title=${exactTime(one.tick_time_ms)}>${relative(one.tick_time_ms, second.value)}</time></header>
+    <p class="soft">${DOES[one.kind] ?? ""}</p>
+    <dl>
+      <div><dt>Judged at, the better of two prices</dt><dd class="number">${at(one.judged_price_ticks)}</dd></div>
+      <div><dt>Equity there, and what had to stay</dt><dd><${Money} micros=${one.judged_equity_micros} />, <${Money} micros=${one.judged_maintenance_micros} /></dd></div>
+      <div><dt>Closed at</dt><dd class="number">${at(one.price_ticks)}</dd></div>
+      <div><dt>Oracle price</dt><dd class="number">${at(one.oracle_price_ticks)}</dd></div>
+      <div><dt>Worst price allowed</dt><dd class="number">${at(one.zero_price_ticks)}</dd></div>
+      <div><dt>Fee, to the market's fund</dt><dd><${Money} micros=${one.fee_micros} /></dd></div>
+      <div><dt>Paid by the fund</dt><dd><${Money} micros=${one.paid_by_fund_micros} /></dd></div>
+      <div><dt>Equity before, and left</dt><dd><${Money} micros=${one.equity_before_micros} /> → <${Money} micros=${one.equity_after_micros} /></dd></div>
+      <div><dt>Needed to grow before, and after</dt><dd><${Money} micros=${one.initial_before_micros} /> → <${Money} micros=${one.initial_after_micros} /></dd></div>
+    </dl>
+    <p class="soft">Chunk ${one.chunk}, operation ${one.operation}; ${one.finality}. Whoever replays the batch gets the same numbers.</p>
+  </article>`;
+}
