@@ -20,6 +20,14 @@ import { Becomes } from "./value.js";
 // How often a preview that is only looked at is asked for anew: prices move.
 const AGAIN_MS = 4_000;
 
+/** Refusals that are met here, in words. @type {Record<string, string>} */
+const SAYS = {
+  MARGIN: "the free collateral does not cover it",
+  TOO_SMALL: "it is smaller than this market's smallest order",
+  REDUCE_ONLY: "there is nothing to reduce",
+  WITHDRAWAL: "so much may not leave now",
+};
+
 /**
  * @typedef {object} WayProps
  * @property {string} title what the button says
@@ -63,7 +71,7 @@ function isThin(preview) {
 
 /** @param {{preview: Preview | null, of: number | null, isOld: boolean, refusal: string}} props */
 function Comes({ preview, of, isOld, refusal }) {
-  if (refusal !== "") return html`<span class="way-comes loss">Not now: ${refusal}</span>`;
+  if (refusal !== "") return html`<span class="way-comes loss">Not now: ${SAYS[refusal] ?? refusal}.</span>`;
   const [before, after] = pairOf(preview, of);
   if (!before || !after) return html`<span class="way-comes soft">Asking the node…</span>`;
   return html`<span class="way-comes">
@@ -88,7 +96,7 @@ export async function done(title, act) {
   try {
     const result = await act();
     // An order that met nobody was taken and did nothing.
-    if (result?.filled_lots === 0) say("wrong", `${title}: nothing was filled`, result.reason || "Nobody stood in the book within half a percent.");
+    if (result?.filled_lots === 0) say("wrong", `${title}: nothing was filled`, `Nobody stood in the book within half a percent${result.reason ? ` (${result.reason})` : ""}.`);
     else say("done", title, "sequenced");
     return result;
   } catch (error) {

@@ -9,7 +9,7 @@ import { dollars } from "../format.js";
 import { html } from "../html.js";
 import { useWidth } from "../parts/width.js";
 import { hue } from "../venue.js";
-import { labelled, place, scaleOf, shape } from "./pool_shape.js";
+import { labelled, moves, place, scaleOf, shape } from "./pool_shape.js";
 
 const POOL = { y: 30, height: 44 };
 const NEEDS = { y: 82, height: 34 };
@@ -30,9 +30,8 @@ export function PoolPicture({ seen, after = null, isOld = false, markets, name }
   const scale = then === null ? scaleOf(now) : scaleOf(now, then);
   /** @param {Segment} one */
   const look = (one) => (one.market === null ? "" : hue(markets, one.market));
-  // What stays where it is needs no outline.
-  const stands = new Set([...now.pool, ...now.needs].map(identity));
-  const moved = { pool: then?.pool.filter((one) => !stands.has(identity(one))), needs: then?.needs.filter((one) => !stands.has(identity(one)) && one.kind !== "free") };
+  const stands = [...now.pool, ...now.needs];
+  const moved = { pool: then?.pool.filter((one) => moves(one, stands, scale)), needs: then?.needs.filter((one) => moves(one, stands, scale)) };
   const hues = [...new Set([...now.pool, ...now.needs, ...(then?.pool ?? []), ...(then?.needs ?? [])].map(look))];
   return html`<div class="pool-picture" ref=${box}>
     <svg aria-hidden="true" height=${HEIGHT} width="100%">
@@ -46,11 +45,6 @@ export function PoolPicture({ seen, after = null, isOld = false, markets, name }
       ${then !== null && then.equity !== now.equity && html`<${Edge} at=${then.equity} scale=${scale} width=${width} words="would be" beside=${now.equity} />`}
     </svg>
   </div>`;
-}
-
-/** @param {Segment} one */
-function identity(one) {
-  return `${one.key} ${one.kind} ${one.from} ${one.to}`;
 }
 
 /** Stripes of a market's colour: what is eaten, and what is needed to grow. @param {{id: string, look: string}} props */

@@ -153,6 +153,22 @@ export function place(value, { least, most }) {
   return span <= 0n ? 0 : Number(((value - least) * 1_000_000n) / span) / 10_000;
 }
 
+// Of the picture's width, percent: a smaller step is not seen as one.
+const SEEN_STEP = 0.4;
+
+/**
+ * Whether a segment as it would be needs an outline: it is new, or stands elsewhere than the same one now.
+ * @param {Segment} one
+ * @param {Segment[]} stands
+ * @param {{least: bigint, most: bigint}} scale
+ */
+export function moves(one, stands, scale) {
+  if (one.kind === "free") return false;
+  const now = stands.find((each) => each.key === one.key && each.kind === one.kind);
+  const far = (/** @type {bigint} */ a, /** @type {bigint} */ b) => Math.abs(place(a, scale) - place(b, scale)) > SEEN_STEP;
+  return now === undefined || far(one.from, now.from) || far(one.to, now.to);
+}
+
 /**
  * Which marks find room for their words, each `wide` pixels: where liquidation begins first, then the first call.
  * @param {{percent: number, at: bigint}[]} marks

@@ -1,7 +1,7 @@
 // The pool's picture: each gain adds, each loss eats from the right, and the requirements stand from the left.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { equityAt, labelled, place, roundUp, scaleOf, shape } from "../../../../sequencer/dashboard/static/pictures/pool_shape.js";
+import { equityAt, labelled, moves, place, roundUp, scaleOf, shape } from "../../../../sequencer/dashboard/static/pictures/pool_shape.js";
 
 const leg = (market, unrealised, maintenance, initial) => ({
   market,
@@ -87,4 +87,12 @@ test("where words would cover each other, liquidation and the first call are sai
   assert.deepEqual([...labelled(marks, scale, 1000, () => 40)].sort(), [100, 50]);
   assert.deepEqual([...labelled(marks, scale, 10_000, () => 40)].length, 5);
   assert.deepEqual([...labelled(marks, scale, 100, () => 40)], [100]);
+});
+
+test("what would stand where it stands has no outline, and what is free never one", () => {
+  const scale = { least: 0n, most: 10_000n };
+  const now = shape(account(1000, 0, leg("BTC", 0, 60, 100)));
+  const then = shape(account(1010, 0, leg("BTC", 0, 60, 200), leg("ETH", -10, 5, 9)));
+  const outlined = [...then.pool, ...then.needs].filter((one) => moves(one, [...now.pool, ...now.needs], scale));
+  assert.deepEqual(outlined.map((one) => one.key), ["ETH.turn", "ETH.maintenance", "BTC.initial", "ETH.initial"]);
 });
