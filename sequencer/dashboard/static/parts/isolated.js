@@ -81,7 +81,7 @@ function held(seen, markets) {
     const market = marketOf(markets, one.market);
     return `${one.market} ${market ? size(one.size_lots, market, "exceptZero") : one.size_lots}`;
   });
-  return parts.length === 0 ? "no position" : `${parts.length === 1 ? "isolated:" : "cross:"} ${parts.join(", ")}`;
+  return parts.join(", ") || "no position";
 }
 
 /** @param {{seen: AccountView, cross: AccountView, markets: MarketView[]}} props */
@@ -119,6 +119,7 @@ function Opening({ seen, markets, known }) {
     if (from !== undefined) await isolate(venue, { ...wanted, seen, market });
     else await openIsolated(venue, { ...wanted, from: seen.account });
     isolating.value = "";
+    setForm(opening(undefined, markets));
     await again();
     return null;
   };

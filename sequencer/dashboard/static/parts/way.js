@@ -25,7 +25,7 @@ const SAYS = {
   MARGIN: "the free collateral does not cover it",
   TOO_SMALL: "it is smaller than this market's smallest order",
   REDUCE_ONLY: "there is nothing to reduce",
-  WITHDRAWAL: "so much may not leave now",
+  LEAVING: "what is free, less a tenth of what is held in positions, does not cover it",
 };
 
 /**
@@ -58,7 +58,7 @@ export function Way({ title, operation, of, openedWith = null, note = "", isMain
   };
   return html`<div class="way" onPointerEnter=${() => point(true)} onPointerLeave=${() => point(false)} onFocusIn=${() => point(true)} onFocusOut=${() => point(false)}>
     <button type="button" class=${isMain ? "main" : ""} disabled=${isBusy || !owns || refusal !== "" || preview === null} onClick=${go}>${isBusy ? "Sending…" : title}</button>
-    <${Comes} preview=${preview} of=${of} isOld=${isOld} refusal=${refusal} />
+    <${Comes} preview=${preview} of=${of} isOld=${isOld} refusal=${refusal} moves=${openedWith !== null || operation.kind === "transfer"} />
     ${isThin(preview) && html`<small>The book takes ${String(preview?.filled_lots)} of ${String(operation.size_lots)} lots within half a percent.</small>`}
     ${note && html`<small class="soft">${note}</small>`}
   </div>`;
@@ -69,9 +69,9 @@ function isThin(preview) {
   return preview?.operation.kind === "order" && preview.code === 0 && BigInt(preview.filled_lots ?? 0) < BigInt(preview.operation.size_lots ?? 0);
 }
 
-/** @param {{preview: Preview | null, of: number | null, isOld: boolean, refusal: string}} props */
-function Comes({ preview, of, isOld, refusal }) {
-  if (refusal !== "") return html`<span class="way-comes loss">Not now: ${SAYS[refusal] ?? refusal}.</span>`;
+/** @param {{preview: Preview | null, of: number | null, isOld: boolean, refusal: string, moves: boolean}} props moves: money out of an account */
+function Comes({ preview, of, isOld, refusal, moves }) {
+  if (refusal !== "") return html`<span class="way-comes loss">Not now: ${moves && refusal === "MARGIN" ? SAYS.LEAVING : SAYS[refusal] ?? refusal}.</span>`;
   const [before, after] = pairOf(preview, of);
   if (!before || !after) return html`<span class="way-comes soft">Asking the node…</span>`;
   return html`<span class="way-comes">
