@@ -171,7 +171,8 @@ class Foreseen(msgspec.Struct, frozen=True, kw_only=True):
     prices. leaving: open orders that the collateral that is left would not cover, the newest first. if_filled: the
     account once the rest that would rest or wait is filled at its limit; None where there is no rest or where the law
     would not take that fill today. other: the account that receives a transfer; where the transfer opens it, there is
-    none before it nor after a refusal. most_lots: of an order that lacks margin, the largest size that would pass.
+    none before it nor after a refusal. largest_size_lots: of an order that lacks
+    margin, the one that would pass.
     """
 
     code: int
@@ -181,7 +182,7 @@ class Foreseen(msgspec.Struct, frozen=True, kw_only=True):
     after: Outlook
     filled_lots: Whole = 0
     remaining_lots: Whole = 0
-    most_lots: Whole | None = None
+    largest_size_lots: Whole | None = None
     fills: list[PreviewFill] = []
     fees_micros: Micros = 0
     leaving: list[OrderId] = []

@@ -102,8 +102,10 @@ def preview_order(engine: Engine, order: containers.Order, now_ms: int, opened: 
         judged = judge(engine.orders, scratch.chunk, arrival)
     if isinstance(judged, Refused):
         name = judged.detail or codes.SENTENCE[judged.code][0]
-        most = judged.most_lots
-        return Foreseen(code=judged.code, refusal=name, status="refused", before=before, after=before, most_lots=most)
+        largest = judged.most_lots
+        return Foreseen(
+            code=judged.code, refusal=name, status="refused", before=before, after=before, largest_size_lots=largest
+        )
     if isinstance(judged, Repeated):
         return Foreseen(
             code=codes.OK,

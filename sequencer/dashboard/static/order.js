@@ -2,7 +2,7 @@
  * What a form says, as the law has it: text in, operations out, or what is wrong with which field. Pure, and exact: no
  * number is a float, sizes in dollars round down, and prices of orders at the market towards the price.
  *
- * @import {MarketView, OpenOrder, PositionView, UnsignedOperation, VenueLimits} from "./wire"
+ * @import {MarketView, OpenOrder, OrderResult, PositionView, UnsignedOperation, VenueLimits} from "./wire"
  * @import {Beside} from "./session.js"
  */
 import { decimal, parsed } from "./format.js";
@@ -236,7 +236,7 @@ class Reading {
     const away = parsed(text, 4);
     const most = waits(form.kind) ? PPM - 1n : BigInt(facts.market.band_ppm);
     if (away === null || away < 0n) this.problems.slippage = "Say it in percent, such as 0.5.";
-    else if (away > most) this.problems.slippage = `${facts.market.name} trades within ${decimal(most, 4)}% of the oracle price.`;
+    else if (away > most) this.problems.slippage = `${facts.market.name} trades within ${decimal(most, 4).replace(/\.?0+$/, "")}% of the oracle price.`;
     else if (from <= 0n && !waits(form.kind)) this.problems.price = `${facts.market.name} has no oracle price now.`;
     return from <= 0n || away === null ? 0n : worstPrice(from, form.side, away);
   }
@@ -325,4 +325,37 @@ export function firesAtOnce(leg, price_ticks) {
   const { trigger, trigger_price_ticks: at } = leg.operation;
   if (!trigger || !at) return false;
   return trigger === AT_OR_ABOVE ? BigInt(price_ticks) >= BigInt(at) : BigInt(price_ticks) <= BigInt(at);
+}
+
+/** The initial fraction behind "at most so many times", rounded to less leverage; null where it is no number. @param {string} text */
+export function boundOf(text) {
+  const hundredths = parsed(text, 2);
+  if (hundredths === null || hundredths < 0n) return null;
+  if (hundredths === 0n) return 0;
+  const ppm = (PPM * 100n + hundredths - 1n) / hundredths;
+  return ppm > PPM ? null : Number(ppm);
+}
+
+/** A bound as it is read. @param {number} ppm */
+export function boundText(ppm) {
+  return ppm === 0 ? "no bound" : `at most ${decimal((PPM * 100n + BigInt(ppm) / 2n) / BigInt(ppm), 2).replace(/\.?0+$/, "")}×`;
+}
+
+const NOTHING_CAME = ["expired", "refused", "cancelled"];
+
+/**
+ * Sends a form's orders, the entry first: the others come after it, by its name.
+ * @param {Leg[]} legs
+ * @param {(operation: UnsignedOperation, beside: Beside) => Promise<OrderResult>} send
+ * @returns {Promise<OrderResult[]>} fewer than legs where an entry is over without a fill: there is nothing to guard
+ */
+export async function sentInTurn(legs, send) {
+  /** @type {OrderResult[]} */
+  const results = [];
+  for (const leg of legs) {
+    const entry = results[0];
+    if (leg.isAfter && entry && entry.filled_lots === 0 && NOTHING_CAME.includes(entry.status)) break;
+    results.push(await send(leg.operation, leg.isAfter && entry ? { ...leg.beside, after: entry.order_id } : leg.beside));
+  }
+  return results;
 }

@@ -323,7 +323,7 @@ export interface Preview {
   after: Outlook;
   filled_lots?: number | string;
   remaining_lots?: number | string;
-  most_lots?: number | string | null;
+  largest_size_lots?: number | string | null;
   fills?: PreviewFill[];
   fees_micros?: string;
   leaving?: string[];

@@ -363,13 +363,13 @@ def test_a_rest_that_the_law_would_not_take_promises_nothing() -> None:
     assert seen.if_filled is not None
     later = previewed(world, order(world.now, FIRST, SELL, PRICE + 500, 13_000, slot=2))
     assert (later.status, later.code) == ("refused", codes.TAKER_MARGIN)
-    most = later.most_lots
+    most = later.largest_size_lots
     assert most is not None
     assert 0 < most < 13_000
     for lots, code in ((most, codes.OK), (most + 1, codes.MARGIN)):
         again = previewed(world, order(world.now, FIRST, SELL, PRICE + 500, lots, slot=2))
         assert again.code == code
-    assert previewed(world, order(world.now, FIRST, SELL, 1, most, slot=2)).most_lots is None
+    assert previewed(world, order(world.now, FIRST, SELL, 1, most, slot=2)).largest_size_lots is None
 
 
 def test_that_a_chunk_ends_before_the_order_is_foreseen() -> None:

@@ -1,35 +1,49 @@
 /**
  * The order that is being filled in, and what would come of it: one for the whole page, so that the pool draws it too.
  *
- * @import {AccountView, MarketView, OrderResult, VenueLimits} from "../wire"
+ * @import {AccountView, MarketView, VenueLimits} from "../wire"
  * @import {Draft, Form, Leg} from "../order.js"
  */
 import { computed, effect, signal } from "@preact/signals";
 import { api, join, link } from "../feeds.js";
 import { remembered } from "../memory.js";
-import { drafted, EMPTY } from "../order.js";
+import { drafted, EMPTY, sentInTurn } from "../order.js";
 import { Previewer } from "../preview.js";
-import { account, market, marketOf, now } from "../venue.js";
+import { send } from "../session.js";
+import { account, addressOf, market, marketOf, now } from "../venue.js";
 
 /** What is chosen stays chosen; what is typed is gone with the page. */
 const choices = remembered("order", { kind: EMPTY.kind, unit: EMPTY.unit, force: EMPTY.force, life_ms: EMPTY.life_ms, selfTrade: EMPTY.selfTrade });
 
 /** @type {import("@preact/signals").Signal<Form>} */
 export const form = signal({ ...EMPTY, ...choices.peek() });
-effect(() => {
-  const { kind, unit, force, life_ms, selfTrade } = form.value;
-  choices.value = { kind, unit, force, life_ms, selfTrade };
-});
-
 /** @param {Partial<Form>} changes */
 export function fill(changes) {
   form.value = { ...form.peek(), ...changes };
 }
 
+/** A choice that the next order begins with too. @param {Partial<typeof choices.value>} changes */
+export function choose(changes) {
+  choices.value = { ...choices.peek(), ...changes };
+  fill(changes);
+}
+
 /** Empties what was typed; choices stay. */
 export function clear() {
-  fill({ price: "", trigger: "", target: "", size: "", guardStop: "", guardTarget: "", group: "", replaces: null });
+  form.value = { ...EMPTY, ...choices.peek(), side: form.peek().side };
 }
+
+/** Looks at another market. What was typed is of the one before, and goes. @param {string} name */
+export function turnTo(name) {
+  market.value = name;
+  location.hash = addressOf("trade", name);
+}
+let [typedFor, typedOf] = [market.peek(), account.peek()];
+effect(() => {
+  if (market.value === typedFor && account.value === typedOf) return;
+  [typedFor, typedOf] = [market.value, account.value];
+  clear();
+});
 
 /** Whether the form stands over the view, where there is no room beside it. */
 export const isSheetOpen = signal(false);
@@ -133,7 +147,7 @@ function ask() {
 }
 
 effect(() => {
-  const lots = seen.value.preview?.most_lots;
+  const lots = seen.value.preview?.largest_size_lots;
   if (lots !== null && lots !== undefined) refusedAbove.value = { about: about.peek(), lots: BigInt(lots) };
 });
 // What was refused a while ago is not what would be refused now: an emptied form asks anew.
@@ -141,22 +155,11 @@ effect(() => {
   if (form.value.size === "" && refusedAbove.peek().lots !== null) refusedAbove.value = { about: "", lots: null };
 });
 
-/**
- * Sends a form's orders, the entry first: the others come after it.
- * @param {Leg[]} legs
- * @param {(operation: Leg["operation"], beside: Leg["beside"]) => Promise<OrderResult>} send
- * @returns {Promise<OrderResult[]>}
- */
-export async function sendAll(legs, send) {
-  /** @type {OrderResult[]} */
-  const results = [];
-  for (const leg of legs) {
-    const entry = results[0];
-    // An entry that is over without a fill has nothing to guard.
-    if (leg.isAfter && entry && entry.filled_lots === 0 && ["expired", "refused", "cancelled"].includes(entry.status)) break;
-    const beside = leg.isAfter && entry ? { ...leg.beside, after: entry.order_id } : leg.beside;
-    results.push(await send(leg.operation, beside));
+/** Sends what the form says; its next orders are another group. @param {Leg[]} legs */
+export async function sendAll(legs) {
+  try {
+    return await sentInTurn(legs, send);
+  } finally {
+    group.value = drawn();
   }
-  group.value = drawn();
-  return results;
 }

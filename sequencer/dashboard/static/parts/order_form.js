@@ -1,11 +1,12 @@
 /** The order form: what is typed stays as typed, what would come of it stands beside it, and a refusal offers what would be taken. */
 import { signal } from "@preact/signals";
 import { html } from "../html.js";
-import { decimal } from "../format.js";
+import { useFeed } from "../feeds.js";
+import { decimal, size as lotsText } from "../format.js";
 import { drafted, KINDS, longestLife, opposite, reduces, SLIPPAGE, takes, waits, wholeOf } from "../order.js";
-import { send, session } from "../session.js";
+import { session } from "../session.js";
 import { account, addressOf } from "../venue.js";
-import { clear, facts, fill, form, isSheetOpen, limits, read, seen, seenMarket, sendAll } from "./drafting.js";
+import { choose, clear, facts, fill, form, isSheetOpen, limits, read, seen, seenMarket, sendAll } from "./drafting.js";
 import { Check, Choice, Field } from "./order_form_fields.js";
 import { Outlook } from "./order_form_outlook.js";
 import { told } from "./order_form_results.js";
@@ -23,7 +24,7 @@ export function OrderForm() {
   return html`<form class="order-form" aria-label="Order" autocomplete="off" onSubmit=${submitted}>
     ${now.replaces && html`<p class="note" role="status">Changes the order in slot ${now.replaces.slot}. <button type="button" class="plain" onClick=${clear}>Leave it as it is</button></p>`}
     <${Sides} />
-    <${Choice} label="Type" id="order-kind" value=${now.kind} options=${KINDS} choose=${(/** @type {any} */ kind) => fill({ kind })} title=${KINDS.find((one) => one.key === now.kind)?.says} />
+    <${Choice} label="Type" id="order-kind" value=${now.kind} options=${KINDS} choose=${(/** @type {any} */ kind) => choose({ kind })} title=${KINDS.find((one) => one.key === now.kind)?.says} />
     ${waits(now.kind) && html`<${Field} name="trigger" label=${now.kind === "both" ? "Stop at" : "Trigger (oracle price)"} unit="dollars" problem=${problems.trigger} />`}
     ${now.kind === "both" && html`<${Field} name="target" label="Target at" unit="dollars" problem=${problems.target} />`}
     ${!takes(now.kind) && html`<${Field} name="price" label="Price" unit="dollars" problem=${problems.price} /><${Prices} />`}
@@ -57,18 +58,19 @@ function Sides() {
 /** Prices by one click: those of the market as it stands. */
 function Prices() {
   const market = seenMarket.value;
+  /** @type {import("../model.js").BookState | undefined} */
+  const book = useFeed(market ? `book_deltas:${market.name}` : null);
   if (market === undefined) return null;
-  return html`<div class="chips">
-    <button type="button" class="chip" onClick=${() => fill({ price: decimal(market.price_ticks, market.price_decimals) })}>Oracle price</button>
-    <button type="button" class="chip" onClick=${() => nudge(-10n)}>−0.1%</button>
-    <button type="button" class="chip" onClick=${() => nudge(10n)}>+0.1%</button>
+  const [bid, ask] = [book?.bids[0]?.[0], book?.asks[0]?.[0]];
+  const prices = [
+    { title: "Bid", ticks: bid },
+    { title: "Middle", ticks: bid && ask && Math.floor((bid + ask) / 2) },
+    { title: "Ask", ticks: ask },
+    { title: "Oracle", ticks: market.price_ticks },
+  ];
+  return html`<div class="chips" role="group" aria-label="Take a price">
+    ${prices.map(({ title, ticks }) => html`<button type="button" class="chip" key=${title} disabled=${!ticks} onClick=${() => fill({ price: decimal(ticks ?? 0, market.price_decimals) })}>${title}</button>`)}
   </div>`;
-  /** @param {bigint} by basis points of the oracle price */
-  function nudge(by) {
-    if (market === undefined) return;
-    const ticks = (BigInt(market.price_ticks) * (10_000n + by)) / 10_000n;
-    fill({ price: decimal(ticks, market.price_decimals) });
-  }
 }
 
 /** @param {{problem: string | undefined}} props */
@@ -86,19 +88,19 @@ function Size({ problem }) {
   ];
   return html`<div class="with-unit">
       <${Field} name="size" label="Size" problem=${problem} />
-      <${Choice} label="Size in" isHidden id="order-unit" value=${now.unit} options=${units} choose=${(/** @type {any} */ unit) => fill({ unit, size: "" })} />
+      <${Choice} label="Size in" isHidden id="order-unit" value=${now.unit} options=${units} choose=${(/** @type {any} */ unit) => (choose({ unit }), fill({ size: "" }))} />
     </div>
     <div class="slider">
       <input
-        type="range" min="0" max="100" step="1" list="order-shares" value=${Math.round(percents)}
+        type="range" min="0" max="100" step="1" value=${Math.round(percents)}
         aria-label=${isReducing ? "Share of the position" : "Share of buying power"}
         aria-valuetext=${`${Math.round(percents)}%`}
         disabled=${whole === 0n}
         onInput=${(/** @type {any} */ event) => fill({ unit: "share", size: event.currentTarget.value })}
       />
-      <span class="soft number">${decimal(whole, market.size_decimals)} ${market.name} ${isReducing ? "held" : "at most"}</span>
+      <span class="soft number">${lotsText(whole, market)} ${market.name} ${isReducing ? "held" : "at most"}</span>
     </div>
-    ${now.unit !== "units" && draft && draft.lots > 0n ? html`<p class="soft hint number">= ${decimal(draft.lots, market.size_decimals)} ${market.name}</p>` : null}`;
+    ${now.unit !== "units" && draft && draft.lots > 0n ? html`<p class="soft hint number">= ${lotsText(draft.lots, market)} ${market.name}</p>` : null}`;
 }
 
 /** A stop and a target that come after the entry. */
@@ -123,15 +125,15 @@ function More() {
   const forces = [{ key: "gtt", title: "Waits (GTT)" }, { key: "ioc", title: "Now or never (IOC)" }, { key: "fok", title: "All or nothing (FOK)" }];
   return html`<details class="more">
     <summary>More <span class="soft">${more(now, isLimit)}</span></summary>
-    ${isLimit && html`<${Choice} label="Time in force" id="order-force" value=${now.force} options=${forces} choose=${(/** @type {any} */ force) => fill({ force })} />`}
+    ${isLimit && html`<${Choice} label="Time in force" id="order-force" value=${now.force} options=${forces} choose=${(/** @type {any} */ force) => choose({ force })} />`}
     ${((isLimit && now.force === "gtt") || waits(now.kind)) &&
-    html`<${Choice} label="Lives" id="order-life" value=${String(Math.min(now.life_ms, longest))} options=${lives} choose=${(/** @type {string} */ life) => fill({ life_ms: Number(life) })} />`}
+    html`<${Choice} label="Lives" id="order-life" value=${String(Math.min(now.life_ms, longest))} options=${lives} choose=${(/** @type {string} */ life) => choose({ life_ms: Number(life) })} />`}
     ${isLimit && html`<${Check} name="isPostOnly" label="Post-only" says="Never takes: refused if it would." isOff=${now.force !== "gtt"} problem=${problems.isPostOnly} />`}
     <${Check} name="isReduceOnly" label="Reduce-only" says="Only shrinks a position." isForced=${reduces(now.kind)} />
     <${Choice}
       label="Where it meets an order of yours" id="order-self" value=${now.selfTrade}
       options=${[{ key: "cancel_taker", title: "this one leaves" }, { key: "cancel_maker", title: "the other one leaves" }, { key: "decrement", title: "both lose what they share" }]}
-      choose=${(/** @type {any} */ selfTrade) => fill({ selfTrade })}
+      choose=${(/** @type {any} */ selfTrade) => choose({ selfTrade })}
     />
     <${Field} name="group" label="Group (one cancels the other)" placeholder="none" problem=${problems.group} />
   </details>`;
@@ -149,7 +151,7 @@ function Button() {
   if (!owned) return html`<p class="soft" role="status">${account.value === null ? html`<a href=${addressOf("learn")}>Open an account</a> to trade.` : "Connect a wallet that may trade for this account."}</p>`;
   const isReady = draft !== null && draft.legs.length > 0 && !isSending.value && preview?.status !== "refused" && error === null;
   const verb = now.replaces ? "Change to" : now.kind === "both" ? "Place" : now.side === "buy" ? "Buy" : "Sell";
-  const what = draft && draft.lots > 0n && market ? `${decimal(draft.lots, market.size_decimals)} ${market.name}` : market?.name;
+  const what = draft && draft.lots > 0n && market ? `${lotsText(draft.lots, market)} ${market.name}` : market?.name;
   return html`<button type="submit" class="${now.side} place" disabled=${!isReady}>${isSending.value ? "Sending…" : `${verb} ${what}`}</button>`;
 }
 
@@ -163,8 +165,9 @@ async function submitted(event) {
   if (legs.length === 0) return;
   isSending.value = true;
   try {
-    told(legs, await sendAll(legs, send), market);
+    told(legs, await sendAll(legs), market);
     clear();
+    isSheetOpen.value = false;
   } catch (error) {
     say("wrong", "Not taken", error instanceof Error ? error.message : String(error));
   } finally {

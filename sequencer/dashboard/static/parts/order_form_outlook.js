@@ -15,7 +15,6 @@ export function Outlook() {
   if (market === undefined) return null;
   const taken = preview !== null && preview.status !== "refused" ? preview : null;
   const before = preview?.before ?? account;
-  // A rest shows what it comes to once it is filled; what is filled at once shows itself.
   const after = taken?.after;
   return html`<div class="outlook" aria-busy=${isOld}>
     <dl>
@@ -64,12 +63,13 @@ function Fate({ preview, market }) {
   }
   const taking = filled > 0n && left > 0n && preview.status === "expired";
   return html`<p>${parts.join("; ") || "Nothing would come of it: there is nothing to reduce."}</p>
+    ${preview.if_filled && html`<p class="soft">Once it is filled: margin ratio ${percent(preview.if_filled.margin_ratio_ppm)}, liquidated at ${liquidation(preview.if_filled, market)}.</p>`}
     ${taking && html`<button type="button" class="chip" onClick=${() => take(filled, market)}>Ask for ${size(filled, market)} only</button>`}`;
 }
 
 /** @param {{preview: Preview, market: MarketView}} props */
 function Refusal({ preview, market }) {
-  const most = preview.most_lots === null || preview.most_lots === undefined ? null : BigInt(preview.most_lots);
+  const most = preview.largest_size_lots === null || preview.largest_size_lots === undefined ? null : BigInt(preview.largest_size_lots);
   const asked = read.value?.lots ?? 0n;
   if (most !== null && most > 0n) {
     return html`<p class="refusal">You ask for ${size(asked, market)} ${market.name}; your free collateral of ${dollars(preview.before.free_collateral_micros)} covers ${size(most, market)}.</p>

@@ -26,7 +26,7 @@ export function sentence(result, market) {
   const parts = [];
   if (result.filled_lots > 0) parts.push(`${size(result.filled_lots, market)} filled${result.fills.length > 0 ? ` at ${average(result, market)}` : ""}`);
   if (result.remaining_lots > 0 && ["resting", "partially_filled", "armed", "dormant"].includes(result.status)) parts.push(`${size(result.remaining_lots, market)} open`);
-  if (result.reason) parts.push(result.reason);
+  if (result.reason && result.reason !== result.status) parts.push(result.reason);
   return parts.join("; ");
 }
 

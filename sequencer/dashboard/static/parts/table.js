@@ -25,7 +25,7 @@ export function Table({ name, columns, rows, rowKey, empty, children }) {
         <tbody>
           ${rows.length === 0
             ? html`<tr><td class="soft empty" colspan=${columns.length}>${empty}</td></tr>`
-            : rows.map((row) => html`<tr key=${rowKey(row)}>${columns.map((one) => html`<td key=${one.title}>${one.cell ? one.cell(row) : one.text(row)}</td>`)}</tr>`)}
+            : rows.map((row) => html`<tr key=${rowKey(row)}>${columns.map((one) => html`<td key=${one.title} data-label=${one.title || null}>${one.cell ? one.cell(row) : one.text(row)}</td>`)}</tr>`)}
         </tbody>
       </table>
     </div>`;

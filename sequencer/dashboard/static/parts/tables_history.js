@@ -86,7 +86,7 @@ export function History({ view }) {
     { title: "Time", text: (one) => TIME.text(first(one) ?? { time_ms: 0 }), cell: (one) => (first(one) ? TIME.cell?.(/** @type {OrderEvent} */ (first(one))) : "") },
     { title: "Market", text: (one) => first(one)?.market ?? "" },
     { title: "Side", text: (one) => first(one)?.side ?? "" },
-    { title: "Status", text: (one) => one.status, cell: (one) => html`${one.status.replaceAll("_", " ")}${one.reason && html` <span class="soft">${one.reason}</span>`}` },
+    { title: "Status", text: (one) => one.status, cell: (one) => html`${one.status.replaceAll("_", " ")}${one.reason && one.reason !== one.status && html` <span class="soft">${one.reason}</span>`}` },
     { title: "Filled", text: (one) => (first(one) ? decimal(one.filled_lots, of(/** @type {OrderEvent} */ (first(one))).size_decimals) : ""), cell: (one) => (first(one) ? size(one.filled_lots, of(/** @type {OrderEvent} */ (first(one)))) : "") },
     { title: "Fees", text: (one) => decimal(one.fees_micros, 6), cell: (one) => html`<${Money} micros=${one.fees_micros} digits=${4} />` },
     { title: "Steps", text: (one) => one.events.map((step) => step.event).join(" > "), cell: (one) => html`<${Steps} order=${one} of=${of} />` },

@@ -8,7 +8,7 @@ import { useFeed } from "../feeds.js";
 import { decimal, exactTime, price, relative, size } from "../format.js";
 import { send, session } from "../session.js";
 import { addressOf, hue, marketOf, now, second } from "../venue.js";
-import { fill, isSheetOpen } from "./drafting.js";
+import { fill, isSheetOpen, turnTo } from "./drafting.js";
 import { Table } from "./table.js";
 import { say } from "./toast.js";
 
@@ -68,7 +68,7 @@ async function cancel(operation, what) {
  * @param {{price_decimals: number, size_decimals: number, price_ticks: number}} market
  */
 function change(one, market) {
-  location.hash = addressOf("trade", one.market);
+  turnTo(one.market);
   const isStop = (one.trigger === 1) === (one.side === "buy");
   const isTaking = one.time_in_force !== 0;
   fill({

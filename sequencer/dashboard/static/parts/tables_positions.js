@@ -7,6 +7,7 @@ import { html } from "../html.js";
 import { useFeed } from "../feeds.js";
 import { decimal, NO_LIQUIDATION_PRICE, price, size, WHY_NO_LIQUIDATION_PRICE } from "../format.js";
 import { addressOf, hue, marketOf } from "../venue.js";
+import { turnTo } from "./drafting.js";
 import { toReduce } from "./order_form.js";
 import { Table } from "./table.js";
 import { Money } from "./value.js";
@@ -39,7 +40,7 @@ export function Positions({ view }) {
 function Actions({ position }) {
   /** @param {"market" | "both"} kind @param {string} [share] */
   const go = (kind, share) => {
-    location.hash = addressOf("trade", position.market);
+    turnTo(position.market);
     toReduce(position, kind, share);
   };
   return html`<span class="actions">

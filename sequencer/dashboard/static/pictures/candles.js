@@ -18,6 +18,8 @@ import { theme } from "../venue.js";
 /** @type {Interval[]} */
 const INTERVALS = ["1m", "5m", "15m", "1h", "4h", "1d"];
 export const interval = remembered("candles-interval", /** @type {Interval} */ ("1m"));
+/** Whether the scale makes room for all lines. */
+const isFitted = remembered("candles-fitted", false);
 export const source = remembered("candles-source", /** @type {"trades" | "oracle"} */ ("oracle"));
 const PAGE = 300;
 
@@ -44,7 +46,7 @@ export function Candles({ market }) {
   useEffect(() => {
     if (source.value === "oracle") chart.current?.renew();
   }, [market.tick_time_ms, key]);
-  useEffect(() => chart.current?.lines(linesOf(market)));
+  useEffect(() => chart.current?.lines(linesOf(market), isFitted.value));
   return html`<div class="candles" ref=${box} role="img" aria-label="Candles of ${market.name}, ${interval.value}, by ${source.value === "oracle" ? "oracle prices" : "trades"}; now ${price(market.price_ticks, market)}"></div>`;
 }
 
@@ -98,12 +100,13 @@ class Chart {
     /** @private */ this._isAsking = false;
     /** @private */ this._isGone = false;
     /** @private @type {Map<string, {line: IPriceLine, said: string}>} */ this._lines = new Map();
+    /** @private @type {number[]} */ this._far = [];
     /** @private @type {IChartApi} */
     this._chart = createChart(box, {
       autoSize: true,
       layout: { attributionLogo: false, fontSize: 11 },
       rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.08, bottom: 0.2 } },
-      timeScale: { borderVisible: false, timeVisible: true, secondsVisible: false, rightOffset: 4, tickMarkFormatter: tickMark },
+      timeScale: { borderVisible: false, timeVisible: true, secondsVisible: false, rightOffset: 4, barSpacing: 8, tickMarkFormatter: tickMark },
       localization: { timeFormatter: (/** @type {any} */ at) => new Date(at * 1000).toLocaleString() },
       crosshair: { mode: 0 },
     });
@@ -169,8 +172,13 @@ class Chart {
     );
   }
 
-  /** @param {Line[]} lines */
-  lines(lines) {
+  /** @param {Line[]} lines @param {boolean} isFitted */
+  lines(lines, isFitted) {
+    const far = isFitted ? lines.map((one) => one.ticks / this._scale) : [];
+    if (far.join() !== this._far.join()) {
+      this._far = far;
+      this._series.applyOptions({ autoscaleInfoProvider: (/** @type {() => import("lightweight-charts").AutoscaleInfo | null} */ own) => wider(own(), far) });
+    }
     const said = new Map(lines.map((one) => [one.key, one]));
     for (const [key, { line }] of this._lines) {
       if (!said.has(key)) {
@@ -222,6 +230,17 @@ class Chart {
   }
 }
 
+/**
+ * A range that holds what else is to be seen.
+ * @param {import("lightweight-charts").AutoscaleInfo | null} own
+ * @param {number[]} prices
+ */
+function wider(own, prices) {
+  if (own?.priceRange == null) return own;
+  const { minValue, maxValue } = own.priceRange;
+  return { ...own, priceRange: { minValue: Math.min(minValue, ...prices), maxValue: Math.max(maxValue, ...prices) } };
+}
+
 const clock = new Intl.DateTimeFormat(navigator.language || "en", { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const day = new Intl.DateTimeFormat(navigator.language || "en", { day: "numeric", month: "short" });
 /** In this browser's time. @param {any} at @param {number} kind below 3: a day or more */
@@ -233,6 +252,7 @@ export function CandleChoices() {
   return html`<div class="choices" role="group" aria-label="Interval">
       ${INTERVALS.map((one) => html`<button type="button" class="chip" key=${one} aria-pressed=${interval.value === one} onClick=${() => (interval.value = one)}>${one}</button>`)}
     </div>
+    <button type="button" class="chip fit" aria-pressed=${isFitted.value} title="Make room for the lines of orders and liquidation" onClick=${() => (isFitted.value = !isFitted.value)}>lines</button>
     <select aria-label="Prices of" value=${source.value} onChange=${(/** @type {any} */ event) => (source.value = event.currentTarget.value)}>
       <option value="oracle" selected=${source.value === "oracle"}>oracle prices</option>
       <option value="trades" selected=${source.value === "trades"}>trades</option>

@@ -4,7 +4,7 @@ import { useFeed } from "../feeds.js";
 import { decimal, price, size } from "../format.js";
 import { remembered } from "../memory.js";
 import { fill, form, seenAccount } from "../parts/drafting.js";
-import { takes } from "../order.js";
+import { takes, waits } from "../order.js";
 import { levelsOf, middleTwice, ownLots } from "./depth_levels.js";
 
 const LEVELS = 11;
@@ -58,7 +58,10 @@ function Row({ level, side, market, whole, own }) {
 /** @param {number} ticks @param {import("../wire").MarketView} market */
 function toForm(ticks, market) {
   const text = decimal(ticks, market.price_decimals);
-  fill(takes(form.peek().kind) ? { kind: "limit", price: text } : { price: text });
+  const { kind } = form.peek();
+  if (!takes(kind)) fill({ price: text });
+  else if (waits(kind)) fill({ trigger: text });
+  else fill({ kind: "limit", price: text });
 }
 
 /** How wide a level is. @param {{market: import("../wire").MarketView}} props */

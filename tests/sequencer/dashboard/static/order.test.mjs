@@ -1,7 +1,7 @@
 // What a form says, as operations, exactly; and what is wrong with which field.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { beyondLiquidation, drafted, EMPTY, firesAtOnce, longestLife, wholeOf, worstPrice } from "../../../../sequencer/dashboard/static/order.js";
+import { beyondLiquidation, boundOf, boundText, drafted, EMPTY, firesAtOnce, longestLife, sentInTurn, wholeOf, worstPrice } from "../../../../sequencer/dashboard/static/order.js";
 
 const market = { index: 0, name: "BTC", size_decimals: 5, price_decimals: 1, price_ticks: 600_000, band_ppm: 50_000, maker_fee_ppm: 100, taker_fee_ppm: 450 };
 const limits = { order_life_ms: 86_400_000, trigger_life_ms: 2_592_000_000, immediate_life_ms: 10_000 };
@@ -42,7 +42,7 @@ test("what is typed wrong is said at its field, and nothing is made of it", () =
     [{ price: "60000", size: "999999999999999" }, "size", "No order can hold so large a size."],
     [{ price: "60000", size: "101", unit: "share" }, "size", "A share is from 0 to 100%."],
     [{ price: "60000", size: "0.5", unit: "dollars" }, "size", "Less than the smallest step, 0.00001 BTC."],
-    [{ kind: "market", size: "1", slippage: "6" }, "slippage", "BTC trades within 5.0000% of the oracle price."],
+    [{ kind: "market", size: "1", slippage: "6" }, "slippage", "BTC trades within 5% of the oracle price."],
     [{ price: "60000", size: "1", group: "0" }, "group", "A number from 1 to 4294967295."],
     [{ price: "60000", size: "1", group: "4294967296" }, "group", "A number from 1 to 4294967295."],
     [{ price: "60000", size: "1", isPostOnly: true, force: "ioc" }, "isPostOnly", "A post-only order waits in the book; this one may not wait."],
@@ -131,4 +131,24 @@ test("a stop that liquidation comes before is known", () => {
   assert.equal(beyondLiquidation(short, position), null);
   assert.equal(firesAtOnce(leg, 500_000), true);
   assert.equal(firesAtOnce(leg, 500_001), false);
+});
+
+test("a bound of leverage is rounded to less, and nothing below once is one", () => {
+  assert.deepEqual(["3", "10", "0", "1", "0.5", "x", "1.234"].map(boundOf), [333_334, 100_000, 0, 1_000_000, null, null, null]);
+  assert.deepEqual([0, 100_000, 333_334, 1_000_000].map(boundText), ["no bound", "at most 10×", "at most 3×", "at most 1×"]);
+});
+
+test("guards are sent behind their entry, by its name, and not behind one that came to nothing", async () => {
+  const { legs } = read({ price: "60000", size: "0.1", isGuarded: true, guardStop: "58000", guardTarget: "65000" });
+  for (const [entry, sent] of [
+    [{ order_id: "0x1", status: "resting", filled_lots: 0 }, 3],
+    [{ order_id: "0x1", status: "expired", filled_lots: 5 }, 3],
+    [{ order_id: "0x1", status: "expired", filled_lots: 0 }, 1],
+  ]) {
+    const seen = [];
+    const results = await sentInTurn(legs, async (operation, beside) => (seen.push(beside), entry));
+    assert.equal(results.length, sent);
+    assert.deepEqual(seen, [{}, { group: 77, after: "0x1" }, { group: 77, after: "0x1" }].slice(0, sent));
+  }
+  await assert.rejects(sentInTurn(legs, async () => Promise.reject(new Error("no"))), /no/);
 });
