@@ -11,19 +11,21 @@ import { useWidth } from "../parts/width.js";
 import { hue } from "../venue.js";
 import { labelled, moves, place, scaleOf, shape } from "./pool_shape.js";
 
-const POOL = { y: 30, height: 44 };
-const NEEDS = { y: 82, height: 34 };
-const FOOT = 122;
-const HEIGHT = 142;
+/** @typedef {{pool: {y: number, height: number}, needs: {y: number, height: number}, foot: number, height: number}} Rows */
+/** @type {Rows} */
+const LARGE = { pool: { y: 30, height: 44 }, needs: { y: 82, height: 34 }, foot: 122, height: 142 };
+/** @type {Rows} */
+const SMALL = { pool: { y: 22, height: 20 }, needs: { y: 45, height: 16 }, foot: 64, height: 80 };
 // Pixels of a letter at the picture's size of type, for what has room; on the safe side.
 const LETTER = 7.2;
 const BEGINS = "liquidation";
 
 /**
- * @param {{seen: Standing, after?: Standing | null, isOld?: boolean, markets: MarketView[] | undefined, name: string}} props
+ * @param {{seen: Standing, after?: Standing | null, isOld?: boolean, markets: MarketView[] | undefined, name: string, isSmall?: boolean}} props
  * name: of this picture, once in the document
  */
-export function PoolPicture({ seen, after = null, isOld = false, markets, name }) {
+export function PoolPicture({ seen, after = null, isOld = false, markets, name, isSmall = false }) {
+  const rows = isSmall ? SMALL : LARGE;
   const [box, width] = useWidth(800);
   const now = shape(seen);
   const then = after === null ? null : shape(after);
@@ -34,15 +36,15 @@ export function PoolPicture({ seen, after = null, isOld = false, markets, name }
   const moved = { pool: then?.pool.filter((one) => moves(one, stands, scale)), needs: then?.needs.filter((one) => moves(one, stands, scale)) };
   const hues = [...new Set([...now.pool, ...now.needs, ...(then?.pool ?? []), ...(then?.needs ?? [])].map(look))];
   return html`<div class="pool-picture" ref=${box}>
-    <svg aria-hidden="true" height=${HEIGHT} width="100%">
+    <svg aria-hidden="true" height=${rows.height} width="100%">
       <defs>${hues.filter(Boolean).map((one) => html`<${Hatch} key=${one} id=${`${name}-${one}`} look=${one} />`)}</defs>
-      ${now.pool.map((one) => html`<${Part} key=${one.key} one=${one} row=${POOL} scale=${scale} width=${width} look=${look(one)} name=${name} />`)}
-      ${now.needs.map((one) => html`<${Part} key=${one.key} one=${one} row=${NEEDS} scale=${scale} width=${width} look=${look(one)} name=${name} />`)}
-      ${moved.pool?.map((one) => html`<${Outline} key=${one.key} one=${one} row=${POOL} scale=${scale} look=${look(one)} isOld=${isOld} />`)}
-      ${moved.needs?.map((one) => html`<${Outline} key=${one.key} one=${one} row=${NEEDS} scale=${scale} look=${look(one)} isOld=${isOld} />`)}
-      <${Marks} marks=${now.marks} scale=${scale} width=${width} />
-      <${Edge} at=${now.equity} scale=${scale} width=${width} words="equity" />
-      ${then !== null && then.equity !== now.equity && html`<${Edge} at=${then.equity} scale=${scale} width=${width} words="would be" beside=${now.equity} />`}
+      ${now.pool.map((one) => html`<${Part} key=${one.key} one=${one} row=${rows.pool} scale=${scale} width=${width} look=${look(one)} name=${name} seenTo=${now.equity} />`)}
+      ${now.needs.map((one) => html`<${Part} key=${one.key} one=${one} row=${rows.needs} scale=${scale} width=${width} look=${look(one)} name=${name} />`)}
+      ${moved.pool?.map((one) => html`<${Outline} key=${one.key} one=${one} row=${rows.pool} scale=${scale} look=${look(one)} isOld=${isOld} />`)}
+      ${moved.needs?.map((one) => html`<${Outline} key=${one.key} one=${one} row=${rows.needs} scale=${scale} look=${look(one)} isOld=${isOld} />`)}
+      <${Marks} rows=${rows} marks=${now.marks} scale=${scale} width=${width} />
+      <${Edge} rows=${rows} at=${now.equity} scale=${scale} width=${width} words="equity" />
+      ${then !== null && then.equity !== now.equity && html`<${Edge} rows=${rows} at=${then.equity} scale=${scale} width=${width} words="would be" beside=${now.equity} />`}
     </svg>
   </div>`;
 }
@@ -62,15 +64,18 @@ function span(from, to, scale) {
 
 /**
  * One segment, and its words where there is room.
- * @param {{one: Segment, row: {y: number, height: number}, scale: {least: bigint, most: bigint}, width: number, look: string, name: string}} props
+ * @param {{one: Segment, row: {y: number, height: number}, scale: {least: bigint, most: bigint}, width: number, look: string, name: string, seenTo?: bigint}} props
+ * seenTo: losses lie over what is right of it
  */
-function Part({ one, row, scale, width, look, name }) {
+function Part({ one, row, scale, width, look, name, seenTo }) {
   const { x, width: wide } = span(one.from, one.to, scale);
+  const end = one.kind === "collateral" && seenTo !== undefined && seenTo < one.to ? seenTo : one.to;
+  const bare = span(one.from, end, scale);
   const isHatched = one.kind === "loss" || one.kind === "initial";
   const words = wordsOf(one);
-  const pixels = (Number.parseFloat(wide) / 100) * width;
+  const pixels = (Number.parseFloat(bare.width) / 100) * width;
   const text = words.find((each) => each.length * LETTER + 12 < pixels) ?? "";
-  const middle = `${Number.parseFloat(x) + Number.parseFloat(wide) / 2}%`;
+  const middle = `${Number.parseFloat(x) + Number.parseFloat(bare.width) / 2}%`;
   return html`<g class="part ${one.kind} ${look}">
     <rect
       y=${row.y}
@@ -112,31 +117,31 @@ function Outline({ one, row, scale, look, isOld }) {
   />`;
 }
 
-/** @param {{marks: {percent: number, at: bigint}[], scale: {least: bigint, most: bigint}, width: number}} props */
-function Marks({ marks, scale, width }) {
+/** @param {{rows: Rows, marks: {percent: number, at: bigint}[], scale: {least: bigint, most: bigint}, width: number}} props */
+function Marks({ rows, marks, scale, width }) {
   const said = labelled(marks, scale, width, (percent) => LETTER * (percent === 100 ? BEGINS.length : 4) + 8);
   return html`${marks.map(({ percent, at }) => {
     const x = place(at, scale);
     const text = percent === 100 ? BEGINS : `${percent}%`;
     return html`<g key=${percent} class="mark ${percent === 100 ? "end" : ""}">
-      <line x1=${`${x}%`} x2=${`${x}%`} y1=${percent === 100 ? 22 : POOL.y} y2=${FOOT} />
-      ${said.has(percent) && html`<text x=${`${x}%`} y=${FOOT + 14} text-anchor=${anchor(x, width, text)}>${text}</text>`}
+      <line x1=${`${x}%`} x2=${`${x}%`} y1=${rows.pool.y - (percent === 100 ? 8 : 0)} y2=${rows.foot} />
+      ${said.has(percent) && html`<text x=${`${x}%`} y=${rows.foot + 13} text-anchor=${anchor(x, width, text)}>${text}</text>`}
     </g>`;
   })}`;
 }
 
 /**
  * Where equity ends. `beside`: where other words stand already.
- * @param {{at: bigint, scale: {least: bigint, most: bigint}, width: number, words: string, beside?: bigint}} props
+ * @param {{rows: Rows, at: bigint, scale: {least: bigint, most: bigint}, width: number, words: string, beside?: bigint}} props
  */
-function Edge({ at, scale, width, words, beside }) {
+function Edge({ rows, at, scale, width, words, beside }) {
   const x = place(at, scale);
   const text = `${words} ${dollars(at, { digits: 0 })}`;
   const far = beside === undefined ? width : (Math.abs(x - place(beside, scale)) / 100) * width;
   const hasRoom = far > (text.length + 12) * LETTER;
   return html`<g class="edge ${beside === undefined ? "" : "then"}">
-    <line x1=${`${x}%`} x2=${`${x}%`} y1="20" y2=${NEEDS.y + NEEDS.height + 2} />
-    ${hasRoom && html`<text x=${`${x}%`} y="14" text-anchor=${anchor(x, width, text)}>${text}</text>`}
+    <line x1=${`${x}%`} x2=${`${x}%`} y1=${rows.pool.y - 7} y2=${rows.needs.y + rows.needs.height + 2} />
+    ${hasRoom && html`<text x=${`${x}%`} y=${rows.pool.y - 11} text-anchor=${anchor(x, width, text)}>${text}</text>`}
   </g>`;
 }
 

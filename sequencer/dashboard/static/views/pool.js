@@ -36,7 +36,7 @@ export function Pool() {
           after=${after && { ratio: after.margin_ratio_ppm, call: after.margin_call_percent }}
           isOld=${isOld}
         />
-        <p class="pool-way">Liquidated if all prices <strong>${wayOut(seen)}</strong> together.</p>
+        <p class="pool-way">${wayOut(seen)}</p>
       </div>
       <${PoolPicture} seen=${seen} after=${over} isOld=${isOld} markets=${markets} name="pool" />
       <${PoolList} seen=${seen} after=${after} isOld=${isOld} markets=${markets} />
