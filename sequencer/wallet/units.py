@@ -74,6 +74,12 @@ def money_text(micros: int) -> str:
     return f"{'-' if micros < 0 else ''}${whole:,}.{cents}"
 
 
+def cents_text(micros: int) -> str:
+    """Dollars for tables that people read: rounded to the cent, but for what is less than one."""
+    away = (abs(micros) + 5_000) // 10_000 * 10_000
+    return money_text(micros if abs(micros) < 10_000 else -away if micros < 0 else away)
+
+
 def percent_text(ppm: int | None) -> str:
     """A fraction in percent, hundredths rounded up; no number where there is no equity to compare with."""
     return "no equity" if ppm is None else f"{_hundredths(-(-ppm // 100))}%"

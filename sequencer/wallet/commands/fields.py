@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from l1_bridge.addresses import checksum_address
-from prover.stf import containers, encoding, margin
+from prover.stf import constants, containers, encoding, margin
 from sequencer.schema.accounts import AccountView, OpenOrder, Outlook, PositionView
 from sequencer.wallet.commands.grid import Grid
 from sequencer.wallet.trust import ProvenAccount
@@ -108,7 +108,7 @@ def held_positions(account: containers.Account) -> list[tuple[int, int]]:
 
 
 def order_fields(order: OpenOrder, grid: Grid) -> dict[str, Any]:
-    """An open order, in the order of its table's columns."""
+    """An open order for programs."""
     return {
         "slot": order.slot,
         "market": grid.name(order.market),
@@ -116,7 +116,34 @@ def order_fields(order: OpenOrder, grid: Grid) -> dict[str, Any]:
         "size": grid.size(order.market, order.size_lots),
         "filled": grid.size(order.market, order.filled_lots),
         "price": grid.price(order.market, order.limit_price_ticks),
+        "status": order.status,
+        "reduce_only": order.reduce_only,
+        "post_only": order.post_only,
+        "trigger_price": None
+        if order.trigger == constants.NO_TRIGGER
+        else grid.price(order.market, order.trigger_price_ticks),
     }
+
+
+def order_row(order: OpenOrder, grid: Grid) -> list[str]:
+    """An open order for people, in the order of its table's columns."""
+    told = order_fields(order, grid)
+    return [
+        *(str(told[name]) for name in ("slot", "market", "side", "size", "filled", "price")),
+        terms_text(order, grid),
+    ]
+
+
+def terms_text(order: OpenOrder, grid: Grid) -> str:
+    """What else an order says: what it waits for, and what it never does."""
+    said = ["reduce only"] if order.reduce_only else []
+    if order.post_only:
+        said.append("post only")
+    if order.trigger != constants.NO_TRIGGER:
+        way = "at or above" if order.trigger == constants.TRIGGER_AT_OR_ABOVE else "at or below"
+        waits = "after its entry, " if order.status == "dormant" else ""
+        said.append(f"{waits}{way} {grid.price(order.market, order.trigger_price_ticks)}")
+    return ", ".join(said)
 
 
 def side_text(side: int | str) -> str:

@@ -193,7 +193,7 @@ def explain(settings: Settings, account: int | None, only: str | None, full: boo
         }
         if full or only is not None:
             return Report(fields, [f"account {index}: {_WORD}", *(_explained_text(number) for number in chosen)])
-        short = [number for number in chosen if _is_of_the_pool(number.name)]
+        short = sorted(filter(_is_of_the_pool, chosen), key=_place)
         grid = await market_grid(wallet)
         more = f"{len(chosen) - len(short)} more numbers, and all inputs: --full, or --only NAME"
         return Report(fields, [f"account {index}: {_WORD}", *(_short_text(number, grid) for number in short), more])
@@ -205,9 +205,22 @@ def _digits(value: int | list[int]) -> str | list[str]:
     return [str(item) for item in value] if isinstance(value, list) else str(value)
 
 
-def _is_of_the_pool(name: str) -> bool:
-    """Whether a number is the whole account's, or says where a position ends."""
-    return "." not in name or name.endswith(".liquidation_price")
+# What somebody looks for first.
+_FIRST: Final = (
+    "equity", "margin_ratio", "free_collateral", "withdrawable", "liquidation_price", "fall_to_liquidation",
+    "rise_to_liquidation", "initial", "maintenance", "reserved", "leverage", "margin_usage", "collateral", "settled",
+)  # fmt: skip
+
+
+def _is_of_the_pool(number: Explained) -> bool:
+    """Whether a number is the whole account's and not nothing, or says where a position ends."""
+    name = number.name
+    return name.endswith(".liquidation_price") or ("." not in name and (name in _FIRST or number.value != 0))
+
+
+def _place(number: Explained) -> int:
+    name = number.name.rpartition(".")[2]
+    return _FIRST.index(name) if name in _FIRST else len(_FIRST)
 
 
 def _short_text(number: Explained, grid: Grid) -> str:

@@ -45,7 +45,9 @@ _ORDER_OPTIONS: Final = (
     click.option("--market", required=True, help="Name or index, such as BTC."),
     click.option("--side", required=True, type=click.Choice(sorted(SIDES))),
     click.option("--size", help="In units of the market, such as 0.25."),
-    click.option("--usd", help="Instead of --size: so many dollars at the worse of price and oracle price."),
+    click.option(
+        "--usd", help="Instead of --size: so many dollars at the higher of limit and trigger, or oracle price."
+    ),
     click.option("--price", help="Limit in dollars, such as 60000.5; without it at the market."),
     click.option(
         "--slippage", help="Without --price: percent from the oracle price; the whole band by default, 10 of a trigger."
@@ -174,6 +176,10 @@ async def listed_price(wallet: Wallet, market: ListedMarket, given: dict[str, An
     return found
 
 
+# Which way, and the price.
+_Trigger = tuple[int, int]
+
+
 def _ticks(market: ListedMarket, text: str, what: str) -> int:
     from sequencer.wallet.units import parse_units
 
@@ -200,8 +206,11 @@ def _limit(market: ListedMarket, given: dict[str, Any], seen: MarketView | None,
     return market_limit(market, seen, side, away, wall_clock_ms())
 
 
-def _size(market: ListedMarket, given: dict[str, Any], seen: MarketView | None, limit: int) -> int:
-    """Lots of a size, or of dollars, of which no more are spent however the order is filled."""
+def _size(market: ListedMarket, given: dict[str, Any], seen: MarketView | None, limit: int, trigger: _Trigger) -> int:
+    """Lots of a size, or of dollars: a buyer spends no more of them however the order is filled.
+
+    A seller gets about as many: what waits for its trigger is filled near that, wherever the price stands today.
+    """
     from sequencer.wallet.units import parse_money, parse_units
 
     if (given["size"] is None) is (given["usd"] is None):
@@ -209,7 +218,9 @@ def _size(market: ListedMarket, given: dict[str, Any], seen: MarketView | None, 
     if given["size"] is not None:
         return parse_units(given["size"], market.size_decimals, "size", market.name)
     assert seen is not None, "dollars are measured at a price"
-    lots = parse_money(given["usd"]) // max(limit, seen.price_ticks, 1)
+    kind, price = trigger
+    waits = seen.price_ticks < price if kind == constants.TRIGGER_AT_OR_ABOVE else seen.price_ticks > price > 0
+    lots = parse_money(given["usd"]) // max(limit, price if waits else seen.price_ticks, 1)
     if lots == 0:
         raise BadInput(f"{given['usd']} dollars do not buy one lot of {market.name}")
     return lots
@@ -235,7 +246,7 @@ def order_terms(market: ListedMarket, given: dict[str, Any], seen: MarketView | 
     return OrderTerms(
         market=market.index,
         side=SIDES[given["side"]],
-        size=_size(market, given, seen, limit),
+        size=_size(market, given, seen, limit, (trigger, trigger_price)),
         limit_price=limit,
         time_in_force=TIMES_IN_FORCE[in_force],
         post_only=given["post_only"],

@@ -31,7 +31,7 @@ async def drafted_report(wallet: Wallet, drafted: Draft) -> Report:
 
 def order_report(drafted: Draft, result: OrderResult, market: ListedMarket) -> Report:
     """What became of an order."""
-    from sequencer.wallet.units import units_text
+    from sequencer.wallet.units import money_text, units_text
 
     fills = [
         {
@@ -57,6 +57,8 @@ def order_report(drafted: Draft, result: OrderResult, market: ListedMarket) -> R
     status = f"{result.status} ({result.reason})" if result.reason else result.status
     shown = [f"{drafted.text}: {status} in slot {drafted.message.slot}, sequenced (the node's word)"]
     shown += [f"  filled {fill['size']} at {fill['price']}" for fill in fills]
+    if fills:
+        shown.append(f"  fees {money_text(result.fees_micros)}")
     return Report(fields, shown)
 
 

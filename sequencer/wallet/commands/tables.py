@@ -1,6 +1,6 @@
 """How a wallet shows an account to people, in tables and lines; who says it stands beside it."""
 
-from rich.box import SIMPLE_HEAD
+from rich.box import SIMPLE, SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -13,13 +13,13 @@ from sequencer.wallet.commands.fields import (
     held_positions,
     liquidation_price,
     maturing_text,
-    order_fields,
+    order_row,
     posted_agents,
 )
 from sequencer.wallet.commands.grid import Grid
 from sequencer.wallet.record import Exposure, Signed
 from sequencer.wallet.trust import ProvenAccount
-from sequencer.wallet.units import leverage_text, money_text, move_text, percent_text, time_text, times_text
+from sequencer.wallet.units import cents_text, leverage_text, money_text, move_text, percent_text, time_text, times_text
 
 # Of a position.
 NO_PRICE = "none: not by this price alone"
@@ -68,17 +68,27 @@ def withdrawable_text(view: Outlook) -> str:
 
 
 def account_table(view: AccountView, grid: Grid) -> RenderableType:
-    """Pool, positions, buying power and open orders of an account, by the node's word."""
-    pool = Table(title=f"account {view.account}, {SEQUENCED}", title_justify="left", show_header=False)
+    """Pool, positions, open orders, buying power and agents of an account, by the node's word."""
+    return Group(pool_table(view), *held_tables(view, grid), *other_tables(view, grid))
+
+
+def pool_table(view: AccountView) -> Table:
+    """The numbers of the pool."""
+    pool = Table(title=f"account {view.account}, {SEQUENCED}", title_justify="left", show_header=False, box=SIMPLE)
     for label, value in _pool_rows(view):
-        value.justify = "right"
         pool.add_row(label, value)
-    parts: list[RenderableType] = [pool]
+    return pool
+
+
+def held_tables(view: AccountView, grid: Grid) -> list[RenderableType]:
+    """Positions and open orders, where there are some."""
+    parts: list[RenderableType] = []
     if view.positions:
         table = Table(
-            "market", "size", "value", "unrealised", "funding due", "needs to stay", "liquidated at", "rank",
-            title="positions (a liquidation price holds while other prices stand still; rank 1 is deleveraged first)",
-            title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True,
+            "market", "size", "value", "unrealised", "funding", "needs", "liquidated", "rank",
+            title="positions", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True,
+            caption="needs: to stay; liquidated: at which price alone; rank: 1 is deleveraged first",
+            caption_justify="left",
         )  # fmt: skip
         for column in table.columns:
             # In a narrow terminal a number goes on below and never loses its end.
@@ -87,18 +97,35 @@ def account_table(view: AccountView, grid: Grid) -> RenderableType:
             table.add_row(
                 grid.name(position.market),
                 grid.size(position.market, position.size_lots),
-                money_text(position.value_micros),
+                cents_text(position.value_micros),
                 Text(
-                    money_text(position.unrealised_micros), style="green" if position.unrealised_micros >= 0 else "red"
+                    cents_text(position.unrealised_micros), style="green" if position.unrealised_micros >= 0 else "red"
                 ),
-                money_text(position.pending_funding_micros),
-                money_text(position.maintenance_micros),
-                liquidation_price(position, grid) or NO_PRICE,
+                cents_text(position.pending_funding_micros),
+                cents_text(position.maintenance_micros),
+                liquidation_price(position, grid) or "none",
                 _rank_text(position),
             )
         parts.append(table)
+    if view.open_orders:
+        table = Table(
+            "slot", "market", "side", "size", "filled", "limit", "terms", title="open orders", title_justify="left",
+            box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True,
+        )  # fmt: skip
+        for order in view.open_orders:
+            table.add_row(*order_row(order, grid))
+        parts.append(table)
+    return parts
+
+
+def other_tables(view: AccountView, grid: Grid) -> list[RenderableType]:
+    """Buying power and agents, where there are some."""
+    parts: list[RenderableType] = []
     if view.buying_power:
-        table = Table("market", "could buy", "could sell", title="buying power", title_justify="left")
+        table = Table(
+            "market", "could buy", "could sell", title="buying power", title_justify="left",
+            box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True,
+        )  # fmt: skip
         for power in view.buying_power:
             table.add_row(
                 grid.name(power.market),
@@ -113,12 +140,7 @@ def account_table(view: AccountView, grid: Grid) -> RenderableType:
                 slots = f"{agent.first_slot} to {agent.last_slot}"
                 table.add_row(str(index), agent.address, slots, time_text(agent.expires_at_ms))
         parts.append(table)
-    if view.open_orders:
-        table = Table("slot", "market", "side", "size", "filled", "price", title="open orders", title_justify="left")
-        for order in view.open_orders:
-            table.add_row(*(str(value) for value in order_fields(order, grid).values()))
-        parts.append(table)
-    return Group(*parts)
+    return parts
 
 
 def change_table(states: list[tuple[str, Outlook]], grid: Grid) -> Table:

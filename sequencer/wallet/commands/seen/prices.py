@@ -8,7 +8,7 @@ import click
 
 from sequencer.wallet.commands.options import market_grid
 from sequencer.wallet.commands.running import Report, Settings, command, run_action
-from sequencer.wallet.units import money_text, percent_text, times_text
+from sequencer.wallet.units import cents_text, percent_text, times_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -64,10 +64,14 @@ def prices_table(pairs: list[tuple[MarketView, Book]], grid: Grid) -> Table:
     from rich.table import Table
 
     table = Table(
-        "market", "oracle price", "bid", "ask", "funding an hour", "leverage up to", "taker fee", "open interest",
-        title="prices (the node's word); longs pay funding above zero, shorts below", title_justify="left",
+        "market", "oracle", "bid", "ask", "funding/h", "leverage", "taker", "open",
+        title="prices (the node's word); funding: longs pay above zero, shorts below; open: interest",
+        title_justify="left",
         box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True,
     )  # fmt: skip
+    for column in table.columns:
+        # In a narrow terminal a number goes on below and never loses its end.
+        column.overflow = "fold"
     for market, book in pairs:
         told = _market_fields(market, book, grid)
         table.add_row(
@@ -77,14 +81,14 @@ def prices_table(pairs: list[tuple[MarketView, Book]], grid: Grid) -> Table:
             told["ask"] or "-",
             rate_text(market.funding_rate_ppb),
             _leverage(market.growing_initial_ppm),
-            percent_text(market.taker_fee_ppm),
+            rate_text(market.taker_fee_ppm * 1_000),
             told["open_interest"],
         )
     return table
 
 
 def _leverage(initial_ppm: int) -> str:
-    """Of a leg that grows; -1 where none may: in a market that only reduces or is over."""
+    """Up to which a leg may grow; -1 where none may: in a market that only reduces or is over."""
     return times_text(_PPM * _PPM // initial_ppm) if 0 < initial_ppm < _PPM else "none"
 
 
@@ -120,14 +124,18 @@ def _book_fields(found: Book, market: int, grid: Grid) -> dict[str, Any]:
 
 def book_shown(found: Book, market: int, grid: Grid) -> list[Any]:
     """Asks above bids, with what all levels up to each come to, and the spread between them."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     name = grid.name(market)
     if not found.bids and not found.asks:
         return [f"nobody quotes {name} now: an order that may rest would be the first"]
-    table = Table("", "price", f"size, {name}", "all up to here", "costs", "", title=f"{name}, the node's word")
+    table = Table(
+        "", "price", f"size, {name}", "all up to here", "costs", "",
+        title=f"{name}, the node's word", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True,
+    )  # fmt: skip
     for column in table.columns[1:5]:
-        column.justify = "right"
+        column.justify, column.overflow = "right", "fold"
     largest = max(lots for side in (found.bids, found.asks) for _, lots in side)
 
     def rows(side: list[tuple[int, int]], word: str) -> list[tuple[str, ...]]:
@@ -139,7 +147,7 @@ def book_shown(found: Book, market: int, grid: Grid) -> list[Any]:
             micros_so_far += price * lots
             bar = "█" * max(1, lots * _BAR // largest)
             size, whole = grid.size(market, lots), grid.size(market, lots_so_far)
-            made.append((word, grid.price(market, price), size, whole, money_text(micros_so_far), bar))
+            made.append((word, grid.price(market, price), size, whole, cents_text(micros_so_far), bar))
         return made
 
     for row in reversed(rows(found.asks, "ask")):

@@ -11,7 +11,7 @@ import click
 from sequencer.client.errors import NodeUnreachable
 from sequencer.wallet.commands.options import account_option, market_grid
 from sequencer.wallet.commands.running import Report, Settings, command, run_action
-from sequencer.wallet.units import money_text, percent_text, time_text
+from sequencer.wallet.units import cents_text, money_text, percent_text, time_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -131,16 +131,18 @@ def screen(seen: Seen, grid: Grid, width: int) -> RenderableType:
     from rich.text import Text
 
     from sequencer.wallet.commands.seen.prices import prices_table
-    from sequencer.wallet.commands.tables import account_table, posted_text, status_text
+    from sequencer.wallet.commands.tables import held_tables, other_tables, pool_table, posted_text, status_text
 
     posted = "posted: not proven yet" if seen.proven is None else posted_text(seen.proven, grid)
     return Group(
         *(_call(seen.view) if seen.view.margin_call_percent else ()),
-        *health(seen.view, max(20, min(width, 100) - 16)),
-        account_table(seen.view, grid),
+        *health(seen.view, max(20, min(width, 100) - 24)),
+        *held_tables(seen.view, grid),
         prices_table(seen.markets, grid),
+        pool_table(seen.view),
         Text(status_text(seen.status)),
         Text(posted),
+        *other_tables(seen.view, grid),
     )
 
 
@@ -172,9 +174,9 @@ def health(view: Outlook, width: int) -> list[RenderableType]:
             Text.assemble(
                 f"{'pool':<8}",
                 ("█" * stay, "red"), ("▒" * (needed - stay), "yellow"), ("·" * (width - needed), "green"),
-                f" {money_text(view.equity_micros)}",
+                f" {cents_text(view.equity_micros)}",
             )
         )  # fmt: skip
-        free = money_text(view.free_collateral_micros)
-        shown.append(Text(f"{'':<8}█ stays {money_text(view.maintenance_micros)}, ▒ asked to grow, · free {free}"))
+        stays, free = cents_text(view.maintenance_micros), cents_text(view.free_collateral_micros)
+        shown.append(Text(f"{'':<8}█ stays {stays}, ▒ asked to grow and by open orders, · free {free}"))
     return shown

@@ -97,6 +97,25 @@ def test_dollars_buy_no_more_than_they_are() -> None:
 
 
 @pytest.mark.parametrize(
+    ("trigger", "price", "at"),
+    [
+        # A stop that waits below is filled near its trigger, whatever the price is today, and a target near its own.
+        ({"trigger_below": "50000"}, 600_000, 500_000),
+        ({"trigger_above": "70000"}, 600_000, 700_000),
+        # One that is reached already is filled near today's.
+        ({"trigger_below": "50000"}, 470_000, 470_000),
+        ({"trigger_above": "50000"}, 600_000, 600_000),
+        # A limit that is higher than both is what it is filled at.
+        ({"trigger_above": "50000", "price": "65000"}, 600_000, 650_000),
+    ],
+)
+def test_dollars_of_what_waits_are_measured_where_it_fires(trigger: dict[str, Any], price: int, at: int) -> None:
+    waits = PLAIN | {"size": None, "usd": "100", "side": "sell", "price": None, "time_in_force": None} | trigger
+    # Without a --price the limit is ten percent below the trigger.
+    assert order_terms(BTC, waits, seen(price)).size == 100 * 10**6 // at
+
+
+@pytest.mark.parametrize(
     ("changes", "view", "kind", "sentence"),
     [
         ({"price": None}, (600_000, 21_000), NotYet, "is 2[12] s old"),

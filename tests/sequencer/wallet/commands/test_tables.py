@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from prover.stf import constants, encoding
-from sequencer.schema.accounts import AccountView, AgentView, BuyingPower, Maturing, Outlook, PositionView
+from sequencer.schema.accounts import AccountView, AgentView, BuyingPower, Maturing, OpenOrder, Outlook, PositionView
 from sequencer.schema.answers import Sequenced, Status
 from sequencer.wallet.commands.fields import account_fields, posted_fields
 from sequencer.wallet.commands.grid import Grid
@@ -14,6 +14,7 @@ from sequencer.wallet.commands.running import Report, Settings, show
 from sequencer.wallet.commands.tables import (
     account_table,
     change_table,
+    held_tables,
     posted_text,
     status_text,
 )
@@ -84,7 +85,30 @@ def test_what_may_leave_and_when_stands_beside_who_may_trade() -> None:
     assert fields["agents"] == [None, msgspec.to_builtins(agent)]
     plain = drawn(account_table(account(), GRID))
     assert "who else may trade" not in plain
-    assert [line.split("│")[2].strip() for line in plain.splitlines() if "maturing" in line] == ["none"]
+    assert [line.split()[-1] for line in plain.splitlines() if "maturing" in line] == ["none"]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_no_number_is_cut_in_a_narrow_terminal(width: int) -> None:
+    order = answer(OpenOrder, market="BTC", side="sell", size_lots=2_000, slot=200, limit_price_ticks=522_000)
+    stop = msgspec.structs.replace(
+        order, reduce_only=True, trigger=constants.TRIGGER_AT_OR_BELOW, trigger_price_ticks=580_000, status="armed"
+    )
+    target = msgspec.structs.replace(
+        stop, trigger=constants.TRIGGER_AT_OR_ABOVE, post_only=True, reduce_only=False, status="dormant"
+    )
+    held = answer(
+        PositionView, market="BTC", size_lots=-501_234, value_micros=-2_989_712_345, unrealised_micros=-871_245_678,
+        pending_funding_micros=-85, maintenance_micros=35_876_520, liquidation_price_ticks=1_234_567,
+        deleveraging_rank=None,
+    )  # fmt: skip
+    view = msgspec.structs.replace(account(), positions=[held], open_orders=[order, stop, target])
+    text = drawn(*held_tables(view, GRID), width=width)
+    for part in (
+        "-5.01234", "-$2,989.71", "-$871.25", "-$0.000085", "$35.88", "123456.7", "52200",
+        "reduce only, at or below 58000", "post only, after its entry, at or above 58000",
+    ):  # fmt: skip
+        assert part in text, part
 
 
 def test_what_is_posted_names_agents_that_a_node_might_hide() -> None:

@@ -38,8 +38,12 @@ def test_a_rate_is_told_to_its_last_digit(ppb: int, text: str) -> None:
 
 def test_a_market_is_told_with_the_best_of_both_sides() -> None:
     text = drawn(prices_table([(market(), Book("BTC", [(599_990, 100)], [(600_010, 200)]))], GRID))
-    for part in ("BTC", "60000", "59999", "60001", "0.00125%", "50.00x", "0.05%", "1.5"):
+    for part in ("BTC", "60000", "59999", "60001", "0.00125%", "50.00x", "0.045%", "1.5"):
         assert part in text
+    odd = market(funding_rate_ppb=-57_936, price_ticks=599_412, open_interest_lots=1_234_567)
+    narrow = drawn(prices_table([(odd, Book("BTC", [(599_233, 1)], [(599_591, 1)]))], GRID), width=80)
+    for part in ("59941.2", "59923.3", "59959.1", "-0.0057936%", "12.34567"):
+        assert part in narrow, part
 
 
 def test_what_is_not_there_is_told_in_words() -> None:
@@ -63,5 +67,5 @@ def test_a_book_stands_asks_above_bids_with_what_all_levels_cost() -> None:
     places = [text.index(price) for price in ("60002", "60001", "59999", "59998")]
     assert places == sorted(places)
     # 100 lots at 599,990 and 300 at 599,980, in micro-dollars.
-    for part in ("0.0025", "0.004", "$239.993", "spread 2, 0.01% of the middle"):
+    for part in ("0.0025", "0.004", "$239.99", "spread 2, 0.01% of the middle"):
         assert part in text
