@@ -16,7 +16,8 @@ class Limits(msgspec.Struct, frozen=True):
 
     A call costs one token, and each whole `token_bytes` of a message one more, before any of it is read; a call that
     weighs more, as orders do by their number, costs the rest before it is done. A new connection has `start_tokens`,
-    or what is left of those of its address, which pays for them and for what its connections have cost in vain.
+    or what is left of those of its address, which pays for them and for what its connections have cost in vain: where
+    it owes them a new connection is not spoken to for `longest_pause_seconds` at most, `pausing_connections` at a time.
     Of what was told, for whoever comes again, a channel's ring holds `ring_messages` and `ring_bytes` at most, and all
     rings together hold `rings_bytes`: beyond that those that have been silent for longest are emptied.
     Of calls that cost at most `small_call_tokens` together `small_tokens` run at a time, of others `large_tokens`; who
@@ -24,6 +25,7 @@ class Limits(msgspec.Struct, frozen=True):
     """
 
     connections: int = 256
+    pausing_connections: int = 64
     head_bytes: int = 16_384
     body_bytes: int = 1_000_000
     answer_bytes: int = 8_000_000

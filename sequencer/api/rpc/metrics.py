@@ -14,6 +14,9 @@ class ApiMetrics:
             "catenary_api_call_seconds", "Time from a call's start to its answer.", ["method"], registry=registry
         )
         self.connections = Gauge("catenary_api_connections", "Open connections.", registry=registry)
+        self.pausing = Gauge(
+            "catenary_api_connections_pausing", "Of addresses that owe something, not spoken to yet.", registry=registry
+        )
         self.subscriptions = Gauge("catenary_api_subscriptions", "Open subscriptions.", registry=registry)
         self.refused = Counter(
             "catenary_api_refused", "Requests refused before any call, by reason.", ["reason"], registry=registry

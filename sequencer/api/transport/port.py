@@ -93,6 +93,8 @@ class Port:
         self._stopping = trio.Event()
         # Each with the address that it is from.
         self._open: dict[HttpConnection | WebSocketConnection, str] = {}
+        # Of an address that owes something, before they are spoken to.
+        self._pausing = 0
 
     def stop(self) -> None:
         """Begins the graceful end: no new connections or calls, running calls are answered, then `serve` returns."""
@@ -128,10 +130,13 @@ class Port:
         """Serves one connection. Invariant: nothing that happens in it leaves this method but a cancellation."""
         try:
             async with stream:
-                if len(self._open) >= self._config.limits.connections and not self._make_room():
+                address = address_of(stream)
+                if not await self._paused(address) or (
+                    len(self._open) >= self._config.limits.connections and not self._make_room()
+                ):
                     await self._refuse(stream)
                 else:
-                    await self._serve_stream(stream)
+                    await self._serve_stream(stream, address)
         except VanishedError:
             pass
         except Exception as error:
@@ -165,11 +170,26 @@ class Port:
             error = rest
         self.dispatcher.incident(error)
 
-    async def _serve_stream(self, stream: trio.abc.Stream) -> None:
+    async def _paused(self, address: str) -> bool:
+        """Whoever hangs up to be rid of what he owes gains nothing by it: he waits. False where too many wait already.
+
+        They take nobody's place meanwhile, so they have a bound of their own.
+        """
+        pause_seconds = self.dispatcher.pause_seconds(address)
+        if pause_seconds == 0:
+            return True
+        if self._pausing >= self._config.limits.pausing_connections:
+            return False
+        self._pausing += 1
+        try:
+            with self._metrics.pausing.track_inprogress():
+                await trio.sleep(pause_seconds)
+        finally:
+            self._pausing -= 1
+        return True
+
+    async def _serve_stream(self, stream: trio.abc.Stream, address: str) -> None:
         limits = self._config.limits
-        address = address_of(stream)
-        # Whoever hangs up to be rid of what he owes gains nothing by it.
-        await trio.sleep(self.dispatcher.pause_seconds(address))
         http = HttpConnection(
             stream,
             self.dispatcher,

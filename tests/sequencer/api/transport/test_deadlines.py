@@ -152,3 +152,27 @@ async def test_a_cancellation_still_passes() -> None:
             await trio.testing.wait_all_tasks_blocked()
             scope.cancel()
     assert scope.cancelled_caught
+
+
+async def test_who_owes_waits_before_he_is_spoken_to_and_few_wait_at_a_time(autojump_clock: MockClock) -> None:
+    collectors = CollectorRegistry()
+    server = small_server(Venue(), collectors, pausing_connections=2, connections=3)
+    server.dispatcher.session("").owe(10**9)
+    began = trio.current_time()
+    clients = []
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            client, connection = memory_stream_pair()
+            clients.append(client)
+            nursery.start_soon(server.handle_stream, connection)
+            await trio.testing.wait_all_tasks_blocked()
+        # The third one waits for nothing, and nobody's place is taken meanwhile.
+        assert b"TOO_MANY_CONNECTIONS" in await read_all(clients[2])
+        assert trio.current_time() == began
+        assert collectors.get_sample_value("catenary_api_connections") == 0
+        assert collectors.get_sample_value("catenary_api_connections_pausing") == 2
+        for client in clients[:2]:
+            await client.send_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            assert (await read_all(client)).startswith(b"HTTP/1.1 200")
+        assert trio.current_time() == began + 1
+        assert collectors.get_sample_value("catenary_api_connections_pausing") == 0
