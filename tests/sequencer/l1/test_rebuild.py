@@ -34,6 +34,7 @@ from sequencer.engine.records import (
     RING_KEY,
     TAKEN_KEY,
     WRITE_KEY,
+    Input,
 )
 from sequencer.history.lists import Lists
 from sequencer.history.records import FILLS, HISTORY_KEY, LISTED_KEY, MOVEMENTS, PAYMENTS, TRADES, Kind
@@ -54,6 +55,7 @@ from tests.sequencer.node_world import (
     genesis_store,
     key,
     owner,
+    tick,
 )
 
 # What no batch on L1 holds.
@@ -176,6 +178,12 @@ async def test_the_rows_are_those_that_the_engine_wrote(tmp_path: Path) -> None:
     assert (engine.cursor, engine.chunk_count) == (0, world.engine.chunk_count)
     # Whatever somebody signed before may have been cancelled by a receipt that nobody knows any more.
     assert engine.orders.not_before_ms == NOW + constants.CLOCK_TOLERANCE
+    # What comes now is counted behind all that was, here and where it was lost.
+    time = engine.globals.tick_time + constants.TICK_STEP
+    ticked = engine.process(Input(now=time, operation=tick(time, domain=here.deployment.domain)))
+    assert ticked.code == codes.OK
+    written = [lists.last(TRADES, 0).mark, lists.last(FILLS, FIRST).mark, (world.engine.inputs + 1) << 24]
+    assert max(written) < ticked.effects[0].sequence < 2**63
     store.close()
 
 
