@@ -85,9 +85,9 @@ def held_tables(view: AccountView, grid: Grid) -> list[RenderableType]:
     parts: list[RenderableType] = []
     if view.positions:
         table = Table(
-            "market", "size", "value", "unrealised", "funding", "needs", "liquidated", "rank",
+            "market", "size", "value", "gain", "funding", "needs", "ends at", "rank",
             title="positions", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True,
-            caption="needs: to stay; liquidated: at which price alone; rank: 1 is deleveraged first",
+            caption="needs: to stay; ends at: liquidated by this price alone; rank: 1 is deleveraged first",
             caption_justify="left",
         )  # fmt: skip
         for column in table.columns:
