@@ -66,8 +66,9 @@ async def main(given: argparse.Namespace) -> None:
     quoted = 0
     async with (
         NodeClient(given.node_url) as node,
-        Feeds(given.node_url, ["prices", f"orders:{given.account}"]) as feeds,
+        Feeds(given.node_url, ["prices", f"orders:{given.account}"], identify=maker.identify) as feeds,
     ):
+        node.identify = maker.identify
         try:
             async for frame in feeds:
                 if isinstance(frame, Away | Gap):

@@ -59,6 +59,7 @@ async def main(given: argparse.Namespace) -> None:
     # The rollup comes from whoever runs this, never from the node: what is signed is valid there alone.
     taker = SigningAccount(key, domain_separator(given.chain_id, given.rollup_address), wall_clock_ms, given.account)
     async with NodeClient(given.node_url) as node, Feeds(given.node_url, [f"book:{given.market}"]) as feeds:
+        node.identify = taker.identify
         market = next(each for each in await node.markets() if each.name == given.market)
         if await is_done(node, given):
             return

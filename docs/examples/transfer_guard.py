@@ -47,7 +47,12 @@ async def main(given: argparse.Namespace) -> None:
         key, domain_separator(given.chain_id, given.rollup_address), wall_clock_ms, given.from_account
     )
     left = given.most_micros
-    async with NodeClient(given.node_url) as node, Feeds(given.node_url, [f"account:{given.account}"]) as feeds:
+    channels = [f"account:{given.account}"]
+    async with (
+        NodeClient(given.node_url) as node,
+        Feeds(given.node_url, channels, identify=payer.identify) as feeds,
+    ):
+        node.identify = payer.identify
         async for frame in feeds:
             if isinstance(frame, Away | Gap):
                 continue

@@ -6,6 +6,7 @@ from typing import Any, Final
 from prover.signing.operations import order_name
 from prover.stf import constants, containers
 from sequencer.agent.journal import Ended, Journal, Signed
+from sequencer.client.access import Identity
 from sequencer.client.client import NodeClient
 from sequencer.client.delivery import delivered
 from sequencer.client.errors import Rejected
@@ -48,6 +49,10 @@ class Hand:
         self._key = key
         self._journal = journal
         self._keeping = keeping
+
+    def identity(self, key: SigningKey | None) -> Identity:
+        """By which a node that keeps accounts private knows a key, the agent's where it is None."""
+        return Identity(self.venue.domain, (key or self._key).sign)
 
     async def place(self, task: str, terms: OrderTerms, part: int) -> None:
         """Signs an order, writes it down, sends it; NodeUnreachable where it is not known what came of it."""

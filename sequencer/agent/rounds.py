@@ -13,6 +13,7 @@ from sequencer.agent.alerts import Alerts
 from sequencer.agent.config import Config, Keep, Trail, Twap
 from sequencer.agent.hand import Hand, pay
 from sequencer.agent.journal import Began, Ended, Journal, Paid, Progress, Stopped
+from sequencer.client.access import Identity
 from sequencer.client.errors import NodeUnreachable, Rejected
 from sequencer.schema.accounts import AccountView
 from sequencer.schema.answers import MarketView
@@ -53,6 +54,11 @@ class Round:
         self._troubles: dict[str, str] = {}
         self._level = 0
         self._paid_at = -_PAUSE_MS
+        hand.node.identify = self._identify
+
+    async def _identify(self, account: int) -> Identity:
+        """The agent looks at its own account, and its owner at the one that tops up."""
+        return self._hand.identity(None if account == self._config.account else self._owner)
 
     async def check(self, address: bytes) -> None:
         """BadInput where a task could never be done: no grant for its slot, no market, slices below what is traded."""

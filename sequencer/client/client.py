@@ -7,6 +7,7 @@ from typing import Any, Final, Self, TypeVar
 import httpx
 import msgspec
 
+from sequencer.client.access import Confidant, Identify, hidden_account
 from sequencer.client.connection import Connection
 from sequencer.client.errors import Misfit, NodeUnreachable, Rejected, rejection
 from sequencer.schema.accounts import AccountView, Contribution, Explanation, OpenOrder, Preview, VoidedView
@@ -65,6 +66,9 @@ class NodeClient:
         self, url: str, *, timeout_seconds: float = 30.0, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
         self.url = url
+        # Who looks, where a node tells what is an account's alone to nobody else.
+        self.identify: Identify | None = None
+        self._confidant = Confidant(url, timeout_seconds)
         self._connection = Connection(url, timeout_seconds=timeout_seconds, transport=transport)
 
     async def __aenter__(self) -> Self:
@@ -77,11 +81,18 @@ class NodeClient:
 
     async def close(self) -> None:
         """Close the connections."""
+        await self._confidant.close()
         await self._connection.close()
 
     async def call(self, method: str, **params: Any) -> Any:
         """The plain result of one call by its full name; params by name."""
-        return await self._connection.call(method, params)
+        try:
+            return await self._connection.call(method, params)
+        except Rejected as refusal:
+            account = hidden_account(refusal)
+            if account is None or self.identify is None:
+                raise
+            return await self._confidant.call(account, self.identify, method, params)
 
     async def _typed(self, kind: type[_Answer], method: str, **params: Any) -> _Answer:
         answer: _Answer = self._convert(await self.call(method, **params), kind, method)

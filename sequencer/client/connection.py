@@ -10,12 +10,10 @@ import trio
 
 from l1_bridge.client.body import post
 from l1_bridge.recursion import recursion_bounded
-from sequencer.client.errors import NodeUnreachable, Rejected, rejection
+from sequencer.client.errors import NodeUnreachable, rejection, wait_seconds
 from sequencer.schema.writing import to_wire
 
 _ANSWER_LIMIT_BYTES: Final = 16 << 20
-# A node that always says "in no time" is not asked for ever.
-_SHORTEST_WAIT_MS: Final = 50
 
 
 class Connection:
@@ -49,11 +47,11 @@ class Connection:
                     raise NodeUnreachable(f"what answers at {self.url} is not a Catenary node")
                 return answer["result"]
             rejected = rejection(error)
-            wait_seconds = _wait_seconds(rejected)
-            if wait_seconds is None or wait_seconds > left_seconds:
+            pause = wait_seconds(rejected)
+            if pause is None or pause > left_seconds:
                 raise rejected
-            left_seconds -= wait_seconds
-            await trio.sleep(wait_seconds)
+            left_seconds -= pause
+            await trio.sleep(pause)
 
     async def _post(self, request: Any) -> Any:
         try:
@@ -76,11 +74,3 @@ class Connection:
             raise NodeUnreachable(
                 f"what answers at {self.url} is not a Catenary node (HTTP status {response.status_code})"
             ) from None
-
-
-def _wait_seconds(rejected: Rejected) -> float | None:
-    """How long a node asks to wait that has not begun the call; None if it was refused for another reason."""
-    wait_ms = rejected.data.get("retry_after_ms")
-    if rejected.rejection != "RATE_LIMITED" or type(wait_ms) is not int:
-        return None
-    return max(wait_ms, _SHORTEST_WAIT_MS) / 1_000

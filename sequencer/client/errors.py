@@ -1,7 +1,10 @@
 """What can go wrong between a program and a node: one line, one name, one stable exit status."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
+
+# A node that always says "in no time" is not asked for ever.
+_SHORTEST_WAIT_MS: Final = 50
 
 
 class ClientError(Exception):
@@ -45,3 +48,11 @@ def rejection(error: Mapping[str, Any]) -> Rejected:
     data: dict[str, Any] = dict(found) if isinstance(found, dict) else {}
     sentence = str(error.get("message", "the node gave no reason"))
     return Rejected(code if isinstance(code, int) else -32603, str(data.pop("name", "ERROR")), sentence, data)
+
+
+def wait_seconds(rejected: Rejected) -> float | None:
+    """How long a node asks to wait that has not begun the call; None if it was refused for another reason."""
+    wait_ms = rejected.data.get("retry_after_ms")
+    if rejected.rejection != "RATE_LIMITED" or type(wait_ms) is not int:
+        return None
+    return max(wait_ms, _SHORTEST_WAIT_MS) / 1_000

@@ -10,12 +10,13 @@ from typing import Any, Final, Self, TypeAlias
 import msgspec
 import trio
 
-from l1_bridge.recursion import recursion_bounded
-from sequencer.client.errors import Misfit, Rejected, rejection
+from sequencer.client.access import ACCESS, CHALLENGE, Identify, Identity, decoded, hidden_account
+from sequencer.client.errors import Rejected, rejection
 from sequencer.client.socket import Cut, Socket, connected
+from sequencer.schema.access import ChallengeView
 from sequencer.schema.channels import is_whole, told_on
 from sequencer.schema.subscriptions import NOTIFICATION, Subscribed
-from sequencer.schema.values import decode_value
+from sequencer.schema.writing import to_wire
 
 # A connection that is silent for so long is asked whether it is there, and given up after as long again.
 QUIET_SECONDS: Final = 30.0
@@ -89,14 +90,32 @@ class Feeds:
     Rejected where a node knows no such channel, Misfit where it speaks another version.
     """
 
-    def __init__(self, url: str, channels: Sequence[str], *, shake: Callable[[], float] = random.random) -> None:
-        """shake: between 0 and 1, so that a thousand readers of a node that starts anew do not come at once."""
+    def __init__(
+        self,
+        url: str,
+        channels: Sequence[str],
+        *,
+        identify: Identify | None = None,
+        shake: Callable[[], float] = random.random,
+    ) -> None:
+        """identify: who listens, where a node tells an account's channels to nobody else.
+
+        shake: between 0 and 1, so that a thousand readers of a node that starts anew do not come at once.
+        """
         self._url = url
         self._types = {channel: told_on(channel) for channel in channels}
         self._shake = shake
         self._last: dict[str, tuple[str, int]] = {}
         self._ready: deque[Frame] = deque()
         self._asked: dict[int, str] = {}
+        self._identify = identify
+        self._known: dict[int, Identity] = {}
+        # On this connection: channels that are told once a key is shown, accounts whose key was, and what is asked.
+        self._hidden: list[tuple[str, int]] = []
+        self._shown: set[int] = set()
+        self._showing: set[int] = set()
+        self._challenged = 0
+        self._challenge: ChallengeView | None = None
         self._calls = _ALIVE
         self._stack = AsyncExitStack()
         self._socket: Socket | None = None
@@ -148,6 +167,10 @@ class Feeds:
             # Half of the pause and as much again by chance.
             await trio.sleep(self._pause * (1 + self._shake()) / 2)
             self._asked.clear()
+            self._hidden.clear()
+            self._shown.clear()
+            self._showing.clear()
+            self._challenged, self._challenge = 0, None
             socket = await self._stack.enter_async_context(connected(self._url))
             asked: set[str] = set()
             # Meanwhile some may be added.
@@ -156,6 +179,34 @@ class Feeds:
                 await self._subscribe(socket, left[0])
             self._socket = socket
         self._take(await self._next(self._socket))
+        if self._hidden:
+            await self._show(self._socket)
+
+    async def _show(self, socket: Socket) -> None:
+        """Asks for a challenge, and once it is there shows the keys and asks for the channels again."""
+        assert self._identify is not None, "nothing is hidden from who shows nothing"
+        if self._challenge is None:
+            for _, account in self._hidden:
+                # Before the challenge, which stands for a minute: whoever is asked for a password takes his time.
+                if account not in self._known:
+                    self._known[account] = await self._identify(account)
+            if not self._challenged:
+                self._challenged = await self._send(socket, CHALLENGE, {})
+            return
+        ready = [(channel, account) for channel, account in self._hidden if account in self._known]
+        self._hidden = [hidden for hidden in self._hidden if hidden not in ready]
+        for channel, account in ready:
+            if account not in self._shown:
+                self._shown.add(account)
+                shown = self._known[account].shown(self._url, account, self._challenge)
+                self._showing.add(await self._send(socket, ACCESS, to_wire(shown)))
+            await self._subscribe(socket, channel)
+        self._challenged, self._challenge = 0, None
+
+    async def _send(self, socket: Socket, method: str, params: dict[str, Any]) -> int:
+        self._calls += 1
+        await socket.send(_call(self._calls, method, params))
+        return self._calls
 
     async def _subscribe(self, socket: Socket, channel: str) -> None:
         self._calls += 1
@@ -183,9 +234,22 @@ class Feeds:
         elif came.id in self._asked:
             channel = self._asked.pop(came.id)
             if came.error is not None:
-                self._refused(rejection(came.error))
+                self._hide(channel, rejection(came.error))
+                return
             self._pause = 0.0
             self._answered(channel, self._decoded(came.result, Subscribed))
+        elif came.error is not None and (came.id in self._showing or came.id == self._challenged):
+            self._refused(rejection(came.error))
+        elif came.id == self._challenged:
+            self._challenge = self._decoded(came.result, ChallengeView)
+
+    def _hide(self, channel: str, refusal: Rejected) -> None:
+        """A channel that is not told: it waits for a key, where there is one that was not shown yet."""
+        account = hidden_account(refusal)
+        if account is None or self._identify is None or account in self._shown:
+            self._refused(refusal)
+        else:
+            self._hidden.append((channel, account))
 
     def _refused(self, refusal: Rejected) -> None:
         if refusal.rejection in _LATER:
@@ -216,11 +280,7 @@ class Feeds:
         self._ready.append(Told(update.channel, update.epoch, update.sequence, data))
 
     def _decoded(self, text: bytes | msgspec.Raw, kind: Any) -> Any:
-        try:
-            with recursion_bounded():
-                return msgspec.json.decode(text, type=kind, strict=False, dec_hook=decode_value)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            raise Misfit(f"what {self._url} tells does not fit: {error}") from None
+        return decoded(text, kind, self._url)
 
     def _converted(self, value: Any, kind: Any) -> Any:
         return self._decoded(msgspec.json.encode(value), kind)

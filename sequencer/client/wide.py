@@ -6,6 +6,7 @@ from typing import Self
 
 import trio
 
+from sequencer.client.access import Identify
 from sequencer.client.feeds import Feeds, Frame
 
 
@@ -15,12 +16,13 @@ class WideFeeds:
     Nothing is read ahead but a frame of each connection, so that a reader that is too slow is slow for the node too.
     """
 
-    def __init__(self, url: str, most: int, nursery: trio.Nursery) -> None:
-        """most: channels of one connection, as `catenary_limits` says."""
+    def __init__(self, url: str, most: int, nursery: trio.Nursery, identify: Identify | None = None) -> None:
+        """most: channels of one connection, as `catenary_limits` says; identify: as of Feeds."""
         assert most > 0, "a connection has at least one channel"
         self._url = url
         self._most = most
         self._nursery = nursery
+        self._identify = identify
         self._feeds: list[Feeds] = []
         self._followed: set[str] = set()
         self._send, self._receive = trio.open_memory_channel[Frame](0)
@@ -40,7 +42,7 @@ class WideFeeds:
         """As many connections as these need."""
         self._followed.update(channels)
         for start in range(0, len(channels), self._most):
-            feeds = Feeds(self._url, channels[start : start + self._most])
+            feeds = Feeds(self._url, channels[start : start + self._most], identify=self._identify)
             self._feeds.append(feeds)
             self._nursery.start_soon(self._read, feeds)
 
@@ -62,10 +64,12 @@ class WideFeeds:
 
 
 @asynccontextmanager
-async def wide_feeds(url: str, channels: Sequence[str], most: int) -> AsyncIterator[WideFeeds]:
+async def wide_feeds(
+    url: str, channels: Sequence[str], most: int, *, identify: Identify | None = None
+) -> AsyncIterator[WideFeeds]:
     """Open until the block ends."""
     async with trio.open_nursery() as nursery:
-        feeds = WideFeeds(url, most, nursery)
+        feeds = WideFeeds(url, most, nursery, identify)
         feeds.begin(channels)
         yield feeds
         nursery.cancel_scope.cancel()

@@ -1,11 +1,13 @@
 """One key and its account, without a wallet's questions: builds operations and signs them at once."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from prover.signing import signatures
 from prover.signing.typed_data import signed_fields
 from prover.stf import constants, containers
+from sequencer.client.access import Identity
 
 # What rests lives so long, as a careful client signs it.
 _LIFETIME_MS: Final = 3_600_000
@@ -33,6 +35,10 @@ class SigningAccount:
         self._domain = domain
         self._now_ms = now_ms
         self._lifetime_ms = lifetime_ms
+
+    async def identify(self, account: int) -> Identity:
+        """By which a node that keeps accounts private knows this key."""
+        return Identity(self._domain, partial(signatures.sign, self._private_key))
 
     def order(
         self,

@@ -8,7 +8,7 @@ import trio
 from sequencer.api.rpc.entrance import Entrance, Passing, Reply
 from sequencer.api.rpc.errors import TIMEOUT, CallError
 from sequencer.api.rpc.jsonrpc import JSON, Codec, Push, Session
-from sequencer.api.rpc.limits import Limits
+from sequencer.api.rpc.limits import BAD_SIGNATURE_TOKENS, Limits
 from sequencer.api.rpc.metrics import ApiMetrics
 from sequencer.api.transport.http import WEBSOCKET_PATH
 from sequencer.api.transport.port import Surroundings
@@ -22,7 +22,6 @@ from sequencer.schema.writing import to_json
 INFO: Final = "/info"
 EXCHANGE: Final = "/exchange"
 # What a signature of nobody has cost in vain, in tokens.
-_BAD_SIGNATURE_TOKENS: Final = 100
 
 
 class Gateway(Entrance):
@@ -74,7 +73,7 @@ class Gateway(Entrance):
             told = await ask(message, session)
         except Refused as refused:
             if isinstance(refused, UnknownSigner):
-                session.owe(_BAD_SIGNATURE_TOKENS)
+                session.owe(BAD_SIGNATURE_TOKENS)
             self.count(path, "REFUSED")
             return {"status": "err", "response": str(refused)}
         except ClientError as error:

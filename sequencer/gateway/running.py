@@ -27,7 +27,7 @@ from sequencer.gateway.info import Info
 from sequencer.gateway.nonces import Nonces
 from sequencer.gateway.options import Options
 from sequencer.gateway.streams import Streams
-from sequencer.gateway.trader import Trader
+from sequencer.gateway.trader import Trader, identity
 from sequencer.wallet.bridge import Bridge
 from sequencer.wallet.errors import BadInput
 from sequencer.wallet.keys import Key, keystore_path, open_keystore
@@ -60,6 +60,7 @@ async def _run(output: Output, options: Options) -> None:
         verified = Verified(node, l1, directory, wallet_options)
         venue = await verified.venue()
         traders = {account: Trader(node, venue, account, key, wall_clock_ms) for account, key in keys.items()}
+        node.identify = partial(identity, traders)
         for trader in traders.values():
             await trader.require_grant()
         served = [

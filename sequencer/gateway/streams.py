@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -19,7 +20,7 @@ from sequencer.gateway.exact import oid_of
 from sequencer.gateway.info import Info
 from sequencer.gateway.past import candle_told, interval_of
 from sequencer.gateway.refusals import Refused
-from sequencer.gateway.trader import Trader
+from sequencer.gateway.trader import Trader, identity
 from sequencer.schema.accounts import AccountView
 from sequencer.schema.answers import Book, FillView, MarketView, OrderEvent
 from sequencer.schema.history import CandleView
@@ -184,7 +185,8 @@ class Streams:
         channels += [f"{family}:{market.name}" for market in markets for family in ("book", "trades")]
         channels += [f"{family}:{account}" for account in sorted(accounts) for family in ("account", "orders")]
         waiting = set(channels)
-        async with wide_feeds(url, channels, most) as feeds:
+        by_account = {trader.account: trader for trader in traders.values()}
+        async with wide_feeds(url, channels, most, identify=partial(identity, by_account)) as feeds:
             self._follow = feeds.follow
             async for frame in feeds:
                 if isinstance(frame, Away):

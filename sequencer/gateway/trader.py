@@ -1,7 +1,7 @@
 """One account as its agent trades it: free slots, native signatures, and what was placed, by its number."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
@@ -9,6 +9,7 @@ import trio
 
 from l1_bridge.addresses import checksum_address
 from prover.stf import containers
+from sequencer.client.access import Identity, hidden_account
 from sequencer.client.client import NodeClient
 from sequencer.client.delivery import Placing, delivered
 from sequencer.client.errors import ClientError, NodeUnreachable, Rejected
@@ -59,6 +60,13 @@ class Placed(msgspec.Struct, frozen=True):
     outcome: Outcome
 
 
+async def identity(traders: Mapping[int, "Trader"], account: int) -> Identity:
+    """Who looks at an account here; BadInput at one that a node names and nobody asked for."""
+    if account not in traders:
+        raise BadInput(f"account {account} is none of this gateway's")
+    return traders[account].identity
+
+
 class Trader:
     """One account, one agent. Invariant: of two operations the later one is signed with the later time."""
 
@@ -84,11 +92,22 @@ class Trader:
         """The address of the key that signs."""
         return self._key.address
 
+    @property
+    def identity(self) -> Identity:
+        """By which a node that keeps accounts private knows the agent."""
+        return Identity(self.venue.domain, self._key.sign)
+
     async def require_grant(self) -> None:
         """BadInput where the account has not let this agent trade."""
-        view = await self.node.account(self.account)
         shown = "0x" + self.agent.hex()
-        if not any(grant is not None and grant.address.lower() == shown for grant in view.agents):
+        try:
+            view = await self.node.account(self.account)
+        except Rejected as refusal:
+            if hidden_account(refusal) is None:
+                raise
+            view = None
+        grants = [] if view is None else view.agents
+        if view is None or not any(grant is not None and grant.address.lower() == shown for grant in grants):
             raise BadInput(
                 f"account {self.account} has not let {checksum_address(self.agent)} trade: its owner does by "
                 f"`catenary wallet agent set --account {self.account} --agent {checksum_address(self.agent)} "

@@ -51,6 +51,7 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     no_page: bool
     page_l1_url: str
     challenger_url: str
+    private_channels: bool
     l1_rpc_url: str
     l1_port: int
     rollup_address: bytes | None
@@ -112,6 +113,11 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--no-page", is_flag=True, help="Serve no page on the API's port.")
 @click.option("--page-l1-url", default="", help="JSON-RPC of L1 for browsers, without a secret in it.")
 @click.option("--challenger-url", default="", help="A challenger's monitor, whose verdicts the page shows.")
+@click.option(
+    "--private-channels",
+    is_flag=True,
+    help="Accounts and orders are told to who shows a key of the account's owner or agent. Books and trades stay open.",
+)
 @click.option("--l1-rpc-url", default="", help="JSON-RPC of an L1 node; without one an embedded L1 starts.")
 @click.option("--l1-port", type=click.IntRange(0, 65535), default=8545, show_default=True, help="Embedded L1's port.")
 @click.option("--rollup-address", type=AddressType(), help="Bridge of an existing rollup.")
@@ -236,6 +242,7 @@ def config_of(options: NodeOptions) -> "NodeConfig":
         has_page=not options.no_page,
         page_l1_url=options.page_l1_url,
         challenger_url=options.challenger_url,
+        is_private=options.private_channels,
         l1_rpc_url=options.l1_rpc_url,
         l1_port=options.l1_port,
         rollup_address=options.rollup_address or b"",

@@ -21,6 +21,8 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     # Beside this machine's: names that requests may come for, as through a proxy, and origins of pages that may ask.
     api_hosts: frozenset[str] = frozenset()
     api_origins: frozenset[str] = frozenset()
+    # Whether what is an account's alone is told to its owner and agents only.
+    is_private: bool = False
     # Where health, readiness and metrics are told beside the API's port too; None: nowhere.
     monitor_port: int | None = None
     # Whether the page is served on the API's port; an L1 that any browser may ask, and a challenger's URL for it.

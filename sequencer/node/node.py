@@ -262,6 +262,8 @@ class Node:
         self._methods = Methods(
             self._sequencer, self._view, client, deployment, ground.now_ms, operator.sign, self._standing
         )
+        if config.is_private:
+            self._methods.keep_private(config.api_hosts)
         self._sequencer.listeners.append(self._methods)
         self._view.listeners.append(self._methods.posted)
         self._reports = Reports(

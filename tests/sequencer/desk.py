@@ -112,6 +112,9 @@ class Channels:
         """Nobody's key in particular."""
         return []
 
+    def review(self, prefix: str) -> None:
+        """Everybody may hear everything."""
+
     def settle(self) -> None:
         """Nobody waits to join."""
 

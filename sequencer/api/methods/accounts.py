@@ -11,10 +11,11 @@ import msgspec
 
 from prover.stf import constants, containers
 from sequencer.api.methods.drafts import Drafter, sized, sized_request
-from sequencer.api.methods.lookup import NO_ACCOUNT, NO_MARKET, require_account, require_market
+from sequencer.api.methods.lookup import NO_ACCOUNT, NO_MARKET, own, require_account, require_market
+from sequencer.api.methods.privacy import Privacy
 from sequencer.api.rpc.errors import INVALID_PARAMS, CallError
 from sequencer.api.rpc.handlers import method
-from sequencer.api.rpc.jsonrpc import Call
+from sequencer.api.rpc.jsonrpc import Call, Session
 from sequencer.engine.engine import Engine
 from sequencer.engine.reservation import Open
 from sequencer.schema.accounts import (
@@ -45,19 +46,26 @@ class Accounts:
     """The handlers. `calls`: the margin calls as of the last tick."""
 
     def __init__(
-        self, engine: Engine, calls: MarginCalls, rankings: Rankings, drafter: Drafter, now_ms: Callable[[], int]
+        self,
+        engine: Engine,
+        calls: MarginCalls,
+        rankings: Rankings,
+        drafter: Drafter,
+        now_ms: Callable[[], int],
+        privacy: Privacy,
     ) -> None:
         self._engine = engine
         self._calls = calls
         self._rankings = rankings
         self._drafter = drafter
         self._now_ms = now_ms
+        self._privacy = privacy
 
     @method("catenary_accounts", "An owner's accounts.")
     async def accounts(self, params: OfOwner, call: Call) -> list[int]:
         return self._engine.accounts_of(bytes(params.owner))
 
-    @method("catenary_account", "One account, valued.", errors=(NO_ACCOUNT,))
+    @method("catenary_account", "One account, valued.", errors=(NO_ACCOUNT,), of_account=own)
     async def account(self, params: OfAccount, call: Call) -> AccountView:
         require_account(self._engine, params.account)
         return self.account_view(params.account)
@@ -94,12 +102,13 @@ class Accounts:
     @method(
         "catenary_voided",
         "What was acknowledged to an account and is void, because L1 can never take it; and what can be sent again.",
+        of_account=own,
     )
     async def voided(self, params: OfAccount, call: Call) -> list[VoidedView]:
         """Of the last seven days, the newest first."""
         return [voided_view(one) for one in list(self._engine.voided_of(params.account))[-LIST_LIMIT:][::-1]]
 
-    @method("catenary_openOrders", "Orders it holds.")
+    @method("catenary_openOrders", "Orders it holds.", of_account=own)
     async def open_orders(self, params: OfAccount, call: Call) -> list[OpenOrder]:
         return open_orders(self._engine, params.account)
 
@@ -108,6 +117,7 @@ class Accounts:
         "An account before and after an order, transfer, withdrawal or bound of leverage that is not sent, with "
         "buying power, margin call and deleveraging ranks.",
         errors=(NO_ACCOUNT,),
+        of_account=lambda params: params.operation.account,
     )
     async def preview(self, params: ToPreview, call: Call) -> Preview:
         """A refusal is an answer here: the numbers before it are still good."""
@@ -125,7 +135,7 @@ class Accounts:
             raise CallError(
                 INVALID_PARAMS, "An order, a transfer, a withdrawal or a bound of leverage can be previewed."
             )
-        told = msgspec.structs.asdict(self._marked(seen))
+        told = msgspec.structs.asdict(self._withheld(self._marked(seen), call.session))
         return Preview(**told, operation=drafted.operation, finality="preview")
 
     def _preview_opened(self, message: containers.Order | containers.Request, micros: RepeatedUint64) -> Foreseen:
@@ -143,6 +153,15 @@ class Accounts:
         order = msgspec.structs.replace(message, account=opened.account)
         return preview_order(self._engine, sized(order), self._now_ms(), opened)
 
+    def _withheld(self, seen: Foreseen, session: Session) -> Foreseen:
+        """Without what is another's alone: how he stands, and whose orders rest in the book."""
+        if not self._privacy.is_on:
+            return seen
+        fills = [msgspec.structs.replace(fill, maker=None) for fill in seen.fills]
+        if seen.other is None or self._privacy.may_see(seen.other, session):
+            return msgspec.structs.replace(seen, fills=fills)
+        return msgspec.structs.replace(seen, fills=fills, other_before=None, other_after=None)
+
     def _marked(self, seen: Foreseen) -> Foreseen:
         """Every state with its ranks and with the margin call that the next tick would tell at the same prices."""
         states = {name: getattr(seen, name) for name in ("before", "after", "if_filled", "other_before", "other_after")}
@@ -153,7 +172,12 @@ class Accounts:
         level = next_level(self._calls.level(state.account), standing_of(state))
         return msgspec.structs.replace(self._ranked(state), margin_call_percent=level, finality="preview")
 
-    @method("catenary_explain", "Every number of an account with its formula and inputs.", errors=(NO_ACCOUNT,))
+    @method(
+        "catenary_explain",
+        "Every number of an account with its formula and inputs.",
+        errors=(NO_ACCOUNT,),
+        of_account=own,
+    )
     async def explain(self, params: OfAccount, call: Call) -> Explanation:
         """Numbers are decimal strings: they are for recomputing."""
         account = require_account(self._engine, params.account)
@@ -168,6 +192,7 @@ class Accounts:
         "catenary_contribution",
         "What each position adds and takes, what a shock would liquidate, what sharing one pool saves.",
         errors=(NO_ACCOUNT, NO_MARKET),
+        of_account=own,
     )
     async def contribution(self, params: ContributionOf, call: Call) -> Contribution:
         engine = self._engine

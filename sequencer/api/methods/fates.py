@@ -81,6 +81,13 @@ class Refusals:
             self._holders[after][account] = None
 
 
+def asked_of(params: OrderCall) -> int | None:
+    """Whose order is asked for; None where one is submitted, which its signature speaks for, or none is named."""
+    if params.order is not None and params.signature is not None:
+        return None
+    return params.account if params.order_id is None else place_of(params.order_id)[0]
+
+
 class Fates:
     """tell: whom a refusal is told, with the account that it is of."""
 

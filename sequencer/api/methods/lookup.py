@@ -5,10 +5,17 @@ from typing import Final
 from prover.stf import codes, constants, containers
 from sequencer.api.rpc.errors import CallError, law_error
 from sequencer.engine.engine import Engine
+from sequencer.schema.history import AccountSpan, OrdersOf
+from sequencer.schema.params import ContributionOf, OfAccount
 from sequencer.views.markets import index_of
 
 NO_ACCOUNT: Final = law_error(codes.NO_ACCOUNT)
 NO_MARKET: Final = law_error(codes.NO_MARKET)
+
+
+def own(params: OfAccount | AccountSpan | ContributionOf | OrdersOf) -> int:
+    """Whose affair an answer is, where it is that account's alone."""
+    return params.account
 
 
 def require_account(engine: Engine, index: int) -> containers.Account:

@@ -12,6 +12,7 @@ from sequencer.api.methods.feeds.channels import Channels
 from sequencer.api.methods.markets import Markets
 from sequencer.api.methods.operations import Operations
 from sequencer.api.methods.past import Past
+from sequencer.api.methods.privacy import Privacy
 from sequencer.api.methods.rescues import Rescues
 from sequencer.api.methods.rollup import Rollup
 from sequencer.api.methods.standing import Standing
@@ -45,8 +46,9 @@ class Methods:
         self._is_told = lambda: venue.is_told
         self._book_limits = engine.limits.book
         rankings, calls, drafter = Rankings(engine), MarginCalls(engine), Drafter(engine, now_ms)
+        self._privacy = Privacy(engine, deployment.domain, now_ms)
         self.markets = Markets(engine)
-        self.accounts = Accounts(engine, calls, rankings, drafter, now_ms)
+        self.accounts = Accounts(engine, calls, rankings, drafter, now_ms, self._privacy)
         self.rollup = Rollup(engine, view, deployment, now_ms, standing)
         fates = Fates(engine, now_ms)
         self.operations = Operations(venue, drafter, client, deployment, standing, sign, fates)
@@ -55,16 +57,26 @@ class Methods:
         self._channels = Channels(engine, venue.history, self.accounts, self.rollup, calls)
         fates.tell = self._channels.refused
 
+    def keep_private(self, hosts: frozenset[str]) -> None:
+        """What is an account's alone is told to its owner and agents, before anything is registered.
+
+        hosts: by which callers know this node, beside this machine's names.
+        """
+        self._privacy.is_on = True
+        self._privacy.hosts |= hosts
+
     def register(self, registry: Registry, limits: Limits) -> None:
         """Adds every method; limits: of the server that calls them."""
-        register(registry, self.rollup, self.markets, self.accounts, durable=self._durable)
-        register(registry, self.operations)
-        register(registry, self.rescues, self.past, durable=self._durable)
-        register(registry, Bounds(limits, self._book_limits))
+        admit = self._privacy.admit if self._privacy.is_on else None
+        shown = (self.rollup, self.markets, self.accounts, self.rescues, self.past)
+        register(registry, *shown, admit=admit, durable=self._durable)
+        register(registry, self.operations, admit=admit)
+        register(registry, Bounds(limits, self._book_limits), self._privacy)
 
     def open_feeds(self, feeds: Feeds) -> None:
         """Opens the channels."""
         feeds.is_told = self._is_told
+        feeds.admit = self._privacy.admit_to_channel
         self._channels.open(feeds)
 
     def sequenced(self, outcome: Processed) -> None:

@@ -20,7 +20,7 @@ from prover.signing.typed_data import typed_data
 from prover.stf import codes, constants, containers
 from prover.stf.replay import operation_length
 from sequencer.api.methods.drafts import Drafter, order_of, request_of, sized, sized_request, terms_of
-from sequencer.api.methods.fates import Fates
+from sequencer.api.methods.fates import Fates, asked_of
 from sequencer.api.methods.standing import Standing
 from sequencer.api.rpc.errors import (
     BACKLOG,
@@ -34,6 +34,7 @@ from sequencer.api.rpc.errors import (
 )
 from sequencer.api.rpc.handlers import method
 from sequencer.api.rpc.jsonrpc import Call
+from sequencer.api.rpc.limits import BAD_SIGNATURE_TOKENS
 from sequencer.engine.effects import Processed, refused
 from sequencer.engine.order_book import order_id
 from sequencer.engine.placing import check_soft_cancel
@@ -72,8 +73,6 @@ from sequencer.views.books import fill_view
 # An order with all its digits takes 600 bytes, and twice that with a line and an indent for each field.
 _ORDER_BYTES: Final = 1_310
 _ORDERS_A_TURN: Final = 10
-# What a signature that is not the owner's has cost in vain, in tokens: it was looked for, and nobody pays for it.
-_BAD_SIGNATURE_TOKENS: Final = 100
 _FAUCET_MICROS: Final = 100_000 * 10**6
 _FAUCET_WEI: Final = 10**18
 _FAUCET_GAS: Final = 200_000
@@ -110,6 +109,7 @@ class Operations:
         "catenary_order",
         "Submits an order; or, without one, says what became of the order that is named.",
         errors=(*_ERRORS, UNKNOWN_ORDER),
+        of_account=asked_of,
     )
     async def order(self, params: OrderCall, call: Call) -> OrderResult:
         """The same signed order again is answered with what it has come to, and nothing is done twice."""
@@ -278,7 +278,7 @@ class Operations:
         assert isinstance(request, containers.Request)
         code = check_soft_cancel(view, constants.CANCEL_ALL, request, signer, max(now, view.commitment.timestamp))
         if code == codes.BAD_SIGNATURE:
-            call.session.owe(_BAD_SIGNATURE_TOKENS)
+            call.session.owe(BAD_SIGNATURE_TOKENS)
         self._applied(signed, Processed(code=code, effects=[] if code == codes.OK else [refused(code)], changed=False))
         return msgspec.structs.replace(signed, signer=signer)
 
@@ -347,7 +347,11 @@ class Operations:
             signature=as_hex(self._sign(receipt_digest(self._deployment.domain, receipt))),
         )
 
-    @method("catenary_typedData", "What eth_signTypedData_v4 signs for an operation.")
+    @method(
+        "catenary_typedData",
+        "What eth_signTypedData_v4 signs for an operation.",
+        of_account=lambda params: params.operation.account,
+    )
     async def typed_data(self, params: OfOperation, call: Call) -> TypedData:
         drafted = self._drafter.draft(params.operation)
         domain, bridge = self._deployment.domain, self._deployment.bridge
@@ -387,7 +391,7 @@ class Operations:
             await self._venue.durable()
         bad = [one for one in outcomes if isinstance(one, Processed) and one.code == codes.BAD_SIGNATURE]
         if bad:
-            call.session.owe(len(bad) * _BAD_SIGNATURE_TOKENS)
+            call.session.owe(len(bad) * BAD_SIGNATURE_TOKENS)
         return outcomes
 
     def _or_known(self, signed: SignedOperation, outcome: Processed | Untaken) -> Processed | Untaken:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import trio
 
-from sequencer.api.methods.lookup import NO_ACCOUNT, NO_MARKET, require_account, require_market
+from sequencer.api.methods.lookup import NO_ACCOUNT, NO_MARKET, own, require_account, require_market
 from sequencer.api.rpc.errors import CURSOR_GONE, CURSOR_UNKNOWN, INVALID_PARAMS, CallError
 from sequencer.api.rpc.handlers import method
 from sequencer.api.rpc.jsonrpc import Call
@@ -82,7 +82,12 @@ class Past:
     def _paged(self, kind: Kind, owner: int, params: Span, view: _View) -> _Told:
         return paged(page_of(self._history, kind, owner, params), view)
 
-    @method("catenary_fills", "An account's fills, with role, own fee and what each left.", errors=_OF_AN_ACCOUNT)
+    @method(
+        "catenary_fills",
+        "An account's fills, with role, own fee and what each left.",
+        errors=_OF_AN_ACCOUNT,
+        of_account=own,
+    )
     async def fills(self, params: AccountSpan, call: Call) -> FillsPage:
         rows, cursors = self._of_account(FILLS, params, partial(own_fill_view, self._engine.globals))
         return FillsPage(fills=rows, **cursors)
@@ -101,7 +106,9 @@ class Past:
         called = names(self._engine.globals)[market]
         return CandlesPage(market=called, interval=params.interval, source=params.source, candles=rows, **cursors)
 
-    @method("catenary_fundingPayments", "Funding that an account paid or received.", errors=_OF_AN_ACCOUNT)
+    @method(
+        "catenary_fundingPayments", "Funding that an account paid or received.", errors=_OF_AN_ACCOUNT, of_account=own
+    )
     async def funding_payments(self, params: AccountSpan, call: Call) -> FundingPaymentsPage:
         rows, cursors = self._of_account(PAYMENTS, params, partial(payment_view, self._engine.globals))
         return FundingPaymentsPage(payments=rows, **cursors)
@@ -112,17 +119,27 @@ class Past:
         rows, cursors = self._paged(RATES, market, params, rate_view)
         return FundingRatesPage(market=names(self._engine.globals)[market], rates=rows, **cursors)
 
-    @method("catenary_transfers", "Deposits, transfers, withdrawals and fees of an account.", errors=_OF_AN_ACCOUNT)
+    @method(
+        "catenary_transfers",
+        "Deposits, transfers, withdrawals and fees of an account.",
+        errors=_OF_AN_ACCOUNT,
+        of_account=own,
+    )
     async def transfers(self, params: AccountSpan, call: Call) -> TransfersPage:
         rows, cursors = self._of_account(MOVEMENTS, params, transfer_view)
         return TransfersPage(transfers=rows, **cursors)
 
-    @method("catenary_equity", "What an account was worth, sampled.", errors=_OF_AN_ACCOUNT)
+    @method("catenary_equity", "What an account was worth, sampled.", errors=_OF_AN_ACCOUNT, of_account=own)
     async def equity(self, params: AccountSpan, call: Call) -> EquityPage:
         rows, cursors = self._of_account(SAMPLES, params, equity_point)
         return EquityPage(points=rows, **cursors)
 
-    @method("catenary_orderHistory", "An account's orders, with all their steps.", errors=(NO_ACCOUNT, CURSOR_UNKNOWN))
+    @method(
+        "catenary_orderHistory",
+        "An account's orders, with all their steps.",
+        errors=(NO_ACCOUNT, CURSOR_UNKNOWN),
+        of_account=own,
+    )
     async def orders(self, params: OrdersOf, call: Call) -> OrdersPage:
         require_account(self._engine, params.account)
         before = cursor_of(params.before)

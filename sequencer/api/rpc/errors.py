@@ -80,6 +80,11 @@ SIGNED_PRICES: Final = ApiError(
     "SIGNED_PRICES",
     "Prices here are what signers report; only a devnet that simulates its own moves one.",
 )
+PRIVATE: Final = ApiError(
+    -32027,
+    "PRIVATE",
+    "This is told to who has shown, on the same WebSocket, a key of the account's owner or of an agent of his.",
+)
 
 STANDARD_ERRORS: Final = (PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL)
 TRANSPORT_ERRORS: Final = (
@@ -110,6 +115,7 @@ TRANSPORT_ERRORS: Final = (
     CURSOR_GONE,
     CURSOR_UNKNOWN,
     SIGNED_PRICES,
+    PRIVATE,
 )
 
 

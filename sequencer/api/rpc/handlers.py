@@ -5,11 +5,13 @@ from typing import Any, Final, TypeVar, get_type_hints
 
 import msgspec
 
-from sequencer.api.rpc.errors import ApiError
-from sequencer.api.rpc.jsonrpc import Call, Handler, Registry, weightless
+from sequencer.api.rpc.errors import PRIVATE, ApiError
+from sequencer.api.rpc.jsonrpc import Call, Handler, Registry, Session, weightless
 from sequencer.api.rpc.limits import PARAMS_BYTES
 
 _MARK: Final = "described_method"
+# Raises CallError where a connection may not be told what is an account's alone.
+Admit = Callable[[int, Session], None]
 _HandlerT = TypeVar("_HandlerT", bound=Callable[..., Awaitable[object]])
 
 
@@ -23,6 +25,7 @@ class Described(msgspec.Struct, frozen=True):
     errors: tuple[ApiError, ...]
     params_bytes: int
     weigh: Callable[[Any], int]
+    of_account: Callable[[Any], int | None] | None
 
 
 def method(
@@ -32,21 +35,45 @@ def method(
     errors: Sequence[ApiError] = (),
     params_bytes: int = PARAMS_BYTES,
     weigh: Callable[[Any], int] = weightless,
+    of_account: Callable[[Any], int | None] | None = None,
 ) -> Callable[[_HandlerT], _HandlerT]:
-    """Makes `async def handler(self, params: P, call: Call) -> R` the method `name` with params P and result R."""
+    """Makes `async def handler(self, params: P, call: Call) -> R` the method `name` with params P and result R.
+
+    of_account: whose affair the answer is alone, None for nobody's.
+    """
+    named = (*errors, PRIVATE) if of_account is not None else tuple(errors)
 
     def mark(handler: _HandlerT) -> _HandlerT:
         hints = get_type_hints(handler, include_extras=True)
-        described = Described(name, description, hints["params"], hints["return"], tuple(errors), params_bytes, weigh)
+        types = hints["params"], hints["return"]
+        described = Described(name, description, *types, named, params_bytes, weigh, of_account)
         setattr(handler, _MARK, described)
         return handler
 
     return mark
 
 
-def register(registry: Registry, *owners: object, durable: Callable[[], Awaitable[None]] | None = None) -> None:
+def _guarded(
+    handler: Callable[..., Awaitable[object]], of_account: Callable[[Any], int | None], admit: Admit
+) -> Callable[..., Awaitable[object]]:
+    async def guarded(params: Any, call: Call) -> object:
+        account = of_account(params)
+        if account is not None:
+            admit(account, call.session)
+        return await handler(params, call)
+
+    return guarded
+
+
+def register(
+    registry: Registry,
+    *owners: object,
+    admit: Admit | None = None,
+    durable: Callable[[], Awaitable[None]] | None = None,
+) -> None:
     """Adds every described handler of each owner, in the order in which they stand in its class.
 
+    admit: asked before anything is told that is an account's alone; None where all may be told.
     durable: for handlers of what the venue shows; returns once all of that, as it is at the call, outlives a crash. An
     answer of theirs waits for it, since what is shown is ahead of what is kept.
     """
@@ -55,9 +82,13 @@ def register(registry: Registry, *owners: object, durable: Callable[[], Awaitabl
             described: Described | None = getattr(function, _MARK, None)
             if described is not None:
                 handler = getattr(owner, attribute)
+                if durable is not None:
+                    handler = _behind(durable, handler)
+                if admit is not None and described.of_account is not None:
+                    handler = _guarded(handler, described.of_account, admit)
                 registry.add(
                     described.name,
-                    handler if durable is None else _behind(durable, handler),
+                    handler,
                     params=described.params,
                     result=described.result,
                     description=described.description,

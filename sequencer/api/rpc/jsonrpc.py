@@ -469,6 +469,9 @@ class Subscriber(Protocol):
     def overflow(self) -> None:
         """Closes the connection as too slow."""
 
+    def expel(self) -> None:
+        """Closes the connection: it may not be told any more what it follows."""
+
 
 class Session:
     """What one connection holds across its calls; `subscriber` is None where nothing can be pushed.
@@ -484,6 +487,10 @@ class Session:
         self.share = Share()
         self.subscriber = subscriber
         self.leave_by_channel: dict[str, Callable[[], None]] = {}
+        # Accounts of which a key was shown here, each with its address; and what is to be signed, until when.
+        self.shown: dict[int, bytes] = {}
+        self.challenge = b""
+        self.challenge_ends_ms = 0
         # What is done once the connection has ended, whoever ended it, but where the node itself stops.
         self.at_end: Callable[[], None] | None = None
 

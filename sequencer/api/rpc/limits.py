@@ -9,6 +9,8 @@ import msgspec
 PARAMS_BYTES: Final = 16_384
 # The most that a method may say.
 MOST_PARAMS_BYTES: Final = 131_072
+# What a signature that is not whose it should be has cost in vain: it was looked for, and nobody pays for it.
+BAD_SIGNATURE_TOKENS: Final = 100
 
 
 class Limits(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ from sequencer.api.rpc.errors import (
     NO_CHANNEL,
     NOT_STREAMING,
     NOT_SUBSCRIBED,
+    PRIVATE,
     TOO_MANY_SUBSCRIPTIONS,
     CallError,
 )
@@ -182,6 +183,8 @@ class Feeds:
         self._subscription_count = 0
         # Whether all that snapshots show was told; who tells says so, and calls `settle` once it is.
         self.is_told: Callable[[], bool] = lambda: True
+        # Raises CallError where a connection may not be told a channel.
+        self.admit: Callable[[str, Session], None] = lambda channel, session: None
         # Who has come while it was not.
         self._joining: dict[trio.Event, Callable[[], None]] = {}
 
@@ -239,10 +242,21 @@ class Feeds:
         names = [name for name, feed in self._feeds.items() if feed.subscriptions and name.startswith(prefix)]
         return [name.removeprefix(prefix) for name in names]
 
+    def review(self, prefix: str) -> None:
+        """Ends the connections that may not be told any more what they follow of a family."""
+        for key in self.heard(prefix):
+            feed = self._feeds[prefix + key]
+            for session in list(feed.subscriptions):
+                try:
+                    self.admit(feed.name, session)
+                except CallError:
+                    assert session.subscriber is not None, "who follows a channel can be told it"
+                    session.subscriber.expel()
+
     @method(
         "catenary_subscribe",
         "Follows a channel: its state now, or what was missed since a sequence, then every message.",
-        errors=(NO_CHANNEL, NOT_STREAMING, ALREADY_SUBSCRIBED, TOO_MANY_SUBSCRIPTIONS),
+        errors=(NO_CHANNEL, NOT_STREAMING, ALREADY_SUBSCRIBED, TOO_MANY_SUBSCRIPTIONS, PRIVATE),
     )
     async def subscribe(self, params: Subscribe, call: Call) -> Subscribed:
         """Invariant: a snapshot shows nothing that a message behind it tells again, nor what may yet be lost."""
@@ -280,6 +294,7 @@ class Feeds:
             raise CallError(TOO_MANY_SUBSCRIPTIONS, data={"most": self._limits.connection_subscriptions})
         if self._subscription_count >= self._limits.node_subscriptions:
             raise CallError(TOO_MANY_SUBSCRIPTIONS)
+        self.admit(params.channel, session)
         feed = self._find(params.channel)
         if session in feed.subscriptions:
             raise CallError(ALREADY_SUBSCRIBED, data={"channel": feed.name})

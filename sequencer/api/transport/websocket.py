@@ -23,6 +23,7 @@ GOING_AWAY: Final = 1001
 MESSAGE_TOO_LARGE: Final = 1009
 TOO_SLOW_A_READER: Final = 4008
 IDLE: Final = 4009
+EXPELLED: Final = 4010
 
 REASONS: Final[dict[int, str]] = {
     CLOSED_NORMALLY: "",
@@ -30,6 +31,7 @@ REASONS: Final[dict[int, str]] = {
     MESSAGE_TOO_LARGE: "TOO_LARGE",
     TOO_SLOW_A_READER: "SLOW_CONSUMER: subscribe again with since and epoch of the last message",
     IDLE: "IDLE",
+    EXPELLED: "PRIVATE: the key that was shown is no owner's or agent's any more",
 }
 
 
@@ -198,6 +200,11 @@ class WebSocketConnection:
         self._end(TOO_SLOW_A_READER)
         self._close_session()
 
+    def expel(self) -> None:
+        """Nothing more is told, from this turn on; what waits to go out of the feeds is dropped."""
+        self._end(EXPELLED)
+        self._close_session()
+
     async def run(self) -> None:
         """Returns once the connection is over; raises VanishedError."""
         try:
@@ -240,7 +247,7 @@ class WebSocketConnection:
         last = b""
         if self._is_open():
             last = self._protocol.send(CloseConnection(code=code, reason=REASONS[code] or None))
-        self._outbox.finish(last, drop=code == TOO_SLOW_A_READER)
+        self._outbox.finish(last, drop=code in (TOO_SLOW_A_READER, EXPELLED))
 
     async def _await_goodbye(self) -> None:
         """Waits for the peer's close frame: closing over unread bytes would reset away what we last sent."""

@@ -18,6 +18,7 @@ from sequencer.client.errors import ClientError
 from sequencer.wallet.errors import WrongPassword
 
 if TYPE_CHECKING:
+    from sequencer.client.access import Identity
     from sequencer.wallet.keys import SigningKey
     from sequencer.wallet.wallet import Wallet
 
@@ -224,6 +225,15 @@ def run_action(settings: Settings, action: Action, *, signing: bool) -> None:
         raise
 
 
+async def _identity(settings: Settings, wallet: Wallet, key: SigningKey | None, account: int) -> Identity:
+    """Who looks, where a node keeps accounts private: the keystore's key, for its password."""
+    from sequencer.client.access import Identity
+
+    # The domain is L1's word, never the node's.
+    domain = (await wallet.venue()).domain
+    return Identity(domain, (key or settings.key()).sign)
+
+
 async def _with_wallet(settings: Settings, address: bytes, key: SigningKey | None, action: Action) -> Report:
     import trio
 
@@ -240,7 +250,9 @@ async def _with_wallet(settings: Settings, address: bytes, key: SigningKey | Non
     l1 = L1Client(settings.l1_rpc_url, L1Options(attempts=2, page_blocks=1 << 40, poll_seconds=settings.poll_interval))
     async with NodeClient(settings.node_url) as node:
         try:
-            return await action(Wallet(node, l1, address, settings.directory, key, options))
+            wallet = Wallet(node, l1, address, settings.directory, key, options)
+            node.identify = functools.partial(_identity, settings, wallet, key)
+            return await action(wallet)
         finally:
             with trio.CancelScope(shield=True):
                 await l1.close()

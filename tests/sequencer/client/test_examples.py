@@ -12,8 +12,10 @@ import trio
 
 from l1_bridge.client.keystore import encrypt
 from prover.stf import constants
+from sequencer.client.client import NodeClient
 from sequencer.client.clock import wall_clock_ms
 from sequencer.devnet.signing_account import SigningAccount
+from sequencer.schema.accounts import AccountView
 from sequencer.schema.writing import to_wire
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.node_process import PRICES, ROOT, Node, funded, node_inside, still_prices
@@ -41,13 +43,24 @@ class World(msgspec.Struct, frozen=True):
         fields, signature = account.order(0, side, lots, price, slot, force)
         self.node.client.call("catenary_order", order=to_wire(fields), signature="0x" + signature.hex())
 
+    def seen(self) -> AccountView:
+        """The owner's account, which the node shows to its owner alone."""
+
+        async def main() -> AccountView:
+            async with NodeClient(self.node.url) as client:
+                client.identify = self.owner.identify
+                return await client.account(self.owner.account)
+
+        return trio.run(main)
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """With a keystore of the owner's key, as an operator has one."""
+    """With a keystore of the owner's key, as an operator has one; the node keeps accounts private."""
     directory = tmp_path_factory.mktemp("examples")
     prices = list(PRICES)
-    with node_inside(directory / "node", "--no-oracle") as node, still_prices(node.url, node.domain, prices):
+    options = ("--no-oracle", "--private-channels")
+    with node_inside(directory / "node", *options) as node, still_prices(node.url, node.domain, prices):
         owner, maker = (SigningAccount(key, node.domain, wall_clock_ms) for key in (KEY, MAKER_KEY))
         trio.run(funded, node, [owner, maker, owner], 1_000 * 10**6)
         owned: list[int] = []
@@ -87,7 +100,7 @@ def test_market_maker(world: World) -> None:
     lines = said(world, "market_maker", *world.options, "--account", str(world.owner.account), "--quotes", "2")
     bid, ask = f"bid {PRICES[0] - 300} resting", f"ask {PRICES[0] + 300} resting"
     assert lines == [bid, ask, bid, ask, "quotes taken back"]
-    assert world.node.client.call("catenary_openOrders", account=world.owner.account) == []
+    assert world.seen().open_orders == []
 
 
 def test_taker(world: World) -> None:
@@ -102,8 +115,7 @@ def test_taker(world: World) -> None:
 
 
 def test_liquidation_watcher_and_transfer_guard(world: World) -> None:
-    account = world.node.client.call("catenary_account", account=world.owner.account)
-    lots = next(power["buy_lots"] for power in account["buying_power"] if power["market"] == "BTC") * 9 // 10
+    lots = next(power.buy_lots for power in world.seen().buying_power if power.market == "BTC") * 9 // 10
     moved = ("--account", str(world.owner.account), "--from-account", str(world.second))
     limits = ("--above-percent", "50", "--step-micros", "30000000", "--most-micros", "50000000")
     with (

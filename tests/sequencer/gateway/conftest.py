@@ -98,7 +98,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     directory = tmp_path_factory.mktemp("gateway")
     password = directory / "password"
     password.write_text("correct horse\n")
-    with still_node(directory / "node") as node:
+    with still_node(directory / "node", "--private-channels") as node:
         owner = trader_of(node, directory / "wallets")
         account = int(str(owner.environment["CATENARY_WALLET_ACCOUNT"]))
         agent = owner.json("new", "--light-kdf", "--keystore", "agent")["address"]

@@ -10,6 +10,7 @@ import trio
 from sequencer.api.methods.accounts import Accounts
 from sequencer.api.methods.feeds.effect_channels import ACCOUNT, BOOK, keys
 from sequencer.api.methods.feeds.states import States
+from sequencer.api.methods.privacy import FAMILIES
 from sequencer.api.methods.rollup import Rollup
 from sequencer.api.rpc.subscriptions import Channel, Feeds
 from sequencer.engine.effects import Processed, accounts_of, markets_of
@@ -183,6 +184,8 @@ class Channels:
         ):
             if feeds.changed(channel):
                 feeds.tell(channel, make())
+        for family in FAMILIES:
+            feeds.review(family)
         for key in feeds.heard(_ACCOUNT):
             self._note_account(feeds, int(key))
         for call in self._calls.look():

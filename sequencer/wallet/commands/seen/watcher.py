@@ -50,7 +50,8 @@ class Watcher:
     async def run(self) -> None:
         """Listens, for ever; what ends that is told by `look`."""
         try:
-            async with Feeds(self._wallet.node.url, ["prices", f"account:{self._account}"]) as feeds:
+            node, channels = self._wallet.node, ["prices", f"account:{self._account}"]
+            async with Feeds(node.url, channels, identify=node.identify) as feeds:
                 async for frame in feeds:
                     if not isinstance(frame, Gap):
                         await self._take(frame, feeds)

@@ -15,6 +15,8 @@ import trio
 import trio.testing
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
+from sequencer.api.rpc.errors import PRIVATE, CallError
+from sequencer.api.rpc.jsonrpc import Session
 from sequencer.api.rpc.limits import Limits
 from tests.patience import PATIENCE_SECONDS
 from tests.sequencer.api.conftest import Running
@@ -245,6 +247,32 @@ async def test_who_reads_too_slowly_is_answered_before_he_is_told_to_go(start: S
             await read_answers(websocket, answers)
         assert closed.value.reason.reason.startswith("SLOW_CONSUMER")
         assert [(answer["id"], answer["result"]) for answer in answers] == [(77, "asked")]
+
+
+async def test_who_may_hear_no_more_is_told_nothing_more_and_to_go(start: Start) -> None:
+    node: Running = await start(Limits(socket_send_bytes=4_096))
+    feed = node.server.feeds.open("ticks", lambda: None)
+    async with connect(node, message_queue_size=1, receive_buffer_size=1_024) as websocket:
+        await ask(websocket, "catenary_subscribe", ["ticks"])
+        for number in range(40):
+            feed.publish(f"{number}" + "x" * 20_000)
+
+        def refuse(channel: str, session: Session) -> None:
+            raise CallError(PRIVATE)
+
+        node.server.feeds.admit = refuse
+        node.server.feeds.review("tic")
+        assert not feed.subscriptions
+        heard: list[int] = []
+
+        async def listen() -> None:
+            while True:
+                heard.append((await next_update(websocket))[0])
+
+        with pytest.raises(ConnectionClosed) as closed:
+            await listen()
+        assert len(heard) < 40
+        assert (closed.value.reason.code, closed.value.reason.reason[:8]) == (4010, "PRIVATE:")
 
 
 async def test_a_reader_that_never_reads_is_cut_off(start: Start) -> None:
