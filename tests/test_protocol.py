@@ -11,7 +11,7 @@ import msgspec
 from l1_bridge.codec import batch
 from l1_bridge.hashing import keccak
 from prover.contracts.referee import LocalReferee
-from prover.signing import operations, receipts
+from prover.signing import access, operations, receipts
 from prover.signing.recover import recover_fast
 from prover.signing.reports import tick_digest
 from prover.signing.signatures import address_of, order_digest, request_digest, sign
@@ -360,6 +360,7 @@ def type_hashes() -> dict[str, bytes]:
         "Tick": signatures.TICK_TYPE,
         "Receipt": receipts.RECEIPT_TYPE,
         "Acknowledged": receipts.ACKNOWLEDGED_TYPE,
+        "Access": access.ACCESS_TYPE,
     }
 
 

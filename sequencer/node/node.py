@@ -262,8 +262,6 @@ class Node:
         self._methods = Methods(
             self._sequencer, self._view, client, deployment, ground.now_ms, operator.sign, self._standing
         )
-        if config.is_private:
-            self._methods.keep_private(config.api_hosts)
         self._sequencer.listeners.append(self._methods)
         self._view.listeners.append(self._methods.posted)
         self._reports = Reports(
@@ -320,6 +318,8 @@ class Node:
         registry = Registry()
         config = self._ground.config
         api = ApiConfig(port=config.port, access=Access(config.api_hosts, config.api_origins))
+        if config.is_private:
+            self._methods.keep_private(config.api_hosts)
         self._methods.register(registry, api.limits)
         register(registry, self._reports)
         collectors = CollectorRegistry()

@@ -363,7 +363,7 @@ export interface Outlook {
 }
 
 export interface PreviewFill {
-  maker: number;
+  maker: number | null;
   price_ticks: number | string;
   size_lots: number | string;
   fee_micros: string;
@@ -926,6 +926,22 @@ export interface VenueLimits {
   request_life_ms: number;
 }
 
+export interface ChallengeView {
+  challenge: string;
+  expires_at_ms: number;
+}
+
+export interface AccessShown {
+  account: number;
+  host: string;
+  signature: string;
+}
+
+export interface AccessView {
+  account: number;
+  signer: string;
+}
+
 export interface SignedReport {
   time_ms: number;
   signer_index: number;
@@ -1223,6 +1239,8 @@ export interface Methods {
   "catenary_orderHistory": { params: { account: number; before?: string; limit?: number }; result: OrdersPage };
   "catenary_statistics": { params: { market?: string | number | null }; result: StatisticsView[] };
   "catenary_limits": { params: Record<string, never>; result: LimitsView };
+  "catenary_challenge": { params: Record<string, never>; result: ChallengeView };
+  "catenary_access": { params: { account: number; host: string; signature: string }; result: AccessView };
   "catenary_report": { params: { time_ms: number; signer_index: number; prices_ticks: number[]; premiums_ppb: number[]; signature: string }; result: ReportAnswer };
   "catenary_reports": { params: { time_ms?: number | null; limit?: number }; result: ReportRound[] };
   "catenary_movePrice": { params: { market: string | number; ppm: number }; result: MovedPrice };

@@ -50,7 +50,13 @@ from tests.sequencer.node_world import (
 pytestmark = pytest.mark.trio
 PRICE = PRICES[0]
 # Sent over a WebSocket only; what they answer is tested where there is one.
-STREAMED = {"catenary_subscribe", "catenary_unsubscribe", "catenary_cancelOnDisconnect"}
+STREAMED = {
+    "catenary_subscribe",
+    "catenary_unsubscribe",
+    "catenary_cancelOnDisconnect",
+    "catenary_challenge",
+    "catenary_access",
+}
 # What needs an L1: held to the schema by an answer that is made up.
 WITH_L1: dict[str, msgspec.Struct] = {
     "catenary_faucet": FaucetPayment(1, 10**18, "0x" + "ab" * 32),
