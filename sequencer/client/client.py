@@ -16,6 +16,7 @@ from sequencer.schema.answers import (
     AnsweredOrder,
     BatchView,
     Book,
+    DepositsView,
     EntryView,
     FaucetPayment,
     GlobalsProof,
@@ -254,6 +255,10 @@ class NodeClient:
         """Withdrawals of an account or to a recipient."""
         chosen: dict[str, Any] = {"account": account} if recipient is None else {"recipient": recipient}
         return await self._typed(list[WithdrawalView], "catenary_withdrawals", **chosen)
+
+    async def deposits(self, owner: bytes) -> DepositsView:
+        """Deposits to an owner that are on L1 and in no account yet."""
+        return await self._typed(DepositsView, "catenary_deposits", owner=owner)
 
     async def withdrawal_proof(self, index: int) -> WithdrawalProof:
         """What a claim on L1 needs, once a posted batch holds the withdrawal."""

@@ -9,6 +9,7 @@ from l1_bridge.client.following import Applied, Reverted
 from l1_bridge.client.values import Block
 from l1_bridge.codec import batch, events
 from sequencer.engine.engine import Engine
+from sequencer.views.arriving import Arriving
 from sequencer.views.posted_state import PostedState
 
 # A month of a busy venue would be half a million.
@@ -83,6 +84,7 @@ class BridgeView:
         self.listeners: list[Callable[[], None]] = []
         # Who has to hear of batches and roll-backs before they stand here.
         self.before: list[Callable[[events.BatchCommitted | events.RolledBack], None]] = []
+        self.arriving = Arriving()
         self._posted: PostedState | None = None
 
     def apply(self, event: Applied | Reverted) -> None:
@@ -104,6 +106,7 @@ class BridgeView:
         for _, kept in self._events:
             self._take(kept)
         self.block = block - 1
+        self.arriving.revert(block)
 
     def take(self, block: int, event: events.BridgeEvent) -> None:
         """Takes one event of the bridge; blocks never decrease."""
@@ -113,6 +116,9 @@ class BridgeView:
             taken = event if isinstance(event, events.RolledBack) else _posted_batch(block, event)
             self._events.append((block, taken))
             self._take(taken)
+        elif isinstance(event, events.Enqueued):
+            self.arriving.drop(self._engine.view.commitment.queue_taken)
+            self.arriving.add(block, event)
 
     def finalize(self, number: int) -> None:
         """The bridge says that batches up to this one are final."""

@@ -27,7 +27,7 @@ from sequencer.sequencing.sequencer import Sequencer
 
 # Within the datadir.
 CHECKPOINT: Final = "checkpoint.msgpack"
-_DEVNET_FINALITY_BLOCKS: Final = 2
+DEVNET_FINALITY_BLOCKS: Final = 2
 _CHECKPOINT_BLOCKS: Final = 600
 # Finality comes within thirteen minutes: where it is so much later, what is 64 blocks deep is consumed. After a fork
 # that goes deeper the bridge refuses every later batch of this node (QUEUE_HASH).
@@ -205,7 +205,7 @@ class Following:
         self._checkpoint_block = view.block
         # A devnet without block times never finalizes by itself; nobody reorganises it but its owner.
         self._is_devnet = deployment.chain_id == DEVELOPMENT_CHAIN_ID
-        self._depth: int | Depth = _DEVNET_FINALITY_BLOCKS if self._is_devnet else _CONSUMED
+        self._depth: int | Depth = DEVNET_FINALITY_BLOCKS if self._is_devnet else _CONSUMED
         self._latest, self._finalized = self._behind_view()
         self._log = structlog.get_logger("l1")
 
@@ -344,6 +344,7 @@ class Following:
             self._save(self._view.settle(event.block))
 
     def _saw(self, block: Block) -> None:
+        self._view.arriving.final = block.number
         # A devnet makes blocks when somebody sends something: that they are old says nothing.
         if not self._is_devnet:
             self._queue.horizon_seconds = block.timestamp

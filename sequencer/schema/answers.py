@@ -410,6 +410,35 @@ class WithdrawalView(msgspec.Struct, frozen=True, kw_only=True):
     finality: Finality
 
 
+class DepositView(msgspec.Struct, frozen=True, kw_only=True):
+    """A deposit in L1's queue that is in no account yet. index: of its entry; account: None for one that it opens.
+
+    l1_block, entered_at_ms: where and when L1 took it; confirmations: blocks since, its own counted. is_final: the node
+    may take it: it comes with the next operations, or once what stands before it in the queue is done.
+    """
+
+    index: int
+    depositor: AddressText
+    owner: AddressText
+    account: int | None
+    amount_micros: Micros
+    l1_block: int
+    confirmations: int
+    entered_at_ms: int
+    is_final: bool
+
+
+class DepositsView(msgspec.Struct, frozen=True, kw_only=True):
+    """catenary_deposits: what is under way, the first first; what has arrived stands in catenary_transfers.
+
+    confirmations_needed: of a devnet; None where the node waits until L1 calls a block final.
+    """
+
+    l1_block: int
+    confirmations_needed: int | None
+    deposits: list[DepositView]
+
+
 class WithdrawalProof(msgspec.Struct, frozen=True, kw_only=True):
     """catenary_withdrawalProof; `commitment` is nine words in the order of the state root."""
 

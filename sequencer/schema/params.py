@@ -73,6 +73,13 @@ class WithdrawalsOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     recipient: Bytes20 | None = None
 
 
+class DepositsOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Deposits under way to an owner, or to an account and its owner."""
+
+    account: AccountIndex | None = None
+    owner: Bytes20 | None = None
+
+
 class OfIndex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One withdrawal."""
 

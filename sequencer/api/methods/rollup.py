@@ -5,6 +5,7 @@ from itertools import islice
 
 import trio
 
+from l1_bridge.client.keys import DEVELOPMENT_CHAIN_ID
 from l1_bridge.codec import batch
 from prover.contracts.deployment import Deployment
 from prover.signing.operations import ENTRY_NAMES
@@ -16,9 +17,12 @@ from sequencer.api.rpc.jsonrpc import Call
 from sequencer.engine.engine import Engine
 from sequencer.engine.records import EntryRecord, WithdrawalRecord
 from sequencer.l1.bridge_view import BridgeView
+from sequencer.l1.following import DEVNET_FINALITY_BLOCKS
 from sequencer.schema.answers import (
     AccountProof,
     BatchView,
+    DepositsView,
+    DepositView,
     EntryView,
     FinalBatch,
     GlobalsProof,
@@ -31,8 +35,19 @@ from sequencer.schema.answers import (
     WithdrawalProof,
     WithdrawalView,
 )
-from sequencer.schema.params import LIST_LIMIT, AtRoot, Newest, NoParams, OfAccount, OfIndex, QueueOf, WithdrawalsOf
+from sequencer.schema.params import (
+    LIST_LIMIT,
+    AtRoot,
+    DepositsOf,
+    Newest,
+    NoParams,
+    OfAccount,
+    OfIndex,
+    QueueOf,
+    WithdrawalsOf,
+)
 from sequencer.schema.values import Bytes20, as_hex
+from sequencer.views.arriving import Arrival
 from sequencer.views.markets import names
 from sequencer.views.posted_state import WayBackGone
 
@@ -126,6 +141,38 @@ class Rollup:
             )
             for posted in reversed(self._view.batches[-limit:])
         ]
+
+    @method("catenary_deposits", "Deposits that L1 has and no account yet: each with its blocks.")
+    async def deposits(self, params: DepositsOf, call: Call) -> DepositsView:
+        """Of those that were sequenced, the account's transfers tell."""
+        owner = params.owner
+        if owner is None:
+            if params.account is None:
+                raise CallError(INVALID_PARAMS, "Give an account or an owner.")
+            owner = Bytes20(self._engine.account(params.account).owner)
+        arriving = self._view.arriving
+        arriving.drop(self._engine.view.commitment.queue_taken)
+        found = islice(arriving.of(bytes(owner), params.account), LIST_LIMIT)
+        is_devnet = self._deployment.chain_id == DEVELOPMENT_CHAIN_ID
+        return DepositsView(
+            l1_block=self._view.block,
+            confirmations_needed=DEVNET_FINALITY_BLOCKS + 1 if is_devnet else None,
+            deposits=[self._deposit_view(arrival) for arrival in found],
+        )
+
+    def _deposit_view(self, arrival: Arrival) -> DepositView:
+        deposit, arriving = arrival.deposit, self._view.arriving
+        return DepositView(
+            index=arrival.index,
+            depositor=as_hex(deposit.depositor),
+            owner=as_hex(deposit.owner),
+            account=None if deposit.account == constants.NEW_ACCOUNT else deposit.account,
+            amount_micros=deposit.amount,
+            l1_block=arrival.block,
+            confirmations=max(0, self._view.block - arrival.block + 1),
+            entered_at_ms=arrival.entered_at * 1_000,
+            is_final=arrival.block <= arriving.final,
+        )
 
     @method("catenary_withdrawals", "Withdrawals.")
     async def withdrawals(self, params: WithdrawalsOf, call: Call) -> list[WithdrawalView]:

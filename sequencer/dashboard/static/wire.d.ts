@@ -92,6 +92,29 @@ export interface BatchView {
   finality: "final" | "posted" | "preview" | "sequenced";
 }
 
+export interface DepositsOf {
+  account?: number | null;
+  owner?: string | null;
+}
+
+export interface DepositsView {
+  l1_block: number;
+  confirmations_needed: number | null;
+  deposits: DepositView[];
+}
+
+export interface DepositView {
+  index: number;
+  depositor: string;
+  owner: string;
+  account: number | null;
+  amount_micros: string;
+  l1_block: number;
+  confirmations: number;
+  entered_at_ms: number;
+  is_final: boolean;
+}
+
 export interface WithdrawalsOf {
   account?: number | null;
   recipient?: string | null;
@@ -1202,6 +1225,7 @@ export interface Methods {
   "catenary_status": { params: Record<string, never>; result: Status };
   "catenary_queue": { params: { index?: number | null; account?: number | null; limit?: number }; result: QueueView };
   "catenary_batches": { params: { limit?: number }; result: BatchView[] };
+  "catenary_deposits": { params: { account?: number | null; owner?: string | null }; result: DepositsView };
   "catenary_withdrawals": { params: { account?: number | null; recipient?: string | null }; result: WithdrawalView[] };
   "catenary_withdrawalProof": { params: { index: number }; result: WithdrawalProof };
   "catenary_proof": { params: { account: number }; result: AccountProof };

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+import msgspec
 
+from sequencer.schema.writing import to_wire
 from sequencer.wallet.commands.options import account_option, market_grid
 from sequencer.wallet.commands.running import Report, Settings, command, run_action
 from sequencer.wallet.errors import BadInput
-from sequencer.wallet.units import MONEY_DECIMALS, units_text
+from sequencer.wallet.units import MONEY_DECIMALS, money_text, units_text
 
 if TYPE_CHECKING:
+    from sequencer.schema.answers import DepositsView
     from sequencer.schema.history import FundingPaymentView, OwnFillView, Paged, TransferView
     from sequencer.wallet.commands.grid import Grid
     from sequencer.wallet.wallet import Wallet
@@ -71,10 +74,30 @@ def history(
             asked, rows = await pages(node.transfers, index, span), TRANSFERS
             told = [transfer_row(row) for page in asked for row in page.transfers]
         write(path, rows, told[::-1])
-        fields = {"account": index, "kind": kind, "rows": len(told), "file": str(path)}
-        return Report(fields, [f"{len(told)} rows of {kind} of account {index} are in {path} (the node's word)"])
+        fields: dict[str, Any] = {"account": index, "kind": kind, "rows": len(told), "file": str(path)}
+        lines = [f"{len(told)} rows of {kind} of account {index} are in {path} (the node's word)"]
+        if kind == "transfers":
+            under_way = await node.deposits(wallet.address)
+            fields["deposits_under_way"] = [to_wire(msgspec.structs.asdict(deposit)) for deposit in under_way.deposits]
+            lines += under_way_lines(under_way)
+        return Report(fields, lines)
 
     run_action(settings, action, signing=False)
+
+
+def under_way_lines(found: DepositsView) -> list[str]:
+    """What L1 has taken and no account has yet, a line each."""
+    lines = []
+    for deposit in found.deposits:
+        whose = "a new account" if deposit.account is None else f"account {deposit.account}"
+        if deposit.is_final:
+            how_far = "final on L1, taken with what comes next"
+        elif found.confirmations_needed is None:
+            how_far = f"{deposit.confirmations} blocks deep, taken once L1 calls it final"
+        else:
+            how_far = f"{deposit.confirmations} of {found.confirmations_needed} blocks"
+        lines.append(f"under way: {money_text(deposit.amount_micros)} to {whose}, {how_far}")
+    return lines
 
 
 def parse_time(text: str) -> int:

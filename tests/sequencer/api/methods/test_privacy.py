@@ -56,6 +56,7 @@ ASKED: dict[str, dict[str, Any]] = {
 # What names an account and is told to anybody: it is on L1, or as good as there, or signed by the account's own key.
 PUBLIC = {
     "catenary_access",
+    "catenary_deposits",
     "catenary_proof",
     "catenary_withdrawals",
     "catenary_postMortems",

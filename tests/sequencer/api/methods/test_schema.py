@@ -144,6 +144,7 @@ async def ask_all(whole: Whole) -> None:
             for name in ("fills", "fundingPayments", "transfers", "equity", "orderHistory"):
                 await whole.ask(f"catenary_{name}", account=account)
             await whole.ask("catenary_withdrawals", account=account)
+            await whole.ask("catenary_deposits", account=account)
     await whole.ask("catenary_contribution", account=FIRST, shock_bp=1_500, market="BTC")
     for name in ("status", "markets", "queue", "batches", "postMortems", "reports"):
         await whole.ask(f"catenary_{name}")

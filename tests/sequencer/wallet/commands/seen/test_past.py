@@ -8,6 +8,7 @@ import pytest
 import trio
 from msgspec import structs
 
+from sequencer.schema.answers import DepositsView, DepositView
 from sequencer.schema.history import FillsPage, FundingLeg, FundingPaymentView, OwnFillView, TransferView
 from sequencer.wallet.commands.grid import Grid
 from sequencer.wallet.commands.seen.past import (
@@ -21,6 +22,7 @@ from sequencer.wallet.commands.seen.past import (
     parse_time,
     plain,
     transfer_row,
+    under_way_lines,
     write,
 )
 from sequencer.wallet.errors import BadInput
@@ -61,6 +63,21 @@ def test_funding_and_transfers() -> None:
     assert named(TRANSFERS, transfer_row(structs.replace(moved, kind="+1")))["kind"] == "'+1"
     lied = structs.replace(payment, positions=[structs.replace(leg, market="=A1")])
     assert named(FUNDING, funding_row(lied, GRID))["positions"].startswith("'=A1")
+
+
+@pytest.mark.parametrize(
+    ("is_final", "needed", "account", "told"),
+    [
+        (False, 3, None, "under way: $12.50 to a new account, 2 of 3 blocks"),
+        (False, None, 17, "under way: $12.50 to account 17, 2 blocks deep, taken once L1 calls it final"),
+        (True, None, 17, "under way: $12.50 to account 17, final on L1, taken with what comes next"),
+    ],
+)
+def test_deposits_under_way(is_final: bool, needed: int | None, account: int | None, told: str) -> None:
+    deposit = answer(
+        DepositView, account=account, amount_micros=12_500_000, l1_block=7, confirmations=2, is_final=is_final
+    )
+    assert under_way_lines(DepositsView(l1_block=8, confirmations_needed=needed, deposits=[deposit])) == [told]
 
 
 def test_pages_are_read_to_their_end_and_a_list_without_end_is_left() -> None:

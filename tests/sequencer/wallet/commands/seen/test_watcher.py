@@ -42,6 +42,7 @@ class Telling:
     """A node whose feeds a test speaks on: what is followed is noted, an exception ends them."""
 
     url = "http://node"
+    identify = None
 
     def __init__(self) -> None:
         self.followed: list[str] = []
@@ -57,7 +58,7 @@ class Telling:
         await trio.testing.wait_all_tasks_blocked()
 
     @asynccontextmanager
-    async def feeds(self, url: str, channels: list[str]) -> AsyncIterator[Any]:
+    async def feeds(self, url: str, channels: list[str], identify: None) -> AsyncIterator[Any]:
         """In place of a connection."""
         self.followed += channels
         yield self
