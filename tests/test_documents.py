@@ -12,6 +12,7 @@ DOCUMENTS: Final = ("README.md", "ARCHITECTURE.md", *(f"docs/{path.name}" for pa
 WORDS_OF_A_DECISION: Final = 60
 ATTACKS_BEGIN: Final = "| attack or fault | our answer | played by |\n|---|---|---|\n"
 ATTACKS: Final = 101
+FEATURES: Final = 17
 NOT_PLAYED: Final = "not played yet: "
 UNPLAYED: Final = 0
 # Of a path in backticks, from the repository's root.
@@ -94,6 +95,24 @@ def test_a_test_that_is_gone_would_be_found() -> None:
     assert played_by("`tests/test_documents.py` `test_a_decision_is_short`") == []
     assert played_by("`tests/test_documents.py` `test_gone` `TestGone`") == ["test_gone", "TestGone"]
     assert played_by("`tests/test_gone.py`") == ["tests/test_gone.py"]
+
+
+def features(text: str) -> list[list[str]]:
+    """Rows of the table at the end of docs/bots.md."""
+    rows = text.split("\n## Feature by feature\n")[1].split("\n|---|---|---|---|---|\n")[1].strip().splitlines()
+    return [line.strip("| ").split(" | ") for line in rows]
+
+
+def test_every_feature_is_shown_by_a_test_that_is_there() -> None:
+    found = features((ROOT / "docs" / "bots.md").read_text())
+    assert len(found) >= FEATURES
+    for row in found:
+        assert len(row) == 5, row
+        # What is not known of others is said in words, and of us there is no such cell.
+        assert all(cell.strip("? ") for cell in row), row
+        assert "`tests/" in row[4], row
+        assert "not documented" not in row[4], row
+        assert played_by(row[4]) == [], row
 
 
 def test_the_readme_says_that_nobody_has_audited_this() -> None:
