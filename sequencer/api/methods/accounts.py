@@ -15,7 +15,7 @@ from sequencer.api.methods.lookup import NO_ACCOUNT, NO_MARKET, own, require_acc
 from sequencer.api.methods.privacy import Privacy
 from sequencer.api.rpc.errors import INVALID_PARAMS, CallError
 from sequencer.api.rpc.handlers import method
-from sequencer.api.rpc.jsonrpc import Call, Session
+from sequencer.api.rpc.jsonrpc import Call
 from sequencer.engine.engine import Engine
 from sequencer.engine.reservation import Open
 from sequencer.schema.accounts import (
@@ -135,7 +135,7 @@ class Accounts:
             raise CallError(
                 INVALID_PARAMS, "An order, a transfer, a withdrawal or a bound of leverage can be previewed."
             )
-        told = msgspec.structs.asdict(self._withheld(self._marked(seen), call.session))
+        told = msgspec.structs.asdict(self._withheld(self._marked(seen), call))
         return Preview(**told, operation=drafted.operation, finality="preview")
 
     def _preview_opened(self, message: containers.Order | containers.Request, micros: RepeatedUint64) -> Foreseen:
@@ -153,12 +153,12 @@ class Accounts:
         order = msgspec.structs.replace(message, account=opened.account)
         return preview_order(self._engine, sized(order), self._now_ms(), opened)
 
-    def _withheld(self, seen: Foreseen, session: Session) -> Foreseen:
+    def _withheld(self, seen: Foreseen, call: Call) -> Foreseen:
         """Without what is another's alone: how he stands, and whose orders rest in the book."""
         if not self._privacy.is_on:
             return seen
         fills = [msgspec.structs.replace(fill, maker=None) for fill in seen.fills]
-        if seen.other is None or self._privacy.may_see(seen.other, session):
+        if seen.other is None or self._privacy.may_see(seen.other, call.session):
             return msgspec.structs.replace(seen, fills=fills)
         return msgspec.structs.replace(seen, fills=fills, other_before=None, other_after=None)
 

@@ -68,9 +68,9 @@ class Methods:
     def register(self, registry: Registry, limits: Limits) -> None:
         """Adds every method; limits: of the server that calls them."""
         admit = self._privacy.admit if self._privacy.is_on else None
-        shown = (self.rollup, self.markets, self.accounts, self.rescues, self.past)
-        register(registry, *shown, admit=admit, durable=self._durable)
+        register(registry, self.rollup, self.markets, self.accounts, admit=admit, durable=self._durable)
         register(registry, self.operations, admit=admit)
+        register(registry, self.rescues, self.past, admit=admit, durable=self._durable)
         register(registry, Bounds(limits, self._book_limits), self._privacy)
 
     def open_feeds(self, feeds: Feeds) -> None:

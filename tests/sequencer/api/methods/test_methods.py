@@ -345,6 +345,7 @@ READING: dict[str, dict[str, Any]] = {
     "catenary_status": {},
     "catenary_queue": {},
     "catenary_batches": {},
+    "catenary_deposits": {"account": FIRST},
     "catenary_withdrawals": {"account": FIRST},
     "catenary_withdrawalProof": {"index": 0},
     "catenary_proof": {"account": FIRST},
@@ -367,6 +368,7 @@ OTHERS = {
     "catenary_order", "catenary_orders", "catenary_withdraw", "catenary_transfer", "catenary_cancel",
     "catenary_cancelAll", "catenary_scheduleCancel", "catenary_cancelOnDisconnect", "catenary_setAgent",
     "catenary_setLeverage", "catenary_typedData", "catenary_faucet", "catenary_limits",
+    "catenary_challenge", "catenary_access",
 }  # fmt: skip
 
 
