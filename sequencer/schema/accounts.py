@@ -174,8 +174,8 @@ class Foreseen(msgspec.Struct, frozen=True, kw_only=True):
     prices. leaving: open orders that the collateral that is left would not cover, the newest first. if_filled: the
     account once the rest that would rest or wait is filled at its limit; None where there is no rest or where the law
     would not take that fill today. other: the account that receives a transfer; where the transfer opens it, there is
-    none before it nor after a refusal, and none at all where it is private and another's. largest_size_lots: of an order
-    that lacks margin, the one that would pass.
+    none before it nor after a refusal, and none at all where it is private and another's. largest_size_lots: of an
+    order that lacks margin, the one that would pass.
     """
 
     code: int
