@@ -47,7 +47,7 @@ import { decimal, parsed } from "./format.js";
  */
 
 /** One order of the form. `after`: it comes after the first. @typedef {{operation: UnsignedOperation, beside: Beside, isAfter: boolean}} Leg */
-/** `problems` by field; where there is one there are no legs. @typedef {{legs: Leg[], lots: bigint, problems: Partial<Record<keyof Form, string>>}} Draft */
+/** `problems` by field; where there is one there are no legs. `first`: what can be previewed, though guards are still to be said. @typedef {{legs: Leg[], first: Leg | null, lots: bigint, problems: Partial<Record<keyof Form, string>>}} Draft */
 
 /** @type {{key: Kind, title: string, says: string}[]} */
 export const KINDS = [
@@ -113,8 +113,9 @@ export const opposite = (side) => (side === "buy" ? "sell" : "buy");
 export function drafted(form, facts) {
   const reading = new Reading(form, facts);
   const legs = form.kind === "both" ? reading.both() : reading.single();
-  const isWhole = Object.keys(reading.problems).length === 0;
-  return { legs: isWhole ? legs : [], lots: reading.lots, problems: reading.problems };
+  const wrong = Object.keys(reading.problems);
+  const first = wrong.every((field) => field.startsWith("guard")) ? (legs[0] ?? null) : null;
+  return { legs: wrong.length === 0 ? legs : [], first, lots: reading.lots, problems: reading.problems };
 }
 
 /** A form being read; `problems` collects what is wrong. */

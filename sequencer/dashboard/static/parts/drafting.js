@@ -64,6 +64,8 @@ effect(() => {
 });
 /** @type {import("@preact/signals").ReadonlySignal<AccountView | undefined>} */
 export const seenAccount = computed(() => watched.value?.state.value);
+/** Why the account cannot be looked at, as where this browser remembers one of another devnet. */
+export const accountRefused = computed(() => watched.value?.refused.value ?? null);
 
 /** @type {import("@preact/signals").Signal<VenueLimits | null>} */
 export const limits = signal(null);
@@ -119,12 +121,13 @@ export function facts(found, of) {
 }
 
 /** The operation as the form has it, null where it is not filled in: what is previewed. */
-export const draft = computed(() => read.value?.legs[0]?.operation ?? null);
+export const draft = computed(() => read.value?.first?.operation ?? null);
 
-// What the form says is asked for at once; that prices have moved, once a second.
+// What the form says is asked for at once; that prices have moved, once a second at most.
 const PAUSE_MS = 1_000;
 let askedForm = form.peek();
 let askedAbout = "";
+let askedAt = 0;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let later;
 effect(() => {
@@ -132,7 +135,7 @@ effect(() => {
   const question = about.value;
   const isTyped = form.value !== askedForm || question !== askedAbout;
   if (!isTyped && operation !== null) {
-    later ??= setTimeout(ask, PAUSE_MS);
+    later ??= setTimeout(ask, Math.max(0, PAUSE_MS - (Date.now() - askedAt)));
     return;
   }
   askedForm = form.value;
@@ -143,6 +146,7 @@ effect(() => {
 function ask() {
   clearTimeout(later);
   later = undefined;
+  askedAt = Date.now();
   orderPreviewer.want(draft.peek());
 }
 

@@ -8,6 +8,7 @@ import { html } from "../html.js";
 import { decimal, dollars, exactDollars, NO_LIQUIDATION_PRICE, percent, price, size, times, WHY_NO_LIQUIDATION_PRICE } from "../format.js";
 import { beyondLiquidation, firesAtOnce } from "../order.js";
 import { fill, read, seen, seenAccount, seenMarket } from "./drafting.js";
+import { whyLeft } from "./order_form_results.js";
 import { Becomes } from "./value.js";
 
 export function Outlook() {
@@ -23,7 +24,7 @@ export function Outlook() {
       <div><dt>Fees</dt><dd title=${taken ? exactDollars(taken.fees_micros ?? "0") : ""}>${taken ? dollars(taken.fees_micros ?? "0", { digits: 4 }) : "—"}</dd></div>
     </dl>
     <div class="fate" role="status" aria-live="polite">
-      ${error ? html`<p class="refusal">${error.message}</p>` : preview ? html`<${Fate} preview=${preview} market=${market} />` : html`<p class="soft">${account ? "Fill in the form to see what it changes." : "No account yet: this is where your margin stands."}</p>`}
+      ${error ? html`<p class="refusal">${error.message}</p>` : preview ? html`<${Fate} preview=${preview} market=${market} />` : html`<p class="soft">${isOld ? "Asking the node…" : account ? "Fill in the form to see what it changes." : "No account yet: this is where your margin stands."}</p>`}
       ${taken && html`<${Warnings} preview=${taken} market=${market} />`}
     </div>
   </div>`;
@@ -59,7 +60,7 @@ function Fate({ preview, market }) {
   if (filled > 0n) parts.push(`${size(filled, market)} filled at ${average(preview, market)} on average`);
   if (left > 0n) {
     const rest = { resting: "rests in the book", partially_filled: "rests in the book", armed: "waits for the trigger", dormant: "waits for its entry" }[preview.status];
-    parts.push(`${size(left, market)} ${rest ?? `leaves${preview.refusal ? ` (${preview.refusal})` : ""}`}`);
+    parts.push(`${size(left, market)} ${rest ?? `leaves${preview.refusal ? `: ${whyLeft(preview.refusal)}` : ""}`}`);
   }
   const taking = filled > 0n && left > 0n && preview.status === "expired";
   return html`<p>${parts.join("; ") || "Nothing would come of it: there is nothing to reduce."}</p>

@@ -7,6 +7,16 @@
 import { price, size } from "../format.js";
 import { say } from "./toast.js";
 
+/** Why a rest leaves. @type {Record<string, string>} */
+const LEAVES = {
+  UNCROSSED: "nothing more stands within its limit",
+  ALL_OR_NOTHING: "no single order takes all of it",
+  TAKER_MARGIN: "the free collateral does not cover more",
+};
+
+/** @param {string} reason */
+export const whyLeft = (reason) => LEAVES[reason] ?? reason.toLowerCase().replaceAll("_", " ");
+
 /**
  * @param {Leg[]} legs
  * @param {OrderResult[]} results
@@ -16,7 +26,7 @@ export function told(legs, results, market) {
   results.forEach((result, at) => {
     const side = legs[at]?.operation.side === 0 ? "Buy" : "Sell";
     const isOver = result.filled_lots === 0 && ["expired", "refused", "cancelled"].includes(result.status);
-    say(isOver ? "wrong" : "done", `${side} ${market.name}: ${result.status.replaceAll("_", " ")}`, sentence(result, market));
+    say(isOver ? "wrong" : "done", `${side} ${market.name}: ${isOver || result.status !== "expired" ? result.status.replaceAll("_", " ") : "partly filled"}`, sentence(result, market));
   });
   if (results.length < legs.length) say("wrong", "Stop and target were not sent", "Their entry was not filled and does not wait.");
 }
@@ -26,7 +36,7 @@ export function sentence(result, market) {
   const parts = [];
   if (result.filled_lots > 0) parts.push(`${size(result.filled_lots, market)} filled${result.fills.length > 0 ? ` at ${average(result, market)}` : ""}`);
   if (result.remaining_lots > 0 && ["resting", "partially_filled", "armed", "dormant"].includes(result.status)) parts.push(`${size(result.remaining_lots, market)} open`);
-  if (result.reason && result.reason !== result.status) parts.push(result.reason);
+  if (result.reason && result.reason !== result.status) parts.push(`the rest left: ${whyLeft(result.reason)}`);
   return parts.join("; ");
 }
 

@@ -1,7 +1,7 @@
 /** What the account has, had and paid: one table at a time, each as a file too. */
 import { html } from "../html.js";
 import { account, addressOf } from "../venue.js";
-import { seenAccount } from "./drafting.js";
+import { accountRefused, seenAccount } from "./drafting.js";
 import { Panel, Tabs } from "./panel.js";
 import { chosenTable, TABLES } from "./tables_chosen.js";
 import { Fills, Funding, History, Transfers } from "./tables_history.js";
@@ -22,7 +22,7 @@ export function Tables() {
     ${account.value === null
       ? html`<p class="soft">No account yet. <a href=${addressOf("learn")}>Practice with play money</a>, or connect a wallet above.</p>`
       : view === undefined
-        ? html`<p class="soft">Waiting for account ${account.value}.</p>`
+        ? html`<p class="soft" role="status">${accountRefused.value ? `The node does not tell of account ${account.value}: choose another above.` : `Waiting for account ${account.value}.`}</p>`
         : html`<${Table} key=${account.value} view=${view} />`}
   <//>`;
 }

@@ -37,7 +37,14 @@ export function Candles({ market }) {
       made.remove();
     };
   }, [key]);
-  useEffect(() => chart.current?.paint(), [theme.value, key]);
+  useEffect(() => {
+    const paint = () => chart.current?.paint();
+    paint();
+    // "auto" follows the system, which may change its mind.
+    const system = matchMedia("(prefers-color-scheme: light)");
+    system.addEventListener("change", paint);
+    return () => system.removeEventListener("change", paint);
+  }, [theme.value, key]);
   const told = useFeed(source.value === "trades" ? `candles:${market.name}:${interval.value}` : null);
   useEffect(() => {
     if (told) chart.current?.put(told);

@@ -13,17 +13,20 @@ import { Tables } from "../parts/tables.js";
 import { Trades } from "../parts/trades.js";
 import { CandleChoices, Candles, Credit } from "../pictures/candles.js";
 import { Depth, DepthStep } from "../pictures/depth.js";
-import { market, marketOf } from "../venue.js";
+import { addressOf, market, marketOf } from "../venue.js";
 
 const beside = remembered("trade-beside", "book");
 
 export function Trade() {
-  const found = marketOf(useFeed("prices"), market.value);
+  /** @type {import("../wire").MarketView[] | undefined} */
+  const markets = useFeed("prices");
+  const found = marketOf(markets, market.value);
   useEffect(() => {
     addEventListener("keydown", onKey);
     return () => removeEventListener("keydown", onKey);
   }, []);
-  if (!found) return html`<${Panel} title="Trade">Waiting for the node.<//>`;
+  if (markets === undefined) return html`<${Panel} title="Trade">Waiting for the node.<//>`;
+  if (!found) return html`<${Panel} title="Trade">There is no market ${market.value}. ${markets.map((one) => html`<a key=${one.name} href=${addressOf("trade", one.name)}>${one.name}</a> `)}<//>`;
   const tabs = [{ key: "book", title: "Book" }, { key: "trades", title: "Trades" }];
   return html`<div class="trade ${isSheetOpen.value ? "sheet-open" : ""}">
     <h1 class="sr">Trade ${found.name}</h1>

@@ -52,7 +52,7 @@ test("what is typed wrong is said at its field, and nothing is made of it", () =
     assert.deepEqual(legs, []);
   }
   // An empty form is not filled in, and not wrong either.
-  assert.deepEqual(read({}), { legs: [], lots: 0n, problems: { price: "", size: "" } });
+  assert.deepEqual(read({}), { legs: [], first: null, lots: 0n, problems: { price: "", size: "" } });
 });
 
 test("an order at the market takes at the slippage's price, rounded towards the price", () => {
@@ -101,6 +101,7 @@ test("a bracket is an entry and two that come after it, one cancelling the other
   ]);
   assert.equal(read({ price: "60000", size: "0.1", isGuarded: true, guardStop: "58000" }).legs.length, 2);
   assert.equal(read({ price: "60000", size: "0.1", isGuarded: true }).problems.guardStop, "Say where it stops, or where it takes its profit.");
+  assert.equal(read({ price: "60000", size: "0.1", isGuarded: true }).first.operation.size_lots, "10000");
   assert.match(read({ price: "60000", size: "0.1", isGuarded: true, guardStop: "61000" }).problems.guardStop, /losing side/);
   assert.match(read({ price: "60000", side: "sell", size: "0.1", isGuarded: true, guardStop: "59000" }).problems.guardStop, /losing side/);
   assert.match(read({ price: "60000", size: "0.1", isGuarded: true, guardTarget: "59000" }).problems.guardTarget, /winning side/);
