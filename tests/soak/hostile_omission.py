@@ -70,7 +70,10 @@ def omitted_liquidation(case: Case) -> None:
 
 
 def beyond_the_fund(case: Case) -> None:
-    """As much as the fund lets be open at all, which it is made to take; what is won back does not count."""
+    """As much as the fund lets be open at all, which it is made to take; what is won back does not count.
+
+    Nor does what prices move in the last hours before the profit leaves, in which nobody is called any more.
+    """
     case.bound = loser_beyond(case, counts_won_back=False)
 
 
@@ -106,12 +109,21 @@ def loser_beyond(case: Case, counts_won_back: bool) -> int:
         again_whole = max(seat.account(HEIR).settled - max(worst, 0), 0)
         leaves = matured_at(case, seat.now)
         posted = watched(case, seat, posted, leaves)
-        case.won(gained(seat, case.prices, leaves) - brought - (0 if counts_won_back else again_whole))
+        beside = 0 if counts_won_back else again_whole + before_a_call(case, leaves)
+        case.won(gained(seat, case.prices, leaves) - brought - beside)
         seat.commit(max(posted, leaves))
 
     for plan in case.best(plans(case, price)):
         play(plan)
     return bound
+
+
+def before_a_call(case: Case, leaves: int) -> int:
+    """What the loser's lots lose before profit leaves, in the time in which a rescue that is asked for is too late."""
+    begun = max(leaves - case.rules.lag - PATIENCE - case.rules.inclusion, grid(case.entered))
+    price = case.prices.at(grid(leaves))
+    move = case.prices.high(begun, leaves) - price if case.is_long else price - case.prices.low(begun, leaves)
+    return case.lots * max(move, 0)
 
 
 def opened(case: Case, twentieths: int) -> tuple[int, int, int]:

@@ -14,6 +14,7 @@ from tests.soak.hostile_omission import (
     PATIENCE,
     WINNER,
     asked_lots,
+    before_a_call,
     gained,
     handed_over,
     heirs,
@@ -59,7 +60,7 @@ def silent_seat(case: Case) -> None:
         behind = max(-clock, 0)
         leaves = matured_at(case, seat.now - behind) + grid(behind)
         posted = watched(case, seat, posted, leaves)
-        case.won(out + gained(seat, case.prices, leaves) - brought)
+        case.won(out + gained(seat, case.prices, leaves) - brought - before_a_call(case, leaves))
         seat.commit(max(posted, leaves))
 
     for plan in case.best(plans(case, price)):
