@@ -167,6 +167,7 @@ class Guard:
         wanted: list[Wanted] = []
         refused: dict[int, int] = {}
         unpaid: dict[int, int] = {}
+        winners: list[int] | None = None
         risks = {index: _at_risk(index, found) for index, found in judged.items() if _is_to_rescue(index, found)}
         for risk, index in sorted((-risk, index) for index, risk in risks.items()):
             market = constants.insured_market(index) if _is_fund(index) else judged[index].largest
@@ -187,7 +188,9 @@ class Guard:
             purse.pay(cost)
             since = self._since.get(index, scratch.chunk.globals.tick_time)
             if judged[index].is_left_owing:
-                wanted += self._touches(scratch, -risk, now_ms, since, purse)
+                # Once for all who owe: nobody wins in a market that is over what he had not won before.
+                winners = _winners(scratch) if winners is None else winners
+                wanted += self._touches(scratch, winners, -risk, now_ms, since, purse)
             entry = self._rescue(index, market, lots, now_ms)
             scratch.apply(entry)
             wanted.append(
@@ -195,12 +198,13 @@ class Guard:
             )
         return Plan(tuple(wanted), refused, unpaid)
 
-    def _touches(self, scratch: Scratch, missing: int, now_ms: int, since: int, purse: Purse) -> Iterator[Wanted]:
+    def _touches(
+        self, scratch: Scratch, winners: Iterable[int], missing: int, now_ms: int, since: int, purse: Purse
+    ) -> Iterator[Wanted]:
         """Those who have won what is missing in a market that is over, the most first: else strangers pay it alone."""
         risk = scratch.chunk.globals.risk
-        traders = range(constants.RESERVED_ACCOUNTS, scratch.chunk.globals.next_account)
-        winners = sorted(((*won_where_over(risk, scratch.account(index)), index) for index in traders), reverse=True)
-        for won, market, index in winners:
+        found = sorted(((*won_where_over(risk, scratch.account(index)), index) for index in winners), reverse=True)
+        for won, market, index in found:
             entry = self._rescue(index, max(market, 0), operations.ALL_LOTS, now_ms)
             payload = entry[constants.ENTRY_HEAD_LENGTH :]
             saved, cost = min(won, missing), purse.cost(payload)
@@ -264,6 +268,12 @@ def _anybody(globals: containers.Globals) -> Iterator[int]:
     """The markets' funds, and everybody's accounts."""
     yield from range(1, globals.market_count + 1)
     yield from range(constants.RESERVED_ACCOUNTS, globals.next_account)
+
+
+def _winners(scratch: Scratch) -> list[int]:
+    """Whoever has won something in a market that is over, and was not touched since."""
+    risk, traders = scratch.chunk.globals.risk, range(constants.RESERVED_ACCOUNTS, scratch.chunk.globals.next_account)
+    return [index for index in traders if won_where_over(risk, scratch.account(index))[0] > 0]
 
 
 def _is_fund(index: int) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from prover.challenger import guard_plan
 from prover.challenger.guard_plan import ARRIVAL_MS, NOTHING, Guard, Plan, Report, Round, Wanted, whole_ticks
 from prover.challenger.guard_purse import Policy, Purse
 from prover.challenger.guard_queue import Waiting
@@ -145,6 +146,26 @@ def test_who_has_won_it_where_a_market_is_over_is_touched_first(won: tuple[int, 
         (VICTIM, 0),
     ]
     assert sum(entry.at_risk for entry in plan.entries[:-1]) <= 2_000 * DOLLAR
+
+
+def test_who_has_won_is_looked_for_once_however_many_owe(monkeypatch: pytest.MonkeyPatch) -> None:
+    owing, idle = range(FIRST, FIRST + 30), range(FIRST + 30, FIRST + 130)
+    rows = {index: venue.account(OWNERS[1], -2_000 * DOLLAR) for index in owing}
+    rows |= {index: venue.account(OWNERS[2], 100 * DOLLAR) for index in idle}
+    winner = held(BITCOIN, 0, BTC - 3_000 * DOLLAR // BITCOIN, owner=OWNERS[2])
+    state, looked = stage({VICTIM: winner, **rows}), 0
+    settle_market(state)
+    ask = guard_plan.won_where_over
+
+    def counted(risk: containers.Risk, account: containers.Account) -> tuple[int, int]:
+        nonlocal looked
+        looked += 1
+        return ask(risk, account)
+
+    monkeypatch.setattr(guard_plan, "won_where_over", counted)
+    assert [move.account for move in map(word, planned(state).entries)] == [VICTIM, *owing]
+    # Everybody once, and each time the one who has won.
+    assert looked <= len(rows) + 3 + len(owing)
 
 
 def settle_market(state: State) -> None:
