@@ -33,9 +33,10 @@ POOL_PATIENCE_SECONDS: Final = 180.0
 # A proof whose batch has left the chain gets so long to be found in a block.
 GRACE_SECONDS: Final = 10.0
 SIMULATION_SECONDS: Final = 120.0
-# A proof that a node speaks against is sent at most once in so long, and eight times in a window: what a liar makes up
-# costs its gas.
+# A proof that a node speaks against is followed by the next one after so long, then twice as long each time, an eighth
+# of the window at most: what a liar makes up costs its gas, and must not empty the key.
 INSISTENCE_SECONDS: Final = 3_600.0
+_MOST_DOUBLINGS: Final = 16
 
 
 class Proving:
@@ -62,9 +63,10 @@ class Proving:
         # Batches that nobody may act on any more, and those on which the referee has agreed, by hash.
         self._unfit: set[bytes] = set()
         self._agreed: set[bytes] = set()
-        # Since when a node speaks against a proof; from when on one may be sent all the same.
+        # Since when a node speaks against a proof. By the node that is followed: from when on one may be sent all the
+        # same, and how often one was. Each has its own turns, or a liar's disputes would take those of the other one.
         self._opposed_since: dict[bytes, float] = {}
-        self._insists_at = 0.0
+        self._insistence: dict[L1Client, tuple[float, int]] = {}
         # So many proofs have failed: each is sent by the next node.
         self._failures = 0
         self._pauses = Pauses()
@@ -95,6 +97,7 @@ class Proving:
         opposition = await self._opposition(self._signer, dispute, calldata, gas)
         if not opposition:
             self._opposed_since.pop(key, None)
+            self._insistence.clear()
             return await self._prove(self._signer, dispute, calldata, gas)
         head = await self._nodes.followed.block("latest")
         if head is not None and head.hash != last.hash:
@@ -118,9 +121,11 @@ class Proving:
         # What stands behind one address may be a moment apart.
         if now - since >= UNDECIDED_SECONDS:
             self._report.alarm("L1_DISAGREES", opposition, once_for=key)
-        if now - since < self._nodes.patience or now < self._insists_at:
+        insists_at, times = self._insistence.get(self._nodes.followed, (0.0, 0))
+        if now - since < self._nodes.patience or now < insists_at:
             return False
-        self._insists_at = now + min(INSISTENCE_SECONDS, self._replay.cursor.window_seconds / 8)
+        pause = min(INSISTENCE_SECONDS * 2**times, self._replay.cursor.window_seconds / 8)
+        self._insistence[self._nodes.followed] = now + pause, min(times + 1, _MOST_DOUBLINGS)
         self._report.alarm("L1_ALONE", f"the proof is sent all the same: {opposition}", once_for=key)
         return True
 

@@ -215,6 +215,24 @@ async def test_what_a_liar_makes_up_costs_one_proof_an_eighth_of_the_window(
     now += 1
     assert [proving._insists(each, "no") for each in (another, dispute)] == [True, False]
 
+    # Where the window is long, an hour later, then twice as long each time: twelve in seven days, where there were 168.
+    long = msgspec.structs.replace(replay.cursor, window_seconds=604_800)
+    monkeypatch.setattr(ChainReplay, "cursor", property(lambda _: long))
+    proving._insistence.clear()
+    now += 86_400
+    sent, begun = [], now
+    while now < begun + 604_800:
+        if proving._insists(dispute, "no"):
+            sent.append(now - begun)
+        now += 600
+    assert sent[:6] == [0, 3_600, 3 * 3_600, 7 * 3_600, 15 * 3_600, 31 * 3_600]
+    assert len(sent) == 12
+
+    # What another node tells has turns of its own.
+    async with L1Client(guard.url) as other:
+        challenger._nodes._client = other
+        assert [proving._insists(each, "no") for each in (dispute, another)] == [True, False]
+
 
 @pytest.mark.stage(build=stolen)
 async def test_a_reorganisation_that_drops_the_proof_sends_it_again(
