@@ -294,7 +294,8 @@ class Liquidator:
         return False
 
     def _close_against(self, index: int, market: int, held: int, lots: int) -> bool:
-        # Closed at the oracle price with the penalty on top nobody loses; debtors come last, left with what they owe.
+        # Closed at the oracle price with the penalty on top nobody loses. Debtors come last: what one lacks whoever
+        # closes bears, as far as his lots have won.
         there = self._opposite(market, held)
         for other in [*there.asked(lots, 0), *there.debtors]:
             move = self._against(index, market, held, other)
