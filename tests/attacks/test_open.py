@@ -15,6 +15,8 @@ from tests.attacks.stage import (
     BTC,
     ETH,
     POOL,
+    SOL,
+    STEP,
     VICTIM,
     forced,
     held,
@@ -130,3 +132,29 @@ class TestHedge:
             move = rescue(constants.DELEVERAGE, account=ATTACKER, other=VICTIM)
             assert venue.run(state, move).codes == (c.OK,)
             assert value(state.account(VICTIM)) == (self.DEPOSIT + self.WON - min(hole, self.WON)) * DOLLAR
+
+
+class TestFlicker:
+    """Whoever leaves has a dollar, and two legs that move as one: of the last two prices one says less than nothing.
+
+    Nobody deleverages him, since he is not below zero, and no fund takes him.
+    """
+
+    MOVES = (rescue(constants.CLOSE_STEP), rescue(constants.DELEVERAGE), rescue(constants.TAKE_OVER, 1))
+
+    def test_each_tick_that_moves_keeps_the_head_and_one_that_does_not_ends_it(self) -> None:
+        # Two bitcoin's lots of a market at half the price move as one bitcoin does.
+        legs = {0: position(BITCOIN, BITCOIN * BTC), 1: position(-2 * BITCOIN, -2 * BITCOIN * ETH)}
+        state = stage({VICTIM: account(OWNERS[1], DOLLAR, legs)})
+        assert venue.run(state, forced(constants.LEAVE)).codes == (c.OK,)
+        now = state.globals.tick_time
+        for up in (20, 40, 20, 0, -20, 0, 20):
+            now += STEP
+            tick = venue.tick(now, [BTC + up, (BTC + up) // 2, SOL], [0])
+            codes = venue.run(state, tick, *self.MOVES, timestamp=now).codes
+            assert codes == (c.OK, c.UNSTEADY, c.HEALTHY, c.FUND_LIMIT)
+            assert (state.commitment.queue_count, state.commitment.queue_taken) == (0, 1)
+        still = venue.tick(now + STEP, [BTC + 20, (BTC + 20) // 2, SOL], [0])
+        steps = rescue(constants.CLOSE_STEP), rescue(constants.CLOSE_STEP, 2 * BITCOIN, market=1)
+        assert venue.run(state, still, *steps, timestamp=now + STEP).codes == (c.OK,) * 3
+        assert state.commitment.queue_count == 1
