@@ -37,6 +37,9 @@ _LEAVE_CHAIN: Final = "leave chain"
 # from the oldest that is remembered, and only then everything is read anew: with pauses up to two minutes.
 _TIMES_FROM_AGREED: Final = 4
 _TIMES_FROM_MEMORY: Final = 3
+# So often where what is known is the word of a node that was left, and no other one has ever agreed: it may have hidden
+# what lies deeper than all that is remembered, and nodes change places again before all those pauses are over.
+_TIMES_ON_ONE_WORD: Final = 2
 # So often in a row a node must say that the chain left all that is remembered, with pauses likewise.
 _TIMES_TOO_DEEP: Final = 6
 # So long two L1 nodes have to agree before a proof goes on the word of one: long enough for a restart of either.
@@ -82,6 +85,7 @@ class Challenger:
         # Since all fitted: how often nodes were asked again, and how often one has told another chain.
         self._asked_again = 0
         self._too_deep = 0
+        self._has_changed = False
         self._follower = self._follow()
 
     async def run(self, once: bool = False) -> None:
@@ -99,8 +103,13 @@ class Challenger:
                     self._logger.warning("l1_unavailable", error=str(error))
                 unreachable, busy = True, False
             if self._nodes.change_places():
-                # What the other one has hidden may lie before the newest block, under the same block hashes.
-                await trio.to_thread.run_sync(self._replay.rewind, self._nodes.agreed or 0)
+                self._has_changed = True
+                if self._replay.started:
+                    # What the other one has hidden may lie before the newest block, under the same block hashes.
+                    await trio.to_thread.run_sync(self._replay.rewind, self._nodes.agreed or 0)
+                else:
+                    # Or before all blocks that are remembered: nothing is known yet that could be forgotten.
+                    self._replay.wipe()
                 self._follower = self._follow()
             if not busy:
                 if once and await self._at_head():
@@ -135,7 +144,8 @@ class Challenger:
     async def _ask_again(self, once: bool) -> bool:
         """Reads anew what does not fit, from one node after the other, and forgets no more for it than it has to."""
         round_, turn = divmod(self._asked_again, len(self._nodes.every))
-        rounds = _TIMES_FROM_AGREED + _TIMES_FROM_MEMORY
+        is_on_one_word = self._has_changed and self._nodes.agreed is None
+        rounds = _TIMES_ON_ONE_WORD if is_on_one_word else _TIMES_FROM_AGREED + _TIMES_FROM_MEMORY
         if (once and round_ > rounds) or not (once or self._pauses.is_due(_ASK_AGAIN)):
             return False
         self._pauses.postpone(_ASK_AGAIN)

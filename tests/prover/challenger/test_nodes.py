@@ -21,6 +21,7 @@ from prover.challenger.challenger import Challenger, Settings
 from prover.challenger.nodes import MOST_BLOCKS_BEHIND, UNDECIDED_SECONDS, Nodes
 from prover.challenger.report import Report
 from prover.history.history import ChainReplay
+from prover.history.records import MEMORY_BLOCKS
 from prover.state.store import MemoryStore
 from tests.l1_bridge.l1_nodes import L1Node
 from tests.patience import PATIENCE_SECONDS
@@ -484,6 +485,21 @@ async def test_a_node_that_hides_a_batch_holds_its_proof_up_for_a_while(
     assert await sent_by(client, CHALLENGER) == before + 1
 
 
+@pytest.mark.stage(build=stolen)
+@pytest.mark.parametrize("place", [0, 1])
+async def test_a_node_that_hides_a_batch_deeper_than_is_remembered_holds_its_proof_up_for_a_while(
+    guard: Guard, world: World, client: L1Client, place: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Pauses are much shorter than the patience, as they are with ten minutes of it.
+    monkeypatch.setattr("prover.challenger.pauses.FIRST_SECONDS", 0.001)
+    monkeypatch.setattr("prover.challenger.pauses.MOST_SECONDS", 0.001)
+    lie = await hiding(client, world.bridge.address)
+    await client.call("anvil_mine", [hex(MEMORY_BLOCKS + 1)])
+    nodes = [Tampering(lie), Tampering(honest)]
+    await played(guard, nodes[place], nodes[1 - place], 2.0, "rolled_back")
+    assert (await world.head()).number == 1
+
+
 def silent(method: str, params: list[Any], result: Any) -> Any:
     """A node without a log."""
     return [] if method == "eth_getLogs" else result
@@ -504,8 +520,10 @@ async def test_one_run_ends_where_a_node_shows_nothing(guard: Guard, lie: Tamper
 @pytest.mark.stage(build=stolen)
 @pytest.mark.parametrize("lie", [silent, empty, lying_blocks])
 async def test_a_node_that_shows_nothing_from_the_beginning_holds_a_proof_up_for_a_while(
-    guard: Guard, world: World, lie: Tamper
+    guard: Guard, world: World, client: L1Client, lie: Tamper
 ) -> None:
+    # The bridge lies deeper than what is remembered of blocks.
+    await client.call("anvil_mine", [hex(MEMORY_BLOCKS + 1)])
     await played(guard, Tampering(lie), Tampering(honest), 0.5, "rolled_back")
     assert "L1_ALONE" in guard.alarms
     assert (await world.head()).number == 1
