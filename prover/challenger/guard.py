@@ -10,6 +10,7 @@ import structlog
 import trio
 
 from l1_bridge.client.body import body_within
+from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Error, L1Rejected
 from l1_bridge.client.keys import Signer
 from l1_bridge.client.sending import OWN_TERMS
@@ -100,13 +101,14 @@ class Guarding:
         self._source = source
         self._guard = Guard(policy, signer.address)
         self._logger = structlog.get_logger()
-        self._parameters: Parameters | None = None
+        # By the node that told them: one that lies is left, and its word with it.
+        self._parameters: tuple[L1Client, Parameters] | None = None
         self._waiting: Waiting | None = None
         self._pauses = Pauses()
         # The block at which there was nothing to enter, and no tick to ask for: only another one brings something.
         self._nothing_at = b""
         self._said: set[tuple[int, int]] = set()
-        # So many payments have failed: each is sent by the next node.
+        # So often was nothing to be had from a node: fees, nonce and payment are asked of the next one.
         self._failures = 0
 
     async def act(self, last: Block) -> int:
@@ -138,24 +140,32 @@ class Guarding:
         if not plan.entries:
             self._nothing_at = b"" if plan.wants_tick else last.hash
             return 0
-        try:
-            read = await self._nodes.followed.nonce(self._signer.address, last.number)
-        except L1Rejected:
-            return 0
-        # What was sent before must have been read back, or it would be paid for twice.
-        if await self._nodes.followed.nonce(self._signer.address, "pending") != read:
+        if not await self._is_read_back(last):
+            self._failures += 1
             return 0
         # Evidence and what it is for cannot be torn apart.
         return await self._pay(plan.entries[:MAX_ENTRIES_AT_ONCE], last, parameters, purse)
+
+    async def _is_read_back(self, last: Block) -> bool:
+        """Whether what was sent before is in the blocks that were read, or it would be paid for twice."""
+        asked, address = self._nodes.route(self._failures)[0], self._signer.address
+        try:
+            return await asked.nonce(address, last.number) == await asked.nonce(address, "pending")
+        except L1Error:
+            return False
 
     async def _purse(self, now_ms: int, parameters: Parameters) -> Purse | None:
         """What may be paid now; None while L1 asks for more than a guard gives."""
         if not self._pauses.is_due("fee"):
             return None
-        gas_price, _ = await self._nodes.followed.fees()
-        if gas_price > self._policy.max_fee_wei:
-            most = f"{self._policy.max_fee_wei / 10**9:g}"
-            self._later("fee", f"L1 asks for {gas_price / 10**9:g} gwei per gas, and a guard gives {most}")
+        try:
+            gas_price, _ = await self._nodes.route(self._failures)[0].fees()
+            if gas_price > self._policy.max_fee_wei:
+                most = f"{self._policy.max_fee_wei / 10**9:g}"
+                raise L1Rejected(-32000, f"L1 asks for {gas_price / 10**9:g} gwei per gas, and a guard gives {most}")
+        except L1Error as error:
+            self._failures += 1
+            self._later("fee", str(error))
             return None
         self._pauses.end("fee")
         return Purse(self._policy, self._replay.records.payments(), now_ms, parameters.entry_fee_wei, gas_price)
@@ -177,15 +187,16 @@ class Guarding:
             waiting.take(operation, chain_hash)
 
     async def _bridge_parameters(self, last: Block) -> Parameters | None:
-        if self._parameters is None:
+        followed = self._nodes.followed
+        if self._parameters is None or self._parameters[0] is not followed:
             call = encode_call("parameters")
             try:
-                answer = await self._nodes.followed.eth_call(self._replay.bridge.address, call, last.number)
-                self._parameters = decode_record(Parameters, answer)
+                answer = await followed.eth_call(self._replay.bridge.address, call, last.number)
+                self._parameters = followed, decode_record(Parameters, answer)
             except (L1Rejected, ArtifactError):
                 # The block left the chain meanwhile: the next poll tells.
                 return None
-        return self._parameters
+        return self._parameters[1]
 
     async def _rounds(self) -> list[Round] | None:
         if not self._pauses.is_due("source"):

@@ -62,7 +62,7 @@ from tests.prover.challenger.runs import (
     sent_by,
 )
 from tests.prover.conftest import POLL_SECONDS
-from tests.prover.l1_faults import Tampering
+from tests.prover.l1_faults import Tamper, Tampering
 from tests.prover.world import (
     CHALLENGER,
     DEPOSITOR,
@@ -483,7 +483,8 @@ async def test_what_the_bridge_would_refuse_is_not_sent(world: World, node: L1No
     async with watching(world, node, patience=0) as guard:
         guarding = guard.challenger._guarding
         assert guarding is not None
-        guarding._parameters = msgspec.structs.replace(PARAMETERS, entry_fee_wei=PARAMETERS.entry_fee_wei - 1)
+        false = msgspec.structs.replace(PARAMETERS, entry_fee_wei=PARAMETERS.entry_fee_wei - 1)
+        guarding._parameters = guard.client, false
         with structlog.testing.capture_logs() as logs:
             assert (await guard.once()).entries_sent == 0
         assert "guard_send" in [entry["event"] for entry in logs]
@@ -664,6 +665,32 @@ async def test_an_l1_node_that_swallows_a_rescue_is_not_the_only_way(guard: Run,
     await played(guard, Swallowing(), Tampering(honest), math.inf, "entry_enqueued", Policy(0))
     (said,) = guard.said.names("entry_enqueued")
     assert not said["alone"]
+    assert await sent_by(client, CHALLENGER) == before + 1
+
+
+def dearest(method: str, params: list[Any], result: Any) -> Any:
+    """A node that advises a fee which nobody gives."""
+    return hex(10**12) if method == "eth_maxPriorityFeePerGas" else result
+
+
+def waiting(method: str, params: list[Any], result: Any) -> Any:
+    """A node that holds a transaction of everybody's."""
+    is_asked = method == "eth_getTransactionCount" and params[1] == "pending"
+    return hex(int(result, 16) + 1) if is_asked else result
+
+
+def poor(method: str, params: list[Any], result: Any) -> Any:
+    """A node on which nobody has a wei."""
+    return "0x0" if method == "eth_getBalance" else result
+
+
+@pytest.mark.stage(build=under_water)
+@pytest.mark.parametrize("lie", [dearest, waiting, poor])
+async def test_what_one_l1_node_says_of_the_key_stops_no_rescue(guard: Run, client: L1Client, lie: Tamper) -> None:
+    before = await sent_by(client, CHALLENGER)
+    with structlog.testing.capture_logs():
+        await played(guard, Tampering(lie), Tampering(honest), math.inf, "entry_enqueued", Policy(0))
+    assert guard.alarms == []
     assert await sent_by(client, CHALLENGER) == before + 1
 
 
