@@ -10,23 +10,28 @@ import { seen as drafted } from "./drafting.js";
  * @typedef {object} Imagined
  * @property {Outlook | null} after
  * @property {boolean} isOld whether its answer is still to come
+ * @property {string} by what it would be by
  */
 
 /** @type {Imagined} */
-const NOTHING = { after: null, isOld: false };
+const NOTHING = { after: null, isOld: false, by: "" };
 
-/** Whoever has a preview to show, the newest last. @type {import("@preact/signals").Signal<readonly import("@preact/signals").ReadonlySignal<import("../preview.js").Seen>[]>} */
-const shown = signal([drafted]);
+/** @typedef {{seen: import("@preact/signals").ReadonlySignal<import("../preview.js").Seen>, by: string}} Shown */
+
+/** Whoever has a preview to show, the newest last. @type {import("@preact/signals").Signal<readonly Shown[]>} */
+const shown = signal([{ seen: drafted, by: "with the order in the form" }]);
 
 /**
  * Lets a form's previews be drawn over what is; the returned function ends it.
- * @param {import("@preact/signals").ReadonlySignal<import("../preview.js").Seen>} seen
+ * @param {Shown["seen"]} seen
+ * @param {string} by in a few words
  * @returns {() => void}
  */
-export function imagine(seen) {
-  shown.value = [...shown.peek(), seen];
+export function imagine(seen, by) {
+  const one = { seen, by };
+  shown.value = [...shown.peek(), one];
   return () => {
-    shown.value = shown.peek().filter((one) => one !== seen);
+    shown.value = shown.peek().filter((each) => each !== one);
   };
 }
 
@@ -36,11 +41,11 @@ export function imagine(seen) {
  * @returns {Imagined}
  */
 export function imagined(account) {
-  for (const seen of shown.value.toReversed()) {
+  for (const { seen, by } of shown.value.toReversed()) {
     const { preview, isOld } = seen.value;
     if (preview === null || preview.code !== 0) continue;
     const after = [preview.after, preview.other_after].find((one) => one?.account === account);
-    if (after) return { after, isOld };
+    if (after) return { after, isOld, by };
   }
   return NOTHING;
 }

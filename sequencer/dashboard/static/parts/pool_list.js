@@ -6,7 +6,7 @@
 import { dollars, NO_LIQUIDATION_PRICE, percent, price, size, times, WHY_NO_LIQUIDATION_PRICE } from "../format.js";
 import { html } from "../html.js";
 import { hue, marketOf } from "../venue.js";
-import { Becomes, Explained, Money } from "./value.js";
+import { Becomes, Money } from "./value.js";
 
 /** @typedef {{seen: Outlook, after: Outlook | null, isOld: boolean, markets: MarketView[] | undefined}} Props */
 
@@ -49,7 +49,7 @@ function Positions({ seen, after, isOld, markets }) {
   const opened = (after?.positions ?? []).filter((one) => !seen.positions.some((held) => held.market === one.market));
   const rows = [...seen.positions, ...opened];
   if (rows.length === 0) return html`<p class="soft">No position: nothing can be lost here by a price.</p>`;
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Positions in this pool"><table>
+  return html`<div><div class="scroll" tabindex="0" role="region" aria-label="Positions in this pool"><table>
     <caption class="sr">Positions in this pool</caption>
     <thead><tr>
       <th scope="col">Market</th><th scope="col">Size</th><th scope="col">Gain or loss</th><th scope="col">Has to stay</th>
@@ -62,7 +62,8 @@ function Positions({ seen, after, isOld, markets }) {
         return html`<${Row} key=${one.market} name=${one.market} held=${held} then=${then} isOld=${isOld} markets=${markets} />`;
       })}
     </tbody>
-  </table></div>`;
+  </table></div>
+  <p class="soft">A liquidation price holds while all other prices stand still.${rows.some((one) => one.liquidation_price_ticks === null) ? ` ${NO_LIQUIDATION_PRICE}: ${WHY_NO_LIQUIDATION_PRICE}` : ""}</p></div>`;
 }
 
 /** @param {{name: string, held: PositionView | undefined, then: PositionView | null | undefined, isOld: boolean, markets: MarketView[] | undefined}} props then: null where it is closed */
@@ -90,10 +91,4 @@ function Row({ name, held, then, isOld, markets }) {
 export function liquidationText(ticks, market) {
   if (ticks === null) return NO_LIQUIDATION_PRICE;
   return market ? price(ticks, market) : String(ticks);
-}
-
-/** A liquidation price, or the sentence why there is none. @param {{ticks: import("../format.js").Integer | null, market: MarketView | undefined, name?: string}} props */
-export function LiquidationPrice({ ticks, market, name }) {
-  const title = ticks === null ? WHY_NO_LIQUIDATION_PRICE : "Where this price alone would begin liquidation, all others standing still.";
-  return html`<${Explained} name=${name} title=${title}>${liquidationText(ticks, market)}<//>`;
 }

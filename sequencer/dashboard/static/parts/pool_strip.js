@@ -15,7 +15,7 @@ export function PoolStrip() {
   const found = useFeed(account.value === null ? null : `account:${account.value}`);
   const markets = useFeed("prices");
   if (account.value === null || found === undefined) return null;
-  const { after, isOld } = imagined(found.account);
+  const { after, isOld, by } = imagined(found.account);
   // The pool's own view has the large picture.
   const isElsewhere = route.value[0] !== "pool";
   /** @param {string} key */
@@ -25,7 +25,7 @@ export function PoolStrip() {
     <a href=${addressOf("pool")} class="pool-strip-account">Pool ${found.account}</a>
     <span><span class="soft">equity</span> ${money("equity_micros")}</span>
     <span><span class="soft">free</span> ${money("free_collateral_micros")}</span>
-    <span class="strip-fall soft">${wayOut(found)}</span>
+    <span class="strip-fall soft">${by || wayOut(found)}</span>
     <div class="grow"><${Gauge}
       ratio=${found.margin_ratio_ppm}
       call=${found.margin_call_percent}

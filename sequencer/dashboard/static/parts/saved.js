@@ -12,7 +12,7 @@ import { hue, second } from "../venue.js";
 import { Panel } from "./panel.js";
 import { Money } from "./value.js";
 
-const FRESH_MS = 10_000;
+const FRESH_MS = 30_000;
 
 /** @param {{seen: AccountView, markets: MarketView[] | undefined}} props */
 export function Saved({ seen, markets }) {
@@ -23,7 +23,7 @@ export function Saved({ seen, markets }) {
     let isOver = false;
     api.call("catenary_contribution", { account: seen.account, shock_bp: 0 }).then(
       (answer) => isOver || tell(answer),
-      // It is asked for again in a moment, and what stands is said to be of some seconds ago.
+      // It is asked for again in a moment.
       () => {},
     );
     return () => {

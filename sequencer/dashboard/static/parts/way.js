@@ -50,7 +50,7 @@ export function Way({ title, operation, of, openedWith = null, note = "", isMain
   const refusal = error?.message ?? (preview && preview.code !== 0 ? preview.refusal : "");
   const owns = session.value?.accounts.includes(operation.account) ?? false;
   const [isPointed, point] = useState(false);
-  useEffect(() => (isPointed ? imagine(previewer.seen) : undefined), [isPointed]);
+  useEffect(() => (isPointed ? imagine(previewer.seen, `with “${title}”`) : undefined), [isPointed]);
   const go = async () => {
     setBusy(true);
     await done(title, act ?? (() => send(operation)));

@@ -19,7 +19,9 @@ import { across, barPath, bars, LEAST_BP, linePath, MOST_BP, paths } from "./sho
 
 const ALL = "all";
 const BY_BETAS = "betas";
-const FRESH_MS = 10_000;
+const FRESH_MS = 30_000;
+// Funding that is due moves the collateral by a little with each tick: that is no other picture.
+const COARSE_MICROS = 10_000_000n;
 const STEP_BP = 50;
 
 const mode = remembered("shock.mode", ALL);
@@ -50,7 +52,7 @@ function useSamples(seen) {
         ? null
         : { key, positions: seen.positions, ask: (shock_bp) => api.call("catenary_contribution", { account: seen.account, shock_bp, ...question }) },
     );
-  }, [key, held, seen.collateral_micros, moment]);
+  }, [key, held, String(BigInt(seen.collateral_micros) / COARSE_MICROS), moment]);
   useEffect(() => sampler.look(shock.value), [shock.value]);
   useEffect(() => () => sampler.want(null), []);
   const { key: shown, shocks } = sampler.seen.value;

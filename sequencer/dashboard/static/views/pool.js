@@ -22,11 +22,12 @@ export function Pool() {
     return html`<${Panel} title="Pool"><p>No account yet. <a href=${addressOf("learn")}>Begin with play money</a>, or connect a wallet.</p><//>`;
   }
   if (seen === undefined) return html`<${Panel} title="Pool"><p role="status">Waiting for the node.</p><//>`;
-  const { after, isOld } = imagined(index);
+  const { after, isOld, by } = imagined(index);
   // What is drawn over the pool: what is being filled in, else the shock that is looked at.
   const moved = shocked.value;
   const over = after ?? (moved && { ...seen, ...moved, positions: moved.legs });
   return html`<div class="pool-view" data-account=${index}>
+    <h1 class="sr">Pool of account ${index}</h1>
     <${Panel} title="Pool of account ${index}" area="pool" actions=${html`<${Alarms} />`}>
       <div class="pool-top">
         <${Gauge}
@@ -36,7 +37,7 @@ export function Pool() {
           after=${after && { ratio: after.margin_ratio_ppm, call: after.margin_call_percent }}
           isOld=${isOld}
         />
-        <p class="pool-way">${wayOut(seen)}</p>
+        <p class="pool-way">${by ? `As it would be ${by}` : moved ? "As it would be at the shock below" : wayOut(seen)}</p>
       </div>
       <${PoolPicture} seen=${seen} after=${over} isOld=${isOld} markets=${markets} name="pool" />
       <${PoolList} seen=${seen} after=${after} isOld=${isOld} markets=${markets} />
