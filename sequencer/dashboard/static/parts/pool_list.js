@@ -8,7 +8,8 @@ import { html } from "../html.js";
 import { hue, marketOf } from "../venue.js";
 import { Becomes, Money } from "./value.js";
 
-/** @typedef {{seen: Outlook, after: Outlook | null, isOld: boolean, markets: MarketView[] | undefined}} Props */
+/** As it would be; what is not known of it is left out. @typedef {Partial<Omit<Outlook, "positions">> & {positions: Partial<PositionView>[]}} After */
+/** @typedef {{seen: Outlook, after: After | null, isOld: boolean, markets: MarketView[] | undefined}} Props */
 
 /** @param {Props} props */
 export function PoolList({ seen, after, isOld, markets }) {
@@ -38,7 +39,7 @@ function Totals({ seen, after, isOld }) {
     ${TOTALS.map(
       ({ key, name, title, write }) => html`<div key=${name}>
         <dt>${title}</dt>
-        <dd><${Becomes} before=${write(seen[key])} after=${after && write(after[key])} isOld=${isOld} name=${name} /></dd>
+        <dd><${Becomes} before=${write(seen[key])} after=${after && after[key] !== undefined ? write(after[key]) : null} isOld=${isOld} name=${name} /></dd>
       </div>`,
     )}
   </dl>`;
@@ -46,7 +47,7 @@ function Totals({ seen, after, isOld }) {
 
 /** @param {Props} props */
 function Positions({ seen, after, isOld, markets }) {
-  const opened = (after?.positions ?? []).filter((one) => !seen.positions.some((held) => held.market === one.market));
+  const opened = /** @type {PositionView[]} */ (after?.positions ?? []).filter((one) => !seen.positions.some((held) => held.market === one.market));
   const rows = [...seen.positions, ...opened];
   if (rows.length === 0) return html`<p class="soft">No position: nothing can be lost here by a price.</p>`;
   return html`<div><div class="scroll" tabindex="0" role="region" aria-label="Positions in this pool"><table>
@@ -66,14 +67,14 @@ function Positions({ seen, after, isOld, markets }) {
   <p class="soft">A liquidation price holds while all other prices stand still.${rows.some((one) => one.liquidation_price_ticks === null) ? ` ${NO_LIQUIDATION_PRICE}: ${WHY_NO_LIQUIDATION_PRICE}` : ""}</p></div>`;
 }
 
-/** @param {{name: string, held: PositionView | undefined, then: PositionView | null | undefined, isOld: boolean, markets: MarketView[] | undefined}} props then: null where it is closed */
+/** @param {{name: string, held: PositionView | undefined, then: Partial<PositionView> | null | undefined, isOld: boolean, markets: MarketView[] | undefined}} props then: null where it is closed */
 function Row({ name, held, then, isOld, markets }) {
   const found = marketOf(markets, name);
   /** @param {(one: PositionView) => string} write @param {string} none @param {string} [of] */
   const both = (write, none, of) =>
     html`<${Becomes}
       before=${held ? write(held) : none}
-      after=${then === undefined ? null : then === null ? none : write(then)}
+      after=${then === undefined ? null : then === null ? none : write(/** @type {PositionView} */ ({ ...held, ...then }))}
       isOld=${isOld}
       name=${held && of ? `${name}.${of}` : undefined}
     />`;

@@ -29,7 +29,7 @@ export function PoolPicture({ seen, after = null, isOld = false, markets, name, 
   const [box, width] = useWidth(800);
   const now = shape(seen);
   const then = after === null ? null : shape(after);
-  const scale = then === null ? scaleOf(now) : scaleOf(now, then);
+  const scale = scaleOf(now, then);
   /** @param {Segment} one */
   const look = (one) => (one.market === null ? "" : hue(markets, one.market));
   const stands = [...now.pool, ...now.needs];
@@ -42,6 +42,7 @@ export function PoolPicture({ seen, after = null, isOld = false, markets, name, 
       ${now.needs.map((one) => html`<${Part} key=${one.key} one=${one} row=${rows.needs} scale=${scale} width=${width} look=${look(one)} name=${name} />`)}
       ${moved.pool?.map((one) => html`<${Outline} key=${one.key} one=${one} row=${rows.pool} scale=${scale} look=${look(one)} isOld=${isOld} />`)}
       ${moved.needs?.map((one) => html`<${Outline} key=${one.key} one=${one} row=${rows.needs} scale=${scale} look=${look(one)} isOld=${isOld} />`)}
+      ${scale.least < 0n && html`<line class="zero" x1=${`${place(0n, scale)}%`} x2=${`${place(0n, scale)}%`} y1=${rows.pool.y - 4} y2=${rows.foot} />`}
       <${Marks} rows=${rows} marks=${now.marks} scale=${scale} width=${width} />
       <${Edge} rows=${rows} at=${now.equity} scale=${scale} width=${width} words="equity" />
       ${then !== null && then.equity !== now.equity && html`<${Edge} rows=${rows} at=${then.equity} scale=${scale} width=${width} words="would be" beside=${now.equity} />`}

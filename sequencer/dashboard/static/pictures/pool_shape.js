@@ -113,25 +113,29 @@ function ends(one) {
   return [one.from, one.to];
 }
 
-/** @param {bigint[]} values */
-function lowest(values) {
-  return values.reduce((a, b) => (b < a ? b : a), 0n);
+/** @param {bigint[]} values @param {bigint} [first] */
+function lowest(values, first = 0n) {
+  return values.reduce((a, b) => (b < a ? b : a), first);
 }
 
-/** @param {bigint[]} values */
-function highest(values) {
-  return values.reduce((a, b) => (b > a ? b : a), 0n);
+/** @param {bigint[]} values @param {bigint} [first] */
+function highest(values, first = 0n) {
+  return values.reduce((a, b) => (b > a ? b : a), first);
 }
 
 /**
- * A scale that holds all shapes: its ends are round numbers, so that it stands still while the shapes move a little.
- * @param {...Pick<Shape, "least" | "most">} shapes
+ * A scale that holds a shape, and another that is drawn over it, but for what would squeeze the first into a corner: a
+ * debt of more than a quarter of it, or more than twice as much. Its ends are round numbers, so that it stands still
+ * while the shapes move a little.
+ * @param {Pick<Shape, "least" | "most">} now
+ * @param {Pick<Shape, "least" | "most"> | null} [then]
  * @returns {{least: bigint, most: bigint}}
  */
-export function scaleOf(...shapes) {
-  const least = lowest(shapes.map((one) => one.least));
-  const most = highest(shapes.map((one) => one.most));
-  return { least: -roundUp(-least), most: roundUp(most > 0n ? most : 1n) };
+export function scaleOf(now, then = null) {
+  const all = highest([now.most, 1n]);
+  const least = then === null ? now.least : lowest([now.least, highest([then.least, -all / 4n], -all)]);
+  const most = then === null ? all : highest([all, lowest([then.most, 2n * all], then.most)]);
+  return { least: -roundUp(-least), most: roundUp(most) };
 }
 
 const STEPS = [10n, 11n, 12n, 14n, 16n, 18n, 20n, 22n, 25n, 28n, 32n, 36n, 40n, 45n, 50n, 55n, 60n, 70n, 80n, 90n, 100n];
@@ -144,13 +148,15 @@ export function roundUp(value) {
 }
 
 /**
- * A place on the scale as percent of the picture's width; what is drawn is rounded, what is written never.
+ * A place on the scale as percent of the picture's width, at its ends what is beyond them; what is drawn is rounded,
+ * what is written never.
  * @param {bigint} value
  * @param {{least: bigint, most: bigint}} scale
  */
 export function place(value, { least, most }) {
   const span = most - least;
-  return span <= 0n ? 0 : Number(((value - least) * 1_000_000n) / span) / 10_000;
+  const at = value < least ? least : value > most ? most : value;
+  return span <= 0n ? 0 : Number(((at - least) * 1_000_000n) / span) / 10_000;
 }
 
 // Of the picture's width, percent: a smaller step is not seen as one.

@@ -25,7 +25,7 @@ export function Pool() {
   const { after, isOld, by } = imagined(index);
   // What is drawn over the pool: what is being filled in, else the shock that is looked at.
   const moved = shocked.value;
-  const over = after ?? (moved && { ...seen, ...moved, positions: moved.legs });
+  const over = after ?? (moved && atShock(seen, moved));
   return html`<div class="pool-view" data-account=${index}>
     <h1 class="sr">Pool of account ${index}</h1>
     <${Panel} title="Pool of account ${index}" area="pool" actions=${html`<${Alarms} />`}>
@@ -34,17 +34,28 @@ export function Pool() {
           big=${true}
           ratio=${seen.margin_ratio_ppm}
           call=${seen.margin_call_percent}
-          after=${after && { ratio: after.margin_ratio_ppm, call: after.margin_call_percent }}
+          after=${over && { ratio: over.margin_ratio_ppm, call: over.margin_call_percent }}
           isOld=${isOld}
         />
         <p class="pool-way">${by ? `As it would be ${by}` : moved ? "As it would be at the shock below" : wayOut(seen)}</p>
       </div>
       <${PoolPicture} seen=${seen} after=${over} isOld=${isOld} markets=${markets} name="pool" />
-      <${PoolList} seen=${seen} after=${after} isOld=${isOld} markets=${markets} />
+      <${PoolList} seen=${seen} after=${over} isOld=${isOld} markets=${markets} />
     <//>
     <${ShockView} seen=${seen} markets=${markets} />
     <${Saved} seen=${seen} markets=${markets} />
     <${Isolated} seen=${seen} markets=${markets} />
     <${PostMortems} account=${index} rescue=${seen.rescue} markets=${markets} />
   </div>`;
+}
+
+/**
+ * The account at a shock, before anything of it is closed. What the node does not say of it there is left out.
+ * @param {import("../wire").AccountView} seen
+ * @param {import("../wire").Shocked} moved
+ */
+function atShock({ collateral_micros, reserved_micros, positions }, moved) {
+  const { equity_micros, initial_micros, maintenance_micros, margin_ratio_ppm } = moved;
+  const legs = moved.legs.map((leg) => ({ size_lots: positions.find((one) => one.market === leg.market)?.size_lots, ...leg }));
+  return { collateral_micros, reserved_micros, equity_micros, initial_micros, maintenance_micros, margin_ratio_ppm, margin_call_percent: 0, positions: legs };
 }

@@ -68,11 +68,21 @@ test("a scale is round, holds all shapes and stands still for a little", () => {
   const one = scaleOf({ least: 0n, most: 5_014_440_000n });
   assert.deepEqual(one, { least: 0n, most: 5_500_000_000n });
   assert.deepEqual(scaleOf({ least: 0n, most: 5_400_000_000n }), one);
-  assert.deepEqual(scaleOf({ least: -38n, most: 70n }, { least: 0n, most: 91n }), { least: -40n, most: 100n });
+  assert.deepEqual(scaleOf({ least: -38n, most: 70n }, { least: 0n, most: 90n }), { least: -40n, most: 90n });
   assert.deepEqual(scaleOf({ least: 0n, most: 0n }), { least: 0n, most: 10n }, "an empty pool has a scale too");
   for (const value of [6n, 10n, 99n, 101n, 12_345n]) {
     assert.ok(roundUp(value) >= value && roundUp(value) <= value * 2n, String(value));
   }
+});
+
+test("what is drawn over the pool never squeezes it into a corner", () => {
+  const now = { least: 0n, most: 1_000n };
+  assert.deepEqual(scaleOf(now, { least: -17_000n, most: 500n }), { least: -250n, most: 1_000n });
+  assert.deepEqual(scaleOf(now, { least: -100n, most: 900n }), { least: -100n, most: 1_000n });
+  assert.deepEqual(scaleOf(now, { least: 0n, most: 1_500n }), { least: 0n, most: 1_600n });
+  assert.deepEqual(scaleOf(now, { least: 0n, most: 90_000n }), { least: 0n, most: 2_000n });
+  assert.equal(place(-17_000n, { least: -250n, most: 1_000n }), 0);
+  assert.equal(place(90_000n, { least: 0n, most: 2_000n }), 100);
 });
 
 test("a place is a share of the picture", () => {
