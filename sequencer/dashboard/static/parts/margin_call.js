@@ -6,7 +6,7 @@
  */
 import { useEffect, useState } from "preact/hooks";
 import { join, useFeed } from "../feeds.js";
-import { dollars, percent } from "../format.js";
+import { dollars, percent, size } from "../format.js";
 import { html } from "../html.js";
 import { standingOf } from "../pictures/gauge_words.js";
 import { session } from "../session.js";
@@ -16,7 +16,10 @@ import { deposited } from "../deposit.js";
 import { freesMost, giver, reducing, topUpMicros } from "../ways_out.js";
 import { alarm } from "./alarm.js";
 import { isolating } from "./isolated.js";
+import { say } from "./toast.js";
 import { done, Way } from "./way.js";
+
+const prices = join("prices")[0].state;
 
 /** In the app once, above every view. */
 export function MarginCalls() {
@@ -28,6 +31,7 @@ export function MarginCalls() {
   const others = calls.filter((one) => one.account !== index && one.level_percent > 0 && own.includes(one.account));
   const level = seen === undefined ? 0 : levelOf(seen);
   useEffect(() => alarm(index ?? 0, level, own.includes(index ?? -1)), [index, level]);
+  useEffect(() => tellRescue(seen?.rescue), [seen?.rescue?.number]);
   useEffect(() => others.forEach((one) => alarm(one.account, one.level_percent, true)), [others.map((one) => `${one.account}:${one.level_percent}`).join(" ")]);
   if (level === 0 && others.length === 0) return null;
   return html`<div class="margin-calls">
@@ -37,6 +41,14 @@ export function MarginCalls() {
       <button type="button" onClick=${() => (account.value = one.account)}>Look at it</button>
     </p>`)}
   </div>`;
+}
+
+/** Says that something was closed, at once and wherever one looks. @param {import("../wire").PostMortemView | null | undefined} rescue */
+function tellRescue(rescue) {
+  if (!rescue) return;
+  const market = marketOf(prices.peek(), rescue.market);
+  const lots = market ? size(rescue.lots, market) : String(rescue.lots);
+  say("wrong", `${rescue.kind.replaceAll("_", " ")}: ${lots} ${rescue.market} closed`, "What decided it, and what it cost, stands at the pool.");
 }
 
 /** The level that was told, or that the numbers stand at already. @param {AccountView} seen */

@@ -1,7 +1,7 @@
 /**
  * What was done to an account and why: each rescue with the prices that decided it, what it cost and what it left.
  *
- * @import {MarketView, PostMortemView} from "../wire"
+ * @import {AccountView, MarketView, PostMortemView} from "../wire"
  */
 import { useEffect, useState } from "preact/hooks";
 import { api } from "../feeds.js";
@@ -22,8 +22,11 @@ const DOES = {
   forced_rescue: "What the operator had omitted was entered on L1 by somebody else.",
 };
 
-/** @param {{account: number, rescue: PostMortemView | null | undefined, markets: MarketView[] | undefined}} props rescue: the newest that the account was told of */
-export function PostMortems({ account, rescue, markets }) {
+/** @param {{seen: AccountView & {rescue?: PostMortemView | null}, markets: MarketView[] | undefined}} props */
+export function PostMortems({ seen, markets }) {
+  const account = seen.account;
+  // A message with a rescue may be overtaken by the next one before it is drawn: what is held says it too.
+  const moment = `${seen.rescue?.number} ${seen.positions.map((one) => one.size_lots).join(" ")}`;
   const [found, tell] = useState(/** @type {PostMortemView[]} */ ([]));
   useEffect(() => {
     let isOver = false;
@@ -34,7 +37,7 @@ export function PostMortems({ account, rescue, markets }) {
     return () => {
       isOver = true;
     };
-  }, [account, rescue?.number]);
+  }, [account, moment]);
   if (found.length === 0) return null;
   return html`<${Panel} title="What was closed, and why" area="rescues">
     <div class="post-mortems">${found.toSorted((a, b) => b.number - a.number).map((one) => html`<${Card} key=${one.number} one=${one} market=${marketOf(markets, one.market)} />`)}</div>

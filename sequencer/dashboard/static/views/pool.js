@@ -45,7 +45,7 @@ export function Pool() {
     <${ShockView} seen=${seen} markets=${markets} />
     <${Saved} seen=${seen} markets=${markets} />
     <${Isolated} seen=${seen} markets=${markets} />
-    <${PostMortems} account=${index} rescue=${seen.rescue} markets=${markets} />
+    <${PostMortems} seen=${seen} markets=${markets} />
   </div>`;
 }
 
