@@ -92,12 +92,12 @@ function WaysOut({ seen }) {
   return html`<div class="ways">
     ${gives && html`<${Way}
       isMain=${true}
-      title=${`Move ${dollars(gives.micros, { digits: 0 })} from account ${gives.from}`}
+      title=${`Move ${dollars(gives.micros, { digits: 0 })} dollars from account ${gives.from}`}
       of=${seen.account}
       operation=${{ kind: "transfer", account: gives.from, to_account: seen.account, amount_micros: gives.micros.toString() }}
       note="At once, between your own accounts."
     />`}
-    ${wanted > 0n && html`<${Deposit} title=${`Deposit ${dollars(wanted, { digits: 0 })}`} act=${deposit} />`}
+    ${wanted > 0n && html`<${Deposit} title=${`Deposit ${dollars(wanted, { digits: 0 })} dollars`} act=${deposit} />`}
     ${most && market && [50n, 100n].map((share) => html`<${Way}
       key=${share}
       isMain=${gives === null && share === 50n}
