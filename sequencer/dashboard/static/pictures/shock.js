@@ -5,7 +5,7 @@
  * @import {AccountView, MarketView, Shocked} from "../wire"
  * @import {Samples} from "./shock_shape.js"
  */
-import { computed, signal } from "@preact/signals";
+import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { api } from "../feeds.js";
 import { basisPoints } from "../format.js";
@@ -30,11 +30,13 @@ const betas = remembered("shock.betas", {});
 const shock = signal(0);
 const sampler = new Sampler();
 
-/** The account at the shock that is looked at; null where that is none. */
-export const shocked = computed(() => {
-  const { shocks } = sampler.seen.value;
-  return shock.value === 0 ? null : shocks.get(shock.value) ?? null;
-});
+/** An account at the shock that is looked at; null where that is none. @param {AccountView} seen @returns {Shocked | null} */
+export function shockedOf(seen) {
+  const { key, shocks } = sampler.seen.value;
+  // What was told of another account, or before the last position went, is nothing of this one.
+  if (shock.value === 0 || seen.positions.length === 0 || !key.startsWith(`${seen.account}:`)) return null;
+  return shocks.get(shock.value) ?? null;
+}
 
 /** Whose account, which markets move by how much. @param {AccountView} seen */
 function useSamples(seen) {
@@ -74,7 +76,7 @@ export function ShockView({ seen, markets }) {
       ${bars(samples, seen.positions).map((bar) => html`<${Row} key=${bar.market} bar=${bar} look=${hue(markets, bar.market)} />`)}
     </div>
     <${Slider} />
-    <${Outcome} seen=${seen} shocked=${shocked.value} shock=${shock.value} markets=${markets} clear=${() => (shock.value = 0)} />
+    <${Outcome} seen=${seen} shocked=${shockedOf(seen)} shock=${shock.value} markets=${markets} clear=${() => (shock.value = 0)} />
   <//>`;
 }
 

@@ -11,7 +11,7 @@ import { wayOut } from "../parts/pool_strip.js";
 import { Saved } from "../parts/saved.js";
 import { Gauge } from "../pictures/gauge.js";
 import { PoolPicture } from "../pictures/pool.js";
-import { shocked, ShockView } from "../pictures/shock.js";
+import { shockedOf, ShockView } from "../pictures/shock.js";
 import { account, addressOf } from "../venue.js";
 
 export function Pool() {
@@ -24,7 +24,7 @@ export function Pool() {
   if (seen === undefined) return html`<${Panel} title="Pool"><p role="status">Waiting for the node.</p><//>`;
   const { after, isOld, by } = imagined(index);
   // What is drawn over the pool: what is being filled in, else the shock that is looked at.
-  const moved = shocked.value;
+  const moved = shockedOf(seen);
   const over = after ?? (moved && atShock(seen, moved));
   return html`<div class="pool-view" data-account=${index}>
     <h1 class="sr">Pool of account ${index}</h1>
