@@ -1,5 +1,5 @@
 /** The pool always in sight: one line that says how far from trouble, and the picture below it, but on a phone. */
-import { useFeed } from "../feeds.js";
+import { link, useFeed } from "../feeds.js";
 import { dollars, percent } from "../format.js";
 import { html } from "../html.js";
 import { remembered } from "../memory.js";
@@ -20,7 +20,7 @@ export function PoolStrip() {
   const isElsewhere = route.value[0] !== "pool";
   /** @param {string} key */
   const money = (key) => html`<${Becomes} before=${dollars(found[key])} after=${after && dollars(/** @type {any} */ (after)[key])} isOld=${isOld} />`;
-  return html`<section class="pool-strip" aria-label="Pool">
+  return html`<section class="pool-strip ${link.value === "open" ? "" : "stale"}" aria-label="Pool">
     <div class="pool-line">
     <a href=${addressOf("pool")} class="pool-strip-account">Pool ${found.account}</a>
     <span><span class="soft">equity</span> ${money("equity_micros")}</span>
