@@ -69,6 +69,6 @@ def tab(
     try:
         found = Tab(context.new_page())
         yield found
-        assert found.complaints == []
+        assert found.complaints == [], found.complaints
     finally:
         context.close()

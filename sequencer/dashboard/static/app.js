@@ -1,6 +1,5 @@
 /** The page begins here: one document, four views, no reload. */
 import { render } from "preact";
-import { effect } from "@preact/signals";
 import { api, link } from "./feeds.js";
 import { html } from "./html.js";
 import { Explaining } from "./parts/explain.js";
@@ -8,7 +7,7 @@ import { Header } from "./parts/header.js";
 import { MarginCalls } from "./parts/margin_call.js";
 import { PoolStrip } from "./parts/pool_strip.js";
 import { Toasts } from "./parts/toast.js";
-import { comeBack } from "./session.js";
+import { comeBack } from "./entering.js";
 import { route } from "./venue.js";
 import { Learn } from "./views/learn.js";
 import { Pool } from "./views/pool.js";
@@ -32,6 +31,6 @@ function App() {
 const root = document.getElementById("page");
 if (root) render(html`<${App} />`, root);
 api.start();
-effect(() => {
-  if (link.value === "open") comeBack().catch(() => {});
+link.subscribe((now) => {
+  if (now === "open") comeBack().catch(() => {});
 });

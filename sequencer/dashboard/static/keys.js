@@ -15,7 +15,7 @@ const BURNER = "catenary.burner";
  */
 
 /** @param {Uint8Array} secret @returns {Key} */
-function keyOf(secret) {
+export function keyOf(secret) {
   return { address: addressOf(secret), secret };
 }
 

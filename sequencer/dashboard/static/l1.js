@@ -1,15 +1,9 @@
 /** L1 as this page asks it: JSON-RPC to the node that the venue's node has named, which anybody may ask. */
 import { ApiError } from "./api.js";
-import { hex } from "./bytes.js";
 import { place } from "./venue.js";
 
 const PATIENCE_MS = 30_000;
 let next = 1;
-
-/** Whether there is an L1 node that this browser may ask. */
-export function hasL1() {
-  return place.l1_url !== "";
-}
 
 /**
  * @param {string} method
@@ -17,7 +11,7 @@ export function hasL1() {
  * @returns {Promise<any>}
  */
 export async function askL1(method, params) {
-  if (!hasL1()) throw new ApiError("NO_L1", "The node names no L1 that a browser may ask (--page-l1-url).");
+  if (place.l1_url === "") throw new ApiError("NO_L1", "The node names no L1 that a browser may ask (--page-l1-url).");
   let answer;
   try {
     const response = await fetch(place.l1_url, {
@@ -34,15 +28,4 @@ export async function askL1(method, params) {
     throw new ApiError("L1_REFUSED", String(answer.error.message ?? "refused"), { code: answer.error.code, data: answer.error.data });
   }
   return answer?.result ?? null;
-}
-
-/**
- * What a contract's view returns.
- * @param {string} to
- * @param {Uint8Array} data
- * @param {string} [block]
- * @returns {Promise<string>}
- */
-export async function callL1(to, data, block = "latest") {
-  return String(await askL1("eth_call", [{ to, data: hex(data) }, block]));
 }

@@ -2,9 +2,10 @@
 import { signal } from "@preact/signals";
 import { ApiError } from "./api.js";
 import { deposited } from "./deposit.js";
+import { burnerIn } from "./entering.js";
 import { api } from "./feeds.js";
 import { makeBurner } from "./keys.js";
-import { enter, ofBurner } from "./session.js";
+import { ofBurner } from "./session.js";
 
 /** What is being done, in words; empty: nothing. */
 export const doing = signal("");
@@ -18,9 +19,8 @@ export async function playMoney(amountMicros = FIRST_MICROS) {
     doing.value = "The faucet pays play dollars";
     await api.call("catenary_faucet", { address: key.address });
     doing.value = "Depositing on L1";
-    const entered = ofBurner(key);
-    const account = await deposited(entered, amountMicros, null);
-    await enter(entered);
+    const account = await deposited(ofBurner(key), amountMicros, null);
+    await burnerIn(key);
     return account;
   } finally {
     doing.value = "";

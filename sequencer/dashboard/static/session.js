@@ -7,13 +7,17 @@
 import { signal } from "@preact/signals";
 import { ApiError } from "./api.js";
 import { hex } from "./bytes.js";
+import { AGENT_INDEX, AGENT_SLOTS, agentOf, forgetAgent, freshAgent, keepAgent, signerOfAgent } from "./agents.js";
+import { addressIn, call, words } from "./calls.js";
+import { askChain, venue } from "./chain.js";
 import { delivered } from "./delivery.js";
 import { api } from "./feeds.js";
-import { burner } from "./keys.js";
+import { broken } from "./receipts.js";
 import { digest, signed } from "./signing.js";
-import { MOST_POSTING_FEE_MICROS, SLOTS, whole } from "./terms.js";
+import { NOBODY, SLOTS, whole } from "./terms.js";
 import { sentBy } from "./transactions.js";
-import { account, askStatus, now, status } from "./venue.js";
+import { listed } from "./trust.js";
+import { account, now } from "./venue.js";
 
 /**
  * Somebody who can sign for an account: a wallet, an agent's key of this browser, or a devnet's burner.
@@ -69,16 +73,16 @@ export function leave() {
   session.value = null;
 }
 
-/** As it was when this browser was last here: a devnet's burner comes in by itself. */
-export async function comeBack() {
-  const key = burner();
-  if (key !== null && session.peek() === null) await enter(ofBurner(key));
-}
-
 // One at a time: two operations that are drafted at once would be given the same slot.
 /** @type {Promise<any>} */
 let before = Promise.resolve();
 let lastSequence = 0;
+const MOST_SKEW_MS = 60_000;
+// What an agent's key may sign.
+const FOR_AGENTS = new Set(["order", "cancel", "cancel_all"]);
+const UNGRANTED = new Set(["BAD_SIGNATURE", "AGENT_LIMITS"]);
+/** Counts grants and dismissals, for whoever shows them. */
+export const granted = signal(0);
 
 /**
  * Signs an operation and hands it in. What was not said is filled in, within what the page has shown; what the node
@@ -90,33 +94,117 @@ let lastSequence = 0;
 export async function send(operation, beside = {}) {
   const mine = before.then(() => drafted(operation));
   before = mine.catch(() => {});
-  const { message, signature } = await mine;
-  return delivered(operation.kind, message, hex(signature), beside);
+  const { message, signature, signer } = await mine;
+  try {
+    const answer = await delivered(operation.kind, message, hex(signature), beside);
+    if (isSoft(operation.kind, message)) await requireReceipt(message, answer.receipt);
+    if (typeof answer.account_opened === "number") await renewed();
+    return answer;
+  } catch (error) {
+    if (signer.kind === "agent" && error instanceof ApiError && UNGRANTED.has(error.name)) {
+      // Its grant is gone: the owner signs again, and says so when asked.
+      forgetAgent(operation.account, (await venue()).identity.bridge);
+      granted.value += 1;
+    }
+    throw error;
+  }
 }
 
 /** @param {UnsignedOperation} operation */
 async function drafted(operation) {
   const who = session.peek();
   if (who === null) throw new ApiError("NOBODY", "Nobody is signed in: connect a wallet first.");
-  if (status.peek() === null) await askStatus();
-  const venue = status.peek();
-  if (venue === null) throw new ApiError("AWAY", "The node does not say which venue it is.");
-  const domain = { chainId: venue.chain_id, bridge: venue.rollup_address };
+  const found = await venue();
   const kind = /** @type {Kind} */ (operation.kind);
-  const markets = await api.call("catenary_markets", {});
-  const market = markets.find((one) => one.index === operation.market);
-  if (kind === "order" && market === undefined) throw new ApiError("NO_MARKET", `There is no market ${operation.market}.`);
+  const signer = signerFor(who, operation, found);
   const known = {
-    nowMs: Math.round(now()),
+    nowMs: clock(),
     lastSequence,
-    slot: operation.slot ?? (kind === "cancel_all" ? 0 : await freeSlot(operation)),
-    postingFeeMicros: Math.min((market ?? markets[0])?.posting_fee_micros ?? 0, MOST_POSTING_FEE_MICROS),
-    market,
+    slot: kind === "cancel_all" ? 0 : (operation.slot ?? (await freeSlot(operation))),
+    postingFeeMicros: found.postingFeeMicros,
+    market: kind === "order" ? await marketOf(found, operation.market) : undefined,
     signer: who.owner,
   };
   const message = whole(operation, known);
   lastSequence = Math.max(lastSequence, Number(message["sequence"]));
-  return { message, signature: await who.signer.sign(kind, message, domain) };
+  return { message, signer, signature: await signer.sign(kind, message, found.identity) };
+}
+
+/**
+ * The agent's key for what it may do, where there is one; the owner's for all else.
+ * @param {Session} who
+ * @param {UnsignedOperation} operation
+ * @param {import("./trust.js").Venue} found
+ */
+function signerFor(who, operation, found) {
+  if (!FOR_AGENTS.has(operation.kind)) return who.signer;
+  const agent = agentOf(operation.account, found.identity.bridge);
+  return agent === null ? who.signer : signerOfAgent(agent);
+}
+
+/**
+ * Lets a fresh key of this browser trade for a day: one signature of the owner's, and no pop-up after it.
+ * @param {number} of an account
+ */
+export async function grantAgent(of) {
+  const { identity } = await venue();
+  const agent = freshAgent(of, Math.round(now()));
+  await send(grant(of, agent.key.address, agent.expiresAtMs));
+  // Kept once it is granted: a key that may not trade would be refused with every order.
+  keepAgent(of, identity.bridge, agent);
+  granted.value += 1;
+}
+
+/** Takes the grant back, here and on the venue. @param {number} of an account */
+export async function dismissAgent(of) {
+  const { identity } = await venue();
+  await send(grant(of, NOBODY, 0));
+  forgetAgent(of, identity.bridge);
+  granted.value += 1;
+}
+
+/** @param {number} of @param {string} agent @param {number} until @returns {UnsignedOperation} */
+function grant(of, agent, until) {
+  const slots = until === 0 ? { first_slot: 0, last_slot: 0 } : { first_slot: AGENT_SLOTS.first, last_slot: AGENT_SLOTS.last };
+  return { kind: "set_agent", account: of, agent_index: AGENT_INDEX, agent, agent_expires_at_ms: until, ...slots };
+}
+
+/** @param {string} kind @param {Message} message */
+function isSoft(kind, message) {
+  return (kind === "cancel" || kind === "cancel_all") && message["max_posting_fee_micros"] === 0;
+}
+
+/** That a soft cancel was promised by whoever holds the seat. @param {Message} message @param {any} receipt */
+async function requireReceipt(message, receipt) {
+  const { identity } = await venue();
+  const answer = await askChain("eth_call", [{ to: identity.bridge, data: hex(call("seat()")) }, "latest"]);
+  const why = broken(receipt, message, identity, addressIn(words(String(answer), 4)[0]), Date.now());
+  if (why !== null) {
+    throw new ApiError("BROKEN_RECEIPT", `The order is out of the book, and ${why}: until it expires it may still be filled.`);
+  }
+}
+
+/** Asks anew which accounts the owner has. */
+async function renewed() {
+  const who = session.peek();
+  if (who !== null) session.value = { ...who, accounts: await api.call("catenary_accounts", { owner: who.owner }) };
+}
+
+/** A market as L1 has it, where the node's is the same. @param {import("./trust.js").Venue} found @param {number | null | undefined} index */
+async function marketOf(found, index) {
+  const said = (await api.call("catenary_markets", {})).find((one) => one.index === index);
+  if (said === undefined) throw new ApiError("NO_MARKET", `There is no market ${index}.`);
+  return listed(found, said);
+}
+
+/** The venue's clock, where this machine's agrees: a node that lies about time would have orders live too long. */
+function clock() {
+  const time = Math.round(now());
+  const apart = Math.abs(time - Date.now());
+  if (apart > MOST_SKEW_MS) {
+    throw new ApiError("CLOCK", `This machine's clock and the venue's are ${Math.round(apart / 1000)} s apart: nothing is signed until they agree.`);
+  }
+  return time;
 }
 
 /** A slot in which nothing of the account stands. @param {UnsignedOperation} operation */
@@ -125,4 +213,9 @@ async function freeSlot(operation) {
   const slot = Number(filled.slot);
   if (!(slot >= SLOTS.first && slot <= SLOTS.last)) throw new ApiError("NO_SLOT", `The node names slot ${filled.slot}.`);
   return slot;
+}
+
+/** Whether an account is the session's own. @param {number | null} index */
+export function isOwn(index) {
+  return index !== null && (session.value?.accounts.includes(index) ?? false);
 }

@@ -2,7 +2,7 @@
  * Operations as they will be signed: what a form leaves open filled in by this page, within what it has shown.
  *
  * Invariant: nothing but the order slot comes from the node, and a slot alone moves no money.
- * @import {MarketView, UnsignedOperation} from "./wire"
+ * @import {UnsignedOperation} from "./wire"
  * @import {Kind, Message} from "./signing.js"
  */
 import { Malformed } from "./bytes.js";
@@ -27,7 +27,7 @@ const LONGEST_REQUEST_LIFE = 600 * SECOND;
 /** The law's largest fee of a trade, and largest posting fee. */
 export const MOST_FEE_PPM = 1_000;
 export const MOST_POSTING_FEE_MICROS = 1_000_000;
-const NOBODY = `0x${"00".repeat(20)}`;
+export const NOBODY = `0x${"00".repeat(20)}`;
 
 /**
  * What the page knows when it fills in. `lastSequence`: of what this page signed before; a sequence is never used twice.
@@ -36,7 +36,7 @@ const NOBODY = `0x${"00".repeat(20)}`;
  * @property {number} lastSequence
  * @property {number} slot
  * @property {number} postingFeeMicros
- * @property {Pick<MarketView, "maker_fee_ppm" | "taker_fee_ppm"> | undefined} market of an order
+ * @property {{makerFeePpm: number, takerFeePpm: number} | undefined} market of an order
  * @property {string} signer to whom a withdrawal goes that names nobody
  */
 
@@ -82,7 +82,7 @@ export function whole(operation, known) {
     created_at_ms: created,
     sequence: created,
     expires_at_ms: created + life,
-    max_fee_ppm: known.market ? Math.max(known.market.maker_fee_ppm, known.market.taker_fee_ppm) : MOST_FEE_PPM,
+    max_fee_ppm: known.market ? Math.max(known.market.makerFeePpm, known.market.takerFeePpm) : MOST_FEE_PPM,
     // A cancel is soft, and free, unless it says otherwise.
     max_posting_fee_micros: isCancel ? 0 : known.postingFeeMicros,
     recipient: known.signer,

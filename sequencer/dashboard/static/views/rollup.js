@@ -1,6 +1,146 @@
+/** The rollup below the venue: batches on L1, what was disputed and forced, whether the node is well, and proofs. */
+import { useEffect, useState } from "preact/hooks";
 import { html } from "../html.js";
+import { askChain, venue } from "../chain.js";
+import { api, useFeed } from "../feeds.js";
+import { decimal, exactTime, relative, short } from "../format.js";
+import { announcements, costOf, disputes } from "../l1events.js";
+import { Checks } from "../parts/connect.js";
 import { Panel } from "../parts/panel.js";
+import { ProofSteps } from "../parts/proof_steps.js";
+import { Money } from "../parts/value.js";
+import { Forced, Withdrawals } from "../parts/withdrawals.js";
+import { account, now, place, second, status } from "../venue.js";
+
+const SHOWN = 12;
 
 export function Rollup() {
-  return html`<${Panel} title="Rollup">To come.<//>`;
+  const markets = useFeed("prices") ?? [];
+  const found = useFeed(account.value === null ? null : `account:${account.value}`);
+  return html`<h1 class="sr">Rollup</h1>
+    <div class="stack">
+      <${Panel} title="Node"><${Node} /><//>
+      <${Panel} title="Your proof"><${ProofSteps} markets=${markets} /><//>
+      <${Panel} title="Past the sequencer"><${Forced} markets=${markets} positions=${found?.positions ?? []} /><//>
+      <${Panel} title="Insurance and deleveraging"><${InsuranceFunds} markets=${markets} /><//>
+    </div>
+    <div class="stack">
+      <${Panel} title="Batches"><${Batches} /><//>
+      <${Panel} title="Withdrawals"><${Withdrawals} /><//>
+      <${Panel} title="Queue from L1"><${Queue} /><//>
+      <${Panel} title="Disputes"><${Disputes} /><//>
+    </div>`;
+}
+
+function Node() {
+  const told = status.value;
+  if (told === null) return html`<p class="soft">Waiting for the node.</p>`;
+  return html`<dl class="facts">
+      <dt>State</dt><dd>${told.ready ? "✓ ready" : "✗ not ready"}</dd>
+      <dt>Sequenced</dt><dd>chunk ${told.sequenced.chunk}</dd>
+      <dt>Posted</dt><dd>batch ${told.posted.batch}</dd>
+      <dt>Final</dt><dd>batch ${told.final.batch}</dd>
+      <dt>L1 block</dt><dd>${told.l1_block}</dd>
+      <dt>Bridge</dt><dd class="mono" title=${told.rollup_address}>${short(told.rollup_address)}</dd>
+    </dl>
+    <ul>${told.reasons.map((one) => html`<li key=${one.code} class="loss">${one.code}: ${one.sentence}</li>`)}</ul>
+    <${Checks} />`;
+}
+
+/** What batches cost on L1, by number; each is asked for once. @param {import("../wire").BatchView[]} batches */
+function useCosts(batches) {
+  const [costs, setCosts] = useState(/** @type {Record<string, import("../l1events.js").Cost | null>} */ ({}));
+  const wanted = batches.filter((one) => costs[one.batch_hash] === undefined && one.l1_block > 0);
+  useEffect(() => {
+    if (wanted.length === 0) return;
+    venue()
+      .then(({ identity }) => Promise.all(wanted.map(async (one) => [one.batch_hash, await costOf(askChain, identity.bridge, one)])))
+      .then((found) => setCosts((known) => ({ ...known, ...Object.fromEntries(found) })))
+      .catch(() => {});
+  }, [wanted.map((one) => one.batch_hash).join()]);
+  return costs;
+}
+
+function Batches() {
+  /** @type {import("../wire").BatchView[]} */
+  const batches = (useFeed("batches") ?? []).slice(0, SHOWN);
+  const costs = useCosts(batches);
+  const final = status.value?.final.batch ?? -1;
+  second.value;
+  return html`<div class="scroll"><table>
+    <thead><tr><th>Batch</th><th>Life</th><th>Posted</th><th>Chunks</th><th>Bytes</th><th>Gas</th><th>Ether</th></tr></thead>
+    <tbody>
+      ${status.value && html`<tr><td>next</td><td><${Life} finality="sequenced" /></td><td></td><td>${Math.max(0, status.value.sequenced.chunk - status.value.posted.chunks)}</td><td></td><td></td><td></td></tr>`}
+      ${batches.map((one) => {
+        const cost = costs[one.batch_hash];
+        const at = 1000 * one.committed_at;
+        return html`<tr key=${one.number}><td title=${one.root}>${one.number}</td><td><${Life} finality=${one.number <= final ? "final" : "posted"} /></td>
+          <td title=${exactTime(at)}>${relative(at, now())}</td><td>${one.chunks}</td><td>${one.bytes}</td>
+          <td>${cost ? cost.gas.toLocaleString() : "—"}</td><td>${cost ? decimal(cost.wei / 10n ** 12n, 6) : "—"}</td></tr>`;
+      })}
+    </tbody>
+  </table></div>`;
+}
+
+const STATES = ["sequenced", "posted", "final"];
+
+/** @param {{finality: string}} props */
+function Life({ finality }) {
+  const reached = STATES.indexOf(finality);
+  return html`<span class="life"><span aria-hidden="true">${STATES.map((_, at) => html`<i key=${at} class=${at <= reached ? "on" : ""}></i>`)}</span>${finality}</span>`;
+}
+
+function Queue() {
+  const [found, setFound] = useState(/** @type {import("../wire").QueueView | null} */ (null));
+  const count = status.value?.sequenced.queue_count;
+  useEffect(() => {
+    api.call("catenary_queue", { limit: SHOWN }).then(setFound, () => {});
+  }, [count]);
+  if (found === null || found.entries.length === 0) return html`<p class="soft">Nothing has entered from L1.</p>`;
+  return html`<p class="soft">${found.done} entries are done.${found.head ? ` One is under way: account ${found.head.account}.` : ""}</p>
+    <div class="scroll"><table>
+      <thead><tr><th>Entry</th><th>What</th><th>Account</th><th>By</th><th>Came to</th></tr></thead>
+      <tbody>${found.entries.map((one) => html`<tr key=${one.index}><td>${one.index}</td><td>${one.operation}</td><td>${one.account ?? "—"}</td><td title=${one.sender}>${one.sender ? short(one.sender) : "—"}</td><td title=${one.sentence}>${one.done ? one.name : "under way"}</td></tr>`)}</tbody>
+    </table></div>`;
+}
+
+function Disputes() {
+  const [found, setFound] = useState(/** @type {{rolled: import("../l1events.js").Dispute[], said: import("../l1events.js").Announced[]} | null} */ (null));
+  const [wrong, setWrong] = useState("");
+  const posted = status.value?.posted.batch;
+  useEffect(() => {
+    venue()
+      .then(async ({ identity, block }) => setFound({ rolled: await disputes(askChain, identity.bridge, block), said: await announcements(askChain, identity.bridge, block) }))
+      .catch((error) => setWrong(error.message));
+  }, [posted]);
+  if (found === null) return html`<p class="soft">${wrong ? `L1 does not say: ${wrong}` : "Asking L1."}</p>`;
+  return html`${found.rolled.length === 0 ? html`<p>No batch of this venue has been proven wrong.</p>` : null}
+    <ul>${found.rolled.map((one) => html`<li key=${`${one.block}:${one.batch}`}>Batch ${one.batch}, chunk ${one.chunk}, was proven wrong by <span class="mono" title=${one.prover}>${short(one.prover)}</span> for ${decimal(one.rewardWei / 10n ** 14n, 4)} ether: it claimed ${one.claimedRoot.slice(0, 10)}…, replay gives ${one.replayedRoot.slice(0, 10)}…</li>`)}</ul>
+    <ul>${found.said.map((one) => html`<li key=${one.announcement}>The governor announced a change (tag ${one.tag}): ${one.isRetracted ? "taken back" : `enactable ${relative(1000 * one.enactableAt, now())}`}</li>`)}</ul>
+    <p class="soft">${place.challenger_url ? "A challenger is named, and its verdicts are not served yet: these are L1's." : "No challenger is named (--challenger-url): these are L1's own events."}</p>`;
+}
+
+/** @param {{markets: import("../wire").MarketView[]}} props */
+function InsuranceFunds({ markets }) {
+  const [ranks, setRanks] = useState(/** @type {Record<string, string>} */ ({}));
+  const of = account.value;
+  const names = markets.map((one) => one.name).join();
+  useEffect(() => {
+    if (of === null) return;
+    const asked = markets.flatMap(({ name }) =>
+      /** @type {("long" | "short")[]} */ (["long", "short"]).map(async (side) => {
+        const found = (await api.call("catenary_deleveragingRanking", { market: name, side, limit: 50 })).find((one) => one.account === of);
+        return found ? [name, `${side}, place ${found.rank}`] : null;
+      }),
+    );
+    Promise.all(asked).then(
+      (found) => setRanks(Object.fromEntries(/** @type {[string, string][]} */ (found.filter((one) => one !== null)))),
+      () => {},
+    );
+  }, [of, names]);
+  return html`<div class="scroll"><table>
+    <thead><tr><th>Market</th><th>Insurance fund</th><th>Your place in deleveraging</th></tr></thead>
+    <tbody>${markets.map((one) => html`<tr key=${one.name}><td>${one.name}</td><td><${Money} micros=${one.fund_micros} /></td><td>${ranks[one.name] ?? "none"}</td></tr>`)}</tbody>
+  </table></div>
+  <p class="soft">Where a fund cannot take over a position, those with the highest gain and leverage on the other side are closed against it, the first place first.</p>`;
 }

@@ -6,7 +6,7 @@ import { whole } from "../../../../sequencer/dashboard/static/terms.js";
 
 const known = {
   nowMs: 1_000_000, lastSequence: 5, slot: 3, postingFeeMicros: 500,
-  market: { maker_fee_ppm: 100, taker_fee_ppm: 450 }, signer: `0x${"11".repeat(20)}`,
+  market: { makerFeePpm: 100, takerFeePpm: 450 }, signer: `0x${"11".repeat(20)}`,
 };
 const order = { kind: "order", account: 17, market: 0, side: 0, size_lots: "12345678901234567", limit_price_ticks: 600_000 };
 

@@ -1,0 +1,102 @@
+/** What the bridge has logged on L1 of late: commits with their cost, roll-backs with who proved them, announcements. */
+import { hex, keccakText, number, unhex } from "./bytes.js";
+import { addressIn } from "./calls.js";
+
+/**
+ * @typedef {object} Cost
+ * @property {number} gas
+ * @property {bigint} wei
+ */
+/**
+ * @typedef {object} Dispute
+ * @property {number} batch
+ * @property {string} prover
+ * @property {number} chunk
+ * @property {string} claimedRoot
+ * @property {string} replayedRoot
+ * @property {bigint} rewardWei
+ * @property {number} block
+ */
+/**
+ * @typedef {object} Announced
+ * @property {string} announcement
+ * @property {number} enactableAt
+ * @property {number} tag
+ * @property {boolean} isRetracted
+ */
+
+const COMMITMENT = "(uint256,bytes32,bytes32,uint256,uint256,uint256,bytes32,uint256,bytes32)";
+const TOPICS = {
+  committed: hex(keccakText(`BatchCommitted(uint256,bytes32,address,bytes32,uint256,uint256,uint256,${COMMITMENT},bytes[],bytes32[])`)),
+  rolledBack: hex(keccakText("RolledBack(uint256,bytes32,address,uint256,bytes32,bytes32,uint256,uint256,uint256,uint256,uint256)")),
+  announced: hex(keccakText("Announced(bytes32,uint256,uint256,bytes)")),
+  retracted: hex(keccakText("Retracted(bytes32)")),
+};
+
+/** @param {any} log @param {number} at */
+function dataWord(log, at) {
+  return unhex(log.data).slice(32 * at, 32 * at + 32);
+}
+
+/**
+ * The transaction that posted a batch, and what it cost; null where L1 does not say.
+ * @param {import("./trust.js").Ask} ask
+ * @param {string} bridge
+ * @param {{number: number, l1_block: number}} batch
+ * @returns {Promise<Cost | null>}
+ */
+export async function costOf(ask, bridge, batch) {
+  const block = `0x${batch.l1_block.toString(16)}`;
+  const topics = [TOPICS.committed, `0x${batch.number.toString(16).padStart(64, "0")}`];
+  const [log] = await ask("eth_getLogs", [{ address: bridge, topics, fromBlock: block, toBlock: block }]);
+  if (log === undefined) return null;
+  const receipt = await ask("eth_getTransactionReceipt", [log.transactionHash]);
+  if (receipt === null) return null;
+  const gas = Number(receipt.gasUsed);
+  return { gas, wei: BigInt(gas) * BigInt(receipt.effectiveGasPrice ?? "0x0") };
+}
+
+/**
+ * All roll-backs since a block, the newest first.
+ * @param {import("./trust.js").Ask} ask
+ * @param {string} bridge
+ * @param {number} from
+ * @returns {Promise<Dispute[]>}
+ */
+export async function disputes(ask, bridge, from) {
+  const found = await ask("eth_getLogs", [{ address: bridge, topics: [TOPICS.rolledBack], fromBlock: `0x${from.toString(16)}`, toBlock: "latest" }]);
+  return found
+    .map((/** @type {any} */ log) => ({
+      batch: Number(log.topics[1]),
+      prover: addressIn(unhex(log.topics[3])),
+      chunk: Number(number(dataWord(log, 0))),
+      claimedRoot: hex(dataWord(log, 1)),
+      replayedRoot: hex(dataWord(log, 2)),
+      rewardWei: number(dataWord(log, 6)),
+      block: Number(log.blockNumber),
+    }))
+    .reverse();
+}
+
+/**
+ * What the governor has announced since a block, the newest first.
+ * @param {import("./trust.js").Ask} ask
+ * @param {string} bridge
+ * @param {number} from
+ * @returns {Promise<Announced[]>}
+ */
+export async function announcements(ask, bridge, from) {
+  const topics = [[TOPICS.announced, TOPICS.retracted]];
+  const found = await ask("eth_getLogs", [{ address: bridge, topics, fromBlock: `0x${from.toString(16)}`, toBlock: "latest" }]);
+  /** @type {Announced[]} */
+  let told = [];
+  for (const log of found) {
+    const announcement = String(log.topics[1]);
+    if (log.topics[0] === TOPICS.retracted) {
+      told = told.map((one) => (one.announcement === announcement ? { ...one, isRetracted: true } : one));
+    } else {
+      told.push({ announcement, enactableAt: Number(number(dataWord(log, 0))), tag: Number(number(dataWord(log, 1))), isRetracted: false });
+    }
+  }
+  return told.reverse();
+}
