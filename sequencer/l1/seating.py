@@ -87,30 +87,32 @@ class Seating:
         bonds = await self._poster.bonds(block.number)
         is_ours = (await self._poster.seat()).holder == self._poster.operator
         fresh = len(bonds) - (is_ours and len(bonds) > 0), sum(bond.slashed for bond in bonds)
-        self._earlier = fresh if word is None else self._said(word, fresh)
+        self._earlier = fresh if word is None else self._said(word, fresh, is_ours)
         if not is_ours and self._was_put_up(bonds):
             raise SeatLost(f"its bond was put up and is not in the seat any more: {_SAID_AGAIN}")
         await self._put_up(endpoint_url)
         self._url, self._is_wanted = endpoint_url, is_wanted
         self._seats(await self._poster.seat())
 
-    def _said(self, word: Path, fresh: tuple[int, int]) -> tuple[int, int]:
-        """What was there when the operator said his word: of an earlier run where there was one, else now."""
+    def _said(self, word: Path, fresh: tuple[int, int], is_ours: bool) -> tuple[int, int]:
+        """What was there when the operator said his word: of an earlier run where there was one, else now. SeatLost."""
         bridge, holder = self._poster.bridge.hex(), self._poster.operator.hex()
-        words: list[_Word] = []
         try:
-            words = msgspec.json.decode(word.read_bytes(), type=list[_Word])
-        except FileNotFoundError:
-            pass
-        except (OSError, msgspec.DecodeError) as error:
-            raise SeatLost(f"whether its bond was put up cannot be read from {word} ({error}): {_SAID_AGAIN}") from None
+            words = _words(word)
+        except SeatLost as error:
+            if not is_ours:
+                raise
+            # Who sits puts nothing up. It stays as it is, for a start that would.
+            self._log.warning("seat.word_unread", why=str(error))
+            return fresh
         for kept in words:
             if (kept.bridge, kept.holder) == (bridge, holder):
                 return kept.bonds, kept.slashed
-        if len(words) >= _MOST_WORDS:
+        if len(words) < _MOST_WORDS:
+            replace_file(word, msgspec.json.encode([*words, _Word(bridge, holder, *fresh)]), is_synced=True)
+        elif not is_ours:
             # None is let go of: its key's next start would put up another bond.
             raise SeatLost(f"{word} remembers {_MOST_WORDS} bonds of other keys, the most: {_SAID_AGAIN}")
-        replace_file(word, msgspec.json.encode([*words, _Word(bridge, holder, *fresh)]), is_synced=True)
         return fresh
 
     def _was_put_up(self, bonds: list[calls.Bond]) -> bool:
@@ -171,6 +173,16 @@ class Seating:
         if self._told != event:
             self._told = event
             self._log.warning(event, why=why)
+
+
+def _words(word: Path) -> list[_Word]:
+    """Those that a file remembers; SeatLost where it cannot be read."""
+    try:
+        return msgspec.json.decode(word.read_bytes(), type=list[_Word])
+    except FileNotFoundError:
+        return []
+    except (OSError, msgspec.DecodeError) as error:
+        raise SeatLost(f"whether its bond was put up cannot be read from {word} ({error}): {_SAID_AGAIN}") from None
 
 
 def forget_word(directory: Path) -> bool:

@@ -205,6 +205,11 @@ def test_a_bond_that_was_never_put_up_is_by_the_next_start_and_a_word_that_canno
         word.write_bytes(kept)
         await chain.restarted().take("http://here", True, word)
         assert (chain.seat.holder, chain.bonds, word.read_bytes()) == (OPERATOR.address, 1, kept)
+        # Who sits puts nothing up: a start of his is not stopped by it, and mends nothing either.
+        word.write_bytes(kept[:-1])
+        await chain.restarted().take("http://here", True, word)
+        assert (chain.bonds, word.read_bytes()) == (1, kept[:-1])
+        word.write_bytes(kept)
         # Of another key, as in a datadir that was handed over, it says nothing of this one.
         word.write_bytes(kept.replace(OPERATOR.address.hex().encode(), OTHER.address.hex().encode()))
         other = word.read_bytes()
