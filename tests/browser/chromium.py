@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect, sync_playwright
 
 from tests.patience import PATIENCE_SECONDS
 
@@ -46,6 +46,7 @@ class Tab:
 @contextmanager
 def browsing() -> Iterator[Browser]:
     """A browser without a window, ended at the end."""
+    expect.set_options(timeout=PATIENCE_SECONDS * 1_000)
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(_FLAGS))
         try:
