@@ -12,7 +12,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from playwright.sync_api import Browser, Error, expect
+from playwright.sync_api import Browser, expect
 
 from prover.stf.constants import BUY, SELL
 from tests.browser.chromium import Tab, browsing, tab

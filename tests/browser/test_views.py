@@ -46,10 +46,10 @@ def show(found: Tab, view: str) -> None:
 def faults(found: Tab) -> list[str]:
     """What axe-core calls serious or critical, each with the first elements that it is about."""
     result: dict[str, Any] = found.page.evaluate("() => axe.run(document, { resultTypes: ['violations'] })")
+    worst = [one for one in result["violations"] if one["impact"] in ("serious", "critical")]
     return [
-        f"{one['impact']} {one['id']}: " + "; ".join(f"{node['target']} {node['html'][:120]}" for node in one["nodes"][:4])
-        for one in result["violations"]
-        if one["impact"] in ("serious", "critical")
+        f"{one['impact']} {one['id']}: {[(node['target'], node['html'][:120]) for node in one['nodes'][:4]]}"
+        for one in worst
     ]
 
 
