@@ -53,6 +53,8 @@ STATUS_OF: Final[dict[str, int]] = {
 # Pages that say whether the node lives are always given; any other costs tokens, as calls do.
 FREE_PAGES: Final = frozenset({"/health", "/ready"})
 PAGE_TOKENS: Final = 20
+# Of a folder's files, which only have to be sent: a browser asks for a hundred of them at once.
+FILE_TOKENS: Final = 1
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -327,7 +329,7 @@ class HttpConnection:
         if page is None:
             raise CallError(WRONG_METHOD if path in self._dispatcher.paths else NO_PATH)
         if path not in FREE_PAGES:
-            self._dispatcher.pay(self._session, PAGE_TOKENS)
+            self._dispatcher.pay(self._session, PAGE_TOKENS if path in self._pages else FILE_TOKENS)
         try:
             return await page(path)
         except Exception as error:

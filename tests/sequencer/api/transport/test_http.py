@@ -408,6 +408,10 @@ async def test_a_page_costs_tokens_and_whether_the_node_lives_none(start: Start)
         assert codes == [200, 200, 429]
     async with httpx.AsyncClient(base_url=url, trust_env=False, verify=False) as client:
         assert {(await client.get(path)).status_code for path in ["/health", "/ready"] * 50} == {200}
+    # A folder's files are ready to be sent, and a browser asks for many.
+    async with httpx.AsyncClient(base_url=url, trust_env=False, verify=False) as client:
+        codes = [(await client.get(f"/pages/{number}")).status_code for number in range(41)]
+        assert codes == [200] * 40 + [429]
 
 
 async def test_metrics_are_read_once_a_second(start: Start) -> None:
