@@ -30,7 +30,7 @@ _ROUNDS: Final = 5
 def show(found: Tab, view: str) -> None:
     """A view with what it shows."""
     found.page.goto(f"/#/{view}")
-    expect(found.page.locator("main h2").first).to_be_visible()
+    expect(found.page.locator("main h2").first).to_be_attached()
     expect(found.page.locator("main").get_by_text("Waiting for the node")).to_have_count(0)
 
 

@@ -40,7 +40,7 @@ def show(found: Tab, view: str) -> None:
     found.page.goto(f"/#/{view}")
     expect(found.page.locator("header.top")).to_contain_text("account")
     expect(found.page.locator("main").get_by_text("Waiting for the node")).to_have_count(0)
-    expect(found.page.locator("main h2").first).to_be_visible()
+    expect(found.page.locator("main h2").first).to_be_attached()
 
 
 def faults(found: Tab) -> list[str]:
@@ -71,7 +71,7 @@ def test_axe_finds_nothing_serious_and_nothing_runs_out_of_the_window(looked_at:
 def test_what_is_wrong_would_be_found(opened: Tab) -> None:
     opened.page.add_init_script(path=AXE)
     opened.page.goto("/#/learn")
-    expect(opened.page.locator("main h2").first).to_be_visible()
+    expect(opened.page.locator("main h2").first).to_be_attached()
     opened.page.evaluate("() => document.querySelector('main').append(document.createElement('button'))")
 
     (fault,) = faults(opened)
