@@ -73,7 +73,7 @@ def preview(browser: Browser, node: Node, trader: Played) -> float:
         size.fill("0.01")
         found.page.evaluate("() => wait.steady()")
         waited: list[float] = []
-        for digit in "23456":
+        for digit in "23432":
             size.press("Backspace")
             size.press(digit)
             waited.append(found.page.evaluate("() => wait.ended()"))

@@ -1,0 +1,32 @@
+"""Practice from end to end: each button, and what each is there to show."""
+
+import re
+
+from playwright.sync_api import expect
+
+from tests.browser.chromium import Tab
+
+
+def test_each_button_leads_to_what_it_is_there_to_show(opened: Tab) -> None:
+    page = opened.page
+    page.goto("/#/learn")
+    told: list[str] = []
+    button = page.locator(".step.current button.main")
+    while (step := page.locator(".step.current h3")).count():
+        title = step.inner_text()
+        button.click()
+        expect(page.locator(".practice-told").first).to_be_visible()
+        told += page.locator(".practice-told").all_inner_texts()
+        button.click()
+        expect(step.filter(has_text=title)).to_have_count(0)
+
+    expect(page.locator(".practice-end")).to_be_visible()
+    for sentence in (
+        r"Account \d+ is yours",
+        r"BTC bought, worth \$[\d,.]+; \$[\d,.]+ of the pool has to stay",
+        r"BTC -[\d.]+, ETH \+[\d.]+",
+        r"Margin call at \d+%",
+        r"[\d.]+ BTC closed at [\d,.]+",
+        r"[\d.]+% of the equity before it is still there",
+    ):
+        assert [one for one in told if re.search(sentence, one)], (sentence, told)
