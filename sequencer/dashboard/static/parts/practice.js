@@ -68,7 +68,7 @@ function Beside({ of, step, isDone }) {
   const seen = useFeed(of === null ? null : `account:${of}`);
   const markets = useFeed("prices");
   const first = useMemo(() => new Previewer((operation, opened) => api.call("catenary_preview", { operation, opened_with_micros: opened })), []);
-  useEffect(() => imagine(first.seen), [first]);
+  useEffect(() => imagine(first.seen, "with BTC bought"), [first]);
   const market = markets?.find((/** @type {{name: string}} */ one) => one.name === LONG);
   // What the second step is about to do, before it is done.
   const isAhead = step === 1 && !isDone && seen && market && !held(seen, LONG);
