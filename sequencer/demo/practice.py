@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import shlex
-import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -109,7 +108,7 @@ class Trader:
 
     def __init__(self, stage: Stage, environment: dict[str, str], next_tick: Callable[[], Awaitable[None]]) -> None:
         self._stage = stage
-        self._environment = {**os.environ, **environment}
+        self._environment = {**os.environ, **environment, "COLUMNS": str(stage.console.width)}
         self._next_tick = next_tick
 
     async def run(self, *arguments: str) -> dict[str, Any]:
@@ -117,8 +116,8 @@ class Trader:
         self._stage.console.print(f"\n  [bold]$ catenary wallet {shlex.join(arguments)}[/]")
         said = await self._say(*arguments, "--json")
         if not self._stage.output.as_json and arguments[0] in _LOOKS:
-            sys.stdout.write(await self._say(*arguments))
-            sys.stdout.flush()
+            told = await self._say(*arguments)
+            self._stage.console.print(told, markup=False, highlight=False, emoji=False, end="")
         found: dict[str, Any] = json.loads(said.splitlines()[-1])
         return found
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -192,13 +194,26 @@ def show(settings: Settings, report: Report) -> None:
         return
     for item in report.shown:
         if isinstance(item, str):
-            click.echo(item.translate(_CONTROLS))
+            told = item.translate(_CONTROLS)
+            # A file or a pipe gets each line whole.
+            click.echo(wrapped(told, shutil.get_terminal_size().columns) if sys.stdout.isatty() else told)
         else:
             # a third of such a command's start: imported where something is drawn
             from rich.console import Console
 
             # Styles come with the items: a market's name is no markup, and no picture's name, whose table loads long.
             Console(highlight=False, soft_wrap=True, markup=False, emoji=False).print(item)
+
+
+def wrapped(text: str, width: int) -> str:
+    """Lines as a terminal shows them whole: broken between words, what goes on further in."""
+    lines = []
+    for line in text.split("\n"):
+        inwards = line[: len(line) - len(line.lstrip())] + "  "
+        lines += textwrap.wrap(
+            line, width, subsequent_indent=inwards, break_long_words=False, break_on_hyphens=False
+        ) or [""]
+    return "\n".join(lines)
 
 
 def warn(sentence: str) -> None:

@@ -10,7 +10,7 @@ from sequencer.schema.accounts import AccountView, AgentView, BuyingPower, Matur
 from sequencer.schema.answers import Sequenced, Status
 from sequencer.wallet.commands.fields import account_fields, posted_fields
 from sequencer.wallet.commands.grid import Grid
-from sequencer.wallet.commands.running import Report, Settings, show
+from sequencer.wallet.commands.running import Report, Settings, show, wrapped
 from sequencer.wallet.commands.tables import (
     account_table,
     change_table,
@@ -181,3 +181,15 @@ def test_a_name_is_neither_markup_nor_a_picture(capsys: pytest.CaptureFixture[st
     view = msgspec.structs.replace(account(0), buying_power=[BuyingPower("[red]:x:", 12, 100_000)])
     show(settings, Report({}, [account_table(view, grid)]))
     assert "[red]:x:" in capsys.readouterr().out
+
+
+def test_lines_break_between_words_and_go_on_further_in() -> None:
+    text = "one line\n   before: equity $1,880.497116, maintenance $2,299.063771\n\n0x" + "a" * 40
+    assert wrapped(text, 40).split("\n") == [
+        "one line",
+        "   before: equity $1,880.497116,",
+        "     maintenance $2,299.063771",
+        "",
+        "0x" + "a" * 40,
+    ]
+    assert wrapped(text, 120) == text
