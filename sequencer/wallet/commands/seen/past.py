@@ -1,4 +1,4 @@
-"""`catenary wallet history KIND --csv FILE`: what an account did, as a table for books and taxes; the node's word."""
+"""`catenary wallet history KIND`: the newest of what an account did, or all as a file for taxes; the node's word."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sequencer.wallet.wallet import Wallet
 
 _PAGE: Final = 500
+_SHOWN: Final = 20
 # More than a node keeps of a list by itself; one that never ends is no list.
 _MOST_PAGES: Final = 2_000
 # A program for tables takes what begins so for a formula.
@@ -39,45 +40,56 @@ TRANSFERS: Final[tuple[str, ...]] = (
     "time_utc", "kind", "amount_usd", "fee_usd", "balance_usd", "other_account", "withdrawal", "sequence"
 )  # fmt: skip
 
+# What people are shown, and as what.
+_COLUMNS: Final[dict[str, dict[str, str]]] = {
+    "fills": {
+        "time_utc": "time, UTC", "market": "market", "side": "side", "role": "role", "size": "size", "price": "price",
+        "fee_usd": "fee $", "realised_profit_usd": "profit $",
+    },
+    "funding": {"time_utc": "time, UTC", "paid_usd": "paid $", "balance_usd": "balance $"},
+    "transfers": {
+        "time_utc": "time, UTC", "kind": "kind", "amount_usd": "amount $", "fee_usd": "fee $",
+        "balance_usd": "balance $", "other_account": "other",
+    },
+}  # fmt: skip
+
 _Row = list[str]
 _Ask = Callable[..., Awaitable[Any]]
 
 
 @click.command()
 @click.argument("kind", type=click.Choice(["fills", "funding", "transfers"]))
-@click.option("--csv", "path", type=click.Path(path_type=Path), required=True, help="A file that is not there yet.")
+@click.option("--csv", "path", type=click.Path(path_type=Path), help="All of it into a file that is not there yet.")
 @click.option("--from", "since", help="Day or time in UTC, such as 2026-01-01; from there on.")
 @click.option("--to", "until", help="Day or time in UTC; up to there and without it.")
 @account_option
 @command
 def history(
-    settings: Settings, kind: str, path: Path, since: str | None, until: str | None, account: int | None
+    settings: Settings, kind: str, path: Path | None, since: str | None, until: str | None, account: int | None
 ) -> None:
-    """Write an account's fills, funding or transfers into a CSV file, the oldest first; exact, the node's word.
+    """Show the newest fills, funding or transfers of an account, or write all of them into a CSV file; the node's word.
 
-    Times are ISO 8601 in UTC, money is in dollars. realised_profit_usd is before fees, and booked as the law does, once
-    a position is closed whole; balance_usd is the account's money behind each row.
+    In the file the oldest comes first and all is exact. Times are ISO 8601 in UTC, money is in dollars.
+    realised_profit_usd is before fees, and booked as the law does, once a position is closed whole; balance_usd is the
+    account's money behind each row.
     """
     span = {name: parse_time(text) for name, text in (("from_ms", since), ("to_ms", until)) if text is not None}
 
     async def action(wallet: Wallet) -> Report:
         grid = await market_grid(wallet)
         index = await wallet.own_account(account)
-        node = wallet.node
-        if kind == "fills":
-            asked, rows = await pages(node.fills, index, span), FILLS
-            told = [fill_row(row, grid) for page in asked for row in page.fills]
-        elif kind == "funding":
-            asked, rows = await pages(node.funding_payments, index, span), FUNDING
-            told = [funding_row(row, grid) for page in asked for row in page.payments]
+        names, rows = await told(wallet, kind, index, grid, span, is_whole=path is not None)
+        fields: dict[str, Any] = {"account": index, "kind": kind}
+        lines: list[Any]
+        if path is None:
+            fields["rows"] = [dict(zip(names, row, strict=True)) for row in rows]
+            lines = shown(kind, names, rows)
         else:
-            asked, rows = await pages(node.transfers, index, span), TRANSFERS
-            told = [transfer_row(row) for page in asked for row in page.transfers]
-        write(path, rows, told[::-1])
-        fields: dict[str, Any] = {"account": index, "kind": kind, "rows": len(told), "file": str(path)}
-        lines = [f"{len(told)} rows of {kind} of account {index} are in {path} (the node's word)"]
+            write(path, names, rows[::-1])
+            fields |= {"rows": len(rows), "file": str(path)}
+            lines = [f"{len(rows)} rows of {kind} of account {index} are in {path} (the node's word)"]
         if kind == "transfers":
-            under_way = await node.deposits(wallet.address)
+            under_way = await wallet.node.deposits(wallet.address)
             fields["deposits_under_way"] = [to_wire(msgspec.structs.asdict(deposit)) for deposit in under_way.deposits]
             lines += under_way_lines(under_way)
         return Report(fields, lines)
@@ -98,6 +110,44 @@ def under_way_lines(found: DepositsView) -> list[str]:
             how_far = f"{deposit.confirmations} of {found.confirmations_needed} blocks"
         lines.append(f"under way: {money_text(deposit.amount_micros)} to {whose}, {how_far}")
     return lines
+
+
+async def told(
+    wallet: Wallet, kind: str, account: int, grid: Grid, span: dict[str, int], *, is_whole: bool
+) -> tuple[tuple[str, ...], list[_Row]]:
+    """Names of columns and rows, the newest first: the whole list, or the newest of it."""
+    node = wallet.node
+    readers: dict[str, tuple[_Ask, tuple[str, ...], Callable[[Any], list[_Row]]]] = {
+        "fills": (node.fills, FILLS, lambda page: [fill_row(row, grid) for row in page.fills]),
+        "funding": (node.funding_payments, FUNDING, lambda page: [funding_row(row, grid) for row in page.payments]),
+        "transfers": (node.transfers, TRANSFERS, lambda page: [transfer_row(row) for row in page.transfers]),
+    }
+    ask, names, of_page = readers[kind]
+    asked = await pages(ask, account, span) if is_whole else [await ask(account, limit=_SHOWN, **span)]
+    return names, [row for page in asked for row in of_page(page)]
+
+
+def shown(kind: str, names: tuple[str, ...], rows: list[_Row]) -> list[Any]:
+    """The newest for people; the file has every column."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    if not rows:
+        return [f"no {kind} yet (the node's word)"]
+    columns = _COLUMNS[kind]
+    table = Table(
+        *columns.values(), title=f"the newest {kind} (the node's word); all of them: --csv FILE", title_justify="left",
+        box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True,
+    )  # fmt: skip
+    for column in table.columns:
+        # In a narrow terminal a number goes on below and never loses its end.
+        column.overflow = "fold"
+    for row in rows:
+        values = dict(zip(names, row, strict=True))
+        # To the minute: the file has the rest.
+        values["time_utc"] = values["time_utc"][:16].replace("T", " ")
+        table.add_row(*(values[name] for name in columns))
+    return [table]
 
 
 def parse_time(text: str) -> int:

@@ -2,7 +2,8 @@
 
 import csv
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import trio
@@ -21,13 +22,17 @@ from sequencer.wallet.commands.seen.past import (
     pages,
     parse_time,
     plain,
+    shown,
+    told,
     transfer_row,
     under_way_lines,
     write,
 )
 from sequencer.wallet.errors import BadInput
 from sequencer.wallet.trust import ListedMarket
+from sequencer.wallet.wallet import Wallet
 from tests.sequencer.answers import answer
+from tests.sequencer.wallet.commands.drawn import drawn
 
 GRID = Grid([ListedMarket(0, "BTC", 5, 100, 450, 50_000)])
 
@@ -118,3 +123,39 @@ def test_a_file_is_written_once(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot be written"):
         write(tmp_path / "none" / "fills.csv", ("a",), [])
     assert [plain(text) for text in ("mine", "-x", "@x", "")] == ["mine", "'-x", "'@x", ""]
+
+
+def test_people_are_shown_the_newest_without_a_cut_number() -> None:
+    fill = answer(
+        OwnFillView, market="BTC", side="sell", role="taker", size_lots=123_456, price_ticks=600_001,
+        fee_micros=333_456, realised_micros=-1_500_001, time_ms=1_800_000_000_007,
+    )  # fmt: skip
+    text = drawn(*shown("fills", FILLS, [fill_row(fill, GRID)]), width=80)
+    for part in ("2027-01-15 08:00", "BTC", "sell", "taker", "1.23456", "60000.1", "0.333456", "-1.500001", "--csv"):
+        assert part in text, part
+    moved = answer(TransferView, kind="withdrawal", amount_micros=-5_000_000, fee_micros=500, withdrawal=3)
+    assert "withdrawal" in drawn(*shown("transfers", TRANSFERS, [transfer_row(moved)]), width=80)
+    assert shown("funding", FUNDING, []) == ["no funding yet (the node's word)"]
+
+
+def test_for_people_one_page_is_asked_for_and_for_a_file_all() -> None:
+    asked: list[dict[str, Any]] = []
+
+    class Node:
+        """One page, and one before it."""
+
+        async def fills(self, account: int, **span: Any) -> FillsPage:
+            asked.append(span)
+            return answer(FillsPage, fills=[answer(OwnFillView, market="BTC")], older="" if span.get("before") else "1")
+
+        funding_payments = transfers = fills
+
+    wallet = cast(Wallet, SimpleNamespace(node=Node()))
+
+    async def rows(is_whole: bool) -> int:
+        names, found = await told(wallet, "fills", 17, GRID, {"from_ms": 5}, is_whole=is_whole)
+        assert names == FILLS
+        return len(found)
+
+    assert (trio.run(rows, False), asked) == (1, [{"limit": 20, "from_ms": 5}])
+    assert (trio.run(rows, True), [span.get("before") for span in asked]) == (2, [None, "", "1"])
