@@ -211,7 +211,9 @@ def order_draft(venue: Venue, terms: OrderTerms, place: Place) -> Draft:
     size = units_text(order.size, market.size_decimals)
     price = units_text(order.limit_price, market.price_decimals)
     side = "buy" if order.side == constants.BUY else "sell"
-    return draft(venue, "order", order, order.size * order.limit_price, f"{side} {size} {market.name} at {price}")
+    return draft(
+        venue, "order", order, order.size * order.limit_price, f"{side} {size} {market.name} at {price} or better"
+    )
 
 
 def request_draft(venue: Venue, terms: RequestTerms, place: Place, signer: bytes) -> Draft:

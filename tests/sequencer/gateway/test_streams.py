@@ -1,5 +1,7 @@
 """What is told to who listens, without sockets: in its order, and whatever the node answers or leaves unsaid."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -7,6 +9,8 @@ import httpx
 import msgspec
 import pytest
 import structlog
+import trio
+import trio.testing
 from prometheus_client import CollectorRegistry
 
 from sequencer.api.rpc.jsonrpc import JSON, Codec, Push, Session
@@ -15,7 +19,8 @@ from sequencer.api.rpc.metrics import ApiMetrics
 from sequencer.api.transport.http import WEBSOCKET_PATH
 from sequencer.api.transport.port import Surroundings
 from sequencer.client.client import NodeClient
-from sequencer.client.feeds import Opened, Told
+from sequencer.client.feeds import Away, Opened, Told
+from sequencer.gateway import streams
 from sequencer.gateway.entrance import EXCHANGE, Gateway
 from sequencer.gateway.exchange import Exchange
 from sequencer.gateway.info import Info
@@ -226,3 +231,63 @@ async def test_funding_is_told_once_as_it_is_booked() -> None:
     assert world.streams._paid == {USER: "1"}
     await world.say({"method": "unsubscribe", "subscription": {"type": "userFundings", "user": USER}})
     assert world.streams._paid == {}
+
+
+async def test_a_gateway_of_many_accounts_is_ready_once_all_channels_are_open_and_says_what_it_waits_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    accounts = range(17, 117)
+    traders = {f"0x{number:040x}": cast(Trader, SimpleNamespace(account=number, placed={})) for number in accounts}
+    asked: list[tuple[int, int]] = []
+    send, receive = trio.open_memory_channel[Any](0)
+
+    class Wide:
+        """In place of connections."""
+
+        follow = None
+
+        def __aiter__(self) -> Any:
+            return receive
+
+    @asynccontextmanager
+    async def wide(url: str, channels: list[str], most: int) -> AsyncIterator[Wide]:
+        asked.append((len(channels), most))
+        yield Wide()
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        told = {
+            "jsonrpc": "2.0",
+            "id": msgspec.json.decode(request.content)["id"],
+            "result": [msgspec.to_builtins(BTC)],
+        }
+        return httpx.Response(200, content=JSON.encode(told))
+
+    monkeypatch.setattr(streams, "wide_feeds", wide)
+    world, ready = World(respond), list[str]()
+    with structlog.testing.capture_logs() as lines:
+        world.streams._log = structlog.get_logger("gateway")
+        async with trio.open_nursery() as nursery:
+
+            async def start() -> None:
+                await nursery.start(world.streams.run, "http://node", traders, world.info, 64)
+                ready.append("ready")
+
+            nursery.start_soon(start)
+            await send.send(Opened("prices", "one", 1, [BTC]))
+            await send.send(Opened("book:BTC", "one", 1, Book("BTC", [], [])))
+            await send.send(Away("TOO_MANY_SUBSCRIPTIONS: too many", 15.0))
+            await send.send(Opened("trades:BTC", "one", 1, []))
+            for account in accounts:
+                assert ready == []
+                await send.send(Opened(f"account:{account}", "one", 1, answer(AccountView, account=account)))
+                await send.send(Opened(f"orders:{account}", "one", 1, []))
+            await trio.testing.wait_all_tasks_blocked()
+            assert ready == ["ready"]
+            nursery.cancel_scope.cancel()
+    assert asked == [(203, 64)]
+    (line,) = lines
+    assert (line["event"], line["why"], line["channels_missing"]) == (
+        "gateway.away",
+        "TOO_MANY_SUBSCRIPTIONS: too many",
+        201,
+    )
