@@ -52,7 +52,7 @@ export function Withdrawals() {
       () => say("done", `Withdrawal ${index} is paid`),
       (error) => say("wrong", "Not claimed", error.message),
     );
-  return html`<div class="scroll"><table>
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Table: Withdrawals"><table>
     <thead><tr><th>Withdrawal</th><th>To</th><th>Dollars</th><th>Batch</th><th>State</th><th></th></tr></thead>
     <tbody>${seen.map((one) => {
       const isFinal = one.finality === "final" || (one.finalAtMs !== null && one.finalAtMs <= now());

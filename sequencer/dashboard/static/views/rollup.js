@@ -67,7 +67,7 @@ function Batches() {
   const costs = useCosts(batches);
   const final = status.value?.final.batch ?? -1;
   second.value;
-  return html`<div class="scroll"><table>
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Table: Batches"><table>
     <thead><tr><th>Batch</th><th>Life</th><th>Posted</th><th>Chunks</th><th>Bytes</th><th>Gas</th><th>Ether</th></tr></thead>
     <tbody>
       ${status.value && html`<tr><td>next</td><td><${Life} finality="sequenced" /></td><td></td><td>${Math.max(0, status.value.sequenced.chunk - status.value.posted.chunks)}</td><td></td><td></td><td></td></tr>`}
@@ -98,7 +98,7 @@ function Queue() {
   }, [count]);
   if (found === null || found.entries.length === 0) return html`<p class="soft">Nothing has entered from L1.</p>`;
   return html`<p class="soft">${found.done} entries are done.${found.head ? ` One is under way: account ${found.head.account}.` : ""}</p>
-    <div class="scroll"><table>
+    <div class="scroll" tabindex="0" role="region" aria-label="Table: Queue from L1"><table>
       <thead><tr><th>Entry</th><th>What</th><th>Account</th><th>By</th><th>Came to</th></tr></thead>
       <tbody>${found.entries.map((one) => html`<tr key=${one.index}><td>${one.index}</td><td>${one.operation}</td><td>${one.account ?? "—"}</td><td title=${one.sender}>${one.sender ? short(one.sender) : "—"}</td><td title=${one.sentence}>${one.done ? one.name : "under way"}</td></tr>`)}</tbody>
     </table></div>`;
@@ -138,7 +138,7 @@ function InsuranceFunds({ markets }) {
       () => {},
     );
   }, [of, names]);
-  return html`<div class="scroll"><table>
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Table: Insurance funds and ranks"><table>
     <thead><tr><th>Market</th><th>Insurance fund</th><th>Your place in deleveraging</th></tr></thead>
     <tbody>${markets.map((one) => html`<tr key=${one.name}><td>${one.name}</td><td><${Money} micros=${one.fund_micros} /></td><td>${ranks[one.name] ?? "none"}</td></tr>`)}</tbody>
   </table></div>
