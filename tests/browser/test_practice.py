@@ -1,4 +1,4 @@
-"""Practice from end to end: each button, and what each is there to show."""
+"""Practice from end to end: six buttons, and what each is there to show."""
 
 import re
 
@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 from tests.browser.chromium import Tab
 
 
-def test_each_button_leads_to_what_it_is_there_to_show(opened: Tab) -> None:
+def test_six_buttons_lead_from_nothing_to_the_exit(opened: Tab) -> None:
     page = opened.page
     page.goto("/#/learn")
     told: list[str] = []
@@ -28,5 +28,6 @@ def test_each_button_leads_to_what_it_is_there_to_show(opened: Tab) -> None:
         r"Margin call at \d+%",
         r"[\d.]+ BTC closed at [\d,.]+",
         r"[\d.]+% of the equity before it is still there",
+        r"\$[\d.]+ are back at your address on L1",
     ):
         assert [one for one in told if re.search(sentence, one)], (sentence, told)

@@ -74,7 +74,7 @@ export const QUESTIONS = [
   },
   {
     asked: "What if the sequencer is gone, or refuses me?",
-    answer: "Leave through L1: it has to serve the queue in time, or it loses its seat. In a terminal, catenary wallet leave does it.",
+    answer: "Leave through L1: it has to serve the queue in time, or it loses its seat. The sixth step of practice does it.",
     view: "rollup",
     where: "The queue, and forced requests",
   },

@@ -1,4 +1,4 @@
-/** Practice with play money, step by step, with the pool beside it as it moves. */
+/** Practice with play money in six steps, with the pool beside it as it moves. */
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { api, useFeed } from "../feeds.js";
 import { html } from "../html.js";
@@ -15,7 +15,7 @@ import { dollars } from "../format.js";
 
 export function Practice() {
   if (!place.is_devnet) {
-    return html`<${Panel} title="Practice"><p>Money is real here. <code>catenary practice</code> plays with play money, on a devnet of its own; <code>make run</code> brings one up, with this page.</p><//>`;
+    return html`<${Panel} title="Practice"><p>Money is real here. <code>catenary practice</code> plays six steps with play money, on a devnet of its own; <code>make run</code> brings one up, with this page.</p><//>`;
   }
   const at = progress();
   const isOver = at.step === STEPS.length;
@@ -30,7 +30,7 @@ export function Practice() {
       <${Beside} of=${at.account} step=${at.step} isDone=${at.isDone} />
     </div>
     ${isOver &&
-    html`<p class="practice-end" role="status">That was deposit, pool, call and liquidation. <code>catenary practice</code> shows the exit through L1 too. <a href=${addressOf("trade", LONG)}>Trade</a>, or look at <a href=${addressOf("pool")}>a pool</a> with the shock slider.</p>`}
+    html`<p class="practice-end" role="status">That was all of it: deposit, pool, call, liquidation, exit. <a href=${addressOf("trade", LONG)}>Trade</a>, or look at <a href=${addressOf("pool")}>a pool</a> with the shock slider.</p>`}
   <//>`;
 }
 

@@ -1,10 +1,12 @@
 /** What practice does: the shipped ways to deposit, trade and leave, on prices that it lets fall. One step at a time. */
 import { effect, signal } from "@preact/signals";
 import { ApiError } from "../api.js";
+import { claimed, isClaimed, left } from "../exits.js";
 import { api, join } from "../feeds.js";
+import { dollars } from "../format.js";
 import { remembered } from "../memory.js";
 import { playMoney } from "../play.js";
-import { send } from "../session.js";
+import { send, session } from "../session.js";
 import { account } from "../venue.js";
 import {
   BEGINNING,
@@ -38,7 +40,7 @@ export const wrong = signal("");
 const TICK_MS = 60_000;
 const MOST_TICKS = 60;
 // What a busy machine brings about, and a few ticks take away.
-const PASSING = ["STALE", "GRACE", "BACKLOG", "NOT_POSTABLE", "NOT_READY", "RATE_LIMITED", "QUEUE_ONLY"];
+const PASSING = ["STALE", "GRACE", "BACKLOG", "NOT_POSTABLE", "NOT_READY", "RATE_LIMITED", "QUEUE_ONLY", "NOT_YET"];
 const LIQUIDATED_PPM = 1_000_000;
 
 /** Resolves once there are newer prices. */
@@ -140,7 +142,38 @@ const ACTIONS = [
     }
     throw new ApiError("NO_LIQUIDATION", "Nobody was liquidated although the price fell.");
   },
+  async (of) => {
+    const who = session.peek();
+    if (who === null) throw new ApiError("NOBODY", "Take play money again: this browser has no key that could leave.");
+    const paid = () => api.call("catenary_withdrawals", { account: of });
+    // An exit that was interrupted is not entered twice.
+    if ((await paid()).length === 0) {
+      doing.value = "Entering the exit on L1";
+      await left(who, of);
+    }
+    doing.value = "The sequencer has to serve it; then its batch has to become final";
+    const [found] = await until(paid, (all) => all[0]?.finality === "final");
+    if (found === undefined) throw new ApiError("NOT_YET", "The exit is on L1 and not served yet: try again in a while.");
+    doing.value = "Claiming on L1";
+    if (!(await isClaimed(found.index))) await patiently(() => claimed(who, found.index));
+    return [`$${dollars(found.amount_micros)} are back at your address on L1.`];
+  },
 ];
+
+/**
+ * Asks until it is so, at each tick.
+ * @template T
+ * @param {() => Promise<T>} ask
+ * @param {(found: T) => boolean} isSo
+ */
+async function until(ask, isSo) {
+  let found = await ask();
+  for (let ticks = 0; ticks < MOST_TICKS && !isSo(found); ticks++) {
+    await nextTick();
+    found = await ask();
+  }
+  return found;
+}
 
 /** Does the step that the reader is at. */
 export async function goOn() {

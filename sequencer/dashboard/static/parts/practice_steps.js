@@ -1,5 +1,5 @@
 /**
- * The steps of practice: what each asks, what there is to see in it, and the orders that it takes. Pure.
+ * The six steps of practice: what each asks, what there is to see in it, and the orders that it takes. Pure.
  * @import {AccountView, MarketView, PositionView, PostMortemView, UnsignedOperation} from "../wire"
  */
 import { basisPoints, dollars, percent, price, size } from "../format.js";
@@ -59,6 +59,12 @@ export const STEPS = [
     ask: "At 100 percent the account is liquidated: three prices in a row have to say so. What is closed, and at which price, is the law's, and nobody's decision.",
     button: "Let BTC fall until liquidation",
     seen: "No more is closed than brings the account back to what it needs to grow, at a price that the rest of the account does not pay for.",
+  },
+  {
+    title: "The exit that nobody can refuse",
+    ask: "Leave by a transaction on L1 that asks nobody: the sequencer has to close what is open and pay, or it loses its seat. Then claim the money on L1, once the batch is final.",
+    button: "Leave through L1 and claim",
+    seen: "What was open was closed at the worse of two prices, less one percent at most: the price of asking nobody. Who closes by orders and withdraws pays none of it.",
   },
 ];
 
