@@ -69,7 +69,7 @@ def preview(browser: Browser, node: Node, trader: Played) -> float:
         found.page.add_init_script(path=INJECTED / "keystroke.js")
         show(found, "trade/BTC")
         size = found.page.get_by_role("textbox", name="Size", exact=True)
-        found.page.get_by_role("button", name="Oracle price").click()
+        found.page.get_by_role("button", name="Oracle", exact=True).click()
         size.fill("0.01")
         found.page.evaluate("() => wait.steady()")
         waited: list[float] = []

@@ -11,8 +11,8 @@ def test_six_buttons_lead_from_nothing_to_the_exit(opened: Tab) -> None:
     page = opened.page
     page.goto("/#/learn")
     told: list[str] = []
-    button = page.locator(".step.current button.main")
-    while (step := page.locator(".step.current h3")).count():
+    button = page.locator(".practice-step.current button.main")
+    while (step := page.locator(".practice-step.current h3")).count():
         title = step.inner_text()
         button.click()
         expect(page.locator(".practice-told").first).to_be_visible()

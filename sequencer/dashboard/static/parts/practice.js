@@ -24,7 +24,7 @@ export function Practice() {
     actions=${at.step > 0 && html`<button type="button" class="plain" disabled=${doing.value !== ""} onClick=${again}>Begin again</button>`}
   >
     <div class="practice">
-      <ol class="steps">
+      <ol class="practice-steps">
         ${STEPS.map((one, index) => html`<${Step} key=${one.title} index=${index} at=${at} />`)}
       </ol>
       <${Beside} of=${at.account} step=${at.step} isDone=${at.isDone} />
@@ -39,7 +39,7 @@ function Step({ index, at }) {
   const step = STEPS[index];
   if (step === undefined) return null;
   const standing = index < at.step ? "passed" : index === at.step ? "current" : "to come";
-  return html`<li class="step ${standing.replace(" ", "-")}" aria-current=${standing === "current" ? "step" : null}>
+  return html`<li class="practice-step ${standing.replace(" ", "-")}" aria-current=${standing === "current" ? "step" : null}>
     <h3>${index + 1}. ${step.title}<span class="sr"> (${standing})</span></h3>
     ${standing === "current" && html`<${Current} step=${step} at=${at} />`}
   </li>`;
