@@ -4,11 +4,13 @@ import gc
 import os
 import re
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 from tests.processor_time import ProcessorTime
@@ -32,6 +34,14 @@ STARTS: Final = re.compile(
     r"|simulation\.crowd|typed_data\.npm)\b"
 )
 SAYS_SO: Final = re.compile(r"^pytestmark = .*\bmark\.slow\b", re.M)
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """A command that a test runs in this process says how it is logged; the next test's logs are as they were."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 def pytest_configure(config: pytest.Config) -> None:

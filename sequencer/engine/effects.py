@@ -16,7 +16,7 @@ from sequencer.engine.money.touched import Behind, Sides, Touch
 from sequencer.engine.post_mortem import PostMortem
 from sequencer.engine.records import Fill
 
-EFFECTS_VERSION: Final = 10
+EFFECTS_VERSION: Final = 11
 
 # Effects of one input are numbered from its own number times this.
 _PLACES: Final = 1 << 24

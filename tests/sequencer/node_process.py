@@ -209,14 +209,20 @@ def some_l1(datadir: Path, *options: str) -> Iterator[L1Node]:
         yield l1
 
 
+# How it was logged before the first of those inside, who need not leave in the order in which they came.
+_BEFORE: list[dict[str, Any]] = []
+
+
 @contextmanager
 def own_logging() -> Iterator[None]:
-    """Whatever is logged as inside, it is logged as before afterwards."""
-    before = structlog.get_config()
+    """Whatever is logged as inside, it is logged as before the first one behind the last one."""
+    _BEFORE.append(_BEFORE[0] if _BEFORE else structlog.get_config())
     try:
         yield
     finally:
-        structlog.configure(**before)
+        before = _BEFORE.pop()
+        if not _BEFORE:
+            structlog.configure(**before)
 
 
 @contextmanager
