@@ -334,13 +334,9 @@ async def test_a_refusal_is_known_before_it_is_paid() -> None:
     async with site() as here:
         here.seal(1)
         # Another key gives the seat up and takes it: this one is refused for good.
-        await here.client.send(
-            OPERATOR,
-            here.deployment.bridge,
-            calls.encode_call("resign", int(wall_clock_ms() / 1_000)),
-            gas=300_000,
-        )
-        await here.client.call("evm_increaseTime", [2])
+        opens_at = (await here.client.newest_block()).timestamp + 60
+        await here.client.send(OPERATOR, here.deployment.bridge, calls.encode_call("resign", opens_at), gas=300_000)
+        await here.client.call("evm_increaseTime", [60])
         await here.client.call("evm_mine")
         successor = Poster(here.client, development_key(1), here.deployment, here.world.engine)
         await successor.take_seat("http://127.0.0.1:2")

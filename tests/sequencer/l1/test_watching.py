@@ -342,8 +342,8 @@ async def test_it_goes_on_looking(quiet: list[dict[str, Any]]) -> None:
         nursery.start_soon(guard.watch.run)
         while guard.watch.taking is not Taking.ALL:
             await trio.sleep(0.01)
-        await send(here, "resign", (await here.client.newest_block()).timestamp + 1)
-        await moved(here, 2)
+        await send(here, "resign", (await here.client.newest_block()).timestamp + 100)
+        await moved(here, 200)
         while guard.watch.taking is not Taking.NOTHING:
             await trio.sleep(0.01)
         nursery.cancel_scope.cancel()
