@@ -139,7 +139,7 @@ class Operations:
                 # Whoever sent one order does not wait until a hundred are hashed.
                 await trio.lowlevel.checkpoint()
             try:
-                operation, asked = self._read(given)
+                operation, asked = self._read(given, call)
                 read.append(operation)
                 terms.append(asked)
             except CallError as error:
@@ -162,7 +162,7 @@ class Operations:
             await self._venue.durable()
         return answers
 
-    def _read(self, given: BatchItem) -> tuple[SignedOperation, Terms | None]:
+    def _read(self, given: BatchItem, call: Call) -> tuple[SignedOperation, Terms | None]:
         """One of a batch as it is submitted; CallError where it is not whole, or names another order than it is of."""
         if given.order is not None and given.cancel is None and given.order_id is None:
             order = _submitted(given, given.order, given.signature)
@@ -171,11 +171,15 @@ class Operations:
             raise CallError(INVALID_PARAMS, "Each of a batch has one of order and cancel, and an order no order_id.")
         if given.cancel.max_posting_fee_micros != 0:
             raise CallError(INVALID_PARAMS, "A batch takes soft cancels: max_posting_fee_micros is 0.")
-        meant = self._meant(given, given.cancel)
-        if meant is not None and self._fates.place(meant)[:2] != (given.cancel.account, given.cancel.slot):
-            raise CallError(INVALID_PARAMS, "The cancel is signed for another slot than its order's.")
         tag = constants.CANCEL if given.cancel.slot else constants.CANCEL_ALL
-        return self._signed_request(tag, SignedRequest(given.cancel, given.signature)), None
+        signed = self._signed_request(tag, SignedRequest(given.cancel, given.signature))
+        meant = self._meant(given, given.cancel)
+        if meant is not None:
+            # Whose key may cancel there is found first: a stranger does not hear which names there are.
+            signed = self._entrusted(signed, call)
+            if self._fates.place(meant)[:2] != (given.cancel.account, given.cancel.slot):
+                raise CallError(INVALID_PARAMS, "The cancel is signed for another slot than its order's.")
+        return signed, None
 
     def _meant(self, given: BatchItem, cancel: RequestFields) -> OrderCall | None:
         """The order that a cancel names, as it is asked for; None where it names none."""
@@ -265,18 +269,22 @@ class Operations:
         if call.session.subscriber is None:
             raise CallError(INVALID_PARAMS, "Only a WebSocket has an end that is waited for.")
         now = self._venue.now_ms()
-        handed_in = [self._for_the_end(given, now, call) for given in params.cancels]
+        handed_in = [self._for_the_end(given, call) for given in params.cancels]
         call.session.at_end = partial(self._disconnected, handed_in, Terms(asked=now)) if handed_in else None
         return AtEnd([one.message.account for one in handed_in])
 
-    def _for_the_end(self, given: SignedRequest, now: int, call: Call) -> SignedOperation:
+    def _for_the_end(self, given: SignedRequest, call: Call) -> SignedOperation:
         if given.request.max_posting_fee_micros != 0:
             raise CallError(INVALID_PARAMS, "What is handed in is a soft cancel: max_posting_fee_micros is 0.")
-        signed = self._signed_request(constants.CANCEL_ALL, given)
+        return self._entrusted(self._signed_request(constants.CANCEL_ALL, given), call)
+
+    def _entrusted(self, signed: SignedOperation, call: Call) -> SignedOperation:
+        """A soft cancel with its signer; CallError where he may not cancel there now, whatever there is to cancel."""
         signer = signer_of(signed.digest, signed.operation)
         request, view = signed.message, self._engine.view
         assert isinstance(request, containers.Request)
-        code = check_soft_cancel(view, constants.CANCEL_ALL, request, signer, max(now, view.commitment.timestamp))
+        now = max(self._venue.now_ms(), view.commitment.timestamp)
+        code = check_soft_cancel(view, signed.operation[0], request, signer, now)
         if code == codes.BAD_SIGNATURE:
             call.session.owe(BAD_SIGNATURE_TOKENS)
         self._applied(signed, Processed(code=code, effects=[] if code == codes.OK else [refused(code)], changed=False))

@@ -19,8 +19,11 @@ from sequencer.wallet.record import AcknowledgementRecord, KeptAcknowledgement, 
 from sequencer.wallet.trust import Venue
 from sequencer.wallet.word.promises import Given, Promises, taken_lots
 
-# Of an account, while L1 does not answer.
+# Of an account and of each kind, while L1 does not answer.
 MOST_WAITING: Final = 10_000
+# L1 is asked again after this, and then after twice as long, up to the longest pause.
+FIRST_PAUSE_SECONDS: Final = 1
+LONGEST_PAUSE_SECONDS: Final = 60
 
 Cancelled: TypeAlias = tuple[containers.Request, ReceiptView | None]
 
@@ -28,7 +31,8 @@ Cancelled: TypeAlias = tuple[containers.Request, ReceiptView | None]
 class Keeping:
     """Compares receipts and acknowledgements with the seat on L1; what is none is said aloud.
 
-    All that came while L1 was asked share the next look and one write of each file.
+    All that came while L1 was asked share the next look and one write of each file. What it did not answer, or could
+    not be written, waits and is asked for again.
     """
 
     def __init__(
@@ -72,38 +76,56 @@ class Keeping:
         self._came.set()
 
     async def run(self) -> None:
-        """For ever."""
-        while True:
-            await self._came.wait()
-            self._came = trio.Event()
-            cancelled, self._cancelled = self._cancelled, []
-            given, self._given = self._given, []
-            await self._keep_receipts(cancelled)
-            await self._keep_promises(given)
-            self.block = await self._promises.first_block(self._venue)
+        """For ever. What still waits when it is ended is said aloud."""
+        try:
+            while True:
+                await self._came.wait()
+                self._came = trio.Event()
+                await self._until_answered()
+        finally:
+            for message, _ in self._cancelled:
+                self._lost(message, "L1 had not answered when it was ended")
+            for each in self._given:
+                self._lost(each.expected, "L1 had not answered when it was ended")
 
-    async def _keep_receipts(self, cancelled: list[Cancelled]) -> None:
+    async def _until_answered(self) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        while self._cancelled or self._given:
+            unanswered = ""
+            for keep in (self._keep_receipts, self._keep_promises):
+                try:
+                    await keep()
+                except ClientError as error:
+                    unanswered = str(error)
+            self.block = await self._promises.first_block(self._venue)
+            if unanswered:
+                waiting = len(self._cancelled) + len(self._given)
+                self._log.warning("word.waits", waiting=waiting, pause_seconds=pause, why=unanswered)
+                await trio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            else:
+                pause = FIRST_PAUSE_SECONDS
+
+    async def _keep_receipts(self) -> None:
+        cancelled = [*self._cancelled]
         if not cancelled:
             return
-        try:
-            words = await self._bridge.words_on(self._venue, cancelled, wall_clock_ms())
-            kept = [word for word in words if isinstance(word, KeptReceipt)]
-            await trio.to_thread.run_sync(self._receipts.append, kept)
-        except ClientError as error:
-            words = [BrokenReceipt(str(error))] * len(cancelled)
+        words = await self._bridge.words_on(self._venue, cancelled, wall_clock_ms())
+        kept = [word for word in words if isinstance(word, KeptReceipt)]
+        await trio.to_thread.run_sync(self._receipts.append, kept)
+        del self._cancelled[: len(cancelled)]
         for (message, _), word in zip(cancelled, words, strict=True):
             if isinstance(word, BrokenReceipt):
                 self._lost(message, str(word))
 
-    async def _keep_promises(self, given: list[Given]) -> None:
+    async def _keep_promises(self) -> None:
+        given = [*self._given]
         if not given:
             return
-        try:
-            words = await self._promises.words_on(self._venue, given)
-            kept = [word for word in words if isinstance(word, KeptAcknowledgement)]
-            await trio.to_thread.run_sync(self._promises.record.append, kept)
-        except ClientError as error:
-            words = [BrokenReceipt(str(error))] * len(given)
+        words = await self._promises.words_on(self._venue, given)
+        kept = [word for word in words if isinstance(word, KeptAcknowledgement)]
+        await trio.to_thread.run_sync(self._promises.record.append, kept)
+        del self._given[: len(given)]
         for each, word in zip(given, words, strict=True):
             if isinstance(word, BrokenReceipt):
                 self._lost(each.expected, str(word))

@@ -2,6 +2,7 @@
 
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from prover.signing.operations import order_name
@@ -9,12 +10,12 @@ from prover.signing.typed_data import typed_data
 from prover.stf import constants
 from sequencer.api.rpc.errors import CallError
 from sequencer.api.rpc.jsonrpc import JSON, Call, Session, Subscriber
-from sequencer.api.rpc.limits import TokenBucket
+from sequencer.api.rpc.limits import BAD_SIGNATURE_TOKENS, TokenBucket
 from sequencer.schema.values import as_hex
 from sequencer.schema.writing import to_json, to_wire
 from sequencer.sequencing.admission import Taking
 from tests.sequencer.api.methods.test_fates import given
-from tests.sequencer.desk import Desk, travelled
+from tests.sequencer.desk import RELEASED, Desk, travelled
 from tests.sequencer.node_world import (
     BRIDGE,
     BUY,
@@ -124,6 +125,29 @@ async def test_a_cancel_of_another_slot_than_that_of_the_order_it_names_is_refus
     assert answers[4]["cancelled"]["receipt"]["slot"] == 9
     assert "result" not in answers[4]
     assert len(await desk.ask("catenary_openOrders", account=FIRST)) == 2
+
+
+@pytest.mark.parametrize("signature", [None, as_hex(bytes(64)), "0x01"])
+async def test_a_stranger_does_not_hear_which_names_an_account_has_given(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, signature: str | None
+) -> None:
+    """Of a name in the slot that he signs for, in another one, of one that was refused, and of none: byte for byte."""
+    await sent(desk, given(desk, 0, SELL, PRICE, slot=3, client="mine"), given(desk, 0, SELL, 1, slot=5, client="no"))
+    monkeypatch.setattr(RELEASED, "session", connection())
+    answers: list[bytes] = []
+    for slot, client in ((3, "mine"), (4, "mine"), (5, "no"), (4, "never")):
+        made = cancel(desk, 0, slot, client_id=client)
+        made["signature"] = signature or cancel(desk, 2, slot, account=FIRST)["signature"]
+        alike = {**made, "client_id": "never"}
+        told = [to_json(await sent(desk, each)) for each in (made, alike)]
+        assert told[0] == told[1]
+        (refused,) = msgspec.json.decode(told[0])
+        assert refused["error"]["data"]["name"] == "BAD_SIGNATURE"
+        answers += told
+    assert len({len(each) for each in answers}) == 1
+    # As dear as any other signature that is not the owner's; one that is none at all costs its call alone.
+    assert 1_000 - RELEASED.session.bucket.left == (0 if signature == "0x01" else 8 * BAD_SIGNATURE_TOKENS)
+    assert [one["slot"] for one in await desk.ask("catenary_openOrders", account=FIRST)] == [3]
 
 
 async def test_one_of_a_batch_is_one_thing(desk: Desk) -> None:

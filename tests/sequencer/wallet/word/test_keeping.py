@@ -1,6 +1,8 @@
 """What a sequencer signed for a process that trades all the time: kept off the orders' way, or said to be lost."""
 
+import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,7 +14,7 @@ import trio.testing
 
 from prover.stf import constants, containers
 from sequencer.schema.answers import AcknowledgementView, FillView, OrderResult, ReceiptView
-from sequencer.wallet.errors import BrokenReceipt, L1Unreachable
+from sequencer.wallet.errors import BrokenReceipt, L1Unreachable, WalletError
 from sequencer.wallet.record import AcknowledgementRecord, KeptAcknowledgement, KeptReceipt, ReceiptRecord
 from sequencer.wallet.word import keeping
 from sequencer.wallet.word.keeping import Keeping
@@ -32,14 +34,18 @@ class Seat:
         self.asked: list[int] = []
         self.given: list[Given] = []
         self.answers = trio.Event()
-        self.is_away = False
+        # So many looks find L1 away.
+        self.away = 0
+        self.looked_at: list[float] = []
         self.record = AcknowledgementRecord(directory / "acknowledged")
         self.head = 76
 
     async def _look(self, count: int) -> None:
         self.asked.append(count)
+        self.looked_at.append(trio.current_time())
         await self.answers.wait()
-        if self.is_away:
+        if self.away:
+            self.away -= 1
             raise L1Unreachable("away")
 
     async def words_on(self, venue: Any, cancels: Any, now_ms: int) -> list[KeptReceipt | BrokenReceipt]:
@@ -79,7 +85,11 @@ class Scene:
         self.seat = Seat(directory)
         self.receipts = ReceiptRecord(directory / "receipts")
         self.lost: list[str] = []
-        log = SimpleNamespace(error=lambda event, *, why, **named: self.lost.append(why))
+        self.waits: list[tuple[int, int]] = []
+        log = SimpleNamespace(
+            error=lambda event, *, why, **named: self.lost.append(why),
+            warning=lambda event, *, waiting, pause_seconds, why: self.waits.append((waiting, pause_seconds)),
+        )
         venue = SimpleNamespace(block=5)
         promised = Promised(self.seat)
         self.keeping = Keeping(
@@ -96,7 +106,11 @@ class Scene:
         self.keeping.ordered(17, slot, 9, result, self.keeping.block)
 
     def play(self, come: Callable[[int], None], count: int) -> list[str]:
-        """So many come, one after the other, before L1 answers; the names of those that are kept or lost then."""
+        """So many come, one after the other, before L1 answers; the names of those that are kept or lost then.
+
+        Seconds pass in which all wait for them alone.
+        """
+        clock = trio.testing.MockClock()
 
         async def main() -> None:
             async with trio.open_nursery() as nursery:
@@ -105,13 +119,15 @@ class Scene:
                     come(slot)
                     await trio.testing.wait_all_tasks_blocked()
                 self.seat.answers.set()
-                with trio.fail_after(PATIENCE_SECONDS):
-                    while len(self.receipts.read()) + len(self.seat.record.read()) + len(self.lost) < count:
-                        await trio.sleep(0.01)
+                ends_at = time.monotonic() + PATIENCE_SECONDS
+                while len(self.receipts.read()) + len(self.seat.record.read()) + len(self.lost) < count:
+                    assert time.monotonic() < ends_at, "neither kept nor lost"
+                    await trio.testing.wait_all_tasks_blocked(0.001)
+                    clock.jump(0.5)
                 await trio.testing.wait_all_tasks_blocked()
                 nursery.cancel_scope.cancel()
 
-        trio.run(main)
+        trio.run(main, clock=clock)
         return self.lost
 
 
@@ -140,16 +156,52 @@ def test_what_is_no_word_of_the_seat_is_said_aloud(scene: Scene, kind: str) -> N
     assert scene.play(lambda slot: come(slot, None), 3) == ["none"] * 3
 
 
-def test_what_cannot_be_held_to_l1_is_said_aloud(scene: Scene) -> None:
-    scene.seat.is_away = True
-    assert scene.play(lambda slot: scene.order(slot) if slot % 2 else scene.cancel(slot), 3) == ["away"] * 3
+def test_what_l1_does_not_answer_is_asked_again_until_it_does(scene: Scene) -> None:
+    """Both kinds; of an outage that lasts no second look is closer than the one before it, and none a minute away."""
+    scene.seat.away = 2 * 9
+    assert scene.play(lambda slot: scene.order(slot) if slot % 2 else scene.cancel(slot), 3) == []
+    assert [one.slot for one in scene.receipts.read()] == [0, 2]
+    assert [one.given.slot for one in scene.seat.record.read()] == [1]
+    assert scene.waits == [(3, pause) for pause in (1, 2, 4, 8, 16, 32, 60, 60, 60)]
+    looks = scene.seat.looked_at[::2]
+    paused = [after - before for before, after in pairwise(looks)]
+    assert all(pause <= took <= pause + 1 for (_, pause), took in zip(scene.waits, paused, strict=True)), paused
+
+
+def test_what_cannot_be_written_is_written_later(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = iter([WalletError("no space"), WalletError("no space")])
+    append = scene.receipts.append
+
+    def appended(entries: Any) -> None:
+        for error in full:
+            raise error
+        append(entries)
+
+    monkeypatch.setattr(scene.receipts, "append", appended)
+    assert scene.play(lambda slot: scene.order(slot) if slot else scene.cancel(slot), 2) == []
+    # What can be written does not wait for what cannot.
+    assert scene.waits == [(1, 1), (1, 2)]
+    assert (len(scene.receipts.read()), len(scene.seat.record.read())) == (1, 1)
+
+
+def test_what_still_waits_at_the_end_is_said_aloud(scene: Scene) -> None:
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(scene.keeping.run)
+            scene.cancel(1)
+            scene.order(2)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)
+    assert scene.lost == ["L1 had not answered when it was ended"] * 2
     assert (scene.receipts.read(), scene.seat.record.read()) == ([], [])
 
 
 def test_what_waits_for_l1_is_bounded(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeping, "MOST_WAITING", 2)
-    assert scene.play(scene.order, 5) == ["2 wait for L1 already"] * 2
-    assert [one.given.slot for one in scene.seat.record.read()] == [0, 1, 2]
+    assert scene.play(scene.order, 5) == ["2 wait for L1 already"] * 3
+    assert [one.given.slot for one in scene.seat.record.read()] == [0, 1]
 
 
 def test_what_an_order_took_at_its_arrival_is_told_from_what_came_later() -> None:
