@@ -27,7 +27,6 @@ from sequencer.api.transport.http import Page as ServedPage
 from sequencer.api.transport.port import ApiConfig, open_port
 from sequencer.api.transport.server import Server
 from sequencer.client.clock import monotonic_clock_ms, wall_clock_ms
-from sequencer.dashboard.page import Page, Place
 from sequencer.engine.effects import Processed
 from sequencer.engine.engine import Engine
 from sequencer.history.history import History
@@ -311,6 +310,9 @@ class Node:
         whose own URL of it may hold a secret."""
         if not config.has_page:
             return {}
+        # Nothing of the page is loaded where none is served.
+        from sequencer.dashboard.page import Page, Place
+
         l1_url = config.page_l1_url or (self._ground.client.url if config.is_l1_embedded else "")
         return Page(Place(l1_url, config.challenger_url, self._is_devnet)).pages
 

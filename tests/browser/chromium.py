@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request, expect, sync_playwright
 
 from tests.patience import PATIENCE_SECONDS
 
@@ -13,6 +13,9 @@ NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-
 CHROMIUM: Final = next((found for found in map(shutil.which, NAMES) if found), None)
 WIDE: Final = (1440, 900)
 NARROW: Final = (390, 844)
+_WRONG: Final = ("error:", "warning:", "thrown:", "failed:")
+# Of the test that runs: what they were told stands beside its failure.
+OPENED: Final[list["Tab"]] = []
 # No network but what a test serves, no graphics card; what a test reads of the heap is exact.
 _FLAGS: Final = (
     "--no-sandbox",
@@ -26,21 +29,36 @@ _FLAGS: Final = (
 
 
 class Tab:
-    """A page, and what its console has said."""
+    """A page. `told`: all that its console has said, that it threw, and that it was not given, in turn.
+
+    `excused`: what a test brings about, as text that a complaint holds.
+    """
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.complaints: list[str] = []
+        self.told: list[str] = []
+        self.excused: list[str] = []
         page.on("console", self._hear)
         page.on("pageerror", self._fail)
+        page.on("requestfailed", self._miss)
         page.set_default_timeout(PATIENCE_SECONDS * 1_000)
 
+    @property
+    def complaints(self) -> list[str]:
+        """What no page may say, but for what is excused."""
+        wrong = [line for line in self.told if line.startswith(_WRONG)]
+        return [line for line in wrong if not any(text in line for text in self.excused)]
+
     def _hear(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            self.complaints.append(f"{message.type}: {message.text}")
+        self.told.append(f"{message.type}: {message.text}")
 
     def _fail(self, error: Error) -> None:
-        self.complaints.append(f"thrown: {error.message}")
+        self.told.append(f"thrown: {error.stack or error.message}")
+
+    def _miss(self, request: Request) -> None:
+        # What is under way when a page is left is given up.
+        kind = "left" if request.failure == "net::ERR_ABORTED" else "failed"
+        self.told.append(f"{kind}: {request.method} {request.url} {request.failure}")
 
 
 @contextmanager
@@ -69,6 +87,7 @@ def tab(
     )
     try:
         found = Tab(context.new_page())
+        OPENED.append(found)
         yield found
         assert found.complaints == [], found.complaints
     finally:

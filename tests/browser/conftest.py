@@ -1,17 +1,29 @@
 """One browser a run, one node a file; without a browser every test here is skipped, and says what would bring one."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
 
 from sequencer.dashboard.libraries import LIBRARIES
-from tests.browser.chromium import CHROMIUM, Tab, browsing, tab
+from tests.browser.chromium import CHROMIUM, OPENED, Tab, browsing, tab
 from tests.sequencer.node_process import Node, node_inside, some_l1
 
 # A window that passes while a test looks on; a maker to trade with.
 USUAL = ("--window", "3", "--seal-seconds", "0.2", "--post-interval", "0.5")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What the pages of a failed test have said stands in its report."""
+    report = yield
+    if report.failed:
+        told = [(one.page.url, "\n".join(one.told) or "nothing") for one in OPENED]
+        report.sections += [(f"{url} has said", text) for url, text in told]
+    if report.when == "teardown":
+        OPENED.clear()
+    return report
 
 
 @pytest.fixture(scope="session")

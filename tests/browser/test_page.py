@@ -1,8 +1,9 @@
 """The page as a first visitor finds it: nothing is complained of, and what the node tells is shown."""
 
-from playwright.sync_api import expect
+import pytest
+from playwright.sync_api import Browser, expect
 
-from tests.browser.chromium import Tab
+from tests.browser.chromium import Tab, tab
 from tests.sequencer.node_process import Node
 
 
@@ -23,3 +24,43 @@ def test_nothing_else_is_asked(opened: Tab, venue: Node) -> None:
     expect(opened.page.locator("#page")).to_contain_text("BTC")
 
     assert {url.rstrip("/") for url in asked} - {venue.l1_url} <= {venue.url}
+
+
+def broken(browser: Browser, venue: Node) -> None:
+    """A page that says that all is well, misses a file and throws."""
+    with tab(browser, venue.url) as found:
+        found.page.goto("/")
+        found.page.route("**/missed", lambda route: route.abort("connectionfailed"))
+        found.page.evaluate(
+            """async () => {
+              console.info("all is well");
+              await fetch("/missed").catch(() => {});
+              setTimeout(() => { throw new Error("broken"); });
+              await new Promise((passed) => setTimeout(passed, 1));
+            }"""
+        )
+        assert [line.splitlines()[0] for line in found.complaints] == [
+            f"failed: GET {venue.url}/missed net::ERR_CONNECTION_FAILED",
+            "error: Failed to load resource: net::ERR_CONNECTION_FAILED",
+            "thrown: Error: broken",
+        ]
+        assert "info: all is well" in found.told
+        found.excused = ["CONNECTION_FAILED"]
+
+
+def test_what_a_page_says_and_misses_is_remembered(browser: Browser, venue: Node) -> None:
+    with pytest.raises(AssertionError, match="thrown: Error: broken") as failed:
+        broken(browser, venue)
+    assert "CONNECTION_FAILED" not in str(failed.value)
+
+
+def test_an_l1_answer_without_a_result_is_none(opened: Tab, venue: Node) -> None:
+    opened.page.route(f"{venue.l1_url}/", lambda route: route.fulfill(json={"jsonrpc": "2.0", "id": 1}))
+    opened.page.goto("/")
+    refused = opened.page.evaluate(
+        """async () => {
+          const { askL1 } = await import(document.querySelector("script[type=module]").src.replace("app.js", "l1.js"));
+          return askL1("eth_getTransactionReceipt", ["0x"]).then(String, (error) => error.name);
+        }"""
+    )
+    assert refused == "NO_RESULT"

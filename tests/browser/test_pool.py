@@ -11,13 +11,25 @@ from tests.sequencer.node_process import Node
 # What a page's own modules do, by their names: play money, and an order without the form.
 MODULE = "const of = (name) => import(document.querySelector('script[type=module]').src.replace('app.js', name));"
 PLAY = f"async (micros) => {{ {MODULE} return (await of('play.js')).playMoney(BigInt(micros)); }}"
+# The maker may just be quoting anew: what the book does not hold is bought from its next state.
 BUY = f"""async ([account, lots]) => {{
     {MODULE}
-    const [{{ send }}, {{ api }}] = [await of('session.js'), await of('feeds.js')];
-    const market = (await api.call('catenary_markets', {{}})).find((one) => one.name === 'BTC');
-    const [index, worst] = [market.index, Math.round(market.price_ticks * 1.01)];
-    const order = {{ kind: 'order', account, market: index, side: 0, size_lots: lots, limit_price_ticks: worst }};
-    return (await send({{ ...order, time_in_force: 1 }})).filled_lots;
+    const [{{ send }}, {{ api, join }}] = [await of('session.js'), await of('feeds.js')];
+    const [{{ state }}, leave] = join('book_deltas:BTC');
+    let left = lots;
+    while (left > 0) {{
+        const seen = state.peek();
+        const market = (await api.call('catenary_markets', {{}})).find((one) => one.name === 'BTC');
+        const [index, worst] = [market.index, Math.round(market.price_ticks * 1.01)];
+        const order = {{ kind: 'order', account, market: index, side: 0, size_lots: left, limit_price_ticks: worst }};
+        const asks = seen?.asks.filter(([price]) => price <= worst) ?? [];
+        if (asks.length > 0) left -= (await send({{ ...order, time_in_force: 1 }})).filled_lots;
+        if (left > 0) await new Promise((passed) => {{
+            const end = state.subscribe((now) => now !== seen && (passed(), queueMicrotask(() => end())));
+        }});
+    }}
+    leave();
+    return lots - left;
 }}"""
 
 

@@ -329,11 +329,19 @@ class HttpConnection:
         if page is None:
             raise CallError(WRONG_METHOD if path in self._dispatcher.paths else NO_PATH)
         if path not in FREE_PAGES:
-            self._dispatcher.pay(self._session, PAGE_TOKENS if path in self._pages else FILE_TOKENS)
+            await self._pay_page(PAGE_TOKENS if path in self._pages else FILE_TOKENS)
         try:
             return await page(path)
         except Exception as error:
             return Answer(500, JSON_TYPE, self._dispatcher.refusal(self._dispatcher.incident(error, path=path), JSON))
+
+    async def _pay_page(self, cost: int) -> None:
+        """Waits for the tokens where they are there soon: a browser that is refused a file does not ask again."""
+        missing_seconds = self._session.bucket.wait_seconds(cost)
+        if 0 < missing_seconds <= self._limits.longest_pause_seconds:
+            # Not a rounding too early.
+            await trio.sleep(missing_seconds + 0.001)
+        self._dispatcher.pay(self._session, cost)
 
     def _page(self, path: str) -> Page | None:
         """The page at exactly this path, else the longest registered folder above it."""

@@ -54,7 +54,7 @@ export class Api {
     /** @private */ this._next = 1;
     /** @private */ this._pause = FIRST_PAUSE_MS;
     /** @private */ this._heard = 0;
-    /** @private @type {Map<number, {take: (result: any) => void, refuse: (error: ApiError) => void}>} */
+    /** @private @type {Map<number, {take: (result: any) => void, refuse: (error: ApiError) => void, again: () => void}>} */
     this._waiting = new Map();
     /** @private @type {Map<string, {listeners: Set<Listener>, epoch: string | null, sequence: number | null, open: boolean, pending: any[]}>} */
     this._channels = new Map();
@@ -68,6 +68,7 @@ export class Api {
 
   /**
    * Calls a method. Rejects with ApiError; AWAY: it was not sent, or the connection broke before its answer.
+   * What the node has not begun, because this address had asked too much, is sent again when it says.
    * @template {MethodName} M
    * @param {M} method
    * @param {Methods[M]["params"]} params
@@ -79,6 +80,7 @@ export class Api {
       return Promise.reject(new ApiError("AWAY", "The node is not connected; it is tried again all the time."));
     }
     const id = this._next++;
+    const text = JSON.stringify({ jsonrpc: "2.0", id, method, params });
     return new Promise((take, refuse) => {
       const late = setTimeout(() => {
         this._waiting.delete(id);
@@ -87,8 +89,9 @@ export class Api {
       this._waiting.set(id, {
         take: (result) => (clearTimeout(late), take(result)),
         refuse: (error) => (clearTimeout(late), refuse(error)),
+        again: () => this._waiting.has(id) && socket.send(text),
       });
-      socket.send(JSON.stringify({ jsonrpc: "2.0", id, method, params }));
+      socket.send(text);
     });
   }
 
@@ -166,8 +169,10 @@ export class Api {
   _watch() {
     const socket = this._socket;
     if (socket === null || socket.readyState !== 1) return;
-    if (Date.now() - this._heard > SILENCE_MS) this._lost(socket);
-    else this.call("catenary_status", {}).catch(() => {});
+    const silent = Date.now() - this._heard;
+    if (silent > SILENCE_MS) this._lost(socket);
+    // What has just delivered is alive.
+    else if (silent >= PING_MS) this.call("catenary_status", {}).catch(() => {});
   }
 
   /**
@@ -192,6 +197,11 @@ export class Api {
     }
     const call = this._waiting.get(message.id);
     if (call === undefined) return;
+    const again_ms = message.error?.data?.name === "RATE_LIMITED" ? message.error.data.retry_after_ms : undefined;
+    if (again_ms !== undefined) {
+      setTimeout(call.again, again_ms);
+      return;
+    }
     this._waiting.delete(message.id);
     if (message.error) {
       const { data = {}, message: sentence } = message.error;

@@ -4,7 +4,7 @@
 import { signal } from "@preact/signals";
 import { ApiError } from "./api.js";
 import { api, link } from "./feeds.js";
-import { askL1 } from "./l1.js";
+import { answered, askL1 } from "./l1.js";
 import { examined, governed, isGoverned, isSame, nameOf, NotGenuine, provenGlobals } from "./trust.js";
 import { askStatus, status } from "./venue.js";
 
@@ -23,7 +23,7 @@ let ask = askL1;
 
 /** @param {import("./trust.js").Ask | null} other a wallet's; null: the node's again */
 export function askThrough(other) {
-  ask = other ?? askL1;
+  ask = other === null ? askL1 : async (method, params) => answered(method, await other(method, params));
   known = null;
 }
 

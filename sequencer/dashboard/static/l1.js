@@ -27,5 +27,16 @@ export async function askL1(method, params) {
   if (answer?.error) {
     throw new ApiError("L1_REFUSED", String(answer.error.message ?? "refused"), { code: answer.error.code, data: answer.error.data });
   }
-  return answer?.result ?? null;
+  return answered(method, answer?.result);
+}
+
+/**
+ * A result that is there: null is one, as of a transaction that is not mined, and none at all is not.
+ * @param {string} method
+ * @param {any} result
+ * @returns {any}
+ */
+export function answered(method, result) {
+  if (result === undefined) throw new ApiError("NO_RESULT", `The L1 node's answer to ${method} holds no result: nothing is concluded from it.`);
+  return result;
 }

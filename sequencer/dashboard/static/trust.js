@@ -100,9 +100,11 @@ export async function examined(ask, status, step = () => {}) {
   const genesis = await genesisOf(ask, bridge);
   step("The bridge was made by the shipped constructor, of a legal genesis.");
   const first = await ask("eth_getBlockByNumber", ["0x0", false]);
+  // Invariant: what is pinned was told; an absence would be another chain's too.
+  require(/^0x[0-9a-f]{64}$/i.test(first?.hash), "L1 does not give its first block: which chain this is cannot be pinned");
   const { markets, operator, signers, quorum, postingFeeMicros } = genesis.globals;
   return {
-    identity: { chainId, genesisBlockHash: String(first?.hash ?? "0x"), bridge, genesisRoot: genesis.root },
+    identity: { chainId, genesisBlockHash: first.hash, bridge, genesisRoot: genesis.root },
     referee,
     token,
     block: genesis.block,

@@ -401,7 +401,8 @@ async def test_connections_that_say_nothing_lock_nobody_out(start: Start) -> Non
 
 
 async def test_a_page_costs_tokens_and_whether_the_node_lives_none(start: Start) -> None:
-    node: Running = await start(Limits(connection_burst=40, connection_rate=1), clock=lambda: 0.0)
+    bounds = Limits(connection_burst=40, connection_rate=1, longest_pause_seconds=0)
+    node: Running = await start(bounds, clock=lambda: 0.0)
     url = f"http://127.0.0.1:{node.port}"
     async with httpx.AsyncClient(base_url=url, trust_env=False, verify=False) as client:
         codes = [(await client.get(path)).status_code for path in ("/metrics", "/openrpc.json", "/metrics")]
@@ -412,6 +413,16 @@ async def test_a_page_costs_tokens_and_whether_the_node_lives_none(start: Start)
     async with httpx.AsyncClient(base_url=url, trust_env=False, verify=False) as client:
         codes = [(await client.get(f"/pages/{number}")).status_code for number in range(41)]
         assert codes == [200] * 40 + [429]
+
+
+async def test_a_page_whose_tokens_come_soon_waits_for_them(start: Start) -> None:
+    # As a browser that comes again and again: its address has nothing left for a new connection.
+    node: Running = await start(Limits(address_burst=1, address_rate=0.001, connection_rate=500))
+    url = f"http://127.0.0.1:{node.port}"
+    for _ in range(2):
+        async with httpx.AsyncClient(base_url=url, trust_env=False, verify=False) as client:
+            codes = [(await client.get(path)).status_code for path in ("/openrpc.json", *["/pages/a"] * 30)]
+            assert codes == [200] * 31
 
 
 async def test_metrics_are_read_once_a_second(start: Start) -> None:

@@ -51,6 +51,7 @@ test("what is not as shipped is refused", needsGiven, async () => {
   await refuses({ input: flipped(input, 100) });
   await refuses({ input: flipped(input, input.length - 5) });
   await refuses({ to: bridge });
+  for (const block of [null, undefined, {}, { hash: null }, { hash: "0x" }]) await refuses({ block });
   const parameters = view("parameters");
   // The second of them: how long an entry may wait.
   await refuses({ views: { ...views, [parameters]: flipped(views[parameters], 2 + 64 + 40) } });
