@@ -26,6 +26,9 @@ def told(event: MarginCall | PostMortemView) -> str:
     """One line."""
     if isinstance(event, MarginCall):
         ratio = "no equity" if event.margin_ratio_ppm is None else f"{event.margin_ratio_ppm / 10_000:.1f}%"
+        if event.account is None:
+            # The node keeps accounts private.
+            return f"margin call: an account at {event.level_percent}%"
         return f"margin call: account {event.account} at {event.level_percent}%, maintenance is {ratio} of its equity"
     return (
         f"{event.kind}: account {event.account}, {event.lots} lots of {event.market} at {event.price_ticks}, "

@@ -12,6 +12,8 @@ from sequencer.schema.answers import MarketView, OrderResult
 from sequencer.schema.history import MOST_ORDERS, MOST_ROWS, CandleView, FundingLeg, TransferView
 
 Question = Mapping[str, Any]
+# Of an account behind a cursor, with the next one.
+Since = Callable[[int, str], Awaitable[tuple[list[dict[str, Any]], str]]]
 
 # Of a time as the node takes it, in milliseconds.
 LATEST: Final = 2**48 - 2
@@ -103,6 +105,13 @@ class Past:
         payments = page.payments if after else page.payments[::-1]
         told = [{"time": each.time_ms, **_leg(leg, markets)} for each in payments for leg in each.positions]
         return told, page.newer
+
+    async def filled(self, account: int, after: str) -> tuple[list[dict[str, Any]], str]:
+        """Fills of an account, the oldest first, by cursors as `paid`."""
+        page = await self._node.fills(account, limit=MOST_ROWS, after=after)
+        markets = {market.name: market for market in await self._node.markets()}
+        fills = page.fills if after else page.fills[::-1]
+        return [shapes.own_fill(fill, markets[fill.market]) for fill in fills], page.newer
 
     async def ledger(self, question: Question) -> Any:
         """Money that came or left beside trades, the oldest first."""

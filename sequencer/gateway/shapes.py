@@ -284,30 +284,8 @@ def update(event: OrderEvent, market: MarketView, wanted: Wanted | None) -> dict
     return {"order": order, "status": status, "statusTimestamp": event.time_ms}
 
 
-def user_fill(fill: FillView, account: int, market: MarketView) -> dict[str, Any]:
-    """A fill as one side of it sees it, with its own fee."""
-    is_taker = fill.taker == account
-    is_buy = (fill.taker_side == "buy") == is_taker
-    return {
-        "coin": fill.market,
-        "px": price(market, fill.price_ticks),
-        "sz": size(market, fill.size_lots),
-        "side": "B" if is_buy else "A",
-        "time": fill.time_ms,
-        "startPosition": None,
-        "dir": "Buy" if is_buy else "Sell",
-        "closedPnl": None,
-        "hash": _HASH,
-        "oid": _number(fill.taker_order_id if is_taker else fill.maker_order_id),
-        "crossed": is_taker,
-        "fee": dollars(fill.taker_fee_micros if is_taker else fill.maker_fee_micros),
-        "tid": _place_number(fill.chunk, fill.operation_index),
-        "feeToken": "USDC",
-    }
-
-
 def own_fill(fill: OwnFillView, market: MarketView) -> dict[str, Any]:
-    """A fill as its account has it for ever: beside `user_fill`, what it began with and what the law has booked."""
+    """A fill as its account has it: with its own fee, what it began with and what the law has booked."""
     is_buy = fill.side == "buy"
     began = fill.position_lots - (fill.size_lots if is_buy else -fill.size_lots)
     return {

@@ -18,7 +18,7 @@ from sequencer.client.wide import wide_feeds
 from sequencer.gateway import shapes
 from sequencer.gateway.exact import oid_of
 from sequencer.gateway.info import Info
-from sequencer.gateway.past import candle_told, interval_of
+from sequencer.gateway.past import Since, candle_told, interval_of
 from sequencer.gateway.refusals import Refused
 from sequencer.gateway.trader import Trader, identity
 from sequencer.schema.accounts import AccountView
@@ -28,6 +28,8 @@ from sequencer.schema.writing import to_json
 
 # Fills of a market that are remembered.
 _RECENT: Final = 200
+# What tells of fills.
+_FILLED: Final = ("userFills", "userEvents")
 # So many candles at the end of a series change.
 _CANDLES: Final = 2
 # Where the node cannot go on behind what it told: some rows are not told at all.
@@ -74,8 +76,9 @@ class Streams:
         self._fills: dict[str, deque[FillView]] = {}
         # By market and length: the two newest candles as they were told.
         self._candles: dict[str, list[CandleView]] = {}
-        # By user: up to where funding was told.
+        # By user: up to where funding was told, and fills.
         self._paid: dict[str, str] = {}
+        self._filled: dict[str, str] = {}
         self._listeners: dict[_Key, dict[Session, Subscription]] = {}
         self._follow: Callable[[str], Awaitable[None]] | None = None
 
@@ -116,6 +119,8 @@ class Streams:
             del self._listeners[key]
             if key.kind == "userFundings":
                 self._paid.pop(key.user, None)
+            if not any(_Key(kind, "", key.user) in self._listeners for kind in _FILLED):
+                self._filled.pop(key.user, None)
 
     async def snapshot(self, key: _Key, info: Info) -> tuple[str, Any] | None:
         """What is told at once: the channel and its data; None of one that tells only what happens."""
@@ -123,10 +128,13 @@ class Streams:
         now = self._clock_ms()
         if key.kind == "allMids":
             return "allMids", {"mids": self._mids()}
-        if key.kind in ("orderUpdates", "userEvents"):
+        if key.kind == "orderUpdates":
             return None
-        if key.kind == "userFills":
-            return "userFills", {"isSnapshot": True, "user": key.user, "fills": await info.fills(question)}
+        if key.kind in _FILLED:
+            told, newest = await info.past.filled(info.trader(question).account, "")
+            self._filled.setdefault(key.user, newest)
+            snapshot = {"isSnapshot": True, "user": key.user, "fills": told[::-1]}
+            return ("userFills", snapshot) if key.kind == "userFills" else None
         if key.kind == "userFundings":
             told, newest = await info.past.paid(info.trader(question).account, "")
             self._paid.setdefault(key.user, newest)
@@ -219,13 +227,17 @@ class Streams:
         elif family == "book":
             self._told_book(name, frame.data)
         elif family == "trades":
-            self._told_fills(name, frame.data if isinstance(frame, Opened) else [frame.data], traders, frame)
+            self._told_trades(name, frame.data if isinstance(frame, Opened) else [frame.data], frame)
         elif family == "candles":
             self._told_candles(name, frame.data[-_CANDLES:])
         elif family == "account":
             await self._told_account(frame.data, traders, info)
+            if isinstance(frame, Opened) or frame.data.rescue is not None:
+                await self._told_filled(int(name), traders, info)
         elif not isinstance(frame, Opened):
             self._told_orders(int(name), frame.data, traders)
+            if any(event.event == "filled" for event in frame.data):
+                await self._told_filled(int(name), traders, info)
 
     async def _told_prices(
         self, markets: list[MarketView], info: Info, follow: Callable[[str], Awaitable[None]]
@@ -278,41 +290,43 @@ class Streams:
 
     async def _told_paid(self, user: str, trader: Trader, info: Info) -> None:
         """Funding that was booked since the last time."""
-        key = _Key("userFundings", "", user)
-        if key not in self._listeners or user not in self._paid:
-            return
+        told = await self._since(self._paid, user, trader, info.past.paid)
+        if told:
+            self._tell(_Key("userFundings", "", user), "userFundings", {"user": user, "fundings": told})
+
+    async def _told_filled(self, account: int, traders: Mapping[str, Trader], info: Info) -> None:
+        """Fills since the last time, by the account's own history: a trade may be told without its accounts."""
+        for user, trader in traders.items():
+            told = await self._since(self._filled, user, trader, info.past.filled) if trader.account == account else []
+            if told:
+                self._tell(_Key("userFills", "", user), "userFills", {"user": user, "fills": told})
+                self._tell(_Key("userEvents", "", user), "user", {"fills": told})
+
+    async def _since(self, cursors: dict[str, str], user: str, trader: Trader, ask: Since) -> list[dict[str, Any]]:
+        """What has come behind a user's cursor, which goes on to its end; nothing where nobody listens."""
+        if user not in cursors:
+            return []
+        told: list[dict[str, Any]] = []
         try:
-            told, self._paid[user] = await info.past.paid(trader.account, self._paid[user])
+            told, newest = await ask(trader.account, cursors[user])
         except Rejected as refusal:
             if refusal.rejection not in _CURSOR_ENDED:
                 raise
-            self._log.warning("gateway.gap", channel=key.name, why=str(refusal))
-            _, self._paid[user] = await info.past.paid(trader.account, "")
-            return
-        if told:
-            self._tell(key, "userFundings", {"user": user, "fundings": told})
+            self._log.warning("gateway.gap", account=trader.account, why=str(refusal))
+            _, newest = await ask(trader.account, "")
+        if user in cursors:
+            cursors[user] = newest
+        return told
 
-    def _told_fills(
-        self, name: str, fills: list[FillView], traders: Mapping[str, Trader], frame: Opened | Told
-    ) -> None:
+    def _told_trades(self, name: str, fills: list[FillView], frame: Opened | Told) -> None:
         known = self._fills.setdefault(name, deque(maxlen=_RECENT))
         market = self._markets.get(name)
         before = {(fill.chunk, fill.operation_index) for fill in known}
         fresh = [fill for fill in fills if (fill.chunk, fill.operation_index) not in before]
         is_first = isinstance(frame, Opened) and not known
         known.extend(fresh)
-        if market is None or is_first or not fresh:
-            return
-        self._tell(_Key("trades", name, ""), "trades", [shapes.trade(fill, market) for fill in fresh])
-        for user, trader in traders.items():
-            own = [
-                shapes.user_fill(fill, trader.account, market)
-                for fill in fresh
-                if trader.account in (fill.maker, fill.taker)
-            ]
-            if own:
-                self._tell(_Key("userFills", "", user), "userFills", {"user": user, "fills": own})
-                self._tell(_Key("userEvents", "", user), "user", {"fills": own})
+        if market is not None and fresh and not is_first:
+            self._tell(_Key("trades", name, ""), "trades", [shapes.trade(fill, market) for fill in fresh])
 
     def _told_orders(self, account: int, events: list[OrderEvent], traders: Mapping[str, Trader]) -> None:
         for user, trader in traders.items():

@@ -116,7 +116,8 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
 @click.option(
     "--private-channels",
     is_flag=True,
-    help="Accounts and orders are told to who shows a key of the account's owner or agent. Books and trades stay open.",
+    help="Accounts and orders are told to who shows a key of the account's owner or agent; books and trades to all, "
+    "without names.",
 )
 @click.option("--l1-rpc-url", default="", help="JSON-RPC of an L1 node; without one an embedded L1 starts.")
 @click.option("--l1-port", type=click.IntRange(0, 65535), default=8545, show_default=True, help="Embedded L1's port.")

@@ -298,13 +298,14 @@ class Contribution(msgspec.Struct, frozen=True, kw_only=True):
 class MarginCall(msgspec.Struct, frozen=True):
     """An account's level changed, or, where both are the same, stands. Level 0: no call. Micro-dollars.
 
-    margin_ratio_ppm: None where equity is gone.
+    margin_ratio_ppm: None where equity is gone. On `margin_calls` of a node that keeps accounts private the levels and
+    the time alone are told, of nobody by name.
     """
 
-    account: int
+    account: int | None
     level_percent: int
     previous_percent: int
     margin_ratio_ppm: Whole | None
-    equity_micros: Micros
-    maintenance_micros: Micros
+    equity_micros: Micros | None
+    maintenance_micros: Micros | None
     tick_time_ms: int

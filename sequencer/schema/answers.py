@@ -161,7 +161,11 @@ class Book(msgspec.Struct, frozen=True):
 
 
 class FillView(msgspec.Struct, frozen=True, kw_only=True):
-    """One fill; fee_micros is of both sides and with the posting fee, the other two are what each of them paid."""
+    """One fill; fee_micros is of both sides and with the posting fee, the other two are what each of them paid.
+
+    is_rescue: no order of the taker's asked for it. maker, taker: None, and their orders empty, where everybody is told
+    by a node that keeps accounts private.
+    """
 
     market: str
     price_ticks: int
@@ -169,11 +173,12 @@ class FillView(msgspec.Struct, frozen=True, kw_only=True):
     fee_micros: Micros
     maker_fee_micros: Micros
     taker_fee_micros: Micros
-    maker: int
-    taker: int
+    maker: int | None
+    taker: int | None
     maker_order_id: OrderIdIfAny
     taker_order_id: OrderIdIfAny
     taker_side: Side
+    is_rescue: bool
     time_ms: int
     chunk: int
     operation_index: int
@@ -520,9 +525,9 @@ class PostMortemView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RankView(msgspec.Struct, frozen=True):
-    """One place of catenary_deleveragingRanking."""
+    """One place of catenary_deleveragingRanking. account: None where the node does not tell whose it is."""
 
-    account: int
+    account: int | None
     rank: int
     score_ppm: Whole
 

@@ -23,7 +23,7 @@ from sequencer.schema.answers import Book, FillView, MarketView
 from sequencer.schema.channels import is_whole
 from sequencer.schema.subscriptions import Subscribed
 from sequencer.schema.values import decode_value
-from sequencer.views.books import fill_view
+from sequencer.views.books import fill_view, nameless_fill
 from sequencer.views.markets import names
 
 PRICES: Final = "prices"
@@ -230,10 +230,10 @@ class Told:
         index, place = self._index(name), _place(fill)
         first, end = self._lists.ends(TRADED, index)
         is_forgotten = first > 0 and (first == end or place < _posted_place(self._posted_fill(index, first)))
-        if not fill.taker_order_id or is_forgotten:
+        if fill.is_rescue or is_forgotten:
             return
         at = self._lists.first_where(TRADED, index, lambda row: _posted_place(row) >= place)
-        if at == end or fill_view(self._engine.globals, self._posted_fill(index, at).fill) != fill:
+        if at == end or not _is_told(fill, fill_view(self._engine.globals, self._posted_fill(index, at).fill)):
             raise Untrue("NOT_POSTED", f"L1 holds no such fill of {name} in chunk {fill.chunk}.")
 
     def _index(self, name: str) -> int:
@@ -320,7 +320,7 @@ class Told:
         while market.fills and _place(market.fills[0]) < place:
             _require_rescue(seen.market, market.fills.popleft())
         if market.fills and _place(market.fills[0]) == place:
-            if market.fills.popleft() != seen:
+            if not _is_told(market.fills.popleft(), seen):
                 raise Untrue("NOT_POSTED", f"A fill of {seen.market} in chunk {fill.chunk} is another one on L1.")
         elif place > market.forgotten:
             raise Untrue("OMITTED", f"L1 holds a fill of {seen.market} that was not told.")
@@ -359,10 +359,16 @@ def _is_bounded(numbers: Iterable[int]) -> bool:
     return all(0 <= number < _MOST for number in numbers)
 
 
+def _is_told(fill: FillView, seen: FillView) -> bool:
+    """Whether a fill was told as L1 has it, or as one whose accounts are left out."""
+    return fill in (seen, nameless_fill(seen))
+
+
 def _require_fill(name: str, fill: FillView) -> None:
-    numbers = (fill.price_ticks, fill.size_lots, fill.maker, fill.taker, fill.time_ms, fill.chunk, fill.operation_index)
+    numbers = (fill.price_ticks, fill.size_lots, fill.time_ms, fill.chunk, fill.operation_index)
+    sides = [side for side in (fill.maker, fill.taker) if side is not None]
     fees = (fill.fee_micros, fill.maker_fee_micros, fill.taker_fee_micros)
-    if fill.market != name or not _is_bounded(numbers) or not _is_bounded(map(abs, fees)):
+    if fill.market != name or not _is_bounded((*numbers, *sides)) or not _is_bounded(map(abs, fees)):
         raise Untrue("MISFIT", f"A fill of {name} is none.")
 
 
@@ -388,5 +394,5 @@ def _require_book(name: str, book: Book) -> None:
 
 
 def _require_rescue(name: str, fill: FillView) -> None:
-    if fill.taker_order_id:
+    if not fill.is_rescue:
         raise Untrue("NOT_POSTED", f"L1 holds no such fill of {name} in chunk {fill.chunk}.")

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+import msgspec
+
 from prover.signing.operations import SIGNED_NAMES, order_name
 from prover.stf import constants, containers
 from sequencer.engine import records
@@ -42,10 +44,16 @@ def fill_view(globals: containers.Globals, fill: Fill) -> FillView:
         maker_order_id=fill.maker_order,
         taker_order_id=fill.taker_order,
         taker_side="sell" if fill.maker_side == constants.BUY else "buy",
+        is_rescue=not fill.taker_order,
         time_ms=fill.time,
         chunk=fill.chunk,
         operation_index=fill.operation,
     )
+
+
+def nameless_fill(fill: FillView) -> FillView:
+    """The same without its accounts and their orders, whose names begin with them."""
+    return msgspec.structs.replace(fill, maker=None, taker=None, maker_order_id="", taker_order_id="")
 
 
 def voided_view(void: VoidedOperation) -> VoidedView:

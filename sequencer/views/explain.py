@@ -283,6 +283,8 @@ def _explain_call(sheet: _Sheet, look: MarginCall | None) -> None:
     if look is None:
         sheet.add("margin_call", 0, "percent", "0")
         return
+    assert look.equity_micros is not None, "what was looked at is whole"
+    assert look.maintenance_micros is not None, "and all of it"
     # What reaches a level is not below its easing either, so that both halves of the rule are one condition a level.
     reached = f"maintenance * 100 >= equity * (level - {EASING} if level <= previous else level)"
     formula = f"max([0] + [level for level in levels if maintenance > 0 and {reached}])"

@@ -30,6 +30,13 @@ def next_level(level: int, now: Standing) -> int:
     return max(reached, held)
 
 
+def nameless_call(call: MarginCall) -> MarginCall:
+    """The same without its account, nor amounts, by which anybody finds it among those on L1."""
+    return msgspec.structs.replace(
+        call, account=None, margin_ratio_ppm=None, equity_micros=None, maintenance_micros=None
+    )
+
+
 class MarginCalls:
     """The level of each account that is called.
 
@@ -54,14 +61,13 @@ class MarginCalls:
 
     def standing(self, limit: int) -> list[MarginCall]:
         """The standing calls as of the last tick, the highest levels first."""
-        called = sorted(
-            (call for call in self._looks.values() if call.level_percent),
-            key=lambda call: (-call.level_percent, call.account),
-        )
-        return [msgspec.structs.replace(call, previous_percent=call.level_percent) for call in called[:limit]]
+        called = sorted((-call.level_percent, index) for index, call in self._looks.items() if call.level_percent)
+        return [
+            msgspec.structs.replace(self._looks[index], previous_percent=-negated) for negated, index in called[:limit]
+        ]
 
-    def look(self) -> list[MarginCall]:
-        """The changes at new prices, by account; looks at whoever may be near a level, and whoever is called."""
+    def look(self) -> dict[int, MarginCall]:
+        """The changes at new prices, by ascending account; looks at whoever may be near a level, or is called."""
         engine = self._engine
         risk, now_ms = engine.globals.risk, engine.view.commitment.timestamp
         tick_time_ms = engine.globals.tick_time
@@ -69,7 +75,7 @@ class MarginCalls:
         near = self._watchlist.near(risk, engine.account)
         called = (index for index, call in self._looks.items() if call.level_percent)
         looks: dict[int, MarginCall] = {}
-        changes: list[MarginCall] = []
+        changes: dict[int, MarginCall] = {}
         for index in sorted({*near, *called}):
             account = engine.account(index)
             settled, _ = margin.settle(risk, account, now_ms)
@@ -88,6 +94,6 @@ class MarginCalls:
             if positions_of(account):
                 looks[index] = call
             if level != before:
-                changes.append(call)
+                changes[index] = call
         self._looks = looks
         return changes

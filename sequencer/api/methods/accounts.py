@@ -17,6 +17,7 @@ from sequencer.api.rpc.errors import INVALID_PARAMS, CallError
 from sequencer.api.rpc.handlers import method
 from sequencer.api.rpc.jsonrpc import Call
 from sequencer.engine.engine import Engine
+from sequencer.engine.ranking import Place
 from sequencer.engine.reservation import Open
 from sequencer.schema.accounts import (
     AccountView,
@@ -89,6 +90,13 @@ class Accounts:
 
     def _open(self, index: int) -> Open:
         return self._engine.orders.reserved(index, self._engine.globals.risk.price)
+
+    def _places(self, seen: Outlook) -> dict[str, Place]:
+        """Where positions stand; of a node that keeps accounts private without who stands beside them."""
+        places = self._rankings.places(seen)
+        if not self._privacy.is_on:
+            return places
+        return {market: msgspec.structs.replace(place, ahead=None, behind=None) for market, place in places.items()}
 
     def _ranked(self, seen: Outlook) -> Outlook:
         """Says where each position stands; None for one that has no place."""
@@ -183,9 +191,7 @@ class Accounts:
         account = require_account(self._engine, params.account)
         engine, index = self._engine, params.account
         look = self._calls.last_look(index)
-        found = explain(
-            engine.globals, engine.view.clock(), index, account, self._open(index), look, self._rankings.places
-        )
+        found = explain(engine.globals, engine.view.clock(), index, account, self._open(index), look, self._places)
         return Explanation(index, found, "sequenced")
 
     @method(

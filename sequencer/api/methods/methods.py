@@ -52,9 +52,9 @@ class Methods:
         self.rollup = Rollup(engine, view, deployment, now_ms, standing)
         fates = Fates(engine, now_ms)
         self.operations = Operations(venue, drafter, client, deployment, standing, sign, fates)
-        self.rescues = Rescues(engine, rankings)
-        self.past = Past(engine, venue.history, now_ms)
-        self._channels = Channels(engine, venue.history, self.accounts, self.rollup, calls)
+        self.rescues = Rescues(engine, rankings, self._privacy)
+        self.past = Past(engine, venue.history, now_ms, self._privacy)
+        self._channels = Channels(engine, venue.history, self.accounts, self.rollup, calls, self._privacy)
         fates.tell = self._channels.refused
 
     def keep_private(self, hosts: frozenset[str]) -> None:

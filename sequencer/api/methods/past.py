@@ -7,6 +7,7 @@ from typing import Any, Final
 import trio
 
 from sequencer.api.methods.lookup import NO_ACCOUNT, NO_MARKET, own, require_account, require_market
+from sequencer.api.methods.privacy import Privacy
 from sequencer.api.rpc.errors import CURSOR_GONE, CURSOR_UNKNOWN, INVALID_PARAMS, CallError
 from sequencer.api.rpc.handlers import method
 from sequencer.api.rpc.jsonrpc import Call
@@ -70,10 +71,11 @@ _Told = tuple[list[Any], dict[str, str]]
 class Past:
     """The handlers."""
 
-    def __init__(self, engine: Engine, history: History, now_ms: Callable[[], int]) -> None:
+    def __init__(self, engine: Engine, history: History, now_ms: Callable[[], int], privacy: Privacy) -> None:
         self._engine = engine
         self._history = history
         self._now_ms = now_ms
+        self._privacy = privacy
 
     def _of_account(self, kind: Kind, params: AccountSpan, view: _View) -> _Told:
         require_account(self._engine, params.account)
@@ -96,7 +98,7 @@ class Past:
     async def trades(self, params: MarketSpan, call: Call) -> TradesPage:
         market = require_market(self._engine, params.market)
         rows, cursors = self._paged(TRADES, market, params, partial(trade_view, self._engine.globals))
-        return TradesPage(trades=rows, **cursors)
+        return TradesPage(trades=[self._privacy.fill_told(fill) for fill in rows], **cursors)
 
     @method("catenary_candles", "Candles of a market's trades or of its oracle price.", errors=_OF_A_MARKET)
     async def candles(self, params: CandleSpan, call: Call) -> CandlesPage:

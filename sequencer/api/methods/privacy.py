@@ -19,8 +19,12 @@ from sequencer.api.rpc.limits import BAD_SIGNATURE_TOKENS
 from sequencer.api.transport.http import LOCAL_NAMES
 from sequencer.engine.engine import Engine
 from sequencer.schema.access import AccessShown, AccessView, ChallengeView
+from sequencer.schema.accounts import MarginCall
+from sequencer.schema.answers import FillView
 from sequencer.schema.params import NoParams
 from sequencer.schema.values import as_hex
+from sequencer.views.books import nameless_fill
+from sequencer.views.margin_calls import nameless_call
 
 CHALLENGE_MS: Final = 60_000
 # Of one connection.
@@ -95,6 +99,14 @@ class Privacy:
         prefix, colon, key = channel.partition(":")
         if self.is_on and prefix + colon in FAMILIES and key.isascii() and key.isdigit() and len(key) <= 8:
             self.admit(int(key), session)
+
+    def fill_told(self, fill: FillView) -> FillView:
+        """A fill as everybody is told of it."""
+        return nameless_fill(fill) if self.is_on else fill
+
+    def call_told(self, call: MarginCall) -> MarginCall:
+        """A margin call as everybody is told of it; its own account is told whole, on its own channel."""
+        return nameless_call(call) if self.is_on else call
 
     def may_see(self, account: int, session: Session) -> bool:
         """Whether a connection is told what is an account's alone."""

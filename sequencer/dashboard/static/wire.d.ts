@@ -523,11 +523,12 @@ export interface FillView {
   fee_micros: string;
   maker_fee_micros: string;
   taker_fee_micros: string;
-  maker: number;
-  taker: number;
+  maker: number | null;
+  taker: number | null;
   maker_order_id: string;
   taker_order_id: string;
   taker_side: "buy" | "sell";
+  is_rescue: boolean;
   time_ms: number;
   chunk: number;
   operation_index: number;
@@ -735,7 +736,7 @@ export interface RankingOf {
 }
 
 export interface RankView {
-  account: number;
+  account: number | null;
   rank: number;
   score_ppm: number | string;
 }
@@ -1153,12 +1154,12 @@ export interface AccountUpdate {
 }
 
 export interface MarginCall {
-  account: number;
+  account: number | null;
   level_percent: number;
   previous_percent: number;
   margin_ratio_ppm: number | string | null;
-  equity_micros: string;
-  maintenance_micros: string;
+  equity_micros: string | null;
+  maintenance_micros: string | null;
   tick_time_ms: number;
 }
 

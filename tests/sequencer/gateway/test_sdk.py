@@ -1,6 +1,5 @@
 """hyperliquid-python-sdk as it comes from PyPI, told nothing but another base_url."""
 
-import json
 import time
 from typing import Any
 
@@ -272,9 +271,7 @@ def test_its_websocket_hears_books_trades_orders_and_fills(programs: Programs) -
     assert (fill["oid"], fill["coin"], fill["side"]) == (filled["oid"], "ETH", "B")
     assert told["user"][-1]["fills"][-1] == fill
     assert told["userFills"][0]["isSnapshot"] is True
-    # What is told at once lacks what the account's own history says beside it.
-    unsaid = {"startPosition": None, "closedPnl": None}
-    assert fill in [{**one, **unsaid} for one in programs.call("info", "user_fills", SIGNER)]
+    assert fill in programs.call("info", "user_fills", SIGNER)
     updates = [each for message in told["orderUpdates"] for each in message]
     assert (updates[-1]["order"]["oid"], updates[-1]["status"]) == (filled["oid"], "filled")
     assert status_of(programs.call("exchange", "market_close", "ETH"))["filled"]["totalSz"] == "0.01"
@@ -295,16 +292,16 @@ def awaited(programs: Programs, is_there: Any) -> dict[str, list[Any]]:
 
 def test_what_the_sequencer_promised_is_kept_for_the_agents_wallet(programs: Programs, world: World) -> None:
     path = world.owner.directory / f"{world.owner.json('address', keystore='agent')['address']}.acknowledged.jsonl"
-    before = len(path.read_text().splitlines()) if path.exists() else 0
     number = status_of(programs.call("exchange", "order", "BTC", True, 0.002, 50_000, GTC))["resting"]["oid"]
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while not path.exists() or len(path.read_text().splitlines()) <= before:
+    # Those of earlier orders may still come.
+    while f'"sequence":{number >> 8},' not in (path.read_text() if path.exists() else ""):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    assert json.loads(path.read_text().splitlines()[-1])["given"]["sequence"] == number >> 8
+    before = len(path.read_text().splitlines())
     assert status_of(programs.call("exchange", "cancel", "BTC", number)) == "success"
     kept = world.owner.json("receipts", keystore="agent")
-    assert kept["acknowledgements"] > before
+    assert kept["acknowledgements"] >= before
 
 
 def test_reads_what_was(programs: Programs, world: World) -> None:

@@ -27,8 +27,16 @@ from sequencer.gateway.info import Info
 from sequencer.gateway.streams import Streams
 from sequencer.gateway.trader import Trader
 from sequencer.schema.accounts import AccountView
-from sequencer.schema.answers import Book, MarketView, OrderEvent
-from sequencer.schema.history import CandlesPage, CandleView, FundingLeg, FundingPaymentsPage, FundingPaymentView
+from sequencer.schema.answers import AccountUpdate, Book, FillView, MarketView, OrderEvent, PostMortemView
+from sequencer.schema.history import (
+    CandlesPage,
+    CandleView,
+    FillsPage,
+    FundingLeg,
+    FundingPaymentsPage,
+    FundingPaymentView,
+    OwnFillView,
+)
 from tests.sequencer.answers import answer
 from tests.sequencer.gateway.test_entrance import order, signed
 
@@ -209,7 +217,7 @@ async def test_funding_is_told_once_as_it_is_booked() -> None:
 
     world = World(respond)
     await world.hear("prices", [BTC], Opened)
-    view = answer(AccountView, account=17)
+    view = answer(AccountUpdate, account=17)
     # Before anybody listens nothing is asked.
     await world.hear("account:17", view)
     await world.say(subscription("userFundings", user=USER))
@@ -231,6 +239,57 @@ async def test_funding_is_told_once_as_it_is_booked() -> None:
     assert world.streams._paid == {USER: "1"}
     await world.say({"method": "unsubscribe", "subscription": {"type": "userFundings", "user": USER}})
     assert world.streams._paid == {}
+
+
+async def test_own_fills_are_told_once_though_trades_name_nobody() -> None:
+    rows: list[OwnFillView] = []
+    asked: list[str] = []
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        given = msgspec.json.decode(request.content)
+        told = {"jsonrpc": "2.0", "id": given["id"]}
+        if given["method"] == "catenary_markets":
+            return httpx.Response(200, content=JSON.encode({**told, "result": [msgspec.to_builtins(BTC)]}))
+        after = given["params"].get("after", "")
+        asked.append(after)
+        fills = rows[int(after) :] if after else rows[::-1]
+        page = answer(FillsPage, fills=fills, newer=str(len(rows)))
+        return httpx.Response(200, content=JSON.encode({**told, "result": msgspec.to_builtins(page)}))
+
+    def filled() -> list[OrderEvent]:
+        return [answer(OrderEvent, order_id="0x" + "0" * 20, market="BTC", event="filled", status="filled", side="buy")]
+
+    world = World(respond)
+    await world.hear("prices", [BTC], Opened)
+    rows.append(answer(OwnFillView, market="BTC", side="buy", chunk=1))
+    # Nobody listens: nothing is asked.
+    await world.hear("orders:17", filled())
+    assert asked == []
+    await world.say(subscription("userFills", user=USER))
+    await world.say(subscription("userEvents", user=USER))
+    trade = answer(FillView, market="BTC", taker_side="buy", chunk=2, maker=None, taker=None)
+    rows.append(answer(OwnFillView, market="BTC", side="sell", chunk=2, role="maker", fee_micros=7))
+    await world.hear("trades:BTC", trade)
+    await world.hear("orders:17", filled())
+    # A rescue fills without an order of its account's; and one came while the node was away.
+    rows.append(answer(OwnFillView, market="BTC", side="sell", chunk=3, role="liquidation"))
+    await world.hear("account:17", answer(AccountUpdate, account=17, rescue=answer(PostMortemView)))
+    await world.hear("account:17", answer(AccountUpdate, account=17))
+    rows.append(answer(OwnFillView, market="BTC", side="buy", chunk=4))
+    await world.hear("account:17", answer(AccountView, account=17), Opened)
+    told = {
+        kind: [one["data"] for one in world.recorder.told if one["channel"] == kind] for kind in ("userFills", "user")
+    }
+    first, *others = told["userFills"]
+    assert (first["isSnapshot"], [fill["tid"] >> 20 for fill in first["fills"]]) == (True, [1])
+    assert [[fill["tid"] >> 20 for fill in each["fills"]] for each in others] == [[2], [3], [4]]
+    assert [each["fills"] for each in told["user"]] == [each["fills"] for each in others]
+    assert (others[0]["fills"][0]["crossed"], others[0]["fills"][0]["fee"]) == (False, "0.000007")
+    assert asked == ["", "", "1", "2", "3"]
+    for kind in ("userFills", "userEvents"):
+        assert world.streams._filled == {USER: "4"}
+        await world.say({"method": "unsubscribe", "subscription": {"type": kind, "user": USER}})
+    assert world.streams._filled == {}
 
 
 async def test_a_gateway_of_many_accounts_is_ready_once_all_channels_are_open_and_says_what_it_waits_for(

@@ -60,8 +60,9 @@ def look(world: World, calls: MarginCalls, per_mille: int) -> list[tuple[int, in
     assert world.tick((PRICE * per_mille // 1_000, *PRICES[1:])).code == codes.OK
     globals = world.engine.globals
     found = calls.look()
-    assert all(call.tick_time_ms == globals.tick_time for call in found)
-    return [(call.account - FIRST, call.previous_percent, call.level_percent) for call in found]
+    assert all(call.tick_time_ms == globals.tick_time for call in found.values())
+    assert [call.account for call in found.values()] == list(found)
+    return [(index - FIRST, call.previous_percent, call.level_percent) for index, call in found.items()]
 
 
 def test_a_fall_and_a_recovery(world: World) -> None:
@@ -105,7 +106,7 @@ def test_who_closes_is_told_so_and_then_skipped(world: World, monkeypatch: pytes
     assert (calls.standing(10), world.engine.holders) == ([], set())
     asked: list[int] = []
     monkeypatch.setattr(world.engine, "account", asked.append)
-    assert calls.look() == []
+    assert calls.look() == {}
     assert asked == []
 
 
@@ -142,7 +143,7 @@ def test_a_start_looks_at_nobody_again_and_finds_who_comes_near(world: World, mo
     second = MarginCalls(world.engine)
     changes = look(world, calls, 980)
     assert changes
-    assert [(call.account - FIRST, call.level_percent) for call in second.look()] == [
+    assert [(call.account - FIRST, call.level_percent) for call in second.look().values()] == [
         (who, at) for who, _, at in changes
     ]
 

@@ -10,7 +10,7 @@ import trio
 from sequencer.api.methods.accounts import Accounts
 from sequencer.api.methods.feeds.effect_channels import ACCOUNT, BOOK, keys
 from sequencer.api.methods.feeds.states import States
-from sequencer.api.methods.privacy import FAMILIES
+from sequencer.api.methods.privacy import FAMILIES, Privacy
 from sequencer.api.methods.rollup import Rollup
 from sequencer.api.rpc.subscriptions import Channel, Feeds
 from sequencer.engine.effects import Processed, accounts_of, markets_of
@@ -64,13 +64,20 @@ class Channels:
     """
 
     def __init__(
-        self, engine: Engine, history: History, accounts: Accounts, rollup: Rollup, calls: MarginCalls
+        self,
+        engine: Engine,
+        history: History,
+        accounts: Accounts,
+        rollup: Rollup,
+        calls: MarginCalls,
+        privacy: Privacy,
     ) -> None:
         self._engine = engine
         self._accounts = accounts
         self._rollup = rollup
         self._calls = calls
-        self._states = States(engine, history)
+        self._privacy = privacy
+        self._states = States(engine, history, privacy)
         self._feeds: Feeds | None = None
         self._markets_open = 0
         self._looked_at_ms = engine.globals.tick_time
@@ -95,7 +102,7 @@ class Channels:
         feeds.family(_CANDLES, states.candles_of)
         feeds.family(_ACCOUNT, self._account_snapshot)
         feeds.family("orders:", self._orders_snapshot)
-        feeds.open("margin_calls", lambda: self._calls.standing(_CALLS))
+        feeds.open("margin_calls", lambda: [*map(self._privacy.call_told, self._calls.standing(_CALLS))])
         feeds.open(
             "rescues",
             lambda: [post_mortem_view(engine.globals, record) for record in list(engine.rescues)[-_RESCUES:]],
@@ -136,7 +143,7 @@ class Channels:
         self._books.update(keys(effects, BOOK, markets_of))
         for fill in outcome.fills:
             self._traded.add(fill.market)
-            feeds.publish(f"trades:{called[fill.market]}", fill_view(globals, fill))
+            feeds.publish(f"trades:{called[fill.market]}", self._privacy.fill_told(fill_view(globals, fill)))
         for account in keys(effects, ACCOUNT, accounts_of):
             self._note_account(feeds, account)
         self._tell_orders(feeds, outcome)
@@ -188,9 +195,9 @@ class Channels:
             feeds.review(family)
         for key in feeds.heard(_ACCOUNT):
             self._note_account(feeds, int(key))
-        for call in self._calls.look():
-            feeds.publish("margin_calls", call)
-            self._note_account(feeds, call.account, call)
+        for account, call in self._calls.look().items():
+            feeds.publish("margin_calls", self._privacy.call_told(call))
+            self._note_account(feeds, account, call)
 
     def refused(self, event: OrderEvent) -> None:
         """Tells the feeds that an order was not taken."""

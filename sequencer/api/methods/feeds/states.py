@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from sequencer.api.methods.privacy import Privacy
 from sequencer.engine.engine import Engine
 from sequencer.history.history import History
 from sequencer.history.lists import Asked
@@ -24,9 +25,10 @@ _PLACES: Final = {name: place for place, name in enumerate(INTERVALS)}
 class States:
     """What was told of each book last stands here."""
 
-    def __init__(self, engine: Engine, history: History) -> None:
+    def __init__(self, engine: Engine, history: History, privacy: Privacy) -> None:
         self._engine = engine
         self._history = history
+        self._privacy = privacy
         self._books: dict[int, Book] = {}
         self._depths: dict[int, Depth] = {}
 
@@ -71,7 +73,7 @@ class States:
     def trades(self, market: int) -> list[FillView]:
         """The newest fills, the oldest first."""
         page = self._history.lists.page(TRADES, market, Asked(limit=_TRADES))
-        return [trade_view(self._engine.globals, row) for row in reversed(page.rows)]
+        return [self._privacy.fill_told(trade_view(self._engine.globals, row)) for row in reversed(page.rows)]
 
     def candles(self, market: int, interval: str, most: int) -> list[CandleView]:
         """The newest candles, the oldest first."""

@@ -28,7 +28,10 @@ export function MarginCalls() {
   const own = session.value?.accounts ?? [];
   /** @type {Call[]} */
   const calls = useFeed(own.length > 0 ? "margin_calls" : null) ?? [];
-  const others = calls.filter((one) => one.account !== index && one.level_percent > 0 && own.includes(one.account));
+  // A node that keeps accounts private says of nobody whose call it is.
+  const others = calls.flatMap(({ account: of, level_percent, margin_ratio_ppm }) =>
+    of !== null && of !== index && level_percent > 0 && own.includes(of) ? [{ account: of, level_percent, margin_ratio_ppm }] : [],
+  );
   const level = seen === undefined ? 0 : levelOf(seen);
   useEffect(() => alarm(index ?? 0, level, own.includes(index ?? -1)), [index, level]);
   useEffect(() => tellRescue(seen?.rescue), [seen?.rescue?.number]);

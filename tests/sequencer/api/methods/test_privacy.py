@@ -252,6 +252,80 @@ async def test_channels_are_told_to_who_shows_a_key_and_end_with_it(private: Des
     assert connection.session.leave_by_channel == {}
 
 
+NAMELESS = {"maker": None, "taker": None, "maker_order_id": "", "taker_order_id": ""}
+
+
+async def test_a_trade_names_nobody_and_its_own_accounts_are_told(private: Desk) -> None:
+    """On two connections: a stranger's, and one that has shown a key."""
+    stranger, mine = Connection(private), Connection(private)
+    await mine.show(0)
+    await private.order(0, SELL, PRICES[0], 300)
+    await private.order(1, BUY, PRICES[0], 300)
+    told = [data for channel, data in private.channels.told if channel == "trades:BTC"]
+    snapshot = private.channels.opened["trades:BTC"]()
+    asked = [(await each.ask("catenary_trades", market="BTC"))["trades"] for each in (stranger, mine)]
+    assert told == snapshot == asked[0] == asked[1]
+    (fill,) = told
+    assert (fill["size_lots"], fill["taker_side"], fill["is_rescue"]) == (300, "buy", False)
+    assert {name: fill[name] for name in NAMELESS} == NAMELESS
+    # No number or name of an account stands anywhere in it.
+    assert not {FIRST, FIRST + 1} & {value for name, value in fill.items() if name not in ("chunk", "operation_index")}
+    (own,) = (await mine.ask("catenary_fills", **OF_ONE))["fills"]
+    assert (own["counterparty"], own["chunk"], own["operation_index"]) == (
+        FIRST + 1,
+        fill["chunk"],
+        fill["operation_index"],
+    )
+    assert (await stranger.refused("catenary_fills", **OF_ONE))[0] == "PRIVATE"
+
+
+async def test_where_nothing_is_private_a_trade_names_its_accounts(desk: Desk) -> None:
+    await desk.order(0, SELL, PRICES[0], 300)
+    await desk.order(1, BUY, PRICES[0], 300)
+    (fill,) = (await desk.ask("catenary_trades", market="BTC"))["trades"]
+    assert (fill["maker"], fill["taker"]) == (FIRST, FIRST + 1)
+    assert (fill["maker_order_id"][:8], fill["taker_order_id"][:8]) == (f"0x{FIRST:06x}", f"0x{FIRST + 1:06x}")
+
+
+async def leveraged(desk: Desk, price: int) -> None:
+    """The second trader is long with nine tenths of what he may against two others; then BTC is at `price`."""
+    powers = desk.account(FIRST + 1)["buying_power"]
+    (most,) = [power["buy_lots"] for power in powers if power["market"] == "BTC"]
+    for trader, side, part in ((0, SELL, 4), (2, SELL, 5), (1, BUY, 9)):
+        await desk.order(trader, side, PRICES[0], most // 10 * part)
+    desk.clock.now += 2 * constants.TICK_STEP - desk.clock.now % constants.TICK_STEP
+    await desk.venue.submit(tick(desk.clock.now, (price, *PRICES[1:])))
+
+
+async def test_a_margin_call_names_nobody_but_on_its_accounts_own_channel(private: Desk) -> None:
+    await leveraged(private, PRICES[0] * 995 // 1_000)
+    (call,) = [data for channel, data in private.channels.told if channel == "margin_calls"]
+    unsaid = dict.fromkeys(("account", "margin_ratio_ppm", "equity_micros", "maintenance_micros"))
+    assert call["level_percent"] >= 50
+    assert {name: call[name] for name in unsaid} == unsaid
+    assert private.channels.opened["margin_calls"]() == [{**call, "previous_percent": call["level_percent"]}]
+    # The second trader hears all of it.
+    own = [data.get("margin_call") for channel, data in private.channels.told if channel == f"account:{FIRST + 1}"]
+    (whole,) = [each for each in own if each is not None]
+    assert (whole["account"], whole["level_percent"]) == (FIRST + 1, call["level_percent"])
+    assert int(whole["equity_micros"]) > 0
+
+
+async def test_a_ranking_names_the_accounts_of_who_has_shown_a_key_alone(private: Desk) -> None:
+    await leveraged(private, PRICES[0] * 995 // 1_000)
+    stranger, mine = Connection(private), Connection(private)
+    await mine.show(0)
+    asked = {"market": "BTC", "side": "short"}
+    seen, own = [await each.ask("catenary_deleveragingRanking", **asked) for each in (stranger, mine)]
+    assert [one["account"] for one in seen] == [None, None]
+    assert sorted(one["account"] or 0 for one in own) == [0, FIRST]
+    assert [{**one, "account": None} for one in own] == seen
+    # Nor does an explanation name who stands beside its account.
+    told = {each["name"] for each in (await mine.ask("catenary_explain", **OF_ONE))["numbers"]}
+    assert "BTC.deleveraging_rank" in told
+    assert [name for name in told if "one_place" in name] == []
+
+
 async def test_a_preview_tells_nothing_of_others(private: Desk) -> None:
     await private.order(1, SELL, PRICES[0], 300)
     connection = Connection(private)

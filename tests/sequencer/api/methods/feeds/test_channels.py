@@ -1,5 +1,6 @@
 """Feeds of a venue: a state once a group and where somebody listens, in the turn of the answers; accounts beside."""
 
+import math
 import threading
 from itertools import pairwise
 from random import Random
@@ -237,8 +238,9 @@ async def test_an_account_is_valued_once_for_fifty_readers_and_not_where_orders_
             assert len(valued) <= 1 + step
         await trio.sleep(2)
         nursery.cancel_scope.cancel()
-    # Thirty-nine times as long as it takes nothing is valued; a clock that has jumped far counts no nanoseconds.
-    assert all(second - first >= 0.4 - 1e-3 for first, second in pairwise(valued))
+    # Thirty-nine times as long as it takes nothing is valued; a clock that has jumped far counts so much more coarsely.
+    coarse = 2 * 40 * math.ulp(valued[-1])
+    assert all(second - first >= 0.4 - coarse for first, second in pairwise(valued))
     told = [len(reader.told) for reader in readers]
     assert told == [len(valued)] * 50
     assert len(readers[0].told[-1]["data"]["open_orders"]) == 30
