@@ -63,10 +63,13 @@ class LevelDbStore:
             raise StoreUnavailable(f"The store at {self._path} cannot be written: {_text(error)}.") from error
 
     def iterate(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Entries whose key begins with `prefix`, sorted, as they stood at the call."""
+        """Entries whose key begins with `prefix`, sorted, as they stood at the call; StoreUnavailable as `get`."""
         assert not self._database.closed, "the store is closed"
         # Opened here and not in the generator: a generator would take its snapshot at the first step.
-        return self._entries(self._database.iterator(prefix=prefix, verify_checksums=True))
+        try:
+            return self._entries(self._database.iterator(prefix=prefix, verify_checksums=True))
+        except plyvel.Error as error:
+            raise StoreUnavailable(f"The store at {self._path} cannot be read: {_text(error)}.") from error
 
     def close(self) -> None:
         """Release the directory for another process."""

@@ -17,7 +17,7 @@ from l1_bridge.client.values import Block, Log
 from l1_bridge.codec import batch, calls
 from l1_bridge.codec.events import BatchCommitted, BridgeEvent, Enqueued, LogError, RolledBack, decode_log
 from l1_bridge.contracts.artifact import ArtifactError
-from l1_bridge.files import replace_file
+from l1_bridge.files import keep_bound, read_bound
 from prover.contracts.deployment import Deployment
 from prover.history.absence import missing_batch, missing_entry
 from prover.stf import codes
@@ -49,11 +49,14 @@ class QueueGap(QueueUnreadable):
     """An entry is missing in front of one that is there."""
 
 
-async def read_checkpoint(path: Path, client: L1Client) -> Checkpoint | None:
+async def read_checkpoint(path: Path, client: L1Client, domain: bytes) -> Checkpoint | None:
     """Where the last run had read to, if L1 still has that block; None reads from the beginning."""
+    content = read_bound(path, domain)
     try:
-        found = msgspec.msgpack.decode(path.read_bytes(), type=Checkpoint)
-    except (OSError, msgspec.DecodeError):
+        found = None if content is None else msgspec.msgpack.decode(content, type=Checkpoint)
+    except msgspec.DecodeError:
+        return None
+    if found is None:
         return None
     try:
         block = await client.block(found.block)
@@ -315,7 +318,8 @@ class Following:
             return
         try:
             # Synced: an L1 may have let go of the beginning.
-            replace_file(self._checkpoint, msgspec.msgpack.encode(checkpoint), is_synced=True)
+            content = msgspec.msgpack.encode(checkpoint)
+            keep_bound(self._checkpoint, self._deployment.domain, content, is_synced=True)
         except OSError as error:
             # The next start reads more of L1, and that is all.
             self._log.warning("checkpoint.unwritten", error=str(error))

@@ -8,7 +8,7 @@ import msgspec
 from l1_bridge.client.values import Block
 from l1_bridge.codec import calls
 from l1_bridge.contracts.artifact import ArtifactError
-from l1_bridge.files import replace_file
+from l1_bridge.files import keep_bound, read_bound
 from sequencer.l1.postable import BridgeFacts
 
 # Within the datadir.
@@ -38,15 +38,16 @@ def words_of(parameters: calls.Parameters) -> bytes:
     return b"".join(word.rjust(32, b"\x00") for word in words)
 
 
-def read_known(directory: Path) -> Known | None:
-    """What the last run kept; None where it kept nothing that can be read."""
+def read_known(directory: Path, domain: bytes) -> Known | None:
+    """What the last run of this rollup kept; None where it kept nothing that can be read."""
+    content = read_bound(directory / KNOWN, domain)
     try:
-        found = msgspec.msgpack.decode((directory / KNOWN).read_bytes(), type=Known)
-        return found if found.parameters else None
-    except (OSError, msgspec.DecodeError, ArtifactError):
+        found = None if content is None else msgspec.msgpack.decode(content, type=Known)
+        return found if found is not None and found.parameters else None
+    except (msgspec.DecodeError, ArtifactError):
         return None
 
 
-def keep_known(directory: Path, known: Known) -> None:
+def keep_known(directory: Path, domain: bytes, known: Known) -> None:
     """Kept for the next run."""
-    replace_file(directory / KNOWN, msgspec.msgpack.encode(known))
+    keep_bound(directory / KNOWN, domain, msgspec.msgpack.encode(known))

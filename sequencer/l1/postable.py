@@ -86,6 +86,11 @@ def blocking(standing: Iterable[Reason]) -> list[Reason]:
     return [reason for reason in standing if reason.is_blocking]
 
 
+_FOLLOWING_L1: Final = (
+    "`catenary datadir repair --accept-loss` with --l1-rpc-url makes this one anew from L1, what it has is put aside."
+)
+
+
 def taken(standing: Iterable[Reason]) -> Taking:
     """How much of what is signed is taken while these stand."""
     return min((reason.taking for reason in standing), default=Taking.ALL)
@@ -103,13 +108,14 @@ def _history(facts: Facts) -> list[Reason]:
     if facts.operator is not None and bridge.head_holder == facts.operator and facts.chunk_count:
         said = (
             f"{batch} was posted with this node's key and is not of this datadir: another node posts with the same "
-            "key. One of the two has to end; what this one took since their common batch will never be posted."
+            "key, or this is an older copy. One of the two has to end; what this one took since their common batch is "
+            f"never posted. {_FOLLOWING_L1}"
         )
         return [Reason("SECOND_NODE", said, Taking.NOTHING)]
     begins = "has no history at all" if facts.chunk_count == 0 else "never had its root"
     said = (
         f"{batch} was posted by 0x{bridge.head_holder.hex()}, and this datadir {begins}: nothing of it can ever be "
-        "posted behind that batch. Bring back the datadir that the batch is from, or one rebuilt from L1."
+        f"posted behind that batch. Bring back the datadir that the batch is from. {_FOLLOWING_L1}"
     )
     return [Reason("OTHER_HISTORY", said, Taking.NOTHING)]
 

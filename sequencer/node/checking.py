@@ -16,9 +16,11 @@ from prover.state.leveldb import LevelDbStore
 from prover.state.state import State, StateError, genesis_commitment
 from prover.state.store import Store, StoreUnavailable
 from prover.stf import encoding
+from sequencer.engine.engine import Engine
 from sequencer.engine.records import (
     CHUNK_KEY,
     CURSOR_KEY,
+    IDENTITY_KEY,
     QUEUE_KEY,
     ROOT_KEY,
     WITHDRAWAL_KEY,
@@ -27,8 +29,8 @@ from sequencer.engine.records import (
     SealedChunk,
     WithdrawalRecord,
 )
-from sequencer.sequencing.journal import Journal, JournalError, Limits
-from sequencer.sequencing.staged_store import require_every_write
+from sequencer.sequencing.journal import Journal, JournalError, Limits, has_segments
+from sequencer.sequencing.staged_store import BufferedStore, require_every_write
 
 JOURNAL_LIMITS: Final = Limits(segment_bytes=64 << 20, pending_bytes=64 << 20)
 
@@ -62,6 +64,8 @@ def check(state: Path, journal: Path, record: DeploymentRecord) -> Checked:
     checked = Checked([])
     check_state(state, record, checked)
     check_journal(journal, checked)
+    if checked.is_sound:
+        _follow_on(state, journal, record, checked)
     return checked
 
 
@@ -76,7 +80,9 @@ def check_state(state: Path, record: DeploymentRecord, checked: Checked) -> None
         checked.findings.append(Finding("STORE", str(error)))
         return
     try:
-        for look in (_writes, _state, _chunks, _withdrawals, _entries):
+        checked.findings += _asked(_identity, store, record, checked)
+        # Of another rollup's rows nothing follows.
+        for look in () if checked.findings else (_writes, _state, _chunks, _withdrawals, _entries):
             checked.findings += _asked(look, store, record, checked)
     finally:
         store.close()
@@ -84,8 +90,9 @@ def check_state(state: Path, record: DeploymentRecord, checked: Checked) -> None
 
 def check_journal(journal: Path, checked: Checked) -> None:
     """Every record of the journal, and that it goes on where the state ends."""
-    if not journal.exists():
-        checked.findings.append(Finding("JOURNAL_GONE", f"There is no {journal}."))
+    if not has_segments(journal):
+        # Opening it would begin a new one.
+        checked.findings.append(Finding("JOURNAL_GONE", f"There is no journal in {journal}."))
         return
     try:
         opened = Journal(journal, JOURNAL_LIMITS)
@@ -106,6 +113,23 @@ def check_journal(journal: Path, checked: Checked) -> None:
         checked.findings.append(Finding("JOURNAL", str(error)))
     finally:
         opened.close()
+
+
+def _follow_on(state: Path, journal: Path, record: DeploymentRecord, checked: Checked) -> None:
+    """That the records behind the state come to something there, as at a start; nothing is written."""
+    store, opened = LevelDbStore(state, is_strict=True), Journal(journal, JOURNAL_LIMITS)
+    try:
+        engine = Engine(BufferedStore(store), record.deployment.domain)
+        for sequence, given in opened.replay(engine.cursor + 1):
+            if not engine.process(msgspec.msgpack.decode(given, type=Input)).changed:
+                said = f"Record {sequence} of the journal is of another state: it does not follow."
+                checked.findings.append(Finding("JOURNAL", said))
+                return
+            if engine.sealed:
+                engine.stage(sequence)
+    finally:
+        opened.close()
+        store.close()
 
 
 async def foreign_head(client: L1Client, record: DeploymentRecord, state: Path) -> Finding | None:
@@ -140,6 +164,17 @@ def _asked(look: _Look, store: Store, record: DeploymentRecord, checked: Checked
         yield Finding("STATE", f"{error}.")
     except (msgspec.DecodeError, ValueError) as error:
         yield Finding("ROW", f"A row of the store cannot be read: {error}.")
+
+
+def _identity(store: Store, record: DeploymentRecord, checked: Checked) -> Iterator[Finding]:
+    said = store.get(IDENTITY_KEY)
+    if said is None:
+        yield Finding("IDENTITY", "The state does not say of which rollup it is.")
+    elif said != record.encode():
+        at, own = (f"0x{each.deployment.bridge.hex()}" for each in (DeploymentRecord.decode(said), record))
+        yield Finding(
+            "IDENTITY", f"The state is of the rollup {at}, deployment.json of {own}, or their genesis differs."
+        )
 
 
 def _writes(store: Store, record: DeploymentRecord, checked: Checked) -> Iterator[Finding]:

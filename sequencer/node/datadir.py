@@ -18,7 +18,7 @@ from sequencer.l1.following import CHECKPOINT
 from sequencer.node.config import DatadirUnusable
 
 _LOCK: Final = "LOCK"
-_RECORD: Final = "deployment.json"
+RECORD: Final = "deployment.json"
 # Within the journal's directory, which it goes with.
 _LINEAGE: Final = "lineage.json"
 _ASKED: Final = "hand-over.json"
@@ -135,17 +135,17 @@ class Datadir:
 
     def record(self) -> DeploymentRecord | None:
         """The rollup that this directory belongs to; None for a new one, DatadirUnusable for a damaged record."""
-        path = self.path / _RECORD
-        if not path.exists():
-            return None
+        path = self.path / RECORD
         try:
             return DeploymentRecord.decode(path.read_bytes())
+        except FileNotFoundError:
+            return None
         except (OSError, ValueError) as error:
-            raise DatadirUnusable(f"{path} is damaged: {error}.") from None
+            raise DatadirUnusable(f"{path} is damaged ({error}): `catenary datadir repair` writes it anew.") from None
 
     def keep_record(self, record: DeploymentRecord) -> None:
         """Belongs to this rollup for ever."""
-        _write(self.path / _RECORD, record.encode())
+        _write(self.path / RECORD, record.encode())
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -42,7 +42,6 @@ from sequencer.l1.preflight import LocalVerdicts, Preflight, WorkerVerdicts
 from sequencer.l1.seating import WORD, Seating, SeatLost
 from sequencer.l1.watching import Watch, meet_time
 from sequencer.node import metrics
-from sequencer.node.checking import JOURNAL_LIMITS
 from sequencer.node.config import CannotStart, DatadirUnusable, L1Away, L1Unusable, NodeConfig, unusable
 from sequencer.node.datadir import Datadir, held
 from sequencer.node.devnet_tasks import run_maker, simulate_oracle
@@ -53,11 +52,13 @@ from sequencer.node.opening import (
     keep_levels,
     leave_levels,
     open_engine,
+    open_journal,
     operator_of,
     parameters_of,
     recalled_engine,
     recalled_rollup,
     rollup_of,
+    unreadable,
 )
 from sequencer.sequencing.bookkeeping import Bookkeeping
 from sequencer.sequencing.journal import Journal, JournalError
@@ -150,7 +151,7 @@ async def _opened(
 ) -> "Node":
     """A node on journal and engine, which `opened` closes. CannotStart."""
     try:
-        journal = Journal(datadir.journal, JOURNAL_LIMITS)
+        journal = open_journal(datadir)
         opened.callback(journal.close)
         known: Known | None = None
         try:
@@ -165,9 +166,9 @@ async def _opened(
         opened.callback(leave_levels, engine, datadir.levels)
         clock.met_state(engine.state.commitment.timestamp)
         ground = Ground(config, datadir, client, record, fixed, engine, journal, clock, known)
-        return Node(ground, await read_checkpoint(datadir.checkpoint, client), learnt)
+        return Node(ground, await read_checkpoint(datadir.checkpoint, client, record.deployment.domain), learnt)
     except JournalError as error:
-        raise DatadirUnusable(str(error)) from None
+        raise unreadable(error) from None
 
 
 async def _rollup(config: NodeConfig, datadir: Datadir, client: L1Client) -> DeploymentRecord:
@@ -469,7 +470,7 @@ class Node:
                 await self._meet_l1(nursery, url)
                 return await self._ground.client.block(0)
         except (L1Away, L1Unavailable) as error:
-            known = read_known(self._ground.datadir.path)
+            known = read_known(self._ground.datadir.path, self._deployment.domain)
             if known is None:
                 raise L1Away(str(error)) from None
         self._feeder.horizon_seconds = known.horizon_seconds
@@ -505,7 +506,7 @@ class Node:
             return
         known = Known(words_of(self._ground.parameters), block, bridge, self._feeder.horizon_seconds)
         try:
-            keep_known(self._ground.datadir.path, known)
+            keep_known(self._ground.datadir.path, self._deployment.domain, known)
         except OSError as error:
             structlog.get_logger("node").warning("known.not_kept", error=str(error))
 

@@ -40,13 +40,16 @@ from sequencer.engine.records import CURSOR_KEY, IDENTITY_KEY, Input
 from sequencer.l1 import rebuild, resequence
 from sequencer.l1.known import Known, read_known
 from sequencer.l1.poster import Poster
+from sequencer.node.checking import JOURNAL_LIMITS
 from sequencer.node.config import CannotStart, DatadirUnusable, L1Away, L1Unusable, NodeConfig, unusable
 from sequencer.node.datadir import Datadir
 from sequencer.node.embedded_l1 import embedded_l1
-from sequencer.sequencing.journal import Journal
+from sequencer.sequencing.journal import Journal, JournalError, JournalFailed, JournalInUse, has_segments
 from sequencer.sequencing.staged_store import BufferedStore
 
 _RECORDS_A_TURN: Final = 128
+_MENDED: Final = "`catenary datadir repair` mends what can be mended, and says what is missing."
+_ANOTHER: Final = "say another {}, or another --datadir, or `catenary datadir restore` one from its back-up."
 
 
 @asynccontextmanager
@@ -130,16 +133,22 @@ def _kept_identity(datadir: Datadir) -> DeploymentRecord | None:
     resequence.settle(datadir.path)
     if not (datadir.path / resequence.STATE).exists():
         if datadir.journal.exists() and any(datadir.journal.iterdir()):
-            raise DatadirUnusable(f"The datadir {datadir.path} has a journal, and neither a state nor a deployment.")
+            raise DatadirUnusable(
+                f"The datadir {datadir.path} has a journal, and neither a state nor a deployment: `catenary datadir "
+                "repair` makes both anew, with the --l1-rpc-url and the --rollup-address that it was of."
+            )
         return None
     try:
         with closing(LevelDbStore(datadir.path / resequence.STATE, is_strict=True)) as store:
             identity, commitment = store.get(IDENTITY_KEY), store.get(b"commitment")
         if identity is None and commitment is not None:
-            raise DatadirUnusable(f"The datadir {datadir.path} has a state that does not say of which rollup it is.")
+            raise DatadirUnusable(
+                f"The datadir {datadir.path} has a state that does not say of which rollup it is: `catenary datadir "
+                "repair` compares it with the --l1-rpc-url and the --rollup-address that it was of."
+            )
         record = None if identity is None else DeploymentRecord.decode(identity)
     except (StoreUnavailable, ValueError) as error:
-        raise DatadirUnusable(f"The datadir {datadir.path} cannot be used: {error}") from None
+        raise DatadirUnusable(f"The datadir {datadir.path} cannot be used: {error} {_MENDED}") from None
     if record is not None:
         datadir.keep_record(record)
         at = "0x" + record.deployment.bridge.hex()
@@ -151,10 +160,14 @@ async def _require_recorded(config: NodeConfig, recorded: DeploymentRecord, clie
     chain_id, at = await chain_of(client), recorded.deployment
     if at.chain_id != chain_id:
         raise DatadirUnusable(
-            f"The datadir {config.datadir} belongs to chain {at.chain_id}, this L1 is chain {chain_id}."
+            f"The datadir {config.datadir} belongs to chain {at.chain_id}, this L1 is chain {chain_id}: "
+            f"{_ANOTHER.format('--l1-rpc-url')}"
         )
     if config.rollup_address and config.rollup_address != at.bridge:
-        raise DatadirUnusable(f"The datadir {config.datadir} belongs to the rollup 0x{at.bridge.hex()}.")
+        raise DatadirUnusable(
+            f"The datadir {config.datadir} belongs to the rollup 0x{at.bridge.hex()}: "
+            f"{_ANOTHER.format('--rollup-address')}"
+        )
 
 
 async def _require_same_genesis(config: NodeConfig, recorded: DeploymentRecord, client: L1Client) -> None:
@@ -165,9 +178,14 @@ async def _require_same_genesis(config: NodeConfig, recorded: DeploymentRecord, 
     except L1Error as error:
         raise unusable("The L1 does not say what the rollup began with", error) from None
     except ValueError as error:
-        raise DatadirUnusable(f"The genesis in the datadir {config.datadir} cannot be used: {error}.") from None
+        raise DatadirUnusable(
+            f"The genesis in the datadir {config.datadir} cannot be used ({error}). {_MENDED}"
+        ) from None
     if not is_same:
-        raise DatadirUnusable(f"The datadir {config.datadir} has another genesis than the rollup, 0x{root.hex()}.")
+        raise DatadirUnusable(
+            f"The datadir {config.datadir} has another genesis than the rollup, 0x{root.hex()}: the L1 was made anew, "
+            f"or deployment.json is not of this state. {_ANOTHER.format('--l1-rpc-url')} {_MENDED}"
+        )
 
 
 async def _deployed(config: NodeConfig, client: L1Client, operator: Signer) -> DeploymentRecord:
@@ -207,6 +225,27 @@ async def _checked(client: L1Client, address: bytes) -> Deployment:
         raise unusable("The L1 does not show the contracts", error) from None
 
 
+def open_journal(datadir: Datadir) -> Journal:
+    """The journal of a datadir; DatadirUnusable where it is damaged, or gone from beside a state."""
+    resequence.settle(datadir.path)
+    if (datadir.path / resequence.STATE).exists() and not has_segments(datadir.journal):
+        # A new one would take its place, and nobody would know what the old one held.
+        raise DatadirUnusable(
+            f"The datadir {datadir.path} has a state and no journal, which holds what was acknowledged and is in no "
+            f"chunk yet. {_MENDED}"
+        )
+    try:
+        return Journal(datadir.journal, JOURNAL_LIMITS)
+    except JournalError as error:
+        raise unreadable(error) from None
+
+
+def unreadable(error: JournalError) -> DatadirUnusable:
+    """What an operator is told of a journal that cannot be used."""
+    is_damaged = not isinstance(error, JournalFailed | JournalInUse)
+    return DatadirUnusable(f"{error} {_MENDED}" if is_damaged else str(error))
+
+
 async def open_engine(
     config: NodeConfig,
     datadir: Datadir,
@@ -218,7 +257,9 @@ async def open_engine(
     """The engine on the datadir's state; at the last posted chunk where L1 will never take what comes behind it."""
     resequence.settle(datadir.path)
     if config.is_following and journal.durable_sequence:
-        raise DatadirUnusable(f"The datadir {datadir.path} is a sequencer's, with a journal: follow in another one.")
+        raise DatadirUnusable(
+            f"The datadir {datadir.path} is a sequencer's, with a journal: `catenary node --follow` needs another."
+        )
     if not (datadir.path / resequence.STATE).exists():
         chosen = operator_of(config, record.deployment.chain_id) if config.is_posting else None
         await _first_state(datadir, record, client, journal, now_ms(), chosen)
@@ -250,7 +291,9 @@ async def open_engine(
     try:
         voided = resequence.resequence(datadir.path, engine.store, kept_place, iter(tail))
     except (StoreUnavailable, OSError) as error:
-        raise DatadirUnusable(f"The venue cannot be re-sequenced in {config.datadir}: {error}") from None
+        raise DatadirUnusable(
+            f"The venue cannot be re-sequenced in {config.datadir}: {error} Make room on the disk, or: {_MENDED}"
+        ) from None
     structlog.get_logger("node").error(
         f"RE-SEQUENCED: {voided.operation_count} acknowledged operations {because} and are VOID",
         **msgspec.structs.asdict(voided),
@@ -262,14 +305,14 @@ async def open_engine(
 def recalled_rollup(datadir: Datadir, away: L1Away) -> DeploymentRecord:
     """The rollup of a datadir that knows enough to go on while L1 is away; raises `away` where it does not."""
     record = datadir.record()
-    if record is None or read_known(datadir.path) is None:
+    if record is None or read_known(datadir.path, record.deployment.domain) is None:
         raise away
     return record
 
 
 def recalled_engine(datadir: Datadir, record: DeploymentRecord, away: L1Away) -> tuple[Engine, Known]:
     """The engine on the datadir's state as it is, and what was known of L1; raises `away` where nothing was."""
-    known = read_known(datadir.path)
+    known = read_known(datadir.path, record.deployment.domain)
     resequence.settle(datadir.path)
     if known is None or not (datadir.path / resequence.STATE).exists():
         raise away
@@ -339,12 +382,12 @@ def _engine_on(datadir: Datadir, record: DeploymentRecord) -> Engine:
         store = LevelDbStore(datadir.path / resequence.STATE, is_strict=True)
         if store.get(IDENTITY_KEY) != record.encode():
             store.close()
-            raise DatadirUnusable(f"The state in the datadir {datadir.path} is of another rollup than its deployment.")
+            raise DatadirUnusable(
+                f"The state in the datadir {datadir.path} is not of the rollup that deployment.json names. {_MENDED}"
+            )
         return remembering_engine(BufferedStore(store), record.deployment.domain, datadir.levels)
     except (StoreUnavailable, prover_state.StateError) as error:
-        raise DatadirUnusable(
-            f"The datadir {datadir.path} cannot be used: {error} `catenary datadir repair` may mend it."
-        ) from None
+        raise DatadirUnusable(f"The datadir {datadir.path} cannot be used: {error} {_MENDED}") from None
 
 
 def remembering_engine(store: BufferedStore, domain: bytes, dump: Path) -> Engine:
@@ -397,4 +440,6 @@ def go_back(datadir: Datadir, record: DeploymentRecord, chunks: int) -> None:
         kept = resequence.Kept(record.deployment.domain, record.genesis, chunks, 0)
         resequence.resequence(datadir.path, store, kept, iter(()))
     except (StoreUnavailable, OSError) as error:
-        raise DatadirUnusable(f"The datadir {datadir.path} cannot go back to chunk {chunks}: {error}") from None
+        raise DatadirUnusable(
+            f"The datadir {datadir.path} cannot go back to chunk {chunks}: {error} {_MENDED}"
+        ) from None

@@ -7,7 +7,7 @@ passes the check of all of it. What loses something that was acknowledged is don
 import itertools
 import shutil
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -15,25 +15,26 @@ from typing import Final
 import msgspec
 
 from l1_bridge.client.client import L1Client
-from l1_bridge.client.errors import L1Error
-from prover.contracts.deployment import DeploymentRecord
+from l1_bridge.client.errors import L1Error, L1Unavailable
+from prover.contracts.deployment import DeploymentRecord, logged_genesis, read
 from prover.state.leveldb import LevelDbStore
 from prover.state.state import StateError
 from prover.state.store import StoreUnavailable
 from sequencer.client.clock import wall_clock_ms
 from sequencer.engine.engine import Engine
-from sequencer.engine.records import CHUNK_KEY, CURSOR_KEY, ROOT_KEY, Input, number_key
+from sequencer.engine.records import CHUNK_KEY, CURSOR_KEY, IDENTITY_KEY, ROOT_KEY, Input, number_key
 from sequencer.history.history import History
 from sequencer.l1 import rebuild
 from sequencer.l1.resequence import STATE, sync_directory
-from sequencer.node.checking import JOURNAL_LIMITS, Checked, check, check_state
+from sequencer.node.checking import JOURNAL_LIMITS, Checked, Finding, check, check_state, foreign_head
 from sequencer.node.config import DatadirUnusable
-from sequencer.node.datadir import Datadir, lineage_of
-from sequencer.sequencing.journal import Journal, JournalError, whole_records
+from sequencer.node.datadir import RECORD, Datadir, lineage_of
+from sequencer.sequencing.journal import Journal, JournalError, has_segments, whole_records
 from sequencer.sequencing.rederiving import NotMade, posted, rederived
 from sequencer.sequencing.staged_store import BufferedStore
 
 DAMAGED: Final = "damaged"
+WRITTEN_ANEW: Final = "deployment.json was written anew"
 # By which a way says that it leads nowhere.
 _NOT_SO: Final = (StoreUnavailable, StateError, JournalError, NotMade, L1Error)
 
@@ -51,6 +52,53 @@ class Irreparable(Exception):
     """Nothing that is here gives the whole state; the message says what would."""
 
 
+async def settle_record(
+    datadir: Datadir, backup: Path | None, client: L1Client | None, named: bytes | None
+) -> tuple[DeploymentRecord, bool]:
+    """The rollup that a datadir is of, and whether it was written anew: its record is gone, damaged, or another's.
+
+    By the state itself, a back-up, or the L1 with the bridge's name, in this order. named: the bridge that is wanted,
+    which decides where they differ. Irreparable where nothing here says it; WrongContracts, L1Error.
+    """
+    said: list[DeploymentRecord] = []
+    for source in (partial(identity_of, datadir.path / STATE), datadir.record, partial(_recorded_in, backup)):
+        with suppress(StoreUnavailable, DatadirUnusable, ValueError):
+            said += [record for record in (source(),) if record is not None and record not in said]
+    fitting = [record for record in said if named in (None, record.deployment.bridge)]
+    if len({record.deployment.bridge for record in fitting}) > 1:
+        names = " and ".join(f"0x{record.deployment.bridge.hex()}" for record in fitting)
+        raise Irreparable(f"The files of {datadir.path} are of different rollups, {names}: say --rollup-address.")
+    if not fitting:
+        if client is None or named is None:
+            raise Irreparable(
+                f"The datadir {datadir.path} does not say which rollup it is of: say --l1-rpc-url and --rollup-address."
+            )
+        deployment = await read(client, named)
+        logged = await logged_genesis(client, deployment.identity)
+        if logged is None:
+            raise L1Unavailable("the L1 node does not give the bridge's genesis log")
+        fitting = [DeploymentRecord(deployment, logged[0])]
+    with suppress(DatadirUnusable):
+        if datadir.record() == fitting[0]:
+            return fitting[0], False
+    put_aside(datadir.path, RECORD)
+    datadir.keep_record(fitting[0])
+    return fitting[0], True
+
+
+def identity_of(state: Path) -> DeploymentRecord | None:
+    """The rollup that a store is of; None without one, or where it does not say. StoreUnavailable, ValueError."""
+    if not state.exists():
+        return None
+    with closing(LevelDbStore(state, is_strict=True)) as store:
+        said = store.get(IDENTITY_KEY)
+    return None if said is None else DeploymentRecord.decode(said)
+
+
+def _recorded_in(backup: Path | None) -> DeploymentRecord | None:
+    return None if backup is None else Datadir(backup, is_kept=True).record()
+
+
 async def mend(datadir: Datadir, record: DeploymentRecord, backup: Path | None, client: L1Client | None) -> Mended:
     """Mends the datadir without losing anything that was acknowledged. Irreparable, with what was tried.
 
@@ -59,6 +107,9 @@ async def mend(datadir: Datadir, record: DeploymentRecord, backup: Path | None, 
     state, journal = datadir.path / STATE, datadir.journal
     checked = check(state, journal, record)
     if checked.is_sound:
+        foreign = await _foreign(client, record, state)
+        if foreign is not None:
+            raise Irreparable(foreign.sentence)
         return Mended("nothing to mend", checked.chunks, "0x" + checked.root.hex())
     tried = [finding.sentence for finding in checked.findings]
     for how, make in _ways(datadir, record, backup, client):
@@ -66,6 +117,7 @@ async def mend(datadir: Datadir, record: DeploymentRecord, backup: Path | None, 
             try:
                 await make(unfinished)
                 found = _whole(unfinished, journal, record)
+                await _require_no_less(unfinished, found, checked, record, client)
             except (*_NOT_SO, OSError, msgspec.DecodeError) as error:
                 tried.append(f"{how}: {error}")
                 continue
@@ -84,7 +136,7 @@ def cut_journal(datadir: Datadir, record: DeploymentRecord) -> Mended:
         try:
             engine = Engine(BufferedStore(store), record.deployment.domain)
             History(engine)
-            last = _apply(engine, _tail(datadir.journal, engine.cursor))
+            last = _apply(engine, _tail(datadir.journal, engine.cursor), is_to_end=False)
             if engine.open_operations:
                 engine.process(Input(last, b""))
                 engine.flush(engine.inputs)
@@ -105,6 +157,7 @@ def cut_journal(datadir: Datadir, record: DeploymentRecord) -> Mended:
         put_aside(datadir.path, STATE)
         _take(datadir.path, unfinished)
         datadir.begin_journal(b"")
+        Journal(datadir.journal, JOURNAL_LIMITS).close()
         return Mended("the journal was cut at its damage", checked.chunks, "0x" + checked.root.hex(), lost)
 
 
@@ -114,6 +167,7 @@ async def mend_from_l1(datadir: Datadir, record: DeploymentRecord, client: L1Cli
     put_aside(datadir.path, STATE)
     datadir.checkpoint.unlink(missing_ok=True)
     datadir.begin_journal(b"")
+    Journal(datadir.journal, JOURNAL_LIMITS).close()
     told = await rebuild.rebuild_state(client, record, datadir.path, wall_clock_ms(), lambda batch, of: None)
     lost = "open orders, soft cancels, and what was acknowledged and not posted"
     return Mended("rebuilt from L1", told.chunks, told.root, lost)
@@ -139,6 +193,8 @@ def _ways(
         yield "the back-up and the journal", partial(_copied, backup / STATE)
     if lineage is not None and lineage.root == record.genesis_root.hex():
         yield "the whole journal", partial(_begun, record)
+    if state.exists():
+        yield "the state says again of which rollup it is", partial(_named, state, record)
     if state.exists() and client is not None:
         yield "the records of chunks that L1 holds", partial(_recorded, state, record, client)
 
@@ -147,6 +203,15 @@ async def _left_of(state: Path, target: Path) -> None:
     """What LevelDB itself can still read: whether that is all, the numbers of the writes tell."""
     _copy(state, target)
     LevelDbStore(target).close()
+
+
+async def _named(state: Path, record: DeploymentRecord, target: Path) -> None:
+    """The state as it is, with the row that is missing; whose rows these are the check of them says."""
+    _copy(state, target)
+    with closing(LevelDbStore(target, is_strict=True)) as store:
+        if store.get(IDENTITY_KEY) is not None:
+            raise NotMade("the state says of which rollup it is")
+        store.write({IDENTITY_KEY: record.encode()}, sync=True)
 
 
 async def _copied(state: Path, target: Path) -> None:
@@ -180,8 +245,8 @@ def _copy(state: Path, target: Path) -> None:
 
 def _whole(state: Path, journal: Path, record: DeploymentRecord) -> Checked:
     """A state with all of the journal behind it, checked; raises where the two do not fit."""
-    if not journal.exists():
-        raise JournalError(f"there is no {journal}")
+    if not has_segments(journal):
+        raise JournalError(f"there is no journal in {journal}")
     opened = Journal(journal, JOURNAL_LIMITS)
     try:
         store = LevelDbStore(state, is_strict=True)
@@ -203,12 +268,44 @@ def _whole(state: Path, journal: Path, record: DeploymentRecord) -> Checked:
     return checked
 
 
-def _apply(engine: Engine, records: Iterable[tuple[int, bytes]]) -> int:
-    """As a start does it; the time of the last input, in milliseconds."""
+async def _require_no_less(
+    made: Path, found: Checked, before: Checked, record: DeploymentRecord, client: L1Client | None
+) -> None:
+    """What was made goes on where the damaged state had come to, and holds what L1 does: a journal may have lost its
+    end, and be whole up to there. StateError, L1Error."""
+    if found.chunks < before.chunks:
+        raise StateError(f"it ends with chunk {found.chunks}, and the state that is here with chunk {before.chunks}")
+    if before.chunks and before.root and not _had(made, before.root):
+        raise StateError("it never was the state that is here")
+    foreign = await _foreign(client, record, made)
+    if foreign is not None:
+        raise StateError(foreign.sentence)
+
+
+async def _foreign(client: L1Client | None, record: DeploymentRecord, state: Path) -> Finding | None:
+    return None if client is None else await foreign_head(client, record, state)
+
+
+def _had(state: Path, root: bytes) -> bool:
+    """Whether a chunk of a state ended in this root."""
+    store = LevelDbStore(state, is_strict=True)
+    try:
+        return store.get(ROOT_KEY + root) is not None
+    finally:
+        store.close()
+
+
+def _apply(engine: Engine, records: Iterable[tuple[int, bytes]], *, is_to_end: bool = True) -> int:
+    """As a start does it; the time of the last input, in milliseconds. StateError at a record of another state.
+
+    is_to_end: whether all of them have to follow; else those are left out that do not.
+    """
     last = 0
     for sequence, record in records:
         given = msgspec.msgpack.decode(record, type=Input)
         if not engine.process(given).changed:
+            if not is_to_end:
+                break
             raise StateError(f"record {sequence} of the journal is of another state")
         if engine.sealed:
             engine.flush(sequence)

@@ -240,23 +240,25 @@ async def _mended(options: RepairOptions) -> "Mended":
     path = options.datadir.expanduser()
     source = None if options.backup is None else options.backup.expanduser()
     async with _l1(options.l1_rpc_url) as client:
-        if client is not None and options.rollup_address is not None:
-            await _remember(path, client, options.rollup_address)
-        with _held(path) as (held, record):
+        with _taken(path) as held:
             settle(path)
             if source is not None:
                 backup.read_backup(source)
-            foreign = await _foreign(client, record, path)
             try:
-                if foreign is not None:
-                    raise repair.Irreparable(foreign.sentence)
-                return await repair.mend(held, record, source, client)
+                record, is_new = await repair.settle_record(held, source, client, options.rollup_address)
+            except repair.Irreparable as error:
+                raise CommandFailed(str(error), EXIT_USAGE) from None
+            try:
+                done = await repair.mend(held, record, source, client)
+                return msgspec.structs.replace(done, how=f"{repair.WRITTEN_ANEW}; {done.how}") if is_new else done
             except repair.Irreparable as error:
                 if not options.accept_loss:
                     said = "Not mended, since it would lose what was acknowledged; --accept-loss gives that up."
                     raise CommandFailed(f"{said} {error}", EXIT_DATADIR) from None
             found = checking.check(path / STATE, held.journal, record).findings
-            if foreign is None and all(finding.code.startswith("JOURNAL") for finding in found):
+            if await _foreign(client, record, path) is None and all(
+                finding.code.startswith("JOURNAL") for finding in found
+            ):
                 return repair.cut_journal(held, record)
             if client is None:
                 raise CommandFailed("Only L1 is left to mend it from: say --l1-rpc-url.", EXIT_USAGE)
@@ -271,21 +273,6 @@ async def _foreign(client: "L1Client | None", record: "DeploymentRecord", path: 
     from sequencer.node.checking import foreign_head
 
     return None if client is None else await foreign_head(client, record, path / STATE)
-
-
-async def _remember(path: Path, client: "L1Client", bridge: bytes) -> None:
-    """Writes the record of the rollup where the datadir has lost it."""
-    from prover.contracts.deployment import DeploymentRecord, logged_genesis, read
-    from sequencer.node.datadir import held
-
-    with _refusals(), held(path) as datadir:
-        datadir.keep()
-        if datadir.record() is None:
-            deployment = await read(client, bridge)
-            logged = await logged_genesis(client, deployment.identity)
-            if logged is None:
-                raise CommandFailed("The L1 node does not give the bridge's genesis log.", EXIT_L1)
-            datadir.keep_record(DeploymentRecord(deployment, logged[0]))
 
 
 def _output(as_json: bool, log_level: str) -> StandardOutput:
@@ -307,19 +294,23 @@ async def _l1(url: str | None) -> "AsyncIterator[L1Client | None]":
 @contextmanager
 def _held(path: Path) -> "Iterator[tuple[Datadir, DeploymentRecord]]":
     """The datadir of a node that does not run, and the rollup that it is of."""
+    with _taken(path) as datadir:
+        record = datadir.record()
+        if record is None:
+            said = "says no more which rollup it is of: `catenary datadir repair` writes that anew."
+            raise CommandFailed(f"The datadir {path} {said}", EXIT_DATADIR)
+        yield datadir, record
+
+
+@contextmanager
+def _taken(path: Path) -> "Iterator[Datadir]":
     from sequencer.node.datadir import held
 
     if not path.is_dir():
         raise CommandFailed(f"There is no datadir {path}.", EXIT_DATADIR)
     with _refusals(), held(path) as datadir:
         datadir.keep()
-        record = datadir.record()
-        if record is None:
-            said = (
-                "says no more which rollup it is of: `catenary datadir repair` with --l1-rpc-url and --rollup-address."
-            )
-            raise CommandFailed(f"The datadir {path} {said}", EXIT_DATADIR)
-        yield datadir, record
+        yield datadir
 
 
 @contextmanager

@@ -392,6 +392,11 @@ class Journal:
         self._segments = [*self._segments, _Segment(path=path, first=first, marker=marker)]
 
 
+def has_segments(directory: Path) -> bool:
+    """Whether there is a journal: from its first opening on there always is a segment."""
+    return any(directory.glob("*.journal"))
+
+
 def whole_records(directory: Path) -> Iterator[tuple[int, bytes]]:
     """What a journal holds before its first damage or gap, read without opening or changing it."""
     following: int | None = None

@@ -146,11 +146,14 @@ class Sequencer:
             raise JournalError(f"The journal ends at record {durable}, before record {cursor} that the state contains.")
         count = 0
         for sequence, record in self.journal.replay(self.engine.cursor + 1):
-            outcome = self.engine.process(msgspec.msgpack.decode(record, type=Input))
-            assert outcome.changed, "only what changed something was journaled"
+            if not self.engine.process(msgspec.msgpack.decode(record, type=Input)).changed:
+                # Only what changed something was journaled.
+                raise JournalError(f"Record {sequence} of the journal is of another state: it does not follow.")
             if self.engine.sealed:
-                self.engine.flush(sequence)
+                self.engine.stage(sequence)
             count += 1
+        # Behind the last one: a journal that does not belong here changes nothing.
+        self.engine.store.flush()
         self.journal.truncate_before(self.engine.cursor + 1)
         return count
 

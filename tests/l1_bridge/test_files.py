@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from l1_bridge.files import replace_file
+from l1_bridge.files import keep_bound, read_bound, replace_file
 
 
 @pytest.mark.parametrize("is_synced", [False, True])
@@ -27,3 +27,19 @@ def test_what_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: 
     with pytest.raises(OSError, match="No space"):
         replace_file(path, b"new", is_synced=True)
     assert path.read_bytes() == b"old"
+
+
+def test_what_is_kept_for_one_owner_is_read_by_him_alone_and_whole(tmp_path: Path) -> None:
+    path, owner = tmp_path / "kept.msgpack", b"\x01" * 32
+    assert read_bound(path, owner) is None
+    keep_bound(path, owner, b"content", is_synced=True)
+    assert read_bound(path, owner) == b"content"
+    assert read_bound(path, b"\x02" * 32) is None
+    kept = path.read_bytes()
+    for place in range(len(kept)):
+        for damaged in (kept[:place], kept[:place] + bytes([kept[place] ^ 1]) + kept[place + 1 :]):
+            path.write_bytes(damaged)
+            assert read_bound(path, owner) is None
+    path.unlink()
+    path.mkdir()
+    assert read_bound(path, owner) is None

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -202,3 +203,13 @@ def test_where_files_of_a_store_are_left_none_is_created(tmp_path: Path, gone: s
 def test_an_opening_that_failed_in_an_empty_directory_is_no_store(tmp_path: Path) -> None:
     (tmp_path / "LOCK").touch()
     LevelDbStore(tmp_path).close()
+
+
+def test_a_table_that_is_none_is_said_where_rows_are_walked(tmp_path: Path) -> None:
+    for _ in range(2):
+        with closing(LevelDbStore(tmp_path / "store")) as opened:
+            opened.write({b"a": b"1" * 100}, sync=True)
+    (table, *_) = (tmp_path / "store").glob("*.ldb")
+    table.write_bytes(b"\x07" * table.stat().st_size)
+    with closing(LevelDbStore(tmp_path / "store", is_strict=True)) as opened, pytest.raises(StoreUnavailable):
+        list(opened.iterate(b""))

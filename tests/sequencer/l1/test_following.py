@@ -177,11 +177,16 @@ async def test_a_node_follows_from_behind_its_checkpoint_and_not_from_the_beginn
         queue = EntryFeeder(cast(Sequencer, SimpleNamespace(engine=here.world.engine)), 3_600)
         following = Following(here.client, here.deployment, again, queue, tmp_path / "c")
         assert again.block == settled_at.number
-        assert await read_checkpoint(tmp_path / "c", here.client) is None
+        domain = here.deployment.domain
+        assert await read_checkpoint(tmp_path / "c", here.client, domain) is None
         await following.catch_up()
         assert (again.batches, again.block) == (here.view.batches, newest.number)
         # What is posted is known although no event told of it.
         assert again.posted_chunks == 1
+        following._save(kept := here.view.settle(settled_at))
+        assert await read_checkpoint(tmp_path / "c", here.client, domain) == kept
+        # Of another rollup, however much of this L1 it names.
+        assert await read_checkpoint(tmp_path / "c", here.client, b"\x09" * 32) is None
 
 
 class Follow:

@@ -8,7 +8,7 @@ from prover.contracts.deployment import DEVNET_PARAMETERS
 from sequencer.l1.known import KNOWN, Known, keep_known, read_known, words_of
 from sequencer.l1.postable import BridgeFacts
 
-HASH = b"\x07" * 32
+HASH, DOMAIN = b"\x07" * 32, b"\x08" * 32
 
 
 def known(number: int) -> Known:
@@ -29,16 +29,25 @@ def known(number: int) -> Known:
 
 
 def test_what_was_kept_last_is_known(tmp_path: Path) -> None:
-    assert read_known(tmp_path) is None
+    assert read_known(tmp_path, DOMAIN) is None
     for number in (4, 5):
-        keep_known(tmp_path, known(number))
-    found = read_known(tmp_path)
+        keep_known(tmp_path, DOMAIN, known(number))
+    found = read_known(tmp_path, DOMAIN)
     assert found == known(5)
     assert found is not None
     assert found.parameters == DEVNET_PARAMETERS
 
 
 def test_what_is_damaged_is_not_known(tmp_path: Path) -> None:
-    keep_known(tmp_path, known(4))
-    (tmp_path / KNOWN).write_bytes((tmp_path / KNOWN).read_bytes()[:-1])
-    assert read_known(tmp_path) is None
+    keep_known(tmp_path, DOMAIN, known(4))
+    content = (tmp_path / KNOWN).read_bytes()
+    for place in range(0, len(content), 7):
+        (tmp_path / KNOWN).write_bytes(content[:place])
+        assert read_known(tmp_path, DOMAIN) is None
+        (tmp_path / KNOWN).write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        assert read_known(tmp_path, DOMAIN) is None
+
+
+def test_what_another_rollup_knew_is_not_known(tmp_path: Path) -> None:
+    keep_known(tmp_path, DOMAIN, known(4))
+    assert read_known(tmp_path, HASH) is None

@@ -61,7 +61,7 @@ CASES: list[tuple[dict[str, Any], str, Taking, bool, str]] = [
         "OTHER_HISTORY",
         Taking.NOTHING,
         True,
-        "this datadir has no history at all: .* one rebuilt from L1",
+        "this datadir has no history at all: .* makes this one anew from L1",
     ),
     (bridge(chain_hash=b"\x06" * 32), "OTHER_QUEUE", Taking.CANCELS, True, "first 2 entries .* A restart re-sequences"),
     (bridge(chain_hash=None, queue_length=1), "OTHER_QUEUE", Taking.CANCELS, True, "taken 2 entries .* which has 1:"),

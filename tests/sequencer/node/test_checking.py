@@ -9,12 +9,22 @@ import pytest
 
 from prover.state.leveldb import LevelDbStore
 from prover.stf import constants
-from sequencer.engine.records import CHUNK_KEY, QUEUE_KEY, ROOT_KEY, WITHDRAWAL_KEY, WRITE_KEY, SealedChunk, number_key
+from sequencer.engine.records import (
+    CHUNK_KEY,
+    IDENTITY_KEY,
+    QUEUE_KEY,
+    ROOT_KEY,
+    WITHDRAWAL_KEY,
+    WRITE_KEY,
+    SealedChunk,
+    number_key,
+)
 from sequencer.l1.resequence import STATE
 from sequencer.node.checking import check
 from tests.sequencer.datadirs import RECORD, datadir, flip, history, log_of
 
 Damage = Callable[[Path], None]
+_OTHER = msgspec.structs.replace(RECORD, genesis=RECORD.genesis[:-1] + b"\x01").encode()
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +111,10 @@ def _first_segment_gone(path: Path) -> None:
         (rows(lambda store: {number_key(CHUNK_KEY, 2): b"\xc1"}), ["ROW"]),
         (without(number_key(WITHDRAWAL_KEY, 1)), ["WITHDRAWALS"]),
         (without(number_key(QUEUE_KEY, 1)), ["ENTRIES"]),
+        (without(IDENTITY_KEY), ["IDENTITY"]),
+        (rows(lambda store: {IDENTITY_KEY: _OTHER}), ["IDENTITY"]),
         (_gone("journal"), ["JOURNAL_GONE"]),
+        (_gone("journal/*.journal"), ["JOURNAL_GONE"]),
         (lambda path: flip(min((path / "journal").glob("*.journal")), 0.5), ["JOURNAL"]),
     ],
     ids=lambda given: given[0] if isinstance(given, list) else "",
@@ -112,6 +125,13 @@ def test_what_is_wrong_is_named(made: Path, tmp_path: Path, damage: Damage, code
     assert set(codes) <= set(found(path))
     # One fault may show in more than one place, and never as none.
     assert len(found(path)) <= 3
+
+
+def test_a_journal_that_is_gone_is_not_begun_by_looking(made: Path, tmp_path: Path) -> None:
+    path = shutil.copytree(made, tmp_path / "node")
+    _gone("journal/*.journal")(path)
+    assert found(path) == ["JOURNAL_GONE"]
+    assert list((path / "journal").glob("*.journal")) == []
 
 
 def test_an_older_part_of_the_journal_may_be_cut(made: Path, tmp_path: Path) -> None:

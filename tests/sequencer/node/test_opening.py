@@ -1,5 +1,7 @@
 """What a node stands on: whose key, and which rollup; where that does not go together it says so and does not start."""
 
+import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,11 +14,21 @@ from l1_bridge.client.errors import L1Unavailable
 from l1_bridge.client.keys import development_key
 from l1_bridge.codec.batch import BridgeId
 from prover.contracts.deployment import Deployment, DeploymentRecord, WrongContracts
+from prover.state.leveldb import LevelDbStore
+from sequencer.engine.records import IDENTITY_KEY
 from sequencer.node.config import CannotStart, DatadirUnusable, L1Unusable, NodeConfig
 from sequencer.node.datadir import held
-from sequencer.node.opening import keep_levels, leave_levels, operator_of, remembering_engine, rollup_of
+from sequencer.node.opening import (
+    keep_levels,
+    leave_levels,
+    open_journal,
+    operator_of,
+    remembering_engine,
+    rollup_of,
+)
 from sequencer.sequencing.staged_store import BufferedStore
 from tests.prover.world import GENESIS
+from tests.sequencer.datadirs import datadir, flip, history
 from tests.sequencer.node_world import DOMAIN, World
 
 BRIDGE = b"\x01" * 20
@@ -147,3 +159,53 @@ async def test_a_disk_that_takes_no_dump_ends_nothing(tmp_path: Path) -> None:
         await keep_levels(world.engine, dump)
         leave_levels(world.engine, dump)
     assert [line["event"] for line in lines] == ["levels.not_kept"] * 2
+
+
+def test_a_journal_that_is_gone_from_beside_a_state_is_not_begun_anew(tmp_path: Path) -> None:
+    path = datadir(tmp_path / "node", history())
+    for segment in (path / "journal").glob("*.journal"):
+        segment.unlink()
+    with (
+        held(path) as opened,
+        pytest.raises(DatadirUnusable, match=r"a state and no journal.*`catenary datadir repair`"),
+    ):
+        open_journal(opened)
+    assert list((path / "journal").glob("*.journal")) == []
+
+
+def test_a_damaged_journal_says_what_mends_it_and_a_held_one_does_not(tmp_path: Path) -> None:
+    path = datadir(tmp_path / "node", history())
+    with held(path) as opened:
+        journal = open_journal(opened)
+        with pytest.raises(DatadirUnusable, match=r"in use by another process\.$"):
+            open_journal(opened)
+        journal.close()
+        flip(min((path / "journal").glob("*.journal")), 0.001)
+        with pytest.raises(DatadirUnusable, match=r"is damaged at byte 0: .* `catenary datadir repair`"):
+            open_journal(opened)
+
+
+@pytest.mark.trio
+async def test_a_datadir_with_a_journal_alone_is_no_new_one(tmp_path: Path) -> None:
+    path = datadir(tmp_path / "node", history())
+    (path / "deployment.json").unlink()
+    shutil.rmtree(path / "state")
+    config = NodeConfig(datadir=path, l1_rpc_url="http://l1.invalid", is_deploy_allowed=True)
+    with held(path) as opened, pytest.raises(DatadirUnusable, match=r"neither a state .*`catenary datadir repair`"):
+        await rollup_of(config, opened, cast(L1Client, Chain(31_337)), development_key(0))
+
+
+@pytest.mark.trio
+@pytest.mark.parametrize(
+    ("row", "sentence"), [(None, "does not say of which rollup"), (b"\x00", "cannot be used: .*malformed")]
+)
+async def test_a_state_that_does_not_say_its_rollup_says_what_helps(
+    tmp_path: Path, row: bytes | None, sentence: str
+) -> None:
+    path = datadir(tmp_path / "node", history())
+    (path / "deployment.json").unlink()
+    with closing(LevelDbStore(path / "state")) as store:
+        store.write({IDENTITY_KEY: row}, sync=True)
+    config = NodeConfig(datadir=path, l1_rpc_url="http://l1.invalid", is_deploy_allowed=True)
+    with held(path) as opened, pytest.raises(DatadirUnusable, match=f"{sentence}.*`catenary datadir repair`"):
+        await rollup_of(config, opened, cast(L1Client, Chain(31_337)), development_key(0))

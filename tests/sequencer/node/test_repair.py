@@ -2,19 +2,29 @@
 
 import os
 import shutil
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 import trio
 
+from prover.contracts.deployment import DeploymentRecord
+from prover.state.leveldb import LevelDbStore
+from prover.stf.constants import ORDER
+from sequencer.engine.records import IDENTITY_KEY, Input
 from sequencer.l1.rebuild import UNFINISHED
 from sequencer.l1.resequence import STATE
 from sequencer.node.backup import back_up
-from sequencer.node.checking import check
-from sequencer.node.datadir import held
-from sequencer.node.repair import Irreparable, Mended, cut_journal, mend
+from sequencer.node.checking import JOURNAL_LIMITS, Checked, check, check_state
+from sequencer.node.datadir import Datadir, held
+from sequencer.node.repair import Irreparable, Mended, cut_journal, mend, settle_record
+from sequencer.sequencing.journal import Journal
 from tests.sequencer.datadirs import RECORD, datadir, engine_of, flip, history, log_of
 from tests.sequencer.node_world import BRIDGE, World, picture
+
+Damage = Callable[[Path], None]
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +50,19 @@ def mended(path: Path, backup: Path | None = None) -> Mended:
     with held(path) as datadir:
         datadir.keep()
         return trio.run(mend, datadir, RECORD, backup, None)
+
+
+def _goes_on_otherwise(journal: Path, cursor: int) -> None:
+    """Behind what the state contains comes what nobody has signed for it: an order that was taken once already."""
+    with closing(Journal(journal, JOURNAL_LIMITS)) as opened:
+        records = [given for _, given in opened.replay(1)]
+    given = [msgspec.msgpack.decode(each, type=Input) for each in records]
+    order = next(each for each, read in zip(records, given, strict=True) if read.operation[:1] == bytes([ORDER]))
+    for segment in journal.glob("*.journal"):
+        segment.unlink()
+    with closing(Journal(journal, JOURNAL_LIMITS)) as opened:
+        opened.append([*records[:cursor], order])
+        opened.commit()
 
 
 def is_as_before(path: Path, world: World) -> bool:
@@ -69,6 +92,108 @@ def test_of_a_torn_end_nothing_is_lost(path: Path, played: World) -> None:
     assert (done.how, done.lost) == ("the torn end of the store's log was cut off", "")
     assert put_aside(path) == [f"{STATE}.damaged.1"]
     assert is_as_before(path, played)
+
+
+def _end_cut(path: Path) -> None:
+    first, *others = sorted((path / "journal").glob("*.journal"))
+    os.truncate(first, first.stat().st_size // 2)
+    for segment in others:
+        segment.unlink()
+
+
+def _gone(path: Path) -> None:
+    shutil.rmtree(path / "journal")
+    # What a careless start would put there.
+    Journal(path / "journal", JOURNAL_LIMITS).close()
+    shutil.copy(path.with_name("lineage.json"), path / "journal")
+
+
+@pytest.mark.parametrize("damage", [_end_cut, _gone])
+def test_a_journal_that_has_lost_its_end_takes_no_state_back(path: Path, played: World, damage: Damage) -> None:
+    shutil.copy(path / "journal" / "lineage.json", path.with_name("lineage.json"))
+    damage(path)
+    with pytest.raises(Irreparable, match=r"the whole journal: it ends with chunk [0-2], .* here with chunk 6"):
+        mended(path)
+    assert put_aside(path) == []
+    checked = Checked([])
+    check_state(path / STATE, RECORD, checked)
+    assert (checked.is_sound, checked.chunks) == (True, played.engine.chunk_count)
+
+
+def _identity(value: bytes | None) -> Damage:
+    def damage(path: Path) -> None:
+        with closing(LevelDbStore(path / STATE)) as store:
+            store.write({IDENTITY_KEY: value}, sync=True)
+
+    return damage
+
+
+OTHER = msgspec.structs.replace(RECORD, deployment=msgspec.structs.replace(RECORD.deployment, bridge=b"\x09" * 20))
+
+
+def test_a_state_without_its_name_is_held_to_the_genesis_and_named_again(path: Path, played: World) -> None:
+    # A journal that does not lead to the state by itself.
+    Datadir(path, is_kept=True).begin_journal(b"")
+    _identity(None)(path)
+    assert [found.code for found in check(path / STATE, path / "journal", RECORD).findings] == ["IDENTITY"]
+    assert mended(path).how == "the state says again of which rollup it is"
+    assert is_as_before(path, played)
+
+
+def test_a_state_of_another_rollup_is_never_named_anew(path: Path) -> None:
+    Datadir(path, is_kept=True).begin_journal(b"")
+    _identity(OTHER.encode())(path)
+    with pytest.raises(Irreparable, match=r"The state is of the rollup 0x0909.*the state says of which rollup it is"):
+        mended(path)
+    assert put_aside(path) == []
+
+
+def settled(path: Path, backup: Path | None = None, named: bytes | None = None) -> DeploymentRecord:
+    """As the command does it, without an L1."""
+    at = path / "deployment.json"
+    before = at.read_bytes() if at.exists() else None
+    with held(path) as datadir:
+        datadir.keep()
+        record, is_new = trio.run(settle_record, datadir, backup, None, named)
+        assert is_new == (before != at.read_bytes())
+        return record
+
+
+@pytest.mark.parametrize("content", [None, b"", RECORD.encode()[:-9], b"\x00" * 90, OTHER.encode().replace(b'"', b"")])
+def test_the_record_of_the_rollup_is_the_states_own(path: Path, content: bytes | None) -> None:
+    at = path / "deployment.json"
+    at.unlink() if content is None else at.write_bytes(content)
+    assert settled(path) == RECORD
+    assert at.read_bytes() == RECORD.encode()
+    assert put_aside(path) == ([] if content is None else ["deployment.json.damaged.1"])
+    # Where it is right nothing is put aside.
+    assert settled(path) == RECORD
+    assert len(put_aside(path)) <= 1
+
+
+def test_a_record_of_the_same_bridge_with_another_genesis_is_the_states(path: Path) -> None:
+    (path / "deployment.json").write_bytes(msgspec.structs.replace(RECORD, genesis=b"\x07").encode())
+    assert settled(path) == RECORD
+
+
+def test_where_record_and_state_name_two_rollups_the_operator_says_which(path: Path) -> None:
+    (path / "deployment.json").write_bytes(OTHER.encode())
+    with pytest.raises(Irreparable, match=f"0x{BRIDGE.hex()} and 0x{'09' * 20}: say --rollup-address"):
+        settled(path)
+    assert settled(path, named=b"\x09" * 20) == OTHER
+    assert put_aside(path) == []
+    assert settled(path, named=BRIDGE) == RECORD
+    assert put_aside(path) == ["deployment.json.damaged.1"]
+
+
+def test_without_a_state_a_back_up_says_which_rollup_it_was(path: Path, tmp_path: Path) -> None:
+    back_up(path, tmp_path / "copy", BRIDGE, 0, 0, b"")
+    shutil.rmtree(path / STATE)
+    (path / "deployment.json").unlink()
+    for named in (None, BRIDGE):
+        with pytest.raises(Irreparable, match="say --l1-rpc-url and --rollup-address"):
+            settled(path, named=named)
+    assert settled(path, tmp_path / "copy") == RECORD
 
 
 @pytest.mark.parametrize("fault", ["hole", "CURRENT", "state"])
@@ -134,6 +259,20 @@ def test_of_a_damaged_journal_the_part_before_the_damage_is_kept(path: Path, pla
     assert check(path / STATE, path / "journal", RECORD).is_sound
     engine = engine_of(path)
     assert (engine.cursor, engine.chunk_count >= played.engine.chunk_count) == (0, True)
+
+
+def test_a_journal_of_another_venue_is_found_and_cut_off(path: Path, played: World) -> None:
+    before = check(path / STATE, path / "journal", RECORD)
+    _goes_on_otherwise(path / "journal", before.cursor)
+    assert [found.code for found in check(path / STATE, path / "journal", RECORD).findings] == ["JOURNAL"]
+    with pytest.raises(Irreparable, match="is of another state"):
+        mended(path)
+    with held(path) as opened:
+        opened.keep()
+        done = cut_journal(opened, RECORD)
+    assert done.lost == f"whatever the journal held behind record {before.cursor}"
+    assert check(path / STATE, path / "journal", RECORD).is_sound
+    assert engine_of(path).chunk_count == played.engine.chunk_count
 
 
 def test_without_a_journal_the_state_goes_on(path: Path, played: World) -> None:

@@ -78,7 +78,10 @@ def test_what_is_no_datadir_or_somebodys_is_said(tmp_path: Path) -> None:
             assert (code, "in use by another node" in error) == (4, True)
     (path / "deployment.json").unlink()
     code, _, error = asked("check", "--datadir", str(path))
-    assert (code, "--rollup-address" in error) == (4, True)
+    assert (code, "`catenary datadir repair`" in error) == (4, True)
+    code, (summary,), _ = asked("repair", "--datadir", str(path))
+    assert (code, summary["how"]) == (0, "deployment.json was written anew; nothing to mend")
+    assert asked("check", "--datadir", str(path))[0] == 0
     code, _, error = asked("restore", "--datadir", str(tmp_path / "new"), "--from", str(path))
     assert (code, "is no back-up" in error) == (4, True)
 

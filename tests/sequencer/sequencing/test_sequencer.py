@@ -384,6 +384,28 @@ async def test_records_that_the_store_contains_leave_the_journal(tmp_path: Path)
         Sequencer(Engine(BufferedStore(store), DOMAIN), Journal(tmp_path, limits), clock)
 
 
+async def test_a_journal_of_another_venue_is_not_played_on_this_state(tmp_path: Path) -> None:
+    store = genesis_store()
+    journals = []
+    # The other one's first chunk is longer by a deposit, and its second begins with what is here already.
+    for name, accounts in (("one", 2), ("other", 3)):
+        async with trio.open_nursery() as nursery:
+            venue, clock, _ = opened(tmp_path / name, store if name == "one" else genesis_store())
+            await nursery.start(venue.run)
+            await fund(venue, accounts)
+            await venue.submit(b"")
+            await venue.submit(signed_order(order(clock.now, FIRST, SELL, PRICE), key(0)))
+            await venue.submit(b"")
+            nursery.cancel_scope.cancel()
+        venue.journal.close()
+        journals.append(tmp_path / name)
+    rows = dict(store.iterate(b""))
+    with pytest.raises(JournalError, match=r"Record \d+ of the journal is of another state"):
+        opened(journals[1], store)
+    # Nor what of it might have come to something.
+    assert dict(store.iterate(b"")) == rows
+
+
 async def test_chunks_are_sealed_by_time(
     tmp_path: Path, nursery: trio.Nursery, mock_clock: trio.testing.MockClock
 ) -> None:
