@@ -289,7 +289,7 @@ async def serve(config: "NodeConfig", output: Output) -> bool:
     from sequencer.l1.following import QueueUnreadable
     from sequencer.l1.poster import Overdue
     from sequencer.l1.preflight import PreflightFailed
-    from sequencer.node.config import CannotStart, DatadirUnusable, L1Unusable
+    from sequencer.node.config import WRITABLE, CannotStart, DatadirUnusable, L1Unusable
     from sequencer.sequencing.journal import JournalError
     from sequencer.sequencing.signature_pool import VerifierError
 
@@ -313,7 +313,14 @@ async def serve(config: "NodeConfig", output: Output) -> bool:
             raise CommandFailed(f"STOPPED: {first_of(errors)}.") from None
         except* (JournalError, StoreUnavailable) as errors:
             # A full disk, or one that fails: nothing was acknowledged that is not on it.
-            raise CommandFailed(f"STOPPED, the disk refuses: {first_of(errors)}", EXIT_DATADIR) from None
+            said = "Start again, with room on the disk; where that does not help, `catenary datadir check` says why."
+            raise CommandFailed(f"STOPPED, the disk refuses: {first_of(errors)} {said}", EXIT_DATADIR) from None
+        except* OSError as errors:
+            error = first_of(errors)
+            if error.filename is None:
+                # No file's: a defect of ours.
+                raise
+            raise CommandFailed(f"STOPPED, the disk refuses: {error}. {WRITABLE}", EXIT_DATADIR) from None
         except* QueueUnreadable as errors:
             raise CommandFailed(f"STOPPED before an unlawful batch: {first_of(errors)}", EXIT_L1) from None
     output.event("stopped", "Stopped; everything acknowledged is in the datadir.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -69,6 +70,9 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     def is_l1_embedded(self) -> bool:
         """Whether the L1 lives and ends with this node."""
         return not self.l1_rpc_url
+
+
+WRITABLE: Final = "The node's user has to own the datadir and all that is in it, and the disk needs room."
 
 
 class CannotStart(Exception):

@@ -15,7 +15,7 @@ from l1_bridge.files import replace_file
 from prover.contracts.deployment import DeploymentRecord
 from prover.state import levels
 from sequencer.l1.following import CHECKPOINT
-from sequencer.node.config import DatadirUnusable
+from sequencer.node.config import WRITABLE, DatadirUnusable
 
 _LOCK: Final = "LOCK"
 RECORD: Final = "deployment.json"
@@ -164,7 +164,7 @@ def held(path: Path) -> Iterator[Datadir]:
         was_empty = not any(path.iterdir())
         lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise DatadirUnusable(f"The datadir {path} cannot be used: {error.strerror}.") from None
+        raise DatadirUnusable(f"The datadir {path} cannot be used: {error.strerror}. {WRITABLE}") from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

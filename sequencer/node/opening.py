@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
+from errno import EACCES, EDQUOT, EFBIG, EMFILE, ENFILE, ENOSPC, EPERM, EROFS
 from pathlib import Path
 from typing import Final
 
@@ -41,13 +42,14 @@ from sequencer.l1 import rebuild, resequence
 from sequencer.l1.known import Known, read_known
 from sequencer.l1.poster import Poster
 from sequencer.node.checking import JOURNAL_LIMITS
-from sequencer.node.config import CannotStart, DatadirUnusable, L1Away, L1Unusable, NodeConfig, unusable
+from sequencer.node.config import WRITABLE, CannotStart, DatadirUnusable, L1Away, L1Unusable, NodeConfig, unusable
 from sequencer.node.datadir import Datadir
 from sequencer.node.embedded_l1 import embedded_l1
-from sequencer.sequencing.journal import Journal, JournalError, JournalFailed, JournalInUse, has_segments
+from sequencer.sequencing.journal import Journal, JournalError, JournalInUse, has_segments
 from sequencer.sequencing.staged_store import BufferedStore
 
 _RECORDS_A_TURN: Final = 128
+_OF_THE_DISK: Final = (EACCES, EPERM, EROFS, ENOSPC, EDQUOT, EFBIG, EMFILE, ENFILE)
 _MENDED: Final = "`catenary datadir repair` mends what can be mended, and says what is missing."
 _ANOTHER: Final = "say another {}, or another --datadir, or `catenary datadir restore` one from its back-up."
 
@@ -242,8 +244,11 @@ def open_journal(datadir: Datadir) -> Journal:
 
 def unreadable(error: JournalError) -> DatadirUnusable:
     """What an operator is told of a journal that cannot be used."""
-    is_damaged = not isinstance(error, JournalFailed | JournalInUse)
-    return DatadirUnusable(f"{error} {_MENDED}" if is_damaged else str(error))
+    if isinstance(error, JournalInUse):
+        return DatadirUnusable(str(error))
+    cause = error.__cause__
+    is_refused = isinstance(cause, OSError) and cause.errno in _OF_THE_DISK
+    return DatadirUnusable(f"{error} {WRITABLE if is_refused else _MENDED}")
 
 
 async def open_engine(

@@ -331,11 +331,11 @@ def _read(path: Path) -> "Iterator[LevelDbStore]":
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    from sequencer.node.config import DatadirUnusable
+    from sequencer.node.config import WRITABLE, DatadirUnusable
 
     try:
         yield
     except DatadirUnusable as error:
         raise CommandFailed(str(error), EXIT_DATADIR) from None
     except OSError as error:
-        raise CommandFailed(f"The disk refuses: {error}.", EXIT_DATADIR) from None
+        raise CommandFailed(f"The disk refuses: {error}. {WRITABLE}", EXIT_DATADIR) from None

@@ -45,6 +45,8 @@ _WEIGHTS: Final = (4, 3, 1, 2)
 KILLS_OF_A_HISTORY: Final = 25
 _BOND_WEI: Final = 20 * 10**18
 _LOTS: Final = LOTS // 10
+# Of what is filled at once or not at all; what rests has slots of its own.
+_TAKING_SLOT: Final = 1
 _FIRST_SLOT: Final = 10
 _SLOTS: Final = 40
 # Three percent of a bitcoin's price, which simulated prices do not move while a history lasts.
@@ -90,18 +92,18 @@ class Stream:
 
     def _send(self, client: Client, price: int, sent: int) -> None:
         slot = _FIRST_SLOT + sent // 3 % _SLOTS
-        self.in_flight = slot
-        if sent % 7 == 0:
+        is_cancel, is_resting = sent % 7 == 0, sent % 3 == 0
+        self.in_flight = slot if is_cancel or is_resting else _TAKING_SLOT
+        if is_cancel:
             request, signature = self.trader.cancel(slot)
             if "result" in client.answer("catenary_cancel", request=request, signature="0x" + signature.hex()):
                 self.acknowledged += 1
                 self.cancelled[slot] = request["sequence"]
                 self.standing.pop(slot, None)
         else:
-            is_resting = sent % 3 == 0
             away = (-1 if self._side == BUY else 1) * _AWAY_TICKS if is_resting else 0
             order, signature = self.trader.order(
-                0, self._side, _LOTS, price + away, slot if is_resting else 1, post_only=is_resting
+                0, self._side, _LOTS, price + away, slot if is_resting else _TAKING_SLOT, post_only=is_resting
             )
             answer = client.answer("catenary_order", order=order, signature="0x" + signature.hex()).get("result")
             if answer is not None:
@@ -111,13 +113,16 @@ class Stream:
                     self.standing[slot] = order
         self.in_flight = 0
 
-    def missing(self, open_orders: list[dict[str, Any]], now_ms: int) -> int:
-        """How many of those that stand are not open, though they are not over."""
+    def missing(self, open_orders: list[dict[str, Any]], now_ms: int) -> list[dict[str, Any]]:
+        """Those that stand and are not open, though they are not over."""
         known = {order["slot"]: order["sequence"] for order in open_orders}
+        # What was under way may have been a cancel, and was taken or not: of its slot nothing is known from here on.
+        self.standing.pop(self.in_flight, None)
         self.standing = {s: order for s, order in self.standing.items() if order["expires_at_ms"] > now_ms + _NEARLY_MS}
-        return sum(
-            known.get(slot, -1) < order["sequence"] for slot, order in self.standing.items() if slot != self.in_flight
-        )
+        gone = {slot: order for slot, order in self.standing.items() if known.get(slot, -1) < order["sequence"]}
+        # Each is counted once.
+        self.standing = {slot: order for slot, order in self.standing.items() if slot not in gone}
+        return list(gone.values())
 
     def returned(self, open_orders: list[dict[str, Any]]) -> int:
         """How many are open that a receipt has taken out."""
@@ -137,6 +142,7 @@ class History:
         self._key = 0
         self._number = 0
         self._bought = 0
+        self._last = ""
 
     @property
     def _datadir(self) -> Path:
@@ -222,6 +228,7 @@ class History:
         self._process.kill()
         self.counts[kind] += 1
         self._kinds.remove(kind)
+        self._last = kind
 
     async def _kill_starts(self, kind: str) -> None:
         """Kills what comes up once or twice more, at any moment, as long as kills of this kind are wanted."""
@@ -288,7 +295,10 @@ class History:
         self._bought = bought
         for one in self._streams:
             found = node.client.call("catenary_openOrders", account=one.trader.account)
-            self.counts["lost"] += one.missing(found, wall_clock_ms())
+            for order in one.missing(found, wall_clock_ms()):
+                self.counts["lost"] += 1
+                fate = node.client.answer("catenary_order", account=one.trader.account, slot=order["slot"])
+                self.said.append(f"behind a kill of kind {self._last}: {order} is not open: {fate}; open: {found}")
             self.counts["duplicated"] += one.returned(found)
             one.filled = 0
         for one, held in zip(self._streams, (sold, bought), strict=True):

@@ -21,8 +21,16 @@ _LOOK_SECONDS: Final = 0.02
 
 
 def prepare() -> None:
-    """The server imports what every node would."""
-    _CONTEXT.set_forkserver_preload([__name__, "sequencer.node.node", "sequencer.node.commands"])
+    """The server imports what every node would, what it imports only when it runs too."""
+    of_a_run = (
+        "eth_keys",
+        "eth_hash.backends.pycryptodome",
+        "httpcore",
+        "anyio",
+        "l1_bridge.client.keystore",
+        "pyrevm",
+    )
+    _CONTEXT.set_forkserver_preload([__name__, "sequencer.node.node", "sequencer.node.commands", *of_a_run])
 
 
 def _serve(said: str, arguments: list[str]) -> None:

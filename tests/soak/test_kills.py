@@ -55,12 +55,16 @@ def looked(
     # A page each, of the first trader two.
     pages = [{"fills": first[:1], "older": "1-1"}, {"fills": first[1:], "older": ""}]
     answers = [*accounts, open_orders, [], *pages, {"fills": rows_of(positions[1]), "older": ""}]
-    client = SimpleNamespace(call=lambda method, **params: answers.pop(0), status=lambda: {"posted": {"root": "0x11"}})
+    client = SimpleNamespace(
+        call=lambda method, **params: answers.pop(0),
+        answer=lambda method, **params: {"error": params},
+        status=lambda: {"posted": {"root": "0x11"}},
+    )
     for stream, lots in zip(history._streams, filled, strict=True):
         stream.filled = lots
     history._streams[0].standing = {
-        10: {"sequence": 5, "expires_at_ms": 1 << 60},
-        11: {"sequence": 5, "expires_at_ms": 0},
+        10: {"slot": 10, "sequence": 5, "expires_at_ms": 1 << 60},
+        11: {"slot": 11, "sequence": 5, "expires_at_ms": 0},
     }
     history._streams[0].cancelled = {12: 7}
 
@@ -69,6 +73,7 @@ def looked(
 
     history._head = head
     trio.run(history._look, SimpleNamespace(client=client))
+    assert sum("is not open" in line for line in history.said) <= history.counts["lost"]
     return {name: history.counts[name] for name in ("lost", "duplicated", "root_mismatches")}
 
 
@@ -95,6 +100,18 @@ def test_what_is_lost_or_doubled_is_counted(
 ) -> None:
     counted = looked(positions, (LOTS, LOTS), open_orders)
     assert counted == {"lost": lost, "duplicated": duplicated, "root_mismatches": 0}
+
+
+def test_what_was_under_way_is_not_known_at_the_next_look_either_and_a_loss_is_counted_once() -> None:
+    stream = Stream(SigningAccount(key(0), DOMAIN, lambda: 1), SELL)
+    standing = {"sequence": 5, "expires_at_ms": 1 << 60}
+    stream.standing = {slot: standing | {"slot": slot} for slot in (10, 11, 12)}
+    # A cancel of the first was sent, and the node was killed before its answer.
+    stream.in_flight = 10
+    assert [order["slot"] for order in stream.missing([{"slot": 12, "sequence": 5}], 0)] == [11]
+    stream.in_flight = 0
+    assert stream.missing([{"slot": 12, "sequence": 5}], 0) == []
+    assert [order["slot"] for order in stream.missing([], 0)] == [12]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`catenary node`: each flag means one choice of the operator, and what is out of bounds is refused."""
 
 import json
+import re
 from pathlib import Path
 
 import click
@@ -10,12 +11,14 @@ import trio
 from click.testing import CliRunner
 
 from prover.cli.main import cli
-from prover.cli.running import CommandFailed
+from prover.cli.running import EXIT_DATADIR, CommandFailed
+from prover.state.store import StoreUnavailable
 from sequencer.l1.poster import Overdue, Poster
 from sequencer.l1.preflight import PreflightPolicy
 from sequencer.node.commands import NodeOptions, config_of, node, serve
-from sequencer.node.config import NodeConfig
+from sequencer.node.config import DatadirUnusable, NodeConfig
 from sequencer.sequencing.bookkeeping import kept_of
+from sequencer.sequencing.journal import JournalFailed
 from tests.patience import PATIENCE_SECONDS
 from tests.prover.challenger.runs import Recorder
 from tests.sequencer.node_process import own_logging, some_l1
@@ -176,3 +179,40 @@ async def test_what_was_not_posted_in_time_starts_the_node_again_where_that_may_
     (failed,) = refused.value.exceptions
     assert isinstance(failed, CommandFailed)
     assert str(failed) == "STOPPED: late again."
+
+
+@pytest.mark.trio
+@pytest.mark.parametrize(
+    ("raised", "sentence"),
+    [
+        (JournalFailed("The journal cannot be written: full."), "the disk refuses: .*`catenary datadir check`"),
+        (StoreUnavailable("A block fails its checksum."), "the disk refuses: .*`catenary datadir check`"),
+        (PermissionError(13, "Permission denied", "known.msgpack"), "the disk refuses: .*'known.msgpack'.* has to own"),
+        (DatadirUnusable("It is damaged."), r"^It is damaged\.$"),
+    ],
+)
+async def test_what_the_disk_refuses_ends_in_one_line_that_says_what_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception, sentence: str
+) -> None:
+    async def refused(*_: object, **__: object) -> None:
+        raise raised
+
+    monkeypatch.setattr("sequencer.node.node.run", refused)
+    with pytest.raises(ExceptionGroup) as ended:
+        await serve(NodeConfig(datadir=tmp_path), Recorder())
+    (failed,) = ended.value.exceptions
+    assert isinstance(failed, CommandFailed)
+    assert failed.exit_code == EXIT_DATADIR
+    assert re.search(sentence, str(failed))
+
+
+@pytest.mark.trio
+async def test_an_error_of_no_file_is_a_defect_and_keeps_its_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(*_: object, **__: object) -> None:
+        raise OSError(9, "Bad file descriptor")
+
+    monkeypatch.setattr("sequencer.node.node.run", refused)
+    with pytest.RaisesGroup(pytest.RaisesExc(OSError, match="Bad file"), flatten_subgroups=True):
+        await serve(NodeConfig(datadir=tmp_path), Recorder())

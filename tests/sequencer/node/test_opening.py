@@ -2,6 +2,7 @@
 
 import shutil
 from contextlib import closing
+from errno import EACCES
 from pathlib import Path
 from typing import Any, cast
 
@@ -183,6 +184,23 @@ def test_a_damaged_journal_says_what_mends_it_and_a_held_one_does_not(tmp_path: 
         flip(min((path / "journal").glob("*.journal")), 0.001)
         with pytest.raises(DatadirUnusable, match=r"is damaged at byte 0: .* `catenary datadir repair`"):
             open_journal(opened)
+
+
+def test_a_journal_that_the_disk_refuses_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = datadir(tmp_path / "node", history())
+
+    def refused(*_: object) -> None:
+        raise PermissionError(EACCES, "Permission denied")
+
+    monkeypatch.setattr("sequencer.sequencing.journal.os.fdatasync", refused)
+    with held(path) as opened, pytest.raises(DatadirUnusable, match=r"Permission denied.* has to own the datadir"):
+        open_journal(opened)
+    monkeypatch.undo()
+    segment = min((path / "journal").glob("*.journal"))
+    segment.unlink()
+    segment.mkdir()
+    with held(path) as opened, pytest.raises(DatadirUnusable, match=r"Is a directory.*`catenary datadir repair`"):
+        open_journal(opened)
 
 
 @pytest.mark.trio

@@ -13,7 +13,7 @@ import trio
 from prover.contracts.deployment import DeploymentRecord
 from prover.state.leveldb import LevelDbStore
 from prover.stf.constants import ORDER
-from sequencer.engine.records import IDENTITY_KEY, Input
+from sequencer.engine.records import IDENTITY_KEY, WRITE_KEY, Input, number_key
 from sequencer.l1.rebuild import UNFINISHED
 from sequencer.l1.resequence import STATE
 from sequencer.node.backup import back_up
@@ -118,6 +118,24 @@ def test_a_journal_that_has_lost_its_end_takes_no_state_back(path: Path, played:
     checked = Checked([])
     check_state(path / STATE, RECORD, checked)
     assert (checked.is_sound, checked.chunks) == (True, played.engine.chunk_count)
+
+
+def test_the_root_of_rows_that_do_not_belong_together_holds_no_journal_up(
+    path: Path, played: World, tmp_path: Path
+) -> None:
+    world = World(3, funds=False)
+    for _ in range(6):
+        world.tick()
+        world.seal()
+    # Another history of this rollup's, whole as a state and with a write of its own missing.
+    shutil.rmtree(path / STATE)
+    shutil.copytree(datadir(tmp_path / "other", world) / STATE, path / STATE)
+    with pytest.raises(Irreparable, match="it never was the state that is here"):
+        mended(path)
+    with closing(LevelDbStore(path / STATE)) as store:
+        store.write({number_key(WRITE_KEY, 2): None}, sync=True)
+    assert mended(path).how == "the whole journal"
+    assert is_as_before(path, played)
 
 
 def _identity(value: bytes | None) -> Damage:
