@@ -181,7 +181,10 @@ def topup(settings: Settings, account: int, amount: str, cross: int | None) -> N
 @click.option("--to", "--from", "cross", type=int, help="The cross account; your first one by default.")
 @command
 def close(settings: Settings, account: int, slippage: str | None, cross: int | None) -> None:
-    """Cancel all, close the position, move what may leave back to the cross account; repeat to go on."""
+    """Cancel all, close the position, move what may leave back to the cross account; repeat to go on.
+
+    Orders of your other accounts that stand in its way leave.
+    """
     most_ppm = parse_slippage(slippage)
 
     async def action(wallet: Wallet) -> Report:
@@ -224,7 +227,8 @@ async def close_account(
             if market.index not in markets:
                 raise NotYet(f"the node gives no price of {market.name}")
             terms = closing_terms(market, markets[market.index], position.size_lots, most_ppm, wall_clock_ms())
-            placed = order_report(*await wallet.order(terms, account), market)
+            # An order of the same owner that stands in the way leaves: it would stand there at every other run as well.
+            placed = order_report(*await wallet.order(terms, account, {"self_trade": "cancel_maker"}), market)
             orders.append(placed.fields)
             shown += placed.shown
         view = await wallet.node.account(account)

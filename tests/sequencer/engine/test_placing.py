@@ -39,6 +39,23 @@ def test_what_is_not_covered_is_refused_before_any_of_it_is_filled() -> None:
     assert world.position(1) == 0
 
 
+def test_who_is_called_closes_with_a_wide_limit_that_is_no_reduce_only_order() -> None:
+    """Tried at its own limit it would leave less than nothing; it is filled at what is bid."""
+    world = World(3, dollars=400)
+    most = 18_000
+    world.order(0, SELL, PRICE, most)
+    assert world.order(1, BUY, PRICE, most).filled == most
+    world.seal()
+    lower = PRICE * 982 // 1_000
+    world.tick((lower, *PRICES[1:]))
+    world.order(2, BUY, lower, most)
+    growing = world.order(1, BUY, lower, 200, slot=2)
+    closed = world.order(1, SELL, lower * 96 // 100, most, slot=3, time_in_force=IOC)
+    assert (growing.code, closed.code, closed.filled) == (codes.TAKER_MARGIN, codes.OK, most)
+    assert {fill.price for fill in closed.fills} == {lower}
+    world.check()
+
+
 def test_fill_or_kill_says_how_much_stood_there() -> None:
     world = World(3)
     world.order(0, SELL, PRICE, 400)

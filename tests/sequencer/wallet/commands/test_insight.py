@@ -3,9 +3,10 @@
 import msgspec
 import pytest
 
+from sequencer.schema.accounts import Contribution, Saved, Shocked
 from sequencer.schema.answers import PostMortemView
 from sequencer.wallet.commands.grid import Grid
-from sequencer.wallet.commands.insight import _basis_points, post_mortem_text
+from sequencer.wallet.commands.insight import _basis_points, _contribution_shown, post_mortem_text
 from sequencer.wallet.errors import BadInput
 from sequencer.wallet.trust import ListedMarket
 from tests.sequencer.answers import answer
@@ -25,6 +26,16 @@ def test_a_shock_is_read_in_percent(text: str, basis_points: int) -> None:
 def test_a_shock_that_is_none_is_bad_input(text: str) -> None:
     with pytest.raises(BadInput):
         _basis_points(text)
+
+
+@pytest.mark.parametrize(
+    ("saved", "told"), [(5, ": $0.000005 saved"), (0, ", nothing is saved now"), (-1, ", nothing is")]
+)
+def test_nothing_saved_is_said_in_words(saved: int, told: str) -> None:
+    sharing = answer(Saved, saved_micros=saved, together_micros=0, isolated_micros=0)
+    found = answer(Contribution, saved=sharing, shocked=answer(Shocked, market=None, margin_ratio_ppm=None))
+    lines = [line for line in _contribution_shown(found, GRID) if isinstance(line, str)]
+    assert told in lines[0]
 
 
 def rescued(**changes: object) -> PostMortemView:

@@ -64,6 +64,7 @@ class SmallVenue(NodeClient):
         self.sent: list[tuple[str, Fields]] = []
         self.refuses: dict[str, str] = {}
         self.previewed: list[int | None] = []
+        self.beside: list[dict[str, Any]] = []
 
     async def accounts(self, owner: bytes) -> list[int]:
         return sorted(self.views) if owner == KEY.address else []
@@ -93,7 +94,8 @@ class SmallVenue(NodeClient):
             raise Rejected(-33_000, self.refuses[kind], "no")
 
     async def orders(self, signed: Sequence[Placing]) -> list[OrderResult | Rejected]:
-        ((order, *_),) = signed
+        ((order, _, beside),) = signed
+        self.beside.append(dict(beside))
         try:
             self.note("order", order)
         except Rejected as refusal:
@@ -190,6 +192,7 @@ def test_closing_cancels_then_reduces_then_moves_everything(
     order = node.sent[1][1]
     assert (order["side"], order["size_lots"], order["limit_price_ticks"]) == (side, 300, worst)
     assert (order["reduce_only"], order["time_in_force"]) == (1, constants.IMMEDIATE_OR_CANCEL)
+    assert node.beside == [{"self_trade": "cancel_maker"}]
     transfer = node.sent[2][1]
     assert (transfer["account"], transfer["to_account"], transfer["amount_micros"]) == (ISOLATED, CROSS, WHOLE)
     assert (fields["closed"], fields["moved_micros"], fields["left_micros"]) == (True, str(WHOLE), "0")

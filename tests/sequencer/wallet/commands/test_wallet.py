@@ -366,8 +366,14 @@ def test_an_isolated_account_opens_trades_and_closes(trader: Shell, other: Shell
     high = str(int(fair) + 100)
     bid = other.json("order", "--market", "BTC", "--side", "buy", "--size", "0.5", "--price", high)
     assert bid["status"] in ("resting", "partially_filled")
+    # The owner's own bid in the other account stands first: it leaves and keeps nothing from being closed.
+    own = trader.json(
+        "order", "--market", "BTC", "--side", "buy", "--size", "0.01", "--price", str(int(high) + 1), "--post-only"
+    )
+    assert own["status"] == "resting"
     told = trader.json(*close)
     assert told["closed"]
+    assert held_by(trader, cross)["open_orders"] == before["open_orders"]
     left = held_by(trader, account)
     assert (left["positions"], left["collateral_micros"]) == ([], "0")
     other.json("cancel", "--all")
