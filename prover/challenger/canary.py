@@ -232,7 +232,9 @@ async def open_watch(
     found = await deployment.deploy_bridge(client, liar, logged[0], parameters, venue.token, venue.referee)
     told = Labelled(output)
     replay = ChainReplay(MemoryStore(), found.identity, from_block=found.block)
-    challenger = Challenger(client, replay, told, msgspec.structs.replace(settings, guard=None, source=None))
+    challenger = Challenger(
+        client, replay, told, msgspec.structs.replace(settings, guard=None, source=None, verdicts=None)
+    )
     report = Report(output, None)
     record = deployment.DeploymentRecord(found, logged[0])
     report.event(

@@ -25,6 +25,7 @@ from prover.challenger.nodes import Nodes
 from prover.challenger.pauses import Pauses
 from prover.challenger.proof import Proving
 from prover.challenger.report import Report, Summary
+from prover.challenger.verdicts import Verdicts
 from prover.contracts.referee import LocalReferee
 from prover.history.history import ChainReplay
 from prover.history.records import MEMORY_BLOCKS, Reorganised, Reward
@@ -50,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True):
     """How a challenger acts. No signer: it only watches. With a guard it enqueues too, ticks from `source`.
 
     patience_seconds: so long L1 nodes may fail or contradict each other before a proof goes on the word of one.
+    verdicts: what a monitor tells.
     """
 
     signer: Signer | None = None
@@ -60,6 +62,7 @@ class Settings(msgspec.Struct, frozen=True):
     guard: Policy | None = None
     source: Source | None = None
     patience_seconds: float = PATIENCE_SECONDS
+    verdicts: Verdicts | None = None
 
 
 class Challenger:
@@ -72,7 +75,7 @@ class Challenger:
         self._logger = structlog.get_logger()
         self._started_at = time.monotonic()
         signer, policy = settings.signer, settings.guard
-        self._report = Report(output, None if signer is None else signer.address)
+        self._report = Report(output, None if signer is None else signer.address, settings.verdicts)
         self._nodes = Nodes(client, settings.second_client, replay, self._report, settings.patience_seconds)
         self._proving = Proving(self._nodes, replay, self._report, signer, settings.poll_seconds, settings.referee)
         self._pauses = Pauses()
@@ -95,6 +98,7 @@ class Challenger:
             try:
                 busy = await self._step(once)
                 unreachable = False
+                self._report.looked(self._replay.cursor.tip, self._replay.cursor.valid)
             except L1Error as error:
                 self._nodes.doubt(str(error))
                 if once:

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from prover.challenger.verdicts import Verdicts
 from prover.history.records import SENTENCE, Collected, Judgement, Notice, Reason, Reorganised, Undone, Verdict
 from prover.telling import Output, short
 
@@ -43,12 +44,13 @@ class Report:
     is_asked_in_vain: whether nodes were asked again for what does not fit, and have told no better.
     """
 
-    def __init__(self, output: Output, prover: bytes | None) -> None:
-        """prover: the address whose proofs and rewards are ours, None for nobody's."""
+    def __init__(self, output: Output, prover: bytes | None, verdicts: Verdicts | None = None) -> None:
+        """prover: the address whose proofs and rewards are ours, None for nobody's. verdicts: told to whoever asks."""
         self.summary = Summary()
         self.has_drifted = self.is_asked_in_vain = False
         self._output = output
         self._prover = prover
+        self._verdicts = verdicts
         self._logger = structlog.get_logger()
         self._said: set[tuple[str, bytes]] = set()
 
@@ -59,6 +61,8 @@ class Report:
     def notice(self, notice: Notice) -> None:
         """Tells what the replay found, and counts it."""
         summary = self.summary
+        if self._verdicts is not None:
+            self._verdicts.notice(notice)
         if isinstance(notice, Judgement):
             self._judgement(notice)
         elif isinstance(notice, Undone):
@@ -102,6 +106,11 @@ class Report:
                 self.lost(notice.detail)
                 return
             self.alarm(notice.reason, notice.detail or SENTENCE[notice.reason])
+
+    def looked(self, tip: int, valid_tip: int) -> None:
+        """L1 was heard."""
+        if self._verdicts is not None:
+            self._verdicts.looked(tip, valid_tip, self.summary.alarms)
 
     def _judgement(self, judged: Judgement) -> None:
         summary, verdict = self.summary, judged.verdict

@@ -2,6 +2,7 @@
 
 import math
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -25,10 +26,13 @@ from prover.cli.running import (
 from prover.telling import Output, short
 
 if TYPE_CHECKING:
+    import trio
+
     from l1_bridge.client.client import L1Client
     from prover.challenger.canary import CanaryWatch
     from prover.challenger.challenger import Challenger, Settings
     from prover.challenger.guard_purse import Policy
+    from prover.challenger.verdicts import Verdicts
     from prover.contracts.deployment import Deployment
     from prover.history.history import ChainReplay
     from prover.history.records import Notice
@@ -68,6 +72,7 @@ class ChallengerOptions(msgspec.Struct, frozen=True, kw_only=True):
     canary_interval: float
     canary_patience: float
     canary_key: int
+    monitor_port: int | None
     poll_interval: float
     max_fee_gwei: float
     json: bool
@@ -167,6 +172,11 @@ def _l1_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--canary-key", type=click.IntRange(0, 9), default=8, show_default=True, help="Which well-known key pays for them."
 )
+@click.option(
+    "--monitor-port",
+    type=click.IntRange(0, 65_535),
+    help="Answers /verdicts, /health and /metrics on 127.0.0.1 (0: any free one); not given: none.",
+)
 @click.option("--poll-interval", type=click.FloatRange(0.01, 3_600), default=1.0, show_default=True, help="Seconds.")
 @click.option("--max-fee-gwei", type=click.FloatRange(0.001), default=500.0, show_default=True, help="Per gas.")
 @output_options
@@ -185,6 +195,8 @@ def challenger(options: ChallengerOptions) -> None:
         raise CommandFailed("--guard-tick-url is of use with --guard alone.", EXIT_USAGE)
     if options.canary and (options.watch or options.once):
         raise CommandFailed("--canary is answered while the challenger runs: not with --watch or --once.", EXIT_USAGE)
+    if options.monitor_port is not None and options.once:
+        raise CommandFailed("--monitor-port tells while the challenger runs: not with --once.", EXIT_USAGE)
     configure_logging(options.log_level, options.json)
     output = StandardOutput(options.json)
     held = False
@@ -193,9 +205,11 @@ def challenger(options: ChallengerOptions) -> None:
         import trio
 
         nonlocal held
-        async with until_signal(), _challenger(options, output) as (opened, canary):
+        async with until_signal(), _challenger(options, output) as (opened, canary, verdicts):
             try:
                 async with trio.open_nursery() as nursery:
+                    if options.monitor_port is not None:
+                        await _monitored(nursery, verdicts, options.monitor_port, output)
                     if canary is not None:
                         nursery.start_soon(canary.run)
                     await opened.run(options.once)
@@ -246,11 +260,12 @@ async def _awaited(question: Callable[[], Awaitable[_Answer]], pause: float, onc
 @asynccontextmanager
 async def _challenger(
     options: ChallengerOptions, output: Output
-) -> "AsyncIterator[tuple[Challenger, CanaryWatch | None]]":
+) -> "AsyncIterator[tuple[Challenger, CanaryWatch | None, Verdicts]]":
     from l1_bridge.client.client import L1Client
     from l1_bridge.client.options import L1Options
     from prover.challenger.challenger import Challenger, Settings
     from prover.challenger.guard import report_source
+    from prover.challenger.verdicts import MOST, Verdicts
     from prover.cli.keys import load_signer
     from prover.contracts import deployment
 
@@ -277,6 +292,9 @@ async def _challenger(
         for other in others:
             await _check_second(other, chain, bridge)
         async with _opened(client, found, replay_directory(options.datadir), options.from_block) as replay:
+            verdicts = Verdicts(chain, bridge, lambda: time.time_ns() // 10**6)
+            tip = replay.cursor.tip
+            verdicts.began(replay.records.judgement(one) for one in range(max(1, tip - MOST + 1), tip + 1))
             settings = Settings(
                 signer=signer,
                 second_client=others[0] if others else None,
@@ -284,6 +302,7 @@ async def _challenger(
                 poll_seconds=options.poll_interval,
                 guard=guard_policy(options) if options.guard else None,
                 source=None if url is None else report_source(url),
+                verdicts=verdicts,
             )
             opened = Challenger(client, replay, output, settings)
             output.event(
@@ -298,7 +317,18 @@ async def _challenger(
                 tip=replay.cursor.tip,
                 valid_tip=replay.cursor.valid,
             )
-            yield opened, await _canary(options, client, found, output, settings) if options.canary else None
+            canary = await _canary(options, client, found, output, settings) if options.canary else None
+            yield opened, canary, verdicts
+
+
+async def _monitored(nursery: "trio.Nursery", verdicts: "Verdicts", port: int, output: Output) -> None:
+    from prover.challenger.monitor import CannotListenError, Monitor
+
+    try:
+        url = await nursery.start(Monitor(verdicts).serve, port)
+    except CannotListenError as error:
+        raise CommandFailed(str(error), EXIT_USAGE) from None
+    output.event("monitored", f"verdicts are told at {url}/verdicts", url=url)
 
 
 def guard_policy(options: ChallengerOptions) -> "Policy":

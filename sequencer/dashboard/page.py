@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import html
 import mimetypes
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -22,10 +23,20 @@ from sequencer.dashboard.libraries import LIBRARIES, SPECIFIERS
 STATIC: Final = Path(__file__).parent / "static"
 _TEXT: Final = "text/plain; charset=utf-8"
 _FOREVER: Final = (("cache-control", "public, max-age=31536000, immutable"), ("content-encoding", "gzip"))
+# Until venue.js says which colours this browser has chosen.
+_BY_DAYLIGHT: Final = ' media="(prefers-color-scheme: light)"'
+# A comment for documents that has its lines for itself.
+_NOTES: Final = re.compile(r"^[ \t]*/\*\*(?!/)(?:(?!\*/).)*\*/[ \t]*$", re.DOTALL | re.MULTILINE)
 _BARE: Final = (
     "The page's libraries are not installed: `make run` in a clone of the project brings them by npm, and so does a "
     "wheel. The node itself needs none of them.\n"
 )
+
+
+def why_none(libraries: Path = LIBRARIES) -> str:
+    """Why no page can be served; empty where one can."""
+    is_whole = (libraries / "preact").is_dir()
+    return "" if is_whole else "its libraries are not installed, `make run` in a clone brings them by npm"
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -63,7 +74,7 @@ class Page:
         return {"/": self._document, "/page/": self._file}
 
     async def _document(self, path: str) -> Answer:
-        if not (self._folders["libraries/"] / "preact").is_dir():
+        if why_none(self._folders["libraries/"]):
             return Answer(503, _TEXT, _BARE.encode())
         bundle = await self._read()
         headers = (
@@ -89,7 +100,7 @@ class Page:
 def _bundled(folders: Mapping[str, Path], place: Place) -> _Bundle:
     """Reads, names and packs every file."""
     read = {
-        prefix + path.relative_to(folder).as_posix(): path.read_bytes()
+        prefix + path.relative_to(folder).as_posix(): _terse(path)
         for prefix, folder in folders.items()
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.suffix in (".js", ".css", ".svg")
@@ -107,7 +118,11 @@ def _bundled(folders: Mapping[str, Path], place: Place) -> _Bundle:
     document = (folders[""] / "index.html").read_text()
     own = [name for name in read if name.endswith(".js") and not name.startswith("libraries/")]
     first = [f'<link rel="modulepreload" href="{base}{name}">' for name in own]
-    styles = [f'<link rel="stylesheet" href="{base}{name}">' for name in read if name.endswith(".css")]
+    styles = [
+        f'<link rel="stylesheet" href="{base}{name}"{_BY_DAYLIGHT if name.endswith("/light.css") else ""}>'
+        for name in read
+        if name.endswith(".css")
+    ]
     for mark, text in {
         "%BASE%": base,
         "%PLACE%": html.escape(msgspec.json.encode(place).decode()),
@@ -120,10 +135,18 @@ def _bundled(folders: Mapping[str, Path], place: Place) -> _Bundle:
     return _Bundle(base, packed, _policy(import_map, place), files)
 
 
+def _terse(path: Path) -> bytes:
+    """A file as it is sent: of a module without what is written for its reader. Lines keep their numbers, and what has
+    to travel with a library (`/*!`) stays."""
+    if path.suffix != ".js":
+        return path.read_bytes()
+    return _NOTES.sub(lambda note: "\n" * note[0].count("\n"), path.read_text()).encode()
+
+
 def _policy(import_map: str, place: Place) -> str:
     """Nothing but this node and L1; the import map is the one inline script."""
     digest = base64.b64encode(hashlib.sha256(import_map.encode()).digest()).decode()
-    beyond = " ".join(url for url in (place.l1_url, place.challenger_url) if url)
+    beyond = " ".join(_origin(url) for url in (place.l1_url, place.challenger_url) if url)
     rules = {
         "default-src": "'none'",
         "script-src": f"'self' 'sha256-{digest}'",
@@ -135,6 +158,12 @@ def _policy(import_map: str, place: Place) -> str:
         "frame-ancestors": "'none'",
     }
     return "; ".join(f"{name} {value}" for name, value in rules.items())
+
+
+def _origin(url: str) -> str:
+    """All of a host: with a path a policy would allow that path alone."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}"
 
 
 def _type_of(name: str) -> str:

@@ -344,6 +344,7 @@ async def _is_over(config: "NodeConfig", output: Output) -> bool:
             lines = "\n".join(
                 [
                     f"Catenary is up: API {running.url}, L1 {running.l1_url}, rollup {rollup}",
+                    page_line(config.has_page, running.url),
                     "",
                     *hint(program_name(), _place(running), wallet_directory()),
                     "",
@@ -366,6 +367,14 @@ async def _is_over(config: "NodeConfig", output: Output) -> bool:
         output.event("overdue", f"STOPPED: {first_of(errors)}.", reason=str(first_of(errors)))
         is_over = False
     return is_over
+
+
+def page_line(is_wanted: bool, url: str) -> str:
+    """Where the page is for a browser, or why there is none."""
+    from sequencer.dashboard.page import why_none
+
+    why = why_none() if is_wanted else "--no-page says so"
+    return f"No page is served: {why}." if why else f"The page: {url}/"
 
 
 def _place(running: "Running") -> "Place":

@@ -30,6 +30,8 @@ export class ApiError extends Error {
   }
 }
 
+/** What a node says that tells of an account to nobody but its owner and agents. */
+export const PRIVATE = "PRIVATE";
 const FIRST_PAUSE_MS = 400;
 const LONGEST_PAUSE_MS = 8_000;
 const CALL_MS = 30_000;
@@ -49,6 +51,11 @@ export class Api {
     this.link = "connecting";
     /** @type {(link: Link) => void} */
     this.onLink = () => {};
+    /**
+     * Asked where the node tells of an account to nobody but who shows a key: whether one was shown, on this connection.
+     * @type {(account: number) => Promise<boolean>}
+     */
+    this.onPrivate = async () => false;
     /** @private */ this._connect = connect;
     /** @private @type {WebSocket | null} */ this._socket = null;
     /** @private */ this._next = 1;
@@ -67,14 +74,32 @@ export class Api {
   }
 
   /**
-   * Calls a method. Rejects with ApiError; AWAY: it was not sent, or the connection broke before its answer.
-   * What the node has not begun, because this address had asked too much, is sent again when it says.
+   * Calls a method; once more where a key was shown for it. Rejects with ApiError; AWAY: it was not sent, or the
+   * connection broke before its answer. What the node has not begun, because this address had asked too much, is sent
+   * again when it says.
    * @template {MethodName} M
    * @param {M} method
    * @param {Methods[M]["params"]} params
    * @returns {Promise<Methods[M]["result"]>}
    */
-  call(method, params) {
+  async call(method, params) {
+    try {
+      return await this._ask(method, params);
+    } catch (error) {
+      const isHidden = error instanceof ApiError && error.name === PRIVATE && method !== "catenary_access";
+      if (!isHidden || !(await this.onPrivate(error.data["account"]))) throw error;
+      return this._ask(method, params);
+    }
+  }
+
+  /**
+   * @private
+   * @template {MethodName} M
+   * @param {M} method
+   * @param {Methods[M]["params"]} params
+   * @returns {Promise<Methods[M]["result"]>}
+   */
+  _ask(method, params) {
     const socket = this._socket;
     if (socket === null || socket.readyState !== 1) {
       return Promise.reject(new ApiError("AWAY", "The node is not connected; it is tried again all the time."));
@@ -253,9 +278,8 @@ export class Api {
       kept.pending = [];
     } catch (error) {
       // AWAY is over when the connection is back, and then every channel is asked for again.
-      if (error instanceof ApiError && error.name !== "AWAY") {
-        for (const listener of kept.listeners) listener.refused?.(error);
-      }
+      if (!(error instanceof ApiError) || error.name === "AWAY" || this._channels.get(channel) !== kept) return;
+      for (const listener of kept.listeners) listener.refused?.(error);
     }
   }
 

@@ -1,5 +1,6 @@
 /** The page begins here: one document, four views, no reload. */
 import { render } from "preact";
+import "./access.js";
 import { api, link } from "./feeds.js";
 import { html } from "./html.js";
 import { Explaining } from "./parts/explain.js";

@@ -77,6 +77,9 @@ export function join(channel) {
       },
       refused: (error) => {
         made.refused.value = error;
+        // What was told before is not what is now.
+        news.push([channel, () => undefined]);
+        beforeNextFrame(draw);
       },
     });
     one = made;
@@ -96,6 +99,24 @@ export function join(channel) {
       }, 2_000);
     },
   ];
+}
+
+/** Asks again for whatever was refused. */
+export function askAgain() {
+  for (const [channel, one] of kept) {
+    if (one.refused.peek() !== null) api.again(channel);
+  }
+}
+
+/**
+ * Why a channel tells nothing; null where it does, or has not answered.
+ * @param {string | null} channel
+ * @returns {ApiError | null}
+ */
+export function useRefusal(channel) {
+  const joined = useMemo(() => (channel === null ? null : join(channel)), [channel]);
+  useEffect(() => joined?.[1], [joined]);
+  return joined?.[0].refused.value ?? null;
 }
 
 /**

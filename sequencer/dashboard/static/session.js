@@ -5,7 +5,7 @@
  * @import {Kind, Message} from "./signing.js"
  */
 import { signal } from "@preact/signals";
-import { ApiError } from "./api.js";
+import { ApiError, PRIVATE } from "./api.js";
 import { hex } from "./bytes.js";
 import { AGENT_INDEX, AGENT_SLOTS, agentOf, forgetAgent, freshAgent, keepAgent, signerOfAgent } from "./agents.js";
 import { addressIn, call, words } from "./calls.js";
@@ -207,9 +207,21 @@ function clock() {
   return time;
 }
 
+/** How the owner's key is shown to a node that says nothing without; access.js says it. @type {(account: number) => Promise<void>} */
+let show = async () => {};
+/** @param {typeof show} by */
+export function showsBy(by) {
+  show = by;
+}
+
 /** A slot in which nothing of the account stands. @param {UnsignedOperation} operation */
 async function freeSlot(operation) {
-  const { operation: filled } = await api.call("catenary_typedData", { operation });
+  const ask = () => api.call("catenary_typedData", { operation });
+  const { operation: filled } = await ask().catch(async (error) => {
+    if (!(error instanceof ApiError) || error.name !== PRIVATE) throw error;
+    await show(operation.account);
+    return ask();
+  });
   const slot = Number(filled.slot);
   if (!(slot >= SLOTS.first && slot <= SLOTS.last)) throw new ApiError("NO_SLOT", `The node names slot ${filled.slot}.`);
   return slot;

@@ -1,6 +1,6 @@
 /**
- * What is signed: EIP-712 typed data of each kind of operation, built here field by field (PROTOCOL.md §5), never taken
- * from a node. A golden test holds digests to the law's.
+ * What is signed: EIP-712 typed data of each kind of operation, and of an access, built here field by field
+ * (PROTOCOL.md §5), never taken from a node. A golden test holds digests to the law's.
  */
 import { secp256k1 } from "@noble/curves/secp256k1.js";
 import { addressWord, hex, joined, keccak, keccakText, Malformed, number, unhex, word } from "./bytes.js";
@@ -11,7 +11,8 @@ import { addressWord, hex, joined, keccak, keccakText, Malformed, number, unhex,
  * @property {number} chainId
  * @property {string} bridge
  */
-/** @typedef {"order" | "withdraw" | "transfer" | "cancel" | "cancel_all" | "set_agent" | "set_leverage"} Kind */
+/** @typedef {"order" | "withdraw" | "transfer" | "cancel" | "cancel_all" | "set_agent" | "set_leverage"} Operation */
+/** An operation, or, to be told of an account, a challenge of the connection. @typedef {Operation | "access"} Kind */
 /** @typedef {Record<string, number | bigint | boolean | string>} Message */
 
 /** @type {[string, string][]} */
@@ -61,6 +62,7 @@ export const SIGNED = {
     ],
   ],
   set_leverage: ["SetLeverage", [...HEAD, ...TIMES, ["initial_ppm", "uint24"], MOST]],
+  access: ["Access", [["account", "uint24"], ["host", "string"], ["challenge", "bytes32"], ["expires_at_ms", "uint48"]]],
 };
 
 /** @type {[string, string][]} */
@@ -80,6 +82,8 @@ function fieldWord(type, value) {
     return word(value ? 1 : 0);
   }
   if (type === "address") return addressWord(String(value));
+  if (type === "string") return keccakText(String(value));
+  if (type === "bytes32") return unhex(String(value), 32);
   const bits = BigInt(type.slice("uint".length));
   const of = BigInt(/** @type {any} */ (value));
   if (of < 0n || of >> bits !== 0n) throw new Malformed(`${value} is wider than ${type}`);

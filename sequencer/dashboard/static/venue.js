@@ -63,8 +63,11 @@ export function marketOf(markets, name) {
 
 /** "auto", "dark" or "light". */
 export const theme = remembered("theme", "auto");
+/** When the sheet of light colours counts. @type {Record<string, string>} */
+const LIGHT = { auto: "(prefers-color-scheme: light)", light: "all", dark: "not all" };
 effect(() => {
-  document.documentElement.dataset["theme"] = theme.value;
+  const sheet = document.querySelector('link[href$="/light.css"]');
+  sheet?.setAttribute("media", LIGHT[theme.value] ?? "not all");
 });
 
 /** The address's part behind the hash, as words: "#/trade/BTC" is ["trade", "BTC"]. */

@@ -17,6 +17,7 @@ from l1_bridge.client.client import L1Client
 from l1_bridge.client.keys import development_key
 from l1_bridge.client.options import L1Options
 from l1_bridge.contracts.artifact import bridge_artifact
+from prover.challenger.verdicts import Verdicts
 from prover.state.leveldb import LevelDbStore
 from prover.stf import constants
 from tests.l1_bridge.l1_nodes import L1Node, embedded_l1
@@ -65,6 +66,18 @@ async def test_a_theft_is_proven_in_one_transaction_and_rolled_back(
     assert mined["gas_used"] < 1_500_000
     assert mined["calldata_bytes"] < 20_000
     assert guard.alarms == []
+
+
+async def test_whoever_asks_is_told_each_verdict(guard: Guard, world: World) -> None:
+    board = Verdicts(1, world.bridge.address, lambda: 5)
+    good = await world.open_accounts()
+    stolen = await world.steal()
+    await guard.once(verdicts=board)
+
+    fraud, valid = board.newest_first
+    assert (valid.batch_hash, valid.verdict, valid.is_rolled_back) == (good.batch_hash, "valid", False)
+    assert (fraud.batch_hash, fraud.verdict, fraud.chunk, fraud.is_rolled_back) == (stolen.batch_hash, "fraud", 1, True)
+    assert (board.heard.at_ms, board.heard.valid_tip, board.heard.alarms) == (5, 1, 0)
 
 
 async def test_a_theft_behind_a_head_that_was_never_opened_is_proven(guard: Guard, world: World) -> None:

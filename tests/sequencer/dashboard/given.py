@@ -8,6 +8,7 @@ from l1_bridge.contracts.artifact import Artifact, bridge_artifact, load_artifac
 from l1_bridge.hashing import keccak
 from prover.contracts.deployment import DEVNET_PARAMETERS
 from prover.contracts.referee import FAMILIES, artifact
+from prover.signing.access import access_digest
 from prover.signing.typed_data import domain_separator
 from prover.state.genesis import genesis_bytes
 from prover.state.state import genesis_commitment
@@ -131,6 +132,19 @@ def proofs() -> dict[str, Any]:
             },
         },
     }
+
+
+def access() -> dict[str, Any]:
+    """What is signed to be told of an account, and its digest, on the rollup of tests/vectors/signatures.json."""
+    challenge, expires_at_ms = b"\x33" * 32, 1_800_000_000_000
+    digest = access_digest(domain_separator(CHAIN_ID, BRIDGE), 17, "venue.example", challenge, expires_at_ms)
+    message = {
+        "account": 17,
+        "host": "venue.example",
+        "challenge": _hex(challenge),
+        "expires_at_ms": expires_at_ms,
+    }
+    return {"message": message, "digest": _hex(digest)}
 
 
 def _account(number: int) -> containers.Account:

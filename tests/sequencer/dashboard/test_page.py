@@ -4,6 +4,8 @@ import base64
 import gzip
 import hashlib
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,9 @@ import trio
 from sequencer.api.transport.http import Answer
 from sequencer.dashboard.libraries import LIBRARIES, SPECIFIERS
 from sequencer.dashboard.page import STATIC, Page, Place
+from tests.patience import PATIENCE_SECONDS
 
-PLACE = Place("http://127.0.0.1:8545", "", is_devnet=True)
+PLACE = Place("http://127.0.0.1:8545", "http://127.0.0.1:9700/of/it", is_devnet=True)
 # Of everything that a first visit loads, as it travels.
 MOST_BYTES = 350_000
 needs_libraries = pytest.mark.skipif(not LIBRARIES.is_dir(), reason="the page's libraries are not installed: no npm")
@@ -68,6 +71,14 @@ def test_files_are_named_by_what_is_in_them(small: Callable[[str], Page]) -> Non
         assert asked(page, path).status == 404
 
 
+def test_what_is_written_for_readers_does_not_travel_and_code_does(small: Callable[[str], Page]) -> None:
+    code = "/** @type {x} */ let b = 2; /* c */\nlet a = `/** no */`; /** b */ let c = 1; // d\n"
+    page = small("/** For\n * readers. */\n/*! MIT */\n  /** One. @param {x} a */\n" + code)
+    (base,) = re.findall(r'src="(/page/[0-9a-f]{16}/)app.js"', unpacked(asked(page, "/")))
+    sent = unpacked(asked(page, f"{base}app.js"))
+    assert sent == "\n\n/*! MIT */\n\n" + code
+
+
 def test_the_document_allows_this_node_and_l1_alone(small: Callable[[str], Page]) -> None:
     answer = asked(small("let a = 1;\n"), "/")
     document = unpacked(answer)
@@ -77,7 +88,7 @@ def test_the_document_allows_this_node_and_l1_alone(small: Callable[[str], Page]
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == f"'self' 'sha256-{digest}'"
     assert policy["style-src"] == "'self'"
-    assert policy["connect-src"] == "'self' http://127.0.0.1:8545"
+    assert policy["connect-src"] == "'self' http://127.0.0.1:8545 http://127.0.0.1:9700"
     assert set(msgspec.json.decode(import_map)["imports"]) == set(SPECIFIERS)
     # One inline script, no inline style, nothing from elsewhere.
     assert re.findall(r"<script(?![^>]*\bsrc=)[^>]*>", document) == ['<script type="importmap">']
@@ -105,6 +116,24 @@ def test_a_first_visit_is_small() -> None:
     assert bundle is not None
     assert sum(len(answer.body) for answer in bundle.files.values()) + len(document.body) < MOST_BYTES
     assert all(path.startswith(base) for path in bundle.files)
+
+
+@needs_libraries
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node on this machine")
+def test_what_is_sent_is_still_javascript(tmp_path: Path) -> None:
+    page = Page(PLACE)
+    asked(page, "/")
+    assert page._bundle is not None
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    for place, (path, answer) in enumerate(page._bundle.files.items()):
+        if path.endswith(".js") and "lightweight" not in path:
+            (tmp_path / f"{place}.js").write_text(unpacked(answer))
+    names = sorted(path.name for path in tmp_path.glob("*.js"))
+    text = "".join(
+        f"await import('./{name}').catch((e) => {{ if (e instanceof SyntaxError) throw e; }});" for name in names
+    )
+    (tmp_path / "all.js").write_text(text)
+    subprocess.run(["node", "all.js"], cwd=tmp_path, check=True, timeout=PATIENCE_SECONDS)
 
 
 @needs_libraries

@@ -13,9 +13,10 @@ from click.testing import CliRunner
 from prover.cli.main import cli
 from prover.cli.running import EXIT_DATADIR, CommandFailed
 from prover.state.store import StoreUnavailable
+from sequencer.dashboard.page import why_none
 from sequencer.l1.poster import Overdue, Poster
 from sequencer.l1.preflight import PreflightPolicy
-from sequencer.node.commands import NodeOptions, config_of, node, serve
+from sequencer.node.commands import NodeOptions, config_of, node, page_line, serve
 from sequencer.node.config import DatadirUnusable, NodeConfig
 from sequencer.sequencing.bookkeeping import kept_of
 from sequencer.sequencing.journal import JournalFailed
@@ -132,6 +133,15 @@ def test_it_says_each_value_and_where_it_is_from(tmp_path: Path, monkeypatch: py
 def test_a_stream_is_shown_by_who_follows_alone() -> None:
     result = CliRunner().invoke(cli, ["node", "--json", "--soft-from", "http://venue"])
     assert (result.exit_code, "--follow" in result.stdout + result.stderr) == (2, True)
+
+
+def test_it_says_where_the_page_is_or_why_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "http://127.0.0.1:9545"
+    monkeypatch.setattr("sequencer.dashboard.page.why_none", lambda: "")
+    assert page_line(True, url) == "The page: http://127.0.0.1:9545/"
+    assert page_line(False, url) == "No page is served: --no-page says so."
+    monkeypatch.setattr("sequencer.dashboard.page.why_none", lambda: why_none(tmp_path))
+    assert page_line(True, url).startswith("No page is served: its libraries are not installed")
 
 
 def test_it_says_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

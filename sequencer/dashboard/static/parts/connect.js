@@ -24,7 +24,7 @@ function told(work, done, wrong) {
 export function Connect() {
   const [isOpen, setOpen] = useState(false);
   const who = session.value;
-  const name = who === null ? "Connect" : `${short(who.owner)}${who.signer.kind === "burner" ? " · play money" : ""}`;
+  const name = who === null ? "Connect" : who.signer.kind === "burner" ? html`<span class="wide">${short(who.owner)} · </span>play money` : short(who.owner);
   return html`<div class="connect">
     <button type="button" class=${who === null ? "main" : ""} aria-expanded=${isOpen} aria-haspopup="dialog" onClick=${() => setOpen(!isOpen)}>${name}</button>
     ${isOpen && html`<${Sheet} close=${() => setOpen(false)} />`}

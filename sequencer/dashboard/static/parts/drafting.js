@@ -64,8 +64,6 @@ effect(() => {
 });
 /** @type {import("@preact/signals").ReadonlySignal<AccountView | undefined>} */
 export const seenAccount = computed(() => watched.value?.state.value);
-/** Why the account cannot be looked at, as where this browser remembers one of another devnet. */
-export const accountRefused = computed(() => watched.value?.refused.value ?? null);
 
 /** @type {import("@preact/signals").Signal<VenueLimits | null>} */
 export const limits = signal(null);

@@ -1,7 +1,7 @@
 /** The top line: where one is, whose account, how far from trouble, how fresh. */
 import { html } from "../html.js";
-import { link, useFeed } from "../feeds.js";
-import { percent, relative, short } from "../format.js";
+import { link } from "../feeds.js";
+import { relative } from "../format.js";
 import { session } from "../session.js";
 import { Connect } from "./connect.js";
 import { account, addressOf, market, route, second, status, theme } from "../venue.js";
@@ -47,18 +47,15 @@ export function Header() {
 }
 
 function Who() {
-  const found = useFeed(account.value === null ? null : `account:${account.value}`);
   if (account.value === null) return html`<a class="who" href=${addressOf("learn")}>No account yet</a>`;
-  const own = session.value?.accounts.includes(account.value);
-  return html`<span class="who"
-    >account ${account.value}${own ? "" : " (watched)"}${found && html` · ${short(found.owner)} · margin ${percent(found.margin_ratio_ppm)}`}</span
-  >`;
+  const isOwn = session.value?.accounts.includes(account.value);
+  return html`<span class="who">account ${account.value}${isOwn ? "" : html` <span class="soft">watched</span>`}</span>`;
 }
 
 function Freshness() {
   const told = status.value;
   if (link.value !== "open" || told === null) {
-    return html`<span class="fresh stale" role="status">${link.value === "away" ? "node away: numbers are old" : "connecting"}</span>`;
+    return html`<span class="fresh stale" role="status">${link.value === "away" ? "node away, numbers old" : "connecting"}</span>`;
   }
   const age = second.value - Date.now() + told.now_ms;
   return html`<span class="fresh" title=${told.reasons.map((one) => one.sentence).join(" ")}

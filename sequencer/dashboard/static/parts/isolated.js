@@ -6,7 +6,7 @@
  */
 import { signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
-import { api, useFeed } from "../feeds.js";
+import { api, useFeed, useRefusal } from "../feeds.js";
 import { dollars, parsed, size } from "../format.js";
 import { html } from "../html.js";
 import { closeIsolated, isolate, openIsolated } from "../isolating.js";
@@ -16,6 +16,7 @@ import { account, marketOf } from "../venue.js";
 import { reducing } from "../ways_out.js";
 import { opening, read } from "./isolated_form.js";
 import { Panel } from "./panel.js";
+import { ShowKey } from "./untold.js";
 import { done, Way } from "./way.js";
 
 const venue = { send, call: (/** @type {any} */ method, /** @type {any} */ params) => api.call(method, params) };
@@ -60,9 +61,12 @@ export function Isolated({ seen, markets }) {
 function Row({ index, cross, owns, markets }) {
   /** @type {AccountView | undefined} */
   const seen = useFeed(`account:${index}`);
+  const refused = useRefusal(`account:${index}`);
   const [isOpen, setOpen] = useState(false);
   const isHere = index === cross.account;
-  if (seen === undefined) return html`<li class="account">Account ${index}</li>`;
+  if (seen === undefined) {
+    return html`<li class="account"><span class="account-name">Account ${index}${refused && html` <small class="soft">not told</small>`}</span>${refused && owns && html`<${ShowKey} of=${index} />`}</li>`;
+  }
   return html`<li class="account ${isHere ? "here" : ""}" data-account=${index}>
     <span class="account-name">
       ${isHere ? html`<strong>Account ${index}</strong>` : html`<button type="button" class="link" onClick=${() => (account.value = index)}>Account ${index}</button>`}

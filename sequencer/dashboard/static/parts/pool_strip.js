@@ -1,12 +1,14 @@
 /** The pool always in sight: one line that says how far from trouble, and the picture below it, but on a phone. */
-import { link, useFeed } from "../feeds.js";
+import { link, useFeed, useRefusal } from "../feeds.js";
 import { dollars, percent } from "../format.js";
 import { html } from "../html.js";
 import { remembered } from "../memory.js";
 import { Gauge } from "../pictures/gauge.js";
 import { PoolPicture } from "../pictures/pool.js";
+import { session } from "../session.js";
 import { account, addressOf, route } from "../venue.js";
 import { imagined } from "./imagined.js";
+import { ShowKey } from "./untold.js";
 import { Becomes } from "./value.js";
 
 const isDrawn = remembered("strip.drawn", true);
@@ -14,7 +16,9 @@ const isDrawn = remembered("strip.drawn", true);
 export function PoolStrip() {
   const found = useFeed(account.value === null ? null : `account:${account.value}`);
   const markets = useFeed("prices");
-  if (account.value === null || found === undefined) return null;
+  const refused = useRefusal(account.value === null ? null : `account:${account.value}`);
+  if (account.value === null || (found === undefined && refused === null)) return null;
+  if (found === undefined) return html`<${Hidden} of=${account.value} />`;
   const { after, isOld, by } = imagined(found.account);
   // The pool's own view has the large picture.
   const isElsewhere = route.value[0] !== "pool";
@@ -36,6 +40,16 @@ export function PoolStrip() {
     </div>
     ${isElsewhere && isDrawn.value && html`<div class="strip-picture"><${PoolPicture} seen=${found} after=${after} isOld=${isOld} markets=${markets} name="strip" isSmall=${true} /></div>`}
   </section>`;
+}
+
+/** One line for an account of which the node tells nothing. @param {{of: number}} props */
+function Hidden({ of }) {
+  const isOwn = session.value?.accounts.includes(of) ?? false;
+  return html`<section class="pool-strip" aria-label="Pool"><div class="pool-line">
+    <a href=${addressOf("pool")} class="pool-strip-account">Pool ${of}</a>
+    <span class="soft">not told by this node</span>
+    ${isOwn && html`<div class="grow"></div><${ShowKey} of=${of} />`}
+  </div></section>`;
 }
 
 /** How far all prices together may move, in a sentence. @param {{fall_bp: number | null, rise_bp: number | null, positions: any[]}} seen */

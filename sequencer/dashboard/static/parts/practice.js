@@ -10,6 +10,7 @@ import { imagine, imagined } from "./imagined.js";
 import { Panel } from "./panel.js";
 import { again, doing, goOn, progress, turn, wrong } from "./practice_play.js";
 import { held, LONG, LONG_PPM, orderOf, STEPS } from "./practice_steps.js";
+import { Untold } from "./untold.js";
 import { Becomes } from "./value.js";
 import { dollars } from "../format.js";
 
@@ -76,7 +77,7 @@ function Beside({ of, step, isDone }) {
     first.want(isAhead ? orderOf(seen, market, "buy", LONG_PPM) : null);
   }, [isAhead, market?.tick_time_ms]);
   if (of === null) return html`<div class="practice-pool soft"><p>Your pool will stand here.</p></div>`;
-  if (seen === undefined) return html`<div class="practice-pool"><p role="status">Waiting for the node.</p></div>`;
+  if (seen === undefined) return html`<div class="practice-pool"><${Untold} of=${of} /></div>`;
   const { after, isOld } = imagined(of);
   return html`<div class="practice-pool" data-account=${of}>
     <${Gauge}

@@ -1,12 +1,13 @@
 /** What the account has, had and paid: one table at a time, each as a file too. */
 import { html } from "../html.js";
 import { account, addressOf } from "../venue.js";
-import { accountRefused, seenAccount } from "./drafting.js";
+import { seenAccount } from "./drafting.js";
 import { Panel, Tabs } from "./panel.js";
 import { chosenTable, TABLES } from "./tables_chosen.js";
 import { Fills, Funding, History, Transfers } from "./tables_history.js";
 import { OpenOrders } from "./tables_orders.js";
 import { Positions } from "./tables_positions.js";
+import { Untold } from "./untold.js";
 
 /** @type {Record<string, any>} */
 const SHOWN = { positions: Positions, orders: OpenOrders, fills: Fills, history: History, funding: Funding, transfers: Transfers };
@@ -22,7 +23,7 @@ export function Tables() {
     ${account.value === null
       ? html`<p class="soft">No account yet. <a href=${addressOf("learn")}>Practice with play money</a>, or connect a wallet above.</p>`
       : view === undefined
-        ? html`<p class="soft" role="status">${accountRefused.value ? `The node does not tell of account ${account.value}: choose another above.` : `Waiting for account ${account.value}.`}</p>`
+        ? html`<${Untold} of=${account.value} />`
         : html`<${Table} key=${account.value} view=${view} />`}
   <//>`;
 }

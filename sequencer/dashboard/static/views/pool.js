@@ -9,6 +9,7 @@ import { PoolList } from "../parts/pool_list.js";
 import { PostMortems } from "../parts/post_mortems.js";
 import { wayOut } from "../parts/pool_strip.js";
 import { Saved } from "../parts/saved.js";
+import { Untold } from "../parts/untold.js";
 import { Gauge } from "../pictures/gauge.js";
 import { PoolPicture } from "../pictures/pool.js";
 import { shockedOf, ShockView } from "../pictures/shock.js";
@@ -21,7 +22,7 @@ export function Pool() {
   if (index === null) {
     return html`<${Panel} title="Pool"><p>No account yet. <a href=${addressOf("learn")}>Begin with play money</a>, or connect a wallet.</p><//>`;
   }
-  if (seen === undefined) return html`<${Panel} title="Pool"><p role="status">Waiting for the node.</p><//>`;
+  if (seen === undefined) return html`<${Panel} title="Pool of account ${index}"><${Untold} of=${index} /><//>`;
   const { after, isOld, by } = imagined(index);
   // What is drawn over the pool: what is being filled in, else the shock that is looked at.
   const moved = shockedOf(seen);

@@ -11,6 +11,7 @@ import { ProofSteps } from "../parts/proof_steps.js";
 import { Money } from "../parts/value.js";
 import { Forced, Withdrawals } from "../parts/withdrawals.js";
 import { account, now, place, second, status } from "../venue.js";
+import { heard, UNHEARD, wordOf } from "../verdicts.js";
 
 const SHOWN = 12;
 
@@ -35,7 +36,7 @@ export function Rollup() {
 function Node() {
   const told = status.value;
   if (told === null) return html`<p class="soft">Waiting for the node.</p>`;
-  return html`<dl class="facts">
+  return html`<dl class="node-facts">
       <dt>State</dt><dd>${told.ready ? "✓ ready" : "✗ not ready"}</dd>
       <dt>Sequenced</dt><dd>chunk ${told.sequenced.chunk}</dd>
       <dt>Posted</dt><dd>batch ${told.posted.batch}</dd>
@@ -61,20 +62,54 @@ function useCosts(batches) {
   return costs;
 }
 
+const ASKED_EVERY_MS = 5_000;
+
+/** What the challenger says, asked again and again while it is shown. @returns {import("../verdicts.js").Verdicts} */
+function useVerdicts() {
+  const [found, setFound] = useState(UNHEARD);
+  const [chain_id, rollup_address] = [status.value?.chain_id, status.value?.rollup_address];
+  useEffect(() => {
+    if (!place.challenger_url || chain_id === undefined || rollup_address === undefined) return undefined;
+    let [before, isOver] = [UNHEARD, false];
+    const ask = async () => {
+      before = await heard(place.challenger_url, { chain_id, rollup_address }, before);
+      if (isOver) return;
+      setFound(before);
+      later = setTimeout(ask, ASKED_EVERY_MS);
+    };
+    /** @type {ReturnType<typeof setTimeout>} */
+    let later = setTimeout(ask);
+    return () => {
+      isOver = true;
+      clearTimeout(later);
+    };
+  }, [chain_id, rollup_address]);
+  return found;
+}
+
+/** @param {{one: import("../verdicts.js").Judged | undefined}} props */
+function Said({ one }) {
+  const { word, look, title } = wordOf(one);
+  return html`<td class=${look} title=${title}>${word}</td>`;
+}
+
 function Batches() {
   /** @type {import("../wire").BatchView[]} */
   const batches = (useFeed("batches") ?? []).slice(0, SHOWN);
   const costs = useCosts(batches);
+  const said = useVerdicts();
+  const isNamed = place.challenger_url !== "";
   const final = status.value?.final.batch ?? -1;
   second.value;
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Table: Batches"><table>
-    <thead><tr><th>Batch</th><th>Life</th><th>Posted</th><th>Chunks</th><th>Bytes</th><th>Gas</th><th>Ether</th></tr></thead>
+  return html`${said.trouble && html`<p class="warning" role="status">${said.trouble}</p>`}
+  <div class="scroll" tabindex="0" role="region" aria-label="Table: Batches"><table>
+    <thead><tr><th>Batch</th><th>Life</th>${isNamed && html`<th>Challenger</th>`}<th>Posted</th><th>Chunks</th><th>Bytes</th><th>Gas</th><th>Ether</th></tr></thead>
     <tbody>
-      ${status.value && html`<tr><td>next</td><td><${Life} finality="sequenced" /></td><td></td><td>${Math.max(0, status.value.sequenced.chunk - status.value.posted.chunks)}</td><td></td><td></td><td></td></tr>`}
+      ${status.value && html`<tr><td>next</td><td><${Life} finality="sequenced" /></td>${isNamed && html`<td></td>`}<td></td><td>${Math.max(0, status.value.sequenced.chunk - status.value.posted.chunks)}</td><td></td><td></td><td></td></tr>`}
       ${batches.map((one) => {
         const cost = costs[one.batch_hash];
         const at = 1000 * one.committed_at;
-        return html`<tr key=${one.number}><td title=${one.root}>${one.number}</td><td><${Life} finality=${one.number <= final ? "final" : "posted"} /></td>
+        return html`<tr key=${one.number}><td title=${one.root}>${one.number}</td><td><${Life} finality=${one.number <= final ? "final" : "posted"} /></td>${isNamed && html`<${Said} one=${said.judged.get(one.batch_hash.toLowerCase())} />`}
           <td title=${exactTime(at)}>${relative(at, now())}</td><td>${one.chunks}</td><td>${one.bytes}</td>
           <td>${cost ? cost.gas.toLocaleString() : "—"}</td><td>${cost ? decimal(cost.wei / 10n ** 12n, 6) : "—"}</td></tr>`;
       })}
@@ -117,7 +152,7 @@ function Disputes() {
   return html`${found.rolled.length === 0 ? html`<p>No batch of this venue has been proven wrong.</p>` : null}
     <ul>${found.rolled.map((one) => html`<li key=${`${one.block}:${one.batch}`}>Batch ${one.batch}, chunk ${one.chunk}, was proven wrong by <span class="mono" title=${one.prover}>${short(one.prover)}</span> for ${decimal(one.rewardWei / 10n ** 14n, 4)} ether: it claimed ${one.claimedRoot.slice(0, 10)}…, replay gives ${one.replayedRoot.slice(0, 10)}…</li>`)}</ul>
     <ul>${found.said.map((one) => html`<li key=${one.announcement}>The governor announced a change (tag ${one.tag}): ${one.isRetracted ? "taken back" : `enactable ${relative(1000 * one.enactableAt, now())}`}</li>`)}</ul>
-    <p class="soft">${place.challenger_url ? "A challenger is named, and its verdicts are not served yet: these are L1's." : "No challenger is named (--challenger-url): these are L1's own events."}</p>`;
+    <p class="soft">${place.challenger_url ? "These are L1's own events; what the challenger says stands beside each batch." : "These are L1's own events; no challenger is named (--challenger-url) whose verdicts would stand beside the batches."}</p>`;
 }
 
 /** @param {{markets: import("../wire").MarketView[]}} props */

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { hex, Malformed, unhex } from "../../../../sequencer/dashboard/static/bytes.js";
 import { addressOf, digest, domainSeparator, signed, SIGNED, signerOf, typedData } from "../../../../sequencer/dashboard/static/signing.js";
+import { given, needsGiven } from "./given.mjs";
 
 const vectors = JSON.parse(readFileSync(new URL("../../../vectors/signatures.json", import.meta.url), "utf8"));
 const domain = { chainId: vectors.chain_id, bridge: `0x${vectors.bridge}` };
@@ -29,7 +30,7 @@ test("the domain is the bridge's", () => {
 });
 
 test("every kind is signed as the law has it", () => {
-  assert.deepEqual([...new Set(vectors.operations.map((one) => one.operation))].sort(), Object.keys(SIGNED).sort());
+  assert.deepEqual([...new Set(vectors.operations.map((one) => one.operation)), "access"].sort(), Object.keys(SIGNED).sort());
   for (const { operation, fields, digest: expected, signature } of vectors.operations) {
     const own = digest(operation, messageOf(operation, fields), domain);
     assert.equal(hex(own), `0x${expected}`, operation);
@@ -41,6 +42,16 @@ test("every kind is signed as the law has it", () => {
     assert.equal(signerOf(own, mine), `0x${vectors.address}`);
   }
   assert.equal(addressOf(key), `0x${vectors.address}`);
+});
+
+test("an access is signed as the law has it, and every field of it", needsGiven, () => {
+  const { message, digest: expected } = given.access;
+  assert.equal(hex(digest("access", message, domain)), expected);
+  for (const change of [{ account: 18 }, { host: "other.example" }, { challenge: `0x${"34".repeat(32)}` }, { expires_at_ms: 1 }]) {
+    assert.notEqual(hex(digest("access", { ...message, ...change }, domain)), expected);
+  }
+  assert.throws(() => digest("access", { ...message, challenge: "0x33" }, domain), Malformed);
+  assert.equal(typedData("access", message, domain).message.host, message.host);
 });
 
 test("whom a signature is of, at its edges", () => {
