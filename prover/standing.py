@@ -4,8 +4,6 @@ The two answers differ on purpose. An order is met at the prices of the last tic
 leverage; a rescue judges at the better one of the last two prices of each position, and leaves that bound aside.
 """
 
-from fractions import Fraction
-
 import msgspec
 
 from prover.stf import constants, containers, encoding, margin, rescue
@@ -44,11 +42,6 @@ class Judged(Standing, frozen=True):
     def is_close_out(self) -> bool:
         """Whether the law would have it taken over whole: below two thirds of its maintenance."""
         return self.is_below and self.equity * 3 < self.maintenance * 2
-
-    @property
-    def ratio(self) -> Fraction:
-        """Equity over maintenance: below 1 the account is liquidated, below 2/3 taken over."""
-        return Fraction(self.equity, self.maintenance)
 
     @property
     def at_risk(self) -> int:

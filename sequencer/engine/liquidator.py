@@ -1,8 +1,8 @@
 """Whom the venue rescues, in which order and by how many lots: policy over what the law allows.
 
-The law fixes prices and the most lots. That the lowest equity over maintenance goes first, through the book before the
-insurance account takes over, and who is deleveraged when nothing else is left (`ranking.py`): anybody with the state
-can recompute it, nobody can prove that it was kept.
+The law fixes prices and the most lots. That funds in trouble go first, then whoever lacks most, through the book before
+the insurance account takes over, and who is deleveraged when nothing else is left (`ranking.py`): anybody with the
+state can recompute it, nobody can prove that it was kept.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,8 +22,12 @@ from sequencer.engine.ranking import Side, Stand, is_traders, stand, worst_first
 
 # At most so many rescues a tick: they stand in the same chunks as everybody's trades.
 RESCUES_OF_A_TICK: Final = 64
+# Of these at most so many for accounts without positions, and as many for funds, before whoever lacks most.
+_SET_APART: Final = 16
 _MAKERS_TRIED: Final = 64
 _STEPS_OF_AN_ACCOUNT: Final = 16
+
+_Facing = list[tuple[containers.Order, int]]
 
 
 def most_lots(code_of: Callable[[int], int], most: int, *too_many: int) -> int:
@@ -58,21 +62,50 @@ class Liquidator:
         self._sides: dict[tuple[int, int], Side] = {}
 
     def run(self) -> None:
-        """Rescues the worst first, then lets insurance accounts unwind, and reduces those below maintenance."""
+        """Funds below maintenance first, then whoever lacks most, then all funds; small orders are met behind all."""
         clock = self._chunk.view.clock()
         if not clock.steady or clock.grace or not clock.priced:
             return
         self._chunk.note_changed()
         near = self._committing.ledger.watchlist.near(self._chunk.globals.risk, self._chunk.account)
         rows = [(index, self._chunk.account(index)) for index in near if is_traders(index)]
-        self._call(rows)
-        for index in worst_first(self._chunk.globals, clock.now, rows):
-            for _ in range(_STEPS_OF_AN_ACCOUNT):
-                if self._left == 0 or not self._step(index):
-                    break
+        self._within(_SET_APART, partial(self._call, rows))
+        self._within(_SET_APART, self._relieve)
+        worst = worst_first(self._chunk.globals, clock.now, rows)
+        for index in worst:
+            self._steps(partial(self._step, index))
+        markets = range(self._chunk.globals.market_count)
+        for market in markets:
+            self._steps(partial(self._unwind, market, is_small=False))
+            self._steps(partial(self._reduce, market))
+        # Orders that cost nearly nothing take no step from anybody that the fund or larger ones could help.
+        for index in worst:
+            self._steps(partial(self._meet_small, index))
+        for market in markets:
+            self._steps(partial(self._unwind, market, is_small=True))
+
+    def _within(self, most: int, rescue_some: Callable[[], None]) -> None:
+        """Rescues, so many of those that are left at most."""
+        kept = max(self._left - most, 0)
+        self._left -= kept
+        rescue_some()
+        self._left += kept
+
+    def _steps(self, step: Callable[[], bool]) -> None:
+        """Steps of one account while there are any, as many as one may take in a tick."""
+        for _ in range(_STEPS_OF_AN_ACCOUNT):
+            if self._left == 0 or not step():
+                return
+
+    def _relieve(self) -> None:
+        """What all others count on: no crowd comes before a fund below maintenance, and its lots are offered first."""
         for market in range(self._chunk.globals.market_count):
-            self._unwind(market)
-            self._reduce(market)
+            if self._is_below(constants.insurance_account(market)):
+                self._steps(partial(self._unwind, market, is_small=False))
+                self._steps(partial(self._reduce, market))
+
+    def _is_below(self, index: int) -> bool:
+        return judged_by_rescue(self._chunk.globals, self._chunk.account(index), self._now).is_below
 
     def _call(self, rows: list[tuple[int, containers.Account]]) -> None:
         """Calls whoever is left below zero without a position, once enough of those who won it there have money."""
@@ -89,7 +122,7 @@ class Liquidator:
                 break
             self._wind_up(index, market)
             left -= won
-        for index in missing:
+        for index in sorted(missing, key=lambda index: -missing[index]):
             self._wind_up(index, 0)
 
     def _winners(self) -> Iterator[tuple[int, int, int]]:
@@ -116,20 +149,44 @@ class Liquidator:
         settled, _ = margin.settle(chunk.globals.risk, account, clock.now)
         market = judged.largest
         held = encoding.unpack(settled.positions[market]).size
-        if judged.equity >= 0 and self._through_book(index, market, held):
+        if judged.equity >= 0 and self._through_book(index, market, held, is_small=False):
             return True
         if judged.is_close_out and self._take_over(index, market, held):
             return True
         return judged.equity < 0 and self._deleverage(index, settled)
 
-    def _through_book(self, index: int, market: int, held: int) -> bool:
-        committing, chunk = self._committing, self._chunk
-        owner = chunk.account(index).owner
-        for maker, resting in committing.resting_against(market, held)[:_MAKERS_TRIED]:
-            # An owner's own order would be a trade with oneself.
-            if chunk.account(maker.account).owner == owner:
+    def _meet_small(self, index: int) -> bool:
+        """One rescue of one account by an order that is small beside its position."""
+        chunk = self._chunk
+        judged = judged_by_rescue(chunk.globals, chunk.account(index), self._now)
+        if not judged.is_below or judged.equity < 0:
+            return False
+        held = encoding.unpack(chunk.account(index).positions[judged.largest]).size
+        return self._through_book(index, judged.largest, held, is_small=True)
+
+    def _facing(self, index: int, market: int, held: int, *, is_small: bool) -> _Facing:
+        """Others' orders that a position could be closed against, and lots that they take, the best first.
+
+        is_small: of those that take less than a hundredth of it, else of the others. A reduce-only order of one lot
+        costs its maker nothing: neither a crowd of them nor an owner's own orders hide the ones behind.
+        """
+        chunk, owner = self._chunk, self._chunk.account(index).owner
+        found: _Facing = []
+        for maker, resting in self._committing.resting_against(market, held):
+            if not is_small and resting * 100 < abs(held):
                 continue
-            offered = min(abs(held), reducible(maker, chunk.account(maker.account), resting))
+            account = chunk.account(maker.account)
+            offered = min(abs(held), reducible(maker, account, resting))
+            # An owner's own order would be a trade with oneself.
+            if account.owner != owner and (offered * 100 < abs(held)) == is_small:
+                found.append((maker, offered))
+            if len(found) == _MAKERS_TRIED:
+                break
+        return found
+
+    def _through_book(self, index: int, market: int, held: int, *, is_small: bool) -> bool:
+        committing = self._committing
+        for maker, offered in self._facing(index, market, held, is_small=is_small):
             move = containers.Rescue(maker=0, market=market, account=index, other=0, lots=offered)
             lots = self._most(constants.LIQUIDATE, move, maker, codes.TOO_MANY_LOTS)
             if lots > 0:
@@ -210,17 +267,13 @@ class Liquidator:
             known = self._stands[(index, market, side)] = account, found
         return known[1]
 
-    def _unwind(self, market: int) -> None:
-        chunk = self._chunk
-        for _ in range(_STEPS_OF_AN_ACCOUNT):
-            held = encoding.unpack(chunk.account(constants.insurance_account(market)).positions[market]).size
-            if self._left == 0 or not held or not self._unwind_some(market, held):
-                return
-
-    def _unwind_some(self, market: int, held: int) -> bool:
-        committing, chunk = self._committing, self._chunk
-        for maker, resting in committing.resting_against(market, held)[:_MAKERS_TRIED]:
-            offered = min(abs(held), reducible(maker, chunk.account(maker.account), resting))
+    def _unwind(self, market: int, *, is_small: bool) -> bool:
+        """One sale of a fund's lots into the book; whether there was any."""
+        committing, fund = self._committing, constants.insurance_account(market)
+        held = encoding.unpack(self._chunk.account(fund).positions[market]).size
+        if not held:
+            return False
+        for maker, offered in self._facing(fund, market, held, is_small=is_small):
             move = containers.Rescue(maker=0, market=market, account=0, other=0, lots=offered)
             lots = self._most(constants.UNWIND, move, maker, codes.FUND_LIMIT)
             if lots > 0:
@@ -232,16 +285,11 @@ class Liquidator:
             self.effects += committing.drop_if_at_fault(maker, max(offered, 1), code)
         return False
 
-    def _reduce(self, market: int) -> None:
+    def _reduce(self, market: int) -> bool:
         """What no order takes of a fund below maintenance goes to whoever stands opposite, as few lots as help it."""
-        for _ in range(_STEPS_OF_AN_ACCOUNT):
-            if self._left == 0 or not self._reduce_some(market, constants.insurance_account(market)):
-                return
-
-    def _reduce_some(self, market: int, index: int) -> bool:
-        account = self._chunk.account(index)
-        held = encoding.unpack(account.positions[market]).size
-        if not held or not judged_by_rescue(self._chunk.globals, account, self._now).is_below:
+        index = constants.insurance_account(market)
+        held = encoding.unpack(self._chunk.account(index).positions[market]).size
+        if not held or not self._is_below(index):
             return False
         for other in self._opposite(market, held).asked(abs(held), 0):
             move = self._against(index, market, held, other)

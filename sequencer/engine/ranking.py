@@ -1,4 +1,4 @@
-"""Whom the venue rescues first, and against whom: accounts by equity over maintenance, counterparties by their score.
+"""Whom the venue rescues first, and against whom: accounts by what they lack, counterparties by their score.
 
 Anybody with the state can recompute it, nobody can prove that it was kept.
 """
@@ -38,12 +38,15 @@ class Place(msgspec.Struct, frozen=True):
 
 
 def worst_first(globals: containers.Globals, now_ms: int, rows: Iterable[tuple[int, containers.Account]]) -> list[int]:
-    """The accounts below maintenance, the lowest equity over maintenance first, then by index."""
-    found: list[tuple[Fraction, int]] = []
+    """The accounts below maintenance, whoever lacks most money of it first, then by index.
+
+    By the ratio a crowd of small accounts, each a trace worse than a large one, would come before it.
+    """
+    found: list[tuple[int, int]] = []
     for index, account in rows:
         judged = judged_by_rescue(globals, account, now_ms)
         if judged.is_below:
-            found.append((judged.ratio, index))
+            found.append((judged.equity - judged.maintenance, index))
     return [index for _, index in sorted(found)]
 
 

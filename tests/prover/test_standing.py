@@ -1,6 +1,5 @@
 """How an account stands for an order and for a rescue: equal where prices stand still and nobody bounds himself."""
 
-from fractions import Fraction
 from typing import Final
 
 from hypothesis import given, settings
@@ -49,7 +48,6 @@ def test_a_rescue_judges_at_the_better_of_two_prices_and_an_order_at_the_last() 
     # A thousand dollars lost at the last tick, none at the one before it; maintenance 1.2 %.
     assert (met.equity, met.maintenance, met.room) == (0, 708 * DOLLAR, -708 * DOLLAR)
     assert (judged.equity, judged.maintenance, judged.is_below) == (1_000 * DOLLAR, 720 * DOLLAR, False)
-    assert judged.ratio == Fraction(1_000, 720)
     assert judged.at_risk == 1_200 * DOLLAR - 1_000 * DOLLAR
     # An owner's own close is judged at the worse one, which is the last here.
     worse = judged_risk(globals, row, kinder=False)

@@ -181,6 +181,23 @@ def test_no_more_are_touched_than_have_won_what_is_missing() -> None:
     world.check()
 
 
+def test_a_crowd_of_debts_takes_a_part_of_the_places() -> None:
+    """Twenty have won what twenty others owe: at each tick sixteen are touched, and other rescues have the rest."""
+    world = World(traders=40, dollars=1_000)
+    for trader in range(40):
+        side = SELL if trader < 20 else BUY
+        assert world.order(trader, side, PRICES[ETH], 30_000, market=ETH).code == codes.OK
+    ended(world, (PRICES[BTC], PRICES[ETH] * 60 // 100, PRICES[2]))
+    left: list[int] = []
+    for _ in range(4):
+        ticked(world, PRICES)
+        left.append(sum(world.position(trader, ETH) != 0 for trader in range(40)))
+    # Three have won what is not missing, and nobody touches them.
+    assert left == [24, 8, 3, 3]
+    assert world.engine.globals.pool.owed == 0
+    world.check()
+
+
 def test_nobody_is_touched_for_a_debt_that_is_not_there() -> None:
     world = World(traders=2)
     for trader, side in ((0, SELL), (1, BUY)):

@@ -129,7 +129,7 @@ def test_nobody_is_liquidated_without_three_ticks_in_a_row() -> None:
     assert ticks(world, BREAK, 2) == [LIQUIDATION]
 
 
-def test_the_worst_margin_ratio_goes_first() -> None:
+def test_whoever_lacks_most_goes_first() -> None:
     world = World(traders=8)
     world.process(deposit(owner(50), 2_000_000 * DOLLAR, BTC + 1))
     for trader, size in ((0, HEAVY), (1, HEAVY + 300_000)):
