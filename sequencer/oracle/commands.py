@@ -129,7 +129,7 @@ def _pairs(
     type=click.FloatRange(0),
     default=60.0,
     show_default=True,
-    help="A market without a price for so long is said to have none, and the others are signed.",
+    help="A market without a price for more than half of so long is said to have none, and the others are signed.",
 )
 @click.option("--impact-dollars", type=click.IntRange(1, 10**9), default=1_000, show_default=True, help="For premiums.")
 @click.option(

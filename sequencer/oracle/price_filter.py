@@ -1,5 +1,6 @@
 """When a signer would rather stay silent than sign a price."""
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -12,15 +13,33 @@ class Silent(Exception):
     """Why a signer says nothing this time."""
 
 
+class _Known:
+    """What a signer knows of one market; 0 and empty where there is nothing yet.
+
+    ticks, observed_ms: its last confirmed price and the time of that reading. candidate, seen: a price that moved far,
+    and how many readings in a row stand by it. readings: of the last window, (time, whether it gave a price).
+    """
+
+    def __init__(self) -> None:
+        self.ticks = 0
+        self.observed_ms = 0
+        self.candidate = 0
+        self.seen = 0
+        self.readings: deque[tuple[int, bool]] = deque()
+
+
 class PriceFilter:
     """Turns quotes into prices in ticks, or keeps the signer silent.
 
     A price that is too old is not signed. One that moved by more than `max_move_ppm` since the last is signed once
     `confirmations` readings in a row stand by it: with three, a wick of one or two readings is never signed and a real
-    crash is signed ten seconds late, before the last tick is stale by law.
+    crash is signed ten seconds late.
 
-    A market that has had no price to be signed for `missing_ms` is said to have none, by a price of 0: else one source
-    that is gone would stop the ticks of all markets. The law sets it aside where most signers say so.
+    Where a reading gives no price the last confirmed one is signed on while it is not too old itself: else one thin
+    market would take the rescues from all, which wait for three ticks in a row. Then a market
+    that more readings of the last `missing_ms` gave none for than one, over half of it at the least, is said to have
+    none, by a price of 0: else one source that is gone, or that nothing confirms, would stop the ticks of all markets.
+    The law sets it aside where most signers say so.
     """
 
     def __init__(
@@ -31,51 +50,66 @@ class PriceFilter:
         self._missing_ms = missing_ms
         self._max_move_ppm = max_move_ppm
         self._confirmations = confirmations
-        self._last: list[int] = []
-        self._candidate: list[int] = []
-        self._seen: list[int] = []
-        # Since when a market has had none; 0 where it has one.
-        self._missing_since: list[int] = []
-        # Names of the markets that were said to have none, the last time.
+        self._known: list[_Known] = []
+        # Names of the markets that were said to have none, and of those whose price was an earlier one, the last time.
         self.without: list[str] = []
+        self.held: list[str] = []
         self.follow(markets)
 
     def follow(self, markets: Sequence[Market]) -> None:
         """Goes on with a list that has grown; what is known of the markets before stays."""
         for market in markets[len(self._markets) :]:
             self._markets.append(market)
-            for column in (self._last, self._candidate, self._seen, self._missing_since):
-                column.append(0)
+            self._known.append(_Known())
 
     def begin_at(self, last_ticks: Mapping[str, int]) -> None:
         """Measures the first reading of each market against the venue's last price, where there is one.
 
         Else a signer that starts beside a broken source would sign whatever it reads first.
         """
-        for index, market in enumerate(self._markets):
-            self._last[index] = self._last[index] or last_ticks.get(market.name, 0)
+        for market, known in zip(self._markets, self._known, strict=True):
+            known.ticks = known.ticks or last_ticks.get(market.name, 0)
 
     def prices(self, time_ms: int, quotes: Sequence[Quote | None]) -> list[int]:
         """Ticks by market, 0 for one without a price; raises Silent, for a signer signs all markets or nothing."""
         if len(quotes) != len(self._markets):
             raise Silent("the source has another number of markets")
         reasons: list[str] = []
-        self.without = []
+        self.without, self.held = [], []
         signed: list[int] = []
-        for index, (market, quote) in enumerate(zip(self._markets, quotes, strict=True)):
-            ticks, missing = self._ticks(market, quote, time_ms)
-            since = self._missing_since[index] = (self._missing_since[index] or time_ms) if missing else 0
-            if missing and time_ms - since >= self._missing_ms:
-                self.without.append(market.name)
-                signed.append(0)
+        for market, known, quote in zip(self._markets, self._known, quotes, strict=True):
+            reason = self._read(market, known, quote, time_ms)
+            is_missing = self._is_missing(known, time_ms, is_read=not reason)
+            signed.append(known.ticks)
+            if not reason:
                 continue
-            reason = missing or self._weigh(index, ticks)
-            if reason:
+            if time_ms - known.observed_ms <= self._max_age_ms:
+                self.held.append(market.name)
+            elif is_missing:
+                self.without.append(market.name)
+                signed[-1] = 0
+            else:
                 reasons.append(f"{market.name}: {reason}")
-            signed.append(ticks)
         if reasons or not any(signed):
             raise Silent("; ".join(reasons) or "no market has a price")
         return signed
+
+    def _read(self, market: Market, known: _Known, quote: Quote | None, time_ms: int) -> str:
+        """Why a quote gives no price, or nothing: then it is the last confirmed one."""
+        ticks, reason = self._ticks(market, quote, time_ms)
+        reason = reason or self._weigh(known, ticks)
+        if not reason and quote is not None:
+            known.observed_ms = quote.observed_ms
+        return reason
+
+    def _is_missing(self, known: _Known, time_ms: int, *, is_read: bool) -> bool:
+        """Whether more readings of the last window gave no price than gave one, for half of it at the least."""
+        readings = known.readings
+        readings.append((time_ms, is_read))
+        while len(readings) > 1 and readings[0][0] <= time_ms - self._missing_ms:
+            readings.popleft()
+        failed = [time for time, gave in readings if not gave]
+        return 2 * len(failed) > len(readings) and 2 * (time_ms - failed[0]) >= self._missing_ms
 
     def _ticks(self, market: Market, quote: Quote | None, time_ms: int) -> tuple[int, str]:
         """What a quote says, or why it says nothing."""
@@ -88,15 +122,15 @@ class PriceFilter:
             return 0, f"{quote.dollars:g} dollars cannot be written in ticks"
         return ticks, ""
 
-    def _weigh(self, index: int, ticks: int) -> str:
-        """Why a price is not signed yet, or nothing: then it is the last one that was."""
-        if self._last[index] and self._is_far(ticks, self._last[index]):
-            is_confirmed = self._candidate[index] and not self._is_far(ticks, self._candidate[index])
-            self._seen[index] = self._seen[index] + 1 if is_confirmed else 1
-            self._candidate[index] = ticks
-            if self._seen[index] < self._confirmations:
-                return f"moved from {self._last[index]} to {ticks} ticks, seen {self._seen[index]} times"
-        self._last[index], self._candidate[index], self._seen[index] = ticks, 0, 0
+    def _weigh(self, known: _Known, ticks: int) -> str:
+        """Why a price is not confirmed yet, or nothing: then it is the last one that was."""
+        if known.ticks and self._is_far(ticks, known.ticks):
+            is_confirmed = known.candidate and not self._is_far(ticks, known.candidate)
+            known.seen = known.seen + 1 if is_confirmed else 1
+            known.candidate = ticks
+            if known.seen < self._confirmations:
+                return f"moved from {known.ticks} to {ticks} ticks, seen {known.seen} times"
+        known.ticks, known.candidate, known.seen = ticks, 0, 0
         return ""
 
     def _is_far(self, ticks: int, other: int) -> bool:

@@ -68,7 +68,8 @@ class OracleSigner:
         self._now_ms = now_ms
         self._premium_rule = premium_rule
         self._signed_ms = 0
-        self._without: list[str] = []
+        # Markets said to have no price, and those whose earlier one was signed, as the log has them.
+        self._told: tuple[list[str], list[str]] = [], []
         self._log = structlog.get_logger("oracle").bind(signer=key.index)
 
     def follow(self, terms: Terms, source: PriceSource) -> None:
@@ -107,9 +108,10 @@ class OracleSigner:
         except Silent as silent:
             self._log.warning("oracle.silent", time_ms=time_ms, reason=str(silent))
             return Step(time_ms, reason=str(silent))
-        if self._without != self._price_filter.without:
-            self._without = self._price_filter.without
-            self._log.warning("oracle.without_price", time_ms=time_ms, markets=self._without)
+        told = self._price_filter.without, self._price_filter.held
+        if self._told != told:
+            self._told = told
+            self._log.warning("oracle.without_price", time_ms=time_ms, markets=told[0], held=told[1])
         premiums = await self._premiums(prices)
         report = signed_report(self._terms.domain, self._key.sign, time_ms, self._key.index, prices, premiums)
         answers: dict[str, str] = {}
