@@ -135,9 +135,10 @@ def _pairs(
 @click.option(
     "--premium-cap-ppb",
     type=click.IntRange(0, 2**31 - 1),
-    default=40_000_000,
+    # What the lowest of the shipped listings has funding take: 0.05 percent an hour.
+    default=500_000,
     show_default=True,
-    help="An hour, in 10^-9.",
+    help="The most to sign, an hour, in 10^-9: a node alone may have funding take it.",
 )
 @click.option("--ticks", type=click.IntRange(1), help="Stop after so many grid times.")
 @click.option("--drill", "is_drill", is_flag=True, help="Outage drill: seven devnet signers against --no-oracle.")

@@ -59,7 +59,7 @@ class OracleSigner:
         now_ms: Callable[[], int],
         premium_rule: PremiumRule,
     ) -> None:
-        """The first of `nodes` that answers shows the book."""
+        """Each of `nodes` shows its book and has the report."""
         self._key = key
         self._terms = terms
         self._source = source
@@ -121,25 +121,33 @@ class OracleSigner:
         return Step(time_ms, report, answers=answers)
 
     async def _premiums(self, prices: list[int]) -> list[int]:
-        """From the first node that shows all books in time; 0 for each market where none does."""
-        impact_micros, cap_ppb = self._premium_rule.impact_micros, self._premium_rule.cap_ppb
-        for node in self._nodes:
-            books: dict[int, Book] = {}
-            try:
-                with trio.fail_after(_BOOK_SECONDS):
-                    async with trio.open_nursery() as nursery:
-                        for index in range(len(prices)):
-                            nursery.start_soon(_read_book, node, index, books)
-            except trio.TooSlowError:
-                self._log.warning("oracle.no_book", node=node.url)
-                continue
-            if len(books) == len(prices):
-                return [
-                    premium_ppb(books[i].bids, books[i].asks, price, impact_micros, cap_ppb) if price else 0
-                    for i, price in enumerate(prices)
-                ]
+        """Of all nodes that show all books in time the premium nearest to nothing; 0 for each market where none does.
+
+        Nobody can check a book, since whoever shows it also decides who meets it: a node alone makes a premium larger,
+        and any other one makes it as small as its own.
+        """
+        measured: list[list[int]] = []
+        async with trio.open_nursery() as nursery:
+            for node in self._nodes:
+                nursery.start_soon(self._measure, node, prices, measured)
+        return [min(column, key=abs) for column in zip(*measured, strict=True)] or [0] * len(prices)
+
+    async def _measure(self, node: NodeClient, prices: list[int], measured: list[list[int]]) -> None:
+        rule = self._premium_rule
+        books: dict[int, Book] = {}
+        with trio.move_on_after(_BOOK_SECONDS):
+            async with trio.open_nursery() as nursery:
+                for index in range(len(prices)):
+                    nursery.start_soon(_read_book, node, index, books)
+        if len(books) < len(prices):
             self._log.warning("oracle.no_book", node=node.url)
-        return [0] * len(prices)
+            return
+        measured.append(
+            [
+                premium_ppb(books[i].bids, books[i].asks, price, rule.impact_micros, rule.cap_ppb) if price else 0
+                for i, price in enumerate(prices)
+            ]
+        )
 
     async def _submit(self, node: NodeClient, report: Report, answers: dict[str, str]) -> None:
         answers[node.url] = "TOO_SLOW"

@@ -11,6 +11,7 @@ import trio.testing
 from prover.signing import operations
 from prover.state.genesis import TIERS, label
 from prover.stf import codes, constants, containers
+from sequencer.client.client import NodeClient
 from sequencer.client.errors import Rejected
 from sequencer.devnet.signing_account import SigningAccount
 from sequencer.oracle.price_sources import Market, Quote
@@ -181,6 +182,35 @@ async def test_the_premium_is_read_from_the_public_book(world: OracleWorld, mock
     alone = await signer(4, [node]).step(START + STEP)
     assert alone.report is not None
     assert alone.report.premiums_ppb == (0, 0, 0)
+
+
+@pytest.mark.trio
+async def test_of_several_nodes_the_premium_nearest_to_nothing_is_signed(
+    world: OracleWorld, mock_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has signed an order: a node says that somebody bids twice the price, or sells at half of it."""
+    shown = {"http://high": 2.0, "http://low": 0.5, "http://near": 1.002}
+    true = NodeClient.book
+
+    async def book(self: NodeClient, market: int, depth: int) -> Any:
+        level = [(round(PRICES[market] * shown[self.url]), 10**9)] if self.url in shown else []
+        is_bid = shown.get(self.url, 1) > 1
+        empty = await true(self, market, depth)
+        return msgspec.structs.replace(empty, bids=level if is_bid else [], asks=[] if is_bid else level)
+
+    monkeypatch.setattr(NodeClient, "book", book)
+    high, low, near, honest = (world.client(url) for url in (*shown, "http://node"))
+
+    async def signed(place: int, *nodes: NodeClient) -> tuple[int, ...]:
+        step = await signer(place, list(nodes)).step(START)
+        assert step.report is not None
+        return step.report.premiums_ppb
+
+    # Of one node it is that node's word, up to the cap, and nothing can be said against it.
+    assert await signed(0, high) == (500_000,) * 3
+    assert await signed(1, low) == (-500_000,) * 3
+    assert await signed(2, high, low, near) == (250_000,) * 3
+    assert await signed(3, near, high, honest) == (0,) * 3
 
 
 @pytest.mark.trio
