@@ -257,18 +257,21 @@ class Wallet:
         except (BrokenReceipt, L1Unreachable) as error:
             self._options.warn(f"no promise that this will be posted: {error}")
 
-    async def broken_promises(self) -> tuple[int, list[BrokenPromise]]:
+    async def broken_promises(self, also: AcknowledgementRecord | None = None) -> tuple[int, list[BrokenPromise]]:
         """How many acknowledgements of this rollup are kept, and which of them L1 does not bear out."""
         venue = await self.venue()
         here = (venue.chain_id, checksum_address(venue.rollup))
-        kept = [one for one in self.promises.record.read() if (one.chain_id, one.rollup) == here]
+        every = [*self.promises.record.read(), *(also.read() if also else [])]
+        kept = [one for one in every if (one.chain_id, one.rollup) == here]
         return len(kept), await self.promises.broken(venue, kept)
 
-    async def checked_receipts(self) -> tuple[list[KeptReceipt], list["Broken"]]:
+    async def checked_receipts(self, also: ReceiptRecord | None = None) -> tuple[list[KeptReceipt], list["Broken"]]:
         """The receipts of this rollup that are kept, and what L1 holds against them."""
         venue = await self.venue()
         here = (venue.chain_id, checksum_address(venue.rollup))
-        kept = [one for one in self.receipts.read() if (one.chain_id, one.rollup) == here]
+        kept = [
+            one for one in [*self.receipts.read(), *(also.read() if also else [])] if (one.chain_id, one.rollup) == here
+        ]
         return kept, await self.bridge.broken(venue, kept)
 
     def _sign(self, venue: Venue, drafted: Draft, entries: dict[str, Signed]) -> bytes:

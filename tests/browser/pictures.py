@@ -35,19 +35,52 @@ def show(found: Tab, view: str) -> None:
 
 
 def take(browser: Browser, node: Node, trader: Played, directory: Path) -> int:
-    """All of them; how many."""
-    taken = 0
+    """Every view; how many."""
+    many = 0
     for size, scheme in product(SIZES, SCHEMES):
         with tab(browser, node.url, size=size, scheme=scheme) as found:
             trader.enter(found)
             for view in VIEWS:
                 show(found, view)
-                # A chart is drawn in frames of its own.
-                found.page.wait_for_timeout(1_000)
-                name = f"{view.partition('/')[0]}-{size[0]}-{scheme}.png"
-                found.page.screenshot(path=directory / name, full_page=True)
-                taken += 1
-    return taken
+                many += taken(found, directory, f"{view.partition('/')[0]}-{size[0]}-{scheme}")
+    return many
+
+
+def taken(found: Tab, directory: Path, name: str) -> int:
+    """One more, once a chart has drawn its frames."""
+    found.page.wait_for_timeout(1_000)
+    found.page.screenshot(path=directory / f"{name}.png", full_page=True)
+    return 1
+
+
+def scenes(browser: Browser, node: Node, directory: Path) -> int:
+    """What stands there at first, in trouble, with many orders and much money, and while the node is away; how many."""
+    called, rich = Played(node, 100), Played(node, 900_000_000)
+    called.take(0, BUY, 940_000)
+    rich.take(0, BUY, 20)
+    for slot in range(60, 120):
+        rich.rest(slot % 3, slot)
+    many = 0
+    for size, scheme in ((SIZES[0], "dark"), (SIZES[-1], "light")):
+        for name, trader, views, kept in (
+            ("empty", None, VIEWS[:2], {}),
+            ("call", called, VIEWS[:2], {}),
+            ("rich", rich, VIEWS[:2], {"trade-table": "orders"}),
+        ):
+            with tab(browser, node.url, size=size, scheme=scheme) as found:
+                if trader is not None:
+                    trader.enter(found, **kept)
+                for view in views:
+                    show(found, view)
+                    many += taken(found, directory, f"{name}-{view.partition('/')[0]}-{size[0]}-{scheme}")
+        with tab(browser, node.url, size=size, scheme=scheme) as found:
+            called.enter(found)
+            found.page.add_init_script(path=INJECTED / "wire.js")
+            show(found, VIEWS[0])
+            found.page.evaluate("() => wire.cut()")
+            expect(found.page.locator("header.top")).to_contain_text("node away")
+            many += taken(found, directory, f"away-trade-{size[0]}-{scheme}")
+    return many
 
 
 def first_paint(browser: Browser, node: Node, trader: Played) -> float:
@@ -107,7 +140,8 @@ def main() -> None:
             trader = Played(node, 200)
             trader.take(0, BUY, 500_000)
             trader.take(1, SELL, 400_000)
-            figures: dict[str, Any] = {"pictures": take(browser, node, trader, directory)}
+            many = take(browser, node, trader, directory) + scenes(browser, node, directory)
+            figures: dict[str, Any] = {"pictures": many}
             figures["first_paint_ms"] = first_paint(browser, node, trader)
             figures["preview_ms"] = preview(browser, node, trader)
             figures |= frames(browser, node, trader)

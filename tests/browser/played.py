@@ -50,6 +50,12 @@ class Played:
             self.wait_for_a_tick()
         raise AssertionError(f"nobody traded: {answer}")
 
+    def rest(self, market: int, slot: int) -> None:
+        """A bid far below the price, that stays in the book."""
+        price = self._node.client.call("catenary_markets")[market]["price_ticks"] * (1_000 - slot) // 1_000
+        order, signature = self._signer.order(market, constants.BUY, 100, price, slot, constants.GOOD_TILL_TIME)
+        self._node.client.call("catenary_order", order=order, signature="0x" + signature.hex())
+
     def wait_for_a_tick(self) -> None:
         """Until the oracle has spoken again."""
 

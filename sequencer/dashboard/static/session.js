@@ -8,8 +8,7 @@ import { signal } from "@preact/signals";
 import { ApiError, PRIVATE } from "./api.js";
 import { hex } from "./bytes.js";
 import { AGENT_INDEX, AGENT_SLOTS, agentOf, forgetAgent, freshAgent, keepAgent, signerOfAgent } from "./agents.js";
-import { addressIn, call, words } from "./calls.js";
-import { askChain, venue } from "./chain.js";
+import { venue } from "./chain.js";
 import { delivered } from "./delivery.js";
 import { api } from "./feeds.js";
 import { broken } from "./receipts.js";
@@ -18,6 +17,7 @@ import { NOBODY, SLOTS, whole } from "./terms.js";
 import { sentBy } from "./transactions.js";
 import { listed } from "./trust.js";
 import { account, now } from "./venue.js";
+import { blockBefore, keepPromise, keepReceipt, seatHolder } from "./word.js";
 
 /**
  * Somebody who can sign for an account: a wallet, an agent's key of this browser, or a devnet's burner.
@@ -95,9 +95,11 @@ export async function send(operation, beside = {}) {
   const mine = before.then(() => drafted(operation));
   before = mine.catch(() => {});
   const { message, signature, signer } = await mine;
+  const from = blockBefore((await venue()).block);
   try {
     const answer = await delivered(operation.kind, message, hex(signature), beside);
-    if (isSoft(operation.kind, message)) await requireReceipt(message, answer.receipt);
+    if (isSoft(operation.kind, message)) await requireReceipt(message, answer.receipt, from);
+    else keepPromise(operation.kind, message, answer, from).catch(() => {});
     if (typeof answer.account_opened === "number") await renewed();
     return answer;
   } catch (error) {
@@ -174,14 +176,15 @@ function isSoft(kind, message) {
   return (kind === "cancel" || kind === "cancel_all") && message["max_posting_fee_micros"] === 0;
 }
 
-/** That a soft cancel was promised by whoever holds the seat. @param {Message} message @param {any} receipt */
-async function requireReceipt(message, receipt) {
+/** That a soft cancel was promised by whoever holds the seat. @param {Message} message @param {any} receipt @param {number} from L1 block */
+async function requireReceipt(message, receipt, from) {
   const { identity } = await venue();
-  const answer = await askChain("eth_call", [{ to: identity.bridge, data: hex(call("seat()")) }, "latest"]);
-  const why = broken(receipt, message, identity, addressIn(words(String(answer), 4)[0]), Date.now());
+  const holder = await seatHolder();
+  const why = broken(receipt, message, identity, holder, Date.now());
   if (why !== null) {
     throw new ApiError("BROKEN_RECEIPT", `The order is out of the book, and ${why}: until it expires it may still be filled.`);
   }
+  await keepReceipt(receipt, holder, from);
 }
 
 /** Asks anew which accounts the owner has. */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -305,18 +306,27 @@ def orders(settings: Settings) -> None:
 @click.option(
     "--broken", "only_broken", is_flag=True, help="Show the evidence alone, as JSON, and fail for no promise."
 )
+@click.option(
+    "--also",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A file of promises that the page has saved, beside those that this wallet keeps.",
+)
 @command
-def receipts(settings: Settings, only_broken: bool) -> None:
+def receipts(settings: Settings, only_broken: bool, also: Path | None) -> None:
     """Compare what the sequencer signed with what is on L1; BROKEN_RECEIPT where its word was not kept.
 
     Its word is a receipt for each soft cancel, and for all else that it took an acknowledgement: that it will be
     posted. The evidence names batch and chunk; anybody can hold it against L1's own bytes (PROTOCOL.md 5.4, 5.5).
     """
-    from sequencer.wallet.errors import BrokenReceipt
+    from sequencer.wallet.errors import BrokenReceipt, WalletError
+    from sequencer.wallet.record import AcknowledgementRecord, ReceiptRecord
 
     async def action(wallet: Wallet) -> Report:
-        kept, taken_back = await wallet.checked_receipts()
-        promised, left_out = await wallet.broken_promises()
+        cancels, promises = (None, None) if also is None else (ReceiptRecord(also), AcknowledgementRecord(also))
+        if cancels is not None and promises is not None and not (cancels.read() or promises.read()):
+            raise WalletError(f"{also} holds no promise and no receipt")
+        kept, taken_back = await wallet.checked_receipts(cancels)
+        promised, left_out = await wallet.broken_promises(promises)
         broken: list[Broken | BrokenPromise] = [*taken_back, *left_out]
         evidence = msgspec.to_builtins(broken)
         if only_broken:

@@ -23,6 +23,17 @@
     wire.take({ data: JSON.stringify({ jsonrpc: "2.0", method: "catenary_subscription", params }) });
   };
 
+  /** From here on nobody is reached. */
+  wire.cut = () => {
+    window.WebSocket = class extends Real {
+      constructor(url) {
+        super(url);
+        this.close();
+      }
+    };
+    wire.socket.close();
+  };
+
   /** Once a channel of a family is open. */
   wire.opened = async (family) => {
     while (![...channels.keys()].some((name) => name.startsWith(family))) await new Promise((passed) => setTimeout(passed, 20));

@@ -2,6 +2,9 @@
 
 from typing import Any, Final
 
+import msgspec
+
+from l1_bridge.client.keys import development_key
 from l1_bridge.codec import batch, calls, events
 from l1_bridge.contracts.abi import encode
 from l1_bridge.contracts.artifact import Artifact, bridge_artifact, load_artifact
@@ -9,6 +12,7 @@ from l1_bridge.hashing import keccak
 from prover.contracts.deployment import DEVNET_PARAMETERS
 from prover.contracts.referee import FAMILIES, artifact
 from prover.signing.access import access_digest
+from prover.signing.receipts import Acknowledgement, acknowledged_digest, levels, path_of
 from prover.signing.typed_data import domain_separator
 from prover.state.genesis import genesis_bytes
 from prover.state.state import genesis_commitment
@@ -132,6 +136,26 @@ def proofs() -> dict[str, Any]:
             },
         },
     }
+
+
+def promises() -> list[dict[str, Any]]:
+    """Members of a group of three, each with its path, as the sequencer signs them; `by`: whose key it was."""
+    operator = development_key(0)
+    every = [Acknowledgement(constants.ORDER, 17, slot, 1_000, slot * 10, 1_800_000_000_000) for slot in (1, 2)] + [
+        Acknowledgement(constants.WITHDRAW, 17, 3, 1_000, 0, 1_800_000_000_000)
+    ]
+    tree = levels([one.leaf for one in every])
+    digest = acknowledged_digest(domain_separator(CHAIN_ID, BRIDGE), tree[-1][0])
+    return [
+        {
+            **msgspec.structs.asdict(one),
+            "place": place,
+            "path": [_hex(sibling) for sibling in path_of(tree, place)],
+            "signature": _hex(operator.sign(digest)),
+            "by": _hex(operator.address),
+        }
+        for place, one in enumerate(every)
+    ]
 
 
 def access() -> dict[str, Any]:

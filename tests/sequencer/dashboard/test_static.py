@@ -21,7 +21,11 @@ TESTS = Path(__file__).parent / "static"
 def test_the_page_by_its_own_tests(tmp_path: Path) -> None:
     names = [str(path) for path in sorted(TESTS.rglob("*.test.mjs"))]
     handed = tmp_path / "given.json"
-    handed.write_text(json.dumps({"chain": given.chain(), "proofs": given.proofs(), "access": given.access()}))
+    handed.write_text(
+        json.dumps(
+            {"chain": given.chain(), "proofs": given.proofs(), "access": given.access(), "promises": given.promises()}
+        )
+    )
     ended = subprocess.run(
         ["node", "--test", *names],
         capture_output=True,

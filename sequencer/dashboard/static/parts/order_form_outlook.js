@@ -47,7 +47,8 @@ function Liquidations({ before, after, market, isOld }) {
 
 /** @param {Pool | undefined} pool @param {MarketView} market */
 function liquidation(pool, market) {
-  const ticks = pool?.positions.find((one) => one.market === market.name)?.liquidation_price_ticks;
+  if (pool === undefined) return "—";
+  const ticks = pool.positions.find((one) => one.market === market.name)?.liquidation_price_ticks;
   return ticks === null || ticks === undefined ? NO_LIQUIDATION_PRICE : price(ticks, market);
 }
 

@@ -6,11 +6,12 @@ import { Panel, Tabs } from "./panel.js";
 import { chosenTable, TABLES } from "./tables_chosen.js";
 import { Fills, Funding, History, Transfers } from "./tables_history.js";
 import { OpenOrders } from "./tables_orders.js";
+import { Promises } from "./tables_promises.js";
 import { Positions } from "./tables_positions.js";
 import { Untold } from "./untold.js";
 
 /** @type {Record<string, any>} */
-const SHOWN = { positions: Positions, orders: OpenOrders, fills: Fills, history: History, funding: Funding, transfers: Transfers };
+const SHOWN = { positions: Positions, orders: OpenOrders, fills: Fills, history: History, funding: Funding, transfers: Transfers, promises: Promises };
 
 export function Tables() {
   const view = seenAccount.value;

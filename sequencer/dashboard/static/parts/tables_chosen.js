@@ -8,5 +8,6 @@ export const TABLES = [
   { key: "history", title: "Order history" },
   { key: "funding", title: "Funding" },
   { key: "transfers", title: "Transfers" },
+  { key: "promises", title: "Promises" },
 ];
 export const chosenTable = remembered("trade-table", "positions");

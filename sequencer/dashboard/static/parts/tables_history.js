@@ -35,7 +35,7 @@ function Paged({ pages, name, columns, rowKey, empty }) {
 }
 
 /** @type {import("./table.js").Column<{time_ms: number}>} */
-const TIME = { title: "Time", text: (one) => new Date(one.time_ms).toISOString(), cell: (one) => html`<span title=${exactTime(one.time_ms)}>${dayOf(one.time_ms)} ${timeOfDay(one.time_ms)}</span>` };
+export const TIME = { title: "Time", text: (one) => new Date(one.time_ms).toISOString(), cell: (one) => html`<span title=${exactTime(one.time_ms)}>${dayOf(one.time_ms)} ${timeOfDay(one.time_ms)}</span>` };
 
 /** @param {number} ms */
 function dayOf(ms) {

@@ -247,7 +247,15 @@ def test_acknowledgements_are_kept_and_a_broken_one_is_evidence(trader: Shell, o
     assert evidence["chunk_began_ms"] > kept["given"]["time_ms"]
     assert other.json("receipts", "--broken")["evidence"] == [evidence]
     path.write_bytes(before)
-    other.json("receipts")
+    kept_now = other.json("receipts")["acknowledgements"]
+    # The same of a file that somebody else has kept, as the page saves it.
+    saved = path.with_name("account-18-promises.jsonl")
+    saved.write_bytes(before + signed)
+    assert other.fails(22, "receipts", "--also", str(saved))[1]["evidence"] == [evidence]
+    saved.write_bytes(before)
+    assert other.json("receipts", "--also", str(saved))["acknowledgements"] == 2 * kept_now
+    saved.write_bytes(b"{}\n")
+    assert "holds no promise" in other.fails(1, "receipts", "--also", str(saved))[0]
 
 
 def test_a_trigger_waits_and_a_dry_run_signs_nothing(trader: Shell) -> None:
