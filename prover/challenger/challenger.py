@@ -110,7 +110,9 @@ class Challenger:
                 self._has_changed = True
                 if self._replay.started:
                     # What the other one has hidden may lie before the newest block, under the same block hashes.
-                    await trio.to_thread.run_sync(self._replay.rewind, self._nodes.agreed or 0)
+                    await trio.to_thread.run_sync(
+                        self._replay.rewind, min(self._nodes.agreed or 0, self._replay.shared or 0)
+                    )
                 else:
                     # Or before all blocks that are remembered: nothing is known yet that could be forgotten.
                     self._replay.wipe()
@@ -191,6 +193,9 @@ class Challenger:
     async def _step(self, once: bool) -> bool:
         if self._replay.cursor.incomplete:
             return await self._ask_again(once)
+        read = self._follower.remembered
+        if read and not await self._nodes.may_read_on(read[-1]) and not once:
+            return False
         try:
             events = await self._follower.poll()
         except L1ReorgTooDeep as error:
@@ -230,6 +235,8 @@ class Challenger:
             # From here on by the first node again, which may have left out that one thing alone.
             self._follower = self._follow()
         dispute = self._replay.dispute()
+        if dispute is None:
+            self._proving.rest()
         acted = dispute is not None and await self._proving.answer(dispute, last)
         for reward in self._replay.records.rewards():
             acted |= await self._collect_reward(reward, last)

@@ -12,9 +12,10 @@ from l1_bridge.client.errors import L1Rejected, L1Reverted, L1Unavailable
 from l1_bridge.client.values import Block
 from l1_bridge.codec.calls import BatchRecord, decode_record, encode_call
 from l1_bridge.contracts.artifact import ArtifactError
+from prover.challenger.pauses import Pauses
 from prover.challenger.report import Report
 from prover.history.history import ChainReplay
-from prover.history.records import Dispute
+from prover.history.records import MEMORY_BLOCKS, MOST_KEPT_BLOCKS, Dispute, Standing
 
 # So far a node may be behind another: six minutes.
 MOST_BLOCKS_BEHIND: Final = 32
@@ -22,6 +23,11 @@ MOST_BLOCKS_BEHIND: Final = 32
 UNDECIDED_SECONDS: Final = 120.0
 # So long the second node is waited for with one question: it must not hold up the one that answers.
 _SECOND_SECONDS: Final = 30.0
+
+# So many blocks apart the second node is asked whether it has them, too, and so long it is waited for.
+_SHARED_EVERY: Final = MEMORY_BLOCKS // 2
+_SHARED_SECONDS: Final = 5.0
+_SHARED: Final = "shared"
 
 _Answer = TypeVar("_Answer")
 
@@ -50,9 +56,13 @@ class Nodes:
         self._replay = replay
         self._report = report
         self._most_patience = patience_seconds
+        self._pauses = Pauses()
         self._undecided_since: float | None = None
         # Since when the node that is followed fails or is contradicted, since they have changed places.
         self._doubted_since: float | None = None
+        if second is not None:
+            # Whatever is remembered may be the word of one node.
+            replay.share(min((block.number for block in replay.records.blocks()), default=replay.cursor.from_block))
 
     @property
     def followed(self) -> L1Client:
@@ -89,14 +99,14 @@ class Nodes:
         agrees = self._second is None or await self._second_agrees(last, head, told)
         if not agrees and not self._is_over(self._undecided_since):
             return False
-        cursor = self._replay.cursor
-        expected = (cursor.tip, self._replay.batch_hash(cursor.tip), cursor.queue_length)
+        expected = self._replay.standing(last.number)
         if told != expected:
             again = await self._client.block(last.number)
             if again is None or again.hash != last.hash:
-                return self.leave_open(f"block {last.number} left the chain")
+                # A reorganisation is over by the next agreement; whoever says so again and again fails.
+                return self.doubt(f"block {last.number} left the chain")
             what = "the bridge is at batch {} with {} queue entries"
-            theirs, ours = (what.format(found[0], found[2]) for found in (told, expected))
+            theirs, ours = (what.format(found.tip, found.queue_length) for found in (told, expected))
             self._replay.lose(f"block {last.number}: {theirs}, by its logs {ours}")
             self._report.lost(self._replay.cursor.incomplete)
             return False
@@ -106,25 +116,28 @@ class Nodes:
             return True
         self._doubted_since = None
         self.agreed, self.undecided, self._undecided_since = last.number, "", None
+        if self._second is not None:
+            self._replay.share(last.number)
         for code in ("L1_DISAGREES", "L1_UNDECIDED", "L1_ALONE"):
             self._report.end_alarm(code, b"")
         return True
 
-    async def _bridge(self, client: L1Client, at: Block) -> tuple[int, bytes, int]:
-        """Number and hash of the newest batch, and the length of the queue, in the bridge's storage."""
+    async def _bridge(self, client: L1Client, at: Block) -> Standing:
+        """How the bridge stands in its own storage."""
         bridge = self._replay.bridge.address
         head = decode_record(BatchRecord, await client.eth_call(bridge, encode_call("head"), at.number))
         length = await client.word(bridge, encode_call("queue_length"), at.number)
-        return head.number, head.batch_hash, length
+        return Standing(head.number, head.batch_hash, head.committed_at if head.number else 0, length)
 
-    async def _second_agrees(self, last: Block, head: Block, told: tuple[int, bytes, int]) -> bool:
+    async def _second_agrees(self, last: Block, head: Block, told: Standing) -> bool:
         other = await self._ask_second(lambda second: second.block(last.number))
         if other is None:
-            return self._silent(f"the second L1 node does not have block {last.number}")
-        if other.hash != last.hash:
+            return await self._is_behind(last)
+        # A hash stands for the whole header, but a node may tell any time beside it.
+        if (other.hash, other.timestamp) != (last.hash, last.timestamp):
             again = await self._client.block(last.number)
             if again is None or again.hash != last.hash:
-                return self.leave_open(f"block {last.number} left the chain")
+                return self.doubt(f"block {last.number} left the chain")
             return self._contradict(f"the two L1 nodes have different blocks {last.number}")
         theirs = await self._ask_second(lambda second: self._bridge(second, last))
         if theirs is None:
@@ -135,6 +148,55 @@ class Nodes:
         if newest is not None and newest.number > head.number + MOST_BLOCKS_BEHIND:
             return self._contradict(f"the L1 node ends at block {head.number}, the second one at {newest.number}")
         return True
+
+    async def may_read_on(self, last: Block) -> bool:
+        """Whether blocks behind `last` may be read: of those that one node alone has told so many can be taken back.
+
+        Else whoever makes up more of them than are remembered has made itself the only one whose chain fits.
+        """
+        shared = self._replay.shared
+        if self._second is None or shared is None or last.number - shared < _SHARED_EVERY:
+            return True
+        is_full = last.number - shared >= MOST_KEPT_BLOCKS
+        if not self._pauses.is_due(_SHARED):
+            return not is_full
+        told = None
+        with trio.move_on_after(_SHARED_SECONDS):
+            told = await self._ask_second(lambda second: _newest_until(second, last.number))
+        if told is None:
+            self._pauses.postpone(_SHARED)
+            if not is_full:
+                return True
+            self.leave_open(f"the second L1 node does not say whether it has block {last.number}")
+            return self._is_over(self._undecided_since)
+        entry = self._replay.records.block_entry(told.number)
+        if entry is not None and entry.block.hash == told.hash and told.number > shared:
+            self._pauses.end(_SHARED)
+            self._replay.share(told.number)
+            return True
+        self._pauses.postpone(_SHARED)
+        if entry is not None and entry.block.hash != told.hash:
+            self.doubt(f"the two L1 nodes have different blocks {told.number}")
+        elif is_full:
+            self.doubt(f"the second L1 node ends at block {told.number}, and what was read at block {last.number}")
+        return not is_full
+
+    async def _is_behind(self, last: Block) -> bool:
+        """False: the second node lacks the newest block. It says so in silence where all that it has is the same story.
+
+        Or else whoever is followed could hide whatever it likes by blocks of its own, which the other one never has.
+        """
+        newest = await self._ask_second(lambda second: second.block("latest"))
+        entry = None if newest is None else self._replay.records.block_entry(newest.number)
+        if newest is not None and entry is not None:
+            if entry.block.hash != newest.hash:
+                return self.doubt(
+                    f"the second L1 node ends at another block {newest.number} than the one that was read"
+                )
+            theirs = await self._ask_second(lambda second: self._bridge(second, newest))
+            if theirs is not None and theirs != self._replay.standing(newest.number):
+                return self._contradict(f"in block {newest.number} the bridge stands otherwise on the second L1 node")
+        return self._silent(f"the second L1 node does not have block {last.number}")
 
     def _contradict(self, detail: str) -> bool:
         self._doubt(detail)
@@ -231,6 +293,20 @@ class Nodes:
         self._report.alarm("L1_DISAGREES", self.undecided, once_for=dispute.batch_hash)
         return False
 
+    async def second_ends(self, dispute: Dispute) -> bool:
+        """Whether the second node says by its own times, too, that the window of the disputed batch has passed."""
+        if self._second is None:
+            return False
+        bridge, number = self._replay.bridge.address, dispute.batch.header.number
+
+        async def ends(second: L1Client) -> bool:
+            record = decode_record(BatchRecord, await second.eth_call(bridge, encode_call("record", number)))
+            now = (await second.newest_block()).timestamp
+            is_same = record.batch_hash == dispute.batch_hash
+            return is_same and now >= record.committed_at + self._replay.cursor.window_seconds
+
+        return bool(await self._ask_second(ends))
+
     async def _holds(self, client: L1Client, dispute: Dispute) -> bool:
         """Whether one node holds the batch as canonical, on top of the state that the proof starts from.
 
@@ -248,3 +324,9 @@ class Nodes:
         except ArtifactError as error:
             raise L1Unavailable(f"the L1 node does not say how batch {number - 1} ends: {error}") from error
         return dispute.batch.pre_root(dispute.chunk_index, parent_root) == dispute.pre_root
+
+
+async def _newest_until(client: L1Client, number: int) -> Block | None:
+    """A node's block of this number, or its newest one where it has none so new."""
+    newest = await client.block("latest")
+    return newest if newest is None or newest.number < number else await client.block(number)

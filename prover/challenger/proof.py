@@ -66,6 +66,9 @@ class Proving:
         # Since when a node speaks against a proof. By the node that is followed: from when on one may be sent all the
         # same, and how often one was. Each has its own turns, or a liar's disputes would take those of the other one.
         self._opposed_since: dict[bytes, float] = {}
+        # Since when a dispute is known here, and the newest block at which it was put off for the next one.
+        self._known_since: dict[bytes, float] = {}
+        self._read_on_at = b""
         self._insistence: dict[L1Client, tuple[float, int]] = {}
         # So many proofs have failed: each is sent by the next node.
         self._failures = 0
@@ -78,11 +81,8 @@ class Proving:
         number = dispute.batch.header.number
         if key in self._unfit or not self._pauses.is_due(key):
             return False
-        cursor = self._replay.cursor
-        if last.timestamp >= dispute.committed_at + cursor.window_seconds:
-            # One block's time is one node's word: it is looked at again.
-            detail = f"batch {number} is a fraud, and its window has passed"
-            self._report.alarm("FINAL_FRAUD", detail, once_for=key)
+        ended = self._ended(dispute, last)
+        if ended and (self._signer is None or await self._is_final(dispute)):
             return False
         if not await self._referee_agrees(dispute):
             return False
@@ -93,17 +93,37 @@ class Proving:
         if await self._in_pool(self._signer, dispute):
             return False
         calldata = encode_prove_fraud(dispute.batch, dispute.chunk_index, dispute.witness)
-        gas = proof_gas(dispute.weight_kilogas, calldata, cursor.proof_gas_floor)
-        opposition = await self._opposition(self._signer, dispute, calldata, gas)
+        gas = proof_gas(dispute.weight_kilogas, calldata, self._replay.cursor.proof_gas_floor)
+        opposition = ended or await self._opposition(self._signer, dispute, calldata, gas)
         if not opposition:
             self._opposed_since.pop(key, None)
             self._insistence.clear()
             return await self._prove(self._signer, dispute, calldata, gas)
+        if self._insists(dispute, opposition):
+            return await self._prove(self._signer, dispute, calldata, gas)
         head = await self._nodes.followed.block("latest")
-        if head is not None and head.hash != last.hash:
-            # There is a block more to read, which may have undone the batch.
-            return True
-        return self._insists(dispute, opposition) and await self._prove(self._signer, dispute, calldata, gas)
+        # A block more to read may have undone the batch: a reason to read on at once, and none to wait the longer.
+        is_told = last.hash == self._read_on_at
+        self._read_on_at = last.hash
+        return head is not None and head.hash != last.hash and not is_told
+
+    def rest(self) -> None:
+        """Nothing is disputed: what nodes have said against earlier proofs is over."""
+        self._opposed_since.clear()
+
+    def _ended(self, dispute: Dispute, last: Block) -> str:
+        """What one node's times say against the proof, or nothing."""
+        self._known_since.setdefault(dispute.batch_hash, trio.current_time())
+        if last.timestamp < dispute.committed_at + self._replay.cursor.window_seconds:
+            return ""
+        detail = f"batch {dispute.batch.header.number} is a fraud, and its window has passed"
+        self._report.alarm("FINAL_FRAUD", detail, once_for=dispute.batch_hash)
+        return detail
+
+    async def _is_final(self, dispute: Dispute) -> bool:
+        """Whether that is more than one node's word: another's, or this program's own time since it knows the batch."""
+        known_for = trio.current_time() - self._known_since[dispute.batch_hash]
+        return known_for >= self._replay.cursor.window_seconds or await self._nodes.second_ends(dispute)
 
     async def _opposition(self, signer: Signer, dispute: Dispute, calldata: bytes, gas: int) -> str:
         """What an L1 node says against the proof; nothing where all that answer agree."""
@@ -118,7 +138,7 @@ class Proving:
         """Whether a proof goes out against what a node says, which has said it for long enough."""
         key, now = dispute.batch_hash, trio.current_time()
         since = self._opposed_since.setdefault(key, now)
-        # What stands behind one address may be a moment apart.
+        # What stands behind one address may be a moment apart, and a block more to read tells more.
         if now - since >= UNDECIDED_SECONDS:
             self._report.alarm("L1_DISAGREES", opposition, once_for=key)
         insists_at, times = self._insistence.get(self._nodes.followed, (0.0, 0))

@@ -27,6 +27,7 @@ from l1_bridge.hashing import ZERO_HASH
 from prover.history import records
 from prover.history.records import (
     MEMORY_BLOCKS,
+    MOST_KEPT_BLOCKS,
     SCHEMA,
     Alarm,
     BlockEntry,
@@ -39,6 +40,7 @@ from prover.history.records import (
     Records,
     Reorganised,
     Reward,
+    Standing,
     Undone,
     Verdict,
     key,
@@ -79,6 +81,9 @@ class ChainReplay:
         self._memory_blocks = memory_blocks
         self._state: State | None = None
         self._notices: list[Notice] = []
+        self._shared: int | None = None
+        # The oldest block that is remembered, where that is known.
+        self._oldest: int | None = None
         self._cursor = self.records.cursor()
 
     # What is known.
@@ -113,6 +118,31 @@ class ChainReplay:
         judged = self.records.judgement(number)
         return Verdict.UNKNOWN if judged is None else judged.verdict
 
+    def standing(self, number: int) -> Standing:
+        """How the bridge stood in a block that is remembered, by its logs."""
+        cursor = msgspec.msgpack.decode(self._as_of(records.CURSOR, number) or b"", type=Cursor)
+        found = self._as_of(key(records.BATCH, cursor.tip), number)
+        if found is None:
+            return Standing(cursor.tip, cursor.genesis_hash, 0, cursor.queue_length)
+        judged = msgspec.msgpack.decode(found, type=Judgement)
+        return Standing(cursor.tip, judged.batch_hash, judged.committed_at, cursor.queue_length)
+
+    def _as_of(self, at: bytes, number: int) -> bytes | None:
+        """What stood under a key after a block that is remembered."""
+        while (entry := self.records.block_entry(number := number + 1)) is not None:
+            if at in entry.undo:
+                return entry.undo[at]
+        return self._overlay.get(at)
+
+    @property
+    def shared(self) -> int | None:
+        """The newest block that is more than one node's word; None where one alone is asked."""
+        return self._shared
+
+    def share(self, number: int) -> None:
+        """Remember blocks as far back from this one, which all nodes have told, as otherwise from the newest one."""
+        self._shared = number
+
     def dispute(self) -> Dispute | None:
         """The earliest fraudulent batch of the canonical chain; None while no fraud is known."""
         return self.records.dispute(self._cursor.valid + 1)
@@ -130,7 +160,7 @@ class ChainReplay:
         except BaseException:
             # Nothing of a half-applied block stays behind.
             self._overlay.restore({})
-            self._state = None
+            self._state = self._oldest = None
             self._cursor = self.records.cursor()
             raise
         return self._notices
@@ -158,7 +188,8 @@ class ChainReplay:
         self.records.put(records.CURSOR, fresh)
         self._overlay.flush(sync=True)
         self._cursor = fresh
-        self._state = None
+        self._state = self._oldest = None
+        self._shared = None if self._shared is None else fresh.from_block
 
     def close(self) -> None:
         """Release the store."""
@@ -176,9 +207,19 @@ class ChainReplay:
         undo = self._overlay.undo({}, lambda at: not at.startswith((records.BLOCK, records.INTENT)))
         number = event.block.number
         self.records.put(key(records.BLOCK, number), BlockEntry(event.block, undo))
-        if number >= self._memory_blocks:
-            self.records.drop(key(records.BLOCK, number - self._memory_blocks))
+        self._forget_blocks(number)
         self._overlay.flush(sync=False)
+
+    def _forget_blocks(self, newest: int) -> None:
+        """Drops what is older than all memory; blocks are remembered without a hole."""
+        shared = newest if self._shared is None else min(self._shared, newest)
+        until = max(shared - self._memory_blocks, newest - MOST_KEPT_BLOCKS)
+        if self._oldest is None:
+            first = next((at for at, _ in self._overlay.iterate(records.BLOCK)), b"")
+            self._oldest = int.from_bytes(first[len(records.BLOCK) :], "big")
+        while self._oldest <= until:
+            self.records.drop(key(records.BLOCK, self._oldest))
+            self._oldest += 1
 
     def _revert(self, block: Block) -> None:
         entry = self.records.block_entry(block.number)
@@ -188,6 +229,9 @@ class ChainReplay:
         self._write_back(entry.undo)
         self.records.drop(key(records.BLOCK, block.number))
         self._overlay.flush(sync=False)
+        self._oldest = None
+        if self._shared is not None:
+            self._shared = min(self._shared, block.number - 1)
         self._cursor = self.records.cursor()
         if len(entry.undo) > 1 or tip != self._cursor.tip:
             self._notices.append(Reorganised(block, self._cursor.tip))

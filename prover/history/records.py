@@ -23,6 +23,8 @@ from prover.state.overlay import Overlay, Undo
 
 SCHEMA: Final = 1
 MEMORY_BLOCKS: Final = 256
+# Nine days of L1: so many blocks that one node alone has told can be taken back.
+MOST_KEPT_BLOCKS: Final = 65_536
 
 CURSOR: Final = b"mcursor"
 BATCH: Final = b"mb"
@@ -213,6 +215,15 @@ class Cursor(msgspec.Struct, frozen=True):
     queue_pruned: int = 0
     # not empty: from here on nothing is certain, see Reason.HISTORY
     incomplete: str = ""
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """How the bridge stands in a block; `committed_at` is the newest batch's, 0 for genesis."""
+
+    tip: int
+    batch_hash: bytes
+    committed_at: int
+    queue_length: int
 
 
 class BlockEntry(msgspec.Struct, frozen=True):

@@ -23,7 +23,9 @@ class Tampering(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """One HTTP request."""
         asked = msgspec.json.decode(request.content)
-        answer = await self._honest.handle_async_request(request)
+        # Whole, whoever is cancelled meanwhile: a body that is half sent would be left to the collector.
+        with trio.CancelScope(shield=True):
+            answer = await self._honest.handle_async_request(request)
         results = msgspec.json.decode(await answer.aread())
         if isinstance(asked, list):
             for item, result in zip(asked, results, strict=True):

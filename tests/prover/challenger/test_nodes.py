@@ -25,6 +25,7 @@ from prover.history.records import MEMORY_BLOCKS
 from prover.state.store import MemoryStore
 from tests.l1_bridge.l1_nodes import L1Node
 from tests.patience import PATIENCE_SECONDS
+from tests.prover.challenger.liars import Forked, another_hash, newest_number, selector, topic, without_batch
 from tests.prover.challenger.runs import Guard, Hanging, Recorder, dead, honest, lying_blocks, played, sent_by
 from tests.prover.l1_faults import Tamper, Tampering
 from tests.prover.world import (
@@ -113,10 +114,6 @@ class Forgotten:
 @pytest.fixture
 def forgotten(monkeypatch: pytest.MonkeyPatch) -> Forgotten:
     return Forgotten(monkeypatch)
-
-
-def topic(event: str) -> str:
-    return next("0x" + topic.hex() for topic, found in bridge_artifact().events.items() if found.name == event)
 
 
 def omitting(event: str, times: int = 10**6) -> Tamper:
@@ -498,6 +495,160 @@ async def test_a_node_that_hides_a_batch_deeper_than_is_remembered_holds_its_pro
     nodes = [Tampering(lie), Tampering(honest)]
     await played(guard, nodes[place], nodes[1 - place], 2.0, "rolled_back")
     assert (await world.head()).number == 1
+
+
+@pytest.mark.stage(build=stolen)
+async def test_a_node_that_hides_a_batch_and_says_that_its_block_has_left_holds_its_proof_up_for_a_while(
+    guard: Guard, world: World
+) -> None:
+    """Its logs lack the batch, its storage has it, and whenever it is asked again the block is another one."""
+    asked = False
+
+    def lie(method: str, params: list[Any], result: Any) -> Any:
+        nonlocal asked
+        if method == "eth_getLogs":
+            return without_batch(result, 2)
+        if method == "eth_call" and params[0]["data"].startswith(selector("queue_length")):
+            asked = True
+        elif method == "eth_getBlockByNumber" and params[0] != "latest" and asked:
+            asked = False
+            return another_hash(result)
+        return result
+
+    await played(guard, Tampering(lie), Tampering(honest), 0.5, "rolled_back")
+    assert "L1_ALONE" in guard.alarms
+    assert (await world.head()).number == 1
+
+
+@pytest.mark.stage(build=opened)
+@pytest.mark.parametrize("count", [40, MEMORY_BLOCKS - 56, MEMORY_BLOCKS + 44])
+async def test_a_node_that_makes_up_blocks_holds_a_proof_up_for_a_while(
+    guard: Guard, world: World, client: L1Client, count: int
+) -> None:
+    """More of them than the honest node has, or more than are remembered, and it stands by all of them afterwards."""
+    assert (await guard.once(second=honest)).held
+    forked = await Forked.at(client, count)
+    await world.steal()
+    if count > 40:
+        await client.call("anvil_mine", [hex(2 * MEMORY_BLOCKS)])
+    await played(guard, forked, Tampering(honest), 0.5, "rolled_back")
+    assert "L1_ALONE" in guard.alarms
+    assert (await world.head()).number == 1
+
+
+@pytest.mark.stage(build=opened)
+async def test_a_node_that_is_always_a_block_ahead_hides_nothing(guard: Guard, world: World, client: L1Client) -> None:
+    """Its blocks are the real ones but for the newest, which it makes up: the other node never has that one."""
+    assert (await guard.once(second=honest)).held
+    await world.steal()
+    hides = await hiding(client, world.bridge.address)
+    forked = await Forked.at(client, 1)
+    plain = forked.tamper
+    forked.tamper = lambda method, params, result: plain(method, params, hides(method, params, result))
+    await played(guard, forked, Tampering(honest), 0.5, "rolled_back")
+    assert "L1_DISAGREES" in guard.alarms
+    assert (await world.head()).number == 1
+
+
+@pytest.mark.stage(build=opened)
+@pytest.mark.parametrize("blocks", [1, MOST_BLOCKS_BEHIND + 1, MEMORY_BLOCKS + 1])
+async def test_a_second_node_that_is_behind_on_the_same_chain_contradicts_nothing(
+    guard: Guard, world: World, client: L1Client, blocks: int
+) -> None:
+    last = await newest_number(client)
+    await world.commit()
+    await client.call("anvil_mine", [hex(blocks)])
+
+    def behind(method: str, params: list[Any], result: Any) -> Any:
+        is_block = method == "eth_getBlockByNumber" and result is not None and int(result["number"], 16) > last
+        return (newest if params[0] == "latest" else None) if is_block else result
+
+    newest = await client.call("eth_getBlockByNumber", [hex(last), False])
+    await guard.once(second=behind)
+    assert guard.alarms == []
+    async with L1Client(guard.url, transport=Tampering(behind)) as second:
+        replay = ChainReplay(guard.store, world.bridge)
+        nodes = Nodes(client, second, replay, Report(guard.said, None), 600.0)
+        assert not await nodes.agree(replay.records.blocks()[-1])
+        assert nodes._doubted_since is None
+        assert nodes.undecided.startswith("the second L1 node does not have block")
+
+
+@pytest.mark.stage(build=stolen)
+async def test_a_second_node_that_lacks_the_block_of_a_roll_back_contradicts_nothing(
+    guard: Guard, client: L1Client
+) -> None:
+    assert (await guard.once(second=honest)).proofs_won == 1
+    last = await newest_number(client) - 1
+    newest = await client.call("eth_getBlockByNumber", [hex(last), False])
+
+    def behind(method: str, params: list[Any], result: Any) -> Any:
+        is_block = method == "eth_getBlockByNumber" and result is not None and int(result["number"], 16) > last
+        return (newest if params[0] == "latest" else None) if is_block else result
+
+    # What the logs told up to that block is looked up, not what they came to since.
+    assert not (await guard.once(second=behind)).held
+    assert guard.alarms == []
+
+
+@pytest.mark.stage(build=opened)
+async def test_blocks_of_one_nodes_word_can_be_taken_back(guard: Guard, world: World, client: L1Client) -> None:
+    async with L1Client(guard.url) as second:
+        replay = ChainReplay(guard.store, world.bridge)
+        challenger = Challenger(client, replay, guard.said, Settings(second_client=second, poll_seconds=0.01))
+        nodes = challenger._nodes
+        await challenger.run(once=True)
+        shared = nodes.agreed
+        assert shared == replay.shared == replay.records.blocks()[-1].number
+        forked = await Forked.at(client, 3 * MEMORY_BLOCKS)
+        await client.call("anvil_mine", [hex(4 * MEMORY_BLOCKS)])
+        async with L1Client(guard.url, transport=forked) as lying:
+            nodes._client = lying
+            challenger._follower = challenger._follow()
+            for _ in range(3):
+                assert await challenger._step(once=False)
+        assert replay.shared == shared
+        assert replay.records.blocks()[-1].number == shared + 3 * MEMORY_BLOCKS
+        assert nodes.undecided.startswith("the two L1 nodes have different blocks")
+        # All of them, and the memory that there would be without them.
+        assert replay.records.blocks()[0].number == max(shared - MEMORY_BLOCKS + 1, replay.cursor.from_block)
+        assert replay.rewind(shared)
+        # What both have told is not kept for ever.
+        nodes._client = client
+        challenger._follower = challenger._follow()
+        await challenger.run(once=True)
+        await client.call("evm_mine")
+        await challenger.run(once=True)
+        assert len(replay.records.blocks()) == MEMORY_BLOCKS + 1
+
+
+@pytest.mark.stage(build=opened)
+async def test_nobody_reads_for_ever_beyond_what_both_nodes_tell(
+    guard: Guard, world: World, client: L1Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prover.challenger.nodes.MOST_KEPT_BLOCKS", MEMORY_BLOCKS)
+    answers: dict[str, Tamper] = {"second": honest}
+    transport = Tampering(lambda *asked: answers["second"](*asked))
+    async with L1Client(guard.url, L1Options(attempts=1), transport=transport) as second:
+        replay = ChainReplay(guard.store, world.bridge)
+        challenger = Challenger(client, replay, guard.said, Settings(second_client=second, patience_seconds=60))
+        nodes, now = challenger._nodes, 1_000.0
+        monkeypatch.setattr(trio, "current_time", lambda: now)
+        await challenger.run(once=True)
+        await client.call("anvil_mine", [hex(MEMORY_BLOCKS)])
+        assert await challenger._step(once=False)
+        last = replay.records.blocks()[-1]
+        for answers["second"] in (dead, lying_blocks):
+            nodes._pauses.end("shared")
+            assert not await nodes.may_read_on(last)
+            now += 130
+            # A node that is silent is waited for no longer than ever; one that has other blocks is followed then.
+            assert await nodes.may_read_on(last) == (answers["second"] is dead)
+        assert nodes._doubted_since is not None
+        answers["second"] = honest
+        now += 130
+        assert await nodes.may_read_on(last)
+        assert replay.shared == last.number
 
 
 def silent(method: str, params: list[Any], result: Any) -> Any:

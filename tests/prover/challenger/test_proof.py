@@ -1,5 +1,6 @@
 """A lie becomes one transaction, and nothing else does: who must agree, who was faster, and its gas."""
 
+import math
 from typing import Any, Final
 
 import msgspec
@@ -9,7 +10,6 @@ import trio
 from l1_bridge.client.client import L1Client
 from l1_bridge.client.keys import development_key
 from l1_bridge.client.options import L1Options
-from l1_bridge.contracts.artifact import bridge_artifact
 from prover.challenger.challenger import Challenger, Settings
 from prover.challenger.proof import proof_gas
 from prover.contracts.referee import GAS_LIMIT, LocalReferee, transaction_gas
@@ -20,7 +20,8 @@ from prover.state import witness
 from prover.stf import constants, containers
 from tests.l1_bridge.l1_nodes import L1Node
 from tests.patience import PATIENCE_SECONDS
-from tests.prover.challenger.runs import Guard, mine, sent_by
+from tests.prover.challenger.liars import another_hash, later, newest_number, selector
+from tests.prover.challenger.runs import Guard, honest, mine, played, sent_by
 from tests.prover.conftest import POLL_SECONDS
 from tests.prover.l1_faults import Tampering
 from tests.prover.world import (
@@ -39,11 +40,6 @@ from tests.prover.world import (
 pytestmark = pytest.mark.trio
 
 NO: Final = "0x" + "00" * 32
-
-
-def selector(name: str) -> str:
-    """How calls of a function of the bridge begin."""
-    return "0x" + bridge_artifact().functions[name].selector.hex()
 
 
 @pytest.mark.stage(build=stolen)
@@ -187,6 +183,90 @@ async def test_no_word_of_a_node_ends_a_dispute_for_good(
                 nursery.cancel_scope.cancel()
     assert guard.alarms == alarms
     assert (await world.head()).number == 1
+
+
+@pytest.mark.stage(build=stolen)
+@pytest.mark.parametrize("has_second", [False, True])
+async def test_a_node_that_says_that_the_window_has_passed_holds_a_proof_up_for_a_while(
+    guard: Guard, world: World, client: L1Client, has_second: bool
+) -> None:
+    await client.call("evm_mine")
+    # No batch is in that block: its time alone is forged, under its own hash.
+    lie = later(await newest_number(client), 31_536_000)
+    before = await sent_by(client, CHALLENGER)
+    await played(guard, Tampering(lie), Tampering(honest) if has_second else None, math.inf, "alarm")
+    assert await sent_by(client, CHALLENGER) == before
+    assert guard.alarms == (["L1_DISAGREES"] if has_second else ["FINAL_FRAUD"])
+    await played(guard, Tampering(lie), Tampering(honest) if has_second else None, 0.5, "rolled_back")
+    assert "L1_ALONE" in guard.alarms
+    assert (await world.head()).number == 1
+
+
+@pytest.mark.stage(build=lied)
+async def test_that_the_window_has_passed_is_believed_of_two_nodes_or_of_the_own_time(
+    guard: Guard, world: World, client: L1Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await mine(client, PARAMETERS.window_seconds)
+    before = await sent_by(client, CHALLENGER)
+    replay, now = ChainReplay(guard.store, world.bridge), 1_000.0
+    async with L1Client(guard.url) as first, L1Client(guard.url) as second:
+        settings = Settings(signer=development_key(CHALLENGER), second_client=second, patience_seconds=60)
+        challenger = Challenger(first, replay, guard.said, settings)
+        for event in await challenger._follower.poll():
+            await challenger._handle(event)
+        dispute, proving, last = replay.dispute(), challenger._proving, replay.records.blocks()[-1]
+        assert dispute is not None
+        assert proving._ended(dispute, last)
+        assert await proving._is_final(dispute)
+        monkeypatch.setattr(trio, "current_time", lambda: now)
+        proving._known_since[dispute.batch_hash] = now
+        challenger._nodes._second = None
+        # It insists against one node as long as that could lie, and never after the window.
+        assert [await proving._is_final(dispute), proving._insists(dispute, "no")] == [False, False]
+        now += PARAMETERS.window_seconds
+        assert await proving._is_final(dispute)
+        assert not await proving.answer(dispute, last)
+    assert await sent_by(client, CHALLENGER) == before
+
+
+@pytest.mark.stage(build=stolen)
+@pytest.mark.parametrize("has_second", [False, True])
+async def test_a_node_that_always_has_a_block_more_to_read_holds_a_proof_up_for_a_while(
+    guard: Guard, world: World, has_second: bool
+) -> None:
+    def lie(method: str, params: list[Any], result: Any) -> Any:
+        if method == "eth_getBlockByNumber" and params[0] == "latest":
+            return another_hash(result)
+        return NO if method == "eth_call" and params[0]["data"].startswith(selector("is_canonical")) else result
+
+    await played(guard, Tampering(lie), Tampering(honest) if has_second else None, 0.5, "rolled_back")
+    assert "L1_ALONE" in guard.alarms
+    assert (await world.head()).number == 1
+
+
+@pytest.mark.stage(build=stolen)
+async def test_a_block_more_to_read_is_read_at_once_and_once(
+    guard: Guard, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replay = ChainReplay(guard.store, world.bridge)
+    lie = Tampering(lambda method, params, result: another_hash(result) if params[:1] == ["latest"] else result)
+    async with L1Client(guard.url, transport=lie) as client:
+        settings = Settings(signer=development_key(CHALLENGER), patience_seconds=60)
+        challenger = Challenger(client, replay, guard.said, settings)
+        for event in await challenger._follower.poll():
+            await challenger._handle(event)
+        dispute, last = replay.dispute(), replay.records.blocks()[-1]
+        assert dispute is not None
+
+        async def holds(_: object) -> bool:
+            return False
+
+        monkeypatch.setattr(challenger._nodes, "hold", holds)
+        assert [await challenger._proving.answer(dispute, last) for _ in range(3)] == [True, False, False]
+        # What was said against it is over with the dispute.
+        assert challenger._proving._opposed_since
+        challenger._proving.rest()
+        assert not challenger._proving._opposed_since
 
 
 @pytest.mark.stage(build=stolen)
