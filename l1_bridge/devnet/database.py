@@ -23,6 +23,8 @@ from eth.abc import AtomicWriteBatchAPI
 from eth.db.atomic import AtomicDBWriteBatch
 from eth.db.backends.base import BaseAtomicDB
 
+# What an opening that failed leaves in an empty directory.
+_WITHOUT_DATA = ("LOCK", "LOG", "LOG.old")
 _FOR_EVER = b"p"
 _OF_A_TIME = b"t"
 _GENERATION = struct.Struct(">I")
@@ -111,7 +113,9 @@ class ChainDatabase(BaseAtomicDB):
         """Open or create; raises DatadirError when another process holds it or it cannot be read."""
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            self._level = plyvel.DB(str(directory), create_if_missing=True, bloom_filter_bits=10)
+            # Where any file of a chain is left, a missing one is damage: LevelDB would begin a new chain in its place.
+            is_new = all(entry.name in _WITHOUT_DATA for entry in directory.iterdir())
+            self._level = plyvel.DB(str(directory), create_if_missing=is_new, bloom_filter_bits=10)
         except plyvel.IOError as error:
             if "lock" in str(error).lower():
                 raise DatadirError(f"{directory} is in use by another process") from None

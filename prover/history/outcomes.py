@@ -132,6 +132,9 @@ class Keeper(Protocol):
     def reached(self, batch: int, of: int) -> None:
         """So many batches are in the store."""
 
+    def undone(self, committed_at: int, bodies: Sequence[bytes]) -> None:
+        """A batch was undone by a proof: the bodies of its chunks, and when it was committed, in seconds of L1."""
+
 
 class _Watched(Chunk):
     """A chunk that notes what each entry of the queue comes to, and each withdrawal; PROTOCOL.md 4.9 and 8.15."""
@@ -292,7 +295,8 @@ async def rebuild(
     record = decode_record(BatchRecord, await client.eth_call(bridge.address, encode_call("head"), target.number))
     tell(f"replaying {record.number if until is None else min(until, record.number)} batches from L1's log")
     replayed = _Pass(bridge, genesis, keeper)
-    async for event in _standing(client, bridge, record, from_block, target.number, (0, b"")):
+    undone = None if keeper is None else keeper.undone
+    async for event in _standing(client, bridge, record, from_block, target.number, (0, b""), undone):
         if (until is None or event.batch.header.number <= until) and not replayed.contradicted:
             await trio.to_thread.run_sync(replayed.take, event)
             if keeper is not None:
@@ -350,9 +354,18 @@ def opens(body: bytes, owner: bytes, accounts: Collection[int]) -> bool:
 
 
 async def _standing(
-    client: L1Client, bridge: BridgeId, head: BatchRecord, first_block: int, last_block: int, tip: tuple[int, bytes]
+    client: L1Client,
+    bridge: BridgeId,
+    head: BatchRecord,
+    first_block: int,
+    last_block: int,
+    tip: tuple[int, bytes],
+    tell_undone: Callable[[int, Sequence[bytes]], None] | None = None,
 ) -> AsyncGenerator[BatchCommitted, None]:
-    """The batches behind `tip`, a number and a hash, up to the bridge's head; they stand in the log of these blocks."""
+    """The batches behind `tip`, a number and a hash, up to the bridge's head; they stand in the log of these blocks.
+
+    tell_undone: hears when each batch that is passed over was committed, and its chunks' bodies.
+    """
     undone = _read(
         bridge, RolledBack, await client.logs(bridge.address, [topic_of(RolledBack)], first_block, last_block)
     )
@@ -362,7 +375,11 @@ async def _standing(
         logs, last = await client.page_of_logs(bridge.address, [topic_of(BatchCommitted)], first, last_block)
         for at, event in _read(bridge, BatchCommitted, logs):
             header = event.batch.header
-            if header.number <= begun or any(later > at and one.number <= header.number for later, one in undone):
+            if any(later > at and one.number <= header.number for later, one in undone):
+                if tell_undone is not None:
+                    tell_undone(event.committed_at, [chunk.body for chunk in event.batch.chunks])
+                continue
+            if header.number <= begun:
                 continue
             if header.number != tip[0] + 1 or (tip[0] and header.parent_hash != tip[1]):
                 raise L1Unavailable(f"the L1 node's logs have batch {header.number} right behind batch {tip[0]}")

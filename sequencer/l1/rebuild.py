@@ -5,7 +5,7 @@ and not posted. So nothing is taken that was created before the rebuild: it may 
 """
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -42,7 +42,8 @@ from sequencer.engine.records import (
 from sequencer.history.books import Books, Seen
 from sequencer.history.lists import Lists
 from sequencer.history.replayed import effects_of
-from sequencer.l1.resequence import STATE, sync_directory
+from sequencer.l1.resequence import STATE, operations_of, sync_directory
+from sequencer.l1.voided import Void
 from sequencer.sequencing.rederiving import sealed_chunk
 
 # In the datadir while it is being built; what is left there by a kill is no state of anybody's.
@@ -75,6 +76,7 @@ class StoreKeeper:
         self.effects: list[AnyEffect] = []
         self.reached = reached
         self.chunks = chunks
+        self.void = Void()
         self._unfinished = {record.index: record for record in unfinished}
 
     @property
@@ -87,6 +89,8 @@ class StoreKeeper:
         self.chunks += 1
         number = self.chunks
         chunk = sealed_chunk(number, replayed)
+        for operation in operations_of(chunk.body):
+            self.void.stands(operation)
         writes: Writes = {
             number_key(CHUNK_KEY, number): msgspec.msgpack.encode(chunk),
             ROOT_KEY + chunk.post_root: number.to_bytes(8, "big"),
@@ -104,6 +108,12 @@ class StoreKeeper:
         state = replayed.state
         self._books.book(self.effects, Seen(number, state.commitment.timestamp, state.globals))
         return writes | entries | self._lists.writes()
+
+    def undone(self, committed_at: int, bodies: Sequence[bytes]) -> None:
+        """What stood in a batch that was proven wrong is told to its owners, unless it comes again."""
+        for body in bodies:
+            for operation in operations_of(body):
+                self.void.note(operation, 0, committed_at * 1_000)
 
     @property
     def unfinished(self) -> list[EntryRecord]:
@@ -171,7 +181,9 @@ async def rebuild_state(
         rebuilt = await _replayed(client, record, keeper)
         commitment, globals = rebuilt.state.commitment, rebuilt.state.globals
         not_before = max(now_ms, commitment.timestamp) + constants.CLOCK_TOLERANCE
-        store.write({NOT_BEFORE_KEY: not_before.to_bytes(8, "big")}, sync=True)
+        keeper.void.require_signers(rebuilt.state)
+        told = dict(keeper.void.rows(max(now_ms, commitment.timestamp)))
+        store.write({NOT_BEFORE_KEY: not_before.to_bytes(8, "big"), **told}, sync=True)
         return RebuiltState(
             batches=rebuilt.batch,
             chunks=keeper.chunks,

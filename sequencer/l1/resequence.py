@@ -151,7 +151,7 @@ def rebuild(old: Store, new: Store, what: Kept, journaled: Iterable[Input]) -> V
 
 def _void_rows(old: Store, numbers: range, tail: list[Input]) -> Iterator[tuple[bytes, bytes]]:
     """What owners are told of the void chunks of these numbers, and of what is in no chunk."""
-    chunks = ((number, list(_operations(_record(old, number).body))) for number in numbers)
+    chunks = ((number, list(operations_of(_record(old, number).body))) for number in numbers)
     sealed_ms = encoding.commitment_from_bytes(old.get(b"commitment") or b"").timestamp
     ended_ms = max([sealed_ms, *(given.now for given in tail)])
     yield from voided_rows(old, chunks, [given.operation for given in tail], ended_ms)
@@ -188,7 +188,7 @@ def _count(store: Store, kept: int, chunk_count: int) -> tuple[dict[str, int], i
     """Operations by kind, and entries of the L1 queue, of the chunks behind `kept`."""
     tags: Counter[int] = Counter()
     for number in range(kept + 1, chunk_count + 1):
-        tags.update(operation[0] for operation in _operations(_record(store, number).body))
+        tags.update(operation[0] for operation in operations_of(_record(store, number).body))
     # An order stands once in every chunk that fills it; it is told as often.
     by_kind = {
         name: tags[tag] for tag, name in _NAMES.items() if tags[tag] and tag != constants.TICK and not is_entry(tag)
@@ -200,14 +200,14 @@ def _last_signers(store: Store, kept: int) -> bytes:
     """Who signed the last tick up to chunk `kept`."""
     for number in range(kept, 0, -1):
         found = b""
-        for operation in _operations(_record(store, number).body):
+        for operation in operations_of(_record(store, number).body):
             found = tick_of(operation) or found
         if found:
             return bytes(signers_of(found))
     return b""
 
 
-def _operations(body: bytes) -> Iterator[bytes]:
+def operations_of(body: bytes) -> Iterator[bytes]:
     """The whole operations of a chunk: one that somebody else has posted may end in bytes that are none."""
     at = constants.TIMESTAMP_LENGTH
     while at < len(body) and (size := operation_length(body, at)):

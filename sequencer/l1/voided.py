@@ -12,9 +12,12 @@ import msgspec
 
 from prover.signing.operations import SIGNED_NAMES
 from prover.signing.receipts import is_soft
+from prover.signing.signed import recovered
+from prover.state.state import State
 from prover.state.store import Store
-from prover.stf import constants, containers, encoding
+from prover.stf import codes, constants, containers, encoding
 from prover.stf.replay import is_entry
+from prover.stf.signatures import entrusted
 from prover.stf.words import word_at
 from sequencer.engine.life.lives import Life, voided
 from sequencer.engine.records import (
@@ -40,17 +43,15 @@ def voided_rows(
 
     chunks: number and operations of each void chunk; tail: operations that are in no chunk. until_ms: when it ended.
     """
-    found: dict[tuple[int, int, int, int], VoidedOperation] = {}
+    void = Void()
     for number, operations in (*chunks, (0, tail)):
         for operation in operations:
-            _note(found, operation, number, until_ms)
+            void.note(operation, number, until_ms)
     for _, value in old.iterate(ORDER_KEY):
         # What rests was acknowledged as well, long before the void chunks perhaps.
-        _note(found, msgspec.msgpack.decode(value, type=OpenOrder).operation, 0, until_ms)
+        void.note(msgspec.msgpack.decode(value, type=OpenOrder).operation, 0, until_ms)
     kept = (msgspec.msgpack.decode(value, type=VoidedOperation) for _, value in old.iterate(VOID_KEY))
-    everything = [*(one for one in kept if one.voided_at + _KEPT_MS > until_ms), *found.values()]
-    for place, one in enumerate(everything):
-        yield void_key(one.account, place), msgspec.msgpack.encode(one)
+    yield from void.rows(until_ms, kept)
 
 
 def life_rows(old: Store, chunk: int, until_ms: int) -> Iterator[tuple[bytes, bytes]]:
@@ -62,17 +63,48 @@ def life_rows(old: Store, chunk: int, until_ms: int) -> Iterator[tuple[bytes, by
         yield key, msgspec.msgpack.encode(life) if voided(life, chunk, until_ms) else value
 
 
-def _note(found: dict[tuple[int, int, int, int], VoidedOperation], operation: bytes, chunk: int, until_ms: int) -> None:
-    """Notes an operation that somebody signed, once, with the first chunk in which it stood."""
+class Void:
+    """Operations that somebody signed and that are void, each once, with the first chunk in which it stood."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[int, int, int, int], tuple[VoidedOperation, bytes]] = {}
+
+    def note(self, operation: bytes, chunk: int, until_ms: int) -> None:
+        """It stood in a chunk that is void, 0 for in none; until_ms: when that ended."""
+        if (given := _signed(operation)) is not None:
+            tag = operation[0]
+            void = VoidedOperation(tag, given.account, given.slot, given.sequence, given.expires_at, chunk, until_ms)
+            self._found.setdefault(_name(tag, given), (void, operation))
+
+    def stands(self, operation: bytes) -> None:
+        """It has come again, in a chunk that is not void."""
+        if (given := _signed(operation)) is not None:
+            self._found.pop(_name(operation[0], given), None)
+
+    def require_signers(self, state: State) -> None:
+        """Lets go of what neither the owner has signed, by this state, nor an agent: a liar writes what he likes."""
+        for name, (void, operation) in list(self._found.items()):
+            signer = recovered(state.domain, operation)
+            if entrusted(state.account(void.account), signer, void.slot, void.voided_at) != codes.OK:
+                del self._found[name]
+
+    def rows(self, now_ms: int, kept: Iterable[VoidedOperation] = ()) -> Iterator[tuple[bytes, bytes]]:
+        """What readers may still look for, with what was kept of earlier times."""
+        everything = (*kept, *(void for void, _ in self._found.values()))
+        for place, one in enumerate(one for one in everything if one.voided_at + _KEPT_MS > now_ms):
+            yield void_key(one.account, place), msgspec.msgpack.encode(one)
+
+
+def _signed(operation: bytes) -> containers.Order | containers.Request | None:
+    """What an operation says that is some owner's own."""
     if not operation or is_entry(operation[0]) or is_soft(operation):
-        return
-    tag = operation[0]
-    given: containers.Order | containers.Request
-    if tag == constants.ORDER:
-        given = encoding.order(word_at(operation, 1), word_at(operation, 32))
-    elif tag in SIGNED_NAMES:
-        given = encoding.request(tag, word_at(operation, 1), word_at(operation, 31))
-    else:
-        return
-    voided = VoidedOperation(tag, given.account, given.slot, given.sequence, given.expires_at, chunk, until_ms)
-    found.setdefault((tag, given.account, given.slot, given.sequence), voided)
+        return None
+    if operation[0] == constants.ORDER:
+        return encoding.order(word_at(operation, 1), word_at(operation, 32))
+    if operation[0] in SIGNED_NAMES:
+        return encoding.request(operation[0], word_at(operation, 1), word_at(operation, 31))
+    return None
+
+
+def _name(tag: int, given: containers.Order | containers.Request) -> tuple[int, int, int, int]:
+    return tag, given.account, given.slot, given.sequence

@@ -22,6 +22,11 @@ _LONGEST_PAUSE_SECONDS: Final = 30.0
 _HISTORY_BLOCKS: Final = 100_000
 
 
+def has_chain(directory: Path) -> bool:
+    """Whether an embedded L1 has ever run in a directory, and something of it is left."""
+    return any(path.suffix in (".ldb", ".log") or path.name == "CURRENT" for path in directory.rglob("*"))
+
+
 class EmbeddedL1:
     """One process at a time on one port. url: where it answers; restarts: how often it had to be started anew."""
 
@@ -100,7 +105,10 @@ async def _process(datadir: Path, port: int, history_blocks: int) -> AsyncIterat
         if not line.endswith(b"\n"):
             said = await process.stderr.receive_some(4096)
             reason = said.decode(errors="replace").strip() or "no answer"
-            raise L1Unusable(f"The embedded L1 did not start: {reason} (--l1-port chooses another port)")
+            raise L1Unusable(
+                f"The embedded L1 did not start: {reason} (--l1-port chooses another port; where its files are "
+                "damaged, `catenary datadir restore` brings them back from a back-up)"
+            )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_drain, process.stdout)
             nursery.start_soon(_drain, process.stderr)

@@ -43,14 +43,17 @@ from sequencer.l1.known import Known, read_known
 from sequencer.l1.poster import Poster
 from sequencer.node.checking import JOURNAL_LIMITS
 from sequencer.node.config import WRITABLE, CannotStart, DatadirUnusable, L1Away, L1Unusable, NodeConfig, unusable
-from sequencer.node.datadir import Datadir
-from sequencer.node.embedded_l1 import embedded_l1
+from sequencer.node.datadir import RECORD, Datadir
+from sequencer.node.embedded_l1 import embedded_l1, has_chain
 from sequencer.sequencing.journal import Journal, JournalError, JournalInUse, has_segments
 from sequencer.sequencing.staged_store import BufferedStore
 
 _RECORDS_A_TURN: Final = 128
 _OF_THE_DISK: Final = (EACCES, EPERM, EROFS, ENOSPC, EDQUOT, EFBIG, EMFILE, ENFILE)
-_MENDED: Final = "`catenary datadir repair` mends what can be mended, and says what is missing."
+_MENDED: Final = (
+    "Where the disk has room, and is the node's own, `catenary datadir repair` mends what can be mended, and says what "
+    "is missing."
+)
 _ANOTHER: Final = "say another {}, or another --datadir, or `catenary datadir restore` one from its back-up."
 
 
@@ -61,6 +64,13 @@ async def connected(config: NodeConfig, datadir: Datadir) -> AsyncIterator[L1Cli
         async with _client(config.l1_rpc_url, config.max_fee_wei) as client:
             yield client
         return
+    had_venue = any((datadir.path / name).exists() for name in (RECORD, resequence.STATE))
+    if had_venue and not has_chain(datadir.l1):
+        # A new chain would take its place, without the venue's contracts.
+        raise DatadirUnusable(
+            f"The datadir {datadir.path} is of a venue whose L1 is not in {datadir.l1}: say the --l1-rpc-url that it "
+            "was of, or `catenary datadir restore` a back-up, which has the L1 too."
+        )
     own = embedded_l1(datadir.l1, config.l1_port, config.window_seconds)
     async with own as l1, _client(l1.url, config.max_fee_wei) as client:
         yield client

@@ -14,11 +14,14 @@ from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Unavailable
 from l1_bridge.client.keys import DigestSigner, development_key
 from l1_bridge.client.options import L1Options
-from l1_bridge.codec import calls
-from l1_bridge.codec.events import Enqueued, decode_log
+from l1_bridge.codec import batch, calls
+from l1_bridge.codec.events import BatchCommitted, Enqueued, decode_log
+from prover.challenger.challenger import Challenger, Settings
 from prover.contracts.deployment import Deployment, DeploymentRecord
+from prover.history.history import ChainReplay
 from prover.signing import operations, signatures
 from prover.state.leveldb import LevelDbStore
+from prover.state.store import MemoryStore
 from prover.stf import codes, constants, encoding, margin
 from sequencer.devnet.funding import fund
 from sequencer.engine.engine import Engine
@@ -41,6 +44,8 @@ from sequencer.history.records import FILLS, HISTORY_KEY, LISTED_KEY, MOVEMENTS,
 from sequencer.l1.rebuild import UNFINISHED, Contradicted, genesis_state, rebuild_state
 from sequencer.l1.resequence import STATE
 from sequencer.sequencing.staged_store import BufferedStore
+from sequencer.views.books import voided_view
+from tests.prover.challenger.runs import Recorder
 from tests.prover.l1_faults import Tampering
 from tests.sequencer.l1.test_poster import Site, site
 from tests.sequencer.node_world import (
@@ -54,7 +59,11 @@ from tests.sequencer.node_world import (
     genesis,
     genesis_store,
     key,
+    order,
     owner,
+    request,
+    signed_order,
+    signed_request,
     tick,
 )
 
@@ -258,3 +267,56 @@ def test_what_a_kill_left_half_built_is_no_part_of_a_state(tmp_path: Path) -> No
     store = LevelDbStore(tmp_path / STATE)
     assert rows(store) == rows(genesis_store(funds=False))
     store.close()
+
+
+async def undone(here: Site, operations_: list[bytes], committed_ms: int) -> None:
+    """A batch of the seat's that holds these and is proven wrong; the seat is taken again."""
+    body = committed_ms.to_bytes(constants.TIMESTAMP_LENGTH, "big") + b"".join(operations_)
+    honest = batch.Commitment.decode(here.world.sealed[-1].commitment)
+    words = list(honest.words())
+    words[3] += 1
+    false = type(honest)(*words)
+    record, _ = await here.poster.head()
+    data = calls.encode_commit(record.number, record.batch_hash, [batch.Chunk(body, false.root())], false)
+    receipt = await here.client.send(development_key(0), here.deployment.bridge, data, gas=3_000_000)
+    events = [decode_log(here.deployment.identity, log) for log in receipt.logs]
+    (committed,) = (event for event in events if isinstance(event, BatchCommitted))
+    replay = ChainReplay(MemoryStore(), here.deployment.identity)
+    settings = Settings(signer=development_key(3), poll_seconds=0.05)
+    await Challenger(here.client, replay, Recorder(), settings).run(True)
+    assert (await here.head(), committed.batch.header.number) == (record.number, record.number + 1)
+    await here.poster.take_seat("again")
+
+
+@pytest.mark.trio
+async def test_owners_are_told_what_a_proof_undid_and_what_came_again_is_not_void(tmp_path: Path) -> None:
+    async with site() as here:
+        await traded(here)
+        world, domain = here.world, here.deployment.domain
+
+        world.now = (await here.client.newest_block()).timestamp * 1_000
+        paid = request(world.now, FIRST + 2, slot=201, amount=DOLLAR, recipient=RECIPIENT)
+        grant = request(world.now, FIRST + 2, slot=5, recipient=owner(9))
+        requests = [
+            signed_request(tag, given, key(2), domain)
+            for tag, given in ((constants.WITHDRAW, paid), (constants.SET_AGENT, grant))
+        ]
+        # The second one is what a liar makes up in somebody's name.
+        orders = [
+            signed_order(order(world.now, FIRST + 1, BUY, PRICES[0], slot=slot), key(signer), domain)
+            for slot, signer in ((31, 1), (33, 2))
+        ]
+        await undone(here, [*requests, *orders], world.now)
+        # One is sent again.
+        assert world.process(requests[1]).code == codes.OK
+        world.seal()
+        assert await here.poster.post_once()
+        await rebuild_state(here.client, record_of(here), tmp_path, world.now, untold)
+    store = LevelDbStore(tmp_path / STATE)
+    engine = Engine(BufferedStore(store), domain)
+    told = [
+        [(view.operation, view.slot, view.send_again) for view in map(voided_view, engine.voided_of(FIRST + trader))]
+        for trader in range(3)
+    ]
+    store.close()
+    assert told == [[], [("order", 31, "sign_anew")], [("withdraw", 201, "as_signed")]]

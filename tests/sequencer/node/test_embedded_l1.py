@@ -12,7 +12,7 @@ from l1_bridge.client.client import L1Client
 from l1_bridge.client.errors import L1Unavailable
 from l1_bridge.client.options import L1Options
 from sequencer.node.config import L1Unusable
-from sequencer.node.embedded_l1 import embedded_l1
+from sequencer.node.embedded_l1 import embedded_l1, has_chain
 from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.trio
@@ -33,6 +33,22 @@ async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         with pytest.raises(L1Unusable, match=f"{port}.*--l1-port"):
             async with embedded_l1(tmp_path / "l1", port):
                 raise AssertionError
+
+
+async def test_files_of_a_chain_that_are_damaged_begin_no_new_one_and_say_what_helps(tmp_path: Path) -> None:
+    path = tmp_path / "l1"
+    assert not has_chain(path)
+    async with embedded_l1(path, 0):
+        assert has_chain(path)
+    (current,) = path.rglob("CURRENT")
+    current.unlink()
+    before = sorted(entry.name for entry in current.parent.glob("*.l*"))
+    assert has_chain(path)
+    with pytest.raises(L1Unusable, match="`catenary datadir restore`"):
+        async with embedded_l1(path, 0):
+            raise AssertionError
+    assert sorted(entry.name for entry in current.parent.glob("*.l*")) == before
+    assert not current.exists()
 
 
 async def test_one_that_is_killed_is_started_again_where_it_was(tmp_path: Path) -> None:

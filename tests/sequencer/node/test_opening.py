@@ -20,6 +20,7 @@ from sequencer.engine.records import IDENTITY_KEY
 from sequencer.node.config import CannotStart, DatadirUnusable, L1Unusable, NodeConfig
 from sequencer.node.datadir import held
 from sequencer.node.opening import (
+    connected,
     keep_levels,
     leave_levels,
     open_journal,
@@ -227,3 +228,15 @@ async def test_a_state_that_does_not_say_its_rollup_says_what_helps(
     config = NodeConfig(datadir=path, l1_rpc_url="http://l1.invalid", is_deploy_allowed=True)
     with held(path) as opened, pytest.raises(DatadirUnusable, match=f"{sentence}.*`catenary datadir repair`"):
         await rollup_of(config, opened, cast(L1Client, Chain(31_337)), development_key(0))
+
+
+@pytest.mark.trio
+@pytest.mark.parametrize("left", ["deployment.json", "state"])
+async def test_an_embedded_l1_that_is_gone_from_beside_a_venue_is_not_begun_anew(tmp_path: Path, left: str) -> None:
+    path = datadir(tmp_path / "node", history())
+    (path / "deployment.json").unlink() if left == "state" else shutil.rmtree(path / "state")
+    config = NodeConfig(datadir=path)
+    with held(path) as opened, pytest.raises(DatadirUnusable, match=r"--l1-rpc-url .*`catenary datadir restore`"):
+        async with connected(config, opened):
+            raise AssertionError
+    assert not (path / "l1").exists()
