@@ -68,6 +68,8 @@ class Bond(msgspec.Struct, frozen=True):
     prover: bytes
     reward_wei: int
     release_at: int
+    # Bond of the holder who may seat it, 0 for one that took the seat itself.
+    ahead_of: int
 
 
 class Seat(msgspec.Struct, frozen=True):

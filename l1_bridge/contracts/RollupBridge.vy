@@ -70,6 +70,7 @@ struct Bond:
     prover: address
     reward_wei: uint256
     release_at: uint256
+    ahead_of: uint256  # bond of the holder who may seat it, 0: it took the seat itself
 
 struct EntryInput:
     tag: uint256
@@ -247,13 +248,14 @@ times_of: HashMap[uint256, uint256]  # of the entry with this index: enqueued_at
 seat_bond_id: uint256
 seat_taken_at: uint256
 seat_handover_at: uint256
+seat_opened_in: uint256  # block in which a proof or a miss opened it last
 endpoint_url: public(String[MAX_URL_BYTES])
 misses: public(uint256)
 missed_at: public(uint256)
 bond_count: public(uint256)
 bonds: HashMap[uint256, Bond]
 endpoint_of: HashMap[uint256, String[MAX_URL_BYTES]]  # where the holder of a bond answers
-lost_at: HashMap[address, uint256]  # when somebody was unseated last
+lost_at: HashMap[address, uint256]  # when somebody lost the seat over work that he owed
 
 vault_micros: public(uint256)  # booked deposits less paid claims; what is sent here unasked is not in it
 claimed_total_micros: public(uint256)
@@ -533,12 +535,15 @@ def _enqueue(operation: Bytes[MAX_ENTRY_BYTES], weight_kilogas: uint256) -> uint
 @nonreentrant
 def take_seat(endpoint_url: String[MAX_URL_BYTES]) -> uint256:
     """
-    @notice Takes an open seat for exactly the bond; anybody may, but who was unseated within the last unseat_seconds
+    @notice Takes an open seat for exactly the bond; anybody may, but who lost it over work owed within unseat_seconds
+    @dev Not in the block in which a proof or a miss opened it: else a squatter undoes a lie of his own and is back in
+         one transaction, with a new deadline and nobody in between
     @param endpoint_url Where the new sequencer answers
     @return Id of the bond
     """
     assert self._seat_is_open(), "SEAT_TAKEN"
-    bond_id: uint256 = self._new_bond(endpoint_url)
+    assert block.number > self.seat_opened_in, "SEAT_JUST_OPENED"
+    bond_id: uint256 = self._new_bond(endpoint_url, 0)
     self._seat(bond_id)
     return bond_id
 
@@ -546,14 +551,16 @@ def take_seat(endpoint_url: String[MAX_URL_BYTES]) -> uint256:
 @external
 @payable
 @nonreentrant
-def bond_ahead(endpoint_url: String[MAX_URL_BYTES]) -> uint256:
+def bond_ahead(endpoint_url: String[MAX_URL_BYTES], ahead_of: uint256) -> uint256:
     """
     @notice Pays exactly the bond ahead of a seat that its holder may hand over
-    @dev withdraw_bond gives it back as long as it is not seated
+    @dev withdraw_bond gives it back as long as it is not seated. Only the holder whom it names can seat it: else
+         whoever takes the seat puts a stranger there, who does not serve and loses a quarter
     @param endpoint_url Where the sequencer would answer
+    @param ahead_of Bond of the holder who may hand over to it
     @return Id of the bond
     """
-    return self._new_bond(endpoint_url)
+    return self._new_bond(endpoint_url, ahead_of)
 
 
 @external
@@ -570,19 +577,21 @@ def hand_over(successor: uint256):
     self._check_nothing_owed()
     # whole: neither slashed nor taken home, and no quarter of it lost
     assert successor != bond_id and self.bonds[successor].amount_wei == PARAMETERS.bond_wei, "BOND_AMOUNT"
+    assert self.bonds[successor].ahead_of == bond_id, "NOT_AHEAD"
     log SeatResigned(holder=msg.sender, bond_id=bond_id, handover_at=block.timestamp)
     self._seat(successor)
 
 
 @internal
 @payable
-def _new_bond(endpoint_url: String[MAX_URL_BYTES]) -> uint256:
+def _new_bond(endpoint_url: String[MAX_URL_BYTES], ahead_of: uint256) -> uint256:
     assert self.frozen_at == 0, "FROZEN"
     assert msg.value == PARAMETERS.bond_wei, "BOND_AMOUNT"
     bond_id: uint256 = self.bond_count + 1
     self.bond_count = bond_id
     self.bonds[bond_id].holder = msg.sender
     self.bonds[bond_id].amount_wei = msg.value
+    self.bonds[bond_id].ahead_of = ahead_of
     self.endpoint_of[bond_id] = endpoint_url
     return bond_id
 
@@ -603,9 +612,28 @@ def _seat(bond_id: uint256):
 @view
 @internal
 def _check_nothing_owed():
+    assert not self._is_work_owed(), "WORK_OWED"
+
+
+@view
+@internal
+def _is_work_owed() -> bool:
     entry_index: uint256 = self._queue_count(self.tip)
-    if entry_index < self.queue_length:
-        assert block.timestamp < self._due_at(entry_index) + PARAMETERS.inclusion_seconds, "WORK_OWED"
+    if entry_index >= self.queue_length:
+        return False
+    return block.timestamp >= self._due_at(entry_index) + PARAMETERS.inclusion_seconds
+
+
+@internal
+def _miss(holder: address) -> uint256:
+    # Those within thirty days before it.
+    before: uint256 = 0
+    if block.timestamp < self.missed_at + MISS_MEMORY_SECONDS:
+        before = self.misses
+    self.misses = before + 1
+    self.missed_at = block.timestamp
+    self.lost_at[holder] = block.timestamp
+    return before
 
 
 @external
@@ -640,14 +668,9 @@ def unseat():
     entry_index: uint256 = self._queue_count(self.tip)
     assert entry_index < self.queue_length, "NOTHING_OWED"
     assert block.timestamp >= self._unseat_at(entry_index), "TOO_EARLY"
-    misses: uint256 = 0
-    if block.timestamp < self.missed_at + MISS_MEMORY_SECONDS:
-        misses = self.misses
-    self.misses = misses + 1
-    self.missed_at = block.timestamp
     bond_id: uint256 = self.seat_bond_id
     holder: address = self.bonds[bond_id].holder
-    self.lost_at[holder] = block.timestamp
+    misses: uint256 = self._miss(holder)
     burned_wei: uint256 = self.bonds[bond_id].amount_wei >> (MAX_DOUBLINGS - min(misses, MAX_DOUBLINGS))
     self.bonds[bond_id].amount_wei -= burned_wei
     self._open_seat()
@@ -841,6 +864,9 @@ def prove_fraud(
     bond.release_at = self._final_at(number - 1)
     self.bonds[record.bond_id] = bond
     if record.bond_id == self.seat_bond_id:
+        # Whoever would be unseated cannot have himself slashed instead, without a miss.
+        if self._is_work_owed():
+            self._miss(bond.holder)
         self._open_seat()
     log RolledBack(
         number=number,
@@ -1202,3 +1228,4 @@ def _seat_is_open() -> bool:
 def _open_seat():
     self.seat_bond_id = 0
     self.seat_handover_at = 0
+    self.seat_opened_in = block.number

@@ -72,6 +72,12 @@ class HandOver:
             raise CannotHandOver("the seat is not this node's to give away, or is its own bond's")
         if bond.amount_wei != self._bond_wei:
             raise CannotHandOver(f"bond {bond_id} is not whole: `catenary seat bond-ahead` of the successor pays one")
+        if bond.ahead_of != seat.bond_id:
+            whose = f"of bond {bond.ahead_of}" if bond.ahead_of else "of nobody"
+            raise CannotHandOver(
+                f"bond {bond_id} was put up ahead {whose}, and this seat's is {seat.bond_id}:"
+                " `catenary seat bond-ahead` of the successor pays one ahead of it"
+            )
         return bond.holder
 
     async def run(self, bond_id: int) -> HandedOver:

@@ -103,10 +103,21 @@ def bond_ahead(options: SeatOptions) -> None:
             fixed = calls.decode_record(
                 calls.Parameters, await client.eth_call(bridge, calls.encode_call("parameters"))
             )
-            data, signer = calls.encode_call("bond_ahead", options.endpoint_url), await _signer(options, client)
+            held = calls.decode_record(calls.Seat, await client.eth_call(bridge, calls.encode_call("seat")))
+            if not held.bond_id:
+                raise CommandFailed("The seat is open: `catenary node --take-seat` takes it.", EXIT_USAGE)
+            data, signer = (
+                calls.encode_call("bond_ahead", options.endpoint_url, held.bond_id),
+                await _signer(options, client),
+            )
             receipt = await client.send(signer, bridge, data, value=fixed.bond_wei, gas=_GAS)
             found = await _bond_of(client, bridge, signer.address, receipt.block_number)
-        fields = {"bond_id": found, "holder": signer.address, "bond_wei": fixed.bond_wei}
+        fields = {
+            "bond_id": found,
+            "holder": signer.address,
+            "bond_wei": fixed.bond_wei,
+            "ahead_of": held.holder,
+        }
         output.summary("bonded ahead", fields, good=True)
         return True
 

@@ -47,7 +47,8 @@ class Payee:
         self.contract.send("set_mood", mood, self.venue.bridge.address, payload, sender=STRANGER)
 
     def act(self, payload: bytes, value_wei: int = 0) -> None:
-        """A call of the bridge by the contract."""
+        """A call of the bridge by the contract, in a block of its own."""
+        self.venue.evm.now += 0
         fields = (self.venue.bridge.address, payload, GAS)
         self.contract.send("act", *fields, sender=STRANGER, value_wei=value_wei)
 

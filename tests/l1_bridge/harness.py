@@ -104,7 +104,8 @@ class Harness:
         return self.bridge.send("deposit", owner, account_index, amount_micros, sender=sender)
 
     def take_seat(self, sender: bytes = SEQUENCER) -> int:
-        """Bonds somebody; the id of the bond."""
+        """Bonds somebody in the next block, of the same second; the id of the bond."""
+        self.evm.now += 0
         self.bridge.send("take_seat", "http://sequencer.test", sender=sender, value_wei=self.parameters.bond_wei)
         return int(self.bridge.call("bond_count"))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from l1_bridge.codec.batch import Chunk, Withdrawal, WithdrawalTree
-from l1_bridge.codec.calls import Seat, decode_record, encode_prove_fraud
+from l1_bridge.codec.calls import Deadlines, Seat, decode_record, encode_prove_fraud
 from l1_bridge.contracts.artifact import Artifact
 from l1_bridge.hashing import keccak
 from tests.l1_bridge.evm import Evm, Reverted, account
@@ -48,10 +48,12 @@ class Model:
     dropped: list[tuple[int, bytes]] = field(default_factory=list)
     bonds: dict[int, ModelBond] = field(default_factory=dict)
     seat_bond_id: int = 0
+    seated_bond_id: int = 0  # the same, and stays behind a resignation until the seat is another's
     deposited_micros: int = 0
     claimed: dict[int, Withdrawal] = field(default_factory=dict)
     missed_at: list[int] = field(default_factory=list)
     lost_at: dict[bytes, int] = field(default_factory=dict)
+    is_just_opened: bool = False  # by a proof, a miss or a bond taken home, in this block
 
 
 def refusal_of(attempt: Callable[[], object]) -> str | None:
@@ -98,14 +100,17 @@ class Simulation:
         return expected
 
     def _take_seat(self) -> bool:
+        if self.random.random() < 0.8:
+            self._pass_time(0)
         holder = account(self.random.randrange(20, 30))
         lost_at = self.model.lost_at.get(holder, -PARAMETERS.unseat_seconds)
-        is_open = self.model.seat_bond_id == 0 and self.venue.evm.now >= lost_at + PARAMETERS.unseat_seconds
+        has_waited = self.venue.evm.now >= lost_at + PARAMETERS.unseat_seconds
+        is_open = self.model.seat_bond_id == 0 and not self.model.is_just_opened and has_waited
         bond_wei = PARAMETERS.bond_wei
         if self._attempt(is_open, "take_seat", "", sender=holder, value_wei=bond_wei):
             bond_id = len(self.model.bonds) + 1
             self.model.bonds[bond_id] = ModelBond(holder, bond_wei)
-            self.model.seat_bond_id = bond_id
+            self.model.seat_bond_id = self.model.seated_bond_id = bond_id
         return is_open
 
     def _deposit(self) -> bool:
@@ -167,9 +172,18 @@ class Simulation:
         bond.amount_wei = 0
         bond.prover = prover
         bond.release_at = self.model.chain[-1].committed_at + WINDOW if self.model.chain else 0
-        if self.model.seat_bond_id == batch.bond_id:
-            self.model.seat_bond_id = 0
+        if self.model.seated_bond_id == batch.bond_id:
+            owed = decode_record(Deadlines, self.venue.bridge.call_raw("deadlines"))
+            now = self.venue.evm.now
+            if owed.due_at and now >= owed.due_at + PARAMETERS.inclusion_seconds:
+                self.model.missed_at.append(now)
+                self.model.lost_at[bond.holder] = now
+            self._open()
         return True
+
+    def _open(self) -> None:
+        self.model.seat_bond_id = self.model.seated_bond_id = 0
+        self.model.is_just_opened = True
 
     def _claim(self) -> bool:
         if not self.model.chain:
@@ -213,7 +227,7 @@ class Simulation:
         bond.amount_wei -= bond.amount_wei >> max(0, 2 - len(before))
         self.model.missed_at.append(now)
         self.model.lost_at[bond.holder] = now
-        self.model.seat_bond_id = 0
+        self._open()
         return True
 
     def _withdraw_bond(self) -> bool:
@@ -228,6 +242,8 @@ class Simulation:
         )
         if self._attempt(expected, "withdraw_bond", bond_id, sender=bond.holder):
             bond.amount_wei = 0
+            if bond_id == self.model.seated_bond_id:
+                self._open()
         return expected
 
     def _collect_reward(self) -> bool:
@@ -254,6 +270,7 @@ class Simulation:
                 assert self._prove(number)
                 break
         self.venue.evm.now = until
+        self.model.is_just_opened = False
 
     def _check(self) -> None:
         venue, model = self.venue, self.model

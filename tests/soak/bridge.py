@@ -207,7 +207,8 @@ class History:
             successor = next(self.keys)
             bond_id = self.venue.bridge.call("bond_count") + 1
             bond_wei = PARAMETERS.bond_wei
-            self.venue.bridge.send("bond_ahead", "", sender=successor, value_wei=bond_wei)
+            held = decode_record(Seat, self.venue.bridge.call_raw("seat"))
+            self.venue.bridge.send("bond_ahead", "", held.bond_id, sender=successor, value_wei=bond_wei)
             if not self._may_leave("hand_over", bond_id):
                 return
             self.node = self.model.holder = successor

@@ -246,7 +246,8 @@ class History:
     async def _ask_to_leave(self) -> None:
         """Asks for a hand-over to the other key, and waits for any part of it."""
         other, at = development_key(1 - self._key), self._deployment.bridge
-        data = calls.encode_call("bond_ahead", "http://next")
+        seat = calls.decode_record(calls.Seat, await self._l1.eth_call(at, calls.encode_call("seat")))
+        data = calls.encode_call("bond_ahead", "http://next", seat.bond_id)
         await self._l1.send(other, at, data, value=_BOND_WEI, gas=600_000)
         ask(self._datadir, await self._l1.word(at, calls.encode_call("bond_count")))
         with trio.move_on_after(self._random.uniform(0, _HAND_OVER_SECONDS)):

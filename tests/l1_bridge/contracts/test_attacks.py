@@ -1,8 +1,9 @@
 """Attacks on the bridge, each against the bridge without the rule (the loss) and with it."""
 
+import msgspec
 import pytest
 
-from l1_bridge.codec.batch import MAX_CHUNKS, Chunk, Header, Withdrawal, WithdrawalTree
+from l1_bridge.codec.batch import MAX_CHUNKS, Batch, Chunk, Header, Withdrawal, WithdrawalTree
 from l1_bridge.codec.calls import encode_claim, encode_prove_fraud
 from l1_bridge.codec.events import BatchCommitted, LogError
 from l1_bridge.contracts.artifact import Artifact, ArtifactError, decode_exactly
@@ -11,10 +12,12 @@ from l1_bridge.hashing import keccak
 from tests.l1_bridge.evm import Evm, Reverted, account, compile_stub, compile_without
 from tests.l1_bridge.harness import (
     CHALLENGER,
+    DEPOSITOR,
     DOLLAR,
     PARAMETERS,
     SEQUENCER,
     STRANGER,
+    SUCCESSOR,
     TRADER,
     Harness,
     honest_chunk,
@@ -39,7 +42,12 @@ RULES = {
     # H3
     '    assert lost_at == 0 or block.timestamp >= lost_at + PARAMETERS.unseat_seconds, "LOST_SEAT"\n': "",
     # C2
-    '        assert block.timestamp < self._due_at(entry_index) + PARAMETERS.inclusion_seconds, "WORK_OWED"\n': "        pass\n",  # noqa: E501
+    '    assert not self._is_work_owed(), "WORK_OWED"\n': "    pass\n",
+    # F10: the next block is anybody's, and who is slashed instead has missed as well
+    '    assert block.number > self.seat_opened_in, "SEAT_JUST_OPENED"\n': "",
+    "            self._miss(bond.holder)\n": "            pass\n",
+    # F12
+    '    assert self.bonds[successor].ahead_of == bond_id, "NOT_AHEAD"\n': "",
     # C10: without both, whoever takes the seat of a frozen bridge commits what he likes
     '    assert self.frozen_at == 0, "FROZEN"\n    assert msg.value': "    assert msg.value",
     '_check_chain()\n    assert self.frozen_at == 0, "FROZEN"\n    bond_id': "_check_chain()\n    bond_id",
@@ -275,6 +283,70 @@ def test_h3_lose_the_seat_and_take_it_back_in_the_same_breath(attacked: Harness,
     assert held == (0 if ruled else 4)
     # Whoever stood ready has it.
     assert succeeds(lambda: attacked.take_seat(STRANGER)) is ruled
+
+
+def test_f10_undo_a_lie_of_ones_own_and_be_back_until_the_bridge_freezes(attacked: Harness, ruled: bool) -> None:
+    squatter = attacked.evm.deploy(compile_stub("StubSquatter"))
+    bridge, take = attacked.bridge, (attacked.bridge.artifact.encode_call("take_seat", ""), BOND)
+
+    def act(*moves: tuple[bytes, int]) -> None:
+        attacked.evm.now += 0
+        paid = sum(value_wei for _, value_wei in moves)
+        squatter.send("act", bridge.address, list(moves), sender=STRANGER, value_wei=paid)
+
+    def lie_and_proof() -> tuple[tuple[bytes, int], tuple[bytes, int]]:
+        """The calldata of a batch that serves nobody, and of its proof: both are known beforehand."""
+        head, honest = attacked.head, attacked.next_commitment(queue_count=attacked.head.queue_count)
+        stolen = msgspec.structs.replace(honest, tree_root=keccak(b"stolen"))
+        chunk = Chunk(honest_chunk(honest, queue_only=ruled).body, stolen.root())
+        header = Header(head.number + 1, head.batch_hash, bridge.call("rollback_counter"), squatter.address)
+        move = bridge.artifact.encode_call(
+            "commit", head.number, head.batch_hash, [chunk.body], [chunk.post_root], stolen.words()
+        )
+        return (move, 0), (encode_prove_fraud(Batch(header, (chunk,), stolen), 0, b""), 0)
+
+    bridge.send("resign", attacked.evm.now, sender=SEQUENCER)
+    act(take)
+    attacked.deposit()
+    freeze_at = attacked.evm.now + PARAMETERS.window_seconds + PARAMETERS.freeze_grace_seconds
+    rounds = 0
+    while attacked.evm.now + PARAMETERS.unseat_seconds - 1 < freeze_at:
+        attacked.evm.now += PARAMETERS.unseat_seconds - 1
+        lie = lie_and_proof()
+        if ruled:
+            with pytest.raises(Reverted, match="SEAT_JUST_OPENED"):
+                act(*lie, take)
+            # Undone all the same, the seat is anybody's but his.
+            act(*lie)
+            with pytest.raises(Reverted, match="LOST_SEAT"):
+                act(take)
+            break
+        act(*lie, take)
+        rounds += 1
+        # Between two rounds nobody could take it from him.
+        assert not succeeds(lambda: bridge.send("unseat", sender=SUCCESSOR))
+    assert rounds == (0 if ruled else 7)
+    assert bridge.call("misses") == ruled
+    if ruled:
+        attacked.take_seat(SUCCESSOR)
+        attacked.commit(sender=SUCCESSOR, queue_only=True)
+        return
+    attacked.evm.now = freeze_at
+    bridge.send("freeze", sender=STRANGER)
+    assert bridge.call("frozen_at") == freeze_at
+
+
+def test_f12_seat_a_bond_that_waits_for_somebody_else(attacked: Harness, ruled: bool) -> None:
+    attacked.bridge.send("bond_ahead", "", 1, sender=SUCCESSOR, value_wei=BOND)
+    attacked.bridge.send("resign", attacked.evm.now, sender=SEQUENCER)
+    attacked.take_seat(STRANGER)
+    attacked.deposit()
+    seated = succeeds(lambda: attacked.bridge.send("hand_over", 2, sender=STRANGER))
+    assert seated is not ruled
+    attacked.evm.now += PARAMETERS.unseat_seconds
+    attacked.bridge.send("unseat", sender=DEPOSITOR)
+    assert attacked.bond(2).amount_wei == (BOND if ruled else BOND - BOND // 4)
+    assert attacked.bond(3).amount_wei == (BOND - BOND // 4 if ruled else BOND)
 
 
 def test_h10_slash_an_honest_batch_by_making_its_referee_fail(attacked: Harness, ruled: bool) -> None:

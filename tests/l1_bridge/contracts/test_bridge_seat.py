@@ -165,16 +165,16 @@ def test_h3_who_lost_the_seat_leaves_it_to_others_first(seated: Harness) -> None
     with seated.evm.rolled_back():
         seated.evm.now += PARAMETERS.unseat_seconds
         seated.take_seat(SEQUENCER)
-    seated.bridge.send("bond_ahead", "", sender=SEQUENCER, value_wei=BOND)
     seated.take_seat(SUCCESSOR)
+    seated.bridge.send("bond_ahead", "", 2, sender=SEQUENCER, value_wei=BOND)
     seated.commit(sender=SUCCESSOR, queue_only=True)
-    refused(seated, "LOST_SEAT", "hand_over", 2, sender=SUCCESSOR)
+    refused(seated, "LOST_SEAT", "hand_over", 3, sender=SUCCESSOR)
 
 
 def test_who_has_bonded_ahead_gets_the_seat_in_the_transaction_that_hands_it_over(seated: Harness) -> None:
-    receipt = seated.bridge.send("bond_ahead", "http://next", sender=SUCCESSOR, value_wei=BOND)
+    receipt = seated.bridge.send("bond_ahead", "http://next", 1, sender=SUCCESSOR, value_wei=BOND)
     assert receipt.logs == ()
-    refused(seated, "BOND_AMOUNT", "bond_ahead", "", sender=SUCCESSOR, value_wei=BOND - 1)
+    refused(seated, "BOND_AMOUNT", "bond_ahead", "", 1, sender=SUCCESSOR, value_wei=BOND - 1)
     refused(seated, "NOT_SEAT_HOLDER", "hand_over", 2, sender=SUCCESSOR)
     for nobody in (0, 1, 3):
         refused(seated, "BOND_AMOUNT", "hand_over", nobody, sender=SEQUENCER)
@@ -193,8 +193,55 @@ def test_who_has_bonded_ahead_gets_the_seat_in_the_transaction_that_hands_it_ove
     refused(seated, "BOND_AMOUNT", "hand_over", 1, sender=SUCCESSOR)
 
 
+def test_f12_a_bond_ahead_is_seated_by_the_holder_whom_it_names_alone(seated: Harness) -> None:
+    seated.bridge.send("bond_ahead", "", 1, sender=SUCCESSOR, value_wei=BOND)
+    seated.bridge.send("resign", seated.evm.now, sender=SEQUENCER)
+    seated.take_seat(STRANGER)
+    refused(seated, "NOT_AHEAD", "hand_over", 2, sender=STRANGER)
+    # Nor is the bond of somebody who once took the seat himself.
+    refused(seated, "NOT_AHEAD", "hand_over", 1, sender=STRANGER)
+    seated.bridge.send("bond_ahead", "", 3, sender=SUCCESSOR, value_wei=BOND)
+    seated.bridge.send("hand_over", 4, sender=STRANGER)
+    assert seat(seated).holder == SUCCESSOR
+
+
+def test_f10_nobody_takes_the_seat_in_the_block_that_opened_it(seated: Harness) -> None:
+    lie = seated.commit_lie()
+    seated.prove(lie)
+    refused(seated, "SEAT_JUST_OPENED", "take_seat", "", sender=STRANGER, value_wei=BOND)
+    seated.take_seat(STRANGER)
+    assert seat(seated).holder == STRANGER
+
+
+@pytest.mark.parametrize(
+    ("waits", "misses"), [(PARAMETERS.inclusion_seconds - 1, 0), (PARAMETERS.inclusion_seconds, 1)]
+)
+def test_f10_who_is_slashed_while_he_owes_work_has_missed_it(seated: Harness, waits: int, misses: int) -> None:
+    seated.deposit()
+    seated.evm.now += waits
+    lie = seated.commit_lie(queue_only=bool(misses))
+    seated.prove(lie)
+    assert seated.bridge.call("misses") == misses
+    seated.evm.now += 1
+    if misses:
+        refused(seated, "LOST_SEAT", "take_seat", "", sender=SEQUENCER, value_wei=BOND)
+    seated.take_seat(SUCCESSOR)
+    assert deadlines(seated).unseat_at == seated.evm.now + (PARAMETERS.unseat_seconds >> misses)
+
+
+def test_f10_a_lie_of_a_bond_that_is_not_seated_is_nobodys_miss(seated: Harness) -> None:
+    lie = seated.commit_lie()
+    seated.bridge.send("resign", seated.evm.now, sender=SEQUENCER)
+    seated.take_seat(SUCCESSOR)
+    seated.deposit()
+    seated.evm.now += PARAMETERS.inclusion_seconds
+    seated.prove(lie)
+    assert seated.bridge.call("misses") == 0
+    assert seat(seated).holder == SUCCESSOR
+
+
 def test_nobody_hands_over_what_he_owes(seated: Harness) -> None:
-    seated.bridge.send("bond_ahead", "", sender=SUCCESSOR, value_wei=BOND)
+    seated.bridge.send("bond_ahead", "", 1, sender=SUCCESSOR, value_wei=BOND)
     seated.deposit()
     seated.evm.now += PARAMETERS.inclusion_seconds
     refused(seated, "WORK_OWED", "hand_over", 2, sender=SEQUENCER)
@@ -203,7 +250,7 @@ def test_nobody_hands_over_what_he_owes(seated: Harness) -> None:
 
 
 def test_a_bond_paid_ahead_goes_home_as_long_as_it_is_not_seated(seated: Harness) -> None:
-    seated.bridge.send("bond_ahead", "", sender=SUCCESSOR, value_wei=BOND)
+    seated.bridge.send("bond_ahead", "", 1, sender=SUCCESSOR, value_wei=BOND)
     before = seated.evm.balance_wei(SUCCESSOR)
     refused(seated, "NOT_BOND_HOLDER", "withdraw_bond", 2, sender=STRANGER)
     seated.bridge.send("withdraw_bond", 2, sender=SUCCESSOR)

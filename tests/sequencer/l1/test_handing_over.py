@@ -49,7 +49,7 @@ def hand_over(here: Site, signer: Signer = OPERATOR) -> HandOver:
 
 async def bonded(here: Site) -> None:
     """Bond 2 is the successor's."""
-    data = calls.encode_call("bond_ahead", "http://next")
+    data = calls.encode_call("bond_ahead", "http://next", 1)
     await here.client.send(SUCCESSOR, here.deployment.bridge, data, value=BOND_WEI, gas=600_000)
 
 
@@ -85,6 +85,10 @@ async def test_what_the_bridge_would_not_seat_stops_nothing() -> None:
             with pytest.raises(CannotHandOver, match=sentence):
                 await leaving.run(bond_id)
         await bonded(here)
+        for_another = calls.encode_call("bond_ahead", "http://elsewhere", 2)
+        await here.client.send(SUCCESSOR, here.deployment.bridge, for_another, value=BOND_WEI, gas=600_000)
+        with pytest.raises(CannotHandOver, match="bond 3 was put up ahead of bond 2, and this seat's is 1"):
+            await leaving.run(3)
         stranger = hand_over(here, SUCCESSOR)
         with pytest.raises(CannotHandOver, match="not this node's to give"):
             await stranger.run(2)

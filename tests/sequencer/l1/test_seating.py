@@ -126,7 +126,7 @@ def test_a_seat_that_a_reorganisation_took_is_taken_again_once() -> None:
 def test_an_earlier_bond_of_the_same_key_is_not_taken_for_it() -> None:
     async def play(chain: Chain) -> None:
         bond_wei = calls.decode_record(calls.Parameters, chain.rollup.view("parameters")).bond_wei
-        await chain.call("bond_ahead", "http://before", value=bond_wei)
+        await chain.call("bond_ahead", "http://before", 0, value=bond_wei)
         at = chain.l1.head.number
         await chain.seating.take("http://here", True)
         assert chain.bonds == 2
@@ -324,7 +324,7 @@ def test_bonds_of_others_are_asked_for_until_they_are_final() -> None:
         await chain.seating.take("http://here", True)
         bond_wei = calls.decode_record(calls.Parameters, chain.rollup.view("parameters")).bond_wei
         for bond_id in (2, 3):
-            await chain.call("bond_ahead", "http://there", signer=OTHER, value=bond_wei)
+            await chain.call("bond_ahead", "http://there", 1, signer=OTHER, value=bond_wei)
             await chain.call("withdraw_bond", bond_id, signer=OTHER)
         asked = []
         eth_call = chain.client.eth_call

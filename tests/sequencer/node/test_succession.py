@@ -245,7 +245,7 @@ async def test_a_planned_hand_over_loses_nothing_and_takes_three_blocks_at_most(
             for given in (resting, cancelled):
                 assert (await venue.submit(signed_order(given, key(0), domain))).code == codes.OK
             await here.client.send(
-                development_key(1), first.deployment.bridge, calls.encode_call("bond_ahead", "http://next"),
+                development_key(1), first.deployment.bridge, calls.encode_call("bond_ahead", "http://next", 1),
                 value=20 * 10**18, gas=600_000,
             )  # fmt: skip
             soft = request(venue.now_ms(), FIRST, slot=8, sequence=cancelled.sequence, max_posting_fee=0)
