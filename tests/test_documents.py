@@ -12,7 +12,7 @@ DOCUMENTS: Final = ("README.md", "ARCHITECTURE.md", *(f"docs/{path.name}" for pa
 WORDS_OF_A_DECISION: Final = 60
 ATTACKS_BEGIN: Final = "| attack or fault | our answer | played by |\n|---|---|---|\n"
 ATTACKS: Final = 101
-FEATURES: Final = 17
+FEATURES: Final = 24
 NOT_PLAYED: Final = "not played yet: "
 UNPLAYED: Final = 0
 # Of a path in backticks, from the repository's root.

@@ -10,6 +10,7 @@ from prover.signing import operations
 from prover.signing.signatures import order_digest, request_digest
 from prover.signing.typed_data import typed_data
 from prover.stf import constants, containers, signatures
+from sequencer.client.errors import Rejected
 from sequencer.schema.accounts import AccountView
 from sequencer.schema.answers import MarketView, TypedData
 from sequencer.wallet.errors import BadInput, NotGenuine, NotYet
@@ -20,6 +21,8 @@ from sequencer.wallet.units import leverage_text, money_text, time_text, units_t
 REQUEST_LIFETIME_MS: Final = 60_000
 # Percents are read and shown with so many decimals: parts per million.
 PERCENT_DECIMALS: Final = 4
+# Of a size in lots that a node names.
+_SIZE_DIGITS: Final = 20
 
 
 class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
@@ -235,6 +238,25 @@ def request_draft(venue: Venue, terms: RequestTerms, place: Place, signer: bytes
     )
     value = terms.amount if kind in ("withdraw", "transfer") else 0
     return draft(venue, kind, request, value, request_text(kind, request))
+
+
+def sized_text(refusal: str, lots: int | None, market: ListedMarket) -> str:
+    """A refusal for people: the largest size that the node says would pass in units, and not in lots."""
+    if lots is None:
+        return refusal
+    size = f"{units_text(lots, market.size_decimals)} {market.name} is the largest size"
+    return refusal.replace(f"{lots} lots are the largest size", size)
+
+
+def sized_refusal(refusal: Rejected, market: ListedMarket) -> Rejected:
+    """The same of an order that was refused, with `largest_size` beside the lots."""
+    told = refusal.data.get("largest_size_lots")
+    if not isinstance(told, str) or not (told.isascii() and told.isdecimal()) or len(told) > _SIZE_DIGITS:
+        return refusal
+    lots = int(told)
+    sentence = sized_text(str(refusal).removeprefix(f"{refusal.rejection}: "), lots, market)
+    beside = {"largest_size": units_text(lots, market.size_decimals)}
+    return Rejected(refusal.code, refusal.rejection, sentence, refusal.data | beside)
 
 
 def with_recovery_id(compact: bytes) -> bytes:

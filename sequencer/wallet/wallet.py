@@ -26,6 +26,7 @@ from sequencer.wallet.drafts import (
     order_draft,
     permitted_slots,
     request_draft,
+    sized_refusal,
     with_recovery_id,
 )
 from sequencer.wallet.errors import BadInput, BrokenReceipt, L1Unreachable, WalletError
@@ -174,9 +175,9 @@ class Wallet:
         block = await self.promises.first_block(venue)
         try:
             result = await placed(self.node, (to_wire(drafted.fields), signature, beside))
-        except Rejected:
+        except Rejected as refusal:
             self._note(drafted, "refused")
-            raise
+            raise sized_refusal(refusal, venue.market(terms.market)) from None
         self._note(drafted, result.status)
         await self._keep_promise(venue, drafted, result.acknowledgement, taken_lots(result), block)
         return drafted, result
@@ -186,6 +187,7 @@ class Wallet:
     ) -> list[tuple[Draft, OrderResult | Rejected]]:
         """Signs and submits an entry and the orders that come after it, of which one cancels the other."""
         venue = await self.venue()
+        market = venue.market(entry.market)
         view = await self.node.account(account)
         placings: list[Placing] = []
         drafts: list[Draft] = []
@@ -205,7 +207,8 @@ class Wallet:
             self._note(drafted, "refused" if isinstance(result, Rejected) else result.status)
             if not isinstance(result, Rejected):
                 await self._keep_promise(venue, drafted, result.acknowledgement, taken_lots(result), block)
-        return [*zip(drafts, results, strict=True)]
+        told = [sized_refusal(result, market) if isinstance(result, Rejected) else result for result in results]
+        return [*zip(drafts, told, strict=True)]
 
     async def request(self, terms: RequestTerms, account: int) -> tuple[Draft, RequestResult]:
         """Signs and submits a withdrawal, transfer, cancel, grant or bound; Rejected where it is refused."""

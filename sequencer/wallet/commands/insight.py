@@ -138,7 +138,7 @@ def _preview(settings: Settings, account: int | None, operation: _Operation) -> 
             "fills": [{"price_ticks": fill.price_ticks, "size_lots": str(fill.size_lots)} for fill in seen.fills],
             **states,
         }
-        shown: list[Any] = [_preview_text(seen)]
+        shown: list[Any] = [_preview_text(seen, grid)]
         if seen.leaving:
             shown.append(f"{len(seen.leaving)} open orders would leave, which nothing would cover any more:")
             shown += [f"  {name}" for name in seen.leaving]
@@ -154,10 +154,15 @@ def _preview(settings: Settings, account: int | None, operation: _Operation) -> 
     run_action(settings, action, signing=False)
 
 
-def _preview_text(seen: Preview) -> str:
+def _preview_text(seen: Preview, grid: Grid) -> str:
+    from sequencer.wallet.drafts import sized_text
     from sequencer.wallet.units import money_text
 
-    why = f" ({seen.refusal})" if seen.refusal else ""
+    market = seen.operation.market
+    refusal = (
+        seen.refusal if market is None else sized_text(seen.refusal, seen.largest_size_lots, grid.listed(str(market)))
+    )
+    why = f" ({refusal})" if refusal else ""
     fees = f", fees {money_text(seen.fees_micros)}" if seen.fills else ""
     fills = f", {len(seen.fills)} fill{'s' if len(seen.fills) > 1 else ''}" if seen.fills else ""
     return f"would be {seen.status}{why}{fills}{fees}: {_WORD}"

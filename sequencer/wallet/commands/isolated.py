@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from prover.stf import constants
+from prover.stf import codes, constants
 from sequencer.client.errors import ClientError, Rejected
 from sequencer.wallet.commands.insight import unsigned_order
 from sequencer.wallet.commands.options import order_terms, parse_slippage
@@ -101,14 +101,17 @@ async def open_account(
     Where the order is refused all the same, for something that came in between, the money goes back.
     """
     from l1_bridge.addresses import checksum_address
-    from sequencer.wallet.drafts import RequestTerms
+    from sequencer.wallet.drafts import RequestTerms, sized_refusal
     from sequencer.wallet.units import money_text
 
     if terms is not None:
         seen = await wallet.node.preview(unsigned_order(terms, source), micros)
         if seen.status == "refused":
-            sentence = "account and first order would be refused together: nothing was signed or sent"
-            raise Rejected(seen.code, seen.refusal, sentence)
+            name = codes.SENTENCE[seen.code][0] if seen.code in codes.SENTENCE else seen.refusal
+            why = "" if seen.refusal == name else f"{seen.refusal} "
+            most = {} if seen.largest_size_lots is None else {"largest_size_lots": str(seen.largest_size_lots)}
+            sentence = f"{why}Account and first order would be refused together: nothing was signed or sent"
+            raise sized_refusal(Rejected(-33_000 - seen.code, name, sentence, most), market)
     transfer = RequestTerms(kind="transfer", amount=micros, other=constants.NEW_ACCOUNT)
     # Invariant: the first order is signed for no account that was there before, whatever the node calls new.
     rollup = checksum_address((await wallet.venue()).rollup)

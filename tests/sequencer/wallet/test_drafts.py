@@ -7,10 +7,21 @@ import pytest
 
 from prover.signing.recover import recover_fast
 from prover.stf import constants, containers, signatures
+from sequencer.client.errors import Rejected
 from sequencer.schema.accounts import AgentView
 from sequencer.schema.answers import SigningRequest, TypedData
 from sequencer.schema.writing import to_wire
-from sequencer.wallet.drafts import Draft, Place, RequestTerms, compare_with_node, draft, permitted_slots, request_draft
+from sequencer.wallet.drafts import (
+    Draft,
+    Place,
+    RequestTerms,
+    compare_with_node,
+    draft,
+    permitted_slots,
+    request_draft,
+    sized_refusal,
+    sized_text,
+)
 from sequencer.wallet.errors import BadInput, NotGenuine
 from tests.sequencer.answers import answer
 from tests.sequencer.wallet.test_typed_data import VENUE, drafts
@@ -94,3 +105,20 @@ def test_an_agent_has_the_slots_of_its_living_grants() -> None:
     # An owner has all, and a stranger too: the law's refusal says whose account it is.
     for address in (KEY.address, b"\x13" * 20):
         assert len(permitted_slots(account_view(agents=[ended, living]), address, NOW)) == 256
+
+
+def test_a_refusal_names_the_largest_size_in_units() -> None:
+    btc = VENUE.markets[0]
+    told = "Free collateral is 5 dollars, and 1234 lots are the largest size that passes."
+    refusal = sized_refusal(Rejected(-33_029, "TAKER_MARGIN", told, {"largest_size_lots": "1234"}), btc)
+    assert (
+        str(refusal) == "TAKER_MARGIN: Free collateral is 5 dollars, and 0.01234 BTC is the largest size that passes."
+    )
+    assert (refusal.rejection, refusal.data["largest_size"]) == ("TAKER_MARGIN", "0.01234")
+    assert sized_text(told, None, btc) == told
+
+
+@pytest.mark.parametrize("lots", [None, 7, "", "-1", "٣", "9" * 21, "1.5"])
+def test_what_a_node_says_beside_it_is_read_as_a_size_or_not_at_all(lots: object) -> None:
+    refusal = Rejected(-33_029, "TAKER_MARGIN", "no", {} if lots is None else {"largest_size_lots": lots})
+    assert sized_refusal(refusal, VENUE.markets[0]) is refusal

@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 from l1_bridge.client.client import L1Client
-from prover.stf import constants
+from prover.stf import codes, constants
 from sequencer.client.client import Fields, NodeClient
 from sequencer.client.clock import wall_clock_ms
 from sequencer.client.delivery import Placing
@@ -114,7 +114,10 @@ class SmallVenue(NodeClient):
         outlook = answer(Outlook)
         unsigned = UnsignedOperation("order", operation["account"])
         is_refused = "preview" in self.refuses
-        told = {"refusal": self.refuses["preview"], "status": "refused"} if is_refused else {"status": "filled"}
+        told: dict[str, Any] = {"status": "filled"}
+        if is_refused:
+            told = {"refusal": self.refuses["preview"], "status": "refused", "code": codes.TAKER_MARGIN}
+            told["largest_size_lots"] = 1_234
         return answer(Preview, before=outlook, after=outlook, operation=unsigned, **told)
 
     async def request(self, kind: str, request: Fields, signature: bytes) -> RequestResult:
@@ -291,9 +294,13 @@ def test_an_account_opens_with_its_first_order(tmp_path: Path) -> None:
 
 def test_what_would_be_refused_is_not_begun(tmp_path: Path) -> None:
     node = SmallVenue(account_view(CROSS, 1_000 * DOLLAR))
-    node.refuses = {"preview": "TAKER_MARGIN"}
-    with pytest.raises(Rejected, match="TAKER_MARGIN"):
+    node.refuses = {"preview": "Free collateral is 49 dollars, and 1234 lots are the largest size that passes."}
+    with pytest.raises(
+        Rejected, match=r"TAKER_MARGIN: .* 0\.01234 BTC is the largest size that passes\. Account"
+    ) as told:
         run(tmp_path, node, lambda wallet: open_account(wallet, BTC, CROSS, 50 * DOLLAR, FIRST_ORDER))
+    assert (told.value.rejection, told.value.code) == ("TAKER_MARGIN", -33_000 - codes.TAKER_MARGIN)
+    assert (told.value.data["largest_size"], told.value.data["largest_size_lots"]) == ("0.01234", "1234")
     assert node.kinds() == []
     assert node.previewed == [50 * DOLLAR]
     # Without an order there is nothing to try.
