@@ -18,7 +18,7 @@ from prover.state.genesis import DEVNET_MARKETS
 from prover.stf import codes, constants, containers, debts, rescue
 from prover.stf.constants import PPM
 from tests.attacks.law_variants import rule_off
-from tests.soak.hostile_omission import beyond_the_fund, omitted_liquidation, won_back
+from tests.soak.hostile_omission import beyond_the_fund, omitted_liquidation, winner_open, won_back
 from tests.soak.hostile_seat import (
     DAY,
     ENTERED,
@@ -326,7 +326,9 @@ PATHS: Final[dict[str, Callable[[Case], None]]] = {
     "beyond_the_fund": beyond_the_fund,
 }
 # Played beside others, by the same number.
-BESIDE: Final = {"beyond_the_fund": ("won_back", "silent_seat")}
+BESIDE: Final[dict[str, dict[str, Callable[[Case], None]]]] = {
+    "beyond_the_fund": {"won_back": won_back, "silent_seat": silent_seat, "winner_open": winner_open}
+}
 
 
 STRANGERS: Final = "strangers"
@@ -387,7 +389,8 @@ OLD: Final = {
 def played(path: str, seed: str, rules: Rules = SHIPPED) -> Case:
     """One history of a path, by its seed."""
     case = Case(Random(f"{path}:{seed}"), rules)
-    (PATHS | {"won_back": won_back, "silent_seat": silent_seat})[path](case)
+    beside = {name: play for each in BESIDE.values() for name, play in each.items()}
+    (PATHS | beside)[path](case)
     return case
 
 
@@ -417,7 +420,7 @@ def run(cases: int, seed: int, history: int = -1) -> tuple[dict[str, Any], list[
             histories_with_loss += missing[0] > 0
             broken += [f"strangers lose {missing[0]}, above {missing[1]}: {again}"] if missing[0] > missing[1] else []
             continue
-        for each in (path, *BESIDE.get(path, ())):
+        for each in (path, *BESIDE.get(path, {})):
             case = played(each, f"{seed}:{number}")
             if case.gain > case.bound:
                 broken.append(f"{each}: {case.gain} above {case.bound}: {again}")

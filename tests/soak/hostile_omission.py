@@ -18,7 +18,9 @@ from tests.soak.hostile_seat import (
     RICH,
     SHIPPED,
     STEP,
+    STRANGER,
     THIRD_OWN,
+    VICTIM,
     WATCHER,
     Case,
     Prices,
@@ -41,6 +43,8 @@ PATIENCE: Final = 600_000
 CLOSE_OUT_PATIENCE: Final = 180_000
 LOSER, WINNER, HEIR = OWN, OTHER_OWN, THIRD_OWN
 LAST_HEIR: Final = HEIR + 1
+# What strangers have not settled, beside the fund.
+STRANGERS_TO_FUND: Final = (1, 10, 100)
 # Until profit has matured, whatever the epoch in which it is made.
 MATURES: Final = 2 * constants.EPOCH
 
@@ -82,6 +86,31 @@ def won_back(case: Case) -> None:
     fund_and_range = loser_beyond(case, counts_won_back=True)
     begun, until = held_over(case)
     case.bound = fund_and_range + case.lots * (case.prices.high(begun, until) - case.prices.low(begun, until))
+
+
+def winner_open(case: Case) -> None:
+    """The winner keeps its position until the loser's debt is paid: by a stranger's profit of the day."""
+    fund, price, margin_ppm = opened(case, 20 * constants.FUND_MULTIPLE_UPPER)
+    case.strangers = fund * case.rng.choice(STRANGERS_TO_FUND)
+    begun, until = held_over(case)
+    moved = case.prices.high(begun, until) - case.prices.low(begun, until)
+    case.bound = min(fund + case.strangers, case.lots * moved)
+
+    def play(plan: tuple[int, int]) -> None:
+        lost_at, posted = plan
+        seat, brought = own_sides(case, fund, price, margin_ppm)
+        seat.chunk(lost_at, *ticks(case.prices, lost_at))
+        seat.commit(posted)
+        sold = posted + SHIPPED.lag + PATIENCE + 2 * SHIPPED.inclusion
+        posted = watched(case, seat, posted, sold)
+        posted = handed_over(case, seat, max(grid(sold), grid(posted) + STEP), 0, heirs(case))
+        leaves = matured_at(case, seat.now)
+        posted = watched(case, seat, posted, leaves)
+        case.won(gained(seat, case.prices, leaves) - brought - before_a_call(case, leaves))
+        seat.commit(max(posted, leaves))
+
+    for plan in case.best(plans(case, price)):
+        play(plan)
 
 
 def held_over(case: Case) -> tuple[int, int]:
@@ -146,11 +175,13 @@ def own_sides(case: Case, fund: int, price: int, margin_ppm: int) -> tuple[Seat,
             WINNER: holding(OPERATOR, RICH, -case.signed, price),
             HEIR: holding(OPERATOR, RICH, 0, 0),
             LAST_HEIR: holding(OPERATOR, RICH, 0, 0),
+            VICTIM: venue.account(STRANGER, RICH, fresh=case.strangers),
         },
         case.rules,
         interest_lower=constants.COLLATERAL_BOUND // 4,
         interest_upper=constants.COLLATERAL_BOUND // 2,
     )
+    seat.globals.pool = containers.Pool(venue.EPOCH, 0, case.strangers, 0, 0)
     brought = sum(margin.collateral(seat.account(index)) for index in (LOSER, WINNER, HEIR, LAST_HEIR))
     seat.chunk(grid(case.entered), *ticks(case.prices, grid(case.entered)))
     seat.commit(grid(case.entered))

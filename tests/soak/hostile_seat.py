@@ -274,12 +274,16 @@ def own_trade(seat: Seat, time: int, lots: int, price: int, seller: int = OWN, b
 
 @dataclass
 class Case:
-    """One history of one path: prices, how long the seat is silent beyond its hour, what it won and its bound."""
+    """One history of one path: prices, how long the seat is silent beyond its hour, what it won and its bound.
+
+    strangers: of the bound, what others have won and not waited for.
+    """
 
     rng: Random
     rules: Rules
     gain: int = 0
     bound: int = 0
+    strangers: int = 0
 
     def __post_init__(self) -> None:
         rng = self.rng

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from tests.soak import hostile
+from tests.soak import hostile, hostile_omission
 from tests.soak.__main__ import main
 from tests.soak.hostile import BESIDE, OLD, PATHS, found, played, strangers_lost
 from tests.soak.hostile_seat import PRICE, SHIPPED, Case, Prices, Refused, Seat, tick
@@ -21,8 +21,9 @@ def test_nobody_wins_more_than_the_bound(capsys: pytest.CaptureFixture[str]) -> 
     assert set(summary["by_path"]) == {*PATHS, *(beside for each in BESIDE.values() for beside in each)}
     for path, shown in summary["by_path"].items():
         # It is a search: what it finds comes close to what is bounded, where one history is enough for it.
-        tenths = {"omitted_liquidation": 7, "beyond_the_fund": 3, "won_back": 1, "silent_seat": 1}.get(path, 9)
-        assert shown["bound_micros"] * tenths < shown["gain_micros"] * 10 <= shown["bound_micros"] * 10
+        tenths = {"omitted_liquidation": 7, "beyond_the_fund": 3, "won_back": 1, "silent_seat": 1, "winner_open": 3}
+        close = tenths.get(path, 9)
+        assert shown["bound_micros"] * close < shown["gain_micros"] * 10 <= shown["bound_micros"] * 10
 
 
 def test_a_history_is_played_again_by_its_number(capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,6 +40,18 @@ def test_a_gain_above_its_bound_is_a_violation(monkeypatch: pytest.MonkeyPatch) 
     _, broken = hostile.run(1, 7, history=1)
     assert [line.partition(":")[0] for line in broken] == ["forced_close"]
     assert broken[0].endswith("--seed 7 --history 1")
+
+
+@pytest.mark.parametrize("history", ["7:60", "7:148"])
+def test_what_strangers_have_not_settled_pays_where_the_winner_stays_open(
+    history: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = played("winner_open", history)
+    assert shown.gain <= shown.bound
+    # The same history among strangers whose money has all settled: the fund is what there is to win.
+    monkeypatch.setattr(hostile_omission, "STRANGERS_TO_FUND", (0, 0, 0))
+    alone = played("winner_open", history)
+    assert alone.gain <= alone.bound < shown.gain
 
 
 @pytest.mark.parametrize("history", ["4201:13767"])
