@@ -75,6 +75,7 @@ def scenes(browser: Browser, node: Node, directory: Path) -> int:
                     many += taken(found, directory, f"{name}-{view.partition('/')[0]}-{size[0]}-{scheme}")
         with tab(browser, node.url, size=size, scheme=scheme) as found:
             called.enter(found)
+            found.excused = ["WebSocket"]
             found.page.add_init_script(path=INJECTED / "wire.js")
             show(found, VIEWS[0])
             found.page.evaluate("() => wire.cut()")

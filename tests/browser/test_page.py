@@ -17,6 +17,17 @@ def test_it_shows_the_venue_without_a_complaint(opened: Tab, venue: Node) -> Non
         expect(link).to_have_attribute("aria-current", "page")
 
 
+def test_an_account_of_another_venue_is_said_to_be_unknown(opened: Tab) -> None:
+    opened.page.add_init_script(
+        "localStorage.getItem('catenary.account') ?? localStorage.setItem('catenary.account', '99999')"
+    )
+    opened.page.goto("/#/pool")
+    main = opened.page.locator("main")
+    expect(main).to_contain_text("There is no account 99999 on this venue.")
+    main.get_by_role("button", name="Look at none").click()
+    expect(main).to_contain_text("No account yet")
+
+
 def test_nothing_else_is_asked(opened: Tab, venue: Node) -> None:
     asked: set[str] = set()
     opened.page.on("request", lambda request: asked.add(request.url.split("/page/")[0].split("#")[0]))

@@ -82,7 +82,7 @@ export function Forced({ markets, positions }) {
       const market = markets.find((each) => each.name === one.market);
       if (market === undefined) return null;
       const lots = BigInt(one.size_lots) < 0n ? -BigInt(one.size_lots) : BigInt(one.size_lots);
-      return html`<button type="button" key=${one.market} onClick=${() => go(forcedClose(who, of, market.index, lots, 0n))}>Force ${size(one.size_lots, market)} ${one.market} closed</button>`;
+      return html`<button type="button" key=${one.market} onClick=${() => go(forcedClose(who, of, market.index, lots, 0n))}>Force ${size(lots, market)} ${one.market} closed</button>`;
     })}
       <button type="button" class="plain" onClick=${() => confirm(`Account ${of} leaves: everything signed is void, positions are closed, what may leave is paid to you.`) && go(left(who, of))}>Leave with everything</button></div>`;
 }
