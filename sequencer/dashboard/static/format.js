@@ -145,4 +145,4 @@ export function short(address) {
 
 /** The one sentence for a liquidation price that there is none of, everywhere. */
 export const NO_LIQUIDATION_PRICE = "none";
-export const WHY_NO_LIQUIDATION_PRICE = "These positions cannot be liquidated by this price alone.";
+export const WHY_NO_LIQUIDATION_PRICE = "these positions cannot be liquidated by this price alone.";

@@ -55,7 +55,7 @@ function Who() {
 function Freshness() {
   const told = status.value;
   if (link.value !== "open" || told === null) {
-    return html`<span class="fresh stale" role="status">${link.value === "away" ? "node away, numbers old" : "connecting"}</span>`;
+    return html`<span class="fresh stale" role="status">${link.value === "away" ? html`node away<span class="wide">, numbers old</span>` : "connecting"}</span>`;
   }
   const age = second.value - Date.now() + told.now_ms;
   return html`<span class="fresh" title=${told.reasons.map((one) => one.sentence).join(" ")}

@@ -71,7 +71,7 @@ function isThin(preview) {
 
 /** @param {{preview: Preview | null, of: number | null, isOld: boolean, refusal: string, moves: boolean}} props moves: money out of an account */
 function Comes({ preview, of, isOld, refusal, moves }) {
-  if (refusal !== "") return html`<span class="way-comes loss">Not now: ${moves && refusal === "MARGIN" ? SAYS.LEAVING : SAYS[refusal] ?? refusal}.</span>`;
+  if (refusal !== "") return html`<span class="way-comes loss">Not now: ${moves && refusal === "MARGIN" ? SAYS.LEAVING : SAYS[refusal] ?? refusal.replace(/\.$/, "")}.</span>`;
   const [before, after] = pairOf(preview, of);
   if (!before || !after) return html`<span class="way-comes soft">Asking the node…</span>`;
   return html`<span class="way-comes">
