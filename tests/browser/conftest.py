@@ -8,6 +8,7 @@ from playwright.sync_api import Browser
 
 from sequencer.dashboard.libraries import LIBRARIES
 from tests.browser.chromium import CHROMIUM, OPENED, Tab, browsing, tab
+from tests.browser.quoted import Quoted, quoted
 from tests.sequencer.node_process import Node, node_inside, some_l1
 
 # A window that passes while a test looks on; a maker to trade with.
@@ -48,6 +49,13 @@ def venue(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         ) as node,
     ):
         yield node
+
+
+@pytest.fixture(scope="module")
+def still(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quoted]:
+    """A venue whose prices and quotes stand still."""
+    with quoted(tmp_path_factory.mktemp("still")) as found:
+        yield found
 
 
 @pytest.fixture

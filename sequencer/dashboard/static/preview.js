@@ -39,6 +39,22 @@ export class Previewer {
       this.seen.value = NOTHING;
       return;
     }
+    this._goOn();
+  }
+
+  /**
+   * Asks anew for what the form has said all along, as where prices have moved. An answer that is under way is of the
+   * same form, and shown: else one that takes longer than prices stand still would never be.
+   * @param {UnsignedOperation} operation
+   * @param {string | null} [openedWith]
+   */
+  again(operation, openedWith = null) {
+    this._wanted = { operation, openedWith };
+    this._goOn();
+  }
+
+  /** @private */
+  _goOn() {
     const { preview, error } = this.seen.peek();
     this.seen.value = { preview, error, isOld: true };
     this._go();
@@ -62,7 +78,7 @@ export class Previewer {
           seen = { preview: null, error, isOld: false };
         }
         // What the form no longer says is nobody's preview.
-        if (round === this._round) this.seen.value = seen;
+        if (round === this._round) this.seen.value = { ...seen, isOld: this._wanted !== null };
       }
     } finally {
       this._isAsking = false;

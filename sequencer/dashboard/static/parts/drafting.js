@@ -133,19 +133,22 @@ effect(() => {
   const question = about.value;
   const isTyped = form.value !== askedForm || question !== askedAbout;
   if (!isTyped && operation !== null) {
-    later ??= setTimeout(ask, Math.max(0, PAUSE_MS - (Date.now() - askedAt)));
+    later ??= setTimeout(askAgain, Math.max(0, PAUSE_MS - (Date.now() - askedAt)));
     return;
   }
   askedForm = form.value;
   if (question !== askedAbout) orderPreviewer.want(null);
   askedAbout = question;
-  ask();
-});
-function ask() {
   clearTimeout(later);
   later = undefined;
   askedAt = Date.now();
-  orderPreviewer.want(draft.peek());
+  orderPreviewer.want(operation);
+});
+function askAgain() {
+  later = undefined;
+  askedAt = Date.now();
+  const operation = draft.peek();
+  if (operation !== null) orderPreviewer.again(operation);
 }
 
 effect(() => {

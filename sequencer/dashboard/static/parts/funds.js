@@ -1,12 +1,15 @@
 /** Dollars in and out: a deposit on L1, a withdrawal that is claimed there when its batch is final. */
-import { useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { api } from "../feeds.js";
 import { html } from "../html.js";
 import { deposited } from "../deposit.js";
 import { dollars, parsed } from "../format.js";
+import { Previewer } from "../preview.js";
 import { enter, send } from "../session.js";
 import { forgotten, transactions } from "../transactions.js";
 import { account, addressOf } from "../venue.js";
 import { say } from "./toast.js";
+import { Becomes } from "./value.js";
 
 const WORDS = { asked: "asked", sent: "sent, waiting for L1", mined: "mined", confirmed: "confirmed", refused: "not done" };
 
@@ -39,9 +42,22 @@ export function Funds({ who }) {
       <button type="button" disabled=${!isSum || isBusy} onClick=${() => go(deposit(), "The deposit is booked")}>${into === null ? "Deposit into a new account" : "Deposit"}</button>
       <button type="button" disabled=${!isSum || isBusy || into === null} onClick=${() => go(withdraw(), "The withdrawal is sequenced")}>Withdraw</button>
     </div>
+    ${isSum && into !== null && html`<${Leaving} from=${into} to=${who.owner} micros=${String(micros)} />`}
     <p class="soft">A withdrawal is <a href=${addressOf("rollup")}>claimed on L1</a> once its batch is final.</p>
     <${Lives} />
   </section>`;
+}
+
+/** What a withdrawal would leave. @param {{from: number, to: string, micros: string}} props */
+function Leaving({ from, to, micros }) {
+  const previewer = useMemo(() => new Previewer((operation) => api.call("catenary_preview", { operation })), []);
+  useEffect(() => previewer.want({ kind: "withdraw", account: from, recipient: to, amount_micros: micros }), [from, to, micros]);
+  const { preview, error, isOld } = previewer.seen.value;
+  if (error) return html`<p class="refusal">${error.message}</p>`;
+  if (preview === null) return html`<p class="soft">Asking the node…</p>`;
+  if (preview.code !== 0) return html`<p class="soft">It cannot leave now: ${dollars(preview.before.withdrawable_micros)} dollars can.</p>`;
+  const { before, after } = preview;
+  return html`<p class="soft">Withdrawn, equity <${Becomes} before=${dollars(before.equity_micros)} after=${dollars(after.equity_micros)} isOld=${isOld} />, free <${Becomes} before=${dollars(before.free_collateral_micros)} after=${dollars(after.free_collateral_micros)} isOld=${isOld} /></p>`;
 }
 
 /** The transactions of this page on L1, each with where it stands. */

@@ -6,7 +6,7 @@
  */
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { ApiError } from "../api.js";
-import { api } from "../feeds.js";
+import { api, useFeed } from "../feeds.js";
 import { dollars } from "../format.js";
 import { html } from "../html.js";
 import { Previewer } from "../preview.js";
@@ -45,7 +45,9 @@ export function Way({ title, operation, of, openedWith = null, note = "", isMain
   const [isBusy, setBusy] = useState(false);
   const question = JSON.stringify([operation, openedWith]);
   const moment = Math.floor(second.value / AGAIN_MS);
-  useEffect(() => previewer.want(operation, openedWith), [question, moment]);
+  // What an account holds changes by deeds alone: then what was told is of another account.
+  const [giver, taker] = [useHoldings(operation.account), useHoldings(of ?? operation.account)];
+  useEffect(() => previewer.want(operation, openedWith), [question, moment, giver, taker]);
   const { preview, error, isOld } = previewer.seen.value;
   const refusal = error?.message ?? (preview && preview.code !== 0 ? preview.refusal : "");
   const owns = session.value?.accounts.includes(operation.account) ?? false;
@@ -62,6 +64,13 @@ export function Way({ title, operation, of, openedWith = null, note = "", isMain
     ${isThin(preview) && html`<small>The book takes ${String(preview?.filled_lots)} of ${String(operation.size_lots)} lots within half a percent.</small>`}
     ${note && html`<small class="soft">${note}</small>`}
   </div>`;
+}
+
+/** What an account holds, whatever the prices are. @param {number} index */
+function useHoldings(index) {
+  /** @type {import("../wire").AccountView | undefined} */
+  const seen = useFeed(`account:${index}`);
+  return seen && [seen.collateral_micros, ...seen.positions.map((one) => `${one.market} ${one.size_lots}`)].join(" ");
 }
 
 /** Whether an order would be filled in part only. @param {Preview | null} preview */
