@@ -153,7 +153,12 @@ export async function followed(account, proof, rootOf, owner) {
   const isTheirs = owner === undefined || same(owner, row.owner);
   /** @type {Step[]} */
   const steps = [
-    { title: "The leaf is of its owner", value: row.owner, detail: isTheirs ? `account ${account}` : `not ${owner}`, holds: isTheirs },
+    {
+      title: isZero(leaf) ? "The batch holds the account" : "The leaf is of its owner",
+      value: row.owner,
+      detail: isTheirs ? `account ${account}` : `not ${owner}`,
+      holds: isTheirs,
+    },
     { title: "The leaf's hash", value: hex(leaf), detail: "keccak of its 26 words", holds: true },
   ];
   const path = proof.path.map((one) => unhex(one, 32));

@@ -5,6 +5,7 @@ import { rootOf } from "../exits.js";
 import { api } from "../feeds.js";
 import { size } from "../format.js";
 import { followed } from "../proof.js";
+import { isOwn, session } from "../session.js";
 import { account } from "../venue.js";
 import { Money } from "./value.js";
 
@@ -22,7 +23,9 @@ export function ProofSteps({ markets }) {
     setWrong("");
     setFound(null);
     try {
-      setFound({ ...(await followed(of, await api.call("catenary_proof", { account: of }), rootOf)), account: of });
+      // The own account has to be one's own on L1 too, whatever the node says.
+      const owner = isOwn(of) ? session.peek()?.owner : undefined;
+      setFound({ ...(await followed(of, await api.call("catenary_proof", { account: of }), rootOf, owner)), account: of });
     } catch (error) {
       setWrong(error instanceof Error ? error.message : String(error));
     }

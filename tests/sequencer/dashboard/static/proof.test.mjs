@@ -41,6 +41,7 @@ test("a wrong byte is told at its step", needsGiven, async () => {
   assert.equal(await last({ commitment: proof.commitment.with(7, flipped(proof.commitment[7])) }), "The commitment opens batch 3");
   assert.equal(firstFailed(await followed(account + 1, proof, rootOf, owner)), "The tree's root stands in the commitment");
   assert.equal(firstFailed(await followed(account, proof, rootOf, `0x${"99".repeat(20)}`)), "The leaf is of its owner");
+  assert.equal(firstFailed(await followed(account, { ...proof, leaf: "0x" }, rootOf, owner)), "The batch holds the account");
   assert.equal(firstFailed(await followed(account, proof, async () => `0x${"00".repeat(32)}`, owner)), "The commitment opens batch 3");
   await assert.rejects(followed(account, { ...proof, path: proof.path.slice(1) }, rootOf), Malformed);
   await assert.rejects(followed(account, { ...proof, commitment: proof.commitment.slice(1) }, rootOf), Malformed);
