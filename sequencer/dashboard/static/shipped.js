@@ -2,11 +2,11 @@
 // Of each the runtime code without the immutables behind it, and of the bridge the creation code, too.
 export const SHIPPED = {
   "RollupBridge": {
-    "runtimeHash": "0xec01e4e278e04347bbb60a26256dfbd21471c907f1b3b4e5d85d3964486ca7ce",
-    "runtimeBytes": 22728,
+    "runtimeHash": "0x0c963a9f3ef763c3f17e5e6a977456a9e9a1f82ee0cff5b74bc4d83ce6862e76",
+    "runtimeBytes": 23214,
     "immutableBytes": 544,
-    "creationHash": "0x18a5169aa1fd649bbfbc1d9258ee4c2741dd7783b4c8d88e79343698581aec1a",
-    "creationBytes": 26395
+    "creationHash": "0xdccc31ab9c1dc961d95c9b44bef6f935f41efee3edc18f7a75c8723c50277345",
+    "creationBytes": 26881
   },
   "FraudReferee": {
     "runtimeHash": "0x6973433025557f05d2ba82fbc5338e069a6989e76bdeb84201ccee42a39658ba",
